@@ -1,0 +1,45 @@
+/** A set of chunk numbers, one bit each, least significant bit first. Grows as bits are set. */
+export class Bitmap {
+  #bytes: Uint8Array
+
+  constructor(bytes: Uint8Array = new Uint8Array(0)) {
+    this.#bytes = bytes
+  }
+
+  /** All of the first `count` bits. */
+  static full(count: number): Bitmap {
+    const bytes = new Uint8Array(Math.ceil(count / 8)).fill(0xff)
+    if (count % 8 !== 0) bytes[bytes.byteLength - 1] = (1 << (count % 8)) - 1
+    return new Bitmap(bytes)
+  }
+
+  get bytes(): Uint8Array {
+    return this.#bytes
+  }
+
+  /** Bits that are set. */
+  get size(): number {
+    let size = 0
+    for (let byte of this.#bytes) for (; byte !== 0; byte &= byte - 1) size++
+    return size
+  }
+
+  has(bit: number): boolean {
+    return (((this.#bytes[bit >>> 3] ?? 0) >>> (bit & 7)) & 1) === 1
+  }
+
+  add(bit: number): void {
+    const at = bit >>> 3
+    if (at >= this.#bytes.byteLength) {
+      const grown = new Uint8Array(Math.max(at + 1, this.#bytes.byteLength * 2))
+      grown.set(this.#bytes)
+      this.#bytes = grown
+    }
+    this.#bytes[at] = (this.#bytes[at] as number) | (1 << (bit & 7))
+  }
+
+  delete(bit: number): void {
+    const at = bit >>> 3
+    if (at < this.#bytes.byteLength) this.#bytes[at] = (this.#bytes[at] as number) & ~(1 << (bit & 7))
+  }
+}

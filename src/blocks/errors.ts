@@ -1,0 +1,46 @@
+import type { BlockCid } from '../format/cid.ts'
+import type { PeerId } from '../format/peer-id.ts'
+import { DfsError } from '../util/errors.ts'
+
+/** Bytes that are not those their name promises, on our disk or from a peer. They are never handed on. */
+export class BlockCorruptError extends DfsError {
+  override readonly name = 'BlockCorruptError'
+  override readonly code = 'corrupt'
+  readonly cid: BlockCid
+  /** Who served them; null for our own disk. */
+  readonly peer: PeerId | null
+
+  constructor(cid: BlockCid, peer: PeerId | null) {
+    super(peer === null ? 'a block on this disk is damaged' : 'a member served a damaged block')
+    this.cid = cid
+    this.peer = peer
+  }
+}
+
+/** No member that can be reached has the block. Others may: it is not lost for that. */
+export class BlockUnreachableError extends DfsError {
+  override readonly name = 'BlockUnreachableError'
+  override readonly code = 'unreachable'
+  readonly cid: BlockCid
+
+  constructor(cid: BlockCid) {
+    super('no member that can be reached has a part of this file: try again when more of them are connected')
+    this.cid = cid
+  }
+}
+
+/** Fewer members than asked for took the blocks. They are kept here, and delivered once members can be reached. */
+export class NotEnoughCopiesError extends DfsError {
+  override readonly name = 'NotEnoughCopiesError'
+  override readonly code = 'unreachable'
+  readonly reached: readonly PeerId[]
+  readonly wanted: number
+
+  constructor(reached: readonly PeerId[], wanted: number) {
+    super(
+      `${reached.length} of the ${wanted} members asked for hold it: it is kept here and delivered when they can be reached`
+    )
+    this.reached = reached
+    this.wanted = wanted
+  }
+}

@@ -1,0 +1,193 @@
+import { type BlockCid, blockKey, verifyBlock } from '../format/cid.ts'
+import type { PeerId } from '../format/peer-id.ts'
+import type { Clock } from '../util/clock.ts'
+import { raceSignal } from '../util/deadline.ts'
+import { isAbort } from '../util/errors.ts'
+import { DisconnectedError, RefusedError } from '../wire/errors.ts'
+import { FETCH_PAUSE_MS, FETCH_ROUNDS, HEDGE_MAX, HEDGE_MS } from './constants.ts'
+import { BlockCorruptError, BlockUnreachableError } from './errors.ts'
+import type { LocalBlocks } from './local-blocks.ts'
+import type { PeerHealth } from './peer-health.ts'
+import type { Ranking } from './rank.ts'
+
+export interface FetcherOptions {
+  self: PeerId
+  clock: Clock
+  local: LocalBlocks
+  health: PeerHealth
+  ranking: () => Ranking
+  /** Members that may be asked now. */
+  admitted: () => PeerId[]
+  ask: (peer: PeerId, cid: BlockCid, signal: AbortSignal) => Promise<Uint8Array>
+}
+
+export interface Fetched {
+  bytes: Uint8Array
+  /** Who delivered it: this member's own id if its disk did. */
+  from: PeerId
+}
+
+export interface FetchOptions {
+  signal?: AbortSignal | undefined
+  /** Members to ask first: the author of the record, whoever asked us to keep it. */
+  prefer?: readonly PeerId[] | undefined
+  /** Only those: a keeper pulls from the one that asked it, and from nobody else. */
+  only?: boolean | undefined
+}
+
+/**
+ * Gets a block from wherever it is: our own disk, else down the ranking. Every byte is verified; a source that fails is
+ * followed by the next at once, one that is slow is joined by it. Requests for one block share one search.
+ */
+export class Fetcher {
+  readonly #options: FetcherOptions
+  readonly #searches = new Map<string, { promise: Promise<Fetched>; users: number; controller: AbortController }>()
+
+  constructor(options: FetcherOptions) {
+    this.#options = options
+  }
+
+  /** The block's verified bytes. Throws `BlockUnreachableError`, or `BlockCorruptError` if all that came was damaged. */
+  async fetch(cid: BlockCid, options: FetchOptions = {}): Promise<Fetched> {
+    const local = await this.#fromDisk(cid, options.signal)
+    if (local !== undefined) return local
+    return this.#fromPeers(cid, options)
+  }
+
+  async #fromDisk(cid: BlockCid, signal: AbortSignal | undefined): Promise<Fetched | undefined> {
+    const { local, self } = this.#options
+    try {
+      const bytes = await local.get(cid, signal)
+      return bytes === undefined ? undefined : { bytes, from: self }
+    } catch (error) {
+      if (!(error instanceof BlockCorruptError)) throw error
+      // Another member's copy heals ours; if there is none, the damage is what the caller must hear of.
+      const healed = await this.#fromPeers(cid, { signal }).catch(() => undefined)
+      if (healed === undefined) throw error
+      await local.mend(cid, healed.bytes)
+      return healed
+    }
+  }
+
+  async #fromPeers(cid: BlockCid, { signal, prefer = [], only = false }: FetchOptions): Promise<Fetched> {
+    signal?.throwIfAborted()
+    const key = only ? `${blockKey(cid)} ${prefer.join(' ')}` : blockKey(cid)
+    let search = this.#searches.get(key)
+    if (search === undefined) {
+      const controller = new AbortController()
+      const promise = this.#search(cid, prefer, only, controller.signal)
+      search = { promise, users: 0, controller }
+      this.#searches.set(key, search)
+      const forget = (): void => {
+        if (this.#searches.get(key)?.promise === promise) this.#searches.delete(key)
+      }
+      promise.then(forget, forget)
+    }
+    search.users++
+    try {
+      return await raceSignal(search.promise, signal)
+    } finally {
+      if (--search.users === 0) {
+        search.controller.abort()
+        this.#searches.delete(key)
+      }
+    }
+  }
+
+  async #search(cid: BlockCid, prefer: readonly PeerId[], only: boolean, signal: AbortSignal): Promise<Fetched> {
+    let corrupt: BlockCorruptError | undefined
+    for (let round = 0; round < FETCH_ROUNDS; round++) {
+      if (round > 0) await this.#options.clock.sleep(FETCH_PAUSE_MS, signal)
+      const found = await this.#askAll(cid, this.#sources(cid, prefer, only), signal)
+      if ('bytes' in found) return found
+      corrupt ??= found.corrupt
+      // Who answered that it has none will say so again; only those we could not ask are worth another round.
+      if (!found.isWorthRetrying) break
+    }
+    throw corrupt ?? new BlockUnreachableError(cid)
+  }
+
+  /** Whom to ask, in order: preferred ones, then the ranking, the quickest of the likely owners first. */
+  #sources(cid: BlockCid, prefer: readonly PeerId[], only: boolean): PeerId[] {
+    const { admitted, ranking, health, self } = this.#options
+    const reachable = new Set(admitted())
+    const preferred = prefer.filter(peer => reachable.has(peer) && peer !== self)
+    if (only) return preferred
+    const ranked = ranking()
+      .readers(cid.multihash.digest)
+      .filter(peer => reachable.has(peer) && !preferred.includes(peer))
+    const unranked = [...reachable].filter(peer => !preferred.includes(peer) && !ranked.includes(peer))
+    const ordered = [...preferred, ...bySpeed(ranked, health), ...unranked]
+    return [...ordered.filter(peer => !health.isAvoided(peer)), ...ordered.filter(peer => health.isAvoided(peer))]
+  }
+
+  async #askAll(
+    cid: BlockCid,
+    sources: PeerId[],
+    signal: AbortSignal
+  ): Promise<Fetched | { corrupt: BlockCorruptError | undefined; isWorthRetrying: boolean }> {
+    const { clock } = this.#options
+    const losers = new AbortController()
+    const joined = AbortSignal.any([signal, losers.signal])
+    let corrupt: BlockCorruptError | undefined
+    let isWorthRetrying = sources.length === 0
+    const waiting = [...sources]
+    const asked = new Map<PeerId, Promise<{ peer: PeerId; bytes?: Uint8Array; error?: unknown }>>()
+    const askNext = (): void => {
+      const peer = waiting.shift()
+      if (peer !== undefined) asked.set(peer, this.#askOne(peer, cid, joined))
+    }
+    try {
+      askNext()
+      while (asked.size > 0) {
+        signal.throwIfAborted()
+        const mayHedge = waiting.length > 0 && asked.size < HEDGE_MAX
+        const tick = mayHedge ? clock.sleep(HEDGE_MS, joined).then(() => undefined) : undefined
+        tick?.catch(() => {})
+        const outcome = await Promise.race([...asked.values(), ...(tick === undefined ? [] : [tick])])
+        if (outcome === undefined) {
+          askNext()
+          continue
+        }
+        if (outcome.bytes !== undefined) return { bytes: outcome.bytes, from: outcome.peer }
+        asked.delete(outcome.peer)
+        if (outcome.error instanceof BlockCorruptError) corrupt = outcome.error
+        if (outcome.error instanceof DisconnectedError) isWorthRetrying = true
+        askNext()
+      }
+      return { corrupt, isWorthRetrying }
+    } finally {
+      losers.abort()
+    }
+  }
+
+  async #askOne(
+    peer: PeerId,
+    cid: BlockCid,
+    signal: AbortSignal
+  ): Promise<{ peer: PeerId; bytes?: Uint8Array; error?: unknown }> {
+    const { ask, health } = this.#options
+    const end = health.begin(peer)
+    try {
+      const bytes = await ask(peer, cid, signal)
+      if (!verifyBlock(cid, bytes)) throw new BlockCorruptError(cid, peer)
+      end('delivered')
+      return { peer, bytes }
+    } catch (error) {
+      end('failed')
+      // That it has none, or went away, is no fault; silence, garbage and a wrong block are.
+      const isInnocent =
+        error instanceof RefusedError || error instanceof DisconnectedError || isAbort(error) || signal.aborted
+      if (!isInnocent) health.fault(peer)
+      return { peer, error }
+    }
+  }
+}
+
+// The first few in rank are where the block should be: among them speed decides. A stable sort keeps the rank of equals.
+const LIKELY_OWNERS = 3
+
+function bySpeed(ranked: PeerId[], health: PeerHealth): PeerId[] {
+  const likely = ranked.slice(0, LIKELY_OWNERS).sort((a, b) => health.costMs(a) - health.costMs(b))
+  return [...likely, ...ranked.slice(LIKELY_OWNERS)]
+}

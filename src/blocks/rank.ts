@@ -1,0 +1,139 @@
+import { hash } from 'node:crypto'
+import type { PeerId } from '../format/peer-id.ts'
+import type { View, ViewMember } from '../members/view.ts'
+import { LOG2_TABLE } from './log2-table.ts'
+
+/**
+ * Weighted rendezvous hashing (Thaler and Ravishankar 1998; weights after Schindelhauer and Schomaker 2005): each member
+ * draws a number for each block, and the draws divided by the weights order the members. Pure, in integers that a
+ * double holds exactly, so every member computes the same; adding or losing a member moves only that member's share.
+ */
+
+/** Bits after the point in a logarithm. */
+const FRACTION_BITS = 20
+/** Weights are counted in units of this many bytes: fine enough for a memory stick, and products stay exact. */
+const WEIGHT_UNIT = 1 << 20
+const WEIGHT_UNITS_MAX = 2 ** 27
+
+/** The order of members for blocks, under one view. */
+export class Ranking {
+  readonly view: View
+  readonly #drawers: Drawer[]
+
+  constructor(view: View) {
+    this.view = view
+    this.#drawers = view.members.filter(({ weight }) => weight > 0).map(toDrawer)
+  }
+
+  /** Members that keep blocks: those with a weight that are neither out nor draining. */
+  get keeperCount(): number {
+    return this.#drawers.filter(({ member }) => owes(member)).length
+  }
+
+  /**
+   * The first `count` members that owe a block of this digest; all that there are, if fewer. The order does not depend
+   * on `count`: zones are spread by always taking the best draw among those whose zone has been used least.
+   */
+  owners(digest: Uint8Array, count: number): ViewMember[] {
+    return this.#order(digest, owes, count)
+  }
+
+  /** All members in the order in which a reader asks: owners to be, then those who are out, draining or keep nothing. */
+  readers(digest: Uint8Array): PeerId[] {
+    const keepers = this.#order(digest, owes, Number.POSITIVE_INFINITY)
+    const rest = this.view.members.filter(member => !keepers.includes(member))
+    return [...keepers, ...rest].map(({ peer }) => peer)
+  }
+
+  /** True if this member owes a block of this digest when `count` copies are wanted. */
+  isOwner(peer: PeerId, digest: Uint8Array, count: number): boolean {
+    return this.owners(digest, count).some(member => member.peer === peer)
+  }
+
+  #order(digest: Uint8Array, filter: (member: ViewMember) => boolean, count: number): ViewMember[] {
+    const words = wordsOf(digest)
+    const drawn = this.#drawers
+      .filter(({ member }) => filter(member))
+      .map(drawer => ({ drawer, draw: drawOf(drawer, words) }))
+    drawn.sort(compareDraws)
+    return spreadZones(
+      drawn.map(({ drawer }) => drawer.member),
+      Math.min(count, drawn.length)
+    )
+  }
+}
+
+interface Drawer {
+  member: ViewMember
+  seed: readonly [number, number]
+  units: number
+}
+
+interface Drawn {
+  drawer: Drawer
+  draw: number
+}
+
+function owes(member: ViewMember): boolean {
+  return !member.isOut && !member.isDraining
+}
+
+function toDrawer(member: ViewMember): Drawer {
+  const units = Math.min(Math.max(1, Math.floor(member.weight / WEIGHT_UNIT)), WEIGHT_UNITS_MAX)
+  return { member, seed: wordsOf(hash('sha256', member.key, 'buffer')), units }
+}
+
+// The smaller of draw / weight comes first; multiplied out, so that nothing is rounded.
+function compareDraws(a: Drawn, b: Drawn): number {
+  return a.draw * b.drawer.units - b.draw * a.drawer.units || Buffer.compare(a.drawer.member.key, b.drawer.member.key)
+}
+
+function spreadZones(ordered: ViewMember[], count: number): ViewMember[] {
+  if (ordered.every(({ zone }) => zone === null)) return ordered.slice(0, count)
+  const used = new Map<string, number>()
+  // Whoever has no zone is a zone of its own.
+  const usesOf = ({ zone }: ViewMember): number => (zone === null ? 0 : (used.get(zone) ?? 0))
+  const rest = [...ordered]
+  const chosen: ViewMember[] = []
+  while (chosen.length < count) {
+    let best = 0
+    for (let i = 1; i < rest.length; i++) {
+      if (usesOf(rest[i] as ViewMember) < usesOf(rest[best] as ViewMember)) best = i
+    }
+    const [member] = rest.splice(best, 1) as [ViewMember]
+    if (member.zone !== null) used.set(member.zone, usesOf(member) + 1)
+    chosen.push(member)
+  }
+  return chosen
+}
+
+function wordsOf(bytes: Uint8Array): readonly [number, number] {
+  const view = new DataView(bytes.buffer, bytes.byteOffset, 8)
+  return [view.getUint32(0), view.getUint32(4)]
+}
+
+// -log2(u / 2^32) for a u that member and block determine, in units of 2^-FRACTION_BITS.
+function drawOf({ seed }: Drawer, [high, low]: readonly [number, number]): number {
+  const u = mix(mix(seed[0] ^ high) ^ seed[1] ^ low)
+  return (32 << FRACTION_BITS) - log2(u === 0 ? 1 : u)
+}
+
+// The finalizer of MurmurHash3 (Appleby): every input bit changes every output bit with probability one half.
+function mix(word: number): number {
+  let h = word >>> 0
+  h = Math.imul(h ^ (h >>> 16), 0x85ebca6b)
+  h = Math.imul(h ^ (h >>> 13), 0xc2b2ae35)
+  return (h ^ (h >>> 16)) >>> 0
+}
+
+/** log2 of an integer from 1 to 2^32 - 1, in units of 2^-20: exponent, table, linear in between. */
+export function log2(u: number): number {
+  const exponent = 31 - Math.clz32(u)
+  // The mantissa's bits after the leading one: 8 pick the row, 16 go between it and the next.
+  const mantissa = exponent >= 24 ? (u >>> (exponent - 24)) & 0xffffff : (u << (24 - exponent)) & 0xffffff
+  const row = mantissa >>> 16
+  const from = LOG2_TABLE[row] as number
+  const to = LOG2_TABLE[row + 1] as number
+  const fraction = from + Math.floor(((to - from) * (mantissa & 0xffff)) / 65536)
+  return (exponent << FRACTION_BITS) + (fraction >> (24 - FRACTION_BITS))
+}

@@ -1,0 +1,224 @@
+import type { Blockstore, InputPair, Pair } from 'interface-blockstore'
+import { NotFoundError } from 'interface-store'
+import { CID } from 'multiformats/cid'
+import * as Digest from 'multiformats/hashes/digest'
+import { byteLengthOf, concatBytes } from '../util/bytes.ts'
+import { InvalidInputError } from '../util/errors.ts'
+import type { BlockFiles } from './block-files.ts'
+import type { Capacity } from './capacity.ts'
+import { ROW_BLOCK, ROW_FREED, SMALL_BLOCK_BYTES_MAX } from './constants.ts'
+import { indexKey } from './index-db.ts'
+import type { Place } from './segments.ts'
+import { decodePlace, encodePlace, isSamePlace, type Projector, type Store, type StoredRow } from './store.ts'
+
+interface AbortOptions {
+  signal?: AbortSignal
+}
+
+type Source<T> = Iterable<T> | AsyncIterable<T>
+
+/** Code, length and 32 bytes of digest: the only multihashes this store keeps. */
+const MULTIHASH_BYTES = 34
+const RAW_CODEC = 0x55
+/** Blocks that `putMany`, `getMany` and `deleteMany` work on at once. */
+const MANY_AT_ONCE = 16
+
+/**
+ * The durable store of sealed blocks, behind the interface that every other adapter has. `put` resolves when the block
+ * would survive a power cut; `get` gives the block in one piece and does not verify it, which is the caller's decorator's
+ * work. Blocks are known by multihash, whatever the codec in the CID. Small ones live in segments, others in files.
+ */
+export class DurableBlockstore implements Blockstore {
+  readonly #store: Store
+  readonly #files: BlockFiles
+  readonly #capacity: Capacity
+
+  constructor(store: Store, files: BlockFiles, capacity: Capacity) {
+    this.#store = store
+    this.#files = files
+    this.#capacity = capacity
+    store.register(ROW_BLOCK, this.#blockRows())
+    store.register(ROW_FREED, this.#freedRows())
+  }
+
+  async put(cid: CID, bytes: Uint8Array | Source<Uint8Array>, options: AbortOptions = {}): Promise<CID> {
+    options.signal?.throwIfAborted()
+    const multihash = multihashOf(cid)
+    const parts = bytes instanceof Uint8Array ? [bytes] : await collect(bytes)
+    const length = byteLengthOf(parts)
+    if (await this.has(cid)) {
+      // Whoever is told "it is there" may acknowledge it: for files the folder may still have to be synced.
+      if (length >= SMALL_BLOCK_BYTES_MAX) await this.#files.put(multihash, parts, options.signal)
+      return cid
+    }
+    await this.#capacity.take(length)
+    try {
+      if (length < SMALL_BLOCK_BYTES_MAX) await this.#store.write(ROW_BLOCK, [concatBytes(multihash, ...parts)])
+      else if (!(await this.#files.put(multihash, parts, options.signal))) this.#capacity.add(-length)
+    } catch (error) {
+      this.#capacity.add(-length)
+      throw error
+    }
+    return cid
+  }
+
+  async *get(cid: CID, options: AbortOptions = {}): AsyncGenerator<Uint8Array> {
+    options.signal?.throwIfAborted()
+    const multihash = multihashOf(cid)
+    const place = await this.#placeOf(multihash)
+    const bytes =
+      place === undefined ? await this.#files.get(multihash) : (await this.#store.read(place)).subarray(MULTIHASH_BYTES)
+    if (bytes === undefined) throw new NotFoundError('block is not in this store')
+    options.signal?.throwIfAborted()
+    yield bytes
+  }
+
+  async has(cid: CID, options: AbortOptions = {}): Promise<boolean> {
+    options.signal?.throwIfAborted()
+    return (await this.sizeOf(cid)) !== undefined
+  }
+
+  /** Bytes of a block, or undefined if it is not here. Reads none of them. */
+  async sizeOf(cid: CID): Promise<number | undefined> {
+    const multihash = multihashOf(cid)
+    const place = await this.#placeOf(multihash)
+    return place === undefined ? this.#files.size(multihash) : place.length - MULTIHASH_BYTES
+  }
+
+  async delete(cid: CID, options: AbortOptions = {}): Promise<void> {
+    options.signal?.throwIfAborted()
+    const multihash = multihashOf(cid)
+    const place = await this.#placeOf(multihash)
+    if (place !== undefined) {
+      await this.#store.write(ROW_FREED, [multihash])
+      this.#capacity.add(MULTIHASH_BYTES - place.length)
+    }
+    const bytes = await this.#files.size(multihash)
+    if (bytes === undefined) return
+    await this.#files.remove(multihash)
+    this.#capacity.add(-bytes)
+  }
+
+  async *putMany(source: Source<InputPair>, options: AbortOptions = {}): AsyncGenerator<CID> {
+    yield* manyAtOnce(source, ({ cid, bytes }) => this.put(cid, bytes, options))
+  }
+
+  async *getMany(source: Source<CID>, options: AbortOptions = {}): AsyncGenerator<Pair> {
+    for await (const cid of source) yield { cid, bytes: this.get(cid, options) }
+  }
+
+  async *deleteMany(source: Source<CID>, options: AbortOptions = {}): AsyncGenerator<CID> {
+    yield* manyAtOnce(source, async cid => {
+      await this.delete(cid, options)
+      return cid
+    })
+  }
+
+  /** Every block, small ones first. The codec in the CIDs is `raw`: a store does not know another. */
+  async *getAll(options: AbortOptions = {}): AsyncGenerator<Pair> {
+    for await (const { multihash } of this.all()) {
+      options.signal?.throwIfAborted()
+      const cid = CID.createV1(RAW_CODEC, Digest.decode(multihash))
+      yield { cid, bytes: this.get(cid, options) }
+    }
+  }
+
+  /** The multihash and size of every block, without reading any. */
+  async *all(): AsyncGenerator<{ multihash: Uint8Array; bytes: number }> {
+    const table = indexKey('b')
+    for await (const { key, value } of this.#store.index.range(table)) {
+      if (!isPlace(value)) continue
+      yield { multihash: key.subarray(table.byteLength), bytes: decodePlace(value).length - MULTIHASH_BYTES }
+    }
+    yield* this.#files.all()
+  }
+
+  async #placeOf(multihash: Uint8Array): Promise<Place | undefined> {
+    const value = await this.#store.index.get(indexKey('b', multihash))
+    return isPlace(value) ? decodePlace(value) : undefined
+  }
+
+  #blockRows(): Projector {
+    const { index } = this.#store
+    return {
+      project: async rows => {
+        const keys = rows.map(blockRowKey)
+        const before = await index.getMany(keys)
+        // A second row of the same block (two puts at once, a compaction) takes over; the first is dead.
+        const dead = before.filter(isPlace).map(decodePlace)
+        await index.batch([
+          ...rows.map((row, i) => ({
+            type: 'put' as const,
+            key: keys[i] as Uint8Array,
+            value: encodePlace(row.place)
+          })),
+          ...this.#store.markDead(dead.filter(place => !rows.some(row => isSamePlace(row.place, place))))
+        ])
+      },
+      isLive: async row => {
+        const value = await index.get(blockRowKey(row))
+        return isPlace(value) && isSamePlace(decodePlace(value), row.place)
+      },
+      // A freed block leaves an empty entry, so that it is told from one that the index lost.
+      isIndexed: row => index.has(blockRowKey(row)),
+      forget: async row => {
+        const value = await index.get(blockRowKey(row))
+        if (value?.byteLength === 0) await index.batch([{ type: 'del', key: blockRowKey(row) }])
+      }
+    }
+  }
+
+  #freedRows(): Projector {
+    const { index } = this.#store
+    return {
+      project: async rows => {
+        const keys = rows.map(row => indexKey('b', row.payload))
+        const places = (await index.getMany(keys)).filter(isPlace).map(decodePlace)
+        await index.batch([
+          ...keys.map(key => ({ type: 'put' as const, key, value: FREED })),
+          ...this.#store.markDead([...places, ...rows.map(row => row.place)])
+        ])
+      },
+      isLive: async () => false,
+      isIndexed: async () => true
+    }
+  }
+}
+
+/** What the index holds of a block that was freed. */
+const FREED = new Uint8Array(0)
+
+function isPlace(value: Uint8Array | undefined): value is Uint8Array {
+  return value !== undefined && value.byteLength > 0
+}
+
+function blockRowKey(row: StoredRow): Uint8Array {
+  return indexKey('b', row.payload.subarray(0, MULTIHASH_BYTES))
+}
+
+function multihashOf(cid: CID): Uint8Array {
+  if (cid.multihash.bytes.byteLength !== MULTIHASH_BYTES)
+    throw new InvalidInputError('this store names blocks by 32-byte digests')
+  return cid.multihash.bytes
+}
+
+async function collect(source: Source<Uint8Array>): Promise<Uint8Array[]> {
+  const parts: Uint8Array[] = []
+  for await (const part of source) parts.push(part)
+  return parts
+}
+
+async function* manyAtOnce<In, Out>(source: Source<In>, work: (item: In) => Promise<Out>): AsyncGenerator<Out> {
+  const underWay: Array<Promise<Out>> = []
+  try {
+    for await (const item of source) {
+      const result = work(item)
+      result.catch(() => {})
+      underWay.push(result)
+      if (underWay.length >= MANY_AT_ONCE) yield await (underWay.shift() as Promise<Out>)
+    }
+    while (underWay.length > 0) yield await (underWay.shift() as Promise<Out>)
+  } finally {
+    await Promise.allSettled(underWay)
+  }
+}

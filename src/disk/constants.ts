@@ -1,0 +1,33 @@
+/** Bounds of the store. SPEC.md gives those that shape the bytes on disk their meaning. */
+
+/** A segment is closed once it is this long. */
+export const SEGMENT_BYTES = 64 << 20
+/** The longest payload of a row: the largest small block and its name, or a statement. */
+export const ROW_BYTES_MAX = 80 << 10
+/** What one group commit takes: enough to fill a disk's queue, little enough to wait for. */
+export const COMMIT_BYTES_MAX = 16 << 20
+export const COMMIT_ROWS_MAX = 4096
+/** Segments kept open for reading. */
+export const OPEN_SEGMENTS_MAX = 64
+/** How much of a segment is read at once when all of it is read. */
+export const SCAN_BYTES = 1 << 20
+
+/** Blocks from here on have a file of their own; smaller ones are rows of a segment. */
+export const SMALL_BLOCK_BYTES_MAX = 64 << 10
+/** Block files being written at once. */
+export const BLOCK_WRITES_MAX = 16
+/** A segment of which less than this share is live is rewritten. */
+export const COMPACT_BELOW = 0.5
+
+/** Rows whose index entries are compared in one leaf check, and how often one is made. */
+export const LEAF_ROWS = 1024
+export const LEAF_INTERVAL_MS = 60_000
+
+/** Share of the file system that stays free whatever the capacity. */
+export const RESERVE_SHARE = 0.05
+
+/** What the rows of a segment are. Numbers are for ever; a new meaning is a new number. */
+export const ROW_STATEMENT = 1
+export const ROW_BLOCK = 2
+export const ROW_FREED = 3
+export const ROW_CLAIM = 4

@@ -1,0 +1,44 @@
+import { z } from 'zod'
+import { fromHex, toHex, utf8 } from '../util/bytes.ts'
+import type { Chance } from '../util/chance.ts'
+import { FileMissingError, UnknownLayoutError } from './errors.ts'
+import { type Files, replaceFile } from './files.ts'
+
+const NAME = 'format.json'
+const LAYOUT = 1
+const STORE_ID_BYTES = 16
+
+const formatSchema = z.object({ layout: z.number().int(), storeId: z.string().regex(/^[0-9a-f]{32}$/) })
+
+/**
+ * Reads the format file of a data directory, or writes one into an empty directory. It names the layout, so that a
+ * later version can tell what it found, and the store id that index and segments must share.
+ */
+export async function openFormat(files: Files, chance: Chance): Promise<{ storeId: Uint8Array }> {
+  await files.makeDirectory('')
+  let text: Uint8Array
+  try {
+    text = await files.read(NAME)
+  } catch (error) {
+    if (!(error instanceof FileMissingError)) throw error
+    if ((await files.list('segments')).length > 0)
+      throw new UnknownLayoutError('the data directory has lost its format file')
+    const storeId = chance.bytes(STORE_ID_BYTES)
+    await replaceFile(files, NAME, utf8(`${JSON.stringify({ layout: LAYOUT, storeId: toHex(storeId) })}\n`))
+    return { storeId }
+  }
+  let value: unknown
+  try {
+    value = JSON.parse(Buffer.from(text).toString('utf8'))
+  } catch (cause) {
+    throw new UnknownLayoutError('the format file of the data directory is damaged', { cause })
+  }
+  const parsed = formatSchema.safeParse(value)
+  if (!parsed.success) throw new UnknownLayoutError('the format file of the data directory is damaged')
+  if (parsed.data.layout !== LAYOUT) {
+    throw new UnknownLayoutError(
+      `the data directory has layout ${parsed.data.layout}, this version knows ${LAYOUT}: upgrade dfs-node`
+    )
+  }
+  return { storeId: fromHex(parsed.data.storeId) }
+}

@@ -1,0 +1,152 @@
+import { crc32 } from 'node:zlib'
+import type { AbstractLevel } from 'abstract-level'
+import { concatBytes, u32be } from '../util/bytes.ts'
+import { DiskError, IndexCorruptError, LockedError, NoSpaceError, ReadOnlyError } from './errors.ts'
+
+/** An ordered key-value database of bytes, as a port: `classic-level` on disk, `memory-level` in tests. */
+export type Database = AbstractLevel<string | Buffer | Uint8Array, Uint8Array, Uint8Array>
+
+/** A change to the index; all of a batch are applied, or none. */
+export type IndexOp = { type: 'put'; key: Uint8Array; value: Uint8Array } | { type: 'del'; key: Uint8Array }
+
+const CHECKSUM_BYTES = 4
+
+/**
+ * Everything that can be found again from the segments and the blocks: kept for speed, never trusted blindly. Each
+ * value carries a checksum over key and value, since LevelDB hands out flipped bits without a word; a mismatch is an
+ * `IndexCorruptError` and raises `onDoubt`, after which whoever owns the index rebuilds it.
+ *
+ * Rows are written without a sync: after a power cut the index is an older one, and the cursor in it says how old.
+ */
+export class IndexDb {
+  readonly #db: Database
+  #onDoubt: (error: IndexCorruptError) => void = () => {}
+
+  constructor(db: Database) {
+    this.#db = db
+  }
+
+  set onDoubt(listener: (error: IndexCorruptError) => void) {
+    this.#onDoubt = listener
+  }
+
+  async open(): Promise<void> {
+    await this.#guarded(() => this.#db.open({ passive: false }))
+  }
+
+  async close(): Promise<void> {
+    await this.#db.close()
+  }
+
+  async get(key: Uint8Array): Promise<Uint8Array | undefined> {
+    const value = await this.#guarded(() => this.#db.get(key))
+    return value === undefined ? undefined : this.#checked(key, value)
+  }
+
+  async getMany(keys: Uint8Array[]): Promise<Array<Uint8Array | undefined>> {
+    if (keys.length === 0) return []
+    const values = await this.#guarded(() => this.#db.getMany(keys))
+    return values.map((value, i) => (value === undefined ? undefined : this.#checked(keys[i] as Uint8Array, value)))
+  }
+
+  async has(key: Uint8Array): Promise<boolean> {
+    return (await this.get(key)) !== undefined
+  }
+
+  async batch(ops: readonly IndexOp[]): Promise<void> {
+    if (ops.length === 0) return
+    const rows = ops.map(op =>
+      op.type === 'del' ? op : { ...op, value: concatBytes(u32be(checksum(op.key, op.value)), op.value) }
+    )
+    await this.#guarded(() => this.#db.batch(rows))
+  }
+
+  /** All rows whose key starts with `prefix`, in order; from `after` on (exclusive) where given. */
+  async *range(
+    prefix: Uint8Array,
+    options: { after?: Uint8Array | undefined; limit?: number | undefined } = {}
+  ): AsyncGenerator<{ key: Uint8Array; value: Uint8Array }> {
+    const { after, limit = -1 } = options
+    const iterator = this.#db.iterator({
+      ...(after === undefined ? { gte: prefix } : { gt: after }),
+      lt: pastPrefix(prefix),
+      limit
+    })
+    try {
+      for (;;) {
+        const rows = await this.#guarded(() => iterator.nextv(ROWS_AT_ONCE))
+        if (rows.length === 0) return
+        for (const [key, value] of rows) yield { key, value: this.#checked(key, value) }
+      }
+    } finally {
+      await iterator.close()
+    }
+  }
+
+  /** True if at least one key starts with `prefix`. */
+  async hasAny(prefix: Uint8Array): Promise<boolean> {
+    for await (const _ of this.range(prefix, { limit: 1 })) return true
+    return false
+  }
+
+  /** Raises doubt from outside: a row that should be there is not. */
+  doubt(message: string): IndexCorruptError {
+    const error = new IndexCorruptError(message)
+    this.#onDoubt(error)
+    return error
+  }
+
+  #checked(key: Uint8Array, value: Uint8Array): Uint8Array {
+    if (value.byteLength >= CHECKSUM_BYTES) {
+      const stated = new DataView(value.buffer, value.byteOffset, CHECKSUM_BYTES).getUint32(0)
+      const payload = value.subarray(CHECKSUM_BYTES)
+      if (stated === checksum(key, payload)) return payload
+    }
+    throw this.doubt('a row of the index does not match its checksum')
+  }
+
+  async #guarded<T>(work: () => Promise<T>): Promise<T> {
+    try {
+      return await work()
+    } catch (error) {
+      throw this.#translated(error)
+    }
+  }
+
+  #translated(error: unknown): unknown {
+    const { code, cause } = error as { code?: string; cause?: { code?: string; message?: string } }
+    const text = `${code} ${cause?.code} ${cause?.message} ${(error as Error).message}`
+    if (text.includes('CORRUPTION') || text.includes('Corruption')) return this.doubt('the index is damaged')
+    if (text.includes('LEVEL_LOCKED')) return new LockedError('another process is using this data directory')
+    if (text.includes('No space left')) return new NoSpaceError('the disk is full', { cause: error })
+    if (text.includes('Read-only file system'))
+      return new ReadOnlyError('the data directory is read-only', { cause: error })
+    if (text.includes('LEVEL_IO_ERROR') || text.includes('IO error'))
+      return new DiskError('the index could not be written', { cause: error })
+    return error
+  }
+}
+
+const ROWS_AT_ONCE = 256
+
+/** A key: one letter that names the table, then its parts. */
+export function indexKey(table: string, ...parts: readonly Uint8Array[]): Uint8Array {
+  return concatBytes(Buffer.from(table, 'latin1'), ...parts)
+}
+
+function checksum(key: Uint8Array, value: Uint8Array): number {
+  return crc32(value, crc32(key))
+}
+
+// The least key above all that start with the prefix; table letters are far below 0xff, so there always is one.
+function pastPrefix(prefix: Uint8Array): Uint8Array {
+  const end = Buffer.from(prefix)
+  for (let i = end.byteLength - 1; i >= 0; i--) {
+    const byte = end[i] as number
+    if (byte < 0xff) {
+      end[i] = byte + 1
+      return end.subarray(0, i + 1)
+    }
+  }
+  return Buffer.from([0xff])
+}

@@ -1,0 +1,146 @@
+import { constants } from 'node:fs'
+import { type FileHandle, mkdir, open, readdir, readFile, rename, rm, stat, statfs } from 'node:fs/promises'
+import { join } from 'node:path'
+import { asDiskError } from './errors.ts'
+import type { AppendFile, Files, ReadFile } from './files.ts'
+
+const FILE_MODE = 0o600
+const DIRECTORY_MODE = 0o700
+
+/** Files of the operating system, below one folder. */
+export class NodeFiles implements Files {
+  readonly #root: string
+  // Windows has no way to sync a folder; what is weaker there is in SPEC.md.
+  readonly namesAreDurable = process.platform !== 'win32'
+
+  constructor(root: string) {
+    this.#root = root
+  }
+
+  async makeDirectory(path: string): Promise<void> {
+    await guarded(() => mkdir(this.#at(path), { recursive: true, mode: DIRECTORY_MODE }))
+  }
+
+  async list(path: string): Promise<string[]> {
+    try {
+      return await readdir(this.#at(path))
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code === 'ENOENT') return []
+      throw asDiskError(error)
+    }
+  }
+
+  async syncDirectory(path: string): Promise<void> {
+    if (!this.namesAreDurable) return
+    await guarded(async () => {
+      const handle = await open(this.#at(path), constants.O_RDONLY)
+      try {
+        await handle.sync()
+      } finally {
+        await handle.close()
+      }
+    })
+  }
+
+  async size(path: string): Promise<number | undefined> {
+    try {
+      return (await stat(this.#at(path))).size
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined
+      throw asDiskError(error)
+    }
+  }
+
+  read(path: string): Promise<Uint8Array> {
+    return guarded(() => readFile(this.#at(path)))
+  }
+
+  async writeNew(path: string, parts: readonly Uint8Array[]): Promise<void> {
+    await guarded(async () => {
+      const handle = await open(this.#at(path), 'wx', FILE_MODE)
+      try {
+        for (const part of parts) await writeAll(handle, part)
+        await handle.datasync()
+      } finally {
+        await handle.close()
+      }
+    })
+  }
+
+  rename(from: string, to: string): Promise<void> {
+    return guarded(() => rename(this.#at(from), this.#at(to)))
+  }
+
+  remove(path: string): Promise<void> {
+    return guarded(() => rm(this.#at(path), { force: true }))
+  }
+
+  removeDirectory(path: string): Promise<void> {
+    return guarded(() => rm(this.#at(path), { force: true, recursive: true }))
+  }
+
+  async openRead(path: string): Promise<ReadFile> {
+    const handle = await guarded(() => open(this.#at(path), 'r'))
+    return {
+      read: (offset, length) =>
+        guarded(async () => {
+          const buffer = Buffer.allocUnsafeSlow(length)
+          let filled = 0
+          while (filled < length) {
+            const { bytesRead } = await handle.read(buffer, filled, length - filled, offset + filled)
+            if (bytesRead === 0) break
+            filled += bytesRead
+          }
+          return buffer.subarray(0, filled)
+        }),
+      close: () => guarded(() => handle.close())
+    }
+  }
+
+  async openAppend(path: string): Promise<AppendFile> {
+    const handle = await guarded(() => open(this.#at(path), 'a+', FILE_MODE))
+    let size = (await guarded(() => handle.stat())).size
+    return {
+      get size() {
+        return size
+      },
+      append: bytes =>
+        guarded(async () => {
+          await writeAll(handle, bytes)
+          size += bytes.byteLength
+        }),
+      sync: () => guarded(() => handle.datasync()),
+      truncate: length =>
+        guarded(async () => {
+          await handle.truncate(length)
+          size = length
+        }),
+      close: () => guarded(() => handle.close())
+    }
+  }
+
+  async space(): Promise<{ totalBytes: number; freeBytes: number }> {
+    const { bsize, blocks, bavail } = await guarded(() => statfs(this.#root))
+    return { totalBytes: bsize * blocks, freeBytes: bsize * bavail }
+  }
+
+  #at(path: string): string {
+    return join(this.#root, path)
+  }
+}
+
+async function writeAll(handle: FileHandle, bytes: Uint8Array): Promise<void> {
+  let written = 0
+  while (written < bytes.byteLength) {
+    const { bytesWritten } = await handle.write(bytes, written, bytes.byteLength - written)
+    written += bytesWritten
+  }
+}
+
+async function guarded<T>(work: () => Promise<T>): Promise<T> {
+  try {
+    return await work()
+  } catch (error) {
+    throw asDiskError(error)
+  }
+}

@@ -1,0 +1,37 @@
+import { CHUNK_BYTES } from './constants.ts'
+import { paddedChunkLength } from './padding.ts'
+
+/** A slice of plain text in a buffer with room for its padding. */
+export interface Chunk {
+  /** At least `paddedChunkLength(length)` bytes; the first `length` are the text. */
+  buffer: Uint8Array
+  length: number
+}
+
+/**
+ * Cuts a stream into chunks of a fixed size; the last may be shorter, and an empty stream gives none. Each byte is
+ * copied once, into the buffer in which it is padded. Holds one chunk at a time.
+ */
+export function fixedChunker(
+  chunkBytes: number = CHUNK_BYTES
+): (source: AsyncIterable<Uint8Array> | Iterable<Uint8Array>) => AsyncGenerator<Chunk> {
+  const capacity = paddedChunkLength(chunkBytes)
+  return async function* chunk(source) {
+    let buffer = Buffer.allocUnsafeSlow(capacity)
+    let length = 0
+    for await (const piece of source) {
+      let taken = 0
+      while (taken < piece.byteLength) {
+        const part = piece.subarray(taken, taken + chunkBytes - length)
+        buffer.set(part, length)
+        taken += part.byteLength
+        length += part.byteLength
+        if (length < chunkBytes) continue
+        yield { buffer, length }
+        buffer = Buffer.allocUnsafeSlow(capacity)
+        length = 0
+      }
+    }
+    if (length > 0) yield { buffer, length }
+  }
+}

@@ -1,0 +1,40 @@
+/** Every bound of the formats. SPEC.md gives them their meaning; nothing here may change without a new version. */
+
+/** Plain bytes in a chunk of the fixed chunker. */
+export const CHUNK_BYTES = 1 << 20
+/** The most plain bytes, before padding, that any chunker may put in one chunk. */
+export const CHUNK_BYTES_MAX = 4 << 20
+/** What the seal adds: a commitment of 32 bytes in front, a GCM tag of 16 behind. */
+export const SEAL_OVERHEAD_BYTES = 48
+/** The most bytes in one sealed block: the largest chunk, its length field, the seal. */
+export const BLOCK_BYTES_MAX = CHUNK_BYTES_MAX + 64
+/** Files up to here travel inside the body of their record. */
+export const INLINE_BYTES_MAX = 1024
+
+/** Links in one manifest node. */
+export const FANOUT = 1024
+/** Levels of manifest nodes above the chunks. */
+export const DEPTH_MAX = 4
+export const NODE_BYTES_MAX = 128 << 10
+export const MANIFEST_VERSION = 1
+
+export const STATEMENT_BYTES_MAX = 16 << 10
+export const STATEMENT_VERSION = 1
+/** Grants between a statement and the root key. */
+export const CHAIN_MAX = 4
+/** Causal past of one entry that a put may carry, and a delete. */
+export const SEEN_MAX = 128
+export const SEEN_OF_DELETE_MAX = 256
+
+/** Padded size of the smallest entry body, and of the largest. */
+export const BODY_BYTES_MIN = 256
+export const BODY_BYTES_MAX = 8 << 10
+export const PROPS_BYTES_MAX = 8 << 10
+
+export const PATH_PART_BYTES_MAX = 255
+export const PATH_BYTES_MAX = 4096
+/** A device's or a zone's name. */
+export const LABEL_BYTES_MAX = 64
+
+/** How far ahead of our clock a stamp may be and still count. */
+export const FUTURE_MS_MAX = 5 * 60_000

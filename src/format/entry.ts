@@ -1,0 +1,231 @@
+import type { KeyObject } from 'node:crypto'
+import { z } from 'zod'
+import { compareBytes, equalBytes, toHex } from '../util/bytes.ts'
+import { decodeCanonical, encodeCanonical } from './canonical.ts'
+import { type BlockCid, decodeCid } from './cid.ts'
+import { INLINE_BYTES_MAX, PROPS_BYTES_MAX, SEEN_MAX } from './constants.ts'
+import { FormatError } from './errors.ts'
+import type { Fields } from './kinds.ts'
+import { paddedBodyLength, padInPlace, unpad } from './padding.ts'
+import { openBySiv, SIV_BYTES, seal } from './seal.ts'
+import { compareStamps, decodeHlc, encodeHlc, type Hlc, INCARNATION_BYTES, type Stamp } from './stamp.ts'
+import { clearBytesOf, type SignOptions, type Statement, signStatement } from './statement.ts'
+
+/** The id of `/` itself, which has no record. */
+export const ROOT_ENTRY: Uint8Array = new Uint8Array(16)
+export const ENTRY_ID_BYTES = 16
+
+/** The greatest hlc seen of one author's incarnation. */
+export interface Seen {
+  author: Uint8Array
+  incarnation: Uint8Array
+  hlc: Hlc
+}
+
+/** The number of replicas that stands for every member. */
+export const REPLICAS_ALL = 0
+
+/** What a record says in the clear, with its stamps read. */
+export interface EntryRecord {
+  /** Id of the statement. */
+  id: Uint8Array
+  entry: Uint8Array
+  stamp: Stamp
+  seen: Seen[]
+  op: 'put' | 'delete'
+  placed: Stamp
+  written: Stamp
+  /** Bytes of a CID, or the 32-byte siv of content that travels inline, or null for a directory or a delete. */
+  root: Uint8Array | null
+  rootEpoch: Uint8Array | null
+  epoch: Uint8Array
+  replicas: number
+}
+
+/** What the sealed body of a record says. */
+export interface EntryBody {
+  parent: Uint8Array
+  name: string
+  kind: 'file' | 'directory'
+  /** Bytes of content; 0 for a directory. */
+  size: number
+  /** Milliseconds since the Unix epoch. */
+  mtime: number
+  mode?: number | undefined
+  /** Media type. */
+  type?: string | undefined
+  /** Opens the root block; absent when the content is inline. */
+  key?: Uint8Array | undefined
+  /** The content itself, up to 1 KiB. */
+  content?: Uint8Array | undefined
+  /** Where a symbolic link points. */
+  target?: string | undefined
+  props?: Record<string, unknown> | undefined
+}
+
+const bytesOf = (length: number) =>
+  z.custom<Uint8Array>(value => value instanceof Uint8Array && value.byteLength === length)
+
+const bodySchema = z.strictObject({
+  parent: bytesOf(ENTRY_ID_BYTES),
+  name: z.string(),
+  kind: z.enum(['file', 'directory']),
+  size: z.number().int().nonnegative().max(Number.MAX_SAFE_INTEGER),
+  mtime: z.number().int().min(-Number.MAX_SAFE_INTEGER).max(Number.MAX_SAFE_INTEGER),
+  mode: z.number().int().nonnegative().max(0o7777).optional(),
+  type: z.string().max(255).optional(),
+  key: bytesOf(32).optional(),
+  content: z
+    .custom<Uint8Array>(value => value instanceof Uint8Array && value.byteLength <= INLINE_BYTES_MAX)
+    .optional(),
+  target: z.string().max(4096).optional(),
+  props: z.record(z.string(), z.unknown()).optional()
+})
+
+/** The parts of a record that its author chooses; stamps and signature are added when it is signed. */
+export interface RecordInit {
+  entry: Uint8Array
+  incarnation: Uint8Array
+  epoch: Uint8Array
+  seen: readonly Seen[]
+  op: 'put' | 'delete'
+  /** Null for this record's own stamp. */
+  placed: Stamp | null
+  written: Stamp | null
+  root: Uint8Array | null
+  rootEpoch: Uint8Array | null
+  replicas: number
+  body: EntryBody | null
+}
+
+export interface SignRecordOptions extends SignOptions {
+  /** The author's public key. */
+  author: Uint8Array
+  /** The `record` subkey of the epoch that the record names. */
+  subkey: KeyObject
+}
+
+/** Seals the body, signs the record. Throws a `FormatError` where it breaks a rule or a bound of SPEC.md. */
+export function signRecord(init: RecordInit, options: SignRecordOptions): Statement<'entry'> {
+  const { hlc, author, subkey, grant } = options
+  const own: Stamp = { hlc, author, incarnation: init.incarnation }
+  const clear: Fields<'entry'> = {
+    id: init.entry,
+    incarnation: init.incarnation,
+    epoch: init.epoch,
+    seen: [...init.seen].sort(compareSeen).map(({ author, incarnation, hlc }) => [author, incarnation, encodeHlc(hlc)]),
+    op: init.op,
+    placed: encodeStamp(init.placed ?? own),
+    written: encodeStamp(init.written ?? own),
+    root: init.root,
+    rootEpoch: init.rootEpoch,
+    replicas: init.replicas
+  }
+  const sealed = init.body === null ? {} : sealBody(subkey, init.body, clearBytesOf('entry', hlc, grant ?? null, clear))
+  const statement = signStatement('entry', { ...clear, ...sealed }, options)
+  readRecord(statement, author)
+  return statement
+}
+
+/**
+ * Reads the clear part of a record and refuses what no honest author writes: a causal past that is not sorted, not
+ * before the record itself or too long; a `written` or `placed` that is neither its own nor in that past; a put of a
+ * file without content, a delete with one.
+ */
+export function readRecord(statement: Statement<'entry'>, author: Uint8Array): EntryRecord {
+  const { fields, hlc } = statement
+  const stamp: Stamp = { hlc, author, incarnation: fields.incarnation }
+  const seen = fields.seen.map(([author, incarnation, hlc]) => ({ author, incarnation, hlc: decodeHlc(hlc) }))
+  for (const [i, item] of seen.entries()) {
+    const before = seen[i - 1]
+    if (before !== undefined && compareSeen(before, item) >= 0)
+      throw new FormatError('the past of a record is not sorted')
+    if (item.hlc >= hlc) throw new FormatError('a record cannot have seen what is not before it')
+  }
+  const record: EntryRecord = {
+    id: statement.id,
+    entry: fields.id,
+    stamp,
+    seen,
+    op: fields.op,
+    placed: decodeStamp(fields.placed),
+    written: decodeStamp(fields.written),
+    root: fields.root,
+    rootEpoch: fields.rootEpoch,
+    epoch: fields.epoch,
+    replicas: fields.replicas
+  }
+  for (const past of [record.placed, record.written]) {
+    if (!covers(record, past)) throw new FormatError('a record keeps a stamp that it has not seen')
+  }
+  if ((fields.root === null) !== (fields.rootEpoch === null))
+    throw new FormatError('a record names a root and its epoch, or neither')
+  if ((fields.siv === undefined) !== (fields.body === undefined))
+    throw new FormatError('a record has a siv and a body, or neither')
+  if (fields.op === 'put') {
+    if (fields.body === undefined) throw new FormatError('a put has a body')
+    if (fields.purge !== undefined || fields.cancel !== undefined)
+      throw new FormatError('only a delete purges or cancels')
+    if (seen.length > SEEN_MAX) throw new FormatError('the past of a put is too long')
+    if (fields.root !== null) rootOf(fields.root)
+  } else if (fields.root !== null) {
+    throw new FormatError('a delete has no root')
+  }
+  return record
+}
+
+/** True if the record is, or has in its causal past, what happened at this stamp. */
+export function covers(record: Pick<EntryRecord, 'stamp' | 'seen'>, stamp: Stamp): boolean {
+  if (compareStamps(record.stamp, stamp) === 0) return true
+  return record.seen.some(
+    seen =>
+      seen.hlc >= stamp.hlc && equalBytes(seen.author, stamp.author) && equalBytes(seen.incarnation, stamp.incarnation)
+  )
+}
+
+/** What a record's `root` stands for: a block, or content inside the body known by its siv. */
+export function rootOf(root: Uint8Array): { cid: BlockCid } | { siv: Uint8Array } {
+  return root.byteLength === SIV_BYTES ? { siv: root } : { cid: decodeCid(root) }
+}
+
+/** Opens a record's body; a `SealError` if the key is not the one, a `FormatError` if what comes out is no body. */
+export function openBody(subkey: KeyObject, statement: Statement<'entry'>): EntryBody {
+  const { siv, body, ...clear } = statement.fields
+  if (siv === undefined || body === undefined) throw new FormatError('record has no body')
+  const clearBytes = clearBytesOf('entry', statement.hlc, statement.grant, clear)
+  const text = unpad(openBySiv(subkey, siv, body, { label: 'body', clear: clearBytes }), paddedBodyLength)
+  const parsed = bodySchema.safeParse(decodeCanonical(text))
+  if (!parsed.success) throw new FormatError('body of a record has other fields than it should')
+  return parsed.data
+}
+
+/** The key of maps by (author, incarnation). */
+export function seenKey(author: Uint8Array, incarnation: Uint8Array): string {
+  return toHex(author) + toHex(incarnation)
+}
+
+export function encodeStamp({ hlc, author, incarnation }: Stamp): [Uint8Array, Uint8Array, Uint8Array] {
+  return [encodeHlc(hlc), author, incarnation]
+}
+
+export function decodeStamp([hlc, author, incarnation]: readonly [Uint8Array, Uint8Array, Uint8Array]): Stamp {
+  if (incarnation.byteLength !== INCARNATION_BYTES) throw new FormatError('a stamp has an incarnation of 8 bytes')
+  return { hlc: decodeHlc(hlc), author, incarnation }
+}
+
+function sealBody(subkey: KeyObject, body: EntryBody, clear: Uint8Array): { siv: Uint8Array; body: Uint8Array } {
+  const fields = Object.fromEntries(Object.entries(body).filter(([, value]) => value !== undefined))
+  if (!bodySchema.safeParse(fields).success) throw new FormatError('body of a record has other fields than it should')
+  if (body.props !== undefined && encodeCanonical(body.props).byteLength > PROPS_BYTES_MAX) {
+    throw new FormatError(`the properties of an entry have at most ${PROPS_BYTES_MAX} bytes`)
+  }
+  const text = encodeCanonical(fields)
+  const buffer = new Uint8Array(paddedBodyLength(text.byteLength))
+  buffer.set(text)
+  const sealed = seal(subkey, padInPlace(buffer, text.byteLength, buffer.byteLength), { label: 'body', clear })
+  return { siv: sealed.siv, body: sealed.bytes }
+}
+
+function compareSeen(a: Seen, b: Seen): number {
+  return compareBytes(a.author, b.author) || compareBytes(a.incarnation, b.incarnation)
+}

@@ -1,0 +1,118 @@
+import { CID } from 'multiformats/cid'
+import { z } from 'zod'
+import { utf8 } from '../util/bytes.ts'
+import { BODY_BYTES_MAX, LABEL_BYTES_MAX, SEAL_OVERHEAD_BYTES, SEEN_OF_DELETE_MAX } from './constants.ts'
+
+/**
+ * The fields of every kind of statement, beside the ones that all share (kind, v, hlc, grant, sig). Unknown fields are
+ * refused. SPEC.md says what each means and who may sign it.
+ */
+
+const bytes = (length: number) =>
+  z.custom<Uint8Array>(value => value instanceof Uint8Array && value.byteLength === length, `${length} bytes`)
+const bytesUpTo = (max: number) =>
+  z.custom<Uint8Array>(value => value instanceof Uint8Array && value.byteLength <= max, `at most ${max} bytes`)
+const label = z.string().refine(text => text !== '' && utf8(text).byteLength <= LABEL_BYTES_MAX && text.isWellFormed())
+const count = z.number().int().nonnegative().max(Number.MAX_SAFE_INTEGER)
+const cid = z.custom<CID>(value => CID.asCID(value) !== null, 'a CID')
+
+const id = bytes(32)
+const publicKey = bytes(32)
+const signature = bytes(64)
+const hlc = bytes(8)
+const incarnation = bytes(8)
+const entryId = bytes(16)
+const stamp = z.tuple([hlc, publicKey, incarnation])
+const seen = z.tuple([publicKey, incarnation, hlc])
+
+/** What a member may do; a storage member holds sealed blocks and reads nothing. */
+export const ROLES = ['admin', 'writer', 'reader', 'storage'] as const
+export type Role = (typeof ROLES)[number]
+const role = z.enum(ROLES)
+
+export const MEMBER_STATES = ['in', 'draining', 'full'] as const
+export type MemberState = (typeof MEMBER_STATES)[number]
+
+/** Addresses in one status, and the length of each. */
+const ADDRESSES_MAX = 16
+const ADDRESS_BYTES_MAX = 256
+/** Ids that one epoch names. */
+const EPOCH_IDS_MAX = 256
+
+export const KINDS = {
+  root: z.strictObject({ recovery: publicKey }),
+  grant: z.strictObject({
+    subject: publicKey,
+    x25519: publicKey,
+    role,
+    epoch: id,
+    name: label,
+    capacityMax: count.optional(),
+    zone: label.optional(),
+    notAfter: hlc.optional(),
+    admit: z.strictObject({ invite: id, inviteSig: signature, subjectSig: signature }).optional()
+  }),
+  invite: z.strictObject({ key: publicKey, role, notAfter: hlc, uses: count.nullable() }),
+  revocation: z.strictObject({ target: id, list: cid.nullable() }),
+  epoch: z.strictObject({
+    previous: z.array(id).max(EPOCH_IDS_MAX),
+    hash: id,
+    excludes: z.array(id).max(EPOCH_IDS_MAX)
+  }),
+  settings: z.strictObject({
+    replicas: count.optional(),
+    ack: count.optional(),
+    chunker: z.enum(['fixed', 'fastcdc']).optional(),
+    dedupe: z.boolean().optional(),
+    outAfter: count.optional(),
+    quotas: z.strictObject({ statements: count.optional(), nodeBytes: count.optional() }).optional()
+  }),
+  out: z.strictObject({ subject: publicKey }),
+  successor: z.strictObject({ root: publicKey, recovery: publicKey, rootSig: signature }),
+  handover: z.strictObject({ epoch: id, recipient: publicKey, box: bytesUpTo(256) }),
+  status: z.strictObject({
+    instance: bytes(16),
+    addresses: z.array(z.string().max(ADDRESS_BYTES_MAX)).max(ADDRESSES_MAX),
+    weight: count,
+    zone: label.optional(),
+    state: z.enum(MEMBER_STATES),
+    outAfter: count,
+    head: hlc
+  }),
+  entry: z.strictObject({
+    id: entryId,
+    incarnation,
+    epoch: id,
+    seen: z.array(seen).max(SEEN_OF_DELETE_MAX),
+    op: z.enum(['put', 'delete']),
+    placed: stamp,
+    written: stamp,
+    root: bytesUpTo(64).nullable(),
+    rootEpoch: id.nullable(),
+    replicas: count,
+    purge: z.literal(true).optional(),
+    cancel: z.literal(true).optional(),
+    siv: bytes(32).optional(),
+    body: bytesUpTo(BODY_BYTES_MAX + SEAL_OVERHEAD_BYTES).optional()
+  }),
+  share: z.strictObject({ id: entryId, root: cid.nullable(), notAfter: hlc.optional() })
+} as const
+
+export type Kind = keyof typeof KINDS
+export type Fields<K extends Kind = Kind> = z.infer<(typeof KINDS)[K]>
+
+export const isKind = (kind: unknown): kind is Kind => typeof kind === 'string' && Object.hasOwn(KINDS, kind)
+
+/** Kinds that only say who is in: compared and passed on before anything else. */
+export const MEMBERSHIP_KINDS: ReadonlySet<Kind> = new Set<Kind>([
+  'root',
+  'grant',
+  'invite',
+  'revocation',
+  'epoch',
+  'settings',
+  'out',
+  'successor',
+  'handover',
+  'status'
+])

@@ -1,0 +1,220 @@
+import type { KeyObject } from 'node:crypto'
+import * as dagCbor from '@ipld/dag-cbor'
+import type { BlockCodec } from 'multiformats/codecs/interface'
+import { equalBytes } from '../util/bytes.ts'
+import { type BlockCid, CID, checkCid, nameBlock, RAW } from './cid.ts'
+import { CHUNK_BYTES_MAX, DEPTH_MAX, FANOUT, MANIFEST_VERSION, NODE_BYTES_MAX } from './constants.ts'
+import { FormatError } from './errors.ts'
+import { KEY_BYTES, NO_SALT, open, seal } from './seal.ts'
+
+/**
+ * The DAG that lists a file's chunks. Nodes hold names in the clear, so that a member which can read nothing still
+ * knows what belongs together, and keys and sizes under the seal. The shape is a function of the number of chunks:
+ * every node but the last of its level is full, all chunks are at one depth. So the same content has the same root, and
+ * a node that claims another shape is refused before anything below it is fetched.
+ */
+
+/** Encodes manifest nodes; dag-cbor unless a network chose another. */
+export type NodeCodec = BlockCodec<number, unknown>
+export const defaultNodeCodec: NodeCodec = dagCbor
+
+/** What a parent knows of a block below it. */
+export interface Link {
+  cid: BlockCid
+  /** Opens the block. */
+  key: Uint8Array
+  /** Bytes of the file's text below this link. */
+  size: number
+}
+
+/** The top of a file: a chunk if it has only one, else a manifest node. */
+export interface FileRoot extends Link {
+  /** Chunks in the file. */
+  leaves: number
+}
+
+/** A block on its way to the members: a chunk with its place in the file, or a manifest node. */
+export interface SealedBlock {
+  cid: BlockCid
+  bytes: Uint8Array
+  /** Which chunk of the file this is; null for a manifest node. */
+  leaf: number | null
+  /** Set on the last block of a file, which is its root. */
+  root?: FileRoot
+}
+
+/** A manifest node whose clear part has been checked. */
+export interface ManifestNode {
+  leaves: number
+  /** 1 when the links are chunks. */
+  height: number
+  links: BlockCid[]
+  sealed: Uint8Array
+}
+
+/** Where a node stands: what its parent says it must be. The root's height follows from its leaves. */
+export interface NodeShape {
+  leaves: number
+  height: number
+}
+
+export interface ManifestOptions {
+  subkey: KeyObject
+  salt?: Uint8Array
+  codec?: NodeCodec
+}
+
+const SIZE_BYTES = 8
+const ROW_BYTES = KEY_BYTES + SIZE_BYTES
+
+/** Chunks that fit below a full node of this height. */
+function leavesBelow(height: number): number {
+  return FANOUT ** height
+}
+
+/** Height of the root of a file with this many chunks (two or more). */
+export function heightOf(leaves: number): number {
+  let height = 1
+  while (leavesBelow(height) < leaves) height++
+  return height
+}
+
+/** Builds the manifest of one file while its chunks pass by; each node leaves as soon as it is full. */
+export class ManifestBuilder {
+  readonly #options: Required<ManifestOptions>
+  readonly #levels: Array<Array<Link & { leaves: number }>> = [[]]
+  #leaves = 0
+
+  constructor({ subkey, salt = NO_SALT, codec = defaultNodeCodec }: ManifestOptions) {
+    this.#options = { subkey, salt, codec }
+  }
+
+  /** Takes the next chunk's link; gives back the nodes that it filled. */
+  add(link: Link): SealedBlock[] {
+    this.#leaves++
+    const nodes: SealedBlock[] = []
+    this.#push(0, { ...link, leaves: 1 }, nodes)
+    return nodes
+  }
+
+  /** The nodes that remain, and the root; null for a file without chunks. */
+  finish(): { nodes: SealedBlock[]; root: FileRoot | null } {
+    const nodes: SealedBlock[] = []
+    if (this.#leaves === 0) return { nodes, root: null }
+    for (let level = 0; ; level++) {
+      const links = this.#levels[level] ?? []
+      const isTop = this.#levels.slice(level + 1).every(above => above.length === 0)
+      const [only] = links
+      if (isTop && links.length === 1 && only !== undefined) return { nodes, root: only }
+      if (links.length > 0) this.#close(level, nodes)
+    }
+  }
+
+  #push(level: number, link: Link & { leaves: number }, nodes: SealedBlock[]): void {
+    if (level > DEPTH_MAX) throw new FormatError(`a file has at most ${leavesBelow(DEPTH_MAX)} chunks`)
+    this.#levels[level] ??= []
+    const links = this.#levels[level]
+    links.push(link)
+    if (links.length === FANOUT) this.#close(level, nodes)
+  }
+
+  #close(level: number, nodes: SealedBlock[]): void {
+    const links = this.#levels[level] ?? []
+    this.#levels[level] = []
+    const { bytes, key } = encodeNode(links, this.#options)
+    const cid = nameBlock(bytes, this.#options.codec.code)
+    nodes.push({ cid, bytes, leaf: null })
+    const size = links.reduce((sum, link) => sum + link.size, 0)
+    const leaves = links.reduce((sum, link) => sum + link.leaves, 0)
+    this.#push(level + 1, { cid, key, size, leaves }, nodes)
+  }
+}
+
+function encodeNode(
+  links: ReadonlyArray<Link & { leaves: number }>,
+  { subkey, salt, codec }: Required<ManifestOptions>
+): { bytes: Uint8Array; key: Uint8Array } {
+  const leaves = links.reduce((sum, link) => sum + link.leaves, 0)
+  const clear = { v: MANIFEST_VERSION, leaves, links: links.map(link => link.cid) }
+  const rows = Buffer.alloc(links.length * ROW_BYTES)
+  for (const [i, link] of links.entries()) {
+    rows.set(link.key, i * ROW_BYTES)
+    rows.writeBigUInt64BE(BigInt(link.size), i * ROW_BYTES + KEY_BYTES)
+  }
+  const sealed = seal(subkey, rows, { label: 'node', clear: codec.encode(clear) as Uint8Array, salt })
+  return { bytes: codec.encode({ ...clear, sealed: sealed.bytes }) as Uint8Array, key: sealed.key }
+}
+
+/**
+ * Reads a manifest node's clear part. With `shape`, the parent's word, anything else is refused: a node of a thousand
+ * equal links over another such node would otherwise promise 10^12 chunks. Without it the node is a root.
+ */
+export function decodeNode(bytes: Uint8Array, shape?: NodeShape, codec: NodeCodec = defaultNodeCodec): ManifestNode {
+  if (bytes.byteLength > NODE_BYTES_MAX) throw new FormatError('manifest node is too large')
+  let value: unknown
+  try {
+    value = codec.decode(bytes)
+  } catch (cause) {
+    throw new FormatError('manifest node cannot be decoded', { cause })
+  }
+  if (!isNodeValue(value)) throw new FormatError('manifest node has other fields than it should')
+  if (!equalBytes(codec.encode(value) as Uint8Array, bytes)) throw new FormatError('manifest node is not canonical')
+  const { leaves, links, sealed } = value
+  if (leaves < 1 || leaves > leavesBelow(DEPTH_MAX) || (shape === undefined && leaves < 2)) {
+    throw new FormatError('manifest node states an impossible number of chunks')
+  }
+  const height = shape?.height ?? heightOf(leaves)
+  if (shape !== undefined && shape.leaves !== leaves)
+    throw new FormatError('manifest node has not the chunks that its parent states')
+  if (links.length !== Math.ceil(leaves / leavesBelow(height - 1))) {
+    throw new FormatError('manifest node has not the links that its chunks need')
+  }
+  for (const link of links) {
+    checkCid(link, [codec.code])
+    if ((link.code === RAW) !== (height === 1))
+      throw new FormatError('manifest node links to a block of the wrong sort')
+  }
+  return { leaves, height, links, sealed }
+}
+
+/** The shape that the i-th link of a node above height 1 must have. */
+export function childShape(node: ManifestNode, i: number): NodeShape {
+  const full = leavesBelow(node.height - 1)
+  return { leaves: Math.min(full, node.leaves - i * full), height: node.height - 1 }
+}
+
+/** Opens a node's sealed part: the key and size of each link. The clear part is authenticated on the way. */
+export function openNode(node: ManifestNode, key: Uint8Array, codec: NodeCodec = defaultNodeCodec): Link[] {
+  const clear = { v: MANIFEST_VERSION, leaves: node.leaves, links: node.links }
+  const rows = open(key, node.sealed, { label: 'node', clear: codec.encode(clear) as Uint8Array })
+  if (rows.byteLength !== node.links.length * ROW_BYTES) throw new FormatError('manifest node has not one key a link')
+  const view = new DataView(rows.buffer, rows.byteOffset, rows.byteLength)
+  return node.links.map((cid, i) => {
+    const size = Number(view.getBigUint64(i * ROW_BYTES + KEY_BYTES))
+    const sizeMax = CHUNK_BYTES_MAX * (node.height === 1 ? 1 : childShape(node, i).leaves)
+    if (size < 1 || size > sizeMax) throw new FormatError('manifest node states an impossible size')
+    return { cid, key: rows.subarray(i * ROW_BYTES, i * ROW_BYTES + KEY_BYTES), size }
+  })
+}
+
+interface NodeValue {
+  v: number
+  leaves: number
+  links: CID[]
+  sealed: Uint8Array
+}
+
+function isNodeValue(value: unknown): value is NodeValue {
+  if (typeof value !== 'object' || value === null) return false
+  const { v, leaves, links, sealed, ...rest } = value as Partial<NodeValue>
+  return (
+    Object.keys(rest).length === 0 &&
+    v === MANIFEST_VERSION &&
+    Number.isSafeInteger(leaves) &&
+    sealed instanceof Uint8Array &&
+    Array.isArray(links) &&
+    links.length >= 1 &&
+    links.length <= FANOUT &&
+    links.every(link => CID.asCID(link) !== null)
+  )
+}

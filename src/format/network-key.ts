@@ -1,0 +1,73 @@
+import { createPrivateKey, createPublicKey, hkdfSync, type KeyObject } from 'node:crypto'
+import { entropyToMnemonic, mnemonicToEntropy, validateMnemonic } from '@scure/bip39'
+import { wordlist } from '@scure/bip39/wordlists/english.js'
+import { fromHex, toHex } from '../util/bytes.ts'
+import { FormatError } from './errors.ts'
+
+/** 32 random bytes that root a network: whoever holds them owns it. Written down as 24 words or 64 hex digits. */
+export type NetworkKey = Uint8Array
+
+export const NETWORK_KEY_BYTES = 32
+
+const ED25519_PKCS8 = fromHex('302e020100300506032b657004220420')
+const X25519_PKCS8 = fromHex('302e020100300506032b656e04220420')
+
+/** What a network key stands for; each part is derived under a label of its own (HKDF-SHA-256, RFC 5869). */
+export interface NetworkSecrets {
+  /** Signs the first grants. */
+  root: KeyObject
+  /** The network's id, for ever: the public half of `root`, 32 bytes. */
+  network: Uint8Array
+  /** The first epoch's key, 32 bytes. */
+  epochKey: Uint8Array
+  /** The X25519 public key to which every later epoch is handed too, 32 bytes. */
+  recovery: Uint8Array
+}
+
+export function deriveNetwork(key: NetworkKey): NetworkSecrets {
+  if (key.byteLength !== NETWORK_KEY_BYTES) throw new FormatError('a network key is 32 bytes')
+  const root = privateKey('ed25519', derive(key, 'root'))
+  return {
+    root,
+    network: rawPublicKey(root),
+    epochKey: derive(key, 'epoch 1'),
+    recovery: rawPublicKey(privateKey('x25519', derive(key, 'recovery')))
+  }
+}
+
+/** An epoch key's two uses: sealing content and sealing the bodies of records. */
+export function epochSubkeys(epochKey: Uint8Array): { content: Uint8Array; record: Uint8Array } {
+  return { content: derive(epochKey, 'content'), record: derive(epochKey, 'record') }
+}
+
+/** Reads a network key as a file or a person gives it: 64 hex digits or 24 words, spaces and case forgiven. */
+export function parseNetworkKey(text: string): NetworkKey {
+  const trimmed = text.trim().toLowerCase()
+  if (/^[0-9a-f]{64}$/.test(trimmed)) return fromHex(trimmed)
+  const words = trimmed.split(/\s+/).join(' ')
+  if (words.split(' ').length === 24 && validateMnemonic(words, wordlist)) return mnemonicToEntropy(words, wordlist)
+  throw new FormatError('a network key is 64 hex digits or 24 words')
+}
+
+export function formatNetworkKey(key: NetworkKey): string {
+  return toHex(key)
+}
+
+export function networkKeyWords(key: NetworkKey): string {
+  return entropyToMnemonic(key, wordlist)
+}
+
+/** A private key from its 32-byte seed (RFC 8410 puts a fixed header before it). */
+export function privateKey(type: 'ed25519' | 'x25519', seed: Uint8Array): KeyObject {
+  const der = Buffer.concat([type === 'ed25519' ? ED25519_PKCS8 : X25519_PKCS8, seed])
+  return createPrivateKey({ key: der, format: 'der', type: 'pkcs8' })
+}
+
+/** The 32 raw bytes of a key's public half. */
+export function rawPublicKey(key: KeyObject): Uint8Array {
+  return createPublicKey(key).export({ format: 'der', type: 'spki' }).subarray(-32)
+}
+
+function derive(key: Uint8Array, label: string): Uint8Array {
+  return Buffer.from(hkdfSync('sha256', key, new Uint8Array(0), `dfs/1/${label}`, 32))
+}

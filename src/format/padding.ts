@@ -1,0 +1,58 @@
+import { BODY_BYTES_MAX, BODY_BYTES_MIN } from './constants.ts'
+import { FormatError } from './errors.ts'
+
+/** Bytes of the field that ends every padded text and tells how much of it is text. */
+const LENGTH_BYTES = 4
+
+/**
+ * Padmé: the least length, not below `length`, whose binary mantissa is no longer than its exponent is wide. It costs
+ * at most 12 % and leaves O(log log n) bits to learn from a size.
+ * Nikitin et al., "Reducing Metadata Leakage from Encrypted Files and Communication with PURBs", PoPETs 2019, section 4.
+ */
+export function padme(length: number): number {
+  if (length < 2) return length
+  const exponent = Math.floor(Math.log2(length))
+  const width = Math.floor(Math.log2(exponent)) + 1
+  const unit = 2 ** Math.max(0, exponent - width)
+  return Math.ceil(length / unit) * unit
+}
+
+/** Length of a chunk once padded: Padmé of its text, and the length field. */
+export function paddedChunkLength(length: number): number {
+  return padme(length) + LENGTH_BYTES
+}
+
+/** Length of an entry body once padded: 256 bytes, or the next doubling that holds text and length field. */
+export function paddedBodyLength(length: number): number {
+  let size = BODY_BYTES_MIN
+  while (size < length + LENGTH_BYTES) size *= 2
+  if (size > BODY_BYTES_MAX) throw new FormatError(`an entry body holds at most ${BODY_BYTES_MAX - LENGTH_BYTES} bytes`)
+  return size
+}
+
+/**
+ * Pads in place: `buffer` has `length` bytes of text at its start and is at least `padded` long. Zeros follow, then the
+ * length as 32 bits, big-endian. Returns the padded part.
+ */
+export function padInPlace(buffer: Uint8Array, length: number, padded: number): Uint8Array {
+  buffer.fill(0, length, padded - LENGTH_BYTES)
+  new DataView(buffer.buffer, buffer.byteOffset + padded - LENGTH_BYTES, LENGTH_BYTES).setUint32(0, length)
+  return buffer.subarray(0, padded)
+}
+
+/**
+ * The text of padded bytes, as a view. Padding other than the canonical one is refused: the same text must always be
+ * the same block.
+ */
+export function unpad(bytes: Uint8Array, paddedLength: (length: number) => number): Uint8Array {
+  if (bytes.byteLength < LENGTH_BYTES) throw new FormatError('padded text is too short')
+  const length = new DataView(bytes.buffer, bytes.byteOffset + bytes.byteLength - LENGTH_BYTES, LENGTH_BYTES).getUint32(
+    0
+  )
+  if (length > bytes.byteLength || paddedLength(length) !== bytes.byteLength)
+    throw new FormatError('padded text has a wrong length')
+  for (let i = length; i < bytes.byteLength - LENGTH_BYTES; i++) {
+    if (bytes[i] !== 0) throw new FormatError('padding is not zero')
+  }
+  return bytes.subarray(0, length)
+}

@@ -1,0 +1,52 @@
+import { utf8 } from '../util/bytes.ts'
+import { PATH_BYTES_MAX, PATH_PART_BYTES_MAX } from './constants.ts'
+import { PathError } from './errors.ts'
+
+/** A path inside the network as its parts, each in NFC; the root is the empty list. */
+export type Path = readonly string[]
+
+/**
+ * Reads a path as a user writes it. A leading slash is supplied if missing, one trailing slash is let pass; empty
+ * parts, `.`, `..`, NUL and what is not well-formed Unicode are refused, as are parts over 255 and paths over 4,096 bytes.
+ */
+export function parsePath(text: string): Path {
+  const rooted = text.startsWith('/') ? text : `/${text}`
+  const trimmed = rooted.length > 1 && rooted.endsWith('/') ? rooted.slice(0, -1) : rooted
+  if (trimmed === '/') return []
+  const parts = trimmed.slice(1).split('/').map(checkName)
+  checkPathLength(parts)
+  return parts
+}
+
+export function formatPath(path: Path): string {
+  return `/${path.join('/')}`
+}
+
+/** One part of a path, in NFC; a `PathError` if no entry may be called so. */
+export function checkName(name: string): string {
+  const normal = name.normalize('NFC')
+  const fault = nameFault(normal)
+  if (fault !== undefined) throw new PathError(fault)
+  return normal
+}
+
+/**
+ * Why a name taken from another member's record may not become part of a path, or undefined. Stricter than
+ * `checkName` in one thing: it must already be in NFC, or one file would have two names.
+ */
+export function nameFault(name: string): string | undefined {
+  if (name === '') return 'a path has no empty parts'
+  if (name === '.' || name === '..') return 'a path has no "." or ".." parts'
+  if (name.includes('/')) return 'a name has no slash'
+  if (name.includes('\0')) return 'a name has no NUL'
+  if (!name.isWellFormed()) return 'a name is well-formed Unicode'
+  if (utf8(name).byteLength > PATH_PART_BYTES_MAX) return `a name has at most ${PATH_PART_BYTES_MAX} bytes`
+  if (name.normalize('NFC') !== name) return 'a name is in Unicode normal form C'
+  return undefined
+}
+
+/** Throws if a path made of these parts would be too long. */
+export function checkPathLength(parts: Path): void {
+  if (utf8(formatPath(parts)).byteLength > PATH_BYTES_MAX)
+    throw new PathError(`a path has at most ${PATH_BYTES_MAX} bytes`)
+}

@@ -1,0 +1,62 @@
+import type { KeyObject } from 'node:crypto'
+import type { Chunk } from './chunker.ts'
+import { nameBlock, RAW } from './cid.ts'
+import { FormatError } from './errors.ts'
+import { ManifestBuilder, type NodeCodec, type SealedBlock } from './manifest.ts'
+import { paddedChunkLength, padInPlace, unpad } from './padding.ts'
+import { NO_SALT, open, seal, sivOf } from './seal.ts'
+
+export interface SealFileOptions {
+  /** The `content` subkey of the epoch. */
+  subkey: KeyObject
+  salt?: Uint8Array
+  codec?: NodeCodec
+}
+
+/**
+ * Turns chunks into sealed blocks: each chunk as it comes, each manifest node as soon as it is full, the root last and
+ * marked. A stream without chunks gives nothing. Holds one chunk and the links of one path of nodes.
+ */
+export function sealFile(options: SealFileOptions): (chunks: AsyncIterable<Chunk>) => AsyncGenerator<SealedBlock> {
+  const { subkey, salt = NO_SALT } = options
+  return async function* (chunks) {
+    const manifest = new ManifestBuilder(options)
+    let held: SealedBlock[] = []
+    let leaf = 0
+    for await (const chunk of chunks) {
+      yield* held
+      const { bytes, key } = seal(subkey, padChunk(chunk), { label: 'chunk', salt })
+      const cid = nameBlock(bytes, RAW)
+      held = [{ cid, bytes, leaf: leaf++ }, ...manifest.add({ cid, key, size: chunk.length })]
+    }
+    // The last block of all must bear the root: it is one of those held back, or one that finishing adds.
+    const { nodes, root } = manifest.finish()
+    held.push(...nodes)
+    const last = held.pop()
+    yield* held
+    if (last !== undefined && root !== null) yield { ...last, root }
+  }
+}
+
+/** Opens one chunk and takes its padding off: a view of at most `size` bytes of text. */
+export function openChunk(key: Uint8Array, bytes: Uint8Array): Uint8Array {
+  return unpad(open(key, bytes, { label: 'chunk' }), paddedChunkLength)
+}
+
+/** Opens one chunk of which the parent states the size. */
+export function openChunkOf(link: { key: Uint8Array; size: number }, bytes: Uint8Array): Uint8Array {
+  const text = openChunk(link.key, bytes)
+  if (text.byteLength !== link.size) throw new FormatError('chunk has not the size that its parent states')
+  return text
+}
+
+/** The identity of content that travels inside a record: what a sealed chunk of it would be known by. */
+export function inlineRoot(subkey: KeyObject, text: Uint8Array, salt: Uint8Array = NO_SALT): Uint8Array {
+  const buffer = new Uint8Array(paddedChunkLength(text.byteLength))
+  buffer.set(text)
+  return sivOf(subkey, padChunk({ buffer, length: text.byteLength }), { label: 'chunk', salt })
+}
+
+function padChunk(chunk: Chunk): Uint8Array {
+  return padInPlace(chunk.buffer, chunk.length, paddedChunkLength(chunk.length))
+}

@@ -1,0 +1,323 @@
+import { ROW_STATEMENT } from '../disk/constants.ts'
+import { type IndexOp, indexKey } from '../disk/index-db.ts'
+import type { Place } from '../disk/segments.ts'
+import { decodePlace, encodePlace, isSamePlace, type Projector, type Store, type StoredRow } from '../disk/store.ts'
+import { FUTURE_MS_MAX } from '../format/constants.ts'
+import { FormatError, SignatureError } from '../format/errors.ts'
+import { type Kind, MEMBERSHIP_KINDS } from '../format/kinds.ts'
+import type { PeerId } from '../format/peer-id.ts'
+import { hlcMs } from '../format/stamp.ts'
+import { type AnyStatement, decodeStatement, idOf, type Statement, verifyStatement } from '../format/statement.ts'
+import { concatBytes } from '../util/bytes.ts'
+import type { Clock } from '../util/clock.ts'
+import { Limiter } from '../util/limiter.ts'
+import { VERIFY_AT_ONCE } from './constants.ts'
+
+/** What became of a statement that was handed to us; the same words go over the wire. */
+export type Verdict = 'ok' | 'invalid' | 'forbidden' | 'unknown-grant' | 'clock-off' | 'lacking' | 'unsupported'
+
+/** A statement that stands in the log, and who made it. */
+export interface Standing<K extends Kind = Kind> {
+  statement: Statement<K>
+  /** The Ed25519 public key behind the grant. */
+  author: Uint8Array
+  place: Place
+}
+
+/** Says who signed a statement and whether they may. Answered by `members`, wired in `node.ts`. */
+export interface Judge {
+  judge(statement: AnyStatement): { author: Uint8Array } | { refused: Verdict }
+}
+
+/**
+ * What statements of some kinds add up to. A fold gives the same result in any order of arrival, and when it sees a
+ * statement twice.
+ */
+export interface Fold {
+  readonly kinds: ReadonlySet<Kind>
+  /** Refuses, by a `FormatError`, what breaks a rule of the kind that the statement alone shows. */
+  check?(statement: Statement, author: Uint8Array): void
+  /** What the index should hold once these stand. Run one batch at a time. */
+  project(items: readonly Standing[]): Promise<IndexOp[]>
+  /** Called once the index holds it; not while the index is being replayed at start. */
+  applied?(items: readonly Standing[], from: PeerId | null): void
+  /** True if the log need no longer keep this statement, because a later one took its place. */
+  isSuperseded?(statement: Statement, author: Uint8Array): boolean
+  /** True if the index holds what `project` would put there for this statement. */
+  isIndexed?(item: Standing): Promise<boolean>
+}
+
+/** Membership is compared before anything else. */
+export type StatementClass = 0 | 1
+const MEMBERSHIP: StatementClass = 0
+const REST: StatementClass = 1
+const AUTHOR_BYTES = 32
+
+export interface LogOptions {
+  store: Store
+  clock: Clock
+  network: Uint8Array
+}
+
+/**
+ * All statements of the network, durable: appended by this member, or received, checked and verified from another. A
+ * row of the store holds the author's key and the statement's bytes; the index finds it by class and id.
+ */
+export class Log {
+  readonly #store: Store
+  readonly #clock: Clock
+  readonly #network: Uint8Array
+  readonly #folds: Fold[] = []
+  readonly #verifications = new Limiter(VERIFY_AT_ONCE)
+  readonly #sources = new Map<string, PeerId>()
+  // What was just written needs not be decoded again to be indexed.
+  readonly #parsed = new WeakMap<Uint8Array, { statement: AnyStatement; author: Uint8Array }>()
+  readonly #listeners: Array<(items: readonly Standing[], from: PeerId | null) => void> = []
+  #judge: Judge = { judge: () => ({ refused: 'unknown-grant' }) }
+
+  constructor({ store, clock, network }: LogOptions) {
+    this.#store = store
+    this.#clock = clock
+    this.#network = network
+    store.register(ROW_STATEMENT, this.#rows())
+  }
+
+  /** Who is asked about authors. Set once, before anything is received. */
+  set judge(judge: Judge) {
+    this.#judge = judge
+  }
+
+  register(fold: Fold): void {
+    this.#folds.push(fold)
+  }
+
+  /** Called with what newly stands, and from whom it came (null: from this member), once it is durable and indexed. */
+  onStanding(listener: (items: readonly Standing[], from: PeerId | null) => void): void {
+    this.#listeners.push(listener)
+  }
+
+  /** Makes statements of this member's own durable. They are valid, since we signed them. */
+  async append(statements: readonly Statement[], author: Uint8Array): Promise<void> {
+    await this.#write(statements.map(statement => ({ statement: statement as AnyStatement, author })))
+  }
+
+  /**
+   * Takes statements from a peer, in order, each judged after those before it. What verifies is durable when this
+   * resolves; what was known already is `ok` at once. `mayStand` has a last word on those that would be accepted.
+   */
+  async receive(
+    all: readonly Uint8Array[],
+    from: PeerId,
+    mayStand: (statement: AnyStatement, i: number) => Promise<Verdict> = async () => 'ok'
+  ): Promise<Verdict[]> {
+    const verdicts = new Array<Verdict>(all.length).fill('invalid')
+    const statements = all.map(decodeOrUndefined)
+    let i = 0
+    while (i < statements.length) {
+      // Membership one by one, since what follows is judged by it; the rest together, since nothing in it is.
+      let end = i + 1
+      if (!isMembership(statements[i])) while (end < statements.length && !isMembership(statements[end])) end++
+      const batch = statements.slice(i, end)
+      const start = i
+      const results = await this.#receiveBatch(batch, from, (statement, j) => mayStand(statement, start + j))
+      for (const [j, verdict] of results.entries()) verdicts[start + j] = verdict
+      i = end
+    }
+    return verdicts
+  }
+
+  async get(id: Uint8Array): Promise<Standing | undefined> {
+    const [place] = await this.#places([id])
+    return place === undefined ? undefined : this.read(place)
+  }
+
+  /** Reads the statement at a place that the index gave. */
+  async read(place: Place): Promise<Standing> {
+    const payload = await this.#store.read(place)
+    return { ...parsePayload(payload), place }
+  }
+
+  /** For each id, whether it stands here. */
+  async has(ids: readonly Uint8Array[]): Promise<boolean[]> {
+    return (await this.#places(ids)).map(place => place !== undefined)
+  }
+
+  /** Ids of a class in order, after `after`. */
+  async list(kind: StatementClass, after: Uint8Array | undefined, limit: number): Promise<Uint8Array[]> {
+    const prefix = statementKey(kind, new Uint8Array(0))
+    const ids: Uint8Array[] = []
+    const from = after === undefined ? undefined : statementKey(kind, after)
+    for await (const { key } of this.#store.index.range(prefix, { after: from, limit })) {
+      ids.push(key.subarray(prefix.byteLength))
+    }
+    return ids
+  }
+
+  /** Every statement of a class. */
+  async *all(kind: StatementClass): AsyncGenerator<Standing> {
+    const prefix = statementKey(kind, new Uint8Array(0))
+    for await (const { value } of this.#store.index.range(prefix)) yield this.read(decodePlace(value))
+  }
+
+  async #receiveBatch(
+    statements: ReadonlyArray<AnyStatement | undefined>,
+    from: PeerId,
+    mayStand: (statement: AnyStatement, i: number) => Promise<Verdict>
+  ): Promise<Verdict[]> {
+    const known = await this.has(statements.map(statement => statement?.id ?? new Uint8Array(32)))
+    const accepted: Array<{ statement: AnyStatement; author: Uint8Array }> = []
+    const verdicts = await Promise.all(
+      statements.map(async (statement, i): Promise<Verdict> => {
+        if (statement === undefined) return 'invalid'
+        if (known[i] === true) return mayStand(statement, i)
+        const judged = this.#judgeOne(statement)
+        if ('refused' in judged) return judged.refused
+        const isValid = await this.#verifications.run(() => verifyStatement(statement, this.#network, judged.author))
+        if (!isValid) return 'invalid'
+        const verdict = await mayStand(statement, i)
+        if (verdict === 'ok') accepted.push({ statement, author: judged.author })
+        return verdict
+      })
+    )
+    if (accepted.length > 0) await this.#write(accepted, from)
+    return verdicts
+  }
+
+  #judgeOne(statement: AnyStatement): { author: Uint8Array } | { refused: Verdict } {
+    const fold = this.#foldOf(statement.kind)
+    if (fold === undefined) return { refused: 'unsupported' }
+    if (hlcMs(statement.hlc) > this.#clock.now() + FUTURE_MS_MAX) return { refused: 'clock-off' }
+    const judged = this.#judge.judge(statement)
+    if ('refused' in judged) return judged
+    if (fold.isSuperseded?.(statement, judged.author) === true) return { refused: 'ok' }
+    try {
+      fold.check?.(statement, judged.author)
+    } catch (error) {
+      if (error instanceof FormatError || error instanceof SignatureError) return { refused: 'invalid' }
+      throw error
+    }
+    return judged
+  }
+
+  async #write(
+    items: ReadonlyArray<{ statement: AnyStatement; author: Uint8Array }>,
+    from: PeerId | null = null
+  ): Promise<void> {
+    if (from !== null) for (const { statement } of items) this.#sources.set(idOf(statement), from)
+    const payloads = items.map(item => {
+      const payload = concatBytes(item.author, item.statement.bytes)
+      this.#parsed.set(payload, item)
+      return payload
+    })
+    try {
+      await this.#store.write(ROW_STATEMENT, payloads)
+    } finally {
+      for (const { statement } of items) this.#sources.delete(idOf(statement))
+    }
+  }
+
+  #rows(): Projector {
+    const { index } = this.#store
+    return {
+      project: async (rows, replay) => {
+        const items = this.#parseRows(rows)
+        const keys = items.map(({ statement }) => keyOf(statement))
+        const before = await index.getMany(keys)
+        const ops: IndexOp[] = items.map(({ place }, i) => ({
+          type: 'put',
+          key: keys[i] as Uint8Array,
+          value: encodePlace(place)
+        }))
+        // The same statement at another place: a compaction's copy, a replay's repetition, or news from two peers at once.
+        const places = before.map(value => (value === undefined ? undefined : decodePlace(value)))
+        ops.push(...this.#store.markDead(places.filter((place, i) => isMoved(place, items[i]?.place)) as Place[]))
+        for (const fold of this.#folds) {
+          const own = items.filter(({ statement }) => fold.kinds.has(statement.kind))
+          // A fold may take back what it supersedes, even the statement that just came: its word comes last.
+          if (own.length > 0) ops.push(...(await fold.project(own)))
+        }
+        await index.batch(ops)
+        if (!replay) this.#announce(items.filter((_, i) => before[i] === undefined))
+      },
+      isLive: async row => {
+        const { statement } = parsePayload(row.payload)
+        const value = await index.get(keyOf(statement))
+        return value !== undefined && isSamePlace(decodePlace(value), row.place)
+      },
+      isIndexed: async row => {
+        const item = { ...parsePayload(row.payload), place: row.place }
+        const fold = this.#foldOf(item.statement.kind)
+        if (fold === undefined || fold.isSuperseded?.(item.statement, item.author) === true) return true
+        if (!(await index.has(keyOf(item.statement)))) return false
+        return fold.isIndexed === undefined || fold.isIndexed(item)
+      }
+    }
+  }
+
+  #parseRows(rows: readonly StoredRow[]): Standing[] {
+    const items = new Map<string, Standing>()
+    for (const { payload, place } of rows) {
+      const item = { ...(this.#parsed.get(payload) ?? parsePayload(payload)), place }
+      items.set(idOf(item.statement), item)
+    }
+    return [...items.values()]
+  }
+
+  #announce(items: readonly Standing[]): void {
+    const bySource = Map.groupBy(items, ({ statement }) => this.#sources.get(idOf(statement)) ?? null)
+    for (const [from, own] of bySource) {
+      for (const fold of this.#folds) {
+        const items = own.filter(({ statement }) => fold.kinds.has(statement.kind))
+        if (items.length > 0) fold.applied?.(items, from)
+      }
+      for (const listener of this.#listeners) listener(own, from)
+    }
+  }
+
+  #foldOf(kind: Kind): Fold | undefined {
+    return this.#folds.find(fold => fold.kinds.has(kind))
+  }
+
+  async #places(ids: readonly Uint8Array[]): Promise<Array<Place | undefined>> {
+    const keys = ids.flatMap(id => [statementKey(REST, id), statementKey(MEMBERSHIP, id)])
+    const values = await this.#store.index.getMany(keys)
+    return ids.map((_, i) => {
+      const value = values[2 * i] ?? values[2 * i + 1]
+      return value === undefined ? undefined : decodePlace(value)
+    })
+  }
+}
+
+/** The key under which the index finds a statement. */
+export function keyOf(statement: Pick<Statement, 'kind' | 'id'>): Uint8Array {
+  return statementKey(classOf(statement.kind), statement.id)
+}
+
+export function classOf(kind: Kind): StatementClass {
+  return MEMBERSHIP_KINDS.has(kind) ? MEMBERSHIP : REST
+}
+
+function statementKey(kind: StatementClass, id: Uint8Array): Uint8Array {
+  return indexKey('s', Uint8Array.of(kind), id)
+}
+
+function isMoved(before: Place | undefined, now: Place | undefined): boolean {
+  return before !== undefined && now !== undefined && !isSamePlace(before, now)
+}
+
+function isMembership(statement: AnyStatement | undefined): boolean {
+  return statement !== undefined && MEMBERSHIP_KINDS.has(statement.kind)
+}
+
+function parsePayload(payload: Uint8Array): { statement: AnyStatement; author: Uint8Array } {
+  return { author: payload.subarray(0, AUTHOR_BYTES), statement: decodeStatement(payload.subarray(AUTHOR_BYTES)) }
+}
+
+function decodeOrUndefined(bytes: Uint8Array): AnyStatement | undefined {
+  try {
+    // A copy: what is kept must not hold on to the whole message it came in.
+    return decodeStatement(Buffer.from(bytes))
+  } catch {
+    return undefined
+  }
+}

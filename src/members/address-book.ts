@@ -1,0 +1,67 @@
+import { networkInterfaces } from 'node:os'
+import { z } from 'zod'
+import { type IndexDb, indexKey } from '../disk/index-db.ts'
+import type { PeerId } from '../format/peer-id.ts'
+import { utf8 } from '../util/bytes.ts'
+import { ADDRESSES_MAX } from '../wire/constants.ts'
+
+const rowSchema = z.array(z.string()).max(ADDRESSES_MAX)
+
+/** Addresses at which members were last reached, remembered across restarts; what they state themselves is in the log. */
+export class AddressBook {
+  readonly #index: IndexDb
+
+  constructor(index: IndexDb) {
+    this.#index = index
+  }
+
+  async all(): Promise<Array<{ peer: PeerId; addresses: string[] }>> {
+    const table = indexKey('a')
+    const rows: Array<{ peer: PeerId; addresses: string[] }> = []
+    for await (const { key, value } of this.#index.range(table)) {
+      const parsed = rowSchema.safeParse(JSON.parse(Buffer.from(value).toString('utf8')))
+      if (parsed.success) rows.push({ peer: Buffer.from(key.subarray(1)).toString('utf8'), addresses: parsed.data })
+    }
+    return rows
+  }
+
+  async remember(peer: PeerId, address: string): Promise<void> {
+    const key = indexKey('a', utf8(peer))
+    const before = await this.#index.get(key)
+    const parsed = rowSchema.safeParse(before === undefined ? [] : JSON.parse(Buffer.from(before).toString('utf8')))
+    const known = parsed.success ? parsed.data : []
+    if (known[0] === address) return
+    const addresses = [address, ...known.filter(other => other !== address)].slice(0, ADDRESSES_MAX)
+    await this.#index.batch([{ type: 'put', key, value: utf8(JSON.stringify(addresses)) }])
+  }
+}
+
+/**
+ * Addresses worth telling others: loopback only where there is nothing else, since on another machine it would lead to
+ * that machine itself.
+ */
+export function shareableAddresses(addresses: readonly string[]): string[] {
+  const beyond = addresses.filter(address => !isLoopback(address))
+  return (beyond.length > 0 ? beyond : [...addresses]).slice(0, ADDRESSES_MAX)
+}
+
+/** Of addresses that came by mDNS those of a network this machine is in: anyone on the LAN may announce anything. */
+export function onOurSubnets(addresses: readonly string[]): string[] {
+  const subnets = Object.values(networkInterfaces())
+    .flatMap(list => list ?? [])
+    .filter(({ family }) => family === 'IPv4')
+    .map(({ address, netmask }) => ({ mask: toNumber(netmask), network: toNumber(address) & toNumber(netmask) }))
+  return addresses.filter(address => {
+    const ip = /^\/ip4\/([0-9.]+)\//.exec(address)?.[1]
+    if (ip === undefined) return address.startsWith('/ip6/fe80') || address.startsWith('/ip6/fd')
+    return subnets.some(({ mask, network }) => (toNumber(ip) & mask) === network)
+  })
+}
+
+function isLoopback(address: string): boolean {
+  return address.startsWith('/ip4/127.') || address.startsWith('/ip6/::1/')
+}
+
+function toNumber(ip: string): number {
+  return ip.split('.').reduce((value, part) => (value << 8) | Number(part), 0)
+}

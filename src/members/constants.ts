@@ -1,0 +1,33 @@
+/** Every bound of `/dfs/join/1.0.0`, and of who is counted in. */
+
+export const JOIN_PROTOCOL = '/dfs/join/1.0.0'
+/** A chain of grants and no more: a stranger is on the other side. */
+export const JOIN_BYTES_MAX = 4 * (16 << 10)
+/** The whole exchange. */
+export const JOIN_TIMEOUT_MS = 10_000
+/** Strangers that may be in the middle of it at once. */
+export const JOINING_MAX = 32
+/** How long the older of two with one peer id has to show that it is alive. */
+export const ALIVE_TIMEOUT_MS = 5_000
+/** How long the first comparison after an admission may take before the next attempt. */
+export const COMPARE_RETRY_MS = 5_000
+
+export const NONCE_BYTES = 32
+export const INSTANCE_BYTES = 16
+
+/** A member is out once its status is this much older than the others', unless it asked for more. */
+export const OUT_AFTER_MS = 10 * 60_000
+export const OUT_AFTER_MS_MAX = 30 * 24 * 60 * 60_000
+/** The status is renewed this many times in `outAfter`. */
+export const STATUS_RENEWALS = 4
+/** Weight, in bytes, of a member whose grant states no capacity. */
+export const WEIGHT_MAX = 1_000_000_000_000
+
+/** A higher-numbered member waits this long for the other to dial first. */
+export const DIAL_YIELD_MS = 1_500
+/** A peer of another network is not dialled again for this long. */
+export const FOREIGN_MS = 10 * 60_000
+
+/** How often the clocks of the others are asked for; and how many must disagree before ours counts as off. */
+export const CLOCK_CHECK_MS = 5 * 60_000
+export const CLOCK_WITNESSES_MIN = 2

@@ -1,0 +1,25 @@
+import { DfsError } from '../util/errors.ts'
+
+/** Whoever answers at an address belongs to another network: its key is not ours. */
+export class WrongNetworkError extends DfsError {
+  override readonly name = 'WrongNetworkError'
+  override readonly code = 'wrong-network'
+}
+
+/** A peer's grant does not hold: not signed by this network, not for this peer, expired. */
+export class GrantError extends DfsError {
+  override readonly name = 'GrantError'
+  override readonly code = 'not-allowed'
+}
+
+/** This member's role does not allow what was asked. */
+export class NotAllowedError extends DfsError {
+  override readonly name = 'NotAllowedError'
+  override readonly code = 'not-allowed'
+}
+
+/** This machine's clock is minutes off from most members': what it signed now would not count. */
+export class ClockOffError extends DfsError {
+  override readonly name = 'ClockOffError'
+  override readonly code = 'clock-off'
+}

@@ -1,0 +1,51 @@
+import type { Secrets } from '../disk/keystore.ts'
+import { deriveNetwork, type NetworkKey, privateKey, rawPublicKey } from '../format/network-key.ts'
+import { hlcAt } from '../format/stamp.ts'
+import { signStatement } from '../format/statement.ts'
+import type { Chance } from '../util/chance.ts'
+import type { Clock } from '../util/clock.ts'
+
+export interface FoundingOptions {
+  networkKey: NetworkKey
+  /** The device's name, as others see it. */
+  name: string
+  zone?: string | undefined
+  /** The founder keeps the key until told to forget it; others keep only the grant that they gave themselves. */
+  keepNetworkKey: boolean
+  clock: Clock
+  chance: Chance
+}
+
+/**
+ * Makes a device an admin of the network whose key it was given: keys of its own, and a grant that the network's root
+ * signs. Founding a network and joining it by its key are the same act; the network is whoever holds such a grant.
+ */
+export function becomeAdmin({ networkKey, name, zone, keepNetworkKey, clock, chance }: FoundingOptions): Secrets {
+  const { root, network, epochKey, recovery } = deriveNetwork(networkKey)
+  const device = chance.bytes(32)
+  const x25519 = chance.bytes(32)
+  // The same bytes from every holder of the key, so it is one statement however often it is made.
+  const rootStatement = signStatement('root', { recovery }, { network, key: root, hlc: hlcAt(0) })
+  const grant = signStatement(
+    'grant',
+    {
+      subject: rawPublicKey(privateKey('ed25519', device)),
+      x25519: rawPublicKey(privateKey('x25519', x25519)),
+      role: 'admin',
+      epoch: network,
+      name,
+      ...(zone === undefined ? {} : { zone })
+    },
+    { network, key: root, hlc: hlcAt(clock.now()) }
+  )
+  return {
+    device,
+    x25519,
+    names: chance.bytes(32),
+    network,
+    // The first epoch has no statement: its id is the network's.
+    epochs: [{ id: network, key: epochKey }],
+    ...(keepNetworkKey ? { networkKey } : {}),
+    grants: [rootStatement.bytes, grant.bytes]
+  }
+}

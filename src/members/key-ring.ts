@@ -1,0 +1,37 @@
+import type { KeyObject } from 'node:crypto'
+import { epochSubkeys } from '../format/network-key.ts'
+import { secretKey } from '../format/seal.ts'
+import { toHex } from '../util/bytes.ts'
+
+/** An epoch's two uses, ready to seal and open with. */
+export interface Epoch {
+  id: Uint8Array
+  content: KeyObject
+  record: KeyObject
+}
+
+/** The epoch keys that this member holds. */
+export class KeyRing {
+  readonly #epochs = new Map<string, Epoch>()
+  #newest: Epoch | undefined
+
+  constructor(keys: ReadonlyArray<{ id: Uint8Array; key: Uint8Array }>) {
+    for (const { id, key } of keys) this.add(id, key)
+  }
+
+  add(id: Uint8Array, key: Uint8Array): void {
+    const { content, record } = epochSubkeys(key)
+    const epoch = { id, content: secretKey(content), record: secretKey(record) }
+    this.#epochs.set(toHex(id), epoch)
+    this.#newest = epoch
+  }
+
+  /** The epoch to write under; undefined with a member that may read nothing. */
+  get newest(): Epoch | undefined {
+    return this.#newest
+  }
+
+  get(id: Uint8Array): Epoch | undefined {
+    return this.#epochs.get(toHex(id))
+  }
+}

@@ -1,0 +1,305 @@
+import type { Store } from '../disk/store.ts'
+import { FUTURE_MS_MAX } from '../format/constants.ts'
+import type { MemberState } from '../format/kinds.ts'
+import { type PeerId, publicKeyOf } from '../format/peer-id.ts'
+import { decodeHlc, encodeHlc, hlcMs } from '../format/stamp.ts'
+import type { AnyStatement } from '../format/statement.ts'
+import type { Log, Standing } from '../log/log.ts'
+import type { Sync } from '../log/sync.ts'
+import { compareBytes } from '../util/bytes.ts'
+import type { Chance } from '../util/chance.ts'
+import type { Clock } from '../util/clock.ts'
+import { isAbort } from '../util/errors.ts'
+import { DisconnectedError } from '../wire/errors.ts'
+import type { ConnectionInfo, Host } from '../wire/host.ts'
+import { Redialler } from '../wire/redial.ts'
+import { AddressBook, onOurSubnets, shareableAddresses } from './address-book.ts'
+import {
+  CLOCK_CHECK_MS,
+  CLOCK_WITNESSES_MIN,
+  COMPARE_RETRY_MS,
+  DIAL_YIELD_MS,
+  FOREIGN_MS,
+  STATUS_RENEWALS
+} from './constants.ts'
+import { ClockOffError, NotAllowedError, WrongNetworkError } from './errors.ts'
+import { type Admission, Join } from './join.ts'
+import type { Member, Roster } from './roster.ts'
+import type { Self } from './self.ts'
+import type { Statuses } from './statuses.ts'
+import type { View } from './view.ts'
+
+export interface MembersOptions {
+  host: Host
+  store: Store
+  log: Log
+  self: Self
+  roster: Roster
+  statuses: Statuses
+  clock: Clock
+  chance: Chance
+  /** Addresses to stay connected to, as multiaddr text. */
+  bootstrap: readonly string[]
+  outAfterMs: number
+  /** What this member offers, and whether it is full. */
+  capacity: () => { weight: number; isFull: boolean }
+  onFault: (peer: PeerId) => void
+}
+
+/** What went wrong on the way to some address or peer, for whoever watches. */
+export type MembershipEvent =
+  | { event: 'admitted'; peer: PeerId }
+  | { event: 'departed'; peer: PeerId }
+  | { event: 'foreign'; peer: PeerId }
+  | { event: 'rejected'; peer: PeerId }
+  /** Everything that this member had and we lacked is here. */
+  | { event: 'compared'; peer: PeerId }
+
+/** Who is in: grants proven, logs compared, statuses renewed, everyone dialled until connected. */
+export class Members {
+  readonly #options: MembersOptions
+  readonly #join: Join
+  readonly #redialler: Redialler
+  readonly #addresses: AddressBook
+  readonly #foreign = new Set<PeerId>()
+  readonly #compared = new Set<PeerId>()
+  readonly #stopped = new AbortController()
+  readonly #listeners: Array<(event: MembershipEvent) => void> = []
+  #sync: Sync | undefined
+  #announcing: Promise<void> = Promise.resolve()
+
+  constructor(options: MembersOptions) {
+    this.#options = options
+    const { host, clock, chance, self, store, onFault } = options
+    this.#addresses = new AddressBook(store.index)
+    this.#redialler = new Redialler({ host, clock, chance })
+    this.#join = new Join({
+      host,
+      self,
+      clock,
+      chance,
+      onFault,
+      onAdmitted: admission => void this.#meet(admission),
+      onDeparted: peer => {
+        this.#compared.delete(peer)
+        this.#emit({ event: 'departed', peer })
+      },
+      onRejected: (peer, error) => this.#onRejected(peer, error)
+    })
+    host.onDiscovered((peer, addresses) => this.#onDiscovered(peer, addresses))
+    host.onAddresses(() => void this.#announceStatus())
+    options.log.onStanding(items => {
+      if (items.some(({ statement }) => statement.kind === 'status')) this.#dialMembers()
+    })
+  }
+
+  get self(): Self {
+    return this.#options.self
+  }
+
+  get view(): View {
+    return this.#options.statuses.view
+  }
+
+  /** Members that have proven themselves and may be asked, this one not among them. */
+  get admitted(): PeerId[] {
+    return this.#join.admitted
+  }
+
+  /** Whether a peer may ask us. */
+  isAdmitted(peer: PeerId): boolean {
+    return this.#join.isAdmitted(peer)
+  }
+
+  /** Admitted members whose log has been compared with ours since they were. */
+  get compared(): ReadonlySet<PeerId> {
+    return this.#compared
+  }
+
+  member(peer: PeerId): Member | undefined {
+    return this.#options.roster.member(peer)
+  }
+
+  get all(): Member[] {
+    return this.#options.roster.members
+  }
+
+  connections(): ConnectionInfo[] {
+    return this.#options.host.connections()
+  }
+
+  on(listener: (event: MembershipEvent) => void): void {
+    this.#listeners.push(listener)
+  }
+
+  /** Throws unless this member may write, and its clock agrees with the others'. */
+  assertMayWrite(): void {
+    const { role } = this.self
+    if (role !== 'admin' && role !== 'writer') throw new NotAllowedError(`this member is a ${role}: it may not write`)
+    if (this.isClockOff) {
+      throw new ClockOffError(
+        "this machine's clock is more than 5 minutes off from most members': set it, then try again"
+      )
+    }
+  }
+
+  /** More than half of the members we are connected to, and at least two, disagree with our clock by minutes. */
+  get isClockOff(): boolean {
+    const admissions = this.#join.admissions
+    const off = admissions.filter(({ aheadMs }) => Math.abs(aheadMs) > FUTURE_MS_MAX).length
+    return off >= CLOCK_WITNESSES_MIN && off > admissions.length / 2
+  }
+
+  /** Loads what stood at the last stop. Before the host starts. */
+  async load(): Promise<void> {
+    const { log, roster, statuses, self } = this.#options
+    const standing: Standing[] = []
+    for await (const item of log.all(0)) standing.push(item)
+    roster.load(standing.map(({ statement }) => statement))
+    statuses.load(standing)
+    for (const statement of self.statements) {
+      const judged = roster.judge(statement as AnyStatement)
+      if ('author' in judged) await log.append([statement], judged.author)
+    }
+    const own = statuses.of(self.peerId)
+    if (own !== undefined) self.resume(own.hlc, decodeHlc(own.fields.head))
+  }
+
+  /** Starts to dial and to renew the status. After the host has started. */
+  async start(sync: Sync): Promise<void> {
+    this.#sync = sync
+    for (const { peer, addresses } of await this.#addresses.all()) this.#dial(peer, addresses)
+    for (const address of this.#options.bootstrap) this.#redialler.addAddress(address)
+    this.#dialMembers()
+    this.#redialler.start()
+    await this.#announceStatus()
+    void this.#every(this.#options.outAfterMs / STATUS_RENEWALS, () => this.#announceStatus())
+    void this.#every(CLOCK_CHECK_MS, () => this.#join.measureClocks())
+    void this.#every(Math.min(this.#options.outAfterMs / STATUS_RENEWALS, 5_000), async () =>
+      this.#options.statuses.refresh()
+    )
+  }
+
+  async stop(): Promise<void> {
+    this.#stopped.abort()
+    this.#redialler.stop()
+    await this.#announcing.catch(() => {})
+  }
+
+  /** Tells the others that our state has changed, if it has. */
+  async announceIfChanged(): Promise<void> {
+    const { statuses, self, capacity } = this.#options
+    const state: MemberState = capacity().isFull ? 'full' : 'in'
+    if (statuses.of(self.peerId)?.fields.state !== state) await this.#announceStatus()
+  }
+
+  /** Asks the others for the time at once: one of them refused a stamp of ours. */
+  async measureClocks(): Promise<void> {
+    await this.#join.measureClocks()
+  }
+
+  async #meet({ peer, chain }: Admission): Promise<void> {
+    const { log, host } = this.#options
+    this.#emit({ event: 'admitted', peer })
+    await log.receive(
+      chain.map(grant => grant.bytes),
+      peer
+    )
+    const outbound = host.connections().find(connection => connection.peer === peer && connection.isOutbound)
+    if (outbound !== undefined) await this.#addresses.remember(peer, outbound.address).catch(() => {})
+    while (this.#join.admitted.includes(peer) && !this.#stopped.signal.aborted) {
+      try {
+        await this.#sync?.pull(peer, 0, this.#stopped.signal)
+        await this.#sync?.pull(peer, 1, this.#stopped.signal)
+        this.#compared.add(peer)
+        this.#emit({ event: 'compared', peer })
+        return
+      } catch (error) {
+        if (isAbort(error)) return
+        if (!(error instanceof DisconnectedError)) this.#options.onFault(peer)
+        await this.#options.clock.sleep(COMPARE_RETRY_MS, this.#stopped.signal).catch(() => {})
+      }
+    }
+  }
+
+  #onRejected(peer: PeerId, error: unknown): void {
+    this.#redialler.penalize(peer)
+    void this.#options.host.hangUp(peer).catch(() => {})
+    if (!(error instanceof WrongNetworkError)) {
+      this.#emit({ event: 'rejected', peer })
+      return
+    }
+    this.#foreign.add(peer)
+    this.#redialler.dropPeer(peer)
+    this.#options.clock.after(FOREIGN_MS, () => this.#foreign.delete(peer))
+    this.#emit({ event: 'foreign', peer })
+  }
+
+  #onDiscovered(peer: PeerId, addresses: string[]): void {
+    if (this.#foreign.has(peer)) return
+    this.#dial(peer, onOurSubnets(addresses))
+  }
+
+  #dialMembers(): void {
+    for (const { peer } of this.#options.roster.members) {
+      this.#dial(peer, this.#options.statuses.of(peer)?.fields.addresses ?? [])
+    }
+  }
+
+  #dial(peer: PeerId, addresses: readonly string[]): void {
+    if (addresses.length === 0 || peer === this.self.peerId) return
+    // Both sides know of each other at about the same time: one of them dials at once.
+    const yields = compareBytes(publicKeyOf(peer), this.self.publicKey) < 0
+    this.#redialler.addPeer(peer, addresses, { delayMs: yields ? DIAL_YIELD_MS : 0 })
+  }
+
+  /** Signs a new status and hands it to everyone. One at a time, so that the last signed is the last to stand. */
+  #announceStatus(): Promise<void> {
+    this.#announcing = this.#announcing.catch(() => {}).then(() => this.#announce())
+    return this.#announcing
+  }
+
+  async #announce(): Promise<void> {
+    if (this.#stopped.signal.aborted) return
+    const { self, statuses, host, log, capacity, outAfterMs } = this.#options
+    const { weight, isFull } = capacity()
+    const head = self.last
+    // Ahead of the middle of the field as well as of our clock, so that members whose clocks differ by minutes agree on
+    // who is behind.
+    const stamps = statuses.stamps()
+    const middle = stamps[Math.floor(stamps.length / 2)]
+    const ahead = middle !== undefined && hlcMs(middle) - FUTURE_MS_MAX < this.#options.clock.now() ? [middle] : []
+    const zone = self.grant.fields.zone
+    const status = self.sign(
+      'status',
+      {
+        instance: self.instance,
+        addresses: shareableAddresses(host.addresses()),
+        weight,
+        ...(zone === undefined ? {} : { zone }),
+        state: isFull ? 'full' : 'in',
+        outAfter: outAfterMs,
+        head: encodeHlc(head)
+      },
+      self.nextStatusHlc(...ahead)
+    )
+    await log.append([status], self.publicKey)
+    this.#sync?.announce([status])
+  }
+
+  async #every(ms: number, work: () => Promise<void>): Promise<void> {
+    const { clock } = this.#options
+    try {
+      for (;;) {
+        await clock.sleep(ms, this.#stopped.signal)
+        await work().catch(() => {})
+      }
+    } catch {
+      // Stopped.
+    }
+  }
+
+  #emit(event: MembershipEvent): void {
+    for (const listener of this.#listeners) listener(event)
+  }
+}

@@ -1,0 +1,183 @@
+import type { IndexOp } from '../disk/index-db.ts'
+import { CHAIN_MAX } from '../format/constants.ts'
+import { FormatError } from '../format/errors.ts'
+import type { Kind, Role } from '../format/kinds.ts'
+import { type PeerId, peerIdOf } from '../format/peer-id.ts'
+import { decodeHlc, type Hlc } from '../format/stamp.ts'
+import { type AnyStatement, idOf, type Statement } from '../format/statement.ts'
+import type { Fold, Judge, Standing, Verdict } from '../log/log.ts'
+import { equalBytes, toHex } from '../util/bytes.ts'
+
+/** A device that the network admits. */
+export interface Member {
+  peer: PeerId
+  key: Uint8Array
+  name: string
+  role: Role
+  capacityMax: number | undefined
+  zone: string | undefined
+  grantId: string
+}
+
+/** Kinds that the root key may sign, without a grant. */
+const ROOT_KINDS: ReadonlySet<Kind> = new Set<Kind>(['root', 'grant', 'revocation', 'successor'])
+
+/** Who may sign what, by role. Nothing else counts. */
+const KINDS_OF: Record<Role, ReadonlySet<Kind>> = {
+  admin: new Set<Kind>([
+    'grant',
+    'invite',
+    'revocation',
+    'epoch',
+    'settings',
+    'out',
+    'handover',
+    'status',
+    'entry',
+    'share'
+  ]),
+  writer: new Set<Kind>(['handover', 'status', 'entry', 'share']),
+  reader: new Set<Kind>(['handover', 'status']),
+  storage: new Set<Kind>(['status'])
+}
+
+interface Chained {
+  statement: Statement<'grant'>
+  /** Grants above this one, up to the root's. */
+  depth: number
+  /** The earliest `notAfter` on the chain. */
+  notAfter: Hlc | undefined
+}
+
+/**
+ * The fold of all grants: who is a member, in which role, and who stands behind a grant's id. Held in memory, since
+ * every statement that comes in is judged by it.
+ */
+export class Roster implements Fold, Judge {
+  readonly kinds: ReadonlySet<Kind> = new Set<Kind>(['root', 'grant'])
+  readonly #network: Uint8Array
+  readonly #grants = new Map<string, Chained>()
+  readonly #listeners: Array<() => void> = []
+  #members = new Map<PeerId, Member>()
+
+  constructor(network: Uint8Array) {
+    this.#network = network
+  }
+
+  onChange(listener: () => void): void {
+    this.#listeners.push(listener)
+  }
+
+  get members(): Member[] {
+    return [...this.#members.values()]
+  }
+
+  member(peer: PeerId): Member | undefined {
+    return this.#members.get(peer)
+  }
+
+  /** Who signed a statement, if its grant stands and allows it. */
+  judge(statement: AnyStatement): { author: Uint8Array } | { refused: Verdict } {
+    if (statement.grant === null) {
+      return ROOT_KINDS.has(statement.kind) ? { author: this.#network } : { refused: 'forbidden' }
+    }
+    const grant = this.#grants.get(toHex(statement.grant))
+    if (grant === undefined) return { refused: 'unknown-grant' }
+    const { fields, hlc } = grant.statement
+    const isInTime = statement.hlc >= hlc && (grant.notAfter === undefined || statement.hlc <= grant.notAfter)
+    if (!isInTime || !KINDS_OF[fields.role].has(statement.kind)) return { refused: 'forbidden' }
+    if (statement.kind === 'grant' && grant.depth + 1 >= CHAIN_MAX) return { refused: 'forbidden' }
+    return { author: fields.subject }
+  }
+
+  check(statement: Statement): void {
+    if (statement.kind === 'root' && (statement.hlc !== 0n || statement.grant !== null)) {
+      throw new FormatError('the root statement is signed by the root, at the beginning of time')
+    }
+  }
+
+  async project(): Promise<IndexOp[]> {
+    return []
+  }
+
+  applied(items: readonly Standing[]): void {
+    this.load(items.map(({ statement }) => statement))
+  }
+
+  /** Takes in statements that stand. Order does not matter: a grant whose issuer is not known yet waits for it. */
+  load(statements: readonly Statement[]): void {
+    const waiting = statements.filter((statement): statement is Statement<'grant'> => statement.kind === 'grant')
+    let isMoving = true
+    while (isMoving) {
+      isMoving = false
+      for (const statement of waiting) {
+        if (this.#grants.has(idOf(statement)) || !this.#chain(statement)) continue
+        isMoving = true
+      }
+    }
+    this.#recount()
+  }
+
+  /**
+   * Checks a chain that a stranger shows: each grant by the one before it, the first by the root, the last for the peer
+   * whose id the connection proved. Signatures are the caller's to verify. Gives the authors of the chain, or undefined.
+   */
+  static authorsOfChain(
+    chain: ReadonlyArray<Statement<'grant'>>,
+    network: Uint8Array,
+    subject: Uint8Array
+  ): Uint8Array[] | undefined {
+    const probe = new Roster(network)
+    const authors: Uint8Array[] = []
+    if (chain.length === 0 || chain.length > CHAIN_MAX) return undefined
+    for (const statement of chain) {
+      const judged = probe.judge(statement as AnyStatement)
+      if ('refused' in judged) return undefined
+      authors.push(judged.author)
+      probe.load([statement])
+    }
+    const last = chain.at(-1)
+    return last !== undefined && equalBytes(last.fields.subject, subject) ? authors : undefined
+  }
+
+  #chain(statement: Statement<'grant'>): boolean {
+    const own = statement.fields.notAfter === undefined ? undefined : decodeHlc(statement.fields.notAfter)
+    if (statement.grant === null) {
+      this.#grants.set(idOf(statement), { statement, depth: 0, notAfter: own })
+      return true
+    }
+    const issuer = this.#grants.get(toHex(statement.grant))
+    if (issuer === undefined) return false
+    const notAfter = earliest(own, issuer.notAfter)
+    this.#grants.set(idOf(statement), { statement, depth: issuer.depth + 1, notAfter })
+    return true
+  }
+
+  // Of several grants to one device the one with the shortest chain counts, of equals the earliest.
+  #recount(): void {
+    const best = new Map<PeerId, Chained>()
+    for (const grant of this.#grants.values()) {
+      const peer = peerIdOf(grant.statement.fields.subject)
+      const before = best.get(peer)
+      if (before === undefined || isBetter(grant, before)) best.set(peer, grant)
+    }
+    this.#members = new Map([...best].map(([peer, grant]) => [peer, toMember(peer, grant)]))
+    for (const listener of this.#listeners) listener()
+  }
+}
+
+function isBetter(a: Chained, b: Chained): boolean {
+  if (a.depth !== b.depth) return a.depth < b.depth
+  if (a.statement.hlc !== b.statement.hlc) return a.statement.hlc < b.statement.hlc
+  return idOf(a.statement) < idOf(b.statement)
+}
+
+function toMember(peer: PeerId, { statement }: Chained): Member {
+  const { subject, name, role, capacityMax, zone } = statement.fields
+  return { peer, key: subject, name, role, capacityMax, zone, grantId: idOf(statement) }
+}
+
+function earliest(a: Hlc | undefined, b: Hlc | undefined): Hlc | undefined {
+  if (a === undefined || b === undefined) return a ?? b
+  return a < b ? a : b
+}

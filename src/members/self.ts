@@ -1,0 +1,87 @@
+import type { KeyObject } from 'node:crypto'
+import type { Secrets } from '../disk/keystore.ts'
+import type { Fields, Kind, Role } from '../format/kinds.ts'
+import { privateKey, rawPublicKey } from '../format/network-key.ts'
+import { type PeerId, peerIdOf } from '../format/peer-id.ts'
+import { type Hlc, hlcAfter } from '../format/stamp.ts'
+import { decodeStatement, type SignOptions, type Statement, signStatement } from '../format/statement.ts'
+import type { Chance } from '../util/chance.ts'
+import type { Clock } from '../util/clock.ts'
+import { INSTANCE_BYTES } from './constants.ts'
+import { GrantError } from './errors.ts'
+
+/** This member: its keys, its grant, and the clock that its statements are stamped by. */
+export class Self {
+  readonly publicKey: Uint8Array
+  readonly peerId: PeerId
+  readonly network: Uint8Array
+  /** Random at each start: tells a restarted member from a copy of it. */
+  readonly instance: Uint8Array
+  readonly key: KeyObject
+  /** Its grant last, those it rests on before it. */
+  readonly chain: Array<Statement<'grant'>>
+  /** What came with the chain, the root's statement among it. */
+  readonly statements: Statement[]
+  readonly #clock: Clock
+  #last: Hlc = 0n
+  #lastStatus: Hlc = 0n
+
+  constructor(secrets: Secrets, clock: Clock, chance: Chance) {
+    this.#clock = clock
+    this.key = privateKey('ed25519', secrets.device)
+    this.publicKey = rawPublicKey(this.key)
+    this.peerId = peerIdOf(this.publicKey)
+    this.network = secrets.network
+    this.instance = chance.bytes(INSTANCE_BYTES)
+    this.statements = secrets.grants.map(bytes => decodeStatement(bytes))
+    this.chain = this.statements.filter(statement => statement.kind === 'grant') as Array<Statement<'grant'>>
+    if (this.chain.length === 0) throw new GrantError('the keystore holds no grant')
+  }
+
+  get grant(): Statement<'grant'> {
+    return this.chain.at(-1) as Statement<'grant'>
+  }
+
+  get role(): Role {
+    return this.grant.fields.role
+  }
+
+  get name(): string {
+    return this.grant.fields.name
+  }
+
+  /** The newest stamp of our own. */
+  get last(): Hlc {
+    return this.#last
+  }
+
+  /** Takes up where the status before this start left off. */
+  resume(status: Hlc, head: Hlc): void {
+    if (status > this.#lastStatus) this.#lastStatus = status
+    if (head > this.#last) this.#last = head
+  }
+
+  /** A stamp after everything of our own and after all of `past`. */
+  nextHlc(...past: readonly Hlc[]): Hlc {
+    this.#last = hlcAfter(this.#clock.now(), this.#last, ...past)
+    return this.#last
+  }
+
+  /**
+   * A stamp for a status: ahead of the middle of the field too. Counted apart from the rest, or one member's fast clock
+   * would move everyone's entries into the future.
+   */
+  nextStatusHlc(...field: readonly Hlc[]): Hlc {
+    this.#lastStatus = hlcAfter(this.#clock.now(), this.#lastStatus, ...field)
+    return this.#lastStatus
+  }
+
+  /** How we sign at a stamp. */
+  signing(hlc: Hlc): SignOptions & { author: Uint8Array } {
+    return { network: this.network, key: this.key, author: this.publicKey, grant: this.grant.id, hlc }
+  }
+
+  sign<K extends Kind>(kind: K, fields: Fields<K>, hlc: Hlc): Statement<K> {
+    return signStatement(kind, fields, this.signing(hlc))
+  }
+}

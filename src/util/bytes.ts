@@ -1,0 +1,50 @@
+/** Small helpers on byte arrays that allocate nothing they need not. */
+
+/** The same bytes as a Buffer, without a copy: some native functions insist on one. */
+export function asBuffer(bytes: Uint8Array): Buffer {
+  return Buffer.isBuffer(bytes) ? bytes : Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength)
+}
+
+/** Byte-wise order, as a database orders its keys: -1, 0 or 1. */
+export function compareBytes(a: Uint8Array, b: Uint8Array): number {
+  return Buffer.compare(a, b)
+}
+
+export function equalBytes(a: Uint8Array, b: Uint8Array): boolean {
+  return a.byteLength === b.byteLength && Buffer.compare(a, b) === 0
+}
+
+export function toHex(bytes: Uint8Array): string {
+  return asBuffer(bytes).toString('hex')
+}
+
+export function fromHex(hex: string): Uint8Array {
+  return Buffer.from(hex, 'hex')
+}
+
+export function utf8(text: string): Uint8Array {
+  return Buffer.from(text, 'utf8')
+}
+
+export function concatBytes(...parts: readonly Uint8Array[]): Uint8Array {
+  return Buffer.concat(parts)
+}
+
+/** Sums byte lengths, for lists of slices that travel together. */
+export function byteLengthOf(parts: readonly Uint8Array[]): number {
+  let total = 0
+  for (const part of parts) total += part.byteLength
+  return total
+}
+
+export function u32be(value: number): Uint8Array {
+  const bytes = Buffer.allocUnsafe(4)
+  bytes.writeUInt32BE(value)
+  return bytes
+}
+
+export function u64be(value: bigint | number): Uint8Array {
+  const bytes = Buffer.allocUnsafe(8)
+  bytes.writeBigUInt64BE(BigInt(value))
+  return bytes
+}

@@ -1,0 +1,40 @@
+import type { Clock } from './clock.ts'
+import { DeadlineError } from './errors.ts'
+
+/**
+ * Runs `work` with a signal that fires when the caller's does or after `timeoutMs`; a timeout is a `DeadlineError`, an
+ * abort stays an abort. The timer ends with the work.
+ */
+export async function withDeadline<T>(
+  clock: Clock,
+  timeoutMs: number,
+  outer: AbortSignal | undefined,
+  work: (signal: AbortSignal) => Promise<T>
+): Promise<T> {
+  outer?.throwIfAborted()
+  const controller = new AbortController()
+  const onAbort = (): void => controller.abort(outer?.reason)
+  outer?.addEventListener('abort', onAbort, { once: true })
+  const cancel = clock.after(timeoutMs, () => controller.abort(new DeadlineError(`no answer within ${timeoutMs} ms`)))
+  try {
+    return await raceSignal(work(controller.signal), controller.signal)
+  } finally {
+    cancel()
+    outer?.removeEventListener('abort', onAbort)
+  }
+}
+
+/** Settles with `promise`, or rejects with the signal's reason if that comes first. The promise itself goes on. */
+export async function raceSignal<T>(promise: Promise<T>, signal: AbortSignal | undefined): Promise<T> {
+  if (signal === undefined) return promise
+  promise.catch(() => {})
+  signal.throwIfAborted()
+  const { promise: aborted, reject } = Promise.withResolvers<never>()
+  const onAbort = (): void => reject(signal.reason)
+  signal.addEventListener('abort', onAbort, { once: true })
+  try {
+    return await Promise.race([promise, aborted])
+  } finally {
+    signal.removeEventListener('abort', onAbort)
+  }
+}

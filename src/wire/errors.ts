@@ -1,0 +1,72 @@
+import { DfsError, type ErrorCode } from '../util/errors.ts'
+
+/**
+ * What an exchange can end with. A closed list: a remote's own words never reach a user, and ours never reach a remote.
+ */
+export const STATUSES = [
+  'ok',
+  'busy',
+  'clock-off',
+  'forbidden',
+  'full',
+  'internal',
+  'invalid',
+  'lacking',
+  'not-admitted',
+  'not-found',
+  'over-limit',
+  'unknown-grant',
+  'unsupported',
+  'view-differs',
+  'wrong-network'
+] as const
+export type WireStatus = (typeof STATUSES)[number]
+
+const CODES: Partial<Record<WireStatus, ErrorCode>> = {
+  busy: 'busy',
+  'clock-off': 'clock-off',
+  forbidden: 'not-allowed',
+  full: 'no-space',
+  'not-admitted': 'not-allowed',
+  'not-found': 'not-found',
+  'over-limit': 'over-limit',
+  unsupported: 'unsupported',
+  'wrong-network': 'wrong-network'
+}
+
+/** A peer answered with a status other than `ok`. */
+export class RefusedError extends DfsError {
+  override readonly name = 'RefusedError'
+  override readonly code: ErrorCode
+  readonly status: WireStatus
+
+  constructor(status: WireStatus) {
+    super(`the peer answered: ${status}`)
+    this.status = status
+    this.code = CODES[status] ?? 'protocol'
+  }
+}
+
+/** A peer sent what the protocol does not allow. The stream is over, and the peer is to blame. */
+export class ProtocolError extends DfsError {
+  override readonly name = 'ProtocolError'
+  override readonly code = 'protocol'
+}
+
+/** The stream or the connection ended before the answer came. */
+export class DisconnectedError extends DfsError {
+  override readonly name = 'DisconnectedError'
+  override readonly code = 'unreachable'
+}
+
+/** A port we were told to listen on is taken. */
+export class PortTakenError extends DfsError {
+  override readonly name = 'PortTakenError'
+  override readonly code = 'port-taken'
+  readonly port: number
+
+  constructor(port: number, holder: string | undefined) {
+    super(`port ${port} is taken${holder === undefined ? '' : ` by ${holder}`}: free it, or give another --listen`)
+    this.port = port
+  }
+}

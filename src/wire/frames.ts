@@ -1,0 +1,105 @@
+import * as dagCbor from '@ipld/dag-cbor'
+import { byteLengthOf, u32be } from '../util/bytes.ts'
+import { HEADER_BYTES_MAX } from './constants.ts'
+import { ProtocolError } from './errors.ts'
+
+/** A header and the raw bytes that follow it: lengths first (32 bits each), then dag-cbor, then the body as it is. */
+export interface Frame {
+  header: unknown
+  body: Uint8Array
+}
+
+const LENGTHS_BYTES = 8
+const EMPTY = new Uint8Array(0)
+
+/** The parts of a frame, for one write; the body's parts are sent as they are, without a copy. */
+export function encodeFrame(header: unknown, body: readonly Uint8Array[] = []): Uint8Array[] {
+  const bytes = dagCbor.encode(header)
+  if (bytes.byteLength > HEADER_BYTES_MAX) throw new RangeError(`a header has at most ${HEADER_BYTES_MAX} bytes`)
+  return [Buffer.concat([u32be(bytes.byteLength), u32be(byteLengthOf(body)), bytes]), ...body]
+}
+
+/**
+ * Puts frames together from whatever pieces the stream delivers. Lengths are checked before anything is allocated; each
+ * byte of a body is copied once, into the array that is handed on.
+ */
+export class FrameReader {
+  readonly #bodyBytesMax: number
+  readonly #onFrame: (frame: Frame) => void
+  readonly #lengths = Buffer.alloc(LENGTHS_BYTES)
+  #lengthsFilled = 0
+  #header: Buffer | undefined
+  #headerFilled = 0
+  #body: Uint8Array = EMPTY
+  #bodyFilled = 0
+  #value: unknown
+
+  constructor(bodyBytesMax: number, onFrame: (frame: Frame) => void) {
+    this.#bodyBytesMax = bodyBytesMax
+    this.#onFrame = onFrame
+  }
+
+  /** True in the middle of a frame. */
+  get isPartial(): boolean {
+    return this.#lengthsFilled > 0
+  }
+
+  /** Takes the next bytes of the stream. Throws a `ProtocolError` on lengths over the limits or a header that is none. */
+  push(bytes: Uint8Array): void {
+    let rest = bytes
+    while (rest.byteLength > 0) rest = this.#take(rest)
+  }
+
+  #take(bytes: Uint8Array): Uint8Array {
+    if (this.#lengthsFilled < LENGTHS_BYTES) {
+      const part = bytes.subarray(0, LENGTHS_BYTES - this.#lengthsFilled)
+      this.#lengths.set(part, this.#lengthsFilled)
+      this.#lengthsFilled += part.byteLength
+      if (this.#lengthsFilled === LENGTHS_BYTES) this.#begin()
+      return bytes.subarray(part.byteLength)
+    }
+    const header = this.#header
+    if (header !== undefined) {
+      const part = bytes.subarray(0, header.byteLength - this.#headerFilled)
+      header.set(part, this.#headerFilled)
+      this.#headerFilled += part.byteLength
+      if (this.#headerFilled === header.byteLength) this.#endHeader(header)
+      return bytes.subarray(part.byteLength)
+    }
+    const part = bytes.subarray(0, this.#body.byteLength - this.#bodyFilled)
+    this.#body.set(part, this.#bodyFilled)
+    this.#bodyFilled += part.byteLength
+    if (this.#bodyFilled === this.#body.byteLength) this.#end()
+    return bytes.subarray(part.byteLength)
+  }
+
+  #begin(): void {
+    const headerBytes = this.#lengths.readUInt32BE(0)
+    const bodyBytes = this.#lengths.readUInt32BE(4)
+    if (headerBytes === 0 || headerBytes > HEADER_BYTES_MAX)
+      throw new ProtocolError('frame with a header of an impossible length')
+    if (bodyBytes > this.#bodyBytesMax) throw new ProtocolError('frame with a body over the limit')
+    this.#header = Buffer.allocUnsafe(headerBytes)
+    this.#headerFilled = 0
+    this.#body = bodyBytes === 0 ? EMPTY : Buffer.allocUnsafeSlow(bodyBytes)
+    this.#bodyFilled = 0
+  }
+
+  #endHeader(bytes: Uint8Array): void {
+    try {
+      this.#value = dagCbor.decode(bytes)
+    } catch (cause) {
+      throw new ProtocolError('frame with a header that is not dag-cbor', { cause })
+    }
+    this.#header = undefined
+    if (this.#body.byteLength === 0) this.#end()
+  }
+
+  #end(): void {
+    const frame = { header: this.#value, body: this.#body }
+    this.#lengthsFilled = 0
+    this.#body = EMPTY
+    this.#value = undefined
+    this.#onFrame(frame)
+  }
+}

@@ -1,0 +1,57 @@
+import type { PeerId } from '../format/peer-id.ts'
+
+/**
+ * The wire, as a port: connections to peers whose ids have been proven, and streams of bytes over them. libp2p is one
+ * implementation; a test may put another beneath the same rooms.
+ */
+export interface Host {
+  readonly peerId: PeerId
+  start(): Promise<void>
+  stop(): Promise<void>
+
+  /** Addresses under which others may reach this node, as multiaddr text without the peer id. */
+  addresses(): string[]
+  /** Takes streams of a protocol. To be called before `start`. */
+  handle(protocol: string, handler: (stream: ByteStream) => void): void
+  /** Opens a stream to a connected peer. */
+  open(peer: PeerId, protocol: string, options: { signal: AbortSignal }): Promise<ByteStream>
+
+  /** Connects to whoever answers at one of these addresses, or to `peer` only; gives the id that was proven. */
+  dial(addresses: readonly string[], options: { signal: AbortSignal; peer?: PeerId | undefined }): Promise<PeerId>
+  /** Ends every connection to a peer. */
+  hangUp(peer: PeerId): Promise<void>
+  isConnected(peer: PeerId): boolean
+  connections(): ConnectionInfo[]
+
+  /** The first connection to a peer was made, or its last one ended. */
+  onPeer(listener: (event: 'connected' | 'disconnected', peer: PeerId) => void): void
+  /** A peer made itself known on the local network. */
+  onDiscovered(listener: (peer: PeerId, addresses: string[]) => void): void
+  /** The addresses of this node have changed. */
+  onAddresses(listener: () => void): void
+}
+
+export interface ConnectionInfo {
+  peer: PeerId
+  /** The remote's address as multiaddr text. */
+  address: string
+  /** Which transport and security layer carry it, such as `tcp+tls`. */
+  via: string
+  latencyMs: number | undefined
+  isOutbound: boolean
+}
+
+/** An ordered stream of bytes to and from one peer. What its reader asked for bounds what it may receive. */
+export interface ByteStream {
+  readonly peer: PeerId
+  /** The remote's address as multiaddr text. */
+  readonly address: string
+  /** Hands over bytes; resolves when there is room for more. One write at a time. */
+  write(parts: readonly Uint8Array[]): Promise<void>
+  /** Bytes as they come, from now on. Set once. */
+  onData(listener: (bytes: Uint8Array) => void): void
+  /** Called once, when the stream has ended for whatever reason. */
+  onEnd(listener: (error: Error | undefined) => void): void
+  close(): Promise<void>
+  abort(error: Error): void
+}

@@ -1,0 +1,242 @@
+import { IncomingMessage } from 'node:http'
+import { createServer } from 'node:net'
+import { noise } from '@chainsafe/libp2p-noise'
+import { yamux } from '@chainsafe/libp2p-yamux'
+import { generateKeyPairFromSeed } from '@libp2p/crypto/keys'
+import { identify } from '@libp2p/identify'
+import type { ComponentLogger, Connection, Libp2p } from '@libp2p/interface'
+import { mdns } from '@libp2p/mdns'
+import { peerIdFromString } from '@libp2p/peer-id'
+import { ping } from '@libp2p/ping'
+import { tcp } from '@libp2p/tcp'
+import { tls } from '@libp2p/tls'
+import { webSockets } from '@libp2p/websockets'
+import { multiaddr } from '@multiformats/multiaddr'
+import { createLibp2p, type Libp2pOptions } from 'libp2p'
+import type { PeerId } from '../format/peer-id.ts'
+import { InvalidInputError } from '../util/errors.ts'
+import {
+  CONNECTIONS_MAX,
+  DIAL_TIMEOUT_MS,
+  INBOUND_PENDING_MAX,
+  INBOUND_PER_S_MAX,
+  MDNS_INTERVAL_MS,
+  MDNS_SERVICE_TAG,
+  STREAM_WINDOW_BYTES,
+  STREAMS_PER_PROTOCOL_MAX
+} from './constants.ts'
+import { DisconnectedError, PortTakenError } from './errors.ts'
+import type { ByteStream, ConnectionInfo, Host } from './host.ts'
+import { Libp2pStream } from './libp2p-stream.ts'
+import { holderOfPort } from './port-holder.ts'
+
+export type Transports = NonNullable<Libp2pOptions['transports']>
+
+export interface Libp2pHostOptions {
+  /** Seed of the Ed25519 device key, 32 bytes. */
+  deviceSeed: Uint8Array
+  /** Multiaddrs to listen on. */
+  listen: readonly string[]
+  /** Multiaddrs under which others reach us, where that is not what we listen on. */
+  announce?: readonly string[] | undefined
+  /** Find others on the local network, and be found. */
+  mdns?: boolean | undefined
+  /** Instead of TCP and WebSockets. */
+  transports?: Transports | undefined
+}
+
+/** The real network: libp2p over TCP and WebSockets, TLS 1.3 preferred to Noise, yamux. */
+export class Libp2pHost implements Host {
+  readonly #libp2p: Libp2p
+  readonly #options: Libp2pHostOptions
+  readonly #handlers = new Map<string, (stream: ByteStream) => void>()
+
+  private constructor(libp2p: Libp2p, options: Libp2pHostOptions) {
+    this.#libp2p = libp2p
+    this.#options = options
+  }
+
+  static async create(options: Libp2pHostOptions): Promise<Libp2pHost> {
+    const privateKey = await generateKeyPairFromSeed('Ed25519', options.deviceSeed)
+    const libp2p = await createLibp2p({
+      start: false,
+      privateKey,
+      // What others say of us is no reason to name ourselves to strangers.
+      nodeInfo: { name: 'dfs-node', version: '1', userAgent: 'dfs-node' },
+      logger: silent,
+      addresses: { listen: [...options.listen], announce: [...(options.announce ?? [])] },
+      transports: options.transports ?? [tcp(), webSockets({ http: { IncomingMessage: SameProgramOnly } })],
+      connectionEncrypters: [tls(), noise()],
+      streamMuxers: [yamux({ streamOptions: { maxStreamWindowSize: STREAM_WINDOW_BYTES } })],
+      peerDiscovery: options.mdns === true ? [mdns({ serviceTag: MDNS_SERVICE_TAG, interval: MDNS_INTERVAL_MS })] : [],
+      services: { identify: identify(), ping: ping() },
+      connectionManager: {
+        maxConnections: CONNECTIONS_MAX,
+        inboundConnectionThreshold: INBOUND_PER_S_MAX,
+        maxIncomingPendingConnections: INBOUND_PENDING_MAX,
+        dialTimeout: DIAL_TIMEOUT_MS,
+        // Redialling is ours: libp2p gives a peer up after a few times.
+        reconnectRetries: 0
+      },
+      // A loaded machine may take seconds to answer a ping; one that is gone is noticed all the same.
+      connectionMonitor: { pingTimeout: { minTimeout: 15_000 } }
+    })
+    return new Libp2pHost(libp2p, options)
+  }
+
+  get peerId(): PeerId {
+    return this.#libp2p.peerId.toString()
+  }
+
+  async start(): Promise<void> {
+    for (const address of this.#options.listen) await checkPort(address)
+    for (const [protocol, handler] of this.#handlers) {
+      await this.#libp2p.handle(protocol, (stream, connection) => handler(new Libp2pStream(stream, connection)), {
+        maxInboundStreams: STREAMS_PER_PROTOCOL_MAX,
+        maxOutboundStreams: STREAMS_PER_PROTOCOL_MAX,
+        runOnLimitedConnection: true
+      })
+    }
+    await this.#libp2p.start()
+  }
+
+  async stop(): Promise<void> {
+    await this.#libp2p.stop()
+  }
+
+  addresses(): string[] {
+    return this.#libp2p.getMultiaddrs().map(address => address.decapsulate('/p2p').toString())
+  }
+
+  handle(protocol: string, handler: (stream: ByteStream) => void): void {
+    this.#handlers.set(protocol, handler)
+  }
+
+  async open(peer: PeerId, protocol: string, { signal }: { signal: AbortSignal }): Promise<ByteStream> {
+    const connection = this.#connectionTo(peer)
+    if (connection === undefined) throw new DisconnectedError('not connected to this peer')
+    const stream = await connection.newStream(protocol, {
+      signal,
+      runOnLimitedConnection: true,
+      maxOutboundStreams: STREAMS_PER_PROTOCOL_MAX
+    })
+    return new Libp2pStream(stream, connection)
+  }
+
+  async dial(
+    addresses: readonly string[],
+    { signal, peer }: { signal: AbortSignal; peer?: PeerId | undefined }
+  ): Promise<PeerId> {
+    const targets = addresses.map(address => {
+      const target = parseAddress(address)
+      const named = target.getComponents().some(({ name }) => name === 'p2p')
+      return peer === undefined || named ? target : target.encapsulate(`/p2p/${peer}`)
+    })
+    const connection = await this.#libp2p.dial(targets, { signal })
+    return connection.remotePeer.toString()
+  }
+
+  async hangUp(peer: PeerId): Promise<void> {
+    await this.#libp2p.hangUp(peerIdFromString(peer))
+  }
+
+  isConnected(peer: PeerId): boolean {
+    return this.#connectionTo(peer) !== undefined
+  }
+
+  connections(): ConnectionInfo[] {
+    return this.#libp2p.getConnections().map(connection => ({
+      peer: connection.remotePeer.toString(),
+      address: connection.remoteAddr.toString(),
+      via: viaOf(connection),
+      latencyMs: connection.rtt,
+      isOutbound: connection.direction === 'outbound'
+    }))
+  }
+
+  onPeer(listener: (event: 'connected' | 'disconnected', peer: PeerId) => void): void {
+    this.#libp2p.addEventListener('peer:connect', ({ detail }) => listener('connected', detail.toString()))
+    this.#libp2p.addEventListener('peer:disconnect', ({ detail }) => listener('disconnected', detail.toString()))
+  }
+
+  onDiscovered(listener: (peer: PeerId, addresses: string[]) => void): void {
+    this.#libp2p.addEventListener('peer:discovery', ({ detail }) => {
+      const addresses = detail.multiaddrs.map(address => address.toString())
+      if (addresses.length > 0) listener(detail.id.toString(), addresses)
+    })
+  }
+
+  onAddresses(listener: () => void): void {
+    this.#libp2p.addEventListener('self:peer:update', () => listener())
+  }
+
+  // Of several connections between one pair the oldest that is open: both sides then tend to use the same.
+  #connectionTo(peer: PeerId): Connection | undefined {
+    return this.#libp2p
+      .getConnections(peerIdFromString(peer))
+      .filter(connection => connection.status === 'open')
+      .sort((a, b) => a.timeline.open - b.timeline.open)[0]
+  }
+}
+
+/** Reads a multiaddr that a user gave; an `InvalidInputError` says what one looks like. */
+export function parseAddress(address: string): ReturnType<typeof multiaddr> {
+  try {
+    return multiaddr(address)
+  } catch (cause) {
+    throw new InvalidInputError('an address reads like /ip4/192.168.1.7/tcp/3000 or /dns4/host/tcp/3001/ws', { cause })
+  }
+}
+
+/** The TCP port in an address, or undefined. */
+export function portOf(address: string): number | undefined {
+  const port = parseAddress(address)
+    .getComponents()
+    .find(({ name }) => name === 'tcp')?.value
+  return port === undefined ? undefined : Number(port)
+}
+
+// libp2p reports a taken port as one of many nested errors; asking the system first gives a plain answer.
+async function checkPort(address: string): Promise<void> {
+  const port = portOf(address)
+  if (port === undefined || port === 0) return
+  const host = parseAddress(address)
+    .getComponents()
+    .find(({ name }) => name === 'ip4' || name === 'ip6')?.value
+  const code = await new Promise<string | undefined>(resolve => {
+    const server = createServer()
+    server.once('error', error => resolve((error as NodeJS.ErrnoException).code))
+    server.listen(port, host, () => server.close(() => resolve(undefined)))
+  })
+  if (code === 'EADDRINUSE') throw new PortTakenError(port, await holderOfPort(port))
+  if (code === 'EACCES')
+    throw new InvalidInputError(`port ${port} needs more rights than this user has: give another --listen`)
+  if (code === 'EADDRNOTAVAIL')
+    throw new InvalidInputError(`this machine has no address ${host}: give another --listen`)
+}
+
+function viaOf(connection: Connection): string {
+  const names = connection.remoteAddr.getComponents().map(({ name }) => name)
+  const transport =
+    names.includes('ws') || names.includes('wss') ? 'ws' : names.includes('tcp') ? 'tcp' : (names[0] ?? 'unknown')
+  const security = connection.encryption?.includes('tls') === true ? 'tls' : 'noise'
+  return names.includes('p2p-circuit') ? `relay+${security}` : `${transport}+${security}`
+}
+
+/**
+ * A web page can open a WebSocket to any machine of its visitor's network, and its browser says so in `Origin`. No
+ * member is a web page: such a request loses the key without which the upgrade is refused.
+ */
+class SameProgramOnly extends IncomingMessage {}
+const headersOf = Object.getOwnPropertyDescriptor(IncomingMessage.prototype, 'headers')?.get
+Object.defineProperty(SameProgramOnly.prototype, 'headers', {
+  get(this: IncomingMessage): IncomingMessage['headers'] {
+    const headers: IncomingMessage['headers'] = headersOf?.call(this) ?? {}
+    if (headers.origin !== undefined) delete headers['sec-websocket-key']
+    return headers
+  }
+})
+
+// libp2p's own log names peers and addresses; ours says what is worth saying.
+const quiet = Object.assign(() => {}, { error() {}, trace() {}, enabled: false, newScope: () => quiet })
+const silent: ComponentLogger = { forComponent: () => quiet }

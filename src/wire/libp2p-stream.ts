@@ -1,0 +1,111 @@
+import type { Connection, Stream } from '@libp2p/interface'
+import { SLICE_BYTES } from './constants.ts'
+import { DisconnectedError } from './errors.ts'
+import type { ByteStream } from './host.ts'
+
+/**
+ * A libp2p 3 stream as a `ByteStream`. It works around what bites there: `onDrain` resolves at once after its first
+ * time, the `drain` event belongs to the whole connection, and a `send` larger than a slice is buffered whole by the
+ * receiver. So: slices, and after a `send` that says no, wait until this stream's own buffer has left.
+ */
+export class Libp2pStream implements ByteStream {
+  readonly #stream: Stream
+  readonly peer: string
+  readonly address: string
+  #end: { error: Error | undefined } | undefined
+  #onEnd: ((error: Error | undefined) => void) | undefined
+  readonly #wakers = new Set<() => void>()
+
+  constructor(stream: Stream, connection: Connection) {
+    this.#stream = stream
+    this.peer = connection.remotePeer.toString()
+    this.address = connection.remoteAddr.toString()
+    stream.addEventListener('close', event => this.#finish(event.error))
+    // A remote that has closed its writing end answers nothing more, and asks nothing more.
+    stream.addEventListener('remoteCloseWrite', () => {
+      this.#finish(undefined)
+      void stream.close().catch(error => stream.abort(error))
+    })
+    stream.addEventListener('drain', () => this.#wake())
+    stream.addEventListener('idle', () => this.#wake())
+  }
+
+  async write(parts: readonly Uint8Array[]): Promise<void> {
+    for (const slice of slices(parts)) {
+      if (this.#end !== undefined) throw this.#endError()
+      if (this.#stream.send(slice)) continue
+      while (this.#stream.writableNeedsDrain && this.#stream.writeBufferLength > 0) {
+        await this.#drained()
+        if (this.#end !== undefined) throw this.#endError()
+      }
+    }
+  }
+
+  onData(listener: (bytes: Uint8Array) => void): void {
+    this.#stream.addEventListener('message', ({ data }) => {
+      if (data instanceof Uint8Array) listener(data)
+      else for (const part of data) listener(part)
+    })
+  }
+
+  onEnd(listener: (error: Error | undefined) => void): void {
+    this.#onEnd = listener
+    const end = this.#end
+    if (end !== undefined) queueMicrotask(() => listener(end.error))
+  }
+
+  async close(): Promise<void> {
+    await this.#stream.close()
+  }
+
+  abort(error: Error): void {
+    this.#stream.abort(error)
+  }
+
+  #finish(error: Error | undefined): void {
+    if (this.#end !== undefined) return
+    this.#end = { error }
+    this.#wake()
+    this.#onEnd?.(error)
+  }
+
+  #drained(): Promise<void> {
+    return new Promise(resolve => this.#wakers.add(resolve))
+  }
+
+  #wake(): void {
+    for (const wake of this.#wakers) wake()
+    this.#wakers.clear()
+  }
+
+  #endError(): DisconnectedError {
+    return new DisconnectedError('the stream has ended', { cause: this.#end?.error })
+  }
+}
+
+// Small parts travel together, large ones in slices; only the small are copied.
+function* slices(parts: readonly Uint8Array[]): Generator<Uint8Array> {
+  let small: Uint8Array[] = []
+  let smallBytes = 0
+  for (const part of parts) {
+    if (smallBytes + part.byteLength <= SLICE_BYTES / 4) {
+      small.push(part)
+      smallBytes += part.byteLength
+      continue
+    }
+    if (smallBytes > 0) yield join(small)
+    small = []
+    smallBytes = 0
+    if (part.byteLength <= SLICE_BYTES / 4) {
+      small.push(part)
+      smallBytes = part.byteLength
+      continue
+    }
+    for (let start = 0; start < part.byteLength; start += SLICE_BYTES) yield part.subarray(start, start + SLICE_BYTES)
+  }
+  if (smallBytes > 0) yield join(small)
+}
+
+function join(parts: Uint8Array[]): Uint8Array {
+  return parts.length === 1 ? (parts[0] as Uint8Array) : Buffer.concat(parts)
+}

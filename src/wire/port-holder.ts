@@ -1,0 +1,45 @@
+import { readdir, readFile, readlink } from 'node:fs/promises'
+
+/**
+ * Who listens on a TCP port, as `name (process 123)`, where the system lets us know: on Linux, for processes of the same
+ * user. Undefined otherwise.
+ */
+export async function holderOfPort(port: number): Promise<string | undefined> {
+  try {
+    const inodes = new Set([
+      ...(await listenersOf('/proc/net/tcp', port)),
+      ...(await listenersOf('/proc/net/tcp6', port))
+    ])
+    if (inodes.size === 0) return undefined
+    for (const pid of (await readdir('/proc')).filter(name => /^\d+$/.test(name))) {
+      if (!(await holdsSocket(pid, inodes))) continue
+      const name = (await readFile(`/proc/${pid}/comm`, 'utf8')).trim().replace(/[^\x20-\x7e]/g, '?')
+      return `${name} (process ${pid})`
+    }
+  } catch {
+    // Not Linux, or not ours to look at: the port is taken all the same.
+  }
+  return undefined
+}
+
+// Fields of /proc/net/tcp: 1 is the local address as HEX:PORT, 3 the state (0A listens), 9 the inode.
+async function listenersOf(table: string, port: number): Promise<string[]> {
+  const suffix = `:${port.toString(16).toUpperCase().padStart(4, '0')}`
+  const text = await readFile(table, 'utf8').catch(() => '')
+  return text
+    .split('\n')
+    .map(line => line.trim().split(/\s+/))
+    .filter(fields => fields[1]?.endsWith(suffix) === true && fields[3] === '0A')
+    .map(fields => `socket:[${fields[9]}]`)
+}
+
+async function holdsSocket(pid: string, inodes: ReadonlySet<string>): Promise<boolean> {
+  try {
+    for (const fd of await readdir(`/proc/${pid}/fd`)) {
+      if (inodes.has(await readlink(`/proc/${pid}/fd/${fd}`).catch(() => ''))) return true
+    }
+  } catch {
+    // Another user's process.
+  }
+  return false
+}
