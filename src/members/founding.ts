@@ -1,8 +1,8 @@
 import type { Secrets } from '../disk/keystore.ts'
-import { deriveNetwork, type NetworkKey, privateKey, rawPublicKey } from '../format/network-key.ts'
+import { deriveNetwork, NETWORK_KEY_BYTES, type NetworkKey, privateKey, rawPublicKey } from '../format/network-key.ts'
 import { hlcAt } from '../format/stamp.ts'
 import { signStatement } from '../format/statement.ts'
-import type { Chance } from '../util/chance.ts'
+import { type Chance, systemChance } from '../util/chance.ts'
 import type { Clock } from '../util/clock.ts'
 
 export interface FoundingOptions {
@@ -48,4 +48,9 @@ export function becomeAdmin({ networkKey, name, zone, keepNetworkKey, clock, cha
     ...(keepNetworkKey ? { networkKey } : {}),
     grants: [rootStatement.bytes, grant.bytes]
   }
+}
+
+/** A new network key, 32 random bytes. Whoever holds it owns the network. */
+export function generateNetworkKey(chance: Chance = systemChance): NetworkKey {
+  return chance.bytes(NETWORK_KEY_BYTES)
 }

@@ -1,0 +1,5 @@
+/** The library: `createNode` starts a member of a network inside your program. */
+export type * from './api.ts'
+export { formatNetworkKey, networkKeyWords, parseNetworkKey } from './format/network-key.ts'
+export { generateNetworkKey } from './members/founding.ts'
+export { codeOf, DfsError, type ErrorCode, InvalidInputError } from './util/errors.ts'
