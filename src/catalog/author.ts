@@ -1,0 +1,182 @@
+import { SEEN_MAX, SEEN_OF_DELETE_MAX } from '../format/constants.ts'
+import { type EntryBody, type EntryRecord, type RecordInit, signRecord } from '../format/entry.ts'
+import { INCARNATION_BYTES, type Stamp } from '../format/stamp.ts'
+import type { Statement } from '../format/statement.ts'
+import { NotAllowedError } from '../members/errors.ts'
+import type { Epoch, KeyRing } from '../members/key-ring.ts'
+import type { Self } from '../members/self.ts'
+import type { Chance } from '../util/chance.ts'
+import { type EntryState, pastOf, pastOfAll, type Shown } from './heads.ts'
+
+export interface AuthorOptions {
+  self: Self
+  keys: KeyRing
+  chance: Chance
+}
+
+/** What a file holds, as a put made it. */
+export interface Content {
+  /** Bytes of the root's CID, or the siv of inline content. */
+  root: Uint8Array
+  /** The epoch whose key sealed it. */
+  rootEpoch: Uint8Array
+  size: number
+  mtime: number
+  mode?: number | undefined
+  type?: string | undefined
+  /** Opens the root block. */
+  key?: Uint8Array | undefined
+  /** The content itself, if it is inline. */
+  content?: Uint8Array | undefined
+}
+
+/** Where an entry is to stand. */
+export interface Placement {
+  parent: Uint8Array
+  name: string
+}
+
+/** Makes this member's records. Each rule of SPEC.md about what a record has seen, and keeps, is applied here once. */
+export class Author {
+  readonly #options: AuthorOptions
+  #incarnation: Uint8Array
+
+  constructor(options: AuthorOptions) {
+    this.#options = options
+    // Anew at each start: what a restored backup writes would otherwise hide what it forgot.
+    this.#incarnation = options.chance.bytes(INCARNATION_BYTES)
+  }
+
+  /** The epoch to seal content under. */
+  get epoch(): Epoch {
+    const epoch = this.#options.keys.newest
+    if (epoch === undefined) throw new NotAllowedError('this member holds no key to write with')
+    return epoch
+  }
+
+  createFile(entry: Uint8Array, at: Placement, content: Content, replicas: number): Statement<'entry'> {
+    const { root, rootEpoch, ...rest } = content
+    return this.#sign([], {
+      entry,
+      seen: [],
+      op: 'put',
+      placed: null,
+      written: null,
+      root,
+      rootEpoch,
+      replicas,
+      body: { ...at, kind: 'file', ...rest }
+    })
+  }
+
+  createDirectory(entry: Uint8Array, at: Placement, mtime: number, replicas: number): Statement<'entry'> {
+    return this.#sign([], {
+      entry,
+      seen: [],
+      op: 'put',
+      placed: null,
+      written: null,
+      root: null,
+      rootEpoch: null,
+      replicas,
+      body: { ...at, kind: 'directory', size: 0, mtime }
+    })
+  }
+
+  /** New content in an old place. Undefined if the entry's past has grown too long: it must go on under a new id. */
+  write(
+    entry: Uint8Array,
+    { heads }: EntryState,
+    shown: Shown,
+    at: Placement,
+    content: Content,
+    replicas: number
+  ): Statement<'entry'> | undefined {
+    const { root, rootEpoch, ...rest } = content
+    const seen = pastOfAll(heads)
+    if (seen.length > SEEN_MAX) return undefined
+    return this.#sign(heads, {
+      entry,
+      seen,
+      op: 'put',
+      placed: shown.place.placed,
+      written: null,
+      root,
+      rootEpoch,
+      replicas,
+      body: { ...at, kind: 'file', ...rest }
+    })
+  }
+
+  /**
+   * Old content in a new place. It carries one head, and its past is that head's and nothing else, so that a conflict
+   * stays visible. Undefined as with `write`.
+   */
+  move({ heads }: EntryState, carried: EntryRecord, body: EntryBody, at: Placement): Statement<'entry'> | undefined {
+    const seen = pastOf(carried)
+    if (seen.length > SEEN_MAX) return undefined
+    const statement = this.#sign(heads, {
+      entry: carried.entry,
+      seen,
+      op: 'put',
+      placed: null,
+      written: carried.written,
+      root: carried.root,
+      rootEpoch: carried.rootEpoch,
+      replicas: carried.replicas,
+      body: { ...body, ...at }
+    })
+    // A later write names this incarnation's newest stamp as seen; that must not cover a head which this one left.
+    if (heads.some(head => head !== carried)) this.#incarnation = this.#options.chance.bytes(INCARNATION_BYTES)
+    return statement
+  }
+
+  /** Ends an entry: one record, or several if its heads have seen more than one may name. */
+  delete(
+    entry: Uint8Array,
+    { heads }: EntryState,
+    shown: Shown,
+    body: EntryBody | undefined
+  ): Array<Statement<'entry'>> {
+    const kept =
+      body?.kind === 'directory'
+        ? { parent: body.parent, name: body.name, kind: body.kind, size: 0, mtime: body.mtime }
+        : null
+    return groupsOf(heads).map(group => {
+      const seen = pastOfAll(group)
+      const isPlaced = group.includes(shown.place)
+      return this.#sign(heads, {
+        entry,
+        seen,
+        op: 'delete',
+        placed: isPlaced ? shown.place.placed : (group[0] as EntryRecord).placed,
+        written: null,
+        root: null,
+        rootEpoch: null,
+        replicas: 1,
+        body: kept
+      })
+    })
+  }
+
+  #sign(
+    heads: readonly EntryRecord[],
+    init: Omit<RecordInit, 'incarnation' | 'epoch' | 'placed'> & { placed: Stamp | null }
+  ): Statement<'entry'> {
+    const { self } = this.#options
+    const { id, record } = this.epoch
+    const hlc = self.nextHlc(...heads.map(head => head.stamp.hlc))
+    return signRecord({ ...init, incarnation: this.#incarnation, epoch: id }, { ...self.signing(hlc), subkey: record })
+  }
+}
+
+/** Heads in groups whose common past a delete may name. */
+function groupsOf(heads: readonly EntryRecord[]): EntryRecord[][] {
+  const groups: EntryRecord[][] = []
+  for (const head of heads) {
+    const group = groups.find(group => pastOfAll([...group, head]).length <= SEEN_OF_DELETE_MAX)
+    if (group === undefined) groups.push([head])
+    else group.push(head)
+  }
+  return groups
+}

@@ -1,0 +1,46 @@
+import { LRUCache } from 'lru-cache'
+import { type EntryBody, openBody } from '../format/entry.ts'
+import { FormatError, SealError } from '../format/errors.ts'
+import { idOf, type Statement } from '../format/statement.ts'
+import type { Log } from '../log/log.ts'
+import type { KeyRing } from '../members/key-ring.ts'
+import { toHex } from '../util/bytes.ts'
+import { BODIES_MAX } from './constants.ts'
+
+/** The sealed parts of records, opened: names, sizes, keys. They stay in memory only. */
+export class Bodies {
+  readonly #log: Pick<Log, 'get'>
+  readonly #keys: KeyRing
+  readonly #opened = new LRUCache<string, EntryBody>({ max: BODIES_MAX })
+
+  constructor(log: Pick<Log, 'get'>, keys: KeyRing) {
+    this.#log = log
+    this.#keys = keys
+  }
+
+  /** The body of a record, or undefined if it has none that opens: it is damaged, or sealed in an epoch not ours. */
+  async open(record: { id: Uint8Array }): Promise<EntryBody | undefined> {
+    const known = this.#opened.get(toHex(record.id))
+    if (known !== undefined) return known
+    const standing = await this.#log.get(record.id)
+    return standing?.statement.kind === 'entry'
+      ? this.openStatement(standing.statement as Statement<'entry'>)
+      : undefined
+  }
+
+  /** The same for a record that is at hand. */
+  openStatement(statement: Statement<'entry'>): EntryBody | undefined {
+    const known = this.#opened.get(idOf(statement))
+    if (known !== undefined) return known
+    const epoch = this.#keys.get(statement.fields.epoch)
+    if (epoch === undefined) return undefined
+    try {
+      const body = openBody(epoch.record, statement)
+      this.#opened.set(idOf(statement), body)
+      return body
+    } catch (error) {
+      if (error instanceof FormatError || error instanceof SealError) return undefined
+      throw error
+    }
+  }
+}

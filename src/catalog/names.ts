@@ -1,0 +1,56 @@
+import type { KeyObject } from 'node:crypto'
+import { PATH_PART_BYTES_MAX } from '../format/constants.ts'
+import { hmac, secretKey } from '../format/seal.ts'
+import { toHex, utf8 } from '../util/bytes.ts'
+import { NAME_HASH_BYTES, TAG_DIGITS } from './constants.ts'
+
+/** Names as the index has them: under a key of the keystore, so that a stolen index does not say what is stored. */
+export class Names {
+  readonly #key: KeyObject
+
+  constructor(key: Uint8Array) {
+    this.#key = secretKey(key)
+  }
+
+  /** 16 bytes by which a directory finds the name, which is in NFC. */
+  hash(name: string): Uint8Array {
+    return hmac(this.#key, utf8(name)).subarray(0, NAME_HASH_BYTES)
+  }
+}
+
+/** The name under which an entry shows whose own cannot be read, or may be no part of a path. */
+export function damagedName(entry: Uint8Array): string {
+  return `damaged-${tagOf(entry)}`
+}
+
+/**
+ * The name of what cannot show under its own: the id goes before the extension, so that programs still know the type. A
+ * name that would grow too long loses its end.
+ */
+export function conflictName(name: string, id: Uint8Array): string {
+  const tag = ` (conflict ${tagOf(id)})`
+  const [, stem, extension = ''] = /^(.+?)(\.[^.]+)?$/s.exec(name) as unknown as [string, string, string | undefined]
+  const room = PATH_PART_BYTES_MAX - utf8(tag).byteLength
+  return utf8(stem + extension).byteLength <= room ? stem + tag + extension : cutTo(name, room) + tag
+}
+
+/** True of every name that `conflictName` makes. */
+export function isConflictName(name: string): boolean {
+  return / \(conflict [0-9a-f]{8}\)/.test(name)
+}
+
+function cutTo(text: string, bytes: number): string {
+  let cut = ''
+  let length = 0
+  for (const character of text) {
+    length += utf8(character).byteLength
+    if (length > bytes) return cut
+    cut += character
+  }
+  return cut
+}
+
+/** The first digits of an id, enough to tell a few apart. */
+export function tagOf(id: Uint8Array): string {
+  return toHex(id).slice(0, TAG_DIGITS)
+}

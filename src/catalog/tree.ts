@@ -1,0 +1,278 @@
+import type { IndexDb } from '../disk/index-db.ts'
+import { type EntryBody, type EntryRecord, ROOT_ENTRY } from '../format/entry.ts'
+import { formatPath, type Path } from '../format/path.ts'
+import { compareBytes, equalBytes, toHex, utf8 } from '../util/bytes.ts'
+import type { Clock } from '../util/clock.ts'
+import { OverLimitError } from '../util/errors.ts'
+import type { Bodies } from './bodies.ts'
+import { LIST_BATCH, LIST_MAX, ORPHAN_MS } from './constants.ts'
+import { decodeEntryRow, type EntryRow } from './entry-row.ts'
+import { NotADirectoryError } from './errors.ts'
+import { shownName } from './fold.ts'
+import { type Shown, showEntry } from './heads.ts'
+import {
+  cycleKey,
+  type DirectoryValue,
+  decodeDirectoryValue,
+  directoryKey,
+  entryKey,
+  entryOfKey,
+  waitingKey
+} from './keys.ts'
+import { conflictName, isConflictName, type Names } from './names.ts'
+import { Reach } from './reach.ts'
+
+/** A directory at a path: one entry, or several of one name that show as one. */
+export interface DirectoryNode {
+  kind: 'directory'
+  path: Path
+  /** Never empty; the root's is `ROOT_ENTRY` alone. */
+  ids: Uint8Array[]
+  /** Milliseconds since the Unix epoch; 0 for the root. */
+  mtime: number
+  isConflict: boolean
+}
+
+/** A file at a path, in the version that shows there. */
+export interface FileNode {
+  kind: 'file'
+  path: Path
+  id: Uint8Array
+  row: EntryRow
+  shown: Shown
+  /** The record whose content this is. */
+  record: EntryRecord
+  /** Undefined if the record does not open: there is a file, and this node cannot read it. */
+  body: EntryBody | undefined
+  isConflict: boolean
+  /** Other files of the same name, which show as conflicts beside it. */
+  rivals: Uint8Array[]
+}
+
+export type TreeNode = DirectoryNode | FileNode
+
+export interface TreeOptions {
+  index: IndexDb
+  bodies: Bodies
+  names: Names
+  clock: Clock
+  depthOf: (epoch: Uint8Array) => number
+}
+
+/** A row of a directory: an entry that stands there. */
+interface Child extends DirectoryValue {
+  entry: Uint8Array
+}
+
+/** Everything of one name in one directory. */
+interface Group {
+  directories: Child[]
+  /** Whoever keeps the name first. */
+  files: Child[]
+}
+
+/** The tree as paths and listings show it. Reads only. */
+export class Tree {
+  readonly #options: TreeOptions
+
+  constructor(options: TreeOptions) {
+    this.#options = options
+  }
+
+  /** What is at a path, or undefined. Throws a `NotADirectoryError` if a part above the last is a file. */
+  async resolve(path: Path): Promise<TreeNode | undefined> {
+    let node: TreeNode = rootNode()
+    for (const [i, name] of path.entries()) {
+      if (node.kind === 'file') throw new NotADirectoryError('a part of this path is a file, not a directory')
+      const child: TreeNode | undefined = await this.#child(node, name, path.slice(0, i + 1))
+      if (child === undefined) return undefined
+      node = child
+    }
+    return node
+  }
+
+  /** What a directory shows, in the order of the names' bytes. */
+  async *list(directory: DirectoryNode): AsyncGenerator<TreeNode> {
+    const nodes: TreeNode[] = []
+    const groups = [...(await this.#groups(directory.ids)).values()]
+    for (let start = 0; start < groups.length; start += LIST_BATCH) {
+      const some = groups.slice(start, start + LIST_BATCH)
+      for (const shown of await Promise.all(some.map(group => this.#showGroup(group, directory.path))))
+        nodes.push(...shown)
+    }
+    if (directory.path.length === 0) for await (const node of this.#strays()) nodes.push(node)
+    const keyed = nodes.map(node => ({ node, name: utf8(node.path.at(-1) as string) }))
+    keyed.sort((a, b) => compareBytes(a.name, b.name))
+    for (const { node } of keyed) yield node
+  }
+
+  /** A file's entry as it stands, by its id; undefined if there is none, or it is deleted. */
+  async entry(id: Uint8Array): Promise<{ row: EntryRow; shown: Shown } | undefined> {
+    const value = await this.#options.index.get(entryKey(id))
+    if (value === undefined) return undefined
+    const row = decodeEntryRow(value)
+    return { row, shown: showEntry(row.state, this.#options.depthOf) }
+  }
+
+  /** What was placed directly below one entry, whatever shows of it. */
+  async *childrenOf(directory: Uint8Array): AsyncGenerator<{ id: Uint8Array; name: string }> {
+    for await (const { key } of this.#options.index.range(directoryKey('d', directory))) {
+      const id = entryOfKey(key)
+      const body = await this.#placeBody(id)
+      if (body !== undefined) yield { id, name: body.name }
+    }
+  }
+
+  /** Files that stand, counted. */
+  async countFiles(): Promise<number> {
+    let count = 0
+    for await (const { value } of this.#options.index.range(directoryTable)) {
+      if (decodeDirectoryValue(value).kind === 'file') count++
+    }
+    return count
+  }
+
+  async #child(parent: DirectoryNode, name: string, path: Path): Promise<TreeNode | undefined> {
+    const groups = await this.#groups(parent.ids, this.#options.names.hash(name))
+    for (const group of groups.values()) {
+      const [node] = await this.#showGroup(group, parent.path)
+      if (node !== undefined) return node
+    }
+    if (!isConflictName(name)) return undefined
+    for await (const node of this.list(parent)) if (formatPath(node.path) === formatPath(path)) return node
+    return undefined
+  }
+
+  /** What stands in some directories that show as one, by the hash of the name; or under one name only. */
+  async #groups(parents: readonly Uint8Array[], hash?: Uint8Array): Promise<Map<string, Group>> {
+    const groups = new Map<string, Group>()
+    let count = 0
+    for (const parent of parents) {
+      for (const table of ['d', 'x'] as const) {
+        const prefix = directoryKey(table, parent, ...(hash === undefined ? [] : [hash]))
+        for await (const { key, value } of this.#options.index.range(prefix)) {
+          const child = { ...decodeDirectoryValue(value), entry: entryOfKey(key) }
+          if (table === 'x' && !(await this.#hasLife(child.entry))) continue
+          if (++count > LIST_MAX)
+            throw new OverLimitError(`a directory with more than ${LIST_MAX} entries is not listed`)
+          const name = toHex(key.subarray(1 + parent.byteLength, -child.entry.byteLength))
+          const group = groups.get(name) ?? { directories: [], files: [] }
+          groups.set(name, group)
+          if (child.kind === 'directory') group.directories.push(child)
+          else group.files.push(child)
+        }
+      }
+    }
+    for (const { files } of groups.values()) files.sort(byClaimToName)
+    return groups
+  }
+
+  /** The nodes that a name gives: a directory, or else a file, under the name itself; the rest as conflicts. */
+  async #showGroup({ directories, files }: Group, parent: Path): Promise<TreeNode[]> {
+    const nodes: TreeNode[] = []
+    if (directories.length > 0) {
+      const ids = directories.map(({ entry }) => entry).sort(compareBytes)
+      const bodies = await Promise.all(ids.map(id => this.#placeBody(id)))
+      const name = shownName(bodies[0], ids[0] as Uint8Array)
+      const mtime = Math.max(...bodies.map(body => body?.mtime ?? 0))
+      nodes.push({ kind: 'directory', path: [...parent, name], ids, mtime, isConflict: false })
+    }
+    for (const [i, { entry }] of files.entries()) {
+      const rivals = i === 0 ? files.slice(1).map(other => other.entry) : []
+      nodes.push(...(await this.#showFile(entry, parent, { isFirst: nodes.length === 0, rivals })))
+    }
+    return nodes
+  }
+
+  /** A file and its conflict versions. */
+  async #showFile(
+    id: Uint8Array,
+    parent: Path,
+    { isFirst, rivals }: { isFirst: boolean; rivals: Uint8Array[] }
+  ): Promise<FileNode[]> {
+    const { bodies } = this.#options
+    const found = await this.entry(id)
+    if (found === undefined) return []
+    const { row, shown } = found
+    if (shown.content === undefined) return []
+    const name = shownName(await bodies.open(shown.place), id)
+    const own = isFirst ? name : conflictName(name, id)
+    const contents = [shown.content, ...shown.conflicts]
+    return Promise.all(
+      contents.map(async (record, i): Promise<FileNode> => {
+        const body = await bodies.open(record)
+        return {
+          kind: 'file',
+          path: [...parent, i === 0 ? own : conflictName(name, record.id)],
+          id,
+          row,
+          shown,
+          record,
+          body,
+          isConflict: i > 0 || !isFirst || row.isDamaged || body === undefined,
+          rivals: i === 0 ? rivals : []
+        }
+      })
+    )
+  }
+
+  /** What no directory shows, and must not be lost sight of: it is at `/`, under a name that says so. */
+  async *#strays(): AsyncGenerator<TreeNode> {
+    const { index, clock } = this.#options
+    const reach = new Reach(index)
+    for await (const { key, value } of index.range(waitingKey())) {
+      const entry = entryOfKey(key)
+      const parent = key.subarray(1, 1 + entry.byteLength)
+      const since = Number(Buffer.from(value).readBigUInt64BE())
+      if (clock.now() - since < ORPHAN_MS || (await reach.isDirectory(parent))) continue
+      yield* this.#showStray(entry)
+    }
+    for await (const { key } of index.range(cycleKey())) {
+      const entry = entryOfKey(key)
+      if (await reach.endsCycle(entry)) yield* this.#showStray(entry)
+    }
+  }
+
+  async *#showStray(id: Uint8Array): AsyncGenerator<TreeNode> {
+    const found = await this.entry(id)
+    if (found === undefined) return
+    const { row, shown } = found
+    if (row.kind === 'file') {
+      yield* await this.#showFile(id, [], { isFirst: false, rivals: [] })
+      return
+    }
+    if (shown.isDeleted && !(await this.#hasLife(id))) return
+    const body = await this.#placeBody(id)
+    const name = conflictName(shownName(body, id), id)
+    yield { kind: 'directory', path: [name], ids: [id], mtime: body?.mtime ?? 0, isConflict: true }
+  }
+
+  /** True if something that is not deleted is below a directory. */
+  async #hasLife(directory: Uint8Array, visited: Set<string> = new Set()): Promise<boolean> {
+    const { index } = this.#options
+    if (visited.has(toHex(directory))) return false
+    visited.add(toHex(directory))
+    if (await index.hasAny(directoryKey('d', directory))) return true
+    for await (const { key } of index.range(directoryKey('x', directory))) {
+      if (await this.#hasLife(entryOfKey(key), visited)) return true
+    }
+    return false
+  }
+
+  async #placeBody(id: Uint8Array): Promise<EntryBody | undefined> {
+    const found = await this.entry(id)
+    return found === undefined ? undefined : this.#options.bodies.open(found.shown.place)
+  }
+}
+
+export function rootNode(): DirectoryNode {
+  return { kind: 'directory', path: [], ids: [ROOT_ENTRY], mtime: 0, isConflict: false }
+}
+
+const directoryTable = directoryKey('d', new Uint8Array(0))
+
+// What cannot be read yields to what can; then the one moved there last keeps the name.
+function byClaimToName(a: Child, b: Child): number {
+  if (a.isDamaged !== b.isDamaged) return a.isDamaged ? 1 : -1
+  return compareBytes(b.placed, a.placed) || (equalBytes(a.entry, b.entry) ? 0 : compareBytes(a.entry, b.entry))
+}
