@@ -67,6 +67,13 @@ export class Catalog {
     this.#options = options
   }
 
+  /** Throws what `link` would throw now, before anything is stored for it. */
+  async checkLink(path: Path, options: Pick<LinkOptions, 'noClobber' | 'ifTag'>): Promise<void> {
+    this.#options.assertMayWrite()
+    if (path.length === 0) throw new IsADirectoryError('this path is a directory')
+    checkTarget(await this.#options.tree.resolve(path), options)
+  }
+
   /** Makes content stand at a path: in the file that is there, or in a new one. */
   async link(path: Path, content: Content, options: LinkOptions): Promise<Change> {
     this.#options.assertMayWrite()
@@ -343,7 +350,7 @@ function refuseVersion(node: TreeNode): void {
   if (isVersion(node)) throw new InvalidInputError('this is a conflict version: copy it, or remove it')
 }
 
-function checkTarget(node: TreeNode | undefined, { noClobber, ifTag }: LinkOptions): void {
+function checkTarget(node: TreeNode | undefined, { noClobber, ifTag }: Pick<LinkOptions, 'noClobber' | 'ifTag'>): void {
   if (node?.kind === 'directory') throw new IsADirectoryError('this path is a directory')
   if (node === undefined) {
     if (typeof ifTag === 'string') throw new ChangedError('what is at this path has changed')

@@ -1,14 +1,26 @@
+import { chmod, mkdir } from 'node:fs/promises'
 import { z } from 'zod'
 import { fromHex, toHex, utf8 } from '../util/bytes.ts'
 import type { Chance } from '../util/chance.ts'
-import { FileMissingError, UnknownLayoutError } from './errors.ts'
+import { asDiskError, FileMissingError, UnknownLayoutError } from './errors.ts'
 import { type Files, replaceFile } from './files.ts'
 
 const NAME = 'format.json'
 const LAYOUT = 1
 const STORE_ID_BYTES = 16
+const DIRECTORY_MODE = 0o700
 
 const formatSchema = z.object({ layout: z.number().int(), storeId: z.string().regex(/^[0-9a-f]{32}$/) })
+
+/** Makes a data directory if it is missing, and readable by its owner alone even if it was made by somebody else. */
+export async function makeDataDirectory(root: string): Promise<void> {
+  try {
+    await mkdir(root, { recursive: true, mode: DIRECTORY_MODE })
+    await chmod(root, DIRECTORY_MODE)
+  } catch (error) {
+    throw asDiskError(error)
+  }
+}
 
 /**
  * Reads the format file of a data directory, or writes one into an empty directory. It names the layout, so that a

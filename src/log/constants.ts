@@ -19,3 +19,6 @@ export const PASS_ON_MAX = 16_384
 
 /** Signatures being checked at once; each holds a thread of libuv's pool for a tenth of a millisecond. */
 export const VERIFY_AT_ONCE = 64
+
+/** How long a member may take to say whether it has a statement. */
+export const HOLDERS_TIMEOUT_MS = 5_000

@@ -9,6 +9,7 @@ import { Callers, type Request, type Response, serveCalls } from '../wire/calls.
 import { DisconnectedError, ProtocolError, RefusedError } from '../wire/errors.ts'
 import type { Host } from '../wire/host.ts'
 import {
+  HOLDERS_TIMEOUT_MS,
   IDS_MAX,
   PASS_ON_MAX,
   PASS_ON_MS,
@@ -125,6 +126,18 @@ export class Sync {
       if (except.has(peer)) continue
       for (const statement of statements) this.push(peer, statement).catch(() => {})
     }
+  }
+
+  /** The admitted members that have a statement, asked now; whoever does not answer does not count. */
+  async holders(id: Uint8Array): Promise<PeerId[]> {
+    const asked = await Promise.all(
+      this.#options.admitted().map(async peer => {
+        const answer = this.#callers.call(peer, { do: 'offer' }, { body: [id], timeoutMs: HOLDERS_TIMEOUT_MS })
+        const lacks = await answer.then(({ body }) => body[0] !== 0).catch(() => true)
+        return lacks ? [] : [peer]
+      })
+    )
+    return asked.flat()
   }
 
   /** Fetches every statement of a class that a member has and we lack. Returns how many came to stand here. */

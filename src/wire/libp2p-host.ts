@@ -196,8 +196,11 @@ export function portOf(address: string): number | undefined {
   return port === undefined ? undefined : Number(port)
 }
 
-// libp2p reports a taken port as one of many nested errors; asking the system first gives a plain answer.
-async function checkPort(address: string): Promise<void> {
+/**
+ * Throws a `PortTakenError` if an address cannot be listened on, an `InvalidInputError` if it never can. libp2p reports
+ * either as one of many nested errors; asking the system first gives a plain answer.
+ */
+export async function checkPort(address: string): Promise<void> {
   const port = portOf(address)
   if (port === undefined || port === 0) return
   const host = parseAddress(address)

@@ -1,0 +1,8 @@
+/** Every bound of the verbs. */
+
+/** Files up to this size are read whole before anything is stored, and share calls with others of their kind. */
+export const SMALL_FILE_BYTES_MAX = 48 << 10
+/** Files of a directory that are copied or evicted at once. */
+export const TREE_AT_ONCE = 8
+/** The most members that a number of copies may name; beyond it stands `all`. */
+export const COPIES_MAX = 1_000

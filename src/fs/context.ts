@@ -1,0 +1,45 @@
+import type { Blocks } from '../blocks/blocks.ts'
+import type { Author } from '../catalog/author.ts'
+import type { Catalog } from '../catalog/catalog.ts'
+import type { Tree } from '../catalog/tree.ts'
+import { REPLICAS_ALL } from '../format/entry.ts'
+import type { NodeCodec } from '../format/manifest.ts'
+import type { Sync } from '../log/sync.ts'
+import type { Members } from '../members/members.ts'
+import type { Clock } from '../util/clock.ts'
+import { InvalidInputError } from '../util/errors.ts'
+import { COPIES_MAX } from './constants.ts'
+import type { Copies } from './types.ts'
+
+/** What the verbs stand on. */
+export interface FsContext {
+  catalog: Catalog
+  tree: Tree
+  author: Author
+  blocks: Blocks
+  members: Members
+  sync: Sync
+  codec: NodeCodec
+  clock: Clock
+  /** Copies of what this node puts, and how many must be durable; `Infinity` for every member, undefined for the default. */
+  defaults: { replicas: number; ack: number | undefined }
+}
+
+/** As a record has it. */
+export function recordReplicas(replicas: number): number {
+  return Number.isFinite(replicas) ? replicas : REPLICAS_ALL
+}
+
+/** As the blocks room counts it. */
+export function wantedCopies(replicas: number): number {
+  return replicas === REPLICAS_ALL ? Number.POSITIVE_INFINITY : replicas
+}
+
+/** What a caller asked for, as a count. */
+export function copiesOf(copies: Copies | undefined): number | undefined {
+  if (copies === undefined) return undefined
+  if (copies === 'all') return Number.POSITIVE_INFINITY
+  if (!Number.isInteger(copies) || copies < 1 || copies > COPIES_MAX)
+    throw new InvalidInputError(`a number of copies is "all", or from 1 to ${COPIES_MAX}`)
+  return copies
+}

@@ -1,0 +1,36 @@
+import { NotFoundError } from '../catalog/errors.ts'
+import { cidOf } from '../catalog/fold.ts'
+import type { TreeNode } from '../catalog/tree.ts'
+import { formatPath, type Path } from '../format/path.ts'
+import { peerIdOf } from '../format/peer-id.ts'
+import { type FsContext, wantedCopies } from './context.ts'
+import type { Amount, EvictResult } from './types.ts'
+
+/** Gives this member's copies of a file, or of all below a directory, away; what others do not prove to hold stays. */
+export async function evictPath(fs: FsContext, path: Path, signal?: AbortSignal): Promise<EvictResult> {
+  const node = await fs.tree.resolve(path)
+  if (node === undefined) throw new NotFoundError('nothing is at this path')
+  const result = { path: formatPath(node.path), freed: { blocks: 0, bytes: 0 }, left: { blocks: 0, bytes: 0 } }
+  await evictNode(fs, node, result, signal)
+  return result
+}
+
+async function evictNode(fs: FsContext, node: TreeNode, result: EvictResult, signal?: AbortSignal): Promise<void> {
+  signal?.throwIfAborted()
+  if (node.kind === 'directory') {
+    for await (const child of fs.tree.list(node)) await evictNode(fs, child, result, signal)
+    return
+  }
+  const root = cidOf(node.record)
+  if (root === undefined) return
+  const { id, stamp } = node.record
+  const replicas = wantedCopies(node.shown.replicas)
+  const { freed, left } = await fs.blocks.evict({ id, root, replicas, author: peerIdOf(stamp.author) }, signal)
+  add(result.freed, freed)
+  add(result.left, left)
+}
+
+function add(sum: Amount, { blocks, bytes }: Amount): void {
+  sum.blocks += blocks
+  sum.bytes += bytes
+}

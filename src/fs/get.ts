@@ -1,0 +1,124 @@
+import { pipe } from 'it-pipe'
+import { GET_WINDOW_BLOCKS } from '../blocks/constants.ts'
+import { tagOfContent } from '../catalog/content-tag.ts'
+import { DamagedEntryError, IsADirectoryError, NotFoundError } from '../catalog/errors.ts'
+import { cidOf } from '../catalog/fold.ts'
+import type { FileNode } from '../catalog/tree.ts'
+import type { BlockCid } from '../format/cid.ts'
+import type { EntryBody } from '../format/entry.ts'
+import { FormatError, SealError } from '../format/errors.ts'
+import type { Link } from '../format/manifest.ts'
+import { formatPath, type Path } from '../format/path.ts'
+import type { PeerId } from '../format/peer-id.ts'
+import { openChunkOf } from '../format/seal-file.ts'
+import { toHex } from '../util/bytes.ts'
+import { InvalidInputError } from '../util/errors.ts'
+import type { FsContext } from './context.ts'
+import { readAhead } from './read-ahead.ts'
+import { type ChunkRef, refs, type Span } from './refs.ts'
+import type { GetOptions, OpenFile, Range } from './types.ts'
+
+/** Opens a file. Its facts are here at once; its bytes are fetched as they are read, each verified before it is given. */
+export async function openFile(fs: FsContext, path: Path, options: GetOptions = {}): Promise<OpenFile> {
+  const node = await fs.tree.resolve(path)
+  if (node === undefined) throw new NotFoundError('nothing is at this path')
+  if (node.kind === 'directory') throw new IsADirectoryError('this path is a directory')
+  return new FileReader(fs, node, readable(node), options)
+}
+
+/** The body of a file's record; a `DamagedEntryError` if there is none that can be used. */
+export function readable({ body, record }: FileNode): EntryBody {
+  const isWhole = body !== undefined && (cidOf(record) === undefined ? body.content : body.key) !== undefined
+  if (!isWhole) throw new DamagedEntryError('the record of this file is damaged: its content cannot be read')
+  return body
+}
+
+class FileReader implements OpenFile {
+  readonly path: string
+  readonly size: number
+  readonly range: Span
+  readonly root: string | null
+  readonly version: string
+  readonly tag: string
+  readonly modified: Date
+  readonly type: string | undefined
+  readonly mode: number | undefined
+  readonly #fs: FsContext
+  readonly #body: EntryBody
+  readonly #root: BlockCid | undefined
+  readonly #signal: AbortSignal | undefined
+  readonly #bytesByPeer = new Map<PeerId, number>()
+
+  constructor(fs: FsContext, { path, record }: FileNode, body: EntryBody, { range, signal }: GetOptions) {
+    this.#fs = fs
+    this.#body = body
+    this.#root = cidOf(record)
+    this.#signal = signal
+    this.path = formatPath(path)
+    this.size = body.size
+    this.range = spanOf(range, body.size)
+    this.root = this.#root?.toString() ?? null
+    this.version = toHex(record.id)
+    this.tag = tagOfContent(record) as string
+    this.modified = new Date(body.mtime)
+    this.type = body.type
+    this.mode = body.mode
+  }
+
+  get from(): Array<{ peerId: string; bytes: number }> {
+    return [...this.#bytesByPeer].map(([peerId, bytes]) => ({ peerId, bytes }))
+  }
+
+  async *[Symbol.asyncIterator](): AsyncGenerator<Uint8Array> {
+    try {
+      yield* this.#read()
+    } catch (cause) {
+      if (!(cause instanceof FormatError) && !(cause instanceof SealError)) throw cause
+      throw new DamagedEntryError('what this file is made of is not what its record promises', { cause })
+    }
+  }
+
+  async *#read(): AsyncGenerator<Uint8Array> {
+    const { blocks, codec, members } = this.#fs
+    const { from, to } = this.range
+    if (this.#root === undefined) {
+      const content = this.#body.content as Uint8Array
+      if (content.byteLength !== this.size) throw new FormatError('inline content has not the size stated')
+      this.#tally(members.self.peerId, to - from)
+      yield content.subarray(from, to)
+      return
+    }
+    const root: Link = { cid: this.#root, key: this.#body.key as Uint8Array, size: this.size }
+    const readNode = async (cid: BlockCid): Promise<Uint8Array> =>
+      (await blocks.read(cid, { signal: this.#signal })).bytes
+    yield* pipe(
+      refs(root, this.range, readNode, codec),
+      readAhead(GET_WINDOW_BLOCKS, this.#signal, async (ref: ChunkRef, signal) => ({
+        ref,
+        ...(await blocks.read(ref.cid, { signal }))
+      })),
+      source => this.#open(source)
+    )
+  }
+
+  async *#open(source: AsyncIterable<{ ref: ChunkRef; bytes: Uint8Array; from: PeerId }>): AsyncGenerator<Uint8Array> {
+    for await (const { ref, bytes, from } of source) {
+      const text = openChunkOf(ref, bytes).subarray(ref.from, ref.to)
+      this.#tally(from, text.byteLength)
+      yield text
+    }
+  }
+
+  #tally(peer: PeerId, bytes: number): void {
+    this.#bytesByPeer.set(peer, (this.#bytesByPeer.get(peer) ?? 0) + bytes)
+  }
+}
+
+function spanOf(range: Range | undefined, size: number): Span {
+  if (range === undefined) return { from: 0, to: size }
+  const { from, to = size - 1 } = range
+  if (!Number.isSafeInteger(from) || !Number.isSafeInteger(to) || from < 0 || to < from)
+    throw new InvalidInputError('a range goes from a byte to a later one')
+  if (from >= size) throw new InvalidInputError(`a range begins within the file, which has ${size} bytes`)
+  return { from, to: Math.min(to, size - 1) + 1 }
+}

@@ -1,0 +1,37 @@
+/**
+ * Maps a stream with several results under way, and gives them in order. Never more than `window` are begun and not yet
+ * taken, so that bounds memory. Whoever stops early aborts what is under way.
+ */
+export function readAhead<In, Out>(
+  window: number,
+  outer: AbortSignal | undefined,
+  work: (item: In, signal: AbortSignal) => Promise<Out>
+): (source: AsyncIterable<In>) => AsyncGenerator<Out> {
+  return async function* (source) {
+    const controller = new AbortController()
+    const signal = outer === undefined ? controller.signal : AbortSignal.any([outer, controller.signal])
+    const items = source[Symbol.asyncIterator]()
+    const underWay: Array<Promise<Out>> = []
+    let isEnded = false
+    try {
+      for (;;) {
+        while (!isEnded && underWay.length < window) {
+          const next = await items.next()
+          if (next.done === true) {
+            isEnded = true
+            break
+          }
+          const result = work(next.value, signal)
+          result.catch(() => {})
+          underWay.push(result)
+        }
+        const first = underWay.shift()
+        if (first === undefined) return
+        yield await first
+      }
+    } finally {
+      controller.abort()
+      await items.return?.(undefined)
+    }
+  }
+}

@@ -1,0 +1,364 @@
+import { hostname } from 'node:os'
+import type { DfsNode, NodeEvent, NodeOptions, Peer, Status } from './api.ts'
+import { makeDataDirectory, openFormat } from './disk/data-directory.ts'
+import { IndexCorruptError } from './disk/errors.ts'
+import { type Files, replaceFile } from './disk/files.ts'
+import { Keystore, type Secrets } from './disk/keystore.ts'
+import { lockDirectory } from './disk/lock.ts'
+import { NodeFiles } from './disk/node-files.ts'
+import { LABEL_BYTES_MAX } from './format/constants.ts'
+import { deriveNetwork } from './format/network-key.ts'
+import { parsePath } from './format/path.ts'
+import { copiesOf, type FsContext } from './fs/context.ts'
+import { copyPath } from './fs/copy.ts'
+import { evictPath } from './fs/evict.ts'
+import { openFile } from './fs/get.ts'
+import { listPath } from './fs/list.ts'
+import { makeDirectory } from './fs/mkdir.ts'
+import { movePath } from './fs/move.ts'
+import { putFile } from './fs/put.ts'
+import { removePath } from './fs/remove.ts'
+import { statPath } from './fs/stat.ts'
+import type {
+  AbortOptions,
+  EvictResult,
+  GetOptions,
+  ListItem,
+  OpenFile,
+  PutOptions,
+  PutResult,
+  RemoveResult,
+  Source,
+  Stat
+} from './fs/types.ts'
+import { OUT_AFTER_MS_MAX } from './members/constants.ts'
+import { NotAllowedError } from './members/errors.ts'
+import { becomeAdmin, generateNetworkKey } from './members/founding.ts'
+import { defaultListen, rememberPorts } from './ports.ts'
+import { removeIndex, type Stack, startStack } from './stack.ts'
+import { equalBytes, toHex, utf8 } from './util/bytes.ts'
+import { systemChance } from './util/chance.ts'
+import { systemClock } from './util/clock.ts'
+import { codeOf, InvalidInputError, StoppedError } from './util/errors.ts'
+
+const REPLICAS_DEFAULT = 3
+/** Left in the data directory once the index is in doubt, so that a crash before its rebuild does not hide the doubt. */
+const DOUBT = 'index.doubt'
+const OUT_AFTER_MS_MIN = 1_000
+
+/**
+ * Starts a node on a data directory, as the member it is, or, in a new directory, as admin of the network whose key is
+ * given, or of one that it founds. Resolves once it answers.
+ *
+ * Errors: `locked` if another process has the directory, `wrong-key` for the passphrase, `not-allowed` if there is an
+ * address to join at and neither key nor `found`, `invalid` for options that can never work or a directory of another
+ * network, `port-taken`, `unsupported` for a directory of an unknown layout, and those of the disk.
+ */
+export async function createNode(options: NodeOptions): Promise<DfsNode> {
+  checkOptions(options)
+  const { dataDir, clock = systemClock, chance = systemChance } = options
+  await makeDataDirectory(dataDir)
+  const unlock = await lockDirectory(dataDir)
+  try {
+    const files = new NodeFiles(dataDir)
+    const { storeId } = await openFormat(files, chance)
+    const secrets = await secretsOf(options, files)
+    const listen = options.listen ?? (options.transports === undefined ? await defaultListen(files) : [])
+    const defaults = {
+      replicas: copiesOf(options.replicas) ?? REPLICAS_DEFAULT,
+      ack: copiesOf(options.ack)
+    }
+    const onEvent = options.onEvent ?? (() => {})
+    const node = new Node({ files, unlock, onEvent, network: secrets.network }, (onDoubt, listening) =>
+      startStack({
+        options,
+        files,
+        secrets,
+        storeId,
+        listen: listening ?? listen,
+        clock,
+        chance,
+        defaults,
+        onEvent,
+        onDoubt
+      })
+    )
+    await node.start()
+    if (options.listen === undefined && options.transports === undefined) await rememberPorts(files, node.listening())
+    return node
+  } catch (error) {
+    await unlock()
+    throw error
+  }
+}
+
+interface NodeInit {
+  files: Files
+  unlock: () => Promise<void>
+  onEvent: (event: NodeEvent) => void
+  network: Uint8Array
+}
+
+type StartStack = (onDoubt: (error: IndexCorruptError) => void, listen: readonly string[] | undefined) => Promise<Stack>
+
+/** The running node: its verbs go to the stack that runs at the moment, and wait while another takes its place. */
+class Node implements DfsNode {
+  readonly network: string
+  readonly #init: NodeInit
+  readonly #startStack: StartStack
+  #stack: Promise<Stack>
+  #running: Stack | undefined
+  #isStopped = false
+  #isRebuilding = false
+  #fileCount: { base: Promise<number>; stack: Stack } | undefined
+
+  constructor(init: NodeInit, startStack: StartStack) {
+    this.#init = init
+    this.#startStack = startStack
+    this.network = toHex(init.network)
+    this.#stack = Promise.reject(new StoppedError('this node has not started'))
+    this.#stack.catch(() => {})
+  }
+
+  get peerId(): string {
+    return this.#now.fs.members.self.peerId
+  }
+
+  get name(): string {
+    return this.#now.fs.members.self.name
+  }
+
+  get role(): string {
+    return this.#now.fs.members.self.role
+  }
+
+  get multiaddrs(): string[] {
+    return this.listening().map(address => `${address}/p2p/${this.peerId}`)
+  }
+
+  listening(): string[] {
+    return this.#now.host.addresses()
+  }
+
+  async start(): Promise<void> {
+    if (await this.#isInDoubt()) await removeIndex(this.#init.files)
+    this.#stack = this.#open(undefined)
+    await this.#stack
+  }
+
+  async put(path: string, source: Source, options: PutOptions = {}): Promise<PutResult> {
+    return putFile(await this.#fs(), parsePath(path), source, options)
+  }
+
+  async get(path: string, options: GetOptions = {}): Promise<OpenFile> {
+    return openFile(await this.#fs(), parsePath(path), options)
+  }
+
+  async *list(
+    path: string,
+    options: AbortOptions & { recursive?: boolean | undefined } = {}
+  ): AsyncGenerator<ListItem> {
+    yield* listPath(await this.#fs(), parsePath(path), options)
+  }
+
+  async stat(path: string): Promise<Stat> {
+    return statPath(await this.#fs(), parsePath(path))
+  }
+
+  async mkdir(path: string): Promise<{ path: string }> {
+    return makeDirectory(await this.#fs(), parsePath(path))
+  }
+
+  async move(
+    from: string,
+    to: string,
+    options: AbortOptions & { noClobber?: boolean | undefined } = {}
+  ): Promise<{ from: string; path: string }> {
+    return movePath(await this.#fs(), parsePath(from), parsePath(to), options)
+  }
+
+  async copy(
+    from: string,
+    to: string,
+    options: AbortOptions & { noClobber?: boolean | undefined } = {}
+  ): Promise<{ from: string; path: string }> {
+    return copyPath(await this.#fs(), parsePath(from), parsePath(to), options)
+  }
+
+  async remove(
+    path: string,
+    options: AbortOptions & { recursive?: boolean | undefined; ifTag?: string | undefined } = {}
+  ): Promise<RemoveResult> {
+    return removePath(await this.#fs(), parsePath(path), options)
+  }
+
+  async evict(path: string, options: AbortOptions = {}): Promise<EvictResult> {
+    return evictPath(await this.#fs(), parsePath(path), options.signal)
+  }
+
+  async status(): Promise<Status> {
+    const stack = await this.#stack
+    const { members, blocks } = stack.fs
+    const { capacity, report } = stack
+    const state = members.view.members.find(({ peer }) => peer === this.peerId)
+    const owed = blocks.owed
+    const warnings: string[] = []
+    if (members.isClockOff)
+      warnings.push("this machine's clock is more than 5 minutes off: nothing is written or freed")
+    if (report.damagedRows > 0) warnings.push(`${report.damagedRows} damaged rows were found in the store`)
+    if (capacity.isFull) warnings.push('this node is full: raise --capacity or free space on its disk')
+    return {
+      peerId: this.peerId,
+      network: this.network,
+      name: this.name,
+      role: this.role,
+      state: state?.isOut === true ? 'out' : state?.isDraining === true ? 'draining' : capacity.isFull ? 'full' : 'in',
+      files: await this.#countFiles(stack),
+      peersConnected: members.admitted.length,
+      owed,
+      repairing: blocks.repairing,
+      etaSeconds: null,
+      atRisk: { blocks: 0 },
+      disk: {
+        used: capacity.usedBytes,
+        capacity: capacity.capacityBytes,
+        cache: 0,
+        state: capacity.isFull ? 'full' : 'ok'
+      },
+      warnings
+    }
+  }
+
+  peers(): Peer[] {
+    const { members } = this.#now.fs
+    const admitted = new Set(members.admitted)
+    const connections = new Map(members.connections().map(connection => [connection.peer, connection]))
+    return members.all
+      .filter(({ peer }) => peer !== this.peerId)
+      .map(({ peer, name, role }) => {
+        const connection = admitted.has(peer) ? connections.get(peer) : undefined
+        const latencyMs = connection?.latencyMs ?? null
+        return { peerId: peer, name, role, connected: admitted.has(peer), latencyMs, via: connection?.via ?? null }
+      })
+  }
+
+  async stop(): Promise<void> {
+    if (this.#isStopped) return
+    this.#isStopped = true
+    try {
+      const stack = await this.#stack.catch(() => undefined)
+      await stack?.stop()
+    } finally {
+      await this.#init.unlock()
+    }
+  }
+
+  async #fs(): Promise<FsContext> {
+    if (this.#isStopped) throw new StoppedError('this node has been stopped')
+    return (await this.#stack).fs
+  }
+
+  get #now(): Stack {
+    if (this.#running === undefined) throw new StoppedError('this node has not started')
+    return this.#running
+  }
+
+  /** Starts a stack; with a fresh index if the one there cannot be trusted. */
+  async #open(listen: readonly string[] | undefined): Promise<Stack> {
+    const { files, onEvent } = this.#init
+    let stack: Stack
+    try {
+      stack = await this.#startStack(error => void this.#rebuild(error), listen)
+    } catch (error) {
+      if (!(error instanceof IndexCorruptError)) throw error
+      await removeIndex(files)
+      stack = await this.#startStack(error => void this.#rebuild(error), listen)
+    }
+    await files.remove(DOUBT)
+    const { rebuilt, replayedRows, damagedRows } = stack.report
+    if (rebuilt && replayedRows > 0) onEvent({ event: 'rebuilt', rows: replayedRows })
+    if (damagedRows > 0) onEvent({ event: 'damaged', rows: damagedRows })
+    this.#running = stack
+    return stack
+  }
+
+  /**
+   * The index has lost or garbled a row while it was in use: the stack ends, and another starts on an index made anew.
+   * Verbs that come meanwhile wait; those under way fail and may be tried again.
+   */
+  async #rebuild(_error: IndexCorruptError): Promise<void> {
+    const { files, onEvent } = this.#init
+    if (this.#isRebuilding || this.#isStopped || this.#running === undefined) return
+    this.#isRebuilding = true
+    const before = this.#running
+    const listen = this.listening()
+    this.#stack = (async () => {
+      try {
+        await replaceFile(files, DOUBT, new Uint8Array(0))
+        await before.stop()
+        await removeIndex(files)
+        return await this.#open(listen)
+      } finally {
+        this.#isRebuilding = false
+      }
+    })()
+    this.#stack.catch(error => onEvent({ event: 'failed', code: codeOf(error), task: 'rebuild' }))
+  }
+
+  async #isInDoubt(): Promise<boolean> {
+    return (await this.#init.files.size(DOUBT)) !== undefined
+  }
+
+  async #countFiles(stack: Stack): Promise<number> {
+    if (this.#fileCount?.stack !== stack) {
+      const since = stack.fold.fileDelta
+      this.#fileCount = { stack, base: stack.fs.tree.countFiles().then(count => count - since) }
+    }
+    return (await this.#fileCount.base) + stack.fold.fileDelta
+  }
+}
+
+/** The keys of the member that this directory is, or of the one that it becomes now. */
+async function secretsOf(options: NodeOptions, files: Files): Promise<Secrets> {
+  const { networkKey, passphrase, bootstrap = [], clock = systemClock, chance = systemChance } = options
+  const keystore = new Keystore(files, chance, passphrase)
+  const known = await keystore.load()
+  if (known !== undefined) {
+    if (networkKey !== undefined && !equalBytes(deriveNetwork(networkKey).network, known.network)) {
+      throw new InvalidInputError('this data directory belongs to another network than this key')
+    }
+    return known
+  }
+  const founds = options.found === true || (networkKey === undefined && bootstrap.length === 0)
+  if (networkKey === undefined && !founds) {
+    throw new NotAllowedError(
+      'this node belongs to no network yet: give --network-key-file with the key of the network to join, or --new to found one'
+    )
+  }
+  const secrets = becomeAdmin({
+    networkKey: networkKey ?? generateNetworkKey(chance),
+    name: deviceName(options.name),
+    keepNetworkKey: founds,
+    clock,
+    chance
+  })
+  await keystore.save(secrets)
+  return secrets
+}
+
+function deviceName(name: string | undefined): string {
+  if (name !== undefined) return name
+  const host = [...hostname()].filter(character => utf8(character).byteLength === 1).join('')
+  return host.slice(0, LABEL_BYTES_MAX) || 'node'
+}
+
+function checkOptions({ name, networkKey, capacityBytes, outAfterMs }: NodeOptions): void {
+  if (name !== undefined && (name === '' || utf8(name).byteLength > LABEL_BYTES_MAX || !name.isWellFormed()))
+    throw new InvalidInputError(`a device's name has 1 to ${LABEL_BYTES_MAX} bytes`)
+  if (networkKey !== undefined && networkKey.byteLength !== 32)
+    throw new InvalidInputError('a network key has 32 bytes')
+  if (capacityBytes !== undefined && !(Number.isSafeInteger(capacityBytes) && capacityBytes > 0))
+    throw new InvalidInputError('a capacity is a whole number of bytes')
+  if (outAfterMs !== undefined && !(outAfterMs >= OUT_AFTER_MS_MIN && outAfterMs <= OUT_AFTER_MS_MAX))
+    throw new InvalidInputError(`a member counts as out after 1 second to 30 days`)
+}
