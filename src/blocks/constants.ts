@@ -62,3 +62,10 @@ export const SWEEP_MS = 60_000
 export const EVICTED_MS = 60 * 60_000
 /** An explicit `--ack` that is not met by then is an error; nothing is lost, the rest is delivered later. */
 export const ACK_TIMEOUT_MS = 60_000
+
+/** How long small puts share one number. */
+export const SMALL_PUTS_SHARE_MS = 2_000
+/** How long members may take to confirm what they hold of a file. */
+export const CONFIRM_TIMEOUT_MS = 10_000
+/** Blocks that were read from others and are written here because they are owed, at once; more are owed later. */
+export const HOLDING_BACK_MAX = 16

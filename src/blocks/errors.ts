@@ -35,12 +35,21 @@ export class NotEnoughCopiesError extends DfsError {
   override readonly code = 'unreachable'
   readonly reached: readonly PeerId[]
   readonly wanted: number
+  /** Copies of chunks that are still to be delivered. */
+  readonly owedBlocks: number
 
-  constructor(reached: readonly PeerId[], wanted: number) {
+  constructor(reached: readonly PeerId[], wanted: number, owedBlocks: number) {
     super(
       `${reached.length} of the ${wanted} members asked for hold it: it is kept here and delivered when they can be reached`
     )
     this.reached = reached
     this.wanted = wanted
+    this.owedBlocks = owedBlocks
   }
+}
+
+/** Nothing may be given away now: it is not certain what is needed. It will be. */
+export class EvictRefusedError extends DfsError {
+  override readonly name = 'EvictRefusedError'
+  override readonly code = 'busy'
 }

@@ -170,7 +170,8 @@ export class Put {
     await Promise.race([enough, Promise.allSettled(pushes)])
     if (!check() && ack !== undefined) await this.#waitForNewcomers(record, root, acknowledged, check)
     const reached = [...acknowledged]
-    if (!check() && ack !== undefined) throw new NotEnoughCopiesError(reached, this.#ackWanted())
+    if (!check() && ack !== undefined)
+      throw new NotEnoughCopiesError(reached, this.#ackWanted(), this.#owed(acknowledged, root))
     const wanted = Math.max(1, Math.min(replicas, ranking().keeperCount))
     return { reached, wanted, owedBlocks: this.#owed(acknowledged, root) }
   }

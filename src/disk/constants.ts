@@ -18,6 +18,8 @@ export const SMALL_BLOCK_BYTES_MAX = 64 << 10
 export const BLOCK_WRITES_MAX = 16
 /** A segment of which less than this share is live is rewritten. */
 export const COMPACT_BELOW = 0.5
+/** How often a segment that is worth it is looked for. */
+export const COMPACT_INTERVAL_MS = 30_000
 
 /** Rows whose index entries are compared in one leaf check, and how often one is made. */
 export const LEAF_ROWS = 1024

@@ -1,0 +1,351 @@
+import type { IndexOp } from '../disk/index-db.ts'
+import type { Store } from '../disk/store.ts'
+import type { BlockCid } from '../format/cid.ts'
+import type { NodeCodec } from '../format/manifest.ts'
+import type { PeerId } from '../format/peer-id.ts'
+import type { AnyStatement, Statement } from '../format/statement.ts'
+import type { Verdict } from '../log/log.ts'
+import type { View } from '../members/view.ts'
+import { toHex } from '../util/bytes.ts'
+import type { Chance } from '../util/chance.ts'
+import type { Clock } from '../util/clock.ts'
+import { raceSignal } from '../util/deadline.ts'
+import { Limiter } from '../util/limiter.ts'
+import type { Host } from '../wire/host.ts'
+import { Bitmap } from './bitmap.ts'
+import { Claims, type PutId, putIdOf } from './claims.ts'
+import { CONFIRM_TIMEOUT_MS, HOLD_MS, HOLDING_BACK_MAX, PULL_BYTES_MAX, SMALL_PUTS_SHARE_MS } from './constants.ts'
+import { walkDag } from './dag.ts'
+import { Deliveries } from './deliveries.ts'
+import { EvictRefusedError } from './errors.ts'
+import { type Evicted, Evictor } from './evict.ts'
+import { type Fetched, Fetcher } from './fetch.ts'
+import { GetProtocol } from './get-protocol.ts'
+import { Holds } from './holds.ts'
+import { KeepProtocol } from './keep-protocol.ts'
+import { Keeper } from './keeper.ts'
+import { type BlockPort, LocalBlocks } from './local-blocks.ts'
+import { PeerHealth } from './peer-health.ts'
+import { Put, type PutDeps, type PutOptions } from './put.ts'
+import { PutWindow } from './put-window.ts'
+import { Ranking } from './rank.ts'
+import { type RecordRef, References } from './references.ts'
+import { Sweeper } from './sweep.ts'
+
+export interface BlocksOptions {
+  host: Host
+  store: Store
+  blockstore: BlockPort
+  clock: Clock
+  chance: Chance
+  codec: NodeCodec
+  self: PeerId
+  /** Whether a peer may ask us. */
+  isAdmitted: (peer: PeerId) => boolean
+  /** Members that we may ask. */
+  admitted: () => PeerId[]
+  /** Whether a peer may have us store bytes. */
+  mayStore: (peer: PeerId) => boolean
+  view: () => View
+  push: PutDeps['push']
+  announce: PutDeps['announce']
+  /** Every record that has blocks, at start. */
+  records: () => AsyncIterable<RecordRef>
+  /** False while it is not certain what is needed: nothing is freed then. */
+  mayFree: () => boolean
+  /** A peer sent something wrong, or nothing. */
+  onFault: (peer: PeerId) => void
+  onError: (error: unknown) => void
+}
+
+/** Which bytes are where: all that the rooms above see of this one. */
+export class Blocks {
+  readonly #options: BlocksOptions
+  readonly #local: LocalBlocks
+  readonly #claims: Claims
+  readonly #holds: Holds
+  readonly #health: PeerHealth
+  readonly #fetcher: Fetcher
+  readonly #keeps: KeepProtocol
+  readonly #keeper: Keeper
+  readonly #references: References
+  readonly #deliveries: Deliveries
+  readonly #evictor: Evictor
+  readonly #sweeper: Sweeper
+  readonly #window = new PutWindow()
+  readonly #underWay = new Map<string, number>()
+  readonly #keepingBack = new Limiter(HOLDING_BACK_MAX)
+  #small: { number: Uint8Array; since: number } | undefined
+  #ranking: Ranking | undefined
+  #evictsFromMs = 0
+
+  constructor(options: BlocksOptions) {
+    this.#options = options
+    const { host, store, blockstore, clock, chance, codec, self, isAdmitted, admitted, mayStore, view } = options
+    const { index } = store
+    const ranking = (): Ranking => this.#rank()
+    const viewId = (): Uint8Array => view().id
+    const onFault = (peer: PeerId): void => {
+      this.onFault(peer)
+      options.onFault(peer)
+    }
+    const nodeCodecs = [codec.code]
+    const pulls = new Limiter(PULL_BYTES_MAX)
+    const readNode = async (cid: BlockCid): Promise<Uint8Array> => (await this.#fetcher.fetch(cid)).bytes
+    this.#claims = new Claims(store, clock)
+    this.#local = new LocalBlocks(blockstore, this.#claims)
+    this.#holds = new Holds(clock)
+    this.#health = new PeerHealth(clock)
+    const gets = new GetProtocol({
+      host,
+      clock,
+      isAdmitted,
+      nodeCodecs,
+      read: async (cid, signal) => this.#window.get(cid) ?? this.#local.get(cid, signal),
+      onFault
+    })
+    this.#fetcher = new Fetcher({
+      self,
+      clock,
+      local: this.#local,
+      health: this.#health,
+      ranking,
+      admitted,
+      ask: (peer, cid, signal) => gets.get(peer, cid, signal)
+    })
+    this.#keeper = new Keeper({
+      self,
+      local: this.#local,
+      claims: this.#claims,
+      fetcher: this.#fetcher,
+      holds: this.#holds,
+      pulls,
+      codec,
+      mayStore,
+      viewId,
+      onFault
+    })
+    this.#keeps = new KeepProtocol({ host, clock, isAdmitted, nodeCodecs, keeping: this.#keeper, onFault })
+    this.#references = new References({
+      self,
+      clock,
+      codec,
+      index,
+      local: this.#local,
+      claims: this.#claims,
+      fetcher: this.#fetcher,
+      pulls,
+      ranking,
+      takeEnded: root => this.#keeper.takeEnded(root),
+      all: options.records
+    })
+    this.#deliveries = new Deliveries({
+      self,
+      clock,
+      codec,
+      index,
+      keeps: this.#keeps,
+      ranking,
+      keepers: admitted,
+      viewId,
+      readNode
+    })
+    this.#evictor = new Evictor({
+      self,
+      clock,
+      chance,
+      codec,
+      local: this.#local,
+      claims: this.#claims,
+      holds: this.#holds,
+      keeps: this.#keeps,
+      references: this.#references,
+      ranking,
+      keepers: admitted,
+      viewId,
+      readNode
+    })
+    this.#sweeper = new Sweeper({
+      clock,
+      claims: this.#claims,
+      local: this.#local,
+      holds: this.#holds,
+      isUnderWay: put => this.#underWay.has(toHex(put)),
+      mayFree: () => this.#mayFree(),
+      onError: options.onError
+    })
+  }
+
+  /** Takes up what was left at the last stop. After an unclean one the promises made to others are not known any more. */
+  async start({ wasClean }: { wasClean: boolean }): Promise<void> {
+    if (!wasClean) this.#evictsFromMs = this.#options.clock.now() + HOLD_MS
+    await this.#deliveries.start()
+    void this.#references.start().catch(this.#options.onError)
+    this.#sweeper.start()
+  }
+
+  async stop(): Promise<void> {
+    this.#deliveries.stop()
+    await this.#sweeper.stop()
+    await this.#references.stop()
+  }
+
+  /** Begins to store a file. Whoever opens a put closes it. */
+  openPut(options: PutOptions): Put {
+    return this.#open(options, this.#options.chance.bytes(PUT_NUMBER_BYTES))
+  }
+
+  /**
+   * The same for a file of one small block: it shares its number with others of the moment, so that members are asked
+   * to keep many of them by one call.
+   */
+  openSmallPut(options: PutOptions): Put {
+    const { clock, chance } = this.#options
+    const now = clock.monotonic()
+    if (this.#small === undefined || now - this.#small.since > SMALL_PUTS_SHARE_MS)
+      this.#small = { number: chance.bytes(PUT_NUMBER_BYTES), since: now }
+    return this.#open(options, this.#small.number)
+  }
+
+  /** A block's verified bytes, from this disk or another member, and who delivered them. */
+  async read(cid: BlockCid, options: { signal?: AbortSignal | undefined } = {}): Promise<Fetched> {
+    const fetched = await this.#fetcher.fetch(cid, options)
+    if (fetched.from !== this.#options.self && this.#keepingBack.taken < HOLDING_BACK_MAX) {
+      void this.#keepingBack
+        .run(() => this.#references.keepIfClaimed(cid, fetched.bytes))
+        .catch(error => this.#options.onError(error))
+    }
+    return fetched
+  }
+
+  /** Over all blocks of a file the least number of members, this one among them, that say now that they hold it. */
+  async confirmed(root: BlockCid): Promise<number> {
+    const { admitted, clock, view } = this.#options
+    const leaves: BlockCid[] = []
+    for await (const { cid, leaf } of walkDag(root, async cid => (await this.read(cid)).bytes, this.#options.codec)) {
+      if (leaf !== null) leaves.push(cid)
+    }
+    const copies = await Promise.all(leaves.map(async cid => ((await this.#local.has(cid)) ? 1 : 0) as number))
+    const ended = new AbortController()
+    const cancel = clock.after(CONFIRM_TIMEOUT_MS, () => ended.abort())
+    const wanted = {
+      view: view().id,
+      root,
+      leaves: Bitmap.full(leaves.length),
+      fetch: false,
+      nonce: undefined,
+      records: []
+    }
+    await Promise.all(
+      admitted().map(async peer => {
+        try {
+          const { lacking } = await raceSignal(this.#keeps.holdRoot(peer, wanted, ended.signal), ended.signal)
+          for (const leaf of leaves.keys()) if (!lacking.has(leaf)) copies[leaf] = (copies[leaf] as number) + 1
+        } catch {
+          // Who does not answer confirms nothing.
+        }
+      })
+    )
+    cancel()
+    return Math.min(...copies)
+  }
+
+  /** Gives this member's copies of a file away, as far as others prove theirs. */
+  async evict(record: RecordRef, signal?: AbortSignal): Promise<Evicted> {
+    if (this.#options.clock.now() < this.#evictsFromMs)
+      throw new EvictRefusedError('this node did not stop cleanly: for an hour it gives no copies away')
+    if (!this.#mayFree())
+      throw new EvictRefusedError('this node does not know yet all that its blocks are needed for: try again later')
+    return this.#evictor.evict(record, signal)
+  }
+
+  /** The last word on a record that a peer pushed with a put. */
+  holdsPut(statement: AnyStatement, put: Uint8Array, from: PeerId): Promise<Verdict> {
+    return this.#keeper.holdsPut(statement, put, from)
+  }
+
+  /** Walks records that have just come to stand, and pulls what of them is owed. */
+  enqueue(records: readonly RecordRef[]): void {
+    this.#references.enqueue(records)
+  }
+
+  /** Sees to it that the copies of a put that are still missing are made. */
+  async deliver(record: RecordRef, owedBlocks: number): Promise<void> {
+    await this.#deliveries.add(record, owedBlocks)
+  }
+
+  /** A member has come, or the view has changed: what could not be had may be to be had now. */
+  retry(): void {
+    this.#references.retry()
+    void this.#deliveries.check()
+  }
+
+  /** A peer broke a protocol: for a while it is asked last. */
+  onFault(peer: PeerId): void {
+    this.#health.fault(peer)
+  }
+
+  faults(peer: PeerId): number {
+    return this.#health.faults(peer)
+  }
+
+  /** Copies that nobody confirmed yet: this member's own missing ones, and those that it must see delivered. */
+  get owed(): { blocks: number; bytes: number } {
+    const own = this.#references.owed
+    const others = this.#deliveries.owed
+    return { blocks: own.blocks + others.blocks, bytes: own.bytes + others.bytes }
+  }
+
+  /** What is being pulled at this moment. */
+  get repairing(): { blocks: number; bytes: number } {
+    return this.#references.repairing
+  }
+
+  /** Members that keep blocks, as the view has them. */
+  get keeperCount(): number {
+    return this.#rank().keeperCount
+  }
+
+  /** The change to the index by which a record claims its root. For the record's own batch. */
+  static opsFor(record: { id: Uint8Array; root: BlockCid }): IndexOp[] {
+    return References.opsFor(record)
+  }
+
+  #open(options: PutOptions, number: Uint8Array): Put {
+    const { self, clock, codec, admitted, push, announce } = this.#options
+    const claimId = putIdOf(self, number)
+    const key = toHex(claimId)
+    this.#underWay.set(key, (this.#underWay.get(key) ?? 0) + 1)
+    const onClose = (): void => {
+      const left = (this.#underWay.get(key) ?? 1) - 1
+      if (left > 0) this.#underWay.set(key, left)
+      else this.#underWay.delete(key)
+    }
+    const deps: PutDeps = {
+      self,
+      clock,
+      codec,
+      local: this.#local,
+      claims: this.#claims,
+      keeps: this.#keeps,
+      window: this.#window,
+      ranking: () => this.#rank(),
+      keepers: admitted,
+      push: (peer: PeerId, statement: Statement, put: Uint8Array | null) => push(peer, statement, put),
+      announce
+    }
+    return new Put(deps, options, number, claimId as PutId, onClose)
+  }
+
+  #rank(): Ranking {
+    const view = this.#options.view()
+    if (this.#ranking?.view !== view) this.#ranking = new Ranking(view)
+    return this.#ranking
+  }
+
+  #mayFree(): boolean {
+    return this.#options.mayFree() && !this.#references.lacksNodes
+  }
+}
+
+const PUT_NUMBER_BYTES = 16
