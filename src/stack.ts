@@ -221,7 +221,8 @@ export async function startStack(init: StackOptions): Promise<Stack> {
     statuses.onView(() => blocks.retry())
     await host.start()
     closers.push(() => host.stop())
-    await blocks.start({ wasClean: opened.wasClean })
+    const isNew = opened.rebuilt && opened.replayedRows === 0
+    await blocks.start({ wasClean: opened.wasClean || isNew })
     closers.push(() => blocks.stop())
     await members.start(sync)
     closers.push(() => sync.stop())
