@@ -332,7 +332,8 @@ export class Blocks {
       ranking: () => this.#rank(),
       keepers: admitted,
       push: (peer: PeerId, statement: Statement, put: Uint8Array | null) => push(peer, statement, put),
-      announce
+      announce,
+      endWithRecord: (root, put) => this.#keeper.endWithRecord(root, put)
     }
     return new Put(deps, options, number, claimId as PutId, onClose)
   }

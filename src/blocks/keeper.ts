@@ -123,9 +123,14 @@ export class Keeper implements Keeping {
       isSafe &&= await this.#areSafe(batch, id)
     })
     if (!isWhole || !isSafe) return 'lacking'
-    const ending = this.#ending.get(blockKey(root.cid)) ?? new Set<PutId>()
-    this.#ending.set(blockKey(root.cid), ending.add(id))
+    this.endWithRecord(root.cid, id)
     return 'ok'
+  }
+
+  /** Lets a put's claims on a file end once a record's references have taken their place. */
+  endWithRecord(root: BlockCid, id: PutId): void {
+    const ending = this.#ending.get(blockKey(root)) ?? new Set<PutId>()
+    this.#ending.set(blockKey(root), ending.add(id))
   }
 
   /** Puts whose claims on a file's blocks have become references; each is given once. */

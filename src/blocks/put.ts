@@ -38,6 +38,8 @@ export interface PutDeps {
   push: (peer: PeerId, statement: Statement, put: Uint8Array | null) => Promise<Verdict>
   /** Tells everyone else of the record, without waiting. */
   announce: (statement: Statement, except: ReadonlySet<PeerId>) => void
+  /** Lets this put's own claims on a file end once a record's references have taken their place. */
+  endWithRecord: (root: BlockCid, claimId: PutId) => void
 }
 
 /** Who has what a put has stored so far. */
@@ -141,6 +143,8 @@ export class Put {
       this.#deps.clock.sleep(STRAGGLERS_MS, this.#options.signal)
     ])
     this.#isCounting = false
+    // Once a record refers to these blocks, that is what keeps them here.
+    this.#deps.endWithRecord(root, this.#claimId)
     // A file of one chunk is its own root: whoever kept it has confirmed it.
     if (!isNode(root)) return
     await Promise.all([...this.#counted.keys()].map(peer => this.#confirm(peer, root)))

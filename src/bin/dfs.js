@@ -1,0 +1,22 @@
+#!/usr/bin/env node
+// Plain JavaScript without static imports: on a Node that is too old this file must still run, to say so.
+const [major, minor] = process.versions.node.split('.').map(Number)
+if (major < 22 || (major === 22 && minor < 18)) {
+  process.stderr.write(
+    `dfs needs Node.js 22.18 or newer, this is ${process.versions.node}: install a newer one from your system's packages, or run it with npx -p node@24 -p dfs-node dfs\n`
+  )
+  process.exit(1)
+}
+// The sources run as they are, the package ships JavaScript: which of them this is, the folder tells.
+const extension = import.meta.url.includes('/dist/') ? 'js' : 'ts'
+import(`../cli/dfs.${extension}`)
+  .then(({ main }) => main(process.argv.slice(2)))
+  .then(
+    code => {
+      process.exitCode = code
+    },
+    error => {
+      process.stderr.write(`something went wrong: ${error.message}\n`)
+      process.exitCode = 1
+    }
+  )

@@ -1,0 +1,24 @@
+import { basename } from 'node:path'
+import { printJson, printLine, type Session } from '../session.ts'
+
+/** `dfs ls [-l] [-R] [PATH]` */
+export async function ls(
+  { client, signal, isJson }: Session,
+  path: string,
+  { long, recursive }: { long: boolean; recursive: boolean }
+): Promise<void> {
+  for await (const item of client.list(path, recursive, signal)) {
+    if (isJson) {
+      printJson(item)
+      continue
+    }
+    const { kind, size, modified, conflict } = item
+    const name = (recursive ? item.path : basename(item.path)) + (kind === 'directory' ? '/' : '')
+    const mark = conflict ? '  (conflict)' : ''
+    if (!long) printLine(name)
+    else {
+      const time = String(modified).slice(0, 16).replace('T', ' ')
+      printLine(`${String(kind === 'directory' ? '-' : size).padStart(14)}  ${time}  ${name}${mark}`)
+    }
+  }
+}

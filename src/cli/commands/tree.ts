@@ -1,0 +1,52 @@
+import { note, printJson, printLine, type Session } from '../session.ts'
+import { formatBytes } from '../units.ts'
+
+/** `dfs mkdir PATH` */
+export async function mkdir({ client, isJson }: Session, path: string): Promise<void> {
+  const result = await client.mkdir(path)
+  if (isJson) printJson(result)
+}
+
+/** `dfs mv OLD NEW` */
+export async function mv(
+  { client, isJson }: Session,
+  from: string,
+  to: string,
+  { clobber }: { clobber: boolean }
+): Promise<void> {
+  const result = await client.move(from, to, !clobber)
+  if (isJson) printJson(result)
+}
+
+/** `dfs cp OLD NEW` */
+export async function cp(
+  { client, isJson, signal }: Session,
+  from: string,
+  to: string,
+  { clobber }: { clobber: boolean }
+): Promise<void> {
+  const result = await client.copy(from, to, !clobber, signal)
+  if (isJson) printJson(result)
+}
+
+/** `dfs rm [-r] PATH` */
+export async function rm(
+  { client, isJson }: Session,
+  path: string,
+  { recursive }: { recursive: boolean }
+): Promise<void> {
+  const result = await client.remove(path, recursive)
+  if (isJson) printJson(result)
+  else if (result.waitingFor.length > 0)
+    note(`removed; waiting for ${result.waitingFor.map(({ name }) => name).join(', ')} to hear of it`)
+}
+
+/** `dfs evict PATH` */
+export async function evict({ client, isJson, signal }: Session, path: string): Promise<void> {
+  const result = await client.evict(path, signal)
+  if (isJson) printJson(result)
+  else {
+    printLine(`${result.path}: freed ${formatBytes(result.freed.bytes)} here`)
+    if (result.left.blocks > 0) note(`${formatBytes(result.left.bytes)} stay: others do not prove to hold them yet`)
+  }
+}

@@ -1,0 +1,49 @@
+import { usage } from './exit.ts'
+
+const SIZE_UNITS: Record<string, number> = {
+  '': 1,
+  b: 1,
+  kb: 1e3,
+  mb: 1e6,
+  gb: 1e9,
+  tb: 1e12,
+  kib: 2 ** 10,
+  mib: 2 ** 20,
+  gib: 2 ** 30,
+  tib: 2 ** 40
+}
+const TIME_UNITS: Record<string, number> = { s: 1e3, m: 60e3, h: 3600e3, d: 86_400e3 }
+
+/** Bytes in a size such as `10GB` (10^9 each) or `64MiB` (2^20 each). */
+export function parseSize(text: string): number {
+  const [, number, unit] = /^(\d+(?:\.\d+)?)\s*([a-z]*)$/i.exec(text.trim()) ?? []
+  const factor = SIZE_UNITS[unit?.toLowerCase() ?? '?']
+  if (number === undefined || factor === undefined) throw usage(`a size reads like 10GB or 64MiB, not "${text}"`)
+  return Math.floor(Number(number) * factor)
+}
+
+/** Milliseconds in a time such as `5s`, `10m`, `24h` or `30d`. */
+export function parseTime(text: string): number {
+  const [, number, unit] = /^(\d+(?:\.\d+)?)\s*([smhd])$/.exec(text.trim()) ?? []
+  if (number === undefined) throw usage(`a time reads like 5s, 10m, 24h or 30d, not "${text}"`)
+  return Math.floor(Number(number) * (TIME_UNITS[unit as string] as number))
+}
+
+/** A number of copies: `all`, or how many. */
+export function parseCopies(text: string): number | 'all' {
+  if (text === 'all') return 'all'
+  if (!/^[1-9]\d{0,2}$/.test(text)) throw usage(`a number of copies is "all" or a number from 1 on, not "${text}"`)
+  return Number(text)
+}
+
+/** Bytes as people read them. */
+export function formatBytes(bytes: number): string {
+  const units = ['B', 'KiB', 'MiB', 'GiB', 'TiB']
+  let value = bytes
+  let unit = 0
+  while (value >= 1024 && unit < units.length - 1) {
+    value /= 1024
+    unit++
+  }
+  return unit === 0 ? `${bytes} B` : `${value.toFixed(1)} ${units[unit]}`
+}
