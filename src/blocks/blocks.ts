@@ -14,7 +14,7 @@ import { Limiter } from '../util/limiter.ts'
 import type { Host } from '../wire/host.ts'
 import { Bitmap } from './bitmap.ts'
 import { Claims, type PutId, putIdOf } from './claims.ts'
-import { CONFIRM_TIMEOUT_MS, HOLD_MS, HOLDING_BACK_MAX, PULL_BYTES_MAX, SMALL_PUTS_SHARE_MS } from './constants.ts'
+import { CONFIRM_TIMEOUT_MS, HOLD_MS, KEEPING_BACK_MAX, PULL_BYTES_MAX, SMALL_PUTS_SHARE_MS } from './constants.ts'
 import { walkDag } from './dag.ts'
 import { Deliveries } from './deliveries.ts'
 import { EvictRefusedError } from './errors.ts'
@@ -74,7 +74,8 @@ export class Blocks {
   readonly #sweeper: Sweeper
   readonly #window = new PutWindow()
   readonly #underWay = new Map<string, number>()
-  readonly #keepingBack = new Limiter(HOLDING_BACK_MAX)
+  /** What was read from others and is owed here, on its way to disk. */
+  readonly #keepingBack = new Set<Promise<void>>()
   #small: { number: Uint8Array; since: number } | undefined
   #ranking: Ranking | undefined
   #evictsFromMs = 0
@@ -187,6 +188,7 @@ export class Blocks {
   async stop(): Promise<void> {
     this.#deliveries.stop()
     await this.#sweeper.stop()
+    await Promise.all(this.#keepingBack)
     await this.#references.stop()
   }
 
@@ -210,10 +212,12 @@ export class Blocks {
   /** A block's verified bytes, from this disk or another member, and who delivered them. */
   async read(cid: BlockCid, options: { signal?: AbortSignal | undefined } = {}): Promise<Fetched> {
     const fetched = await this.#fetcher.fetch(cid, options)
-    if (fetched.from !== this.#options.self && this.#keepingBack.taken < HOLDING_BACK_MAX) {
-      void this.#keepingBack
-        .run(() => this.#references.keepIfClaimed(cid, fetched.bytes))
+    if (fetched.from !== this.#options.self && this.#keepingBack.size < KEEPING_BACK_MAX) {
+      const kept = this.#references
+        .keepIfClaimed(cid, fetched.bytes)
         .catch(error => this.#options.onError(error))
+        .finally(() => this.#keepingBack.delete(kept))
+      this.#keepingBack.add(kept)
     }
     return fetched
   }
@@ -256,6 +260,7 @@ export class Blocks {
       throw new EvictRefusedError('this node did not stop cleanly: for an hour it gives no copies away')
     if (!this.#mayFree())
       throw new EvictRefusedError('this node does not know yet all that its blocks are needed for: try again later')
+    await Promise.all(this.#keepingBack)
     return this.#evictor.evict(record, signal)
   }
 

@@ -68,4 +68,4 @@ export const SMALL_PUTS_SHARE_MS = 2_000
 /** How long members may take to confirm what they hold of a file. */
 export const CONFIRM_TIMEOUT_MS = 10_000
 /** Blocks that were read from others and are written here because they are owed, at once; more are owed later. */
-export const HOLDING_BACK_MAX = 16
+export const KEEPING_BACK_MAX = 16

@@ -1,0 +1,130 @@
+import { type ChildProcess, spawn } from 'node:child_process'
+import { readFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { createInterface } from 'node:readline'
+import { Client } from '../../src/cli/client.ts'
+
+const ROOT = join(import.meta.dirname, '../..')
+const START_MS_MAX = 60_000
+
+/** A `dfs-node` process, and a client that speaks to it as `dfs` does. */
+export interface Daemon {
+  name: string
+  dataDir: string
+  client: Client
+  peerId: string
+  network: string
+  multiaddrs: string[]
+  pid: number
+  /** What it has said on stderr. */
+  log(): string
+  /** Seconds of processor time, user and system. Linux. */
+  cpuSeconds(): Promise<number>
+  /** The most memory that it ever had resident, in bytes. Linux. */
+  peakRss(): Promise<number>
+  /** Asks it to stop and waits; gives its exit code. */
+  stop(): Promise<number | null>
+  /** `kill -9`, and waits until it is gone. */
+  kill(): Promise<void>
+}
+
+export interface DaemonOptions {
+  name: string
+  dataDir: string
+  args?: string[]
+  /** From the sources, which needs no build; else from dist. */
+  fromSource?: boolean
+  nodeArgs?: string[]
+  /** A command to run it under, such as a network namespace's. */
+  prefix?: string[]
+}
+
+/** Starts a daemon and waits until it answers. Throws what it said if it does not come up. */
+export async function startDaemon(options: DaemonOptions): Promise<Daemon> {
+  const { name, dataDir, args = [], fromSource = false, nodeArgs = [], prefix = [] } = options
+  const program = join(ROOT, fromSource ? 'src' : 'dist', 'bin/dfs-node.js')
+  const command = [
+    ...prefix,
+    process.execPath,
+    ...nodeArgs,
+    program,
+    '--data-dir',
+    dataDir,
+    '--name',
+    name,
+    '--json',
+    ...args
+  ]
+  const child = spawn(command[0] as string, command.slice(1), { stdio: ['ignore', 'pipe', 'pipe'] })
+  const pid = child.pid as number
+  let log = ''
+  child.stderr.setEncoding('utf8').on('data', (text: string) => {
+    log += text
+  })
+  const exited = new Promise<number | null>(resolve => child.once('exit', code => resolve(code)))
+  const ready = await readyEvent(child, exited, () => log)
+  const client = await Client.open({ dataDir })
+  return {
+    name,
+    dataDir,
+    client,
+    pid,
+    ...ready,
+    log: () => log,
+    cpuSeconds: async () => {
+      const fields = (await readFile(`/proc/${pid}/stat`, 'utf8')).split(') ')[1]?.split(' ') ?? []
+      return (Number(fields[11]) + Number(fields[12])) / 100
+    },
+    peakRss: async () => {
+      const text = await readFile(`/proc/${pid}/status`, 'utf8')
+      return Number(/VmHWM:\s+(\d+) kB/.exec(text)?.[1]) * 1024
+    },
+    async stop() {
+      client.close()
+      child.kill('SIGTERM')
+      return exited
+    },
+    async kill() {
+      client.close()
+      child.kill('SIGKILL')
+      await exited
+    }
+  }
+}
+
+interface Ready {
+  peerId: string
+  network: string
+  multiaddrs: string[]
+}
+
+async function readyEvent(child: ChildProcess, exited: Promise<number | null>, log: () => string): Promise<Ready> {
+  const { promise, resolve, reject } = Promise.withResolvers<Ready>()
+  const timer = setTimeout(() => reject(new Error(`the node did not come up:\n${log()}`)), START_MS_MAX)
+  createInterface({ input: child.stdout as NodeJS.ReadableStream }).on('line', line => {
+    const event = JSON.parse(line) as Ready & { event: string }
+    if (event.event === 'ready') resolve(event)
+  })
+  void exited.then(code => reject(new Error(`the node ended with exit code ${code}:\n${log()}`)))
+  try {
+    return await promise
+  } finally {
+    clearTimeout(timer)
+  }
+}
+
+/** Waits until something holds, looking often. */
+export async function until(what: string, holds: () => Promise<boolean>, msMax = 60_000): Promise<void> {
+  const end = performance.now() + msMax
+  while (!(await holds().catch(() => false))) {
+    if (performance.now() > end) throw new Error(`timed out: ${what}`)
+    await new Promise(resolve => setTimeout(resolve, 25))
+  }
+}
+
+/** Waits until every one of some daemons is connected to all the others. */
+export async function connected(daemons: readonly Daemon[]): Promise<void> {
+  for (const { client, name } of daemons) {
+    await until(`${name} connected to all`, async () => (await client.status()).peersConnected >= daemons.length - 1)
+  }
+}

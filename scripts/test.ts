@@ -1,0 +1,51 @@
+/**
+ * `npm test`: types, lint, then the tests; with `--long` the long versions too, with a pattern only files that match it.
+ * Under CI a test that was skipped is a failure: there everything it could lack is there.
+ */
+import { spawnSync } from 'node:child_process'
+import { globSync } from 'node:fs'
+import { join } from 'node:path'
+import { run } from 'node:test'
+import { spec } from 'node:test/reporters'
+
+const root = join(import.meta.dirname, '..')
+const args = process.argv.slice(2)
+const isLong = args.includes('--long')
+const patterns = args.filter(arg => !arg.startsWith('--'))
+/** Two processes, since many of the tests start nodes of their own. */
+const FILES_AT_ONCE = 2
+const TEST_MS_MAX = 30 * 60_000
+
+if (patterns.length === 0) {
+  step('types', ['node_modules/typescript/bin/tsc', '-p', '.'])
+  step('lint', ['node_modules/@biomejs/biome/bin/biome', 'check', '--error-on-warnings'])
+  step('build', ['scripts/build.ts'])
+}
+if (isLong) process.env['DFS_LONG'] = '1'
+const files = globSync('test/**/*.test.ts', { cwd: root })
+  .filter(file => patterns.length === 0 || patterns.some(pattern => file.includes(pattern)))
+  .map(file => join(root, file))
+let failed = 0
+let skipped = 0
+const events = run({ files, concurrency: FILES_AT_ONCE, timeout: TEST_MS_MAX })
+events.on('test:fail', () => failed++)
+events.on('test:pass', ({ skip }) => {
+  if (skip !== undefined) skipped++
+})
+events.compose(new spec()).pipe(process.stdout)
+await new Promise(resolve => events.once('end', resolve))
+if (files.length === 0) fail('no test file matches')
+if (failed > 0) fail(`${failed} tests failed`)
+if (skipped > 0 && process.env['CI'] === 'true') fail(`${skipped} tests were skipped, and CI skips none`)
+
+function step(name: string, command: string[]): void {
+  const started = performance.now()
+  const { status } = spawnSync(process.execPath, command, { cwd: root, stdio: 'inherit' })
+  if (status !== 0) fail(`${name} failed`)
+  console.log(`${name}: ok (${((performance.now() - started) / 1000).toFixed(1)} s)`)
+}
+
+function fail(message: string): never {
+  console.error(message)
+  process.exit(1)
+}

@@ -1,0 +1,94 @@
+import assert from 'node:assert/strict'
+import { globSync, readFileSync } from 'node:fs'
+import { dirname, join, relative } from 'node:path'
+import { test } from 'node:test'
+
+const SRC = join(import.meta.dirname, '../src')
+
+/** From the top down. A room imports from those below it, and from itself; those on one line do not know each other. */
+const COLUMN: string[][] = [
+  ['bin'],
+  ['cli'],
+  ['http'],
+  ['index'],
+  ['node'],
+  ['stack', 'ports'],
+  ['api'],
+  ['fs'],
+  ['catalog'],
+  ['blocks'],
+  ['members'],
+  ['log'],
+  ['wire', 'disk'],
+  ['format'],
+  ['util']
+]
+/** The faces stand on the library alone, as any user's program does. */
+const FACES = new Set(['cli', 'http', 'bin'])
+
+const IMPORT =
+  /(?:^|\n)\s*(?:import|export)\b[^'"`;]*?from\s*['"]([^'"]+)['"]|(?:^|\n)\s*import\s*['"]([^'"]+)['"]|\bimport\(\s*['"]([^'"]+)['"]/g
+
+function importsOf(text: string): string[] {
+  return [...text.matchAll(IMPORT)].map(([, from, bare, dynamic]) => (from ?? bare ?? dynamic) as string)
+}
+
+function roomOf(file: string): string {
+  const [first] = relative(SRC, file).split('/') as [string]
+  return first.replace(/\.(ts|js)$/, '')
+}
+
+function levelOf(room: string): number {
+  const level = COLUMN.findIndex(rooms => rooms.includes(room))
+  assert.notEqual(level, -1, `room ${room} is not in the column`)
+  return level
+}
+
+const files = globSync('**/*.{ts,js}', { cwd: SRC }).map(file => ({
+  file: join(SRC, file),
+  name: file,
+  text: readFileSync(join(SRC, file), 'utf8')
+}))
+
+test('imports are found in every form they take', () => {
+  const text = [
+    "import a from './a.ts'",
+    "import {\n  b,\n  type C\n} from './b.ts'",
+    "export type * from './d.ts'",
+    "import './e.ts'",
+    "await import('./f.ts')"
+  ].join('\n')
+  assert.deepEqual(importsOf(text), ['./a.ts', './b.ts', './d.ts', './e.ts', './f.ts'])
+})
+
+test('a room imports only from those below it', () => {
+  for (const { file, name, text } of files) {
+    const room = roomOf(file)
+    for (const target of importsOf(text).filter(target => target.startsWith('.'))) {
+      const other = roomOf(join(dirname(file), target))
+      if (other === room) continue
+      assert.ok(levelOf(other) > levelOf(room), `${name} imports ${target}: ${other} is not below ${room}`)
+      if (FACES.has(room))
+        assert.ok(FACES.has(other) || other === 'index', `${name} imports ${target}, not the library`)
+    }
+  }
+})
+
+test('the disk is touched in one room and by the command line only', () => {
+  for (const { file, name, text } of files) {
+    if (['disk', 'cli', 'http'].includes(roomOf(file)) || name === 'wire/port-holder.ts') continue
+    assert.ok(!importsOf(text).some(target => /^(node:)?fs/.test(target)), `${name} imports the file system`)
+  }
+})
+
+test('time and chance come through ports', () => {
+  for (const { file, name, text } of files) {
+    if (['util', 'cli', 'http', 'bin'].includes(roomOf(file))) continue
+    const code = text.replace(/\/\*[\s\S]*?\*\/|\/\/.*/g, '')
+    assert.doesNotMatch(code, /\bDate\.now\(|\bMath\.random\(|\bsetTimeout\(|\bsetInterval\(|\brandomBytes\(/, name)
+  }
+})
+
+test('nothing is exported by default', () => {
+  for (const { name, text } of files) assert.doesNotMatch(text, /(^|\n)export default\b/, name)
+})
