@@ -1,7 +1,7 @@
 import { CHUNK_BYTES } from './constants.ts'
 import { paddedChunkLength } from './padding.ts'
 
-/** A slice of plain text in a buffer with room for its padding. */
+/** A slice of plain text in a buffer with room for its padding. The buffer is used again once the next is asked for. */
 export interface Chunk {
   /** At least `paddedChunkLength(length)` bytes; the first `length` are the text. */
   buffer: Uint8Array
@@ -10,14 +10,15 @@ export interface Chunk {
 
 /**
  * Cuts a stream into chunks of a fixed size; the last may be shorter, and an empty stream gives none. Each byte is
- * copied once, into the buffer in which it is padded. Holds one chunk at a time.
+ * copied once, into the buffer in which it is padded: one for the whole stream, so a consumer is done with a chunk
+ * before it asks for the next.
  */
 export function fixedChunker(
   chunkBytes: number = CHUNK_BYTES
 ): (source: AsyncIterable<Uint8Array> | Iterable<Uint8Array>) => AsyncGenerator<Chunk> {
   const capacity = paddedChunkLength(chunkBytes)
   return async function* chunk(source) {
-    let buffer = Buffer.allocUnsafeSlow(capacity)
+    const buffer = Buffer.allocUnsafeSlow(capacity)
     let length = 0
     for await (const piece of source) {
       let taken = 0
@@ -28,7 +29,6 @@ export function fixedChunker(
         length += part.byteLength
         if (length < chunkBytes) continue
         yield { buffer, length }
-        buffer = Buffer.allocUnsafeSlow(capacity)
         length = 0
       }
     }

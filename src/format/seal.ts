@@ -33,6 +33,7 @@ export const SIV_BYTES = 32
 const COMMIT_BYTES = 32
 const TAG_BYTES = 16
 const ZERO_NONCE = new Uint8Array(12)
+const CIPHER_SLICE_BYTES = 64 << 10
 
 export interface Sealed {
   /** Commitment, ciphertext and tag. */
@@ -66,7 +67,10 @@ export function seal(subkey: KeyObject, padded: Uint8Array, options: SealOptions
   cipher.setAAD(aad)
   const bytes = Buffer.allocUnsafeSlow(padded.byteLength + SEAL_OVERHEAD_BYTES)
   bytes.set(commitment(keyObject), 0)
-  bytes.set(cipher.update(padded), COMMIT_BYTES)
+  // In slices that stay in the processor's cache: each fresh megabyte would cost more than the cipher does.
+  for (let start = 0; start < padded.byteLength; start += CIPHER_SLICE_BYTES) {
+    bytes.set(cipher.update(padded.subarray(start, start + CIPHER_SLICE_BYTES)), COMMIT_BYTES + start)
+  }
   cipher.final()
   bytes.set(cipher.getAuthTag(), COMMIT_BYTES + padded.byteLength)
   return { bytes, key, siv }

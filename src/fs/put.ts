@@ -39,7 +39,9 @@ export async function putFile(fs: FsContext, path: Path, source: Source, options
       const content = { ...facts, root: inlineRoot(subkey, whole), size: whole.byteLength, content: whole }
       return await linkFile(fs, put, path, content, null, wishes)
     }
-    const root = await pipe(all, fixedChunker(), sealFile({ subkey, codec: fs.codec }), put.keep)
+    // A small file is one chunk of just its size: no buffer for a large one is made.
+    const chunk = fixedChunker(whole === undefined ? CHUNK_BYTES : whole.byteLength)
+    const root = await pipe(all, chunk, sealFile({ subkey, codec: fs.codec }), put.keep)
     if (root === null) throw new TypeError('what is not inline has a root')
     await put.keepRoot(root.cid)
     const content = { ...facts, root: root.cid.bytes, size: root.size, key: root.key }
