@@ -191,7 +191,7 @@ export async function startStack(init: StackOptions): Promise<Stack> {
     log.register(roster)
     log.register(statuses)
     log.register(fold)
-    const tree = new Tree({ index, bodies, names, clock, depthOf })
+    const tree = new Tree({ index, bodies, names, clock, depthOf, hasDeleted: () => fold.hasDeleted })
     const author = new Author({ self, keys, chance })
     const catalog = new Catalog({
       log,
@@ -213,6 +213,7 @@ export async function startStack(init: StackOptions): Promise<Stack> {
     closers.push(() => store.close())
     mustCompare = opened.rebuilt && opened.replayedRows > 0
     if (options.blockstore === undefined) for await (const { bytes } of durable.all()) capacity.add(bytes)
+    await fold.look()
     await members.load()
     members.on(({ event, ...rest }) => {
       if (event === 'admitted' || event === 'compared') blocks.retry()

@@ -9,7 +9,7 @@ await withCluster(2, async daemons => {
   const [a, b] = daemons as [(typeof daemons)[0], (typeof daemons)[0]]
   const never = new AbortController().signal
   const put = await measured(daemons, async () => {
-    const result = await a.client.put('/file', randomStream(bytes, random), {}, never)
+    const result = await a.client.put('/file', randomStream(bytes, random), { size: bytes }, never)
     if (result.reached.length !== 2) throw new Error('the put did not reach the other node')
   })
   report('put to one other', put)

@@ -83,7 +83,7 @@ export class Catalog {
       return this.#lockPaths([path], async () => {
         const parent = await this.#directory(path.slice(0, -1))
         if (parent === undefined) return undefined
-        const node = await this.#options.tree.resolve(path)
+        const node = await this.#options.tree.child(parent, path.at(-1) as string)
         checkTarget(node, options)
         const records =
           node === undefined
@@ -121,7 +121,7 @@ export class Catalog {
         refuseVersion(node)
         const parent = await this.#directory(to.slice(0, -1))
         if (parent === undefined) return undefined
-        const target = await tree.resolve(to)
+        const target = await tree.child(parent, to.at(-1) as string)
         if (target !== undefined && formatPath(target.path) === formatPath(node.path))
           return { path: to, statements: made }
         if (target !== undefined) checkReplace(node, target, options.noClobber === true)

@@ -50,6 +50,7 @@ export class CatalogFold implements Fold {
   readonly kinds: ReadonlySet<Kind> = new Set<Kind>(['entry'])
   readonly #options: CatalogFoldOptions
   #fileDelta = 0
+  #hasDeleted = true
 
   constructor(options: CatalogFoldOptions) {
     this.#options = options
@@ -58,6 +59,16 @@ export class CatalogFold implements Fold {
   /** Files that came into being, less those that went, since this process began. */
   get fileDelta(): number {
     return this.#fileDelta
+  }
+
+  /** False while no directory has ever been deleted. Known once `look` was called. */
+  get hasDeleted(): boolean {
+    return this.#hasDeleted
+  }
+
+  /** Looks at what the index holds. After it has been brought up to date. */
+  async look(): Promise<void> {
+    this.#hasDeleted = await this.#options.index.hasAny(directoryKey('x', new Uint8Array(0)))
   }
 
   check(statement: Statement, author: Uint8Array): void {
@@ -207,6 +218,7 @@ export class CatalogFold implements Fold {
     const name = shownName(body, entry)
     row.parent = body?.parent ?? ROOT_ENTRY
     row.isDamaged = name !== body?.name
+    if (isDeleted) this.#hasDeleted = true
     row.keys = [directoryKey(isDeleted ? 'x' : 'd', row.parent, names.hash(name), entry)]
     return { row, value: encodeDirectoryValue(row.kind, row.isDamaged, place.placed) }
   }

@@ -1,6 +1,6 @@
 import type { IndexDb } from '../disk/index-db.ts'
 import { type EntryBody, type EntryRecord, ROOT_ENTRY } from '../format/entry.ts'
-import { formatPath, type Path } from '../format/path.ts'
+import type { Path } from '../format/path.ts'
 import { compareBytes, equalBytes, toHex, utf8 } from '../util/bytes.ts'
 import type { Clock } from '../util/clock.ts'
 import { OverLimitError } from '../util/errors.ts'
@@ -57,6 +57,8 @@ export interface TreeOptions {
   names: Names
   clock: Clock
   depthOf: (epoch: Uint8Array) => number
+  /** False while no directory has ever been deleted: then none is looked for. */
+  hasDeleted: () => boolean
 }
 
 /** A row of a directory: an entry that stands there. */
@@ -82,13 +84,25 @@ export class Tree {
   /** What is at a path, or undefined. Throws a `NotADirectoryError` if a part above the last is a file. */
   async resolve(path: Path): Promise<TreeNode | undefined> {
     let node: TreeNode = rootNode()
-    for (const [i, name] of path.entries()) {
+    for (const name of path) {
       if (node.kind === 'file') throw new NotADirectoryError('a part of this path is a file, not a directory')
-      const child: TreeNode | undefined = await this.#child(node, name, path.slice(0, i + 1))
+      const child: TreeNode | undefined = await this.child(node, name)
       if (child === undefined) return undefined
       node = child
     }
     return node
+  }
+
+  /** What a directory shows under a name, or undefined. */
+  async child(parent: DirectoryNode, name: string): Promise<TreeNode | undefined> {
+    const groups = await this.#groups(parent.ids, this.#options.names.hash(name))
+    for (const group of groups.values()) {
+      const [node] = await this.#showGroup(group, parent.path)
+      if (node !== undefined) return node
+    }
+    if (!isConflictName(name)) return undefined
+    for await (const node of this.list(parent)) if (node.path.at(-1) === name) return node
+    return undefined
   }
 
   /** What a directory shows, in the order of the names' bytes. */
@@ -132,23 +146,12 @@ export class Tree {
     return count
   }
 
-  async #child(parent: DirectoryNode, name: string, path: Path): Promise<TreeNode | undefined> {
-    const groups = await this.#groups(parent.ids, this.#options.names.hash(name))
-    for (const group of groups.values()) {
-      const [node] = await this.#showGroup(group, parent.path)
-      if (node !== undefined) return node
-    }
-    if (!isConflictName(name)) return undefined
-    for await (const node of this.list(parent)) if (formatPath(node.path) === formatPath(path)) return node
-    return undefined
-  }
-
   /** What stands in some directories that show as one, by the hash of the name; or under one name only. */
   async #groups(parents: readonly Uint8Array[], hash?: Uint8Array): Promise<Map<string, Group>> {
     const groups = new Map<string, Group>()
     let count = 0
     for (const parent of parents) {
-      for (const table of ['d', 'x'] as const) {
+      for (const table of this.#options.hasDeleted() ? (['d', 'x'] as const) : (['d'] as const)) {
         const prefix = directoryKey(table, parent, ...(hash === undefined ? [] : [hash]))
         for await (const { key, value } of this.#options.index.range(prefix)) {
           const child = { ...decodeDirectoryValue(value), entry: entryOfKey(key) }

@@ -24,6 +24,8 @@ export interface Where {
 }
 
 export interface PutFields {
+  /** Bytes of the body, where they are known; else it is sent in chunks. */
+  size?: number | undefined
   modified?: Date | undefined
   mode?: number | undefined
   type?: string | undefined
@@ -75,7 +77,7 @@ export class Client {
   }
 
   async put(path: string, body: AsyncIterable<Uint8Array>, fields: PutFields, signal: AbortSignal): Promise<PutResult> {
-    const { modified, mode, type, noClobber, replicas, ack } = fields
+    const { size, modified, mode, type, noClobber, replicas, ack } = fields
     const query = new URLSearchParams({
       ...(modified === undefined ? {} : { modified: modified.toISOString() }),
       ...(mode === undefined ? {} : { mode: mode.toString(8) }),
@@ -84,7 +86,10 @@ export class Client {
       ...(ack === undefined ? {} : { ack })
     })
     const url = `/v1/files${encodePath(path)}?${query}`
-    const headers = { 'content-type': type ?? 'application/octet-stream' }
+    const headers = {
+      'content-type': type ?? 'application/octet-stream',
+      ...(size === undefined ? {} : { 'content-length': String(size) })
+    }
     return (await readJson(await this.#send('PUT', url, { body, headers, signal }))) as PutResult
   }
 

@@ -46,14 +46,15 @@ export class DurableBlockstore implements Blockstore {
     const multihash = multihashOf(cid)
     const parts = bytes instanceof Uint8Array ? [bytes] : await collect(bytes)
     const length = byteLengthOf(parts)
-    if (await this.has(cid)) {
+    const isSmall = length < SMALL_BLOCK_BYTES_MAX
+    if (isSmall ? (await this.#placeOf(multihash)) !== undefined : (await this.#files.size(multihash)) !== undefined) {
       // Whoever is told "it is there" may acknowledge it: for files the folder may still have to be synced.
-      if (length >= SMALL_BLOCK_BYTES_MAX) await this.#files.put(multihash, parts, options.signal)
+      if (!isSmall) await this.#files.put(multihash, parts, options.signal)
       return cid
     }
     await this.#capacity.take(length)
     try {
-      if (length < SMALL_BLOCK_BYTES_MAX) await this.#store.write(ROW_BLOCK, [concatBytes(multihash, ...parts)])
+      if (isSmall) await this.#store.write(ROW_BLOCK, [concatBytes(multihash, ...parts)])
       else if (!(await this.#files.put(multihash, parts, options.signal))) this.#capacity.add(-length)
     } catch (error) {
       this.#capacity.add(-length)

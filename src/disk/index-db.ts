@@ -38,14 +38,18 @@ export class IndexDb {
     await this.#db.close()
   }
 
+  // Synchronous where few rows are wanted: what is asked for is nearly always in memory, and a hop to another thread and
+  // back takes ten times as long as the look.
   async get(key: Uint8Array): Promise<Uint8Array | undefined> {
-    const value = await this.#guarded(() => this.#db.get(key))
+    const value = await this.#guarded(async () => this.#db.getSync(key))
     return value === undefined ? undefined : this.#checked(key, value)
   }
 
   async getMany(keys: Uint8Array[]): Promise<Array<Uint8Array | undefined>> {
     if (keys.length === 0) return []
-    const values = await this.#guarded(() => this.#db.getMany(keys))
+    const values = await this.#guarded(async () =>
+      keys.length <= SYNC_ROWS_MAX ? keys.map(key => this.#db.getSync(key)) : this.#db.getMany(keys)
+    )
     return values.map((value, i) => (value === undefined ? undefined : this.#checked(keys[i] as Uint8Array, value)))
   }
 
@@ -128,6 +132,8 @@ export class IndexDb {
 }
 
 const ROWS_AT_ONCE = 256
+/** More than these are looked up on another thread: the loop must not stand still. */
+const SYNC_ROWS_MAX = 32
 
 /** A key: one letter that names the table, then its parts. */
 export function indexKey(table: string, ...parts: readonly Uint8Array[]): Uint8Array {

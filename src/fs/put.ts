@@ -27,9 +27,9 @@ export interface Wishes extends PutOptions {
  */
 export async function putFile(fs: FsContext, path: Path, source: Source, options: PutOptions = {}): Promise<PutResult> {
   const wishes = wishesOf(fs, options)
-  // What cannot succeed is refused before a byte is stored; whether it still can is looked at again when it is linked.
-  await fs.catalog.checkLink(path, options)
   const { whole, all } = await peek(source, SMALL_FILE_BYTES_MAX)
+  // What cannot succeed is refused before much is stored; whether it still can is looked at again when it is linked.
+  if (whole === undefined) await fs.catalog.checkLink(path, options)
   const isInline = whole !== undefined && whole.byteLength <= INLINE_BYTES_MAX
   const put = openPut(fs, wishes, whole !== undefined)
   try {

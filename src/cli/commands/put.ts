@@ -118,7 +118,7 @@ async function putOne(
   progress: Progress
 ): Promise<PutResult> {
   const body = createReadStream(item.local, { highWaterMark: READ_BYTES })
-  const facts = { modified: item.modified, mode: item.mode, type: mediaTypeOf(item.local) }
+  const facts = { size: item.size, modified: item.modified, mode: item.mode, type: mediaTypeOf(item.local) }
   return client.put(target, progress.count(body as AsyncIterable<Buffer>), { ...fields, ...facts }, signal)
 }
 
