@@ -19,7 +19,10 @@ export async function withCluster(
         await startDaemon({
           name: `node${i}`,
           dataDir: join(folder, `node${i}`),
-          nodeArgs: profile === undefined ? [] : ['--cpu-prof', '--cpu-prof-dir', profile],
+          nodeArgs: [
+            ...(process.env['DFS_NODE_ARGS']?.split(' ') ?? []),
+            ...(profile === undefined ? [] : ['--cpu-prof', '--cpu-prof-dir', profile])
+          ],
           args: [
             ...['--network-key-file', join(folder, 'key'), '--no-mdns', '--api', '127.0.0.1:0'],
             ...['--listen', '/ip4/127.0.0.1/tcp/0'],
