@@ -1,0 +1,157 @@
+import assert from 'node:assert/strict'
+import { randomBytes } from 'node:crypto'
+import { test } from 'node:test'
+import { generateNetworkKey } from '../../src/index.ts'
+import { fastClock } from '../fixtures/clock.ts'
+import { codeOfRejection, listing, read, readAll, startNode, startNodes, until } from '../fixtures/nodes.ts'
+
+const KIB = 1024
+const MIB = 1024 * KIB
+
+test('files of every size come back from the other member, byte for byte', async t => {
+  const [a, b] = await startNodes(t, 2)
+  for (const size of [0, 1, KIB - 1, KIB, KIB + 1, 48 * KIB, 64 * KIB + 1, MIB - 1, MIB, MIB + 1, 5 * MIB + 7]) {
+    const bytes = randomBytes(size)
+    const { reached, wanted, root, owed } = await a!.put(`/f${size}`, bytes)
+    assert.equal(reached.length, 2)
+    assert.equal(wanted, 2)
+    assert.equal(owed.blocks, 0)
+    assert.equal(root === null, size <= KIB)
+    await until('the record is there', async () => (await b!.stat(`/f${size}`)).size === size)
+    assert.ok((await read(b!, `/f${size}`)).equals(bytes), `size ${size}`)
+    if (size === 0) continue
+    for (const [from, to] of [
+      [0, 0],
+      [size - 1, size - 1],
+      [Math.floor(size / 3), Math.floor((2 * size) / 3)]
+    ] as const) {
+      const file = await b!.get(`/f${size}`, { range: { from, to } })
+      assert.ok((await readAll(file)).equals(bytes.subarray(from, to + 1)), `size ${size}, ${from}-${to}`)
+    }
+  }
+  assert.equal(await codeOfRejection(b!.get('/f1', { range: { from: 1 } })), 'invalid')
+})
+
+test('a put says yes alone, owes, and delivers when a member comes', async t => {
+  const networkKey = generateNetworkKey()
+  const alone = await startNode(t, { networkKey })
+  const bytes = randomBytes(3 * MIB)
+  const result = await alone.node.put('/f', bytes)
+  assert.deepEqual(result.reached, [alone.node.peerId])
+  const { node: other } = await startNode(t, { networkKey, bootstrap: [alone.node.multiaddrs[0] as string] })
+  await until('pulled what it owes', async () => (await other.stat('/f')).replicas.confirmed === 2)
+  await alone.node.stop()
+  assert.ok((await read(other, '/f')).equals(bytes))
+})
+
+test('the tree: directories, moves, copies, removals, seen alike by all', async t => {
+  const [a, b, c] = await startNodes(t, 3, { replicas: 'all' })
+  await a!.put('/docs/deep/one.txt', Buffer.from('one'))
+  await a!.put('/docs/two.bin', randomBytes(2 * MIB))
+  await until('three entries', async () => (await listing(b!)).length === 4)
+  await b!.move('/docs/deep/one.txt', '/other/first.txt')
+  await b!.copy('/docs', '/copy')
+  await until('moved and copied', async () => (await listing(c!)).includes('/copy/two.bin 2097152'))
+  assert.ok((await read(c!, '/copy/two.bin')).equals(await read(a!, '/docs/two.bin')))
+  const removed = await c!.remove('/docs', { recursive: true })
+  assert.equal(removed.removedOn.length, 3)
+  assert.deepEqual(removed.waitingFor, [])
+  for (const node of [a!, b!, c!]) {
+    assert.deepEqual(await listing(node), [
+      '/copy/',
+      '/copy/deep/',
+      '/copy/two.bin 2097152',
+      '/other/',
+      '/other/first.txt 3'
+    ])
+  }
+  assert.equal(await codeOfRejection(a!.stat('/docs')), 'not-found')
+  assert.equal(await codeOfRejection(a!.remove('/copy')), 'is-a-directory')
+  assert.equal(await codeOfRejection(a!.move('/copy', '/copy/deep/x')), 'invalid')
+  assert.equal(await codeOfRejection(a!.put('/copy', Buffer.from('x'))), 'is-a-directory')
+  assert.equal(await codeOfRejection(a!.put('/other/first.txt/below', Buffer.from('x'))), 'not-a-directory')
+  assert.equal(await codeOfRejection(a!.put('/other/first.txt', Buffer.from('x'), { noClobber: true })), 'exists')
+})
+
+test('names: one file under both normal forms, odd ones, and those that are refused', async t => {
+  const { node } = await startNode(t)
+  await node.put('/caf\u00e9', Buffer.from('composed'))
+  await node.put('/cafe\u0301', Buffer.from('decomposed'))
+  assert.equal((await read(node, '/caf\u00e9')).toString(), 'decomposed')
+  const odd = ['a b', 'quote"\'', '😀', 'x'.repeat(255), '-dash', 'new\nline', 'é'.repeat(127)]
+  for (const name of odd) await node.put(`/odd/${name}`, Buffer.from(name))
+  for (const name of odd) assert.equal((await read(node, `/odd/${name}`)).toString(), name)
+  assert.equal((await listing(node, '/odd')).length, odd.length)
+  for (const path of [
+    '/..',
+    '/a/../b',
+    '/.',
+    '/a//b',
+    '/a\0b',
+    `/${'x'.repeat(256)}`,
+    '/\ud800',
+    '/'.padEnd(4200, 'y/')
+  ])
+    assert.equal(await codeOfRejection(node.put(path, Buffer.from('x'))), 'invalid', JSON.stringify(path.slice(0, 20)))
+})
+
+test('evict drops what others prove to hold, and a read brings it back', async t => {
+  const [a, b] = await startNodes(t, 2)
+  const bytes = randomBytes(4 * MIB + 5)
+  await a!.put('/f', bytes)
+  await until('delivered', async () => (await a!.status()).owed.blocks === 0)
+  const { freed, left } = await a!.evict('/f')
+  assert.equal(freed.blocks, 5)
+  assert.equal(left.blocks, 0)
+  const file = await a!.get('/f')
+  assert.ok((await readAll(file)).equals(bytes))
+  assert.deepEqual(file.from, [{ peerId: b!.peerId, bytes: bytes.byteLength }])
+  // What was read is kept again, since it is owed here.
+  await until('kept again', async () => (await a!.stat('/f')).replicas.confirmed === 2)
+  await b!.stop()
+  assert.ok((await read(a!, '/f')).equals(bytes))
+  const alone = await a!.evict('/f')
+  assert.equal(alone.freed.blocks, 0)
+  assert.ok((await read(a!, '/f')).equals(bytes))
+})
+
+test('an explicit number of copies that cannot be had is an error, and nothing is lost', {
+  timeout: 120_000
+}, async t => {
+  const { node } = await startNode(t, { clock: fastClock(30) })
+  assert.equal(await codeOfRejection(node.put('/f', Buffer.from('kept'), { ack: 2 })), 'unreachable')
+  assert.equal((await read(node, '/f')).toString(), 'kept')
+})
+
+test('a put that is cut off leaves nothing visible', async t => {
+  const [a, b] = await startNodes(t, 2)
+  async function* broken(): AsyncGenerator<Uint8Array> {
+    yield randomBytes(3 * MIB)
+    throw new Error('the source broke')
+  }
+  await assert.rejects(a!.put('/f', broken()), /the source broke/)
+  const cut = new AbortController()
+  async function* slow(): AsyncGenerator<Uint8Array> {
+    yield randomBytes(3 * MIB)
+    cut.abort()
+    yield randomBytes(3 * MIB)
+  }
+  await assert.rejects(a!.put('/g', slow(), { signal: cut.signal }), { name: 'AbortError' })
+  assert.deepEqual(await listing(a!), [])
+  assert.deepEqual(await listing(b!), [])
+})
+
+test('ten thousand files in one folder', { timeout: 300_000 }, async t => {
+  const { node } = await startNode(t)
+  const count = 10_000
+  let next = 0
+  await Promise.all(
+    Array.from({ length: 128 }, async () => {
+      for (let i = next++; i < count; i = next++) await node.put(`/many/${i}`, Buffer.from(String(i)))
+    })
+  )
+  const names = await listing(node, '/many')
+  assert.equal(names.length, count)
+  assert.equal((await node.status()).files, count)
+  assert.equal((await read(node, '/many/9999')).toString(), '9999')
+})

@@ -1,0 +1,182 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import fc from 'fast-check'
+import { addRecord, emptyState, pastOf, pastOfAll, showEntry } from '../../src/catalog/heads.ts'
+import type { EntryRecord, Seen } from '../../src/format/entry.ts'
+import { type Hlc, hlcAfter } from '../../src/format/stamp.ts'
+
+const AUTHORS = 3
+const entry = Buffer.alloc(16, 1)
+
+/** A member's part of the story: it knows some records, and writes what an honest author would. */
+class Writer {
+  readonly known = new Map<string, EntryRecord>()
+  readonly author: Uint8Array
+  #incarnation = 0
+  #last: Hlc = 0n
+  #serial: { next: number }
+
+  constructor(index: number, serial: { next: number }) {
+    this.author = Buffer.alloc(32, index + 1)
+    this.#serial = serial
+  }
+
+  get state() {
+    const state = emptyState()
+    for (const record of this.known.values()) addRecord(state, record)
+    return state
+  }
+
+  act(verb: 'write' | 'move' | 'delete', ms: number, root: number): EntryRecord | undefined {
+    const state = this.state
+    const { heads } = state
+    const shown = heads.length === 0 ? undefined : showEntry(state, () => 0)
+    if (verb !== 'write' && shown?.content === undefined) return undefined
+    const hlc = hlcAfter(ms, this.#last, ...heads.map(head => head.stamp.hlc))
+    this.#last = hlc
+    const stamp = { hlc, author: this.author, incarnation: Buffer.alloc(8, this.#incarnation) }
+    const carried = shown?.content
+    const seen: Seen[] = verb === 'move' ? pastOf(carried as EntryRecord) : pastOfAll(heads)
+    const record: EntryRecord = {
+      id: Buffer.alloc(32, this.#serial.next++),
+      entry,
+      stamp,
+      seen,
+      op: verb === 'delete' ? 'delete' : 'put',
+      placed: verb === 'move' || shown === undefined ? stamp : shown.place.placed,
+      written: verb === 'move' ? (carried as EntryRecord).written : stamp,
+      root: verb === 'delete' ? null : verb === 'move' ? (carried as EntryRecord).root : Buffer.alloc(32, root),
+      rootEpoch: null,
+      epoch: Buffer.alloc(32),
+      replicas: 1
+    }
+    if (verb === 'move' && heads.some(head => head !== carried)) this.#incarnation++
+    this.know(record)
+    return record
+  }
+
+  know(record: EntryRecord): void {
+    this.known.set(Buffer.from(record.id).toString('hex'), record)
+  }
+
+  restart(): void {
+    this.#incarnation++
+  }
+}
+
+const step = fc.record({
+  who: fc.nat(AUTHORS - 1),
+  verb: fc.constantFrom('write', 'write', 'move', 'delete', 'sync', 'restart') as fc.Arbitrary<
+    'write' | 'move' | 'delete' | 'sync' | 'restart'
+  >,
+  from: fc.nat(AUTHORS - 1),
+  skew: fc.integer({ min: -300_000, max: 300_000 }),
+  root: fc.nat(3)
+})
+
+function play(steps: ReadonlyArray<{ who: number; verb: string; from: number; skew: number; root: number }>) {
+  const serial = { next: 1 }
+  const writers = Array.from({ length: AUTHORS }, (_, i) => new Writer(i, serial))
+  let ms = 1_700_000_000_000
+  const all: EntryRecord[] = []
+  for (const { who, verb, from, skew, root } of steps) {
+    ms += 1000
+    const writer = writers[who] as Writer
+    if (verb === 'sync') for (const record of (writers[from] as Writer).known.values()) writer.know(record)
+    else if (verb === 'restart') writer.restart()
+    else {
+      const record = writer.act(verb as 'write', ms + skew, root)
+      if (record !== undefined) all.push(record)
+    }
+  }
+  return { all, writers }
+}
+
+function fold(records: readonly EntryRecord[]) {
+  const state = emptyState()
+  for (const record of records) addRecord(state, record)
+  return state
+}
+
+test('any order of arrival gives the same heads, and shows the same', () => {
+  fc.assert(
+    fc.property(fc.array(step, { minLength: 2, maxLength: 40 }), fc.infiniteStream(fc.nat()), (steps, chance) => {
+      const { all } = play(steps)
+      if (all.length === 0) return
+      const keys = all.map(() => chance.next().value)
+      const shuffled = all.map((record, i) => ({ record, key: keys[i] as number })).sort((a, b) => a.key - b.key)
+      const one = fold(all)
+      const other = fold(shuffled.map(({ record }) => record))
+      assert.deepEqual(other.heads, one.heads)
+      assert.deepEqual(new Map([...other.covered].sort()), new Map([...one.covered].sort()))
+      assert.deepEqual(new Map([...other.buried].sort()), new Map([...one.buried].sort()))
+      assert.equal(other.writes, one.writes)
+      assert.deepEqual(
+        showEntry(other, () => 0),
+        showEntry(one, () => 0)
+      )
+    }),
+    { numRuns: 400 }
+  )
+})
+
+test('there is always a head, and what a later writer has seen is never a conflict', () => {
+  fc.assert(
+    fc.property(fc.array(step, { minLength: 1, maxLength: 40 }), steps => {
+      const { all, writers } = play(steps)
+      if (all.length === 0) return
+      assert.ok(fold(all).heads.length > 0)
+      // Whoever knows everything and writes ends every conflict.
+      const last = writers[0] as Writer
+      for (const record of all) last.know(record)
+      const final = last.act('write', 1_800_000_000_000, 9) as EntryRecord
+      const state = fold([...all, final])
+      const shown = showEntry(state, () => 0)
+      assert.deepEqual(state.heads, [final])
+      assert.equal(shown.content, final)
+      assert.deepEqual(shown.conflicts, [])
+    }),
+    { numRuns: 300 }
+  )
+})
+
+test('a delete beats what it has seen, also when it was moved meanwhile; only a new write brings it back', () => {
+  const serial = { next: 1 }
+  const [a, b] = [new Writer(0, serial), new Writer(1, serial)]
+  const first = a.act('write', 1_000, 1) as EntryRecord
+  b.know(first)
+  const removed = a.act('delete', 2_000, 0) as EntryRecord
+  const moved = b.act('move', 3_000, 0) as EntryRecord
+  assert.equal(showEntry(fold([first, removed, moved]), () => 0).isDeleted, true)
+  const written = b.act('write', 4_000, 2) as EntryRecord
+  const shown = showEntry(fold([first, removed, moved, written]), () => 0)
+  assert.equal(shown.isDeleted, false)
+  assert.equal(shown.content, written)
+})
+
+test('a move and a write at the same time both hold', () => {
+  const serial = { next: 1 }
+  const [a, b] = [new Writer(0, serial), new Writer(1, serial)]
+  const first = a.act('write', 1_000, 1) as EntryRecord
+  b.know(first)
+  const moved = a.act('move', 2_000, 0) as EntryRecord
+  const written = b.act('write', 2_000, 2) as EntryRecord
+  const shown = showEntry(fold([first, moved, written]), () => 0)
+  assert.equal(shown.content, written)
+  assert.equal(shown.place, moved)
+  assert.deepEqual(shown.conflicts, [])
+})
+
+test('two writes at the same time: the later shows, the other is a conflict unless it is the same content', () => {
+  const serial = { next: 1 }
+  const [a, b] = [new Writer(0, serial), new Writer(1, serial)]
+  const first = a.act('write', 1_000, 1) as EntryRecord
+  b.know(first)
+  const one = a.act('write', 2_000, 2) as EntryRecord
+  const two = b.act('write', 2_001, 3) as EntryRecord
+  const shown = showEntry(fold([first, one, two]), () => 0)
+  assert.equal(shown.content, two)
+  assert.deepEqual(shown.conflicts, [one])
+  const same = { ...two, root: one.root }
+  assert.deepEqual(showEntry(fold([first, one, same]), () => 0).conflicts, [])
+})
