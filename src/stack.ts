@@ -13,7 +13,7 @@ import { BlockFiles } from './disk/block-files.ts'
 import { DurableBlockstore } from './disk/blockstore.ts'
 import { Capacity } from './disk/capacity.ts'
 import { Compactor } from './disk/compactor.ts'
-import { LEAF_INTERVAL_MS } from './disk/constants.ts'
+import { LEAF_INTERVAL_MS, LEAF_PAUSE_MS, LEAF_ROWS } from './disk/constants.ts'
 import type { IndexCorruptError } from './disk/errors.ts'
 import type { Files } from './disk/files.ts'
 import { type Database, IndexDb } from './disk/index-db.ts'
@@ -233,7 +233,7 @@ export async function startStack(init: StackOptions): Promise<Stack> {
     closers.push(() => compactor.stop())
     const ticking = new AbortController()
     closers.push(() => ticking.abort())
-    void every(clock, LEAF_INTERVAL_MS, ticking.signal, () => store.checkLeaf()).catch(report('leaf check'))
+    void checkLeaves(store, clock, ticking.signal).catch(report('leaf check'))
     void every(clock, CAPACITY_INTERVAL_MS, ticking.signal, async () => {
       await capacity.look()
       await members.announceIfChanged()
@@ -250,6 +250,19 @@ export async function startStack(init: StackOptions): Promise<Stack> {
 /** Removes the index: what it held is found again in segments and blocks. */
 export async function removeIndex(files: Files): Promise<void> {
   await files.removeDirectory(INDEX_FOLDER)
+}
+
+/**
+ * Once all the way soon after the start, since a flipped bit may have taken rows without a word; then a leaf from time to
+ * time. What is found raises doubt by itself.
+ */
+async function checkLeaves(store: Store, clock: Clock, signal: AbortSignal): Promise<void> {
+  let isFirstRound = true
+  for (;;) {
+    await clock.sleep(isFirstRound ? LEAF_PAUSE_MS : LEAF_INTERVAL_MS, signal)
+    const rows = await store.checkLeaf()
+    if (rows < LEAF_ROWS) isFirstRound = false
+  }
 }
 
 async function every(clock: Clock, ms: number, signal: AbortSignal, work: () => Promise<unknown>): Promise<void> {

@@ -24,6 +24,8 @@ export const COMPACT_INTERVAL_MS = 30_000
 /** Rows whose index entries are compared in one leaf check, and how often one is made. */
 export const LEAF_ROWS = 1024
 export const LEAF_INTERVAL_MS = 60_000
+/** The pause between leaves of the first round after a start. */
+export const LEAF_PAUSE_MS = 50
 
 /** Share of the file system that stays free whatever the capacity. */
 export const RESERVE_SHARE = 0.05
