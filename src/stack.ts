@@ -77,6 +77,7 @@ const CAPACITY_INTERVAL_MS = 10_000
 export async function startStack(init: StackOptions): Promise<Stack> {
   const { options, files, secrets, storeId, listen, clock, chance, defaults, onEvent, onDoubt } = init
   const codec = options.codec ?? defaultNodeCodec
+  const nodeCodecs = [codec.code]
   const outAfterMs = options.outAfterMs ?? OUT_AFTER_MS
   const closers: Array<() => unknown> = []
   const stop = async (): Promise<void> => {
@@ -168,7 +169,7 @@ export async function startStack(init: StackOptions): Promise<Stack> {
       view: () => members.view,
       push: (peer, statement, put) => sync.push(peer, statement, put),
       announce: (statement, except) => sync.announce([statement], except),
-      records: () => allRecords(log),
+      records: () => allRecords(log, nodeCodecs),
       mayFree: () => !members.isClockOff && (!mustCompare || members.compared.size === members.all.length - 1),
       onFault: peer => onEvent({ event: 'fault', peerId: peer }),
       onError: report('blocks')
@@ -185,6 +186,7 @@ export async function startStack(init: StackOptions): Promise<Stack> {
       bodies,
       names,
       clock,
+      nodeCodecs,
       depthOf,
       onRecords: records => blocks.enqueue(records.flatMap(refOf))
     })
@@ -192,7 +194,7 @@ export async function startStack(init: StackOptions): Promise<Stack> {
     log.register(statuses)
     log.register(fold)
     const tree = new Tree({ index, bodies, names, clock, depthOf, hasDeleted: () => fold.hasDeleted })
-    const author = new Author({ self, keys, chance })
+    const author = new Author({ self, keys, chance, nodeCodecs })
     const catalog = new Catalog({
       log,
       tree,
@@ -272,9 +274,9 @@ async function every(clock: Clock, ms: number, signal: AbortSignal, work: () => 
   }
 }
 
-async function* allRecords(log: Log): AsyncGenerator<RecordRef> {
+async function* allRecords(log: Log, nodeCodecs: readonly number[]): AsyncGenerator<RecordRef> {
   for await (const { statement, author } of log.all(1)) {
-    if (statement.kind === 'entry') yield* refOf(readRecord(statement as Statement<'entry'>, author))
+    if (statement.kind === 'entry') yield* refOf(readRecord(statement as Statement<'entry'>, author, nodeCodecs))
   }
 }
 

@@ -12,6 +12,8 @@ export interface AuthorOptions {
   self: Self
   keys: KeyRing
   chance: Chance
+  /** Codecs that manifest nodes may have. */
+  nodeCodecs: readonly number[]
 }
 
 /** What a file holds, as a put made it. */
@@ -163,10 +165,13 @@ export class Author {
     heads: readonly EntryRecord[],
     init: Omit<RecordInit, 'incarnation' | 'epoch' | 'placed'> & { placed: Stamp | null }
   ): Statement<'entry'> {
-    const { self } = this.#options
+    const { self, nodeCodecs } = this.#options
     const { id, record } = this.epoch
     const hlc = self.nextHlc(...heads.map(head => head.stamp.hlc))
-    return signRecord({ ...init, incarnation: this.#incarnation, epoch: id }, { ...self.signing(hlc), subkey: record })
+    return signRecord(
+      { ...init, incarnation: this.#incarnation, epoch: id },
+      { ...self.signing(hlc), subkey: record, nodeCodecs }
+    )
   }
 }
 

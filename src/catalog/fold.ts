@@ -31,6 +31,8 @@ export interface CatalogFoldOptions {
   bodies: Bodies
   names: Names
   clock: Clock
+  /** Codecs that manifest nodes may have. */
+  nodeCodecs: readonly number[]
   depthOf: (epoch: Uint8Array) => number
   /** Told of records that have come to stand. */
   onRecords: (records: readonly EntryRecord[]) => void
@@ -72,7 +74,7 @@ export class CatalogFold implements Fold {
   }
 
   check(statement: Statement, author: Uint8Array): void {
-    readRecord(statement as Statement<'entry'>, author)
+    this.#read(statement, author)
   }
 
   async project(items: readonly Standing[]): Promise<IndexOp[]> {
@@ -107,16 +109,20 @@ export class CatalogFold implements Fold {
 
   applied(items: readonly Standing[]): void {
     this.#options.onRecords(
-      (items as ReadonlyArray<Standing<'entry'>>).map(({ statement, author }) => readRecord(statement, author))
+      (items as ReadonlyArray<Standing<'entry'>>).map(({ statement, author }) => this.#read(statement, author))
     )
   }
 
   async isIndexed({ statement, author }: Standing): Promise<boolean> {
     const { index } = this.#options
-    const record = readRecord(statement as Statement<'entry'>, author)
+    const record = this.#read(statement, author)
     if (!(await index.has(recordKey(record)))) return false
     const [row] = await this.#rows([record.entry])
     return row !== undefined && (row.keys[0] === undefined || (await index.has(row.keys[0])))
+  }
+
+  #read(statement: Statement, author: Uint8Array): EntryRecord {
+    return readRecord(statement as Statement<'entry'>, author, this.#options.nodeCodecs)
   }
 
   /** The state rows of entries. */
@@ -127,7 +133,7 @@ export class CatalogFold implements Fold {
 
   /** Those that have not been folded yet, in the order of their stamps: what is carried comes after what was written. */
   async #fresh(items: ReadonlyArray<Standing<'entry'>>): Promise<Fresh[]> {
-    const all = items.map(({ statement, author }) => ({ statement, record: readRecord(statement, author) }))
+    const all = items.map(({ statement, author }) => ({ statement, record: this.#read(statement, author) }))
     const known = await this.#options.index.getMany(all.map(({ record }) => recordKey(record)))
     return all.filter((_, i) => known[i] === undefined).sort((a, b) => compareStamps(a.record.stamp, b.record.stamp))
   }
@@ -166,7 +172,7 @@ export class CatalogFold implements Fold {
       const standing = await this.#options.log.get(recordIdOf(key))
       if (standing?.statement.kind !== 'entry') continue
       const statement = standing.statement as Statement<'entry'>
-      all.set(idOf(statement), { statement, record: readRecord(statement, standing.author) })
+      all.set(idOf(statement), { statement, record: this.#read(statement, standing.author) })
     }
     const ordered = [...all.values()].sort(
       (a, b) => compareStamps(a.record.stamp, b.record.stamp) || Buffer.compare(a.record.id, b.record.id)
@@ -185,7 +191,7 @@ export class CatalogFold implements Fold {
   async #recordAt(entry: Uint8Array, stamp: Stamp): Promise<EntryRecord | undefined> {
     for await (const { key } of this.#options.index.range(recordsPrefix(entry, stamp), { limit: 1 })) {
       const standing = await this.#options.log.get(recordIdOf(key))
-      if (standing !== undefined) return readRecord(standing.statement as Statement<'entry'>, standing.author)
+      if (standing !== undefined) return this.#read(standing.statement as Statement<'entry'>, standing.author)
     }
     return undefined
   }

@@ -2,7 +2,7 @@ import type { KeyObject } from 'node:crypto'
 import { z } from 'zod'
 import { compareBytes, equalBytes, toHex } from '../util/bytes.ts'
 import { decodeCanonical, encodeCanonical } from './canonical.ts'
-import { type BlockCid, decodeCid } from './cid.ts'
+import { type BlockCid, CID, DAG_CBOR, decodeCid } from './cid.ts'
 import { INLINE_BYTES_MAX, PROPS_BYTES_MAX, SEEN_MAX } from './constants.ts'
 import { FormatError } from './errors.ts'
 import type { Fields } from './kinds.ts'
@@ -103,11 +103,13 @@ export interface SignRecordOptions extends SignOptions {
   author: Uint8Array
   /** The `record` subkey of the epoch that the record names. */
   subkey: KeyObject
+  /** Codecs that manifest nodes of this network may have. */
+  nodeCodecs?: readonly number[] | undefined
 }
 
 /** Seals the body, signs the record. Throws a `FormatError` where it breaks a rule or a bound of SPEC.md. */
 export function signRecord(init: RecordInit, options: SignRecordOptions): Statement<'entry'> {
-  const { hlc, author, subkey, grant } = options
+  const { hlc, author, subkey, grant, nodeCodecs } = options
   const own: Stamp = { hlc, author, incarnation: init.incarnation }
   const clear: Fields<'entry'> = {
     id: init.entry,
@@ -123,7 +125,7 @@ export function signRecord(init: RecordInit, options: SignRecordOptions): Statem
   }
   const sealed = init.body === null ? {} : sealBody(subkey, init.body, clearBytesOf('entry', hlc, grant ?? null, clear))
   const statement = signStatement('entry', { ...clear, ...sealed }, options)
-  readRecord(statement, author)
+  readRecord(statement, author, nodeCodecs)
   return statement
 }
 
@@ -132,7 +134,11 @@ export function signRecord(init: RecordInit, options: SignRecordOptions): Statem
  * before the record itself or too long; a `written` or `placed` that is neither its own nor in that past; a put of a
  * file without content, a delete with one.
  */
-export function readRecord(statement: Statement<'entry'>, author: Uint8Array): EntryRecord {
+export function readRecord(
+  statement: Statement<'entry'>,
+  author: Uint8Array,
+  nodeCodecs: readonly number[] = [DAG_CBOR]
+): EntryRecord {
   const { fields, hlc } = statement
   const stamp: Stamp = { hlc, author, incarnation: fields.incarnation }
   const seen = fields.seen.map(([author, incarnation, hlc]) => ({ author, incarnation, hlc: decodeHlc(hlc) }))
@@ -167,7 +173,7 @@ export function readRecord(statement: Statement<'entry'>, author: Uint8Array): E
     if (fields.purge !== undefined || fields.cancel !== undefined)
       throw new FormatError('only a delete purges or cancels')
     if (seen.length > SEEN_MAX) throw new FormatError('the past of a put is too long')
-    if (fields.root !== null) rootOf(fields.root)
+    if (fields.root !== null && fields.root.byteLength !== SIV_BYTES) decodeCid(fields.root, nodeCodecs)
   } else if (fields.root !== null) {
     throw new FormatError('a delete has no root')
   }
@@ -183,9 +189,9 @@ export function covers(record: Pick<EntryRecord, 'stamp' | 'seen'>, stamp: Stamp
   )
 }
 
-/** What a record's `root` stands for: a block, or content inside the body known by its siv. */
+/** What the `root` of a record that was read stands for: a block, or content inside the body known by its siv. */
 export function rootOf(root: Uint8Array): { cid: BlockCid } | { siv: Uint8Array } {
-  return root.byteLength === SIV_BYTES ? { siv: root } : { cid: decodeCid(root) }
+  return root.byteLength === SIV_BYTES ? { siv: root } : { cid: CID.decode(root) }
 }
 
 /** Opens a record's body; a `SealError` if the key is not the one, a `FormatError` if what comes out is no body. */
