@@ -14,6 +14,8 @@ import(`../cli/daemon.${extension}`)
   .then(
     code => {
       process.exitCode = code
+      // Interrupted while somebody still holds our stdin open: nothing more is wanted of it.
+      if (code === 130) process.exit()
     },
     error => {
       process.stderr.write(`something went wrong: ${error.message}\n`)

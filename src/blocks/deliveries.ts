@@ -62,7 +62,13 @@ export class Deliveries {
       const row = rowSchema.parse(decodeCanonical(value))
       const id = Buffer.from(key.subarray(table.byteLength))
       const replicas = row.replicas === 0 ? Number.POSITIVE_INFINITY : row.replicas
-      this.#open.set(toHex(id), { id, replicas, root: decodeCid(row.root, [this.#options.codec.code]), author: row.author, owed: row.owed })
+      this.#open.set(toHex(id), {
+        id,
+        replicas,
+        root: decodeCid(row.root, [this.#options.codec.code]),
+        author: row.author,
+        owed: row.owed
+      })
     }
     void this.#loop()
   }

@@ -9,7 +9,7 @@ import { cp, evict, mkdir, mv, rm } from './commands/tree.ts'
 import { defaultDataDir } from './data-dir.ts'
 import { EXIT, exitOf, report } from './exit.ts'
 import { openSession, type Session } from './session.ts'
-import { refuseUnbuiltCommand, refuseUnbuiltFlags } from './unbuilt.ts'
+import { refuseCommand, refuseUnbuiltFlags } from './unbuilt.ts'
 import { version } from './version.ts'
 
 interface GlobalFlags {
@@ -64,7 +64,7 @@ function build(program: Command, signal: AbortSignal): void {
     .option('--token-file <file>', 'file with the token for --api', process.env['DFS_TOKEN_FILE'])
     .option('--json', 'one JSON object a line', false)
     .exitOverride()
-    .on('command:*', ([name]: string[]) => refuseUnbuiltCommand(name as string))
+    .on('command:*', ([name]: string[]) => refuseCommand(name as string))
   const command = (name: string, text: string): Command => program.command(name).description(text).exitOverride()
 
   command('put', 'store a file, a folder, or - for stdin')

@@ -56,6 +56,8 @@ export function refuseUnbuiltFlags(args: readonly string[], program: 'dfs-node' 
   }
 }
 
-export function refuseUnbuiltCommand(name: string): void {
+/** Refuses a command that is none of the built ones. */
+export function refuseCommand(name: string): never {
   if (COMMANDS.includes(name)) throw usage(`dfs ${name} is not built yet`)
+  throw usage('there is no such command: see dfs --help')
 }
