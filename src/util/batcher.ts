@@ -1,7 +1,7 @@
 import { type DfsError, StoppedError } from './errors.ts'
 
 export interface BatcherOptions<In> {
-  /** The most items one batch takes. */
+  /** The most items one batch takes, one or more. */
   itemsMax: number
   /** The most bytes one batch takes, by `sizeOf`; one item alone may be larger. */
   bytesMax?: number
@@ -20,7 +20,8 @@ interface Waiting<In, Out> {
  * Group commit without a timer: while a batch is under way new items gather, and all of them leave together when it is
  * done. An idle batcher adds no wait at all; a busy one shares each disk sync or round trip among whoever came.
  *
- * `work` returns one result an item, in order. When it throws, every item of that batch fails with that error.
+ * `work` returns one result an item, in order. When it throws, every item of that batch fails with that error. What
+ * waits is not bounded here: whoever adds waits for the result, and bounds how many do.
  */
 export class Batcher<In, Out> {
   readonly #work: (items: In[]) => Promise<readonly Out[]>

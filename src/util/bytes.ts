@@ -10,16 +10,21 @@ export function compareBytes(a: Uint8Array, b: Uint8Array): number {
   return Buffer.compare(a, b)
 }
 
+/** Not in constant time: no secret is compared with it. */
 export function equalBytes(a: Uint8Array, b: Uint8Array): boolean {
   return a.byteLength === b.byteLength && Buffer.compare(a, b) === 0
 }
 
+/** Lower-case hex. */
 export function toHex(bytes: Uint8Array): string {
   return asBuffer(bytes).toString('hex')
 }
 
+/** The bytes of hex text. Throws a `RangeError` for any other: Buffer would keep quiet and stop at the first mistake. */
 export function fromHex(hex: string): Uint8Array {
-  return Buffer.from(hex, 'hex')
+  const bytes = Buffer.from(hex, 'hex')
+  if (bytes.byteLength * 2 !== hex.length) throw new RangeError('not hex')
+  return bytes
 }
 
 export function utf8(text: string): Uint8Array {

@@ -68,5 +68,7 @@ export function isAbort(error: unknown): boolean {
 /** The code that a face reports for any thrown value; what we do not know is `io`. */
 export function codeOf(error: unknown): ErrorCode {
   if (error instanceof DfsError) return error.code
-  return isAbort(error) ? 'aborted' : 'io'
+  if (isAbort(error)) return 'aborted'
+  // What `AbortSignal.timeout` raises: a caller's own deadline.
+  return error instanceof Error && error.name === 'TimeoutError' ? 'unreachable' : 'io'
 }

@@ -1,0 +1,83 @@
+import assert from 'node:assert/strict'
+import { getEventListeners } from 'node:events'
+import { test } from 'node:test'
+import { raceSignal, withDeadline } from '../../../src/util/deadline.ts'
+import { DeadlineError, isAbort } from '../../../src/util/errors.ts'
+import { ManualClock } from '../../fixtures/clock.ts'
+
+const never = (): Promise<never> => new Promise(() => {})
+
+test('work that ends in time gives its result, and its timer ends with it', async () => {
+  const clock = new ManualClock()
+  const outer = new AbortController()
+  let inner: AbortSignal | undefined
+  const result = await withDeadline(clock, 100, outer.signal, async signal => {
+    inner = signal
+    return 'done'
+  })
+  assert.equal(result, 'done')
+  clock.advance(1000)
+  outer.abort()
+  assert.equal(inner?.aborted, false)
+  assert.equal(getEventListeners(outer.signal, 'abort').length, 0)
+})
+
+test('a timeout is a DeadlineError and no abort; the work hears of it', async () => {
+  const clock = new ManualClock()
+  const heard: unknown[] = []
+  const waiting = withDeadline(clock, 100, undefined, signal => {
+    signal.addEventListener('abort', () => {
+      heard.push(signal.reason)
+    })
+    return never()
+  })
+  clock.advance(99)
+  assert.equal(heard.length, 0)
+  clock.advance(1)
+  await assert.rejects(waiting, DeadlineError)
+  assert.ok(heard[0] instanceof DeadlineError)
+  assert.ok(!isAbort(heard[0]))
+})
+
+test('a sleep inside work that ran out of time does not make an abort of it', async () => {
+  const clock = new ManualClock()
+  const waiting = withDeadline(clock, 100, undefined, signal => clock.sleep(1000, signal))
+  clock.advance(100)
+  await assert.rejects(waiting, DeadlineError)
+})
+
+test("the caller's abort stays what it is, before and during", async () => {
+  const clock = new ManualClock()
+  const outer = new AbortController()
+  const waiting = withDeadline(clock, 100, outer.signal, never)
+  outer.abort()
+  await assert.rejects(waiting, { name: 'AbortError' })
+  let ran = false
+  await assert.rejects(
+    withDeadline(clock, 100, outer.signal, async () => {
+      ran = true
+    }),
+    { name: 'AbortError' }
+  )
+  assert.equal(ran, false)
+})
+
+test("the work's own failure comes through", async () => {
+  const failing = withDeadline(new ManualClock(), 100, undefined, async () => {
+    throw new TypeError('mine')
+  })
+  await assert.rejects(failing, TypeError)
+})
+
+test('a race with a signal leaves no listener and no unhandled rejection', async () => {
+  const controller = new AbortController()
+  assert.equal(await raceSignal(Promise.resolve(1), controller.signal), 1)
+  assert.equal(getEventListeners(controller.signal, 'abort').length, 0)
+  assert.equal(await raceSignal(Promise.resolve(2), undefined), 2)
+  const { promise, reject } = Promise.withResolvers<never>()
+  const racing = raceSignal(promise, controller.signal)
+  controller.abort()
+  await assert.rejects(racing, { name: 'AbortError' })
+  reject(new Error('nobody listens any more'))
+  await assert.rejects(raceSignal(Promise.reject(new Error('late')), controller.signal), { name: 'AbortError' })
+})

@@ -1,0 +1,34 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { KeyedLocks } from '../../../src/util/locks.ts'
+
+const turn = (): Promise<void> => new Promise(resolve => setImmediate(resolve))
+
+test('one at a time for a key, in order; other keys do not wait', async () => {
+  const locks = new KeyedLocks()
+  const events: string[] = []
+  const work = (key: string, name: string): Promise<void> =>
+    locks.run(key, async () => {
+      events.push(`${name} begins`)
+      await turn()
+      events.push(`${name} ends`)
+    })
+  await Promise.all([work('a', '1'), work('a', '2'), work('b', '3')])
+  assert.deepEqual(
+    events.filter(event => !event.startsWith('3')),
+    ['1 begins', '1 ends', '2 begins', '2 ends']
+  )
+  assert.ok(events.indexOf('3 begins') < events.indexOf('1 ends'))
+})
+
+test('work that fails lets the next go on, and nothing is left behind', async () => {
+  const locks = new KeyedLocks()
+  const failing = locks.run('a', async () => {
+    throw new Error('no')
+  })
+  const next = locks.run('a', async () => 'went on')
+  assert.equal(locks.held, 1)
+  await assert.rejects(failing, /no/)
+  assert.equal(await next, 'went on')
+  assert.equal(locks.held, 0)
+})
