@@ -7,8 +7,13 @@ import { FormatError } from './errors.ts'
  * comes in is encoded again and compared. Signatures, ids and padding all lean on this.
  */
 
+/** The one encoding of a value; a `FormatError` for what dag-cbor cannot say (undefined, NaN, a function). */
 export function encodeCanonical(value: unknown): Uint8Array {
-  return dagCbor.encode(value)
+  try {
+    return dagCbor.encode(value)
+  } catch (cause) {
+    throw new FormatError('not a value of dag-cbor', { cause })
+  }
 }
 
 /** Decodes bytes that are exactly the canonical encoding of their value; anything else is a `FormatError`. */
@@ -19,6 +24,6 @@ export function decodeCanonical(bytes: Uint8Array): unknown {
   } catch (cause) {
     throw new FormatError('not dag-cbor', { cause })
   }
-  if (!equalBytes(dagCbor.encode(value), bytes)) throw new FormatError('dag-cbor is not in its canonical form')
+  if (!equalBytes(encodeCanonical(value), bytes)) throw new FormatError('dag-cbor is not in its canonical form')
   return value
 }

@@ -14,6 +14,7 @@ export interface Capability {
 }
 
 const PREFIX = 'dfscap1'
+/** In characters: a root and a key have about 110, the rest is the address. */
 const LENGTH_MAX = 2048
 
 export function formatCapability({ root, key, gateway }: Capability): string {
@@ -21,7 +22,8 @@ export function formatCapability({ root, key, gateway }: Capability): string {
   return gateway === undefined ? text : `${text}@${gateway}`
 }
 
-export function parseCapability(text: string): Capability {
+/** Reads a capability; a `FormatError` for anything else. `nodeCodecs` as with `checkCid`. */
+export function parseCapability(text: string, nodeCodecs?: readonly number[]): Capability {
   if (text.length > LENGTH_MAX) throw new FormatError('capability is too long')
   const at = text.indexOf('@')
   const [prefix, root, key, ...rest] = (at < 0 ? text : text.slice(0, at)).split('.')
@@ -32,7 +34,7 @@ export function parseCapability(text: string): Capability {
   if (keyBytes.byteLength !== KEY_BYTES || keyBytes.toString('base64url') !== key) {
     throw new FormatError('the key in this capability is not 32 bytes')
   }
-  const capability = { root: parseCid(root), key: keyBytes }
+  const capability = { root: parseCid(root, nodeCodecs), key: keyBytes }
   if (at < 0) return capability
   const gateway = text.slice(at + 1)
   if (!URL.canParse(gateway) || new URL(gateway).protocol !== 'https:')

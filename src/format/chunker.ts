@@ -1,4 +1,5 @@
-import { CHUNK_BYTES } from './constants.ts'
+import { InvalidInputError } from '../util/errors.ts'
+import { CHUNK_BYTES, CHUNK_BYTES_MAX } from './constants.ts'
 import { paddedChunkLength } from './padding.ts'
 
 /** A slice of plain text in a buffer with room for its padding. The buffer is used again once the next is asked for. */
@@ -11,11 +12,13 @@ export interface Chunk {
 /**
  * Cuts a stream into chunks of a fixed size; the last may be shorter, and an empty stream gives none. Each byte is
  * copied once, into the buffer in which it is padded: one for the whole stream, so a consumer is done with a chunk
- * before it asks for the next.
+ * before it asks for the next. An `InvalidInputError` for a size that no chunk may have.
  */
 export function fixedChunker(
   chunkBytes: number = CHUNK_BYTES
 ): (source: AsyncIterable<Uint8Array> | Iterable<Uint8Array>) => AsyncGenerator<Chunk> {
+  if (!Number.isSafeInteger(chunkBytes) || chunkBytes < 1 || chunkBytes > CHUNK_BYTES_MAX)
+    throw new InvalidInputError(`a chunk has 1 to ${CHUNK_BYTES_MAX} bytes`)
   const capacity = paddedChunkLength(chunkBytes)
   return async function* chunk(source) {
     const buffer = Buffer.allocUnsafeSlow(capacity)

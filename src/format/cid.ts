@@ -52,14 +52,14 @@ export function decodeCid(bytes: Uint8Array, nodeCodecs?: readonly number[]): Bl
 }
 
 /** Reads a CID from its text, as a user or a header gives it. */
-export function parseCid(text: string): BlockCid {
+export function parseCid(text: string, nodeCodecs?: readonly number[]): BlockCid {
   let cid: CID
   try {
     cid = CID.parse(text)
   } catch (cause) {
     throw new ForeignCidError('not a CID', { cause })
   }
-  return decodeCid(cid.bytes)
+  return decodeCid(cid.bytes, nodeCodecs)
 }
 
 /** True if the bytes are those that the CID names. */

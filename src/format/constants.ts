@@ -30,6 +30,9 @@ export const SEEN_OF_DELETE_MAX = 256
 export const BODY_BYTES_MIN = 256
 export const BODY_BYTES_MAX = 8 << 10
 export const PROPS_BYTES_MAX = 8 << 10
+/** A media type, and where a symbolic link points. */
+export const TYPE_BYTES_MAX = 255
+export const TARGET_BYTES_MAX = 4096
 
 export const PATH_PART_BYTES_MAX = 255
 export const PATH_BYTES_MAX = 4096

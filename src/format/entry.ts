@@ -1,9 +1,16 @@
 import type { KeyObject } from 'node:crypto'
 import { z } from 'zod'
-import { compareBytes, equalBytes, toHex } from '../util/bytes.ts'
+import { compareBytes, equalBytes, toHex, utf8 } from '../util/bytes.ts'
 import { decodeCanonical, encodeCanonical } from './canonical.ts'
 import { type BlockCid, CID, DAG_CBOR, decodeCid } from './cid.ts'
-import { INLINE_BYTES_MAX, PROPS_BYTES_MAX, SEEN_MAX } from './constants.ts'
+import {
+  BODY_BYTES_MAX,
+  INLINE_BYTES_MAX,
+  PROPS_BYTES_MAX,
+  SEEN_MAX,
+  TARGET_BYTES_MAX,
+  TYPE_BYTES_MAX
+} from './constants.ts'
 import { FormatError } from './errors.ts'
 import type { Fields } from './kinds.ts'
 import { paddedBodyLength, padInPlace, unpad } from './padding.ts'
@@ -42,7 +49,10 @@ export interface EntryRecord {
   replicas: number
 }
 
-/** What the sealed body of a record says. */
+/**
+ * What the sealed body of a record says. A file holds either `content`, and the record's root is its siv, or the `key`
+ * of the block that the root names; a symbolic link has a `target` and neither; a directory has none of the three.
+ */
 export interface EntryBody {
   parent: Uint8Array
   name: string
@@ -65,20 +75,22 @@ export interface EntryBody {
 
 const bytesOf = (length: number) =>
   z.custom<Uint8Array>(value => value instanceof Uint8Array && value.byteLength === length)
+const textUpTo = (bytesMax: number) =>
+  z.string().refine(text => text.isWellFormed() && utf8(text).byteLength <= bytesMax)
 
 const bodySchema = z.strictObject({
   parent: bytesOf(ENTRY_ID_BYTES),
-  name: z.string(),
+  name: textUpTo(BODY_BYTES_MAX),
   kind: z.enum(['file', 'directory']),
   size: z.number().int().nonnegative().max(Number.MAX_SAFE_INTEGER),
   mtime: z.number().int().min(-Number.MAX_SAFE_INTEGER).max(Number.MAX_SAFE_INTEGER),
   mode: z.number().int().nonnegative().max(0o7777).optional(),
-  type: z.string().max(255).optional(),
+  type: textUpTo(TYPE_BYTES_MAX).optional(),
   key: bytesOf(32).optional(),
   content: z
     .custom<Uint8Array>(value => value instanceof Uint8Array && value.byteLength <= INLINE_BYTES_MAX)
     .optional(),
-  target: z.string().max(4096).optional(),
+  target: textUpTo(TARGET_BYTES_MAX).optional(),
   props: z.record(z.string(), z.unknown()).optional()
 })
 
@@ -123,6 +135,7 @@ export function signRecord(init: RecordInit, options: SignRecordOptions): Statem
     rootEpoch: init.rootEpoch,
     replicas: init.replicas
   }
+  if (init.body !== null) checkBody(init.body, clear)
   const sealed = init.body === null ? {} : sealBody(subkey, init.body, clearBytesOf('entry', hlc, grant ?? null, clear))
   const statement = signStatement('entry', { ...clear, ...sealed }, options)
   readRecord(statement, author, nodeCodecs)
@@ -130,9 +143,10 @@ export function signRecord(init: RecordInit, options: SignRecordOptions): Statem
 }
 
 /**
- * Reads the clear part of a record and refuses what no honest author writes: a causal past that is not sorted, not
- * before the record itself or too long; a `written` or `placed` that is neither its own nor in that past; a put of a
- * file without content, a delete with one.
+ * Reads the clear part of a record and refuses, by a `FormatError`, what no honest author writes: a causal past that is
+ * not sorted, not before the record itself or too long; a `written` or `placed` that is neither its own nor in that
+ * past; a root that is neither a siv nor a CID of ours; a put without a body, a delete with a root. What only the body
+ * tells, `openBody` looks at.
  */
 export function readRecord(
   statement: Statement<'entry'>,
@@ -194,7 +208,10 @@ export function rootOf(root: Uint8Array): { cid: BlockCid } | { siv: Uint8Array 
   return root.byteLength === SIV_BYTES ? { siv: root } : { cid: CID.decode(root) }
 }
 
-/** Opens a record's body; a `SealError` if the key is not the one, a `FormatError` if what comes out is no body. */
+/**
+ * Opens a record's body; a `SealError` if the key is not the one, a `FormatError` if what comes out is no body, or not
+ * one that the record may have. The name in it is not looked at: it comes from somebody else, and `nameFault` judges it.
+ */
 export function openBody(subkey: KeyObject, statement: Statement<'entry'>): EntryBody {
   const { siv, body, ...clear } = statement.fields
   if (siv === undefined || body === undefined) throw new FormatError('record has no body')
@@ -202,7 +219,24 @@ export function openBody(subkey: KeyObject, statement: Statement<'entry'>): Entr
   const text = unpad(openBySiv(subkey, siv, body, { label: 'body', clear: clearBytes }), paddedBodyLength)
   const parsed = bodySchema.safeParse(decodeCanonical(text))
   if (!parsed.success) throw new FormatError('body of a record has other fields than it should')
+  checkBody(parsed.data, statement.fields)
   return parsed.data
+}
+
+// What a body says must fit what its record says in the clear, or one file would show two contents.
+function checkBody(body: EntryBody, { op, root }: Pick<Fields<'entry'>, 'op' | 'root'>): void {
+  const { kind, size, content, props } = body
+  const has = (['key', 'content', 'target'] as const).filter(field => body[field] !== undefined).join()
+  const isEmpty = root === null && size === 0
+  const isInline = root?.byteLength === SIV_BYTES
+  const fits =
+    kind === 'directory'
+      ? isEmpty && has === ''
+      : op === 'put' && (has === 'target' ? isEmpty : isInline ? has === 'content' : root !== null && has === 'key')
+  if (!fits || (content !== undefined && content.byteLength !== size))
+    throw new FormatError('body of a record is not one that this record may have')
+  if (props !== undefined && encodeCanonical(props).byteLength > PROPS_BYTES_MAX)
+    throw new FormatError(`the properties of an entry have at most ${PROPS_BYTES_MAX} bytes`)
 }
 
 /** The key of maps by (author, incarnation). */
@@ -222,9 +256,6 @@ export function decodeStamp([hlc, author, incarnation]: readonly [Uint8Array, Ui
 function sealBody(subkey: KeyObject, body: EntryBody, clear: Uint8Array): { siv: Uint8Array; body: Uint8Array } {
   const fields = Object.fromEntries(Object.entries(body).filter(([, value]) => value !== undefined))
   if (!bodySchema.safeParse(fields).success) throw new FormatError('body of a record has other fields than it should')
-  if (body.props !== undefined && encodeCanonical(body.props).byteLength > PROPS_BYTES_MAX) {
-    throw new FormatError(`the properties of an entry have at most ${PROPS_BYTES_MAX} bytes`)
-  }
   const text = encodeCanonical(fields)
   const buffer = new Uint8Array(paddedBodyLength(text.byteLength))
   buffer.set(text)

@@ -2,7 +2,7 @@ import { DfsError } from '../util/errors.ts'
 
 /** Bytes that do not follow a format: truncated, not canonical, a field too long, a kind we do not know. */
 export class FormatError extends DfsError {
-  override readonly name = 'FormatError'
+  override readonly name: string = 'FormatError'
   override readonly code = 'invalid'
 }
 
@@ -12,10 +12,12 @@ export class SealError extends DfsError {
   override readonly code = 'corrupt'
 }
 
-/** A block name that this network does not use: a foreign codec, an exotic or cut-off hash. */
-export class ForeignCidError extends DfsError {
+/**
+ * A block name that this network does not use: a foreign codec, an exotic or cut-off hash. It is a `FormatError` too:
+ * whoever refuses bytes that follow no format refuses those that hold such a name.
+ */
+export class ForeignCidError extends FormatError {
   override readonly name = 'ForeignCidError'
-  override readonly code = 'invalid'
 }
 
 /** A signature that is not the author's over these bytes. */

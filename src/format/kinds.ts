@@ -1,6 +1,6 @@
-import { CID } from 'multiformats/cid'
 import { z } from 'zod'
 import { utf8 } from '../util/bytes.ts'
+import { CID, checkCid } from './cid.ts'
 import { BODY_BYTES_MAX, LABEL_BYTES_MAX, SEAL_OVERHEAD_BYTES, SEEN_OF_DELETE_MAX } from './constants.ts'
 
 /**
@@ -14,7 +14,7 @@ const bytesUpTo = (max: number) =>
   z.custom<Uint8Array>(value => value instanceof Uint8Array && value.byteLength <= max, `at most ${max} bytes`)
 const label = z.string().refine(text => text !== '' && utf8(text).byteLength <= LABEL_BYTES_MAX && text.isWellFormed())
 const count = z.number().int().nonnegative().max(Number.MAX_SAFE_INTEGER)
-const cid = z.custom<CID>(value => CID.asCID(value) !== null, 'a CID')
+const cid = z.custom<CID>(isOurCid, 'a CID of ours')
 
 const id = bytes(32)
 const publicKey = bytes(32)
@@ -72,7 +72,7 @@ export const KINDS = {
   handover: z.strictObject({ epoch: id, recipient: publicKey, box: bytesUpTo(256) }),
   status: z.strictObject({
     instance: bytes(16),
-    addresses: z.array(z.string().max(ADDRESS_BYTES_MAX)).max(ADDRESSES_MAX),
+    addresses: z.array(z.string().refine(text => utf8(text).byteLength <= ADDRESS_BYTES_MAX)).max(ADDRESSES_MAX),
     weight: count,
     zone: label.optional(),
     state: z.enum(MEMBER_STATES),
@@ -100,6 +100,18 @@ export const KINDS = {
 
 export type Kind = keyof typeof KINDS
 export type Fields<K extends Kind = Kind> = z.infer<(typeof KINDS)[K]>
+
+// The codec is a network's choice, which a statement does not know.
+function isOurCid(value: unknown): boolean {
+  const cid = CID.asCID(value)
+  if (cid === null) return false
+  try {
+    checkCid(cid, [cid.code])
+    return true
+  } catch {
+    return false
+  }
+}
 
 export const isKind = (kind: unknown): kind is Kind => typeof kind === 'string' && Object.hasOwn(KINDS, kind)
 

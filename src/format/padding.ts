@@ -8,13 +8,18 @@ const LENGTH_BYTES = 4
  * Padmé: the least length, not below `length`, whose binary mantissa is no longer than its exponent is wide. It costs
  * at most 12 % and leaves O(log log n) bits to learn from a size.
  * Nikitin et al., "Reducing Metadata Leakage from Encrypted Files and Communication with PURBs", PoPETs 2019, section 4.
+ * In integers, since engines need not agree on a logarithm; for lengths below 2^31.
  */
 export function padme(length: number): number {
   if (length < 2) return length
-  const exponent = Math.floor(Math.log2(length))
-  const width = Math.floor(Math.log2(exponent)) + 1
+  const exponent = floorLog2(length)
+  const width = floorLog2(exponent) + 1
   const unit = 2 ** Math.max(0, exponent - width)
   return Math.ceil(length / unit) * unit
+}
+
+function floorLog2(value: number): number {
+  return 31 - Math.clz32(value)
 }
 
 /** Length of a chunk once padded: Padmé of its text, and the length field. */

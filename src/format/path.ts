@@ -7,13 +7,13 @@ export type Path = readonly string[]
 
 /**
  * Reads a path as a user writes it. A leading slash is supplied if missing, one trailing slash is let pass; empty
- * parts, `.`, `..`, NUL and what is not well-formed Unicode are refused, as are parts over 255 and paths over 4,096 bytes.
+ * parts, `.`, `..`, NUL and what is not well-formed Unicode are refused, as are parts and paths that are too long, each
+ * by a `PathError`. Read again, what `formatPath` gives is the same path.
  */
 export function parsePath(text: string): Path {
-  const rooted = text.startsWith('/') ? text : `/${text}`
-  const trimmed = rooted.length > 1 && rooted.endsWith('/') ? rooted.slice(0, -1) : rooted
-  if (trimmed === '/') return []
-  const parts = trimmed.slice(1).split('/').map(checkName)
+  const below = text.startsWith('/') ? text.slice(1) : text
+  if (below === '') return []
+  const parts = (below.endsWith('/') ? below.slice(0, -1) : below).split('/').map(checkName)
   checkPathLength(parts)
   return parts
 }

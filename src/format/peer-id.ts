@@ -9,6 +9,8 @@ import { FormatError } from './errors.ts'
 export type PeerId = string
 
 const ED25519_PREFIX = fromHex('002408011220')
+/** What base58btc makes of prefix and key; others are not even decoded, which takes time in the square of their length. */
+const TEXT_LENGTH = 52
 
 export function peerIdOf(publicKey: Uint8Array): PeerId {
   return base58btc.baseEncode(concatBytes(ED25519_PREFIX, publicKey))
@@ -16,6 +18,7 @@ export function peerIdOf(publicKey: Uint8Array): PeerId {
 
 /** The 32 raw bytes of the public key inside a peer id; a `FormatError` for a peer id of any other key. */
 export function publicKeyOf(peerId: PeerId): Uint8Array {
+  if (peerId.length !== TEXT_LENGTH) throw new FormatError('not the peer id of an Ed25519 key')
   let bytes: Uint8Array
   try {
     bytes = base58btc.baseDecode(peerId)

@@ -76,17 +76,23 @@ export function seal(subkey: KeyObject, padded: Uint8Array, options: SealOptions
   return { bytes, key, siv }
 }
 
-/** Opens sealed bytes with the key that a parent stored. Nothing is returned before commitment and tag both hold. */
+/**
+ * Opens sealed bytes with the key that a parent stored. Nothing is returned before commitment and tag both hold; a
+ * `SealError` if either does not.
+ */
 export function open(key: Uint8Array, bytes: Uint8Array, options: SealOptions): Uint8Array {
+  if (key.byteLength !== KEY_BYTES) throw new SealError(`a key is ${KEY_BYTES} bytes`)
   return openWith(secretKey(key), bytes, additionalData(options))
 }
 
 /**
  * Opens a text whose siv is public, as an entry's body has it: the key is derived again, and afterwards the siv is
- * computed from what came out, so that no other text of the same key holder can stand in for it.
+ * computed from what came out, so that no other text of the same key holder can stand in for it. A `SealError` as with
+ * `open`.
  */
 export function openBySiv(subkey: KeyObject, siv: Uint8Array, bytes: Uint8Array, options: SealOptions): Uint8Array {
   const aad = additionalData(options)
+  if (siv.byteLength !== SIV_BYTES) throw new SealError(`a siv is ${SIV_BYTES} bytes`)
   const padded = openWith(secretKey(deriveKey(subkey, siv)), bytes, aad)
   if (!timingSafeEqual(siv, syntheticIv(subkey, padded, aad, options)))
     throw new SealError('text does not match its siv')

@@ -1,4 +1,5 @@
 import { compareBytes, u64be } from '../util/bytes.ts'
+import { FormatError } from './errors.ts'
 
 /**
  * Hybrid logical clocks and stamps (Kulkarni et al., "Logical Physical Clocks and Consistent Snapshots in Globally
@@ -7,9 +8,11 @@ import { compareBytes, u64be } from '../util/bytes.ts'
  */
 export type Hlc = bigint
 
+const HLC_BYTES = 8
 const COUNTER_BITS = 16n
 const HLC_MAX = (1n << 64n) - 1n
 
+/** The hlc of a moment, in milliseconds since the Unix epoch; times before it count as the epoch. */
 export function hlcAt(ms: number, counter = 0): Hlc {
   return (BigInt(Math.max(0, Math.floor(ms))) << COUNTER_BITS) | BigInt(counter)
 }
@@ -23,11 +26,13 @@ export function encodeHlc(hlc: Hlc): Uint8Array {
   return u64be(hlc)
 }
 
+/** A `FormatError` unless it is 8 bytes. */
 export function decodeHlc(bytes: Uint8Array): Hlc {
-  return new DataView(bytes.buffer, bytes.byteOffset, 8).getBigUint64(0)
+  if (bytes.byteLength !== HLC_BYTES) throw new FormatError(`an hlc is ${HLC_BYTES} bytes`)
+  return new DataView(bytes.buffer, bytes.byteOffset, HLC_BYTES).getBigUint64(0)
 }
 
-/** The hlc of an act at `ms` that comes after all of `past`. */
+/** The hlc of an act at `ms` that comes after all of `past`. After the greatest there is nothing: it stays there. */
 export function hlcAfter(ms: number, ...past: readonly Hlc[]): Hlc {
   let hlc = hlcAt(ms)
   for (const before of past) if (before >= hlc) hlc = before + 1n
