@@ -49,6 +49,8 @@ interface Envelope {
 export function signStatement<K extends Kind>(kind: K, fields: Fields<K>, options: SignOptions): Statement<K> {
   const { network, key, grant, hlc } = options
   const clean = withoutUndefined(fields)
+  // Before encoding, too: text that is not well-formed would be mended on the way, and another text signed.
+  fieldsOf(kind, clean)
   const rest = { ...clean, ...envelopeOf(kind, hlc, grant) }
   const sig = sign(null, signedBytes(kind, network, encodeCanonical(rest)), key)
   const bytes = encodeCanonical({ ...rest, sig })
@@ -70,10 +72,9 @@ export function decodeStatement(bytes: Uint8Array): AnyStatement {
   if (!isBytes(hlc, 8) || !isBytes(sig, 64) || !(grant === undefined || isBytes(grant, 32))) {
     throw new FormatError('statement lacks a stamp, a grant or a signature')
   }
-  const parsed = KINDS[kind].safeParse(fields)
-  if (!parsed.success) throw new FormatError(`statement of kind ${kind} has other fields than it should`)
+  const parsed = fieldsOf(kind, fields)
   const id = hash('sha256', bytes, 'buffer')
-  return { id, bytes, kind, hlc: decodeHlc(hlc), grant: grant ?? null, fields: parsed.data, sig } as AnyStatement
+  return { id, bytes, kind, hlc: decodeHlc(hlc), grant: grant ?? null, fields: parsed, sig } as AnyStatement
 }
 
 /** True if the signature is that of this Ed25519 public key, in this network. Runs on a worker thread of libuv. */
@@ -95,6 +96,12 @@ export function stampOf(statement: Statement, author: Uint8Array): Stamp {
 /** The id in hex: the key of maps, and what a face shows as a version. */
 export function idOf(statement: { id: Uint8Array }): string {
   return toHex(statement.id)
+}
+
+function fieldsOf(kind: Kind, fields: Record<string, unknown>): Fields {
+  const parsed = KINDS[kind].safeParse(fields)
+  if (!parsed.success) throw new FormatError(`statement of kind ${kind} has other fields than it should`)
+  return parsed.data
 }
 
 function envelopeOf(kind: Kind, hlc: Hlc, grant: Uint8Array | undefined): Omit<Envelope, 'sig'> {

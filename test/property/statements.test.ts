@@ -1,0 +1,195 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import * as dagCbor from '@ipld/dag-cbor'
+import fc from 'fast-check'
+import { decodeCanonical, encodeCanonical } from '../../src/format/canonical.ts'
+import { nameBlock } from '../../src/format/cid.ts'
+import {
+  type EntryBody,
+  openBody,
+  type RecordInit,
+  ROOT_ENTRY,
+  readRecord,
+  signRecord
+} from '../../src/format/entry.ts'
+import { FormatError } from '../../src/format/errors.ts'
+import { compareStamps, decodeHlc, encodeHlc, hlcAfter, hlcAt, hlcMs, type Stamp } from '../../src/format/stamp.ts'
+import { decodeStatement, verifyStatement } from '../../src/format/statement.ts'
+import { compareBytes, concatBytes, toHex } from '../../src/util/bytes.ts'
+import { author, network, recordSubkey } from '../fixtures/keys.ts'
+import { HLC, SIGNING, sampleStatements } from '../fixtures/statements.ts'
+
+const bytesOf = (length: number) => fc.uint8Array({ minLength: length, maxLength: length })
+
+test('any value has one encoding: decoded and encoded, bytes are the same, or were refused', () => {
+  const leaf = fc.oneof(
+    fc.constant(null),
+    fc.boolean(),
+    fc.integer(),
+    fc.maxSafeInteger(),
+    fc.double({ noNaN: true, noDefaultInfinity: true }),
+    fc.string({ unit: 'grapheme' }),
+    fc.uint8Array({ maxLength: 20 }),
+    fc.uint8Array({ maxLength: 9 }).map(bytes => nameBlock(bytes))
+  )
+  const value = fc.letrec(tie => ({
+    any: fc.oneof(
+      { depthSize: 'small' },
+      leaf,
+      fc.array(tie('any'), { maxLength: 5 }),
+      fc.dictionary(fc.string(), tie('any'))
+    )
+  })).any
+  fc.assert(
+    fc.property(value, value => {
+      const bytes = encodeCanonical(value)
+      assert.equal(toHex(encodeCanonical(decodeCanonical(bytes))), toHex(bytes))
+      assert.throws(() => decodeCanonical(concatBytes(bytes, Uint8Array.of(0))), FormatError)
+    })
+  )
+  fc.assert(
+    fc.property(fc.uint8Array({ maxLength: 30 }), bytes => {
+      try {
+        assert.equal(toHex(dagCbor.encode(decodeCanonical(bytes))), toHex(bytes))
+      } catch (error) {
+        assert.ok(error instanceof FormatError, String(error))
+      }
+    }),
+    { numRuns: 5000 }
+  )
+})
+
+test('a statement with its keys in any other order, or a number written longer, is refused', () => {
+  for (const { bytes, kind } of sampleStatements()) {
+    const value = dagCbor.decode(bytes) as Record<string, unknown>
+    const keys = Object.keys(value)
+    const sorted = [...keys].sort((a, b) => a.length - b.length || compareBytes(Buffer.from(a), Buffer.from(b)))
+    assert.deepEqual(keys, sorted, 'shorter keys first, then byte by byte')
+    fc.assert(
+      fc.property(fc.shuffledSubarray(keys, { minLength: keys.length }), order => {
+        const parts = order.flatMap(key => [dagCbor.encode(key), dagCbor.encode(value[key])])
+        const shuffled = concatBytes(Uint8Array.of(0xa0 + keys.length), ...parts)
+        if (toHex(shuffled) === toHex(bytes)) return
+        assert.throws(() => decodeStatement(shuffled), FormatError)
+      }),
+      { numRuns: 20 }
+    )
+    const at = Buffer.from(bytes).indexOf(Buffer.from('617601', 'hex'))
+    assert.ok(at > 0, `${kind} has a version`)
+    for (const one of ['1801', '190001', 'fb3ff0000000000000', 'f93c00']) {
+      const longer = concatBytes(bytes.subarray(0, at + 2), Buffer.from(one, 'hex'), bytes.subarray(at + 3))
+      assert.throws(() => decodeStatement(longer), FormatError, `${kind}: ${one}`)
+    }
+    const first = concatBytes(
+      Uint8Array.of(0xa1 + keys.length),
+      ...[keys[0], ...keys].flatMap(key => [dagCbor.encode(key), dagCbor.encode(value[key as string])])
+    )
+    assert.throws(() => decodeStatement(first), FormatError, `${kind}: a key twice`)
+  }
+})
+
+test('any record that can be signed is read again, opened again, and verifies', async () => {
+  const seen = fc
+    .uniqueArray(fc.tuple(bytesOf(32), bytesOf(8), fc.bigInt({ min: 0n, max: HLC - 1n })), {
+      maxLength: 6,
+      selector: ([author, incarnation]) => toHex(author) + toHex(incarnation)
+    })
+    .map(rows => rows.map(([author, incarnation, hlc]) => ({ author, incarnation, hlc })))
+  const body = fc.record({
+    name: fc.string({ unit: 'grapheme', maxLength: 60 }),
+    mtime: fc.maxSafeInteger(),
+    mode: fc.option(fc.nat(0o7777), { nil: undefined }),
+    type: fc.option(fc.string({ unit: 'grapheme-ascii', maxLength: 100 }), { nil: undefined }),
+    props: fc.option(
+      fc.dictionary(fc.string({ unit: 'grapheme' }), fc.oneof(fc.integer(), fc.string({ unit: 'grapheme' }))),
+      { nil: undefined }
+    )
+  })
+  const content = fc.oneof(
+    bytesOf(32).map(root => ({ root, key: undefined, content: Buffer.from(root), size: 32 })),
+    fc.tuple(bytesOf(8), bytesOf(32), fc.maxSafeInteger()).map(([bytes, key, size]) => ({
+      root: nameBlock(bytes).bytes,
+      key,
+      content: undefined,
+      size: Math.abs(size)
+    }))
+  )
+  const any = fc.record({
+    entry: bytesOf(16),
+    incarnation: bytesOf(8),
+    epoch: bytesOf(32),
+    seen,
+    body,
+    content,
+    replicas: fc.nat(),
+    keeps: fc.boolean()
+  })
+  await fc.assert(
+    fc.asyncProperty(any, async ({ entry, incarnation, epoch, seen, body, content, replicas, keeps }) => {
+      const { root, ...held } = content
+      const full: EntryBody = { parent: ROOT_ENTRY, kind: 'file', ...body, ...held }
+      const kept: Stamp | null = keeps ? (seen[0] ?? null) : null
+      const init: RecordInit = {
+        entry,
+        incarnation,
+        epoch,
+        seen,
+        op: 'put',
+        placed: kept,
+        written: null,
+        root,
+        rootEpoch: epoch,
+        replicas,
+        body: full
+      }
+      const statement = signRecord(init, SIGNING)
+      const again = decodeStatement(statement.bytes)
+      assert.ok(again.kind === 'entry' && (await verifyStatement(again, network.network, author)))
+      const record = readRecord(again, author)
+      assert.equal(record.seen.length, seen.length)
+      assert.equal(compareStamps(record.placed, kept ?? record.stamp), 0)
+      const opened = openBody(recordSubkey, again)
+      const expected = Object.fromEntries(Object.entries(full).filter(([, value]) => value !== undefined))
+      assert.equal(toHex(encodeCanonical(opened)), toHex(encodeCanonical(expected)))
+    }),
+    { numRuns: 100 }
+  )
+})
+
+const hlc = fc.bigInt({ min: 0n, max: (1n << 64n) - 1n })
+const stamp: fc.Arbitrary<Stamp> = fc.record({
+  hlc: fc.oneof(hlc, fc.bigInt({ min: 0n, max: 2n })),
+  author: fc.oneof(bytesOf(32), fc.constantFrom(Buffer.alloc(32), Buffer.alloc(32, 1))),
+  incarnation: fc.oneof(bytesOf(8), fc.constantFrom(Buffer.alloc(8), Buffer.alloc(8, 1)))
+})
+
+test('stamps are a total order, the same as that of their bytes', () => {
+  const bytes = ({ hlc, author, incarnation }: Stamp): Uint8Array => concatBytes(encodeHlc(hlc), author, incarnation)
+  fc.assert(
+    fc.property(stamp, stamp, stamp, (a, b, c) => {
+      assert.equal(Math.sign(compareStamps(a, b)), compareBytes(bytes(a), bytes(b)))
+      assert.equal(compareStamps(a, b), -compareStamps(b, a) + 0)
+      assert.equal(compareStamps(a, a), 0)
+      if (compareStamps(a, b) <= 0 && compareStamps(b, c) <= 0) assert.ok(compareStamps(a, c) <= 0)
+    }),
+    { numRuns: 1000 }
+  )
+})
+
+test('an hlc survives its bytes, and what comes after is greater, and no more ahead than it must be', () => {
+  fc.assert(
+    fc.property(hlc, value => {
+      assert.equal(decodeHlc(encodeHlc(value)), value)
+    })
+  )
+  const times = fc.nat(2 ** 31 - 1)
+  fc.assert(
+    fc.property(times, fc.array(fc.tuple(times, fc.nat(0xffff)).map(([ms, n]) => hlcAt(ms, n))), (ms, past) => {
+      const next = hlcAfter(ms, ...past)
+      assert.ok(past.every(before => before < next) && next >= hlcAt(ms))
+      const greatest = past.reduce((a, b) => (a > b ? a : b), 0n)
+      assert.ok(next === hlcAt(ms) || next === greatest + 1n)
+      assert.ok(hlcMs(next) >= ms)
+    })
+  )
+})

@@ -1,0 +1,54 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { decodeCanonical, encodeCanonical } from '../../../src/format/canonical.ts'
+import { FormatError } from '../../../src/format/errors.ts'
+import { fromHex, toHex } from '../../../src/util/bytes.ts'
+
+test('a value has one encoding, whatever the order of its keys', () => {
+  const hex = 'a3' + '616102' + '616303' + '62626201'
+  assert.equal(toHex(encodeCanonical({ bb: 1, a: 2, c: 3 })), hex)
+  assert.equal(toHex(encodeCanonical({ c: 3, a: 2, bb: 1 })), hex)
+  assert.deepEqual({ ...(decodeCanonical(fromHex(hex)) as object) }, { a: 2, c: 3, bb: 1 })
+})
+
+const refused: Record<string, string> = {
+  'nothing at all': '',
+  'keys out of order': 'a262626201616102',
+  'a key twice': 'a2616101616102',
+  'a long form of a small integer': '1800',
+  'an integer as a float': 'fb3ff0000000000000',
+  'a half float': 'f93e00',
+  'a long form of a length': '5801ff',
+  'an indefinite array': '9f01ff',
+  'an indefinite string': '7f6161ff',
+  'a trailing byte': '0000',
+  'a cut end': '8200',
+  NaN: 'fb7ff8000000000000',
+  infinity: 'fb7ff0000000000000',
+  undefined: 'f7',
+  'a tag of ours no CID has': 'c100',
+  'a key that is no text': 'a10102',
+  'text that is not UTF-8': '61ff',
+  'a lone surrogate': '63eda080'
+}
+
+for (const [what, hex] of Object.entries(refused)) {
+  test(`refused: ${what}`, () => assert.throws(() => decodeCanonical(Buffer.from(hex, 'hex')), FormatError))
+}
+
+test('nesting that would overflow the stack is refused like any other garbage', () => {
+  const deep = Buffer.alloc(16_000, 0x81)
+  deep[deep.byteLength - 1] = 0
+  assert.throws(() => decodeCanonical(deep), FormatError)
+})
+
+test('what dag-cbor cannot say is refused when it is encoded', () => {
+  for (const value of [undefined, Number.NaN, { a: undefined }, () => 1, Symbol('x'), new Date()])
+    assert.throws(() => encodeCanonical(value), FormatError)
+})
+
+test('a key called __proto__ is a key and nothing else', () => {
+  const value = decodeCanonical(fromHex('a1695f5f70726f746f5f5fa1616101')) as object
+  assert.deepEqual(Object.keys(value), ['__proto__'])
+  assert.equal(({} as { a?: number }).a, undefined)
+})

@@ -1,0 +1,51 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import * as dagJson from '@ipld/dag-json'
+import { formatCapability, parseCapability } from '../../../src/format/capability.ts'
+import { DAG_CBOR, nameBlock } from '../../../src/format/cid.ts'
+import { FormatError } from '../../../src/format/errors.ts'
+
+const root = nameBlock(Buffer.from('sealed'))
+const key = Buffer.from(Array.from({ length: 32 }, (_, i) => 255 - i))
+
+test('a capability goes both ways, with an address and without', () => {
+  for (const capability of [
+    { root, key },
+    { root, key, gateway: 'https://files.example.org:8443/dfs?x=1' },
+    { root: nameBlock(Buffer.from('node'), DAG_CBOR), key }
+  ]) {
+    const parsed = parseCapability(formatCapability(capability))
+    assert.ok(parsed.root.equals(capability.root))
+    assert.deepEqual(Buffer.from(parsed.key), key)
+    assert.equal(parsed.gateway, 'gateway' in capability ? capability.gateway : undefined)
+  }
+})
+
+test('the codec of nodes is a parameter here too', () => {
+  const text = formatCapability({ root: nameBlock(Buffer.from('{}'), dagJson.code), key })
+  assert.throws(() => parseCapability(text), FormatError)
+  assert.equal(parseCapability(text, [dagJson.code]).root.code, dagJson.code)
+})
+
+test('anything else is refused', () => {
+  const good = formatCapability({ root, key })
+  const [prefix, cid, secret] = good.split('.') as [string, string, string]
+  const bad: Record<string, string> = {
+    'no parts': 'dfscap1',
+    'another version': good.replace('dfscap1', 'dfscap2'),
+    'a part too many': `${good}.x`,
+    'a part too few': `${prefix}.${cid}`,
+    'no CID': `${prefix}.hello.${secret}`,
+    'a CID of version 0': `${prefix}.QmYwAPJzv5CZsnA625s3Xf2nemtYgPpHdWEz79ojWnPbdG.${secret}`,
+    'a short key': `${prefix}.${cid}.${secret.slice(0, -2)}`,
+    'a key with padding': `${prefix}.${cid}.${secret}=`,
+    'a key in another alphabet': `${prefix}.${cid}.${'+'.repeat(43)}`,
+    'a key whose last bits say nothing, and are set': `${prefix}.${cid}.${secret.slice(0, -1)}B`,
+    'plain http': `${good}@http://example.org`,
+    'no address': `${good}@`,
+    'no URL': `${good}@example.org`,
+    'an address without end': `${good}@https://example.org/${'x'.repeat(2048)}`,
+    nothing: ''
+  }
+  for (const [what, text] of Object.entries(bad)) assert.throws(() => parseCapability(text), FormatError, what)
+})

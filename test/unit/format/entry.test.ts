@@ -1,0 +1,292 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import * as dagJson from '@ipld/dag-json'
+import { CID } from 'multiformats/cid'
+import * as Digest from 'multiformats/hashes/digest'
+import { encodeCanonical } from '../../../src/format/canonical.ts'
+import { nameBlock } from '../../../src/format/cid.ts'
+import {
+  covers,
+  type EntryBody,
+  openBody,
+  type RecordInit,
+  readRecord,
+  rootOf,
+  type Seen,
+  seenKey,
+  signRecord
+} from '../../../src/format/entry.ts'
+import { FormatError, SealError } from '../../../src/format/errors.ts'
+import type { Fields } from '../../../src/format/kinds.ts'
+import { paddedBodyLength, padInPlace } from '../../../src/format/padding.ts'
+import { seal, secretKey } from '../../../src/format/seal.ts'
+import { encodeHlc, type Stamp } from '../../../src/format/stamp.ts'
+import { clearBytesOf, type Statement, signStatement } from '../../../src/format/statement.ts'
+import { toHex } from '../../../src/util/bytes.ts'
+import { author, recordSubkey } from '../../fixtures/keys.ts'
+import {
+  BLOCK_BODY,
+  BLOCK_RECORD,
+  DIRECTORY_RECORD,
+  GRANT_ID,
+  HLC,
+  INLINE_BODY,
+  INLINE_RECORD,
+  SIGNING
+} from '../../fixtures/statements.ts'
+
+const past = (n: number, hlc = HLC - 1n): Seen => ({
+  author: Buffer.alloc(32, n >> 8),
+  incarnation: Buffer.alloc(8, n & 0xff),
+  hlc
+})
+const pasts = (count: number): Seen[] => Array.from({ length: count }, (_, n) => past(n))
+const stampOf = ({ author, incarnation, hlc }: Seen): Stamp => ({ author, incarnation, hlc })
+
+/** A record whose clear fields are as given, signed by somebody who does not check what they sign. */
+function forge(change: Partial<Fields<'entry'>>): Statement<'entry'> {
+  const { fields } = signRecord(INLINE_RECORD, SIGNING)
+  return signStatement('entry', { ...fields, ...change }, SIGNING)
+}
+
+/** A record whose body is as given, sealed as it should be. */
+function forgeBody(init: RecordInit, text: Uint8Array): Statement<'entry'> {
+  const { siv: _, body: __, ...clear } = signRecord(init, SIGNING).fields
+  const buffer = Buffer.alloc(paddedBodyLength(text.byteLength))
+  buffer.set(text)
+  const padded = padInPlace(buffer, text.byteLength, buffer.byteLength)
+  const clearBytes = clearBytesOf('entry', HLC, GRANT_ID, clear)
+  const { siv, bytes } = seal(recordSubkey, padded, { label: 'body', clear: clearBytes })
+  return signStatement('entry', { ...clear, siv, body: bytes }, SIGNING)
+}
+
+test('what was signed is read and opened again: inline, in blocks, a directory', () => {
+  for (const init of [INLINE_RECORD, BLOCK_RECORD, DIRECTORY_RECORD]) {
+    const statement = signRecord(init, SIGNING)
+    const record = readRecord(statement, author)
+    assert.equal(toHex(record.entry), toHex(init.entry))
+    assert.equal(record.op, 'put')
+    assert.equal(record.stamp.hlc, HLC)
+    assert.deepEqual(record.placed, record.written)
+    assert.equal(record.placed.hlc, HLC)
+    const { content, key, ...rest } = openBody(recordSubkey, statement)
+    const { content: c, key: k, ...expected } = init.body as EntryBody
+    assert.equal(toHex(encodeCanonical(rest)), toHex(encodeCanonical(expected)))
+    assert.deepEqual(
+      [content, key].map(bytes => bytes && toHex(bytes)),
+      [c, k].map(bytes => bytes && toHex(bytes))
+    )
+  }
+})
+
+test('every field of a body survives', () => {
+  const body: EntryBody = {
+    ...INLINE_BODY,
+    mode: 0o7777,
+    props: { a: [1, 2.5, null, { b: Buffer.from('x') }], é: true }
+  }
+  const opened = openBody(recordSubkey, signRecord({ ...INLINE_RECORD, body }, SIGNING))
+  assert.equal(toHex(encodeCanonical(opened)), toHex(encodeCanonical(body)))
+  const link: EntryBody = { parent: body.parent, name: 'l', kind: 'file', size: 0, mtime: -1, target: '../x' }
+  const linked = openBody(recordSubkey, signRecord({ ...DIRECTORY_RECORD, body: link }, SIGNING))
+  assert.equal(linked.target, '../x')
+})
+
+test('a past is sorted when it is signed, and the stamps in it may be kept', () => {
+  const seen = [past(3), past(1), past(2, HLC - 5n)]
+  const kept = stampOf(past(2, HLC - 7n))
+  const statement = signRecord({ ...INLINE_RECORD, seen, placed: kept, written: stampOf(past(3)) }, SIGNING)
+  const record = readRecord(statement, author)
+  assert.deepEqual(
+    record.seen.map(({ incarnation }) => incarnation[0]),
+    [1, 2, 3]
+  )
+  assert.ok(covers(record, kept))
+  assert.ok(covers(record, record.stamp))
+  assert.ok(!covers(record, stampOf(past(2, HLC - 4n))))
+  assert.ok(!covers(record, stampOf(past(4))))
+  assert.equal(record.placed.hlc, HLC - 7n)
+})
+
+test('a record keeps no stamp that it has not seen', () => {
+  for (const stamp of [
+    stampOf(past(1)),
+    { ...stampOf(past(1)), hlc: HLC },
+    { hlc: HLC, author, incarnation: Buffer.alloc(8) }
+  ]) {
+    assert.throws(() => signRecord({ ...INLINE_RECORD, placed: stamp }, SIGNING), FormatError)
+    assert.throws(() => signRecord({ ...INLINE_RECORD, written: stamp }, SIGNING), FormatError)
+  }
+  const seen = [past(1, HLC - 9n)]
+  assert.throws(() => signRecord({ ...INLINE_RECORD, seen, written: stampOf(past(1, HLC - 8n)) }, SIGNING), FormatError)
+})
+
+test('nothing is seen that is not before it', () => {
+  for (const hlc of [HLC, HLC + 1n])
+    assert.throws(() => signRecord({ ...INLINE_RECORD, seen: [past(1, hlc)] }, SIGNING), FormatError)
+})
+
+test('a past that is not sorted, or names one author twice, is refused', () => {
+  const row = (n: number, hlc = HLC - 1n): [Uint8Array, Uint8Array, Uint8Array] => {
+    const { author, incarnation } = past(n)
+    return [author, incarnation, encodeHlc(hlc)]
+  }
+  readRecord(forge({ seen: [row(1), row(2)] }), author)
+  assert.throws(() => readRecord(forge({ seen: [row(2), row(1)] }), author), FormatError)
+  assert.throws(() => readRecord(forge({ seen: [row(1), row(1)] }), author), FormatError)
+  assert.throws(() => readRecord(forge({ seen: [row(1, HLC - 2n), row(1)] }), author), FormatError)
+})
+
+test('a put has seen 128, a delete 256', () => {
+  readRecord(signRecord({ ...INLINE_RECORD, seen: pasts(128) }, SIGNING), author)
+  assert.throws(() => signRecord({ ...INLINE_RECORD, seen: pasts(129) }, SIGNING), FormatError)
+  const gone = { ...INLINE_RECORD, op: 'delete' as const, root: null, rootEpoch: null, body: null }
+  readRecord(signRecord({ ...gone, seen: pasts(256) }, SIGNING), author)
+  assert.throws(() => signRecord({ ...gone, seen: pasts(257) }, SIGNING), FormatError)
+})
+
+test('clear fields that do not go together are refused', () => {
+  const { fields } = signRecord(INLINE_RECORD, SIGNING)
+  const cut = CID.createV1(0x55, Digest.create(0x1e, Buffer.alloc(4)))
+  const identity = CID.createV1(0x55, Digest.create(0, Buffer.alloc(32)))
+  const bad: Record<string, Partial<Fields<'entry'>>> = {
+    'a root without its epoch': { rootEpoch: null },
+    'an epoch without a root': { root: null },
+    'a body without a siv': { siv: undefined },
+    'a siv without a body': { body: undefined },
+    'a put without a body': { siv: undefined, body: undefined },
+    'a put that purges': { purge: true },
+    'a put that cancels': { cancel: true },
+    'a delete with a root': { op: 'delete' },
+    'a root by a cut hash': { root: cut.bytes },
+    'a root by no hash': { root: identity.bytes },
+    'a root of version 0': { root: CID.createV0(Digest.create(0x12, Buffer.alloc(32))).bytes },
+    'a root in a codec not ours': { root: nameBlock(Buffer.from('{}'), dagJson.code).bytes },
+    'a root that is nothing': { root: Buffer.alloc(31) },
+    'an empty root': { root: Buffer.alloc(0) },
+    'a root with a byte behind': { root: Buffer.concat([nameBlock(Buffer.from('x')).bytes, Buffer.alloc(1)]) }
+  }
+  for (const [what, change] of Object.entries(bad))
+    assert.throws(() => readRecord(forge({ ...fields, ...change }), author), FormatError, what)
+})
+
+test('the codec of nodes is a parameter', () => {
+  const root = nameBlock(Buffer.from('{}'), dagJson.code).bytes
+  const statement = signRecord({ ...BLOCK_RECORD, root }, { ...SIGNING, nodeCodecs: [dagJson.code] })
+  readRecord(statement, author, [dagJson.code])
+  assert.throws(() => readRecord(statement, author), FormatError)
+})
+
+test('what a root stands for', () => {
+  assert.deepEqual(rootOf(Buffer.alloc(32, 1)), { siv: Buffer.alloc(32, 1) })
+  const cid = nameBlock(Buffer.from('x'))
+  const root = rootOf(cid.bytes)
+  assert.ok('cid' in root && root.cid.equals(cid))
+})
+
+test('a body that does not fit its record is neither signed nor opened', () => {
+  const key = Buffer.alloc(32)
+  const content = INLINE_BODY.content as Uint8Array
+  const directory = DIRECTORY_RECORD.body as EntryBody
+  const bad: Record<string, [RecordInit, EntryBody]> = {
+    'a file without content': [INLINE_RECORD, { ...INLINE_BODY, content: undefined }],
+    'a file without a key': [BLOCK_RECORD, { ...BLOCK_BODY, key: undefined }],
+    'inline content under a block': [BLOCK_RECORD, INLINE_BODY],
+    'a key under a siv': [INLINE_RECORD, BLOCK_BODY],
+    'both content and key': [INLINE_RECORD, { ...INLINE_BODY, key }],
+    'a size that is not that of the content': [INLINE_RECORD, { ...INLINE_BODY, size: content.byteLength + 1 }],
+    'a file without a root': [DIRECTORY_RECORD, INLINE_BODY],
+    'a directory with a root': [INLINE_RECORD, directory],
+    'a directory with a size': [DIRECTORY_RECORD, { ...directory, size: 1 }],
+    'a directory with content': [DIRECTORY_RECORD, { ...directory, content: new Uint8Array(0) }],
+    'a directory with a target': [DIRECTORY_RECORD, { ...directory, target: 'x' }],
+    'a link with a root': [INLINE_RECORD, { ...INLINE_BODY, target: 'x' }],
+    'properties without end': [INLINE_RECORD, { ...INLINE_BODY, props: { x: 'x'.repeat(8 << 10) } }]
+  }
+  for (const [what, [init, body]] of Object.entries(bad)) {
+    assert.throws(() => signRecord({ ...init, body }, SIGNING), FormatError, what)
+    if (what.startsWith('properties')) continue
+    const defined = Object.fromEntries(Object.entries(body).filter(([, value]) => value !== undefined))
+    const forged = forgeBody(init, encodeCanonical(defined))
+    readRecord(forged, author)
+    assert.throws(() => openBody(recordSubkey, forged), FormatError, what)
+  }
+  const gone = { ...DIRECTORY_RECORD, op: 'delete' as const }
+  openBody(recordSubkey, signRecord(gone, SIGNING))
+  assert.throws(() => signRecord({ ...gone, body: INLINE_BODY }, SIGNING), FormatError)
+})
+
+test('fields of a body that are none, and bodies that are no map, are refused', () => {
+  const good = Object.fromEntries(Object.entries(INLINE_BODY).filter(([, value]) => value !== undefined))
+  const bad: Record<string, unknown> = {
+    'a field too many': { ...good, extra: 1 },
+    'a parent of 15 bytes': { ...good, parent: Buffer.alloc(15) },
+    'a name that is no text': { ...good, name: Buffer.from('x') },
+    'a kind of its own': { ...good, kind: 'fifo' },
+    'half a byte': { ...good, size: 17.5 },
+    'a time that is none': { ...good, mtime: 'now' },
+    'a mode of five digits': { ...good, mode: 0o10000 },
+    'a media type without end': { ...good, type: 'x'.repeat(256) },
+    'content over its bound': { ...good, content: Buffer.alloc(1025), size: 1025 },
+    'a list': [good],
+    text: 'hello'
+  }
+  for (const [what, value] of Object.entries(bad))
+    assert.throws(() => openBody(recordSubkey, forgeBody(INLINE_RECORD, encodeCanonical(value))), FormatError, what)
+  const notCanonical = Buffer.concat([encodeCanonical(good), Uint8Array.of(0)])
+  assert.throws(() => openBody(recordSubkey, forgeBody(INLINE_RECORD, notCanonical)), FormatError)
+})
+
+test('text in a body is well-formed, and its bounds are bytes', () => {
+  const sign = (change: Partial<EntryBody>) =>
+    signRecord({ ...INLINE_RECORD, body: { ...INLINE_BODY, ...change } }, SIGNING)
+  sign({ type: 'é'.repeat(127) })
+  assert.throws(() => sign({ type: 'é'.repeat(128) }), FormatError)
+  assert.throws(() => sign({ type: 'a\ud800' }), FormatError)
+  assert.throws(() => sign({ name: 'a\ud800' }), FormatError)
+  assert.throws(() => sign({ mtime: Number.NaN }), FormatError)
+  assert.throws(() => sign({ mtime: 2 ** 53 }), FormatError)
+  assert.throws(() => sign({ name: 'x'.repeat(9000) }), FormatError)
+})
+
+test('a name is not judged here: whoever shows it does', () => {
+  const statement = signRecord({ ...INLINE_RECORD, body: { ...INLINE_BODY, name: '../../x' } }, SIGNING)
+  assert.equal(openBody(recordSubkey, statement).name, '../../x')
+})
+
+test('a body opens under its own subkey, and beside its own clear fields only', () => {
+  const statement = signRecord(INLINE_RECORD, SIGNING)
+  assert.throws(() => openBody(secretKey(Buffer.alloc(32)), statement), SealError)
+  const { fields } = statement
+  for (const change of [
+    { replicas: 4 },
+    { id: Buffer.alloc(16, 9) },
+    { epoch: Buffer.alloc(32) },
+    { root: Buffer.alloc(32) },
+    { siv: Buffer.alloc(32) }
+  ]) {
+    const moved = signStatement('entry', { ...fields, ...change }, SIGNING)
+    assert.throws(() => openBody(recordSubkey, moved), SealError, Object.keys(change).join())
+  }
+  const later = signStatement('entry', fields, { ...SIGNING, hlc: HLC + 1n })
+  assert.throws(() => openBody(recordSubkey, later), SealError)
+  const other = signStatement('entry', fields, { ...SIGNING, grant: Buffer.alloc(32) })
+  assert.throws(() => openBody(recordSubkey, other), SealError)
+  const bodiless = { ...INLINE_RECORD, op: 'delete' as const, root: null, rootEpoch: null, body: null }
+  assert.throws(() => openBody(recordSubkey, signRecord(bodiless, SIGNING)), FormatError)
+})
+
+test('the size of a body tells no more than its doubling', () => {
+  const sizes = new Set<number>()
+  for (let length = 0; length <= 1024; length += 16) {
+    const content = Buffer.alloc(length)
+    const body = { ...INLINE_BODY, content, size: length }
+    sizes.add(signRecord({ ...INLINE_RECORD, body }, SIGNING).fields.body?.byteLength as number)
+  }
+  assert.deepEqual([...sizes], [256 + 48, 512 + 48, 1024 + 48, 2048 + 48])
+})
+
+test('authors and incarnations have one key each', () => {
+  const keys = [past(1), past(2), past(256)].map(({ author, incarnation }) => seenKey(author, incarnation))
+  assert.equal(new Set(keys).size, 3)
+})

@@ -1,0 +1,130 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { pipe } from 'it-pipe'
+import { fixedChunker } from '../../../src/format/chunker.ts'
+import { verifyBlock } from '../../../src/format/cid.ts'
+import { FormatError, SealError } from '../../../src/format/errors.ts'
+import type { SealedBlock } from '../../../src/format/manifest.ts'
+import { paddedBodyLength, paddedChunkLength, padInPlace } from '../../../src/format/padding.ts'
+import { seal } from '../../../src/format/seal.ts'
+import { inlineRoot, openChunk, openChunkOf, sealFile } from '../../../src/format/seal-file.ts'
+import { toHex } from '../../../src/util/bytes.ts'
+import { contentSubkey as subkey } from '../../fixtures/keys.ts'
+import { gather } from '../../fixtures/streams.ts'
+
+async function sealAll(bytes: Uint8Array, chunkBytes = 16, salt?: Uint8Array): Promise<SealedBlock[]> {
+  const options = salt === undefined ? { subkey } : { subkey, salt }
+  return gather(pipe([bytes], fixedChunker(chunkBytes), sealFile(options)))
+}
+
+const counting = (length: number): Buffer => Buffer.from(Array.from({ length }, (_, i) => i % 251))
+
+test('chunks come in order, a node as soon as it is full, the root last and marked', async () => {
+  const blocks = await sealAll(counting(16 * 1025))
+  assert.deepEqual(
+    blocks.filter(({ leaf }) => leaf !== null).map(({ leaf }) => leaf),
+    Array.from({ length: 1025 }, (_, i) => i)
+  )
+  assert.deepEqual(
+    blocks.flatMap(({ leaf }, i) => (leaf === null ? [i] : [])),
+    [1024, 1026, 1027]
+  )
+  assert.ok(blocks.every(({ cid, bytes }) => verifyBlock(cid, bytes)))
+  assert.ok(blocks.slice(0, -1).every(block => block.root === undefined))
+  const { cid, root } = blocks.at(-1) as SealedBlock
+  assert.equal(root?.cid, cid)
+  assert.equal(root?.leaves, 1025)
+  assert.equal(root?.size, 16 * 1025)
+})
+
+test('a file of exactly one full node, of one chunk, and of none', async () => {
+  const full = await sealAll(counting(16 * 1024))
+  assert.equal(full.length, 1025)
+  assert.equal(full.at(-1)?.leaf, null)
+  assert.equal(full.at(-1)?.root?.leaves, 1024)
+  const [only, ...none] = await sealAll(counting(16))
+  assert.deepEqual(none, [])
+  assert.equal(only?.leaf, 0)
+  assert.equal(only?.root?.leaves, 1)
+  assert.deepEqual(await sealAll(new Uint8Array(0)), [])
+})
+
+test('a block that was given is not changed by those that follow, though they share a buffer', async () => {
+  const text = counting(64)
+  let at = 0
+  let last: { block: SealedBlock; copy: string } | undefined
+  for await (const block of pipe([text], fixedChunker(16), sealFile({ subkey }))) {
+    if (last !== undefined) assert.equal(toHex(last.block.bytes), last.copy)
+    last = { block, copy: toHex(block.bytes) }
+    at++
+  }
+  assert.equal(at, 5)
+})
+
+test('at most one chunk is held back: what can be kept is given before more is asked for', async () => {
+  let asked = 0
+  async function* source(): AsyncGenerator<Uint8Array> {
+    for (let i = 0; i < 5; i++) {
+      asked++
+      yield counting(16)
+    }
+  }
+  let given = 0
+  for await (const { leaf } of pipe(source(), fixedChunker(16), sealFile({ subkey }))) {
+    if (leaf === null) continue
+    given++
+    assert.ok(asked <= given + 1, `${asked} asked for, ${given} given`)
+  }
+  assert.equal(given, 5)
+})
+
+test('the source is closed when the reader goes, and its failure comes through', async () => {
+  let isClosed = false
+  async function* source(fails: boolean): AsyncGenerator<Uint8Array> {
+    try {
+      for (let i = 0; ; i++) {
+        if (fails && i === 3) throw new Error('the cable')
+        yield counting(16)
+      }
+    } finally {
+      isClosed = true
+    }
+  }
+  for await (const _ of pipe(source(false), fixedChunker(16), sealFile({ subkey }))) break
+  assert.ok(isClosed)
+  await assert.rejects(gather(pipe(source(true), fixedChunker(16), sealFile({ subkey }))), /the cable/)
+})
+
+test('a salt in every block: equal text, other blocks, opened all the same', async () => {
+  const salt = Buffer.alloc(32, 1)
+  const [plain, salted] = await Promise.all([sealAll(counting(40)), sealAll(counting(40), 16, salt)])
+  for (const [i, { cid }] of plain.entries()) assert.ok(!cid.equals((salted[i] as SealedBlock).cid))
+  const [one] = await sealAll(counting(10), 16, salt)
+  assert.deepEqual(Buffer.from(openChunk(one?.root?.key as Uint8Array, one?.bytes as Uint8Array)), counting(10))
+})
+
+test('a chunk opens to what it held, and only if its size is the one stated', async () => {
+  const [block] = (await sealAll(counting(10), 16)) as [SealedBlock]
+  const key = block.root?.key as Uint8Array
+  assert.deepEqual(Buffer.from(openChunkOf({ key, size: 10 }, block.bytes)), counting(10))
+  for (const size of [0, 9, 11]) assert.throws(() => openChunkOf({ key, size }, block.bytes), FormatError)
+  assert.throws(() => openChunk(Buffer.alloc(32), block.bytes), SealError)
+})
+
+test('a sealed text that is no padded chunk is refused', () => {
+  const sealPadded = (padded: Uint8Array) => seal(subkey, padded, { label: 'chunk' })
+  // 200 bytes padded as a body is, not as a chunk is.
+  const body = sealPadded(padInPlace(Buffer.alloc(256), 200, paddedBodyLength(200)))
+  assert.throws(() => openChunk(body.key, body.bytes), FormatError)
+  const tiny = sealPadded(Buffer.alloc(3))
+  assert.throws(() => openChunk(tiny.key, tiny.bytes), FormatError)
+})
+
+test('inline content is known by what its chunk would be known by', () => {
+  for (const length of [0, 1, 100, 1024]) {
+    const text = counting(length)
+    const padded = padInPlace(Buffer.concat([text, Buffer.alloc(200)]), length, paddedChunkLength(length))
+    assert.equal(toHex(inlineRoot(subkey, text)), toHex(seal(subkey, padded, { label: 'chunk' }).siv))
+    assert.notEqual(toHex(inlineRoot(subkey, text, Buffer.alloc(32))), toHex(inlineRoot(subkey, text)))
+  }
+})
