@@ -15,20 +15,23 @@ export interface Files {
   syncDirectory(path: string): Promise<void>
   readonly namesAreDurable: boolean
 
-  /** Size in bytes, or undefined if there is no such file. */
+  /** Size in bytes, or undefined if there is no file of this name; a folder is none. */
   size(path: string): Promise<number | undefined>
   /** A whole small file. */
   read(path: string): Promise<Uint8Array>
-  /** Writes a new file, readable by the owner alone, and syncs it; an existing one is an error. */
+  /**
+   * Writes a new file, readable by the owner alone, and syncs it; an existing one is an error. After an error a part of
+   * it may be there.
+   */
   writeNew(path: string, parts: readonly Uint8Array[]): Promise<void>
   /** Atomically replaces what is at `to`. */
   rename(from: string, to: string): Promise<void>
   /** Removes a file; that it is not there is no error. */
   remove(path: string): Promise<void>
-  /** Removes a folder and all in it. */
+  /** Removes a folder and all in it; that it is not there is no error. */
   removeDirectory(path: string): Promise<void>
 
-  /** Opens a file for reading at offsets. */
+  /** Opens a file for reading at offsets. What is open can be read on after it was removed. */
   openRead(path: string): Promise<ReadFile>
   /** Opens a file for appending, making it if it is missing. */
   openAppend(path: string): Promise<AppendFile>

@@ -44,7 +44,8 @@ export class NodeFiles implements Files {
 
   async size(path: string): Promise<number | undefined> {
     try {
-      return (await stat(this.#at(path))).size
+      const found = await stat(this.#at(path))
+      return found.isFile() ? found.size : undefined
     } catch (error) {
       if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined
       throw asDiskError(error)
@@ -99,7 +100,13 @@ export class NodeFiles implements Files {
 
   async openAppend(path: string): Promise<AppendFile> {
     const handle = await guarded(() => open(this.#at(path), 'a+', FILE_MODE))
-    let size = (await guarded(() => handle.stat())).size
+    let size: number
+    try {
+      size = (await guarded(() => handle.stat())).size
+    } catch (error) {
+      await handle.close().catch(() => {})
+      throw error
+    }
     return {
       get size() {
         return size

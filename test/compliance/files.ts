@@ -1,0 +1,154 @@
+import assert from 'node:assert/strict'
+import { type TestContext, test } from 'node:test'
+import { DiskError, FileMissingError } from '../../src/disk/errors.ts'
+import { type Files, replaceFile } from '../../src/disk/files.ts'
+
+const text = (bytes: Uint8Array): string => Buffer.from(bytes).toString('utf8')
+const bytes = (text: string): Uint8Array => Buffer.from(text, 'utf8')
+
+/** What every implementation of the Files port owes, but for what only a crash shows. */
+export function testFiles(name: string, make: (t: TestContext) => Promise<Files>): void {
+  const check = (what: string, work: (files: Files) => Promise<void>): void => {
+    test(`${name}: ${what}`, async t => work(await make(t)))
+  }
+
+  check('folders are made with those above them, and again without harm', async files => {
+    await files.makeDirectory('a/b/c')
+    await files.makeDirectory('a/b/c')
+    await files.makeDirectory('')
+    assert.deepEqual(await files.list('a'), ['b'])
+    assert.deepEqual(await files.list('a/b/c'), [])
+    await files.writeNew('a/file', [])
+    assert.deepEqual((await files.list('a')).sort(), ['b', 'file'])
+    assert.deepEqual(await files.list(''), ['a'])
+    assert.deepEqual(await files.list('nowhere/at/all'), [])
+    await assert.rejects(files.list('a/file'), DiskError)
+    await assert.rejects(files.makeDirectory('a/file/b'), DiskError)
+  })
+
+  check('a new file holds its parts; an existing one is left alone', async files => {
+    await files.makeDirectory('d')
+    await files.writeNew('d/f', [bytes('one '), bytes(''), bytes('two')])
+    assert.equal(text(await files.read('d/f')), 'one two')
+    assert.equal(await files.size('d/f'), 7)
+    await assert.rejects(files.writeNew('d/f', [bytes('three')]), DiskError)
+    assert.equal(text(await files.read('d/f')), 'one two')
+    await files.writeNew('d/empty', [])
+    assert.equal(await files.size('d/empty'), 0)
+    assert.equal((await files.read('d/empty')).byteLength, 0)
+    await assert.rejects(files.writeNew('nowhere/f', [bytes('x')]), FileMissingError)
+  })
+
+  check('what is not there is told from what is empty', async files => {
+    assert.equal(await files.size('f'), undefined)
+    assert.equal(await files.size('no/f'), undefined)
+    await files.makeDirectory('d')
+    assert.equal(await files.size('d'), undefined)
+    await assert.rejects(files.read('f'), FileMissingError)
+    await assert.rejects(files.openRead('f'), FileMissingError)
+    await assert.rejects(files.openAppend('no/f'), FileMissingError)
+    await assert.rejects(files.rename('f', 'g'), FileMissingError)
+    await assert.rejects(files.syncDirectory('no'), FileMissingError)
+    await files.remove('f')
+    await files.remove('no/f')
+    await files.removeDirectory('no')
+  })
+
+  check('a rename takes the place of what was there', async files => {
+    await files.makeDirectory('a')
+    await files.makeDirectory('b')
+    await files.writeNew('a/new', [bytes('new')])
+    await files.writeNew('b/old', [bytes('old')])
+    await files.rename('a/new', 'b/old')
+    assert.equal(text(await files.read('b/old')), 'new')
+    assert.deepEqual(await files.list('a'), [])
+    await files.syncDirectory('a')
+    await files.syncDirectory('b')
+    await files.syncDirectory('')
+  })
+
+  check('files and whole folders can be removed', async files => {
+    await files.makeDirectory('a/b')
+    await files.writeNew('a/f', [bytes('x')])
+    await files.writeNew('a/b/g', [bytes('x')])
+    await files.remove('a/f')
+    assert.deepEqual(await files.list('a'), ['b'])
+    await files.removeDirectory('a')
+    assert.deepEqual(await files.list(''), [])
+    await files.makeDirectory('a')
+    assert.deepEqual(await files.list('a'), [])
+  })
+
+  check('a file is read at any offset, and short where it ends', async files => {
+    await files.writeNew('f', [bytes('0123456789')])
+    const file = await files.openRead('f')
+    assert.equal(text(await file.read(0, 10)), '0123456789')
+    assert.equal(text(await file.read(3, 4)), '3456')
+    assert.equal(text(await file.read(8, 100)), '89')
+    assert.equal(text(await file.read(10, 5)), '')
+    assert.equal(text(await file.read(1000, 5)), '')
+    assert.equal(text(await file.read(2, 0)), '')
+    await file.close()
+  })
+
+  check('what is open can be read on after it was removed or replaced', async files => {
+    await files.writeNew('f', [bytes('first')])
+    await files.writeNew('g', [bytes('second')])
+    const [f, g] = [await files.openRead('f'), await files.openRead('g')]
+    await files.remove('f')
+    await files.rename('g', 'h')
+    await files.writeNew('f', [bytes('other')])
+    assert.equal(text(await f.read(0, 9)), 'first')
+    assert.equal(text(await g.read(0, 9)), 'second')
+    await f.close()
+    await g.close()
+  })
+
+  check('appended bytes follow each other, also after the file was closed', async files => {
+    const first = await files.openAppend('f')
+    assert.equal(first.size, 0)
+    await first.append(bytes('one '))
+    await first.append(bytes(''))
+    await first.append(bytes('two '))
+    assert.equal(first.size, 8)
+    await first.sync()
+    await first.close()
+    const second = await files.openAppend('f')
+    assert.equal(second.size, 8)
+    const reader = await files.openRead('f')
+    await second.append(bytes('three'))
+    assert.equal(text(await reader.read(0, 100)), 'one two three')
+    await reader.close()
+    await second.close()
+    assert.equal(text(await files.read('f')), 'one two three')
+  })
+
+  check('what is cut off is gone, and the next bytes follow the cut', async files => {
+    const file = await files.openAppend('f')
+    await file.append(bytes('one two three'))
+    await file.truncate(4)
+    assert.equal(file.size, 4)
+    await file.append(bytes('four'))
+    await file.sync()
+    assert.equal(file.size, 8)
+    await file.close()
+    assert.equal(text(await files.read('f')), 'one four')
+  })
+
+  check('a small file is replaced as a whole, in spite of what a crash left beside it', async files => {
+    await files.makeDirectory('d')
+    await files.writeNew('d/f.new', [bytes('half a fi')])
+    await replaceFile(files, 'd/f', bytes('one'))
+    await replaceFile(files, 'd/f', bytes('two'))
+    await replaceFile(files, 'top', bytes('three'))
+    assert.equal(text(await files.read('d/f')), 'two')
+    assert.equal(text(await files.read('top')), 'three')
+    assert.deepEqual(await files.list('d'), ['f'])
+  })
+
+  check('it knows how much room there is', async files => {
+    const { totalBytes, freeBytes } = await files.space()
+    assert.ok(Number.isSafeInteger(totalBytes) && freeBytes >= 0 && freeBytes <= totalBytes)
+    assert.equal(typeof files.namesAreDurable, 'boolean')
+  })
+}
