@@ -24,6 +24,16 @@ export class Bitmap {
     return size
   }
 
+  /** The `count` bits from `from` on, which is a multiple of 8. */
+  slice(from: number, count: number): Bitmap {
+    return new Bitmap(this.#bytes.slice(from / 8, Math.ceil((from + count) / 8)))
+  }
+
+  /** The bits that are set in both. */
+  and(other: Bitmap): Bitmap {
+    return new Bitmap(this.#bytes.slice(0, other.bytes.byteLength).map((byte, i) => byte & (other.bytes[i] as number)))
+  }
+
   has(bit: number): boolean {
     return (((this.#bytes[bit >>> 3] ?? 0) >>> (bit & 7)) & 1) === 1
   }

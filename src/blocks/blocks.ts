@@ -3,18 +3,28 @@ import type { Store } from '../disk/store.ts'
 import type { BlockCid } from '../format/cid.ts'
 import type { NodeCodec } from '../format/manifest.ts'
 import type { PeerId } from '../format/peer-id.ts'
-import type { AnyStatement, Statement } from '../format/statement.ts'
+import type { AnyStatement } from '../format/statement.ts'
 import type { Verdict } from '../log/log.ts'
 import type { View } from '../members/view.ts'
 import { toHex } from '../util/bytes.ts'
 import type { Chance } from '../util/chance.ts'
 import type { Clock } from '../util/clock.ts'
-import { raceSignal } from '../util/deadline.ts'
+import { withDeadline } from '../util/deadline.ts'
+import { DeadlineError } from '../util/errors.ts'
 import { Limiter } from '../util/limiter.ts'
 import type { Host } from '../wire/host.ts'
 import { Bitmap } from './bitmap.ts'
 import { Claims, type PutId, putIdOf } from './claims.ts'
-import { CONFIRM_TIMEOUT_MS, HOLD_MS, KEEPING_BACK_MAX, PULL_BYTES_MAX, SMALL_PUTS_SHARE_MS } from './constants.ts'
+import {
+  CATCH_UP_MS,
+  CONFIRM_TIMEOUT_MS,
+  HOLD_MS,
+  KEEPING_BACK_MAX,
+  PULL_BYTES_MAX,
+  PUT_NUMBER_BYTES,
+  SMALL_PUTS_SHARE_MS,
+  WALK_BATCH
+} from './constants.ts'
 import { walkDag } from './dag.ts'
 import { Deliveries } from './deliveries.ts'
 import { EvictRefusedError } from './errors.ts'
@@ -22,10 +32,11 @@ import { type Evicted, Evictor } from './evict.ts'
 import { type Fetched, Fetcher } from './fetch.ts'
 import { GetProtocol } from './get-protocol.ts'
 import { Holds } from './holds.ts'
-import { KeepProtocol } from './keep-protocol.ts'
+import { type Keeping, KeepProtocol } from './keep-protocol.ts'
 import { Keeper } from './keeper.ts'
 import { type BlockPort, LocalBlocks } from './local-blocks.ts'
 import { PeerHealth } from './peer-health.ts'
+import { Promises } from './promises.ts'
 import { Put, type PutDeps, type PutOptions } from './put.ts'
 import { PutWindow } from './put-window.ts'
 import { Ranking } from './rank.ts'
@@ -78,7 +89,8 @@ export class Blocks {
   readonly #keepingBack = new Set<Promise<void>>()
   #small: { number: Uint8Array; since: number } | undefined
   #ranking: Ranking | undefined
-  #evictsFromMs = 0
+  #evictsFromMs = Number.NEGATIVE_INFINITY
+  #walkingAll: Promise<void> | undefined
 
   constructor(options: BlocksOptions) {
     this.#options = options
@@ -102,7 +114,10 @@ export class Blocks {
       clock,
       isAdmitted,
       nodeCodecs,
-      read: async (cid, signal) => this.#window.get(cid) ?? this.#local.get(cid, signal),
+      read: async (cid, signal, peer) => {
+        this.#keeps.heard(peer)
+        return this.#window.get(cid) ?? this.#local.get(cid, signal)
+      },
       onFault
     })
     this.#fetcher = new Fetcher({
@@ -114,19 +129,32 @@ export class Blocks {
       admitted,
       ask: (peer, cid, signal) => gets.get(peer, cid, signal)
     })
-    this.#keeper = new Keeper({
+    const keeper = new Keeper({
+      local: this.#local,
+      claims: this.#claims,
+      fetcher: this.#fetcher,
+      pulls,
+      codec,
+      mayStore
+    })
+    this.#keeper = keeper
+    const promises = new Promises({
       self,
       local: this.#local,
       claims: this.#claims,
       fetcher: this.#fetcher,
+      keeper,
       holds: this.#holds,
       pulls,
-      codec,
       mayStore,
-      viewId,
-      onFault
+      viewId
     })
-    this.#keeps = new KeepProtocol({ host, clock, isAdmitted, nodeCodecs, keeping: this.#keeper, onFault })
+    const keeping: Keeping = {
+      keepBlocks: (request, peer, signal) => keeper.keepBlocks(request, peer, signal),
+      keepRoot: (request, peer, signal) => keeper.keepRoot(request, peer, signal),
+      holdRoot: (request, peer, signal) => promises.holdRoot(request, peer, signal)
+    }
+    this.#keeps = new KeepProtocol({ host, clock, isAdmitted, nodeCodecs, keeping, onFault })
     this.#references = new References({
       self,
       clock,
@@ -137,8 +165,9 @@ export class Blocks {
       fetcher: this.#fetcher,
       pulls,
       ranking,
-      takeEnded: root => this.#keeper.takeEnded(root),
-      all: options.records
+      takeEnded: root => keeper.takeEnded(root),
+      all: options.records,
+      onError: options.onError
     })
     this.#deliveries = new Deliveries({
       self,
@@ -149,7 +178,8 @@ export class Blocks {
       ranking,
       keepers: admitted,
       viewId,
-      readNode
+      readNode,
+      onError: options.onError
     })
     this.#evictor = new Evictor({
       self,
@@ -179,17 +209,18 @@ export class Blocks {
 
   /** Takes up what was left at the last stop. After an unclean one the promises made to others are not known any more. */
   async start({ wasClean }: { wasClean: boolean }): Promise<void> {
-    if (!wasClean) this.#evictsFromMs = this.#options.clock.now() + HOLD_MS
+    if (!wasClean) this.#evictsFromMs = this.#options.clock.monotonic() + HOLD_MS
     await this.#deliveries.start()
-    void this.#references.start().catch(this.#options.onError)
-    this.#sweeper.start()
+    this.#walkingAll = this.#references.start().catch(this.#options.onError)
+    this.#sweeper.start({ mayHaveOrphans: !wasClean })
   }
 
   async stop(): Promise<void> {
-    this.#deliveries.stop()
     await this.#sweeper.stop()
+    await this.#deliveries.stop()
     await Promise.all(this.#keepingBack)
     await this.#references.stop()
+    await this.#walkingAll
   }
 
   /** Begins to store a file. Whoever opens a put closes it. */
@@ -222,45 +253,50 @@ export class Blocks {
     return fetched
   }
 
-  /** Over all blocks of a file the least number of members, this one among them, that say now that they hold it. */
+  /** Over all chunks of a file the least number of members, this one among them, that say now that they hold it. */
   async confirmed(root: BlockCid): Promise<number> {
-    const { admitted, clock, view } = this.#options
-    const leaves: BlockCid[] = []
-    for await (const { cid, leaf } of walkDag(root, async cid => (await this.read(cid)).bytes, this.#options.codec)) {
-      if (leaf !== null) leaves.push(cid)
-    }
-    const copies = await Promise.all(leaves.map(async cid => ((await this.#local.has(cid)) ? 1 : 0) as number))
-    const ended = new AbortController()
-    const cancel = clock.after(CONFIRM_TIMEOUT_MS, () => ended.abort())
-    const wanted = {
-      view: view().id,
+    const { clock } = this.#options
+    const copies = await this.#ownCopies(root)
+    const question = {
+      view: this.#options.view().id,
       root,
-      leaves: Bitmap.full(leaves.length),
+      leaves: Bitmap.full(copies.length),
       fetch: false,
       nonce: undefined,
       records: []
     }
     await Promise.all(
-      admitted().map(async peer => {
+      this.#options.admitted().map(async peer => {
         try {
-          const { lacking } = await raceSignal(this.#keeps.holdRoot(peer, wanted, ended.signal), ended.signal)
-          for (const leaf of leaves.keys()) if (!lacking.has(leaf)) copies[leaf] = (copies[leaf] as number) + 1
+          const { lacking } = await withDeadline(clock, CONFIRM_TIMEOUT_MS, undefined, () =>
+            this.#keeps.holdRoot(peer, question)
+          )
+          for (const leaf of copies.keys()) if (!lacking.has(leaf)) copies[leaf] = (copies[leaf] as number) + 1
         } catch {
           // Who does not answer confirms nothing.
         }
       })
     )
-    cancel()
-    return Math.min(...copies)
+    return copies.reduce((least, count) => Math.min(least, count), Number.POSITIVE_INFINITY)
   }
 
-  /** Gives this member's copies of a file away, as far as others prove theirs. */
+  /**
+   * Gives this member's copies of a file away, as far as others prove theirs. Throws an `EvictRefusedError` while it is
+   * not certain what they are needed for, and for an hour after an unclean stop.
+   */
   async evict(record: RecordRef, signal?: AbortSignal): Promise<Evicted> {
-    if (this.#options.clock.now() < this.#evictsFromMs)
+    const { clock } = this.#options
+    if (clock.monotonic() < this.#evictsFromMs)
       throw new EvictRefusedError('this node did not stop cleanly: for an hour it gives no copies away')
+    // What has just been stored, or read back, is on its way to being claimed.
+    await withDeadline(clock, CATCH_UP_MS, signal, async () => {
+      await Promise.all(this.#keepingBack)
+      await this.#references.caughtUp()
+    }).catch(error => {
+      if (!(error instanceof DeadlineError)) throw error
+    })
     if (!this.#mayFree())
       throw new EvictRefusedError('this node does not know yet all that its blocks are needed for: try again later')
-    await Promise.all(this.#keepingBack)
     return this.#evictor.evict(record, signal)
   }
 
@@ -282,7 +318,7 @@ export class Blocks {
   /** A member has come, or the view has changed: what could not be had may be to be had now. */
   retry(): void {
     this.#references.retry()
-    void this.#deliveries.check()
+    this.#deliveries.check()
   }
 
   /** A peer broke a protocol: for a while it is asked last. */
@@ -312,7 +348,7 @@ export class Blocks {
   }
 
   /** The change to the index by which a record claims its root. For the record's own batch. */
-  static opsFor(record: { id: Uint8Array; root: BlockCid }): IndexOp[] {
+  static opsFor(record: Pick<RecordRef, 'id' | 'root' | 'replicas'>): IndexOp[] {
     return References.opsFor(record)
   }
 
@@ -336,11 +372,29 @@ export class Blocks {
       window: this.#window,
       ranking: () => this.#rank(),
       keepers: admitted,
-      push: (peer: PeerId, statement: Statement, put: Uint8Array | null) => push(peer, statement, put),
+      isAvoided: peer => this.#health.isAvoided(peer),
+      push,
       announce,
-      endWithRecord: (root, put) => this.#keeper.endWithRecord(root, put)
+      endWithRecord: (root, put) => this.#keeper.endWithRecord(root, put),
+      holdsAll: (root, put) => this.#keeper.holdsAll(root, put)
     }
     return new Put(deps, options, number, claimId as PutId, onClose)
+  }
+
+  /** For each chunk of a file, 1 if it is here. */
+  async #ownCopies(root: BlockCid): Promise<number[]> {
+    const copies: number[] = []
+    let batch: BlockCid[] = []
+    const flush = async (): Promise<void> => {
+      for (const isHere of await Promise.all(batch.map(cid => this.#local.has(cid)))) copies.push(isHere ? 1 : 0)
+      batch = []
+    }
+    const readNode = async (cid: BlockCid): Promise<Uint8Array> => (await this.read(cid)).bytes
+    for await (const { cid, leaf } of walkDag(root, readNode, this.#options.codec)) {
+      if (leaf !== null && batch.push(cid) === WALK_BATCH) await flush()
+    }
+    await flush()
+    return copies
   }
 
   #rank(): Ranking {
@@ -350,8 +404,6 @@ export class Blocks {
   }
 
   #mayFree(): boolean {
-    return this.#options.mayFree() && !this.#references.lacksNodes
+    return this.#options.mayFree() && this.#references.isCertain
   }
 }
-
-const PUT_NUMBER_BYTES = 16

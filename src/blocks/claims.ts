@@ -3,20 +3,39 @@ import { ROW_CLAIM } from '../disk/constants.ts'
 import { type IndexOp, indexKey } from '../disk/index-db.ts'
 import { decodePlace, encodePlace, isSamePlace, type Projector, type Store, type StoredRow } from '../disk/store.ts'
 import type { PeerId } from '../format/peer-id.ts'
-import { concatBytes, u64be, utf8 } from '../util/bytes.ts'
+import { concatBytes, u32be, u64be, utf8 } from '../util/bytes.ts'
 import type { Clock } from '../util/clock.ts'
+import { CLAIM_SLACK_MS } from './constants.ts'
 
 /**
  * Why a block stays. An owner is what needs it: a record that names it as root, a manifest node that links to it, or a
  * put under way, whose claim runs out. Presence rows, never counters: saying one twice is harmless.
  */
-export type Owner = { by: 'record'; id: Uint8Array } | { by: 'node'; multihash: Uint8Array } | { by: 'put'; put: PutId }
+export type Owner = RecordOwner | { by: 'node'; multihash: Uint8Array } | { by: 'put'; put: PutId }
+
+export interface RecordOwner {
+  by: 'record'
+  /** Id of the record. */
+  id: Uint8Array
+  /** Copies it wants; `Infinity` for every member. */
+  replicas: number
+}
 
 /** A put, as its writer and its number: 16 bytes that no other writer's put has. */
 export type PutId = Uint8Array
 
+export interface ExpiredClaim {
+  put: PutId
+  multihash: Uint8Array
+  /** When it ran out, as the index orders it: milliseconds since the Unix epoch, 64 bits. */
+  expires: Uint8Array
+}
+
 const MULTIHASH_BYTES = 34
 const PUT_ID_BYTES = 16
+const NOTHING = new Uint8Array(0)
+/** How a record that wants a copy on every member says so. */
+const ALL = 0
 const LETTERS = { record: utf8('r'), node: utf8('m'), put: utf8('p') } as const
 
 /** Scopes the number that a writer gave its put to that writer, so that nobody meets another's. */
@@ -38,54 +57,66 @@ export class Claims {
     store.register(ROW_CLAIM, this.#rows())
   }
 
-  /** Claims blocks for a put until `ms` from now; durable when it resolves. */
+  /**
+   * Claims blocks for a put until at least `ms` from now; durable when it resolves. Costs no write where the put's claim
+   * lasts that long already.
+   */
   async claimForPut(put: PutId, multihashes: readonly Uint8Array[], ms: number): Promise<void> {
-    const expires = u64be(Math.floor(this.#clock.now() + ms))
+    const until = Math.floor(this.#clock.now()) + ms
+    const values = await this.#putValues(put, multihashes)
+    const short = multihashes.filter((_, i) => expiryOf(values[i]) < until)
+    if (short.length === 0) return
+    const expires = u64be(until + CLAIM_SLACK_MS)
     await this.#store.write(
       ROW_CLAIM,
-      multihashes.map(multihash => concatBytes(multihash, put, expires))
+      short.map(multihash => concatBytes(multihash, put, expires))
     )
   }
 
   /** The change to the index that lets an owner claim a block; to be written in the batch that makes it an owner. */
   static reference(multihash: Uint8Array, owner: Exclude<Owner, { by: 'put' }>): IndexOp {
-    return { type: 'put', key: claimKey(multihash, owner), value: new Uint8Array(0) }
+    const value = owner.by === 'record' ? u32be(Number.isFinite(owner.replicas) ? owner.replicas : ALL) : NOTHING
+    return { type: 'put', key: claimKey(multihash, owner), value }
   }
 
   async add(ops: readonly IndexOp[]): Promise<void> {
     await this.#store.index.batch(ops)
   }
 
-  /** Ends a put's claims on these blocks: something lasting refers to them now, or nothing ever will. */
-  async endPut(put: PutId, multihashes: readonly Uint8Array[]): Promise<void> {
-    const keys = multihashes.map(multihash => claimKey(multihash, { by: 'put', put }))
-    const values = await this.#store.index.getMany(keys)
-    const ops: IndexOp[] = []
-    const dead = []
-    for (const [i, value] of values.entries()) {
-      if (value === undefined) continue
-      ops.push(
-        { type: 'del', key: keys[i] as Uint8Array },
-        { type: 'del', key: expiryKey(value.subarray(0, 8), keys[i] as Uint8Array) }
-      )
-      dead.push(decodePlace(value.subarray(8)))
-    }
-    await this.#store.index.batch([...ops, ...this.#store.markDead(dead)])
+  /** The changes that end a put's claims on these blocks: something lasting refers to them now. */
+  async endOps(put: PutId, multihashes: readonly Uint8Array[]): Promise<IndexOp[]> {
+    const values = await this.#putValues(put, multihashes)
+    return multihashes.flatMap((multihash, i) => {
+      const value = values[i]
+      return value === undefined ? [] : this.#endOne(claimKey(multihash, { by: 'put', put }), value)
+    })
   }
 
+  /**
+   * Ends one claim if it ran out before `before`; it may have been renewed since it was found. To be called under the
+   * block's lock, which renewals hold too.
+   */
+  async endExpired({ put, multihash, expires }: ExpiredClaim, before: number): Promise<void> {
+    const key = claimKey(multihash, { by: 'put', put })
+    const value = await this.#store.index.get(key)
+    const isOver = value !== undefined && expiryOf(value) < before
+    await this.#store.index.batch([
+      { type: 'del', key: expiryKey(expires, key) },
+      ...(isOver ? this.#endOne(key, value) : [])
+    ])
+  }
+
+  /** For each block, whether the put claims it. */
   async hasPut(put: PutId, multihashes: readonly Uint8Array[]): Promise<boolean[]> {
-    const values = await this.#store.index.getMany(
-      multihashes.map(multihash => claimKey(multihash, { by: 'put', put }))
-    )
-    return values.map(value => value !== undefined)
+    return (await this.#putValues(put, multihashes)).map(value => value !== undefined)
   }
 
   /** Everything that claims a block. */
   async owners(multihash: Uint8Array): Promise<Owner[]> {
     const prefix = indexKey('c', multihash)
     const owners: Owner[] = []
-    for await (const { key } of this.#store.index.range(prefix))
-      owners.push(decodeOwner(key.subarray(prefix.byteLength)))
+    for await (const { key, value } of this.#store.index.range(prefix))
+      owners.push(decodeOwner(key.subarray(prefix.byteLength), value))
     return owners
   }
 
@@ -101,16 +132,28 @@ export class Claims {
     )
   }
 
-  /** Puts' claims whose time is over. */
-  async *expired(): AsyncGenerator<{ put: PutId; multihash: Uint8Array }> {
-    const now = this.#clock.now()
+  /** Claims of puts that ran out before `before`, the oldest first. */
+  async *expired(before: number): AsyncGenerator<ExpiredClaim> {
     const table = indexKey('p')
     for await (const { key } of this.#store.index.range(table)) {
-      if (Number(Buffer.from(key).readBigUInt64BE(1)) > now) return
+      const expires = key.subarray(1, 9)
+      if (Number(Buffer.from(expires).readBigUInt64BE()) >= before) return
       const claim = key.subarray(9)
       const multihash = claim.subarray(1, 1 + MULTIHASH_BYTES)
-      yield { multihash, put: claim.subarray(1 + MULTIHASH_BYTES + 1) }
+      yield { multihash, put: claim.subarray(1 + MULTIHASH_BYTES + 1), expires }
     }
+  }
+
+  #putValues(put: PutId, multihashes: readonly Uint8Array[]): Promise<Array<Uint8Array | undefined>> {
+    return this.#store.index.getMany(multihashes.map(multihash => claimKey(multihash, { by: 'put', put })))
+  }
+
+  #endOne(key: Uint8Array, value: Uint8Array): IndexOp[] {
+    return [
+      { type: 'del', key },
+      { type: 'del', key: expiryKey(value.subarray(0, 8), key) },
+      ...this.#store.markDead([decodePlace(value.subarray(8))])
+    ]
   }
 
   // A row: multihash (34) ‖ put id (16) ‖ time it ends, milliseconds since the Unix epoch (8).
@@ -165,11 +208,15 @@ function expiryKey(expires: Uint8Array, key: Uint8Array): Uint8Array {
   return indexKey('p', expires, key)
 }
 
-function decodeOwner(bytes: Uint8Array): Owner {
+function expiryOf(value: Uint8Array | undefined): number {
+  return value === undefined ? 0 : Number(Buffer.from(value.subarray(0, 8)).readBigUInt64BE())
+}
+
+function decodeOwner(bytes: Uint8Array, value: Uint8Array): Owner {
   const id = bytes.subarray(1)
   switch (bytes[0]) {
     case LETTERS.record[0]:
-      return { by: 'record', id }
+      return { by: 'record', id, replicas: Buffer.from(value).readUInt32BE() || Number.POSITIVE_INFINITY }
     case LETTERS.node[0]:
       return { by: 'node', multihash: id }
     default:

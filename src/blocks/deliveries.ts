@@ -5,13 +5,15 @@ import { type BlockCid, decodeCid } from '../format/cid.ts'
 import { CHUNK_BYTES } from '../format/constants.ts'
 import type { NodeCodec } from '../format/manifest.ts'
 import type { PeerId } from '../format/peer-id.ts'
-import { toHex } from '../util/bytes.ts'
+import type { ViewMember } from '../members/view.ts'
 import type { Clock } from '../util/clock.ts'
 import { isAbort } from '../util/errors.ts'
+import { Limiter } from '../util/limiter.ts'
 import { Bitmap } from './bitmap.ts'
-import { WALK_RETRY_MS } from './constants.ts'
+import { DELIVERIES_AT_ONCE, WALK_RETRY_MS, WALK_RETRY_MS_MAX } from './constants.ts'
 import { walkDag } from './dag.ts'
 import type { KeepProtocol } from './keep-protocol.ts'
+import { isOutOfReach } from './keeper.ts'
 import type { Ranking } from './rank.ts'
 import type { RecordRef } from './references.ts'
 
@@ -27,129 +29,224 @@ export interface DeliveriesOptions {
   clock: Clock
   codec: NodeCodec
   index: IndexDb
-  keeps: KeepProtocol
+  keeps: Pick<KeepProtocol, 'holdRoot'>
   ranking: () => Ranking
   keepers: () => PeerId[]
   viewId: () => Uint8Array
   readNode: (cid: BlockCid) => Promise<Uint8Array>
+  onError: (error: unknown) => void
+}
+
+interface Delivery extends RecordRef {
+  owed: number
+}
+
+/** What one member should hold of a file, and whether it is asked as the next in rank after one without room. */
+interface Debt {
+  leaves: Bitmap
+  isFull: boolean
 }
 
 /**
  * Puts that said yes before every copy was made. The owners pull by themselves once the record reaches them; the writer
- * keeps asking until each of them confirms, so that what is owed is known, and survives a restart.
+ * asks until each of them confirms, so that what is owed is known, and survives a restart. Rows of the index, of which
+ * only the sum is in memory. Asked when a member comes or the view changes, and at longer and longer intervals between.
  */
 export class Deliveries {
   readonly #options: DeliveriesOptions
-  readonly #open = new Map<string, RecordRef & { owed: number }>()
   readonly #stopped = new AbortController()
-  #isRunning = false
+  #owed = 0
+  #retryMs = WALK_RETRY_MS
+  #cancelRetry: (() => void) | undefined
+  #working: Promise<void> | undefined
+  #isAskedAgain = false
 
   constructor(options: DeliveriesOptions) {
     this.#options = options
   }
 
-  /** Copies of chunks that others still have to confirm. */
+  /** Copies of chunks that others still have to confirm; the bytes are an upper bound. */
   get owed(): { blocks: number; bytes: number } {
-    let blocks = 0
-    for (const { owed } of this.#open.values()) blocks += owed
-    return { blocks, bytes: blocks * CHUNK_BYTES }
+    return { blocks: this.#owed, bytes: this.#owed * CHUNK_BYTES }
   }
 
   /** Takes up what was open at the last stop, and goes on until it is stopped. */
   async start(): Promise<void> {
-    const table = indexKey('u')
-    for await (const { key, value } of this.#options.index.range(table)) {
-      const row = rowSchema.parse(decodeCanonical(value))
-      const id = Buffer.from(key.subarray(table.byteLength))
-      const replicas = row.replicas === 0 ? Number.POSITIVE_INFINITY : row.replicas
-      this.#open.set(toHex(id), {
-        id,
-        replicas,
-        root: decodeCid(row.root, [this.#options.codec.code]),
-        author: row.author,
-        owed: row.owed
-      })
-    }
-    void this.#loop()
+    for await (const { owed } of this.#open()) this.#owed += owed
+    if (this.#owed > 0) this.check()
   }
 
-  stop(): void {
+  async stop(): Promise<void> {
     this.#stopped.abort()
+    this.#cancelRetry?.()
+    await this.#working
   }
 
+  /** Sees to it that a record's missing copies are made. */
   async add(record: RecordRef, owed: number): Promise<void> {
-    this.#open.set(toHex(record.id), { ...record, owed })
-    const replicas = Number.isFinite(record.replicas) ? record.replicas : 0
-    const value = encodeCanonical({ root: record.root.bytes, replicas, author: record.author, owed })
-    await this.#options.index.batch([{ type: 'put', key: indexKey('u', record.id), value }])
+    await this.#write({ ...record, owed })
+    this.#owed += owed
+    this.#scheduleRetry()
   }
 
-  /** Asks at once; a member has come. */
-  async check(): Promise<void> {
-    if (this.#isRunning) return
-    this.#isRunning = true
-    try {
-      for (const record of [...this.#open.values()]) {
-        if (this.#stopped.signal.aborted) return
-        await this.#checkOne(record)
-      }
-    } catch {
-      // The next round tries again.
-    } finally {
-      this.#isRunning = false
+  /** Asks at once: a member has come, or the view has changed. */
+  check(): void {
+    this.#cancelRetry?.()
+    this.#cancelRetry = undefined
+    if (this.#stopped.signal.aborted) return
+    if (this.#working !== undefined) {
+      this.#isAskedAgain = true
+      return
     }
+    this.#retryMs = WALK_RETRY_MS
+    this.#work()
   }
 
-  async #loop(): Promise<void> {
-    const { signal } = this.#stopped
-    try {
-      for (;;) {
-        await this.#options.clock.sleep(WALK_RETRY_MS, signal)
-        await this.check()
-      }
-    } catch (error) {
-      if (!isAbort(error)) throw error
-    }
+  #scheduleRetry(): void {
+    if (this.#stopped.signal.aborted || this.#working !== undefined) return
+    this.#cancelRetry ??= this.#options.clock.after(this.#retryMs, () => {
+      this.#cancelRetry = undefined
+      this.#retryMs = Math.min(this.#retryMs * 2, WALK_RETRY_MS_MAX)
+      this.#work()
+    })
   }
 
-  async #checkOne(record: RecordRef & { owed: number }): Promise<void> {
-    const { self, keepers, ranking } = this.#options
-    const reachable = new Set(keepers())
-    // Which chunks each owner owes, by rank.
-    const expected = new Map<PeerId, Bitmap>()
-    const order = ranking()
-    for await (const { cid, leaf } of walkDag(record.root, this.#options.readNode, this.#options.codec)) {
-      if (leaf === null) continue
-      for (const { peer } of order.owners(cid.multihash.digest, record.replicas)) {
-        if (peer === self) continue
-        const leaves = expected.get(peer) ?? new Bitmap()
-        leaves.add(leaf)
-        expected.set(peer, leaves)
-      }
-    }
-    let owed = 0
-    for (const [peer, leaves] of expected)
-      owed += reachable.has(peer) ? await this.#lacking(peer, record.root, leaves) : leaves.size
-    record.owed = owed
-    if (owed > 0) return
-    this.#open.delete(toHex(record.id))
-    await this.#options.index.batch([{ type: 'del', key: indexKey('u', record.id) }])
-  }
-
-  async #lacking(peer: PeerId, root: BlockCid, leaves: Bitmap): Promise<number> {
-    const { keeps, viewId } = this.#options
-    try {
-      const answer = await keeps.holdRoot(peer, {
-        view: viewId(),
-        root,
-        leaves,
-        fetch: false,
-        nonce: undefined,
-        records: []
+  #work(): void {
+    const { onError } = this.#options
+    this.#working = this.#checkAll()
+      .catch(error => {
+        if (!isAbort(error) && !this.#stopped.signal.aborted) onError(error)
       })
-      return answer.lacking.size
+      .finally(() => {
+        this.#working = undefined
+        if (this.#isAskedAgain) {
+          this.#isAskedAgain = false
+          this.check()
+        } else if (this.#owed > 0) this.#scheduleRetry()
+      })
+  }
+
+  async #checkAll(): Promise<void> {
+    const { signal } = this.#stopped
+    const before = this.#owed
+    const slots = new Limiter(DELIVERIES_AT_ONCE)
+    const underWay = new Set<Promise<void>>()
+    for await (const delivery of this.#open()) {
+      signal.throwIfAborted()
+      const release = await slots.acquire(1, signal)
+      const checking = this.#checkOne(delivery)
+        .catch(error => {
+          if (!isOutOfReach(error)) this.#options.onError(error)
+        })
+        .finally(() => {
+          release()
+          underWay.delete(checking)
+        })
+      underWay.add(checking)
+    }
+    await Promise.all(underWay)
+    if (this.#owed < before) this.#retryMs = WALK_RETRY_MS
+  }
+
+  async #checkOne(delivery: Delivery): Promise<void> {
+    const { self, keepers, ranking, readNode, codec } = this.#options
+    const reachable = new Set(keepers())
+    const order = ranking()
+    const debts = new Map<PeerId, Debt>()
+    // For chunks that one without room owes: who comes after the owners, in rank.
+    const next = new Map<number, ViewMember[]>()
+    for await (const { cid, leaf } of walkDag(delivery.root, readNode, codec)) {
+      if (leaf === null) continue
+      const ordered = order.owners(cid.multihash.digest, Number.POSITIVE_INFINITY)
+      const owners = ordered.slice(0, delivery.replicas)
+      for (const owner of owners) owe(debts, owner, leaf)
+      if (owners.some(({ isFull }) => isFull)) next.set(leaf, ordered.slice(owners.length))
+    }
+    debts.delete(self)
+    let owed = 0
+    for (const [peer, { leaves, isFull }] of debts) {
+      const lacking = reachable.has(peer) ? await this.#lacking(peer, delivery.root, leaves, false) : undefined
+      owed += (lacking ?? leaves).size
+      // Only its own word that it lacks them moves the debt on: no answer changes nothing.
+      if (isFull && lacking !== undefined) owed -= await this.#turnToNext(delivery.root, lacking, next, reachable)
+    }
+    this.#owed += owed - delivery.owed
+    if (owed > 0) await this.#write({ ...delivery, owed })
+    else await this.#options.index.batch([{ type: 'del', key: rowKey(delivery) }])
+  }
+
+  /**
+   * A member without room said that it lacks some chunks: for each the next in rank that has room owes it, and is asked
+   * to. Gives how many are there now.
+   */
+  async #turnToNext(
+    root: BlockCid,
+    lacking: Bitmap,
+    next: ReadonlyMap<number, ViewMember[]>,
+    reachable: ReadonlySet<PeerId>
+  ): Promise<number> {
+    const debts = new Map<PeerId, Debt>()
+    for (const [leaf, members] of next) {
+      if (!lacking.has(leaf)) continue
+      const index = members.findIndex(({ isFull }) => !isFull)
+      const member = members[index]
+      if (member === undefined) continue
+      // Another full owner of the same chunk has the one after that.
+      members.splice(index, 1)
+      owe(debts, member, leaf)
+    }
+    let held = 0
+    for (const [peer, { leaves }] of debts) {
+      if (peer === this.#options.self) held += leaves.size
+      else if (reachable.has(peer)) {
+        const lacked = await this.#lacking(peer, root, leaves, true)
+        held += leaves.size - (lacked ?? leaves).size
+      }
+    }
+    return held
+  }
+
+  /** Which of these chunks a member lacks; undefined if it does not say. */
+  async #lacking(peer: PeerId, root: BlockCid, leaves: Bitmap, fetch: boolean): Promise<Bitmap | undefined> {
+    const question = { view: this.#options.viewId(), root, leaves, fetch, nonce: undefined, records: [] }
+    try {
+      return (await this.#options.keeps.holdRoot(peer, question)).lacking.and(leaves)
     } catch {
-      return leaves.size
+      return undefined
     }
   }
+
+  async *#open(): AsyncGenerator<Delivery> {
+    const { index, codec } = this.#options
+    const table = indexKey('u')
+    for await (const { key, value } of index.range(table)) {
+      const { root, replicas, author, owed } = rowSchema.parse(decodeCanonical(value))
+      yield {
+        id: key.subarray(table.byteLength),
+        root: decodeCid(root, [codec.code]),
+        replicas: replicas === ALL ? Number.POSITIVE_INFINITY : replicas,
+        author,
+        owed
+      }
+    }
+  }
+
+  async #write({ id, root, replicas, author, owed }: Delivery): Promise<void> {
+    const copies = Number.isFinite(replicas) ? replicas : ALL
+    const value = encodeCanonical({ root: root.bytes, replicas: copies, author, owed })
+    await this.#options.index.batch([{ type: 'put', key: rowKey({ id }), value }])
+  }
+}
+
+/** How a record that wants a copy on every member says so. */
+const ALL = 0
+
+function owe(debts: Map<PeerId, Debt>, { peer, isFull }: ViewMember, leaf: number): void {
+  const debt = debts.get(peer) ?? { leaves: new Bitmap(), isFull }
+  debt.leaves.add(leaf)
+  debts.set(peer, debt)
+}
+
+function rowKey({ id }: { id: Uint8Array }): Uint8Array {
+  return indexKey('u', id)
 }

@@ -1,18 +1,30 @@
 import { type BlockCid, blockKey } from '../format/cid.ts'
 import type { NodeCodec } from '../format/manifest.ts'
 import type { PeerId } from '../format/peer-id.ts'
-import { toHex } from '../util/bytes.ts'
+import type { ViewMember } from '../members/view.ts'
+import { fromHex } from '../util/bytes.ts'
 import type { Chance } from '../util/chance.ts'
 import type { Clock } from '../util/clock.ts'
+import { raceSignal } from '../util/deadline.ts'
+import { Limiter } from '../util/limiter.ts'
 import { RefusedError } from '../wire/errors.ts'
 import { Bitmap } from './bitmap.ts'
 import type { Claims } from './claims.ts'
-import { HOLD_RECORDS_MAX, PLAN_MS, WALK_BATCH } from './constants.ts'
-import { type DagBlock, walkDag } from './dag.ts'
+import {
+  EVICT_HOLD_BLOCKS,
+  HOLD_RECORDS_MAX,
+  PLAN_MS,
+  PROOF_READS,
+  VIEW_PAUSE_MS,
+  VIEW_TRIES,
+  WALK_BATCH
+} from './constants.ts'
+import { walkDag } from './dag.ts'
 import type { Holds } from './holds.ts'
 import type { KeepProtocol } from './keep-protocol.ts'
-import { isProof, PROOF_BYTES } from './keeper.ts'
 import type { LocalBlocks } from './local-blocks.ts'
+import { copiesWanted, type Need, Needs, needKey } from './needs.ts'
+import { isProof, NONCE_BYTES, PROOF_BYTES } from './proof.ts'
 import type { Ranking } from './rank.ts'
 import type { RecordRef, References } from './references.ts'
 
@@ -24,8 +36,8 @@ export interface EvictorOptions {
   local: LocalBlocks
   claims: Claims
   holds: Holds
-  keeps: KeepProtocol
-  references: References
+  keeps: Pick<KeepProtocol, 'holdRoot'>
+  references: Pick<References, 'markEvicted'>
   ranking: () => Ranking
   keepers: () => PeerId[]
   viewId: () => Uint8Array
@@ -37,9 +49,18 @@ export interface Evicted {
   left: { blocks: number; bytes: number }
 }
 
-/** Views of two members settle within a few status rounds; until then a hold is asked for again. */
-const VIEW_TRIES = 6
-const VIEW_PAUSE_MS = 500
+/** A chunk that is here, and what is known of the others' copies. */
+interface Candidate {
+  cid: BlockCid
+  leaf: number
+  need: Need
+  /** The others who owe it, in rank, and how many of them must prove that they hold it. */
+  others: ViewMember[]
+  wanted: number
+  /** What they sent as proof, with the nonce that it answers. */
+  proofs: Map<PeerId, { nonce: Uint8Array; proof: Uint8Array }>
+  isHopeless: boolean
+}
 
 /**
  * Gives this member's copies away: ranks itself last, has the others who then owe a chunk prove that they hold it (they
@@ -52,144 +73,170 @@ export class Evictor {
     this.#options = options
   }
 
+  /** Evicts the chunks of one record. An abort leaves those that were not looked at yet. */
   async evict(record: RecordRef, signal?: AbortSignal): Promise<Evicted> {
     const { local, codec, readNode } = this.#options
     const result: Evicted = { freed: { blocks: 0, bytes: 0 }, left: { blocks: 0, bytes: 0 } }
-    let batch: DagBlock[] = []
-    for await (const block of walkDag(record.root, readNode, codec)) {
+    // A file may hold the same chunk at many places: one is enough.
+    let batch = new Map<string, { cid: BlockCid; leaf: number }>()
+    for await (const { cid, leaf } of walkDag(record.root, readNode, codec)) {
       signal?.throwIfAborted()
-      if (block.leaf === null || !(await local.has(block.cid))) continue
-      batch.push(block)
-      if (batch.length < WALK_BATCH) continue
-      await this.#evictBatch(record, batch, result, signal)
-      batch = []
+      if (leaf === null || batch.has(blockKey(cid)) || !(await local.has(cid))) continue
+      batch.set(blockKey(cid), { cid, leaf })
+      if (batch.size < WALK_BATCH) continue
+      await this.#evictBatch(record, [...batch.values()], result, signal)
+      batch = new Map()
     }
-    if (batch.length > 0) await this.#evictBatch(record, batch, result, signal)
+    if (batch.size > 0) await this.#evictBatch(record, [...batch.values()], result, signal)
     return result
   }
 
-  async #evictBatch(record: RecordRef, batch: DagBlock[], result: Evicted, signal?: AbortSignal): Promise<void> {
-    const started = this.#options.clock.now()
-    const needs = new Map(
-      await Promise.all(batch.map(async block => [block, await this.#neededBy(block.cid)] as const))
-    )
-    // Blocks that the same records need are asked for together.
-    const groups = Map.groupBy(batch, block => needs.get(block)?.key)
-    for (const [, blocks] of groups) {
-      const [first] = blocks
-      const need = first === undefined ? undefined : needs.get(first)
-      const proven =
-        need === undefined || need.records.length === 0 || need.isInPut || need.records.length > HOLD_RECORDS_MAX
-          ? new Set<DagBlock>()
-          : await this.#prove(record, blocks, need.records, signal)
-      for (const block of blocks) await this.#free(block, proven.has(block), started, result)
-    }
-  }
-
-  async #free({ cid }: DagBlock, isProven: boolean, started: number, result: Evicted): Promise<void> {
-    const { local, clock, holds, references } = this.#options
-    const bytes = (await local.get(cid).catch(() => undefined))?.byteLength ?? 0
-    let isFreed = false
-    if (isProven) {
-      await references.markEvicted([cid])
-      const before = await this.#neededBy(cid)
-      isFreed = await local.freeProven(cid, async () => {
-        // The plan may have grown old, somebody may rest on our copy, or a new record may need it by now.
-        if (clock.now() - started > PLAN_MS || holds.isHeld(cid)) return false
-        const now = await this.#neededBy(cid)
-        return !now.isInPut && now.key === before.key
-      })
-    }
-    const tally = isFreed ? result.freed : result.left
-    tally.blocks++
-    tally.bytes += bytes
-  }
-
-  /** The blocks of which every member that must, proved to hold its copy. */
-  async #prove(
+  async #evictBatch(
     record: RecordRef,
-    blocks: DagBlock[],
-    records: Uint8Array[],
-    signal?: AbortSignal
-  ): Promise<Set<DagBlock>> {
-    const { self, ranking, keepers } = this.#options
-    const reachable = new Set(keepers())
-    const order = ranking()
-    const askedOf = new Map<PeerId, DagBlock[]>()
-    const missing = new Map<DagBlock, number>()
-    for (const block of blocks) {
-      const others = order
-        .owners(block.cid.multihash.digest, Number.POSITIVE_INFINITY)
-        .filter(({ peer }) => peer !== self)
-      const needed = others.slice(0, Math.min(record.replicas, others.length))
-      missing.set(block, needed.length)
-      if (needed.length === 0 || !needed.some(({ canRead }) => canRead)) missing.set(block, Number.POSITIVE_INFINITY)
-      for (const { peer } of needed) {
-        if (reachable.has(peer)) askedOf.set(peer, [...(askedOf.get(peer) ?? []), block])
+    chunks: Array<{ cid: BlockCid; leaf: number }>,
+    result: Evicted,
+    signal: AbortSignal | undefined
+  ): Promise<void> {
+    const { clock, claims } = this.#options
+    const started = { now: clock.now(), monotonic: clock.monotonic() }
+    const needs = new Needs(claims)
+    const candidates = await Promise.all(
+      chunks.map(async chunk => this.#candidate(chunk, await needs.of(chunk.cid.multihash.bytes)))
+    )
+    await this.#gatherProofs(record, candidates, signal)
+    const slots = new Limiter(PROOF_READS)
+    await Promise.all(
+      candidates.map(candidate =>
+        slots.run(async () => {
+          const bytes = await this.#options.local.sizeOf(candidate.cid)
+          const isFreed = (await this.#isProven(candidate)) && (await this.#free(record, candidate, started))
+          const tally = isFreed ? result.freed : result.left
+          tally.blocks++
+          tally.bytes += bytes
+        }, signal)
+      )
+    )
+  }
+
+  /** Who would owe the chunk if this member came last in rank. */
+  #candidate(chunk: { cid: BlockCid; leaf: number }, need: Need): Candidate {
+    const { self, ranking } = this.#options
+    const others = ranking()
+      .owners(chunk.cid.multihash.digest, Number.POSITIVE_INFINITY)
+      .filter(({ peer }) => peer !== self)
+    const wanted = Math.min(copiesWanted(need), others.length)
+    const records = need.replicasByRecord.size
+    const isHopeless = wanted === 0 || need.isInPut || records > HOLD_RECORDS_MAX
+    return { ...chunk, need, others, wanted, proofs: new Map(), isHopeless }
+  }
+
+  /**
+   * Asks round by round: first the members that owe a chunk, then, for each that has no room and lacks it, the next in
+   * rank. If none of those can read, one more that can.
+   */
+  async #gatherProofs(record: RecordRef, candidates: Candidate[], signal: AbortSignal | undefined): Promise<void> {
+    const reachable = new Set(this.#options.keepers())
+    for (;;) {
+      const asks = new Map<PeerId, Candidate[]>()
+      for (const candidate of candidates) {
+        if (candidate.isHopeless) continue
+        for (const peer of stillToAsk(candidate)) {
+          if (reachable.has(peer)) asks.set(peer, [...(asks.get(peer) ?? []), candidate])
+          else candidate.isHopeless = true
+        }
+      }
+      if (asks.size === 0) return
+      await Promise.all([...asks].map(([peer, asked]) => this.#askAll(record, peer, asked, signal)))
+    }
+  }
+
+  /** Asks one member for its proofs, chunks that the same records need together. */
+  async #askAll(record: RecordRef, peer: PeerId, asked: Candidate[], signal: AbortSignal | undefined): Promise<void> {
+    for (const group of Map.groupBy(asked, ({ need }) => needKey(need)).values()) {
+      for (let start = 0; start < group.length; start += EVICT_HOLD_BLOCKS) {
+        const some = group.slice(start, start + EVICT_HOLD_BLOCKS)
+        const isAnswered = await this.#ask(record, peer, some, signal)
+        if (isAnswered) continue
+        // Silent, gone, or of another view: there is nothing more to be had from it in this plan.
+        for (const candidate of asked) candidate.isHopeless ||= !candidate.proofs.has(peer)
+        return
       }
     }
-    await Promise.all(
-      [...askedOf].map(async ([peer, asked]) => {
-        for (const block of await this.#hold(peer, record.root, asked, records, signal)) {
-          missing.set(block, (missing.get(block) ?? 1) - 1)
-        }
-      })
-    )
-    return new Set(blocks.filter(block => missing.get(block) === 0))
   }
 
-  /** The blocks that one member proved. */
-  async #hold(
-    peer: PeerId,
-    root: BlockCid,
-    blocks: DagBlock[],
-    records: Uint8Array[],
-    signal?: AbortSignal
-  ): Promise<DagBlock[]> {
-    const { self, keeps, viewId, chance, clock, local } = this.#options
-    const nonce = chance.bytes(32)
+  async #ask(record: RecordRef, peer: PeerId, chunks: Candidate[], signal?: AbortSignal): Promise<boolean> {
+    const { keeps, viewId, chance, clock } = this.#options
+    const nonce = chance.bytes(NONCE_BYTES)
+    const records = [...(chunks[0] as Candidate).need.replicasByRecord.keys()].map(fromHex)
     const leaves = new Bitmap()
-    for (const { leaf } of blocks) leaves.add(leaf as number)
+    for (const { leaf } of chunks) leaves.add(leaf)
     for (let attempt = 1; ; attempt++) {
+      signal?.throwIfAborted()
       try {
-        const { lacking, proofs } = await keeps.holdRoot(
-          peer,
-          { view: viewId(), root, leaves, fetch: true, nonce, records },
-          signal
-        )
-        const held = blocks.filter(({ leaf }) => !lacking.has(leaf as number))
-        const proven: DagBlock[] = []
-        for (const [i, block] of held.entries()) {
-          const bytes = await local.get(block.cid)
-          const proof = proofs.subarray(i * PROOF_BYTES, (i + 1) * PROOF_BYTES)
-          if (bytes !== undefined && isProof(proof, nonce, self, peer, bytes)) proven.push(block)
+        const hold = { view: viewId(), root: record.root, leaves, fetch: true, nonce, records }
+        const { lacking, proofs } = await raceSignal(keeps.holdRoot(peer, hold), signal)
+        let at = 0
+        for (const { leaf, proofs: known } of chunks) {
+          const proof = lacking.has(leaf) ? NO_PROOF : proofs.subarray(at++ * PROOF_BYTES, at * PROOF_BYTES)
+          known.set(peer, { nonce, proof })
         }
-        return proven
+        return true
       } catch (error) {
         signal?.throwIfAborted()
         const isUnsettled = error instanceof RefusedError && error.status === 'view-differs'
-        if (!isUnsettled || attempt === VIEW_TRIES) return []
+        if (!isUnsettled || attempt === VIEW_TRIES) return false
         await clock.sleep(VIEW_PAUSE_MS, signal)
       }
     }
   }
 
-  /** Every record that needs a block, up through the nodes that link to it; and whether a put under way does. */
-  async #neededBy(cid: BlockCid): Promise<{ records: Uint8Array[]; isInPut: boolean; key: string }> {
-    const records = new Map<string, Uint8Array>()
-    const seen = new Set<string>([blockKey(cid)])
-    const pending: Uint8Array[] = [cid.multihash.bytes]
-    let isInPut = false
-    while (pending.length > 0) {
-      for (const owner of await this.#options.claims.owners(pending.pop() as Uint8Array)) {
-        if (owner.by === 'record') records.set(toHex(owner.id), owner.id)
-        else if (owner.by === 'put') isInPut = true
-        else if (!seen.has(toHex(owner.multihash))) {
-          seen.add(toHex(owner.multihash))
-          pending.push(owner.multihash)
-        }
-      }
-    }
-    return { records: [...records.values()], isInPut, key: [...records.keys()].sort().join() }
+  /** Checks the proofs against the chunk itself, which is read once for all of them. */
+  async #isProven({ cid, isHopeless, wanted, proofs, others }: Candidate): Promise<boolean> {
+    if (isHopeless || proofs.size < wanted) return false
+    const { local, self } = this.#options
+    const bytes = await local.get(cid).catch(() => undefined)
+    if (bytes === undefined) return false
+    const holders = others.filter(({ peer }) => {
+      const given = proofs.get(peer)
+      return given !== undefined && isProof(given.proof, given.nonce, self, peer, bytes)
+    })
+    return holders.length >= wanted && holders.some(({ canRead }) => canRead)
   }
+
+  async #free(
+    record: RecordRef,
+    { cid, need }: Candidate,
+    started: { now: number; monotonic: number }
+  ): Promise<boolean> {
+    const { local, clock, claims, holds, references } = this.#options
+    await references.markEvicted(record, [cid])
+    return local.freeProven(cid, async () => {
+      // The plan may have grown old (one of the two clocks counts sleep, the other cannot be set back), somebody may
+      // rest on our copy, or a new record may need it by now.
+      const ageMs = Math.max(clock.now() - started.now, clock.monotonic() - started.monotonic)
+      if (ageMs > PLAN_MS || holds.isHeld(cid)) return false
+      const now = await new Needs(claims).of(cid.multihash.bytes)
+      return !now.isInPut && needKey(now) === needKey(need)
+    })
+  }
+}
+
+const NO_PROOF = new Uint8Array(0)
+
+/** Members that must still be asked for a chunk; none if all that can be had is there, or if it is hopeless. */
+function stillToAsk(candidate: Candidate): PeerId[] {
+  const { others, wanted, proofs } = candidate
+  const counted: ViewMember[] = []
+  for (const member of others) {
+    if (counted.length >= wanted && counted.some(({ canRead }) => canRead)) break
+    // With enough of them, only one that can read is still looked for.
+    if (counted.length >= wanted && !member.canRead) continue
+    const given = proofs.get(member.peer)
+    if (given === undefined || given.proof.byteLength > 0) counted.push(member)
+    // One that has room, and still lacks it after it was asked to pull: nobody may take its place.
+    else if (!member.isFull) candidate.isHopeless = true
+  }
+  if (counted.length < wanted || !counted.some(({ canRead }) => canRead)) candidate.isHopeless = true
+  if (candidate.isHopeless) return []
+  return counted.filter(({ peer }) => !proofs.has(peer)).map(({ peer }) => peer)
 }

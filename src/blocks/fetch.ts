@@ -3,8 +3,8 @@ import type { PeerId } from '../format/peer-id.ts'
 import type { Clock } from '../util/clock.ts'
 import { raceSignal } from '../util/deadline.ts'
 import { isAbort } from '../util/errors.ts'
-import { DisconnectedError, RefusedError } from '../wire/errors.ts'
-import { FETCH_PAUSE_MS, FETCH_ROUNDS, HEDGE_MAX, HEDGE_MS } from './constants.ts'
+import { DisconnectedError, ProtocolError, RefusedError } from '../wire/errors.ts'
+import { FETCH_PAUSE_MS, FETCH_ROUNDS, HEDGE_LATENCIES, HEDGE_MAX, HEDGE_MS } from './constants.ts'
 import { BlockCorruptError, BlockUnreachableError } from './errors.ts'
 import type { LocalBlocks } from './local-blocks.ts'
 import type { PeerHealth } from './peer-health.ts'
@@ -33,6 +33,14 @@ export interface FetchOptions {
   prefer?: readonly PeerId[] | undefined
   /** Only those: a keeper pulls from the one that asked it, and from nobody else. */
   only?: boolean | undefined
+  /** Down the ranking once: whoever asks will come back by itself. */
+  once?: boolean | undefined
+}
+
+interface Outcome {
+  peer: PeerId
+  bytes?: Uint8Array
+  error?: unknown
 }
 
 /**
@@ -49,7 +57,8 @@ export class Fetcher {
 
   /** The block's verified bytes. Throws `BlockUnreachableError`, or `BlockCorruptError` if all that came was damaged. */
   async fetch(cid: BlockCid, options: FetchOptions = {}): Promise<Fetched> {
-    const local = await this.#fromDisk(cid, options.signal)
+    // A keeper has looked already.
+    const local = options.only === true ? undefined : await this.#fromDisk(cid, options.signal)
     if (local !== undefined) return local
     return this.#fromPeers(cid, options)
   }
@@ -69,18 +78,17 @@ export class Fetcher {
     }
   }
 
-  async #fromPeers(cid: BlockCid, { signal, prefer = [], only = false }: FetchOptions): Promise<Fetched> {
+  async #fromPeers(cid: BlockCid, options: FetchOptions): Promise<Fetched> {
+    const { signal, prefer = [], only = false, once = false } = options
     signal?.throwIfAborted()
-    const key = only ? `${blockKey(cid)} ${prefer.join(' ')}` : blockKey(cid)
+    const key = [blockKey(cid), ...(only ? prefer : []), ...(once ? ['once'] : [])].join(' ')
     let search = this.#searches.get(key)
     if (search === undefined) {
       const controller = new AbortController()
-      const promise = this.#search(cid, prefer, only, controller.signal)
+      const promise = this.#search(cid, { prefer, only, once, signal: controller.signal })
       search = { promise, users: 0, controller }
       this.#searches.set(key, search)
-      const forget = (): void => {
-        if (this.#searches.get(key)?.promise === promise) this.#searches.delete(key)
-      }
+      const forget = (): void => this.#forget(key, promise)
       promise.then(forget, forget)
     }
     search.users++
@@ -89,14 +97,22 @@ export class Fetcher {
     } finally {
       if (--search.users === 0) {
         search.controller.abort()
-        this.#searches.delete(key)
+        this.#forget(key, search.promise)
       }
     }
   }
 
-  async #search(cid: BlockCid, prefer: readonly PeerId[], only: boolean, signal: AbortSignal): Promise<Fetched> {
+  // Another search may have taken its place by now.
+  #forget(key: string, promise: Promise<Fetched>): void {
+    if (this.#searches.get(key)?.promise === promise) this.#searches.delete(key)
+  }
+
+  async #search(
+    cid: BlockCid,
+    { prefer, only, once, signal }: { prefer: readonly PeerId[]; only: boolean; once: boolean; signal: AbortSignal }
+  ): Promise<Fetched> {
     let corrupt: BlockCorruptError | undefined
-    for (let round = 0; round < FETCH_ROUNDS; round++) {
+    for (let round = 0; round < (once ? 1 : FETCH_ROUNDS); round++) {
       if (round > 0) await this.#options.clock.sleep(FETCH_PAUSE_MS, signal)
       const found = await this.#askAll(cid, this.#sources(cid, prefer, only), signal)
       if ('bytes' in found) return found
@@ -126,26 +142,27 @@ export class Fetcher {
     sources: PeerId[],
     signal: AbortSignal
   ): Promise<Fetched | { corrupt: BlockCorruptError | undefined; isWorthRetrying: boolean }> {
-    const { clock } = this.#options
     const losers = new AbortController()
     const joined = AbortSignal.any([signal, losers.signal])
     let corrupt: BlockCorruptError | undefined
     let isWorthRetrying = sources.length === 0
     const waiting = [...sources]
-    const asked = new Map<PeerId, Promise<{ peer: PeerId; bytes?: Uint8Array; error?: unknown }>>()
+    const asked = new Map<PeerId, Promise<Outcome>>()
+    let hedge: Promise<undefined> | undefined
     const askNext = (): void => {
       const peer = waiting.shift()
-      if (peer !== undefined) asked.set(peer, this.#askOne(peer, cid, joined))
+      if (peer === undefined) return
+      asked.set(peer, this.#askOne(peer, cid, joined))
+      const mayHedge = waiting.length > 0 && asked.size < HEDGE_MAX
+      hedge = mayHedge ? this.#patience(peer, joined) : undefined
     }
     try {
       askNext()
       while (asked.size > 0) {
         signal.throwIfAborted()
-        const mayHedge = waiting.length > 0 && asked.size < HEDGE_MAX
-        const tick = mayHedge ? clock.sleep(HEDGE_MS, joined).then(() => undefined) : undefined
-        tick?.catch(() => {})
-        const outcome = await Promise.race([...asked.values(), ...(tick === undefined ? [] : [tick])])
+        const outcome = await Promise.race([...asked.values(), ...(hedge === undefined ? [] : [hedge])])
         if (outcome === undefined) {
+          hedge = undefined
           askNext()
           continue
         }
@@ -155,17 +172,24 @@ export class Fetcher {
         if (outcome.error instanceof DisconnectedError) isWorthRetrying = true
         askNext()
       }
+      signal.throwIfAborted()
       return { corrupt, isWorthRetrying }
     } finally {
       losers.abort()
     }
   }
 
-  async #askOne(
-    peer: PeerId,
-    cid: BlockCid,
-    signal: AbortSignal
-  ): Promise<{ peer: PeerId; bytes?: Uint8Array; error?: unknown }> {
+  /** Resolves once the last that was asked has taken longer than it does as a rule: over a thin link all take long. */
+  #patience(peer: PeerId, signal: AbortSignal): Promise<undefined> {
+    const { clock, health } = this.#options
+    const patience = clock
+      .sleep(Math.max(HEDGE_MS, HEDGE_LATENCIES * health.latencyMs(peer)), signal)
+      .then(() => undefined)
+    patience.catch(() => {})
+    return patience
+  }
+
+  async #askOne(peer: PeerId, cid: BlockCid, signal: AbortSignal): Promise<Outcome> {
     const { ask, health } = this.#options
     const end = health.begin(peer)
     try {
@@ -174,11 +198,10 @@ export class Fetcher {
       end('delivered')
       return { peer, bytes }
     } catch (error) {
-      end('failed')
-      // That it has none, or went away, is no fault; silence, garbage and a wrong block are.
-      const isInnocent =
-        error instanceof RefusedError || error instanceof DisconnectedError || isAbort(error) || signal.aborted
-      if (!isInnocent) health.fault(peer)
+      end(error instanceof RefusedError && error.status === 'not-found' ? 'missing' : 'failed')
+      // That it has none, or went away, is no fault; silence and a wrong block are. Broken frames have been counted.
+      const isInnocent = [RefusedError, DisconnectedError, ProtocolError].some(kind => error instanceof kind)
+      if (!isInnocent && !isAbort(error) && !signal.aborted) health.fault(peer)
       return { peer, error }
     }
   }

@@ -1,5 +1,5 @@
 import { z } from 'zod'
-import { type BlockCid, CID, checkCid } from '../format/cid.ts'
+import { type BlockCid, CID, decodeCid } from '../format/cid.ts'
 import { ForeignCidError } from '../format/errors.ts'
 import type { PeerId } from '../format/peer-id.ts'
 import type { Clock } from '../util/clock.ts'
@@ -18,7 +18,7 @@ export interface GetProtocolOptions {
   isAdmitted: (peer: PeerId) => boolean
   nodeCodecs: readonly number[]
   /** The verified bytes of a block of ours, or undefined. */
-  read: (cid: BlockCid, signal: AbortSignal) => Promise<Uint8Array | undefined>
+  read: (cid: BlockCid, signal: AbortSignal, peer: PeerId) => Promise<Uint8Array | undefined>
   onFault: (peer: PeerId) => void
 }
 
@@ -32,9 +32,9 @@ export class GetProtocol {
       ...PROTOCOL,
       mayAsk: isAdmitted,
       onFault,
-      answer: async ({ fields, signal }) => {
+      answer: async ({ peer, fields, signal }) => {
         const cid = parseRequest(fields, nodeCodecs)
-        const bytes = await read(cid, signal)
+        const bytes = await read(cid, signal, peer)
         return bytes === undefined ? { status: 'not-found' } : { status: 'ok', body: [bytes] }
       }
     })
@@ -51,7 +51,7 @@ function parseRequest(fields: Record<string, unknown>, nodeCodecs: readonly numb
   const request = requestSchema.safeParse(fields)
   if (!request.success) throw new RefusedError('invalid')
   try {
-    return checkCid(request.data.cid, nodeCodecs)
+    return decodeCid(request.data.cid.bytes, nodeCodecs)
   } catch (error) {
     if (error instanceof ForeignCidError) throw new RefusedError('invalid')
     throw error

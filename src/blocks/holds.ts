@@ -4,7 +4,9 @@ import type { Clock } from '../util/clock.ts'
 
 /**
  * Promises not to free a block for a while, given to members that plan to free theirs. Kept in memory: after an unclean
- * stop nothing that could break one is done until every such promise has run out.
+ * stop nothing that could break one is done until every such promise has run out. Counted by the clock that only moves
+ * forward: a wall clock set ahead would end them early, and one that stands still while the machine sleeps keeps them
+ * for longer, which is no harm.
  */
 export class Holds {
   readonly #clock: Clock
@@ -17,21 +19,20 @@ export class Holds {
   grant(cid: BlockCid, peer: PeerId, ms: number): void {
     const key = blockKey(cid)
     const holders = this.#untilByBlock.get(key) ?? new Map<PeerId, number>()
-    this.#untilByBlock.set(key, holders.set(peer, this.#clock.now() + ms))
+    this.#untilByBlock.set(key, holders.set(peer, this.#clock.monotonic() + ms))
   }
 
   isHeld(cid: BlockCid): boolean {
-    const key = blockKey(cid)
-    const holders = this.#untilByBlock.get(key)
+    const holders = this.#untilByBlock.get(blockKey(cid))
     if (holders === undefined) return false
-    for (const [peer, until] of holders) if (until <= this.#clock.now()) holders.delete(peer)
-    if (holders.size === 0) this.#untilByBlock.delete(key)
-    return holders.size > 0
+    const now = this.#clock.monotonic()
+    for (const until of holders.values()) if (until > now) return true
+    return false
   }
 
   /** Forgets what has run out. */
   sweep(): void {
-    const now = this.#clock.now()
+    const now = this.#clock.monotonic()
     for (const [key, holders] of this.#untilByBlock) {
       for (const [peer, until] of holders) if (until <= now) holders.delete(peer)
       if (holders.size === 0) this.#untilByBlock.delete(key)

@@ -1,12 +1,18 @@
 import type { Blockstore } from 'interface-blockstore'
+import { RowCorruptError } from '../disk/errors.ts'
 import { type BlockCid, blockKey, verifyBlock } from '../format/cid.ts'
 import { concatBytes } from '../util/bytes.ts'
 import { KeyedLocks } from '../util/locks.ts'
 import type { Claims } from './claims.ts'
 import { BlockCorruptError } from './errors.ts'
 
-/** What this room needs of a blockstore; any adapter of `interface-blockstore` has it. */
-export type BlockPort = Pick<Blockstore, 'has' | 'get' | 'put' | 'delete'>
+/** What this room needs of a blockstore, which any adapter of `interface-blockstore` has; and what ours can do besides. */
+export type BlockPort = Pick<Blockstore, 'has' | 'get' | 'put' | 'delete'> & {
+  /** Bytes of a block without reading it. */
+  sizeOf?(cid: BlockCid): Promise<number | undefined>
+  /** Every block. Only a store that is ours alone has this: what is in it and claimed by nothing may be freed. */
+  all?(): AsyncIterable<{ multihash: Uint8Array }>
+}
 
 /**
  * The blocks on this member's disk. What comes out has been hashed again, so corruption is never handed on; what goes
@@ -33,11 +39,27 @@ export class LocalBlocks {
       for await (const part of this.#store.get(cid, signal === undefined ? {} : { signal })) parts.push(part)
     } catch (error) {
       if ((error as Error).name === 'NotFoundError') return undefined
+      if (error instanceof RowCorruptError) throw new BlockCorruptError(cid, null)
       throw error
     }
     const bytes = parts.length === 1 ? (parts[0] as Uint8Array) : concatBytes(...parts)
     if (!verifyBlock(cid, bytes)) throw new BlockCorruptError(cid, null)
     return bytes
+  }
+
+  /** Bytes of a block; 0 if it is not here, or not whole. */
+  async sizeOf(cid: BlockCid): Promise<number> {
+    if (this.#store.sizeOf !== undefined) return (await this.#store.sizeOf(cid)) ?? 0
+    const bytes = await this.get(cid).catch(error => {
+      if (error instanceof BlockCorruptError) return undefined
+      throw error
+    })
+    return bytes?.byteLength ?? 0
+  }
+
+  /** The multihashes of all blocks, where the store is ours alone; else of none. */
+  async *all(): AsyncGenerator<Uint8Array> {
+    if (this.#store.all !== undefined) for await (const { multihash } of this.#store.all()) yield multihash
   }
 
   /**
@@ -46,7 +68,9 @@ export class LocalBlocks {
    */
   async keep(cid: BlockCid, bytes: Uint8Array, claim: () => Promise<void>): Promise<void> {
     await this.#locks.run(blockKey(cid), async () => {
-      await Promise.all([this.#store.put(cid, bytes), claim()])
+      // Both to their end, whatever becomes of either: nothing may be written once the lock is given back.
+      for (const result of await Promise.allSettled([claim(), this.#store.put(cid, bytes)]))
+        if (result.status === 'rejected') throw result.reason
     })
   }
 
@@ -67,10 +91,16 @@ export class LocalBlocks {
     })
   }
 
-  /** Frees a block unless somebody claims it, or `isHeld` says that its fate is promised. Gives whether it did. */
-  async freeUnclaimed(cid: BlockCid, isHeld: () => boolean): Promise<boolean> {
+  /**
+   * Ends a claim by `end`, and frees the block if nobody else claims it; gives whether it did. All under the block's
+   * lock; nothing is done while `mayFree` says no, so what could not be freed is found again.
+   */
+  async release(cid: BlockCid, mayFree: () => boolean, end: () => Promise<void>): Promise<boolean> {
     return this.#locks.run(blockKey(cid), async () => {
-      if (isHeld() || (await this.#claims.isClaimed(cid.multihash.bytes))) return false
+      if (!mayFree()) return false
+      await end()
+      if (await this.#claims.isClaimed(cid.multihash.bytes)) return false
+      if (!(await this.#store.has(cid))) return false
       await this.#store.delete(cid)
       return true
     })

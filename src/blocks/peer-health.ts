@@ -5,8 +5,10 @@ import { AVOID_MS } from './constants.ts'
 interface Health {
   /** Requests under way. */
   pending: number
-  /** Smoothed milliseconds from question to answer. */
-  latencyMs: number
+  /** Smoothed milliseconds from question to block; undefined until it has delivered one. */
+  latencyMs: number | undefined
+  /** Smoothed share of questions to which it had the block. */
+  hits: number
   faults: number
   avoidUntilMs: number
 }
@@ -14,6 +16,8 @@ interface Health {
 /** How a new peer is judged until it has answered once. */
 const UNKNOWN_LATENCY_MS = 50
 const SMOOTHING = 0.2
+/** However often it had nothing, a peer stays worth a question now and then. */
+const HITS_MIN = 0.05
 
 /** What this node has seen of each peer as a source: how fast it answers, how busy we keep it, what it did wrong. */
 export class PeerHealth {
@@ -25,14 +29,17 @@ export class PeerHealth {
   }
 
   /** Notes a request; the returned function notes its end. */
-  begin(peer: PeerId): (outcome: 'delivered' | 'failed') => void {
+  begin(peer: PeerId): (outcome: 'delivered' | 'missing' | 'failed') => void {
     const health = this.#of(peer)
     const started = this.#clock.monotonic()
     health.pending++
     return outcome => {
       health.pending--
       if (outcome === 'failed') return
+      health.hits += ((outcome === 'delivered' ? 1 : 0) - health.hits) * SMOOTHING
+      if (outcome === 'missing') return
       const latencyMs = this.#clock.monotonic() - started
+      health.latencyMs ??= latencyMs
       health.latencyMs += (latencyMs - health.latencyMs) * SMOOTHING
     }
   }
@@ -52,16 +59,22 @@ export class PeerHealth {
     return (this.#peers.get(peer)?.avoidUntilMs ?? 0) > this.#clock.monotonic()
   }
 
-  /** About how long this peer would take to answer one more. */
+  /** Milliseconds that this peer takes for a block as a rule. */
+  latencyMs(peer: PeerId): number {
+    return this.#peers.get(peer)?.latencyMs ?? UNKNOWN_LATENCY_MS
+  }
+
+  /** About how long it would take to get one more block, if this peer is asked first. */
   costMs(peer: PeerId): number {
     const health = this.#peers.get(peer)
-    return health === undefined ? UNKNOWN_LATENCY_MS : health.latencyMs * (1 + health.pending)
+    if (health === undefined) return UNKNOWN_LATENCY_MS
+    return ((health.latencyMs ?? UNKNOWN_LATENCY_MS) * (1 + health.pending)) / Math.max(HITS_MIN, health.hits)
   }
 
   #of(peer: PeerId): Health {
     let health = this.#peers.get(peer)
     if (health === undefined) {
-      health = { pending: 0, latencyMs: UNKNOWN_LATENCY_MS, faults: 0, avoidUntilMs: 0 }
+      health = { pending: 0, latencyMs: undefined, hits: 1, faults: 0, avoidUntilMs: 0 }
       this.#peers.set(peer, health)
     }
     return health

@@ -1,20 +1,33 @@
+import { LRUCache } from 'lru-cache'
 import type { BlockCid } from '../format/cid.ts'
-import { isNode } from '../format/cid.ts'
+import { blockKey, isNode } from '../format/cid.ts'
+import { CHUNK_BYTES, FANOUT } from '../format/constants.ts'
 import type { FileRoot, NodeCodec, SealedBlock } from '../format/manifest.ts'
 import type { PeerId } from '../format/peer-id.ts'
 import type { Statement } from '../format/statement.ts'
 import type { Verdict } from '../log/log.ts'
 import type { Clock } from '../util/clock.ts'
+import { raceSignal, withDeadline } from '../util/deadline.ts'
+import { DeadlineError } from '../util/errors.ts'
 import { Limiter } from '../util/limiter.ts'
-import { Bitmap } from './bitmap.ts'
 import type { Claims, PutId } from './claims.ts'
-import { ACK_TIMEOUT_MS, INLINE_BLOCK_BYTES_MAX, PUT_CLAIM_MS, PUT_WINDOW_BLOCKS } from './constants.ts'
+import {
+  ACK_TIMEOUT_MS,
+  INLINE_BLOCK_BYTES_MAX,
+  NEWCOMERS_MS,
+  PUT_CLAIM_MS,
+  PUT_WINDOW_BLOCKS,
+  REPEATS_MAX,
+  STRAGGLERS_MS
+} from './constants.ts'
 import { walkDag } from './dag.ts'
 import { NotEnoughCopiesError } from './errors.ts'
-import type { KeepProtocol, KeepState } from './keep-protocol.ts'
+import type { KeepProtocol } from './keep-protocol.ts'
 import type { LocalBlocks } from './local-blocks.ts'
 import type { PutWindow } from './put-window.ts'
 import type { Ranking } from './rank.ts'
+import { Renewal } from './renewal.ts'
+import { type Asking, Spread } from './spread.ts'
 
 export interface PutOptions {
   /** Copies wanted; `Infinity` for every member. */
@@ -35,11 +48,14 @@ export interface PutDeps {
   ranking: () => Ranking
   /** Members that may be asked to store. */
   keepers: () => PeerId[]
+  isAvoided: (peer: PeerId) => boolean
   push: (peer: PeerId, statement: Statement, put: Uint8Array | null) => Promise<Verdict>
   /** Tells everyone else of the record, without waiting. */
   announce: (statement: Statement, except: ReadonlySet<PeerId>) => void
   /** Lets this put's own claims on a file end once a record's references have taken their place. */
   endWithRecord: (root: BlockCid, claimId: PutId) => void
+  /** Whether every block of a file is on this disk, and claimed by the put or referred to. */
+  holdsAll: (root: BlockCid, claimId: PutId) => Promise<boolean>
 }
 
 /** Who has what a put has stored so far. */
@@ -54,20 +70,6 @@ export interface PutOutcome {
 
 /** Copies that a put waits for unless told otherwise. */
 const ACK_DEFAULT = 2
-/** Blocks that one member may still have to take while the put goes on without it; beyond that it pulls them later. */
-const BEHIND_MAX = 64
-/** How long a put waits for members that it could do without, so that they are counted too. */
-const STRAGGLERS_MS = 250
-/** How often a put that lacks copies looks for members that have come. */
-const NEWCOMERS_MS = 1_000
-
-/** What is asked of a keeper; a large block's bytes are not among it, so that waiting for the slow costs no memory. */
-interface Wanted {
-  cid: BlockCid
-  leaf: number | null
-  sizeBytes: number
-  inline: Uint8Array | null
-}
 
 /**
  * A put is a repair that someone waits for: this member keeps every block, asks those who will owe them to keep them
@@ -79,22 +81,27 @@ export class Put {
   readonly #number: Uint8Array
   readonly #claimId: PutId
   readonly #slots = new Limiter(PUT_WINDOW_BLOCKS)
-  readonly #counted = new Map<PeerId, Bitmap>()
-  readonly #stragglers = new Set<Promise<void>>()
-  readonly #behind = new Map<PeerId, number>()
-  // Once members are told what is counted on them, what comes later no longer counts.
-  #isCounting = true
+  readonly #spread: Spread
+  readonly #renewal: Renewal
+  // The blocks of late, so that one that comes again is kept once.
+  readonly #recent = new LRUCache<string, { asking: Asking; placed: Promise<void> }>({ max: REPEATS_MAX })
   readonly #onClose: () => void
-  #leaves = 0
-  #failure: unknown
+  #isClosed = false
+  // Chunks below the nodes that the renewal knows.
+  #noted = 0
 
   /** `number` names this put to the keepers; `claimId` is what it claims under here. */
   constructor(deps: PutDeps, options: PutOptions, number: Uint8Array, claimId: PutId, onClose: () => void) {
+    const { self, clock, keeps, ranking, keepers, isAvoided } = deps
     this.#deps = deps
     this.#options = options
     this.#number = number
     this.#claimId = claimId
     this.#onClose = onClose
+    const { replicas } = options
+    const needed = (): number => this.#ackWanted() - 1
+    this.#spread = new Spread({ self, keeps, ranking, keepers, isAvoided, number, replicas, needed })
+    this.#renewal = new Renewal({ clock, keeps, number, tally: this.#spread.tally })
   }
 
   /**
@@ -103,167 +110,186 @@ export class Put {
    */
   readonly keep = async (blocks: AsyncIterable<SealedBlock>): Promise<FileRoot | null> => {
     let root: FileRoot | null = null
-    const underWay = new Set<Promise<void>>()
-    for await (const block of blocks) {
-      if (this.#failure !== undefined) break
+    await this.#placeAll(blocks, async (block, signal) => {
       if (block.root !== undefined) root = block.root
-      if (block.leaf !== null) this.#leaves = block.leaf + 1
-      const release = await this.#slots.acquire(1, this.#options.signal)
-      const placed = this.#place(block).then(
-        () => {},
-        error => {
-          this.#failure ??= error
-        }
-      )
-      underWay.add(placed)
-      void placed.finally(() => {
-        underWay.delete(placed)
-        release()
-      })
-    }
-    await Promise.all(underWay)
-    if (this.#failure !== undefined) throw this.#failure
+      return this.#placeSealed(block, signal)
+    })
     return root
   }
 
-  /** Takes blocks that are already here, as a copy of a file does: claims them and counts them on their owners. */
+  /**
+   * Takes blocks that stand already, as a copy of a file does: claims those that are here, fetches those that are not by
+   * `read`, and counts them on their owners, who need not pull what they have.
+   */
   async keepHeld(root: BlockCid, read: (cid: BlockCid) => Promise<Uint8Array>): Promise<void> {
-    for await (const { cid, leaf } of walkDag(root, read, this.#deps.codec)) {
-      const bytes = await read(cid)
-      if (leaf !== null) this.#leaves = leaf + 1
-      const release = await this.#slots.acquire(1, this.#options.signal)
-      await this.#place({ cid, bytes, leaf }).finally(release)
-    }
+    const { local, codec } = this.#deps
+    const blocks = walkDag(root, read, codec)
+    await this.#placeAll(blocks, async ({ cid, leaf }, signal) => {
+      // A file of one chunk may be small, and a small block travels with the question.
+      const isHeld = isNode(root) && (await local.claimHeld(cid, () => this.#claim(cid)))
+      if (!isHeld) return this.#placeSealed({ cid, bytes: await read(cid), leaf }, signal)
+      const asking = this.#spread.ask({ cid, leaf, sizeBytes: CHUNK_BYTES, inline: null })
+      return raceSignal(asking.enough, signal)
+    })
   }
 
   /** Has each member that was counted confirm all that it is counted for; what one lacks no longer counts on it. */
   async keepRoot(root: BlockCid): Promise<void> {
-    await Promise.race([
-      Promise.all([...this.#stragglers]),
-      this.#deps.clock.sleep(STRAGGLERS_MS, this.#options.signal)
-    ])
-    this.#isCounting = false
+    const { clock, endWithRecord } = this.#deps
+    const { signal } = this.#options
+    if (this.#spread.isBusy) await Promise.race([this.#spread.stragglers(), clock.sleep(STRAGGLERS_MS, signal)])
+    this.#spread.stopCounting()
     // Once a record refers to these blocks, that is what keeps them here.
-    this.#deps.endWithRecord(root, this.#claimId)
+    endWithRecord(root, this.#claimId)
     // A file of one chunk is its own root: whoever kept it has confirmed it.
     if (!isNode(root)) return
-    await Promise.all([...this.#counted.keys()].map(peer => this.#confirm(peer, root)))
+    await raceSignal(Promise.all(this.#spread.tally.peers.map(peer => this.#confirm(peer, root))), signal)
   }
 
   /**
-   * Pushes the record until every block lies on enough members that acknowledged it, this one among them. With an
-   * explicit `ack` that is not met in time a `NotEnoughCopiesError`: the record stands here, and is delivered later.
+   * Pushes the record until every block lies on enough members that acknowledged it, this one among them, or the time
+   * for that is over. With an explicit `ack` that was not met a `NotEnoughCopiesError`: the record stands here, and is
+   * delivered later.
    */
   async acknowledge(record: Statement<'entry'>, root: BlockCid | null): Promise<PutOutcome> {
-    const { self, keepers, ranking, announce } = this.#deps
-    const { ack, replicas } = this.#options
-    const acknowledged = new Set<PeerId>([self])
-    const { promise: enough, resolve } = Promise.withResolvers<void>()
-    const check = (): boolean => {
-      const isEnough = this.#isOn(acknowledged, this.#ackWanted(), root)
-      if (isEnough) resolve()
-      return isEnough
+    const { self, clock, holdsAll } = this.#deps
+    const acknowledged = new Set<PeerId>()
+    // A laptop that slept past its own claims must not say yes to nothing.
+    if (root === null || (await holdsAll(root, this.#claimId))) acknowledged.add(self)
+    const isEnough = (): boolean => this.#copies(acknowledged, root) >= this.#ackWanted(root === null)
+    try {
+      await withDeadline(clock, ACK_TIMEOUT_MS, this.#options.signal, signal =>
+        this.#pushUntil(isEnough, record, root, acknowledged, signal)
+      )
+    } catch (error) {
+      if (!(error instanceof DeadlineError)) throw error
     }
-    const counted = root === null ? keepers() : [...this.#counted.keys()]
-    const pushes = counted.map(async peer => {
-      if (await this.#pushTo(peer, record, root)) acknowledged.add(peer)
-      check()
-    })
-    announce(record, new Set(counted))
-    check()
-    await Promise.race([enough, Promise.allSettled(pushes)])
-    if (!check() && ack !== undefined) await this.#waitForNewcomers(record, root, acknowledged, check)
     const reached = [...acknowledged]
-    if (!check() && ack !== undefined)
-      throw new NotEnoughCopiesError(reached, this.#ackWanted(), this.#owed(acknowledged, root))
-    const wanted = Math.max(1, Math.min(replicas, ranking().keeperCount))
-    return { reached, wanted, owedBlocks: this.#owed(acknowledged, root) }
+    const owedBlocks = root === null ? 0 : this.#spread.tally.owed(acknowledged)
+    if (this.#options.ack !== undefined && !isEnough())
+      throw new NotEnoughCopiesError(reached, this.#ackWanted(root === null), owedBlocks)
+    const { keeperCount } = this.#deps.ranking()
+    return { reached, wanted: Math.max(1, Math.min(this.#options.replicas, keeperCount)), owedBlocks }
   }
 
   /** Ends the put. What no record refers to runs out by itself. */
   close(): void {
+    if (this.#isClosed) return
+    this.#isClosed = true
+    this.#renewal.end()
     this.#onClose()
   }
 
-  async #place({ cid, bytes, leaf }: SealedBlock): Promise<void> {
-    const { local, claims, window } = this.#deps
-    window.add(cid, bytes)
-    const claim = (): Promise<void> => claims.claimForPut(this.#claimId, [cid.multihash.bytes], PUT_CLAIM_MS)
+  /** Places blocks as they come, a window of them at once. The first that fails ends it. */
+  async #placeAll<Block>(
+    blocks: AsyncIterable<Block>,
+    place: (block: Block, signal: AbortSignal | undefined) => Promise<void>
+  ): Promise<void> {
+    const { signal } = this.#options
+    const underWay = new Set<Promise<void>>()
+    const failure = Promise.withResolvers<never>()
+    failure.promise.catch(() => {})
+    let isFailed = false
+    for await (const block of blocks) {
+      const release = await this.#slots.acquire(1, signal)
+      if (isFailed) {
+        release()
+        break
+      }
+      const placed = place(block, signal)
+        .catch(error => {
+          isFailed = true
+          failure.reject(error)
+        })
+        .finally(() => {
+          underWay.delete(placed)
+          release()
+        })
+      underWay.add(placed)
+    }
+    await Promise.race([failure.promise, raceSignal(Promise.all(underWay), signal)])
+    if (isFailed) await failure.promise
+  }
+
+  async #placeSealed({ cid, bytes, leaf }: SealedBlock, signal: AbortSignal | undefined): Promise<void> {
+    const key = blockKey(cid)
+    const known = this.#recent.get(key)
+    if (known !== undefined) {
+      if (leaf !== null) known.asking.alsoAt(leaf)
+      return known.placed
+    }
+    if (leaf === null) this.#noteNode(cid)
+    const { local, window } = this.#deps
+    const release = await window.hold(cid, bytes, signal)
     const sizeBytes = bytes.byteLength
     const inline = sizeBytes < INLINE_BLOCK_BYTES_MAX ? bytes : null
-    await Promise.all([local.keep(cid, bytes, claim), this.#spread({ cid, leaf, sizeBytes, inline })])
-  }
-
-  /** Asks the owners to be; resolves once enough of them have it, or nobody is left to ask. */
-  async #spread(wanted: Wanted): Promise<void> {
-    const { promise: enough, resolve } = Promise.withResolvers<void>()
-    const needed = this.#ackWanted() - 1
-    const { first, rest } = this.#candidates(wanted)
-    let kept = 0
-    let pending = 0
-    const askOne = (peer: PeerId): void => {
-      pending++
-      const asking = this.#ask(peer, wanted).then(state => {
-        pending--
-        if (state === 'kept') {
-          kept++
-          this.#count(peer, wanted.leaf)
-        } else {
-          // Whoever does not take it is followed by the next in rank.
-          const next = rest.shift()
-          if (next !== undefined) askOne(next)
-        }
-        if (kept >= needed || pending === 0) resolve()
+    const asking = this.#spread.ask({ cid, leaf, sizeBytes, inline })
+    const kept = local.keep(cid, bytes, () => this.#claim(cid))
+    const placed = Promise.all([kept, raceSignal(asking.enough, signal)])
+      .then(() => {})
+      .finally(() => {
+        // While it is being written it can be had from memory only.
+        void kept.catch(() => {}).finally(release)
       })
-      this.#stragglers.add(asking)
-      void asking.finally(() => this.#stragglers.delete(asking))
-    }
-    for (const peer of first) askOne(peer)
-    while (pending < needed) {
-      const next = rest.shift()
-      if (next === undefined) break
-      askOne(next)
-    }
-    if (pending === 0 || needed <= 0) resolve()
-    await enough
+    this.#recent.set(key, { asking, placed })
+    return placed
   }
 
-  /** Who will owe a block and can be asked now, and who comes after them in rank. Manifest nodes go to everyone. */
-  #candidates({ cid, leaf }: Wanted): { first: PeerId[]; rest: PeerId[] } {
-    const { self, keepers, ranking } = this.#deps
-    const reachable = new Set(keepers())
-    const ordered = ranking()
-      .owners(cid.multihash.digest, Number.POSITIVE_INFINITY)
-      .map(({ peer }) => peer)
-    const wanted = leaf === null ? ordered.length : this.#options.replicas
-    const owners = ordered.slice(0, wanted)
-    const isAskable = (peer: PeerId): boolean => peer !== self && reachable.has(peer)
-    return { first: owners.filter(isAskable), rest: ordered.slice(owners.length).filter(isAskable) }
+  #claim(cid: BlockCid): Promise<void> {
+    return this.#deps.claims.claimForPut(this.#claimId, [cid.multihash.bytes], PUT_CLAIM_MS)
   }
 
-  async #ask(peer: PeerId, { cid, sizeBytes, inline }: Wanted): Promise<KeepState> {
-    const behind = this.#behind.get(peer) ?? 0
-    if (behind >= BEHIND_MAX) return 'lacking'
-    this.#behind.set(peer, behind + 1)
-    try {
-      return await this.#deps.keeps.keepBlock(peer, { put: this.#number, cid, bytes: inline, sizeBytes })
-    } catch {
-      return 'lacking'
-    } finally {
-      this.#behind.set(peer, (this.#behind.get(peer) ?? 1) - 1)
-    }
+  /** A node right after a multiple of the fan-out lists exactly that many chunks; those above it come after it. */
+  #noteNode(cid: BlockCid): void {
+    const { leaves } = this.#spread.tally
+    if (leaves === 0 || leaves % FANOUT !== 0 || leaves === this.#noted) return
+    this.#noted = leaves
+    this.#renewal.add(cid, leaves - FANOUT)
   }
 
   async #confirm(peer: PeerId, root: BlockCid): Promise<void> {
     const { keeps } = this.#deps
-    const leaves = this.#counted.get(peer) as Bitmap
+    const { tally } = this.#spread
+    const leaves = tally.of(peer)
+    if (leaves === undefined) return
     try {
-      const lacking = await keeps.keepRoot(peer, this.#number, root, leaves, this.#options.signal)
-      for (let leaf = 0; leaf < this.#leaves; leaf++) if (lacking.has(leaf)) leaves.delete(leaf)
+      const lacking = await keeps.keepRoot(peer, this.#number, root, leaves)
+      if (lacking.size === 0) return
+      tally.discount(peer, lacking)
       // The keeper counts what we counted: told again, it knows what we no longer count on.
-      if (lacking.size > 0) await keeps.keepRoot(peer, this.#number, root, leaves, this.#options.signal)
+      await keeps.keepRoot(peer, this.#number, root, leaves)
     } catch {
-      this.#counted.delete(peer)
+      tally.drop(peer)
+    }
+  }
+
+  async #pushUntil(
+    isEnough: () => boolean,
+    record: Statement<'entry'>,
+    root: BlockCid | null,
+    acknowledged: Set<PeerId>,
+    signal: AbortSignal
+  ): Promise<void> {
+    const { keepers, announce, clock } = this.#deps
+    const { promise: enough, resolve } = Promise.withResolvers<void>()
+    const pushTo = async (peer: PeerId): Promise<void> => {
+      if (await this.#pushTo(peer, record, root)) acknowledged.add(peer)
+      if (isEnough()) resolve()
+    }
+    const counted = root === null ? keepers() : this.#spread.tally.peers
+    const pushes = Promise.all(counted.map(pushTo))
+    announce(record, new Set(counted))
+    if (isEnough()) return
+    await raceSignal(Promise.race([enough, pushes]), signal)
+    // Nobody is left who was counted. Only a number that was asked for is worth waiting for others.
+    while (!isEnough() && this.#options.ack !== undefined) {
+      await clock.sleep(NEWCOMERS_MS, signal)
+      const others = keepers().filter(peer => !acknowledged.has(peer))
+      if (root !== null) {
+        for (const peer of others) this.#spread.tally.countAll(peer)
+        await raceSignal(Promise.all(others.map(peer => this.#confirm(peer, root))), signal)
+      }
+      await raceSignal(Promise.race([enough, Promise.all(others.map(pushTo))]), signal)
     }
   }
 
@@ -280,71 +306,21 @@ export class Put {
     }
   }
 
-  /** Members that come while an explicit number of copies is waited for are given everything. */
-  async #waitForNewcomers(
-    record: Statement<'entry'>,
-    root: BlockCid | null,
-    acknowledged: Set<PeerId>,
-    check: () => boolean
-  ): Promise<void> {
-    const { clock, keepers } = this.#deps
-    const deadline = clock.monotonic() + ACK_TIMEOUT_MS
-    while (!check() && clock.monotonic() < deadline) {
-      await clock.sleep(NEWCOMERS_MS, this.#options.signal)
-      for (const peer of keepers()) {
-        if (acknowledged.has(peer)) continue
-        if (root !== null) {
-          this.#counted.set(peer, Bitmap.full(this.#leaves))
-          await this.#confirm(peer, root)
-        }
-        if (await this.#pushTo(peer, record, root)) acknowledged.add(peer)
-      }
-    }
-  }
-
-  #count(peer: PeerId, leaf: number | null): void {
-    if (!this.#isCounting || leaf === null) return
-    const leaves = this.#counted.get(peer) ?? new Bitmap()
-    leaves.add(leaf)
-    this.#counted.set(peer, leaves)
-  }
-
   /** Copies that must be durable before yes: as told, else two where a second member can be reached. */
-  #ackWanted(): number {
-    const reachable = this.#deps.keepers().length + 1
+  #ackWanted(isRecordOnly = false): number {
+    const { self, keepers, ranking } = this.#deps
     const { ack, replicas } = this.#options
-    if (ack !== undefined)
-      return ack === Number.POSITIVE_INFINITY ? Math.max(reachable, this.#deps.ranking().keeperCount) : ack
-    return Math.min(ACK_DEFAULT, reachable, Math.max(1, replicas))
+    if (ack !== undefined && Number.isFinite(ack)) return ack
+    const order = ranking()
+    const reachable = keepers()
+    const owners = order.keepers.filter(peer => peer !== self)
+    const mayKeep = reachable.filter(peer => isRecordOnly || owners.includes(peer) || !order.isKnown(peer))
+    if (ack !== undefined) return 1 + new Set([...owners, ...mayKeep]).size
+    return Math.min(ACK_DEFAULT, 1 + mayKeep.length, Math.max(1, replicas))
   }
 
-  #isOn(acknowledged: ReadonlySet<PeerId>, copies: number, root: BlockCid | null): boolean {
-    if (root === null) return acknowledged.size >= copies
-    return this.#leastCopies(acknowledged) >= copies
-  }
-
-  /** Over all chunks the least number of acknowledging members that hold it, this one counted. */
-  #leastCopies(acknowledged: ReadonlySet<PeerId>): number {
-    let least = Number.POSITIVE_INFINITY
-    const bitmaps = [...this.#counted].filter(([peer]) => acknowledged.has(peer)).map(([, leaves]) => leaves)
-    for (let leaf = 0; leaf < this.#leaves; leaf++) {
-      let copies = 1
-      for (const leaves of bitmaps) if (leaves.has(leaf)) copies++
-      least = Math.min(least, copies)
-    }
-    return least
-  }
-
-  #owed(acknowledged: ReadonlySet<PeerId>, root: BlockCid | null): number {
-    if (root === null) return 0
-    const { replicas } = this.#options
-    const wanted = Math.min(replicas, this.#deps.ranking().keeperCount)
-    const bitmaps = [...this.#counted].filter(([peer]) => acknowledged.has(peer)).map(([, leaves]) => leaves)
-    let owed = 0
-    for (let leaf = 0; leaf < this.#leaves; leaf++) {
-      const copies = bitmaps.reduce((sum, leaves) => sum + (leaves.has(leaf) ? 1 : 0), 1)
-      owed += Math.max(0, wanted - copies)
-    }
-    return owed
+  #copies(acknowledged: ReadonlySet<PeerId>, root: BlockCid | null): number {
+    const own = acknowledged.has(this.#deps.self) ? 1 : 0
+    return root === null ? acknowledged.size : this.#spread.tally.leastCopies(acknowledged, own)
   }
 }

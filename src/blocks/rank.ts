@@ -18,16 +18,23 @@ const WEIGHT_UNITS_MAX = 2 ** 27
 /** The order of members for blocks, under one view. */
 export class Ranking {
   readonly view: View
-  readonly #drawers: Drawer[]
+  /** Members that keep blocks: those with a weight that are neither out nor draining. */
+  readonly keepers: readonly PeerId[]
+  readonly #drawers: readonly Drawer[]
 
   constructor(view: View) {
     this.view = view
-    this.#drawers = view.members.filter(({ weight }) => weight > 0).map(toDrawer)
+    this.#drawers = view.members.filter(owes).map(toDrawer)
+    this.keepers = this.#drawers.map(({ member }) => member.peer)
   }
 
-  /** Members that keep blocks: those with a weight that are neither out nor draining. */
   get keeperCount(): number {
-    return this.#drawers.filter(({ member }) => owes(member)).length
+    return this.keepers.length
+  }
+
+  /** True if the view has this member at all; one that has just joined may not have told of itself yet. */
+  isKnown(peer: PeerId): boolean {
+    return this.view.members.some(member => member.peer === peer)
   }
 
   /**
@@ -35,12 +42,12 @@ export class Ranking {
    * on `count`: zones are spread by always taking the best draw among those whose zone has been used least.
    */
   owners(digest: Uint8Array, count: number): ViewMember[] {
-    return this.#order(digest, owes, count)
+    return this.#order(digest, count)
   }
 
   /** All members in the order in which a reader asks: owners to be, then those who are out, draining or keep nothing. */
   readers(digest: Uint8Array): PeerId[] {
-    const keepers = this.#order(digest, owes, Number.POSITIVE_INFINITY)
+    const keepers = this.#order(digest, Number.POSITIVE_INFINITY)
     const rest = this.view.members.filter(member => !keepers.includes(member))
     return [...keepers, ...rest].map(({ peer }) => peer)
   }
@@ -50,11 +57,9 @@ export class Ranking {
     return this.owners(digest, count).some(member => member.peer === peer)
   }
 
-  #order(digest: Uint8Array, filter: (member: ViewMember) => boolean, count: number): ViewMember[] {
+  #order(digest: Uint8Array, count: number): ViewMember[] {
     const words = wordsOf(digest)
-    const drawn = this.#drawers
-      .filter(({ member }) => filter(member))
-      .map(drawer => ({ drawer, draw: drawOf(drawer, words) }))
+    const drawn = this.#drawers.map(drawer => ({ drawer, draw: drawOf(drawer, words) }))
     drawn.sort(compareDraws)
     return spreadZones(
       drawn.map(({ drawer }) => drawer.member),
@@ -74,8 +79,8 @@ interface Drawn {
   draw: number
 }
 
-function owes(member: ViewMember): boolean {
-  return !member.isOut && !member.isDraining
+function owes({ weight, isOut, isDraining }: ViewMember): boolean {
+  return weight > 0 && !isOut && !isDraining
 }
 
 function toDrawer(member: ViewMember): Drawer {

@@ -1,10 +1,9 @@
 import * as Digest from 'multiformats/hashes/digest'
-import type { BlockCid } from '../format/cid.ts'
-import { CID, RAW } from '../format/cid.ts'
+import { type BlockCid, CID, RAW } from '../format/cid.ts'
 import type { Clock } from '../util/clock.ts'
 import { isAbort } from '../util/errors.ts'
-import type { Claims, PutId } from './claims.ts'
-import { SWEEP_MS } from './constants.ts'
+import type { Claims, ExpiredClaim, PutId } from './claims.ts'
+import { CLAIM_GRACE_MS, ORPHANS_PAUSE_BLOCKS, SWEEP_BATCH, SWEEP_MS } from './constants.ts'
 import type { Holds } from './holds.ts'
 import type { LocalBlocks } from './local-blocks.ts'
 
@@ -20,7 +19,10 @@ export interface SweeperOptions {
   onError: (error: unknown) => void
 }
 
-/** Ends the claims of puts whose time is over, and frees what nothing claims any more. On doubt, it keeps. */
+/**
+ * Ends the claims of puts whose time is over, and frees what nothing claims any more. After an unclean stop it also
+ * looks once at every block, for those that a crash left without a claim. On doubt, it keeps.
+ */
 export class Sweeper {
   readonly #options: SweeperOptions
   readonly #stopped = new AbortController()
@@ -30,8 +32,8 @@ export class Sweeper {
     this.#options = options
   }
 
-  start(): void {
-    this.#working = this.#run()
+  start({ mayHaveOrphans }: { mayHaveOrphans: boolean }): void {
+    this.#working = this.#run(mayHaveOrphans)
   }
 
   async stop(): Promise<void> {
@@ -39,32 +41,74 @@ export class Sweeper {
     await this.#working
   }
 
-  async #run(): Promise<void> {
-    const { clock, onError } = this.#options
+  /** One round over the claims. Gives how many blocks it freed. */
+  async sweep(): Promise<number> {
+    const { claims, clock, holds, mayFree } = this.#options
+    holds.sweep()
+    const before = clock.now() - CLAIM_GRACE_MS
+    let freed = 0
+    let batch: ExpiredClaim[] = []
+    const flush = async (): Promise<void> => {
+      for (const isFreed of await Promise.all(batch.map(claim => this.#end(claim, before)))) if (isFreed) freed++
+      batch = []
+    }
+    for await (const claim of claims.expired(before)) {
+      if (this.#stopped.signal.aborted || !mayFree()) return freed
+      if (this.#options.isUnderWay(claim.put)) continue
+      if (batch.push(claim) === SWEEP_BATCH) await flush()
+    }
+    await flush()
+    return freed
+  }
+
+  /**
+   * Looks at every block once, and frees those that nothing claims. Gives how many; undefined if it was not certain all
+   * the while what is needed, and the round has to be made again.
+   */
+  async freeOrphans(): Promise<number | undefined> {
+    const { local, holds, mayFree, clock, claims } = this.#options
+    let looked = 0
+    let freed = 0
+    for await (const multihash of local.all()) {
+      if (++looked % ORPHANS_PAUSE_BLOCKS === 0) await clock.sleep(0, this.#stopped.signal)
+      if (this.#stopped.signal.aborted || !mayFree()) return undefined
+      if (await claims.isClaimed(multihash)) continue
+      const cid = cidOf(multihash)
+      if (
+        await local.release(
+          cid,
+          () => mayFree() && !holds.isHeld(cid),
+          async () => {}
+        )
+      )
+        freed++
+    }
+    return freed
+  }
+
+  async #run(mayHaveOrphans: boolean): Promise<void> {
+    const { clock, mayFree, onError } = this.#options
     const { signal } = this.#stopped
+    let hasOrphans = mayHaveOrphans
     while (!signal.aborted) {
       try {
         await clock.sleep(SWEEP_MS, signal)
         await this.sweep()
+        if (hasOrphans && mayFree()) hasOrphans = (await this.freeOrphans()) === undefined
       } catch (error) {
-        if (!isAbort(error)) onError(error)
+        if (!isAbort(error) && !signal.aborted) onError(error)
       }
     }
   }
 
-  /** One round. Gives how many blocks it freed. */
-  async sweep(): Promise<number> {
-    const { claims, local, holds, isUnderWay, mayFree } = this.#options
-    holds.sweep()
-    let freed = 0
-    for await (const { put, multihash } of claims.expired()) {
-      if (this.#stopped.signal.aborted || !mayFree()) return freed
-      if (isUnderWay(put)) continue
-      const cid = cidOf(multihash)
-      await claims.endPut(put, [multihash])
-      if (await local.freeUnclaimed(cid, () => !mayFree() || holds.isHeld(cid))) freed++
-    }
-    return freed
+  #end(claim: ExpiredClaim, before: number): Promise<boolean> {
+    const { claims, local, holds, mayFree } = this.#options
+    const cid = cidOf(claim.multihash)
+    return local.release(
+      cid,
+      () => mayFree() && !holds.isHeld(cid),
+      () => claims.endExpired(claim, before)
+    )
   }
 }
 

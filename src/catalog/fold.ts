@@ -264,7 +264,7 @@ export function cidOf({ root }: Pick<EntryRecord, 'root'>): BlockCid | undefined
 function recordOps(record: EntryRecord): IndexOp[] {
   const ops: IndexOp[] = [{ type: 'put', key: recordKey(record), value: new Uint8Array(0) }]
   const root = cidOf(record)
-  if (root !== undefined) ops.push(...References.opsFor({ id: record.id, root }))
+  if (root !== undefined) ops.push(...References.opsFor({ id: record.id, root, replicas: record.replicas }))
   return ops
 }
 

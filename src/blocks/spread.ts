@@ -1,0 +1,153 @@
+import type { BlockCid } from '../format/cid.ts'
+import type { PeerId } from '../format/peer-id.ts'
+import { BEHIND_MAX } from './constants.ts'
+import type { KeepProtocol, KeepState } from './keep-protocol.ts'
+import type { Ranking } from './rank.ts'
+import { Tally } from './tally.ts'
+
+export interface SpreadOptions {
+  self: PeerId
+  keeps: Pick<KeepProtocol, 'keepBlock'>
+  ranking: () => Ranking
+  /** Members that may be asked now. */
+  keepers: () => PeerId[]
+  /** Members that did something wrong lately, or were silent: asked only if it cannot be done without them. */
+  isAvoided: (peer: PeerId) => boolean
+  /** Names the put to the keepers. */
+  number: Uint8Array
+  replicas: number
+  /** Members beside this one that must keep a block before the next few may come. */
+  needed: () => number
+}
+
+/** What is asked of a keeper; a large block's bytes are not among it, so that waiting for the slow costs no memory. */
+export interface Wanted {
+  cid: BlockCid
+  /** Its place in the file; null for a manifest node. */
+  leaf: number | null
+  sizeBytes: number
+  inline: Uint8Array | null
+}
+
+/** One block on its way to its owners. */
+export interface Asking {
+  /** Resolves once as many as must keep it, or nobody is left to ask. */
+  enough: Promise<void>
+  /** The same block stands at another place of the file too. */
+  alsoAt(leaf: number): void
+}
+
+type Outcome = KeepState | 'behind'
+
+/** Asks the members that will owe a put's blocks to keep them, each block down its own rank, and tallies who said yes. */
+export class Spread {
+  readonly tally = new Tally()
+  readonly #options: SpreadOptions
+  readonly #underWay = new Set<Promise<void>>()
+  readonly #behind = new Map<PeerId, number>()
+  #isCounting = true
+
+  constructor(options: SpreadOptions) {
+    this.#options = options
+  }
+
+  get isBusy(): boolean {
+    return this.#underWay.size > 0
+  }
+
+  /** Resolves when all that were asked have answered; the put may be enough without them. */
+  async stragglers(): Promise<void> {
+    await Promise.all(this.#underWay)
+  }
+
+  /** From here on nobody is counted any more: members are told what is counted on them. */
+  stopCounting(): void {
+    this.#isCounting = false
+  }
+
+  ask(wanted: Wanted): Asking {
+    const { tally } = this
+    const { owners, first, rest } = this.#candidates(wanted)
+    const { promise: enough, resolve } = Promise.withResolvers<void>()
+    const needed = this.#options.needed()
+    const leaves: number[] = []
+    const keptBy = new Set<PeerId>()
+    let pending = 0
+    const askOne = (peer: PeerId): void => {
+      pending++
+      const asking = this.#ask(peer, wanted).then(outcome => {
+        pending--
+        if (outcome === 'kept') {
+          keptBy.add(peer)
+          if (this.#isCounting) for (const leaf of leaves) tally.count(peer, leaf)
+        } else replace(peer, outcome)
+        if (keptBy.size >= needed || pending === 0) resolve()
+      })
+      this.#underWay.add(asking)
+      void asking.finally(() => this.#underWay.delete(asking))
+    }
+    // Whoever does not take it is followed by the next in rank. One that is merely behind will pull it: no copy more than
+    // was asked for is made for its sake, unless the put would wait.
+    const replace = (peer: PeerId, outcome: Outcome): void => {
+      if (outcome === 'behind' && keptBy.size + pending >= needed) return
+      const next = rest.shift()
+      if (next === undefined) return
+      if (outcome === 'full' && owners.delete(peer)) {
+        owners.add(next)
+        for (const leaf of leaves) {
+          tally.excuse(peer, leaf)
+          tally.expect(next, leaf)
+        }
+      }
+      askOne(next)
+    }
+    const alsoAt = (leaf: number): void => {
+      leaves.push(leaf)
+      tally.leaves = Math.max(tally.leaves, leaf + 1)
+      for (const peer of owners) tally.expect(peer, leaf)
+      if (this.#isCounting) for (const peer of keptBy) tally.count(peer, leaf)
+    }
+    if (wanted.leaf !== null) alsoAt(wanted.leaf)
+    for (const peer of first) askOne(peer)
+    while (pending < needed) {
+      const next = rest.shift()
+      if (next === undefined) break
+      askOne(next)
+    }
+    if (pending === 0 || needed <= 0) resolve()
+    return { enough, alsoAt }
+  }
+
+  /**
+   * Who owes a block, whom of them to ask now, and who comes after: the next in rank, members of whom nothing is known
+   * yet but that they are here, and those that it would be better to do without. Manifest nodes go to everyone.
+   */
+  #candidates({ cid, leaf }: Wanted): { owners: Set<PeerId>; first: PeerId[]; rest: PeerId[] } {
+    const { self, keepers, ranking, isAvoided, replicas } = this.#options
+    const reachable = new Set(keepers())
+    const order = ranking()
+    const ranked = order.owners(cid.multihash.digest, Number.POSITIVE_INFINITY).map(({ peer }) => peer)
+    const owners = new Set((leaf === null ? ranked : ranked.slice(0, replicas)).filter(peer => peer !== self))
+    const askable = ranked.filter(peer => peer !== self && reachable.delete(peer))
+    const unknown = [...reachable].filter(peer => !order.isKnown(peer))
+    const first = askable.filter(peer => owners.has(peer) && !isAvoided(peer))
+    const next = [...askable.filter(peer => !owners.has(peer)), ...unknown].filter(peer => !isAvoided(peer))
+    const avoided = [...askable, ...unknown].filter(isAvoided)
+    return { owners, first, rest: [...next, ...avoided] }
+  }
+
+  async #ask(peer: PeerId, { cid, sizeBytes, inline }: Wanted): Promise<Outcome> {
+    const { keeps, number } = this.#options
+    const behind = this.#behind.get(peer) ?? 0
+    if (behind >= BEHIND_MAX) return 'behind'
+    this.#behind.set(peer, behind + 1)
+    try {
+      return await keeps.keepBlock(peer, { put: number, cid, bytes: inline, sizeBytes })
+    } catch {
+      // Gone, silent or broken: as good as a no, and the wire has noted whose fault it was.
+      return 'lacking'
+    } finally {
+      this.#behind.set(peer, (this.#behind.get(peer) ?? 1) - 1)
+    }
+  }
+}
