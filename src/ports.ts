@@ -2,8 +2,8 @@ import { z } from 'zod'
 import { FileMissingError } from './disk/errors.ts'
 import { type Files, replaceFile } from './disk/files.ts'
 import { utf8 } from './util/bytes.ts'
+import { checkPort, portOf } from './wire/addresses.ts'
 import { PortTakenError } from './wire/errors.ts'
-import { checkPort, portOf } from './wire/libp2p-host.ts'
 
 const NAME = 'ports.json'
 const portsSchema = z.object({ tcp: z.number().int(), ws: z.number().int() })

@@ -223,7 +223,6 @@ export class Members {
   }
 
   #onRejected(peer: PeerId, error: unknown): void {
-    this.#redialler.penalize(peer)
     void this.#options.host.hangUp(peer).catch(() => {})
     if (!(error instanceof WrongNetworkError)) {
       this.#emit({ event: 'rejected', peer })

@@ -28,8 +28,9 @@ export const DIAL_TIMEOUT_MS = 10_000
 export const DIALS_MAX = 16
 /** Addresses remembered of one member, and tried. */
 export const ADDRESSES_MAX = 16
-/** Peers that mDNS may have us know at once without being members. */
+/** Peers that mDNS may have us dial at once without being members, and how often each before it must be heard of again. */
 export const DISCOVERED_MAX = 256
+export const DISCOVERED_DIALS_MAX = 4
 
 /** New connections a second from one address, and upgrades under way: libp2p's defaults starve a LAN behind one router. */
 export const INBOUND_PER_S_MAX = 50

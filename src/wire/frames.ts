@@ -103,3 +103,10 @@ export class FrameReader {
     this.#onFrame(frame)
   }
 }
+
+/** The fields of a header. Throws a `ProtocolError` if it is no map. */
+export function fieldsOf(header: unknown): Record<string, unknown> & { id?: unknown; status?: unknown } {
+  if (typeof header !== 'object' || header === null || Array.isArray(header))
+    throw new ProtocolError('header is not a map')
+  return header as Record<string, unknown>
+}

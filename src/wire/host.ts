@@ -13,10 +13,14 @@ export interface Host {
   addresses(): string[]
   /** Takes streams of a protocol. To be called before `start`. */
   handle(protocol: string, handler: (stream: ByteStream) => void): void
-  /** Opens a stream to a connected peer. */
+  /** Opens a stream to a connected peer. Throws a `DisconnectedError` if there is no connection, or it ends meanwhile. */
   open(peer: PeerId, protocol: string, options: { signal: AbortSignal }): Promise<ByteStream>
 
-  /** Connects to whoever answers at one of these addresses, or to `peer` only; gives the id that was proven. */
+  /**
+   * Connects to whoever answers at one of these addresses, or to `peer` only; gives the id that was proven. Addresses
+   * that make no sense here are passed over. Throws an `InvalidInputError` if none is left, a `DisconnectedError` if
+   * nobody answers, or only somebody else, and the signal's reason once that fires.
+   */
   dial(addresses: readonly string[], options: { signal: AbortSignal; peer?: PeerId | undefined }): Promise<PeerId>
   /** Ends every connection to a peer. */
   hangUp(peer: PeerId): Promise<void>
@@ -25,6 +29,11 @@ export interface Host {
 
   /** The first connection to a peer was made, or its last one ended. */
   onPeer(listener: (event: 'connected' | 'disconnected', peer: PeerId) => void): void
+  /**
+   * A dial of ours led to a peer, over a connection that is new or one that was there. Told after `connected`; two that
+   * dial each other at once both hear of it, however many connections come of that.
+   */
+  onDialled(listener: (peer: PeerId) => void): void
   /** A peer made itself known on the local network. */
   onDiscovered(listener: (peer: PeerId, addresses: string[]) => void): void
   /** The addresses of this node have changed. */
@@ -46,12 +55,17 @@ export interface ByteStream {
   readonly peer: PeerId
   /** The remote's address as multiaddr text. */
   readonly address: string
-  /** Hands over bytes; resolves when there is room for more. One write at a time. */
+  /**
+   * Hands over bytes; resolves when there is room for more. One write at a time. Throws a `DisconnectedError` once the
+   * stream has ended, also while it waits.
+   */
   write(parts: readonly Uint8Array[]): Promise<void>
   /** Bytes as they come, from now on. Set once. */
   onData(listener: (bytes: Uint8Array) => void): void
   /** Called once, when the stream has ended for whatever reason. */
   onEnd(listener: (error: Error | undefined) => void): void
+  /** Ends our side once everything written has left; the other side is told after it. */
   close(): Promise<void>
+  /** Ends the stream at once, on both sides; what has not left is lost. */
   abort(error: Error): void
 }

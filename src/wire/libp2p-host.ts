@@ -1,5 +1,3 @@
-import { IncomingMessage } from 'node:http'
-import { createServer } from 'node:net'
 import { noise } from '@chainsafe/libp2p-noise'
 import { yamux } from '@chainsafe/libp2p-yamux'
 import { generateKeyPairFromSeed } from '@libp2p/crypto/keys'
@@ -10,11 +8,9 @@ import { peerIdFromString } from '@libp2p/peer-id'
 import { ping } from '@libp2p/ping'
 import { tcp } from '@libp2p/tcp'
 import { tls } from '@libp2p/tls'
-import { webSockets } from '@libp2p/websockets'
-import { multiaddr } from '@multiformats/multiaddr'
 import { createLibp2p, type Libp2pOptions } from 'libp2p'
 import type { PeerId } from '../format/peer-id.ts'
-import { InvalidInputError } from '../util/errors.ts'
+import { checkListen, checkPort, dialTargets, parseAddress } from './addresses.ts'
 import {
   CONNECTIONS_MAX,
   DIAL_TIMEOUT_MS,
@@ -25,10 +21,10 @@ import {
   STREAM_WINDOW_BYTES,
   STREAMS_PER_PROTOCOL_MAX
 } from './constants.ts'
-import { DisconnectedError, PortTakenError } from './errors.ts'
+import { DisconnectedError } from './errors.ts'
 import type { ByteStream, ConnectionInfo, Host } from './host.ts'
 import { Libp2pStream } from './libp2p-stream.ts'
-import { holderOfPort } from './port-holder.ts'
+import { closingWebSockets } from './websockets.ts'
 
 export type Transports = NonNullable<Libp2pOptions['transports']>
 
@@ -50,6 +46,7 @@ export class Libp2pHost implements Host {
   readonly #libp2p: Libp2p
   readonly #options: Libp2pHostOptions
   readonly #handlers = new Map<string, (stream: ByteStream) => void>()
+  readonly #dialListeners: Array<(peer: PeerId) => void> = []
 
   private constructor(libp2p: Libp2p, options: Libp2pHostOptions) {
     this.#libp2p = libp2p
@@ -57,6 +54,8 @@ export class Libp2pHost implements Host {
   }
 
   static async create(options: Libp2pHostOptions): Promise<Libp2pHost> {
+    for (const address of [...options.listen, ...(options.announce ?? [])]) parseAddress(address)
+    if (options.transports === undefined) for (const address of options.listen) checkListen(address)
     const privateKey = await generateKeyPairFromSeed('Ed25519', options.deviceSeed)
     const libp2p = await createLibp2p({
       start: false,
@@ -65,7 +64,7 @@ export class Libp2pHost implements Host {
       nodeInfo: { name: 'dfs-node', version: '1', userAgent: 'dfs-node' },
       logger: silent,
       addresses: { listen: [...options.listen], announce: [...(options.announce ?? [])] },
-      transports: options.transports ?? [tcp(), webSockets({ http: { IncomingMessage: SameProgramOnly } })],
+      transports: options.transports ?? [tcp(), closingWebSockets()],
       connectionEncrypters: [tls(), noise()],
       streamMuxers: [yamux({ streamOptions: { maxStreamWindowSize: STREAM_WINDOW_BYTES } })],
       peerDiscovery: options.mdns === true ? [mdns({ serviceTag: MDNS_SERVICE_TAG, interval: MDNS_INTERVAL_MS })] : [],
@@ -97,7 +96,13 @@ export class Libp2pHost implements Host {
         runOnLimitedConnection: true
       })
     }
-    await this.#libp2p.start()
+    try {
+      await this.#libp2p.start()
+    } catch (error) {
+      // It has stopped again by itself. Somebody may have taken a port since we looked: then the plain answer is there now.
+      for (const address of this.#options.listen) await checkPort(address)
+      throw error
+    }
   }
 
   async stop(): Promise<void> {
@@ -113,27 +118,42 @@ export class Libp2pHost implements Host {
   }
 
   async open(peer: PeerId, protocol: string, { signal }: { signal: AbortSignal }): Promise<ByteStream> {
+    signal.throwIfAborted()
     const connection = this.#connectionTo(peer)
     if (connection === undefined) throw new DisconnectedError('not connected to this peer')
-    const stream = await connection.newStream(protocol, {
-      signal,
-      runOnLimitedConnection: true,
-      maxOutboundStreams: STREAMS_PER_PROTOCOL_MAX
-    })
-    return new Libp2pStream(stream, connection)
+    try {
+      const stream = await connection.newStream(protocol, {
+        signal,
+        runOnLimitedConnection: true,
+        maxOutboundStreams: STREAMS_PER_PROTOCOL_MAX
+      })
+      return new Libp2pStream(stream, connection)
+    } catch (cause) {
+      signal.throwIfAborted()
+      throw new DisconnectedError('no stream of this protocol could be opened', { cause })
+    }
   }
 
   async dial(
     addresses: readonly string[],
     { signal, peer }: { signal: AbortSignal; peer?: PeerId | undefined }
   ): Promise<PeerId> {
-    const targets = addresses.map(address => {
-      const target = parseAddress(address)
-      const named = target.getComponents().some(({ name }) => name === 'p2p')
-      return peer === undefined || named ? target : target.encapsulate(`/p2p/${peer}`)
-    })
-    const connection = await this.#libp2p.dial(targets, { signal })
-    return connection.remotePeer.toString()
+    const targets = dialTargets(addresses, peer)
+    let connection: Connection
+    try {
+      connection = await this.#libp2p.dial(targets, { signal })
+    } catch (cause) {
+      signal.throwIfAborted()
+      throw new DisconnectedError('nobody answers at these addresses, or somebody else does', { cause })
+    }
+    const reached = connection.remotePeer.toString()
+    if (peer !== undefined && reached !== peer) {
+      // Not every transport compares who answers with whom it was told to expect.
+      connection.abort(new Error('not the peer that was expected'))
+      throw new DisconnectedError('somebody else answers at these addresses')
+    }
+    for (const listener of this.#dialListeners) listener(reached)
+    return reached
   }
 
   async hangUp(peer: PeerId): Promise<void> {
@@ -159,6 +179,10 @@ export class Libp2pHost implements Host {
     this.#libp2p.addEventListener('peer:disconnect', ({ detail }) => listener('disconnected', detail.toString()))
   }
 
+  onDialled(listener: (peer: PeerId) => void): void {
+    this.#dialListeners.push(listener)
+  }
+
   onDiscovered(listener: (peer: PeerId, addresses: string[]) => void): void {
     this.#libp2p.addEventListener('peer:discovery', ({ detail }) => {
       const addresses = detail.multiaddrs.map(address => address.toString())
@@ -179,45 +203,6 @@ export class Libp2pHost implements Host {
   }
 }
 
-/** Reads a multiaddr that a user gave; an `InvalidInputError` says what one looks like. */
-export function parseAddress(address: string): ReturnType<typeof multiaddr> {
-  try {
-    return multiaddr(address)
-  } catch (cause) {
-    throw new InvalidInputError('an address reads like /ip4/192.168.1.7/tcp/3000 or /dns4/host/tcp/3001/ws', { cause })
-  }
-}
-
-/** The TCP port in an address, or undefined. */
-export function portOf(address: string): number | undefined {
-  const port = parseAddress(address)
-    .getComponents()
-    .find(({ name }) => name === 'tcp')?.value
-  return port === undefined ? undefined : Number(port)
-}
-
-/**
- * Throws a `PortTakenError` if an address cannot be listened on, an `InvalidInputError` if it never can. libp2p reports
- * either as one of many nested errors; asking the system first gives a plain answer.
- */
-export async function checkPort(address: string): Promise<void> {
-  const port = portOf(address)
-  if (port === undefined || port === 0) return
-  const host = parseAddress(address)
-    .getComponents()
-    .find(({ name }) => name === 'ip4' || name === 'ip6')?.value
-  const code = await new Promise<string | undefined>(resolve => {
-    const server = createServer()
-    server.once('error', error => resolve((error as NodeJS.ErrnoException).code))
-    server.listen(port, host, () => server.close(() => resolve(undefined)))
-  })
-  if (code === 'EADDRINUSE') throw new PortTakenError(port, await holderOfPort(port))
-  if (code === 'EACCES')
-    throw new InvalidInputError(`port ${port} needs more rights than this user has: give another --listen`)
-  if (code === 'EADDRNOTAVAIL')
-    throw new InvalidInputError(`this machine has no address ${host}: give another --listen`)
-}
-
 function viaOf(connection: Connection): string {
   const names = connection.remoteAddr.getComponents().map(({ name }) => name)
   const transport =
@@ -225,20 +210,6 @@ function viaOf(connection: Connection): string {
   const security = connection.encryption?.includes('tls') === true ? 'tls' : 'noise'
   return names.includes('p2p-circuit') ? `relay+${security}` : `${transport}+${security}`
 }
-
-/**
- * A web page can open a WebSocket to any machine of its visitor's network, and its browser says so in `Origin`. No
- * member is a web page: such a request loses the key without which the upgrade is refused.
- */
-class SameProgramOnly extends IncomingMessage {}
-const headersOf = Object.getOwnPropertyDescriptor(IncomingMessage.prototype, 'headers')?.get
-Object.defineProperty(SameProgramOnly.prototype, 'headers', {
-  get(this: IncomingMessage): IncomingMessage['headers'] {
-    const headers: IncomingMessage['headers'] = headersOf?.call(this) ?? {}
-    if (headers.origin !== undefined) delete headers['sec-websocket-key']
-    return headers
-  }
-})
 
 // libp2p's own log names peers and addresses; ours says what is worth saying.
 const quiet = Object.assign(() => {}, { error() {}, trace() {}, enabled: false, newScope: () => quiet })

@@ -20,12 +20,16 @@ export class Libp2pStream implements ByteStream {
     this.#stream = stream
     this.peer = connection.remotePeer.toString()
     this.address = connection.remoteAddr.toString()
-    stream.addEventListener('close', event => this.#finish(event.error))
-    // A remote that has closed its writing end answers nothing more, and asks nothing more.
-    stream.addEventListener('remoteCloseWrite', () => {
+    const onRemoteClose = (): void => {
+      // A remote that has closed its writing end answers nothing more, and asks nothing more.
       this.#finish(undefined)
       void stream.close().catch(error => stream.abort(error))
-    })
+    }
+    stream.addEventListener('close', event => this.#finish(event.error))
+    stream.addEventListener('remoteCloseWrite', onRemoteClose)
+    // It may have ended while it was being opened, when nobody listened; what it brought before that comes first.
+    if (stream.status !== 'open') setImmediate(() => this.#finish(undefined))
+    else if (stream.remoteWriteStatus === 'closed') setImmediate(onRemoteClose)
     stream.addEventListener('drain', () => this.#wake())
     stream.addEventListener('idle', () => this.#wake())
   }
@@ -33,7 +37,7 @@ export class Libp2pStream implements ByteStream {
   async write(parts: readonly Uint8Array[]): Promise<void> {
     for (const slice of slices(parts)) {
       if (this.#end !== undefined) throw this.#endError()
-      if (this.#stream.send(slice)) continue
+      if (this.#send(slice)) continue
       while (this.#stream.writableNeedsDrain && this.#stream.writeBufferLength > 0) {
         await this.#drained()
         if (this.#end !== undefined) throw this.#endError()
@@ -60,6 +64,14 @@ export class Libp2pStream implements ByteStream {
 
   abort(error: Error): void {
     this.#stream.abort(error)
+  }
+
+  #send(slice: Uint8Array): boolean {
+    try {
+      return this.#stream.send(slice)
+    } catch (cause) {
+      throw new DisconnectedError('the stream is ending', { cause })
+    }
   }
 
   #finish(error: Error | undefined): void {

@@ -1,18 +1,35 @@
 import type { PeerId } from '../format/peer-id.ts'
 import type { Chance } from '../util/chance.ts'
 import type { Clock } from '../util/clock.ts'
+import { withDeadline } from '../util/deadline.ts'
 import { Limiter } from '../util/limiter.ts'
-import { ADDRESSES_MAX, DIAL_TIMEOUT_MS, DIALS_MAX, REDIAL_MS_MAX, REDIAL_MS_MIN } from './constants.ts'
+import {
+  ADDRESSES_MAX,
+  DIAL_TIMEOUT_MS,
+  DIALS_MAX,
+  DISCOVERED_DIALS_MAX,
+  DISCOVERED_MAX,
+  REDIAL_MS_MAX,
+  REDIAL_MS_MIN
+} from './constants.ts'
 import type { Host } from './host.ts'
 
 /** Somebody to stay connected to: a peer at some addresses, or whoever answers at one. */
 interface Target {
+  /** Whom to reach; undefined for an address, at which another may answer tomorrow. */
   peer: PeerId | undefined
+  /** Who answered last. */
+  reached: PeerId | undefined
   addresses: string[]
+  /** Dials since one last led to something. */
   failures: number
+  /** Not known to be worth it: given up after a few dials. */
+  isTransient: boolean
   stopped: AbortController
   /** Ends the wait before the next dial. */
   wake: () => void
+  /** Ends the wait while it is connected. */
+  onGone: () => void
 }
 
 export interface RedialOptions {
@@ -21,9 +38,18 @@ export interface RedialOptions {
   chance: Chance
 }
 
+export interface AddPeerOptions {
+  /** Before the first dial. */
+  delayMs?: number | undefined
+  /** Somebody who only made himself known: one of a bounded number, and given up after a few dials. */
+  isTransient?: boolean | undefined
+}
+
 /**
  * Keeps connections to everyone it is told of: dials, and dials again with growing, varied waits, for as long as it
  * runs. libp2p gives a peer up after a few failures; a laptop that was away for a month is still a member.
+ *
+ * A connection alone is no success, since whoever answers may turn us away at once: the waits grow until `settle`.
  */
 export class Redialler {
   readonly #host: Host
@@ -38,13 +64,13 @@ export class Redialler {
     this.#clock = clock
     this.#chance = chance
     host.onPeer((event, peer) => {
-      if (event === 'disconnected') for (const target of this.#targets.values()) if (target.peer === peer) target.wake()
+      if (event === 'disconnected') for (const target of this.#targetsOf(peer)) target.onGone()
     })
   }
 
   start(): void {
     this.#isRunning = true
-    for (const target of this.#targets.values()) void this.#run(target)
+    for (const [key, target] of this.#targets) void this.#run(key, target, 0)
   }
 
   stop(): void {
@@ -55,17 +81,18 @@ export class Redialler {
 
   /** An address given by the user, with or without a peer id in it. */
   addAddress(address: string): void {
-    this.#add(address, undefined, [address])
+    this.#add(address, undefined, [address], {})
   }
 
   /** A peer and where it may be; addresses add up, the newest first. Fresh ones end its current wait. */
-  addPeer(peer: PeerId, addresses: readonly string[], options: { delayMs?: number } = {}): void {
+  addPeer(peer: PeerId, addresses: readonly string[], options: AddPeerOptions = {}): void {
     if (peer === this.#host.peerId) return
     const known = this.#targets.get(peer)
     if (known === undefined) {
-      this.#add(peer, peer, [...addresses], options.delayMs)
+      this.#add(peer, peer, addresses.slice(0, ADDRESSES_MAX), options)
       return
     }
+    if (options.isTransient !== true) known.isTransient = false
     const fresh = addresses.filter(address => !known.addresses.includes(address))
     if (fresh.length === 0) return
     known.addresses = [...fresh, ...known.addresses].slice(0, ADDRESSES_MAX)
@@ -73,70 +100,100 @@ export class Redialler {
     known.wake()
   }
 
-  /** Stops dialling a peer: it is no member, or of another network. */
+  /** Stops dialling a peer: it is no member, or of another network. An address at which it answered stays. */
   dropPeer(peer: PeerId): void {
     this.#targets.get(peer)?.stopped.abort()
     this.#targets.delete(peer)
   }
 
-  /** The connection came about, but led nowhere: wait as long as if it had failed. */
-  penalize(peer: PeerId): void {
-    for (const target of this.#targets.values()) if (target.peer === peer) target.failures += 3
+  /** The connection to a peer led where it should: the next wait, should there be one, is short again. */
+  settle(peer: PeerId): void {
+    for (const target of this.#targetsOf(peer)) target.failures = 0
   }
 
-  #add(key: string, peer: PeerId | undefined, addresses: string[], delayMs = 0): void {
+  #targetsOf(peer: PeerId): Target[] {
+    return [...this.#targets.values()].filter(target => peer === (target.peer ?? target.reached))
+  }
+
+  #add(key: string, peer: PeerId | undefined, addresses: string[], options: AddPeerOptions): void {
+    const { delayMs = 0, isTransient = false } = options
     if (this.#targets.has(key)) return
-    const target: Target = { peer, addresses, failures: 0, stopped: new AbortController(), wake: () => {} }
+    if (isTransient && this.#transients >= DISCOVERED_MAX) return
+    const target: Target = {
+      peer,
+      reached: undefined,
+      addresses,
+      failures: 0,
+      isTransient,
+      stopped: new AbortController(),
+      wake: () => {},
+      onGone: () => {}
+    }
     this.#targets.set(key, target)
-    if (this.#isRunning) void this.#run(target, delayMs)
+    if (this.#isRunning) void this.#run(key, target, delayMs)
   }
 
-  async #run(target: Target, delayMs = 0): Promise<void> {
+  get #transients(): number {
+    let count = 0
+    for (const { isTransient } of this.#targets.values()) if (isTransient) count++
+    return count
+  }
+
+  async #run(key: string, target: Target, delayMs: number): Promise<void> {
     const { signal } = target.stopped
     let waitMs = delayMs
-    while (!signal.aborted) {
-      if (waitMs > 0) await this.#wait(target, waitMs)
+    for (;;) {
+      if (waitMs > 0) await this.#wait(target, 'wake', waitMs)
       if (signal.aborted) return
-      if (target.peer !== undefined && this.#host.isConnected(target.peer)) {
-        await this.#wait(target, REDIAL_MS_MAX)
-        waitMs = REDIAL_MS_MIN * this.#chance.fraction()
+      const peer = target.peer ?? target.reached
+      if (peer !== undefined && this.#host.isConnected(peer)) {
+        await this.#wait(target, 'onGone', REDIAL_MS_MAX)
+        waitMs = target.failures > 0 ? this.#backoffMs(target) : REDIAL_MS_MIN * this.#chance.fraction()
         continue
       }
-      if (target.addresses.length > 0 && (await this.#dial(target))) {
-        waitMs = this.#backoff(target.failures)
-        continue
+      if (target.isTransient && target.failures >= DISCOVERED_DIALS_MAX) {
+        this.#targets.delete(key)
+        return
       }
       target.failures++
-      waitMs = this.#backoff(target.failures)
+      const isConnected = await this.#dial(target)
+      waitMs = isConnected ? 0 : this.#backoffMs(target)
     }
   }
 
   async #dial(target: Target): Promise<boolean> {
+    const { signal: stopped } = target.stopped
     try {
-      return await this.#dials.run(async () => {
-        const signal = AbortSignal.any([target.stopped.signal, AbortSignal.timeout(DIAL_TIMEOUT_MS)])
-        target.peer = await this.#host.dial(target.addresses, { signal, peer: target.peer })
-        // A penalty for what follows the connection stays; one for the connection itself is paid.
-        target.failures = Math.max(0, target.failures - 1)
-        return true
-      }, target.stopped.signal)
+      target.reached = await this.#dials.run(
+        () =>
+          withDeadline(this.#clock, DIAL_TIMEOUT_MS, stopped, signal =>
+            this.#host.dial(target.addresses, { signal, peer: target.peer })
+          ),
+        stopped
+      )
+      // It may be gone already: then the next wait is that of a dial that failed.
+      return this.#host.isConnected(target.reached)
     } catch {
       return false
     }
   }
 
-  #backoff(failures: number): number {
-    const base = Math.min(REDIAL_MS_MAX, REDIAL_MS_MIN * 2 ** Math.min(failures, 16))
+  #backoffMs({ failures }: Target): number {
+    const base = Math.min(REDIAL_MS_MAX, REDIAL_MS_MIN * 2 ** Math.min(Math.max(failures - 1, 0), 16))
     return base * (0.5 + this.#chance.fraction())
   }
 
-  async #wait(target: Target, ms: number): Promise<void> {
+  async #wait(target: Target, until: 'wake' | 'onGone', ms: number): Promise<void> {
     const { promise, resolve } = Promise.withResolvers<void>()
-    target.wake = resolve
+    const { signal } = target.stopped
+    const onAbort = (): void => resolve()
     const cancel = this.#clock.after(ms, resolve)
-    target.stopped.signal.addEventListener('abort', () => resolve(), { once: true })
+    target[until] = resolve
+    signal.addEventListener('abort', onAbort, { once: true })
+    if (signal.aborted) resolve()
     await promise
+    signal.removeEventListener('abort', onAbort)
+    target[until] = () => {}
     cancel()
-    target.wake = () => {}
   }
 }

@@ -1,0 +1,77 @@
+import { createServer } from 'node:net'
+import { type Multiaddr, multiaddr } from '@multiformats/multiaddr'
+import type { PeerId } from '../format/peer-id.ts'
+import { InvalidInputError } from '../util/errors.ts'
+import { PortTakenError } from './errors.ts'
+import { holderOfPort } from './port-holder.ts'
+
+const HOW_ADDRESSES_READ = 'an address reads like /ip4/192.168.1.7/tcp/3000 or /dns4/host/tcp/3001/ws'
+
+/** Reads a multiaddr that a user gave; an `InvalidInputError` says what one looks like. */
+export function parseAddress(address: string): Multiaddr {
+  try {
+    return multiaddr(address)
+  } catch (cause) {
+    throw new InvalidInputError(HOW_ADDRESSES_READ, { cause })
+  }
+}
+
+/**
+ * The addresses that may lead to a peer, or to anyone if that is undefined. What members state of themselves may be
+ * nonsense, or name another peer: such are left out. Throws an `InvalidInputError` if none is left.
+ */
+export function dialTargets(addresses: readonly string[], peer: PeerId | undefined): Multiaddr[] {
+  const targets = addresses.flatMap(address => targetOf(address, peer))
+  if (targets.length === 0) throw new InvalidInputError(`no address to dial: ${HOW_ADDRESSES_READ}`)
+  return targets
+}
+
+function targetOf(address: string, peer: PeerId | undefined): Multiaddr[] {
+  let target: Multiaddr
+  try {
+    target = multiaddr(address)
+  } catch {
+    return []
+  }
+  // Only at the end does a peer id say who is dialled; before that it is a relay's.
+  const last = target.getComponents().at(-1)
+  if (last?.name === 'p2p') return peer === undefined || last.value === peer ? [target] : []
+  return [peer === undefined ? target : target.encapsulate(`/p2p/${peer}`)]
+}
+
+/** Throws an `InvalidInputError` for what TCP and WebSockets cannot listen on; libp2p would pass over it without a word. */
+export function checkListen(address: string): void {
+  const last = parseAddress(address).getComponents().at(-1)?.name
+  if (last !== 'tcp' && last !== 'ws')
+    throw new InvalidInputError('an address to listen on ends in /tcp/PORT or /tcp/PORT/ws')
+}
+
+/** The TCP port in an address, or undefined. */
+export function portOf(address: string): number | undefined {
+  const port = parseAddress(address)
+    .getComponents()
+    .find(({ name }) => name === 'tcp')?.value
+  return port === undefined ? undefined : Number(port)
+}
+
+/**
+ * Throws a `PortTakenError` if an address cannot be listened on, an `InvalidInputError` if it never can. libp2p reports
+ * either as one of many nested errors; asking the system first gives a plain answer.
+ */
+export async function checkPort(address: string): Promise<void> {
+  const port = portOf(address)
+  if (port === undefined || port === 0) return
+  const host = parseAddress(address)
+    .getComponents()
+    .find(({ name }) => name === 'ip4' || name === 'ip6')?.value
+  const code = await new Promise<string | undefined>(resolve => {
+    const server = createServer()
+    server.once('error', error => resolve((error as NodeJS.ErrnoException).code))
+    server.listen(port, host, () => server.close(() => resolve(undefined)))
+  })
+  if (code === 'EADDRINUSE') throw new PortTakenError(port, await holderOfPort(port))
+  if (code === 'EACCES')
+    throw new InvalidInputError(`port ${port} needs more rights than this user has: give another --listen`)
+  if (code === 'EADDRNOTAVAIL')
+    throw new InvalidInputError(`this machine has no address ${host}: give another --listen`)
+}
