@@ -114,9 +114,9 @@ export class Log {
     const statements = all.map(decodeOrUndefined)
     let i = 0
     while (i < statements.length) {
-      // Membership one by one, since what follows is judged by it; the rest together, since nothing in it is.
+      // Grants and their like one by one, since what follows is judged by them; the rest together.
       let end = i + 1
-      if (!isMembership(statements[i])) while (end < statements.length && !isMembership(statements[end])) end++
+      if (!isJudgedBy(statements[i])) while (end < statements.length && !isJudgedBy(statements[end])) end++
       const batch = statements.slice(i, end)
       const start = i
       const results = await this.#receiveBatch(batch, from, (statement, j) => mayStand(statement, start + j))
@@ -165,7 +165,8 @@ export class Log {
     mayStand: (statement: AnyStatement, i: number) => Promise<Verdict>
   ): Promise<Verdict[]> {
     const known = await this.has(statements.map(statement => statement?.id ?? new Uint8Array(32)))
-    const accepted: Array<{ statement: AnyStatement; author: Uint8Array }> = []
+    // By id: whoever sends one twice has it written once.
+    const accepted = new Map<string, { statement: AnyStatement; author: Uint8Array }>()
     const verdicts = await Promise.all(
       statements.map(async (statement, i): Promise<Verdict> => {
         if (statement === undefined) return 'invalid'
@@ -175,11 +176,11 @@ export class Log {
         const isValid = await this.#verifications.run(() => verifyStatement(statement, this.#network, judged.author))
         if (!isValid) return 'invalid'
         const verdict = await mayStand(statement, i)
-        if (verdict === 'ok') accepted.push({ statement, author: judged.author })
+        if (verdict === 'ok') accepted.set(idOf(statement), { statement, author: judged.author })
         return verdict
       })
     )
-    if (accepted.length > 0) await this.#write(accepted, from)
+    if (accepted.size > 0) await this.#write([...accepted.values()], from)
     return verdicts
   }
 
@@ -305,8 +306,11 @@ function isMoved(before: Place | undefined, now: Place | undefined): boolean {
   return before !== undefined && now !== undefined && !isSamePlace(before, now)
 }
 
-function isMembership(statement: AnyStatement | undefined): boolean {
-  return statement !== undefined && MEMBERSHIP_KINDS.has(statement.kind)
+/** Kinds of membership by which no statement is judged. */
+const OWN_WORD: ReadonlySet<Kind> = new Set<Kind>(['status', 'handover'])
+
+function isJudgedBy(statement: AnyStatement | undefined): boolean {
+  return statement !== undefined && MEMBERSHIP_KINDS.has(statement.kind) && !OWN_WORD.has(statement.kind)
 }
 
 function parsePayload(payload: Uint8Array): { statement: AnyStatement; author: Uint8Array } {

@@ -1,62 +1,34 @@
-import { z } from 'zod'
+import { hash } from 'node:crypto'
 import type { PeerId } from '../format/peer-id.ts'
-import { type AnyStatement, idOf, type Statement } from '../format/statement.ts'
+import type { Statement } from '../format/statement.ts'
 import { Batcher } from '../util/batcher.ts'
-import { fromHex } from '../util/bytes.ts'
+import { equalBytes } from '../util/bytes.ts'
 import type { Clock } from '../util/clock.ts'
-import { isAbort } from '../util/errors.ts'
-import { Callers, type Request, type Response, serveCalls } from '../wire/calls.ts'
-import { DisconnectedError, ProtocolError, RefusedError } from '../wire/errors.ts'
+import { withDeadline } from '../util/deadline.ts'
+import { Callers, type CallOptions, type Reply, serveCalls } from '../wire/calls.ts'
+import { DisconnectedError, ProtocolError } from '../wire/errors.ts'
 import type { Host } from '../wire/host.ts'
 import {
   HOLDERS_TIMEOUT_MS,
-  IDS_MAX,
-  PASS_ON_MAX,
-  PASS_ON_MS,
+  LISTS_MAX,
+  NEWS_MAX,
   PUSH_STATEMENTS_MAX,
-  PUSH_TIMEOUT_MS,
   PUSHES_IN_FLIGHT,
   SYNC_BYTES_MAX,
-  SYNC_PROTOCOL
+  SYNC_PROTOCOL,
+  SYNC_TIMEOUT_MS
 } from './constants.ts'
-import type { Log, StatementClass, Verdict } from './log.ts'
+import type { StatementClass, Verdict } from './log.ts'
+import { Outbox } from './outbox.ts'
+import { fetchReply, GONE, listReply, parseReply, pushReply, splitBody, splitIds } from './sync-frames.ts'
+import { answerSync, type SyncServerOptions } from './sync-server.ts'
 
-const ID_BYTES = 32
-const PUT_ID_BYTES = 16
-
-const bytesOf = (length: number) =>
-  z.custom<Uint8Array>(value => value instanceof Uint8Array && value.byteLength === length)
-const lengths = z.array(z.number().int().positive()).max(PUSH_STATEMENTS_MAX)
-
-const requestSchema = z.discriminatedUnion('do', [
-  z.strictObject({
-    do: z.literal('push'),
-    lengths,
-    puts: z.array(bytesOf(PUT_ID_BYTES).nullable()).max(PUSH_STATEMENTS_MAX)
-  }),
-  z.strictObject({
-    do: z.literal('list'),
-    class: z.union([z.literal(0), z.literal(1)]),
-    after: bytesOf(ID_BYTES).nullable()
-  }),
-  z.strictObject({ do: z.literal('fetch') }),
-  z.strictObject({ do: z.literal('offer') })
-])
-
-const VERDICTS = ['ok', 'invalid', 'forbidden', 'unknown-grant', 'clock-off', 'lacking', 'unsupported'] as const
-const pushReply = z.object({ verdicts: z.array(z.enum(VERDICTS)) })
-const fetchReply = z.object({ lengths })
-const listReply = z.object({ isEnd: z.boolean() })
-
-export interface SyncOptions {
+export interface SyncOptions extends SyncServerOptions {
   host: Host
-  log: Log
   clock: Clock
   /** Whether this peer is an admitted member. */
   isAdmitted: (peer: PeerId) => boolean
   admitted: () => PeerId[]
-  /** The last word on a record pushed with a put id: `ok` only while every block counted on us is here. */
-  holdsPut: (statement: AnyStatement, put: Uint8Array, from: PeerId) => Promise<Verdict>
   onFault: (peer: PeerId) => void
 }
 
@@ -74,8 +46,8 @@ export class Sync {
   readonly #options: SyncOptions
   readonly #callers: Callers
   readonly #pushes = new Map<PeerId, Batcher<Push, Verdict>>()
-  readonly #news = new Map<PeerId, Map<string, Statement>>()
-  #cancelPassOn: (() => void) | undefined
+  readonly #outboxes = new Map<PeerId, Outbox>()
+  #isStopped = false
 
   constructor(options: SyncOptions) {
     this.#options = options
@@ -87,13 +59,12 @@ export class Sync {
       onFault
     }
     this.#callers = new Callers(host, clock, protocol)
-    serveCalls(host, { ...protocol, mayAsk: isAdmitted, answer: request => this.#answer(request) })
+    serveCalls(host, { ...protocol, clock, mayAsk: isAdmitted, answer: request => answerSync(options, request) })
+    // News from one member goes once to the others that lack it.
     log.onStanding((items, from) => {
-      if (from !== null)
-        this.#passOn(
-          items.map(({ statement }) => statement),
-          from
-        )
+      if (from === null) return
+      const statements = items.map(({ statement }) => statement)
+      for (const peer of this.#options.admitted()) if (peer !== from) this.#outbox(peer)?.add(statements)
     })
     host.onPeer((event, peer) => {
       if (event === 'disconnected') this.#forget(peer)
@@ -101,8 +72,8 @@ export class Sync {
   }
 
   stop(): void {
-    this.#cancelPassOn?.()
-    this.#news.clear()
+    this.#isStopped = true
+    for (const peer of [...this.#outboxes.keys(), ...this.#pushes.keys()]) this.#forget(peer)
   }
 
   /** Hands a statement to one member; resolves with its verdict once it is durable there, or refused. */
@@ -120,180 +91,183 @@ export class Sync {
     return batcher.add({ statement, put })
   }
 
-  /** Tells every admitted member of statements of our own, without waiting for their answers. */
+  /**
+   * Tells every admitted member of statements of our own, without waiting for their answers. Whoever does not take them
+   * and stays connected is offered them again.
+   */
   announce(statements: readonly Statement[], except: ReadonlySet<PeerId> = new Set()): void {
     for (const peer of this.#options.admitted()) {
       if (except.has(peer)) continue
-      for (const statement of statements) this.push(peer, statement).catch(() => {})
+      // A member that does not keep up is not waited for with all of it in memory.
+      if ((this.#pushes.get(peer)?.pending ?? 0) > NEWS_MAX) {
+        this.#outbox(peer)?.fallBehind()
+        continue
+      }
+      for (const statement of statements) {
+        this.push(peer, statement).then(
+          verdict => {
+            if (isWorthRetrying(verdict)) this.#outbox(peer)?.fallBehind()
+          },
+          error => {
+            if (!(error instanceof DisconnectedError)) this.#outbox(peer)?.fallBehind()
+          }
+        )
+      }
     }
   }
 
   /** The admitted members that have a statement, asked now; whoever does not answer does not count. */
   async holders(id: Uint8Array): Promise<PeerId[]> {
+    const { clock, admitted } = this.#options
     const asked = await Promise.all(
-      this.#options.admitted().map(async peer => {
-        const answer = this.#callers.call(peer, { do: 'offer' }, { body: [id], timeoutMs: HOLDERS_TIMEOUT_MS })
-        const lacks = await answer.then(({ body }) => body[0] !== 0).catch(() => true)
-        return lacks ? [] : [peer]
+      admitted().map(async peer => {
+        const lacking = await withDeadline(clock, HOLDERS_TIMEOUT_MS, undefined, signal =>
+          this.#offer(peer, [id], signal)
+        ).catch(() => [id])
+        return lacking.length > 0 ? [] : [peer]
       })
     )
     return asked.flat()
   }
 
-  /** Fetches every statement of a class that a member has and we lack. Returns how many came to stand here. */
+  /**
+   * Fetches every statement of a class that a member has and we lack. Returns how many came to stand here. Throws what
+   * `Callers.call` does; a `ProtocolError`, which is counted as its fault, when the member lists what it does not give,
+   * gives what it was not asked for, or never comes to an end.
+   */
   async pull(peer: PeerId, kind: StatementClass, signal?: AbortSignal): Promise<number> {
     let after: Uint8Array | null = null
     let stood = 0
-    for (;;) {
-      const { fields, body } = await this.#callers.call(peer, { do: 'list', class: kind, after }, { signal })
-      const { isEnd } = parsed(listReply, fields)
-      const ids = splitIds(body)
-      const has = await this.#options.log.has(ids)
-      stood += await this.#fetch(
-        peer,
-        ids.filter((_, i) => has[i] === false),
-        signal
-      )
-      const last = ids.at(-1)
-      if (isEnd || last === undefined) return stood
-      if (after !== null && Buffer.compare(last, after) <= 0) throw new ProtocolError('list that does not advance')
-      after = last
+    for (let lists = 0; lists < LISTS_MAX; lists++) {
+      const page: { ids: Uint8Array[]; isEnd: boolean } = await this.#list(peer, kind, after, signal)
+      const has = await this.#options.log.has(page.ids)
+      const lacking = page.ids.filter((_, i) => has[i] === false)
+      stood += await this.#fetch(peer, lacking, signal)
+      after = page.ids.at(-1) ?? null
+      if (page.isEnd || after === null) return stood
     }
+    throw this.#blame(peer, 'list without an end')
   }
 
-  async #fetch(peer: PeerId, ids: Uint8Array[], signal?: AbortSignal): Promise<number> {
+  async #list(
+    peer: PeerId,
+    kind: StatementClass,
+    after: Uint8Array | null,
+    signal: AbortSignal | undefined
+  ): Promise<{ ids: Uint8Array[]; isEnd: boolean }> {
+    return this.#call(peer, { do: 'list', class: kind, after }, { signal }, ({ fields, body }) => {
+      const ids = splitIds(body)
+      for (const [i, id] of ids.entries()) {
+        const before = ids[i - 1] ?? after
+        if (before !== null && Buffer.compare(id, before) <= 0) throw new ProtocolError('list that does not advance')
+      }
+      return { ids, isEnd: parseReply(listReply, fields).isEnd }
+    })
+  }
+
+  async #fetch(peer: PeerId, ids: Uint8Array[], signal: AbortSignal | undefined): Promise<number> {
     let stood = 0
+    let given = 0
     let rest = ids
     while (rest.length > 0) {
       const asked = rest.slice(0, PUSH_STATEMENTS_MAX)
-      const { fields, body } = await this.#callers.call(
+      const answers = await this.#call(
         peer,
         { do: 'fetch' },
-        { body: asked, signal, expectBytes: SYNC_BYTES_MAX }
+        { body: asked, signal, expectBytes: SYNC_BYTES_MAX },
+        ({ fields, body }) => answersTo(asked, splitBody(body, parseReply(fetchReply, fields).lengths))
       )
-      const statements = splitBody(body, parsed(fetchReply, fields).lengths)
-      // The other side answers in the order we asked, as many as fit; what it has lost meanwhile comes as nothing.
-      if (statements.length === 0) return stood
+      const statements = answers.filter(bytes => !equalBytes(bytes, GONE))
       const verdicts = await this.#options.log.receive(statements, peer)
+      // Its own log would have refused what is invalid: it keeps no honest one.
+      if (verdicts.includes('invalid')) this.#options.onFault(peer)
       stood += verdicts.filter(verdict => verdict === 'ok').length
-      rest = rest.slice(statements.length)
+      given += statements.length
+      rest = rest.slice(answers.length)
     }
+    // A status or two may have been superseded since they were listed, but not all of many.
+    if (given === 0 && ids.length > PUSH_STATEMENTS_MAX) throw this.#blame(peer, 'list of what is not there')
     return stood
   }
 
   async #push(peer: PeerId, pushes: Push[]): Promise<Verdict[]> {
-    const { fields } = await this.#callers.call(
-      peer,
-      {
-        do: 'push',
-        lengths: pushes.map(({ statement }) => statement.bytes.byteLength),
-        puts: pushes.map(({ put }) => put)
-      },
-      { body: pushes.map(({ statement }) => statement.bytes), timeoutMs: PUSH_TIMEOUT_MS }
-    )
-    const { verdicts } = parsed(pushReply, fields)
-    if (verdicts.length !== pushes.length) throw new ProtocolError('push with a verdict missing')
-    return verdicts
-  }
-
-  async #answer({ peer, fields, body }: Request): Promise<Response> {
-    const request = requestSchema.safeParse(fields)
-    if (!request.success) throw new RefusedError('invalid')
-    const { log, holdsPut } = this.#options
-    switch (request.data.do) {
-      case 'push': {
-        const { lengths, puts } = request.data
-        const statements = splitBody(body, lengths)
-        if (puts.length !== statements.length) throw new RefusedError('invalid')
-        const verdicts = await log.receive(statements, peer, async (statement, i) => {
-          const put = puts[i] ?? null
-          return put === null ? 'ok' : holdsPut(statement, put, peer)
-        })
-        return { status: 'ok', fields: { verdicts } }
-      }
-      case 'list': {
-        const { class: kind, after } = request.data
-        const ids = await log.list(kind, after ?? undefined, IDS_MAX)
-        return { status: 'ok', fields: { isEnd: ids.length < IDS_MAX }, body: ids }
-      }
-      case 'fetch': {
-        const found: Uint8Array[] = []
-        let bytes = 0
-        for (const id of splitIds(body).slice(0, PUSH_STATEMENTS_MAX)) {
-          const standing = await log.get(id)
-          // What was superseded since it was listed is left out, and the asker's count must still come out.
-          const statement = standing?.statement.bytes ?? Uint8Array.of(0)
-          bytes += statement.byteLength
-          if (bytes > SYNC_BYTES_MAX) break
-          found.push(statement)
-        }
-        return { status: 'ok', fields: { lengths: found.map(({ byteLength }) => byteLength) }, body: found }
-      }
-      case 'offer': {
-        const has = await log.has(splitIds(body))
-        return { status: 'ok', body: [Uint8Array.from(has, known => (known ? 0 : 1))] }
-      }
-    }
-  }
-
-  // News from one member goes once to the others that lack it: ids first, since most have it from its author.
-  #passOn(statements: readonly Statement[], from: PeerId): void {
-    for (const peer of this.#options.admitted()) {
-      if (peer === from) continue
-      const news = this.#news.get(peer) ?? new Map<string, Statement>()
-      this.#news.set(peer, news)
-      for (const statement of statements) if (news.size < PASS_ON_MAX) news.set(idOf(statement), statement)
-    }
-    this.#cancelPassOn ??= this.#options.clock.after(PASS_ON_MS, () => {
-      this.#cancelPassOn = undefined
-      for (const [peer, news] of this.#news) {
-        this.#news.delete(peer)
-        this.#offer(peer, news).catch(error => {
-          if (!(error instanceof DisconnectedError) && !isAbort(error)) this.#options.onFault(peer)
-        })
-      }
+    const lengths = pushes.map(({ statement }) => statement.bytes.byteLength)
+    const puts = pushes.map(({ put }) => put)
+    const body = pushes.map(({ statement }) => statement.bytes)
+    return this.#call(peer, { do: 'push', lengths, puts }, { body }, ({ fields }) => {
+      const { verdicts } = parseReply(pushReply, fields)
+      if (verdicts.length !== pushes.length) throw new ProtocolError('push with a verdict missing')
+      return verdicts
     })
   }
 
-  async #offer(peer: PeerId, news: Map<string, Statement>): Promise<void> {
-    const ids = [...news.keys()]
-    for (let start = 0; start < ids.length; start += IDS_MAX) {
-      const some = ids.slice(start, start + IDS_MAX)
-      const { body } = await this.#callers.call(peer, { do: 'offer' }, { body: some.map(fromHex) })
-      const lacking = some.filter((_, i) => body[i] === 1)
-      await Promise.all(lacking.map(id => this.push(peer, news.get(id) as Statement)))
+  /** Of these ids those that a member lacks. */
+  async #offer(peer: PeerId, ids: readonly Uint8Array[], signal?: AbortSignal): Promise<Uint8Array[]> {
+    return this.#call(peer, { do: 'offer' }, { body: ids, signal }, ({ body }) => {
+      if (body.byteLength !== ids.length) throw new ProtocolError('answer to an offer of another length')
+      return ids.filter((_, i) => body[i] !== 0)
+    })
+  }
+
+  /** A call, and its answer read; one that makes no sense is the peer's fault. */
+  async #call<T>(
+    peer: PeerId,
+    fields: Record<string, unknown>,
+    options: CallOptions,
+    read: (reply: Reply) => T
+  ): Promise<T> {
+    const reply = await this.#callers.call(peer, fields, { timeoutMs: SYNC_TIMEOUT_MS, ...options })
+    try {
+      return read(reply)
+    } catch (error) {
+      if (error instanceof ProtocolError) this.#options.onFault(peer)
+      throw error
     }
   }
 
+  #blame(peer: PeerId, message: string): ProtocolError {
+    this.#options.onFault(peer)
+    return new ProtocolError(message)
+  }
+
+  #outbox(peer: PeerId): Outbox | undefined {
+    if (this.#isStopped || !this.#options.admitted().includes(peer)) return undefined
+    let outbox = this.#outboxes.get(peer)
+    if (outbox === undefined) {
+      const { clock, log, admitted } = this.#options
+      outbox = new Outbox({
+        clock,
+        log,
+        isWanted: () => admitted().includes(peer),
+        offer: (ids, signal) => this.#offer(peer, ids, signal),
+        push: async statement => isWorthRetrying(await this.push(peer, statement))
+      })
+      this.#outboxes.set(peer, outbox)
+    }
+    return outbox
+  }
+
   #forget(peer: PeerId): void {
-    this.#news.delete(peer)
+    this.#outboxes.get(peer)?.stop()
+    this.#outboxes.delete(peer)
     const batcher = this.#pushes.get(peer)
     this.#pushes.delete(peer)
     void batcher?.close(new DisconnectedError('the peer went away'))
   }
 }
 
-function parsed<T>(schema: z.ZodType<T>, fields: unknown): T {
-  const result = schema.safeParse(fields)
-  if (!result.success) throw new ProtocolError('answer with other fields than it should have')
-  return result.data
+/** A refusal that time heals: it lacks the grant, or our clock is ahead of its own. */
+function isWorthRetrying(verdict: Verdict): boolean {
+  return verdict === 'unknown-grant' || verdict === 'clock-off'
 }
 
-function splitIds(body: Uint8Array): Uint8Array[] {
-  if (body.byteLength % ID_BYTES !== 0 || body.byteLength > IDS_MAX * ID_BYTES)
-    throw new ProtocolError('list of ids of an impossible length')
-  const ids: Uint8Array[] = []
-  for (let i = 0; i < body.byteLength; i += ID_BYTES) ids.push(body.subarray(i, i + ID_BYTES))
-  return ids
-}
-
-function splitBody(body: Uint8Array, lengths: readonly number[]): Uint8Array[] {
-  const parts: Uint8Array[] = []
-  let offset = 0
-  for (const length of lengths) {
-    parts.push(body.subarray(offset, offset + length))
-    offset += length
+// In the order asked, as many as fit, each the one that was asked for or a sign that it is gone.
+function answersTo(asked: readonly Uint8Array[], answers: Uint8Array[]): Uint8Array[] {
+  if (answers.length === 0 || answers.length > asked.length)
+    throw new ProtocolError('fetch answered with another count')
+  for (const [i, bytes] of answers.entries()) {
+    if (equalBytes(bytes, GONE) || equalBytes(hash('sha256', bytes, 'buffer'), asked[i] as Uint8Array)) continue
+    throw new ProtocolError('statement that was not asked for')
   }
-  if (offset !== body.byteLength) throw new ProtocolError('body has not the bytes that its header states')
-  return parts
+  return answers
 }

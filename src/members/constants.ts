@@ -7,6 +7,8 @@ export const JOIN_BYTES_MAX = 4 * (16 << 10)
 export const JOIN_TIMEOUT_MS = 10_000
 /** Strangers that may be in the middle of it at once. */
 export const JOINING_MAX = 32
+/** A connection whose other end has not been admitted by then is ended. More than an exchange and the look at a copy take. */
+export const STRANGER_MS = 30_000
 /** How long the older of two with one peer id has to show that it is alive. */
 export const ALIVE_TIMEOUT_MS = 5_000
 /** How long the first comparison after an admission may take before the next attempt. */

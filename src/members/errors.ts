@@ -4,6 +4,10 @@ import { DfsError } from '../util/errors.ts'
 export class WrongNetworkError extends DfsError {
   override readonly name = 'WrongNetworkError'
   override readonly code = 'wrong-network'
+
+  constructor() {
+    super('that node belongs to another network: its key is not ours')
+  }
 }
 
 /** A peer's grant does not hold: not signed by this network, not for this peer, expired. */

@@ -1,9 +1,7 @@
 import { z } from 'zod'
-import { CHAIN_MAX } from '../format/constants.ts'
 import type { PeerId } from '../format/peer-id.ts'
-import { publicKeyOf } from '../format/peer-id.ts'
 import { decodeHlc, hlcMs } from '../format/stamp.ts'
-import { decodeStatement, idOf, type Statement, verifyStatement } from '../format/statement.ts'
+import type { Statement } from '../format/statement.ts'
 import { equalBytes } from '../util/bytes.ts'
 import type { Chance } from '../util/chance.ts'
 import type { Clock } from '../util/clock.ts'
@@ -18,27 +16,17 @@ import {
   JOIN_PROTOCOL,
   JOIN_TIMEOUT_MS,
   JOINING_MAX,
-  NONCE_BYTES
+  NONCE_BYTES,
+  STRANGER_MS
 } from './constants.ts'
 import { GrantError, WrongNetworkError } from './errors.ts'
-import { Roster } from './roster.ts'
+import { ExpiringSet } from './expiring-set.ts'
+import { bytesOf, chainOf, checkProof, type Proven, proofFields, proofOf, proofSchema } from './proof.ts'
 import type { Self } from './self.ts'
 
-const bytesOf = (length: number) =>
-  z.custom<Uint8Array>(value => value instanceof Uint8Array && value.byteLength === length)
-
-const proof = {
-  network: bytesOf(32),
-  instance: bytesOf(INSTANCE_BYTES),
-  /** Lengths of the grants in the body, the root's first. */
-  lengths: z.array(z.number().int().positive()).min(1).max(CHAIN_MAX),
-  /** Milliseconds since the Unix epoch, by the sender's clock. */
-  now: z.number().int()
-}
-const proofSchema = z.object(proof)
 const requestSchema = z.discriminatedUnion('do', [
   z.strictObject({ do: z.literal('hello') }),
-  z.strictObject({ do: z.literal('prove'), ...proof }),
+  z.strictObject({ do: z.literal('prove'), ...proofFields }),
   z.strictObject({ do: z.literal('admitted') }),
   z.strictObject({ do: z.literal('alive') })
 ])
@@ -60,12 +48,21 @@ export interface JoinOptions {
   self: Self
   clock: Clock
   chance: Chance
+  /** Whether a peer is a member already: strangers who knock do not keep those out. */
+  isKnown?: (peer: PeerId) => boolean
   /** Called when both sides have proven themselves. The chain has been verified and may be new to the log. */
   onAdmitted: (admission: Admission) => void
   onDeparted: (peer: PeerId) => void
   /** Called when an outbound attempt came to nothing. */
   onRejected: (peer: PeerId, error: unknown) => void
   onFault: (peer: PeerId) => void
+}
+
+interface Entry {
+  admission: Admission
+  /** Whether `onAdmitted` has been called: not before the other side counts us in too. */
+  isAnnounced: boolean
+  cancelExpiry: () => void
 }
 
 /**
@@ -76,11 +73,13 @@ export interface JoinOptions {
 export class Join {
   readonly #options: JoinOptions
   readonly #callers: Callers
-  readonly #admissions = new Map<PeerId, Admission>()
+  readonly #entries = new Map<PeerId, Entry>()
   // Proven by its grant, and not yet having said that it took ours: it may ask us, we do not ask it.
   readonly #half = new Map<PeerId, Admission>()
-  readonly #greeted = new Set<PeerId>()
+  readonly #greeted: ExpiringSet<PeerId>
   readonly #attempts = new Set<PeerId>()
+  // Connected and not admitted: hung up on after a while, or strangers could take every connection there may be.
+  readonly #strangers: ExpiringSet<PeerId>
 
   constructor(options: JoinOptions) {
     this.#options = options
@@ -91,57 +90,85 @@ export class Join {
       responseBytesMax: JOIN_BYTES_MAX,
       onFault
     }
+    this.#greeted = new ExpiringSet({ clock, ms: JOIN_TIMEOUT_MS })
+    this.#strangers = new ExpiringSet({
+      clock,
+      ms: STRANGER_MS,
+      onExpired: peer => {
+        if (!this.#entries.has(peer)) void host.hangUp(peer).catch(() => {})
+      }
+    })
     this.#callers = new Callers(host, clock, protocol)
-    serveCalls(host, { ...protocol, mayAsk: () => true, answer: request => this.#answer(request) })
+    serveCalls(host, { ...protocol, clock, mayAsk: () => true, answer: request => this.#answer(request) })
     host.onPeer((event, peer) => {
-      if (event === 'connected') this.#onConnected(peer)
+      if (event === 'connected') this.#strangers.add(peer)
       else this.#onDisconnected(peer)
+    })
+    // Whoever dialled shows its grant first. When both did both try, and the first to succeed is enough.
+    host.onDialled(peer => {
+      if (!this.#attempts.has(peer) && !this.#entries.has(peer) && this.#isDialler(peer)) void this.#join(peer)
     })
   }
 
   /** Whether a peer may ask us anything but to join. */
   isAdmitted(peer: PeerId): boolean {
-    return this.#admissions.has(peer) || this.#half.has(peer)
+    return this.#entries.has(peer) || this.#half.has(peer)
   }
 
   /** Members that we may ask. */
   get admitted(): PeerId[] {
-    return [...this.#admissions.keys()]
+    return [...this.#entries.keys()]
   }
 
   get admissions(): Admission[] {
-    return [...this.#admissions.values()]
+    return [...this.#entries.values()].map(({ admission }) => admission)
   }
 
-  /** Asks every admitted member for the time again. */
+  /** Asks every admitted member for the time again; whoever has forgotten us is to join anew. */
   async measureClocks(): Promise<void> {
+    const { clock, host } = this.#options
     await Promise.allSettled(
-      [...this.#admissions.values()].map(async admission => {
-        const sent = this.#options.clock.now()
-        const { fields } = await this.#callers.call(admission.peer, { do: 'alive' })
-        admission.aheadMs = Math.round(parse(aliveSchema, fields).now - (sent + this.#options.clock.now()) / 2)
+      this.admissions.map(async admission => {
+        const { peer } = admission
+        try {
+          const sent = clock.now()
+          const { fields } = await this.#callers.call(peer, { do: 'alive' })
+          const { instance, now } = parse(aliveSchema, fields)
+          admission.aheadMs = Math.round(now - (sent + clock.now()) / 2)
+          if (equalBytes(instance, admission.instance)) return
+        } catch (error) {
+          if (!(error instanceof RefusedError) || error.status !== 'not-admitted') return
+        }
+        if (this.#entries.get(peer)?.admission !== admission) return
+        this.expel(peer)
+        await host.hangUp(peer)
       })
     )
   }
 
-  /** Ends a member's admission; the connection stays, good for nothing but joining anew. */
+  /** Ends a member's admission; the connection is good for nothing but joining anew, and does not last. */
   expel(peer: PeerId): void {
-    this.#half.delete(peer)
-    if (this.#admissions.delete(peer)) this.#options.onDeparted(peer)
+    this.#remove(peer)
+    if (this.#options.host.isConnected(peer)) this.#strangers.add(peer)
   }
 
-  // Whoever dialled shows its grant first. With connections both ways both try, and the first to succeed is enough.
-  #onConnected(peer: PeerId): void {
-    const isDialler = this.#options.host
-      .connections()
-      .some(connection => connection.peer === peer && connection.isOutbound)
-    if (isDialler && !this.#attempts.has(peer)) void this.#join(peer)
+  #isDialler(peer: PeerId): boolean {
+    return this.#options.host.connections().some(connection => connection.peer === peer && connection.isOutbound)
   }
 
   #onDisconnected(peer: PeerId): void {
+    this.#strangers.delete(peer)
     this.#greeted.delete(peer)
+    this.#remove(peer)
+  }
+
+  #remove(peer: PeerId): void {
     this.#half.delete(peer)
-    if (this.#admissions.delete(peer)) this.#options.onDeparted(peer)
+    const entry = this.#entries.get(peer)
+    if (entry === undefined) return
+    this.#entries.delete(peer)
+    entry.cancelExpiry()
+    if (entry.isAnnounced) this.#options.onDeparted(peer)
   }
 
   async #join(peer: PeerId): Promise<void> {
@@ -150,7 +177,7 @@ export class Join {
     try {
       await withDeadline(clock, JOIN_TIMEOUT_MS, undefined, signal => this.#prove(peer, signal))
     } catch (error) {
-      if (!this.#admissions.has(peer)) onRejected(peer, error)
+      if (!this.#entries.has(peer)) onRejected(peer, error)
     } finally {
       this.#attempts.delete(peer)
     }
@@ -160,37 +187,46 @@ export class Join {
     const { self, clock } = this.#options
     const hello = await this.#callers.call(peer, { do: 'hello' }, { signal })
     const { network } = parse(helloSchema, hello.fields)
-    if (!equalBytes(network, self.network))
-      throw new WrongNetworkError('that node belongs to another network: its key is not ours')
+    if (!equalBytes(network, self.network)) throw new WrongNetworkError()
     const sent = clock.now()
     const { fields, body } = await this.#callers.call(
       peer,
-      { do: 'prove', ...this.#ourProof() },
-      { body: chainBytes(self), signal }
+      { do: 'prove', ...proofOf(self, clock) },
+      { body: chainOf(self), signal }
     )
-    const { instance, chain, now } = await this.#checkProof(peer, parse(proofSchema, fields), body)
+    const { instance, chain, now } = await checkProof(parse(proofSchema, fields), body, { peer, self, clock })
     const aheadMs = Math.round(now - (sent + clock.now()) / 2)
-    await this.#callers.call(peer, { do: 'admitted' }, { signal })
-    this.#admit({ peer, instance, chain, aheadMs })
+    if (await this.#isCopy(peer, instance)) throw new GrantError('two nodes run with one peer id')
+    signal.throwIfAborted()
+    // News goes to it from here on: once it knows that it is admitted it compares what we have at that time.
+    const admission = this.#enter({ peer, instance, chain, aheadMs })
+    try {
+      await this.#callers.call(peer, { do: 'admitted' }, { signal })
+    } catch (error) {
+      const entry = this.#entries.get(peer)
+      if (entry?.admission === admission && !entry.isAnnounced) this.#remove(peer)
+      throw error
+    }
+    this.#announce(admission)
   }
 
   async #answer({ peer, fields, body }: Request): Promise<Response> {
-    const { self, chance, clock, host } = this.#options
+    const { self, chance, clock, host, isKnown } = this.#options
     const request = requestSchema.safeParse(fields)
     if (!request.success) throw new RefusedError('invalid')
     switch (request.data.do) {
       case 'hello': {
         // To a stranger: the network's id and a nonce, nothing more.
-        if (this.#greeted.size >= JOINING_MAX && !this.#greeted.has(peer)) throw new RefusedError('busy')
+        const isFree = this.#greeted.size < JOINING_MAX || this.#greeted.has(peer) || isKnown?.(peer) === true
+        if (!isFree) throw new RefusedError('busy')
         this.#greeted.add(peer)
-        clock.after(JOIN_TIMEOUT_MS, () => this.#greeted.delete(peer))
         return { status: 'ok', fields: { network: self.network, nonce: chance.bytes(NONCE_BYTES) } }
       }
       case 'prove': {
         if (!this.#greeted.has(peer)) throw new RefusedError('invalid')
-        let proven: { instance: Uint8Array; chain: Array<Statement<'grant'>>; now: number }
+        let proven: Proven
         try {
-          proven = await this.#checkProof(peer, request.data, body)
+          proven = await checkProof(request.data, body, { peer, self, clock })
         } catch (error) {
           if (error instanceof WrongNetworkError) throw new RefusedError('wrong-network')
           throw new RefusedError('forbidden')
@@ -199,13 +235,13 @@ export class Join {
         if (!host.isConnected(peer)) throw new RefusedError('busy')
         const aheadMs = Math.round(proven.now - clock.now())
         this.#half.set(peer, { peer, aheadMs, instance: proven.instance, chain: proven.chain })
-        return { status: 'ok', fields: this.#ourProof(), body: chainBytes(self) }
+        return { status: 'ok', fields: proofOf(self, clock), body: chainOf(self) }
       }
       case 'admitted': {
         const half = this.#half.get(peer)
         if (half === undefined) throw new RefusedError('not-admitted')
         this.#greeted.delete(peer)
-        this.#admit(half)
+        this.#announce(this.#enter(half))
         return { status: 'ok' }
       }
       case 'alive':
@@ -215,12 +251,36 @@ export class Join {
     }
   }
 
-  #admit(admission: Admission): void {
-    const before = this.#admissions.get(admission.peer)
-    this.#half.delete(admission.peer)
-    this.#admissions.set(admission.peer, admission)
-    if (before !== undefined && equalBytes(before.instance, admission.instance)) return
+  /** Counts a peer in. Gives the admission that stands: an earlier one of the same start of its process, if there is. */
+  #enter(admission: Admission): Admission {
+    const { peer, instance, chain } = admission
+    const before = this.#entries.get(peer)?.admission
+    if (before !== undefined && equalBytes(before.instance, instance)) {
+      this.#half.delete(peer)
+      return before
+    }
+    this.#remove(peer)
+    this.#entries.set(peer, { admission, isAnnounced: false, cancelExpiry: this.#expireWith(admission, chain) })
+    return admission
+  }
+
+  #announce(admission: Admission): void {
+    const entry = this.#entries.get(admission.peer)
+    if (entry?.admission !== admission || entry.isAnnounced) return
+    entry.isAnnounced = true
     this.#options.onAdmitted(admission)
+  }
+
+  // An admission ends with the earliest `notAfter` on its chain.
+  #expireWith(admission: Admission, chain: ReadonlyArray<Statement<'grant'>>): () => void {
+    const { clock } = this.#options
+    const ends = chain.flatMap(({ fields }) =>
+      fields.notAfter === undefined ? [] : [hlcMs(decodeHlc(fields.notAfter))]
+    )
+    if (ends.length === 0) return () => {}
+    return clock.after(Math.max(0, Math.min(...ends) - clock.now()), () => {
+      if (this.#entries.get(admission.peer)?.admission === admission) this.expel(admission.peer)
+    })
   }
 
   /**
@@ -228,63 +288,21 @@ export class Join {
    * still lives: a machine that lost power and came back is no copy.
    */
   async #isCopy(peer: PeerId, instance: Uint8Array): Promise<boolean> {
-    const before = this.#admissions.get(peer)
+    const before = this.#entries.get(peer)?.admission
     if (before === undefined || equalBytes(before.instance, instance)) return false
+    const { clock, host } = this.#options
     try {
-      const signal = AbortSignal.timeout(ALIVE_TIMEOUT_MS)
-      const { fields } = await this.#callers.call(peer, { do: 'alive' }, { signal, timeoutMs: ALIVE_TIMEOUT_MS })
+      const { fields } = await withDeadline(clock, ALIVE_TIMEOUT_MS, undefined, signal =>
+        this.#callers.call(peer, { do: 'alive' }, { signal })
+      )
       return equalBytes(parse(aliveSchema, fields).instance, before.instance)
     } catch {
       // A connection that nobody lives behind would swallow what we ask next. The newcomer dials again.
       this.expel(peer)
-      await this.#options.host.hangUp(peer).catch(() => {})
+      await host.hangUp(peer).catch(() => {})
       return false
     }
   }
-
-  #ourProof(): z.input<typeof proofSchema> {
-    const { self, clock } = this.#options
-    return {
-      network: self.network,
-      instance: self.instance,
-      lengths: self.chain.map(grant => grant.bytes.byteLength),
-      now: clock.now()
-    }
-  }
-
-  async #checkProof(
-    peer: PeerId,
-    { network, instance, lengths, now }: z.output<typeof proofSchema>,
-    body: Uint8Array
-  ): Promise<{ instance: Uint8Array; chain: Array<Statement<'grant'>>; now: number }> {
-    const { self } = this.#options
-    if (!equalBytes(network, self.network))
-      throw new WrongNetworkError('that node belongs to another network: its key is not ours')
-    const chain: Array<Statement<'grant'>> = []
-    let offset = 0
-    for (const length of lengths) {
-      const statement = decodeStatement(Buffer.from(body.subarray(offset, offset + length)))
-      if (statement.kind !== 'grant') throw new GrantError('a chain of grants holds something else')
-      chain.push(statement)
-      offset += length
-    }
-    const authors = Roster.authorsOfChain(chain, self.network, publicKeyOf(peer))
-    if (authors === undefined) throw new GrantError('the grant does not hold for this peer')
-    for (const [i, grant] of chain.entries()) {
-      const { notAfter } = grant.fields
-      if (notAfter !== undefined && hlcMs(decodeHlc(notAfter)) < this.#options.clock.now()) {
-        throw new GrantError('the grant has expired')
-      }
-      if (!(await verifyStatement(grant, self.network, authors[i] as Uint8Array))) {
-        throw new GrantError(`the signature of grant ${idOf(grant).slice(0, 8)} is not its author's`)
-      }
-    }
-    return { instance, chain, now }
-  }
-}
-
-function chainBytes(self: Self): Uint8Array[] {
-  return self.chain.map(grant => grant.bytes)
 }
 
 function parse<T>(schema: z.ZodType<T>, fields: unknown): T {

@@ -10,7 +10,7 @@ import { compareBytes } from '../util/bytes.ts'
 import type { Chance } from '../util/chance.ts'
 import type { Clock } from '../util/clock.ts'
 import { isAbort } from '../util/errors.ts'
-import { DisconnectedError } from '../wire/errors.ts'
+import { DISCOVERED_MAX } from '../wire/constants.ts'
 import type { ConnectionInfo, Host } from '../wire/host.ts'
 import { Redialler } from '../wire/redial.ts'
 import { AddressBook, onOurSubnets, shareableAddresses } from './address-book.ts'
@@ -23,6 +23,7 @@ import {
   STATUS_RENEWALS
 } from './constants.ts'
 import { ClockOffError, NotAllowedError, WrongNetworkError } from './errors.ts'
+import { ExpiringSet } from './expiring-set.ts'
 import { type Admission, Join } from './join.ts'
 import type { Member, Roster } from './roster.ts'
 import type { Self } from './self.ts'
@@ -61,7 +62,7 @@ export class Members {
   readonly #join: Join
   readonly #redialler: Redialler
   readonly #addresses: AddressBook
-  readonly #foreign = new Set<PeerId>()
+  readonly #foreign: ExpiringSet<PeerId>
   readonly #compared = new Set<PeerId>()
   readonly #stopped = new AbortController()
   readonly #listeners: Array<(event: MembershipEvent) => void> = []
@@ -73,11 +74,13 @@ export class Members {
     const { host, clock, chance, self, store, onFault } = options
     this.#addresses = new AddressBook(store.index)
     this.#redialler = new Redialler({ host, clock, chance })
+    this.#foreign = new ExpiringSet({ clock, ms: FOREIGN_MS, max: DISCOVERED_MAX })
     this.#join = new Join({
       host,
       self,
       clock,
       chance,
+      isKnown: peer => options.roster.member(peer) !== undefined,
       onFault,
       onAdmitted: admission => void this.#meet(admission),
       onDeparted: peer => {
@@ -87,7 +90,7 @@ export class Members {
       onRejected: (peer, error) => this.#onRejected(peer, error)
     })
     host.onDiscovered((peer, addresses) => this.#onDiscovered(peer, addresses))
-    host.onAddresses(() => void this.#announceStatus())
+    host.onAddresses(() => this.#onAddresses())
     options.log.onStanding(items => {
       if (items.some(({ statement }) => statement.kind === 'status')) this.#dialMembers()
     })
@@ -158,8 +161,9 @@ export class Members {
     roster.load(standing.map(({ statement }) => statement))
     statuses.load(standing)
     for (const statement of self.statements) {
+      const [isKnown] = await log.has([statement.id])
       const judged = roster.judge(statement as AnyStatement)
-      if ('author' in judged) await log.append([statement], judged.author)
+      if (isKnown !== true && 'author' in judged) await log.append([statement], judged.author)
     }
     const own = statuses.of(self.peerId)
     if (own !== undefined) self.resume(own.hlc, decodeHlc(own.fields.head))
@@ -172,7 +176,8 @@ export class Members {
     for (const address of this.#options.bootstrap) this.#redialler.addAddress(address)
     this.#dialMembers()
     this.#redialler.start()
-    await this.#announceStatus()
+    // If the disk refuses now, the next renewal says it.
+    await this.#announceStatus().catch(() => {})
     void this.#every(this.#options.outAfterMs / STATUS_RENEWALS, () => this.#announceStatus())
     void this.#every(CLOCK_CHECK_MS, () => this.#join.measureClocks())
     void this.#every(Math.min(this.#options.outAfterMs / STATUS_RENEWALS, 5_000), async () =>
@@ -183,6 +188,7 @@ export class Members {
   async stop(): Promise<void> {
     this.#stopped.abort()
     this.#redialler.stop()
+    this.#foreign.clear()
     await this.#announcing.catch(() => {})
   }
 
@@ -198,28 +204,37 @@ export class Members {
     await this.#join.measureClocks()
   }
 
-  async #meet({ peer, chain }: Admission): Promise<void> {
-    const { log, host } = this.#options
+  // Takes in its grants, then whatever it has and we lack, as often as it takes.
+  async #meet(admission: Admission): Promise<void> {
+    const { peer, chain } = admission
+    const { log, clock } = this.#options
+    const { signal } = this.#stopped
+    this.#redialler.settle(peer)
     this.#emit({ event: 'admitted', peer })
-    await log.receive(
-      chain.map(grant => grant.bytes),
-      peer
-    )
-    const outbound = host.connections().find(connection => connection.peer === peer && connection.isOutbound)
-    if (outbound !== undefined) await this.#addresses.remember(peer, outbound.address).catch(() => {})
-    while (this.#join.admitted.includes(peer) && !this.#stopped.signal.aborted) {
+    while (this.#join.admissions.includes(admission) && !signal.aborted) {
       try {
-        await this.#sync?.pull(peer, 0, this.#stopped.signal)
-        await this.#sync?.pull(peer, 1, this.#stopped.signal)
+        await log.receive(
+          chain.map(grant => grant.bytes),
+          peer
+        )
+        await this.#rememberAddress(peer)
+        await this.#sync?.pull(peer, 0, signal)
+        await this.#sync?.pull(peer, 1, signal)
+        if (!this.#join.admissions.includes(admission)) return
         this.#compared.add(peer)
         this.#emit({ event: 'compared', peer })
         return
       } catch (error) {
         if (isAbort(error)) return
-        if (!(error instanceof DisconnectedError)) this.#options.onFault(peer)
-        await this.#options.clock.sleep(COMPARE_RETRY_MS, this.#stopped.signal).catch(() => {})
+        await clock.sleep(COMPARE_RETRY_MS, signal).catch(() => {})
       }
     }
+  }
+
+  async #rememberAddress(peer: PeerId): Promise<void> {
+    const connections = this.#options.host.connections()
+    const outbound = connections.find(connection => connection.peer === peer && connection.isOutbound)
+    if (outbound !== undefined) await this.#addresses.remember(peer, outbound.address)
   }
 
   #onRejected(peer: PeerId, error: unknown): void {
@@ -230,13 +245,21 @@ export class Members {
     }
     this.#foreign.add(peer)
     this.#redialler.dropPeer(peer)
-    this.#options.clock.after(FOREIGN_MS, () => this.#foreign.delete(peer))
     this.#emit({ event: 'foreign', peer })
   }
 
+  // Anyone on the local network may announce anything: a few dials, to addresses that are there, are what it gets.
   #onDiscovered(peer: PeerId, addresses: string[]): void {
-    if (this.#foreign.has(peer)) return
-    this.#dial(peer, onOurSubnets(addresses))
+    if (this.#foreign.has(peer) || !isMemberKey(peer)) return
+    this.#dial(peer, onOurSubnets(addresses), this.member(peer) === undefined)
+  }
+
+  #onAddresses(): void {
+    const { host, statuses, self } = this.#options
+    const stated = statuses.of(self.peerId)?.fields.addresses ?? []
+    const now = shareableAddresses(host.addresses())
+    if (now.length === stated.length && now.every((address, i) => address === stated[i])) return
+    if (this.#sync !== undefined) this.#announceStatus().catch(() => {})
   }
 
   #dialMembers(): void {
@@ -245,11 +268,11 @@ export class Members {
     }
   }
 
-  #dial(peer: PeerId, addresses: readonly string[]): void {
+  #dial(peer: PeerId, addresses: readonly string[], isTransient = false): void {
     if (addresses.length === 0 || peer === this.self.peerId) return
     // Both sides know of each other at about the same time: one of them dials at once.
     const yields = compareBytes(publicKeyOf(peer), this.self.publicKey) < 0
-    this.#redialler.addPeer(peer, addresses, { delayMs: yields ? DIAL_YIELD_MS : 0 })
+    this.#redialler.addPeer(peer, addresses, { delayMs: yields ? DIAL_YIELD_MS : 0, isTransient })
   }
 
   /** Signs a new status and hands it to everyone. One at a time, so that the last signed is the last to stand. */
@@ -300,5 +323,14 @@ export class Members {
 
   #emit(event: MembershipEvent): void {
     for (const listener of this.#listeners) listener(event)
+  }
+}
+
+function isMemberKey(peer: PeerId): boolean {
+  try {
+    publicKeyOf(peer)
+    return true
+  } catch {
+    return false
   }
 }

@@ -57,6 +57,8 @@ export class Roster implements Fold, Judge {
   readonly kinds: ReadonlySet<Kind> = new Set<Kind>(['root', 'grant'])
   readonly #network: Uint8Array
   readonly #grants = new Map<string, Chained>()
+  // Grants whose issuer is not known yet. They have been judged once, so there are no more than there were issuers.
+  readonly #waiting = new Map<string, Statement<'grant'>>()
   readonly #listeners: Array<() => void> = []
   #members = new Map<PeerId, Member>()
 
@@ -106,12 +108,16 @@ export class Roster implements Fold, Judge {
 
   /** Takes in statements that stand. Order does not matter: a grant whose issuer is not known yet waits for it. */
   load(statements: readonly Statement[]): void {
-    const waiting = statements.filter((statement): statement is Statement<'grant'> => statement.kind === 'grant')
+    for (const statement of statements) {
+      const grant = statement.kind === 'grant' ? (statement as Statement<'grant'>) : undefined
+      if (grant !== undefined && !this.#grants.has(idOf(grant))) this.#waiting.set(idOf(grant), grant)
+    }
     let isMoving = true
     while (isMoving) {
       isMoving = false
-      for (const statement of waiting) {
-        if (this.#grants.has(idOf(statement)) || !this.#chain(statement)) continue
+      for (const [id, statement] of this.#waiting) {
+        if (!this.#chain(statement)) continue
+        this.#waiting.delete(id)
         isMoving = true
       }
     }

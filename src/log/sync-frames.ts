@@ -1,0 +1,63 @@
+import { z } from 'zod'
+import { ProtocolError } from '../wire/errors.ts'
+import { IDS_MAX, PUSH_STATEMENTS_MAX } from './constants.ts'
+
+/** What the frames of `/dfs/sync/1.0.0` hold: SPEC.md has them in words. */
+
+const ID_BYTES = 32
+const PUT_ID_BYTES = 16
+
+const bytesOf = (length: number) =>
+  z.custom<Uint8Array>(value => value instanceof Uint8Array && value.byteLength === length)
+const lengths = z.array(z.number().int().positive()).max(PUSH_STATEMENTS_MAX)
+
+export const requestSchema = z.discriminatedUnion('do', [
+  z.strictObject({
+    do: z.literal('push'),
+    lengths,
+    puts: z.array(bytesOf(PUT_ID_BYTES).nullable()).max(PUSH_STATEMENTS_MAX)
+  }),
+  z.strictObject({
+    do: z.literal('list'),
+    class: z.union([z.literal(0), z.literal(1)]),
+    after: bytesOf(ID_BYTES).nullable()
+  }),
+  z.strictObject({ do: z.literal('fetch') }),
+  z.strictObject({ do: z.literal('offer') })
+])
+
+const VERDICTS = ['ok', 'invalid', 'forbidden', 'unknown-grant', 'clock-off', 'lacking', 'unsupported'] as const
+export const pushReply = z.object({ verdicts: z.array(z.enum(VERDICTS)) })
+export const fetchReply = z.object({ lengths })
+export const listReply = z.object({ isEnd: z.boolean() })
+
+/** In an answer to a fetch: the statement is here no more. No statement is this short. */
+export const GONE = Uint8Array.of(0)
+
+/** The fields of an answer. Throws a `ProtocolError` if they are others. */
+export function parseReply<T>(schema: z.ZodType<T>, fields: unknown): T {
+  const result = schema.safeParse(fields)
+  if (!result.success) throw new ProtocolError('answer with other fields than it should have')
+  return result.data
+}
+
+/** Cuts a body of ids. Throws a `ProtocolError` if it is none. */
+export function splitIds(body: Uint8Array): Uint8Array[] {
+  if (body.byteLength % ID_BYTES !== 0 || body.byteLength > IDS_MAX * ID_BYTES)
+    throw new ProtocolError('list of ids of an impossible length')
+  const ids: Uint8Array[] = []
+  for (let i = 0; i < body.byteLength; i += ID_BYTES) ids.push(body.subarray(i, i + ID_BYTES))
+  return ids
+}
+
+/** Cuts a body of statements. Throws a `ProtocolError` if the lengths are not those of the body. */
+export function splitBody(body: Uint8Array, lengths: readonly number[]): Uint8Array[] {
+  const parts: Uint8Array[] = []
+  let offset = 0
+  for (const length of lengths) {
+    parts.push(body.subarray(offset, offset + length))
+    offset += length
+  }
+  if (offset !== body.byteLength) throw new ProtocolError('body has not the bytes that its header states')
+  return parts
+}

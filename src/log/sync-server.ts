@@ -1,0 +1,56 @@
+import type { PeerId } from '../format/peer-id.ts'
+import type { AnyStatement } from '../format/statement.ts'
+import type { Request, Response } from '../wire/calls.ts'
+import { RefusedError } from '../wire/errors.ts'
+import { IDS_MAX, PUSH_STATEMENTS_MAX, SYNC_BYTES_MAX } from './constants.ts'
+import type { Log, Verdict } from './log.ts'
+import { GONE, requestSchema, splitBody, splitIds } from './sync-frames.ts'
+
+export interface SyncServerOptions {
+  log: Log
+  /** The last word on a record pushed with a put id: `ok` only while every block counted on us is here. */
+  holdsPut: (statement: AnyStatement, put: Uint8Array, from: PeerId) => Promise<Verdict>
+}
+
+/** Answers one request of `/dfs/sync/1.0.0`. */
+export async function answerSync({ log, holdsPut }: SyncServerOptions, request: Request): Promise<Response> {
+  const { peer, body } = request
+  const parsed = requestSchema.safeParse(request.fields)
+  if (!parsed.success) throw new RefusedError('invalid')
+  switch (parsed.data.do) {
+    case 'push': {
+      const { lengths, puts } = parsed.data
+      const statements = splitBody(body, lengths)
+      if (puts.length !== statements.length) throw new RefusedError('invalid')
+      const verdicts = await log.receive(statements, peer, async (statement, i) => {
+        const put = puts[i] ?? null
+        return put === null ? 'ok' : holdsPut(statement, put, peer)
+      })
+      return { status: 'ok', fields: { verdicts } }
+    }
+    case 'list': {
+      const { class: kind, after } = parsed.data
+      const ids = await log.list(kind, after ?? undefined, IDS_MAX)
+      return { status: 'ok', fields: { isEnd: ids.length < IDS_MAX }, body: ids }
+    }
+    case 'fetch':
+      return answerFetch(log, splitIds(body))
+    case 'offer': {
+      const has = await log.has(splitIds(body))
+      return { status: 'ok', body: [Uint8Array.from(has, known => (known ? 0 : 1))] }
+    }
+  }
+}
+
+async function answerFetch(log: Log, ids: readonly Uint8Array[]): Promise<Response> {
+  const found: Uint8Array[] = []
+  let bytes = 0
+  for (const id of ids.slice(0, PUSH_STATEMENTS_MAX)) {
+    const standing = await log.get(id)
+    const statement = standing?.statement.bytes ?? GONE
+    bytes += statement.byteLength
+    if (bytes > SYNC_BYTES_MAX) break
+    found.push(statement)
+  }
+  return { status: 'ok', fields: { lengths: found.map(({ byteLength }) => byteLength) }, body: found }
+}

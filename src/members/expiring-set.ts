@@ -1,0 +1,49 @@
+import type { Clock } from '../util/clock.ts'
+
+export interface ExpiringSetOptions<T> {
+  clock: Clock
+  ms: number
+  /** The most that it holds; the oldest makes room. */
+  max?: number
+  onExpired?: (item: T) => void
+}
+
+/** Items that leave by themselves some time after they were last added. */
+export class ExpiringSet<T> {
+  readonly #options: ExpiringSetOptions<T>
+  readonly #cancels = new Map<T, () => void>()
+
+  constructor(options: ExpiringSetOptions<T>) {
+    this.#options = options
+  }
+
+  get size(): number {
+    return this.#cancels.size
+  }
+
+  has(item: T): boolean {
+    return this.#cancels.has(item)
+  }
+
+  add(item: T): void {
+    const { clock, ms, max = Number.POSITIVE_INFINITY, onExpired } = this.#options
+    this.delete(item)
+    const [oldest] = this.#cancels.keys()
+    if (oldest !== undefined && this.#cancels.size >= max) this.delete(oldest)
+    const cancel = clock.after(ms, () => {
+      this.#cancels.delete(item)
+      onExpired?.(item)
+    })
+    this.#cancels.set(item, cancel)
+  }
+
+  delete(item: T): void {
+    this.#cancels.get(item)?.()
+    this.#cancels.delete(item)
+  }
+
+  clear(): void {
+    for (const cancel of this.#cancels.values()) cancel()
+    this.#cancels.clear()
+  }
+}
