@@ -219,6 +219,10 @@ export class KeepProtocol {
       const reply = await raceSignal(call, lane.ended.signal)
       lane.silence.heard()
       return reply
+    } catch (error) {
+      // What waits behind would only find the same out, later.
+      if (error instanceof DisconnectedError && this.#lanes.get(peer) === lane) this.#end(peer, error)
+      throw error
     } finally {
       end()
     }

@@ -1,7 +1,7 @@
 import { LRUCache } from 'lru-cache'
 import type { BlockCid } from '../format/cid.ts'
 import { blockKey, isNode } from '../format/cid.ts'
-import { CHUNK_BYTES, FANOUT } from '../format/constants.ts'
+import { CHUNK_BYTES } from '../format/constants.ts'
 import type { FileRoot, NodeCodec, SealedBlock } from '../format/manifest.ts'
 import type { PeerId } from '../format/peer-id.ts'
 import type { Statement } from '../format/statement.ts'
@@ -87,8 +87,6 @@ export class Put {
   readonly #recent = new LRUCache<string, { asking: Asking; placed: Promise<void> }>({ max: REPEATS_MAX })
   readonly #onClose: () => void
   #isClosed = false
-  // Chunks below the nodes that the renewal knows.
-  #noted = 0
 
   /** `number` names this put to the keepers; `claimId` is what it claims under here. */
   constructor(deps: PutDeps, options: PutOptions, number: Uint8Array, claimId: PutId, onClose: () => void) {
@@ -100,7 +98,7 @@ export class Put {
     this.#onClose = onClose
     const { replicas } = options
     const needed = (): number => this.#ackWanted() - 1
-    this.#spread = new Spread({ self, keeps, ranking, keepers, isAvoided, number, replicas, needed })
+    this.#spread = new Spread({ self, clock, keeps, ranking, keepers, isAvoided, number, replicas, needed })
     this.#renewal = new Renewal({ clock, keeps, number, tally: this.#spread.tally })
   }
 
@@ -213,12 +211,13 @@ export class Put {
 
   async #placeSealed({ cid, bytes, leaf }: SealedBlock, signal: AbortSignal | undefined): Promise<void> {
     const key = blockKey(cid)
+    if (leaf === null) this.#renewal.addNode(cid)
+    else this.#renewal.addChunk(cid, leaf)
     const known = this.#recent.get(key)
     if (known !== undefined) {
       if (leaf !== null) known.asking.alsoAt(leaf)
       return known.placed
     }
-    if (leaf === null) this.#noteNode(cid)
     const { local, window } = this.#deps
     const release = await window.hold(cid, bytes, signal)
     const sizeBytes = bytes.byteLength
@@ -237,14 +236,6 @@ export class Put {
 
   #claim(cid: BlockCid): Promise<void> {
     return this.#deps.claims.claimForPut(this.#claimId, [cid.multihash.bytes], PUT_CLAIM_MS)
-  }
-
-  /** A node right after a multiple of the fan-out lists exactly that many chunks; those above it come after it. */
-  #noteNode(cid: BlockCid): void {
-    const { leaves } = this.#spread.tally
-    if (leaves === 0 || leaves % FANOUT !== 0 || leaves === this.#noted) return
-    this.#noted = leaves
-    this.#renewal.add(cid, leaves - FANOUT)
   }
 
   async #confirm(peer: PeerId, root: BlockCid): Promise<void> {
@@ -316,7 +307,8 @@ export class Put {
     const owners = order.keepers.filter(peer => peer !== self)
     const mayKeep = reachable.filter(peer => isRecordOnly || owners.includes(peer) || !order.isKnown(peer))
     if (ack !== undefined) return 1 + new Set([...owners, ...mayKeep]).size
-    return Math.min(ACK_DEFAULT, 1 + mayKeep.length, Math.max(1, replicas))
+    const willKeep = mayKeep.filter(peer => !this.#spread.isAvoided(peer))
+    return Math.min(ACK_DEFAULT, 1 + willKeep.length, Math.max(1, replicas))
   }
 
   #copies(acknowledged: ReadonlySet<PeerId>, root: BlockCid | null): number {

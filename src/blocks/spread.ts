@@ -1,12 +1,14 @@
 import type { BlockCid } from '../format/cid.ts'
 import type { PeerId } from '../format/peer-id.ts'
-import { BEHIND_MAX } from './constants.ts'
+import type { Clock } from '../util/clock.ts'
+import { AVOID_MS, BEHIND_MAX } from './constants.ts'
 import type { KeepProtocol, KeepState } from './keep-protocol.ts'
 import type { Ranking } from './rank.ts'
 import { Tally } from './tally.ts'
 
 export interface SpreadOptions {
   self: PeerId
+  clock: Clock
   keeps: Pick<KeepProtocol, 'keepBlock'>
   ranking: () => Ranking
   /** Members that may be asked now. */
@@ -45,10 +47,17 @@ export class Spread {
   readonly #options: SpreadOptions
   readonly #underWay = new Set<Promise<void>>()
   readonly #behind = new Map<PeerId, number>()
+  // Members that failed this put: for a while it does not ask them again, and they pull what they owe later.
+  readonly #lostUntilMs = new Map<PeerId, number>()
   #isCounting = true
 
   constructor(options: SpreadOptions) {
     this.#options = options
+  }
+
+  /** True of members that it would be better to do without for now. */
+  isAvoided(peer: PeerId): boolean {
+    return this.#isLost(peer) || this.#options.isAvoided(peer)
   }
 
   get isBusy(): boolean {
@@ -67,7 +76,7 @@ export class Spread {
 
   ask(wanted: Wanted): Asking {
     const { tally } = this
-    const { owners, first, rest } = this.#candidates(wanted)
+    const { owners, heirs, first, rest } = this.#candidates(wanted)
     const { promise: enough, resolve } = Promise.withResolvers<void>()
     const needed = this.#options.needed()
     const leaves: number[] = []
@@ -90,16 +99,18 @@ export class Spread {
     // was asked for is made for its sake, unless the put would wait.
     const replace = (peer: PeerId, outcome: Outcome): void => {
       if (outcome === 'behind' && keptBy.size + pending >= needed) return
-      const next = rest.shift()
-      if (next === undefined) return
       if (outcome === 'full' && owners.delete(peer)) {
-        owners.add(next)
+        // The debt goes to the next in rank, whether it can be asked now or not; our own is paid.
+        const heir = heirs.shift()
         for (const leaf of leaves) {
           tally.excuse(peer, leaf)
-          tally.expect(next, leaf)
+          if (heir !== undefined && heir !== this.#options.self) tally.expect(heir, leaf)
         }
+        if (heir !== undefined && heir !== this.#options.self) owners.add(heir)
+        if (heir === this.#options.self && keptBy.size + pending >= needed) return
       }
-      askOne(next)
+      const next = rest.shift()
+      if (next !== undefined) askOne(next)
     }
     const alsoAt = (leaf: number): void => {
       leaves.push(leaf)
@@ -119,32 +130,41 @@ export class Spread {
   }
 
   /**
-   * Who owes a block, whom of them to ask now, and who comes after: the next in rank, members of whom nothing is known
-   * yet but that they are here, and those that it would be better to do without. Manifest nodes go to everyone.
+   * Who owes a block and who would inherit that, whom of them to ask now, and who comes after: the next in rank, members
+   * of whom nothing is known yet but that they are here, and those that it would be better to do without. Manifest nodes
+   * go to everyone.
    */
-  #candidates({ cid, leaf }: Wanted): { owners: Set<PeerId>; first: PeerId[]; rest: PeerId[] } {
-    const { self, keepers, ranking, isAvoided, replicas } = this.#options
-    const reachable = new Set(keepers())
+  #candidates({ cid, leaf }: Wanted): { owners: Set<PeerId>; heirs: PeerId[]; first: PeerId[]; rest: PeerId[] } {
+    const { self, keepers, ranking, replicas } = this.#options
+    const isAvoided = (peer: PeerId): boolean => this.isAvoided(peer)
+    const reachable = new Set(keepers().filter(peer => !this.#isLost(peer)))
     const order = ranking()
     const ranked = order.owners(cid.multihash.digest, Number.POSITIVE_INFINITY).map(({ peer }) => peer)
-    const owners = new Set((leaf === null ? ranked : ranked.slice(0, replicas)).filter(peer => peer !== self))
+    const owing = leaf === null ? ranked : ranked.slice(0, replicas)
+    const owners = new Set(owing.filter(peer => peer !== self))
+    const heirs = ranked.slice(owing.length)
     const askable = ranked.filter(peer => peer !== self && reachable.delete(peer))
     const unknown = [...reachable].filter(peer => !order.isKnown(peer))
     const first = askable.filter(peer => owners.has(peer) && !isAvoided(peer))
     const next = [...askable.filter(peer => !owners.has(peer)), ...unknown].filter(peer => !isAvoided(peer))
     const avoided = [...askable, ...unknown].filter(isAvoided)
-    return { owners, first, rest: [...next, ...avoided] }
+    return { owners, heirs, first, rest: [...next, ...avoided] }
+  }
+
+  #isLost(peer: PeerId): boolean {
+    return (this.#lostUntilMs.get(peer) ?? 0) > this.#options.clock.monotonic()
   }
 
   async #ask(peer: PeerId, { cid, sizeBytes, inline }: Wanted): Promise<Outcome> {
-    const { keeps, number } = this.#options
+    const { keeps, number, clock } = this.#options
     const behind = this.#behind.get(peer) ?? 0
     if (behind >= BEHIND_MAX) return 'behind'
     this.#behind.set(peer, behind + 1)
     try {
       return await keeps.keepBlock(peer, { put: number, cid, bytes: inline, sizeBytes })
     } catch {
-      // Gone, silent or broken: as good as a no, and the wire has noted whose fault it was.
+      // Gone, silent or broken: as good as a no. What is still connected and fails would fail again, and slowly.
+      this.#lostUntilMs.set(peer, clock.monotonic() + AVOID_MS)
       return 'lacking'
     } finally {
       this.#behind.set(peer, (this.#behind.get(peer) ?? 1) - 1)

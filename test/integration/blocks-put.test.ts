@@ -1,0 +1,372 @@
+import assert from 'node:assert/strict'
+import { type TestContext, test } from 'node:test'
+import { PUT_WINDOW_BLOCKS } from '../../src/blocks/constants.ts'
+import { walkDag } from '../../src/blocks/dag.ts'
+import { NotEnoughCopiesError } from '../../src/blocks/errors.ts'
+import type { RecordRef } from '../../src/blocks/references.ts'
+import type { BlockCid } from '../../src/format/cid.ts'
+import { defaultNodeCodec } from '../../src/format/manifest.ts'
+import { FrameReader } from '../../src/wire/frames.ts'
+import { BlockCluster, type BlockMember, type MemberOptions } from '../fixtures/block-cluster.ts'
+import { ManualClock } from '../fixtures/clock.ts'
+import { settle, timePassesUntil, whileTimePasses } from '../fixtures/pass-time.ts'
+import { seededChance } from '../fixtures/seeded-chance.ts'
+
+const CHUNK = 64 << 10
+const ALL = Number.POSITIVE_INFINITY
+const chance = seededChance(42)
+
+async function start(t: TestContext, size: number, options?: MemberOptions) {
+  const clock = new ManualClock()
+  const cluster = await BlockCluster.start(clock, size, options)
+  t.after(() => cluster.stop())
+  const members = cluster.members as [BlockMember, BlockMember, ...BlockMember[]]
+  return { clock, cluster, members }
+}
+
+function bytesOf(chunks: number): Uint8Array {
+  return chance.bytes(chunks * CHUNK - 100)
+}
+
+async function blocksOf({ root }: RecordRef, member: BlockMember) {
+  const blocks: Array<{ cid: BlockCid; leaf: number | null }> = []
+  const read = async (cid: BlockCid) => (await member.blocks.read(cid)).bytes
+  for await (const block of walkDag(root, read, defaultNodeCodec)) blocks.push(block)
+  return blocks
+}
+
+test('each chunk comes to lie on the owners of its rank, each manifest node on everyone', async t => {
+  const { clock, cluster, members } = await start(t, 4)
+  const [writer] = members
+  const { record, outcome } = await whileTimePasses(clock, writer.put(bytesOf(12), { replicas: 2 }))
+  assert.ok(outcome.reached.length >= 2)
+  assert.equal(outcome.wanted, 2)
+  await timePassesUntil(clock, 'nothing is owed', () => members.every(({ blocks }) => blocks.owed.blocks === 0))
+  for (const { cid, leaf } of await blocksOf(record, writer)) {
+    const owners = leaf === null ? members : cluster.owners(cid, 2)
+    for (const owner of owners) assert.ok(await owner.holds(cid), `chunk ${leaf}`)
+    // The writer holds surplus like anyone; nobody else was given what it does not owe.
+    for (const other of members)
+      if (!owners.includes(other) && other !== writer) assert.ok(!(await other.holds(cid)), `chunk ${leaf}`)
+  }
+  for (const { faults, errors } of members) assert.deepEqual([...faults, ...errors], [])
+})
+
+test('to every member: yes once two have it, and the rest follows', async t => {
+  const { clock, members } = await start(t, 3)
+  const { record, outcome } = await whileTimePasses(clock, members[0].put(bytesOf(5), { replicas: ALL, ack: ALL }))
+  assert.equal(outcome.reached.length, 3)
+  assert.equal(outcome.owedBlocks, 0)
+  for (const member of members) assert.equal(await member.count(), 6)
+  assert.equal(await whileTimePasses(clock, members[1].blocks.confirmed(record.root)), 3)
+})
+
+test('a file that repeats one chunk keeps it once, and counts it at every place', async t => {
+  const { clock, members } = await start(t, 2)
+  const piece = chance.bytes(CHUNK)
+  const bytes = Buffer.concat([piece, piece, chance.bytes(CHUNK), piece, piece, piece, Buffer.alloc(10, 1)])
+  const { record, outcome } = await whileTimePasses(clock, members[0].put(bytes, { replicas: 2 }))
+  assert.equal(outcome.reached.length, 2)
+  assert.equal(outcome.owedBlocks, 0)
+  // Three different chunks and the root.
+  for (const member of members) assert.equal(await member.count(), 4)
+  assert.equal((await blocksOf(record, members[1])).length, 8)
+})
+
+test('the same file put twice at once, and by two members at once', async t => {
+  const { clock, members } = await start(t, 3)
+  const bytes = bytesOf(4)
+  const [a, b] = members
+  const puts = await whileTimePasses(
+    clock,
+    Promise.all([a.put(bytes, { replicas: 3 }), a.put(bytes, { replicas: 3 }), b.put(bytes, { replicas: 2 })])
+  )
+  for (const { record, outcome } of puts) {
+    assert.ok(record.root.equals(puts[0].record.root))
+    assert.ok(outcome.reached.length >= 2)
+  }
+  await timePassesUntil(clock, 'nothing is owed', () => members.every(({ blocks }) => blocks.owed.blocks === 0))
+  for (const member of members) assert.equal(await member.count(), 5)
+})
+
+test('what members hold already is not sent again', async t => {
+  const { clock, members } = await start(t, 2)
+  const [writer, keeper] = members
+  const bytes = bytesOf(6)
+  await whileTimePasses(clock, writer.put(bytes, { replicas: 2 }))
+  const writes = countWrites(keeper)
+  const { outcome } = await whileTimePasses(clock, writer.put(bytes, { replicas: 2 }))
+  assert.equal(outcome.reached.length, 2)
+  // The root is small, and travels with the question.
+  assert.ok(writes.count <= 1)
+})
+
+test('alone: kept here, and said so; delivered when a member comes', async t => {
+  const { clock, cluster, members } = await start(t, 2)
+  const [writer, other] = members
+  cluster.isolate(other)
+  const { record, outcome } = await whileTimePasses(clock, writer.put(bytesOf(3), { replicas: 2 }))
+  assert.deepEqual(outcome.reached, [writer.peer])
+  assert.equal(outcome.owedBlocks, 3)
+  assert.equal(writer.blocks.owed.blocks, 3)
+  // What is owed survives a restart.
+  await writer.restart()
+  cluster.isolate(other)
+  assert.equal(writer.blocks.owed.blocks, 3)
+  await cluster.heal(other)
+  await other.stand(record)
+  await timePassesUntil(clock, 'delivered', () => writer.blocks.owed.blocks === 0)
+  assert.equal(await other.count(), 4)
+})
+
+test('an explicit number of copies that cannot be had is an error after a minute; nothing is lost', async t => {
+  const { clock, cluster, members } = await start(t, 2)
+  const [writer, other] = members
+  cluster.isolate(other)
+  const started = clock.now()
+  await assert.rejects(whileTimePasses(clock, writer.put(bytesOf(2), { replicas: 2, ack: 2 })), error => {
+    assert.ok(error instanceof NotEnoughCopiesError)
+    assert.deepEqual([error.wanted, error.reached, error.owedBlocks], [2, [writer.peer], 2])
+    return true
+  })
+  assert.ok(clock.now() - started >= 60_000 && clock.now() - started < 65_000)
+  assert.equal(await writer.count(), 3)
+})
+
+test('a member that comes while an explicit number of copies is waited for is given everything', async t => {
+  const { clock, cluster, members } = await start(t, 2)
+  const [writer, other] = members
+  cluster.isolate(other)
+  const put = writer.put(bytesOf(3), { replicas: 2, ack: 2 })
+  const heal = (async () => {
+    await clock.sleep(20_000)
+    await cluster.heal(other)
+  })()
+  const { outcome } = await whileTimePasses(clock, put)
+  await heal
+  assert.deepEqual(new Set(outcome.reached), new Set([writer.peer, other.peer]))
+})
+
+test('a member that falls silent is given up within the half minute, blamed, and done without', async t => {
+  const { clock, cluster, members } = await start(t, 3)
+  const [writer, , silent] = members
+  cluster.silence(silent as BlockMember)
+  const started = clock.now()
+  const { outcome } = await whileTimePasses(clock, writer.put(bytesOf(40), { replicas: 3, ack: 2 }))
+  assert.ok(!outcome.reached.includes(silent!.peer))
+  assert.equal(outcome.reached.length, 2)
+  assert.ok(clock.now() - started < 35_000)
+  // The next one does not wait for it at all.
+  const again = clock.now()
+  await whileTimePasses(clock, writer.put(bytesOf(4), { replicas: 3, ack: 2 }))
+  assert.ok(clock.now() - again < 2_000, `${clock.now() - again} ms`)
+  assert.ok(outcome.owedBlocks >= 40)
+})
+
+test('with only a silent member beside it, a put says that it is alone', async t => {
+  const { clock, cluster, members } = await start(t, 2)
+  const [writer, silent] = members
+  // Silent from the start, it is not even possible to ask it.
+  cluster.silence(silent)
+  const started = clock.now()
+  const { outcome } = await whileTimePasses(clock, writer.put(bytesOf(60), { replicas: 2 }))
+  assert.deepEqual(outcome.reached, [writer.peer])
+  assert.equal(outcome.owedBlocks, 60)
+  assert.ok(clock.now() - started < 15_000, `${clock.now() - started} ms`)
+})
+
+test('a member that falls silent half way is blamed, and asked last for a while', async t => {
+  const { clock, cluster, members } = await start(t, 2)
+  const [writer, silent] = members
+  await whileTimePasses(clock, writer.put(bytesOf(1), { replicas: 2 }))
+  cluster.silence(silent)
+  const { outcome } = await whileTimePasses(clock, writer.put(bytesOf(60), { replicas: 2 }))
+  assert.deepEqual(outcome.reached, [writer.peer])
+  assert.ok(writer.faults.includes(silent.peer))
+  const again = clock.now()
+  await whileTimePasses(clock, writer.put(bytesOf(4), { replicas: 2 }))
+  assert.ok(clock.now() - again < 2_000, `${clock.now() - again} ms`)
+})
+
+test('a member without room is followed by the next in rank', async t => {
+  const clock = new ManualClock()
+  const cluster = new BlockCluster(clock)
+  t.after(() => cluster.stop())
+  const writer = await cluster.add()
+  const full = await cluster.add({ capacityBytes: 1 })
+  const spare = await cluster.add()
+  const { record, outcome } = await whileTimePasses(clock, writer.put(bytesOf(10), { replicas: 2, ack: 2 }))
+  assert.deepEqual(new Set(outcome.reached), new Set([writer.peer, spare.peer]))
+  assert.equal(outcome.owedBlocks, 0)
+  assert.equal(await full.count(), 0)
+  for (const { cid } of await blocksOf(record, writer)) {
+    const owners = cluster.owners(cid, 2)
+    if (owners.includes(full)) assert.ok(await spare.holds(cid))
+  }
+})
+
+test('a member whose claims were lost pulls anew before it acknowledges the record', async t => {
+  const { clock, members } = await start(t, 2)
+  const [writer, keeper] = members
+  let losses = 0
+  keeper.onPush = async () => {
+    if (losses++ > 0) return
+    for await (const { multihash } of keeper.blockstore.all()) {
+      const { cid } = (await blocksOf(record, writer)).find(({ cid }) =>
+        Buffer.from(multihash).equals(cid.multihash.bytes)
+      ) as { cid: BlockCid }
+      await keeper.blockstore.delete(cid)
+    }
+  }
+  let record!: RecordRef
+  const bytes = bytesOf(4)
+  // The root of what is about to be put is that of the same content on any member.
+  record = (await whileTimePasses(clock, writer.put(bytes, { replicas: 1 }))).record
+  losses = 0
+  const { outcome } = await whileTimePasses(clock, writer.put(bytes, { replicas: 2 }))
+  assert.ok(losses > 1)
+  assert.equal(outcome.reached.length, 2)
+  assert.equal(await keeper.count(), 5)
+})
+
+test('a writer that lost its own copy does not count it', async t => {
+  const { clock, members } = await start(t, 3)
+  const [writer, keeper] = members
+  keeper.onPush = async () => {}
+  const put = writer.blocks.openPut({ replicas: 3 })
+  t.after(() => put.close())
+  const { root, blocks } = await sealed(bytesOf(3))
+  await whileTimePasses(clock, put.keep(blocks))
+  await whileTimePasses(clock, put.keepRoot(root))
+  await writer.blockstore.delete(root)
+  const { record, statement } = writer.record(root, 3)
+  await writer.stand(record)
+  const outcome = await whileTimePasses(clock, put.acknowledge(statement, root))
+  assert.ok(!outcome.reached.includes(writer.peer))
+  assert.equal(outcome.reached.length, 2)
+})
+
+test('who may not store is refused, and its put is its own', async t => {
+  const { clock, members } = await start(t, 2)
+  const [reader, keeper] = members
+  keeper.options.mayStore = () => false
+  const { outcome } = await whileTimePasses(clock, reader.put(bytesOf(3), { replicas: 2 }))
+  assert.deepEqual(outcome.reached, [reader.peer])
+  assert.equal(keeper.faults.length, 0)
+})
+
+test('a put takes no more blocks from its source than its window, while nobody takes them', async t => {
+  const { clock, cluster, members } = await start(t, 2)
+  const [writer, silent] = members
+  cluster.silence(silent)
+  let taken = 0
+  async function* source() {
+    for (let i = 0; i < 100; i++) {
+      taken++
+      yield chance.bytes(CHUNK)
+    }
+  }
+  const put = writer.put(source(), { replicas: 2 })
+  await settle(300)
+  // The chunker and the sealer hold one each.
+  assert.ok(taken >= PUT_WINDOW_BLOCKS && taken <= PUT_WINDOW_BLOCKS + 3, `${taken} taken`)
+  await whileTimePasses(clock, put)
+  assert.equal(taken, 100)
+})
+
+test('a put that is aborted ends at once, whoever it waits for', async t => {
+  const { cluster, members } = await start(t, 2)
+  const [writer, silent] = members
+  cluster.silence(silent)
+  const cut = new AbortController()
+  const put = writer.put(bytesOf(20), { replicas: 2, signal: cut.signal })
+  await settle()
+  cut.abort()
+  await assert.rejects(put, { name: 'AbortError' })
+})
+
+test('a failing disk fails the put, with what the disk said', async t => {
+  const { clock, members } = await start(t, 2, { capacityBytes: 4 * CHUNK })
+  await assert.rejects(whileTimePasses(clock, members[0].put(bytesOf(20), { replicas: 2 })), { code: 'no-space' })
+})
+
+test('small files that are put together share their calls', async t => {
+  const { clock, members } = await start(t, 2)
+  const [writer, keeper] = members
+  let calls = 0
+  const reader = new FrameReader(1 << 20, () => calls++)
+  const handler = keeper.host.handlerOf('/dfs/store/1.0.0')!
+  keeper.host.handle('/dfs/store/1.0.0', stream => {
+    const onData = (listener: (bytes: Uint8Array) => void): void =>
+      stream.onData(bytes => {
+        reader.push(bytes)
+        listener(bytes)
+      })
+    handler(withMethod(stream, 'onData', onData))
+  })
+  const files = Array.from({ length: 200 }, () => chance.bytes(3_000))
+  const puts = await whileTimePasses(
+    clock,
+    Promise.all(files.map(bytes => writer.put(bytes, { replicas: 2, isSmall: true, chunkBytes: 3_000 })))
+  )
+  for (const { outcome } of puts) assert.equal(outcome.reached.length, 2)
+  assert.ok(calls < 50, `${calls} calls`)
+  assert.equal(await keeper.count(), 200)
+})
+
+test('a long put renews its claims: nothing runs out before its file is whole', async t => {
+  const { clock, members } = await start(t, 2)
+  const [writer, keeper] = members
+  const chunks = 1_100
+  const chunkBytes = 256
+  const writes = countWrites(keeper)
+  async function* slow() {
+    for (let i = 0; i < chunks; i++) {
+      // Hours pass while the last few are waited for.
+      if (i >= 1_097) await clock.sleep(40 * 60_000)
+      yield chance.bytes(chunkBytes)
+    }
+  }
+  const { outcome } = await whileTimePasses(clock, writer.put(slow(), { replicas: 2, chunkBytes }), {
+    stepMs: 10_000,
+    msMax: 24 * 60 * 60_000
+  })
+  assert.equal(outcome.reached.length, 2)
+  // Every chunk and node was kept once: none was swept away and had to come again.
+  assert.equal(writes.count, chunks + 3)
+})
+
+function countWrites({ blockstore }: BlockMember): { count: number } {
+  const writes = { count: 0 }
+  const { put } = blockstore
+  blockstore.put = async (...args) => {
+    writes.count++
+    return put.apply(blockstore, args)
+  }
+  return writes
+}
+
+async function sealed(bytes: Uint8Array) {
+  const { sealInMemory } = await import('../fixtures/sealed-files.ts')
+  const { root, blocks: byKey } = await sealInMemory(bytes, { chunkBytes: CHUNK })
+  const { blockKey } = await import('../../src/format/cid.ts')
+  async function* blocks() {
+    const read = async (cid: BlockCid) => byKey.get(blockKey(cid)) as Uint8Array
+    const all = []
+    for await (const { cid, leaf } of walkDag(root!.cid, read, defaultNodeCodec)) all.push({ cid, leaf })
+    // Chunks first, the root last, as they are sealed.
+    for (const { cid, leaf } of all.reverse()) if (leaf !== null) yield { cid, leaf, bytes: await read(cid) }
+    yield { cid: root!.cid, leaf: null, bytes: await read(root!.cid), root: root! }
+  }
+  return { root: root!.cid, blocks: blocks() }
+}
+
+function withMethod<T extends object, K extends keyof T>(target: T, name: K, method: T[K]): T {
+  return new Proxy(target, {
+    get(object, key) {
+      if (key === name) return method
+      const value = Reflect.get(object, key)
+      return typeof value === 'function' ? value.bind(object) : value
+    }
+  })
+}
