@@ -4,12 +4,13 @@ import { PUT_WINDOW_BLOCKS } from '../../src/blocks/constants.ts'
 import { walkDag } from '../../src/blocks/dag.ts'
 import { NotEnoughCopiesError } from '../../src/blocks/errors.ts'
 import type { RecordRef } from '../../src/blocks/references.ts'
-import type { BlockCid } from '../../src/format/cid.ts'
+import { type BlockCid, blockKey } from '../../src/format/cid.ts'
 import { defaultNodeCodec } from '../../src/format/manifest.ts'
 import { FrameReader } from '../../src/wire/frames.ts'
 import { BlockCluster, type BlockMember, type MemberOptions } from '../fixtures/block-cluster.ts'
 import { ManualClock } from '../fixtures/clock.ts'
 import { settle, timePassesUntil, whileTimePasses } from '../fixtures/pass-time.ts'
+import { sealInMemory } from '../fixtures/sealed-files.ts'
 import { seededChance } from '../fixtures/seeded-chance.ts'
 
 const CHUNK = 64 << 10
@@ -347,9 +348,7 @@ function countWrites({ blockstore }: BlockMember): { count: number } {
 }
 
 async function sealed(bytes: Uint8Array) {
-  const { sealInMemory } = await import('../fixtures/sealed-files.ts')
   const { root, blocks: byKey } = await sealInMemory(bytes, { chunkBytes: CHUNK })
-  const { blockKey } = await import('../../src/format/cid.ts')
   async function* blocks() {
     const read = async (cid: BlockCid) => byKey.get(blockKey(cid)) as Uint8Array
     const all = []

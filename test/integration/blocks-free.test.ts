@@ -1,0 +1,299 @@
+import assert from 'node:assert/strict'
+import { type TestContext, test } from 'node:test'
+import { walkDag } from '../../src/blocks/dag.ts'
+import { EvictRefusedError } from '../../src/blocks/errors.ts'
+import { type BlockCid, nameBlock } from '../../src/format/cid.ts'
+import { defaultNodeCodec } from '../../src/format/manifest.ts'
+import { BlockCluster, type BlockMember, type MemberOptions } from '../fixtures/block-cluster.ts'
+import { ManualClock } from '../fixtures/clock.ts'
+import { settle, timePassesUntil, whileTimePasses } from '../fixtures/pass-time.ts'
+import { seededChance } from '../fixtures/seeded-chance.ts'
+
+const CHUNK = 64 << 10
+const MINUTE = 60_000
+const HOUR = 60 * MINUTE
+const ALL = Number.POSITIVE_INFINITY
+const chance = seededChance(43)
+const bytesOf = (chunks: number): Uint8Array => chance.bytes(chunks * CHUNK - 100)
+
+async function start(t: TestContext, size: number, options?: MemberOptions) {
+  const clock = new ManualClock()
+  const cluster = await BlockCluster.start(clock, size, options)
+  t.after(() => cluster.stop())
+  return { clock, cluster, members: cluster.members as [BlockMember, BlockMember, BlockMember, BlockMember] }
+}
+
+/** Moves a clock on, with everything that becomes due on the way done in its time. */
+async function pass(clock: ManualClock, ms: number, stepMs = 30_000): Promise<void> {
+  for (let passed = 0; passed < ms; passed += stepMs) {
+    clock.advance(stepMs)
+    await settle(20)
+  }
+  await settle()
+}
+
+/** Stores a file and breaks off before its record. */
+async function cutOff(clock: ManualClock, writer: BlockMember, chunks: number): Promise<void> {
+  async function* broken() {
+    yield bytesOf(chunks)
+    throw new Error('cut off')
+  }
+  await assert.rejects(whileTimePasses(clock, writer.put(broken(), { replicas: ALL })), /cut off/)
+  await settle()
+}
+
+async function totals(members: BlockMember[]): Promise<number[]> {
+  return Promise.all(members.map(member => member.count()))
+}
+
+test('what was never linked is freed once its claims have run out, here and there, and not before', async t => {
+  const { clock, members } = await start(t, 2)
+  const pair = members.slice(0, 2)
+  await cutOff(clock, members[0], 6)
+  const before = await totals(pair)
+  // The last chunk was not whole, and the one before waited for it.
+  assert.deepEqual(before, [4, 4])
+  await pass(clock, HOUR)
+  assert.deepEqual(await totals(pair), before)
+  await pass(clock, HOUR)
+  assert.deepEqual(await totals(pair), [0, 0])
+  for (const { errors } of pair) assert.deepEqual(errors, [])
+})
+
+test('claims that run out free nothing that a record needs, or another put', async t => {
+  const { clock, members } = await start(t, 2)
+  const [writer, keeper] = members
+  const bytes = bytesOf(4)
+  const { record } = await whileTimePasses(clock, writer.put(bytes, { replicas: 2 }))
+  // The same content, put anew and cut off: its blocks are the record's.
+  const put = writer.blocks.openPut({ replicas: 2 })
+  await whileTimePasses(
+    clock,
+    put.keepHeld(record.root, async cid => (await writer.blocks.read(cid)).bytes)
+  )
+  put.close()
+  await pass(clock, 3 * HOUR, 60_000)
+  assert.deepEqual(await totals([writer, keeper]), [5, 5])
+})
+
+test('the claims of a put that is under way do not run out here', async t => {
+  const { clock, cluster, members } = await start(t, 2)
+  const [writer, other] = members
+  cluster.isolate(other)
+  let goOn!: () => void
+  const waiting = new Promise<void>(resolve => {
+    goOn = resolve
+  })
+  async function* slow() {
+    yield bytesOf(5)
+    await waiting
+    yield bytesOf(1)
+  }
+  const put = writer.put(slow(), { replicas: 1 })
+  await pass(clock, 5 * HOUR, 60_000)
+  assert.equal(await writer.count(), 3)
+  goOn()
+  const { outcome } = await whileTimePasses(clock, put)
+  assert.deepEqual(outcome.reached, [writer.peer])
+})
+
+test('nothing is freed while it is not certain what is needed, and it is later', async t => {
+  const { clock, members } = await start(t, 1)
+  const [writer] = members
+  await cutOff(clock, writer, 3)
+  writer.mayFree = false
+  await pass(clock, 4 * HOUR, 60_000)
+  assert.ok((await writer.count()) > 0)
+  writer.mayFree = true
+  await pass(clock, 5 * MINUTE)
+  assert.equal(await writer.count(), 0)
+})
+
+test('nothing is freed while a record has a manifest node that cannot be had', async t => {
+  const { clock, cluster, members } = await start(t, 3)
+  const [writer, keeper, late] = members
+  cluster.isolate(late)
+  const { record } = await whileTimePasses(clock, writer.put(bytesOf(3), { replicas: 2 }))
+  // It hears of a record by some way, and can ask nobody for its blocks.
+  await late.stand(record)
+  await cutOff(clock, late, 3)
+  await pass(clock, 4 * HOUR, 60_000)
+  assert.ok((await late.count()) > 0)
+  await assert.rejects(whileTimePasses(clock, late.blocks.evict(record)), EvictRefusedError)
+  await cluster.heal(late)
+  await timePassesUntil(clock, 'nothing is owed', () => late.blocks.owed.blocks === 0)
+  await pass(clock, 10 * MINUTE)
+  const owned = await Promise.all([keeper, late].map(async member => member.count()))
+  assert.ok(owned[1] !== undefined && owned[1] <= 4)
+})
+
+test('a block that is promised to another is not freed while the promise runs', async t => {
+  const { clock, members } = await start(t, 2)
+  const [writer, keeper] = members
+  const { record } = await whileTimePasses(clock, writer.put(bytesOf(2), { replicas: 2 }))
+  const evicted = await whileTimePasses(clock, writer.blocks.evict(record))
+  assert.deepEqual(evicted.freed.blocks, 2)
+  // The keeper's copies are the last: it promised them, and nobody proves to have others.
+  const alone = await whileTimePasses(clock, keeper.blocks.evict(record))
+  assert.deepEqual([alone.freed.blocks, alone.left.blocks], [0, 2])
+})
+
+test('two that evict at once never free both copies', async t => {
+  const { clock, members } = await start(t, 2)
+  const [a, b] = members
+  const { record } = await whileTimePasses(clock, a.put(bytesOf(20), { replicas: 2 }))
+  await whileTimePasses(clock, Promise.all([a.blocks.evict(record), b.blocks.evict(record)]))
+  const { chunks } = await survey(record.root, [a, b])
+  for (const holders of chunks) assert.ok(holders >= 1)
+})
+
+test('evict frees what as many others prove as the most demanding record asks for', async t => {
+  const { clock, cluster, members } = await start(t, 3)
+  const [writer, second, third] = members
+  const bytes = bytesOf(3)
+  const { record } = await whileTimePasses(clock, writer.put(bytes, { replicas: 1 }))
+  // The same content under another record, which wants it everywhere.
+  await whileTimePasses(clock, writer.put(bytes, { replicas: ALL, ack: ALL }))
+  cluster.isolate(third)
+  const left = await whileTimePasses(clock, writer.blocks.evict(record))
+  assert.equal(left.freed.blocks, 0)
+  await cluster.heal(third)
+  const gone = await whileTimePasses(clock, writer.blocks.evict(record))
+  assert.equal(gone.freed.blocks, 3)
+  assert.ok(gone.freed.bytes >= 3 * CHUNK - 100)
+  assert.deepEqual((await survey(record.root, [second, third])).chunks, [2, 2, 2])
+})
+
+test('who asks for a promise has its lacking chunks pulled first', async t => {
+  const { clock, cluster, members } = await start(t, 2)
+  const [writer, other] = members
+  cluster.isolate(other)
+  const { record } = await whileTimePasses(clock, writer.put(bytesOf(40), { replicas: 1 }))
+  await cluster.heal(other)
+  await other.stand(record)
+  await settle()
+  const { freed, left } = await whileTimePasses(clock, writer.blocks.evict(record))
+  assert.deepEqual([freed.blocks, left.blocks], [40, 0])
+  assert.ok((await survey(record.root, [other])).chunks.every(holders => holders === 1))
+  // The manifest stays.
+  assert.equal(await writer.count(), 1)
+})
+
+test('a member that does not know the record cannot stand in for it', async t => {
+  const { clock, cluster, members } = await start(t, 2)
+  const [writer, other] = members
+  const bytes = bytesOf(3)
+  const { record: known } = await whileTimePasses(clock, writer.put(bytes, { replicas: 2 }))
+  cluster.isolate(other)
+  await whileTimePasses(clock, writer.put(bytes, { replicas: 2 }))
+  cluster.network.heal(writer.host, other.host)
+  await cluster.connect(writer, other)
+  const { freed } = await whileTimePasses(clock, writer.blocks.evict(known))
+  assert.equal(freed.blocks, 0)
+})
+
+test('a liar proves nothing', async t => {
+  const { clock, members } = await start(t, 2)
+  const [writer, liar] = members
+  const { record } = await whileTimePasses(clock, writer.put(bytesOf(3), { replicas: 2 }))
+  // Its copies are garbage of the right length, whatever their names promise.
+  const { get } = liar.blockstore
+  liar.blockstore.get = async function* (...args) {
+    for await (const bytes of get.apply(liar.blockstore, args))
+      yield bytes.byteLength >= CHUNK ? chance.bytes(bytes.byteLength) : bytes
+  }
+  const { freed, left } = await whileTimePasses(clock, writer.blocks.evict(record))
+  assert.equal(freed.blocks + left.blocks, 3)
+  assert.ok(freed.blocks <= 1)
+  assert.ok(left.blocks >= 2)
+})
+
+test('the last copies that a reader can open stay with a reader', async t => {
+  const clock = new ManualClock()
+  const cluster = new BlockCluster(clock)
+  t.after(() => cluster.stop())
+  const writer = await cluster.add()
+  await cluster.add({ canRead: false })
+  await cluster.add({ canRead: false })
+  const { record } = await whileTimePasses(clock, writer.put(bytesOf(3), { replicas: 3, ack: 3 }))
+  const { freed } = await whileTimePasses(clock, writer.blocks.evict(record))
+  assert.equal(freed.blocks, 0)
+})
+
+test('what was evicted comes back after an hour, or once it is read', async t => {
+  const { clock, members } = await start(t, 2)
+  const [writer] = members
+  const { record } = await whileTimePasses(clock, writer.put(bytesOf(3), { replicas: 2 }))
+  await whileTimePasses(clock, writer.blocks.evict(record))
+  assert.equal(await writer.count(), 1)
+  const { chunkCids } = await survey(record.root, [writer])
+  const first = chunkCids[0] as BlockCid
+  const { from } = await whileTimePasses(clock, writer.blocks.read(first))
+  assert.equal(from, members[1].peer)
+  await timePassesUntil(clock, 'kept again', () => writer.holds(first), { msMax: 5_000 })
+  assert.equal(await writer.count(), 2)
+  await pass(clock, HOUR - 5 * MINUTE)
+  assert.equal(await writer.count(), 2)
+  await pass(clock, 30 * MINUTE)
+  assert.equal(await writer.count(), 4)
+})
+
+test('after an unclean stop no copy is given away for an hour', async t => {
+  const { clock, members } = await start(t, 2)
+  const [writer] = members
+  const { record } = await whileTimePasses(clock, writer.put(bytesOf(2), { replicas: 2 }))
+  await writer.restart({ crash: true })
+  await assert.rejects(whileTimePasses(clock, writer.blocks.evict(record)), error => {
+    assert.ok(error instanceof EvictRefusedError)
+    assert.equal(error.code, 'busy')
+    return true
+  })
+  await pass(clock, HOUR + MINUTE)
+  assert.equal((await whileTimePasses(clock, writer.blocks.evict(record))).freed.blocks, 2)
+})
+
+test('blocks that a crash left without a claim are freed, those that are claimed are not', async t => {
+  const { clock, members } = await start(t, 1)
+  const [member] = members
+  const { record } = await whileTimePasses(clock, member.put(bytesOf(2), { replicas: 1 }))
+  for (const size of [100, 2 * CHUNK]) {
+    const orphan = chance.bytes(size)
+    await member.blockstore.put(nameBlock(orphan), orphan)
+  }
+  assert.equal(await member.count(), 5)
+  await pass(clock, 10 * MINUTE)
+  assert.equal(await member.count(), 5, 'after a clean stop nobody looks')
+  await member.restart({ crash: true })
+  await pass(clock, 5 * MINUTE)
+  assert.equal(await member.count(), 3)
+  assert.deepEqual((await survey(record.root, [member])).chunks, [1, 1])
+})
+
+test('with its index lost a member keeps everything until it is certain, and claims it all again', async t => {
+  const { clock, members } = await start(t, 1)
+  const [member] = members
+  await whileTimePasses(clock, member.put(bytesOf(3), { replicas: 1 }))
+  member.mayFree = false
+  await member.restart({ loseIndex: true })
+  await pass(clock, 10 * MINUTE)
+  assert.equal(await member.count(), 4)
+  member.mayFree = true
+  await pass(clock, 3 * HOUR, 60_000)
+  assert.equal(await member.count(), 4)
+})
+
+/** How many of these members hold each chunk of a file. */
+async function survey(root: BlockCid, members: BlockMember[]) {
+  const chunks: number[] = []
+  const chunkCids: BlockCid[] = []
+  const read = async (cid: BlockCid) => {
+    for (const member of members) for await (const bytes of member.blockstore.get(cid)) return bytes
+    throw new Error('nobody has a node of the manifest')
+  }
+  for await (const { cid, leaf } of walkDag(root, read, defaultNodeCodec)) {
+    if (leaf === null) continue
+    chunkCids.push(cid)
+    chunks.push((await Promise.all(members.map(member => member.holds(cid)))).filter(Boolean).length)
+  }
+  return { chunks, chunkCids }
+}
