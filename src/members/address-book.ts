@@ -1,3 +1,4 @@
+import { BlockList, isIP } from 'node:net'
 import { networkInterfaces } from 'node:os'
 import { z } from 'zod'
 import { type IndexDb, indexKey } from '../disk/index-db.ts'
@@ -45,23 +46,26 @@ export function shareableAddresses(addresses: readonly string[]): string[] {
   return (beyond.length > 0 ? beyond : [...addresses]).slice(0, ADDRESSES_MAX)
 }
 
-/** Of addresses that came by mDNS those of a network this machine is in: anyone on the LAN may announce anything. */
-export function onOurSubnets(addresses: readonly string[]): string[] {
-  const subnets = Object.values(networkInterfaces())
-    .flatMap(list => list ?? [])
-    .filter(({ family }) => family === 'IPv4')
-    .map(({ address, netmask }) => ({ mask: toNumber(netmask), network: toNumber(address) & toNumber(netmask) }))
+/**
+ * Of addresses that came by mDNS those of a network this machine is in: anyone on the LAN may announce anything. Loopback
+ * counts as one, for nodes on one machine.
+ */
+export function onOurSubnets(addresses: readonly string[], interfaces = networkInterfaces()): string[] {
+  const subnets = new BlockList()
+  for (const { cidr } of Object.values(interfaces).flatMap(list => list ?? [])) {
+    const [network, prefix] = cidr?.split('/') ?? []
+    if (network !== undefined) subnets.addSubnet(network, Number(prefix), familyOf(network))
+  }
   return addresses.filter(address => {
-    const ip = /^\/ip4\/([0-9.]+)\//.exec(address)?.[1]
-    if (ip === undefined) return address.startsWith('/ip6/fe80') || address.startsWith('/ip6/fd')
-    return subnets.some(({ mask, network }) => (toNumber(ip) & mask) === network)
+    const ip = /^(?:\/ip6zone\/[^/]+)?\/ip[46]\/([^/]+)\//.exec(address)?.[1] ?? ''
+    return isIP(ip) !== 0 && subnets.check(ip, familyOf(ip))
   })
+}
+
+function familyOf(ip: string): 'ipv4' | 'ipv6' {
+  return isIP(ip) === 6 ? 'ipv6' : 'ipv4'
 }
 
 function isLoopback(address: string): boolean {
   return address.startsWith('/ip4/127.') || address.startsWith('/ip6/::1/')
-}
-
-function toNumber(ip: string): number {
-  return ip.split('.').reduce((value, part) => (value << 8) | Number(part), 0)
 }

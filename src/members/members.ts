@@ -1,8 +1,7 @@
 import type { Store } from '../disk/store.ts'
 import { FUTURE_MS_MAX } from '../format/constants.ts'
-import type { MemberState } from '../format/kinds.ts'
 import { type PeerId, publicKeyOf } from '../format/peer-id.ts'
-import { decodeHlc, encodeHlc, hlcMs } from '../format/stamp.ts'
+import { decodeHlc } from '../format/stamp.ts'
 import type { AnyStatement } from '../format/statement.ts'
 import type { Log, Standing } from '../log/log.ts'
 import type { Sync } from '../log/sync.ts'
@@ -13,7 +12,7 @@ import { isAbort } from '../util/errors.ts'
 import { DISCOVERED_MAX } from '../wire/constants.ts'
 import type { ConnectionInfo, Host } from '../wire/host.ts'
 import { Redialler } from '../wire/redial.ts'
-import { AddressBook, onOurSubnets, shareableAddresses } from './address-book.ts'
+import { AddressBook, onOurSubnets } from './address-book.ts'
 import {
   CLOCK_CHECK_MS,
   CLOCK_WITNESSES_MIN,
@@ -25,6 +24,7 @@ import {
 import { ClockOffError, NotAllowedError, WrongNetworkError } from './errors.ts'
 import { ExpiringSet } from './expiring-set.ts'
 import { type Admission, Join } from './join.ts'
+import { OwnStatus } from './own-status.ts'
 import type { Member, Roster } from './roster.ts'
 import type { Self } from './self.ts'
 import type { Statuses } from './statuses.ts'
@@ -66,8 +66,8 @@ export class Members {
   readonly #compared = new Set<PeerId>()
   readonly #stopped = new AbortController()
   readonly #listeners: Array<(event: MembershipEvent) => void> = []
+  readonly #status: OwnStatus
   #sync: Sync | undefined
-  #announcing: Promise<void> = Promise.resolve()
 
   constructor(options: MembersOptions) {
     this.#options = options
@@ -90,7 +90,7 @@ export class Members {
       onRejected: (peer, error) => this.#onRejected(peer, error)
     })
     host.onDiscovered((peer, addresses) => this.#onDiscovered(peer, addresses))
-    host.onAddresses(() => this.#onAddresses())
+    this.#status = new OwnStatus(options)
     options.log.onStanding(items => {
       if (items.some(({ statement }) => statement.kind === 'status')) this.#dialMembers()
     })
@@ -172,13 +172,14 @@ export class Members {
   /** Starts to dial and to renew the status. After the host has started. */
   async start(sync: Sync): Promise<void> {
     this.#sync = sync
+    this.#status.start(sync)
     for (const { peer, addresses } of await this.#addresses.all()) this.#dial(peer, addresses)
     for (const address of this.#options.bootstrap) this.#redialler.addAddress(address)
     this.#dialMembers()
     this.#redialler.start()
     // If the disk refuses now, the next renewal says it.
-    await this.#announceStatus().catch(() => {})
-    void this.#every(this.#options.outAfterMs / STATUS_RENEWALS, () => this.#announceStatus())
+    await this.#status.renew().catch(() => {})
+    void this.#every(this.#options.outAfterMs / STATUS_RENEWALS, () => this.#status.renew())
     void this.#every(CLOCK_CHECK_MS, () => this.#join.measureClocks())
     void this.#every(Math.min(this.#options.outAfterMs / STATUS_RENEWALS, 5_000), async () =>
       this.#options.statuses.refresh()
@@ -189,14 +190,12 @@ export class Members {
     this.#stopped.abort()
     this.#redialler.stop()
     this.#foreign.clear()
-    await this.#announcing.catch(() => {})
+    await this.#status.stop()
   }
 
   /** Tells the others that our state has changed, if it has. */
   async announceIfChanged(): Promise<void> {
-    const { statuses, self, capacity } = this.#options
-    const state: MemberState = capacity().isFull ? 'full' : 'in'
-    if (statuses.of(self.peerId)?.fields.state !== state) await this.#announceStatus()
+    await this.#status.renewIfChanged()
   }
 
   /** Asks the others for the time at once: one of them refused a stamp of ours. */
@@ -254,14 +253,6 @@ export class Members {
     this.#dial(peer, onOurSubnets(addresses), this.member(peer) === undefined)
   }
 
-  #onAddresses(): void {
-    const { host, statuses, self } = this.#options
-    const stated = statuses.of(self.peerId)?.fields.addresses ?? []
-    const now = shareableAddresses(host.addresses())
-    if (now.length === stated.length && now.every((address, i) => address === stated[i])) return
-    if (this.#sync !== undefined) this.#announceStatus().catch(() => {})
-  }
-
   #dialMembers(): void {
     for (const { peer } of this.#options.roster.members) {
       this.#dial(peer, this.#options.statuses.of(peer)?.fields.addresses ?? [])
@@ -273,40 +264,6 @@ export class Members {
     // Both sides know of each other at about the same time: one of them dials at once.
     const yields = compareBytes(publicKeyOf(peer), this.self.publicKey) < 0
     this.#redialler.addPeer(peer, addresses, { delayMs: yields ? DIAL_YIELD_MS : 0, isTransient })
-  }
-
-  /** Signs a new status and hands it to everyone. One at a time, so that the last signed is the last to stand. */
-  #announceStatus(): Promise<void> {
-    this.#announcing = this.#announcing.catch(() => {}).then(() => this.#announce())
-    return this.#announcing
-  }
-
-  async #announce(): Promise<void> {
-    if (this.#stopped.signal.aborted) return
-    const { self, statuses, host, log, capacity, outAfterMs } = this.#options
-    const { weight, isFull } = capacity()
-    const head = self.last
-    // Ahead of the middle of the field as well as of our clock, so that members whose clocks differ by minutes agree on
-    // who is behind.
-    const stamps = statuses.stamps()
-    const middle = stamps[Math.floor(stamps.length / 2)]
-    const ahead = middle !== undefined && hlcMs(middle) - FUTURE_MS_MAX < this.#options.clock.now() ? [middle] : []
-    const zone = self.grant.fields.zone
-    const status = self.sign(
-      'status',
-      {
-        instance: self.instance,
-        addresses: shareableAddresses(host.addresses()),
-        weight,
-        ...(zone === undefined ? {} : { zone }),
-        state: isFull ? 'full' : 'in',
-        outAfter: outAfterMs,
-        head: encodeHlc(head)
-      },
-      self.nextStatusHlc(...ahead)
-    )
-    await log.append([status], self.publicKey)
-    this.#sync?.announce([status])
   }
 
   async #every(ms: number, work: () => Promise<void>): Promise<void> {

@@ -49,9 +49,9 @@ export class Statuses implements Fold {
     return this.#last.get(peer)?.statement
   }
 
-  /** Stamps of all statuses that stand, newest first. */
-  stamps(): Hlc[] {
-    return [...this.#last.values()].map(({ statement }) => statement.hlc).sort((a, b) => (a < b ? 1 : a > b ? -1 : 0))
+  /** The stamp in the middle of the field: what the others are judged by. */
+  get middle(): Hlc | undefined {
+    return judgeOut(this.#statuses()).middle
   }
 
   isSuperseded(statement: Statement, author: Uint8Array): boolean {
@@ -96,7 +96,7 @@ export class Statuses implements Fold {
   refresh(): void {
     const statuses = this.#statuses()
     const now = this.#options.clock.monotonic()
-    const judged = judgeOut(statuses)
+    const judged = judgeOut(statuses).out
     for (const peer of this.#outSince.keys()) if (!judged.has(peer)) this.#outSince.delete(peer)
     for (const peer of judged) if (!this.#outSince.has(peer)) this.#outSince.set(peer, now)
     const acted = [...this.#outSince]

@@ -41,20 +41,21 @@ export interface View {
 /**
  * Who is out by the statuses alone. The status of the member in the middle of the field is the clock: whoever lags
  * behind it by its own `outAfter` is out, and the field is counted again without it. Only replicated data goes in, so all
- * agree; half of a field can never declare the other half out, and of two members neither is ever out.
+ * agree; half of a field can never declare the other half out, and of two members neither is ever out. Gives the stamp
+ * in the middle too.
  */
-export function judgeOut(statuses: readonly Status[]): Set<PeerId> {
+export function judgeOut(statuses: readonly Status[]): { out: Set<PeerId>; middle: Hlc | undefined } {
   const out = new Set<PeerId>()
   const byAge = [...statuses].sort((a, b) => (a.hlc < b.hlc ? -1 : a.hlc > b.hlc ? 1 : compareBytes(a.key, b.key)))
   for (;;) {
     const field = byAge.filter(({ peer, weight }) => weight > 0 && !out.has(peer))
     // Newest last, so the k-th newest is k from the end.
-    const reference = field.at(-(Math.floor(field.length / 2) + 1))
-    if (reference === undefined) return out
+    const middle = field.at(-(Math.floor(field.length / 2) + 1))?.hlc
+    if (middle === undefined) return { out, middle }
     const lagging = byAge.find(
-      status => !out.has(status.peer) && hlcMs(reference.hlc) - hlcMs(status.hlc) >= status.outAfterMs
+      status => !out.has(status.peer) && hlcMs(middle) - hlcMs(status.hlc) >= status.outAfterMs
     )
-    if (lagging === undefined) return out
+    if (lagging === undefined) return { out, middle }
     out.add(lagging.peer)
   }
 }
