@@ -2,12 +2,15 @@ import { Batcher } from '../util/batcher.ts'
 import { toHex } from '../util/bytes.ts'
 import type { Chance } from '../util/chance.ts'
 import { Limiter } from '../util/limiter.ts'
-import { BLOCK_WRITES_MAX } from './constants.ts'
+import { BLOCK_LOOKS_MAX, BLOCK_WRITES_MAX } from './constants.ts'
 import { FileMissingError } from './errors.ts'
 import type { Files } from './files.ts'
 
 const FOLDER = 'blocks'
 const TEMP = 'blocks/tmp'
+const TEMP_NAME_BYTES = 12
+const FOLDER_NAME = /^[0-9a-f]{2}$/
+const BLOCK_NAME = /^[0-9a-f]{68}$/
 
 /**
  * Larger blocks, a file each, in 256 folders by the end of the digest. Temp file, data sync, rename, folder sync; blocks
@@ -18,7 +21,8 @@ export class BlockFiles {
   readonly #chance: Chance
   readonly #writes = new Limiter(BLOCK_WRITES_MAX)
   readonly #folderSyncs = new Map<string, Batcher<null, null>>()
-  readonly #known = new Set<string>()
+  readonly #folders = new Set<string>()
+  /** Blocks whose names are there and not yet known to be durable. */
   readonly #unsynced = new Set<string>()
 
   constructor(files: Files, chance: Chance) {
@@ -26,40 +30,47 @@ export class BlockFiles {
     this.#chance = chance
   }
 
-  /** Clears away what a crash left half written. */
+  /** Clears away what a crash left half written, and makes the names that it left durable. */
   async open(): Promise<void> {
     await this.#files.makeDirectory(TEMP)
     for (const name of await this.#files.list(TEMP)) await this.#files.remove(`${TEMP}/${name}`)
-    for (const name of await this.#files.list(FOLDER)) {
-      // A name written just before a crash may not be durable yet, and from here on it counts as such.
+    for (const name of (await this.#files.list(FOLDER)).filter(name => FOLDER_NAME.test(name))) {
+      // What a killed process wrote just before may not be durable yet, and from here on it counts as such.
       await this.#files.syncDirectory(`${FOLDER}/${name}`)
-      this.#known.add(name)
+      this.#folders.add(name)
     }
+    await this.#files.syncDirectory(FOLDER)
+    await this.#files.syncDirectory('')
   }
 
-  /** Writes a block and resolves once it is durable. Returns false if it was there already. */
+  /** Writes a block and resolves once it is durable; after an error it is not there. False if it was there already. */
   put(multihash: Uint8Array, parts: readonly Uint8Array[], signal?: AbortSignal): Promise<boolean> {
     return this.#writes.run(async () => {
+      if (await this.has(multihash)) return false
       const { folder, path } = placeOf(multihash)
-      if ((await this.size(multihash)) !== undefined) {
-        // Another put of the same block may have renamed it and not yet synced its folder.
-        if (this.#unsynced.has(path)) await this.#syncFolder(folder)
-        return false
-      }
-      await this.#ensureFolder(folder)
-      const temp = `${TEMP}/${toHex(this.#chance.bytes(12))}`
+      await this.#makeFolder(folder)
+      const temp = `${TEMP}/${toHex(this.#chance.bytes(TEMP_NAME_BYTES))}`
       try {
         await this.#files.writeNew(temp, parts)
         this.#unsynced.add(path)
         await this.#files.rename(temp, path)
+        await this.#syncName(folder, path)
       } catch (error) {
+        this.#unsynced.delete(path)
         await this.#files.remove(temp).catch(() => {})
+        await this.#files.remove(path).catch(() => {})
         throw error
       }
-      await this.#syncFolder(folder)
-      this.#unsynced.delete(path)
       return true
     }, signal)
+  }
+
+  /** True if the block is there and durable: another put may have written it and not yet synced its name. */
+  async has(multihash: Uint8Array): Promise<boolean> {
+    if ((await this.size(multihash)) === undefined) return false
+    const { folder, path } = placeOf(multihash)
+    if (this.#unsynced.has(path)) await this.#syncName(folder, path)
+    return true
   }
 
   async get(multihash: Uint8Array): Promise<Uint8Array | undefined> {
@@ -82,24 +93,27 @@ export class BlockFiles {
 
   /** The multihash and size of every block file. */
   async *all(): AsyncGenerator<{ multihash: Uint8Array; bytes: number }> {
-    for (const folder of (await this.#files.list(FOLDER)).sort()) {
-      if (!/^[0-9a-f]{2}$/.test(folder)) continue
-      for (const name of await this.#files.list(`${FOLDER}/${folder}`)) {
-        if (!/^[0-9a-f]{68}$/.test(name)) continue
-        const bytes = await this.#files.size(`${FOLDER}/${folder}/${name}`)
-        if (bytes !== undefined) yield { multihash: Buffer.from(name, 'hex'), bytes }
+    for (const folder of (await this.#files.list(FOLDER)).filter(name => FOLDER_NAME.test(name)).sort()) {
+      const names = (await this.#files.list(`${FOLDER}/${folder}`)).filter(name => BLOCK_NAME.test(name))
+      for (let i = 0; i < names.length; i += BLOCK_LOOKS_MAX) {
+        const some = names.slice(i, i + BLOCK_LOOKS_MAX).map(name => Buffer.from(name, 'hex'))
+        const sizes = await Promise.all(some.map(multihash => this.size(multihash)))
+        for (const [j, multihash] of some.entries()) {
+          const bytes = sizes[j]
+          if (bytes !== undefined) yield { multihash, bytes }
+        }
       }
     }
   }
 
-  async #ensureFolder(folder: string): Promise<void> {
-    if (this.#known.has(folder)) return
+  async #makeFolder(folder: string): Promise<void> {
+    if (this.#folders.has(folder)) return
     await this.#files.makeDirectory(`${FOLDER}/${folder}`)
     await this.#files.syncDirectory(FOLDER)
-    this.#known.add(folder)
+    this.#folders.add(folder)
   }
 
-  async #syncFolder(folder: string): Promise<void> {
+  async #syncName(folder: string, path: string): Promise<void> {
     let batcher = this.#folderSyncs.get(folder)
     if (batcher === undefined) {
       batcher = new Batcher(
@@ -112,6 +126,7 @@ export class BlockFiles {
       this.#folderSyncs.set(folder, batcher)
     }
     await batcher.add(null)
+    this.#unsynced.delete(path)
   }
 }
 

@@ -2,8 +2,9 @@ import type { Blockstore, InputPair, Pair } from 'interface-blockstore'
 import { NotFoundError } from 'interface-store'
 import { CID } from 'multiformats/cid'
 import * as Digest from 'multiformats/hashes/digest'
-import { byteLengthOf, concatBytes } from '../util/bytes.ts'
+import { byteLengthOf, concatBytes, toHex } from '../util/bytes.ts'
 import { InvalidInputError } from '../util/errors.ts'
+import { KeyedLocks } from '../util/locks.ts'
 import type { BlockFiles } from './block-files.ts'
 import type { Capacity } from './capacity.ts'
 import { ROW_BLOCK, ROW_FREED, SMALL_BLOCK_BYTES_MAX } from './constants.ts'
@@ -25,13 +26,15 @@ const MANY_AT_ONCE = 16
 
 /**
  * The durable store of sealed blocks, behind the interface that every other adapter has. `put` resolves when the block
- * would survive a power cut; `get` gives the block in one piece and does not verify it, which is the caller's decorator's
- * work. Blocks are known by multihash, whatever the codec in the CID. Small ones live in segments, others in files.
+ * would survive a power cut; `get` gives the block in one piece and as it finds it, damaged or cut short: whoever reads
+ * verifies it by its hash. Blocks are known by multihash, whatever the codec in the CID. Small ones live in segments,
+ * others in files. One put or delete of a block at a time; the others wait.
  */
 export class DurableBlockstore implements Blockstore {
   readonly #store: Store
   readonly #files: BlockFiles
   readonly #capacity: Capacity
+  readonly #locks = new KeyedLocks()
 
   constructor(store: Store, files: BlockFiles, capacity: Capacity) {
     this.#store = store
@@ -45,21 +48,7 @@ export class DurableBlockstore implements Blockstore {
     options.signal?.throwIfAborted()
     const multihash = multihashOf(cid)
     const parts = bytes instanceof Uint8Array ? [bytes] : await collect(bytes)
-    const length = byteLengthOf(parts)
-    const isSmall = length < SMALL_BLOCK_BYTES_MAX
-    if (isSmall ? (await this.#placeOf(multihash)) !== undefined : (await this.#files.size(multihash)) !== undefined) {
-      // Whoever is told "it is there" may acknowledge it: for files the folder may still have to be synced.
-      if (!isSmall) await this.#files.put(multihash, parts, options.signal)
-      return cid
-    }
-    await this.#capacity.take(length)
-    try {
-      if (isSmall) await this.#store.write(ROW_BLOCK, [concatBytes(multihash, ...parts)])
-      else if (!(await this.#files.put(multihash, parts, options.signal))) this.#capacity.add(-length)
-    } catch (error) {
-      this.#capacity.add(-length)
-      throw error
-    }
+    await this.#locks.run(toHex(multihash), () => this.#put(multihash, parts, options.signal))
     return cid
   }
 
@@ -68,7 +57,9 @@ export class DurableBlockstore implements Blockstore {
     const multihash = multihashOf(cid)
     const place = await this.#placeOf(multihash)
     const bytes =
-      place === undefined ? await this.#files.get(multihash) : (await this.#store.read(place)).subarray(MULTIHASH_BYTES)
+      place === undefined
+        ? await this.#files.get(multihash)
+        : (await this.#store.readUnchecked(place)).subarray(MULTIHASH_BYTES)
     if (bytes === undefined) throw new NotFoundError('block is not in this store')
     options.signal?.throwIfAborted()
     yield bytes
@@ -89,15 +80,7 @@ export class DurableBlockstore implements Blockstore {
   async delete(cid: CID, options: AbortOptions = {}): Promise<void> {
     options.signal?.throwIfAborted()
     const multihash = multihashOf(cid)
-    const place = await this.#placeOf(multihash)
-    if (place !== undefined) {
-      await this.#store.write(ROW_FREED, [multihash])
-      this.#capacity.add(MULTIHASH_BYTES - place.length)
-    }
-    const bytes = await this.#files.size(multihash)
-    if (bytes === undefined) return
-    await this.#files.remove(multihash)
-    this.#capacity.add(-bytes)
+    await this.#locks.run(toHex(multihash), () => this.#delete(multihash))
   }
 
   async *putMany(source: Source<InputPair>, options: AbortOptions = {}): AsyncGenerator<CID> {
@@ -134,6 +117,32 @@ export class DurableBlockstore implements Blockstore {
     yield* this.#files.all()
   }
 
+  async #put(multihash: Uint8Array, parts: Uint8Array[], signal: AbortSignal | undefined): Promise<void> {
+    signal?.throwIfAborted()
+    if ((await this.#placeOf(multihash)) !== undefined || (await this.#files.has(multihash))) return
+    const length = byteLengthOf(parts)
+    await this.#capacity.take(length)
+    try {
+      if (length < SMALL_BLOCK_BYTES_MAX) await this.#store.write(ROW_BLOCK, [concatBytes(multihash, ...parts)])
+      else await this.#files.put(multihash, parts, signal)
+    } catch (error) {
+      this.#capacity.add(-length)
+      throw error
+    }
+  }
+
+  async #delete(multihash: Uint8Array): Promise<void> {
+    const place = await this.#placeOf(multihash)
+    if (place !== undefined) {
+      await this.#store.write(ROW_FREED, [multihash])
+      this.#capacity.add(MULTIHASH_BYTES - place.length)
+    }
+    const bytes = await this.#files.size(multihash)
+    if (bytes === undefined) return
+    await this.#files.remove(multihash)
+    this.#capacity.add(-bytes)
+  }
+
   async #placeOf(multihash: Uint8Array): Promise<Place | undefined> {
     const value = await this.#store.index.get(indexKey('b', multihash))
     return isPlace(value) ? decodePlace(value) : undefined
@@ -160,12 +169,9 @@ export class DurableBlockstore implements Blockstore {
         const value = await index.get(blockRowKey(row))
         return isPlace(value) && isSamePlace(decodePlace(value), row.place)
       },
-      // A freed block leaves an empty entry, so that it is told from one that the index lost.
-      isIndexed: row => index.has(blockRowKey(row)),
-      forget: async row => {
-        const value = await index.get(blockRowKey(row))
-        if (value?.byteLength === 0) await index.batch([{ type: 'del', key: blockRowKey(row) }])
-      }
+      // A freed block leaves an empty entry, so that it is told from one that the index lost: for as long as the index
+      // lives, since a dead row of it may stand in any segment.
+      isIndexed: row => index.has(blockRowKey(row))
     }
   }
 

@@ -19,9 +19,8 @@ export class Compactor {
   }
 
   start(): void {
-    this.#working = this.#run().catch(error => {
-      if (!this.#stopped.signal.aborted) this.#options.onError(error)
-    })
+    // Only being stopped ends it.
+    this.#working = this.#run().catch(() => {})
   }
 
   async stop(): Promise<void> {
@@ -30,12 +29,19 @@ export class Compactor {
   }
 
   async #run(): Promise<void> {
-    const { store, clock } = this.#options
+    const { store, clock, onError } = this.#options
     const { signal } = this.#stopped
     for (;;) {
       await clock.sleep(COMPACT_INTERVAL_MS, signal)
       const [emptiest] = store.compactable(COMPACT_BELOW)
-      if (emptiest !== undefined) await store.compact(emptiest, signal)
+      if (emptiest === undefined) continue
+      try {
+        await store.compact(emptiest, signal)
+      } catch (error) {
+        signal.throwIfAborted()
+        // A disk that is full or fails now may serve the next time.
+        onError(error)
+      }
     }
   }
 }

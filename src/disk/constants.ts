@@ -4,11 +4,16 @@
 export const SEGMENT_BYTES = 64 << 20
 /** The longest payload of a row: the largest small block and its name, or a statement. */
 export const ROW_BYTES_MAX = 80 << 10
-/** What one group commit takes: enough to fill a disk's queue, little enough to wait for. */
+/** What one group commit takes, or one step of a replay: enough to fill a disk's queue, little enough to wait for. */
 export const COMMIT_BYTES_MAX = 16 << 20
 export const COMMIT_ROWS_MAX = 4096
+/** What a compaction moves at a time, while other writes wait. */
+export const MOVE_BYTES_MAX = 1 << 20
+export const MOVE_ROWS_MAX = 256
 /** Segments kept open for reading. */
 export const OPEN_SEGMENTS_MAX = 64
+/** Segments that can still be read after they were removed: one is removed in `COMPACT_INTERVAL_MS` at most. */
+export const RETIRED_SEGMENTS_MAX = 4
 /** How much of a segment is read at once when all of it is read. */
 export const SCAN_BYTES = 1 << 20
 
@@ -16,6 +21,8 @@ export const SCAN_BYTES = 1 << 20
 export const SMALL_BLOCK_BYTES_MAX = 64 << 10
 /** Block files being written at once. */
 export const BLOCK_WRITES_MAX = 16
+/** Block files whose sizes are looked up at once. */
+export const BLOCK_LOOKS_MAX = 64
 /** A segment of which less than this share is live is rewritten. */
 export const COMPACT_BELOW = 0.5
 /** How often a segment that is worth it is looked for. */

@@ -10,7 +10,8 @@ const LAYOUT = 1
 const STORE_ID_BYTES = 16
 const DIRECTORY_MODE = 0o700
 
-const formatSchema = z.object({ layout: z.number().int(), storeId: z.string().regex(/^[0-9a-f]{32}$/) })
+const layoutSchema = z.object({ layout: z.number().int() })
+const formatSchema = z.strictObject({ layout: z.literal(LAYOUT), storeId: z.string().regex(/^[0-9a-f]{32}$/) })
 
 /** Makes a data directory if it is missing, and readable by its owner alone even if it was made by somebody else. */
 export async function makeDataDirectory(root: string): Promise<void> {
@@ -45,12 +46,13 @@ export async function openFormat(files: Files, chance: Chance): Promise<{ storeI
   } catch (cause) {
     throw new UnknownLayoutError('the format file of the data directory is damaged', { cause })
   }
-  const parsed = formatSchema.safeParse(value)
-  if (!parsed.success) throw new UnknownLayoutError('the format file of the data directory is damaged')
-  if (parsed.data.layout !== LAYOUT) {
+  const { data } = layoutSchema.safeParse(value)
+  if (data !== undefined && data.layout !== LAYOUT) {
     throw new UnknownLayoutError(
-      `the data directory has layout ${parsed.data.layout}, this version knows ${LAYOUT}: upgrade dfs-node`
+      `the data directory has layout ${data.layout}, this version knows ${LAYOUT}: upgrade dfs-node`
     )
   }
+  const parsed = formatSchema.safeParse(value)
+  if (!parsed.success) throw new UnknownLayoutError('the format file of the data directory is damaged')
   return { storeId: fromHex(parsed.data.storeId) }
 }

@@ -3,8 +3,13 @@ import type { AbstractLevel } from 'abstract-level'
 import { concatBytes, u32be } from '../util/bytes.ts'
 import { DiskError, IndexCorruptError, LockedError, NoSpaceError, ReadOnlyError } from './errors.ts'
 
-/** An ordered key-value database of bytes, as a port: `classic-level` on disk, `memory-level` in tests. */
+/** An ordered key-value database of bytes, as a port: anything behind `abstract-level`, such as `classic-level`. */
 export type Database = AbstractLevel<string | Buffer | Uint8Array, Uint8Array, Uint8Array>
+
+export interface BatchOptions {
+  /** Resolve only once this batch, and all before it, would survive a power cut. */
+  sync?: boolean
+}
 
 /** A change to the index; all of a batch are applied, or none. */
 export type IndexOp = { type: 'put'; key: Uint8Array; value: Uint8Array } | { type: 'del'; key: Uint8Array }
@@ -16,7 +21,8 @@ const CHECKSUM_BYTES = 4
  * value carries a checksum over key and value, since LevelDB hands out flipped bits without a word; a mismatch is an
  * `IndexCorruptError` and raises `onDoubt`, after which whoever owns the index rebuilds it.
  *
- * Rows are written without a sync: after a power cut the index is an older one, and the cursor in it says how old.
+ * Rows are written without a sync unless asked: after a power cut the index is an older one, and the cursor in it says
+ * how old.
  */
 export class IndexDb {
   readonly #db: Database
@@ -57,12 +63,13 @@ export class IndexDb {
     return (await this.get(key)) !== undefined
   }
 
-  async batch(ops: readonly IndexOp[]): Promise<void> {
+  async batch(ops: readonly IndexOp[], { sync = false }: BatchOptions = {}): Promise<void> {
     if (ops.length === 0) return
     const rows = ops.map(op =>
       op.type === 'del' ? op : { ...op, value: concatBytes(u32be(checksum(op.key, op.value)), op.value) }
     )
-    await this.#guarded(() => this.#db.batch(rows))
+    // `sync` is an option of the databases that have a disk; the abstract one does not know it.
+    await this.#guarded(() => this.#db.batch(rows, { sync } as object))
   }
 
   /** All rows whose key starts with `prefix`, in order; from `after` on (exclusive) where given. */

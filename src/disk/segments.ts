@@ -1,17 +1,13 @@
-import { crc32 } from 'node:zlib'
-import { LRUCache } from 'lru-cache'
 import { Batcher } from '../util/batcher.ts'
-import { concatBytes, equalBytes, u32be, utf8 } from '../util/bytes.ts'
-import {
-  COMMIT_BYTES_MAX,
-  COMMIT_ROWS_MAX,
-  OPEN_SEGMENTS_MAX,
-  ROW_BYTES_MAX,
-  SCAN_BYTES,
-  SEGMENT_BYTES
-} from './constants.ts'
+import { byteLengthOf, concatBytes, equalBytes, utf8 } from '../util/bytes.ts'
+import { COMMIT_BYTES_MAX, COMMIT_ROWS_MAX, ROW_BYTES_MAX, SEGMENT_BYTES } from './constants.ts'
 import { RowCorruptError, UnknownLayoutError } from './errors.ts'
-import type { AppendFile, Files, ReadFile } from './files.ts'
+import type { AppendFile, Files } from './files.ts'
+import { type Cursor, ROW_HEADER_BYTES, type Row, RowCodec, Tally } from './row.ts'
+import { SegmentReaders } from './segment-readers.ts'
+import { scanRows } from './segment-scan.ts'
+
+export type { Cursor, Row } from './row.ts'
 
 /** Where a row is: its segment, the offset of its header there, and the length of its payload. */
 export interface Place {
@@ -20,19 +16,9 @@ export interface Place {
   length: number
 }
 
-/** A position in the order in which rows were written. */
-export interface Cursor {
-  segment: number
-  offset: number
-}
-
-export interface Row {
-  type: number
-  payload: Uint8Array
-}
-
 export interface PlacedRow extends Row {
   place: Place
+  checksum: number
   /** Where the row after it begins. */
   next: Cursor
 }
@@ -43,84 +29,92 @@ export const FOOTER = 0xff
 const FOLDER = 'segments'
 const MAGIC = utf8('DFSSEG1\n')
 const HEADER_BYTES = 24
-const ROW_MAGIC = 0xdf5e6a01
-const ROW_HEADER_BYTES = 13
 
 export interface SegmentsOptions {
   files: Files
-  /** 16 bytes that tell this store from any other. */
+  /** 16 bytes that tell this store from any other, and that nobody outside may know. */
   storeId: Uint8Array
   /** Smaller ones for tests. */
   segmentBytes?: number
 }
 
-/** The segment being written: what is known to be durable, and what its footer will say. */
-interface OpenSegment {
+/** A segment without its footer: how much of it is known to be durable, and what of that the footer will say. */
+interface Unfinished {
   segment: number
+  size: number
+  tally: Tally
+}
+
+/** The one that is being written. */
+interface OpenSegment extends Unfinished {
   file: AppendFile
-  syncedSize: number
-  rows: number
-  sum: number
 }
 
 /**
  * Append-only files of rows, each with a checksum: statements, claims and small blocks. Everything that is asked for
- * while one commit is under way shares the next, and one fdatasync. A row is acknowledged only when it is durable;
- * after a crash the end of the last segment may hold a torn one, which is cut off at `open`.
+ * while one commit is under way shares the next, and one fdatasync. A row is acknowledged only when it is durable; after
+ * a crash the end of the last segment may hold a torn one, which is cut off at `open`. A row that was not acknowledged
+ * may be there all the same.
  */
 export class Segments {
   readonly #files: Files
   readonly #header: Uint8Array
+  readonly #codec: RowCodec
   readonly #segmentBytes: number
   readonly #commits: Batcher<Row[], Place[]>
-  readonly #readers: LRUCache<number, Promise<ReadFile>>
+  readonly #readers: SegmentReaders
   readonly #sizes = new Map<number, number>()
+  #last = 0
   #current: OpenSegment | undefined
+  #abandoned: Unfinished | undefined
 
   constructor({ files, storeId, segmentBytes = SEGMENT_BYTES }: SegmentsOptions) {
     this.#files = files
     this.#segmentBytes = segmentBytes
     this.#header = concatBytes(MAGIC, storeId)
+    this.#codec = new RowCodec(storeId)
+    this.#readers = new SegmentReaders(files, pathOf)
     this.#commits = new Batcher(groups => this.#commit(groups), {
       itemsMax: COMMIT_ROWS_MAX,
       bytesMax: COMMIT_BYTES_MAX,
       sizeOf: rows => rows.reduce((sum, row) => sum + row.payload.byteLength + ROW_HEADER_BYTES, 0)
-    })
-    this.#readers = new LRUCache<number, Promise<ReadFile>>({
-      max: OPEN_SEGMENTS_MAX,
-      dispose: reader => void reader.then(file => file.close()).catch(() => {})
     })
   }
 
   /** Lists the segments, checks whose they are, and cuts a torn row off the last one. */
   async open(): Promise<void> {
     await this.#files.makeDirectory(FOLDER)
+    await this.#files.syncDirectory('')
     const segments = (await this.#files.list(FOLDER)).map(segmentOf).filter(segment => segment !== undefined)
     for (const segment of segments.sort((a, b) => a - b)) {
-      const size = (await this.#files.size(pathOf(segment))) ?? 0
-      const header = await this.#readBytes(segment, 0, HEADER_BYTES)
-      if (size >= HEADER_BYTES && !equalBytes(header, this.#header)) {
+      const header = await this.#readers.read(segment, 0, HEADER_BYTES)
+      if (header.byteLength === HEADER_BYTES && !equalBytes(header, this.#header)) {
         throw new UnknownLayoutError('a segment in this data directory belongs to another store or version')
       }
-      // A crash while a segment was being made leaves less than a header: there was no row in it.
-      if (size < HEADER_BYTES) await this.#removeFile(segment)
-      else this.#sizes.set(segment, size)
+      if (header.byteLength === HEADER_BYTES) {
+        this.#sizes.set(segment, (await this.#files.size(pathOf(segment))) ?? 0)
+        this.#last = segment
+      } else if (segment === segments.at(-1)) {
+        // A crash while it was being made: there was no row in it.
+        this.#readers.forget(segment)
+        await this.#files.remove(pathOf(segment))
+      }
     }
-    const last = Math.max(0, ...this.#sizes.keys())
-    if (last > 0) await this.#resume(last)
+    if (this.#last > 0) await this.#resume(this.#last)
+    // What a killed process left unsynced counts as durable from here on: so it has to be.
+    await this.#files.syncDirectory(FOLDER)
   }
 
   async close(): Promise<void> {
     await this.#commits.close()
     await this.#current?.file.close()
     this.#current = undefined
-    this.#readers.clear()
+    this.#readers.close()
   }
 
-  /** Where the next row will be. */
+  /** Where the next row will be, or a place before it: every row before it is durable. */
   get end(): Cursor {
-    const segment = Math.max(1, ...this.#sizes.keys())
-    return { segment, offset: this.#sizes.get(segment) ?? HEADER_BYTES }
+    return { segment: Math.max(1, this.#last), offset: this.#sizes.get(this.#last) ?? HEADER_BYTES }
   }
 
   get bytes(): number {
@@ -129,10 +123,15 @@ export class Segments {
     return total
   }
 
-  /** Segments that will not change any more, oldest first. */
+  has(segment: number): boolean {
+    return this.#sizes.has(segment)
+  }
+
+  /** Segments that may be removed once nothing in them is needed, oldest first. */
   closedSegments(): Array<{ segment: number; bytes: number }> {
+    // Never the last one, closed or not: its number would be given again, and a cursor into it would mean another row.
     return [...this.#sizes]
-      .filter(([segment]) => segment !== this.#current?.segment)
+      .filter(([segment]) => segment !== this.#last)
       .map(([segment, bytes]) => ({ segment, bytes }))
       .sort((a, b) => a.segment - b.segment)
   }
@@ -145,69 +144,93 @@ export class Segments {
     return this.#commits.add(rows)
   }
 
-  /** The payload at a place, checked against its checksum. */
-  async read(place: Place): Promise<Row> {
-    const bytes = await this.#readBytes(place.segment, place.offset, ROW_HEADER_BYTES + place.length)
-    const row = parseRow(bytes, 0)
-    if (row === undefined || row.payload.byteLength !== place.length) {
-      throw new RowCorruptError(`segment ${place.segment}, offset ${place.offset}: row is damaged`)
+  /** The row at a place; a `RowCorruptError` if it does not match its checksum. */
+  async read({ segment, offset, length }: Place): Promise<Row> {
+    const bytes = await this.#readers.read(segment, offset, ROW_HEADER_BYTES + length)
+    const row = this.#codec.parse(bytes, 0, { segment, offset })
+    if (row === undefined || row.payload.byteLength !== length) {
+      throw new RowCorruptError(`segment ${segment}, offset ${offset}: row is damaged`)
     }
     return row
   }
 
+  /** The payload at a place as it is on the disk, damaged or cut short: for whoever has a better check of their own. */
+  readUnchecked({ segment, offset, length }: Place): Promise<Uint8Array> {
+    return this.#readers.read(segment, offset + ROW_HEADER_BYTES, length)
+  }
+
   /**
    * All rows from a cursor on, footers left out, up to where the segments end now. Damaged bytes are passed over up to
-   * the next row that stands, and reported to `onDamage`.
+   * the next row that stands, and reported to `onDamage`; so is a footer that tells of other rows, or is missing.
    */
   async *scan(from: Cursor, onDamage?: (at: Cursor) => void): AsyncGenerator<PlacedRow> {
     for (const segment of [...this.#sizes.keys()].sort((a, b) => a - b)) {
       if (segment < from.segment) continue
-      const start = segment === from.segment ? Math.max(from.offset, HEADER_BYTES) : HEADER_BYTES
-      for await (const row of this.#scanSegment(segment, start, onDamage)) if (row.type !== FOOTER) yield row
+      yield* this.scanSegment(segment, segment === from.segment ? from.offset : 0, onDamage)
     }
   }
 
-  /** Forgets a closed segment of which nothing is needed any more. */
+  /** The rows of one segment from an offset on, as with `scan`. */
+  async *scanSegment(segment: number, offset = 0, onDamage?: (at: Cursor) => void): AsyncGenerator<PlacedRow> {
+    const start = Math.max(offset, HEADER_BYTES)
+    const tally = new Tally()
+    let isClosed = false
+    let isDamaged = false
+    const damaged = (at: Cursor): void => {
+      isDamaged = true
+      onDamage?.(at)
+    }
+    let end: Cursor = { segment, offset: start }
+    for await (const row of this.#rowsOf(segment, start, damaged)) {
+      if (row.type === FOOTER) {
+        isClosed = true
+        const isWhole = start > HEADER_BYTES || equalBytes(row.payload, tally.payload)
+        if (!isWhole && !isDamaged) onDamage?.(row.place)
+        break
+      }
+      tally.add(row.checksum)
+      end = row.next
+      yield row
+    }
+    // Each but the last got its footer before the next was begun: without one, rows are missing at its end.
+    const isOver = isClosed || isDamaged || segment === this.#last || segment === this.#abandoned?.segment
+    if (!isOver && this.has(segment)) onDamage?.(end)
+  }
+
+  /** Removes a segment of which nothing is needed any more; who knows a place in it may read on for a while. */
   async remove(segment: number): Promise<void> {
-    if (segment === this.#current?.segment) throw new RangeError('the segment being written cannot be removed')
+    if (segment === this.#last) throw new RangeError('the last segment cannot be removed')
+    await this.#readers.retire(segment)
     this.#sizes.delete(segment)
-    await this.#removeFile(segment)
+    await this.#files.remove(pathOf(segment))
+    await this.#files.syncDirectory(FOLDER)
   }
 
   async #commit(groups: Row[][]): Promise<Place[][]> {
     const places: Place[][] = []
-    let pending: Uint8Array[] = []
-    let file = await this.#writable()
-    let offset = file.syncedSize
+    let open = await this.#writable()
+    let staged: Uint8Array[] = []
+    let offset = open.size
+    let tally = open.tally.copy()
     const flush = async (): Promise<void> => {
-      if (pending.length === 0) return
-      const bytes = concatBytes(...pending)
-      pending = []
-      try {
-        await file.file.append(bytes)
-        await file.file.sync()
-      } catch (error) {
-        await this.#abandon()
-        throw error
-      }
-      file.syncedSize += bytes.byteLength
-      this.#sizes.set(file.segment, file.syncedSize)
+      if (staged.length > 0) await this.#append(open, staged, tally)
+      staged = []
     }
     for (const rows of groups) {
       const group: Place[] = []
       for (const row of rows) {
         if (offset >= this.#segmentBytes) {
           await flush()
-          await this.#closeCurrent()
-          file = await this.#writable()
-          offset = file.syncedSize
+          await this.#finish(open)
+          open = await this.#writable()
+          offset = open.size
+          tally = open.tally.copy()
         }
-        const header = rowHeader(row)
-        pending.push(header, row.payload)
-        group.push({ segment: file.segment, offset, length: row.payload.byteLength })
+        const { header, checksum } = this.#codec.header(row, { segment: open.segment, offset })
+        staged.push(header, row.payload)
+        tally.add(checksum)
+        group.push({ segment: open.segment, offset, length: row.payload.byteLength })
         offset += ROW_HEADER_BYTES + row.payload.byteLength
-        file.rows++
-        file.sum = (file.sum + header.readUInt32BE(9)) % 2 ** 32
       }
       places.push(group)
     }
@@ -215,20 +238,42 @@ export class Segments {
     return places
   }
 
+  async #append(open: OpenSegment, parts: readonly Uint8Array[], tally: Tally): Promise<void> {
+    try {
+      await open.file.append(concatBytes(...parts))
+      await open.file.sync()
+    } catch (error) {
+      await this.#abandon(open)
+      throw error
+    }
+    open.size += byteLengthOf(parts)
+    open.tally = tally.copy()
+    this.#sizes.set(open.segment, open.size)
+  }
+
   // What a failed write or sync left behind is unknown, and a second fsync that succeeds proves nothing (the kernel may
   // have dropped the pages): the segment ends where it was last known to be good, and the next row begins a new one.
-  async #abandon(): Promise<void> {
-    const file = this.#current
+  async #abandon({ segment, size, tally, file }: OpenSegment): Promise<void> {
     this.#current = undefined
-    if (file === undefined) return
-    await file.file.truncate(file.syncedSize).catch(() => {})
-    await file.file.close().catch(() => {})
-    this.#readers.delete(file.segment)
+    this.#abandoned = { segment, size, tally }
+    await file.close().catch(() => {})
+  }
+
+  async #finish(open: OpenSegment): Promise<void> {
+    await this.#append(open, this.#footerOf(open), open.tally)
+    this.#current = undefined
+    await open.file.close()
+  }
+
+  #footerOf({ segment, size, tally }: Unfinished): Uint8Array[] {
+    const { payload } = tally
+    return [this.#codec.header({ type: FOOTER, payload }, { segment, offset: size }).header, payload]
   }
 
   async #writable(): Promise<OpenSegment> {
     if (this.#current !== undefined) return this.#current
-    const segment = Math.max(0, ...this.#sizes.keys()) + 1
+    if (this.#abandoned !== undefined) await this.#finishAbandoned(this.#abandoned).catch(() => {})
+    const segment = this.#last + 1
     await this.#files.remove(pathOf(segment))
     const file = await this.#files.openAppend(pathOf(segment))
     try {
@@ -241,85 +286,59 @@ export class Segments {
       throw error
     }
     this.#sizes.set(segment, HEADER_BYTES)
-    this.#current = { segment, file, syncedSize: HEADER_BYTES, rows: 0, sum: 0 }
+    this.#last = segment
+    this.#abandoned = undefined
+    this.#current = { segment, file, size: HEADER_BYTES, tally: new Tally() }
     return this.#current
   }
 
-  async #closeCurrent(): Promise<void> {
-    const file = this.#current
-    if (file === undefined) return
-    this.#current = undefined
-    const payload = concatBytes(u32be(file.rows), u32be(file.sum))
-    const footer = concatBytes(rowHeader({ type: FOOTER, payload }), payload)
-    await file.file.append(footer)
-    await file.file.sync()
-    await file.file.close()
-    this.#sizes.set(file.segment, file.syncedSize + footer.byteLength)
+  // Once the disk writes again. If it still does not, the next segment is begun without it, or that fails too.
+  async #finishAbandoned(left: Unfinished): Promise<void> {
+    const file = await this.#files.openAppend(pathOf(left.segment))
+    try {
+      const footer = this.#footerOf(left)
+      await file.truncate(left.size)
+      for (const part of footer) await file.append(part)
+      await file.sync()
+      this.#sizes.set(left.segment, left.size + byteLengthOf(footer))
+    } finally {
+      await file.close()
+    }
   }
 
   // Opens the last segment for more: what stands of it is kept, a torn end is cut off.
   async #resume(segment: number): Promise<void> {
-    let good = HEADER_BYTES
-    let rows = 0
-    let sum = 0
+    let size = HEADER_BYTES
     let isClosed = false
-    for await (const row of this.#scanSegment(segment, HEADER_BYTES)) {
-      good = row.next.offset
+    const tally = new Tally()
+    for await (const row of this.#rowsOf(segment, HEADER_BYTES)) {
+      size = row.next.offset
       isClosed = row.type === FOOTER
-      rows++
-      sum = (sum + rowHeader(row).readUInt32BE(9)) % 2 ** 32
+      if (isClosed) break
+      tally.add(row.checksum)
     }
-    if (isClosed) return
     const file = await this.#files.openAppend(pathOf(segment))
-    if (file.size > good) {
-      await file.truncate(good)
+    try {
+      if (file.size > size) await file.truncate(size)
       await file.sync()
-      this.#readers.delete(segment)
+    } catch (error) {
+      await file.close().catch(() => {})
+      throw error
     }
-    this.#sizes.set(segment, good)
-    this.#current = { segment, file, syncedSize: good, rows, sum }
+    this.#sizes.set(segment, size)
+    if (isClosed) await file.close()
+    else this.#current = { segment, file, size, tally }
   }
 
-  async *#scanSegment(segment: number, start: number, onDamage?: (at: Cursor) => void): AsyncGenerator<PlacedRow> {
-    const end = this.#sizes.get(segment) ?? 0
-    let offset = start
-    let buffer: Uint8Array = new Uint8Array(0)
-    let base = start
-    let isLost = false
-    while (offset < end) {
-      if (offset + ROW_HEADER_BYTES + ROW_BYTES_MAX > base + buffer.byteLength && base + buffer.byteLength < end) {
-        base = offset
-        buffer = await this.#readBytes(segment, base, Math.min(SCAN_BYTES, end - base))
-        if (buffer.byteLength === 0) return
-      }
-      const row = parseRow(buffer, offset - base)
-      if (row === undefined) {
-        if (!isLost) onDamage?.({ segment, offset })
-        isLost = true
-        offset++
-        continue
-      }
-      isLost = false
-      const place = { segment, offset, length: row.payload.byteLength }
-      offset += ROW_HEADER_BYTES + row.payload.byteLength
-      yield { ...row, place, next: { segment, offset } }
-    }
-  }
-
-  async #readBytes(segment: number, offset: number, length: number): Promise<Uint8Array> {
-    let reader = this.#readers.get(segment)
-    if (reader === undefined) {
-      reader = this.#files.openRead(pathOf(segment))
-      this.#readers.set(segment, reader)
-      reader.catch(() => this.#readers.delete(segment))
-    }
-    return (await reader).read(offset, length)
-  }
-
-  async #removeFile(segment: number): Promise<void> {
-    this.#readers.delete(segment)
-    await this.#files.remove(pathOf(segment))
-    await this.#files.syncDirectory(FOLDER)
+  #rowsOf(segment: number, start: number, onDamage?: (at: Cursor) => void): AsyncGenerator<PlacedRow> {
+    return scanRows({
+      segment,
+      start,
+      end: this.#sizes.get(segment) ?? 0,
+      codec: this.#codec,
+      read: (offset, length) => this.#readers.read(segment, offset, length),
+      onDamage
+    })
   }
 }
 
@@ -330,26 +349,4 @@ function pathOf(segment: number): string {
 function segmentOf(name: string): number | undefined {
   const match = /^(\d{8})\.seg$/.exec(name)
   return match === null ? undefined : Number(match[1])
-}
-
-// magic (4) ‖ length (4) ‖ type (1) ‖ crc32 of length, type and payload (4)
-function rowHeader({ type, payload }: Row): Buffer {
-  const header = Buffer.allocUnsafe(ROW_HEADER_BYTES)
-  header.writeUInt32BE(ROW_MAGIC, 0)
-  header.writeUInt32BE(payload.byteLength, 4)
-  header.writeUInt8(type, 8)
-  header.writeUInt32BE(crc32(payload, crc32(header.subarray(4, 9))), 9)
-  return header
-}
-
-function parseRow(bytes: Uint8Array, offset: number): Row | undefined {
-  if (offset + ROW_HEADER_BYTES > bytes.byteLength) return undefined
-  const view = new DataView(bytes.buffer, bytes.byteOffset + offset)
-  if (view.getUint32(0) !== ROW_MAGIC) return undefined
-  const length = view.getUint32(4)
-  const start = offset + ROW_HEADER_BYTES
-  if (length > ROW_BYTES_MAX || start + length > bytes.byteLength) return undefined
-  const payload = bytes.subarray(start, start + length)
-  if (crc32(payload, crc32(bytes.subarray(offset + 4, offset + 9))) !== view.getUint32(9)) return undefined
-  return { type: view.getUint8(8), payload }
 }

@@ -1,7 +1,8 @@
 import { Batcher } from '../util/batcher.ts'
 import { concatBytes, equalBytes, u32be } from '../util/bytes.ts'
-import { COMMIT_ROWS_MAX, LEAF_ROWS } from './constants.ts'
-import { IndexCorruptError } from './errors.ts'
+import { Limiter } from '../util/limiter.ts'
+import { COMMIT_BYTES_MAX, COMMIT_ROWS_MAX, LEAF_ROWS, MOVE_BYTES_MAX, MOVE_ROWS_MAX } from './constants.ts'
+import { FileMissingError, IndexCorruptError } from './errors.ts'
 import { type IndexDb, type IndexOp, indexKey } from './index-db.ts'
 import type { Cursor, Place, PlacedRow, Segments } from './segments.ts'
 
@@ -18,12 +19,13 @@ export interface StoredRow {
 export interface Projector {
   /** Applies rows in order. `replay` is set while the index is being brought up to date from the segments. */
   project(rows: readonly StoredRow[], replay: boolean): Promise<void>
-  /** False once nothing needs the row at this place any more, so that compaction may drop it. */
+  /**
+   * False once nothing needs the row at this place any more, so that compaction may drop it. Nothing of its kind is
+   * written between this question and the move that follows.
+   */
   isLive(row: StoredRow): Promise<boolean>
   /** True if the index holds what this row should have put there, or what a later row made of it. */
   isIndexed(row: StoredRow): Promise<boolean>
-  /** Called before a row that is not live is dropped for good. */
-  forget?(row: StoredRow): Promise<void>
 }
 
 /** What was found when the store was opened. */
@@ -33,7 +35,7 @@ export interface OpenReport {
   /** The last process that had it open ended as it should. */
   wasClean: boolean
   replayedRows: number
-  /** Stretches of a segment that no longer match their checksum. */
+  /** Stretches of the segments, of those that were read, that no longer match their checksums. */
   damagedRows: number
 }
 
@@ -47,8 +49,9 @@ const STORE_ID_KEY = indexKey('m', Buffer.from('store'))
 const BUILT_KEY = indexKey('m', Buffer.from('built'))
 const CLEAN_KEY = indexKey('m', Buffer.from('clean'))
 const CURSOR_KEY = indexKey('m', Buffer.from('cursor'))
-const LIVE_TABLE = indexKey('g')
+const DEAD_TABLE = indexKey('g')
 const START: Cursor = { segment: 1, offset: 0 }
+const WRITES_MAX = 2 ** 31
 
 /**
  * Rows that are durable, and an index that follows them. `write` resolves when both hold: after a crash the rows that
@@ -59,8 +62,14 @@ export class Store {
   readonly index: IndexDb
   readonly #storeId: Uint8Array
   readonly #projectors = new Map<number, { projector: Projector; queue: Batcher<StoredRow[], null> }>()
-  readonly #unprojected = new Map<Place, Cursor>()
+  /** Where the rows of writes under way may begin, oldest first; and of the oldest write that failed. */
+  readonly #underWay = new Set<Cursor>()
+  #failed: Cursor | undefined
+  readonly #writes = new Set<Promise<unknown>>()
+  /** A write takes one slot, a move all: nothing is written between asking whether a row is live and moving it. */
+  readonly #gate = new Limiter(WRITES_MAX)
   readonly #dead = new Map<number, number>()
+  readonly #damaged = new Set<number>()
   #leafCursor: Cursor = START
   #damagedRows = 0
 
@@ -96,47 +105,56 @@ export class Store {
     if (owner === undefined || !equalBytes(owner, this.#storeId)) {
       throw new IndexCorruptError('the index belongs to another store')
     }
-    for await (const { key, value } of this.index.range(LIVE_TABLE)) {
-      this.#dead.set(Buffer.from(key).readUInt32BE(1), Number(Buffer.from(value).readBigUInt64BE()))
-    }
-    const cursor = await this.index.get(CURSOR_KEY)
+    const saved = await this.index.get(CURSOR_KEY)
+    const cursor = saved === undefined ? START : decodeCursor(saved)
+    // Rows that the index knows of are gone, and those to come would take their places unseen.
+    if (isBefore(this.segments.end, cursor)) throw new IndexCorruptError('the index is ahead of the segments')
+    await this.#loadDead()
     const wasClean = await this.index.has(CLEAN_KEY)
-    const replayedRows = await this.#replay(cursor === undefined ? START : decodeCursor(cursor))
-    await this.index.batch([
-      { type: 'put', key: BUILT_KEY, value: new Uint8Array(0) },
-      { type: 'del', key: CLEAN_KEY },
-      this.#cursorOp()
-    ])
+    const replayedRows = await this.#replay(cursor)
+    // Synced: if this were lost, the next start would take an unclean end for a clean one.
+    await this.index.batch(
+      [{ type: 'put', key: BUILT_KEY, value: new Uint8Array(0) }, { type: 'del', key: CLEAN_KEY }, this.#cursorOp()],
+      { sync: true }
+    )
     return { rebuilt: !isBuilt, wasClean, replayedRows, damagedRows: this.#damagedRows }
   }
 
+  /** Ends what is under way; what still waits for its commit fails. */
   async close(): Promise<void> {
     await this.segments.close()
-    for (const { queue } of this.#projectors.values()) await queue.settled()
+    await Promise.allSettled(this.#writes)
     const clean: IndexOp = { type: 'put', key: CLEAN_KEY, value: new Uint8Array(0) }
     await this.index.batch([this.#cursorOp(), ...this.#deadOps(this.#dead.keys()), clean]).catch(() => {})
     await this.index.close()
   }
 
-  /** Makes rows of one type durable and indexed; gives their places. */
+  /** Makes rows of one type durable and indexed; gives their places. What failed may be there all the same. */
   async write(type: number, payloads: readonly Uint8Array[]): Promise<Place[]> {
-    const places = await this.segments.append(payloads.map(payload => ({ type, payload })))
-    for (const place of places) this.#unprojected.set(place, place)
-    await this.#project(
-      type,
-      places.map((place, i) => ({ place, payload: payloads[i] as Uint8Array }))
-    )
-    return places
+    const writing = this.#gate.run(() => this.#write(type, payloads))
+    this.#writes.add(writing)
+    try {
+      return await writing
+    } finally {
+      this.#writes.delete(writing)
+    }
   }
 
+  /** The payload at a place; a `RowCorruptError` if it is damaged. */
   async read(place: Place): Promise<Uint8Array> {
-    return (await this.segments.read(place)).payload
+    return (await this.#found(this.segments.read(place))).payload
+  }
+
+  /** The same, unchecked: damaged, it is given as it is, and may be short. */
+  readUnchecked(place: Place): Promise<Uint8Array> {
+    return this.#found(this.segments.readUnchecked(place))
   }
 
   /** Notes that the rows at these places are needed no more: their room comes back by compaction. */
   markDead(places: readonly Place[]): IndexOp[] {
     const touched = new Set<number>()
     for (const { segment, length } of places) {
+      if (!this.segments.has(segment)) continue
       this.#dead.set(segment, (this.#dead.get(segment) ?? 0) + length)
       touched.add(segment)
     }
@@ -147,23 +165,36 @@ export class Store {
   compactable(below: number): number[] {
     return this.segments
       .closedSegments()
+      .filter(({ segment }) => !this.#damaged.has(segment))
       .map(({ segment, bytes }) => ({ segment, live: 1 - (this.#dead.get(segment) ?? 0) / bytes }))
       .filter(({ live }) => live < below)
       .sort((a, b) => a.live - b.live)
       .map(({ segment }) => segment)
   }
 
-  /** Writes a segment's live rows again at the end and removes it. A crash in between leaves both, which is no harm. */
+  /**
+   * Writes a segment's live rows again at the end and removes it. A crash in between leaves both, which is no harm. A
+   * segment with damage in it stays: what cannot be read might still be needed.
+   */
   async compact(segment: number, signal?: AbortSignal): Promise<void> {
-    for await (const row of this.segments.scan({ segment, offset: 0 })) {
-      if (row.place.segment !== segment) break
-      signal?.throwIfAborted()
-      const registered = this.#projectors.get(row.type)
-      // A type that this version does not know is kept: a later one may.
-      if (registered === undefined) await this.segments.append([{ type: row.type, payload: Buffer.from(row.payload) }])
-      else if (await registered.projector.isLive(row)) await this.write(row.type, [Buffer.from(row.payload)])
-      else await registered.projector.forget?.(row)
+    let isDamaged = false
+    const rows = this.segments.scanSegment(segment, 0, () => {
+      isDamaged = true
+    })
+    for await (const batch of inBatches(rows, MOVE_ROWS_MAX, MOVE_BYTES_MAX)) {
+      const release = await this.#gate.acquire(WRITES_MAX, signal)
+      try {
+        await this.#move(batch)
+      } finally {
+        release()
+      }
     }
+    if (isDamaged) {
+      this.#damaged.add(segment)
+      return
+    }
+    // The index that a power cut leaves may be an older one, but not one that still needs what is removed here.
+    await this.index.batch([this.#cursorOp()], { sync: true })
     await this.segments.remove(segment)
     this.#dead.delete(segment)
     await this.index.batch([{ type: 'del', key: deadKey(segment) }])
@@ -179,41 +210,60 @@ export class Store {
       if (checked === rowsMax) return checked
       this.#leafCursor = row.next
       checked++
-      const registered = this.#projectors.get(row.type)
-      if (registered === undefined || this.#isUnprojected(row.place)) continue
-      if (await registered.projector.isIndexed(row)) continue
+      const projector = this.#projectors.get(row.type)?.projector
+      // Rows of writes under way, or that failed, need not be in the index yet.
+      if (projector === undefined || !isBefore(row.place, this.#cursor)) continue
+      if (await projector.isIndexed(row)) continue
       // It may have been superseded or compacted between the read and the look: look once more before crying wolf.
-      if (!(await registered.projector.isIndexed(row))) throw this.index.doubt('the index lacks a row')
+      if (!(await projector.isIndexed(row))) throw this.index.doubt('the index lacks a row')
     }
     this.#leafCursor = START
     return checked
   }
 
+  async #write(type: number, payloads: readonly Uint8Array[]): Promise<Place[]> {
+    const from = this.segments.end
+    const appending = this.segments.append(payloads.map(payload => ({ type, payload })))
+    this.#underWay.add(from)
+    try {
+      const places = await appending
+      const rows = places.map((place, i) => ({ place, payload: payloads[i] as Uint8Array }))
+      await this.#projectors.get(type)?.queue.add(rows)
+      this.#underWay.delete(from)
+      await this.#saveCursor.add(null)
+      return places
+    } catch (error) {
+      // Some of it may be durable and not in the index: the next start reads from here.
+      if (this.#underWay.delete(from)) this.#failed = earlier(from, this.#failed)
+      throw error
+    }
+  }
+
+  async #move(rows: readonly PlacedRow[]): Promise<void> {
+    const type = (rows[0] as PlacedRow).type
+    const projector = this.#projectors.get(type)?.projector
+    const live: Uint8Array[] = []
+    // A type that this version does not know is kept: a later one may.
+    for (const row of rows) if (projector === undefined || (await projector.isLive(row))) live.push(row.payload)
+    if (live.length > 0) await this.#write(type, live)
+  }
+
   async #replay(from: Cursor): Promise<number> {
     let replayed = 0
-    let rows: PlacedRow[] = []
-    const flush = async (): Promise<void> => {
-      const type = rows[0]?.type
-      const registered = type === undefined ? undefined : this.#projectors.get(type)
-      if (registered !== undefined) await registered.projector.project(rows, true)
-      replayed += rows.length
-      rows = []
+    const rows = this.segments.scan(from, () => this.#damagedRows++)
+    for await (const batch of inBatches(rows, COMMIT_ROWS_MAX, COMMIT_BYTES_MAX)) {
+      await this.#projectors.get((batch[0] as PlacedRow).type)?.projector.project(batch, true)
+      replayed += batch.length
     }
-    const onDamage = (): void => {
-      this.#damagedRows++
-    }
-    for await (const row of this.segments.scan(from, onDamage)) {
-      if (rows.length > 0 && (rows[0]?.type !== row.type || rows.length === COMMIT_ROWS_MAX)) await flush()
-      rows.push({ ...row, payload: Buffer.from(row.payload) })
-    }
-    await flush()
     return replayed
   }
 
-  async #project(type: number, rows: StoredRow[]): Promise<void> {
-    await this.#projectors.get(type)?.queue.add(rows)
-    for (const { place } of rows) this.#unprojected.delete(place)
-    await this.#saveCursor.add(null)
+  async #loadDead(): Promise<void> {
+    for await (const { key, value } of this.index.range(DEAD_TABLE)) {
+      const segment = Buffer.from(key).readUInt32BE(1)
+      if (this.segments.has(segment)) this.#dead.set(segment, Number(Buffer.from(value).readBigUInt64BE()))
+      else await this.index.batch([{ type: 'del', key }])
+    }
   }
 
   readonly #saveCursor = new Batcher<null, null>(
@@ -224,11 +274,24 @@ export class Store {
     { itemsMax: Number.POSITIVE_INFINITY }
   )
 
-  // The oldest row that the index has not taken in; from there on a crash reads again.
+  /** Before it there is no row that the index has not taken in: from here a crash reads again. */
+  get #cursor(): Cursor {
+    const [oldest] = this.#underWay
+    return earlier(oldest ?? this.segments.end, this.#failed)
+  }
+
   #cursorOp(): IndexOp {
-    const [oldest] = this.#unprojected.values()
-    const { segment, offset } = oldest ?? this.segments.end
+    const { segment, offset } = this.#cursor
     return { type: 'put', key: CURSOR_KEY, value: concatBytes(u32be(segment), u32be(offset)) }
+  }
+
+  // A segment that the index points into is one it was made with: if it is gone, the index is not to be trusted.
+  async #found<T>(reading: Promise<T>): Promise<T> {
+    try {
+      return await reading
+    } catch (error) {
+      throw error instanceof FileMissingError ? this.index.doubt('a segment that the index names is gone') : error
+    }
   }
 
   #deadOps(segments: Iterable<number>): IndexOp[] {
@@ -238,13 +301,26 @@ export class Store {
       return { type: 'put', key: deadKey(segment), value }
     })
   }
+}
 
-  #isUnprojected(place: Place): boolean {
-    for (const waiting of this.#unprojected.values()) {
-      if (waiting.segment === place.segment && waiting.offset === place.offset) return true
+/** Rows of one type that follow each other, their payloads copied. */
+async function* inBatches(
+  rows: AsyncIterable<PlacedRow>,
+  rowsMax: number,
+  bytesMax: number
+): AsyncGenerator<PlacedRow[]> {
+  let batch: PlacedRow[] = []
+  let bytes = 0
+  for await (const row of rows) {
+    if (batch.length > 0 && (batch[0]?.type !== row.type || batch.length === rowsMax || bytes >= bytesMax)) {
+      yield batch
+      batch = []
+      bytes = 0
     }
-    return false
+    batch.push({ ...row, payload: Buffer.from(row.payload) })
+    bytes += row.payload.byteLength
   }
+  if (batch.length > 0) yield batch
 }
 
 export function encodePlace({ segment, offset, length }: Place): Uint8Array {
@@ -267,4 +343,12 @@ function deadKey(segment: number): Uint8Array {
 function decodeCursor(bytes: Uint8Array): Cursor {
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength)
   return { segment: view.getUint32(0), offset: view.getUint32(4) }
+}
+
+function isBefore(a: Cursor, b: Cursor): boolean {
+  return a.segment !== b.segment ? a.segment < b.segment : a.offset < b.offset
+}
+
+function earlier(a: Cursor, b: Cursor | undefined): Cursor {
+  return b !== undefined && isBefore(b, a) ? b : a
 }

@@ -1,0 +1,83 @@
+import { crc32 } from 'node:zlib'
+import { concatBytes, u32be } from '../util/bytes.ts'
+import { ROW_BYTES_MAX } from './constants.ts'
+
+export interface Row {
+  type: number
+  payload: Uint8Array
+}
+
+/** A position in the order in which rows were written. */
+export interface Cursor {
+  segment: number
+  offset: number
+}
+
+export const ROW_HEADER_BYTES = 13
+/** Begins every row, so that the next one can be found behind a damaged stretch. */
+export const ROW_MAGIC: Uint8Array = Uint8Array.of(0xdf, 0x5e, 0x6a, 0x01)
+
+/**
+ * The bytes of one row: magic (4) ‖ length of the payload (4) ‖ type (1) ‖ checksum (4) ‖ payload.
+ *
+ * The checksum, a CRC-32, covers the store id and the row's own place too. A payload is whatever a peer sent, rows and
+ * all; if its own header were damaged or torn, a search for the next row would find those. Nobody outside knows the
+ * store id, so nobody outside can make a row that stands.
+ */
+export class RowCodec {
+  readonly #seed: number
+
+  constructor(storeId: Uint8Array) {
+    this.#seed = crc32(storeId)
+  }
+
+  /** What goes before the payload of a row at this place, and the checksum in it. */
+  header({ type, payload }: Row, at: Cursor): { header: Uint8Array; checksum: number } {
+    const header = Buffer.allocUnsafe(ROW_HEADER_BYTES)
+    header.set(ROW_MAGIC, 0)
+    header.writeUInt32BE(payload.byteLength, 4)
+    header.writeUInt8(type, 8)
+    const checksum = this.#checksum(header.subarray(4, 9), payload, at)
+    header.writeUInt32BE(checksum, 9)
+    return { header, checksum }
+  }
+
+  /** The row that begins at `offset` of `bytes` and stands at this place, or undefined if none does. */
+  parse(bytes: Uint8Array, offset: number, at: Cursor): (Row & { checksum: number }) | undefined {
+    const start = offset + ROW_HEADER_BYTES
+    if (start > bytes.byteLength || !ROW_MAGIC.every((byte, i) => bytes[offset + i] === byte)) return undefined
+    const view = new DataView(bytes.buffer, bytes.byteOffset + offset, ROW_HEADER_BYTES)
+    const length = view.getUint32(4)
+    if (length > ROW_BYTES_MAX || start + length > bytes.byteLength) return undefined
+    const payload = bytes.subarray(start, start + length)
+    const checksum = this.#checksum(bytes.subarray(offset + 4, offset + 9), payload, at)
+    return checksum === view.getUint32(9) ? { type: view.getUint8(8), payload, checksum } : undefined
+  }
+
+  #checksum(lengthAndType: Uint8Array, payload: Uint8Array, { segment, offset }: Cursor): number {
+    const place = concatBytes(u32be(segment), u32be(offset), lengthAndType)
+    return crc32(payload, crc32(place, this.#seed))
+  }
+}
+
+/** What the footer of a segment says of the rows before it: how many, and the sum of their checksums. */
+export class Tally {
+  rows = 0
+  #sum = 0
+
+  add(checksum: number): void {
+    this.rows++
+    this.#sum = (this.#sum + checksum) % 2 ** 32
+  }
+
+  copy(): Tally {
+    const tally = new Tally()
+    tally.rows = this.rows
+    tally.#sum = this.#sum
+    return tally
+  }
+
+  get payload(): Uint8Array {
+    return concatBytes(u32be(this.rows), u32be(this.#sum))
+  }
+}
