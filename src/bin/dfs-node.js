@@ -8,14 +8,12 @@ if (major < 22 || (major === 22 && minor < 18)) {
   process.exit(1)
 }
 // The sources run as they are, the package ships JavaScript: which of them this is, the folder tells.
-const extension = import.meta.url.includes('/dist/') ? 'js' : 'ts'
+const extension = /\/dist\/bin\/[^/]+$/.test(import.meta.url) ? 'js' : 'ts'
 import(`../cli/daemon.${extension}`)
   .then(({ main }) => main(process.argv.slice(2)))
   .then(
     code => {
       process.exitCode = code
-      // Interrupted while somebody still holds our stdin open: nothing more is wanted of it.
-      if (code === 130) process.exit()
     },
     error => {
       process.stderr.write(`something went wrong: ${error.message}\n`)

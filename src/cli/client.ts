@@ -1,22 +1,19 @@
 import { readFile } from 'node:fs/promises'
-import { Agent, type IncomingMessage, type RequestOptions, request } from 'node:http'
+import type { IncomingMessage } from 'node:http'
 import { join } from 'node:path'
-import { pipeline } from 'node:stream/promises'
 import { z } from 'zod'
 import type { EvictResult, ListItem, Peer, PutResult, RemoveResult, Stat, Status } from '../index.ts'
-import { CliError } from './exit.ts'
+import { CliError, NoAnswerError, usage } from './exit.ts'
+import { type Body, errorSchema, noAnswer, readJson, type SendOptions, type Target, Transport } from './transport.ts'
 
 const apiSchema = z.object({ url: z.string(), socket: z.string(), token: z.string() })
-const errorSchema = z.object({ error: z.object({ code: z.string(), message: z.string() }) })
 const transferSchema = z.object({
   done: z.boolean(),
   from: z.array(z.object({ peerId: z.string(), bytes: z.number() })),
-  error: z.object({ code: z.string(), message: z.string() }).optional()
+  error: errorSchema.shape.error.optional()
 })
 
-const SOCKETS_MAX = 64
-
-/** Where a daemon answers, and with which token. */
+/** Where a daemon answers, and with which token: its data directory, or an address and a file with the token. */
 export interface Where {
   dataDir?: string | undefined
   api?: string | undefined
@@ -24,7 +21,7 @@ export interface Where {
 }
 
 export interface PutFields {
-  /** Bytes of the body, where they are known; else it is sent in chunks. */
+  /** Bytes of the body, if it is a stream whose length is known for sure. */
   size?: number | undefined
   modified?: Date | undefined
   mode?: number | undefined
@@ -36,6 +33,7 @@ export interface PutFields {
 
 /** A file on its way from the daemon. */
 export interface Download {
+  /** Bytes that will come. */
   size: number
   modified: Date
   mode: number | undefined
@@ -45,58 +43,60 @@ export interface Download {
   from(): Promise<Array<{ peerId: string; bytes: number }>>
 }
 
-/** Speaks to the daemon's HTTP API: through the socket beside its data, or at an address. */
+/** The daemon's HTTP API as verbs: what `dfs` is made of. Every failure of the daemon is a `CliError` with its code. */
 export class Client {
-  readonly #target: Pick<RequestOptions, 'socketPath' | 'host' | 'port'>
-  readonly #token: string
-  readonly #agent = new Agent({ keepAlive: true, maxSockets: SOCKETS_MAX })
+  readonly #transport: Transport
+  readonly #signal: AbortSignal | undefined
 
-  private constructor(target: Pick<RequestOptions, 'socketPath' | 'host' | 'port'>, token: string) {
-    this.#target = target
-    this.#token = token
+  private constructor(transport: Transport, signal: AbortSignal | undefined) {
+    this.#transport = transport
+    this.#signal = signal
   }
 
-  static async open({ dataDir, api, tokenFile }: Where): Promise<Client> {
+  /** `signal` holds for every call that is given none of its own. */
+  static async open({ dataDir, api, tokenFile }: Where, signal?: AbortSignal): Promise<Client> {
     if (api !== undefined) {
-      if (tokenFile === undefined) throw new CliError('usage', '--api goes with --token-file')
-      const url = new URL(api)
-      return new Client({ host: url.hostname, port: url.port }, (await readFile(tokenFile, 'utf8')).trim())
+      if (tokenFile === undefined) throw usage('--api goes with --token-file')
+      const token = await readFile(tokenFile, 'utf8').catch(() => {
+        throw usage('the file named by --token-file cannot be read')
+      })
+      return new Client(new Transport(targetOf(api), token.trim()), signal)
     }
     let text: string
     try {
       text = await readFile(join(dataDir as string, 'api.json'), 'utf8')
-    } catch {
-      throw new CliError('unreachable', 'no node runs on this data directory: start dfs-node, or give --data-dir')
+    } catch (cause) {
+      throw new NoAnswerError('no node runs on this data directory: start dfs-node, or give --data-dir', { cause })
     }
     const { socket, token } = apiSchema.parse(JSON.parse(text))
-    return new Client({ socketPath: socket }, token)
+    return new Client(new Transport({ socketPath: socket }, token), signal)
   }
 
   close(): void {
-    this.#agent.destroy()
+    this.#transport.close()
   }
 
-  async put(path: string, body: AsyncIterable<Uint8Array>, fields: PutFields, signal: AbortSignal): Promise<PutResult> {
+  async put(path: string, body: Body, fields: PutFields, signal?: AbortSignal): Promise<PutResult> {
     const { size, modified, mode, type, noClobber, replicas, ack } = fields
-    const query = new URLSearchParams({
-      ...(modified === undefined ? {} : { modified: modified.toISOString() }),
-      ...(mode === undefined ? {} : { mode: mode.toString(8) }),
-      ...(noClobber === true ? { noClobber: 'true' } : {}),
-      ...(replicas === undefined ? {} : { replicas }),
-      ...(ack === undefined ? {} : { ack })
-    })
-    const url = `/v1/files${encodePath(path)}?${query}`
+    const query = new URLSearchParams()
+    if (modified !== undefined) query.set('modified', modified.toISOString())
+    if (mode !== undefined) query.set('mode', mode.toString(8))
+    if (noClobber === true) query.set('noClobber', 'true')
+    if (replicas !== undefined) query.set('replicas', replicas)
+    if (ack !== undefined) query.set('ack', ack)
     const headers = {
       'content-type': type ?? 'application/octet-stream',
       ...(size === undefined ? {} : { 'content-length': String(size) })
     }
+    const url = `/v1/files${encodePath(path)}?${query}`
     return (await readJson(await this.#send('PUT', url, { body, headers, signal }))) as PutResult
   }
 
+  /** Opens a file, or the bytes of it from `from` to `to` inclusive. */
   async get(
     path: string,
-    range: { from: number; to: number | undefined } | undefined,
-    signal: AbortSignal
+    range?: { from: number; to: number | undefined } | undefined,
+    signal?: AbortSignal
   ): Promise<Download> {
     const headers = range === undefined ? {} : { range: `bytes=${range.from}-${range.to ?? ''}` }
     const response = await this.#send('GET', `/v1/files${encodePath(path)}`, { headers, signal })
@@ -112,24 +112,17 @@ export class Client {
     }
   }
 
-  async *list(path: string, recursive: boolean, signal: AbortSignal): AsyncGenerator<ListItem> {
+  async *list(path: string, recursive: boolean, signal?: AbortSignal): AsyncGenerator<ListItem> {
     const response = await this.#send('GET', `/v1/list${encodePath(path)}?recursive=${recursive}`, { signal })
-    let rest = ''
-    response.setEncoding('utf8')
-    for await (const text of response as AsyncIterable<string>) {
-      const lines = (rest + text).split('\n')
-      rest = lines.pop() as string
-      for (const line of lines) {
-        const item: unknown = JSON.parse(line)
-        const failed = errorSchema.safeParse(item)
-        if (failed.success) throw new CliError(failed.data.error.code, failed.data.error.message)
-        yield item as ListItem
-      }
+    for await (const item of lines(response)) {
+      const failed = errorSchema.safeParse(item)
+      if (failed.success) throw new CliError(failed.data.error.code, failed.data.error.message)
+      yield item as ListItem
     }
   }
 
-  stat(path: string): Promise<Stat> {
-    return this.#call('GET', `/v1/stat${encodePath(path)}`) as Promise<Stat>
+  async stat(path: string): Promise<Stat> {
+    return (await this.#call('GET', `/v1/stat${encodePath(path)}`)) as Stat
   }
 
   async mkdir(path: string): Promise<{ path: string }> {
@@ -144,7 +137,7 @@ export class Client {
     from: string,
     to: string,
     noClobber: boolean,
-    signal: AbortSignal
+    signal?: AbortSignal
   ): Promise<{ from: string; path: string }> {
     return (await this.#call('POST', '/v1/copy', { from, to, noClobber }, signal)) as { from: string; path: string }
   }
@@ -153,7 +146,7 @@ export class Client {
     return (await this.#call('DELETE', `/v1/files${encodePath(path)}?recursive=${recursive}`)) as RemoveResult
   }
 
-  async evict(path: string, signal: AbortSignal): Promise<EvictResult> {
+  async evict(path: string, signal?: AbortSignal): Promise<EvictResult> {
     return (await this.#call('POST', `/v1/evict${encodePath(path)}`, undefined, signal)) as EvictResult
   }
 
@@ -185,79 +178,42 @@ export class Client {
     if (broken === undefined && length === size) return
     if ((broken as Error | undefined)?.name === 'AbortError') throw broken
     const { error } = await this.#transfer(id).catch(() => ({ error: undefined }))
-    throw new CliError(error?.code ?? 'unreachable', error?.message ?? 'the connection to the node broke off')
+    if (error === undefined || error.code === 'aborted')
+      throw new NoAnswerError('the connection to the node broke off', { cause: broken })
+    throw new CliError(error.code, error.message)
   }
 
   async #call(method: string, url: string, json?: unknown, signal?: AbortSignal): Promise<unknown> {
-    const body = json === undefined ? undefined : [Buffer.from(JSON.stringify(json))]
-    const headers = json === undefined ? {} : { 'content-type': 'application/json' }
-    return readJson(await this.#send(method, url, { body, headers, signal }))
+    const options =
+      json === undefined
+        ? { signal }
+        : { signal, body: Buffer.from(JSON.stringify(json)), headers: { 'content-type': 'application/json' } }
+    return readJson(await this.#send(method, url, options))
   }
 
-  #send(
-    method: string,
-    path: string,
-    options: {
-      body?: AsyncIterable<Uint8Array> | Iterable<Uint8Array> | undefined
-      headers?: Record<string, string>
-      signal?: AbortSignal | undefined
+  #send(method: string, path: string, options: SendOptions): Promise<IncomingMessage> {
+    return this.#transport.send(method, path, { ...options, signal: options.signal ?? this.#signal })
+  }
+}
+
+async function* lines(response: IncomingMessage): AsyncGenerator<unknown> {
+  let rest = ''
+  try {
+    for await (const text of response.setEncoding('utf8') as AsyncIterable<string>) {
+      const whole = (rest + text).split('\n')
+      rest = whole.pop() as string
+      for (const line of whole) yield JSON.parse(line)
     }
-  ): Promise<IncomingMessage> {
-    const { body, signal } = options
-    const headers = { ...options.headers, authorization: `Bearer ${this.#token}` }
-    return new Promise((resolve, reject) => {
-      const outgoing = request({
-        ...this.#target,
-        agent: this.#agent,
-        method,
-        path,
-        headers,
-        ...(signal === undefined ? {} : { signal })
-      })
-      const sent = new AbortController()
-      let sourceError: unknown
-      outgoing.once('response', response => {
-        // An answer before all was sent is a refusal: the rest is not wanted.
-        if ((response.statusCode ?? 500) >= 400) sent.abort()
-        checkStatus(response).then(resolve, reject)
-      })
-      outgoing.once('error', error => {
-        if (!sent.signal.aborted) reject(sourceError ?? unreachable(error))
-      })
-      if (body === undefined) outgoing.end()
-      else
-        pipeline(body, outgoing, { signal: sent.signal }).catch(error => {
-          sourceError = isConnectionError(error) ? undefined : error
-          outgoing.destroy()
-        })
-    })
+  } catch (error) {
+    throw noAnswer(error)
   }
 }
 
-async function checkStatus(response: IncomingMessage): Promise<IncomingMessage> {
-  if ((response.statusCode ?? 500) < 400) return response
-  const parsed = errorSchema.safeParse(await readJson(response).catch(() => undefined))
-  if (!parsed.success) throw new CliError('io', `the node answered with status ${response.statusCode}`)
-  throw new CliError(parsed.data.error.code, parsed.data.error.message)
-}
-
-async function readJson(response: IncomingMessage): Promise<unknown> {
-  const parts: Buffer[] = []
-  for await (const part of response as AsyncIterable<Buffer>) parts.push(part)
-  return JSON.parse(Buffer.concat(parts).toString('utf8'))
-}
-
-function isConnectionError(error: unknown): boolean {
-  const { code, name } = error as NodeJS.ErrnoException
-  return (
-    name === 'AbortError' ||
-    (code !== undefined && ['EPIPE', 'ECONNRESET', 'ERR_STREAM_PREMATURE_CLOSE'].includes(code))
-  )
-}
-
-function unreachable(error: Error): Error {
-  if (error.name === 'AbortError') return error
-  return new CliError('unreachable', 'the node does not answer: is dfs-node running on this data directory?')
+function targetOf(api: string): Target {
+  const url = URL.parse(api)
+  if (url === null || url.protocol !== 'http:' || url.pathname !== '/')
+    throw usage('--api reads http://HOST:PORT, as in api.json')
+  return { host: url.hostname.replace(/^\[|\]$/g, ''), port: Number(url.port || 80) }
 }
 
 /** Each part by itself, so that no character of a name means anything in a URL. */

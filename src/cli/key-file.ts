@@ -5,12 +5,9 @@ import { note } from './session.ts'
 
 const KEY_FILE_BYTES_MAX = 4096
 
-/**
- * The network key in a file: 64 hex digits or 24 words. With `mayMake` a missing file is made, readable by its owner
- * alone; an existing one is never overwritten.
- */
-export async function networkKeyFrom(file: string, mayMake: boolean): Promise<Uint8Array> {
-  let text: string | undefined
+/** The network key in a file: 64 hex digits or 24 words. Undefined if there is no such file. */
+export async function readNetworkKey(file: string): Promise<Uint8Array | undefined> {
+  let text: string
   try {
     const { mode, size } = await stat(file)
     if (size > KEY_FILE_BYTES_MAX) throw usage('the file named by --network-key-file holds no network key')
@@ -19,16 +16,21 @@ export async function networkKeyFrom(file: string, mayMake: boolean): Promise<Ui
     text = await readFile(file, 'utf8')
   } catch (error) {
     const { code } = error as NodeJS.ErrnoException
-    if (code === undefined) throw error
-    if (code !== 'ENOENT' || !mayMake) throw usage('the file named by --network-key-file cannot be read')
+    if (code === 'ENOENT') return undefined
+    if (code === 'usage') throw error
+    throw usage('the file named by --network-key-file cannot be read')
   }
-  return text === undefined ? make(file) : parseNetworkKey(text)
+  return parseNetworkKey(text)
 }
 
-// Written aside, synced, and linked: whoever waits for the file never reads half of it, and none is ever replaced.
-async function make(file: string): Promise<Uint8Array> {
+/**
+ * Draws a network key and keeps it in a new file that its owner alone reads. Whoever waits for the file never sees half
+ * of it, and no file is ever replaced: if one has appeared meanwhile, its key counts.
+ */
+export async function makeNetworkKey(file: string): Promise<Uint8Array> {
   const key = generateNetworkKey()
   const temp = `${file}.${process.pid}.new`
+  await rm(temp, { force: true })
   const handle = await open(temp, 'wx', 0o600)
   try {
     await handle.writeFile(`${formatNetworkKey(key)}\n`)
@@ -38,11 +40,12 @@ async function make(file: string): Promise<Uint8Array> {
   }
   try {
     await link(temp, file)
+    return key
   } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === 'EEXIST') return networkKeyFrom(file, false)
-    throw error
+    const there = (error as NodeJS.ErrnoException).code === 'EEXIST' ? await readNetworkKey(file) : undefined
+    if (there === undefined) throw error
+    return there
   } finally {
     await rm(temp, { force: true })
   }
-  return key
 }

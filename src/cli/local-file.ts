@@ -1,28 +1,32 @@
 import { randomBytes } from 'node:crypto'
-import { lstat, mkdir, open, rename, rm, utimes } from 'node:fs/promises'
+import { constants } from 'node:fs'
+import { lstat, mkdir, open, rename, rm, stat, utimes } from 'node:fs/promises'
 import { basename, dirname, join } from 'node:path'
 import { CliError } from './exit.ts'
 
+const READ_BYTES = 256 << 10
+const TEMP_NAME_CHARACTERS_MAX = 32
+
 /**
  * Writes a local file from a stream: under a name of its own beside the target, which it takes only when all of it is
- * there. What breaks off leaves nothing.
+ * there. What breaks off leaves nothing; what was there stays until then.
  */
 export async function writeLocal(
   target: string,
   body: AsyncIterable<Uint8Array>,
   facts: { modified: Date; mode: number | undefined }
 ): Promise<void> {
-  const name = `.${basename(target).slice(0, 32)}.dfs-${randomBytes(4).toString('hex')}`
-  const temp = join(dirname(target), Buffer.byteLength(name) > 200 ? name.slice(-13) : name)
-  const handle = await open(temp, 'wx', facts.mode === undefined ? 0o666 : facts.mode & 0o777)
+  const temp = tempBeside(target)
+  const mode = facts.mode === undefined ? undefined : facts.mode & 0o777
+  const handle = await open(temp, 'wx', mode ?? 0o666)
   try {
     try {
       for await (const bytes of body) await handle.writeFile(bytes)
-      if (facts.mode !== undefined) await handle.chmod(facts.mode & 0o777)
+      if (mode !== undefined) await handle.chmod(mode)
     } finally {
       await handle.close()
     }
-    await utimes(temp, facts.modified, facts.modified)
+    if (!Number.isNaN(facts.modified.getTime())) await utimes(temp, facts.modified, facts.modified)
     await rename(temp, target)
   } catch (error) {
     await rm(temp, { force: true })
@@ -30,10 +34,44 @@ export async function writeLocal(
   }
 }
 
-/** What is at a local path: `other` is neither file nor folder, a link among it. */
-export async function kindOf(path: string): Promise<'file' | 'directory' | 'other' | undefined> {
+/**
+ * The bytes of a local file: as they are if they are few, which saves a stream a file, else as a stream. It need not have
+ * the size any more that it had when it was found. Links are not followed.
+ */
+export async function readLocal(
+  path: string,
+  size: number,
+  bytesAtOnceMax: number
+): Promise<Uint8Array | AsyncIterable<Buffer>> {
+  const handle = await open(path, constants.O_RDONLY | (constants.O_NOFOLLOW ?? 0))
+  const stream = (): AsyncIterable<Buffer> =>
+    handle.createReadStream({ start: 0, highWaterMark: READ_BYTES }) as AsyncIterable<Buffer>
+  if (size > bytesAtOnceMax) return stream()
+  // One more than expected, to see whether it has grown.
+  const bytes = Buffer.allocUnsafe(size + 1)
   try {
-    const found = await lstat(path)
+    let length = 0
+    while (length < bytes.byteLength) {
+      const { bytesRead } = await handle.read(bytes, length, bytes.byteLength - length, length)
+      if (bytesRead === 0) break
+      length += bytesRead
+    }
+    if (length > size) return stream()
+    await handle.close()
+    return bytes.subarray(0, length)
+  } catch (error) {
+    await handle.close()
+    throw error
+  }
+}
+
+/** What is at a local path: `other` is neither file nor folder. A link is `other` too, unless it is to be followed. */
+export async function kindOf(
+  path: string,
+  links: 'follow' | 'refuse' = 'refuse'
+): Promise<'file' | 'directory' | 'other' | undefined> {
+  try {
+    const found = await (links === 'follow' ? stat(path) : lstat(path))
     return found.isFile() ? 'file' : found.isDirectory() ? 'directory' : 'other'
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined
@@ -53,9 +91,15 @@ export async function makeLocalFolder(path: string): Promise<void> {
  * Why a name from the network may not become a local one, or undefined. Names were checked when they came; they are
  * looked at once more before they touch a file system.
  */
-export function localNameFault(name: string): string | undefined {
+export function localNameFault(name: string, platform: NodeJS.Platform = process.platform): string | undefined {
   if (name === '' || name === '.' || name === '..' || /[/\0]/.test(name)) return 'its name leads elsewhere'
-  if (process.platform === 'win32' && /[<>:"\\|?*]|[. ]$|^(con|prn|aux|nul|com\d|lpt\d)(\.|$)/i.test(name))
+  if (platform === 'win32' && /[<>:"\\|?*\p{Cc}]|[. ]$|^(con|prn|aux|nul|com\d|lpt\d)(\.|$)/iu.test(name))
     return 'this system has no such names'
   return undefined
+}
+
+// Short enough for every file system, whatever the name; hidden, and unlike any that is there.
+function tempBeside(target: string): string {
+  const start = [...basename(target)].slice(0, TEMP_NAME_CHARACTERS_MAX).join('')
+  return join(dirname(target), `.${start}.dfs-${randomBytes(4).toString('hex')}`)
 }

@@ -1,6 +1,6 @@
-import type { Dirent } from 'node:fs'
-import { readdir, stat } from 'node:fs/promises'
+import { lstat, readdir } from 'node:fs/promises'
 import { join } from 'node:path'
+import { CliError } from './exit.ts'
 
 /** A file or folder of this machine, on its way in. */
 export interface LocalItem {
@@ -10,37 +10,46 @@ export interface LocalItem {
   kind: 'file' | 'directory'
   size: number
   modified: Date
+  /** Permission bits, those of `rwx` only. */
   mode: number
 }
 
 /**
- * Everything below a folder, folders before what is in them. What is neither file nor folder (a link, a socket) is
- * handed to `onSkipped`: following links would leave the folder.
+ * Everything below a folder, folders before what is in them. What cannot be put is handed to `onFault` and left out: a
+ * link, since following it would leave the folder, a socket, a name that is not UTF-8, a folder that may not be read.
  */
 export async function* walkLocal(
   folder: string,
-  onSkipped: (name: string, why: string) => void,
-  parts: string[] = []
+  onFault: (name: string, error: unknown) => void,
+  above: string[] = []
 ): AsyncGenerator<LocalItem> {
-  for (const entry of await namesIn(folder)) {
-    const name = entry.name.toString('utf8')
-    if (!Buffer.from(name, 'utf8').equals(entry.name)) {
-      onSkipped(name, 'its name is not UTF-8')
+  for (const bytes of await namesIn(folder, error => onFault(above.join('/') || folder, error))) {
+    const name = bytes.toString('utf8')
+    const parts = [...above, name]
+    if (!Buffer.from(name, 'utf8').equals(bytes)) {
+      onFault(parts.join('/'), new CliError('invalid', 'its name is not UTF-8'))
       continue
     }
     const local = join(folder, name)
-    if (!entry.isFile() && !entry.isDirectory()) {
-      onSkipped(name, 'it is neither a file nor a folder')
+    const found = await lstat(local).catch(error => {
+      onFault(parts.join('/'), error)
+      return undefined
+    })
+    if (found === undefined) continue
+    if (!found.isFile() && !found.isDirectory()) {
+      onFault(parts.join('/'), new CliError('invalid', 'it is neither a file nor a folder'))
       continue
     }
-    const { size, mtime, mode } = await stat(local)
-    const item = { local, parts: [...parts, name], size, modified: mtime, mode: mode & 0o777 }
-    yield { ...item, kind: entry.isFile() ? 'file' : 'directory' }
-    if (entry.isDirectory()) yield* walkLocal(local, onSkipped, item.parts)
+    const kind = found.isFile() ? 'file' : 'directory'
+    yield { local, parts, kind, size: found.size, modified: found.mtime, mode: found.mode & 0o777 }
+    if (kind === 'directory') yield* walkLocal(local, onFault, parts)
   }
 }
 
-async function namesIn(folder: string): Promise<Array<Dirent<Buffer>>> {
-  const entries = await readdir(folder, { withFileTypes: true, encoding: 'buffer' })
-  return entries.sort((a, b) => Buffer.compare(a.name, b.name))
+async function namesIn(folder: string, onFault: (error: unknown) => void): Promise<Buffer[]> {
+  const names = await readdir(folder, { encoding: 'buffer' }).catch(error => {
+    onFault(error)
+    return []
+  })
+  return names.sort(Buffer.compare)
 }

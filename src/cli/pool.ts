@@ -1,22 +1,27 @@
-/** Works on the items of a stream, so many at once. The first failure ends it, after what is under way. */
+/**
+ * Works on the items of a stream, so many at once. The first failure, of the work or of the stream, ends it once what is
+ * under way has ended too.
+ */
 export async function forEachAtOnce<T>(
   source: AsyncIterable<T>,
   atOnce: number,
   work: (item: T) => Promise<void>
 ): Promise<void> {
   const underWay = new Set<Promise<void>>()
-  let failure: unknown
-  let hasFailed = false
-  for await (const item of source) {
-    if (hasFailed) break
-    const running = work(item).catch(error => {
-      failure ??= error
-      hasFailed = true
-    })
-    underWay.add(running)
-    void running.finally(() => underWay.delete(running))
-    if (underWay.size >= atOnce) await Promise.race(underWay)
+  const failures: unknown[] = []
+  try {
+    for await (const item of source) {
+      if (failures.length > 0) break
+      const running = work(item)
+        .catch(error => {
+          failures.push(error)
+        })
+        .finally(() => underWay.delete(running))
+      underWay.add(running)
+      if (underWay.size >= atOnce) await Promise.race(underWay)
+    }
+  } finally {
+    await Promise.all(underWay)
   }
-  await Promise.all(underWay)
-  if (hasFailed) throw failure
+  if (failures.length > 0) throw failures[0]
 }

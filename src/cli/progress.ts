@@ -1,19 +1,28 @@
-import { formatBytes } from './units.ts'
+import { formatBytes, formatDuration } from './units.ts'
 
 const REDRAW_MS = 200
 
+/** The line that is on the terminal now, if any. */
+let shown: Progress | undefined
+
+/** Takes the line away before something else is written; it comes back with the next bytes. */
+export function hideProgress(): void {
+  shown?.hide()
+}
+
 /** A line on the terminal that says how far a transfer is, how fast, and how long it will take. Nothing in a pipe. */
 export class Progress {
-  readonly #isShown: boolean
   readonly #verb: string
+  readonly #isWanted: boolean
   readonly #started = performance.now()
   #total: number | undefined
   #done = 0
   #drawnAt = 0
 
+  /** `total` bytes are to come, if that is known. */
   constructor(verb: string, isQuiet: boolean, total?: number) {
     this.#verb = verb
-    this.#isShown = !isQuiet && process.stderr.isTTY === true
+    this.#isWanted = !isQuiet && process.stderr.isTTY === true
     this.#total = total
   }
 
@@ -24,10 +33,12 @@ export class Progress {
 
   add(bytes: number): void {
     this.#done += bytes
+    if (!this.#isWanted) return
     const now = performance.now()
-    if (!this.#isShown || now - this.#drawnAt < REDRAW_MS) return
+    if (now - this.#drawnAt < REDRAW_MS) return
     this.#drawnAt = now
-    process.stderr.write(`\r\x1b[K${this.#text(now)}`)
+    shown = this
+    process.stderr.write(`\r\x1b[K${progressText(this.#verb, this.#done, this.#total, now - this.#started)}`)
   }
 
   /** Passes bytes through, counting them. */
@@ -38,15 +49,18 @@ export class Progress {
     }
   }
 
-  end(): void {
-    if (this.#isShown && this.#drawnAt > 0) process.stderr.write('\r\x1b[K')
+  hide(): void {
+    if (shown !== this) return
+    shown = undefined
+    process.stderr.write('\r\x1b[K')
   }
+}
 
-  #text(now: number): string {
-    const perSecond = this.#done / Math.max(0.001, (now - this.#started) / 1000)
-    const rate = `${formatBytes(Math.round(perSecond))}/s`
-    if (this.#total === undefined) return `${this.#verb} ${formatBytes(this.#done)}  ${rate}`
-    const left = Math.ceil(Math.max(0, this.#total - this.#done) / Math.max(1, perSecond))
-    return `${this.#verb} ${formatBytes(this.#done)} of ${formatBytes(this.#total)}  ${rate}  ${left} s left`
-  }
+/** What the line says after so many bytes of so many, in so long. */
+export function progressText(verb: string, done: number, total: number | undefined, ms: number): string {
+  const perSecond = done / Math.max(0.001, ms / 1000)
+  const rate = `${formatBytes(Math.round(perSecond))}/s`
+  if (total === undefined) return `${verb} ${formatBytes(done)}  ${rate}`
+  const left = Math.max(0, total - done) / Math.max(1, perSecond)
+  return `${verb} ${formatBytes(done)} of ${formatBytes(total)}  ${rate}  ${formatDuration(left)} left`
 }

@@ -19,7 +19,9 @@ export function parseSize(text: string): number {
   const [, number, unit] = /^(\d+(?:\.\d+)?)\s*([a-z]*)$/i.exec(text.trim()) ?? []
   const factor = SIZE_UNITS[unit?.toLowerCase() ?? '?']
   if (number === undefined || factor === undefined) throw usage(`a size reads like 10GB or 64MiB, not "${text}"`)
-  return Math.floor(Number(number) * factor)
+  const bytes = Math.floor(Number(number) * factor)
+  if (!Number.isSafeInteger(bytes)) throw usage(`"${text}" is too large`)
+  return bytes
 }
 
 /** Milliseconds in a time such as `5s`, `10m`, `24h` or `30d`. */
@@ -46,4 +48,12 @@ export function formatBytes(bytes: number): string {
     unit++
   }
   return unit === 0 ? `${bytes} B` : `${value.toFixed(1)} ${units[unit]}`
+}
+
+/** Seconds as people read them. */
+export function formatDuration(seconds: number): string {
+  const whole = Math.ceil(seconds)
+  if (whole < 60) return `${whole} s`
+  if (whole < 3600) return `${Math.floor(whole / 60)} min ${whole % 60} s`
+  return `${Math.floor(whole / 3600)} h ${Math.floor((whole % 3600) / 60)} min`
 }

@@ -4,11 +4,15 @@
 export const HEADER_BYTES_MAX = 64 << 10
 /** The body of a request that is not a file. */
 export const JSON_BYTES_MAX = 64 << 10
+/** What a record has room for. */
+export const TYPE_BYTES_MAX = 255
 /** Transfers whose end can be asked for, and for how long. */
 export const TRANSFERS_MAX = 4_096
 export const TRANSFER_TTL_MS = 10 * 60_000
 export const TOKEN_BYTES = 32
+/** Longer than a client is silent between two commands of a script, so that it need not connect anew. */
+export const KEEP_ALIVE_MS = 65_000
 /** How long requests under way may take to end when the node stops. */
 export const CLOSE_MS = 2_000
-/** What a system lets the path of a socket be. */
+/** What every system lets the path of a socket be. */
 export const SOCKET_PATH_BYTES_MAX = 100

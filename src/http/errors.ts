@@ -5,12 +5,28 @@ export class HttpError extends Error {
   override readonly name = 'HttpError'
   readonly status: number
   readonly code: string
+  /** Sent along with the answer. */
+  readonly headers: Record<string, string>
 
-  constructor(status: number, code: string, message: string) {
+  constructor(status: number, code: string, message: string, headers: Record<string, string> = {}) {
     super(message)
     this.status = status
     this.code = code
+    this.headers = headers
   }
+}
+
+/** The port that `--api` names is somebody else's. */
+export class ApiPortTakenError extends DfsError {
+  override readonly name = 'ApiPortTakenError'
+  override readonly code = 'port-taken'
+}
+
+/** What a caller is told of a failure. */
+export interface Description {
+  status: number
+  code: string
+  message: string
 }
 
 const STATUS: Record<ErrorCode, number> = {
@@ -40,10 +56,18 @@ const STATUS: Record<ErrorCode, number> = {
   'wrong-network': 403
 }
 
-/** What a caller is told of a failure: a code, and a sentence of ours. Never a stack, nor anyone else's words. */
-export function describe(error: unknown): { status: number; code: string; message: string } {
+/** A code and a sentence of ours for any failure. Never a stack, nor anyone else's words. */
+export function describe(error: unknown): Description {
   if (error instanceof HttpError) return { status: error.status, code: error.code, message: error.message }
+  if (isOfFastify(error)) return { status: error.statusCode, code: 'invalid', message: 'the request is malformed' }
   const code = codeOf(error)
   const message = error instanceof DfsError ? error.message : code === 'aborted' ? 'aborted' : 'something went wrong'
   return { status: STATUS[code], code, message }
+}
+
+// What Fastify refuses by itself: a URL that does not decode, a length that is no number.
+function isOfFastify(error: unknown): error is { statusCode: number } {
+  const { code, statusCode } = error as { code?: unknown; statusCode?: unknown }
+  const isRefusal = typeof statusCode === 'number' && statusCode >= 400 && statusCode < 500
+  return isRefusal && typeof code === 'string' && code.startsWith('FST_')
 }

@@ -1,33 +1,38 @@
-import { once } from 'node:events'
-import type { ServerResponse } from 'node:http'
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
-import type { Copies, DfsNode, OpenFile, PutOptions } from '../index.ts'
-import { describe, HttpError } from './errors.ts'
-import { goneSignal, matchesTag, parseRange, pathAfter, queryOf } from './request.ts'
+import type { DfsNode, OpenFile, PutOptions } from '../index.ts'
+import { goneSignal, withBody } from './body.ts'
+import { TYPE_BYTES_MAX } from './constants.ts'
+import { HttpError } from './errors.ts'
+import { copiesIn, matchesTag, parseRange, pathOf, queryOf, tagIn } from './request.ts'
 import type { Transfers } from './transfers.ts'
+import { writeTo } from './write.ts'
 
-const PREFIX = '/v1/files/'
+const URL = '/v1/files/*'
+
+/** A media type with plain parameters. What another member stored as one is not believed to be one. */
+const MEDIA_TYPE = /^[\w.+-]+\/[\w.+-]+( *; *[\w-]+=[\w.+-]+)*$/
 
 /** Types that a browser may show: none of them runs anything. The rest is only ever downloaded. */
-const SHOWN = /^(image\/(?!svg)[\w.+-]+|audio\/[\w.+-]+|video\/[\w.+-]+|application\/pdf|text\/plain)$/
+const SHOWN = /^(image\/(?!svg)[\w.+-]+|audio\/[\w.+-]+|video\/[\w.+-]+|application\/pdf|text\/plain)( *;.*)?$/i
 
 /** `GET|HEAD|PUT|DELETE /v1/files/PATH`. SPEC.md has every header. */
 export function serveFiles(app: FastifyInstance, node: DfsNode, transfers: Transfers): void {
   app.route({
     method: ['GET', 'HEAD'],
-    url: `${PREFIX}*`,
+    url: URL,
     exposeHeadRoute: false,
     handler: (request, reply) => download(node, transfers, request, reply)
   })
-  app.put(`${PREFIX}*`, async (request, reply) => {
-    const signal = goneSignal(reply.raw)
-    const result = await node.put(pathAfter(request, PREFIX), request.raw, { ...putOptions(request), signal })
+  app.put(URL, async (request, reply) => {
+    const options = { ...putOptions(request), signal: goneSignal(reply.raw) }
+    const result = await withBody(request.raw, body => node.put(pathOf(request), body, options))
     return reply.code(201).header('etag', `"${result.tag}"`).send(result)
   })
-  app.delete(`${PREFIX}*`, async request => {
+  app.delete(URL, async (request, reply) => {
     const ifMatch = request.headers['if-match']
-    return node.remove(pathAfter(request, PREFIX), {
+    return node.remove(pathOf(request), {
       recursive: queryOf(request).get('recursive') === 'true',
+      signal: goneSignal(reply.raw),
       ...(ifMatch === undefined || ifMatch === '*' ? {} : { ifTag: tagIn(ifMatch) })
     })
   })
@@ -40,77 +45,87 @@ async function download(
   reply: FastifyReply
 ): Promise<FastifyReply> {
   const signal = goneSignal(reply.raw)
-  const path = pathAfter(request, PREFIX)
+  const path = pathOf(request)
   const whole = await node.get(path, { signal })
   const { headers } = request
-  if (headers['if-match'] !== undefined && !matchesTag(headers['if-match'], whole.tag))
+  if (headers['if-match'] !== undefined && !matchesTag(headers['if-match'], whole.tag, 'strong'))
     throw new HttpError(412, 'changed', 'the file has changed')
-  if (headers['if-none-match'] !== undefined && matchesTag(headers['if-none-match'], whole.tag))
-    return reply.code(304).header('etag', `"${whole.tag}"`).send()
-  const isSame = headers['if-range'] === undefined || matchesTag(String(headers['if-range']), whole.tag)
-  const range = isSame ? parseRange(headers.range, whole.size) : undefined
+  if (headers['if-none-match'] !== undefined && matchesTag(headers['if-none-match'], whole.tag, 'weak')) {
+    const { 'content-length': _length, 'content-type': _type, ...rest } = fileHeaders(whole, false)
+    return reply.code(304).headers(rest).send()
+  }
+  const isHead = request.method === 'HEAD'
+  const isSame = headers['if-range'] === undefined || matchesTag(String(headers['if-range']), whole.tag, 'strong')
+  // A range means something to GET alone.
+  const range = isSame && !isHead ? parseRange(headers.range, whole.size) : undefined
   const file = range === undefined ? whole : await node.get(path, { signal, range })
   // Between the two the file may have been replaced: a range of another content is no answer.
   if (file.tag !== whole.tag) throw new HttpError(412, 'changed', 'the file has changed')
-  const isEmptyBody = request.method === 'HEAD'
-  const end: { done: boolean; error?: { code: string; message: string } } = { done: isEmptyBody }
-  const id = transfers.add(() => ({ ...end, from: file.from }))
+  const isPart = range !== undefined
+  if (!isHead) return send(reply, file, isPart, transfers)
+  reply.hijack()
+  reply.raw.writeHead(200, fileHeaders(file, isPart)).end()
+  return reply
+}
+
+async function send(reply: FastifyReply, file: OpenFile, isPart: boolean, transfers: Transfers): Promise<FastifyReply> {
+  const headers = fileHeaders(file, isPart)
+  const pieces = file[Symbol.asyncIterator]()
+  // What fails before the first byte is still an answer of its own.
+  const first = await pieces.next()
+  const { id, end } = transfers.begin()
   reply.hijack()
   const response = reply.raw
-  response.writeHead(range === undefined ? 200 : 206, { ...fileHeaders(file), 'dfs-transfer': id })
-  if (isEmptyBody) {
-    response.end()
-    return reply
-  }
+  // Fewer bytes than announced are an error of ours, and must not look like the end.
+  response.strictContentLength = true
+  response.writeHead(isPart ? 206 : 200, { ...headers, 'dfs-transfer': id })
   try {
-    for await (const bytes of file) await write(response, bytes)
-    end.done = true
+    if (first.done !== true) await writeTo(response, first.value)
+    for await (const bytes of { [Symbol.asyncIterator]: () => pieces }) await writeTo(response, bytes)
+    // Noted first: who has read the last byte may ask at once.
+    end(file.from)
     response.end()
   } catch (error) {
-    const { code, message } = describe(error)
-    end.error = { code, message }
-    end.done = true
+    end(file.from, error)
     // A clean end would pass what came for the whole.
     response.destroy()
+    void pieces.return?.().catch(() => {})
   }
   return reply
 }
 
-async function write(response: ServerResponse, bytes: Uint8Array): Promise<void> {
-  if (response.destroyed) throw new DOMException('the other side went away', 'AbortError')
-  if (response.write(bytes)) return
-  const ended = new AbortController()
-  const { signal } = ended
-  await Promise.race([once(response, 'drain', { signal }), once(response, 'close', { signal })])
-  ended.abort()
-}
-
-function fileHeaders(file: OpenFile): Record<string, string | number> {
-  const { size, range, tag, modified, type } = file
-  const isShown = type !== undefined && SHOWN.test(type)
+function fileHeaders(file: OpenFile, isPart: boolean): Record<string, string | number> {
+  const { size, range, tag, mode } = file
+  // What another member stored as a time may be none.
+  const modified = Number.isNaN(file.modified.getTime()) ? new Date(0) : file.modified
+  const type = file.type !== undefined && MEDIA_TYPE.test(file.type) ? file.type : 'application/octet-stream'
   return {
-    'content-type': type !== undefined && /^[\w.+-]+\/[\w.+-]+$/.test(type) ? type : 'application/octet-stream',
+    'content-type': type,
     'content-length': range.to - range.from,
-    ...(range.to - range.from === size ? {} : { 'content-range': `bytes ${range.from}-${range.to - 1}/${size}` }),
+    ...(isPart ? { 'content-range': `bytes ${range.from}-${range.to - 1}/${size}` } : {}),
     'accept-ranges': 'bytes',
     etag: `"${tag}"`,
     'last-modified': modified.toUTCString(),
     'dfs-modified': modified.toISOString(),
-    ...(file.mode === undefined ? {} : { 'dfs-mode': file.mode.toString(8) }),
+    ...(mode === undefined ? {} : { 'dfs-mode': mode.toString(8) }),
     'dfs-version': file.version,
     'cache-control': 'private, no-cache',
     // What is stored is an attacker's page until proven otherwise.
     'content-security-policy': 'sandbox',
     'x-content-type-options': 'nosniff',
-    'content-disposition': isShown ? 'inline' : 'attachment'
+    'content-disposition': SHOWN.test(type) ? 'inline' : 'attachment'
   }
 }
 
 function putOptions(request: FastifyRequest): PutOptions {
   const query = queryOf(request)
   const { 'if-match': ifMatch, 'if-none-match': ifNoneMatch, 'content-type': type } = request.headers
-  if (ifNoneMatch !== undefined && ifNoneMatch !== '*')
+  if (ifNoneMatch !== undefined && ifNoneMatch.trim() !== '*')
     throw new HttpError(400, 'invalid', 'a put knows only If-None-Match: *')
+  if (ifNoneMatch !== undefined && ifMatch !== undefined)
+    throw new HttpError(400, 'invalid', 'If-Match and If-None-Match exclude each other')
+  if (type !== undefined && Buffer.byteLength(type) > TYPE_BYTES_MAX)
+    throw new HttpError(400, 'invalid', `a media type has at most ${TYPE_BYTES_MAX} bytes`)
   const modified = query.get('modified')
   const mode = query.get('mode')
   const date = modified === null ? undefined : new Date(modified)
@@ -118,24 +133,13 @@ function putOptions(request: FastifyRequest): PutOptions {
     throw new HttpError(400, 'invalid', 'modified is a time as in RFC 3339')
   if (mode !== null && !/^[0-7]{1,4}$/.test(mode)) throw new HttpError(400, 'invalid', 'mode is octal')
   return {
-    replicas: parseCopies(query.get('replicas')),
-    ack: parseCopies(query.get('ack')),
+    replicas: copiesIn(query.get('replicas')),
+    ack: copiesIn(query.get('ack')),
     modified: date,
     mode: mode === null ? undefined : Number.parseInt(mode, 8),
-    type: type === 'application/octet-stream' ? undefined : type?.slice(0, 255),
+    type: type === 'application/octet-stream' ? undefined : type,
     noClobber: query.get('noClobber') === 'true',
     ...(ifNoneMatch === undefined ? {} : { ifTag: null }),
     ...(ifMatch === undefined ? {} : { ifTag: tagIn(ifMatch) })
   }
-}
-
-function parseCopies(text: string | null): Copies | undefined {
-  if (text === null) return undefined
-  return text === 'all' ? 'all' : Number(text)
-}
-
-function tagIn(header: string): string {
-  const match = /^"([^"]+)"$/.exec(header.trim())
-  if (match === null) throw new HttpError(400, 'invalid', 'If-Match names one tag, in quotes')
-  return match[1] as string
 }

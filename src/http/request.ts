@@ -1,12 +1,9 @@
-import type { ServerResponse } from 'node:http'
 import type { FastifyRequest } from 'fastify'
-import type { Range } from '../index.ts'
-import { JSON_BYTES_MAX } from './constants.ts'
+import type { Copies, Range } from '../index.ts'
 import { HttpError } from './errors.ts'
 
 /** The path that follows a route's prefix, each part decoded by itself: an encoded slash is no separator. */
-export function pathAfter(request: FastifyRequest, prefix: string): string {
-  const url = request.raw.url ?? ''
+export function pathAfter(url: string, prefix: string): string {
   const end = url.indexOf('?')
   const encoded = (end < 0 ? url : url.slice(0, end)).slice(prefix.length)
   const parts = encoded.split('/').map(part => {
@@ -20,50 +17,53 @@ export function pathAfter(request: FastifyRequest, prefix: string): string {
   return `/${parts.join('/')}`
 }
 
-export function queryOf(request: FastifyRequest): URLSearchParams {
-  return new URL(request.raw.url ?? '', 'http://localhost').searchParams
+/** What a route that ends in a path was asked for. */
+export function pathOf({ raw, routeOptions }: FastifyRequest): string {
+  return pathAfter(raw.url ?? '', String(routeOptions.url).slice(0, -1))
 }
 
-/** The body of a small JSON request. */
-export async function readJson(request: FastifyRequest): Promise<unknown> {
-  const parts: Buffer[] = []
-  let length = 0
-  for await (const part of request.raw as AsyncIterable<Buffer>) {
-    length += part.byteLength
-    if (length > JSON_BYTES_MAX) throw new HttpError(413, 'over-limit', 'the request is too large')
-    parts.push(part)
-  }
-  try {
-    return JSON.parse(Buffer.concat(parts).toString('utf8'))
-  } catch {
-    throw new HttpError(400, 'invalid', 'the request is not JSON')
-  }
+export function queryOf({ raw }: FastifyRequest): URLSearchParams {
+  const url = raw.url ?? ''
+  const start = url.indexOf('?')
+  return new URLSearchParams(start < 0 ? '' : url.slice(start + 1))
 }
 
-/** Reads a `Range` header of one range (RFC 9110, section 14). Undefined: the whole file. */
+/** A number of copies in a query. Errors: 400 for what is neither `all` nor a number. */
+export function copiesIn(text: string | null): Copies | undefined {
+  if (text === null || text === 'all') return text ?? undefined
+  if (!/^\d{1,4}$/.test(text)) throw new HttpError(400, 'invalid', 'a number of copies is "all" or a number')
+  return Number(text)
+}
+
+/**
+ * Reads a `Range` header of one range (RFC 9110, section 14). Undefined stands for the whole file, as for every header
+ * that this section lets a server ignore. Errors: 416 for a range beyond the end.
+ */
 export function parseRange(header: string | undefined, size: number): Range | undefined {
-  const match = /^bytes=(\d*)-(\d*)$/.exec(header ?? '')
-  if (match === null || (match[1] === '' && match[2] === '')) return undefined
-  const [, first, last] = match
+  const [, first, last] = /^bytes=(\d*)-(\d*)$/.exec(header ?? '') ?? []
+  if (first === undefined || last === undefined || (first === '' && last === '')) return undefined
+  if (first !== '' && last !== '' && Number(last) < Number(first)) return undefined
   const range =
     first === ''
       ? { from: Math.max(0, size - Number(last)), to: size - 1 }
       : { from: Number(first), to: last === '' ? size - 1 : Math.min(Number(last), size - 1) }
-  if (range.from >= size || range.to < range.from || !Number.isSafeInteger(range.from))
-    throw new HttpError(416, 'invalid', `the file has ${size} bytes`)
-  return range
+  if (range.from < size) return range
+  throw new HttpError(416, 'invalid', `the file has ${size} bytes`, { 'content-range': `bytes */${size}` })
 }
 
-/** True if a condition header names this tag, or any. */
-export function matchesTag(header: string, tag: string): boolean {
-  return header === '*' || header.split(',').some(item => item.trim().replace(/^W\//, '') === `"${tag}"`)
-}
-
-/** A signal that fires when the other side goes away before it has its answer. */
-export function goneSignal(response: ServerResponse): AbortSignal {
-  const controller = new AbortController()
-  response.once('close', () => {
-    if (!response.writableFinished) controller.abort()
+/** True if a condition names this tag, or any. A weak one never does where bytes are to be the same (RFC 9110, 8.8.3). */
+export function matchesTag(header: string, tag: string, comparison: 'strong' | 'weak'): boolean {
+  if (header.trim() === '*') return true
+  const wanted = `"${tag}"`
+  return header.split(',').some(item => {
+    const given = item.trim()
+    return given === wanted || (comparison === 'weak' && given === `W/${wanted}`)
   })
-  return controller.signal
+}
+
+/** The one tag in an `If-Match` of a change. Errors: 400 for several, weak ones, or `*`. */
+export function tagIn(header: string): string {
+  const tag = /^"([^"]+)"$/.exec(header.trim())?.[1]
+  if (tag === undefined) throw new HttpError(400, 'invalid', 'If-Match names one tag, in quotes')
+  return tag
 }

@@ -1,29 +1,39 @@
 import { LRUCache } from 'lru-cache'
 import { TRANSFER_TTL_MS, TRANSFERS_MAX } from './constants.ts'
+import { describe } from './errors.ts'
 
 /** How a download ended, or where it stands. */
 export interface Transfer {
   done: boolean
+  /** Who delivered how much so far; complete once `done`. */
   from: Array<{ peerId: string; bytes: number }>
   error?: { code: string; message: string }
 }
 
 /**
  * The ends of recent downloads. HTTP cannot say why a body broke off, nor who delivered it: whoever wants to know asks
- * for the transfer afterwards.
+ * for the transfer afterwards. Old ones are forgotten.
  */
 export class Transfers {
-  readonly #recent = new LRUCache<string, () => Transfer>({ max: TRANSFERS_MAX, ttl: TRANSFER_TTL_MS })
+  readonly #recent = new LRUCache<string, Transfer>({ max: TRANSFERS_MAX, ttl: TRANSFER_TTL_MS })
   #last = 0
 
-  /** Notes a transfer; `look` is called when somebody asks. Gives its id. */
-  add(look: () => Transfer): string {
+  /** Notes a transfer that begins. */
+  begin(): { id: string; end: (from: Transfer['from'], error?: unknown) => void } {
     const id = String(++this.#last)
-    this.#recent.set(id, look)
-    return id
+    this.#recent.set(id, { done: false, from: [] })
+    const end = (from: Transfer['from'], error?: unknown): void => {
+      const transfer: Transfer = { done: true, from }
+      if (error !== undefined) {
+        const { code, message } = describe(error)
+        transfer.error = { code, message }
+      }
+      this.#recent.set(id, transfer)
+    }
+    return { id, end }
   }
 
   get(id: string): Transfer | undefined {
-    return this.#recent.get(id)?.()
+    return this.#recent.get(id)
   }
 }

@@ -3,14 +3,17 @@ import type { Session } from '../session.ts'
 import { writeOut } from '../stdout.ts'
 
 /** `dfs cat PATH [--range A-B]` */
-export async function cat({ client, signal }: Session, path: string, { range }: { range?: string }): Promise<void> {
-  const download = await client.get(path, range === undefined ? undefined : parseRange(range), signal)
-  await writeOut(download.body)
+export async function cat({ client }: Session, path: string, { range }: { range?: string }): Promise<void> {
+  const { body } = await client.get(path, range === undefined ? undefined : parseRange(range))
+  await writeOut(body)
 }
 
-function parseRange(text: string): { from: number; to: number | undefined } {
-  const [, from, to] = /^(\d+)-(\d*)$/.exec(text) ?? []
-  if (from === undefined || (to !== undefined && to !== '' && Number(to) < Number(from)))
+/** Bytes as in `0-99`, both inclusive, or `100-` for all from there. */
+export function parseRange(text: string): { from: number; to: number | undefined } {
+  const [, first, last] = /^(\d+)-(\d*)$/.exec(text) ?? []
+  const from = Number(first)
+  const to = last === '' ? undefined : Number(last)
+  if (first === undefined || !Number.isSafeInteger(from) || (to !== undefined && !(to >= from)))
     throw usage('a range reads FIRST-LAST or FIRST-, in bytes from 0')
-  return { from: Number(from), to: to === '' || to === undefined ? undefined : Number(to) }
+  return { from, to }
 }

@@ -1,10 +1,11 @@
 import { basename, join } from 'node:path'
 import type { ListItem } from '../../index.ts'
-import { CliError, messageOf, usage } from '../exit.ts'
+import { CliError, isOfOneFile, NoAnswerError, usage } from '../exit.ts'
+import { Faults } from '../faults.ts'
 import { kindOf, localNameFault, makeLocalFolder, writeLocal } from '../local-file.ts'
 import { forEachAtOnce } from '../pool.ts'
-import { Progress } from '../progress.ts'
-import { note, printJson, printLine, type Session } from '../session.ts'
+import { hideProgress, Progress } from '../progress.ts'
+import { printJson, printLine, type Session } from '../session.ts'
 import { writeOut } from '../stdout.ts'
 import { formatBytes } from '../units.ts'
 
@@ -17,86 +18,82 @@ export async function get(
   target: string | undefined,
   { force }: { force: boolean }
 ): Promise<void> {
-  const { client, signal, isJson } = session
+  const { client, isJson } = session
   const found = await client.stat(path)
+  const name = basename(found.path)
   if (target === '-') {
     if (found.kind === 'directory') throw usage('a directory cannot be written to stdout')
-    const download = await client.get(found.path, undefined, signal)
-    await writeOut(download.body)
+    await writeOut((await client.get(found.path)).body)
     return
   }
-  const name = basename(found.path)
   if (found.kind === 'directory') {
     await getFolder(session, found.path, target ?? (name === '' ? '.' : safeName(name)), force)
     return
   }
-  const isInto = target !== undefined && (target.endsWith('/') || (await kindOf(target)) === 'directory')
+  const isInto = target !== undefined && (target.endsWith('/') || (await kindOf(target, 'follow')) === 'directory')
   const local = target === undefined ? safeName(name) : isInto ? join(target, safeName(name)) : target
-  const progress = new Progress('get', isJson, found.size)
-  await getOne(session, found.path, local, force, progress)
-  progress.end()
+  await getOne(session, found.path, local, force, new Progress('get', isJson, found.size))
 }
 
 async function getFolder(session: Session, path: string, folder: string, force: boolean): Promise<void> {
-  const { client, signal, isJson } = session
+  const { client, isJson } = session
   const progress = new Progress('get', isJson, 0)
-  let faults = 0
-  const fail = (item: ListItem, why: string): void => {
-    faults++
-    note(`not fetched: ${item.path}: ${why}`)
-  }
-  // A folder that could not be made takes all below it along.
-  const lost = new Set<string>()
-  await makeLocalFolder(folder)
-  const base = path === '/' ? '' : path
-  const items = client.list(path, true, signal)
-  async function* files(): AsyncGenerator<{ item: ListItem; local: string }> {
-    for await (const item of items) {
-      const parts = item.path.slice(base.length + 1).split('/')
-      const local = join(folder, ...parts)
-      const above = parts.slice(0, -1).join('/')
-      const fault = localNameFault(parts.at(-1) as string)
-      if (lost.has(above) && above !== '') {
-        lost.add(parts.join('/'))
-        continue
-      }
-      if (fault !== undefined) {
-        fail(item, fault)
-        lost.add(parts.join('/'))
-      } else if (item.kind === 'directory') {
-        await makeLocalFolder(local).catch(error => {
-          fail(item, messageOf(error))
-          lost.add(parts.join('/'))
-        })
-      } else yield { item, local }
-    }
-  }
-  await forEachAtOnce(files(), FILES_AT_ONCE, async ({ item, local }) => {
+  const faults = new Faults('fetched', isJson)
+  // The folder named may be a link: that is for its user to say. None below it is followed.
+  if ((await kindOf(folder, 'follow')) !== 'directory') await makeLocalFolder(folder)
+  const files = localFiles(client.list(path, true), path, folder, faults)
+  await forEachAtOnce(files, FILES_AT_ONCE, async ({ item, local }) => {
     progress.expect(item.size)
     try {
       await getOne(session, item.path, local, force, progress)
     } catch (error) {
-      if (!(error instanceof CliError) || error.code === 'unreachable') throw error
-      fail(item, error.message)
+      if (error instanceof NoAnswerError || !(error instanceof CliError || isOfOneFile(error))) throw error
+      faults.add(item.path, error)
     }
   })
-  progress.end()
-  if (faults > 0) throw new CliError('failed', `${faults} of what is in this directory could not be fetched`)
+  faults.end()
+}
+
+/** Where each file of a listing goes; makes the folders on the way. What is below one that cannot be made is left out. */
+async function* localFiles(
+  items: AsyncIterable<ListItem>,
+  base: string,
+  folder: string,
+  faults: Faults
+): AsyncGenerator<{ item: ListItem; local: string }> {
+  const lost = new Set<string>()
+  const start = base === '/' ? 1 : base.length + 1
+  for await (const item of items) {
+    const parts = item.path.slice(start).split('/')
+    const isFolder = item.kind === 'directory'
+    try {
+      if (lost.has(parts.slice(0, -1).join('/'))) throw new CliError('failed', 'the folder it goes to is missing')
+      for (const part of parts) safeName(part)
+      const local = join(folder, ...parts)
+      if (isFolder) await makeLocalFolder(local)
+      else yield { item, local }
+    } catch (error) {
+      if (!(error instanceof CliError || isOfOneFile(error))) throw error
+      if (isFolder) lost.add(parts.join('/'))
+      faults.add(item.path, error)
+    }
+  }
 }
 
 async function getOne(
-  { client, signal, isJson }: Session,
+  { client, isJson }: Session,
   path: string,
   local: string,
   force: boolean,
   progress: Progress
 ): Promise<void> {
   const kind = await kindOf(local)
-  if (kind === 'directory') throw new CliError('exists', 'a local folder has this name')
+  if (kind === 'directory') throw new CliError('exists', `a local folder has this name: ${local}`)
   if (kind !== undefined && !force)
-    throw new CliError('exists', 'a local file has this name: give --force to replace it')
-  const { size, modified, mode, body, from } = await client.get(path, undefined, signal)
+    throw new CliError('exists', `a local file has this name: ${local}; give --force to replace it`)
+  const { size, modified, mode, body, from } = await client.get(path)
   await writeLocal(local, progress.count(body), { modified, mode })
+  hideProgress()
   if (isJson) printJson({ path, target: local, size, from: await from() })
   else printLine(`${local}  ${formatBytes(size)}`)
 }

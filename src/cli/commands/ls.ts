@@ -1,13 +1,14 @@
 import { basename } from 'node:path'
-import { printJson, printLine, type Session } from '../session.ts'
+import { isHeard, printJson, printLine, type Session } from '../session.ts'
 
 /** `dfs ls [-l] [-R] [PATH]` */
 export async function ls(
-  { client, signal, isJson }: Session,
+  { client, isJson }: Session,
   path: string,
   { long, recursive }: { long: boolean; recursive: boolean }
 ): Promise<void> {
-  for await (const item of client.list(path, recursive, signal)) {
+  for await (const item of client.list(path, recursive)) {
+    if (!isHeard()) return
     if (isJson) {
       printJson(item)
       continue

@@ -1,22 +1,24 @@
-import { createReadStream } from 'node:fs'
-import { stat } from 'node:fs/promises'
+import { realpath, stat } from 'node:fs/promises'
 import { basename, resolve } from 'node:path'
 import type { PutResult } from '../../index.ts'
 import type { PutFields } from '../client.ts'
-import { CliError, messageOf, usage } from '../exit.ts'
+import { CliError, isOfOneFile, usage } from '../exit.ts'
+import { Faults } from '../faults.ts'
+import { readLocal } from '../local-file.ts'
 import { type LocalItem, walkLocal } from '../local-tree.ts'
 import { mediaTypeOf } from '../media-type.ts'
 import { forEachAtOnce } from '../pool.ts'
-import { Progress } from '../progress.ts'
-import { note, printJson, printLine, type Session } from '../session.ts'
+import { hideProgress, Progress } from '../progress.ts'
+import { printJson, printLine, type Session } from '../session.ts'
 import { formatBytes, parseCopies } from '../units.ts'
 
-const READ_BYTES = 256 << 10
-/** Small files of a folder under way at once: each waits for disks and members, and they wait together. */
+/** Files of a folder under way at once: small ones wait for disks and members, and they wait together. */
 const FILES_AT_ONCE = 32
-/** Bytes of files under way at once, roughly: a few large ones fill every pipe. */
-const LARGE_BYTES = 4 << 20
+/** Of these so many at most that are larger: a few fill every pipe. */
 const LARGE_AT_ONCE = 2
+const LARGE_BYTES = 4 << 20
+/** Up to here a file is sent as one piece. */
+const SMALL_BYTES_MAX = 64 << 10
 
 export interface PutFlags {
   clobber: boolean
@@ -29,106 +31,122 @@ export async function put(session: Session, source: string, path: string | undef
   for (const copies of [flags.replicas, flags.ack]) if (copies !== undefined) parseCopies(copies)
   const fields: PutFields = { noClobber: !flags.clobber, replicas: flags.replicas, ack: flags.ack }
   if (source === '-') {
-    if (path === undefined || path.endsWith('/')) throw usage('put - needs the path to put to')
-    const progress = new Progress('put', session.isJson)
-    const body = progress.count(process.stdin as AsyncIterable<Buffer>)
-    show(session, await session.client.put(path, body, { ...fields, type: mediaTypeOf(path) }, session.signal))
-    progress.end()
+    await putStdin(session, path, fields)
     return
   }
   const found = await stat(source).catch(error => {
-    throw new CliError(
-      'not-found',
-      (error as NodeJS.ErrnoException).code === 'ENOENT' ? 'no such local file' : messageOf(error)
-    )
+    if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error
+    throw new CliError('not-found', `no such local file or folder: ${source}`)
   })
+  const name = basename(resolve(source))
   if (found.isDirectory()) {
-    await putFolder(session, source, path ?? `/${basename(resolve(source))}`, fields)
+    await putFolder(session, source, path ?? `/${name}`, fields)
     return
   }
   if (!found.isFile()) throw usage('only files, folders and - can be put')
+  const target = await targetOf(session, name, path)
   const progress = new Progress('put', session.isJson, found.size)
-  const item = {
-    local: source,
-    parts: [],
-    kind: 'file' as const,
-    size: found.size,
-    modified: found.mtime,
-    mode: found.mode & 0o777
+  const { size, mtime: modified, mode } = found
+  // Whoever names a link means what it leads to.
+  const item = { local: await realpath(source), size, modified, mode: mode & 0o777 }
+  show(session, await putOne(session, item, target, fields, progress))
+}
+
+async function putStdin(session: Session, path: string | undefined, fields: PutFields): Promise<void> {
+  if (path === undefined || path.endsWith('/')) throw usage('put - needs the path to put to')
+  const { client, signal, isJson } = session
+  const body = new Progress('put', isJson).count(process.stdin as AsyncIterable<Buffer>)
+  try {
+    show(session, await client.put(path, body, { ...fields, type: mediaTypeOf(path) }, signal))
+  } finally {
+    // Somebody may hold it open still, and nothing more is wanted of them.
+    process.stdin.destroy()
   }
-  show(session, await putOne(session, item, await targetOf(session, source, path), fields, progress))
-  progress.end()
 }
 
 /** A directory at the path means: into it. */
-async function targetOf({ client }: Session, source: string, path: string | undefined): Promise<string> {
-  const name = basename(resolve(source))
+async function targetOf({ client }: Session, name: string, path: string | undefined): Promise<string> {
   if (path === undefined) return `/${name}`
-  const isInto = path.endsWith('/') || (await client.stat(path).catch(() => undefined))?.kind === 'directory'
-  return isInto ? `${path.replace(/\/+$/, '')}/${name}` : path
+  if (path.endsWith('/')) return `${path}${name}`
+  const there = await client.stat(path).catch(error => {
+    if (error instanceof CliError && error.code === 'not-found') return undefined
+    throw error
+  })
+  return there?.kind === 'directory' ? `${path}/${name}` : path
 }
 
 async function putFolder(session: Session, folder: string, path: string, fields: PutFields): Promise<void> {
+  const { client, signal, isJson } = session
   const root = path.replace(/\/+$/, '')
-  const progress = new Progress('put', session.isJson, 0)
-  const faults: Array<{ name: string; error: unknown }> = []
-  const skip = (name: string, why: string): void => {
-    faults.push({ name, error: new CliError('invalid', why) })
-    note(`skipped ${name}: ${why}`)
-  }
-  if (root !== '') await session.client.mkdir(root)
-  let large = 0
-  let free = Promise.withResolvers<void>()
-  await forEachAtOnce(walkLocal(folder, skip), FILES_AT_ONCE, async item => {
-    session.signal.throwIfAborted()
+  const progress = new Progress('put', isJson, 0)
+  const faults = new Faults('put', isJson)
+  const large = new Gate(LARGE_AT_ONCE)
+  if (root !== '') await client.mkdir(root)
+  const items = walkLocal(folder, (name, error) => faults.add(name, error))
+  await forEachAtOnce(items, FILES_AT_ONCE, async item => {
+    signal.throwIfAborted()
     const target = `${root}/${item.parts.join('/')}`
-    const isLarge = item.kind === 'file' && item.size > LARGE_BYTES
-    if (isLarge) {
-      while (large >= LARGE_AT_ONCE) await free.promise
-      large++
+    const work = async (): Promise<void> => {
+      if (item.kind === 'directory') await client.mkdir(target)
+      else show(session, await putOne(session, item, target, fields, progress))
     }
+    if (item.kind === 'file') progress.expect(item.size)
     try {
-      if (item.kind === 'directory') await session.client.mkdir(target)
-      else {
-        progress.expect(item.size)
-        show(session, await putOne(session, item, target, fields, progress))
-      }
+      await (item.kind === 'file' && item.size > LARGE_BYTES ? large.pass(work) : work())
     } catch (error) {
-      if (!(error instanceof CliError) || !isOfThisFileOnly(error)) throw error
-      faults.push({ name: item.parts.join('/'), error })
-      note(`not put: ${item.parts.join('/')}: ${error.message}`)
-    } finally {
-      if (isLarge) {
-        large--
-        free.resolve()
-        free = Promise.withResolvers()
-      }
+      if (!saysNothingOfOthers(error)) throw error
+      faults.add(item.parts.join('/'), error)
     }
   })
-  progress.end()
-  const [first] = faults
-  if (first !== undefined) throw new CliError('failed', `${faults.length} of what is in this folder could not be put`)
+  faults.end()
 }
 
 async function putOne(
   { client, signal }: Session,
-  item: LocalItem,
+  { local, size, modified, mode }: Pick<LocalItem, 'local' | 'size' | 'modified' | 'mode'>,
   target: string,
   fields: PutFields,
   progress: Progress
 ): Promise<PutResult> {
-  const body = createReadStream(item.local, { highWaterMark: READ_BYTES })
-  const facts = { size: item.size, modified: item.modified, mode: item.mode, type: mediaTypeOf(item.local) }
-  return client.put(target, progress.count(body as AsyncIterable<Buffer>), { ...fields, ...facts }, signal)
+  const bytes = await readLocal(local, size, SMALL_BYTES_MAX)
+  const facts = { ...fields, modified, mode, type: mediaTypeOf(local) }
+  if (!(bytes instanceof Uint8Array)) return client.put(target, progress.count(bytes), facts, signal)
+  const result = await client.put(target, bytes, facts, signal)
+  progress.add(bytes.byteLength)
+  return result
 }
 
-// A name that cannot be, or a file that is there already, says nothing about the next one.
-function isOfThisFileOnly({ code }: CliError): boolean {
-  return ['invalid', 'exists', 'is-a-directory', 'not-a-directory', 'io', 'damaged'].includes(code)
+// A name that cannot be, or a file that is there already, is the fault of this one; no space is everybody's.
+function saysNothingOfOthers(error: unknown): boolean {
+  if (!(error instanceof CliError)) return isOfOneFile(error)
+  return ['invalid', 'exists', 'changed', 'is-a-directory', 'not-a-directory', 'damaged'].includes(error.code)
 }
 
 function show({ isJson }: Session, result: PutResult): void {
+  hideProgress()
   const { path, size, root, version, reached, wanted, owed } = result
   if (isJson) printJson({ path, size, root, version, reached, wanted, owed })
   else printLine(`${path}  ${formatBytes(size)}  on ${reached.length} of ${wanted}`)
+}
+
+/** Lets so many through at once. */
+class Gate {
+  #free: number
+  readonly #waiting: Array<() => void> = []
+
+  constructor(atOnce: number) {
+    this.#free = atOnce
+  }
+
+  async pass(work: () => Promise<void>): Promise<void> {
+    if (this.#free === 0) await new Promise<void>(resolve => this.#waiting.push(resolve))
+    else this.#free--
+    try {
+      await work()
+    } finally {
+      const next = this.#waiting.shift()
+      if (next === undefined) this.#free++
+      else next()
+    }
+  }
 }

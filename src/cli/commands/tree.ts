@@ -20,12 +20,12 @@ export async function mv(
 
 /** `dfs cp OLD NEW` */
 export async function cp(
-  { client, isJson, signal }: Session,
+  { client, isJson }: Session,
   from: string,
   to: string,
   { clobber }: { clobber: boolean }
 ): Promise<void> {
-  const result = await client.copy(from, to, !clobber, signal)
+  const result = await client.copy(from, to, !clobber)
   if (isJson) printJson(result)
 }
 
@@ -42,8 +42,8 @@ export async function rm(
 }
 
 /** `dfs evict PATH` */
-export async function evict({ client, isJson, signal }: Session, path: string): Promise<void> {
-  const result = await client.evict(path, signal)
+export async function evict({ client, isJson }: Session, path: string): Promise<void> {
+  const result = await client.evict(path)
   if (isJson) printJson(result)
   else {
     printLine(`${result.path}: freed ${formatBytes(result.freed.bytes)} here`)

@@ -1,0 +1,107 @@
+import { randomBytes } from 'node:crypto'
+import { chmod, mkdir, readFile, rename, rm, writeFile } from 'node:fs/promises'
+import type { Server } from 'node:http'
+import type { AddressInfo } from 'node:net'
+import { tmpdir } from 'node:os'
+import { dirname, join } from 'node:path'
+import { InvalidInputError } from '../index.ts'
+import { CLOSE_MS, SOCKET_PATH_BYTES_MAX } from './constants.ts'
+import { ApiPortTakenError } from './errors.ts'
+
+export interface Address {
+  host: string
+  port: number
+}
+
+const DEFAULT_ADDRESS: Address = { host: '127.0.0.1', port: 3002 }
+const LOOPBACK = new Set(['127.0.0.1', '::1', 'localhost'])
+const PORT_FILE = 'api-port'
+const SOCKET_FILE = 'api.sock'
+
+/** Throws an `InvalidInputError` for an address that others than this machine reach. */
+export function assertLoopback(address: Address | undefined): void {
+  if (address === undefined || LOOPBACK.has(address.host)) return
+  throw new InvalidInputError('--api listens on loopback only: beyond it the API needs TLS, which is not built yet')
+}
+
+/**
+ * Listens on loopback and gives where. Without an address: the usual port, or the one that was used instead before, or a
+ * free one; which one is remembered in the data directory. Errors: `port-taken` for a given port that is.
+ */
+export async function listenOnLoopback(server: Server, dataDir: string, given: Address | undefined): Promise<Address> {
+  const { host, port } = given ?? DEFAULT_ADDRESS
+  const before = given === undefined ? await rememberedPort(dataDir) : undefined
+  const tries = given === undefined ? [...(before === undefined ? [] : [before]), port, 0] : [port]
+  for (const candidate of tries) {
+    try {
+      await listenOn(server, { host, port: candidate })
+      const bound = (server.address() as AddressInfo).port
+      if (given === undefined && bound !== before) await writePrivately(join(dataDir, PORT_FILE), `${bound}\n`)
+      return { host, port: bound }
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code !== 'EADDRINUSE') throw error
+    }
+  }
+  throw new ApiPortTakenError(`port ${port} is taken: free it, or give another with --api`)
+}
+
+/** A socket beside the data. Where its path would be too long for the system, in a folder that only this user opens. */
+export async function listenOnSocket(server: Server, dataDir: string): Promise<string> {
+  const isWindows = process.platform === 'win32'
+  const path = isWindows ? `\\\\.\\pipe\\dfs-${randomBytes(8).toString('hex')}` : await socketPath(dataDir)
+  // The lock on the data directory is ours: whoever left one behind is gone.
+  if (!isWindows) await rm(path, { force: true })
+  await listenOn(server, { path })
+  if (!isWindows) await chmod(path, 0o600)
+  return path
+}
+
+/** Takes away what `listenOnSocket` left on disk. */
+export async function removeSocket(path: string, dataDir: string): Promise<void> {
+  if (process.platform === 'win32') return
+  await rm(path, { force: true })
+  if (dirname(path) !== dataDir) await rm(dirname(path), { recursive: true, force: true })
+}
+
+/** Takes no more requests, and cuts those off that have not ended after a while. */
+export function closeServer(server: Server): Promise<void> {
+  return new Promise(resolve => {
+    const cut = setTimeout(() => server.closeAllConnections(), CLOSE_MS)
+    server.close(() => {
+      clearTimeout(cut)
+      resolve()
+    })
+    server.closeIdleConnections()
+  })
+}
+
+/** Replaces a file as a whole; only this user reads it. */
+export async function writePrivately(path: string, text: string): Promise<void> {
+  const temp = `${path}.new`
+  await rm(temp, { force: true })
+  await writeFile(temp, text, { mode: 0o600, flag: 'wx' })
+  await rename(temp, path)
+}
+
+async function rememberedPort(dataDir: string): Promise<number | undefined> {
+  const port = Number(await readFile(join(dataDir, PORT_FILE), 'utf8').catch(() => ''))
+  return Number.isInteger(port) && port > 0 && port < 65_536 ? port : undefined
+}
+
+async function socketPath(dataDir: string): Promise<string> {
+  const beside = join(dataDir, SOCKET_FILE)
+  if (Buffer.byteLength(beside) <= SOCKET_PATH_BYTES_MAX) return beside
+  const folder = join(process.env['XDG_RUNTIME_DIR'] || tmpdir(), `dfs-${randomBytes(8).toString('hex')}`)
+  await mkdir(folder, { mode: 0o700 })
+  return join(folder, SOCKET_FILE)
+}
+
+function listenOn(server: Server, where: Address | { path: string }): Promise<void> {
+  return new Promise((resolve, reject) => {
+    server.once('error', reject)
+    server.listen(where, () => {
+      server.off('error', reject)
+      resolve()
+    })
+  })
+}

@@ -1,0 +1,55 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { copiesIn, matchesTag, parseRange, pathAfter, tagIn } from '../../../src/http/request.ts'
+
+test('one range of bytes is read; what may be ignored is ignored', () => {
+  const cases: Array<[string | undefined, number, ReturnType<typeof parseRange>]> = [
+    ['bytes=0-0', 10, { from: 0, to: 0 }],
+    ['bytes=2-', 10, { from: 2, to: 9 }],
+    ['bytes=2-99', 10, { from: 2, to: 9 }],
+    ['bytes=-3', 10, { from: 7, to: 9 }],
+    ['bytes=-99', 10, { from: 0, to: 9 }],
+    [undefined, 10, undefined],
+    ['bytes=-', 10, undefined],
+    ['bytes=5-2', 10, undefined],
+    ['bytes=0-1,4-5', 10, undefined],
+    ['lines=0-1', 10, undefined]
+  ]
+  for (const [header, size, range] of cases) assert.deepEqual(parseRange(header, size), range, header)
+})
+
+test('a range beyond the end says how long the file is', () => {
+  for (const [header, size] of [
+    ['bytes=10-', 10],
+    ['bytes=-0', 10],
+    ['bytes=0-', 0],
+    [`bytes=${'9'.repeat(30)}-`, 10]
+  ] as const) {
+    assert.throws(() => parseRange(header, size), { status: 416, headers: { 'content-range': `bytes */${size}` } })
+  }
+})
+
+test('tags: any of a list, any at all, and weak ones only where that is enough', () => {
+  assert.ok(matchesTag('"a"', 'a', 'strong'))
+  assert.ok(matchesTag('"b", "a"', 'a', 'strong'))
+  assert.ok(matchesTag('*', 'a', 'strong'))
+  assert.ok(matchesTag('W/"a"', 'a', 'weak'))
+  assert.ok(!matchesTag('W/"a"', 'a', 'strong'))
+  assert.ok(!matchesTag('"b"', 'a', 'weak'))
+  assert.equal(tagIn(' "a" '), 'a')
+  for (const header of ['a', '"a", "b"', 'W/"a"', '*', '']) assert.throws(() => tagIn(header), { status: 400 })
+})
+
+test('a path is decoded part by part', () => {
+  assert.equal(pathAfter('/v1/files/a%20b/%C3%A9?x=/y', '/v1/files/'), '/a b/é')
+  assert.equal(pathAfter('/v1/files/', '/v1/files/'), '/')
+  assert.throws(() => pathAfter('/v1/files/a%2Fb', '/v1/files/'), { status: 400 })
+  assert.throws(() => pathAfter('/v1/files/%E9', '/v1/files/'), { status: 400 })
+})
+
+test('numbers of copies', () => {
+  assert.equal(copiesIn(null), undefined)
+  assert.equal(copiesIn('all'), 'all')
+  assert.equal(copiesIn('3'), 3)
+  for (const text of ['', 'many', '-1', '1.5', '1e9']) assert.throws(() => copiesIn(text), { status: 400 })
+})

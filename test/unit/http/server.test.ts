@@ -1,0 +1,189 @@
+import assert from 'node:assert/strict'
+import { mkdir, readdir, readFile, stat } from 'node:fs/promises'
+import { createServer, request } from 'node:http'
+import { tmpdir } from 'node:os'
+import { dirname, join } from 'node:path'
+import { test } from 'node:test'
+import { serveApi } from '../../../src/http/server.ts'
+import { serveFake } from '../../fixtures/api.ts'
+import { FakeNode, Fault } from '../../fixtures/fake-node.ts'
+import { temporaryFolder } from '../../fixtures/nodes.ts'
+
+const ROUTES = [
+  'GET /v1/files/f',
+  'HEAD /v1/files/f',
+  'PUT /v1/files/f',
+  'DELETE /v1/files/f',
+  'GET /v1/list/',
+  'GET /v1/stat/f',
+  'POST /v1/mkdir/d',
+  'POST /v1/move',
+  'POST /v1/copy',
+  'POST /v1/evict/f',
+  'GET /v1/status',
+  'GET /v1/peers',
+  'GET /v1/transfers/1',
+  'GET /nothing'
+]
+
+test('nothing but /healthz answers without the token, under a foreign name, or to a web page', async t => {
+  const { node, ask, url, token } = await serveFake(t)
+  node.set('/f', 'bytes')
+  for (const route of ROUTES) {
+    const [method, path] = route.split(' ') as [string, string]
+    for (const authorization of ['', token, `bearer ${token}`, `Bearer ${token}x`, 'Bearer '])
+      assert.equal((await ask(method, path, { authorization })).status, 401, route)
+    for (const host of ['evil.example', `evil.example:${url.port}`, `127.0.0.1:${Number(url.port) + 1}`, '127.0.0.1'])
+      assert.equal((await ask(method, path, { host })).status, 403, `${route} as ${host}`)
+    for (const origin of ['null', 'http://evil.example', url.origin])
+      assert.equal((await ask(method, path, { origin })).status, 403, route)
+  }
+  assert.equal(node.calls.length, 0)
+  assert.deepEqual(JSON.parse((await ask('GET', '/healthz', { authorization: '' })).text), { ok: true })
+  assert.equal((await ask('GET', '/healthz', { host: 'evil.example' })).status, 403)
+  for (const name of ['localhost', '127.0.0.1', '[::1]'])
+    assert.equal((await ask('GET', '/v1/status', { host: `${name}:${url.port}` })).status, 200, name)
+})
+
+test('the socket answers under any name, and not without the token', async t => {
+  const { socket, token } = await serveFake(t)
+  const ask = (headers: Record<string, string>): Promise<number | undefined> =>
+    new Promise((resolve, reject) => {
+      const outgoing = request({ socketPath: socket, path: '/v1/status', headers }, response => {
+        response.resume()
+        resolve(response.statusCode)
+      })
+      outgoing.on('error', reject).end()
+    })
+  assert.equal(await ask({ authorization: `Bearer ${token}` }), 200)
+  assert.equal(await ask({}), 401)
+  assert.equal(await ask({ authorization: `Bearer ${token}`, origin: 'http://evil.example' }), 403)
+})
+
+test('errors are a code and a sentence of ours, whoever raised them', async t => {
+  const { node, ask } = await serveFake(t)
+  const raised: Array<[Error, number, string, string]> = [
+    [new Fault('not-found', 'nothing is at this path'), 404, 'not-found', 'nothing is at this path'],
+    [new Fault('not-allowed'), 403, 'not-allowed', 'not-allowed'],
+    [new Fault('no-space'), 507, 'no-space', 'no-space'],
+    [new Fault('unreachable'), 503, 'unreachable', 'unreachable'],
+    [new Fault('over-limit'), 429, 'over-limit', 'over-limit'],
+    [new Fault('corrupt'), 500, 'corrupt', 'corrupt'],
+    [new Error('/home/me/secret is not there'), 500, 'io', 'something went wrong'],
+    [new DOMException('x', 'AbortError'), 499, 'aborted', 'aborted']
+  ]
+  for (const [error, status, code, message] of raised) {
+    node.hooks.stat = async () => {
+      throw error
+    }
+    const answer = await ask('GET', '/v1/stat/f')
+    assert.equal(answer.status, status)
+    assert.deepEqual(JSON.parse(answer.text), { error: { code, message } })
+  }
+  for (const path of ['/v1/files/%ff', '/v1/stat/%e9', '/v1/files/a%2fb']) {
+    const answer = await ask('GET', path)
+    assert.equal(answer.status, 400)
+    assert.equal(JSON.parse(answer.text).error.code, 'invalid', path)
+  }
+  assert.equal((await ask('PATCH', '/v1/files/f')).status, 404)
+})
+
+test('a listing is one object a line, and says when it breaks off', async t => {
+  const { node, ask } = await serveFake(t)
+  for (let i = 0; i < 1000; i++) node.set(`/file ${i}`, 'x')
+  const whole = (await ask('GET', '/v1/list/?recursive=true')).text.trim().split('\n')
+  assert.equal(whole.length, 1000)
+  assert.deepEqual(Object.keys(JSON.parse(whole[7] as string)), ['path', 'kind', 'size', 'modified', 'conflict'])
+  node.hooks.list = async function* () {
+    yield { path: '/a', kind: 'file' as const, size: 1, modified: new Date(0), conflict: false }
+    throw new Fault('corrupt', 'the index is broken')
+  }
+  const broken = (await ask('GET', '/v1/list/')).text.trim().split('\n')
+  assert.equal(broken.length, 2)
+  assert.deepEqual(JSON.parse(broken[1] as string), { error: { code: 'corrupt', message: 'the index is broken' } })
+  node.hooks.list = async function* () {
+    yield* []
+    throw new Fault('not-found')
+  }
+  assert.equal((await ask('GET', '/v1/list/none')).status, 404)
+})
+
+test('changes to the tree: what they pass on, and what they refuse', async t => {
+  const { node, ask } = await serveFake(t)
+  await ask('POST', '/v1/mkdir/a%20b')
+  await ask('POST', '/v1/move', {}, '{"from":"/a","to":"/b","noClobber":true}')
+  await ask('POST', '/v1/copy', {}, '{"from":"/a","to":"/b"}')
+  await ask('DELETE', '/v1/files/f?recursive=true')
+  await ask('POST', '/v1/evict/f')
+  assert.deepEqual(
+    node.calls.map(({ call }) => call),
+    ['mkdir /a b', 'move /a /b', 'copy /a /b', 'remove /f', 'evict /f']
+  )
+  const [, moved, , removed] = node.calls.map(({ options }) => options as Record<string, unknown>)
+  assert.equal(moved?.['noClobber'], true)
+  assert.equal(removed?.['recursive'], true)
+  for (const body of ['', '{', '[]', '{"from":"/a"}', '{"from":"/a","to":"/b","more":1}', '{"from":1,"to":2}'])
+    assert.equal((await ask('POST', '/v1/move', {}, body)).status, 400, body)
+  assert.equal((await ask('POST', '/v1/move', {}, ' '.repeat(65 << 10))).status, 413)
+  node.set('/f', 'x')
+  assert.equal((await ask('DELETE', '/v1/files/f', { 'if-match': '"other"' })).status, 412)
+})
+
+test('api.json: private, new at each start, and gone with the API', async t => {
+  const { api, dataDir, socket, token } = await serveFake(t)
+  assert.equal((await stat(join(dataDir, 'api.json'))).mode & 0o777, 0o600)
+  assert.equal((await stat(socket)).mode & 0o777, 0o600)
+  assert.equal(dirname(socket), dataDir)
+  await api.close()
+  assert.deepEqual(await readdir(dataDir), [])
+  const again = await serveApi(new FakeNode(), { dataDir, listen: { host: '127.0.0.1', port: 0 } })
+  t.after(() => again.close())
+  const { token: other } = JSON.parse(await readFile(join(dataDir, 'api.json'), 'utf8')) as { token: string }
+  assert.equal(Buffer.from(other, 'base64url').byteLength, 32)
+  assert.notEqual(other, token)
+})
+
+test('where the path of a socket would be too long, it is in a private folder that goes with it', async t => {
+  const dataDir = join(await temporaryFolder(t), 'x'.repeat(120))
+  await mkdir(dataDir)
+  const api = await serveApi(new FakeNode(), { dataDir, listen: { host: '127.0.0.1', port: 0 } })
+  const { socket } = JSON.parse(await readFile(join(dataDir, 'api.json'), 'utf8')) as { socket: string }
+  const folder = dirname(socket)
+  assert.ok(folder.startsWith(process.env['XDG_RUNTIME_DIR'] || tmpdir()))
+  assert.equal((await stat(folder)).mode & 0o777, 0o700)
+  await api.close()
+  await assert.rejects(stat(folder), { code: 'ENOENT' })
+})
+
+test('ports: a given one that is taken is an error, the usual one gives way and is remembered', async t => {
+  const dataDir = await temporaryFolder(t)
+  const start = async (listen?: { host: string; port: number }) => {
+    const api = await serveApi(new FakeNode(), { dataDir, listen })
+    t.after(() => api.close())
+    return { api, port: Number(new URL(api.url).port) }
+  }
+  const first = await start()
+  const { port } = first
+  await first.api.close()
+  const second = await start()
+  assert.equal(second.port, port)
+  await second.api.close()
+  const other = createServer().listen(port, '127.0.0.1')
+  await new Promise(resolve => other.once('listening', resolve))
+  t.after(() => other.close())
+  await assert.rejects(start({ host: '127.0.0.1', port }), {
+    code: 'port-taken',
+    message: new RegExp(`port ${port} .*--api`)
+  })
+  assert.ok(!(await readdir(dataDir)).includes('api.json'))
+  const third = await start()
+  assert.notEqual(third.port, port)
+  assert.equal(Number(await readFile(join(dataDir, 'api-port'), 'utf8')), third.port)
+})
+
+test('beyond loopback it does not listen', async t => {
+  const dataDir = await temporaryFolder(t)
+  for (const host of ['0.0.0.0', '::', '192.168.1.2', 'example.org'])
+    await assert.rejects(serveApi(new FakeNode(), { dataDir, listen: { host, port: 0 } }), { code: 'invalid' })
+  assert.deepEqual(await readdir(dataDir), [])
+})
