@@ -1,0 +1,267 @@
+import assert from 'node:assert/strict'
+import { randomBytes } from 'node:crypto'
+import { mkdir, readdir, readFile, symlink, writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { type TestContext, test } from 'node:test'
+import { type Served, serveFake } from '../../fixtures/api.ts'
+import { Fault } from '../../fixtures/fake-node.ts'
+import { temporaryFolder, until } from '../../fixtures/nodes.ts'
+import { jsonLines, type Result, type RunOptions, runProgram } from '../../fixtures/program.ts'
+
+const MIB = 1 << 20
+
+/** `dfs` on a fake node, in a folder of its own. */
+async function setUp(
+  t: TestContext
+): Promise<Served & { folder: string; dfs: (args: string[], options?: RunOptions) => Promise<Result> }> {
+  const served = await serveFake(t)
+  const folder = await temporaryFolder(t)
+  const dfs = (args: string[], options: RunOptions = {}): Promise<Result> =>
+    runProgram('dfs', args, { cwd: folder, ...options, env: { DFS_DATA_DIR: served.dataDir, ...options.env } })
+  return { ...served, folder, dfs }
+}
+
+test('a get that breaks off leaves nothing and says why, by its exit code too', async t => {
+  const { node, folder, dfs } = await setUp(t)
+  const cases = [
+    ['corrupt', 6],
+    ['unreachable', 5],
+    ['not-allowed', 4]
+  ] as const
+  for (const [code, exit] of cases) {
+    for (const bytes of [0, MIB]) {
+      node.set('/f', randomBytes(4 * MIB), { failsAfter: { bytes, error: new Fault(code, `because of ${code}`) } })
+      const result = await dfs(['--json', 'get', '/f'])
+      assert.equal(result.code, exit)
+      assert.deepEqual(JSON.parse(result.stderr), { event: 'error', code, message: `because of ${code}` })
+      assert.equal(result.stdout.byteLength, 0)
+      assert.deepEqual(await readdir(folder), [])
+    }
+  }
+})
+
+test('a node that goes away in the middle is exit 5', async t => {
+  const { node, folder, dfs, api } = await setUp(t)
+  const content = randomBytes(MIB)
+  node.hooks.get = async path => {
+    delete node.hooks.get
+    node.set(path, content)
+    const file = await node.get(path)
+    async function* pieces(): AsyncGenerator<Uint8Array> {
+      yield content.subarray(0, MIB / 2)
+      await api.close()
+    }
+    return { ...file, [Symbol.asyncIterator]: pieces }
+  }
+  node.set('/f', content)
+  const result = await dfs(['get', '/f'])
+  assert.equal(result.code, 5, result.stderr)
+  assert.deepEqual(await readdir(folder), [])
+})
+
+test('names from the network never lead out of the target', async t => {
+  const { node, folder, dfs } = await setUp(t)
+  await mkdir(join(folder, 'target/real'), { recursive: true })
+  await mkdir(join(folder, 'outside'))
+  await symlink(join(folder, 'outside'), join(folder, 'target/door'))
+  const paths = ['/d/../../escaped', '/d/..', '/d/door', '/d/door/inside', '/d/real/good', '/d/a\0b', '/d//x']
+  for (const path of [...paths, '/d/good']) node.set(path, 'bytes')
+  node.hooks.list = async function* () {
+    const facts = { size: 5, modified: new Date(0), conflict: false }
+    for (const path of paths) yield { path, kind: path === '/d/door' ? 'directory' : 'file', ...facts }
+    yield { path: '/d/good', kind: 'file', ...facts }
+  }
+  const result = await dfs(['get', '/d', 'target'])
+  assert.equal(result.code, 1)
+  assert.equal(result.stderr.trim().split('\n').length, paths.length)
+  assert.deepEqual((await readdir(folder)).sort(), ['outside', 'target'])
+  assert.deepEqual(await readdir(join(folder, 'outside')), [])
+  assert.deepEqual((await readdir(join(folder, 'target'))).sort(), ['door', 'good', 'real'])
+  assert.deepEqual(await readdir(join(folder, 'target/real')), ['good'])
+})
+
+test('of a tree what can be fetched is; the rest is named, and decides the exit code', async t => {
+  const { node, folder, dfs } = await setUp(t)
+  for (const name of ['a', 'b', 'c']) node.set(`/d/${name}`, `content of ${name}`)
+  const { bytes } = node.files.get('/d/b') as { bytes: Uint8Array }
+  node.set('/d/b', bytes, { failsAfter: { bytes: 0, error: new Fault('damaged', 'it is damaged') } })
+  const result = await dfs(['--json', 'get', '/d', 'back'])
+  assert.equal(result.code, 6)
+  assert.deepEqual((await readdir(join(folder, 'back'))).sort(), ['a', 'c'])
+  const errors = result.stderr
+    .trim()
+    .split('\n')
+    .map(line => JSON.parse(line) as Record<string, string>)
+  assert.deepEqual(
+    errors.map(({ code }) => code),
+    ['damaged', 'damaged']
+  )
+  assert.match(errors[0]?.['message'] ?? '', /\/d\/b: it is damaged/)
+  assert.deepEqual(
+    jsonLines(result).map(({ path, target, size, from }) => [path, target, size, from]),
+    ['a', 'c'].map(name => [`/d/${name}`, `back/${name}`, 12, [{ peerId: 'fake-peer', bytes: 12 }]])
+  )
+})
+
+test('existing local files stay, unless told otherwise; a link to a folder is a folder', async t => {
+  const { node, folder, dfs } = await setUp(t)
+  node.set('/f', 'new')
+  await writeFile(join(folder, 'f'), 'old')
+  assert.equal((await dfs(['get', '/f'])).code, 1)
+  assert.equal(await readFile(join(folder, 'f'), 'utf8'), 'old')
+  assert.equal((await dfs(['get', '--force', '/f'])).code, 0)
+  assert.equal(await readFile(join(folder, 'f'), 'utf8'), 'new')
+  await mkdir(join(folder, 'dir'))
+  await symlink('dir', join(folder, 'link'))
+  assert.equal((await dfs(['get', '/f', 'link'])).code, 0)
+  assert.equal(await readFile(join(folder, 'dir/f'), 'utf8'), 'new')
+  assert.equal((await dfs(['get', '/f', 'named'])).code, 0)
+  assert.equal(await readFile(join(folder, 'named'), 'utf8'), 'new')
+})
+
+test('a put that is refused says why, however much is still to be sent', async t => {
+  const { node, folder, dfs } = await setUp(t)
+  node.set('/f', 'x')
+  await writeFile(join(folder, 'big'), randomBytes(32 * MIB))
+  const refused = await dfs(['--json', 'put', '--no-clobber', 'big', '/f'])
+  assert.deepEqual([refused.code, JSON.parse(refused.stderr).code], [1, 'exists'])
+  node.hooks.put = async (_path, source) => {
+    for await (const _ of source as AsyncIterable<Uint8Array>) throw new Fault('no-space', 'full')
+    throw new Error('no bytes came')
+  }
+  assert.equal((await dfs(['put', 'big', '/g'])).code, 7)
+})
+
+test('what stdin brings need not come before a refusal', async t => {
+  const { node, dfs } = await setUp(t)
+  node.hooks.put = async () => {
+    throw new Fault('not-allowed', 'a reader may not write')
+  }
+  const result = await dfs(['put', '-', '/f'], { input: 'open' })
+  assert.deepEqual([result.code, result.stderr], [4, 'a reader may not write\n'])
+})
+
+test('of a folder what can be put is; the rest is named', async t => {
+  const { node, folder, dfs } = await setUp(t)
+  await mkdir(join(folder, 'tree/sub'), { recursive: true })
+  for (const name of ['a.txt', 'b', 'sub/c']) await writeFile(join(folder, 'tree', name), name)
+  await writeFile(join(folder, 'tree/large'), randomBytes(5 * MIB), { mode: 0o750 })
+  node.set('/there/b', 'already')
+  const result = await dfs(['put', '--no-clobber', 'tree', '/there'])
+  assert.equal(result.code, 1)
+  assert.match(result.stderr, /^not put: b: exists$/m)
+  assert.deepEqual([...node.files.keys()].sort(), ['/there/a.txt', '/there/b', '/there/large', '/there/sub/c'])
+  assert.deepEqual([node.files.get('/there/a.txt')?.type, node.files.get('/there/large')?.mode], ['text/plain', 0o750])
+  assert.ok((await readFile(join(folder, 'tree/large'))).equals(node.files.get('/there/large')?.bytes as Buffer))
+  node.hooks.put = async () => {
+    throw new Fault('no-space', 'full')
+  }
+  assert.equal((await dfs(['put', 'tree'])).code, 7)
+})
+
+test('Ctrl-C ends a put and a get, and nothing stays', async t => {
+  const { node, folder, dfs } = await setUp(t)
+  let isReading = false
+  const never = new Promise<never>(() => {})
+  node.set('/f', 'bytes')
+  node.hooks.get = async (path, options) => {
+    delete node.hooks.get
+    const file = await node.get(path, options)
+    async function* pieces(): AsyncGenerator<Uint8Array> {
+      yield randomBytes(MIB)
+      isReading = true
+      await never
+    }
+    return { ...file, size: 2 * MIB, range: { from: 0, to: 2 * MIB }, [Symbol.asyncIterator]: pieces }
+  }
+  const get = await dfs(['get', '/f'], {
+    during: async child => {
+      await until('reading', async () => isReading && (await readdir(folder)).length === 1)
+      child.kill('SIGINT')
+    }
+  })
+  assert.equal(get.code, 130)
+  assert.deepEqual(await readdir(folder), [])
+  let signal: AbortSignal | undefined
+  node.hooks.put = async (_path, source, options) => {
+    for await (const _ of source as AsyncIterable<Uint8Array>) signal = options?.signal
+    throw new Error('the body seemed to end')
+  }
+  const put = await dfs(['put', '-', '/g'], {
+    input: 'open',
+    during: async child => {
+      child.stdin.write('bytes')
+      await until('the put began', async () => signal !== undefined)
+      child.kill('SIGINT')
+    }
+  })
+  assert.deepEqual([put.code, put.stderr], [130, ''])
+  await until('the node was told', async () => signal?.aborted === true)
+})
+
+test('a reader that has enough is no failure', async t => {
+  const { node, dfs } = await setUp(t)
+  for (let i = 0; i < 20_000; i++) node.set(`/a file with number ${i}`, 'x')
+  node.set('/big', randomBytes(16 * MIB))
+  for (const args of [
+    ['ls', '/'],
+    ['--json', 'ls', '/'],
+    ['cat', '/big']
+  ]) {
+    const result = await dfs(args, {
+      during: async child => {
+        child.stdout.once('data', () => child.stdout.destroy())
+      }
+    })
+    assert.deepEqual([result.code, result.stderr], [0, ''], args.join(' '))
+  }
+})
+
+test('where the node is: a flag counts before the environment, and an address goes with its token', async t => {
+  const { dfs, url, token, folder, dataDir } = await setUp(t)
+  await writeFile(join(folder, 'token'), `${token}\n`)
+  await writeFile(join(folder, 'other'), 'not it')
+  const byAddress = ['--api', url.origin, '--token-file']
+  assert.equal((await dfs([...byAddress, 'token', 'status'])).code, 0)
+  assert.equal((await dfs([...byAddress, 'other', 'status'])).code, 4)
+  assert.equal((await dfs([...byAddress, 'none', 'status'])).code, 2)
+  assert.equal((await dfs(['--api', url.origin, 'status'])).code, 2)
+  assert.equal((await dfs(['--api', 'https://x', '--token-file', 'token', 'status'])).code, 2)
+  assert.equal((await dfs(['--data-dir', dataDir, ...byAddress, 'token', 'status'])).code, 2)
+  const nobody = { DFS_API_URL: 'http://127.0.0.1:1', DFS_TOKEN_FILE: 'token' }
+  assert.equal((await dfs(['status'], { env: nobody })).code, 5)
+  assert.equal((await dfs(['--data-dir', dataDir, 'status'], { env: nobody })).code, 0)
+  assert.equal((await dfs(['status'], { env: { DFS_DATA_DIR: folder } })).code, 5)
+})
+
+test('wrong usage is exit 2 and one line; what is not built says so', async t => {
+  const { node, dfs } = await setUp(t)
+  node.set('/f', 'x')
+  const cases: Array<[string[], RegExp]> = [
+    [[], /dfs --help/],
+    [['frobnicate'], /no such command/],
+    [['df'], /dfs df is not built yet/],
+    [['rm', '--purge', '/f'], /--purge is not built yet/],
+    [['get', '/f', '--version', '2'], /--version is not built yet/],
+    [['ls', '--nonsense'], /unknown option '--nonsense'/],
+    [['ls', '/a', '/b'], /too many arguments/],
+    [['put'], /missing required argument 'source'/],
+    [['rm', '-r', ''], /empty/],
+    [['put', '-'], /needs the path/],
+    [['cat', '/f', '--range', '9-2'], /FIRST-LAST/],
+    [['put', 'x', '--replicas', 'many'], /number of copies/]
+  ]
+  for (const [args, words] of cases) {
+    const result = await dfs(args)
+    assert.equal(result.code, 2, args.join(' '))
+    assert.match(result.stderr, words)
+    assert.equal(result.stderr.trim().split('\n').length, 1)
+    const { event, code } = JSON.parse((await dfs(['--json', ...args])).stderr)
+    assert.deepEqual([event, code], ['error', 'usage'])
+  }
+  assert.equal(node.calls.length, 0)
+  const help = (await dfs(['--help'])).stdout.toString()
+  for (const word of ['put', 'evict', '--token-file']) assert.ok(help.includes(word), word)
+  for (const word of ['versions', 'purge', 'invite', 'fsck']) assert.ok(!help.includes(word), word)
+  assert.match((await dfs(['--version'])).stdout.toString(), /^\d+\.\d+\.\d+\n$/)
+})

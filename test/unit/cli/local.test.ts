@@ -1,0 +1,122 @@
+import assert from 'node:assert/strict'
+import { chmod, link, mkdir, readdir, readFile, stat, symlink, utimes, writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { test } from 'node:test'
+import { makeNetworkKey, readNetworkKey } from '../../../src/cli/key-file.ts'
+import { kindOf, localNameFault, makeLocalFolder, readLocal, writeLocal } from '../../../src/cli/local-file.ts'
+import { walkLocal } from '../../../src/cli/local-tree.ts'
+import { formatNetworkKey, generateNetworkKey, networkKeyWords } from '../../../src/index.ts'
+import { readAll, temporaryFolder } from '../../fixtures/nodes.ts'
+
+const modified = new Date(1_600_000_000_123)
+
+test('a local file takes its name when it is whole, with its time and mode', async t => {
+  const folder = await temporaryFolder(t)
+  const name = '😀'.repeat(60)
+  const target = join(folder, name)
+  async function* body(): AsyncGenerator<Uint8Array> {
+    yield Buffer.from('whole ')
+    assert.equal(await kindOf(target), undefined)
+    const [temp] = await readdir(folder)
+    assert.match(temp as string, /^\..*\.dfs-[0-9a-f]{8}$/)
+    yield Buffer.from('file')
+  }
+  await writeLocal(target, body(), { modified, mode: 0o6751 })
+  assert.equal(await readFile(target, 'utf8'), 'whole file')
+  const { mode, mtimeMs } = await stat(target)
+  assert.deepEqual([mode & 0o7777, mtimeMs], [0o751, modified.getTime()])
+})
+
+test('a body that breaks off leaves nothing, and what was there', async t => {
+  const folder = await temporaryFolder(t)
+  const target = join(folder, 'file')
+  await writeFile(target, 'before')
+  async function* body(): AsyncGenerator<Uint8Array> {
+    yield Buffer.from('half')
+    throw new Error('broken off')
+  }
+  await assert.rejects(writeLocal(target, body(), { modified, mode: undefined }), /broken off/)
+  assert.deepEqual(await readdir(folder), ['file'])
+  assert.equal(await readFile(target, 'utf8'), 'before')
+})
+
+test('a link is replaced, not written through, and no folder is entered through one', async t => {
+  const folder = await temporaryFolder(t)
+  await writeFile(join(folder, 'outside'), 'before')
+  await symlink(join(folder, 'outside'), join(folder, 'link'))
+  async function* body(): AsyncGenerator<Uint8Array> {
+    yield Buffer.from('new')
+  }
+  await writeLocal(join(folder, 'link'), body(), { modified, mode: undefined })
+  assert.equal(await readFile(join(folder, 'outside'), 'utf8'), 'before')
+  await mkdir(join(folder, 'elsewhere'))
+  await symlink(join(folder, 'elsewhere'), join(folder, 'door'))
+  await assert.rejects(makeLocalFolder(join(folder, 'door')), { code: 'exists' })
+  await symlink(join(folder, 'outside'), join(folder, 'door 2'))
+  await assert.rejects(readLocal(join(folder, 'door 2'), 6, 100), { code: 'ELOOP' })
+})
+
+test('names that lead elsewhere are none', () => {
+  for (const name of ['', '.', '..', 'a/b', '/', 'a\0']) assert.ok(localNameFault(name, 'linux'), JSON.stringify(name))
+  for (const name of ['...', ' ', 'con', 'a:b', '😀', '-']) assert.equal(localNameFault(name, 'linux'), undefined)
+  for (const name of ['con', 'NUL.txt', 'a:b', 'a\\b', 'dot.', 'space ', 'x\n'])
+    assert.ok(localNameFault(name, 'win32'))
+})
+
+test('a file is read as it is now, small or large, shrunk or grown', async t => {
+  const folder = await temporaryFolder(t)
+  const path = join(folder, 'file')
+  for (const length of [0, 1, 1000, 5000]) {
+    const content = Buffer.alloc(length, 'x')
+    await writeFile(path, content)
+    for (const size of [0, 999, 1000, 1001, 5000]) {
+      const read = await readLocal(path, size, 2000)
+      const bytes = read instanceof Uint8Array ? Buffer.from(read) : await readAll(read)
+      assert.ok(bytes.equals(content), `${length} bytes that were ${size}`)
+    }
+  }
+})
+
+test('a folder is walked in the order of bytes, folders first, links and foreign names left out', async t => {
+  const folder = await temporaryFolder(t)
+  await mkdir(join(folder, 'b/inner'), { recursive: true })
+  for (const name of ['a', 'b/file', 'b/inner/deep', 'é', 'z']) await writeFile(join(folder, name), name)
+  await link(join(folder, 'a'), join(folder, 'hard'))
+  await symlink('/etc', join(folder, 'link'))
+  await writeFile(Buffer.concat([Buffer.from(`${folder}/`), Buffer.from([0x66, 0xff])]), 'x')
+  await chmod(join(folder, 'a'), 0o604)
+  await utimes(join(folder, 'a'), modified, modified)
+  const faults: string[] = []
+  const found: string[] = []
+  for await (const item of walkLocal(folder, name => faults.push(name))) {
+    found.push(`${item.parts.join('/')}${item.kind === 'directory' ? '/' : ''}`)
+    if (item.parts[0] === 'a') assert.deepEqual([item.mode, item.modified, item.size], [0o604, modified, 1])
+  }
+  assert.deepEqual(found, ['a', 'b/', 'b/file', 'b/inner/', 'b/inner/deep', 'hard', 'z', 'é'])
+  assert.deepEqual(faults.sort(), ['f\ufffd', 'link'])
+  await assert.doesNotReject(async () => {
+    for await (const _ of walkLocal(join(folder, 'none'), name => faults.push(name)));
+  })
+  assert.equal(faults.length, 3)
+})
+
+test('a network key file: read in both forms, made once, never replaced', async t => {
+  const folder = await temporaryFolder(t)
+  const path = join(folder, 'key')
+  assert.equal(await readNetworkKey(path), undefined)
+  const [one, other] = await Promise.all([makeNetworkKey(path), makeNetworkKey(`${folder}/other`)])
+  assert.notDeepEqual(one, other)
+  assert.equal((await stat(path)).mode & 0o777, 0o600)
+  assert.deepEqual(await readNetworkKey(path), one)
+  assert.deepEqual(await makeNetworkKey(path), one)
+  assert.deepEqual((await readdir(folder)).sort(), ['key', 'other'])
+  const key = generateNetworkKey()
+  for (const text of [formatNetworkKey(key), `${networkKeyWords(key)}\n`]) {
+    await writeFile(path, text)
+    assert.deepEqual(Buffer.from((await readNetworkKey(path)) as Uint8Array), Buffer.from(key))
+  }
+  await writeFile(path, 'garbage')
+  await assert.rejects(readNetworkKey(path), { code: 'invalid' })
+  await writeFile(path, 'x'.repeat(5000))
+  await assert.rejects(readNetworkKey(path), { code: 'usage' })
+})
