@@ -9,10 +9,17 @@ const HOW_ADDRESSES_READ = 'an address reads like /ip4/192.168.1.7/tcp/3000 or /
 
 /** Reads a multiaddr that a user gave; an `InvalidInputError` says what one looks like. */
 export function parseAddress(address: string): Multiaddr {
+  const parsed = parseOrUndefined(address)
+  if (parsed === undefined) throw new InvalidInputError(HOW_ADDRESSES_READ)
+  return parsed
+}
+
+function parseOrUndefined(address: string): Multiaddr | undefined {
   try {
-    return multiaddr(address)
-  } catch (cause) {
-    throw new InvalidInputError(HOW_ADDRESSES_READ, { cause })
+    const parsed = multiaddr(address)
+    return parsed.getComponents().length > 0 ? parsed : undefined
+  } catch {
+    return undefined
   }
 }
 
@@ -27,12 +34,8 @@ export function dialTargets(addresses: readonly string[], peer: PeerId | undefin
 }
 
 function targetOf(address: string, peer: PeerId | undefined): Multiaddr[] {
-  let target: Multiaddr
-  try {
-    target = multiaddr(address)
-  } catch {
-    return []
-  }
+  const target = parseOrUndefined(address)
+  if (target === undefined) return []
   // Only at the end does a peer id say who is dialled; before that it is a relay's.
   const last = target.getComponents().at(-1)
   if (last?.name === 'p2p') return peer === undefined || last.value === peer ? [target] : []

@@ -27,7 +27,7 @@ export interface CallClientOptions {
   clock: Clock
   /** The most that the body of an answer may hold. */
   responseBytesMax: number
-  /** Told when the peer breaks the protocol. */
+  /** Told when the peer breaks the protocol, or leaves us waiting. */
   onFault?: ((peer: PeerId) => void) | undefined
 }
 
@@ -163,6 +163,7 @@ export class CallClient {
     for (const { startedMs, limitMs, stallMs } of this.#calls.values()) {
       const isStalled = now - Math.max(startedMs, this.#lastDataMs) > stallMs
       if (!isStalled && now - startedMs <= limitMs) continue
+      this.#options.onFault?.(this.#stream.peer)
       this.#end(new DeadlineError('the peer did not answer in time'))
       return false
     }

@@ -1,0 +1,460 @@
+import assert from 'node:assert/strict'
+import { randomBytes } from 'node:crypto'
+import { type TestContext, test } from 'node:test'
+import { peerIdOf } from '../../../src/format/peer-id.ts'
+import { Callers, type Response, type ServeOptions, serveCalls } from '../../../src/wire/calls.ts'
+import { CALL_TIMEOUT_MS, IN_FLIGHT_MAX, OPEN_TIMEOUT_MS, STALL_MS } from '../../../src/wire/constants.ts'
+import { RefusedError } from '../../../src/wire/errors.ts'
+import { encodeFrame } from '../../../src/wire/frames.ts'
+import type { ByteStream } from '../../../src/wire/host.ts'
+import { ManualClock } from '../../fixtures/clock.ts'
+import { type MemoryHost, MemoryNetwork } from '../../fixtures/memory-host.ts'
+import { settle } from '../../fixtures/pass-time.ts'
+
+const PROTOCOL = '/test/1'
+const bounds = { protocol: PROTOCOL, requestBytesMax: 1 << 20, responseBytesMax: 1 << 20 }
+
+interface Scene {
+  clock: ManualClock
+  network: MemoryNetwork
+  a: MemoryHost
+  b: MemoryHost
+  callers: Callers
+  faults: string[]
+}
+
+/** `a` may ask `b`, which does as `prepare` says. */
+async function scene(
+  t: TestContext,
+  prepare: (b: MemoryHost, faults: string[], clock: ManualClock) => void
+): Promise<Scene> {
+  const clock = new ManualClock()
+  const network = new MemoryNetwork({ clock })
+  const [a, b] = ['a', 'b'].map(name => network.host(name, peerIdOf(randomBytes(32)))) as [MemoryHost, MemoryHost]
+  const faults: string[] = []
+  prepare(b, faults, clock)
+  const callers = new Callers(a, clock, { ...bounds, onFault: peer => faults.push(peer) })
+  for (const host of [a, b]) {
+    await host.start()
+    t.after(() => host.stop())
+  }
+  await a.dial([b.address], { signal: AbortSignal.timeout(5_000) })
+  return { clock, network, a, b, callers, faults }
+}
+
+function serving(answer: ServeOptions['answer'], more: Partial<ServeOptions> = {}) {
+  return (b: MemoryHost, faults: string[], clock: ManualClock) =>
+    serveCalls(b, { ...bounds, clock, mayAsk: () => true, onFault: peer => faults.push(peer), answer, ...more })
+}
+
+/** A peer that does with the stream whatever a test says. */
+function raw(behave: (stream: ByteStream) => void) {
+  return (b: MemoryHost) => b.handle(PROTOCOL, behave)
+}
+
+/** Answers that a test gives one by one, in the order it likes. */
+function held() {
+  const asked: Array<{ fields: Record<string, unknown>; signal: AbortSignal; give: (response: Response) => void }> = []
+  const answer: ServeOptions['answer'] = ({ fields, signal }) => {
+    const { promise, resolve } = Promise.withResolvers<Response>()
+    asked.push({ fields, signal, give: resolve })
+    return promise
+  }
+  return { asked, answer }
+}
+
+async function nameOf(work: Promise<unknown>): Promise<string> {
+  return work.then(
+    () => 'resolved',
+    error => (error as Error).name
+  )
+}
+
+test('answers come to those who asked, in whatever order they are given', async t => {
+  const { asked, answer } = held()
+  const { callers, b } = await scene(t, serving(answer))
+  const calls = [1, 2, 3].map(n => callers.call(b.peerId, { n }, { body: [Buffer.from(`q${n}`)] }))
+  await settle()
+  assert.deepEqual(
+    asked.map(({ fields }) => fields),
+    [{ n: 1 }, { n: 2 }, { n: 3 }]
+  )
+  for (const { fields, give } of asked.toReversed())
+    give({ status: 'ok', fields: { to: fields['n'] }, body: [Buffer.from('a'), Buffer.from(`${fields['n']}`)] })
+  const replies = await Promise.all(calls)
+  for (const [i, { fields, body }] of replies.entries()) {
+    assert.deepEqual(fields, { to: i + 1 })
+    assert.equal(Buffer.from(body).toString(), `a${i + 1}`)
+  }
+})
+
+test('one stream serves all calls to a peer, and no more than sixteen are under way', async t => {
+  const { asked, answer } = held()
+  let streams = 0
+  const { callers, b, faults } = await scene(t, (host, list, clock) => {
+    serving(answer)(host, list, clock)
+    const handler = host.handlerOf(PROTOCOL) as (stream: ByteStream) => void
+    host.handle(PROTOCOL, stream => {
+      streams++
+      handler(stream)
+    })
+  })
+  const calls = Array.from({ length: 40 }, (_, n) => callers.call(b.peerId, { n }))
+  await settle()
+  assert.equal(asked.length, IN_FLIGHT_MAX)
+  for (let given = 0; given < 40; given++) {
+    asked[given]?.give({ status: 'ok' })
+    await settle(5)
+    assert.ok(asked.length <= given + 1 + IN_FLIGHT_MAX)
+  }
+  await Promise.all(calls)
+  assert.deepEqual([streams, faults], [1, []])
+})
+
+test('every status but ok is an error of its own, and no fault', async t => {
+  const { callers, b, faults } = await scene(
+    t,
+    serving(async ({ fields }) => ({ status: fields['status'] as Response['status'] }))
+  )
+  for (const status of ['busy', 'not-found', 'lacking', 'wrong-network'])
+    await assert.rejects(callers.call(b.peerId, { status }), { name: 'RefusedError', status })
+  assert.deepEqual(faults, [])
+})
+
+test('an answer that fails is `internal`, a refusal its status, a stop `busy`; its words stay here', async t => {
+  const { callers, b } = await scene(
+    t,
+    serving(async ({ fields }) => {
+      if (fields['how'] === 'refuse') throw new RefusedError('full')
+      if (fields['how'] === 'abort') throw new DOMException('stopped', 'AbortError')
+      throw new Error('/home/someone/secret')
+    })
+  )
+  for (const [how, status] of [
+    ['refuse', 'full'],
+    ['abort', 'busy'],
+    ['fail', 'internal']
+  ]) {
+    const error = await callers.call(b.peerId, { how }).catch(thrown => thrown as Error)
+    assert.equal((error as RefusedError).status, status)
+    assert.ok(!(error as Error).message.includes('secret'))
+  }
+})
+
+test('whoever may not ask has the stream reset, before and in the middle', async t => {
+  let may = false
+  const { callers, b } = await scene(
+    t,
+    serving(async () => ({ status: 'ok' }), { mayAsk: () => may })
+  )
+  assert.equal(await nameOf(callers.call(b.peerId, {})), 'DisconnectedError')
+  may = true
+  await callers.call(b.peerId, {})
+  may = false
+  await assert.rejects(callers.call(b.peerId, {}), { status: 'not-admitted' })
+})
+
+test('a peer that goes silent fails every call by its deadline, and the next call opens a stream anew', async t => {
+  let isSilent = true
+  const { callers, b, clock, faults } = await scene(
+    t,
+    raw(stream => {
+      if (isSilent) stream.onData(() => {})
+      else stream.onData(() => void stream.write(encodeFrame({ id: 1, status: 'ok' })))
+    })
+  )
+  const calls = [callers.call(b.peerId, {}), callers.call(b.peerId, {}, { timeoutMs: 60_000 })].map(nameOf)
+  await settle()
+  clock.advance(STALL_MS - 1_000)
+  await settle()
+  clock.advance(2_000)
+  assert.deepEqual(await Promise.all(calls), ['DeadlineError', 'DeadlineError'])
+  assert.deepEqual(faults, [b.peerId])
+  isSilent = false
+  await callers.call(b.peerId, {})
+})
+
+test('bytes that trickle in keep a call alive to its limit and no longer', async t => {
+  const frame = Buffer.concat(encodeFrame({ id: 1, status: 'ok' }, [Buffer.alloc(1000)]))
+  const { promise: opened, resolve } = Promise.withResolvers<ByteStream>()
+  const { callers, b, clock } = await scene(t, raw(resolve))
+  const call = nameOf(callers.call(b.peerId, {}))
+  const stream = await opened
+  let sent = 0
+  for (let passed = 0; passed < CALL_TIMEOUT_MS - STALL_MS; passed += STALL_MS - 1_000) {
+    clock.advance(STALL_MS - 1_000)
+    await stream.write([frame.subarray(sent, ++sent)])
+    await settle(5)
+  }
+  let outcome = ''
+  void call.then(name => {
+    outcome = name
+  })
+  await settle(5)
+  assert.equal(outcome, '')
+  for (let i = 0; i < 3; i++) {
+    clock.advance(STALL_MS - 1_000)
+    await stream.write([frame.subarray(sent, ++sent)]).catch(() => {})
+    await settle(5)
+  }
+  assert.equal(outcome, 'DeadlineError')
+})
+
+test('what a transfer may take grows with its bytes and with those asked for before it', async t => {
+  const { promise: opened, resolve } = Promise.withResolvers<ByteStream>()
+  const { callers, b, clock } = await scene(t, raw(resolve))
+  const expectBytes = 1 << 20
+  const outcomes: string[] = []
+  for (let i = 0; i < 4; i++)
+    void nameOf(callers.call(b.peerId, { i }, { expectBytes })).then(name => outcomes.push(name))
+  const stream = await opened
+  const frame = Buffer.concat(encodeFrame({ id: 4, status: 'ok' }, [Buffer.alloc(1 << 20)]))
+  // A link of 16 KiB/s: one alone may take 94 s, the last of four 286 s.
+  let sent = 0
+  for (let passed = 0; passed < 90_000; passed += 9_000) {
+    clock.advance(9_000)
+    await stream.write([frame.subarray(sent, sent + 1_000)])
+    sent += 1_000
+    await settle(5)
+  }
+  assert.deepEqual(outcomes, [])
+  await stream.write([frame.subarray(sent)])
+  await settle(30)
+  assert.deepEqual(outcomes, ['resolved'])
+})
+
+test('an abort is heeded at once, and its late answer is dropped', async t => {
+  const { asked, answer } = held()
+  const { callers, b, faults } = await scene(t, serving(answer))
+  const controller = new AbortController()
+  const call = callers.call(b.peerId, { n: 1 }, { signal: controller.signal })
+  const other = callers.call(b.peerId, { n: 2 })
+  await settle()
+  controller.abort(new Error('enough'))
+  await assert.rejects(call, /enough/)
+  for (const { fields, give } of asked) give({ status: 'ok', fields })
+  assert.deepEqual((await other).fields, { n: 2 })
+  await assert.rejects(callers.call(b.peerId, {}, { signal: AbortSignal.abort(new Error('before')) }), /before/)
+  assert.deepEqual(faults, [])
+})
+
+test('an abort ends the wait for a slot, for a stream, and for room to write', async t => {
+  const { answer } = held()
+  const { callers, b, network, a } = await scene(t, serving(answer))
+  for (let i = 0; i < IN_FLIGHT_MAX; i++) void callers.call(b.peerId, {}).catch(() => {})
+  await settle()
+  const controller = new AbortController()
+  const waiting = callers.call(b.peerId, {}, { signal: controller.signal })
+  await settle()
+  controller.abort(new Error('no slot'))
+  await assert.rejects(waiting, /no slot/)
+  network.silence(a, b)
+  const opening = new Callers(a, new ManualClock(), { ...bounds, protocol: '/other/1' })
+  const second = new AbortController()
+  const opened = opening.call(b.peerId, {}, { signal: second.signal })
+  await settle()
+  second.abort(new Error('no stream'))
+  await assert.rejects(opened, /no stream/)
+  network.heal(a, b)
+  const writing = new Callers(a, new ManualClock(), bounds)
+  await settle()
+  const third = new AbortController()
+  const first = writing.call(b.peerId, {}).catch(() => {})
+  await settle()
+  network.silence(a, b)
+  const written = writing.call(b.peerId, {}, { body: [Buffer.alloc(1 << 20)], signal: third.signal })
+  await settle()
+  third.abort(new Error('no room'))
+  await assert.rejects(written, /no room/)
+  void first
+})
+
+test('calls that were given up do not keep a silent stream for ever', async t => {
+  const { callers, b, clock } = await scene(
+    t,
+    raw(stream => stream.onData(() => {}))
+  )
+  const controller = new AbortController()
+  const all = Array.from({ length: IN_FLIGHT_MAX }, () =>
+    nameOf(callers.call(b.peerId, {}, { signal: controller.signal }))
+  )
+  await settle()
+  controller.abort()
+  await Promise.all(all)
+  const next = nameOf(callers.call(b.peerId, {}))
+  await settle()
+  clock.advance(STALL_MS + 2_000)
+  await settle()
+  assert.equal(await next, 'DeadlineError')
+})
+
+test('a stream that cannot be opened in time is no stream', async t => {
+  const { callers, b, network, a, clock } = await scene(
+    t,
+    serving(async () => ({ status: 'ok' }))
+  )
+  network.silence(a, b)
+  const call = nameOf(callers.call(b.peerId, {}))
+  await settle()
+  clock.advance(OPEN_TIMEOUT_MS + 1)
+  assert.equal(await call, 'DisconnectedError')
+  network.heal(a, b)
+  await callers.call(b.peerId, {})
+})
+
+test('the end of a stream or a connection fails what waits, and nothing after', async t => {
+  const { asked, answer } = held()
+  const { callers, b, a } = await scene(t, serving(answer))
+  const call = nameOf(callers.call(b.peerId, {}))
+  await settle()
+  await a.hangUp(b.peerId)
+  assert.equal(await call, 'DisconnectedError')
+  assert.equal(asked[0]?.signal.aborted, true)
+  assert.equal(await nameOf(callers.call(b.peerId, {})), 'DisconnectedError')
+  await a.dial([b.address], { signal: AbortSignal.timeout(5_000) })
+  const again = callers.call(b.peerId, {})
+  await settle()
+  asked[1]?.give({ status: 'ok' })
+  await again
+})
+
+test('an answer that makes no sense ends the stream and is a fault', async t => {
+  const nonsense: Record<string, Uint8Array[]> = {
+    garbage: [randomBytes(500)],
+    'a wrong id': encodeFrame({ id: 77, status: 'ok' }),
+    'an unknown status': encodeFrame({ id: 1, status: 'come and see' }),
+    'no status': encodeFrame({ id: 1 }),
+    'no map': encodeFrame([1, 2]),
+    'a body over the limit': encodeFrame({ id: 1, status: 'ok' }, [Buffer.alloc((1 << 20) + 1)])
+  }
+  for (const [name, bytes] of Object.entries(nonsense)) {
+    const { callers, b, faults } = await scene(
+      t,
+      raw(stream => stream.onData(() => void stream.write(bytes).catch(() => {})))
+    )
+    assert.equal(await nameOf(callers.call(b.peerId, {})), 'ProtocolError', name)
+    assert.deepEqual(faults, [b.peerId], name)
+  }
+})
+
+test('an answer that comes twice is a fault', async t => {
+  const frame = encodeFrame({ id: 1, status: 'ok' })
+  const { callers, b, faults } = await scene(
+    t,
+    raw(stream => stream.onData(() => void stream.write([...frame, ...frame]).catch(() => {})))
+  )
+  await callers.call(b.peerId, {})
+  await settle()
+  assert.deepEqual(faults, [b.peerId])
+})
+
+test('half an answer and then nothing fails by the deadline', async t => {
+  const frame = Buffer.concat(encodeFrame({ id: 1, status: 'ok' }, [Buffer.alloc(1000)]))
+  const { callers, b, clock } = await scene(
+    t,
+    raw(stream => stream.onData(() => void stream.write([frame.subarray(0, 500)])))
+  )
+  const call = nameOf(callers.call(b.peerId, {}))
+  await settle()
+  clock.advance(STALL_MS + 2_000)
+  assert.equal(await call, 'DeadlineError')
+})
+
+test('a peer that closes after the request is gone, not to blame', async t => {
+  const { callers, b, faults } = await scene(
+    t,
+    raw(stream => stream.onData(() => void stream.close()))
+  )
+  assert.equal(await nameOf(callers.call(b.peerId, {})), 'DisconnectedError')
+  assert.deepEqual(faults, [])
+})
+
+test('fields that do not fit a header are the caller´s mistake alone', async t => {
+  const { callers, b } = await scene(
+    t,
+    serving(async () => ({ status: 'ok' }))
+  )
+  const other = callers.call(b.peerId, {})
+  await assert.rejects(callers.call(b.peerId, { text: 'x'.repeat(1 << 17) }), RangeError)
+  await other
+})
+
+test('an asker that breaks the protocol is cut off and counted', async t => {
+  const attacks: Record<string, Uint8Array[]> = {
+    garbage: [randomBytes(400)],
+    'no id': encodeFrame({ do: 'x' }),
+    'no map': encodeFrame('x'),
+    'a body over the limit': encodeFrame({ id: 1 }, [Buffer.alloc((1 << 20) + 1)])
+  }
+  for (const [name, bytes] of Object.entries(attacks)) {
+    const { a, b, faults } = await scene(
+      t,
+      serving(async () => ({ status: 'ok' }))
+    )
+    const stream = await a.open(b.peerId, PROTOCOL, { signal: AbortSignal.timeout(5_000) })
+    const { promise: ended, resolve } = Promise.withResolvers<void>()
+    stream.onEnd(() => resolve())
+    await stream.write(bytes).catch(() => {})
+    await ended
+    assert.deepEqual(faults, [a.peerId], name)
+  }
+})
+
+test('an asker that has more under way than it may is cut off', async t => {
+  const { asked, answer } = held()
+  const { a, b, faults } = await scene(t, serving(answer))
+  const stream = await a.open(b.peerId, PROTOCOL, { signal: AbortSignal.timeout(5_000) })
+  const { promise: ended, resolve } = Promise.withResolvers<void>()
+  stream.onEnd(() => resolve())
+  for (let id = 0; id < IN_FLIGHT_MAX + 2; id++) await stream.write(encodeFrame({ id }))
+  await ended
+  assert.deepEqual(faults, [a.peerId])
+  assert.ok(asked.every(({ signal }) => signal.aborted))
+})
+
+test('an asker that never reads has its answers held for a bounded time', async t => {
+  const { asked, answer } = held()
+  const { a, b, network, clock } = await scene(t, serving(answer))
+  const stream = await a.open(b.peerId, PROTOCOL, { signal: AbortSignal.timeout(5_000) })
+  for (let id = 0; id < IN_FLIGHT_MAX; id++) await stream.write(encodeFrame({ id }))
+  await settle()
+  network.silence(a, b)
+  for (const { give } of asked) give({ status: 'ok', body: [Buffer.alloc(1 << 20)] })
+  await settle()
+  const isOver = (): boolean => asked.every(({ signal }) => signal.aborted)
+  assert.equal(asked.length, IN_FLIGHT_MAX)
+  clock.advance(CALL_TIMEOUT_MS)
+  await settle()
+  assert.equal(isOver(), false)
+  // 1 MiB at the slowest rate that is waited for.
+  clock.advance(70_000)
+  await settle()
+  assert.equal(isOver(), true)
+})
+
+test('an asker that begins a request and does not end it is cut off', async t => {
+  const { a, b, clock } = await scene(
+    t,
+    serving(async () => ({ status: 'ok' }))
+  )
+  const whole = Buffer.concat(encodeFrame({ id: 1 }, [Buffer.alloc(1000)]))
+  const stream = await a.open(b.peerId, PROTOCOL, { signal: AbortSignal.timeout(5_000) })
+  let isEnded = false
+  stream.onEnd(() => {
+    isEnded = true
+  })
+  stream.onData(() => {})
+  await stream.write([whole])
+  await settle()
+  clock.advance(10 * STALL_MS)
+  await settle()
+  assert.equal(isEnded, false, 'an idle stream stays')
+  await stream.write([whole.subarray(0, 20)])
+  await settle()
+  clock.advance(STALL_MS - 1_000)
+  await settle()
+  assert.equal(isEnded, false)
+  clock.advance(3_000)
+  await settle()
+  assert.equal(isEnded, true)
+})

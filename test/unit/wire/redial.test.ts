@@ -1,0 +1,229 @@
+import assert from 'node:assert/strict'
+import { type TestContext, test } from 'node:test'
+import { peerIdOf } from '../../../src/format/peer-id.ts'
+import {
+  DIAL_TIMEOUT_MS,
+  DISCOVERED_DIALS_MAX,
+  DISCOVERED_MAX,
+  REDIAL_MS_MAX,
+  REDIAL_MS_MIN
+} from '../../../src/wire/constants.ts'
+import { Redialler } from '../../../src/wire/redial.ts'
+import { ManualClock } from '../../fixtures/clock.ts'
+import { type MemoryHost, MemoryNetwork } from '../../fixtures/memory-host.ts'
+import { settle, timePassesUntil } from '../../fixtures/pass-time.ts'
+import { seededChance } from '../../fixtures/seeded-chance.ts'
+
+interface Scene {
+  clock: ManualClock
+  network: MemoryNetwork
+  a: MemoryHost
+  b: MemoryHost
+  redialler: Redialler
+  /** When `a` dialled, in milliseconds since the start, and where. */
+  dials: Array<{ ms: number; addresses: readonly string[]; peer: string | undefined }>
+}
+
+async function scene(t: TestContext): Promise<Scene> {
+  const clock = new ManualClock()
+  const network = new MemoryNetwork({ clock })
+  const chance = seededChance(3)
+  const [a, b] = ['a', 'b'].map(name => network.host(name, peerIdOf(chance.bytes(32)))) as [MemoryHost, MemoryHost]
+  const dials: Scene['dials'] = []
+  const started = clock.now()
+  const dial = a.dial.bind(a)
+  a.dial = (addresses, options) => {
+    dials.push({ ms: clock.now() - started, addresses: [...addresses], peer: options.peer })
+    return dial(addresses, options)
+  }
+  const redialler = new Redialler({ host: a, clock, chance })
+  for (const host of [a, b]) {
+    await host.start()
+    t.after(() => host.stop())
+  }
+  t.after(() => redialler.stop())
+  return { clock, network, a, b, redialler, dials }
+}
+
+async function pass(clock: ManualClock, ms: number, stepMs = 250): Promise<void> {
+  for (let passed = 0; passed < ms; passed += stepMs) {
+    await settle(10)
+    clock.advance(stepMs)
+  }
+  await settle(10)
+}
+
+function gaps(dials: Scene['dials']): number[] {
+  return dials.slice(1).map(({ ms }, i) => ms - (dials[i]?.ms ?? 0))
+}
+
+test('nobody is dialled before the start, or after the stop', async t => {
+  const { redialler, dials, clock, a, b } = await scene(t)
+  redialler.addAddress(b.address)
+  redialler.addPeer(b.peerId, [b.address])
+  await pass(clock, 5_000)
+  assert.equal(dials.length, 0)
+  redialler.start()
+  await settle()
+  assert.ok(a.isConnected(b.peerId))
+  const before = dials.length
+  redialler.stop()
+  await a.hangUp(b.peerId)
+  await pass(clock, 5 * 60_000, 5_000)
+  assert.equal(dials.length, before)
+})
+
+test('waits between dials grow, differ, and have a limit', async t => {
+  const { redialler, dials, clock, b } = await scene(t)
+  await b.stop()
+  redialler.start()
+  redialler.addAddress(b.address)
+  await pass(clock, 15 * 60_000)
+  const waits = gaps(dials)
+  assert.ok((waits[0] as number) <= 1.5 * REDIAL_MS_MIN + 250)
+  assert.ok(waits.length < 30, `${waits.length} dials in 15 minutes`)
+  for (const wait of waits) assert.ok(wait <= 1.5 * REDIAL_MS_MAX + 250)
+  const late = waits.slice(8)
+  for (const wait of late) assert.ok(wait >= 0.5 * REDIAL_MS_MAX)
+  assert.ok(new Set(late).size > 1, 'all members would come back at once')
+})
+
+test('a connection that is lost is made again soon', async t => {
+  const { redialler, dials, clock, a, b } = await scene(t)
+  redialler.start()
+  redialler.addPeer(b.peerId, [b.address])
+  await settle()
+  redialler.settle(b.peerId)
+  await pass(clock, 10 * 60_000, 10_000)
+  assert.equal(dials.length, 1, 'who is connected is not dialled')
+  await a.hangUp(b.peerId)
+  await pass(clock, 2 * REDIAL_MS_MIN)
+  assert.ok(a.isConnected(b.peerId))
+})
+
+test('a peer that turns us away at once is not dialled again and again without a wait', async t => {
+  const { redialler, dials, clock, a, b } = await scene(t)
+  a.onPeer((event, peer) => {
+    if (event === 'connected') queueMicrotask(() => void a.hangUp(peer))
+  })
+  redialler.start()
+  redialler.addAddress(b.address)
+  await pass(clock, 10 * 60_000)
+  assert.ok(dials.length < 25, `${dials.length} dials in 10 minutes`)
+  assert.ok(dials.length > 5)
+})
+
+test('a peer that turns us away later is waited for likewise, until it takes us', async t => {
+  const { redialler, dials, clock, a, b } = await scene(t)
+  redialler.start()
+  redialler.addPeer(b.peerId, [b.address])
+  for (let i = 0; i < 8; i++) {
+    await timePassesUntil(clock, 'connected', () => a.isConnected(b.peerId))
+    await pass(clock, 5_000)
+    await a.hangUp(b.peerId)
+  }
+  assert.ok((gaps(dials).at(-1) as number) > 20_000)
+  await timePassesUntil(clock, 'connected', () => a.isConnected(b.peerId))
+  redialler.settle(b.peerId)
+  await a.hangUp(b.peerId)
+  await pass(clock, 2 * REDIAL_MS_MIN)
+  assert.ok(a.isConnected(b.peerId))
+})
+
+test('an address is dialled whoever answers there, a peer only as itself', async t => {
+  const { redialler, dials, clock, network, a, b } = await scene(t)
+  redialler.start()
+  redialler.addAddress(b.address)
+  await settle()
+  assert.ok(a.isConnected(b.peerId))
+  await b.stop()
+  const other = network.host('b', peerIdOf(Buffer.alloc(32, 9)))
+  await other.start()
+  await pass(clock, 2_000)
+  assert.ok(a.isConnected(other.peerId))
+  assert.ok(dials.every(({ peer }) => peer === undefined))
+  redialler.addPeer(b.peerId, [b.address])
+  await pass(clock, 2_000)
+  assert.equal(dials.at(-1)?.peer, b.peerId)
+  assert.ok(!a.isConnected(b.peerId))
+})
+
+test('fresh addresses are tried at once, before the old ones', async t => {
+  const { redialler, dials, clock, a, b } = await scene(t)
+  redialler.start()
+  redialler.addPeer(b.peerId, ['/memory/old'])
+  await pass(clock, 5 * 60_000, 1_000)
+  const before = dials.length
+  redialler.addPeer(b.peerId, ['/memory/old'])
+  await settle()
+  assert.equal(dials.length, before, 'what is known is no news')
+  redialler.addPeer(b.peerId, [b.address])
+  await settle()
+  assert.ok(a.isConnected(b.peerId))
+  assert.deepEqual(dials.at(-1)?.addresses, [b.address, '/memory/old'])
+})
+
+test('a dial that hangs ends', async t => {
+  const { redialler, dials, clock, network, a, b } = await scene(t)
+  network.silence(a, b)
+  redialler.start()
+  redialler.addPeer(b.peerId, [b.address])
+  await pass(clock, DIAL_TIMEOUT_MS - 1_000)
+  assert.equal(dials.length, 1)
+  await pass(clock, 5_000)
+  assert.equal(dials.length, 2)
+})
+
+test('the first dial to a peer may be put off, and is left out if the peer dials first', async t => {
+  const { redialler, dials, clock, a, b } = await scene(t)
+  redialler.start()
+  redialler.addPeer(b.peerId, [b.address], { delayMs: 1_500 })
+  await pass(clock, 1_000)
+  assert.equal(dials.length, 0)
+  await b.dial([a.address], { signal: AbortSignal.timeout(5_000) })
+  await pass(clock, 60_000, 1_000)
+  assert.equal(dials.length, 0)
+})
+
+test('a peer that was dropped is not dialled', async t => {
+  const { redialler, dials, clock, b } = await scene(t)
+  await b.stop()
+  redialler.start()
+  redialler.addPeer(b.peerId, [b.address])
+  await pass(clock, 2_000)
+  redialler.dropPeer(b.peerId)
+  const before = dials.length
+  await pass(clock, 5 * 60_000, 1_000)
+  assert.equal(dials.length, before)
+  redialler.addPeer(b.peerId, [b.address])
+  await settle()
+  assert.equal(dials.length, before + 1)
+})
+
+test('it does not dial itself', async t => {
+  const { redialler, dials, clock, a } = await scene(t)
+  redialler.start()
+  redialler.addPeer(a.peerId, [a.address])
+  await pass(clock, 5_000)
+  assert.equal(dials.length, 0)
+})
+
+test('who only made himself known gets a few dials, and there are not many of them', async t => {
+  const { redialler, dials, clock, b } = await scene(t)
+  await b.stop()
+  redialler.start()
+  redialler.addPeer(b.peerId, [b.address], { isTransient: true })
+  await pass(clock, 5 * 60_000, 1_000)
+  assert.equal(dials.length, DISCOVERED_DIALS_MAX)
+  const others = Array.from({ length: DISCOVERED_MAX + 50 }, (_, i) =>
+    peerIdOf(Buffer.alloc(32, i + 1).fill(i >> 8, 1, 2))
+  )
+  for (const peer of others) redialler.addPeer(peer, ['/memory/nowhere'], { isTransient: true })
+  await pass(clock, 5 * 60_000, 1_000)
+  assert.equal(dials.length, DISCOVERED_DIALS_MAX * (DISCOVERED_MAX + 1))
+  redialler.addPeer(b.peerId, [b.address], { isTransient: true })
+  redialler.addPeer(b.peerId, [b.address])
+  const before = dials.length
+  await pass(clock, 20 * 60_000, 1_000)
+  assert.ok(dials.length > before + 2 * DISCOVERED_DIALS_MAX, 'a member is dialled for ever')
+})
