@@ -1,9 +1,11 @@
 import { chmod, mkdir } from 'node:fs/promises'
+import { dirname, resolve } from 'node:path'
 import { z } from 'zod'
 import { fromHex, toHex, utf8 } from '../util/bytes.ts'
 import type { Chance } from '../util/chance.ts'
 import { asDiskError, FileMissingError, UnknownLayoutError } from './errors.ts'
 import { type Files, replaceFile } from './files.ts'
+import { NodeFiles } from './node-files.ts'
 
 const NAME = 'format.json'
 const LAYOUT = 1
@@ -13,11 +15,19 @@ const DIRECTORY_MODE = 0o700
 const layoutSchema = z.object({ layout: z.number().int() })
 const formatSchema = z.strictObject({ layout: z.literal(LAYOUT), storeId: z.string().regex(/^[0-9a-f]{32}$/) })
 
-/** Makes a data directory if it is missing, and readable by its owner alone even if it was made by somebody else. */
+/**
+ * Makes a data directory if it is missing, durably, and readable by its owner alone even if it was made by somebody else.
+ */
 export async function makeDataDirectory(root: string): Promise<void> {
   try {
-    await mkdir(root, { recursive: true, mode: DIRECTORY_MODE })
+    const first = await mkdir(root, { recursive: true, mode: DIRECTORY_MODE })
     await chmod(root, DIRECTORY_MODE)
+    if (first === undefined) return
+    // What is synced inside is worth nothing while the name of the directory itself may still be lost.
+    for (let made = resolve(root); ; made = dirname(made)) {
+      await new NodeFiles(dirname(made)).syncDirectory('')
+      if (made === resolve(first) || made === dirname(made)) return
+    }
   } catch (error) {
     throw asDiskError(error)
   }

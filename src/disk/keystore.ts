@@ -2,6 +2,7 @@ import { createCipheriv, createDecipheriv, createSecretKey, scrypt } from 'node:
 import { z } from 'zod'
 import { fromHex, toHex, utf8 } from '../util/bytes.ts'
 import type { Chance } from '../util/chance.ts'
+import { InvalidInputError } from '../util/errors.ts'
 import { FileMissingError, UnknownLayoutError, WrongPassphraseError } from './errors.ts'
 import { type Files, replaceFile } from './files.ts'
 
@@ -12,6 +13,9 @@ const VERSION = 1
 const SCRYPT = { N: 2 ** 17, r: 8, p: 1 }
 /** What a keystore from elsewhere may ask of us. */
 const SCRYPT_N_MAX = 2 ** 20
+const SALT_BYTES = 32
+const NONCE_BYTES = 12
+const TAG_BYTES = 16
 
 const bytesHex = (length: number) =>
   z
@@ -54,13 +58,18 @@ export interface Secrets {
 const sealedSchema = z.strictObject({
   v: z.literal(VERSION),
   scrypt: z.strictObject({
-    N: z.number().int().min(2).max(SCRYPT_N_MAX),
+    N: z
+      .number()
+      .int()
+      .min(2)
+      .max(SCRYPT_N_MAX)
+      .refine(n => (n & (n - 1)) === 0),
     r: z.literal(8),
     p: z.literal(1),
     salt: anyHex
   }),
-  nonce: bytesHex(12),
-  box: anyHex
+  nonce: bytesHex(NONCE_BYTES),
+  box: anyHex.refine(box => box.byteLength >= TAG_BYTES)
 })
 const openSchema = z.strictObject({ v: z.literal(VERSION), secrets: z.unknown() })
 
@@ -73,13 +82,18 @@ export class Keystore {
   readonly #chance: Chance
   readonly #passphrase: string | undefined
 
+  /** Without a passphrase the keystore is not sealed; an empty one is an `InvalidInputError`. */
   constructor(files: Files, chance: Chance, passphrase?: string) {
+    if (passphrase === '') throw new InvalidInputError('a passphrase has at least one character')
     this.#files = files
     this.#chance = chance
     this.#passphrase = passphrase
   }
 
-  /** The secrets, or undefined where there is no keystore yet. Throws a `WrongPassphraseError` if they do not open. */
+  /**
+   * The secrets, or undefined where there is no keystore yet. A `WrongPassphraseError` if they do not open under this
+   * passphrase, or without one; an `UnknownLayoutError` if the file is damaged.
+   */
   async load(): Promise<Secrets | undefined> {
     let text: string
     try {
@@ -99,6 +113,7 @@ export class Keystore {
     return parseSecrets(open.data.secrets)
   }
 
+  /** Durable when it resolves. One at a time. */
   async save(secrets: Secrets): Promise<void> {
     const plain = {
       device: toHex(secrets.device),
@@ -115,8 +130,8 @@ export class Keystore {
   }
 
   async #seal(plain: unknown, passphrase: string): Promise<z.input<typeof sealedSchema>> {
-    const salt = this.#chance.bytes(32)
-    const nonce = this.#chance.bytes(12)
+    const salt = this.#chance.bytes(SALT_BYTES)
+    const nonce = this.#chance.bytes(NONCE_BYTES)
     const key = createSecretKey(await stretch(passphrase, salt, SCRYPT.N))
     const cipher = createCipheriv('aes-256-gcm', key, nonce)
     const box = Buffer.concat([cipher.update(JSON.stringify(plain), 'utf8'), cipher.final(), cipher.getAuthTag()])
@@ -127,13 +142,15 @@ export class Keystore {
     if (this.#passphrase === undefined)
       throw new WrongPassphraseError('this keystore is sealed: give --passphrase-file')
     const key = createSecretKey(await stretch(this.#passphrase, salt, N))
-    const decipher = createDecipheriv('aes-256-gcm', key, nonce)
-    decipher.setAuthTag(box.subarray(-16))
+    const decipher = createDecipheriv('aes-256-gcm', key, nonce, { authTagLength: TAG_BYTES })
+    decipher.setAuthTag(box.subarray(-TAG_BYTES))
+    let text: Buffer
     try {
-      return parseJson(Buffer.concat([decipher.update(box.subarray(0, -16)), decipher.final()]).toString('utf8'))
+      text = Buffer.concat([decipher.update(box.subarray(0, -TAG_BYTES)), decipher.final()])
     } catch (cause) {
       throw new WrongPassphraseError('the keystore does not open with this passphrase', { cause })
     }
+    return parseJson(text.toString('utf8'))
   }
 }
 

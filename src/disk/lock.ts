@@ -1,57 +1,86 @@
-import { randomUUID } from 'node:crypto'
-import { open, readFile, rename, rm } from 'node:fs/promises'
+import { link, open, readFile, rename, rm } from 'node:fs/promises'
 import { join } from 'node:path'
-import { setTimeout as delay } from 'node:timers/promises'
+import { toHex } from '../util/bytes.ts'
+import { type Chance, systemChance } from '../util/chance.ts'
+import { type Clock, systemClock } from '../util/clock.ts'
 import { asDiskError, LockedError } from './errors.ts'
 
 const NAME = 'lock'
 const ATTEMPTS_MAX = 5
+/** How long a lock may stay without its holder's name. */
 const STARTING_MS = 200
+const TOKEN_BYTES = 16
+
+export interface LockOptions {
+  clock?: Clock
+  chance?: Chance
+}
 
 /**
- * One process a data directory. The lock is a file that names its holder by process id and by the moment that process
- * began, so that neither a crash nor a process id used again leaves a directory locked, and so that the message can say
- * whom to stop. Node has no flock: where process ids say nothing (two containers on one volume), the kernel's lock that
- * LevelDB takes on the index decides.
+ * One process a data directory; a `LockedError` that says whom to stop if another has it. The lock is a file that names
+ * its holder by process id and by the moment that process began, so that neither a crash nor a process id used again
+ * leaves a directory locked. The function returned gives it back.
+ *
+ * Node has no flock. Where process ids say nothing (two containers on one volume), and where three processes meet at one
+ * stale lock, the kernel's lock that LevelDB takes on the index has the last word.
  */
-export async function lockDirectory(root: string): Promise<() => Promise<void>> {
+export async function lockDirectory(root: string, options: LockOptions = {}): Promise<() => Promise<void>> {
+  const { clock = systemClock, chance = systemChance } = options
   const path = join(root, NAME)
-  const self = `${process.pid} ${await startOf(process.pid)} ${randomUUID()}`
+  const token = (): string => toHex(chance.bytes(TOKEN_BYTES))
+  const self = `${process.pid} ${await startOf(process.pid)} ${token()}`
   for (let attempt = 0; attempt < ATTEMPTS_MAX; attempt++) {
-    try {
-      const handle = await open(path, 'wx', 0o600)
-      await handle.writeFile(self)
-      await handle.close()
+    if (await create(path, self)) {
       return async () => {
         if ((await readHolder(path)) === self) await rm(path, { force: true })
       }
-    } catch (error) {
-      if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw asDiskError(error)
     }
     const holder = await readHolder(path)
+    if (holder === undefined) continue
     if (holder === '') {
       // Made a moment ago by a process that has not yet written its name, or by one that died just there.
-      await delay(STARTING_MS)
+      await clock.sleep(STARTING_MS)
       if ((await readHolder(path)) !== '') continue
     }
-    if (holder !== undefined && (await isAlive(holder))) {
+    if (await isAlive(holder)) {
       throw new LockedError(
         `process ${holder.split(' ')[0]} is using this data directory: stop it, or give another --data-dir`
       )
     }
-    // Moving it aside before removing it: of two who find it stale only one can.
-    const aside = `${path}.${randomUUID()}`
-    await rename(path, aside).catch(() => {})
-    await rm(aside, { force: true })
+    await removeStale(path, holder, `${path}.${token()}`)
   }
   throw new LockedError('another process is starting on this data directory')
+}
+
+/** Makes the lock in this holder's name; false if there is one. */
+async function create(path: string, self: string): Promise<boolean> {
+  try {
+    const handle = await open(path, 'wx', 0o600)
+    try {
+      await handle.writeFile(self)
+    } finally {
+      await handle.close()
+    }
+    return true
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'EEXIST') return false
+    throw asDiskError(error)
+  }
+}
+
+// Two may have found the same stale lock: the slower of them moves the other's new one aside, and must put it back.
+async function removeStale(path: string, holder: string, aside: string): Promise<void> {
+  await rename(path, aside).catch(() => {})
+  if ((await readHolder(aside)) !== holder) await link(aside, path).catch(() => {})
+  await rm(aside, { force: true })
 }
 
 async function readHolder(path: string): Promise<string | undefined> {
   try {
     return await readFile(path, 'utf8')
-  } catch {
-    return undefined
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined
+    throw asDiskError(error)
   }
 }
 

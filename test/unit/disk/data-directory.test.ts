@@ -1,0 +1,80 @@
+import assert from 'node:assert/strict'
+import { chmod, mkdir, stat, writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { test } from 'node:test'
+import { makeDataDirectory, openFormat } from '../../../src/disk/data-directory.ts'
+import { DiskError, UnknownLayoutError } from '../../../src/disk/errors.ts'
+import { toHex } from '../../../src/util/bytes.ts'
+import { FakeFiles } from '../../fixtures/fake-files.ts'
+import { seededChance } from '../../fixtures/seeded-chance.ts'
+import { temporaryFolder } from '../../fixtures/temporary-folder.ts'
+
+const withFormat = async (text: string): Promise<FakeFiles> => {
+  const files = new FakeFiles()
+  await files.writeNew('format.json', [Buffer.from(text)])
+  return files
+}
+
+test('an empty directory gets a format file, and keeps its store id', async () => {
+  const files = new FakeFiles()
+  const { storeId } = await openFormat(files, seededChance(1))
+  assert.equal(storeId.byteLength, 16)
+  assert.equal(Buffer.from(await files.read('format.json')).toString(), `{"layout":1,"storeId":"${toHex(storeId)}"}\n`)
+  assert.equal(toHex((await openFormat(files, seededChance(2))).storeId), toHex(storeId))
+  assert.equal(toHex((await openFormat(files.crash(), seededChance(2))).storeId), toHex(storeId))
+  assert.notEqual(toHex((await openFormat(new FakeFiles(), seededChance(2))).storeId), toHex(storeId))
+})
+
+test('another layout is named, so that one knows what to do', async () => {
+  const later = await withFormat('{"layout":2,"somethingElse":true}')
+  await assert.rejects(openFormat(later, seededChance(1)), error => {
+    assert.ok(error instanceof UnknownLayoutError)
+    assert.match(error.message, /layout 2.*upgrade/)
+    return true
+  })
+})
+
+test('a format file that is damaged is not written over', async () => {
+  for (const text of [
+    '',
+    'garbage',
+    '{}',
+    '[]',
+    'null',
+    '{"layout":1}',
+    '{"layout":"1","storeId":"x"}',
+    `{"layout":1,"storeId":"${'a'.repeat(31)}"}`,
+    `{"layout":1,"storeId":"${'a'.repeat(32)}","more":1}`
+  ]) {
+    const files = await withFormat(text)
+    await assert.rejects(openFormat(files, seededChance(1)), UnknownLayoutError, text)
+    assert.equal(Buffer.from(await files.read('format.json')).toString(), text)
+  }
+})
+
+test('segments without a format file are not taken over', async () => {
+  const files = new FakeFiles()
+  await files.makeDirectory('segments')
+  await files.writeNew('segments/00000001.seg', [Buffer.from('rows')])
+  await assert.rejects(openFormat(files, seededChance(1)), /lost its format file/)
+})
+
+test('a data directory is made with those above it, for its owner alone', async t => {
+  const folder = await temporaryFolder(t)
+  const root = join(folder, 'a/b/data')
+  await makeDataDirectory(root)
+  await makeDataDirectory(root)
+  for (const made of ['a', 'a/b', 'a/b/data']) assert.equal((await stat(join(folder, made))).mode & 0o777, 0o700)
+  const open = join(folder, 'open')
+  await mkdir(open)
+  await chmod(open, 0o755)
+  await makeDataDirectory(open)
+  assert.equal((await stat(open)).mode & 0o777, 0o700)
+})
+
+test('a file where the directory should be is an error of the disk', async t => {
+  const folder = await temporaryFolder(t)
+  await writeFile(join(folder, 'file'), '')
+  await assert.rejects(makeDataDirectory(join(folder, 'file')), DiskError)
+  await assert.rejects(makeDataDirectory(join(folder, 'file/below')), DiskError)
+})

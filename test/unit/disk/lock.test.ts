@@ -1,0 +1,91 @@
+import assert from 'node:assert/strict'
+import { type ChildProcess, spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { readdir, readFile, stat, writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { type TestContext, test } from 'node:test'
+import { LockedError } from '../../../src/disk/errors.ts'
+import { lockDirectory } from '../../../src/disk/lock.ts'
+import { temporaryFolder } from '../../fixtures/temporary-folder.ts'
+
+const LOCKER = join(import.meta.dirname, '../../fixtures/locker.ts')
+
+/** Starts a process that wants the lock, and gives what it says. */
+async function locker(t: TestContext, folder: string): Promise<{ child: ChildProcess; said: string }> {
+  const child = spawn(process.execPath, [LOCKER, folder], { stdio: ['pipe', 'pipe', 'inherit'] })
+  t.after(() => child.kill('SIGKILL'))
+  const [said] = (await once(child.stdout as NonNullable<typeof child.stdout>, 'data')) as [Buffer]
+  return { child, said: said.toString().trim() }
+}
+
+test('of two processes one gets the lock, and the other is told whom to stop', async t => {
+  const folder = await temporaryFolder(t)
+  const first = await locker(t, folder)
+  assert.equal(first.said, 'locked')
+  const second = await locker(t, folder)
+  assert.match(second.said, /^LockedError: /)
+  assert.ok(second.said.includes(`process ${first.child.pid} `))
+  await assert.rejects(lockDirectory(folder), LockedError)
+  first.child.stdin?.end()
+  await once(first.child, 'exit')
+  assert.deepEqual(await readdir(folder), [])
+  await (await lockDirectory(folder))()
+})
+
+test('a process that was killed leaves nothing locked', async t => {
+  const folder = await temporaryFolder(t)
+  const { child } = await locker(t, folder)
+  child.kill('SIGKILL')
+  await once(child, 'exit')
+  assert.deepEqual(await readdir(folder), ['lock'])
+  const unlock = await lockDirectory(folder)
+  assert.match(await readFile(join(folder, 'lock'), 'utf8'), new RegExp(`^${process.pid} `))
+  await unlock()
+  assert.deepEqual(await readdir(folder), [])
+})
+
+test('of many that find a stale lock at once, one gets it', async t => {
+  const folder = await temporaryFolder(t)
+  for (let round = 0; round < 20; round++) {
+    await writeFile(join(folder, 'lock'), '999999999 1 dead')
+    const results = await Promise.allSettled(Array.from({ length: 8 }, () => lockDirectory(folder)))
+    const got = results.filter(result => result.status === 'fulfilled')
+    assert.equal(got.length, 1)
+    for (const result of results) if (result.status === 'rejected') assert.ok(result.reason instanceof LockedError)
+    await got[0]?.value()
+    assert.deepEqual(await readdir(folder), [])
+  }
+})
+
+test('the same process cannot take it twice', async t => {
+  const folder = await temporaryFolder(t)
+  const unlock = await lockDirectory(folder)
+  await assert.rejects(lockDirectory(folder), LockedError)
+  await unlock()
+  await unlock()
+  await (await lockDirectory(folder))()
+})
+
+test('a lock of a process id that was used again, or of nobody, is stale', async t => {
+  const folder = await temporaryFolder(t)
+  for (const holder of [`${process.pid} 1 then`, '999999999 1 x', '0 1 x', '-1 1 x', 'garbage', '', ' ']) {
+    await writeFile(join(folder, 'lock'), holder)
+    await (await lockDirectory(folder))()
+  }
+})
+
+test('whoever lost the lock does not give back that of another', async t => {
+  const folder = await temporaryFolder(t)
+  const unlock = await lockDirectory(folder)
+  await writeFile(join(folder, 'lock'), '1 1 another')
+  await unlock()
+  assert.equal(await readFile(join(folder, 'lock'), 'utf8'), '1 1 another')
+})
+
+test('the lock is for its owner alone, and needs its directory', async t => {
+  const folder = await temporaryFolder(t)
+  const unlock = await lockDirectory(folder)
+  assert.equal((await stat(join(folder, 'lock'))).mode & 0o777, 0o600)
+  await unlock()
+  await assert.rejects(lockDirectory(join(folder, 'missing')), { name: 'FileMissingError' })
+})
