@@ -44,7 +44,7 @@ export const GET_RESPONSE_BYTES_MAX = BLOCK_BYTES_MAX
 /** Sealed blocks in memory over all puts under way: keepers pull them without our disk being read. */
 export const PUT_WINDOW_BYTES = 32 << 20
 /** Blocks of one put that are not yet acknowledged. */
-export const PUT_WINDOW_BLOCKS = 12
+export const PUT_WINDOW_BLOCKS = 16
 /** Blocks that one member may still have to take while a put goes on without it; beyond that it pulls them later. */
 export const BEHIND_MAX = 64
 /** Blocks that a put remembers, so that a file that repeats itself is kept once. */

@@ -1,4 +1,3 @@
-import { LRUCache } from 'lru-cache'
 import type { BlockCid } from '../format/cid.ts'
 import { blockKey, isNode } from '../format/cid.ts'
 import { CHUNK_BYTES } from '../format/constants.ts'
@@ -84,7 +83,7 @@ export class Put {
   readonly #spread: Spread
   readonly #renewal: Renewal
   // The blocks of late, so that one that comes again is kept once.
-  readonly #recent = new LRUCache<string, { asking: Asking; placed: Promise<void> }>({ max: REPEATS_MAX })
+  readonly #recent = new Map<string, { asking: Asking; placed: Promise<void> }>()
   readonly #onClose: () => void
   #isClosed = false
 
@@ -230,6 +229,8 @@ export class Put {
         // While it is being written it can be had from memory only.
         void kept.catch(() => {}).finally(release)
       })
+    const [oldest] = this.#recent.keys()
+    if (oldest !== undefined && this.#recent.size >= REPEATS_MAX) this.#recent.delete(oldest)
     this.#recent.set(key, { asking, placed })
     return placed
   }
