@@ -55,18 +55,13 @@ export class Transport {
     const answer = Promise.withResolvers<IncomingMessage>()
     outgoing.once('response', answer.resolve)
     outgoing.on('error', error => answer.reject(noAnswer(error)))
-    let isRefused = false
     if (body === undefined) outgoing.end()
     else if (body instanceof Uint8Array) outgoing.end(body)
     else {
       // A body may be long in coming; a refusal need not wait for it.
       outgoing.flushHeaders()
       const pump = async (): Promise<void> => {
-        for await (const piece of body) {
-          // A refusal comes before all was sent: the rest is not wanted.
-          if (isRefused || outgoing.destroyed) return
-          await writeTo(outgoing, piece)
-        }
+        for await (const piece of body) await writeTo(outgoing, piece)
         outgoing.end()
       }
       pump().catch(error => {
@@ -78,11 +73,10 @@ export class Transport {
     }
     const response = await answer.promise
     if ((response.statusCode ?? 500) < 400) return response
-    isRefused = true
     try {
       throw await refusal(response)
     } finally {
-      // Half a body on it, the connection is good for nothing more.
+      // A refusal may come before all was sent. The rest is not wanted, and the connection good for nothing more.
       if (!outgoing.writableFinished) outgoing.destroy()
     }
   }

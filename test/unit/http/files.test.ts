@@ -96,11 +96,14 @@ test('a put that fails in the middle of its body still says why', async t => {
   const answer = await ask('PUT', '/v1/files/f', {}, randomBytes(32 * MIB))
   assert.equal(answer.status, 507)
   assert.deepEqual(JSON.parse(answer.text), { error: { code: 'no-space', message: 'this node is full' } })
+  // The rest of the body is not taken for a request.
+  assert.equal((await ask('GET', '/healthz')).status, 200)
 })
 
 test('a refusal before the body is read reaches whoever goes on sending', async t => {
   const { ask } = await serveFake(t)
   assert.equal((await ask('PUT', '/v1/files/f', { authorization: '' }, randomBytes(32 * MIB))).status, 401)
+  assert.equal((await ask('GET', '/healthz')).status, 200)
 })
 
 test('a download that fails midway is cut, and its transfer says why', async t => {
