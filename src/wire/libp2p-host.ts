@@ -88,7 +88,6 @@ export class Libp2pHost implements Host {
   }
 
   async start(): Promise<void> {
-    for (const address of this.#options.listen) await checkPort(address)
     for (const [protocol, handler] of this.#handlers) {
       await this.#libp2p.handle(protocol, (stream, connection) => handler(new Libp2pStream(stream, connection)), {
         maxInboundStreams: STREAMS_PER_PROTOCOL_MAX,
@@ -99,7 +98,7 @@ export class Libp2pHost implements Host {
     try {
       await this.#libp2p.start()
     } catch (error) {
-      // It has stopped again by itself. Somebody may have taken a port since we looked: then the plain answer is there now.
+      // It has stopped again by itself. What it throws tells of one nested error an address: the system is asked why.
       for (const address of this.#options.listen) await checkPort(address)
       throw error
     }

@@ -28,8 +28,7 @@ export class Libp2pStream implements ByteStream {
     stream.addEventListener('close', event => this.#finish(event.error))
     stream.addEventListener('remoteCloseWrite', onRemoteClose)
     // It may have ended while it was being opened, when nobody listened; what it brought before that comes first.
-    if (stream.status !== 'open') setImmediate(() => this.#finish(undefined))
-    else if (stream.remoteWriteStatus === 'closed') setImmediate(onRemoteClose)
+    if (stream.remoteWriteStatus === 'closed') setImmediate(onRemoteClose)
     stream.addEventListener('drain', () => this.#wake())
     stream.addEventListener('idle', () => this.#wake())
   }

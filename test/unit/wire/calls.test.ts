@@ -205,22 +205,46 @@ test('what a transfer may take grows with its bytes and with those asked for bef
   const { callers, b, clock } = await scene(t, raw(resolve))
   const expectBytes = 1 << 20
   const outcomes: string[] = []
-  for (let i = 0; i < 4; i++)
+  for (let i = 0; i < 3; i++)
     void nameOf(callers.call(b.peerId, { i }, { expectBytes })).then(name => outcomes.push(name))
   const stream = await opened
-  const frame = Buffer.concat(encodeFrame({ id: 4, status: 'ok' }, [Buffer.alloc(1 << 20)]))
-  // A link of 16 KiB/s: one alone may take 94 s, the last of four 286 s.
-  let sent = 0
-  for (let passed = 0; passed < 90_000; passed += 9_000) {
-    clock.advance(9_000)
-    await stream.write([frame.subarray(sent, sent + 1_000)])
-    sent += 1_000
+  await settle()
+  // A thin link: each answer alone takes 63 s, and one alone may take 94 s.
+  for (let id = 1; id <= 3; id++) {
+    const frame = Buffer.concat(encodeFrame({ id, status: 'ok' }, [Buffer.alloc(1 << 20)]))
+    for (let part = 0; part < 7; part++) {
+      clock.advance(9_000)
+      await stream.write([frame.subarray(part * 150_000, part === 6 ? undefined : (part + 1) * 150_000)])
+      await settle(10)
+    }
+    assert.deepEqual(outcomes, Array(id).fill('resolved'))
+  }
+})
+
+test('a request given up before it left is never sent', async t => {
+  const { asked, answer } = held()
+  const { callers, b, network, clock } = await scene(t, serving(answer))
+  const first = callers.call(b.peerId, { n: 0 })
+  await settle()
+  asked[0]?.give({ status: 'ok' })
+  await first
+  network.delayMs = 100
+  const controller = new AbortController()
+  void callers.call(b.peerId, { n: 1 }, { body: [Buffer.alloc(1 << 20)] }).catch(() => {})
+  await settle()
+  const given = nameOf(callers.call(b.peerId, { n: 2 }, { signal: controller.signal }))
+  void callers.call(b.peerId, { n: 3 }).catch(() => {})
+  await settle()
+  controller.abort()
+  assert.equal(await given, 'AbortError')
+  for (let i = 0; i < 20; i++) {
+    clock.advance(100)
     await settle(5)
   }
-  assert.deepEqual(outcomes, [])
-  await stream.write([frame.subarray(sent)])
-  await settle(30)
-  assert.deepEqual(outcomes, ['resolved'])
+  assert.deepEqual(
+    asked.map(({ fields }) => fields['n']),
+    [0, 1, 3]
+  )
 })
 
 test('an abort is heeded at once, and its late answer is dropped', async t => {
