@@ -1,0 +1,25 @@
+# Built once with everything, shipped with what runs.
+FROM node:24-bookworm-slim AS build
+WORKDIR /build
+COPY package.json package-lock.json .npmrc ./
+# The `node` package is for machines with an older Node: this image has the right one.
+RUN npm ci --ignore-scripts
+COPY tsconfig.json ./
+COPY scripts ./scripts
+COPY src ./src
+RUN node scripts/build.ts && npm prune --omit=dev --ignore-scripts
+
+FROM node:24-bookworm-slim
+ENV NODE_ENV=production DFS_DATA_DIR=/data
+WORKDIR /app
+COPY --from=build /build/package.json ./
+COPY --from=build /build/node_modules ./node_modules
+COPY --from=build /build/dist ./dist
+# Volumes take their owner from the folder they are mounted on.
+RUN ln -s /app/dist/bin/dfs.js /usr/local/bin/dfs && ln -s /app/dist/bin/dfs-node.js /usr/local/bin/dfs-node \
+  && mkdir -m 700 /data /keys && chown node:node /data /keys
+USER node
+VOLUME /data
+EXPOSE 3000 3001
+HEALTHCHECK --interval=3s --timeout=5s --start-period=60s CMD dfs status || exit 1
+ENTRYPOINT ["dfs-node"]
