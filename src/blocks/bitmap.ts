@@ -26,7 +26,7 @@ export class Bitmap {
 
   /** The `count` bits from `from` on, which is a multiple of 8. */
   slice(from: number, count: number): Bitmap {
-    return new Bitmap(this.#bytes.slice(from / 8, Math.ceil((from + count) / 8)))
+    return new Bitmap(this.#bytes.slice(from / 8, Math.ceil((from + count) / 8))).and(Bitmap.full(count))
   }
 
   /** The bits that are set in both. */

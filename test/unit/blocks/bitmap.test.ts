@@ -1,0 +1,38 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { Bitmap } from '../../../src/blocks/bitmap.ts'
+
+test('bits are set, counted and taken back, least significant first', () => {
+  const bitmap = new Bitmap()
+  for (const bit of [0, 7, 8, 1_000]) bitmap.add(bit)
+  assert.deepEqual([...bitmap.bytes.subarray(0, 2)], [0b1000_0001, 1])
+  assert.equal(bitmap.size, 4)
+  assert.ok(bitmap.has(1_000) && !bitmap.has(999) && !bitmap.has(100_000))
+  bitmap.delete(8)
+  bitmap.delete(200_000)
+  assert.deepEqual([bitmap.has(8), bitmap.size], [false, 3])
+})
+
+test('full has so many bits and no more', () => {
+  for (const count of [0, 1, 7, 8, 9, 1_023]) {
+    const bitmap = Bitmap.full(count)
+    assert.equal(bitmap.size, count)
+    assert.equal(bitmap.bytes.byteLength, Math.ceil(count / 8))
+    assert.ok(!bitmap.has(count))
+  }
+})
+
+test('a part, cut at any end, and what two have in common', () => {
+  const bitmap = Bitmap.full(100)
+  assert.equal(bitmap.slice(0, 13).size, 13)
+  assert.equal(bitmap.slice(96, 1_024).size, 4)
+  assert.equal(bitmap.slice(104, 8).size, 0)
+  const other = new Bitmap()
+  for (const bit of [3, 99, 500]) other.add(bit)
+  assert.equal(bitmap.and(other).size, 2)
+  assert.equal(other.and(bitmap).size, 2)
+  // A copy: what is done to it is not done to the other.
+  const part = bitmap.slice(0, 8)
+  part.delete(0)
+  assert.ok(bitmap.has(0))
+})

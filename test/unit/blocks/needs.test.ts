@@ -1,0 +1,70 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import type { Owner } from '../../../src/blocks/claims.ts'
+import { copiesWanted, Needs, needKey } from '../../../src/blocks/needs.ts'
+
+const name = (text: string): Uint8Array => Buffer.from(text.padEnd(34, '.'))
+const record = (id: string, replicas: number): Owner => ({ by: 'record', id: Buffer.from(id), replicas })
+const node = (text: string): Owner => ({ by: 'node', multihash: name(text) })
+const hex = (text: string): string => Buffer.from(text).toString('hex')
+
+function claims(table: Record<string, Owner[]>) {
+  const asked: string[] = []
+  return {
+    asked,
+    owners: async (multihash: Uint8Array) => {
+      const key = Buffer.from(multihash).toString().replace(/\.+$/, '')
+      asked.push(key)
+      return table[key] ?? []
+    }
+  }
+}
+
+test('a chunk is needed by every record above it, through nodes of any height', async () => {
+  const needs = new Needs(
+    claims({
+      chunk: [node('low'), node('other root')],
+      low: [node('top')],
+      top: [record('a', 2)],
+      'other root': [record('b', 5), record('c', 1)]
+    })
+  )
+  const need = await needs.of(name('chunk'))
+  assert.deepEqual(
+    [...need.replicasByRecord],
+    [
+      [hex('a'), 2],
+      [hex('b'), 5],
+      [hex('c'), 1]
+    ]
+  )
+  assert.equal(need.isInPut, false)
+  assert.equal(copiesWanted(need), 5)
+})
+
+test('a put anywhere on the way up needs it too', async () => {
+  const put: Owner = { by: 'put', put: Buffer.alloc(16) }
+  assert.ok((await new Needs(claims({ chunk: [put] })).of(name('chunk'))).isInPut)
+  assert.ok((await new Needs(claims({ chunk: [node('n')], n: [put] })).of(name('chunk'))).isInPut)
+})
+
+test('what nothing needs wants no copies', async () => {
+  const need = await new Needs(claims({})).of(name('chunk'))
+  assert.equal(copiesWanted(need), 0)
+  assert.equal(needKey(need), '')
+})
+
+test('a node is looked up once however many chunks it has, and equal needs have equal keys', async () => {
+  const table = claims({
+    one: [node('n')],
+    two: [node('n')],
+    three: [node('m')],
+    n: [record('a', 1), record('b', 1)],
+    m: [record('b', 1), record('a', 1)]
+  })
+  const needs = new Needs(table)
+  const [one, two, three] = await Promise.all(['one', 'two', 'three'].map(key => needs.of(name(key))))
+  assert.equal(table.asked.filter(key => key === 'n').length, 1)
+  assert.equal(needKey(one!), needKey(two!))
+  assert.equal(needKey(one!), needKey(three!))
+})
