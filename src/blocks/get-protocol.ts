@@ -30,6 +30,7 @@ export class GetProtocol {
     this.#callers = new Callers(host, clock, { ...PROTOCOL, onFault })
     serveCalls(host, {
       ...PROTOCOL,
+      clock,
       mayAsk: isAdmitted,
       onFault,
       answer: async ({ peer, fields, signal }) => {

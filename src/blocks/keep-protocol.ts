@@ -43,7 +43,7 @@ const requestSchema = z.union([
   z.strictObject({
     put: bytesOf(PUT_NUMBER_BYTES),
     cids: z.array(cidSchema).min(1).max(KEEP_CIDS_MAX),
-    lengths: z.array(z.number().int().nonnegative().max(INLINE_BLOCK_BYTES_MAX)),
+    lengths: z.array(z.number().int().nonnegative().max(INLINE_BLOCK_BYTES_MAX - 1)),
     until,
     fetch: z.boolean()
   }),
@@ -139,7 +139,7 @@ export class KeepProtocol {
       onFault
     }
     this.#callers = new Callers(host, clock, protocol)
-    serveCalls(host, { ...protocol, mayAsk: isAdmitted, answer: request => this.#answer(request) })
+    serveCalls(host, { ...protocol, clock, mayAsk: isAdmitted, answer: request => this.#answer(request) })
     host.onPeer((event, peer) => {
       if (event === 'disconnected') this.#end(peer, new DisconnectedError('the peer went away'))
     })

@@ -36,6 +36,7 @@ interface Reason {
   put: PutId
   untilMs: number
   inline: Uint8Array | null
+  /** Null if it was only asked whether the block is here. */
   from: PeerId | null
   signal: AbortSignal
 }
@@ -69,7 +70,10 @@ export class Keeper {
     return Promise.all(blocks.map(({ cid, inline }) => this.#keepOne(cid, { put: id, untilMs, inline, from, signal })))
   }
 
-  /** The chunks of the bitmap that are not durable here; what is has been claimed anew. */
+  /**
+   * The chunks of the bitmap that are not durable here; what is has been claimed anew, and is counted on from now on.
+   * Without `fetch` it is a question only, and changes nothing.
+   */
   async keepRoot({ put, root, leaves, untilMs, fetch }: KeepRoot, peer: PeerId, signal: AbortSignal): Promise<Bitmap> {
     if (!this.#options.mayStore(peer)) throw new RefusedError('forbidden')
     const id = putIdOf(peer, put)
@@ -85,7 +89,7 @@ export class Keeper {
     })
     if (total === undefined) return leaves
     // What lies beyond the file's end is not remembered, or a peer could fill our memory with it.
-    this.#counts.set(countKey(id, root), leaves.slice(0, total))
+    if (fetch) this.#counts.set(countKey(id, root), leaves.slice(0, total))
     return lacking
   }
 
@@ -167,8 +171,8 @@ export class Keeper {
         await local.keep(cid, inline, claim)
         return 'kept'
       }
+      if (from === null) return (await local.has(cid)) ? 'kept' : 'lacking'
       if (await local.claimHeld(cid, claim)) return 'kept'
-      if (from === null) return 'lacking'
       const release = await pulls.acquire(CHUNK_BYTES, signal)
       try {
         const { bytes } = await fetcher.fetch(cid, { signal, prefer: [from], only: true })

@@ -1,0 +1,195 @@
+import assert from 'node:assert/strict'
+import { type TestContext, test } from 'node:test'
+import { CID } from 'multiformats/cid'
+import * as Digest from 'multiformats/hashes/digest'
+import { Bitmap } from '../../src/blocks/bitmap.ts'
+import { isProof } from '../../src/blocks/proof.ts'
+import { nameBlock } from '../../src/format/cid.ts'
+import { type PeerId, peerIdOf } from '../../src/format/peer-id.ts'
+import { Callers } from '../../src/wire/calls.ts'
+import { RefusedError } from '../../src/wire/errors.ts'
+import { BlockCluster, type BlockMember, type MemberOptions } from '../fixtures/block-cluster.ts'
+import { ManualClock } from '../fixtures/clock.ts'
+import { settle, timePassesUntil, whileTimePasses } from '../fixtures/pass-time.ts'
+import { seededChance } from '../fixtures/seeded-chance.ts'
+
+const STORE = '/dfs/store/1.0.0'
+const GET = '/dfs/get/1.0.0'
+const HOUR = 3_600_000
+const chance = seededChance(44)
+const put = Buffer.alloc(16, 1)
+const small = chance.bytes(3_000)
+const smallCid = nameBlock(small)
+
+/** A member, and another that says to it on each protocol what a test tells it to. */
+async function scene(t: TestContext, options: MemberOptions = {}) {
+  const clock = new ManualClock()
+  const cluster = await BlockCluster.start(clock, 1, options)
+  t.after(() => cluster.stop())
+  const [member] = cluster.members as [BlockMember]
+  const peer: PeerId = peerIdOf(chance.bytes(32))
+  const host = cluster.network.host('raw', peer)
+  await host.start()
+  t.after(() => host.stop())
+  const callers = new Map(
+    [STORE, GET].map(protocol => [
+      protocol,
+      new Callers(host, clock, { protocol, requestBytesMax: 8 << 20, responseBytesMax: 8 << 20 })
+    ])
+  )
+  await host.dial([member.host.address], { signal: AbortSignal.timeout(5_000) })
+  const call = (protocol: string, fields: Record<string, unknown>, body: Uint8Array[] = []) =>
+    (callers.get(protocol) as Callers).call(member.host.peerId, fields, { body })
+  const keep = async (fields: Record<string, unknown>, body: Uint8Array[] = []) => {
+    const all = { put, cids: [smallCid], lengths: [0], until: HOUR, fetch: true, ...fields }
+    const { fields: reply } = await call(STORE, all, body)
+    return [...(reply['states'] as Uint8Array)].map(state => ['kept', 'lacking', 'full', 'refused'][state])
+  }
+  return { clock, cluster, member, host, peer, call, keep }
+}
+
+const status = (expected: string) => (error: unknown) => error instanceof RefusedError && error.status === expected
+
+const digest = smallCid.multihash.digest
+const FOREIGN: Record<string, CID> = {
+  'a digest cut to four bytes': CID.createV1(0x55, Digest.create(0x12, digest.subarray(0, 4))),
+  'a digest of 33 bytes': CID.createV1(0x55, Digest.create(0x1e, Buffer.concat([digest, Buffer.alloc(1)]))),
+  'the identity function': CID.createV1(0x55, Digest.create(0, small.subarray(0, 32))),
+  'SHA-1': CID.createV1(0x55, Digest.create(0x11, digest.subarray(0, 20))),
+  'a codec of another world': CID.createV1(0x70, smallCid.multihash),
+  'version 0': CID.createV0(Digest.create(0x12, digest) as never)
+}
+
+for (const [what, cid] of Object.entries(FOREIGN)) {
+  test(`a block named by ${what} is refused, on both protocols`, async t => {
+    const { call, keep, member } = await scene(t)
+    await assert.rejects(call(GET, { cid }), status('invalid'))
+    await assert.rejects(keep({ cids: [smallCid, cid], lengths: [0, 0] }), status('invalid'))
+    await assert.rejects(
+      call(STORE, { put, root: cid, until: HOUR, fetch: true }, [Bitmap.full(1).bytes]),
+      status('invalid')
+    )
+    await assert.rejects(call(STORE, { view: new Uint8Array(32), root: cid, fetch: false }), status('invalid'))
+    // Refused, not punished: the stream goes on.
+    assert.deepEqual(await keep({ lengths: [3_000] }, [small]), ['kept'])
+    assert.deepEqual(member.faults, [])
+  })
+}
+
+test('a keep is what its form says and nothing else', async t => {
+  const { keep, call, member } = await scene(t)
+  for (const fields of [
+    { put: put.subarray(1) },
+    { cids: [] },
+    { cids: Array(513).fill(smallCid), lengths: Array(513).fill(0) },
+    { cids: ['bafy'] },
+    { lengths: [] },
+    { lengths: [64 << 10] },
+    { lengths: [-1] },
+    { until: 0 },
+    { until: 24 * HOUR + 1 },
+    { until: 1.5 },
+    { fetch: 1 },
+    { extra: true }
+  ])
+    await assert.rejects(keep(fields), status('invalid'), JSON.stringify(Object.keys(fields)))
+  await assert.rejects(call(STORE, {}), status('invalid'))
+  await assert.rejects(
+    call(STORE, { view: Buffer.alloc(32), root: smallCid, fetch: true, nonce: Buffer.alloc(31), records: [] }),
+    status('invalid')
+  )
+  await assert.rejects(call(GET, { cid: smallCid, more: 1 }), status('invalid'))
+  assert.equal(await member.count(), 0)
+})
+
+for (const [what, lengths, body] of [
+  ['that is not the one named', [3_000], chance.bytes(3_000)],
+  ['that is shorter than stated', [3_000], small.subarray(1)],
+  ['that is longer than stated', [2_999], small]
+] as const) {
+  test(`an inline block ${what} ends the stream and is a fault; nothing is kept`, async t => {
+    const { keep, member, peer } = await scene(t)
+    await assert.rejects(keep({ lengths }, [body]), { code: 'unreachable' })
+    await settle()
+    assert.deepEqual(member.faults, [peer])
+    assert.equal(member.blocks.faults(peer), 1)
+    assert.equal(await member.count(), 0)
+    // The next stream is another chance.
+    assert.deepEqual(await keep({ lengths: [3_000] }, [small]), ['kept'])
+  })
+}
+
+test('what is kept is durable, claimed, and served', async t => {
+  const { keep, call, member, clock } = await scene(t)
+  assert.deepEqual(await keep({ lengths: [3_000] }, [small]), ['kept'])
+  const { body } = await call(GET, { cid: smallCid })
+  assert.deepEqual(Buffer.from(body), Buffer.from(small))
+  await assert.rejects(call(GET, { cid: nameBlock(Buffer.from('nothing')) }), status('not-found'))
+  // It outlives a crash, and its claim runs out.
+  await member.restart({ crash: true })
+  assert.ok(await member.holds(smallCid))
+  await timePassesUntil(clock, 'freed', async () => !(await member.holds(smallCid)), {
+    stepMs: 60_000,
+    msMax: 3 * HOUR
+  })
+})
+
+test('a question claims nothing', async t => {
+  const { keep, member } = await scene(t)
+  const orphan = chance.bytes(500)
+  await member.blockstore.put(nameBlock(orphan), orphan)
+  const other = nameBlock(Buffer.from('nothing'))
+  assert.deepEqual(await keep({ cids: [nameBlock(orphan), other], lengths: [0, 0], fetch: false }), ['kept', 'lacking'])
+  assert.equal(await member.store.index.hasAny(Buffer.from('c')), false)
+})
+
+test('what the asker does not deliver is lacking', async t => {
+  const { keep, host, clock } = await scene(t)
+  // The asker does not speak /dfs/get.
+  void host
+  const unknown = nameBlock(chance.bytes(100_000))
+  assert.deepEqual(await whileTimePasses(clock, keep({ cids: [unknown, smallCid], lengths: [0, 3_000] }, [small])), [
+    'lacking',
+    'kept'
+  ])
+})
+
+test('who may not store is refused; a question is free', async t => {
+  const { keep, call } = await scene(t, { mayStore: () => false })
+  assert.deepEqual(await keep({ lengths: [3_000] }, [small]), ['refused'])
+  await assert.rejects(
+    call(STORE, { put, root: smallCid, until: HOUR, fetch: true }, [Bitmap.full(1).bytes]),
+    status('forbidden')
+  )
+  await assert.rejects(call(STORE, { view: new Uint8Array(32), root: smallCid, fetch: true }), status('forbidden'))
+  const { fields } = await call(STORE, { view: new Uint8Array(32), root: smallCid, fetch: false }, [
+    Bitmap.full(1).bytes
+  ])
+  assert.equal(fields['lacking'], 1)
+})
+
+test('a manifest that breaks the format is refused by whoever is to walk it', async t => {
+  const { call, keep } = await scene(t)
+  const garbage = chance.bytes(1_000)
+  const root = nameBlock(garbage, 0x71)
+  assert.deepEqual(await keep({ cids: [root], lengths: [1_000] }, [garbage]), ['kept'])
+  await assert.rejects(call(STORE, { put, root, until: HOUR, fetch: true }, [Bitmap.full(1).bytes]), status('invalid'))
+})
+
+test('a hold is given under one view, to records that are known, and proven', async t => {
+  const { call, cluster, member, peer, clock } = await scene(t)
+  const { record } = await whileTimePasses(clock, member.put(small, { replicas: 1, chunkBytes: 3_000 }))
+  const nonce = chance.bytes(32)
+  const leaves = [Bitmap.full(1).bytes]
+  const hold = { view: cluster.view.id, root: record.root, fetch: false, nonce, records: [record.id] }
+  await assert.rejects(call(STORE, { ...hold, view: Buffer.alloc(32) }, leaves), status('view-differs'))
+  for (const records of [[], [Buffer.alloc(32)], [record.id, Buffer.alloc(32)]]) {
+    const { fields, body } = await call(STORE, { ...hold, records }, leaves)
+    assert.deepEqual([fields['lacking'], body.byteLength], [1, 1])
+  }
+  const { fields, body } = await call(STORE, hold, leaves)
+  assert.equal(fields['lacking'], 0)
+  let block: Uint8Array = new Uint8Array(0)
+  for await (const bytes of member.blockstore.get(record.root)) block = bytes
+  assert.ok(isProof(body, nonce, peer, member.peer, block))
+})
