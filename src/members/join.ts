@@ -238,7 +238,8 @@ export class Join {
         return { status: 'ok', fields: proofOf(self, clock), body: chainOf(self) }
       }
       case 'admitted': {
-        const half = this.#half.get(peer)
+        // With two that dial each other at once our own attempt may have counted it in already.
+        const half = this.#half.get(peer) ?? this.#entries.get(peer)?.admission
         if (half === undefined) throw new RefusedError('not-admitted')
         this.#greeted.delete(peer)
         this.#announce(this.#enter(half))
@@ -247,7 +248,7 @@ export class Join {
       case 'alive':
         // Only members are told which start of ours this is.
         if (!this.isAdmitted(peer)) throw new RefusedError('not-admitted')
-        return { status: 'ok', fields: { instance: self.instance, now: clock.now() } }
+        return { status: 'ok', fields: { instance: self.instance, now: Math.round(clock.now()) } }
     }
   }
 

@@ -38,7 +38,7 @@ export function proofOf(self: Self, clock: Clock): Proof {
     network: self.network,
     instance: self.instance,
     lengths: self.chain.map(grant => grant.bytes.byteLength),
-    now: clock.now()
+    now: Math.round(clock.now())
   }
 }
 

@@ -1,0 +1,498 @@
+import assert from 'node:assert/strict'
+import { type TestContext, test } from 'node:test'
+import type { Secrets } from '../../../src/disk/keystore.ts'
+import { peerIdOf } from '../../../src/format/peer-id.ts'
+import { hlcAt } from '../../../src/format/stamp.ts'
+import { JOIN_TIMEOUT_MS, JOINING_MAX, STRANGER_MS } from '../../../src/members/constants.ts'
+import { Join } from '../../../src/members/join.ts'
+import { Self } from '../../../src/members/self.ts'
+import { Callers, serveCalls } from '../../../src/wire/calls.ts'
+import { ManualClock } from '../../fixtures/clock.ts'
+import { adminSecrets, forgedGrant, grantedSecrets } from '../../fixtures/member.ts'
+import { type MemoryHost, MemoryNetwork } from '../../fixtures/memory-host.ts'
+import { settle, timePassesUntil } from '../../fixtures/pass-time.ts'
+import { seededChance } from '../../fixtures/seeded-chance.ts'
+import { until } from '../../fixtures/until.ts'
+
+const PROTOCOL = '/dfs/join/1.0.0'
+const bounds = { protocol: PROTOCOL, requestBytesMax: 1 << 20, responseBytesMax: 1 << 20 }
+const KEY = Buffer.alloc(32, 7)
+const OTHER_KEY = Buffer.alloc(32, 8)
+
+interface Joiner {
+  host: MemoryHost
+  join: Join
+  self: Self
+  events: string[]
+  errors: unknown[]
+  faults: string[]
+}
+
+class Scene {
+  readonly clock = new ManualClock()
+  readonly network = new MemoryNetwork({ clock: this.clock })
+  readonly chance = seededChance(11)
+  readonly admin = adminSecrets(KEY, this.clock, this.chance)
+  readonly known = new Set<string>()
+  readonly #t: TestContext
+  #count = 0
+
+  constructor(t: TestContext) {
+    this.#t = t
+  }
+
+  granted(...options: Parameters<typeof grantedSecrets> extends [unknown, unknown, unknown, ...infer R] ? R : never) {
+    return grantedSecrets(this.admin, this.clock, this.chance, ...options)
+  }
+
+  admins(key: Uint8Array = KEY): Secrets {
+    return adminSecrets(key, this.clock, this.chance)
+  }
+
+  async joiner(secrets: Secrets, clock = this.clock): Promise<Joiner> {
+    const self = new Self(secrets, clock, this.chance)
+    const host = this.network.host(`h${this.#count++}`, self.peerId)
+    const joiner: Joiner = { host, self, events: [], errors: [], faults: [], join: undefined as unknown as Join }
+    joiner.join = new Join({
+      host,
+      self,
+      clock,
+      chance: this.chance,
+      isKnown: peer => this.known.has(peer),
+      onAdmitted: ({ peer }) => joiner.events.push(`+${this.nameOf(peer)}`),
+      onDeparted: peer => joiner.events.push(`-${this.nameOf(peer)}`),
+      onRejected: (peer, error) => {
+        joiner.events.push(`!${this.nameOf(peer)}`)
+        joiner.errors.push(error)
+        void host.hangUp(peer)
+      },
+      onFault: peer => joiner.faults.push(peer)
+    })
+    await host.start()
+    this.#t.after(() => host.stop())
+    return joiner
+  }
+
+  /** A program that has a host and no manners. */
+  async stranger(id = peerIdOf(this.chance.bytes(32))): Promise<MemoryHost> {
+    const host = this.network.host(`h${this.#count++}`, id)
+    await host.start()
+    this.#t.after(() => host.stop())
+    return host
+  }
+
+  nameOf(peer: string): string {
+    return peer.slice(-4)
+  }
+}
+
+/** Connects; a member that is not in yet has come to an end with it when this resolves, well or badly. */
+async function dial(from: Joiner | MemoryHost, to: Joiner): Promise<void> {
+  const host = 'host' in from ? from.host : from
+  const isIn = 'join' in from && from.join.admitted.includes(to.host.peerId)
+  const before = 'join' in from ? from.events.length : 0
+  await host.dial([to.host.address], { signal: AbortSignal.timeout(5_000), peer: to.host.peerId })
+  if ('join' in from && !isIn) await until('met', () => from.events.length > before)
+  await settle()
+}
+
+function short({ host }: Joiner): string {
+  return host.peerId.slice(-4)
+}
+
+function proofOf(self: Self, more: Record<string, unknown> = {}): Record<string, unknown> {
+  return {
+    do: 'prove',
+    network: self.network,
+    instance: self.instance,
+    lengths: self.chain.map(({ bytes }) => bytes.byteLength),
+    now: 0,
+    ...more
+  }
+}
+
+async function statusOf(work: Promise<unknown>): Promise<string> {
+  return work.then(
+    () => 'ok',
+    error => (error as { status?: string }).status ?? (error as Error).name
+  )
+}
+
+test('members of one network admit each other, whoever dials and whatever their roles', async t => {
+  const scene = new Scene(t)
+  const a = await scene.joiner(scene.admin)
+  for (const role of ['admin', 'writer', 'reader', 'storage'] as const) {
+    const b = await scene.joiner(scene.granted({ role }))
+    const [from, to] = role === 'writer' ? [a, b] : [b, a]
+    await dial(from, to)
+    assert.deepEqual(b.events, [`+${short(a)}`], role)
+    assert.ok(a.join.admitted.includes(b.host.peerId) && b.join.isAdmitted(a.host.peerId))
+    assert.equal(a.events.at(-1), `+${short(b)}`)
+  }
+})
+
+test('an admission ends with the last connection, and not before', async t => {
+  const scene = new Scene(t)
+  const a = await scene.joiner(scene.admin)
+  const b = await scene.joiner(scene.granted())
+  await dial(a, b)
+  await b.host.dial([a.host.address], { signal: AbortSignal.timeout(5_000) })
+  await settle()
+  const [first] = a.host.linksTo(b.host.peerId)
+  first?.end(undefined)
+  await settle()
+  assert.deepEqual([a.join.admitted, b.join.admitted], [[b.host.peerId], [a.host.peerId]])
+  await a.host.hangUp(b.host.peerId)
+  await settle()
+  assert.deepEqual([a.join.admitted, b.join.admitted], [[], []])
+  assert.equal(a.join.isAdmitted(b.host.peerId), false)
+  assert.deepEqual(a.events, [`+${short(b)}`, `-${short(b)}`])
+  assert.deepEqual(b.events, [`+${short(a)}`, `-${short(a)}`])
+})
+
+test('two that dial each other at once end admitted on both sides, once', async t => {
+  for (let round = 0; round < 50; round++) {
+    const scene = new Scene(t)
+    scene.network.delayMs = 3
+    const a = await scene.joiner(scene.admin)
+    const b = await scene.joiner(scene.granted())
+    const lead = round % 7
+    void a.host.dial([b.host.address], { signal: AbortSignal.timeout(5_000), peer: b.host.peerId }).catch(() => {})
+    for (let i = 0; i < lead; i++) scene.clock.advance(1)
+    void b.host.dial([a.host.address], { signal: AbortSignal.timeout(5_000), peer: a.host.peerId }).catch(() => {})
+    const isMet = (): boolean => a.events.length > 0 && b.events.length > 0
+    for (let after = 0; after < 30; after += isMet() ? 1 : 0) {
+      await settle(3)
+      scene.clock.advance(1)
+    }
+    assert.deepEqual([a.events, b.events], [[`+${short(b)}`], [`+${short(a)}`]], `round ${round}`)
+  }
+})
+
+test('nodes of two networks say so, whoever dials, and tell each other nothing', async t => {
+  const scene = new Scene(t)
+  const a = await scene.joiner(scene.admin)
+  const b = await scene.joiner(scene.admins(OTHER_KEY))
+  await dial(a, b)
+  await dial(b, a)
+  for (const [one, other] of [
+    [a, b],
+    [b, a]
+  ] as const) {
+    assert.deepEqual(one.events, [`!${short(other)}`])
+    assert.equal((one.errors[0] as Error).name, 'WrongNetworkError')
+    assert.deepEqual(one.join.admitted, [])
+  }
+})
+
+test('a grant that does not hold is refused', async t => {
+  const scene = new Scene(t)
+  const a = await scene.joiner(scene.admin)
+  const chain = [scene.admin]
+  for (let depth = 0; depth < 4; depth++)
+    chain.push(grantedSecrets(chain[depth] as Secrets, scene.clock, scene.chance, { role: 'admin' }))
+  const writer = scene.granted()
+  const foreign = scene.admins(OTHER_KEY)
+  const bad: Record<string, Secrets> = {
+    'for another peer': { ...scene.granted(), device: scene.chance.bytes(32) },
+    'run out': scene.granted({ notAfter: hlcAt(scene.clock.now() - 1) }),
+    'under a grant that has run out': grantedSecrets(
+      scene.granted({ role: 'admin', notAfter: hlcAt(scene.clock.now() - 1) }),
+      scene.clock,
+      scene.chance
+    ),
+    'signed by nobody': forgedGrant(scene.granted(), scene.clock, scene.chance),
+    'by one who may not grant': grantedSecrets(writer, scene.clock, scene.chance),
+    'on a chain that is too long': chain[4] as Secrets,
+    'of another network under our id': { ...foreign, network: scene.admin.network }
+  }
+  for (const [name, secrets] of Object.entries(bad)) {
+    const b = await scene.joiner(secrets)
+    await dial(b, a)
+    assert.deepEqual(b.events, [`!${short(a)}`], name)
+    const expected = name === 'on a chain that is too long' ? 'invalid' : 'forbidden'
+    assert.equal((b.errors[0] as { status?: string }).status, expected, name)
+    await dial(a, b)
+    assert.equal(a.events.at(-1), `!${short(b)}`, `${name}, dialled`)
+    assert.deepEqual([a.join.admitted, b.join.admitted], [[], []], name)
+  }
+  const longest = await scene.joiner(chain[3] as Secrets)
+  await dial(longest, a)
+  assert.deepEqual(a.join.admitted, [longest.host.peerId])
+})
+
+test('a proof that is no proof is refused', async t => {
+  const scene = new Scene(t)
+  const a = await scene.joiner(scene.admin)
+  const secrets = scene.granted()
+  const self = new Self(secrets, scene.clock, scene.chance)
+  const chain = self.chain.map(({ bytes }) => bytes)
+  const status = self.sign('status', statusFields(self), self.nextHlc())
+  const cases: Array<[string, Record<string, unknown>, Uint8Array[], string]> = [
+    ['without a hello', {}, chain, 'invalid'],
+    ['without grants', { lengths: [] }, [], 'invalid'],
+    ['with fields of its own', { more: 1 }, chain, 'invalid'],
+    ['with a short instance', { instance: Buffer.alloc(15) }, chain, 'invalid'],
+    ['of another network', { network: Buffer.alloc(32) }, chain, 'wrong-network'],
+    ['with bytes to spare', {}, [...chain, Buffer.from([0])], 'forbidden'],
+    ['with bytes missing', {}, [(chain[0] as Uint8Array).subarray(1)], 'forbidden'],
+    ['with garbage', { lengths: [40] }, [Buffer.alloc(40, 1)], 'forbidden'],
+    [
+      'with its grants in the wrong order',
+      { lengths: self.chain.map(g => g.bytes.byteLength).reverse() },
+      chain.toReversed(),
+      'forbidden'
+    ],
+    ['without the first of its grants', { lengths: [chain.at(-1)?.byteLength] }, chain.slice(-1), 'forbidden'],
+    ['with more grants than a chain has', { lengths: Array(5).fill(1) }, [Buffer.alloc(5)], 'invalid'],
+    ['with something else than a grant', { lengths: [status.bytes.byteLength] }, [status.bytes], 'forbidden']
+  ]
+  for (const [name, more, body, status] of cases) {
+    const host = await scene.stranger(self.peerId)
+    await dial(host, a)
+    const callers = new Callers(host, scene.clock, bounds)
+    if (name !== 'without a hello') await callers.call(a.host.peerId, { do: 'hello' })
+    assert.equal(await statusOf(callers.call(a.host.peerId, proofOf(self, more), { body })), status, name)
+    assert.equal(a.join.isAdmitted(self.peerId), false, name)
+    await host.stop()
+    await settle()
+  }
+})
+
+function statusFields(self: Self) {
+  return {
+    instance: self.instance,
+    addresses: [],
+    weight: 1,
+    state: 'in' as const,
+    outAfter: 600_000,
+    head: Buffer.alloc(8)
+  }
+}
+
+test('a stranger is told the network and a nonce, and nothing else', async t => {
+  const scene = new Scene(t)
+  const a = await scene.joiner(scene.admin)
+  const host = await scene.stranger()
+  await dial(host, a)
+  const callers = new Callers(host, scene.clock, bounds)
+  const { fields, body } = await callers.call(a.host.peerId, { do: 'hello' })
+  assert.deepEqual(Object.keys(fields).sort(), ['network', 'nonce'])
+  assert.equal(body.byteLength, 0)
+  assert.ok(Buffer.from(fields['network'] as Uint8Array).equals(Buffer.from(scene.admin.network)))
+  const again = await callers.call(a.host.peerId, { do: 'hello' })
+  assert.notDeepEqual(again.fields['nonce'], fields['nonce'])
+  assert.equal(await statusOf(callers.call(a.host.peerId, { do: 'alive' })), 'not-admitted')
+  assert.equal(await statusOf(callers.call(a.host.peerId, { do: 'admitted' })), 'not-admitted')
+  for (const nonsense of [{}, { do: 'x' }, { do: 'hello', more: 1 }, { do: 'prove' }])
+    assert.equal(await statusOf(callers.call(a.host.peerId, nonsense)), 'invalid')
+})
+
+test('who has proven itself but not taken our proof may ask, and is not asked', async t => {
+  const scene = new Scene(t)
+  const a = await scene.joiner(scene.admin)
+  const self = new Self(scene.granted(), scene.clock, scene.chance)
+  const host = await scene.stranger(self.peerId)
+  await dial(host, a)
+  const callers = new Callers(host, scene.clock, bounds)
+  await callers.call(a.host.peerId, { do: 'hello' })
+  const body = self.chain.map(({ bytes }) => bytes)
+  const { fields } = await callers.call(a.host.peerId, proofOf(self), { body })
+  assert.deepEqual(Object.keys(fields).sort(), ['instance', 'lengths', 'network', 'now'])
+  assert.deepEqual([a.join.isAdmitted(self.peerId), a.join.admitted, a.events], [true, [], []])
+  await callers.call(a.host.peerId, { do: 'admitted' })
+  assert.deepEqual([a.join.admitted, a.events.length], [[self.peerId], 1])
+  await callers.call(a.host.peerId, { do: 'admitted' }).catch(() => {})
+  assert.equal(a.events.length, 1)
+})
+
+test('too many strangers at the door keep each other out, not the members', async t => {
+  const scene = new Scene(t)
+  const a = await scene.joiner(scene.admin)
+  const ask = async (host: MemoryHost): Promise<string> => {
+    await dial(host, a)
+    return statusOf(new Callers(host, scene.clock, bounds).call(a.host.peerId, { do: 'hello' }))
+  }
+  for (let i = 0; i < JOINING_MAX; i++) assert.equal(await ask(await scene.stranger()), 'ok')
+  assert.equal(await ask(await scene.stranger()), 'busy')
+  const member = await scene.stranger()
+  scene.known.add(member.peerId)
+  assert.equal(await ask(member), 'ok')
+  scene.clock.advance(JOIN_TIMEOUT_MS + 1)
+  assert.equal(await ask(await scene.stranger()), 'ok')
+})
+
+test('a hello that is repeated keeps its place, and a place that is left is free', async t => {
+  const scene = new Scene(t)
+  const a = await scene.joiner(scene.admin)
+  const hosts: MemoryHost[] = []
+  for (let i = 0; i < JOINING_MAX; i++) {
+    const host = await scene.stranger()
+    hosts.push(host)
+    await dial(host, a)
+    await new Callers(host, scene.clock, bounds).call(a.host.peerId, { do: 'hello' })
+  }
+  const [first, second] = hosts as [MemoryHost, MemoryHost]
+  scene.clock.advance(JOIN_TIMEOUT_MS - 1_000)
+  await new Callers(first, scene.clock, bounds).call(a.host.peerId, { do: 'hello' })
+  scene.clock.advance(2_000)
+  const self = new Self(scene.granted(), scene.clock, scene.chance)
+  const prove = (host: MemoryHost) =>
+    statusOf(new Callers(host, scene.clock, bounds).call(a.host.peerId, proofOf(self), { body: [Buffer.alloc(1)] }))
+  assert.equal(await prove(first), 'forbidden', 'its hello counts')
+  assert.equal(await prove(second), 'invalid', 'its hello has run out')
+})
+
+test('whoever stays a stranger is hung up on, and a member is not', async t => {
+  const scene = new Scene(t)
+  const a = await scene.joiner(scene.admin)
+  const b = await scene.joiner(scene.granted())
+  await dial(b, a)
+  const host = await scene.stranger()
+  await dial(host, a)
+  scene.clock.advance(STRANGER_MS - 1)
+  await settle()
+  assert.ok(host.isConnected(a.host.peerId))
+  scene.clock.advance(2)
+  await settle()
+  assert.ok(!host.isConnected(a.host.peerId))
+  assert.ok(b.host.isConnected(a.host.peerId))
+  a.join.expel(b.host.peerId)
+  assert.deepEqual(a.events, [`+${short(b)}`, `-${short(b)}`])
+  assert.equal(a.join.isAdmitted(b.host.peerId), false)
+  scene.clock.advance(STRANGER_MS + 1)
+  await settle()
+  assert.ok(!b.host.isConnected(a.host.peerId))
+})
+
+test('an exchange with one that goes silent ends', async t => {
+  const scene = new Scene(t)
+  const a = await scene.joiner(scene.admin)
+  const host = await scene.stranger()
+  serveCalls(host, { ...bounds, clock: scene.clock, mayAsk: () => true, answer: () => new Promise(() => {}) })
+  await a.host.dial([host.address], { signal: AbortSignal.timeout(5_000) })
+  await settle()
+  assert.deepEqual(a.events, [])
+  scene.clock.advance(JOIN_TIMEOUT_MS + 1)
+  await settle()
+  assert.deepEqual(a.events, [`!${host.peerId.slice(-4)}`])
+})
+
+test('answers of the other side that make no sense are no admission', async t => {
+  const scene = new Scene(t)
+  const a = await scene.joiner(scene.admin)
+  const self = new Self(scene.granted(), scene.clock, scene.chance)
+  const hello = { network: self.network, nonce: Buffer.alloc(32) }
+  const good = { ...proofOf(self) }
+  delete good['do']
+  const scripts: Record<
+    string,
+    { hello?: Record<string, unknown>; prove?: Record<string, unknown>; isRefused?: boolean }
+  > = {
+    'no nonce': { hello: { network: self.network } },
+    'no network': { hello: { nonce: Buffer.alloc(32) } },
+    'no proof': { prove: {} },
+    'a proof of another network': { prove: { ...good, network: Buffer.alloc(32) } },
+    'a proof without lengths': { prove: { ...good, lengths: [] } },
+    'no last word': { isRefused: true }
+  }
+  for (const [name, script] of Object.entries(scripts)) {
+    const host = await scene.stranger(self.peerId)
+    serveCalls(host, {
+      ...bounds,
+      clock: scene.clock,
+      mayAsk: () => true,
+      answer: async ({ fields }) => {
+        if (fields['do'] === 'hello') return { status: 'ok', fields: script.hello ?? hello }
+        if (fields['do'] === 'prove')
+          return { status: 'ok', fields: script.prove ?? good, body: self.chain.map(({ bytes }) => bytes) }
+        return { status: script.isRefused === true ? 'busy' : 'ok' }
+      }
+    })
+    const before = a.events.length
+    await a.host.dial([host.address], { signal: AbortSignal.timeout(5_000) })
+    await until('an end', () => a.events.length > before)
+    assert.deepEqual([a.events.at(-1), a.join.admitted], [`!${self.peerId.slice(-4)}`, []], name)
+    assert.equal(a.join.isAdmitted(self.peerId), false, name)
+    await host.stop()
+    await settle()
+  }
+  assert.ok(!a.events.some(event => event.startsWith('+') || event.startsWith('-')))
+})
+
+test('a copy of a member is refused while the older lives, and taken once it does not', async t => {
+  const scene = new Scene(t)
+  const a = await scene.joiner(scene.admin)
+  const secrets = scene.granted()
+  const original = await scene.joiner(secrets)
+  const copy = await scene.joiner(secrets)
+  await dial(original, a)
+  await dial(copy, a)
+  assert.deepEqual(copy.events, [`!${short(a)}`])
+  assert.deepEqual(a.events, [`+${short(original)}`])
+  // The machine loses power: its connection stays, and nobody is behind it.
+  scene.network.silence(original.host, a.host)
+  await copy.host.dial([a.host.address], { signal: AbortSignal.timeout(5_000), peer: a.host.peerId })
+  await timePassesUntil(scene.clock, 'asked whether it lives', () => copy.events.length === 2)
+  assert.deepEqual(a.events, [`+${short(original)}`, `-${short(original)}`])
+  await dial(copy, a)
+  assert.deepEqual(a.events.at(-1), `+${short(copy)}`)
+  assert.deepEqual(copy.join.admitted, [a.host.peerId])
+  assert.ok(Buffer.from(copy.self.instance).equals(a.join.admissions[0]?.instance as Uint8Array))
+})
+
+test('a member that was restarted is taken at once when its old connection has ended', async t => {
+  const scene = new Scene(t)
+  const a = await scene.joiner(scene.admin)
+  const secrets = scene.granted()
+  const before = await scene.joiner(secrets)
+  await dial(before, a)
+  await before.host.stop()
+  const after = await scene.joiner(secrets)
+  await dial(after, a)
+  assert.deepEqual(a.events, [`+${short(after)}`, `-${short(after)}`, `+${short(after)}`])
+})
+
+test('an admission ends when its grant runs out', async t => {
+  const scene = new Scene(t)
+  const a = await scene.joiner(scene.admin)
+  const b = await scene.joiner(scene.granted({ notAfter: hlcAt(scene.clock.now() + 60_000) }))
+  await dial(b, a)
+  scene.clock.advance(59_000)
+  await settle()
+  assert.ok(a.join.isAdmitted(b.host.peerId))
+  scene.clock.advance(1_500)
+  await settle()
+  assert.equal(a.join.isAdmitted(b.host.peerId), false)
+  await a.host.hangUp(b.host.peerId)
+  await settle()
+  await dial(b, a)
+  assert.equal(a.join.isAdmitted(b.host.peerId), false)
+})
+
+test('how far the clocks of others are off is known, and asked for anew', async t => {
+  const scene = new Scene(t)
+  const a = await scene.joiner(scene.admin)
+  const fast = new ManualClock(scene.clock.now() + 7 * 60_000)
+  const b = await scene.joiner(scene.granted(), fast)
+  await dial(a, b)
+  assert.equal(a.join.admissions[0]?.aheadMs, 7 * 60_000)
+  assert.equal(b.join.admissions[0]?.aheadMs, -7 * 60_000)
+  scene.clock.advance(7 * 60_000)
+  await Promise.all([a.join.measureClocks(), b.join.measureClocks()])
+  assert.deepEqual([a.join.admissions[0]?.aheadMs, b.join.admissions[0]?.aheadMs], [0, 0])
+})
+
+test('a member that has forgotten us is met anew', async t => {
+  const scene = new Scene(t)
+  const a = await scene.joiner(scene.admin)
+  const b = await scene.joiner(scene.granted())
+  await dial(a, b)
+  b.join.expel(a.host.peerId)
+  await a.join.measureClocks()
+  await settle()
+  assert.deepEqual(a.events, [`+${short(b)}`, `-${short(b)}`])
+  assert.ok(!a.host.isConnected(b.host.peerId))
+  await dial(a, b)
+  assert.equal(a.events.at(-1), `+${short(b)}`)
+})
