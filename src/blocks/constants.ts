@@ -35,6 +35,10 @@ export const COUNTS_BYTES_MAX = 32 << 20
 export const ENDING_MAX = 8_192
 /** Records that one hold may name. */
 export const HOLD_RECORDS_MAX = 64
+/** Chunks that one hold may be asked for: their proofs fit the answer. */
+export const HOLD_LEAVES_MAX = 16_384
+/** Promises remembered at once; beyond that none is given. */
+export const HOLDS_MAX = 262_144
 /** How long a hold binds its keeper; a plan that rests on it runs in half of that. */
 export const HOLD_MS = 60 * 60_000
 export const PLAN_MS = HOLD_MS / 2

@@ -1,6 +1,7 @@
 import { type BlockCid, blockKey } from '../format/cid.ts'
 import type { PeerId } from '../format/peer-id.ts'
 import type { Clock } from '../util/clock.ts'
+import { HOLDS_MAX } from './constants.ts'
 
 /**
  * Promises not to free a block for a while, given to members that plan to free theirs. Kept in memory: after an unclean
@@ -16,10 +17,13 @@ export class Holds {
     this.#clock = clock
   }
 
-  grant(cid: BlockCid, peer: PeerId, ms: number): void {
+  /** Promises a block to a peer; false if no more promises can be remembered. */
+  grant(cid: BlockCid, peer: PeerId, ms: number): boolean {
     const key = blockKey(cid)
     const holders = this.#untilByBlock.get(key) ?? new Map<PeerId, number>()
+    if (holders.size === 0 && this.#untilByBlock.size >= HOLDS_MAX) return false
     this.#untilByBlock.set(key, holders.set(peer, this.#clock.monotonic() + ms))
+    return true
   }
 
   isHeld(cid: BlockCid): boolean {

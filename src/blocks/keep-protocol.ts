@@ -43,7 +43,13 @@ const requestSchema = z.union([
   z.strictObject({
     put: bytesOf(PUT_NUMBER_BYTES),
     cids: z.array(cidSchema).min(1).max(KEEP_CIDS_MAX),
-    lengths: z.array(z.number().int().nonnegative().max(INLINE_BLOCK_BYTES_MAX - 1)),
+    lengths: z.array(
+      z
+        .number()
+        .int()
+        .nonnegative()
+        .max(INLINE_BLOCK_BYTES_MAX - 1)
+    ),
     until,
     fetch: z.boolean()
   }),

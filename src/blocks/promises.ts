@@ -7,7 +7,7 @@ import { Limiter } from '../util/limiter.ts'
 import { RefusedError } from '../wire/errors.ts'
 import { Bitmap } from './bitmap.ts'
 import { Claims } from './claims.ts'
-import { HOLD_MS, PROOF_READS } from './constants.ts'
+import { HOLD_LEAVES_MAX, HOLD_MS, PROOF_READS } from './constants.ts'
 import type { DagBlock } from './dag.ts'
 import type { Fetcher } from './fetch.ts'
 import type { Holds } from './holds.ts'
@@ -64,6 +64,7 @@ export class Promises {
     // Ranks under different views differ: a promise made under one says nothing under the other.
     if (nonce !== undefined && !equalBytes(view, viewId())) throw new RefusedError('view-differs')
     if (nonce === undefined && fetch && !mayStore(peer)) throw new RefusedError('forbidden')
+    if (nonce !== undefined && leaves.size > HOLD_LEAVES_MAX) throw new RefusedError('over-limit')
     const lacking = new Bitmap()
     const proofs: Uint8Array[] = []
     const needs = new Needs(claims)
@@ -93,13 +94,15 @@ export class Promises {
     if (nonce === undefined && !fetch) return (await local.has(cid)) ? NO_PROOF : undefined
     if (!(await this.#refersByAll(block, asked))) return undefined
     // The promise is given under the block's lock, so that no evict of ours is half way through.
+    let isPromised = false
     const promise = async (): Promise<void> => {
       await this.#refer(block)
-      if (nonce !== undefined) holds.grant(cid, peer, HOLD_MS)
+      isPromised = nonce !== undefined && holds.grant(cid, peer, HOLD_MS)
     }
     if (!(await local.claimHeld(cid, promise)) && !(fetch && (await this.#pull(cid, peer, promise, signal))))
       return undefined
     if (nonce === undefined) return NO_PROOF
+    if (!isPromised) return undefined
     const bytes = await this.#reads
       .run(() => local.get(cid), signal)
       .catch(error => {

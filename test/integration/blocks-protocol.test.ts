@@ -187,6 +187,7 @@ test('a hold is given under one view, to records that are known, and proven', as
     const { fields, body } = await call(STORE, { ...hold, records }, leaves)
     assert.deepEqual([fields['lacking'], body.byteLength], [1, 1])
   }
+  await assert.rejects(call(STORE, hold, [Bitmap.full(16_385).bytes]), status('over-limit'))
   const { fields, body } = await call(STORE, hold, leaves)
   assert.equal(fields['lacking'], 0)
   let block: Uint8Array = new Uint8Array(0)
