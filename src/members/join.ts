@@ -50,7 +50,12 @@ export interface JoinOptions {
   chance: Chance
   /** Whether a peer is a member already: strangers who knock do not keep those out. */
   isKnown?: (peer: PeerId) => boolean
-  /** Called when both sides have proven themselves. The chain has been verified and may be new to the log. */
+  /**
+   * Makes a chain that was verified stand in the log. Waited for before the other side is told that it is admitted: what
+   * it says next is judged by its grant.
+   */
+  learn?: (chain: Array<Statement<'grant'>>, peer: PeerId) => Promise<void>
+  /** Called when both sides have proven themselves. */
   onAdmitted: (admission: Admission) => void
   onDeparted: (peer: PeerId) => void
   /** Called when an outbound attempt came to nothing. */
@@ -184,7 +189,7 @@ export class Join {
   }
 
   async #prove(peer: PeerId, signal: AbortSignal): Promise<void> {
-    const { self, clock } = this.#options
+    const { self, clock, learn } = this.#options
     const hello = await this.#callers.call(peer, { do: 'hello' }, { signal })
     const { network } = parse(helloSchema, hello.fields)
     if (!equalBytes(network, self.network)) throw new WrongNetworkError()
@@ -197,6 +202,7 @@ export class Join {
     const { instance, chain, now } = await checkProof(parse(proofSchema, fields), body, { peer, self, clock })
     const aheadMs = Math.round(now - (sent + clock.now()) / 2)
     if (await this.#isCopy(peer, instance)) throw new GrantError('two nodes run with one peer id')
+    if (learn !== undefined) await learn(chain, peer)
     signal.throwIfAborted()
     // News goes to it from here on: once it knows that it is admitted it compares what we have at that time.
     const admission = this.#enter({ peer, instance, chain, aheadMs })
@@ -211,7 +217,7 @@ export class Join {
   }
 
   async #answer({ peer, fields, body }: Request): Promise<Response> {
-    const { self, chance, clock, host, isKnown } = this.#options
+    const { self, chance, clock, host, isKnown, learn } = this.#options
     const request = requestSchema.safeParse(fields)
     if (!request.success) throw new RefusedError('invalid')
     switch (request.data.do) {
@@ -232,6 +238,7 @@ export class Join {
           throw new RefusedError('forbidden')
         }
         if (await this.#isCopy(peer, proven.instance)) throw new RefusedError('forbidden')
+        if (learn !== undefined) await learn(proven.chain, peer)
         if (!host.isConnected(peer)) throw new RefusedError('busy')
         const aheadMs = Math.round(proven.now - clock.now())
         this.#half.set(peer, { peer, aheadMs, instance: proven.instance, chain: proven.chain })

@@ -82,6 +82,10 @@ export class Members {
       chance,
       isKnown: peer => options.roster.member(peer) !== undefined,
       onFault,
+      learn: async (chain, peer) => {
+        const grants = chain.map(grant => grant.bytes)
+        await options.log.receive(grants, peer)
+      },
       onAdmitted: admission => void this.#meet(admission),
       onDeparted: peer => {
         this.#compared.delete(peer)
@@ -205,17 +209,13 @@ export class Members {
 
   // Takes in its grants, then whatever it has and we lack, as often as it takes.
   async #meet(admission: Admission): Promise<void> {
-    const { peer, chain } = admission
-    const { log, clock } = this.#options
+    const { peer } = admission
+    const { clock } = this.#options
     const { signal } = this.#stopped
     this.#redialler.settle(peer)
     this.#emit({ event: 'admitted', peer })
     while (this.#join.admissions.includes(admission) && !signal.aborted) {
       try {
-        await log.receive(
-          chain.map(grant => grant.bytes),
-          peer
-        )
         await this.#rememberAddress(peer)
         await this.#sync?.pull(peer, 0, signal)
         await this.#sync?.pull(peer, 1, signal)

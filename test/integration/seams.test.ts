@@ -81,6 +81,7 @@ test('a restarted node finds the others again by itself', async t => {
   const a = await startNode(t, { networkKey })
   const b = await startNode(t, { networkKey, bootstrap: [a.node.multiaddrs[0] as string] })
   await allConnected([a.node, b.node])
+  await until('compared', async () => (await b.node.stat('/')).replicas.confirmed === 2)
   await b.node.stop()
   await a.node.put('/while/away', randomBytes(100_000))
   const again = await startNode(t, { dataDir: b.options.dataDir, networkKey })
