@@ -5,6 +5,7 @@ import { type IndexDb, indexKey } from '../disk/index-db.ts'
 import type { PeerId } from '../format/peer-id.ts'
 import { utf8 } from '../util/bytes.ts'
 import { ADDRESSES_MAX } from '../wire/constants.ts'
+import { ADDRESS_LENGTH_MAX } from './constants.ts'
 
 const rowSchema = z.array(z.string()).max(ADDRESSES_MAX)
 
@@ -20,8 +21,8 @@ export class AddressBook {
     const table = indexKey('a')
     const rows: Array<{ peer: PeerId; addresses: string[] }> = []
     for await (const { key, value } of this.#index.range(table)) {
-      const parsed = rowSchema.safeParse(JSON.parse(Buffer.from(value).toString('utf8')))
-      if (parsed.success) rows.push({ peer: Buffer.from(key.subarray(1)).toString('utf8'), addresses: parsed.data })
+      const addresses = parseRow(value)
+      if (addresses.length > 0) rows.push({ peer: Buffer.from(key.subarray(1)).toString('utf8'), addresses })
     }
     return rows
   }
@@ -29,11 +30,18 @@ export class AddressBook {
   async remember(peer: PeerId, address: string): Promise<void> {
     const key = indexKey('a', utf8(peer))
     const before = await this.#index.get(key)
-    const parsed = rowSchema.safeParse(before === undefined ? [] : JSON.parse(Buffer.from(before).toString('utf8')))
-    const known = parsed.success ? parsed.data : []
+    const known = before === undefined ? [] : parseRow(before)
     if (known[0] === address) return
     const addresses = [address, ...known.filter(other => other !== address)].slice(0, ADDRESSES_MAX)
     await this.#index.batch([{ type: 'put', key, value: utf8(JSON.stringify(addresses)) }])
+  }
+}
+
+function parseRow(value: Uint8Array): string[] {
+  try {
+    return rowSchema.parse(JSON.parse(Buffer.from(value).toString('utf8')))
+  } catch {
+    return []
   }
 }
 
@@ -42,8 +50,9 @@ export class AddressBook {
  * that machine itself.
  */
 export function shareableAddresses(addresses: readonly string[]): string[] {
-  const beyond = addresses.filter(address => !isLoopback(address))
-  return (beyond.length > 0 ? beyond : [...addresses]).slice(0, ADDRESSES_MAX)
+  const usable = addresses.filter(address => address.length <= ADDRESS_LENGTH_MAX)
+  const beyond = usable.filter(address => !isLoopback(address))
+  return (beyond.length > 0 ? beyond : usable).slice(0, ADDRESSES_MAX)
 }
 
 /**

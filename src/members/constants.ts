@@ -17,6 +17,8 @@ export const COMPARE_RETRY_MS = 5_000
 export const NONCE_BYTES = 32
 export const INSTANCE_BYTES = 16
 
+/** The longest address that a status may state. */
+export const ADDRESS_LENGTH_MAX = 256
 /** A member is out once its status is this much older than the others', unless it asked for more. */
 export const OUT_AFTER_MS = 10 * 60_000
 export const OUT_AFTER_MS_MAX = 30 * 24 * 60 * 60_000

@@ -78,6 +78,10 @@ export function makeView(statuses: readonly Status[], out: ReadonlySet<PeerId>):
   return { id: hash('sha256', encodeCanonical(rows), 'buffer'), members }
 }
 
+/** Whether two views say the same, also of what is not part of their ids. */
 export function isSameView(a: View, b: View): boolean {
-  return toHex(a.id) === toHex(b.id) && a.members.every((member, i) => member.isFull === b.members[i]?.isFull)
+  return (
+    toHex(a.id) === toHex(b.id) &&
+    a.members.every(({ isFull, canRead }, i) => isFull === b.members[i]?.isFull && canRead === b.members[i]?.canRead)
+  )
 }

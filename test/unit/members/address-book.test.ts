@@ -1,0 +1,91 @@
+import assert from 'node:assert/strict'
+import { networkInterfaces } from 'node:os'
+import { test } from 'node:test'
+import { IndexDb, indexKey } from '../../../src/disk/index-db.ts'
+import { AddressBook, onOurSubnets, shareableAddresses } from '../../../src/members/address-book.ts'
+import { utf8 } from '../../../src/util/bytes.ts'
+import { ADDRESSES_MAX } from '../../../src/wire/constants.ts'
+import { MemoryDatabase } from '../../fixtures/memory-database.ts'
+
+async function open(database = new MemoryDatabase()): Promise<{ index: IndexDb; book: AddressBook }> {
+  const index = new IndexDb(database.asDatabase)
+  await index.open()
+  return { index, book: new AddressBook(index) }
+}
+
+test('addresses are remembered over a restart, the last one first, a bounded number', async () => {
+  const database = new MemoryDatabase()
+  const { book } = await open(database)
+  await book.remember('one', '/ip4/10.0.0.1/tcp/1')
+  for (let port = 1; port <= ADDRESSES_MAX + 5; port++) await book.remember('two', `/ip4/10.0.0.2/tcp/${port}`)
+  await book.remember('two', '/ip4/10.0.0.2/tcp/9')
+  const again = await open(database)
+  const all = new Map((await again.book.all()).map(({ peer, addresses }) => [peer, addresses]))
+  assert.deepEqual(all.get('one'), ['/ip4/10.0.0.1/tcp/1'])
+  const two = all.get('two') ?? []
+  assert.equal(two.length, ADDRESSES_MAX)
+  assert.deepEqual(two.slice(0, 2), ['/ip4/10.0.0.2/tcp/9', `/ip4/10.0.0.2/tcp/${ADDRESSES_MAX + 5}`])
+  assert.equal(new Set(two).size, ADDRESSES_MAX)
+})
+
+test('what is known is not written again', async () => {
+  const database = new MemoryDatabase()
+  const { book } = await open(database)
+  await book.remember('one', '/ip4/10.0.0.1/tcp/1')
+  const before = database.batches
+  await book.remember('one', '/ip4/10.0.0.1/tcp/1')
+  assert.equal(database.batches, before)
+})
+
+test('a row that is not ours does no harm', async () => {
+  const { index, book } = await open()
+  await index.batch([
+    { type: 'put', key: indexKey('a', utf8('odd')), value: utf8('{"x":1}') },
+    { type: 'put', key: indexKey('a', utf8('odder')), value: utf8('no json') }
+  ])
+  assert.deepEqual(await book.all(), [])
+  for (const peer of ['odd', 'odder']) await book.remember(peer, '/ip4/10.0.0.1/tcp/1')
+  assert.equal((await book.all()).length, 2)
+})
+
+test('loopback is told to others only where there is nothing else', () => {
+  const lan = '/ip4/192.168.1.7/tcp/3000'
+  const loopback = ['/ip4/127.0.0.1/tcp/3000', '/ip6/::1/tcp/3000']
+  assert.deepEqual(shareableAddresses([...loopback, lan]), [lan])
+  assert.deepEqual(shareableAddresses(loopback), loopback)
+  const many = Array.from({ length: 40 }, (_, i) => `/ip4/10.0.0.${i}/tcp/1`)
+  assert.equal(shareableAddresses(many).length, ADDRESSES_MAX)
+  const long = `/dns4/${'x'.repeat(300)}/tcp/1`
+  assert.deepEqual(shareableAddresses([long, lan]), [lan])
+})
+
+test('of what mDNS announces only addresses of our subnets are dialled', () => {
+  const at = (cidr: string | null) => ({ cidr }) as NonNullable<ReturnType<typeof networkInterfaces>[string]>[number]
+  const interfaces = {
+    eth0: [at('192.168.1.7/24'), at('fe80::7/64'), at('fd00:1::7/64')],
+    lo: [at('127.0.0.1/8')],
+    x: [at(null)]
+  }
+  const ours = [
+    '/ip4/192.168.1.99/tcp/3000',
+    '/ip4/192.168.1.99/tcp/3001/ws/p2p/x',
+    '/ip4/127.0.0.1/tcp/1',
+    '/ip6/fe80::99/tcp/1',
+    '/ip6zone/eth0/ip6/fe80::99/tcp/1',
+    '/ip6/fd00:1::99/tcp/1'
+  ]
+  const others = [
+    '/ip4/192.168.2.1/tcp/3000',
+    '/ip4/8.8.8.8/tcp/53',
+    '/ip6/fd00:2::1/tcp/1',
+    '/ip6/2001:db8::1/tcp/1',
+    '/ip6/::1/tcp/1',
+    '/dns4/localhost/tcp/1',
+    '/ip4/192.168.1.300/tcp/1',
+    'nonsense'
+  ]
+  assert.deepEqual(onOurSubnets([...others, ...ours], interfaces), ours)
+  assert.deepEqual(onOurSubnets(ours, {}), [])
+  const [own] = Object.values(networkInterfaces()).flatMap(list => list ?? [])
+  if (own?.family === 'IPv4') assert.equal(onOurSubnets([`/ip4/${own.address}/tcp/1`]).length, 1)
+})

@@ -1,0 +1,161 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import type { Secrets } from '../../../src/disk/keystore.ts'
+import { deriveNetwork } from '../../../src/format/network-key.ts'
+import { peerIdOf } from '../../../src/format/peer-id.ts'
+import { hlcAt } from '../../../src/format/stamp.ts'
+import { type AnyStatement, idOf, type Statement, signStatement } from '../../../src/format/statement.ts'
+import { Roster } from '../../../src/members/roster.ts'
+import { Self } from '../../../src/members/self.ts'
+import { ManualClock } from '../../fixtures/clock.ts'
+import { adminSecrets, entryBy, grantedSecrets } from '../../fixtures/member.ts'
+import { seededChance } from '../../fixtures/seeded-chance.ts'
+
+const KEY = Buffer.alloc(32, 7)
+const clock = new ManualClock()
+const chance = seededChance(5)
+const admin = adminSecrets(KEY, clock, chance)
+const { root } = deriveNetwork(KEY)
+
+function selfOf(secrets: Secrets): Self {
+  return new Self(secrets, clock, chance)
+}
+
+function rosterOf(...secrets: Secrets[]): Roster {
+  const roster = new Roster(admin.network)
+  for (const one of secrets) roster.load(selfOf(one).statements)
+  return roster
+}
+
+function verdict(roster: Roster, statement: Statement): string {
+  const judged = roster.judge(statement as AnyStatement)
+  return 'refused' in judged ? judged.refused : 'ok'
+}
+
+function statusOf(self: Self) {
+  const fields = {
+    instance: self.instance,
+    addresses: [],
+    weight: 1,
+    state: 'in' as const,
+    outAfter: 600_000,
+    head: Buffer.alloc(8)
+  }
+  return self.sign('status', fields, self.nextHlc())
+}
+
+const grantFields = {
+  subject: Buffer.alloc(32, 1),
+  x25519: Buffer.alloc(32, 2),
+  role: 'reader' as const,
+  epoch: admin.network,
+  name: 'x'
+}
+
+test('each role signs its own kinds, and nothing else counts', () => {
+  const allowed = {
+    admin: { grant: 'ok', status: 'ok', entry: 'ok', out: 'ok' },
+    writer: { grant: 'forbidden', status: 'ok', entry: 'ok', out: 'forbidden' },
+    reader: { grant: 'forbidden', status: 'ok', entry: 'forbidden', out: 'forbidden' },
+    storage: { grant: 'forbidden', status: 'ok', entry: 'forbidden', out: 'forbidden' }
+  } as const
+  for (const [role, expected] of Object.entries(allowed)) {
+    const secrets = grantedSecrets(admin, clock, chance, { role: role as keyof typeof allowed })
+    const self = selfOf(secrets)
+    const roster = rosterOf(secrets)
+    const statements = {
+      grant: self.sign('grant', grantFields, self.nextHlc()),
+      status: statusOf(self),
+      entry: entryBy(self, chance),
+      out: self.sign('out', { subject: Buffer.alloc(32) }, self.nextHlc())
+    }
+    for (const [kind, statement] of Object.entries(statements))
+      assert.equal(verdict(roster, statement), expected[kind as keyof typeof expected], `${role} ${kind}`)
+  }
+})
+
+test('the root key signs few kinds, and is the network itself', () => {
+  const roster = rosterOf()
+  const options = { network: admin.network, key: root, hlc: hlcAt(0) }
+  const grant = signStatement('grant', grantFields, options)
+  assert.deepEqual(roster.judge(grant as AnyStatement), { author: admin.network })
+  assert.equal(verdict(roster, signStatement('out', { subject: Buffer.alloc(32) }, options)), 'forbidden')
+  roster.check(signStatement('root', { recovery: Buffer.alloc(32) }, options))
+  assert.throws(() => roster.check(signStatement('root', { recovery: Buffer.alloc(32) }, { ...options, hlc: 1n })), {
+    name: 'FormatError'
+  })
+})
+
+test('a statement under a grant that is not known says so', () => {
+  const secrets = grantedSecrets(admin, clock, chance)
+  assert.equal(verdict(rosterOf(admin), statusOf(selfOf(secrets))), 'unknown-grant')
+})
+
+test('what is stamped before its grant or after its end does not count', () => {
+  const now = clock.now()
+  const middle = grantedSecrets(admin, clock, chance, { role: 'admin', notAfter: hlcAt(now + 1_000) })
+  const secrets = grantedSecrets(middle, clock, chance, { notAfter: hlcAt(now + 5_000) })
+  const self = selfOf(secrets)
+  const roster = rosterOf(secrets)
+  assert.equal(verdict(roster, entryBy(self, chance, self.grant.hlc - 1n)), 'forbidden')
+  assert.equal(verdict(roster, entryBy(self, chance, self.grant.hlc)), 'ok')
+  assert.equal(verdict(roster, entryBy(self, chance, hlcAt(now + 1_000))), 'ok')
+  assert.equal(verdict(roster, entryBy(self, chance, hlcAt(now + 1_001))), 'forbidden', 'the earliest end of its chain')
+})
+
+test('chains have an end', () => {
+  const chain = [admin]
+  for (let depth = 0; depth < 4; depth++)
+    chain.push(grantedSecrets(chain[depth] as Secrets, clock, chance, { role: 'admin' }))
+  const roster = rosterOf(chain[3] as Secrets)
+  assert.equal(verdict(roster, entryBy(selfOf(chain[3] as Secrets), chance)), 'ok')
+  assert.equal(verdict(roster, selfOf(chain[4] as Secrets).grant), 'forbidden')
+})
+
+test('of several grants to one device the shortest chain counts, then the earliest, then the smaller id', () => {
+  const second = grantedSecrets(admin, clock, chance, { role: 'admin' })
+  const target = grantedSecrets(second, clock, chance, { role: 'writer', name: 'far' })
+  const subject = selfOf(target).publicKey
+  const peer = peerIdOf(subject)
+  const roster = rosterOf(second, target)
+  assert.equal(roster.member(peer)?.name, 'far')
+  const near = grantedSecrets(admin, clock, chance, { role: 'reader', name: 'near', subject })
+  roster.load([selfOf(near).grant])
+  assert.deepEqual([roster.member(peer)?.name, roster.member(peer)?.role], ['near', 'reader'])
+  const by = selfOf(admin)
+  const sign = (name: string, hlc: bigint) => by.sign('grant', { ...selfOf(near).grant.fields, name }, hlc)
+  const earlier = sign('earlier', selfOf(near).grant.hlc - 1n)
+  roster.load([earlier])
+  assert.equal(roster.member(peer)?.name, 'earlier')
+  const twins = [sign('one', earlier.hlc - 1n), sign('two', earlier.hlc - 1n)].sort((a, b) =>
+    idOf(a) < idOf(b) ? -1 : 1
+  )
+  roster.load(twins.toReversed())
+  assert.equal(roster.member(peer)?.name, twins[0]?.fields.name)
+})
+
+test('a grant waits for its issuer´s, whenever that comes', () => {
+  const middle = grantedSecrets(admin, clock, chance, { role: 'admin' })
+  const last = grantedSecrets(middle, clock, chance)
+  const roster = new Roster(admin.network)
+  for (const statement of selfOf(last).statements.toReversed()) roster.load([statement])
+  assert.equal(roster.members.length, 3)
+})
+
+test('whoever asked is told of a change', () => {
+  const roster = new Roster(admin.network)
+  let changes = 0
+  roster.onChange(() => changes++)
+  roster.applied(
+    selfOf(admin).statements.map(statement => ({
+      statement,
+      author: admin.network,
+      place: { segment: 1, offset: 0, length: 0 }
+    }))
+  )
+  assert.equal(changes, 1)
+  assert.deepEqual(
+    roster.members.map(({ name, role }) => [name, role]),
+    [['admin', 'admin']]
+  )
+})
