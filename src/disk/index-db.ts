@@ -129,9 +129,9 @@ export class IndexDb {
     const text = `${code} ${cause?.code} ${cause?.message} ${(error as Error).message}`
     if (text.includes('CORRUPTION') || text.includes('Corruption')) return this.doubt('the index is damaged')
     if (text.includes('LEVEL_LOCKED')) return new LockedError('another process is using this data directory')
-    if (text.includes('No space left')) return new NoSpaceError('the disk is full', { cause: error })
-    if (text.includes('Read-only file system'))
-      return new ReadOnlyError('the data directory is read-only', { cause: error })
+    if (/No space left|quota exceeded/.test(text)) return new NoSpaceError('the disk is full', { cause: error })
+    if (/Read-only file system|Permission denied|not permitted/.test(text))
+      return new ReadOnlyError('the data directory cannot be written', { cause: error })
     if (text.includes('LEVEL_IO_ERROR') || text.includes('IO error'))
       return new DiskError('the index could not be written', { cause: error })
     return error

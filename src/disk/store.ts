@@ -4,6 +4,7 @@ import { Limiter } from '../util/limiter.ts'
 import { COMMIT_BYTES_MAX, COMMIT_ROWS_MAX, LEAF_ROWS, MOVE_BYTES_MAX, MOVE_ROWS_MAX } from './constants.ts'
 import { FileMissingError, IndexCorruptError } from './errors.ts'
 import { type IndexDb, type IndexOp, indexKey } from './index-db.ts'
+import { ROW_HEADER_BYTES } from './row.ts'
 import type { Cursor, Place, PlacedRow, Segments } from './segments.ts'
 
 /** A row that has been made durable, on its way into the index. */
@@ -155,7 +156,7 @@ export class Store {
     const touched = new Set<number>()
     for (const { segment, length } of places) {
       if (!this.segments.has(segment)) continue
-      this.#dead.set(segment, (this.#dead.get(segment) ?? 0) + length)
+      this.#dead.set(segment, (this.#dead.get(segment) ?? 0) + ROW_HEADER_BYTES + length)
       touched.add(segment)
     }
     return this.#deadOps(touched)

@@ -1,0 +1,105 @@
+import assert from 'node:assert/strict'
+import { type TestContext, test } from 'node:test'
+import { type Database, IndexDb, type IndexOp, indexKey } from '../../src/disk/index-db.ts'
+import { gather } from '../fixtures/streams.ts'
+
+const bytes = (text: string): Uint8Array => Buffer.from(text, 'latin1')
+const key = (text: string): Uint8Array => indexKey('t', bytes(text))
+const put = (name: string, value: string): IndexOp => ({ type: 'put', key: key(name), value: bytes(value) })
+const del = (name: string): IndexOp => ({ type: 'del', key: key(name) })
+const text = (value: Uint8Array | undefined): string | undefined => value && Buffer.from(value).toString('latin1')
+
+/** What the index needs of a database, through the index itself. */
+export function testIndex(name: string, make: (t: TestContext) => Promise<Database>): void {
+  const check = (what: string, work: (index: IndexDb) => Promise<void>): void => {
+    test(`${name}: ${what}`, async t => {
+      const index = new IndexDb(await make(t))
+      index.onDoubt = error => assert.fail(error)
+      await index.open()
+      await work(index)
+      await index.close()
+    })
+  }
+
+  const list = async (index: IndexDb, prefix: Uint8Array, options = {}): Promise<string[]> =>
+    (await gather(index.range(prefix, options))).map(({ key, value }) => `${text(key)}=${text(value)}`)
+
+  check('what was put is there, what was deleted is not', async index => {
+    await index.batch([put('a', '1'), put('b', ''), put('c', '3')])
+    await index.batch([])
+    assert.equal(text(await index.get(key('a'))), '1')
+    assert.equal(text(await index.get(key('b'))), '')
+    assert.equal(await index.get(key('d')), undefined)
+    assert.equal(await index.has(key('b')), true)
+    await index.batch([del('a'), del('never'), put('c', '4')])
+    assert.equal(await index.has(key('a')), false)
+    assert.equal(text(await index.get(key('c'))), '4')
+  })
+
+  check('of one batch the last word counts', async index => {
+    await index.batch([put('a', '1'), put('a', '2'), del('b'), put('b', '1'), put('c', '1'), del('c')])
+    assert.deepEqual(await list(index, key('')), ['ta=2', 'tb=1'])
+  })
+
+  check('a synced batch is like any other', async index => {
+    await index.batch([put('a', '1')], { sync: true })
+    assert.equal(text(await index.get(key('a'))), '1')
+  })
+
+  check('many are looked up at once, in the order asked for, however many', async index => {
+    assert.deepEqual(await index.getMany([]), [])
+    for (const count of [1, 32, 33, 500]) {
+      const names = Array.from({ length: count }, (_, i) => `n${i}`)
+      await index.batch(names.filter((_, i) => i % 3 !== 0).map(name => put(name, name)))
+      const found = await index.getMany(names.map(key))
+      assert.deepEqual(
+        found.map(text),
+        names.map((name, i) => (i % 3 === 0 ? undefined : name))
+      )
+    }
+  })
+
+  check('a range is what begins with its prefix, ordered by bytes', async index => {
+    const names = ['', 'a', 'a\x00', 'aa', 'a\x7f', 'a\x80', 'a\xff', 'a\xff\xff', 'b', '\xff', '\xff\xff']
+    await index.batch([...names].reverse().map(name => put(name, 'x')))
+    await index.batch([{ type: 'put', key: indexKey('u'), value: bytes('other table') }])
+    await index.batch([{ type: 'put', key: indexKey('s', bytes('\xff')), value: bytes('table before') }])
+    const expected = (prefix: string): string[] =>
+      names.filter(name => name.startsWith(prefix)).map(name => `t${name}=x`)
+    for (const prefix of ['', 'a', 'a\xff', '\xff', 'nothing'])
+      assert.deepEqual(await list(index, key(prefix)), expected(prefix))
+    assert.equal((await list(index, new Uint8Array(0))).length, names.length + 2)
+    assert.deepEqual(await list(index, indexKey('u')), ['u=other table'])
+  })
+
+  check('a range goes on after a key, and ends at its limit', async index => {
+    await index.batch(Array.from({ length: 600 }, (_, i) => put(String(i).padStart(4, '0'), 'x')))
+    assert.equal((await list(index, key(''))).length, 600)
+    assert.deepEqual(await list(index, key(''), { after: key('0009'), limit: 2 }), ['t0010=x', 't0011=x'])
+    assert.deepEqual(await list(index, key('001'), { after: key('0018') }), ['t0019=x'])
+    assert.deepEqual(await list(index, key(''), { after: key('0599') }), [])
+    assert.deepEqual(await list(index, key(''), { limit: 0 }), [])
+    assert.equal(await index.hasAny(key('05')), true)
+    assert.equal(await index.hasAny(key('06')), false)
+  })
+
+  check('a range is of the moment it was asked for, and may be left in the middle', async index => {
+    await index.batch(Array.from({ length: 600 }, (_, i) => put(String(i).padStart(4, '0'), 'x')))
+    let seen = 0
+    for await (const { key } of index.range(indexKey('t'))) {
+      if (seen++ === 0) await index.batch([del('0500'), put('9999', 'new')])
+      assert.notEqual(text(key), 't9999')
+    }
+    assert.equal(seen, 600)
+    for await (const _ of index.range(indexKey('t'))) break
+  })
+
+  check('values are the bytes that were given, whatever becomes of the buffer', async index => {
+    const value = Buffer.alloc(5000, 7)
+    const name = Buffer.from(key('big'))
+    await index.batch([{ type: 'put', key: name, value }])
+    value.fill(0)
+    name.fill(0)
+    assert.deepEqual(Buffer.from((await index.get(key('big'))) as Uint8Array), Buffer.alloc(5000, 7))
+  })
+}

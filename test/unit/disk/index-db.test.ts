@@ -1,0 +1,152 @@
+import assert from 'node:assert/strict'
+import { readdir, readFile, writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { test } from 'node:test'
+import { DiskError, IndexCorruptError, LockedError, NoSpaceError, ReadOnlyError } from '../../../src/disk/errors.ts'
+import { type Database, IndexDb, indexKey } from '../../../src/disk/index-db.ts'
+import { levelDatabase, openIndex } from '../../fixtures/level.ts'
+import { MemoryDatabase } from '../../fixtures/memory-database.ts'
+import { gather } from '../../fixtures/streams.ts'
+import { temporaryFolder } from '../../fixtures/temporary-folder.ts'
+
+const key = (name: string): Uint8Array => indexKey('t', Buffer.from(name))
+const put = (name: string, value: string) => ({ type: 'put' as const, key: key(name), value: Buffer.from(value) })
+
+async function withDoubts(database: Database): Promise<{ index: IndexDb; doubts: IndexCorruptError[] }> {
+  const index = await openIndex(database)
+  const doubts: IndexCorruptError[] = []
+  index.onDoubt = error => doubts.push(error)
+  return { index, doubts }
+}
+
+test('every flipped bit of a value is noticed, by every way to read it', async () => {
+  const database = new MemoryDatabase()
+  const { index, doubts } = await withDoubts(database.asDatabase)
+  await index.batch([put('a', 'value'), put('b', 'other')])
+  for (let bit = 0; bit < 9 * 8; bit++) {
+    const flip = (value: Buffer): void => {
+      value[bit >> 3]! ^= 1 << (bit & 7)
+    }
+    database.corrupt(key('a'), flip)
+    await assert.rejects(index.get(key('a')), IndexCorruptError)
+    await assert.rejects(index.has(key('a')), IndexCorruptError)
+    await assert.rejects(index.getMany([key('b'), key('a')]), IndexCorruptError)
+    await assert.rejects(gather(index.range(key(''))), IndexCorruptError)
+    await assert.rejects(index.hasAny(key('a')), IndexCorruptError)
+    assert.equal(doubts.length, 5 * (bit + 1))
+    database.corrupt(key('a'), flip)
+  }
+  assert.equal(Buffer.from((await index.get(key('a'))) as Uint8Array).toString(), 'value')
+  assert.equal(doubts.length, 72 * 5)
+})
+
+test('a value under another key, and one cut short, do not stand', async () => {
+  const database = new MemoryDatabase()
+  const { index } = await withDoubts(database.asDatabase)
+  await index.batch([put('a', 'value')])
+  const moved = database.asDatabase.getSync(key('a')) as Uint8Array
+  await database.batch([{ type: 'put', key: key('b'), value: moved }])
+  await assert.rejects(index.get(key('b')), IndexCorruptError)
+  for (let length = 0; length < moved.byteLength; length++) {
+    await database.batch([{ type: 'put', key: key('a'), value: moved.subarray(0, length) }])
+    await assert.rejects(index.get(key('a')), IndexCorruptError, `${length} bytes`)
+  }
+})
+
+test('doubt can be raised from outside', async () => {
+  const { index, doubts } = await withDoubts(new MemoryDatabase().asDatabase)
+  const error = index.doubt('a row is missing')
+  assert.ok(error instanceof IndexCorruptError)
+  assert.deepEqual(doubts, [error])
+})
+
+test('two cannot have the same index open', async t => {
+  const folder = await temporaryFolder(t)
+  await openIndex(await levelDatabase(t, folder))
+  await assert.rejects(openIndex(await levelDatabase(t, folder)), LockedError)
+})
+
+test('a byte flipped anywhere in the files of LevelDB is noticed, or hides rows: never a wrong one', async t => {
+  const folder = await temporaryFolder(t)
+  const rows = Array.from({ length: 3000 }, (_, i) => put(String(i).padStart(5, '0'), `value ${i}`.padEnd(80, '.')))
+  const first = await levelDatabase(t, folder)
+  await (await openIndex(first)).batch(rows)
+  // From the log into tables, as it comes about by itself.
+  await (first as unknown as { compactRange(from: Uint8Array, to: Uint8Array): Promise<void> }).compactRange(
+    key(''),
+    indexKey('u')
+  )
+  await first.close()
+  const path = join(folder, 'index')
+  const tables = (await readdir(path)).filter(name => name.endsWith('.ldb'))
+  assert.ok(tables.length > 0)
+  let noticed = 0
+  let hidden = 0
+  for (const table of tables) {
+    const original = await readFile(join(path, table))
+    for (let at = 40; at < original.byteLength; at += Math.ceil(original.byteLength / 12)) {
+      const flipped = Buffer.from(original)
+      flipped[at]! ^= 0x10
+      await writeFile(join(path, table), flipped)
+      const database = await levelDatabase(t, folder)
+      try {
+        const { index, doubts } = await withDoubts(database)
+        const found = await gather(index.range(key('')))
+        for (const { key, value } of found) {
+          const row = rows[Number(Buffer.from(key.subarray(1)).toString())]
+          assert.equal(Buffer.from(value).toString(), row?.value.toString())
+        }
+        assert.deepEqual(doubts, [])
+        if (found.length < rows.length) hidden++
+      } catch (error) {
+        assert.ok(error instanceof IndexCorruptError, String(error))
+        noticed++
+      } finally {
+        await database.close()
+      }
+      await writeFile(join(path, table), original)
+    }
+  }
+  t.diagnostic(`${noticed} noticed at once, ${hidden} hid rows, which the leaf check is for`)
+  assert.ok(noticed + hidden > 0)
+})
+
+test('what the system says is told apart', async () => {
+  const says = (message: string, code = 'LEVEL_IO_ERROR') => Object.assign(new Error(message), { code })
+  const cases: Array<[Error, new (message: string) => Error]> = [
+    [says('IO error: /x/000003.log: No space left on device'), NoSpaceError],
+    [says('IO error: /x/000003.log: Disk quota exceeded'), NoSpaceError],
+    [says('IO error: /x/000003.log: Read-only file system'), ReadOnlyError],
+    [says('IO error: /x/000003.log: Permission denied'), ReadOnlyError],
+    [says('IO error: /x/000003.log: Input/output error'), DiskError],
+    [says('Corruption: block checksum mismatch', 'LEVEL_CORRUPTION'), IndexCorruptError],
+    [
+      Object.assign(new Error('Database failed to open'), {
+        code: 'LEVEL_DATABASE_NOT_OPEN',
+        cause: says('IO error: lock: already held', 'LEVEL_LOCKED')
+      }),
+      LockedError
+    ],
+    [
+      Object.assign(new Error('Database failed to open'), {
+        code: 'LEVEL_DATABASE_NOT_OPEN',
+        cause: says('Corruption: no meta-nextfile entry in descriptor', 'LEVEL_CORRUPTION')
+      }),
+      IndexCorruptError
+    ]
+  ]
+  for (const [thrown, type] of cases) {
+    const database = new MemoryDatabase()
+    const { index } = await withDoubts(database.asDatabase)
+    database.batch = async () => {
+      throw thrown
+    }
+    await assert.rejects(index.batch([put('a', '1')]), error => {
+      assert.ok(error instanceof type, `${(thrown as Error).message}: ${error}`)
+      assert.ok(!(error as Error).message.includes('/x/'), 'no path in the message')
+      return true
+    })
+  }
+  const index = new IndexDb(new MemoryDatabase().asDatabase)
+  await assert.rejects(index.get(key('a')), { code: 'LEVEL_DATABASE_NOT_OPEN' })
+})

@@ -1,0 +1,480 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { ROW_STATEMENT } from '../../../src/disk/constants.ts'
+import { IndexCorruptError, NoSpaceError, RowCorruptError } from '../../../src/disk/errors.ts'
+import { IndexDb, indexKey } from '../../../src/disk/index-db.ts'
+import { type Place, Segments } from '../../../src/disk/segments.ts'
+import { decodePlace, encodePlace, type Projector, Store, type StoredRow } from '../../../src/disk/store.ts'
+import { StoppedError } from '../../../src/util/errors.ts'
+import { openStore } from '../../fixtures/disk-store.ts'
+import { FakeFiles } from '../../fixtures/fake-files.ts'
+import { levelDatabase } from '../../fixtures/level.ts'
+import { MemoryDatabase } from '../../fixtures/memory-database.ts'
+import { gather } from '../../fixtures/streams.ts'
+
+const FIRST = 'segments/00000001.seg'
+const small = { segmentBytes: 600 }
+const turn = (): Promise<void> => new Promise(resolve => setImmediate(resolve))
+
+async function filled(files = new FakeFiles(), database = new MemoryDatabase(), count = 30) {
+  const open = await openStore(files, { ...small, database })
+  for (let i = 0; i < count; i++) await open.facts.set(`k${i % 10}`, `value ${i}`)
+  return open
+}
+
+async function expectFacts(open: Awaited<ReturnType<typeof openStore>>, count = 30): Promise<void> {
+  for (let k = 0; k < 10; k++) assert.equal(await open.facts.get(`k${k}`), `value ${count - 10 + k}`)
+}
+
+test('what was written is read where it was put', async () => {
+  const { store } = await openStore(new FakeFiles())
+  const [a, b] = (await store.write(ROW_STATEMENT, [Buffer.from('a=1'), Buffer.from('b=2')])) as [Place, Place]
+  assert.equal(Buffer.from(await store.read(b)).toString(), 'b=2')
+  assert.equal(Buffer.from(await store.readUnchecked(a)).toString(), 'a=1')
+  const place = { segment: 1, offset: 2 ** 31, length: 2 ** 17 }
+  assert.deepEqual(decodePlace(encodePlace(place)), place)
+})
+
+test('after a clean end nothing is read again; after another, the tail alone', async () => {
+  const files = new FakeFiles()
+  const first = await filled(files)
+  assert.deepEqual(first.report, { rebuilt: true, wasClean: false, replayedRows: 0, damagedRows: 0 })
+  await first.store.close()
+  const second = await openStore(files.reopen(), { ...small, database: first.database.after(first.database.batches) })
+  assert.deepEqual(second.report, { rebuilt: false, wasClean: true, replayedRows: 0, damagedRows: 0 })
+  await expectFacts(second)
+  const indexed = second.database.batches
+  for (let i = 0; i < 4; i++) await second.facts.set('later', `${i}`)
+  const third = await openStore((second.files as FakeFiles).crash(), {
+    ...small,
+    database: second.database.after(indexed)
+  })
+  assert.deepEqual(third.report, { rebuilt: false, wasClean: false, replayedRows: 4, damagedRows: 0 })
+  assert.equal(await third.facts.get('later'), '3')
+  await expectFacts(third)
+})
+
+test('an end is clean only once: a power cut right after the next start is not', async () => {
+  const files = new FakeFiles()
+  const first = await filled(files)
+  await first.store.close()
+  const second = await openStore(files.reopen(), { ...small, database: first.database.after(first.database.batches) })
+  // Of what the second start wrote to the index nothing need have reached the disk, but for what it synced.
+  const third = await openStore((second.files as FakeFiles).crash(), { ...small, database: second.database.after(0) })
+  assert.equal(third.report.wasClean, false)
+})
+
+test('the index deleted: it is made again from the segments', async () => {
+  const files = new FakeFiles()
+  const { database } = await filled(files)
+  assert.ok(database.batches > 30)
+  const again = await openStore(files.crash(), small)
+  assert.equal(again.report.rebuilt, true)
+  assert.equal(again.report.replayedRows, 30)
+  await expectFacts(again)
+})
+
+test('an index that was never finished, of another store, or ahead of the segments, is not trusted', async () => {
+  const files = new FakeFiles()
+  const { database, index, store, segments } = await filled(files)
+  await store.close()
+  const openWith = async (database: MemoryDatabase, files: FakeFiles, storeId: Uint8Array): Promise<void> => {
+    const index = new IndexDb(database.asDatabase)
+    await index.open()
+    const segments = new Segments({ files, storeId, ...small })
+    await segments.open()
+    await new Store({ segments, index, storeId }).open()
+  }
+  void index
+  void segments
+  const format = JSON.parse((files.contents().get('format.json') as Buffer).toString()) as { storeId: string }
+  const storeId = Buffer.from(format.storeId, 'hex')
+  const whole = (): MemoryDatabase => database.after(database.batches)
+  await openWith(whole(), files.crash(), storeId)
+  const unfinished = whole()
+  await unfinished.open()
+  await unfinished.batch([{ type: 'del', key: indexKey('m', Buffer.from('built')) }])
+  const disk = (): FakeFiles => files.crash()
+  await assert.rejects(openWith(unfinished, disk(), storeId), IndexCorruptError)
+  const other = Buffer.alloc(16, 9)
+  await assert.rejects(openWith(whole(), new FakeFiles(), other), /another store/)
+  await assert.rejects(openWith(whole(), new FakeFiles(), storeId), /ahead of the segments/)
+  const cut = disk()
+  cut.corrupt(FIRST, bytes => bytes.subarray(0, 300))
+  for (const name of (await cut.list('segments')).slice(1)) await cut.remove(`segments/${name}`)
+  await assert.rejects(openWith(whole(), cut, storeId), /ahead of the segments/)
+})
+
+test('a segment of another store is an error, and not a reason to rebuild', async () => {
+  const files = new FakeFiles()
+  await filled(files)
+  files.corrupt('format.json', bytes => Buffer.from(bytes.toString().replace(/"storeId":"../, '"storeId":"00')))
+  await assert.rejects(openStore(files.reopen(), small), { name: 'UnknownLayoutError' })
+})
+
+test('a row under way keeps the cursor where it is, whatever else is indexed meanwhile', async () => {
+  const database = new MemoryDatabase()
+  const files = new FakeFiles()
+  const slow = Promise.withResolvers<void>()
+  const index = new IndexDb(database.asDatabase)
+  await index.open()
+  const storeId = Buffer.alloc(16, 1)
+  const seen: string[] = []
+  const projector = (wait: Promise<void>): Projector => ({
+    project: async rows => {
+      await wait
+      for (const row of rows) seen.push(Buffer.from(row.payload).toString())
+    },
+    isLive: async () => true,
+    isIndexed: async () => true
+  })
+  const openWith = async (files: FakeFiles, database: MemoryDatabase, wait: Promise<void>): Promise<Store> => {
+    const index = new IndexDb(database.asDatabase)
+    await index.open()
+    const segments = new Segments({ files, storeId })
+    const store = new Store({ segments, index, storeId })
+    store.register(1, projector(wait))
+    store.register(2, projector(Promise.resolve()))
+    await segments.open()
+    await store.open()
+    return store
+  }
+  const store = await openWith(files, database, slow.promise)
+  const first = store.write(1, [Buffer.from('slow')])
+  for (let i = 0; i < 5; i++) await store.write(2, [Buffer.from(`quick ${i}`)])
+  assert.ok(!seen.includes('slow'))
+  const after = database.after(database.batches)
+  slow.resolve()
+  await first
+  // The power goes now: `slow` was acknowledged, and the index that is left knows only of the others.
+  seen.length = 0
+  await openWith(files.crash(), after, Promise.resolve())
+  assert.ok(seen.includes('slow'))
+})
+
+test('a row that is durable and waits for a segment to be begun keeps the cursor too', async () => {
+  const database = new MemoryDatabase()
+  let gate: Promise<void> | undefined
+  const files = new FakeFiles()
+  const openAppend = files.openAppend.bind(files)
+  files.openAppend = async path => {
+    await gate
+    return openAppend(path)
+  }
+  const open = await openStore(files, { ...small, database })
+  // Two rows in one write: the first fills the segment, the second needs the next one, which takes its time.
+  const held = Promise.withResolvers<void>()
+  await open.facts.set('a', 'x'.repeat(500))
+  gate = held.promise
+  const both = open.store.write(ROW_STATEMENT, [Buffer.from(`b=${'x'.repeat(100)}`), Buffer.from('c=1')])
+  while ((files.contents().get(FIRST) as Buffer).byteLength < 660) await turn()
+  // Meanwhile the cursor is saved on behalf of others: it must stay before what nobody has indexed.
+  await open.store.compact(99).catch(() => {})
+  await open.index.batch([])
+  const indexed = database.after(database.batches)
+  held.resolve()
+  await both
+  const again = await openStore(files.crash(), { ...small, database: indexed })
+  assert.equal(await again.facts.get('c'), '1')
+  assert.equal((await again.facts.get('b'))?.length, 100)
+})
+
+test('a flipped byte in a row: what is read there is an error, the rest is there, and the report counts it', async () => {
+  const files = new FakeFiles()
+  const open = await filled(files)
+  const place = decodePlace((await open.index.get(indexKey('f', Buffer.from('k3')))) as Uint8Array)
+  files.corrupt(`segments/0000000${place.segment}.seg`, bytes => {
+    bytes[place.offset + 15]! ^= 1
+    return undefined
+  })
+  await assert.rejects(open.facts.get('k3'), RowCorruptError)
+  assert.equal(await open.facts.get('k4'), 'value 24')
+  const again = await openStore(files.crash(), small)
+  assert.equal(again.report.damagedRows, 1)
+  assert.equal(again.report.replayedRows, 29)
+  // An older row of the same key stands again: nothing better is left.
+  assert.equal(await again.facts.get('k3'), 'value 13')
+})
+
+test('a row of the index that is lost is found by the leaf check, and raises doubt', async () => {
+  const files = new FakeFiles()
+  const { store, database, doubts } = await filled(files)
+  let rows = 0
+  for (let leaf = await store.checkLeaf(7); leaf === 7; leaf = await store.checkLeaf(7)) rows += leaf
+  assert.ok(rows >= 21)
+  database.corrupt(indexKey('f', Buffer.from('k5')))
+  await assert.rejects(async () => {
+    for (let i = 0; i < 10; i++) await store.checkLeaf(7)
+  }, IndexCorruptError)
+  assert.equal(doubts.length, 1)
+  const again = await openStore(files.crash(), small)
+  await expectFacts(again)
+})
+
+test('a flipped byte of the index raises doubt when it is read, and a rebuild loses nothing', async () => {
+  const files = new FakeFiles()
+  const { facts, database, doubts } = await filled(files)
+  database.corrupt(indexKey('f', Buffer.from('k5')), value => {
+    value[6]! ^= 1
+  })
+  await assert.rejects(facts.get('k5'), IndexCorruptError)
+  assert.equal(doubts.length, 1)
+  await expectFacts(await openStore(files.crash(), small))
+})
+
+test('a flipped byte in what the index says of itself: it is made anew at the start', async () => {
+  for (const name of ['store', 'built', 'cursor', 'clean']) {
+    const files = new FakeFiles()
+    const { store, database } = await filled(files)
+    await store.close()
+    const indexed = database.after(database.batches)
+    indexed.corrupt(indexKey('m', Buffer.from(name)), value => {
+      value[0]! ^= 1
+    })
+    const again = await openStore(files.reopen(), { ...small, database: indexed })
+    assert.equal(again.report.rebuilt, true, name)
+    await expectFacts(again)
+  }
+})
+
+test('a segment that is gone raises doubt, and what is in the others is found again', async () => {
+  const files = new FakeFiles()
+  const open = await filled(files)
+  const place = decodePlace((await open.index.get(indexKey('f', Buffer.from('k3')))) as Uint8Array)
+  await open.store.close()
+  const after = files.crash()
+  await after.remove(`segments/0000000${place.segment}.seg`)
+  const again = await openStore(after, { ...small, database: open.database.after(open.database.batches) })
+  if (again.report.rebuilt) return
+  await assert.rejects(again.facts.get('k3'), IndexCorruptError)
+  assert.equal(again.doubts.length, 1)
+})
+
+test('compaction keeps what is live, drops the rest, and gives the room back', async () => {
+  const files = new FakeFiles()
+  const open = await filled(files, new MemoryDatabase(), 100)
+  const before = open.segments.bytes
+  const rounds: number[] = []
+  for (let candidates = open.store.compactable(0.5); candidates.length > 0; candidates = open.store.compactable(0.5)) {
+    const [emptiest] = candidates as [number]
+    rounds.push(emptiest)
+    await open.store.compact(emptiest)
+    assert.ok(!open.segments.has(emptiest))
+    await expectFacts(open, 100)
+    assert.ok(rounds.length < 50)
+  }
+  assert.ok(rounds.length > 3)
+  assert.ok(open.segments.bytes < before / 2)
+  await expectFacts(await openStore(files.crash(), small), 100)
+})
+
+test('the emptiest is compacted first, and the one being written never', async () => {
+  const { store, segments } = await filled(new FakeFiles(), new MemoryDatabase(), 100)
+  const candidates = store.compactable(1)
+  const closed = segments.closedSegments().map(({ segment }) => segment)
+  assert.ok(candidates.every(segment => closed.includes(segment)))
+  assert.ok(!candidates.includes(segments.end.segment))
+  assert.deepEqual(store.compactable(0), [])
+})
+
+test('how much of a segment is dead is known after a restart too', async () => {
+  const files = new FakeFiles()
+  const first = await filled(files, new MemoryDatabase(), 100)
+  const candidates = first.store.compactable(0.5)
+  assert.ok(candidates.length > 0)
+  await first.store.close()
+  const again = await openStore(files.reopen(), { ...small, database: first.database.after(first.database.batches) })
+  assert.deepEqual(again.store.compactable(0.5), candidates)
+})
+
+test('rows of a type that this version does not know survive a compaction', async () => {
+  const files = new FakeFiles()
+  const { segments, store, facts } = await openStore(files, small)
+  await segments.append([{ type: 77, payload: Buffer.from('from the future') }])
+  for (let i = 0; i < 40; i++) await facts.set('k', `${i} `.padEnd(30, '.'))
+  assert.deepEqual(store.compactable(0.5)[0] !== undefined, true)
+  await store.compact(1)
+  const rows = await gather(segments.scan({ segment: 1, offset: 0 }))
+  assert.ok(rows.some(({ type, payload }) => type === 77 && Buffer.from(payload).toString() === 'from the future'))
+  assert.equal((await openStore(files.crash(), small)).report.damagedRows, 0)
+})
+
+test('a segment with damage in it is kept: what cannot be read may be needed', async () => {
+  const files = new FakeFiles()
+  const open = await filled(files, new MemoryDatabase(), 100)
+  const [segment] = open.store.compactable(0.5) as [number]
+  const path = `segments/${String(segment).padStart(8, '0')}.seg`
+  files.corrupt(path, bytes => {
+    bytes[40]! ^= 1
+    return undefined
+  })
+  await open.store.compact(segment)
+  assert.ok(open.segments.has(segment))
+  assert.ok((await files.size(path)) !== undefined)
+  assert.ok(!open.store.compactable(0.5).includes(segment))
+  await expectFacts(open, 100)
+})
+
+test('a write that comes while rows are moved waits, so that no older row is moved behind it', async () => {
+  const files = new FakeFiles()
+  const storeId = Buffer.alloc(16, 1)
+  const index = new IndexDb(new MemoryDatabase().asDatabase)
+  await index.open()
+  const segments = new Segments({ files, storeId, segmentBytes: 100 })
+  const store = new Store({ segments, index, storeId })
+  const asked = Promise.withResolvers<void>()
+  const answer = Promise.withResolvers<void>()
+  let latest = ''
+  store.register(1, {
+    project: async rows => {
+      latest = Buffer.from((rows.at(-1) as StoredRow).payload).toString()
+    },
+    isLive: async ({ payload }) => {
+      if (Buffer.from(payload).toString() !== 'old') return false
+      asked.resolve()
+      await answer.promise
+      return true
+    },
+    isIndexed: async () => true
+  })
+  await segments.open()
+  await store.open()
+  await store.write(1, [Buffer.from('old')])
+  for (let i = 0; i < 10; i++) await store.write(1, [Buffer.from(`filler ${i} `.padEnd(30, '.'))])
+  const compacting = store.compact(1)
+  await asked.promise
+  const renewing = store.write(1, [Buffer.from('new')])
+  for (let i = 0; i < 10; i++) await turn()
+  answer.resolve()
+  await Promise.all([compacting, renewing])
+  assert.equal(latest, 'new')
+  const last = (await gather(segments.scan({ segment: 1, offset: 0 }))).at(-1)
+  assert.equal(Buffer.from(last?.payload as Uint8Array).toString(), 'new')
+})
+
+test('a compaction that is broken off leaves both copies, and no harm', async () => {
+  const files = new FakeFiles()
+  const open = await filled(files, new MemoryDatabase(), 100)
+  const [segment] = open.store.compactable(0.5) as [number]
+  await assert.rejects(open.store.compact(segment, AbortSignal.abort()), { name: 'AbortError' })
+  assert.ok(open.segments.has(segment))
+  await expectFacts(open, 100)
+})
+
+test('replay of large rows goes in steps of bounded size', async () => {
+  const files = new FakeFiles()
+  const storeId = Buffer.alloc(16, 1)
+  const openWith = async (files: FakeFiles, batches: number[]): Promise<Store> => {
+    const index = new IndexDb(new MemoryDatabase().asDatabase)
+    await index.open()
+    const segments = new Segments({ files, storeId })
+    const store = new Store({ segments, index, storeId })
+    store.register(1, {
+      project: async rows => {
+        batches.push(rows.reduce((sum, { payload }) => sum + payload.byteLength, 0))
+      },
+      isLive: async () => true,
+      isIndexed: async () => true
+    })
+    await segments.open()
+    await store.open()
+    return store
+  }
+  const store = await openWith(files, [])
+  for (let i = 0; i < 10; i++)
+    await store.write(
+      1,
+      Array.from({ length: 64 }, () => Buffer.alloc(60_000))
+    )
+  const batches: number[] = []
+  await openWith(files.crash(), batches)
+  assert.ok(batches.length > 1 && Math.max(...batches) < 17 << 20, `${batches}`)
+  assert.equal(
+    batches.reduce((a, b) => a + b),
+    640 * 60_000
+  )
+})
+
+test('a write whose index fails is not acknowledged, and is found at the next start', async () => {
+  const files = new FakeFiles()
+  const database = new MemoryDatabase()
+  const open = await openStore(files, { ...small, database })
+  await open.facts.set('a', '1')
+  const { batch } = database
+  database.batch = async () => {
+    throw Object.assign(new Error('IO error: No space left on device'), { code: 'LEVEL_IO_ERROR' })
+  }
+  await assert.rejects(open.facts.set('a', '2'), NoSpaceError)
+  database.batch = batch
+  for (let i = 0; i < 30; i++) await open.facts.set('b', `${i}`)
+  assert.equal(await open.facts.get('a'), '1')
+  for (let i = 0; i < 5; i++) await open.store.checkLeaf()
+  assert.deepEqual(open.doubts, [])
+  await open.store.close()
+  const again = await openStore(files.crash(), { ...small, database: database.after(database.batches) })
+  assert.equal(await again.facts.get('a'), '2')
+  assert.equal(await again.facts.get('b'), '29')
+})
+
+test('a disk that is full refuses, and takes more once there is room', async () => {
+  const options = { totalBytes: 3000 }
+  const files = new FakeFiles(options)
+  const open = await openStore(files, small)
+  let kept = 0
+  await assert.rejects(async () => {
+    for (let i = 0; ; i++) {
+      await open.facts.set(`k${i}`, 'x'.repeat(100))
+      kept++
+    }
+  }, NoSpaceError)
+  assert.ok(kept > 10)
+  for (let i = 0; i < 3; i++) await assert.rejects(open.facts.set('more', 'x'.repeat(600)), NoSpaceError)
+  options.totalBytes = 6000
+  await open.facts.set('more', 'at last')
+  const again = await openStore(files.crash({ kept: 0, fraction: () => 0.5 }, options), small)
+  for (let i = 0; i < kept; i++) assert.equal((await again.facts.get(`k${i}`))?.length, 100)
+  assert.equal(await again.facts.get('more'), 'at last')
+  assert.equal(again.report.damagedRows, 0)
+})
+
+test('closed, it ends what is under way and refuses what comes', async () => {
+  const files = new FakeFiles()
+  const { store, facts, database } = await openStore(files, small)
+  const underWay = Array.from({ length: 20 }, (_, i) => facts.set(`k${i}`, 'x'))
+  await turn()
+  await store.close()
+  const results = await Promise.allSettled(underWay)
+  await assert.rejects(facts.set('late', 'x'), StoppedError)
+  const again = await openStore(files.crash(), { ...small, database: database.after(database.batches) })
+  assert.ok(again.report.wasClean)
+  for (const [i, { status }] of results.entries())
+    if (status === 'fulfilled') assert.equal(await again.facts.get(`k${i}`), 'x')
+})
+
+test('on the database that a node has: written, closed, opened, lost and made again', async t => {
+  const files = new FakeFiles()
+  const storeId = Buffer.alloc(16, 1)
+  const folder = await (await import('../../fixtures/temporary-folder.ts')).temporaryFolder(t)
+  const openWith = async (files: FakeFiles, folder?: string) => {
+    const index = new IndexDb(await levelDatabase(t, folder))
+    await index.open()
+    const segments = new Segments({ files, storeId, segmentBytes: 600 })
+    const store = new Store({ segments, index, storeId })
+    const { Facts } = await import('../../fixtures/disk-store.ts')
+    const facts = new Facts(store)
+    await segments.open()
+    return { store, facts, report: await store.open() }
+  }
+  const first = await openWith(files, folder)
+  for (let i = 0; i < 50; i++) await first.facts.set(`k${i % 5}`, `${i}`)
+  for (const segment of first.store.compactable(0.5)) await first.store.compact(segment)
+  await first.store.close()
+  const second = await openWith(files.reopen(), folder)
+  assert.deepEqual(second.report, { rebuilt: false, wasClean: true, replayedRows: 0, damagedRows: 0 })
+  assert.equal(await second.facts.get('k3'), '48')
+  await second.store.close()
+  const third = await openWith(files.crash())
+  assert.equal(third.report.rebuilt, true)
+  for (let k = 0; k < 5; k++) assert.equal(await third.facts.get(`k${k}`), `${45 + k}`)
+  await third.store.close()
+})
