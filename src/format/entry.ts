@@ -91,7 +91,8 @@ const bodySchema = z.strictObject({
     .custom<Uint8Array>(value => value instanceof Uint8Array && value.byteLength <= INLINE_BYTES_MAX)
     .optional(),
   target: textUpTo(TARGET_BYTES_MAX).optional(),
-  props: z.record(z.string(), z.unknown()).optional()
+  // Not a record of zod's: it would leave `__proto__` out without a word, and the body would not be the one signed.
+  props: z.custom<Record<string, unknown>>(isPlainMap).optional()
 })
 
 /** The parts of a record that its author chooses; stamps and signature are added when it is signed. */
@@ -221,6 +222,12 @@ export function openBody(subkey: KeyObject, statement: Statement<'entry'>): Entr
   if (!parsed.success) throw new FormatError('body of a record has other fields than it should')
   checkBody(parsed.data, statement.fields)
   return parsed.data
+}
+
+function isPlainMap(value: unknown): boolean {
+  if (typeof value !== 'object' || value === null || Object.hasOwn(value, '__proto__')) return false
+  const prototype = Object.getPrototypeOf(value)
+  return prototype === Object.prototype || prototype === null
 }
 
 // What a body says must fit what its record says in the clear, or one file would show two contents.

@@ -433,7 +433,7 @@ test('a copy of a member is refused while the older lives, and taken once it doe
   // The machine loses power: its connection stays, and nobody is behind it.
   scene.network.silence(original.host, a.host)
   await copy.host.dial([a.host.address], { signal: AbortSignal.timeout(5_000), peer: a.host.peerId })
-  await timePassesUntil(scene.clock, 'asked whether it lives', () => copy.events.length === 2)
+  await timePassesUntil(scene.clock, 'asked whether it lives', () => copy.events.length === 2 && a.events.length === 2)
   assert.deepEqual(a.events, [`+${short(original)}`, `-${short(original)}`])
   await dial(copy, a)
   assert.deepEqual(a.events.at(-1), `+${short(copy)}`)
