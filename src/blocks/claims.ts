@@ -3,7 +3,7 @@ import { ROW_CLAIM } from '../disk/constants.ts'
 import { type IndexOp, indexKey } from '../disk/index-db.ts'
 import { decodePlace, encodePlace, isSamePlace, type Projector, type Store, type StoredRow } from '../disk/store.ts'
 import type { PeerId } from '../format/peer-id.ts'
-import { concatBytes, u32be, u64be, utf8 } from '../util/bytes.ts'
+import { concatBytes, equalBytes, u32be, u64be, utf8 } from '../util/bytes.ts'
 import type { Clock } from '../util/clock.ts'
 import { CLAIM_SLACK_MS } from './constants.ts'
 
@@ -183,8 +183,13 @@ export class Claims {
         const value = await index.get(key)
         return value !== undefined && isSamePlace(decodePlace(value.subarray(8)), place)
       },
-      // Claims end all the time, and one that is lost only runs out early; what it protected is found again by a walk.
-      isIndexed: async () => true
+      // A claim that is not in the table has ended, for all that can be told: nothing is left of those that did. One that
+      // is there is to run out some day; its two rows are written and removed together.
+      isIndexed: async row => {
+        const { key, expires } = parseRow(row)
+        const [value, mark] = await index.getMany([key, expiryKey(expires, key)])
+        return value === undefined || mark !== undefined || !equalBytes(value.subarray(0, 8), expires)
+      }
     }
   }
 }

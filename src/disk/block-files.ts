@@ -56,21 +56,21 @@ export class BlockFiles {
         await this.#files.rename(temp, path)
         await this.#syncName(folder, path)
       } catch (error) {
-        this.#unsynced.delete(path)
         await this.#files.remove(temp).catch(() => {})
-        await this.#files.remove(path).catch(() => {})
+        // If it cannot be removed either, its name goes on counting as not durable.
+        await this.#files.remove(path).then(
+          () => this.#unsynced.delete(path),
+          () => {}
+        )
         throw error
       }
       return true
     }, signal)
   }
 
-  /** True if the block is there and durable: another put may have written it and not yet synced its name. */
+  /** True if the block is there and durable. */
   async has(multihash: Uint8Array): Promise<boolean> {
-    if ((await this.size(multihash)) === undefined) return false
-    const { folder, path } = placeOf(multihash)
-    if (this.#unsynced.has(path)) await this.#syncName(folder, path)
-    return true
+    return (await this.size(multihash)) !== undefined
   }
 
   async get(multihash: Uint8Array): Promise<Uint8Array | undefined> {
@@ -82,8 +82,13 @@ export class BlockFiles {
     }
   }
 
-  size(multihash: Uint8Array): Promise<number | undefined> {
-    return this.#files.size(placeOf(multihash).path)
+  /** Bytes of a block that is there and durable: another put may have written it and not yet synced its name. */
+  async size(multihash: Uint8Array): Promise<number | undefined> {
+    const { folder, path } = placeOf(multihash)
+    const bytes = await this.#files.size(path)
+    if (bytes === undefined || !this.#unsynced.has(path)) return bytes
+    await this.#syncName(folder, path)
+    return this.#files.size(path)
   }
 
   /** Removes a block; its name may come back after a power cut, as a block that nobody claims. */

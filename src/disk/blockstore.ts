@@ -70,7 +70,7 @@ export class DurableBlockstore implements Blockstore {
     return (await this.sizeOf(cid)) !== undefined
   }
 
-  /** Bytes of a block, or undefined if it is not here. Reads none of them. */
+  /** Bytes of a block, or undefined if it is not here; what is here would survive a power cut. Reads none of them. */
   async sizeOf(cid: CID): Promise<number | undefined> {
     const multihash = multihashOf(cid)
     const place = await this.#placeOf(multihash)

@@ -34,6 +34,15 @@ export const LEAF_INTERVAL_MS = 60_000
 /** The pause between leaves of the first round after a start. */
 export const LEAF_PAUSE_MS = 50
 
+/**
+ * Batches of the index in one chain: so many rows are read at each start, and so often LevelDB is made to write what it
+ * has in memory to a table.
+ */
+export const CHAIN_LINKS_MAX = 4096
+/** What one batch of the index takes of those that wait. */
+export const BATCH_ITEMS_MAX = 1024
+export const BATCH_BYTES_MAX = 1 << 20
+
 /** Share of the file system that stays free whatever the capacity. */
 export const RESERVE_SHARE = 0.05
 

@@ -35,9 +35,10 @@ export async function makeDataDirectory(root: string): Promise<void> {
 
 /**
  * Reads the format file of a data directory, or writes one into an empty directory. It names the layout, so that a
- * later version can tell what it found, and the store id that index and segments must share.
+ * later version can tell what it found, and the store id that index and segments must share. `isNew` if it was written
+ * now: in any other directory what is not there has been lost.
  */
-export async function openFormat(files: Files, chance: Chance): Promise<{ storeId: Uint8Array }> {
+export async function openFormat(files: Files, chance: Chance): Promise<{ storeId: Uint8Array; isNew: boolean }> {
   await files.makeDirectory('')
   let text: Uint8Array
   try {
@@ -48,7 +49,7 @@ export async function openFormat(files: Files, chance: Chance): Promise<{ storeI
       throw new UnknownLayoutError('the data directory has lost its format file')
     const storeId = chance.bytes(STORE_ID_BYTES)
     await replaceFile(files, NAME, utf8(`${JSON.stringify({ layout: LAYOUT, storeId: toHex(storeId) })}\n`))
-    return { storeId }
+    return { storeId, isNew: true }
   }
   let value: unknown
   try {
@@ -64,5 +65,5 @@ export async function openFormat(files: Files, chance: Chance): Promise<{ storeI
   }
   const parsed = formatSchema.safeParse(value)
   if (!parsed.success) throw new UnknownLayoutError('the format file of the data directory is damaged')
-  return { storeId: fromHex(parsed.data.storeId) }
+  return { storeId: fromHex(parsed.data.storeId), isNew: false }
 }

@@ -28,6 +28,13 @@ export class FileMissingError extends DfsError {
 export class IndexCorruptError extends DfsError {
   override readonly name = 'IndexCorruptError'
   override readonly code = 'corrupt'
+  /** Stretches of the segments that the index knew of and that are gone: once it is made anew, nothing tells of them. */
+  readonly damagedRows: number
+
+  constructor(message: string, { damagedRows = 0, ...options }: ErrorOptions & { damagedRows?: number } = {}) {
+    super(message, options)
+    this.damagedRows = damagedRows
+  }
 }
 
 /** A row of a segment does not match its checksum. */

@@ -1,14 +1,29 @@
 import { crc32 } from 'node:zlib'
 import type { AbstractLevel } from 'abstract-level'
-import { concatBytes, u32be } from '../util/bytes.ts'
+import { Batcher } from '../util/batcher.ts'
+import { concatBytes, u32be, utf8 } from '../util/bytes.ts'
+import { BATCH_BYTES_MAX, BATCH_ITEMS_MAX, CHAIN_LINKS_MAX } from './constants.ts'
 import { DiskError, IndexCorruptError, LockedError, NoSpaceError, ReadOnlyError } from './errors.ts'
 
 /** An ordered key-value database of bytes, as a port: anything behind `abstract-level`, such as `classic-level`. */
-export type Database = AbstractLevel<string | Buffer | Uint8Array, Uint8Array, Uint8Array>
+export type Database = AbstractLevel<string | Buffer | Uint8Array, Uint8Array, Uint8Array> & {
+  /**
+   * Writes what is in memory to tables first, durably. One that has no such thing keeps its promise of `sync` for all
+   * that was written before.
+   */
+  compactRange?(from: Uint8Array, to: Uint8Array): Promise<void>
+}
 
 export interface BatchOptions {
-  /** Resolve only once this batch, and all before it, would survive a power cut. */
+  /** Resolve only once a power cut leaves this batch and all before it, or an index that `open` refuses. */
   sync?: boolean
+}
+
+/** A batch that waits for those before it. */
+interface Waiting {
+  ops: readonly IndexOp[]
+  bytes: number
+  sync: boolean
 }
 
 /** A change to the index; all of a batch are applied, or none. */
@@ -22,10 +37,21 @@ const CHECKSUM_BYTES = 4
  * `IndexCorruptError` and raises `onDoubt`, after which whoever owns the index rebuilds it.
  *
  * Rows are written without a sync unless asked: after a power cut the index is an older one, and the cursor in it says
- * how old.
+ * how old. LevelDB alone does not promise that: its log is read on past a gap, and `sync` covers the log that is written
+ * now, while of the one before, which it closes without a sync, there may be no table yet. So batches may be gone though
+ * later ones are there, and who wrote A before B may find B alone. Hence batches go one after another, and each adds a
+ * link to a chain, by which `open` knows that none is missing.
  */
 export class IndexDb {
   readonly #db: Database
+  readonly #batches = new Batcher<Waiting, null>(batches => this.#write(batches), {
+    itemsMax: BATCH_ITEMS_MAX,
+    bytesMax: BATCH_BYTES_MAX,
+    sizeOf: ({ bytes }) => bytes
+  })
+  #chain = 0
+  /** The next link of this chain. */
+  #link = 0
   #onDoubt: (error: IndexCorruptError) => void = () => {}
 
   constructor(db: Database) {
@@ -36,11 +62,19 @@ export class IndexDb {
     this.#onDoubt = listener
   }
 
+  /** An `IndexCorruptError` if the index is damaged, or batches are missing in it; then it is closed again. */
   async open(): Promise<void> {
     await this.#guarded(() => this.#db.open({ passive: false }))
+    try {
+      await this.#checkChain()
+    } catch (error) {
+      await this.#db.close()
+      throw error
+    }
   }
 
   async close(): Promise<void> {
+    await this.#batches.settled()
     await this.#db.close()
   }
 
@@ -65,11 +99,9 @@ export class IndexDb {
 
   async batch(ops: readonly IndexOp[], { sync = false }: BatchOptions = {}): Promise<void> {
     if (ops.length === 0) return
-    const rows = ops.map(op =>
-      op.type === 'del' ? op : { ...op, value: concatBytes(u32be(checksum(op.key, op.value)), op.value) }
-    )
-    // `sync` is an option of the databases that have a disk; the abstract one does not know it.
-    await this.#guarded(() => this.#db.batch(rows, { sync } as object))
+    const rows = ops.map(withChecksum)
+    const bytes = rows.reduce((sum, op) => sum + op.key.byteLength + (op.type === 'del' ? 0 : op.value.byteLength), 0)
+    await this.#batches.add({ ops: rows, bytes, sync })
   }
 
   /** All rows whose key starts with `prefix`, in order; from `after` on (exclusive) where given. */
@@ -107,6 +139,49 @@ export class IndexDb {
     return error
   }
 
+  async #write(batches: readonly Waiting[]): Promise<null[]> {
+    if (this.#link === CHAIN_LINKS_MAX) await this.#beginChain()
+    const rows = [...batches.flatMap(({ ops }) => ops), this.#linkOp(this.#link)]
+    await this.#put(
+      rows,
+      batches.some(({ sync }) => sync)
+    )
+    this.#link++
+    return batches.map(() => null)
+  }
+
+  // `sync` is an option of the databases that have a disk; the abstract one does not know it.
+  async #put(rows: IndexOp[], sync: boolean): Promise<void> {
+    await this.#guarded(() => this.#db.batch(rows, { sync } as object))
+  }
+
+  // What stands before a chain is durable when it begins, so that the links of the one before are needed no more.
+  // `compactRange` says nothing of failures. In this order none matters: if LevelDB cannot begin another log, those
+  // before are in tables, and this one has been synced; if it cannot write a table, it refuses all batches from there on.
+  async #beginChain(): Promise<void> {
+    await this.#put([this.#linkOp(this.#link - 1)], true)
+    await this.#guarded(async () => this.#db.compactRange?.(PAST_ALL, PAST_ALL))
+    this.#chain++
+    this.#link = 0
+  }
+
+  #linkOp(link: number): IndexOp {
+    return withChecksum({ type: 'put', key: indexKey('m', LINK, u32be(link)), value: u32be(this.#chain) })
+  }
+
+  // Links of older chains lie behind those of the last one. What was there when LevelDB opened is in tables: a new chain.
+  async #checkChain(): Promise<void> {
+    const chainOf: number[] = []
+    const prefix = indexKey('m', LINK)
+    for await (const { key, value } of this.range(prefix)) {
+      chainOf[Buffer.from(key).readUInt32BE(prefix.byteLength)] = Buffer.from(value).readUInt32BE()
+    }
+    const last = chainOf.reduce((a, b) => Math.max(a, b), -1)
+    for (let link = chainOf.lastIndexOf(last); link >= 0; link--)
+      if (chainOf[link] !== last) throw new IndexCorruptError('the index lacks a batch')
+    this.#chain = last + 1
+  }
+
   #checked(key: Uint8Array, value: Uint8Array): Uint8Array {
     if (value.byteLength >= CHECKSUM_BYTES) {
       const stated = new DataView(value.buffer, value.byteOffset, CHECKSUM_BYTES).getUint32(0)
@@ -139,12 +214,19 @@ export class IndexDb {
 }
 
 const ROWS_AT_ONCE = 256
+const LINK = utf8('link')
+/** No key of ours is above it: tables are letters. */
+const PAST_ALL = Uint8Array.of(0xff)
 /** More than these are looked up on another thread: the loop must not stand still. */
 const SYNC_ROWS_MAX = 32
 
 /** A key: one letter that names the table, then its parts. */
 export function indexKey(table: string, ...parts: readonly Uint8Array[]): Uint8Array {
   return concatBytes(Buffer.from(table, 'latin1'), ...parts)
+}
+
+function withChecksum(op: IndexOp): IndexOp {
+  return op.type === 'del' ? op : { ...op, value: concatBytes(u32be(checksum(op.key, op.value)), op.value) }
 }
 
 function checksum(key: Uint8Array, value: Uint8Array): number {

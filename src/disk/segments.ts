@@ -29,6 +29,8 @@ export const FOOTER = 0xff
 const FOLDER = 'segments'
 const MAGIC = utf8('DFSSEG1\n')
 const HEADER_BYTES = 24
+/** What every segment holds beside its rows: its header, and its footer's row with the tally. */
+export const SEGMENT_OVERHEAD_BYTES: number = HEADER_BYTES + ROW_HEADER_BYTES + new Tally().payload.byteLength
 
 export interface SegmentsOptions {
   files: Files
@@ -64,9 +66,11 @@ export class Segments {
   readonly #commits: Batcher<Row[], Place[]>
   readonly #readers: SegmentReaders
   readonly #sizes = new Map<number, number>()
+  /** Those that were abandoned after an error and have no footer yet. */
+  readonly #unfinished = new Map<number, Unfinished>()
+  readonly #damage: Cursor[] = []
   #last = 0
   #current: OpenSegment | undefined
-  #abandoned: Unfinished | undefined
 
   constructor({ files, storeId, segmentBytes = SEGMENT_BYTES }: SegmentsOptions) {
     this.#files = files
@@ -87,18 +91,23 @@ export class Segments {
     await this.#files.syncDirectory('')
     const segments = (await this.#files.list(FOLDER)).map(segmentOf).filter(segment => segment !== undefined)
     for (const segment of segments.sort((a, b) => a - b)) {
-      const header = await this.#readers.read(segment, 0, HEADER_BYTES)
-      if (header.byteLength === HEADER_BYTES && !equalBytes(header, this.#header)) {
-        throw new UnknownLayoutError('a segment in this data directory belongs to another store or version')
-      }
-      if (header.byteLength === HEADER_BYTES) {
-        this.#sizes.set(segment, (await this.#files.size(pathOf(segment))) ?? 0)
+      const size = (await this.#files.size(pathOf(segment))) ?? 0
+      const hasHeader = equalBytes(await this.#readers.read(segment, 0, HEADER_BYTES), this.#header)
+      if (hasHeader || size > HEADER_BYTES) {
+        this.#sizes.set(segment, size)
         this.#last = segment
+        if (hasHeader) continue
+        // A damaged header is not enough to turn rows away that say themselves that they are ours.
+        if (!(await this.#hasRow(segment))) {
+          throw new UnknownLayoutError('a segment in this data directory belongs to another store or version')
+        }
       } else if (segment === segments.at(-1)) {
         // A crash while it was being made: there was no row in it.
         this.#readers.forget(segment)
         await this.#files.remove(pathOf(segment))
+        continue
       }
+      this.#damage.push({ segment, offset: 0 })
     }
     if (this.#last > 0) await this.#resume(this.#last)
     // What a killed process left unsynced counts as durable from here on: so it has to be.
@@ -117,6 +126,11 @@ export class Segments {
     return { segment: Math.max(1, this.#last), offset: this.#sizes.get(this.#last) ?? HEADER_BYTES }
   }
 
+  /** Segments that were found at `open` without a header that is whole. */
+  get damage(): readonly Cursor[] {
+    return this.#damage
+  }
+
   get bytes(): number {
     let total = 0
     for (const size of this.#sizes.values()) total += size
@@ -125,6 +139,14 @@ export class Segments {
 
   has(segment: number): boolean {
     return this.#sizes.has(segment)
+  }
+
+  /** Segments that are more than a header, oldest first. */
+  segmentsWithRows(): number[] {
+    return [...this.#sizes]
+      .filter(([, bytes]) => bytes > HEADER_BYTES)
+      .map(([segment]) => segment)
+      .sort((a, b) => a - b)
   }
 
   /** Segments that may be removed once nothing in them is needed, oldest first. */
@@ -193,7 +215,7 @@ export class Segments {
       yield row
     }
     // Each but the last got its footer before the next was begun: without one, rows are missing at its end.
-    const isOver = isClosed || isDamaged || segment === this.#last || segment === this.#abandoned?.segment
+    const isOver = isClosed || isDamaged || segment === this.#last || this.#unfinished.has(segment)
     if (!isOver && this.has(segment)) onDamage?.(end)
   }
 
@@ -202,6 +224,7 @@ export class Segments {
     if (segment === this.#last) throw new RangeError('the last segment cannot be removed')
     await this.#readers.retire(segment)
     this.#sizes.delete(segment)
+    this.#unfinished.delete(segment)
     await this.#files.remove(pathOf(segment))
     await this.#files.syncDirectory(FOLDER)
   }
@@ -255,7 +278,7 @@ export class Segments {
   // have dropped the pages): the segment ends where it was last known to be good, and the next row begins a new one.
   async #abandon({ segment, size, tally, file }: OpenSegment): Promise<void> {
     this.#current = undefined
-    this.#abandoned = { segment, size, tally }
+    this.#unfinished.set(segment, { segment, size, tally })
     await file.close().catch(() => {})
   }
 
@@ -272,7 +295,7 @@ export class Segments {
 
   async #writable(): Promise<OpenSegment> {
     if (this.#current !== undefined) return this.#current
-    if (this.#abandoned !== undefined) await this.#finishAbandoned(this.#abandoned).catch(() => {})
+    for (const left of this.#unfinished.values()) await this.#finishAbandoned(left).catch(() => {})
     const segment = this.#last + 1
     await this.#files.remove(pathOf(segment))
     const file = await this.#files.openAppend(pathOf(segment))
@@ -287,9 +310,19 @@ export class Segments {
     }
     this.#sizes.set(segment, HEADER_BYTES)
     this.#last = segment
-    this.#abandoned = undefined
     this.#current = { segment, file, size: HEADER_BYTES, tally: new Tally() }
+    // Not before there is one behind it: else its number would be given again.
+    for (const [empty, { tally }] of this.#unfinished) if (tally.rows === 0) await this.#discard(empty).catch(() => {})
     return this.#current
+  }
+
+  // One that was abandoned before there was a row in it.
+  async #discard(segment: number): Promise<void> {
+    await this.#files.remove(pathOf(segment))
+    this.#readers.forget(segment)
+    this.#sizes.delete(segment)
+    this.#unfinished.delete(segment)
+    await this.#files.syncDirectory(FOLDER)
   }
 
   // Once the disk writes again. If it still does not, the next segment is begun without it, or that fails too.
@@ -301,9 +334,15 @@ export class Segments {
       for (const part of footer) await file.append(part)
       await file.sync()
       this.#sizes.set(left.segment, left.size + byteLengthOf(footer))
+      if (left.tally.rows > 0) this.#unfinished.delete(left.segment)
     } finally {
       await file.close()
     }
+  }
+
+  async #hasRow(segment: number): Promise<boolean> {
+    for await (const _ of this.#rowsOf(segment, HEADER_BYTES)) return true
+    return false
   }
 
   // Opens the last segment for more: what stands of it is kept, a torn end is cut off.

@@ -1,11 +1,12 @@
 import { Batcher } from '../util/batcher.ts'
 import { concatBytes, equalBytes, u32be } from '../util/bytes.ts'
+import { StoppedError } from '../util/errors.ts'
 import { Limiter } from '../util/limiter.ts'
 import { COMMIT_BYTES_MAX, COMMIT_ROWS_MAX, LEAF_ROWS, MOVE_BYTES_MAX, MOVE_ROWS_MAX } from './constants.ts'
 import { FileMissingError, IndexCorruptError } from './errors.ts'
 import { type IndexDb, type IndexOp, indexKey } from './index-db.ts'
 import { ROW_HEADER_BYTES } from './row.ts'
-import type { Cursor, Place, PlacedRow, Segments } from './segments.ts'
+import { type Cursor, type Place, type PlacedRow, SEGMENT_OVERHEAD_BYTES, type Segments } from './segments.ts'
 
 /** A row that has been made durable, on its way into the index. */
 export interface StoredRow {
@@ -36,7 +37,10 @@ export interface OpenReport {
   /** The last process that had it open ended as it should. */
   wasClean: boolean
   replayedRows: number
-  /** Stretches of the segments, of those that were read, that no longer match their checksums. */
+  /**
+   * Stretches of the segments, of those that were read, that no longer match their checksums. What an index knew that
+   * had to be made anew is in its `IndexCorruptError`, and adds to this.
+   */
   damagedRows: number
 }
 
@@ -44,12 +48,16 @@ export interface StoreOptions {
   segments: Segments
   index: IndexDb
   storeId: Uint8Array
+  /** Told once of each segment in which damage is found while the store is open. */
+  onDamage?: (at: Cursor) => void
 }
 
 const STORE_ID_KEY = indexKey('m', Buffer.from('store'))
 const BUILT_KEY = indexKey('m', Buffer.from('built'))
 const CLEAN_KEY = indexKey('m', Buffer.from('clean'))
 const CURSOR_KEY = indexKey('m', Buffer.from('cursor'))
+/** Segments that have rows: one that is gone, other than by compaction, is missed. */
+const SEGMENT_ROWS = indexKey('m', Buffer.from('segment'))
 const DEAD_TABLE = indexKey('g')
 const START: Cursor = { segment: 1, offset: 0 }
 const WRITES_MAX = 2 ** 31
@@ -70,14 +78,20 @@ export class Store {
   /** A write takes one slot, a move all: nothing is written between asking whether a row is live and moving it. */
   readonly #gate = new Limiter(WRITES_MAX)
   readonly #dead = new Map<number, number>()
+  /** Segments that the index knows of. */
+  readonly #known = new Set<number>()
   readonly #damaged = new Set<number>()
+  /** Segments with rows of writes that failed, which the next start takes in. */
+  readonly #postponed = new Set<number>()
+  readonly #onDamage: (at: Cursor) => void
   #leafCursor: Cursor = START
   #damagedRows = 0
 
-  constructor({ segments, index, storeId }: StoreOptions) {
+  constructor({ segments, index, storeId, onDamage = () => {} }: StoreOptions) {
     this.segments = segments
     this.index = index
     this.#storeId = storeId
+    this.#onDamage = onDamage
   }
 
   /** Says what rows of a type mean. All types are registered before `open`. */
@@ -109,15 +123,17 @@ export class Store {
     const saved = await this.index.get(CURSOR_KEY)
     const cursor = saved === undefined ? START : decodeCursor(saved)
     // Rows that the index knows of are gone, and those to come would take their places unseen.
-    if (isBefore(this.segments.end, cursor)) throw new IndexCorruptError('the index is ahead of the segments')
+    if (isBefore(this.segments.end, cursor))
+      throw new IndexCorruptError('the index is ahead of the segments', { damagedRows: 1 })
+    await this.#loadKnown()
     await this.#loadDead()
+    this.#damagedRows = this.segments.damage.length
     const wasClean = await this.index.has(CLEAN_KEY)
     const replayedRows = await this.#replay(cursor)
     // Synced: if this were lost, the next start would take an unclean end for a clean one.
-    await this.index.batch(
-      [{ type: 'put', key: BUILT_KEY, value: new Uint8Array(0) }, { type: 'del', key: CLEAN_KEY }, this.#cursorOp()],
-      { sync: true }
-    )
+    const built: IndexOp = { type: 'put', key: BUILT_KEY, value: new Uint8Array(0) }
+    const known = this.segments.segmentsWithRows().flatMap(segment => this.#knownOps(segment))
+    await this.index.batch([built, { type: 'del', key: CLEAN_KEY }, this.#cursorOp(), ...known], { sync: true })
     return { rebuilt: !isBuilt, wasClean, replayedRows, damagedRows: this.#damagedRows }
   }
 
@@ -125,8 +141,10 @@ export class Store {
   async close(): Promise<void> {
     await this.segments.close()
     await Promise.allSettled(this.#writes)
-    const clean: IndexOp = { type: 'put', key: CLEAN_KEY, value: new Uint8Array(0) }
-    await this.index.batch([this.#cursorOp(), ...this.#deadOps(this.#dead.keys()), clean]).catch(() => {})
+    const ops = [this.#cursorOp(), ...this.#deadOps(this.#dead.keys())]
+    // What may be there of a write that failed is looked at by the next start, which then is one after a crash.
+    if (this.#failed === undefined) ops.push({ type: 'put', key: CLEAN_KEY, value: new Uint8Array(0) })
+    await this.index.batch(ops, { sync: true }).catch(() => {})
     await this.index.close()
   }
 
@@ -166,8 +184,11 @@ export class Store {
   compactable(below: number): number[] {
     return this.segments
       .closedSegments()
-      .filter(({ segment }) => !this.#damaged.has(segment))
-      .map(({ segment, bytes }) => ({ segment, live: 1 - (this.#dead.get(segment) ?? 0) / bytes }))
+      .filter(({ segment }) => !this.#damaged.has(segment) && !this.#postponed.has(segment))
+      .map(({ segment, bytes }) => {
+        const liveBytes = bytes - SEGMENT_OVERHEAD_BYTES - (this.#dead.get(segment) ?? 0)
+        return { segment, live: liveBytes / bytes }
+      })
       .filter(({ live }) => live < below)
       .sort((a, b) => a.live - b.live)
       .map(({ segment }) => segment)
@@ -175,13 +196,11 @@ export class Store {
 
   /**
    * Writes a segment's live rows again at the end and removes it. A crash in between leaves both, which is no harm. A
-   * segment with damage in it stays: what cannot be read might still be needed.
+   * segment with damage in it stays: what cannot be read might still be needed. So does one with a row of a write that
+   * failed; and one of which the index has lost a row, which raises doubt.
    */
   async compact(segment: number, signal?: AbortSignal): Promise<void> {
-    let isDamaged = false
-    const rows = this.segments.scanSegment(segment, 0, () => {
-      isDamaged = true
-    })
+    const rows = this.segments.scanSegment(segment, 0, at => this.#noteDamage(at))
     for await (const batch of inBatches(rows, MOVE_ROWS_MAX, MOVE_BYTES_MAX)) {
       const release = await this.#gate.acquire(WRITES_MAX, signal)
       try {
@@ -190,12 +209,10 @@ export class Store {
         release()
       }
     }
-    if (isDamaged) {
-      this.#damaged.add(segment)
-      return
-    }
+    if (this.#damaged.has(segment) || this.#postponed.has(segment)) return
     // The index that a power cut leaves may be an older one, but not one that still needs what is removed here.
-    await this.index.batch([this.#cursorOp()], { sync: true })
+    await this.index.batch([this.#cursorOp(), { type: 'del', key: knownKey(segment) }], { sync: true })
+    this.#known.delete(segment)
     await this.segments.remove(segment)
     this.#dead.delete(segment)
     await this.index.batch([{ type: 'del', key: deadKey(segment) }])
@@ -203,20 +220,17 @@ export class Store {
 
   /**
    * Compares the next stretch of rows with the index, round and round: LevelDB may lose a row after a flipped bit and
-   * say nothing. The first that is missing raises doubt. Returns the rows that were looked at.
+   * say nothing. The first that is missing raises doubt; damage that is passed over is told to `onDamage`. Returns the
+   * rows that were looked at.
    */
   async checkLeaf(rowsMax: number = LEAF_ROWS): Promise<number> {
     let checked = 0
-    for await (const row of this.segments.scan(this.#leafCursor)) {
+    for await (const row of this.segments.scan(this.#leafCursor, at => this.#noteDamage(at))) {
       if (checked === rowsMax) return checked
       this.#leafCursor = row.next
       checked++
       const projector = this.#projectors.get(row.type)?.projector
-      // Rows of writes under way, or that failed, need not be in the index yet.
-      if (projector === undefined || !isBefore(row.place, this.#cursor)) continue
-      if (await projector.isIndexed(row)) continue
-      // It may have been superseded or compacted between the read and the look: look once more before crying wolf.
-      if (!(await projector.isIndexed(row))) throw this.index.doubt('the index lacks a row')
+      if (projector !== undefined) await this.#assertIndexed(projector, row)
     }
     this.#leafCursor = START
     return checked
@@ -231,32 +245,73 @@ export class Store {
       const rows = places.map((place, i) => ({ place, payload: payloads[i] as Uint8Array }))
       await this.#projectors.get(type)?.queue.add(rows)
       this.#underWay.delete(from)
-      await this.#saveCursor.add(null)
+      await this.#saveCursor.add(places)
       return places
     } catch (error) {
-      // Some of it may be durable and not in the index: the next start reads from here.
-      if (this.#underWay.delete(from)) this.#failed = earlier(from, this.#failed)
+      const isUnderWay = this.#underWay.delete(from)
+      // Some of it may be durable and not in the index: the next start reads from here. Not of what was never begun.
+      if (isUnderWay && !(error instanceof StoppedError)) this.#failed = earlier(from, this.#failed)
       throw error
     }
+  }
+
+  /** False if the row is none that the index must have by now; raises doubt if it should and does not. */
+  async #assertIndexed(projector: Projector, row: PlacedRow): Promise<boolean> {
+    if (await projector.isIndexed(row)) return true
+    // Rows of writes under way, or that failed, need not be in the index yet.
+    if (!isBefore(row.place, this.#cursor)) return false
+    // It may have been superseded or compacted between the read and the look: look once more before crying wolf.
+    if (await projector.isIndexed(row)) return true
+    throw this.index.doubt('the index lacks a row')
   }
 
   async #move(rows: readonly PlacedRow[]): Promise<void> {
     const type = (rows[0] as PlacedRow).type
     const projector = this.#projectors.get(type)?.projector
     const live: Uint8Array[] = []
-    // A type that this version does not know is kept: a later one may.
-    for (const row of rows) if (projector === undefined || (await projector.isLive(row))) live.push(row.payload)
+    for (const row of rows) {
+      // A type that this version does not know is kept: a later one may.
+      if (projector === undefined || (await projector.isLive(row))) live.push(row.payload)
+      // Dead is what the index knows to be dead, not what it has lost.
+      else if (!(await this.#assertIndexed(projector, row))) this.#postponed.add(row.place.segment)
+    }
     if (live.length > 0) await this.#write(type, live)
   }
 
   async #replay(from: Cursor): Promise<number> {
     let replayed = 0
-    const rows = this.segments.scan(from, () => this.#damagedRows++)
+    const rows = this.segments.scan(from, ({ segment }) => {
+      this.#damagedRows++
+      this.#damaged.add(segment)
+    })
     for await (const batch of inBatches(rows, COMMIT_ROWS_MAX, COMMIT_BYTES_MAX)) {
       await this.#projectors.get((batch[0] as PlacedRow).type)?.projector.project(batch, true)
       replayed += batch.length
     }
     return replayed
+  }
+
+  async #loadKnown(): Promise<void> {
+    for await (const { key } of this.index.range(SEGMENT_ROWS)) {
+      this.#known.add(Buffer.from(key).readUInt32BE(SEGMENT_ROWS.byteLength))
+    }
+    const gone = [...this.#known].filter(segment => !this.segments.has(segment))
+    // Of those that are there without a header the segments tell themselves.
+    const untold = gone.filter(segment => !this.segments.damage.some(at => at.segment === segment))
+    if (gone.length > 0) throw new IndexCorruptError('a segment is gone', { damagedRows: untold.length })
+  }
+
+  /** Lets the index know of a segment, once there is a row in it. */
+  #knownOps(segment: number): IndexOp[] {
+    if (this.#known.has(segment)) return []
+    this.#known.add(segment)
+    return [{ type: 'put', key: knownKey(segment), value: new Uint8Array(0) }]
+  }
+
+  #noteDamage(at: Cursor): void {
+    if (this.#damaged.has(at.segment)) return
+    this.#damaged.add(at.segment)
+    this.#onDamage(at)
   }
 
   async #loadDead(): Promise<void> {
@@ -267,10 +322,11 @@ export class Store {
     }
   }
 
-  readonly #saveCursor = new Batcher<null, null>(
-    async waiting => {
-      await this.index.batch([this.#cursorOp()])
-      return waiting
+  readonly #saveCursor = new Batcher<Place[], null>(
+    async written => {
+      const known = written.flat().flatMap(({ segment }) => this.#knownOps(segment))
+      await this.index.batch([this.#cursorOp(), ...known])
+      return written.map(() => null)
     },
     { itemsMax: Number.POSITIVE_INFINITY }
   )
@@ -335,6 +391,10 @@ export function decodePlace(bytes: Uint8Array): Place {
 
 export function isSamePlace(a: Place, b: Place): boolean {
   return a.segment === b.segment && a.offset === b.offset
+}
+
+function knownKey(segment: number): Uint8Array {
+  return concatBytes(SEGMENT_ROWS, u32be(segment))
 }
 
 function deadKey(segment: number): Uint8Array {

@@ -68,7 +68,9 @@ export function testIndex(name: string, make: (t: TestContext) => Promise<Databa
       names.filter(name => name.startsWith(prefix)).map(name => `t${name}=x`)
     for (const prefix of ['', 'a', 'a\xff', '\xff', 'nothing'])
       assert.deepEqual(await list(index, key(prefix)), expected(prefix))
-    assert.equal((await list(index, new Uint8Array(0))).length, names.length + 2)
+    // The index has rows of its own in a table of its own.
+    const all = (await list(index, new Uint8Array(0))).filter(row => !row.startsWith('m'))
+    assert.equal(all.length, names.length + 2)
     assert.deepEqual(await list(index, indexKey('u')), ['u=other table'])
   })
 

@@ -102,6 +102,20 @@ test("a keeper's word outlives a power cut and the loss of the index", async () 
   }
 })
 
+test('a claim that has lost the row by which it runs out is missed; one that ended, was renewed or ran out is not', async () => {
+  const { claims, clock, store, database } = await openClaims()
+  await Promise.all([claims.claimForPut(put, [a, b, c], HOUR), claims.claimForPut(put, [a], 2 * HOUR)])
+  await claims.claimForPut(put, [b], 2 * HOUR)
+  await claims.add(await claims.endOps(put, [c]))
+  await store.checkLeaf()
+  const all = await gather(claims.expired(clock.now() + 24 * HOUR))
+  const over = all.findLast(({ multihash }) => Buffer.from(a).equals(multihash))
+  database.corrupt(Buffer.concat([Buffer.from('p'), over!.expires, Buffer.from('c'), a, Buffer.from('p'), put]))
+  await assert.rejects(store.checkLeaf(), { name: 'IndexCorruptError' })
+  await claims.endExpired(over!, clock.now() + 24 * HOUR)
+  await store.checkLeaf()
+})
+
 test("references take the place of a put's claims", async () => {
   const { claims } = await openClaims()
   await claims.claimForPut(put, [a, b], HOUR)

@@ -17,8 +17,10 @@ const withFormat = async (text: string): Promise<FakeFiles> => {
 
 test('an empty directory gets a format file, and keeps its store id', async () => {
   const files = new FakeFiles()
-  const { storeId } = await openFormat(files, seededChance(1))
+  const { storeId, isNew } = await openFormat(files, seededChance(1))
   assert.equal(storeId.byteLength, 16)
+  assert.ok(isNew)
+  assert.equal((await openFormat(files, seededChance(2))).isNew, false)
   assert.equal(Buffer.from(await files.read('format.json')).toString(), `{"layout":1,"storeId":"${toHex(storeId)}"}\n`)
   assert.equal(toHex((await openFormat(files, seededChance(2))).storeId), toHex(storeId))
   assert.equal(toHex((await openFormat(files.crash(), seededChance(2))).storeId), toHex(storeId))

@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict'
-import { readdir, readFile, writeFile } from 'node:fs/promises'
+import { cp, readdir, readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { test } from 'node:test'
+import { CHAIN_LINKS_MAX } from '../../../src/disk/constants.ts'
 import { DiskError, IndexCorruptError, LockedError, NoSpaceError, ReadOnlyError } from '../../../src/disk/errors.ts'
 import { type Database, IndexDb, indexKey } from '../../../src/disk/index-db.ts'
 import { levelDatabase, openIndex } from '../../fixtures/level.ts'
@@ -51,6 +52,88 @@ test('a value under another key, and one cut short, do not stand', async () => {
     await database.batch([{ type: 'put', key: key('a'), value: moved.subarray(0, length) }])
     await assert.rejects(index.get(key('a')), IndexCorruptError, `${length} bytes`)
   }
+})
+
+test('of an index in which batches are missing before others, nothing is believed', async () => {
+  const database = new MemoryDatabase()
+  const { index } = await withDoubts(database.asDatabase)
+  for (let i = 0; i < 10; i++) await index.batch([put(`k${i}`, `${i}`)], { sync: i === 3 })
+  for (let end = 4; end <= 10; end++) await (await withDoubts(database.after(end).asDatabase)).index.close()
+  // The log was changed for another before a batch, and what it held since the last sync is gone.
+  for (let switched = 0; switched <= 10; switched++) {
+    const left = database.after(10, switched)
+    const opening = withDoubts(left.asDatabase)
+    if (left.batches === 10 || switched === 10) await opening
+    else {
+      await assert.rejects(opening, IndexCorruptError, `at ${switched}`)
+      assert.equal(left.status, 'closed')
+    }
+  }
+})
+
+test('a chain that is full begins anew, and before that all is in tables', async () => {
+  const database = new MemoryDatabase()
+  const { index } = await withDoubts(database.asDatabase)
+  for (let i = 0; i <= CHAIN_LINKS_MAX; i++) await index.batch([put(`k${i}`, '')])
+  // The last link again, synced, and then the first of the next chain.
+  assert.equal(database.batches, CHAIN_LINKS_MAX + 2)
+  const { index: left } = await withDoubts(database.after(0, CHAIN_LINKS_MAX).asDatabase)
+  assert.ok(await left.has(key(`k${CHAIN_LINKS_MAX - 1}`)))
+  assert.ok(!(await left.has(key(`k${CHAIN_LINKS_MAX}`))))
+  await left.batch([put('a', '1')])
+})
+
+test('on the database that a node has: chains follow one another, and a link that is lost is missed', async t => {
+  const folder = await temporaryFolder(t)
+  const first = await openIndex(await levelDatabase(t, folder))
+  for (let i = 0; i <= CHAIN_LINKS_MAX; i++) await first.batch([put(`${i % 100}`, `${i}`)])
+  assert.ok((await readdir(join(folder, 'index'))).some(name => name.endsWith('.ldb')))
+  await first.close()
+  for (let round = 0; round < 3; round++) {
+    const again = await openIndex(await levelDatabase(t, folder))
+    assert.equal(
+      Buffer.from((await again.get(key(`${CHAIN_LINKS_MAX % 100}`))) as Uint8Array).toString(),
+      `${CHAIN_LINKS_MAX}`
+    )
+    await again.batch([put('more', `${round}`)])
+    await again.batch([put('more', `${round}`)])
+    await again.close()
+  }
+  const database = await levelDatabase(t, folder)
+  const last = await openIndex(database)
+  for (let i = 0; i < 3; i++) await last.batch([put('more', `${i}`)])
+  await database.batch([{ type: 'del', key: indexKey('m', Buffer.from('link'), Buffer.from([0, 0, 0, 1])) }])
+  await last.close()
+  await assert.rejects(async () => openIndex(await levelDatabase(t, folder)), IndexCorruptError)
+})
+
+test('a gap in a log of LevelDB is missed, and a log that ends early is not', async t => {
+  const folder = await temporaryFolder(t)
+  const first = await openIndex(await levelDatabase(t, folder))
+  for (let i = 0; i < 300; i++) await first.batch([put(`k${i}`, 'x'.repeat(1000))])
+  const [name] = (await readdir(join(folder, 'index'))).filter(name => name.endsWith('.log'))
+  const log = join(folder, 'index', name as string)
+  const bytes = await readFile(log)
+  await first.close()
+  for (const [damaged, isRefused] of [
+    [Buffer.from(bytes).fill(0, 70_000, 80_000), true],
+    [bytes.subarray(0, 150_000), false]
+  ] as const) {
+    const copy = await temporaryFolder(t)
+    await cp(folder, copy, { recursive: true })
+    await writeFile(join(copy, 'index', name as string), damaged)
+    const opening = levelDatabase(t, copy).then(openIndex)
+    if (isRefused) await assert.rejects(opening, IndexCorruptError)
+    else assert.ok(await (await opening).has(key('k100')))
+  }
+})
+
+test('what comes while a batch is under way leaves together, in its order', async () => {
+  const database = new MemoryDatabase()
+  const { index } = await withDoubts(database.asDatabase)
+  await Promise.all(Array.from({ length: 50 }, (_, i) => index.batch([put('a', `${i}`), put(`k${i}`, '')])))
+  assert.equal(database.batches, 1)
+  assert.equal(Buffer.from((await index.get(key('a'))) as Uint8Array).toString(), '49')
 })
 
 test('doubt can be raised from outside', async () => {

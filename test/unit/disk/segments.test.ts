@@ -275,8 +275,30 @@ test('a segment of another store, or of no store, is not taken for ours', async 
   await (await open(files)).append([row('x')])
   const foreign = new Segments({ files, storeId: Buffer.alloc(16, 6) })
   await assert.rejects(foreign.open(), UnknownLayoutError)
-  files.corrupt(FIRST, bytes => bytes.fill('X', 0, 8))
+  files.corrupt(FIRST, bytes => bytes.fill('X', 0, 8).subarray(0, 30))
   await assert.rejects(open(files), UnknownLayoutError)
+})
+
+test('a header that is damaged turns no rows away that are ours, and is told of', async () => {
+  const whole = new FakeFiles()
+  const writer = await open(whole)
+  await writer.append(numbered(20))
+  const last = writer.end.segment
+  for (const segment of [1, 2, last])
+    for (const at of [0, 7, 8, 23]) {
+      const files = whole.crash(KEEPS_ALL)
+      files.corrupt(`segments/0000000${segment}.seg`, bytes => {
+        bytes[at]! ^= 1
+        return undefined
+      })
+      const segments = await open(files)
+      assert.deepEqual(segments.damage, [{ segment, offset: 0 }])
+      const damage: Cursor[] = []
+      assert.equal((await texts(segments, START, damage)).length, 20)
+      assert.deepEqual(damage, [])
+      await segments.append(numbered(20))
+      assert.equal((await texts(await open(files.crash()))).length, 40)
+    }
 })
 
 test('a last segment without a whole header is made again; one in between is left alone', async () => {
@@ -291,9 +313,53 @@ test('a last segment without a whole header is made again; one in between is lef
     await segments.append(numbered(10))
     assert.equal((await texts(segments)).length, 20)
     files.corrupt(FIRST, () => Buffer.alloc(length))
-    await open(files)
+    assert.deepEqual((await open(files)).damage, [{ segment: 1, offset: 0 }])
     assert.equal(await files.size(FIRST), length)
   }
+})
+
+test('what fails again and again leaves no segments behind, and gives no number twice', async () => {
+  let isBroken = true
+  const files = new FakeFiles({
+    before: ({ name, bytes = 0 }) => {
+      if (isBroken && name === 'append' && bytes > HEADER_BYTES) throw new DiskError('the disk reported EIO')
+    }
+  })
+  const segments = await open(files)
+  for (let i = 0; i < 50; i++) {
+    await assert.rejects(segments.append(numbered(1)), DiskError)
+    assert.ok((await files.list('segments')).length <= 2)
+  }
+  assert.equal(segments.end.segment, 50)
+  // Wherever the power goes, the last one is there: its number is not given again.
+  assert.equal((await open(files.reopen())).end.segment, 50)
+  isBroken = false
+  const again = await open(files.reopen())
+  const [place] = await again.append([row('at last')])
+  assert.equal(place?.segment, 50)
+  const damage: Cursor[] = []
+  assert.deepEqual(await texts(again, START, damage), ['at last'])
+  assert.deepEqual(damage, [])
+})
+
+test('a segment that could not be given its footer gets it once the disk works again', async () => {
+  let broken: string[] = []
+  const files = new FakeFiles({
+    before: ({ name, bytes = 0 }) => {
+      if (broken.includes(name) && bytes !== HEADER_BYTES) throw new DiskError('the disk reported EIO')
+    }
+  })
+  const segments = await open(files)
+  await segments.append([row('before')])
+  broken = ['append', 'truncate']
+  await assert.rejects(segments.append([row('lost')]), DiskError)
+  broken = ['truncate']
+  await segments.append([row('between')])
+  broken = []
+  await segments.append(numbered(20))
+  const damage: Cursor[] = []
+  assert.equal((await texts(await open(files.crash()), START, damage)).length, 22)
+  assert.deepEqual(damage, [])
 })
 
 test('the last segment is not given up even when it is closed: its number would be given twice', async () => {

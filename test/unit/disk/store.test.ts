@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { ROW_STATEMENT } from '../../../src/disk/constants.ts'
-import { IndexCorruptError, NoSpaceError, RowCorruptError } from '../../../src/disk/errors.ts'
+import { DiskError, IndexCorruptError, NoSpaceError, RowCorruptError } from '../../../src/disk/errors.ts'
 import { IndexDb, indexKey } from '../../../src/disk/index-db.ts'
 import { type Place, Segments } from '../../../src/disk/segments.ts'
 import { decodePlace, encodePlace, type Projector, Store, type StoredRow } from '../../../src/disk/store.ts'
@@ -248,6 +248,143 @@ test('a segment that is gone raises doubt, and what is in the others is found ag
   if (again.report.rebuilt) return
   await assert.rejects(again.facts.get('k3'), IndexCorruptError)
   assert.equal(again.doubts.length, 1)
+})
+
+test('a segment that is gone, or without its header, is damage, and the index that named it is made anew', async () => {
+  const whole = new FakeFiles()
+  const { store, database } = await filled(whole, new MemoryDatabase(), 100)
+  await store.compact(store.compactable(0.5)[0] as number)
+  const [victim] = store.segments.closedSegments()
+  await store.close()
+  const path = `segments/${String(victim?.segment).padStart(8, '0')}.seg`
+  const left = (): MemoryDatabase => database.after(database.batches)
+  assert.equal((await openStore(whole.reopen(), { ...small, database: left() })).report.damagedRows, 0)
+  for (const harm of ['removed', 'cut']) {
+    const files = whole.reopen().crash()
+    if (harm === 'removed') await files.remove(path)
+    else files.corrupt(path, bytes => bytes.subarray(0, 23))
+    const { report } = await openStore(files, { ...small, database: left() })
+    assert.deepEqual([report.rebuilt, report.damagedRows], [true, 1], harm)
+  }
+})
+
+test('a last segment that is shorter than the index knows is damage', async () => {
+  const files = new FakeFiles()
+  const { store, segments, database } = await filled(files)
+  await store.close()
+  const path = `segments/${String(segments.end.segment).padStart(8, '0')}.seg`
+  for (const cut of [24, 40]) {
+    const after = files.crash().reopen()
+    after.corrupt(path, bytes => bytes.subarray(0, cut))
+    const again = await openStore(after, { ...small, database: database.after(database.batches) })
+    assert.equal(again.report.rebuilt, true)
+    assert.ok(again.report.damagedRows > 0)
+  }
+})
+
+test('a header that is damaged costs nothing but a word in the report', async () => {
+  const files = new FakeFiles()
+  const { store, database } = await filled(files)
+  await store.close()
+  files.corrupt(FIRST, bytes => bytes.fill('X', 3, 4))
+  const again = await openStore(files.reopen(), { ...small, database: database.after(database.batches) })
+  assert.deepEqual(again.report, { rebuilt: false, wasClean: true, replayedRows: 0, damagedRows: 1 })
+  await expectFacts(again)
+})
+
+test('damage that the leaf check passes over is told, once a segment', async () => {
+  const files = new FakeFiles()
+  const { store, segments, damage } = await filled(files, new MemoryDatabase(), 100)
+  const [first, second] = segments.closedSegments() as Array<{ segment: number }>
+  for (const { segment } of [first, second] as Array<{ segment: number }>)
+    files.corrupt(`segments/0000000${segment}.seg`, bytes => {
+      bytes[40]! ^= 1
+      bytes[150]! ^= 1
+      return undefined
+    })
+  for (let i = 0; i < 20; i++) await store.checkLeaf(7)
+  assert.deepEqual(
+    damage.map(({ segment }) => segment),
+    [first?.segment, second?.segment]
+  )
+})
+
+test('a row that the index lost is not dropped by a compaction: it raises doubt, and the segment stays', async () => {
+  const files = new FakeFiles()
+  const open = await filled(files, new MemoryDatabase(), 100)
+  const place = decodePlace((await open.index.get(indexKey('f', Buffer.from('k5')))) as Uint8Array)
+  for (let i = 0; i < 30; i++) await open.facts.set('later', `${i}`)
+  open.database.corrupt(indexKey('f', Buffer.from('k5')))
+  await assert.rejects(open.store.compact(place.segment), IndexCorruptError)
+  assert.equal(open.doubts.length, 1)
+  assert.ok(open.segments.has(place.segment))
+  await expectFacts(await openStore(files.crash(), small), 100)
+})
+
+test('a row of a write that failed is kept by a compaction until the next start, without doubt', async () => {
+  const files = new FakeFiles()
+  const database = new MemoryDatabase()
+  const open = await openStore(files, { ...small, database })
+  const { batch } = database
+  database.batch = async () => {
+    throw Object.assign(new Error('IO error: No space left on device'), { code: 'LEVEL_IO_ERROR' })
+  }
+  await assert.rejects(open.facts.set('a', '1'), NoSpaceError)
+  database.batch = batch
+  for (let i = 0; i < 100; i++) await open.facts.set('b', `${i}`)
+  await open.store.compact(1)
+  assert.ok(open.segments.has(1))
+  assert.deepEqual(open.doubts, [])
+  assert.ok(!open.store.compactable(1).includes(1))
+  await open.store.compact(2)
+  assert.ok(!open.segments.has(2))
+  await open.store.close()
+  const again = await openStore(files.crash(), { ...small, database: database.after(database.batches) })
+  assert.equal(await again.facts.get('a'), '1')
+  assert.equal(await again.facts.get('b'), '99')
+})
+
+test('an end after a failed write is not clean, also if all else went well', async () => {
+  let isBroken = false
+  const files = new FakeFiles({
+    before: ({ name }) => {
+      if (isBroken && name === 'sync') throw new DiskError('the disk reported EIO')
+    }
+  })
+  const { store, facts, database } = await openStore(files)
+  await facts.set('a', '1')
+  isBroken = true
+  await assert.rejects(facts.set('a', '2'), DiskError)
+  isBroken = false
+  await facts.set('b', '1')
+  await store.close()
+  const again = await openStore(files.reopen(), { database: database.after(database.batches) })
+  assert.deepEqual([again.report.wasClean, again.report.rebuilt], [false, false])
+  await again.store.close()
+  const once = await openStore((again.files as FakeFiles).reopen(), {
+    database: again.database.after(again.database.batches)
+  })
+  assert.equal(once.report.wasClean, true)
+})
+
+test('segments that hold nothing but dead rows are given back, however small', async () => {
+  let isBroken = false
+  const files = new FakeFiles({
+    before: ({ name, bytes = 0 }) => {
+      if (isBroken && name === 'append' && bytes > 24) throw new DiskError('the disk reported EIO')
+    }
+  })
+  const { store, segments, facts } = await openStore(files)
+  for (let i = 0; i < 10; i++) {
+    await facts.set('k', `${i}`)
+    isBroken = true
+    await assert.rejects(facts.set('k', 'no'.padEnd(30)), DiskError)
+    isBroken = false
+  }
+  await facts.set('k', 'last')
+  for (const segment of store.compactable(0.5)) await store.compact(segment)
+  assert.deepEqual(segments.closedSegments(), [])
+  assert.equal(await facts.get('k'), 'last')
 })
 
 test('compaction keeps what is live, drops the rest, and gives the room back', async () => {
