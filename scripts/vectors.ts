@@ -5,6 +5,7 @@
 import { spawnSync } from 'node:child_process'
 import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
+import { base58btc } from 'multiformats/bases/base58'
 import { encodeCanonical } from '../src/format/canonical.ts'
 import { formatCapability } from '../src/format/capability.ts'
 import { type Chunk, fixedChunker } from '../src/format/chunker.ts'
@@ -41,7 +42,8 @@ const written: string[] = []
 
 function write(name: string, value: unknown): void {
   const file = join(folder, `${name}.json`)
-  writeFileSync(file, JSON.stringify(value, null, 2))
+  // What nobody sees in an editor is written as an escape.
+  writeFileSync(file, JSON.stringify(value, null, 2).replaceAll('\ufeff', '\\ufeff'))
   written.push(file)
 }
 
@@ -144,6 +146,9 @@ function canonical(): unknown {
     'an endless list': '9f01ff',
     'endless bytes': '5f4101ff',
     'text that is not UTF-8': '61ff',
+    'text that begins with U+FEFF': '64efbbbf61',
+    'a map that would be taken for a link': 'a2612f61786562797465736178',
+    '65 lists in one another': `${'81'.repeat(64)}80`,
     'another tag than that of links': 'c11a00000000',
     'a link without its zero byte': `d82a5824${toHex(someCid.bytes)}`
   }
@@ -244,7 +249,9 @@ async function manifest(): Promise<unknown> {
       'chunks where nodes belong': node({ leaves: 1025 }),
       'leaves beyond the depth': node({ leaves: 1024 ** 4 + 1 }),
       'no links': node({ links: [] }),
-      'a seal that is text': node({ sealed: 'x' })
+      'a seal that is text': node({ sealed: 'x' }),
+      'a seal that is too long for its rows': node({ sealed: fill(129, 0) }),
+      'a seal that is too short for its rows': node({ sealed: fill(127, 0) })
     }
   }
 }
@@ -321,6 +328,8 @@ function statements(): unknown {
 function refusedStatements(): unknown {
   const good = { kind: 'out', v: 1, hlc: encodeHlc(HLC), grant: GRANT, subject: author, sig: fill(64, 0) }
   const { sig: _, ...unsigned } = good
+  const { subject: __, ...rest } = good
+  const status = { kind: 'status', instance: fill(16, 0), weight: 0, state: 'in', outAfter: 0, head: fill(8, 0) }
   const bad: Record<string, unknown> = {
     'an unknown kind': { ...good, kind: 'in' },
     'another version': { ...good, v: 2 },
@@ -329,6 +338,15 @@ function refusedStatements(): unknown {
     'no signature': unsigned,
     'a field too many': { ...good, why: 'x' },
     'a key of 31 bytes': { ...good, subject: fill(31, 0) },
+    'ids that do not ascend': {
+      ...rest,
+      kind: 'epoch',
+      previous: [fill(32, 2), fill(32, 1)],
+      hash: fill(32, 0),
+      excludes: []
+    },
+    'one id twice': { ...rest, kind: 'epoch', previous: [], hash: fill(32, 0), excludes: [fill(32, 1), fill(32, 1)] },
+    'an empty address': { ...rest, ...status, addresses: [''] },
     'a list': [good]
   }
   return Object.fromEntries(Object.entries(bad).map(([what, value]) => [what, toHex(encodeCanonical(value))]))
@@ -421,6 +439,8 @@ function entries(): unknown {
     'an epoch without a root': { root: null },
     'a root of 31 bytes': { root: fill(31, 0) },
     'a root by a foreign codec': { root: CID.createV1(0x70, someCid.multihash).bytes },
+    'the root directory as an entry': { id: fill(16, 0) },
+    'a body of a length that padding does not give': { body: fill(48 + 255, 0) },
     'a put without a body': { siv: undefined, body: undefined },
     'a body without a siv': { siv: undefined },
     'a put that purges': { purge: true },
@@ -472,9 +492,16 @@ function capabilities(): unknown {
       'a key with padding': `${good}=`,
       'a key whose last bits are set': `${good.slice(0, -1)}9`,
       'a short key': good.slice(0, -2),
+      'a CID in another base': `dfscap1.${someCid.toString(base58btc)}.${secret}`,
+      'a CID with padding': `dfscap1.${cid}=.${secret}`,
       'a CID of version 0': `dfscap1.QmYwAPJzv5CZsnA625s3Xf2nemtYgPpHdWEz79ojWnPbdG.${secret}`,
       'plain http': `${good}@http://example.org`,
       'no address': `${good}@`,
+      'an address without slashes': `${good}@https:example.org/`,
+      'an address without a path': `${good}@https://example.org`,
+      'an address in capitals': `${good}@https://Example.org/`,
+      'an address with a user': `${good}@https://user@example.org/`,
+      'an address with a control character': `${good}@https://example.org/\u001b`,
       'more than 2048 characters': `${good}@https://example.org/${'x'.repeat(2048)}`
     }
   }
@@ -491,9 +518,20 @@ function paths(): unknown {
       { given: '/a\\b:*\n', parts: ['a\\b:*\n'], path: '/a\\b:*\n' },
       { given: '/re\u0301sume\u0301', parts: ['r\u00e9sum\u00e9'], path: '/r\u00e9sum\u00e9' }
     ],
-    refused: ['//', '/a//b', 'a//', '/.', '/a/..', '/a\0b', '/\ud800', `/${'é'.repeat(128)}`, '/aaa'.repeat(1025)],
+    refused: [
+      '//',
+      '/a//b',
+      'a//',
+      '/.',
+      '/a/..',
+      '/a\0b',
+      '/\ud800',
+      '/\ufeffa',
+      `/${'é'.repeat(128)}`,
+      '/aaa'.repeat(1025)
+    ],
     names: ['a', 'r\u00e9sum\u00e9', 'x'.repeat(255)],
-    refusedNames: ['', '.', '..', 'a/b', 'a\0', 're\u0301sume\u0301', 'x'.repeat(256), '\udc00']
+    refusedNames: ['', '.', '..', 'a/b', 'a\0', '\ufeffa', 're\u0301sume\u0301', 'x'.repeat(256), '\udc00']
   }
 }
 

@@ -9,6 +9,9 @@ export const RAW = 0x55
 /** Codec of a manifest node by default. */
 export const DAG_CBOR = 0x71
 
+/** In characters, twice what a CID needs. Longer text is not even decoded, which takes time in the square of its length. */
+const TEXT_LENGTH_MAX = 128
+
 /** The name of a block, as version 1 CID: codec, multihash, and nothing of where it is. */
 export type BlockCid = CID
 
@@ -53,6 +56,7 @@ export function decodeCid(bytes: Uint8Array, nodeCodecs?: readonly number[]): Bl
 
 /** Reads a CID from its text, as a user or a header gives it. */
 export function parseCid(text: string, nodeCodecs?: readonly number[]): BlockCid {
+  if (text.length > TEXT_LENGTH_MAX) throw new ForeignCidError('not a CID: too long')
   let cid: CID
   try {
     cid = CID.parse(text)

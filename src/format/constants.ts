@@ -20,6 +20,8 @@ export const MANIFEST_VERSION = 1
 
 export const STATEMENT_BYTES_MAX = 16 << 10
 export const STATEMENT_VERSION = 1
+/** Lists and maps inside one another: far fewer than any decoder's stack holds, so that all members agree. */
+export const NESTING_MAX = 64
 /** Grants between a statement and the root key. */
 export const CHAIN_MAX = 4
 /** Causal past of one entry that a put may carry, and a delete. */
@@ -29,7 +31,6 @@ export const SEEN_OF_DELETE_MAX = 256
 /** Padded size of the smallest entry body, and of the largest. */
 export const BODY_BYTES_MIN = 256
 export const BODY_BYTES_MAX = 8 << 10
-export const PROPS_BYTES_MAX = 8 << 10
 /** A media type, and where a symbolic link points. */
 export const TYPE_BYTES_MAX = 255
 export const TARGET_BYTES_MAX = 4096

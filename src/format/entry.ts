@@ -3,17 +3,10 @@ import { z } from 'zod'
 import { compareBytes, equalBytes, toHex, utf8 } from '../util/bytes.ts'
 import { decodeCanonical, encodeCanonical } from './canonical.ts'
 import { type BlockCid, CID, DAG_CBOR, decodeCid } from './cid.ts'
-import {
-  BODY_BYTES_MAX,
-  INLINE_BYTES_MAX,
-  PROPS_BYTES_MAX,
-  SEEN_MAX,
-  TARGET_BYTES_MAX,
-  TYPE_BYTES_MAX
-} from './constants.ts'
+import { BODY_BYTES_MAX, INLINE_BYTES_MAX, SEEN_MAX, TARGET_BYTES_MAX, TYPE_BYTES_MAX } from './constants.ts'
 import { FormatError } from './errors.ts'
 import type { Fields } from './kinds.ts'
-import { paddedBodyLength, padInPlace, unpad } from './padding.ts'
+import { isSealedBodyLength, paddedBodyLength, padInPlace, unpad } from './padding.ts'
 import { openBySiv, SIV_BYTES, seal } from './seal.ts'
 import { compareStamps, decodeHlc, encodeHlc, type Hlc, INCARNATION_BYTES, type Stamp } from './stamp.ts'
 import { clearBytesOf, type SignOptions, type Statement, signStatement } from './statement.ts'
@@ -75,8 +68,7 @@ export interface EntryBody {
 
 const bytesOf = (length: number) =>
   z.custom<Uint8Array>(value => value instanceof Uint8Array && value.byteLength === length)
-const textUpTo = (bytesMax: number) =>
-  z.string().refine(text => text.isWellFormed() && utf8(text).byteLength <= bytesMax)
+const textUpTo = (bytesMax: number) => z.string().refine(text => utf8(text).byteLength <= bytesMax)
 
 const bodySchema = z.strictObject({
   parent: bytesOf(ENTRY_ID_BYTES),
@@ -155,6 +147,8 @@ export function readRecord(
   nodeCodecs: readonly number[] = [DAG_CBOR]
 ): EntryRecord {
   const { fields, hlc } = statement
+  // As an entry it could be its own parent, and whoever deletes that tree would delete everything.
+  if (equalBytes(fields.id, ROOT_ENTRY)) throw new FormatError('the root directory has no record')
   const stamp: Stamp = { hlc, author, incarnation: fields.incarnation }
   const seen = fields.seen.map(([author, incarnation, hlc]) => ({ author, incarnation, hlc: decodeHlc(hlc) }))
   for (const [i, item] of seen.entries()) {
@@ -183,6 +177,8 @@ export function readRecord(
     throw new FormatError('a record names a root and its epoch, or neither')
   if ((fields.siv === undefined) !== (fields.body === undefined))
     throw new FormatError('a record has a siv and a body, or neither')
+  if (fields.body !== undefined && !isSealedBodyLength(fields.body.byteLength))
+    throw new FormatError('the body of a record has a length that no body has')
   if (fields.op === 'put') {
     if (fields.body === undefined) throw new FormatError('a put has a body')
     if (fields.purge !== undefined || fields.cancel !== undefined)
@@ -232,18 +228,17 @@ function isPlainMap(value: unknown): boolean {
 
 // What a body says must fit what its record says in the clear, or one file would show two contents.
 function checkBody(body: EntryBody, { op, root }: Pick<Fields<'entry'>, 'op' | 'root'>): void {
-  const { kind, size, content, props } = body
+  const { kind, size, content } = body
   const has = (['key', 'content', 'target'] as const).filter(field => body[field] !== undefined).join()
   const isEmpty = root === null && size === 0
   const isInline = root?.byteLength === SIV_BYTES
   const fits =
     kind === 'directory'
       ? isEmpty && has === ''
-      : op === 'put' && (has === 'target' ? isEmpty : isInline ? has === 'content' : root !== null && has === 'key')
+      : op === 'put' &&
+        (has === 'target' ? isEmpty : isInline ? has === 'content' : root !== null && has === 'key' && size > 0)
   if (!fits || (content !== undefined && content.byteLength !== size))
     throw new FormatError('body of a record is not one that this record may have')
-  if (props !== undefined && encodeCanonical(props).byteLength > PROPS_BYTES_MAX)
-    throw new FormatError(`the properties of an entry have at most ${PROPS_BYTES_MAX} bytes`)
 }
 
 /** The key of maps by (author, incarnation). */

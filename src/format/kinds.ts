@@ -1,5 +1,5 @@
 import { z } from 'zod'
-import { utf8 } from '../util/bytes.ts'
+import { compareBytes, utf8 } from '../util/bytes.ts'
 import { CID, checkCid } from './cid.ts'
 import { BODY_BYTES_MAX, LABEL_BYTES_MAX, SEAL_OVERHEAD_BYTES, SEEN_OF_DELETE_MAX } from './constants.ts'
 
@@ -12,7 +12,9 @@ const bytes = (length: number) =>
   z.custom<Uint8Array>(value => value instanceof Uint8Array && value.byteLength === length, `${length} bytes`)
 const bytesUpTo = (max: number) =>
   z.custom<Uint8Array>(value => value instanceof Uint8Array && value.byteLength <= max, `at most ${max} bytes`)
-const label = z.string().refine(text => text !== '' && utf8(text).byteLength <= LABEL_BYTES_MAX && text.isWellFormed())
+// That it is well-formed is seen to where statements are encoded.
+const text = (bytesMax: number) => z.string().refine(text => text !== '' && utf8(text).byteLength <= bytesMax)
+const label = text(LABEL_BYTES_MAX)
 const count = z.number().int().nonnegative().max(Number.MAX_SAFE_INTEGER)
 const cid = z.custom<CID>(isOurCid, 'a CID of ours')
 
@@ -38,6 +40,8 @@ const ADDRESSES_MAX = 16
 const ADDRESS_BYTES_MAX = 256
 /** Ids that one epoch names. */
 const EPOCH_IDS_MAX = 256
+/** Each once and ascending, so that a set of ids has one encoding. */
+const idSet = z.array(id).max(EPOCH_IDS_MAX).refine(isAscending)
 
 export const KINDS = {
   root: z.strictObject({ recovery: publicKey }),
@@ -55,9 +59,9 @@ export const KINDS = {
   invite: z.strictObject({ key: publicKey, role, notAfter: hlc, uses: count.nullable() }),
   revocation: z.strictObject({ target: id, list: cid.nullable() }),
   epoch: z.strictObject({
-    previous: z.array(id).max(EPOCH_IDS_MAX),
+    previous: idSet,
     hash: id,
-    excludes: z.array(id).max(EPOCH_IDS_MAX)
+    excludes: idSet
   }),
   settings: z.strictObject({
     replicas: count.optional(),
@@ -72,7 +76,7 @@ export const KINDS = {
   handover: z.strictObject({ epoch: id, recipient: publicKey, box: bytesUpTo(256) }),
   status: z.strictObject({
     instance: bytes(16),
-    addresses: z.array(z.string().refine(text => utf8(text).byteLength <= ADDRESS_BYTES_MAX)).max(ADDRESSES_MAX),
+    addresses: z.array(text(ADDRESS_BYTES_MAX)).max(ADDRESSES_MAX),
     weight: count,
     zone: label.optional(),
     state: z.enum(MEMBER_STATES),
@@ -103,14 +107,18 @@ export type Fields<K extends Kind = Kind> = z.infer<(typeof KINDS)[K]>
 
 // The codec is a network's choice, which a statement does not know.
 function isOurCid(value: unknown): boolean {
-  const cid = CID.asCID(value)
-  if (cid === null) return false
+  // Not `CID.asCID`: that takes any map with one same thing under `/` and `bytes` for a CID.
+  if (!(value instanceof CID)) return false
   try {
-    checkCid(cid, [cid.code])
+    checkCid(value, [value.code])
     return true
   } catch {
     return false
   }
+}
+
+function isAscending(ids: readonly Uint8Array[]): boolean {
+  return ids.every((id, i) => i === 0 || compareBytes(ids[i - 1] as Uint8Array, id) < 0)
 }
 
 export const isKind = (kind: unknown): kind is Kind => typeof kind === 'string' && Object.hasOwn(KINDS, kind)

@@ -2,8 +2,15 @@ import type { KeyObject } from 'node:crypto'
 import * as dagCbor from '@ipld/dag-cbor'
 import type { BlockCodec } from 'multiformats/codecs/interface'
 import { equalBytes } from '../util/bytes.ts'
-import { type BlockCid, CID, checkCid, nameBlock, RAW } from './cid.ts'
-import { CHUNK_BYTES_MAX, DEPTH_MAX, FANOUT, MANIFEST_VERSION, NODE_BYTES_MAX } from './constants.ts'
+import { type BlockCid, CID, decodeCid, nameBlock, RAW } from './cid.ts'
+import {
+  CHUNK_BYTES_MAX,
+  DEPTH_MAX,
+  FANOUT,
+  MANIFEST_VERSION,
+  NODE_BYTES_MAX,
+  SEAL_OVERHEAD_BYTES
+} from './constants.ts'
 import { FormatError } from './errors.ts'
 import { KEY_BYTES, NO_SALT, open, seal } from './seal.ts'
 
@@ -151,15 +158,7 @@ function encodeNode(
  */
 export function decodeNode(bytes: Uint8Array, shape?: NodeShape, codec: NodeCodec = defaultNodeCodec): ManifestNode {
   if (bytes.byteLength > NODE_BYTES_MAX) throw new FormatError('manifest node is too large')
-  let value: unknown
-  try {
-    value = codec.decode(bytes)
-  } catch (cause) {
-    throw new FormatError('manifest node cannot be decoded', { cause })
-  }
-  if (!isNodeValue(value)) throw new FormatError('manifest node has other fields than it should')
-  if (!equalBytes(codec.encode(value) as Uint8Array, bytes)) throw new FormatError('manifest node is not canonical')
-  const { leaves, links, sealed } = value
+  const { leaves, links, sealed } = decodeValue(bytes, codec)
   if (leaves < 1 || leaves > leavesBelow(DEPTH_MAX) || (shape === undefined && leaves < 2)) {
     throw new FormatError('manifest node states an impossible number of chunks')
   }
@@ -169,11 +168,10 @@ export function decodeNode(bytes: Uint8Array, shape?: NodeShape, codec: NodeCode
   if (links.length !== Math.ceil(leaves / leavesBelow(height - 1))) {
     throw new FormatError('manifest node has not the links that its chunks need')
   }
-  for (const link of links) {
-    checkCid(link, [codec.code])
-    if ((link.code === RAW) !== (height === 1))
-      throw new FormatError('manifest node links to a block of the wrong sort')
-  }
+  if (links.some(link => (link.code === RAW) !== (height === 1)))
+    throw new FormatError('manifest node links to a block of the wrong sort')
+  if (sealed.byteLength !== links.length * ROW_BYTES + SEAL_OVERHEAD_BYTES)
+    throw new FormatError('manifest node has not one row a link')
   return { leaves, height, links, sealed }
 }
 
@@ -187,7 +185,6 @@ export function childShape(node: ManifestNode, i: number): NodeShape {
 export function openNode(node: ManifestNode, key: Uint8Array, codec: NodeCodec = defaultNodeCodec): Link[] {
   const clear = { v: MANIFEST_VERSION, leaves: node.leaves, links: node.links }
   const rows = open(key, node.sealed, { label: 'node', clear: codec.encode(clear) as Uint8Array })
-  if (rows.byteLength !== node.links.length * ROW_BYTES) throw new FormatError('manifest node has not one key a link')
   const view = new DataView(rows.buffer, rows.byteOffset, rows.byteLength)
   return node.links.map((cid, i) => {
     const size = Number(view.getBigUint64(i * ROW_BYTES + KEY_BYTES))
@@ -204,6 +201,21 @@ interface NodeValue {
   sealed: Uint8Array
 }
 
+/** The fields of a node, if the bytes are the one encoding of them. */
+function decodeValue(bytes: Uint8Array, codec: NodeCodec): NodeValue {
+  let value: unknown
+  try {
+    value = codec.decode(bytes)
+  } catch (cause) {
+    throw new FormatError('manifest node cannot be decoded', { cause })
+  }
+  if (!isNodeValue(value)) throw new FormatError('manifest node has other fields than it should')
+  // Links made anew: a CID that was read from text remembers how it was spelt, and would be written so again.
+  const node = { ...value, links: value.links.map(link => decodeCid(link.bytes, [codec.code])) }
+  if (!equalBytes(codec.encode(node) as Uint8Array, bytes)) throw new FormatError('manifest node is not canonical')
+  return node
+}
+
 function isNodeValue(value: unknown): value is NodeValue {
   if (typeof value !== 'object' || value === null) return false
   const { v, leaves, links, sealed, ...rest } = value as Partial<NodeValue>
@@ -215,6 +227,7 @@ function isNodeValue(value: unknown): value is NodeValue {
     Array.isArray(links) &&
     links.length >= 1 &&
     links.length <= FANOUT &&
-    links.every(link => CID.asCID(link) !== null)
+    // Not `CID.asCID`: that takes a map with one same thing under `/` and `bytes` for a CID, with whatever else is in it.
+    links.every(link => link instanceof CID)
   )
 }

@@ -1,4 +1,4 @@
-import { BODY_BYTES_MAX, BODY_BYTES_MIN } from './constants.ts'
+import { BODY_BYTES_MAX, BODY_BYTES_MIN, SEAL_OVERHEAD_BYTES } from './constants.ts'
 import { FormatError } from './errors.ts'
 
 /** Bytes of the field that ends every padded text and tells how much of it is text. */
@@ -31,8 +31,17 @@ export function paddedChunkLength(length: number): number {
 export function paddedBodyLength(length: number): number {
   let size = BODY_BYTES_MIN
   while (size < length + LENGTH_BYTES) size *= 2
-  if (size > BODY_BYTES_MAX) throw new FormatError(`an entry body holds at most ${BODY_BYTES_MAX - LENGTH_BYTES} bytes`)
+  if (size > BODY_BYTES_MAX)
+    throw new FormatError(
+      `name, content, target and properties have at most ${BODY_BYTES_MAX - LENGTH_BYTES} bytes together`
+    )
   return size
+}
+
+/** True for the lengths that a sealed body may have: whoever cannot open it sees that much. */
+export function isSealedBodyLength(length: number): boolean {
+  const padded = length - SEAL_OVERHEAD_BYTES
+  return padded >= BODY_BYTES_MIN && padded <= BODY_BYTES_MAX && paddedBodyLength(padded - LENGTH_BYTES) === padded
 }
 
 /**

@@ -1,4 +1,5 @@
 import { utf8 } from '../util/bytes.ts'
+import { BYTE_ORDER_MARK } from './canonical.ts'
 import { PATH_BYTES_MAX, PATH_PART_BYTES_MAX } from './constants.ts'
 import { PathError } from './errors.ts'
 
@@ -7,8 +8,8 @@ export type Path = readonly string[]
 
 /**
  * Reads a path as a user writes it. A leading slash is supplied if missing, one trailing slash is let pass; empty
- * parts, `.`, `..`, NUL and what is not well-formed Unicode are refused, as are parts and paths that are too long, each
- * by a `PathError`. Read again, what `formatPath` gives is the same path.
+ * parts, `.`, `..`, NUL, a U+FEFF in front and what is not well-formed Unicode are refused, as are parts and paths that
+ * are too long, each by a `PathError`. Read again, what `formatPath` gives is the same path.
  */
 export function parsePath(text: string): Path {
   const below = text.startsWith('/') ? text.slice(1) : text
@@ -40,6 +41,7 @@ export function nameFault(name: string): string | undefined {
   if (name.includes('/')) return 'a name has no slash'
   if (name.includes('\0')) return 'a name has no NUL'
   if (!name.isWellFormed()) return 'a name is well-formed Unicode'
+  if (name.startsWith(BYTE_ORDER_MARK)) return 'a name does not begin with U+FEFF'
   if (utf8(name).byteLength > PATH_PART_BYTES_MAX) return `a name has at most ${PATH_PART_BYTES_MAX} bytes`
   if (name.normalize('NFC') !== name) return 'a name is in Unicode normal form C'
   return undefined

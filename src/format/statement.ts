@@ -48,10 +48,7 @@ interface Envelope {
 /** Signs a statement. Throws a `FormatError` if the fields are not of the kind, or too large. */
 export function signStatement<K extends Kind>(kind: K, fields: Fields<K>, options: SignOptions): Statement<K> {
   const { network, key, grant, hlc } = options
-  const clean = withoutUndefined(fields)
-  // Before encoding, too: text that is not well-formed would be mended on the way, and another text signed.
-  fieldsOf(kind, clean)
-  const rest = { ...clean, ...envelopeOf(kind, hlc, grant) }
+  const rest = { ...withoutUndefined(fields), ...envelopeOf(kind, hlc, grant) }
   const sig = sign(null, signedBytes(kind, network, encodeCanonical(rest)), key)
   const bytes = encodeCanonical({ ...rest, sig })
   return decodeStatement(bytes) as unknown as Statement<K>

@@ -14,10 +14,18 @@ import {
 } from '../../src/format/entry.ts'
 import { FormatError } from '../../src/format/errors.ts'
 import { compareStamps, decodeHlc, encodeHlc, hlcAfter, hlcAt, hlcMs, type Stamp } from '../../src/format/stamp.ts'
-import { decodeStatement, verifyStatement } from '../../src/format/statement.ts'
+import { decodeStatement, type Statement, verifyStatement } from '../../src/format/statement.ts'
 import { compareBytes, concatBytes, toHex } from '../../src/util/bytes.ts'
 import { author, network, recordSubkey } from '../fixtures/keys.ts'
-import { HLC, SIGNING, sampleStatements } from '../fixtures/statements.ts'
+import {
+  DIRECTORY_RECORD,
+  HLC,
+  INLINE_RECORD,
+  SAMPLE_FIELDS,
+  SIGNING,
+  sampleStatements,
+  signSample
+} from '../fixtures/statements.ts'
 
 const bytesOf = (length: number) => fc.uint8Array({ minLength: length, maxLength: length })
 
@@ -110,15 +118,15 @@ test('any record that can be signed is read again, opened again, and verifies', 
   })
   const content = fc.oneof(
     bytesOf(32).map(root => ({ root, key: undefined, content: Buffer.from(root), size: 32 })),
-    fc.tuple(bytesOf(8), bytesOf(32), fc.maxSafeInteger()).map(([bytes, key, size]) => ({
+    fc.tuple(bytesOf(8), bytesOf(32), fc.maxSafeNat()).map(([bytes, key, size]) => ({
       root: nameBlock(bytes).bytes,
       key,
       content: undefined,
-      size: Math.abs(size)
+      size: Math.max(1, size)
     }))
   )
   const any = fc.record({
-    entry: bytesOf(16),
+    entry: bytesOf(16).filter(id => compareBytes(id, ROOT_ENTRY) !== 0),
     incarnation: bytesOf(8),
     epoch: bytesOf(32),
     seen,
@@ -157,6 +165,53 @@ test('any record that can be signed is read again, opened again, and verifies', 
     }),
     { numRuns: 100 }
   )
+})
+
+test('whatever text is signed is read again as it was; other text is refused', () => {
+  const text = fc
+    .tuple(
+      fc.constantFrom('', '', '\ufeff', '\ufeff\ufeff', '\ud800', '\ufffe', 'e\u0301', '\0'),
+      fc.string({ unit: 'binary' })
+    )
+    .map(parts => parts.join(''))
+    .filter(text => text !== '' && Buffer.byteLength(text) <= 64)
+  const isGood = (text: string): boolean => text.isWellFormed() && !text.startsWith('\ufeff')
+  const { grant, status } = SAMPLE_FIELDS
+  const link: EntryBody = { parent: ROOT_ENTRY, name: 'l', kind: 'file', size: 0, mtime: 0, target: '../x' }
+  const inBody = (init: RecordInit, change: Partial<EntryBody>): Uint8Array =>
+    signRecord({ ...init, body: { ...(init.body as EntryBody), ...change } }, SIGNING).bytes
+  const bodyOf = (bytes: Uint8Array): EntryBody => openBody(recordSubkey, decodeStatement(bytes) as Statement<'entry'>)
+  const grantOf = (bytes: Uint8Array) => (decodeStatement(bytes) as Statement<'grant'>).fields
+  const statusOf = (bytes: Uint8Array) => (decodeStatement(bytes) as Statement<'status'>).fields
+  const fields: Array<[string, (text: string) => Uint8Array, (bytes: Uint8Array) => unknown]> = [
+    ['grant.name', name => signSample('grant', { ...grant, name }).bytes, bytes => grantOf(bytes).name],
+    ['grant.zone', zone => signSample('grant', { ...grant, zone }).bytes, bytes => grantOf(bytes).zone],
+    ['status.zone', zone => signSample('status', { ...status, zone }).bytes, bytes => statusOf(bytes).zone],
+    [
+      'status.addresses',
+      address => signSample('status', { ...status, addresses: [address] }).bytes,
+      bytes => statusOf(bytes).addresses[0]
+    ],
+    ['name', name => inBody(INLINE_RECORD, { name }), bytes => bodyOf(bytes).name],
+    ['type', type => inBody(INLINE_RECORD, { type }), bytes => bodyOf(bytes).type],
+    ['target', target => inBody({ ...DIRECTORY_RECORD, body: link }, { target }), bytes => bodyOf(bytes).target],
+    ['props', x => inBody(INLINE_RECORD, { props: { x } }), bytes => bodyOf(bytes).props?.['x']],
+    ['props, below', x => inBody(INLINE_RECORD, { props: { x: [[x]] } }), bytes => String(bodyOf(bytes).props?.['x'])],
+    [
+      'props, key',
+      x => inBody(INLINE_RECORD, { props: { [x]: 1 } }),
+      bytes => Object.keys(bodyOf(bytes).props ?? {})[0]
+    ]
+  ]
+  for (const [what, sign, read] of fields) {
+    fc.assert(
+      fc.property(text, text => {
+        if (!isGood(text)) assert.throws(() => sign(text), FormatError, what)
+        else assert.equal(read(sign(text)), text, what)
+      }),
+      { numRuns: 100 }
+    )
+  }
 })
 
 const hlc = fc.bigInt({ min: 0n, max: (1n << 64n) - 1n })

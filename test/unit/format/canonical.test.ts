@@ -1,6 +1,8 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { decodeCanonical, encodeCanonical } from '../../../src/format/canonical.ts'
+import { nameBlock } from '../../../src/format/cid.ts'
+import { NESTING_MAX } from '../../../src/format/constants.ts'
 import { FormatError } from '../../../src/format/errors.ts'
 import { fromHex, toHex } from '../../../src/util/bytes.ts'
 
@@ -29,7 +31,10 @@ const refused: Record<string, string> = {
   'a tag of ours no CID has': 'c100',
   'a key that is no text': 'a10102',
   'text that is not UTF-8': '61ff',
-  'a lone surrogate': '63eda080'
+  'a lone surrogate': '63eda080',
+  'text that begins with U+FEFF': '64efbbbf61',
+  'a key that begins with U+FEFF': 'a163efbbbf00',
+  'a map that would be taken for a link': 'a2612f61786562797465736178'
 }
 
 for (const [what, hex] of Object.entries(refused)) {
@@ -40,6 +45,37 @@ test('nesting that would overflow the stack is refused like any other garbage', 
   const deep = Buffer.alloc(16_000, 0x81)
   deep[deep.byteLength - 1] = 0
   assert.throws(() => decodeCanonical(deep), FormatError)
+})
+
+test('lists and maps are nested up to their bound, read and written', () => {
+  const nested = (depth: number): Uint8Array => {
+    const bytes = Buffer.alloc(depth, 0x81)
+    bytes[depth - 1] = 0x80
+    return bytes
+  }
+  assert.equal(toHex(encodeCanonical(decodeCanonical(nested(NESTING_MAX)))), toHex(nested(NESTING_MAX)))
+  for (const depth of [NESTING_MAX + 1, 1000, 6000]) {
+    assert.throws(() => decodeCanonical(nested(depth)), FormatError, `${depth}`)
+    let value: unknown = []
+    for (let i = 1; i < depth; i++) value = i % 2 === 0 ? [value] : { value }
+    assert.throws(() => encodeCanonical(value), /nested/, `${depth}`)
+  }
+})
+
+test('what could not be read again as it was is not written', () => {
+  const cid = nameBlock(Buffer.from('x'))
+  const bad: Record<string, unknown> = {
+    'a lone surrogate': 'a\ud800',
+    'a lone surrogate in a key': { 'a\udc00': 1 },
+    'U+FEFF in front': '\ufeffa',
+    'U+FEFF in front of a key': { '\ufeff': 1 },
+    'U+FEFF far below': [[{ a: ['\ufeff'] }]],
+    'a map that would be taken for a link': { '/': 'x', bytes: 'x' },
+    'a map that looks like a link': { '/': cid.bytes, bytes: cid.bytes, version: 1, code: 0x55 }
+  }
+  for (const [what, value] of Object.entries(bad)) assert.throws(() => encodeCanonical(value), FormatError, what)
+  for (const value of ['a\ufeff', '\ufffd', { '/': 'x' }, { '/': null, bytes: null }, { link: cid }])
+    assert.equal(toHex(encodeCanonical(decodeCanonical(encodeCanonical(value)))), toHex(encodeCanonical(value)))
 })
 
 test('what dag-cbor cannot say is refused when it is encoded', () => {

@@ -107,3 +107,9 @@ test('text that is no CID is refused, and it is a format error as well', () => {
   for (const text of ['', 'b', 'hello', 'z', 'bafy', '/ipfs/x', `${nameBlock(bytes)}x`])
     assert.throws(() => parseCid(text), FormatError, text)
 })
+
+test('text without end is refused unread: decoding takes time in the square of its length', () => {
+  const started = performance.now()
+  for (const prefix of ['z', 'k', 'b', 'Q']) assert.throws(() => parseCid(prefix + '2'.repeat(50_000)), FormatError)
+  assert.ok(performance.now() - started < 1000)
+})

@@ -10,6 +10,7 @@ import {
   type EntryBody,
   openBody,
   type RecordInit,
+  ROOT_ENTRY,
   readRecord,
   rootOf,
   type Seen,
@@ -170,6 +171,20 @@ test('clear fields that do not go together are refused', () => {
     assert.throws(() => readRecord(forge({ ...fields, ...change }), author), FormatError, what)
 })
 
+test('the root directory has no record: as its own parent it would be a tree without end', () => {
+  const root = { ...DIRECTORY_RECORD, entry: ROOT_ENTRY }
+  assert.throws(() => signRecord(root, SIGNING), FormatError)
+  assert.throws(() => signRecord({ ...root, op: 'delete', body: null }, SIGNING), FormatError)
+  assert.throws(() => readRecord(forge({ id: Buffer.alloc(16) }), author), FormatError)
+})
+
+test('a sealed body has one of the lengths that padding gives it', () => {
+  for (const length of [256, 512, 1024, 2048, 4096, 8192])
+    readRecord(forge({ body: Buffer.alloc(length + 48) }), author)
+  for (const length of [0, 47, 48, 256, 48 + 128, 48 + 255, 48 + 257, 48 + 768, 48 + 8191])
+    assert.throws(() => readRecord(forge({ body: Buffer.alloc(length) }), author), FormatError, `${length}`)
+})
+
 test('the codec of nodes is a parameter', () => {
   const root = nameBlock(Buffer.from('{}'), dagJson.code).bytes
   const statement = signRecord({ ...BLOCK_RECORD, root }, { ...SIGNING, nodeCodecs: [dagJson.code] })
@@ -193,6 +208,7 @@ test('a body that does not fit its record is neither signed nor opened', () => {
     'a file without a key': [BLOCK_RECORD, { ...BLOCK_BODY, key: undefined }],
     'inline content under a block': [BLOCK_RECORD, INLINE_BODY],
     'a key under a siv': [INLINE_RECORD, BLOCK_BODY],
+    'a file in blocks without a byte': [BLOCK_RECORD, { ...BLOCK_BODY, size: 0 }],
     'both content and key': [INLINE_RECORD, { ...INLINE_BODY, key }],
     'a size that is not that of the content': [INLINE_RECORD, { ...INLINE_BODY, size: content.byteLength + 1 }],
     'a file without a root': [DIRECTORY_RECORD, INLINE_BODY],
@@ -200,12 +216,10 @@ test('a body that does not fit its record is neither signed nor opened', () => {
     'a directory with a size': [DIRECTORY_RECORD, { ...directory, size: 1 }],
     'a directory with content': [DIRECTORY_RECORD, { ...directory, content: new Uint8Array(0) }],
     'a directory with a target': [DIRECTORY_RECORD, { ...directory, target: 'x' }],
-    'a link with a root': [INLINE_RECORD, { ...INLINE_BODY, target: 'x' }],
-    'properties without end': [INLINE_RECORD, { ...INLINE_BODY, props: { x: 'x'.repeat(8 << 10) } }]
+    'a link with a root': [INLINE_RECORD, { ...INLINE_BODY, target: 'x' }]
   }
   for (const [what, [init, body]] of Object.entries(bad)) {
     assert.throws(() => signRecord({ ...init, body }, SIGNING), FormatError, what)
-    if (what.startsWith('properties')) continue
     const defined = Object.fromEntries(Object.entries(body).filter(([, value]) => value !== undefined))
     const forged = forgeBody(init, encodeCanonical(defined))
     readRecord(forged, author)
@@ -249,6 +263,23 @@ test('text in a body is well-formed, and its bounds are bytes', () => {
   assert.throws(() => sign({ mtime: Number.NaN }), FormatError)
   assert.throws(() => sign({ mtime: 2 ** 53 }), FormatError)
   assert.throws(() => sign({ name: 'x'.repeat(9000) }), FormatError)
+  for (const text of ['\ufeffx', 'x\ud800']) {
+    for (const change of [{ name: text }, { type: text }, { props: { [text]: 1 } }, { props: { a: [{ b: text }] } }])
+      assert.throws(() => sign(change), FormatError, JSON.stringify(change))
+    const body: EntryBody = { ...INLINE_BODY, size: 0, content: undefined, target: text }
+    assert.throws(() => signRecord({ ...DIRECTORY_RECORD, body }, SIGNING), FormatError)
+  }
+})
+
+test('properties are bounded by what a body holds, and by how deep they are nested', () => {
+  const sign = (props: Record<string, unknown>) =>
+    signRecord({ ...INLINE_RECORD, body: { ...INLINE_BODY, props } }, SIGNING)
+  assert.equal(sign({ x: 'x'.repeat(7900) }).fields.body?.byteLength, 8192 + 48)
+  assert.throws(() => sign({ x: 'x'.repeat(8 << 10) }), /properties .* 8188 bytes/)
+  const nested = (depth: number): unknown => (depth === 0 ? 1 : [nested(depth - 1)])
+  // The body and the properties are two maps.
+  openBody(recordSubkey, sign({ x: nested(62) }))
+  assert.throws(() => sign({ x: nested(63) }), FormatError)
 })
 
 test('a name is not judged here: whoever shows it does', () => {

@@ -19,6 +19,7 @@ import {
 } from '../../../src/format/manifest.ts'
 import { seal } from '../../../src/format/seal.ts'
 import { toHex } from '../../../src/util/bytes.ts'
+import { cbor } from '../../fixtures/format-by-spec.ts'
 import { contentSubkey as subkey } from '../../fixtures/keys.ts'
 
 const json = dagJson as unknown as NodeCodec
@@ -179,6 +180,9 @@ test('nodes that no builder makes are refused', () => {
     'another version': { ...good, v: 2 },
     'no seal': { v: 1, leaves: 5, links: good.links },
     'a seal of text': { ...good, sealed: 'x' },
+    'a seal that is too long': { ...good, sealed: Buffer.alloc(5 * 40 + 49) },
+    'a seal that is too short': { ...good, sealed: Buffer.alloc(5 * 40 + 47) },
+    'no bytes in the seal': { ...good, sealed: new Uint8Array(0) },
     'no links': { ...good, leaves: 2, links: [] },
     'no leaves': { ...good, leaves: 0 },
     'a root of one chunk': { ...good, leaves: 1, links: [chunk] },
@@ -211,6 +215,25 @@ test('nodes that no builder makes are refused', () => {
   decodeNode(dagCbor.encode(good))
   for (const [what, value] of Object.entries(bad))
     assert.throws(() => decodeNode(dagCbor.encode(value)), FormatError, what)
+})
+
+test('a map that looks like a CID is no link, whatever it makes the codec do', () => {
+  const multihash = { code: 0x1e, digest: Buffer.alloc(32) }
+  for (const same of ['x', 1, true]) {
+    const fake = { '/': same, bytes: same, version: 1, code: 0x55, multihash }
+    const node = { v: 1, leaves: 2, links: [fake, fake], sealed: Buffer.alloc(128) }
+    assert.throws(() => decodeNode(cbor(node)), FormatError)
+    assert.throws(() => decodeNode(cbor({ ...node, sealed: fake })), FormatError)
+    assert.throws(() => decodeNode(cbor(fake)), FormatError)
+  }
+})
+
+test('one node has one encoding, in a codec that writes links as text too', () => {
+  const text = Buffer.from(build(5, { codec: json }).nodes[0]?.bytes as Uint8Array).toString()
+  decodeNode(Buffer.from(text), undefined, json)
+  const padded = text.replace(/"(b[a-z2-7]{58})"/, '"$1="')
+  assert.notEqual(padded, text)
+  assert.throws(() => decodeNode(Buffer.from(padded), undefined, json), FormatError)
 })
 
 test('bytes that are not the one encoding of a node are refused', () => {

@@ -35,7 +35,9 @@ test('what no path may be is refused', () => {
     '/./a',
     'a\0b',
     '/\ud800',
-    '/a/\udc00b'
+    '/a/\udc00b',
+    '/\ufeffa.txt',
+    '/a/\ufeff'
   ])
     assert.throws(() => parsePath(text), PathError, JSON.stringify(text))
 })
@@ -70,9 +72,9 @@ test('the bounds are bytes, after composition', () => {
 })
 
 test('a name from elsewhere is judged as it is, not mended', () => {
-  for (const bad of ['', '.', '..', 'a/b', '/', 'a\0', '\ud800', 'x'.repeat(256), 'e\u0301'])
+  for (const bad of ['', '.', '..', 'a/b', '/', 'a\0', '\ud800', 'x'.repeat(256), 'e\u0301', '\ufeffa'])
     assert.equal(typeof nameFault(bad), 'string', JSON.stringify(bad))
-  for (const good of ['a', '...', 'é', '👍', '..a', 'CON', 'a\\b', '~', '-rf'])
+  for (const good of ['a', '...', 'é', '👍', '..a', 'CON', 'a\\b', '~', '-rf', 'a\ufeff'])
     assert.equal(nameFault(good), undefined, good)
 })
 

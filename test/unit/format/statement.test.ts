@@ -128,7 +128,11 @@ test('the bounds on text are bytes, and it must be text', () => {
     { ...status, zone: '' },
     { ...status, zone: '€'.repeat(22) },
     { ...status, zone: 'a\ud800' },
+    { ...status, zone: '\ufeffcellar' },
     { ...status, addresses: ['€'.repeat(86)] },
+    { ...status, addresses: [''] },
+    { ...status, addresses: ['a\udc00'] },
+    { ...status, addresses: ['\ufeff/ip4/192.0.2.1'] },
     { ...status, addresses: Array.from({ length: 17 }, () => '/ip4/192.0.2.1') },
     { ...status, weight: -1 },
     { ...status, weight: 0.5 },
@@ -138,8 +142,28 @@ test('the bounds on text are bytes, and it must be text', () => {
     assert.throws(() => signStatement('status', fields, options), FormatError, JSON.stringify(fields).slice(0, 80))
 })
 
+/** Ids that ascend with their numbers. */
+function numbered(n: number): Uint8Array {
+  const id = Buffer.alloc(32)
+  id.writeUInt32BE(n)
+  return id
+}
+
+test('an epoch names each id once, in their order: it has one encoding', () => {
+  const epoch = { hash: Buffer.alloc(32), previous: [], excludes: [] }
+  for (const field of ['previous', 'excludes'] as const) {
+    signSample('epoch', { ...epoch, [field]: [numbered(1), numbered(2), numbered(0x100)] })
+    for (const ids of [
+      [numbered(2), numbered(1)],
+      [numbered(1), numbered(1)],
+      [numbered(1), numbered(3), numbered(2)]
+    ])
+      assert.throws(() => signSample('epoch', { ...epoch, [field]: ids }), FormatError, field)
+  }
+})
+
 test('lists have their bounds', () => {
-  const ids = (count: number): Uint8Array[] => Array.from({ length: count }, () => Buffer.alloc(32))
+  const ids = (count: number): Uint8Array[] => Array.from({ length: count }, (_, i) => numbered(i))
   signSample('epoch', { previous: ids(256), hash: Buffer.alloc(32), excludes: [] })
   assert.throws(() => signSample('epoch', { previous: ids(257), hash: Buffer.alloc(32), excludes: [] }), FormatError)
   assert.throws(() => signSample('epoch', { previous: [], hash: Buffer.alloc(32), excludes: ids(257) }), FormatError)
@@ -147,7 +171,7 @@ test('lists have their bounds', () => {
 
 test('a statement over its bound is refused before it is decoded', () => {
   const epoch = { hash: Buffer.alloc(32), excludes: [] as Uint8Array[], previous: [] as Uint8Array[] }
-  const ids = (count: number): Uint8Array[] => Array.from({ length: count }, (_, i) => Buffer.alloc(32, i))
+  const ids = (count: number): Uint8Array[] => Array.from({ length: count }, (_, i) => numbered(i))
   // 2 × 256 ids of 34 bytes: 17 KiB.
   assert.throws(() => signSample('epoch', { ...epoch, previous: ids(256), excludes: ids(256) }), FormatError)
   assert.throws(() => decodeStatement(Buffer.alloc(STATEMENT_BYTES_MAX + 1, 0xff)), /at most/)
@@ -163,7 +187,9 @@ test('a CID in a statement is one of ours, whatever its codec', () => {
   const { digest } = nameBlock(Buffer.from('x')).multihash
   const foreign = [
     CID.createV1(0x55, Digest.create(0, digest)),
-    CID.createV1(0x55, Digest.create(0x1e, digest.subarray(0, 4)))
+    CID.createV1(0x55, Digest.create(0x1e, digest.subarray(0, 4))),
+    // What `CID.asCID` takes for a CID of another library.
+    { '/': 'x', bytes: 'x', version: 1, code: 0x55, multihash: { code: 0x1e, digest } } as unknown as CID
   ]
   for (const root of foreign) {
     assert.throws(() => signSample('share', { ...share, root }), FormatError)
