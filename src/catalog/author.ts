@@ -1,12 +1,12 @@
 import { SEEN_MAX, SEEN_OF_DELETE_MAX } from '../format/constants.ts'
 import { type EntryBody, type EntryRecord, type RecordInit, signRecord } from '../format/entry.ts'
-import { INCARNATION_BYTES, type Stamp } from '../format/stamp.ts'
+import { INCARNATION_BYTES } from '../format/stamp.ts'
 import type { Statement } from '../format/statement.ts'
 import { NotAllowedError } from '../members/errors.ts'
 import type { Epoch, KeyRing } from '../members/key-ring.ts'
 import type { Self } from '../members/self.ts'
 import type { Chance } from '../util/chance.ts'
-import { type EntryState, pastOf, pastOfAll, type Shown } from './heads.ts'
+import { type EntryState, pastOfAll, type Shown } from './heads.ts'
 
 export interface AuthorOptions {
   self: Self
@@ -30,6 +30,7 @@ export interface Content {
   key?: Uint8Array | undefined
   /** The content itself, if it is inline. */
   content?: Uint8Array | undefined
+  props?: Record<string, unknown> | undefined
 }
 
 /** Where an entry is to stand. */
@@ -45,7 +46,8 @@ export class Author {
 
   constructor(options: AuthorOptions) {
     this.#options = options
-    // Anew at each start: what a restored backup writes would otherwise hide what it forgot.
+    // Anew at each start: what a restored backup writes would otherwise hide what it forgot. Drawn before the first write
+    // rather than at it: nothing is written under it in between, so nobody can tell.
     this.#incarnation = options.chance.bytes(INCARNATION_BYTES)
   }
 
@@ -58,31 +60,21 @@ export class Author {
 
   createFile(entry: Uint8Array, at: Placement, content: Content, replicas: number): Statement<'entry'> {
     const { root, rootEpoch, ...rest } = content
-    return this.#sign([], {
-      entry,
-      seen: [],
-      op: 'put',
-      placed: null,
-      written: null,
-      root,
-      rootEpoch,
-      replicas,
-      body: { ...at, kind: 'file', ...rest }
-    })
+    return this.create(entry, { ...at, kind: 'file', ...rest }, { root, rootEpoch, replicas })
   }
 
   createDirectory(entry: Uint8Array, at: Placement, mtime: number, replicas: number): Statement<'entry'> {
-    return this.#sign([], {
-      entry,
-      seen: [],
-      op: 'put',
-      placed: null,
-      written: null,
-      root: null,
-      rootEpoch: null,
-      replicas,
-      body: { ...at, kind: 'directory', size: 0, mtime }
-    })
+    const body: EntryBody = { ...at, kind: 'directory', size: 0, mtime }
+    return this.create(entry, body, { root: null, rootEpoch: null, replicas })
+  }
+
+  /** The first record of an entry, of any kind. */
+  create(
+    entry: Uint8Array,
+    body: EntryBody,
+    { root, rootEpoch, replicas }: Pick<EntryRecord, 'root' | 'rootEpoch' | 'replicas'>
+  ): Statement<'entry'> {
+    return this.#sign([], [], { entry, op: 'put', placed: null, written: null, root, rootEpoch, replicas, body })
   }
 
   /** New content in an old place. Undefined if the entry's past has grown too long: it must go on under a new id. */
@@ -95,11 +87,9 @@ export class Author {
     replicas: number
   ): Statement<'entry'> | undefined {
     const { root, rootEpoch, ...rest } = content
-    const seen = pastOfAll(heads)
-    if (seen.length > SEEN_MAX) return undefined
-    return this.#sign(heads, {
+    if (isPastTooLong(heads)) return undefined
+    return this.#sign(heads, heads, {
       entry,
-      seen,
       op: 'put',
       placed: shown.place.placed,
       written: null,
@@ -115,11 +105,9 @@ export class Author {
    * stays visible. Undefined as with `write`.
    */
   move({ heads }: EntryState, carried: EntryRecord, body: EntryBody, at: Placement): Statement<'entry'> | undefined {
-    const seen = pastOf(carried)
-    if (seen.length > SEEN_MAX) return undefined
-    const statement = this.#sign(heads, {
+    if (isPastTooLong([carried])) return undefined
+    return this.#sign(heads, [carried], {
       entry: carried.entry,
-      seen,
       op: 'put',
       placed: null,
       written: carried.written,
@@ -128,9 +116,6 @@ export class Author {
       replicas: carried.replicas,
       body: { ...body, ...at }
     })
-    // A later write names this incarnation's newest stamp as seen; that must not cover a head which this one left.
-    if (heads.some(head => head !== carried)) this.#incarnation = this.#options.chance.bytes(INCARNATION_BYTES)
-    return statement
   }
 
   /** Ends an entry: one record, or several if its heads have seen more than one may name. */
@@ -145,11 +130,9 @@ export class Author {
         ? { parent: body.parent, name: body.name, kind: body.kind, size: 0, mtime: body.mtime }
         : null
     return groupsOf(heads).map(group => {
-      const seen = pastOfAll(group)
       const isPlaced = group.includes(shown.place)
-      return this.#sign(heads, {
+      return this.#sign(heads, group, {
         entry,
-        seen,
         op: 'delete',
         placed: isPlaced ? shown.place.placed : (group[0] as EntryRecord).placed,
         written: null,
@@ -161,18 +144,28 @@ export class Author {
     })
   }
 
+  /** Signs a record that has seen some of the heads. */
   #sign(
     heads: readonly EntryRecord[],
-    init: Omit<RecordInit, 'incarnation' | 'epoch' | 'placed'> & { placed: Stamp | null }
+    covered: readonly EntryRecord[],
+    init: Omit<RecordInit, 'incarnation' | 'epoch' | 'seen'>
   ): Statement<'entry'> {
-    const { self, nodeCodecs } = this.#options
+    const { self, chance, nodeCodecs } = this.#options
     const { id, record } = this.epoch
+    // Whoever sees this record names its stamp as seen, and with it all that was written before under its incarnation:
+    // that must not be a head which it leaves.
+    if (covered.length < heads.length) this.#incarnation = chance.bytes(INCARNATION_BYTES)
     const hlc = self.nextHlc(...heads.map(head => head.stamp.hlc))
     return signRecord(
-      { ...init, incarnation: this.#incarnation, epoch: id },
+      { ...init, incarnation: this.#incarnation, epoch: id, seen: pastOfAll(covered) },
       { ...self.signing(hlc), subkey: record, nodeCodecs }
     )
   }
+}
+
+/** True if no put may name what these heads have seen. */
+export function isPastTooLong(heads: readonly EntryRecord[]): boolean {
+  return pastOfAll(heads).length > SEEN_MAX
 }
 
 /** Heads in groups whose common past a delete may name. */

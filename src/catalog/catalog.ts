@@ -8,7 +8,7 @@ import type { Chance } from '../util/chance.ts'
 import type { Clock } from '../util/clock.ts'
 import { InvalidInputError } from '../util/errors.ts'
 import { KeyedLocks } from '../util/locks.ts'
-import type { Author, Content, Placement } from './author.ts'
+import { type Author, type Content, isPastTooLong, type Placement } from './author.ts'
 import type { Bodies } from './bodies.ts'
 import { tagOfContent } from './content-tag.ts'
 import type { EntryRow } from './entry-row.ts'
@@ -113,11 +113,13 @@ export class Catalog {
       throw new InvalidInputError('a directory cannot be moved into itself')
     }
     return this.#attempt(async () => {
+      const { tree } = this.#options
       const made = await this.#ensureDirectory(to.slice(0, -1), options.replicas)
-      return this.#lockPaths([from, to], async () => {
-        const { tree } = this.#options
+      const isDirectory = (await tree.resolve(from))?.kind === 'directory'
+      return this.#lockMove([from, to], isDirectory, async () => {
         const node = await tree.resolve(from)
         if (node === undefined) throw new NotFoundError('nothing is at this path')
+        if ((node.kind === 'directory') !== isDirectory) return undefined
         refuseVersion(node)
         const parent = await this.#directory(to.slice(0, -1))
         if (parent === undefined) return undefined
@@ -128,7 +130,7 @@ export class Catalog {
         const replaced = target?.kind === 'file' ? [target.id, ...target.rivals] : []
         const at = { parent: parent.ids[0] as Uint8Array, name: to.at(-1) as string }
         const moved = node.kind === 'directory' ? node.ids : [node.id]
-        return this.#lockEntries([...moved, ...replaced], async () => {
+        return this.#lockFamilies(moved, replaced, async () => {
           const records: Array<Statement<'entry'>> = []
           for (const id of moved) records.push(...(await this.#moveEntry(id, at)))
           for (const id of replaced) records.push(...(await this.#deleteEntry(id)))
@@ -225,7 +227,7 @@ export class Catalog {
 
   /** New content for a file, which ends its conflicts, and those of other files with its name. The write comes last. */
   #rewrite(node: FileNode, content: Content, replicas: number): Promise<Array<Statement<'entry'>> | undefined> {
-    const { author, chance } = this.#options
+    const { author, bodies, chance } = this.#options
     return this.#lockEntries([node.id, ...node.rivals], async () => {
       const records: Array<Statement<'entry'>> = []
       for (const rival of node.rivals) records.push(...(await this.#deleteEntry(rival)))
@@ -235,11 +237,12 @@ export class Catalog {
       if (body === undefined || row.isDamaged)
         throw new DamagedEntryError('this entry cannot be read: remove it, then put anew')
       const at = { parent: body.parent, name: body.name }
-      const written = author.write(node.id, row.state, shown, at, content, replicas)
+      const props = content.props ?? (await bodies.open(shown.content ?? shown.place))?.props
+      const written = author.write(node.id, row.state, shown, at, { ...content, props }, replicas)
       if (written !== undefined) records.push(written)
       else {
         records.push(...author.delete(node.id, row.state, shown, body))
-        records.push(author.createFile(chance.bytes(ENTRY_ID_BYTES), at, content, replicas))
+        records.push(author.createFile(chance.bytes(ENTRY_ID_BYTES), at, { ...content, props }, replicas))
       }
       return this.#append(records)
     })
@@ -258,15 +261,8 @@ export class Catalog {
     // Its past has grown too long: it goes on under a new id.
     const renewed = chance.bytes(ENTRY_ID_BYTES)
     const ended = author.delete(id, row.state, shown, body)
-    if (body.kind === 'file') {
-      const content = {
-        ...contentOf(body),
-        root: carried.root as Uint8Array,
-        rootEpoch: carried.rootEpoch as Uint8Array
-      }
-      return [...ended, author.createFile(renewed, at, content, carried.replicas)]
-    }
-    const created = author.createDirectory(renewed, at, body.mtime, carried.replicas)
+    const created = author.create(renewed, { ...body, ...at }, carried)
+    if (body.kind === 'file') return [...ended, created]
     return [created, ...(await this.#moveChildren(id, renewed)), ...ended]
   }
 
@@ -277,6 +273,18 @@ export class Catalog {
       records.push(...(await this.#moveEntry(id, { parent: to, name })))
     }
     return records
+  }
+
+  /** The entries that a move of one changes: itself, and of a directory that goes on under a new id what is below. */
+  async #familyOf(id: Uint8Array): Promise<Uint8Array[]> {
+    const { tree } = this.#options
+    const found = await tree.entry(id)
+    if (found === undefined) return [id]
+    const { row, shown } = found
+    if (row.kind !== 'directory' || !isPastTooLong([shown.content ?? shown.place])) return [id]
+    const family = [id]
+    for await (const child of tree.childrenOf(id)) family.push(...(await this.#familyOf(child.id)))
+    return family
   }
 
   async #deleteEntry(id: Uint8Array): Promise<Array<Statement<'entry'>>> {
@@ -319,6 +327,29 @@ export class Catalog {
     throw new ChangedError('what is at this path keeps changing: try again')
   }
 
+  /**
+   * Directories are moved one at a time: of two that are moved into each other at once the second must find what the
+   * first did. This comes before all other locks.
+   */
+  #lockMove<T>(paths: readonly Path[], isDirectory: boolean, work: () => Promise<T>): Promise<T> {
+    const move = (): Promise<T> => this.#lockPaths(paths, work)
+    return isDirectory ? this.#locks.run('directories', move) : move()
+  }
+
+  /** As `lockEntries`, for entries with all that moves along, and others. Undefined if more has to move by then. */
+  async #lockFamilies<T>(
+    ids: readonly Uint8Array[],
+    others: readonly Uint8Array[],
+    work: () => Promise<T>
+  ): Promise<T | undefined> {
+    const families = async (): Promise<Uint8Array[]> => (await Promise.all(ids.map(id => this.#familyOf(id)))).flat()
+    const locked = await families()
+    const known = new Set(locked.map(toHex))
+    return this.#lockEntries([...locked, ...others], async () =>
+      (await families()).every(id => known.has(toHex(id))) ? work() : undefined
+    )
+  }
+
   /** A name is given away by one verb at a time. Paths before entries, each in one order: no two wait for each other. */
   #lockPaths<T>(paths: readonly Path[], work: () => Promise<T>): Promise<T> {
     return this.#lockAll(paths.map(formatPath), work)
@@ -337,8 +368,8 @@ export class Catalog {
   }
 }
 
-function contentOf({ size, mtime, mode, type, key, content }: EntryBody): Omit<Content, 'root' | 'rootEpoch'> {
-  return { size, mtime, mode, type, key, content }
+function contentOf({ size, mtime, mode, type, key, content, props }: EntryBody): Omit<Content, 'root' | 'rootEpoch'> {
+  return { size, mtime, mode, type, key, content, props }
 }
 
 /** True of a file's conflict version: another content of the same entry. */

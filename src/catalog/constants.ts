@@ -10,6 +10,16 @@ export const BODIES_MAX = 8_192
 export const LIST_BATCH = 64
 /** Entries of one directory that a listing sorts in memory. */
 export const LIST_MAX = 1_000_000
+/**
+ * Heads of an entry that are looked at: far more members than ever write to one file without a word between them. Each
+ * is in the row of the entry, which is written anew with every record.
+ */
+export const HEADS_MAX = 64
+/**
+ * Directories of a cycle that is looked for. Two moves at the same time close one as long as both their paths together;
+ * what has no cycle is walked this far up at most.
+ */
+export const CYCLE_MAX = 1_024
 /** Digits of an id in the name of what cannot show under its own. */
 export const TAG_DIGITS = 8
 /** How long a change without blocks waits for the members that are connected to acknowledge it. */

@@ -1,16 +1,16 @@
 import { decodeCanonical, encodeCanonical } from '../format/canonical.ts'
 import { decodeStamp, type EntryRecord, encodeStamp, type Seen, seenKey } from '../format/entry.ts'
 import { decodeHlc, encodeHlc } from '../format/stamp.ts'
-import { type EntryState, type Past, stampKey } from './heads.ts'
+import type { EntryState } from './heads.ts'
 
 /** What the index holds of an entry: the state of its records, and the row under which a directory shows it. */
 export interface EntryRow {
   state: EntryState
   kind: 'file' | 'directory'
   isDeleted: boolean
-  /** Where it stands: the parent's id, and the keys of the rows that say so. */
+  /** Where it stands: the parent's id, and the key of the row that says so; undefined if it stands nowhere. */
   parent: Uint8Array
-  keys: Uint8Array[]
+  key: Uint8Array | undefined
   /** Its record does not open, or its name may be no name. */
   isDamaged: boolean
 }
@@ -30,24 +30,24 @@ type HeadFields = [
   replicas: number
 ]
 interface PlainRow {
-  c: StampFields[]
   b: StampFields[]
   h: HeadFields[]
   w: number
-  u: StampFields[]
   k: number
   p: Uint8Array
-  t: Uint8Array[]
+  t: Uint8Array | null
 }
 
 const IS_DIRECTORY = 1
 const IS_DELETED = 2
 const IS_DAMAGED = 4
+const HAS_MORE = 8
 
-export function encodeEntryRow({ state, kind, isDeleted, isDamaged, parent, keys }: EntryRow): Uint8Array {
+/** Of the past only what tells which heads are gone: how much records have seen has no bound, and has rows of its own. */
+export function encodeEntryRow({ state, kind, isDeleted, isDamaged, parent, key }: EntryRow): Uint8Array {
+  const wrote = new Set(state.heads.map(({ written }) => seenKey(written.author, written.incarnation)))
   const row: PlainRow = {
-    c: encodePast(state.covered),
-    b: encodePast(state.buried),
+    b: [...state.buried].filter(([key]) => wrote.has(key)).map(([, seen]) => encodeSeen(seen)),
     h: state.heads.map(head => [
       head.id,
       head.entry,
@@ -62,15 +62,18 @@ export function encodeEntryRow({ state, kind, isDeleted, isDamaged, parent, keys
       head.replicas
     ]),
     w: state.writes,
-    u: [...state.unproven.values()].map(encodeStamp),
-    k: (kind === 'directory' ? IS_DIRECTORY : 0) | (isDeleted ? IS_DELETED : 0) | (isDamaged ? IS_DAMAGED : 0),
+    k:
+      (kind === 'directory' ? IS_DIRECTORY : 0) |
+      (isDeleted ? IS_DELETED : 0) |
+      (isDamaged ? IS_DAMAGED : 0) |
+      (state.hasMore ? HAS_MORE : 0),
     p: parent,
-    t: keys
+    t: key ?? null
   }
   return encodeCanonical(row)
 }
 
-/** Reads what `encodeEntryRow` wrote; the index's checksum has vouched for the bytes. */
+/** Reads what `encodeEntryRow` wrote: a state that `showEntry` knows all of, and `addRecord` not. The index's checksum has vouched for the bytes. */
 export function decodeEntryRow(bytes: Uint8Array): EntryRow {
   const row = decodeCanonical(bytes) as PlainRow
   const heads = row.h.map(
@@ -88,29 +91,21 @@ export function decodeEntryRow(bytes: Uint8Array): EntryRow {
       replicas
     })
   )
-  const unproven = row.u.map(decodeStamp)
+  const buried = row.b.map(decodeSeen)
   return {
     state: {
-      covered: decodePast(row.c),
-      buried: decodePast(row.b),
+      covered: new Map(),
+      buried: new Map(buried.map(seen => [seenKey(seen.author, seen.incarnation), seen])),
       heads,
-      writes: row.w,
-      unproven: new Map(unproven.map(stamp => [stampKey(stamp), stamp]))
+      hasMore: (row.k & HAS_MORE) !== 0,
+      writes: row.w
     },
     kind: (row.k & IS_DIRECTORY) === 0 ? 'file' : 'directory',
     isDeleted: (row.k & IS_DELETED) !== 0,
     isDamaged: (row.k & IS_DAMAGED) !== 0,
     parent: row.p,
-    keys: row.t
+    key: row.t ?? undefined
   }
-}
-
-function encodePast(past: Past): StampFields[] {
-  return [...past.values()].map(encodeSeen)
-}
-
-function decodePast(fields: StampFields[]): Past {
-  return new Map(fields.map(decodeSeen).map(seen => [seenKey(seen.author, seen.incarnation), seen]))
 }
 
 function encodeSeen({ hlc, author, incarnation }: Seen): StampFields {

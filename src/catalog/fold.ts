@@ -5,24 +5,36 @@ import { type EntryBody, type EntryRecord, ROOT_ENTRY, readRecord, rootOf } from
 import type { Kind } from '../format/kinds.ts'
 import { nameFault } from '../format/path.ts'
 import { compareStamps, type Stamp } from '../format/stamp.ts'
-import { idOf, type Statement } from '../format/statement.ts'
+import type { Statement } from '../format/statement.ts'
 import type { Fold, Log, Standing } from '../log/log.ts'
-import { equalBytes, toHex, u64be } from '../util/bytes.ts'
+import { compareBytes, equalBytes, toHex, u64be } from '../util/bytes.ts'
 import type { Clock } from '../util/clock.ts'
 import type { Bodies } from './bodies.ts'
 import { decodeEntryRow, type EntryRow, encodeEntryRow } from './entry-row.ts'
-import { addRecord, type EntryState, emptyState, isOrigin, mayCarry, showEntry, stampKey } from './heads.ts'
+import {
+  addRecord,
+  type EntryState,
+  emptyState,
+  foldRecords,
+  isOrigin,
+  mayCarry,
+  showEntry,
+  stampKey
+} from './heads.ts'
 import {
   cycleKey,
   directoryKey,
   encodeDirectoryValue,
   entryKey,
+  questionKey,
   recordIdOf,
   recordKey,
   recordsPrefix,
+  seenRowKey,
   waitingKey
 } from './keys.ts'
 import { damagedName, type Names } from './names.ts'
+import { loadPast, pastOps } from './past-rows.ts'
 import { Reach } from './reach.ts'
 
 export interface CatalogFoldOptions {
@@ -42,6 +54,12 @@ export interface CatalogFoldOptions {
 interface Fresh {
   record: EntryRecord
   statement: Statement<'entry'>
+}
+
+/** What an entry's records add up to, and the rows that say so beside the entry's own. */
+interface Folded {
+  state: EntryState
+  ops: IndexOp[]
 }
 
 /**
@@ -86,9 +104,11 @@ export class CatalogFold implements Fold {
     const ops: IndexOp[] = []
     const values = new Map<string, Uint8Array>()
     for (const [i, [key, group]] of [...byEntry].entries()) {
-      const state = await this.#fold(before[i]?.state, group)
+      const entry = entries[i] as Uint8Array
+      const folded = await this.#fold(entry, before[i]?.state, group)
+      ops.push(...folded.ops)
       for (const { record } of group) ops.push(...recordOps(record))
-      const { row, value } = await this.#place(entries[i] as Uint8Array, state, group)
+      const { row, value } = await this.#place(entry, folded.state, group)
       after.set(key, row)
       values.set(key, value)
     }
@@ -96,12 +116,11 @@ export class CatalogFold implements Fold {
     for (const [i, [key, row]] of [...after].entries()) {
       const entry = entries[i] as Uint8Array
       const old = before[i]
-      await this.#adopt(entry, row, old, reach, ops)
-      const kept = new Set(row.keys.map(toHex))
-      for (const stale of old?.keys ?? []) if (!kept.has(toHex(stale))) ops.push({ type: 'del', key: stale })
+      ops.push(...(await this.#adopt(entry, row, old, reach)))
+      // Where it is the same row, what is said last holds.
+      if (old?.key !== undefined) ops.push({ type: 'del', key: old.key })
+      if (row.key !== undefined) ops.push({ type: 'put', key: row.key, value: values.get(key) as Uint8Array })
       ops.push({ type: 'put', key: entryKey(entry), value: encodeEntryRow(row) })
-      const shown = row.keys[0]
-      if (shown !== undefined) ops.push({ type: 'put', key: shown, value: values.get(key) as Uint8Array })
       this.#fileDelta += countOf(row) - countOf(old)
     }
     return ops
@@ -118,7 +137,7 @@ export class CatalogFold implements Fold {
     const record = this.#read(statement, author)
     if (!(await index.has(recordKey(record)))) return false
     const [row] = await this.#rows([record.entry])
-    return row !== undefined && (row.keys[0] === undefined || (await index.has(row.keys[0])))
+    return row !== undefined && (row.key === undefined || (await index.has(row.key)))
   }
 
   #read(statement: Statement, author: Uint8Array): EntryRecord {
@@ -131,61 +150,73 @@ export class CatalogFold implements Fold {
     return values.map(value => (value === undefined ? undefined : decodeEntryRow(value)))
   }
 
-  /** Those that have not been folded yet, in the order of their stamps: what is carried comes after what was written. */
+  /** Those that have not been folded yet, in the order in which they count: what is carried comes after what was written. */
   async #fresh(items: ReadonlyArray<Standing<'entry'>>): Promise<Fresh[]> {
     const all = items.map(({ statement, author }) => ({ statement, record: this.#read(statement, author) }))
     const known = await this.#options.index.getMany(all.map(({ record }) => recordKey(record)))
-    return all.filter((_, i) => known[i] === undefined).sort((a, b) => compareStamps(a.record.stamp, b.record.stamp))
+    return all.filter((_, i) => known[i] === undefined).sort(byStampAndId)
   }
 
-  async #fold(before: EntryState | undefined, group: readonly Fresh[]): Promise<EntryState> {
+  /** Adds records to an entry's state. Of two under one stamp the one with the smaller id counts. */
+  async #fold(entry: Uint8Array, before: EntryState | undefined, group: readonly Fresh[]): Promise<Folded> {
+    const { index } = this.#options
     const state = before ?? emptyState()
-    for (const [i, fresh] of group.entries()) {
+    const records = group.map(({ record }) => record)
+    if (before !== undefined) await loadPast(index, entry, state, records)
+    const ops: IndexOp[] = []
+    const byStamp = new Map<string, EntryRecord>()
+    for (const fresh of group) {
       const { record } = fresh
-      const last = group[i - 1]
-      const isContested =
-        (last !== undefined && compareStamps(last.record.stamp, record.stamp) === 0) ||
-        (before !== undefined && (await this.#recordAt(record.entry, record.stamp)) !== undefined)
-      const isProof = isOrigin(record) && state.unproven.has(stampKey(record.stamp))
-      // Two records under one stamp, or the origin of what was carried before it came: what was folded may not count.
-      if (isContested || isProof) return this.#refold(record.entry, group)
-      await this.#add(state, fresh, group.slice(0, i))
+      const key = stampKey(record.stamp)
+      if (byStamp.has(key)) continue
+      const rival = before === undefined ? undefined : await this.#recordAt(entry, record.stamp)
+      if (rival !== undefined && compareBytes(rival.id, record.id) < 0) continue
+      byStamp.set(key, record)
+      // It takes the place of one that was counted, or what was folded carries it: that may not count any more.
+      const isAwaited = before !== undefined && (await index.has(questionKey(entry, record.stamp)))
+      if (rival !== undefined || isAwaited) return this.#refold(entry, group)
+      if ((await this.#counts(fresh, byStamp, ops)) && !addRecord(state, record)) return this.#refold(entry, group)
     }
-    return state
+    return { state, ops: [...ops, ...pastOps(entry, state)] }
   }
 
-  async #add(state: EntryState, { record, statement }: Fresh, earlier: readonly Fresh[]): Promise<void> {
-    if (!isOrigin(record)) {
-      const origin =
-        earlier.find(other => compareStamps(other.record.stamp, record.written) === 0)?.record ??
-        (await this.#recordAt(record.entry, record.written))
-      if (origin === undefined) state.unproven.set(stampKey(record.written), record.written)
-      else if (!mayCarry(record, origin, await this.#isByAdmin(statement))) return
-    }
-    addRecord(state, record)
-  }
-
-  /** From scratch, over all records of the entry. Of two under one stamp the one with the smaller id counts. */
-  async #refold(entry: Uint8Array, group: readonly Fresh[]): Promise<EntryState> {
-    const all = new Map(group.map(fresh => [idOf(fresh.statement), fresh]))
-    for await (const { key } of this.#options.index.range(recordsPrefix(entry))) {
-      const standing = await this.#options.log.get(recordIdOf(key))
+  /** From scratch, over all records of the entry: time and memory grow with their number. */
+  async #refold(entry: Uint8Array, group: readonly Fresh[]): Promise<Folded> {
+    const { index, log } = this.#options
+    const all = [...group]
+    for await (const { key } of index.range(recordsPrefix(entry))) {
+      const standing = await log.get(recordIdOf(key))
       if (standing?.statement.kind !== 'entry') continue
       const statement = standing.statement as Statement<'entry'>
-      all.set(idOf(statement), { statement, record: this.#read(statement, standing.author) })
+      all.push({ statement, record: this.#read(statement, standing.author) })
     }
-    const ordered = [...all.values()].sort(
-      (a, b) => compareStamps(a.record.stamp, b.record.stamp) || Buffer.compare(a.record.id, b.record.id)
-    )
-    const state = emptyState()
-    const counted: Fresh[] = []
-    for (const fresh of ordered) {
-      const last = counted.at(-1)
-      if (last !== undefined && compareStamps(last.record.stamp, fresh.record.stamp) === 0) continue
-      await this.#add(state, fresh, counted)
-      counted.push(fresh)
+    const ops: IndexOp[] = []
+    for (const prefix of [seenRowKey(entry), questionKey(entry)])
+      for await (const { key } of index.range(prefix)) ops.push({ type: 'del', key })
+    const byStamp = new Map<string, EntryRecord>()
+    const counted: EntryRecord[] = []
+    for (const fresh of all.sort(byStampAndId)) {
+      const key = stampKey(fresh.record.stamp)
+      if (byStamp.has(key)) continue
+      byStamp.set(key, fresh.record)
+      if (await this.#counts(fresh, byStamp, ops)) counted.push(fresh.record)
     }
-    return state
+    const state = foldRecords(counted)
+    return { state, ops: [...ops, ...pastOps(entry, state)] }
+  }
+
+  /** False of a record that carries what it may not. What it carries is noted where that has not come: it decides then. */
+  async #counts(
+    { record, statement }: Fresh,
+    earlier: ReadonlyMap<string, EntryRecord>,
+    ops: IndexOp[]
+  ): Promise<boolean> {
+    const { entry, written } = record
+    if (isOrigin(record)) return true
+    const origin = earlier.get(stampKey(written)) ?? (await this.#recordAt(entry, written))
+    if (origin !== undefined) return mayCarry(record, origin, await this.#isByAdmin(statement))
+    ops.push({ type: 'put', key: questionKey(entry, written), value: new Uint8Array(0) })
+    return true
   }
 
   async #recordAt(entry: Uint8Array, stamp: Stamp): Promise<EntryRecord | undefined> {
@@ -216,7 +247,7 @@ export class CatalogFold implements Fold {
       isDeleted,
       kind: body?.kind ?? 'file',
       parent: ROOT_ENTRY,
-      keys: [],
+      key: undefined,
       isDamaged: false
     }
     // A deleted file has no place; a deleted directory keeps its own for what may still be below it.
@@ -225,32 +256,32 @@ export class CatalogFold implements Fold {
     row.parent = body?.parent ?? ROOT_ENTRY
     row.isDamaged = name !== body?.name
     if (isDeleted) this.#hasDeleted = true
-    row.keys = [directoryKey(isDeleted ? 'x' : 'd', row.parent, names.hash(name), entry)]
+    row.key = directoryKey(isDeleted ? 'x' : 'd', row.parent, names.hash(name), entry)
     return { row, value: encodeDirectoryValue(row.kind, row.isDamaged, place.placed) }
   }
 
-  /** Notes what keeps an entry from being reached: a parent that is not known, or that is below the entry itself. */
-  async #adopt(
-    entry: Uint8Array,
-    row: EntryRow,
-    old: EntryRow | undefined,
-    reach: Reach,
-    ops: IndexOp[]
-  ): Promise<void> {
-    if (row.kind === 'directory') {
-      ops.push(...(await reach.endOfWait(entry)))
-      const isNew = old === undefined || !equalBytes(old.parent, row.parent)
-      if (isNew) {
-        const cycle = await reach.cycleOf(entry)
-        for (const member of cycle) ops.push({ type: 'put', key: cycleKey(member), value: new Uint8Array(0) })
-        if (cycle.length === 0 && old !== undefined) ops.push({ type: 'del', key: cycleKey(entry) })
-      }
+  /**
+   * Notes what keeps entries from being reached: a parent that is no directory, whether it never was one or has ceased to
+   * be, and a directory that is below itself.
+   */
+  async #adopt(entry: Uint8Array, row: EntryRow, old: EntryRow | undefined, reach: Reach): Promise<IndexOp[]> {
+    const ops: IndexOp[] = []
+    const [is, was] = [row.kind === 'directory', old?.kind === 'directory']
+    if (is && !was) ops.push({ type: 'del', key: waitingKey(entry) })
+    if (was && !is && (await reach.hasChildren(entry))) ops.push(...(await this.#wait(entry)))
+    if (row.key !== undefined && !(await reach.isDirectory(row.parent))) ops.push(...(await this.#wait(row.parent)))
+    if (is !== was || old === undefined || !equalBytes(old.parent, row.parent)) {
+      const cycle = await reach.cycleOf(entry)
+      for (const member of cycle) ops.push({ type: 'put', key: cycleKey(member), value: new Uint8Array(0) })
+      if (cycle.length === 0 && old !== undefined) ops.push({ type: 'del', key: cycleKey(entry) })
     }
-    if (row.keys.length === 0 || (await reach.isDirectory(row.parent))) return
-    const key = waitingKey(row.parent, entry)
-    row.keys.push(key)
-    const since = old?.keys.some(before => equalBytes(before, key)) === true
-    if (!since) ops.push({ type: 'put', key, value: u64be(Math.floor(this.#options.clock.now())) })
+    return ops
+  }
+
+  async #wait(parent: Uint8Array): Promise<IndexOp[]> {
+    const { index, clock } = this.#options
+    const key = waitingKey(parent)
+    return (await index.has(key)) ? [] : [{ type: 'put', key, value: u64be(Math.floor(clock.now())) }]
   }
 }
 
@@ -259,6 +290,10 @@ export function cidOf({ root }: Pick<EntryRecord, 'root'>): BlockCid | undefined
   if (root === null) return undefined
   const named = rootOf(root)
   return 'cid' in named ? named.cid : undefined
+}
+
+function byStampAndId(a: Fresh, b: Fresh): number {
+  return compareStamps(a.record.stamp, b.record.stamp) || compareBytes(a.record.id, b.record.id)
 }
 
 function recordOps(record: EntryRecord): IndexOp[] {

@@ -1,6 +1,7 @@
 import { covers, type EntryRecord, REPLICAS_ALL, type Seen, seenKey } from '../format/entry.ts'
 import { compareStamps, type Stamp } from '../format/stamp.ts'
 import { compareBytes, equalBytes, toHex } from '../util/bytes.ts'
+import { HEADS_MAX } from './constants.ts'
 
 /**
  * What the records of one entry add up to, whatever the order in which they come. Pure: no I/O, no time, and no body is
@@ -13,14 +14,14 @@ export type Past = Map<string, Seen>
 export interface EntryState {
   /** Everything that some record of the entry has seen. What is in it is no head. */
   covered: Past
-  /** Everything that some delete has seen, and the deletes themselves: puts whose content is that old are gone. */
+  /** Everything that some delete has seen: puts whose content is that old are gone. */
   buried: Past
-  /** Records that no other covers, in the order of their stamps. */
+  /** Records that no other covers, in the order of their stamps: the last `HEADS_MAX` of them. */
   heads: EntryRecord[]
+  /** There may be heads older than these. */
+  hasMore: boolean
   /** Contents known, now or once: records that wrote, not those that carried. */
   writes: number
-  /** Contents that a record carries whose own record has not come: whether they may be carried is not known yet. */
-  unproven: Map<string, Stamp>
 }
 
 /** What shows of an entry. */
@@ -37,20 +38,45 @@ export interface Shown {
 }
 
 export function emptyState(): EntryState {
-  return { covered: new Map(), buried: new Map(), heads: [], writes: 0, unproven: new Map() }
+  return { covered: new Map(), buried: new Map(), heads: [], hasMore: false, writes: 0 }
 }
 
-/** Adds one record to the state. Each record is to be added once; in which order does not matter. */
-export function addRecord(state: EntryState, record: EntryRecord): void {
-  for (const seen of record.seen) raise(state.covered, seen)
-  if (record.op === 'delete') for (const seen of pastOf(record)) raise(state.buried, seen)
-  if (isOrigin(record)) {
-    if (record.op === 'put') state.writes++
-    state.unproven.delete(stampKey(record.stamp))
-  }
+/**
+ * Adds one record to the state. Each record is to be added once; in which order does not matter. False if a head that
+ * was left out may be among the last ones now: then the state must be made anew.
+ */
+export function addRecord(state: EntryState, record: EntryRecord): boolean {
+  note(state, record)
   const heads = state.heads.filter(head => !covers(record, head.stamp))
   if (!isIn(state.covered, record.stamp)) heads.push(record)
-  state.heads = heads.sort((a, b) => compareStamps(a.stamp, b.stamp) || compareBytes(a.id, b.id))
+  setHeads(state, heads)
+  // What was left out is older than all that was kept, and a record is later than each head that it covers.
+  return !state.hasMore || heads.length >= HEADS_MAX
+}
+
+/** The state of records, in one pass over them. */
+export function foldRecords(records: readonly EntryRecord[]): EntryState {
+  const state = emptyState()
+  for (const record of records) note(state, record)
+  setHeads(
+    state,
+    records.filter(({ stamp }) => !isIn(state.covered, stamp))
+  )
+  return state
+}
+
+function note(state: EntryState, record: EntryRecord): void {
+  for (const seen of record.seen) {
+    raise(state.covered, seen)
+    if (record.op === 'delete') raise(state.buried, seen)
+  }
+  if (record.op === 'put' && isOrigin(record)) state.writes++
+}
+
+function setHeads(state: EntryState, heads: EntryRecord[]): void {
+  heads.sort((a, b) => compareStamps(a.stamp, b.stamp) || compareBytes(a.id, b.id))
+  if (heads.length > HEADS_MAX) state.hasMore = true
+  state.heads = heads.slice(-HEADS_MAX)
 }
 
 /** True if the record wrote its content, rather than carrying what another wrote. */
@@ -59,13 +85,15 @@ export function isOrigin(record: EntryRecord): boolean {
 }
 
 /**
- * True if a record that carries this origin's content may do so: the same root, since only an admin seals old content
- * anew.
+ * True if a record that carries this origin's content may do so: a delete has none to carry; of any other it is the same
+ * root under the same epoch, since only an admin seals old content anew. Under another epoch the root would open for
+ * nobody, and yet be the better of the two.
  */
 export function mayCarry(record: EntryRecord, origin: EntryRecord, isAdmin: boolean): boolean {
-  if (isAdmin || record.op === 'delete') return true
-  if (record.root === null || origin.root === null) return record.root === origin.root
-  return equalBytes(record.root, origin.root)
+  if (record.op === 'delete') return true
+  if (origin.op === 'delete') return false
+  if (isAdmin) return true
+  return isSame(record.root, origin.root) && isSame(record.rootEpoch, origin.rootEpoch)
 }
 
 /** The causal past of whoever has seen every head: what the next write or delete names as `seen`. */
@@ -96,7 +124,7 @@ export function showEntry({ heads, buried }: EntryState, depthOf: (epoch: Uint8A
   const conflicts = puts.filter(
     put =>
       put !== content &&
-      !isSameRoot(put, content) &&
+      !isSame(put.root, content.root) &&
       !puts.some(other => {
         if (other === put) return false
         const isSameWrite = compareStamps(other.written, put.written) === 0
@@ -122,16 +150,15 @@ function byStamp(a: EntryRecord, b: EntryRecord): number {
   return compareStamps(a.stamp, b.stamp) || compareBytes(b.id, a.id)
 }
 
-function isSameRoot(a: EntryRecord, b: EntryRecord): boolean {
-  if (a.root === null || b.root === null) return a.root === b.root
-  return equalBytes(a.root, b.root)
+function isSame(a: Uint8Array | null, b: Uint8Array | null): boolean {
+  return a === null || b === null ? a === b : equalBytes(a, b)
 }
 
 function greatest(records: readonly EntryRecord[], compare: (a: EntryRecord, b: EntryRecord) => number): EntryRecord {
   return records.reduce((best, record) => (compare(record, best) > 0 ? record : best))
 }
 
-function raise(past: Past, seen: Seen): void {
+export function raise(past: Past, seen: Seen): void {
   const key = seenKey(seen.author, seen.incarnation)
   const before = past.get(key)
   if (before === undefined || before.hlc < seen.hlc) past.set(key, seen)

@@ -1,12 +1,13 @@
 import { indexKey } from '../disk/index-db.ts'
-import { type EntryRecord, ROOT_ENTRY } from '../format/entry.ts'
+import { type EntryRecord, ROOT_ENTRY, type Seen } from '../format/entry.ts'
 import { encodeHlc, type Stamp } from '../format/stamp.ts'
 import { concatBytes } from '../util/bytes.ts'
 
 /**
  * The catalog's tables in the index. `r` every record of an entry, by stamp · `e` what they add up to · `d` what a
- * directory shows · `x` directories that were deleted, and where they were · `w` entries whose parent is not known ·
- * `o` directories that were in a cycle when they were last moved.
+ * directory shows · `x` directories that were deleted, and where they were · `w` what is no directory, and has
+ * something below it · `o` directories that were in a cycle when one of it was moved · `h` what the records of an entry
+ * have seen · `q` what they carry, where the record that wrote it has not come.
  */
 
 export function entryKey(entry: Uint8Array): Uint8Array {
@@ -31,12 +32,21 @@ export function directoryKey(table: 'd' | 'x', parent: Uint8Array, ...rest: read
   return indexKey(table, parent, ...rest)
 }
 
-export function waitingKey(parent?: Uint8Array, entry?: Uint8Array): Uint8Array {
-  return indexKey('w', ...(parent === undefined ? [] : [parent]), ...(entry === undefined ? [] : [entry]))
+export function waitingKey(parent?: Uint8Array): Uint8Array {
+  return indexKey('w', ...(parent === undefined ? [] : [parent]))
 }
 
 export function cycleKey(entry?: Uint8Array): Uint8Array {
   return indexKey('o', ...(entry === undefined ? [] : [entry]))
+}
+
+/** What records of an entry have seen of one author's incarnation; all of it starts with the entry's. */
+export function seenRowKey(entry: Uint8Array, of?: Pick<Seen, 'author' | 'incarnation'>): Uint8Array {
+  return indexKey('h', entry, ...(of === undefined ? [] : [of.author, of.incarnation]))
+}
+
+export function questionKey(entry: Uint8Array, written?: Stamp): Uint8Array {
+  return indexKey('q', entry, ...(written === undefined ? [] : [stampBytes(written)]))
 }
 
 /** The entry that a row of `d`, `x`, `w` or `o` is about: always its last 16 bytes. */

@@ -114,7 +114,12 @@ export class Tree {
       for (const shown of await Promise.all(some.map(group => this.#showGroup(group, directory.path))))
         nodes.push(...shown)
     }
-    if (directory.path.length === 0) for await (const node of this.#strays()) nodes.push(node)
+    if (directory.path.length === 0) {
+      for await (const node of this.#strays()) {
+        nodes.push(node)
+        assertListable(nodes.length)
+      }
+    }
     const keyed = nodes.map(node => ({ node, name: utf8(node.path.at(-1) as string) }))
     keyed.sort((a, b) => compareBytes(a.name, b.name))
     for (const { node } of keyed) yield node
@@ -128,10 +133,13 @@ export class Tree {
     return { row, shown: showEntry(row.state, this.#options.depthOf) }
   }
 
-  /** What was placed directly below one entry, whatever shows of it. */
+  /** What was placed directly below one entry, and shows there. */
   async *childrenOf(directory: Uint8Array): AsyncGenerator<{ id: Uint8Array; name: string }> {
-    for await (const { key } of this.#options.index.range(directoryKey('d', directory))) {
+    const { index } = this.#options
+    const reach = new Reach(index)
+    for await (const { key } of index.range(directoryKey('d', directory))) {
       const id = entryOfKey(key)
+      if (await reach.endsCycle(id)) continue
       const body = await this.#placeBody(id)
       if (body !== undefined) yield { id, name: body.name }
     }
@@ -149,6 +157,7 @@ export class Tree {
   /** What stands in some directories that show as one, by the hash of the name; or under one name only. */
   async #groups(parents: readonly Uint8Array[], hash?: Uint8Array): Promise<Map<string, Group>> {
     const groups = new Map<string, Group>()
+    const reach = new Reach(this.#options.index)
     let count = 0
     for (const parent of parents) {
       for (const table of this.#options.hasDeleted() ? (['d', 'x'] as const) : (['d'] as const)) {
@@ -156,8 +165,9 @@ export class Tree {
         for await (const { key, value } of this.#options.index.range(prefix)) {
           const child = { ...decodeDirectoryValue(value), entry: entryOfKey(key) }
           if (table === 'x' && !(await this.#hasLife(child.entry))) continue
-          if (++count > LIST_MAX)
-            throw new OverLimitError(`a directory with more than ${LIST_MAX} entries is not listed`)
+          // It is at `/` instead. Below itself it would be without end.
+          if (child.kind === 'directory' && (await reach.endsCycle(child.entry))) continue
+          assertListable(++count)
           const name = toHex(key.subarray(1 + parent.byteLength, -child.entry.byteLength))
           const group = groups.get(name) ?? { directories: [], files: [] }
           groups.set(name, group)
@@ -224,11 +234,11 @@ export class Tree {
     const { index, clock } = this.#options
     const reach = new Reach(index)
     for await (const { key, value } of index.range(waitingKey())) {
-      const entry = entryOfKey(key)
-      const parent = key.subarray(1, 1 + entry.byteLength)
+      const parent = entryOfKey(key)
       const since = Number(Buffer.from(value).readBigUInt64BE())
-      if (clock.now() - since < ORPHAN_MS || (await reach.isDirectory(parent))) continue
-      yield* this.#showStray(entry)
+      if (clock.now() - since < ORPHAN_MS && !(await reach.isKnown(parent))) continue
+      for (const table of ['d', 'x'] as const)
+        for await (const row of index.range(directoryKey(table, parent))) yield* this.#showStray(entryOfKey(row.key))
     }
     for await (const { key } of index.range(cycleKey())) {
       const entry = entryOfKey(key)
@@ -251,13 +261,16 @@ export class Tree {
   }
 
   /** True if something that is not deleted is below a directory. */
-  async #hasLife(directory: Uint8Array, visited: Set<string> = new Set()): Promise<boolean> {
+  async #hasLife(directory: Uint8Array): Promise<boolean> {
     const { index } = this.#options
-    if (visited.has(toHex(directory))) return false
-    visited.add(toHex(directory))
-    if (await index.hasAny(directoryKey('d', directory))) return true
-    for await (const { key } of index.range(directoryKey('x', directory))) {
-      if (await this.#hasLife(entryOfKey(key), visited)) return true
+    // Each once, since deleted directories may be in a cycle too. What is found while the loop runs comes last.
+    const below = new Map([[toHex(directory), directory]])
+    for (const at of below.values()) {
+      if (await index.hasAny(directoryKey('d', at))) return true
+      for await (const { key } of index.range(directoryKey('x', at))) {
+        const entry = entryOfKey(key)
+        below.set(toHex(entry), entry)
+      }
     }
     return false
   }
@@ -270,6 +283,10 @@ export class Tree {
 
 export function rootNode(): DirectoryNode {
   return { kind: 'directory', path: [], ids: [ROOT_ENTRY], mtime: 0, isConflict: false }
+}
+
+function assertListable(count: number): void {
+  if (count > LIST_MAX) throw new OverLimitError(`a directory with more than ${LIST_MAX} entries is not listed`)
 }
 
 const directoryTable = directoryKey('d', new Uint8Array(0))

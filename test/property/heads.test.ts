@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import fc from 'fast-check'
-import { addRecord, emptyState, pastOf, pastOfAll, showEntry } from '../../src/catalog/heads.ts'
-import type { EntryRecord, Seen } from '../../src/format/entry.ts'
+import { addRecord, emptyState, foldRecords, mayCarry, pastOfAll, showEntry } from '../../src/catalog/heads.ts'
+import { covers, type EntryRecord } from '../../src/format/entry.ts'
 import { type Hlc, hlcAfter } from '../../src/format/stamp.ts'
 
 const AUTHORS = 3
@@ -11,6 +11,8 @@ const entry = Buffer.alloc(16, 1)
 /** A member's part of the story: it knows some records, and writes what an honest author would. */
 class Writer {
   readonly known = new Map<string, EntryRecord>()
+  /** The heads that each of its records has seen. */
+  readonly coveredBy = new Map<EntryRecord, readonly EntryRecord[]>()
   readonly author: Uint8Array
   #incarnation = 0
   #last: Hlc = 0n
@@ -34,14 +36,15 @@ class Writer {
     if (verb !== 'write' && shown?.content === undefined) return undefined
     const hlc = hlcAfter(ms, this.#last, ...heads.map(head => head.stamp.hlc))
     this.#last = hlc
-    const stamp = { hlc, author: this.author, incarnation: Buffer.alloc(8, this.#incarnation) }
     const carried = shown?.content
-    const seen: Seen[] = verb === 'move' ? pastOf(carried as EntryRecord) : pastOfAll(heads)
+    const covered = verb === 'move' ? [carried as EntryRecord] : heads
+    if (covered.length < heads.length) this.#incarnation++
+    const stamp = { hlc, author: this.author, incarnation: Buffer.alloc(8, this.#incarnation) }
     const record: EntryRecord = {
       id: Buffer.alloc(32, this.#serial.next++),
       entry,
       stamp,
-      seen,
+      seen: pastOfAll(covered),
       op: verb === 'delete' ? 'delete' : 'put',
       placed: verb === 'move' || shown === undefined ? stamp : shown.place.placed,
       written: verb === 'move' ? (carried as EntryRecord).written : stamp,
@@ -50,7 +53,7 @@ class Writer {
       epoch: Buffer.alloc(32),
       replicas: 1
     }
-    if (verb === 'move' && heads.some(head => head !== carried)) this.#incarnation++
+    this.coveredBy.set(record, covered)
     this.know(record)
     return record
   }
@@ -66,24 +69,36 @@ class Writer {
 
 const step = fc.record({
   who: fc.nat(AUTHORS - 1),
-  verb: fc.constantFrom('write', 'write', 'move', 'delete', 'sync', 'restart') as fc.Arbitrary<
-    'write' | 'move' | 'delete' | 'sync' | 'restart'
-  >,
+  verb: fc.constantFrom('write', 'write', 'move', 'delete', 'sync', 'hear', 'hear', 'restart'),
   from: fc.nat(AUTHORS - 1),
   skew: fc.integer({ min: -300_000, max: 300_000 }),
-  root: fc.nat(3)
+  root: fc.nat(3),
+  which: fc.nat()
 })
 
-function play(steps: ReadonlyArray<{ who: number; verb: string; from: number; skew: number; root: number }>) {
+interface Step {
+  who: number
+  verb: string
+  from: number
+  skew: number
+  root: number
+  which: number
+}
+
+function play(steps: readonly Step[]) {
   const serial = { next: 1 }
   const writers = Array.from({ length: AUTHORS }, (_, i) => new Writer(i, serial))
   let ms = 1_700_000_000_000
   const all: EntryRecord[] = []
-  for (const { who, verb, from, skew, root } of steps) {
+  for (const { who, verb, from, skew, root, which } of steps) {
     ms += 1000
     const writer = writers[who] as Writer
     if (verb === 'sync') for (const record of (writers[from] as Writer).known.values()) writer.know(record)
-    else if (verb === 'restart') writer.restart()
+    else if (verb === 'hear') {
+      // Records come in any order: of what another knows, one.
+      const known = [...(writers[from] as Writer).known.values()]
+      if (known.length > 0) writer.know(known[which % known.length] as EntryRecord)
+    } else if (verb === 'restart') writer.restart()
     else {
       const record = writer.act(verb as 'write', ms + skew, root)
       if (record !== undefined) all.push(record)
@@ -111,6 +126,7 @@ test('any order of arrival gives the same heads, and shows the same', () => {
       assert.deepEqual(new Map([...other.covered].sort()), new Map([...one.covered].sort()))
       assert.deepEqual(new Map([...other.buried].sort()), new Map([...one.buried].sort()))
       assert.equal(other.writes, one.writes)
+      assert.deepEqual(foldRecords(all), one)
       assert.deepEqual(
         showEntry(other, () => 0),
         showEntry(one, () => 0)
@@ -138,6 +154,40 @@ test('there is always a head, and what a later writer has seen is never a confli
     }),
     { numRuns: 300 }
   )
+})
+
+test('a record covers the heads that it was to cover and all behind them, and nothing else', () => {
+  fc.assert(
+    fc.property(fc.array(step, { minLength: 2, maxLength: 40 }), steps => {
+      const { all, writers } = play(steps)
+      const behind = new Map<EntryRecord, Set<EntryRecord>>()
+      for (const record of all) {
+        const heads = writers.flatMap(({ coveredBy }) => coveredBy.get(record) ?? [])
+        behind.set(record, new Set(heads.flatMap(head => [head, ...(behind.get(head) as Set<EntryRecord>)])))
+      }
+      for (const record of all) {
+        for (const other of all)
+          if (other !== record) assert.equal(covers(record, other.stamp), behind.get(record)?.has(other))
+      }
+    }),
+    { numRuns: 2000 }
+  )
+})
+
+test('a move that leaves a head does not make those who see it cover that head', () => {
+  const serial = { next: 1 }
+  const [a, b] = [new Writer(0, serial), new Writer(1, serial)]
+  const first = a.act('write', 1_000, 1) as EntryRecord
+  b.know(first)
+  const left = a.act('write', 2_000, 2) as EntryRecord
+  const other = b.act('write', 3_000, 3) as EntryRecord
+  a.know(other)
+  const moved = a.act('move', 4_000, 0) as EntryRecord
+  b.know(moved)
+  const last = b.act('write', 5_000, 4) as EntryRecord
+  const shown = showEntry(fold([first, left, other, moved, last]), () => 0)
+  assert.equal(shown.content, last)
+  assert.deepEqual(shown.conflicts, [left])
 })
 
 test('a delete beats what it has seen, also when it was moved meanwhile; only a new write brings it back', () => {
@@ -179,4 +229,23 @@ test('two writes at the same time: the later shows, the other is a conflict unle
   assert.deepEqual(shown.conflicts, [one])
   const same = { ...two, root: one.root }
   assert.deepEqual(showEntry(fold([first, one, same]), () => 0).conflicts, [])
+})
+
+test('what is carried is a root under the epoch that seals it: only an admin seals old content anew', () => {
+  const writer = new Writer(0, { next: 1 })
+  const origin: EntryRecord = { ...(writer.act('write', 1, 7) as EntryRecord), rootEpoch: Buffer.alloc(32, 1) }
+  const moved = { ...(writer.act('move', 2, 0) as EntryRecord), rootEpoch: Buffer.alloc(32, 1) }
+  assert.ok(mayCarry(moved, origin, false))
+  for (const change of [
+    { rootEpoch: Buffer.alloc(32, 2) },
+    { root: Buffer.alloc(32, 8) },
+    { root: Buffer.alloc(32, 8), rootEpoch: Buffer.alloc(32, 2) },
+    { root: null, rootEpoch: null }
+  ]) {
+    assert.ok(!mayCarry({ ...moved, ...change }, origin, false), Object.keys(change).join())
+    assert.ok(!mayCarry(moved, { ...origin, ...change }, false), Object.keys(change).join())
+    assert.ok(mayCarry({ ...moved, ...change }, origin, true), 'an admin')
+  }
+  const directory = { root: null, rootEpoch: null }
+  assert.ok(mayCarry({ ...moved, ...directory }, { ...origin, ...directory }, false))
 })

@@ -232,7 +232,11 @@ test('the second implementation agrees with the code on records drawn at random,
       if (carried !== undefined && carried.written !== carried.stamp) continue
       const root = op === 'delete' ? null : (carried?.root ?? pick(['0a', '0b', '0c']))
       if (carried?.op === 'delete') continue
-      const rest = { depth: pick([0, 1]), replicas: pick([0, 1, 3]), kind: op === 'put' ? ('file' as const) : null }
+      const rest = {
+        depth: carried?.depth ?? pick([0, 1]),
+        replicas: pick([0, 1, 3]),
+        kind: op === 'put' ? ('file' as const) : null
+      }
       records.push({ name: `r${i}`, id: toHex(Buffer.alloc(32, i)), stamp, seen, op, placed, written, root, ...rest })
       stamps.push(stamp)
     }
@@ -298,6 +302,8 @@ function standsBySpec(records: readonly PlainRecord[]): PlainSet['stands'] {
   const written = (record: PlainRecord): string => record.written ?? record.stamp
   const placed = (record: PlainRecord): string => record.placed ?? record.stamp
 
+  const isSameContent = (a: PlainRecord, b: PlainRecord): boolean =>
+    a.root === b.root && (a.root === null || a.depth === b.depth)
   const firsts = records.filter(record => !records.some(({ stamp, id }) => stamp === record.stamp && id < record.id))
   const counted = firsts.filter(record => {
     const [, author] = record.stamp.split('/')
@@ -305,17 +311,14 @@ function standsBySpec(records: readonly PlainRecord[]): PlainSet['stands'] {
     return (
       record.op === 'delete' ||
       origin === undefined ||
-      origin.root === record.root ||
-      vectors.authors[author!]!.role === 'admin'
+      origin === record ||
+      (origin.op === 'put' && (isSameContent(origin, record) || vectors.authors[author!]!.role === 'admin'))
     )
   })
   const heads = counted.filter(record => !counted.some(other => other !== record && covers(other, record.stamp)))
   heads.sort((a, b) => compare(a.stamp, b.stamp))
-  // A delete has seen itself, and so whatever its own incarnation wrote before.
   const isBeaten = (record: PlainRecord): boolean =>
-    counted.some(
-      other => other.op === 'delete' && covers({ ...other, seen: [...other.seen, other.stamp] }, written(record))
-    )
+    counted.some(other => other.op === 'delete' && covers(other, written(record)))
   const live = heads.filter(record => record.op === 'put' && !isBeaten(record))
   const isBetter = (a: PlainRecord, b: PlainRecord): boolean => {
     const depth = ({ root, depth }: PlainRecord): number => (root === null ? 0 : depth)

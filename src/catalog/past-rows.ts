@@ -1,0 +1,43 @@
+import type { IndexDb, IndexOp } from '../disk/index-db.ts'
+import { type EntryRecord, type Seen, seenKey } from '../format/entry.ts'
+import { decodeHlc, encodeHlc } from '../format/stamp.ts'
+import { concatBytes } from '../util/bytes.ts'
+import { type EntryState, raise } from './heads.ts'
+import { seenRowKey } from './keys.ts'
+
+/**
+ * What the records of an entry have seen, a row for each author's incarnation: anyone may make it as much as they like,
+ * and a record is added by a look at no more of it than the record names.
+ */
+
+const HLC_BYTES = 8
+
+/** Completes a state by what it takes to add these records to it. */
+export async function loadPast(
+  index: Pick<IndexDb, 'getMany'>,
+  entry: Uint8Array,
+  state: EntryState,
+  records: readonly EntryRecord[]
+): Promise<void> {
+  const named = new Map<string, Pick<Seen, 'author' | 'incarnation'>>()
+  for (const { stamp, written, seen } of records)
+    for (const of of [stamp, written, ...seen]) named.set(seenKey(of.author, of.incarnation), of)
+  const all = [...named.values()]
+  const values = await index.getMany(all.map(of => seenRowKey(entry, of)))
+  for (const [i, { author, incarnation }] of all.entries()) {
+    const value = values[i]
+    if (value === undefined) continue
+    const [covered, buried] = [value.subarray(0, HLC_BYTES), value.subarray(HLC_BYTES)]
+    raise(state.covered, { author, incarnation, hlc: decodeHlc(covered) })
+    if (buried.byteLength > 0) raise(state.buried, { author, incarnation, hlc: decodeHlc(buried) })
+  }
+}
+
+/** The rows of what the records of a state have seen. */
+export function pastOps(entry: Uint8Array, { covered, buried }: EntryState): IndexOp[] {
+  return [...covered].map(([key, seen]) => {
+    const gone = buried.get(key)
+    const value = concatBytes(encodeHlc(seen.hlc), ...(gone === undefined ? [] : [encodeHlc(gone.hlc)]))
+    return { type: 'put', key: seenRowKey(entry, seen), value }
+  })
+}

@@ -1,0 +1,87 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { HEADS_MAX } from '../../../src/catalog/constants.ts'
+import { pastOfAll } from '../../../src/catalog/heads.ts'
+import { entryKey } from '../../../src/catalog/keys.ts'
+import { SEEN_MAX } from '../../../src/format/constants.ts'
+import { idOf } from '../../../src/format/statement.ts'
+import { toHex } from '../../../src/util/bytes.ts'
+import { seededChance } from '../../fixtures/seeded-chance.ts'
+import { admin, fileWith, Scene, type Signed, sign } from './scene.ts'
+
+const ENTRY = Buffer.alloc(16, 1)
+const MORE = 6
+
+/** Writes that know nothing of each other. */
+function writes(count: number): Signed[] {
+  return Array.from({ length: count }, (_, i) =>
+    sign({ entry: ENTRY, ...fileWith(`${i}`, { name: 'f' }), incarnation: Buffer.alloc(8, i) })
+  )
+}
+
+async function headsAfter(batches: Signed[][]): Promise<string[]> {
+  const scene = await Scene.open()
+  for (const batch of batches) await scene.add(...batch)
+  const { row } = (await scene.tree.entry(ENTRY))!
+  return row.state.heads.map(({ id }) => toHex(id))
+}
+
+test('the latest heads are looked at; the rest come back once those are covered, in whatever order all came', async () => {
+  const records = writes(HEADS_MAX + MORE)
+  const [old, latest] = [records.slice(0, MORE), records.slice(MORE)]
+  const ids = (list: readonly Signed[]): string[] => list.map(({ statement }) => idOf(statement))
+  const seen = pastOfAll(latest.map(({ record }) => record)).slice(0, SEEN_MAX)
+  const over = sign({ entry: ENTRY, ...fileWith('over', { name: 'f' }), seen, incarnation: Buffer.alloc(8, 0xee) })
+  // Of these two each covers one: as many heads are left as before.
+  const one = sign({ entry: ENTRY, ...fileWith('one', { name: 'f' }), seen: pastOfAll([latest[0]!.record]), by: admin })
+  const chance = seededChance(5)
+  const orders = [
+    (all: Signed[]) => all.toReversed(),
+    (all: Signed[]) =>
+      all
+        .map(item => [item, chance.fraction()] as const)
+        .sort((a, b) => a[1] - b[1])
+        .map(([item]) => item)
+  ]
+  for (const [set, expected] of [
+    [records, ids(latest)],
+    [
+      [...records, over],
+      [...ids(old), idOf(over.statement)]
+    ],
+    [
+      [...records, one],
+      [...ids(latest.slice(1)), idOf(one.statement)]
+    ]
+  ] as const) {
+    assert.deepEqual(await headsAfter([[...set]]), expected)
+    for (const order of orders) {
+      const all = order([...set])
+      assert.deepEqual(await headsAfter(all.map(record => [record])), expected)
+    }
+  }
+})
+
+test('the row of an entry does not grow with what its records have seen', async () => {
+  const scene = await Scene.open()
+  const sizes: number[] = []
+  const chance = seededChance(6)
+  let last: Signed | undefined
+  for (let i = 0; i < 12; i++) {
+    const made = Array.from({ length: SEEN_MAX - 1 }, () => ({
+      hlc: 5n,
+      author: chance.bytes(32),
+      incarnation: chance.bytes(8)
+    }))
+    const seen = [...made, ...(last === undefined ? [] : [last.record.stamp])]
+    last = sign({ entry: ENTRY, ...fileWith(`${i}`, { name: 'f' }), seen })
+    await scene.add(last)
+    sizes.push((await scene.index.get(entryKey(ENTRY)))!.byteLength)
+  }
+  const { row } = (await scene.tree.entry(ENTRY))!
+  assert.deepEqual(
+    row.state.heads.map(({ id }) => toHex(id)),
+    [idOf(last!.statement)]
+  )
+  assert.ok(Math.max(...sizes) < sizes[0]! + 200, sizes.join())
+})

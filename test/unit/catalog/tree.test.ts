@@ -1,0 +1,237 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { CYCLE_MAX, ORPHAN_MS } from '../../../src/catalog/constants.ts'
+import { emptyState, pastOfAll } from '../../../src/catalog/heads.ts'
+import { Reach } from '../../../src/catalog/reach.ts'
+import { ROOT_ENTRY } from '../../../src/format/entry.ts'
+import { FormatError } from '../../../src/format/errors.ts'
+import { hlcAt } from '../../../src/format/stamp.ts'
+import { equalBytes, toHex } from '../../../src/util/bytes.ts'
+import { seededChance } from '../../fixtures/seeded-chance.ts'
+import {
+  admin,
+  carrying,
+  directoryAt,
+  epoch,
+  fileWith,
+  LOST_EPOCH,
+  Scene,
+  type Signed,
+  type SignInit,
+  sign,
+  writer
+} from './scene.ts'
+
+const idOf = (byte: number): Buffer => Buffer.alloc(16, byte)
+const [D, E, F, CHILD] = [idOf(0xd0), idOf(0xe0), idOf(0xf0), idOf(0xc0)]
+const CHILD_AT_ROOT = '/child (conflict c0c0c0c0)'
+
+/** The paths that show when these have come one by one, two hours later. */
+async function pathsAfter(...records: Signed[]): Promise<string[]> {
+  const scene = await Scene.open()
+  for (const record of records) await scene.add(record)
+  scene.clock.advance(2 * ORPHAN_MS)
+  return scene.paths()
+}
+
+test('what is below a directory that does not open any more shows at the root, and below it again once it does', async () => {
+  const made = sign({ entry: D, ...directoryAt('dir') })
+  const child = sign({ entry: CHILD, ...fileWith('x', { parent: D, name: 'child' }) })
+  const bad = sign({ ...carrying(made), ...directoryAt('dir'), epoch: LOST_EPOCH })
+  const good = sign({ ...carrying(bad), ...directoryAt('again') })
+  for (const order of [
+    [made, child, bad],
+    [made, bad, child],
+    [child, bad, made],
+    [bad, child, made]
+  ])
+    assert.deepEqual(await pathsAfter(...order), [CHILD_AT_ROOT, '/damaged-d0d0d0d0'])
+  for (const order of [
+    [made, child, bad, good],
+    [good, bad, child, made]
+  ])
+    assert.deepEqual(
+      await pathsAfter(...order),
+      ['/again/', '/again/child'].map(path => path.replace(/\/$/, ''))
+    )
+})
+
+test('what is below a directory that was deleted without a word of its place shows at the root', async () => {
+  const made = sign({ entry: D, ...directoryAt('dir') })
+  const child = sign({ entry: CHILD, ...fileWith('x', { parent: D, name: 'child' }) })
+  const removed = sign({ entry: D, seen: carrying(made).seen, op: 'delete' })
+  for (const order of [
+    [made, child, removed],
+    [made, removed, child],
+    [removed, child, made]
+  ])
+    assert.deepEqual(await pathsAfter(...order), [CHILD_AT_ROOT])
+})
+
+test('a child that changes while its parent comes and goes as a directory does not get lost', async () => {
+  const child = sign({ entry: CHILD, ...fileWith('x', { parent: D, name: 'child' }) })
+  const made = sign({ entry: D, ...directoryAt('dir') })
+  const removed = sign({ entry: D, seen: carrying(made).seen, op: 'delete' })
+  const changed = sign({ ...carrying(child), ...fileWith('x', { parent: D, name: 'child' }) })
+  assert.deepEqual(await pathsAfter(child, made, removed, changed), [CHILD_AT_ROOT])
+})
+
+test('an unknown parent is waited for, a known one that is no directory is not', async () => {
+  const scene = await Scene.open()
+  await scene.add(sign({ entry: CHILD, ...fileWith('x', { parent: D, name: 'child' }) }))
+  assert.deepEqual(await scene.paths(), [])
+  await scene.add(sign({ entry: D, ...fileWith('x', { name: 'file' }) }))
+  assert.deepEqual(await scene.paths(), [CHILD_AT_ROOT, '/file'])
+})
+
+test('a cycle shows once, from the root, and has an end', async () => {
+  const one = sign({ entry: D, ...directoryAt('one', E) })
+  const two = sign({ entry: E, ...directoryAt('two', D) })
+  const child = sign({ entry: CHILD, ...fileWith('x', { parent: D, name: 'child' }) })
+  const shown = ['/two (conflict e0e0e0e0)', '/one', '/child'].map((_, i, all) => all.slice(0, i + 1).join(''))
+  for (const order of [
+    [one, two, child],
+    [child, two, one]
+  ])
+    assert.deepEqual(await pathsAfter(...order), shown)
+  const self = sign({ entry: F, ...directoryAt('self', F) })
+  assert.deepEqual(await pathsAfter(self), ['/self (conflict f0f0f0f0)'])
+})
+
+test('a cycle is found from each of its directories, up to the longest that is looked for', async () => {
+  const { index } = await Scene.open()
+  const idAt = (i: number): Buffer => Buffer.alloc(16, `f${i}`.padStart(8, '0'), 'hex')
+  for (const length of [1, 2, CYCLE_MAX, CYCLE_MAX + 1]) {
+    const rows = new Map(
+      Array.from({ length }, (_, i) => [
+        toHex(idAt(i)),
+        {
+          state: emptyState(),
+          kind: 'directory' as const,
+          isDeleted: false,
+          isDamaged: false,
+          parent: idAt((i + 1) % length),
+          key: undefined
+        }
+      ])
+    )
+    const reach = new Reach(index, rows)
+    for (const at of [0, length >> 1, length - 1])
+      assert.equal((await reach.cycleOf(idAt(at))).length, length > CYCLE_MAX ? 0 : length)
+  }
+})
+
+test('what carries the content of a carrier is judged by it, whichever comes first', async () => {
+  const wrote = sign({ entry: D, ...fileWith('wrote', { name: 'f' }), by: writer })
+  const moved = sign({
+    ...carrying(wrote),
+    ...fileWith('wrote', { name: 'moved' }),
+    incarnation: idOf(2).subarray(8),
+    by: writer
+  })
+  const { root, rootEpoch, body } = fileWith('forged', { name: 'forged' })
+  const seen = carrying(moved).seen
+  const forged = sign({
+    entry: D,
+    seen,
+    written: moved.record.stamp,
+    root,
+    rootEpoch,
+    body,
+    by: writer,
+    incarnation: idOf(3).subarray(8)
+  })
+  for (const order of [
+    [wrote, moved, forged],
+    [wrote, forged, moved],
+    [forged, moved, wrote]
+  ])
+    assert.deepEqual(await pathsAfter(...order), ['/moved'])
+})
+
+test('any order of arrival gives the same tree, of any records', { timeout: 120_000 }, async () => {
+  for (let seed = 1; seed <= 120; seed++) {
+    const chance = seededChance(seed)
+    const records = drawRecords(chance)
+    let expected: string[] | undefined
+    for (let order = 0; order < 3; order++) {
+      const scene = await Scene.open()
+      for (const batch of batchesOf(order === 0 ? records : shuffled(records, chance), chance))
+        await scene.add(...batch)
+      scene.clock.advance(2 * ORPHAN_MS)
+      const found = [...(await scene.listing()), ...(await headsOf(scene))]
+      expected ??= found
+      assert.deepEqual(found, expected, `seed ${seed}, order ${order}`)
+    }
+  }
+})
+
+/** What each entry comes to, shown or not. */
+async function headsOf(scene: Scene): Promise<string[]> {
+  const found = await Promise.all([D, E, CHILD].map(id => scene.tree.entry(id)))
+  return found.map(entry =>
+    entry === undefined
+      ? 'none'
+      : [entry.row.state.writes, entry.shown.isDeleted, ...entry.row.state.heads.map(({ id }) => toHex(id))].join()
+  )
+}
+
+type Chance = ReturnType<typeof seededChance>
+
+/** Records of a few entries that say anything the format lets pass: what no honest member writes among it. */
+function drawRecords(chance: Chance): Signed[] {
+  const pick = <T>(list: readonly T[]): T => list[Math.floor(chance.fraction() * list.length)] as T
+  const entries = [D, E, CHILD]
+  const parents = [ROOT_ENTRY, D, E, idOf(0xbb)]
+  const all: Signed[] = []
+  const count = 3 + chance.fraction() * 20
+  while (all.length < count) {
+    const entry = pick(entries)
+    const own = all.filter(({ record }) => equalBytes(record.entry, entry)).map(({ record }) => record)
+    const known = own.filter(() => chance.fraction() < 0.6)
+    const past = pastOfAll(known)
+    const stamps = [null, null, ...past.filter(() => chance.fraction() < 0.7), ...known.map(record => record.stamp)]
+    const by = pick([admin, writer])
+    const incarnation = Buffer.alloc(8, pick([1, 2]))
+    const twin = pick([
+      undefined,
+      undefined,
+      undefined,
+      own.find(({ stamp }) => equalBytes(stamp.author, by.publicKey))
+    ])
+    const hlc = twin?.stamp.hlc ?? hlcAt(1_000_000 + all.length)
+    const [parent, name] = [pick(parents), pick(['a', 'b'])]
+    const isDirectory = chance.fraction() < (entry === CHILD ? 0.1 : 0.7)
+    const carried = pick([undefined, ...known.filter(({ op }) => op === 'put')])
+    const file = { ...fileWith(pick(['x', 'y']), { parent, name }) }
+    const what = isDirectory ? directoryAt(name, parent) : file
+    const init: SignInit =
+      chance.fraction() < 0.25
+        ? { entry, op: 'delete', body: chance.fraction() < 0.5 ? directoryAt(name, parent).body : null }
+        : { entry, ...what, written: carried?.written ?? null, epoch: chance.fraction() < 0.15 ? LOST_EPOCH : epoch.id }
+    const rest = { seen: past, placed: pick(stamps), incarnation: twin?.stamp.incarnation ?? incarnation, by, hlc }
+    try {
+      all.push(sign({ ...init, ...rest }))
+    } catch (error) {
+      if (!(error instanceof FormatError)) throw error
+    }
+  }
+  return all
+}
+
+function shuffled<T>(list: readonly T[], chance: Chance): T[] {
+  return list
+    .map(item => ({ item, key: chance.fraction() }))
+    .sort((a, b) => a.key - b.key)
+    .map(({ item }) => item)
+}
+
+function batchesOf<T>(list: readonly T[], chance: Chance): T[][] {
+  const batches: T[][] = []
+  for (const item of list) {
+    const last = batches.at(-1)
+    if (last === undefined || chance.fraction() < 0.7) batches.push([item])
+    else last.push(item)
+  }
+  return batches
+}
