@@ -1,11 +1,11 @@
 import { hostname } from 'node:os'
 import type { DfsNode, NodeEvent, NodeOptions, Peer, Status } from './api.ts'
 import { makeDataDirectory, openFormat } from './disk/data-directory.ts'
-import { IndexCorruptError } from './disk/errors.ts'
+import { IndexCorruptError, UnknownLayoutError } from './disk/errors.ts'
 import { type Files, replaceFile } from './disk/files.ts'
 import { Keystore, type Secrets } from './disk/keystore.ts'
 import { lockDirectory } from './disk/lock.ts'
-import { NodeFiles } from './disk/node-files.ts'
+import { WatchedFiles } from './disk/watched-files.ts'
 import { LABEL_BYTES_MAX } from './format/constants.ts'
 import { deriveNetwork } from './format/network-key.ts'
 import { parsePath } from './format/path.ts'
@@ -38,13 +38,16 @@ import { defaultListen, rememberPorts } from './ports.ts'
 import { removeIndex, type Stack, startStack } from './stack.ts'
 import { equalBytes, toHex, utf8 } from './util/bytes.ts'
 import { systemChance } from './util/chance.ts'
-import { systemClock } from './util/clock.ts'
+import { type Clock, systemClock } from './util/clock.ts'
 import { codeOf, InvalidInputError, StoppedError } from './util/errors.ts'
 
 const REPLICAS_DEFAULT = 3
 /** Left in the data directory once the index is in doubt, so that a crash before its rebuild does not hide the doubt. */
 const DOUBT = 'index.doubt'
 const OUT_AFTER_MS_MIN = 1_000
+/** A rebuild that failed is tried again after this long, then later and later: each reads the whole log. */
+const REBUILD_RETRY_MS = 5_000
+const REBUILD_RETRY_MS_MAX = 10 * 60_000
 
 /**
  * Starts a node on a data directory, as the member it is, or, in a new directory, as admin of the network whose key is
@@ -52,7 +55,8 @@ const OUT_AFTER_MS_MIN = 1_000
  *
  * Errors: `locked` if another process has the directory, `wrong-key` for the passphrase, `not-allowed` if there is an
  * address to join at and neither key nor `found`, `invalid` for options that can never work or a directory of another
- * network, `port-taken`, `unsupported` for a directory of an unknown layout, and those of the disk.
+ * network, `port-taken`, `unsupported` for a directory of an unknown layout or one that has lost its keystore, and those of
+ * the disk.
  */
 export async function createNode(options: NodeOptions): Promise<DfsNode> {
   checkOptions(options)
@@ -60,8 +64,8 @@ export async function createNode(options: NodeOptions): Promise<DfsNode> {
   await makeDataDirectory(dataDir)
   const unlock = await lockDirectory(dataDir)
   try {
-    const files = new NodeFiles(dataDir)
-    const { storeId } = await openFormat(files, chance)
+    const files = new WatchedFiles(dataDir)
+    const { storeId, isNew } = await openFormat(files, chance)
     const secrets = await secretsOf(options, files)
     const listen = options.listen ?? (options.transports === undefined ? await defaultListen(files) : [])
     const defaults = {
@@ -69,12 +73,14 @@ export async function createNode(options: NodeOptions): Promise<DfsNode> {
       ack: copiesOf(options.ack)
     }
     const onEvent = options.onEvent ?? (() => {})
-    const node = new Node({ files, unlock, onEvent, network: secrets.network }, (onDoubt, listening) =>
+    const node = new Node({ files, unlock, clock, onEvent, network: secrets.network }, (onDoubt, listening) =>
       startStack({
         options,
         files,
         secrets,
         storeId,
+        // A stack that takes the place of another has what that one wrote.
+        isNew: isNew && listening === undefined,
         listen: listening ?? listen,
         clock,
         chance,
@@ -92,24 +98,30 @@ export async function createNode(options: NodeOptions): Promise<DfsNode> {
   }
 }
 
-interface NodeInit {
-  files: Files
+export interface NodeInit {
+  files: Files & Pick<WatchedFiles, 'state'>
   unlock: () => Promise<void>
+  clock: Clock
   onEvent: (event: NodeEvent) => void
   network: Uint8Array
 }
 
-type StartStack = (onDoubt: (error: IndexCorruptError) => void, listen: readonly string[] | undefined) => Promise<Stack>
+export type StartStack = (
+  onDoubt: (error: IndexCorruptError) => void,
+  listen: readonly string[] | undefined
+) => Promise<Stack>
 
 /** The running node: its verbs go to the stack that runs at the moment, and wait while another takes its place. */
-class Node implements DfsNode {
+export class Node implements DfsNode {
   readonly network: string
   readonly #init: NodeInit
   readonly #startStack: StartStack
   #stack: Promise<Stack>
   #running: Stack | undefined
-  #isStopped = false
+  readonly #stopped = new AbortController()
   #isRebuilding = false
+  /** Why the index could not be made anew, while that is so. */
+  #rebuildFault: unknown
   #fileCount: { base: Promise<number>; stack: Stack } | undefined
 
   constructor(init: NodeInit, startStack: StartStack) {
@@ -197,14 +209,24 @@ class Node implements DfsNode {
   }
 
   async status(): Promise<Status> {
-    const stack = await this.#stack
+    this.#assertRunning()
+    // While the index cannot be made anew nothing runs, but what ran last knows most of the answer.
+    const stack = await this.#stack.catch(() => this.#now)
     const { members, blocks } = stack.fs
     const { capacity, report } = stack
     const state = members.view.members.find(({ peer }) => peer === this.peerId)
     const owed = blocks.owed
     const warnings: string[] = []
-    if (members.isClockOff)
-      warnings.push("this machine's clock is more than 5 minutes off: nothing is written or freed")
+    if (this.#rebuildFault !== undefined)
+      warnings.push(
+        `the index is damaged and could not be made anew (${codeOf(this.#rebuildFault)}): nothing works until it is, it is tried again`
+      )
+    if (members.clockFault !== undefined) warnings.push(members.clockFault.message)
+    if (members.isRefusedForClock)
+      warnings.push('a member did not let this node in because of the time: set the clock of whichever is wrong')
+    const disk = this.#init.files.state
+    if (disk === 'readonly') warnings.push('the data directory cannot be written: nothing is stored until it can')
+    if (disk === 'failing') warnings.push('the disk failed the last write: what it holds may be in danger')
     if (report.damagedRows > 0) warnings.push(`${report.damagedRows} damaged rows were found in the store`)
     if (capacity.isFull) warnings.push('this node is full: raise --capacity or free space on its disk')
     return {
@@ -223,7 +245,7 @@ class Node implements DfsNode {
         used: capacity.usedBytes,
         capacity: capacity.capacityBytes,
         cache: 0,
-        state: capacity.isFull ? 'full' : 'ok'
+        state: disk === 'ok' && capacity.isFull ? 'full' : disk
       },
       warnings
     }
@@ -243,19 +265,23 @@ class Node implements DfsNode {
   }
 
   async stop(): Promise<void> {
-    if (this.#isStopped) return
-    this.#isStopped = true
+    if (this.#stopped.signal.aborted) return
+    this.#stopped.abort()
     try {
-      const stack = await this.#stack.catch(() => undefined)
-      await stack?.stop()
+      await this.#stack.catch(() => {})
+      await this.#running?.stop()
     } finally {
       await this.#init.unlock()
     }
   }
 
   async #fs(): Promise<FsContext> {
-    if (this.#isStopped) throw new StoppedError('this node has been stopped')
+    this.#assertRunning()
     return (await this.#stack).fs
+  }
+
+  #assertRunning(): void {
+    if (this.#stopped.signal.aborted) throw new StoppedError('this node has been stopped')
   }
 
   get #now(): Stack {
@@ -267,13 +293,17 @@ class Node implements DfsNode {
   async #open(listen: readonly string[] | undefined): Promise<Stack> {
     const { files, onEvent } = this.#init
     let stack: Stack
+    let lostRows = 0
     try {
       stack = await this.#startStack(error => void this.#rebuild(error), listen)
     } catch (error) {
       if (!(error instanceof IndexCorruptError)) throw error
+      // What only the old index knew to be gone.
+      lostRows = error.damagedRows
       await removeIndex(files)
       stack = await this.#startStack(error => void this.#rebuild(error), listen)
     }
+    stack.report.damagedRows += lostRows
     await files.remove(DOUBT)
     const { rebuilt, replayedRows, damagedRows } = stack.report
     if (rebuilt && replayedRows > 0) onEvent({ event: 'rebuilt', rows: replayedRows })
@@ -284,25 +314,41 @@ class Node implements DfsNode {
 
   /**
    * The index has lost or garbled a row while it was in use: the stack ends, and another starts on an index made anew.
-   * Verbs that come meanwhile wait; those under way fail and may be tried again.
+   * Verbs that come meanwhile wait; those under way fail and may be tried again. While it cannot be made, since the disk
+   * is full or does not answer, verbs fail with the reason, and it is tried again for as long as this node runs.
    */
   async #rebuild(_error: IndexCorruptError): Promise<void> {
-    const { files, onEvent } = this.#init
-    if (this.#isRebuilding || this.#isStopped || this.#running === undefined) return
-    this.#isRebuilding = true
+    const { clock, onEvent } = this.#init
+    const { signal } = this.#stopped
     const before = this.#running
+    if (this.#isRebuilding || signal.aborted || before === undefined) return
+    this.#isRebuilding = true
     const listen = this.listening()
-    this.#stack = (async () => {
+    for (let waitMs = REBUILD_RETRY_MS; !signal.aborted; waitMs = Math.min(2 * waitMs, REBUILD_RETRY_MS_MAX)) {
       try {
-        await replaceFile(files, DOUBT, new Uint8Array(0))
-        await before.stop()
-        await removeIndex(files)
-        return await this.#open(listen)
-      } finally {
-        this.#isRebuilding = false
+        this.#stack = this.#replace(before, listen)
+        await this.#stack
+        this.#rebuildFault = undefined
+        break
+      } catch (error) {
+        this.#rebuildFault = error
+        onEvent({ event: 'failed', code: codeOf(error), task: 'rebuild' })
       }
-    })()
-    this.#stack.catch(error => onEvent({ event: 'failed', code: codeOf(error), task: 'rebuild' }))
+      if (!signal.aborted) await clock.sleep(waitMs, signal).catch(() => {})
+    }
+    this.#isRebuilding = false
+  }
+
+  async #replace(before: Stack, listen: readonly string[]): Promise<Stack> {
+    const { files } = this.#init
+    try {
+      // First, or a crash after a clean stop would hide the doubt.
+      await replaceFile(files, DOUBT, new Uint8Array(0))
+    } finally {
+      await before.stop()
+    }
+    await removeIndex(files)
+    return this.#open(listen)
   }
 
   async #isInDoubt(): Promise<boolean> {
@@ -314,7 +360,14 @@ class Node implements DfsNode {
       const since = stack.fold.fileDelta
       this.#fileCount = { stack, base: stack.fs.tree.countFiles().then(count => count - since) }
     }
-    return (await this.#fileCount.base) + stack.fold.fileDelta
+    try {
+      return (await this.#fileCount.base) + stack.fold.fileDelta
+    } catch (error) {
+      this.#fileCount = undefined
+      // Without an index nobody knows.
+      if (this.#rebuildFault !== undefined) return 0
+      throw error
+    }
   }
 }
 
@@ -329,6 +382,7 @@ async function secretsOf(options: NodeOptions, files: Files): Promise<Secrets> {
     }
     return known
   }
+  await assertNew(files)
   const founds = options.found === true || (networkKey === undefined && bootstrap.length === 0)
   if (networkKey === undefined && !founds) {
     throw new NotAllowedError(
@@ -344,6 +398,19 @@ async function secretsOf(options: NodeOptions, files: Files): Promise<Secrets> {
   })
   await keystore.save(secrets)
   return secrets
+}
+
+/**
+ * Throws unless nobody has ever been a member in this directory: rows are written from when there is a keystore. Another
+ * member could not open what these rows hold, and the one who wrote them would be lost without a word.
+ */
+async function assertNew(files: Files): Promise<void> {
+  for (const name of await files.list('segments')) {
+    if (((await files.size(`segments/${name}`)) ?? 0) === 0) continue
+    throw new UnknownLayoutError(
+      'the data directory has lost its keystore, without which nothing in it can be read: put the file keystore back, or start with another --data-dir'
+    )
+  }
 }
 
 function deviceName(name: string | undefined): string {

@@ -48,6 +48,7 @@ export interface Stack {
   fold: CatalogFold
   /** What opening the store found. */
   report: OpenReport
+  /** Ends it. May be called again. */
   stop(): Promise<void>
 }
 
@@ -56,6 +57,8 @@ export interface StackOptions {
   files: Files
   secrets: Secrets
   storeId: Uint8Array
+  /** The directory was made by this start: in any other, what is not there has been lost. */
+  isNew: boolean
   listen: readonly string[]
   clock: Clock
   chance: Chance
@@ -75,14 +78,12 @@ const CAPACITY_INTERVAL_MS = 10_000
  * removed first.
  */
 export async function startStack(init: StackOptions): Promise<Stack> {
-  const { options, files, secrets, storeId, listen, clock, chance, defaults, onEvent, onDoubt } = init
+  const { options, files, secrets, storeId, isNew, listen, clock, chance, defaults, onEvent, onDoubt } = init
   const codec = options.codec ?? defaultNodeCodec
   const nodeCodecs = [codec.code]
   const outAfterMs = options.outAfterMs ?? OUT_AFTER_MS
   const closers: Array<() => unknown> = []
-  const stop = async (): Promise<void> => {
-    for (const close of closers.splice(0).reverse()) await close()
-  }
+  const stop = (): Promise<void> => closeAll(closers.splice(0).reverse())
   const report = (task: string) => (error: unknown) => {
     if (!isAbort(error)) onEvent({ event: 'failed', code: codeOf(error), task })
   }
@@ -97,7 +98,7 @@ export async function startStack(init: StackOptions): Promise<Stack> {
     await index.open()
     closers.push(() => index.close())
     const segments = new Segments({ files, storeId })
-    const store = new Store({ segments, index, storeId })
+    const store = new Store({ segments, index, storeId, onDamage: () => onEvent({ event: 'damaged', rows: 1 }) })
     const capacity = new Capacity({ files, clock, capacityBytes: options.capacityBytes })
     const blockFiles = new BlockFiles(files, chance)
     const durable = new DurableBlockstore(store, blockFiles, capacity)
@@ -147,7 +148,8 @@ export async function startStack(init: StackOptions): Promise<Stack> {
       isAdmitted: peer => members.isAdmitted(peer),
       admitted: () => members.admitted,
       holdsPut: (statement, put, from) => blocks.holdsPut(statement, put, from),
-      onFault
+      onFault,
+      onClockOff: () => void members.measureClocks()
     })
 
     // blocks
@@ -211,9 +213,9 @@ export async function startStack(init: StackOptions): Promise<Stack> {
     if (options.blockstore === undefined) await blockFiles.open()
     await segments.open()
     const opened = await store.open()
-    closers.pop()
+    // Closes the index too; should it not get so far, that is closed all the same.
     closers.push(() => store.close())
-    mustCompare = opened.rebuilt && opened.replayedRows > 0
+    mustCompare = opened.rebuilt && !isNew
     if (options.blockstore === undefined) for await (const { bytes } of durable.all()) capacity.add(bytes)
     await fold.look()
     await members.load()
@@ -224,7 +226,6 @@ export async function startStack(init: StackOptions): Promise<Stack> {
     statuses.onView(() => blocks.retry())
     await host.start()
     closers.push(() => host.stop())
-    const isNew = opened.rebuilt && opened.replayedRows === 0
     await blocks.start({ wasClean: opened.wasClean || isNew })
     closers.push(() => blocks.stop())
     await members.start(sync)
@@ -235,11 +236,11 @@ export async function startStack(init: StackOptions): Promise<Stack> {
     closers.push(() => compactor.stop())
     const ticking = new AbortController()
     closers.push(() => ticking.abort())
-    void checkLeaves(store, clock, ticking.signal).catch(report('leaf check'))
-    void every(clock, CAPACITY_INTERVAL_MS, ticking.signal, async () => {
+    void checkLeaves(store, clock, ticking.signal, report('leaf check'))
+    void every(clock, CAPACITY_INTERVAL_MS, ticking.signal, report('capacity'), async () => {
       await capacity.look()
       await members.announceIfChanged()
-    }).catch(report('capacity'))
+    })
 
     const fs: FsContext = { catalog, tree, author, blocks, members, sync, codec, clock, defaults }
     return { fs, files, host, store, capacity, fold, report: opened, stop }
@@ -249,6 +250,19 @@ export async function startStack(init: StackOptions): Promise<Stack> {
   }
 }
 
+/** Ends things in order, all of them whatever one meets, and throws what the first that failed threw. */
+export async function closeAll(closers: ReadonlyArray<() => unknown>): Promise<void> {
+  const failures: unknown[] = []
+  for (const close of closers) {
+    try {
+      await close()
+    } catch (error) {
+      failures.push(error)
+    }
+  }
+  if (failures.length > 0) throw failures[0]
+}
+
 /** Removes the index: what it held is found again in segments and blocks. */
 export async function removeIndex(files: Files): Promise<void> {
   await files.removeDirectory(INDEX_FOLDER)
@@ -256,22 +270,42 @@ export async function removeIndex(files: Files): Promise<void> {
 
 /**
  * Once all the way soon after the start, since a flipped bit may have taken rows without a word; then a leaf from time to
- * time. What is found raises doubt by itself.
+ * time. What is found raises doubt by itself; a disk that cannot be read just now is no reason to end.
  */
-async function checkLeaves(store: Store, clock: Clock, signal: AbortSignal): Promise<void> {
+export async function checkLeaves(
+  store: Pick<Store, 'checkLeaf'>,
+  clock: Clock,
+  signal: AbortSignal,
+  onError: (error: unknown) => void
+): Promise<void> {
   let isFirstRound = true
-  for (;;) {
-    await clock.sleep(isFirstRound ? LEAF_PAUSE_MS : LEAF_INTERVAL_MS, signal)
-    const rows = await store.checkLeaf()
-    if (rows < LEAF_ROWS) isFirstRound = false
+  let waitMs = LEAF_PAUSE_MS
+  while (await passes(clock, waitMs, signal)) {
+    waitMs = LEAF_INTERVAL_MS
+    try {
+      if ((await store.checkLeaf()) < LEAF_ROWS) isFirstRound = false
+      if (isFirstRound) waitMs = LEAF_PAUSE_MS
+    } catch (error) {
+      onError(error)
+    }
   }
 }
 
-async function every(clock: Clock, ms: number, signal: AbortSignal, work: () => Promise<unknown>): Promise<void> {
-  for (;;) {
-    await clock.sleep(ms, signal)
-    await work()
-  }
+/** Does some work from time to time. That it fails is reported, and the next time is no later for it. */
+export async function every(
+  clock: Clock,
+  ms: number,
+  signal: AbortSignal,
+  onError: (error: unknown) => void,
+  work: () => Promise<unknown>
+): Promise<void> {
+  while (await passes(clock, ms, signal)) await work().catch(onError)
+}
+
+/** Waits; false if the signal ended that. */
+async function passes(clock: Clock, ms: number, signal: AbortSignal): Promise<boolean> {
+  if (!signal.aborted) await clock.sleep(ms, signal).catch(() => {})
+  return !signal.aborted
 }
 
 async function* allRecords(log: Log, nodeCodecs: readonly number[]): AsyncGenerator<RecordRef> {

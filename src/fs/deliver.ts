@@ -5,7 +5,8 @@ import type { FsContext } from './context.ts'
 
 /**
  * Hands records without blocks to every member that is connected, and waits for them, for a while. Gives those that
- * acknowledged all of them as durable. The others learn of it when they come: nothing depends on this call.
+ * acknowledged all of them as durable. The others are offered them again, or learn of them when they come: nothing depends
+ * on this call.
  */
 export async function deliver(
   { members, sync, clock }: Pick<FsContext, 'members' | 'sync' | 'clock'>,

@@ -2,9 +2,10 @@ import { ROW_STATEMENT } from '../disk/constants.ts'
 import { type IndexOp, indexKey } from '../disk/index-db.ts'
 import type { Place } from '../disk/segments.ts'
 import { decodePlace, encodePlace, isSamePlace, type Projector, type Store, type StoredRow } from '../disk/store.ts'
-import { FUTURE_MS_MAX } from '../format/constants.ts'
+import { decodeCanonical } from '../format/canonical.ts'
+import { FUTURE_MS_MAX, STATEMENT_BYTES_MAX, STATEMENT_VERSION } from '../format/constants.ts'
 import { FormatError, SignatureError } from '../format/errors.ts'
-import { type Kind, MEMBERSHIP_KINDS } from '../format/kinds.ts'
+import { isKind, type Kind, MEMBERSHIP_KINDS } from '../format/kinds.ts'
 import type { PeerId } from '../format/peer-id.ts'
 import { hlcMs } from '../format/stamp.ts'
 import { type AnyStatement, decodeStatement, idOf, type Statement, verifyStatement } from '../format/statement.ts'
@@ -22,6 +23,11 @@ export interface Standing<K extends Kind = Kind> {
   /** The Ed25519 public key behind the grant. */
   author: Uint8Array
   place: Place
+}
+
+/** A refusal that more statements, more time or a deliverer's blocks may yet turn into a yes. */
+export function isCurable(verdict: Verdict): boolean {
+  return verdict === 'unknown-grant' || verdict === 'clock-off' || verdict === 'lacking'
 }
 
 /** Says who signed a statement and whether they may. Answered by `members`, wired in `node.ts`. */
@@ -43,6 +49,8 @@ export interface Fold {
   applied?(items: readonly Standing[], from: PeerId | null): void
   /** True if the log need no longer keep this statement, because a later one took its place. */
   isSuperseded?(statement: Statement, author: Uint8Array): boolean
+  /** True if the log has forgotten this statement, since another stands in its place, whichever is the later. */
+  isReplaced?(statement: Statement, author: Uint8Array): boolean
   /** True if the index holds what `project` would put there for this statement. */
   isIndexed?(item: Standing): Promise<boolean>
 }
@@ -52,6 +60,17 @@ export type StatementClass = 0 | 1
 const MEMBERSHIP: StatementClass = 0
 const REST: StatementClass = 1
 const AUTHOR_BYTES = 32
+
+/** Bytes that came, as a statement or as what is wrong with them. */
+type Read = AnyStatement | 'invalid' | 'unsupported'
+const NO_ID = new Uint8Array(32)
+
+/** A statement that is being written, and from whom it came; null if it is our own. */
+interface Written {
+  statement: AnyStatement
+  author: Uint8Array
+  from: PeerId | null
+}
 
 export interface LogOptions {
   store: Store
@@ -69,9 +88,9 @@ export class Log {
   readonly #network: Uint8Array
   readonly #folds: Fold[] = []
   readonly #verifications = new Limiter(VERIFY_AT_ONCE)
-  readonly #sources = new Map<string, PeerId>()
-  // What was just written needs not be decoded again to be indexed.
-  readonly #parsed = new WeakMap<Uint8Array, { statement: AnyStatement; author: Uint8Array }>()
+  // By the bytes of the row: what was just written needs not be decoded again to be indexed, and two who bring the same
+  // statement at once do not become one.
+  readonly #written = new WeakMap<Uint8Array, Written>()
   readonly #listeners: Array<(items: readonly Standing[], from: PeerId | null) => void> = []
   #judge: Judge = { judge: () => ({ refused: 'unknown-grant' }) }
 
@@ -98,7 +117,7 @@ export class Log {
 
   /** Makes statements of this member's own durable. They are valid, since we signed them. */
   async append(statements: readonly Statement[], author: Uint8Array): Promise<void> {
-    await this.#write(statements.map(statement => ({ statement: statement as AnyStatement, author })))
+    await this.#write(statements.map(statement => ({ statement: statement as AnyStatement, author, from: null })))
   }
 
   /**
@@ -111,7 +130,7 @@ export class Log {
     mayStand: (statement: AnyStatement, i: number) => Promise<Verdict> = async () => 'ok'
   ): Promise<Verdict[]> {
     const verdicts = new Array<Verdict>(all.length).fill('invalid')
-    const statements = all.map(decodeOrUndefined)
+    const statements = all.map(readStatement)
     let i = 0
     while (i < statements.length) {
       // Grants and their like one by one, since what follows is judged by them; the rest together.
@@ -160,27 +179,27 @@ export class Log {
   }
 
   async #receiveBatch(
-    statements: ReadonlyArray<AnyStatement | undefined>,
+    statements: readonly Read[],
     from: PeerId,
     mayStand: (statement: AnyStatement, i: number) => Promise<Verdict>
   ): Promise<Verdict[]> {
-    const known = await this.has(statements.map(statement => statement?.id ?? new Uint8Array(32)))
+    const known = await this.has(statements.map(read => (typeof read === 'string' ? NO_ID : read.id)))
     // By id: whoever sends one twice has it written once.
-    const accepted = new Map<string, { statement: AnyStatement; author: Uint8Array }>()
+    const accepted = new Map<string, Written>()
     const verdicts = await Promise.all(
       statements.map(async (statement, i): Promise<Verdict> => {
-        if (statement === undefined) return 'invalid'
+        if (typeof statement === 'string') return statement
         if (known[i] === true) return mayStand(statement, i)
         const judged = this.#judgeOne(statement)
         if ('refused' in judged) return judged.refused
         const isValid = await this.#verifications.run(() => verifyStatement(statement, this.#network, judged.author))
         if (!isValid) return 'invalid'
         const verdict = await mayStand(statement, i)
-        if (verdict === 'ok') accepted.set(idOf(statement), { statement, author: judged.author })
+        if (verdict === 'ok') accepted.set(idOf(statement), { statement, author: judged.author, from })
         return verdict
       })
     )
-    if (accepted.size > 0) await this.#write([...accepted.values()], from)
+    if (accepted.size > 0) await this.#write([...accepted.values()])
     return verdicts
   }
 
@@ -200,21 +219,13 @@ export class Log {
     return judged
   }
 
-  async #write(
-    items: ReadonlyArray<{ statement: AnyStatement; author: Uint8Array }>,
-    from: PeerId | null = null
-  ): Promise<void> {
-    if (from !== null) for (const { statement } of items) this.#sources.set(idOf(statement), from)
+  async #write(items: readonly Written[]): Promise<void> {
     const payloads = items.map(item => {
       const payload = concatBytes(item.author, item.statement.bytes)
-      this.#parsed.set(payload, item)
+      this.#written.set(payload, item)
       return payload
     })
-    try {
-      await this.#store.write(ROW_STATEMENT, payloads)
-    } finally {
-      for (const { statement } of items) this.#sources.delete(idOf(statement))
-    }
+    await this.#store.write(ROW_STATEMENT, payloads)
   }
 
   #rows(): Projector {
@@ -248,25 +259,24 @@ export class Log {
       isIndexed: async row => {
         const item = { ...parsePayload(row.payload), place: row.place }
         const fold = this.#foldOf(item.statement.kind)
-        if (fold === undefined || fold.isSuperseded?.(item.statement, item.author) === true) return true
+        if (fold === undefined || fold.isReplaced?.(item.statement, item.author) === true) return true
         if (!(await index.has(keyOf(item.statement)))) return false
         return fold.isIndexed === undefined || fold.isIndexed(item)
       }
     }
   }
 
-  #parseRows(rows: readonly StoredRow[]): Standing[] {
-    const items = new Map<string, Standing>()
+  #parseRows(rows: readonly StoredRow[]): Array<Standing & Pick<Written, 'from'>> {
+    const items = new Map<string, Standing & Pick<Written, 'from'>>()
     for (const { payload, place } of rows) {
-      const item = { ...(this.#parsed.get(payload) ?? parsePayload(payload)), place }
+      const item = { ...(this.#written.get(payload) ?? { ...parsePayload(payload), from: null }), place }
       items.set(idOf(item.statement), item)
     }
     return [...items.values()]
   }
 
-  #announce(items: readonly Standing[]): void {
-    const bySource = Map.groupBy(items, ({ statement }) => this.#sources.get(idOf(statement)) ?? null)
-    for (const [from, own] of bySource) {
+  #announce(items: ReadonlyArray<Standing & Pick<Written, 'from'>>): void {
+    for (const [from, own] of Map.groupBy(items, item => item.from)) {
       for (const fold of this.#folds) {
         const items = own.filter(({ statement }) => fold.kinds.has(statement.kind))
         if (items.length > 0) fold.applied?.(items, from)
@@ -309,19 +319,31 @@ function isMoved(before: Place | undefined, now: Place | undefined): boolean {
 /** Kinds of membership by which no statement is judged. */
 const OWN_WORD: ReadonlySet<Kind> = new Set<Kind>(['status', 'handover'])
 
-function isJudgedBy(statement: AnyStatement | undefined): boolean {
-  return statement !== undefined && MEMBERSHIP_KINDS.has(statement.kind) && !OWN_WORD.has(statement.kind)
+function isJudgedBy(statement: Read | undefined): boolean {
+  if (statement === undefined || typeof statement === 'string') return false
+  return MEMBERSHIP_KINDS.has(statement.kind) && !OWN_WORD.has(statement.kind)
 }
 
 function parsePayload(payload: Uint8Array): { statement: AnyStatement; author: Uint8Array } {
   return { author: payload.subarray(0, AUTHOR_BYTES), statement: decodeStatement(payload.subarray(AUTHOR_BYTES)) }
 }
 
-function decodeOrUndefined(bytes: Uint8Array): AnyStatement | undefined {
+function readStatement(bytes: Uint8Array): Read {
   try {
     // A copy: what is kept must not hold on to the whole message it came in.
     return decodeStatement(Buffer.from(bytes))
   } catch {
-    return undefined
+    return isOfLaterVersion(bytes) ? 'unsupported' : 'invalid'
+  }
+}
+
+/** A statement, as far as can be told, of a kind or a version that we do not know: whoever has it is ahead of us. */
+function isOfLaterVersion(bytes: Uint8Array): boolean {
+  if (bytes.byteLength > STATEMENT_BYTES_MAX) return false
+  try {
+    const { kind, v } = decodeCanonical(bytes) as { kind?: unknown; v?: unknown }
+    return typeof kind === 'string' && Number.isSafeInteger(v) && !(isKind(kind) && v === STATEMENT_VERSION)
+  } catch {
+    return false
   }
 }

@@ -11,20 +11,22 @@ export interface OutboxOptions {
   isWanted: () => boolean
   /** Of these ids those that the peer lacks. */
   offer: (ids: readonly Uint8Array[], signal: AbortSignal) => Promise<Uint8Array[]>
-  /** Hands over a statement; true if it should be tried again later. */
-  push: (statement: Statement) => Promise<boolean>
+  /** Hands over a statement. If it is not taken and may yet be, `fallBehind` is called. */
+  push: (statement: Statement) => Promise<unknown>
 }
 
 /**
- * What one member has still to be told. News goes by id first, since most members have it from its author. What does not
- * fit here, or did not arrive, is not lost: the peer is behind then, and is offered all that stands here.
+ * What one member has still to be told. News goes by id first, since most members have it from its author, and goes at
+ * once, however the member is doing. What does not fit here, or did not arrive, is not lost: the peer is behind then, and
+ * is offered all that stands here, at longer and longer intervals.
  */
 export class Outbox {
   readonly #options: OutboxOptions
   readonly #stopped = new AbortController()
   #news = new Map<string, Statement>()
+  #isPassingOn = false
   #isBehind = false
-  #isRunning = false
+  #isCatchingUp = false
 
   constructor(options: OutboxOptions) {
     this.#options = options
@@ -33,15 +35,15 @@ export class Outbox {
   add(statements: readonly Statement[]): void {
     for (const statement of statements) {
       if (this.#news.size < NEWS_MAX) this.#news.set(idOf(statement), statement)
-      else this.#isBehind = true
+      else this.fallBehind()
     }
-    this.#start(PASS_ON_MS)
+    if (!this.#isPassingOn) void this.#passOn()
   }
 
   /** Something did not arrive. */
   fallBehind(): void {
     this.#isBehind = true
-    this.#start(BEHIND_RETRY_MS)
+    if (!this.#isCatchingUp) void this.#catchUp()
   }
 
   stop(): void {
@@ -49,43 +51,35 @@ export class Outbox {
     this.#news.clear()
   }
 
-  #start(delayMs: number): void {
-    if (this.#isRunning || this.#stopped.signal.aborted) return
-    this.#isRunning = true
-    this.#run(delayMs).catch(() => {
-      this.#isRunning = false
-    })
+  async #passOn(): Promise<void> {
+    this.#isPassingOn = true
+    while (this.#news.size > 0 && (await this.#isWantedIn(PASS_ON_MS))) {
+      const news = this.#news
+      this.#news = new Map()
+      await this.#tell([...news.keys()].map(fromHex), news).catch(() => this.fallBehind())
+    }
+    this.#news.clear()
+    this.#isPassingOn = false
   }
 
-  async #run(delayMs: number): Promise<void> {
-    const { clock, isWanted } = this.#options
-    let waitMs = delayMs
-    let retryMs = BEHIND_RETRY_MS
-    for (;;) {
-      await clock.sleep(waitMs, this.#stopped.signal)
-      // Whoever is no member now compares when it is one again.
-      if (!isWanted()) this.#news.clear()
-      if (!isWanted() || (this.#news.size === 0 && !this.#isBehind)) {
-        this.#isRunning = false
-        return
-      }
-      await this.#round()
-      waitMs = this.#isBehind ? retryMs : PASS_ON_MS
-      retryMs = this.#isBehind ? Math.min(2 * retryMs, BEHIND_RETRY_MS_MAX) : BEHIND_RETRY_MS
+  async #catchUp(): Promise<void> {
+    this.#isCatchingUp = true
+    for (let waitMs = BEHIND_RETRY_MS; this.#isBehind; waitMs = Math.min(2 * waitMs, BEHIND_RETRY_MS_MAX)) {
+      const isWanted = await this.#isWantedIn(waitMs)
+      this.#isBehind = false
+      if (!isWanted) break
+      await this.#tellAll().catch(() => {
+        this.#isBehind = true
+      })
     }
+    this.#isCatchingUp = false
   }
 
-  async #round(): Promise<void> {
-    const news = this.#news
-    const isAll = this.#isBehind
-    this.#news = new Map()
-    this.#isBehind = false
-    try {
-      if (news.size > 0) await this.#tell([...news.keys()].map(fromHex), news)
-      if (isAll) await this.#tellAll()
-    } catch {
-      this.#isBehind = true
-    }
+  /** Waits. Whoever is no member any more compares when it is one again. */
+  async #isWantedIn(ms: number): Promise<boolean> {
+    const { signal } = this.#stopped
+    if (!signal.aborted) await this.#options.clock.sleep(ms, signal).catch(() => {})
+    return !signal.aborted && this.#options.isWanted()
   }
 
   async #tellAll(): Promise<void> {
@@ -104,13 +98,12 @@ export class Outbox {
     const { signal } = this.#stopped
     for (let start = 0; start < ids.length; start += IDS_MAX) {
       const lacking = await offer(ids.slice(start, start + IDS_MAX), signal)
-      const retries = await Promise.all(
+      await Promise.all(
         lacking.map(async id => {
           const statement = known.get(toHex(id)) ?? (await log.get(id))?.statement
-          return statement !== undefined && push(statement)
+          if (statement !== undefined) await push(statement).catch(() => {})
         })
       )
-      if (retries.includes(true)) this.#isBehind = true
     }
   }
 }

@@ -1,4 +1,5 @@
 import { hash } from 'node:crypto'
+import { CHAIN_MAX } from '../format/constants.ts'
 import type { PeerId } from '../format/peer-id.ts'
 import type { Statement } from '../format/statement.ts'
 import { Batcher } from '../util/batcher.ts'
@@ -18,7 +19,7 @@ import {
   SYNC_PROTOCOL,
   SYNC_TIMEOUT_MS
 } from './constants.ts'
-import type { StatementClass, Verdict } from './log.ts'
+import { isCurable, type StatementClass, type Verdict } from './log.ts'
 import { Outbox } from './outbox.ts'
 import { fetchReply, GONE, listReply, parseReply, pushReply, splitBody, splitIds } from './sync-frames.ts'
 import { answerSync, type SyncServerOptions } from './sync-server.ts'
@@ -30,6 +31,16 @@ export interface SyncOptions extends SyncServerOptions {
   isAdmitted: (peer: PeerId) => boolean
   admitted: () => PeerId[]
   onFault: (peer: PeerId) => void
+  /** A member finds a stamp that we handed it too far ahead. */
+  onClockOff: () => void
+}
+
+/** What one walk through a member's statements of a class led to. */
+interface Pulled {
+  /** That are no longer refused. */
+  stood: number
+  /** Refused for reasons that may pass. */
+  refused: ReadonlySet<Verdict>
 }
 
 interface Push {
@@ -76,7 +87,10 @@ export class Sync {
     for (const peer of [...this.#outboxes.keys(), ...this.#pushes.keys()]) this.#forget(peer)
   }
 
-  /** Hands a statement to one member; resolves with its verdict once it is durable there, or refused. */
+  /**
+   * Hands a statement to one member; resolves with its verdict once it is durable there, or refused. Whoever does not
+   * take it, for a reason that may pass, and stays connected is offered it again.
+   */
   push(peer: PeerId, statement: Statement, put: Uint8Array | null = null): Promise<Verdict> {
     let batcher = this.#pushes.get(peer)
     if (batcher === undefined) {
@@ -88,13 +102,18 @@ export class Sync {
       })
       this.#pushes.set(peer, batcher)
     }
-    return batcher.add({ statement, put })
+    const pushed = batcher.add({ statement, put })
+    pushed.then(
+      verdict => {
+        if (isCurable(verdict)) this.#outbox(peer)?.fallBehind()
+        if (verdict === 'clock-off') this.#options.onClockOff()
+      },
+      () => this.#outbox(peer)?.fallBehind()
+    )
+    return pushed
   }
 
-  /**
-   * Tells every admitted member of statements of our own, without waiting for their answers. Whoever does not take them
-   * and stays connected is offered them again.
-   */
+  /** Tells every admitted member of statements of our own, without waiting for their answers. */
   announce(statements: readonly Statement[], except: ReadonlySet<PeerId> = new Set()): void {
     for (const peer of this.#options.admitted()) {
       if (except.has(peer)) continue
@@ -103,16 +122,7 @@ export class Sync {
         this.#outbox(peer)?.fallBehind()
         continue
       }
-      for (const statement of statements) {
-        this.push(peer, statement).then(
-          verdict => {
-            if (isWorthRetrying(verdict)) this.#outbox(peer)?.fallBehind()
-          },
-          error => {
-            if (!(error instanceof DisconnectedError)) this.#outbox(peer)?.fallBehind()
-          }
-        )
-      }
+      for (const statement of statements) this.push(peer, statement).catch(() => {})
     }
   }
 
@@ -131,20 +141,36 @@ export class Sync {
   }
 
   /**
-   * Fetches every statement of a class that a member has and we lack. Returns how many came to stand here. Throws what
-   * `Callers.call` does; a `ProtocolError`, which is counted as its fault, when the member lists what it does not give,
-   * gives what it was not asked for, or never comes to an end.
+   * Fetches every statement that a member has and we lack, those about membership first. False if some of them were
+   * refused and may stand another time. Throws what `Callers.call` does; a `ProtocolError`, which is counted as its
+   * fault, when the member lists what it does not give, gives what it was not asked for, or never comes to an end.
    */
-  async pull(peer: PeerId, kind: StatementClass, signal?: AbortSignal): Promise<number> {
+  async compare(peer: PeerId, signal?: AbortSignal): Promise<boolean> {
+    // They come in the order of their ids, so many a statement before the grant that it rests on: another walk finds the
+    // grant here. Grants rest on grants likewise, but no deeper than a chain is long.
+    let membership = await this.#pull(peer, 0, signal)
+    for (let again = 0; again < CHAIN_MAX; again++) {
+      if (membership.stood === 0 || !membership.refused.has('unknown-grant')) break
+      membership = await this.#pull(peer, 0, signal)
+    }
+    const rest = await this.#pull(peer, 1, signal)
+    return membership.refused.size === 0 && rest.refused.size === 0
+  }
+
+  async #pull(peer: PeerId, kind: StatementClass, signal: AbortSignal | undefined): Promise<Pulled> {
     let after: Uint8Array | null = null
     let stood = 0
+    const refused = new Set<Verdict>()
     for (let lists = 0; lists < LISTS_MAX; lists++) {
       const page: { ids: Uint8Array[]; isEnd: boolean } = await this.#list(peer, kind, after, signal)
       const has = await this.#options.log.has(page.ids)
       const lacking = page.ids.filter((_, i) => has[i] === false)
-      stood += await this.#fetch(peer, lacking, signal)
+      for (const verdict of await this.#fetch(peer, lacking, signal)) {
+        if (verdict === 'ok') stood++
+        else if (isCurable(verdict)) refused.add(verdict)
+      }
       after = page.ids.at(-1) ?? null
-      if (page.isEnd || after === null) return stood
+      if (page.isEnd || after === null) return { stood, refused }
     }
     throw this.#blame(peer, 'list without an end')
   }
@@ -165,9 +191,9 @@ export class Sync {
     })
   }
 
-  async #fetch(peer: PeerId, ids: Uint8Array[], signal: AbortSignal | undefined): Promise<number> {
-    let stood = 0
-    let given = 0
+  /** Fetches statements and takes them in: gives the verdicts on those that are still there. */
+  async #fetch(peer: PeerId, ids: Uint8Array[], signal: AbortSignal | undefined): Promise<Verdict[]> {
+    const all: Verdict[] = []
     let rest = ids
     while (rest.length > 0) {
       const asked = rest.slice(0, PUSH_STATEMENTS_MAX)
@@ -181,13 +207,12 @@ export class Sync {
       const verdicts = await this.#options.log.receive(statements, peer)
       // Its own log would have refused what is invalid: it keeps no honest one.
       if (verdicts.includes('invalid')) this.#options.onFault(peer)
-      stood += verdicts.filter(verdict => verdict === 'ok').length
-      given += statements.length
+      all.push(...verdicts)
       rest = rest.slice(answers.length)
     }
     // A status or two may have been superseded since they were listed, but not all of many.
-    if (given === 0 && ids.length > PUSH_STATEMENTS_MAX) throw this.#blame(peer, 'list of what is not there')
-    return stood
+    if (all.length === 0 && ids.length > PUSH_STATEMENTS_MAX) throw this.#blame(peer, 'list of what is not there')
+    return all
   }
 
   async #push(peer: PeerId, pushes: Push[]): Promise<Verdict[]> {
@@ -240,7 +265,7 @@ export class Sync {
         log,
         isWanted: () => admitted().includes(peer),
         offer: (ids, signal) => this.#offer(peer, ids, signal),
-        push: async statement => isWorthRetrying(await this.push(peer, statement))
+        push: statement => this.push(peer, statement)
       })
       this.#outboxes.set(peer, outbox)
     }
@@ -254,11 +279,6 @@ export class Sync {
     this.#pushes.delete(peer)
     void batcher?.close(new DisconnectedError('the peer went away'))
   }
-}
-
-/** A refusal that time heals: it lacks the grant, or our clock is ahead of its own. */
-function isWorthRetrying(verdict: Verdict): boolean {
-  return verdict === 'unknown-grant' || verdict === 'clock-off'
 }
 
 // In the order asked, as many as fit, each the one that was asked for or a sign that it is gone.

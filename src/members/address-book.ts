@@ -66,9 +66,30 @@ export function onOurSubnets(addresses: readonly string[], interfaces = networkI
     if (network !== undefined) subnets.addSubnet(network, Number(prefix), familyOf(network))
   }
   return addresses.filter(address => {
-    const ip = /^(?:\/ip6zone\/[^/]+)?\/ip[46]\/([^/]+)\//.exec(address)?.[1] ?? ''
+    const ip = ipIn(address)
     return isIP(ip) !== 0 && subnets.check(ip, familyOf(ip))
   })
+}
+
+/**
+ * What is one address where strangers are counted: an IPv4 address, the upper half of an IPv6 one, since whoever has any
+ * has 2^64 of them, unless it reaches no further than the link. Anything else is one as it is.
+ */
+export function originOf(address: string): string {
+  const ip = ipIn(address)
+  const mapped = /^::ffff:(\d+\.\d+\.\d+\.\d+)$/i.exec(ip)?.[1]
+  if (mapped !== undefined) return mapped
+  if (isIP(ip) !== 6 || /^fe80:/i.test(ip)) return ip || address
+  const [left = [], right = []] = ip.split('::').map(half => half.split(':').filter(group => group !== ''))
+  const groups = [...left, ...new Array<string>(8 - left.length - right.length).fill('0'), ...right]
+  return `${groups
+    .slice(0, 4)
+    .map(group => Number.parseInt(group, 16).toString(16))
+    .join(':')}::/64`
+}
+
+function ipIn(address: string): string {
+  return /^(?:\/ip6zone\/[^/]+)?\/ip[46]\/([^/]+)(?:\/|$)/.exec(address)?.[1] ?? ''
 }
 
 function familyOf(ip: string): 'ipv4' | 'ipv6' {

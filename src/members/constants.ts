@@ -7,12 +7,17 @@ export const JOIN_BYTES_MAX = 4 * (16 << 10)
 export const JOIN_TIMEOUT_MS = 10_000
 /** Strangers that may be in the middle of it at once. */
 export const JOINING_MAX = 32
+/** Of these, from one address; a /64 of IPv6 is one. */
+export const JOINING_PER_ADDRESS_MAX = 2
+/** Proofs that one of them may show in that time: each costs us the check of a few signatures. */
+export const PROOFS_MAX = 4
 /** A connection whose other end has not been admitted by then is ended. More than an exchange and the look at a copy take. */
 export const STRANGER_MS = 30_000
 /** How long the older of two with one peer id has to show that it is alive. */
 export const ALIVE_TIMEOUT_MS = 5_000
-/** How long the first comparison after an admission may take before the next attempt. */
+/** A comparison that failed, or left something out, is begun again after this long, then later and later. */
 export const COMPARE_RETRY_MS = 5_000
+export const COMPARE_RETRY_MS_MAX = 10 * 60_000
 
 export const NONCE_BYTES = 32
 export const INSTANCE_BYTES = 16
@@ -35,3 +40,5 @@ export const FOREIGN_MS = 10 * 60_000
 /** How often the clocks of the others are asked for; and how many must disagree before ours counts as off. */
 export const CLOCK_CHECK_MS = 5 * 60_000
 export const CLOCK_WITNESSES_MIN = 2
+/** Whoever refuses a stamp of ours has us ask for them at once, but not again before this. */
+export const CLOCK_RECHECK_MS = 30_000

@@ -2,6 +2,7 @@ import { z } from 'zod'
 import type { PeerId } from '../format/peer-id.ts'
 import { decodeHlc, hlcMs } from '../format/stamp.ts'
 import type { Statement } from '../format/statement.ts'
+import type { Verdict } from '../log/log.ts'
 import { equalBytes } from '../util/bytes.ts'
 import type { Chance } from '../util/chance.ts'
 import type { Clock } from '../util/clock.ts'
@@ -9,18 +10,19 @@ import { withDeadline } from '../util/deadline.ts'
 import { Callers, type Request, type Response, serveCalls } from '../wire/calls.ts'
 import { RefusedError } from '../wire/errors.ts'
 import type { Host } from '../wire/host.ts'
+import { originOf } from './address-book.ts'
 import {
   ALIVE_TIMEOUT_MS,
   INSTANCE_BYTES,
   JOIN_BYTES_MAX,
   JOIN_PROTOCOL,
   JOIN_TIMEOUT_MS,
-  JOINING_MAX,
   NONCE_BYTES,
   STRANGER_MS
 } from './constants.ts'
-import { GrantError, WrongNetworkError } from './errors.ts'
+import { ClockOffError, GrantError, WrongNetworkError } from './errors.ts'
 import { ExpiringSet } from './expiring-set.ts'
+import { Greetings } from './greetings.ts'
 import { bytesOf, chainOf, checkProof, type Proven, proofFields, proofOf, proofSchema } from './proof.ts'
 import type { Self } from './self.ts'
 
@@ -51,10 +53,10 @@ export interface JoinOptions {
   /** Whether a peer is a member already: strangers who knock do not keep those out. */
   isKnown?: (peer: PeerId) => boolean
   /**
-   * Makes a chain that was verified stand in the log. Waited for before the other side is told that it is admitted: what
-   * it says next is judged by its grant.
+   * Makes a chain that was verified stand in the log, and says whether it does. Waited for before the other side is told
+   * that it is admitted: what it says next is judged by its grant.
    */
-  learn?: (chain: Array<Statement<'grant'>>, peer: PeerId) => Promise<void>
+  learn?: (chain: Array<Statement<'grant'>>, peer: PeerId) => Promise<Verdict>
   /** Called when both sides have proven themselves. */
   onAdmitted: (admission: Admission) => void
   onDeparted: (peer: PeerId) => void
@@ -81,7 +83,7 @@ export class Join {
   readonly #entries = new Map<PeerId, Entry>()
   // Proven by its grant, and not yet having said that it took ours: it may ask us, we do not ask it.
   readonly #half = new Map<PeerId, Admission>()
-  readonly #greeted: ExpiringSet<PeerId>
+  readonly #greetings: Greetings
   readonly #attempts = new Set<PeerId>()
   // Connected and not admitted: hung up on after a while, or strangers could take every connection there may be.
   readonly #strangers: ExpiringSet<PeerId>
@@ -95,7 +97,7 @@ export class Join {
       responseBytesMax: JOIN_BYTES_MAX,
       onFault
     }
-    this.#greeted = new ExpiringSet({ clock, ms: JOIN_TIMEOUT_MS })
+    this.#greetings = new Greetings(clock)
     this.#strangers = new ExpiringSet({
       clock,
       ms: STRANGER_MS,
@@ -161,9 +163,16 @@ export class Join {
     return this.#options.host.connections().some(connection => connection.peer === peer && connection.isOutbound)
   }
 
+  /** Where a stranger comes from; undefined for a member. */
+  #originOf(peer: PeerId): string | undefined {
+    const { host, isKnown } = this.#options
+    if (isKnown?.(peer) === true) return undefined
+    return originOf(host.connections().find(connection => connection.peer === peer)?.address ?? '')
+  }
+
   #onDisconnected(peer: PeerId): void {
     this.#strangers.delete(peer)
-    this.#greeted.delete(peer)
+    this.#greetings.leave(peer)
     this.#remove(peer)
   }
 
@@ -202,7 +211,10 @@ export class Join {
     const { instance, chain, now } = await checkProof(parse(proofSchema, fields), body, { peer, self, clock })
     const aheadMs = Math.round(now - (sent + clock.now()) / 2)
     if (await this.#isCopy(peer, instance)) throw new GrantError('two nodes run with one peer id')
-    if (learn !== undefined) await learn(chain, peer)
+    const verdict = (await learn?.(chain, peer)) ?? 'ok'
+    if (verdict === 'clock-off')
+      throw new ClockOffError('its grant is stamped later than now: one of our clocks is off')
+    if (verdict !== 'ok') throw new GrantError('the grant does not stand here')
     signal.throwIfAborted()
     // News goes to it from here on: once it knows that it is admitted it compares what we have at that time.
     const admission = this.#enter({ peer, instance, chain, aheadMs })
@@ -217,19 +229,18 @@ export class Join {
   }
 
   async #answer({ peer, fields, body }: Request): Promise<Response> {
-    const { self, chance, clock, host, isKnown, learn } = this.#options
+    const { self, chance, clock, host, learn } = this.#options
     const request = requestSchema.safeParse(fields)
     if (!request.success) throw new RefusedError('invalid')
     switch (request.data.do) {
       case 'hello': {
         // To a stranger: the network's id and a nonce, nothing more.
-        const isFree = this.#greeted.size < JOINING_MAX || this.#greeted.has(peer) || isKnown?.(peer) === true
-        if (!isFree) throw new RefusedError('busy')
-        this.#greeted.add(peer)
+        if (!this.#greetings.greet(peer, this.#originOf(peer))) throw new RefusedError('busy')
         return { status: 'ok', fields: { network: self.network, nonce: chance.bytes(NONCE_BYTES) } }
       }
       case 'prove': {
-        if (!this.#greeted.has(peer)) throw new RefusedError('invalid')
+        if (!this.#greetings.has(peer)) throw new RefusedError('invalid')
+        if (!this.#greetings.countProof(peer)) throw new RefusedError('busy')
         let proven: Proven
         try {
           proven = await checkProof(request.data, body, { peer, self, clock })
@@ -238,7 +249,8 @@ export class Join {
           throw new RefusedError('forbidden')
         }
         if (await this.#isCopy(peer, proven.instance)) throw new RefusedError('forbidden')
-        if (learn !== undefined) await learn(proven.chain, peer)
+        const verdict = (await learn?.(proven.chain, peer)) ?? 'ok'
+        if (verdict !== 'ok') throw new RefusedError(verdict === 'clock-off' ? verdict : 'forbidden')
         if (!host.isConnected(peer)) throw new RefusedError('busy')
         const aheadMs = Math.round(proven.now - clock.now())
         this.#half.set(peer, { peer, aheadMs, instance: proven.instance, chain: proven.chain })
@@ -248,7 +260,7 @@ export class Join {
         // With two that dial each other at once our own attempt may have counted it in already.
         const half = this.#half.get(peer) ?? this.#entries.get(peer)?.admission
         if (half === undefined) throw new RefusedError('not-admitted')
-        this.#greeted.delete(peer)
+        this.#greetings.leave(peer)
         this.#announce(this.#enter(half))
         return { status: 'ok' }
       }

@@ -10,13 +10,16 @@ import type { Chance } from '../util/chance.ts'
 import type { Clock } from '../util/clock.ts'
 import { isAbort } from '../util/errors.ts'
 import { DISCOVERED_MAX } from '../wire/constants.ts'
+import { RefusedError } from '../wire/errors.ts'
 import type { ConnectionInfo, Host } from '../wire/host.ts'
-import { Redialler } from '../wire/redial.ts'
+import { type AddPeerOptions, Redialler } from '../wire/redial.ts'
 import { AddressBook, onOurSubnets } from './address-book.ts'
 import {
   CLOCK_CHECK_MS,
+  CLOCK_RECHECK_MS,
   CLOCK_WITNESSES_MIN,
   COMPARE_RETRY_MS,
+  COMPARE_RETRY_MS_MAX,
   DIAL_YIELD_MS,
   FOREIGN_MS,
   STATUS_RENEWALS
@@ -68,6 +71,8 @@ export class Members {
   readonly #listeners: Array<(event: MembershipEvent) => void> = []
   readonly #status: OwnStatus
   #sync: Sync | undefined
+  #clocksMeasuredMs = Number.NEGATIVE_INFINITY
+  #isRefusedForClock = false
 
   constructor(options: MembersOptions) {
     this.#options = options
@@ -84,7 +89,8 @@ export class Members {
       onFault,
       learn: async (chain, peer) => {
         const grants = chain.map(grant => grant.bytes)
-        await options.log.receive(grants, peer)
+        const verdicts = await options.log.receive(grants, peer)
+        return verdicts.find(verdict => verdict !== 'ok') ?? 'ok'
       },
       onAdmitted: admission => void this.#meet(admission),
       onDeparted: peer => {
@@ -143,11 +149,20 @@ export class Members {
   assertMayWrite(): void {
     const { role } = this.self
     if (role !== 'admin' && role !== 'writer') throw new NotAllowedError(`this member is a ${role}: it may not write`)
-    if (this.isClockOff) {
-      throw new ClockOffError(
-        "this machine's clock is more than 5 minutes off from most members': set it, then try again"
-      )
-    }
+    if (this.clockFault !== undefined) throw this.clockFault
+  }
+
+  /** Why nothing that this member writes now would be kept by the others, if that is so. */
+  get clockFault(): ClockOffError | undefined {
+    if (!this.isClockOff) return this.self.clockFault
+    return new ClockOffError(
+      "this machine's clock is more than 5 minutes off from most members': set it, then try again"
+    )
+  }
+
+  /** The last member that was asked to admit this one refused, because of the clocks. */
+  get isRefusedForClock(): boolean {
+    return this.#isRefusedForClock
   }
 
   /** More than half of the members we are connected to, and at least two, disagree with our clock by minutes. */
@@ -159,11 +174,11 @@ export class Members {
 
   /** Loads what stood at the last stop. Before the host starts. */
   async load(): Promise<void> {
-    const { log, roster, statuses, self } = this.#options
+    const { log, roster, statuses, self, store } = this.#options
     const standing: Standing[] = []
     for await (const item of log.all(0)) standing.push(item)
     roster.load(standing.map(({ statement }) => statement))
-    statuses.load(standing)
+    await store.index.batch(statuses.load(standing.filter(({ statement }) => statement.kind === 'status')))
     for (const statement of self.statements) {
       const [isKnown] = await log.has([statement.id])
       const judged = roster.judge(statement as AnyStatement)
@@ -202,8 +217,11 @@ export class Members {
     await this.#status.renewIfChanged()
   }
 
-  /** Asks the others for the time at once: one of them refused a stamp of ours. */
+  /** Asks the others for the time at once: one of them refused a stamp of ours. Not again soon, should it go on so. */
   async measureClocks(): Promise<void> {
+    const nowMs = this.#options.clock.monotonic()
+    if (nowMs - this.#clocksMeasuredMs < CLOCK_RECHECK_MS) return
+    this.#clocksMeasuredMs = nowMs
     await this.#join.measureClocks()
   }
 
@@ -213,20 +231,24 @@ export class Members {
     const { clock } = this.#options
     const { signal } = this.#stopped
     this.#redialler.settle(peer)
+    this.#isRefusedForClock = false
     this.#emit({ event: 'admitted', peer })
+    let waitMs = COMPARE_RETRY_MS
     while (this.#join.admissions.includes(admission) && !signal.aborted) {
       try {
         await this.#rememberAddress(peer)
-        await this.#sync?.pull(peer, 0, signal)
-        await this.#sync?.pull(peer, 1, signal)
+        const isWhole = await this.#sync?.compare(peer, signal)
         if (!this.#join.admissions.includes(admission)) return
-        this.#compared.add(peer)
-        this.#emit({ event: 'compared', peer })
-        return
+        if (isWhole !== false) {
+          this.#compared.add(peer)
+          this.#emit({ event: 'compared', peer })
+          return
+        }
       } catch (error) {
         if (isAbort(error)) return
-        await clock.sleep(COMPARE_RETRY_MS, signal).catch(() => {})
       }
+      await clock.sleep(waitMs, signal).catch(() => {})
+      waitMs = Math.min(2 * waitMs, COMPARE_RETRY_MS_MAX)
     }
   }
 
@@ -239,7 +261,10 @@ export class Members {
   #onRejected(peer: PeerId, error: unknown): void {
     void this.#options.host.hangUp(peer).catch(() => {})
     if (!(error instanceof WrongNetworkError)) {
-      this.#emit({ event: 'rejected', peer })
+      const status = error instanceof RefusedError ? error.status : undefined
+      this.#isRefusedForClock = status === 'clock-off' || error instanceof ClockOffError
+      // Too many are at that door: it is dialled again, and nobody has said no.
+      if (status !== 'busy') this.#emit({ event: 'rejected', peer })
       return
     }
     this.#foreign.add(peer)
@@ -250,7 +275,7 @@ export class Members {
   // Anyone on the local network may announce anything: a few dials, to addresses that are there, are what it gets.
   #onDiscovered(peer: PeerId, addresses: string[]): void {
     if (this.#foreign.has(peer) || !isMemberKey(peer)) return
-    this.#dial(peer, onOurSubnets(addresses), this.member(peer) === undefined)
+    this.#dial(peer, onOurSubnets(addresses), { isHint: true, isTransient: this.member(peer) === undefined })
   }
 
   #dialMembers(): void {
@@ -259,11 +284,11 @@ export class Members {
     }
   }
 
-  #dial(peer: PeerId, addresses: readonly string[], isTransient = false): void {
+  #dial(peer: PeerId, addresses: readonly string[], options: Omit<AddPeerOptions, 'delayMs'> = {}): void {
     if (addresses.length === 0 || peer === this.self.peerId) return
     // Both sides know of each other at about the same time: one of them dials at once.
     const yields = compareBytes(publicKeyOf(peer), this.self.publicKey) < 0
-    this.#redialler.addPeer(peer, addresses, { delayMs: yields ? DIAL_YIELD_MS : 0, isTransient })
+    this.#redialler.addPeer(peer, addresses, { ...options, delayMs: yields ? DIAL_YIELD_MS : 0 })
   }
 
   async #every(ms: number, work: () => Promise<void>): Promise<void> {

@@ -57,10 +57,12 @@ export class Roster implements Fold, Judge {
   readonly kinds: ReadonlySet<Kind> = new Set<Kind>(['root', 'grant'])
   readonly #network: Uint8Array
   readonly #grants = new Map<string, Chained>()
-  // Grants whose issuer is not known yet. They have been judged once, so there are no more than there were issuers.
-  readonly #waiting = new Map<string, Statement<'grant'>>()
+  // Grants whose issuer is not known yet, by its id. They have been judged once, so there are as few as stood once.
+  readonly #waiting = new Map<string, Array<Statement<'grant'>>>()
   readonly #listeners: Array<() => void> = []
-  #members = new Map<PeerId, Member>()
+  // The grant of each member that counts, and what it says.
+  readonly #best = new Map<PeerId, Chained>()
+  readonly #members = new Map<PeerId, Member>()
 
   constructor(network: Uint8Array) {
     this.#network = network
@@ -108,20 +110,25 @@ export class Roster implements Fold, Judge {
 
   /** Takes in statements that stand. Order does not matter: a grant whose issuer is not known yet waits for it. */
   load(statements: readonly Statement[]): void {
-    for (const statement of statements) {
-      const grant = statement.kind === 'grant' ? (statement as Statement<'grant'>) : undefined
-      if (grant !== undefined && !this.#grants.has(idOf(grant))) this.#waiting.set(idOf(grant), grant)
-    }
-    let isMoving = true
-    while (isMoving) {
-      isMoving = false
-      for (const [id, statement] of this.#waiting) {
-        if (!this.#chain(statement)) continue
-        this.#waiting.delete(id)
-        isMoving = true
+    const ready = statements.filter(({ kind }) => kind === 'grant') as Array<Statement<'grant'>>
+    // Those that were waiting for one of these join the end of the line.
+    for (const grant of ready) {
+      const id = idOf(grant)
+      if (this.#grants.has(id)) continue
+      const chained = this.#chain(grant)
+      if (chained === undefined) {
+        const issuer = toHex(grant.grant as Uint8Array)
+        const waiting = this.#waiting.get(issuer)
+        if (waiting === undefined) this.#waiting.set(issuer, [grant])
+        else waiting.push(grant)
+        continue
       }
+      this.#grants.set(id, chained)
+      this.#count(chained)
+      for (const next of this.#waiting.get(id) ?? []) ready.push(next)
+      this.#waiting.delete(id)
     }
-    this.#recount()
+    for (const listener of this.#listeners) listener()
   }
 
   /**
@@ -146,29 +153,22 @@ export class Roster implements Fold, Judge {
     return last !== undefined && equalBytes(last.fields.subject, subject) ? authors : undefined
   }
 
-  #chain(statement: Statement<'grant'>): boolean {
+  /** A grant in its place below the others; undefined if its issuer is not known yet. */
+  #chain(statement: Statement<'grant'>): Chained | undefined {
     const own = statement.fields.notAfter === undefined ? undefined : decodeHlc(statement.fields.notAfter)
-    if (statement.grant === null) {
-      this.#grants.set(idOf(statement), { statement, depth: 0, notAfter: own })
-      return true
-    }
+    if (statement.grant === null) return { statement, depth: 0, notAfter: own }
     const issuer = this.#grants.get(toHex(statement.grant))
-    if (issuer === undefined) return false
-    const notAfter = earliest(own, issuer.notAfter)
-    this.#grants.set(idOf(statement), { statement, depth: issuer.depth + 1, notAfter })
-    return true
+    if (issuer === undefined) return undefined
+    return { statement, depth: issuer.depth + 1, notAfter: earliest(own, issuer.notAfter) }
   }
 
   // Of several grants to one device the one with the shortest chain counts, of equals the earliest.
-  #recount(): void {
-    const best = new Map<PeerId, Chained>()
-    for (const grant of this.#grants.values()) {
-      const peer = peerIdOf(grant.statement.fields.subject)
-      const before = best.get(peer)
-      if (before === undefined || isBetter(grant, before)) best.set(peer, grant)
-    }
-    this.#members = new Map([...best].map(([peer, grant]) => [peer, toMember(peer, grant)]))
-    for (const listener of this.#listeners) listener()
+  #count(grant: Chained): void {
+    const peer = peerIdOf(grant.statement.fields.subject)
+    const before = this.#best.get(peer)
+    if (before !== undefined && !isBetter(grant, before)) return
+    this.#best.set(peer, grant)
+    this.#members.set(peer, toMember(peer, grant))
   }
 }
 

@@ -1,14 +1,15 @@
 import type { KeyObject } from 'node:crypto'
 import type { Secrets } from '../disk/keystore.ts'
+import { FUTURE_MS_MAX } from '../format/constants.ts'
 import type { Fields, Kind, Role } from '../format/kinds.ts'
 import { privateKey, rawPublicKey } from '../format/network-key.ts'
 import { type PeerId, peerIdOf } from '../format/peer-id.ts'
-import { type Hlc, hlcAfter } from '../format/stamp.ts'
+import { type Hlc, hlcAfter, hlcMs } from '../format/stamp.ts'
 import { decodeStatement, type SignOptions, type Statement, signStatement } from '../format/statement.ts'
 import type { Chance } from '../util/chance.ts'
 import type { Clock } from '../util/clock.ts'
 import { INSTANCE_BYTES } from './constants.ts'
-import { GrantError } from './errors.ts'
+import { ClockOffError, GrantError } from './errors.ts'
 
 /** This member: its keys, its grant, and the clock that its statements are stamped by. */
 export class Self {
@@ -61,10 +62,21 @@ export class Self {
     if (head > this.#last) this.#last = head
   }
 
-  /** A stamp after everything of our own and after all of `past`. */
+  /**
+   * A stamp after everything of our own and after all of `past`. A `ClockOffError` if the others would not keep it yet:
+   * some of that was signed when this machine's clock, or another's, was ahead.
+   */
   nextHlc(...past: readonly Hlc[]): Hlc {
-    this.#last = hlcAfter(this.#clock.now(), this.#last, ...past)
-    return this.#last
+    const hlc = hlcAfter(this.#clock.now(), ...this.#before, this.#last, ...past)
+    if (this.#isTooFar(hlc)) throw tooEarly(hlc)
+    this.#last = hlc
+    return hlc
+  }
+
+  /** The error that the next stamp would meet, whatever it is for. */
+  get clockFault(): ClockOffError | undefined {
+    const hlc = hlcAfter(this.#clock.now(), ...this.#before, this.#last)
+    return this.#isTooFar(hlc) ? tooEarly(hlc) : undefined
   }
 
   /**
@@ -72,7 +84,9 @@ export class Self {
    * would move everyone's entries into the future.
    */
   nextStatusHlc(...field: readonly Hlc[]): Hlc {
-    this.#lastStatus = hlcAfter(this.#clock.now(), this.#lastStatus, ...field)
+    // One so far ahead that nobody keeps it is from when our clock was: the next need not come after it.
+    const last = this.#isTooFar(this.#lastStatus) ? 0n : this.#lastStatus
+    this.#lastStatus = hlcAfter(this.#clock.now(), ...this.#before, last, ...field)
     return this.#lastStatus
   }
 
@@ -84,4 +98,21 @@ export class Self {
   sign<K extends Kind>(kind: K, fields: Fields<K>, hlc: Hlc): Statement<K> {
     return signStatement(kind, fields, this.signing(hlc))
   }
+
+  // What is stamped before our grant does not count, should the clock have been set back since it was signed.
+  get #before(): Hlc[] {
+    const { hlc } = this.grant
+    return hlc === 0n ? [] : [hlc - 1n]
+  }
+
+  #isTooFar(hlc: Hlc): boolean {
+    return hlcMs(hlc) > this.#clock.now() + FUTURE_MS_MAX
+  }
+}
+
+function tooEarly(hlc: Hlc): ClockOffError {
+  const from = new Date(hlcMs(hlc) - FUTURE_MS_MAX).toISOString().slice(0, 16)
+  return new ClockOffError(
+    `what was written when a clock was ahead bears a later time than now: set this machine's clock if it is wrong, else it can be written again from ${from}Z`
+  )
 }

@@ -1,7 +1,8 @@
 import type { IndexOp } from '../disk/index-db.ts'
+import { FUTURE_MS_MAX } from '../format/constants.ts'
 import type { Kind } from '../format/kinds.ts'
 import { type PeerId, peerIdOf } from '../format/peer-id.ts'
-import type { Hlc } from '../format/stamp.ts'
+import { type Hlc, hlcMs } from '../format/stamp.ts'
 import { idOf, type Statement } from '../format/statement.ts'
 import { type Fold, keyOf, type Standing } from '../log/log.ts'
 import { compareBytes } from '../util/bytes.ts'
@@ -56,15 +57,32 @@ export class Statuses implements Fold {
 
   isSuperseded(statement: Statement, author: Uint8Array): boolean {
     const last = this.#last.get(peerIdOf(author))
-    return last !== undefined && isNewer(last.statement, statement)
+    return last !== undefined && this.#isNewer(last.statement, statement)
+  }
+
+  isReplaced(statement: Statement, author: Uint8Array): boolean {
+    const last = this.#last.get(peerIdOf(author))
+    return last !== undefined && idOf(last.statement) !== idOf(statement)
   }
 
   async project(items: readonly Standing[]): Promise<IndexOp[]> {
+    return this.load(items)
+  }
+
+  async isIndexed(): Promise<boolean> {
+    return true
+  }
+
+  /**
+   * Takes in statuses that stand, in any order. Gives what the index should forget: after a power cut it may hold an
+   * older one beside the newer.
+   */
+  load(items: readonly Standing[]): IndexOp[] {
     const gone: Standing[] = []
     for (const item of items as Array<Standing<'status'>>) {
       const peer = peerIdOf(item.author)
       const last = this.#last.get(peer)
-      if (last !== undefined && isNewer(last.statement, item.statement)) {
+      if (last !== undefined && this.#isNewer(last.statement, item.statement)) {
         gone.push(item)
         continue
       }
@@ -74,22 +92,6 @@ export class Statuses implements Fold {
     this.refresh()
     const forgotten = gone.map(({ statement }): IndexOp => ({ type: 'del', key: keyOf(statement) }))
     return [...forgotten, ...this.#options.markDead(gone)]
-  }
-
-  async isIndexed(): Promise<boolean> {
-    return true
-  }
-
-  /** Takes in statuses that stood at the last stop. */
-  load(items: readonly Standing[]): void {
-    for (const item of items) {
-      if (item.statement.kind !== 'status') continue
-      const peer = peerIdOf(item.author)
-      const last = this.#last.get(peer)
-      if (last === undefined || isNewer(item.statement, last.statement))
-        this.#last.set(peer, item as Standing<'status'>)
-    }
-    this.refresh()
   }
 
   /** Folds again: after a change, and from time to time, since being out takes effect only after a while. */
@@ -106,6 +108,16 @@ export class Statuses implements Fold {
     if (isSameView(view, this.#view)) return
     this.#view = view
     for (const listener of this.#listeners) listener(view)
+  }
+
+  /**
+   * One that is too far ahead to be kept gives way to any that is not: it was taken, or signed, when our own clock was
+   * ahead, and would stand in its author's way until its time has come.
+   */
+  #isNewer(a: Statement, b: Statement): boolean {
+    const limitMs = this.#options.clock.now() + FUTURE_MS_MAX
+    const [isFarA, isFarB] = [hlcMs(a.hlc) > limitMs, hlcMs(b.hlc) > limitMs]
+    return isFarA === isFarB ? isLater(a, b) : isFarB
   }
 
   #statuses(): Status[] {
@@ -131,6 +143,6 @@ export class Statuses implements Fold {
 }
 
 // Of two under one stamp the smaller id counts.
-function isNewer(a: Statement, b: Statement): boolean {
+function isLater(a: Statement, b: Statement): boolean {
   return a.hlc !== b.hlc ? a.hlc > b.hlc : compareBytes(a.id, b.id) < 0
 }

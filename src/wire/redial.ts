@@ -21,6 +21,10 @@ interface Target {
   /** Who answered last. */
   reached: PeerId | undefined
   addresses: string[]
+  /** Addresses that anyone may have announced: tried after the others, and never in their place. */
+  hints: string[]
+  /** When a fresh hint last ended a wait. */
+  hintedMs: number
   /** Dials since one last led to something. */
   failures: number
   /** Not known to be worth it: given up after a few dials. */
@@ -43,6 +47,8 @@ export interface AddPeerOptions {
   delayMs?: number | undefined
   /** Somebody who only made himself known: one of a bounded number, and given up after a few dials. */
   isTransient?: boolean | undefined
+  /** The addresses are what somebody announced, not what the peer stated or was reached at. */
+  isHint?: boolean | undefined
 }
 
 /**
@@ -84,7 +90,10 @@ export class Redialler {
     this.#add(address, undefined, [address], {})
   }
 
-  /** A peer and where it may be; addresses add up, the newest first. Fresh ones end its current wait. */
+  /**
+   * A peer and where it may be; addresses add up, the newest first. Fresh ones end its current wait and make the next
+   * ones short; fresh hints only end one from time to time, since there is no end of what can be announced.
+   */
   addPeer(peer: PeerId, addresses: readonly string[], options: AddPeerOptions = {}): void {
     if (peer === this.#host.peerId) return
     const known = this.#targets.get(peer)
@@ -93,6 +102,10 @@ export class Redialler {
       return
     }
     if (options.isTransient !== true) known.isTransient = false
+    if (options.isHint === true) {
+      this.#hint(known, addresses)
+      return
+    }
     const fresh = addresses.filter(address => !known.addresses.includes(address))
     if (fresh.length === 0) return
     known.addresses = [...fresh, ...known.addresses].slice(0, ADDRESSES_MAX)
@@ -111,18 +124,30 @@ export class Redialler {
     for (const target of this.#targetsOf(peer)) target.failures = 0
   }
 
+  #hint(target: Target, addresses: readonly string[]): void {
+    const fresh = addresses.filter(address => !target.hints.includes(address) && !target.addresses.includes(address))
+    if (fresh.length === 0) return
+    target.hints = [...fresh, ...target.hints].slice(0, ADDRESSES_MAX)
+    const nowMs = this.#clock.monotonic()
+    if (nowMs - target.hintedMs < REDIAL_MS_MAX) return
+    target.hintedMs = nowMs
+    target.wake()
+  }
+
   #targetsOf(peer: PeerId): Target[] {
     return [...this.#targets.values()].filter(target => peer === (target.peer ?? target.reached))
   }
 
   #add(key: string, peer: PeerId | undefined, addresses: string[], options: AddPeerOptions): void {
-    const { delayMs = 0, isTransient = false } = options
+    const { delayMs = 0, isTransient = false, isHint = false } = options
     if (this.#targets.has(key)) return
     if (isTransient && this.#transients >= DISCOVERED_MAX) return
     const target: Target = {
       peer,
       reached: undefined,
-      addresses,
+      addresses: isHint ? [] : addresses,
+      hints: isHint ? addresses : [],
+      hintedMs: isHint ? this.#clock.monotonic() : Number.NEGATIVE_INFINITY,
       failures: 0,
       isTransient,
       stopped: new AbortController(),
@@ -156,18 +181,20 @@ export class Redialler {
         return
       }
       target.failures++
-      const isConnected = await this.#dial(target)
+      const isConnected = (await this.#dial(target, target.addresses)) || (await this.#dial(target, target.hints))
       waitMs = isConnected ? 0 : this.#backoffMs(target)
     }
   }
 
-  async #dial(target: Target): Promise<boolean> {
+  // Hints are dialled apart: addresses where nobody answers use up the time of a dial.
+  async #dial(target: Target, addresses: readonly string[]): Promise<boolean> {
+    if (addresses.length === 0 || target.stopped.signal.aborted) return false
     const { signal: stopped } = target.stopped
     try {
       target.reached = await this.#dials.run(
         () =>
           withDeadline(this.#clock, DIAL_TIMEOUT_MS, stopped, signal =>
-            this.#host.dial(target.addresses, { signal, peer: target.peer })
+            this.#host.dial(addresses, { signal, peer: target.peer })
           ),
         stopped
       )

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { networkInterfaces } from 'node:os'
 import { test } from 'node:test'
 import { IndexDb, indexKey } from '../../../src/disk/index-db.ts'
-import { AddressBook, onOurSubnets, shareableAddresses } from '../../../src/members/address-book.ts'
+import { AddressBook, onOurSubnets, originOf, shareableAddresses } from '../../../src/members/address-book.ts'
 import { utf8 } from '../../../src/util/bytes.ts'
 import { ADDRESSES_MAX } from '../../../src/wire/constants.ts'
 import { MemoryDatabase } from '../../fixtures/memory-database.ts'
@@ -88,4 +88,20 @@ test('of what mDNS announces only addresses of our subnets are dialled', () => {
   assert.deepEqual(onOurSubnets(ours, {}), [])
   const [own] = Object.values(networkInterfaces()).flatMap(list => list ?? [])
   if (own?.family === 'IPv4') assert.equal(onOurSubnets([`/ip4/${own.address}/tcp/1`]).length, 1)
+})
+
+test('strangers are counted by where they come from: an IPv4 address, a /64 of IPv6, a link', () => {
+  const alike = [
+    ['/ip4/192.168.1.7/tcp/3000', '/ip4/192.168.1.7/tcp/4001/ws', '/ip6/::ffff:192.168.1.7/tcp/9'],
+    ['/ip6/2001:db8::1/tcp/1', '/ip6/2001:db8:0:0:ffff::2/tcp/1', '/ip6/2001:0DB8::5/tcp/2'],
+    ['/ip6/2001:db8:0:1::1/tcp/1', '/ip6/2001:db8:0:1:2:3:4:5/tcp/1'],
+    ['/ip6/::1/tcp/1', '/ip6/::1/tcp/2'],
+    ['/ip6zone/eth0/ip6/fe80::1/tcp/1', '/ip6/fe80::1/tcp/2'],
+    ['/ip6/fe80::2/tcp/1'],
+    ['/memory/a'],
+    ['/memory/b']
+  ]
+  const origins = alike.map(addresses => new Set(addresses.map(originOf)))
+  for (const [i, origin] of origins.entries()) assert.equal(origin.size, 1, alike[i]?.join(' '))
+  assert.equal(new Set(origins.map(([origin]) => origin)).size, alike.length)
 })

@@ -3,7 +3,13 @@ import { type TestContext, test } from 'node:test'
 import type { Secrets } from '../../../src/disk/keystore.ts'
 import { peerIdOf } from '../../../src/format/peer-id.ts'
 import { hlcAt } from '../../../src/format/stamp.ts'
-import { JOIN_TIMEOUT_MS, JOINING_MAX, STRANGER_MS } from '../../../src/members/constants.ts'
+import {
+  JOIN_TIMEOUT_MS,
+  JOINING_MAX,
+  JOINING_PER_ADDRESS_MAX,
+  PROOFS_MAX,
+  STRANGER_MS
+} from '../../../src/members/constants.ts'
 import { Join } from '../../../src/members/join.ts'
 import { Self } from '../../../src/members/self.ts'
 import { Callers, serveCalls } from '../../../src/wire/calls.ts'
@@ -74,8 +80,8 @@ class Scene {
   }
 
   /** A program that has a host and no manners. */
-  async stranger(id = peerIdOf(this.chance.bytes(32))): Promise<MemoryHost> {
-    const host = this.network.host(`h${this.#count++}`, id)
+  async stranger(id = peerIdOf(this.chance.bytes(32)), name = `h${this.#count++}`): Promise<MemoryHost> {
+    const host = this.network.host(name, id)
     await host.start()
     this.#t.after(() => host.stop())
     return host
@@ -322,7 +328,7 @@ test('too many strangers at the door keep each other out, not the members', asyn
   assert.equal(await ask(await scene.stranger()), 'ok')
 })
 
-test('a hello that is repeated keeps its place, and a place that is left is free', async t => {
+test('a hello that is repeated gives no more time, and a place whose time is over is free', async t => {
   const scene = new Scene(t)
   const a = await scene.joiner(scene.admin)
   const hosts: MemoryHost[] = []
@@ -339,8 +345,54 @@ test('a hello that is repeated keeps its place, and a place that is left is free
   const self = new Self(scene.granted(), scene.clock, scene.chance)
   const prove = (host: MemoryHost) =>
     statusOf(new Callers(host, scene.clock, bounds).call(a.host.peerId, proofOf(self), { body: [Buffer.alloc(1)] }))
-  assert.equal(await prove(first), 'forbidden', 'its hello counts')
-  assert.equal(await prove(second), 'invalid', 'its hello has run out')
+  assert.equal(await prove(first), 'invalid', 'its first hello has run out')
+  await new Callers(second, scene.clock, bounds).call(a.host.peerId, { do: 'hello' })
+  assert.equal(await prove(second), 'forbidden', 'its new hello counts')
+})
+
+test('strangers from one address leave room for others, and a member comes in beside them', async t => {
+  const scene = new Scene(t)
+  const a = await scene.joiner(scene.admin)
+  const hello = async (host: MemoryHost): Promise<string> => {
+    await dial(host, a)
+    return statusOf(new Callers(host, scene.clock, bounds).call(a.host.peerId, { do: 'hello' }))
+  }
+  const crowd: MemoryHost[] = []
+  for (let i = 0; i < JOINING_PER_ADDRESS_MAX; i++) {
+    crowd.push(await scene.stranger(undefined, 'crowded'))
+    assert.equal(await hello(crowd[i] as MemoryHost), 'ok')
+  }
+  const late = await scene.stranger(undefined, 'crowded')
+  assert.equal(await hello(late), 'busy')
+  assert.equal(await hello(await scene.stranger()), 'ok', 'elsewhere there is room')
+  await crowd[0]?.hangUp(a.host.peerId)
+  await settle()
+  assert.equal(await hello(late), 'ok', 'a place that is left is free')
+  const member = await scene.stranger(undefined, 'crowded')
+  scene.known.add(member.peerId)
+  assert.equal(await hello(member), 'ok')
+})
+
+test('a stranger has a few proofs looked at, and no more', async t => {
+  const scene = new Scene(t)
+  const a = await scene.joiner(scene.admin)
+  const host = await scene.stranger()
+  await dial(host, a)
+  const callers = new Callers(host, scene.clock, bounds)
+  const self = new Self(scene.granted(), scene.clock, scene.chance)
+  const prove = (): Promise<string> => {
+    const proof = callers.call(a.host.peerId, proofOf(self), { body: self.chain.map(({ bytes }) => bytes) })
+    return statusOf(proof)
+  }
+  const answers: string[] = []
+  for (let i = 0; i < PROOFS_MAX + 2; i++) {
+    await callers.call(a.host.peerId, { do: 'hello' })
+    answers.push(await prove())
+  }
+  assert.deepEqual(answers, [...new Array(PROOFS_MAX).fill('forbidden'), 'busy', 'busy'])
+  scene.clock.advance(JOIN_TIMEOUT_MS + 1)
+  await callers.call(a.host.peerId, { do: 'hello' })
+  assert.equal(await prove(), 'forbidden')
 })
 
 test('whoever stays a stranger is hung up on, and a member is not', async t => {

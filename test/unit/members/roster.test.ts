@@ -159,3 +159,28 @@ test('whoever asked is told of a change', () => {
     [['admin', 'admin']]
   )
 })
+
+test('a grant costs as much after hundreds of others as after a few', () => {
+  const roster = rosterOf(admin)
+  const by = selfOf(admin)
+  const count = 300
+  let looks = 0
+  for (let i = 0; i < count; i++) {
+    const subject = chance.bytes(32)
+    const grant = by.sign('grant', { ...grantFields, subject }, by.nextHlc())
+    Object.defineProperty(grant.fields, 'subject', { get: () => [subject, looks++][0] })
+    roster.load([grant])
+  }
+  assert.equal(roster.members.length, count + 1)
+  assert.ok(looks < 5 * count, `${looks} looks at whom a grant is for`)
+})
+
+test('a grant waits for its issuer´s, however often it is loaded meanwhile', () => {
+  const middle = grantedSecrets(admin, clock, chance, { role: 'admin' })
+  const roster = rosterOf(admin)
+  const grants = Array.from({ length: 5 }, () => selfOf(grantedSecrets(middle, clock, chance)).grant)
+  roster.load([...grants, ...grants])
+  assert.equal(roster.members.length, 1)
+  roster.load([selfOf(middle).grant])
+  assert.equal(roster.members.length, 7)
+})

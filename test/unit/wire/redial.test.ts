@@ -2,6 +2,7 @@ import assert from 'node:assert/strict'
 import { type TestContext, test } from 'node:test'
 import { peerIdOf } from '../../../src/format/peer-id.ts'
 import {
+  ADDRESSES_MAX,
   DIAL_TIMEOUT_MS,
   DISCOVERED_DIALS_MAX,
   DISCOVERED_MAX,
@@ -226,4 +227,43 @@ test('who only made himself known gets a few dials, and there are not many of th
   const before = dials.length
   await pass(clock, 20 * 60_000, 1_000)
   assert.ok(dials.length > before + 2 * DISCOVERED_DIALS_MAX, 'a member is dialled for ever')
+})
+
+test('hints are tried after what is known, and never in its place', async t => {
+  const { redialler, dials, clock, network, a, b } = await scene(t)
+  network.cut(a, b)
+  redialler.start()
+  redialler.addPeer(b.peerId, [b.address])
+  await pass(clock, 10 * 60_000, 1_000)
+  const waitsBefore = gaps(dials).slice(-3)
+  for (let i = 0; i < 60; i++) {
+    redialler.addPeer(
+      b.peerId,
+      Array.from({ length: ADDRESSES_MAX }, (_, j) => `/memory/bogus${i}-${j}`),
+      { isHint: true }
+    )
+    await pass(clock, 10_000, 1_000)
+  }
+  const known = dials.filter(({ addresses }) => addresses.includes(b.address))
+  assert.ok(known.every(({ addresses }) => addresses.length === 1))
+  const during = known.filter(({ ms }) => ms > 10 * 60_000)
+  assert.ok(during.length >= 5, 'it is still dialled')
+  assert.ok(during.length <= 22, `${during.length} dials in 10 minutes: the waits are what they were`)
+  assert.ok(waitsBefore.every(wait => wait >= 0.5 * REDIAL_MS_MAX))
+  network.heal(a, b)
+  await timePassesUntil(clock, 'connected', () => a.isConnected(b.peerId), { msMax: 2 * REDIAL_MS_MAX })
+})
+
+test('a hint leads to whom nothing else does, and soon', async t => {
+  const { redialler, dials, clock, a, b } = await scene(t)
+  redialler.start()
+  redialler.addPeer(b.peerId, ['/memory/old'])
+  await pass(clock, 10 * 60_000, 1_000)
+  redialler.addPeer(b.peerId, [b.address], { isHint: true })
+  await settle()
+  assert.ok(a.isConnected(b.peerId))
+  assert.deepEqual(
+    dials.slice(-2).map(({ addresses }) => addresses),
+    [['/memory/old'], [b.address]]
+  )
 })

@@ -1,0 +1,55 @@
+import type { PeerId } from '../format/peer-id.ts'
+import type { Clock } from '../util/clock.ts'
+import { JOIN_TIMEOUT_MS, JOINING_MAX, JOINING_PER_ADDRESS_MAX, PROOFS_MAX } from './constants.ts'
+
+interface Greeting {
+  /** Where it comes from; undefined for a member, for whom there is always room. */
+  origin: string | undefined
+  proofsLeft: number
+  cancel: () => void
+}
+
+/**
+ * Who is between `hello` and `admitted`: few strangers at once and fewer from one address, so that nobody keeps all
+ * others out. A place lasts for a while and a few proofs; another `hello` from it gives no more of either.
+ */
+export class Greetings {
+  readonly #clock: Clock
+  readonly #places = new Map<PeerId, Greeting>()
+
+  constructor(clock: Clock) {
+    this.#clock = clock
+  }
+
+  /** Gives a peer a place, if it has none; false if there is none left. */
+  greet(peer: PeerId, origin: string | undefined): boolean {
+    if (this.#places.has(peer)) return true
+    if (origin !== undefined && !this.#hasRoom(origin)) return false
+    const cancel = this.#clock.after(JOIN_TIMEOUT_MS, () => this.#places.delete(peer))
+    this.#places.set(peer, { origin, proofsLeft: PROOFS_MAX, cancel })
+    return true
+  }
+
+  has(peer: PeerId): boolean {
+    return this.#places.has(peer)
+  }
+
+  /** Counts a proof of a peer that was greeted; false if it has shown too many. */
+  countProof(peer: PeerId): boolean {
+    const place = this.#places.get(peer)
+    if (place === undefined || place.proofsLeft === 0) return false
+    place.proofsLeft--
+    return true
+  }
+
+  leave(peer: PeerId): void {
+    this.#places.get(peer)?.cancel()
+    this.#places.delete(peer)
+  }
+
+  #hasRoom(origin: string): boolean {
+    const strangers = [...this.#places.values()].filter(place => place.origin !== undefined)
+    const neighbours = strangers.filter(place => place.origin === origin)
+    return strangers.length < JOINING_MAX && neighbours.length < JOINING_PER_ADDRESS_MAX
+  }
+}

@@ -1,0 +1,36 @@
+import assert from 'node:assert/strict'
+import { mkdir, rm, writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { test } from 'node:test'
+import { WatchedFiles } from '../../../src/disk/watched-files.ts'
+import { temporaryFolder } from '../../fixtures/temporary-folder.ts'
+
+test('a write that the disk failed is remembered until one succeeds', async t => {
+  const folder = await temporaryFolder(t)
+  const files = new WatchedFiles(folder)
+  assert.equal(files.state, 'ok')
+  await writeFile(join(folder, 'file'), '')
+  // ENOTDIR, as good an error as any that this user can cause.
+  await assert.rejects(files.writeNew('file/below', [Buffer.of(1)]), { name: 'DiskError' })
+  assert.equal(files.state, 'failing')
+  await assert.rejects(files.read('missing'), { name: 'FileMissingError' })
+  assert.equal(files.state, 'failing', 'a read says nothing of writes')
+  await files.writeNew('other', [Buffer.of(1)])
+  assert.equal(files.state, 'ok')
+})
+
+test('rows are written by appending: bytes that became durable count, those that only left do not', async t => {
+  const folder = await temporaryFolder(t)
+  const files = new WatchedFiles(folder)
+  await mkdir(join(folder, 'segments'))
+  await writeFile(join(folder, 'file'), '')
+  await assert.rejects(files.openAppend('file/below'), { name: 'DiskError' })
+  assert.equal(files.state, 'failing')
+  const file = await files.openAppend('segments/1')
+  t.after(() => file.close())
+  await file.append(Buffer.alloc(10))
+  assert.deepEqual([files.state, file.size], ['failing', 10])
+  await file.sync()
+  assert.equal(files.state, 'ok')
+  await rm(join(folder, 'segments'), { recursive: true })
+})
