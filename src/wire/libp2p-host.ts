@@ -7,7 +7,6 @@ import { mdns } from '@libp2p/mdns'
 import { peerIdFromString } from '@libp2p/peer-id'
 import { ping } from '@libp2p/ping'
 import { tcp } from '@libp2p/tcp'
-import { tls } from '@libp2p/tls'
 import { createLibp2p, type Libp2pOptions } from 'libp2p'
 import type { PeerId } from '../format/peer-id.ts'
 import { checkListen, checkPort, dialTargets, parseAddress } from './addresses.ts'
@@ -24,6 +23,7 @@ import {
 import { DisconnectedError } from './errors.ts'
 import type { ByteStream, ConnectionInfo, Host } from './host.ts'
 import { Libp2pStream } from './libp2p-stream.ts'
+import { socketTls } from './socket-tls.ts'
 import { closingWebSockets } from './websockets.ts'
 
 export type Transports = NonNullable<Libp2pOptions['transports']>
@@ -65,7 +65,7 @@ export class Libp2pHost implements Host {
       logger: silent,
       addresses: { listen: [...options.listen], announce: [...(options.announce ?? [])] },
       transports: options.transports ?? [tcp(), closingWebSockets()],
-      connectionEncrypters: [tls(), noise()],
+      connectionEncrypters: [socketTls(), noise()],
       streamMuxers: [yamux({ streamOptions: { maxStreamWindowSize: STREAM_WINDOW_BYTES } })],
       peerDiscovery: options.mdns === true ? [mdns({ serviceTag: MDNS_SERVICE_TAG, interval: MDNS_INTERVAL_MS })] : [],
       services: { identify: identify(), ping: ping() },
