@@ -43,10 +43,12 @@ export class BlockFiles {
     await this.#files.syncDirectory('')
   }
 
-  /** Writes a block and resolves once it is durable; after an error it is not there. False if it was there already. */
-  put(multihash: Uint8Array, parts: readonly Uint8Array[], signal?: AbortSignal): Promise<boolean> {
+  /**
+   * Writes a block that is not there, and resolves once it is durable; after an error it is not there. One at a time for
+   * each block.
+   */
+  put(multihash: Uint8Array, parts: readonly Uint8Array[], signal?: AbortSignal): Promise<void> {
     return this.#writes.run(async () => {
-      if (await this.has(multihash)) return false
       const { folder, path } = placeOf(multihash)
       await this.#makeFolder(folder)
       const temp = `${TEMP}/${toHex(this.#chance.bytes(TEMP_NAME_BYTES))}`
@@ -64,7 +66,6 @@ export class BlockFiles {
         )
         throw error
       }
-      return true
     }, signal)
   }
 

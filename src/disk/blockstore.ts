@@ -31,6 +31,8 @@ const MANY_AT_ONCE = 16
  * others in files. One put or delete of a block at a time; the others wait.
  */
 export class DurableBlockstore implements Blockstore {
+  /** What is put has been copied when it resolves, and what `get` gives belongs to whoever asked. */
+  readonly isCopying = true
   readonly #store: Store
   readonly #files: BlockFiles
   readonly #capacity: Capacity
@@ -119,11 +121,13 @@ export class DurableBlockstore implements Blockstore {
 
   async #put(multihash: Uint8Array, parts: Uint8Array[], signal: AbortSignal | undefined): Promise<void> {
     signal?.throwIfAborted()
-    if ((await this.#placeOf(multihash)) !== undefined || (await this.#files.has(multihash))) return
     const length = byteLengthOf(parts)
+    const isSmall = length < SMALL_BLOCK_BYTES_MAX
+    // One multihash is one length: a block is looked for only where one of its size can be.
+    if (isSmall ? (await this.#placeOf(multihash)) !== undefined : await this.#files.has(multihash)) return
     await this.#capacity.take(length)
     try {
-      if (length < SMALL_BLOCK_BYTES_MAX) await this.#store.write(ROW_BLOCK, [concatBytes(multihash, ...parts)])
+      if (isSmall) await this.#store.write(ROW_BLOCK, [concatBytes(multihash, ...parts)])
       else await this.#files.put(multihash, parts, signal)
     } catch (error) {
       this.#capacity.add(-length)

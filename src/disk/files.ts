@@ -17,11 +17,11 @@ export interface Files {
 
   /** Size in bytes, or undefined if there is no file of this name; a folder is none. */
   size(path: string): Promise<number | undefined>
-  /** A whole small file. */
+  /** A whole file, in a buffer that is the caller's own. */
   read(path: string): Promise<Uint8Array>
   /**
    * Writes a new file, readable by the owner alone, and syncs it; an existing one is an error. After an error a part of
-   * it may be there.
+   * it may be there. The parts are the caller's own again once it has resolved.
    */
   writeNew(path: string, parts: readonly Uint8Array[]): Promise<void>
   /** Atomically replaces what is at `to`. */

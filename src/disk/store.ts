@@ -2,7 +2,14 @@ import { Batcher } from '../util/batcher.ts'
 import { concatBytes, equalBytes, u32be } from '../util/bytes.ts'
 import { StoppedError } from '../util/errors.ts'
 import { Limiter } from '../util/limiter.ts'
-import { COMMIT_BYTES_MAX, COMMIT_ROWS_MAX, LEAF_ROWS, MOVE_BYTES_MAX, MOVE_ROWS_MAX } from './constants.ts'
+import {
+  COMMIT_BYTES_MAX,
+  COMMIT_ROWS_MAX,
+  CURSOR_ROWS_MAX,
+  LEAF_ROWS,
+  MOVE_BYTES_MAX,
+  MOVE_ROWS_MAX
+} from './constants.ts'
 import { FileMissingError, IndexCorruptError } from './errors.ts'
 import { type IndexDb, type IndexOp, indexKey } from './index-db.ts'
 import { ROW_HEADER_BYTES } from './row.ts'
@@ -86,6 +93,8 @@ export class Store {
   readonly #onDamage: (at: Cursor) => void
   #leafCursor: Cursor = START
   #damagedRows = 0
+  /** Rows indexed since the cursor was last saved. */
+  #unsavedRows = 0
 
   constructor({ segments, index, storeId, onDamage = () => {} }: StoreOptions) {
     this.segments = segments
@@ -245,7 +254,7 @@ export class Store {
       const rows = places.map((place, i) => ({ place, payload: payloads[i] as Uint8Array }))
       await this.#projectors.get(type)?.queue.add(rows)
       this.#underWay.delete(from)
-      await this.#saveCursor.add(places)
+      await this.#advance(places)
       return places
     } catch (error) {
       const isUnderWay = this.#underWay.delete(from)
@@ -322,14 +331,14 @@ export class Store {
     }
   }
 
-  readonly #saveCursor = new Batcher<Place[], null>(
-    async written => {
-      const known = written.flat().flatMap(({ segment }) => this.#knownOps(segment))
-      await this.index.batch([this.#cursorOp(), ...known])
-      return written.map(() => null)
-    },
-    { itemsMax: Number.POSITIVE_INFINITY }
-  )
+  // A cursor that lags costs a crash a few rows to read again; saving it each time costs every write a batch.
+  async #advance(written: readonly Place[]): Promise<void> {
+    const known = written.flatMap(({ segment }) => this.#knownOps(segment))
+    this.#unsavedRows += written.length
+    if (known.length === 0 && this.#unsavedRows < CURSOR_ROWS_MAX) return
+    this.#unsavedRows = 0
+    await this.index.batch([this.#cursorOp(), ...known])
+  }
 
   /** Before it there is no row that the index has not taken in: from here a crash reads again. */
   get #cursor(): Cursor {

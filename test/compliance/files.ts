@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict'
+import { randomBytes } from 'node:crypto'
 import { type TestContext, test } from 'node:test'
 import { DiskError, FileMissingError } from '../../src/disk/errors.ts'
 import { type Files, replaceFile } from '../../src/disk/files.ts'
@@ -37,6 +38,34 @@ export function testFiles(name: string, make: (t: TestContext) => Promise<Files>
     assert.equal(await files.size('d/empty'), 0)
     assert.equal((await files.read('d/empty')).byteLength, 0)
     await assert.rejects(files.writeNew('nowhere/f', [bytes('x')]), FileMissingError)
+  })
+
+  check('large files of any length, in parts of any length, are what they were', async files => {
+    await files.makeDirectory('d')
+    const lengths = [65_536, 65_537, 1_048_576, 1_048_628, 1_052_672, 1_052_673, 4_194_368]
+    for (const length of lengths) {
+      const whole = randomBytes(length)
+      const parts: Uint8Array[] = []
+      for (let at = 0, step = 1; at < length; at += step, step = step * 7 + 1) parts.push(whole.subarray(at, at + step))
+      await files.writeNew(`d/${length}`, parts)
+      assert.equal(await files.size(`d/${length}`), length)
+      assert.ok((await files.read(`d/${length}`)).every((byte, i) => byte === whole[i]))
+    }
+  })
+
+  check('buffers belong to the caller: what was written, and what was read', async files => {
+    for (const [name, length] of [
+      ['small', 10],
+      ['large', 100_000]
+    ] as const) {
+      const mine = Buffer.alloc(length, 1)
+      await files.writeNew(name, [mine])
+      mine.fill(2)
+      const read = await files.read(name)
+      assert.equal(read[length - 1], 1)
+      read.fill(3)
+      assert.equal((await files.read(name))[length - 1], 1)
+    }
   })
 
   check('what is not there is told from what is empty', async files => {
