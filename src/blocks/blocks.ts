@@ -116,7 +116,7 @@ export class Blocks {
       nodeCodecs,
       read: async (cid, signal, peer) => {
         this.#keeps.heard(peer)
-        return this.#window.get(cid) ?? this.#local.get(cid, signal)
+        return this.#window.get(cid, peer) ?? this.#local.get(cid, signal)
       },
       onFault
     })
@@ -243,14 +243,13 @@ export class Blocks {
   /** A block's verified bytes, from this disk or another member, and who delivered them. */
   async read(cid: BlockCid, options: { signal?: AbortSignal | undefined } = {}): Promise<Fetched> {
     const fetched = await this.#fetcher.fetch(cid, options)
-    if (fetched.from !== this.#options.self && this.#keepingBack.size < KEEPING_BACK_MAX) {
-      const kept = this.#references
-        .keepIfClaimed(cid, fetched.bytes)
-        .catch(error => this.#options.onError(error))
-        .finally(() => this.#keepingBack.delete(kept))
-      this.#keepingBack.add(kept)
-    }
-    return fetched
+    if (fetched.from === this.#options.self || this.#keepingBack.size >= KEEPING_BACK_MAX) return fetched
+    const kept = this.#references
+      .keepIfClaimed(cid, fetched.bytes)
+      .catch(error => this.#options.onError(error))
+      .finally(() => this.#keepingBack.delete(kept))
+    this.#keepingBack.add(kept)
+    return { ...fetched, release: () => void kept.then(fetched.release) }
   }
 
   /** Over all chunks of a file the least number of members, this one among them, that say now that they hold it. */

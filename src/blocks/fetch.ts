@@ -25,6 +25,17 @@ export interface Fetched {
   bytes: Uint8Array
   /** Who delivered it: this member's own id if its disk did. */
   from: PeerId
+  /** Says that the caller is done with the bytes, so that their memory can be used again. It need not be called. */
+  release: () => void
+}
+
+/** Several may have waited for one block: who they are is known once it is here. */
+interface Search {
+  promise: Promise<{ bytes: Uint8Array; from: PeerId }>
+  /** Those that wait, and those that have not released it. */
+  users: number
+  holders: number
+  controller: AbortController
 }
 
 export interface FetchOptions {
@@ -49,7 +60,7 @@ interface Outcome {
  */
 export class Fetcher {
   readonly #options: FetcherOptions
-  readonly #searches = new Map<string, { promise: Promise<Fetched>; users: number; controller: AbortController }>()
+  readonly #searches = new Map<string, Search>()
 
   constructor(options: FetcherOptions) {
     this.#options = options
@@ -67,7 +78,7 @@ export class Fetcher {
     const { local, self } = this.#options
     try {
       const bytes = await local.get(cid, signal)
-      return bytes === undefined ? undefined : { bytes, from: self }
+      return bytes === undefined ? undefined : { bytes, from: self, release: () => local.giveBack(bytes) }
     } catch (error) {
       if (!(error instanceof BlockCorruptError)) throw error
       // Another member's copy heals ours; if there is none, the damage is what the caller must hear of.
@@ -86,14 +97,15 @@ export class Fetcher {
     if (search === undefined) {
       const controller = new AbortController()
       const promise = this.#search(cid, { prefer, only, once, signal: controller.signal })
-      search = { promise, users: 0, controller }
+      search = { promise, users: 0, holders: 0, controller }
       this.#searches.set(key, search)
       const forget = (): void => this.#forget(key, promise)
       promise.then(forget, forget)
     }
     search.users++
+    search.holders++
     try {
-      return await raceSignal(search.promise, signal)
+      return this.#heldBy(search, await raceSignal(search.promise, signal))
     } finally {
       if (--search.users === 0) {
         search.controller.abort()
@@ -102,15 +114,25 @@ export class Fetcher {
     }
   }
 
+  // Whoever gave up, or does not say that it is done, keeps the buffer from being used again, and that is no harm.
+  #heldBy(search: Search, { bytes, from }: { bytes: Uint8Array; from: PeerId }): Fetched {
+    let isHeld = true
+    const release = (): void => {
+      if (isHeld && --search.holders === 0) this.#options.local.giveBack(bytes)
+      isHeld = false
+    }
+    return { bytes, from, release }
+  }
+
   // Another search may have taken its place by now.
-  #forget(key: string, promise: Promise<Fetched>): void {
+  #forget(key: string, promise: Search['promise']): void {
     if (this.#searches.get(key)?.promise === promise) this.#searches.delete(key)
   }
 
   async #search(
     cid: BlockCid,
     { prefer, only, once, signal }: { prefer: readonly PeerId[]; only: boolean; once: boolean; signal: AbortSignal }
-  ): Promise<Fetched> {
+  ): Search['promise'] {
     let corrupt: BlockCorruptError | undefined
     for (let round = 0; round < (once ? 1 : FETCH_ROUNDS); round++) {
       if (round > 0) await this.#options.clock.sleep(FETCH_PAUSE_MS, signal)
@@ -141,7 +163,7 @@ export class Fetcher {
     cid: BlockCid,
     sources: PeerId[],
     signal: AbortSignal
-  ): Promise<Fetched | { corrupt: BlockCorruptError | undefined; isWorthRetrying: boolean }> {
+  ): Promise<Awaited<Search['promise']> | { corrupt: BlockCorruptError | undefined; isWorthRetrying: boolean }> {
     const losers = new AbortController()
     const joined = AbortSignal.any([signal, losers.signal])
     let corrupt: BlockCorruptError | undefined

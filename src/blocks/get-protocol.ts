@@ -8,7 +8,7 @@ import { RefusedError } from '../wire/errors.ts'
 import type { Host } from '../wire/host.ts'
 import { GET_PROTOCOL, GET_RESPONSE_BYTES_MAX } from './constants.ts'
 
-const requestSchema = z.strictObject({ cid: z.custom<CID>(value => CID.asCID(value) !== null) })
+const requestSchema = z.strictObject({ cid: z.custom<CID>(value => value instanceof CID) })
 
 const PROTOCOL = { protocol: GET_PROTOCOL, requestBytesMax: 0, responseBytesMax: GET_RESPONSE_BYTES_MAX }
 

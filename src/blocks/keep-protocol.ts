@@ -34,7 +34,7 @@ export type KeepState = (typeof KEEP_STATES)[number]
 
 const bytesOf = (length: number) =>
   z.custom<Uint8Array>(value => value instanceof Uint8Array && value.byteLength === length)
-const cidSchema = z.custom<CID>(value => CID.asCID(value) !== null)
+const cidSchema = z.custom<CID>(value => value instanceof CID)
 const until = z.number().int().positive().max(CLAIM_MS_MAX)
 
 /** `keep` in its three forms; SPEC.md says what each asks and promises. */

@@ -175,8 +175,9 @@ export class Keeper {
       if (await local.claimHeld(cid, claim)) return 'kept'
       const release = await pulls.acquire(CHUNK_BYTES, signal)
       try {
-        const { bytes } = await fetcher.fetch(cid, { signal, prefer: [from], only: true })
-        await local.keep(cid, bytes, claim)
+        const fetched = await fetcher.fetch(cid, { signal, prefer: [from], only: true })
+        await local.keep(cid, fetched.bytes, claim)
+        fetched.release()
       } finally {
         release()
       }

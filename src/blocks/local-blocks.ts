@@ -1,6 +1,7 @@
 import type { Blockstore } from 'interface-blockstore'
 import { RowCorruptError } from '../disk/errors.ts'
 import { type BlockCid, blockKey, verifyBlock } from '../format/cid.ts'
+import { giveBuffer } from '../util/buffer-pool.ts'
 import { concatBytes } from '../util/bytes.ts'
 import { KeyedLocks } from '../util/locks.ts'
 import type { Claims } from './claims.ts'
@@ -12,6 +13,8 @@ export type BlockPort = Pick<Blockstore, 'has' | 'get' | 'put' | 'delete'> & {
   sizeOf?(cid: BlockCid): Promise<number | undefined>
   /** Every block. Only a store that is ours alone has this: what is in it and claimed by nothing may be freed. */
   all?(): AsyncIterable<{ multihash: Uint8Array }>
+  /** Set if it holds on to no buffer: neither to one that was put, nor to one that it gave. */
+  isCopying?: boolean
 }
 
 /**
@@ -26,6 +29,11 @@ export class LocalBlocks {
   constructor(store: BlockPort, claims: Claims) {
     this.#store = store
     this.#claims = claims
+  }
+
+  /** Gives the buffer of a block back that was kept or got here, and that nobody else holds. */
+  giveBack(bytes: Uint8Array): void {
+    if (this.#store.isCopying === true) giveBuffer(bytes)
   }
 
   async has(cid: BlockCid): Promise<boolean> {

@@ -109,7 +109,7 @@ export class Put {
     let root: FileRoot | null = null
     await this.#placeAll(blocks, async (block, signal) => {
       if (block.root !== undefined) root = block.root
-      return this.#placeSealed(block, signal)
+      return this.#placeSealed(block, signal, true)
     })
     return root
   }
@@ -124,7 +124,8 @@ export class Put {
     await this.#placeAll(blocks, async ({ cid, leaf }, signal) => {
       // A file of one chunk may be small, and a small block travels with the question.
       const isHeld = isNode(root) && (await local.claimHeld(cid, () => this.#claim(cid)))
-      if (!isHeld) return this.#placeSealed({ cid, bytes: await read(cid), leaf }, signal)
+      // Others may be reading the same buffer.
+      if (!isHeld) return this.#placeSealed({ cid, bytes: await read(cid), leaf }, signal, false)
       const asking = this.#spread.ask({ cid, leaf, sizeBytes: CHUNK_BYTES, inline: null })
       return raceSignal(asking.enough, signal)
     })
@@ -208,7 +209,11 @@ export class Put {
     if (isFailed) await failure.promise
   }
 
-  async #placeSealed({ cid, bytes, leaf }: SealedBlock, signal: AbortSignal | undefined): Promise<void> {
+  async #placeSealed(
+    { cid, bytes, leaf }: SealedBlock,
+    signal: AbortSignal | undefined,
+    isOurs: boolean
+  ): Promise<void> {
     const key = blockKey(cid)
     if (leaf === null) this.#renewal.addNode(cid)
     else this.#renewal.addChunk(cid, leaf)
@@ -227,7 +232,13 @@ export class Put {
       .then(() => {})
       .finally(() => {
         // While it is being written it can be had from memory only.
-        void kept.catch(() => {}).finally(release)
+        const settled = kept.then(
+          () => true,
+          () => false
+        )
+        void settled.then(isKept => {
+          if (release(asking.keptBy) && isKept && isOurs) local.giveBack(bytes)
+        })
       })
     const [oldest] = this.#recent.keys()
     if (oldest !== undefined && this.#recent.size >= REPEATS_MAX) this.#recent.delete(oldest)

@@ -35,6 +35,8 @@ export interface Wanted {
 export interface Asking {
   /** Resolves once as many as must keep it, or nobody is left to ask. */
   enough: Promise<void>
+  /** Who keeps it so far. */
+  keptBy: ReadonlySet<PeerId>
   /** The same block stands at another place of the file too. */
   alsoAt(leaf: number): void
 }
@@ -126,7 +128,7 @@ export class Spread {
       askOne(next)
     }
     if (pending === 0 || needed <= 0) resolve()
-    return { enough, alsoAt }
+    return { enough, keptBy, alsoAt }
   }
 
   /**

@@ -1,5 +1,6 @@
 import { pipe } from 'it-pipe'
 import { GET_WINDOW_BLOCKS } from '../blocks/constants.ts'
+import type { Fetched } from '../blocks/fetch.ts'
 import { tagOfContent } from '../catalog/content-tag.ts'
 import { DamagedEntryError, IsADirectoryError, NotFoundError } from '../catalog/errors.ts'
 import { cidOf } from '../catalog/fold.ts'
@@ -101,9 +102,10 @@ class FileReader implements OpenFile {
     )
   }
 
-  async *#open(source: AsyncIterable<{ ref: ChunkRef; bytes: Uint8Array; from: PeerId }>): AsyncGenerator<Uint8Array> {
-    for await (const { ref, bytes, from } of source) {
+  async *#open(source: AsyncIterable<Fetched & { ref: ChunkRef }>): AsyncGenerator<Uint8Array> {
+    for await (const { ref, bytes, from, release } of source) {
       const text = openChunkOf(ref, bytes).subarray(ref.from, ref.to)
+      release()
       this.#tally(from, text.byteLength)
       yield text
     }

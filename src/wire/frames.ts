@@ -1,4 +1,5 @@
 import * as dagCbor from '@ipld/dag-cbor'
+import { takeBuffer } from '../util/buffer-pool.ts'
 import { byteLengthOf, u32be } from '../util/bytes.ts'
 import { HEADER_BYTES_MAX } from './constants.ts'
 import { ProtocolError } from './errors.ts'
@@ -81,7 +82,7 @@ export class FrameReader {
     if (bodyBytes > this.#bodyBytesMax) throw new ProtocolError('frame with a body over the limit')
     this.#header = Buffer.allocUnsafe(headerBytes)
     this.#headerFilled = 0
-    this.#body = bodyBytes === 0 ? EMPTY : Buffer.allocUnsafeSlow(bodyBytes)
+    this.#body = bodyBytes === 0 ? EMPTY : takeBuffer(bodyBytes)
     this.#bodyFilled = 0
   }
 

@@ -32,6 +32,7 @@ function scene(
   const asked: string[] = []
   const aborted: string[] = []
   const mended: Uint8Array[] = []
+  const given: Uint8Array[] = []
   const health = new PeerHealth(clock)
   const state = { admitted: Object.keys(answers), answers }
   const view = makeView(
@@ -51,7 +52,11 @@ function scene(
   const fetcher = new Fetcher({
     self: 'self',
     clock,
-    local: { get: disk, mend: async (_: unknown, bytes: Uint8Array) => mended.push(bytes) } as unknown as LocalBlocks,
+    local: {
+      get: disk,
+      mend: async (_: unknown, bytes: Uint8Array) => mended.push(bytes),
+      giveBack: (bytes: Uint8Array) => given.push(bytes)
+    } as unknown as LocalBlocks,
     health,
     ranking: () => ranking,
     admitted: () => state.admitted,
@@ -62,12 +67,13 @@ function scene(
     }
   })
   const order = ranking.readers(cid.multihash.digest)
-  return { clock, fetcher, health, asked, aborted, mended, state, order }
+  return { clock, fetcher, health, asked, aborted, mended, given, state, order }
 }
 
 test('own disk first, and then nobody is asked', async t => {
   const { fetcher, asked } = scene(t, { a: gives }, async () => bytes)
-  assert.deepEqual(await fetcher.fetch(cid), { bytes, from: 'self' })
+  const { bytes: found, from } = await fetcher.fetch(cid)
+  assert.deepEqual([found, from], [bytes, 'self'])
   assert.deepEqual(asked, [])
 })
 
@@ -228,4 +234,32 @@ test('with nobody to ask it waits a little for somebody to come', async t => {
   assert.equal((await whileTimePasses(clock, fetching)).from, 'a')
   state.admitted = []
   await assert.rejects(whileTimePasses(clock, fetcher.fetch(cid)), BlockUnreachableError)
+})
+
+test('the buffer is given back once all who got it are done with it, each of them once', async t => {
+  const { promise, resolve } = Promise.withResolvers<Uint8Array>()
+  const { fetcher, given } = scene(t, { a: () => promise })
+  const both = [fetcher.fetch(cid), fetcher.fetch(cid)]
+  await settle()
+  resolve(bytes)
+  const [first, second] = await Promise.all(both)
+  first?.release()
+  first?.release()
+  assert.deepEqual(given, [])
+  second?.release()
+  assert.deepEqual(given, [bytes])
+})
+
+test('a buffer that somebody may still be reading is not given back: of a search that he gave up', async t => {
+  const { promise, resolve } = Promise.withResolvers<Uint8Array>()
+  const { fetcher, given } = scene(t, { a: () => promise })
+  const leaving = new AbortController()
+  const left = fetcher.fetch(cid, { signal: leaving.signal })
+  const stayed = fetcher.fetch(cid)
+  await settle()
+  leaving.abort()
+  await assert.rejects(left)
+  resolve(bytes)
+  ;(await stayed).release()
+  assert.deepEqual(given, [])
 })

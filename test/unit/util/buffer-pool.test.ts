@@ -1,0 +1,38 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { giveBuffer, takeBuffer } from '../../../src/util/buffer-pool.ts'
+
+const MIB = 1 << 20
+
+test('a buffer that was given back is taken again, one of another length is not', () => {
+  const first = takeBuffer(MIB + 1)
+  giveBuffer(first)
+  assert.notEqual(takeBuffer(MIB + 2).buffer, first.buffer)
+  assert.equal(takeBuffer(MIB + 1).buffer, first.buffer)
+  assert.notEqual(takeBuffer(MIB + 1).buffer, first.buffer)
+})
+
+test('what is given twice has one owner all the same', () => {
+  const bytes = takeBuffer(MIB + 3)
+  giveBuffer(bytes)
+  giveBuffer(bytes)
+  assert.equal(takeBuffer(MIB + 3).buffer, bytes.buffer)
+  assert.notEqual(takeBuffer(MIB + 3).buffer, bytes.buffer)
+})
+
+test('a part of some memory, and what is small, is left alone', () => {
+  const whole = Buffer.allocUnsafeSlow(2 * MIB)
+  giveBuffer(whole.subarray(0, MIB + 4))
+  assert.notEqual(takeBuffer(MIB + 4).buffer, whole.buffer)
+  const small = takeBuffer(100)
+  giveBuffer(small)
+  assert.notEqual(takeBuffer(100).buffer, small.buffer)
+})
+
+test('no more is kept than the bound', () => {
+  const buffers = Array.from({ length: 40 }, () => takeBuffer(MIB + 5))
+  for (const buffer of buffers) giveBuffer(buffer)
+  const memories = new Set(buffers.map(({ buffer }) => buffer))
+  const again = Array.from({ length: 40 }, () => takeBuffer(MIB + 5)).filter(({ buffer }) => memories.has(buffer))
+  assert.ok(again.length > 20 && again.length <= 32, `${again.length}`)
+})
