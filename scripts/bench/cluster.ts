@@ -59,13 +59,14 @@ export async function printMemory(daemons: readonly Daemon[]): Promise<void> {
 }
 
 /** A stream of so many random bytes, made from one random buffer: what is measured is not the generator. */
-export async function* randomStream(bytes: number, random: Buffer): AsyncGenerator<Buffer> {
+export async function* randomStream(bytes: number, random: Buffer, seed = 0): AsyncGenerator<Buffer> {
   const slice = 256 << 10
   for (let sent = 0; sent < bytes; sent += slice) {
     const at = sent % random.byteLength
     const piece = Buffer.from(random.subarray(at, at + Math.min(slice, bytes - sent)))
-    // So that no two chunks of the file are equal.
+    // So that no two chunks are equal: neither of the file, nor of one with another seed.
     piece.writeDoubleBE(sent, 0)
+    piece.writeDoubleBE(seed, 8)
     yield piece
   }
 }

@@ -78,20 +78,22 @@ export class Catalog {
   async link(path: Path, content: Content, options: LinkOptions): Promise<Change> {
     this.#options.assertMayWrite()
     if (path.length === 0) throw new IsADirectoryError('this path is a directory')
+    const made: Array<Statement<'entry'>> = []
     return this.#attempt(async () => {
-      const made = await this.#ensureDirectory(path.slice(0, -1), options.replicas)
-      return this.#lockPaths([path], async () => {
+      const records = await this.#lockPaths([path], async () => {
         const parent = await this.#directory(path.slice(0, -1))
         if (parent === undefined) return undefined
         const node = await this.#options.tree.child(parent, path.at(-1) as string)
         checkTarget(node, options)
-        const records =
-          node === undefined
-            ? await this.#append([this.#createFile(parent, path, content, options.replicas)])
-            : await this.#rewrite(node as FileNode, content, options.replicas)
-        if (records === undefined) return undefined
-        return { path, record: records.at(-1) as Statement<'entry'>, statements: [...made, ...records] }
+        return node === undefined
+          ? this.#append([this.#createFile(parent, path, content, options.replicas)])
+          : this.#rewrite(node as FileNode, content, options.replicas)
       })
+      if (records !== undefined)
+        return { path, record: records.at(-1) as Statement<'entry'>, statements: [...made, ...records] }
+      // Most files are put into directories that are there: those are made only once one is missed.
+      made.push(...(await this.#ensureDirectory(path.slice(0, -1), options.replicas)))
+      return undefined
     })
   }
 
