@@ -7,8 +7,6 @@ export const ROW_BYTES_MAX = 80 << 10
 /** What one group commit takes, or one step of a replay: enough to fill a disk's queue, little enough to wait for. */
 export const COMMIT_BYTES_MAX = 16 << 20
 export const COMMIT_ROWS_MAX = 4096
-/** Rows that a crash may have to read again though the index has them. */
-export const CURSOR_ROWS_MAX = 256
 /** What a compaction moves at a time, while other writes wait. */
 export const MOVE_BYTES_MAX = 1 << 20
 export const MOVE_ROWS_MAX = 256

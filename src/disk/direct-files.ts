@@ -1,5 +1,5 @@
 import { constants } from 'node:fs'
-import { type FileHandle, open } from 'node:fs/promises'
+import { type FileHandle, open, rm } from 'node:fs/promises'
 import { byteLengthOf } from '../util/bytes.ts'
 import { Limiter } from '../util/limiter.ts'
 import { BLOCK_WRITES_MAX } from './constants.ts'
@@ -30,26 +30,27 @@ export class DirectFiles {
    */
   async write(path: string, parts: readonly Uint8Array[], mode: number): Promise<boolean> {
     if (!this.#isSupported) return false
-    const handle = await this.#open(path, mode)
-    if (handle === undefined) return false
+    try {
+      await this.#write(path, parts, mode)
+      return true
+    } catch (error) {
+      // Some refuse to open, some to write. Whatever has been made is taken back.
+      if ((error as NodeJS.ErrnoException).code !== 'EINVAL') throw error
+      this.#isSupported = false
+      await rm(path, { force: true })
+      return false
+    }
+  }
+
+  async #write(path: string, parts: readonly Uint8Array[], mode: number): Promise<void> {
+    const { O_CREAT, O_EXCL, O_WRONLY, O_DIRECT } = constants
+    const handle = await open(path, O_CREAT | O_EXCL | O_WRONLY | O_DIRECT, mode)
     try {
       await this.#slots.run(() => this.#writeAll(handle, parts))
       await handle.truncate(byteLengthOf(parts))
       await handle.datasync()
     } finally {
       await handle.close()
-    }
-    return true
-  }
-
-  async #open(path: string, mode: number): Promise<FileHandle | undefined> {
-    const { O_CREAT, O_EXCL, O_WRONLY, O_DIRECT } = constants
-    try {
-      return await open(path, O_CREAT | O_EXCL | O_WRONLY | O_DIRECT, mode)
-    } catch (error) {
-      if ((error as NodeJS.ErrnoException).code !== 'EINVAL') throw error
-      this.#isSupported = false
-      return undefined
     }
   }
 

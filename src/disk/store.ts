@@ -2,14 +2,7 @@ import { Batcher } from '../util/batcher.ts'
 import { concatBytes, equalBytes, u32be } from '../util/bytes.ts'
 import { StoppedError } from '../util/errors.ts'
 import { Limiter } from '../util/limiter.ts'
-import {
-  COMMIT_BYTES_MAX,
-  COMMIT_ROWS_MAX,
-  CURSOR_ROWS_MAX,
-  LEAF_ROWS,
-  MOVE_BYTES_MAX,
-  MOVE_ROWS_MAX
-} from './constants.ts'
+import { COMMIT_BYTES_MAX, COMMIT_ROWS_MAX, LEAF_ROWS, MOVE_BYTES_MAX, MOVE_ROWS_MAX } from './constants.ts'
 import { FileMissingError, IndexCorruptError } from './errors.ts'
 import { type IndexDb, type IndexOp, indexKey } from './index-db.ts'
 import { ROW_HEADER_BYTES } from './row.ts'
@@ -61,6 +54,8 @@ export interface StoreOptions {
 
 const STORE_ID_KEY = indexKey('m', Buffer.from('store'))
 const BUILT_KEY = indexKey('m', Buffer.from('built'))
+/** The layout of the index's tables, in all rooms: of another one the index is made anew. */
+const BUILT: Uint8Array = Uint8Array.of(1)
 const CLEAN_KEY = indexKey('m', Buffer.from('clean'))
 const CURSOR_KEY = indexKey('m', Buffer.from('cursor'))
 /** Segments that have rows: one that is gone, other than by compaction, is missed. */
@@ -93,8 +88,6 @@ export class Store {
   readonly #onDamage: (at: Cursor) => void
   #leafCursor: Cursor = START
   #damagedRows = 0
-  /** Rows indexed since the cursor was last saved. */
-  #unsavedRows = 0
 
   constructor({ segments, index, storeId, onDamage = () => {} }: StoreOptions) {
     this.segments = segments
@@ -120,7 +113,9 @@ export class Store {
    * `IndexCorruptError` if the index must be made anew first: the caller wipes it and opens again.
    */
   async open(): Promise<OpenReport> {
-    const isBuilt = await this.index.has(BUILT_KEY)
+    const built = await this.index.get(BUILT_KEY)
+    const isBuilt = built !== undefined
+    if (isBuilt && !equalBytes(built, BUILT)) throw new IndexCorruptError('the index is of another version')
     if (!isBuilt) {
       if (await this.index.hasAny(new Uint8Array(0))) throw new IndexCorruptError('the index was never finished')
       await this.index.batch([{ type: 'put', key: STORE_ID_KEY, value: this.#storeId }])
@@ -140,9 +135,9 @@ export class Store {
     const wasClean = await this.index.has(CLEAN_KEY)
     const replayedRows = await this.#replay(cursor)
     // Synced: if this were lost, the next start would take an unclean end for a clean one.
-    const built: IndexOp = { type: 'put', key: BUILT_KEY, value: new Uint8Array(0) }
+    const done: IndexOp = { type: 'put', key: BUILT_KEY, value: BUILT }
     const known = this.segments.segmentsWithRows().flatMap(segment => this.#knownOps(segment))
-    await this.index.batch([built, { type: 'del', key: CLEAN_KEY }, this.#cursorOp(), ...known], { sync: true })
+    await this.index.batch([done, { type: 'del', key: CLEAN_KEY }, this.#cursorOp(), ...known], { sync: true })
     return { rebuilt: !isBuilt, wasClean, replayedRows, damagedRows: this.#damagedRows }
   }
 
@@ -254,7 +249,7 @@ export class Store {
       const rows = places.map((place, i) => ({ place, payload: payloads[i] as Uint8Array }))
       await this.#projectors.get(type)?.queue.add(rows)
       this.#underWay.delete(from)
-      await this.#advance(places)
+      await this.#saveCursor.add(places)
       return places
     } catch (error) {
       const isUnderWay = this.#underWay.delete(from)
@@ -331,14 +326,15 @@ export class Store {
     }
   }
 
-  // A cursor that lags costs a crash a few rows to read again; saving it each time costs every write a batch.
-  async #advance(written: readonly Place[]): Promise<void> {
-    const known = written.flatMap(({ segment }) => this.#knownOps(segment))
-    this.#unsavedRows += written.length
-    if (known.length === 0 && this.#unsavedRows < CURSOR_ROWS_MAX) return
-    this.#unsavedRows = 0
-    await this.index.batch([this.#cursorOp(), ...known])
-  }
+  // At every write, though a crash could read some rows again: among them may be claims that have ended since.
+  readonly #saveCursor = new Batcher<Place[], null>(
+    async written => {
+      const known = written.flat().flatMap(({ segment }) => this.#knownOps(segment))
+      await this.index.batch([this.#cursorOp(), ...known])
+      return written.map(() => null)
+    },
+    { itemsMax: Number.POSITIVE_INFINITY }
+  )
 
   /** Before it there is no row that the index has not taken in: from here a crash reads again. */
   get #cursor(): Cursor {

@@ -105,6 +105,16 @@ test('an index that was never finished, of another store, or ahead of the segmen
   await assert.rejects(openWith(whole(), cut, storeId), /ahead of the segments/)
 })
 
+test('an index of another layout is made anew', async () => {
+  const files = new FakeFiles()
+  const { database, index, store } = await filled(files)
+  await index.batch([{ type: 'put', key: indexKey('m', Buffer.from('built')), value: Uint8Array.of(0) }])
+  await store.close()
+  const again = await openStore(files.crash(), { ...small, database: database.after(database.batches) })
+  assert.equal(again.report.rebuilt, true)
+  await expectFacts(again)
+})
+
 test('a segment of another store is an error, and not a reason to rebuild', async () => {
   const files = new FakeFiles()
   await filled(files)

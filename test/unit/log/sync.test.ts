@@ -171,9 +171,12 @@ test('what two bring at once is passed on, though the first of them failed', asy
     await settle(1)
     return write(type, payloads)
   }
-  const [first, second] = await Promise.allSettled(['p', 'q'].map(peer => b.log.receive([entry.bytes], peer)))
-  assert.deepEqual([first?.status, second?.status], ['rejected', 'fulfilled'])
-  assert.deepEqual(b.entries.told, [{ id: idOf(entry), from: 'q' }])
+  const peers = ['p', 'q']
+  const results = await Promise.allSettled(peers.map(peer => b.log.receive([entry.bytes], peer)))
+  // Which of the two is verified first, and so fails, is up to the threads that verify.
+  const taken = peers.filter((_, i) => results[i]?.status === 'fulfilled')
+  assert.equal(taken.length, 1)
+  assert.deepEqual(b.entries.told, [{ id: idOf(entry), from: taken[0] }])
 })
 
 test('whom a push did not reach, and who stays connected, is told later', async t => {
