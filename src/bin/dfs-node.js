@@ -7,14 +7,10 @@ if (major < 22 || (major === 22 && minor < 18)) {
   )
   process.exit(1)
 }
-// Before anything else is loaded, which alone makes it grow. Left to itself the young part of the heap takes a hundred
-// megabytes under a transfer, all of it garbage; small, it stays in the processor's cache, and buffers go early. Only the
-// program sets this: a library has no say in its host's heap.
-const { setFlagsFromString } = await import('node:v8')
-setFlagsFromString('--semi-space-growth-factor=1')
 // The sources run as they are, the package ships JavaScript: which of them this is, the folder tells.
 const extension = /\/dist\/bin\/[^/]+$/.test(import.meta.url) ? 'js' : 'ts'
-import(`../cli/daemon.${extension}`)
+import('./heap.js')
+  .then(() => import(`../cli/daemon.${extension}`))
   .then(({ main }) => main(process.argv.slice(2)))
   .then(
     code => {

@@ -2,7 +2,7 @@ import { type BlockCid, blockKey, verifyBlock } from '../format/cid.ts'
 import type { PeerId } from '../format/peer-id.ts'
 import type { Clock } from '../util/clock.ts'
 import { raceSignal } from '../util/deadline.ts'
-import { isAbort } from '../util/errors.ts'
+import { isAbort, StoppedError } from '../util/errors.ts'
 import { DisconnectedError, ProtocolError, RefusedError } from '../wire/errors.ts'
 import { FETCH_PAUSE_MS, FETCH_ROUNDS, HEDGE_LATENCIES, HEDGE_MAX, HEDGE_MS } from './constants.ts'
 import { BlockCorruptError, BlockUnreachableError } from './errors.ts'
@@ -108,7 +108,7 @@ export class Fetcher {
       return this.#heldBy(search, await raceSignal(search.promise, signal))
     } finally {
       if (--search.users === 0) {
-        search.controller.abort()
+        search.controller.abort(OVER)
         this.#forget(key, search.promise)
       }
     }
@@ -197,7 +197,7 @@ export class Fetcher {
       signal.throwIfAborted()
       return { corrupt, isWorthRetrying }
     } finally {
-      losers.abort()
+      losers.abort(OVER)
     }
   }
 
@@ -228,6 +228,9 @@ export class Fetcher {
     }
   }
 }
+
+// Made once: what `abort` makes by itself costs a stack trace a block.
+const OVER = new StoppedError('another source has delivered it')
 
 // The first few in rank are where the block should be: among them speed decides. A stable sort keeps the rank of equals.
 const LIKELY_OWNERS = 3
