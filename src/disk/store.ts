@@ -145,6 +145,7 @@ export class Store {
   async close(): Promise<void> {
     await this.segments.close()
     await Promise.allSettled(this.#writes)
+    await this.#saveCursor.settled()
     const ops = [this.#cursorOp(), ...this.#deadOps(this.#dead.keys())]
     // What may be there of a write that failed is looked at by the next start, which then is one after a crash.
     if (this.#failed === undefined) ops.push({ type: 'put', key: CLEAN_KEY, value: new Uint8Array(0) })
@@ -249,7 +250,8 @@ export class Store {
       const rows = places.map((place, i) => ({ place, payload: payloads[i] as Uint8Array }))
       await this.#projectors.get(type)?.queue.add(rows)
       this.#underWay.delete(from)
-      await this.#saveCursor.add(places)
+      // Not waited for: without it a crash reads these rows again, which changes nothing.
+      this.#saveCursor.add(places).catch(() => {})
       return places
     } catch (error) {
       const isUnderWay = this.#underWay.delete(from)
@@ -326,7 +328,7 @@ export class Store {
     }
   }
 
-  // At every write, though a crash could read some rows again: among them may be claims that have ended since.
+  // At once all the same: among rows that are read again much later may be claims that have ended since.
   readonly #saveCursor = new Batcher<Place[], null>(
     async written => {
       const known = written.flat().flatMap(({ segment }) => this.#knownOps(segment))
