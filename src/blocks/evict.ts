@@ -109,7 +109,7 @@ export class Evictor {
       candidates.map(candidate =>
         slots.run(async () => {
           const bytes = await this.#options.local.sizeOf(candidate.cid)
-          const isFreed = (await this.#isProven(candidate)) && (await this.#free(record, candidate, started))
+          const isFreed = (await this.#isProven(candidate)) && (await this.#free(candidate, started))
           const tally = isFreed ? result.freed : result.left
           tally.blocks++
           tally.bytes += bytes
@@ -125,7 +125,7 @@ export class Evictor {
       .owners(chunk.cid.multihash.digest, Number.POSITIVE_INFINITY)
       .filter(({ peer }) => peer !== self)
     const wanted = Math.min(copiesWanted(need), others.length)
-    const records = need.replicasByRecord.size
+    const records = need.records.size
     const isHopeless = wanted === 0 || need.isInPut || records > HOLD_RECORDS_MAX
     return { ...chunk, need, others, wanted, proofs: new Map(), isHopeless }
   }
@@ -167,7 +167,7 @@ export class Evictor {
   async #ask(record: RecordRef, peer: PeerId, chunks: Candidate[], signal?: AbortSignal): Promise<boolean> {
     const { keeps, viewId, chance, clock } = this.#options
     const nonce = chance.bytes(NONCE_BYTES)
-    const records = [...(chunks[0] as Candidate).need.replicasByRecord.keys()].map(fromHex)
+    const records = [...(chunks[0] as Candidate).need.records.keys()].map(fromHex)
     const leaves = new Bitmap()
     for (const { leaf } of chunks) leaves.add(leaf)
     for (let attempt = 1; ; attempt++) {
@@ -203,13 +203,9 @@ export class Evictor {
     return holders.length >= wanted && holders.some(({ canRead }) => canRead)
   }
 
-  async #free(
-    record: RecordRef,
-    { cid, need }: Candidate,
-    started: { now: number; monotonic: number }
-  ): Promise<boolean> {
+  async #free({ cid, need }: Candidate, started: { now: number; monotonic: number }): Promise<boolean> {
     const { local, clock, claims, holds, references } = this.#options
-    await references.markEvicted(record, [cid])
+    await references.markEvicted(cid, need)
     return local.freeProven(cid, async () => {
       // The plan may have grown old (one of the two clocks counts sleep, the other cannot be set back), somebody may
       // rest on our copy, or a new record may need it by now.

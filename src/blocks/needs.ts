@@ -1,10 +1,18 @@
 import { toHex } from '../util/bytes.ts'
 import type { Claims } from './claims.ts'
 
+/** A record as the claims know it. */
+export interface NeedingRecord {
+  /** Copies wanted; `Infinity` for every member. */
+  replicas: number
+  /** Multihash of its root, which may be the block itself. */
+  root: Uint8Array
+}
+
 /** What needs a block, seen through the manifest nodes between. */
 export interface Need {
-  /** Copies wanted, by the id (hex) of each record that needs the block. */
-  replicasByRecord: ReadonlyMap<string, number>
+  /** The records that need the block, by their ids (hex). */
+  records: ReadonlyMap<string, NeedingRecord>
   /** A put that is still under way needs it too. */
   isInPut: boolean
 }
@@ -22,19 +30,19 @@ export class Needs {
   }
 
   async of(multihash: Uint8Array): Promise<Need> {
-    const replicasByRecord = new Map<string, number>()
+    const records = new Map<string, NeedingRecord>()
     let isInPut = false
     for (const owner of await this.#claims.owners(multihash)) {
-      if (owner.by === 'record') replicasByRecord.set(toHex(owner.id), owner.replicas)
+      if (owner.by === 'record') records.set(toHex(owner.id), { replicas: owner.replicas, root: multihash })
       else if (owner.by === 'put') isInPut = true
       else {
         // A node is named by the hash of what it links to, so the way up has no circles.
         const above = await this.#ofNode(owner.multihash)
-        for (const [id, replicas] of above.replicasByRecord) replicasByRecord.set(id, replicas)
+        for (const [id, record] of above.records) records.set(id, record)
         isInPut ||= above.isInPut
       }
     }
-    return { replicasByRecord, isInPut }
+    return { records, isInPut }
   }
 
   #ofNode(multihash: Uint8Array): Promise<Need> {
@@ -48,11 +56,11 @@ export class Needs {
 }
 
 /** The greatest number of copies that any of its records wants: what holds for a block. */
-export function copiesWanted({ replicasByRecord }: Need): number {
-  return Math.max(0, ...replicasByRecord.values())
+export function copiesWanted({ records }: Need): number {
+  return Math.max(0, ...[...records.values()].map(({ replicas }) => replicas))
 }
 
 /** Equal for equal sets of records. */
-export function needKey({ replicasByRecord }: Need): string {
-  return [...replicasByRecord.keys()].sort().join()
+export function needKey({ records }: Need): string {
+  return [...records.keys()].sort().join()
 }

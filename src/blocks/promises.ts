@@ -68,7 +68,7 @@ export class Promises {
     const lacking = new Bitmap()
     const proofs: Uint8Array[] = []
     const needs = new Needs(claims)
-    const known = new Set((await needs.of(root.multihash.bytes)).replicasByRecord.keys())
+    const known = new Set((await needs.of(root.multihash.bytes)).records.keys())
     const asked: Asked = { root, fetch, nonce, peer, signal, records: records.map(toHex), known, needs }
     const total = await keeper.forEach(
       root,
@@ -138,8 +138,8 @@ export class Promises {
     if (nonce === undefined) return known.size > 0
     if (records.length === 0) return false
     if (records.every(id => known.has(id))) return true
-    const { replicasByRecord } = await needs.of(cid.multihash.bytes)
-    return records.every(id => known.has(id) || replicasByRecord.has(id))
+    const need = await needs.of(cid.multihash.bytes)
+    return records.every(id => known.has(id) || need.records.has(id))
   }
 }
 

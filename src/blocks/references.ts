@@ -1,12 +1,12 @@
 import { NoSpaceError } from '../disk/errors.ts'
 import { type IndexDb, type IndexOp, indexKey } from '../disk/index-db.ts'
-import type { BlockCid } from '../format/cid.ts'
+import { type BlockCid, cidOfMultihash } from '../format/cid.ts'
 import { CHUNK_BYTES } from '../format/constants.ts'
 import { FormatError } from '../format/errors.ts'
 import type { NodeCodec } from '../format/manifest.ts'
 import type { PeerId } from '../format/peer-id.ts'
 import { Batcher } from '../util/batcher.ts'
-import { u64be } from '../util/bytes.ts'
+import { equalBytes, fromHex, u64be } from '../util/bytes.ts'
 import type { Clock } from '../util/clock.ts'
 import { isAbort } from '../util/errors.ts'
 import { Limiter } from '../util/limiter.ts'
@@ -17,6 +17,7 @@ import { BlockUnreachableError } from './errors.ts'
 import type { Fetcher } from './fetch.ts'
 import { isOutOfReach } from './keeper.ts'
 import type { LocalBlocks } from './local-blocks.ts'
+import type { Need } from './needs.ts'
 import type { Ranking } from './rank.ts'
 import { type Lacking, WalkQueue } from './walk-queue.ts'
 
@@ -132,11 +133,19 @@ export class References {
     return { blocks: this.#pulling, bytes: this.#pulling * CHUNK_BYTES }
   }
 
-  /** Notes that this member gave its copies of some of a record's chunks away: it owes them again after a while. */
-  async markEvicted(record: RecordRef, cids: readonly BlockCid[]): Promise<void> {
-    const until = Math.floor(this.#options.clock.now() + EVICTED_MS)
-    await this.#options.index.batch(cids.map(cid => ({ type: 'put', key: evictedKey(cid), value: u64be(until) })))
-    this.#queue.addLater(record, until)
+  /**
+   * Notes that this member gives its copy of a chunk away: after a while it is owed again, by whichever of the records
+   * that need it wants a copy here.
+   */
+  async markEvicted(cid: BlockCid, need: Need): Promise<void> {
+    const { clock, codec, index, self } = this.#options
+    const until = Math.floor(clock.now() + EVICTED_MS)
+    await index.batch([{ type: 'put', key: evictedKey(cid), value: u64be(until) }])
+    for (const [id, { root, replicas }] of need.records) {
+      const rootCid = equalBytes(root, cid.multihash.bytes) ? cid : cidOfMultihash(root, codec.code)
+      // Its author is only whom to ask first.
+      this.#queue.addLater({ id: fromHex(id), root: rootCid, replicas, author: self }, until)
+    }
   }
 
   /** Something was read that is claimed here and was not on disk: it is owed again, and this is the moment to keep it. */

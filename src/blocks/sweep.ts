@@ -1,5 +1,4 @@
-import * as Digest from 'multiformats/hashes/digest'
-import { type BlockCid, CID, RAW } from '../format/cid.ts'
+import { cidOfMultihash } from '../format/cid.ts'
 import type { Clock } from '../util/clock.ts'
 import { isAbort } from '../util/errors.ts'
 import type { Claims, ExpiredClaim, PutId } from './claims.ts'
@@ -73,7 +72,7 @@ export class Sweeper {
       if (++looked % ORPHANS_PAUSE_BLOCKS === 0) await clock.sleep(0, this.#stopped.signal)
       if (this.#stopped.signal.aborted || !mayFree()) return undefined
       if (await claims.isClaimed(multihash)) continue
-      const cid = cidOf(multihash)
+      const cid = cidOfMultihash(multihash)
       if (
         await local.release(
           cid,
@@ -103,16 +102,11 @@ export class Sweeper {
 
   #end(claim: ExpiredClaim, before: number): Promise<boolean> {
     const { claims, local, holds, mayFree } = this.#options
-    const cid = cidOf(claim.multihash)
+    const cid = cidOfMultihash(claim.multihash)
     return local.release(
       cid,
       () => mayFree() && !holds.isHeld(cid),
       () => claims.endExpired(claim, before)
     )
   }
-}
-
-// Blocks go by multihash; under which codec a link names one does not matter here.
-function cidOf(multihash: Uint8Array): BlockCid {
-  return CID.createV1(RAW, Digest.decode(Buffer.from(multihash)))
 }

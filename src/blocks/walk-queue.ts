@@ -28,6 +28,8 @@ interface Pending {
   record: RecordRef
   /** When it came; `Infinity` if its references have been made before. */
   sinceMs: number
+  /** When it is to be walked again, said while it is being walked: what it evicted may have been passed already. */
+  againMs: number
   done: PromiseWithResolvers<void>
 }
 
@@ -69,7 +71,10 @@ export class WalkQueue {
 
   /** Walks a record once more, but not before a time of the wall clock. */
   addLater(record: RecordRef, notBeforeMs: number): void {
-    if (!this.#waiting.has(toHex(record.id))) this.#note(record, { blocks: 0, nodes: 0, untilMs: notBeforeMs })
+    const key = toHex(record.id)
+    const walking = this.#walking.get(key)
+    if (walking !== undefined) walking.againMs = Math.min(walking.againMs, notBeforeMs)
+    if (!this.#waiting.has(key)) this.#note(record, { blocks: 0, nodes: 0, untilMs: notBeforeMs })
   }
 
   /**
@@ -137,7 +142,7 @@ export class WalkQueue {
       this.#isOverflowing = true
       return
     }
-    queue.set(key, { record, sinceMs, done: Promise.withResolvers<void>() })
+    queue.set(key, { record, sinceMs, againMs: Number.POSITIVE_INFINITY, done: Promise.withResolvers<void>() })
     if (this.#workers === WALKS_AT_ONCE) return
     this.#workers++
     void this.#work()
@@ -152,7 +157,7 @@ export class WalkQueue {
       queue.delete(key)
       this.#walking.set(key, pending)
       if (queue.size < WALK_QUEUE_MAX / 2) this.#makeRoom()
-      await this.#walk(pending.record)
+      await this.#walk(pending)
       if (this.#walking.get(key) === pending) this.#walking.delete(key)
       pending.done.resolve()
     }
@@ -160,9 +165,11 @@ export class WalkQueue {
     if (this.#isOverflowing && this.#workers === 0) this.#rescan()
   }
 
-  async #walk(record: RecordRef): Promise<void> {
+  async #walk(pending: Pending): Promise<void> {
+    const { record } = pending
     try {
-      const lacking = await this.#options.walk(record)
+      const found = await this.#options.walk(record)
+      const lacking = { ...found, untilMs: Math.min(found.untilMs, pending.againMs) }
       if (this.#waiting.has(toHex(record.id)) && lacking.blocks + lacking.nodes === 0) this.#retryMs = WALK_RETRY_MS
       this.#note(record, lacking)
     } catch (error) {

@@ -20,6 +20,11 @@ export function nameBlock(bytes: Uint8Array, codec: number = RAW, hash: HashFunc
   return CID.createV1(codec, Digest.create(hash.code, hash.digest(bytes)))
 }
 
+/** The CID of a block that is known by its multihash alone. Throws a `RangeError` or an `Error` for what is none. */
+export function cidOfMultihash(multihash: Uint8Array, codec: number = RAW): BlockCid {
+  return CID.createV1(codec, Digest.decode(multihash))
+}
+
 /**
  * Refuses any name that this network does not use. A name cut to four bytes "verifies" as well as a whole one, and
  * whoever may choose the hash function may choose identity: so codec, function and length come from closed lists.

@@ -238,6 +238,21 @@ test('what was evicted comes back after an hour, or once it is read', async t =>
   assert.equal(await writer.count(), 4)
 })
 
+test('what was evicted of one record comes back for another that wants it here', async t => {
+  for (const chunks of [1, 6]) {
+    const { clock, members } = await start(t, 3)
+    const [writer, second] = members
+    const bytes = bytesOf(chunks)
+    const { record } = await whileTimePasses(clock, writer.put(bytes, { replicas: 1 }))
+    await whileTimePasses(clock, second.put(bytes, { replicas: ALL, ack: ALL }))
+    const before = await writer.count()
+    await whileTimePasses(clock, writer.blocks.evict(record))
+    assert.equal(await writer.count(), before - chunks)
+    await pass(clock, HOUR + 30 * MINUTE)
+    assert.equal(await writer.count(), before)
+  }
+})
+
 test('after an unclean stop no copy is given away for an hour', async t => {
   const { clock, members } = await start(t, 2)
   const [writer] = members

@@ -31,11 +31,11 @@ test('a chunk is needed by every record above it, through nodes of any height', 
   )
   const need = await needs.of(name('chunk'))
   assert.deepEqual(
-    [...need.replicasByRecord],
+    [...need.records],
     [
-      [hex('a'), 2],
-      [hex('b'), 5],
-      [hex('c'), 1]
+      [hex('a'), { replicas: 2, root: name('top') }],
+      [hex('b'), { replicas: 5, root: name('other root') }],
+      [hex('c'), { replicas: 1, root: name('other root') }]
     ]
   )
   assert.equal(need.isInPut, false)

@@ -167,6 +167,20 @@ test('what was evicted has its turn when its time has come', async t => {
   assert.equal(queue.blocks, 0)
 })
 
+test('what is evicted while its record is being walked has its turn too', async t => {
+  const { clock, queue, walked, state } = scene(t)
+  await queue.start()
+  state.walk = () => clock.sleep(MINUTE).then(() => NONE)
+  queue.add(refOf(5))
+  await settle()
+  queue.addLater(refOf(5), clock.now() + 60 * MINUTE)
+  for (let i = 0; i < 75; i++) {
+    clock.advance(MINUTE)
+    await settle(3)
+  }
+  assert.deepEqual(walked, [5, 5])
+})
+
 test('more than fits in memory is found again, and until then nothing is certain', async t => {
   const many = Array.from({ length: 21_000 }, (_, i) => i)
   const { queue, walked, state } = scene(t, { standing: many })
