@@ -1,61 +1,117 @@
-import { mkdtemp, rm } from 'node:fs/promises'
+import { mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { connected, type Daemon, startDaemon } from '../lib/daemon.ts'
+import { createNode, formatNetworkKey, generateNetworkKey } from '../../src/index.ts'
+import { type Daemon, startDaemon, until } from '../lib/daemon.ts'
 
-/** Starts some daemons of one network on this machine, runs a workload, and ends them, whatever happens. */
-export async function withCluster(
-  size: number,
-  work: (daemons: Daemon[]) => Promise<void>,
-  args: readonly string[] = []
-): Promise<void> {
+/** A node that a workload puts to and gets from: a daemon, through its HTTP API, or a node in this process. */
+export interface BenchNode {
+  name: string
+  multiaddrs: string[]
+  put(path: string, body: Uint8Array | AsyncIterable<Uint8Array>, sizeBytes: number): Promise<{ reached: string[] }>
+  get(path: string): Promise<AsyncIterable<Uint8Array>>
+  evict(path: string): Promise<unknown>
+  peersConnected(): Promise<number>
+  /** Seconds of processor time so far. */
+  cpuSeconds(): Promise<number>
+  /** Bytes. */
+  peakRss(): Promise<number>
+  stop(): Promise<unknown>
+}
+
+/**
+ * Starts two nodes of one network on this machine, runs a workload, and ends them, whatever happens. The second is a
+ * daemon; so is the first, unless this process is given `--library`: then it is a node in this process.
+ */
+export async function withPair(work: (a: BenchNode, b: BenchNode) => Promise<void>): Promise<void> {
   const folder = await mkdtemp(join(process.env['DFS_BENCH_DIR'] ?? tmpdir(), 'dfs-bench-'))
-  const daemons: Daemon[] = []
-  const profile = process.env['DFS_CPU_PROF']
+  const networkKey = generateNetworkKey()
+  const keyFile = join(folder, 'key')
+  await writeFile(keyFile, formatNetworkKey(networkKey), { mode: 0o600 })
+  const nodes: BenchNode[] = []
   try {
-    for (let i = 0; i < size; i++) {
-      const first = daemons[0]
-      daemons.push(
-        await startDaemon({
-          name: `node${i}`,
-          dataDir: join(folder, `node${i}`),
-          nodeArgs: [
-            ...(process.env['DFS_NODE_ARGS']?.split(' ') ?? []),
-            ...(profile === undefined ? [] : ['--cpu-prof', '--cpu-prof-dir', profile])
-          ],
-          args: [
-            ...['--network-key-file', join(folder, 'key'), '--no-mdns', '--api', '127.0.0.1:0'],
-            ...['--listen', '/ip4/127.0.0.1/tcp/0'],
-            ...(first === undefined ? ['--new'] : ['--bootstrap', first.multiaddrs[0] as string]),
-            ...args
-          ]
-        })
-      )
-    }
-    await connected(daemons)
-    await work(daemons)
+    const first = isLibrary ? await embedded(join(folder, 'a'), networkKey) : await daemon(join(folder, 'a'), keyFile)
+    nodes.push(first)
+    nodes.push(await daemon(join(folder, 'b'), keyFile, '--bootstrap', first.multiaddrs[0] as string))
+    for (const { name, peersConnected } of nodes)
+      await until(`${name} is connected`, async () => (await peersConnected()) === 1)
+    await work(...(nodes as [BenchNode, BenchNode]))
+    for (const { name, peakRss } of nodes)
+      console.log(`${name}: peak RSS ${((await peakRss()) / 2 ** 20).toFixed(0)} MiB`)
   } finally {
-    await Promise.all(daemons.map(daemon => daemon.stop()))
+    await Promise.all(nodes.map(node => node.stop()))
     await rm(folder, { recursive: true, force: true })
   }
 }
 
-/** Times a piece of work, with the processor seconds that each daemon spent on it. */
+const isLibrary = process.argv.includes('--library')
+
+/** The numbers on the command line. */
+export const numbers = process.argv
+  .slice(2)
+  .filter(argument => argument !== '--library')
+  .map(Number)
+
+const never = new AbortController().signal
+
+async function daemon(dataDir: string, keyFile: string, ...args: string[]): Promise<BenchNode> {
+  const profile = process.env['DFS_CPU_PROF']
+  const node: Daemon = await startDaemon({
+    name: 'daemon',
+    dataDir,
+    nodeArgs: [
+      ...(process.env['DFS_NODE_ARGS']?.split(' ') ?? []),
+      ...(profile === undefined ? [] : ['--cpu-prof', '--cpu-prof-dir', profile])
+    ],
+    args: [
+      ...['--network-key-file', keyFile, '--no-mdns', '--api', '127.0.0.1:0', '--listen', '/ip4/127.0.0.1/tcp/0'],
+      ...args
+    ]
+  })
+  const { client, name, multiaddrs } = node
+  return {
+    name,
+    multiaddrs,
+    // A body in one piece is sent as `dfs put` sends small files.
+    put: (path, body, size) => client.put(path, body, { size }, never),
+    get: async path => (await client.get(path, undefined, never)).body,
+    evict: path => client.evict(path, never),
+    peersConnected: async () => (await client.status()).peersConnected,
+    cpuSeconds: () => node.cpuSeconds(),
+    peakRss: () => node.peakRss(),
+    stop: () => node.stop()
+  }
+}
+
+async function embedded(dataDir: string, networkKey: Uint8Array): Promise<BenchNode> {
+  const node = await createNode({ dataDir, networkKey, mdns: false, listen: ['/ip4/127.0.0.1/tcp/0'] })
+  return {
+    name: 'this process',
+    multiaddrs: node.multiaddrs,
+    put: (path, body) => node.put(path, body),
+    get: path => node.get(path),
+    evict: path => node.evict(path),
+    peersConnected: async () => (await node.status()).peersConnected,
+    cpuSeconds: async () => {
+      const { user, system } = process.cpuUsage()
+      return (user + system) / 1e6
+    },
+    peakRss: async () => process.resourceUsage().maxRSS * 1024,
+    stop: () => node.stop()
+  }
+}
+
+/** Times a piece of work, with the processor seconds that each node spent on it; here too if one is in this process. */
 export async function measured(
-  daemons: readonly Daemon[],
+  nodes: readonly BenchNode[],
   work: () => Promise<void>
-): Promise<{ s: number; cpu: number[] }> {
-  const before = await Promise.all(daemons.map(daemon => daemon.cpuSeconds()))
+): Promise<{ s: number; cpu: string }> {
+  const before = await Promise.all(nodes.map(node => node.cpuSeconds()))
   const started = performance.now()
   await work()
   const s = (performance.now() - started) / 1000
-  const after = await Promise.all(daemons.map(daemon => daemon.cpuSeconds()))
-  return { s, cpu: after.map((seconds, i) => seconds - (before[i] as number)) }
-}
-
-export async function printMemory(daemons: readonly Daemon[]): Promise<void> {
-  for (const daemon of daemons)
-    console.log(`${daemon.name}: peak RSS ${((await daemon.peakRss()) / 2 ** 20).toFixed(0)} MiB`)
+  const after = await Promise.all(nodes.map(node => node.cpuSeconds()))
+  return { s, cpu: after.map((seconds, i) => (seconds - (before[i] as number)).toFixed(2)).join(' + ') }
 }
 
 /** A stream of so many random bytes, made from one random buffer: what is measured is not the generator. */

@@ -1,30 +1,31 @@
-/** Workload c: a thousand files of 4 KiB, acknowledged by one other node. `node scripts/bench/small-files.ts [COUNT]` */
+/**
+ * Workload c: a thousand files of 4 KiB, acknowledged by one other node. `node scripts/bench/small-files.ts [COUNT]
+ * [--library]`. Every process is new: a good part of what it measures is code that is not compiled yet.
+ */
 import { randomBytes } from 'node:crypto'
-import { measured, printMemory, withCluster } from './cluster.ts'
+import { measured, numbers, withPair } from './cluster.ts'
 
-const count = Number(process.argv[2] ?? 1000)
+const [count = 1000] = numbers
 const AT_ONCE = 64
 
-await withCluster(2, async daemons => {
-  const [a, b] = daemons as [(typeof daemons)[0], (typeof daemons)[0]]
-  const never = new AbortController().signal
+await withPair(async (a, b) => {
   const files = Array.from({ length: count }, () => randomBytes(4096))
-  const put = await measured(daemons, () =>
+  const put = await measured([a, b], () =>
     inParallel(count, async i => {
-      const { reached } = await a.client.put(`/small/file ${i}`, once(files[i] as Buffer), {}, never)
+      const bytes = files[i] as Buffer
+      const { reached } = await a.put(`/small/file ${i}`, bytes, bytes.byteLength)
       if (reached.length !== 2) throw new Error('a put did not reach the other node')
     })
   )
   report('put', put)
-  const get = await measured(daemons, () =>
+  const get = await measured([a, b], () =>
     inParallel(count, async i => {
-      const parts: Buffer[] = []
-      for await (const part of (await b.client.get(`/small/file ${i}`, undefined, never)).body) parts.push(part)
+      const parts: Uint8Array[] = []
+      for await (const part of await b.get(`/small/file ${i}`)) parts.push(part)
       if (!Buffer.concat(parts).equals(files[i] as Buffer)) throw new Error('a file came back with other bytes')
     })
   )
   report('get', get)
-  await printMemory(daemons)
 })
 
 async function inParallel(total: number, work: (i: number) => Promise<void>): Promise<void> {
@@ -36,12 +37,6 @@ async function inParallel(total: number, work: (i: number) => Promise<void>): Pr
   )
 }
 
-function report(name: string, { s, cpu }: { s: number; cpu: number[] }): void {
-  console.log(
-    `${name}: ${(count / s).toFixed(0)} files/s (${s.toFixed(2)} s), CPU ${cpu.map(value => value.toFixed(2)).join(' + ')} s`
-  )
-}
-
-async function* once(bytes: Buffer): AsyncGenerator<Buffer> {
-  yield bytes
+function report(name: string, { s, cpu }: { s: number; cpu: string }): void {
+  console.log(`${name}: ${(count / s).toFixed(0)} files/s (${s.toFixed(2)} s), CPU ${cpu} s`)
 }

@@ -1,15 +1,18 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
-import { JSON_BYTES_MAX } from './constants.ts'
+import { JSON_BYTES_MAX, WHOLE_BODY_BYTES_MAX } from './constants.ts'
 import { HttpError } from './errors.ts'
 
 /**
- * Hands the body of a request to `use`, as a stream. If `use` fails, or needs no more, the rest is read and thrown away:
+ * Hands the body of a request to `use`: as a stream, or in one piece if it is known to be small, since a stream costs more
+ * than all else that becomes of a small file. If `use` fails, or needs no more, the rest is read and thrown away:
  * cutting the connection instead would lose the answer that says why.
  */
 export async function withBody<T>(
   request: IncomingMessage,
-  use: (body: AsyncIterable<Uint8Array>) => Promise<T>
+  use: (body: Uint8Array | AsyncIterable<Uint8Array>) => Promise<T>
 ): Promise<T> {
+  const length = request.headers['content-length']
+  if (length !== undefined && Number(length) <= WHOLE_BODY_BYTES_MAX) return use(await whole(request))
   const body = bytesOf(request)
   try {
     return await use(body)
@@ -17,6 +20,16 @@ export async function withBody<T>(
     // Not awaited: if it waits for bytes that never come, so would we.
     void body.return(undefined).catch(() => {})
   }
+}
+
+function whole(request: IncomingMessage): Promise<Uint8Array> {
+  const { promise, resolve, reject } = Promise.withResolvers<Uint8Array>()
+  const parts: Buffer[] = []
+  request.on('data', part => parts.push(part))
+  request.once('end', () => resolve(parts.length === 1 ? (parts[0] as Buffer) : Buffer.concat(parts)))
+  request.once('error', reject)
+  request.once('close', () => reject(new Error('the request broke off')))
+  return promise
 }
 
 async function* bytesOf(request: IncomingMessage): AsyncGenerator<Uint8Array> {
@@ -32,7 +45,7 @@ export async function readJson(request: IncomingMessage): Promise<unknown> {
   const parts: Uint8Array[] = []
   let length = 0
   await withBody(request, async body => {
-    for await (const part of body) {
+    for await (const part of body instanceof Uint8Array ? [body] : body) {
       length += part.byteLength
       if (length > JSON_BYTES_MAX) throw new HttpError(413, 'over-limit', 'the request is too large')
       parts.push(part)

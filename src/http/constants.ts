@@ -4,6 +4,8 @@
 export const HEADER_BYTES_MAX = 64 << 10
 /** The body of a request that is not a file. */
 export const JSON_BYTES_MAX = 64 << 10
+/** Bodies up to this size are taken whole: all that counts as a small file. */
+export const WHOLE_BODY_BYTES_MAX = 48 << 10
 /** What a record has room for. */
 export const TYPE_BYTES_MAX = 255
 /** Transfers whose end can be asked for, and for how long. */
