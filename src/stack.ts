@@ -196,7 +196,7 @@ export async function startStack(init: StackOptions): Promise<Stack> {
     log.register(statuses)
     log.register(fold)
     const tree = new Tree({ index, bodies, names, clock, depthOf, hasDeleted: () => fold.hasDeleted })
-    const author = new Author({ self, keys, chance, nodeCodecs })
+    const author = new Author({ self, keys, chance, bodies, nodeCodecs })
     const catalog = new Catalog({
       log,
       tree,

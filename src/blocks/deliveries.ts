@@ -1,6 +1,6 @@
 import { z } from 'zod'
 import { type IndexDb, indexKey } from '../disk/index-db.ts'
-import { decodeCanonical, encodeCanonical } from '../format/canonical.ts'
+import { decodeOwn, encodeCanonical } from '../format/canonical.ts'
 import { type BlockCid, decodeCid } from '../format/cid.ts'
 import { CHUNK_BYTES } from '../format/constants.ts'
 import type { NodeCodec } from '../format/manifest.ts'
@@ -220,7 +220,7 @@ export class Deliveries {
     const { index, codec } = this.#options
     const table = indexKey('u')
     for await (const { key, value } of index.range(table)) {
-      const { root, replicas, author, owed } = rowSchema.parse(decodeCanonical(value))
+      const { root, replicas, author, owed } = rowSchema.parse(decodeOwn(value))
       yield {
         id: key.subarray(table.byteLength),
         root: decodeCid(root, [codec.code]),

@@ -6,12 +6,14 @@ import { NotAllowedError } from '../members/errors.ts'
 import type { Epoch, KeyRing } from '../members/key-ring.ts'
 import type { Self } from '../members/self.ts'
 import type { Chance } from '../util/chance.ts'
+import type { Bodies } from './bodies.ts'
 import { type EntryState, pastOfAll, type Shown } from './heads.ts'
 
 export interface AuthorOptions {
   self: Self
   keys: KeyRing
   chance: Chance
+  bodies: Pick<Bodies, 'remember'>
   /** Codecs that manifest nodes may have. */
   nodeCodecs: readonly number[]
 }
@@ -150,16 +152,18 @@ export class Author {
     covered: readonly EntryRecord[],
     init: Omit<RecordInit, 'incarnation' | 'epoch' | 'seen'>
   ): Statement<'entry'> {
-    const { self, chance, nodeCodecs } = this.#options
+    const { self, chance, bodies, nodeCodecs } = this.#options
     const { id, record } = this.epoch
     // Whoever sees this record names its stamp as seen, and with it all that was written before under its incarnation:
     // that must not be a head which it leaves.
     if (covered.length < heads.length) this.#incarnation = chance.bytes(INCARNATION_BYTES)
     const hlc = self.nextHlc(...heads.map(head => head.stamp.hlc))
-    return signRecord(
+    const statement = signRecord(
       { ...init, incarnation: this.#incarnation, epoch: id, seen: pastOfAll(covered) },
       { ...self.signing(hlc), subkey: record, nodeCodecs }
     )
+    if (init.body !== null) bodies.remember(statement, init.body)
+    return statement
   }
 }
 

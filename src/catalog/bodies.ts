@@ -28,6 +28,14 @@ export class Bodies {
       : undefined
   }
 
+  /** Takes the body of a record that this member has just sealed: it need not be opened to be read. */
+  remember(statement: Statement<'entry'>, body: EntryBody): void {
+    const { content, ...rest } = body
+    // The content is the caller's, who may write over it.
+    const own = content === undefined ? rest : { ...rest, content: Uint8Array.from(content) }
+    this.#opened.set(idOf(statement), own)
+  }
+
   /** The same for a record that is at hand. */
   openStatement(statement: Statement<'entry'>): EntryBody | undefined {
     const known = this.#opened.get(idOf(statement))

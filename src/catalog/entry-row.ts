@@ -1,4 +1,4 @@
-import { decodeCanonical, encodeCanonical } from '../format/canonical.ts'
+import { decodeOwn, encodeCanonical } from '../format/canonical.ts'
 import { decodeStamp, type EntryRecord, encodeStamp, type Seen, seenKey } from '../format/entry.ts'
 import { decodeHlc, encodeHlc } from '../format/stamp.ts'
 import type { EntryState } from './heads.ts'
@@ -75,7 +75,7 @@ export function encodeEntryRow({ state, kind, isDeleted, isDamaged, parent, key 
 
 /** Reads what `encodeEntryRow` wrote: a state that `showEntry` knows all of, and `addRecord` not. The index's checksum has vouched for the bytes. */
 export function decodeEntryRow(bytes: Uint8Array): EntryRow {
-  const row = decodeCanonical(bytes) as PlainRow
+  const row = decodeOwn(bytes) as PlainRow
   const heads = row.h.map(
     ([id, entry, stamp, seen, op, placed, written, root, rootEpoch, epoch, replicas]): EntryRecord => ({
       id,

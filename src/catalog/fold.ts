@@ -33,6 +33,7 @@ import {
   seenRowKey,
   waitingKey
 } from './keys.ts'
+import { hasName, NameChanges } from './name-rows.ts'
 import { damagedName, type Names } from './names.ts'
 import { loadPast, pastOps } from './past-rows.ts'
 import { Reach } from './reach.ts'
@@ -69,6 +70,8 @@ interface Folded {
 export class CatalogFold implements Fold {
   readonly kinds: ReadonlySet<Kind> = new Set<Kind>(['entry'])
   readonly #options: CatalogFoldOptions
+  // What is judged, folded and told of is the same statement each time.
+  readonly #records = new WeakMap<Statement, EntryRecord>()
   #fileDelta = 0
   #hasDeleted = true
 
@@ -113,16 +116,25 @@ export class CatalogFold implements Fold {
       values.set(key, value)
     }
     const reach = new Reach(this.#options.index, after)
+    const names = new NameChanges(this.#options.index)
     for (const [i, [key, row]] of [...after].entries()) {
       const entry = entries[i] as Uint8Array
       const old = before[i]
       ops.push(...(await this.#adopt(entry, row, old, reach)))
       // Where it is the same row, what is said last holds.
-      if (old?.key !== undefined) ops.push({ type: 'del', key: old.key })
-      if (row.key !== undefined) ops.push({ type: 'put', key: row.key, value: values.get(key) as Uint8Array })
+      if (old?.key !== undefined) {
+        ops.push({ type: 'del', key: old.key })
+        names.set(old.key, undefined)
+      }
+      if (row.key !== undefined) {
+        const value = values.get(key) as Uint8Array
+        ops.push({ type: 'put', key: row.key, value })
+        names.set(row.key, value)
+      }
       ops.push({ type: 'put', key: entryKey(entry), value: encodeEntryRow(row) })
       this.#fileDelta += countOf(row) - countOf(old)
     }
+    ops.push(...(await names.ops()))
     return ops
   }
 
@@ -137,11 +149,16 @@ export class CatalogFold implements Fold {
     const record = this.#read(statement, author)
     if (!(await index.has(recordKey(record)))) return false
     const [row] = await this.#rows([record.entry])
-    return row !== undefined && (row.key === undefined || (await index.has(row.key)))
+    if (row?.key === undefined) return row !== undefined
+    return (await index.has(row.key)) && (await hasName(index, row.key))
   }
 
   #read(statement: Statement, author: Uint8Array): EntryRecord {
-    return readRecord(statement as Statement<'entry'>, author, this.#options.nodeCodecs)
+    const known = this.#records.get(statement)
+    if (known !== undefined) return known
+    const record = readRecord(statement as Statement<'entry'>, author, this.#options.nodeCodecs)
+    this.#records.set(statement, record)
+    return record
   }
 
   /** The state rows of entries. */

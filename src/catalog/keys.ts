@@ -5,7 +5,7 @@ import { concatBytes } from '../util/bytes.ts'
 
 /**
  * The catalog's tables in the index. `r` every record of an entry, by stamp · `e` what they add up to · `d` what a
- * directory shows · `x` directories that were deleted, and where they were · `w` what is no directory, and has
+ * directory shows · `n` the same, name by name · `x` directories that were deleted, and where they were · `w` what is no directory, and has
  * something below it · `o` directories that were in a cycle when one of it was moved · `h` what the records of an entry
  * have seen · `q` what they carry, where the record that wrote it has not come.
  */
@@ -27,9 +27,14 @@ export function recordIdOf(key: Uint8Array): Uint8Array {
   return Buffer.from(key.subarray(key.byteLength - 32))
 }
 
-/** A row of the tables `d` and `x`: parent, hash of the name, entry. Fewer parts make a prefix. */
-export function directoryKey(table: 'd' | 'x', parent: Uint8Array, ...rest: readonly Uint8Array[]): Uint8Array {
+/** A row of the tables `d` and `x`: parent, hash of the name, entry; without the entry of `n`. Fewer parts make a prefix. */
+export function directoryKey(table: 'd' | 'x' | 'n', parent: Uint8Array, ...rest: readonly Uint8Array[]): Uint8Array {
   return indexKey(table, parent, ...rest)
+}
+
+/** The row of `n` for the name of a row of `d` or `x`. */
+export function nameKeyOf(key: Uint8Array): Uint8Array {
+  return indexKey('n', key.subarray(1, key.byteLength - ROOT_ENTRY.byteLength))
 }
 
 export function waitingKey(parent?: Uint8Array): Uint8Array {

@@ -17,8 +17,10 @@ import {
   directoryKey,
   entryKey,
   entryOfKey,
+  nameKeyOf,
   waitingKey
 } from './keys.ts'
+import { type PlacedEntry, underName } from './name-rows.ts'
 import { conflictName, isConflictName, type Names } from './names.ts'
 import { Reach } from './reach.ts'
 
@@ -69,7 +71,6 @@ interface Child extends DirectoryValue {
 /** Everything of one name in one directory. */
 interface Group {
   directories: Child[]
-  /** Whoever keeps the name first. */
   files: Child[]
 }
 
@@ -95,11 +96,14 @@ export class Tree {
 
   /** What a directory shows under a name, or undefined. */
   async child(parent: DirectoryNode, name: string): Promise<TreeNode | undefined> {
-    const groups = await this.#groups(parent.ids, this.#options.names.hash(name))
-    for (const group of groups.values()) {
-      const [node] = await this.#showGroup(group, parent.path)
-      if (node !== undefined) return node
-    }
+    const { index, names } = this.#options
+    const hash = names.hash(name)
+    const reach = new Reach(index)
+    const group: Group = { directories: [], files: [] }
+    for (const id of parent.ids)
+      for (const placed of await underName(index, id, hash)) await this.#join(group, placed, reach)
+    const [node] = await this.#showGroup(group, parent.path)
+    if (node !== undefined) return node
     if (!isConflictName(name)) return undefined
     for await (const node of this.list(parent)) if (node.path.at(-1) === name) return node
     return undefined
@@ -108,7 +112,7 @@ export class Tree {
   /** What a directory shows, in the order of the names' bytes. */
   async *list(directory: DirectoryNode): AsyncGenerator<TreeNode> {
     const nodes: TreeNode[] = []
-    const groups = [...(await this.#groups(directory.ids)).values()]
+    const groups = await this.#groups(directory.ids)
     for (let start = 0; start < groups.length; start += LIST_BATCH) {
       const some = groups.slice(start, start + LIST_BATCH)
       for (const shown of await Promise.all(some.map(group => this.#showGroup(group, directory.path))))
@@ -154,35 +158,39 @@ export class Tree {
     return count
   }
 
-  /** What stands in some directories that show as one, by the hash of the name; or under one name only. */
-  async #groups(parents: readonly Uint8Array[], hash?: Uint8Array): Promise<Map<string, Group>> {
+  /** What stands in some directories that show as one, name by name. */
+  async #groups(parents: readonly Uint8Array[]): Promise<Group[]> {
     const groups = new Map<string, Group>()
     const reach = new Reach(this.#options.index)
     let count = 0
     for (const parent of parents) {
       for (const table of this.#options.hasDeleted() ? (['d', 'x'] as const) : (['d'] as const)) {
-        const prefix = directoryKey(table, parent, ...(hash === undefined ? [] : [hash]))
-        for await (const { key, value } of this.#options.index.range(prefix)) {
-          const child = { ...decodeDirectoryValue(value), entry: entryOfKey(key) }
-          if (table === 'x' && !(await this.#hasLife(child.entry))) continue
-          // It is at `/` instead. Below itself it would be without end.
-          if (child.kind === 'directory' && (await reach.endsCycle(child.entry))) continue
-          assertListable(++count)
-          const name = toHex(key.subarray(1 + parent.byteLength, -child.entry.byteLength))
+        for await (const { key, value } of this.#options.index.range(directoryKey(table, parent))) {
+          const name = toHex(nameKeyOf(key).subarray(1 + parent.byteLength))
           const group = groups.get(name) ?? { directories: [], files: [] }
           groups.set(name, group)
-          if (child.kind === 'directory') group.directories.push(child)
-          else group.files.push(child)
+          if (await this.#join(group, { table, entry: entryOfKey(key), value }, reach)) assertListable(++count)
         }
       }
     }
-    for (const { files } of groups.values()) files.sort(byClaimToName)
-    return groups
+    return [...groups.values()]
+  }
+
+  /** Adds what stands under a name to the others that do, if it shows there; gives whether it does. */
+  async #join(group: Group, { table, entry, value }: PlacedEntry, reach: Reach): Promise<boolean> {
+    if (table === 'x' && !(await this.#hasLife(entry))) return false
+    const child = { ...decodeDirectoryValue(value), entry }
+    // It is at `/` instead. Below itself it would be without end.
+    if (child.kind === 'directory' && (await reach.endsCycle(entry))) return false
+    if (child.kind === 'directory') group.directories.push(child)
+    else group.files.push(child)
+    return true
   }
 
   /** The nodes that a name gives: a directory, or else a file, under the name itself; the rest as conflicts. */
   async #showGroup({ directories, files }: Group, parent: Path): Promise<TreeNode[]> {
     const nodes: TreeNode[] = []
+    files.sort(byClaimToName)
     if (directories.length > 0) {
       const ids = directories.map(({ entry }) => entry).sort(compareBytes)
       const bodies = await Promise.all(ids.map(id => this.#placeBody(id)))

@@ -81,15 +81,13 @@ export class IndexDb {
   // Synchronous where few rows are wanted: what is asked for is nearly always in memory, and a hop to another thread and
   // back takes ten times as long as the look.
   async get(key: Uint8Array): Promise<Uint8Array | undefined> {
-    const value = await this.#guarded(async () => this.#db.getSync(key))
-    return value === undefined ? undefined : this.#checked(key, value)
+    return this.#getSync(key)
   }
 
   async getMany(keys: Uint8Array[]): Promise<Array<Uint8Array | undefined>> {
     if (keys.length === 0) return []
-    const values = await this.#guarded(async () =>
-      keys.length <= SYNC_ROWS_MAX ? keys.map(key => this.#db.getSync(key)) : this.#db.getMany(keys)
-    )
+    if (keys.length <= SYNC_ROWS_MAX) return keys.map(key => this.#getSync(key))
+    const values = await this.#guarded(() => this.#db.getMany(keys))
     return values.map((value, i) => (value === undefined ? undefined : this.#checked(keys[i] as Uint8Array, value)))
   }
 
@@ -189,6 +187,16 @@ export class IndexDb {
       if (stated === checksum(key, payload)) return payload
     }
     throw this.doubt('a row of the index does not match its checksum')
+  }
+
+  #getSync(key: Uint8Array): Uint8Array | undefined {
+    let value: Uint8Array | undefined
+    try {
+      value = this.#db.getSync(key)
+    } catch (error) {
+      throw this.#translated(error)
+    }
+    return value === undefined ? undefined : this.#checked(key, value)
   }
 
   async #guarded<T>(work: () => Promise<T>): Promise<T> {

@@ -55,7 +55,7 @@ export interface StoreOptions {
 const STORE_ID_KEY = indexKey('m', Buffer.from('store'))
 const BUILT_KEY = indexKey('m', Buffer.from('built'))
 /** The layout of the index's tables, in all rooms: of another one the index is made anew. */
-const BUILT: Uint8Array = Uint8Array.of(1)
+const BUILT: Uint8Array = Uint8Array.of(2)
 const CLEAN_KEY = indexKey('m', Buffer.from('clean'))
 const CURSOR_KEY = indexKey('m', Buffer.from('cursor'))
 /** Segments that have rows: one that is gone, other than by compaction, is missed. */

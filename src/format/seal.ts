@@ -109,9 +109,7 @@ export function sivOf(subkey: KeyObject, padded: Uint8Array, options: SealOption
 
 /** HMAC-SHA-256 over parts that are each preceded by their length, so that no two lists of parts are alike. */
 export function hmac(key: KeyObject, ...parts: readonly Uint8Array[]): Uint8Array {
-  const mac = createHmac('sha256', key)
-  for (const part of parts) mac.update(u32be(part.byteLength)).update(part)
-  return mac.digest()
+  return createHmac('sha256', key).update(withLengths(parts)).digest()
 }
 
 // Gives memory back now that would otherwise wait for the collector, and make it come more often: the next slice lies
@@ -126,9 +124,11 @@ const COMMIT_LABEL = utf8('commit')
 const LABELS: Record<SealLabel, Uint8Array> = { chunk: utf8('chunk'), node: utf8('node'), body: utf8('body') }
 
 function additionalData({ label, clear = NO_SALT }: SealOptions): Uint8Array {
-  const parts: Uint8Array[] = []
-  for (const part of [LABELS[label], SUITE_BYTES, clear]) parts.push(u32be(part.byteLength), part)
-  return concatBytes(...parts)
+  return withLengths([LABELS[label], SUITE_BYTES, clear])
+}
+
+function withLengths(parts: readonly Uint8Array[]): Uint8Array {
+  return concatBytes(...parts.flatMap(part => [u32be(part.byteLength), part]))
 }
 
 function syntheticIv(

@@ -48,10 +48,12 @@ interface Envelope {
 /** Signs a statement. Throws a `FormatError` if the fields are not of the kind, or too large. */
 export function signStatement<K extends Kind>(kind: K, fields: Fields<K>, options: SignOptions): Statement<K> {
   const { network, key, grant, hlc } = options
-  const rest = { ...withoutUndefined(fields), ...envelopeOf(kind, hlc, grant) }
+  const own = fieldsOf(kind, withoutUndefined(fields)) as Fields<K>
+  const rest = { ...own, ...envelopeOf(kind, hlc, grant) }
   const sig = sign(null, signedBytes(kind, network, encodeCanonical(rest)), key)
   const bytes = encodeCanonical({ ...rest, sig })
-  return decodeStatement(bytes) as unknown as Statement<K>
+  assertSize(bytes)
+  return { id: hash('sha256', bytes, 'buffer'), bytes, kind, hlc, grant: grant ?? null, fields: own, sig }
 }
 
 /**
@@ -59,8 +61,7 @@ export function signStatement<K extends Kind>(kind: K, fields: Fields<K>, option
  * looked at here: `verifyStatement` does that, once the author is known.
  */
 export function decodeStatement(bytes: Uint8Array): AnyStatement {
-  if (bytes.byteLength > STATEMENT_BYTES_MAX)
-    throw new FormatError(`a statement has at most ${STATEMENT_BYTES_MAX} bytes`)
+  assertSize(bytes)
   const value = decodeCanonical(bytes)
   if (typeof value !== 'object' || value === null) throw new FormatError('a statement is a map')
   const { kind, v, hlc, grant, sig, ...fields } = value as Partial<Envelope> & Record<string, unknown>
@@ -119,6 +120,11 @@ export function clearBytesOf(
 
 function signedBytes(kind: Kind, network: Uint8Array, rest: Uint8Array): Uint8Array {
   return concatBytes(utf8(`dfs/${kind}/${STATEMENT_VERSION}\0`), network, rest)
+}
+
+function assertSize(bytes: Uint8Array): void {
+  if (bytes.byteLength > STATEMENT_BYTES_MAX)
+    throw new FormatError(`a statement has at most ${STATEMENT_BYTES_MAX} bytes`)
 }
 
 function withoutUndefined(fields: object): Record<string, unknown> {

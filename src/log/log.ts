@@ -63,7 +63,6 @@ const AUTHOR_BYTES = 32
 
 /** Bytes that came, as a statement or as what is wrong with them. */
 type Read = AnyStatement | 'invalid' | 'unsupported'
-const NO_ID = new Uint8Array(32)
 
 /** A statement that is being written, and from whom it came; null if it is our own. */
 interface Written {
@@ -183,13 +182,14 @@ export class Log {
     from: PeerId,
     mayStand: (statement: AnyStatement, i: number) => Promise<Verdict>
   ): Promise<Verdict[]> {
-    const known = await this.has(statements.map(read => (typeof read === 'string' ? NO_ID : read.id)))
+    const keys = statements.map(read => (typeof read === 'string' ? NO_KEY : keyOf(read)))
+    const known = await this.#store.index.getMany(keys)
     // By id: whoever sends one twice has it written once.
     const accepted = new Map<string, Written>()
     const verdicts = await Promise.all(
       statements.map(async (statement, i): Promise<Verdict> => {
         if (typeof statement === 'string') return statement
-        if (known[i] === true) return mayStand(statement, i)
+        if (known[i] !== undefined) return mayStand(statement, i)
         const judged = this.#judgeOne(statement)
         if ('refused' in judged) return judged.refused
         const isValid = await this.#verifications.run(() => verifyStatement(statement, this.#network, judged.author))
@@ -315,6 +315,9 @@ function statementKey(kind: StatementClass, id: Uint8Array): Uint8Array {
 function isMoved(before: Place | undefined, now: Place | undefined): boolean {
   return before !== undefined && now !== undefined && !isSamePlace(before, now)
 }
+
+/** Of what is no statement: nothing is under it. */
+const NO_KEY = statementKey(REST, new Uint8Array(32))
 
 /** Kinds of membership by which no statement is judged. */
 const OWN_WORD: ReadonlySet<Kind> = new Set<Kind>(['status', 'handover'])

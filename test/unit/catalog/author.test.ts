@@ -20,7 +20,7 @@ function contentWith(text: string): Content {
 
 /** A member, and how it writes with some records at hand. */
 function memberOf(self: typeof admin, seed: number) {
-  const author = new Author({ self, keys, chance: seededChance(seed), nodeCodecs: [] })
+  const author = new Author({ self, keys, chance: seededChance(seed), bodies: { remember: () => {} }, nodeCodecs: [] })
   const read = (statement: Statement<'entry'>): EntryRecord => readRecord(statement, self.publicKey)
   return {
     create: (text: string) => read(author.createFile(ENTRY, at, contentWith(text), 1)),

@@ -1,11 +1,13 @@
+import assert from 'node:assert/strict'
 import { Author } from '../../../src/catalog/author.ts'
 import { Bodies } from '../../../src/catalog/bodies.ts'
 import { Catalog } from '../../../src/catalog/catalog.ts'
 import { CatalogFold } from '../../../src/catalog/fold.ts'
 import { pastOf } from '../../../src/catalog/heads.ts'
+import { nameKeyOf } from '../../../src/catalog/keys.ts'
 import { Names } from '../../../src/catalog/names.ts'
 import { type DirectoryNode, rootNode, Tree, type TreeNode } from '../../../src/catalog/tree.ts'
-import { IndexDb } from '../../../src/disk/index-db.ts'
+import { IndexDb, indexKey } from '../../../src/disk/index-db.ts'
 import { type EntryRecord, type RecordInit, ROOT_ENTRY, readRecord, signRecord } from '../../../src/format/entry.ts'
 import { parsePath } from '../../../src/format/path.ts'
 import { inlineRoot } from '../../../src/format/seal-file.ts'
@@ -109,7 +111,7 @@ export class Scene {
     const rest = { index, bodies, names: new Names(Buffer.alloc(32)), clock, depthOf: () => 0 }
     this.fold = new CatalogFold({ ...rest, log, nodeCodecs: [0x71], onRecords: () => {} })
     this.tree = new Tree({ ...rest, hasDeleted: () => this.fold.hasDeleted })
-    this.author = new Author({ self: admin, keys, chance, nodeCodecs: [0x71] })
+    this.author = new Author({ self: admin, keys, chance, bodies, nodeCodecs: [0x71] })
     const { tree, author } = this
     this.catalog = new Catalog({ log, tree, bodies, author, self: admin, clock, chance, assertMayWrite: () => {} })
   }
@@ -130,12 +132,31 @@ export class Scene {
   /** All that the tree shows from a directory on: path, what it is, and which record it shows. */
   async listing(directory: DirectoryNode = rootNode()): Promise<string[]> {
     const lines: string[] = []
+    if (directory.path.length === 0) await this.#checkNames()
     for await (const node of this.tree.list(directory)) {
       lines.push(lineOf(node))
       if (node.path.length > 32) throw new Error('the tree has no end')
       if (node.kind === 'directory') lines.push(...(await this.listing(node)))
     }
     return lines
+  }
+
+  /** The rows of `n` are what the rows of `d` and `x` make them. */
+  async #checkNames(): Promise<void> {
+    const byName = new Map<string, Array<{ key: Uint8Array; value: Uint8Array }>>()
+    for (const table of ['d', 'x'])
+      for await (const row of this.index.range(indexKey(table))) {
+        const name = toHex(nameKeyOf(row.key))
+        byName.set(name, [...(byName.get(name) ?? []), row])
+      }
+    const expected = [...byName].map(([name, rows]) => {
+      const [{ key, value }] = rows as [{ key: Uint8Array; value: Uint8Array }]
+      const isOne = rows.length === 1 && key[0] === 'd'.charCodeAt(0)
+      return [name, isOne ? toHex(key.subarray(-16)) + toHex(value) : '']
+    })
+    const actual: string[][] = []
+    for await (const { key, value } of this.index.range(indexKey('n'))) actual.push([toHex(key), toHex(value)])
+    assert.deepEqual(actual, expected.sort())
   }
 
   /** The paths of the same. */
