@@ -10,6 +10,8 @@ const MIB = 1024 * KIB
 
 test('files of every size come back from the other member, byte for byte', async t => {
   const [a, b] = await startNodes(t, 2)
+  // Connected they are; that the other keeps blocks its first status says.
+  await until('each counts on the other', async () => (await a!.put('/first', randomBytes(1))).wanted === 2)
   for (const size of [0, 1, KIB - 1, KIB, KIB + 1, 48 * KIB, 64 * KIB + 1, MIB - 1, MIB, MIB + 1, 5 * MIB + 7]) {
     const bytes = randomBytes(size)
     const { reached, wanted, root, owed } = await a!.put(`/f${size}`, bytes)
