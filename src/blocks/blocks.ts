@@ -40,7 +40,8 @@ import { Promises } from './promises.ts'
 import { Put, type PutDeps, type PutOptions } from './put.ts'
 import { PutWindow } from './put-window.ts'
 import { Ranking } from './rank.ts'
-import { type RecordRef, References } from './references.ts'
+import type { RecordRef } from './record-ref.ts'
+import { References } from './references.ts'
 import { Sweeper } from './sweep.ts'
 
 export interface BlocksOptions {

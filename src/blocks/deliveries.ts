@@ -15,7 +15,7 @@ import { walkDag } from './dag.ts'
 import type { KeepProtocol } from './keep-protocol.ts'
 import { isOutOfReach } from './keeper.ts'
 import type { Ranking } from './rank.ts'
-import type { RecordRef } from './references.ts'
+import type { RecordRef } from './record-ref.ts'
 
 const rowSchema = z.object({
   root: z.instanceof(Uint8Array),

@@ -26,7 +26,8 @@ import type { LocalBlocks } from './local-blocks.ts'
 import { copiesWanted, type Need, Needs, needKey } from './needs.ts'
 import { isProof, NONCE_BYTES, PROOF_BYTES } from './proof.ts'
 import type { Ranking } from './rank.ts'
-import type { RecordRef, References } from './references.ts'
+import type { RecordRef } from './record-ref.ts'
+import type { References } from './references.ts'
 
 export interface EvictorOptions {
   self: PeerId

@@ -19,17 +19,8 @@ import { isOutOfReach } from './keeper.ts'
 import type { LocalBlocks } from './local-blocks.ts'
 import type { Need } from './needs.ts'
 import type { Ranking } from './rank.ts'
+import type { RecordRef } from './record-ref.ts'
 import { type Lacking, WalkQueue } from './walk-queue.ts'
-
-/** What a record needs of this room: its blocks, and how many copies of them. */
-export interface RecordRef {
-  /** Id of the record. */
-  id: Uint8Array
-  root: BlockCid
-  /** Copies wanted; `Infinity` for every member. */
-  replicas: number
-  author: PeerId
-}
 
 export interface ReferencesOptions {
   self: PeerId

@@ -2,7 +2,7 @@ import { toHex } from '../util/bytes.ts'
 import type { Clock } from '../util/clock.ts'
 import { isAbort } from '../util/errors.ts'
 import { UNCERTAIN_MS, WALK_QUEUE_MAX, WALK_RETRY_MS, WALK_RETRY_MS_MAX, WALKS_AT_ONCE } from './constants.ts'
-import type { RecordRef } from './references.ts'
+import type { RecordRef } from './record-ref.ts'
 
 /** What a walk could not have. */
 export interface Lacking {

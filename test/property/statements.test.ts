@@ -206,7 +206,9 @@ test('whatever text is signed is read again as it was; other text is refused', (
   for (const [what, sign, read] of fields) {
     fc.assert(
       fc.property(text, text => {
-        if (!isGood(text)) assert.throws(() => sign(text), FormatError, what)
+        // No plain object keeps a key of that name.
+        const isRefused = !isGood(text) || (what === 'props, key' && text === '__proto__')
+        if (isRefused) assert.throws(() => sign(text), FormatError, what)
         else assert.equal(read(sign(text)), text, what)
       }),
       { numRuns: 100 }

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { walkDag } from '../../src/blocks/dag.ts'
-import type { RecordRef } from '../../src/blocks/references.ts'
+import type { RecordRef } from '../../src/blocks/record-ref.ts'
 import { type BlockCid, blockKey } from '../../src/format/cid.ts'
 import { defaultNodeCodec } from '../../src/format/manifest.ts'
 import { toHex } from '../../src/util/bytes.ts'

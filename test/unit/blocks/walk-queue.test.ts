@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { type TestContext, test } from 'node:test'
-import type { RecordRef } from '../../../src/blocks/references.ts'
+import type { RecordRef } from '../../../src/blocks/record-ref.ts'
 import { type Lacking, WalkQueue } from '../../../src/blocks/walk-queue.ts'
 import { ManualClock } from '../../fixtures/clock.ts'
 import { settle } from '../../fixtures/pass-time.ts'
