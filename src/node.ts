@@ -33,7 +33,7 @@ import type {
 } from './fs/types.ts'
 import { OUT_AFTER_MS_MAX } from './members/constants.ts'
 import { NotAllowedError } from './members/errors.ts'
-import { becomeAdmin, generateNetworkKey } from './members/founding.ts'
+import { assertOwnGrant, becomeAdmin, generateNetworkKey } from './members/founding.ts'
 import { defaultListen, rememberPorts } from './ports.ts'
 import { removeIndex, type Stack, startStack } from './stack.ts'
 import { equalBytes, toHex, utf8 } from './util/bytes.ts'
@@ -380,6 +380,7 @@ async function secretsOf(options: NodeOptions, files: Files): Promise<Secrets> {
     if (networkKey !== undefined && !equalBytes(deriveNetwork(networkKey).network, known.network)) {
       throw new InvalidInputError('this data directory belongs to another network than this key')
     }
+    assertOwnGrant(known)
     return known
   }
   await assertNew(files)

@@ -216,7 +216,7 @@ export async function startStack(init: StackOptions): Promise<Stack> {
     // Closes the index too; should it not get so far, that is closed all the same.
     closers.push(() => store.close())
     mustCompare = opened.rebuilt && !isNew
-    if (options.blockstore === undefined) for await (const { bytes } of durable.all()) capacity.add(bytes)
+    if (options.blockstore === undefined) for await (const { bytes } of durable.all()) capacity.found(bytes)
     await fold.look()
     await members.load()
     members.on(({ event, ...rest }) => {

@@ -21,7 +21,8 @@ const rowSchema = z.object({
   root: z.instanceof(Uint8Array),
   replicas: z.number(),
   author: z.string(),
-  owed: z.number()
+  owed: z.number(),
+  done: z.array(z.tuple([z.string(), z.number()]))
 })
 
 export interface DeliveriesOptions {
@@ -39,6 +40,11 @@ export interface DeliveriesOptions {
 
 interface Delivery extends RecordRef {
   owed: number
+  /**
+   * Who has said that it holds all that it owes, and how many chunks that were: it is asked no more, since of two who are
+   * never here at once one would always be missing.
+   */
+  done: Array<[PeerId, number]>
 }
 
 /** What one member should hold of a file, and whether it is asked as the next in rank after one without room. */
@@ -84,7 +90,7 @@ export class Deliveries {
 
   /** Sees to it that a record's missing copies are made. */
   async add(record: RecordRef, owed: number): Promise<void> {
-    await this.#write({ ...record, owed })
+    await this.#write({ ...record, owed, done: [] })
     this.#owed += owed
     this.#scheduleRetry()
   }
@@ -164,14 +170,18 @@ export class Deliveries {
     }
     debts.delete(self)
     let owed = 0
+    // Under another view it may owe more than it did.
+    const done = delivery.done.filter(([peer, leaves]) => debts.get(peer)?.leaves.size === leaves)
+    for (const [peer] of done) debts.delete(peer)
     for (const [peer, { leaves, isFull }] of debts) {
       const lacking = reachable.has(peer) ? await this.#lacking(peer, delivery.root, leaves, false) : undefined
       owed += (lacking ?? leaves).size
+      if (lacking?.size === 0) done.push([peer, leaves.size])
       // Only its own word that it lacks them moves the debt on: no answer changes nothing.
       if (isFull && lacking !== undefined) owed -= await this.#turnToNext(delivery.root, lacking, next, reachable)
     }
     this.#owed += owed - delivery.owed
-    if (owed > 0) await this.#write({ ...delivery, owed })
+    if (owed > 0) await this.#write({ ...delivery, owed, done })
     else await this.#options.index.batch([{ type: 'del', key: rowKey(delivery) }])
   }
 
@@ -220,20 +230,21 @@ export class Deliveries {
     const { index, codec } = this.#options
     const table = indexKey('u')
     for await (const { key, value } of index.range(table)) {
-      const { root, replicas, author, owed } = rowSchema.parse(decodeOwn(value))
+      const { root, replicas, author, owed, done } = rowSchema.parse(decodeOwn(value))
       yield {
         id: key.subarray(table.byteLength),
         root: decodeCid(root, [codec.code]),
         replicas: replicas === ALL ? Number.POSITIVE_INFINITY : replicas,
         author,
-        owed
+        owed,
+        done
       }
     }
   }
 
-  async #write({ id, root, replicas, author, owed }: Delivery): Promise<void> {
+  async #write({ id, root, replicas, author, owed, done }: Delivery): Promise<void> {
     const copies = Number.isFinite(replicas) ? replicas : ALL
-    const value = encodeCanonical({ root: root.bytes, replicas: copies, author, owed })
+    const value = encodeCanonical({ root: root.bytes, replicas: copies, author, owed, done })
     await this.#options.index.batch([{ type: 'put', key: rowKey({ id }), value }])
   }
 }

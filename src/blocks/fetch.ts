@@ -1,3 +1,4 @@
+import { DiskError, ReadOnlyError } from '../disk/errors.ts'
 import { type BlockCid, blockKey, verifyBlock } from '../format/cid.ts'
 import type { PeerId } from '../format/peer-id.ts'
 import type { Clock } from '../util/clock.ts'
@@ -80,11 +81,13 @@ export class Fetcher {
       const bytes = await local.get(cid, signal)
       return bytes === undefined ? undefined : { bytes, from: self, release: () => local.giveBack(bytes) }
     } catch (error) {
-      if (!(error instanceof BlockCorruptError)) throw error
+      if (!(error instanceof BlockCorruptError || error instanceof DiskError || error instanceof ReadOnlyError))
+        throw error
       // Another member's copy heals ours; if there is none, the damage is what the caller must hear of.
       const healed = await this.#fromPeers(cid, { signal }).catch(() => undefined)
       if (healed === undefined) throw error
-      await local.mend(cid, healed.bytes)
+      // A disk that cannot be read may be one that cannot be written: no reason not to hand on what came.
+      if (error instanceof BlockCorruptError) await local.mend(cid, healed.bytes).catch(() => {})
       return healed
     }
   }

@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto'
 import { constants } from 'node:fs'
-import { lstat, mkdir, open, rename, rm, stat, utimes } from 'node:fs/promises'
+import { type FileHandle, lstat, mkdir, open, rename, rm, stat, utimes } from 'node:fs/promises'
 import { basename, dirname, join } from 'node:path'
 import { CliError } from './exit.ts'
 
@@ -36,7 +36,8 @@ export async function writeLocal(
 
 /**
  * The bytes of a local file: as they are if they are few, which saves a stream a file, else as a stream. It need not have
- * the size any more that it had when it was found. Links are not followed.
+ * the size any more that it had when it was found; but one that changes under the stream ends it with a `CliError`, since
+ * what was read by then is a content that the file never had. Links are not followed.
  */
 export async function readLocal(
   path: string,
@@ -44,9 +45,7 @@ export async function readLocal(
   bytesAtOnceMax: number
 ): Promise<Uint8Array | AsyncIterable<Buffer>> {
   const handle = await open(path, constants.O_RDONLY | (constants.O_NOFOLLOW ?? 0))
-  const stream = (): AsyncIterable<Buffer> =>
-    handle.createReadStream({ start: 0, highWaterMark: READ_BYTES }) as AsyncIterable<Buffer>
-  if (size > bytesAtOnceMax) return stream()
+  if (size > bytesAtOnceMax) return steady(handle)
   // One more than expected, to see whether it has grown.
   const bytes = Buffer.allocUnsafe(size + 1)
   try {
@@ -56,12 +55,30 @@ export async function readLocal(
       if (bytesRead === 0) break
       length += bytesRead
     }
-    if (length > size) return stream()
+    if (length > size) return steady(handle)
     await handle.close()
     return bytes.subarray(0, length)
   } catch (error) {
     await handle.close()
     throw error
+  }
+}
+
+/** All bytes of a file, if it is the same at the end as it was at the beginning. Closes it. */
+async function* steady(handle: FileHandle): AsyncGenerator<Buffer> {
+  try {
+    const before = await handle.stat()
+    let length = 0
+    const stream = handle.createReadStream({ start: 0, highWaterMark: READ_BYTES, autoClose: false })
+    for await (const bytes of stream as AsyncIterable<Buffer>) {
+      length += bytes.byteLength
+      yield bytes
+    }
+    const after = await handle.stat()
+    if (after.size !== length || after.mtimeMs !== before.mtimeMs)
+      throw new CliError('changed', 'it changed while it was read')
+  } finally {
+    await handle.close()
   }
 }
 

@@ -16,16 +16,27 @@ export interface LocalItem {
 
 /**
  * Everything below a folder, folders before what is in them. What cannot be put is handed to `onFault` and left out: a
- * link, since following it would leave the folder, a socket, a name that is not UTF-8, a folder that may not be read.
+ * link, since following it would leave the folder, a socket, a name that is not UTF-8 or stands for the same text as one
+ * before, a folder that may not be read.
  */
 export async function* walkLocal(
   folder: string,
   onFault: (name: string, error: unknown) => void,
   above: string[] = []
 ): AsyncGenerator<LocalItem> {
+  const taken = new Set<string>()
   for (const bytes of await namesIn(folder, error => onFault(above.join('/') || folder, error))) {
     const name = bytes.toString('utf8')
     const parts = [...above, name]
+    // Two names here that are one in the network: the second would take the first one's place.
+    if (taken.has(name.normalize('NFC'))) {
+      onFault(
+        parts.join('/'),
+        new CliError('exists', 'another name in this folder is the same text in other code points')
+      )
+      continue
+    }
+    taken.add(name.normalize('NFC'))
     if (!Buffer.from(name, 'utf8').equals(bytes)) {
       onFault(parts.join('/'), new CliError('invalid', 'its name is not UTF-8'))
       continue

@@ -62,6 +62,12 @@ export class Capacity {
     this.add(bytes)
   }
 
+  /** Counts bytes that were here already when the file system was looked at. */
+  found(bytes: number): void {
+    this.#usedBytes += bytes
+    this.#judge()
+  }
+
   /** Corrects the count: bytes that are there, or (negative) no longer. */
   add(bytes: number): void {
     this.#usedBytes += bytes

@@ -74,7 +74,7 @@ export function asDiskError(cause: unknown): DfsError {
     case 'EROFS':
     case 'EACCES':
     case 'EPERM':
-      return new ReadOnlyError(`the data directory cannot be written (${code})`, { cause })
+      return new ReadOnlyError(`the data directory cannot be read or written (${code})`, { cause })
     default:
       return new DiskError(`the disk reported ${code}`, { cause })
   }

@@ -1,9 +1,11 @@
 import type { Secrets } from '../disk/keystore.ts'
 import { deriveNetwork, NETWORK_KEY_BYTES, type NetworkKey, privateKey, rawPublicKey } from '../format/network-key.ts'
 import { hlcAt } from '../format/stamp.ts'
-import { signStatement } from '../format/statement.ts'
+import { decodeStatement, type Statement, signStatement } from '../format/statement.ts'
+import { equalBytes } from '../util/bytes.ts'
 import { type Chance, systemChance } from '../util/chance.ts'
 import type { Clock } from '../util/clock.ts'
+import { GrantError } from './errors.ts'
 
 export interface FoundingOptions {
   networkKey: NetworkKey
@@ -48,6 +50,18 @@ export function becomeAdmin({ networkKey, name, zone, keepNetworkKey, clock, cha
     ...(keepNetworkKey ? { networkKey } : {}),
     grants: [rootStatement.bytes, grant.bytes]
   }
+}
+
+/**
+ * Throws a `GrantError` if these are not the secrets of one device: any bytes are a key, and only the grant tells that
+ * this is not the one it was.
+ */
+export function assertOwnGrant({ device, grants }: Pick<Secrets, 'device' | 'grants'>): void {
+  const own = grants.at(-1)
+  const grant = own === undefined ? undefined : (decodeStatement(own) as Statement)
+  const { subject } = (grant?.fields ?? {}) as { subject?: Uint8Array }
+  if (subject === undefined || !equalBytes(subject, rawPublicKey(privateKey('ed25519', device))))
+    throw new GrantError('the keystore is damaged: its grant is for another device')
 }
 
 /** A new network key, 32 random bytes. Whoever holds it owns the network. */

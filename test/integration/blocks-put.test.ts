@@ -189,6 +189,20 @@ test('a member that falls silent half way is blamed, and asked last for a while'
   assert.ok(clock.now() - again < 2_000, `${clock.now() - again} ms`)
 })
 
+test('two members that are never here at once are both delivered to', async t => {
+  const { clock, cluster, members } = await start(t, 3)
+  const [writer, ...others] = members
+  for (const other of others) cluster.isolate(other)
+  const { record } = await whileTimePasses(clock, writer.put(bytesOf(3), { replicas: ALL }))
+  assert.equal(writer.blocks.owed.blocks, 6)
+  for (const [i, other] of others.entries()) {
+    await cluster.heal(other)
+    await other.stand(record)
+    await timePassesUntil(clock, 'delivered to one', () => writer.blocks.owed.blocks === 3 - 3 * i)
+    cluster.isolate(other)
+  }
+})
+
 test('a member without room is followed by the next in rank', async t => {
   const clock = new ManualClock()
   const cluster = new BlockCluster(clock)

@@ -5,6 +5,7 @@ import { Fetcher } from '../../../src/blocks/fetch.ts'
 import type { LocalBlocks } from '../../../src/blocks/local-blocks.ts'
 import { PeerHealth } from '../../../src/blocks/peer-health.ts'
 import { Ranking } from '../../../src/blocks/rank.ts'
+import { DiskError, ReadOnlyError } from '../../../src/disk/errors.ts'
 import { nameBlock } from '../../../src/format/cid.ts'
 import { makeView } from '../../../src/members/view.ts'
 import { DeadlineError } from '../../../src/util/errors.ts'
@@ -223,6 +224,16 @@ test("a block that rotted on our disk is healed from another's copy, and if ther
     whileTimePasses(clock, fetcher.fetch(cid)),
     error => error instanceof BlockCorruptError && error.peer === null
   )
+})
+
+test("a block that our disk does not give is had from another, and our disk's word is what is said if there is none", async t => {
+  for (const fault of [new DiskError('the disk reported EIO'), new ReadOnlyError('EACCES')]) {
+    const { clock, fetcher, mended, state } = scene(t, { a: gives }, () => Promise.reject(fault))
+    assert.equal((await fetcher.fetch(cid)).from, 'a')
+    assert.deepEqual(mended, [])
+    state.answers = { a: hasNone }
+    await assert.rejects(whileTimePasses(clock, fetcher.fetch(cid)), error => error === fault)
+  }
 })
 
 test('with nobody to ask it waits a little for somebody to come', async t => {

@@ -1,5 +1,17 @@
 import assert from 'node:assert/strict'
-import { chmod, link, mkdir, readdir, readFile, stat, symlink, utimes, writeFile } from 'node:fs/promises'
+import {
+  appendFile,
+  chmod,
+  link,
+  mkdir,
+  readdir,
+  readFile,
+  stat,
+  symlink,
+  truncate,
+  utimes,
+  writeFile
+} from 'node:fs/promises'
 import { join } from 'node:path'
 import { test } from 'node:test'
 import { makeNetworkKey, readNetworkKey } from '../../../src/cli/key-file.ts'
@@ -75,6 +87,33 @@ test('a file is read as it is now, small or large, shrunk or grown', async t => 
       assert.ok(bytes.equals(content), `${length} bytes that were ${size}`)
     }
   }
+})
+
+test('a file that changes under its reader is not taken for what it never was', async t => {
+  const path = join(await temporaryFolder(t), 'file')
+  for (const change of [() => truncate(path, 1000), () => appendFile(path, 'more')]) {
+    await writeFile(path, Buffer.alloc(2 << 20, 'x'))
+    const read = (await readLocal(path, 2 << 20, 2000)) as AsyncIterable<Buffer>
+    let isChanged = false
+    await assert.rejects(
+      async () => {
+        for await (const _ of read) {
+          if (!isChanged) await change()
+          isChanged = true
+        }
+      },
+      { code: 'changed' }
+    )
+  }
+})
+
+test('of two names in a folder that are one text the first is taken, and the other is said', async t => {
+  const folder = await temporaryFolder(t)
+  for (const name of ['e\u0301', '\u00e9', 'e']) await writeFile(join(folder, name), name)
+  const faults: string[] = []
+  const found: string[] = []
+  for await (const { parts } of walkLocal(folder, name => faults.push(name))) found.push(parts.join('/'))
+  assert.deepEqual([found, faults], [['e', 'e\u0301'], ['\u00e9']])
 })
 
 test('a folder is walked in the order of bytes, folders first, links and foreign names left out', async t => {

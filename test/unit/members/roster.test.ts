@@ -4,7 +4,14 @@ import type { Secrets } from '../../../src/disk/keystore.ts'
 import { deriveNetwork } from '../../../src/format/network-key.ts'
 import { peerIdOf } from '../../../src/format/peer-id.ts'
 import { hlcAt } from '../../../src/format/stamp.ts'
-import { type AnyStatement, idOf, type Statement, signStatement } from '../../../src/format/statement.ts'
+import {
+  type AnyStatement,
+  decodeStatement,
+  idOf,
+  type Statement,
+  signStatement
+} from '../../../src/format/statement.ts'
+import { assertOwnGrant } from '../../../src/members/founding.ts'
 import { Roster } from '../../../src/members/roster.ts'
 import { Self } from '../../../src/members/self.ts'
 import { ManualClock } from '../../fixtures/clock.ts'
@@ -20,6 +27,13 @@ const { root } = deriveNetwork(KEY)
 function selfOf(secrets: Secrets): Self {
   return new Self(secrets, clock, chance)
 }
+
+test('a device key that is not the one of its grant is damage, not another device', () => {
+  const device = Buffer.from(admin.device)
+  device[0] = (device[0] as number) ^ 1
+  assert.doesNotThrow(() => assertOwnGrant(admin))
+  assert.throws(() => assertOwnGrant({ ...admin, device }), { name: 'GrantError' })
+})
 
 function rosterOf(...secrets: Secrets[]): Roster {
   const roster = new Roster(admin.network)
@@ -120,11 +134,12 @@ test('of several grants to one device the shortest chain counts, then the earlie
   const roster = rosterOf(second, target)
   assert.equal(roster.member(peer)?.name, 'far')
   const near = grantedSecrets(admin, clock, chance, { role: 'reader', name: 'near', subject })
-  roster.load([selfOf(near).grant])
+  const grant = decodeStatement(near.grants.at(-1) as Uint8Array) as Statement<'grant'>
+  roster.load([grant])
   assert.deepEqual([roster.member(peer)?.name, roster.member(peer)?.role], ['near', 'reader'])
   const by = selfOf(admin)
-  const sign = (name: string, hlc: bigint) => by.sign('grant', { ...selfOf(near).grant.fields, name }, hlc)
-  const earlier = sign('earlier', selfOf(near).grant.hlc - 1n)
+  const sign = (name: string, hlc: bigint) => by.sign('grant', { ...grant.fields, name }, hlc)
+  const earlier = sign('earlier', grant.hlc - 1n)
   roster.load([earlier])
   assert.equal(roster.member(peer)?.name, 'earlier')
   const twins = [sign('one', earlier.hlc - 1n), sign('two', earlier.hlc - 1n)].sort((a, b) =>
