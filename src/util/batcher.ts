@@ -65,11 +65,12 @@ export class Batcher<In, Out> {
     return new Promise(resolve => this.#idle.push(resolve))
   }
 
-  // A microtask later, so that items added in one turn of the loop share the first batch too.
+  // At the end of this turn of the loop, so that all who come in it share the batch: of sixty-four requests that the loop
+  // found waiting one is not written alone. Nobody waits for a timer.
   #schedule(): void {
     if (this.#scheduled) return
     this.#scheduled = true
-    queueMicrotask(() => {
+    setImmediate(() => {
       this.#scheduled = false
       while (this.#queue.length > 0 && this.#running < (this.#options.parallel ?? 1)) void this.#run(this.#take())
     })

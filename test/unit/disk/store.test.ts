@@ -587,10 +587,10 @@ test('a disk that is full refuses, and takes more once there is room', async () 
 test('closed, it ends what is under way and refuses what comes', async () => {
   const files = new FakeFiles()
   const { store, facts, database } = await openStore(files, small)
-  const underWay = Array.from({ length: 20 }, (_, i) => facts.set(`k${i}`, 'x'))
+  const underWay = Promise.allSettled(Array.from({ length: 20 }, (_, i) => facts.set(`k${i}`, 'x')))
   await turn()
   await store.close()
-  const results = await Promise.allSettled(underWay)
+  const results = await underWay
   await assert.rejects(facts.set('late', 'x'), StoppedError)
   const again = await openStore(files.crash(), { ...small, database: database.after(database.batches) })
   assert.ok(again.report.wasClean)

@@ -15,7 +15,10 @@ function controlled(options: BatcherOptions<number>) {
   return { batcher, started, batches: () => started.map(({ items }) => items) }
 }
 
-const turn = (): Promise<void> => new Promise(resolve => setImmediate(resolve))
+/** What was added, also by what this turn of the loop still does, has begun. */
+const turn = async (): Promise<void> => {
+  for (let i = 0; i < 2; i++) await new Promise(resolve => setImmediate(resolve))
+}
 
 test('what is added in one turn shares a batch, what comes meanwhile the next', async () => {
   const { batcher, started, batches } = controlled({ itemsMax: 10 })
