@@ -1,6 +1,6 @@
 import { mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
-import { join } from 'node:path'
+import { basename, join } from 'node:path'
 import { createNode, formatNetworkKey, generateNetworkKey } from '../../src/index.ts'
 import { type Daemon, startDaemon, until } from '../lib/daemon.ts'
 
@@ -57,7 +57,7 @@ const never = new AbortController().signal
 async function daemon(dataDir: string, keyFile: string, ...args: string[]): Promise<BenchNode> {
   const profile = process.env['DFS_CPU_PROF']
   const node: Daemon = await startDaemon({
-    name: 'daemon',
+    name: basename(dataDir),
     dataDir,
     nodeArgs: [
       ...(process.env['DFS_NODE_ARGS']?.split(' ') ?? []),

@@ -28,14 +28,6 @@ export class Bodies {
       : undefined
   }
 
-  /** Takes the body of a record that this member has just sealed: it need not be opened to be read. */
-  remember(statement: Statement<'entry'>, body: EntryBody): void {
-    const { content, ...rest } = body
-    // The content is the caller's, who may write over it.
-    const own = content === undefined ? rest : { ...rest, content: Uint8Array.from(content) }
-    this.#opened.set(idOf(statement), own)
-  }
-
   /** The same for a record that is at hand. */
   openStatement(statement: Statement<'entry'>): EntryBody | undefined {
     const known = this.#opened.get(idOf(statement))
@@ -50,5 +42,13 @@ export class Bodies {
       if (error instanceof FormatError || error instanceof SealError) return undefined
       throw error
     }
+  }
+
+  /** Takes the body of a record that this member has just sealed: it need not be opened to be read. */
+  remember(statement: Statement<'entry'>, body: EntryBody): void {
+    const { content, ...rest } = body
+    // The content is the caller's, who may write over it.
+    const own = content === undefined ? rest : { ...rest, content: Uint8Array.from(content) }
+    this.#opened.set(idOf(statement), own)
   }
 }

@@ -33,7 +33,7 @@ import {
   seenRowKey,
   waitingKey
 } from './keys.ts'
-import { hasName, NameChanges } from './name-rows.ts'
+import { DirectoryChanges, hasName } from './name-rows.ts'
 import { damagedName, type Names } from './names.ts'
 import { loadPast, pastOps } from './past-rows.ts'
 import { Reach } from './reach.ts'
@@ -116,25 +116,18 @@ export class CatalogFold implements Fold {
       values.set(key, value)
     }
     const reach = new Reach(this.#options.index, after)
-    const names = new NameChanges(this.#options.index)
+    const shown = new DirectoryChanges(this.#options.index)
     for (const [i, [key, row]] of [...after].entries()) {
       const entry = entries[i] as Uint8Array
       const old = before[i]
       ops.push(...(await this.#adopt(entry, row, old, reach)))
       // Where it is the same row, what is said last holds.
-      if (old?.key !== undefined) {
-        ops.push({ type: 'del', key: old.key })
-        names.set(old.key, undefined)
-      }
-      if (row.key !== undefined) {
-        const value = values.get(key) as Uint8Array
-        ops.push({ type: 'put', key: row.key, value })
-        names.set(row.key, value)
-      }
+      if (old?.key !== undefined) shown.set(old.key, undefined)
+      if (row.key !== undefined) shown.set(row.key, values.get(key) as Uint8Array)
       ops.push({ type: 'put', key: entryKey(entry), value: encodeEntryRow(row) })
       this.#fileDelta += countOf(row) - countOf(old)
     }
-    ops.push(...(await names.ops()))
+    ops.push(...(await shown.ops()))
     return ops
   }
 

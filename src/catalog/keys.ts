@@ -5,9 +5,9 @@ import { concatBytes } from '../util/bytes.ts'
 
 /**
  * The catalog's tables in the index. `r` every record of an entry, by stamp · `e` what they add up to · `d` what a
- * directory shows · `n` the same, name by name · `x` directories that were deleted, and where they were · `w` what is no directory, and has
- * something below it · `o` directories that were in a cycle when one of it was moved · `h` what the records of an entry
- * have seen · `q` what they carry, where the record that wrote it has not come.
+ * directory shows · `x` directories that were deleted, and where they were · `n` both, name by name · `w` what is no
+ * directory, and has something below it · `o` directories that were in a cycle when one of it was moved · `h` what the
+ * records of an entry have seen · `q` what they carry, where the record that wrote it has not come.
  */
 
 export function entryKey(entry: Uint8Array): Uint8Array {

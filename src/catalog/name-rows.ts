@@ -1,5 +1,6 @@
 import type { IndexDb, IndexOp } from '../disk/index-db.ts'
-import { equalBytes, toHex } from '../util/bytes.ts'
+import { ENTRY_ID_BYTES } from '../format/entry.ts'
+import { concatBytes, equalBytes, toHex } from '../util/bytes.ts'
 import { directoryKey, entryOfKey, nameKeyOf } from './keys.ts'
 
 /**
@@ -19,7 +20,8 @@ export interface PlacedEntry {
 export async function underName(index: IndexDb, parent: Uint8Array, hash: Uint8Array): Promise<PlacedEntry[]> {
   const only = await index.get(directoryKey('n', parent, hash))
   if (only === undefined) return []
-  if (only.byteLength > 0) return [{ table: 'd', entry: only.slice(0, ENTRY_BYTES), value: only.subarray(ENTRY_BYTES) }]
+  if (only.byteLength > 0)
+    return [{ table: 'd', entry: only.subarray(0, ENTRY_ID_BYTES), value: only.subarray(ENTRY_ID_BYTES) }]
   const found: PlacedEntry[] = []
   for (const table of TABLES)
     for await (const { key, value } of index.range(directoryKey(table, parent, hash)))
@@ -27,11 +29,16 @@ export async function underName(index: IndexDb, parent: Uint8Array, hash: Uint8A
   return found
 }
 
-/** What a batch changes in `d` and `x`, and the rows of `n` that this makes. */
-export class NameChanges {
+/** A row of `d` or `x` as it will be; without a value it goes. */
+interface Change {
+  key: Uint8Array
+  value: Uint8Array | undefined
+}
+
+/** What a batch changes in `d` and `x`, and the rows of `n` that follow from it. */
+export class DirectoryChanges {
   readonly #index: IndexDb
-  /** By the name's row of `n`, and there by the key in `d` or `x`: the value, or undefined if the row goes. */
-  readonly #changes = new Map<string, Map<string, { key: Uint8Array; value: Uint8Array | undefined }>>()
+  readonly #changes = new Map<string, Change>()
 
   constructor(index: IndexDb) {
     this.#index = index
@@ -39,22 +46,22 @@ export class NameChanges {
 
   /** Of one key what is said last holds. */
   set(key: Uint8Array, value: Uint8Array | undefined): void {
-    const name = toHex(nameKeyOf(key))
-    const rows = this.#changes.get(name) ?? new Map()
-    this.#changes.set(name, rows)
-    rows.set(toHex(key), { key, value })
+    this.#changes.set(toHex(key), { key, value })
   }
 
   async ops(): Promise<IndexOp[]> {
-    const all = [...this.#changes.values()].map(rows => [...rows.values()])
-    const keys = all.map(([first]) => nameKeyOf((first as { key: Uint8Array }).key))
+    const changes = [...this.#changes.values()]
+    const byName = [...Map.groupBy(changes, ({ key }) => toHex(nameKeyOf(key))).values()]
+    const keys = byName.map(([first]) => nameKeyOf((first as Change).key))
     const before = await this.#index.getMany(keys)
-    return Promise.all(
-      all.map(async (rows, i): Promise<IndexOp> => {
+    const names = await Promise.all(
+      byName.map(async (below, i): Promise<Change> => {
         const key = keys[i] as Uint8Array
-        const value = await this.#after(key, before[i], rows)
-        return value === undefined ? { type: 'del', key } : { type: 'put', key, value }
+        return { key, value: await this.#after(key, before[i], below) }
       })
+    )
+    return [...changes, ...names].map(
+      ({ key, value }): IndexOp => (value === undefined ? { type: 'del', key } : { type: 'put', key, value })
     )
   }
 
@@ -62,12 +69,12 @@ export class NameChanges {
   async #after(
     nameKey: Uint8Array,
     before: Uint8Array | undefined,
-    changes: ReadonlyArray<{ key: Uint8Array; value: Uint8Array | undefined }>
+    changes: readonly Change[]
   ): Promise<Uint8Array | undefined> {
     const left = new Map<string, { key: Uint8Array; value: Uint8Array }>()
     if (before !== undefined && before.byteLength > 0) {
-      const key = directoryKey('d', nameKey.subarray(1), before.subarray(0, ENTRY_BYTES))
-      left.set(toHex(key), { key, value: before.subarray(ENTRY_BYTES) })
+      const key = directoryKey('d', nameKey.subarray(1), before.subarray(0, ENTRY_ID_BYTES))
+      left.set(toHex(key), { key, value: before.subarray(ENTRY_ID_BYTES) })
     } else if (before !== undefined) {
       // However many there are: no more of them need be seen than may go, and two.
       const limit = changes.length + 2
@@ -82,16 +89,15 @@ export class NameChanges {
     const [only] = left.values()
     if (only === undefined) return undefined
     if (left.size > 1 || only.key[0] !== IN_DIRECTORY) return new Uint8Array(0)
-    return Buffer.concat([entryOfKey(only.key), only.value])
+    return concatBytes(entryOfKey(only.key), only.value)
   }
 }
 
 const TABLES = ['d', 'x'] as const
-const ENTRY_BYTES = 16
 const IN_DIRECTORY = 'd'.charCodeAt(0)
 
 /** True if the index holds the row of `n` that a row of `d` or `x` must have. */
 export async function hasName(index: IndexDb, key: Uint8Array): Promise<boolean> {
   const row = await index.get(nameKeyOf(key))
-  return row !== undefined && (row.byteLength === 0 || equalBytes(row.subarray(0, ENTRY_BYTES), entryOfKey(key)))
+  return row !== undefined && (row.byteLength === 0 || equalBytes(row.subarray(0, ENTRY_ID_BYTES), entryOfKey(key)))
 }

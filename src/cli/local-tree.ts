@@ -28,15 +28,6 @@ export async function* walkLocal(
   for (const bytes of await namesIn(folder, error => onFault(above.join('/') || folder, error))) {
     const name = bytes.toString('utf8')
     const parts = [...above, name]
-    // Two names here that are one in the network: the second would take the first one's place.
-    if (taken.has(name.normalize('NFC'))) {
-      onFault(
-        parts.join('/'),
-        new CliError('exists', 'another name in this folder is the same text in other code points')
-      )
-      continue
-    }
-    taken.add(name.normalize('NFC'))
     if (!Buffer.from(name, 'utf8').equals(bytes)) {
       onFault(parts.join('/'), new CliError('invalid', 'its name is not UTF-8'))
       continue
@@ -51,6 +42,16 @@ export async function* walkLocal(
       onFault(parts.join('/'), new CliError('invalid', 'it is neither a file nor a folder'))
       continue
     }
+    // Two names here that are one in the network: the second would take the first one's place.
+    const text = name.normalize('NFC')
+    if (taken.has(text)) {
+      onFault(
+        parts.join('/'),
+        new CliError('exists', 'another name in this folder is the same text in other code points')
+      )
+      continue
+    }
+    taken.add(text)
     const kind = found.isFile() ? 'file' : 'directory'
     yield { local, parts, kind, size: found.size, modified: found.mtime, mode: found.mode & 0o777 }
     if (kind === 'directory') yield* walkLocal(local, onFault, parts)

@@ -13,7 +13,7 @@ export interface Peeked {
 
 /** Reads up to `limit` bytes, to learn whether there are more. */
 export async function peek(source: Source, limit: number): Promise<Peeked> {
-  if (source instanceof Uint8Array && source.byteLength <= limit) return { whole: source, all: once(source) }
+  if (source instanceof Uint8Array && source.byteLength <= limit) return { whole: source, all: iterate(source) }
   const pieces = iterate(source)
   const head: Uint8Array[] = []
   let length = 0
@@ -27,10 +27,6 @@ export async function peek(source: Source, limit: number): Promise<Peeked> {
     length += next.value.byteLength
   }
   return { whole: undefined, all: resume(head, pieces) }
-}
-
-async function* once(bytes: Uint8Array): AsyncGenerator<Uint8Array> {
-  yield bytes
 }
 
 async function* iterate(source: Source): AsyncGenerator<Uint8Array> {
