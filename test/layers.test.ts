@@ -92,3 +92,20 @@ test('time and chance come through ports', () => {
 test('nothing is exported by default', () => {
   for (const { name, text } of files) assert.doesNotMatch(text, /(^|\n)export default\b/, name)
 })
+
+test('dfs is there at once: it speaks to a node and loads none', () => {
+  const textOf = new Map(files.map(({ file, text }) => [file, text]))
+  const loaded = new Set<string>()
+  const load = (file: string): void => {
+    if (loaded.has(file)) return
+    loaded.add(file)
+    const code = (textOf.get(file) ?? '').replace(/(^|\n)\s*(import|export) type\b[^'"]*['"][^'"]+['"]/g, '')
+    for (const target of importsOf(code)) if (target.startsWith('.')) load(join(dirname(file), target))
+  }
+  load(join(SRC, 'cli/dfs.ts'))
+  assert.ok(loaded.has(join(SRC, 'cli/client.ts')))
+  assert.deepEqual(
+    [...loaded].map(file => relative(SRC, file)).filter(file => !FACES.has(roomOf(join(SRC, file)))),
+    []
+  )
+})

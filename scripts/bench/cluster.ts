@@ -21,7 +21,8 @@ export interface BenchNode {
 
 /**
  * Starts two nodes of one network on this machine, runs a workload, and ends them, whatever happens. The second is a
- * daemon; so is the first, unless this process is given `--library`: then it is a node in this process.
+ * daemon; so is the first, unless this process is given `--library`: then it is a node in this process. Small files are
+ * sent to a daemon as `dfs put FOLDER` sends them, in a bundle; with `--single` each by a request of its own.
  */
 export async function withPair(work: (a: BenchNode, b: BenchNode) => Promise<void>): Promise<void> {
   const folder = await mkdtemp(join(process.env['DFS_BENCH_DIR'] ?? tmpdir(), 'dfs-bench-'))
@@ -45,11 +46,12 @@ export async function withPair(work: (a: BenchNode, b: BenchNode) => Promise<voi
 }
 
 const isLibrary = process.argv.includes('--library')
+const isSingle = process.argv.includes('--single')
 
 /** The numbers on the command line. */
 export const numbers = process.argv
   .slice(2)
-  .filter(argument => argument !== '--library')
+  .filter(argument => !argument.startsWith('--'))
   .map(Number)
 
 const never = new AbortController().signal
@@ -69,17 +71,21 @@ async function daemon(dataDir: string, keyFile: string, ...args: string[]): Prom
     ]
   })
   const { client, name, multiaddrs } = node
+  const bundle = client.bundle({}, never)
   return {
     name,
     multiaddrs,
-    // A body in one piece is sent as `dfs put` sends small files.
-    put: (path, body, size) => client.put(path, body, { size }, never),
+    put: (path, body, size) =>
+      body instanceof Uint8Array && !isSingle ? bundle.put(path, body, {}) : client.put(path, body, { size }, never),
     get: async path => (await client.get(path, undefined, never)).body,
     evict: path => client.evict(path, never),
     peersConnected: async () => (await client.status()).peersConnected,
     cpuSeconds: () => node.cpuSeconds(),
     peakRss: () => node.peakRss(),
-    stop: () => node.stop()
+    stop: async () => {
+      await bundle.end()
+      await node.stop()
+    }
   }
 }
 

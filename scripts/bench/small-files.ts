@@ -1,12 +1,13 @@
 /**
  * Workload c: a thousand files of 4 KiB, acknowledged by one other node. `node scripts/bench/small-files.ts [COUNT]
- * [--library]`. Every process is new: a good part of what it measures is code that is not compiled yet.
+ * [--library|--single]`. Every process is new: a good part of what it measures is code that is not compiled yet.
  */
 import { randomBytes } from 'node:crypto'
 import { measured, numbers, withPair } from './cluster.ts'
 
 const [count = 1000] = numbers
-const AT_ONCE = 64
+/** As many as `dfs put FOLDER` has under way. */
+const AT_ONCE = 128
 
 await withPair(async (a, b) => {
   const files = Array.from({ length: count }, () => randomBytes(4096))

@@ -3,8 +3,10 @@ import type { IncomingMessage } from 'node:http'
 import { join } from 'node:path'
 import { z } from 'zod'
 import type { EvictResult, ListItem, Peer, PutResult, RemoveResult, Stat, Status } from '../index.ts'
+import { Bundle } from './bundle.ts'
 import { CliError, NoAnswerError, usage } from './exit.ts'
-import { type Body, errorSchema, noAnswer, readJson, type SendOptions, type Target, Transport } from './transport.ts'
+import { type PutFields, type PutRules, queryOf, textsOf } from './put-fields.ts'
+import { type Body, errorSchema, readJson, readLines, type SendOptions, type Target, Transport } from './transport.ts'
 
 const apiSchema = z.object({ url: z.string(), socket: z.string(), token: z.string() })
 const transferSchema = z.object({
@@ -18,17 +20,6 @@ export interface Where {
   dataDir?: string | undefined
   api?: string | undefined
   tokenFile?: string | undefined
-}
-
-export interface PutFields {
-  /** Bytes of the body, if it is a stream whose length is known for sure. */
-  size?: number | undefined
-  modified?: Date | undefined
-  mode?: number | undefined
-  type?: string | undefined
-  noClobber?: boolean | undefined
-  replicas?: string | undefined
-  ack?: string | undefined
 }
 
 /** A file on its way from the daemon. */
@@ -77,19 +68,26 @@ export class Client {
   }
 
   async put(path: string, body: Body, fields: PutFields, signal?: AbortSignal): Promise<PutResult> {
-    const { size, modified, mode, type, noClobber, replicas, ack } = fields
-    const query = new URLSearchParams()
-    if (modified !== undefined) query.set('modified', modified.toISOString())
-    if (mode !== undefined) query.set('mode', mode.toString(8))
-    if (noClobber === true) query.set('noClobber', 'true')
-    if (replicas !== undefined) query.set('replicas', replicas)
-    if (ack !== undefined) query.set('ack', ack)
+    const { size } = fields
+    const { modified, mode, type } = textsOf(fields)
+    const query = queryOf(fields)
+    if (modified !== undefined) query.set('modified', modified)
+    if (mode !== undefined) query.set('mode', mode)
     const headers = {
       'content-type': type ?? 'application/octet-stream',
       ...(size === undefined ? {} : { 'content-length': String(size) })
     }
     const url = `/v1/files${encodePath(path)}?${query}`
     return (await readJson(await this.#send('PUT', url, { body, headers, signal }))) as PutResult
+  }
+
+  /**
+   * Begins puts of small files that share one request, so many at once as there are: for thousands of them a request each
+   * costs more than all else. To be ended.
+   */
+  bundle(rules: PutRules, signal?: AbortSignal): Bundle {
+    const headers = { 'content-type': 'application/octet-stream' }
+    return new Bundle(body => this.#send('POST', `/v1/files?${queryOf(rules)}`, { body, headers, signal }))
   }
 
   /** Opens a file, or the bytes of it from `from` to `to` inclusive. */
@@ -114,7 +112,7 @@ export class Client {
 
   async *list(path: string, recursive: boolean, signal?: AbortSignal): AsyncGenerator<ListItem> {
     const response = await this.#send('GET', `/v1/list${encodePath(path)}?recursive=${recursive}`, { signal })
-    for await (const item of lines(response)) {
+    for await (const item of readLines(response)) {
       const failed = errorSchema.safeParse(item)
       if (failed.success) throw new CliError(failed.data.error.code, failed.data.error.message)
       yield item as ListItem
@@ -193,19 +191,6 @@ export class Client {
 
   #send(method: string, path: string, options: SendOptions): Promise<IncomingMessage> {
     return this.#transport.send(method, path, { ...options, signal: options.signal ?? this.#signal })
-  }
-}
-
-async function* lines(response: IncomingMessage): AsyncGenerator<unknown> {
-  let rest = ''
-  try {
-    for await (const text of response.setEncoding('utf8') as AsyncIterable<string>) {
-      const whole = (rest + text).split('\n')
-      rest = whole.pop() as string
-      for (const line of whole) yield JSON.parse(line)
-    }
-  } catch (error) {
-    throw noAnswer(error)
   }
 }
 

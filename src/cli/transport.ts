@@ -97,6 +97,20 @@ export async function readJson(response: IncomingMessage): Promise<unknown> {
   }
 }
 
+/** An answer of one JSON value a line, as they come. */
+export async function* readLines(response: IncomingMessage): AsyncGenerator<unknown> {
+  let rest = ''
+  try {
+    for await (const text of response.setEncoding('utf8') as AsyncIterable<string>) {
+      const whole = (rest + text).split('\n')
+      rest = whole.pop() as string
+      for (const line of whole) yield JSON.parse(line)
+    }
+  } catch (error) {
+    throw noAnswer(error)
+  }
+}
+
 /** What to report of a connection that failed; an abort stays one. */
 export function noAnswer(error: unknown): Error {
   if ((error as Error).name === 'AbortError') return error as Error

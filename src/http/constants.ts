@@ -6,6 +6,10 @@ export const HEADER_BYTES_MAX = 64 << 10
 export const JSON_BYTES_MAX = 64 << 10
 /** Bodies up to this size are taken whole: all that counts as a small file. */
 export const WHOLE_BODY_BYTES_MAX = 48 << 10
+/** A line of a bundle, before the bytes of a file: a path and a few facts. */
+export const BUNDLE_HEAD_BYTES_MAX = 64 << 10
+/** Files of one bundle that are put at once. */
+export const BUNDLED_AT_ONCE = 128
 /** What a record has room for. */
 export const TYPE_BYTES_MAX = 255
 /** Transfers whose end can be asked for, and for how long. */

@@ -1,9 +1,8 @@
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import type { DfsNode, OpenFile, PutOptions } from '../index.ts'
 import { goneSignal, withBody } from './body.ts'
-import { TYPE_BYTES_MAX } from './constants.ts'
 import { HttpError } from './errors.ts'
-import { copiesIn, matchesTag, parseRange, pathOf, queryOf, tagIn } from './request.ts'
+import { copiesOf, factsOf, matchesTag, parseRange, pathOf, queryOf, tagIn } from './request.ts'
 import type { Transfers } from './transfers.ts'
 import { writeTo } from './write.ts'
 
@@ -124,20 +123,9 @@ function putOptions(request: FastifyRequest): PutOptions {
     throw new HttpError(400, 'invalid', 'a put knows only If-None-Match: *')
   if (ifNoneMatch !== undefined && ifMatch !== undefined)
     throw new HttpError(400, 'invalid', 'If-Match and If-None-Match exclude each other')
-  if (type !== undefined && Buffer.byteLength(type) > TYPE_BYTES_MAX)
-    throw new HttpError(400, 'invalid', `a media type has at most ${TYPE_BYTES_MAX} bytes`)
-  const modified = query.get('modified')
-  const mode = query.get('mode')
-  const date = modified === null ? undefined : new Date(modified)
-  if (date !== undefined && Number.isNaN(date.getTime()))
-    throw new HttpError(400, 'invalid', 'modified is a time as in RFC 3339')
-  if (mode !== null && !/^[0-7]{1,4}$/.test(mode)) throw new HttpError(400, 'invalid', 'mode is octal')
   return {
-    replicas: copiesIn(query.get('replicas')),
-    ack: copiesIn(query.get('ack')),
-    modified: date,
-    mode: mode === null ? undefined : Number.parseInt(mode, 8),
-    type: type === 'application/octet-stream' ? undefined : type,
+    ...copiesOf(query),
+    ...factsOf({ modified: query.get('modified'), mode: query.get('mode'), type }),
     noClobber: query.get('noClobber') === 'true',
     ...(ifNoneMatch === undefined ? {} : { ifTag: null }),
     ...(ifMatch === undefined ? {} : { ifTag: tagIn(ifMatch) })

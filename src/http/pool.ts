@@ -7,21 +7,30 @@ export async function forEachAtOnce<T>(
   atOnce: number,
   work: (item: T) => Promise<void>
 ): Promise<void> {
-  const underWay = new Set<Promise<void>>()
   const failures: unknown[] = []
+  let running = 0
+  let onEnd: (() => void) | undefined
+  const run = async (item: T): Promise<void> => {
+    running++
+    try {
+      await work(item)
+    } catch (error) {
+      failures.push(error)
+    }
+    running--
+    onEnd?.()
+  }
+  const untilFewerThan = async (most: number): Promise<void> => {
+    while (running >= most) await new Promise<void>(resolve => (onEnd = resolve))
+  }
   try {
     for await (const item of source) {
       if (failures.length > 0) break
-      const running = work(item)
-        .catch(error => {
-          failures.push(error)
-        })
-        .finally(() => underWay.delete(running))
-      underWay.add(running)
-      if (underWay.size >= atOnce) await Promise.race(underWay)
+      void run(item)
+      await untilFewerThan(atOnce)
     }
   } finally {
-    await Promise.all(underWay)
+    await untilFewerThan(1)
   }
   if (failures.length > 0) throw failures[0]
 }

@@ -1,5 +1,6 @@
 import type { FastifyRequest } from 'fastify'
-import type { Copies, Range } from '../index.ts'
+import type { Copies, PutOptions, Range } from '../index.ts'
+import { TYPE_BYTES_MAX } from './constants.ts'
 import { HttpError } from './errors.ts'
 
 /** The path that follows a route's prefix, each part decoded by itself: an encoded slash is no separator. */
@@ -26,6 +27,31 @@ export function queryOf({ raw }: FastifyRequest): URLSearchParams {
   const url = raw.url ?? ''
   const start = url.indexOf('?')
   return new URLSearchParams(start < 0 ? '' : url.slice(start + 1))
+}
+
+/** What a put says of its file besides the bytes: a time of RFC 3339, permission bits in octal, a media type. Errors: 400. */
+export function factsOf(given: {
+  modified: string | null
+  mode: string | null
+  type: string | undefined
+}): Pick<PutOptions, 'modified' | 'mode' | 'type'> {
+  const { modified, mode, type } = given
+  if (type !== undefined && Buffer.byteLength(type) > TYPE_BYTES_MAX)
+    throw new HttpError(400, 'invalid', `a media type has at most ${TYPE_BYTES_MAX} bytes`)
+  const date = modified === null ? undefined : new Date(modified)
+  if (date !== undefined && Number.isNaN(date.getTime()))
+    throw new HttpError(400, 'invalid', 'modified is a time as in RFC 3339')
+  if (mode !== null && !/^[0-7]{1,4}$/.test(mode)) throw new HttpError(400, 'invalid', 'mode is octal')
+  return {
+    modified: date,
+    mode: mode === null ? undefined : Number.parseInt(mode, 8),
+    type: type === 'application/octet-stream' ? undefined : type
+  }
+}
+
+/** How many copies a query asks for, wanted and durable first. Errors: as of `copiesIn`. */
+export function copiesOf(query: URLSearchParams): Pick<PutOptions, 'replicas' | 'ack'> {
+  return { replicas: copiesIn(query.get('replicas')), ack: copiesIn(query.get('ack')) }
 }
 
 /** A number of copies in a query. Errors: 400 for what is neither `all` nor a number. */

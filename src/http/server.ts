@@ -16,6 +16,7 @@ import {
   removeSocket,
   writePrivately
 } from './listen.ts'
+import { serveBundles } from './put-bundle.ts'
 import { Transfers } from './transfers.ts'
 import { serveTree } from './tree.ts'
 
@@ -94,6 +95,7 @@ async function handlerFor(node: DfsNode, token: string, hosts: ReadonlySet<strin
   const transfers = new Transfers()
   app.get('/healthz', async () => ({ ok: true }))
   serveFiles(app, node, transfers)
+  serveBundles(app, node)
   serveTree(app, node, transfers)
   await app.ready()
   return handler as RequestListener

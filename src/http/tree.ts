@@ -3,6 +3,7 @@ import { z } from 'zod'
 import type { DfsNode } from '../index.ts'
 import { goneSignal, readJson } from './body.ts'
 import { describe, HttpError } from './errors.ts'
+import { line, NDJSON_HEADERS } from './lines.ts'
 import { pathOf, queryOf } from './request.ts'
 import type { Transfers } from './transfers.ts'
 import { writeTo } from './write.ts'
@@ -41,7 +42,7 @@ async function list(node: DfsNode, request: FastifyRequest, reply: FastifyReply)
   const first = await items.next()
   reply.hijack()
   const response = reply.raw
-  response.writeHead(200, { 'content-type': 'application/x-ndjson', 'x-content-type-options': 'nosniff' })
+  response.writeHead(200, NDJSON_HEADERS)
   try {
     if (first.done !== true) await writeTo(response, line(first.value))
     for await (const item of items) await writeTo(response, line(item))
@@ -51,10 +52,6 @@ async function list(node: DfsNode, request: FastifyRequest, reply: FastifyReply)
   }
   response.end()
   return reply
-}
-
-function line(value: unknown): string {
-  return `${JSON.stringify(value)}\n`
 }
 
 async function pathsIn(request: FastifyRequest): Promise<z.infer<typeof twoPaths>> {

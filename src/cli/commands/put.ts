@@ -1,24 +1,26 @@
 import { realpath, stat } from 'node:fs/promises'
 import { basename, resolve } from 'node:path'
+import { WHOLE_BODY_BYTES_MAX } from '../../http/constants.ts'
+import { forEachAtOnce } from '../../http/pool.ts'
 import type { PutResult } from '../../index.ts'
-import type { PutFields } from '../client.ts'
+import type { Bundle } from '../bundle.ts'
 import { CliError, isOfOneFile, usage } from '../exit.ts'
 import { Faults } from '../faults.ts'
 import { readLocal } from '../local-file.ts'
 import { type LocalItem, walkLocal } from '../local-tree.ts'
 import { mediaTypeOf } from '../media-type.ts'
-import { forEachAtOnce } from '../pool.ts'
 import { hideProgress, Progress } from '../progress.ts'
+import type { PutFields, PutRules } from '../put-fields.ts'
 import { printJson, printLine, type Session } from '../session.ts'
 import { formatBytes, parseCopies } from '../units.ts'
 
 /** Files of a folder under way at once: small ones wait for disks and members, and they wait together. */
-const FILES_AT_ONCE = 32
-/** Of these so many at most that are larger: a few fill every pipe. */
+const FILES_AT_ONCE = 128
+/** And so many that are larger still: a few fill every pipe. */
 const LARGE_AT_ONCE = 2
 const LARGE_BYTES = 4 << 20
-/** Up to here a file is sent as one piece. */
-const SMALL_BYTES_MAX = 64 << 10
+/** Of these so many at most that take a request each. */
+const MEDIUM_AT_ONCE = 32
 
 export interface PutFlags {
   clobber: boolean
@@ -75,43 +77,55 @@ async function targetOf({ client }: Session, name: string, path: string | undefi
   return there?.kind === 'directory' ? `${path}/${name}` : path
 }
 
-async function putFolder(session: Session, folder: string, path: string, fields: PutFields): Promise<void> {
+async function putFolder(session: Session, folder: string, path: string, fields: PutRules): Promise<void> {
   const { client, signal, isJson } = session
   const root = path.replace(/\/+$/, '')
   const progress = new Progress('put', isJson, 0)
   const faults = new Faults('put', isJson)
   const large = new Gate(LARGE_AT_ONCE)
+  const medium = new Gate(MEDIUM_AT_ONCE)
+  const bundle = client.bundle(fields, signal)
   if (root !== '') await client.mkdir(root)
   const items = walkLocal(folder, (name, error) => faults.add(name, error))
-  await forEachAtOnce(items, FILES_AT_ONCE, async item => {
+  const putItem = async (item: LocalItem): Promise<void> => {
     signal.throwIfAborted()
     const target = `${root}/${item.parts.join('/')}`
     const work = async (): Promise<void> => {
       if (item.kind === 'directory') await client.mkdir(target)
-      else show(session, await putOne(session, item, target, fields, progress))
+      else show(session, await putOne(session, item, target, fields, progress, bundle))
     }
-    if (item.kind === 'file') progress.expect(item.size)
+    const size = item.kind === 'file' ? item.size : 0
+    progress.expect(size)
+    const gate = size > LARGE_BYTES ? large : size > WHOLE_BODY_BYTES_MAX ? medium : undefined
     try {
-      await (item.kind === 'file' && item.size > LARGE_BYTES ? large.pass(work) : work())
+      await (gate === undefined ? work() : gate.pass(work))
     } catch (error) {
       if (!saysNothingOfOthers(error)) throw error
       faults.add(item.parts.join('/'), error)
     }
-  })
+  }
+  try {
+    await forEachAtOnce(items, FILES_AT_ONCE, putItem)
+  } finally {
+    await bundle.end()
+  }
   faults.end()
 }
 
+/** Small files go into the bundle, if there is one. */
 async function putOne(
   { client, signal }: Session,
   { local, size, modified, mode }: Pick<LocalItem, 'local' | 'size' | 'modified' | 'mode'>,
   target: string,
-  fields: PutFields,
-  progress: Progress
+  rules: PutRules,
+  progress: Progress,
+  bundle?: Bundle
 ): Promise<PutResult> {
-  const bytes = await readLocal(local, size, SMALL_BYTES_MAX)
-  const facts = { ...fields, modified, mode, type: mediaTypeOf(local) }
-  if (!(bytes instanceof Uint8Array)) return client.put(target, progress.count(bytes), facts, signal)
-  const result = await client.put(target, bytes, facts, signal)
+  const bytes = await readLocal(local, size, WHOLE_BODY_BYTES_MAX)
+  const facts = { modified, mode, type: mediaTypeOf(local) }
+  const fields = { ...rules, ...facts }
+  if (!(bytes instanceof Uint8Array)) return client.put(target, progress.count(bytes), fields, signal)
+  const result = await (bundle?.put(target, bytes, facts) ?? client.put(target, bytes, fields, signal))
   progress.add(bytes.byteLength)
   return result
 }

@@ -5,10 +5,10 @@ import { parseDaemonFlags, parseHostPort } from '../../../src/cli/daemon-flags.t
 import { escapeForTerminal } from '../../../src/cli/escape.ts'
 import { CliError, exitOf, isOfOneFile, messageOf } from '../../../src/cli/exit.ts'
 import { mediaTypeOf } from '../../../src/cli/media-type.ts'
-import { forEachAtOnce } from '../../../src/cli/pool.ts'
 import { isOn } from '../../../src/cli/program.ts'
 import { progressText } from '../../../src/cli/progress.ts'
 import { formatBytes, formatDuration, parseCopies, parseSize, parseTime } from '../../../src/cli/units.ts'
+import { forEachAtOnce } from '../../../src/http/pool.ts'
 import { InvalidInputError } from '../../../src/index.ts'
 
 const usage = { code: 'usage' }

@@ -14,6 +14,7 @@ const ROUTES = [
   'HEAD /v1/files/f',
   'PUT /v1/files/f',
   'DELETE /v1/files/f',
+  'POST /v1/files',
   'GET /v1/list/',
   'GET /v1/stat/f',
   'POST /v1/mkdir/d',

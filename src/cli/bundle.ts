@@ -1,0 +1,96 @@
+import type { IncomingMessage } from 'node:http'
+import { z } from 'zod'
+import { encodeHead } from '../http/bundle-head.ts'
+import type { PutResult } from '../index.ts'
+import { CliError, NoAnswerError } from './exit.ts'
+import { type PutFacts, textsOf } from './put-fields.ts'
+import { errorSchema, readLines } from './transport.ts'
+
+/** What became of a file, or without `item` of the bundle as a whole. */
+const answerSchema = z.object({
+  item: z.number().optional(),
+  result: z.unknown().optional(),
+  error: errorSchema.shape.error.optional()
+})
+
+/**
+ * Puts of small files that share one request: what is put while others are on their way follows them, and each has an
+ * answer of its own. `send` begins the request; it is asked to at the first put.
+ */
+export class Bundle {
+  readonly #send: (body: AsyncIterable<Uint8Array>) => Promise<IncomingMessage>
+  /** What is to be sent next. */
+  #pieces: Uint8Array[] = []
+  #items = 0
+  readonly #waiting = new Map<number, PromiseWithResolvers<PutResult>>()
+  #wake: (() => void) | undefined
+  #isOver = false
+  #failure: unknown
+  #running: Promise<void> | undefined
+
+  constructor(send: (body: AsyncIterable<Uint8Array>) => Promise<IncomingMessage>) {
+    this.#send = send
+  }
+
+  /**
+   * Errors: what the daemon says of this file, a `CliError`; and of whatever ends the request, all that is under way and
+   * all that comes later.
+   */
+  put(path: string, bytes: Uint8Array, facts: PutFacts): Promise<PutResult> {
+    const answer = Promise.withResolvers<PutResult>()
+    if (this.#failure !== undefined) {
+      answer.reject(this.#failure)
+      return answer.promise
+    }
+    this.#waiting.set(this.#items++, answer)
+    this.#pieces.push(encodeHead({ path, size: bytes.byteLength, ...textsOf(facts) }), bytes)
+    this.#wake?.()
+    this.#running ??= this.#run()
+    return answer.promise
+  }
+
+  /** No more puts. Resolves once the request has ended. */
+  async end(): Promise<void> {
+    this.#isOver = true
+    this.#wake?.()
+    await this.#running
+  }
+
+  async #run(): Promise<void> {
+    try {
+      const response = await this.#send(this.#body())
+      for await (const line of readLines(response)) this.#hear(line)
+      throw new NoAnswerError('the connection to the node broke off')
+    } catch (error) {
+      this.#failure = error
+      for (const { reject } of this.#waiting.values()) reject(error)
+      this.#waiting.clear()
+    } finally {
+      this.#isOver = true
+      this.#wake?.()
+    }
+  }
+
+  #hear(line: unknown): void {
+    const parsed = answerSchema.safeParse(line)
+    const { item, result, error } = parsed.data ?? {}
+    const failure = error === undefined ? undefined : new CliError(error.code, error.message)
+    const answer = item === undefined ? undefined : this.#waiting.get(item)
+    if (item === undefined || answer === undefined)
+      throw failure ?? new CliError('io', 'what answers there is no dfs-node')
+    this.#waiting.delete(item)
+    if (failure === undefined) answer.resolve(result as PutResult)
+    else answer.reject(failure)
+  }
+
+  /** Everything that has been put since the last piece, in one. */
+  async *#body(): AsyncGenerator<Uint8Array> {
+    for (;;) {
+      const pieces = this.#pieces
+      this.#pieces = []
+      if (pieces.length > 0) yield Buffer.concat(pieces)
+      else if (this.#isOver) return
+      else await new Promise<void>(resolve => (this.#wake = resolve))
+    }
+  }
+}

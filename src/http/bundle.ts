@@ -1,0 +1,67 @@
+import { type BundleHead, bundleHeadSchema } from './bundle-head.ts'
+import { BUNDLE_HEAD_BYTES_MAX, WHOLE_BODY_BYTES_MAX } from './constants.ts'
+import { HttpError } from './errors.ts'
+
+/**
+ * Many small files in one stream, which saves a request each: of every file a line of JSON, then its bytes. SPEC.md has
+ * the fields.
+ */
+
+export interface BundledFile {
+  /** Its place in the bundle, from 0. */
+  item: number
+  head: BundleHead
+  /** A view of what came, with others in the same memory. */
+  bytes: Uint8Array
+}
+
+/**
+ * Takes a bundle apart as it comes, a file in memory at a time. Errors: 400 for a line that is none, a file that is too
+ * large for a bundle, and an end in the middle; what came whole before that has been given.
+ */
+export async function* readBundle(source: AsyncIterable<Uint8Array>): AsyncGenerator<BundledFile> {
+  let item = 0
+  let rest: Buffer = Buffer.alloc(0)
+  let head: BundleHead | undefined
+  for await (const piece of source) {
+    rest =
+      rest.byteLength === 0
+        ? Buffer.from(piece.buffer, piece.byteOffset, piece.byteLength)
+        : Buffer.concat([rest, piece])
+    for (;;) {
+      if (head === undefined) {
+        const end = rest.indexOf(LINE_END)
+        if ((end < 0 ? rest.byteLength : end) > BUNDLE_HEAD_BYTES_MAX) throw malformed('a line is too long')
+        if (end < 0) break
+        head = parseHead(rest.toString('utf8', 0, end))
+        rest = rest.subarray(end + 1)
+      }
+      const { size } = head
+      if (rest.byteLength < size) break
+      yield { item: item++, head, bytes: rest.subarray(0, size) }
+      rest = rest.subarray(size)
+      head = undefined
+    }
+  }
+  if (head !== undefined || rest.byteLength > 0) throw malformed('it ends in the middle of a file')
+}
+
+const LINE_END = 0x0a
+
+function parseHead(line: string): BundleHead {
+  let value: unknown
+  try {
+    value = JSON.parse(line)
+  } catch {
+    throw malformed('a line is not JSON')
+  }
+  const parsed = bundleHeadSchema.safeParse(value)
+  if (!parsed.success) throw malformed('a line has other fields than it should')
+  if (parsed.data.size > WHOLE_BODY_BYTES_MAX)
+    throw malformed(`a file of more than ${WHOLE_BODY_BYTES_MAX} bytes is put by itself`)
+  return parsed.data
+}
+
+function malformed(what: string): HttpError {
+  return new HttpError(400, 'invalid', `the bundle is malformed: ${what}`)
+}

@@ -1,0 +1,76 @@
+import type { ServerResponse } from 'node:http'
+import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
+import type { DfsNode, PutOptions } from '../index.ts'
+import { goneSignal, withBody } from './body.ts'
+import { type BundledFile, readBundle } from './bundle.ts'
+import { BUNDLED_AT_ONCE } from './constants.ts'
+import { describe } from './errors.ts'
+import { line, NDJSON_HEADERS } from './lines.ts'
+import { forEachAtOnce } from './pool.ts'
+import { copiesOf, factsOf, queryOf } from './request.ts'
+import { writeTo } from './write.ts'
+
+/** `POST /v1/files`: puts the files of a bundle, each for itself, and answers a line of JSON a file. */
+export function serveBundles(app: FastifyInstance, node: DfsNode): void {
+  app.post('/v1/files', (request, reply) => putBundle(node, request, reply))
+}
+
+async function putBundle(node: DfsNode, request: FastifyRequest, reply: FastifyReply): Promise<FastifyReply> {
+  const query = queryOf(request)
+  const shared: PutOptions = {
+    ...copiesOf(query),
+    noClobber: query.get('noClobber') === 'true',
+    signal: goneSignal(reply.raw)
+  }
+  reply.hijack()
+  const response = reply.raw
+  // At once: who sends the files one by one waits for it.
+  response.writeHead(200, NDJSON_HEADERS).flushHeaders()
+  const say = lineWriter(response)
+  const putOne = async ({ item, head, bytes }: BundledFile): Promise<void> => {
+    try {
+      const { modified = null, mode = null, type } = head
+      const result = await node.put(head.path, bytes, { ...shared, ...factsOf({ modified, mode, type }) })
+      await say({ item, result })
+    } catch (error) {
+      if (shared.signal?.aborted === true) throw error
+      await say({ item, error: errorOf(error) })
+    }
+  }
+  try {
+    await withBody(request.raw, body =>
+      forEachAtOnce(readBundle(body instanceof Uint8Array ? oneOf(body) : body), BUNDLED_AT_ONCE, putOne)
+    )
+  } catch (error) {
+    if (!response.destroyed) await say({ error: errorOf(error) }).catch(() => {})
+  }
+  response.end()
+  return reply
+}
+
+function errorOf(error: unknown): { code: string; message: string } {
+  const { code, message } = describe(error)
+  return { code, message }
+}
+
+/** Writes the lines of one turn of the loop together; puts end in groups. */
+function lineWriter(response: ServerResponse): (value: unknown) => Promise<void> {
+  let text = ''
+  let writing: Promise<void> | undefined
+  const write = async (): Promise<void> => {
+    await new Promise(resolve => setImmediate(resolve))
+    const lines = text
+    text = ''
+    writing = undefined
+    await writeTo(response, lines)
+  }
+  return value => {
+    text += line(value)
+    writing ??= write()
+    return writing
+  }
+}
+
+async function* oneOf(bytes: Uint8Array): AsyncGenerator<Uint8Array> {
+  yield bytes
+}
