@@ -193,6 +193,8 @@ export class References {
   async #finish({ id, root }: RecordRef): Promise<void> {
     const { codec, local, claims, takeEnded } = this.#options
     const puts = takeEnded(root)
+    // With the last of them in one batch: of most files that is all there is.
+    let ended: IndexOp[] = []
     if (puts.length > 0) {
       const readNode = async (cid: BlockCid): Promise<Uint8Array> => {
         const bytes = await local.get(cid)
@@ -206,13 +208,14 @@ export class References {
         await Promise.all(
           batch.map(({ cid, parent }) => parent !== null && this.#claimOne(cid, referenceOf(cid, parent)))
         )
-        for (const put of puts) await this.#ops.add(await claims.endOps(put, names))
+        if (ended.length > 0) await this.#ops.add(ended)
+        ended = (await Promise.all(puts.map(put => claims.endOps(put, names)))).flat()
         batch = []
       }
       for await (const block of walkDag(root, readNode, codec)) if (batch.push(block) === WALK_BATCH) await flush()
       await flush()
     }
-    await this.#ops.add([{ type: 'del', key: todoKey(id) }])
+    await this.#ops.add([...ended, { type: 'del', key: todoKey(id) }])
   }
 
   /** A manifest node, from disk or pulled: everyone keeps those. */
