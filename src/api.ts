@@ -1,4 +1,5 @@
 import type { Blockstore } from 'interface-blockstore'
+import type { DiskState } from './disk/watched-files.ts'
 import type { NodeCodec } from './format/manifest.ts'
 import type {
   AbortOptions,
@@ -70,6 +71,8 @@ export type NodeEvent =
   | { event: 'admitted' | 'departed' | 'foreign' | 'rejected' | 'fault'; peerId: string }
   | { event: 'rebuilt'; rows: number }
   | { event: 'damaged'; rows: number }
+  /** Whether anything can be stored has changed. */
+  | { event: 'disk'; state: DiskState }
   | { event: 'failed'; code: string; task: string }
 
 export interface Status {
@@ -84,7 +87,7 @@ export interface Status {
   repairing: Amount
   etaSeconds: number | null
   atRisk: { blocks: number }
-  disk: { used: number; capacity: number; cache: number; state: 'ok' | 'full' | 'readonly' | 'failing' }
+  disk: { used: number; capacity: number; cache: number; state: DiskState }
   warnings: string[]
 }
 

@@ -224,7 +224,7 @@ export class Node implements DfsNode {
     if (members.clockFault !== undefined) warnings.push(members.clockFault.message)
     if (members.isRefusedForClock)
       warnings.push('a member did not let this node in because of the time: set the clock of whichever is wrong')
-    const disk = this.#init.files.state
+    const { state: disk } = stack.disk
     if (disk === 'readonly') warnings.push('the data directory cannot be written: nothing is stored until it can')
     if (disk === 'failing') warnings.push('the disk failed the last write: what it holds may be in danger')
     if (report.damagedRows > 0) warnings.push(`${report.damagedRows} damaged rows were found in the store`)
@@ -245,7 +245,7 @@ export class Node implements DfsNode {
         used: capacity.usedBytes,
         capacity: capacity.capacityBytes,
         cache: 0,
-        state: disk === 'ok' && capacity.isFull ? 'full' : disk
+        state: disk
       },
       warnings
     }

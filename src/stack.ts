@@ -14,12 +14,14 @@ import { DurableBlockstore } from './disk/blockstore.ts'
 import { Capacity } from './disk/capacity.ts'
 import { Compactor } from './disk/compactor.ts'
 import { LEAF_INTERVAL_MS, LEAF_PAUSE_MS, LEAF_ROWS } from './disk/constants.ts'
-import type { IndexCorruptError } from './disk/errors.ts'
+import { DiskWatch } from './disk/disk-watch.ts'
+import { type IndexCorruptError, NoSpaceError, ReadOnlyError } from './disk/errors.ts'
 import type { Files } from './disk/files.ts'
 import { type Database, IndexDb } from './disk/index-db.ts'
 import type { Secrets } from './disk/keystore.ts'
 import { Segments } from './disk/segments.ts'
 import { type OpenReport, Store } from './disk/store.ts'
+import type { WatchedFiles } from './disk/watched-files.ts'
 import { type EntryRecord, readRecord } from './format/entry.ts'
 import { defaultNodeCodec } from './format/manifest.ts'
 import { peerIdOf } from './format/peer-id.ts'
@@ -45,6 +47,7 @@ export interface Stack {
   host: Libp2pHost
   store: Store
   capacity: Capacity
+  disk: DiskWatch
   fold: CatalogFold
   /** What opening the store found. */
   report: OpenReport
@@ -54,7 +57,7 @@ export interface Stack {
 
 export interface StackOptions {
   options: NodeOptions
-  files: Files
+  files: Files & Pick<WatchedFiles, 'state'>
   secrets: Secrets
   storeId: Uint8Array
   /** The directory was made by this start: in any other, what is not there has been lost. */
@@ -85,8 +88,13 @@ export async function startStack(init: StackOptions): Promise<Stack> {
   const closers: Array<() => unknown> = []
   const stop = (): Promise<void> => closeAll(closers.splice(0).reverse())
   const report = (task: string) => (error: unknown) => {
-    if (!isAbort(error)) onEvent({ event: 'failed', code: codeOf(error), task })
+    if (isAbort(error)) return
+    disk?.look()
+    // Of a disk that is full, or takes nothing, every write fails: that it is so has been said.
+    if (error instanceof NoSpaceError || error instanceof ReadOnlyError) return
+    onEvent({ event: 'failed', code: codeOf(error), task })
   }
+  let disk: DiskWatch | undefined
   try {
     // disk
     const level = new ClassicLevel<Uint8Array, Uint8Array>(join(options.dataDir, INDEX_FOLDER), {
@@ -100,6 +108,7 @@ export async function startStack(init: StackOptions): Promise<Stack> {
     const segments = new Segments({ files, storeId })
     const store = new Store({ segments, index, storeId, onDamage: () => onEvent({ event: 'damaged', rows: 1 }) })
     const capacity = new Capacity({ files, clock, capacityBytes: options.capacityBytes })
+    disk = new DiskWatch({ files, capacity, onChange: state => onEvent({ event: 'disk', state }) })
     const blockFiles = new BlockFiles(files, chance)
     const durable = new DurableBlockstore(store, blockFiles, capacity)
     const blockstore = options.blockstore ?? durable
@@ -239,11 +248,12 @@ export async function startStack(init: StackOptions): Promise<Stack> {
     void checkLeaves(store, clock, ticking.signal, report('leaf check'))
     void every(clock, CAPACITY_INTERVAL_MS, ticking.signal, report('capacity'), async () => {
       await capacity.look()
+      disk?.look()
       await members.announceIfChanged()
     })
 
     const fs: FsContext = { catalog, tree, author, blocks, members, sync, codec, clock, defaults }
-    return { fs, files, host, store, capacity, fold, report: opened, stop }
+    return { fs, files, host, store, capacity, disk, fold, report: opened, stop }
   } catch (error) {
     await stop().catch(() => {})
     throw error

@@ -26,8 +26,19 @@ export function logEvent(log: Logger, event: NodeEvent): void {
     case 'damaged':
       scoped('disk').error({ rows: event.rows }, 'rows of a segment do not match their checksum')
       break
+    case 'disk':
+      scoped('disk')[DISK_LEVELS[event.state]](DISK_WORDS[event.state])
+      break
     case 'failed':
       scoped('node').error({ code: event.code, task: event.task }, 'a task failed')
       break
   }
 }
+
+const DISK_LEVELS = { ok: 'info', full: 'warn', readonly: 'error', failing: 'error' } as const
+const DISK_WORDS = {
+  ok: 'there is room again, and the disk takes it',
+  full: 'this node is full: nothing more is stored until there is room',
+  readonly: 'the data directory cannot be written: nothing is stored until it can',
+  failing: 'the disk failed a write: what it holds may be in danger'
+} as const

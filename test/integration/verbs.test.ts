@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { randomBytes } from 'node:crypto'
 import { test } from 'node:test'
-import { generateNetworkKey } from '../../src/index.ts'
+import { codeOf, generateNetworkKey } from '../../src/index.ts'
 import { fastClock } from '../fixtures/clock.ts'
 import { codeOfRejection, listing, read, readAll, startNode, startNodes, until } from '../fixtures/nodes.ts'
 
@@ -156,4 +156,22 @@ test('ten thousand files in one folder', { timeout: 300_000 }, async t => {
   assert.equal(names.length, count)
   assert.equal((await node.status()).files, count)
   assert.equal((await read(node, '/many/9999')).toString(), '9999')
+})
+
+test('a node that is full says so once, however much it refuses', async t => {
+  const networkKey = generateNetworkKey()
+  const clock = fastClock(10)
+  const { node: full, events } = await startNode(t, { networkKey, clock, capacityBytes: 24 * MIB })
+  const codes: string[] = []
+  for (let i = 0; i < 28; i++) codes.push(await full.put(`/f${i}`, randomBytes(MIB)).then(() => 'ok', codeOf))
+  assert.deepEqual(codes.slice(-4), ['no-space', 'no-space', 'no-space', 'no-space'])
+  await until('it has been told', async () => events.some(({ event }) => event === 'disk'))
+  const { node: other } = await startNode(t, { networkKey, clock, bootstrap: [full.multiaddrs[0] as string] })
+  await until('it is known to be full', async () => (await other.put('/more', randomBytes(MIB))).reached.length === 1)
+  assert.deepEqual(
+    events.filter(({ event }) => event === 'disk' || event === 'failed'),
+    [{ event: 'disk', state: 'full' }]
+  )
+  assert.equal((await full.status()).disk.state, 'full')
+  assert.ok((await read(full, '/f0')).byteLength === MIB)
 })
