@@ -227,6 +227,8 @@ export class Node implements DfsNode {
     const { state: disk } = stack.disk
     if (disk === 'readonly') warnings.push('the data directory cannot be written: nothing is stored until it can')
     if (disk === 'failing') warnings.push('the disk failed the last write: what it holds may be in danger')
+    if (blocks.diskFaults > 0)
+      warnings.push(`reads of blocks on this disk failed since the start (${blocks.diskFaults}): it may be wearing out`)
     if (report.damagedRows > 0) warnings.push(`${report.damagedRows} damaged rows were found in the store`)
     if (capacity.isFull) warnings.push('this node is full: raise --capacity or free space on its disk')
     return {

@@ -183,6 +183,7 @@ export async function startStack(init: StackOptions): Promise<Stack> {
       records: () => allRecords(log, nodeCodecs),
       mayFree: () => !members.isClockOff && (!mustCompare || members.compared.size === members.all.length - 1),
       onFault: peer => onEvent({ event: 'fault', peerId: peer }),
+      onDiskFault: error => (error.code === 'corrupt' ? onEvent({ event: 'damaged', rows: 1 }) : report('read')(error)),
       onError: report('blocks')
     })
 

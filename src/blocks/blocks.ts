@@ -27,7 +27,7 @@ import {
 } from './constants.ts'
 import { walkDag } from './dag.ts'
 import { Deliveries } from './deliveries.ts'
-import { EvictRefusedError } from './errors.ts'
+import { type BlockCorruptError, type BlockUnreadableError, EvictRefusedError } from './errors.ts'
 import { type Evicted, Evictor } from './evict.ts'
 import { type Fetched, Fetcher } from './fetch.ts'
 import { GetProtocol } from './get-protocol.ts'
@@ -67,6 +67,8 @@ export interface BlocksOptions {
   mayFree: () => boolean
   /** A peer sent something wrong, or nothing. */
   onFault: (peer: PeerId) => void
+  /** A block on our own disk is damaged, or cannot be read. */
+  onDiskFault: (error: BlockCorruptError | BlockUnreadableError) => void
   onError: (error: unknown) => void
 }
 
@@ -92,6 +94,7 @@ export class Blocks {
   #ranking: Ranking | undefined
   #evictsFromMs = Number.NEGATIVE_INFINITY
   #walkingAll: Promise<void> | undefined
+  #diskFaults = 0
 
   constructor(options: BlocksOptions) {
     this.#options = options
@@ -107,7 +110,10 @@ export class Blocks {
     const pulls = new Limiter(PULL_BYTES_MAX)
     const readNode = async (cid: BlockCid): Promise<Uint8Array> => (await this.#fetcher.fetch(cid)).bytes
     this.#claims = new Claims(store, clock)
-    this.#local = new LocalBlocks(blockstore, this.#claims)
+    this.#local = new LocalBlocks(blockstore, this.#claims, error => {
+      this.#diskFaults++
+      options.onDiskFault(error)
+    })
     this.#holds = new Holds(clock)
     this.#health = new PeerHealth(clock)
     const gets = new GetProtocol({
@@ -335,6 +341,11 @@ export class Blocks {
     const own = this.#references.owed
     const others = this.#deliveries.owed
     return { blocks: own.blocks + others.blocks, bytes: own.bytes + others.bytes }
+  }
+
+  /** Reads since the start that found a block of our own disk damaged, or could not read it. */
+  get diskFaults(): number {
+    return this.#diskFaults
   }
 
   /** What is being pulled at this moment. */

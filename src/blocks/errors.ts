@@ -17,6 +17,18 @@ export class BlockCorruptError extends DfsError {
   }
 }
 
+/** A block that is on our disk, as far as is known, and cannot be read from it. */
+export class BlockUnreadableError extends DfsError {
+  override readonly name = 'BlockUnreadableError'
+  override readonly code = 'io'
+  readonly cid: BlockCid
+
+  constructor(cid: BlockCid, options: { cause: unknown }) {
+    super('a block on this disk cannot be read', options)
+    this.cid = cid
+  }
+}
+
 /** No member that can be reached has the block. Others may: it is not lost for that. */
 export class BlockUnreachableError extends DfsError {
   override readonly name = 'BlockUnreachableError'

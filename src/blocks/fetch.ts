@@ -1,4 +1,3 @@
-import { DiskError, ReadOnlyError } from '../disk/errors.ts'
 import { type BlockCid, blockKey, verifyBlock } from '../format/cid.ts'
 import type { PeerId } from '../format/peer-id.ts'
 import type { Clock } from '../util/clock.ts'
@@ -6,7 +5,7 @@ import { raceSignal } from '../util/deadline.ts'
 import { isAbort, StoppedError } from '../util/errors.ts'
 import { DisconnectedError, ProtocolError, RefusedError } from '../wire/errors.ts'
 import { FETCH_PAUSE_MS, FETCH_ROUNDS, HEDGE_LATENCIES, HEDGE_MAX, HEDGE_MS } from './constants.ts'
-import { BlockCorruptError, BlockUnreachableError } from './errors.ts'
+import { BlockCorruptError, BlockUnreachableError, BlockUnreadableError } from './errors.ts'
 import type { LocalBlocks } from './local-blocks.ts'
 import type { PeerHealth } from './peer-health.ts'
 import type { Ranking } from './rank.ts'
@@ -81,8 +80,7 @@ export class Fetcher {
       const bytes = await local.get(cid, signal)
       return bytes === undefined ? undefined : { bytes, from: self, release: () => local.giveBack(bytes) }
     } catch (error) {
-      if (!(error instanceof BlockCorruptError || error instanceof DiskError || error instanceof ReadOnlyError))
-        throw error
+      if (!(error instanceof BlockCorruptError || error instanceof BlockUnreadableError)) throw error
       // Another member's copy heals ours; if there is none, the damage is what the caller must hear of.
       const healed = await this.#fromPeers(cid, { signal }).catch(() => undefined)
       if (healed === undefined) throw error

@@ -1,11 +1,11 @@
 import type { Blockstore } from 'interface-blockstore'
-import { RowCorruptError } from '../disk/errors.ts'
+import { DiskError, ReadOnlyError, RowCorruptError } from '../disk/errors.ts'
 import { type BlockCid, blockKey, verifyBlock } from '../format/cid.ts'
 import { giveBuffer } from '../util/buffer-pool.ts'
 import { concatBytes } from '../util/bytes.ts'
 import { KeyedLocks } from '../util/locks.ts'
 import type { Claims } from './claims.ts'
-import { BlockCorruptError } from './errors.ts'
+import { BlockCorruptError, BlockUnreadableError } from './errors.ts'
 
 /** What this room needs of a blockstore, which any adapter of `interface-blockstore` has; and what ours can do besides. */
 export type BlockPort = Pick<Blockstore, 'has' | 'get' | 'put' | 'delete'> & {
@@ -24,11 +24,18 @@ export type BlockPort = Pick<Blockstore, 'has' | 'get' | 'put' | 'delete'> & {
 export class LocalBlocks {
   readonly #store: BlockPort
   readonly #claims: Claims
+  readonly #onFault: (error: BlockCorruptError | BlockUnreadableError) => void
   readonly #locks = new KeyedLocks()
 
-  constructor(store: BlockPort, claims: Claims) {
+  /** `onFault` hears of each read that shows a block to be damaged, or could not read it. */
+  constructor(
+    store: BlockPort,
+    claims: Claims,
+    onFault: (error: BlockCorruptError | BlockUnreadableError) => void = () => {}
+  ) {
     this.#store = store
     this.#claims = claims
+    this.#onFault = onFault
   }
 
   /** Gives the buffer of a block back that was kept or got here, and that nobody else holds. */
@@ -40,19 +47,19 @@ export class LocalBlocks {
     return this.#store.has(cid)
   }
 
-  /** The verified bytes, or undefined if the block is not here. A `BlockCorruptError` if it is not itself any more. */
+  /**
+   * The verified bytes, or undefined if the block is not here. A `BlockCorruptError` if it is not itself any more, a
+   * `BlockUnreadableError` if the disk does not give it: another member's copy is as good then.
+   */
   async get(cid: BlockCid, signal?: AbortSignal): Promise<Uint8Array | undefined> {
-    const parts: Uint8Array[] = []
     try {
-      for await (const part of this.#store.get(cid, signal === undefined ? {} : { signal })) parts.push(part)
+      const bytes = await this.#read(cid, signal)
+      if (bytes !== undefined && !verifyBlock(cid, bytes)) throw new BlockCorruptError(cid, null)
+      return bytes
     } catch (error) {
-      if ((error as Error).name === 'NotFoundError') return undefined
-      if (error instanceof RowCorruptError) throw new BlockCorruptError(cid, null)
+      if (error instanceof BlockCorruptError || error instanceof BlockUnreadableError) this.#onFault(error)
       throw error
     }
-    const bytes = parts.length === 1 ? (parts[0] as Uint8Array) : concatBytes(...parts)
-    if (!verifyBlock(cid, bytes)) throw new BlockCorruptError(cid, null)
-    return bytes
   }
 
   /** Bytes of a block; 0 if it is not here, or not whole. */
@@ -121,5 +128,19 @@ export class LocalBlocks {
       await this.#store.delete(cid)
       return true
     })
+  }
+
+  async #read(cid: BlockCid, signal: AbortSignal | undefined): Promise<Uint8Array | undefined> {
+    const parts: Uint8Array[] = []
+    try {
+      for await (const part of this.#store.get(cid, signal === undefined ? {} : { signal })) parts.push(part)
+    } catch (error) {
+      if ((error as Error).name === 'NotFoundError') return undefined
+      if (error instanceof RowCorruptError) throw new BlockCorruptError(cid, null)
+      if (error instanceof DiskError || error instanceof ReadOnlyError)
+        throw new BlockUnreadableError(cid, { cause: error })
+      throw error
+    }
+    return parts.length === 1 ? parts[0] : concatBytes(...parts)
   }
 }

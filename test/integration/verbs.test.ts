@@ -1,9 +1,20 @@
 import assert from 'node:assert/strict'
 import { randomBytes } from 'node:crypto'
+import { readdir, readFile, writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
 import { test } from 'node:test'
 import { codeOf, generateNetworkKey } from '../../src/index.ts'
 import { fastClock } from '../fixtures/clock.ts'
-import { codeOfRejection, listing, read, readAll, startNode, startNodes, until } from '../fixtures/nodes.ts'
+import {
+  allConnected,
+  codeOfRejection,
+  listing,
+  read,
+  readAll,
+  startNode,
+  startNodes,
+  until
+} from '../fixtures/nodes.ts'
 
 const KIB = 1024
 const MIB = 1024 * KIB
@@ -174,4 +185,26 @@ test('a node that is full says so once, however much it refuses', async t => {
   )
   assert.equal((await full.status()).disk.state, 'full')
   assert.ok((await read(full, '/f0')).byteLength === MIB)
+})
+
+test('a block that rotted here is mended from another member, and the disk it lay on is named in the status', async t => {
+  const networkKey = generateNetworkKey()
+  const { node: other } = await startNode(t, { networkKey })
+  const bootstrap = [other.multiaddrs[0] as string]
+  const { node, options, events } = await startNode(t, { networkKey, bootstrap, ack: 'all' })
+  await allConnected([node, other])
+  const bytes = randomBytes(MIB)
+  await until('both have it', async () => (await node.put('/f', bytes)).reached.length === 2)
+  const blocks = join(options.dataDir, 'blocks')
+  const file = (await readdir(blocks, { recursive: true, withFileTypes: true })).find(found => found.isFile())
+  const path = join(file?.parentPath as string, file?.name as string)
+  const rotten = await readFile(path)
+  rotten[1000]! ^= 1
+  await writeFile(path, rotten)
+  assert.ok((await read(node, '/f')).equals(bytes))
+  assert.ok(events.some(({ event }) => event === 'damaged'))
+  assert.match((await node.status()).warnings.join(), /reads of blocks on this disk failed since the start \(1\)/)
+  rotten[1000]! ^= 1
+  assert.ok((await readFile(path)).equals(rotten))
+  assert.deepEqual((await other.status()).warnings, [])
 })

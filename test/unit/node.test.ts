@@ -28,12 +28,13 @@ class FakeStack {
     this.stack = {
       fs: {
         members,
-        blocks: { owed: nothing, repairing: nothing },
+        blocks: { owed: nothing, repairing: nothing, diskFaults: 0 },
         tree: { countFiles: async () => 7, resolve: async () => undefined }
       },
       fold: { fileDelta: 0 },
       host: { addresses: () => [] },
       capacity: { isFull: false, usedBytes: 0, capacityBytes: 0 },
+      disk: { state: 'ok' },
       report: { rebuilt: false, wasClean: true, replayedRows: 0, damagedRows: 0 },
       stop: async () => {
         this.isStopped = true

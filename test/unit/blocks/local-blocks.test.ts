@@ -3,7 +3,9 @@ import { test } from 'node:test'
 import { Claims, putIdOf } from '../../../src/blocks/claims.ts'
 import { BlockCorruptError } from '../../../src/blocks/errors.ts'
 import { LocalBlocks } from '../../../src/blocks/local-blocks.ts'
+import { DiskError, ReadOnlyError, RowCorruptError } from '../../../src/disk/errors.ts'
 import { nameBlock } from '../../../src/format/cid.ts'
+import { StoppedError } from '../../../src/util/errors.ts'
 import { openClaims } from '../../fixtures/claims-store.ts'
 
 const HOUR = 3_600_000
@@ -95,4 +97,30 @@ test('a keep that fails has no part left running once it has failed', async () =
   }
   await assert.rejects(local.keep(nameBlock(small), small, claim), /the disk is broken/)
   assert.ok(isClaimed)
+})
+
+test('a block that is damaged or cannot be read is told of, one that is not here is not', async () => {
+  const cid = nameBlock(small)
+  const told: string[] = []
+  const codeOf = async (failure: Error | Uint8Array): Promise<unknown> => {
+    const store = {
+      async *get() {
+        if (failure instanceof Error) throw failure
+        yield failure
+      }
+    }
+    const local = new LocalBlocks(store as never, {} as never, error => told.push(error.name))
+    return local.get(cid).then(
+      bytes => bytes,
+      (error: Error) => error.name
+    )
+  }
+  assert.equal(await codeOf(Object.assign(new Error('none'), { name: 'NotFoundError' })), undefined)
+  assert.equal(await codeOf(new StoppedError('stopped')), 'StoppedError')
+  assert.deepEqual(told, [])
+  assert.equal(await codeOf(new DiskError('the disk reported EIO')), 'BlockUnreadableError')
+  assert.equal(await codeOf(new ReadOnlyError('the disk reported EACCES')), 'BlockUnreadableError')
+  assert.equal(await codeOf(new RowCorruptError('a row is damaged')), 'BlockCorruptError')
+  assert.equal(await codeOf(Buffer.from('other bytes')), 'BlockCorruptError')
+  assert.deepEqual(told, ['BlockUnreadableError', 'BlockUnreadableError', 'BlockCorruptError', 'BlockCorruptError'])
 })
