@@ -1,7 +1,7 @@
 import type { Blockstore, InputPair, Pair } from 'interface-blockstore'
 import { NotFoundError } from 'interface-store'
-import { CID } from 'multiformats/cid'
-import * as Digest from 'multiformats/hashes/digest'
+import type { CID } from 'multiformats/cid'
+import { cidOfMultihash } from '../format/cid.ts'
 import { byteLengthOf, concatBytes, toHex } from '../util/bytes.ts'
 import { InvalidInputError } from '../util/errors.ts'
 import { KeyedLocks } from '../util/locks.ts'
@@ -9,8 +9,8 @@ import type { BlockFiles } from './block-files.ts'
 import type { Capacity } from './capacity.ts'
 import { ROW_BLOCK, ROW_FREED, SMALL_BLOCK_BYTES_MAX } from './constants.ts'
 import { indexKey } from './index-db.ts'
-import type { Place } from './segments.ts'
-import { decodePlace, encodePlace, isSamePlace, type Projector, type Store, type StoredRow } from './store.ts'
+import { decodePlace, encodePlace, isSamePlace, type Place } from './place.ts'
+import type { Projector, Store, StoredRow } from './store.ts'
 
 interface AbortOptions {
   signal?: AbortSignal
@@ -20,7 +20,6 @@ type Source<T> = Iterable<T> | AsyncIterable<T>
 
 /** Code, length and 32 bytes of digest: the only multihashes this store keeps. */
 const MULTIHASH_BYTES = 34
-const RAW_CODEC = 0x55
 /** Blocks that `putMany`, `getMany` and `deleteMany` work on at once. */
 const MANY_AT_ONCE = 16
 
@@ -104,7 +103,7 @@ export class DurableBlockstore implements Blockstore {
   async *getAll(options: AbortOptions = {}): AsyncGenerator<Pair> {
     for await (const { multihash } of this.all()) {
       options.signal?.throwIfAborted()
-      const cid = CID.createV1(RAW_CODEC, Digest.decode(multihash))
+      const cid = cidOfMultihash(multihash)
       yield { cid, bytes: this.get(cid, options) }
     }
   }

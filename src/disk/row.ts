@@ -1,16 +1,19 @@
 import { crc32 } from 'node:zlib'
 import { concatBytes, u32be } from '../util/bytes.ts'
 import { ROW_BYTES_MAX } from './constants.ts'
+import type { Cursor, Place } from './place.ts'
 
 export interface Row {
   type: number
   payload: Uint8Array
 }
 
-/** A position in the order in which rows were written. */
-export interface Cursor {
-  segment: number
-  offset: number
+/** A row as it was found. */
+export interface PlacedRow extends Row {
+  place: Place
+  checksum: number
+  /** Where the row after it begins. */
+  next: Cursor
 }
 
 export const ROW_HEADER_BYTES = 13

@@ -1,7 +1,7 @@
 import { asBuffer } from '../util/bytes.ts'
 import { ROW_BYTES_MAX, SCAN_BYTES } from './constants.ts'
-import { type Cursor, ROW_HEADER_BYTES, ROW_MAGIC, type RowCodec } from './row.ts'
-import type { PlacedRow } from './segments.ts'
+import type { Cursor } from './place.ts'
+import { type PlacedRow, ROW_HEADER_BYTES, ROW_MAGIC, type RowCodec } from './row.ts'
 
 export interface ScanOptions {
   segment: number

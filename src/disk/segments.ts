@@ -3,25 +3,10 @@ import { byteLengthOf, concatBytes, equalBytes, utf8 } from '../util/bytes.ts'
 import { COMMIT_BYTES_MAX, COMMIT_ROWS_MAX, ROW_BYTES_MAX, SEGMENT_BYTES } from './constants.ts'
 import { RowCorruptError, UnknownLayoutError } from './errors.ts'
 import type { AppendFile, Files } from './files.ts'
-import { type Cursor, ROW_HEADER_BYTES, type Row, RowCodec, Tally } from './row.ts'
+import type { Cursor, Place } from './place.ts'
+import { type PlacedRow, ROW_HEADER_BYTES, type Row, RowCodec, Tally } from './row.ts'
 import { SegmentReaders } from './segment-readers.ts'
 import { scanRows } from './segment-scan.ts'
-
-export type { Cursor, Row } from './row.ts'
-
-/** Where a row is: its segment, the offset of its header there, and the length of its payload. */
-export interface Place {
-  segment: number
-  offset: number
-  length: number
-}
-
-export interface PlacedRow extends Row {
-  place: Place
-  checksum: number
-  /** Where the row after it begins. */
-  next: Cursor
-}
 
 /** Row type of the footer that closes a segment; all others are the callers'. */
 export const FOOTER = 0xff

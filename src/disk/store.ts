@@ -5,8 +5,9 @@ import { Limiter } from '../util/limiter.ts'
 import { COMMIT_BYTES_MAX, COMMIT_ROWS_MAX, LEAF_ROWS, MOVE_BYTES_MAX, MOVE_ROWS_MAX } from './constants.ts'
 import { FileMissingError, IndexCorruptError } from './errors.ts'
 import { type IndexDb, type IndexOp, indexKey } from './index-db.ts'
-import { ROW_HEADER_BYTES } from './row.ts'
-import { type Cursor, type Place, type PlacedRow, SEGMENT_OVERHEAD_BYTES, type Segments } from './segments.ts'
+import { type Cursor, decodeCursor, encodeCursor, isBefore, type Place } from './place.ts'
+import { type PlacedRow, ROW_HEADER_BYTES } from './row.ts'
+import { SEGMENT_OVERHEAD_BYTES, type Segments } from './segments.ts'
 
 /** A row that has been made durable, on its way into the index. */
 export interface StoredRow {
@@ -345,8 +346,7 @@ export class Store {
   }
 
   #cursorOp(): IndexOp {
-    const { segment, offset } = this.#cursor
-    return { type: 'put', key: CURSOR_KEY, value: concatBytes(u32be(segment), u32be(offset)) }
+    return { type: 'put', key: CURSOR_KEY, value: encodeCursor(this.#cursor) }
   }
 
   // A segment that the index points into is one it was made with: if it is gone, the index is not to be trusted.
@@ -387,34 +387,12 @@ async function* inBatches(
   if (batch.length > 0) yield batch
 }
 
-export function encodePlace({ segment, offset, length }: Place): Uint8Array {
-  return concatBytes(u32be(segment), u32be(offset), u32be(length))
-}
-
-export function decodePlace(bytes: Uint8Array): Place {
-  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength)
-  return { segment: view.getUint32(0), offset: view.getUint32(4), length: view.getUint32(8) }
-}
-
-export function isSamePlace(a: Place, b: Place): boolean {
-  return a.segment === b.segment && a.offset === b.offset
-}
-
 function knownKey(segment: number): Uint8Array {
   return concatBytes(SEGMENT_ROWS, u32be(segment))
 }
 
 function deadKey(segment: number): Uint8Array {
   return indexKey('g', u32be(segment))
-}
-
-function decodeCursor(bytes: Uint8Array): Cursor {
-  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength)
-  return { segment: view.getUint32(0), offset: view.getUint32(4) }
-}
-
-function isBefore(a: Cursor, b: Cursor): boolean {
-  return a.segment !== b.segment ? a.segment < b.segment : a.offset < b.offset
 }
 
 function earlier(a: Cursor, b: Cursor | undefined): Cursor {
