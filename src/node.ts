@@ -1,13 +1,10 @@
-import { hostname } from 'node:os'
 import type { DfsNode, NodeEvent, NodeOptions, Peer, Status } from './api.ts'
 import { makeDataDirectory, openFormat } from './disk/data-directory.ts'
-import { IndexCorruptError, UnknownLayoutError } from './disk/errors.ts'
+import { IndexCorruptError } from './disk/errors.ts'
 import { type Files, replaceFile } from './disk/files.ts'
-import { Keystore, type Secrets } from './disk/keystore.ts'
 import { lockDirectory } from './disk/lock.ts'
 import { WatchedFiles } from './disk/watched-files.ts'
 import { LABEL_BYTES_MAX } from './format/constants.ts'
-import { deriveNetwork } from './format/network-key.ts'
 import { parsePath } from './format/path.ts'
 import { copiesOf, type FsContext } from './fs/context.ts'
 import { copyPath } from './fs/copy.ts'
@@ -31,12 +28,12 @@ import type {
   Source,
   Stat
 } from './fs/types.ts'
+import { secretsOf } from './identity.ts'
 import { OUT_AFTER_MS_MAX } from './members/constants.ts'
-import { NotAllowedError } from './members/errors.ts'
-import { assertOwnGrant, becomeAdmin, generateNetworkKey } from './members/founding.ts'
 import { defaultListen, rememberPorts } from './ports.ts'
+import { peersOf, statusOf } from './report.ts'
 import { removeIndex, type Stack, startStack } from './stack.ts'
-import { equalBytes, toHex, utf8 } from './util/bytes.ts'
+import { toHex, utf8 } from './util/bytes.ts'
 import { systemChance } from './util/chance.ts'
 import { type Clock, systemClock } from './util/clock.ts'
 import { codeOf, InvalidInputError, StoppedError } from './util/errors.ts'
@@ -212,58 +209,11 @@ export class Node implements DfsNode {
     this.#assertRunning()
     // While the index cannot be made anew nothing runs, but what ran last knows most of the answer.
     const stack = await this.#stack.catch(() => this.#now)
-    const { members, blocks } = stack.fs
-    const { capacity, report } = stack
-    const state = members.view.members.find(({ peer }) => peer === this.peerId)
-    const owed = blocks.owed
-    const warnings: string[] = []
-    if (this.#rebuildFault !== undefined)
-      warnings.push(
-        `the index is damaged and could not be made anew (${codeOf(this.#rebuildFault)}): nothing works until it is, it is tried again`
-      )
-    if (members.clockFault !== undefined) warnings.push(members.clockFault.message)
-    if (members.isRefusedForClock)
-      warnings.push('a member did not let this node in because of the time: set the clock of whichever is wrong')
-    const { state: disk } = stack.disk
-    if (disk === 'readonly') warnings.push('the data directory cannot be written: nothing is stored until it can')
-    if (disk === 'failing') warnings.push('the disk failed the last write: what it holds may be in danger')
-    if (blocks.diskFaults > 0)
-      warnings.push(`reads of blocks on this disk failed since the start (${blocks.diskFaults}): it may be wearing out`)
-    if (report.damagedRows > 0) warnings.push(`${report.damagedRows} damaged rows were found in the store`)
-    if (capacity.isFull) warnings.push('this node is full: raise --capacity or free space on its disk')
-    return {
-      peerId: this.peerId,
-      network: this.network,
-      name: this.name,
-      role: this.role,
-      state: state?.isOut === true ? 'out' : state?.isDraining === true ? 'draining' : capacity.isFull ? 'full' : 'in',
-      files: await this.#countFiles(stack),
-      peersConnected: members.admitted.length,
-      owed,
-      repairing: blocks.repairing,
-      etaSeconds: null,
-      atRisk: { blocks: 0 },
-      disk: {
-        used: capacity.usedBytes,
-        capacity: capacity.capacityBytes,
-        cache: 0,
-        state: disk
-      },
-      warnings
-    }
+    return statusOf(stack, await this.#countFiles(stack), this.#rebuildFault)
   }
 
   peers(): Peer[] {
-    const { members } = this.#now.fs
-    const admitted = new Set(members.admitted)
-    const connections = new Map(members.connections().map(connection => [connection.peer, connection]))
-    return members.all
-      .filter(({ peer }) => peer !== this.peerId)
-      .map(({ peer, name, role }) => {
-        const connection = admitted.has(peer) ? connections.get(peer) : undefined
-        const latencyMs = connection?.latencyMs ?? null
-        return { peerId: peer, name, role, connected: admitted.has(peer), latencyMs, via: connection?.via ?? null }
-      })
+    return peersOf(this.#now.fs.members)
   }
 
   async stop(): Promise<void> {
@@ -371,55 +321,6 @@ export class Node implements DfsNode {
       throw error
     }
   }
-}
-
-/** The keys of the member that this directory is, or of the one that it becomes now. */
-async function secretsOf(options: NodeOptions, files: Files): Promise<Secrets> {
-  const { networkKey, passphrase, bootstrap = [], clock = systemClock, chance = systemChance } = options
-  const keystore = new Keystore(files, chance, passphrase)
-  const known = await keystore.load()
-  if (known !== undefined) {
-    if (networkKey !== undefined && !equalBytes(deriveNetwork(networkKey).network, known.network)) {
-      throw new InvalidInputError('this data directory belongs to another network than this key')
-    }
-    assertOwnGrant(known)
-    return known
-  }
-  await assertNew(files)
-  const founds = options.found === true || (networkKey === undefined && bootstrap.length === 0)
-  if (networkKey === undefined && !founds) {
-    throw new NotAllowedError(
-      'this node belongs to no network yet: give --network-key-file with the key of the network to join, or --new to found one'
-    )
-  }
-  const secrets = becomeAdmin({
-    networkKey: networkKey ?? generateNetworkKey(chance),
-    name: deviceName(options.name),
-    keepNetworkKey: founds,
-    clock,
-    chance
-  })
-  await keystore.save(secrets)
-  return secrets
-}
-
-/**
- * Throws unless nobody has ever been a member in this directory: rows are written from when there is a keystore. Another
- * member could not open what these rows hold, and the one who wrote them would be lost without a word.
- */
-async function assertNew(files: Files): Promise<void> {
-  for (const name of await files.list('segments')) {
-    if (((await files.size(`segments/${name}`)) ?? 0) === 0) continue
-    throw new UnknownLayoutError(
-      'the data directory has lost its keystore, without which nothing in it can be read: put the file keystore back, or start with another --data-dir'
-    )
-  }
-}
-
-function deviceName(name: string | undefined): string {
-  if (name !== undefined) return name
-  const host = [...hostname()].filter(character => utf8(character).byteLength === 1).join('')
-  return host.slice(0, LABEL_BYTES_MAX) || 'node'
 }
 
 function checkOptions({ name, networkKey, capacityBytes, outAfterMs }: NodeOptions): void {

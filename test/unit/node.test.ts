@@ -18,7 +18,7 @@ class FakeStack {
 
   constructor() {
     const members = {
-      self: { peerId: 'me', name: 'me', role: 'admin' },
+      self: { peerId: 'me', name: 'me', role: 'admin', network: new Uint8Array(32) },
       view: { members: [] },
       admitted: [],
       clockFault: undefined,
