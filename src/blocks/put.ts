@@ -67,6 +67,14 @@ export interface PutOutcome {
   owedBlocks: number
 }
 
+/** A record on its way to those that are to acknowledge it. */
+interface Sending {
+  pushTo: (peer: PeerId) => Promise<void>
+  /** Resolves once enough of them have, and once all have answered. */
+  enough: Promise<void>
+  all: Promise<unknown>
+}
+
 /** Copies that a put waits for unless told otherwise. */
 const ACK_DEFAULT = 2
 
@@ -152,12 +160,14 @@ export class Put {
   async acknowledge(record: Statement<'entry'>, root: BlockCid | null): Promise<PutOutcome> {
     const { self, clock, holdsAll } = this.#deps
     const acknowledged = new Set<PeerId>()
+    const isEnough = (): boolean => this.#copies(acknowledged, root) >= this.#ackWanted(root === null)
+    // First of all, and whoever still waits for it: the record stands, and what stands here is not to be known here alone.
+    const sending = this.#send(record, root, acknowledged, isEnough)
     // A laptop that slept past its own claims must not say yes to nothing.
     if (root === null || (await holdsAll(root, this.#claimId))) acknowledged.add(self)
-    const isEnough = (): boolean => this.#copies(acknowledged, root) >= this.#ackWanted(root === null)
     try {
       await withDeadline(clock, ACK_TIMEOUT_MS, this.#options.signal, signal =>
-        this.#pushUntil(isEnough, record, root, acknowledged, signal)
+        this.#untilEnough(isEnough, sending, root, acknowledged, signal)
       )
     } catch (error) {
       if (!(error instanceof DeadlineError)) throw error
@@ -266,24 +276,35 @@ export class Put {
     }
   }
 
-  async #pushUntil(
-    isEnough: () => boolean,
+  /** Pushes the record to those who are counted, and tells all others of it. */
+  #send(
     record: Statement<'entry'>,
     root: BlockCid | null,
     acknowledged: Set<PeerId>,
-    signal: AbortSignal
-  ): Promise<void> {
-    const { keepers, announce, clock } = this.#deps
+    isEnough: () => boolean
+  ): Sending {
+    const { keepers, announce } = this.#deps
     const { promise: enough, resolve } = Promise.withResolvers<void>()
     const pushTo = async (peer: PeerId): Promise<void> => {
       if (await this.#pushTo(peer, record, root)) acknowledged.add(peer)
       if (isEnough()) resolve()
     }
     const counted = root === null ? keepers() : this.#spread.tally.peers
-    const pushes = Promise.all(counted.map(pushTo))
+    const all = Promise.all(counted.map(pushTo))
     announce(record, new Set(counted))
+    return { pushTo, enough, all }
+  }
+
+  async #untilEnough(
+    isEnough: () => boolean,
+    { pushTo, enough, all }: Sending,
+    root: BlockCid | null,
+    acknowledged: Set<PeerId>,
+    signal: AbortSignal
+  ): Promise<void> {
+    const { keepers, clock } = this.#deps
     if (isEnough()) return
-    await raceSignal(Promise.race([enough, pushes]), signal)
+    await raceSignal(Promise.race([enough, all]), signal)
     // Nobody is left who was counted. Only a number that was asked for is worth waiting for others.
     while (!isEnough() && this.#options.ack !== undefined) {
       await clock.sleep(NEWCOMERS_MS, signal)

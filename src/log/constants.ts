@@ -16,6 +16,8 @@ export const SYNC_TIMEOUT_MS = 30_000
 
 /** News is passed on this long after it came, together with what came meanwhile. */
 export const PASS_ON_MS = 200
+/** Who makes a statement has it pushed. One that has gone to a member by no push after this long is offered to it. */
+export const EXPECTED_MS = 5_000
 /** What one peer has still to be told; beyond that it is not noted one by one, and everything is offered. */
 export const NEWS_MAX = 16_384
 /** What did not reach a peer that stayed connected is offered again after this long, then later and later. */

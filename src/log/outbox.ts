@@ -1,7 +1,7 @@
 import { idOf, type Statement } from '../format/statement.ts'
 import { fromHex, toHex } from '../util/bytes.ts'
 import type { Clock } from '../util/clock.ts'
-import { BEHIND_RETRY_MS, BEHIND_RETRY_MS_MAX, IDS_MAX, NEWS_MAX, PASS_ON_MS } from './constants.ts'
+import { BEHIND_RETRY_MS, BEHIND_RETRY_MS_MAX, EXPECTED_MS, IDS_MAX, NEWS_MAX, PASS_ON_MS } from './constants.ts'
 import type { Log, StatementClass } from './log.ts'
 
 export interface OutboxOptions {
@@ -24,6 +24,9 @@ export class Outbox {
   readonly #options: OutboxOptions
   readonly #stopped = new AbortController()
   #news = new Map<string, Statement>()
+  /** Our own, on their way by others' hands, and since when: the oldest first. */
+  readonly #expected = new Map<string, { statement: Statement; sinceMs: number }>()
+  #isWatching = false
   #isPassingOn = false
   #isBehind = false
   #isCatchingUp = false
@@ -40,6 +43,24 @@ export class Outbox {
     if (!this.#isPassingOn) void this.#passOn()
   }
 
+  /**
+   * Statements of our own, which whoever made them pushes to this member. Should they not, since they gave up in between,
+   * it is offered them all the same: what stands here is never known here alone.
+   */
+  expect(statements: readonly Statement[]): void {
+    const sinceMs = this.#options.clock.monotonic()
+    for (const statement of statements) {
+      if (this.#expected.size < NEWS_MAX) this.#expected.set(idOf(statement), { statement, sinceMs })
+      else this.fallBehind()
+    }
+    if (!this.#isWatching) void this.#watch()
+  }
+
+  /** A statement was pushed to this member. */
+  pushed(statement: Statement): void {
+    this.#expected.delete(idOf(statement))
+  }
+
   /** Something did not arrive. */
   fallBehind(): void {
     this.#isBehind = true
@@ -49,6 +70,23 @@ export class Outbox {
   stop(): void {
     this.#stopped.abort()
     this.#news.clear()
+    this.#expected.clear()
+  }
+
+  async #watch(): Promise<void> {
+    this.#isWatching = true
+    while (this.#expected.size > 0 && (await this.#isWantedIn(EXPECTED_MS))) {
+      const before = this.#options.clock.monotonic() - EXPECTED_MS
+      const late: Statement[] = []
+      for (const [id, { statement, sinceMs }] of this.#expected) {
+        if (sinceMs > before) break
+        this.#expected.delete(id)
+        late.push(statement)
+      }
+      if (late.length > 0) this.add(late)
+    }
+    this.#expected.clear()
+    this.#isWatching = false
   }
 
   async #passOn(): Promise<void> {

@@ -71,11 +71,13 @@ export class Sync {
     }
     this.#callers = new Callers(host, clock, protocol)
     serveCalls(host, { ...protocol, clock, mayAsk: isAdmitted, answer: request => answerSync(options, request) })
-    // News from one member goes once to the others that lack it.
+    // News from one member goes once to the others that lack it; what is our own goes to all, whatever becomes of its maker.
     log.onStanding((items, from) => {
-      if (from === null) return
       const statements = items.map(({ statement }) => statement)
-      for (const peer of this.#options.admitted()) if (peer !== from) this.#outbox(peer)?.add(statements)
+      for (const peer of this.#options.admitted()) {
+        if (from === null) this.#outbox(peer)?.expect(statements)
+        else if (peer !== from) this.#outbox(peer)?.add(statements)
+      }
     })
     host.onPeer((event, peer) => {
       if (event === 'disconnected') this.#forget(peer)
@@ -103,6 +105,7 @@ export class Sync {
       this.#pushes.set(peer, batcher)
     }
     const pushed = batcher.add({ statement, put })
+    this.#outboxes.get(peer)?.pushed(statement)
     pushed.then(
       verdict => {
         if (isCurable(verdict)) this.#outbox(peer)?.fallBehind()

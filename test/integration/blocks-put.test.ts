@@ -383,3 +383,25 @@ function withMethod<T extends object, K extends keyof T>(target: T, name: K, met
     }
   })
 }
+
+test('a record that stands goes to the others, though whoever put it has gone by then', async t => {
+  const { clock, members } = await start(t, 3)
+  const [writer, ...others] = members
+  const gone = new AbortController()
+  const put = writer.blocks.openPut({ replicas: 3, signal: gone.signal })
+  t.after(() => put.close())
+  const { root, blocks } = await sealed(bytesOf(3))
+  await whileTimePasses(clock, put.keep(blocks))
+  await whileTimePasses(clock, put.keepRoot(root))
+  const { record, statement } = writer.record(root, 3)
+  await writer.stand(record)
+  const heard: string[] = []
+  for (const other of others)
+    other.onPush = async () => {
+      heard.push(other.peer)
+    }
+  gone.abort()
+  await assert.rejects(whileTimePasses(clock, put.acknowledge(statement, root)), { name: 'AbortError' })
+  await settle()
+  assert.deepEqual(heard.sort(), others.map(({ peer }) => peer).sort())
+})

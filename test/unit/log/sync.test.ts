@@ -6,7 +6,7 @@ import type { Secrets } from '../../../src/disk/keystore.ts'
 import { encodeCanonical } from '../../../src/format/canonical.ts'
 import { encodeHlc } from '../../../src/format/stamp.ts'
 import { idOf, type Statement } from '../../../src/format/statement.ts'
-import { BEHIND_RETRY_MS, BEHIND_RETRY_MS_MAX, PASS_ON_MS } from '../../../src/log/constants.ts'
+import { BEHIND_RETRY_MS, BEHIND_RETRY_MS_MAX, EXPECTED_MS, PASS_ON_MS } from '../../../src/log/constants.ts'
 import { Outbox } from '../../../src/log/outbox.ts'
 import { COMPARE_RETRY_MS_MAX } from '../../../src/members/constants.ts'
 import { Self } from '../../../src/members/self.ts'
@@ -285,4 +285,49 @@ test('news goes out at once, also to a member that is behind; all that stands, l
   const last = offers.length
   await pass(60 * MINUTE, 60_000)
   assert.equal(offers.length, last, 'it has caught up')
+})
+
+test('what nobody pushes is offered after a while, and what was pushed is not', async t => {
+  const chance = seededChance(4)
+  const self = new Self(adminSecrets(KEY, new ManualClock(), chance), new ManualClock(), chance)
+  const [pushed, dropped, late] = Array.from({ length: 3 }, () => entryBy(self, chance)) as [
+    Statement,
+    Statement,
+    Statement
+  ]
+  const { clock, outbox, offers } = mailbox(t, [], { isDown: false })
+  const pass = async (ms: number): Promise<void> => {
+    for (let passed = 0; passed < ms; passed += 100) {
+      clock.advance(100)
+      await settle(5)
+    }
+  }
+  outbox.expect([pushed, dropped])
+  outbox.pushed(pushed)
+  await pass(EXPECTED_MS - 100)
+  outbox.expect([late])
+  assert.deepEqual(offers, [])
+  await pass(100 + PASS_ON_MS)
+  assert.deepEqual(
+    offers.map(({ ids }) => ids),
+    [1]
+  )
+  await pass(2 * EXPECTED_MS)
+  assert.deepEqual(
+    offers.map(({ ids }) => ids),
+    [1, 1]
+  )
+  await pass(10 * EXPECTED_MS)
+  assert.equal(offers.length, 2)
+})
+
+test('a statement that its maker did not push comes to the others all the same', async t => {
+  const scene = new Scene(t)
+  const a = await scene.member('a')
+  const b = await scene.member('b', { bootstrap: ['a'] })
+  await timePassesUntil(scene.clock, 'compared', () => a.members.compared.size === 1 && b.members.compared.size === 1)
+  await a.write(scene.chance)
+  await settle()
+  assert.equal((await b.ids(1)).length, 0)
+  await timePassesUntil(scene.clock, 'told', async () => (await b.ids(1)).length === 1, { msMax: 3 * EXPECTED_MS })
 })
