@@ -71,6 +71,8 @@ export type NodeEvent =
   | { event: 'admitted' | 'departed' | 'foreign' | 'rejected' | 'fault'; peerId: string }
   | { event: 'rebuilt'; rows: number }
   | { event: 'damaged'; rows: number }
+  /** A block of this disk is damaged, or cannot be read; of each once. */
+  | { event: 'bad-block'; isDamaged: boolean }
   /** Whether anything can be stored has changed. */
   | { event: 'disk'; state: DiskState }
   | { event: 'failed'; code: string; task: string }

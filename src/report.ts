@@ -50,8 +50,8 @@ function* warningsOf({ capacity, disk, report, fs }: Stack, rebuildFault: unknow
     yield 'a member did not let this node in because of the time: set the clock of whichever is wrong'
   if (disk.state === 'readonly') yield 'the data directory cannot be written: nothing is stored until it can'
   if (disk.state === 'failing') yield 'the disk failed the last write: what it holds may be in danger'
-  if (blocks.diskFaults > 0)
-    yield `reads of blocks on this disk failed since the start (${blocks.diskFaults}): it may be wearing out`
+  if (blocks.badBlocks > 0)
+    yield `blocks on this disk were damaged or could not be read since the start (${blocks.badBlocks}): it may be wearing out`
   if (report.damagedRows > 0) yield `${report.damagedRows} damaged rows were found in the store`
-  if (capacity.isFull) yield 'this node is full: raise --capacity or free space on its disk'
+  if (capacity.isFull) yield 'this node is full and takes no more blocks: raise --capacity or free space on its disk'
 }

@@ -183,7 +183,7 @@ export async function startStack(init: StackOptions): Promise<Stack> {
       records: () => allRecords(log, nodeCodecs),
       mayFree: () => !members.isClockOff && (!mustCompare || members.compared.size === members.all.length - 1),
       onFault: peer => onEvent({ event: 'fault', peerId: peer }),
-      onDiskFault: error => (error.code === 'corrupt' ? onEvent({ event: 'damaged', rows: 1 }) : report('read')(error)),
+      onBadBlock: error => onEvent({ event: 'bad-block', isDamaged: error.code === 'corrupt' }),
       onError: report('blocks')
     })
 

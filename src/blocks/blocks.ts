@@ -1,6 +1,7 @@
+import { LRUCache } from 'lru-cache'
 import type { IndexOp } from '../disk/index-db.ts'
 import type { Store } from '../disk/store.ts'
-import type { BlockCid } from '../format/cid.ts'
+import { type BlockCid, blockKey } from '../format/cid.ts'
 import type { NodeCodec } from '../format/manifest.ts'
 import type { PeerId } from '../format/peer-id.ts'
 import type { AnyStatement } from '../format/statement.ts'
@@ -16,6 +17,7 @@ import type { Host } from '../wire/host.ts'
 import { Bitmap } from './bitmap.ts'
 import { Claims, type PutId, putIdOf } from './claims.ts'
 import {
+  BAD_BLOCKS_MAX,
   CATCH_UP_MS,
   CONFIRM_TIMEOUT_MS,
   HOLD_MS,
@@ -67,8 +69,8 @@ export interface BlocksOptions {
   mayFree: () => boolean
   /** A peer sent something wrong, or nothing. */
   onFault: (peer: PeerId) => void
-  /** A block on our own disk is damaged, or cannot be read. */
-  onDiskFault: (error: BlockCorruptError | BlockUnreadableError) => void
+  /** A block on our own disk is damaged, or cannot be read. Told once of each, as far as they are remembered. */
+  onBadBlock: (error: BlockCorruptError | BlockUnreadableError) => void
   onError: (error: unknown) => void
 }
 
@@ -94,7 +96,8 @@ export class Blocks {
   #ranking: Ranking | undefined
   #evictsFromMs = Number.NEGATIVE_INFINITY
   #walkingAll: Promise<void> | undefined
-  #diskFaults = 0
+  readonly #bad = new LRUCache<string, true>({ max: BAD_BLOCKS_MAX })
+  #badCount = 0
 
   constructor(options: BlocksOptions) {
     this.#options = options
@@ -111,8 +114,11 @@ export class Blocks {
     const readNode = async (cid: BlockCid): Promise<Uint8Array> => (await this.#fetcher.fetch(cid)).bytes
     this.#claims = new Claims(store, clock)
     this.#local = new LocalBlocks(blockstore, this.#claims, error => {
-      this.#diskFaults++
-      options.onDiskFault(error)
+      const key = blockKey(error.cid)
+      if (this.#bad.has(key)) return
+      this.#bad.set(key, true)
+      this.#badCount++
+      options.onBadBlock(error)
     })
     this.#holds = new Holds(clock)
     this.#health = new PeerHealth(clock)
@@ -317,8 +323,8 @@ export class Blocks {
   }
 
   /** Sees to it that the copies of a put that are still missing are made. */
-  async deliver(record: RecordRef, owedBlocks: number): Promise<void> {
-    await this.#deliveries.add(record, owedBlocks)
+  async deliver(record: RecordRef, owedBlocks: number, eachBytes: number): Promise<void> {
+    await this.#deliveries.add(record, owedBlocks, eachBytes)
   }
 
   /** A member has come, or the view has changed: what could not be had may be to be had now. */
@@ -343,9 +349,9 @@ export class Blocks {
     return { blocks: own.blocks + others.blocks, bytes: own.bytes + others.bytes }
   }
 
-  /** Reads since the start that found a block of our own disk damaged, or could not read it. */
-  get diskFaults(): number {
-    return this.#diskFaults
+  /** Blocks of our own disk that were found damaged since the start, or could not be read. */
+  get badBlocks(): number {
+    return this.#badCount
   }
 
   /** What is being pulled at this moment. */

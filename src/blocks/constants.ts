@@ -115,3 +115,6 @@ export const SMALL_PUTS_SHARE_MS = 2_000
 export const CONFIRM_TIMEOUT_MS = 10_000
 /** Blocks that were read from others and are written here because they are owed, at once; more are owed later. */
 export const KEEPING_BACK_MAX = 16
+
+/** Blocks of our own disk that are known to be bad, so that each is told of once. */
+export const BAD_BLOCKS_MAX = 1_024

@@ -22,6 +22,7 @@ const rowSchema = z.object({
   replicas: z.number(),
   author: z.string(),
   owed: z.number(),
+  eachBytes: z.number().default(CHUNK_BYTES),
   done: z.array(z.tuple([z.string(), z.number()]))
 })
 
@@ -40,6 +41,8 @@ export interface DeliveriesOptions {
 
 interface Delivery extends RecordRef {
   owed: number
+  /** Bytes of text that a chunk has at most: what is owed is told in bytes too. */
+  eachBytes: number
   /**
    * Who has said that it holds all that it owes, and how many chunks that were: it is asked no more, since of two who are
    * never here at once one would always be missing.
@@ -62,6 +65,7 @@ export class Deliveries {
   readonly #options: DeliveriesOptions
   readonly #stopped = new AbortController()
   #owed = 0
+  #owedBytes = 0
   #retryMs = WALK_RETRY_MS
   #cancelRetry: (() => void) | undefined
   #working: Promise<void> | undefined
@@ -73,12 +77,12 @@ export class Deliveries {
 
   /** Copies of chunks that others still have to confirm; the bytes are an upper bound. */
   get owed(): { blocks: number; bytes: number } {
-    return { blocks: this.#owed, bytes: this.#owed * CHUNK_BYTES }
+    return { blocks: this.#owed, bytes: this.#owedBytes }
   }
 
   /** Takes up what was open at the last stop, and goes on until it is stopped. */
   async start(): Promise<void> {
-    for await (const { owed } of this.#open()) this.#owed += owed
+    for await (const delivery of this.#open()) this.#count(delivery, delivery.owed)
     if (this.#owed > 0) this.check()
   }
 
@@ -88,10 +92,10 @@ export class Deliveries {
     await this.#working
   }
 
-  /** Sees to it that a record's missing copies are made. */
-  async add(record: RecordRef, owed: number): Promise<void> {
-    await this.#write({ ...record, owed, done: [] })
-    this.#owed += owed
+  /** Sees to it that a record's missing copies are made, of chunks of at most `eachBytes` of text. */
+  async add(record: RecordRef, owed: number, eachBytes: number): Promise<void> {
+    await this.#write({ ...record, owed, eachBytes, done: [] })
+    this.#count({ eachBytes }, owed)
     this.#scheduleRetry()
   }
 
@@ -106,6 +110,11 @@ export class Deliveries {
     }
     this.#retryMs = WALK_RETRY_MS
     this.#work()
+  }
+
+  #count({ eachBytes }: Pick<Delivery, 'eachBytes'>, more: number): void {
+    this.#owed += more
+    this.#owedBytes += more * eachBytes
   }
 
   #scheduleRetry(): void {
@@ -180,7 +189,7 @@ export class Deliveries {
       // Only its own word that it lacks them moves the debt on: no answer changes nothing.
       if (isFull && lacking !== undefined) owed -= await this.#turnToNext(delivery.root, lacking, next, reachable)
     }
-    this.#owed += owed - delivery.owed
+    this.#count(delivery, owed - delivery.owed)
     if (owed > 0) await this.#write({ ...delivery, owed, done })
     else await this.#options.index.batch([{ type: 'del', key: rowKey(delivery) }])
   }
@@ -230,21 +239,22 @@ export class Deliveries {
     const { index, codec } = this.#options
     const table = indexKey('u')
     for await (const { key, value } of index.range(table)) {
-      const { root, replicas, author, owed, done } = rowSchema.parse(decodeOwn(value))
+      const { root, replicas, author, owed, eachBytes, done } = rowSchema.parse(decodeOwn(value))
       yield {
         id: key.subarray(table.byteLength),
         root: decodeCid(root, [codec.code]),
         replicas: replicas === ALL ? Number.POSITIVE_INFINITY : replicas,
         author,
         owed,
+        eachBytes,
         done
       }
     }
   }
 
-  async #write({ id, root, replicas, author, owed, done }: Delivery): Promise<void> {
+  async #write({ id, root, replicas, author, owed, eachBytes, done }: Delivery): Promise<void> {
     const copies = Number.isFinite(replicas) ? replicas : ALL
-    const value = encodeCanonical({ root: root.bytes, replicas: copies, author, owed, done })
+    const value = encodeCanonical({ root: root.bytes, replicas: copies, author, owed, eachBytes, done })
     await this.#options.index.batch([{ type: 'put', key: rowKey({ id }), value }])
   }
 }

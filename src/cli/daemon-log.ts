@@ -26,6 +26,9 @@ export function logEvent(log: Logger, event: NodeEvent): void {
     case 'damaged':
       scoped('disk').error({ rows: event.rows }, 'rows of a segment do not match their checksum')
       break
+    case 'bad-block':
+      scoped('disk').error(event.isDamaged ? 'a block is not what its name says' : 'a block cannot be read')
+      break
     case 'disk':
       scoped('disk')[DISK_LEVELS[event.state]](DISK_WORDS[event.state])
       break
@@ -37,8 +40,8 @@ export function logEvent(log: Logger, event: NodeEvent): void {
 
 const DISK_LEVELS = { ok: 'info', full: 'warn', readonly: 'error', failing: 'error' } as const
 const DISK_WORDS = {
-  ok: 'there is room again, and the disk takes it',
-  full: 'this node is full: nothing more is stored until there is room',
+  ok: 'there is room, and the disk takes what is stored',
+  full: 'this node is full: it takes no more blocks until there is room',
   readonly: 'the data directory cannot be written: nothing is stored until it can',
   failing: 'the disk failed a write: what it holds may be in danger'
 } as const

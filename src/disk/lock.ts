@@ -96,11 +96,13 @@ async function isAlive(holder: string): Promise<boolean> {
   return (await startOf(pid)) === start
 }
 
-// On Linux the 22nd field of /proc/PID/stat is when the process began; elsewhere a process id has to do.
+// On Linux the 3rd and the 22nd field of /proc/PID/stat: how the process is, and when it began. One that has ended and that
+// nobody has buried yet holds nothing. Elsewhere a process id has to do.
 async function startOf(pid: number): Promise<string> {
   try {
     const stat = await readFile(`/proc/${pid}/stat`, 'utf8')
-    return stat.slice(stat.lastIndexOf(')') + 2).split(' ')[19] ?? '-'
+    const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ')
+    return fields[0] === 'Z' || fields[0] === 'X' ? 'ended' : (fields[19] ?? '-')
   } catch {
     return '-'
   }

@@ -70,7 +70,8 @@ export async function linkFile(
     fs,
     change.statements.filter(statement => statement !== change.record)
   )
-  const [outcome] = await Promise.all([acknowledge(fs, put, change.record, root, wishes.copies), others])
+  const blockBytes = Math.min(content.size, CHUNK_BYTES)
+  const [outcome] = await Promise.all([acknowledge(fs, put, change.record, root, wishes.copies, blockBytes), others])
   return {
     path: formatPath(change.path),
     size: content.size,
@@ -79,7 +80,7 @@ export async function linkFile(
     tag: tagOfContent(content) as string,
     reached: outcome.reached,
     wanted: outcome.wanted,
-    owed: { blocks: outcome.owedBlocks, bytes: outcome.owedBlocks * Math.min(content.size, CHUNK_BYTES) }
+    owed: { blocks: outcome.owedBlocks, bytes: outcome.owedBlocks * blockBytes }
   }
 }
 
@@ -100,7 +101,8 @@ async function acknowledge(
   put: Put,
   record: Statement<'entry'>,
   root: BlockCid | null,
-  replicas: number
+  replicas: number,
+  blockBytes: number
 ): Promise<PutOutcome> {
   const ref = root === null ? undefined : { id: record.id, root, replicas, author: fs.members.self.peerId }
   let owedBlocks = 1
@@ -112,7 +114,7 @@ async function acknowledge(
     if (error instanceof NotEnoughCopiesError) owedBlocks = error.owedBlocks
     throw error
   } finally {
-    if (ref !== undefined && owedBlocks > 0) await fs.blocks.deliver(ref, owedBlocks)
+    if (ref !== undefined && owedBlocks > 0) await fs.blocks.deliver(ref, owedBlocks, blockBytes)
   }
 }
 

@@ -1,3 +1,4 @@
+import { isUtf8 } from 'node:buffer'
 import { type BundleHead, bundleHeadSchema } from './bundle-head.ts'
 import { BUNDLE_HEAD_BYTES_MAX, WHOLE_BODY_BYTES_MAX } from './constants.ts'
 import { HttpError } from './errors.ts'
@@ -21,37 +22,43 @@ export interface BundledFile {
  */
 export async function* readBundle(source: AsyncIterable<Uint8Array>): AsyncGenerator<BundledFile> {
   let item = 0
-  let rest: Buffer = Buffer.alloc(0)
+  let parts: Uint8Array[] = []
+  let length = 0
   let head: BundleHead | undefined
   for await (const piece of source) {
-    rest =
-      rest.byteLength === 0
-        ? Buffer.from(piece.buffer, piece.byteOffset, piece.byteLength)
-        : Buffer.concat([rest, piece])
+    parts.push(piece)
+    length += piece.byteLength
+    // Joined only once there is something to take: however small the pieces, each byte is copied once or twice.
+    if (head === undefined ? length <= BUNDLE_HEAD_BYTES_MAX && !piece.includes(LINE_END) : length < head.size) continue
+    let rest = parts.length === 1 ? asBuffer(piece) : Buffer.concat(parts)
     for (;;) {
       if (head === undefined) {
         const end = rest.indexOf(LINE_END)
         if ((end < 0 ? rest.byteLength : end) > BUNDLE_HEAD_BYTES_MAX) throw malformed('a line is too long')
         if (end < 0) break
-        head = parseHead(rest.toString('utf8', 0, end))
+        head = parseHead(rest.subarray(0, end))
         rest = rest.subarray(end + 1)
       }
-      const { size } = head
+      const { size }: BundleHead = head
       if (rest.byteLength < size) break
       yield { item: item++, head, bytes: rest.subarray(0, size) }
       rest = rest.subarray(size)
       head = undefined
     }
+    parts = rest.byteLength === 0 ? [] : [rest]
+    length = rest.byteLength
   }
-  if (head !== undefined || rest.byteLength > 0) throw malformed('it ends in the middle of a file')
+  if (head !== undefined || length > 0) throw malformed('it ends in the middle of a file')
 }
 
 const LINE_END = 0x0a
 
-function parseHead(line: string): BundleHead {
+function parseHead(line: Buffer): BundleHead {
+  // Decoded all the same, two names that are none would become one.
+  if (!isUtf8(line)) throw malformed('a line is not UTF-8')
   let value: unknown
   try {
-    value = JSON.parse(line)
+    value = JSON.parse(line.toString('utf8'))
   } catch {
     throw malformed('a line is not JSON')
   }
@@ -60,6 +67,10 @@ function parseHead(line: string): BundleHead {
   if (parsed.data.size > WHOLE_BODY_BYTES_MAX)
     throw malformed(`a file of more than ${WHOLE_BODY_BYTES_MAX} bytes is put by itself`)
   return parsed.data
+}
+
+function asBuffer(bytes: Uint8Array): Buffer {
+  return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength)
 }
 
 function malformed(what: string): HttpError {

@@ -74,12 +74,14 @@ export class Outbox {
   }
 
   async #watch(): Promise<void> {
+    const { clock } = this.#options
     this.#isWatching = true
-    while (this.#expected.size > 0 && (await this.#isWantedIn(EXPECTED_MS))) {
-      const before = this.#options.clock.monotonic() - EXPECTED_MS
+    for (;;) {
+      const [oldest] = this.#expected.values()
+      if (oldest === undefined || !(await this.#isWantedIn(oldest.sinceMs + EXPECTED_MS - clock.monotonic()))) break
       const late: Statement[] = []
       for (const [id, { statement, sinceMs }] of this.#expected) {
-        if (sinceMs > before) break
+        if (sinceMs + EXPECTED_MS > clock.monotonic()) break
         this.#expected.delete(id)
         late.push(statement)
       }

@@ -202,9 +202,22 @@ test('a block that rotted here is mended from another member, and the disk it la
   rotten[1000]! ^= 1
   await writeFile(path, rotten)
   assert.ok((await read(node, '/f')).equals(bytes))
-  assert.ok(events.some(({ event }) => event === 'damaged'))
-  assert.match((await node.status()).warnings.join(), /reads of blocks on this disk failed since the start \(1\)/)
+  assert.deepEqual(
+    events.filter(({ event }) => event === 'bad-block'),
+    [{ event: 'bad-block', isDamaged: true }]
+  )
+  assert.match((await node.status()).warnings.join(), /could not be read since the start \(1\)/)
   rotten[1000]! ^= 1
   assert.ok((await readFile(path)).equals(rotten))
   assert.deepEqual((await other.status()).warnings, [])
+})
+
+test('what is owed is told in bytes of the files, not of the largest chunk', async t => {
+  const [node, other] = await startNodes(t, 2)
+  await until('each counts on the other', async () => (await node!.put('/first', randomBytes(1))).wanted === 2)
+  await other!.stop()
+  await until('it is gone', async () => (await node!.status()).peersConnected === 0)
+  const { owed } = await node!.put('/small', randomBytes(10 * KIB))
+  assert.deepEqual(owed, { blocks: 1, bytes: 10 * KIB })
+  assert.deepEqual((await node!.status()).owed, { blocks: 1, bytes: 10 * KIB })
 })

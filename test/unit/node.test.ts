@@ -28,7 +28,7 @@ class FakeStack {
     this.stack = {
       fs: {
         members,
-        blocks: { owed: nothing, repairing: nothing, diskFaults: 0 },
+        blocks: { owed: nothing, repairing: nothing, badBlocks: 0 },
         tree: { countFiles: async () => 7, resolve: async () => undefined }
       },
       fold: { fileDelta: 0 },

@@ -74,6 +74,20 @@ test('a lock of a process id that was used again, or of nobody, is stale', async
   }
 })
 
+test('one that was killed and that nobody has buried yet holds nothing', async t => {
+  const folder = await temporaryFolder(t)
+  // The shell becomes a program that does not look after the child it had.
+  const parent = spawn('sh', ['-c', 'sleep 0 & echo $!; exec sleep 60'], { stdio: ['ignore', 'pipe', 'ignore'] })
+  t.after(() => parent.kill('SIGKILL'))
+  const [line] = (await once(parent.stdout, 'data')) as [Buffer]
+  const pid = Number(line.toString())
+  const fieldsOf = async (): Promise<string[]> =>
+    (await readFile(`/proc/${pid}/stat`, 'utf8')).replace(/^.*\) /s, '').split(' ')
+  while ((await fieldsOf())[0] !== 'Z') await new Promise(resolve => setTimeout(resolve, 10))
+  await writeFile(join(folder, 'lock'), `${pid} ${(await fieldsOf())[19]} x`)
+  await (await lockDirectory(folder))()
+})
+
 test('whoever lost the lock does not give back that of another', async t => {
   const folder = await temporaryFolder(t)
   const unlock = await lockDirectory(folder)

@@ -120,7 +120,7 @@ test('what is wrong with a bundle is said in its last line; what came whole is p
   const { node, ask } = await serveFake(t)
   const whole = bundleOf([{ path: '/whole' }, 'whole'])
   const head = (fields: object): string => `${JSON.stringify(fields)}\n`
-  const wrong: string[] = [
+  const wrong: Array<string | Buffer> = [
     'no json\n',
     '\n',
     '[]\n',
@@ -133,6 +133,7 @@ test('what is wrong with a bundle is said in its last line; what came whole is p
     head({ path: '/f', size: (48 << 10) + 1 }),
     head({ path: `/${'x'.repeat(65 << 10)}`, size: 0 }),
     'x'.repeat(65 << 10),
+    Buffer.concat([Buffer.from('{"path":"/'), Buffer.from([0xff]), Buffer.from('","size":0}\n')]),
     // Cut off: in a line, and in the bytes.
     '{"path":"/f","si',
     `${head({ path: '/f', size: 5 })}abcd`
@@ -141,7 +142,7 @@ test('what is wrong with a bundle is said in its last line; what came whole is p
     node.files.clear()
     const answer = await ask('POST', '/v1/files', {}, Buffer.concat([whole, Buffer.from(bytes)]))
     const lines = linesIn(answer.text)
-    const label = bytes.slice(0, 60)
+    const label = bytes.toString().slice(0, 60)
     assert.equal(answer.status, 200)
     assert.deepEqual([lines.length, lines[0]?.item, lines[0]?.result?.path], [2, 0, '/whole'], label)
     assert.deepEqual([lines[1]?.item, lines[1]?.error?.code], [undefined, 'invalid'], label)
