@@ -7,6 +7,7 @@ import { type TestContext, test } from 'node:test'
 import { LockedError } from '../../../src/disk/errors.ts'
 import { lockDirectory } from '../../../src/disk/lock.ts'
 import { temporaryFolder } from '../../fixtures/temporary-folder.ts'
+import { until } from '../../fixtures/until.ts'
 
 const LOCKER = join(import.meta.dirname, '../../fixtures/locker.ts')
 
@@ -77,13 +78,17 @@ test('a lock of a process id that was used again, or of nobody, is stale', async
 test('one that was killed and that nobody has buried yet holds nothing', async t => {
   const folder = await temporaryFolder(t)
   // The shell becomes a program that does not look after the child it had.
-  const parent = spawn('sh', ['-c', 'sleep 0 & echo $!; exec sleep 60'], { stdio: ['ignore', 'pipe', 'ignore'] })
+  const parent = spawn('sh', ['-c', 'sleep 600 & echo $!; exec sleep 601'], { stdio: ['ignore', 'pipe', 'ignore'] })
   t.after(() => parent.kill('SIGKILL'))
   const [line] = (await once(parent.stdout, 'data')) as [Buffer]
   const pid = Number(line.toString())
   const fieldsOf = async (): Promise<string[]> =>
     (await readFile(`/proc/${pid}/stat`, 'utf8')).replace(/^.*\) /s, '').split(' ')
-  while ((await fieldsOf())[0] !== 'Z') await new Promise(resolve => setTimeout(resolve, 10))
+  await until('the shell is one', async () =>
+    (await readFile(`/proc/${parent.pid}/cmdline`, 'latin1')).startsWith('sleep')
+  )
+  process.kill(pid, 'SIGKILL')
+  await until('the child has ended', async () => (await fieldsOf())[0] === 'Z')
   await writeFile(join(folder, 'lock'), `${pid} ${(await fieldsOf())[19]} x`)
   await (await lockDirectory(folder))()
 })
