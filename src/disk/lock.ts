@@ -1,3 +1,4 @@
+import { hash } from 'node:crypto'
 import { link, open, readFile, rename, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { toHex } from '../util/bytes.ts'
@@ -10,6 +11,10 @@ const ATTEMPTS_MAX = 5
 /** How long a lock may stay without its holder's name. */
 const STARTING_MS = 200
 const TOKEN_BYTES = 16
+/** What a file system without links answers. */
+const NO_LINKS: ReadonlySet<string> = new Set(['EPERM', 'ENOSYS', 'ENOTSUP', 'EOPNOTSUPP', 'EMLINK'])
+/** Of the digest of a dead holder's name, in the name of the claim on its place. */
+const CLAIM_CHARACTERS = 16
 
 export interface LockOptions {
   clock?: Clock
@@ -21,45 +26,64 @@ export interface LockOptions {
  * its holder by process id and by the moment that process began, so that neither a crash nor a process id used again
  * leaves a directory locked. The function returned gives it back.
  *
- * Node has no flock. Where process ids say nothing (two containers on one volume), and where three processes meet at one
- * stale lock, the kernel's lock that LevelDB takes on the index has the last word.
+ * Node has no flock. Where process ids say nothing (two containers on one volume) the kernel's lock that LevelDB takes on
+ * the index has the last word.
  */
 export async function lockDirectory(root: string, options: LockOptions = {}): Promise<() => Promise<void>> {
   const { clock = systemClock, chance = systemChance } = options
   const path = join(root, NAME)
-  const token = (): string => toHex(chance.bytes(TOKEN_BYTES))
-  const self = `${process.pid} ${await startOf(process.pid)} ${token()}`
+  const self = `${process.pid} ${await startOf(process.pid)} ${toHex(chance.bytes(TOKEN_BYTES))}`
   for (let attempt = 0; attempt < ATTEMPTS_MAX; attempt++) {
-    if (await create(path, self)) {
-      return async () => {
-        if ((await readHolder(path)) === self) await rm(path, { force: true })
-      }
-    }
-    const holder = await readHolder(path)
-    if (holder === undefined) continue
-    if (holder === '') {
-      // Made a moment ago by a process that has not yet written its name, or by one that died just there.
-      await clock.sleep(STARTING_MS)
-      if ((await readHolder(path)) !== '') continue
-    }
-    if (await isAlive(holder)) {
+    const holder = await readNamed(path, clock)
+    if (holder !== undefined && (await isAlive(holder))) {
       throw new LockedError(
         `process ${holder.split(' ')[0]} is using this data directory: stop it, or give another --data-dir`
       )
     }
-    await removeStale(path, holder, `${path}.${token()}`)
+    if (holder === undefined ? await create(path, self) : await takeOver(path, holder, self, clock)) {
+      return async () => {
+        if ((await readHolder(path)) === self) await rm(path, { force: true })
+      }
+    }
   }
   throw new LockedError('another process is starting on this data directory')
 }
 
-/** Makes the lock in this holder's name; false if there is one. */
+/**
+ * Puts this holder's name in the place of one that is dead; false if another was quicker. Several may find the same dead
+ * name: who makes the file that is called by it, and finds it still in its place, is the only one who may change that. A
+ * claim whose maker died is taken over like the lock itself.
+ */
+async function takeOver(path: string, dead: string, self: string, clock: Clock): Promise<boolean> {
+  const claim = `${path}.${hash('sha256', dead).slice(0, CLAIM_CHARACTERS)}`
+  if (!(await create(claim, self))) {
+    const other = await readNamed(claim, clock)
+    if (other === undefined || (await isAlive(other))) return false
+    if (!(await takeOver(claim, other, self, clock))) return false
+  }
+  if ((await readHolder(path)) === dead) {
+    // The claim becomes the lock: at no moment is there neither.
+    await rename(claim, path).catch(error => {
+      throw asDiskError(error)
+    })
+    return true
+  }
+  await rm(claim, { force: true })
+  return false
+}
+
+/** Makes a file in this holder's name; false if there is one. Where the file system has links it is never seen empty. */
 async function create(path: string, self: string): Promise<boolean> {
+  const named = `${path}.${self.split(' ')[2]}`
   try {
-    const handle = await open(path, 'wx', 0o600)
+    await write(named, self)
     try {
-      await handle.writeFile(self)
+      await link(named, path)
+    } catch (error) {
+      if (!NO_LINKS.has((error as NodeJS.ErrnoException).code ?? '')) throw error
+      await write(path, self)
     } finally {
-      await handle.close()
+      await rm(named, { force: true })
     }
     return true
   } catch (error) {
@@ -68,11 +92,21 @@ async function create(path: string, self: string): Promise<boolean> {
   }
 }
 
-// Two may have found the same stale lock: the slower of them moves the other's new one aside, and must put it back.
-async function removeStale(path: string, holder: string, aside: string): Promise<void> {
-  await rename(path, aside).catch(() => {})
-  if ((await readHolder(aside)) !== holder) await link(aside, path).catch(() => {})
-  await rm(aside, { force: true })
+async function write(path: string, text: string): Promise<void> {
+  const handle = await open(path, 'wx', 0o600)
+  try {
+    await handle.writeFile(text)
+  } finally {
+    await handle.close()
+  }
+}
+
+/** The holder's name; waits a little for one that is not written yet. Whoever died just there has none for good. */
+async function readNamed(path: string, clock: Clock): Promise<string | undefined> {
+  const holder = await readHolder(path)
+  if (holder !== '') return holder
+  await clock.sleep(STARTING_MS)
+  return readHolder(path)
 }
 
 async function readHolder(path: string): Promise<string | undefined> {

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict'
 import { type ChildProcess, spawn } from 'node:child_process'
+import { hash } from 'node:crypto'
 import { once } from 'node:events'
 import { readdir, readFile, stat, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
@@ -56,6 +57,22 @@ test('of many that find a stale lock at once, one gets it', async t => {
     await got[0]?.value()
     assert.deepEqual(await readdir(folder), [])
   }
+})
+
+test('one that died while it took over the lock of another dead one is in nobody´s way', async t => {
+  const folder = await temporaryFolder(t)
+  const dead = ['999999999 1 first', '999999999 1 second', '999999999 1 third']
+  let path = join(folder, 'lock')
+  for (const [i, name] of dead.entries()) {
+    await writeFile(path, name)
+    if (i < dead.length - 1) path = `${path}.${hash('sha256', name).slice(0, 16)}`
+  }
+  assert.equal((await readdir(folder)).length, dead.length)
+  const results = await Promise.allSettled(Array.from({ length: 4 }, () => lockDirectory(folder)))
+  const got = results.filter(result => result.status === 'fulfilled')
+  assert.equal(got.length, 1)
+  await got[0]?.value()
+  assert.deepEqual(await readdir(folder), [])
 })
 
 test('the same process cannot take it twice', async t => {
