@@ -87,14 +87,15 @@ export async function startStack(init: StackOptions): Promise<Stack> {
   const outAfterMs = options.outAfterMs ?? OUT_AFTER_MS
   const closers: Array<() => unknown> = []
   const stop = (): Promise<void> => closeAll(closers.splice(0).reverse())
+  const capacity = new Capacity({ files, clock, capacityBytes: options.capacityBytes })
+  const disk = new DiskWatch({ files, capacity, onChange: state => onEvent({ event: 'disk', state }) })
   const report = (task: string) => (error: unknown) => {
     if (isAbort(error)) return
-    disk?.look()
+    disk.look()
     // Of a disk that is full, or takes nothing, every write fails: that it is so has been said.
     if (error instanceof NoSpaceError || error instanceof ReadOnlyError) return
     onEvent({ event: 'failed', code: codeOf(error), task })
   }
-  let disk: DiskWatch | undefined
   try {
     // disk
     const level = new ClassicLevel<Uint8Array, Uint8Array>(join(options.dataDir, INDEX_FOLDER), {
@@ -107,8 +108,6 @@ export async function startStack(init: StackOptions): Promise<Stack> {
     closers.push(() => index.close())
     const segments = new Segments({ files, storeId })
     const store = new Store({ segments, index, storeId, onDamage: () => onEvent({ event: 'damaged', rows: 1 }) })
-    const capacity = new Capacity({ files, clock, capacityBytes: options.capacityBytes })
-    disk = new DiskWatch({ files, capacity, onChange: state => onEvent({ event: 'disk', state }) })
     const blockFiles = new BlockFiles(files, chance)
     const durable = new DurableBlockstore(store, blockFiles, capacity)
     const blockstore = options.blockstore ?? durable
@@ -249,7 +248,7 @@ export async function startStack(init: StackOptions): Promise<Stack> {
     void checkLeaves(store, clock, ticking.signal, report('leaf check'))
     void every(clock, CAPACITY_INTERVAL_MS, ticking.signal, report('capacity'), async () => {
       await capacity.look()
-      disk?.look()
+      disk.look()
       await members.announceIfChanged()
     })
 

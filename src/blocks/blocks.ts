@@ -1,7 +1,6 @@
-import { LRUCache } from 'lru-cache'
 import type { IndexOp } from '../disk/index-db.ts'
 import type { Store } from '../disk/store.ts'
-import { type BlockCid, blockKey } from '../format/cid.ts'
+import type { BlockCid } from '../format/cid.ts'
 import type { NodeCodec } from '../format/manifest.ts'
 import type { PeerId } from '../format/peer-id.ts'
 import type { AnyStatement } from '../format/statement.ts'
@@ -17,7 +16,6 @@ import type { Host } from '../wire/host.ts'
 import { Bitmap } from './bitmap.ts'
 import { Claims, type PutId, putIdOf } from './claims.ts'
 import {
-  BAD_BLOCKS_MAX,
   CATCH_UP_MS,
   CONFIRM_TIMEOUT_MS,
   HOLD_MS,
@@ -96,8 +94,6 @@ export class Blocks {
   #ranking: Ranking | undefined
   #evictsFromMs = Number.NEGATIVE_INFINITY
   #walkingAll: Promise<void> | undefined
-  readonly #bad = new LRUCache<string, true>({ max: BAD_BLOCKS_MAX })
-  #badCount = 0
 
   constructor(options: BlocksOptions) {
     this.#options = options
@@ -113,13 +109,7 @@ export class Blocks {
     const pulls = new Limiter(PULL_BYTES_MAX)
     const readNode = async (cid: BlockCid): Promise<Uint8Array> => (await this.#fetcher.fetch(cid)).bytes
     this.#claims = new Claims(store, clock)
-    this.#local = new LocalBlocks(blockstore, this.#claims, error => {
-      const key = blockKey(error.cid)
-      if (this.#bad.has(key)) return
-      this.#bad.set(key, true)
-      this.#badCount++
-      options.onBadBlock(error)
-    })
+    this.#local = new LocalBlocks(blockstore, this.#claims, options.onBadBlock)
     this.#holds = new Holds(clock)
     this.#health = new PeerHealth(clock)
     const gets = new GetProtocol({
@@ -351,7 +341,7 @@ export class Blocks {
 
   /** Blocks of our own disk that were found damaged since the start, or could not be read. */
   get badBlocks(): number {
-    return this.#badCount
+    return this.#local.badCount
   }
 
   /** What is being pulled at this moment. */

@@ -1,10 +1,12 @@
 import type { Blockstore } from 'interface-blockstore'
+import { LRUCache } from 'lru-cache'
 import { DiskError, ReadOnlyError, RowCorruptError } from '../disk/errors.ts'
 import { type BlockCid, blockKey, verifyBlock } from '../format/cid.ts'
 import { giveBuffer } from '../util/buffer-pool.ts'
 import { concatBytes } from '../util/bytes.ts'
 import { KeyedLocks } from '../util/locks.ts'
 import type { Claims } from './claims.ts'
+import { BAD_BLOCKS_MAX } from './constants.ts'
 import { BlockCorruptError, BlockUnreadableError } from './errors.ts'
 
 /** What this room needs of a blockstore, which any adapter of `interface-blockstore` has; and what ours can do besides. */
@@ -24,18 +26,25 @@ export type BlockPort = Pick<Blockstore, 'has' | 'get' | 'put' | 'delete'> & {
 export class LocalBlocks {
   readonly #store: BlockPort
   readonly #claims: Claims
-  readonly #onFault: (error: BlockCorruptError | BlockUnreadableError) => void
+  readonly #onBad: (error: BlockCorruptError | BlockUnreadableError) => void
+  readonly #bad = new LRUCache<string, true>({ max: BAD_BLOCKS_MAX })
+  #badCount = 0
   readonly #locks = new KeyedLocks()
 
-  /** `onFault` hears of each read that shows a block to be damaged, or could not read it. */
+  /** `onBad` hears of a block that a read shows to be damaged, or could not read: once, as far as they are remembered. */
   constructor(
     store: BlockPort,
     claims: Claims,
-    onFault: (error: BlockCorruptError | BlockUnreadableError) => void = () => {}
+    onBad: (error: BlockCorruptError | BlockUnreadableError) => void = () => {}
   ) {
     this.#store = store
     this.#claims = claims
-    this.#onFault = onFault
+    this.#onBad = onBad
+  }
+
+  /** Blocks that were found damaged since the start, or could not be read. */
+  get badCount(): number {
+    return this.#badCount
   }
 
   /** Gives the buffer of a block back that was kept or got here, and that nobody else holds. */
@@ -52,14 +61,9 @@ export class LocalBlocks {
    * `BlockUnreadableError` if the disk does not give it: another member's copy is as good then.
    */
   async get(cid: BlockCid, signal?: AbortSignal): Promise<Uint8Array | undefined> {
-    try {
-      const bytes = await this.#read(cid, signal)
-      if (bytes !== undefined && !verifyBlock(cid, bytes)) throw new BlockCorruptError(cid, null)
-      return bytes
-    } catch (error) {
-      if (error instanceof BlockCorruptError || error instanceof BlockUnreadableError) this.#onFault(error)
-      throw error
-    }
+    const bytes = await this.#read(cid, signal)
+    if (bytes !== undefined && !verifyBlock(cid, bytes)) throw this.#noted(new BlockCorruptError(cid, null))
+    return bytes
   }
 
   /** Bytes of a block; 0 if it is not here, or not whole. */
@@ -136,11 +140,21 @@ export class LocalBlocks {
       for await (const part of this.#store.get(cid, signal === undefined ? {} : { signal })) parts.push(part)
     } catch (error) {
       if ((error as Error).name === 'NotFoundError') return undefined
-      if (error instanceof RowCorruptError) throw new BlockCorruptError(cid, null)
+      if (error instanceof RowCorruptError) throw this.#noted(new BlockCorruptError(cid, null))
       if (error instanceof DiskError || error instanceof ReadOnlyError)
-        throw new BlockUnreadableError(cid, { cause: error })
+        throw this.#noted(new BlockUnreadableError(cid, { cause: error }))
       throw error
     }
     return parts.length === 1 ? parts[0] : concatBytes(...parts)
+  }
+
+  #noted<E extends BlockCorruptError | BlockUnreadableError>(error: E): E {
+    const key = blockKey(error.cid)
+    if (!this.#bad.has(key)) {
+      this.#bad.set(key, true)
+      this.#badCount++
+      this.#onBad(error)
+    }
+    return error
   }
 }

@@ -69,6 +69,8 @@ export interface PutOutcome {
 
 /** A record on its way to those that are to acknowledge it. */
 interface Sending {
+  acknowledged: Set<PeerId>
+  isEnough: () => boolean
   pushTo: (peer: PeerId) => Promise<void>
   /** Resolves once enough of them have, and once all have answered. */
   enough: Promise<void>
@@ -159,15 +161,14 @@ export class Put {
    */
   async acknowledge(record: Statement<'entry'>, root: BlockCid | null): Promise<PutOutcome> {
     const { self, clock, holdsAll } = this.#deps
-    const acknowledged = new Set<PeerId>()
-    const isEnough = (): boolean => this.#copies(acknowledged, root) >= this.#ackWanted(root === null)
     // First of all, and whoever still waits for it: the record stands, and what stands here is not to be known here alone.
-    const sending = this.#send(record, root, acknowledged, isEnough)
+    const sending = this.#send(record, root)
+    const { acknowledged, isEnough } = sending
     // A laptop that slept past its own claims must not say yes to nothing.
     if (root === null || (await holdsAll(root, this.#claimId))) acknowledged.add(self)
     try {
       await withDeadline(clock, ACK_TIMEOUT_MS, this.#options.signal, signal =>
-        this.#untilEnough(isEnough, sending, root, acknowledged, signal)
+        this.#untilEnough(sending, root, signal)
       )
     } catch (error) {
       if (!(error instanceof DeadlineError)) throw error
@@ -277,13 +278,10 @@ export class Put {
   }
 
   /** Pushes the record to those who are counted, and tells all others of it. */
-  #send(
-    record: Statement<'entry'>,
-    root: BlockCid | null,
-    acknowledged: Set<PeerId>,
-    isEnough: () => boolean
-  ): Sending {
+  #send(record: Statement<'entry'>, root: BlockCid | null): Sending {
     const { keepers, announce } = this.#deps
+    const acknowledged = new Set<PeerId>()
+    const isEnough = (): boolean => this.#copies(acknowledged, root) >= this.#ackWanted(root === null)
     const { promise: enough, resolve } = Promise.withResolvers<void>()
     const pushTo = async (peer: PeerId): Promise<void> => {
       if (await this.#pushTo(peer, record, root)) acknowledged.add(peer)
@@ -292,14 +290,12 @@ export class Put {
     const counted = root === null ? keepers() : this.#spread.tally.peers
     const all = Promise.all(counted.map(pushTo))
     announce(record, new Set(counted))
-    return { pushTo, enough, all }
+    return { acknowledged, isEnough, pushTo, enough, all }
   }
 
   async #untilEnough(
-    isEnough: () => boolean,
-    { pushTo, enough, all }: Sending,
+    { acknowledged, isEnough, pushTo, enough, all }: Sending,
     root: BlockCid | null,
-    acknowledged: Set<PeerId>,
     signal: AbortSignal
   ): Promise<void> {
     const { keepers, clock } = this.#deps

@@ -9,7 +9,7 @@ import { HttpError } from './errors.ts'
  */
 export async function withBody<T>(
   request: IncomingMessage,
-  use: (body: Uint8Array | AsyncIterable<Uint8Array>) => Promise<T>
+  use: (body: Buffer | AsyncIterable<Buffer>) => Promise<T>
 ): Promise<T> {
   const length = request.headers['content-length']
   if (length !== undefined && Number(length) <= WHOLE_BODY_BYTES_MAX) return use(await whole(request))
@@ -22,8 +22,8 @@ export async function withBody<T>(
   }
 }
 
-function whole(request: IncomingMessage): Promise<Uint8Array> {
-  const { promise, resolve, reject } = Promise.withResolvers<Uint8Array>()
+function whole(request: IncomingMessage): Promise<Buffer> {
+  const { promise, resolve, reject } = Promise.withResolvers<Buffer>()
   const parts: Buffer[] = []
   request.on('data', part => parts.push(part))
   request.once('end', () => resolve(parts.length === 1 ? (parts[0] as Buffer) : Buffer.concat(parts)))
@@ -32,9 +32,9 @@ function whole(request: IncomingMessage): Promise<Uint8Array> {
   return promise
 }
 
-async function* bytesOf(request: IncomingMessage): AsyncGenerator<Uint8Array> {
+async function* bytesOf(request: IncomingMessage): AsyncGenerator<Buffer> {
   try {
-    yield* request.iterator({ destroyOnReturn: false }) as AsyncIterable<Uint8Array>
+    yield* request.iterator({ destroyOnReturn: false }) as AsyncIterable<Buffer>
   } finally {
     request.resume()
   }

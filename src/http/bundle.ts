@@ -20,9 +20,9 @@ export interface BundledFile {
  * Takes a bundle apart as it comes, a file in memory at a time. Errors: 400 for a line that is none, a file that is too
  * large for a bundle, and an end in the middle; what came whole before that has been given.
  */
-export async function* readBundle(source: AsyncIterable<Uint8Array>): AsyncGenerator<BundledFile> {
+export async function* readBundle(source: Iterable<Buffer> | AsyncIterable<Buffer>): AsyncGenerator<BundledFile> {
   let item = 0
-  let parts: Uint8Array[] = []
+  let parts: Buffer[] = []
   let length = 0
   let head: BundleHead | undefined
   for await (const piece of source) {
@@ -30,7 +30,7 @@ export async function* readBundle(source: AsyncIterable<Uint8Array>): AsyncGener
     length += piece.byteLength
     // Joined only once there is something to take: however small the pieces, each byte is copied once or twice.
     if (head === undefined ? length <= BUNDLE_HEAD_BYTES_MAX && !piece.includes(LINE_END) : length < head.size) continue
-    let rest = parts.length === 1 ? asBuffer(piece) : Buffer.concat(parts)
+    let rest = parts.length === 1 ? piece : Buffer.concat(parts)
     for (;;) {
       if (head === undefined) {
         const end = rest.indexOf(LINE_END)
@@ -67,10 +67,6 @@ function parseHead(line: Buffer): BundleHead {
   if (parsed.data.size > WHOLE_BODY_BYTES_MAX)
     throw malformed(`a file of more than ${WHOLE_BODY_BYTES_MAX} bytes is put by itself`)
   return parsed.data
-}
-
-function asBuffer(bytes: Uint8Array): Buffer {
-  return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength)
 }
 
 function malformed(what: string): HttpError {

@@ -65,6 +65,12 @@ export function describe(error: unknown): Description {
   return { status: STATUS[code], code, message }
 }
 
+/** What an answer says of a failure. */
+export function errorOf(error: unknown): Pick<Description, 'code' | 'message'> {
+  const { code, message } = describe(error)
+  return { code, message }
+}
+
 // What Fastify refuses by itself: a URL that does not decode, a length that is no number.
 function isOfFastify(error: unknown): error is { statusCode: number } {
   const { code, statusCode } = error as { code?: unknown; statusCode?: unknown }

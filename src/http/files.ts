@@ -2,7 +2,7 @@ import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import type { DfsNode, OpenFile, PutOptions } from '../index.ts'
 import { goneSignal, withBody } from './body.ts'
 import { HttpError } from './errors.ts'
-import { copiesOf, factsOf, matchesTag, parseRange, pathOf, queryOf, tagIn } from './request.ts'
+import { factsOf, matchesTag, parseRange, pathOf, queryOf, rulesOf, tagIn } from './request.ts'
 import type { Transfers } from './transfers.ts'
 import { writeTo } from './write.ts'
 
@@ -124,9 +124,8 @@ function putOptions(request: FastifyRequest): PutOptions {
   if (ifNoneMatch !== undefined && ifMatch !== undefined)
     throw new HttpError(400, 'invalid', 'If-Match and If-None-Match exclude each other')
   return {
-    ...copiesOf(query),
+    ...rulesOf(query),
     ...factsOf({ modified: query.get('modified'), mode: query.get('mode'), type }),
-    noClobber: query.get('noClobber') === 'true',
     ...(ifNoneMatch === undefined ? {} : { ifTag: null }),
     ...(ifMatch === undefined ? {} : { ifTag: tagIn(ifMatch) })
   }

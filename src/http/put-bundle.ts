@@ -4,10 +4,10 @@ import type { DfsNode, PutOptions } from '../index.ts'
 import { goneSignal, withBody } from './body.ts'
 import { type BundledFile, readBundle } from './bundle.ts'
 import { BUNDLED_AT_ONCE } from './constants.ts'
-import { describe } from './errors.ts'
+import { errorOf } from './errors.ts'
 import { line, NDJSON_HEADERS } from './lines.ts'
 import { forEachAtOnce } from './pool.ts'
-import { copiesOf, factsOf, queryOf } from './request.ts'
+import { factsOf, queryOf, rulesOf } from './request.ts'
 import { writeTo } from './write.ts'
 
 /** `POST /v1/files`: puts the files of a bundle, each for itself, and answers a line of JSON a file. */
@@ -16,12 +16,7 @@ export function serveBundles(app: FastifyInstance, node: DfsNode): void {
 }
 
 async function putBundle(node: DfsNode, request: FastifyRequest, reply: FastifyReply): Promise<FastifyReply> {
-  const query = queryOf(request)
-  const shared: PutOptions = {
-    ...copiesOf(query),
-    noClobber: query.get('noClobber') === 'true',
-    signal: goneSignal(reply.raw)
-  }
+  const shared: PutOptions = { ...rulesOf(queryOf(request)), signal: goneSignal(reply.raw) }
   reply.hijack()
   const response = reply.raw
   // At once: who sends the files one by one waits for it.
@@ -39,18 +34,13 @@ async function putBundle(node: DfsNode, request: FastifyRequest, reply: FastifyR
   }
   try {
     await withBody(request.raw, body =>
-      forEachAtOnce(readBundle(body instanceof Uint8Array ? oneOf(body) : body), BUNDLED_AT_ONCE, putOne)
+      forEachAtOnce(readBundle(body instanceof Uint8Array ? [body] : body), BUNDLED_AT_ONCE, putOne)
     )
   } catch (error) {
     if (!response.destroyed) await say({ error: errorOf(error) }).catch(() => {})
   }
   response.end()
   return reply
-}
-
-function errorOf(error: unknown): { code: string; message: string } {
-  const { code, message } = describe(error)
-  return { code, message }
 }
 
 /** Writes the lines of one turn of the loop together; puts end in groups. */
@@ -69,8 +59,4 @@ function lineWriter(response: ServerResponse): (value: unknown) => Promise<void>
     writing ??= write()
     return writing
   }
-}
-
-async function* oneOf(bytes: Uint8Array): AsyncGenerator<Uint8Array> {
-  yield bytes
 }

@@ -49,9 +49,13 @@ export function factsOf(given: {
   }
 }
 
-/** How many copies a query asks for, wanted and durable first. Errors: as of `copiesIn`. */
-export function copiesOf(query: URLSearchParams): Pick<PutOptions, 'replicas' | 'ack'> {
-  return { replicas: copiesIn(query.get('replicas')), ack: copiesIn(query.get('ack')) }
+/** How a query wants something put. Errors: as of `copiesIn`. */
+export function rulesOf(query: URLSearchParams): Pick<PutOptions, 'replicas' | 'ack' | 'noClobber'> {
+  return {
+    replicas: copiesIn(query.get('replicas')),
+    ack: copiesIn(query.get('ack')),
+    noClobber: query.get('noClobber') === 'true'
+  }
 }
 
 /** A number of copies in a query. Errors: 400 for what is neither `all` nor a number. */

@@ -1,6 +1,6 @@
 import { LRUCache } from 'lru-cache'
 import { TRANSFER_TTL_MS, TRANSFERS_MAX } from './constants.ts'
-import { describe } from './errors.ts'
+import { errorOf } from './errors.ts'
 
 /** How a download ended, or where it stands. */
 export interface Transfer {
@@ -24,10 +24,7 @@ export class Transfers {
     this.#recent.set(id, { done: false, from: [] })
     const end = (from: Transfer['from'], error?: unknown): void => {
       const transfer: Transfer = { done: true, from }
-      if (error !== undefined) {
-        const { code, message } = describe(error)
-        transfer.error = { code, message }
-      }
+      if (error !== undefined) transfer.error = errorOf(error)
       this.#recent.set(id, transfer)
     }
     return { id, end }

@@ -2,7 +2,7 @@ import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import { z } from 'zod'
 import type { DfsNode } from '../index.ts'
 import { goneSignal, readJson } from './body.ts'
-import { describe, HttpError } from './errors.ts'
+import { errorOf, HttpError } from './errors.ts'
 import { line, NDJSON_HEADERS } from './lines.ts'
 import { pathOf, queryOf } from './request.ts'
 import type { Transfers } from './transfers.ts'
@@ -47,8 +47,7 @@ async function list(node: DfsNode, request: FastifyRequest, reply: FastifyReply)
     if (first.done !== true) await writeTo(response, line(first.value))
     for await (const item of items) await writeTo(response, line(item))
   } catch (error) {
-    const { code, message } = describe(error)
-    if (!response.destroyed) response.write(line({ error: { code, message } }))
+    if (!response.destroyed) response.write(line({ error: errorOf(error) }))
   }
   response.end()
   return reply

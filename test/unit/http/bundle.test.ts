@@ -20,8 +20,8 @@ function bundleOf(...files: File[]): Buffer {
 }
 
 /** What a bundle says, in pieces that end where they are told to. */
-async function read(bundle: Uint8Array, ends: readonly number[] = []): Promise<BundledFile[]> {
-  async function* pieces(): AsyncGenerator<Uint8Array> {
+async function read(bundle: Buffer, ends: readonly number[] = []): Promise<BundledFile[]> {
+  async function* pieces(): AsyncGenerator<Buffer> {
     let start = 0
     for (const end of [...ends, bundle.byteLength]) {
       yield bundle.subarray(start, end)
