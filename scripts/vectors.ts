@@ -202,7 +202,7 @@ async function sealed(text: Uint8Array, chunkBytes: number, salt: Uint8Array) {
   const blocks: Array<{ leaf: number | null; cid: string; bytes: string }> = []
   let top: FileRoot | undefined
   const chunks: AsyncGenerator<Chunk> = fixedChunker(chunkBytes)([text])
-  for await (const { cid, bytes, leaf, root } of sealFile({ subkey: content, salt })(chunks)) {
+  for await (const { cid, bytes, chunkIndex: leaf, root } of sealFile({ subkey: content, salt })(chunks)) {
     blocks.push({ leaf, cid: cid.toString(), bytes: toHex(bytes) })
     top = root
   }

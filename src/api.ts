@@ -17,6 +17,7 @@ import type {
 } from './fs/types.ts'
 import type { Chance } from './util/chance.ts'
 import type { Clock } from './util/clock.ts'
+import type { ComponentLogger } from './util/logger.ts'
 import type { Transports } from './wire/libp2p-host.ts'
 
 /**
@@ -25,6 +26,7 @@ import type { Transports } from './wire/libp2p-host.ts'
  */
 
 export type * from './fs/types.ts'
+export type { ComponentLogger, Logger } from './util/logger.ts'
 
 export interface NodeOptions {
   /** Where blocks, log and keys live. Made if missing, readable by its owner alone. */
@@ -55,6 +57,12 @@ export interface NodeOptions {
   outAfterMs?: number | undefined
   /** Told of what goes on inside, without names, paths or secrets. */
   onEvent?: ((event: NodeEvent) => void) | undefined
+
+  /**
+   * Where components log, by scopes such as `dfs:blocks:put`. Left out: to stderr, what the variable `DEBUG` names, as with
+   * libp2p, such as `DEBUG=dfs:*`. No path, name, key or content is ever logged.
+   */
+  logger?: ComponentLogger | undefined
 
   /** libp2p transports instead of TCP and WebSockets. */
   transports?: Transports | undefined

@@ -12,8 +12,6 @@ const COLUMN: string[][] = [
   ['http'],
   ['index'],
   ['node'],
-  ['report'],
-  ['stack', 'ports', 'identity'],
   ['api'],
   ['fs'],
   ['catalog'],

@@ -14,7 +14,6 @@ import { DeadlineError } from '../util/errors.ts'
 import { Limiter } from '../util/limiter.ts'
 import type { Host } from '../wire/host.ts'
 import { Bitmap } from './bitmap.ts'
-import { Claims, type PutId, putIdOf } from './claims.ts'
 import {
   CATCH_UP_MS,
   CONFIRM_TIMEOUT_MS,
@@ -25,24 +24,27 @@ import {
   SMALL_PUTS_SHARE_MS,
   WALK_BATCH
 } from './constants.ts'
-import { walkDag } from './dag.ts'
-import { Deliveries } from './deliveries.ts'
 import { type BlockCorruptError, type BlockUnreadableError, EvictRefusedError } from './errors.ts'
-import { type Evicted, Evictor } from './evict.ts'
-import { type Fetched, Fetcher } from './fetch.ts'
-import { GetProtocol } from './get-protocol.ts'
-import { Holds } from './holds.ts'
-import { type Keeping, KeepProtocol } from './keep-protocol.ts'
-import { Keeper } from './keeper.ts'
-import { type BlockPort, LocalBlocks } from './local-blocks.ts'
-import { PeerHealth } from './peer-health.ts'
-import { Promises } from './promises.ts'
-import { Put, type PutDeps, type PutOptions } from './put.ts'
-import { PutWindow } from './put-window.ts'
+import { type Fetched, Fetcher } from './fetch/fetcher.ts'
+import { PeerHealth } from './fetch/peer-health.ts'
+import { Claims, type PutId, putIdOf } from './hold/claims.ts'
+import { HoldGranter } from './hold/granter.ts'
+import { Holds } from './hold/holds.ts'
+import { Keeper } from './hold/keeper.ts'
+import { type BlockPort, LocalBlocks } from './hold/local-blocks.ts'
+import { walkManifest } from './manifest-walk.ts'
+import { GetClient } from './protocol/get-client.ts'
+import { GetServer } from './protocol/get-server.ts'
+import { StoreClient } from './protocol/store-client.ts'
+import { StoreServer } from './protocol/store-server.ts'
+import { HintedHandoff } from './put/handoff.ts'
+import { Put, type PutDeps, type PutOptions } from './put/put.ts'
+import { PutWindow } from './put/window.ts'
 import { Ranking } from './rank.ts'
 import type { RecordRef } from './record-ref.ts'
-import { References } from './references.ts'
-import { Sweeper } from './sweep.ts'
+import { type Evicted, Evictor } from './repair/evict.ts'
+import { Repair } from './repair/repair.ts'
+import { Sweeper } from './repair/sweep.ts'
 
 export interface BlocksOptions {
   host: Host
@@ -80,10 +82,10 @@ export class Blocks {
   readonly #holds: Holds
   readonly #health: PeerHealth
   readonly #fetcher: Fetcher
-  readonly #keeps: KeepProtocol
+  readonly #storeClient: StoreClient
   readonly #keeper: Keeper
-  readonly #references: References
-  readonly #deliveries: Deliveries
+  readonly #repair: Repair
+  readonly #handoff: HintedHandoff
   readonly #evictor: Evictor
   readonly #sweeper: Sweeper
   readonly #window = new PutWindow()
@@ -92,7 +94,7 @@ export class Blocks {
   readonly #keepingBack = new Set<Promise<void>>()
   #small: { number: Uint8Array; since: number } | undefined
   #ranking: Ranking | undefined
-  #evictsFromMs = Number.NEGATIVE_INFINITY
+  #mayEvictAtMs = Number.NEGATIVE_INFINITY
   #walkingAll: Promise<void> | undefined
 
   constructor(options: BlocksOptions) {
@@ -112,13 +114,14 @@ export class Blocks {
     this.#local = new LocalBlocks(blockstore, this.#claims, options.onBadBlock)
     this.#holds = new Holds(clock)
     this.#health = new PeerHealth(clock)
-    const gets = new GetProtocol({
+    const gets = new GetClient({ host, clock, onFault })
+    new GetServer({
       host,
       clock,
       isAdmitted,
       nodeCodecs,
       read: async (cid, signal, peer) => {
-        this.#keeps.heard(peer)
+        this.#storeClient.noteActivity(peer)
         return this.#window.get(cid, peer) ?? this.#local.get(cid, signal)
       },
       onFault
@@ -141,7 +144,7 @@ export class Blocks {
       mayStore
     })
     this.#keeper = keeper
-    const promises = new Promises({
+    const granter = new HoldGranter({
       self,
       local: this.#local,
       claims: this.#claims,
@@ -152,13 +155,14 @@ export class Blocks {
       mayStore,
       viewId
     })
-    const keeping: Keeping = {
-      keepBlocks: (request, peer, signal) => keeper.keepBlocks(request, peer, signal),
-      keepRoot: (request, peer, signal) => keeper.keepRoot(request, peer, signal),
-      holdRoot: (request, peer, signal) => promises.holdRoot(request, peer, signal)
+    this.#storeClient = new StoreClient({ host, clock, onFault })
+    const keeping = {
+      keepBlocks: keeper.keepBlocks.bind(keeper),
+      keepRoot: keeper.keepRoot.bind(keeper),
+      holdRoot: granter.holdRoot.bind(granter)
     }
-    this.#keeps = new KeepProtocol({ host, clock, isAdmitted, nodeCodecs, keeping, onFault })
-    this.#references = new References({
+    new StoreServer({ host, clock, isAdmitted, nodeCodecs, keeping, onFault })
+    this.#repair = new Repair({
       self,
       clock,
       codec,
@@ -172,12 +176,12 @@ export class Blocks {
       all: options.records,
       onError: options.onError
     })
-    this.#deliveries = new Deliveries({
+    this.#handoff = new HintedHandoff({
       self,
       clock,
       codec,
       index,
-      keeps: this.#keeps,
+      storeClient: this.#storeClient,
       ranking,
       keepers: admitted,
       viewId,
@@ -192,8 +196,8 @@ export class Blocks {
       local: this.#local,
       claims: this.#claims,
       holds: this.#holds,
-      keeps: this.#keeps,
-      references: this.#references,
+      storeClient: this.#storeClient,
+      repair: this.#repair,
       ranking,
       keepers: admitted,
       viewId,
@@ -212,17 +216,17 @@ export class Blocks {
 
   /** Takes up what was left at the last stop. After an unclean one the promises made to others are not known any more. */
   async start({ wasClean }: { wasClean: boolean }): Promise<void> {
-    if (!wasClean) this.#evictsFromMs = this.#options.clock.monotonic() + HOLD_MS
-    await this.#deliveries.start()
-    this.#walkingAll = this.#references.start().catch(this.#options.onError)
+    if (!wasClean) this.#mayEvictAtMs = this.#options.clock.monotonic() + HOLD_MS
+    await this.#handoff.start()
+    this.#walkingAll = this.#repair.start().catch(this.#options.onError)
     this.#sweeper.start({ mayHaveOrphans: !wasClean })
   }
 
   async stop(): Promise<void> {
     await this.#sweeper.stop()
-    await this.#deliveries.stop()
+    await this.#handoff.stop()
     await Promise.all(this.#keepingBack)
-    await this.#references.stop()
+    await this.#repair.stop()
     await this.#walkingAll
   }
 
@@ -247,7 +251,7 @@ export class Blocks {
   async read(cid: BlockCid, options: { signal?: AbortSignal | undefined } = {}): Promise<Fetched> {
     const fetched = await this.#fetcher.fetch(cid, options)
     if (fetched.from === this.#options.self || this.#keepingBack.size >= KEEPING_BACK_MAX) return fetched
-    const kept = this.#references
+    const kept = this.#repair
       .keepIfClaimed(cid, fetched.bytes)
       .catch(error => this.#options.onError(error))
       .finally(() => this.#keepingBack.delete(kept))
@@ -262,7 +266,7 @@ export class Blocks {
     const question = {
       view: this.#options.view().id,
       root,
-      leaves: Bitmap.full(copies.length),
+      chunks: Bitmap.full(copies.length),
       fetch: false,
       nonce: undefined,
       records: []
@@ -271,9 +275,10 @@ export class Blocks {
       this.#options.admitted().map(async peer => {
         try {
           const { lacking } = await withDeadline(clock, CONFIRM_TIMEOUT_MS, undefined, () =>
-            this.#keeps.holdRoot(peer, question)
+            this.#storeClient.holdRoot(peer, question)
           )
-          for (const leaf of copies.keys()) if (!lacking.has(leaf)) copies[leaf] = (copies[leaf] as number) + 1
+          for (const chunkIndex of copies.keys())
+            if (!lacking.has(chunkIndex)) copies[chunkIndex] = (copies[chunkIndex] as number) + 1
         } catch {
           // Who does not answer confirms nothing.
         }
@@ -288,12 +293,12 @@ export class Blocks {
    */
   async evict(record: RecordRef, signal?: AbortSignal): Promise<Evicted> {
     const { clock } = this.#options
-    if (clock.monotonic() < this.#evictsFromMs)
+    if (clock.monotonic() < this.#mayEvictAtMs)
       throw new EvictRefusedError('this node did not stop cleanly: for an hour it gives no copies away')
     // What has just been stored, or read back, is on its way to being claimed.
     await withDeadline(clock, CATCH_UP_MS, signal, async () => {
       await Promise.all(this.#keepingBack)
-      await this.#references.caughtUp()
+      await this.#repair.caughtUp()
     }).catch(error => {
       if (!(error instanceof DeadlineError)) throw error
     })
@@ -309,18 +314,18 @@ export class Blocks {
 
   /** Walks records that have just come to stand, and pulls what of them is owed. */
   enqueue(records: readonly RecordRef[]): void {
-    this.#references.enqueue(records)
+    this.#repair.enqueue(records)
   }
 
   /** Sees to it that the copies of a put that are still missing are made. */
   async deliver(record: RecordRef, owedBlocks: number, eachBytes: number): Promise<void> {
-    await this.#deliveries.add(record, owedBlocks, eachBytes)
+    await this.#handoff.add(record, owedBlocks, eachBytes)
   }
 
   /** A member has come, or the view has changed: what could not be had may be to be had now. */
   retry(): void {
-    this.#references.retry()
-    this.#deliveries.check()
+    this.#repair.retry()
+    this.#handoff.check()
   }
 
   /** A peer broke a protocol: for a while it is asked last. */
@@ -334,8 +339,8 @@ export class Blocks {
 
   /** Copies that nobody confirmed yet: this member's own missing ones, and those that it must see delivered. */
   get owed(): { blocks: number; bytes: number } {
-    const own = this.#references.owed
-    const others = this.#deliveries.owed
+    const own = this.#repair.owed
+    const others = this.#handoff.owed
     return { blocks: own.blocks + others.blocks, bytes: own.bytes + others.bytes }
   }
 
@@ -346,7 +351,7 @@ export class Blocks {
 
   /** What is being pulled at this moment. */
   get repairing(): { blocks: number; bytes: number } {
-    return this.#references.repairing
+    return this.#repair.repairing
   }
 
   /** Members that keep blocks, as the view has them. */
@@ -356,7 +361,7 @@ export class Blocks {
 
   /** The change to the index by which a record claims its root. For the record's own batch. */
   static opsFor(record: Pick<RecordRef, 'id' | 'root' | 'replicas'>): IndexOp[] {
-    return References.opsFor(record)
+    return Repair.opsFor(record)
   }
 
   #open(options: PutOptions, number: Uint8Array): Put {
@@ -375,7 +380,7 @@ export class Blocks {
       codec,
       local: this.#local,
       claims: this.#claims,
-      keeps: this.#keeps,
+      storeClient: this.#storeClient,
       window: this.#window,
       ranking: () => this.#rank(),
       keepers: admitted,
@@ -397,8 +402,8 @@ export class Blocks {
       batch = []
     }
     const readNode = async (cid: BlockCid): Promise<Uint8Array> => (await this.read(cid)).bytes
-    for await (const { cid, leaf } of walkDag(root, readNode, this.#options.codec)) {
-      if (leaf !== null && batch.push(cid) === WALK_BATCH) await flush()
+    for await (const { cid, chunkIndex } of walkManifest(root, readNode, this.#options.codec)) {
+      if (chunkIndex !== null && batch.push(cid) === WALK_BATCH) await flush()
     }
     await flush()
     return copies
@@ -411,6 +416,6 @@ export class Blocks {
   }
 
   #mayFree(): boolean {
-    return this.#options.mayFree() && this.#references.isCertain
+    return this.#options.mayFree() && this.#repair.isCertain
   }
 }

@@ -4,13 +4,13 @@ import { INCARNATION_BYTES } from '../format/stamp.ts'
 import type { Statement } from '../format/statement.ts'
 import { NotAllowedError } from '../members/errors.ts'
 import type { Epoch, KeyRing } from '../members/key-ring.ts'
-import type { Self } from '../members/self.ts'
+import type { LocalMember } from '../members/local-member.ts'
 import type { Chance } from '../util/chance.ts'
 import type { Bodies } from './bodies.ts'
 import { type EntryState, pastOfAll, type Shown } from './heads.ts'
 
 export interface AuthorOptions {
-  self: Self
+  self: LocalMember
   keys: KeyRing
   chance: Chance
   bodies: Pick<Bodies, 'remember'>

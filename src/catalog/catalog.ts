@@ -2,7 +2,7 @@ import { ENTRY_ID_BYTES, type EntryBody } from '../format/entry.ts'
 import { formatPath, type Path } from '../format/path.ts'
 import type { Statement } from '../format/statement.ts'
 import type { Log } from '../log/log.ts'
-import type { Self } from '../members/self.ts'
+import type { LocalMember } from '../members/local-member.ts'
 import { toHex } from '../util/bytes.ts'
 import type { Chance } from '../util/chance.ts'
 import type { Clock } from '../util/clock.ts'
@@ -28,7 +28,7 @@ export interface CatalogOptions {
   tree: Tree
   bodies: Bodies
   author: Author
-  self: Self
+  self: LocalMember
   clock: Clock
   chance: Chance
   /** Throws if this member may not write now. */

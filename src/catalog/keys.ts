@@ -1,60 +1,64 @@
 import { indexKey } from '../disk/index-db.ts'
+import { TABLES } from '../disk/tables.ts'
 import { type EntryRecord, ROOT_ENTRY, type Seen } from '../format/entry.ts'
 import { encodeHlc, type Stamp } from '../format/stamp.ts'
 import { concatBytes } from '../util/bytes.ts'
 
-/**
- * The catalog's tables in the index. `r` every record of an entry, by stamp · `e` what they add up to · `d` what a
- * directory shows · `x` directories that were deleted, and where they were · `n` both, name by name · `w` what is no
- * directory, and has something below it · `o` directories that were in a cycle when one of it was moved · `h` what the
- * records of an entry have seen · `q` what they carry, where the record that wrote it has not come.
- */
+/** Keys of the catalog's rows in the index; `disk/tables.ts` says what each table holds. */
+
+/** The two tables that list what a directory holds: what it shows, and directories that were deleted there. */
+export const DIRECTORY_TABLES = [TABLES.children, TABLES.deletedDirectories] as const
+export type DirectoryTable = (typeof DIRECTORY_TABLES)[number]
 
 export function entryKey(entry: Uint8Array): Uint8Array {
-  return indexKey('e', entry)
+  return indexKey(TABLES.entries, entry)
 }
 
 /** Every record of an entry, or those under one stamp, start with this. */
 export function recordsPrefix(entry: Uint8Array, stamp?: Stamp): Uint8Array {
-  return indexKey('r', entry, ...(stamp === undefined ? [] : [stampBytes(stamp)]))
+  return indexKey(TABLES.records, entry, ...(stamp === undefined ? [] : [stampBytes(stamp)]))
 }
 
 export function recordKey({ entry, stamp, id }: EntryRecord): Uint8Array {
-  return indexKey('r', entry, stampBytes(stamp), id)
+  return indexKey(TABLES.records, entry, stampBytes(stamp), id)
 }
 
 export function recordIdOf(key: Uint8Array): Uint8Array {
   return Buffer.from(key.subarray(key.byteLength - 32))
 }
 
-/** A row of the tables `d` and `x`: parent, hash of the name, entry; without the entry of `n`. Fewer parts make a prefix. */
-export function directoryKey(table: 'd' | 'x' | 'n', parent: Uint8Array, ...rest: readonly Uint8Array[]): Uint8Array {
+/** The key of a row of a directory table: parent, hash of the name, entry. The table of names has no entry in its keys. Fewer parts make a prefix. */
+export function directoryKey(
+  table: DirectoryTable | typeof TABLES.names,
+  parent: Uint8Array,
+  ...rest: readonly Uint8Array[]
+): Uint8Array {
   return indexKey(table, parent, ...rest)
 }
 
-/** The row of `n` for the name of a row of `d` or `x`. */
+/** The key in the table of names for a row of a directory table. */
 export function nameKeyOf(key: Uint8Array): Uint8Array {
-  return indexKey('n', key.subarray(1, key.byteLength - ROOT_ENTRY.byteLength))
+  return indexKey(TABLES.names, key.subarray(1, key.byteLength - ROOT_ENTRY.byteLength))
 }
 
 export function waitingKey(parent?: Uint8Array): Uint8Array {
-  return indexKey('w', ...(parent === undefined ? [] : [parent]))
+  return indexKey(TABLES.waiting, ...(parent === undefined ? [] : [parent]))
 }
 
 export function cycleKey(entry?: Uint8Array): Uint8Array {
-  return indexKey('o', ...(entry === undefined ? [] : [entry]))
+  return indexKey(TABLES.cycles, ...(entry === undefined ? [] : [entry]))
 }
 
 /** What records of an entry have seen of one author's incarnation; all of it starts with the entry's. */
 export function seenRowKey(entry: Uint8Array, of?: Pick<Seen, 'author' | 'incarnation'>): Uint8Array {
-  return indexKey('h', entry, ...(of === undefined ? [] : [of.author, of.incarnation]))
+  return indexKey(TABLES.seen, entry, ...(of === undefined ? [] : [of.author, of.incarnation]))
 }
 
 export function questionKey(entry: Uint8Array, written?: Stamp): Uint8Array {
-  return indexKey('q', entry, ...(written === undefined ? [] : [stampBytes(written)]))
+  return indexKey(TABLES.questions, entry, ...(written === undefined ? [] : [stampBytes(written)]))
 }
 
-/** The entry that a row of `d`, `x`, `w` or `o` is about: always its last 16 bytes. */
+/** The entry that a row of the tables of directories, waiting or cycles is about: the last 16 bytes of its key. */
 export function entryOfKey(key: Uint8Array): Uint8Array {
   return Buffer.from(key.subarray(key.byteLength - ROOT_ENTRY.byteLength))
 }

@@ -1,41 +1,42 @@
 import type { IndexDb, IndexOp } from '../disk/index-db.ts'
+import { TABLES } from '../disk/tables.ts'
 import { ENTRY_ID_BYTES } from '../format/entry.ts'
 import { concatBytes, equalBytes, toHex } from '../util/bytes.ts'
-import { directoryKey, entryOfKey, nameKeyOf } from './keys.ts'
+import { DIRECTORY_TABLES, type DirectoryTable, directoryKey, entryOfKey, nameKeyOf } from './keys.ts'
 
 /**
- * A row of `n` for each name that something stands under: the one entry that does and the value of its row `d`, or
- * nothing if there are several, or a deleted directory. Nearly every name is of one entry, or of none yet, and so one look
- * finds what a search through `d` and `x` would find, which takes twenty times as long.
+ * The table of names has a row for each name that an entry has. If the name has one entry and that is no deleted
+ * directory, the row holds the entry and the value of its row in the directory; else the row is empty. Nearly every name
+ * has one entry or none, so one look-up finds what a search of the directory tables takes twenty times as long to find.
  */
 
-/** A row of `d` or `x`. */
+/** A row of a directory table. */
 export interface PlacedEntry {
-  table: 'd' | 'x'
+  table: DirectoryTable
   entry: Uint8Array
   value: Uint8Array
 }
 
-/** What stands under one name of a directory. */
+/** The entries that have one name in a directory. */
 export async function underName(index: IndexDb, parent: Uint8Array, hash: Uint8Array): Promise<PlacedEntry[]> {
-  const only = await index.get(directoryKey('n', parent, hash))
+  const only = await index.get(directoryKey(TABLES.names, parent, hash))
   if (only === undefined) return []
   if (only.byteLength > 0)
-    return [{ table: 'd', entry: only.subarray(0, ENTRY_ID_BYTES), value: only.subarray(ENTRY_ID_BYTES) }]
+    return [{ table: TABLES.children, entry: only.subarray(0, ENTRY_ID_BYTES), value: only.subarray(ENTRY_ID_BYTES) }]
   const found: PlacedEntry[] = []
-  for (const table of TABLES)
+  for (const table of DIRECTORY_TABLES)
     for await (const { key, value } of index.range(directoryKey(table, parent, hash)))
       found.push({ table, entry: entryOfKey(key), value })
   return found
 }
 
-/** A row of `d` or `x` as it will be; without a value it goes. */
+/** A row of a directory table as it will be; without a value it is removed. */
 interface Change {
   key: Uint8Array
   value: Uint8Array | undefined
 }
 
-/** What a batch changes in `d` and `x`, and the rows of `n` that follow from it. */
+/** What a batch changes in the directory tables, and the rows of names that follow from it. */
 export class DirectoryChanges {
   readonly #index: IndexDb
   readonly #changes = new Map<string, Change>()
@@ -44,7 +45,7 @@ export class DirectoryChanges {
     this.#index = index
   }
 
-  /** Of one key what is said last holds. */
+  /** Changes a row. If a key is set twice, the last value wins. */
   set(key: Uint8Array, value: Uint8Array | undefined): void {
     this.#changes.set(toHex(key), { key, value })
   }
@@ -65,7 +66,7 @@ export class DirectoryChanges {
     )
   }
 
-  /** The row of `n` after some changes below it. */
+  /** The row of a name after some changes to its entries. */
   async #after(
     nameKey: Uint8Array,
     before: Uint8Array | undefined,
@@ -73,12 +74,12 @@ export class DirectoryChanges {
   ): Promise<Uint8Array | undefined> {
     const left = new Map<string, { key: Uint8Array; value: Uint8Array }>()
     if (before !== undefined && before.byteLength > 0) {
-      const key = directoryKey('d', nameKey.subarray(1), before.subarray(0, ENTRY_ID_BYTES))
+      const key = directoryKey(TABLES.children, nameKey.subarray(1), before.subarray(0, ENTRY_ID_BYTES))
       left.set(toHex(key), { key, value: before.subarray(ENTRY_ID_BYTES) })
     } else if (before !== undefined) {
-      // However many there are: no more of them need be seen than may go, and two.
+      // The changes may remove that many rows; two more show whether several entries are left.
       const limit = changes.length + 2
-      for (const table of TABLES)
+      for (const table of DIRECTORY_TABLES)
         for await (const row of this.#index.range(directoryKey(table, nameKey.subarray(1)), { limit }))
           left.set(toHex(row.key), row)
     }
@@ -93,10 +94,9 @@ export class DirectoryChanges {
   }
 }
 
-const TABLES = ['d', 'x'] as const
-const IN_DIRECTORY = 'd'.charCodeAt(0)
+const IN_DIRECTORY = TABLES.children.charCodeAt(0)
 
-/** True if the index holds the row of `n` that a row of `d` or `x` must have. */
+/** True if the index holds the row of names that a row of a directory table must have. */
 export async function hasName(index: IndexDb, key: Uint8Array): Promise<boolean> {
   const row = await index.get(nameKeyOf(key))
   return row !== undefined && (row.byteLength === 0 || equalBytes(row.subarray(0, ENTRY_ID_BYTES), entryOfKey(key)))

@@ -1,4 +1,5 @@
 import type { IndexDb } from '../disk/index-db.ts'
+import { TABLES } from '../disk/tables.ts'
 import { type EntryBody, type EntryRecord, ROOT_ENTRY } from '../format/entry.ts'
 import type { Path } from '../format/path.ts'
 import { compareBytes, equalBytes, toHex, utf8 } from '../util/bytes.ts'
@@ -8,10 +9,10 @@ import type { Bodies } from './bodies.ts'
 import { LIST_BATCH, LIST_MAX, ORPHAN_MS } from './constants.ts'
 import { decodeEntryRow, type EntryRow } from './entry-row.ts'
 import { NotADirectoryError } from './errors.ts'
-import { shownName } from './fold.ts'
 import { type Shown, showEntry } from './heads.ts'
 import {
   cycleKey,
+  DIRECTORY_TABLES,
   type DirectoryValue,
   decodeDirectoryValue,
   directoryKey,
@@ -22,7 +23,8 @@ import {
 } from './keys.ts'
 import { type PlacedEntry, underName } from './name-rows.ts'
 import { conflictName, isConflictName, type Names } from './names.ts'
-import { Reach } from './reach.ts'
+import { shownName } from './projection.ts'
+import { Reachability } from './reachability.ts'
 
 /** A directory at a path: one entry, or several of one name that show as one. */
 export interface DirectoryNode {
@@ -98,7 +100,7 @@ export class Tree {
   async child(parent: DirectoryNode, name: string): Promise<TreeNode | undefined> {
     const { index, names } = this.#options
     const hash = names.hash(name)
-    const reach = new Reach(index)
+    const reach = new Reachability(index)
     const group: Group = { directories: [], files: [] }
     for (const id of parent.ids)
       for (const placed of await underName(index, id, hash)) await this.#join(group, placed, reach)
@@ -140,8 +142,8 @@ export class Tree {
   /** What was placed directly below one entry, and shows there. */
   async *childrenOf(directory: Uint8Array): AsyncGenerator<{ id: Uint8Array; name: string }> {
     const { index } = this.#options
-    const reach = new Reach(index)
-    for await (const { key } of index.range(directoryKey('d', directory))) {
+    const reach = new Reachability(index)
+    for await (const { key } of index.range(directoryKey(TABLES.children, directory))) {
       const id = entryOfKey(key)
       if (await reach.endsCycle(id)) continue
       const body = await this.#placeBody(id)
@@ -161,10 +163,10 @@ export class Tree {
   /** What stands in some directories that show as one, name by name. */
   async #groups(parents: readonly Uint8Array[]): Promise<Group[]> {
     const groups = new Map<string, Group>()
-    const reach = new Reach(this.#options.index)
+    const reach = new Reachability(this.#options.index)
     let count = 0
     for (const parent of parents) {
-      for (const table of this.#options.hasDeleted() ? (['d', 'x'] as const) : (['d'] as const)) {
+      for (const table of this.#options.hasDeleted() ? DIRECTORY_TABLES : [TABLES.children]) {
         for await (const { key, value } of this.#options.index.range(directoryKey(table, parent))) {
           const name = toHex(nameKeyOf(key).subarray(1 + parent.byteLength))
           const group = groups.get(name) ?? { directories: [], files: [] }
@@ -177,8 +179,8 @@ export class Tree {
   }
 
   /** Adds what stands under a name to the others that do, if it shows there; gives whether it does. */
-  async #join(group: Group, { table, entry, value }: PlacedEntry, reach: Reach): Promise<boolean> {
-    if (table === 'x' && !(await this.#hasLife(entry))) return false
+  async #join(group: Group, { table, entry, value }: PlacedEntry, reach: Reachability): Promise<boolean> {
+    if (table === TABLES.deletedDirectories && !(await this.#hasLife(entry))) return false
     const child = { ...decodeDirectoryValue(value), entry }
     // It is at `/` instead. Below itself it would be without end.
     if (child.kind === 'directory' && (await reach.endsCycle(entry))) return false
@@ -240,12 +242,12 @@ export class Tree {
   /** What no directory shows, and must not be lost sight of: it is at `/`, under a name that says so. */
   async *#strays(): AsyncGenerator<TreeNode> {
     const { index, clock } = this.#options
-    const reach = new Reach(index)
+    const reach = new Reachability(index)
     for await (const { key, value } of index.range(waitingKey())) {
       const parent = entryOfKey(key)
       const since = Number(Buffer.from(value).readBigUInt64BE())
       if (clock.now() - since < ORPHAN_MS && !(await reach.isKnown(parent))) continue
-      for (const table of ['d', 'x'] as const)
+      for (const table of DIRECTORY_TABLES)
         for await (const row of index.range(directoryKey(table, parent))) yield* this.#showStray(entryOfKey(row.key))
     }
     for await (const { key } of index.range(cycleKey())) {
@@ -274,8 +276,8 @@ export class Tree {
     // Each once, since deleted directories may be in a cycle too. What is found while the loop runs comes last.
     const below = new Map([[toHex(directory), directory]])
     for (const at of below.values()) {
-      if (await index.hasAny(directoryKey('d', at))) return true
-      for await (const { key } of index.range(directoryKey('x', at))) {
+      if (await index.hasAny(directoryKey(TABLES.children, at))) return true
+      for await (const { key } of index.range(directoryKey(TABLES.deletedDirectories, at))) {
         const entry = entryOfKey(key)
         below.set(toHex(entry), entry)
       }
@@ -297,7 +299,7 @@ function assertListable(count: number): void {
   if (count > LIST_MAX) throw new OverLimitError(`a directory with more than ${LIST_MAX} entries is not listed`)
 }
 
-const directoryTable = directoryKey('d', new Uint8Array(0))
+const directoryTable = directoryKey(TABLES.children, new Uint8Array(0))
 
 // What cannot be read yields to what can; then the one moved there last keeps the name.
 function byClaimToName(a: Child, b: Child): number {

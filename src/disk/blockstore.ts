@@ -10,7 +10,8 @@ import type { Capacity } from './capacity.ts'
 import { ROW_BLOCK, ROW_FREED, SMALL_BLOCK_BYTES_MAX } from './constants.ts'
 import { indexKey } from './index-db.ts'
 import { decodePlace, encodePlace, isSamePlace, type Place } from './place.ts'
-import type { Projector, Store, StoredRow } from './store.ts'
+import type { RowProjection, Store, StoredRow } from './store.ts'
+import { TABLES } from './tables.ts'
 
 interface AbortOptions {
   signal?: AbortSignal
@@ -110,7 +111,7 @@ export class DurableBlockstore implements Blockstore {
 
   /** The multihash and size of every block, without reading any. */
   async *all(): AsyncGenerator<{ multihash: Uint8Array; bytes: number }> {
-    const table = indexKey('b')
+    const table = indexKey(TABLES.blocks)
     for await (const { key, value } of this.#store.index.range(table)) {
       if (!isPlace(value)) continue
       yield { multihash: key.subarray(table.byteLength), bytes: decodePlace(value).length - MULTIHASH_BYTES }
@@ -147,11 +148,11 @@ export class DurableBlockstore implements Blockstore {
   }
 
   async #placeOf(multihash: Uint8Array): Promise<Place | undefined> {
-    const value = await this.#store.index.get(indexKey('b', multihash))
+    const value = await this.#store.index.get(indexKey(TABLES.blocks, multihash))
     return isPlace(value) ? decodePlace(value) : undefined
   }
 
-  #blockRows(): Projector {
+  #blockRows(): RowProjection {
     const { index } = this.#store
     return {
       project: async rows => {
@@ -178,11 +179,11 @@ export class DurableBlockstore implements Blockstore {
     }
   }
 
-  #freedRows(): Projector {
+  #freedRows(): RowProjection {
     const { index } = this.#store
     return {
       project: async rows => {
-        const keys = rows.map(row => indexKey('b', row.payload))
+        const keys = rows.map(row => indexKey(TABLES.blocks, row.payload))
         const places = (await index.getMany(keys)).filter(isPlace).map(decodePlace)
         await index.batch([
           ...keys.map(key => ({ type: 'put' as const, key, value: FREED })),
@@ -203,7 +204,7 @@ function isPlace(value: Uint8Array | undefined): value is Uint8Array {
 }
 
 function blockRowKey(row: StoredRow): Uint8Array {
-  return indexKey('b', row.payload.subarray(0, MULTIHASH_BYTES))
+  return indexKey(TABLES.blocks, row.payload.subarray(0, MULTIHASH_BYTES))
 }
 
 function multihashOf(cid: CID): Uint8Array {

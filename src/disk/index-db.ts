@@ -4,6 +4,7 @@ import { Batcher } from '../util/batcher.ts'
 import { concatBytes, u32be, utf8 } from '../util/bytes.ts'
 import { BATCH_BYTES_MAX, BATCH_ITEMS_MAX, CHAIN_LINKS_MAX } from './constants.ts'
 import { DiskError, IndexCorruptError, LockedError, NoSpaceError, ReadOnlyError } from './errors.ts'
+import { TABLES } from './tables.ts'
 
 /** An ordered key-value database of bytes, as a port: anything behind `abstract-level`, such as `classic-level`. */
 export type Database = AbstractLevel<string | Buffer | Uint8Array, Uint8Array, Uint8Array> & {
@@ -164,13 +165,13 @@ export class IndexDb {
   }
 
   #linkOp(link: number): IndexOp {
-    return withChecksum({ type: 'put', key: indexKey('m', LINK, u32be(link)), value: u32be(this.#chain) })
+    return withChecksum({ type: 'put', key: indexKey(TABLES.meta, LINK, u32be(link)), value: u32be(this.#chain) })
   }
 
   // Links of older chains lie behind those of the last one. What was there when LevelDB opened is in tables: a new chain.
   async #checkChain(): Promise<void> {
     const chainOf: number[] = []
-    const prefix = indexKey('m', LINK)
+    const prefix = indexKey(TABLES.meta, LINK)
     for await (const { key, value } of this.range(prefix)) {
       chainOf[Buffer.from(key).readUInt32BE(prefix.byteLength)] = Buffer.from(value).readUInt32BE()
     }

@@ -64,7 +64,7 @@ export class RowCodec {
 }
 
 /** What the footer of a segment says of the rows before it: how many, and the sum of their checksums. */
-export class Tally {
+export class SegmentChecksum {
   rows = 0
   #sum = 0
 
@@ -73,11 +73,11 @@ export class Tally {
     this.#sum = (this.#sum + checksum) % 2 ** 32
   }
 
-  copy(): Tally {
-    const tally = new Tally()
-    tally.rows = this.rows
-    tally.#sum = this.#sum
-    return tally
+  copy(): SegmentChecksum {
+    const checksum = new SegmentChecksum()
+    checksum.rows = this.rows
+    checksum.#sum = this.#sum
+    return checksum
   }
 
   get payload(): Uint8Array {

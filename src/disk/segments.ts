@@ -4,7 +4,7 @@ import { COMMIT_BYTES_MAX, COMMIT_ROWS_MAX, ROW_BYTES_MAX, SEGMENT_BYTES } from 
 import { RowCorruptError, UnknownLayoutError } from './errors.ts'
 import type { AppendFile, Files } from './files.ts'
 import type { Cursor, Place } from './place.ts'
-import { type PlacedRow, ROW_HEADER_BYTES, type Row, RowCodec, Tally } from './row.ts'
+import { type PlacedRow, ROW_HEADER_BYTES, type Row, RowCodec, SegmentChecksum } from './row.ts'
 import { SegmentReaders } from './segment-readers.ts'
 import { scanRows } from './segment-scan.ts'
 
@@ -15,7 +15,7 @@ const FOLDER = 'segments'
 const MAGIC = utf8('DFSSEG1\n')
 const HEADER_BYTES = 24
 /** What every segment holds beside its rows: its header, and its footer's row with the tally. */
-export const SEGMENT_OVERHEAD_BYTES: number = HEADER_BYTES + ROW_HEADER_BYTES + new Tally().payload.byteLength
+export const SEGMENT_OVERHEAD_BYTES: number = HEADER_BYTES + ROW_HEADER_BYTES + new SegmentChecksum().payload.byteLength
 
 export interface SegmentsOptions {
   files: Files
@@ -29,7 +29,7 @@ export interface SegmentsOptions {
 interface Unfinished {
   segment: number
   size: number
-  tally: Tally
+  checksum: SegmentChecksum
 }
 
 /** The one that is being written. */
@@ -180,7 +180,7 @@ export class Segments {
   /** The rows of one segment from an offset on, as with `scan`. */
   async *scanSegment(segment: number, offset = 0, onDamage?: (at: Cursor) => void): AsyncGenerator<PlacedRow> {
     const start = Math.max(offset, HEADER_BYTES)
-    const tally = new Tally()
+    const checksum = new SegmentChecksum()
     let isClosed = false
     let isDamaged = false
     const damaged = (at: Cursor): void => {
@@ -191,11 +191,11 @@ export class Segments {
     for await (const row of this.#rowsOf(segment, start, damaged)) {
       if (row.type === FOOTER) {
         isClosed = true
-        const isWhole = start > HEADER_BYTES || equalBytes(row.payload, tally.payload)
+        const isWhole = start > HEADER_BYTES || equalBytes(row.payload, checksum.payload)
         if (!isWhole && !isDamaged) onDamage?.(row.place)
         break
       }
-      tally.add(row.checksum)
+      checksum.add(row.checksum)
       end = row.next
       yield row
     }
@@ -219,9 +219,9 @@ export class Segments {
     let open = await this.#writable()
     let staged: Uint8Array[] = []
     let offset = open.size
-    let tally = open.tally.copy()
+    let checksum = open.checksum.copy()
     const flush = async (): Promise<void> => {
-      if (staged.length > 0) await this.#append(open, staged, tally)
+      if (staged.length > 0) await this.#append(open, staged, checksum)
       staged = []
     }
     for (const rows of groups) {
@@ -232,11 +232,11 @@ export class Segments {
           await this.#finish(open)
           open = await this.#writable()
           offset = open.size
-          tally = open.tally.copy()
+          checksum = open.checksum.copy()
         }
-        const { header, checksum } = this.#codec.header(row, { segment: open.segment, offset })
+        const { header, checksum: rowChecksum } = this.#codec.header(row, { segment: open.segment, offset })
         staged.push(header, row.payload)
-        tally.add(checksum)
+        checksum.add(rowChecksum)
         group.push({ segment: open.segment, offset, length: row.payload.byteLength })
         offset += ROW_HEADER_BYTES + row.payload.byteLength
       }
@@ -246,7 +246,7 @@ export class Segments {
     return places
   }
 
-  async #append(open: OpenSegment, parts: readonly Uint8Array[], tally: Tally): Promise<void> {
+  async #append(open: OpenSegment, parts: readonly Uint8Array[], checksum: SegmentChecksum): Promise<void> {
     try {
       await open.file.append(concatBytes(...parts))
       await open.file.sync()
@@ -255,26 +255,26 @@ export class Segments {
       throw error
     }
     open.size += byteLengthOf(parts)
-    open.tally = tally.copy()
+    open.checksum = checksum.copy()
     this.#sizes.set(open.segment, open.size)
   }
 
   // What a failed write or sync left behind is unknown, and a second fsync that succeeds proves nothing (the kernel may
   // have dropped the pages): the segment ends where it was last known to be good, and the next row begins a new one.
-  async #abandon({ segment, size, tally, file }: OpenSegment): Promise<void> {
+  async #abandon({ segment, size, checksum, file }: OpenSegment): Promise<void> {
     this.#current = undefined
-    this.#unfinished.set(segment, { segment, size, tally })
+    this.#unfinished.set(segment, { segment, size, checksum })
     await file.close().catch(() => {})
   }
 
   async #finish(open: OpenSegment): Promise<void> {
-    await this.#append(open, this.#footerOf(open), open.tally)
+    await this.#append(open, this.#footerOf(open), open.checksum)
     this.#current = undefined
     await open.file.close()
   }
 
-  #footerOf({ segment, size, tally }: Unfinished): Uint8Array[] {
-    const { payload } = tally
+  #footerOf({ segment, size, checksum }: Unfinished): Uint8Array[] {
+    const { payload } = checksum
     return [this.#codec.header({ type: FOOTER, payload }, { segment, offset: size }).header, payload]
   }
 
@@ -295,9 +295,10 @@ export class Segments {
     }
     this.#sizes.set(segment, HEADER_BYTES)
     this.#last = segment
-    this.#current = { segment, file, size: HEADER_BYTES, tally: new Tally() }
+    this.#current = { segment, file, size: HEADER_BYTES, checksum: new SegmentChecksum() }
     // Not before there is one behind it: else its number would be given again.
-    for (const [empty, { tally }] of this.#unfinished) if (tally.rows === 0) await this.#discard(empty).catch(() => {})
+    for (const [empty, { checksum }] of this.#unfinished)
+      if (checksum.rows === 0) await this.#discard(empty).catch(() => {})
     return this.#current
   }
 
@@ -319,7 +320,7 @@ export class Segments {
       for (const part of footer) await file.append(part)
       await file.sync()
       this.#sizes.set(left.segment, left.size + byteLengthOf(footer))
-      if (left.tally.rows > 0) this.#unfinished.delete(left.segment)
+      if (left.checksum.rows > 0) this.#unfinished.delete(left.segment)
     } finally {
       await file.close()
     }
@@ -334,12 +335,12 @@ export class Segments {
   async #resume(segment: number): Promise<void> {
     let size = HEADER_BYTES
     let isClosed = false
-    const tally = new Tally()
+    const checksum = new SegmentChecksum()
     for await (const row of this.#rowsOf(segment, HEADER_BYTES)) {
       size = row.next.offset
       isClosed = row.type === FOOTER
       if (isClosed) break
-      tally.add(row.checksum)
+      checksum.add(row.checksum)
     }
     const file = await this.#files.openAppend(pathOf(segment))
     try {
@@ -351,7 +352,7 @@ export class Segments {
     }
     this.#sizes.set(segment, size)
     if (isClosed) await file.close()
-    else this.#current = { segment, file, size, tally }
+    else this.#current = { segment, file, size, checksum }
   }
 
   #rowsOf(segment: number, start: number, onDamage?: (at: Cursor) => void): AsyncGenerator<PlacedRow> {

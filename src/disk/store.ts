@@ -8,6 +8,7 @@ import { type IndexDb, type IndexOp, indexKey } from './index-db.ts'
 import { type Cursor, decodeCursor, encodeCursor, isBefore, type Place } from './place.ts'
 import { type PlacedRow, ROW_HEADER_BYTES } from './row.ts'
 import { SEGMENT_OVERHEAD_BYTES, type Segments } from './segments.ts'
+import { TABLES } from './tables.ts'
 
 /** A row that has been made durable, on its way into the index. */
 export interface StoredRow {
@@ -19,7 +20,7 @@ export interface StoredRow {
  * What a kind of row means for the index. The same code runs when a row is written, when the tail is read again after a
  * crash, and when the whole index is rebuilt; so it must give the same result when it runs twice.
  */
-export interface Projector {
+export interface RowProjection {
   /** Applies rows in order. `replay` is set while the index is being brought up to date from the segments. */
   project(rows: readonly StoredRow[], replay: boolean): Promise<void>
   /**
@@ -53,15 +54,15 @@ export interface StoreOptions {
   onDamage?: (at: Cursor) => void
 }
 
-const STORE_ID_KEY = indexKey('m', Buffer.from('store'))
-const BUILT_KEY = indexKey('m', Buffer.from('built'))
+const STORE_ID_KEY = indexKey(TABLES.meta, Buffer.from('store'))
+const BUILT_KEY = indexKey(TABLES.meta, Buffer.from('built'))
 /** The layout of the index's tables, in all rooms: of another one the index is made anew. */
 const BUILT: Uint8Array = Uint8Array.of(2)
-const CLEAN_KEY = indexKey('m', Buffer.from('clean'))
-const CURSOR_KEY = indexKey('m', Buffer.from('cursor'))
+const CLEAN_KEY = indexKey(TABLES.meta, Buffer.from('clean'))
+const CURSOR_KEY = indexKey(TABLES.meta, Buffer.from('cursor'))
 /** Segments that have rows: one that is gone, other than by compaction, is missed. */
-const SEGMENT_ROWS = indexKey('m', Buffer.from('segment'))
-const DEAD_TABLE = indexKey('g')
+const SEGMENT_ROWS = indexKey(TABLES.meta, Buffer.from('segment'))
+const DEAD_TABLE = indexKey(TABLES.deadBytes)
 const START: Cursor = { segment: 1, offset: 0 }
 const WRITES_MAX = 2 ** 31
 
@@ -73,7 +74,7 @@ export class Store {
   readonly segments: Segments
   readonly index: IndexDb
   readonly #storeId: Uint8Array
-  readonly #projectors = new Map<number, { projector: Projector; queue: Batcher<StoredRow[], null> }>()
+  readonly #projections = new Map<number, { projection: RowProjection; queue: Batcher<StoredRow[], null> }>()
   /** Where the rows of writes under way may begin, oldest first; and of the oldest write that failed. */
   readonly #underWay = new Set<Cursor>()
   #failed: Cursor | undefined
@@ -98,15 +99,15 @@ export class Store {
   }
 
   /** Says what rows of a type mean. All types are registered before `open`. */
-  register(type: number, projector: Projector): void {
+  register(type: number, projection: RowProjection): void {
     const queue = new Batcher<StoredRow[], null>(
       async groups => {
-        await projector.project(groups.flat(), false)
+        await projection.project(groups.flat(), false)
         return groups.map(() => null)
       },
       { itemsMax: COMMIT_ROWS_MAX }
     )
-    this.#projectors.set(type, { projector, queue })
+    this.#projections.set(type, { projection, queue })
   }
 
   /**
@@ -235,8 +236,8 @@ export class Store {
       if (checked === rowsMax) return checked
       this.#leafCursor = row.next
       checked++
-      const projector = this.#projectors.get(row.type)?.projector
-      if (projector !== undefined) await this.#assertIndexed(projector, row)
+      const projection = this.#projections.get(row.type)?.projection
+      if (projection !== undefined) await this.#assertIndexed(projection, row)
     }
     this.#leafCursor = START
     return checked
@@ -249,7 +250,7 @@ export class Store {
     try {
       const places = await appending
       const rows = places.map((place, i) => ({ place, payload: payloads[i] as Uint8Array }))
-      await this.#projectors.get(type)?.queue.add(rows)
+      await this.#projections.get(type)?.queue.add(rows)
       this.#underWay.delete(from)
       // Not waited for: without it a crash reads these rows again, which changes nothing.
       this.#saveCursor.add(places).catch(() => {})
@@ -263,24 +264,24 @@ export class Store {
   }
 
   /** False if the row is none that the index must have by now; raises doubt if it should and does not. */
-  async #assertIndexed(projector: Projector, row: PlacedRow): Promise<boolean> {
-    if (await projector.isIndexed(row)) return true
+  async #assertIndexed(projection: RowProjection, row: PlacedRow): Promise<boolean> {
+    if (await projection.isIndexed(row)) return true
     // Rows of writes under way, or that failed, need not be in the index yet.
     if (!isBefore(row.place, this.#cursor)) return false
     // It may have been superseded or compacted between the read and the look: look once more before crying wolf.
-    if (await projector.isIndexed(row)) return true
+    if (await projection.isIndexed(row)) return true
     throw this.index.doubt('the index lacks a row')
   }
 
   async #move(rows: readonly PlacedRow[]): Promise<void> {
     const type = (rows[0] as PlacedRow).type
-    const projector = this.#projectors.get(type)?.projector
+    const projection = this.#projections.get(type)?.projection
     const live: Uint8Array[] = []
     for (const row of rows) {
       // A type that this version does not know is kept: a later one may.
-      if (projector === undefined || (await projector.isLive(row))) live.push(row.payload)
+      if (projection === undefined || (await projection.isLive(row))) live.push(row.payload)
       // Dead is what the index knows to be dead, not what it has lost.
-      else if (!(await this.#assertIndexed(projector, row))) this.#postponed.add(row.place.segment)
+      else if (!(await this.#assertIndexed(projection, row))) this.#postponed.add(row.place.segment)
     }
     if (live.length > 0) await this.#write(type, live)
   }
@@ -292,7 +293,7 @@ export class Store {
       this.#damaged.add(segment)
     })
     for await (const batch of inBatches(rows, COMMIT_ROWS_MAX, COMMIT_BYTES_MAX)) {
-      await this.#projectors.get((batch[0] as PlacedRow).type)?.projector.project(batch, true)
+      await this.#projections.get((batch[0] as PlacedRow).type)?.projection.project(batch, true)
       replayed += batch.length
     }
     return replayed
@@ -392,7 +393,7 @@ function knownKey(segment: number): Uint8Array {
 }
 
 function deadKey(segment: number): Uint8Array {
-  return indexKey('g', u32be(segment))
+  return indexKey(TABLES.deadBytes, u32be(segment))
 }
 
 function earlier(a: Cursor, b: Cursor | undefined): Cursor {

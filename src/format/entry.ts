@@ -7,6 +7,7 @@ import { BODY_BYTES_MAX, INLINE_BYTES_MAX, SEEN_MAX, TARGET_BYTES_MAX, TYPE_BYTE
 import { FormatError } from './errors.ts'
 import type { Fields } from './kinds.ts'
 import { isSealedBodyLength, paddedBodyLength, padInPlace, unpad } from './padding.ts'
+import { bytesOf } from './schemas.ts'
 import { openBySiv, SIV_BYTES, seal } from './seal.ts'
 import { compareStamps, decodeHlc, encodeHlc, type Hlc, INCARNATION_BYTES, type Stamp } from './stamp.ts'
 import { clearBytesOf, type SignOptions, type Statement, signStatement } from './statement.ts'
@@ -66,8 +67,6 @@ export interface EntryBody {
   props?: Record<string, unknown> | undefined
 }
 
-const bytesOf = (length: number) =>
-  z.custom<Uint8Array>(value => value instanceof Uint8Array && value.byteLength === length)
 const textUpTo = (bytesMax: number) => z.string().refine(text => utf8(text).byteLength <= bytesMax)
 
 const bodySchema = z.strictObject({

@@ -45,7 +45,7 @@ export interface SealedBlock {
   cid: BlockCid
   bytes: Uint8Array
   /** Which chunk of the file this is; null for a manifest node. */
-  leaf: number | null
+  chunkIndex: number | null
   /** Set on the last block of a file, which is its root. */
   root?: FileRoot
 }
@@ -130,7 +130,7 @@ export class ManifestBuilder {
     this.#levels[level] = []
     const { bytes, key } = encodeNode(links, this.#options)
     const cid = nameBlock(bytes, this.#options.codec.code)
-    nodes.push({ cid, bytes, leaf: null })
+    nodes.push({ cid, bytes, chunkIndex: null })
     const size = links.reduce((sum, link) => sum + link.size, 0)
     const leaves = links.reduce((sum, link) => sum + link.leaves, 0)
     this.#push(level + 1, { cid, key, size, leaves }, nodes)

@@ -22,12 +22,12 @@ export function sealFile(options: SealFileOptions): (chunks: AsyncIterable<Chunk
   return async function* (chunks) {
     const manifest = new ManifestBuilder(options)
     let held: SealedBlock[] = []
-    let leaf = 0
+    let chunkIndex = 0
     for await (const chunk of chunks) {
       yield* held
       const { bytes, key } = seal(subkey, padChunk(chunk), { label: 'chunk', salt })
       const cid = nameBlock(bytes, RAW)
-      held = [{ cid, bytes, leaf: leaf++ }, ...manifest.add({ cid, key, size: chunk.length })]
+      held = [{ cid, bytes, chunkIndex: chunkIndex++ }, ...manifest.add({ cid, key, size: chunk.length })]
     }
     // The last block of all must bear the root: it is one of those held back, or one that finishing adds.
     const { nodes, root } = manifest.finish()

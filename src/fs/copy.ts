@@ -1,5 +1,5 @@
 import { IsADirectoryError } from '../catalog/errors.ts'
-import { cidOf } from '../catalog/fold.ts'
+import { cidOf } from '../catalog/projection.ts'
 import type { FileNode, TreeNode } from '../catalog/tree.ts'
 import { formatPath, type Path } from '../format/path.ts'
 import { InvalidInputError } from '../util/errors.ts'
@@ -8,7 +8,7 @@ import { TREE_AT_ONCE } from './constants.ts'
 import { type FsContext, wantedCopies } from './context.ts'
 import { readable } from './get.ts'
 import { makeDirectory } from './mkdir.ts'
-import { linkFile, openPut, wishesOf } from './put.ts'
+import { linkFile, openPut, resolvePutOptions } from './put.ts'
 import { targetOf } from './target.ts'
 import type { PutOptions } from './types.ts'
 
@@ -52,14 +52,14 @@ async function copyFile(fs: FsContext, node: FileNode, target: Path, options: Co
   const root = cidOf(node.record)
   const facts = { size, mtime, mode, type, key, content }
   const named = { root: node.record.root as Uint8Array, rootEpoch: node.record.rootEpoch as Uint8Array }
-  const wishes = { ...wishesOf(fs, options), copies: wantedCopies(node.shown.replicas) }
-  const put = openPut(fs, wishes, root === undefined)
+  const resolved = { ...resolvePutOptions(fs, options), copies: wantedCopies(node.shown.replicas) }
+  const put = openPut(fs, resolved, root === undefined)
   try {
     if (root !== undefined) {
       await put.keepHeld(root, async cid => (await fs.blocks.read(cid, { signal: options.signal })).bytes)
       await put.keepRoot(root)
     }
-    await linkFile(fs, put, target, { ...named, ...facts }, root ?? null, wishes)
+    await linkFile(fs, put, target, { ...named, ...facts }, root ?? null, resolved)
   } finally {
     put.close()
   }

@@ -1,5 +1,5 @@
 import { NotFoundError } from '../catalog/errors.ts'
-import { cidOf } from '../catalog/fold.ts'
+import { cidOf } from '../catalog/projection.ts'
 import type { TreeNode } from '../catalog/tree.ts'
 import { formatPath, type Path } from '../format/path.ts'
 import { peerIdOf } from '../format/peer-id.ts'

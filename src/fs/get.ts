@@ -1,9 +1,9 @@
 import { pipe } from 'it-pipe'
 import { GET_WINDOW_BLOCKS } from '../blocks/constants.ts'
-import type { Fetched } from '../blocks/fetch.ts'
+import type { Fetched } from '../blocks/fetch/fetcher.ts'
 import { tagOfContent } from '../catalog/content-tag.ts'
 import { DamagedEntryError, IsADirectoryError, NotFoundError } from '../catalog/errors.ts'
-import { cidOf } from '../catalog/fold.ts'
+import { cidOf } from '../catalog/projection.ts'
 import type { FileNode } from '../catalog/tree.ts'
 import type { BlockCid } from '../format/cid.ts'
 import type { EntryBody } from '../format/entry.ts'
@@ -14,9 +14,9 @@ import type { PeerId } from '../format/peer-id.ts'
 import { openChunkOf } from '../format/seal-file.ts'
 import { toHex } from '../util/bytes.ts'
 import { InvalidInputError } from '../util/errors.ts'
+import { type ChunkRef, chunksInRange, type Span } from './chunks-in-range.ts'
 import type { FsContext } from './context.ts'
 import { readAhead } from './read-ahead.ts'
-import { type ChunkRef, refs, type Span } from './refs.ts'
 import type { GetOptions, OpenFile, Range } from './types.ts'
 
 /** Opens a file. Its facts are here at once; its bytes are fetched as they are read, each verified before it is given. */
@@ -93,7 +93,7 @@ class FileReader implements OpenFile {
     const readNode = async (cid: BlockCid): Promise<Uint8Array> =>
       (await blocks.read(cid, { signal: this.#signal })).bytes
     yield* pipe(
-      refs(root, this.range, readNode, codec),
+      chunksInRange(root, this.range, readNode, codec),
       readAhead(GET_WINDOW_BLOCKS, this.#signal, async (ref: ChunkRef, signal) => ({
         ref,
         ...(await blocks.read(ref.cid, { signal }))

@@ -1,6 +1,6 @@
 import { pipe } from 'it-pipe'
 import { NotEnoughCopiesError } from '../blocks/errors.ts'
-import type { Put, PutOutcome } from '../blocks/put.ts'
+import type { Put, PutOutcome } from '../blocks/put/put.ts'
 import type { Content } from '../catalog/author.ts'
 import { tagOfContent } from '../catalog/content-tag.ts'
 import { fixedChunker } from '../format/chunker.ts'
@@ -16,7 +16,7 @@ import { peek } from './source.ts'
 import type { PutOptions, PutResult, Source } from './types.ts'
 
 /** What a put was asked beside the bytes, with this node's defaults filled in. */
-export interface Wishes extends PutOptions {
+export interface ResolvedPutOptions extends PutOptions {
   copies: number
   acks: number | undefined
 }
@@ -26,18 +26,18 @@ export interface Wishes extends PutOptions {
  * nothing was visible before, and what was not linked runs out. A file of any size passes through a bounded window.
  */
 export async function putFile(fs: FsContext, path: Path, source: Source, options: PutOptions = {}): Promise<PutResult> {
-  const wishes = wishesOf(fs, options)
+  const resolved = resolvePutOptions(fs, options)
   const { whole, all } = await peek(source, SMALL_FILE_BYTES_MAX)
   // What cannot succeed is refused before much is stored; whether it still can is looked at again when it is linked.
   if (whole === undefined) await fs.catalog.checkLink(path, options)
   const isInline = whole !== undefined && whole.byteLength <= INLINE_BYTES_MAX
-  const put = openPut(fs, wishes, whole !== undefined)
+  const put = openPut(fs, resolved, whole !== undefined)
   try {
     const { id: rootEpoch, content: subkey } = fs.author.epoch
     const facts = { rootEpoch, mtime: timeOf(fs, options), mode: options.mode, type: options.type }
     if (isInline) {
       const content = { ...facts, root: inlineRoot(subkey, whole), size: whole.byteLength, content: whole }
-      return await linkFile(fs, put, path, content, null, wishes)
+      return await linkFile(fs, put, path, content, null, resolved)
     }
     // A small file is one chunk of just its size: no buffer for a large one is made.
     const chunk = fixedChunker(whole === undefined ? CHUNK_BYTES : whole.byteLength)
@@ -45,7 +45,7 @@ export async function putFile(fs: FsContext, path: Path, source: Source, options
     if (root === null) throw new TypeError('what is not inline has a root')
     await put.keepRoot(root.cid)
     const content = { ...facts, root: root.cid.bytes, size: root.size, key: root.key }
-    return await linkFile(fs, put, path, content, root.cid, wishes)
+    return await linkFile(fs, put, path, content, root.cid, resolved)
   } finally {
     put.close()
   }
@@ -58,20 +58,20 @@ export async function linkFile(
   path: Path,
   content: Content,
   root: BlockCid | null,
-  wishes: Wishes
+  resolved: ResolvedPutOptions
 ): Promise<PutResult> {
-  wishes.signal?.throwIfAborted()
+  resolved.signal?.throwIfAborted()
   const change = await fs.catalog.link(path, content, {
-    replicas: recordReplicas(wishes.copies),
-    noClobber: wishes.noClobber,
-    ifTag: wishes.ifTag
+    replicas: recordReplicas(resolved.copies),
+    noClobber: resolved.noClobber,
+    ifTag: resolved.ifTag
   })
   const others = deliver(
     fs,
     change.statements.filter(statement => statement !== change.record)
   )
   const blockBytes = Math.min(content.size, CHUNK_BYTES)
-  const [outcome] = await Promise.all([acknowledge(fs, put, change.record, root, wishes.copies, blockBytes), others])
+  const [outcome] = await Promise.all([acknowledge(fs, put, change.record, root, resolved.copies, blockBytes), others])
   return {
     path: formatPath(change.path),
     size: content.size,
@@ -84,13 +84,13 @@ export async function linkFile(
   }
 }
 
-export function wishesOf(fs: FsContext, options: PutOptions): Wishes {
+export function resolvePutOptions(fs: FsContext, options: PutOptions): ResolvedPutOptions {
   const copies = copiesOf(options.replicas) ?? fs.defaults.replicas
   return { ...options, copies, acks: copiesOf(options.ack) ?? fs.defaults.ack }
 }
 
 /** A put for small files shares its calls with others of their kind. */
-export function openPut(fs: FsContext, { copies, acks, signal }: Wishes, isSmall: boolean): Put {
+export function openPut(fs: FsContext, { copies, acks, signal }: ResolvedPutOptions, isSmall: boolean): Put {
   const options = { replicas: copies, ack: acks, signal }
   return isSmall ? fs.blocks.openSmallPut(options) : fs.blocks.openPut(options)
 }

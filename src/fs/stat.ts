@@ -1,6 +1,6 @@
 import { tagOfContent } from '../catalog/content-tag.ts'
 import { NotFoundError } from '../catalog/errors.ts'
-import { cidOf } from '../catalog/fold.ts'
+import { cidOf } from '../catalog/projection.ts'
 import type { FileNode } from '../catalog/tree.ts'
 import type { Path } from '../format/path.ts'
 import { toHex } from '../util/bytes.ts'

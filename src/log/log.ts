@@ -1,7 +1,8 @@
 import { ROW_STATEMENT } from '../disk/constants.ts'
 import { type IndexOp, indexKey } from '../disk/index-db.ts'
 import { decodePlace, encodePlace, isSamePlace, type Place } from '../disk/place.ts'
-import type { Projector, Store, StoredRow } from '../disk/store.ts'
+import type { RowProjection, Store, StoredRow } from '../disk/store.ts'
+import { TABLES } from '../disk/tables.ts'
 import { decodeCanonical } from '../format/canonical.ts'
 import { FUTURE_MS_MAX, STATEMENT_BYTES_MAX, STATEMENT_VERSION } from '../format/constants.ts'
 import { FormatError, SignatureError } from '../format/errors.ts'
@@ -18,7 +19,7 @@ import { VERIFY_AT_ONCE } from './constants.ts'
 export type Verdict = 'ok' | 'invalid' | 'forbidden' | 'unknown-grant' | 'clock-off' | 'lacking' | 'unsupported'
 
 /** A statement that stands in the log, and who made it. */
-export interface Standing<K extends Kind = Kind> {
+export interface AcceptedStatement<K extends Kind = Kind> {
   statement: Statement<K>
   /** The Ed25519 public key behind the grant. */
   author: Uint8Array
@@ -30,29 +31,29 @@ export function isCurable(verdict: Verdict): boolean {
   return verdict === 'unknown-grant' || verdict === 'clock-off' || verdict === 'lacking'
 }
 
-/** Says who signed a statement and whether they may. Answered by `members`, wired in `node.ts`. */
-export interface Judge {
-  judge(statement: AnyStatement): { author: Uint8Array } | { refused: Verdict }
+/** Says who signed a statement and whether they may. Answered by `members`, wired in `node/stack.ts`. */
+export interface Authorizer {
+  authorize(statement: AnyStatement): { author: Uint8Array } | { refused: Verdict }
 }
 
 /**
  * What statements of some kinds add up to. A fold gives the same result in any order of arrival, and when it sees a
  * statement twice.
  */
-export interface Fold {
+export interface Projection {
   readonly kinds: ReadonlySet<Kind>
   /** Refuses, by a `FormatError`, what breaks a rule of the kind that the statement alone shows. */
   check?(statement: Statement, author: Uint8Array): void
   /** What the index should hold once these stand. Run one batch at a time. */
-  project(items: readonly Standing[]): Promise<IndexOp[]>
+  project(items: readonly AcceptedStatement[]): Promise<IndexOp[]>
   /** Called once the index holds it; not while the index is being replayed at start. */
-  applied?(items: readonly Standing[], from: PeerId | null): void
+  applied?(items: readonly AcceptedStatement[], from: PeerId | null): void
   /** True if the log need no longer keep this statement, because a later one took its place. */
   isSuperseded?(statement: Statement, author: Uint8Array): boolean
   /** True if the log has forgotten this statement, since another stands in its place, whichever is the later. */
   isReplaced?(statement: Statement, author: Uint8Array): boolean
   /** True if the index holds what `project` would put there for this statement. */
-  isIndexed?(item: Standing): Promise<boolean>
+  isIndexed?(item: AcceptedStatement): Promise<boolean>
 }
 
 /** Membership is compared before anything else. */
@@ -85,13 +86,13 @@ export class Log {
   readonly #store: Store
   readonly #clock: Clock
   readonly #network: Uint8Array
-  readonly #folds: Fold[] = []
+  readonly #projections: Projection[] = []
   readonly #verifications = new Limiter(VERIFY_AT_ONCE)
   // By the bytes of the row: what was just written needs not be decoded again to be indexed, and two who bring the same
   // statement at once do not become one.
   readonly #written = new WeakMap<Uint8Array, Written>()
-  readonly #listeners: Array<(items: readonly Standing[], from: PeerId | null) => void> = []
-  #judge: Judge = { judge: () => ({ refused: 'unknown-grant' }) }
+  readonly #listeners: Array<(items: readonly AcceptedStatement[], from: PeerId | null) => void> = []
+  #authorizer: Authorizer = { authorize: () => ({ refused: 'unknown-grant' }) }
 
   constructor({ store, clock, network }: LogOptions) {
     this.#store = store
@@ -101,16 +102,16 @@ export class Log {
   }
 
   /** Who is asked about authors. Set once, before anything is received. */
-  set judge(judge: Judge) {
-    this.#judge = judge
+  set authorizer(authorizer: Authorizer) {
+    this.#authorizer = authorizer
   }
 
-  register(fold: Fold): void {
-    this.#folds.push(fold)
+  register(projection: Projection): void {
+    this.#projections.push(projection)
   }
 
   /** Called with what newly stands, and from whom it came (null: from this member), once it is durable and indexed. */
-  onStanding(listener: (items: readonly Standing[], from: PeerId | null) => void): void {
+  onAccepted(listener: (items: readonly AcceptedStatement[], from: PeerId | null) => void): void {
     this.#listeners.push(listener)
   }
 
@@ -134,7 +135,7 @@ export class Log {
     while (i < statements.length) {
       // Grants and their like one by one, since what follows is judged by them; the rest together.
       let end = i + 1
-      if (!isJudgedBy(statements[i])) while (end < statements.length && !isJudgedBy(statements[end])) end++
+      if (!isAuthorizing(statements[i])) while (end < statements.length && !isAuthorizing(statements[end])) end++
       const batch = statements.slice(i, end)
       const start = i
       const results = await this.#receiveBatch(batch, from, (statement, j) => mayStand(statement, start + j))
@@ -144,13 +145,13 @@ export class Log {
     return verdicts
   }
 
-  async get(id: Uint8Array): Promise<Standing | undefined> {
+  async get(id: Uint8Array): Promise<AcceptedStatement | undefined> {
     const [place] = await this.#places([id])
     return place === undefined ? undefined : this.read(place)
   }
 
   /** Reads the statement at a place that the index gave. */
-  async read(place: Place): Promise<Standing> {
+  async read(place: Place): Promise<AcceptedStatement> {
     const payload = await this.#store.read(place)
     return { ...parsePayload(payload), place }
   }
@@ -172,7 +173,7 @@ export class Log {
   }
 
   /** Every statement of a class. */
-  async *all(kind: StatementClass): AsyncGenerator<Standing> {
+  async *all(kind: StatementClass): AsyncGenerator<AcceptedStatement> {
     const prefix = statementKey(kind, new Uint8Array(0))
     for await (const { value } of this.#store.index.range(prefix)) yield this.read(decodePlace(value))
   }
@@ -190,12 +191,14 @@ export class Log {
       statements.map(async (statement, i): Promise<Verdict> => {
         if (typeof statement === 'string') return statement
         if (known[i] !== undefined) return mayStand(statement, i)
-        const judged = this.#judgeOne(statement)
-        if ('refused' in judged) return judged.refused
-        const isValid = await this.#verifications.run(() => verifyStatement(statement, this.#network, judged.author))
+        const authorized = this.#admit(statement)
+        if ('refused' in authorized) return authorized.refused
+        const isValid = await this.#verifications.run(() =>
+          verifyStatement(statement, this.#network, authorized.author)
+        )
         if (!isValid) return 'invalid'
         const verdict = await mayStand(statement, i)
-        if (verdict === 'ok') accepted.set(idOf(statement), { statement, author: judged.author, from })
+        if (verdict === 'ok') accepted.set(idOf(statement), { statement, author: authorized.author, from })
         return verdict
       })
     )
@@ -203,20 +206,20 @@ export class Log {
     return verdicts
   }
 
-  #judgeOne(statement: AnyStatement): { author: Uint8Array } | { refused: Verdict } {
-    const fold = this.#foldOf(statement.kind)
-    if (fold === undefined) return { refused: 'unsupported' }
+  #admit(statement: AnyStatement): { author: Uint8Array } | { refused: Verdict } {
+    const projection = this.#projectionOf(statement.kind)
+    if (projection === undefined) return { refused: 'unsupported' }
     if (hlcMs(statement.hlc) > this.#clock.now() + FUTURE_MS_MAX) return { refused: 'clock-off' }
-    const judged = this.#judge.judge(statement)
-    if ('refused' in judged) return judged
-    if (fold.isSuperseded?.(statement, judged.author) === true) return { refused: 'ok' }
+    const authorized = this.#authorizer.authorize(statement)
+    if ('refused' in authorized) return authorized
+    if (projection.isSuperseded?.(statement, authorized.author) === true) return { refused: 'ok' }
     try {
-      fold.check?.(statement, judged.author)
+      projection.check?.(statement, authorized.author)
     } catch (error) {
       if (error instanceof FormatError || error instanceof SignatureError) return { refused: 'invalid' }
       throw error
     }
-    return judged
+    return authorized
   }
 
   async #write(items: readonly Written[]): Promise<void> {
@@ -228,7 +231,7 @@ export class Log {
     await this.#store.write(ROW_STATEMENT, payloads)
   }
 
-  #rows(): Projector {
+  #rows(): RowProjection {
     const { index } = this.#store
     return {
       project: async (rows, replay) => {
@@ -243,10 +246,10 @@ export class Log {
         // The same statement at another place: a compaction's copy, a replay's repetition, or news from two peers at once.
         const places = before.map(value => (value === undefined ? undefined : decodePlace(value)))
         ops.push(...this.#store.markDead(places.filter((place, i) => isMoved(place, items[i]?.place)) as Place[]))
-        for (const fold of this.#folds) {
-          const own = items.filter(({ statement }) => fold.kinds.has(statement.kind))
+        for (const projection of this.#projections) {
+          const own = items.filter(({ statement }) => projection.kinds.has(statement.kind))
           // A fold may take back what it supersedes, even the statement that just came: its word comes last.
-          if (own.length > 0) ops.push(...(await fold.project(own)))
+          if (own.length > 0) ops.push(...(await projection.project(own)))
         }
         await index.batch(ops)
         if (!replay) this.#announce(items.filter((_, i) => before[i] === undefined))
@@ -258,16 +261,16 @@ export class Log {
       },
       isIndexed: async row => {
         const item = { ...parsePayload(row.payload), place: row.place }
-        const fold = this.#foldOf(item.statement.kind)
-        if (fold === undefined || fold.isReplaced?.(item.statement, item.author) === true) return true
+        const projection = this.#projectionOf(item.statement.kind)
+        if (projection === undefined || projection.isReplaced?.(item.statement, item.author) === true) return true
         if (!(await index.has(keyOf(item.statement)))) return false
-        return fold.isIndexed === undefined || fold.isIndexed(item)
+        return projection.isIndexed === undefined || projection.isIndexed(item)
       }
     }
   }
 
-  #parseRows(rows: readonly StoredRow[]): Array<Standing & Pick<Written, 'from'>> {
-    const items = new Map<string, Standing & Pick<Written, 'from'>>()
+  #parseRows(rows: readonly StoredRow[]): Array<AcceptedStatement & Pick<Written, 'from'>> {
+    const items = new Map<string, AcceptedStatement & Pick<Written, 'from'>>()
     for (const { payload, place } of rows) {
       const item = { ...(this.#written.get(payload) ?? { ...parsePayload(payload), from: null }), place }
       items.set(idOf(item.statement), item)
@@ -275,18 +278,18 @@ export class Log {
     return [...items.values()]
   }
 
-  #announce(items: ReadonlyArray<Standing & Pick<Written, 'from'>>): void {
+  #announce(items: ReadonlyArray<AcceptedStatement & Pick<Written, 'from'>>): void {
     for (const [from, own] of Map.groupBy(items, item => item.from)) {
-      for (const fold of this.#folds) {
-        const items = own.filter(({ statement }) => fold.kinds.has(statement.kind))
-        if (items.length > 0) fold.applied?.(items, from)
+      for (const projection of this.#projections) {
+        const items = own.filter(({ statement }) => projection.kinds.has(statement.kind))
+        if (items.length > 0) projection.applied?.(items, from)
       }
       for (const listener of this.#listeners) listener(own, from)
     }
   }
 
-  #foldOf(kind: Kind): Fold | undefined {
-    return this.#folds.find(fold => fold.kinds.has(kind))
+  #projectionOf(kind: Kind): Projection | undefined {
+    return this.#projections.find(projection => projection.kinds.has(kind))
   }
 
   async #places(ids: readonly Uint8Array[]): Promise<Array<Place | undefined>> {
@@ -309,7 +312,7 @@ export function classOf(kind: Kind): StatementClass {
 }
 
 function statementKey(kind: StatementClass, id: Uint8Array): Uint8Array {
-  return indexKey('s', Uint8Array.of(kind), id)
+  return indexKey(TABLES.statements, Uint8Array.of(kind), id)
 }
 
 function isMoved(before: Place | undefined, now: Place | undefined): boolean {
@@ -322,7 +325,7 @@ const NO_KEY = statementKey(REST, new Uint8Array(32))
 /** Kinds of membership by which no statement is judged. */
 const OWN_WORD: ReadonlySet<Kind> = new Set<Kind>(['status', 'handover'])
 
-function isJudgedBy(statement: Read | undefined): boolean {
+function isAuthorizing(statement: Read | undefined): boolean {
   if (statement === undefined || typeof statement === 'string') return false
   return MEMBERSHIP_KINDS.has(statement.kind) && !OWN_WORD.has(statement.kind)
 }

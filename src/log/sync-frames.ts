@@ -1,4 +1,5 @@
 import { z } from 'zod'
+import { bytesOf } from '../format/schemas.ts'
 import { ProtocolError } from '../wire/errors.ts'
 import { IDS_MAX, PUSH_STATEMENTS_MAX } from './constants.ts'
 
@@ -7,8 +8,6 @@ import { IDS_MAX, PUSH_STATEMENTS_MAX } from './constants.ts'
 const ID_BYTES = 32
 const PUT_ID_BYTES = 16
 
-const bytesOf = (length: number) =>
-  z.custom<Uint8Array>(value => value instanceof Uint8Array && value.byteLength === length)
 const lengths = z.array(z.number().int().positive()).max(PUSH_STATEMENTS_MAX)
 
 export const requestSchema = z.discriminatedUnion('do', [
@@ -33,13 +32,6 @@ export const listReply = z.object({ isEnd: z.boolean() })
 
 /** In an answer to a fetch: the statement is here no more. No statement is this short. */
 export const GONE = Uint8Array.of(0)
-
-/** The fields of an answer. Throws a `ProtocolError` if they are others. */
-export function parseReply<T>(schema: z.ZodType<T>, fields: unknown): T {
-  const result = schema.safeParse(fields)
-  if (!result.success) throw new ProtocolError('answer with other fields than it should have')
-  return result.data
-}
 
 /** Cuts a body of ids. Throws a `ProtocolError` if it is none. */
 export function splitIds(body: Uint8Array): Uint8Array[] {

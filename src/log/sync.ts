@@ -6,7 +6,7 @@ import { Batcher } from '../util/batcher.ts'
 import { equalBytes } from '../util/bytes.ts'
 import type { Clock } from '../util/clock.ts'
 import { withDeadline } from '../util/deadline.ts'
-import { Callers, type CallOptions, type Reply, serveCalls } from '../wire/calls.ts'
+import { Callers, type CallOptions, parseReply, type Reply, serveCalls } from '../wire/calls.ts'
 import { DisconnectedError, ProtocolError } from '../wire/errors.ts'
 import type { Host } from '../wire/host.ts'
 import {
@@ -21,7 +21,7 @@ import {
 } from './constants.ts'
 import { isCurable, type StatementClass, type Verdict } from './log.ts'
 import { Outbox } from './outbox.ts'
-import { fetchReply, GONE, listReply, parseReply, pushReply, splitBody, splitIds } from './sync-frames.ts'
+import { fetchReply, GONE, listReply, pushReply, splitBody, splitIds } from './sync-frames.ts'
 import { answerSync, type SyncServerOptions } from './sync-server.ts'
 
 export interface SyncOptions extends SyncServerOptions {
@@ -72,7 +72,7 @@ export class Sync {
     this.#callers = new Callers(host, clock, protocol)
     serveCalls(host, { ...protocol, clock, mayAsk: isAdmitted, answer: request => answerSync(options, request) })
     // News from one member goes once to the others that lack it; what is our own goes to all, whatever becomes of its maker.
-    log.onStanding((items, from) => {
+    log.onAccepted((items, from) => {
       const statements = items.map(({ statement }) => statement)
       for (const peer of this.#options.admitted()) {
         if (from === null) this.#outbox(peer)?.expect(statements)
@@ -245,12 +245,7 @@ export class Sync {
     read: (reply: Reply) => T
   ): Promise<T> {
     const reply = await this.#callers.call(peer, fields, { timeoutMs: SYNC_TIMEOUT_MS, ...options })
-    try {
-      return read(reply)
-    } catch (error) {
-      if (error instanceof ProtocolError) this.#options.onFault(peer)
-      throw error
-    }
+    return this.#callers.read(peer, () => read(reply))
   }
 
   #blame(peer: PeerId, message: string): ProtocolError {

@@ -2,6 +2,7 @@ import { BlockList, isIP } from 'node:net'
 import { networkInterfaces } from 'node:os'
 import { z } from 'zod'
 import { type IndexDb, indexKey } from '../disk/index-db.ts'
+import { TABLES } from '../disk/tables.ts'
 import type { PeerId } from '../format/peer-id.ts'
 import { utf8 } from '../util/bytes.ts'
 import { ADDRESSES_MAX } from '../wire/constants.ts'
@@ -18,7 +19,7 @@ export class AddressBook {
   }
 
   async all(): Promise<Array<{ peer: PeerId; addresses: string[] }>> {
-    const table = indexKey('a')
+    const table = indexKey(TABLES.addresses)
     const rows: Array<{ peer: PeerId; addresses: string[] }> = []
     for await (const { key, value } of this.#index.range(table)) {
       const addresses = parseRow(value)
@@ -28,7 +29,7 @@ export class AddressBook {
   }
 
   async remember(peer: PeerId, address: string): Promise<void> {
-    const key = indexKey('a', utf8(peer))
+    const key = indexKey(TABLES.addresses, utf8(peer))
     const before = await this.#index.get(key)
     const known = before === undefined ? [] : parseRow(before)
     if (known[0] === address) return

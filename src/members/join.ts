@@ -1,5 +1,6 @@
 import { z } from 'zod'
 import type { PeerId } from '../format/peer-id.ts'
+import { bytesOf } from '../format/schemas.ts'
 import { decodeHlc, hlcMs } from '../format/stamp.ts'
 import type { Statement } from '../format/statement.ts'
 import type { Verdict } from '../log/log.ts'
@@ -23,8 +24,8 @@ import {
 import { ClockOffError, GrantError, WrongNetworkError } from './errors.ts'
 import { ExpiringSet } from './expiring-set.ts'
 import { Greetings } from './greetings.ts'
-import { bytesOf, chainOf, checkProof, type Proven, proofFields, proofOf, proofSchema } from './proof.ts'
-import type { Self } from './self.ts'
+import type { LocalMember } from './local-member.ts'
+import { chainOf, checkProof, type Proven, proofFields, proofOf, proofSchema } from './proof.ts'
 
 const requestSchema = z.discriminatedUnion('do', [
   z.strictObject({ do: z.literal('hello') }),
@@ -47,7 +48,7 @@ export interface Admission {
 
 export interface JoinOptions {
   host: Host
-  self: Self
+  self: LocalMember
   clock: Clock
   chance: Chance
   /** Whether a peer is a member already: strangers who knock do not keep those out. */

@@ -3,7 +3,7 @@ import { FUTURE_MS_MAX } from '../format/constants.ts'
 import { type PeerId, publicKeyOf } from '../format/peer-id.ts'
 import { decodeHlc } from '../format/stamp.ts'
 import type { AnyStatement } from '../format/statement.ts'
-import type { Log, Standing } from '../log/log.ts'
+import type { AcceptedStatement, Log } from '../log/log.ts'
 import type { Sync } from '../log/sync.ts'
 import { compareBytes } from '../util/bytes.ts'
 import type { Chance } from '../util/chance.ts'
@@ -27,9 +27,9 @@ import {
 import { ClockOffError, NotAllowedError, WrongNetworkError } from './errors.ts'
 import { ExpiringSet } from './expiring-set.ts'
 import { type Admission, Join } from './join.ts'
+import type { LocalMember } from './local-member.ts'
 import { OwnStatus } from './own-status.ts'
 import type { Member, Roster } from './roster.ts'
-import type { Self } from './self.ts'
 import type { Statuses } from './statuses.ts'
 import type { View } from './view.ts'
 
@@ -37,7 +37,7 @@ export interface MembersOptions {
   host: Host
   store: Store
   log: Log
-  self: Self
+  self: LocalMember
   roster: Roster
   statuses: Statuses
   clock: Clock
@@ -101,12 +101,12 @@ export class Members {
     })
     host.onDiscovered((peer, addresses) => this.#onDiscovered(peer, addresses))
     this.#status = new OwnStatus(options)
-    options.log.onStanding(items => {
+    options.log.onAccepted(items => {
       if (items.some(({ statement }) => statement.kind === 'status')) this.#dialMembers()
     })
   }
 
-  get self(): Self {
+  get self(): LocalMember {
     return this.#options.self
   }
 
@@ -175,13 +175,13 @@ export class Members {
   /** Loads what stood at the last stop. Before the host starts. */
   async load(): Promise<void> {
     const { log, roster, statuses, self, store } = this.#options
-    const standing: Standing[] = []
+    const standing: AcceptedStatement[] = []
     for await (const item of log.all(0)) standing.push(item)
     roster.load(standing.map(({ statement }) => statement))
     await store.index.batch(statuses.load(standing.filter(({ statement }) => statement.kind === 'status')))
     for (const statement of self.statements) {
       const [isKnown] = await log.has([statement.id])
-      const judged = roster.judge(statement as AnyStatement)
+      const judged = roster.authorize(statement as AnyStatement)
       if (isKnown !== true && 'author' in judged) await log.append([statement], judged.author)
     }
     const own = statuses.of(self.peerId)

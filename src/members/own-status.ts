@@ -6,13 +6,13 @@ import type { Sync } from '../log/sync.ts'
 import type { Clock } from '../util/clock.ts'
 import type { Host } from '../wire/host.ts'
 import { shareableAddresses } from './address-book.ts'
-import type { Self } from './self.ts'
+import type { LocalMember } from './local-member.ts'
 import type { Statuses } from './statuses.ts'
 
 export interface OwnStatusOptions {
   host: Host
   log: Log
-  self: Self
+  self: LocalMember
   statuses: Statuses
   clock: Clock
   outAfterMs: number

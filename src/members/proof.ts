@@ -1,17 +1,15 @@
 import { z } from 'zod'
 import { CHAIN_MAX } from '../format/constants.ts'
 import { type PeerId, publicKeyOf } from '../format/peer-id.ts'
+import { bytesOf } from '../format/schemas.ts'
 import { decodeHlc, hlcMs } from '../format/stamp.ts'
 import { decodeStatement, idOf, type Statement, verifyStatement } from '../format/statement.ts'
 import { equalBytes } from '../util/bytes.ts'
 import type { Clock } from '../util/clock.ts'
 import { INSTANCE_BYTES } from './constants.ts'
 import { GrantError, WrongNetworkError } from './errors.ts'
+import type { LocalMember } from './local-member.ts'
 import { Roster } from './roster.ts'
-import type { Self } from './self.ts'
-
-export const bytesOf = (length: number) =>
-  z.custom<Uint8Array>(value => value instanceof Uint8Array && value.byteLength === length)
 
 /** Header fields of a proof; the grants themselves are the body. */
 export const proofFields = {
@@ -33,7 +31,7 @@ export interface Proven {
 }
 
 /** The proof that this member shows; `chainOf` is its body. */
-export function proofOf(self: Self, clock: Clock): Proof {
+export function proofOf(self: LocalMember, clock: Clock): Proof {
   return {
     network: self.network,
     instance: self.instance,
@@ -42,7 +40,7 @@ export function proofOf(self: Self, clock: Clock): Proof {
   }
 }
 
-export function chainOf(self: Self): Uint8Array[] {
+export function chainOf(self: LocalMember): Uint8Array[] {
   return self.chain.map(grant => grant.bytes)
 }
 
@@ -54,7 +52,7 @@ export function chainOf(self: Self): Uint8Array[] {
 export async function checkProof(
   { network, instance, lengths, now }: Proof,
   body: Uint8Array,
-  { peer, self, clock }: { peer: PeerId; self: Self; clock: Clock }
+  { peer, self, clock }: { peer: PeerId; self: LocalMember; clock: Clock }
 ): Promise<Proven> {
   if (!equalBytes(network, self.network)) throw new WrongNetworkError()
   const chain = decodeChain(body, lengths)

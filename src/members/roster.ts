@@ -5,7 +5,7 @@ import type { Kind, Role } from '../format/kinds.ts'
 import { type PeerId, peerIdOf } from '../format/peer-id.ts'
 import { decodeHlc, type Hlc } from '../format/stamp.ts'
 import { type AnyStatement, idOf, type Statement } from '../format/statement.ts'
-import type { Fold, Judge, Standing, Verdict } from '../log/log.ts'
+import type { AcceptedStatement, Authorizer, Projection, Verdict } from '../log/log.ts'
 import { equalBytes, toHex } from '../util/bytes.ts'
 
 /** A device that the network admits. */
@@ -53,7 +53,7 @@ interface Chained {
  * The fold of all grants: who is a member, in which role, and who stands behind a grant's id. Held in memory, since
  * every statement that comes in is judged by it.
  */
-export class Roster implements Fold, Judge {
+export class Roster implements Projection, Authorizer {
   readonly kinds: ReadonlySet<Kind> = new Set<Kind>(['root', 'grant'])
   readonly #network: Uint8Array
   readonly #grants = new Map<string, Chained>()
@@ -81,7 +81,7 @@ export class Roster implements Fold, Judge {
   }
 
   /** Who signed a statement, if its grant stands and allows it. */
-  judge(statement: AnyStatement): { author: Uint8Array } | { refused: Verdict } {
+  authorize(statement: AnyStatement): { author: Uint8Array } | { refused: Verdict } {
     if (statement.grant === null) {
       return ROOT_KINDS.has(statement.kind) ? { author: this.#network } : { refused: 'forbidden' }
     }
@@ -104,7 +104,7 @@ export class Roster implements Fold, Judge {
     return []
   }
 
-  applied(items: readonly Standing[]): void {
+  applied(items: readonly AcceptedStatement[]): void {
     this.load(items.map(({ statement }) => statement))
   }
 
@@ -144,7 +144,7 @@ export class Roster implements Fold, Judge {
     const authors: Uint8Array[] = []
     if (chain.length === 0 || chain.length > CHAIN_MAX) return undefined
     for (const statement of chain) {
-      const judged = probe.judge(statement as AnyStatement)
+      const judged = probe.authorize(statement as AnyStatement)
       if ('refused' in judged) return undefined
       authors.push(judged.author)
       probe.load([statement])

@@ -4,7 +4,7 @@ import type { Kind } from '../format/kinds.ts'
 import { type PeerId, peerIdOf } from '../format/peer-id.ts'
 import { type Hlc, hlcMs } from '../format/stamp.ts'
 import { idOf, type Statement } from '../format/statement.ts'
-import { type Fold, keyOf, type Standing } from '../log/log.ts'
+import { type AcceptedStatement, keyOf, type Projection } from '../log/log.ts'
 import { compareBytes } from '../util/bytes.ts'
 import type { Clock } from '../util/clock.ts'
 import { OUT_AFTER_MS_MAX, WEIGHT_MAX } from './constants.ts'
@@ -17,17 +17,17 @@ export interface StatusesOptions {
   /** How long a node must have seen somebody out before it acts on it. */
   outAfterMs: number
   /** Room of superseded statuses comes back. */
-  markDead: (items: readonly Standing[]) => IndexOp[]
+  markDead: (items: readonly AcceptedStatement[]) => IndexOp[]
 }
 
 /**
  * The last status of each member, and the view they fold to. One status a member stands; older ones are forgotten as
  * soon as a newer one comes.
  */
-export class Statuses implements Fold {
+export class Statuses implements Projection {
   readonly kinds: ReadonlySet<Kind> = new Set<Kind>(['status'])
   readonly #options: StatusesOptions
-  readonly #last = new Map<PeerId, Standing<'status'>>()
+  readonly #last = new Map<PeerId, AcceptedStatement<'status'>>()
   readonly #outSince = new Map<PeerId, number>()
   readonly #listeners: Array<(view: View) => void> = []
   #view: View = makeView([], new Set())
@@ -65,7 +65,7 @@ export class Statuses implements Fold {
     return last !== undefined && idOf(last.statement) !== idOf(statement)
   }
 
-  async project(items: readonly Standing[]): Promise<IndexOp[]> {
+  async project(items: readonly AcceptedStatement[]): Promise<IndexOp[]> {
     return this.load(items)
   }
 
@@ -77,9 +77,9 @@ export class Statuses implements Fold {
    * Takes in statuses that stand, in any order. Gives what the index should forget: after a power cut it may hold an
    * older one beside the newer.
    */
-  load(items: readonly Standing[]): IndexOp[] {
-    const gone: Standing[] = []
-    for (const item of items as Array<Standing<'status'>>) {
+  load(items: readonly AcceptedStatement[]): IndexOp[] {
+    const gone: AcceptedStatement[] = []
+    for (const item of items as Array<AcceptedStatement<'status'>>) {
       const peer = peerIdOf(item.author)
       const last = this.#last.get(peer)
       if (last !== undefined && this.#isNewer(last.statement, item.statement)) {

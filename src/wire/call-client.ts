@@ -7,7 +7,7 @@ import { CALL_TIMEOUT_MS, IN_FLIGHT_MAX, SLOWEST_BYTES_PER_S, STALL_MS } from '.
 import { DisconnectedError, ProtocolError, RefusedError, STATUSES, type WireStatus } from './errors.ts'
 import { encodeFrame, type Frame, FrameReader, fieldsOf } from './frames.ts'
 import type { ByteStream } from './host.ts'
-import { Watch } from './watch.ts'
+import { StallTimer } from './stall-timer.ts'
 
 export interface CallOptions {
   body?: readonly Uint8Array[]
@@ -54,7 +54,7 @@ export class CallClient {
   readonly #writes = new Limiter(1)
   readonly #calls = new Map<number, Call>()
   readonly #endListeners: Array<() => void> = []
-  readonly #watch: Watch
+  readonly #watch: StallTimer
   #sentBytes = 0
   #expectBytes = 0
   #nextId = 1
@@ -65,7 +65,7 @@ export class CallClient {
     this.#stream = stream
     this.#options = options
     this.#lastDataMs = options.clock.monotonic()
-    this.#watch = new Watch(options.clock, () => this.#look())
+    this.#watch = new StallTimer(options.clock, () => this.#look())
     const reader = new FrameReader(options.responseBytesMax, frame => this.#onResponse(frame))
     stream.onEnd(() => this.#end(new DisconnectedError('the stream ended before the answer')))
     stream.onData(bytes => {

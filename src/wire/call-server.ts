@@ -7,7 +7,7 @@ import { CALL_TIMEOUT_MS, IN_FLIGHT_MAX, SLOWEST_BYTES_PER_S, STALL_MS } from '.
 import { DisconnectedError, ProtocolError, RefusedError, type WireStatus } from './errors.ts'
 import { encodeFrame, type Frame, FrameReader, fieldsOf } from './frames.ts'
 import type { ByteStream } from './host.ts'
-import { Watch } from './watch.ts'
+import { StallTimer } from './stall-timer.ts'
 
 export interface Request {
   peer: PeerId
@@ -48,7 +48,7 @@ export class CallServer {
   readonly #reader: FrameReader
   readonly #ended = new AbortController()
   readonly #writes = new Limiter(1)
-  readonly #watch: Watch
+  readonly #watch: StallTimer
   #served = 0
   #lastDataMs = 0
   /** When the request that is still coming in began. */
@@ -60,7 +60,7 @@ export class CallServer {
     this.#stream = stream
     this.#options = options
     this.#reader = new FrameReader(options.requestBytesMax, frame => this.#onRequest(frame))
-    this.#watch = new Watch(options.clock, () => this.#look())
+    this.#watch = new StallTimer(options.clock, () => this.#look())
     stream.onEnd(() => {
       this.#watch.stop()
       this.#ended.abort(new DisconnectedError('the stream ended'))

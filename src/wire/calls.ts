@@ -1,10 +1,11 @@
+import type { z } from 'zod'
 import type { PeerId } from '../format/peer-id.ts'
 import { type Clock, systemClock } from '../util/clock.ts'
 import { raceSignal, withDeadline } from '../util/deadline.ts'
 import { CallClient, type CallOptions, type Reply } from './call-client.ts'
 import { CallServer, type Request, type Response } from './call-server.ts'
 import { OPEN_TIMEOUT_MS } from './constants.ts'
-import { DisconnectedError, RefusedError } from './errors.ts'
+import { DisconnectedError, ProtocolError, RefusedError } from './errors.ts'
 import type { ByteStream, Host } from './host.ts'
 
 /**
@@ -65,6 +66,16 @@ export class Callers {
     return client.call(fields, options)
   }
 
+  /** Reads an answer. One that makes no sense is the peer's fault, as a broken frame is. */
+  read<T>(peer: PeerId, read: () => T): T {
+    try {
+      return read()
+    } catch (error) {
+      if (error instanceof ProtocolError) this.#options.onFault?.(peer)
+      throw error
+    }
+  }
+
   #client(peer: PeerId): Promise<CallClient> {
     const known = this.#clients.get(peer)
     if (known !== undefined) return known
@@ -88,4 +99,11 @@ export class Callers {
     }
     return new CallClient(stream, { ...this.#options, clock: this.#clock })
   }
+}
+
+/** The fields of an answer, checked. Throws a `ProtocolError` if they are not what the protocol says. */
+export function parseReply<T>(schema: z.ZodType<T>, fields: unknown): T {
+  const result = schema.safeParse(fields)
+  if (!result.success) throw new ProtocolError('the fields of an answer are not those of the protocol')
+  return result.data
 }

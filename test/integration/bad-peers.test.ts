@@ -2,10 +2,11 @@ import assert from 'node:assert/strict'
 import { randomBytes } from 'node:crypto'
 import { type TestContext, test } from 'node:test'
 import { BlockCorruptError, BlockUnreachableError } from '../../src/blocks/errors.ts'
-import { Fetcher } from '../../src/blocks/fetch.ts'
-import { GetProtocol } from '../../src/blocks/get-protocol.ts'
-import type { LocalBlocks } from '../../src/blocks/local-blocks.ts'
-import { PeerHealth } from '../../src/blocks/peer-health.ts'
+import { Fetcher } from '../../src/blocks/fetch/fetcher.ts'
+import { PeerHealth } from '../../src/blocks/fetch/peer-health.ts'
+import type { LocalBlocks } from '../../src/blocks/hold/local-blocks.ts'
+import { GetClient } from '../../src/blocks/protocol/get-client.ts'
+import { GetServer } from '../../src/blocks/protocol/get-server.ts'
 import { Ranking } from '../../src/blocks/rank.ts'
 import { nameBlock } from '../../src/format/cid.ts'
 import { makeView } from '../../src/members/view.ts'
@@ -47,15 +48,15 @@ const BEHAVIOURS: Record<string, Behaviour> = {
 }
 
 /** A reader, a member that behaves as told and comes first, and one that is honest. */
-async function scene(t: TestContext, behaviour: Behaviour) {
+async function setup(t: TestContext, behaviour: Behaviour) {
   const clock = fastClock(10)
   const make = () => Libp2pHost.create({ deviceSeed: randomBytes(32), listen: ['/ip4/127.0.0.1/tcp/0'] })
   const [reader, bad, honest] = (await Promise.all([make(), make(), make()])) as [Libp2pHost, Libp2pHost, Libp2pHost]
   bad.handle(GET, behaviour)
   const onFault = (peer: string): void => health.fault(peer)
   const options = { clock, isAdmitted: () => true, nodeCodecs: [0x71], onFault }
-  new GetProtocol({ ...options, host: honest, read: async asked => (asked.equals(cid) ? bytes : undefined) })
-  const gets = new GetProtocol({ ...options, host: reader, read: async () => undefined })
+  new GetServer({ ...options, host: honest, read: async asked => (asked.equals(cid) ? bytes : undefined) })
+  const gets = new GetClient({ ...options, host: reader })
   const health = new PeerHealth(clock)
   const ranking = new Ranking(makeView([], new Set()))
   const admitted = [bad.peerId, honest.peerId]
@@ -80,7 +81,7 @@ async function scene(t: TestContext, behaviour: Behaviour) {
 
 for (const [name, behaviour] of Object.entries(BEHAVIOURS)) {
   test(`a member that sends ${name}: the next source is used, nothing hangs`, async t => {
-    const { fetcher, health, admitted, bad, honest } = await scene(t, behaviour)
+    const { fetcher, health, admitted, bad, honest } = await setup(t, behaviour)
     const { bytes: got, from } = await fetcher.fetch(cid, { prefer: [bad] })
     assert.ok(Buffer.from(got).equals(bytes))
     assert.equal(from, honest)
@@ -96,7 +97,7 @@ for (const [name, behaviour] of Object.entries(BEHAVIOURS)) {
 }
 
 test('who has no such block is not to blame', async t => {
-  const { fetcher, health, honest } = await scene(t, BEHAVIOURS['the end'] as Behaviour)
+  const { fetcher, health, honest } = await setup(t, BEHAVIOURS['the end'] as Behaviour)
   await assert.rejects(
     fetcher.fetch(nameBlock(randomBytes(10)), { prefer: [honest], only: true }),
     BlockUnreachableError

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { type TestContext, test } from 'node:test'
-import { walkDag } from '../../src/blocks/dag.ts'
 import { EvictRefusedError } from '../../src/blocks/errors.ts'
+import { walkManifest } from '../../src/blocks/manifest-walk.ts'
 import { type BlockCid, nameBlock } from '../../src/format/cid.ts'
 import { defaultNodeCodec } from '../../src/format/manifest.ts'
 import { BlockCluster, type BlockMember, type MemberOptions } from '../fixtures/block-cluster.ts'
@@ -305,8 +305,8 @@ async function survey(root: BlockCid, members: BlockMember[]) {
     for (const member of members) for await (const bytes of member.blockstore.get(cid)) return bytes
     throw new Error('nobody has a node of the manifest')
   }
-  for await (const { cid, leaf } of walkDag(root, read, defaultNodeCodec)) {
-    if (leaf === null) continue
+  for await (const { cid, chunkIndex } of walkManifest(root, read, defaultNodeCodec)) {
+    if (chunkIndex === null) continue
     chunkCids.push(cid)
     chunks.push((await Promise.all(members.map(member => member.holds(cid)))).filter(Boolean).length)
   }

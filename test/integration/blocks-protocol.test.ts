@@ -3,7 +3,7 @@ import { type TestContext, test } from 'node:test'
 import { CID } from 'multiformats/cid'
 import * as Digest from 'multiformats/hashes/digest'
 import { Bitmap } from '../../src/blocks/bitmap.ts'
-import { isProof } from '../../src/blocks/proof.ts'
+import { isProof } from '../../src/blocks/protocol/proof.ts'
 import { nameBlock } from '../../src/format/cid.ts'
 import { type PeerId, peerIdOf } from '../../src/format/peer-id.ts'
 import { Callers } from '../../src/wire/calls.ts'
@@ -22,7 +22,7 @@ const small = chance.bytes(3_000)
 const smallCid = nameBlock(small)
 
 /** A member, and another that says to it on each protocol what a test tells it to. */
-async function scene(t: TestContext, options: MemberOptions = {}) {
+async function setup(t: TestContext, options: MemberOptions = {}) {
   const clock = new ManualClock()
   const cluster = await BlockCluster.start(clock, 1, options)
   t.after(() => cluster.stop())
@@ -62,7 +62,7 @@ const FOREIGN: Record<string, CID> = {
 
 for (const [what, cid] of Object.entries(FOREIGN)) {
   test(`a block named by ${what} is refused, on both protocols`, async t => {
-    const { call, keep, member } = await scene(t)
+    const { call, keep, member } = await setup(t)
     await assert.rejects(call(GET, { cid }), status('invalid'))
     await assert.rejects(keep({ cids: [smallCid, cid], lengths: [0, 0] }), status('invalid'))
     await assert.rejects(
@@ -77,7 +77,7 @@ for (const [what, cid] of Object.entries(FOREIGN)) {
 }
 
 test('a keep is what its form says and nothing else', async t => {
-  const { keep, call, member } = await scene(t)
+  const { keep, call, member } = await setup(t)
   for (const fields of [
     { put: put.subarray(1) },
     { cids: [] },
@@ -108,7 +108,7 @@ for (const [what, lengths, body] of [
   ['that is longer than stated', [2_999], small]
 ] as const) {
   test(`an inline block ${what} ends the stream and is a fault; nothing is kept`, async t => {
-    const { keep, member, peer } = await scene(t)
+    const { keep, member, peer } = await setup(t)
     await assert.rejects(keep({ lengths }, [body]), { code: 'unreachable' })
     await settle()
     assert.deepEqual(member.faults, [peer])
@@ -120,7 +120,7 @@ for (const [what, lengths, body] of [
 }
 
 test('what is kept is durable, claimed, and served', async t => {
-  const { keep, call, member, clock } = await scene(t)
+  const { keep, call, member, clock } = await setup(t)
   assert.deepEqual(await keep({ lengths: [3_000] }, [small]), ['kept'])
   const { body } = await call(GET, { cid: smallCid })
   assert.deepEqual(Buffer.from(body), Buffer.from(small))
@@ -135,7 +135,7 @@ test('what is kept is durable, claimed, and served', async t => {
 })
 
 test('a question claims nothing', async t => {
-  const { keep, member } = await scene(t)
+  const { keep, member } = await setup(t)
   const orphan = chance.bytes(500)
   await member.blockstore.put(nameBlock(orphan), orphan)
   const other = nameBlock(Buffer.from('nothing'))
@@ -144,7 +144,7 @@ test('a question claims nothing', async t => {
 })
 
 test('what the asker does not deliver is lacking', async t => {
-  const { keep, host, clock } = await scene(t)
+  const { keep, host, clock } = await setup(t)
   // The asker does not speak /dfs/get.
   void host
   const unknown = nameBlock(chance.bytes(100_000))
@@ -155,7 +155,7 @@ test('what the asker does not deliver is lacking', async t => {
 })
 
 test('who may not store is refused; a question is free', async t => {
-  const { keep, call } = await scene(t, { mayStore: () => false })
+  const { keep, call } = await setup(t, { mayStore: () => false })
   assert.deepEqual(await keep({ lengths: [3_000] }, [small]), ['refused'])
   await assert.rejects(
     call(STORE, { put, root: smallCid, until: HOUR, fetch: true }, [Bitmap.full(1).bytes]),
@@ -169,7 +169,7 @@ test('who may not store is refused; a question is free', async t => {
 })
 
 test('a manifest that breaks the format is refused by whoever is to walk it', async t => {
-  const { call, keep } = await scene(t)
+  const { call, keep } = await setup(t)
   const garbage = chance.bytes(1_000)
   const root = nameBlock(garbage, 0x71)
   assert.deepEqual(await keep({ cids: [root], lengths: [1_000] }, [garbage]), ['kept'])
@@ -177,7 +177,7 @@ test('a manifest that breaks the format is refused by whoever is to walk it', as
 })
 
 test('a hold is given under one view, to records that are known, and proven', async t => {
-  const { call, cluster, member, peer, clock } = await scene(t)
+  const { call, cluster, member, peer, clock } = await setup(t)
   const { record } = await whileTimePasses(clock, member.put(small, { replicas: 1, chunkBytes: 3_000 }))
   const nonce = chance.bytes(32)
   const leaves = [Bitmap.full(1).bytes]

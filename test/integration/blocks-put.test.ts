@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict'
 import { type TestContext, test } from 'node:test'
 import { PUT_WINDOW_BLOCKS } from '../../src/blocks/constants.ts'
-import { walkDag } from '../../src/blocks/dag.ts'
 import { NotEnoughCopiesError } from '../../src/blocks/errors.ts'
+import { walkManifest } from '../../src/blocks/manifest-walk.ts'
 import type { RecordRef } from '../../src/blocks/record-ref.ts'
 import { type BlockCid, blockKey } from '../../src/format/cid.ts'
 import { defaultNodeCodec } from '../../src/format/manifest.ts'
@@ -30,9 +30,9 @@ function bytesOf(chunks: number): Uint8Array {
 }
 
 async function blocksOf({ root }: RecordRef, member: BlockMember) {
-  const blocks: Array<{ cid: BlockCid; leaf: number | null }> = []
+  const blocks: Array<{ cid: BlockCid; chunkIndex: number | null }> = []
   const read = async (cid: BlockCid) => (await member.blocks.read(cid)).bytes
-  for await (const block of walkDag(root, read, defaultNodeCodec)) blocks.push(block)
+  for await (const block of walkManifest(root, read, defaultNodeCodec)) blocks.push(block)
   return blocks
 }
 
@@ -43,12 +43,12 @@ test('each chunk comes to lie on the owners of its rank, each manifest node on e
   assert.ok(outcome.reached.length >= 2)
   assert.equal(outcome.wanted, 2)
   await timePassesUntil(clock, 'nothing is owed', () => members.every(({ blocks }) => blocks.owed.blocks === 0))
-  for (const { cid, leaf } of await blocksOf(record, writer)) {
-    const owners = leaf === null ? members : cluster.owners(cid, 2)
-    for (const owner of owners) assert.ok(await owner.holds(cid), `chunk ${leaf}`)
+  for (const { cid, chunkIndex } of await blocksOf(record, writer)) {
+    const owners = chunkIndex === null ? members : cluster.owners(cid, 2)
+    for (const owner of owners) assert.ok(await owner.holds(cid), `chunk ${chunkIndex}`)
     // The writer holds surplus like anyone; nobody else was given what it does not owe.
     for (const other of members)
-      if (!owners.includes(other) && other !== writer) assert.ok(!(await other.holds(cid)), `chunk ${leaf}`)
+      if (!owners.includes(other) && other !== writer) assert.ok(!(await other.holds(cid)), `chunk ${chunkIndex}`)
   }
   for (const { faults, errors } of members) assert.deepEqual([...faults, ...errors], [])
 })
@@ -366,10 +366,12 @@ async function sealed(bytes: Uint8Array) {
   async function* blocks() {
     const read = async (cid: BlockCid) => byKey.get(blockKey(cid)) as Uint8Array
     const all = []
-    for await (const { cid, leaf } of walkDag(root!.cid, read, defaultNodeCodec)) all.push({ cid, leaf })
+    for await (const { cid, chunkIndex } of walkManifest(root!.cid, read, defaultNodeCodec))
+      all.push({ cid, chunkIndex })
     // Chunks first, the root last, as they are sealed.
-    for (const { cid, leaf } of all.reverse()) if (leaf !== null) yield { cid, leaf, bytes: await read(cid) }
-    yield { cid: root!.cid, leaf: null, bytes: await read(root!.cid), root: root! }
+    for (const { cid, chunkIndex } of all.reverse())
+      if (chunkIndex !== null) yield { cid, chunkIndex, bytes: await read(cid) }
+    yield { cid: root!.cid, chunkIndex: null, bytes: await read(root!.cid), root: root! }
   }
   return { root: root!.cid, blocks: blocks() }
 }

@@ -70,25 +70,25 @@ test('a directory that belongs to one network is not opened with the key of anot
   await node.stop()
 })
 
-interface Scene {
+interface Setup {
   node: DfsNode
   raw: RawMember
 }
 
-async function scene(t: TestContext): Promise<Scene> {
+async function setup(t: TestContext): Promise<Setup> {
   const networkKey = generateNetworkKey()
   const { node } = await startNode(t, { networkKey })
   return { node, raw: await joinRaw(t, networkKey, node.multiaddrs[0] as string) }
 }
 
-async function push({ raw }: Scene, bytes: Uint8Array): Promise<string> {
+async function push({ raw }: Setup, bytes: Uint8Array): Promise<string> {
   const { fields } = await raw.call('/dfs/sync/1.0.0', { do: 'push', lengths: [bytes.byteLength], puts: [null] }, [
     bytes
   ])
   return (fields as { verdicts: string[] }).verdicts[0] as string
 }
 
-function recordNamed({ raw }: Scene, name: string, parent: Uint8Array = ROOT_ENTRY) {
+function recordNamed({ raw }: Setup, name: string, parent: Uint8Array = ROOT_ENTRY) {
   const { self, keys } = raw
   const epoch = keys.newest!
   const content = Buffer.from('content')
@@ -111,7 +111,7 @@ function recordNamed({ raw }: Scene, name: string, parent: Uint8Array = ROOT_ENT
 }
 
 test('statements that are not canonical, not signed, or altered by one bit are refused', async t => {
-  const stage = await scene(t)
+  const stage = await setup(t)
   const good = recordNamed(stage, 'fine.txt')
   const flipped = Buffer.from(good.bytes)
   const sig = flipped.indexOf(Buffer.from(good.sig))
@@ -138,7 +138,7 @@ test('statements that are not canonical, not signed, or altered by one bit are r
 })
 
 test('a record whose name leads elsewhere stands, shows as damaged, and is never a path', async t => {
-  const stage = await scene(t)
+  const stage = await setup(t)
   for (const name of ['../../x', '..', '.', 'a/b', '', 'nul\0', 'cafe\u0301', 'x'.repeat(256)])
     assert.equal(await push(stage, recordNamed(stage, name).bytes), 'ok', JSON.stringify(name))
   const lines = await listing(stage.node)
@@ -152,7 +152,7 @@ test('a record whose name leads elsewhere stands, shows as damaged, and is never
 })
 
 test('blocks named by a cut-off, exotic or foreign hash are refused', async t => {
-  const { raw } = await scene(t)
+  const { raw } = await setup(t)
   const digest = randomBytes(32)
   const names = [
     CID.createV1(0x55, Digest.create(0x12, digest.subarray(0, 4))),
@@ -172,7 +172,7 @@ test('blocks named by a cut-off, exotic or foreign hash are refused', async t =>
 })
 
 test('an inline block that is not the one named ends the stream', async t => {
-  const { raw, node } = await scene(t)
+  const { raw, node } = await setup(t)
   const cid = CID.createV1(0x55, Digest.create(0x1e, randomBytes(32)))
   const bytes = randomBytes(100)
   const keep = { put: randomBytes(16), cids: [cid], lengths: [100], until: 1000, fetch: false }

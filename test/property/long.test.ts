@@ -6,7 +6,7 @@ import { fixedChunker } from '../../src/format/chunker.ts'
 import { type BlockCid, blockKey } from '../../src/format/cid.ts'
 import { defaultNodeCodec, type FileRoot } from '../../src/format/manifest.ts'
 import { openChunkOf, sealFile } from '../../src/format/seal-file.ts'
-import { refs } from '../../src/fs/refs.ts'
+import { chunksInRange } from '../../src/fs/chunks-in-range.ts'
 import { contentSubkey as subkey } from '../fixtures/keys.ts'
 import { generated } from '../fixtures/streams.ts'
 
@@ -27,7 +27,7 @@ test(`${TOTAL / MIB} MiB, sealed and opened as they stream by, in bounded memory
   const nodes = new Map<string, Uint8Array>()
   let root: FileRoot | undefined
   for await (const block of sealed()) {
-    if (block.leaf === null) nodes.set(blockKey(block.cid), block.bytes)
+    if (block.chunkIndex === null) nodes.set(blockKey(block.cid), block.bytes)
     if (block.root !== undefined) root = block.root
     watch()
   }
@@ -36,9 +36,9 @@ test(`${TOTAL / MIB} MiB, sealed and opened as they stream by, in bounded memory
   const chunks = sealed()
   const opened = createHash('sha256')
   const readNode = async (cid: BlockCid): Promise<Uint8Array> => nodes.get(blockKey(cid)) as Uint8Array
-  for await (const ref of refs(root, { from: 0, to: TOTAL }, readNode, defaultNodeCodec)) {
+  for await (const ref of chunksInRange(root, { from: 0, to: TOTAL }, readNode, defaultNodeCodec)) {
     let next = await chunks.next()
-    while (next.done !== true && next.value.leaf === null) next = await chunks.next()
+    while (next.done !== true && next.value.chunkIndex === null) next = await chunks.next()
     assert.ok(next.done !== true && next.value.cid.equals(ref.cid))
     opened.update(openChunkOf(ref, next.value.bytes))
     watch()

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { walkDag } from '../../src/blocks/dag.ts'
+import { walkManifest } from '../../src/blocks/manifest-walk.ts'
 import type { RecordRef } from '../../src/blocks/record-ref.ts'
 import { type BlockCid, blockKey } from '../../src/format/cid.ts'
 import { defaultNodeCodec } from '../../src/format/manifest.ts'
@@ -126,8 +126,8 @@ class Run {
   async #everyOwnerHasIts(): Promise<void> {
     for (const member of this.cluster.members) assert.equal(member.blocks.owed.blocks, 0, `${member.peer} owes`)
     for (const record of this.cluster.members.flatMap(({ standing }) => standing)) {
-      for (const { cid, leaf } of await this.#blocksOf(record)) {
-        const owners = leaf === null ? this.cluster.members : this.cluster.owners(cid, record.replicas)
+      for (const { cid, chunkIndex } of await this.#blocksOf(record)) {
+        const owners = chunkIndex === null ? this.cluster.members : this.cluster.owners(cid, record.replicas)
         for (const owner of owners) assert.ok(await owner.holds(cid), 'an owner has not what it owes')
       }
     }
@@ -159,13 +159,13 @@ class Run {
     }
   }
 
-  async #blocksOf({ root }: RecordRef): Promise<Array<{ cid: BlockCid; leaf: number | null }>> {
+  async #blocksOf({ root }: RecordRef): Promise<Array<{ cid: BlockCid; chunkIndex: number | null }>> {
     const blocks = []
     const read = async (cid: BlockCid): Promise<Uint8Array> => {
       for (const { blockstore } of await this.#holders(cid)) for await (const bytes of blockstore.get(cid)) return bytes
       throw new assert.AssertionError({ message: 'a manifest node is on no disk' })
     }
-    for await (const block of walkDag(root, read, defaultNodeCodec)) blocks.push(block)
+    for await (const block of walkManifest(root, read, defaultNodeCodec)) blocks.push(block)
     return blocks
   }
 

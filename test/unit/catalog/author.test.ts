@@ -7,7 +7,7 @@ import { type EntryRecord, ROOT_ENTRY, readRecord, type Seen } from '../../../sr
 import type { Statement } from '../../../src/format/statement.ts'
 import { toHex } from '../../../src/util/bytes.ts'
 import { seededChance } from '../../fixtures/seeded-chance.ts'
-import { admin, clock, fileWith, keys, sign, writer } from './scene.ts'
+import { admin, clock, fileWith, keys, sign, writer } from './setup.ts'
 
 const ENTRY = Buffer.alloc(16, 1)
 const at = { parent: ROOT_ENTRY, name: 'f' }

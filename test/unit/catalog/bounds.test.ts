@@ -7,7 +7,7 @@ import { SEEN_MAX } from '../../../src/format/constants.ts'
 import { idOf } from '../../../src/format/statement.ts'
 import { toHex } from '../../../src/util/bytes.ts'
 import { seededChance } from '../../fixtures/seeded-chance.ts'
-import { admin, fileWith, Scene, type Signed, sign } from './scene.ts'
+import { admin, fileWith, Setup, type Signed, sign } from './setup.ts'
 
 const ENTRY = Buffer.alloc(16, 1)
 const MORE = 6
@@ -20,9 +20,9 @@ function writes(count: number): Signed[] {
 }
 
 async function headsAfter(batches: Signed[][]): Promise<string[]> {
-  const scene = await Scene.open()
-  for (const batch of batches) await scene.add(...batch)
-  const { row } = (await scene.tree.entry(ENTRY))!
+  const setup = await Setup.open()
+  for (const batch of batches) await setup.add(...batch)
+  const { row } = (await setup.tree.entry(ENTRY))!
   return row.state.heads.map(({ id }) => toHex(id))
 }
 
@@ -63,7 +63,7 @@ test('the latest heads are looked at; the rest come back once those are covered,
 })
 
 test('the row of an entry does not grow with what its records have seen', async () => {
-  const scene = await Scene.open()
+  const setup = await Setup.open()
   const sizes: number[] = []
   const chance = seededChance(6)
   let last: Signed | undefined
@@ -75,10 +75,10 @@ test('the row of an entry does not grow with what its records have seen', async 
     }))
     const seen = [...made, ...(last === undefined ? [] : [last.record.stamp])]
     last = sign({ entry: ENTRY, ...fileWith(`${i}`, { name: 'f' }), seen })
-    await scene.add(last)
-    sizes.push((await scene.index.get(entryKey(ENTRY)))!.byteLength)
+    await setup.add(last)
+    sizes.push((await setup.index.get(entryKey(ENTRY)))!.byteLength)
   }
-  const { row } = (await scene.tree.entry(ENTRY))!
+  const { row } = (await setup.tree.entry(ENTRY))!
   assert.deepEqual(
     row.state.heads.map(({ id }) => toHex(id)),
     [idOf(last!.statement)]

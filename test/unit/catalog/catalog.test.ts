@@ -5,7 +5,7 @@ import { type EntryBody, ROOT_ENTRY, type Seen } from '../../../src/format/entry
 import { parsePath } from '../../../src/format/path.ts'
 import { inlineRoot } from '../../../src/format/seal-file.ts'
 import { equalBytes } from '../../../src/util/bytes.ts'
-import { epoch, fileWith, Scene, sign } from './scene.ts'
+import { epoch, fileWith, Setup, sign } from './setup.ts'
 
 const ENTRY = Buffer.alloc(16, 0x77)
 /** A past as long as a put may name: the entry's next put would be too long for it. */
@@ -24,12 +24,12 @@ function contentWith(text: string) {
 const textOf = ({ content }: EntryBody): string => Buffer.from(content!).toString()
 
 /** The entry at a path, and the body of what shows there. */
-async function found(scene: Scene, path: string) {
-  const node = await scene.at(path)
+async function found(setup: Setup, path: string) {
+  const node = await setup.at(path)
   assert.ok(node !== undefined, path)
   const id = node.kind === 'file' ? node.id : node.ids[0]!
-  const { shown } = (await scene.tree.entry(id))!
-  return { id, body: (await scene.bodies.open(shown.content ?? shown.place)) as EntryBody }
+  const { shown } = (await setup.tree.entry(id))!
+  return { id, body: (await setup.bodies.open(shown.content ?? shown.place)) as EntryBody }
 }
 
 for (const [past, seen] of [
@@ -37,68 +37,68 @@ for (const [past, seen] of [
   ['full', FULL]
 ] as const) {
   test(`a write and a move keep the properties: past ${past}`, async () => {
-    const scene = await Scene.open()
+    const setup = await Setup.open()
     const file = fileWith('x', { name: 'f' })
-    await scene.add(sign({ entry: ENTRY, ...file, body: { ...file.body, props }, seen }))
-    await scene.catalog.move(parsePath('/f'), parsePath('/g'), { replicas: 1 })
-    const moved = await found(scene, '/g')
+    await setup.add(sign({ entry: ENTRY, ...file, body: { ...file.body, props }, seen }))
+    await setup.catalog.move(parsePath('/f'), parsePath('/g'), { replicas: 1 })
+    const moved = await found(setup, '/g')
     assert.deepEqual(moved.body.props, props)
     assert.equal(equalBytes(moved.id, ENTRY), seen.length === 0)
-    await scene.catalog.link(parsePath('/g'), contentWith('y'), { replicas: 1 })
-    const written = await found(scene, '/g')
+    await setup.catalog.link(parsePath('/g'), contentWith('y'), { replicas: 1 })
+    const written = await found(setup, '/g')
     assert.deepEqual([written.body.props, textOf(written.body)], [props, 'y'])
-    await scene.catalog.link(parsePath('/g'), { ...contentWith('z'), props: { n: 2 } }, { replicas: 1 })
-    assert.deepEqual((await found(scene, '/g')).body.props, { n: 2 })
+    await setup.catalog.link(parsePath('/g'), { ...contentWith('z'), props: { n: 2 } }, { replicas: 1 })
+    assert.deepEqual((await found(setup, '/g')).body.props, { n: 2 })
   })
 
   test(`a write over a write keeps them too: past ${past}`, async () => {
-    const scene = await Scene.open()
+    const setup = await Setup.open()
     const file = fileWith('x', { name: 'f' })
-    await scene.add(sign({ entry: ENTRY, ...file, body: { ...file.body, props }, seen }))
-    await scene.catalog.link(parsePath('/f'), contentWith('y'), { replicas: 1 })
-    assert.deepEqual((await found(scene, '/f')).body.props, props)
+    await setup.add(sign({ entry: ENTRY, ...file, body: { ...file.body, props }, seen }))
+    await setup.catalog.link(parsePath('/f'), contentWith('y'), { replicas: 1 })
+    assert.deepEqual((await found(setup, '/f')).body.props, props)
   })
 
   test(`a move keeps where a symbolic link points, and what a directory has: past ${past}`, async () => {
-    const scene = await Scene.open()
+    const setup = await Setup.open()
     const at = { parent: ROOT_ENTRY, size: 0, mtime: 7, props }
-    await scene.add(sign({ entry: ENTRY, body: { ...at, name: 'link', kind: 'file', target: '../there' }, seen }))
+    await setup.add(sign({ entry: ENTRY, body: { ...at, name: 'link', kind: 'file', target: '../there' }, seen }))
     const directory = Buffer.alloc(16, 0x78)
-    await scene.add(sign({ entry: directory, body: { ...at, name: 'dir', kind: 'directory', mode: 0o700 }, seen }))
-    await scene.add(sign({ entry: Buffer.alloc(16, 0x79), ...fileWith('x', { parent: directory, name: 'below' }) }))
-    await scene.catalog.move(parsePath('/link'), parsePath('/to/link'), { replicas: 1 })
-    const link = await found(scene, '/to/link')
+    await setup.add(sign({ entry: directory, body: { ...at, name: 'dir', kind: 'directory', mode: 0o700 }, seen }))
+    await setup.add(sign({ entry: Buffer.alloc(16, 0x79), ...fileWith('x', { parent: directory, name: 'below' }) }))
+    await setup.catalog.move(parsePath('/link'), parsePath('/to/link'), { replicas: 1 })
+    const link = await found(setup, '/to/link')
     assert.deepEqual([link.body.target, link.body.props, link.body.mtime], ['../there', props, 7])
-    await scene.catalog.move(parsePath('/dir'), parsePath('/to/dir'), { replicas: 1 })
-    const moved = await found(scene, '/to/dir')
+    await setup.catalog.move(parsePath('/dir'), parsePath('/to/dir'), { replicas: 1 })
+    const moved = await found(setup, '/to/dir')
     assert.deepEqual([moved.body.mode, moved.body.props, moved.body.mtime], [0o700, props, 7])
-    assert.deepEqual(await scene.paths(), ['/to', '/to/dir', '/to/dir/below', '/to/link'])
+    assert.deepEqual(await setup.paths(), ['/to', '/to/dir', '/to/dir/below', '/to/link'])
   })
 }
 
 test('two directories that are moved into each other at once do not both go', async () => {
-  const scene = await Scene.open()
-  await scene.catalog.mkdir(parsePath('/a'), 1)
-  await scene.catalog.mkdir(parsePath('/b'), 1)
+  const setup = await Setup.open()
+  await setup.catalog.mkdir(parsePath('/a'), 1)
+  await setup.catalog.mkdir(parsePath('/b'), 1)
   await Promise.allSettled([
-    scene.catalog.move(parsePath('/a'), parsePath('/b/a'), { replicas: 1 }),
-    scene.catalog.move(parsePath('/b'), parsePath('/a/b'), { replicas: 1 })
+    setup.catalog.move(parsePath('/a'), parsePath('/b/a'), { replicas: 1 }),
+    setup.catalog.move(parsePath('/b'), parsePath('/a/b'), { replicas: 1 })
   ])
-  const paths = await scene.paths()
+  const paths = await setup.paths()
   assert.ok(paths.length >= 2 && !paths.some(path => path.includes('conflict')), paths.join())
 })
 
 test('a write to what moves along with its directory comes before the move of it, or after', async () => {
-  const scene = await Scene.open()
+  const setup = await Setup.open()
   const body: EntryBody = { parent: ROOT_ENTRY, name: 'dir', kind: 'directory', size: 0, mtime: 0 }
-  await scene.add(sign({ entry: ENTRY, body, seen: FULL }))
-  await scene.catalog.link(parsePath('/dir/f'), contentWith('x'), { replicas: 1 })
-  const { id } = await found(scene, '/dir/f')
+  await setup.add(sign({ entry: ENTRY, body, seen: FULL }))
+  await setup.catalog.link(parsePath('/dir/f'), contentWith('x'), { replicas: 1 })
+  const { id } = await found(setup, '/dir/f')
   await Promise.all([
-    scene.catalog.link(parsePath('/dir/f'), contentWith('y'), { replicas: 1 }),
-    scene.catalog.move(parsePath('/dir'), parsePath('/moved'), { replicas: 1 })
+    setup.catalog.link(parsePath('/dir/f'), contentWith('y'), { replicas: 1 }),
+    setup.catalog.move(parsePath('/dir'), parsePath('/moved'), { replicas: 1 })
   ])
-  const { row } = (await scene.tree.entry(id))!
+  const { row } = (await setup.tree.entry(id))!
   assert.equal(row.state.heads.length, 1)
-  assert.equal(textOf((await found(scene, '/moved/f')).body), 'y')
+  assert.equal(textOf((await found(setup, '/moved/f')).body), 'y')
 })

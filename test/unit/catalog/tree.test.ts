@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { CYCLE_MAX, ORPHAN_MS } from '../../../src/catalog/constants.ts'
 import { emptyState, pastOfAll } from '../../../src/catalog/heads.ts'
-import { Reach } from '../../../src/catalog/reach.ts'
+import { Reachability } from '../../../src/catalog/reachability.ts'
 import { ROOT_ENTRY } from '../../../src/format/entry.ts'
 import { FormatError } from '../../../src/format/errors.ts'
 import { hlcAt } from '../../../src/format/stamp.ts'
@@ -15,12 +15,12 @@ import {
   epoch,
   fileWith,
   LOST_EPOCH,
-  Scene,
+  Setup,
   type Signed,
   type SignInit,
   sign,
   writer
-} from './scene.ts'
+} from './setup.ts'
 
 const idOf = (byte: number): Buffer => Buffer.alloc(16, byte)
 const [D, E, F, CHILD] = [idOf(0xd0), idOf(0xe0), idOf(0xf0), idOf(0xc0)]
@@ -28,10 +28,10 @@ const CHILD_AT_ROOT = '/child (conflict c0c0c0c0)'
 
 /** The paths that show when these have come one by one, two hours later. */
 async function pathsAfter(...records: Signed[]): Promise<string[]> {
-  const scene = await Scene.open()
-  for (const record of records) await scene.add(record)
-  scene.clock.advance(2 * ORPHAN_MS)
-  return scene.paths()
+  const setup = await Setup.open()
+  for (const record of records) await setup.add(record)
+  setup.clock.advance(2 * ORPHAN_MS)
+  return setup.paths()
 }
 
 test('what is below a directory that does not open any more shows at the root, and below it again once it does', async () => {
@@ -77,11 +77,11 @@ test('a child that changes while its parent comes and goes as a directory does n
 })
 
 test('an unknown parent is waited for, a known one that is no directory is not', async () => {
-  const scene = await Scene.open()
-  await scene.add(sign({ entry: CHILD, ...fileWith('x', { parent: D, name: 'child' }) }))
-  assert.deepEqual(await scene.paths(), [])
-  await scene.add(sign({ entry: D, ...fileWith('x', { name: 'file' }) }))
-  assert.deepEqual(await scene.paths(), [CHILD_AT_ROOT, '/file'])
+  const setup = await Setup.open()
+  await setup.add(sign({ entry: CHILD, ...fileWith('x', { parent: D, name: 'child' }) }))
+  assert.deepEqual(await setup.paths(), [])
+  await setup.add(sign({ entry: D, ...fileWith('x', { name: 'file' }) }))
+  assert.deepEqual(await setup.paths(), [CHILD_AT_ROOT, '/file'])
 })
 
 test('a cycle shows once, from the root, and has an end', async () => {
@@ -99,7 +99,7 @@ test('a cycle shows once, from the root, and has an end', async () => {
 })
 
 test('a cycle is found from each of its directories, up to the longest that is looked for', async () => {
-  const { index } = await Scene.open()
+  const { index } = await Setup.open()
   const idAt = (i: number): Buffer => Buffer.alloc(16, `f${i}`.padStart(8, '0'), 'hex')
   for (const length of [1, 2, CYCLE_MAX, CYCLE_MAX + 1]) {
     const rows = new Map(
@@ -115,7 +115,7 @@ test('a cycle is found from each of its directories, up to the longest that is l
         }
       ])
     )
-    const reach = new Reach(index, rows)
+    const reach = new Reachability(index, rows)
     for (const at of [0, length >> 1, length - 1])
       assert.equal((await reach.cycleOf(idAt(at))).length, length > CYCLE_MAX ? 0 : length)
   }
@@ -155,11 +155,11 @@ test('any order of arrival gives the same tree, of any records', { timeout: 120_
     const records = drawRecords(chance)
     let expected: string[] | undefined
     for (let order = 0; order < 3; order++) {
-      const scene = await Scene.open()
+      const setup = await Setup.open()
       for (const batch of batchesOf(order === 0 ? records : shuffled(records, chance), chance))
-        await scene.add(...batch)
-      scene.clock.advance(2 * ORPHAN_MS)
-      const found = [...(await scene.listing()), ...(await headsOf(scene))]
+        await setup.add(...batch)
+      setup.clock.advance(2 * ORPHAN_MS)
+      const found = [...(await setup.listing()), ...(await headsOf(setup))]
       expected ??= found
       assert.deepEqual(found, expected, `seed ${seed}, order ${order}`)
     }
@@ -167,8 +167,8 @@ test('any order of arrival gives the same tree, of any records', { timeout: 120_
 })
 
 /** What each entry comes to, shown or not. */
-async function headsOf(scene: Scene): Promise<string[]> {
-  const found = await Promise.all([D, E, CHILD].map(id => scene.tree.entry(id)))
+async function headsOf(setup: Setup): Promise<string[]> {
+  const found = await Promise.all([D, E, CHILD].map(id => setup.tree.entry(id)))
   return found.map(entry =>
     entry === undefined
       ? 'none'

@@ -3,16 +3,16 @@ import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { test } from 'node:test'
 import { Bodies } from '../../../src/catalog/bodies.ts'
-import { CatalogFold } from '../../../src/catalog/fold.ts'
 import { addRecord, emptyState, type Shown, showEntry } from '../../../src/catalog/heads.ts'
 import { conflictName, damagedName, isConflictName, Names } from '../../../src/catalog/names.ts'
+import { CatalogProjection } from '../../../src/catalog/projection.ts'
 import { Tree } from '../../../src/catalog/tree.ts'
 import { IndexDb } from '../../../src/disk/index-db.ts'
 import { type EntryRecord, ROOT_ENTRY, readRecord, signRecord } from '../../../src/format/entry.ts'
 import { privateKey, rawPublicKey } from '../../../src/format/network-key.ts'
 import type { Stamp } from '../../../src/format/stamp.ts'
 import { idOf, type Statement, signStatement } from '../../../src/format/statement.ts'
-import type { Standing } from '../../../src/log/log.ts'
+import type { AcceptedStatement } from '../../../src/log/log.ts'
 import { KeyRing } from '../../../src/members/key-ring.ts'
 import { ManualClock } from '../../fixtures/clock.ts'
 import { network, recordSubkey } from '../../fixtures/keys.ts'
@@ -119,20 +119,20 @@ const place = { segment: 1, offset: 0, length: 0 }
 async function catalog() {
   const index = new IndexDb(new MemoryDatabase().asDatabase)
   await index.open()
-  const standing = new Map<string, Standing>()
+  const standing = new Map<string, AcceptedStatement>()
   for (const { grant } of authors.values())
     standing.set(idOf(grant), { statement: grant, author: network.network, place })
   const log = { get: async (id: Uint8Array) => standing.get(toHex(id)) }
   const bodies = new Bodies(log, new KeyRing([{ id: network.network, key: network.epochKey }]))
   const [names, clock] = [new Names(Buffer.alloc(32)), new ManualClock()]
   const rest = { bodies, names, clock, depthOf }
-  const fold = new CatalogFold({ index, log, ...rest, nodeCodecs: [], onRecords: () => {} })
+  const projection = new CatalogProjection({ index, log, ...rest, nodeCodecs: [], onRecords: () => {} })
   const tree = new Tree({ index, ...rest, hasDeleted: () => true })
   return {
     tree,
     async add(batch: PlainRecord[]): Promise<void> {
       const items = batch.map(plain => ({ statement: signed(plain), author: authorOf(plain), place }))
-      await index.batch(await fold.project(items))
+      await index.batch(await projection.project(items))
       for (const item of items) standing.set(idOf(item.statement), item)
     }
   }

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { ROW_BYTES_MAX } from '../../../src/disk/constants.ts'
-import { ROW_HEADER_BYTES, RowCodec, Tally } from '../../../src/disk/row.ts'
+import { ROW_HEADER_BYTES, RowCodec, SegmentChecksum } from '../../../src/disk/row.ts'
 import { concatBytes, toHex } from '../../../src/util/bytes.ts'
 
 const codec = new RowCodec(Buffer.alloc(16, 1))
@@ -53,7 +53,7 @@ test('a length over the bound is not believed', () => {
 
 test('a tally is of all its rows, in any order, and a copy goes its own way', () => {
   const sums = [5, 2 ** 32 - 1, 7]
-  const [one, other] = [new Tally(), new Tally()]
+  const [one, other] = [new SegmentChecksum(), new SegmentChecksum()]
   for (const sum of sums) one.add(sum)
   for (const sum of [...sums].reverse()) other.add(sum)
   assert.equal(toHex(one.payload), '000000030000000b')

@@ -5,7 +5,7 @@ import { DiskError, IndexCorruptError, NoSpaceError, RowCorruptError } from '../
 import { IndexDb, indexKey } from '../../../src/disk/index-db.ts'
 import { decodePlace, encodePlace, type Place } from '../../../src/disk/place.ts'
 import { Segments } from '../../../src/disk/segments.ts'
-import { type Projector, Store, type StoredRow } from '../../../src/disk/store.ts'
+import { type RowProjection, Store, type StoredRow } from '../../../src/disk/store.ts'
 import { StoppedError } from '../../../src/util/errors.ts'
 import { openStore } from '../../fixtures/disk-store.ts'
 import { FakeFiles } from '../../fixtures/fake-files.ts'
@@ -131,7 +131,7 @@ test('a row under way keeps the cursor where it is, whatever else is indexed mea
   await index.open()
   const storeId = Buffer.alloc(16, 1)
   const seen: string[] = []
-  const projector = (wait: Promise<void>): Projector => ({
+  const projector = (wait: Promise<void>): RowProjection => ({
     project: async rows => {
       await wait
       for (const row of rows) seen.push(Buffer.from(row.payload).toString())

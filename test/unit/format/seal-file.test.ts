@@ -22,11 +22,11 @@ const counting = (length: number): Buffer => Buffer.from(Array.from({ length }, 
 test('chunks come in order, a node as soon as it is full, the root last and marked', async () => {
   const blocks = await sealAll(counting(16 * 1025))
   assert.deepEqual(
-    blocks.filter(({ leaf }) => leaf !== null).map(({ leaf }) => leaf),
+    blocks.filter(({ chunkIndex: leaf }) => leaf !== null).map(({ chunkIndex: leaf }) => leaf),
     Array.from({ length: 1025 }, (_, i) => i)
   )
   assert.deepEqual(
-    blocks.flatMap(({ leaf }, i) => (leaf === null ? [i] : [])),
+    blocks.flatMap(({ chunkIndex: leaf }, i) => (leaf === null ? [i] : [])),
     [1024, 1026, 1027]
   )
   assert.ok(blocks.every(({ cid, bytes }) => verifyBlock(cid, bytes)))
@@ -40,11 +40,11 @@ test('chunks come in order, a node as soon as it is full, the root last and mark
 test('a file of exactly one full node, of one chunk, and of none', async () => {
   const full = await sealAll(counting(16 * 1024))
   assert.equal(full.length, 1025)
-  assert.equal(full.at(-1)?.leaf, null)
+  assert.equal(full.at(-1)?.chunkIndex, null)
   assert.equal(full.at(-1)?.root?.leaves, 1024)
   const [only, ...none] = await sealAll(counting(16))
   assert.deepEqual(none, [])
-  assert.equal(only?.leaf, 0)
+  assert.equal(only?.chunkIndex, 0)
   assert.equal(only?.root?.leaves, 1)
   assert.deepEqual(await sealAll(new Uint8Array(0)), [])
 })
@@ -70,7 +70,7 @@ test('at most one chunk is held back: what can be kept is given before more is a
     }
   }
   let given = 0
-  for await (const { leaf } of pipe(source(), fixedChunker(16), sealFile({ subkey }))) {
+  for await (const { chunkIndex: leaf } of pipe(source(), fixedChunker(16), sealFile({ subkey }))) {
     if (leaf === null) continue
     given++
     assert.ok(asked <= given + 1, `${asked} asked for, ${given} given`)

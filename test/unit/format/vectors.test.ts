@@ -228,7 +228,7 @@ async function fileByCode(subkey: Buffer, text: Uint8Array, chunkBytes: number, 
   let root: FileRoot | undefined
   const chunks = fixedChunker(chunkBytes)([text])
   for await (const block of sealFile({ subkey: secretKey(subkey), salt })(chunks)) {
-    blocks.push({ leaf: block.leaf, cid: block.cid.toString(), bytes: hex(block.bytes) })
+    blocks.push({ leaf: block.chunkIndex, cid: block.cid.toString(), bytes: hex(block.bytes) })
     root = block.root
   }
   return { root: sayRoot(root as FileRoot), blocks }

@@ -9,7 +9,7 @@ import { idOf, type Statement } from '../../../src/format/statement.ts'
 import { BEHIND_RETRY_MS, BEHIND_RETRY_MS_MAX, EXPECTED_MS, PASS_ON_MS } from '../../../src/log/constants.ts'
 import { Outbox } from '../../../src/log/outbox.ts'
 import { COMPARE_RETRY_MS_MAX } from '../../../src/members/constants.ts'
-import { Self } from '../../../src/members/self.ts'
+import { LocalMember } from '../../../src/members/local-member.ts'
 import { toHex } from '../../../src/util/bytes.ts'
 import type { Clock } from '../../../src/util/clock.ts'
 import { ManualClock } from '../../fixtures/clock.ts'
@@ -24,7 +24,7 @@ const KEY = Buffer.alloc(32, 7)
 /** Many turns for other threads to check signatures, and less time than passes before anything is tried again. */
 const SOON = { stepMs: 10, msMax: 4_000 }
 
-class Scene {
+class Setup {
   readonly clock = new ManualClock()
   readonly chance = seededChance(9)
   readonly network = new MemoryNetwork({ clock: this.clock })
@@ -45,7 +45,7 @@ class Scene {
   ): Promise<TestMember> {
     const { chance, clock, network } = this
     const secrets = more.secrets ?? this.admin(name)
-    const host = network.host(name, new Self(secrets, clock, chance).peerId)
+    const host = network.host(name, new LocalMember(secrets, clock, chance).peerId)
     const options = { clock, chance, host, ...more, secrets }
     const member = await TestMember.open({ ...options, bootstrap: bootstrap.map(other => `/memory/${other}`) })
     await member.start()
@@ -56,12 +56,12 @@ class Scene {
 
   /** What somebody leaves behind who was once here: its grants and its status. */
   leftBy(secrets: Secrets): Statement[] {
-    const self = new Self(secrets, this.clock, this.chance)
+    const self = new LocalMember(secrets, this.clock, this.chance)
     return [...self.statements, statusOf(self)]
   }
 }
 
-function statusOf(self: Self): Statement<'status'> {
+function statusOf(self: LocalMember): Statement<'status'> {
   const { instance } = self
   const head = encodeHlc(0n)
   const fields = { instance, addresses: [], weight: 5, state: 'in' as const, outAfter: 10 * MINUTE, head }
@@ -77,31 +77,31 @@ async function take(member: TestMember, statements: readonly Statement[], from =
 }
 
 test('a newcomer comes to have every statement, whatever the order of their ids', async t => {
-  const scene = new Scene(t)
-  const b = await scene.member('b')
-  for (let i = 0; i < 20; i++) await take(b, scene.leftBy(scene.admin(`gone ${i}`)))
+  const setup = new Setup(t)
+  const b = await setup.member('b')
+  for (let i = 0; i < 20; i++) await take(b, setup.leftBy(setup.admin(`gone ${i}`)))
   // Grants that rest on grants, as deep as they may.
-  let secrets = scene.admin('first')
+  let secrets = setup.admin('first')
   for (let depth = 1; depth < 4; depth++) {
-    secrets = grantedSecrets(secrets, scene.clock, scene.chance, { role: 'admin' })
-    await take(b, scene.leftBy(secrets))
+    secrets = grantedSecrets(secrets, setup.clock, setup.chance, { role: 'admin' })
+    await take(b, setup.leftBy(secrets))
   }
-  await b.write(scene.chance, 3)
-  const c = await scene.member('c', { bootstrap: ['b'] })
-  await timePassesUntil(scene.clock, 'compared', () => c.members.compared.size === 1, SOON)
+  await b.write(setup.chance, 3)
+  const c = await setup.member('c', { bootstrap: ['b'] })
+  await timePassesUntil(setup.clock, 'compared', () => c.members.compared.size === 1, SOON)
   assert.deepEqual(await c.ids(0), await b.ids(0))
   assert.deepEqual(await c.ids(1), await b.ids(1))
   assert.equal(toHex(c.members.view.id), toHex(b.members.view.id))
 })
 
 test('a comparison that leaves out what time will cure is not over, and is made again', async t => {
-  const scene = new Scene(t)
-  const late = new ManualClock(scene.clock.now())
-  const secrets = ['b', 'c'].map(name => scene.admin(name)) as [Secrets, Secrets]
-  scene.clock.advance(6 * MINUTE)
-  const b = await scene.member('b', { secrets: secrets[0] })
-  await b.write(scene.chance, 2)
-  const c = await scene.member('c', { secrets: secrets[1], bootstrap: ['b'], clock: late })
+  const setup = new Setup(t)
+  const late = new ManualClock(setup.clock.now())
+  const secrets = ['b', 'c'].map(name => setup.admin(name)) as [Secrets, Secrets]
+  setup.clock.advance(6 * MINUTE)
+  const b = await setup.member('b', { secrets: secrets[0] })
+  await b.write(setup.chance, 2)
+  const c = await setup.member('c', { secrets: secrets[1], bootstrap: ['b'], clock: late })
   await timePassesUntil(late, 'admitted', () => c.members.admitted.length === 1, SOON)
   await settle(300)
   assert.deepEqual([c.members.compared.size, (await c.ids(1)).length], [0, 0])
@@ -113,9 +113,9 @@ test('a comparison that leaves out what time will cure is not over, and is made 
 })
 
 test('a statement of a later version is not understood, and nobody is to blame for it', async t => {
-  const scene = new Scene(t)
-  const b = await scene.member('b')
-  const [good] = await b.write(scene.chance)
+  const setup = new Setup(t)
+  const b = await setup.member('b')
+  const [good] = await b.write(setup.chance)
   const { sig, hlc } = { sig: Buffer.alloc(64), hlc: encodeHlc(1n) }
   const later = [
     encodeCanonical({ kind: 'entry', v: 2, hlc, sig, colour: 'red' }),
@@ -147,17 +147,17 @@ test('a statement of a later version is not understood, and nobody is to blame f
     const bytes = byId.get(toHex(id))
     return bytes === undefined ? get(id) : ({ statement: { bytes } } as Awaited<ReturnType<typeof get>>)
   }
-  const c = await scene.member('c', { bootstrap: ['b'] })
-  await timePassesUntil(scene.clock, 'compared', () => c.members.compared.size === 1, SOON)
+  const c = await setup.member('c', { bootstrap: ['b'] })
+  await timePassesUntil(setup.clock, 'compared', () => c.members.compared.size === 1, SOON)
   assert.deepEqual(c.faults, [])
 })
 
 test('what two bring at once is passed on, though the first of them failed', async t => {
-  const scene = new Scene(t)
-  const b = await scene.member('b')
-  const other = new Self(scene.admin('other'), scene.clock, scene.chance)
+  const setup = new Setup(t)
+  const b = await setup.member('b')
+  const other = new LocalMember(setup.admin('other'), setup.clock, setup.chance)
   await take(b, other.statements)
-  const entry = entryBy(other, scene.chance)
+  const entry = entryBy(other, setup.chance)
   const write = b.store.write.bind(b.store)
   const failed = Promise.withResolvers<void>()
   let writes = 0
@@ -180,44 +180,44 @@ test('what two bring at once is passed on, though the first of them failed', asy
 })
 
 test('whom a push did not reach, and who stays connected, is told later', async t => {
-  const scene = new Scene(t)
-  const a = await scene.member('a')
+  const setup = new Setup(t)
+  const a = await setup.member('a')
   let isFull = false
   const files = new FakeFiles({
     before: ({ name }) => {
       if (isFull && name === 'append') throw new NoSpaceError('the disk is full')
     }
   })
-  const b = await scene.member('b', { bootstrap: ['a'], files })
-  await timePassesUntil(scene.clock, 'compared', () => a.members.compared.size === 1 && b.members.compared.size === 1)
+  const b = await setup.member('b', { bootstrap: ['a'], files })
+  await timePassesUntil(setup.clock, 'compared', () => a.members.compared.size === 1 && b.members.compared.size === 1)
   isFull = true
-  const [entry] = await a.write(scene.chance)
+  const [entry] = await a.write(setup.chance)
   await assert.rejects(a.sync.push(b.peer, entry as Statement), { status: 'internal' })
-  scene.clock.advance(BEHIND_RETRY_MS - 1_000)
+  setup.clock.advance(BEHIND_RETRY_MS - 1_000)
   await settle()
   isFull = false
-  await timePassesUntil(scene.clock, 'told', async () => (await b.ids(1)).length === 1, { msMax: BEHIND_RETRY_MS })
+  await timePassesUntil(setup.clock, 'told', async () => (await b.ids(1)).length === 1, { msMax: BEHIND_RETRY_MS })
   assert.ok(b.host.isConnected(a.peer))
 })
 
 test('a member whose stamps are refused looks at the clocks at once', async t => {
-  const scene = new Scene(t)
-  const others = [await scene.member('b'), await scene.member('c', { bootstrap: ['b'] })]
+  const setup = new Setup(t)
+  const others = [await setup.member('b'), await setup.member('c', { bootstrap: ['b'] })]
   // Set after it was let in, and its timers know nothing of it.
   let aheadMs = 0
   const clock: Clock = {
-    now: () => scene.clock.now() + aheadMs,
-    monotonic: () => scene.clock.monotonic(),
-    sleep: (ms, signal) => scene.clock.sleep(ms, signal),
-    after: (ms, callback) => scene.clock.after(ms, callback)
+    now: () => setup.clock.now() + aheadMs,
+    monotonic: () => setup.clock.monotonic(),
+    sleep: (ms, signal) => setup.clock.sleep(ms, signal),
+    after: (ms, callback) => setup.clock.after(ms, callback)
   }
-  const a = await scene.member('a', { bootstrap: ['b', 'c'], clock })
-  await timePassesUntil(scene.clock, 'compared with both', () => a.members.compared.size === 2)
-  scene.clock.advance(31_000)
+  const a = await setup.member('a', { bootstrap: ['b', 'c'], clock })
+  await timePassesUntil(setup.clock, 'compared with both', () => a.members.compared.size === 2)
+  setup.clock.advance(31_000)
   await settle()
   aheadMs = 7 * MINUTE
   assert.equal(a.members.isClockOff, false)
-  const [entry] = await a.write(scene.chance)
+  const [entry] = await a.write(setup.chance)
   assert.equal(await a.sync.push(others[0]?.peer as string, entry as Statement), 'clock-off')
   await settle()
   assert.equal(a.members.isClockOff, true)
@@ -256,7 +256,7 @@ function mailbox(t: TestContext, standing: readonly Statement[], state: { isDown
 
 test('news goes out at once, also to a member that is behind; all that stands, later and later', async t => {
   const chance = seededChance(3)
-  const self = new Self(adminSecrets(KEY, new ManualClock(), chance), new ManualClock(), chance)
+  const self = new LocalMember(adminSecrets(KEY, new ManualClock(), chance), new ManualClock(), chance)
   const [fresh, ...standing] = Array.from({ length: 8 }, () => entryBy(self, chance)) as [Statement, ...Statement[]]
   const state = { isDown: true }
   const { clock, outbox, offers } = mailbox(t, standing, state)
@@ -289,7 +289,7 @@ test('news goes out at once, also to a member that is behind; all that stands, l
 
 test('what nobody pushes is offered after a while, and what was pushed is not', async t => {
   const chance = seededChance(4)
-  const self = new Self(adminSecrets(KEY, new ManualClock(), chance), new ManualClock(), chance)
+  const self = new LocalMember(adminSecrets(KEY, new ManualClock(), chance), new ManualClock(), chance)
   const [pushed, dropped, late] = Array.from({ length: 3 }, () => entryBy(self, chance)) as [
     Statement,
     Statement,
@@ -322,12 +322,12 @@ test('what nobody pushes is offered after a while, and what was pushed is not', 
 })
 
 test('a statement that its maker did not push comes to the others all the same', async t => {
-  const scene = new Scene(t)
-  const a = await scene.member('a')
-  const b = await scene.member('b', { bootstrap: ['a'] })
-  await timePassesUntil(scene.clock, 'compared', () => a.members.compared.size === 1 && b.members.compared.size === 1)
-  await a.write(scene.chance)
+  const setup = new Setup(t)
+  const a = await setup.member('a')
+  const b = await setup.member('b', { bootstrap: ['a'] })
+  await timePassesUntil(setup.clock, 'compared', () => a.members.compared.size === 1 && b.members.compared.size === 1)
+  await a.write(setup.chance)
   await settle()
   assert.equal((await b.ids(1)).length, 0)
-  await timePassesUntil(scene.clock, 'told', async () => (await b.ids(1)).length === 1)
+  await timePassesUntil(setup.clock, 'told', async () => (await b.ids(1)).length === 1)
 })

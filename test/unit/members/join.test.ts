@@ -11,7 +11,7 @@ import {
   STRANGER_MS
 } from '../../../src/members/constants.ts'
 import { Join } from '../../../src/members/join.ts'
-import { Self } from '../../../src/members/self.ts'
+import { LocalMember } from '../../../src/members/local-member.ts'
 import { Callers, serveCalls } from '../../../src/wire/calls.ts'
 import { ManualClock } from '../../fixtures/clock.ts'
 import { adminSecrets, forgedGrant, grantedSecrets } from '../../fixtures/member.ts'
@@ -28,13 +28,13 @@ const OTHER_KEY = Buffer.alloc(32, 8)
 interface Joiner {
   host: MemoryHost
   join: Join
-  self: Self
+  self: LocalMember
   events: string[]
   errors: unknown[]
   faults: string[]
 }
 
-class Scene {
+class Setup {
   readonly clock = new ManualClock()
   readonly network = new MemoryNetwork({ clock: this.clock })
   readonly chance = seededChance(11)
@@ -56,7 +56,7 @@ class Scene {
   }
 
   async joiner(secrets: Secrets, clock = this.clock): Promise<Joiner> {
-    const self = new Self(secrets, clock, this.chance)
+    const self = new LocalMember(secrets, clock, this.chance)
     const host = this.network.host(`h${this.#count++}`, self.peerId)
     const joiner: Joiner = { host, self, events: [], errors: [], faults: [], join: undefined as unknown as Join }
     joiner.join = new Join({
@@ -106,7 +106,7 @@ function short({ host }: Joiner): string {
   return host.peerId.slice(-4)
 }
 
-function proofOf(self: Self, more: Record<string, unknown> = {}): Record<string, unknown> {
+function proofOf(self: LocalMember, more: Record<string, unknown> = {}): Record<string, unknown> {
   return {
     do: 'prove',
     network: self.network,
@@ -125,10 +125,10 @@ async function statusOf(work: Promise<unknown>): Promise<string> {
 }
 
 test('members of one network admit each other, whoever dials and whatever their roles', async t => {
-  const scene = new Scene(t)
-  const a = await scene.joiner(scene.admin)
+  const setup = new Setup(t)
+  const a = await setup.joiner(setup.admin)
   for (const role of ['admin', 'writer', 'reader', 'storage'] as const) {
-    const b = await scene.joiner(scene.granted({ role }))
+    const b = await setup.joiner(setup.granted({ role }))
     const [from, to] = role === 'writer' ? [a, b] : [b, a]
     await dial(from, to)
     assert.deepEqual(b.events, [`+${short(a)}`], role)
@@ -138,9 +138,9 @@ test('members of one network admit each other, whoever dials and whatever their 
 })
 
 test('an admission ends with the last connection, and not before', async t => {
-  const scene = new Scene(t)
-  const a = await scene.joiner(scene.admin)
-  const b = await scene.joiner(scene.granted())
+  const setup = new Setup(t)
+  const a = await setup.joiner(setup.admin)
+  const b = await setup.joiner(setup.granted())
   await dial(a, b)
   await b.host.dial([a.host.address], { signal: AbortSignal.timeout(5_000) })
   await settle()
@@ -158,27 +158,27 @@ test('an admission ends with the last connection, and not before', async t => {
 
 test('two that dial each other at once end admitted on both sides, once', async t => {
   for (let round = 0; round < 50; round++) {
-    const scene = new Scene(t)
-    scene.network.delayMs = 3
-    const a = await scene.joiner(scene.admin)
-    const b = await scene.joiner(scene.granted())
+    const setup = new Setup(t)
+    setup.network.delayMs = 3
+    const a = await setup.joiner(setup.admin)
+    const b = await setup.joiner(setup.granted())
     const lead = round % 7
     void a.host.dial([b.host.address], { signal: AbortSignal.timeout(5_000), peer: b.host.peerId }).catch(() => {})
-    for (let i = 0; i < lead; i++) scene.clock.advance(1)
+    for (let i = 0; i < lead; i++) setup.clock.advance(1)
     void b.host.dial([a.host.address], { signal: AbortSignal.timeout(5_000), peer: a.host.peerId }).catch(() => {})
     const isMet = (): boolean => a.events.length > 0 && b.events.length > 0
     for (let after = 0; after < 30; after += isMet() ? 1 : 0) {
       await settle(3)
-      scene.clock.advance(1)
+      setup.clock.advance(1)
     }
     assert.deepEqual([a.events, b.events], [[`+${short(b)}`], [`+${short(a)}`]], `round ${round}`)
   }
 })
 
 test('nodes of two networks say so, whoever dials, and tell each other nothing', async t => {
-  const scene = new Scene(t)
-  const a = await scene.joiner(scene.admin)
-  const b = await scene.joiner(scene.admins(OTHER_KEY))
+  const setup = new Setup(t)
+  const a = await setup.joiner(setup.admin)
+  const b = await setup.joiner(setup.admins(OTHER_KEY))
   await dial(a, b)
   await dial(b, a)
   for (const [one, other] of [
@@ -192,28 +192,28 @@ test('nodes of two networks say so, whoever dials, and tell each other nothing',
 })
 
 test('a grant that does not hold is refused', async t => {
-  const scene = new Scene(t)
-  const a = await scene.joiner(scene.admin)
-  const chain = [scene.admin]
+  const setup = new Setup(t)
+  const a = await setup.joiner(setup.admin)
+  const chain = [setup.admin]
   for (let depth = 0; depth < 4; depth++)
-    chain.push(grantedSecrets(chain[depth] as Secrets, scene.clock, scene.chance, { role: 'admin' }))
-  const writer = scene.granted()
-  const foreign = scene.admins(OTHER_KEY)
+    chain.push(grantedSecrets(chain[depth] as Secrets, setup.clock, setup.chance, { role: 'admin' }))
+  const writer = setup.granted()
+  const foreign = setup.admins(OTHER_KEY)
   const bad: Record<string, Secrets> = {
-    'for another peer': { ...scene.granted(), device: scene.chance.bytes(32) },
-    'run out': scene.granted({ notAfter: hlcAt(scene.clock.now() - 1) }),
+    'for another peer': { ...setup.granted(), device: setup.chance.bytes(32) },
+    'run out': setup.granted({ notAfter: hlcAt(setup.clock.now() - 1) }),
     'under a grant that has run out': grantedSecrets(
-      scene.granted({ role: 'admin', notAfter: hlcAt(scene.clock.now() - 1) }),
-      scene.clock,
-      scene.chance
+      setup.granted({ role: 'admin', notAfter: hlcAt(setup.clock.now() - 1) }),
+      setup.clock,
+      setup.chance
     ),
-    'signed by nobody': forgedGrant(scene.granted(), scene.clock, scene.chance),
-    'by one who may not grant': grantedSecrets(writer, scene.clock, scene.chance),
+    'signed by nobody': forgedGrant(setup.granted(), setup.clock, setup.chance),
+    'by one who may not grant': grantedSecrets(writer, setup.clock, setup.chance),
     'on a chain that is too long': chain[4] as Secrets,
-    'of another network under our id': { ...foreign, network: scene.admin.network }
+    'of another network under our id': { ...foreign, network: setup.admin.network }
   }
   for (const [name, secrets] of Object.entries(bad)) {
-    const b = await scene.joiner(secrets)
+    const b = await setup.joiner(secrets)
     await dial(b, a)
     assert.deepEqual(b.events, [`!${short(a)}`], name)
     const expected = name === 'on a chain that is too long' ? 'invalid' : 'forbidden'
@@ -222,16 +222,16 @@ test('a grant that does not hold is refused', async t => {
     assert.equal(a.events.at(-1), `!${short(b)}`, `${name}, dialled`)
     assert.deepEqual([a.join.admitted, b.join.admitted], [[], []], name)
   }
-  const longest = await scene.joiner(chain[3] as Secrets)
+  const longest = await setup.joiner(chain[3] as Secrets)
   await dial(longest, a)
   assert.deepEqual(a.join.admitted, [longest.host.peerId])
 })
 
 test('a proof that is no proof is refused', async t => {
-  const scene = new Scene(t)
-  const a = await scene.joiner(scene.admin)
-  const secrets = scene.granted()
-  const self = new Self(secrets, scene.clock, scene.chance)
+  const setup = new Setup(t)
+  const a = await setup.joiner(setup.admin)
+  const secrets = setup.granted()
+  const self = new LocalMember(secrets, setup.clock, setup.chance)
   const chain = self.chain.map(({ bytes }) => bytes)
   const status = self.sign('status', statusFields(self), self.nextHlc())
   const cases: Array<[string, Record<string, unknown>, Uint8Array[], string]> = [
@@ -254,9 +254,9 @@ test('a proof that is no proof is refused', async t => {
     ['with something else than a grant', { lengths: [status.bytes.byteLength] }, [status.bytes], 'forbidden']
   ]
   for (const [name, more, body, status] of cases) {
-    const host = await scene.stranger(self.peerId)
+    const host = await setup.stranger(self.peerId)
     await dial(host, a)
-    const callers = new Callers(host, scene.clock, bounds)
+    const callers = new Callers(host, setup.clock, bounds)
     if (name !== 'without a hello') await callers.call(a.host.peerId, { do: 'hello' })
     assert.equal(await statusOf(callers.call(a.host.peerId, proofOf(self, more), { body })), status, name)
     assert.equal(a.join.isAdmitted(self.peerId), false, name)
@@ -265,7 +265,7 @@ test('a proof that is no proof is refused', async t => {
   }
 })
 
-function statusFields(self: Self) {
+function statusFields(self: LocalMember) {
   return {
     instance: self.instance,
     addresses: [],
@@ -277,15 +277,15 @@ function statusFields(self: Self) {
 }
 
 test('a stranger is told the network and a nonce, and nothing else', async t => {
-  const scene = new Scene(t)
-  const a = await scene.joiner(scene.admin)
-  const host = await scene.stranger()
+  const setup = new Setup(t)
+  const a = await setup.joiner(setup.admin)
+  const host = await setup.stranger()
   await dial(host, a)
-  const callers = new Callers(host, scene.clock, bounds)
+  const callers = new Callers(host, setup.clock, bounds)
   const { fields, body } = await callers.call(a.host.peerId, { do: 'hello' })
   assert.deepEqual(Object.keys(fields).sort(), ['network', 'nonce'])
   assert.equal(body.byteLength, 0)
-  assert.ok(Buffer.from(fields['network'] as Uint8Array).equals(Buffer.from(scene.admin.network)))
+  assert.ok(Buffer.from(fields['network'] as Uint8Array).equals(Buffer.from(setup.admin.network)))
   const again = await callers.call(a.host.peerId, { do: 'hello' })
   assert.notDeepEqual(again.fields['nonce'], fields['nonce'])
   assert.equal(await statusOf(callers.call(a.host.peerId, { do: 'alive' })), 'not-admitted')
@@ -295,12 +295,12 @@ test('a stranger is told the network and a nonce, and nothing else', async t => 
 })
 
 test('who has proven itself but not taken our proof may ask, and is not asked', async t => {
-  const scene = new Scene(t)
-  const a = await scene.joiner(scene.admin)
-  const self = new Self(scene.granted(), scene.clock, scene.chance)
-  const host = await scene.stranger(self.peerId)
+  const setup = new Setup(t)
+  const a = await setup.joiner(setup.admin)
+  const self = new LocalMember(setup.granted(), setup.clock, setup.chance)
+  const host = await setup.stranger(self.peerId)
   await dial(host, a)
-  const callers = new Callers(host, scene.clock, bounds)
+  const callers = new Callers(host, setup.clock, bounds)
   await callers.call(a.host.peerId, { do: 'hello' })
   const body = self.chain.map(({ bytes }) => bytes)
   const { fields } = await callers.call(a.host.peerId, proofOf(self), { body })
@@ -313,73 +313,73 @@ test('who has proven itself but not taken our proof may ask, and is not asked', 
 })
 
 test('too many strangers at the door keep each other out, not the members', async t => {
-  const scene = new Scene(t)
-  const a = await scene.joiner(scene.admin)
+  const setup = new Setup(t)
+  const a = await setup.joiner(setup.admin)
   const ask = async (host: MemoryHost): Promise<string> => {
     await dial(host, a)
-    return statusOf(new Callers(host, scene.clock, bounds).call(a.host.peerId, { do: 'hello' }))
+    return statusOf(new Callers(host, setup.clock, bounds).call(a.host.peerId, { do: 'hello' }))
   }
-  for (let i = 0; i < JOINING_MAX; i++) assert.equal(await ask(await scene.stranger()), 'ok')
-  assert.equal(await ask(await scene.stranger()), 'busy')
-  const member = await scene.stranger()
-  scene.known.add(member.peerId)
+  for (let i = 0; i < JOINING_MAX; i++) assert.equal(await ask(await setup.stranger()), 'ok')
+  assert.equal(await ask(await setup.stranger()), 'busy')
+  const member = await setup.stranger()
+  setup.known.add(member.peerId)
   assert.equal(await ask(member), 'ok')
-  scene.clock.advance(JOIN_TIMEOUT_MS + 1)
-  assert.equal(await ask(await scene.stranger()), 'ok')
+  setup.clock.advance(JOIN_TIMEOUT_MS + 1)
+  assert.equal(await ask(await setup.stranger()), 'ok')
 })
 
 test('a hello that is repeated gives no more time, and a place whose time is over is free', async t => {
-  const scene = new Scene(t)
-  const a = await scene.joiner(scene.admin)
+  const setup = new Setup(t)
+  const a = await setup.joiner(setup.admin)
   const hosts: MemoryHost[] = []
   for (let i = 0; i < JOINING_MAX; i++) {
-    const host = await scene.stranger()
+    const host = await setup.stranger()
     hosts.push(host)
     await dial(host, a)
-    await new Callers(host, scene.clock, bounds).call(a.host.peerId, { do: 'hello' })
+    await new Callers(host, setup.clock, bounds).call(a.host.peerId, { do: 'hello' })
   }
   const [first, second] = hosts as [MemoryHost, MemoryHost]
-  scene.clock.advance(JOIN_TIMEOUT_MS - 1_000)
-  await new Callers(first, scene.clock, bounds).call(a.host.peerId, { do: 'hello' })
-  scene.clock.advance(2_000)
-  const self = new Self(scene.granted(), scene.clock, scene.chance)
+  setup.clock.advance(JOIN_TIMEOUT_MS - 1_000)
+  await new Callers(first, setup.clock, bounds).call(a.host.peerId, { do: 'hello' })
+  setup.clock.advance(2_000)
+  const self = new LocalMember(setup.granted(), setup.clock, setup.chance)
   const prove = (host: MemoryHost) =>
-    statusOf(new Callers(host, scene.clock, bounds).call(a.host.peerId, proofOf(self), { body: [Buffer.alloc(1)] }))
+    statusOf(new Callers(host, setup.clock, bounds).call(a.host.peerId, proofOf(self), { body: [Buffer.alloc(1)] }))
   assert.equal(await prove(first), 'invalid', 'its first hello has run out')
-  await new Callers(second, scene.clock, bounds).call(a.host.peerId, { do: 'hello' })
+  await new Callers(second, setup.clock, bounds).call(a.host.peerId, { do: 'hello' })
   assert.equal(await prove(second), 'forbidden', 'its new hello counts')
 })
 
 test('strangers from one address leave room for others, and a member comes in beside them', async t => {
-  const scene = new Scene(t)
-  const a = await scene.joiner(scene.admin)
+  const setup = new Setup(t)
+  const a = await setup.joiner(setup.admin)
   const hello = async (host: MemoryHost): Promise<string> => {
     await dial(host, a)
-    return statusOf(new Callers(host, scene.clock, bounds).call(a.host.peerId, { do: 'hello' }))
+    return statusOf(new Callers(host, setup.clock, bounds).call(a.host.peerId, { do: 'hello' }))
   }
   const crowd: MemoryHost[] = []
   for (let i = 0; i < JOINING_PER_ADDRESS_MAX; i++) {
-    crowd.push(await scene.stranger(undefined, 'crowded'))
+    crowd.push(await setup.stranger(undefined, 'crowded'))
     assert.equal(await hello(crowd[i] as MemoryHost), 'ok')
   }
-  const late = await scene.stranger(undefined, 'crowded')
+  const late = await setup.stranger(undefined, 'crowded')
   assert.equal(await hello(late), 'busy')
-  assert.equal(await hello(await scene.stranger()), 'ok', 'elsewhere there is room')
+  assert.equal(await hello(await setup.stranger()), 'ok', 'elsewhere there is room')
   await crowd[0]?.hangUp(a.host.peerId)
   await settle()
   assert.equal(await hello(late), 'ok', 'a place that is left is free')
-  const member = await scene.stranger(undefined, 'crowded')
-  scene.known.add(member.peerId)
+  const member = await setup.stranger(undefined, 'crowded')
+  setup.known.add(member.peerId)
   assert.equal(await hello(member), 'ok')
 })
 
 test('a stranger has a few proofs looked at, and no more', async t => {
-  const scene = new Scene(t)
-  const a = await scene.joiner(scene.admin)
-  const host = await scene.stranger()
+  const setup = new Setup(t)
+  const a = await setup.joiner(setup.admin)
+  const host = await setup.stranger()
   await dial(host, a)
-  const callers = new Callers(host, scene.clock, bounds)
-  const self = new Self(scene.granted(), scene.clock, scene.chance)
+  const callers = new Callers(host, setup.clock, bounds)
+  const self = new LocalMember(setup.granted(), setup.clock, setup.chance)
   const prove = (): Promise<string> => {
     const proof = callers.call(a.host.peerId, proofOf(self), { body: self.chain.map(({ bytes }) => bytes) })
     return statusOf(proof)
@@ -390,50 +390,50 @@ test('a stranger has a few proofs looked at, and no more', async t => {
     answers.push(await prove())
   }
   assert.deepEqual(answers, [...new Array(PROOFS_MAX).fill('forbidden'), 'busy', 'busy'])
-  scene.clock.advance(JOIN_TIMEOUT_MS + 1)
+  setup.clock.advance(JOIN_TIMEOUT_MS + 1)
   await callers.call(a.host.peerId, { do: 'hello' })
   assert.equal(await prove(), 'forbidden')
 })
 
 test('whoever stays a stranger is hung up on, and a member is not', async t => {
-  const scene = new Scene(t)
-  const a = await scene.joiner(scene.admin)
-  const b = await scene.joiner(scene.granted())
+  const setup = new Setup(t)
+  const a = await setup.joiner(setup.admin)
+  const b = await setup.joiner(setup.granted())
   await dial(b, a)
-  const host = await scene.stranger()
+  const host = await setup.stranger()
   await dial(host, a)
-  scene.clock.advance(STRANGER_MS - 1)
+  setup.clock.advance(STRANGER_MS - 1)
   await settle()
   assert.ok(host.isConnected(a.host.peerId))
-  scene.clock.advance(2)
+  setup.clock.advance(2)
   await settle()
   assert.ok(!host.isConnected(a.host.peerId))
   assert.ok(b.host.isConnected(a.host.peerId))
   a.join.expel(b.host.peerId)
   assert.deepEqual(a.events, [`+${short(b)}`, `-${short(b)}`])
   assert.equal(a.join.isAdmitted(b.host.peerId), false)
-  scene.clock.advance(STRANGER_MS + 1)
+  setup.clock.advance(STRANGER_MS + 1)
   await settle()
   assert.ok(!b.host.isConnected(a.host.peerId))
 })
 
 test('an exchange with one that goes silent ends', async t => {
-  const scene = new Scene(t)
-  const a = await scene.joiner(scene.admin)
-  const host = await scene.stranger()
-  serveCalls(host, { ...bounds, clock: scene.clock, mayAsk: () => true, answer: () => new Promise(() => {}) })
+  const setup = new Setup(t)
+  const a = await setup.joiner(setup.admin)
+  const host = await setup.stranger()
+  serveCalls(host, { ...bounds, clock: setup.clock, mayAsk: () => true, answer: () => new Promise(() => {}) })
   await a.host.dial([host.address], { signal: AbortSignal.timeout(5_000) })
   await settle()
   assert.deepEqual(a.events, [])
-  scene.clock.advance(JOIN_TIMEOUT_MS + 1)
+  setup.clock.advance(JOIN_TIMEOUT_MS + 1)
   await settle()
   assert.deepEqual(a.events, [`!${host.peerId.slice(-4)}`])
 })
 
 test('answers of the other side that make no sense are no admission', async t => {
-  const scene = new Scene(t)
-  const a = await scene.joiner(scene.admin)
-  const self = new Self(scene.granted(), scene.clock, scene.chance)
+  const setup = new Setup(t)
+  const a = await setup.joiner(setup.admin)
+  const self = new LocalMember(setup.granted(), setup.clock, setup.chance)
   const hello = { network: self.network, nonce: Buffer.alloc(32) }
   const good = { ...proofOf(self) }
   delete good['do']
@@ -449,10 +449,10 @@ test('answers of the other side that make no sense are no admission', async t =>
     'no last word': { isRefused: true }
   }
   for (const [name, script] of Object.entries(scripts)) {
-    const host = await scene.stranger(self.peerId)
+    const host = await setup.stranger(self.peerId)
     serveCalls(host, {
       ...bounds,
-      clock: scene.clock,
+      clock: setup.clock,
       mayAsk: () => true,
       answer: async ({ fields }) => {
         if (fields['do'] === 'hello') return { status: 'ok', fields: script.hello ?? hello }
@@ -473,19 +473,19 @@ test('answers of the other side that make no sense are no admission', async t =>
 })
 
 test('a copy of a member is refused while the older lives, and taken once it does not', async t => {
-  const scene = new Scene(t)
-  const a = await scene.joiner(scene.admin)
-  const secrets = scene.granted()
-  const original = await scene.joiner(secrets)
-  const copy = await scene.joiner(secrets)
+  const setup = new Setup(t)
+  const a = await setup.joiner(setup.admin)
+  const secrets = setup.granted()
+  const original = await setup.joiner(secrets)
+  const copy = await setup.joiner(secrets)
   await dial(original, a)
   await dial(copy, a)
   assert.deepEqual(copy.events, [`!${short(a)}`])
   assert.deepEqual(a.events, [`+${short(original)}`])
   // The machine loses power: its connection stays, and nobody is behind it.
-  scene.network.silence(original.host, a.host)
+  setup.network.silence(original.host, a.host)
   await copy.host.dial([a.host.address], { signal: AbortSignal.timeout(5_000), peer: a.host.peerId })
-  await timePassesUntil(scene.clock, 'asked whether it lives', () => copy.events.length === 2 && a.events.length === 2)
+  await timePassesUntil(setup.clock, 'asked whether it lives', () => copy.events.length === 2 && a.events.length === 2)
   assert.deepEqual(a.events, [`+${short(original)}`, `-${short(original)}`])
   await dial(copy, a)
   assert.deepEqual(a.events.at(-1), `+${short(copy)}`)
@@ -494,26 +494,26 @@ test('a copy of a member is refused while the older lives, and taken once it doe
 })
 
 test('a member that was restarted is taken at once when its old connection has ended', async t => {
-  const scene = new Scene(t)
-  const a = await scene.joiner(scene.admin)
-  const secrets = scene.granted()
-  const before = await scene.joiner(secrets)
+  const setup = new Setup(t)
+  const a = await setup.joiner(setup.admin)
+  const secrets = setup.granted()
+  const before = await setup.joiner(secrets)
   await dial(before, a)
   await before.host.stop()
-  const after = await scene.joiner(secrets)
+  const after = await setup.joiner(secrets)
   await dial(after, a)
   assert.deepEqual(a.events, [`+${short(after)}`, `-${short(after)}`, `+${short(after)}`])
 })
 
 test('an admission ends when its grant runs out', async t => {
-  const scene = new Scene(t)
-  const a = await scene.joiner(scene.admin)
-  const b = await scene.joiner(scene.granted({ notAfter: hlcAt(scene.clock.now() + 60_000) }))
+  const setup = new Setup(t)
+  const a = await setup.joiner(setup.admin)
+  const b = await setup.joiner(setup.granted({ notAfter: hlcAt(setup.clock.now() + 60_000) }))
   await dial(b, a)
-  scene.clock.advance(59_000)
+  setup.clock.advance(59_000)
   await settle()
   assert.ok(a.join.isAdmitted(b.host.peerId))
-  scene.clock.advance(1_500)
+  setup.clock.advance(1_500)
   await settle()
   assert.equal(a.join.isAdmitted(b.host.peerId), false)
   await a.host.hangUp(b.host.peerId)
@@ -523,22 +523,22 @@ test('an admission ends when its grant runs out', async t => {
 })
 
 test('how far the clocks of others are off is known, and asked for anew', async t => {
-  const scene = new Scene(t)
-  const a = await scene.joiner(scene.admin)
-  const fast = new ManualClock(scene.clock.now() + 7 * 60_000)
-  const b = await scene.joiner(scene.granted(), fast)
+  const setup = new Setup(t)
+  const a = await setup.joiner(setup.admin)
+  const fast = new ManualClock(setup.clock.now() + 7 * 60_000)
+  const b = await setup.joiner(setup.granted(), fast)
   await dial(a, b)
   assert.equal(a.join.admissions[0]?.aheadMs, 7 * 60_000)
   assert.equal(b.join.admissions[0]?.aheadMs, -7 * 60_000)
-  scene.clock.advance(7 * 60_000)
+  setup.clock.advance(7 * 60_000)
   await Promise.all([a.join.measureClocks(), b.join.measureClocks()])
   assert.deepEqual([a.join.admissions[0]?.aheadMs, b.join.admissions[0]?.aheadMs], [0, 0])
 })
 
 test('a member that has forgotten us is met anew', async t => {
-  const scene = new Scene(t)
-  const a = await scene.joiner(scene.admin)
-  const b = await scene.joiner(scene.granted())
+  const setup = new Setup(t)
+  const a = await setup.joiner(setup.admin)
+  const b = await setup.joiner(setup.granted())
   await dial(a, b)
   b.join.expel(a.host.peerId)
   await a.join.measureClocks()

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { type TestContext, test } from 'node:test'
 import type { Secrets } from '../../../src/disk/keystore.ts'
 import { encodeHlc, hlcAt, hlcMs } from '../../../src/format/stamp.ts'
-import { Self } from '../../../src/members/self.ts'
+import { LocalMember } from '../../../src/members/local-member.ts'
 import { toHex } from '../../../src/util/bytes.ts'
 import type { Clock } from '../../../src/util/clock.ts'
 import { ManualClock } from '../../fixtures/clock.ts'
@@ -17,7 +17,7 @@ const KEY = Buffer.alloc(32, 7)
 /** Many turns for other threads to check signatures, and less time than passes before anything is tried again. */
 const SOON = { stepMs: 10, msMax: 4_000 }
 
-class Scene {
+class Setup {
   readonly clock = new ManualClock()
   readonly chance = seededChance(21)
   readonly network = new MemoryNetwork({ clock: this.clock })
@@ -33,7 +33,7 @@ class Scene {
 
   async start(name: string, secrets: Secrets, more: Partial<MemberOptions> = {}): Promise<TestMember> {
     const { clock, chance, network } = this
-    const host = network.host(name, new Self(secrets, clock, chance).peerId)
+    const host = network.host(name, new LocalMember(secrets, clock, chance).peerId)
     const member = await TestMember.open({ clock, chance, host, secrets, ...more })
     await member.start()
     let isStopped = false
@@ -57,20 +57,20 @@ class Scene {
 }
 
 test('a clock that was once ahead keeps nobody out once it is set', async t => {
-  const scene = new Scene(t)
-  const other = await scene.start('other', scene.secrets('other'))
-  const secrets = scene.secrets('pi')
-  const fast = new ManualClock(scene.clock.now() + 3 * YEAR)
-  const disk = await scene.startOnce('pi', secrets, fast, async ({ statuses, peer }) => {
+  const setup = new Setup(t)
+  const other = await setup.start('other', setup.secrets('other'))
+  const secrets = setup.secrets('pi')
+  const fast = new ManualClock(setup.clock.now() + 3 * YEAR)
+  const disk = await setup.startOnce('pi', secrets, fast, async ({ statuses, peer }) => {
     assert.equal(hlcMs(statuses.of(peer)?.hlc ?? 0n), fast.now())
   })
   for (const start of ['first', 'second']) {
-    const pi = await scene.start('pi', secrets, { ...disk, bootstrap: ['/memory/other'] })
+    const pi = await setup.start('pi', secrets, { ...disk, bootstrap: ['/memory/other'] })
     const idAt = ({ statuses }: TestMember): string => toHex(statuses.of(pi.peer)?.id ?? new Uint8Array(0))
-    await timePassesUntil(scene.clock, `${start} start`, () => idAt(other) === idAt(pi), SOON)
+    await timePassesUntil(setup.clock, `${start} start`, () => idAt(other) === idAt(pi), SOON)
     const areEqual = async (): Promise<boolean> => String(await pi.ids(0)) === String(await other.ids(0))
-    await timePassesUntil(scene.clock, `${start} start: what stands is on both`, areEqual, SOON)
-    assert.ok(hlcMs(pi.statuses.of(pi.peer)?.hlc ?? 0n) <= scene.clock.now())
+    await timePassesUntil(setup.clock, `${start} start: what stands is on both`, areEqual, SOON)
+    assert.ok(hlcMs(pi.statuses.of(pi.peer)?.hlc ?? 0n) <= setup.clock.now())
     // The root, two grants and a status each: the one from the future is forgotten.
     assert.equal((await pi.ids(0)).length, 5)
     pi.members.assertMayWrite()
@@ -79,13 +79,13 @@ test('a clock that was once ahead keeps nobody out once it is set', async t => {
 })
 
 test('that a status from the future was forgotten is no damage, once its time has come', async t => {
-  const scene = new Scene(t)
-  const secrets = scene.secrets('pi')
-  const fast = new ManualClock(scene.clock.now() + 10 * MINUTE)
-  const disk = await scene.startOnce('pi', secrets, fast, async () => {})
-  const pi = await scene.start('pi', secrets, disk)
+  const setup = new Setup(t)
+  const secrets = setup.secrets('pi')
+  const fast = new ManualClock(setup.clock.now() + 10 * MINUTE)
+  const disk = await setup.startOnce('pi', secrets, fast, async () => {})
+  const pi = await setup.start('pi', secrets, disk)
   for (let passed = 0; passed < 7 * MINUTE; passed += MINUTE / 2) {
-    scene.clock.advance(MINUTE / 2)
+    setup.clock.advance(MINUTE / 2)
     await settle(5)
   }
   assert.ok(hlcMs(pi.statuses.of(pi.peer)?.hlc ?? 0n) < fast.now(), 'the later one is not the one that stands')
@@ -93,51 +93,51 @@ test('that a status from the future was forgotten is no damage, once its time ha
 })
 
 test('who has written by a clock that was ahead writes nothing before that time has come, and says when', async t => {
-  const scene = new Scene(t)
-  const secrets = scene.secrets('pi')
-  const fast = new ManualClock(scene.clock.now() + 60 * MINUTE)
-  const disk = await scene.startOnce('pi', secrets, fast, async member => {
-    const [entry] = await member.write(scene.chance)
+  const setup = new Setup(t)
+  const secrets = setup.secrets('pi')
+  const fast = new ManualClock(setup.clock.now() + 60 * MINUTE)
+  const disk = await setup.startOnce('pi', secrets, fast, async member => {
+    const [entry] = await member.write(setup.chance)
     assert.ok(entry !== undefined && hlcMs(entry.hlc) >= fast.now())
     // Its status says so, for the next start.
     fast.advance(5 * MINUTE)
     await timePassesUntil(fast, 'renewed', () => hlcMs(member.statuses.of(member.peer)?.hlc ?? 0n) > hlcMs(entry.hlc))
   })
-  const pi = await scene.start('pi', secrets, disk)
+  const pi = await setup.start('pi', secrets, disk)
   assert.throws(() => pi.members.assertMayWrite(), {
     name: 'ClockOffError',
     message: /written again from 2023-11-14T23:/
   })
   assert.throws(() => pi.self.nextHlc(), { name: 'ClockOffError' })
   assert.match(pi.members.clockFault?.message ?? '', /ahead/)
-  scene.clock.advance(56 * MINUTE)
+  setup.clock.advance(56 * MINUTE)
   pi.members.assertMayWrite()
   assert.equal(pi.members.clockFault, undefined)
   assert.ok(hlcMs(pi.self.nextHlc()) >= fast.now() - 6 * MINUTE)
 })
 
 test('a stamp after what others wrote too far ahead is not given either, and one refused leaves no trace', t => {
-  const scene = new Scene(t)
-  const self = new Self(scene.secrets('a'), scene.clock, scene.chance)
-  const now = scene.clock.now()
+  const setup = new Setup(t)
+  const self = new LocalMember(setup.secrets('a'), setup.clock, setup.chance)
+  const now = setup.clock.now()
   assert.throws(() => self.nextHlc(hlcAt(now + 6 * MINUTE)), { name: 'ClockOffError' })
   assert.ok(self.nextHlc() < hlcAt(now + 1))
   assert.equal(self.nextHlc(hlcAt(now + 4 * MINUTE)), hlcAt(now + 4 * MINUTE, 1))
 })
 
 test('nothing is stamped before the grant that it rests on, should the clock have been set back', t => {
-  const scene = new Scene(t)
-  const grantedBy = new ManualClock(scene.clock.now() + 2 * MINUTE)
-  const self = new Self(scene.secrets('a', grantedBy), scene.clock, scene.chance)
+  const setup = new Setup(t)
+  const grantedBy = new ManualClock(setup.clock.now() + 2 * MINUTE)
+  const self = new LocalMember(setup.secrets('a', grantedBy), setup.clock, setup.chance)
   assert.equal(self.nextHlc(), self.grant.hlc)
   assert.equal(self.nextStatusHlc(), self.grant.hlc)
 })
 
 test('a status of another, taken while our clock was ahead, gives way to what that member says now', async t => {
-  const scene = new Scene(t)
-  const secrets = scene.secrets('a')
-  const other = new Self(scene.secrets('other'), scene.clock, scene.chance)
-  const fast = new ManualClock(scene.clock.now() + YEAR)
+  const setup = new Setup(t)
+  const secrets = setup.secrets('a')
+  const other = new LocalMember(setup.secrets('other'), setup.clock, setup.chance)
+  const fast = new ManualClock(setup.clock.now() + YEAR)
   const status = (ms: number) =>
     other.sign(
       'status',
@@ -151,7 +151,7 @@ test('a status of another, taken while our clock was ahead, gives way to what th
       },
       hlcAt(ms)
     )
-  const disk = await scene.startOnce('a', secrets, fast, async ({ log }) => {
+  const disk = await setup.startOnce('a', secrets, fast, async ({ log }) => {
     const statements = [...other.statements, status(fast.now() - 1)]
     assert.deepEqual(
       new Set(
@@ -163,43 +163,43 @@ test('a status of another, taken while our clock was ahead, gives way to what th
       new Set(['ok'])
     )
   })
-  const a = await scene.start('a', secrets, disk)
-  const now = status(scene.clock.now())
+  const a = await setup.start('a', secrets, disk)
+  const now = status(setup.clock.now())
   assert.deepEqual(await a.log.receive([now.bytes], 'x'), ['ok'])
   assert.deepEqual(a.statuses.of(other.peerId)?.id, now.id)
 })
 
 test('whose grant is stamped too far ahead is let in once its time has come, and told why not before', async t => {
-  const scene = new Scene(t)
-  const b = await scene.start('b', scene.secrets('b'))
-  const fast = new ManualClock(scene.clock.now() + 10 * MINUTE)
-  const secrets = scene.secrets('c', fast)
-  const c = await scene.start('c', secrets, { clock: fast, bootstrap: ['/memory/b'] })
+  const setup = new Setup(t)
+  const b = await setup.start('b', setup.secrets('b'))
+  const fast = new ManualClock(setup.clock.now() + 10 * MINUTE)
+  const secrets = setup.secrets('c', fast)
+  const c = await setup.start('c', secrets, { clock: fast, bootstrap: ['/memory/b'] })
   await timePassesUntil(fast, 'turned away', () => c.events.some(({ event }) => event === 'rejected'), SOON)
   assert.deepEqual([b.members.admitted, c.members.admitted], [[], []])
   assert.equal(b.members.member(c.peer), undefined)
   assert.equal(c.members.isRefusedForClock, true)
-  scene.clock.advance(6 * MINUTE)
+  setup.clock.advance(6 * MINUTE)
   await timePassesUntil(fast, 'let in', () => c.members.admitted.length === 1)
   assert.equal(b.members.member(c.peer)?.name, 'c')
   assert.equal(c.members.isRefusedForClock, false)
 })
 
 test('whoever was dialled is not let in either with a grant from the future', async t => {
-  const scene = new Scene(t)
-  const fast = new ManualClock(scene.clock.now() + 10 * MINUTE)
-  const c = await scene.start('c', scene.secrets('c', fast), { clock: fast })
-  const b = await scene.start('b', scene.secrets('b'), { bootstrap: ['/memory/c'] })
-  await timePassesUntil(scene.clock, 'turned away', () => b.events.some(({ event }) => event === 'rejected'), SOON)
+  const setup = new Setup(t)
+  const fast = new ManualClock(setup.clock.now() + 10 * MINUTE)
+  const c = await setup.start('c', setup.secrets('c', fast), { clock: fast })
+  const b = await setup.start('b', setup.secrets('b'), { bootstrap: ['/memory/c'] })
+  await timePassesUntil(setup.clock, 'turned away', () => b.events.some(({ event }) => event === 'rejected'), SOON)
   assert.deepEqual([b.members.admitted, b.members.member(c.peer)], [[], undefined])
   assert.equal(b.members.isRefusedForClock, true)
 })
 
 test('bogus announcements for a member cost its true addresses nothing', async t => {
-  const scene = new Scene(t)
-  const b = await scene.start('b', scene.secrets('b'))
-  const a = await scene.start('a', scene.secrets('a'), { bootstrap: ['/memory/b'] })
-  await timePassesUntil(scene.clock, 'met', () => b.members.compared.size === 1, SOON)
+  const setup = new Setup(t)
+  const b = await setup.start('b', setup.secrets('b'))
+  const a = await setup.start('a', setup.secrets('a'), { bootstrap: ['/memory/b'] })
+  await timePassesUntil(setup.clock, 'met', () => b.members.compared.size === 1, SOON)
   const dials: string[][] = []
   const host = b.host as MemoryHost
   const dial = host.dial.bind(host)
@@ -207,11 +207,11 @@ test('bogus announcements for a member cost its true addresses nothing', async t
     dials.push([...addresses])
     return dial(addresses, options)
   }
-  scene.network.cut(a.host as MemoryHost, host)
+  setup.network.cut(a.host as MemoryHost, host)
   for (let i = 0; i < 40; i++) {
     const bogus = Array.from({ length: 16 }, (_, j) => `/ip4/127.0.0.1/tcp/${1 + 16 * i + j}`)
     host.discover(a.peer, bogus)
-    scene.clock.advance(10_000)
+    setup.clock.advance(10_000)
     await settle(5)
   }
   const isTrue = (addresses: string[]): boolean => addresses.includes('/memory/a')
@@ -220,9 +220,9 @@ test('bogus announcements for a member cost its true addresses nothing', async t
 })
 
 test('an older status that a power cut left in the index goes at the next start', async t => {
-  const scene = new Scene(t)
-  const secrets = scene.secrets('a')
-  const disk = await scene.startOnce('a', secrets, scene.clock, async ({ store, statuses, self, peer }) => {
+  const setup = new Setup(t)
+  const secrets = setup.secrets('a')
+  const disk = await setup.startOnce('a', secrets, setup.clock, async ({ store, statuses, self, peer }) => {
     const last = statuses.of(peer)
     assert.ok(last !== undefined)
     const older = self.sign('status', { ...last.fields, weight: 1 }, last.hlc - 1n)
@@ -236,9 +236,9 @@ test('an older status that a power cut left in the index goes at the next start'
   const again = await TestMember.open({
     ...disk,
     secrets,
-    clock: scene.clock,
-    chance: scene.chance,
-    host: scene.network.host('again', new Self(secrets, scene.clock, scene.chance).peerId)
+    clock: setup.clock,
+    chance: setup.chance,
+    host: setup.network.host('again', new LocalMember(secrets, setup.clock, setup.chance).peerId)
   })
   t.after(() => again.store.close())
   // Its root, its grant, its status.

@@ -12,8 +12,8 @@ import {
   signStatement
 } from '../../../src/format/statement.ts'
 import { assertOwnGrant } from '../../../src/members/founding.ts'
+import { LocalMember } from '../../../src/members/local-member.ts'
 import { Roster } from '../../../src/members/roster.ts'
-import { Self } from '../../../src/members/self.ts'
 import { ManualClock } from '../../fixtures/clock.ts'
 import { adminSecrets, entryBy, grantedSecrets } from '../../fixtures/member.ts'
 import { seededChance } from '../../fixtures/seeded-chance.ts'
@@ -24,8 +24,8 @@ const chance = seededChance(5)
 const admin = adminSecrets(KEY, clock, chance)
 const { root } = deriveNetwork(KEY)
 
-function selfOf(secrets: Secrets): Self {
-  return new Self(secrets, clock, chance)
+function selfOf(secrets: Secrets): LocalMember {
+  return new LocalMember(secrets, clock, chance)
 }
 
 test('a device key that is not the one of its grant is damage, not another device', () => {
@@ -42,11 +42,11 @@ function rosterOf(...secrets: Secrets[]): Roster {
 }
 
 function verdict(roster: Roster, statement: Statement): string {
-  const judged = roster.judge(statement as AnyStatement)
+  const judged = roster.authorize(statement as AnyStatement)
   return 'refused' in judged ? judged.refused : 'ok'
 }
 
-function statusOf(self: Self) {
+function statusOf(self: LocalMember) {
   const fields = {
     instance: self.instance,
     addresses: [],
@@ -92,7 +92,7 @@ test('the root key signs few kinds, and is the network itself', () => {
   const roster = rosterOf()
   const options = { network: admin.network, key: root, hlc: hlcAt(0) }
   const grant = signStatement('grant', grantFields, options)
-  assert.deepEqual(roster.judge(grant as AnyStatement), { author: admin.network })
+  assert.deepEqual(roster.authorize(grant as AnyStatement), { author: admin.network })
   assert.equal(verdict(roster, signStatement('out', { subject: Buffer.alloc(32) }, options)), 'forbidden')
   roster.check(signStatement('root', { recovery: Buffer.alloc(32) }, options))
   assert.throws(() => roster.check(signStatement('root', { recovery: Buffer.alloc(32) }, { ...options, hlc: 1n })), {

@@ -4,10 +4,10 @@ import type { Secrets } from '../../../src/disk/keystore.ts'
 import type { Fields } from '../../../src/format/kinds.ts'
 import { type Hlc, hlcAt } from '../../../src/format/stamp.ts'
 import { idOf, type Statement } from '../../../src/format/statement.ts'
-import { keyOf, type Standing } from '../../../src/log/log.ts'
+import { type AcceptedStatement, keyOf } from '../../../src/log/log.ts'
 import { OUT_AFTER_MS_MAX, WEIGHT_MAX } from '../../../src/members/constants.ts'
+import { LocalMember } from '../../../src/members/local-member.ts'
 import { Roster } from '../../../src/members/roster.ts'
-import { Self } from '../../../src/members/self.ts'
 import { Statuses } from '../../../src/members/statuses.ts'
 import { toHex } from '../../../src/util/bytes.ts'
 import { ManualClock } from '../../fixtures/clock.ts'
@@ -17,12 +17,12 @@ import { seededChance } from '../../fixtures/seeded-chance.ts'
 const OUT_AFTER = 600_000
 const MINUTE = 60_000
 
-class Scene {
+class Setup {
   readonly clock = new ManualClock()
   readonly chance = seededChance(5)
   readonly admin = adminSecrets(Buffer.alloc(32, 7), this.clock, this.chance)
   readonly roster = new Roster(this.admin.network)
-  readonly dead: Standing[] = []
+  readonly dead: AcceptedStatement[] = []
   readonly statuses = new Statuses({
     roster: this.roster,
     clock: this.clock,
@@ -34,14 +34,14 @@ class Scene {
   })
   #places = 0
 
-  member(options: GrantOptions = {}): Self {
+  member(options: GrantOptions = {}): LocalMember {
     const secrets: Secrets = grantedSecrets(this.admin, this.clock, this.chance, options)
-    const self = new Self(secrets, this.clock, this.chance)
+    const self = new LocalMember(secrets, this.clock, this.chance)
     this.roster.load(self.statements)
     return self
   }
 
-  sign(self: Self, hlc: Hlc, more: Partial<Fields<'status'>> = {}): Standing<'status'> {
+  sign(self: LocalMember, hlc: Hlc, more: Partial<Fields<'status'>> = {}): AcceptedStatement<'status'> {
     const fields = {
       instance: self.instance,
       addresses: [],
@@ -61,164 +61,164 @@ class Scene {
 }
 
 test('the last status of each member counts, and older ones are forgotten', async () => {
-  const scene = new Scene()
-  const self = scene.member()
-  const [first, second] = [scene.sign(self, 1n, { weight: 1 }), scene.sign(self, 2n, { weight: 2 })]
-  assert.deepEqual(await scene.statuses.project([first]), [])
-  const ops = await scene.statuses.project([second])
+  const setup = new Setup()
+  const self = setup.member()
+  const [first, second] = [setup.sign(self, 1n, { weight: 1 }), setup.sign(self, 2n, { weight: 2 })]
+  assert.deepEqual(await setup.statuses.project([first]), [])
+  const ops = await setup.statuses.project([second])
   assert.deepEqual(
     ops.map(({ type, key }) => [type, toHex(key)]),
     [['del', toHex(keyOf(first.statement))]]
   )
-  assert.deepEqual(scene.dead, [first])
-  assert.deepEqual([scene.statuses.of(self.peerId), scene.weights], [second.statement, [2]])
+  assert.deepEqual(setup.dead, [first])
+  assert.deepEqual([setup.statuses.of(self.peerId), setup.weights], [second.statement, [2]])
   // What comes late takes itself back.
-  const late = scene.sign(self, 1n, { weight: 3 })
-  assert.ok(scene.statuses.isSuperseded(late.statement, self.publicKey))
+  const late = setup.sign(self, 1n, { weight: 3 })
+  assert.ok(setup.statuses.isSuperseded(late.statement, self.publicKey))
   assert.deepEqual(
-    (await scene.statuses.project([late])).map(({ key }) => toHex(key)),
+    (await setup.statuses.project([late])).map(({ key }) => toHex(key)),
     [toHex(keyOf(late.statement))]
   )
-  assert.deepEqual(scene.weights, [2])
+  assert.deepEqual(setup.weights, [2])
 })
 
 test('the same status again, at another place, is no news', async () => {
-  const scene = new Scene()
-  const self = scene.member()
-  const first = scene.sign(self, 1n)
-  await scene.statuses.project([first])
+  const setup = new Setup()
+  const self = setup.member()
+  const first = setup.sign(self, 1n)
+  await setup.statuses.project([first])
   const moved = { ...first, place: { segment: 2, offset: 0, length: 1 } }
-  assert.deepEqual(await scene.statuses.project([moved, moved]), [])
-  assert.equal(scene.statuses.isSuperseded(first.statement, self.publicKey), false)
-  const next = scene.sign(self, 2n)
-  await scene.statuses.project([next])
-  assert.deepEqual(scene.dead, [moved], 'the place that was known last')
+  assert.deepEqual(await setup.statuses.project([moved, moved]), [])
+  assert.equal(setup.statuses.isSuperseded(first.statement, self.publicKey), false)
+  const next = setup.sign(self, 2n)
+  await setup.statuses.project([next])
+  assert.deepEqual(setup.dead, [moved], 'the place that was known last')
 })
 
 test('of two under one stamp the smaller id counts, in either order', async () => {
   for (const isReversed of [false, true]) {
-    const scene = new Scene()
-    const self = scene.member()
-    const twins = [scene.sign(self, 5n, { weight: 1 }), scene.sign(self, 5n, { weight: 2 })]
+    const setup = new Setup()
+    const self = setup.member()
+    const twins = [setup.sign(self, 5n, { weight: 1 }), setup.sign(self, 5n, { weight: 2 })]
     const smaller = twins.map(({ statement }) => idOf(statement)).sort()[0]
-    for (const twin of isReversed ? twins.toReversed() : twins) await scene.statuses.project([twin])
-    assert.equal(idOf(scene.statuses.of(self.peerId) as Statement), smaller)
+    for (const twin of isReversed ? twins.toReversed() : twins) await setup.statuses.project([twin])
+    assert.equal(idOf(setup.statuses.of(self.peerId) as Statement), smaller)
   }
 })
 
 test('what a member says of itself has limits', async () => {
-  const scene = new Scene()
-  const plain = scene.member()
-  const capped = scene.member({ capacityMax: 50, zone: 'cellar' })
-  await scene.statuses.project([
-    scene.sign(plain, 1n, { weight: 10 ** 15, zone: 'attic', outAfter: 1 }),
-    scene.sign(capped, 1n, { weight: 100, zone: 'cellar', outAfter: OUT_AFTER_MS_MAX * 2 })
+  const setup = new Setup()
+  const plain = setup.member()
+  const capped = setup.member({ capacityMax: 50, zone: 'cellar' })
+  await setup.statuses.project([
+    setup.sign(plain, 1n, { weight: 10 ** 15, zone: 'attic', outAfter: 1 }),
+    setup.sign(capped, 1n, { weight: 100, zone: 'cellar', outAfter: OUT_AFTER_MS_MAX * 2 })
   ])
-  const of = (self: Self) => scene.statuses.view.members.find(({ peer }) => peer === self.peerId)
+  const of = (self: LocalMember) => setup.statuses.view.members.find(({ peer }) => peer === self.peerId)
   assert.deepEqual([of(plain)?.weight, of(plain)?.zone], [WEIGHT_MAX, null])
   assert.deepEqual([of(capped)?.weight, of(capped)?.zone], [50, 'cellar'])
-  await scene.statuses.project([scene.sign(capped, 2n, { zone: 'attic' })])
+  await setup.statuses.project([setup.sign(capped, 2n, { zone: 'attic' })])
   assert.equal(of(capped)?.zone, null, 'a zone that was not granted')
 })
 
 test('who is no member any more, or not yet, is not in the view', async () => {
-  const scene = new Scene()
-  const secrets = grantedSecrets(scene.admin, scene.clock, scene.chance)
-  const self = new Self(secrets, scene.clock, scene.chance)
-  await scene.statuses.project([scene.sign(self, 1n)])
-  assert.deepEqual(scene.statuses.view.members, [])
+  const setup = new Setup()
+  const secrets = grantedSecrets(setup.admin, setup.clock, setup.chance)
+  const self = new LocalMember(secrets, setup.clock, setup.chance)
+  await setup.statuses.project([setup.sign(self, 1n)])
+  assert.deepEqual(setup.statuses.view.members, [])
   let views = 0
-  scene.statuses.onView(() => views++)
-  scene.roster.load(self.statements)
-  assert.deepEqual([scene.statuses.view.members.length, views], [1, 1])
+  setup.statuses.onView(() => views++)
+  setup.roster.load(self.statements)
+  assert.deepEqual([setup.statuses.view.members.length, views], [1, 1])
 })
 
 test('a change of role is a change of the view', async () => {
-  const scene = new Scene()
-  const far = grantedSecrets(scene.admin, scene.clock, scene.chance, { role: 'admin' })
-  const target = grantedSecrets(far, scene.clock, scene.chance, { role: 'writer' })
-  const self = new Self(target, scene.clock, scene.chance)
-  scene.roster.load(self.statements)
-  await scene.statuses.project([scene.sign(self, 1n)])
-  assert.equal(scene.statuses.view.members[0]?.canRead, true)
-  const near = grantedSecrets(scene.admin, scene.clock, scene.chance, { role: 'storage', subject: self.publicKey })
-  scene.roster.load([new Self(near, scene.clock, scene.chance).grant])
-  assert.equal(scene.statuses.view.members[0]?.canRead, false)
+  const setup = new Setup()
+  const far = grantedSecrets(setup.admin, setup.clock, setup.chance, { role: 'admin' })
+  const target = grantedSecrets(far, setup.clock, setup.chance, { role: 'writer' })
+  const self = new LocalMember(target, setup.clock, setup.chance)
+  setup.roster.load(self.statements)
+  await setup.statuses.project([setup.sign(self, 1n)])
+  assert.equal(setup.statuses.view.members[0]?.canRead, true)
+  const near = grantedSecrets(setup.admin, setup.clock, setup.chance, { role: 'storage', subject: self.publicKey })
+  setup.roster.load([new LocalMember(near, setup.clock, setup.chance).grant])
+  assert.equal(setup.statuses.view.members[0]?.canRead, false)
 })
 
 test('being out takes effect once this node has seen it for long enough', async () => {
-  const scene = new Scene()
-  const members = [scene.member(), scene.member(), scene.member()]
-  const now = scene.clock.now()
+  const setup = new Setup()
+  const members = [setup.member(), setup.member(), setup.member()]
+  const now = setup.clock.now()
   const isOut = (): boolean[] =>
-    members.map(({ peerId }) => scene.statuses.view.members.find(({ peer }) => peer === peerId)?.isOut === true)
-  await scene.statuses.project(members.map((self, i) => scene.sign(self, hlcAt(now - (i === 2 ? 20 * MINUTE : 0)))))
-  scene.statuses.refresh()
+    members.map(({ peerId }) => setup.statuses.view.members.find(({ peer }) => peer === peerId)?.isOut === true)
+  await setup.statuses.project(members.map((self, i) => setup.sign(self, hlcAt(now - (i === 2 ? 20 * MINUTE : 0)))))
+  setup.statuses.refresh()
   assert.deepEqual(isOut(), [false, false, false])
-  scene.clock.advance(OUT_AFTER - 1)
-  scene.statuses.refresh()
+  setup.clock.advance(OUT_AFTER - 1)
+  setup.statuses.refresh()
   assert.deepEqual(isOut(), [false, false, false])
-  scene.clock.advance(1)
-  scene.statuses.refresh()
+  setup.clock.advance(1)
+  setup.statuses.refresh()
   assert.deepEqual(isOut(), [false, false, true])
-  await scene.statuses.project([scene.sign(members[2] as Self, hlcAt(scene.clock.now()))])
+  await setup.statuses.project([setup.sign(members[2] as LocalMember, hlcAt(setup.clock.now()))])
   assert.deepEqual(isOut(), [false, false, false], 'it is back at once')
 })
 
 test('who was out and came back is watched anew', async () => {
-  const scene = new Scene()
-  const members = [scene.member(), scene.member(), scene.member()]
-  const [, , third] = members as [Self, Self, Self]
-  const now = scene.clock.now()
-  await scene.statuses.project(members.map((self, i) => scene.sign(self, hlcAt(now - (i === 2 ? 20 * MINUTE : 0)))))
-  scene.clock.advance(OUT_AFTER - 1)
-  await scene.statuses.project([scene.sign(third, hlcAt(now))])
-  await scene.statuses.project([scene.sign(third, hlcAt(now) + 1n)])
-  await scene.statuses.project(members.slice(0, 2).map(self => scene.sign(self, hlcAt(now + 20 * MINUTE))))
-  scene.clock.advance(OUT_AFTER - 1)
-  scene.statuses.refresh()
-  assert.ok(!scene.statuses.view.members.some(({ isOut }) => isOut))
+  const setup = new Setup()
+  const members = [setup.member(), setup.member(), setup.member()]
+  const [, , third] = members as [LocalMember, LocalMember, LocalMember]
+  const now = setup.clock.now()
+  await setup.statuses.project(members.map((self, i) => setup.sign(self, hlcAt(now - (i === 2 ? 20 * MINUTE : 0)))))
+  setup.clock.advance(OUT_AFTER - 1)
+  await setup.statuses.project([setup.sign(third, hlcAt(now))])
+  await setup.statuses.project([setup.sign(third, hlcAt(now) + 1n)])
+  await setup.statuses.project(members.slice(0, 2).map(self => setup.sign(self, hlcAt(now + 20 * MINUTE))))
+  setup.clock.advance(OUT_AFTER - 1)
+  setup.statuses.refresh()
+  assert.ok(!setup.statuses.view.members.some(({ isOut }) => isOut))
 })
 
 test('listeners hear of a view only when it changes', async () => {
-  const scene = new Scene()
-  const self = scene.member()
+  const setup = new Setup()
+  const self = setup.member()
   let views = 0
-  scene.statuses.onView(() => views++)
-  await scene.statuses.project([scene.sign(self, 1n)])
-  await scene.statuses.project([scene.sign(self, 2n)])
-  scene.statuses.refresh()
+  setup.statuses.onView(() => views++)
+  await setup.statuses.project([setup.sign(self, 1n)])
+  await setup.statuses.project([setup.sign(self, 2n)])
+  setup.statuses.refresh()
   assert.equal(views, 1)
-  await scene.statuses.project([scene.sign(self, 3n, { state: 'full' })])
-  await scene.statuses.project([scene.sign(self, 4n, { state: 'draining' })])
+  await setup.statuses.project([setup.sign(self, 3n, { state: 'full' })])
+  await setup.statuses.project([setup.sign(self, 4n, { state: 'draining' })])
   assert.equal(views, 3)
 })
 
 test('what stood at the last stop is loaded in any order', () => {
-  const scene = new Scene()
-  const self = scene.member()
-  const items = [scene.sign(self, 2n), scene.sign(self, 3n), scene.sign(self, 1n)]
-  const ops = scene.statuses.load(items)
-  assert.equal(scene.statuses.of(self.peerId)?.hlc, 3n)
-  const older = [items[0], items[2]].map(item => toHex(keyOf((item as Standing).statement)))
+  const setup = new Setup()
+  const self = setup.member()
+  const items = [setup.sign(self, 2n), setup.sign(self, 3n), setup.sign(self, 1n)]
+  const ops = setup.statuses.load(items)
+  assert.equal(setup.statuses.of(self.peerId)?.hlc, 3n)
+  const older = [items[0], items[2]].map(item => toHex(keyOf((item as AcceptedStatement).statement)))
   assert.deepEqual(ops.map(({ type, key }) => [type, toHex(key)]).sort(), older.map(key => ['del', key]).sort())
-  assert.equal(scene.dead.length, 2)
-  assert.equal(scene.statuses.middle, 3n)
+  assert.equal(setup.dead.length, 2)
+  assert.equal(setup.statuses.middle, 3n)
 })
 
 test('what is stamped too far ahead to be kept gives way to what is not, in any order', async () => {
-  const scene = new Scene()
-  const self = scene.member()
-  const now = scene.clock.now()
-  const far = scene.sign(self, hlcAt(now + 6 * MINUTE))
-  const near = scene.sign(self, hlcAt(now))
-  await scene.statuses.project([far])
-  assert.equal(scene.statuses.isSuperseded(near.statement, self.publicKey), false)
-  await scene.statuses.project([near])
-  assert.equal(scene.statuses.of(self.peerId), near.statement)
-  await scene.statuses.project([far])
-  assert.equal(scene.statuses.of(self.peerId), near.statement)
-  scene.clock.advance(MINUTE)
-  await scene.statuses.project([far])
-  assert.equal(scene.statuses.of(self.peerId), far.statement, 'its time has come')
+  const setup = new Setup()
+  const self = setup.member()
+  const now = setup.clock.now()
+  const far = setup.sign(self, hlcAt(now + 6 * MINUTE))
+  const near = setup.sign(self, hlcAt(now))
+  await setup.statuses.project([far])
+  assert.equal(setup.statuses.isSuperseded(near.statement, self.publicKey), false)
+  await setup.statuses.project([near])
+  assert.equal(setup.statuses.of(self.peerId), near.statement)
+  await setup.statuses.project([far])
+  assert.equal(setup.statuses.of(self.peerId), near.statement)
+  setup.clock.advance(MINUTE)
+  await setup.statuses.project([far])
+  assert.equal(setup.statuses.of(self.peerId), far.statement, 'its time has come')
 })

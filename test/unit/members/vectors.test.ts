@@ -9,13 +9,13 @@ import { deriveNetwork, privateKey, rawPublicKey } from '../../../src/format/net
 import { peerIdOf } from '../../../src/format/peer-id.ts'
 import { decodeHlc, encodeHlc, hlcAt } from '../../../src/format/stamp.ts'
 import { decodeStatement, type Statement, signStatement, verifyStatement } from '../../../src/format/statement.ts'
-import type { Standing } from '../../../src/log/log.ts'
+import type { AcceptedStatement } from '../../../src/log/log.ts'
 import { JOIN_PROTOCOL } from '../../../src/members/constants.ts'
 import { becomeAdmin } from '../../../src/members/founding.ts'
 import { Join } from '../../../src/members/join.ts'
+import { LocalMember } from '../../../src/members/local-member.ts'
 import { chainOf, checkProof, proofOf, proofSchema } from '../../../src/members/proof.ts'
 import { Roster } from '../../../src/members/roster.ts'
-import { Self } from '../../../src/members/self.ts'
 import { Statuses } from '../../../src/members/statuses.ts'
 import { judgeOut } from '../../../src/members/view.ts'
 import type { Chance } from '../../../src/util/chance.ts'
@@ -108,11 +108,11 @@ function scripted(...given: string[]): Chance {
 }
 
 /** A device and what makes it a member, as its keystore would have it. */
-function selfOf({ device, chain, instance }: JoinVectors['dialler'], clock: ManualClock): Self {
+function selfOf({ device, chain, instance }: JoinVectors['dialler'], clock: ManualClock): LocalMember {
   const { seed, x25519Seed } = vectors.devices[device]!
   const grants = ['root', ...chain].map(name => hex(statement(name).bytes))
   const secrets: Secrets = { device: hex(seed), x25519: hex(x25519Seed), names: hex(seed), network, epochs: [], grants }
-  return new Self(secrets, clock, scripted(instance))
+  return new LocalMember(secrets, clock, scripted(instance))
 }
 
 function signerOf({ signer }: PlainStatement): { key: KeyObject; author: Uint8Array } {
@@ -345,7 +345,7 @@ async function statusesOf({ outAfterMs, members }: PlainView) {
       },
       { network, key: privateKey('ed25519', hex(seed)), grant: grant.id, hlc: hlcAt(ms, counter) }
     )
-    const item: Standing<'status'> = {
+    const item: AcceptedStatement<'status'> = {
       statement: signed,
       author: hex(key),
       place: { segment: 1, offset: 0, length: 0 }

@@ -14,7 +14,7 @@ import { settle } from '../../fixtures/pass-time.ts'
 const PROTOCOL = '/test/1'
 const bounds = { protocol: PROTOCOL, requestBytesMax: 1 << 20, responseBytesMax: 1 << 20 }
 
-interface Scene {
+interface Setup {
   clock: ManualClock
   network: MemoryNetwork
   a: MemoryHost
@@ -24,10 +24,10 @@ interface Scene {
 }
 
 /** `a` may ask `b`, which does as `prepare` says. */
-async function scene(
+async function setup(
   t: TestContext,
   prepare: (b: MemoryHost, faults: string[], clock: ManualClock) => void
-): Promise<Scene> {
+): Promise<Setup> {
   const clock = new ManualClock()
   const network = new MemoryNetwork({ clock })
   const [a, b] = ['a', 'b'].map(name => network.host(name, peerIdOf(randomBytes(32)))) as [MemoryHost, MemoryHost]
@@ -72,7 +72,7 @@ async function nameOf(work: Promise<unknown>): Promise<string> {
 
 test('answers come to those who asked, in whatever order they are given', async t => {
   const { asked, answer } = held()
-  const { callers, b } = await scene(t, serving(answer))
+  const { callers, b } = await setup(t, serving(answer))
   const calls = [1, 2, 3].map(n => callers.call(b.peerId, { n }, { body: [Buffer.from(`q${n}`)] }))
   await settle()
   assert.deepEqual(
@@ -91,7 +91,7 @@ test('answers come to those who asked, in whatever order they are given', async 
 test('one stream serves all calls to a peer, and no more than sixteen are under way', async t => {
   const { asked, answer } = held()
   let streams = 0
-  const { callers, b, faults } = await scene(t, (host, list, clock) => {
+  const { callers, b, faults } = await setup(t, (host, list, clock) => {
     serving(answer)(host, list, clock)
     const handler = host.handlerOf(PROTOCOL) as (stream: ByteStream) => void
     host.handle(PROTOCOL, stream => {
@@ -112,7 +112,7 @@ test('one stream serves all calls to a peer, and no more than sixteen are under 
 })
 
 test('every status but ok is an error of its own, and no fault', async t => {
-  const { callers, b, faults } = await scene(
+  const { callers, b, faults } = await setup(
     t,
     serving(async ({ fields }) => ({ status: fields['status'] as Response['status'] }))
   )
@@ -122,7 +122,7 @@ test('every status but ok is an error of its own, and no fault', async t => {
 })
 
 test('an answer that fails is `internal`, a refusal its status, a stop `busy`; its words stay here', async t => {
-  const { callers, b } = await scene(
+  const { callers, b } = await setup(
     t,
     serving(async ({ fields }) => {
       if (fields['how'] === 'refuse') throw new RefusedError('full')
@@ -143,7 +143,7 @@ test('an answer that fails is `internal`, a refusal its status, a stop `busy`; i
 
 test('whoever may not ask has the stream reset, before and in the middle', async t => {
   let may = false
-  const { callers, b } = await scene(
+  const { callers, b } = await setup(
     t,
     serving(async () => ({ status: 'ok' }), { mayAsk: () => may })
   )
@@ -156,7 +156,7 @@ test('whoever may not ask has the stream reset, before and in the middle', async
 
 test('a peer that goes silent fails every call by its deadline, and the next call opens a stream anew', async t => {
   let isSilent = true
-  const { callers, b, clock, faults } = await scene(
+  const { callers, b, clock, faults } = await setup(
     t,
     raw(stream => {
       if (isSilent) stream.onData(() => {})
@@ -177,7 +177,7 @@ test('a peer that goes silent fails every call by its deadline, and the next cal
 test('bytes that trickle in keep a call alive to its limit and no longer', async t => {
   const frame = Buffer.concat(encodeFrame({ id: 1, status: 'ok' }, [Buffer.alloc(1000)]))
   const { promise: opened, resolve } = Promise.withResolvers<ByteStream>()
-  const { callers, b, clock } = await scene(t, raw(resolve))
+  const { callers, b, clock } = await setup(t, raw(resolve))
   const call = nameOf(callers.call(b.peerId, {}))
   const stream = await opened
   let sent = 0
@@ -202,7 +202,7 @@ test('bytes that trickle in keep a call alive to its limit and no longer', async
 
 test('what a transfer may take grows with its bytes and with those asked for before it', async t => {
   const { promise: opened, resolve } = Promise.withResolvers<ByteStream>()
-  const { callers, b, clock } = await scene(t, raw(resolve))
+  const { callers, b, clock } = await setup(t, raw(resolve))
   const expectBytes = 1 << 20
   const outcomes: string[] = []
   for (let i = 0; i < 3; i++)
@@ -223,7 +223,7 @@ test('what a transfer may take grows with its bytes and with those asked for bef
 
 test('a request given up before it left is never sent', async t => {
   const { asked, answer } = held()
-  const { callers, b, network, clock } = await scene(t, serving(answer))
+  const { callers, b, network, clock } = await setup(t, serving(answer))
   const first = callers.call(b.peerId, { n: 0 })
   await settle()
   asked[0]?.give({ status: 'ok' })
@@ -249,7 +249,7 @@ test('a request given up before it left is never sent', async t => {
 
 test('an abort is heeded at once, and its late answer is dropped', async t => {
   const { asked, answer } = held()
-  const { callers, b, faults } = await scene(t, serving(answer))
+  const { callers, b, faults } = await setup(t, serving(answer))
   const controller = new AbortController()
   const call = callers.call(b.peerId, { n: 1 }, { signal: controller.signal })
   const other = callers.call(b.peerId, { n: 2 })
@@ -264,7 +264,7 @@ test('an abort is heeded at once, and its late answer is dropped', async t => {
 
 test('an abort ends the wait for a slot, for a stream, and for room to write', async t => {
   const { answer } = held()
-  const { callers, b, network, a } = await scene(t, serving(answer))
+  const { callers, b, network, a } = await setup(t, serving(answer))
   for (let i = 0; i < IN_FLIGHT_MAX; i++) void callers.call(b.peerId, {}).catch(() => {})
   await settle()
   const controller = new AbortController()
@@ -294,7 +294,7 @@ test('an abort ends the wait for a slot, for a stream, and for room to write', a
 })
 
 test('calls that were given up do not keep a silent stream for ever', async t => {
-  const { callers, b, clock } = await scene(
+  const { callers, b, clock } = await setup(
     t,
     raw(stream => stream.onData(() => {}))
   )
@@ -313,7 +313,7 @@ test('calls that were given up do not keep a silent stream for ever', async t =>
 })
 
 test('a stream that cannot be opened in time is no stream', async t => {
-  const { callers, b, network, a, clock } = await scene(
+  const { callers, b, network, a, clock } = await setup(
     t,
     serving(async () => ({ status: 'ok' }))
   )
@@ -328,7 +328,7 @@ test('a stream that cannot be opened in time is no stream', async t => {
 
 test('the end of a stream or a connection fails what waits, and nothing after', async t => {
   const { asked, answer } = held()
-  const { callers, b, a } = await scene(t, serving(answer))
+  const { callers, b, a } = await setup(t, serving(answer))
   const call = nameOf(callers.call(b.peerId, {}))
   await settle()
   await a.hangUp(b.peerId)
@@ -352,7 +352,7 @@ test('an answer that makes no sense ends the stream and is a fault', async t => 
     'a body over the limit': encodeFrame({ id: 1, status: 'ok' }, [Buffer.alloc((1 << 20) + 1)])
   }
   for (const [name, bytes] of Object.entries(nonsense)) {
-    const { callers, b, faults } = await scene(
+    const { callers, b, faults } = await setup(
       t,
       raw(stream => stream.onData(() => void stream.write(bytes).catch(() => {})))
     )
@@ -363,7 +363,7 @@ test('an answer that makes no sense ends the stream and is a fault', async t => 
 
 test('an answer that comes twice is a fault', async t => {
   const frame = encodeFrame({ id: 1, status: 'ok' })
-  const { callers, b, faults } = await scene(
+  const { callers, b, faults } = await setup(
     t,
     raw(stream => stream.onData(() => void stream.write([...frame, ...frame]).catch(() => {})))
   )
@@ -374,7 +374,7 @@ test('an answer that comes twice is a fault', async t => {
 
 test('half an answer and then nothing fails by the deadline', async t => {
   const frame = Buffer.concat(encodeFrame({ id: 1, status: 'ok' }, [Buffer.alloc(1000)]))
-  const { callers, b, clock } = await scene(
+  const { callers, b, clock } = await setup(
     t,
     raw(stream => stream.onData(() => void stream.write([frame.subarray(0, 500)])))
   )
@@ -385,7 +385,7 @@ test('half an answer and then nothing fails by the deadline', async t => {
 })
 
 test('a peer that closes after the request is gone, not to blame', async t => {
-  const { callers, b, faults } = await scene(
+  const { callers, b, faults } = await setup(
     t,
     raw(stream => stream.onData(() => void stream.close()))
   )
@@ -394,7 +394,7 @@ test('a peer that closes after the request is gone, not to blame', async t => {
 })
 
 test('fields that do not fit a header are the caller´s mistake alone', async t => {
-  const { callers, b } = await scene(
+  const { callers, b } = await setup(
     t,
     serving(async () => ({ status: 'ok' }))
   )
@@ -411,7 +411,7 @@ test('an asker that breaks the protocol is cut off and counted', async t => {
     'a body over the limit': encodeFrame({ id: 1 }, [Buffer.alloc((1 << 20) + 1)])
   }
   for (const [name, bytes] of Object.entries(attacks)) {
-    const { a, b, faults } = await scene(
+    const { a, b, faults } = await setup(
       t,
       serving(async () => ({ status: 'ok' }))
     )
@@ -426,7 +426,7 @@ test('an asker that breaks the protocol is cut off and counted', async t => {
 
 test('an asker that has more under way than it may is cut off', async t => {
   const { asked, answer } = held()
-  const { a, b, faults } = await scene(t, serving(answer))
+  const { a, b, faults } = await setup(t, serving(answer))
   const stream = await a.open(b.peerId, PROTOCOL, { signal: AbortSignal.timeout(5_000) })
   const { promise: ended, resolve } = Promise.withResolvers<void>()
   stream.onEnd(() => resolve())
@@ -438,7 +438,7 @@ test('an asker that has more under way than it may is cut off', async t => {
 
 test('an asker that never reads has its answers held for a bounded time', async t => {
   const { asked, answer } = held()
-  const { a, b, network, clock } = await scene(t, serving(answer))
+  const { a, b, network, clock } = await setup(t, serving(answer))
   const stream = await a.open(b.peerId, PROTOCOL, { signal: AbortSignal.timeout(5_000) })
   for (let id = 0; id < IN_FLIGHT_MAX; id++) await stream.write(encodeFrame({ id }))
   await settle()
@@ -457,7 +457,7 @@ test('an asker that never reads has its answers held for a bounded time', async 
 })
 
 test('an asker that begins a request and does not end it is cut off', async t => {
-  const { a, b, clock } = await scene(
+  const { a, b, clock } = await setup(
     t,
     serving(async () => ({ status: 'ok' }))
   )

@@ -15,7 +15,7 @@ import { type MemoryHost, MemoryNetwork } from '../../fixtures/memory-host.ts'
 import { settle, timePassesUntil } from '../../fixtures/pass-time.ts'
 import { seededChance } from '../../fixtures/seeded-chance.ts'
 
-interface Scene {
+interface Setup {
   clock: ManualClock
   network: MemoryNetwork
   a: MemoryHost
@@ -25,12 +25,12 @@ interface Scene {
   dials: Array<{ ms: number; addresses: readonly string[]; peer: string | undefined }>
 }
 
-async function scene(t: TestContext): Promise<Scene> {
+async function setup(t: TestContext): Promise<Setup> {
   const clock = new ManualClock()
   const network = new MemoryNetwork({ clock })
   const chance = seededChance(3)
   const [a, b] = ['a', 'b'].map(name => network.host(name, peerIdOf(chance.bytes(32)))) as [MemoryHost, MemoryHost]
-  const dials: Scene['dials'] = []
+  const dials: Setup['dials'] = []
   const started = clock.now()
   const dial = a.dial.bind(a)
   a.dial = (addresses, options) => {
@@ -54,12 +54,12 @@ async function pass(clock: ManualClock, ms: number, stepMs = 250): Promise<void>
   await settle(10)
 }
 
-function gaps(dials: Scene['dials']): number[] {
+function gaps(dials: Setup['dials']): number[] {
   return dials.slice(1).map(({ ms }, i) => ms - (dials[i]?.ms ?? 0))
 }
 
 test('nobody is dialled before the start, or after the stop', async t => {
-  const { redialler, dials, clock, a, b } = await scene(t)
+  const { redialler, dials, clock, a, b } = await setup(t)
   redialler.addAddress(b.address)
   redialler.addPeer(b.peerId, [b.address])
   await pass(clock, 5_000)
@@ -75,7 +75,7 @@ test('nobody is dialled before the start, or after the stop', async t => {
 })
 
 test('waits between dials grow, differ, and have a limit', async t => {
-  const { redialler, dials, clock, b } = await scene(t)
+  const { redialler, dials, clock, b } = await setup(t)
   await b.stop()
   redialler.start()
   redialler.addAddress(b.address)
@@ -90,7 +90,7 @@ test('waits between dials grow, differ, and have a limit', async t => {
 })
 
 test('a connection that is lost is made again soon', async t => {
-  const { redialler, dials, clock, a, b } = await scene(t)
+  const { redialler, dials, clock, a, b } = await setup(t)
   redialler.start()
   redialler.addPeer(b.peerId, [b.address])
   await settle()
@@ -103,7 +103,7 @@ test('a connection that is lost is made again soon', async t => {
 })
 
 test('a peer that turns us away at once is not dialled again and again without a wait', async t => {
-  const { redialler, dials, clock, a, b } = await scene(t)
+  const { redialler, dials, clock, a, b } = await setup(t)
   a.onPeer((event, peer) => {
     if (event === 'connected') queueMicrotask(() => void a.hangUp(peer))
   })
@@ -115,7 +115,7 @@ test('a peer that turns us away at once is not dialled again and again without a
 })
 
 test('a peer that turns us away later is waited for likewise, until it takes us', async t => {
-  const { redialler, dials, clock, a, b } = await scene(t)
+  const { redialler, dials, clock, a, b } = await setup(t)
   redialler.start()
   redialler.addPeer(b.peerId, [b.address])
   for (let i = 0; i < 8; i++) {
@@ -132,7 +132,7 @@ test('a peer that turns us away later is waited for likewise, until it takes us'
 })
 
 test('an address is dialled whoever answers there, a peer only as itself', async t => {
-  const { redialler, dials, clock, network, a, b } = await scene(t)
+  const { redialler, dials, clock, network, a, b } = await setup(t)
   redialler.start()
   redialler.addAddress(b.address)
   await settle()
@@ -150,7 +150,7 @@ test('an address is dialled whoever answers there, a peer only as itself', async
 })
 
 test('fresh addresses are tried at once, before the old ones', async t => {
-  const { redialler, dials, clock, a, b } = await scene(t)
+  const { redialler, dials, clock, a, b } = await setup(t)
   redialler.start()
   redialler.addPeer(b.peerId, ['/memory/old'])
   await pass(clock, 5 * 60_000, 1_000)
@@ -165,7 +165,7 @@ test('fresh addresses are tried at once, before the old ones', async t => {
 })
 
 test('a dial that hangs ends', async t => {
-  const { redialler, dials, clock, network, a, b } = await scene(t)
+  const { redialler, dials, clock, network, a, b } = await setup(t)
   network.silence(a, b)
   redialler.start()
   redialler.addPeer(b.peerId, [b.address])
@@ -176,7 +176,7 @@ test('a dial that hangs ends', async t => {
 })
 
 test('the first dial to a peer may be put off, and is left out if the peer dials first', async t => {
-  const { redialler, dials, clock, a, b } = await scene(t)
+  const { redialler, dials, clock, a, b } = await setup(t)
   redialler.start()
   redialler.addPeer(b.peerId, [b.address], { delayMs: 1_500 })
   await pass(clock, 1_000)
@@ -187,7 +187,7 @@ test('the first dial to a peer may be put off, and is left out if the peer dials
 })
 
 test('a peer that was dropped is not dialled', async t => {
-  const { redialler, dials, clock, b } = await scene(t)
+  const { redialler, dials, clock, b } = await setup(t)
   await b.stop()
   redialler.start()
   redialler.addPeer(b.peerId, [b.address])
@@ -202,7 +202,7 @@ test('a peer that was dropped is not dialled', async t => {
 })
 
 test('it does not dial itself', async t => {
-  const { redialler, dials, clock, a } = await scene(t)
+  const { redialler, dials, clock, a } = await setup(t)
   redialler.start()
   redialler.addPeer(a.peerId, [a.address])
   await pass(clock, 5_000)
@@ -210,7 +210,7 @@ test('it does not dial itself', async t => {
 })
 
 test('who only made himself known gets a few dials, and there are not many of them', async t => {
-  const { redialler, dials, clock, b } = await scene(t)
+  const { redialler, dials, clock, b } = await setup(t)
   await b.stop()
   redialler.start()
   redialler.addPeer(b.peerId, [b.address], { isTransient: true })
@@ -230,7 +230,7 @@ test('who only made himself known gets a few dials, and there are not many of th
 })
 
 test('hints are tried after what is known, and never in its place', async t => {
-  const { redialler, dials, clock, network, a, b } = await scene(t)
+  const { redialler, dials, clock, network, a, b } = await setup(t)
   network.cut(a, b)
   redialler.start()
   redialler.addPeer(b.peerId, [b.address])
@@ -255,7 +255,7 @@ test('hints are tried after what is known, and never in its place', async t => {
 })
 
 test('a hint leads to whom nothing else does, and soon', async t => {
-  const { redialler, dials, clock, a, b } = await scene(t)
+  const { redialler, dials, clock, a, b } = await setup(t)
   redialler.start()
   redialler.addPeer(b.peerId, ['/memory/old'])
   await pass(clock, 10 * 60_000, 1_000)

@@ -1,0 +1,82 @@
+import type { PeerId } from '../../format/peer-id.ts'
+import type { Clock } from '../../util/clock.ts'
+import { AVOID_MS } from '../constants.ts'
+
+interface Health {
+  /** Requests under way. */
+  pending: number
+  /** Smoothed milliseconds from question to block; undefined until it has delivered one. */
+  latencyMs: number | undefined
+  /** Smoothed share of questions to which it had the block. */
+  hits: number
+  faults: number
+  avoidUntilMs: number
+}
+
+/** How a new peer is judged until it has answered once. */
+const UNKNOWN_LATENCY_MS = 50
+const SMOOTHING = 0.2
+/** However often it had nothing, a peer stays worth a question now and then. */
+const HITS_MIN = 0.05
+
+/** What this node has seen of each peer as a source: how fast it answers, how busy we keep it, what it did wrong. */
+export class PeerHealth {
+  readonly #clock: Clock
+  readonly #peers = new Map<PeerId, Health>()
+
+  constructor(clock: Clock) {
+    this.#clock = clock
+  }
+
+  /** Notes a request; the returned function notes its end. */
+  begin(peer: PeerId): (outcome: 'delivered' | 'missing' | 'failed') => void {
+    const health = this.#of(peer)
+    const started = this.#clock.monotonic()
+    health.pending++
+    return outcome => {
+      health.pending--
+      if (outcome === 'failed') return
+      health.hits += ((outcome === 'delivered' ? 1 : 0) - health.hits) * SMOOTHING
+      if (outcome === 'missing') return
+      const latencyMs = this.#clock.monotonic() - started
+      health.latencyMs ??= latencyMs
+      health.latencyMs += (latencyMs - health.latencyMs) * SMOOTHING
+    }
+  }
+
+  /** Counts a fault: a wrong block, garbage, silence. For a while the peer is asked last. */
+  fault(peer: PeerId): void {
+    const health = this.#of(peer)
+    health.faults++
+    health.avoidUntilMs = this.#clock.monotonic() + AVOID_MS
+  }
+
+  faults(peer: PeerId): number {
+    return this.#peers.get(peer)?.faults ?? 0
+  }
+
+  isAvoided(peer: PeerId): boolean {
+    return (this.#peers.get(peer)?.avoidUntilMs ?? 0) > this.#clock.monotonic()
+  }
+
+  /** Milliseconds that this peer takes for a block as a rule. */
+  latencyMs(peer: PeerId): number {
+    return this.#peers.get(peer)?.latencyMs ?? UNKNOWN_LATENCY_MS
+  }
+
+  /** About how long it would take to get one more block, if this peer is asked first. */
+  costMs(peer: PeerId): number {
+    const health = this.#peers.get(peer)
+    if (health === undefined) return UNKNOWN_LATENCY_MS
+    return ((health.latencyMs ?? UNKNOWN_LATENCY_MS) * (1 + health.pending)) / Math.max(HITS_MIN, health.hits)
+  }
+
+  #of(peer: PeerId): Health {
+    let health = this.#peers.get(peer)
+    if (health === undefined) {
+      health = { pending: 0, latencyMs: undefined, hits: 1, faults: 0, avoidUntilMs: 0 }
+      this.#peers.set(peer, health)
+    }
+    return health
+  }
+}

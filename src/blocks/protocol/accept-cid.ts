@@ -1,0 +1,13 @@
+import { type BlockCid, type CID, decodeCid } from '../../format/cid.ts'
+import { ForeignCidError } from '../../format/errors.ts'
+import { RefusedError } from '../../wire/errors.ts'
+
+/** The name of a block in a request. One of a codec or hash that this network does not use is refused as `invalid`. */
+export function acceptCid(cid: CID, nodeCodecs: readonly number[]): BlockCid {
+  try {
+    return decodeCid(cid.bytes, nodeCodecs)
+  } catch (error) {
+    if (error instanceof ForeignCidError) throw new RefusedError('invalid')
+    throw error
+  }
+}

@@ -1,0 +1,32 @@
+import type { BlockCid } from '../../format/cid.ts'
+import type { PeerId } from '../../format/peer-id.ts'
+import type { Clock } from '../../util/clock.ts'
+import { Callers } from '../../wire/calls.ts'
+import type { Host } from '../../wire/host.ts'
+import { GET_PROTOCOL, GET_RESPONSE_BYTES_MAX } from '../constants.ts'
+
+export interface GetClientOptions {
+  host: Host
+  clock: Clock
+  onFault: (peer: PeerId) => void
+}
+
+/** The asking end of `/dfs/get/1.0.0`: one block a request, whole or not at all, from any member. */
+export class GetClient {
+  readonly #callers: Callers
+
+  constructor({ host, clock, onFault }: GetClientOptions) {
+    this.#callers = new Callers(host, clock, {
+      protocol: GET_PROTOCOL,
+      requestBytesMax: 0,
+      responseBytesMax: GET_RESPONSE_BYTES_MAX,
+      onFault
+    })
+  }
+
+  /** Asks one member for a block. Nobody has verified the bytes yet: the caller does. */
+  async get(peer: PeerId, cid: BlockCid, signal?: AbortSignal): Promise<Uint8Array> {
+    const { body } = await this.#callers.call(peer, { cid }, { signal, expectBytes: GET_RESPONSE_BYTES_MAX })
+    return body
+  }
+}

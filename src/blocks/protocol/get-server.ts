@@ -1,0 +1,48 @@
+import { z } from 'zod'
+import { type BlockCid, CID } from '../../format/cid.ts'
+import type { PeerId } from '../../format/peer-id.ts'
+import type { Clock } from '../../util/clock.ts'
+import { type Request, type Response, serveCalls } from '../../wire/calls.ts'
+import { RefusedError } from '../../wire/errors.ts'
+import type { Host } from '../../wire/host.ts'
+import { GET_PROTOCOL, GET_RESPONSE_BYTES_MAX } from '../constants.ts'
+import { acceptCid } from './accept-cid.ts'
+
+const requestSchema = z.strictObject({ cid: z.custom<CID>(value => value instanceof CID) })
+
+export interface GetServerOptions {
+  host: Host
+  clock: Clock
+  isAdmitted: (peer: PeerId) => boolean
+  nodeCodecs: readonly number[]
+  /** The verified bytes of a block of ours, or undefined. */
+  read: (cid: BlockCid, signal: AbortSignal, peer: PeerId) => Promise<Uint8Array | undefined>
+  onFault: (peer: PeerId) => void
+}
+
+/** The answering end of `/dfs/get/1.0.0`. SPEC.md describes the exchange. */
+export class GetServer {
+  readonly #options: GetServerOptions
+
+  constructor(options: GetServerOptions) {
+    this.#options = options
+    const { host, clock, isAdmitted, onFault } = options
+    serveCalls(host, {
+      protocol: GET_PROTOCOL,
+      requestBytesMax: 0,
+      responseBytesMax: GET_RESPONSE_BYTES_MAX,
+      clock,
+      mayAsk: isAdmitted,
+      answer: request => this.#answer(request),
+      onFault
+    })
+  }
+
+  async #answer({ peer, fields, signal }: Request): Promise<Response> {
+    const request = requestSchema.safeParse(fields)
+    if (!request.success) throw new RefusedError('invalid')
+    const { nodeCodecs, read } = this.#options
+    const bytes = await read(acceptCid(request.data.cid, nodeCodecs), signal, peer)
+    return bytes === undefined ? { status: 'not-found' } : { status: 'ok', body: [bytes] }
+  }
+}

@@ -1,0 +1,27 @@
+import { createHmac, timingSafeEqual } from 'node:crypto'
+import type { PeerId } from '../../format/peer-id.ts'
+import { u32be, utf8 } from '../../util/bytes.ts'
+
+export const PROOF_BYTES = 32
+export const NONCE_BYTES = 32
+
+/**
+ * What shows that a keeper has a block's bytes now, and holds them for this asker: HMAC-SHA-256, under the asker's
+ * nonce, of both peer ids (each with its length, 32 bits) and the block. It proves possession at that moment, no more: a
+ * liar could have fetched the block to answer.
+ */
+export function proofOf(nonce: Uint8Array, asker: PeerId, keeper: PeerId, bytes: Uint8Array): Uint8Array {
+  const mac = createHmac('sha256', nonce)
+  for (const part of [utf8(asker), utf8(keeper)]) mac.update(u32be(part.byteLength)).update(part)
+  return mac.update(bytes).digest()
+}
+
+export function isProof(
+  proof: Uint8Array,
+  nonce: Uint8Array,
+  asker: PeerId,
+  keeper: PeerId,
+  bytes: Uint8Array
+): boolean {
+  return proof.byteLength === PROOF_BYTES && timingSafeEqual(proof, proofOf(nonce, asker, keeper, bytes))
+}

@@ -1,0 +1,181 @@
+import type { BlockCid } from '../../format/cid.ts'
+import type { PeerId } from '../../format/peer-id.ts'
+import { Batcher } from '../../util/batcher.ts'
+import { toHex } from '../../util/bytes.ts'
+import type { Clock } from '../../util/clock.ts'
+import { raceSignal } from '../../util/deadline.ts'
+import { DeadlineError, type DfsError } from '../../util/errors.ts'
+import { Callers, parseReply, type Reply } from '../../wire/calls.ts'
+import { DisconnectedError, ProtocolError } from '../../wire/errors.ts'
+import type { Host } from '../../wire/host.ts'
+import { Bitmap } from '../bitmap.ts'
+import {
+  KEEP_BYTES_MAX,
+  KEEP_CIDS_MAX,
+  KEEP_LARGE_MAX,
+  KEEP_SILENCE_MS,
+  KEEP_TIMEOUT_MS,
+  KEEPS_IN_FLIGHT,
+  PUT_CLAIM_MS,
+  STORE_PROTOCOL
+} from '../constants.ts'
+import { IdleTimer } from './idle-timer.ts'
+import {
+  type HoldAnswer,
+  type HoldRoot,
+  holdReply,
+  KEEP_STATES,
+  type KeepRequest,
+  type KeepState,
+  statesReply
+} from './store-messages.ts'
+
+export interface StoreClientOptions {
+  host: Host
+  clock: Clock
+  onFault: (peer: PeerId) => void
+}
+
+/** What is under way to one member. */
+interface Lane {
+  small: Batcher<KeepRequest, KeepState>
+  large: Batcher<KeepRequest, KeepState>
+  idleTimer: IdleTimer
+  ended: AbortController
+}
+
+/**
+ * The asking end of `/dfs/store/1.0.0`, whose one idempotent verb asks a member to hold blocks until a time. A member that
+ * neither answers nor pulls for a while is given up, along with everything that it was asked.
+ */
+export class StoreClient {
+  readonly #callers: Callers
+  readonly #options: StoreClientOptions
+  readonly #lanes = new Map<PeerId, Lane>()
+
+  constructor(options: StoreClientOptions) {
+    this.#options = options
+    const { host, clock, onFault } = options
+    this.#callers = new Callers(host, clock, {
+      protocol: STORE_PROTOCOL,
+      requestBytesMax: KEEP_BYTES_MAX,
+      responseBytesMax: KEEP_BYTES_MAX,
+      onFault
+    })
+    host.onPeer((event, peer) => {
+      if (event === 'disconnected') this.#end(peer, new DisconnectedError('the peer disconnected'))
+    })
+  }
+
+  /** Asks a member to keep one block for a put. Requests that come together travel together. */
+  keepBlock(peer: PeerId, request: KeepRequest): Promise<KeepState> {
+    const { small, large } = this.#lane(peer)
+    return (request.bytes === null ? large : small).add(request)
+  }
+
+  /** Tells a member which chunks of a file are counted on it. Returns those that it lacks. */
+  async keepRoot(peer: PeerId, put: Uint8Array, root: BlockCid, chunks: Bitmap): Promise<Bitmap> {
+    const fields = { put, root, until: PUT_CLAIM_MS, fetch: true }
+    const { body } = await this.#call(peer, fields, [chunks.bytes])
+    return new Bitmap(body)
+  }
+
+  /** Asks which chunks of a file a member lacks. With a nonce it also asks for a promise not to free the others for an hour. */
+  async holdRoot(peer: PeerId, { view, root, chunks, fetch, nonce, records }: HoldRoot): Promise<HoldAnswer> {
+    const fields = { view, root, fetch, ...(nonce === undefined ? {} : { nonce, records }) }
+    const { fields: reply, body } = await this.#call(peer, fields, [chunks.bytes])
+    return this.#callers.read(peer, () => {
+      const { lacking } = parseReply(holdReply, reply)
+      if (lacking > body.byteLength) throw new ProtocolError('answer to a hold with a length over its body')
+      return { lacking: new Bitmap(body.subarray(0, lacking)), proofs: body.subarray(lacking) }
+    })
+  }
+
+  /** Notes a sign of life from a member on another stream: it pulled a block. */
+  noteActivity(peer: PeerId): void {
+    this.#lanes.get(peer)?.idleTimer.noteActivity()
+  }
+
+  // A call names one put, and a batch may hold requests of several.
+  async #keepBlocks(peer: PeerId, requests: KeepRequest[]): Promise<KeepState[]> {
+    const states = new Map<KeepRequest, KeepState>()
+    await Promise.all(
+      [...Map.groupBy(requests, ({ put }) => toHex(put)).values()].map(async group => {
+        const answers = await this.#keepGroup(peer, group)
+        for (const [i, request] of group.entries()) states.set(request, answers[i] as KeepState)
+      })
+    )
+    return requests.map(request => states.get(request) as KeepState)
+  }
+
+  async #keepGroup(peer: PeerId, requests: KeepRequest[]): Promise<KeepState[]> {
+    const [first] = requests as [KeepRequest]
+    const fields = {
+      put: first.put,
+      cids: requests.map(({ cid }) => cid),
+      lengths: requests.map(({ bytes }) => bytes?.byteLength ?? 0),
+      until: PUT_CLAIM_MS,
+      fetch: true
+    }
+    const inline = requests.flatMap(({ bytes }) => (bytes === null ? [] : [bytes]))
+    const { fields: reply } = await this.#call(peer, fields, inline)
+    return this.#callers.read(peer, () => {
+      const { states } = parseReply(statesReply, reply)
+      if (states.byteLength !== requests.length) throw new ProtocolError('answer to a keep with a state missing')
+      return [...states].map(state => {
+        const name = KEEP_STATES[state]
+        if (name === undefined) throw new ProtocolError('answer to a keep with an unknown state')
+        return name
+      })
+    })
+  }
+
+  async #call(peer: PeerId, fields: Record<string, unknown>, body: Uint8Array[]): Promise<Reply> {
+    const lane = this.#lane(peer)
+    const end = lane.idleTimer.begin()
+    try {
+      const call = this.#callers.call(peer, fields, { body, timeoutMs: KEEP_TIMEOUT_MS })
+      const reply = await raceSignal(call, lane.ended.signal)
+      lane.idleTimer.noteActivity()
+      return reply
+    } catch (error) {
+      // The requests that wait behind this one would only find out the same, later.
+      if (error instanceof DisconnectedError && this.#lanes.get(peer) === lane) this.#end(peer, error)
+      throw error
+    } finally {
+      end()
+    }
+  }
+
+  #lane(peer: PeerId): Lane {
+    let lane = this.#lanes.get(peer)
+    if (lane === undefined) {
+      const keep = (requests: KeepRequest[]): Promise<KeepState[]> => this.#keepBlocks(peer, requests)
+      lane = {
+        small: new Batcher(keep, {
+          itemsMax: KEEP_CIDS_MAX,
+          bytesMax: KEEP_BYTES_MAX,
+          sizeOf: ({ bytes }) => bytes?.byteLength ?? 0,
+          parallel: KEEPS_IN_FLIGHT
+        }),
+        large: new Batcher(keep, { itemsMax: KEEP_LARGE_MAX, parallel: KEEPS_IN_FLIGHT }),
+        idleTimer: new IdleTimer(this.#options.clock, KEEP_SILENCE_MS, () => {
+          this.#end(peer, new DeadlineError('the peer neither answers nor pulls'))
+          this.#options.onFault(peer)
+        }),
+        ended: new AbortController()
+      }
+      this.#lanes.set(peer, lane)
+    }
+    return lane
+  }
+
+  #end(peer: PeerId, error: DfsError): void {
+    const lane = this.#lanes.get(peer)
+    if (lane === undefined) return
+    this.#lanes.delete(peer)
+    lane.ended.abort(error)
+    void lane.small.close(error)
+    void lane.large.close(error)
+  }
+}

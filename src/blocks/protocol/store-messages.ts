@@ -1,0 +1,107 @@
+import { z } from 'zod'
+import { type BlockCid, CID } from '../../format/cid.ts'
+import { bytesOf } from '../../format/schemas.ts'
+import { ProtocolError } from '../../wire/errors.ts'
+import type { Bitmap } from '../bitmap.ts'
+import {
+  CLAIM_MS_MAX,
+  HOLD_RECORDS_MAX,
+  INLINE_BLOCK_BYTES_MAX,
+  KEEP_CIDS_MAX,
+  PUT_NUMBER_BYTES
+} from '../constants.ts'
+import { NONCE_BYTES } from './proof.ts'
+
+/** The messages of `/dfs/store/1.0.0`. SPEC.md describes what each asks and promises. */
+
+/** What a keeper answers about one block. On the wire a state is its index. */
+export const KEEP_STATES = ['kept', 'lacking', 'full', 'refused'] as const
+export type KeepState = (typeof KEEP_STATES)[number]
+
+const cidSchema = z.custom<CID>(value => value instanceof CID)
+const until = z.number().int().positive().max(CLAIM_MS_MAX)
+
+/** The three forms of `keep`. */
+export const requestSchema = z.union([
+  // Keep these blocks for this put. The request carries small ones inline; the keeper pulls the others from the asker.
+  z.strictObject({
+    put: bytesOf(PUT_NUMBER_BYTES),
+    cids: z.array(cidSchema).min(1).max(KEEP_CIDS_MAX),
+    lengths: z.array(
+      z
+        .number()
+        .int()
+        .nonnegative()
+        .max(INLINE_BLOCK_BYTES_MAX - 1)
+    ),
+    until,
+    fetch: z.boolean()
+  }),
+  // Confirm, for this put, the chunks of this file that the bitmap names: the asker counts on them.
+  z.strictObject({ put: bytesOf(PUT_NUMBER_BYTES), root: cidSchema, until, fetch: z.boolean() }),
+  // Answer which of these chunks are here: a question, with `fetch` a debt, with a nonce a hold under this view.
+  z.strictObject({
+    view: bytesOf(32),
+    root: cidSchema,
+    fetch: z.boolean(),
+    nonce: bytesOf(NONCE_BYTES).optional(),
+    records: z.array(bytesOf(32)).max(HOLD_RECORDS_MAX).optional()
+  })
+])
+
+/** One block that a put asks a member to keep. */
+export interface KeepRequest {
+  put: Uint8Array
+  cid: BlockCid
+  /** Sent inline; null for a block that the keeper is to pull. */
+  bytes: Uint8Array | null
+  sizeBytes: number
+}
+
+export interface KeepBlocks {
+  put: Uint8Array
+  blocks: Array<{ cid: BlockCid; inline: Uint8Array | null }>
+  claimMs: number
+  fetch: boolean
+}
+
+export interface KeepRoot {
+  put: Uint8Array
+  root: BlockCid
+  chunks: Bitmap
+  claimMs: number
+  fetch: boolean
+}
+
+export interface HoldRoot {
+  view: Uint8Array
+  root: BlockCid
+  chunks: Bitmap
+  fetch: boolean
+  nonce: Uint8Array | undefined
+  records: Uint8Array[]
+}
+
+export const statesReply = z.object({ states: z.custom<Uint8Array>(value => value instanceof Uint8Array) })
+export const holdReply = z.object({ lacking: z.number().int().nonnegative() })
+
+/** Chunks that are not here, and the proofs of the others (32 bytes each, in order) if there was a nonce. */
+export interface HoldAnswer {
+  lacking: Bitmap
+  proofs: Uint8Array
+}
+
+/**
+ * Cuts a body into its inline blocks; null for a block that is not inline. A length of zero says so, since no sealed
+ * block is empty. Throws a `ProtocolError` if the lengths do not add up to the body.
+ */
+export function splitInline(body: Uint8Array, lengths: readonly number[]): Array<Uint8Array | null> {
+  let offset = 0
+  const parts = lengths.map(length => {
+    const part = length === 0 ? null : body.subarray(offset, offset + length)
+    offset += length
+    return part
+  })
+  if (offset !== body.byteLength) throw new ProtocolError('the body of a keep is not as long as its header says')
+  return parts
+}

@@ -1,0 +1,72 @@
+import type { IndexDb } from '../disk/index-db.ts'
+import { TABLES } from '../disk/tables.ts'
+import { ROOT_ENTRY } from '../format/entry.ts'
+import { compareStamps, type Stamp } from '../format/stamp.ts'
+import { compareBytes, equalBytes, toHex } from '../util/bytes.ts'
+import { CYCLE_MAX } from './constants.ts'
+import { decodeEntryRow, type EntryRow } from './entry-row.ts'
+import { showEntry } from './heads.ts'
+import { cycleKey, directoryKey, entryKey } from './keys.ts'
+
+/** Which entries can be reached from the root, as the tree is, or as it will be with the rows of a batch. */
+export class Reachability {
+  readonly #index: IndexDb
+  readonly #pending: ReadonlyMap<string, EntryRow>
+
+  constructor(index: IndexDb, pending: ReadonlyMap<string, EntryRow> = new Map()) {
+    this.#index = index
+    this.#pending = pending
+  }
+
+  async isDirectory(entry: Uint8Array): Promise<boolean> {
+    return equalBytes(entry, ROOT_ENTRY) || (await this.#row(entry))?.kind === 'directory'
+  }
+
+  /** False while no record of an entry has come. */
+  async isKnown(entry: Uint8Array): Promise<boolean> {
+    return (await this.#row(entry)) !== undefined
+  }
+
+  /** True if something has its place below an entry, as the tree is. */
+  async hasChildren(entry: Uint8Array): Promise<boolean> {
+    return (
+      (await this.#index.hasAny(directoryKey(TABLES.children, entry))) ||
+      this.#index.hasAny(directoryKey(TABLES.deletedDirectories, entry))
+    )
+  }
+
+  /** The directories on the way from one back to itself; none if the way leads elsewhere, or is too long. */
+  async cycleOf(entry: Uint8Array): Promise<Uint8Array[]> {
+    const way = new Map<string, Uint8Array>()
+    for (let at = entry; way.size < CYCLE_MAX && !equalBytes(at, ROOT_ENTRY); ) {
+      const row = await this.#row(at)
+      if (row?.kind !== 'directory') return []
+      way.set(toHex(at), at)
+      at = row.parent
+      if (equalBytes(at, entry)) return [...way.values()]
+      if (way.has(toHex(at))) return []
+    }
+    return []
+  }
+
+  /** True if a directory of the tree is in a cycle, and the one of it that was moved last: it shows at `/`, and the rest below it. */
+  async endsCycle(entry: Uint8Array): Promise<boolean> {
+    if (!(await this.#index.has(cycleKey(entry)))) return false
+    const cycle = await this.cycleOf(entry)
+    if (cycle.length === 0) return false
+    const rows = await Promise.all(cycle.map(member => this.#row(member)))
+    const placed = rows.map(row => showEntry((row as EntryRow).state, () => 0).place.placed)
+    const newest = placed.reduce((best, stamp, i) => {
+      const [one, other] = [cycle[i], cycle[best]] as [Uint8Array, Uint8Array]
+      return (compareStamps(stamp, placed[best] as Stamp) || compareBytes(one, other)) > 0 ? i : best
+    }, 0)
+    return equalBytes(cycle[newest] as Uint8Array, entry)
+  }
+
+  async #row(entry: Uint8Array): Promise<EntryRow | undefined> {
+    const pending = this.#pending.get(toHex(entry))
+    if (pending !== undefined) return pending
+    const value = await this.#index.get(entryKey(entry))
+    return value === undefined ? undefined : decodeEntryRow(value)
+  }
+}

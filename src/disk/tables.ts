@@ -1,0 +1,46 @@
+/**
+ * The tables of the index, in all rooms. A table is one letter, the first byte of each of its keys. The letters are part
+ * of the layout on disk: to change one, raise the layout's number in `store.ts`, and every node rebuilds its index.
+ */
+export const TABLES = {
+  /** Addresses under which members were reached. */
+  addresses: 'a',
+  /** Where each block lies. */
+  blocks: 'b',
+  /** Why each block stays. */
+  claims: 'c',
+  /** What a directory shows. */
+  children: 'd',
+  /** What the records of an entry add up to. */
+  entries: 'e',
+  /** Bytes of each segment that nothing needs any more. */
+  deadBytes: 'g',
+  /** What the records of an entry have seen. */
+  seen: 'h',
+  /** What the index says of itself. */
+  meta: 'm',
+  /** Entries by directory and name, deleted directories included. */
+  names: 'n',
+  /** Directories that were in a cycle when one of it was moved. */
+  cycles: 'o',
+  /** Claims of puts, by the time at which they expire. */
+  expiries: 'p',
+  /** Records that carry content whose own record has not come. */
+  questions: 'q',
+  /** Every record of an entry, by stamp. */
+  records: 'r',
+  /** Where each statement lies. */
+  statements: 's',
+  /** Records whose blocks are still to be walked. */
+  unwalked: 't',
+  /** Puts whose copies other members still have to confirm. */
+  hints: 'u',
+  /** Blocks that this member gave away, and until when it need not have them again. */
+  evicted: 'v',
+  /** Entries with something below them that are no directories. */
+  waiting: 'w',
+  /** Deleted directories, and where they were. */
+  deletedDirectories: 'x'
+} as const
+
+export type Table = (typeof TABLES)[keyof typeof TABLES]

@@ -1,0 +1,66 @@
+import { hostname } from 'node:os'
+import type { NodeOptions } from '../api.ts'
+import { UnknownLayoutError } from '../disk/errors.ts'
+import type { Files } from '../disk/files.ts'
+import { Keystore, type Secrets } from '../disk/keystore.ts'
+import { LABEL_BYTES_MAX } from '../format/constants.ts'
+import { deriveNetwork } from '../format/network-key.ts'
+import { NotAllowedError } from '../members/errors.ts'
+import { assertOwnGrant, becomeAdmin, generateNetworkKey } from '../members/founding.ts'
+import { equalBytes, utf8 } from '../util/bytes.ts'
+import { systemChance } from '../util/chance.ts'
+import { systemClock } from '../util/clock.ts'
+import { InvalidInputError } from '../util/errors.ts'
+
+/**
+ * The keys of the member that this directory is, or of the one that it becomes now: of the network whose key is given, or
+ * of one that it founds. Errors: `invalid` for a directory of another network, `not-allowed` if there is an address to join
+ * at and neither key nor `found`, `unsupported` for a directory that has lost its keystore, those of the keystore itself.
+ */
+export async function secretsOf(options: NodeOptions, files: Files): Promise<Secrets> {
+  const { networkKey, passphrase, bootstrap = [], clock = systemClock, chance = systemChance } = options
+  const keystore = new Keystore(files, chance, passphrase)
+  const known = await keystore.load()
+  if (known !== undefined) {
+    if (networkKey !== undefined && !equalBytes(deriveNetwork(networkKey).network, known.network)) {
+      throw new InvalidInputError('this data directory belongs to another network than this key')
+    }
+    assertOwnGrant(known)
+    return known
+  }
+  await assertNew(files)
+  const founds = options.found === true || (networkKey === undefined && bootstrap.length === 0)
+  if (networkKey === undefined && !founds) {
+    throw new NotAllowedError(
+      'this node belongs to no network yet: give --network-key-file with the key of the network to join, or --new to found one'
+    )
+  }
+  const secrets = becomeAdmin({
+    networkKey: networkKey ?? generateNetworkKey(chance),
+    name: deviceName(options.name),
+    keepNetworkKey: founds,
+    clock,
+    chance
+  })
+  await keystore.save(secrets)
+  return secrets
+}
+
+/**
+ * Throws unless nobody has ever been a member in this directory: rows are written from when there is a keystore. Another
+ * member could not open what these rows hold, and the one who wrote them would be lost without a word.
+ */
+async function assertNew(files: Files): Promise<void> {
+  for (const name of await files.list('segments')) {
+    if (((await files.size(`segments/${name}`)) ?? 0) === 0) continue
+    throw new UnknownLayoutError(
+      'the data directory has lost its keystore, without which nothing in it can be read: put the file keystore back, or start with another --data-dir'
+    )
+  }
+}
+
+function deviceName(name: string | undefined): string {
+  if (name !== undefined) return name
+  const host = [...hostname()].filter(character => utf8(character).byteLength === 1).join('')
+  return host.slice(0, LABEL_BYTES_MAX) || 'node'
+}

@@ -1,0 +1,52 @@
+import { z } from 'zod'
+import { FileMissingError } from '../disk/errors.ts'
+import { type Files, replaceFile } from '../disk/files.ts'
+import { utf8 } from '../util/bytes.ts'
+import { checkPort, portOf } from '../wire/addresses.ts'
+import { PortTakenError } from '../wire/errors.ts'
+
+const NAME = 'ports.json'
+const portsSchema = z.object({ tcp: z.number().int(), ws: z.number().int() })
+type Ports = z.infer<typeof portsSchema>
+
+const DEFAULT_PORTS: Ports = { tcp: 3000, ws: 3001 }
+
+/**
+ * Where to listen when nobody said so: the usual ports, or those that this node fell back to before, or, where these are
+ * taken, free ones. A node that keeps its port is found again at the address others remember.
+ */
+export async function defaultListen(files: Files): Promise<string[]> {
+  const { tcp, ws } = (await readPorts(files)) ?? DEFAULT_PORTS
+  return [await freeOr(`/ip4/0.0.0.0/tcp/${tcp}`), await freeOr(`/ip4/0.0.0.0/tcp/${ws}`, '/ws')]
+}
+
+/** Remembers the ports that the addresses of a started node have. */
+export async function rememberPorts(files: Files, addresses: readonly string[]): Promise<void> {
+  const ws = addresses.find(address => address.endsWith('/ws'))
+  const tcp = addresses.find(address => address !== ws && !address.endsWith('/ws'))
+  const ports = { tcp: tcp === undefined ? undefined : portOf(tcp), ws: ws === undefined ? undefined : portOf(ws) }
+  const before = await readPorts(files)
+  if (ports.tcp === undefined || ports.ws === undefined) return
+  if (before?.tcp === ports.tcp && before.ws === ports.ws) return
+  await replaceFile(files, NAME, utf8(`${JSON.stringify(ports)}\n`))
+}
+
+async function readPorts(files: Files): Promise<Ports | undefined> {
+  try {
+    const parsed = portsSchema.safeParse(JSON.parse(Buffer.from(await files.read(NAME)).toString('utf8')))
+    return parsed.success ? parsed.data : undefined
+  } catch (error) {
+    if (error instanceof FileMissingError || error instanceof SyntaxError) return undefined
+    throw error
+  }
+}
+
+async function freeOr(address: string, suffix = ''): Promise<string> {
+  try {
+    await checkPort(address)
+    return address + suffix
+  } catch (error) {
+    if (error instanceof PortTakenError) return address.replace(/\d+$/, '0') + suffix
+    throw error
+  }
+}

@@ -1,0 +1,134 @@
+import type { Clock } from './clock.ts'
+import { codeOf, type ErrorCode, isAbort } from './errors.ts'
+import { type Logger, reasonOf } from './logger.ts'
+
+/** What a worker is doing, as `status` lists it. */
+export interface WorkerStatus {
+  name: string
+  state: 'working' | 'waiting' | 'stopped'
+  /** The code of the error that the last round ended with; null if it succeeded, or none has ended. */
+  lastError: ErrorCode | null
+  /** Milliseconds until the next round; null while it works, after its end, and if it only waits to be woken. */
+  nextInMs: number | null
+}
+
+export interface WorkerOptions {
+  /** What it does, in two or three words: `status` lists it under this name. */
+  name: string
+  clock: Clock
+  log: Logger
+  /** One round. It stops early when the signal fires. */
+  work: (signal: AbortSignal) => Promise<unknown>
+  /**
+   * The pause between the end of a round and the next, or a function that is asked for it after each round that succeeded.
+   * `Infinity` means that only `wake` starts another.
+   */
+  everyMs: number | (() => number)
+  /** The pause before the first round; `everyMs` unless given. */
+  firstMs?: number | undefined
+  /** The pause after a round that failed; `everyMs` unless given. A round that succeeds resets it. */
+  backoff?: { nextMs(): number; reset(): void } | undefined
+  /** Told of the error of a round that failed. An abort is none. */
+  onError?: ((error: unknown) => void) | undefined
+}
+
+/**
+ * The one kind of background work: a loop of rounds with a pause between them. A round that fails ends neither the loop
+ * nor the process. Rounds never overlap.
+ */
+export class Worker {
+  readonly #options: WorkerOptions
+  readonly #stopped = new AbortController()
+  #running: Promise<void> | undefined
+  #isWorking = false
+  #isWoken = false
+  #lastError: ErrorCode | null = null
+  /** When the next round starts, by the clock that only moves forward. */
+  #nextAtMs: number | undefined
+  #endPause: () => void = () => {}
+
+  constructor(options: WorkerOptions) {
+    this.#options = options
+  }
+
+  /** Begins the loop. Starting twice is starting once. */
+  start(): void {
+    this.#running ??= this.#run()
+  }
+
+  /** Starts a round now. If one is under way, another follows it at once. */
+  wake(): void {
+    this.#isWoken = true
+    this.#endPause()
+  }
+
+  /** Aborts the round under way and resolves once it has ended. No other follows. */
+  async stop(): Promise<void> {
+    this.#stopped.abort()
+    this.#endPause()
+    await this.#running
+  }
+
+  get status(): WorkerStatus {
+    const { name, clock } = this.#options
+    const isStopped = this.#stopped.signal.aborted || this.#running === undefined
+    const isDue = this.#nextAtMs !== undefined && Number.isFinite(this.#nextAtMs)
+    const nextInMs =
+      isStopped || !isDue ? null : Math.max(0, Math.round((this.#nextAtMs as number) - clock.monotonic()))
+    return {
+      name,
+      state: isStopped ? 'stopped' : this.#isWorking ? 'working' : 'waiting',
+      lastError: this.#lastError,
+      nextInMs
+    }
+  }
+
+  get #everyMs(): number {
+    const { everyMs } = this.#options
+    return typeof everyMs === 'number' ? everyMs : everyMs()
+  }
+
+  async #run(): Promise<void> {
+    const { signal } = this.#stopped
+    let pauseMs = this.#options.firstMs ?? this.#everyMs
+    while (!signal.aborted) {
+      await this.#pause(pauseMs)
+      if (signal.aborted) return
+      this.#isWoken = false
+      this.#isWorking = true
+      pauseMs = await this.#round(signal)
+      this.#isWorking = false
+    }
+  }
+
+  /** Runs one round. Returns the pause after it. */
+  async #round(signal: AbortSignal): Promise<number> {
+    const { name, work, backoff, log, onError } = this.#options
+    try {
+      await work(signal)
+      this.#lastError = null
+      backoff?.reset()
+      return this.#everyMs
+    } catch (error) {
+      if (signal.aborted) return 0
+      this.#lastError = codeOf(error)
+      const pauseMs = backoff?.nextMs() ?? this.#everyMs
+      log('%s failed, trying again in %d ms: %s', name, Math.round(pauseMs), reasonOf(error))
+      if (!isAbort(error)) onError?.(error)
+      return pauseMs
+    }
+  }
+
+  async #pause(ms: number): Promise<void> {
+    if (this.#isWoken) return
+    const { clock } = this.#options
+    const { promise, resolve } = Promise.withResolvers<void>()
+    this.#endPause = resolve
+    this.#nextAtMs = clock.monotonic() + ms
+    const cancel = Number.isFinite(ms) ? clock.after(ms, resolve) : () => {}
+    await promise
+    cancel()
+    this.#endPause = () => {}
+    this.#nextAtMs = undefined
+  }
+}

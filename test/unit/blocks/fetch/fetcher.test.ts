@@ -1,0 +1,274 @@
+import assert from 'node:assert/strict'
+import { type TestContext, test } from 'node:test'
+import { BlockCorruptError, BlockUnreachableError, BlockUnreadableError } from '../../../../src/blocks/errors.ts'
+import { Fetcher } from '../../../../src/blocks/fetch/fetcher.ts'
+import { PeerHealth } from '../../../../src/blocks/fetch/peer-health.ts'
+import type { LocalBlocks } from '../../../../src/blocks/hold/local-blocks.ts'
+import { Ranking } from '../../../../src/blocks/rank.ts'
+import { nameBlock } from '../../../../src/format/cid.ts'
+import { makeView } from '../../../../src/members/view.ts'
+import { DeadlineError } from '../../../../src/util/errors.ts'
+import { DisconnectedError, ProtocolError, RefusedError } from '../../../../src/wire/errors.ts'
+import { ManualClock } from '../../../fixtures/clock.ts'
+import { settle, whileTimePasses } from '../../../fixtures/pass-time.ts'
+
+const bytes = Buffer.from('the bytes that were asked for')
+const cid = nameBlock(bytes)
+
+type Answer = (signal: AbortSignal) => Promise<Uint8Array>
+const gives: Answer = async () => bytes
+const hasNone: Answer = async () => {
+  throw new RefusedError('not-found')
+}
+const silent: Answer = signal =>
+  new Promise((_, reject) => signal.addEventListener('abort', () => reject(signal.reason)))
+
+function setup(
+  _: TestContext,
+  answers: Record<string, Answer>,
+  disk: () => Promise<Uint8Array | undefined> = async () => undefined
+) {
+  const clock = new ManualClock()
+  const asked: string[] = []
+  const aborted: string[] = []
+  const mended: Uint8Array[] = []
+  const given: Uint8Array[] = []
+  const health = new PeerHealth(clock)
+  const state = { admitted: Object.keys(answers), answers }
+  const view = makeView(
+    Object.keys(answers).map((peer, i) => ({
+      peer,
+      key: Buffer.alloc(32, i + 1),
+      hlc: 0n,
+      role: 'writer' as const,
+      weight: 10 ** 12,
+      zone: null,
+      state: 'in' as const,
+      outAfterMs: 1
+    })),
+    new Set()
+  )
+  const ranking = new Ranking(view)
+  const fetcher = new Fetcher({
+    self: 'self',
+    clock,
+    local: {
+      get: disk,
+      mend: async (_: unknown, bytes: Uint8Array) => mended.push(bytes),
+      giveBack: (bytes: Uint8Array) => given.push(bytes)
+    } as unknown as LocalBlocks,
+    health,
+    ranking: () => ranking,
+    admitted: () => state.admitted,
+    ask: async (peer, _, signal) => {
+      asked.push(peer)
+      signal.addEventListener('abort', () => aborted.push(peer))
+      return (state.answers[peer] as Answer)(signal)
+    }
+  })
+  const order = ranking.readers(cid.multihash.digest)
+  return { clock, fetcher, health, asked, aborted, mended, given, state, order }
+}
+
+test('own disk first, and then nobody is asked', async t => {
+  const { fetcher, asked } = setup(t, { a: gives }, async () => bytes)
+  const { bytes: found, from } = await fetcher.fetch(cid)
+  assert.deepEqual([found, from], [bytes, 'self'])
+  assert.deepEqual(asked, [])
+})
+
+test('down the ranking, from one that has none to the next, and nobody is blamed', async t => {
+  const { fetcher, asked, order, health, state } = setup(t, { a: hasNone, b: hasNone, c: hasNone, d: hasNone })
+  state.answers = { ...state.answers, [order[3] as string]: gives }
+  const { from } = await fetcher.fetch(cid)
+  assert.equal(from, order[3])
+  assert.deepEqual(asked, order)
+  for (const peer of order) assert.equal(health.faults(peer), 0)
+})
+
+test('the quickest of the likely owners is asked first, one that is to blame last', async t => {
+  const { clock, fetcher, asked, order, health } = setup(t, { a: gives, b: gives, c: gives, d: gives })
+  for (const [i, ms] of [100, 80, 3].entries()) {
+    const end = health.begin(order[i] as string)
+    clock.advance(ms)
+    end('delivered')
+  }
+  assert.equal((await fetcher.fetch(cid)).from, order[2])
+  health.fault(order[2] as string)
+  asked.length = 0
+  assert.notEqual((await fetcher.fetch(cid)).from, order[2])
+})
+
+for (const [what, error, blames] of [
+  ['a wrong block', undefined, true],
+  ['silence until the deadline', new DeadlineError('no answer'), true],
+  ['broken frames, which the wire counts', new ProtocolError('broken'), false],
+  ['a stream that ends', new DisconnectedError('gone'), false],
+  ['a refusal', new RefusedError('busy'), false]
+] as const) {
+  test(`${what}: the next source is used${blames ? ', and the fault counted' : ''}`, async t => {
+    const bad: Answer = async () => {
+      if (error !== undefined) throw error
+      return Buffer.from('another block')
+    }
+    const { fetcher, health } = setup(t, { bad, good: gives })
+    const { from } = await fetcher.fetch(cid, { prefer: ['bad'] })
+    assert.equal(from, 'good')
+    assert.equal(health.faults('bad'), blames ? 1 : 0)
+  })
+}
+
+test('if all that came was damaged, that is what is said', async t => {
+  const bad: Answer = async () => Buffer.from('another block')
+  const { clock, fetcher } = setup(t, { bad, none: hasNone })
+  await assert.rejects(whileTimePasses(clock, fetcher.fetch(cid)), error => {
+    assert.ok(error instanceof BlockCorruptError)
+    return error.peer === 'bad'
+  })
+})
+
+test('a slow source is joined by the next, and whoever loses is let go', async t => {
+  const { clock, fetcher, asked, aborted } = setup(t, { slow: silent, good: gives })
+  const fetching = fetcher.fetch(cid, { prefer: ['slow'] })
+  await settle()
+  assert.deepEqual(asked, ['slow'])
+  clock.advance(1_500)
+  assert.equal((await fetching).from, 'good')
+  assert.deepEqual(asked, ['slow', 'good'])
+  await settle()
+  assert.ok(aborted.includes('slow'))
+})
+
+test('over a link on which all are slow nobody is joined before it has had its usual time, thrice', async t => {
+  const { clock, fetcher, asked, health } = setup(t, { slow: silent, good: gives })
+  const end = health.begin('slow')
+  clock.advance(4_000)
+  end('delivered')
+  const fetching = fetcher.fetch(cid, { prefer: ['slow'] })
+  for (let ms = 0; ms < 11_500; ms += 500) {
+    clock.advance(500)
+    await settle(3)
+  }
+  assert.deepEqual(asked, ['slow'])
+  assert.equal((await whileTimePasses(clock, fetching)).from, 'good')
+})
+
+test('never more than four at once, however silent they are', async t => {
+  const answers = Object.fromEntries(['a', 'b', 'c', 'd', 'e', 'f'].map(peer => [peer, silent]))
+  const { clock, fetcher, asked } = setup(t, answers)
+  const cut = new AbortController()
+  const fetching = fetcher.fetch(cid, { signal: cut.signal })
+  for (let i = 0; i < 50; i++) {
+    clock.advance(500)
+    await settle(3)
+  }
+  assert.equal(asked.length, 4)
+  cut.abort()
+  await assert.rejects(fetching, { name: 'AbortError' })
+})
+
+test('a keeper pulls from the one that asked it and from nobody else', async t => {
+  const { clock, fetcher, asked } = setup(t, { asker: hasNone, other: gives })
+  await assert.rejects(
+    whileTimePasses(clock, fetcher.fetch(cid, { prefer: ['asker'], only: true })),
+    BlockUnreachableError
+  )
+  assert.deepEqual(asked, ['asker'])
+})
+
+test('sources that went away are tried again, those that have none are not; once is once', async t => {
+  const gone: Answer = async () => {
+    throw new DisconnectedError('gone')
+  }
+  const { clock, fetcher, asked } = setup(t, { gone, none: hasNone })
+  await assert.rejects(whileTimePasses(clock, fetcher.fetch(cid)), BlockUnreachableError)
+  assert.equal(asked.filter(peer => peer === 'gone').length, 3)
+  asked.length = 0
+  const started = clock.now()
+  await assert.rejects(whileTimePasses(clock, fetcher.fetch(cid, { once: true })), BlockUnreachableError)
+  assert.equal(asked.length, 2)
+  assert.equal(clock.now(), started)
+})
+
+test('whoever wants the same block shares the search, and only the last to leave ends it', async t => {
+  const { promise, resolve } = Promise.withResolvers<Uint8Array>()
+  const { clock, fetcher, asked, aborted } = setup(t, { a: () => promise })
+  const [one, two] = [new AbortController(), new AbortController()]
+  const first = fetcher.fetch(cid, { signal: one.signal })
+  const second = fetcher.fetch(cid, { signal: two.signal })
+  await settle()
+  one.abort()
+  await assert.rejects(first, { name: 'AbortError' })
+  assert.deepEqual([asked, aborted], [['a'], []])
+  resolve(bytes)
+  assert.equal((await second).from, 'a')
+  // With nobody left it ends, and the next search is a new one.
+  const third = new AbortController()
+  const search = fetcher.fetch(cid, { signal: third.signal })
+  await settle()
+  assert.equal((await search).from, 'a')
+  assert.equal(asked.length, 2)
+  void clock
+})
+
+test("a block that rotted on our disk is healed from another's copy, and if there is none the rot is what is said", async t => {
+  const rotten = async (): Promise<never> => {
+    throw new BlockCorruptError(cid, null)
+  }
+  const { clock, fetcher, mended, state } = setup(t, { a: gives }, rotten)
+  assert.equal((await fetcher.fetch(cid)).from, 'a')
+  assert.deepEqual(mended, [bytes])
+  state.answers = { a: hasNone }
+  await assert.rejects(
+    whileTimePasses(clock, fetcher.fetch(cid)),
+    error => error instanceof BlockCorruptError && error.peer === null
+  )
+})
+
+test("a block that our disk does not give is had from another, and our disk's word is what is said if there is none", async t => {
+  const fault = new BlockUnreadableError(cid, { cause: new Error('the disk reported EIO') })
+  const { clock, fetcher, mended, state } = setup(t, { a: gives }, () => Promise.reject(fault))
+  assert.equal((await fetcher.fetch(cid)).from, 'a')
+  assert.deepEqual(mended, [])
+  state.answers = { a: hasNone }
+  await assert.rejects(whileTimePasses(clock, fetcher.fetch(cid)), error => error === fault)
+})
+
+test('with nobody to ask it waits a little for somebody to come', async t => {
+  const { clock, fetcher, state } = setup(t, { a: gives })
+  state.admitted = []
+  const fetching = fetcher.fetch(cid)
+  await settle()
+  state.admitted = ['a']
+  assert.equal((await whileTimePasses(clock, fetching)).from, 'a')
+  state.admitted = []
+  await assert.rejects(whileTimePasses(clock, fetcher.fetch(cid)), BlockUnreachableError)
+})
+
+test('the buffer is given back once all who got it are done with it, each of them once', async t => {
+  const { promise, resolve } = Promise.withResolvers<Uint8Array>()
+  const { fetcher, given } = setup(t, { a: () => promise })
+  const both = [fetcher.fetch(cid), fetcher.fetch(cid)]
+  await settle()
+  resolve(bytes)
+  const [first, second] = await Promise.all(both)
+  first?.release()
+  first?.release()
+  assert.deepEqual(given, [])
+  second?.release()
+  assert.deepEqual(given, [bytes])
+})
+
+test('a buffer that somebody may still be reading is not given back: of a search that he gave up', async t => {
+  const { promise, resolve } = Promise.withResolvers<Uint8Array>()
+  const { fetcher, given } = setup(t, { a: () => promise })
+  const leaving = new AbortController()
+  const left = fetcher.fetch(cid, { signal: leaving.signal })
+  const stayed = fetcher.fetch(cid)
+  await settle()
+  leaving.abort()
+  await assert.rejects(left)
+  resolve(bytes)
+  ;(await stayed).release()
+  assert.deepEqual(given, [])
+})

@@ -1,0 +1,127 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { Claims, putIdOf } from '../../../../src/blocks/hold/claims.ts'
+import { nameBlock } from '../../../../src/format/cid.ts'
+import { toHex } from '../../../../src/util/bytes.ts'
+import { openClaims } from '../../../fixtures/claims-store.ts'
+import { MemoryDatabase } from '../../../fixtures/memory-database.ts'
+import { gather } from '../../../fixtures/streams.ts'
+
+const HOUR = 3_600_000
+const put = putIdOf('writer', Buffer.alloc(16, 1))
+const other = putIdOf('writer', Buffer.alloc(16, 2))
+const names = ['a', 'b', 'c'].map(text => nameBlock(Buffer.from(text)).multihash.bytes)
+const [a, b, c] = names as [Uint8Array, Uint8Array, Uint8Array]
+const record = { by: 'record' as const, id: Buffer.alloc(32, 3), replicas: 2 }
+
+test("a put's number is the writer's own", () => {
+  const number = Buffer.alloc(16, 1)
+  assert.equal(putIdOf('writer', number).byteLength, 16)
+  assert.notDeepEqual(putIdOf('writer', number), putIdOf('another', number))
+})
+
+test('who claims a block, and what a record wants of it', async () => {
+  const { claims } = await openClaims()
+  assert.equal(await claims.isClaimed(a), false)
+  await claims.add([
+    Claims.reference(a, record),
+    Claims.reference(a, { by: 'record', id: Buffer.alloc(32, 4), replicas: Number.POSITIVE_INFINITY }),
+    Claims.reference(a, { by: 'node', multihash: b })
+  ])
+  await claims.claimForPut(put, [a, c], HOUR)
+  const owners = await claims.owners(a)
+  assert.deepEqual(
+    owners.map(owner => [owner.by, owner.by === 'record' ? owner.replicas : undefined]),
+    [
+      ['node', undefined],
+      ['put', undefined],
+      ['record', 2],
+      ['record', Number.POSITIVE_INFINITY]
+    ]
+  )
+  assert.ok(await claims.isReferenced(a))
+  assert.ok((await claims.isClaimed(c)) && !(await claims.isReferenced(c)))
+  assert.deepEqual(await claims.hasPut(put, names), [true, false, true])
+  assert.deepEqual(await claims.hasPut(other, names), [false, false, false])
+})
+
+test('claims run out when they were to, oldest first, and end one by one', async () => {
+  const { claims, clock, store } = await openClaims()
+  const started = clock.now()
+  await claims.claimForPut(put, [a], 2 * HOUR)
+  await claims.claimForPut(other, [a, b], HOUR)
+  assert.deepEqual(await gather(claims.expired(started + HOUR)), [])
+  const over = await gather(claims.expired(started + 24 * HOUR))
+  assert.deepEqual(
+    over.map(({ put }) => Buffer.from(put)),
+    [other, other, put].map(id => Buffer.from(id))
+  )
+  assert.deepEqual(new Set(over.slice(0, 2).map(({ multihash }) => toHex(multihash))), new Set([toHex(a), toHex(b)]))
+  for (const claim of over) await claims.endExpired(claim, started + 24 * HOUR)
+  assert.ok(!(await claims.isClaimed(a)) && !(await claims.isClaimed(b)))
+  assert.deepEqual(await gather(claims.expired(started + 24 * HOUR)), [])
+  // Nothing of them is left in the index, and their rows are known to be dead.
+  assert.ok(!(await store.index.hasAny(Buffer.from('c'))) && !(await store.index.hasAny(Buffer.from('p'))))
+  assert.equal(store.compactable(1).length, 0)
+})
+
+test('a claim that was renewed since it was found to be over does not end', async () => {
+  const { claims, clock } = await openClaims()
+  await claims.claimForPut(put, [a], HOUR)
+  clock.advance(10 * HOUR)
+  const [old] = await gather(claims.expired(clock.now()))
+  await claims.claimForPut(put, [a], HOUR)
+  await claims.endExpired(old!, clock.now())
+  assert.ok(await claims.isClaimed(a))
+  assert.deepEqual(await gather(claims.expired(clock.now())), [])
+  const [renewed] = await gather(claims.expired(clock.now() + 5 * HOUR))
+  assert.deepEqual(renewed?.multihash, Buffer.from(a))
+})
+
+test('the same keep again writes nothing while the claim lasts as long as asked, and lasts that long', async () => {
+  const { claims, clock, store } = await openClaims()
+  await claims.claimForPut(put, [a], HOUR)
+  const before = store.segments.bytes
+  clock.advance(10 * 60_000)
+  await claims.claimForPut(put, [a], HOUR)
+  assert.equal(store.segments.bytes, before)
+  assert.deepEqual(await gather(claims.expired(clock.now() + HOUR)), [])
+  clock.advance(HOUR)
+  await claims.claimForPut(put, [a], HOUR)
+  assert.ok(store.segments.bytes > before)
+  assert.deepEqual(await gather(claims.expired(clock.now() + HOUR)), [])
+})
+
+test("a keeper's word outlives a power cut and the loss of the index", async () => {
+  const { claims, files, clock, database } = await openClaims()
+  await claims.claimForPut(put, names, HOUR)
+  for (const left of [database.after(database.batches), database.after(0), new MemoryDatabase()]) {
+    const again = await openClaims(files.crash().reopen(), left, clock)
+    assert.deepEqual(await again.claims.hasPut(put, names), [true, true, true])
+    assert.equal((await gather(again.claims.expired(clock.now() + 24 * HOUR))).length, 3)
+  }
+})
+
+test('a claim that has lost the row by which it runs out is missed; one that ended, was renewed or ran out is not', async () => {
+  const { claims, clock, store, database } = await openClaims()
+  await Promise.all([claims.claimForPut(put, [a, b, c], HOUR), claims.claimForPut(put, [a], 2 * HOUR)])
+  await claims.claimForPut(put, [b], 2 * HOUR)
+  await claims.add(await claims.endOps(put, [c]))
+  await store.checkLeaf()
+  const all = await gather(claims.expired(clock.now() + 24 * HOUR))
+  const over = all.findLast(({ multihash }) => Buffer.from(a).equals(multihash))
+  database.corrupt(Buffer.concat([Buffer.from('p'), over!.expires, Buffer.from('c'), a, Buffer.from('p'), put]))
+  await assert.rejects(store.checkLeaf(), { name: 'IndexCorruptError' })
+  await claims.endExpired(over!, clock.now() + 24 * HOUR)
+  await store.checkLeaf()
+})
+
+test("references take the place of a put's claims", async () => {
+  const { claims } = await openClaims()
+  await claims.claimForPut(put, [a, b], HOUR)
+  await claims.claimForPut(other, [a], HOUR)
+  await claims.add([Claims.reference(a, record), ...(await claims.endOps(put, names))])
+  assert.deepEqual(await claims.hasPut(put, names), [false, false, false])
+  assert.deepEqual(await claims.hasPut(other, [a]), [true])
+  assert.ok((await claims.isReferenced(a)) && !(await claims.isClaimed(b)))
+})

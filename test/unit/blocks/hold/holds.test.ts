@@ -1,0 +1,45 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { Holds } from '../../../../src/blocks/hold/holds.ts'
+import { nameBlock } from '../../../../src/format/cid.ts'
+import { ManualClock } from '../../../fixtures/clock.ts'
+
+const cid = nameBlock(Buffer.from('a block'))
+const HOUR = 3_600_000
+
+test('a promise holds for its time, and the longest of several', () => {
+  const clock = new ManualClock()
+  const holds = new Holds(clock)
+  assert.ok(!holds.isHeld(cid))
+  holds.grant(cid, 'a', HOUR)
+  clock.advance(HOUR / 2)
+  holds.grant(cid, 'b', HOUR)
+  clock.advance(HOUR / 2 + 1)
+  holds.sweep()
+  assert.ok(holds.isHeld(cid))
+  clock.advance(HOUR / 2)
+  assert.ok(!holds.isHeld(cid))
+  holds.sweep()
+  assert.ok(!holds.isHeld(cid))
+})
+
+test('a block under another codec is the same block', () => {
+  const holds = new Holds(new ManualClock())
+  holds.grant(cid, 'a', HOUR)
+  assert.ok(holds.isHeld(nameBlock(Buffer.from('a block'), 0x71)))
+})
+
+test('a wall clock that is set ahead ends no promise', () => {
+  const clock = new ManualClock()
+  let aheadMs = 0
+  const holds = new Holds({
+    now: () => clock.now() + aheadMs,
+    monotonic: () => clock.monotonic(),
+    sleep: (ms, signal) => clock.sleep(ms, signal),
+    after: (ms, callback) => clock.after(ms, callback)
+  })
+  holds.grant(cid, 'a', HOUR)
+  aheadMs = 100 * HOUR
+  holds.sweep()
+  assert.ok(holds.isHeld(cid))
+})

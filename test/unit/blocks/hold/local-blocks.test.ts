@@ -1,0 +1,126 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { BlockCorruptError } from '../../../../src/blocks/errors.ts'
+import { Claims, putIdOf } from '../../../../src/blocks/hold/claims.ts'
+import { LocalBlocks } from '../../../../src/blocks/hold/local-blocks.ts'
+import { DiskError, ReadOnlyError, RowCorruptError } from '../../../../src/disk/errors.ts'
+import { nameBlock } from '../../../../src/format/cid.ts'
+import { StoppedError } from '../../../../src/util/errors.ts'
+import { openClaims } from '../../../fixtures/claims-store.ts'
+
+const HOUR = 3_600_000
+const put = putIdOf('writer', Buffer.alloc(16, 1))
+const small = Buffer.alloc(5_000, 'small ')
+const large = Buffer.alloc(100_000, 'large ')
+const nothing = async (): Promise<void> => {}
+
+for (const bytes of [small, large]) {
+  const cid = nameBlock(bytes)
+
+  test(`a block of ${bytes.byteLength} bytes that rots is never handed out, and can be mended`, async () => {
+    const { files, local } = await openClaims()
+    await local.keep(cid, bytes, nothing)
+    assert.deepEqual(Buffer.from((await local.get(cid))!), bytes)
+    for (const [path, content] of files.contents()) {
+      if (content.includes(bytes.subarray(0, 1_000)))
+        files.corrupt(path, rotten => {
+          rotten[rotten.byteLength - 1]! ^= 1
+          return rotten
+        })
+    }
+    await assert.rejects(local.get(cid), error => error instanceof BlockCorruptError && error.peer === null)
+    await local.mend(cid, bytes)
+    assert.deepEqual(Buffer.from((await local.get(cid))!), bytes)
+    assert.equal(await local.sizeOf(cid), bytes.byteLength)
+  })
+}
+
+test('what is not here is not corrupt', async () => {
+  const { local } = await openClaims()
+  const cid = nameBlock(small)
+  assert.equal(await local.get(cid), undefined)
+  assert.equal(await local.sizeOf(cid), 0)
+  assert.equal(await local.claimHeld(cid, () => assert.fail('claimed')), false)
+})
+
+test('of keeping and releasing one block at once, whoever is first, a claimed block stays', async () => {
+  const { local, claims } = await openClaims()
+  const cid = nameBlock(small)
+  const claim = (): Promise<void> => claims.claimForPut(put, [cid.multihash.bytes], HOUR)
+  for (const order of [0, 1]) {
+    await local.keep(cid, small, nothing)
+    const release = () => local.release(cid, () => true, nothing)
+    const keep = () => local.keep(cid, small, claim)
+    await Promise.all(order === 0 ? [release(), keep()] : [keep(), release()])
+    assert.ok(await local.has(cid))
+    assert.ok(await claims.isClaimed(cid.multihash.bytes))
+    await claims.add(await claims.endOps(put, [cid.multihash.bytes]))
+    assert.ok(await release())
+    assert.ok(!(await local.has(cid)))
+  }
+})
+
+test('a block is claimed while it is held, or told to be lacking: nothing frees it in between', async () => {
+  const { local, claims } = await openClaims()
+  const cid = nameBlock(small)
+  const claim = (): Promise<void> => claims.claimForPut(put, [cid.multihash.bytes], HOUR)
+  await local.keep(cid, small, nothing)
+  const [isClaimed, isFreed] = await Promise.all([local.claimHeld(cid, claim), local.release(cid, () => true, nothing)])
+  assert.deepEqual([isClaimed, isFreed, await local.has(cid)], [true, false, true])
+})
+
+test('nothing is ended and nothing freed where the word is no', async () => {
+  const { local, claims } = await openClaims()
+  const cid = nameBlock(small)
+  await local.keep(cid, small, () => claims.claimForPut(put, [cid.multihash.bytes], HOUR))
+  const end = async (): Promise<void> => claims.add(await claims.endOps(put, [cid.multihash.bytes]))
+  assert.equal(await local.release(cid, () => false, end), false)
+  assert.ok(await claims.isClaimed(cid.multihash.bytes))
+  // Ended, but another owner remains.
+  await claims.add([Claims.reference(cid.multihash.bytes, { by: 'record', id: Buffer.alloc(32), replicas: 1 })])
+  assert.equal(await local.release(cid, () => true, end), false)
+  assert.ok(await local.has(cid))
+})
+
+test('a keep that fails has no part left running once it has failed', async () => {
+  let isClaimed = false
+  const store = {
+    has: async () => false,
+    put: async () => {
+      throw new Error('the disk is broken')
+    }
+  }
+  const local = new LocalBlocks(store as never, {} as never)
+  const claim = async (): Promise<void> => {
+    await new Promise(resolve => setImmediate(resolve))
+    isClaimed = true
+  }
+  await assert.rejects(local.keep(nameBlock(small), small, claim), /the disk is broken/)
+  assert.ok(isClaimed)
+})
+
+test('a block that is damaged or cannot be read is told of, one that is not here is not', async () => {
+  const cid = nameBlock(small)
+  const told: string[] = []
+  const codeOf = async (failure: Error | Uint8Array): Promise<unknown> => {
+    const store = {
+      async *get() {
+        if (failure instanceof Error) throw failure
+        yield failure
+      }
+    }
+    const local = new LocalBlocks(store as never, {} as never, error => told.push(error.name))
+    return local.get(cid).then(
+      bytes => bytes,
+      (error: Error) => error.name
+    )
+  }
+  assert.equal(await codeOf(Object.assign(new Error('none'), { name: 'NotFoundError' })), undefined)
+  assert.equal(await codeOf(new StoppedError('stopped')), 'StoppedError')
+  assert.deepEqual(told, [])
+  assert.equal(await codeOf(new DiskError('the disk reported EIO')), 'BlockUnreadableError')
+  assert.equal(await codeOf(new ReadOnlyError('the disk reported EACCES')), 'BlockUnreadableError')
+  assert.equal(await codeOf(new RowCorruptError('a row is damaged')), 'BlockCorruptError')
+  assert.equal(await codeOf(Buffer.from('other bytes')), 'BlockCorruptError')
+  assert.deepEqual(told, ['BlockUnreadableError', 'BlockUnreadableError', 'BlockCorruptError', 'BlockCorruptError'])
+})

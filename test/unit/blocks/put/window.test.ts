@@ -1,0 +1,41 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { PutWindow } from '../../../../src/blocks/put/window.ts'
+import { nameBlock } from '../../../../src/format/cid.ts'
+
+const bytes = Buffer.from('a block')
+const cid = nameBlock(bytes)
+
+test('a block can be had from the window until its put lets it go', async () => {
+  const window = new PutWindow()
+  assert.equal(window.get(cid, 'a'), undefined)
+  const release = await window.hold(cid, bytes)
+  assert.equal(window.get(cid, 'a'), bytes)
+  release(new Set(['a']))
+  assert.equal(window.get(cid, 'a'), undefined)
+})
+
+test('its bytes are free once everyone who took them has said that it keeps the block, and not before', async () => {
+  const window = new PutWindow()
+  const held = async (takers: string[], keptBy: string[]): Promise<boolean> => {
+    const release = await window.hold(cid, bytes)
+    for (const taker of takers) window.get(cid, taker)
+    return release(new Set(keptBy))
+  }
+  assert.equal(await held([], []), true)
+  assert.equal(await held(['a'], ['a', 'b']), true)
+  assert.equal(await held(['a', 'b'], ['a']), false)
+  assert.equal(await held(['a'], []), false)
+})
+
+test('two puts of one block: the last to let go decides, of its own bytes alone', async () => {
+  const window = new PutWindow()
+  const twin = Buffer.from(bytes)
+  const first = await window.hold(cid, bytes)
+  const second = await window.hold(cid, twin)
+  assert.equal(window.get(cid, 'a'), bytes)
+  assert.equal(first(new Set(['a'])), false)
+  assert.equal(window.get(cid, 'a'), bytes)
+  assert.equal(second(new Set(['a'])), false)
+  assert.equal(window.get(cid, 'a'), undefined)
+})

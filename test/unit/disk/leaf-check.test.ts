@@ -1,0 +1,35 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { LEAF_INTERVAL_MS, LEAF_ROWS } from '../../../src/disk/constants.ts'
+import { DiskError } from '../../../src/disk/errors.ts'
+import { leafCheck } from '../../../src/disk/leaf-check.ts'
+import { ManualClock } from '../../fixtures/clock.ts'
+import { silentLogger } from '../../fixtures/logger.ts'
+import { settle } from '../../fixtures/pass-time.ts'
+
+test('the leaf check goes on after an error, after the long pause', async () => {
+  const clock = new ManualClock()
+  const errors: unknown[] = []
+  let checks = 0
+  const store = {
+    checkLeaf: async () => {
+      if (++checks === 3) throw new DiskError('the disk reported EIO')
+      return LEAF_ROWS
+    }
+  }
+  const worker = leafCheck({ store, clock, logger: silentLogger, onError: error => errors.push(error) })
+  worker.start()
+  const pass = async (ms: number): Promise<void> => {
+    await settle(3)
+    clock.advance(ms)
+    await settle(3)
+  }
+  for (let i = 0; i < 3; i++) await pass(100)
+  assert.deepEqual([checks, errors.length], [3, 1])
+  await pass(LEAF_INTERVAL_MS - 1_000)
+  assert.equal(checks, 3)
+  await pass(1_000)
+  await pass(100)
+  assert.deepEqual([checks, errors.length], [5, 1], 'and then as before')
+  await worker.stop()
+})

@@ -1,0 +1,152 @@
+import assert from 'node:assert/strict'
+import { type TestContext, test } from 'node:test'
+import type { NodeEvent } from '../../../src/api.ts'
+import { DiskError, IndexCorruptError, NoSpaceError } from '../../../src/disk/errors.ts'
+import { Node } from '../../../src/node/node.ts'
+import type { Stack } from '../../../src/node/stack.ts'
+import { ManualClock } from '../../fixtures/clock.ts'
+import { FakeFiles } from '../../fixtures/fake-files.ts'
+import { codeOfRejection } from '../../fixtures/nodes.ts'
+import { settle } from '../../fixtures/pass-time.ts'
+
+const MINUTE = 60_000
+
+/** A stack in which nothing runs, but which answers `stat` of `/` and what a status is made of. */
+class FakeStack {
+  isStopped = false
+  readonly stack: Stack
+
+  constructor() {
+    const members = {
+      self: { peerId: 'me', name: 'me', role: 'admin', network: new Uint8Array(32) },
+      view: { members: [] },
+      admitted: [],
+      clockFault: undefined,
+      isRefusedForClock: false
+    }
+    const nothing = { blocks: 0, bytes: 0 }
+    this.stack = {
+      fs: {
+        members,
+        blocks: { owed: nothing, repairing: nothing, badBlocks: 0 },
+        tree: { countFiles: async () => 7, resolve: async () => undefined }
+      },
+      projection: { fileDelta: 0 },
+      host: { addresses: () => [] },
+      capacity: { isFull: false, usedBytes: 0, capacityBytes: 0 },
+      disk: { state: 'ok' },
+      report: { rebuilt: false, wasClean: true, replayedRows: 0, damagedRows: 0 },
+      stop: async () => {
+        this.isStopped = true
+      }
+    } as unknown as Stack
+  }
+}
+
+interface Setup {
+  node: Node
+  clock: ManualClock
+  stacks: FakeStack[]
+  events: NodeEvent[]
+  unlocks: () => number
+  doubt: () => void
+}
+
+/** A node whose stacks start as `mayStart` lets them: it throws what keeps them from it. */
+async function setup(t: TestContext, mayStart: () => void, before: () => void = () => {}): Promise<Setup> {
+  const clock = new ManualClock()
+  const stacks: FakeStack[] = []
+  const events: NodeEvent[] = []
+  let unlocks = 0
+  let doubt: (error: IndexCorruptError) => void = () => {}
+  const files = Object.assign(new FakeFiles({ before }), { state: 'ok' as const })
+  const init = {
+    files,
+    clock,
+    unlock: async () => {
+      unlocks++
+    },
+    onEvent: (event: NodeEvent) => events.push(event),
+    network: Buffer.alloc(32)
+  }
+  const node = new Node(init, async onDoubt => {
+    if (stacks.length > 0) mayStart()
+    doubt = onDoubt
+    stacks.push(new FakeStack())
+    return (stacks.at(-1) as FakeStack).stack
+  })
+  await files.makeDirectory('')
+  await node.start()
+  t.after(() => node.stop())
+  return {
+    node,
+    clock,
+    stacks,
+    events,
+    unlocks: () => unlocks,
+    doubt: () => doubt(new IndexCorruptError('a row is missing'))
+  }
+}
+
+test('an index that cannot be made anew is tried again, verbs say why, and status answers', async t => {
+  let isFull = true
+  const { node, clock, stacks, events, doubt } = await setup(t, () => {
+    if (isFull) throw new NoSpaceError('the disk is full')
+  })
+  assert.equal((await node.status()).files, 7)
+  doubt()
+  doubt()
+  await settle()
+  assert.equal(stacks[0]?.isStopped, true)
+  assert.deepEqual(events, [{ event: 'failed', code: 'no-space', task: 'rebuild' }])
+  assert.equal(await codeOfRejection(node.stat('/')), 'no-space')
+  const { warnings } = await node.status()
+  assert.ok(
+    warnings.some(warning => warning.includes('could not be made anew (no-space)')),
+    warnings.join()
+  )
+  for (let i = 0; i < 20; i++) {
+    clock.advance(MINUTE)
+    await settle(5)
+  }
+  assert.ok(events.length > 3 && events.length < 12, `${events.length} attempts in 20 minutes`)
+  isFull = false
+  clock.advance(10 * MINUTE)
+  await settle()
+  assert.equal(stacks.length, 2)
+  assert.deepEqual((await node.status()).warnings, [])
+  assert.deepEqual([stacks[0]?.isStopped, stacks[1]?.isStopped], [true, false])
+})
+
+test('what runs ends although the doubt could not be noted, and the next attempt notes it', async t => {
+  let isFailing = false
+  const { stacks, doubt, clock } = await setup(
+    t,
+    () => {},
+    () => {
+      if (isFailing) throw new DiskError('the disk reported EIO')
+    }
+  )
+  isFailing = true
+  doubt()
+  await settle()
+  assert.deepEqual([stacks.length, stacks[0]?.isStopped], [1, true])
+  isFailing = false
+  clock.advance(MINUTE)
+  await settle()
+  assert.equal(stacks.length, 2)
+})
+
+test('a node that waits to try again can be stopped', async t => {
+  const { node, clock, stacks, doubt, unlocks } = await setup(t, () => {
+    throw new DiskError('the disk reported EIO')
+  })
+  doubt()
+  await settle()
+  await node.stop()
+  assert.deepEqual([unlocks(), stacks[0]?.isStopped], [1, true])
+  clock.advance(60 * MINUTE)
+  await settle()
+  assert.equal(stacks.length, 1)
+  assert.equal(await codeOfRejection(node.status()), 'aborted')
+})

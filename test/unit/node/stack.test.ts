@@ -1,0 +1,15 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { DiskError } from '../../../src/disk/errors.ts'
+import { closeAll } from '../../../src/node/stack.ts'
+
+test('every part is ended, whatever error another ends with', async () => {
+  const ended: string[] = []
+  const parts = ['members', 'host', 'store', 'index'].map(name => async () => {
+    ended.push(name)
+    if (name === 'host' || name === 'store') throw new DiskError(name)
+  })
+  await assert.rejects(closeAll(parts), { message: 'host' })
+  assert.deepEqual(ended, ['members', 'host', 'store', 'index'])
+  await closeAll([])
+})
