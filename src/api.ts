@@ -18,6 +18,7 @@ import type {
 import type { Chance } from './util/chance.ts'
 import type { Clock } from './util/clock.ts'
 import type { ComponentLogger } from './util/logger.ts'
+import type { WorkerStatus } from './util/worker.ts'
 import type { Transports } from './wire/libp2p-host.ts'
 
 /**
@@ -27,6 +28,7 @@ import type { Transports } from './wire/libp2p-host.ts'
 
 export type * from './fs/types.ts'
 export type { ComponentLogger, Logger } from './util/logger.ts'
+export type { WorkerStatus } from './util/worker.ts'
 
 export interface NodeOptions {
   /** Where blocks, log and keys live. Made if missing, readable by its owner alone. */
@@ -98,6 +100,8 @@ export interface Status {
   etaSeconds: number | null
   atRisk: { blocks: number }
   disk: { used: number; capacity: number; cache: number; state: DiskState }
+  /** What runs in the background, and how its last round ended. */
+  workers: WorkerStatus[]
   warnings: string[]
 }
 

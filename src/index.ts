@@ -2,5 +2,5 @@
 export type * from './api.ts'
 export { formatNetworkKey, networkKeyWords, parseNetworkKey } from './format/network-key.ts'
 export { generateNetworkKey } from './members/founding.ts'
-export { createNode } from './node/node.ts'
+export { createNode } from './node/create.ts'
 export { codeOf, DfsError, type ErrorCode, InvalidInputError } from './util/errors.ts'

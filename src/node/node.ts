@@ -1,12 +1,6 @@
-import type { DfsNode, NodeEvent, NodeOptions, Peer, Status } from '../api.ts'
-import { makeDataDirectory, openFormat } from '../disk/data-directory.ts'
-import { IndexCorruptError } from '../disk/errors.ts'
-import { type Files, replaceFile } from '../disk/files.ts'
-import { lockDirectory } from '../disk/lock.ts'
-import { WatchedFiles } from '../disk/watched-files.ts'
-import { LABEL_BYTES_MAX } from '../format/constants.ts'
+import type { DfsNode, Peer, Status } from '../api.ts'
 import { parsePath } from '../format/path.ts'
-import { copiesOf, type FsContext } from '../fs/context.ts'
+import type { FsContext } from '../fs/context.ts'
 import { copyPath } from '../fs/copy.ts'
 import { evictPath } from '../fs/evict.ts'
 import { openFile } from '../fs/get.ts'
@@ -28,131 +22,58 @@ import type {
   Source,
   Stat
 } from '../fs/types.ts'
-import { OUT_AFTER_MS_MAX } from '../members/constants.ts'
-import { toHex, utf8 } from '../util/bytes.ts'
-import { systemChance } from '../util/chance.ts'
-import { type Clock, systemClock } from '../util/clock.ts'
-import { codeOf, InvalidInputError, StoppedError } from '../util/errors.ts'
-import { secretsOf } from './identity.ts'
-import { defaultListen, rememberPorts } from './ports.ts'
+import { toHex } from '../util/bytes.ts'
+import { StoppedError } from '../util/errors.ts'
 import { peersOf, statusOf } from './report.ts'
-import { removeIndex, type Stack, startStack } from './stack.ts'
+import type { Stack } from './stack.ts'
+import { Supervisor, type SupervisorOptions } from './supervisor.ts'
 
-const REPLICAS_DEFAULT = 3
-/** Left in the data directory once the index is in doubt, so that a crash before its rebuild does not hide the doubt. */
-const DOUBT = 'index.doubt'
-const OUT_AFTER_MS_MIN = 1_000
-/** A rebuild that failed is tried again after this long, then later and later: each reads the whole log. */
-const REBUILD_RETRY_MS = 5_000
-const REBUILD_RETRY_MS_MAX = 10 * 60_000
-
-/**
- * Starts a node on a data directory, as the member it is, or, in a new directory, as admin of the network whose key is
- * given, or of one that it founds. Resolves once it answers.
- *
- * Errors: `locked` if another process has the directory, `wrong-key` for the passphrase, `not-allowed` if there is an
- * address to join at and neither key nor `found`, `invalid` for options that can never work or a directory of another
- * network, `port-taken`, `unsupported` for a directory of an unknown layout or one that has lost its keystore, and those of
- * the disk.
- */
-export async function createNode(options: NodeOptions): Promise<DfsNode> {
-  checkOptions(options)
-  const { dataDir, clock = systemClock, chance = systemChance } = options
-  await makeDataDirectory(dataDir)
-  const unlock = await lockDirectory(dataDir)
-  try {
-    const files = new WatchedFiles(dataDir)
-    const { storeId, isNew } = await openFormat(files, chance)
-    const secrets = await secretsOf(options, files)
-    const listen = options.listen ?? (options.transports === undefined ? await defaultListen(files) : [])
-    const defaults = {
-      replicas: copiesOf(options.replicas) ?? REPLICAS_DEFAULT,
-      ack: copiesOf(options.ack)
-    }
-    const onEvent = options.onEvent ?? (() => {})
-    const node = new Node({ files, unlock, clock, onEvent, network: secrets.network }, (onDoubt, listening) =>
-      startStack({
-        options,
-        files,
-        secrets,
-        storeId,
-        // A stack that takes the place of another has what that one wrote.
-        isNew: isNew && listening === undefined,
-        listen: listening ?? listen,
-        clock,
-        chance,
-        defaults,
-        onEvent,
-        onDoubt
-      })
-    )
-    await node.start()
-    if (options.listen === undefined && options.transports === undefined) await rememberPorts(files, node.listening())
-    return node
-  } catch (error) {
-    await unlock()
-    throw error
-  }
-}
-
-export interface NodeInit {
-  files: Files & Pick<WatchedFiles, 'state'>
+export interface NodeOptionsInside extends SupervisorOptions {
+  /** Gives the lock of the data directory back. */
   unlock: () => Promise<void>
-  clock: Clock
-  onEvent: (event: NodeEvent) => void
   network: Uint8Array
 }
 
-export type StartStack = (
-  onDoubt: (error: IndexCorruptError) => void,
-  listen: readonly string[] | undefined
-) => Promise<Stack>
-
-/** The running node: its verbs go to the stack that runs at the moment, and wait while another takes its place. */
+/**
+ * The running node: the library's face of it. Each verb goes to the stack that runs at the moment, and waits while the
+ * supervisor replaces it.
+ */
 export class Node implements DfsNode {
   readonly network: string
-  readonly #init: NodeInit
-  readonly #startStack: StartStack
-  #stack: Promise<Stack>
-  #running: Stack | undefined
-  readonly #stopped = new AbortController()
-  #isRebuilding = false
-  /** Why the index could not be made anew, while that is so. */
-  #rebuildFault: unknown
+  readonly #supervisor: Supervisor
+  readonly #unlock: () => Promise<void>
+  #isStopped = false
   #fileCount: { base: Promise<number>; stack: Stack } | undefined
 
-  constructor(init: NodeInit, startStack: StartStack) {
-    this.#init = init
-    this.#startStack = startStack
-    this.network = toHex(init.network)
-    this.#stack = Promise.reject(new StoppedError('this node has not started'))
-    this.#stack.catch(() => {})
+  constructor({ unlock, network, ...options }: NodeOptionsInside) {
+    this.#supervisor = new Supervisor(options)
+    this.#unlock = unlock
+    this.network = toHex(network)
   }
 
   get peerId(): string {
-    return this.#now.fs.members.self.peerId
+    return this.#self.peerId
   }
 
   get name(): string {
-    return this.#now.fs.members.self.name
+    return this.#self.name
   }
 
   get role(): string {
-    return this.#now.fs.members.self.role
+    return this.#self.role
   }
 
   get multiaddrs(): string[] {
     return this.listening().map(address => `${address}/p2p/${this.peerId}`)
   }
 
+  /** The addresses it listens on, without its peer id. */
   listening(): string[] {
-    return this.#now.host.addresses()
+    return this.#supervisor.last.host.addresses()
   }
 
   async start(): Promise<void> {
-    if (await this.#isInDoubt()) await removeIndex(this.#init.files)
-    this.#stack = this.#open(undefined)
-    await this.#stack
+    await this.#supervisor.start()
   }
 
   async put(path: string, source: Source, options: PutOptions = {}): Promise<PutResult> {
@@ -207,106 +128,40 @@ export class Node implements DfsNode {
 
   async status(): Promise<Status> {
     this.#assertRunning()
-    // While the index cannot be made anew nothing runs, but what ran last knows most of the answer.
-    const stack = await this.#stack.catch(() => this.#now)
-    return statusOf(stack, await this.#countFiles(stack), this.#rebuildFault)
+    const { current, last, rebuildFault, worker } = this.#supervisor
+    // While the index cannot be rebuilt nothing runs, but the last stack knows most of the answer.
+    const stack = await current.catch(() => last)
+    return statusOf(stack, { files: await this.#countFiles(stack), rebuildFault, rebuilding: worker })
   }
 
   peers(): Peer[] {
-    return peersOf(this.#now.fs.members)
+    return peersOf(this.#supervisor.last.fs.members)
   }
 
   async stop(): Promise<void> {
-    if (this.#stopped.signal.aborted) return
-    this.#stopped.abort()
+    if (this.#isStopped) return
+    this.#isStopped = true
     try {
-      await this.#stack.catch(() => {})
-      await this.#running?.stop()
+      await this.#supervisor.stop()
     } finally {
-      await this.#init.unlock()
+      await this.#unlock()
     }
+  }
+
+  get #self(): Stack['fs']['members']['self'] {
+    return this.#supervisor.last.fs.members.self
   }
 
   async #fs(): Promise<FsContext> {
     this.#assertRunning()
-    return (await this.#stack).fs
+    return (await this.#supervisor.current).fs
   }
 
   #assertRunning(): void {
-    if (this.#stopped.signal.aborted) throw new StoppedError('this node has been stopped')
+    if (this.#isStopped) throw new StoppedError('this node has been stopped')
   }
 
-  get #now(): Stack {
-    if (this.#running === undefined) throw new StoppedError('this node has not started')
-    return this.#running
-  }
-
-  /** Starts a stack; with a fresh index if the one there cannot be trusted. */
-  async #open(listen: readonly string[] | undefined): Promise<Stack> {
-    const { files, onEvent } = this.#init
-    let stack: Stack
-    let lostRows = 0
-    try {
-      stack = await this.#startStack(error => void this.#rebuild(error), listen)
-    } catch (error) {
-      if (!(error instanceof IndexCorruptError)) throw error
-      // What only the old index knew to be gone.
-      lostRows = error.damagedRows
-      await removeIndex(files)
-      stack = await this.#startStack(error => void this.#rebuild(error), listen)
-    }
-    stack.report.damagedRows += lostRows
-    await files.remove(DOUBT)
-    const { rebuilt, replayedRows, damagedRows } = stack.report
-    if (rebuilt && replayedRows > 0) onEvent({ event: 'rebuilt', rows: replayedRows })
-    if (damagedRows > 0) onEvent({ event: 'damaged', rows: damagedRows })
-    this.#running = stack
-    return stack
-  }
-
-  /**
-   * The index has lost or garbled a row while it was in use: the stack ends, and another starts on an index made anew.
-   * Verbs that come meanwhile wait; those under way fail and may be tried again. While it cannot be made, since the disk
-   * is full or does not answer, verbs fail with the reason, and it is tried again for as long as this node runs.
-   */
-  async #rebuild(_error: IndexCorruptError): Promise<void> {
-    const { clock, onEvent } = this.#init
-    const { signal } = this.#stopped
-    const before = this.#running
-    if (this.#isRebuilding || signal.aborted || before === undefined) return
-    this.#isRebuilding = true
-    const listen = this.listening()
-    for (let waitMs = REBUILD_RETRY_MS; !signal.aborted; waitMs = Math.min(2 * waitMs, REBUILD_RETRY_MS_MAX)) {
-      try {
-        this.#stack = this.#replace(before, listen)
-        await this.#stack
-        this.#rebuildFault = undefined
-        break
-      } catch (error) {
-        this.#rebuildFault = error
-        onEvent({ event: 'failed', code: codeOf(error), task: 'rebuild' })
-      }
-      if (!signal.aborted) await clock.sleep(waitMs, signal).catch(() => {})
-    }
-    this.#isRebuilding = false
-  }
-
-  async #replace(before: Stack, listen: readonly string[]): Promise<Stack> {
-    const { files } = this.#init
-    try {
-      // First, or a crash after a clean stop would hide the doubt.
-      await replaceFile(files, DOUBT, new Uint8Array(0))
-    } finally {
-      await before.stop()
-    }
-    await removeIndex(files)
-    return this.#open(listen)
-  }
-
-  async #isInDoubt(): Promise<boolean> {
-    return (await this.#init.files.size(DOUBT)) !== undefined
-  }
-
+  /** Files that the catalog shows: counted once a stack, and from then on by what changed. */
   async #countFiles(stack: Stack): Promise<number> {
     if (this.#fileCount?.stack !== stack) {
       const since = stack.projection.fileDelta
@@ -316,20 +171,9 @@ export class Node implements DfsNode {
       return (await this.#fileCount.base) + stack.projection.fileDelta
     } catch (error) {
       this.#fileCount = undefined
-      // Without an index nobody knows.
-      if (this.#rebuildFault !== undefined) return 0
+      // Without an index nobody can count them.
+      if (this.#supervisor.rebuildFault !== undefined) return 0
       throw error
     }
   }
-}
-
-function checkOptions({ name, networkKey, capacityBytes, outAfterMs }: NodeOptions): void {
-  if (name !== undefined && (name === '' || utf8(name).byteLength > LABEL_BYTES_MAX || !name.isWellFormed()))
-    throw new InvalidInputError(`a device's name has 1 to ${LABEL_BYTES_MAX} bytes`)
-  if (networkKey !== undefined && networkKey.byteLength !== 32)
-    throw new InvalidInputError('a network key has 32 bytes')
-  if (capacityBytes !== undefined && !(Number.isSafeInteger(capacityBytes) && capacityBytes > 0))
-    throw new InvalidInputError('a capacity is a whole number of bytes')
-  if (outAfterMs !== undefined && !(outAfterMs >= OUT_AFTER_MS_MIN && outAfterMs <= OUT_AFTER_MS_MAX))
-    throw new InvalidInputError(`a member counts as out after 1 second to 30 days`)
 }

@@ -2,10 +2,20 @@ import type { Peer, Status } from '../api.ts'
 import type { Members } from '../members/members.ts'
 import { toHex } from '../util/bytes.ts'
 import { codeOf } from '../util/errors.ts'
+import type { Worker } from '../util/worker.ts'
 import type { Stack } from './stack.ts'
 
-/** What a running node says of itself. `rebuildFault` is why its index could not be made anew, while that is so. */
-export function statusOf(stack: Stack, files: number, rebuildFault: unknown): Status {
+export interface StatusFacts {
+  /** Files that the catalog shows. */
+  files: number
+  /** Why the index could not be rebuilt, while that is so. */
+  rebuildFault: unknown
+  /** The worker that rebuilds it. */
+  rebuilding: Worker
+}
+
+/** What a running node reports of itself. */
+export function statusOf(stack: Stack, { files, rebuildFault, rebuilding }: StatusFacts): Status {
   const { capacity, disk, fs } = stack
   const { members, blocks } = fs
   const { self, view } = members
@@ -23,6 +33,7 @@ export function statusOf(stack: Stack, files: number, rebuildFault: unknown): St
     etaSeconds: null,
     atRisk: { blocks: 0 },
     disk: { used: capacity.usedBytes, capacity: capacity.capacityBytes, cache: 0, state: disk.state },
+    workers: [...stack.workers, rebuilding].map(({ status }) => status),
     warnings: [...warningsOf(stack, rebuildFault)]
   }
 }
@@ -40,18 +51,18 @@ export function peersOf(members: Members): Peer[] {
     })
 }
 
-/** What its owner should know, and mostly can do something about. */
+/** What the owner of the node should know, and can mostly do something about. */
 function* warningsOf({ capacity, disk, report, fs }: Stack, rebuildFault: unknown): Generator<string> {
   const { members, blocks } = fs
   if (rebuildFault !== undefined)
-    yield `the index is damaged and could not be made anew (${codeOf(rebuildFault)}): nothing works until it is, it is tried again`
+    yield `the index is damaged and could not be rebuilt (${codeOf(rebuildFault)}); retrying. The node cannot serve files until it is.`
   if (members.clockFault !== undefined) yield members.clockFault.message
   if (members.isRefusedForClock)
-    yield 'a member did not let this node in because of the time: set the clock of whichever is wrong'
-  if (disk.state === 'readonly') yield 'the data directory cannot be written: nothing is stored until it can'
-  if (disk.state === 'failing') yield 'the disk failed the last write: what it holds may be in danger'
+    yield 'a member refused this node because their clocks differ: set the one that is wrong'
+  if (disk.state === 'readonly') yield 'the data directory is not writable: nothing is stored until it is'
+  if (disk.state === 'failing') yield 'the last write to the disk failed: what it holds may be in danger'
   if (blocks.badBlocks > 0)
-    yield `blocks on this disk were damaged or could not be read since the start (${blocks.badBlocks}): it may be wearing out`
+    yield `blocks on this disk were damaged or could not be read since the start (${blocks.badBlocks}): the disk may be wearing out`
   if (report.damagedRows > 0) yield `${report.damagedRows} damaged rows were found in the store`
   if (capacity.isFull) yield 'this node is full and takes no more blocks: raise --capacity or free space on its disk'
 }

@@ -6,6 +6,7 @@ import { Node } from '../../../src/node/node.ts'
 import type { Stack } from '../../../src/node/stack.ts'
 import { ManualClock } from '../../fixtures/clock.ts'
 import { FakeFiles } from '../../fixtures/fake-files.ts'
+import { silentLogger } from '../../fixtures/logger.ts'
 import { codeOfRejection } from '../../fixtures/nodes.ts'
 import { settle } from '../../fixtures/pass-time.ts'
 
@@ -32,6 +33,7 @@ class FakeStack {
         tree: { countFiles: async () => 7, resolve: async () => undefined }
       },
       projection: { fileDelta: 0 },
+      workers: [],
       host: { addresses: () => [] },
       capacity: { isFull: false, usedBytes: 0, capacityBytes: 0 },
       disk: { state: 'ok' },
@@ -67,14 +69,16 @@ async function setup(t: TestContext, mayStart: () => void, before: () => void = 
       unlocks++
     },
     onEvent: (event: NodeEvent) => events.push(event),
-    network: Buffer.alloc(32)
+    network: Buffer.alloc(32),
+    logger: silentLogger
   }
-  const node = new Node(init, async onDoubt => {
+  const startStack = async (onDoubt: (error: IndexCorruptError) => void): Promise<Stack> => {
     if (stacks.length > 0) mayStart()
     doubt = onDoubt
     stacks.push(new FakeStack())
     return (stacks.at(-1) as FakeStack).stack
-  })
+  }
+  const node = new Node({ ...init, startStack })
   await files.makeDirectory('')
   await node.start()
   t.after(() => node.stop())
@@ -88,7 +92,7 @@ async function setup(t: TestContext, mayStart: () => void, before: () => void = 
   }
 }
 
-test('an index that cannot be made anew is tried again, verbs say why, and status answers', async t => {
+test('a rebuild that fails is repeated; meanwhile verbs fail with its reason, and status answers', async t => {
   let isFull = true
   const { node, clock, stacks, events, doubt } = await setup(t, () => {
     if (isFull) throw new NoSpaceError('the disk is full')
@@ -102,7 +106,7 @@ test('an index that cannot be made anew is tried again, verbs say why, and statu
   assert.equal(await codeOfRejection(node.stat('/')), 'no-space')
   const { warnings } = await node.status()
   assert.ok(
-    warnings.some(warning => warning.includes('could not be made anew (no-space)')),
+    warnings.some(warning => warning.includes('could not be rebuilt (no-space)')),
     warnings.join()
   )
   for (let i = 0; i < 20; i++) {
@@ -118,7 +122,7 @@ test('an index that cannot be made anew is tried again, verbs say why, and statu
   assert.deepEqual([stacks[0]?.isStopped, stacks[1]?.isStopped], [true, false])
 })
 
-test('what runs ends although the doubt could not be noted, and the next attempt notes it', async t => {
+test('the stack in doubt stops even if the doubt cannot be written down, and the next attempt writes it', async t => {
   let isFailing = false
   const { stacks, doubt, clock } = await setup(
     t,
@@ -137,7 +141,7 @@ test('what runs ends although the doubt could not be noted, and the next attempt
   assert.equal(stacks.length, 2)
 })
 
-test('a node that waits to try again can be stopped', async t => {
+test('a node can be stopped while it waits to repeat a rebuild', async t => {
   const { node, clock, stacks, doubt, unlocks } = await setup(t, () => {
     throw new DiskError('the disk reported EIO')
   })

@@ -1,0 +1,72 @@
+import type { DfsNode, NodeOptions } from '../api.ts'
+import { makeDataDirectory, openFormat } from '../disk/data-directory.ts'
+import { lockDirectory } from '../disk/lock.ts'
+import { WatchedFiles } from '../disk/watched-files.ts'
+import { LABEL_BYTES_MAX } from '../format/constants.ts'
+import { copiesOf } from '../fs/context.ts'
+import { OUT_AFTER_MS_MAX } from '../members/constants.ts'
+import { utf8 } from '../util/bytes.ts'
+import { systemChance } from '../util/chance.ts'
+import { systemClock } from '../util/clock.ts'
+import { InvalidInputError } from '../util/errors.ts'
+import { debugLogger } from '../util/logger.ts'
+import { secretsOf } from './identity.ts'
+import { Node } from './node.ts'
+import { defaultListen, rememberPorts } from './ports.ts'
+import { startStack } from './stack.ts'
+
+const REPLICAS_DEFAULT = 3
+const OUT_AFTER_MS_MIN = 1_000
+
+/**
+ * Starts a node on a data directory, as the member it is, or, in a new directory, as admin of the network whose key is
+ * given, or of one that it founds. Resolves once it answers.
+ *
+ * Errors: `locked` if another process has the directory, `wrong-key` for the passphrase, `not-allowed` if there is an
+ * address to join at and neither key nor `found`, `invalid` for options that can never work or a directory of another
+ * network, `port-taken`, `unsupported` for a directory of an unknown layout or one that has lost its keystore, and those of
+ * the disk.
+ */
+export async function createNode(options: NodeOptions): Promise<DfsNode> {
+  checkOptions(options)
+  const { dataDir, clock = systemClock, chance = systemChance, logger = debugLogger, onEvent = () => {} } = options
+  await makeDataDirectory(dataDir)
+  const unlock = await lockDirectory(dataDir)
+  try {
+    const files = new WatchedFiles(dataDir)
+    const { storeId, isNew } = await openFormat(files, chance)
+    const secrets = await secretsOf(options, files)
+    const hasDefaultPorts = options.listen === undefined && options.transports === undefined
+    const given = options.listen ?? (hasDefaultPorts ? await defaultListen(files) : [])
+    const fixed = { options, files, secrets, storeId, clock, chance, logger, onEvent }
+    const defaults = { replicas: copiesOf(options.replicas) ?? REPLICAS_DEFAULT, ack: copiesOf(options.ack) }
+    const node = new Node({
+      files,
+      unlock,
+      clock,
+      logger,
+      onEvent,
+      network: secrets.network,
+      startStack: (onDoubt, listening) =>
+        // A stack that replaces another finds what that one wrote.
+        startStack({ ...fixed, defaults, onDoubt, isNew: isNew && listening === undefined, listen: listening ?? given })
+    })
+    await node.start()
+    if (hasDefaultPorts) await rememberPorts(files, node.listening())
+    return node
+  } catch (error) {
+    await unlock()
+    throw error
+  }
+}
+
+function checkOptions({ name, networkKey, capacityBytes, outAfterMs }: NodeOptions): void {
+  if (name !== undefined && (name === '' || utf8(name).byteLength > LABEL_BYTES_MAX || !name.isWellFormed()))
+    throw new InvalidInputError(`the name of a device has 1 to ${LABEL_BYTES_MAX} bytes`)
+  if (networkKey !== undefined && networkKey.byteLength !== 32)
+    throw new InvalidInputError('a network key has 32 bytes')
+  if (capacityBytes !== undefined && !(Number.isSafeInteger(capacityBytes) && capacityBytes > 0))
+    throw new InvalidInputError('a capacity is a whole number of bytes')
+  if (outAfterMs !== undefined && !(outAfterMs >= OUT_AFTER_MS_MIN && outAfterMs <= OUT_AFTER_MS_MAX))
+    throw new InvalidInputError(`a member counts as out after 1 second to 30 days`)
+}

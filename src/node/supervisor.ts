@@ -1,0 +1,166 @@
+import type { NodeEvent } from '../api.ts'
+import { IndexCorruptError } from '../disk/errors.ts'
+import { type Files, replaceFile } from '../disk/files.ts'
+import { Backoff } from '../util/backoff.ts'
+import type { Clock } from '../util/clock.ts'
+import { codeOf, StoppedError } from '../util/errors.ts'
+import { type ComponentLogger, type Logger, reasonOf } from '../util/logger.ts'
+import { Worker } from '../util/worker.ts'
+import { removeIndex, type Stack } from './stack.ts'
+
+/** Left in the data directory once the index is in doubt, so that a crash before its rebuild does not hide the doubt. */
+const DOUBT = 'index.doubt'
+/** The first pause after a rebuild that failed, and the longest: each rebuild reads the whole log. */
+const REBUILD_RETRY_MS = 5_000
+const REBUILD_RETRY_MS_MAX = 10 * 60_000
+
+export interface SupervisorOptions {
+  files: Files
+  clock: Clock
+  logger: ComponentLogger
+  onEvent: (event: NodeEvent) => void
+  startStack: StartStack
+}
+
+/** Starts a stack that calls `onDoubt` when its index can no longer be trusted. `listen` repeats the addresses of the last. */
+export type StartStack = (
+  onDoubt: (error: IndexCorruptError) => void,
+  listen: readonly string[] | undefined
+) => Promise<Stack>
+
+/**
+ * Keeps one stack running. When its index loses or garbles a row, the supervisor stops that stack, removes the index, and
+ * starts another, which rebuilds the index from the segments. Verbs that come meanwhile wait for it; those under way fail
+ * and may be repeated. If the rebuild fails, because the disk is full or does not answer, verbs fail with that reason and
+ * the supervisor tries again, at longer and longer intervals, for as long as the node runs.
+ */
+export class Supervisor {
+  readonly #options: SupervisorOptions
+  readonly #log: Logger
+  readonly #rebuilding: Worker
+  #current: Promise<Stack>
+  #last: Stack | undefined
+  #rebuildFault: unknown
+  #isInDoubt = false
+  #isStopped = false
+  /** Where the last stack listened: its successor is found at the same addresses. */
+  #listen: readonly string[] | undefined
+
+  constructor(options: SupervisorOptions) {
+    this.#options = options
+    const { clock, logger, onEvent } = options
+    this.#log = logger.forComponent('dfs:node')
+    this.#current = Promise.reject(new StoppedError('this node has not started'))
+    this.#current.catch(() => {
+      // Whoever asks before the start gets this error from `current`.
+    })
+    this.#rebuilding = new Worker({
+      name: 'index rebuild',
+      clock,
+      log: this.#log,
+      firstMs: Number.POSITIVE_INFINITY,
+      everyMs: Number.POSITIVE_INFINITY,
+      backoff: new Backoff({ minMs: REBUILD_RETRY_MS, maxMs: REBUILD_RETRY_MS_MAX }),
+      work: () => this.#rebuild(),
+      onError: error => onEvent({ event: 'failed', code: codeOf(error), task: 'rebuild' })
+    })
+  }
+
+  /** Starts the first stack. A doubt that an earlier process noted costs the index first. */
+  async start(): Promise<void> {
+    const { files } = this.#options
+    if ((await files.size(DOUBT)) !== undefined) await removeIndex(files)
+    this.#current = this.#open(undefined)
+    await this.#current
+    this.#rebuilding.start()
+  }
+
+  async stop(): Promise<void> {
+    this.#isStopped = true
+    await this.#rebuilding.stop()
+    await this.#current.catch(error => this.#log('the stack had already failed: %s', reasonOf(error)))
+    await this.#last?.stop()
+  }
+
+  /** The stack that runs, or the one that is being started. Rejects with the reason why none can. */
+  get current(): Promise<Stack> {
+    return this.#current
+  }
+
+  /** The stack that started last, even if it has ended since: it knows most of what a status says. */
+  get last(): Stack {
+    if (this.#last === undefined) throw new StoppedError('this node has not started')
+    return this.#last
+  }
+
+  /** Why the index could not be rebuilt, while that is so. */
+  get rebuildFault(): unknown {
+    return this.#rebuildFault
+  }
+
+  get worker(): Worker {
+    return this.#rebuilding
+  }
+
+  #onDoubt(error: IndexCorruptError): void {
+    if (this.#isInDoubt || this.#isStopped || this.#last === undefined) return
+    this.#isInDoubt = true
+    this.#listen = this.#last.host.addresses()
+    this.#log('the index can no longer be trusted: %s', reasonOf(error))
+    this.#rebuilding.wake()
+  }
+
+  async #rebuild(): Promise<void> {
+    if (!this.#isInDoubt) return
+    try {
+      this.#current = this.#replace(this.last)
+      await this.#current
+    } catch (error) {
+      this.#rebuildFault = error
+      throw error
+    }
+    this.#rebuildFault = undefined
+    this.#isInDoubt = false
+  }
+
+  async #replace(before: Stack): Promise<Stack> {
+    const { files } = this.#options
+    try {
+      // Noted first, or a crash after a clean stop would hide the doubt.
+      await replaceFile(files, DOUBT, new Uint8Array(0))
+    } finally {
+      await before.stop()
+    }
+    await removeIndex(files)
+    return this.#open(this.#listen)
+  }
+
+  /** Starts a stack. If it finds that its index cannot be trusted, starts another without that index. */
+  async #open(listen: readonly string[] | undefined): Promise<Stack> {
+    const { files, startStack } = this.#options
+    const onDoubt = (error: IndexCorruptError): void => this.#onDoubt(error)
+    let stack: Stack
+    let lostRows = 0
+    try {
+      stack = await startStack(onDoubt, listen)
+    } catch (error) {
+      if (!(error instanceof IndexCorruptError)) throw error
+      this.#log('the index cannot be trusted and is rebuilt: %s', reasonOf(error))
+      // Only the old index knew of these rows.
+      lostRows = error.damagedRows
+      await removeIndex(files)
+      stack = await startStack(onDoubt, listen)
+    }
+    stack.report.damagedRows += lostRows
+    await files.remove(DOUBT)
+    this.#tell(stack)
+    this.#last = stack
+    return stack
+  }
+
+  #tell({ report: { rebuilt, replayedRows, damagedRows } }: Stack): void {
+    const { onEvent } = this.#options
+    if (rebuilt && replayedRows > 0) onEvent({ event: 'rebuilt', rows: replayedRows })
+    if (damagedRows > 0) onEvent({ event: 'damaged', rows: damagedRows })
+  }
+}
