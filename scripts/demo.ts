@@ -6,7 +6,7 @@ import { mkdtemp, rm } from 'node:fs/promises'
 import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { formatBytes } from '../src/cli/units.ts'
+import { formatBytes } from '../src/terminal/units.ts'
 import { connected, type Daemon, startDaemon, until } from './lib/daemon.ts'
 import { makePng } from './lib/png.ts'
 

@@ -1,16 +1,17 @@
 import type { IncomingMessage } from 'node:http'
 import { z } from 'zod'
-import { encodeHead } from '../http/bundle-head.ts'
+import { encodeHead } from '../contract/bundle-head.ts'
+import { failureSchema } from '../contract/errors.ts'
 import type { PutResult } from '../index.ts'
-import { CliError, NoAnswerError } from './exit.ts'
+import { CliError } from '../terminal/errors.ts'
 import { type PutFacts, textsOf } from './put-fields.ts'
-import { errorSchema, readLines } from './transport.ts'
+import { NoAnswerError, readLines } from './transport.ts'
 
 /** What became of a file, or without `item` of the bundle as a whole. */
 const answerSchema = z.object({
   item: z.number().optional(),
   result: z.unknown().optional(),
-  error: errorSchema.shape.error.optional()
+  error: failureSchema.optional()
 })
 
 /**

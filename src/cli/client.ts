@@ -1,19 +1,14 @@
 import { readFile } from 'node:fs/promises'
 import type { IncomingMessage } from 'node:http'
 import { join } from 'node:path'
-import { z } from 'zod'
+import { API_FILE, apiFileSchema } from '../contract/api-file.ts'
+import { errorSchema } from '../contract/errors.ts'
+import { type Transfer, transferSchema } from '../contract/transfer.ts'
 import type { EvictResult, ListItem, Peer, PutResult, RemoveResult, Stat, Status } from '../index.ts'
+import { CliError, usage } from '../terminal/errors.ts'
 import { Bundle } from './bundle.ts'
-import { CliError, NoAnswerError, usage } from './exit.ts'
 import { type PutFields, type PutRules, queryOf, textsOf } from './put-fields.ts'
-import { type Body, errorSchema, readJson, readLines, type SendOptions, type Target, Transport } from './transport.ts'
-
-const apiSchema = z.object({ url: z.string(), socket: z.string(), token: z.string() })
-const transferSchema = z.object({
-  done: z.boolean(),
-  from: z.array(z.object({ peerId: z.string(), bytes: z.number() })),
-  error: errorSchema.shape.error.optional()
-})
+import { type Body, NoAnswerError, readJson, readLines, type SendOptions, type Target, Transport } from './transport.ts'
 
 /** Where a daemon answers, and with which token: its data directory, or an address and a file with the token. */
 export interface Where {
@@ -55,11 +50,11 @@ export class Client {
     }
     let text: string
     try {
-      text = await readFile(join(dataDir as string, 'api.json'), 'utf8')
+      text = await readFile(join(dataDir as string, API_FILE), 'utf8')
     } catch (cause) {
       throw new NoAnswerError('no node runs on this data directory: start dfs-node, or give --data-dir', { cause })
     }
-    const { socket, token } = apiSchema.parse(JSON.parse(text))
+    const { socket, token } = apiFileSchema.parse(JSON.parse(text))
     return new Client(new Transport({ socketPath: socket }, token), signal)
   }
 
@@ -156,7 +151,7 @@ export class Client {
     return (await this.#call('GET', '/v1/peers')) as Peer[]
   }
 
-  async #transfer(id: string): Promise<z.infer<typeof transferSchema>> {
+  async #transfer(id: string): Promise<Transfer> {
     return transferSchema.parse(await this.#call('GET', `/v1/transfers/${id}`))
   }
 

@@ -1,5 +1,6 @@
-import { CliError, codeOfAny, messageOf, report } from './exit.ts'
-import { hideProgress } from './progress.ts'
+import { CliError, codeOfAny, messageOf } from '../terminal/errors.ts'
+import { report } from '../terminal/exit.ts'
+import { hideProgress } from '../terminal/progress.ts'
 
 /** What went wrong with single files of a tree, while the others went on. */
 export class Faults {

@@ -2,7 +2,7 @@ import { randomBytes } from 'node:crypto'
 import { constants } from 'node:fs'
 import { type FileHandle, lstat, mkdir, open, rename, rm, stat, utimes } from 'node:fs/promises'
 import { basename, dirname, join } from 'node:path'
-import { CliError } from './exit.ts'
+import { CliError } from '../terminal/errors.ts'
 
 const READ_BYTES = 256 << 10
 const TEMP_NAME_CHARACTERS_MAX = 32

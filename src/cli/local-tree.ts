@@ -1,6 +1,6 @@
 import { lstat, readdir } from 'node:fs/promises'
 import { join } from 'node:path'
-import { CliError } from './exit.ts'
+import { CliError } from '../terminal/errors.ts'
 
 /** A file or folder of this machine, on its way in. */
 export interface LocalItem {

@@ -1,12 +1,20 @@
 import { Agent, type IncomingMessage, type RequestOptions, request } from 'node:http'
-import { z } from 'zod'
-import { writeTo } from '../http/write.ts'
-import { CliError, NoAnswerError } from './exit.ts'
+import { errorSchema } from '../contract/errors.ts'
+import { decodeLines } from '../contract/ndjson.ts'
+import { writeTo } from '../flow/write.ts'
+import { CliError } from '../terminal/errors.ts'
 
 /** More requests than this at once wait for each other. */
 const SOCKETS_MAX = 64
 
-export const errorSchema = z.object({ error: z.object({ code: z.string(), message: z.string() }) })
+/** No daemon answers, or it has stopped answering: nothing else that is asked of it will succeed either. */
+export class NoAnswerError extends CliError {
+  override readonly name = 'NoAnswerError'
+
+  constructor(message: string, options?: ErrorOptions) {
+    super('unreachable', message, options)
+  }
+}
 
 /** Where the daemon listens: a socket, or a port. */
 export type Target = { socketPath: string } | { host: string; port: number }
@@ -99,13 +107,8 @@ export async function readJson(response: IncomingMessage): Promise<unknown> {
 
 /** An answer of one JSON value a line, as they come. */
 export async function* readLines(response: IncomingMessage): AsyncGenerator<unknown> {
-  let rest = ''
   try {
-    for await (const text of response.setEncoding('utf8') as AsyncIterable<string>) {
-      const whole = (rest + text).split('\n')
-      rest = whole.pop() as string
-      for (const line of whole) yield JSON.parse(line)
-    }
+    yield* decodeLines(response.setEncoding('utf8') as AsyncIterable<string>)
   } catch (error) {
     throw noAnswer(error)
   }

@@ -1,5 +1,6 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
-import { JSON_BYTES_MAX, WHOLE_BODY_BYTES_MAX } from './constants.ts'
+import { SMALL_FILE_BYTES_MAX } from '../contract/constants.ts'
+import { JSON_BYTES_MAX } from './constants.ts'
 import { HttpError } from './errors.ts'
 
 /**
@@ -12,7 +13,7 @@ export async function withBody<T>(
   use: (body: Buffer | AsyncIterable<Buffer>) => Promise<T>
 ): Promise<T> {
   const length = request.headers['content-length']
-  if (length !== undefined && Number(length) <= WHOLE_BODY_BYTES_MAX) return use(await whole(request))
+  if (length !== undefined && Number(length) <= SMALL_FILE_BYTES_MAX) return use(await whole(request))
   const body = bytesOf(request)
   try {
     return await use(body)

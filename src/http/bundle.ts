@@ -1,6 +1,7 @@
 import { isUtf8 } from 'node:buffer'
-import { type BundleHead, bundleHeadSchema } from './bundle-head.ts'
-import { BUNDLE_HEAD_BYTES_MAX, WHOLE_BODY_BYTES_MAX } from './constants.ts'
+import { type BundleHead, bundleHeadSchema } from '../contract/bundle-head.ts'
+import { SMALL_FILE_BYTES_MAX } from '../contract/constants.ts'
+import { BUNDLE_HEAD_BYTES_MAX } from './constants.ts'
 import { HttpError } from './errors.ts'
 
 /**
@@ -64,8 +65,8 @@ function parseHead(line: Buffer): BundleHead {
   }
   const parsed = bundleHeadSchema.safeParse(value)
   if (!parsed.success) throw malformed('a line has other fields than it should')
-  if (parsed.data.size > WHOLE_BODY_BYTES_MAX)
-    throw malformed(`a file of more than ${WHOLE_BODY_BYTES_MAX} bytes is put by itself`)
+  if (parsed.data.size > SMALL_FILE_BYTES_MAX)
+    throw malformed(`a file of more than ${SMALL_FILE_BYTES_MAX} bytes is put by itself`)
   return parsed.data
 }
 

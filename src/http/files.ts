@@ -1,10 +1,10 @@
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
+import { writeTo } from '../flow/write.ts'
 import type { DfsNode, OpenFile, PutOptions } from '../index.ts'
 import { goneSignal, withBody } from './body.ts'
 import { HttpError } from './errors.ts'
 import { factsOf, matchesTag, parseRange, pathOf, queryOf, rulesOf, tagIn } from './request.ts'
 import type { Transfers } from './transfers.ts'
-import { writeTo } from './write.ts'
 
 const URL = '/v1/files/*'
 

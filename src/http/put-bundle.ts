@@ -1,14 +1,14 @@
 import type { ServerResponse } from 'node:http'
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
+import { encodeLine } from '../contract/ndjson.ts'
+import { forEachAtOnce } from '../flow/at-once.ts'
+import { writeTo } from '../flow/write.ts'
 import type { DfsNode, PutOptions } from '../index.ts'
 import { goneSignal, withBody } from './body.ts'
 import { type BundledFile, readBundle } from './bundle.ts'
-import { BUNDLED_AT_ONCE } from './constants.ts'
+import { BUNDLED_AT_ONCE, NDJSON_HEADERS } from './constants.ts'
 import { errorOf } from './errors.ts'
-import { line, NDJSON_HEADERS } from './lines.ts'
-import { forEachAtOnce } from './pool.ts'
 import { factsOf, queryOf, rulesOf } from './request.ts'
-import { writeTo } from './write.ts'
 
 /** `POST /v1/files`: puts the files of a bundle, each for itself, and answers a line of JSON a file. */
 export function serveBundles(app: FastifyInstance, node: DfsNode): void {
@@ -55,7 +55,7 @@ function lineWriter(response: ServerResponse): (value: unknown) => Promise<void>
     await writeTo(response, lines)
   }
   return value => {
-    text += line(value)
+    text += encodeLine(value)
     writing ??= write()
     return writing
   }

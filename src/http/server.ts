@@ -3,6 +3,7 @@ import { rm } from 'node:fs/promises'
 import { createServer, type RequestListener, type Server } from 'node:http'
 import { join, resolve } from 'node:path'
 import fastify, { type FastifyInstance, type FastifyReply } from 'fastify'
+import { API_FILE, type ApiFile } from '../contract/api-file.ts'
 import type { DfsNode } from '../index.ts'
 import { HEADER_BYTES_MAX, KEEP_ALIVE_MS, TOKEN_BYTES } from './constants.ts'
 import { describe, HttpError } from './errors.ts'
@@ -32,8 +33,6 @@ export interface Api {
   url: string
   close(): Promise<void>
 }
-
-const API_FILE = 'api.json'
 
 /**
  * Serves a node. Once it answers, `api.json` in the data directory (mode 0600) says where, and with which token, new at
@@ -65,7 +64,7 @@ export async function serveApi(node: DfsNode, { dataDir: given, listen }: ApiOpt
       await removeSocket(socket, dataDir)
     })
     const file = join(dataDir, API_FILE)
-    await writePrivately(file, `${JSON.stringify({ url, socket, token })}\n`)
+    await writePrivately(file, `${JSON.stringify({ url, socket, token } satisfies ApiFile)}\n`)
     closing.unshift(() => rm(file, { force: true }))
     return { url, close }
   } catch (error) {

@@ -1,14 +1,7 @@
 import { LRUCache } from 'lru-cache'
+import type { Transfer } from '../contract/transfer.ts'
 import { TRANSFER_TTL_MS, TRANSFERS_MAX } from './constants.ts'
 import { errorOf } from './errors.ts'
-
-/** How a download ended, or where it stands. */
-export interface Transfer {
-  done: boolean
-  /** Who delivered how much so far; complete once `done`. */
-  from: Array<{ peerId: string; bytes: number }>
-  error?: { code: string; message: string }
-}
 
 /**
  * The ends of recent downloads. HTTP cannot say why a body broke off, nor who delivered it: whoever wants to know asks

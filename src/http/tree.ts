@@ -1,12 +1,13 @@
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import { z } from 'zod'
+import { encodeLine } from '../contract/ndjson.ts'
+import { writeTo } from '../flow/write.ts'
 import type { DfsNode } from '../index.ts'
 import { goneSignal, readJson } from './body.ts'
+import { NDJSON_HEADERS } from './constants.ts'
 import { errorOf, HttpError } from './errors.ts'
-import { line, NDJSON_HEADERS } from './lines.ts'
 import { pathOf, queryOf } from './request.ts'
 import type { Transfers } from './transfers.ts'
-import { writeTo } from './write.ts'
 
 const twoPaths = z.strictObject({ from: z.string(), to: z.string(), noClobber: z.boolean().optional() })
 
@@ -44,10 +45,10 @@ async function list(node: DfsNode, request: FastifyRequest, reply: FastifyReply)
   const response = reply.raw
   response.writeHead(200, NDJSON_HEADERS)
   try {
-    if (first.done !== true) await writeTo(response, line(first.value))
-    for await (const item of items) await writeTo(response, line(item))
+    if (first.done !== true) await writeTo(response, encodeLine(first.value))
+    for await (const item of items) await writeTo(response, encodeLine(item))
   } catch (error) {
-    if (!response.destroyed) response.write(line({ error: errorOf(error) }))
+    if (!response.destroyed) response.write(encodeLine({ error: errorOf(error) }))
   }
   response.end()
   return reply

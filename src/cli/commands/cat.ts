@@ -1,6 +1,6 @@
-import { usage } from '../exit.ts'
+import { usage } from '../../terminal/errors.ts'
+import { writeOut } from '../../terminal/stdout.ts'
 import type { Session } from '../session.ts'
-import { writeOut } from '../stdout.ts'
 
 /** `dfs cat PATH [--range A-B]` */
 export async function cat({ client }: Session, path: string, { range }: { range?: string }): Promise<void> {

@@ -1,13 +1,15 @@
 import { basename, join } from 'node:path'
-import { forEachAtOnce } from '../../http/pool.ts'
+import { forEachAtOnce } from '../../flow/at-once.ts'
 import type { ListItem } from '../../index.ts'
-import { CliError, isOfOneFile, NoAnswerError, usage } from '../exit.ts'
+import { CliError, isOfOneFile, usage } from '../../terminal/errors.ts'
+import { printJson, printLine } from '../../terminal/print.ts'
+import { hideProgress, Progress } from '../../terminal/progress.ts'
+import { writeOut } from '../../terminal/stdout.ts'
+import { formatBytes } from '../../terminal/units.ts'
 import { Faults } from '../faults.ts'
 import { kindOf, localNameFault, makeLocalFolder, writeLocal } from '../local-file.ts'
-import { hideProgress, Progress } from '../progress.ts'
-import { printJson, printLine, type Session } from '../session.ts'
-import { writeOut } from '../stdout.ts'
-import { formatBytes } from '../units.ts'
+import type { Session } from '../session.ts'
+import { NoAnswerError } from '../transport.ts'
 
 const FILES_AT_ONCE = 8
 

@@ -1,5 +1,6 @@
 import { basename } from 'node:path'
-import { isHeard, printJson, printLine, type Session } from '../session.ts'
+import { isHeard, printJson, printLine } from '../../terminal/print.ts'
+import type { Session } from '../session.ts'
 
 /** `dfs ls [-l] [-R] [PATH]` */
 export async function ls(

@@ -1,18 +1,19 @@
 import { realpath, stat } from 'node:fs/promises'
 import { basename, resolve } from 'node:path'
-import { WHOLE_BODY_BYTES_MAX } from '../../http/constants.ts'
-import { forEachAtOnce } from '../../http/pool.ts'
+import { SMALL_FILE_BYTES_MAX } from '../../contract/constants.ts'
+import { forEachAtOnce, Slots } from '../../flow/at-once.ts'
 import type { PutResult } from '../../index.ts'
+import { CliError, isOfOneFile, usage } from '../../terminal/errors.ts'
+import { printJson, printLine } from '../../terminal/print.ts'
+import { hideProgress, Progress } from '../../terminal/progress.ts'
+import { formatBytes, parseCopies } from '../../terminal/units.ts'
 import type { Bundle } from '../bundle.ts'
-import { CliError, isOfOneFile, usage } from '../exit.ts'
 import { Faults } from '../faults.ts'
 import { readLocal } from '../local-file.ts'
 import { type LocalItem, walkLocal } from '../local-tree.ts'
 import { mediaTypeOf } from '../media-type.ts'
-import { hideProgress, Progress } from '../progress.ts'
 import type { PutFields, PutRules } from '../put-fields.ts'
-import { printJson, printLine, type Session } from '../session.ts'
-import { formatBytes, parseCopies } from '../units.ts'
+import type { Session } from '../session.ts'
 
 /** Files of a folder under way at once: small ones wait for disks and members, and they wait together. */
 const FILES_AT_ONCE = 128
@@ -82,8 +83,8 @@ async function putFolder(session: Session, folder: string, path: string, fields:
   const root = path.replace(/\/+$/, '')
   const progress = new Progress('put', isJson, 0)
   const faults = new Faults('put', isJson)
-  const large = new Gate(LARGE_AT_ONCE)
-  const medium = new Gate(MEDIUM_AT_ONCE)
+  const large = new Slots(LARGE_AT_ONCE)
+  const medium = new Slots(MEDIUM_AT_ONCE)
   const bundle = client.bundle(fields, signal)
   if (root !== '') await client.mkdir(root)
   const items = walkLocal(folder, (name, error) => faults.add(name, error))
@@ -96,9 +97,9 @@ async function putFolder(session: Session, folder: string, path: string, fields:
     }
     const size = item.kind === 'file' ? item.size : 0
     progress.expect(size)
-    const gate = size > LARGE_BYTES ? large : size > WHOLE_BODY_BYTES_MAX ? medium : undefined
+    const gate = size > LARGE_BYTES ? large : size > SMALL_FILE_BYTES_MAX ? medium : undefined
     try {
-      await (gate === undefined ? work() : gate.pass(work))
+      await (gate === undefined ? work() : gate.run(work))
     } catch (error) {
       if (!saysNothingOfOthers(error)) throw error
       faults.add(item.parts.join('/'), error)
@@ -121,7 +122,7 @@ async function putOne(
   progress: Progress,
   bundle?: Bundle
 ): Promise<PutResult> {
-  const bytes = await readLocal(local, size, WHOLE_BODY_BYTES_MAX)
+  const bytes = await readLocal(local, size, SMALL_FILE_BYTES_MAX)
   const facts = { modified, mode, type: mediaTypeOf(local) }
   const fields = { ...rules, ...facts }
   if (!(bytes instanceof Uint8Array)) return client.put(target, progress.count(bytes), fields, signal)
@@ -141,26 +142,4 @@ function show({ isJson }: Session, result: PutResult): void {
   const { path, size, root, version, reached, wanted, owed } = result
   if (isJson) printJson({ path, size, root, version, reached, wanted, owed })
   else printLine(`${path}  ${formatBytes(size)}  on ${reached.length} of ${wanted}`)
-}
-
-/** Lets so many through at once. */
-class Gate {
-  #free: number
-  readonly #waiting: Array<() => void> = []
-
-  constructor(atOnce: number) {
-    this.#free = atOnce
-  }
-
-  async pass(work: () => Promise<void>): Promise<void> {
-    if (this.#free === 0) await new Promise<void>(resolve => this.#waiting.push(resolve))
-    else this.#free--
-    try {
-      await work()
-    } finally {
-      const next = this.#waiting.shift()
-      if (next === undefined) this.#free++
-      else next()
-    }
-  }
 }

@@ -1,4 +1,5 @@
-import { printJson, printLine, type Session } from '../session.ts'
+import { printJson, printLine } from '../../terminal/print.ts'
+import type { Session } from '../session.ts'
 
 /** `dfs stat PATH` */
 export async function stat({ client, isJson }: Session, path: string): Promise<void> {

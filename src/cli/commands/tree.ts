@@ -1,5 +1,6 @@
-import { note, printJson, printLine, type Session } from '../session.ts'
-import { formatBytes } from '../units.ts'
+import { note, printJson, printLine } from '../../terminal/print.ts'
+import { formatBytes } from '../../terminal/units.ts'
+import type { Session } from '../session.ts'
 
 /** `dfs mkdir PATH` */
 export async function mkdir({ client, isJson }: Session, path: string): Promise<void> {

@@ -15,10 +15,8 @@ import {
 } from 'node:fs/promises'
 import { join } from 'node:path'
 import { test } from 'node:test'
-import { makeNetworkKey, readNetworkKey } from '../../../src/cli/key-file.ts'
 import { kindOf, localNameFault, makeLocalFolder, readLocal, writeLocal } from '../../../src/cli/local-file.ts'
 import { walkLocal } from '../../../src/cli/local-tree.ts'
-import { formatNetworkKey, generateNetworkKey, networkKeyWords } from '../../../src/index.ts'
 import { readAll, temporaryFolder } from '../../fixtures/nodes.ts'
 
 const modified = new Date(1_600_000_000_123)
@@ -144,25 +142,4 @@ test('a folder is walked in the order of bytes, folders first, links and foreign
     for await (const _ of walkLocal(join(folder, 'none'), name => faults.push(name)));
   })
   assert.equal(faults.length, 3)
-})
-
-test('a network key file: read in both forms, made once, never replaced', async t => {
-  const folder = await temporaryFolder(t)
-  const path = join(folder, 'key')
-  assert.equal(await readNetworkKey(path), undefined)
-  const [one, other] = await Promise.all([makeNetworkKey(path), makeNetworkKey(`${folder}/other`)])
-  assert.notDeepEqual(one, other)
-  assert.equal((await stat(path)).mode & 0o777, 0o600)
-  assert.deepEqual(await readNetworkKey(path), one)
-  assert.deepEqual(await makeNetworkKey(path), one)
-  assert.deepEqual((await readdir(folder)).sort(), ['key', 'other'])
-  const key = generateNetworkKey()
-  for (const text of [formatNetworkKey(key), `${networkKeyWords(key)}\n`]) {
-    await writeFile(path, text)
-    assert.deepEqual(Buffer.from((await readNetworkKey(path)) as Uint8Array), Buffer.from(key))
-  }
-  await writeFile(path, 'garbage')
-  await assert.rejects(readNetworkKey(path), { code: 'invalid' })
-  await writeFile(path, 'x'.repeat(5000))
-  await assert.rejects(readNetworkKey(path), { code: 'usage' })
 })

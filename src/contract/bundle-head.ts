@@ -1,6 +1,6 @@
 import { z } from 'zod'
 
-/** What a bundle says of a file, before its bytes: `size` in bytes; the rest as in a put of its own. */
+/** The line that precedes the bytes of a file in a bundle: `size` is in bytes, and the rest is as in a put of its own. */
 export const bundleHeadSchema = z.strictObject({
   path: z.string(),
   size: z.number().int().nonnegative(),
@@ -11,7 +11,6 @@ export const bundleHeadSchema = z.strictObject({
 
 export type BundleHead = z.infer<typeof bundleHeadSchema>
 
-/** The line that begins a file in a bundle. */
 export function encodeHead(head: BundleHead): Uint8Array {
   return Buffer.from(`${JSON.stringify(head)}\n`)
 }

@@ -1,4 +1,4 @@
-import { usage } from './exit.ts'
+import { usage } from './errors.ts'
 
 const SIZE_UNITS: Record<string, number> = {
   '': 1,
@@ -14,31 +14,32 @@ const SIZE_UNITS: Record<string, number> = {
 }
 const TIME_UNITS: Record<string, number> = { s: 1e3, m: 60e3, h: 3600e3, d: 86_400e3 }
 
-/** Bytes in a size such as `10GB` (10^9 each) or `64MiB` (2^20 each). */
+/** Returns the bytes in a size such as `10GB` (10^9 each) or `64MiB` (2^20 each). */
 export function parseSize(text: string): number {
   const [, number, unit] = /^(\d+(?:\.\d+)?)\s*([a-z]*)$/i.exec(text.trim()) ?? []
   const factor = SIZE_UNITS[unit?.toLowerCase() ?? '?']
-  if (number === undefined || factor === undefined) throw usage(`a size reads like 10GB or 64MiB, not "${text}"`)
+  if (number === undefined || factor === undefined) throw usage(`"${text}" is not a size: write it like 10GB or 64MiB`)
   const bytes = Math.floor(Number(number) * factor)
-  if (!Number.isSafeInteger(bytes)) throw usage(`"${text}" is too large`)
+  if (!Number.isSafeInteger(bytes)) throw usage(`the size "${text}" is too large`)
   return bytes
 }
 
-/** Milliseconds in a time such as `5s`, `10m`, `24h` or `30d`. */
+/** Returns the milliseconds in a time such as `5s`, `10m`, `24h` or `30d`. */
 export function parseTime(text: string): number {
   const [, number, unit] = /^(\d+(?:\.\d+)?)\s*([smhd])$/.exec(text.trim()) ?? []
-  if (number === undefined) throw usage(`a time reads like 5s, 10m, 24h or 30d, not "${text}"`)
+  if (number === undefined) throw usage(`"${text}" is not a time: write it like 5s, 10m, 24h or 30d`)
   return Math.floor(Number(number) * (TIME_UNITS[unit as string] as number))
 }
 
-/** A number of copies: `all`, or how many. */
+/** Reads a number of copies: `all`, or a number from 1 to 999. */
 export function parseCopies(text: string): number | 'all' {
   if (text === 'all') return 'all'
-  if (!/^[1-9]\d{0,2}$/.test(text)) throw usage(`a number of copies is "all" or a number from 1 on, not "${text}"`)
+  if (!/^[1-9]\d{0,2}$/.test(text))
+    throw usage(`"${text}" is not a number of copies: give "all", or a number from 1 to 999`)
   return Number(text)
 }
 
-/** Bytes as people read them. */
+/** Formats bytes for a person. */
 export function formatBytes(bytes: number): string {
   const units = ['B', 'KiB', 'MiB', 'GiB', 'TiB']
   let value = bytes
@@ -50,7 +51,7 @@ export function formatBytes(bytes: number): string {
   return unit === 0 ? `${bytes} B` : `${value.toFixed(1)} ${units[unit]}`
 }
 
-/** Seconds as people read them. */
+/** Formats seconds for a person. */
 export function formatDuration(seconds: number): string {
   const whole = Math.ceil(seconds)
   if (whole < 60) return `${whole} s`

@@ -1,31 +1,31 @@
 import { link, open, readFile, rm, stat } from 'node:fs/promises'
 import { formatNetworkKey, generateNetworkKey, parseNetworkKey } from '../index.ts'
-import { usage } from './exit.ts'
-import { note } from './session.ts'
+import { messageOf, usage } from '../terminal/errors.ts'
+import { note } from '../terminal/print.ts'
 
 const KEY_FILE_BYTES_MAX = 4096
 
-/** The network key in a file: 64 hex digits or 24 words. Undefined if there is no such file. */
+/** Reads the network key in a file: 64 hex digits or 24 words. Returns undefined if there is no such file. */
 export async function readNetworkKey(file: string): Promise<Uint8Array | undefined> {
   let text: string
   try {
     const { mode, size } = await stat(file)
-    if (size > KEY_FILE_BYTES_MAX) throw usage('the file named by --network-key-file holds no network key')
+    if (size > KEY_FILE_BYTES_MAX) throw usage('the file named by --network-key-file is too large for a network key')
     if (process.platform !== 'win32' && (mode & 0o077) !== 0)
-      note('warning: others on this machine can read the network key file: chmod 600 it')
+      note('warning: others on this machine can read the network key file (run chmod 600 on it)')
     text = await readFile(file, 'utf8')
   } catch (error) {
     const { code } = error as NodeJS.ErrnoException
     if (code === 'ENOENT') return undefined
     if (code === 'usage') throw error
-    throw usage('the file named by --network-key-file cannot be read')
+    throw usage(`cannot read the file named by --network-key-file: ${messageOf(error)}`)
   }
   return parseNetworkKey(text)
 }
 
 /**
- * Draws a network key and keeps it in a new file that its owner alone reads. Whoever waits for the file never sees half
- * of it, and no file is ever replaced: if one has appeared meanwhile, its key counts.
+ * Draws a network key and saves it in a new file that only its owner can read. A program that waits for the file never
+ * sees half of it. No file is ever replaced: if one has appeared meanwhile, its key is returned.
  */
 export async function makeNetworkKey(file: string): Promise<Uint8Array> {
   const key = generateNetworkKey()

@@ -1,9 +1,10 @@
 import { Command, CommanderError } from 'commander'
-import { EXIT, exitOf, report, usage } from './exit.ts'
+import { usage } from './errors.ts'
+import { EXIT, exitOf, report } from './exit.ts'
 import { watchStdout } from './stdout.ts'
 import { version } from './version.ts'
 
-/** A program or a command of one, which throws instead of exiting and leaves it to us to say what is wrong. */
+/** Returns a program, or a command of one, that throws instead of exiting: `runProgram` reports what is wrong. */
 export function newProgram(name: string, description: string): Command {
   return new Command(name)
     .description(description)
@@ -12,7 +13,7 @@ export function newProgram(name: string, description: string): Command {
     .exitOverride()
 }
 
-/** Runs a program: what it fails with becomes one line on stderr, or an object with `--json`, and an exit code. */
+/** Runs a program. A failure becomes an exit code and one line on stderr, or one object with `--json`. */
 export async function runProgram(isJson: boolean, run: () => Promise<void>): Promise<number> {
   watchStdout(isJson)
   try {
@@ -26,13 +27,13 @@ export async function runProgram(isJson: boolean, run: () => Promise<void>): Pro
   }
 }
 
-/** True if a variable of the environment switches something on: `0`, `false`, `no` and nothing do not. */
+/** True if an environment variable switches something on. `0`, `false`, `no` and the empty string do not. */
 export function isOn(value: string | undefined): boolean {
   return value !== undefined && !['', '0', 'false', 'no'].includes(value.toLowerCase())
 }
 
 function wrongUsage({ code, message }: CommanderError): Error {
-  // Without a command Commander prints the help, and has nothing to say.
-  if (code === 'commander.help') return usage('say what to do: see dfs --help')
+  // Without a command Commander prints the help and has no message of its own.
+  if (code === 'commander.help') return usage('no command was given: see dfs --help')
   return usage(message.replace(/^error: /, '').replaceAll(/\s*\n\s*/g, ' '))
 }

@@ -4,5 +4,5 @@ const { version: stated } = JSON.parse(readFileSync(new URL('../../package.json'
   version: string
 }
 
-/** Of this package. */
+/** The version of this package. */
 export const version: string = stated

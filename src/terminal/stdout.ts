@@ -2,8 +2,8 @@ import { pipeline } from 'node:stream/promises'
 import { exitOf, report } from './exit.ts'
 
 /**
- * Says how a program ends when it cannot print: a reader that closes early, as `head` does, is no failure; a full disk
- * is one. Without this Node ends the process with a stack trace.
+ * Decides how a program ends when it cannot print. A reader that closes early, as `head` does, is no failure; a full disk
+ * is one. Without this Node would end the process with a stack trace.
  */
 export function watchStdout(isJson: boolean): void {
   process.stdout.on('error', error => {
@@ -13,7 +13,7 @@ export function watchStdout(isJson: boolean): void {
   })
 }
 
-/** Bytes to stdout, as fast as whoever reads them takes them. */
+/** Writes bytes to stdout as fast as its reader takes them. */
 export async function writeOut(body: AsyncIterable<Uint8Array>): Promise<void> {
   try {
     await pipeline(body, process.stdout, { end: false })

@@ -2,31 +2,33 @@ import { formatBytes, formatDuration } from './units.ts'
 
 const REDRAW_MS = 200
 
-/** The line that is on the terminal now, if any. */
+/** The progress line that is on the terminal now, if any. */
 let shown: Progress | undefined
 
-/** Takes the line away before something else is written; it comes back with the next bytes. */
+/** Removes the progress line before something else is written. It comes back with the next bytes. */
 export function hideProgress(): void {
   shown?.hide()
 }
 
-/** A line on the terminal that says how far a transfer is, how fast, and how long it will take. Nothing in a pipe. */
+/** A line on the terminal that shows how far a transfer is, its rate and the time left. Prints nothing into a pipe. */
 export class Progress {
   readonly #verb: string
   readonly #isWanted: boolean
-  readonly #started = performance.now()
+  /** Monotonic. */
+  readonly #startedAtMs = performance.now()
   #total: number | undefined
   #done = 0
-  #drawnAt = 0
+  /** Monotonic. */
+  #drawnAtMs = 0
 
-  /** `total` bytes are to come, if that is known. */
+  /** `total` is the number of bytes to come, if that is known. */
   constructor(verb: string, isQuiet: boolean, total?: number) {
     this.#verb = verb
     this.#isWanted = !isQuiet && process.stderr.isTTY === true
     this.#total = total
   }
 
-  /** More is to come than was known: files of a folder are found one by one. */
+  /** Adds to the total. The files of a folder are found one by one, so it is not known at the start. */
   expect(bytes: number): void {
     this.#total = (this.#total ?? 0) + bytes
   }
@@ -35,13 +37,13 @@ export class Progress {
     this.#done += bytes
     if (!this.#isWanted) return
     const now = performance.now()
-    if (now - this.#drawnAt < REDRAW_MS) return
-    this.#drawnAt = now
+    if (now - this.#drawnAtMs < REDRAW_MS) return
+    this.#drawnAtMs = now
     shown = this
-    process.stderr.write(`\r\x1b[K${progressText(this.#verb, this.#done, this.#total, now - this.#started)}`)
+    process.stderr.write(`\r\x1b[K${progressText(this.#verb, this.#done, this.#total, now - this.#startedAtMs)}`)
   }
 
-  /** Passes bytes through, counting them. */
+  /** Passes bytes through and counts them. */
   async *count<T extends Uint8Array>(source: AsyncIterable<T>): AsyncGenerator<T> {
     for await (const bytes of source) {
       this.add(bytes.byteLength)
@@ -56,7 +58,7 @@ export class Progress {
   }
 }
 
-/** What the line says after so many bytes of so many, in so long. */
+/** The text of the line once `done` of `total` bytes have passed in `ms`. */
 export function progressText(verb: string, done: number, total: number | undefined, ms: number): string {
   const perSecond = done / Math.max(0.001, ms / 1000)
   const rate = `${formatBytes(Math.round(perSecond))}/s`

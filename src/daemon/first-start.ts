@@ -1,9 +1,9 @@
 import { readdir, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { NodeEvent } from '../index.ts'
-import { CliError } from './exit.ts'
+import { CliError } from '../terminal/errors.ts'
 
-/** How long the first start waits for somebody of its network before it goes on alone. */
+/** How long the first start waits for a member of its network before it goes on alone. */
 const FIRST_ANSWER_MS = 5_000
 
 export function foreignError(): CliError {
@@ -14,15 +14,15 @@ export function foreignError(): CliError {
 }
 
 /**
- * Whether the network key at a first start is the right one. Until a member has answered, or some time has passed, the
- * daemon serves nobody: so if the only one to answer is of another network, nothing is lost by taking all of it back.
+ * Finds out whether the network key at a first start is the right one. The daemon serves nobody until a member has answered
+ * or some time has passed. So if the only node that answers is of another network, the start can be undone without a loss.
  */
 export class FirstAnswer {
   readonly #answered = Promise.withResolvers<void>()
   #isForeign = false
   #isMember = false
 
-  /** To be told of everything from the start on. */
+  /** Must be called with every event from the start on. */
   hear({ event }: NodeEvent): void {
     if (event === 'foreign') this.#isForeign = true
     if (event !== 'admitted') return
@@ -42,12 +42,12 @@ export class FirstAnswer {
   }
 }
 
-/** What is in the data directory; nothing if there is none. */
+/** The names in a data directory; an empty set if there is no directory yet. */
 export async function namesIn(folder: string): Promise<Set<string>> {
   return new Set(await readdir(folder).catch(() => []))
 }
 
-/** Removes all that a start has put into its data directory, so that the next one is a first start again. */
+/** Removes everything that a start has put into its data directory, so that the next start is a first start again. */
 export async function takeBack(folder: string, before: ReadonlySet<string>): Promise<void> {
   for (const name of await namesIn(folder))
     if (!before.has(name)) await rm(join(folder, name), { recursive: true, force: true })
