@@ -98,6 +98,11 @@ test('nothing is exported by default', () => {
   for (const { name, text } of files) assert.doesNotMatch(text, /(^|\n)export default\b/, name)
 })
 
+test('the contract is pure: it reads no file, opens no socket, and loads nothing of the platform', () => {
+  for (const { file, name, text } of files)
+    if (roomOf(file) === 'contract') assert.ok(!importsOf(text).some(target => target.startsWith('node:')), name)
+})
+
 test('the two programs do not know each other', () => {
   for (const { file, name, text } of files) {
     if (roomOf(file) !== 'daemon') continue

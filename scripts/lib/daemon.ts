@@ -125,6 +125,9 @@ export async function until(what: string, holds: () => Promise<boolean>, msMax =
 /** Waits until every one of some daemons is connected to all the others. */
 export async function connected(daemons: readonly Daemon[]): Promise<void> {
   for (const { client, name } of daemons) {
-    await until(`${name} connected to all`, async () => (await client.status()).peersConnected >= daemons.length - 1)
+    await until(
+      `${name} connected to all`,
+      async () => (await client.call('status', {})).peersConnected >= daemons.length - 1
+    )
   }
 }

@@ -1,5 +1,6 @@
 import type { Logger } from 'pino'
 import { assertLoopback } from '../http/listen.ts'
+import type { LogError } from '../http/route-context.ts'
 import { serveApi } from '../http/server.ts'
 import { createNode, type DfsNode, type NodeEvent } from '../index.ts'
 import { EXIT, report } from '../terminal/exit.ts'
@@ -8,7 +9,7 @@ import { isOn, runProgram } from '../terminal/program.ts'
 import { logEvent } from './event-log.ts'
 import { FirstAnswer, foreignError, namesIn, takeBack } from './first-start.ts'
 import { type DaemonFlags, parseDaemonFlags, parseHostPort } from './flags.ts'
-import { openLog } from './log.ts'
+import { openLog, scoped } from './log.ts'
 import { nodeOptionsOf } from './node-options.ts'
 import { sayReady } from './ready.ts'
 
@@ -33,7 +34,7 @@ async function run(flags: DaemonFlags): Promise<void> {
   const isMember = before.has(KEYSTORE_FILE)
   const node = await startNode(flags, { before, isMember, log, stopping })
   try {
-    const api = await serveApi(node, { dataDir, listen })
+    const api = await serveApi(node, { dataDir, listen, log: httpLog(log) })
     try {
       sayReady(node, api.url, flags, isMember)
       await stopping
@@ -90,6 +91,12 @@ function endOnUncaught(log: Logger, isJson: boolean): void {
     report(error, isJson)
     process.exit(EXIT.failed)
   })
+}
+
+/** Logs the errors of the API. Their words may hold a path, so they are logged at debug only. */
+function httpLog(log: Logger): LogError {
+  const http = scoped(log, 'dfs:http')
+  return (what, error) => http.debug({ err: error }, what)
 }
 
 /**

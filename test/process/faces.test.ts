@@ -236,7 +236,7 @@ test('a wrong network key: the first start takes itself back, a member refuses i
   const b = await start(t, dataDir, ['--network-key-file', key, ...bootstrap])
   await connected([a, b])
   assert.deepEqual(
-    (await a.client.peers()).map(({ peerId }) => peerId),
+    (await a.client.call('peers', {})).map(({ peerId }) => peerId),
     [b.peerId]
   )
   await b.stop()
@@ -287,9 +287,9 @@ test('Ctrl-C in the middle of a put leaves nothing behind', { timeout: 120_000 }
   const cut = await runProgram('dfs', ['--data-dir', node.dataDir, 'put', '-', '/cut'], {
     input: 'open',
     during: async child => {
-      const before = (await node.client.status()).disk.used
+      const before = (await node.client.call('status', {})).disk.used
       child.stdin.write(randomBytes(8 << 20))
-      await until('the node stores', async () => (await node.client.status()).disk.used > before)
+      await until('the node stores', async () => (await node.client.call('status', {})).disk.used > before)
       child.kill('SIGINT')
     }
   })

@@ -1,6 +1,6 @@
 import { basename, join } from 'node:path'
+import type { AnswerOf } from '../../contract/verbs.ts'
 import { forEachAtOnce } from '../../flow/at-once.ts'
-import type { ListItem } from '../../index.ts'
 import { CliError, isOfOneFile, usage } from '../../terminal/errors.ts'
 import { printJson, printLine } from '../../terminal/print.ts'
 import { hideProgress, Progress } from '../../terminal/progress.ts'
@@ -21,7 +21,7 @@ export async function get(
   { force }: { force: boolean }
 ): Promise<void> {
   const { client, isJson } = session
-  const found = await client.stat(path)
+  const found = await client.call('stat', { path })
   const name = basename(found.path)
   if (target === '-') {
     if (found.kind === 'directory') throw usage('a directory cannot be written to stdout')
@@ -43,7 +43,7 @@ async function getFolder(session: Session, path: string, folder: string, force: 
   const faults = new Faults('fetched', isJson)
   // The folder named may be a link: that is for its user to say. None below it is followed.
   if ((await kindOf(folder, 'follow')) !== 'directory') await makeLocalFolder(folder)
-  const files = localFiles(client.list(path, true), path, folder, faults)
+  const files = localFiles(client.stream('list', { path, recursive: true }), path, folder, faults)
   await forEachAtOnce(files, FILES_AT_ONCE, async ({ item, local }) => {
     progress.expect(item.size)
     try {
@@ -58,11 +58,11 @@ async function getFolder(session: Session, path: string, folder: string, force: 
 
 /** Where each file of a listing goes; makes the folders on the way. What is below one that cannot be made is left out. */
 async function* localFiles(
-  items: AsyncIterable<ListItem>,
+  items: AsyncIterable<AnswerOf<'list'>>,
   base: string,
   folder: string,
   faults: Faults
-): AsyncGenerator<{ item: ListItem; local: string }> {
+): AsyncGenerator<{ item: AnswerOf<'list'>; local: string }> {
   const lost = new Set<string>()
   const start = base === '/' ? 1 : base.length + 1
   for await (const item of items) {

@@ -8,7 +8,7 @@ export async function ls(
   path: string,
   { long, recursive }: { long: boolean; recursive: boolean }
 ): Promise<void> {
-  for await (const item of client.list(path, recursive)) {
+  for await (const item of client.stream('list', { path, recursive })) {
     if (!isHeard()) return
     if (isJson) {
       printJson(item)
@@ -19,7 +19,7 @@ export async function ls(
     const mark = conflict ? '  (conflict)' : ''
     if (!long) printLine(name)
     else {
-      const time = String(modified).slice(0, 16).replace('T', ' ')
+      const time = modified.slice(0, 16).replace('T', ' ')
       printLine(`${String(kind === 'directory' ? '-' : size).padStart(14)}  ${time}  ${name}${mark}`)
     }
   }

@@ -71,7 +71,7 @@ async function putStdin(session: Session, path: string | undefined, fields: PutF
 async function targetOf({ client }: Session, name: string, path: string | undefined): Promise<string> {
   if (path === undefined) return `/${name}`
   if (path.endsWith('/')) return `${path}${name}`
-  const there = await client.stat(path).catch(error => {
+  const there = await client.call('stat', { path }).catch(error => {
     if (error instanceof CliError && error.code === 'not-found') return undefined
     throw error
   })
@@ -86,13 +86,13 @@ async function putFolder(session: Session, folder: string, path: string, fields:
   const large = new Slots(LARGE_AT_ONCE)
   const medium = new Slots(MEDIUM_AT_ONCE)
   const bundle = client.bundle(fields, signal)
-  if (root !== '') await client.mkdir(root)
+  if (root !== '') await client.call('mkdir', { path: root })
   const items = walkLocal(folder, (name, error) => faults.add(name, error))
   const putItem = async (item: LocalItem): Promise<void> => {
     signal.throwIfAborted()
     const target = `${root}/${item.parts.join('/')}`
     const work = async (): Promise<void> => {
-      if (item.kind === 'directory') await client.mkdir(target)
+      if (item.kind === 'directory') await client.call('mkdir', { path: target })
       else show(session, await putOne(session, item, target, fields, progress, bundle))
     }
     const size = item.kind === 'file' ? item.size : 0

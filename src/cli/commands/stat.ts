@@ -3,7 +3,7 @@ import type { Session } from '../session.ts'
 
 /** `dfs stat PATH` */
 export async function stat({ client, isJson }: Session, path: string): Promise<void> {
-  const found = await client.stat(path)
+  const found = await client.call('stat', { path })
   const { kind, size, root, modified, replicas, versions, conflict } = found
   if (isJson) {
     printJson({ path: found.path, kind, size, root, modified, replicas, versions, conflict })

@@ -4,7 +4,7 @@ import type { Session } from '../session.ts'
 
 /** `dfs status` */
 export async function status({ client, isJson }: Session): Promise<void> {
-  const now = await client.status()
+  const now = await client.call('status', {})
   if (isJson) {
     printJson(now)
     return
@@ -18,7 +18,7 @@ export async function status({ client, isJson }: Session): Promise<void> {
 
 /** `dfs peers` */
 export async function peers({ client, isJson }: Session): Promise<void> {
-  const all = await client.peers()
+  const all = await client.call('peers', {})
   if (isJson) {
     printJson(all)
     return

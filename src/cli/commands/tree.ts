@@ -4,7 +4,7 @@ import type { Session } from '../session.ts'
 
 /** `dfs mkdir PATH` */
 export async function mkdir({ client, isJson }: Session, path: string): Promise<void> {
-  const result = await client.mkdir(path)
+  const result = await client.call('mkdir', { path })
   if (isJson) printJson(result)
 }
 
@@ -15,7 +15,7 @@ export async function mv(
   to: string,
   { clobber }: { clobber: boolean }
 ): Promise<void> {
-  const result = await client.move(from, to, !clobber)
+  const result = await client.call('move', { from, to, noClobber: !clobber })
   if (isJson) printJson(result)
 }
 
@@ -26,7 +26,7 @@ export async function cp(
   to: string,
   { clobber }: { clobber: boolean }
 ): Promise<void> {
-  const result = await client.copy(from, to, !clobber)
+  const result = await client.call('copy', { from, to, noClobber: !clobber })
   if (isJson) printJson(result)
 }
 
@@ -36,7 +36,7 @@ export async function rm(
   path: string,
   { recursive }: { recursive: boolean }
 ): Promise<void> {
-  const result = await client.remove(path, recursive)
+  const result = await client.call('remove', { path, recursive })
   if (isJson) printJson(result)
   else if (result.waitingFor.length > 0)
     note(`removed; waiting for ${result.waitingFor.map(({ name }) => name).join(', ')} to hear of it`)
@@ -44,7 +44,7 @@ export async function rm(
 
 /** `dfs evict PATH` */
 export async function evict({ client, isJson }: Session, path: string): Promise<void> {
-  const result = await client.evict(path)
+  const result = await client.call('evict', { path })
   if (isJson) printJson(result)
   else {
     printLine(`${result.path}: freed ${formatBytes(result.freed.bytes)} here`)
