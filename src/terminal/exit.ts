@@ -14,6 +14,25 @@ export const EXIT = {
   noSpace: 7,
   interrupted: 130
 } as const
+export type ExitName = keyof typeof EXIT
+
+/** The exit codes in words, in their order. */
+export const EXIT_WORDS: Record<ExitName, string> = {
+  done: 'done',
+  failed: 'failed',
+  usage: 'wrong usage',
+  notFound: 'not found',
+  notAllowed: 'not allowed',
+  unreachable: 'unreachable',
+  integrity: 'damaged',
+  noSpace: 'no space',
+  interrupted: 'interrupted'
+}
+
+/** The line of a help text that lists exit codes. */
+export function exitLine(names: readonly ExitName[]): string {
+  return `Exit codes: ${names.map(name => `${EXIT[name]} ${EXIT_WORDS[name]}`).join(', ')}.`
+}
 
 const EXITS: Partial<Record<ErrorCode | 'usage', number>> = {
   usage: EXIT.usage,
