@@ -5,7 +5,7 @@ import { test } from 'node:test'
 
 const SRC = join(import.meta.dirname, '../src')
 
-/** From the top down. A room imports from those below it, and from itself; those on one line do not know each other. */
+/** From the top down. A room imports only from rooms below it; rooms on one line do not know each other. */
 const COLUMN: string[][] = [
   ['bin'],
   ['daemon'],
