@@ -44,7 +44,13 @@ export class FirstAnswer {
 
 /** The names in a data directory; an empty set if there is no directory yet. */
 export async function namesIn(folder: string): Promise<Set<string>> {
-  return new Set(await readdir(folder).catch(() => []))
+  try {
+    return new Set(await readdir(folder))
+  } catch (error) {
+    // Any other failure must end the start: it would make a member look like a new directory, for which a key is drawn.
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return new Set()
+    throw error
+  }
 }
 
 /** Removes everything that a start has put into its data directory, so that the next start is a first start again. */

@@ -7,9 +7,10 @@ export function openLog(level: LogLevel): Logger {
 }
 
 /**
- * The log of one component: each of its lines carries the scope, such as `dfs:members`. Everything that the daemon logs
- * about its node goes through here, so this is also what a libp2p `ComponentLogger` stands on: its `forComponent(scope)`
- * wraps the logger that this returns.
+ * Returns the log of one component: each of its lines carries the scope, such as `dfs:members`. Everything that the daemon
+ * logs about its node goes through here, so a libp2p `ComponentLogger` over pino belongs into this file: its
+ * `forComponent(scope)` wraps the logger that this returns. `log` must be the whole log, because pino would print the scope
+ * of a component's log twice.
  */
 export function scoped(log: Logger, scope: string): Logger {
   return log.child({ scope })

@@ -7,6 +7,7 @@ import { dirname, join } from 'node:path'
 import { InvalidInputError } from '../index.ts'
 import { CLOSE_MS, SOCKET_PATH_BYTES_MAX } from './constants.ts'
 import { ApiPortTakenError } from './errors.ts'
+import type { LogError } from './route-context.ts'
 
 export interface Address {
   host: string
@@ -30,9 +31,14 @@ export function assertLoopback(address: Address | undefined): void {
  * Listens on loopback and returns where. Without a given address it tries the port that it used last time, then the default
  * port, then a free one, and remembers it in the data directory. Errors: `port-taken` if the given port is.
  */
-export async function listenOnLoopback(server: Server, dataDir: string, given: Address | undefined): Promise<Address> {
+export async function listenOnLoopback(
+  server: Server,
+  dataDir: string,
+  given: Address | undefined,
+  log: LogError
+): Promise<Address> {
   const { host, port } = given ?? DEFAULT_ADDRESS
-  const before = given === undefined ? await rememberedPort(dataDir) : undefined
+  const before = given === undefined ? await rememberedPort(dataDir, log) : undefined
   const tries = given === undefined ? [...(before === undefined ? [] : [before]), port, 0] : [port]
   for (const candidate of tries) {
     try {
@@ -88,8 +94,12 @@ export async function writePrivately(path: string, text: string): Promise<void> 
   await rename(temp, path)
 }
 
-async function rememberedPort(dataDir: string): Promise<number | undefined> {
-  const port = Number(await readFile(join(dataDir, PORT_FILE), 'utf8').catch(() => ''))
+async function rememberedPort(dataDir: string, log: LogError): Promise<number | undefined> {
+  const text = await readFile(join(dataDir, PORT_FILE), 'utf8').catch((error: NodeJS.ErrnoException) => {
+    if (error.code !== 'ENOENT') log('the remembered port of the API cannot be read', error)
+    return ''
+  })
+  const port = Number(text)
   return Number.isInteger(port) && port > 0 && port < 65_536 ? port : undefined
 }
 

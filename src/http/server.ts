@@ -59,7 +59,7 @@ export async function serveApi(node: DfsNode, options: ApiOptions): Promise<Api>
     await Promise.all(closing.map(end => end()))
   }
   try {
-    const { host, port } = await listenOnLoopback(tcp, dataDir, listen)
+    const { host, port } = await listenOnLoopback(tcp, dataDir, listen, log)
     for (const name of ['127.0.0.1', 'localhost', '[::1]']) hosts.add(`${name}:${port}`)
     const url = `http://${host.includes(':') ? `[${host}]` : host}:${port}`
     const socket = await listenOnSocket(unix, dataDir)

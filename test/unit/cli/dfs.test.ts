@@ -265,3 +265,17 @@ test('wrong usage exits with 2 and one line; a command or flag that is not built
   for (const word of ['versions', 'purge', 'invite', 'fsck']) assert.ok(!help.includes(word), word)
   assert.match((await dfs(['--version'])).stdout.toString(), /^\d+\.\d+\.\d+\n$/)
 })
+
+test('the help of each command lists its arguments, flags and exit codes', async t => {
+  const { dfs } = await setUp(t)
+  const cases: Array<[string, RegExp]> = [
+    ['put', /<source> \[path\][\s\S]*--no-clobber[\s\S]*^Exit codes: .*3 not found, .*7 no space, 130 interrupted\.$/m],
+    ['get', /<path> \[target\][\s\S]*--force[\s\S]*^Exit codes: .*6 damaged, 7 no space/m],
+    ['peers', /^Exit codes: 0 done, 1 failed, 2 wrong usage, 4 not allowed, 5 unreachable, 130 interrupted\.$/m]
+  ]
+  for (const [command, words] of cases) {
+    const { code, stdout } = await dfs([command, '--help'])
+    assert.equal(code, 0)
+    assert.match(stdout.toString(), words)
+  }
+})
