@@ -6,7 +6,7 @@ import { mkdtemp, rm } from 'node:fs/promises'
 import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { formatBytes } from '../src/cli/units.ts'
+import { formatBytes } from '../src/terminal/units.ts'
 import { connected, type Daemon, startDaemon, until } from './lib/daemon.ts'
 import { makePng } from './lib/png.ts'
 
@@ -59,7 +59,7 @@ async function run(): Promise<void> {
     await third.client.put(`/pictures/${name}`, slices(data), { type: 'image/png' }, AbortSignal.timeout(120_000))
     rows.push({ name, bytes: data.byteLength, putMs: performance.now() - started, fetched: [] })
   }
-  await until('all copies delivered', async () => (await third.client.status()).owed.blocks === 0)
+  await until('all copies delivered', async () => (await third.client.call('status', {})).owed.blocks === 0)
 
   say('It drops its own copies, and fetches each picture back from the others.')
   await evictAll(third)
@@ -101,7 +101,7 @@ async function startCluster(): Promise<[Daemon, Daemon, Daemon]> {
 }
 
 async function evictAll(daemon: Daemon): Promise<void> {
-  const { left } = await daemon.client.evict('/pictures', AbortSignal.timeout(120_000))
+  const { left } = await daemon.client.call('evict', { path: '/pictures' }, AbortSignal.timeout(120_000))
   if (left.blocks > 0)
     throw new Error(`${left.blocks} blocks could not be dropped: the others did not prove to hold them`)
 }

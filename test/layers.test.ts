@@ -5,11 +5,13 @@ import { test } from 'node:test'
 
 const SRC = join(import.meta.dirname, '../src')
 
-/** From the top down. A room imports from those below it, and from itself; those on one line do not know each other. */
+/** From the top down. A room imports only from rooms below it; rooms on one line do not know each other. */
 const COLUMN: string[][] = [
   ['bin'],
-  ['cli'],
-  ['http'],
+  ['daemon'],
+  ['cli', 'http'],
+  ['contract', 'terminal'],
+  ['flow'],
   ['index'],
   ['node'],
   ['api'],
@@ -22,8 +24,10 @@ const COLUMN: string[][] = [
   ['format'],
   ['util']
 ]
-/** The faces stand on the library alone, as any user's program does. */
-const FACES = new Set(['cli', 'http', 'bin'])
+/** The faces use only the library, as any user's program does. */
+const FACES = new Set(['bin', 'daemon', 'cli', 'http', 'contract', 'terminal', 'flow'])
+/** These faces do input and output of their own; the other two are pure or only move what they are given. */
+const PROGRAMS = new Set(['bin', 'daemon', 'cli', 'http', 'terminal'])
 
 const IMPORT =
   /(?:^|\n)\s*(?:import|export)\b[^'"`;]*?from\s*['"]([^'"]+)['"]|(?:^|\n)\s*import\s*['"]([^'"]+)['"]|\bimport\(\s*['"]([^'"]+)['"]/g
@@ -73,16 +77,16 @@ test('a room imports only from those below it', () => {
   }
 })
 
-test('the disk is touched in one room and by the command line only', () => {
+test('the disk is touched in one room and by the programs only', () => {
   for (const { file, name, text } of files) {
-    if (['disk', 'cli', 'http'].includes(roomOf(file)) || name === 'wire/port-holder.ts') continue
+    if (roomOf(file) === 'disk' || PROGRAMS.has(roomOf(file)) || name === 'wire/port-holder.ts') continue
     assert.ok(!importsOf(text).some(target => /^(node:)?fs/.test(target)), `${name} imports the file system`)
   }
 })
 
 test('time and chance come through ports', () => {
   for (const { file, name, text } of files) {
-    if (['util', 'cli', 'http', 'bin'].includes(roomOf(file))) continue
+    if (roomOf(file) === 'util' || PROGRAMS.has(roomOf(file))) continue
     const code = text.replace(/\/\*[\s\S]*?\*\/|\/\/.*/g, '')
     assert.doesNotMatch(code, /\bDate\.now\(|\bMath\.random\(|\bsetTimeout\(|\bsetInterval\(|\brandomBytes\(/, name)
   }
@@ -92,7 +96,20 @@ test('nothing is exported by default', () => {
   for (const { name, text } of files) assert.doesNotMatch(text, /(^|\n)export default\b/, name)
 })
 
-test('dfs is there at once: it speaks to a node and loads none', () => {
+test('the contract is pure: it reads no file, opens no socket, and loads nothing of the platform', () => {
+  for (const { file, name, text } of files)
+    if (roomOf(file) === 'contract') assert.ok(!importsOf(text).some(target => target.startsWith('node:')), name)
+})
+
+test('the two programs do not know each other', () => {
+  for (const { file, name, text } of files) {
+    if (roomOf(file) !== 'daemon') continue
+    for (const target of importsOf(text).filter(target => target.startsWith('.')))
+      assert.notEqual(roomOf(join(dirname(file), target)), 'cli', `${name} imports ${target}`)
+  }
+})
+
+test('dfs starts at once: it talks to a node and loads neither the node nor its server', () => {
   const textOf = new Map(files.map(({ file, text }) => [file, text]))
   const loaded = new Set<string>()
   const load = (file: string): void => {
@@ -103,8 +120,9 @@ test('dfs is there at once: it speaks to a node and loads none', () => {
   }
   load(join(SRC, 'cli/dfs.ts'))
   assert.ok(loaded.has(join(SRC, 'cli/client.ts')))
+  const rooms = new Set(['cli', 'contract', 'terminal', 'flow'])
   assert.deepEqual(
-    [...loaded].map(file => relative(SRC, file)).filter(file => !FACES.has(roomOf(join(SRC, file)))),
+    [...loaded].map(file => relative(SRC, file)).filter(file => !rooms.has(roomOf(join(SRC, file)))),
     []
   )
 })

@@ -78,8 +78,8 @@ async function daemon(dataDir: string, keyFile: string, ...args: string[]): Prom
     put: (path, body, size) =>
       body instanceof Uint8Array && !isSingle ? bundle.put(path, body, {}) : client.put(path, body, { size }, never),
     get: async path => (await client.get(path, undefined, never)).body,
-    evict: path => client.evict(path, never),
-    peersConnected: async () => (await client.status()).peersConnected,
+    evict: path => client.call('evict', { path }, never),
+    peersConnected: async () => (await client.call('status', {})).peersConnected,
     cpuSeconds: () => node.cpuSeconds(),
     peakRss: () => node.peakRss(),
     stop: async () => {

@@ -7,7 +7,7 @@ import { Client } from '../../src/cli/client.ts'
 const ROOT = join(import.meta.dirname, '../..')
 const START_MS_MAX = 60_000
 
-/** A `dfs-node` process, and a client that speaks to it as `dfs` does. */
+/** A `dfs-node` process, and a client that talks to it as `dfs` does. */
 export interface Daemon {
   name: string
   dataDir: string
@@ -16,15 +16,15 @@ export interface Daemon {
   network: string
   multiaddrs: string[]
   pid: number
-  /** What it has said on stderr. */
+  /** What it has written to stderr. */
   log(): string
   /** Seconds of processor time, user and system. Linux. */
   cpuSeconds(): Promise<number>
   /** The most memory that it ever had resident, in bytes. Linux. */
   peakRss(): Promise<number>
-  /** Asks it to stop and waits; gives its exit code. */
+  /** Asks it to stop and resolves with its exit code. */
   stop(): Promise<number | null>
-  /** `kill -9`, and waits until it is gone. */
+  /** Kills it with `kill -9` and waits until it is gone. */
   kill(): Promise<void>
 }
 
@@ -32,14 +32,14 @@ export interface DaemonOptions {
   name: string
   dataDir: string
   args?: string[]
-  /** From the sources, which needs no build; else from dist. */
+  /** Run the sources, which need no build, in place of dist. */
   fromSource?: boolean
   nodeArgs?: string[]
-  /** A command to run it under, such as a network namespace's. */
+  /** A command to run it under, such as one that enters a network namespace. */
   prefix?: string[]
 }
 
-/** Starts a daemon and waits until it answers. Throws what it said if it does not come up. */
+/** Starts a daemon and waits until it answers. Throws what it wrote to stderr if it does not start. */
 export async function startDaemon(options: DaemonOptions): Promise<Daemon> {
   const { name, dataDir, args = [], fromSource = false, nodeArgs = [], prefix = [] } = options
   const program = join(ROOT, fromSource ? 'src' : 'dist', 'bin/dfs-node.js')
@@ -113,7 +113,7 @@ async function readyEvent(child: ChildProcess, exited: Promise<number | null>, l
   }
 }
 
-/** Waits until something holds, looking often. */
+/** Waits until something holds, and checks it often. */
 export async function until(what: string, holds: () => Promise<boolean>, msMax = 60_000): Promise<void> {
   const end = performance.now() + msMax
   while (!(await holds().catch(() => false))) {
@@ -122,9 +122,12 @@ export async function until(what: string, holds: () => Promise<boolean>, msMax =
   }
 }
 
-/** Waits until every one of some daemons is connected to all the others. */
+/** Waits until each of the daemons is connected to all the others. */
 export async function connected(daemons: readonly Daemon[]): Promise<void> {
   for (const { client, name } of daemons) {
-    await until(`${name} connected to all`, async () => (await client.status()).peersConnected >= daemons.length - 1)
+    await until(
+      `${name} connected to all`,
+      async () => (await client.call('status', {})).peersConnected >= daemons.length - 1
+    )
   }
 }

@@ -1,5 +1,5 @@
 #!/usr/bin/env node
-// Plain JavaScript without static imports: on a Node that is too old this file must still run, to say so.
+// Plain JavaScript without static imports, so that this file also runs on a Node that is too old and can say so.
 const [major, minor] = process.versions.node.split('.').map(Number)
 if (major < 22 || (major === 22 && minor < 18)) {
   process.stderr.write(
@@ -7,7 +7,7 @@ if (major < 22 || (major === 22 && minor < 18)) {
   )
   process.exit(1)
 }
-// The sources run as they are, the package ships JavaScript: which of them this is, the folder tells.
+// The sources run as TypeScript and the package ships JavaScript. The folder tells which of the two this is.
 const extension = /\/dist\/bin\/[^/]+$/.test(import.meta.url) ? 'js' : 'ts'
 import(`../cli/dfs.${extension}`)
   .then(({ main }) => main(process.argv.slice(2)))

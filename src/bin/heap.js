@@ -1,7 +1,7 @@
-// What the daemon asks of its heap, before anything else is loaded. Left to itself the young part grows to a hundred
-// megabytes under a transfer, all of it garbage; too small, what is only passing by counts as old and the whole heap is
-// marked again and again. So: grown once to a few megabytes, and no further. Only the program does this: a library has no
-// say in its host's heap.
+// Sets the limits of the daemon's heap before anything else is loaded. By default the young generation grows to a hundred
+// megabytes during a transfer, all of it garbage. If it is too small, short-lived objects are promoted to the old
+// generation and V8 marks the whole heap again and again. So it grows once to a few megabytes and no further. Only the
+// program does this, because a library must not decide about its host's heap.
 import { getHeapSpaceStatistics, setFlagsFromString } from 'node:v8'
 
 const YOUNG_BYTES = 8 << 20
@@ -9,12 +9,13 @@ const ARRAYS_MAX = 1_000
 
 const youngBytes = () => getHeapSpaceStatistics().find(space => space.space_name === 'new_space')?.space_size ?? 0
 
-// It grows by what survives in it.
+// The young generation grows when objects survive in it.
 const survivors = []
 while (youngBytes() < YOUNG_BYTES && survivors.length < ARRAYS_MAX) survivors.push(new Array(8192).fill(0))
 setFlagsFromString('--semi-space-growth-factor=1')
-// Buffers lie outside, and most live for a moment: their sum alone is no reason to mark the whole heap.
+// Buffers are outside the heap and most live for a moment, so their sum alone must not make V8 mark the whole heap.
 setFlagsFromString('--external-memory-accounted-in-global-limit')
-// The old part grows by three quarters between two collections of it, not to the two- or fourfold: what was 370 MiB of
-// process after thousands of small files is 220. By half it would be 190, and a thousand small files take a tenth longer.
+// The old generation grows by three quarters between two collections, not to two or four times its size. After thousands
+// of small files the process then has 220 MiB instead of 370. With one half it would have 190 MiB, but a thousand small
+// files would take a tenth longer.
 setFlagsFromString('--heap-growing-percent=75')

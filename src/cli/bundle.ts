@@ -1,25 +1,26 @@
 import type { IncomingMessage } from 'node:http'
 import { z } from 'zod'
-import { encodeHead } from '../http/bundle-head.ts'
+import { encodeHead } from '../contract/bundle-head.ts'
+import { failureSchema } from '../contract/errors.ts'
 import type { PutResult } from '../index.ts'
-import { CliError, NoAnswerError } from './exit.ts'
+import { CliError } from '../terminal/errors.ts'
 import { type PutFacts, textsOf } from './put-fields.ts'
-import { errorSchema, readLines } from './transport.ts'
+import { NoAnswerError, notDfs, readLines } from './transport.ts'
 
-/** What became of a file, or without `item` of the bundle as a whole. */
+/** A line of the answer: how a file ended, or without `item` how the whole bundle did. */
 const answerSchema = z.object({
   item: z.number().optional(),
   result: z.unknown().optional(),
-  error: errorSchema.shape.error.optional()
+  error: failureSchema.optional()
 })
 
 /**
- * Puts of small files that share one request: what is put while others are on their way follows them, and each has an
- * answer of its own. `send` begins the request; it is asked to at the first put.
+ * Puts of small files that share one request. Files that are put while others are on their way follow them in the same
+ * body, and each gets an answer of its own. `send` begins the request and is called at the first put.
  */
 export class Bundle {
   readonly #send: (body: AsyncIterable<Uint8Array>) => Promise<IncomingMessage>
-  /** What is to be sent next. */
+  /** What the body sends next. */
   #pieces: Uint8Array[] = []
   #items = 0
   readonly #waiting = new Map<number, PromiseWithResolvers<PutResult>>()
@@ -33,8 +34,8 @@ export class Bundle {
   }
 
   /**
-   * Errors: what the daemon says of this file, a `CliError`; and of whatever ends the request, all that is under way and
-   * all that comes later.
+   * Rejects with a `CliError` if the daemon refuses this file. If the whole request fails, every put under way and every
+   * later put rejects with its error.
    */
   put(path: string, bytes: Uint8Array, facts: PutFacts): Promise<PutResult> {
     const answer = Promise.withResolvers<PutResult>()
@@ -49,7 +50,7 @@ export class Bundle {
     return answer.promise
   }
 
-  /** No more puts. Resolves once the request has ended. */
+  /** Says that no more puts follow. Resolves once the request has ended. */
   async end(): Promise<void> {
     this.#isOver = true
     this.#wake?.()
@@ -76,14 +77,13 @@ export class Bundle {
     const { item, result, error } = parsed.data ?? {}
     const failure = error === undefined ? undefined : new CliError(error.code, error.message)
     const answer = item === undefined ? undefined : this.#waiting.get(item)
-    if (item === undefined || answer === undefined)
-      throw failure ?? new CliError('io', 'what answers there is no dfs-node')
+    if (item === undefined || answer === undefined) throw failure ?? notDfs()
     this.#waiting.delete(item)
     if (failure === undefined) answer.resolve(result as PutResult)
     else answer.reject(failure)
   }
 
-  /** Everything that has been put since the last piece, in one. */
+  /** Yields what has been put since the last piece, joined into one. */
   async *#body(): AsyncGenerator<Uint8Array> {
     for (;;) {
       const pieces = this.#pieces

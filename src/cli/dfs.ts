@@ -1,43 +1,44 @@
-import { type Command, InvalidArgumentError } from 'commander'
+import { usage } from '../terminal/errors.ts'
+import { EXIT } from '../terminal/exit.ts'
+import { newProgram, runProgram } from '../terminal/program.ts'
+import { hideProgress } from '../terminal/progress.ts'
+import { refuseUnbuiltFlags } from '../terminal/unbuilt.ts'
+import { addCommand, type DfsCommand } from './command.ts'
 import { cat } from './commands/cat.ts'
+import { cp } from './commands/cp.ts'
+import { evict } from './commands/evict.ts'
 import { get } from './commands/get.ts'
 import { ls } from './commands/ls.ts'
+import { mkdir } from './commands/mkdir.ts'
+import { mv } from './commands/mv.ts'
+import { peers } from './commands/peers.ts'
 import { put } from './commands/put.ts'
+import { rm } from './commands/rm.ts'
 import { stat } from './commands/stat.ts'
-import { peers, status } from './commands/status.ts'
-import { cp, evict, mkdir, mv, rm } from './commands/tree.ts'
-import { defaultDataDir } from './data-dir.ts'
-import { EXIT, usage } from './exit.ts'
-import { newProgram, runProgram } from './program.ts'
-import { hideProgress } from './progress.ts'
-import { openSession, type Session } from './session.ts'
-import { refuseCommand, refuseCommandFlags } from './unbuilt.ts'
+import { status } from './commands/status.ts'
+import { addGlobalFlags, type GlobalFlags, whereOf } from './global-flags.ts'
+import { openSession } from './session.ts'
 
-interface GlobalFlags {
-  dataDir: string
-  api?: string
-  tokenFile?: string
-  json: boolean
-}
+/** Every command, in the order of the help. A new command is added here, and leaves the list below. */
+const COMMANDS: readonly DfsCommand[] = [put, get, cat, ls, stat, mkdir, mv, cp, rm, evict, status, peers]
+
+/** Commands that are promised and not built yet. They are refused by name, so that no script relies on them. */
+const UNBUILT_COMMANDS = [
+  ...['df', 'du', 'versions', 'restore', 'sync', 'replicas', 'share', 'unshare', 'fetch', 'export', 'import'],
+  ...['members', 'invite', 'drain', 'repair', 'gc', 'fsck', 'network', 'config', 'reencrypt', 'access', 'console'],
+  ...['doctor', 'service', 'completion']
+]
+/** The same for flags of commands. */
+const UNBUILT_FLAGS = ['version', 'watch', 'purge', 'wait', 'cancel']
 
 /** The command line. Resolves with the exit code. */
 export async function main(args: readonly string[]): Promise<number> {
   const interrupted = new AbortController()
-  // A second signal ends the process at once, as it would without us.
+  // We listen once: a second signal ends the process at once, as it would any other program.
   for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => interrupted.abort())
   const code = await runProgram(args.includes('--json'), async () => {
-    const program = newProgram(
-      'dfs',
-      'Files of a private, encrypted, replicated file system: talks to the dfs-node on this machine.'
-    )
-    addGlobalFlags(program)
-    addCommands(program, interrupted.signal)
-    refuseCommandFlags(
-      args,
-      program.commands.map(command => command.name())
-    )
     try {
-      await program.parseAsync(args, { from: 'user' })
+      await run(args, interrupted.signal)
     } catch (error) {
       hideProgress()
       if (!interrupted.signal.aborted) throw error
@@ -46,87 +47,23 @@ export async function main(args: readonly string[]): Promise<number> {
   return interrupted.signal.aborted ? EXIT.interrupted : code
 }
 
-function addGlobalFlags(program: Command): void {
-  const { env } = process
-  program
-    .option('--data-dir <dir>', 'data directory of the node to talk to', env['DFS_DATA_DIR'] || defaultDataDir())
-    .option('--api <url>', 'address of its API instead', env['DFS_API_URL'] || undefined)
-    .option('--token-file <file>', 'file with the token for --api', env['DFS_TOKEN_FILE'] || undefined)
-    .option('--json', 'one JSON object a line', false)
-    .on('command:*', ([name]: string[]) => refuseCommand(name as string))
+async function run(args: readonly string[], signal: AbortSignal): Promise<void> {
+  const program = newProgram(
+    'dfs',
+    'Files of a private, encrypted, replicated file system. Talks to the dfs-node on this machine.'
+  )
+  addGlobalFlags(program)
+  for (const command of COMMANDS)
+    addCommand(program, command, () => openSession(whereOf(program), program.opts<GlobalFlags>().json, signal))
+  program.on('command:*', ([name]: string[]) => refuseCommand(name as string))
+  // Flags before the command are the program's own, as `--version` is.
+  const names = new Set(COMMANDS.map(({ name }) => name))
+  const start = args.findIndex(arg => names.has(arg))
+  if (start >= 0) refuseUnbuiltFlags(args.slice(start), UNBUILT_FLAGS)
+  await program.parseAsync(args, { from: 'user' })
 }
 
-/** Whom to talk to. What is given as a flag counts before what the environment says. */
-function whereOf(program: Command): { dataDir: string; api?: string; tokenFile?: string } {
-  const { dataDir, api, tokenFile } = program.opts<GlobalFlags>()
-  const isGiven = (flag: string): boolean => program.getOptionValueSource(flag) === 'cli'
-  if (isGiven('dataDir') && isGiven('api')) throw usage('--data-dir and --api exclude each other')
-  if (api === undefined || isGiven('dataDir')) return { dataDir }
-  return { dataDir, api, ...(tokenFile === undefined ? {} : { tokenFile }) }
-}
-
-function addCommands(program: Command, signal: AbortSignal): void {
-  const run =
-    <Args extends unknown[]>(command: (session: Session, ...args: Args) => Promise<void>) =>
-    async (...args: unknown[]): Promise<void> => {
-      const session = await openSession(whereOf(program), program.opts<GlobalFlags>().json, signal)
-      try {
-        // Commander appends the command itself, which no command needs.
-        await command(session, ...(args.slice(0, -1) as Args))
-      } finally {
-        session.client.close()
-      }
-    }
-  const command = (name: string, text: string): Command => program.command(name).description(text)
-
-  command('put', 'store a file, a folder, or - for stdin')
-    .argument('<source>', 'local file or folder', some)
-    .argument('[path]', 'where to; its own name unless given', some)
-    .option('--no-clobber', 'fail rather than replace')
-    .option('--replicas <n|all>', 'copies of it')
-    .option('--ack <n|all>', 'copies that must be durable before this returns')
-    .action(run(put))
-  command('get', 'fetch a file or a directory; - is stdout')
-    .argument('<path>', 'file or directory', some)
-    .argument('[target]', 'local file or folder', some)
-    .option('--force', 'replace local files', false)
-    .action(run(get))
-  command('cat', 'write a file to stdout')
-    .argument('<path>', 'file', some)
-    .option('--range <first-last>', 'only these bytes, the first is 0')
-    .action(run(cat))
-  command('ls', 'list a directory')
-    .argument('[path]', 'directory', some, '/')
-    .option('-l, --long', 'with sizes and times', false)
-    .option('-R, --recursive', 'with all below', false)
-    .action(run(ls))
-  command('stat', 'facts of a file or directory, and its confirmed copies')
-    .argument('<path>', 'file or directory', some)
-    .action(run(stat))
-  command('mkdir', 'make a directory, and those above it').argument('<path>', 'directory', some).action(run(mkdir))
-  command('mv', 'move or rename')
-    .argument('<old>', 'file or directory', some)
-    .argument('<new>', 'where to', some)
-    .option('--no-clobber', 'fail rather than replace')
-    .action(run(mv))
-  command('cp', 'copy; no byte is moved')
-    .argument('<old>', 'file or directory', some)
-    .argument('<new>', 'where to', some)
-    .option('--no-clobber', 'fail rather than replace')
-    .action(run(cp))
-  command('rm', 'remove a file, with -r a directory')
-    .argument('<path>', 'file or directory', some)
-    .option('-r, --recursive', 'a directory and all below it', false)
-    .action(run(rm))
-  command('evict', "drop this node's copies once others prove theirs")
-    .argument('<path>', 'file or directory', some)
-    .action(run(evict))
-  command('status', 'how this node is').action(run(status))
-  command('peers', 'the other members').action(run(peers))
-}
-
-// An empty path is a variable that a script forgot to set, and would mean the root.
-function some(text: string): string {
-  if (text === '') throw new InvalidArgumentError('It is empty.')
-  return text
+function refuseCommand(name: string): never {
+  if (UNBUILT_COMMANDS.includes(name)) throw usage(`dfs ${name} is not built yet`)
+  throw usage('there is no such command: see dfs --help')
 }

@@ -1,19 +1,20 @@
-import { CliError, codeOfAny, messageOf, report } from './exit.ts'
-import { hideProgress } from './progress.ts'
+import { CliError, codeOfAny, messageOf } from '../terminal/errors.ts'
+import { report } from '../terminal/exit.ts'
+import { hideProgress } from '../terminal/progress.ts'
 
-/** What went wrong with single files of a tree, while the others went on. */
+/** Collects the failures of single files of a tree while the other files go on. */
 export class Faults {
   readonly #verb: string
   readonly #isJson: boolean
   readonly #codes: string[] = []
 
-  /** The verb as in "not put". */
+  /** `verb` is the participle in "not put". */
   constructor(verb: string, isJson: boolean) {
     this.#verb = verb
     this.#isJson = isJson
   }
 
-  /** Says at once that a file was left out, and why. */
+  /** Reports at once that a file was left out, and why. */
   add(name: string, error: unknown): void {
     const code = codeOfAny(error)
     this.#codes.push(code)
@@ -21,12 +22,12 @@ export class Faults {
     report(new CliError(code, `not ${this.#verb}: ${name}: ${messageOf(error)}`), this.#isJson)
   }
 
-  /** Throws if anything was left out: with the code that all of it has in common, if there is one. */
+  /** Throws if any file was left out. The error has the code of the failures if they all have the same, else `failed`. */
   end(): void {
     hideProgress()
     const [first] = this.#codes
     if (first === undefined) return
     const code = first !== 'invalid' && this.#codes.every(other => other === first) ? first : 'failed'
-    throw new CliError(code, `${this.#codes.length} could not be ${this.#verb}, the rest was`)
+    throw new CliError(code, `${this.#codes.length} could not be ${this.#verb}; all others were`)
   }
 }

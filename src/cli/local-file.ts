@@ -2,14 +2,14 @@ import { randomBytes } from 'node:crypto'
 import { constants } from 'node:fs'
 import { type FileHandle, lstat, mkdir, open, rename, rm, stat, utimes } from 'node:fs/promises'
 import { basename, dirname, join } from 'node:path'
-import { CliError } from './exit.ts'
+import { CliError } from '../terminal/errors.ts'
 
 const READ_BYTES = 256 << 10
 const TEMP_NAME_CHARACTERS_MAX = 32
 
 /**
- * Writes a local file from a stream: under a name of its own beside the target, which it takes only when all of it is
- * there. What breaks off leaves nothing; what was there stays until then.
+ * Writes a local file from a stream. The bytes go into a temporary file beside the target, which takes the target's name
+ * once it is complete. If the stream breaks off, nothing stays of it, and an old file at the target is untouched.
  */
 export async function writeLocal(
   target: string,
@@ -35,9 +35,9 @@ export async function writeLocal(
 }
 
 /**
- * The bytes of a local file: as they are if they are few, which saves a stream a file, else as a stream. It need not have
- * the size any more that it had when it was found; but one that changes under the stream ends it with a `CliError`, since
- * what was read by then is a content that the file never had. Links are not followed.
+ * Reads a local file: at once if it is small, which saves a stream a file, else as a stream. The file may have another size
+ * than when it was found. But if it changes while the stream reads it, the stream throws a `CliError`, because the bytes so
+ * far are a content that the file never had. Links are not followed.
  */
 export async function readLocal(
   path: string,
@@ -46,7 +46,7 @@ export async function readLocal(
 ): Promise<Uint8Array | AsyncIterable<Buffer>> {
   const handle = await open(path, constants.O_RDONLY | (constants.O_NOFOLLOW ?? 0))
   if (size > bytesAtOnceMax) return steady(handle)
-  // One more than expected, to see whether it has grown.
+  // One byte more than expected shows whether the file has grown.
   const bytes = Buffer.allocUnsafe(size + 1)
   try {
     let length = 0
@@ -64,7 +64,7 @@ export async function readLocal(
   }
 }
 
-/** All bytes of a file, if it is the same at the end as it was at the beginning. Closes it. */
+/** Yields the bytes of a file, throws if it changed meanwhile, and closes it. */
 async function* steady(handle: FileHandle): AsyncGenerator<Buffer> {
   try {
     const before = await handle.stat()
@@ -76,13 +76,13 @@ async function* steady(handle: FileHandle): AsyncGenerator<Buffer> {
     }
     const after = await handle.stat()
     if (after.size !== length || after.mtimeMs !== before.mtimeMs)
-      throw new CliError('changed', 'it changed while it was read')
+      throw new CliError('changed', 'the file changed while it was read: put it again')
   } finally {
     await handle.close()
   }
 }
 
-/** What is at a local path: `other` is neither file nor folder. A link is `other` too, unless it is to be followed. */
+/** Returns what is at a local path, if anything. A link is `other`, unless links are to be followed. */
 export async function kindOf(
   path: string,
   links: 'follow' | 'refuse' = 'refuse'
@@ -96,26 +96,27 @@ export async function kindOf(
   }
 }
 
-/** Makes a folder for what is to be written; refuses to go through anything that is not a plain folder. */
+/** Creates a folder unless there is one. Throws if anything else is there, such as a link to a folder. */
 export async function makeLocalFolder(path: string): Promise<void> {
   const kind = await kindOf(path)
   if (kind === 'directory') return
-  if (kind !== undefined) throw new CliError('exists', 'something that is not a folder is in the way')
+  if (kind !== undefined)
+    throw new CliError('exists', 'something that is not a folder has the name of its local folder')
   await mkdir(path)
 }
 
 /**
- * Why a name from the network may not become a local one, or undefined. Names were checked when they came; they are
- * looked at once more before they touch a file system.
+ * Returns why a name from the network may not become a local name, or undefined. The node has checked its names already;
+ * they are checked once more before they reach a file system.
  */
 export function localNameFault(name: string, platform: NodeJS.Platform = process.platform): string | undefined {
-  if (name === '' || name === '.' || name === '..' || /[/\0]/.test(name)) return 'its name leads elsewhere'
+  if (name === '' || name === '.' || name === '..' || /[/\0]/.test(name)) return 'its name would lead to another folder'
   if (platform === 'win32' && /[<>:"\\|?*\p{Cc}]|[. ]$|^(con|prn|aux|nul|com\d|lpt\d)(\.|$)/iu.test(name))
-    return 'this system has no such names'
+    return 'this operating system does not allow its name'
   return undefined
 }
 
-// Short enough for every file system, whatever the name; hidden, and unlike any that is there.
+// Short enough for every file system however long the name is, hidden, and different from every name that is there.
 function tempBeside(target: string): string {
   const start = [...basename(target)].slice(0, TEMP_NAME_CHARACTERS_MAX).join('')
   return join(dirname(target), `.${start}.dfs-${randomBytes(4).toString('hex')}`)

@@ -1,23 +1,23 @@
 import { lstat, readdir } from 'node:fs/promises'
 import { join } from 'node:path'
-import { CliError } from './exit.ts'
+import { CliError } from '../terminal/errors.ts'
 
-/** A file or folder of this machine, on its way in. */
+/** A local file or folder that is about to be put. */
 export interface LocalItem {
   local: string
-  /** Below the folder that was walked, as parts. */
+  /** The path below the folder that is walked, in parts. */
   parts: string[]
   kind: 'file' | 'directory'
   size: number
   modified: Date
-  /** Permission bits, those of `rwx` only. */
+  /** The nine permission bits. */
   mode: number
 }
 
 /**
- * Everything below a folder, folders before what is in them. What cannot be put is handed to `onFault` and left out: a
- * link, since following it would leave the folder, a socket, a name that is not UTF-8 or stands for the same text as one
- * before, a folder that may not be read.
+ * Yields everything below a folder, each folder before its contents. Some things cannot be put; they are left out, and
+ * `onFault` is told: a link (to follow it would leave the folder), a socket, a name that is not UTF-8 or is the same text as
+ * a name before it, and a folder that may not be read.
  */
 export async function* walkLocal(
   folder: string,
@@ -42,12 +42,12 @@ export async function* walkLocal(
       onFault(parts.join('/'), new CliError('invalid', 'it is neither a file nor a folder'))
       continue
     }
-    // Two names here that are one in the network: the second would take the first one's place.
+    // These two local names are one name in the network, so the second file would replace the first.
     const text = name.normalize('NFC')
     if (taken.has(text)) {
       onFault(
         parts.join('/'),
-        new CliError('exists', 'another name in this folder is the same text in other code points')
+        new CliError('exists', 'another name in this folder is the same text in other code points: rename one of them')
       )
       continue
     }

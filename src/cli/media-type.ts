@@ -1,4 +1,4 @@
-/** Media types by extension: only those that matter when a file is shown again. */
+/** Media types by extension: only those that a browser treats in a special way. */
 const TYPES: Record<string, string> = {
   avif: 'image/avif',
   gif: 'image/gif',
@@ -25,6 +25,7 @@ const TYPES: Record<string, string> = {
   json: 'application/json'
 }
 
+/** Returns the media type of a file by the extension of its name, if it is known. */
 export function mediaTypeOf(name: string): string | undefined {
   const extension = /\.([a-z0-9]+)$/i.exec(name)?.[1]
   return extension === undefined ? undefined : TYPES[extension.toLowerCase()]

@@ -1,12 +1,13 @@
-/** How files are put. */
+/** The rules of a put. */
 export interface PutRules {
   noClobber?: boolean | undefined
-  /** A number or `all`, as are the copies that must be durable first. */
+  /** A number or `all`. */
   replicas?: string | undefined
+  /** How many copies must be durable first: a number or `all`. */
   ack?: string | undefined
 }
 
-/** What is said of a file besides its bytes. */
+/** The facts of a file besides its bytes. */
 export interface PutFacts {
   modified?: Date | undefined
   mode?: number | undefined
@@ -19,7 +20,7 @@ export interface PutFields extends PutRules, PutFacts {
   size?: number | undefined
 }
 
-/** The rules as the API reads them. */
+/** Encodes the rules as the query of a put. */
 export function queryOf({ noClobber, replicas, ack }: PutRules): URLSearchParams {
   const query = new URLSearchParams()
   if (noClobber === true) query.set('noClobber', 'true')
@@ -28,7 +29,7 @@ export function queryOf({ noClobber, replicas, ack }: PutRules): URLSearchParams
   return query
 }
 
-/** The facts as the API reads them: RFC 3339, and octal. */
+/** Encodes the facts as the text of a query or of a bundle: times as in RFC 3339, and modes in octal. */
 export function textsOf({ modified, mode, type }: PutFacts): { modified?: string; mode?: string; type?: string } {
   return {
     ...(modified === undefined ? {} : { modified: modified.toISOString() }),

@@ -1,12 +1,20 @@
 import { Agent, type IncomingMessage, type RequestOptions, request } from 'node:http'
-import { z } from 'zod'
-import { writeTo } from '../http/write.ts'
-import { CliError, NoAnswerError } from './exit.ts'
+import { errorSchema } from '../contract/errors.ts'
+import { decodeLines } from '../contract/ndjson.ts'
+import { writeTo } from '../flow/write.ts'
+import { CliError } from '../terminal/errors.ts'
 
-/** More requests than this at once wait for each other. */
+/** Connections to the daemon; further requests wait for one that is free. */
 const SOCKETS_MAX = 64
 
-export const errorSchema = z.object({ error: z.object({ code: z.string(), message: z.string() }) })
+/** No daemon answers, or it has stopped answering, so nothing else that is asked of it will succeed either. */
+export class NoAnswerError extends CliError {
+  override readonly name = 'NoAnswerError'
+
+  constructor(message: string, options?: ErrorOptions) {
+    super('unreachable', message, options)
+  }
+}
 
 /** Where the daemon listens: a socket, or a port. */
 export type Target = { socketPath: string } | { host: string; port: number }
@@ -19,7 +27,7 @@ export interface SendOptions {
   signal?: AbortSignal | undefined
 }
 
-/** HTTP to one daemon over connections that are kept. */
+/** HTTP to one daemon, over connections that are kept open. */
 export class Transport {
   readonly #target: Target
   readonly #token: string
@@ -35,8 +43,8 @@ export class Transport {
   }
 
   /**
-   * Sends a request and gives the answer once it begins. Errors: a `CliError` with the daemon's own code if it refuses,
-   * a `NoAnswerError` if it cannot be reached, and whatever the body throws.
+   * Sends a request and resolves once the answer begins. Errors: a `CliError` with the daemon's code if it refuses, a
+   * `NoAnswerError` if it cannot be reached, and any error that the body throws.
    */
   async send(method: string, path: string, options: SendOptions = {}): Promise<IncomingMessage> {
     const { body, headers, signal } = options
@@ -58,14 +66,14 @@ export class Transport {
     if (body === undefined) outgoing.end()
     else if (body instanceof Uint8Array) outgoing.end(body)
     else {
-      // A body may be long in coming; a refusal need not wait for it.
+      // A body may be slow, and a refusal need not wait for it.
       outgoing.flushHeaders()
       const pump = async (): Promise<void> => {
         for await (const piece of body) await writeTo(outgoing, piece)
         outgoing.end()
       }
       pump().catch(error => {
-        // A connection that broke off has said so itself.
+        // If the connection broke off, its own error has been reported.
         if (outgoing.destroyed) return
         answer.reject(error)
         outgoing.destroy()
@@ -76,13 +84,13 @@ export class Transport {
     try {
       throw await refusal(response)
     } finally {
-      // A refusal may come before all was sent. The rest is not wanted, and the connection good for nothing more.
+      // A refusal may come before the whole body was sent. The daemon does not want the rest, so the connection is useless.
       if (!outgoing.writableFinished) outgoing.destroy()
     }
   }
 }
 
-/** The whole of a small answer. */
+/** Reads the whole of a small answer. */
 export async function readJson(response: IncomingMessage): Promise<unknown> {
   const parts: Buffer[] = []
   try {
@@ -92,33 +100,35 @@ export async function readJson(response: IncomingMessage): Promise<unknown> {
   }
   try {
     return JSON.parse(Buffer.concat(parts).toString('utf8'))
-  } catch {
-    throw new CliError('io', 'what answers there is no dfs-node')
+  } catch (cause) {
+    throw notDfs({ cause })
   }
 }
 
-/** An answer of one JSON value a line, as they come. */
+/** Reads an answer of one JSON value a line, as the lines come. */
 export async function* readLines(response: IncomingMessage): AsyncGenerator<unknown> {
-  let rest = ''
   try {
-    for await (const text of response.setEncoding('utf8') as AsyncIterable<string>) {
-      const whole = (rest + text).split('\n')
-      rest = whole.pop() as string
-      for (const line of whole) yield JSON.parse(line)
-    }
+    yield* decodeLines(response.setEncoding('utf8') as AsyncIterable<string>)
   } catch (error) {
     throw noAnswer(error)
   }
 }
 
-/** What to report of a connection that failed; an abort stays one. */
-export function noAnswer(error: unknown): Error {
+/** The error for an answer that no dfs-node would give. */
+export function notDfs(options?: ErrorOptions): CliError {
+  return new CliError('io', 'the program that answered is not a dfs-node: check --data-dir or --api', options)
+}
+
+/** The error to report for a connection that failed. An abort stays an abort. */
+function noAnswer(error: unknown): Error {
   if ((error as Error).name === 'AbortError') return error as Error
-  return new NoAnswerError('the node does not answer: is dfs-node running on this data directory?', { cause: error })
+  return new NoAnswerError('the node does not answer: check that dfs-node runs on this data directory', {
+    cause: error
+  })
 }
 
 async function refusal(response: IncomingMessage): Promise<Error> {
   const parsed = errorSchema.safeParse(await readJson(response))
-  if (!parsed.success) return new CliError('io', `the node answered with status ${response.statusCode}`)
+  if (!parsed.success) return new CliError('io', `the node answered with the HTTP status ${response.statusCode}`)
   return new CliError(parsed.data.error.code, parsed.data.error.message)
 }

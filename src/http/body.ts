@@ -1,28 +1,31 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
-import { JSON_BYTES_MAX, WHOLE_BODY_BYTES_MAX } from './constants.ts'
+import { SMALL_FILE_BYTES_MAX } from '../contract/constants.ts'
+import { JSON_BYTES_MAX } from './constants.ts'
 import { HttpError } from './errors.ts'
+import type { LogError } from './route-context.ts'
 
 /**
- * Hands the body of a request to `use`: as a stream, or in one piece if it is known to be small, since a stream costs more
- * than all else that becomes of a small file. If `use` fails, or needs no more, the rest is read and thrown away:
- * cutting the connection instead would lose the answer that says why.
+ * Hands the body of a request to `use`. A body that is known to be small comes in one piece, because a stream would cost
+ * more than everything else that is done for a small file; other bodies come as a stream. If `use` fails, or needs no more,
+ * the rest of the body is read and dropped: to cut the connection would lose the answer that says why.
  */
 export async function withBody<T>(
   request: IncomingMessage,
+  log: LogError,
   use: (body: Buffer | AsyncIterable<Buffer>) => Promise<T>
 ): Promise<T> {
   const length = request.headers['content-length']
-  if (length !== undefined && Number(length) <= WHOLE_BODY_BYTES_MAX) return use(await whole(request))
-  const body = bytesOf(request)
+  if (length !== undefined && Number(length) <= SMALL_FILE_BYTES_MAX) return use(await readWhole(request))
+  const body = piecesOf(request)
   try {
     return await use(body)
   } finally {
-    // Not awaited: if it waits for bytes that never come, so would we.
-    void body.return(undefined).catch(() => {})
+    // Not awaited: if the body waits for bytes that never come, the answer must not wait with it.
+    void body.return(undefined).catch(error => log('the rest of a body could not be dropped', error))
   }
 }
 
-function whole(request: IncomingMessage): Promise<Buffer> {
+function readWhole(request: IncomingMessage): Promise<Buffer> {
   const { promise, resolve, reject } = Promise.withResolvers<Buffer>()
   const parts: Buffer[] = []
   request.on('data', part => parts.push(part))
@@ -32,7 +35,7 @@ function whole(request: IncomingMessage): Promise<Buffer> {
   return promise
 }
 
-async function* bytesOf(request: IncomingMessage): AsyncGenerator<Buffer> {
+async function* piecesOf(request: IncomingMessage): AsyncGenerator<Buffer> {
   try {
     yield* request.iterator({ destroyOnReturn: false }) as AsyncIterable<Buffer>
   } finally {
@@ -40,25 +43,31 @@ async function* bytesOf(request: IncomingMessage): AsyncGenerator<Buffer> {
   }
 }
 
-/** The body of a small JSON request. Errors: 413 if it is too large, 400 if it is not JSON. */
-export async function readJson(request: IncomingMessage): Promise<unknown> {
+/** Reads the body of a small JSON request. Errors: 413 if it is too large, 400 if it is not JSON. */
+export async function readJson(request: IncomingMessage, log: LogError): Promise<unknown> {
   const parts: Uint8Array[] = []
   let length = 0
-  await withBody(request, async body => {
+  await withBody(request, log, async body => {
     for await (const part of body instanceof Uint8Array ? [body] : body) {
       length += part.byteLength
-      if (length > JSON_BYTES_MAX) throw new HttpError(413, 'over-limit', 'the request is too large')
+      if (length > JSON_BYTES_MAX)
+        throw new HttpError(
+          413,
+          'over-limit',
+          `the body is too large: a JSON request has at most ${JSON_BYTES_MAX} bytes`
+        )
       parts.push(part)
     }
   })
   try {
     return JSON.parse(Buffer.concat(parts).toString('utf8'))
   } catch {
-    throw new HttpError(400, 'invalid', 'the request is not JSON')
+    // The answer says all there is to know; what JSON.parse says would quote the body.
+    throw new HttpError(400, 'invalid', 'the body is not JSON')
   }
 }
 
-/** A signal that fires when the other side goes away before it has its answer. */
+/** Returns a signal that fires when the client goes away before it has its answer. */
 export function goneSignal(response: ServerResponse): AbortSignal {
   const controller = new AbortController()
   response.once('close', () => {

@@ -1,24 +1,23 @@
 import { isUtf8 } from 'node:buffer'
-import { type BundleHead, bundleHeadSchema } from './bundle-head.ts'
-import { BUNDLE_HEAD_BYTES_MAX, WHOLE_BODY_BYTES_MAX } from './constants.ts'
+import { type BundleHead, bundleHeadSchema } from '../contract/bundle-head.ts'
+import { SMALL_FILE_BYTES_MAX } from '../contract/constants.ts'
+import { BUNDLE_HEAD_BYTES_MAX } from './constants.ts'
 import { HttpError } from './errors.ts'
 
-/**
- * Many small files in one stream, which saves a request each: of every file a line of JSON, then its bytes. SPEC.md has
- * the fields.
- */
-
+/** A file of a bundle. A bundle is many small files in one body; SPEC.md has its layout. */
 export interface BundledFile {
   /** Its place in the bundle, from 0. */
   item: number
   head: BundleHead
-  /** A view of what came, with others in the same memory. */
+  /** A view of memory that it shares with other files of the bundle. */
   bytes: Uint8Array
 }
 
+const LINE_END = 0x0a
+
 /**
- * Takes a bundle apart as it comes, a file in memory at a time. Errors: 400 for a line that is none, a file that is too
- * large for a bundle, and an end in the middle; what came whole before that has been given.
+ * Reads the files of a bundle as they come, and holds about one file in memory at a time. Errors: 400 for a malformed line,
+ * a file that is too large for a bundle, or an end in the middle; the whole files before it have been yielded by then.
  */
 export async function* readBundle(source: Iterable<Buffer> | AsyncIterable<Buffer>): AsyncGenerator<BundledFile> {
   let item = 0
@@ -28,7 +27,7 @@ export async function* readBundle(source: Iterable<Buffer> | AsyncIterable<Buffe
   for await (const piece of source) {
     parts.push(piece)
     length += piece.byteLength
-    // Joined only once there is something to take: however small the pieces, each byte is copied once or twice.
+    // Pieces are joined only once a line or a file is complete, so each byte is copied once or twice however small they are.
     if (head === undefined ? length <= BUNDLE_HEAD_BYTES_MAX && !piece.includes(LINE_END) : length < head.size) continue
     let rest = parts.length === 1 ? piece : Buffer.concat(parts)
     for (;;) {
@@ -51,24 +50,23 @@ export async function* readBundle(source: Iterable<Buffer> | AsyncIterable<Buffe
   if (head !== undefined || length > 0) throw malformed('it ends in the middle of a file')
 }
 
-const LINE_END = 0x0a
-
 function parseHead(line: Buffer): BundleHead {
-  // Decoded all the same, two names that are none would become one.
+  // Decoded all the same, two different malformed names could become one name.
   if (!isUtf8(line)) throw malformed('a line is not UTF-8')
   let value: unknown
   try {
     value = JSON.parse(line.toString('utf8'))
   } catch {
+    // The answer says all there is to know; what JSON.parse says would quote the line.
     throw malformed('a line is not JSON')
   }
   const parsed = bundleHeadSchema.safeParse(value)
-  if (!parsed.success) throw malformed('a line has other fields than it should')
-  if (parsed.data.size > WHOLE_BODY_BYTES_MAX)
-    throw malformed(`a file of more than ${WHOLE_BODY_BYTES_MAX} bytes is put by itself`)
+  if (!parsed.success) throw malformed('a line has missing, wrong or unknown fields')
+  if (parsed.data.size > SMALL_FILE_BYTES_MAX)
+    throw malformed(`a file of more than ${SMALL_FILE_BYTES_MAX} bytes needs a request of its own`)
   return parsed.data
 }
 
-function malformed(what: string): HttpError {
-  return new HttpError(400, 'invalid', `the bundle is malformed: ${what}`)
+function malformed(why: string): HttpError {
+  return new HttpError(400, 'invalid', `the bundle is malformed: ${why}`)
 }

@@ -1,11 +1,12 @@
+import type { Failure } from '../contract/errors.ts'
 import { codeOf, DfsError, type ErrorCode } from '../index.ts'
 
-/** The request itself is refused, before it reaches the node. */
+/** The server refuses a request before it reaches the node. */
 export class HttpError extends Error {
   override readonly name = 'HttpError'
   readonly status: number
   readonly code: string
-  /** Sent along with the answer. */
+  /** Further headers of the answer. */
   readonly headers: Record<string, string>
 
   constructor(status: number, code: string, message: string, headers: Record<string, string> = {}) {
@@ -16,17 +17,15 @@ export class HttpError extends Error {
   }
 }
 
-/** The port that `--api` names is somebody else's. */
+/** Another program uses the port that `--api` names. */
 export class ApiPortTakenError extends DfsError {
   override readonly name = 'ApiPortTakenError'
   override readonly code = 'port-taken'
 }
 
-/** What a caller is told of a failure. */
-export interface Description {
+/** What the server tells a client about a failure. */
+export interface Description extends Failure {
   status: number
-  code: string
-  message: string
 }
 
 const STATUS: Record<ErrorCode, number> = {
@@ -56,7 +55,7 @@ const STATUS: Record<ErrorCode, number> = {
   'wrong-network': 403
 }
 
-/** A code and a sentence of ours for any failure. Never a stack, nor anyone else's words. */
+/** Describes any failure by a code and a sentence of ours: never a stack, and never the words of other software. */
 export function describe(error: unknown): Description {
   if (error instanceof HttpError) return { status: error.status, code: error.code, message: error.message }
   if (isOfFastify(error)) return { status: error.statusCode, code: 'invalid', message: 'the request is malformed' }
@@ -65,13 +64,13 @@ export function describe(error: unknown): Description {
   return { status: STATUS[code], code, message }
 }
 
-/** What an answer says of a failure. */
-export function errorOf(error: unknown): Pick<Description, 'code' | 'message'> {
+/** Describes any failure in the shape that answers and lines have. */
+export function errorOf(error: unknown): Failure {
   const { code, message } = describe(error)
   return { code, message }
 }
 
-// What Fastify refuses by itself: a URL that does not decode, a length that is no number.
+// Fastify refuses some requests by itself, such as a URL that does not decode or a length that is not a number.
 function isOfFastify(error: unknown): error is { statusCode: number } {
   const { code, statusCode } = error as { code?: unknown; statusCode?: unknown }
   const isRefusal = typeof statusCode === 'number' && statusCode >= 400 && statusCode < 500

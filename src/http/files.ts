@@ -1,101 +1,99 @@
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
-import type { DfsNode, OpenFile, PutOptions } from '../index.ts'
+import { FILES_ROUTE } from '../contract/routes.ts'
+import { writeTo } from '../flow/write.ts'
+import type { OpenFile, PutOptions } from '../index.ts'
 import { goneSignal, withBody } from './body.ts'
 import { HttpError } from './errors.ts'
 import { factsOf, matchesTag, parseRange, pathOf, queryOf, rulesOf, tagIn } from './request.ts'
-import type { Transfers } from './transfers.ts'
-import { writeTo } from './write.ts'
+import type { RouteContext } from './route-context.ts'
 
-const URL = '/v1/files/*'
+const ONE_FILE = `${FILES_ROUTE}/*`
 
-/** A media type with plain parameters. What another member stored as one is not believed to be one. */
+/** A media type with plain parameters. Another member may have stored any text as one, so the text is checked. */
 const MEDIA_TYPE = /^[\w.+-]+\/[\w.+-]+( *; *[\w-]+=[\w.+-]+)*$/
 
-/** Types that a browser may show: none of them runs anything. The rest is only ever downloaded. */
+/** The types that a browser may show, because none of them runs code. A browser must download all others. */
 const SHOWN = /^(image\/(?!svg)[\w.+-]+|audio\/[\w.+-]+|video\/[\w.+-]+|application\/pdf|text\/plain)( *;.*)?$/i
 
-/** `GET|HEAD|PUT|DELETE /v1/files/PATH`. SPEC.md has every header. */
-export function serveFiles(app: FastifyInstance, node: DfsNode, transfers: Transfers): void {
+/** `GET|HEAD|PUT /v1/files/PATH`. SPEC.md has every header. `DELETE` is in the table of verbs. */
+export function serveFiles(app: FastifyInstance, context: RouteContext): void {
   app.route({
     method: ['GET', 'HEAD'],
-    url: URL,
+    url: ONE_FILE,
     exposeHeadRoute: false,
-    handler: (request, reply) => download(node, transfers, request, reply)
+    handler: (request, reply) => download(context, request, reply)
   })
-  app.put(URL, async (request, reply) => {
+  app.put(ONE_FILE, async (request, reply) => {
     const options = { ...putOptions(request), signal: goneSignal(reply.raw) }
-    const result = await withBody(request.raw, body => node.put(pathOf(request), body, options))
+    const result = await withBody(request.raw, context.log, body => context.node.put(pathOf(request), body, options))
     return reply.code(201).header('etag', `"${result.tag}"`).send(result)
-  })
-  app.delete(URL, async (request, reply) => {
-    const ifMatch = request.headers['if-match']
-    return node.remove(pathOf(request), {
-      recursive: queryOf(request).get('recursive') === 'true',
-      signal: goneSignal(reply.raw),
-      ...(ifMatch === undefined || ifMatch === '*' ? {} : { ifTag: tagIn(ifMatch) })
-    })
   })
 }
 
-async function download(
-  node: DfsNode,
-  transfers: Transfers,
-  request: FastifyRequest,
-  reply: FastifyReply
-): Promise<FastifyReply> {
+async function download(context: RouteContext, request: FastifyRequest, reply: FastifyReply): Promise<FastifyReply> {
+  const { node } = context
   const signal = goneSignal(reply.raw)
   const path = pathOf(request)
   const whole = await node.get(path, { signal })
   const { headers } = request
-  if (headers['if-match'] !== undefined && !matchesTag(headers['if-match'], whole.tag, 'strong'))
-    throw new HttpError(412, 'changed', 'the file has changed')
+  if (headers['if-match'] !== undefined && !matchesTag(headers['if-match'], whole.tag, 'strong')) throw hasChanged()
   if (headers['if-none-match'] !== undefined && matchesTag(headers['if-none-match'], whole.tag, 'weak')) {
     const { 'content-length': _length, 'content-type': _type, ...rest } = fileHeaders(whole, false)
     return reply.code(304).headers(rest).send()
   }
   const isHead = request.method === 'HEAD'
   const isSame = headers['if-range'] === undefined || matchesTag(String(headers['if-range']), whole.tag, 'strong')
-  // A range means something to GET alone.
+  // Only GET has ranges.
   const range = isSame && !isHead ? parseRange(headers.range, whole.size) : undefined
   const file = range === undefined ? whole : await node.get(path, { signal, range })
-  // Between the two the file may have been replaced: a range of another content is no answer.
-  if (file.tag !== whole.tag) throw new HttpError(412, 'changed', 'the file has changed')
+  // The file may have been replaced since its facts were read, and a range of the new content does not fit them.
+  if (file.tag !== whole.tag) throw hasChanged()
   const isPart = range !== undefined
-  if (!isHead) return send(reply, file, isPart, transfers)
+  if (!isHead) return send(context, reply, file, isPart)
   reply.hijack()
   reply.raw.writeHead(200, fileHeaders(file, isPart)).end()
   return reply
 }
 
-async function send(reply: FastifyReply, file: OpenFile, isPart: boolean, transfers: Transfers): Promise<FastifyReply> {
+async function send(
+  { transfers, log }: RouteContext,
+  reply: FastifyReply,
+  file: OpenFile,
+  isPart: boolean
+): Promise<FastifyReply> {
   const headers = fileHeaders(file, isPart)
   const pieces = file[Symbol.asyncIterator]()
-  // What fails before the first byte is still an answer of its own.
+  // A failure before the first byte still gets an answer with a status of its own.
   const first = await pieces.next()
   const { id, end } = transfers.begin()
   reply.hijack()
   const response = reply.raw
-  // Fewer bytes than announced are an error of ours, and must not look like the end.
+  // If the node delivers fewer bytes than announced, that must not look like the end of the file.
   response.strictContentLength = true
   response.writeHead(isPart ? 206 : 200, { ...headers, 'dfs-transfer': id })
   try {
     if (first.done !== true) await writeTo(response, first.value)
     for await (const bytes of { [Symbol.asyncIterator]: () => pieces }) await writeTo(response, bytes)
-    // Noted first: who has read the last byte may ask at once.
+    // Recorded before the last byte is out, because a client that has read it may ask for the transfer at once.
     end(file.from)
     response.end()
   } catch (error) {
+    log('a download broke off', error)
     end(file.from, error)
-    // A clean end would pass what came for the whole.
+    // After a clean end the client would take a part for the whole file.
     response.destroy()
-    void pieces.return?.().catch(() => {})
+    void pieces.return?.().catch(fault => log('an open file could not be closed', fault))
   }
   return reply
 }
 
+function hasChanged(): HttpError {
+  return new HttpError(412, 'changed', 'the file has changed: read its facts again')
+}
+
 function fileHeaders(file: OpenFile, isPart: boolean): Record<string, string | number> {
   const { size, range, tag, mode } = file
-  // What another member stored as a time may be none.
+  // Another member may have stored a time that is not valid.
   const modified = Number.isNaN(file.modified.getTime()) ? new Date(0) : file.modified
   const type = file.type !== undefined && MEDIA_TYPE.test(file.type) ? file.type : 'application/octet-stream'
   return {
@@ -109,7 +107,7 @@ function fileHeaders(file: OpenFile, isPart: boolean): Record<string, string | n
     ...(mode === undefined ? {} : { 'dfs-mode': mode.toString(8) }),
     'dfs-version': file.version,
     'cache-control': 'private, no-cache',
-    // What is stored is an attacker's page until proven otherwise.
+    // A stored file may be a page that an attacker wrote, so no browser may run it.
     'content-security-policy': 'sandbox',
     'x-content-type-options': 'nosniff',
     'content-disposition': SHOWN.test(type) ? 'inline' : 'attachment'
@@ -120,9 +118,9 @@ function putOptions(request: FastifyRequest): PutOptions {
   const query = queryOf(request)
   const { 'if-match': ifMatch, 'if-none-match': ifNoneMatch, 'content-type': type } = request.headers
   if (ifNoneMatch !== undefined && ifNoneMatch.trim() !== '*')
-    throw new HttpError(400, 'invalid', 'a put knows only If-None-Match: *')
+    throw new HttpError(400, 'invalid', 'a put takes no other If-None-Match than *')
   if (ifNoneMatch !== undefined && ifMatch !== undefined)
-    throw new HttpError(400, 'invalid', 'If-Match and If-None-Match exclude each other')
+    throw new HttpError(400, 'invalid', 'If-Match and If-None-Match exclude each other: give one of them')
   return {
     ...rulesOf(query),
     ...factsOf({ modified: query.get('modified'), mode: query.get('mode'), type }),

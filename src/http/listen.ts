@@ -7,6 +7,7 @@ import { dirname, join } from 'node:path'
 import { InvalidInputError } from '../index.ts'
 import { CLOSE_MS, SOCKET_PATH_BYTES_MAX } from './constants.ts'
 import { ApiPortTakenError } from './errors.ts'
+import type { LogError } from './route-context.ts'
 
 export interface Address {
   host: string
@@ -18,19 +19,26 @@ const LOOPBACK = new Set(['127.0.0.1', '::1', 'localhost'])
 const PORT_FILE = 'api-port'
 const SOCKET_FILE = 'api.sock'
 
-/** Throws an `InvalidInputError` for an address that others than this machine reach. */
+/** Throws an `InvalidInputError` for an address that other machines can reach. */
 export function assertLoopback(address: Address | undefined): void {
   if (address === undefined || LOOPBACK.has(address.host)) return
-  throw new InvalidInputError('--api listens on loopback only: beyond it the API needs TLS, which is not built yet')
+  throw new InvalidInputError(
+    '--api takes only a loopback address, such as 127.0.0.1:3002: elsewhere the API needs TLS, which is not built yet'
+  )
 }
 
 /**
- * Listens on loopback and gives where. Without an address: the usual port, or the one that was used instead before, or a
- * free one; which one is remembered in the data directory. Errors: `port-taken` for a given port that is.
+ * Listens on loopback and returns where. Without a given address it tries the port that it used last time, then the default
+ * port, then a free one, and remembers it in the data directory. Errors: `port-taken` if the given port is.
  */
-export async function listenOnLoopback(server: Server, dataDir: string, given: Address | undefined): Promise<Address> {
+export async function listenOnLoopback(
+  server: Server,
+  dataDir: string,
+  given: Address | undefined,
+  log: LogError
+): Promise<Address> {
   const { host, port } = given ?? DEFAULT_ADDRESS
-  const before = given === undefined ? await rememberedPort(dataDir) : undefined
+  const before = given === undefined ? await rememberedPort(dataDir, log) : undefined
   const tries = given === undefined ? [...(before === undefined ? [] : [before]), port, 0] : [port]
   for (const candidate of tries) {
     try {
@@ -42,28 +50,31 @@ export async function listenOnLoopback(server: Server, dataDir: string, given: A
       if ((error as NodeJS.ErrnoException).code !== 'EADDRINUSE') throw error
     }
   }
-  throw new ApiPortTakenError(`port ${port} is taken: free it, or give another with --api`)
+  throw new ApiPortTakenError(`port ${port} is taken by another program: stop it, or name another port with --api`)
 }
 
-/** A socket beside the data. Where its path would be too long for the system, in a folder that only this user opens. */
+/**
+ * Listens on a socket in the data directory and returns its path. If that path is too long for the operating system, the
+ * socket is in a temporary folder that only this user can open.
+ */
 export async function listenOnSocket(server: Server, dataDir: string): Promise<string> {
   const isWindows = process.platform === 'win32'
   const path = isWindows ? `\\\\.\\pipe\\dfs-${randomBytes(8).toString('hex')}` : await socketPath(dataDir)
-  // The lock on the data directory is ours: whoever left one behind is gone.
+  // We hold the lock on the data directory, so the process that left a socket behind is gone.
   if (!isWindows) await rm(path, { force: true })
   await listenOn(server, { path })
   if (!isWindows) await chmod(path, 0o600)
   return path
 }
 
-/** Takes away what `listenOnSocket` left on disk. */
+/** Removes what `listenOnSocket` created on disk. */
 export async function removeSocket(path: string, dataDir: string): Promise<void> {
   if (process.platform === 'win32') return
   await rm(path, { force: true })
   if (dirname(path) !== dataDir) await rm(dirname(path), { recursive: true, force: true })
 }
 
-/** Takes no more requests, and cuts those off that have not ended after a while. */
+/** Accepts no more requests, and cuts off those that have not ended after `CLOSE_MS`. */
 export function closeServer(server: Server): Promise<void> {
   return new Promise(resolve => {
     const cut = setTimeout(() => server.closeAllConnections(), CLOSE_MS)
@@ -75,7 +86,7 @@ export function closeServer(server: Server): Promise<void> {
   })
 }
 
-/** Replaces a file as a whole; only this user reads it. */
+/** Replaces a whole file. Only this user can read it. */
 export async function writePrivately(path: string, text: string): Promise<void> {
   const temp = `${path}.new`
   await rm(temp, { force: true })
@@ -83,8 +94,12 @@ export async function writePrivately(path: string, text: string): Promise<void> 
   await rename(temp, path)
 }
 
-async function rememberedPort(dataDir: string): Promise<number | undefined> {
-  const port = Number(await readFile(join(dataDir, PORT_FILE), 'utf8').catch(() => ''))
+async function rememberedPort(dataDir: string, log: LogError): Promise<number | undefined> {
+  const text = await readFile(join(dataDir, PORT_FILE), 'utf8').catch((error: NodeJS.ErrnoException) => {
+    if (error.code !== 'ENOENT') log('the remembered port of the API cannot be read', error)
+    return ''
+  })
+  const port = Number(text)
   return Number.isInteger(port) && port > 0 && port < 65_536 ? port : undefined
 }
 

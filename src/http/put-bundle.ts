@@ -1,25 +1,31 @@
 import type { ServerResponse } from 'node:http'
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
-import type { DfsNode, PutOptions } from '../index.ts'
+import { encodeLine } from '../contract/ndjson.ts'
+import { FILES_ROUTE } from '../contract/routes.ts'
+import { forEachAtOnce } from '../flow/at-once.ts'
+import { writeTo } from '../flow/write.ts'
+import type { PutOptions } from '../index.ts'
 import { goneSignal, withBody } from './body.ts'
 import { type BundledFile, readBundle } from './bundle.ts'
-import { BUNDLED_AT_ONCE } from './constants.ts'
+import { BUNDLED_AT_ONCE, NDJSON_HEADERS } from './constants.ts'
 import { errorOf } from './errors.ts'
-import { line, NDJSON_HEADERS } from './lines.ts'
-import { forEachAtOnce } from './pool.ts'
 import { factsOf, queryOf, rulesOf } from './request.ts'
-import { writeTo } from './write.ts'
+import type { RouteContext } from './route-context.ts'
 
-/** `POST /v1/files`: puts the files of a bundle, each for itself, and answers a line of JSON a file. */
-export function serveBundles(app: FastifyInstance, node: DfsNode): void {
-  app.post('/v1/files', (request, reply) => putBundle(node, request, reply))
+/** `POST /v1/files`: puts each file of a bundle by itself, and answers with one line of JSON a file. */
+export function serveBundles(app: FastifyInstance, context: RouteContext): void {
+  app.post(FILES_ROUTE, (request, reply) => putBundle(context, request, reply))
 }
 
-async function putBundle(node: DfsNode, request: FastifyRequest, reply: FastifyReply): Promise<FastifyReply> {
+async function putBundle(
+  { node, log }: RouteContext,
+  request: FastifyRequest,
+  reply: FastifyReply
+): Promise<FastifyReply> {
   const shared: PutOptions = { ...rulesOf(queryOf(request)), signal: goneSignal(reply.raw) }
   reply.hijack()
   const response = reply.raw
-  // At once: who sends the files one by one waits for it.
+  // The answer begins at once, because a client that sends file after file waits for it.
   response.writeHead(200, NDJSON_HEADERS).flushHeaders()
   const say = lineWriter(response)
   const putOne = async ({ item, head, bytes }: BundledFile): Promise<void> => {
@@ -29,21 +35,23 @@ async function putBundle(node: DfsNode, request: FastifyRequest, reply: FastifyR
       await say({ item, result })
     } catch (error) {
       if (shared.signal?.aborted === true) throw error
+      log('a file of a bundle was not put', error)
       await say({ item, error: errorOf(error) })
     }
   }
   try {
-    await withBody(request.raw, body =>
+    await withBody(request.raw, log, body =>
       forEachAtOnce(readBundle(body instanceof Uint8Array ? [body] : body), BUNDLED_AT_ONCE, putOne)
     )
   } catch (error) {
-    if (!response.destroyed) await say({ error: errorOf(error) }).catch(() => {})
+    if (response.destroyed) log('a bundle ended because its client went away', error)
+    else await say({ error: errorOf(error) }).catch(gone => log('nobody reads the answer to a bundle', gone))
   }
   response.end()
   return reply
 }
 
-/** Writes the lines of one turn of the loop together; puts end in groups. */
+/** Writes the lines of one turn of the event loop together, because puts end in groups. */
 function lineWriter(response: ServerResponse): (value: unknown) => Promise<void> {
   let text = ''
   let writing: Promise<void> | undefined
@@ -55,7 +63,7 @@ function lineWriter(response: ServerResponse): (value: unknown) => Promise<void>
     await writeTo(response, lines)
   }
   return value => {
-    text += line(value)
+    text += encodeLine(value)
     writing ??= write()
     return writing
   }

@@ -3,7 +3,7 @@ import type { Copies, PutOptions, Range } from '../index.ts'
 import { TYPE_BYTES_MAX } from './constants.ts'
 import { HttpError } from './errors.ts'
 
-/** The path that follows a route's prefix, each part decoded by itself: an encoded slash is no separator. */
+/** Returns the path after a route's prefix. Each part is decoded by itself, so an encoded slash is not a separator. */
 export function pathAfter(url: string, prefix: string): string {
   const end = url.indexOf('?')
   const encoded = (end < 0 ? url : url.slice(0, end)).slice(prefix.length)
@@ -14,11 +14,12 @@ export function pathAfter(url: string, prefix: string): string {
       throw new HttpError(400, 'invalid', 'the path is not percent-encoded UTF-8')
     }
   })
-  if (parts.some(part => part.includes('/'))) throw new HttpError(400, 'invalid', 'a name has no slash')
+  if (parts.some(part => part.includes('/')))
+    throw new HttpError(400, 'invalid', 'a name in the path contains an encoded slash')
   return `/${parts.join('/')}`
 }
 
-/** What a route that ends in a path was asked for. */
+/** Returns the path in a request whose route ends in one. */
 export function pathOf({ raw, routeOptions }: FastifyRequest): string {
   return pathAfter(raw.url ?? '', String(routeOptions.url).slice(0, -1))
 }
@@ -29,7 +30,7 @@ export function queryOf({ raw }: FastifyRequest): URLSearchParams {
   return new URLSearchParams(start < 0 ? '' : url.slice(start + 1))
 }
 
-/** What a put says of its file besides the bytes: a time of RFC 3339, permission bits in octal, a media type. Errors: 400. */
+/** Reads the facts of a file that a put gives: a time as in RFC 3339, permission bits in octal, a media type. Errors: 400. */
 export function factsOf(given: {
   modified: string | null
   mode: string | null
@@ -37,11 +38,12 @@ export function factsOf(given: {
 }): Pick<PutOptions, 'modified' | 'mode' | 'type'> {
   const { modified, mode, type } = given
   if (type !== undefined && Buffer.byteLength(type) > TYPE_BYTES_MAX)
-    throw new HttpError(400, 'invalid', `a media type has at most ${TYPE_BYTES_MAX} bytes`)
+    throw new HttpError(400, 'invalid', `the media type is too long: it may have ${TYPE_BYTES_MAX} bytes`)
   const date = modified === null ? undefined : new Date(modified)
   if (date !== undefined && Number.isNaN(date.getTime()))
-    throw new HttpError(400, 'invalid', 'modified is a time as in RFC 3339')
-  if (mode !== null && !/^[0-7]{1,4}$/.test(mode)) throw new HttpError(400, 'invalid', 'mode is octal')
+    throw new HttpError(400, 'invalid', '"modified" is not a time as in RFC 3339')
+  if (mode !== null && !/^[0-7]{1,4}$/.test(mode))
+    throw new HttpError(400, 'invalid', '"mode" is not one to four octal digits')
   return {
     modified: date,
     mode: mode === null ? undefined : Number.parseInt(mode, 8),
@@ -49,7 +51,7 @@ export function factsOf(given: {
   }
 }
 
-/** How a query wants something put. Errors: as of `copiesIn`. */
+/** Reads the rules of a put from a query. Errors: those of `copiesIn`. */
 export function rulesOf(query: URLSearchParams): Pick<PutOptions, 'replicas' | 'ack' | 'noClobber'> {
   return {
     replicas: copiesIn(query.get('replicas')),
@@ -58,16 +60,16 @@ export function rulesOf(query: URLSearchParams): Pick<PutOptions, 'replicas' | '
   }
 }
 
-/** A number of copies in a query. Errors: 400 for what is neither `all` nor a number. */
+/** Reads a number of copies in a query. Errors: 400 for text that is neither `all` nor a number. */
 export function copiesIn(text: string | null): Copies | undefined {
   if (text === null || text === 'all') return text ?? undefined
-  if (!/^\d{1,4}$/.test(text)) throw new HttpError(400, 'invalid', 'a number of copies is "all" or a number')
+  if (!/^\d{1,4}$/.test(text)) throw new HttpError(400, 'invalid', 'the number of copies is neither "all" nor a number')
   return Number(text)
 }
 
 /**
- * Reads a `Range` header of one range (RFC 9110, section 14). Undefined stands for the whole file, as for every header
- * that this section lets a server ignore. Errors: 416 for a range beyond the end.
+ * Reads a `Range` header of one range (RFC 9110, section 14). Returns undefined for the whole file, and for every header
+ * that the section lets a server ignore. Errors: 416 for a range beyond the end.
  */
 export function parseRange(header: string | undefined, size: number): Range | undefined {
   const [, first, last] = /^bytes=(\d*)-(\d*)$/.exec(header ?? '') ?? []
@@ -78,10 +80,12 @@ export function parseRange(header: string | undefined, size: number): Range | un
       ? { from: Math.max(0, size - Number(last)), to: size - 1 }
       : { from: Number(first), to: last === '' ? size - 1 : Math.min(Number(last), size - 1) }
   if (range.from < size) return range
-  throw new HttpError(416, 'invalid', `the file has ${size} bytes`, { 'content-range': `bytes */${size}` })
+  throw new HttpError(416, 'invalid', `the range begins beyond the end of the file, which has ${size} bytes`, {
+    'content-range': `bytes */${size}`
+  })
 }
 
-/** True if a condition names this tag, or any. A weak one never does where bytes are to be the same (RFC 9110, 8.8.3). */
+/** True if a condition names this tag, or `*`. In a strong comparison a weak tag never matches (RFC 9110, 8.8.3). */
 export function matchesTag(header: string, tag: string, comparison: 'strong' | 'weak'): boolean {
   if (header.trim() === '*') return true
   const wanted = `"${tag}"`
@@ -91,9 +95,9 @@ export function matchesTag(header: string, tag: string, comparison: 'strong' | '
   })
 }
 
-/** The one tag in an `If-Match` of a change. Errors: 400 for several, weak ones, or `*`. */
+/** Returns the one tag in the `If-Match` of a change. Errors: 400 for several tags, a weak tag, or `*`. */
 export function tagIn(header: string): string {
   const tag = /^"([^"]+)"$/.exec(header.trim())?.[1]
-  if (tag === undefined) throw new HttpError(400, 'invalid', 'If-Match names one tag, in quotes')
+  if (tag === undefined) throw new HttpError(400, 'invalid', 'If-Match must name one tag, in quotes')
   return tag
 }

@@ -3,6 +3,7 @@ import { rm } from 'node:fs/promises'
 import { createServer, type RequestListener, type Server } from 'node:http'
 import { join, resolve } from 'node:path'
 import fastify, { type FastifyInstance, type FastifyReply } from 'fastify'
+import { API_FILE, type ApiFile } from '../contract/api-file.ts'
 import type { DfsNode } from '../index.ts'
 import { HEADER_BYTES_MAX, KEEP_ALIVE_MS, TOKEN_BYTES } from './constants.ts'
 import { describe, HttpError } from './errors.ts'
@@ -17,14 +18,17 @@ import {
   writePrivately
 } from './listen.ts'
 import { serveBundles } from './put-bundle.ts'
-import { Transfers } from './transfers.ts'
-import { serveTree } from './tree.ts'
+import type { LogError, RouteContext } from './route-context.ts'
+import { serveTransfers, Transfers } from './transfers.ts'
+import { serveVerbs } from './verbs.ts'
 
 export interface ApiOptions {
-  /** The node's own, which holds its lock. */
+  /** The node's own data directory; the node holds its lock. */
   dataDir: string
-  /** Where to listen on loopback; left out, the usual port, or a free one if it is taken. Port 0 is a free one. */
+  /** Where to listen on loopback; left out, the default port, or a free one if it is taken. Port 0 is a free one. */
   listen?: Address | undefined
+  /** Is told of each error, for a log at debug level: an answer never holds the words of other software. */
+  log?: LogError | undefined
 }
 
 /** The daemon's HTTP API, on loopback and on a socket that only its user can open. */
@@ -33,19 +37,18 @@ export interface Api {
   close(): Promise<void>
 }
 
-const API_FILE = 'api.json'
-
 /**
- * Serves a node. Once it answers, `api.json` in the data directory (mode 0600) says where, and with which token, new at
- * each start; it goes when the API closes. Errors: `invalid` for an address beyond loopback, `port-taken` for a given
- * port that is taken, and those of the file system.
+ * Serves a node. Once the API answers, `api.json` in the data directory (mode 0600) says where, and with which token. The
+ * token is new at each start, and the file is removed when the API closes. Errors: `invalid` for an address beyond loopback,
+ * `port-taken` for a given port that is taken, and those of the file system.
  */
-export async function serveApi(node: DfsNode, { dataDir: given, listen }: ApiOptions): Promise<Api> {
+export async function serveApi(node: DfsNode, options: ApiOptions): Promise<Api> {
+  const { listen, log = () => {} } = options
   assertLoopback(listen)
-  const dataDir = resolve(given)
+  const dataDir = resolve(options.dataDir)
   const token = randomBytes(TOKEN_BYTES).toString('base64url')
   const hosts = new Set<string>()
-  const handler = await handlerFor(node, token, hosts)
+  const handler = await handlerFor({ node, transfers: new Transfers(), log }, token, hosts)
   const tcp = newServer(handler)
   const unix = newServer((request, response) => {
     onSocket.add(request)
@@ -56,7 +59,7 @@ export async function serveApi(node: DfsNode, { dataDir: given, listen }: ApiOpt
     await Promise.all(closing.map(end => end()))
   }
   try {
-    const { host, port } = await listenOnLoopback(tcp, dataDir, listen)
+    const { host, port } = await listenOnLoopback(tcp, dataDir, listen, log)
     for (const name of ['127.0.0.1', 'localhost', '[::1]']) hosts.add(`${name}:${port}`)
     const url = `http://${host.includes(':') ? `[${host}]` : host}:${port}`
     const socket = await listenOnSocket(unix, dataDir)
@@ -65,7 +68,7 @@ export async function serveApi(node: DfsNode, { dataDir: given, listen }: ApiOpt
       await removeSocket(socket, dataDir)
     })
     const file = join(dataDir, API_FILE)
-    await writePrivately(file, `${JSON.stringify({ url, socket, token })}\n`)
+    await writePrivately(file, `${JSON.stringify({ url, socket, token } satisfies ApiFile)}\n`)
     closing.unshift(() => rm(file, { force: true }))
     return { url, close }
   } catch (error) {
@@ -74,53 +77,61 @@ export async function serveApi(node: DfsNode, { dataDir: given, listen }: ApiOpt
   }
 }
 
-/** Requests that came through the socket: the file system has vouched for them already, and no browser speaks there. */
+/** The requests that came through the socket. The file system has checked who may open it, and no browser can reach it. */
 const onSocket = new WeakSet<object>()
 
-/** Fastify, of which one handler serves both of our servers. */
-async function handlerFor(node: DfsNode, token: string, hosts: ReadonlySet<string>): Promise<RequestListener> {
+/** Returns the handler of one Fastify application, which serves both of our servers. */
+async function handlerFor(context: RouteContext, token: string, hosts: ReadonlySet<string>): Promise<RequestListener> {
+  const { log } = context
   let handler: RequestListener | undefined
   const app = fastify({
-    // URLs hold paths, which no log may.
+    // Fastify would log URLs, which contain paths.
     logger: false,
     bodyLimit: Number.MAX_SAFE_INTEGER,
     routerOptions: { maxParamLength: HEADER_BYTES_MAX },
-    frameworkErrors: (error, _request, reply) => answerError(error, reply),
+    frameworkErrors: (error, _request, reply) => answerError(error, reply, log),
     serverFactory: listener => {
       handler = listener as RequestListener
       return createServer(handler)
     }
   })
   guard(app, token, hosts)
-  const transfers = new Transfers()
+  app.setErrorHandler((error, _request, reply) => answerError(error, reply, log))
+  app.setNotFoundHandler((_request, reply) => answerError(noRoute(), reply, log))
   app.get('/healthz', async () => ({ ok: true }))
-  serveFiles(app, node, transfers)
-  serveBundles(app, node)
-  serveTree(app, node, transfers)
+  serveFiles(app, context)
+  serveBundles(app, context)
+  serveVerbs(app, context)
+  serveTransfers(app, context.transfers)
   await app.ready()
   return handler as RequestListener
 }
 
-/** Who may ask, and how a refusal reads. */
+/** Refuses requests of web pages, of other host names, and without the token. */
 function guard(app: FastifyInstance, token: string, hosts: ReadonlySet<string>): void {
   const expected = hash('sha256', `Bearer ${token}`, 'buffer')
   app.removeAllContentTypeParsers()
-  // Bodies are streamed to whoever wants them; nothing is parsed on the way.
+  // Handlers read the body themselves, as a stream.
   app.addContentTypeParser('*', (_request, payload, done) => done(null, payload))
   app.addHook('onRequest', async request => {
-    // A web page that found this port names itself, or the name it was rebound under.
-    if (request.headers.origin !== undefined) throw new HttpError(403, 'not-allowed', 'not for web pages')
+    // A browser sends the origin of the web page, and the host name under which the page found this port.
+    if (request.headers.origin !== undefined)
+      throw new HttpError(403, 'not-allowed', 'this API does not answer web pages')
     if (!onSocket.has(request.raw) && !hosts.has(request.headers.host ?? ''))
-      throw new HttpError(403, 'not-allowed', 'this host name is not ours')
+      throw new HttpError(403, 'not-allowed', 'this host name is not that of the API: use the address in api.json')
     if (request.raw.url === '/healthz') return
     const given = hash('sha256', request.headers.authorization ?? '', 'buffer')
-    if (!timingSafeEqual(given, expected)) throw new HttpError(401, 'not-allowed', 'give the token from api.json')
+    if (!timingSafeEqual(given, expected))
+      throw new HttpError(401, 'not-allowed', 'the token is missing or wrong: send the one in api.json')
   })
-  app.setErrorHandler((error, _request, reply) => answerError(error, reply))
-  app.setNotFoundHandler((_request, reply) => answerError(new HttpError(404, 'not-found', 'no such route'), reply))
 }
 
-function answerError(error: unknown, reply: FastifyReply): FastifyReply {
+function noRoute(): HttpError {
+  return new HttpError(404, 'not-found', 'the API has no such route')
+}
+
+function answerError(error: unknown, reply: FastifyReply, log: LogError): FastifyReply {
+  log('a request failed', error)
   const { status, code, message } = describe(error)
   const headers = error instanceof HttpError ? error.headers : {}
   return reply.code(status).headers(headers).send({ error: { code, message } })
@@ -128,7 +139,7 @@ function answerError(error: unknown, reply: FastifyReply): FastifyReply {
 
 function newServer(handler: RequestListener): Server {
   const server = createServer({ maxHeaderSize: HEADER_BYTES_MAX, keepAliveTimeout: KEEP_ALIVE_MS }, handler)
-  // Transfers take as long as they take.
+  // A transfer may take any time.
   server.requestTimeout = 0
   return server
 }

@@ -1,24 +1,19 @@
+import type { FastifyInstance } from 'fastify'
 import { LRUCache } from 'lru-cache'
+import { TRANSFERS_ROUTE } from '../contract/routes.ts'
+import type { Transfer } from '../contract/transfer.ts'
 import { TRANSFER_TTL_MS, TRANSFERS_MAX } from './constants.ts'
-import { errorOf } from './errors.ts'
-
-/** How a download ended, or where it stands. */
-export interface Transfer {
-  done: boolean
-  /** Who delivered how much so far; complete once `done`. */
-  from: Array<{ peerId: string; bytes: number }>
-  error?: { code: string; message: string }
-}
+import { errorOf, HttpError } from './errors.ts'
 
 /**
- * The ends of recent downloads. HTTP cannot say why a body broke off, nor who delivered it: whoever wants to know asks
- * for the transfer afterwards. Old ones are forgotten.
+ * Remembers how recent downloads ended. HTTP cannot say why a body broke off or who delivered it, so a client that wants to
+ * know asks for the transfer afterwards. Old transfers are forgotten.
  */
 export class Transfers {
   readonly #recent = new LRUCache<string, Transfer>({ max: TRANSFERS_MAX, ttl: TRANSFER_TTL_MS })
   #last = 0
 
-  /** Notes a transfer that begins. */
+  /** Records that a transfer begins. The caller must call `end` when it is over. */
   begin(): { id: string; end: (from: Transfer['from'], error?: unknown) => void } {
     const id = String(++this.#last)
     this.#recent.set(id, { done: false, from: [] })
@@ -33,4 +28,13 @@ export class Transfers {
   get(id: string): Transfer | undefined {
     return this.#recent.get(id)
   }
+}
+
+/** `GET /v1/transfers/ID` */
+export function serveTransfers(app: FastifyInstance, transfers: Transfers): void {
+  app.get<{ Params: { id: string } }>(`${TRANSFERS_ROUTE}/:id`, async request => {
+    const transfer = transfers.get(request.params.id)
+    if (transfer === undefined) throw new HttpError(404, 'not-found', 'there is no such transfer, or it was forgotten')
+    return transfer
+  })
 }

@@ -8,9 +8,9 @@ import { must, ROOT, shell } from '../fixtures/shell.ts'
 
 const MODULES = join(ROOT, 'node_modules')
 
-test('npm pack, then the package in a clean home: programs and library', { timeout: 600_000 }, async t => {
+test('the packed package works in a clean home, as programs and as a library', { timeout: 600_000 }, async t => {
   const folder = await temporaryFolder(t)
-  // npm leaves its own configuration in the environment of what it runs.
+  // npm passes its own configuration to what it runs, in the environment.
   const clean = Object.fromEntries(Object.entries(process.env).filter(([name]) => !/^(npm_|DFS_)/i.test(name)))
   const env = { ...clean, HOME: folder, PATH: `${dirname(process.execPath)}:${process.env['PATH']}` }
   await must(['npm', 'pack', '--pack-destination', folder], { env })
@@ -82,7 +82,7 @@ await node.stop()
   })
 })
 
-test('on a Node that is too old the programs say what to do', async t => {
+test('the programs say what to do on a Node that is too old', async t => {
   const old = (await shell(['bash', '-c', 'type -ap node'])).stdout
     .trim()
     .split('\n')

@@ -22,7 +22,7 @@ function dfsOf({ dataDir }: Daemon): (...args: string[]) => Promise<Result> {
   return (...args) => runProgram('dfs', ['--data-dir', dataDir, ...args])
 }
 
-/** A network of one, and `dfs` for it. */
+/** Starts a network of one node, and returns `dfs` for it. */
 async function setUp(
   t: TestContext
 ): Promise<{ folder: string; node: Daemon; dfs: (...args: string[]) => Promise<Result> }> {
@@ -41,7 +41,7 @@ function linesOf(text: string | Buffer): string[] {
   return text.toString().trim().split('\n')
 }
 
-test('put, ls, stat, get, cat, mv, cp, rm, evict, status, peers: what they print and how they end', {
+test('put, ls, stat, get, cat, mv, cp, rm, evict, status and peers print what they should and exit with 0', {
   timeout: 120_000
 }, async t => {
   const { folder, dfs, node } = await setUp(t)
@@ -80,7 +80,7 @@ test('put, ls, stat, get, cat, mv, cp, rm, evict, status, peers: what they print
   assert.equal((await dfs('cp', '/in', '/copy')).code, 0)
   assert.equal((await dfs('cat', '/copy/moved.txt')).stdout.toString(), 'from stdin')
   assert.equal((await dfs('cp', '--no-clobber', '/a b.bin', '/in/moved.txt')).code, 1)
-  // Onto an existing directory: into it.
+  // A file that is put onto an existing directory goes into it.
   assert.equal((await dfs('put', join(folder, 'a b.bin'), '/in')).code, 0)
   assert.equal((await dfs('stat', '/in/a b.bin')).code, 0)
   assert.equal((await dfs('mkdir', '/x/y/z')).code, 0)
@@ -94,7 +94,7 @@ test('put, ls, stat, get, cat, mv, cp, rm, evict, status, peers: what they print
   assert.deepEqual(jsonLines(await dfs('--json', 'peers')), [[]])
 })
 
-test('folders, with odd names, there and back', { timeout: 120_000 }, async t => {
+test('folders with odd names come back as they were put', { timeout: 120_000 }, async t => {
   const { folder, dfs } = await setUp(t)
   const tree = join(folder, 'tree')
   await mkdir(join(tree, 'deep/er'), { recursive: true })
@@ -113,14 +113,14 @@ test('folders, with odd names, there and back', { timeout: 120_000 }, async t =>
   for (const name of all) assert.equal(await readFile(join(back, name), 'utf8'), name === 'deep/empty' ? '' : name)
   assert.equal((await stat(join(back, 'plain'))).mode & 0o777, 0o755)
   assert.ok((await stat(join(back, 'empty folder'))).isDirectory())
-  // The same word in two forms of Unicode is one file.
+  // The same text in two forms of Unicode names one file.
   await writeFile(join(folder, 'e'), 'one')
   assert.equal((await dfs('put', join(folder, 'e'), '/caf\u00e9')).code, 0)
   assert.equal((await dfs('cat', '/cafe\u0301')).stdout.toString(), 'one')
   assert.equal((await dfs('put', join(folder, 'e'), `/${'y'.repeat(256)}`)).code, 2)
 })
 
-test('two nodes: a file put on one is got from the other, which is killed and comes back', {
+test('a node fetches a file from another node, which is killed and comes back', {
   timeout: 120_000
 }, async t => {
   const folder = await temporaryFolder(t)
@@ -143,14 +143,14 @@ test('two nodes: a file put on one is got from the other, which is killed and co
   assert.deepEqual([peer!['peerId'], peer!['connected'], peer!['via']], [b.peerId, true, 'tcp+tls'])
   await b.kill()
   assert.equal((await dfsOf(b)('status')).code, 5)
-  // What is a member already needs no key.
+  // A directory that is a member already needs no key.
   const again = await start(t, join(folder, 'b'), [])
   assert.deepEqual([again.peerId, again.network], [b.peerId, a.network])
   assert.equal((await dfsOf(again)('get', '--force', '/file', copy)).code, 0)
   assert.equal(await digestOf(copy), await digestOf(file))
 })
 
-test('how it ends when it cannot be done: one line, and a code', { timeout: 120_000 }, async t => {
+test('a command that fails prints one line and exits with its code', { timeout: 120_000 }, async t => {
   const { folder, dfs, node } = await setUp(t)
   await writeFile(join(folder, 'file'), 'content')
   await dfs('put', join(folder, 'file'), '/d/file')
@@ -178,13 +178,15 @@ test('how it ends when it cannot be done: one line, and a code', { timeout: 120_
   assert.match(running.stderr, /process \d+ is using this data directory/)
 })
 
-test('first starts: no key, a key that is made, a port that is taken', { timeout: 120_000 }, async t => {
+test('a first start without a key fails, creates a key, and reports a port that is taken', {
+  timeout: 120_000
+}, async t => {
   const folder = await temporaryFolder(t)
   const at = (name: string): string => join(folder, name)
   const lone = await runProgram('dfs-node', ['--data-dir', at('x'), '--bootstrap', '/ip4/127.0.0.1/tcp/1'])
   assert.deepEqual([lone.code, linesOf(lone.stderr).length], [4, 1])
   const key = at('key')
-  // A flag that can never work is found before anything is made.
+  // A flag that can never work is refused before anything is created.
   for (const bad of [
     ['--api', '0.0.0.0:0'],
     ['--api', '3002'],
@@ -217,7 +219,9 @@ test('first starts: no key, a key that is made, a port that is taken', { timeout
   assert.match(await readFile(key, 'utf8'), /^[0-9a-f]{64}\n$/)
 })
 
-test('a wrong network key: the first start takes itself back, a member refuses it', { timeout: 120_000 }, async t => {
+test('a first start with a wrong network key is undone, and a member refuses a wrong key', {
+  timeout: 120_000
+}, async t => {
   const folder = await temporaryFolder(t)
   const [key, wrong] = [join(folder, 'key'), join(folder, 'wrong')]
   await writeFile(wrong, `${randomBytes(32).toString('hex')}\n`, { mode: 0o600 })
@@ -236,21 +240,23 @@ test('a wrong network key: the first start takes itself back, a member refuses i
   const b = await start(t, dataDir, ['--network-key-file', key, ...bootstrap])
   await connected([a, b])
   assert.deepEqual(
-    (await a.client.peers()).map(({ peerId }) => peerId),
+    (await a.client.call('peers', {})).map(({ peerId }) => peerId),
     [b.peerId]
   )
   await b.stop()
   const refused = await runProgram('dfs-node', ['--data-dir', dataDir, '--network-key-file', wrong])
   assert.equal(refused.code, 2)
   assert.match(refused.stderr, /another network/)
-  // A founder whose key file has gone draws none that its directory does not belong to.
+  // A member with --new whose key file is gone draws no new key, because it would not be its network's.
   const gone = join(folder, 'gone')
   const again = await start(t, dataDir, ['--new', '--network-key-file', gone])
   assert.equal(again.network, a.network)
   assert.ok(!(await readdir(folder)).includes('gone'))
 })
 
-test('ready and stopped, for people and for scripts; Ctrl-C ends it cleanly', { timeout: 120_000 }, async t => {
+test('the daemon says ready and stopped to people and to scripts, and Ctrl-C ends it cleanly', {
+  timeout: 120_000
+}, async t => {
   const folder = await temporaryFolder(t)
   const events: string[] = []
   for (const json of [true, false]) {
@@ -263,7 +269,7 @@ test('ready and stopped, for people and for scripts; Ctrl-C ends it cleanly', { 
           text += part
         })
         await until('up', async () => text.includes('"ready"') || text.includes('Add a machine'))
-        // Named relative to its folder, it is found from any other.
+        // A data directory that was named by a relative path is found from any folder.
         const dataDir = join(folder, json ? 'machine' : 'person')
         assert.equal((await runProgram('dfs', ['--data-dir', dataDir, 'status'], { cwd: '/' })).code, 0)
         child.kill('SIGINT')
@@ -287,9 +293,9 @@ test('Ctrl-C in the middle of a put leaves nothing behind', { timeout: 120_000 }
   const cut = await runProgram('dfs', ['--data-dir', node.dataDir, 'put', '-', '/cut'], {
     input: 'open',
     during: async child => {
-      const before = (await node.client.status()).disk.used
+      const before = (await node.client.call('status', {})).disk.used
       child.stdin.write(randomBytes(8 << 20))
-      await until('the node stores', async () => (await node.client.status()).disk.used > before)
+      await until('the node stores', async () => (await node.client.call('status', {})).disk.used > before)
       child.kill('SIGINT')
     }
   })
@@ -298,7 +304,7 @@ test('Ctrl-C in the middle of a put leaves nothing behind', { timeout: 120_000 }
   assert.deepEqual(await readdir(folder), ['data'])
 })
 
-test('the API of a real node: conditions, ranges, paths', { timeout: 120_000 }, async t => {
+test('the API of a real node answers conditions, ranges and odd paths', { timeout: 120_000 }, async t => {
   const { node } = await setUp(t)
   const { url, token } = JSON.parse(await readFile(join(node.dataDir, 'api.json'), 'utf8')) as Record<string, string>
   assert.equal((await stat(join(node.dataDir, 'api.json'))).mode & 0o777, 0o600)

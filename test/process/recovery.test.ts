@@ -115,12 +115,12 @@ test('the index deleted, or garbled, is made anew and nothing is lost', { timeou
   const files = Array.from({ length: 60 }, (_, i) => ({ path: `/d${i % 3}/f${i}`, bytes: randomBytes(i * 1_000) }))
   let node = await daemon(t, options)
   for (const { path, bytes } of files) await node.client.put(path, once(bytes), {}, never)
-  await node.client.remove(files[5]!.path, false)
+  await node.client.call('remove', { path: files[5]!.path, recursive: false })
   files.splice(5, 1)
   const check = async (): Promise<void> => {
     for (const { path, bytes } of files)
       assert.ok((await all((await node.client.get(path, undefined, never)).body)).equals(bytes))
-    assert.equal((await node.client.status()).files, files.length)
+    assert.equal((await node.client.call('status', {})).files, files.length)
   }
   await node.stop()
   await rm(join(options.dataDir, 'index'), { recursive: true })
@@ -157,9 +157,9 @@ test('neither names nor content are on any disk or in any log', { timeout: 120_0
   const content = Buffer.from(`${marker} `.repeat(20_000))
   await a.client.put(`/${marker}/${marker}.txt`, once(content), { type: `text/${marker}` }, never)
   await a.client.put(`/${marker}/small`, once(Buffer.from(marker)), {}, never)
-  await b.client.move(`/${marker}/small`, `/${marker}/${marker} moved`, false)
+  await b.client.call('move', { from: `/${marker}/small`, to: `/${marker}/${marker} moved` })
   await a.client.get(`/${marker}/none`, undefined, never).catch(() => {})
-  await a.client.evict(`/${marker}`, never)
+  await a.client.call('evict', { path: `/${marker}` }, never)
   for await (const _ of (await a.client.get(`/${marker}/${marker}.txt`, undefined, never)).body);
   await Promise.all([a.stop(), b.stop()])
   let looked = 0

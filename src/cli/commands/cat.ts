@@ -1,19 +1,30 @@
-import { usage } from '../exit.ts'
+import { usage } from '../../terminal/errors.ts'
+import { writeOut } from '../../terminal/stdout.ts'
+import type { ByteRange } from '../client.ts'
+import { type DfsCommand, nonEmpty } from '../command.ts'
 import type { Session } from '../session.ts'
-import { writeOut } from '../stdout.ts'
 
-/** `dfs cat PATH [--range A-B]` */
-export async function cat({ client }: Session, path: string, { range }: { range?: string }): Promise<void> {
-  const { body } = await client.get(path, range === undefined ? undefined : parseRange(range))
-  await writeOut(body)
+export const cat: DfsCommand = {
+  name: 'cat',
+  summary: 'write a file to stdout',
+  exits: ['notFound', 'integrity'],
+  declare(command) {
+    command
+      .argument('<path>', 'file', nonEmpty)
+      .option('--range <first-last>', 'write only these bytes, counted from 0, both ends included')
+  },
+  async run({ client }: Session, path: string, { range }: { range?: string }) {
+    const { body } = await client.get(path, range === undefined ? undefined : parseRange(range))
+    await writeOut(body)
+  }
 }
 
-/** Bytes as in `0-99`, both inclusive, or `100-` for all from there. */
-export function parseRange(text: string): { from: number; to: number | undefined } {
+/** Reads a range of bytes such as `0-99`, both ends inclusive, or `100-` for everything from there. */
+export function parseRange(text: string): ByteRange {
   const [, first, last] = /^(\d+)-(\d*)$/.exec(text) ?? []
   const from = Number(first)
   const to = last === '' ? undefined : Number(last)
   if (first === undefined || !Number.isSafeInteger(from) || (to !== undefined && !(to >= from)))
-    throw usage('a range reads FIRST-LAST or FIRST-, in bytes from 0')
+    throw usage(`"${text}" is not a range: write it as FIRST-LAST or FIRST-, in bytes from 0`)
   return { from, to }
 }

@@ -1,51 +1,71 @@
 import { basename, join } from 'node:path'
-import { forEachAtOnce } from '../../http/pool.ts'
-import type { ListItem } from '../../index.ts'
-import { CliError, isOfOneFile, NoAnswerError, usage } from '../exit.ts'
+import type { AnswerOf } from '../../contract/verbs.ts'
+import { forEachAtOnce } from '../../flow/at-once.ts'
+import { CliError, isOfOneFile, usage } from '../../terminal/errors.ts'
+import { printJson, printLine } from '../../terminal/print.ts'
+import { hideProgress, Progress } from '../../terminal/progress.ts'
+import { writeOut } from '../../terminal/stdout.ts'
+import { formatBytes } from '../../terminal/units.ts'
+import { type DfsCommand, nonEmpty } from '../command.ts'
 import { Faults } from '../faults.ts'
 import { kindOf, localNameFault, makeLocalFolder, writeLocal } from '../local-file.ts'
-import { hideProgress, Progress } from '../progress.ts'
-import { printJson, printLine, type Session } from '../session.ts'
-import { writeOut } from '../stdout.ts'
-import { formatBytes } from '../units.ts'
+import type { Session } from '../session.ts'
+import { NoAnswerError } from '../transport.ts'
 
+/** Files of a directory that are fetched at once. */
 const FILES_AT_ONCE = 8
 
-/** `dfs get PATH [FILE|DIR|-]` */
-export async function get(
-  session: Session,
-  path: string,
-  target: string | undefined,
-  { force }: { force: boolean }
-): Promise<void> {
-  const { client, isJson } = session
-  const found = await client.stat(path)
-  const name = basename(found.path)
-  if (target === '-') {
-    if (found.kind === 'directory') throw usage('a directory cannot be written to stdout')
-    await writeOut((await client.get(found.path)).body)
-    return
+interface Flags {
+  force: boolean
+}
+
+export const get: DfsCommand = {
+  name: 'get',
+  summary: 'fetch a file or a directory; - is stdout',
+  exits: ['notFound', 'integrity', 'noSpace'],
+  declare(command) {
+    command
+      .argument('<path>', 'file or directory', nonEmpty)
+      .argument('[target]', 'local file or folder; its own name unless given', nonEmpty)
+      .option('--force', 'replace local files', false)
+  },
+  async run(session: Session, given: string, target: string | undefined, { force }: Flags) {
+    const { client, isJson } = session
+    const { path, kind, size } = await client.call('stat', { path: given })
+    const name = basename(path)
+    if (target === '-') {
+      if (kind === 'directory') throw usage('a directory cannot be written to stdout: name a local folder')
+      await writeOut((await client.get(path)).body)
+      return
+    }
+    if (kind === 'directory') {
+      await getFolder(session, path, target ?? (name === '' ? '.' : safeName(name)), force)
+      return
+    }
+    const isInto = target !== undefined && (target.endsWith('/') || (await kindOf(target, 'follow')) === 'directory')
+    const local = target === undefined ? safeName(name) : isInto ? join(target, safeName(name)) : target
+    await getOne({ session, force, progress: new Progress('get', isJson, size) }, path, local)
   }
-  if (found.kind === 'directory') {
-    await getFolder(session, found.path, target ?? (name === '' ? '.' : safeName(name)), force)
-    return
-  }
-  const isInto = target !== undefined && (target.endsWith('/') || (await kindOf(target, 'follow')) === 'directory')
-  const local = target === undefined ? safeName(name) : isInto ? join(target, safeName(name)) : target
-  await getOne(session, found.path, local, force, new Progress('get', isJson, found.size))
+}
+
+/** What the files of one run share. */
+interface Run {
+  session: Session
+  force: boolean
+  progress: Progress
 }
 
 async function getFolder(session: Session, path: string, folder: string, force: boolean): Promise<void> {
   const { client, isJson } = session
   const progress = new Progress('get', isJson, 0)
   const faults = new Faults('fetched', isJson)
-  // The folder named may be a link: that is for its user to say. None below it is followed.
+  // The user may name a link to a folder. Below that folder no link is followed.
   if ((await kindOf(folder, 'follow')) !== 'directory') await makeLocalFolder(folder)
-  const files = localFiles(client.list(path, true), path, folder, faults)
+  const files = localFiles(client.stream('list', { path, recursive: true }), path, folder, faults)
   await forEachAtOnce(files, FILES_AT_ONCE, async ({ item, local }) => {
     progress.expect(item.size)
     try {
-      await getOne(session, item.path, local, force, progress)
+      await getOne({ session, force, progress }, item.path, local)
     } catch (error) {
       if (error instanceof NoAnswerError || !(error instanceof CliError || isOfOneFile(error))) throw error
       faults.add(item.path, error)
@@ -54,20 +74,23 @@ async function getFolder(session: Session, path: string, folder: string, force: 
   faults.end()
 }
 
-/** Where each file of a listing goes; makes the folders on the way. What is below one that cannot be made is left out. */
+/**
+ * Yields where each file of a listing goes, and creates the folders on the way. Everything below a folder that cannot be
+ * created is left out.
+ */
 async function* localFiles(
-  items: AsyncIterable<ListItem>,
+  items: AsyncIterable<AnswerOf<'list'>>,
   base: string,
   folder: string,
   faults: Faults
-): AsyncGenerator<{ item: ListItem; local: string }> {
+): AsyncGenerator<{ item: AnswerOf<'list'>; local: string }> {
   const lost = new Set<string>()
   const start = base === '/' ? 1 : base.length + 1
   for await (const item of items) {
     const parts = item.path.slice(start).split('/')
     const isFolder = item.kind === 'directory'
     try {
-      if (lost.has(parts.slice(0, -1).join('/'))) throw new CliError('failed', 'the folder it goes to is missing')
+      if (lost.has(parts.slice(0, -1).join('/'))) throw new CliError('failed', 'its local folder is missing')
       for (const part of parts) safeName(part)
       const local = join(folder, ...parts)
       if (isFolder) await makeLocalFolder(local)
@@ -80,17 +103,13 @@ async function* localFiles(
   }
 }
 
-async function getOne(
-  { client, isJson }: Session,
-  path: string,
-  local: string,
-  force: boolean,
-  progress: Progress
-): Promise<void> {
+async function getOne({ session, force, progress }: Run, path: string, local: string): Promise<void> {
+  const { client, isJson } = session
   const kind = await kindOf(local)
-  if (kind === 'directory') throw new CliError('exists', `a local folder has this name: ${local}`)
+  if (kind === 'directory')
+    throw new CliError('exists', `a local folder already has this name: ${local}; name another target`)
   if (kind !== undefined && !force)
-    throw new CliError('exists', `a local file has this name: ${local}; give --force to replace it`)
+    throw new CliError('exists', `a local file already has this name: ${local}; give --force to replace it`)
   const { size, modified, mode, body, from } = await client.get(path)
   await writeLocal(local, progress.count(body), { modified, mode })
   hideProgress()
@@ -100,6 +119,6 @@ async function getOne(
 
 function safeName(name: string): string {
   const fault = localNameFault(name)
-  if (fault !== undefined) throw new CliError('invalid', `${fault}: say where to put it`)
+  if (fault !== undefined) throw new CliError('invalid', `${fault}: name a local target`)
   return name
 }

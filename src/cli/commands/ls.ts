@@ -1,25 +1,38 @@
 import { basename } from 'node:path'
-import { isHeard, printJson, printLine, type Session } from '../session.ts'
+import type { AnswerOf } from '../../contract/verbs.ts'
+import { isHeard, printJson, printLine } from '../../terminal/print.ts'
+import { type DfsCommand, nonEmpty } from '../command.ts'
+import type { Session } from '../session.ts'
 
-/** `dfs ls [-l] [-R] [PATH]` */
-export async function ls(
-  { client, isJson }: Session,
-  path: string,
-  { long, recursive }: { long: boolean; recursive: boolean }
-): Promise<void> {
-  for await (const item of client.list(path, recursive)) {
-    if (!isHeard()) return
-    if (isJson) {
-      printJson(item)
-      continue
-    }
-    const { kind, size, modified, conflict } = item
-    const name = (recursive ? item.path : basename(item.path)) + (kind === 'directory' ? '/' : '')
-    const mark = conflict ? '  (conflict)' : ''
-    if (!long) printLine(name)
-    else {
-      const time = String(modified).slice(0, 16).replace('T', ' ')
-      printLine(`${String(kind === 'directory' ? '-' : size).padStart(14)}  ${time}  ${name}${mark}`)
+interface Flags {
+  long: boolean
+  recursive: boolean
+}
+
+export const ls: DfsCommand = {
+  name: 'ls',
+  summary: 'list a directory',
+  exits: ['notFound'],
+  declare(command) {
+    command
+      .argument('[path]', 'directory', nonEmpty, '/')
+      .option('-l, --long', 'with sizes and times', false)
+      .option('-R, --recursive', 'with everything below it', false)
+  },
+  async run({ client, isJson }: Session, path: string, flags: Flags) {
+    for await (const item of client.stream('list', { path, recursive: flags.recursive })) {
+      if (!isHeard()) return
+      if (isJson) printJson(item)
+      else printLine(lineOf(item, flags))
     }
   }
+}
+
+function lineOf(item: AnswerOf<'list'>, { long, recursive }: Flags): string {
+  const { path, kind, size, modified, conflict } = item
+  const isDirectory = kind === 'directory'
+  const name = (recursive ? path : basename(path)) + (isDirectory ? '/' : '')
+  if (!long) return name
+  const time = modified.slice(0, 16).replace('T', ' ')
+  return `${String(isDirectory ? '-' : size).padStart(14)}  ${time}  ${name}${conflict ? '  (conflict)' : ''}`
 }

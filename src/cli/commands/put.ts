@@ -1,127 +1,147 @@
 import { realpath, stat } from 'node:fs/promises'
 import { basename, resolve } from 'node:path'
-import { WHOLE_BODY_BYTES_MAX } from '../../http/constants.ts'
-import { forEachAtOnce } from '../../http/pool.ts'
+import { SMALL_FILE_BYTES_MAX } from '../../contract/constants.ts'
+import { forEachAtOnce, Slots } from '../../flow/at-once.ts'
 import type { PutResult } from '../../index.ts'
+import { CliError, isOfOneFile, usage } from '../../terminal/errors.ts'
+import { printJson, printLine } from '../../terminal/print.ts'
+import { hideProgress, Progress } from '../../terminal/progress.ts'
+import { formatBytes, parseCopies } from '../../terminal/units.ts'
 import type { Bundle } from '../bundle.ts'
-import { CliError, isOfOneFile, usage } from '../exit.ts'
+import { type DfsCommand, nonEmpty } from '../command.ts'
 import { Faults } from '../faults.ts'
 import { readLocal } from '../local-file.ts'
 import { type LocalItem, walkLocal } from '../local-tree.ts'
 import { mediaTypeOf } from '../media-type.ts'
-import { hideProgress, Progress } from '../progress.ts'
-import type { PutFields, PutRules } from '../put-fields.ts'
-import { printJson, printLine, type Session } from '../session.ts'
-import { formatBytes, parseCopies } from '../units.ts'
+import type { PutRules } from '../put-fields.ts'
+import type { Session } from '../session.ts'
 
-/** Files of a folder under way at once: small ones wait for disks and members, and they wait together. */
+/** Files of a folder under way at once: small files wait for disks and members, and they wait together. */
 const FILES_AT_ONCE = 128
-/** And so many that are larger still: a few fill every pipe. */
+/** How many of these may be larger than `LARGE_BYTES`: a few large files fill every pipe. */
 const LARGE_AT_ONCE = 2
 const LARGE_BYTES = 4 << 20
-/** Of these so many at most that take a request each. */
+/** How many of these may be of the sizes between, which take a request each. */
 const MEDIUM_AT_ONCE = 32
 
-export interface PutFlags {
+interface Flags {
   clobber: boolean
   replicas?: string | undefined
   ack?: string | undefined
 }
 
-/** `dfs put FILE|DIR|- [PATH]` */
-export async function put(session: Session, source: string, path: string | undefined, flags: PutFlags): Promise<void> {
-  for (const copies of [flags.replicas, flags.ack]) if (copies !== undefined) parseCopies(copies)
-  const fields: PutFields = { noClobber: !flags.clobber, replicas: flags.replicas, ack: flags.ack }
-  if (source === '-') {
-    await putStdin(session, path, fields)
-    return
+export const put: DfsCommand = {
+  name: 'put',
+  summary: 'store a file, a folder, or - for stdin',
+  exits: ['notFound', 'noSpace'],
+  declare(command) {
+    command
+      .argument('<source>', 'local file or folder', nonEmpty)
+      .argument('[path]', 'path to store it at; its own name unless given', nonEmpty)
+      .option('--no-clobber', 'fail rather than replace a file')
+      .option('--replicas <n|all>', 'copies of each file')
+      .option('--ack <n|all>', 'copies that must be durable before this returns')
+  },
+  async run(session: Session, source: string, path: string | undefined, { clobber, replicas, ack }: Flags) {
+    for (const copies of [replicas, ack]) if (copies !== undefined) parseCopies(copies)
+    const rules: PutRules = { noClobber: !clobber, replicas, ack }
+    if (source === '-') {
+      await putStdin(session, path, rules)
+      return
+    }
+    const found = await stat(source).catch(error => {
+      if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error
+      throw new CliError('not-found', `no such local file or folder: ${source}`)
+    })
+    const name = basename(resolve(source))
+    if (found.isDirectory()) {
+      await putFolder(session, source, path ?? `/${name}`, rules)
+      return
+    }
+    if (!found.isFile()) throw usage('the source is neither a file nor a folder: give one of these, or - for stdin')
+    const target = await targetOf(session, name, path)
+    const progress = new Progress('put', session.isJson, found.size)
+    const { size, mtime: modified, mode } = found
+    // The user named this link, so it is followed.
+    const item = { local: await realpath(source), size, modified, mode: mode & 0o777 }
+    show(session, await putOne({ session, rules, progress }, item, target))
   }
-  const found = await stat(source).catch(error => {
-    if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error
-    throw new CliError('not-found', `no such local file or folder: ${source}`)
-  })
-  const name = basename(resolve(source))
-  if (found.isDirectory()) {
-    await putFolder(session, source, path ?? `/${name}`, fields)
-    return
-  }
-  if (!found.isFile()) throw usage('only files, folders and - can be put')
-  const target = await targetOf(session, name, path)
-  const progress = new Progress('put', session.isJson, found.size)
-  const { size, mtime: modified, mode } = found
-  // Whoever names a link means what it leads to.
-  const item = { local: await realpath(source), size, modified, mode: mode & 0o777 }
-  show(session, await putOne(session, item, target, fields, progress))
 }
 
-async function putStdin(session: Session, path: string | undefined, fields: PutFields): Promise<void> {
-  if (path === undefined || path.endsWith('/')) throw usage('put - needs the path to put to')
+/** What the files of one run share. */
+interface Run {
+  session: Session
+  rules: PutRules
+  progress: Progress
+  /** Takes the small files, if there is one. */
+  bundle?: Bundle
+}
+
+async function putStdin(session: Session, path: string | undefined, rules: PutRules): Promise<void> {
+  if (path === undefined || path.endsWith('/')) throw usage('put - needs the path of a file to store stdin at')
   const { client, signal, isJson } = session
   const body = new Progress('put', isJson).count(process.stdin as AsyncIterable<Buffer>)
   try {
-    show(session, await client.put(path, body, { ...fields, type: mediaTypeOf(path) }, signal))
+    show(session, await client.put(path, body, { ...rules, type: mediaTypeOf(path) }, signal))
   } finally {
-    // Somebody may hold it open still, and nothing more is wanted of them.
+    // After a failure another program may still hold stdin open, and this one must not wait for it.
     process.stdin.destroy()
   }
 }
 
-/** A directory at the path means: into it. */
+/** The path to store a file at. If there is a directory at the given path, the file goes into it. */
 async function targetOf({ client }: Session, name: string, path: string | undefined): Promise<string> {
   if (path === undefined) return `/${name}`
   if (path.endsWith('/')) return `${path}${name}`
-  const there = await client.stat(path).catch(error => {
+  const there = await client.call('stat', { path }).catch(error => {
     if (error instanceof CliError && error.code === 'not-found') return undefined
     throw error
   })
   return there?.kind === 'directory' ? `${path}/${name}` : path
 }
 
-async function putFolder(session: Session, folder: string, path: string, fields: PutRules): Promise<void> {
+async function putFolder(session: Session, folder: string, path: string, rules: PutRules): Promise<void> {
   const { client, signal, isJson } = session
   const root = path.replace(/\/+$/, '')
   const progress = new Progress('put', isJson, 0)
   const faults = new Faults('put', isJson)
-  const large = new Gate(LARGE_AT_ONCE)
-  const medium = new Gate(MEDIUM_AT_ONCE)
-  const bundle = client.bundle(fields, signal)
-  if (root !== '') await client.mkdir(root)
+  const large = new Slots(LARGE_AT_ONCE)
+  const medium = new Slots(MEDIUM_AT_ONCE)
+  const run = { session, rules, progress, bundle: client.bundle(rules, signal) }
+  if (root !== '') await client.call('mkdir', { path: root })
   const items = walkLocal(folder, (name, error) => faults.add(name, error))
   const putItem = async (item: LocalItem): Promise<void> => {
     signal.throwIfAborted()
     const target = `${root}/${item.parts.join('/')}`
     const work = async (): Promise<void> => {
-      if (item.kind === 'directory') await client.mkdir(target)
-      else show(session, await putOne(session, item, target, fields, progress, bundle))
+      if (item.kind === 'directory') await client.call('mkdir', { path: target })
+      else show(session, await putOne(run, item, target))
     }
     const size = item.kind === 'file' ? item.size : 0
     progress.expect(size)
-    const gate = size > LARGE_BYTES ? large : size > WHOLE_BODY_BYTES_MAX ? medium : undefined
+    const slots = size > LARGE_BYTES ? large : size > SMALL_FILE_BYTES_MAX ? medium : undefined
     try {
-      await (gate === undefined ? work() : gate.pass(work))
+      await (slots === undefined ? work() : slots.run(work))
     } catch (error) {
-      if (!saysNothingOfOthers(error)) throw error
+      if (!isOfThisFile(error)) throw error
       faults.add(item.parts.join('/'), error)
     }
   }
   try {
     await forEachAtOnce(items, FILES_AT_ONCE, putItem)
   } finally {
-    await bundle.end()
+    await run.bundle.end()
   }
   faults.end()
 }
 
-/** Small files go into the bundle, if there is one. */
 async function putOne(
-  { client, signal }: Session,
+  { session, rules, progress, bundle }: Run,
   { local, size, modified, mode }: Pick<LocalItem, 'local' | 'size' | 'modified' | 'mode'>,
-  target: string,
-  rules: PutRules,
-  progress: Progress,
-  bundle?: Bundle
+  target: string
 ): Promise<PutResult> {
-  const bytes = await readLocal(local, size, WHOLE_BODY_BYTES_MAX)
+  const { client, signal } = session
+  const bytes = await readLocal(local, size, SMALL_FILE_BYTES_MAX)
   const facts = { modified, mode, type: mediaTypeOf(local) }
   const fields = { ...rules, ...facts }
   if (!(bytes instanceof Uint8Array)) return client.put(target, progress.count(bytes), fields, signal)
@@ -130,8 +150,9 @@ async function putOne(
   return result
 }
 
-// A name that cannot be, or a file that is there already, is the fault of this one; no space is everybody's.
-function saysNothingOfOthers(error: unknown): boolean {
+// A name that is not allowed or a file that exists already concerns this file alone. Other failures, such as a full disk,
+// would meet every file that follows.
+function isOfThisFile(error: unknown): boolean {
   if (!(error instanceof CliError)) return isOfOneFile(error)
   return ['invalid', 'exists', 'changed', 'is-a-directory', 'not-a-directory', 'damaged'].includes(error.code)
 }
@@ -141,26 +162,4 @@ function show({ isJson }: Session, result: PutResult): void {
   const { path, size, root, version, reached, wanted, owed } = result
   if (isJson) printJson({ path, size, root, version, reached, wanted, owed })
   else printLine(`${path}  ${formatBytes(size)}  on ${reached.length} of ${wanted}`)
-}
-
-/** Lets so many through at once. */
-class Gate {
-  #free: number
-  readonly #waiting: Array<() => void> = []
-
-  constructor(atOnce: number) {
-    this.#free = atOnce
-  }
-
-  async pass(work: () => Promise<void>): Promise<void> {
-    if (this.#free === 0) await new Promise<void>(resolve => this.#waiting.push(resolve))
-    else this.#free--
-    try {
-      await work()
-    } finally {
-      const next = this.#waiting.shift()
-      if (next === undefined) this.#free++
-      else next()
-    }
-  }
 }

@@ -1,16 +1,26 @@
-import { printJson, printLine, type Session } from '../session.ts'
+import { printJson, printLine } from '../../terminal/print.ts'
+import { type DfsCommand, nonEmpty } from '../command.ts'
+import type { Session } from '../session.ts'
 
-/** `dfs stat PATH` */
-export async function stat({ client, isJson }: Session, path: string): Promise<void> {
-  const found = await client.stat(path)
-  const { kind, size, root, modified, replicas, versions, conflict } = found
-  if (isJson) {
-    printJson({ path: found.path, kind, size, root, modified, replicas, versions, conflict })
-    return
+export const stat: DfsCommand = {
+  name: 'stat',
+  summary: 'show the facts of a file or directory, and how many copies members confirm',
+  exits: ['notFound'],
+  declare(command) {
+    command.argument('<path>', 'file or directory', nonEmpty)
+  },
+  async run({ client, isJson }: Session, given: string) {
+    const { path, kind, size, root, modified, replicas, versions, conflict } = await client.call('stat', {
+      path: given
+    })
+    if (isJson) {
+      printJson({ path, kind, size, root, modified, replicas, versions, conflict })
+      return
+    }
+    printLine(path)
+    printLine(`  ${kind}, ${size} bytes, changed ${modified}`)
+    printLine(`  copies: ${replicas.confirmed} confirmed of ${replicas.wanted} wanted`)
+    if (root !== null) printLine(`  root: ${root}`)
+    if (conflict) printLine('  in conflict: shown beside another version, or damaged')
   }
-  printLine(`${found.path}`)
-  printLine(`  ${kind}, ${size} bytes, changed ${modified}`)
-  printLine(`  copies: ${replicas.confirmed} confirmed of ${replicas.wanted} wanted`)
-  if (root !== null) printLine(`  root: ${root}`)
-  if (conflict) printLine('  in conflict: shown beside another version, or damaged')
 }

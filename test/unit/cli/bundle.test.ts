@@ -4,7 +4,7 @@ import { Client } from '../../../src/cli/client.ts'
 import { serveFake } from '../../fixtures/api.ts'
 import { Fault } from '../../fixtures/fake-node.ts'
 
-test('many puts share one request; each has its own answer, whatever the order', async t => {
+test('many puts share one request, and each gets its own answer in any order', async t => {
   const { node, dataDir } = await serveFake(t)
   const gate = Promise.withResolvers<void>()
   const put = node.put.bind(node)
@@ -31,7 +31,7 @@ test('many puts share one request; each has its own answer, whatever the order',
   client.close()
 })
 
-test('a bundle without puts asks for nothing; what ends one ends all that is under way and all that comes', async t => {
+test('a bundle without puts sends no request; a failed bundle fails all its puts, also later ones', async t => {
   const { node, api, dataDir } = await serveFake(t)
   const client = await Client.open({ dataDir })
   await client.bundle({}).end()
@@ -64,7 +64,7 @@ test('a bundle without puts asks for nothing; what ends one ends all that is und
   client.close()
 })
 
-test('a failure of one file is a failure of that file', async t => {
+test('the failure of one file does not touch the other files of its bundle', async t => {
   const { node, dataDir } = await serveFake(t)
   node.hooks.put = async () => {
     throw new Fault('no-space', 'the disk is full')

@@ -10,7 +10,7 @@ import { jsonLines, type Result, type RunOptions, runProgram } from '../../fixtu
 
 const MIB = 1 << 20
 
-/** `dfs` on a fake node, in a folder of its own. */
+/** Runs `dfs` against a fake node, in a folder of its own. */
 async function setUp(
   t: TestContext
 ): Promise<Served & { folder: string; dfs: (args: string[], options?: RunOptions) => Promise<Result> }> {
@@ -21,7 +21,7 @@ async function setUp(
   return { ...served, folder, dfs }
 }
 
-test('a get that breaks off leaves nothing and says why, by its exit code too', async t => {
+test('a get that breaks off leaves nothing, and reports the reason in words and as an exit code', async t => {
   const { node, folder, dfs } = await setUp(t)
   const cases = [
     ['corrupt', 6],
@@ -40,7 +40,7 @@ test('a get that breaks off leaves nothing and says why, by its exit code too', 
   }
 })
 
-test('a node that goes away in the middle is exit 5', async t => {
+test('dfs exits with 5 if the node goes away during a get', async t => {
   const { node, folder, dfs, api } = await setUp(t)
   const content = randomBytes(MIB)
   node.hooks.get = async path => {
@@ -59,7 +59,7 @@ test('a node that goes away in the middle is exit 5', async t => {
   assert.deepEqual(await readdir(folder), [])
 })
 
-test('names from the network never lead out of the target', async t => {
+test('names from the network cannot make get write outside its target', async t => {
   const { node, folder, dfs } = await setUp(t)
   await mkdir(join(folder, 'target/real'), { recursive: true })
   await mkdir(join(folder, 'outside'))
@@ -80,7 +80,7 @@ test('names from the network never lead out of the target', async t => {
   assert.deepEqual(await readdir(join(folder, 'target/real')), ['good'])
 })
 
-test('of a tree what can be fetched is; the rest is named, and decides the exit code', async t => {
+test('get fetches every file of a directory that it can, and names the others; they decide the exit code', async t => {
   const { node, folder, dfs } = await setUp(t)
   for (const name of ['a', 'b', 'c']) node.set(`/d/${name}`, `content of ${name}`)
   const { bytes } = node.files.get('/d/b') as { bytes: Uint8Array }
@@ -103,7 +103,7 @@ test('of a tree what can be fetched is; the rest is named, and decides the exit 
   )
 })
 
-test('existing local files stay, unless told otherwise; a link to a folder is a folder', async t => {
+test('get replaces local files only with --force, and follows a link to a folder that the user named', async t => {
   const { node, folder, dfs } = await setUp(t)
   node.set('/f', 'new')
   await writeFile(join(folder, 'f'), 'old')
@@ -119,7 +119,7 @@ test('existing local files stay, unless told otherwise; a link to a folder is a 
   assert.equal(await readFile(join(folder, 'named'), 'utf8'), 'new')
 })
 
-test('a put that is refused says why, however much is still to be sent', async t => {
+test('a put that is refused reports the reason, however much is still to be sent', async t => {
   const { node, folder, dfs } = await setUp(t)
   node.set('/f', 'x')
   await writeFile(join(folder, 'big'), randomBytes(32 * MIB))
@@ -132,7 +132,7 @@ test('a put that is refused says why, however much is still to be sent', async t
   assert.equal((await dfs(['put', 'big', '/g'])).code, 7)
 })
 
-test('what stdin brings need not come before a refusal', async t => {
+test('a put of stdin is refused before stdin has brought any bytes', async t => {
   const { node, dfs } = await setUp(t)
   node.hooks.put = async () => {
     throw new Fault('not-allowed', 'a reader may not write')
@@ -141,7 +141,7 @@ test('what stdin brings need not come before a refusal', async t => {
   assert.deepEqual([result.code, result.stderr], [4, 'a reader may not write\n'])
 })
 
-test('of a folder what can be put is; the rest is named', async t => {
+test('put stores every file of a folder that it can, and names the others', async t => {
   const { node, folder, dfs } = await setUp(t)
   await mkdir(join(folder, 'tree/sub'), { recursive: true })
   for (const name of ['a.txt', 'b', 'sub/c']) await writeFile(join(folder, 'tree', name), name)
@@ -159,7 +159,7 @@ test('of a folder what can be put is; the rest is named', async t => {
   assert.equal((await dfs(['put', 'tree'])).code, 7)
 })
 
-test('Ctrl-C ends a put and a get, and nothing stays', async t => {
+test('Ctrl-C ends a put and a get, and leaves nothing behind', async t => {
   const { node, folder, dfs } = await setUp(t)
   let isReading = false
   const never = new Promise<never>(() => {})
@@ -199,7 +199,7 @@ test('Ctrl-C ends a put and a get, and nothing stays', async t => {
   await until('the node was told', async () => signal?.aborted === true)
 })
 
-test('a reader that has enough is no failure', async t => {
+test('dfs exits with 0 if the reader of its output closes early', async t => {
   const { node, dfs } = await setUp(t)
   for (let i = 0; i < 20_000; i++) node.set(`/a file with number ${i}`, 'x')
   node.set('/big', randomBytes(16 * MIB))
@@ -217,7 +217,7 @@ test('a reader that has enough is no failure', async t => {
   }
 })
 
-test('where the node is: a flag counts before the environment, and an address goes with its token', async t => {
+test('a flag that says where the node is wins over the environment, and --api needs --token-file', async t => {
   const { dfs, url, token, folder, dataDir } = await setUp(t)
   await writeFile(join(folder, 'token'), `${token}\n`)
   await writeFile(join(folder, 'other'), 'not it')
@@ -234,7 +234,7 @@ test('where the node is: a flag counts before the environment, and an address go
   assert.equal((await dfs(['status'], { env: { DFS_DATA_DIR: folder } })).code, 5)
 })
 
-test('wrong usage is exit 2 and one line; what is not built says so', async t => {
+test('wrong usage exits with 2 and one line; a command or flag that is not built says so', async t => {
   const { node, dfs } = await setUp(t)
   node.set('/f', 'x')
   const cases: Array<[string[], RegExp]> = [
@@ -264,4 +264,18 @@ test('wrong usage is exit 2 and one line; what is not built says so', async t =>
   for (const word of ['put', 'evict', '--token-file']) assert.ok(help.includes(word), word)
   for (const word of ['versions', 'purge', 'invite', 'fsck']) assert.ok(!help.includes(word), word)
   assert.match((await dfs(['--version'])).stdout.toString(), /^\d+\.\d+\.\d+\n$/)
+})
+
+test('the help of each command lists its arguments, flags and exit codes', async t => {
+  const { dfs } = await setUp(t)
+  const cases: Array<[string, RegExp]> = [
+    ['put', /<source> \[path\][\s\S]*--no-clobber[\s\S]*^Exit codes: .*3 not found, .*7 no space, 130 interrupted\.$/m],
+    ['get', /<path> \[target\][\s\S]*--force[\s\S]*^Exit codes: .*6 damaged, 7 no space/m],
+    ['peers', /^Exit codes: 0 done, 1 failed, 2 wrong usage, 4 not allowed, 5 unreachable, 130 interrupted\.$/m]
+  ]
+  for (const [command, words] of cases) {
+    const { code, stdout } = await dfs([command, '--help'])
+    assert.equal(code, 0)
+    assert.match(stdout.toString(), words)
+  }
 })

@@ -15,15 +15,13 @@ import {
 } from 'node:fs/promises'
 import { join } from 'node:path'
 import { test } from 'node:test'
-import { makeNetworkKey, readNetworkKey } from '../../../src/cli/key-file.ts'
 import { kindOf, localNameFault, makeLocalFolder, readLocal, writeLocal } from '../../../src/cli/local-file.ts'
 import { walkLocal } from '../../../src/cli/local-tree.ts'
-import { formatNetworkKey, generateNetworkKey, networkKeyWords } from '../../../src/index.ts'
 import { readAll, temporaryFolder } from '../../fixtures/nodes.ts'
 
 const modified = new Date(1_600_000_000_123)
 
-test('a local file takes its name when it is whole, with its time and mode', async t => {
+test('a local file gets its name once it is complete, with its time and mode', async t => {
   const folder = await temporaryFolder(t)
   const name = '😀'.repeat(60)
   const target = join(folder, name)
@@ -40,7 +38,7 @@ test('a local file takes its name when it is whole, with its time and mode', asy
   assert.deepEqual([mode & 0o7777, mtimeMs], [0o751, modified.getTime()])
 })
 
-test('a body that breaks off leaves nothing, and what was there', async t => {
+test('a body that breaks off leaves no new file and keeps the old one', async t => {
   const folder = await temporaryFolder(t)
   const target = join(folder, 'file')
   await writeFile(target, 'before')
@@ -53,7 +51,7 @@ test('a body that breaks off leaves nothing, and what was there', async t => {
   assert.equal(await readFile(target, 'utf8'), 'before')
 })
 
-test('a link is replaced, not written through, and no folder is entered through one', async t => {
+test('a link is replaced and not written through, and no folder is entered through a link', async t => {
   const folder = await temporaryFolder(t)
   await writeFile(join(folder, 'outside'), 'before')
   await symlink(join(folder, 'outside'), join(folder, 'link'))
@@ -69,14 +67,14 @@ test('a link is replaced, not written through, and no folder is entered through 
   await assert.rejects(readLocal(join(folder, 'door 2'), 6, 100), { code: 'ELOOP' })
 })
 
-test('names that lead elsewhere are none', () => {
+test('names that would lead to another folder are refused', () => {
   for (const name of ['', '.', '..', 'a/b', '/', 'a\0']) assert.ok(localNameFault(name, 'linux'), JSON.stringify(name))
   for (const name of ['...', ' ', 'con', 'a:b', '😀', '-']) assert.equal(localNameFault(name, 'linux'), undefined)
   for (const name of ['con', 'NUL.txt', 'a:b', 'a\\b', 'dot.', 'space ', 'x\n'])
     assert.ok(localNameFault(name, 'win32'))
 })
 
-test('a file is read as it is now, small or large, shrunk or grown', async t => {
+test('a file is read as it is now, even if it has shrunk or grown since it was found', async t => {
   const folder = await temporaryFolder(t)
   const path = join(folder, 'file')
   for (const length of [0, 1, 1000, 5000]) {
@@ -90,7 +88,7 @@ test('a file is read as it is now, small or large, shrunk or grown', async t => 
   }
 })
 
-test('a file that changes under its reader is not taken for what it never was', async t => {
+test('reading fails if the file changes meanwhile', async t => {
   const path = join(await temporaryFolder(t), 'file')
   for (const change of [() => truncate(path, 1000), () => appendFile(path, 'more')]) {
     await writeFile(path, Buffer.alloc(2 << 20, 'x'))
@@ -108,14 +106,14 @@ test('a file that changes under its reader is not taken for what it never was', 
   }
 })
 
-test('of two names in a folder that are one text the first is taken, and the other is said', async t => {
+test('if two names in a folder are the same text, the first is taken and the other is reported', async t => {
   const folder = await temporaryFolder(t)
   for (const name of ['e\u0301', '\u00e9', 'e']) await writeFile(join(folder, name), name)
   const faults: string[] = []
   const found: string[] = []
   for await (const { parts } of walkLocal(folder, name => faults.push(name))) found.push(parts.join('/'))
   assert.deepEqual([found, faults], [['e', 'e\u0301'], ['\u00e9']])
-  // What is left out for another reason takes no name.
+  // A name that is left out for another reason does not block the other one.
   await rm(join(folder, 'e\u0301'))
   await symlink('/etc', join(folder, 'e\u0301'))
   found.length = 0
@@ -123,7 +121,7 @@ test('of two names in a folder that are one text the first is taken, and the oth
   assert.deepEqual(found, ['e', '\u00e9'])
 })
 
-test('a folder is walked in the order of bytes, folders first, links and foreign names left out', async t => {
+test('a folder is walked in the order of bytes, each folder before its contents, without links and names that are not UTF-8', async t => {
   const folder = await temporaryFolder(t)
   await mkdir(join(folder, 'b/inner'), { recursive: true })
   for (const name of ['a', 'b/file', 'b/inner/deep', 'é', 'z']) await writeFile(join(folder, name), name)
@@ -144,25 +142,4 @@ test('a folder is walked in the order of bytes, folders first, links and foreign
     for await (const _ of walkLocal(join(folder, 'none'), name => faults.push(name)));
   })
   assert.equal(faults.length, 3)
-})
-
-test('a network key file: read in both forms, made once, never replaced', async t => {
-  const folder = await temporaryFolder(t)
-  const path = join(folder, 'key')
-  assert.equal(await readNetworkKey(path), undefined)
-  const [one, other] = await Promise.all([makeNetworkKey(path), makeNetworkKey(`${folder}/other`)])
-  assert.notDeepEqual(one, other)
-  assert.equal((await stat(path)).mode & 0o777, 0o600)
-  assert.deepEqual(await readNetworkKey(path), one)
-  assert.deepEqual(await makeNetworkKey(path), one)
-  assert.deepEqual((await readdir(folder)).sort(), ['key', 'other'])
-  const key = generateNetworkKey()
-  for (const text of [formatNetworkKey(key), `${networkKeyWords(key)}\n`]) {
-    await writeFile(path, text)
-    assert.deepEqual(Buffer.from((await readNetworkKey(path)) as Uint8Array), Buffer.from(key))
-  }
-  await writeFile(path, 'garbage')
-  await assert.rejects(readNetworkKey(path), { code: 'invalid' })
-  await writeFile(path, 'x'.repeat(5000))
-  await assert.rejects(readNetworkKey(path), { code: 'usage' })
 })

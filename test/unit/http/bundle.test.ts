@@ -2,8 +2,8 @@ import assert from 'node:assert/strict'
 import { request } from 'node:http'
 import { test } from 'node:test'
 import fc from 'fast-check'
+import { type BundleHead, encodeHead } from '../../../src/contract/bundle-head.ts'
 import { type BundledFile, readBundle } from '../../../src/http/bundle.ts'
-import { type BundleHead, encodeHead } from '../../../src/http/bundle-head.ts'
 import { serveFake } from '../../fixtures/api.ts'
 import { Fault } from '../../fixtures/fake-node.ts'
 import { until } from '../../fixtures/nodes.ts'
@@ -19,7 +19,7 @@ function bundleOf(...files: File[]): Buffer {
   )
 }
 
-/** What a bundle says, in pieces that end where they are told to. */
+/** Reads a bundle in pieces that end at the given places. */
 async function read(bundle: Buffer, ends: readonly number[] = []): Promise<BundledFile[]> {
   async function* pieces(): AsyncGenerator<Buffer> {
     let start = 0
@@ -47,7 +47,7 @@ function linesIn(text: string): Line[] {
   return parsed.sort((a, b) => (a.item ?? Number.POSITIVE_INFINITY) - (b.item ?? Number.POSITIVE_INFINITY))
 }
 
-test('the bytes of a bundle are what they were', async () => {
+test('the encoding of a bundle is the frozen one', async () => {
   const bundle = bundleOf(
     [{ path: '/a', modified: '2026-01-02T03:04:05.678Z', mode: '644', type: 'text/plain' }, 'hello\n'],
     [{ path: '/ü/"\n' }, '']
@@ -76,7 +76,7 @@ test('a bundle reads the same however it is cut into pieces', async () => {
   )
 })
 
-test('each file of a bundle is put with its facts, and answered for itself', async t => {
+test('each file of a bundle is put with its own facts and gets its own answer', async t => {
   const { node, ask } = await serveFake(t)
   node.set('/there', 'before')
   const files: File[] = [
@@ -116,7 +116,7 @@ test('each file of a bundle is put with its facts, and answered for itself', asy
     assert.equal((await ask('POST', `/v1/files?${query}`, {}, bundleOf([{ path: '/x' }, 'x']))).status, 400)
 })
 
-test('what is wrong with a bundle is said in its last line; what came whole is put', async t => {
+test('the last line says what is wrong with a bundle, and the complete files before that are put', async t => {
   const { node, ask } = await serveFake(t)
   const whole = bundleOf([{ path: '/whole' }, 'whole'])
   const head = (fields: object): string => `${JSON.stringify(fields)}\n`
@@ -134,7 +134,7 @@ test('what is wrong with a bundle is said in its last line; what came whole is p
     head({ path: `/${'x'.repeat(65 << 10)}`, size: 0 }),
     'x'.repeat(65 << 10),
     Buffer.concat([Buffer.from('{"path":"/'), Buffer.from([0xff]), Buffer.from('","size":0}\n')]),
-    // Cut off: in a line, and in the bytes.
+    // Cut off in a line, and in the bytes of a file.
     '{"path":"/f","si',
     `${head({ path: '/f', size: 5 })}abcd`
   ]
@@ -151,7 +151,7 @@ test('what is wrong with a bundle is said in its last line; what came whole is p
   assert.equal((await ask('POST', '/v1/files', {}, '')).text, '')
 })
 
-test('a failure of the node is the answer of that file, in words of ours', async t => {
+test('a failure of the node answers its own file, in words of ours', async t => {
   const { node, ask } = await serveFake(t)
   node.hooks.put = async path => {
     throw path === '/full' ? new Fault('no-space') : new Error('/home/me/secret is not there')
@@ -163,7 +163,7 @@ test('a failure of the node is the answer of that file, in words of ours', async
   ])
 })
 
-test('so many files are under way and no more are read; who goes away ends them', async t => {
+test('a bundle has a bounded number of files under way, and a client that goes away ends them', async t => {
   const { node, url, token } = await serveFake(t)
   let underWay = 0
   let most = 0
@@ -182,9 +182,9 @@ test('so many files are under way and no more are read; who goes away ends them'
   outgoing.on('error', () => {})
   const files = Array.from({ length: 300 }, (_, i): File => [{ path: `/${i}` }, 'x'])
   outgoing.write(bundleOf(...files))
-  await until('they are under way', async () => underWay === 128)
+  await until('the puts are under way', async () => underWay === 128)
   assert.equal(most, 128)
   outgoing.destroy()
-  await until('they have ended', async () => underWay === 0)
+  await until('the puts have ended', async () => underWay === 0)
   assert.equal(most, 128)
 })

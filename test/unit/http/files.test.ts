@@ -8,7 +8,7 @@ import { until } from '../../fixtures/nodes.ts'
 
 const MIB = 1 << 20
 
-test('every answer with a file forbids it to act as a page', async t => {
+test('every answer with a file forbids a browser to run it as a page', async t => {
   const { node, ask } = await serveFake(t)
   const cases: Array<[string | undefined, string, string]> = [
     ['text/html', 'text/html', 'attachment'],
@@ -40,7 +40,7 @@ test('every answer with a file forbids it to act as a page', async t => {
   }
 })
 
-test('ranges: their headers, also where they span all of it, and none for HEAD', async t => {
+test('a range has its headers even if it spans the whole file, and HEAD ignores it', async t => {
   const { node, ask } = await serveFake(t)
   node.set('/f', '0123456789')
   const part = await ask('GET', '/v1/files/f', { range: 'bytes=3-5' })
@@ -58,7 +58,7 @@ test('ranges: their headers, also where they span all of it, and none for HEAD',
   assert.deepEqual([other.status, other.text], [200, '0123456789'])
 })
 
-test('a file that is replaced between its facts and its range is not mixed', async t => {
+test('the server refuses a range if the file was replaced since its facts were read', async t => {
   const { node, ask } = await serveFake(t)
   node.set('/f', 'old content')
   const get = node.get.bind(node)
@@ -70,7 +70,7 @@ test('a file that is replaced between its facts and its range is not mixed', asy
   assert.equal((await ask('GET', '/v1/files/f', { range: 'bytes=0-2' })).status, 412)
 })
 
-test('a put passes on what it was told, and streams', async t => {
+test('a put passes its options on to the node', async t => {
   const { node, ask } = await serveFake(t)
   const modified = '2020-01-02T03:04:05.678Z'
   const query = `?replicas=all&ack=2&mode=640&noClobber=true&modified=${modified}`
@@ -87,7 +87,7 @@ test('a put passes on what it was told, and streams', async t => {
   assert.equal((await ask('PUT', '/v1/files/f', { 'if-none-match': '"a"' }, 'x')).status, 400)
 })
 
-test('a put that fails in the middle of its body still says why', async t => {
+test('a put that fails in the middle of its body still answers with the reason', async t => {
   const { node, ask } = await serveFake(t)
   node.hooks.put = async (_path, source) => {
     for await (const _ of source as AsyncIterable<Uint8Array>) throw new Fault('no-space', 'this node is full')
@@ -96,17 +96,17 @@ test('a put that fails in the middle of its body still says why', async t => {
   const answer = await ask('PUT', '/v1/files/f', {}, randomBytes(32 * MIB))
   assert.equal(answer.status, 507)
   assert.deepEqual(JSON.parse(answer.text), { error: { code: 'no-space', message: 'this node is full' } })
-  // The rest of the body is not taken for a request.
+  // The server does not take the rest of the body for a request.
   assert.equal((await ask('GET', '/healthz')).status, 200)
 })
 
-test('a refusal before the body is read reaches whoever goes on sending', async t => {
+test('a refusal before the body is read reaches a client that goes on sending', async t => {
   const { ask } = await serveFake(t)
   assert.equal((await ask('PUT', '/v1/files/f', { authorization: '' }, randomBytes(32 * MIB))).status, 401)
   assert.equal((await ask('GET', '/healthz')).status, 200)
 })
 
-test('a download that fails midway is cut, and its transfer says why', async t => {
+test('a download that fails midway is cut off, and its transfer says why', async t => {
   const { node, ask, open } = await serveFake(t)
   const error = new Fault('corrupt', 'no copy of a block is whole')
   node.set('/f', randomBytes(MIB), { failsAfter: { bytes: MIB / 2, error } })
@@ -124,7 +124,7 @@ test('a download that fails midway is cut, and its transfer says why', async t =
   assert.equal((await ask('GET', '/v1/transfers/none')).status, 404)
 })
 
-test('what fails before the first byte is an answer of its own', async t => {
+test('a failure before the first byte answers with its own status', async t => {
   const { node, ask } = await serveFake(t)
   node.set('/f', 'bytes', { failsAfter: { bytes: 0, error: new Fault('unreachable', 'nobody who has it is there') } })
   const answer = await ask('GET', '/v1/files/f')
@@ -132,7 +132,7 @@ test('what fails before the first byte is an answer of its own', async t => {
   assert.deepEqual(JSON.parse(answer.text), { error: { code: 'unreachable', message: 'nobody who has it is there' } })
 })
 
-test('a file that ends too early is no whole file', async t => {
+test('a file that ends too early breaks the connection', async t => {
   const { node, ask } = await serveFake(t)
   node.set('/f', 'bytes')
   const get = node.get.bind(node)
@@ -144,7 +144,7 @@ test('a file that ends too early is no whole file', async t => {
   await assert.rejects(ask('GET', '/v1/files/f'), { code: 'ECONNRESET' })
 })
 
-test('whoever goes away ends the work for it: a download, and a put', async t => {
+test('a client that goes away ends its download and its put', async t => {
   const { node, open, url, token } = await serveFake(t)
   node.set('/f', randomBytes(64 * MIB))
   const response = await open('GET', '/v1/files/f')
@@ -179,7 +179,7 @@ test('whoever goes away ends the work for it: a download, and a put', async t =>
   assert.doesNotMatch(String(put.error), /seemed to end/)
 })
 
-test('a slow reader holds the node back', async t => {
+test('the node reads no faster than the client', async t => {
   const { node, open } = await serveFake(t)
   let given = 0
   node.set('/f', '')
@@ -196,7 +196,7 @@ test('a slow reader holds the node back', async t => {
   const response = await open('GET', '/v1/files/f')
   let before = -1
   let looks = 0
-  await until('nothing more is asked of the node', async () => {
+  await until('the server asks the node for no more', async () => {
     looks = given === before ? looks + 1 : 0
     before = given
     return looks > 10
@@ -205,7 +205,7 @@ test('a slow reader holds the node back', async t => {
   response.destroy()
 })
 
-test('a time that is none does not hide a file', async t => {
+test('an invalid time does not make a file unreadable', async t => {
   const { node, ask } = await serveFake(t)
   node.set('/f', 'bytes', { modified: new Date(Number.NaN) })
   const { status, headers } = await ask('GET', '/v1/files/f')

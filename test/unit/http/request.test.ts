@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { copiesIn, matchesTag, parseRange, pathAfter, tagIn } from '../../../src/http/request.ts'
 
-test('one range of bytes is read; what may be ignored is ignored', () => {
+test('reads one range of bytes, and ignores what a server may ignore', () => {
   const cases: Array<[string | undefined, number, ReturnType<typeof parseRange>]> = [
     ['bytes=0-0', 10, { from: 0, to: 0 }],
     ['bytes=2-', 10, { from: 2, to: 9 }],
@@ -18,7 +18,7 @@ test('one range of bytes is read; what may be ignored is ignored', () => {
   for (const [header, size, range] of cases) assert.deepEqual(parseRange(header, size), range, header)
 })
 
-test('a range beyond the end says how long the file is', () => {
+test('refuses a range beyond the end and says how long the file is', () => {
   for (const [header, size] of [
     ['bytes=10-', 10],
     ['bytes=-0', 10],
@@ -29,7 +29,7 @@ test('a range beyond the end says how long the file is', () => {
   }
 })
 
-test('tags: any of a list, any at all, and weak ones only where that is enough', () => {
+test('matches a tag against a list or `*`, and a weak tag only in a weak comparison', () => {
   assert.ok(matchesTag('"a"', 'a', 'strong'))
   assert.ok(matchesTag('"b", "a"', 'a', 'strong'))
   assert.ok(matchesTag('*', 'a', 'strong'))
@@ -40,14 +40,14 @@ test('tags: any of a list, any at all, and weak ones only where that is enough',
   for (const header of ['a', '"a", "b"', 'W/"a"', '*', '']) assert.throws(() => tagIn(header), { status: 400 })
 })
 
-test('a path is decoded part by part', () => {
+test('decodes a path part by part', () => {
   assert.equal(pathAfter('/v1/files/a%20b/%C3%A9?x=/y', '/v1/files/'), '/a b/é')
   assert.equal(pathAfter('/v1/files/', '/v1/files/'), '/')
   assert.throws(() => pathAfter('/v1/files/a%2Fb', '/v1/files/'), { status: 400 })
   assert.throws(() => pathAfter('/v1/files/%E9', '/v1/files/'), { status: 400 })
 })
 
-test('numbers of copies', () => {
+test('reads numbers of copies', () => {
   assert.equal(copiesIn(null), undefined)
   assert.equal(copiesIn('all'), 'all')
   assert.equal(copiesIn('3'), 3)

@@ -27,7 +27,7 @@ const ROUTES = [
   'GET /nothing'
 ]
 
-test('nothing but /healthz answers without the token, under a foreign name, or to a web page', async t => {
+test('only /healthz answers without the token, and no route answers a foreign host name or a web page', async t => {
   const { node, ask, url, token } = await serveFake(t)
   node.set('/f', 'bytes')
   for (const route of ROUTES) {
@@ -46,7 +46,7 @@ test('nothing but /healthz answers without the token, under a foreign name, or t
     assert.equal((await ask('GET', '/v1/status', { host: `${name}:${url.port}` })).status, 200, name)
 })
 
-test('the socket answers under any name, and not without the token', async t => {
+test('the socket answers under any host name, but not without the token', async t => {
   const { socket, token } = await serveFake(t)
   const ask = (headers: Record<string, string>): Promise<number | undefined> =>
     new Promise((resolve, reject) => {
@@ -61,7 +61,7 @@ test('the socket answers under any name, and not without the token', async t => 
   assert.equal(await ask({ authorization: `Bearer ${token}`, origin: 'http://evil.example' }), 403)
 })
 
-test('errors are a code and a sentence of ours, whoever raised them', async t => {
+test('every error is answered with a code and a sentence of ours', async t => {
   const { node, ask } = await serveFake(t)
   const raised: Array<[Error, number, string, string]> = [
     [new Fault('not-found', 'nothing is at this path'), 404, 'not-found', 'nothing is at this path'],
@@ -89,7 +89,7 @@ test('errors are a code and a sentence of ours, whoever raised them', async t =>
   assert.equal((await ask('PATCH', '/v1/files/f')).status, 404)
 })
 
-test('a listing is one object a line, and says when it breaks off', async t => {
+test('a listing is one object a line, and its last line says if it broke off', async t => {
   const { node, ask } = await serveFake(t)
   for (let i = 0; i < 1000; i++) node.set(`/file ${i}`, 'x')
   const whole = (await ask('GET', '/v1/list/?recursive=true')).text.trim().split('\n')
@@ -109,7 +109,7 @@ test('a listing is one object a line, and says when it breaks off', async t => {
   assert.equal((await ask('GET', '/v1/list/none')).status, 404)
 })
 
-test('changes to the tree: what they pass on, and what they refuse', async t => {
+test('changes to the tree pass their fields on, and refuse malformed ones', async t => {
   const { node, ask } = await serveFake(t)
   await ask('POST', '/v1/mkdir/a%20b')
   await ask('POST', '/v1/move', {}, '{"from":"/a","to":"/b","noClobber":true}')
@@ -130,7 +130,7 @@ test('changes to the tree: what they pass on, and what they refuse', async t => 
   assert.equal((await ask('DELETE', '/v1/files/f', { 'if-match': '"other"' })).status, 412)
 })
 
-test('api.json: private, new at each start, and gone with the API', async t => {
+test('api.json is private, new at each start, and removed when the API closes', async t => {
   const { api, dataDir, socket, token } = await serveFake(t)
   assert.equal((await stat(join(dataDir, 'api.json'))).mode & 0o777, 0o600)
   assert.equal((await stat(socket)).mode & 0o777, 0o600)
@@ -144,7 +144,7 @@ test('api.json: private, new at each start, and gone with the API', async t => {
   assert.notEqual(other, token)
 })
 
-test('where the path of a socket would be too long, it is in a private folder that goes with it', async t => {
+test('if its path would be too long, the socket is in a private folder that is removed with it', async t => {
   const dataDir = join(await temporaryFolder(t), 'x'.repeat(120))
   await mkdir(dataDir)
   const api = await serveApi(new FakeNode(), { dataDir, listen: { host: '127.0.0.1', port: 0 } })
@@ -156,7 +156,7 @@ test('where the path of a socket would be too long, it is in a private folder th
   await assert.rejects(stat(folder), { code: 'ENOENT' })
 })
 
-test('ports: a given one that is taken is an error, the usual one gives way and is remembered', async t => {
+test('a given port that is taken is an error; in place of the default port another is used and remembered', async t => {
   const dataDir = await temporaryFolder(t)
   const start = async (listen?: { host: string; port: number }) => {
     const api = await serveApi(new FakeNode(), { dataDir, listen })
@@ -182,7 +182,7 @@ test('ports: a given one that is taken is an error, the usual one gives way and 
   assert.equal(Number(await readFile(join(dataDir, 'api-port'), 'utf8')), third.port)
 })
 
-test('beyond loopback it does not listen', async t => {
+test('the API refuses to listen beyond loopback', async t => {
   const dataDir = await temporaryFolder(t)
   for (const host of ['0.0.0.0', '::', '192.168.1.2', 'example.org'])
     await assert.rejects(serveApi(new FakeNode(), { dataDir, listen: { host, port: 0 } }), { code: 'invalid' })

@@ -1,0 +1,23 @@
+import { note, printJson, printLine } from '../../terminal/print.ts'
+import { formatBytes } from '../../terminal/units.ts'
+import { type DfsCommand, nonEmpty } from '../command.ts'
+import type { Session } from '../session.ts'
+
+export const evict: DfsCommand = {
+  name: 'evict',
+  summary: "free this node's copies once other members prove theirs",
+  exits: ['notFound'],
+  declare(command) {
+    command.argument('<path>', 'file or directory', nonEmpty)
+  },
+  async run({ client, isJson }: Session, path: string) {
+    const result = await client.call('evict', { path })
+    if (isJson) {
+      printJson(result)
+      return
+    }
+    printLine(`${result.path}: freed ${formatBytes(result.freed.bytes)} here`)
+    if (result.left.blocks > 0)
+      note(`${formatBytes(result.left.bytes)} stay here: other members have not proved yet that they hold them`)
+  }
+}

@@ -1,0 +1,20 @@
+import { note, printJson } from '../../terminal/print.ts'
+import { type DfsCommand, nonEmpty } from '../command.ts'
+import type { Session } from '../session.ts'
+
+export const rm: DfsCommand = {
+  name: 'rm',
+  summary: 'remove a file, or with -r a directory',
+  exits: ['notFound', 'noSpace'],
+  declare(command) {
+    command
+      .argument('<path>', 'file or directory', nonEmpty)
+      .option('-r, --recursive', 'remove a directory and everything below it', false)
+  },
+  async run({ client, isJson }: Session, path: string, { recursive }: { recursive: boolean }) {
+    const result = await client.call('remove', { path, recursive })
+    if (isJson) printJson(result)
+    else if (result.waitingFor.length > 0)
+      note(`removed; these members have not confirmed it yet: ${result.waitingFor.map(({ name }) => name).join(', ')}`)
+  }
+}

@@ -1,9 +1,0 @@
-import { homedir } from 'node:os'
-import { join } from 'node:path'
-
-/** Where a node keeps its data unless told otherwise: where the system wants programs to. */
-export function defaultDataDir(env: NodeJS.ProcessEnv = process.env): string {
-  if (process.platform === 'darwin') return join(homedir(), 'Library', 'Application Support', 'dfs-node')
-  if (process.platform === 'win32') return join(env['LOCALAPPDATA'] ?? join(homedir(), 'AppData', 'Local'), 'dfs-node')
-  return join(env['XDG_DATA_HOME'] || join(homedir(), '.local', 'share'), 'dfs-node')
-}

@@ -1,0 +1,7 @@
+import { z } from 'zod'
+
+/** The file in a data directory that says where the daemon answers, and with which token. */
+export const API_FILE = 'api.json'
+
+export const apiFileSchema = z.object({ url: z.string(), socket: z.string(), token: z.string() })
+export type ApiFile = z.infer<typeof apiFileSchema>

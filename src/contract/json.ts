@@ -1,0 +1,8 @@
+/** A value as it is after JSON: a date has become text (RFC 3339), and everything else keeps its shape. */
+export type Json<T> = T extends Date
+  ? string
+  : T extends readonly (infer Item)[]
+    ? Json<Item>[]
+    : T extends object
+      ? { [Key in keyof T]: Json<T[Key]> }
+      : T

@@ -1,0 +1,11 @@
+import { z } from 'zod'
+import { failureSchema } from './errors.ts'
+
+/** How a download ended, or how far it is. */
+export const transferSchema = z.object({
+  done: z.boolean(),
+  /** Who delivered how much so far; complete once `done`. */
+  from: z.array(z.object({ peerId: z.string(), bytes: z.number() })),
+  error: failureSchema.optional()
+})
+export type Transfer = z.infer<typeof transferSchema>

@@ -1,0 +1,81 @@
+import { z } from 'zod'
+import type { Json } from './json.ts'
+import { type CallVerb, call, type StreamVerb, stream } from './verb.ts'
+
+/** A field of a query that is on only when it says `true`. */
+const flag = z
+  .string()
+  .optional()
+  .transform(text => text === 'true')
+const none = z.object({})
+const onePath = z.object({ path: z.string() })
+const twoPaths = z.strictObject({ from: z.string(), to: z.string(), noClobber: z.boolean().optional() })
+
+/**
+ * Every verb that travels as one plain request, once for the server and for the client: its route, its fields, and the
+ * method of the node that it calls. What carries the bytes of files (put, get, bundles) has handlers of its own. SPEC.md
+ * in http/ describes each route.
+ */
+export const VERBS = {
+  list: stream({
+    method: 'GET',
+    route: '/v1/list/*',
+    fields: z.object({ path: z.string(), recursive: flag }),
+    run: (node, { path, recursive }, options) => node.list(path, { recursive, ...options })
+  }),
+  stat: call({
+    method: 'GET',
+    route: '/v1/stat/*',
+    fields: onePath,
+    run: (node, { path }, options) => node.stat(path, options)
+  }),
+  mkdir: call({
+    method: 'POST',
+    route: '/v1/mkdir/*',
+    fields: onePath,
+    run: (node, { path }, options) => node.mkdir(path, options)
+  }),
+  move: call({
+    method: 'POST',
+    route: '/v1/move',
+    fields: twoPaths,
+    run: (node, { from, to, noClobber }, options) => node.move(from, to, { noClobber, ...options })
+  }),
+  copy: call({
+    method: 'POST',
+    route: '/v1/copy',
+    fields: twoPaths,
+    run: (node, { from, to, noClobber }, options) => node.copy(from, to, { noClobber, ...options })
+  }),
+  remove: call({
+    method: 'DELETE',
+    route: '/v1/files/*',
+    fields: z.object({ path: z.string(), recursive: flag, ifTag: z.string().optional() }),
+    run: (node, { path, recursive, ifTag }, options) => node.remove(path, { recursive, ifTag, ...options })
+  }),
+  evict: call({
+    method: 'POST',
+    route: '/v1/evict/*',
+    fields: onePath,
+    run: (node, { path }, options) => node.evict(path, options)
+  }),
+  status: call({ method: 'GET', route: '/v1/status', fields: none, run: node => node.status() }),
+  peers: call({ method: 'GET', route: '/v1/peers', fields: none, run: node => node.peers() })
+}
+
+type Verbs = typeof VERBS
+type NameOf<Kind> = { [Name in keyof Verbs]: Verbs[Name] extends Kind ? Name : never }[keyof Verbs]
+
+export type CallName = NameOf<CallVerb>
+export type StreamName = NameOf<StreamVerb>
+
+/** The fields that a client gives for a verb. */
+export type FieldsOf<Name extends keyof Verbs> = z.output<Verbs[Name]['fields']>
+
+/** What a client receives: the answer, or each item of a stream. */
+export type AnswerOf<Name extends keyof Verbs> =
+  Verbs[Name] extends CallVerb<z.ZodObject, infer Answer>
+    ? Json<Answer>
+    : Verbs[Name] extends StreamVerb<z.ZodObject, infer Item>
+      ? Json<Item>
+      : never

@@ -1,0 +1,60 @@
+import { readdir, rm } from 'node:fs/promises'
+import { join } from 'node:path'
+import type { NodeEvent } from '../index.ts'
+import { CliError } from '../terminal/errors.ts'
+
+/** How long the first start waits for a member of its network before it goes on alone. */
+const FIRST_ANSWER_MS = 5_000
+
+export function foreignError(): CliError {
+  return new CliError(
+    'wrong-network',
+    'the node that answered belongs to another network: check the network key and the --bootstrap address'
+  )
+}
+
+/**
+ * Finds out whether the network key at a first start is the right one. The daemon serves nobody until a member has answered
+ * or some time has passed. So if the only node that answers is of another network, the start can be undone without a loss.
+ */
+export class FirstAnswer {
+  readonly #answered = Promise.withResolvers<void>()
+  #isForeign = false
+  #isMember = false
+
+  /** Must be called with every event from the start on. */
+  hear({ event }: NodeEvent): void {
+    if (event === 'foreign') this.#isForeign = true
+    if (event !== 'admitted') return
+    this.#isMember = true
+    this.#answered.resolve()
+  }
+
+  /** Resolves when the daemon may go on. Throws a `CliError` if the only answer came from another network. */
+  async wait(stopping: Promise<void>): Promise<void> {
+    let timer: NodeJS.Timeout | undefined
+    const late = new Promise<void>(resolve => {
+      timer = setTimeout(resolve, FIRST_ANSWER_MS)
+    })
+    await Promise.race([this.#answered.promise, late, stopping])
+    clearTimeout(timer)
+    if (this.#isForeign && !this.#isMember) throw foreignError()
+  }
+}
+
+/** The names in a data directory; an empty set if there is no directory yet. */
+export async function namesIn(folder: string): Promise<Set<string>> {
+  try {
+    return new Set(await readdir(folder))
+  } catch (error) {
+    // Any other failure must end the start: it would make a member look like a new directory, for which a key is drawn.
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return new Set()
+    throw error
+  }
+}
+
+/** Removes everything that a start has put into its data directory, so that the next start is a first start again. */
+export async function takeBack(folder: string, before: ReadonlySet<string>): Promise<void> {
+  for (const name of await namesIn(folder))
+    if (!before.has(name)) await rm(join(folder, name), { recursive: true, force: true })
+}

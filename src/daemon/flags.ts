@@ -1,0 +1,112 @@
+import { resolve } from 'node:path'
+import type { Command } from 'commander'
+import { defaultDataDir } from '../terminal/data-dir.ts'
+import { usage } from '../terminal/errors.ts'
+import { isOn, newProgram } from '../terminal/program.ts'
+import { refuseUnbuiltFlags } from '../terminal/unbuilt.ts'
+
+const LOG_LEVELS = ['silent', 'error', 'warn', 'info', 'debug', 'trace'] as const
+export type LogLevel = (typeof LOG_LEVELS)[number]
+
+/** Flags that are promised and not built yet. A flag leaves this list when `parseDaemonFlags` learns it. */
+const UNBUILT_FLAGS = [
+  'join',
+  'recover',
+  'invite-out',
+  'role',
+  'zone',
+  'cache',
+  'chunker',
+  'dedupe',
+  'webdav',
+  's3',
+  'public',
+  'tls-cert',
+  'tls-key',
+  'plain-http',
+  'config'
+]
+
+export interface DaemonFlags {
+  dataDir: string
+  listen?: string[]
+  announce?: string[]
+  bootstrap?: string[]
+  mdns: boolean
+  new: boolean
+  networkKeyFile?: string
+  passphraseFile?: string
+  name?: string
+  capacity?: string
+  replicas?: string
+  ack?: string
+  outAfter?: string
+  api?: string
+  logLevel: LogLevel
+  json: boolean
+}
+
+/**
+ * Reads the flags of `dfs-node`; the environment stands in for flags that are not given. Throws a usage error for a flag
+ * that can never work.
+ */
+export function parseDaemonFlags(args: readonly string[], env: NodeJS.ProcessEnv = process.env): DaemonFlags {
+  refuseUnbuiltFlags(args, UNBUILT_FLAGS)
+  const program = daemonProgram(env)
+  program.parse([...args], { from: 'user' })
+  const flags = program.opts<DaemonFlags>()
+  if (!LOG_LEVELS.includes(flags.logLevel)) throw usage(`--log-level takes one of ${LOG_LEVELS.join(', ')}`)
+  // The daemon writes this path down for programs that run in other folders.
+  return { ...flags, dataDir: resolve(flags.dataDir) }
+}
+
+function daemonProgram(env: NodeJS.ProcessEnv): Command {
+  const program = newProgram('dfs-node', 'A node of a private, encrypted, replicated file system. Every node is equal.')
+  const one = (flag: string, help: string, value: string | undefined): Command => program.option(flag, help, value)
+  const many = (flag: string, help: string, value: string | undefined): Command =>
+    program.option(
+      `${flag} <multiaddr>`,
+      `${help} (repeatable)`,
+      collector(),
+      value?.split(',').filter(item => item !== '')
+    )
+
+  one('--data-dir <dir>', 'where this node keeps its blocks, log and keys', env['DFS_DATA_DIR'] || defaultDataDir(env))
+  many('--listen', 'address to listen on', env['DFS_LISTEN'])
+  many('--announce', 'address under which others reach this node', env['DFS_ANNOUNCE'])
+  many('--bootstrap', 'address of another node to stay connected to', env['DFS_BOOTSTRAP'])
+  program.option('--no-mdns', 'do not use the local network to find members or to be found', !isOn(env['DFS_NO_MDNS']))
+  program.option('--new', 'found a new network, if this directory belongs to none yet', isOn(env['DFS_NEW']))
+  one(
+    '--network-key-file <file>',
+    'key of the network; with --new it is created if missing',
+    env['DFS_NETWORK_KEY_FILE']
+  )
+  one('--passphrase-file <file>', 'passphrase that seals the keystore', env['DFS_PASSPHRASE_FILE'])
+  one('--name <name>', 'the name of this device that other members see', env['DFS_NAME'])
+  one('--capacity <size>', 'how much this node may hold, such as 500GB', env['DFS_CAPACITY'])
+  one('--replicas <n|all>', 'copies of each file that is put here (default 3)', env['DFS_REPLICAS'])
+  one('--ack <n|all>', 'copies that must be durable before a put returns (default 2 where reachable)', env['DFS_ACK'])
+  one('--out-after <time>', 'a member that lags this far behind is out (default 10m)', env['DFS_OUT_AFTER'])
+  one('--api <host:port>', 'where the API listens (default 127.0.0.1:3002)', env['DFS_API'])
+  one('--log-level <level>', `how much to log: ${LOG_LEVELS.join(', ')}`, env['DFS_LOG_LEVEL'] || 'info')
+  program.option('--json', 'print what happens as JSON, one object a line', isOn(env['DFS_JSON']))
+  return program.allowExcessArguments(false)
+}
+
+/** Collects the values of a repeatable flag. The first value given replaces the whole list from the environment. */
+function collector(): (value: string) => string[] {
+  const given: string[] = []
+  return value => {
+    given.push(value)
+    return given
+  }
+}
+
+/** Reads the value of `--api`. */
+export function parseHostPort(text: string | undefined): { host: string; port: number } | undefined {
+  if (text === undefined) return undefined
+  const [, host, port] = /^(\[[0-9a-fA-F:]+\]|[^:[\]]+):(\d{1,5})$/.exec(text) ?? []
+  if (host === undefined || Number(port) > 65_535) throw usage('--api takes HOST:PORT, such as 127.0.0.1:3002')
+  return { host: host.replace(/^\[|\]$/g, ''), port: Number(port) }
+}

@@ -1,0 +1,55 @@
+import { readFile } from 'node:fs/promises'
+import type { NodeOptions } from '../index.ts'
+import { messageOf, usage } from '../terminal/errors.ts'
+import { note } from '../terminal/print.ts'
+import { parseCopies, parseSize, parseTime } from '../terminal/units.ts'
+import type { DaemonFlags } from './flags.ts'
+import { makeNetworkKey, readNetworkKey } from './key-file.ts'
+
+/**
+ * Turns the flags into the options of `createNode`. A new network key is drawn last, when nothing else can fail, and only
+ * for a directory that belongs to no network: a member must not leave behind a key that is not its network's.
+ */
+export async function nodeOptionsOf(flags: DaemonFlags, isMember: boolean): Promise<NodeOptions> {
+  const { passphraseFile, capacity, replicas, ack, outAfter } = flags
+  const options = {
+    dataDir: flags.dataDir,
+    listen: flags.listen,
+    announce: flags.announce,
+    bootstrap: flags.bootstrap,
+    mdns: flags.mdns,
+    found: flags.new,
+    name: flags.name,
+    capacityBytes: capacity === undefined ? undefined : parseSize(capacity),
+    replicas: replicas === undefined ? undefined : parseCopies(replicas),
+    ack: ack === undefined ? undefined : parseCopies(ack),
+    outAfterMs: outAfter === undefined ? undefined : parseTime(outAfter),
+    passphrase: passphraseFile === undefined ? undefined : await passphraseFrom(passphraseFile)
+  }
+  return { ...options, networkKey: await networkKeyOf(flags, isMember) }
+}
+
+async function networkKeyOf(flags: DaemonFlags, isMember: boolean): Promise<Uint8Array | undefined> {
+  const file = flags.networkKeyFile
+  if (file === undefined) return undefined
+  const key = await readNetworkKey(file)
+  if (key !== undefined) return key
+  if (!flags.new)
+    throw usage(
+      'the file named by --network-key-file does not exist: name one that does, or add --new to found a network'
+    )
+  if (!isMember) return makeNetworkKey(file)
+  note(
+    'the file named by --network-key-file is missing: this directory is a member already, so the node starts without it'
+  )
+  return undefined
+}
+
+async function passphraseFrom(file: string): Promise<string> {
+  const text = await readFile(file, 'utf8').catch(error => {
+    throw usage(`cannot read the file named by --passphrase-file: ${messageOf(error)}`)
+  })
+  const passphrase = text.replace(/\r?\n$/, '')
+  if (passphrase === '') throw usage('the file named by --passphrase-file is empty: write the passphrase into it')
+  return passphrase
+}

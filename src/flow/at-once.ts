@@ -1,0 +1,68 @@
+/** Lets a bounded number of holders through at once. The others wait in the order in which they came. */
+export class Slots {
+  #free: number
+  readonly #waiting: Array<() => void> = []
+
+  constructor(atOnce: number) {
+    this.#free = atOnce
+  }
+
+  /** Waits for a slot. The holder must call the returned function once, to pass the slot on. */
+  async take(): Promise<() => void> {
+    if (this.#free === 0) await new Promise<void>(resolve => this.#waiting.push(resolve))
+    else this.#free--
+    return () => this.#pass()
+  }
+
+  /** Runs `work` while it holds a slot. */
+  async run<T>(work: () => Promise<T>): Promise<T> {
+    const pass = await this.take()
+    try {
+      return await work()
+    } finally {
+      pass()
+    }
+  }
+
+  #pass(): void {
+    const next = this.#waiting.shift()
+    if (next === undefined) this.#free++
+    else next()
+  }
+}
+
+/**
+ * Works on the items of a stream, at most `atOnce` of them at a time; no further item is read while all are busy. The first
+ * failure, of the work or of the stream, ends it. It throws that failure once everything under way has ended too.
+ */
+export async function forEachAtOnce<T>(
+  source: AsyncIterable<T>,
+  atOnce: number,
+  work: (item: T) => Promise<void>
+): Promise<void> {
+  const slots = new Slots(atOnce)
+  const failures: unknown[] = []
+  const start = async (item: T, pass: () => void): Promise<void> => {
+    try {
+      await work(item)
+    } catch (error) {
+      failures.push(error)
+    } finally {
+      pass()
+    }
+  }
+  // The slot of the next item is taken before that item is read.
+  let pass = await slots.take()
+  try {
+    for await (const item of source) {
+      if (failures.length > 0) break
+      void start(item, pass)
+      pass = await slots.take()
+    }
+  } finally {
+    pass()
+    // Once all slots are ours, nothing is under way.
+    for (let i = 0; i < atOnce; i++) await slots.take()
+  }
+  if (failures.length > 0) throw failures[0]
+}

@@ -1,0 +1,82 @@
+import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
+import { encodeLine } from '../contract/ndjson.ts'
+import type { CallVerb, StreamVerb, Verb } from '../contract/verb.ts'
+import { collectFields, hasPath, plainFieldsOf, type ReceivedFields } from '../contract/verb-request.ts'
+import { VERBS } from '../contract/verbs.ts'
+import { writeTo } from '../flow/write.ts'
+import { goneSignal, readJson } from './body.ts'
+import { NDJSON_HEADERS } from './constants.ts'
+import { errorOf, HttpError } from './errors.ts'
+import { pathOf, queryOf, tagIn } from './request.ts'
+import type { RouteContext } from './route-context.ts'
+
+const ALL_VERBS: readonly Verb[] = Object.values(VERBS)
+
+/** Serves every verb of the table: listings, facts, changes to the tree, and the node itself. */
+export function serveVerbs(app: FastifyInstance, context: RouteContext): void {
+  for (const verb of ALL_VERBS) {
+    app.route({
+      method: verb.method,
+      url: verb.route,
+      handler: (request, reply) =>
+        verb.kind === 'call' ? answerCall(verb, context, request, reply) : answerStream(verb, context, request, reply)
+    })
+  }
+}
+
+async function answerCall(
+  verb: CallVerb,
+  { node, log }: RouteContext,
+  request: FastifyRequest,
+  reply: FastifyReply
+): Promise<unknown> {
+  const signal = goneSignal(reply.raw)
+  const work = verb.bind(collectFields(verb, await receivedFields(verb, request, log)))
+  if (work === undefined) throw wrongFields(verb)
+  return work(node, { signal })
+}
+
+/** Sends one item a line. A last line with `error` says that the stream broke off. */
+async function answerStream(
+  verb: StreamVerb,
+  { node, log }: RouteContext,
+  request: FastifyRequest,
+  reply: FastifyReply
+): Promise<FastifyReply> {
+  const signal = goneSignal(reply.raw)
+  const work = verb.bind(collectFields(verb, await receivedFields(verb, request, log)))
+  if (work === undefined) throw wrongFields(verb)
+  const items = work(node, { signal })
+  // A failure before the first item, such as a missing path, still gets an answer with a status of its own.
+  const first = await items.next()
+  reply.hijack()
+  const response = reply.raw
+  response.writeHead(200, NDJSON_HEADERS)
+  try {
+    if (first.done !== true) await writeTo(response, encodeLine(first.value))
+    for await (const item of items) await writeTo(response, encodeLine(item))
+  } catch (error) {
+    log('a stream of lines broke off', error)
+    if (!response.destroyed) response.write(encodeLine({ error: errorOf(error) }))
+  }
+  response.end()
+  return reply
+}
+
+async function receivedFields(verb: Verb, request: FastifyRequest, log: RouteContext['log']): Promise<ReceivedFields> {
+  const received: ReceivedFields = { query: queryOf(request) }
+  if (hasPath(verb)) received.path = pathOf(request)
+  const ifMatch = request.headers['if-match']
+  // `*` asks only that there is something, which the verb finds out by itself.
+  if ('ifTag' in verb.fields.shape && ifMatch !== undefined && ifMatch !== '*') received.ifTag = tagIn(ifMatch)
+  if (verb.method === 'POST' && plainFieldsOf(verb).length > 0) received.json = await readJson(request.raw, log)
+  return received
+}
+
+function wrongFields(verb: Verb): HttpError {
+  const names = plainFieldsOf(verb).map(name => {
+    const isOptional = verb.fields.shape[name]?.safeParse(undefined).success === true
+    return isOptional ? `"${name}" (optional)` : `"${name}"`
+  })
+  return new HttpError(400, 'invalid', `the fields of the request are wrong: give ${names.join(', ')}`)
+}

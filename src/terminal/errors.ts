@@ -1,0 +1,58 @@
+/** A failure that one of the programs found itself, or that the daemon reported to `dfs`. */
+export class CliError extends Error {
+  override readonly name: string = 'CliError'
+  readonly code: string
+
+  constructor(code: string, message: string, options?: ErrorOptions) {
+    super(message, options)
+    this.code = code
+  }
+}
+
+/** The program was called in a way that can never work. */
+export function usage(message: string): CliError {
+  return new CliError('usage', message)
+}
+
+/** What the operating system reports, in words. */
+const SYSTEM: Record<string, string> = {
+  EACCES: 'permission denied',
+  EPERM: 'permission denied',
+  EROFS: 'the disk is read-only',
+  EDQUOT: 'no space left on this disk',
+  ENOSPC: 'no space left on this disk',
+  ENOENT: 'no such file or folder',
+  ENOTDIR: 'a file is where a folder should be',
+  EISDIR: 'a folder is where a file should be',
+  ENAMETOOLONG: 'the name is too long for this disk',
+  EADDRNOTAVAIL: 'this machine has no such address'
+}
+
+/** The sentence that a person reads about any failure. */
+export function messageOf(error: unknown): string {
+  const { code, message, path } = error as NodeJS.ErrnoException
+  if (isOurs(code)) return message
+  if (code === undefined) return `something went wrong: ${message}`
+  const words = SYSTEM[code] ?? `the system reported ${code}`
+  return path === undefined ? words : `${words}: ${path}`
+}
+
+/** A stable code for scripts: one of the library's codes, `usage`, or `failed`. */
+export function codeOfAny(error: unknown): string {
+  const { code, name } = error as NodeJS.ErrnoException
+  if (isOurs(code)) return code
+  if (code === 'ENOSPC' || code === 'EDQUOT') return 'no-space'
+  return name === 'AbortError' ? 'aborted' : 'io'
+}
+
+// Our own codes are lower-case words, and the system's are upper case. We look at the text because importing the error
+// classes would make `dfs` load the whole node to print one line.
+function isOurs(code: unknown): code is string {
+  return typeof code === 'string' && /^[a-z][a-z-]*$/.test(code)
+}
+
+/** True if the local file system failed on one file in a way that says nothing about the next file. */
+export function isOfOneFile(error: unknown): boolean {
+  const { code, syscall } = error as NodeJS.ErrnoException
+  return syscall !== undefined && code !== undefined && !['ENOSPC', 'EDQUOT', 'EROFS', 'EMFILE', 'EIO'].includes(code)
+}

@@ -1,0 +1,28 @@
+import { escapeForTerminal } from './escape.ts'
+import { hideProgress } from './progress.ts'
+
+/** Prints data for a script: one JSON value a line. */
+export function printJson(value: unknown): void {
+  print(JSON.stringify(value))
+}
+
+/** Prints a line for a person. */
+export function printLine(text: string): void {
+  print(process.stdout.isTTY === true ? escapeForTerminal(text) : text)
+}
+
+/** Writes a remark to stderr, so that it does not mix with the data. */
+export function note(text: string): void {
+  hideProgress()
+  process.stderr.write(`${escapeForTerminal(text)}\n`)
+}
+
+/** False once the reader of our output has gone, as `head` does. */
+export function isHeard(): boolean {
+  return !process.stdout.destroyed
+}
+
+function print(line: string): void {
+  hideProgress()
+  if (isHeard()) process.stdout.write(`${line}\n`)
+}

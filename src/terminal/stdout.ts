@@ -1,0 +1,27 @@
+import { pipeline } from 'node:stream/promises'
+import { exitOf, report } from './exit.ts'
+
+/**
+ * Decides how a program ends when it cannot print. A reader that closes early, as `head` does, is no failure; a full disk
+ * is one. Without this Node would end the process with a stack trace.
+ */
+export function watchStdout(isJson: boolean): void {
+  process.stdout.on('error', error => {
+    if (isClosedPipe(error)) return
+    report(error, isJson)
+    process.exit(exitOf(error))
+  })
+}
+
+/** Writes bytes to stdout as fast as its reader takes them. */
+export async function writeOut(body: AsyncIterable<Uint8Array>): Promise<void> {
+  try {
+    await pipeline(body, process.stdout, { end: false })
+  } catch (error) {
+    if (!isClosedPipe(error)) throw error
+  }
+}
+
+function isClosedPipe(error: unknown): boolean {
+  return (error as NodeJS.ErrnoException).code === 'EPIPE'
+}

@@ -1,0 +1,14 @@
+import { usage } from './errors.ts'
+
+/**
+ * Refuses flags that are promised but not built yet. They are refused by name, so that nobody believes they had an effect.
+ * `names` come without their dashes.
+ */
+export function refuseUnbuiltFlags(args: readonly string[], names: readonly string[]): void {
+  for (const arg of args) {
+    // After `--` nothing is a flag, whatever it looks like.
+    if (arg === '--') return
+    const name = /^--([a-z0-9-]+)/.exec(arg)?.[1]
+    if (name !== undefined && names.includes(name)) throw usage(`--${name} is not built yet`)
+  }
+}

@@ -1,0 +1,60 @@
+import { usage } from './errors.ts'
+
+const SIZE_UNITS: Record<string, number> = {
+  '': 1,
+  b: 1,
+  kb: 1e3,
+  mb: 1e6,
+  gb: 1e9,
+  tb: 1e12,
+  kib: 2 ** 10,
+  mib: 2 ** 20,
+  gib: 2 ** 30,
+  tib: 2 ** 40
+}
+const TIME_UNITS: Record<string, number> = { s: 1e3, m: 60e3, h: 3600e3, d: 86_400e3 }
+
+/** Returns the bytes in a size such as `10GB` (10^9 each) or `64MiB` (2^20 each). */
+export function parseSize(text: string): number {
+  const [, number, unit] = /^(\d+(?:\.\d+)?)\s*([a-z]*)$/i.exec(text.trim()) ?? []
+  const factor = SIZE_UNITS[unit?.toLowerCase() ?? '?']
+  if (number === undefined || factor === undefined) throw usage(`"${text}" is not a size: write it like 10GB or 64MiB`)
+  const bytes = Math.floor(Number(number) * factor)
+  if (!Number.isSafeInteger(bytes)) throw usage(`the size "${text}" is too large`)
+  return bytes
+}
+
+/** Returns the milliseconds in a time such as `5s`, `10m`, `24h` or `30d`. */
+export function parseTime(text: string): number {
+  const [, number, unit] = /^(\d+(?:\.\d+)?)\s*([smhd])$/.exec(text.trim()) ?? []
+  if (number === undefined) throw usage(`"${text}" is not a time: write it like 5s, 10m, 24h or 30d`)
+  return Math.floor(Number(number) * (TIME_UNITS[unit as string] as number))
+}
+
+/** Reads a number of copies: `all`, or a number from 1 to 999. */
+export function parseCopies(text: string): number | 'all' {
+  if (text === 'all') return 'all'
+  if (!/^[1-9]\d{0,2}$/.test(text))
+    throw usage(`"${text}" is not a number of copies: give "all", or a number from 1 to 999`)
+  return Number(text)
+}
+
+/** Formats bytes for a person. */
+export function formatBytes(bytes: number): string {
+  const units = ['B', 'KiB', 'MiB', 'GiB', 'TiB']
+  let value = bytes
+  let unit = 0
+  while (value >= 1024 && unit < units.length - 1) {
+    value /= 1024
+    unit++
+  }
+  return unit === 0 ? `${bytes} B` : `${value.toFixed(1)} ${units[unit]}`
+}
+
+/** Formats seconds for a person. */
+export function formatDuration(seconds: number): string {
+  const whole = Math.ceil(seconds)
+  if (whole < 60) return `${whole} s`
+  if (whole < 3600) return `${Math.floor(whole / 60)} min ${whole % 60} s`
+  return `${Math.floor(whole / 3600)} h ${Math.floor((whole % 3600) / 60)} min`
+}

@@ -1,0 +1,8 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import * as contract from '../../../src/contract/constants.ts'
+import * as fs from '../../../src/fs/constants.ts'
+
+test('a file that is small for the API is small for the node', () => {
+  assert.equal(contract.SMALL_FILE_BYTES_MAX, fs.SMALL_FILE_BYTES_MAX)
+})

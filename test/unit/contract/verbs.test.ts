@@ -1,0 +1,74 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import type { Verb } from '../../../src/contract/verb.ts'
+import { collectFields, encodeRequest, type ReceivedFields } from '../../../src/contract/verb-request.ts'
+import { VERBS } from '../../../src/contract/verbs.ts'
+import { FakeNode } from '../../fixtures/fake-node.ts'
+
+const ODD = '/a b/%2e/ü?#&=+"\n'
+
+/** What a server finds in an encoded request. */
+function received(verb: Verb, fields: Readonly<Record<string, unknown>>): ReceivedFields {
+  const { url, headers, body } = encodeRequest(verb, fields)
+  const { pathname, searchParams } = new URL(url, 'http://localhost')
+  const found: ReceivedFields = { query: searchParams }
+  if (verb.route.endsWith('/*')) found.path = decodeURIComponent(pathname.slice(verb.route.length - 2))
+  if (headers['if-match'] !== undefined) found.ifTag = headers['if-match'].slice(1, -1)
+  if (body !== undefined) found.json = JSON.parse(Buffer.from(body).toString())
+  return found
+}
+
+async function callOf(verb: Verb, fields: Readonly<Record<string, unknown>>): Promise<FakeNode['calls'][number]> {
+  const node = new FakeNode()
+  const options = { signal: new AbortController().signal }
+  node.set(ODD, 'x')
+  const work = verb.bind(collectFields(verb, received(verb, fields)))
+  assert.ok(work !== undefined)
+  const answer = work(node, options)
+  if (Symbol.asyncIterator in answer) await answer.next()
+  else await answer
+  return node.calls[0] as FakeNode['calls'][number]
+}
+
+test('every verb calls its method of the node with the fields that the client gave', async () => {
+  const cases: Array<[Verb, Record<string, unknown>, string, Record<string, unknown>]> = [
+    [VERBS.list, { path: ODD, recursive: true }, `list ${ODD}`, { recursive: true }],
+    [VERBS.list, { path: ODD, recursive: false }, `list ${ODD}`, { recursive: false }],
+    [VERBS.stat, { path: ODD }, `stat ${ODD}`, {}],
+    [VERBS.mkdir, { path: ODD }, `mkdir ${ODD}`, {}],
+    [VERBS.move, { from: ODD, to: '/to', noClobber: true }, `move ${ODD} /to`, { noClobber: true }],
+    [VERBS.copy, { from: ODD, to: '/to' }, `copy ${ODD} /to`, { noClobber: undefined }],
+    [VERBS.remove, { path: ODD, recursive: true }, `remove ${ODD}`, { recursive: true, ifTag: undefined }],
+    [VERBS.remove, { path: ODD, recursive: false, ifTag: 't1' }, `remove ${ODD}`, { recursive: false, ifTag: 't1' }],
+    [VERBS.evict, { path: ODD }, `evict ${ODD}`, {}]
+  ]
+  for (const [verb, fields, call, options] of cases) {
+    const made = await callOf(verb, fields)
+    const { signal, ...rest } = made.options as Record<string, unknown>
+    assert.equal(made.call, call)
+    assert.deepEqual(rest, options, call)
+    assert.ok(signal instanceof AbortSignal, `${call} can be aborted`)
+  }
+})
+
+test('a field that is missing, wrong or unknown is found before the node is called', () => {
+  const query = new URLSearchParams()
+  for (const json of [
+    undefined,
+    null,
+    [],
+    'x',
+    {},
+    { from: '/a' },
+    { from: 1, to: '/b' },
+    { from: '/a', to: '/b', x: 1 }
+  ])
+    assert.equal(VERBS.move.bind(collectFields(VERBS.move, { query, json })), undefined, JSON.stringify(json))
+  assert.equal(VERBS.stat.bind(collectFields(VERBS.stat, { query })), undefined)
+})
+
+test('a query cannot replace the path, and its first value counts', async () => {
+  const query = new URLSearchParams('path=/other&recursive=true&recursive=false&unknown=1')
+  const fields = collectFields(VERBS.list, { path: '/d', query })
+  assert.deepEqual(VERBS.list.fields.parse(fields), { path: '/d', recursive: true })
+})

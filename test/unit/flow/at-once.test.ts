@@ -1,0 +1,59 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { forEachAtOnce, Slots } from '../../../src/flow/at-once.ts'
+
+test('works on a bounded number of items at once, and leaves none running after a failure', async () => {
+  let running = 0
+  let most = 0
+  const started: number[] = []
+  async function* numbers(): AsyncGenerator<number> {
+    for (let i = 0; i < 50; i++) yield i
+  }
+  const work = async (i: number): Promise<void> => {
+    started.push(i)
+    most = Math.max(most, ++running)
+    await new Promise(resolve => setImmediate(resolve))
+    running--
+    if (i === 20) throw new Error('twenty')
+  }
+  await assert.rejects(forEachAtOnce(numbers(), 4, work), /twenty/)
+  assert.deepEqual([running, most], [0, 4])
+  assert.ok(started.length < 30)
+  async function* broken(): AsyncGenerator<number> {
+    yield 1
+    throw new Error('source')
+  }
+  await assert.rejects(forEachAtOnce(broken(), 4, work), /source/)
+  assert.equal(running, 0)
+})
+
+test('reads no further item while all slots are taken', async () => {
+  let read = 0
+  async function* numbers(): AsyncGenerator<number> {
+    while (read < 10) yield read++
+  }
+  const gate = Promise.withResolvers<void>()
+  const all = forEachAtOnce(numbers(), 3, () => gate.promise)
+  await new Promise(resolve => setImmediate(resolve))
+  assert.equal(read, 3)
+  gate.resolve()
+  await all
+  assert.equal(read, 10)
+})
+
+test('passes a slot on in the order of the calls, also after a failure', async () => {
+  const slots = new Slots(1)
+  const order: number[] = []
+  const run = (i: number): Promise<void> =>
+    slots.run(async () => {
+      await new Promise(resolve => setImmediate(resolve))
+      order.push(i)
+      if (i === 1) throw new Error('one')
+    })
+  const results = await Promise.allSettled([run(0), run(1), run(2), run(3)])
+  assert.deepEqual(order, [0, 1, 2, 3])
+  assert.deepEqual(
+    results.map(({ status }) => status),
+    ['fulfilled', 'rejected', 'fulfilled', 'fulfilled']
+  )
+})

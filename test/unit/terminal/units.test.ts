@@ -1,0 +1,32 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { progressText } from '../../../src/terminal/progress.ts'
+import { formatBytes, formatDuration, parseCopies, parseSize, parseTime } from '../../../src/terminal/units.ts'
+
+const usage = { code: 'usage' }
+
+test('reads sizes: powers of ten with a B, powers of two with an iB', () => {
+  assert.equal(parseSize('10GB'), 10_000_000_000)
+  assert.equal(parseSize('64MiB'), 64 << 20)
+  assert.equal(parseSize('1.5 kib'), 1536)
+  assert.equal(parseSize('0'), 0)
+  for (const text of ['', 'GB', '-1GB', '1XB', '1 2', '1e9', '9999999TiB'])
+    assert.throws(() => parseSize(text), usage, text)
+})
+
+test('reads times and numbers of copies, and refuses what is neither', () => {
+  assert.deepEqual(['5s', '10m', '24h', '30d'].map(parseTime), [5e3, 600e3, 86_400e3, 30 * 86_400e3])
+  for (const text of ['', '5', 's', '-5s', '5 weeks']) assert.throws(() => parseTime(text), usage, text)
+  assert.deepEqual(['all', '1', '999'].map(parseCopies), ['all', 1, 999])
+  for (const text of ['0', '', '1000', 'ALL', '2.5']) assert.throws(() => parseCopies(text), usage, text)
+})
+
+test('formats numbers for a person', () => {
+  assert.deepEqual([0, 1023, 1024, 1.5 * 2 ** 30].map(formatBytes), ['0 B', '1023 B', '1.0 KiB', '1.5 GiB'])
+  assert.deepEqual([0, 59.1, 61, 3_725].map(formatDuration), ['0 s', '1 min 0 s', '1 min 1 s', '1 h 2 min'])
+})
+
+test('says how far a transfer is', () => {
+  assert.equal(progressText('put', 1 << 20, 3 << 20, 1000), 'put 1.0 MiB of 3.0 MiB  1.0 MiB/s  2 s left')
+  assert.equal(progressText('put', 1 << 20, undefined, 2000), 'put 1.0 MiB  512.0 KiB/s')
+})
