@@ -9,7 +9,7 @@ import { isOn, runProgram } from '../terminal/program.ts'
 import { logEvent } from './event-log.ts'
 import { FirstAnswer, foreignError, namesIn, takeBack } from './first-start.ts'
 import { type DaemonFlags, parseDaemonFlags, parseHostPort } from './flags.ts'
-import { openLog, scoped } from './log.ts'
+import { componentLogger, openLog, scoped } from './log.ts'
 import { nodeOptionsOf } from './node-options.ts'
 import { sayReady } from './ready.ts'
 
@@ -72,7 +72,7 @@ async function startNode(flags: DaemonFlags, { before, isMember, log, stopping }
     foreign.add(event.peerId)
     report(foreignError(), json)
   }
-  node = await createNode({ ...(await nodeOptionsOf(flags, isMember)), onEvent })
+  node = await createNode({ ...(await nodeOptionsOf(flags, isMember)), logger: componentLogger(log), onEvent })
   try {
     await firstAnswer?.wait(stopping)
   } catch (error) {

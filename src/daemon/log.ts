@@ -1,4 +1,6 @@
+import { format } from 'node:util'
 import pino, { type Logger } from 'pino'
+import type { Logger as ComponentLog, ComponentLogger } from '../index.ts'
 import type { LogLevel } from './flags.ts'
 
 /** Opens the daemon's log: JSON lines on stderr. Each line is written before the call returns, so a crash loses none. */
@@ -7,11 +9,30 @@ export function openLog(level: LogLevel): Logger {
 }
 
 /**
- * Returns the log of one component: each of its lines carries the scope, such as `dfs:members`. Everything that the daemon
- * logs about its node goes through here, so a libp2p `ComponentLogger` over pino belongs into this file: its
- * `forComponent(scope)` wraps the logger that this returns. `log` must be the whole log, because pino would print the scope
- * of a component's log twice.
+ * Returns the log of one component: each of its lines carries the scope, such as `dfs:members`. `log` must be the whole
+ * log, because pino would print the scope of a component's log twice.
  */
 export function scoped(log: Logger, scope: string): Logger {
   return log.child({ scope })
+}
+
+/**
+ * The loggers of the node's components over the daemon's log: what a component says is `debug`, its `trace` and `error` are
+ * the levels of those names. If the variable `DEBUG` is set, it decides instead what is shown, and undefined is returned.
+ */
+export function componentLogger(log: Logger): ComponentLogger | undefined {
+  if ((process.env['DEBUG'] ?? '') !== '') return undefined
+  return { forComponent: scope => logOf(log, scope) }
+}
+
+function logOf(log: Logger, scope: string): ComponentLog {
+  const own = scoped(log, scope)
+  const at = (level: 'debug' | 'trace' | 'error'): ((formatter: unknown, ...args: unknown[]) => void) =>
+    own.isLevelEnabled(level) ? (formatter, ...args) => own[level](format(formatter, ...args)) : () => {}
+  return Object.assign(at('debug'), {
+    error: at('error'),
+    trace: at('trace'),
+    enabled: own.isLevelEnabled('debug'),
+    newScope: (name: string) => logOf(log, `${scope}:${name}`)
+  })
 }

@@ -1,0 +1,57 @@
+import assert from 'node:assert/strict'
+import { Writable } from 'node:stream'
+import { test } from 'node:test'
+import pino from 'pino'
+import { componentLogger } from '../../../src/daemon/log.ts'
+
+// The tests below decide for themselves whether it is set.
+delete process.env['DEBUG']
+
+interface Line {
+  level: number
+  scope: string
+  msg: string
+}
+
+/** What components log at a level of the daemon. */
+function linesAt(level: string): Line[] {
+  const lines: Line[] = []
+  const sink = new Writable({
+    write(chunk, _encoding, done) {
+      lines.push(JSON.parse(String(chunk)))
+      done()
+    }
+  })
+  const log = componentLogger(pino({ level, base: null, timestamp: false }, sink))?.forComponent('dfs:blocks:put')
+  assert.ok(log !== undefined)
+  log('asked %s for %d copies', 'peer', 2)
+  log.trace('one block')
+  log.error('the disk is full')
+  log.newScope('placer')('next in rank')
+  return lines
+}
+
+test('what a component says becomes a line of the daemon, with its scope and a level', () => {
+  assert.deepEqual(linesAt('trace'), [
+    { level: 20, scope: 'dfs:blocks:put', msg: 'asked peer for 2 copies' },
+    { level: 10, scope: 'dfs:blocks:put', msg: 'one block' },
+    { level: 50, scope: 'dfs:blocks:put', msg: 'the disk is full' },
+    { level: 20, scope: 'dfs:blocks:put:placer', msg: 'next in rank' }
+  ])
+  assert.deepEqual(
+    linesAt('debug').map(({ level }) => level),
+    [20, 50, 20]
+  )
+  assert.deepEqual(
+    linesAt('info').map(({ level }) => level),
+    [50]
+  )
+})
+
+test('the variable DEBUG decides instead, if it is set', t => {
+  t.after(() => {
+    delete process.env['DEBUG']
+  })
+  process.env['DEBUG'] = 'dfs:*'
+  assert.equal(componentLogger(pino({ level: 'silent' })), undefined)
+})
