@@ -127,7 +127,7 @@ export async function startStack(init: StackOptions): Promise<Stack> {
       mdns: options.mdns ?? true,
       transports: options.transports
     })
-    const log = new Log({ store, clock, network: secrets.network })
+    const log = new Log({ store, clock, network: secrets.network, logger })
     const roster = new Roster(secrets.network)
     log.authorizer = roster
     const statuses = new Statuses({
@@ -158,6 +158,7 @@ export async function startStack(init: StackOptions): Promise<Stack> {
       host,
       log,
       clock,
+      logger,
       isAdmitted: peer => members.isAdmitted(peer),
       admitted: () => members.admitted,
       holdsPut: (statement, put, from) => blocks.holdsPut(statement, put, from),
