@@ -7,7 +7,7 @@ import type { KeyRing } from '../members/key-ring.ts'
 import { toHex } from '../util/bytes.ts'
 import { BODIES_MAX } from './constants.ts'
 
-/** The sealed parts of records, opened: names, sizes, keys. They stay in memory only. */
+/** Opens the sealed parts of records: names, sizes, keys. What is opened stays in memory and never goes to disk. */
 export class Bodies {
   readonly #log: Pick<Log, 'get'>
   readonly #keys: KeyRing
@@ -18,17 +18,17 @@ export class Bodies {
     this.#keys = keys
   }
 
-  /** The body of a record, or undefined if it has none that opens: it is damaged, or sealed in an epoch not ours. */
+  /** The body of a record; undefined if it has none, is damaged, or is sealed in an epoch that this member lacks. */
   async open(record: { id: Uint8Array }): Promise<EntryBody | undefined> {
     const known = this.#opened.get(toHex(record.id))
     if (known !== undefined) return known
-    const standing = await this.#log.get(record.id)
-    return standing?.statement.kind === 'entry'
-      ? this.openStatement(standing.statement as Statement<'entry'>)
+    const accepted = await this.#log.get(record.id)
+    return accepted?.statement.kind === 'entry'
+      ? this.openStatement(accepted.statement as Statement<'entry'>)
       : undefined
   }
 
-  /** The same for a record that is at hand. */
+  /** The same for a record whose statement is at hand. */
   openStatement(statement: Statement<'entry'>): EntryBody | undefined {
     const known = this.#opened.get(idOf(statement))
     if (known !== undefined) return known
@@ -44,10 +44,10 @@ export class Bodies {
     }
   }
 
-  /** Takes the body of a record that this member has just sealed: it need not be opened to be read. */
+  /** Remembers the body of a record that this member has just sealed, so that it need not be opened to be read. */
   remember(statement: Statement<'entry'>, body: EntryBody): void {
     const { content, ...rest } = body
-    // The content is the caller's, who may write over it.
+    // A copy: the caller may write over its content.
     const own = content === undefined ? rest : { ...rest, content: Uint8Array.from(content) }
     this.#opened.set(idOf(statement), own)
   }

@@ -203,6 +203,7 @@ export async function startStack(init: StackOptions): Promise<Stack> {
       bodies,
       names,
       clock,
+      logger,
       nodeCodecs,
       depthOf,
       onRecords: records => blocks.enqueue(records.flatMap(refOf))
@@ -220,6 +221,7 @@ export async function startStack(init: StackOptions): Promise<Stack> {
       self,
       clock,
       chance,
+      logger,
       assertMayWrite: () => members.assertMayWrite()
     })
 
