@@ -50,16 +50,18 @@ export interface WriteInit {
   replicas: number
 }
 
-/** Signs this member's records. This is the one place for SPEC.md's rules of what a record has seen and what it keeps. */
+/**
+ * Signs this member's records. This is the one place for SPEC.md's rules of what a record has seen and what it keeps.
+ */
 export class Author {
   readonly #options: AuthorOptions
   #incarnation: Uint8Array
 
   constructor(options: AuthorOptions) {
     this.#options = options
-    // Drawn again at each start. A member that was restored from a backup has forgotten some of its own records, and under
-    // the old incarnation its next record would cover them unseen. Nothing is written before the first write, so it makes no
-    // difference that this is drawn earlier.
+    // Drawn again at each start. A member that was restored from a backup has forgotten some of its own records, and
+    // under the old incarnation its next record would cover them unseen. Nothing is written before the first write, so
+    // it makes no difference that this is drawn earlier.
     this.#incarnation = options.chance.bytes(INCARNATION_BYTES)
   }
 
@@ -106,8 +108,8 @@ export class Author {
   }
 
   /**
-   * The old content in a new place. The record carries one head and has seen no other, so that a conflict stays visible.
-   * Returns undefined if the past is too long, as `write` does.
+   * The old content in a new place. The record carries one head and has seen no other, so that a conflict stays
+   * visible. Returns undefined if the past is too long, as `write` does.
    */
   move({ heads }: EntryState, carried: EntryRecord, body: EntryBody, at: Placement): Statement<'entry'> | undefined {
     if (isPastTooLong([carried])) return undefined
@@ -157,8 +159,8 @@ export class Author {
   ): Statement<'entry'> {
     const { self, chance, bodies, nodeCodecs } = this.#options
     const { id, record } = this.epoch
-    // An author that has seen this record names its stamp, and so covers everything that was written before it under the
-    // same incarnation. A head that this record does not cover must not be among that.
+    // An author that has seen this record names its stamp, and so covers everything that was written before it under
+    // the same incarnation. A head that this record does not cover must not be among that.
     if (covered.length < heads.length) this.#incarnation = chance.bytes(INCARNATION_BYTES)
     const hlc = self.nextHlc(...heads.map(head => head.stamp.hlc))
     const statement = signRecord(

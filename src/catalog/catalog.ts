@@ -30,11 +30,11 @@ export interface CatalogOptions {
 }
 
 /**
- * The changes of the tree, one file each in `changes/`. A change signs one record for each entry that it touches, and
+ * The changes of the tree, one file each in `changes/`. A change signs records about the entries that it touches, and
  * these are durable in the log before the tree shows them. The caller pushes them to other members.
  *
- * Each change takes its locks, looks up under them what it relies on, signs, and appends. If another change came first,
- * it starts again.
+ * Each change takes its locks, looks up under them what it relies on, signs, and appends. If something that was found
+ * before the locks were taken has changed, `link` and `move` start again.
  */
 export class Catalog {
   readonly #options: CatalogOptions
@@ -75,7 +75,9 @@ export class Catalog {
     return mkdir(this.#context, path, replicas)
   }
 
-  /** Moves what is at a path to a path that is free, or where a file may be replaced. A directory merges with no other. */
+  /**
+   * Moves what is at a path to a path that is free, or where a file may be replaced. A directory merges with no other.
+   */
   async move(from: Path, to: Path, options: MoveOptions): Promise<Change> {
     this.#options.assertMayWrite()
     return move(this.#context, from, to, options)

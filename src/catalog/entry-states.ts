@@ -42,8 +42,8 @@ export class EntryStates {
   }
 
   /**
-   * Adds records to the state of one entry. The records must be in the order of `byStampAndId`. Of several records under
-   * one stamp, the one with the smallest id counts.
+   * Adds records to the state of one entry. The records must be in the order of `byStampAndId`. Of several records
+   * under one stamp, the one with the smallest id counts.
    */
   async add(entry: Uint8Array, before: EntryState | undefined, added: readonly NewRecord[]): Promise<NewState> {
     const { index } = this.#options

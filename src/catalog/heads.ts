@@ -4,8 +4,8 @@ import { compareBytes, equalBytes, toHex } from '../util/bytes.ts'
 import { HEADS_MAX } from './constants.ts'
 
 /**
- * What the records of one entry add up to, in whatever order they come. These functions are pure: they do no I/O, ask for
- * no time and open no body, so that a member that can read nothing computes the same. SPEC.md has the rules.
+ * What the records of one entry add up to, in whatever order they come. These functions are pure: they do no I/O, ask
+ * for no time and open no body, so that a member that can read nothing computes the same. SPEC.md has the rules.
  */
 
 /** A causal past: the greatest hlc of each author and incarnation. */
@@ -42,8 +42,8 @@ export function emptyState(): EntryState {
 }
 
 /**
- * Adds one record to the state. Add each record once, in any order. Returns false if a head that was left out may belong
- * to the last ones now: then the state must be computed again from all records, by `stateOf`.
+ * Adds one record to the state. Add each record once, in any order. Returns false if a head that was left out may
+ * belong to the last ones now: then the state must be computed again from all records, by `stateOf`.
  */
 export function addRecord(state: EntryState, record: EntryRecord): boolean {
   note(state, record)
@@ -111,8 +111,8 @@ export function pastOf({ seen, stamp: { author, incarnation, hlc } }: EntryRecor
 }
 
 /**
- * Computes what shows of an entry from its heads. `depthOf` returns the place of an epoch in the chain of epochs: of two
- * contents that are otherwise equal, the one sealed in the later epoch wins.
+ * Computes what shows of an entry from its heads. `depthOf` returns the place of an epoch in the chain of epochs: of
+ * two contents that are otherwise equal, the one sealed in the later epoch wins.
  */
 export function showEntry({ heads, buried }: EntryState, depthOf: (epoch: Uint8Array) => number): Shown {
   const puts = heads.filter(head => head.op === 'put' && !isIn(buried, head.written))

@@ -31,8 +31,8 @@ export function damagedName(entry: Uint8Array): string {
 }
 
 /**
- * The name of a conflict. The id goes before the extension, so that programs still know the type. A name that would grow
- * too long loses its end.
+ * The name of a conflict. The id goes before the extension, so that programs still know the type. A name that would
+ * grow too long loses its end.
  */
 export function conflictName(name: string, id: Uint8Array): string {
   const tag = ` (conflict ${tagOf(id)})`

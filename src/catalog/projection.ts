@@ -71,7 +71,7 @@ export class CatalogProjection implements Projection {
     return this.#fileDelta
   }
 
-  /** False while no directory has ever been deleted. True until `look` was called, to be safe. */
+  /** False if the index has no deleted directories. True until `look` was called, to be safe. */
   get hasDeleted(): boolean {
     return this.#hasDeleted
   }

@@ -1,7 +1,9 @@
 import { type EntryRecord, readRecord } from '../format/entry.ts'
 import type { Statement } from '../format/statement.ts'
 
-/** Reads records out of statements. A statement is checked, projected and announced: it is read once for all of these. */
+/**
+ * Reads records out of statements. A statement is checked, projected and announced: it is read once for all of these.
+ */
 export class RecordReader {
   readonly #nodeCodecs: readonly number[]
   readonly #records = new WeakMap<Statement, EntryRecord>()

@@ -53,7 +53,7 @@ export interface TreeOptions {
   clock: Clock
   /** The place of an epoch in the chain of epochs. */
   depthOf: (epoch: Uint8Array) => number
-  /** False while no directory has ever been deleted. Deleted directories are not looked for then. */
+  /** False if the index has no deleted directories. They are not looked for then. */
   hasDeleted: () => boolean
 }
 

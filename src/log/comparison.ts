@@ -36,8 +36,9 @@ export class Comparison {
   async run(): Promise<boolean> {
     const { peer, log } = this.#options
     log('comparing with %s', peer)
-    // A member lists its statements in the order of their ids, so many a statement comes before the grant that it names.
-    // Another walk finds that grant here. Grants rest on grants in the same way, but a chain has a greatest length.
+    // A member lists its statements in the order of their ids, so many a statement comes before the grant that it
+    // names. Another walk finds that grant here. Grants rest on grants in the same way, but a chain has a greatest
+    // length.
     let membership = await this.#walk(MEMBERSHIP)
     for (let again = 0; again < CHAIN_MAX; again++) {
       if (!membership.verdicts.has('ok') || !membership.verdicts.has('unknown-grant')) break

@@ -16,11 +16,17 @@ export const SYNC_TIMEOUT_MS = 30_000
 
 /** News waits this long before it is passed on, so that what else comes meanwhile goes with it. */
 export const PASS_ON_MS = 200
-/** The verb that makes a statement pushes it. If it has not reached a member by then, it is offered to that member. */
+/**
+ * The verb that makes a statement pushes it. If no push of it to a member has begun by then, it is offered to that
+ * member.
+ */
 export const EXPECTED_MS = 5_000
 /** The most statements that wait for one peer. Beyond that they are not noted one by one: the whole log is offered. */
 export const NEWS_MAX = 16_384
-/** The whole log is offered this long after something did not reach a connected peer, then after twice as long each time. */
+/**
+ * The whole log is offered this long after something did not reach a connected peer, then after twice as long each
+ * time.
+ */
 export const BEHIND_RETRY_MS = 15_000
 export const BEHIND_RETRY_MS_MAX = 10 * 60_000
 

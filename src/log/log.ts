@@ -31,7 +31,9 @@ export function isCurable(verdict: Verdict): boolean {
   return verdict === 'unknown-grant' || verdict === 'clock-off' || verdict === 'lacking'
 }
 
-/** Says who signed a statement and whether they may. The roster of `members` implements it; `node/stack.ts` wires it. */
+/**
+ * Says who signed a statement and whether they may. The roster of `members` implements it; `node/stack.ts` wires it.
+ */
 export interface Authorizer {
   authorize(statement: AnyStatement): { author: Uint8Array } | { refused: Verdict }
 }
@@ -67,8 +69,9 @@ export interface LogOptions {
 }
 
 /**
- * All statements of the network, durable: those that this member appended, and those that it received from peers, checked
- * and verified. A row of the store holds the author's key and the statement's bytes; the index finds it by class and id.
+ * All statements of the network, durable: those that this member appended, and those that it received from peers,
+ * checked and verified. A row of the store holds the author's key and the statement's bytes; the index finds it by
+ * class and id.
  *
  * `StatementRows` says what a row means for the index, `Receiver` decides which statements of a peer are accepted.
  */

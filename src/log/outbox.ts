@@ -22,16 +22,18 @@ export interface OutboxOptions {
 }
 
 /**
- * What one member still has to be offered. News is offered by id, because most members have it from its author, and it is
- * offered at once even if the member is behind. Statements that do not fit here, or that did not arrive, are not lost:
- * the member is behind then, and is offered the whole log, at longer and longer intervals.
+ * What one member still has to be offered. News is offered by id, because most members have it from its author, and it
+ * is offered at once even if the member is behind. Statements that do not fit here, or that did not arrive, are not
+ * lost: the member is behind then, and is offered the whole log, at longer and longer intervals.
  */
 export class Outbox {
   readonly #options: OutboxOptions
   readonly #log: Logger
   readonly #stopped = new AbortController()
   #news = new Map<string, Statement>()
-  /** Statements of our own that their authors' verbs should push, oldest first, and when each was accepted (monotonic). */
+  /**
+   * Statements of our own that their authors' verbs should push, oldest first, and when each was accepted (monotonic).
+   */
   readonly #expected = new Map<string, { statement: Statement; acceptedAtMs: number }>()
   #isWatching = false
   #isPassingOn = false
@@ -53,8 +55,8 @@ export class Outbox {
   }
 
   /**
-   * Statements of our own, which the verb that made them pushes to this member. If the verb does not, because it gave up
-   * in between, they are offered after `EXPECTED_MS`: no accepted statement stays on this member alone.
+   * Statements of our own, which the verb that made them pushes to this member. If the verb does not, because it gave
+   * up in between, they are offered after `EXPECTED_MS`: no accepted statement stays on this member alone.
    */
   expect(statements: readonly Statement[]): void {
     const acceptedAtMs = this.#options.clock.monotonic()
@@ -146,8 +148,8 @@ export class Outbox {
   }
 
   /**
-   * Waits. Returns false if this outbox has ended since, or if the peer is no admitted member any more: should it become
-   * one again, it compares.
+   * Waits. Returns false if this outbox has ended since, or if the peer is no admitted member any more: should it
+   * become one again, it compares.
    */
   async #pause(ms: number): Promise<boolean> {
     const { signal } = this.#stopped

@@ -149,7 +149,9 @@ function readStatement(bytes: Uint8Array): Received {
   }
 }
 
-/** True if the bytes seem to be a statement of a kind or a version that we do not know: the peer may be newer than we. */
+/**
+ * True if the bytes seem to be a statement of a kind or a version that we do not know: the peer may be newer than we.
+ */
 function isOfLaterVersion(bytes: Uint8Array): boolean {
   if (bytes.byteLength > STATEMENT_BYTES_MAX) return false
   try {

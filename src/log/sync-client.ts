@@ -75,8 +75,8 @@ export class SyncClient {
   }
 
   /**
-   * The statements with some ids, in their order; null for each that the peer no longer has. It may answer for fewer ids
-   * than were asked for, but for at least one. Each statement is checked against its id.
+   * The statements with some ids, in their order; null for each that the peer no longer has. It may answer for fewer
+   * ids than were asked for, but for at least one. Each statement is checked against its id.
    */
   fetch(peer: PeerId, ids: readonly Uint8Array[], signal: AbortSignal | undefined): Promise<Array<Uint8Array | null>> {
     const options = { body: ids, signal, expectBytes: SYNC_BYTES_MAX }
@@ -94,7 +94,10 @@ export class SyncClient {
     })
   }
 
-  /** Throws a `ProtocolError` about several answers of a peer that make no sense together. It counts as the peer's fault. */
+  /**
+   * Throws a `ProtocolError` about several answers of a peer that make no sense together. It counts as the peer's
+   * fault.
+   */
   blame(peer: PeerId, message: string): never {
     return this.#callers.read(peer, () => {
       throw new ProtocolError(message)

@@ -29,8 +29,8 @@ export interface SyncOptions extends SyncServerOptions {
 }
 
 /**
- * `/dfs/sync/1.0.0`: pushes statements until they are acknowledged, passes news on, and fetches all statements that this
- * member lacks when it meets another. SPEC.md describes the exchange.
+ * `/dfs/sync/1.0.0`: pushes statements until they are acknowledged, passes news on, and fetches all statements that
+ * this member lacks when it meets another. SPEC.md describes the exchange.
  *
  * It holds one queue of pushes and one outbox for each admitted member, and drops both when the member disconnects.
  */
@@ -101,8 +101,8 @@ export class Sync {
   }
 
   /**
-   * Fetches every statement that a member has and this one lacks, those about membership first. Returns false if the log
-   * refused some that it may accept later. Throws what `Callers.call` does; a `ProtocolError`, which counts as the
+   * Fetches every statement that a member has and this one lacks, those about membership first. Returns false if the
+   * log refused some that it may accept later. Throws what `Callers.call` does; a `ProtocolError`, which counts as the
    * member's fault, if it lists statements that it does not have, answers with others, or lists without end.
    */
   compare(peer: PeerId, signal?: AbortSignal): Promise<boolean> {

@@ -190,7 +190,7 @@ test('a writer that has seen a move does not cover a head that the move left', (
   assert.deepEqual(shown.conflicts, [left])
 })
 
-test('a delete wins over all it has seen, even if that was moved meanwhile; only a new write brings the entry back', () => {
+test('a delete wins over all it has seen, even if that was moved meanwhile; only a write brings the entry back', () => {
   const serial = { next: 1 }
   const [a, b] = [new Writer(0, serial), new Writer(1, serial)]
   const first = a.act('write', 1_000, 1) as EntryRecord
@@ -217,7 +217,7 @@ test('a move and a write at the same time both take effect', () => {
   assert.deepEqual(shown.conflicts, [])
 })
 
-test('the later of two writes at the same time shows, and the other is a conflict unless the content is the same', () => {
+test('the later of two concurrent writes shows, and the other is a conflict unless the content is the same', () => {
   const serial = { next: 1 }
   const [a, b] = [new Writer(0, serial), new Writer(1, serial)]
   const first = a.act('write', 1_000, 1) as EntryRecord

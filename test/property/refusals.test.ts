@@ -27,8 +27,8 @@ import {
 
 /**
  * A reader returns a value or refuses, whatever bytes it is given. It never throws a `RangeError` or a `TypeError`, nor
- * does it overflow the stack: a caller would take that for a bug of its own. The second implementation encodes values that
- * ours would not.
+ * does it overflow the stack: a caller would take that for a bug of its own. The second implementation encodes values
+ * that ours would not.
  */
 
 const NUM_RUNS = 3000

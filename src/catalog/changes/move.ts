@@ -30,7 +30,9 @@ interface Move {
   noClobber: boolean
 }
 
-/** Moves what is at a path to a path that is free, or where a file may be replaced. A directory merges with no other. */
+/**
+ * Moves what is at a path to a path that is free, or where a file may be replaced. A directory merges with no other.
+ */
 export async function move(context: ChangeContext, from: Path, to: Path, options: MoveOptions): Promise<Change> {
   if (from.length === 0) throw new InvalidInputError('the root directory cannot be moved')
   if (formatPath(to).startsWith(`${formatPath(from)}/`)) {
@@ -113,8 +115,8 @@ async function familyOf(context: ChangeContext, id: Uint8Array): Promise<Uint8Ar
 }
 
 /**
- * Locks entries with all that moves along with them, and some others. Returns undefined if more has to move along by the
- * time the locks are held.
+ * Locks entries with all that moves along with them, and some others. Returns undefined if more has to move along by
+ * the time the locks are held.
  */
 async function lockFamilies<T>(
   context: ChangeContext,

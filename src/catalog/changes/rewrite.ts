@@ -5,8 +5,8 @@ import type { FileNode } from '../tree.ts'
 import { type ChangeContext, deletionOf, type FoundEntry, findEntry, type Records } from './context.ts'
 
 /**
- * Writes new content to a file. This ends the file's conflicts, and deletes the other files of its name. The write is the
- * last record. Returns undefined if the file has been deleted meanwhile.
+ * Writes new content to a file. This ends the file's conflicts, and deletes the other files of its name. The write is
+ * the last record. Returns undefined if the file has been deleted meanwhile.
  */
 export function rewrite(
   context: ChangeContext,

@@ -28,7 +28,7 @@ export interface NameGroup {
 
 export interface NameGroupsOptions {
   index: IndexDb
-  /** False while no directory has ever been deleted. Deleted directories are not looked for then. */
+  /** False if the index has no deleted directories. They are not looked for then. */
   hasDeleted: () => boolean
 }
 

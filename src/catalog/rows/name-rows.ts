@@ -6,8 +6,9 @@ import { DIRECTORY_TABLES, type DirectoryTable, directoryKey, entryOfKey, nameKe
 
 /**
  * The table of names has a row for each name that some entry has. If one entry alone has the name, and it is no deleted
- * directory, the row holds the entry and the value of its row in the directory; otherwise the row is empty. Nearly every
- * name has one entry or none, so one look-up is enough, where a search of the directory tables takes twenty times as long.
+ * directory, the row holds the entry and the value of its row in the directory; otherwise the row is empty. Nearly
+ * every name has one entry or none, so one look-up is enough, where a search of the directory tables takes twenty times
+ * as long.
  */
 
 /** A row of a directory table. */

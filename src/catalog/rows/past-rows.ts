@@ -6,8 +6,8 @@ import { type EntryState, raise } from '../heads.ts'
 import { seenRowKey } from './keys.ts'
 
 /**
- * What the records of an entry have seen, one row for each author and incarnation. Any writer can make this as much as it
- * likes, so adding a record reads only the rows that the record names.
+ * What the records of an entry have seen, one row for each author and incarnation. Any writer can make this as much as
+ * it likes, so adding a record reads only the rows that the record names.
  */
 
 const HLC_BYTES = 8

@@ -26,7 +26,7 @@ async function headsAfter(batches: Signed[][]): Promise<string[]> {
   return row.state.heads.map(({ id }) => toHex(id))
 }
 
-test('an entry keeps its latest heads, and older ones come back once those are covered, in any order of arrival', async () => {
+test('an entry keeps its latest heads, and older ones come back once those are covered, in any order', async () => {
   const records = writes(HEADS_MAX + MORE)
   const [old, latest] = [records.slice(0, MORE), records.slice(MORE)]
   const ids = (list: readonly Signed[]): string[] => list.map(({ statement }) => idOf(statement))

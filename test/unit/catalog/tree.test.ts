@@ -34,7 +34,7 @@ async function pathsAfter(...records: Signed[]): Promise<string[]> {
   return setup.paths()
 }
 
-test('the children of a directory that no longer opens show at the root, and below it again once it opens', async () => {
+test('children of a directory that no longer opens show at the root, and below it again once it opens', async () => {
   const made = sign({ entry: D, ...directoryAt('dir') })
   const child = sign({ entry: CHILD, ...fileWith('x', { parent: D, name: 'child' }) })
   const bad = sign({ ...carrying(made), ...directoryAt('dir'), epoch: LOST_EPOCH })

@@ -287,7 +287,9 @@ function clear(plain: PlainRecord): EntryRecord {
   }
 }
 
-/** SPEC.md, "Which records count" and "Heads and what shows": the rules one by one, over the whole set, on text alone. */
+/**
+ * SPEC.md, "Which records count" and "Heads and what shows": the rules one by one, over the whole set, on text alone.
+ */
 function stateBySpec(records: readonly PlainRecord[]): PlainSet['stands'] {
   const keyOf = (author: string): string => vectors.authors[author]!.key
   const compare = (a: string, b: string): number => {

@@ -120,7 +120,7 @@ test('a statement that two peers send at once is announced, even if writing the 
   // The threads that verify decide which of the two is first, and so fails.
   const taken = peers.filter((_, i) => results[i]?.status === 'fulfilled')
   assert.equal(taken.length, 1)
-  assert.deepEqual(b.entries.told, [{ id: idOf(entry), from: taken[0] }])
+  assert.deepEqual(b.entries.announced, [{ id: idOf(entry), from: taken[0] }])
 })
 
 test('a member that a push did not reach is offered the statement later if it stays connected', async t => {

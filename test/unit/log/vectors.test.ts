@@ -192,7 +192,7 @@ test('a new member sends the frozen requests and accepts the statements of the f
   assert.deepEqual([...(await member.ids(0)), ...(await member.ids(1))].sort(), ids.slice(0, -1).sort())
 })
 
-test('a member refuses wrong fields as invalid, and counts a body that does not match its header as a fault', async t => {
+test('a member refuses wrong fields as invalid, and a body that does not match its header as a fault', async t => {
   const { answer } = await filled(t)
   for (const { name, request, outcome } of vectors.refused) {
     const error = outcome === 'invalid' ? RefusedError : ProtocolError
