@@ -5,16 +5,20 @@ import { idOf, type Statement } from '../format/statement.ts'
 import type { Log } from '../log/log.ts'
 import type { KeyRing } from '../members/key-ring.ts'
 import { toHex } from '../util/bytes.ts'
+import { type ComponentLogger, type Logger, reasonOf } from '../util/logger.ts'
 import { BODIES_MAX } from './constants.ts'
+import { tagOf } from './names.ts'
 
 /** Opens the sealed parts of records: names, sizes, keys. What is opened stays in memory and never goes to disk. */
 export class Bodies {
-  readonly #log: Pick<Log, 'get'>
+  readonly #statements: Pick<Log, 'get'>
   readonly #keys: KeyRing
+  readonly #log: Logger
   readonly #opened = new LRUCache<string, EntryBody>({ max: BODIES_MAX })
 
-  constructor(log: Pick<Log, 'get'>, keys: KeyRing) {
-    this.#log = log
+  constructor(statements: Pick<Log, 'get'>, keys: KeyRing, logger: ComponentLogger) {
+    this.#statements = statements
+    this.#log = logger.forComponent('dfs:catalog')
     this.#keys = keys
   }
 
@@ -22,7 +26,7 @@ export class Bodies {
   async open(record: { id: Uint8Array }): Promise<EntryBody | undefined> {
     const known = this.#opened.get(toHex(record.id))
     if (known !== undefined) return known
-    const accepted = await this.#log.get(record.id)
+    const accepted = await this.#statements.get(record.id)
     return accepted?.statement.kind === 'entry'
       ? this.openStatement(accepted.statement as Statement<'entry'>)
       : undefined
@@ -39,8 +43,9 @@ export class Bodies {
       this.#opened.set(idOf(statement), body)
       return body
     } catch (error) {
-      if (error instanceof FormatError || error instanceof SealError) return undefined
-      throw error
+      if (!(error instanceof FormatError || error instanceof SealError)) throw error
+      this.#log.trace('the body of record %s does not open: %s', tagOf(statement.id), reasonOf(error))
+      return undefined
     }
   }
 

@@ -8,7 +8,7 @@ import { hlcMs } from '../format/stamp.ts'
 import { type AnyStatement, decodeStatement, idOf, verifyStatement } from '../format/statement.ts'
 import type { Clock } from '../util/clock.ts'
 import { Limiter } from '../util/limiter.ts'
-import type { Logger } from '../util/logger.ts'
+import { type Logger, reasonOf } from '../util/logger.ts'
 import { VERIFY_AT_ONCE } from './constants.ts'
 import { keyOf } from './keys.ts'
 import type { Authorizer, Projection, Verdict } from './log.ts'
@@ -49,7 +49,8 @@ export class Receiver {
 
   async receive(all: readonly Uint8Array[], from: PeerId, finalCheck: FinalCheck): Promise<Verdict[]> {
     const verdicts: Verdict[] = []
-    for (const { start, received } of runsOf(all.map(readStatement)))
+    const { log } = this.#options
+    for (const { start, received } of runsOf(all.map(bytes => readStatement(bytes, log))))
       verdicts.push(...(await this.#receiveRun(received, from, (statement, i) => finalCheck(statement, start + i))))
     return verdicts
   }
@@ -92,7 +93,7 @@ export class Receiver {
   }
 
   #authorize(statement: AnyStatement): { author: Uint8Array } | { verdict: Verdict } {
-    const { clock, projectionOf, authorize } = this.#options
+    const { clock, log, projectionOf, authorize } = this.#options
     const projection = projectionOf(statement.kind)
     if (projection === undefined) return { verdict: 'unsupported' }
     if (hlcMs(statement.hlc) > clock.now() + FUTURE_MS_MAX) return { verdict: 'clock-off' }
@@ -102,8 +103,9 @@ export class Receiver {
     try {
       projection.check?.(statement, authorized.author)
     } catch (error) {
-      if (error instanceof FormatError || error instanceof SignatureError) return { verdict: 'invalid' }
-      throw error
+      if (!(error instanceof FormatError || error instanceof SignatureError)) throw error
+      log('%s %s breaks a rule of its kind: %s', statement.kind, shortId(statement.id), reasonOf(error))
+      return { verdict: 'invalid' }
     }
     return authorized
   }
@@ -139,12 +141,12 @@ function runsOf(received: readonly Received[]): Run[] {
   return runs
 }
 
-function readStatement(bytes: Uint8Array): Received {
+function readStatement(bytes: Uint8Array, log: Logger): Received {
   try {
     // A copy: a statement that is kept must not keep the whole message in memory.
     return decodeStatement(Buffer.from(bytes))
-  } catch {
-    // The verdict stands for the error, and `#report` logs it.
+  } catch (error) {
+    log('cannot read a statement of %d bytes: %s', bytes.byteLength, reasonOf(error))
     return isOfLaterVersion(bytes) ? 'unsupported' : 'invalid'
   }
 }
@@ -158,6 +160,7 @@ function isOfLaterVersion(bytes: Uint8Array): boolean {
     const { kind, v } = decodeCanonical(bytes) as { kind?: unknown; v?: unknown }
     return typeof kind === 'string' && Number.isSafeInteger(v) && !(isKind(kind) && v === STATEMENT_VERSION)
   } catch {
+    // `readStatement` has logged why the bytes cannot be read.
     return false
   }
 }

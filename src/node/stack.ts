@@ -193,7 +193,7 @@ export async function startStack(init: StackOptions): Promise<Stack> {
     })
 
     // catalog
-    const bodies = new Bodies(log, keys)
+    const bodies = new Bodies(log, keys, logger)
     const names = new Names(secrets.names)
     // Until epochs can follow one another all content is sealed in the first.
     const depthOf = (): number => 0

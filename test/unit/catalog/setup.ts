@@ -102,7 +102,7 @@ export class Setup {
     get: async (id: Uint8Array): Promise<AcceptedStatement | undefined> => this.#accepted.get(toHex(id)),
     append: (statements: readonly Statement[], author: Uint8Array): Promise<void> => this.#append(statements, author)
   }
-  readonly bodies = new Bodies(this.log, keys)
+  readonly bodies: Bodies
   readonly projection: CatalogProjection
   readonly tree: Tree
   readonly author: Author
@@ -110,7 +110,9 @@ export class Setup {
   #last: Promise<void> = Promise.resolve()
 
   private constructor(logger: ComponentLogger) {
-    const { index, log, bodies, clock, chance } = this
+    const { index, log, clock, chance } = this
+    const bodies = new Bodies(log, keys, logger)
+    this.bodies = bodies
     const rest = { index, bodies, names: new Names(Buffer.alloc(32)), clock, depthOf: () => 0 }
     this.projection = new CatalogProjection({ ...rest, log, logger, nodeCodecs: [0x71], onRecords: () => {} })
     this.tree = new Tree({ ...rest, hasDeleted: () => this.projection.hasDeleted })

@@ -124,7 +124,7 @@ async function catalog() {
   for (const { grant } of authors.values())
     accepted.set(idOf(grant), { statement: grant, author: network.network, place })
   const log = { get: async (id: Uint8Array) => accepted.get(toHex(id)) }
-  const bodies = new Bodies(log, new KeyRing([{ id: network.network, key: network.epochKey }]))
+  const bodies = new Bodies(log, new KeyRing([{ id: network.network, key: network.epochKey }]), silentLogger)
   const [names, clock] = [new Names(Buffer.alloc(32)), new ManualClock()]
   const rest = { bodies, names, clock, depthOf }
   const projection = new CatalogProjection({
