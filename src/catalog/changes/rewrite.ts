@@ -19,17 +19,16 @@ export function rewrite(
     for (const rival of node.rivals) records.push(...(await deletionOf(context, rival)))
     const found = await findEntry(context, node.id)
     if (found === undefined || found.shown.isDeleted) return undefined
-    records.push(...(await writesTo(context, node.id, found, content, replicas)))
+    records.push(...(await writesTo(context, found, { entry: node.id, content, replicas })))
     return context.append(records)
   })
 }
 
+/** Signs the records that write content to an entry: one, or more if the file has to go on under a new id. */
 async function writesTo(
   { author, bodies, chance }: ChangeContext,
-  entry: Uint8Array,
   { row, shown, body }: FoundEntry,
-  content: Content,
-  replicas: number
+  { entry, content, replicas }: { entry: Uint8Array; content: Content; replicas: number }
 ): Promise<Records> {
   if (body === undefined || row.isDamaged)
     throw new DamagedEntryError('this entry cannot be read: remove it, then put it again')
