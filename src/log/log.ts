@@ -32,7 +32,8 @@ export function isCurable(verdict: Verdict): boolean {
 }
 
 /**
- * Says who signed a statement and whether they may. The roster of `members` implements it; `node/stack.ts` wires it.
+ * Says who signed a statement and whether they may. The roster of `members` implements it, and the composition root
+ * wires it.
  */
 export interface Authorizer {
   authorize(statement: AnyStatement): { author: Uint8Array } | { refused: Verdict }
