@@ -18,9 +18,9 @@ export interface AuthorOptions {
   nodeCodecs: readonly number[]
 }
 
-/** What a file holds, as a put made it. */
+/** The content of a file, as a put stored it. */
 export interface Content {
-  /** Bytes of the root's CID, or the siv of inline content. */
+  /** The bytes of the root's CID, or the siv of inline content. */
   root: Uint8Array
   /** The epoch whose key sealed it. */
   rootEpoch: Uint8Array
@@ -28,32 +28,44 @@ export interface Content {
   mtime: number
   mode?: number | undefined
   type?: string | undefined
-  /** Opens the root block. */
+  /** The key that opens the root block. */
   key?: Uint8Array | undefined
   /** The content itself, if it is inline. */
   content?: Uint8Array | undefined
   props?: Record<string, unknown> | undefined
 }
 
-/** Where an entry is to stand. */
+/** Where an entry is placed. */
 export interface Placement {
   parent: Uint8Array
   name: string
 }
 
-/** Makes this member's records. Each rule of SPEC.md about what a record has seen, and keeps, is applied here once. */
+export interface WriteInit {
+  entry: Uint8Array
+  state: EntryState
+  shown: Shown
+  at: Placement
+  content: Content
+  replicas: number
+}
+
+/**
+ * Signs this member's records. This is the one place for SPEC.md's rules of what a record has seen and what it keeps.
+ */
 export class Author {
   readonly #options: AuthorOptions
   #incarnation: Uint8Array
 
   constructor(options: AuthorOptions) {
     this.#options = options
-    // Anew at each start: what a restored backup writes would otherwise hide what it forgot. Drawn before the first write
-    // rather than at it: nothing is written under it in between, so nobody can tell.
+    // Drawn again at each start. A member that was restored from a backup has forgotten some of its own records, and
+    // under the old incarnation its next record would cover them unseen. Nothing is written before the first write, so
+    // it makes no difference that this is drawn earlier.
     this.#incarnation = options.chance.bytes(INCARNATION_BYTES)
   }
 
-  /** The epoch to seal content under. */
+  /** The epoch in which to seal content. */
   get epoch(): Epoch {
     const epoch = this.#options.keys.newest
     if (epoch === undefined) throw new NotAllowedError('this member holds no key to write with')
@@ -79,15 +91,8 @@ export class Author {
     return this.#sign([], [], { entry, op: 'put', placed: null, written: null, root, rootEpoch, replicas, body })
   }
 
-  /** New content in an old place. Undefined if the entry's past has grown too long: it must go on under a new id. */
-  write(
-    entry: Uint8Array,
-    { heads }: EntryState,
-    shown: Shown,
-    at: Placement,
-    content: Content,
-    replicas: number
-  ): Statement<'entry'> | undefined {
+  /** New content in the old place. Returns undefined if the past is too long: the entry must go on under a new id. */
+  write({ entry, state: { heads }, shown, at, content, replicas }: WriteInit): Statement<'entry'> | undefined {
     const { root, rootEpoch, ...rest } = content
     if (isPastTooLong(heads)) return undefined
     return this.#sign(heads, heads, {
@@ -103,8 +108,8 @@ export class Author {
   }
 
   /**
-   * Old content in a new place. It carries one head, and its past is that head's and nothing else, so that a conflict
-   * stays visible. Undefined as with `write`.
+   * The old content in a new place. The record carries one head and has seen no other, so that a conflict stays
+   * visible. Returns undefined if the past is too long, as `write` does.
    */
   move({ heads }: EntryState, carried: EntryRecord, body: EntryBody, at: Placement): Statement<'entry'> | undefined {
     if (isPastTooLong([carried])) return undefined
@@ -120,7 +125,7 @@ export class Author {
     })
   }
 
-  /** Ends an entry: one record, or several if its heads have seen more than one may name. */
+  /** Deletes an entry. This takes several records if its heads have seen more than one record may name. */
   delete(
     entry: Uint8Array,
     { heads }: EntryState,
@@ -146,7 +151,7 @@ export class Author {
     })
   }
 
-  /** Signs a record that has seen some of the heads. */
+  /** Signs a record that covers some of the heads. */
   #sign(
     heads: readonly EntryRecord[],
     covered: readonly EntryRecord[],
@@ -154,8 +159,8 @@ export class Author {
   ): Statement<'entry'> {
     const { self, chance, bodies, nodeCodecs } = this.#options
     const { id, record } = this.epoch
-    // Whoever sees this record names its stamp as seen, and with it all that was written before under its incarnation:
-    // that must not be a head which it leaves.
+    // An author that has seen this record names its stamp, and so covers everything that was written before it under
+    // the same incarnation. A head that this record does not cover must not be among that.
     if (covered.length < heads.length) this.#incarnation = chance.bytes(INCARNATION_BYTES)
     const hlc = self.nextHlc(...heads.map(head => head.stamp.hlc))
     const statement = signRecord(
@@ -167,12 +172,12 @@ export class Author {
   }
 }
 
-/** True if no put may name what these heads have seen. */
+/** True if these heads have seen more than a put may name. */
 export function isPastTooLong(heads: readonly EntryRecord[]): boolean {
   return pastOfAll(heads).length > SEEN_MAX
 }
 
-/** Heads in groups whose common past a delete may name. */
+/** Splits heads into groups, each with a common past that one delete may name. */
 function groupsOf(heads: readonly EntryRecord[]): EntryRecord[][] {
   const groups: EntryRecord[][] = []
   for (const head of heads) {

@@ -5,30 +5,34 @@ import { idOf, type Statement } from '../format/statement.ts'
 import type { Log } from '../log/log.ts'
 import type { KeyRing } from '../members/key-ring.ts'
 import { toHex } from '../util/bytes.ts'
+import { type ComponentLogger, type Logger, reasonOf } from '../util/logger.ts'
 import { BODIES_MAX } from './constants.ts'
+import { tagOf } from './names.ts'
 
-/** The sealed parts of records, opened: names, sizes, keys. They stay in memory only. */
+/** Opens the sealed parts of records: names, sizes, keys. What is opened stays in memory and never goes to disk. */
 export class Bodies {
-  readonly #log: Pick<Log, 'get'>
+  readonly #statements: Pick<Log, 'get'>
   readonly #keys: KeyRing
+  readonly #log: Logger
   readonly #opened = new LRUCache<string, EntryBody>({ max: BODIES_MAX })
 
-  constructor(log: Pick<Log, 'get'>, keys: KeyRing) {
-    this.#log = log
+  constructor(statements: Pick<Log, 'get'>, keys: KeyRing, logger: ComponentLogger) {
+    this.#statements = statements
+    this.#log = logger.forComponent('dfs:catalog')
     this.#keys = keys
   }
 
-  /** The body of a record, or undefined if it has none that opens: it is damaged, or sealed in an epoch not ours. */
+  /** The body of a record; undefined if it has none, is damaged, or is sealed in an epoch that this member lacks. */
   async open(record: { id: Uint8Array }): Promise<EntryBody | undefined> {
     const known = this.#opened.get(toHex(record.id))
     if (known !== undefined) return known
-    const standing = await this.#log.get(record.id)
-    return standing?.statement.kind === 'entry'
-      ? this.openStatement(standing.statement as Statement<'entry'>)
+    const accepted = await this.#statements.get(record.id)
+    return accepted?.statement.kind === 'entry'
+      ? this.openStatement(accepted.statement as Statement<'entry'>)
       : undefined
   }
 
-  /** The same for a record that is at hand. */
+  /** The same for a record whose statement is at hand. */
   openStatement(statement: Statement<'entry'>): EntryBody | undefined {
     const known = this.#opened.get(idOf(statement))
     if (known !== undefined) return known
@@ -39,15 +43,16 @@ export class Bodies {
       this.#opened.set(idOf(statement), body)
       return body
     } catch (error) {
-      if (error instanceof FormatError || error instanceof SealError) return undefined
-      throw error
+      if (!(error instanceof FormatError || error instanceof SealError)) throw error
+      this.#log.trace('the body of record %s does not open: %s', tagOf(statement.id), reasonOf(error))
+      return undefined
     }
   }
 
-  /** Takes the body of a record that this member has just sealed: it need not be opened to be read. */
+  /** Remembers the body of a record that this member has just sealed, so that it need not be opened to be read. */
   remember(statement: Statement<'entry'>, body: EntryBody): void {
     const { content, ...rest } = body
-    // The content is the caller's, who may write over it.
+    // A copy: the caller may write over its content.
     const own = content === undefined ? rest : { ...rest, content: Uint8Array.from(content) }
     this.#opened.set(idOf(statement), own)
   }

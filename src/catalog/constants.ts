@@ -1,26 +1,26 @@
 /** Every bound of the catalog. */
 
-/** An entry whose parent is not known shows at `/` after this long: until then its parent may be on its way. */
+/** An entry whose parent is unknown shows at `/` after this long. Until then the parent may still be on its way. */
 export const ORPHAN_MS = 60 * 60_000
-/** Bytes of the HMAC under which a name stands in the index. */
+/** Bytes of the HMAC that stands for a name in the index. */
 export const NAME_HASH_BYTES = 16
-/** Bodies kept open, so that a listing which is repeated does not decrypt again. */
+/** Opened bodies that are kept in memory, so that a repeated listing need not decrypt them again. */
 export const BODIES_MAX = 8_192
-/** Entries of one directory whose bodies are read together. */
+/** Names of one directory whose bodies are read at the same time. */
 export const LIST_BATCH = 64
-/** Entries of one directory that a listing sorts in memory. */
+/** The most entries of one directory that a listing sorts in memory. */
 export const LIST_MAX = 1_000_000
 /**
- * Heads of an entry that are looked at: far more members than ever write to one file without a word between them. Each
- * is in the row of the entry, which is written anew with every record.
+ * The most heads of an entry that are kept: far more than the members that ever write to one file at the same time. All
+ * of them are in the row of the entry, which is written again with every record.
  */
 export const HEADS_MAX = 64
 /**
- * Directories of a cycle that is looked for. Two moves at the same time close one as long as both their paths together;
- * what has no cycle is walked this far up at most.
+ * The most directories in a cycle that is looked for. Two moves at the same time make a cycle as long as both their
+ * paths together. Where there is no cycle, the search goes up this far at most.
  */
 export const CYCLE_MAX = 1_024
-/** Digits of an id in the name of what cannot show under its own. */
+/** Digits of an id in the name of an entry that cannot show under its own. */
 export const TAG_DIGITS = 8
 /** How long a change without blocks waits for the members that are connected to acknowledge it. */
 export const DELIVER_MS = 5_000

@@ -6,13 +6,13 @@ export class NotFoundError extends DfsError {
   override readonly code = 'not-found'
 }
 
-/** Something is at the path already, and was not to be replaced. */
+/** Something is at the path already, and must not be replaced. */
 export class ExistsError extends DfsError {
   override readonly name = 'ExistsError'
   override readonly code = 'exists'
 }
 
-/** The file is not the one that the caller knew. */
+/** The file has changed since the caller looked at it. */
 export class ChangedError extends DfsError {
   override readonly name = 'ChangedError'
   override readonly code = 'changed'
@@ -24,13 +24,13 @@ export class NotADirectoryError extends DfsError {
   override readonly code = 'not-a-directory'
 }
 
-/** The path is a directory, and a file was asked for. */
+/** The path is a directory where a file is needed. */
 export class IsADirectoryError extends DfsError {
   override readonly name = 'IsADirectoryError'
   override readonly code = 'is-a-directory'
 }
 
-/** The record of this entry does not open, or says what no record may: its place is shown, its content is not. */
+/** The entry's record does not open, or breaks a rule. The entry is listed, but its content cannot be read. */
 export class DamagedEntryError extends DfsError {
   override readonly name = 'DamagedEntryError'
   override readonly code = 'damaged'

@@ -4,36 +4,36 @@ import { compareBytes, equalBytes, toHex } from '../util/bytes.ts'
 import { HEADS_MAX } from './constants.ts'
 
 /**
- * What the records of one entry add up to, whatever the order in which they come. Pure: no I/O, no time, and no body is
- * opened, so a member that can read nothing computes the same. SPEC.md gives the rules.
+ * What the records of one entry add up to, in whatever order they come. These functions are pure: they do no I/O, ask
+ * for no time and open no body, so that a member that can read nothing computes the same. SPEC.md has the rules.
  */
 
-/** A causal past: the greatest hlc of each author's incarnation. */
+/** A causal past: the greatest hlc of each author and incarnation. */
 export type Past = Map<string, Seen>
 
 export interface EntryState {
-  /** Everything that some record of the entry has seen. What is in it is no head. */
+  /** Everything that some record of the entry has seen. A record that is in it is no head. */
   covered: Past
-  /** Everything that some delete has seen: puts whose content is that old are gone. */
+  /** Everything that some delete has seen. A put whose content was written then is deleted. */
   buried: Past
-  /** Records that no other covers, in the order of their stamps: the last `HEADS_MAX` of them. */
+  /** Records that no other covers, in the order of their stamps; the last `HEADS_MAX` if there are more. */
   heads: EntryRecord[]
-  /** There may be heads older than these. */
+  /** There may be older heads than these. */
   hasMore: boolean
-  /** Contents known, now or once: records that wrote, not those that carried. */
+  /** How many records ever wrote content, rather than carrying what another wrote. */
   writes: number
 }
 
-/** What shows of an entry. */
+/** What the tree shows of an entry. */
 export interface Shown {
   isDeleted: boolean
-  /** Whose content, time and type count; undefined if deleted. */
+  /** The record whose content, time and type show; undefined if the entry is deleted. */
   content: EntryRecord | undefined
-  /** Whose parent and name count; of what is deleted, where it last was. */
+  /** The record whose parent and name count. If the entry is deleted, this is where it was last. */
   place: EntryRecord
-  /** Other contents that nobody chose against. */
+  /** Records with other contents, which no author has replaced knowingly. */
   conflicts: EntryRecord[]
-  /** Copies that its content wants; `REPLICAS_ALL` for every member. */
+  /** Copies wanted of the content; `REPLICAS_ALL` for every member. */
   replicas: number
 }
 
@@ -42,20 +42,20 @@ export function emptyState(): EntryState {
 }
 
 /**
- * Adds one record to the state. Each record is to be added once; in which order does not matter. False if a head that
- * was left out may be among the last ones now: then the state must be made anew.
+ * Adds one record to the state. Add each record once, in any order. Returns false if a head that was left out may
+ * belong to the last ones now: then the state must be computed again from all records, by `stateOf`.
  */
 export function addRecord(state: EntryState, record: EntryRecord): boolean {
   note(state, record)
   const heads = state.heads.filter(head => !covers(record, head.stamp))
   if (!isIn(state.covered, record.stamp)) heads.push(record)
   setHeads(state, heads)
-  // What was left out is older than all that was kept, and a record is later than each head that it covers.
+  // Heads that were left out are older than all that were kept, and a record is later than each head that it covers.
   return !state.hasMore || heads.length >= HEADS_MAX
 }
 
-/** The state of records, in one pass over them. */
-export function foldRecords(records: readonly EntryRecord[]): EntryState {
+/** Computes the state of an entry from all of its records. */
+export function stateOf(records: readonly EntryRecord[]): EntryState {
   const state = emptyState()
   for (const record of records) note(state, record)
   setHeads(
@@ -85,9 +85,9 @@ export function isOrigin(record: EntryRecord): boolean {
 }
 
 /**
- * True if a record that carries this origin's content may do so: a delete has none to carry; of any other it is the same
- * root under the same epoch, since only an admin seals old content anew. Under another epoch the root would open for
- * nobody, and yet be the better of the two.
+ * True if a record may carry the content of this origin. A delete carries none. Any other record must have the origin's
+ * root and epoch, unless its author is an admin: only admins seal old content again. A root under a wrong epoch would
+ * open for nobody, and yet it could win over the true one.
  */
 export function mayCarry(record: EntryRecord, origin: EntryRecord, isAdmin: boolean): boolean {
   if (record.op === 'delete') return true
@@ -96,23 +96,23 @@ export function mayCarry(record: EntryRecord, origin: EntryRecord, isAdmin: bool
   return isSame(record.root, origin.root) && isSame(record.rootEpoch, origin.rootEpoch)
 }
 
-/** The causal past of whoever has seen every head: what the next write or delete names as `seen`. */
+/** The causal past of a member that has seen all of these heads: what its next write or delete names as `seen`. */
 export function pastOfAll(heads: readonly EntryRecord[]): Seen[] {
   const past: Past = new Map()
   for (const head of heads) for (const seen of pastOf(head)) raise(past, seen)
   return [...past.values()]
 }
 
-/** A record's causal past, itself included. */
+/** The causal past of a record, which includes the record itself. */
 export function pastOf({ seen, stamp: { author, incarnation, hlc } }: EntryRecord): Seen[] {
-  // Its own earlier writes may be among what it has seen; the record itself is after them.
+  // It may have seen earlier records of its own author and incarnation. The record itself comes after these.
   const others = seen.filter(item => !equalBytes(item.author, author) || !equalBytes(item.incarnation, incarnation))
   return [...others, { author, incarnation, hlc }]
 }
 
 /**
- * Folds the heads to what shows. `depthOf` gives the place of an epoch in the chain of epochs: content sealed in a later
- * one is the better of two that are otherwise equal.
+ * Computes what shows of an entry from its heads. `depthOf` returns the place of an epoch in the chain of epochs: of
+ * two contents that are otherwise equal, the one sealed in the later epoch wins.
  */
 export function showEntry({ heads, buried }: EntryState, depthOf: (epoch: Uint8Array) => number): Shown {
   const puts = heads.filter(head => head.op === 'put' && !isIn(buried, head.written))
@@ -134,13 +134,13 @@ export function showEntry({ heads, buried }: EntryState, depthOf: (epoch: Uint8A
   return { isDeleted, content, place, conflicts, replicas: mostReplicas(puts) }
 }
 
-/** `all` above any number. */
+/** The greatest number; `REPLICAS_ALL` is greater than any. */
 function mostReplicas(puts: readonly EntryRecord[]): number {
   if (puts.some(({ replicas }) => replicas === REPLICAS_ALL)) return REPLICAS_ALL
   return Math.max(...puts.map(({ replicas }) => replicas))
 }
 
-// Of two records with one `written`: the deeper epoch, the greater root, the later stamp.
+// For records with the same `written`: the deeper epoch wins, then the greater root, then the later stamp.
 function compareContents(a: EntryRecord, b: EntryRecord, depthOf: (epoch: Uint8Array) => number): number {
   const depth = (record: EntryRecord): number => (record.rootEpoch === null ? 0 : depthOf(record.rootEpoch))
   return depth(a) - depth(b) || compareBytes(a.root ?? new Uint8Array(0), b.root ?? new Uint8Array(0)) || byStamp(a, b)
@@ -158,6 +158,7 @@ function greatest(records: readonly EntryRecord[], compare: (a: EntryRecord, b: 
   return records.reduce((best, record) => (compare(record, best) > 0 ? record : best))
 }
 
+/** Adds to a past what has been seen of one author and incarnation. */
 export function raise(past: Past, seen: Seen): void {
   const key = seenKey(seen.author, seen.incarnation)
   const before = past.get(key)
@@ -169,6 +170,7 @@ function isIn(past: Past, stamp: Stamp): boolean {
   return seen !== undefined && seen.hlc >= stamp.hlc
 }
 
+/** A stamp as the key of a map. */
 export function stampKey({ hlc, author, incarnation }: Stamp): string {
   return `${hlc} ${toHex(author)} ${toHex(incarnation)}`
 }

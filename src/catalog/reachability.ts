@@ -4,11 +4,11 @@ import { ROOT_ENTRY } from '../format/entry.ts'
 import { compareStamps, type Stamp } from '../format/stamp.ts'
 import { compareBytes, equalBytes, toHex } from '../util/bytes.ts'
 import { CYCLE_MAX } from './constants.ts'
-import { decodeEntryRow, type EntryRow } from './entry-row.ts'
 import { showEntry } from './heads.ts'
-import { cycleKey, directoryKey, entryKey } from './keys.ts'
+import { decodeEntryRow, type EntryRow } from './rows/entry-row.ts'
+import { cycleKey, directoryKey, entryKey } from './rows/keys.ts'
 
-/** Which entries can be reached from the root, as the tree is, or as it will be with the rows of a batch. */
+/** Says which entries can be reached from the root: in the tree as it is, or as it will be with the rows of a batch. */
 export class Reachability {
   readonly #index: IndexDb
   readonly #pending: ReadonlyMap<string, EntryRow>
@@ -22,12 +22,12 @@ export class Reachability {
     return equalBytes(entry, ROOT_ENTRY) || (await this.#row(entry))?.kind === 'directory'
   }
 
-  /** False while no record of an entry has come. */
+  /** False if no record of the entry has come. */
   async isKnown(entry: Uint8Array): Promise<boolean> {
     return (await this.#row(entry)) !== undefined
   }
 
-  /** True if something has its place below an entry, as the tree is. */
+  /** True if an entry has its place below this one, in the tree as it is. */
   async hasChildren(entry: Uint8Array): Promise<boolean> {
     return (
       (await this.#index.hasAny(directoryKey(TABLES.children, entry))) ||
@@ -35,7 +35,7 @@ export class Reachability {
     )
   }
 
-  /** The directories on the way from one back to itself; none if the way leads elsewhere, or is too long. */
+  /** The directories on the way from one up to itself; none if the way leads elsewhere, or is too long. */
   async cycleOf(entry: Uint8Array): Promise<Uint8Array[]> {
     const way = new Map<string, Uint8Array>()
     for (let at = entry; way.size < CYCLE_MAX && !equalBytes(at, ROOT_ENTRY); ) {
@@ -49,7 +49,7 @@ export class Reachability {
     return []
   }
 
-  /** True if a directory of the tree is in a cycle, and the one of it that was moved last: it shows at `/`, and the rest below it. */
+  /** True if a directory of the tree is the last moved one of a cycle. It shows at `/`, and the others below it. */
   async endsCycle(entry: Uint8Array): Promise<boolean> {
     if (!(await this.#index.has(cycleKey(entry)))) return false
     const cycle = await this.cycleOf(entry)

@@ -2,29 +2,20 @@ import type { IndexDb } from '../disk/index-db.ts'
 import { TABLES } from '../disk/tables.ts'
 import { type EntryBody, type EntryRecord, ROOT_ENTRY } from '../format/entry.ts'
 import type { Path } from '../format/path.ts'
-import { compareBytes, equalBytes, toHex, utf8 } from '../util/bytes.ts'
+import { compareBytes, utf8 } from '../util/bytes.ts'
 import type { Clock } from '../util/clock.ts'
-import { OverLimitError } from '../util/errors.ts'
 import type { Bodies } from './bodies.ts'
-import { LIST_BATCH, LIST_MAX, ORPHAN_MS } from './constants.ts'
-import { decodeEntryRow, type EntryRow } from './entry-row.ts'
+import { LIST_BATCH } from './constants.ts'
+import { Entries } from './entries.ts'
 import { NotADirectoryError } from './errors.ts'
-import { type Shown, showEntry } from './heads.ts'
-import {
-  cycleKey,
-  DIRECTORY_TABLES,
-  type DirectoryValue,
-  decodeDirectoryValue,
-  directoryKey,
-  entryKey,
-  entryOfKey,
-  nameKeyOf,
-  waitingKey
-} from './keys.ts'
-import { type PlacedEntry, underName } from './name-rows.ts'
-import { conflictName, isConflictName, type Names } from './names.ts'
-import { shownName } from './projection.ts'
+import type { Shown } from './heads.ts'
+import { assertListable, NameGroups } from './listing/name-groups.ts'
+import { NodeBuilder } from './listing/node-builder.ts'
+import { Unreachable } from './listing/unreachable.ts'
+import { isConflictName, type Names } from './names.ts'
 import { Reachability } from './reachability.ts'
+import type { EntryRow } from './rows/entry-row.ts'
+import { decodeDirectoryValue, directoryKey, entryOfKey } from './rows/keys.ts'
 
 /** A directory at a path: one entry, or several of one name that show as one. */
 export interface DirectoryNode {
@@ -46,7 +37,7 @@ export interface FileNode {
   shown: Shown
   /** The record whose content this is. */
   record: EntryRecord
-  /** Undefined if the record does not open: there is a file, and this node cannot read it. */
+  /** Undefined if the record does not open: there is a file, but this node cannot read it. */
   body: EntryBody | undefined
   isConflict: boolean
   /** Other files of the same name, which show as conflicts beside it. */
@@ -60,28 +51,29 @@ export interface TreeOptions {
   bodies: Bodies
   names: Names
   clock: Clock
+  /** The place of an epoch in the chain of epochs. */
   depthOf: (epoch: Uint8Array) => number
-  /** False while no directory has ever been deleted: then none is looked for. */
+  /** False if the index has no deleted directories. They are not looked for then. */
   hasDeleted: () => boolean
-}
-
-/** A row of a directory: an entry that stands there. */
-interface Child extends DirectoryValue {
-  entry: Uint8Array
-}
-
-/** Everything of one name in one directory. */
-interface Group {
-  directories: Child[]
-  files: Child[]
 }
 
 /** The tree as paths and listings show it. Reads only. */
 export class Tree {
-  readonly #options: TreeOptions
+  readonly #index: IndexDb
+  readonly #names: Names
+  readonly #entries: Entries
+  readonly #groups: NameGroups
+  readonly #builder: NodeBuilder
+  readonly #unreachable: Unreachable
 
-  constructor(options: TreeOptions) {
-    this.#options = options
+  constructor({ index, bodies, names, clock, depthOf, hasDeleted }: TreeOptions) {
+    this.#index = index
+    this.#names = names
+    this.#entries = new Entries({ index, bodies, depthOf })
+    this.#groups = new NameGroups({ index, hasDeleted })
+    this.#builder = new NodeBuilder({ entries: this.#entries, bodies })
+    const [entries, groups, builder] = [this.#entries, this.#groups, this.#builder]
+    this.#unreachable = new Unreachable({ index, clock, entries, groups, builder })
   }
 
   /** What is at a path, or undefined. Throws a `NotADirectoryError` if a part above the last is a file. */
@@ -98,14 +90,10 @@ export class Tree {
 
   /** What a directory shows under a name, or undefined. */
   async child(parent: DirectoryNode, name: string): Promise<TreeNode | undefined> {
-    const { index, names } = this.#options
-    const hash = names.hash(name)
-    const reach = new Reachability(index)
-    const group: Group = { directories: [], files: [] }
-    for (const id of parent.ids)
-      for (const placed of await underName(index, id, hash)) await this.#join(group, placed, reach)
-    const [node] = await this.#showGroup(group, parent.path)
+    const group = await this.#groups.one(parent.ids, this.#names.hash(name))
+    const [node] = await this.#builder.ofGroup(group, parent.path)
     if (node !== undefined) return node
+    // The index has no row for the name of a conflict.
     if (!isConflictName(name)) return undefined
     for await (const node of this.list(parent)) if (node.path.at(-1) === name) return node
     return undefined
@@ -114,14 +102,14 @@ export class Tree {
   /** What a directory shows, in the order of the names' bytes. */
   async *list(directory: DirectoryNode): AsyncGenerator<TreeNode> {
     const nodes: TreeNode[] = []
-    const groups = await this.#groups(directory.ids)
+    const groups = await this.#groups.all(directory.ids)
     for (let start = 0; start < groups.length; start += LIST_BATCH) {
       const some = groups.slice(start, start + LIST_BATCH)
-      for (const shown of await Promise.all(some.map(group => this.#showGroup(group, directory.path))))
+      for (const shown of await Promise.all(some.map(group => this.#builder.ofGroup(group, directory.path))))
         nodes.push(...shown)
     }
     if (directory.path.length === 0) {
-      for await (const node of this.#strays()) {
+      for await (const node of this.#unreachable.nodes()) {
         nodes.push(node)
         assertListable(nodes.length)
       }
@@ -131,163 +119,29 @@ export class Tree {
     for (const { node } of keyed) yield node
   }
 
-  /** A file's entry as it stands, by its id; undefined if there is none, or it is deleted. */
-  async entry(id: Uint8Array): Promise<{ row: EntryRow; shown: Shown } | undefined> {
-    const value = await this.#options.index.get(entryKey(id))
-    if (value === undefined) return undefined
-    const row = decodeEntryRow(value)
-    return { row, shown: showEntry(row.state, this.#options.depthOf) }
+  /** An entry by its id, deleted or not; undefined if no record of it has come. */
+  entry(id: Uint8Array): Promise<{ row: EntryRow; shown: Shown } | undefined> {
+    return this.#entries.get(id)
   }
 
-  /** What was placed directly below one entry, and shows there. */
+  /** The entries directly below one directory that show there. */
   async *childrenOf(directory: Uint8Array): AsyncGenerator<{ id: Uint8Array; name: string }> {
-    const { index } = this.#options
-    const reach = new Reachability(index)
-    for await (const { key } of index.range(directoryKey(TABLES.children, directory))) {
+    const reachability = new Reachability(this.#index)
+    for await (const { key } of this.#index.range(directoryKey(TABLES.children, directory))) {
       const id = entryOfKey(key)
-      if (await reach.endsCycle(id)) continue
-      const body = await this.#placeBody(id)
+      if (await reachability.endsCycle(id)) continue
+      const body = await this.#entries.placeBody(id)
       if (body !== undefined) yield { id, name: body.name }
     }
   }
 
-  /** Files that stand, counted. */
+  /** Counts the files that are not deleted. */
   async countFiles(): Promise<number> {
     let count = 0
-    for await (const { value } of this.#options.index.range(directoryTable)) {
+    for await (const { value } of this.#index.range(ALL_CHILDREN)) {
       if (decodeDirectoryValue(value).kind === 'file') count++
     }
     return count
-  }
-
-  /** What stands in some directories that show as one, name by name. */
-  async #groups(parents: readonly Uint8Array[]): Promise<Group[]> {
-    const groups = new Map<string, Group>()
-    const reach = new Reachability(this.#options.index)
-    let count = 0
-    for (const parent of parents) {
-      for (const table of this.#options.hasDeleted() ? DIRECTORY_TABLES : [TABLES.children]) {
-        for await (const { key, value } of this.#options.index.range(directoryKey(table, parent))) {
-          const name = toHex(nameKeyOf(key).subarray(1 + parent.byteLength))
-          const group = groups.get(name) ?? { directories: [], files: [] }
-          groups.set(name, group)
-          if (await this.#join(group, { table, entry: entryOfKey(key), value }, reach)) assertListable(++count)
-        }
-      }
-    }
-    return [...groups.values()]
-  }
-
-  /** Adds what stands under a name to the others that do, if it shows there; gives whether it does. */
-  async #join(group: Group, { table, entry, value }: PlacedEntry, reach: Reachability): Promise<boolean> {
-    if (table === TABLES.deletedDirectories && !(await this.#hasLife(entry))) return false
-    const child = { ...decodeDirectoryValue(value), entry }
-    // It is at `/` instead. Below itself it would be without end.
-    if (child.kind === 'directory' && (await reach.endsCycle(entry))) return false
-    if (child.kind === 'directory') group.directories.push(child)
-    else group.files.push(child)
-    return true
-  }
-
-  /** The nodes that a name gives: a directory, or else a file, under the name itself; the rest as conflicts. */
-  async #showGroup({ directories, files }: Group, parent: Path): Promise<TreeNode[]> {
-    const nodes: TreeNode[] = []
-    files.sort(byClaimToName)
-    if (directories.length > 0) {
-      const ids = directories.map(({ entry }) => entry).sort(compareBytes)
-      const bodies = await Promise.all(ids.map(id => this.#placeBody(id)))
-      const name = shownName(bodies[0], ids[0] as Uint8Array)
-      const mtime = Math.max(...bodies.map(body => body?.mtime ?? 0))
-      nodes.push({ kind: 'directory', path: [...parent, name], ids, mtime, isConflict: false })
-    }
-    for (const [i, { entry }] of files.entries()) {
-      const rivals = i === 0 ? files.slice(1).map(other => other.entry) : []
-      nodes.push(...(await this.#showFile(entry, parent, { isFirst: nodes.length === 0, rivals })))
-    }
-    return nodes
-  }
-
-  /** A file and its conflict versions. */
-  async #showFile(
-    id: Uint8Array,
-    parent: Path,
-    { isFirst, rivals }: { isFirst: boolean; rivals: Uint8Array[] }
-  ): Promise<FileNode[]> {
-    const { bodies } = this.#options
-    const found = await this.entry(id)
-    if (found === undefined) return []
-    const { row, shown } = found
-    if (shown.content === undefined) return []
-    const name = shownName(await bodies.open(shown.place), id)
-    const own = isFirst ? name : conflictName(name, id)
-    const contents = [shown.content, ...shown.conflicts]
-    return Promise.all(
-      contents.map(async (record, i): Promise<FileNode> => {
-        const body = await bodies.open(record)
-        return {
-          kind: 'file',
-          path: [...parent, i === 0 ? own : conflictName(name, record.id)],
-          id,
-          row,
-          shown,
-          record,
-          body,
-          isConflict: i > 0 || !isFirst || row.isDamaged || body === undefined,
-          rivals: i === 0 ? rivals : []
-        }
-      })
-    )
-  }
-
-  /** What no directory shows, and must not be lost sight of: it is at `/`, under a name that says so. */
-  async *#strays(): AsyncGenerator<TreeNode> {
-    const { index, clock } = this.#options
-    const reach = new Reachability(index)
-    for await (const { key, value } of index.range(waitingKey())) {
-      const parent = entryOfKey(key)
-      const since = Number(Buffer.from(value).readBigUInt64BE())
-      if (clock.now() - since < ORPHAN_MS && !(await reach.isKnown(parent))) continue
-      for (const table of DIRECTORY_TABLES)
-        for await (const row of index.range(directoryKey(table, parent))) yield* this.#showStray(entryOfKey(row.key))
-    }
-    for await (const { key } of index.range(cycleKey())) {
-      const entry = entryOfKey(key)
-      if (await reach.endsCycle(entry)) yield* this.#showStray(entry)
-    }
-  }
-
-  async *#showStray(id: Uint8Array): AsyncGenerator<TreeNode> {
-    const found = await this.entry(id)
-    if (found === undefined) return
-    const { row, shown } = found
-    if (row.kind === 'file') {
-      yield* await this.#showFile(id, [], { isFirst: false, rivals: [] })
-      return
-    }
-    if (shown.isDeleted && !(await this.#hasLife(id))) return
-    const body = await this.#placeBody(id)
-    const name = conflictName(shownName(body, id), id)
-    yield { kind: 'directory', path: [name], ids: [id], mtime: body?.mtime ?? 0, isConflict: true }
-  }
-
-  /** True if something that is not deleted is below a directory. */
-  async #hasLife(directory: Uint8Array): Promise<boolean> {
-    const { index } = this.#options
-    // Each once, since deleted directories may be in a cycle too. What is found while the loop runs comes last.
-    const below = new Map([[toHex(directory), directory]])
-    for (const at of below.values()) {
-      if (await index.hasAny(directoryKey(TABLES.children, at))) return true
-      for await (const { key } of index.range(directoryKey(TABLES.deletedDirectories, at))) {
-        const entry = entryOfKey(key)
-        below.set(toHex(entry), entry)
-      }
-    }
-    return false
-  }
-
-  async #placeBody(id: Uint8Array): Promise<EntryBody | undefined> {
-    const found = await this.entry(id)
-    return found === undefined ? undefined : this.#options.bodies.open(found.shown.place)
   }
 }
 
@@ -295,14 +149,4 @@ export function rootNode(): DirectoryNode {
   return { kind: 'directory', path: [], ids: [ROOT_ENTRY], mtime: 0, isConflict: false }
 }
 
-function assertListable(count: number): void {
-  if (count > LIST_MAX) throw new OverLimitError(`a directory with more than ${LIST_MAX} entries is not listed`)
-}
-
-const directoryTable = directoryKey(TABLES.children, new Uint8Array(0))
-
-// What cannot be read yields to what can; then the one moved there last keeps the name.
-function byClaimToName(a: Child, b: Child): number {
-  if (a.isDamaged !== b.isDamaged) return a.isDamaged ? 1 : -1
-  return compareBytes(b.placed, a.placed) || (equalBytes(a.entry, b.entry) ? 0 : compareBytes(a.entry, b.entry))
-}
+const ALL_CHILDREN = directoryKey(TABLES.children, new Uint8Array(0))

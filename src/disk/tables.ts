@@ -25,8 +25,8 @@ export const TABLES = {
   cycles: 'o',
   /** Claims of puts, by the time at which they expire. */
   expiries: 'p',
-  /** Records that carry content whose own record has not come. */
-  questions: 'q',
+  /** Stamps of records that have not come, though others carry what they wrote. */
+  missingOrigins: 'q',
   /** Every record of an entry, by stamp. */
   records: 'r',
   /** Where each statement lies. */

@@ -15,7 +15,7 @@ export interface RemoveOptions {
  * acknowledged by a member only when that member said so. What it held stays on disk: older versions are kept.
  */
 export async function removePath(fs: FsContext, path: Path, options: RemoveOptions = {}): Promise<RemoveResult> {
-  const change = await fs.catalog.remove(path, options, options.signal)
+  const change = await fs.catalog.remove(path, options)
   const self = fs.members.self.peerId
   const removedOn = [self, ...(await deliver(fs, change.statements))]
   const waitingFor = fs.members.all

@@ -1,31 +1,40 @@
+import type { PeerId } from '../format/peer-id.ts'
 import { idOf, type Statement } from '../format/statement.ts'
+import { Backoff } from '../util/backoff.ts'
 import { fromHex, toHex } from '../util/bytes.ts'
 import type { Clock } from '../util/clock.ts'
+import { type ComponentLogger, type Logger, reasonOf } from '../util/logger.ts'
 import { BEHIND_RETRY_MS, BEHIND_RETRY_MS_MAX, EXPECTED_MS, IDS_MAX, NEWS_MAX, PASS_ON_MS } from './constants.ts'
-import type { Log, StatementClass } from './log.ts'
+import { MEMBERSHIP, REST } from './keys.ts'
+import type { Log } from './log.ts'
 
 export interface OutboxOptions {
+  peer: PeerId
   clock: Clock
-  log: Pick<Log, 'list' | 'get'>
-  /** Whether the peer is still one that may be told. */
-  isWanted: () => boolean
-  /** Of these ids those that the peer lacks. */
+  logger: ComponentLogger
+  statements: Pick<Log, 'list' | 'get'>
+  /** Whether the peer is still an admitted member. */
+  isAdmitted: () => boolean
+  /** Returns those of the ids that the peer lacks. */
   offer: (ids: readonly Uint8Array[], signal: AbortSignal) => Promise<Uint8Array[]>
-  /** Hands over a statement. If it is not taken and may yet be, `fallBehind` is called. */
+  /** Pushes a statement. If the peer does not accept it but may later, the implementation calls `fallBehind`. */
   push: (statement: Statement) => Promise<unknown>
 }
 
 /**
- * What one member has still to be told. News goes by id first, since most members have it from its author, and goes at
- * once, however the member is doing. What does not fit here, or did not arrive, is not lost: the peer is behind then, and
- * is offered all that stands here, at longer and longer intervals.
+ * What one member still has to be offered. News is offered by id, because most members have it from its author, and it
+ * is offered at once even if the member is behind. Statements that do not fit here, or that did not arrive, are not
+ * lost: the member is behind then, and is offered the whole log, at longer and longer intervals.
  */
 export class Outbox {
   readonly #options: OutboxOptions
+  readonly #log: Logger
   readonly #stopped = new AbortController()
   #news = new Map<string, Statement>()
-  /** Our own, on their way by others' hands, and since when: the oldest first. */
-  readonly #expected = new Map<string, { statement: Statement; sinceMs: number }>()
+  /**
+   * Statements of our own that their authors' verbs should push, oldest first, and when each was accepted (monotonic).
+   */
+  readonly #expected = new Map<string, { statement: Statement; acceptedAtMs: number }>()
   #isWatching = false
   #isPassingOn = false
   #isBehind = false
@@ -33,8 +42,10 @@ export class Outbox {
 
   constructor(options: OutboxOptions) {
     this.#options = options
+    this.#log = options.logger.forComponent('dfs:log:outbox')
   }
 
+  /** Adds news, which is offered together with what else comes within `PASS_ON_MS`. */
   add(statements: readonly Statement[]): void {
     for (const statement of statements) {
       if (this.#news.size < NEWS_MAX) this.#news.set(idOf(statement), statement)
@@ -44,13 +55,13 @@ export class Outbox {
   }
 
   /**
-   * Statements of our own, which whoever made them pushes to this member. Should they not, since they gave up in between,
-   * it is offered them all the same: what stands here is never known here alone.
+   * Statements of our own, which the verb that made them pushes to this member. If the verb does not, because it gave
+   * up in between, they are offered after `EXPECTED_MS`: no accepted statement stays on this member alone.
    */
   expect(statements: readonly Statement[]): void {
-    const sinceMs = this.#options.clock.monotonic()
+    const acceptedAtMs = this.#options.clock.monotonic()
     for (const statement of statements) {
-      if (this.#expected.size < NEWS_MAX) this.#expected.set(idOf(statement), { statement, sinceMs })
+      if (this.#expected.size < NEWS_MAX) this.#expected.set(idOf(statement), { statement, acceptedAtMs })
       else this.fallBehind()
     }
     if (!this.#isWatching) void this.#watch()
@@ -61,7 +72,7 @@ export class Outbox {
     this.#expected.delete(idOf(statement))
   }
 
-  /** Something did not arrive. */
+  /** Some statement did not arrive: the whole log is offered after a while. */
   fallBehind(): void {
     this.#isBehind = true
     if (!this.#isCatchingUp) void this.#catchUp()
@@ -73,74 +84,103 @@ export class Outbox {
     this.#expected.clear()
   }
 
+  /** Turns statements into news if nobody has pushed them in time. */
   async #watch(): Promise<void> {
-    const { clock } = this.#options
+    const { clock, peer } = this.#options
     this.#isWatching = true
     for (;;) {
       const [oldest] = this.#expected.values()
-      if (oldest === undefined || !(await this.#isWantedIn(oldest.sinceMs + EXPECTED_MS - clock.monotonic()))) break
-      const late: Statement[] = []
-      for (const [id, { statement, sinceMs }] of this.#expected) {
-        if (sinceMs + EXPECTED_MS > clock.monotonic()) break
-        this.#expected.delete(id)
-        late.push(statement)
-      }
-      if (late.length > 0) this.add(late)
+      if (oldest === undefined) break
+      if (!(await this.#pause(oldest.acceptedAtMs + EXPECTED_MS - clock.monotonic()))) break
+      const late = this.#takeLate(clock.monotonic())
+      if (late.length === 0) continue
+      this.#log('%d statement(s) of our own were not pushed to %s: offering them', late.length, peer)
+      this.add(late)
     }
     this.#expected.clear()
     this.#isWatching = false
   }
 
+  #takeLate(nowMs: number): Statement[] {
+    const late: Statement[] = []
+    for (const [id, { statement, acceptedAtMs }] of this.#expected) {
+      if (acceptedAtMs + EXPECTED_MS > nowMs) break
+      this.#expected.delete(id)
+      late.push(statement)
+    }
+    return late
+  }
+
   async #passOn(): Promise<void> {
     this.#isPassingOn = true
-    while (this.#news.size > 0 && (await this.#isWantedIn(PASS_ON_MS))) {
+    while (this.#news.size > 0 && (await this.#pause(PASS_ON_MS))) {
       const news = this.#news
       this.#news = new Map()
-      await this.#tell([...news.keys()].map(fromHex), news).catch(() => this.fallBehind())
+      try {
+        await this.#offer([...news.keys()].map(fromHex), news)
+      } catch (error) {
+        this.#log('could not offer %d statement(s) to %s: %s', news.size, this.#options.peer, reasonOf(error))
+        this.fallBehind()
+      }
     }
     this.#news.clear()
     this.#isPassingOn = false
   }
 
   async #catchUp(): Promise<void> {
+    const { peer } = this.#options
     this.#isCatchingUp = true
-    for (let waitMs = BEHIND_RETRY_MS; this.#isBehind; waitMs = Math.min(2 * waitMs, BEHIND_RETRY_MS_MAX)) {
-      const isWanted = await this.#isWantedIn(waitMs)
+    const backoff = new Backoff({ minMs: BEHIND_RETRY_MS, maxMs: BEHIND_RETRY_MS_MAX })
+    while (this.#isBehind) {
+      const pauseMs = backoff.nextMs()
+      this.#log('%s is behind: offering the whole log in %d ms', peer, pauseMs)
+      const goesOn = await this.#pause(pauseMs)
       this.#isBehind = false
-      if (!isWanted) break
-      await this.#tellAll().catch(() => {
+      if (!goesOn) break
+      try {
+        await this.#offerAll()
+      } catch (error) {
+        this.#log('could not offer the whole log to %s: %s', peer, reasonOf(error))
         this.#isBehind = true
-      })
+      }
     }
     this.#isCatchingUp = false
   }
 
-  /** Waits. Whoever is no member any more compares when it is one again. */
-  async #isWantedIn(ms: number): Promise<boolean> {
+  /**
+   * Waits. Returns false if this outbox has ended since, or if the peer is no admitted member any more: should it
+   * become one again, it compares.
+   */
+  async #pause(ms: number): Promise<boolean> {
     const { signal } = this.#stopped
+    // A sleep fails only when `stop` aborts it, which is what the next line asks.
     if (!signal.aborted) await this.#options.clock.sleep(ms, signal).catch(() => {})
-    return !signal.aborted && this.#options.isWanted()
+    return !signal.aborted && this.#options.isAdmitted()
   }
 
-  async #tellAll(): Promise<void> {
-    for (const kind of [0, 1] satisfies StatementClass[]) {
+  async #offerAll(): Promise<void> {
+    const { statements, isAdmitted } = this.#options
+    for (const statementClass of [MEMBERSHIP, REST]) {
       let after: Uint8Array | undefined
       do {
-        const ids = await this.#options.log.list(kind, after, IDS_MAX)
-        await this.#tell(ids, new Map())
+        const ids = await statements.list(statementClass, after, IDS_MAX)
+        await this.#offer(ids, new Map())
         after = ids.at(-1)
-      } while (after !== undefined && this.#options.isWanted())
+      } while (after !== undefined && isAdmitted())
     }
   }
 
-  async #tell(ids: readonly Uint8Array[], known: ReadonlyMap<string, Statement>): Promise<void> {
-    const { offer, push, log } = this.#options
-    const { signal } = this.#stopped
+  /** Offers ids, and pushes the statements that the peer lacks: those in `known`, or else from the log. */
+  async #offer(ids: readonly Uint8Array[], known: ReadonlyMap<string, Statement>): Promise<void> {
+    const { peer, offer, push, statements } = this.#options
     for (let start = 0; start < ids.length; start += IDS_MAX) {
-      const lacking = await offer(ids.slice(start, start + IDS_MAX), signal)
+      const offered = ids.slice(start, start + IDS_MAX)
+      const lacking = await offer(offered, this.#stopped.signal)
+      this.#log('offered %d statement(s) to %s, which lacks %d', offered.length, peer, lacking.length)
       await Promise.all(
         lacking.map(async id => {
-          const statement = known.get(toHex(id)) ?? (await log.get(id))?.statement
+          const statement = known.get(toHex(id)) ?? (await statements.get(id))?.statement
+          // `Sync` logs a push that fails, and calls `fallBehind`.
           if (statement !== undefined) await push(statement).catch(() => {})
         })
       )

@@ -2,8 +2,9 @@ import { z } from 'zod'
 import { bytesOf } from '../format/schemas.ts'
 import { ProtocolError } from '../wire/errors.ts'
 import { IDS_MAX, PUSH_STATEMENTS_MAX } from './constants.ts'
+import { VERDICTS } from './log.ts'
 
-/** What the frames of `/dfs/sync/1.0.0` hold: SPEC.md has them in words. */
+/** What the frames of `/dfs/sync/1.0.0` hold. SPEC.md describes them in words. */
 
 const ID_BYTES = 32
 const PUT_ID_BYTES = 16
@@ -25,24 +26,23 @@ export const requestSchema = z.discriminatedUnion('do', [
   z.strictObject({ do: z.literal('offer') })
 ])
 
-const VERDICTS = ['ok', 'invalid', 'forbidden', 'unknown-grant', 'clock-off', 'lacking', 'unsupported'] as const
 export const pushReply = z.object({ verdicts: z.array(z.enum(VERDICTS)) })
 export const fetchReply = z.object({ lengths })
 export const listReply = z.object({ isEnd: z.boolean() })
 
-/** In an answer to a fetch: the statement is here no more. No statement is this short. */
+/** Stands in an answer to a fetch for a statement that the member no longer has. No statement is this short. */
 export const GONE = Uint8Array.of(0)
 
-/** Cuts a body of ids. Throws a `ProtocolError` if it is none. */
+/** Cuts a body into ids. Throws a `ProtocolError` if its length is not that of a list of ids. */
 export function splitIds(body: Uint8Array): Uint8Array[] {
   if (body.byteLength % ID_BYTES !== 0 || body.byteLength > IDS_MAX * ID_BYTES)
-    throw new ProtocolError('list of ids of an impossible length')
+    throw new ProtocolError('the body of a list of ids has an impossible length')
   const ids: Uint8Array[] = []
   for (let i = 0; i < body.byteLength; i += ID_BYTES) ids.push(body.subarray(i, i + ID_BYTES))
   return ids
 }
 
-/** Cuts a body of statements. Throws a `ProtocolError` if the lengths are not those of the body. */
+/** Cuts a body into statements. Throws a `ProtocolError` if the lengths do not add up to the body's. */
 export function splitBody(body: Uint8Array, lengths: readonly number[]): Uint8Array[] {
   const parts: Uint8Array[] = []
   let offset = 0
@@ -50,6 +50,6 @@ export function splitBody(body: Uint8Array, lengths: readonly number[]): Uint8Ar
     parts.push(body.subarray(offset, offset + length))
     offset += length
   }
-  if (offset !== body.byteLength) throw new ProtocolError('body has not the bytes that its header states')
+  if (offset !== body.byteLength) throw new ProtocolError('a body does not have the length that its header states')
   return parts
 }

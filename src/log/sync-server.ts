@@ -8,11 +8,14 @@ import { GONE, requestSchema, splitBody, splitIds } from './sync-frames.ts'
 
 export interface SyncServerOptions {
   log: Log
-  /** The last word on a record pushed with a put id: `ok` only while every block counted on us is here. */
+  /** Decides last on a record that is pushed with a put id: `ok` only if every block counted on this member is here. */
   holdsPut: (statement: AnyStatement, put: Uint8Array, from: PeerId) => Promise<Verdict>
 }
 
-/** Answers one request of `/dfs/sync/1.0.0`. */
+/**
+ * Answers one request of `/dfs/sync/1.0.0`. Throws a `RefusedError` if its fields make no sense, and a `ProtocolError`
+ * if its body is not what they say.
+ */
 export async function answerSync({ log, holdsPut }: SyncServerOptions, request: Request): Promise<Response> {
   const { peer, body } = request
   const parsed = requestSchema.safeParse(request.fields)
@@ -29,15 +32,15 @@ export async function answerSync({ log, holdsPut }: SyncServerOptions, request: 
       return { status: 'ok', fields: { verdicts } }
     }
     case 'list': {
-      const { class: kind, after } = parsed.data
-      const ids = await log.list(kind, after ?? undefined, IDS_MAX)
+      const { class: statementClass, after } = parsed.data
+      const ids = await log.list(statementClass, after ?? undefined, IDS_MAX)
       return { status: 'ok', fields: { isEnd: ids.length < IDS_MAX }, body: ids }
     }
     case 'fetch':
       return answerFetch(log, splitIds(body))
     case 'offer': {
       const has = await log.has(splitIds(body))
-      return { status: 'ok', body: [Uint8Array.from(has, known => (known ? 0 : 1))] }
+      return { status: 'ok', body: [Uint8Array.from(has, isHere => (isHere ? 0 : 1))] }
     }
   }
 }
@@ -46,8 +49,8 @@ async function answerFetch(log: Log, ids: readonly Uint8Array[]): Promise<Respon
   const found: Uint8Array[] = []
   let bytes = 0
   for (const id of ids.slice(0, PUSH_STATEMENTS_MAX)) {
-    const standing = await log.get(id)
-    const statement = standing?.statement.bytes ?? GONE
+    const accepted = await log.get(id)
+    const statement = accepted?.statement.bytes ?? GONE
     bytes += statement.byteLength
     if (bytes > SYNC_BYTES_MAX) break
     found.push(statement)

@@ -169,7 +169,7 @@ function buildDisk({ options, files, storeId, clock, chance, onEvent, onDoubt }:
 }
 
 async function buildMembership(init: RoomOptions, rooms: Rooms): Promise<Membership> {
-  const { options, secrets, listen, clock, chance, onEvent } = init
+  const { options, secrets, listen, clock, chance, logger, onEvent } = init
   const { store, capacity } = rooms.disk
   const outAfterMs = options.outAfterMs ?? OUT_AFTER_MS
   const self = new LocalMember(secrets, clock, chance)
@@ -180,7 +180,7 @@ async function buildMembership(init: RoomOptions, rooms: Rooms): Promise<Members
     mdns: options.mdns ?? true,
     transports: options.transports
   })
-  const log = new Log({ store, clock, network: secrets.network })
+  const log = new Log({ store, clock, network: secrets.network, logger })
   const roster = new Roster(secrets.network)
   log.authorizer = roster
   const statuses = new Statuses({
@@ -211,6 +211,7 @@ async function buildMembership(init: RoomOptions, rooms: Rooms): Promise<Members
     host,
     log,
     clock,
+    logger,
     isAdmitted: peer => members.isAdmitted(peer),
     admitted: () => members.admitted,
     holdsPut: (statement, put, from) => rooms.blocks.holdsPut(statement, put, from),
@@ -253,11 +254,11 @@ function buildBlocks(init: RoomOptions, rooms: Rooms): Blocks {
 }
 
 function buildCatalog(init: RoomOptions, rooms: Rooms): CatalogRoom {
-  const { secrets, clock, chance } = init
+  const { secrets, clock, chance, logger } = init
   const { index } = rooms.disk
   const { log, self, keys, members } = rooms.membership
   const nodeCodecs = [codecOf(init).code]
-  const bodies = new Bodies(log, keys)
+  const bodies = new Bodies(log, keys, logger)
   const names = new Names(secrets.names)
   // Until epochs can follow one another all content is sealed in the first.
   const depthOf = (): number => 0
@@ -267,6 +268,7 @@ function buildCatalog(init: RoomOptions, rooms: Rooms): CatalogRoom {
     bodies,
     names,
     clock,
+    logger,
     nodeCodecs,
     depthOf,
     onRecords: records => rooms.blocks.enqueue(records.flatMap(refOf))
@@ -275,7 +277,7 @@ function buildCatalog(init: RoomOptions, rooms: Rooms): CatalogRoom {
   const tree = new Tree({ index, bodies, names, clock, depthOf, hasDeleted: () => projection.hasDeleted })
   const author = new Author({ self, keys, chance, bodies, nodeCodecs })
   const assertMayWrite = (): void => members.assertMayWrite()
-  const catalog = new Catalog({ log, tree, bodies, author, self, clock, chance, assertMayWrite })
+  const catalog = new Catalog({ log, tree, bodies, author, self, clock, chance, logger, assertMayWrite })
   return { projection, tree, author, catalog }
 }
 

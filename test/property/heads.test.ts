@@ -1,14 +1,14 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import fc from 'fast-check'
-import { addRecord, emptyState, foldRecords, mayCarry, pastOfAll, showEntry } from '../../src/catalog/heads.ts'
+import { addRecord, emptyState, mayCarry, pastOfAll, showEntry, stateOf } from '../../src/catalog/heads.ts'
 import { covers, type EntryRecord } from '../../src/format/entry.ts'
 import { type Hlc, hlcAfter } from '../../src/format/stamp.ts'
 
 const AUTHORS = 3
 const entry = Buffer.alloc(16, 1)
 
-/** A member's part of the story: it knows some records, and writes what an honest author would. */
+/** A member that knows some records, and writes what an honest author would. */
 class Writer {
   readonly known = new Map<string, EntryRecord>()
   /** The heads that each of its records has seen. */
@@ -95,7 +95,7 @@ function play(steps: readonly Step[]) {
     const writer = writers[who] as Writer
     if (verb === 'sync') for (const record of (writers[from] as Writer).known.values()) writer.know(record)
     else if (verb === 'hear') {
-      // Records come in any order: of what another knows, one.
+      // One of the records that another knows, since records come in any order.
       const known = [...(writers[from] as Writer).known.values()]
       if (known.length > 0) writer.know(known[which % known.length] as EntryRecord)
     } else if (verb === 'restart') writer.restart()
@@ -107,26 +107,26 @@ function play(steps: readonly Step[]) {
   return { all, writers }
 }
 
-function fold(records: readonly EntryRecord[]) {
+function addAll(records: readonly EntryRecord[]) {
   const state = emptyState()
   for (const record of records) addRecord(state, record)
   return state
 }
 
-test('any order of arrival gives the same heads, and shows the same', () => {
+test('records that come in any order give the same heads and show the same', () => {
   fc.assert(
     fc.property(fc.array(step, { minLength: 2, maxLength: 40 }), fc.infiniteStream(fc.nat()), (steps, chance) => {
       const { all } = play(steps)
       if (all.length === 0) return
       const keys = all.map(() => chance.next().value)
       const shuffled = all.map((record, i) => ({ record, key: keys[i] as number })).sort((a, b) => a.key - b.key)
-      const one = fold(all)
-      const other = fold(shuffled.map(({ record }) => record))
+      const one = addAll(all)
+      const other = addAll(shuffled.map(({ record }) => record))
       assert.deepEqual(other.heads, one.heads)
       assert.deepEqual(new Map([...other.covered].sort()), new Map([...one.covered].sort()))
       assert.deepEqual(new Map([...other.buried].sort()), new Map([...one.buried].sort()))
       assert.equal(other.writes, one.writes)
-      assert.deepEqual(foldRecords(all), one)
+      assert.deepEqual(stateOf(all), one)
       assert.deepEqual(
         showEntry(other, () => 0),
         showEntry(one, () => 0)
@@ -136,17 +136,17 @@ test('any order of arrival gives the same heads, and shows the same', () => {
   )
 })
 
-test('there is always a head, and what a later writer has seen is never a conflict', () => {
+test('an entry always has a head, and no conflict is left of what a later writer has seen', () => {
   fc.assert(
     fc.property(fc.array(step, { minLength: 1, maxLength: 40 }), steps => {
       const { all, writers } = play(steps)
       if (all.length === 0) return
-      assert.ok(fold(all).heads.length > 0)
-      // Whoever knows everything and writes ends every conflict.
+      assert.ok(addAll(all).heads.length > 0)
+      // A writer that knows every record ends all conflicts.
       const last = writers[0] as Writer
       for (const record of all) last.know(record)
       const final = last.act('write', 1_800_000_000_000, 9) as EntryRecord
-      const state = fold([...all, final])
+      const state = addAll([...all, final])
       const shown = showEntry(state, () => 0)
       assert.deepEqual(state.heads, [final])
       assert.equal(shown.content, final)
@@ -156,7 +156,7 @@ test('there is always a head, and what a later writer has seen is never a confli
   )
 })
 
-test('a record covers the heads that it was to cover and all behind them, and nothing else', () => {
+test('a record covers the heads that its author saw and everything behind them, and nothing else', () => {
   fc.assert(
     fc.property(fc.array(step, { minLength: 2, maxLength: 40 }), steps => {
       const { all, writers } = play(steps)
@@ -174,7 +174,7 @@ test('a record covers the heads that it was to cover and all behind them, and no
   )
 })
 
-test('a move that leaves a head does not make those who see it cover that head', () => {
+test('a writer that has seen a move does not cover a head that the move left', () => {
   const serial = { next: 1 }
   const [a, b] = [new Writer(0, serial), new Writer(1, serial)]
   const first = a.act('write', 1_000, 1) as EntryRecord
@@ -185,53 +185,53 @@ test('a move that leaves a head does not make those who see it cover that head',
   const moved = a.act('move', 4_000, 0) as EntryRecord
   b.know(moved)
   const last = b.act('write', 5_000, 4) as EntryRecord
-  const shown = showEntry(fold([first, left, other, moved, last]), () => 0)
+  const shown = showEntry(addAll([first, left, other, moved, last]), () => 0)
   assert.equal(shown.content, last)
   assert.deepEqual(shown.conflicts, [left])
 })
 
-test('a delete beats what it has seen, also when it was moved meanwhile; only a new write brings it back', () => {
+test('a delete wins over all it has seen, even if that was moved meanwhile; only a write brings the entry back', () => {
   const serial = { next: 1 }
   const [a, b] = [new Writer(0, serial), new Writer(1, serial)]
   const first = a.act('write', 1_000, 1) as EntryRecord
   b.know(first)
   const removed = a.act('delete', 2_000, 0) as EntryRecord
   const moved = b.act('move', 3_000, 0) as EntryRecord
-  assert.equal(showEntry(fold([first, removed, moved]), () => 0).isDeleted, true)
+  assert.equal(showEntry(addAll([first, removed, moved]), () => 0).isDeleted, true)
   const written = b.act('write', 4_000, 2) as EntryRecord
-  const shown = showEntry(fold([first, removed, moved, written]), () => 0)
+  const shown = showEntry(addAll([first, removed, moved, written]), () => 0)
   assert.equal(shown.isDeleted, false)
   assert.equal(shown.content, written)
 })
 
-test('a move and a write at the same time both hold', () => {
+test('a move and a write at the same time both take effect', () => {
   const serial = { next: 1 }
   const [a, b] = [new Writer(0, serial), new Writer(1, serial)]
   const first = a.act('write', 1_000, 1) as EntryRecord
   b.know(first)
   const moved = a.act('move', 2_000, 0) as EntryRecord
   const written = b.act('write', 2_000, 2) as EntryRecord
-  const shown = showEntry(fold([first, moved, written]), () => 0)
+  const shown = showEntry(addAll([first, moved, written]), () => 0)
   assert.equal(shown.content, written)
   assert.equal(shown.place, moved)
   assert.deepEqual(shown.conflicts, [])
 })
 
-test('two writes at the same time: the later shows, the other is a conflict unless it is the same content', () => {
+test('the later of two concurrent writes shows, and the other is a conflict unless the content is the same', () => {
   const serial = { next: 1 }
   const [a, b] = [new Writer(0, serial), new Writer(1, serial)]
   const first = a.act('write', 1_000, 1) as EntryRecord
   b.know(first)
   const one = a.act('write', 2_000, 2) as EntryRecord
   const two = b.act('write', 2_001, 3) as EntryRecord
-  const shown = showEntry(fold([first, one, two]), () => 0)
+  const shown = showEntry(addAll([first, one, two]), () => 0)
   assert.equal(shown.content, two)
   assert.deepEqual(shown.conflicts, [one])
   const same = { ...two, root: one.root }
-  assert.deepEqual(showEntry(fold([first, one, same]), () => 0).conflicts, [])
+  assert.deepEqual(showEntry(addAll([first, one, same]), () => 0).conflicts, [])
 })
 
-test('what is carried is a root under the epoch that seals it: only an admin seals old content anew', () => {
+test('a record must carry a root under the epoch of its origin, unless an admin signed it', () => {
   const writer = new Writer(0, { next: 1 })
   const origin: EntryRecord = { ...(writer.act('write', 1, 7) as EntryRecord), rootEpoch: Buffer.alloc(32, 1) }
   const moved = { ...(writer.act('move', 2, 0) as EntryRecord), rootEpoch: Buffer.alloc(32, 1) }

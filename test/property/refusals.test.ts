@@ -26,8 +26,9 @@ import {
 } from '../fixtures/statements.ts'
 
 /**
- * Whatever bytes come in, what comes out is a value or a refusal: never a `RangeError`, a `TypeError` or a full stack,
- * which a caller would take for a bug of its own. The second implementation encodes what ours would not.
+ * A reader returns a value or refuses, whatever bytes it is given. It never throws a `RangeError` or a `TypeError`, nor
+ * does it overflow the stack: a caller would take that for a bug of its own. The second implementation encodes values
+ * that ours would not.
  */
 
 const NUM_RUNS = 3000
@@ -43,7 +44,7 @@ function refuses(read: () => unknown): boolean {
 }
 
 const digest = Buffer.alloc(32, 7)
-/** What `CID.asCID` takes for a CID: a map with one same thing under two keys. */
+/** `CID.asCID` takes this for a CID, because the map has the same value under two keys. */
 const fakeLink = (same: unknown): object => ({
   '/': same,
   bytes: same,
@@ -51,7 +52,7 @@ const fakeLink = (same: unknown): object => ({
   code: 0x55,
   multihash: { code: 0x1e, digest }
 })
-/** Stands for lists so deep that encoding them here would fill the stack too. */
+/** Stands for nested lists that are so deep that encoding them here would overflow the stack too. */
 const DEEP = 'as deep as it gets'
 const DEEP_BYTES = cbor(DEEP)
 const deepened = (bytes: Buffer): Buffer => {
@@ -78,7 +79,7 @@ const junk: fc.Arbitrary<unknown> = fc.oneof(
   fc.string({ unit: 'binary', maxLength: 20 }).map(text => text.toWellFormed())
 )
 
-/** A value with something else in one place: a field, what is inside one, or a field more. */
+/** Replaces one part of a value: a field, something inside a field, or a field that was not there. */
 const altered = (value: unknown, steps: readonly number[], by: unknown): unknown => {
   const [step, ...rest] = steps
   if (step === undefined || typeof value !== 'object' || value === null) return by
@@ -92,7 +93,7 @@ const altered = (value: unknown, steps: readonly number[], by: unknown): unknown
   return { ...value, [key]: altered((value as Record<string, unknown>)[key], rest, by) }
 }
 
-/** Encodings of the values with such changes, and sometimes a byte flipped. */
+/** Encodings of the values with up to two such changes, and sometimes with one byte flipped. */
 const alteredBytes = (values: readonly unknown[]): fc.Arbitrary<Uint8Array> =>
   fc
     .tuple(
@@ -112,7 +113,7 @@ const nodes = [
   { v: 1, leaves: 1025, links: [2, 2].map(() => new Link(nameBlock(digest, DAG_CBOR).bytes as Buffer)), sealed: digest }
 ]
 
-test('any manifest node is read or refused', () => {
+test('any bytes of a manifest node are read or refused', () => {
   const shape = fc.option(fc.record({ leaves: fc.integer({ min: 1, max: 3 }), height: fc.integer({ min: 1, max: 4 }) }))
   let read = 0
   fc.assert(
@@ -124,7 +125,7 @@ test('any manifest node is read or refused', () => {
   assert.ok(read > 0)
 })
 
-/** Statements as maps of the second implementation. */
+/** Statements as maps, which the second implementation encodes. */
 const statements = sampleStatements().map(({ kind, hlc: _, grant, sig }) => {
   const fields = Object.entries(SAMPLE_FIELDS[kind]).map(([key, value]) => [key, isCid(value) ? link : value])
   return {
@@ -141,7 +142,7 @@ function isCid(value: unknown): boolean {
   return typeof value === 'object' && value !== null && 'multihash' in value
 }
 
-test('any statement is read or refused, and so are its record and its body', () => {
+test('any bytes of a statement are read or refused, and so are its record and its body', () => {
   const records = statements.filter(({ kind }) => kind === 'entry')
   let read = 0
   fc.assert(
@@ -158,7 +159,7 @@ test('any statement is read or refused, and so are its record and its body', () 
   assert.ok(read > 0)
 })
 
-/** Its record, with this as the text of its body, sealed as it should be by somebody who has the key. */
+/** The same record with another body, sealed as a member that has the key would seal it. */
 function withBody(statement: Statement<'entry'>, text: Uint8Array): Statement<'entry'> {
   const { siv: _, body: __, ...clear } = statement.fields
   const buffer = Buffer.alloc(paddedBodyLength(text.byteLength))
@@ -193,7 +194,7 @@ test('any body that opens is read or refused', () => {
   assert.ok(read > 0)
 })
 
-test('any bytes of a CID, and any capability, is read or refused; what is read has one text', () => {
+test('any bytes of a CID and any text of a capability are read or refused, and a capability has only one text', () => {
   const cid = nameBlock(digest)
   const change = <T>(parts: readonly T[], part: fc.Arbitrary<T>): fc.Arbitrary<T[]> =>
     fc

@@ -29,7 +29,7 @@ import {
 
 const bytesOf = (length: number) => fc.uint8Array({ minLength: length, maxLength: length })
 
-test('any value has one encoding: decoded and encoded, bytes are the same, or were refused', () => {
+test('any value has one encoding, and any other bytes of it are refused', () => {
   const leaf = fc.oneof(
     fc.constant(null),
     fc.boolean(),
@@ -67,7 +67,7 @@ test('any value has one encoding: decoded and encoded, bytes are the same, or we
   )
 })
 
-test('a statement with its keys in any other order, or a number written longer, is refused', () => {
+test('a statement is refused if its keys are in another order, or a number is longer than it need be', () => {
   for (const { bytes, kind } of sampleStatements()) {
     const value = dagCbor.decode(bytes) as Record<string, unknown>
     const keys = Object.keys(value)
@@ -96,7 +96,7 @@ test('a statement with its keys in any other order, or a number written longer, 
   }
 })
 
-test('any record that can be signed is read again, opened again, and verifies', async () => {
+test('any record that can be signed can be read, opened and verified', async () => {
   const seen = fc
     .uniqueArray(fc.tuple(bytesOf(32), bytesOf(8), fc.bigInt({ min: 0n, max: HLC - 1n })), {
       maxLength: 6,
@@ -167,7 +167,7 @@ test('any record that can be signed is read again, opened again, and verifies', 
   )
 })
 
-test('whatever text is signed is read again as it was; other text is refused', () => {
+test('any text that can be signed is read again unchanged, and other text is refused', () => {
   const text = fc
     .tuple(
       fc.constantFrom('', '', '\ufeff', '\ufeff\ufeff', '\ud800', '\ufffe', 'e\u0301', '\0'),
@@ -206,7 +206,7 @@ test('whatever text is signed is read again as it was; other text is refused', (
   for (const [what, sign, read] of fields) {
     fc.assert(
       fc.property(text, text => {
-        // No plain object keeps a key of that name.
+        // A plain object cannot have a key of that name.
         const isRefused = !isGood(text) || (what === 'props, key' && text === '__proto__')
         if (isRefused) assert.throws(() => sign(text), FormatError, what)
         else assert.equal(read(sign(text)), text, what)
@@ -223,7 +223,7 @@ const stamp: fc.Arbitrary<Stamp> = fc.record({
   incarnation: fc.oneof(bytesOf(8), fc.constantFrom(Buffer.alloc(8), Buffer.alloc(8, 1)))
 })
 
-test('stamps are a total order, the same as that of their bytes', () => {
+test('stamps have a total order, which is that of their bytes', () => {
   const bytes = ({ hlc, author, incarnation }: Stamp): Uint8Array => concatBytes(encodeHlc(hlc), author, incarnation)
   fc.assert(
     fc.property(stamp, stamp, stamp, (a, b, c) => {
@@ -236,7 +236,7 @@ test('stamps are a total order, the same as that of their bytes', () => {
   )
 })
 
-test('an hlc survives its bytes, and what comes after is greater, and no more ahead than it must be', () => {
+test('an hlc is decoded from its bytes, and the next one is greater, but no further ahead than it must be', () => {
   fc.assert(
     fc.property(hlc, value => {
       assert.equal(decodeHlc(encodeHlc(value)), value)

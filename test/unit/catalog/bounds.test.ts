@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { HEADS_MAX } from '../../../src/catalog/constants.ts'
 import { pastOfAll } from '../../../src/catalog/heads.ts'
-import { entryKey } from '../../../src/catalog/keys.ts'
+import { entryKey } from '../../../src/catalog/rows/keys.ts'
 import { SEEN_MAX } from '../../../src/format/constants.ts'
 import { idOf } from '../../../src/format/statement.ts'
 import { toHex } from '../../../src/util/bytes.ts'
@@ -12,7 +12,7 @@ import { admin, fileWith, Setup, type Signed, sign } from './setup.ts'
 const ENTRY = Buffer.alloc(16, 1)
 const MORE = 6
 
-/** Writes that know nothing of each other. */
+/** Writes of which none has seen another. */
 function writes(count: number): Signed[] {
   return Array.from({ length: count }, (_, i) =>
     sign({ entry: ENTRY, ...fileWith(`${i}`, { name: 'f' }), incarnation: Buffer.alloc(8, i) })
@@ -26,13 +26,13 @@ async function headsAfter(batches: Signed[][]): Promise<string[]> {
   return row.state.heads.map(({ id }) => toHex(id))
 }
 
-test('the latest heads are looked at; the rest come back once those are covered, in whatever order all came', async () => {
+test('an entry keeps its latest heads, and older ones come back once those are covered, in any order', async () => {
   const records = writes(HEADS_MAX + MORE)
   const [old, latest] = [records.slice(0, MORE), records.slice(MORE)]
   const ids = (list: readonly Signed[]): string[] => list.map(({ statement }) => idOf(statement))
   const seen = pastOfAll(latest.map(({ record }) => record)).slice(0, SEEN_MAX)
   const over = sign({ entry: ENTRY, ...fileWith('over', { name: 'f' }), seen, incarnation: Buffer.alloc(8, 0xee) })
-  // Of these two each covers one: as many heads are left as before.
+  // This one covers one head and is one: as many heads are left as before.
   const one = sign({ entry: ENTRY, ...fileWith('one', { name: 'f' }), seen: pastOfAll([latest[0]!.record]), by: admin })
   const chance = seededChance(5)
   const orders = [

@@ -8,7 +8,7 @@ import { equalBytes } from '../../../src/util/bytes.ts'
 import { epoch, fileWith, Setup, sign } from './setup.ts'
 
 const ENTRY = Buffer.alloc(16, 0x77)
-/** A past as long as a put may name: the entry's next put would be too long for it. */
+/** The longest past that a put may name. The entry's next put would have a longer one. */
 const FULL: Seen[] = Array.from({ length: SEEN_MAX }, (_, i) => ({
   hlc: 5n,
   author: Buffer.alloc(32, 3),
@@ -23,7 +23,7 @@ function contentWith(text: string) {
 
 const textOf = ({ content }: EntryBody): string => Buffer.from(content!).toString()
 
-/** The entry at a path, and the body of what shows there. */
+/** The id of the entry at a path, and the body of the record that shows there. */
 async function found(setup: Setup, path: string) {
   const node = await setup.at(path)
   assert.ok(node !== undefined, path)
@@ -36,7 +36,7 @@ for (const [past, seen] of [
   ['short', []],
   ['full', FULL]
 ] as const) {
-  test(`a write and a move keep the properties: past ${past}`, async () => {
+  test(`a move and a write keep the properties: ${past} past`, async () => {
     const setup = await Setup.open()
     const file = fileWith('x', { name: 'f' })
     await setup.add(sign({ entry: ENTRY, ...file, body: { ...file.body, props }, seen }))
@@ -51,7 +51,7 @@ for (const [past, seen] of [
     assert.deepEqual((await found(setup, '/g')).body.props, { n: 2 })
   })
 
-  test(`a write over a write keeps them too: past ${past}`, async () => {
+  test(`a write over a write keeps the properties: ${past} past`, async () => {
     const setup = await Setup.open()
     const file = fileWith('x', { name: 'f' })
     await setup.add(sign({ entry: ENTRY, ...file, body: { ...file.body, props }, seen }))
@@ -59,7 +59,7 @@ for (const [past, seen] of [
     assert.deepEqual((await found(setup, '/f')).body.props, props)
   })
 
-  test(`a move keeps where a symbolic link points, and what a directory has: past ${past}`, async () => {
+  test(`a move keeps the target of a symbolic link and the body of a directory: ${past} past`, async () => {
     const setup = await Setup.open()
     const at = { parent: ROOT_ENTRY, size: 0, mtime: 7, props }
     await setup.add(sign({ entry: ENTRY, body: { ...at, name: 'link', kind: 'file', target: '../there' }, seen }))
@@ -76,7 +76,7 @@ for (const [past, seen] of [
   })
 }
 
-test('two directories that are moved into each other at once do not both go', async () => {
+test('two directories that are moved into each other at the same time do not make a cycle', async () => {
   const setup = await Setup.open()
   await setup.catalog.mkdir(parsePath('/a'), 1)
   await setup.catalog.mkdir(parsePath('/b'), 1)
@@ -88,7 +88,7 @@ test('two directories that are moved into each other at once do not both go', as
   assert.ok(paths.length >= 2 && !paths.some(path => path.includes('conflict')), paths.join())
 })
 
-test('a write to what moves along with its directory comes before the move of it, or after', async () => {
+test('a write to a file whose directory moves comes before the move of that file, or after it', async () => {
   const setup = await Setup.open()
   const body: EntryBody = { parent: ROOT_ENTRY, name: 'dir', kind: 'directory', size: 0, mtime: 0 }
   await setup.add(sign({ entry: ENTRY, body, seen: FULL }))

@@ -3,11 +3,12 @@ import { Author } from '../../../src/catalog/author.ts'
 import { Bodies } from '../../../src/catalog/bodies.ts'
 import { Catalog } from '../../../src/catalog/catalog.ts'
 import { pastOf } from '../../../src/catalog/heads.ts'
-import { nameKeyOf } from '../../../src/catalog/keys.ts'
 import { Names } from '../../../src/catalog/names.ts'
 import { CatalogProjection } from '../../../src/catalog/projection.ts'
+import { nameKeyOf } from '../../../src/catalog/rows/keys.ts'
 import { type DirectoryNode, rootNode, Tree, type TreeNode } from '../../../src/catalog/tree.ts'
 import { IndexDb, indexKey } from '../../../src/disk/index-db.ts'
+import { TABLES } from '../../../src/disk/tables.ts'
 import { type EntryRecord, type RecordInit, ROOT_ENTRY, readRecord, signRecord } from '../../../src/format/entry.ts'
 import { parsePath } from '../../../src/format/path.ts'
 import { inlineRoot } from '../../../src/format/seal-file.ts'
@@ -17,14 +18,16 @@ import type { AcceptedStatement } from '../../../src/log/log.ts'
 import { KeyRing } from '../../../src/members/key-ring.ts'
 import { LocalMember } from '../../../src/members/local-member.ts'
 import { toHex } from '../../../src/util/bytes.ts'
+import type { ComponentLogger } from '../../../src/util/logger.ts'
 import { ManualClock } from '../../fixtures/clock.ts'
+import { silentLogger } from '../../fixtures/logger.ts'
 import { adminSecrets, grantedSecrets } from '../../fixtures/member.ts'
 import { MemoryDatabase } from '../../fixtures/memory-database.ts'
 import { seededChance } from '../../fixtures/seeded-chance.ts'
 
-/** Two members whose records the tests sign: anyone may know their keys. */
+/** Two members whose records the tests sign. Their keys are no secret. */
 const chance = seededChance(1)
-/** What both go by. */
+/** The clock of both. */
 export const clock = new ManualClock()
 const secrets = adminSecrets(Buffer.alloc(32, 7), clock, chance)
 const writerSecrets = grantedSecrets(secrets, clock, chance)
@@ -32,7 +35,7 @@ export const admin = new LocalMember(secrets, clock, chance)
 export const writer = new LocalMember(writerSecrets, clock, chance)
 export const keys = new KeyRing(secrets.epochs)
 export const epoch = keys.newest!
-/** An epoch that nobody holds: what is sealed in it opens for no one. */
+/** An epoch that nobody holds: a body that is sealed in it opens for no one. */
 export const LOST_EPOCH = Buffer.alloc(32, 9)
 
 const place = { segment: 1, offset: 0, length: 0 }
@@ -48,7 +51,7 @@ export interface SignInit extends Partial<RecordInit> {
   hlc?: Hlc
 }
 
-/** A record that says what it is told to, honest or not. Unless told it is a put, sealed so that it opens. */
+/** Signs a record with any fields, honest or not. By default it is a put whose body opens. */
 export function sign({ by = admin, hlc = by.nextHlc(), ...init }: SignInit): Signed {
   const statement = signRecord(
     {
@@ -69,7 +72,7 @@ export function sign({ by = admin, hlc = by.nextHlc(), ...init }: SignInit): Sig
   return { statement, record: readRecord(statement, by.publicKey) }
 }
 
-/** The parts of a record that hold a file. */
+/** The fields of a record of a file. */
 export function fileWith(text: string, at: { parent?: Uint8Array; name: string }) {
   const content = Buffer.from(text)
   return {
@@ -83,53 +86,65 @@ export function directoryAt(name: string, parent: Uint8Array = ROOT_ENTRY) {
   return { body: { parent, name, kind: 'directory' as const, size: 0, mtime: 0 } }
 }
 
-/** What a move of a record names. */
+/** The fields by which a move carries a record's content. */
 export function carrying({ record }: Signed) {
   const { written, root, rootEpoch, entry } = record
   return { entry, seen: pastOf(record), written, root, rootEpoch }
 }
 
-/** A catalog over a database in memory, with a log that keeps what it is given. */
+/** A catalog over a database in memory, with a log that accepts every statement. */
 export class Setup {
   readonly clock = new ManualClock()
   readonly chance = seededChance(2)
   readonly index = new IndexDb(new MemoryDatabase().asDatabase)
-  readonly #standing = new Map<string, AcceptedStatement>()
+  readonly #accepted = new Map<string, AcceptedStatement>()
   readonly log = {
-    get: async (id: Uint8Array): Promise<AcceptedStatement | undefined> => this.#standing.get(toHex(id)),
+    get: async (id: Uint8Array): Promise<AcceptedStatement | undefined> => this.#accepted.get(toHex(id)),
     append: (statements: readonly Statement[], author: Uint8Array): Promise<void> => this.#append(statements, author)
   }
-  readonly bodies = new Bodies(this.log, keys)
+  readonly bodies: Bodies
   readonly projection: CatalogProjection
   readonly tree: Tree
   readonly author: Author
   readonly catalog: Catalog
   #last: Promise<void> = Promise.resolve()
 
-  private constructor() {
-    const { index, log, bodies, clock, chance } = this
+  private constructor(logger: ComponentLogger) {
+    const { index, log, clock, chance } = this
+    const bodies = new Bodies(log, keys, logger)
+    this.bodies = bodies
     const rest = { index, bodies, names: new Names(Buffer.alloc(32)), clock, depthOf: () => 0 }
-    this.projection = new CatalogProjection({ ...rest, log, nodeCodecs: [0x71], onRecords: () => {} })
+    this.projection = new CatalogProjection({ ...rest, log, logger, nodeCodecs: [0x71], onRecords: () => {} })
     this.tree = new Tree({ ...rest, hasDeleted: () => this.projection.hasDeleted })
     this.author = new Author({ self: admin, keys, chance, bodies, nodeCodecs: [0x71] })
     const { tree, author } = this
-    this.catalog = new Catalog({ log, tree, bodies, author, self: admin, clock, chance, assertMayWrite: () => {} })
+    this.catalog = new Catalog({
+      log,
+      tree,
+      bodies,
+      author,
+      self: admin,
+      clock,
+      chance,
+      logger,
+      assertMayWrite: () => {}
+    })
   }
 
-  static async open(): Promise<Setup> {
-    const setup = new Setup()
+  static async open(logger: ComponentLogger = silentLogger): Promise<Setup> {
+    const setup = new Setup(logger)
     await setup.index.open()
     for (const { statements, network } of [admin, writer])
-      for (const statement of statements) setup.#standing.set(idOf(statement), { statement, author: network, place })
+      for (const statement of statements) setup.#accepted.set(idOf(statement), { statement, author: network, place })
     return setup
   }
 
-  /** Records come together, in one batch. */
+  /** Projects records in one batch. */
   async add(...batch: readonly Signed[]): Promise<void> {
     await this.#apply(batch.map(({ statement, record }) => ({ statement, author: record.stamp.author, place })))
   }
 
-  /** All that the tree shows from a directory on: path, what it is, and which record it shows. */
+  /** Everything that the tree shows below a directory: each node's path, kind and record. */
   async listing(directory: DirectoryNode = rootNode()): Promise<string[]> {
     const lines: string[] = []
     if (directory.path.length === 0) await this.#checkNames()
@@ -141,25 +156,25 @@ export class Setup {
     return lines
   }
 
-  /** The rows of `n` are what the rows of `d` and `x` make them. */
+  /** Checks the rows of names against the rows of both directory tables. */
   async #checkNames(): Promise<void> {
     const byName = new Map<string, Array<{ key: Uint8Array; value: Uint8Array }>>()
-    for (const table of ['d', 'x'])
+    for (const table of [TABLES.children, TABLES.deletedDirectories])
       for await (const row of this.index.range(indexKey(table))) {
         const name = toHex(nameKeyOf(row.key))
         byName.set(name, [...(byName.get(name) ?? []), row])
       }
     const expected = [...byName].map(([name, rows]) => {
       const [{ key, value }] = rows as [{ key: Uint8Array; value: Uint8Array }]
-      const isOne = rows.length === 1 && key[0] === 'd'.charCodeAt(0)
+      const isOne = rows.length === 1 && key[0] === TABLES.children.charCodeAt(0)
       return [name, isOne ? toHex(key.subarray(-16)) + toHex(value) : '']
     })
     const actual: string[][] = []
-    for await (const { key, value } of this.index.range(indexKey('n'))) actual.push([toHex(key), toHex(value)])
+    for await (const { key, value } of this.index.range(indexKey(TABLES.names))) actual.push([toHex(key), toHex(value)])
     assert.deepEqual(actual, expected.sort())
   }
 
-  /** The paths of the same. */
+  /** The paths of everything that the tree shows. */
   async paths(): Promise<string[]> {
     return (await this.listing()).map(line => line.split(' | ')[0] as string)
   }
@@ -177,7 +192,7 @@ export class Setup {
 
   async #apply(items: readonly AcceptedStatement[]): Promise<void> {
     await this.index.batch(await this.projection.project(items))
-    for (const item of items) this.#standing.set(idOf(item.statement), item)
+    for (const item of items) this.#accepted.set(idOf(item.statement), item)
   }
 }
 

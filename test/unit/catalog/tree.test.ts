@@ -26,7 +26,7 @@ const idOf = (byte: number): Buffer => Buffer.alloc(16, byte)
 const [D, E, F, CHILD] = [idOf(0xd0), idOf(0xe0), idOf(0xf0), idOf(0xc0)]
 const CHILD_AT_ROOT = '/child (conflict c0c0c0c0)'
 
-/** The paths that show when these have come one by one, two hours later. */
+/** The paths that show two hours after these records have come one by one. */
 async function pathsAfter(...records: Signed[]): Promise<string[]> {
   const setup = await Setup.open()
   for (const record of records) await setup.add(record)
@@ -34,7 +34,7 @@ async function pathsAfter(...records: Signed[]): Promise<string[]> {
   return setup.paths()
 }
 
-test('what is below a directory that does not open any more shows at the root, and below it again once it does', async () => {
+test('children of a directory that no longer opens show at the root, and below it again once it opens', async () => {
   const made = sign({ entry: D, ...directoryAt('dir') })
   const child = sign({ entry: CHILD, ...fileWith('x', { parent: D, name: 'child' }) })
   const bad = sign({ ...carrying(made), ...directoryAt('dir'), epoch: LOST_EPOCH })
@@ -56,7 +56,7 @@ test('what is below a directory that does not open any more shows at the root, a
     )
 })
 
-test('what is below a directory that was deleted without a word of its place shows at the root', async () => {
+test('the children of a directory that a record without a body deleted show at the root', async () => {
   const made = sign({ entry: D, ...directoryAt('dir') })
   const child = sign({ entry: CHILD, ...fileWith('x', { parent: D, name: 'child' }) })
   const removed = sign({ entry: D, seen: carrying(made).seen, op: 'delete' })
@@ -68,7 +68,7 @@ test('what is below a directory that was deleted without a word of its place sho
     assert.deepEqual(await pathsAfter(...order), [CHILD_AT_ROOT])
 })
 
-test('a child that changes while its parent comes and goes as a directory does not get lost', async () => {
+test('a child that changes while its parent is made and deleted does not get lost', async () => {
   const child = sign({ entry: CHILD, ...fileWith('x', { parent: D, name: 'child' }) })
   const made = sign({ entry: D, ...directoryAt('dir') })
   const removed = sign({ entry: D, seen: carrying(made).seen, op: 'delete' })
@@ -76,7 +76,7 @@ test('a child that changes while its parent comes and goes as a directory does n
   assert.deepEqual(await pathsAfter(child, made, removed, changed), [CHILD_AT_ROOT])
 })
 
-test('an unknown parent is waited for, a known one that is no directory is not', async () => {
+test('a child waits for an unknown parent, but shows at once if the known parent is no directory', async () => {
   const setup = await Setup.open()
   await setup.add(sign({ entry: CHILD, ...fileWith('x', { parent: D, name: 'child' }) }))
   assert.deepEqual(await setup.paths(), [])
@@ -84,7 +84,7 @@ test('an unknown parent is waited for, a known one that is no directory is not',
   assert.deepEqual(await setup.paths(), [CHILD_AT_ROOT, '/file'])
 })
 
-test('a cycle shows once, from the root, and has an end', async () => {
+test('a cycle shows once, at the root, and its listing has an end', async () => {
   const one = sign({ entry: D, ...directoryAt('one', E) })
   const two = sign({ entry: E, ...directoryAt('two', D) })
   const child = sign({ entry: CHILD, ...fileWith('x', { parent: D, name: 'child' }) })
@@ -98,7 +98,7 @@ test('a cycle shows once, from the root, and has an end', async () => {
   assert.deepEqual(await pathsAfter(self), ['/self (conflict f0f0f0f0)'])
 })
 
-test('a cycle is found from each of its directories, up to the longest that is looked for', async () => {
+test('a cycle of at most CYCLE_MAX directories is found from each of them', async () => {
   const { index } = await Setup.open()
   const idAt = (i: number): Buffer => Buffer.alloc(16, `f${i}`.padStart(8, '0'), 'hex')
   for (const length of [1, 2, CYCLE_MAX, CYCLE_MAX + 1]) {
@@ -115,13 +115,13 @@ test('a cycle is found from each of its directories, up to the longest that is l
         }
       ])
     )
-    const reach = new Reachability(index, rows)
+    const reachability = new Reachability(index, rows)
     for (const at of [0, length >> 1, length - 1])
-      assert.equal((await reach.cycleOf(idAt(at))).length, length > CYCLE_MAX ? 0 : length)
+      assert.equal((await reachability.cycleOf(idAt(at))).length, length > CYCLE_MAX ? 0 : length)
   }
 })
 
-test('what carries the content of a carrier is judged by it, whichever comes first', async () => {
+test('a record may carry only the content of the record under the stamp it names, whichever comes first', async () => {
   const wrote = sign({ entry: D, ...fileWith('wrote', { name: 'f' }), by: writer })
   const moved = sign({
     ...carrying(wrote),
@@ -149,7 +149,7 @@ test('what carries the content of a carrier is judged by it, whichever comes fir
     assert.deepEqual(await pathsAfter(...order), ['/moved'])
 })
 
-test('any order of arrival gives the same tree, of any records', { timeout: 120_000 }, async () => {
+test('any records, in any order of arrival, give the same tree', { timeout: 120_000 }, async () => {
   for (let seed = 1; seed <= 120; seed++) {
     const chance = seededChance(seed)
     const records = drawRecords(chance)
@@ -166,7 +166,7 @@ test('any order of arrival gives the same tree, of any records', { timeout: 120_
   }
 })
 
-/** What each entry comes to, shown or not. */
+/** The state of each entry, whether it shows or not. */
 async function headsOf(setup: Setup): Promise<string[]> {
   const found = await Promise.all([D, E, CHILD].map(id => setup.tree.entry(id)))
   return found.map(entry =>
@@ -178,7 +178,7 @@ async function headsOf(setup: Setup): Promise<string[]> {
 
 type Chance = ReturnType<typeof seededChance>
 
-/** Records of a few entries that say anything the format lets pass: what no honest member writes among it. */
+/** Random records of a few entries: anything that the format accepts, even what no honest member writes. */
 function drawRecords(chance: Chance): Signed[] {
   const pick = <T>(list: readonly T[]): T => list[Math.floor(chance.fraction() * list.length)] as T
   const entries = [D, E, CHILD]

@@ -16,23 +16,24 @@ import type { AcceptedStatement } from '../../../src/log/log.ts'
 import { KeyRing } from '../../../src/members/key-ring.ts'
 import { ManualClock } from '../../fixtures/clock.ts'
 import { network, recordSubkey } from '../../fixtures/keys.ts'
+import { silentLogger } from '../../fixtures/logger.ts'
 import { MemoryDatabase } from '../../fixtures/memory-database.ts'
 import { seededChance } from '../../fixtures/seeded-chance.ts'
 
-/** A stamp is written `hlc/author/incarnation`: a number, a name, and a byte in hex that fills the eight. */
+/** A stamp is written `hlc/author/incarnation`: a number, a name, and in hex the byte that fills all eight. */
 interface PlainRecord {
   name: string
-  /** Id of the statement that says this. */
+  /** The id of the record's statement. */
   id: string
   stamp: string
   seen: string[]
   op: 'put' | 'delete'
-  /** Left out where it is the record's own stamp. */
+  /** Missing if it is the record's own stamp. */
   placed?: string
   written?: string
-  /** A byte that fills the 32 of the root. */
+  /** In hex, the byte that fills all 32 of the root. */
   root: string | null
-  /** Place of the root's epoch in the chain of epochs. */
+  /** The place of the root's epoch in the chain of epochs. */
   depth: number
   replicas: number
   kind: 'file' | 'directory' | null
@@ -82,7 +83,7 @@ function stampOf(text: string): Stamp {
 
 const fill = (byte: string): Buffer => Buffer.alloc(32, Number(`0x${byte}`))
 
-/** The statement that says what a plain record does, signed and sealed by keys that anyone may know. */
+/** The statement of a plain record, signed and sealed by keys that are no secret. */
 function signed(plain: PlainRecord): Statement<'entry'> {
   const { name, stamp, seen, op, placed, written, root, depth, replicas, kind } = plain
   const own = stampOf(stamp)
@@ -119,26 +120,33 @@ const place = { segment: 1, offset: 0, length: 0 }
 async function catalog() {
   const index = new IndexDb(new MemoryDatabase().asDatabase)
   await index.open()
-  const standing = new Map<string, AcceptedStatement>()
+  const accepted = new Map<string, AcceptedStatement>()
   for (const { grant } of authors.values())
-    standing.set(idOf(grant), { statement: grant, author: network.network, place })
-  const log = { get: async (id: Uint8Array) => standing.get(toHex(id)) }
-  const bodies = new Bodies(log, new KeyRing([{ id: network.network, key: network.epochKey }]))
+    accepted.set(idOf(grant), { statement: grant, author: network.network, place })
+  const log = { get: async (id: Uint8Array) => accepted.get(toHex(id)) }
+  const bodies = new Bodies(log, new KeyRing([{ id: network.network, key: network.epochKey }]), silentLogger)
   const [names, clock] = [new Names(Buffer.alloc(32)), new ManualClock()]
   const rest = { bodies, names, clock, depthOf }
-  const projection = new CatalogProjection({ index, log, ...rest, nodeCodecs: [], onRecords: () => {} })
+  const projection = new CatalogProjection({
+    index,
+    log,
+    logger: silentLogger,
+    ...rest,
+    nodeCodecs: [],
+    onRecords: () => {}
+  })
   const tree = new Tree({ index, ...rest, hasDeleted: () => true })
   return {
     tree,
     async add(batch: PlainRecord[]): Promise<void> {
       const items = batch.map(plain => ({ statement: signed(plain), author: authorOf(plain), place }))
       await index.batch(await projection.project(items))
-      for (const item of items) standing.set(idOf(item.statement), item)
+      for (const item of items) accepted.set(idOf(item.statement), item)
     }
   }
 }
 
-/** What stands, by the names of the records. */
+/** The state of the entry and what shows of it, by the names of the records. */
 function namesIn(set: PlainSet, heads: readonly EntryRecord[], shown: Shown, writes: number): PlainSet['stands'] {
   const name = ({ id }: EntryRecord): string => set.records.find(record => record.id === toHex(id))!.name
   return {
@@ -152,7 +160,7 @@ function namesIn(set: PlainSet, heads: readonly EntryRecord[], shown: Shown, wri
   }
 }
 
-/** Some orders of a list: all of a short one. */
+/** Some orders of a list; all orders of a short one. */
 function* ordersOf<T>(list: readonly T[]): Generator<T[]> {
   if (list.length <= 4) {
     yield* permutationsOf(list)
@@ -177,7 +185,7 @@ function shuffled<T>(list: readonly T[], fraction: () => number): T[] {
     .map(({ item }) => item)
 }
 
-test('frozen records: the clear fields make these statements, and these are read so', () => {
+test('frozen records are signed to the frozen statements and read from them', () => {
   for (const { name, records } of vectors.sets) {
     for (const plain of records) {
       const statement = signed(plain)
@@ -194,7 +202,7 @@ test('frozen records: the clear fields make these statements, and these are read
   }
 })
 
-test('frozen sets: what stands, in whatever order and in whatever batches the records come', async () => {
+test('frozen sets of records give the frozen state, in any order and in any batches', async () => {
   for (const set of vectors.sets) {
     const check = async (batches: PlainRecord[][]): Promise<void> => {
       const { tree, add } = await catalog()
@@ -210,11 +218,11 @@ test('frozen sets: what stands, in whatever order and in whatever batches the re
   }
 })
 
-test('a second implementation, written from SPEC.md, comes to the same', () => {
-  for (const set of vectors.sets) assert.deepEqual(standsBySpec(set.records), set.stands, set.name)
+test('a second implementation, written from SPEC.md, gives the same state', () => {
+  for (const set of vectors.sets) assert.deepEqual(stateBySpec(set.records), set.stands, set.name)
 })
 
-test('the second implementation agrees with the code on records drawn at random, honest or not', () => {
+test('the second implementation agrees with the code on random records, honest or not', () => {
   const chance = seededChance(4)
   const pick = <T>(list: readonly T[]): T => list[Math.floor(chance.fraction() * list.length)] as T
   for (let round = 0; round < 400; round++) {
@@ -227,7 +235,7 @@ test('the second implementation agrees with the code on records drawn at random,
       const op = pick(['put', 'put', 'put', 'delete'] as const)
       const old = (): string => pick([stamp, ...seen])
       const [placed, written] = [old(), op === 'delete' ? stamp : old()]
-      // Of the content that is carried, so that whether it may be is not asked.
+      // It carries exactly what the origin wrote, so that the rule about carrying does not matter here.
       const carried = records.find(record => record.stamp === written)
       if (carried !== undefined && carried.written !== carried.stamp) continue
       const root = op === 'delete' ? null : (carried?.root ?? pick(['0a', '0b', '0c']))
@@ -243,7 +251,7 @@ test('the second implementation agrees with the code on records drawn at random,
     if (records.length === 0) continue
     const state = emptyState()
     for (const plain of shuffled(records, chance.fraction)) addRecord(state, clear(plain))
-    const set = { name: '', records, stands: standsBySpec(records) }
+    const set = { name: '', records, stands: stateBySpec(records) }
     assert.deepEqual(
       namesIn(set, state.heads, showEntry(state, depthOf), state.writes),
       set.stands,
@@ -252,7 +260,7 @@ test('the second implementation agrees with the code on records drawn at random,
   }
 })
 
-test('frozen names: of conflicts, of what is damaged, and as the index has them', () => {
+test('frozen names give the frozen names of conflicts and of damaged entries, and the frozen hashes', () => {
   for (const { name, id, conflict, damaged, key, hash } of vectors.names) {
     assert.equal(conflictName(name, hex(id)), conflict)
     assert.ok(isConflictName(conflict) && Buffer.byteLength(conflict) <= 255)
@@ -261,7 +269,7 @@ test('frozen names: of conflicts, of what is damaged, and as the index has them'
   }
 })
 
-/** A record without a statement. */
+/** A plain record as the code reads it, without a statement. */
 function clear(plain: PlainRecord): EntryRecord {
   const { id, stamp, seen, op, placed = stamp, written = stamp, root, depth, replicas } = plain
   return {
@@ -279,8 +287,10 @@ function clear(plain: PlainRecord): EntryRecord {
   }
 }
 
-/** SPEC.md, "What counts" and "Heads, what stands": the rules one by one, over the whole set and over text alone. */
-function standsBySpec(records: readonly PlainRecord[]): PlainSet['stands'] {
+/**
+ * SPEC.md, "Which records count" and "Heads and what shows": the rules one by one, over the whole set, on text alone.
+ */
+function stateBySpec(records: readonly PlainRecord[]): PlainSet['stands'] {
   const keyOf = (author: string): string => vectors.authors[author]!.key
   const compare = (a: string, b: string): number => {
     const [hlcA, authorA, incarnationA] = a.split('/') as [string, string, string]

@@ -14,73 +14,17 @@ import { toHex } from '../../../src/util/bytes.ts'
 import type { Clock } from '../../../src/util/clock.ts'
 import { ManualClock } from '../../fixtures/clock.ts'
 import { FakeFiles } from '../../fixtures/fake-files.ts'
-import { adminSecrets, entryBy, grantedSecrets, TestMember } from '../../fixtures/member.ts'
-import { MemoryNetwork } from '../../fixtures/memory-host.ts'
+import { silentLogger } from '../../fixtures/logger.ts'
+import { adminSecrets, entryBy, grantedSecrets } from '../../fixtures/member.ts'
 import { settle, timePassesUntil } from '../../fixtures/pass-time.ts'
 import { seededChance } from '../../fixtures/seeded-chance.ts'
+import { KEY, MINUTE, Setup, SOON, take } from './setup.ts'
 
-const MINUTE = 60_000
-const KEY = Buffer.alloc(32, 7)
-/** Many turns for other threads to check signatures, and less time than passes before anything is tried again. */
-const SOON = { stepMs: 10, msMax: 4_000 }
-
-class Setup {
-  readonly clock = new ManualClock()
-  readonly chance = seededChance(9)
-  readonly network = new MemoryNetwork({ clock: this.clock })
-  readonly #t: TestContext
-
-  constructor(t: TestContext) {
-    this.#t = t
-  }
-
-  admin(name: string): Secrets {
-    return adminSecrets(KEY, this.clock, this.chance, name)
-  }
-
-  /** A member that runs, at `/memory/NAME`, and knows where the others are. */
-  async member(
-    name: string,
-    { bootstrap = [], ...more }: { bootstrap?: string[]; clock?: Clock; files?: FakeFiles; secrets?: Secrets } = {}
-  ): Promise<TestMember> {
-    const { chance, clock, network } = this
-    const secrets = more.secrets ?? this.admin(name)
-    const host = network.host(name, new LocalMember(secrets, clock, chance).peerId)
-    const options = { clock, chance, host, ...more, secrets }
-    const member = await TestMember.open({ ...options, bootstrap: bootstrap.map(other => `/memory/${other}`) })
-    await member.start()
-    this.#t.after(() => member.stop())
-    await settle()
-    return member
-  }
-
-  /** What somebody leaves behind who was once here: its grants and its status. */
-  leftBy(secrets: Secrets): Statement[] {
-    const self = new LocalMember(secrets, this.clock, this.chance)
-    return [...self.statements, statusOf(self)]
-  }
-}
-
-function statusOf(self: LocalMember): Statement<'status'> {
-  const { instance } = self
-  const head = encodeHlc(0n)
-  const fields = { instance, addresses: [], weight: 5, state: 'in' as const, outAfter: 10 * MINUTE, head }
-  return self.sign('status', fields, self.nextStatusHlc())
-}
-
-async function take(member: TestMember, statements: readonly Statement[], from = 'somebody'): Promise<void> {
-  const verdicts = await member.log.receive(
-    statements.map(({ bytes }) => bytes),
-    from
-  )
-  assert.deepEqual(new Set(verdicts), new Set(['ok']))
-}
-
-test('a newcomer comes to have every statement, whatever the order of their ids', async t => {
+test('a newcomer fetches every statement, whatever the order of their ids', async t => {
   const setup = new Setup(t)
   const b = await setup.member('b')
   for (let i = 0; i < 20; i++) await take(b, setup.leftBy(setup.admin(`gone ${i}`)))
-  // Grants that rest on grants, as deep as they may.
+  // A chain of grants, as long as one may be.
   let secrets = setup.admin('first')
   for (let depth = 1; depth < 4; depth++) {
     secrets = grantedSecrets(secrets, setup.clock, setup.chance, { role: 'admin' })
@@ -94,7 +38,7 @@ test('a newcomer comes to have every statement, whatever the order of their ids'
   assert.equal(toHex(c.members.view.id), toHex(b.members.view.id))
 })
 
-test('a comparison that leaves out what time will cure is not over, and is made again', async t => {
+test('a member compares again if it refused statements that it may accept later', async t => {
   const setup = new Setup(t)
   const late = new ManualClock(setup.clock.now())
   const secrets = ['b', 'c'].map(name => setup.admin(name)) as [Secrets, Secrets]
@@ -112,7 +56,7 @@ test('a comparison that leaves out what time will cure is not over, and is made 
   assert.deepEqual(await c.ids(1), await b.ids(1))
 })
 
-test('a statement of a later version is not understood, and nobody is to blame for it', async t => {
+test('a member refuses a statement of a later version without blaming the peer', async t => {
   const setup = new Setup(t)
   const b = await setup.member('b')
   const [good] = await b.write(setup.chance)
@@ -134,14 +78,14 @@ test('a statement of a later version is not understood, and nobody is to blame f
   assert.deepEqual(
     await b.log.receive([Buffer.alloc(20_000)], 'somebody'),
     ['invalid'],
-    'whatever it is, it is too long'
+    'it is too long, whatever its version'
   )
   const byId = new Map(later.map(bytes => [hash('sha256', bytes, 'hex'), bytes]))
   const { get, list } = { get: b.log.get.bind(b.log), list: b.log.list.bind(b.log) }
-  b.log.list = async (kind, after, limit) =>
+  b.log.list = async (statementClass, after, limit) =>
     [
-      ...(await list(kind, after, limit)),
-      ...(kind === 1 ? [...byId.keys()].map(id => Buffer.from(id, 'hex')) : [])
+      ...(await list(statementClass, after, limit)),
+      ...(statementClass === 1 ? [...byId.keys()].map(id => Buffer.from(id, 'hex')) : [])
     ].sort(Buffer.compare)
   b.log.get = async id => {
     const bytes = byId.get(toHex(id))
@@ -152,7 +96,7 @@ test('a statement of a later version is not understood, and nobody is to blame f
   assert.deepEqual(c.faults, [])
 })
 
-test('what two bring at once is passed on, though the first of them failed', async t => {
+test('a statement that two peers send at once is announced, even if writing the first of them fails', async t => {
   const setup = new Setup(t)
   const b = await setup.member('b')
   const other = new LocalMember(setup.admin('other'), setup.clock, setup.chance)
@@ -173,13 +117,13 @@ test('what two bring at once is passed on, though the first of them failed', asy
   }
   const peers = ['p', 'q']
   const results = await Promise.allSettled(peers.map(peer => b.log.receive([entry.bytes], peer)))
-  // Which of the two is verified first, and so fails, is up to the threads that verify.
+  // The threads that verify decide which of the two is first, and so fails.
   const taken = peers.filter((_, i) => results[i]?.status === 'fulfilled')
   assert.equal(taken.length, 1)
-  assert.deepEqual(b.entries.told, [{ id: idOf(entry), from: taken[0] }])
+  assert.deepEqual(b.entries.announced, [{ id: idOf(entry), from: taken[0] }])
 })
 
-test('whom a push did not reach, and who stays connected, is told later', async t => {
+test('a member that a push did not reach is offered the statement later if it stays connected', async t => {
   const setup = new Setup(t)
   const a = await setup.member('a')
   let isFull = false
@@ -196,14 +140,16 @@ test('whom a push did not reach, and who stays connected, is told later', async 
   setup.clock.advance(BEHIND_RETRY_MS - 1_000)
   await settle()
   isFull = false
-  await timePassesUntil(setup.clock, 'told', async () => (await b.ids(1)).length === 1, { msMax: BEHIND_RETRY_MS })
+  await timePassesUntil(setup.clock, 'the statement', async () => (await b.ids(1)).length === 1, {
+    msMax: BEHIND_RETRY_MS
+  })
   assert.ok(b.host.isConnected(a.peer))
 })
 
-test('a member whose stamps are refused looks at the clocks at once', async t => {
+test('a member measures the clocks at once when its stamps are refused', async t => {
   const setup = new Setup(t)
   const others = [await setup.member('b'), await setup.member('c', { bootstrap: ['b'] })]
-  // Set after it was let in, and its timers know nothing of it.
+  // The clock is set after the member was admitted, and does not change its timers.
   let aheadMs = 0
   const clock: Clock = {
     now: () => setup.clock.now() + aheadMs,
@@ -226,26 +172,29 @@ test('a member whose stamps are refused looks at the clocks at once', async t =>
 interface Mailbox {
   clock: ManualClock
   outbox: Outbox
-  /** When it was offered something, in milliseconds since the start, and how many ids. */
+  /** When each offer was made, in milliseconds since the start, and of how many ids. */
   offers: Array<{ ms: number; ids: number }>
 }
 
-/** An outbox over a log of `standing` statements, to a peer that lacks everything and does not answer while `isDown`. */
-function mailbox(t: TestContext, standing: readonly Statement[], state: { isDown: boolean }): Mailbox {
+/** An outbox over a log with these statements, to a peer that lacks nothing and does not answer while `isDown`. */
+function mailbox(t: TestContext, accepted: readonly Statement[], state: { isDown: boolean }): Mailbox {
   const clock = new ManualClock()
   const started = clock.now()
   const offers: Mailbox['offers'] = []
-  const byId = new Map(standing.map(statement => [idOf(statement), statement]))
+  const byId = new Map(accepted.map(statement => [idOf(statement), statement]))
   const outbox = new Outbox({
+    peer: 'peer',
     clock,
-    log: {
-      list: async (kind, after) => (kind === 1 && after === undefined ? standing.map(({ id }) => id) : []),
+    logger: silentLogger,
+    statements: {
+      list: async (statementClass, after) =>
+        statementClass === 1 && after === undefined ? accepted.map(({ id }) => id) : [],
       get: async id => ({ statement: byId.get(toHex(id)) }) as never
     },
-    isWanted: () => true,
+    isAdmitted: () => true,
     offer: async ids => {
       offers.push({ ms: clock.now() - started, ids: ids.length })
-      if (state.isDown) throw new Error('it does not answer')
+      if (state.isDown) throw new Error('the peer does not answer')
       return []
     },
     push: async () => {}
@@ -254,12 +203,12 @@ function mailbox(t: TestContext, standing: readonly Statement[], state: { isDown
   return { clock, outbox, offers }
 }
 
-test('news goes out at once, also to a member that is behind; all that stands, later and later', async t => {
+test('a member that is behind is offered news at once, and the whole log at longer and longer intervals', async t => {
   const chance = seededChance(3)
   const self = new LocalMember(adminSecrets(KEY, new ManualClock(), chance), new ManualClock(), chance)
-  const [fresh, ...standing] = Array.from({ length: 8 }, () => entryBy(self, chance)) as [Statement, ...Statement[]]
+  const [fresh, ...accepted] = Array.from({ length: 8 }, () => entryBy(self, chance)) as [Statement, ...Statement[]]
   const state = { isDown: true }
-  const { clock, outbox, offers } = mailbox(t, standing, state)
+  const { clock, outbox, offers } = mailbox(t, accepted, state)
   outbox.fallBehind()
   const pass = async (ms: number, stepMs = 100): Promise<void> => {
     for (let passed = 0; passed < ms; passed += stepMs) {
@@ -278,16 +227,16 @@ test('news goes out at once, also to a member that is behind; all that stands, l
   assert.deepEqual(
     offers.slice(before).map(({ ids }) => ids),
     [1],
-    'the news, and nothing but the news'
+    'only the news is offered'
   )
   await pass(BEHIND_RETRY_MS_MAX, 5_000)
-  assert.equal(offers.at(-1)?.ids, standing.length)
+  assert.equal(offers.at(-1)?.ids, accepted.length)
   const last = offers.length
   await pass(60 * MINUTE, 60_000)
-  assert.equal(offers.length, last, 'it has caught up')
+  assert.equal(offers.length, last, 'the member has caught up')
 })
 
-test('what nobody pushes is offered after a while, and what was pushed is not', async t => {
+test('an expected statement is offered after a while, unless it was pushed', async t => {
   const chance = seededChance(4)
   const self = new LocalMember(adminSecrets(KEY, new ManualClock(), chance), new ManualClock(), chance)
   const [pushed, dropped, late] = Array.from({ length: 3 }, () => entryBy(self, chance)) as [
@@ -321,7 +270,7 @@ test('what nobody pushes is offered after a while, and what was pushed is not', 
   assert.equal(offers.length, 2)
 })
 
-test('a statement that its maker did not push comes to the others all the same', async t => {
+test('a statement that its author did not push still reaches the other members', async t => {
   const setup = new Setup(t)
   const a = await setup.member('a')
   const b = await setup.member('b', { bootstrap: ['a'] })
@@ -329,5 +278,5 @@ test('a statement that its maker did not push comes to the others all the same',
   await a.write(setup.chance)
   await settle()
   assert.equal((await b.ids(1)).length, 0)
-  await timePassesUntil(setup.clock, 'told', async () => (await b.ids(1)).length === 1)
+  await timePassesUntil(setup.clock, 'the statement', async () => (await b.ids(1)).length === 1)
 })

@@ -12,12 +12,13 @@ import { ProtocolError, RefusedError } from '../../../src/wire/errors.ts'
 import { encodeFrame, type Frame, FrameReader, fieldsOf } from '../../../src/wire/frames.ts'
 import type { ByteStream } from '../../../src/wire/host.ts'
 import { ManualClock } from '../../fixtures/clock.ts'
+import { silentLogger } from '../../fixtures/logger.ts'
 import { adminSecrets, TestMember } from '../../fixtures/member.ts'
 import { MemoryNetwork } from '../../fixtures/memory-host.ts'
 import { settle } from '../../fixtures/pass-time.ts'
 import { seededChance } from '../../fixtures/seeded-chance.ts'
 
-/** In headers, text that starts with `0x` stands for bytes. */
+/** In a header, text that starts with `0x` stands for bytes. */
 interface PlainFrame {
   header: Record<string, unknown>
   /** Parts of the body: statements or ids. */
@@ -34,7 +35,7 @@ interface Vectors {
   network: string
   author: string
   statements: Array<{ kind: string; class: 0 | 1; id: string; author: string; bytes: string }>
-  /** A member that has the statements but for the last is asked these, in this order. */
+  /** Requests to a member that has all statements but the last, in this order, and its answers. */
   exchanges: Exchange[]
   refused: Array<{ name: string; request: string; outcome: 'invalid' | 'fault' }>
 }
@@ -67,19 +68,19 @@ function readFrame(bytes: string): Frame {
   return read[0]!
 }
 
-/** A member on a disk in memory, whose keys and clock are the same in every run. */
+/** A member on a disk in memory. Its keys and its clock are the same in every run. */
 async function memberAt(clock: ManualClock): Promise<TestMember> {
   const secrets = adminSecrets(hex(vectors.networkKey), clock, seededChance(77), 'member')
   const host = new MemoryNetwork({ clock }).host('alone', 'alone')
   return TestMember.open({ secrets, host, clock, chance: seededChance(78) })
 }
 
-/** A member in whose log exactly the statements of the vectors but the last stand. */
+/** A member whose log has exactly the statements of the vectors, except the last. */
 async function filled(t: TestContext): Promise<{ member: TestMember; answer: (request: Frame) => Promise<string> }> {
   const clock = new ManualClock()
   const member = await memberAt(clock)
   t.after(() => member.store.close())
-  // Its own root and grant are the first two of the vectors: the same keys, the same clock.
+  // Its own root and grant are the first two of the vectors, because its keys and its clock are the same.
   const verdicts = await member.log.receive(
     vectors.statements.slice(0, -1).map(({ bytes }) => hex(bytes)),
     'somebody'
@@ -98,7 +99,7 @@ async function filled(t: TestContext): Promise<{ member: TestMember; answer: (re
 
 const holdsPut = async () => 'ok' as const
 
-test('frozen statements: bytes, ids and signatures', async () => {
+test('frozen statements have the frozen ids, and their signatures are valid', async () => {
   for (const { kind, id, author, bytes } of vectors.statements) {
     const statement = decodeStatement(hex(bytes))
     assert.equal(statement.kind, kind)
@@ -108,7 +109,7 @@ test('frozen statements: bytes, ids and signatures', async () => {
   }
 })
 
-test('frozen frames: headers and bodies make these bytes, and these bytes are read so', () => {
+test('frozen frames are encoded to the frozen bytes and decoded from them', () => {
   for (const frame of frames) {
     assert.equal(toHex(Buffer.concat(encodeFrame(headerOf(frame), frame.body.map(hex)))), frame.bytes, frame.name)
     const { header, body } = readFrame(frame.bytes)
@@ -117,11 +118,11 @@ test('frozen frames: headers and bodies make these bytes, and these bytes are re
   }
 })
 
-test('a second implementation, written from SPEC.md, makes the same frames', () => {
+test('a second implementation, written from SPEC.md, encodes the same frames', () => {
   for (const frame of frames) assert.equal(frameBySpec(headerOf(frame), frame.body.map(hex)), frame.bytes, frame.name)
 })
 
-test('frozen requests are ones that this version takes, and their parts are cut where they were joined', () => {
+test('this version accepts the frozen requests and cuts their bodies into the right parts', () => {
   for (const { name, request, answer } of vectors.exchanges) {
     const { id: _, ...fields } = headerOf(request)
     const parsed = requestSchema.parse(fields)
@@ -137,19 +138,19 @@ test('frozen requests are ones that this version takes, and their parts are cut 
   }
 })
 
-test('a member that is asked the frozen requests gives the frozen answers', async t => {
+test('a member answers the frozen requests with the frozen answers', async t => {
   const { answer } = await filled(t)
   for (const exchange of vectors.exchanges) {
     assert.equal(await answer(readFrame(exchange.request.bytes)), exchange.answer.bytes, exchange.name)
   }
 })
 
-test('a member that has nothing asks the frozen requests, and stands where the frozen answers lead', async t => {
+test('a new member sends the frozen requests and accepts the statements of the frozen answers', async t => {
   const clock = new ManualClock()
   const network = new MemoryNetwork({ clock })
   const host = network.host('asker', 'asker')
   const member = await memberAt(clock)
-  // Its own two stand already: it would not ask for them.
+  // It has its own two statements already, and would not ask for them.
   const script = vectors.exchanges.filter(({ name }) => !name.includes('by hand'))
   const asked: string[] = []
   const other = network.host('other', 'other')
@@ -171,6 +172,7 @@ test('a member that has nothing asks the frozen requests, and stands where the f
   const sync = new Sync({
     host,
     clock,
+    logger: silentLogger,
     log: member.log,
     holdsPut,
     isAdmitted: () => true,
@@ -190,7 +192,7 @@ test('a member that has nothing asks the frozen requests, and stands where the f
   assert.deepEqual([...(await member.ids(0)), ...(await member.ids(1))].sort(), ids.slice(0, -1).sort())
 })
 
-test('what is no request is refused: fields as invalid, a body that is not what its header says as a fault', async t => {
+test('a member refuses wrong fields as invalid, and a body that does not match its header as a fault', async t => {
   const { answer } = await filled(t)
   for (const { name, request, outcome } of vectors.refused) {
     const error = outcome === 'invalid' ? RefusedError : ProtocolError

@@ -1,13 +1,14 @@
-import type { IndexDb, IndexOp } from '../disk/index-db.ts'
-import { TABLES } from '../disk/tables.ts'
-import { ENTRY_ID_BYTES } from '../format/entry.ts'
-import { concatBytes, equalBytes, toHex } from '../util/bytes.ts'
+import type { IndexDb, IndexOp } from '../../disk/index-db.ts'
+import { TABLES } from '../../disk/tables.ts'
+import { ENTRY_ID_BYTES } from '../../format/entry.ts'
+import { concatBytes, equalBytes, toHex } from '../../util/bytes.ts'
 import { DIRECTORY_TABLES, type DirectoryTable, directoryKey, entryOfKey, nameKeyOf } from './keys.ts'
 
 /**
- * The table of names has a row for each name that an entry has. If the name has one entry and that is no deleted
- * directory, the row holds the entry and the value of its row in the directory; else the row is empty. Nearly every name
- * has one entry or none, so one look-up finds what a search of the directory tables takes twenty times as long to find.
+ * The table of names has a row for each name that some entry has. If one entry alone has the name, and it is no deleted
+ * directory, the row holds the entry and the value of its row in the directory; otherwise the row is empty. Nearly
+ * every name has one entry or none, so one look-up is enough, where a search of the directory tables takes twenty times
+ * as long.
  */
 
 /** A row of a directory table. */
@@ -17,7 +18,7 @@ export interface PlacedEntry {
   value: Uint8Array
 }
 
-/** The entries that have one name in a directory. */
+/** The entries that have one name in one directory. */
 export async function underName(index: IndexDb, parent: Uint8Array, hash: Uint8Array): Promise<PlacedEntry[]> {
   const only = await index.get(directoryKey(TABLES.names, parent, hash))
   if (only === undefined) return []
@@ -30,13 +31,13 @@ export async function underName(index: IndexDb, parent: Uint8Array, hash: Uint8A
   return found
 }
 
-/** A row of a directory table as it will be; without a value it is removed. */
+/** A row of a directory table after a batch; the row is removed if it has no value. */
 interface Change {
   key: Uint8Array
   value: Uint8Array | undefined
 }
 
-/** What a batch changes in the directory tables, and the rows of names that follow from it. */
+/** What a batch changes in the directory tables, and in the table of names as a consequence. */
 export class DirectoryChanges {
   readonly #index: IndexDb
   readonly #changes = new Map<string, Change>()
@@ -45,7 +46,7 @@ export class DirectoryChanges {
     this.#index = index
   }
 
-  /** Changes a row. If a key is set twice, the last value wins. */
+  /** Sets a row. If a key is set twice, the last value wins. */
   set(key: Uint8Array, value: Uint8Array | undefined): void {
     this.#changes.set(toHex(key), { key, value })
   }
@@ -66,7 +67,7 @@ export class DirectoryChanges {
     )
   }
 
-  /** The row of a name after some changes to its entries. */
+  /** The value of a row of names after some changes to its entries; undefined if no entry is left. */
   async #after(
     nameKey: Uint8Array,
     before: Uint8Array | undefined,
@@ -77,7 +78,7 @@ export class DirectoryChanges {
       const key = directoryKey(TABLES.children, nameKey.subarray(1), before.subarray(0, ENTRY_ID_BYTES))
       left.set(toHex(key), { key, value: before.subarray(ENTRY_ID_BYTES) })
     } else if (before !== undefined) {
-      // The changes may remove that many rows; two more show whether several entries are left.
+      // The changes remove at most that many rows. Two more show whether several entries are left.
       const limit = changes.length + 2
       for (const table of DIRECTORY_TABLES)
         for await (const row of this.#index.range(directoryKey(table, nameKey.subarray(1)), { limit }))

@@ -1,17 +1,18 @@
-import { decodeOwn, encodeCanonical } from '../format/canonical.ts'
-import { decodeStamp, type EntryRecord, encodeStamp, type Seen, seenKey } from '../format/entry.ts'
-import { decodeHlc, encodeHlc } from '../format/stamp.ts'
-import type { EntryState } from './heads.ts'
+import { decodeOwn, encodeCanonical } from '../../format/canonical.ts'
+import { decodeStamp, type EntryRecord, encodeStamp, type Seen, seenKey } from '../../format/entry.ts'
+import { decodeHlc, encodeHlc } from '../../format/stamp.ts'
+import type { EntryState } from '../heads.ts'
 
-/** What the index holds of an entry: the state of its records, and the row under which a directory shows it. */
+/** What the index holds of an entry: the state of its records, and the row by which a directory shows it. */
 export interface EntryRow {
   state: EntryState
   kind: 'file' | 'directory'
   isDeleted: boolean
-  /** Where it stands: the parent's id, and the key of the row that says so; undefined if it stands nowhere. */
+  /** The id of its parent. */
   parent: Uint8Array
+  /** The key of its row in a directory table; undefined if it has none. */
   key: Uint8Array | undefined
-  /** Its record does not open, or its name may be no name. */
+  /** The record that places it does not open, or its name may be no part of a path. */
   isDamaged: boolean
 }
 
@@ -43,7 +44,10 @@ const IS_DELETED = 2
 const IS_DAMAGED = 4
 const HAS_MORE = 8
 
-/** Of the past only what tells which heads are gone: how much records have seen has no bound, and has rows of its own. */
+/**
+ * Encodes a row. Of the past it holds only what decides which heads are deleted: how much the records of an entry have
+ * seen has no bound, so the table `seen` has rows for the rest.
+ */
 export function encodeEntryRow({ state, kind, isDeleted, isDamaged, parent, key }: EntryRow): Uint8Array {
   const wrote = new Set(state.heads.map(({ written }) => seenKey(written.author, written.incarnation)))
   const row: PlainRow = {
@@ -73,7 +77,10 @@ export function encodeEntryRow({ state, kind, isDeleted, isDamaged, parent, key 
   return encodeCanonical(row)
 }
 
-/** Reads what `encodeEntryRow` wrote: a state that `showEntry` knows all of, and `addRecord` not. The index's checksum has vouched for the bytes. */
+/**
+ * Decodes a row that `encodeEntryRow` made; the index has verified its checksum. The state is complete for `showEntry`.
+ * Before `addRecord`, `loadPast` must add what the records have seen.
+ */
 export function decodeEntryRow(bytes: Uint8Array): EntryRow {
   const row = decodeOwn(bytes) as PlainRow
   const heads = row.h.map(

@@ -1,12 +1,12 @@
-import { indexKey } from '../disk/index-db.ts'
-import { TABLES } from '../disk/tables.ts'
-import { type EntryRecord, ROOT_ENTRY, type Seen } from '../format/entry.ts'
-import { encodeHlc, type Stamp } from '../format/stamp.ts'
-import { concatBytes } from '../util/bytes.ts'
+import { indexKey } from '../../disk/index-db.ts'
+import { TABLES } from '../../disk/tables.ts'
+import { type EntryRecord, ROOT_ENTRY, type Seen } from '../../format/entry.ts'
+import { encodeHlc, type Stamp } from '../../format/stamp.ts'
+import { concatBytes } from '../../util/bytes.ts'
 
-/** Keys of the catalog's rows in the index; `disk/tables.ts` says what each table holds. */
+/** Keys of the catalog's rows in the index. `disk/tables.ts` says what each table holds. */
 
-/** The two tables that list what a directory holds: what it shows, and directories that were deleted there. */
+/** The two tables of what a directory holds: what it shows, and the directories that were deleted there. */
 export const DIRECTORY_TABLES = [TABLES.children, TABLES.deletedDirectories] as const
 export type DirectoryTable = (typeof DIRECTORY_TABLES)[number]
 
@@ -14,7 +14,7 @@ export function entryKey(entry: Uint8Array): Uint8Array {
   return indexKey(TABLES.entries, entry)
 }
 
-/** Every record of an entry, or those under one stamp, start with this. */
+/** What the keys of all records of an entry start with; with a stamp, those of the records under it. */
 export function recordsPrefix(entry: Uint8Array, stamp?: Stamp): Uint8Array {
   return indexKey(TABLES.records, entry, ...(stamp === undefined ? [] : [stampBytes(stamp)]))
 }
@@ -27,7 +27,10 @@ export function recordIdOf(key: Uint8Array): Uint8Array {
   return Buffer.from(key.subarray(key.byteLength - 32))
 }
 
-/** The key of a row of a directory table: parent, hash of the name, entry. The table of names has no entry in its keys. Fewer parts make a prefix. */
+/**
+ * The key of a row of a directory table: parent, hash of the name, entry. Keys of the table of names end with the hash.
+ * Fewer parts make a prefix.
+ */
 export function directoryKey(
   table: DirectoryTable | typeof TABLES.names,
   parent: Uint8Array,
@@ -49,25 +52,26 @@ export function cycleKey(entry?: Uint8Array): Uint8Array {
   return indexKey(TABLES.cycles, ...(entry === undefined ? [] : [entry]))
 }
 
-/** What records of an entry have seen of one author's incarnation; all of it starts with the entry's. */
+/** The key of what the records of an entry have seen of one author and incarnation; without these, a prefix. */
 export function seenRowKey(entry: Uint8Array, of?: Pick<Seen, 'author' | 'incarnation'>): Uint8Array {
   return indexKey(TABLES.seen, entry, ...(of === undefined ? [] : [of.author, of.incarnation]))
 }
 
-export function questionKey(entry: Uint8Array, written?: Stamp): Uint8Array {
-  return indexKey(TABLES.questions, entry, ...(written === undefined ? [] : [stampBytes(written)]))
+/** The key that notes that the record which wrote some content has not come; without a stamp, a prefix. */
+export function missingOriginKey(entry: Uint8Array, written?: Stamp): Uint8Array {
+  return indexKey(TABLES.missingOrigins, entry, ...(written === undefined ? [] : [stampBytes(written)]))
 }
 
-/** The entry that a row of the tables of directories, waiting or cycles is about: the last 16 bytes of its key. */
+/** The entry that a row of a directory table, of `waiting` or of `cycles` is about: the last 16 bytes of its key. */
 export function entryOfKey(key: Uint8Array): Uint8Array {
   return Buffer.from(key.subarray(key.byteLength - ROOT_ENTRY.byteLength))
 }
 
-/** What a row of a directory says of an entry, so that two of one name can be told apart without opening anything. */
+/** What a row of a directory table says of an entry, so that nothing need be opened to order entries of one name. */
 export interface DirectoryValue {
   kind: 'file' | 'directory'
   isDamaged: boolean
-  /** The stamp of the last move, in bytes that compare like it. */
+  /** The stamp of the record that placed it, in bytes that compare as stamps do. */
   placed: Uint8Array
 }
 

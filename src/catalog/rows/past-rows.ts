@@ -1,18 +1,18 @@
-import type { IndexDb, IndexOp } from '../disk/index-db.ts'
-import { type EntryRecord, type Seen, seenKey } from '../format/entry.ts'
-import { decodeHlc, encodeHlc } from '../format/stamp.ts'
-import { concatBytes } from '../util/bytes.ts'
-import { type EntryState, raise } from './heads.ts'
+import type { IndexDb, IndexOp } from '../../disk/index-db.ts'
+import { type EntryRecord, type Seen, seenKey } from '../../format/entry.ts'
+import { decodeHlc, encodeHlc } from '../../format/stamp.ts'
+import { concatBytes } from '../../util/bytes.ts'
+import { type EntryState, raise } from '../heads.ts'
 import { seenRowKey } from './keys.ts'
 
 /**
- * What the records of an entry have seen, a row for each author's incarnation: anyone may make it as much as they like,
- * and a record is added by a look at no more of it than the record names.
+ * What the records of an entry have seen, one row for each author and incarnation. Any writer can make this as much as
+ * it likes, so adding a record reads only the rows that the record names.
  */
 
 const HLC_BYTES = 8
 
-/** Completes a state by what it takes to add these records to it. */
+/** Completes a state with the part of its past that is needed to add these records. */
 export async function loadPast(
   index: Pick<IndexDb, 'getMany'>,
   entry: Uint8Array,
@@ -33,7 +33,7 @@ export async function loadPast(
   }
 }
 
-/** The rows of what the records of a state have seen. */
+/** The rows that store what the records of a state have seen. */
 export function pastOps(entry: Uint8Array, { covered, buried }: EntryState): IndexOp[] {
   return [...covered].map(([key, seen]) => {
     const gone = buried.get(key)

@@ -1,0 +1,41 @@
+import { InvalidInputError } from '../../util/errors.ts'
+import { tagOfContent } from '../content-tag.ts'
+import { ChangedError, ExistsError, IsADirectoryError, NotADirectoryError } from '../errors.ts'
+import type { TreeNode } from '../tree.ts'
+
+/** What a change checks about the nodes that it finds, before it signs anything. */
+
+export interface TargetOptions {
+  noClobber?: boolean | undefined
+  /** The content that must be there now; null: there must be none. */
+  ifTag?: string | null | undefined
+}
+
+/** Throws if content must not be linked where this node is. */
+export function checkTarget(node: TreeNode | undefined, { noClobber, ifTag }: TargetOptions): void {
+  if (node?.kind === 'directory') throw new IsADirectoryError('this path is a directory')
+  if (node === undefined) {
+    if (typeof ifTag === 'string') throw new ChangedError('what is at this path has changed')
+    return
+  }
+  refuseVersion(node)
+  if (noClobber === true) throw new ExistsError('something is at this path already')
+  if (ifTag !== undefined && ifTag !== tagOfContent(node.record))
+    throw new ChangedError('what is at this path has changed')
+}
+
+/** Throws if a move must not put `node` in the place of `target`. */
+export function checkReplace(node: TreeNode, target: TreeNode, noClobber: boolean): void {
+  if (target.kind === 'directory' || noClobber) throw new ExistsError('something is at this path already')
+  if (node.kind === 'directory') throw new NotADirectoryError('a directory cannot replace a file')
+  refuseVersion(target)
+}
+
+/** True of a file's conflict version: a node that shows another content than the file's own. */
+export function isVersion(node: TreeNode): boolean {
+  return node.kind === 'file' && node.shown.content !== node.record
+}
+
+export function refuseVersion(node: TreeNode): void {
+  if (isVersion(node)) throw new InvalidInputError('this is a conflict version: copy it, or remove it')
+}

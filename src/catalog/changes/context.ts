@@ -1,0 +1,86 @@
+import type { EntryBody } from '../../format/entry.ts'
+import type { Path } from '../../format/path.ts'
+import type { Statement } from '../../format/statement.ts'
+import type { Chance } from '../../util/chance.ts'
+import type { Clock } from '../../util/clock.ts'
+import type { Logger } from '../../util/logger.ts'
+import type { Author, Placement } from '../author.ts'
+import type { Bodies } from '../bodies.ts'
+import { ChangedError } from '../errors.ts'
+import type { Shown } from '../heads.ts'
+import type { EntryRow } from '../rows/entry-row.ts'
+import { type DirectoryNode, rootNode, type Tree } from '../tree.ts'
+import type { TreeLocks } from './locks.ts'
+
+/** Records that a change signed, in the order in which they were appended. */
+export type Records = Array<Statement<'entry'>>
+
+/** What every change of the tree uses. */
+export interface ChangeContext {
+  tree: Tree
+  bodies: Bodies
+  author: Author
+  clock: Clock
+  chance: Chance
+  locks: TreeLocks
+  log: Logger
+  /** Makes records durable in one step, and returns them. */
+  append: (records: Records) => Promise<Records>
+}
+
+/** What a change did. All of it is durable on this member; the caller pushes it to the others. */
+export interface Change {
+  /** The path as it is now, in NFC. */
+  path: Path
+  /** Every record that was signed; those of directories made on the way come first. */
+  statements: Records
+}
+
+/** A change that one record stands for. */
+export interface RecordChange extends Change {
+  /** The last of the statements. */
+  record: Statement<'entry'>
+}
+
+/** How often a change starts again because something that it relied on was changed meanwhile. */
+const ATTEMPTS_MAX = 8
+
+/** Runs a change again as long as it returns undefined, which says that something it relied on has changed. */
+export async function attempt<T>({ log }: ChangeContext, change: () => Promise<T | undefined>): Promise<T> {
+  for (let count = 1; count <= ATTEMPTS_MAX; count++) {
+    const result = await change()
+    if (result !== undefined) return result
+    log.trace('attempt %d of a change met another change', count)
+  }
+  throw new ChangedError('what is at this path keeps changing: try again')
+}
+
+/** The directory at a path; undefined if there is none, or a file is there. */
+export async function findDirectory({ tree }: ChangeContext, path: Path): Promise<DirectoryNode | undefined> {
+  const node = path.length === 0 ? rootNode() : await tree.resolve(path)
+  return node?.kind === 'directory' ? node : undefined
+}
+
+/** An entry as it is now, and the body of the record that placed it. */
+export interface FoundEntry {
+  row: EntryRow
+  shown: Shown
+  /** Undefined if that record does not open. */
+  body: EntryBody | undefined
+}
+
+export async function findEntry({ tree, bodies }: ChangeContext, id: Uint8Array): Promise<FoundEntry | undefined> {
+  const found = await tree.entry(id)
+  return found === undefined ? undefined : { ...found, body: await bodies.open(found.shown.place) }
+}
+
+/** The place of a path in its directory. */
+export function placementIn(parent: DirectoryNode, path: Path): Placement {
+  return { parent: parent.ids[0] as Uint8Array, name: path.at(-1) as string }
+}
+
+/** Signs the records that delete an entry, over all its heads: none if there is no such entry. */
+export async function deletionOf(context: ChangeContext, id: Uint8Array): Promise<Records> {
+  const found = await findEntry(context, id)
+  return found === undefined ? [] : context.author.delete(id, found.row.state, found.shown, found.body)
+}

@@ -1,0 +1,39 @@
+import { formatPath, type Path } from '../../format/path.ts'
+import { toHex } from '../../util/bytes.ts'
+import { KeyedLocks } from '../../util/locks.ts'
+
+/** The lock that all moves of directories share; no path and no id has this key. */
+const DIRECTORY_MOVES = 'directories'
+
+/**
+ * Locks over what the changes of one member touch. No two changes wait for each other, because all take their locks in
+ * the same order: moves of directories, then paths, then entries, and several of one sort in the order of their keys.
+ */
+export class TreeLocks {
+  readonly #locks = new KeyedLocks()
+
+  /**
+   * One move of a directory at a time. If two directories are moved into each other at once, the second move must see
+   * what the first has done, or together they would make a cycle.
+   */
+  directoryMove<T>(work: () => Promise<T>): Promise<T> {
+    return this.#locks.run(DIRECTORY_MOVES, work)
+  }
+
+  /** One change at a time may give a name to an entry or take it away. */
+  paths<T>(paths: readonly Path[], work: () => Promise<T>): Promise<T> {
+    return this.#all(paths.map(formatPath), work)
+  }
+
+  /** One change of an entry at a time: a record must have seen every head that is there when it is appended. */
+  entries<T>(ids: readonly Uint8Array[], work: () => Promise<T>): Promise<T> {
+    return this.#all(ids.map(toHex), work)
+  }
+
+  #all<T>(keys: readonly string[], work: () => Promise<T>): Promise<T> {
+    const ordered = [...new Set(keys)].sort()
+    const lock = (i: number): Promise<T> =>
+      i === ordered.length ? work() : this.#locks.run(ordered[i] as string, () => lock(i + 1))
+    return lock(0)
+  }
+}

@@ -1,0 +1,30 @@
+import { ENTRY_ID_BYTES } from '../../format/entry.ts'
+import type { Path } from '../../format/path.ts'
+import { NotADirectoryError } from '../errors.ts'
+import { type Change, type ChangeContext, findDirectory, placementIn, type Records } from './context.ts'
+
+/** Makes a directory, and those above it that are missing. */
+export async function mkdir(context: ChangeContext, path: Path, replicas: number): Promise<Change> {
+  return { path, statements: await ensureDirectory(context, path, replicas) }
+}
+
+/**
+ * Makes the directory at a path, and those above it, unless they are there. Returns the records that this took. Another
+ * change may have removed one of them again by the time this resolves.
+ */
+export async function ensureDirectory(context: ChangeContext, path: Path, replicas: number): Promise<Records> {
+  const { tree, author, chance, clock, locks, append } = context
+  const found = await tree.resolve(path)
+  if (found?.kind === 'directory') return []
+  if (found !== undefined) throw new NotADirectoryError('a file is where a directory should be')
+  const statements = await ensureDirectory(context, path.slice(0, -1), replicas)
+  await locks.paths([path], async () => {
+    if ((await tree.resolve(path)) !== undefined) return
+    const parent = await findDirectory(context, path.slice(0, -1))
+    if (parent === undefined) return
+    const at = placementIn(parent, path)
+    const record = author.createDirectory(chance.bytes(ENTRY_ID_BYTES), at, Math.floor(clock.now()), replicas)
+    statements.push(...(await append([record])))
+  })
+  return statements
+}

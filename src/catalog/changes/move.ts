@@ -1,0 +1,133 @@
+import { ENTRY_ID_BYTES } from '../../format/entry.ts'
+import { formatPath, type Path } from '../../format/path.ts'
+import { toHex } from '../../util/bytes.ts'
+import { InvalidInputError } from '../../util/errors.ts'
+import { isPastTooLong, type Placement } from '../author.ts'
+import { DamagedEntryError, NotFoundError } from '../errors.ts'
+import { checkReplace, refuseVersion } from './checks.ts'
+import {
+  attempt,
+  type Change,
+  type ChangeContext,
+  deletionOf,
+  findDirectory,
+  findEntry,
+  placementIn,
+  type Records
+} from './context.ts'
+import { ensureDirectory } from './mkdir.ts'
+
+export interface MoveOptions {
+  noClobber?: boolean | undefined
+  /** Copies wanted of the directories that have to be made. */
+  replicas: number
+}
+
+interface Move {
+  from: Path
+  to: Path
+  isDirectory: boolean
+  noClobber: boolean
+}
+
+/**
+ * Moves what is at a path to a path that is free, or where a file may be replaced. A directory merges with no other.
+ */
+export async function move(context: ChangeContext, from: Path, to: Path, options: MoveOptions): Promise<Change> {
+  if (from.length === 0) throw new InvalidInputError('the root directory cannot be moved')
+  if (formatPath(to).startsWith(`${formatPath(from)}/`)) {
+    throw new InvalidInputError('a directory cannot be moved into itself')
+  }
+  const { tree, locks } = context
+  const made: Records = []
+  return attempt(context, async () => {
+    made.push(...(await ensureDirectory(context, to.slice(0, -1), options.replicas)))
+    const isDirectory = (await tree.resolve(from))?.kind === 'directory'
+    const details = { from, to, isDirectory, noClobber: options.noClobber === true }
+    const locked = (): Promise<Records | undefined> => locks.paths([from, to], () => moveLocked(context, details))
+    const records = await (isDirectory ? locks.directoryMove(locked) : locked())
+    return records === undefined ? undefined : { path: to, statements: [...made, ...records] }
+  })
+}
+
+/** Returns undefined if something that was found before the locks were taken has changed. */
+async function moveLocked(
+  context: ChangeContext,
+  { from, to, isDirectory, noClobber }: Move
+): Promise<Records | undefined> {
+  const { tree, append } = context
+  const node = await tree.resolve(from)
+  if (node === undefined) throw new NotFoundError('nothing is at this path')
+  if ((node.kind === 'directory') !== isDirectory) return undefined
+  refuseVersion(node)
+  const parent = await findDirectory(context, to.slice(0, -1))
+  if (parent === undefined) return undefined
+  const target = await tree.child(parent, to.at(-1) as string)
+  if (target !== undefined && formatPath(target.path) === formatPath(node.path)) return []
+  if (target !== undefined) checkReplace(node, target, noClobber)
+  const replaced = target?.kind === 'file' ? [target.id, ...target.rivals] : []
+  const moved = node.kind === 'directory' ? node.ids : [node.id]
+  const at = placementIn(parent, to)
+  return lockFamilies(context, moved, replaced, async () => {
+    const records: Records = []
+    for (const id of moved) records.push(...(await moveEntry(context, id, at)))
+    for (const id of replaced) records.push(...(await deletionOf(context, id)))
+    return append(records)
+  })
+}
+
+async function moveEntry(context: ChangeContext, id: Uint8Array, at: Placement): Promise<Records> {
+  const { author, bodies, chance } = context
+  const found = await findEntry(context, id)
+  if (found === undefined) return []
+  const { row, shown } = found
+  const carried = shown.content ?? shown.place
+  const body = await bodies.open(carried)
+  if (body === undefined) throw new DamagedEntryError('this entry cannot be read: it can only be removed')
+  const moved = author.move(row.state, carried, body, at)
+  if (moved !== undefined) return [moved]
+  // Its past has grown too long for another put: the entry goes on under a new id.
+  const renewed = chance.bytes(ENTRY_ID_BYTES)
+  const deleted = author.delete(id, row.state, shown, body)
+  const created = author.create(renewed, { ...body, ...at }, carried)
+  if (body.kind === 'file') return [...deleted, created]
+  return [created, ...(await moveChildren(context, id, renewed)), ...deleted]
+}
+
+/** Moves the children of a directory below its new id. */
+async function moveChildren(context: ChangeContext, from: Uint8Array, to: Uint8Array): Promise<Records> {
+  const records: Records = []
+  for await (const { id, name } of context.tree.childrenOf(from))
+    records.push(...(await moveEntry(context, id, { parent: to, name })))
+  return records
+}
+
+/** The entries that the move of one changes: itself, and if it is a directory that needs a new id, all its children. */
+async function familyOf(context: ChangeContext, id: Uint8Array): Promise<Uint8Array[]> {
+  const { tree } = context
+  const found = await tree.entry(id)
+  if (found === undefined) return [id]
+  const { row, shown } = found
+  if (row.kind !== 'directory' || !isPastTooLong([shown.content ?? shown.place])) return [id]
+  const family = [id]
+  for await (const child of tree.childrenOf(id)) family.push(...(await familyOf(context, child.id)))
+  return family
+}
+
+/**
+ * Locks entries with all that moves along with them, and some others. Returns undefined if more has to move along by
+ * the time the locks are held.
+ */
+async function lockFamilies<T>(
+  context: ChangeContext,
+  ids: readonly Uint8Array[],
+  others: readonly Uint8Array[],
+  work: () => Promise<T>
+): Promise<T | undefined> {
+  const families = async (): Promise<Uint8Array[]> => (await Promise.all(ids.map(id => familyOf(context, id)))).flat()
+  const locked = await families()
+  const known = new Set(locked.map(toHex))
+  return context.locks.entries([...locked, ...others], async () =>
+    (await families()).every(id => known.has(toHex(id))) ? work() : undefined
+  )
+}

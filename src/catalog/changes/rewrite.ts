@@ -1,0 +1,43 @@
+import { ENTRY_ID_BYTES } from '../../format/entry.ts'
+import type { Content } from '../author.ts'
+import { DamagedEntryError } from '../errors.ts'
+import type { FileNode } from '../tree.ts'
+import { type ChangeContext, deletionOf, type FoundEntry, findEntry, type Records } from './context.ts'
+
+/**
+ * Writes new content to a file. This ends the file's conflicts, and deletes the other files of its name. The write is
+ * the last record. Returns undefined if the file has been deleted meanwhile.
+ */
+export function rewrite(
+  context: ChangeContext,
+  node: FileNode,
+  content: Content,
+  replicas: number
+): Promise<Records | undefined> {
+  return context.locks.entries([node.id, ...node.rivals], async () => {
+    const records: Records = []
+    for (const rival of node.rivals) records.push(...(await deletionOf(context, rival)))
+    const found = await findEntry(context, node.id)
+    if (found === undefined || found.shown.isDeleted) return undefined
+    records.push(...(await writesTo(context, found, { entry: node.id, content, replicas })))
+    return context.append(records)
+  })
+}
+
+/** Signs the records that write content to an entry: one, or more if the file has to go on under a new id. */
+async function writesTo(
+  { author, bodies, chance }: ChangeContext,
+  { row, shown, body }: FoundEntry,
+  { entry, content, replicas }: { entry: Uint8Array; content: Content; replicas: number }
+): Promise<Records> {
+  if (body === undefined || row.isDamaged)
+    throw new DamagedEntryError('this entry cannot be read: remove it, then put it again')
+  const at = { parent: body.parent, name: body.name }
+  const props = content.props ?? (await bodies.open(shown.content ?? shown.place))?.props
+  const written = { ...content, props }
+  const record = author.write({ entry, state: row.state, shown, at, content: written, replicas })
+  if (record !== undefined) return [record]
+  // Its past has grown too long for another put: the file goes on under a new id.
+  const deleted = author.delete(entry, row.state, shown, body)
+  return [...deleted, author.createFile(chance.bytes(ENTRY_ID_BYTES), at, written, replicas)]
+}

@@ -1,0 +1,37 @@
+import type { IndexDb } from '../disk/index-db.ts'
+import type { EntryBody } from '../format/entry.ts'
+import type { Bodies } from './bodies.ts'
+import { type Shown, showEntry } from './heads.ts'
+import { decodeEntryRow, type EntryRow } from './rows/entry-row.ts'
+import { entryKey } from './rows/keys.ts'
+
+export interface EntriesOptions {
+  index: Pick<IndexDb, 'get'>
+  bodies: Bodies
+  /** The place of an epoch in the chain of epochs. */
+  depthOf: (epoch: Uint8Array) => number
+}
+
+/** Looks up entries by their id. */
+export class Entries {
+  readonly #options: EntriesOptions
+
+  constructor(options: EntriesOptions) {
+    this.#options = options
+  }
+
+  /** What the index holds of an entry, deleted or not, and what shows of it; undefined if no record of it has come. */
+  async get(id: Uint8Array): Promise<{ row: EntryRow; shown: Shown } | undefined> {
+    const { index, depthOf } = this.#options
+    const value = await index.get(entryKey(id))
+    if (value === undefined) return undefined
+    const row = decodeEntryRow(value)
+    return { row, shown: showEntry(row.state, depthOf) }
+  }
+
+  /** The body of the record that placed an entry; undefined if it does not open, or there is no such entry. */
+  async placeBody(id: Uint8Array): Promise<EntryBody | undefined> {
+    const found = await this.get(id)
+    return found === undefined ? undefined : this.#options.bodies.open(found.shown.place)
+  }
+}

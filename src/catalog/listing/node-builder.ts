@@ -1,0 +1,95 @@
+import type { Path } from '../../format/path.ts'
+import { compareBytes } from '../../util/bytes.ts'
+import type { Bodies } from '../bodies.ts'
+import type { Entries } from '../entries.ts'
+import { conflictName, shownName } from '../names.ts'
+import type { DirectoryNode, FileNode, TreeNode } from '../tree.ts'
+import type { Child, NameGroup } from './name-groups.ts'
+
+export interface NodeBuilderOptions {
+  entries: Entries
+  bodies: Bodies
+}
+
+/** How a file shows beside others of its name. */
+interface Precedence {
+  /** It has the name to itself, or comes before the others. */
+  isFirst: boolean
+  /** The other files of the name, if this one is before them. */
+  rivals: Uint8Array[]
+}
+
+/** Makes the nodes under which entries show: their names, their contents, and which of them are conflicts. */
+export class NodeBuilder {
+  readonly #options: NodeBuilderOptions
+
+  constructor(options: NodeBuilderOptions) {
+    this.#options = options
+  }
+
+  /** The nodes of one name: a directory, or else a file, under the name itself; the others as conflicts. */
+  async ofGroup({ directories, files }: NameGroup, parent: Path): Promise<TreeNode[]> {
+    const nodes: TreeNode[] = []
+    files.sort(byClaimToName)
+    if (directories.length > 0) nodes.push(await this.#directory(directories, parent))
+    for (const [i, { entry }] of files.entries()) {
+      const rivals = i === 0 ? files.slice(1).map(other => other.entry) : []
+      nodes.push(...(await this.#file(entry, parent, { isFirst: nodes.length === 0, rivals })))
+    }
+    return nodes
+  }
+
+  /** The nodes of a file that no directory shows. They show at `/`, as conflicts. */
+  ofUnreachableFile(id: Uint8Array): Promise<FileNode[]> {
+    return this.#file(id, [], { isFirst: false, rivals: [] })
+  }
+
+  /** The node of a directory that no other shows. It shows at `/`, as a conflict. */
+  async ofUnreachableDirectory(id: Uint8Array): Promise<DirectoryNode> {
+    const body = await this.#options.entries.placeBody(id)
+    const name = conflictName(shownName(body, id), id)
+    return { kind: 'directory', path: [name], ids: [id], mtime: body?.mtime ?? 0, isConflict: true }
+  }
+
+  async #directory(directories: readonly Child[], parent: Path): Promise<DirectoryNode> {
+    const ids = directories.map(({ entry }) => entry).sort(compareBytes)
+    const bodies = await Promise.all(ids.map(id => this.#options.entries.placeBody(id)))
+    const name = shownName(bodies[0], ids[0] as Uint8Array)
+    const mtime = Math.max(...bodies.map(body => body?.mtime ?? 0))
+    return { kind: 'directory', path: [...parent, name], ids, mtime, isConflict: false }
+  }
+
+  /** A file and its conflict versions. */
+  async #file(id: Uint8Array, parent: Path, { isFirst, rivals }: Precedence): Promise<FileNode[]> {
+    const { entries, bodies } = this.#options
+    const found = await entries.get(id)
+    if (found === undefined) return []
+    const { row, shown } = found
+    if (shown.content === undefined) return []
+    const name = shownName(await bodies.open(shown.place), id)
+    const own = isFirst ? name : conflictName(name, id)
+    const contents = [shown.content, ...shown.conflicts]
+    return Promise.all(
+      contents.map(async (record, i): Promise<FileNode> => {
+        const body = await bodies.open(record)
+        return {
+          kind: 'file',
+          path: [...parent, i === 0 ? own : conflictName(name, record.id)],
+          id,
+          row,
+          shown,
+          record,
+          body,
+          isConflict: i > 0 || !isFirst || row.isDamaged || body === undefined,
+          rivals: i === 0 ? rivals : []
+        }
+      })
+    )
+  }
+}
+
+// A file that can be read comes before one that cannot; then the one that was moved there last keeps the name.
+function byClaimToName(a: Child, b: Child): number {
+  if (a.isDamaged !== b.isDamaged) return a.isDamaged ? 1 : -1
+  return compareBytes(b.placed, a.placed) || compareBytes(a.entry, b.entry)
+}

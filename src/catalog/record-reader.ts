@@ -1,0 +1,24 @@
+import { type EntryRecord, readRecord } from '../format/entry.ts'
+import type { Statement } from '../format/statement.ts'
+
+/**
+ * Reads records out of statements. A statement is checked, projected and announced: it is read once for all of these.
+ */
+export class RecordReader {
+  readonly #nodeCodecs: readonly number[]
+  readonly #records = new WeakMap<Statement, EntryRecord>()
+
+  /** `nodeCodecs` are the codecs that manifest nodes may have. */
+  constructor(nodeCodecs: readonly number[]) {
+    this.#nodeCodecs = nodeCodecs
+  }
+
+  /** Throws a `FormatError` if the record breaks a rule of its kind. */
+  read(statement: Statement<'entry'>, author: Uint8Array): EntryRecord {
+    const known = this.#records.get(statement)
+    if (known !== undefined) return known
+    const record = readRecord(statement, author, this.#nodeCodecs)
+    this.#records.set(statement, record)
+    return record
+  }
+}

@@ -1,0 +1,44 @@
+import type { IndexDb, IndexOp } from '../../disk/index-db.ts'
+import { equalBytes, u64be } from '../../util/bytes.ts'
+import type { Clock } from '../../util/clock.ts'
+import type { Reachability } from '../reachability.ts'
+import type { EntryRow } from './entry-row.ts'
+import { cycleKey, waitingKey } from './keys.ts'
+
+export interface ReachabilityContext {
+  index: Pick<IndexDb, 'has'>
+  clock: Clock
+  /** Reachability with the rows of the batch. */
+  reachability: Reachability
+}
+
+/**
+ * The rows that note what keeps entries from being reached, after an entry's row has changed: a parent that is no
+ * directory, whether it never was one or is one no longer, and a directory that is below itself.
+ */
+export async function reachabilityOps(
+  context: ReachabilityContext,
+  entry: Uint8Array,
+  row: EntryRow,
+  old: EntryRow | undefined
+): Promise<IndexOp[]> {
+  const { reachability } = context
+  const ops: IndexOp[] = []
+  const [is, was] = [row.kind === 'directory', old?.kind === 'directory']
+  if (is && !was) ops.push({ type: 'del', key: waitingKey(entry) })
+  if (was && !is && (await reachability.hasChildren(entry))) ops.push(...(await waitingOps(context, entry)))
+  if (row.key !== undefined && !(await reachability.isDirectory(row.parent)))
+    ops.push(...(await waitingOps(context, row.parent)))
+  if (is !== was || old === undefined || !equalBytes(old.parent, row.parent)) {
+    const cycle = await reachability.cycleOf(entry)
+    for (const member of cycle) ops.push({ type: 'put', key: cycleKey(member), value: new Uint8Array(0) })
+    if (cycle.length === 0 && old !== undefined) ops.push({ type: 'del', key: cycleKey(entry) })
+  }
+  return ops
+}
+
+/** Notes since when something has been below a parent that is no directory, unless that is noted. */
+async function waitingOps({ index, clock }: ReachabilityContext, parent: Uint8Array): Promise<IndexOp[]> {
+  const key = waitingKey(parent)
+  return (await index.has(key)) ? [] : [{ type: 'put', key, value: u64be(Math.floor(clock.now())) }]
+}

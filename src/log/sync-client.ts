@@ -1,0 +1,126 @@
+import { hash } from 'node:crypto'
+import type { PeerId } from '../format/peer-id.ts'
+import type { Statement } from '../format/statement.ts'
+import { equalBytes } from '../util/bytes.ts'
+import type { Clock } from '../util/clock.ts'
+import { Callers, type CallOptions, type ProtocolOptions, parseReply, type Reply } from '../wire/calls.ts'
+import { ProtocolError } from '../wire/errors.ts'
+import type { Host } from '../wire/host.ts'
+import { SYNC_BYTES_MAX, SYNC_PROTOCOL, SYNC_TIMEOUT_MS } from './constants.ts'
+import type { StatementClass } from './keys.ts'
+import type { Verdict } from './log.ts'
+import { fetchReply, GONE, listReply, pushReply, splitBody, splitIds } from './sync-frames.ts'
+
+/** What both ends of `/dfs/sync/1.0.0` agree on. */
+export const SYNC: ProtocolOptions = {
+  protocol: SYNC_PROTOCOL,
+  requestBytesMax: SYNC_BYTES_MAX,
+  responseBytesMax: SYNC_BYTES_MAX
+}
+
+/** A statement to push. */
+export interface Push {
+  statement: Statement
+  /** The put that kept the blocks of the record; null if there is none. */
+  put: Uint8Array | null
+}
+
+export interface SyncClientOptions {
+  host: Host
+  clock: Clock
+  /** Called when a peer breaks the protocol. */
+  onFault: (peer: PeerId) => void
+}
+
+/**
+ * The four requests of `/dfs/sync/1.0.0`, one call each. They throw what `Callers.call` throws, and a `ProtocolError`,
+ * which counts as a fault of the peer, if the answer makes no sense.
+ */
+export class SyncClient {
+  readonly #callers: Callers
+
+  constructor({ host, clock, onFault }: SyncClientOptions) {
+    this.#callers = new Callers(host, clock, { ...SYNC, onFault })
+  }
+
+  /** Returns a verdict for each statement. */
+  push(peer: PeerId, pushes: readonly Push[]): Promise<Verdict[]> {
+    const lengths = pushes.map(({ statement }) => statement.bytes.byteLength)
+    const puts = pushes.map(({ put }) => put)
+    const body = pushes.map(({ statement }) => statement.bytes)
+    return this.#call(peer, { do: 'push', lengths, puts }, { body }, ({ fields }) => {
+      const { verdicts } = parseReply(pushReply, fields)
+      if (verdicts.length !== pushes.length)
+        throw new ProtocolError('a push was answered with another number of verdicts')
+      return verdicts
+    })
+  }
+
+  /** One page of the ids of a class that the peer has, from the first after `after`. */
+  list(
+    peer: PeerId,
+    statementClass: StatementClass,
+    after: Uint8Array | null,
+    signal: AbortSignal | undefined
+  ): Promise<{ ids: Uint8Array[]; isEnd: boolean }> {
+    return this.#call(peer, { do: 'list', class: statementClass, after }, { signal }, ({ fields, body }) => {
+      const ids = splitIds(body)
+      for (const [i, id] of ids.entries()) {
+        const before = ids[i - 1] ?? after
+        if (before !== null && Buffer.compare(id, before) <= 0)
+          throw new ProtocolError('the ids of a list are not in ascending order')
+      }
+      return { ids, isEnd: parseReply(listReply, fields).isEnd }
+    })
+  }
+
+  /**
+   * The statements with some ids, in their order; null for each that the peer no longer has. It may answer for fewer
+   * ids than were asked for, but for at least one. Each statement is checked against its id.
+   */
+  fetch(peer: PeerId, ids: readonly Uint8Array[], signal: AbortSignal | undefined): Promise<Array<Uint8Array | null>> {
+    const options = { body: ids, signal, expectBytes: SYNC_BYTES_MAX }
+    return this.#call(peer, { do: 'fetch' }, options, ({ fields, body }) =>
+      answersFor(ids, splitBody(body, parseReply(fetchReply, fields).lengths))
+    )
+  }
+
+  /** Returns those of the ids that the peer lacks. */
+  offer(peer: PeerId, ids: readonly Uint8Array[], signal: AbortSignal | undefined): Promise<Uint8Array[]> {
+    return this.#call(peer, { do: 'offer' }, { body: ids, signal }, ({ body }) => {
+      if (body.byteLength !== ids.length)
+        throw new ProtocolError('an offer was answered for another number of statements')
+      return ids.filter((_, i) => body[i] !== 0)
+    })
+  }
+
+  /**
+   * Throws a `ProtocolError` about several answers of a peer that make no sense together. It counts as the peer's
+   * fault.
+   */
+  blame(peer: PeerId, message: string): never {
+    return this.#callers.read(peer, () => {
+      throw new ProtocolError(message)
+    })
+  }
+
+  async #call<T>(
+    peer: PeerId,
+    fields: Record<string, unknown>,
+    options: CallOptions,
+    read: (reply: Reply) => T
+  ): Promise<T> {
+    const reply = await this.#callers.call(peer, fields, { timeoutMs: SYNC_TIMEOUT_MS, ...options })
+    return this.#callers.read(peer, () => read(reply))
+  }
+}
+
+function answersFor(ids: readonly Uint8Array[], answers: readonly Uint8Array[]): Array<Uint8Array | null> {
+  if (answers.length === 0 || answers.length > ids.length)
+    throw new ProtocolError('a fetch was answered for another number of statements')
+  return answers.map((bytes, i) => {
+    if (equalBytes(bytes, GONE)) return null
+    if (equalBytes(hash('sha256', bytes, 'buffer'), ids[i] as Uint8Array)) return bytes
+    throw new ProtocolError('a fetch was answered with a statement that was not asked for')
+  })
+}
