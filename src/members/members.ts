@@ -78,7 +78,7 @@ export class Members {
     this.#options = options
     const { host, clock, chance, self, store, onFault } = options
     this.#addresses = new AddressBook(store.index)
-    this.#redialler = new Redialler({ host, clock, chance })
+    this.#redialler = new Redialler({ host, clock, chance, logger: host.logger })
     this.#foreign = new ExpiringSet({ clock, ms: FOREIGN_MS, max: DISCOVERED_MAX })
     this.#join = new Join({
       host,

@@ -125,7 +125,9 @@ export async function startStack(init: StackOptions): Promise<Stack> {
       listen,
       announce: options.announce,
       mdns: options.mdns ?? true,
-      transports: options.transports
+      transports: options.transports,
+      logger,
+      libp2pLogger: options.logger
     })
     const log = new Log({ store, clock, network: secrets.network })
     const roster = new Roster(secrets.network)
