@@ -2,13 +2,14 @@ import type { Clock } from '../util/clock.ts'
 
 export interface ExpiringSetOptions<T> {
   clock: Clock
+  /** How long an item stays. */
   ms: number
-  /** The most that it holds; the oldest makes room. */
+  /** How many items it may hold. When it is full the oldest is removed. */
   max?: number
   onExpired?: (item: T) => void
 }
 
-/** Items that leave by themselves some time after they were last added. */
+/** Items that are removed by themselves some time after they were last added. */
 export class ExpiringSet<T> {
   readonly #options: ExpiringSetOptions<T>
   readonly #cancels = new Map<T, () => void>()

@@ -135,6 +135,7 @@ export async function startStack(init: StackOptions): Promise<Stack> {
     const statuses = new Statuses({
       roster,
       clock,
+      logger,
       outAfterMs,
       markDead: items => store.markDead(items.map(({ place }) => place))
     })
@@ -151,6 +152,7 @@ export async function startStack(init: StackOptions): Promise<Stack> {
       statuses,
       clock,
       chance,
+      logger,
       bootstrap: options.bootstrap ?? [],
       outAfterMs,
       capacity: () => ({ weight: capacity.capacityBytes, isFull: capacity.isFull }),
@@ -164,7 +166,7 @@ export async function startStack(init: StackOptions): Promise<Stack> {
       admitted: () => members.admitted,
       holdsPut: (statement, put, from) => blocks.holdsPut(statement, put, from),
       onFault,
-      onClockOff: () => void members.measureClocks()
+      onClockOff: () => members.askForTime()
     })
 
     // blocks
@@ -179,10 +181,7 @@ export async function startStack(init: StackOptions): Promise<Stack> {
       self: self.peerId,
       isAdmitted: peer => members.isAdmitted(peer),
       admitted: () => members.admitted,
-      mayStore: peer => {
-        const role = members.member(peer)?.role
-        return role === 'admin' || role === 'writer'
-      },
+      mayStore: peer => members.mayWrite(peer),
       view: () => members.view,
       push: (peer, statement, put) => sync.push(peer, statement, put),
       announce: (statement, except) => sync.announce([statement], except),
@@ -269,7 +268,18 @@ export async function startStack(init: StackOptions): Promise<Stack> {
     }
 
     const fs: FsContext = { catalog, tree, author, blocks, members, sync, codec, clock, defaults }
-    return { fs, files, host, store, capacity, disk, projection, workers, report: opened, stop }
+    return {
+      fs,
+      files,
+      host,
+      store,
+      capacity,
+      disk,
+      projection,
+      workers: [...members.workers, ...workers],
+      report: opened,
+      stop
+    }
   } catch (error) {
     await stop().catch(() => {})
     throw error
