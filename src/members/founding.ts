@@ -64,7 +64,7 @@ export function assertOwnGrant({ device, grants }: Pick<Secrets, 'device' | 'gra
     throw new GrantError('the keystore is damaged: its grant is for another device')
 }
 
-/** A new network key, 32 random bytes. Whoever holds it owns the network. */
+/** A new network key, 32 random bytes. The holder of the key owns the network. */
 export function generateNetworkKey(chance: Chance = systemChance): NetworkKey {
   return chance.bytes(NETWORK_KEY_BYTES)
 }

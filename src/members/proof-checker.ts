@@ -21,7 +21,7 @@ export interface ProofCheckerOptions {
   admissionOf: (peer: PeerId) => Admission | undefined
   /**
    * Appends a chain that was verified to the log, and returns the verdict. We wait for it before we tell the other side that
-   * it is admitted, since what that side says next is judged by its grant.
+   * it is admitted, since what that side sends next rests on its grant.
    */
   learn: (chain: Array<Statement<'grant'>>, peer: PeerId) => Promise<Verdict>
   /** Ends the admission of a process that no longer answers, and its connections. */

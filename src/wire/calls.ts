@@ -97,7 +97,7 @@ export class Callers {
     const forget = (): void => {
       if (this.#clients.get(peer) === opening) this.#clients.delete(peer)
     }
-    // Whoever called is told of a failure to open.
+    // The caller is told if the stream cannot be opened.
     opening.then(client => client.onEnd(forget), forget)
     return opening
   }
