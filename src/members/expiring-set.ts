@@ -3,7 +3,7 @@ import type { Clock } from '../util/clock.ts'
 export interface ExpiringSetOptions<T> {
   clock: Clock
   /** How long an item stays. */
-  ms: number
+  lifetimeMs: number
   /** How many items it may hold. When it is full the oldest is removed. */
   max?: number
   onExpired?: (item: T) => void
@@ -27,11 +27,11 @@ export class ExpiringSet<T> {
   }
 
   add(item: T): void {
-    const { clock, ms, max = Number.POSITIVE_INFINITY, onExpired } = this.#options
+    const { clock, lifetimeMs, max = Number.POSITIVE_INFINITY, onExpired } = this.#options
     this.delete(item)
     const [oldest] = this.#cancels.keys()
     if (oldest !== undefined && this.#cancels.size >= max) this.delete(oldest)
-    const cancel = clock.after(ms, () => {
+    const cancel = clock.after(lifetimeMs, () => {
       this.#cancels.delete(item)
       onExpired?.(item)
     })

@@ -38,7 +38,7 @@ export interface JoinOptions {
 
 /**
  * `/dfs/join/1.0.0`: both sides prove a grant bound to the peer id that the connection proved. The dialler does so first,
- * and before that neither side listens to anything else. An admission belongs to a peer id and one start of its process,
+ * and until both have done so neither accepts any other request. An admission belongs to a peer id and one start of its process,
  * and lasts as long as any connection between the two. SPEC.md describes the exchange.
  *
  * `Admissions` holds who is admitted, `JoinServer` answers, `JoinClient` asks, and `ProofChecker` decides about proofs.
@@ -59,7 +59,7 @@ export class Join {
     const { host, self, clock, chance, logger, onFault, isKnown = () => false, learn = async () => 'ok' } = options
     const log = logger.forComponent('dfs:members:join')
     this.#log = log
-    this.#strangers = new ExpiringSet({ clock, ms: STRANGER_MS, onExpired: peer => this.#endStranger(peer) })
+    this.#strangers = new ExpiringSet({ clock, lifetimeMs: STRANGER_MS, onExpired: peer => this.#endStranger(peer) })
     this.#admissions = this.#makeAdmissions()
     this.#client = new JoinClient({ host, self, clock, onFault })
     this.#checker = new ProofChecker({

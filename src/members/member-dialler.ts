@@ -42,7 +42,7 @@ export class MemberDialler {
     const { host, clock, chance, logger } = options
     this.#log = logger.forComponent('dfs:members:dial')
     this.#redialler = new Redialler({ host, clock, chance, logger })
-    this.#foreign = new ExpiringSet({ clock, ms: FOREIGN_MS, max: DISCOVERED_MAX })
+    this.#foreign = new ExpiringSet({ clock, lifetimeMs: FOREIGN_MS, max: DISCOVERED_MAX })
     host.onDiscovered((peer, addresses) => this.#onDiscovered(peer, addresses))
   }
 

@@ -74,7 +74,7 @@ test('the last status of each member counts, and older ones are forgotten', asyn
   )
   assert.deepEqual(setup.dead, [first])
   assert.deepEqual([setup.statuses.of(self.peerId), setup.weights], [second.statement, [2]])
-  // A status that comes late is removed again itself.
+  // An older status that arrives late is removed at once.
   const late = setup.sign(self, 1n, { weight: 3 })
   assert.ok(setup.statuses.isSuperseded(late.statement, self.publicKey))
   assert.deepEqual(

@@ -231,7 +231,7 @@ test('a frozen proof is valid for its peer and at its time, and not with a bit c
   )
 })
 
-/** A member on a wire in memory, which knows only how to join. */
+/** A member on a wire in memory that speaks only the join protocol. */
 async function joiner(
   t: TestContext,
   wire: MemoryNetwork,
@@ -395,7 +395,7 @@ test('frozen views do not depend on the order in which the statuses came', async
   assert.equal(findOut([]).medianHlc, undefined)
 })
 
-/** SPEC.md, "View": weight, zone and patience as they count. */
+/** SPEC.md, "View": weight, zone and `outAfter` within their limits. */
 function countedBySpec({ capacityMax, grantedZone, status }: PlainMember, outAfterMs: number) {
   const most = capacityMax ?? 1_000_000_000_000
   const patience = status.outAfter < outAfterMs ? outAfterMs : status.outAfter
@@ -406,7 +406,7 @@ function countedBySpec({ capacityMax, grantedZone, status }: PlainMember, outAft
   }
 }
 
-/** SPEC.md, "Out", one member at a time, by counting and not by sorting. */
+/** SPEC.md, "Out": puts out one member at a time, and finds the median by counting instead of sorting. */
 function outBySpec({ outAfterMs, members }: PlainView): { middle: string | null; out: number[] } {
   const list = members.map((member, i) => {
     const { weight, outAfterMs: patience } = countedBySpec(member, outAfterMs)
@@ -432,7 +432,7 @@ function outBySpec({ outAfterMs, members }: PlainView): { middle: string | null;
   }
 }
 
-/** SPEC.md, "The view's id": what is hashed. */
+/** SPEC.md, "The view's id": the bytes that are hashed. */
 function viewBySpec({ outAfterMs, members }: PlainView, out: readonly number[]): Buffer {
   const rows = members.map((member, i) => {
     const { weight, zone } = countedBySpec(member, outAfterMs)
@@ -452,7 +452,7 @@ function publicBySpec(key: KeyObject): string {
   return Buffer.from(createPublicKey(key).export({ format: 'jwk' }).x ?? '', 'base64url').toString('hex')
 }
 
-/** Canonical dag-cbor (RFC 8949 with shortest lengths; keys by length, then bytewise) of what stands in these vectors. */
+/** Canonical dag-cbor (RFC 8949 with shortest lengths; keys by length, then bytewise) of the values in these vectors. */
 function cbor(value: unknown): Buffer {
   if (value === null) return Buffer.of(0xf6)
   if (typeof value === 'boolean') return Buffer.of(value ? 0xf5 : 0xf4)

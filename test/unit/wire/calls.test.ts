@@ -450,7 +450,7 @@ test('answers to an asker that never reads are held for a bounded time', async t
   clock.advance(CALL_TIMEOUT_MS)
   await settle()
   assert.equal(isOver(), false)
-  // 1 MiB at the slowest rate that is waited for.
+  // The time of 1 MiB at the slowest rate that we allow for.
   clock.advance(70_000)
   await settle()
   assert.equal(isOver(), true)

@@ -41,7 +41,7 @@ function bytes(hex: string): Buffer {
   return Buffer.from(hex, 'hex')
 }
 
-/** What the code is given, and gives, for a value of the vectors. */
+/** The value that the code takes and returns for a value of the vectors. */
 function decoded(value: Value): unknown {
   if (typeof value !== 'object') return value
   if (Array.isArray(value)) return value.map(decoded)
@@ -56,7 +56,7 @@ function headerOf({ id, status, fields }: Omit<FrameVector, 'body' | 'frame'>): 
   return { ...fieldsOf(fields), id, ...(status === undefined ? {} : { status }) }
 }
 
-/** A header as text, so that two can be compared whatever stands behind their bytes and links. */
+/** A header as text, so that two can be compared whichever classes hold their bytes and links. */
 function textOf(header: unknown): string {
   const plain = (value: unknown): unknown => {
     if (value instanceof Uint8Array) return { bytes: Buffer.from(value).toString('hex') }
@@ -73,7 +73,7 @@ function textOf(header: unknown): string {
   return JSON.stringify(plain(header))
 }
 
-/** One end of a stream, the other end of which is the test. */
+/** One end of a stream. The test is the other end. */
 function stream(): { near: ByteStream; sent: () => string; deliver: (hex: string) => void; isEnded: () => boolean } {
   const written: Uint8Array[] = []
   let onData: (bytes: Uint8Array) => void = () => {}
