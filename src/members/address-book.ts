@@ -5,50 +5,56 @@ import { type IndexDb, indexKey } from '../disk/index-db.ts'
 import { TABLES } from '../disk/tables.ts'
 import type { PeerId } from '../format/peer-id.ts'
 import { utf8 } from '../util/bytes.ts'
+import { type ComponentLogger, type Logger, reasonOf } from '../util/logger.ts'
 import { ADDRESSES_MAX } from '../wire/constants.ts'
 import { ADDRESS_LENGTH_MAX } from './constants.ts'
 
 const rowSchema = z.array(z.string()).max(ADDRESSES_MAX)
 
-/** Addresses at which members were last reached, remembered across restarts; what they state themselves is in the log. */
+/** The addresses at which members were last reached, kept across restarts. The log holds those that members state. */
 export class AddressBook {
   readonly #index: IndexDb
+  readonly #log: Logger
 
-  constructor(index: IndexDb) {
+  constructor(index: IndexDb, logger: ComponentLogger) {
     this.#index = index
+    this.#log = logger.forComponent('dfs:members:dial')
   }
 
   async all(): Promise<Array<{ peer: PeerId; addresses: string[] }>> {
     const table = indexKey(TABLES.addresses)
     const rows: Array<{ peer: PeerId; addresses: string[] }> = []
     for await (const { key, value } of this.#index.range(table)) {
-      const addresses = parseRow(value)
+      const addresses = this.#parse(value)
       if (addresses.length > 0) rows.push({ peer: Buffer.from(key.subarray(1)).toString('utf8'), addresses })
     }
     return rows
   }
 
+  /** Puts an address in front of those that are known of a member. */
   async remember(peer: PeerId, address: string): Promise<void> {
     const key = indexKey(TABLES.addresses, utf8(peer))
     const before = await this.#index.get(key)
-    const known = before === undefined ? [] : parseRow(before)
+    const known = before === undefined ? [] : this.#parse(before)
     if (known[0] === address) return
     const addresses = [address, ...known.filter(other => other !== address)].slice(0, ADDRESSES_MAX)
     await this.#index.batch([{ type: 'put', key, value: utf8(JSON.stringify(addresses)) }])
   }
-}
 
-function parseRow(value: Uint8Array): string[] {
-  try {
-    return rowSchema.parse(JSON.parse(Buffer.from(value).toString('utf8')))
-  } catch {
-    return []
+  /** A row that cannot be read counts as empty. */
+  #parse(value: Uint8Array): string[] {
+    try {
+      return rowSchema.parse(JSON.parse(Buffer.from(value).toString('utf8')))
+    } catch (error) {
+      this.#log('a row of the address book cannot be read, taking it as empty: %s', reasonOf(error))
+      return []
+    }
   }
 }
 
 /**
- * Addresses worth telling others: loopback only where there is nothing else, since on another machine it would lead to
- * that machine itself.
+ * The addresses that we state to others. Loopback addresses are stated only if there are no others, since on another
+ * machine they lead to that machine itself.
  */
 export function shareableAddresses(addresses: readonly string[]): string[] {
   const usable = addresses.filter(address => address.length <= ADDRESS_LENGTH_MAX)
@@ -57,8 +63,8 @@ export function shareableAddresses(addresses: readonly string[]): string[] {
 }
 
 /**
- * Of addresses that came by mDNS those of a network this machine is in: anyone on the LAN may announce anything. Loopback
- * counts as one, for nodes on one machine.
+ * Keeps the addresses that are in a subnet of this machine. mDNS needs this filter, since anyone on the LAN may announce
+ * anything. Loopback counts as a subnet, for nodes on one machine.
  */
 export function onOurSubnets(addresses: readonly string[], interfaces = networkInterfaces()): string[] {
   const subnets = new BlockList()
@@ -73,8 +79,8 @@ export function onOurSubnets(addresses: readonly string[], interfaces = networkI
 }
 
 /**
- * What is one address where strangers are counted: an IPv4 address, the upper half of an IPv6 one, since whoever has any
- * has 2^64 of them, unless it reaches no further than the link. Anything else is one as it is.
+ * The address that strangers are counted under. Of IPv4 this is the whole address. Of IPv6 it is the upper half, since a
+ * host that has one such address has 2^64 of them; addresses of the link are counted whole. Other text is left as it is.
  */
 export function originOf(address: string): string {
   const ip = ipIn(address)

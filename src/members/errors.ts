@@ -1,6 +1,6 @@
 import { DfsError } from '../util/errors.ts'
 
-/** Whoever answers at an address belongs to another network: its key is not ours. */
+/** The node that answers at an address belongs to another network: its key is not ours. */
 export class WrongNetworkError extends DfsError {
   override readonly name = 'WrongNetworkError'
   override readonly code = 'wrong-network'
@@ -10,7 +10,7 @@ export class WrongNetworkError extends DfsError {
   }
 }
 
-/** A peer's grant does not hold: not signed by this network, not for this peer, expired. */
+/** The grant of a peer is not valid: not signed by this network, not for this peer, or expired. */
 export class GrantError extends DfsError {
   override readonly name = 'GrantError'
   override readonly code = 'not-allowed'
@@ -22,7 +22,7 @@ export class NotAllowedError extends DfsError {
   override readonly code = 'not-allowed'
 }
 
-/** This machine's clock is minutes off from most members': what it signed now would not count. */
+/** This machine's clock is minutes off from most members', so they would refuse anything it signs now. */
 export class ClockOffError extends DfsError {
   override readonly name = 'ClockOffError'
   override readonly code = 'clock-off'

@@ -2,13 +2,14 @@ import type { Clock } from '../util/clock.ts'
 
 export interface ExpiringSetOptions<T> {
   clock: Clock
-  ms: number
-  /** The most that it holds; the oldest makes room. */
+  /** How long an item stays. */
+  lifetimeMs: number
+  /** How many items it may hold. When it is full the oldest is removed. */
   max?: number
   onExpired?: (item: T) => void
 }
 
-/** Items that leave by themselves some time after they were last added. */
+/** Items that are removed by themselves some time after they were last added. */
 export class ExpiringSet<T> {
   readonly #options: ExpiringSetOptions<T>
   readonly #cancels = new Map<T, () => void>()
@@ -26,11 +27,11 @@ export class ExpiringSet<T> {
   }
 
   add(item: T): void {
-    const { clock, ms, max = Number.POSITIVE_INFINITY, onExpired } = this.#options
+    const { clock, lifetimeMs, max = Number.POSITIVE_INFINITY, onExpired } = this.#options
     this.delete(item)
     const [oldest] = this.#cancels.keys()
     if (oldest !== undefined && this.#cancels.size >= max) this.delete(oldest)
-    const cancel = clock.after(ms, () => {
+    const cancel = clock.after(lifetimeMs, () => {
       this.#cancels.delete(item)
       onExpired?.(item)
     })

@@ -12,21 +12,21 @@ export interface FoundingOptions {
   /** The device's name, as others see it. */
   name: string
   zone?: string | undefined
-  /** The founder keeps the key until told to forget it; others keep only the grant that they gave themselves. */
+  /** The founder keeps the key until told to forget it. Others keep only the grant that they signed for themselves. */
   keepNetworkKey: boolean
   clock: Clock
   chance: Chance
 }
 
 /**
- * Makes a device an admin of the network whose key it was given: keys of its own, and a grant that the network's root
- * signs. Founding a network and joining it by its key are the same act; the network is whoever holds such a grant.
+ * Makes a device an admin of the network whose key it was given: draws keys for it, and signs a grant with the network's
+ * root key. Founding a network and joining it by its key are the same act. The devices with such grants are the network.
  */
 export function becomeAdmin({ networkKey, name, zone, keepNetworkKey, clock, chance }: FoundingOptions): Secrets {
   const { root, network, epochKey, recovery } = deriveNetwork(networkKey)
   const device = chance.bytes(32)
   const x25519 = chance.bytes(32)
-  // The same bytes from every holder of the key, so it is one statement however often it is made.
+  // Every holder of the key signs the same bytes, so this is one statement however often it is signed.
   const rootStatement = signStatement('root', { recovery }, { network, key: root, hlc: hlcAt(0) })
   const grant = signStatement(
     'grant',
@@ -53,8 +53,8 @@ export function becomeAdmin({ networkKey, name, zone, keepNetworkKey, clock, cha
 }
 
 /**
- * Throws a `GrantError` if these are not the secrets of one device: any bytes are a key, and only the grant tells that
- * this is not the one it was.
+ * Throws a `GrantError` if these are not the secrets of one device. Any 32 bytes are a device key, so only the grant can
+ * tell that the key has changed.
  */
 export function assertOwnGrant({ device, grants }: Pick<Secrets, 'device' | 'grants'>): void {
   const own = grants.at(-1)
@@ -64,7 +64,7 @@ export function assertOwnGrant({ device, grants }: Pick<Secrets, 'device' | 'gra
     throw new GrantError('the keystore is damaged: its grant is for another device')
 }
 
-/** A new network key, 32 random bytes. Whoever holds it owns the network. */
+/** A new network key, 32 random bytes. The holder of the key owns the network. */
 export function generateNetworkKey(chance: Chance = systemChance): NetworkKey {
   return chance.bytes(NETWORK_KEY_BYTES)
 }

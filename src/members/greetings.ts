@@ -3,15 +3,15 @@ import type { Clock } from '../util/clock.ts'
 import { JOIN_TIMEOUT_MS, JOINING_MAX, JOINING_PER_ADDRESS_MAX, PROOFS_MAX } from './constants.ts'
 
 interface Greeting {
-  /** Where it comes from; undefined for a member, for whom there is always room. */
+  /** The address that the stranger is counted under; undefined for a member, which always finds room. */
   origin: string | undefined
   proofsLeft: number
   cancel: () => void
 }
 
 /**
- * Who is between `hello` and `admitted`: few strangers at once and fewer from one address, so that nobody keeps all
- * others out. A place lasts for a while and a few proofs; another `hello` from it gives no more of either.
+ * The peers between `hello` and `admitted`: few strangers at once and fewer from one address, so that nobody can keep all
+ * others out. A peer has its place for a while and for a few proofs. Another `hello` extends neither.
  */
 export class Greetings {
   readonly #clock: Clock
@@ -21,7 +21,7 @@ export class Greetings {
     this.#clock = clock
   }
 
-  /** Gives a peer a place, if it has none; false if there is none left. */
+  /** Gives a peer a place, unless it has one. Returns false if none is left. */
   greet(peer: PeerId, origin: string | undefined): boolean {
     if (this.#places.has(peer)) return true
     if (origin !== undefined && !this.#hasRoom(origin)) return false
@@ -34,7 +34,7 @@ export class Greetings {
     return this.#places.has(peer)
   }
 
-  /** Counts a proof of a peer that was greeted; false if it has shown too many. */
+  /** Counts a proof of a peer that has a place. Returns false if the peer has shown too many. */
   countProof(peer: PeerId): boolean {
     const place = this.#places.get(peer)
     if (place === undefined || place.proofsLeft === 0) return false

@@ -3,7 +3,7 @@ import { epochSubkeys } from '../format/network-key.ts'
 import { secretKey } from '../format/seal.ts'
 import { toHex } from '../util/bytes.ts'
 
-/** An epoch's two uses, ready to seal and open with. */
+/** The two keys of an epoch, ready to seal and open with. */
 export interface Epoch {
   id: Uint8Array
   content: KeyObject
@@ -26,7 +26,7 @@ export class KeyRing {
     this.#newest = epoch
   }
 
-  /** The epoch to write under; undefined with a member that may read nothing. */
+  /** The epoch to write under; undefined for a member that may read nothing. */
   get newest(): Epoch | undefined {
     return this.#newest
   }

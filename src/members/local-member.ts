@@ -11,20 +11,21 @@ import type { Clock } from '../util/clock.ts'
 import { INSTANCE_BYTES } from './constants.ts'
 import { ClockOffError, GrantError } from './errors.ts'
 
-/** This member: its keys, its grant, and the clock that its statements are stamped by. */
+/** This member: its keys, its grant, and the stamps of its statements. */
 export class LocalMember {
   readonly publicKey: Uint8Array
   readonly peerId: PeerId
   readonly network: Uint8Array
-  /** Random at each start: tells a restarted member from a copy of it. */
+  /** Drawn at each start. It distinguishes a restarted member from a copy of its directory. */
   readonly instance: Uint8Array
   readonly key: KeyObject
-  /** Its grant last, those it rests on before it. */
+  /** Its grant last, and before it the grants that it rests on. */
   readonly chain: Array<Statement<'grant'>>
-  /** What came with the chain, the root's statement among it. */
+  /** All statements that the keystore holds: the chain, and the root's statement. */
   readonly statements: Statement[]
   readonly #clock: Clock
   #last: Hlc = 0n
+  /** The newest stamp of our statuses, which is counted apart. */
   #lastStatus: Hlc = 0n
 
   constructor(secrets: Secrets, clock: Clock, chance: Chance) {
@@ -51,20 +52,20 @@ export class LocalMember {
     return this.grant.fields.name
   }
 
-  /** The newest stamp of our own. */
+  /** The newest stamp of our statements, without statuses. */
   get last(): Hlc {
     return this.#last
   }
 
-  /** Takes up where the status before this start left off. */
+  /** Continues from the stamps that our last status before this start states. */
   resume(status: Hlc, head: Hlc): void {
     if (status > this.#lastStatus) this.#lastStatus = status
     if (head > this.#last) this.#last = head
   }
 
   /**
-   * A stamp after everything of our own and after all of `past`. A `ClockOffError` if the others would not keep it yet:
-   * some of that was signed when this machine's clock, or another's, was ahead.
+   * A stamp after all of our own and after all of `past`. Throws a `ClockOffError` if the others would refuse it for now,
+   * because one of those was signed when the clock of this machine, or of another, was ahead.
    */
   nextHlc(...past: readonly Hlc[]): Hlc {
     const hlc = hlcAfter(this.#clock.now(), ...this.#before, this.#last, ...past)
@@ -73,24 +74,24 @@ export class LocalMember {
     return hlc
   }
 
-  /** The error that the next stamp would meet, whatever it is for. */
+  /** The error that `nextHlc` would throw now; undefined if it would not. */
   get clockFault(): ClockOffError | undefined {
     const hlc = hlcAfter(this.#clock.now(), ...this.#before, this.#last)
     return this.#isTooFar(hlc) ? tooEarly(hlc) : undefined
   }
 
   /**
-   * A stamp for a status: ahead of the middle of the field too. Counted apart from the rest, or one member's fast clock
-   * would move everyone's entries into the future.
+   * A stamp for a status, after all of `past`. It is counted apart from other stamps, or one member's fast clock would move
+   * everyone's entries into the future.
    */
-  nextStatusHlc(...field: readonly Hlc[]): Hlc {
-    // One so far ahead that nobody keeps it is from when our clock was: the next need not come after it.
+  nextStatusHlc(...past: readonly Hlc[]): Hlc {
+    // We signed a status that is too far ahead when our own clock was ahead. Nobody keeps it, so the next may come before it.
     const last = this.#isTooFar(this.#lastStatus) ? 0n : this.#lastStatus
-    this.#lastStatus = hlcAfter(this.#clock.now(), ...this.#before, last, ...field)
+    this.#lastStatus = hlcAfter(this.#clock.now(), ...this.#before, last, ...past)
     return this.#lastStatus
   }
 
-  /** How we sign at a stamp. */
+  /** The options with which we sign a statement at this stamp. */
   signing(hlc: Hlc): SignOptions & { author: Uint8Array } {
     return { network: this.network, key: this.key, author: this.publicKey, grant: this.grant.id, hlc }
   }
@@ -99,7 +100,7 @@ export class LocalMember {
     return signStatement(kind, fields, this.signing(hlc))
   }
 
-  // What is stamped before our grant does not count, should the clock have been set back since it was signed.
+  // A statement that is stamped before our grant does not count. The clock may have been set back since the grant was signed.
   get #before(): Hlc[] {
     const { hlc } = this.grant
     return hlc === 0n ? [] : [hlc - 1n]
@@ -113,6 +114,6 @@ export class LocalMember {
 function tooEarly(hlc: Hlc): ClockOffError {
   const from = new Date(hlcMs(hlc) - FUTURE_MS_MAX).toISOString().slice(0, 16)
   return new ClockOffError(
-    `what was written when a clock was ahead bears a later time than now: set this machine's clock if it is wrong, else it can be written again from ${from}Z`
+    `something was written when a clock was ahead, and bears a later time than now: set this machine's clock if it is wrong, else files can be written again from ${from}Z`
   )
 }

@@ -1,11 +1,14 @@
 import { FUTURE_MS_MAX } from '../format/constants.ts'
 import type { MemberState } from '../format/kinds.ts'
-import { encodeHlc, hlcMs } from '../format/stamp.ts'
+import { encodeHlc, type Hlc, hlcMs } from '../format/stamp.ts'
 import type { Log } from '../log/log.ts'
 import type { Sync } from '../log/sync.ts'
 import type { Clock } from '../util/clock.ts'
+import { type ComponentLogger, type Logger, reasonOf } from '../util/logger.ts'
+import { Worker } from '../util/worker.ts'
 import type { Host } from '../wire/host.ts'
 import { shareableAddresses } from './address-book.ts'
+import { STATUS_RENEWALS } from './constants.ts'
 import type { LocalMember } from './local-member.ts'
 import type { Statuses } from './statuses.ts'
 
@@ -15,40 +18,60 @@ export interface OwnStatusOptions {
   self: LocalMember
   statuses: Statuses
   clock: Clock
+  logger: ComponentLogger
   outAfterMs: number
-  /** What this member offers, and whether it is full. */
+  /** The bytes that this member offers, and whether it is full. */
   capacity: () => { weight: number; isFull: boolean }
 }
 
-/** What this member says of itself: signed anew when it changes, and before the others would count it out. */
+/** The status of this member. It is signed again when it changes, and often enough that the others never count us out. */
 export class OwnStatus {
+  readonly worker: Worker
   readonly #options: OwnStatusOptions
+  readonly #log: Logger
   #sync: Pick<Sync, 'announce'> | undefined
-  #last: Promise<void> = Promise.resolve()
+  #lastRenewal: Promise<void> = Promise.resolve()
   #isStopped = false
 
   constructor(options: OwnStatusOptions) {
     this.#options = options
-    options.host.onAddresses(() => {
-      if (this.#sync !== undefined && this.#hasMoved) this.renew().catch(() => {})
+    const { host, clock, logger, outAfterMs } = options
+    this.#log = logger.forComponent('dfs:members:status')
+    this.worker = new Worker({
+      name: 'status renewal',
+      clock,
+      log: this.#log,
+      everyMs: outAfterMs / STATUS_RENEWALS,
+      work: () => this.renew()
+    })
+    host.onAddresses(() => {
+      if (this.#sync !== undefined && this.#haveAddressesChanged) void this.#tryToRenew()
     })
   }
 
-  /** From now on others are told. */
-  start(sync: Pick<Sync, 'announce'>): void {
+  /** Signs the first status since this start, and renews it from then on. */
+  async start(sync: Pick<Sync, 'announce'>): Promise<void> {
     this.#sync = sync
+    await this.#tryToRenew()
+    this.worker.start()
   }
 
-  /** Resolves when what was being signed is. */
+  /** Resolves when the renewal that is under way has ended. No other follows. */
   async stop(): Promise<void> {
     this.#isStopped = true
-    await this.#last.catch(() => {})
+    await this.worker.stop()
+    await this.#lastRenewal.catch(() => {
+      // The caller of that renewal has been told.
+    })
   }
 
-  /** Signs a new status and hands it to everyone. One at a time, so that the last signed is the last to stand. */
+  /** Signs a new status and sends it to all members. One at a time, so that the last one signed is the one that counts. */
   renew(): Promise<void> {
-    this.#last = this.#last.catch(() => {}).then(() => this.#sign())
-    return this.#last
+    const before = this.#lastRenewal.catch(() => {
+      // The caller of that renewal has been told.
+    })
+    this.#lastRenewal = before.then(() => this.#sign())
+    return this.#lastRenewal
   }
 
   /** Tells the others that our state has changed, if it has. */
@@ -57,11 +80,20 @@ export class OwnStatus {
     if (statuses.of(self.peerId)?.fields.state !== this.#state) await this.renew()
   }
 
+  /** If the disk refuses now, the next renewal tries again. */
+  async #tryToRenew(): Promise<void> {
+    try {
+      await this.renew()
+    } catch (error) {
+      this.#log('the status could not be renewed: %s', reasonOf(error))
+    }
+  }
+
   get #state(): MemberState {
     return this.#options.capacity().isFull ? 'full' : 'in'
   }
 
-  get #hasMoved(): boolean {
+  get #haveAddressesChanged(): boolean {
     const { host, statuses, self } = this.#options
     const stated = statuses.of(self.peerId)?.fields.addresses ?? []
     const now = shareableAddresses(host.addresses())
@@ -70,13 +102,10 @@ export class OwnStatus {
 
   async #sign(): Promise<void> {
     if (this.#isStopped) return
-    const { self, statuses, host, log, clock, capacity, outAfterMs } = this.#options
+    const { self, host, log, capacity, outAfterMs } = this.#options
     const head = self.last
-    // Ahead of the middle of the field as well as of our clock, so that members whose clocks differ by minutes agree on
-    // who is behind; but not so far that it would be refused.
-    const { middle } = statuses
-    const past = middle !== undefined && hlcMs(middle) - FUTURE_MS_MAX < clock.now() ? [middle] : []
     const zone = self.grant.fields.zone
+    const state = this.#state
     const status = self.sign(
       'status',
       {
@@ -84,13 +113,24 @@ export class OwnStatus {
         addresses: shareableAddresses(host.addresses()),
         weight: capacity().weight,
         ...(zone === undefined ? {} : { zone }),
-        state: this.#state,
+        state,
         outAfter: outAfterMs,
         head: encodeHlc(head)
       },
-      self.nextStatusHlc(...past)
+      self.nextStatusHlc(...this.#pastHlcs)
     )
     await log.append([status], self.publicKey)
+    this.#log('signed a new status: %s, %d bytes offered', state, status.fields.weight)
     this.#sync?.announce([status])
+  }
+
+  /**
+   * The stamp that a new status must come after, besides our own. The status comes after the median of all statuses, so that
+   * members whose clocks differ by minutes agree on who is behind; but not so far ahead that it would be refused.
+   */
+  get #pastHlcs(): Hlc[] {
+    const { statuses, clock } = this.#options
+    const { medianHlc } = statuses
+    return medianHlc !== undefined && hlcMs(medianHlc) - FUTURE_MS_MAX < clock.now() ? [medianHlc] : []
   }
 }

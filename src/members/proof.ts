@@ -15,7 +15,7 @@ import { Roster } from './roster.ts'
 export const proofFields = {
   network: bytesOf(32),
   instance: bytesOf(INSTANCE_BYTES),
-  /** Lengths of the grants in the body, the root's first. */
+  /** Lengths of the grants in the body, beginning with the one that the root signed. */
   lengths: z.array(z.number().int().positive()).min(1).max(CHAIN_MAX),
   /** Milliseconds since the Unix epoch, by the sender's clock. */
   now: z.number().int()
@@ -23,7 +23,7 @@ export const proofFields = {
 export const proofSchema = z.object(proofFields)
 export type Proof = z.output<typeof proofSchema>
 
-/** What a proof that holds says. */
+/** What a valid proof says. */
 export interface Proven {
   instance: Uint8Array
   chain: Array<Statement<'grant'>>
@@ -40,14 +40,15 @@ export function proofOf(self: LocalMember, clock: Clock): Proof {
   }
 }
 
+/** The body of the proof that this member shows. */
 export function chainOf(self: LocalMember): Uint8Array[] {
   return self.chain.map(grant => grant.bytes)
 }
 
 /**
- * Checks that a peer, whose id the connection has proven, holds a grant of our network: a chain of at most `CHAIN_MAX`,
- * each grant signed by the one before it, the first by the root, the last for this peer, none run out. Throws a
- * `WrongNetworkError`, a `GrantError`, or a `FormatError` where the bytes are no statements.
+ * Checks that a peer, whose id the connection has proven, holds a grant of our network. Its chain has at most `CHAIN_MAX`
+ * grants. The root signed the first, the subject of each grant signed the next, the last is for this peer, and none has
+ * expired. Throws a `WrongNetworkError`, a `GrantError`, or a `FormatError` if the bytes are no statements.
  */
 export async function checkProof(
   { network, instance, lengths, now }: Proof,
@@ -57,27 +58,34 @@ export async function checkProof(
   if (!equalBytes(network, self.network)) throw new WrongNetworkError()
   const chain = decodeChain(body, lengths)
   const authors = Roster.authorsOfChain(chain, self.network, publicKeyOf(peer))
-  if (authors === undefined) throw new GrantError('the grant does not hold for this peer')
+  if (authors === undefined) throw new GrantError('the grant is not valid for this peer')
   for (const [i, grant] of chain.entries()) {
     const { notAfter } = grant.fields
     if (notAfter !== undefined && hlcMs(decodeHlc(notAfter)) < clock.now())
       throw new GrantError('the grant has expired')
-    if (!(await verifyStatement(grant, self.network, authors[i] as Uint8Array)))
-      throw new GrantError(`the signature of grant ${idOf(grant).slice(0, 8)} is not its author's`)
+    await assertSigned(grant, self.network, authors[i] as Uint8Array)
   }
   return { instance, chain, now }
+}
+
+async function assertSigned(grant: Statement<'grant'>, network: Uint8Array, author: Uint8Array): Promise<void> {
+  const name = `the signature of grant ${idOf(grant).slice(0, 8)}`
+  const isValid = await verifyStatement(grant, network, author).catch(cause => {
+    throw new GrantError(`${name} cannot be checked`, { cause })
+  })
+  if (!isValid) throw new GrantError(`${name} is not its author's`)
 }
 
 function decodeChain(body: Uint8Array, lengths: readonly number[]): Array<Statement<'grant'>> {
   const chain: Array<Statement<'grant'>> = []
   let offset = 0
   for (const length of lengths) {
-    // A copy: a grant that is kept must not hold on to the message it came in.
+    // A copy, since a grant that is kept must not keep the whole message in memory.
     const statement = decodeStatement(Buffer.from(body.subarray(offset, offset + length)))
-    if (statement.kind !== 'grant') throw new GrantError('a chain of grants holds something else')
+    if (statement.kind !== 'grant') throw new GrantError('a chain of grants holds another kind of statement')
     chain.push(statement)
     offset += length
   }
-  if (offset !== body.byteLength) throw new GrantError('a chain of grants has not the length that it states')
+  if (offset !== body.byteLength) throw new GrantError('a chain of grants has another length than it states')
   return chain
 }

@@ -19,10 +19,10 @@ export interface Member {
   grantId: string
 }
 
-/** Kinds that the root key may sign, without a grant. */
+/** Kinds of statement that the root key may sign, without a grant. */
 const ROOT_KINDS: ReadonlySet<Kind> = new Set<Kind>(['root', 'grant', 'revocation', 'successor'])
 
-/** Who may sign what, by role. Nothing else counts. */
+/** The kinds of statement that each role may sign. All others are refused. */
 const KINDS_OF: Record<Role, ReadonlySet<Kind>> = {
   admin: new Set<Kind>([
     'grant',
@@ -41,27 +41,32 @@ const KINDS_OF: Record<Role, ReadonlySet<Kind>> = {
   storage: new Set<Kind>(['status'])
 }
 
-interface Chained {
+/** Whether a role may write files. */
+export function isWriter(role: Role): boolean {
+  return role === 'admin' || role === 'writer'
+}
+
+interface ChainedGrant {
   statement: Statement<'grant'>
-  /** Grants above this one, up to the root's. */
+  /** How many grants are above this one, up to the root's. */
   depth: number
   /** The earliest `notAfter` on the chain. */
   notAfter: Hlc | undefined
 }
 
 /**
- * The fold of all grants: who is a member, in which role, and who stands behind a grant's id. Held in memory, since
- * every statement that comes in is judged by it.
+ * All grants, folded: who is a member, in which role, and who signs under a grant. It is held in memory, since it decides
+ * whether the author of each incoming statement may sign it.
  */
 export class Roster implements Projection, Authorizer {
   readonly kinds: ReadonlySet<Kind> = new Set<Kind>(['root', 'grant'])
   readonly #network: Uint8Array
-  readonly #grants = new Map<string, Chained>()
-  // Grants whose issuer is not known yet, by its id. They have been judged once, so there are as few as stood once.
+  readonly #grants = new Map<string, ChainedGrant>()
+  /** Grants whose issuer is not known yet, by the id of the issuing grant. The log accepted them, so they are few. */
   readonly #waiting = new Map<string, Array<Statement<'grant'>>>()
   readonly #listeners: Array<() => void> = []
-  // The grant of each member that counts, and what it says.
-  readonly #best = new Map<PeerId, Chained>()
+  /** The grant that counts of each member. */
+  readonly #best = new Map<PeerId, ChainedGrant>()
   readonly #members = new Map<PeerId, Member>()
 
   constructor(network: Uint8Array) {
@@ -80,7 +85,7 @@ export class Roster implements Projection, Authorizer {
     return this.#members.get(peer)
   }
 
-  /** Who signed a statement, if its grant stands and allows it. */
+  /** Returns the author of a statement if the grant behind it is known and allows it, and the verdict otherwise. */
   authorize(statement: AnyStatement): { author: Uint8Array } | { refused: Verdict } {
     if (statement.grant === null) {
       return ROOT_KINDS.has(statement.kind) ? { author: this.#network } : { refused: 'forbidden' }
@@ -96,7 +101,7 @@ export class Roster implements Projection, Authorizer {
 
   check(statement: Statement): void {
     if (statement.kind === 'root' && (statement.hlc !== 0n || statement.grant !== null)) {
-      throw new FormatError('the root statement is signed by the root, at the beginning of time')
+      throw new FormatError('the root statement is signed without a grant, and its stamp is zero')
     }
   }
 
@@ -108,10 +113,10 @@ export class Roster implements Projection, Authorizer {
     this.load(items.map(({ statement }) => statement))
   }
 
-  /** Takes in statements that stand. Order does not matter: a grant whose issuer is not known yet waits for it. */
+  /** Takes in accepted statements, in any order. A grant whose issuer is not known yet waits for it. */
   load(statements: readonly Statement[]): void {
     const ready = statements.filter(({ kind }) => kind === 'grant') as Array<Statement<'grant'>>
-    // Those that were waiting for one of these join the end of the line.
+    // Grants that were waiting for one of these are appended to the list while we walk it.
     for (const grant of ready) {
       const id = idOf(grant)
       if (this.#grants.has(id)) continue
@@ -132,8 +137,9 @@ export class Roster implements Projection, Authorizer {
   }
 
   /**
-   * Checks a chain that a stranger shows: each grant by the one before it, the first by the root, the last for the peer
-   * whose id the connection proved. Signatures are the caller's to verify. Gives the authors of the chain, or undefined.
+   * Checks a chain that a stranger shows: the root issued the first grant, each grant issued the next, and the last is for
+   * the peer whose id the connection proved. Returns the authors of the grants, or undefined if the chain is not valid. The
+   * caller verifies the signatures.
    */
   static authorsOfChain(
     chain: ReadonlyArray<Statement<'grant'>>,
@@ -144,17 +150,17 @@ export class Roster implements Projection, Authorizer {
     const authors: Uint8Array[] = []
     if (chain.length === 0 || chain.length > CHAIN_MAX) return undefined
     for (const statement of chain) {
-      const judged = probe.authorize(statement as AnyStatement)
-      if ('refused' in judged) return undefined
-      authors.push(judged.author)
+      const authorized = probe.authorize(statement as AnyStatement)
+      if ('refused' in authorized) return undefined
+      authors.push(authorized.author)
       probe.load([statement])
     }
     const last = chain.at(-1)
     return last !== undefined && equalBytes(last.fields.subject, subject) ? authors : undefined
   }
 
-  /** A grant in its place below the others; undefined if its issuer is not known yet. */
-  #chain(statement: Statement<'grant'>): Chained | undefined {
+  /** A grant with its place in the chain; undefined if its issuer is not known yet. */
+  #chain(statement: Statement<'grant'>): ChainedGrant | undefined {
     const own = statement.fields.notAfter === undefined ? undefined : decodeHlc(statement.fields.notAfter)
     if (statement.grant === null) return { statement, depth: 0, notAfter: own }
     const issuer = this.#grants.get(toHex(statement.grant))
@@ -162,8 +168,8 @@ export class Roster implements Projection, Authorizer {
     return { statement, depth: issuer.depth + 1, notAfter: earliest(own, issuer.notAfter) }
   }
 
-  // Of several grants to one device the one with the shortest chain counts, of equals the earliest.
-  #count(grant: Chained): void {
+  // If a device has several grants, the one with the shortest chain counts, and among equals the earliest.
+  #count(grant: ChainedGrant): void {
     const peer = peerIdOf(grant.statement.fields.subject)
     const before = this.#best.get(peer)
     if (before !== undefined && !isBetter(grant, before)) return
@@ -172,13 +178,13 @@ export class Roster implements Projection, Authorizer {
   }
 }
 
-function isBetter(a: Chained, b: Chained): boolean {
+function isBetter(a: ChainedGrant, b: ChainedGrant): boolean {
   if (a.depth !== b.depth) return a.depth < b.depth
   if (a.statement.hlc !== b.statement.hlc) return a.statement.hlc < b.statement.hlc
   return idOf(a.statement) < idOf(b.statement)
 }
 
-function toMember(peer: PeerId, { statement }: Chained): Member {
+function toMember(peer: PeerId, { statement }: ChainedGrant): Member {
   const { subject, name, role, capacityMax, zone } = statement.fields
   return { peer, key: subject, name, role, capacityMax, zone, grantId: idOf(statement) }
 }

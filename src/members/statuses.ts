@@ -8,37 +8,42 @@ import { keyOf } from '../log/keys.ts'
 import type { AcceptedStatement, Projection } from '../log/log.ts'
 import { compareBytes } from '../util/bytes.ts'
 import type { Clock } from '../util/clock.ts'
+import type { ComponentLogger, Logger } from '../util/logger.ts'
 import { OUT_AFTER_MS_MAX, WEIGHT_MAX } from './constants.ts'
 import type { Roster } from './roster.ts'
-import { isSameView, judgeOut, makeView, type Status, type View } from './view.ts'
+import { findOut, isSameView, makeView, type Status, type View } from './view.ts'
 
 export interface StatusesOptions {
   roster: Roster
   clock: Clock
-  /** How long a node must have seen somebody out before it acts on it. */
+  logger: ComponentLogger
+  /** How long a node must have seen a member out before it acts on it. */
   outAfterMs: number
-  /** Room of superseded statuses comes back. */
+  /** Returns what to write to the index so that the room of superseded statuses is freed. */
   markDead: (items: readonly AcceptedStatement[]) => IndexOp[]
 }
 
 /**
- * The last status of each member, and the view they fold to. One status a member stands; older ones are forgotten as
- * soon as a newer one comes.
+ * The last status of each member, and the view that they fold to. Only the newest status of a member counts. An older one
+ * is forgotten as soon as a newer one is accepted.
  */
 export class Statuses implements Projection {
   readonly kinds: ReadonlySet<Kind> = new Set<Kind>(['status'])
   readonly #options: StatusesOptions
+  readonly #log: Logger
   readonly #last = new Map<PeerId, AcceptedStatement<'status'>>()
-  readonly #outSince = new Map<PeerId, number>()
+  /** Since when we have seen a member out without a break; monotonic time. */
+  readonly #outSinceAtMs = new Map<PeerId, number>()
   readonly #listeners: Array<(view: View) => void> = []
   #view: View = makeView([], new Set())
 
   constructor(options: StatusesOptions) {
     this.#options = options
+    this.#log = options.logger.forComponent('dfs:members:status')
     options.roster.onChange(() => this.refresh())
   }
 
-  /** What ranks are computed from, now. */
+  /** The view that ranks are computed from now. */
   get view(): View {
     return this.#view
   }
@@ -51,9 +56,9 @@ export class Statuses implements Projection {
     return this.#last.get(peer)?.statement
   }
 
-  /** The stamp in the middle of the field: what the others are judged by. */
-  get middle(): Hlc | undefined {
-    return judgeOut(this.#statuses()).middle
+  /** The median stamp of the statuses. A member whose status is much older than that is out. */
+  get medianHlc(): Hlc | undefined {
+    return findOut(this.#statuses()).medianHlc
   }
 
   isSuperseded(statement: Statement, author: Uint8Array): boolean {
@@ -75,8 +80,8 @@ export class Statuses implements Projection {
   }
 
   /**
-   * Takes in statuses that stand, in any order. Gives what the index should forget: after a power cut it may hold an
-   * older one beside the newer.
+   * Takes in accepted statuses, in any order. Returns what to remove from the index, since after a power cut it may hold an
+   * older status beside the newer one.
    */
   load(items: readonly AcceptedStatement[]): IndexOp[] {
     const gone: AcceptedStatement[] = []
@@ -95,25 +100,26 @@ export class Statuses implements Projection {
     return [...forgotten, ...this.#options.markDead(gone)]
   }
 
-  /** Folds again: after a change, and from time to time, since being out takes effect only after a while. */
+  /** Computes the view again: after a change, and from time to time, since being out takes effect only after a while. */
   refresh(): void {
     const statuses = this.#statuses()
-    const now = this.#options.clock.monotonic()
-    const judged = judgeOut(statuses).out
-    for (const peer of this.#outSince.keys()) if (!judged.has(peer)) this.#outSince.delete(peer)
-    for (const peer of judged) if (!this.#outSince.has(peer)) this.#outSince.set(peer, now)
-    const acted = [...this.#outSince]
-      .filter(([, since]) => now - since >= this.#options.outAfterMs)
+    const nowMs = this.#options.clock.monotonic()
+    const { out } = findOut(statuses)
+    for (const peer of this.#outSinceAtMs.keys()) if (!out.has(peer)) this.#outSinceAtMs.delete(peer)
+    for (const peer of out) if (!this.#outSinceAtMs.has(peer)) this.#outSinceAtMs.set(peer, nowMs)
+    const longOut = [...this.#outSinceAtMs]
+      .filter(([, sinceAtMs]) => nowMs - sinceAtMs >= this.#options.outAfterMs)
       .map(([peer]) => peer)
-    const view = makeView(statuses, new Set(acted))
+    const view = makeView(statuses, new Set(longOut))
     if (isSameView(view, this.#view)) return
     this.#view = view
+    this.#log('the view has changed: %d members, %d of them out', view.members.length, longOut.length)
     for (const listener of this.#listeners) listener(view)
   }
 
   /**
-   * One that is too far ahead to be kept gives way to any that is not: it was taken, or signed, when our own clock was
-   * ahead, and would stand in its author's way until its time has come.
+   * A status that is stamped too far ahead counts as older than any that is not. We accepted or signed it when our own
+   * clock was ahead, and it would keep out its author's later statuses until its time has come.
    */
   #isNewer(a: Statement, b: Statement): boolean {
     const limitMs = this.#options.clock.now() + FUTURE_MS_MAX
@@ -133,7 +139,7 @@ export class Statuses implements Projection {
         hlc: statement.hlc,
         role: member.role,
         weight: Math.min(weight, member.capacityMax ?? WEIGHT_MAX),
-        // A zone counts only as granted: whoever names one of its own would choose which blocks it is owed.
+        // A zone counts only if it was granted, or a member could choose which blocks it holds by naming a zone.
         zone: member.zone !== undefined && member.zone === zone ? zone : null,
         state,
         outAfterMs: Math.min(Math.max(outAfter, this.#options.outAfterMs), OUT_AFTER_MS_MAX)
@@ -143,7 +149,7 @@ export class Statuses implements Projection {
   }
 }
 
-// Of two under one stamp the smaller id counts.
+// If two statuses bear one stamp the one with the smaller id counts.
 function isLater(a: Statement, b: Statement): boolean {
   return a.hlc !== b.hlc ? a.hlc > b.hlc : compareBytes(a.id, b.id) < 0
 }

@@ -5,14 +5,14 @@ import type { PeerId } from '../format/peer-id.ts'
 import { type Hlc, hlcMs } from '../format/stamp.ts'
 import { compareBytes, toHex } from '../util/bytes.ts'
 
-/** What a member last said of itself, as the view needs it. */
+/** The last status of a member, as the view needs it. */
 export interface Status {
   peer: PeerId
   /** Public key, 32 bytes. */
   key: Uint8Array
   hlc: Hlc
   role: Role
-  /** Bytes it offers; 0 if it keeps nothing. */
+  /** The bytes that it offers; 0 if it keeps nothing. */
   weight: number
   zone: string | null
   state: MemberState
@@ -26,41 +26,40 @@ export interface ViewMember {
   zone: string | null
   isDraining: boolean
   isOut: boolean
-  /** Not part of the view's id: what is full keeps its rank. */
+  /** Not part of the view's id, since a member that is full keeps its rank. */
   isFull: boolean
   canRead: boolean
 }
 
-/** Who is in, with what weight and where: what ranks are computed from. Ordered by key. */
+/** Who is in, with what weight and in which zone. Ranks are computed from this. Ordered by key. */
 export interface View {
-  /** 32 bytes; equal on members that rank alike. */
+  /** 32 bytes, equal on members that rank alike. */
   id: Uint8Array
   members: readonly ViewMember[]
 }
 
 /**
- * Who is out by the statuses alone. The status of the member in the middle of the field is the clock: whoever lags
- * behind it by its own `outAfter` is out, and the field is counted again without it. Only replicated data goes in, so all
- * agree; half of a field can never declare the other half out, and of two members neither is ever out. Gives the stamp
- * in the middle too.
+ * Finds the members that are out by the statuses alone, and the median stamp. A member that lags behind the median by its
+ * own `outAfter` is out, and the median is taken again without it. The result depends on replicated data only, so all
+ * members agree on it. One half of the members can never put the other half out, and of two members neither is ever out.
  */
-export function judgeOut(statuses: readonly Status[]): { out: Set<PeerId>; middle: Hlc | undefined } {
+export function findOut(statuses: readonly Status[]): { out: Set<PeerId>; medianHlc: Hlc | undefined } {
   const out = new Set<PeerId>()
   const byAge = [...statuses].sort((a, b) => (a.hlc < b.hlc ? -1 : a.hlc > b.hlc ? 1 : compareBytes(a.key, b.key)))
   for (;;) {
-    const field = byAge.filter(({ peer, weight }) => weight > 0 && !out.has(peer))
-    // Newest last, so the k-th newest is k from the end.
-    const middle = field.at(-(Math.floor(field.length / 2) + 1))?.hlc
-    if (middle === undefined) return { out, middle }
+    const counted = byAge.filter(({ peer, weight }) => weight > 0 && !out.has(peer))
+    // The newest is last, so the k-th newest is k from the end.
+    const medianHlc = counted.at(-(Math.floor(counted.length / 2) + 1))?.hlc
+    if (medianHlc === undefined) return { out, medianHlc }
     const lagging = byAge.find(
-      status => !out.has(status.peer) && hlcMs(middle) - hlcMs(status.hlc) >= status.outAfterMs
+      status => !out.has(status.peer) && hlcMs(medianHlc) - hlcMs(status.hlc) >= status.outAfterMs
     )
-    if (lagging === undefined) return { out, middle }
+    if (lagging === undefined) return { out, medianHlc }
     out.add(lagging.peer)
   }
 }
 
-/** The view in which `out` is what this node acts on. */
+/** The view of these statuses, in which the members of `out` are out. */
 export function makeView(statuses: readonly Status[], out: ReadonlySet<PeerId>): View {
   const members = [...statuses]
     .sort((a, b) => compareBytes(a.key, b.key))
@@ -78,7 +77,7 @@ export function makeView(statuses: readonly Status[], out: ReadonlySet<PeerId>):
   return { id: hash('sha256', encodeCanonical(rows), 'buffer'), members }
 }
 
-/** Whether two views say the same, also of what is not part of their ids. */
+/** Whether two views are equal, including what is not part of their ids. */
 export function isSameView(a: View, b: View): boolean {
   return (
     toHex(a.id) === toHex(b.id) &&

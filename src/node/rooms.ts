@@ -178,7 +178,8 @@ async function buildMembership(init: RoomOptions, rooms: Rooms): Promise<Members
     listen,
     announce: options.announce,
     mdns: options.mdns ?? true,
-    transports: options.transports
+    transports: options.transports,
+    logger
   })
   const log = new Log({ store, clock, network: secrets.network, logger })
   const roster = new Roster(secrets.network)
@@ -186,6 +187,7 @@ async function buildMembership(init: RoomOptions, rooms: Rooms): Promise<Members
   const statuses = new Statuses({
     roster,
     clock,
+    logger,
     outAfterMs,
     markDead: items => store.markDead(items.map(({ place }) => place))
   })
@@ -202,6 +204,7 @@ async function buildMembership(init: RoomOptions, rooms: Rooms): Promise<Members
     statuses,
     clock,
     chance,
+    logger,
     bootstrap: options.bootstrap ?? [],
     outAfterMs,
     capacity: () => ({ weight: capacity.capacityBytes, isFull: capacity.isFull }),
@@ -216,7 +219,7 @@ async function buildMembership(init: RoomOptions, rooms: Rooms): Promise<Members
     admitted: () => members.admitted,
     holdsPut: (statement, put, from) => rooms.blocks.holdsPut(statement, put, from),
     onFault,
-    onClockOff: () => void members.measureClocks()
+    onClockOff: () => members.askForTime()
   })
   log.register(roster)
   log.register(statuses)
@@ -238,10 +241,7 @@ function buildBlocks(init: RoomOptions, rooms: Rooms): Blocks {
     self: self.peerId,
     isAdmitted: peer => members.isAdmitted(peer),
     admitted: () => members.admitted,
-    mayStore: peer => {
-      const role = members.member(peer)?.role
-      return role === 'admin' || role === 'writer'
-    },
+    mayStore: peer => members.mayWrite(peer),
     view: () => members.view,
     push: (peer, statement, put) => sync.push(peer, statement, put),
     announce: (statement, except) => sync.announce([statement], except),

@@ -67,7 +67,8 @@ export async function startStack({ isNew, defaults, ...options }: StackOptions):
     const { capacity, watch } = disk
     const { projection } = catalog
     const fs = fsContextOf(init, rooms, defaults)
-    return { fs, host, capacity, disk: watch, projection, workers, report, stop }
+    const all = [...members.workers, ...workers]
+    return { fs, host, capacity, disk: watch, projection, workers: all, report, stop }
   } catch (error) {
     await stop().catch(() => {
       // The first error is the one to report.

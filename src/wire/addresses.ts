@@ -7,7 +7,7 @@ import { holderOfPort } from './port-holder.ts'
 
 const HOW_ADDRESSES_READ = 'an address reads like /ip4/192.168.1.7/tcp/3000 or /dns4/host/tcp/3001/ws'
 
-/** Reads a multiaddr that a user gave; an `InvalidInputError` says what one looks like. */
+/** Reads a multiaddr that a user gave. Throws an `InvalidInputError` that shows what one looks like. */
 export function parseAddress(address: string): Multiaddr {
   const parsed = parseOrUndefined(address)
   if (parsed === undefined) throw new InvalidInputError(HOW_ADDRESSES_READ)
@@ -19,13 +19,14 @@ function parseOrUndefined(address: string): Multiaddr | undefined {
     const parsed = multiaddr(address)
     return parsed.getComponents().length > 0 ? parsed : undefined
   } catch {
+    // Both callers handle it: one throws an error for the user, the other leaves the address out.
     return undefined
   }
 }
 
 /**
- * The addresses that may lead to a peer, or to anyone if that is undefined. What members state of themselves may be
- * nonsense, or name another peer: such are left out. Throws an `InvalidInputError` if none is left.
+ * The addresses that may lead to a peer, or to anyone if the peer is undefined. An address that a member states of itself
+ * may be nonsense, or name another peer; it is left out then. Throws an `InvalidInputError` if none is left.
  */
 export function dialTargets(addresses: readonly string[], peer: PeerId | undefined): Multiaddr[] {
   const targets = addresses.flatMap(address => targetOf(address, peer))
@@ -36,20 +37,22 @@ export function dialTargets(addresses: readonly string[], peer: PeerId | undefin
 function targetOf(address: string, peer: PeerId | undefined): Multiaddr[] {
   const target = parseOrUndefined(address)
   if (target === undefined) return []
-  // Only at the end does a peer id say who is dialled; before that it is a relay's.
+  // A peer id at the end names the peer that is dialled. One before the end is a relay's.
   const last = target.getComponents().at(-1)
   if (last?.name === 'p2p') return peer === undefined || last.value === peer ? [target] : []
   return [peer === undefined ? target : target.encapsulate(`/p2p/${peer}`)]
 }
 
-/** Throws an `InvalidInputError` for what TCP and WebSockets cannot listen on; libp2p would pass over it without a word. */
+/**
+ * Throws an `InvalidInputError` for an address that TCP and WebSockets cannot listen on. libp2p would skip it in silence.
+ */
 export function checkListen(address: string): void {
   const last = parseAddress(address).getComponents().at(-1)?.name
   if (last !== 'tcp' && last !== 'ws')
     throw new InvalidInputError('an address to listen on ends in /tcp/PORT or /tcp/PORT/ws')
 }
 
-/** The TCP port in an address, or undefined. */
+/** The TCP port in an address; undefined if there is none. */
 export function portOf(address: string): number | undefined {
   const port = parseAddress(address)
     .getComponents()
@@ -58,8 +61,8 @@ export function portOf(address: string): number | undefined {
 }
 
 /**
- * Throws a `PortTakenError` if an address cannot be listened on, an `InvalidInputError` if it never can. libp2p reports
- * either as one of many nested errors; asking the system first gives a plain answer.
+ * Throws a `PortTakenError` if another process listens on an address, and an `InvalidInputError` if this one never can.
+ * libp2p reports either as one of many nested errors; the system gives a plain answer.
  */
 export async function checkPort(address: string): Promise<void> {
   const port = portOf(address)

@@ -1,18 +1,19 @@
-import type { PeerId } from '../format/peer-id.ts'
 import { byteLengthOf } from '../util/bytes.ts'
 import type { Clock } from '../util/clock.ts'
 import { DeadlineError, type DfsError } from '../util/errors.ts'
 import { Limiter } from '../util/limiter.ts'
+import { type Logger, reasonOf } from '../util/logger.ts'
 import { CALL_TIMEOUT_MS, IN_FLIGHT_MAX, SLOWEST_BYTES_PER_S, STALL_MS } from './constants.ts'
 import { DisconnectedError, ProtocolError, RefusedError, STATUSES, type WireStatus } from './errors.ts'
 import { encodeFrame, type Frame, FrameReader, fieldsOf } from './frames.ts'
 import type { ByteStream } from './host.ts'
+import type { PeerFaults } from './peer-faults.ts'
 import { StallTimer } from './stall-timer.ts'
 
 export interface CallOptions {
   body?: readonly Uint8Array[]
   signal?: AbortSignal | undefined
-  /** How long the other side may be silent. More than the usual for calls whose answer rests on more than a disk read. */
+  /** How long the other side may be silent. A call whose answer takes more than a disk read sets more than the usual. */
   timeoutMs?: number
   /** The bytes that the answer will carry, or that the other side must move before it can answer. */
   expectBytes?: number
@@ -25,28 +26,37 @@ export interface Reply {
 
 export interface CallClientOptions {
   clock: Clock
-  /** The most that the body of an answer may hold. */
+  log: Logger
+  /** Blames the peer when it breaks the protocol, or leaves us waiting. */
+  faults: PeerFaults
+  /** The most bytes that the body of an answer may hold. */
   responseBytesMax: number
-  /** Told when the peer breaks the protocol, or leaves us waiting. */
-  onFault?: ((peer: PeerId) => void) | undefined
 }
 
-/** A request that has not been answered yet. It keeps its slot until it is, even after its caller has left. */
-interface Call {
+/** A request that has not been answered yet. It keeps its slot until the answer comes, even after its caller has left. */
+interface Call extends Limits {
   resolve: (reply: Reply) => void
   reject: (error: unknown) => void
+  /** Gives the slot back. */
   release: () => void
   isGivenUp: boolean
-  startedMs: number
-  /** What it takes in all, and how long the stream may be silent meanwhile. */
+}
+
+/** How long a call may take, and the bytes that this rests on. */
+interface Limits {
+  /** Monotonic time. */
+  startedAtMs: number
+  /** How long the call may take in all. */
   limitMs: number
+  /** How long the stream may be silent meanwhile. */
   stallMs: number
-  /** Bytes that it sends, and that it waits for. */
+  /** Bytes that the request sends. */
   sentBytes: number
+  /** Bytes that the request waits for. */
   expectBytes: number
 }
 
-/** The asking end of one stream: requests go out one after another, answers come in any order. */
+/** The asking end of one stream. Requests go out one after another; their answers come in any order. */
 export class CallClient {
   readonly #stream: ByteStream
   readonly #options: CallClientOptions
@@ -54,27 +64,27 @@ export class CallClient {
   readonly #writes = new Limiter(1)
   readonly #calls = new Map<number, Call>()
   readonly #endListeners: Array<() => void> = []
-  readonly #watch: StallTimer
+  readonly #stallTimer: StallTimer
   #sentBytes = 0
   #expectBytes = 0
   #nextId = 1
-  #lastDataMs: number
+  /** When bytes last arrived; monotonic time. */
+  #lastDataAtMs: number
   #ended: DfsError | undefined
 
   constructor(stream: ByteStream, options: CallClientOptions) {
     this.#stream = stream
     this.#options = options
-    this.#lastDataMs = options.clock.monotonic()
-    this.#watch = new StallTimer(options.clock, () => this.#look())
+    this.#lastDataAtMs = options.clock.monotonic()
+    this.#stallTimer = new StallTimer(options.clock, () => this.#checkStalls())
     const reader = new FrameReader(options.responseBytesMax, frame => this.#onResponse(frame))
     stream.onEnd(() => this.#end(new DisconnectedError('the stream ended before the answer')))
     stream.onData(bytes => {
       if (this.#ended !== undefined) return
-      this.#lastDataMs = options.clock.monotonic()
+      this.#lastDataAtMs = options.clock.monotonic()
       try {
-        reader.push(bytes)
+        options.faults.read(stream.peer, () => reader.push(bytes))
       } catch (error) {
-        options.onFault?.(stream.peer)
         this.#end(error as ProtocolError)
       }
     })
@@ -85,9 +95,9 @@ export class CallClient {
     else listener()
   }
 
-  /** As `Callers.call` says. An abort is heeded at once; the slot comes back with the answer. */
+  /** See `Callers.call`. An abort takes effect at once; the slot is free again when the answer comes. */
   async call(fields: Record<string, unknown>, options: CallOptions): Promise<Reply> {
-    const { signal, body = [], timeoutMs = STALL_MS, expectBytes = 0 } = options
+    const { signal, body = [] } = options
     const id = this.#nextId++
     const frame = encodeFrame({ ...fields, id }, body)
     const release = await this.#slots.acquire(1, signal)
@@ -96,23 +106,9 @@ export class CallClient {
       throw this.#ended
     }
     const { promise, resolve, reject } = Promise.withResolvers<Reply>()
-    const sentBytes = byteLengthOf(body)
-    this.#sentBytes += sentBytes
-    this.#expectBytes += expectBytes
-    const call: Call = {
-      resolve,
-      reject,
-      release,
-      isGivenUp: false,
-      startedMs: this.#options.clock.monotonic(),
-      // Over a thin link it shares its time with all that was asked before it.
-      limitMs: Math.max(timeoutMs, CALL_TIMEOUT_MS) + transferMs(this.#sentBytes + this.#expectBytes),
-      stallMs: timeoutMs + transferMs(this.#sentBytes),
-      sentBytes,
-      expectBytes
-    }
+    const call: Call = { ...this.#reserve(options), resolve, reject, release, isGivenUp: false }
     this.#calls.set(id, call)
-    this.#watch.start()
+    this.#stallTimer.start()
     const onAbort = (): void => {
       call.isGivenUp = true
       reject(signal?.reason)
@@ -126,15 +122,31 @@ export class CallClient {
     }
   }
 
+  /** Counts the bytes of a call, and sets its limits of time. */
+  #reserve({ body = [], timeoutMs = STALL_MS, expectBytes = 0 }: CallOptions): Limits {
+    const sentBytes = byteLengthOf(body)
+    this.#sentBytes += sentBytes
+    this.#expectBytes += expectBytes
+    return {
+      startedAtMs: this.#options.clock.monotonic(),
+      // On a thin link a call shares its time with all calls that were made before it.
+      limitMs: Math.max(timeoutMs, CALL_TIMEOUT_MS) + transferMs(this.#sentBytes + this.#expectBytes),
+      stallMs: timeoutMs + transferMs(this.#sentBytes),
+      sentBytes,
+      expectBytes
+    }
+  }
+
   async #send(id: number, call: Call, frame: readonly Uint8Array[]): Promise<void> {
     try {
       await this.#writes.run(async () => {
         if (this.#ended !== undefined) return
-        // Nobody waits for it any more, and the other side has not heard of it.
+        // Nobody waits for this call any more, and the other side does not know of it.
         if (call.isGivenUp) this.#forget(id, call)
         else await this.#stream.write(frame)
       })
     } catch (cause) {
+      this.#options.log('a request to %s could not be sent: %s', this.#stream.peer, reasonOf(cause))
       this.#end(new DisconnectedError('the request could not be sent', { cause }))
     }
   }
@@ -142,8 +154,8 @@ export class CallClient {
   #onResponse({ header, body }: Frame): void {
     const { id, status, ...fields } = fieldsOf(header)
     const call = this.#calls.get(id as number)
-    if (call === undefined) throw new ProtocolError('answer to a question nobody asked')
-    if (!STATUSES.includes(status as WireStatus)) throw new ProtocolError('answer with an unknown status')
+    if (call === undefined) throw new ProtocolError('an answer to a request that was not sent')
+    if (!STATUSES.includes(status as WireStatus)) throw new ProtocolError('an answer with an unknown status')
     this.#forget(id as number, call)
     if (status === 'ok') call.resolve({ fields, body })
     else call.reject(new RefusedError(status as WireStatus))
@@ -156,24 +168,26 @@ export class CallClient {
     call.release()
   }
 
-  // A stream on which one call waits too long is given up as a whole: whoever waits behind would wait for nothing. That
-  // goes for calls given up too, or their slots would be gone for ever.
-  #look(): boolean {
-    const now = this.#options.clock.monotonic()
-    for (const { startedMs, limitMs, stallMs } of this.#calls.values()) {
-      const isStalled = now - Math.max(startedMs, this.#lastDataMs) > stallMs
-      if (!isStalled && now - startedMs <= limitMs) continue
-      this.#options.onFault?.(this.#stream.peer)
-      this.#end(new DeadlineError('the peer did not answer in time'))
-      return false
-    }
-    return this.#calls.size > 0
+  /**
+   * Ends the whole stream if one call waits too long, since the calls behind it would wait for nothing. Calls whose callers
+   * have left count too, or their slots would never be free again. Returns whether any call is left to check.
+   */
+  #checkStalls(): boolean {
+    const nowMs = this.#options.clock.monotonic()
+    const isLate = ({ startedAtMs, limitMs, stallMs }: Limits): boolean =>
+      nowMs - Math.max(startedAtMs, this.#lastDataAtMs) > stallMs || nowMs - startedAtMs > limitMs
+    if (![...this.#calls.values()].some(isLate)) return this.#calls.size > 0
+    const error = new DeadlineError('the peer did not answer in time')
+    this.#options.faults.blame(this.#stream.peer, error)
+    this.#end(error)
+    return false
   }
 
   #end(error: DfsError): void {
     if (this.#ended !== undefined) return
     this.#ended = error
-    this.#watch.stop()
+    this.#stallTimer.stop()
+    this.#options.log.trace('a stream to %s ended with %d calls under way', this.#stream.peer, this.#calls.size)
     for (const { reject, release } of this.#calls.values()) {
       release()
       reject(error)

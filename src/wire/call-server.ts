@@ -3,10 +3,12 @@ import { byteLengthOf } from '../util/bytes.ts'
 import type { Clock } from '../util/clock.ts'
 import { DeadlineError, isAbort } from '../util/errors.ts'
 import { Limiter } from '../util/limiter.ts'
+import { type Logger, reasonOf } from '../util/logger.ts'
 import { CALL_TIMEOUT_MS, IN_FLIGHT_MAX, SLOWEST_BYTES_PER_S, STALL_MS } from './constants.ts'
 import { DisconnectedError, ProtocolError, RefusedError, type WireStatus } from './errors.ts'
 import { encodeFrame, type Frame, FrameReader, fieldsOf } from './frames.ts'
 import type { ByteStream } from './host.ts'
+import type { PeerFaults } from './peer-faults.ts'
 import { StallTimer } from './stall-timer.ts'
 
 export interface Request {
@@ -14,7 +16,7 @@ export interface Request {
   /** Header fields of the request, unchecked. */
   fields: Record<string, unknown>
   body: Uint8Array
-  /** Fires when the stream ends: nobody waits for the answer any more. */
+  /** Fires when the stream ends, since then nobody waits for the answer any more. */
   signal: AbortSignal
 }
 
@@ -26,43 +28,48 @@ export interface Response {
 
 export interface CallServerOptions {
   clock: Clock
-  /** The most that the body of a request may hold. */
+  log: Logger
+  /** Blames a peer that breaks the protocol. */
+  faults: PeerFaults
+  /** The most bytes that the body of a request may hold. */
   requestBytesMax: number
-  /** Asked for each request: whether this peer may speak this protocol. */
+  /** Returns whether this peer may speak this protocol. Asked for each request. */
   mayAsk: (peer: PeerId) => boolean
   answer: (request: Request) => Promise<Response>
-  /** Told when a peer breaks the protocol. */
-  onFault?: ((peer: PeerId) => void) | undefined
 }
 
 /**
- * Requests of one stream that are being answered, the answer's way out included. One more than the asker may have under
- * way: it can have read an answer to its end before we know that the last of it has left.
+ * How many requests of one stream may be in work, until the last byte of their answers has left. This is one more than the
+ * asker may have under way, since the asker can have read a whole answer before we know that all of it has left.
  */
 const SERVED_MAX = IN_FLIGHT_MAX + 1
 
-/** The answering end of one stream. What it holds for a peer that neither finishes a request nor reads is bounded in time. */
+/**
+ * The answering end of one stream. It ends the stream if the peer leaves a request unfinished or an answer unread for too
+ * long, so that neither is held for ever.
+ */
 export class CallServer {
   readonly #stream: ByteStream
   readonly #options: CallServerOptions
   readonly #reader: FrameReader
   readonly #ended = new AbortController()
   readonly #writes = new Limiter(1)
-  readonly #watch: StallTimer
+  readonly #stallTimer: StallTimer
   #served = 0
-  #lastDataMs = 0
+  /** When bytes last arrived; monotonic time, like the two below. */
+  #lastDataAtMs = 0
   /** When the request that is still coming in began. */
-  #partialMs: number | undefined
-  /** By when the answer that is going out must have left. */
-  #writeByMs: number | undefined
+  #partialSinceAtMs: number | undefined
+  /** When the answer that is going out must have left. */
+  #writeDueAtMs: number | undefined
 
   constructor(stream: ByteStream, options: CallServerOptions) {
     this.#stream = stream
     this.#options = options
     this.#reader = new FrameReader(options.requestBytesMax, frame => this.#onRequest(frame))
-    this.#watch = new StallTimer(options.clock, () => this.#look())
+    this.#stallTimer = new StallTimer(options.clock, () => this.#checkStalls())
     stream.onEnd(() => {
-      this.#watch.stop()
+      this.#stallTimer.stop()
       this.#ended.abort(new DisconnectedError('the stream ended'))
     })
     stream.onData(bytes => this.#onData(bytes))
@@ -71,21 +78,21 @@ export class CallServer {
   #onData(bytes: Uint8Array): void {
     if (this.#ended.signal.aborted) return
     try {
-      this.#reader.push(bytes)
+      this.#options.faults.read(this.#stream.peer, () => this.#reader.push(bytes))
     } catch (error) {
-      this.#fault(error as ProtocolError)
+      this.#abort(error as ProtocolError)
       return
     }
-    this.#lastDataMs = this.#options.clock.monotonic()
-    this.#partialMs = this.#reader.isPartial ? (this.#partialMs ?? this.#lastDataMs) : undefined
-    if (this.#partialMs !== undefined) this.#watch.start()
+    this.#lastDataAtMs = this.#options.clock.monotonic()
+    this.#partialSinceAtMs = this.#reader.isPartial ? (this.#partialSinceAtMs ?? this.#lastDataAtMs) : undefined
+    if (this.#partialSinceAtMs !== undefined) this.#stallTimer.start()
   }
 
   #onRequest({ header, body }: Frame): void {
-    this.#partialMs = undefined
+    this.#partialSinceAtMs = undefined
     const { id, ...fields } = fieldsOf(header)
-    if (!Number.isSafeInteger(id)) throw new ProtocolError('request without an id')
-    // The asker counts its own; one that does not would have us hold as many bodies as it likes.
+    if (!Number.isSafeInteger(id)) throw new ProtocolError('a request without an id')
+    // An honest asker counts its own requests. Another would have us hold as many bodies as it likes.
     if (this.#served >= SERVED_MAX) throw new ProtocolError('more requests under way than the protocol allows')
     this.#served++
     void this.#respond(id as number, fields, body)
@@ -98,57 +105,68 @@ export class CallServer {
       const frame = encodeFrame({ ...response.fields, id, status: response.status }, response.body)
       await this.#writes.run(() => this.#write(frame), this.#ended.signal)
     } catch (error) {
-      if (error instanceof ProtocolError) this.#fault(error)
-      else if (!this.#ended.signal.aborted) this.#abort(error as Error)
+      this.#onResponseFailed(error as Error)
     } finally {
       this.#served--
     }
   }
 
+  #onResponseFailed(error: Error): void {
+    const { log, faults } = this.#options
+    const { peer } = this.#stream
+    if (this.#ended.signal.aborted) {
+      log.trace('an answer to %s was not sent, its stream has ended: %s', peer, reasonOf(error))
+      return
+    }
+    if (error instanceof ProtocolError) faults.blame(peer, error)
+    else log('an answer to %s could not be sent: %s', peer, reasonOf(error))
+    this.#abort(error)
+  }
+
   async #answer(fields: Record<string, unknown>, body: Uint8Array): Promise<Response> {
     const { peer } = this.#stream
+    const { mayAsk, answer, log } = this.#options
     try {
-      if (!this.#options.mayAsk(peer)) throw new RefusedError('not-admitted')
-      return await this.#options.answer({ peer, fields, body, signal: this.#ended.signal })
+      if (!mayAsk(peer)) throw new RefusedError('not-admitted')
+      return await answer({ peer, fields, body, signal: this.#ended.signal })
     } catch (error) {
       if (error instanceof ProtocolError) throw error
+      if (error instanceof RefusedError) log.trace('refused a request of %s: %s', peer, error.status)
+      else log('could not answer a request of %s: %s', peer, reasonOf(error))
       return { status: error instanceof RefusedError ? error.status : isAbort(error) ? 'busy' : 'internal' }
     }
   }
 
   async #write(frame: readonly Uint8Array[]): Promise<void> {
     const limitMs = CALL_TIMEOUT_MS + (byteLengthOf(frame) / SLOWEST_BYTES_PER_S) * 1000
-    this.#writeByMs = this.#options.clock.monotonic() + limitMs
-    this.#watch.start()
+    this.#writeDueAtMs = this.#options.clock.monotonic() + limitMs
+    this.#stallTimer.start()
     try {
       await this.#stream.write(frame)
     } finally {
-      this.#writeByMs = undefined
+      this.#writeDueAtMs = undefined
     }
   }
 
-  #look(): boolean {
-    const now = this.#options.clock.monotonic()
-    const isHalf = this.#partialMs !== undefined && now - this.#lastDataMs > STALL_MS
-    const isSlow =
-      this.#partialMs !== undefined &&
-      now - this.#partialMs > CALL_TIMEOUT_MS + (this.#options.requestBytesMax / SLOWEST_BYTES_PER_S) * 1000
-    const isUnread = this.#writeByMs !== undefined && now > this.#writeByMs
-    if (!isHalf && !isSlow && !isUnread) return this.#partialMs !== undefined || this.#writeByMs !== undefined
-    this.#abort(
-      new DeadlineError(isUnread ? 'the peer does not read our answers' : 'the peer does not end its request')
+  /** Ends the stream if the peer has kept it waiting for too long. Returns whether anything is left to check. */
+  #checkStalls(): boolean {
+    const nowMs = this.#options.clock.monotonic()
+    const [partialSinceAtMs, writeDueAtMs] = [this.#partialSinceAtMs, this.#writeDueAtMs]
+    const longestMs = CALL_TIMEOUT_MS + (this.#options.requestBytesMax / SLOWEST_BYTES_PER_S) * 1000
+    const isStalled = partialSinceAtMs !== undefined && nowMs - this.#lastDataAtMs > STALL_MS
+    const isSlow = partialSinceAtMs !== undefined && nowMs - partialSinceAtMs > longestMs
+    const isUnread = writeDueAtMs !== undefined && nowMs > writeDueAtMs
+    if (!isStalled && !isSlow && !isUnread) return partialSinceAtMs !== undefined || writeDueAtMs !== undefined
+    const error = new DeadlineError(
+      isUnread ? 'the peer does not read our answers' : 'the peer does not finish its request'
     )
+    this.#options.log('ended a stream of %s: %s', this.#stream.peer, reasonOf(error))
+    this.#abort(error)
     return false
   }
 
-  #fault(error: ProtocolError): void {
-    if (this.#ended.signal.aborted) return
-    this.#options.onFault?.(this.#stream.peer)
-    this.#abort(error)
-  }
-
   #abort(error: Error): void {
-    this.#watch.stop()
+    this.#stallTimer.stop()
     this.#stream.abort(error)
     this.#ended.abort(error)
   }

@@ -2,28 +2,36 @@ import type { z } from 'zod'
 import type { PeerId } from '../format/peer-id.ts'
 import { type Clock, systemClock } from '../util/clock.ts'
 import { raceSignal, withDeadline } from '../util/deadline.ts'
+import { type Logger, reasonOf } from '../util/logger.ts'
 import { CallClient, type CallOptions, type Reply } from './call-client.ts'
 import { CallServer, type Request, type Response } from './call-server.ts'
 import { OPEN_TIMEOUT_MS } from './constants.ts'
 import { DisconnectedError, ProtocolError, RefusedError } from './errors.ts'
 import type { ByteStream, Host } from './host.ts'
+import { PeerFaults } from './peer-faults.ts'
 
 /**
- * Framed, pipelined calls: one long-lived stream a peer, direction and protocol, many requests under way on it, answers
- * in any order. Whoever opened the stream asks; whoever accepted it answers.
+ * Framed, pipelined calls. There is one long-lived stream for each peer, direction and protocol. Many requests are under
+ * way on it, and their answers come in any order. The side that opened the stream asks; the side that accepted it answers.
  */
 
 export type { CallOptions, Reply, Request, Response }
 
 export interface ProtocolOptions {
   protocol: string
-  /** The most that a request's body may hold, and an answer's. */
+  /** The most bytes that the body of a request may hold. */
   requestBytesMax: number
+  /** The most bytes that the body of an answer may hold. */
   responseBytesMax: number
 }
 
+export interface CallersOptions extends ProtocolOptions {
+  /** Told when a peer breaks the protocol, or leaves us waiting. */
+  onFault?: (peer: PeerId) => void
+}
+
 export interface ServeOptions extends ProtocolOptions {
-  /** Asked for each stream and each request: whether this peer may speak this protocol. */
+  /** Returns whether this peer may speak this protocol. Asked for each stream and again for each request. */
   mayAsk: (peer: PeerId) => boolean
   answer: (request: Request) => Promise<Response>
   /** Told when a peer breaks the protocol. */
@@ -31,34 +39,44 @@ export interface ServeOptions extends ProtocolOptions {
   clock?: Clock
 }
 
-/** Answers a protocol. A stranger's stream is reset before a byte of it is looked at. */
-export function serveCalls(host: Host, { clock = systemClock, ...options }: ServeOptions): void {
+/** Answers a protocol. A stranger's stream is reset before we look at a byte of it. */
+export function serveCalls(host: Host, { clock = systemClock, onFault, ...options }: ServeOptions): void {
+  const log = callLog(host)
+  const faults = new PeerFaults({ log, onFault })
   host.handle(options.protocol, stream => {
-    if (options.mayAsk(stream.peer)) new CallServer(stream, { ...options, clock })
-    else stream.abort(new RefusedError('not-admitted'))
+    if (options.mayAsk(stream.peer)) {
+      new CallServer(stream, { ...options, clock, log, faults })
+      return
+    }
+    log('reset a stream of %s: it may not speak %s', stream.peer, options.protocol)
+    stream.abort(new RefusedError('not-admitted'))
   })
 }
 
-/** Asks peers by one protocol; opens a stream when there is none, and keeps it. */
+/** Asks peers by one protocol. Opens a stream when there is none, and keeps it. */
 export class Callers {
   readonly #host: Host
   readonly #clock: Clock
-  readonly #options: ProtocolOptions & { onFault?: (peer: PeerId) => void }
+  readonly #options: CallersOptions
+  readonly #log: Logger
+  readonly #faults: PeerFaults
   readonly #clients = new Map<PeerId, Promise<CallClient>>()
 
-  constructor(host: Host, clock: Clock, options: ProtocolOptions & { onFault?: (peer: PeerId) => void }) {
+  constructor(host: Host, clock: Clock, options: CallersOptions) {
     this.#host = host
     this.#clock = clock
     this.#options = options
+    this.#log = callLog(host)
+    this.#faults = new PeerFaults({ log: this.#log, onFault: options.onFault })
     host.onPeer((event, peer) => {
       if (event === 'disconnected') this.#clients.delete(peer)
     })
   }
 
   /**
-   * Sends a request and waits for its answer. Throws a `RefusedError` on a status other than `ok`, a
-   * `DisconnectedError` if the stream ends, a `DeadlineError` if nothing comes, a `ProtocolError` if nonsense does, a
-   * `RangeError` if the fields are more than a header holds, and the signal's reason once that fires.
+   * Sends a request and waits for its answer. Throws a `RefusedError` on a status other than `ok`, a `DisconnectedError`
+   * if the stream ends, a `DeadlineError` if nothing comes, a `ProtocolError` if the answer makes no sense, a `RangeError`
+   * if the fields are more than a header holds, and the signal's reason once that fires.
    */
   async call(peer: PeerId, fields: Record<string, unknown>, options: CallOptions = {}): Promise<Reply> {
     options.signal?.throwIfAborted()
@@ -66,14 +84,9 @@ export class Callers {
     return client.call(fields, options)
   }
 
-  /** Reads an answer. One that makes no sense is the peer's fault, as a broken frame is. */
+  /** Reads an answer. If that throws a `ProtocolError` the peer is blamed, as it is for a broken frame. */
   read<T>(peer: PeerId, read: () => T): T {
-    try {
-      return read()
-    } catch (error) {
-      if (error instanceof ProtocolError) this.#options.onFault?.(peer)
-      throw error
-    }
+    return this.#faults.read(peer, read)
   }
 
   #client(peer: PeerId): Promise<CallClient> {
@@ -84,26 +97,34 @@ export class Callers {
     const forget = (): void => {
       if (this.#clients.get(peer) === opening) this.#clients.delete(peer)
     }
+    // The caller is told if the stream cannot be opened.
     opening.then(client => client.onEnd(forget), forget)
     return opening
   }
 
   async #open(peer: PeerId): Promise<CallClient> {
+    const { protocol, responseBytesMax } = this.#options
     let stream: ByteStream
     try {
       stream = await withDeadline(this.#clock, OPEN_TIMEOUT_MS, undefined, signal =>
-        this.#host.open(peer, this.#options.protocol, { signal })
+        this.#host.open(peer, protocol, { signal })
       )
     } catch (cause) {
+      this.#log('could not open a stream of %s to %s: %s', protocol, peer, reasonOf(cause))
       throw new DisconnectedError('the peer could not be reached', { cause })
     }
-    return new CallClient(stream, { ...this.#options, clock: this.#clock })
+    this.#log.trace('opened a stream of %s to %s', protocol, peer)
+    return new CallClient(stream, { responseBytesMax, clock: this.#clock, log: this.#log, faults: this.#faults })
   }
 }
 
-/** The fields of an answer, checked. Throws a `ProtocolError` if they are not what the protocol says. */
+/** The fields of an answer, checked. Throws a `ProtocolError` if they are not those of the protocol. */
 export function parseReply<T>(schema: z.ZodType<T>, fields: unknown): T {
   const result = schema.safeParse(fields)
   if (!result.success) throw new ProtocolError('the fields of an answer are not those of the protocol')
   return result.data
+}
+
+function callLog(host: Host): Logger {
+  return host.logger.forComponent('dfs:wire:calls')
 }

@@ -4,39 +4,40 @@
 export const HEADER_BYTES_MAX = 64 << 10
 /** Requests that one side may have under way on one stream. */
 export const IN_FLIGHT_MAX = 16
-/** How much is handed to a stream at once: yamux does not split, and a receiver buffers whole frames. */
+/** How many bytes a stream is given at once: yamux does not split them, and a receiver buffers whole frames. */
 export const SLICE_BYTES = 256 << 10
-/** Window of a yamux stream. Above the 4 MiB at which an unread stream is reset it would be a trap. */
+/** Window of a yamux stream. It must stay below the 4 MiB at which libp2p resets an unread stream. */
 export const STREAM_WINDOW_BYTES = 2 << 20
 
-/** Opening a stream: negotiation, and the first answer. */
+/** How long opening a stream may take: negotiation, and the first answer. */
 export const OPEN_TIMEOUT_MS = 10_000
 /** A call on a stream that delivers nothing for this long has failed. */
 export const STALL_MS = 10_000
-/** The slowest link that a transfer is sized for: a call may take its own time limit plus its bytes at this rate. */
+/** The slowest link that we allow for: a call may take its own time limit plus its bytes at this rate. */
 export const SLOWEST_BYTES_PER_S = 16 << 10
-/** A call that is answered from memory or one disk read. */
+/** How long a call may take that is answered from memory or by one disk read. */
 export const CALL_TIMEOUT_MS = 30_000
-/** How often the clock of waiting calls is looked at. */
+/** How often a stream checks whether a wait has become too long. */
 export const CALL_TICK_MS = 1_000
 
-/** Wait before an address is dialled again: doubled from the first to the last, each varied by half. */
+/** The pause before an address is dialled again doubles from the first to the second, and varies by half each time. */
 export const REDIAL_MS_MIN = 500
 export const REDIAL_MS_MAX = 60_000
 export const DIAL_TIMEOUT_MS = 10_000
 /** Dials under way at once. */
 export const DIALS_MAX = 16
-/** Addresses remembered of one member, and tried. */
+/** Addresses of one member that are remembered and tried. */
 export const ADDRESSES_MAX = 16
-/** Peers that mDNS may have us dial at once without being members, and how often each before it must be heard of again. */
+/** Peers that are no members and that we dial at once because mDNS announced them. */
 export const DISCOVERED_MAX = 256
+/** How often we dial such a peer before it must be announced again. */
 export const DISCOVERED_DIALS_MAX = 4
 
-/** New connections a second from one address, and upgrades under way: libp2p's defaults starve a LAN behind one router. */
+/** New connections a second from one address, and upgrades under way. libp2p's defaults starve a LAN behind one router. */
 export const INBOUND_PER_S_MAX = 50
 export const INBOUND_PENDING_MAX = 64
 export const CONNECTIONS_MAX = 2_048
-/** Streams of one protocol on one connection: one long-lived one each way, and some for a change-over. */
+/** Streams of one protocol on one connection: one that lives long each way, and some while it is replaced. */
 export const STREAMS_PER_PROTOCOL_MAX = 8
 
 export const MDNS_SERVICE_TAG = '_dfs-node._udp.local'

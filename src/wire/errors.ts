@@ -1,7 +1,7 @@
 import { DfsError, type ErrorCode } from '../util/errors.ts'
 
 /**
- * What an exchange can end with. A closed list: a remote's own words never reach a user, and ours never reach a remote.
+ * How an exchange can end. The list is closed, so that a remote's own words never reach a user, nor ours a remote.
  */
 export const STATUSES = [
   'ok',
@@ -47,7 +47,7 @@ export class RefusedError extends DfsError {
   }
 }
 
-/** A peer sent what the protocol does not allow. The stream is over, and the peer is to blame. */
+/** A peer sent something that the protocol does not allow. The stream ends, and the peer is to blame. */
 export class ProtocolError extends DfsError {
   override readonly name = 'ProtocolError'
   override readonly code = 'protocol'
@@ -59,7 +59,7 @@ export class DisconnectedError extends DfsError {
   override readonly code = 'unreachable'
 }
 
-/** A port we were told to listen on is taken. */
+/** Another process listens on a port that we were told to listen on. */
 export class PortTakenError extends DfsError {
   override readonly name = 'PortTakenError'
   override readonly code = 'port-taken'

@@ -4,7 +4,10 @@ import { byteLengthOf, u32be } from '../util/bytes.ts'
 import { HEADER_BYTES_MAX } from './constants.ts'
 import { ProtocolError } from './errors.ts'
 
-/** A header and the raw bytes that follow it: lengths first (32 bits each), then dag-cbor, then the body as it is. */
+/**
+ * A header and the raw bytes that follow it. On the wire come both lengths (32 bits each), then the header as dag-cbor,
+ * then the body as it is.
+ */
 export interface Frame {
   header: unknown
   body: Uint8Array
@@ -13,7 +16,7 @@ export interface Frame {
 const LENGTHS_BYTES = 8
 const EMPTY = new Uint8Array(0)
 
-/** The parts of a frame, for one write; the body's parts are sent as they are, without a copy. */
+/** The parts of a frame, for one write. The parts of the body are not copied. */
 export function encodeFrame(header: unknown, body: readonly Uint8Array[] = []): Uint8Array[] {
   const bytes = dagCbor.encode(header)
   if (bytes.byteLength > HEADER_BYTES_MAX) throw new RangeError(`a header has at most ${HEADER_BYTES_MAX} bytes`)
@@ -21,8 +24,8 @@ export function encodeFrame(header: unknown, body: readonly Uint8Array[] = []): 
 }
 
 /**
- * Puts frames together from whatever pieces the stream delivers. Lengths are checked before anything is allocated; each
- * byte of a body is copied once, into the array that is handed on.
+ * Puts frames together from the pieces that the stream delivers. It checks lengths before it allocates anything. It copies
+ * each byte of a body once, into the array that it hands on.
  */
 export class FrameReader {
   readonly #bodyBytesMax: number
@@ -40,12 +43,12 @@ export class FrameReader {
     this.#onFrame = onFrame
   }
 
-  /** True in the middle of a frame. */
+  /** True between the first and the last byte of a frame. */
   get isPartial(): boolean {
     return this.#lengthsFilled > 0
   }
 
-  /** Takes the next bytes of the stream. Throws a `ProtocolError` on lengths over the limits or a header that is none. */
+  /** Takes the next bytes of the stream. Throws a `ProtocolError` on lengths over the limits and on a malformed header. */
   push(bytes: Uint8Array): void {
     let rest = bytes
     while (rest.byteLength > 0) rest = this.#take(rest)
@@ -78,8 +81,8 @@ export class FrameReader {
     const headerBytes = this.#lengths.readUInt32BE(0)
     const bodyBytes = this.#lengths.readUInt32BE(4)
     if (headerBytes === 0 || headerBytes > HEADER_BYTES_MAX)
-      throw new ProtocolError('frame with a header of an impossible length')
-    if (bodyBytes > this.#bodyBytesMax) throw new ProtocolError('frame with a body over the limit')
+      throw new ProtocolError('a frame with a header of an impossible length')
+    if (bodyBytes > this.#bodyBytesMax) throw new ProtocolError('a frame with a body over the limit')
     this.#header = Buffer.allocUnsafe(headerBytes)
     this.#headerFilled = 0
     this.#body = bodyBytes === 0 ? EMPTY : takeBuffer(bodyBytes)
@@ -90,7 +93,7 @@ export class FrameReader {
     try {
       this.#value = dagCbor.decode(bytes)
     } catch (cause) {
-      throw new ProtocolError('frame with a header that is not dag-cbor', { cause })
+      throw new ProtocolError('a frame with a header that is not dag-cbor', { cause })
     }
     this.#header = undefined
     if (this.#body.byteLength === 0) this.#end()
@@ -105,9 +108,9 @@ export class FrameReader {
   }
 }
 
-/** The fields of a header. Throws a `ProtocolError` if it is no map. */
+/** The fields of a header. Throws a `ProtocolError` if the header is not a map. */
 export function fieldsOf(header: unknown): Record<string, unknown> & { id?: unknown; status?: unknown } {
   if (typeof header !== 'object' || header === null || Array.isArray(header))
-    throw new ProtocolError('header is not a map')
+    throw new ProtocolError('the header is not a map')
   return header as Record<string, unknown>
 }

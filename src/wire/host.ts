@@ -1,25 +1,30 @@
 import type { PeerId } from '../format/peer-id.ts'
+import type { ComponentLogger } from '../util/logger.ts'
 
 /**
- * The wire, as a port: connections to peers whose ids have been proven, and streams of bytes over them. libp2p is one
- * implementation; a test may put another beneath the same rooms.
+ * The wire as a port: connections to peers that have proven their ids, and streams of bytes over those connections. libp2p
+ * is one implementation. A test may put another one under the same rooms.
  */
 export interface Host {
   readonly peerId: PeerId
+  /** The logger of this node, for what is spoken over this host. */
+  readonly logger: ComponentLogger
   start(): Promise<void>
   stop(): Promise<void>
 
   /** Addresses under which others may reach this node, as multiaddr text without the peer id. */
   addresses(): string[]
-  /** Takes streams of a protocol. To be called before `start`. */
+  /** Sets the handler that receives each stream that a peer opens on a protocol. Call it before `start`. */
   handle(protocol: string, handler: (stream: ByteStream) => void): void
-  /** Opens a stream to a connected peer. Throws a `DisconnectedError` if there is no connection, or it ends meanwhile. */
+  /**
+   * Opens a stream to a connected peer. Throws a `DisconnectedError` if there is no connection, or if it ends meanwhile.
+   */
   open(peer: PeerId, protocol: string, options: { signal: AbortSignal }): Promise<ByteStream>
 
   /**
-   * Connects to whoever answers at one of these addresses, or to `peer` only; gives the id that was proven. Addresses
-   * that make no sense here are passed over. Throws an `InvalidInputError` if none is left, a `DisconnectedError` if
-   * nobody answers, or only somebody else, and the signal's reason once that fires.
+   * Connects to the peer that answers at one of these addresses, or only to `peer` if it is given. Returns the id that the
+   * peer proved. The host skips addresses that it cannot dial. Throws an `InvalidInputError` if none is left, a
+   * `DisconnectedError` if nobody answers or only another peer does, and the signal's reason once that fires.
    */
   dial(addresses: readonly string[], options: { signal: AbortSignal; peer?: PeerId | undefined }): Promise<PeerId>
   /** Ends every connection to a peer. */
@@ -27,16 +32,16 @@ export interface Host {
   isConnected(peer: PeerId): boolean
   connections(): ConnectionInfo[]
 
-  /** The first connection to a peer was made, or its last one ended. */
+  /** Calls back when the first connection to a peer was made, and when its last one ended. */
   onPeer(listener: (event: 'connected' | 'disconnected', peer: PeerId) => void): void
   /**
-   * A dial of ours led to a peer, over a connection that is new or one that was there. Told after `connected`; two that
-   * dial each other at once both hear of it, however many connections come of that.
+   * Calls back when a dial of ours reached a peer, over a new connection or over one that was there. This comes after
+   * `connected`. If two hosts dial each other at once, both are told, however many connections result.
    */
   onDialled(listener: (peer: PeerId) => void): void
-  /** A peer made itself known on the local network. */
+  /** Calls back when a peer made itself known on the local network. */
   onDiscovered(listener: (peer: PeerId, addresses: string[]) => void): void
-  /** The addresses of this node have changed. */
+  /** Calls back when the addresses of this node have changed. */
   onAddresses(listener: () => void): void
 }
 
@@ -44,28 +49,28 @@ export interface ConnectionInfo {
   peer: PeerId
   /** The remote's address as multiaddr text. */
   address: string
-  /** Which transport and security layer carry it, such as `tcp+tls`. */
+  /** The transport and the security layer, such as `tcp+tls`. */
   via: string
   latencyMs: number | undefined
   isOutbound: boolean
 }
 
-/** An ordered stream of bytes to and from one peer. What its reader asked for bounds what it may receive. */
+/** An ordered stream of bytes to and from one peer. It delivers at most what its reader asked the peer for. */
 export interface ByteStream {
   readonly peer: PeerId
   /** The remote's address as multiaddr text. */
   readonly address: string
   /**
-   * Hands over bytes; resolves when there is room for more. One write at a time. Throws a `DisconnectedError` once the
-   * stream has ended, also while it waits.
+   * Writes bytes, and resolves when there is room for more. Only one write may be under way. Throws a `DisconnectedError`
+   * once the stream has ended, also if that happens while it waits.
    */
   write(parts: readonly Uint8Array[]): Promise<void>
-  /** Bytes as they come, from now on. Set once. */
+  /** Sets the listener that receives the bytes as they arrive from now on. Set it once. */
   onData(listener: (bytes: Uint8Array) => void): void
-  /** Called once, when the stream has ended for whatever reason. */
+  /** Sets the listener that is called once, when the stream has ended for any reason. */
   onEnd(listener: (error: Error | undefined) => void): void
-  /** Ends our side once everything written has left; the other side is told after it. */
+  /** Ends our side once everything that was written has left. The other side learns of it after those bytes. */
   close(): Promise<void>
-  /** Ends the stream at once, on both sides; what has not left is lost. */
+  /** Ends the stream at once on both sides. Bytes that have not left are lost. */
   abort(error: Error): void
 }

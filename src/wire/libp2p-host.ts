@@ -2,13 +2,14 @@ import { noise } from '@chainsafe/libp2p-noise'
 import { yamux } from '@chainsafe/libp2p-yamux'
 import { generateKeyPairFromSeed } from '@libp2p/crypto/keys'
 import { identify } from '@libp2p/identify'
-import type { ComponentLogger, Connection, Libp2p } from '@libp2p/interface'
+import type { Connection, Libp2p, PrivateKey } from '@libp2p/interface'
 import { mdns } from '@libp2p/mdns'
 import { peerIdFromString } from '@libp2p/peer-id'
 import { ping } from '@libp2p/ping'
 import { tcp } from '@libp2p/tcp'
 import { createLibp2p, type Libp2pOptions } from 'libp2p'
 import type { PeerId } from '../format/peer-id.ts'
+import { type ComponentLogger, type Logger, reasonOf } from '../util/logger.ts'
 import { checkListen, checkPort, dialTargets, parseAddress } from './addresses.ts'
 import {
   CONNECTIONS_MAX,
@@ -33,54 +34,41 @@ export interface Libp2pHostOptions {
   deviceSeed: Uint8Array
   /** Multiaddrs to listen on. */
   listen: readonly string[]
-  /** Multiaddrs under which others reach us, where that is not what we listen on. */
+  /** Multiaddrs under which others reach us, if those differ from what we listen on. */
   announce?: readonly string[] | undefined
   /** Find others on the local network, and be found. */
   mdns?: boolean | undefined
-  /** Instead of TCP and WebSockets. */
+  /** Transports in place of TCP and WebSockets. */
   transports?: Transports | undefined
+  /**
+   * Where this room logs. libp2p itself does not use it, because what it says holds a remote's own words: it writes what
+   * `DEBUG=libp2p:*` asks for.
+   */
+  logger: ComponentLogger
 }
 
-/** The real network: libp2p over TCP and WebSockets, TLS 1.3 preferred to Noise, yamux. */
+/** The real network: libp2p over TCP and WebSockets, with TLS 1.3 preferred to Noise, and yamux. */
 export class Libp2pHost implements Host {
+  readonly logger: ComponentLogger
   readonly #libp2p: Libp2p
-  readonly #options: Libp2pHostOptions
+  readonly #listen: readonly string[]
+  readonly #log: Logger
   readonly #handlers = new Map<string, (stream: ByteStream) => void>()
   readonly #dialListeners: Array<(peer: PeerId) => void> = []
 
-  private constructor(libp2p: Libp2p, options: Libp2pHostOptions) {
+  private constructor(libp2p: Libp2p, { listen, logger }: Libp2pHostOptions) {
     this.#libp2p = libp2p
-    this.#options = options
+    this.#listen = listen
+    this.logger = logger
+    this.#log = logger.forComponent('dfs:wire:host')
+    this.onPeer((event, peer) => this.#log('%s %s', event, peer))
   }
 
   static async create(options: Libp2pHostOptions): Promise<Libp2pHost> {
     for (const address of [...options.listen, ...(options.announce ?? [])]) parseAddress(address)
     if (options.transports === undefined) for (const address of options.listen) checkListen(address)
     const privateKey = await generateKeyPairFromSeed('Ed25519', options.deviceSeed)
-    const libp2p = await createLibp2p({
-      start: false,
-      privateKey,
-      // What others say of us is no reason to name ourselves to strangers.
-      nodeInfo: { name: 'dfs-node', version: '1', userAgent: 'dfs-node' },
-      logger: silent,
-      addresses: { listen: [...options.listen], announce: [...(options.announce ?? [])] },
-      transports: options.transports ?? [tcp(), closingWebSockets()],
-      connectionEncrypters: [socketTls(), noise()],
-      streamMuxers: [yamux({ streamOptions: { maxStreamWindowSize: STREAM_WINDOW_BYTES } })],
-      peerDiscovery: options.mdns === true ? [mdns({ serviceTag: MDNS_SERVICE_TAG, interval: MDNS_INTERVAL_MS })] : [],
-      services: { identify: identify(), ping: ping() },
-      connectionManager: {
-        maxConnections: CONNECTIONS_MAX,
-        inboundConnectionThreshold: INBOUND_PER_S_MAX,
-        maxIncomingPendingConnections: INBOUND_PENDING_MAX,
-        dialTimeout: DIAL_TIMEOUT_MS,
-        // Redialling is ours: libp2p gives a peer up after a few times.
-        reconnectRetries: 0
-      },
-      // A loaded machine may take seconds to answer a ping; one that is gone is noticed all the same.
-      connectionMonitor: { pingTimeout: { minTimeout: 15_000 } }
-    })
-    return new Libp2pHost(libp2p, options)
+    return new Libp2pHost(await createLibp2p(configOf(options, privateKey)), options)
   }
 
   get peerId(): PeerId {
@@ -89,7 +77,7 @@ export class Libp2pHost implements Host {
 
   async start(): Promise<void> {
     for (const [protocol, handler] of this.#handlers) {
-      await this.#libp2p.handle(protocol, (stream, connection) => handler(new Libp2pStream(stream, connection)), {
+      await this.#libp2p.handle(protocol, (stream, connection) => handler(this.#wrap(stream, connection)), {
         maxInboundStreams: STREAMS_PER_PROTOCOL_MAX,
         maxOutboundStreams: STREAMS_PER_PROTOCOL_MAX,
         runOnLimitedConnection: true
@@ -98,10 +86,11 @@ export class Libp2pHost implements Host {
     try {
       await this.#libp2p.start()
     } catch (error) {
-      // It has stopped again by itself. What it throws tells of one nested error an address: the system is asked why.
-      for (const address of this.#options.listen) await checkPort(address)
+      // libp2p has stopped again by itself. Its error nests one error for each address, so we ask the system what is wrong.
+      for (const address of this.#listen) await checkPort(address)
       throw error
     }
+    this.#log('listening at %d addresses as %s', this.addresses().length, this.peerId)
   }
 
   async stop(): Promise<void> {
@@ -126,8 +115,9 @@ export class Libp2pHost implements Host {
         runOnLimitedConnection: true,
         maxOutboundStreams: STREAMS_PER_PROTOCOL_MAX
       })
-      return new Libp2pStream(stream, connection)
+      return this.#wrap(stream, connection)
     } catch (cause) {
+      this.#log.trace('%s opened no stream of %s: %s', peer, protocol, reasonOf(cause))
       signal.throwIfAborted()
       throw new DisconnectedError('no stream of this protocol could be opened', { cause })
     }
@@ -138,24 +128,29 @@ export class Libp2pHost implements Host {
     { signal, peer }: { signal: AbortSignal; peer?: PeerId | undefined }
   ): Promise<PeerId> {
     const targets = dialTargets(addresses, peer)
+    if (targets.length < addresses.length)
+      this.#log.trace('skipping %d addresses that cannot be dialled', addresses.length - targets.length)
     let connection: Connection
     try {
       connection = await this.#libp2p.dial(targets, { signal })
     } catch (cause) {
+      this.#log.trace('dialled %s in vain: %s', targets.join(' '), reasonOf(cause))
       signal.throwIfAborted()
-      throw new DisconnectedError('nobody answers at these addresses, or somebody else does', { cause })
+      throw new DisconnectedError('nobody answers at these addresses, or another peer does', { cause })
     }
     const reached = connection.remotePeer.toString()
     if (peer !== undefined && reached !== peer) {
-      // Not every transport compares who answers with whom it was told to expect.
+      // Not every transport checks that the peer that answers is the one it was told to expect.
       connection.abort(new Error('not the peer that was expected'))
-      throw new DisconnectedError('somebody else answers at these addresses')
+      throw new DisconnectedError('another peer answers at these addresses')
     }
+    this.#log.trace('reached %s at %s', reached, connection.remoteAddr)
     for (const listener of this.#dialListeners) listener(reached)
     return reached
   }
 
   async hangUp(peer: PeerId): Promise<void> {
+    this.#log('hanging up on %s', peer)
     await this.#libp2p.hangUp(peerIdFromString(peer))
   }
 
@@ -193,12 +188,42 @@ export class Libp2pHost implements Host {
     this.#libp2p.addEventListener('self:peer:update', () => listener())
   }
 
-  // Of several connections between one pair the oldest that is open: both sides then tend to use the same.
+  #wrap(stream: Parameters<Parameters<Libp2p['handle']>[1]>[0], connection: Connection): ByteStream {
+    return new Libp2pStream(stream, connection, this.#log)
+  }
+
+  // Of several connections to one peer we take the oldest that is open, so that both sides tend to use the same one.
   #connectionTo(peer: PeerId): Connection | undefined {
     return this.#libp2p
       .getConnections(peerIdFromString(peer))
       .filter(connection => connection.status === 'open')
       .sort((a, b) => a.timeline.open - b.timeline.open)[0]
+  }
+}
+
+function configOf(options: Libp2pHostOptions, privateKey: PrivateKey): Libp2pOptions {
+  const { listen, announce = [], transports } = options
+  return {
+    start: false,
+    privateKey,
+    // Strangers need not know our name and version.
+    nodeInfo: { name: 'dfs-node', version: '1', userAgent: 'dfs-node' },
+    addresses: { listen: [...listen], announce: [...announce] },
+    transports: transports ?? [tcp(), closingWebSockets()],
+    connectionEncrypters: [socketTls(options.logger), noise()],
+    streamMuxers: [yamux({ streamOptions: { maxStreamWindowSize: STREAM_WINDOW_BYTES } })],
+    peerDiscovery: options.mdns === true ? [mdns({ serviceTag: MDNS_SERVICE_TAG, interval: MDNS_INTERVAL_MS })] : [],
+    services: { identify: identify(), ping: ping() },
+    connectionManager: {
+      maxConnections: CONNECTIONS_MAX,
+      inboundConnectionThreshold: INBOUND_PER_S_MAX,
+      maxIncomingPendingConnections: INBOUND_PENDING_MAX,
+      dialTimeout: DIAL_TIMEOUT_MS,
+      // Our own `Redialler` redials; libp2p gives a peer up after a few tries.
+      reconnectRetries: 0
+    },
+    // A loaded machine may take seconds to answer a ping. One that is gone is still noticed.
+    connectionMonitor: { pingTimeout: { minTimeout: 15_000 } }
   }
 }
 
@@ -209,7 +234,3 @@ function viaOf(connection: Connection): string {
   const security = connection.encryption?.includes('tls') === true ? 'tls' : 'noise'
   return names.includes('p2p-circuit') ? `relay+${security}` : `${transport}+${security}`
 }
-
-// libp2p's own log names peers and addresses; ours says what is worth saying.
-const quiet = Object.assign(() => {}, { error() {}, trace() {}, enabled: false, newScope: () => quiet })
-const silent: ComponentLogger = { forComponent: () => quiet }

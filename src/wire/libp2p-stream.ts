@@ -1,12 +1,13 @@
 import type { Connection, Stream } from '@libp2p/interface'
+import { type Logger, reasonOf } from '../util/logger.ts'
 import { SLICE_BYTES } from './constants.ts'
 import { DisconnectedError } from './errors.ts'
 import type { ByteStream } from './host.ts'
 
 /**
- * A libp2p 3 stream as a `ByteStream`. It works around what bites there: `onDrain` resolves at once after its first
- * time, the `drain` event belongs to the whole connection, and a `send` larger than a slice is buffered whole by the
- * receiver. So: slices, and after a `send` that says no, wait until this stream's own buffer has left.
+ * A libp2p 3 stream as a `ByteStream`. It works around three traps of libp2p: `onDrain` resolves at once from its second
+ * call on, the `drain` event belongs to the whole connection, and a receiver buffers the whole of what one `send` was
+ * given. So we send slices, and after a `send` that returns false we wait until this stream's own buffer has left.
  */
 export class Libp2pStream implements ByteStream {
   readonly #stream: Stream
@@ -16,18 +17,21 @@ export class Libp2pStream implements ByteStream {
   #onEnd: ((error: Error | undefined) => void) | undefined
   readonly #wakers = new Set<() => void>()
 
-  constructor(stream: Stream, connection: Connection) {
+  constructor(stream: Stream, connection: Connection, log: Logger) {
     this.#stream = stream
     this.peer = connection.remotePeer.toString()
     this.address = connection.remoteAddr.toString()
     const onRemoteClose = (): void => {
-      // A remote that has closed its writing end answers nothing more, and asks nothing more.
+      // A remote that has closed its writing end sends no more requests or answers.
       this.#finish(undefined)
-      void stream.close().catch(error => stream.abort(error))
+      stream.close().catch(error => {
+        log.trace('a stream of %s did not close, aborting it: %s', this.peer, reasonOf(error))
+        stream.abort(error)
+      })
     }
     stream.addEventListener('close', event => this.#finish(event.error))
     stream.addEventListener('remoteCloseWrite', onRemoteClose)
-    // It may have ended while it was being opened, when nobody listened; what it brought before that comes first.
+    // It may have ended while it was being opened, before we listened. The bytes that came before that are delivered first.
     if (stream.remoteWriteStatus === 'closed') setImmediate(onRemoteClose)
     stream.addEventListener('drain', () => this.#wake())
     stream.addEventListener('idle', () => this.#wake())
@@ -94,7 +98,7 @@ export class Libp2pStream implements ByteStream {
   }
 }
 
-// Small parts travel together, large ones in slices; only the small are copied.
+// Small parts are sent together, and large ones in slices. Only the small ones are copied.
 function* slices(parts: readonly Uint8Array[]): Generator<Uint8Array> {
   let small: Uint8Array[] = []
   let smallBytes = 0

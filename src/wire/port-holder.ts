@@ -1,8 +1,10 @@
 import { readdir, readFile, readlink } from 'node:fs/promises'
 
 /**
- * Who listens on a TCP port, as `name (process 123)`, where the system lets us know: on Linux, for processes of the same
- * user. Undefined otherwise.
+ * The process that listens on a TCP port, as `name (process 123)`. The system only tells us on Linux, and only for
+ * processes of the same user; the answer is undefined otherwise.
+ *
+ * Errors are not logged here. They say no more than that the name is unknown, and the caller reports the taken port.
  */
 export async function holderOfPort(port: number): Promise<string | undefined> {
   try {
@@ -17,12 +19,12 @@ export async function holderOfPort(port: number): Promise<string | undefined> {
       return `${name} (process ${pid})`
     }
   } catch {
-    // Not Linux, or not ours to look at: the port is taken all the same.
+    // Not Linux, or not ours to look at.
   }
   return undefined
 }
 
-// Fields of /proc/net/tcp: 1 is the local address as HEX:PORT, 3 the state (0A listens), 9 the inode.
+// Field 1 of /proc/net/tcp is the local address as HEX:PORT, field 3 the state (0A listens), field 9 the inode.
 async function listenersOf(table: string, port: number): Promise<string[]> {
   const suffix = `:${port.toString(16).toUpperCase().padStart(4, '0')}`
   const text = await readFile(table, 'utf8').catch(() => '')
@@ -39,7 +41,7 @@ async function holdsSocket(pid: string, inodes: ReadonlySet<string>): Promise<bo
       if (inodes.has(await readlink(`/proc/${pid}/fd/${fd}`).catch(() => ''))) return true
     }
   } catch {
-    // Another user's process.
+    // The process of another user.
   }
   return false
 }

@@ -11,85 +11,93 @@ import type {
 import { type TLSComponents, tls } from '@libp2p/tls'
 import { generateCertificate, toMessageStream, verifyPeerCertificate } from '@libp2p/tls/utils'
 import { raceSignal } from '../util/deadline.ts'
+import { type ComponentLogger, type Logger, reasonOf } from '../util/logger.ts'
 import { DisconnectedError } from './errors.ts'
 
 /**
- * TLS 1.3 on the socket itself. `@libp2p/tls` puts Node's TLS behind a duplex in JavaScript, which copies every byte four
- * times and gives the collector most of its work; where there is a TCP socket Node can encrypt on it directly. Protocol
- * id, certificate and ALPN are those of the stock module (https://github.com/libp2p/specs/blob/master/tls/tls.md), so
- * each side may be either. Where there is no socket, as under a WebSocket or a relay, the stock module does it.
+ * TLS 1.3 on the socket itself. `@libp2p/tls` runs Node's TLS over a duplex in JavaScript, which copies every byte four
+ * times and causes most of the garbage collector's work. Where there is a TCP socket Node can encrypt on it directly. The
+ * protocol id, the certificate and ALPN are those of the stock module (https://github.com/libp2p/specs/blob/master/tls/tls.md),
+ * so either side may use either. Where there is no socket, as under a WebSocket or a relay, the stock module does the work.
  */
-export function socketTls(): (components: TLSComponents) => ConnectionEncrypter {
+export function socketTls(logger: ComponentLogger): (components: TLSComponents) => ConnectionEncrypter {
   const makeStock = tls()
-  return components => new SocketTls(components, makeStock(components))
+  const log = logger.forComponent('dfs:wire:tls')
+  return components => new SocketTls(components, makeStock(components), log)
 }
 
-/** Without early negotiation of the muxer: the two agree on one afterwards. */
+/** The ALPN answer of a peer that negotiates the muxer later, and not within TLS. */
 const NO_MUXER = 'libp2p'
+
+/** A connection that is to be secured, and the socket under it. */
+interface Handshake {
+  connection: MessageStream
+  socket: Socket
+  isServer: boolean
+  options: SecureConnectionOptions
+}
+
+type Certificate = Awaited<ReturnType<typeof generateCertificate>>
 
 class SocketTls implements ConnectionEncrypter {
   readonly protocol: string
   readonly #components: TLSComponents
   readonly #stock: ConnectionEncrypter
-  // Made once: it says nothing but who we are, and takes longer than the rest of the handshake.
-  #certificate: ReturnType<typeof generateCertificate> | undefined
+  readonly #log: Logger
+  // We make one certificate a start: it only says who we are, and making it takes longer than the rest of a handshake.
+  #certificate: Promise<Certificate> | undefined
 
-  constructor(components: TLSComponents, stock: ConnectionEncrypter) {
+  constructor(components: TLSComponents, stock: ConnectionEncrypter, log: Logger) {
     this.#components = components
     this.#stock = stock
+    this.#log = log
     this.protocol = stock.protocol
   }
 
   secureInbound(connection: MessageStream, options: SecureConnectionOptions = {}): Promise<SecuredConnection> {
-    const socket = socketOf(connection)
+    const socket = this.#socketOf(connection)
     if (socket === undefined) return this.#stock.secureInbound(connection, options)
-    return this.#secure(connection, socket, true, options)
+    return this.#secure({ connection, socket, isServer: true, options })
   }
 
   secureOutbound(connection: MessageStream, options: SecureConnectionOptions = {}): Promise<SecuredConnection> {
-    const socket = socketOf(connection)
+    const socket = this.#socketOf(connection)
     if (socket === undefined) return this.#stock.secureOutbound(connection, options)
-    return this.#secure(connection, socket, false, options)
+    return this.#secure({ connection, socket, isServer: false, options })
   }
 
-  async #secure(
-    connection: MessageStream,
-    socket: Socket,
-    isServer: boolean,
-    options: SecureConnectionOptions
-  ): Promise<SecuredConnection> {
-    const { signal, remotePeer } = options
+  #socketOf(connection: MessageStream): Socket | undefined {
+    const socket = socketOf(connection)
+    if (socket === undefined) this.#log.trace('no socket under a connection: the stock module secures it')
+    return socket
+  }
+
+  async #secure(handshake: Handshake): Promise<SecuredConnection> {
+    const { connection, socket, options } = handshake
     let secured: TLSSocket | undefined
     try {
-      const certificate = await raceSignal(this.#certified(), signal)
-      await takeOver(connection, socket, signal)
-      const tls = this.#begin(socket, isServer, certificate, options)
-      secured = tls
-      // A connection that is aborted resets its socket: with TLS on it that ends the process (a segmentation fault in
-      // Node 24). It ends the way TLS does.
-      socket.resetAndDestroy = () => {
-        tls.destroy()
-        return socket
-      }
-      await shakenHands(secured, signal)
-      // Self-signed, and it says which peer it is of: that is looked at here, not by Node.
-      const shown = secured.getPeerCertificate().raw as Buffer | undefined
-      if (shown === undefined) throw new DisconnectedError('the peer showed no certificate')
-      const peer = await raceSignal(verifyPeerCertificate(shown, remotePeer), signal)
+      const certificate = await raceSignal(this.#certified(), options.signal)
+      await takeOver(connection, socket, options.signal)
+      secured = this.#begin(handshake, certificate)
+      endAsTls(socket, secured)
+      await this.#shakeHands(secured, options.signal)
+      const remotePeer = await peerOf(secured, options)
+      this.#log.trace('secured a connection to %s on its socket', remotePeer)
       const streamMuxer = this.#muxerOf(secured.alpnProtocol, options)
       return {
-        remotePeer: peer,
+        remotePeer,
         connection: toMessageStream(connection, secured),
         ...(streamMuxer === undefined ? {} : { streamMuxer })
       }
     } catch (error) {
+      this.#log('a connection could not be secured: %s', reasonOf(error))
       secured?.destroy()
       connection.abort(error as Error)
       throw error
     }
   }
 
-  #certified(): ReturnType<typeof generateCertificate> {
+  #certified(): Promise<Certificate> {
     this.#certificate ??= generateCertificate(this.#components.privateKey).catch(error => {
       this.#certificate = undefined
       throw error
@@ -97,12 +105,7 @@ class SocketTls implements ConnectionEncrypter {
     return this.#certificate
   }
 
-  #begin(
-    socket: Socket,
-    isServer: boolean,
-    certificate: Awaited<ReturnType<typeof generateCertificate>>,
-    options: SecureConnectionOptions
-  ): TLSSocket {
+  #begin({ socket, isServer, options }: Handshake, certificate: Certificate): TLSSocket {
     const muxers = options.skipStreamMuxerNegotiation === true ? [] : [...this.#muxers.keys()]
     const shared = { ...certificate, minVersion: 'TLSv1.3', maxVersion: 'TLSv1.3', rejectUnauthorized: false } as const
     if (!isServer) return connect({ ...shared, socket, ALPNProtocols: [...muxers, NO_MUXER] })
@@ -112,6 +115,24 @@ class SocketTls implements ConnectionEncrypter {
       requestCert: true,
       ALPNCallback: ({ protocols }) => protocols.find(protocol => muxers.includes(protocol)) ?? NO_MUXER
     })
+  }
+
+  /** Resolves once both sides have shown their certificates. Throws the error that ended the handshake before. */
+  async #shakeHands(secured: TLSSocket, signal: AbortSignal | undefined): Promise<void> {
+    // This listener stays: an error between the handshake and the listeners of the connection would end the process.
+    secured.on('error', error => this.#log.trace('error of a TLS socket: %s', reasonOf(error)))
+    const done = new AbortController()
+    const joined = signal === undefined ? done.signal : AbortSignal.any([signal, done.signal])
+    try {
+      await Promise.race([
+        once(secured, 'secure', { signal: joined }),
+        once(secured, 'close', { signal: joined }).then(() => {
+          throw new DisconnectedError('the connection ended before it was secured')
+        })
+      ])
+    } finally {
+      done.abort()
+    }
   }
 
   #muxerOf(protocol: string | false | null, options: SecureConnectionOptions): StreamMuxerFactory | undefined {
@@ -125,33 +146,36 @@ class SocketTls implements ConnectionEncrypter {
   }
 }
 
-/** Resolves once both sides have shown their certificates; throws what ended it before. */
-async function shakenHands(secured: TLSSocket, signal: AbortSignal | undefined): Promise<void> {
-  // For as long as it lives: between this and the listeners of the connection an error would end the process.
-  secured.on('error', () => {})
-  const done = new AbortController()
-  const joined = signal === undefined ? done.signal : AbortSignal.any([signal, done.signal])
-  try {
-    await Promise.race([
-      once(secured, 'secure', { signal: joined }),
-      once(secured, 'close', { signal: joined }).then(() => {
-        throw new DisconnectedError('the connection ended before it was secured')
-      })
-    ])
-  } finally {
-    done.abort()
-  }
-}
-
-/** The TCP socket under a connection. It is private to `@libp2p/tcp`: a test says loudly when it has moved. */
+/** The TCP socket under a connection. It is private to `@libp2p/tcp`; a test fails if it has moved. */
 export function socketOf(connection: MessageStream): Socket | undefined {
   const { socket } = connection as MessageStream & { socket?: unknown }
   return socket instanceof Socket && !socket.destroyed ? socket : undefined
 }
 
 /**
- * Takes the socket's bytes away from the connection. What came before, with or after the last word of the negotiation, is
- * put back for TLS to read.
+ * Makes a socket end the way TLS does. A connection that is aborted resets its socket, and with TLS on it that ends the
+ * process (a segmentation fault in Node 24).
+ */
+function endAsTls(socket: Socket, secured: TLSSocket): void {
+  socket.resetAndDestroy = () => {
+    secured.destroy()
+    return socket
+  }
+}
+
+/** The peer whose certificate was shown. Certificates are self-signed and name a peer, so we check them, not Node. */
+async function peerOf(
+  secured: TLSSocket,
+  { signal, remotePeer }: SecureConnectionOptions
+): Promise<SecuredConnection['remotePeer']> {
+  const shown = secured.getPeerCertificate().raw as Buffer | undefined
+  if (shown === undefined) throw new DisconnectedError('the peer showed no certificate')
+  return raceSignal(verifyPeerCertificate(shown, remotePeer), signal)
+}
+
+/**
+ * Takes the socket's bytes away from the connection. Bytes that came before, with or after the last message of the
+ * negotiation, are put back for TLS to read.
  */
 async function takeOver(connection: MessageStream, socket: Socket, signal: AbortSignal | undefined): Promise<void> {
   socket.pause()
@@ -162,7 +186,7 @@ async function takeOver(connection: MessageStream, socket: Socket, signal: Abort
     else early.push(...data)
   }
   connection.addEventListener('message', onMessage)
-  // The connection hands what it holds to a listener in a microtask of its own.
+  // The connection hands its buffered bytes to a listener in a microtask of its own.
   await new Promise(resolve => setImmediate(resolve))
   connection.removeEventListener('message', onMessage)
   signal?.throwIfAborted()

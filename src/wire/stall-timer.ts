@@ -1,23 +1,23 @@
 import type { Clock } from '../util/clock.ts'
 import { CALL_TICK_MS } from './constants.ts'
 
-/** Looks from time to time whether a wait has become too long: one timer, and only while there is something to wait for. */
+/** Checks from time to time whether a wait has become too long. There is one timer, and only while something waits. */
 export class StallTimer {
   readonly #clock: Clock
-  readonly #look: () => boolean
+  readonly #check: () => boolean
   #cancel: (() => void) | undefined
 
-  /** `look` says whether to go on looking. */
-  constructor(clock: Clock, look: () => boolean) {
+  /** `check` returns whether to check again. */
+  constructor(clock: Clock, check: () => boolean) {
     this.#clock = clock
-    this.#look = look
+    this.#check = check
   }
 
-  /** Begins to look; that it does already is no harm. */
+  /** Begins to check. Starting a timer that runs already changes nothing. */
   start(): void {
     this.#cancel ??= this.#clock.after(CALL_TICK_MS, () => {
       this.#cancel = undefined
-      if (this.#look()) this.start()
+      if (this.#check()) this.start()
     })
   }
 

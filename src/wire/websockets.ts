@@ -2,7 +2,7 @@ import { IncomingMessage } from 'node:http'
 import type { Connection, MultiaddrConnection, Transport, Upgrader } from '@libp2p/interface'
 import { type WebSocketsComponents, webSockets } from '@libp2p/websockets'
 
-/** libp2p's WebSockets, without web pages, and with sockets that close. */
+/** libp2p's WebSockets, with sockets that close, and closed to web pages. */
 export function closingWebSockets(): (components: WebSocketsComponents) => Transport {
   const make = webSockets({ http: { IncomingMessage: SameProgramOnly } })
   return components => {
@@ -17,8 +17,8 @@ export function closingWebSockets(): (components: WebSocketsComponents) => Trans
 }
 
 /**
- * `@libp2p/websockets` 10.1 ends a connection that it gives up with code 1006, which no socket lets anyone send: it would
- * stay open, and the other side hear of it only when its pings fail, half a minute later. A close without a code works.
+ * `@libp2p/websockets` 10.1 ends a connection that it gives up with code 1006, which no socket may send. The socket would
+ * stay open, and the other side would notice only when its pings fail, half a minute later. A close without a code works.
  */
 class ClosingUpgrader implements Upgrader {
   readonly #upgrader: Upgrader
@@ -53,15 +53,15 @@ class ClosingUpgrader implements Upgrader {
 type Outbound = Parameters<Upgrader['upgradeOutbound']>[1]
 type Inbound = Parameters<Upgrader['upgradeInbound']>[1]
 
-// The socket is private to the connection; the contract of the host is run over WebSockets and fails where it moved.
+// The socket is private to the connection. The host contract is run over WebSockets, and fails if the socket has moved.
 function closeSocketWith(connection: MultiaddrConnection): void {
   const { websocket } = connection as MultiaddrConnection & { websocket?: { close(): void } }
   connection.addEventListener('close', () => websocket?.close())
 }
 
 /**
- * A web page can open a WebSocket to any machine of its visitor's network, and its browser says so in `Origin`. No
- * member is a web page: such a request loses the key without which the upgrade is refused.
+ * A web page can open a WebSocket to any machine of its visitor's network, and its browser then names the page in `Origin`.
+ * No member is a web page. So we remove the key from such a request, and without it the upgrade is refused.
  */
 class SameProgramOnly extends IncomingMessage {}
 const headersOf = Object.getOwnPropertyDescriptor(IncomingMessage.prototype, 'headers')?.get

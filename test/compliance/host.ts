@@ -6,15 +6,15 @@ import type { ByteStream, Host } from '../../src/wire/host.ts'
 import { until } from '../fixtures/until.ts'
 
 /**
- * What a `Host` owes, run against every implementation of the port. `make` gives one that has not been started, with a
- * peer id of its own and an address at which it will listen.
+ * The contract of a `Host`, run against every implementation of the port. `make` returns a host that has not been started,
+ * with a peer id of its own and an address at which it will listen.
  */
 export function hostContract(name: string, make: () => Promise<Host>): void {
   const check = (what: string, work: (t: TestContext) => Promise<void>): void => {
     test(`host contract, ${name}: ${what}`, work)
   }
 
-  /** Hosts that run until the test ends. What they accept on `/echo/1` comes back, on `/take/1` it is collected. */
+  /** Hosts that run until the test ends. They send back the bytes they get on `/echo/1`, and collect those on `/take/1`. */
   async function start(t: TestContext, count: number): Promise<Peer[]> {
     const peers: Peer[] = []
     for (let i = 0; i < count; i++) {
@@ -37,7 +37,7 @@ export function hostContract(name: string, make: () => Promise<Host>): void {
     return peers
   }
 
-  check('a dial gives the id that was proven, and both are told', async t => {
+  check('a dial returns the id that was proven, and both hosts are told', async t => {
     const [a, b] = (await start(t, 2)) as [Peer, Peer]
     assert.notEqual(a.host.peerId, b.host.peerId)
     assert.equal(await a.host.dial(b.host.addresses(), soon()), b.host.peerId)
@@ -54,13 +54,13 @@ export function hostContract(name: string, make: () => Promise<Host>): void {
     assert.ok((there?.via ?? '') !== '' && (there?.address ?? '') !== '')
   })
 
-  check('a dial to somebody else than expected fails', async t => {
+  check('a dial that reaches another peer than the expected one fails', async t => {
     const [a, b, c] = (await start(t, 3)) as [Peer, Peer, Peer]
     await assert.rejects(a.host.dial(b.host.addresses(), { ...soon(), peer: c.host.peerId }), DISCONNECTED)
     assert.ok(!a.host.isConnected(c.host.peerId))
   })
 
-  check('a dial to nobody, to itself, or with nonsense fails', async t => {
+  check('a dial to nobody, to the host itself, or to nonsense fails', async t => {
     const [a, b] = (await start(t, 2)) as [Peer, Peer]
     const nobody = b.host.addresses()
     await b.host.stop()
@@ -72,7 +72,7 @@ export function hostContract(name: string, make: () => Promise<Host>): void {
     assert.deepEqual([a.host.connections(), a.dialled], [[], []])
   })
 
-  check('addresses that make no sense do not keep it from those that do', async t => {
+  check('a dial skips malformed addresses and uses the others', async t => {
     const [a, b] = (await start(t, 2)) as [Peer, Peer]
     const addresses = ['nonsense', '', ...b.host.addresses()]
     assert.equal(await a.host.dial(addresses, { ...soon(), peer: b.host.peerId }), b.host.peerId)
@@ -98,7 +98,7 @@ export function hostContract(name: string, make: () => Promise<Host>): void {
     assert.equal(await b.host.dial(a.host.addresses(), { ...soon(), peer: a.host.peerId }), a.host.peerId)
   })
 
-  check('bytes arrive as they were sent, both ways, however large', async t => {
+  check('bytes arrive as they were sent, both ways, however many', async t => {
     const [a, b] = await connected(t)
     const stream = await a.host.open(b.host.peerId, '/echo/1', soon())
     assert.equal(stream.peer, b.host.peerId)
@@ -112,7 +112,7 @@ export function hostContract(name: string, make: () => Promise<Host>): void {
     assert.ok(back.all().equals(sent))
   })
 
-  check('streams do not mix, and a handler knows who opened one', async t => {
+  check('streams do not mix, and a handler knows which peer opened one', async t => {
     const [a, b] = await connected(t)
     const streams = await Promise.all(Array.from({ length: 4 }, () => a.host.open(b.host.peerId, '/take/1', soon())))
     const texts = streams.map((_, i) => Buffer.from(`stream ${i} `.repeat(20_000)))
@@ -123,7 +123,7 @@ export function hostContract(name: string, make: () => Promise<Host>): void {
     for (const { peer } of b.taken) assert.equal(peer, a.host.peerId)
   })
 
-  check('closing delivers what was written, then the end', async t => {
+  check('closing a stream delivers all bytes that were written, then the end', async t => {
     const [a, b] = await connected(t)
     const stream = await a.host.open(b.host.peerId, '/take/1', soon())
     const bytes = randomBytes(900_000)
@@ -133,7 +133,7 @@ export function hostContract(name: string, make: () => Promise<Host>): void {
     assert.ok(b.taken[0]?.all().equals(bytes))
   })
 
-  check('an abort ends both sides, once, and whoever writes is told', async t => {
+  check('an abort ends both sides once, and later writes fail', async t => {
     const [a, b] = await connected(t)
     const stream = await a.host.open(b.host.peerId, '/echo/1', soon())
     const own = collect(stream)
@@ -151,7 +151,7 @@ export function hostContract(name: string, make: () => Promise<Host>): void {
     assert.ok(a.host.isConnected(b.host.peerId))
   })
 
-  check('whoever asks late hears that the stream has ended', async t => {
+  check('a listener that is set after the end of a stream is still called', async t => {
     const [a, b] = await connected(t)
     const stream = await a.host.open(b.host.peerId, '/take/1', soon())
     stream.abort(new Error('enough'))
@@ -160,7 +160,7 @@ export function hostContract(name: string, make: () => Promise<Host>): void {
     await promise
   })
 
-  check('the end of the connection ends its streams, and a write that waits', async t => {
+  check('the end of a connection ends its streams and a write that waits', async t => {
     const [a, b] = await connected(t)
     const stream = await a.host.open(b.host.peerId, '/take/1', soon())
     const own = collect(stream)
@@ -175,7 +175,7 @@ export function hostContract(name: string, make: () => Promise<Host>): void {
     await until('both ended', async () => own.ends() === 1 && b.taken[0]?.ends() === 1, PROMPT_MS)
   })
 
-  check('nothing is opened without a connection, a handler, or time', async t => {
+  check('no stream opens without a connection, a handler, or time', async t => {
     const [a, b] = (await start(t, 2)) as [Peer, Peer]
     await assert.rejects(a.host.open(b.host.peerId, '/echo/1', soon()), DISCONNECTED)
     await a.host.dial(b.host.addresses(), soon())
@@ -192,7 +192,7 @@ export function hostContract(name: string, make: () => Promise<Host>): void {
     await a.host.open(b.host.peerId, '/echo/1', soon())
   })
 
-  check('one peer opens a bounded number of streams of a protocol', async t => {
+  check('a peer can open a bounded number of streams of a protocol', async t => {
     const [a, b] = await connected(t)
     let opened = 0
     const streams: ByteStream[] = []
@@ -213,7 +213,7 @@ export function hostContract(name: string, make: () => Promise<Host>): void {
     await until('others too', async () => back.all().toString() === 'others too')
   })
 
-  check('whoever stops is gone for the others, and its address with it', async t => {
+  check('a host that stops disconnects from the others, and cannot be dialled', async t => {
     const [a, b] = await connected(t)
     const stream = await a.host.open(b.host.peerId, '/take/1', soon())
     const own = collect(stream)
@@ -248,7 +248,7 @@ interface Collected {
   ends: () => number
 }
 
-/** Well below the time after which pings that fail would tell. */
+/** Far less than the time after which failed pings would show the end. */
 const PROMPT_MS = 10_000
 const DISCONNECTED = { name: 'DisconnectedError' }
 

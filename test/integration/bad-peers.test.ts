@@ -14,6 +14,7 @@ import { encodeFrame } from '../../src/wire/frames.ts'
 import type { ByteStream } from '../../src/wire/host.ts'
 import { Libp2pHost } from '../../src/wire/libp2p-host.ts'
 import { fastClock } from '../fixtures/clock.ts'
+import { silentLogger } from '../fixtures/logger.ts'
 
 const GET = '/dfs/get/1.0.0'
 const bytes = randomBytes(50_000)
@@ -50,7 +51,8 @@ const BEHAVIOURS: Record<string, Behaviour> = {
 /** A reader, a member that behaves as told and comes first, and one that is honest. */
 async function setup(t: TestContext, behaviour: Behaviour) {
   const clock = fastClock(10)
-  const make = () => Libp2pHost.create({ deviceSeed: randomBytes(32), listen: ['/ip4/127.0.0.1/tcp/0'] })
+  const make = () =>
+    Libp2pHost.create({ deviceSeed: randomBytes(32), listen: ['/ip4/127.0.0.1/tcp/0'], logger: silentLogger })
   const [reader, bad, honest] = (await Promise.all([make(), make(), make()])) as [Libp2pHost, Libp2pHost, Libp2pHost]
   bad.handle(GET, behaviour)
   const onFault = (peer: string): void => health.fault(peer)

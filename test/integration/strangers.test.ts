@@ -48,7 +48,7 @@ test('a libp2p program without a grant learns nothing', async t => {
   }
 })
 
-test('a wrong network key is noticed on both sides and nothing is exchanged', async t => {
+test('nodes with different network keys notice it and exchange nothing', async t => {
   const a = await startNode(t)
   await a.node.put('/f', Buffer.from('x'))
   const b = await startNode(t, { networkKey: generateNetworkKey(), bootstrap: [a.node.multiaddrs[0] as string] })
@@ -58,7 +58,7 @@ test('a wrong network key is noticed on both sides and nothing is exchanged', as
   assert.deepEqual(await listing(b.node), [])
 })
 
-test('a directory that belongs to one network is not opened with the key of another', async t => {
+test('a directory of one network is not opened with the key of another', async t => {
   const a = await startNode(t)
   await a.node.stop()
   const { dataDir } = a.options
@@ -137,7 +137,7 @@ test('statements that are not canonical, not signed, or altered by one bit are r
   decodeStatement(good.bytes)
 })
 
-test('a record whose name leads elsewhere stands, shows as damaged, and is never a path', async t => {
+test('a record whose name leads elsewhere is accepted, shown as damaged, and never used as a path', async t => {
   const stage = await setup(t)
   for (const name of ['../../x', '..', '.', 'a/b', '', 'nul\0', 'cafe\u0301', 'x'.repeat(256)])
     assert.equal(await push(stage, recordNamed(stage, name).bytes), 'ok', JSON.stringify(name))
@@ -151,7 +151,7 @@ test('a record whose name leads elsewhere stands, shows as damaged, and is never
   assert.deepEqual(await listing(stage.node), [])
 })
 
-test('blocks named by a cut-off, exotic or foreign hash are refused', async t => {
+test('blocks named by a truncated, exotic or foreign hash are refused', async t => {
   const { raw } = await setup(t)
   const digest = randomBytes(32)
   const names = [
@@ -171,7 +171,7 @@ test('blocks named by a cut-off, exotic or foreign hash are refused', async t =>
   })
 })
 
-test('an inline block that is not the one named ends the stream', async t => {
+test('an inline block that does not match its CID ends the stream', async t => {
   const { raw, node } = await setup(t)
   const cid = CID.createV1(0x55, Digest.create(0x1e, randomBytes(32)))
   const bytes = randomBytes(100)

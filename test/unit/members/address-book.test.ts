@@ -5,15 +5,16 @@ import { IndexDb, indexKey } from '../../../src/disk/index-db.ts'
 import { AddressBook, onOurSubnets, originOf, shareableAddresses } from '../../../src/members/address-book.ts'
 import { utf8 } from '../../../src/util/bytes.ts'
 import { ADDRESSES_MAX } from '../../../src/wire/constants.ts'
+import { silentLogger } from '../../fixtures/logger.ts'
 import { MemoryDatabase } from '../../fixtures/memory-database.ts'
 
 async function open(database = new MemoryDatabase()): Promise<{ index: IndexDb; book: AddressBook }> {
   const index = new IndexDb(database.asDatabase)
   await index.open()
-  return { index, book: new AddressBook(index) }
+  return { index, book: new AddressBook(index, silentLogger) }
 }
 
-test('addresses are remembered over a restart, the last one first, a bounded number', async () => {
+test('a bounded number of addresses is remembered over a restart, the last one first', async () => {
   const database = new MemoryDatabase()
   const { book } = await open(database)
   await book.remember('one', '/ip4/10.0.0.1/tcp/1')
@@ -28,7 +29,7 @@ test('addresses are remembered over a restart, the last one first, a bounded num
   assert.equal(new Set(two).size, ADDRESSES_MAX)
 })
 
-test('what is known is not written again', async () => {
+test('an address that is known already is not written again', async () => {
   const database = new MemoryDatabase()
   const { book } = await open(database)
   await book.remember('one', '/ip4/10.0.0.1/tcp/1')
@@ -37,7 +38,7 @@ test('what is known is not written again', async () => {
   assert.equal(database.batches, before)
 })
 
-test('a row that is not ours does no harm', async () => {
+test('a malformed row counts as empty', async () => {
   const { index, book } = await open()
   await index.batch([
     { type: 'put', key: indexKey('a', utf8('odd')), value: utf8('{"x":1}') },
@@ -48,7 +49,7 @@ test('a row that is not ours does no harm', async () => {
   assert.equal((await book.all()).length, 2)
 })
 
-test('loopback is told to others only where there is nothing else', () => {
+test('loopback addresses are stated to others only if there are no others', () => {
   const lan = '/ip4/192.168.1.7/tcp/3000'
   const loopback = ['/ip4/127.0.0.1/tcp/3000', '/ip6/::1/tcp/3000']
   assert.deepEqual(shareableAddresses([...loopback, lan]), [lan])
@@ -59,7 +60,7 @@ test('loopback is told to others only where there is nothing else', () => {
   assert.deepEqual(shareableAddresses([long, lan]), [lan])
 })
 
-test('of what mDNS announces only addresses of our subnets are dialled', () => {
+test('of the addresses that mDNS announces we dial only those in our subnets', () => {
   const at = (cidr: string | null) => ({ cidr }) as NonNullable<ReturnType<typeof networkInterfaces>[string]>[number]
   const interfaces = {
     eth0: [at('192.168.1.7/24'), at('fe80::7/64'), at('fd00:1::7/64')],
@@ -90,7 +91,7 @@ test('of what mDNS announces only addresses of our subnets are dialled', () => {
   if (own?.family === 'IPv4') assert.equal(onOurSubnets([`/ip4/${own.address}/tcp/1`]).length, 1)
 })
 
-test('strangers are counted by where they come from: an IPv4 address, a /64 of IPv6, a link', () => {
+test('strangers are counted by IPv4 address, by /64 of IPv6, and by address of the link', () => {
   const alike = [
     ['/ip4/192.168.1.7/tcp/3000', '/ip4/192.168.1.7/tcp/4001/ws', '/ip6/::ffff:192.168.1.7/tcp/9'],
     ['/ip6/2001:db8::1/tcp/1', '/ip6/2001:db8:0:0:ffff::2/tcp/1', '/ip6/2001:0DB8::5/tcp/2'],

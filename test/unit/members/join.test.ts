@@ -14,6 +14,7 @@ import { Join } from '../../../src/members/join.ts'
 import { LocalMember } from '../../../src/members/local-member.ts'
 import { Callers, serveCalls } from '../../../src/wire/calls.ts'
 import { ManualClock } from '../../fixtures/clock.ts'
+import { RecordingLogger } from '../../fixtures/logger.ts'
 import { adminSecrets, forgedGrant, grantedSecrets } from '../../fixtures/member.ts'
 import { type MemoryHost, MemoryNetwork } from '../../fixtures/memory-host.ts'
 import { settle, timePassesUntil } from '../../fixtures/pass-time.ts'
@@ -38,6 +39,7 @@ class Setup {
   readonly clock = new ManualClock()
   readonly network = new MemoryNetwork({ clock: this.clock })
   readonly chance = seededChance(11)
+  readonly logger = new RecordingLogger()
   readonly admin = adminSecrets(KEY, this.clock, this.chance)
   readonly known = new Set<string>()
   readonly #t: TestContext
@@ -64,6 +66,7 @@ class Setup {
       self,
       clock,
       chance: this.chance,
+      logger: this.logger,
       isKnown: peer => this.known.has(peer),
       onAdmitted: ({ peer }) => joiner.events.push(`+${this.nameOf(peer)}`),
       onDeparted: peer => joiner.events.push(`-${this.nameOf(peer)}`),
@@ -79,7 +82,7 @@ class Setup {
     return joiner
   }
 
-  /** A program that has a host and no manners. */
+  /** A program with a host that is no member. */
   async stranger(id = peerIdOf(this.chance.bytes(32)), name = `h${this.#count++}`): Promise<MemoryHost> {
     const host = this.network.host(name, id)
     await host.start()
@@ -92,7 +95,7 @@ class Setup {
   }
 }
 
-/** Connects; a member that is not in yet has come to an end with it when this resolves, well or badly. */
+/** Connects. If the dialler is a member that is not admitted yet, its attempt to join has ended when this resolves. */
 async function dial(from: Joiner | MemoryHost, to: Joiner): Promise<void> {
   const host = 'host' in from ? from.host : from
   const isIn = 'join' in from && from.join.admitted.includes(to.host.peerId)
@@ -124,7 +127,7 @@ async function statusOf(work: Promise<unknown>): Promise<string> {
   )
 }
 
-test('members of one network admit each other, whoever dials and whatever their roles', async t => {
+test('members of one network admit each other, whichever dials and whatever their roles', async t => {
   const setup = new Setup(t)
   const a = await setup.joiner(setup.admin)
   for (const role of ['admin', 'writer', 'reader', 'storage'] as const) {
@@ -135,6 +138,33 @@ test('members of one network admit each other, whoever dials and whatever their 
     assert.ok(a.join.admitted.includes(b.host.peerId) && b.join.isAdmitted(a.host.peerId))
     assert.equal(a.events.at(-1), `+${short(b)}`)
   }
+})
+
+test('the log tells the story of a joining, and names no address', async t => {
+  const setup = new Setup(t)
+  const a = await setup.joiner(setup.admin)
+  const b = await setup.joiner(setup.granted())
+  await dial(b, a)
+  const story = setup.logger.lines.filter(line => line.startsWith('dfs:members:join '))
+  assert.deepEqual(
+    story.map(line =>
+      line.slice('dfs:members:join '.length).replaceAll(a.host.peerId, 'A').replaceAll(b.host.peerId, 'B')
+    ),
+    [
+      'B says hello',
+      'A is of our network, showing our grant',
+      'B has shown a valid grant, showing ours',
+      'B is admitted, its clock is 0 ms ahead of ours',
+      'A is admitted, its clock is 0 ms ahead of ours'
+    ]
+  )
+  await dial(await setup.joiner(setup.admins(OTHER_KEY)), a)
+  await dial(await setup.joiner(setup.granted({ notAfter: hlcAt(setup.clock.now() - 1) })), a)
+  const reasons = setup.logger.lines.slice(story.length).join('\n')
+  assert.match(reasons, /WrongNetworkError/)
+  assert.match(reasons, /turned \S+ away: GrantError: the grant has expired/)
+  assert.match(reasons, /did not admit us.*RefusedError: the peer answered: forbidden/)
+  assert.ok(!setup.logger.lines.some(line => line.includes('/memory/')))
 })
 
 test('an admission ends with the last connection, and not before', async t => {
@@ -156,7 +186,7 @@ test('an admission ends with the last connection, and not before', async t => {
   assert.deepEqual(b.events, [`+${short(a)}`, `-${short(a)}`])
 })
 
-test('two that dial each other at once end admitted on both sides, once', async t => {
+test('two members that dial each other at once admit each other once', async t => {
   for (let round = 0; round < 50; round++) {
     const setup = new Setup(t)
     setup.network.delayMs = 3
@@ -175,7 +205,7 @@ test('two that dial each other at once end admitted on both sides, once', async 
   }
 })
 
-test('nodes of two networks say so, whoever dials, and tell each other nothing', async t => {
+test('nodes of two networks notice it, whichever dials, and tell each other nothing', async t => {
   const setup = new Setup(t)
   const a = await setup.joiner(setup.admin)
   const b = await setup.joiner(setup.admins(OTHER_KEY))
@@ -191,7 +221,7 @@ test('nodes of two networks say so, whoever dials, and tell each other nothing',
   }
 })
 
-test('a grant that does not hold is refused', async t => {
+test('an invalid grant is refused', async t => {
   const setup = new Setup(t)
   const a = await setup.joiner(setup.admin)
   const chain = [setup.admin]
@@ -201,14 +231,14 @@ test('a grant that does not hold is refused', async t => {
   const foreign = setup.admins(OTHER_KEY)
   const bad: Record<string, Secrets> = {
     'for another peer': { ...setup.granted(), device: setup.chance.bytes(32) },
-    'run out': setup.granted({ notAfter: hlcAt(setup.clock.now() - 1) }),
-    'under a grant that has run out': grantedSecrets(
+    expired: setup.granted({ notAfter: hlcAt(setup.clock.now() - 1) }),
+    'under an expired grant': grantedSecrets(
       setup.granted({ role: 'admin', notAfter: hlcAt(setup.clock.now() - 1) }),
       setup.clock,
       setup.chance
     ),
-    'signed by nobody': forgedGrant(setup.granted(), setup.clock, setup.chance),
-    'by one who may not grant': grantedSecrets(writer, setup.clock, setup.chance),
+    'signed by a stranger': forgedGrant(setup.granted(), setup.clock, setup.chance),
+    'issued by a member that may not grant': grantedSecrets(writer, setup.clock, setup.chance),
     'on a chain that is too long': chain[4] as Secrets,
     'of another network under our id': { ...foreign, network: setup.admin.network }
   }
@@ -227,7 +257,7 @@ test('a grant that does not hold is refused', async t => {
   assert.deepEqual(a.join.admitted, [longest.host.peerId])
 })
 
-test('a proof that is no proof is refused', async t => {
+test('a malformed proof is refused', async t => {
   const setup = new Setup(t)
   const a = await setup.joiner(setup.admin)
   const secrets = setup.granted()
@@ -276,7 +306,7 @@ function statusFields(self: LocalMember) {
   }
 }
 
-test('a stranger is told the network and a nonce, and nothing else', async t => {
+test('a stranger learns the network id and a nonce, and nothing else', async t => {
   const setup = new Setup(t)
   const a = await setup.joiner(setup.admin)
   const host = await setup.stranger()
@@ -294,7 +324,7 @@ test('a stranger is told the network and a nonce, and nothing else', async t => 
     assert.equal(await statusOf(callers.call(a.host.peerId, nonsense)), 'invalid')
 })
 
-test('who has proven itself but not taken our proof may ask, and is not asked', async t => {
+test('a peer that has proven itself but not accepted our proof may ask, and is not asked', async t => {
   const setup = new Setup(t)
   const a = await setup.joiner(setup.admin)
   const self = new LocalMember(setup.granted(), setup.clock, setup.chance)
@@ -312,7 +342,7 @@ test('who has proven itself but not taken our proof may ask, and is not asked', 
   assert.equal(a.events.length, 1)
 })
 
-test('too many strangers at the door keep each other out, not the members', async t => {
+test('too many joining strangers keep each other out, but not the members', async t => {
   const setup = new Setup(t)
   const a = await setup.joiner(setup.admin)
   const ask = async (host: MemoryHost): Promise<string> => {
@@ -328,7 +358,7 @@ test('too many strangers at the door keep each other out, not the members', asyn
   assert.equal(await ask(await setup.stranger()), 'ok')
 })
 
-test('a hello that is repeated gives no more time, and a place whose time is over is free', async t => {
+test('a repeated hello extends no time, and a place is free when its time is over', async t => {
   const setup = new Setup(t)
   const a = await setup.joiner(setup.admin)
   const hosts: MemoryHost[] = []
@@ -345,12 +375,12 @@ test('a hello that is repeated gives no more time, and a place whose time is ove
   const self = new LocalMember(setup.granted(), setup.clock, setup.chance)
   const prove = (host: MemoryHost) =>
     statusOf(new Callers(host, setup.clock, bounds).call(a.host.peerId, proofOf(self), { body: [Buffer.alloc(1)] }))
-  assert.equal(await prove(first), 'invalid', 'its first hello has run out')
+  assert.equal(await prove(first), 'invalid', 'the time of its first hello is over')
   await new Callers(second, setup.clock, bounds).call(a.host.peerId, { do: 'hello' })
   assert.equal(await prove(second), 'forbidden', 'its new hello counts')
 })
 
-test('strangers from one address leave room for others, and a member comes in beside them', async t => {
+test('strangers from one address leave room for others, and a member can join beside them', async t => {
   const setup = new Setup(t)
   const a = await setup.joiner(setup.admin)
   const hello = async (host: MemoryHost): Promise<string> => {
@@ -373,7 +403,7 @@ test('strangers from one address leave room for others, and a member comes in be
   assert.equal(await hello(member), 'ok')
 })
 
-test('a stranger has a few proofs looked at, and no more', async t => {
+test('we check a few proofs of a stranger, and no more', async t => {
   const setup = new Setup(t)
   const a = await setup.joiner(setup.admin)
   const host = await setup.stranger()
@@ -395,7 +425,7 @@ test('a stranger has a few proofs looked at, and no more', async t => {
   assert.equal(await prove(), 'forbidden')
 })
 
-test('whoever stays a stranger is hung up on, and a member is not', async t => {
+test('we hang up on a peer that stays a stranger, and not on a member', async t => {
   const setup = new Setup(t)
   const a = await setup.joiner(setup.admin)
   const b = await setup.joiner(setup.granted())
@@ -417,7 +447,7 @@ test('whoever stays a stranger is hung up on, and a member is not', async t => {
   assert.ok(!b.host.isConnected(a.host.peerId))
 })
 
-test('an exchange with one that goes silent ends', async t => {
+test('an exchange with a silent peer ends', async t => {
   const setup = new Setup(t)
   const a = await setup.joiner(setup.admin)
   const host = await setup.stranger()
@@ -430,7 +460,7 @@ test('an exchange with one that goes silent ends', async t => {
   assert.deepEqual(a.events, [`!${host.peerId.slice(-4)}`])
 })
 
-test('answers of the other side that make no sense are no admission', async t => {
+test('a peer whose answers make no sense is not admitted', async t => {
   const setup = new Setup(t)
   const a = await setup.joiner(setup.admin)
   const self = new LocalMember(setup.granted(), setup.clock, setup.chance)
@@ -472,7 +502,7 @@ test('answers of the other side that make no sense are no admission', async t =>
   assert.ok(!a.events.some(event => event.startsWith('+') || event.startsWith('-')))
 })
 
-test('a copy of a member is refused while the older lives, and taken once it does not', async t => {
+test('a copy of a member is refused while the first process lives, and admitted once it does not', async t => {
   const setup = new Setup(t)
   const a = await setup.joiner(setup.admin)
   const secrets = setup.granted()
@@ -482,7 +512,7 @@ test('a copy of a member is refused while the older lives, and taken once it doe
   await dial(copy, a)
   assert.deepEqual(copy.events, [`!${short(a)}`])
   assert.deepEqual(a.events, [`+${short(original)}`])
-  // The machine loses power: its connection stays, and nobody is behind it.
+  // The machine loses power: its connection stays, with nobody behind it.
   setup.network.silence(original.host, a.host)
   await copy.host.dial([a.host.address], { signal: AbortSignal.timeout(5_000), peer: a.host.peerId })
   await timePassesUntil(setup.clock, 'asked whether it lives', () => copy.events.length === 2 && a.events.length === 2)
@@ -493,7 +523,7 @@ test('a copy of a member is refused while the older lives, and taken once it doe
   assert.ok(Buffer.from(copy.self.instance).equals(a.join.admissions[0]?.instance as Uint8Array))
 })
 
-test('a member that was restarted is taken at once when its old connection has ended', async t => {
+test('a restarted member is admitted at once when its old connection has ended', async t => {
   const setup = new Setup(t)
   const a = await setup.joiner(setup.admin)
   const secrets = setup.granted()
@@ -505,7 +535,7 @@ test('a member that was restarted is taken at once when its old connection has e
   assert.deepEqual(a.events, [`+${short(after)}`, `-${short(after)}`, `+${short(after)}`])
 })
 
-test('an admission ends when its grant runs out', async t => {
+test('an admission ends when its grant expires', async t => {
   const setup = new Setup(t)
   const a = await setup.joiner(setup.admin)
   const b = await setup.joiner(setup.granted({ notAfter: hlcAt(setup.clock.now() + 60_000) }))
@@ -522,7 +552,7 @@ test('an admission ends when its grant runs out', async t => {
   assert.equal(a.join.isAdmitted(b.host.peerId), false)
 })
 
-test('how far the clocks of others are off is known, and asked for anew', async t => {
+test('we measure how far the clocks of others are off, and can measure it again', async t => {
   const setup = new Setup(t)
   const a = await setup.joiner(setup.admin)
   const fast = new ManualClock(setup.clock.now() + 7 * 60_000)
@@ -535,7 +565,7 @@ test('how far the clocks of others are off is known, and asked for anew', async 
   assert.deepEqual([a.join.admissions[0]?.aheadMs, b.join.admissions[0]?.aheadMs], [0, 0])
 })
 
-test('a member that has forgotten us is met anew', async t => {
+test('a member that has forgotten us is joined again', async t => {
   const setup = new Setup(t)
   const a = await setup.joiner(setup.admin)
   const b = await setup.joiner(setup.granted())

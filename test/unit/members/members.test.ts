@@ -6,7 +6,8 @@ import { LocalMember } from '../../../src/members/local-member.ts'
 import { toHex } from '../../../src/util/bytes.ts'
 import type { Clock } from '../../../src/util/clock.ts'
 import { ManualClock } from '../../fixtures/clock.ts'
-import { adminSecrets, type MemberOptions, TestMember } from '../../fixtures/member.ts'
+import { RecordingLogger } from '../../fixtures/logger.ts'
+import { adminSecrets, grantedSecrets, type MemberOptions, TestMember } from '../../fixtures/member.ts'
 import { type MemoryHost, MemoryNetwork } from '../../fixtures/memory-host.ts'
 import { settle, timePassesUntil } from '../../fixtures/pass-time.ts'
 import { seededChance } from '../../fixtures/seeded-chance.ts'
@@ -14,7 +15,7 @@ import { seededChance } from '../../fixtures/seeded-chance.ts'
 const MINUTE = 60_000
 const YEAR = 365 * 24 * 60 * MINUTE
 const KEY = Buffer.alloc(32, 7)
-/** Many turns for other threads to check signatures, and less time than passes before anything is tried again. */
+/** Many turns, in which other threads check signatures, and less time than any pause before another try. */
 const SOON = { stepMs: 10, msMax: 4_000 }
 
 class Setup {
@@ -47,7 +48,7 @@ class Setup {
     return member
   }
 
-  /** Starts a member once by another clock, and stops it. Gives what it leaves on its disk. */
+  /** Starts a member once by another clock, and stops it. Returns its disk. */
   async startOnce(name: string, secrets: Secrets, clock: Clock, work: (member: TestMember) => Promise<void>) {
     const member = await this.start(name, secrets, { clock })
     await work(member)
@@ -56,7 +57,54 @@ class Setup {
   }
 }
 
-test('a clock that was once ahead keeps nobody out once it is set', async t => {
+test('the background work of a member is listed by name, and stops with it', async t => {
+  const setup = new Setup(t)
+  const { members, stop } = await setup.start('a', setup.secrets('a'))
+  const states = (): string[] => members.workers.map(({ status: { name, state } }) => `${name}: ${state}`)
+  assert.deepEqual(states(), ['status renewal: waiting', 'clock check: waiting', 'view refresh: waiting'])
+  await stop()
+  assert.deepEqual(states(), ['status renewal: stopped', 'clock check: stopped', 'view refresh: stopped'])
+})
+
+test('the log tells how two members met and compared, and that one failed and is tried again', async t => {
+  const setup = new Setup(t)
+  const logger = new RecordingLogger()
+  const b = await setup.start('b', setup.secrets('b'))
+  const a = await setup.start('a', setup.secrets('a'), { bootstrap: ['/memory/b'], logger })
+  await timePassesUntil(setup.clock, 'compared', () => a.members.compared.size === 1, SOON)
+  const at = (text: string): number => logger.lines.findIndex(line => line.startsWith(text))
+  const steps = [
+    'dfs:members loaded 1 members',
+    `dfs:wire:redial connected to ${b.peer} after 1 dials`,
+    `dfs:members comparing with ${b.peer}`,
+    `dfs:members compared with ${b.peer}: everything that it has is here`
+  ]
+  const places = steps.map(at)
+  assert.ok(!places.includes(-1), `${steps[places.indexOf(-1)]} in ${logger.lines.join('\n')}`)
+  assert.deepEqual(
+    places.toSorted((x, y) => x - y),
+    places
+  )
+  setup.network.cut(a.host as MemoryHost, b.host as MemoryHost)
+  setup.clock.advance(MINUTE)
+  await settle()
+  assert.ok(logger.lines.some(line => /^dfs:wire:redial:trace dial \d of .* failed, next in \d+ ms$/.test(line)))
+})
+
+test('only admins and writers may write, and a stranger may not', async t => {
+  const setup = new Setup(t)
+  const admin = setup.secrets('a')
+  const { members, roster, peer } = await setup.start('a', admin)
+  const allowed = (['writer', 'reader', 'storage'] as const).map(role => {
+    const secrets = grantedSecrets(admin, setup.clock, setup.chance, { role })
+    const member = new LocalMember(secrets, setup.clock, setup.chance)
+    roster.load(member.statements)
+    return members.mayWrite(member.peerId)
+  })
+  assert.deepEqual([members.mayWrite(peer), ...allowed, members.mayWrite('nobody')], [true, true, false, false, false])
+})
+
+test('a clock that was once ahead keeps nobody out after it was set', async t => {
   const setup = new Setup(t)
   const other = await setup.start('other', setup.secrets('other'))
   const secrets = setup.secrets('pi')
@@ -69,7 +117,7 @@ test('a clock that was once ahead keeps nobody out once it is set', async t => {
     const idAt = ({ statuses }: TestMember): string => toHex(statuses.of(pi.peer)?.id ?? new Uint8Array(0))
     await timePassesUntil(setup.clock, `${start} start`, () => idAt(other) === idAt(pi), SOON)
     const areEqual = async (): Promise<boolean> => String(await pi.ids(0)) === String(await other.ids(0))
-    await timePassesUntil(setup.clock, `${start} start: what stands is on both`, areEqual, SOON)
+    await timePassesUntil(setup.clock, `${start} start: both hold the same statements`, areEqual, SOON)
     assert.ok(hlcMs(pi.statuses.of(pi.peer)?.hlc ?? 0n) <= setup.clock.now())
     // The root, two grants and a status each: the one from the future is forgotten.
     assert.equal((await pi.ids(0)).length, 5)
@@ -78,7 +126,7 @@ test('a clock that was once ahead keeps nobody out once it is set', async t => {
   }
 })
 
-test('that a status from the future was forgotten is no damage, once its time has come', async t => {
+test('a forgotten status from the future is no damage once its time has come', async t => {
   const setup = new Setup(t)
   const secrets = setup.secrets('pi')
   const fast = new ManualClock(setup.clock.now() + 10 * MINUTE)
@@ -88,11 +136,11 @@ test('that a status from the future was forgotten is no damage, once its time ha
     setup.clock.advance(MINUTE / 2)
     await settle(5)
   }
-  assert.ok(hlcMs(pi.statuses.of(pi.peer)?.hlc ?? 0n) < fast.now(), 'the later one is not the one that stands')
+  assert.ok(hlcMs(pi.statuses.of(pi.peer)?.hlc ?? 0n) < fast.now(), 'the later status is forgotten')
   assert.ok((await pi.store.checkLeaf()) > 3)
 })
 
-test('who has written by a clock that was ahead writes nothing before that time has come, and says when', async t => {
+test('a member that wrote by a clock that was ahead writes nothing before that time, and says when it can', async t => {
   const setup = new Setup(t)
   const secrets = setup.secrets('pi')
   const fast = new ManualClock(setup.clock.now() + 60 * MINUTE)
@@ -116,7 +164,7 @@ test('who has written by a clock that was ahead writes nothing before that time 
   assert.ok(hlcMs(pi.self.nextHlc()) >= fast.now() - 6 * MINUTE)
 })
 
-test('a stamp after what others wrote too far ahead is not given either, and one refused leaves no trace', t => {
+test('no stamp is drawn after one that another wrote too far ahead, and a refused stamp leaves no trace', t => {
   const setup = new Setup(t)
   const self = new LocalMember(setup.secrets('a'), setup.clock, setup.chance)
   const now = setup.clock.now()
@@ -125,7 +173,7 @@ test('a stamp after what others wrote too far ahead is not given either, and one
   assert.equal(self.nextHlc(hlcAt(now + 4 * MINUTE)), hlcAt(now + 4 * MINUTE, 1))
 })
 
-test('nothing is stamped before the grant that it rests on, should the clock have been set back', t => {
+test('no statement is stamped before its grant, even if the clock was set back', t => {
   const setup = new Setup(t)
   const grantedBy = new ManualClock(setup.clock.now() + 2 * MINUTE)
   const self = new LocalMember(setup.secrets('a', grantedBy), setup.clock, setup.chance)
@@ -133,7 +181,7 @@ test('nothing is stamped before the grant that it rests on, should the clock hav
   assert.equal(self.nextStatusHlc(), self.grant.hlc)
 })
 
-test('a status of another, taken while our clock was ahead, gives way to what that member says now', async t => {
+test('another member´s status that we accepted while our clock was ahead gives way to its present one', async t => {
   const setup = new Setup(t)
   const secrets = setup.secrets('a')
   const other = new LocalMember(setup.secrets('other'), setup.clock, setup.chance)
@@ -169,7 +217,7 @@ test('a status of another, taken while our clock was ahead, gives way to what th
   assert.deepEqual(a.statuses.of(other.peerId)?.id, now.id)
 })
 
-test('whose grant is stamped too far ahead is let in once its time has come, and told why not before', async t => {
+test('a member whose grant is stamped too far ahead is told so, and admitted once its time has come', async t => {
   const setup = new Setup(t)
   const b = await setup.start('b', setup.secrets('b'))
   const fast = new ManualClock(setup.clock.now() + 10 * MINUTE)
@@ -185,7 +233,7 @@ test('whose grant is stamped too far ahead is let in once its time has come, and
   assert.equal(c.members.isRefusedForClock, false)
 })
 
-test('whoever was dialled is not let in either with a grant from the future', async t => {
+test('a member that was dialled is not admitted either with a grant from the future', async t => {
   const setup = new Setup(t)
   const fast = new ManualClock(setup.clock.now() + 10 * MINUTE)
   const c = await setup.start('c', setup.secrets('c', fast), { clock: fast })
@@ -195,7 +243,7 @@ test('whoever was dialled is not let in either with a grant from the future', as
   assert.equal(b.members.isRefusedForClock, true)
 })
 
-test('bogus announcements for a member cost its true addresses nothing', async t => {
+test('bogus announcements of a member do not delay dials of its true addresses', async t => {
   const setup = new Setup(t)
   const b = await setup.start('b', setup.secrets('b'))
   const a = await setup.start('a', setup.secrets('a'), { bootstrap: ['/memory/b'] })
@@ -216,10 +264,10 @@ test('bogus announcements for a member cost its true addresses nothing', async t
   }
   const isTrue = (addresses: string[]): boolean => addresses.includes('/memory/a')
   assert.ok(dials.filter(isTrue).every(addresses => addresses.length === 1))
-  assert.equal(dials.filter(isTrue).length, Math.ceil(dials.length / 2), 'each time first the true one')
+  assert.equal(dials.filter(isTrue).length, Math.ceil(dials.length / 2), 'the true address first, each time')
 })
 
-test('an older status that a power cut left in the index goes at the next start', async t => {
+test('an older status that a power cut left in the index is removed at the next start', async t => {
   const setup = new Setup(t)
   const secrets = setup.secrets('a')
   const disk = await setup.startOnce('a', secrets, setup.clock, async ({ store, statuses, self, peer }) => {

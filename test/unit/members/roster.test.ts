@@ -28,7 +28,7 @@ function selfOf(secrets: Secrets): LocalMember {
   return new LocalMember(secrets, clock, chance)
 }
 
-test('a device key that is not the one of its grant is damage, not another device', () => {
+test('a device key that does not match its grant is damage, not another device', () => {
   const device = Buffer.from(admin.device)
   device[0] = (device[0] as number) ^ 1
   assert.doesNotThrow(() => assertOwnGrant(admin))
@@ -42,8 +42,8 @@ function rosterOf(...secrets: Secrets[]): Roster {
 }
 
 function verdict(roster: Roster, statement: Statement): string {
-  const judged = roster.authorize(statement as AnyStatement)
-  return 'refused' in judged ? judged.refused : 'ok'
+  const authorized = roster.authorize(statement as AnyStatement)
+  return 'refused' in authorized ? authorized.refused : 'ok'
 }
 
 function statusOf(self: LocalMember) {
@@ -66,7 +66,7 @@ const grantFields = {
   name: 'x'
 }
 
-test('each role signs its own kinds, and nothing else counts', () => {
+test('each role may sign its own kinds of statement, and no others', () => {
   const allowed = {
     admin: { grant: 'ok', status: 'ok', entry: 'ok', out: 'ok' },
     writer: { grant: 'forbidden', status: 'ok', entry: 'ok', out: 'forbidden' },
@@ -88,7 +88,7 @@ test('each role signs its own kinds, and nothing else counts', () => {
   }
 })
 
-test('the root key signs few kinds, and is the network itself', () => {
+test('the root key may sign few kinds of statement, and is the network´s id', () => {
   const roster = rosterOf()
   const options = { network: admin.network, key: root, hlc: hlcAt(0) }
   const grant = signStatement('grant', grantFields, options)
@@ -100,12 +100,12 @@ test('the root key signs few kinds, and is the network itself', () => {
   })
 })
 
-test('a statement under a grant that is not known says so', () => {
+test('a statement under an unknown grant gets the verdict unknown-grant', () => {
   const secrets = grantedSecrets(admin, clock, chance)
   assert.equal(verdict(rosterOf(admin), statusOf(selfOf(secrets))), 'unknown-grant')
 })
 
-test('what is stamped before its grant or after its end does not count', () => {
+test('a statement that is stamped before its grant or after the grant´s end is refused', () => {
   const now = clock.now()
   const middle = grantedSecrets(admin, clock, chance, { role: 'admin', notAfter: hlcAt(now + 1_000) })
   const secrets = grantedSecrets(middle, clock, chance, { notAfter: hlcAt(now + 5_000) })
@@ -117,7 +117,7 @@ test('what is stamped before its grant or after its end does not count', () => {
   assert.equal(verdict(roster, entryBy(self, chance, hlcAt(now + 1_001))), 'forbidden', 'the earliest end of its chain')
 })
 
-test('chains have an end', () => {
+test('a chain of grants has a greatest length', () => {
   const chain = [admin]
   for (let depth = 0; depth < 4; depth++)
     chain.push(grantedSecrets(chain[depth] as Secrets, clock, chance, { role: 'admin' }))
@@ -126,7 +126,7 @@ test('chains have an end', () => {
   assert.equal(verdict(roster, selfOf(chain[4] as Secrets).grant), 'forbidden')
 })
 
-test('of several grants to one device the shortest chain counts, then the earliest, then the smaller id', () => {
+test('if a device has several grants, the shortest chain counts, then the earliest, then the smaller id', () => {
   const second = grantedSecrets(admin, clock, chance, { role: 'admin' })
   const target = grantedSecrets(second, clock, chance, { role: 'writer', name: 'far' })
   const subject = selfOf(target).publicKey
@@ -149,7 +149,7 @@ test('of several grants to one device the shortest chain counts, then the earlie
   assert.equal(roster.member(peer)?.name, twins[0]?.fields.name)
 })
 
-test('a grant waits for its issuer´s, whenever that comes', () => {
+test('a grant waits until its issuer´s grant is loaded', () => {
   const middle = grantedSecrets(admin, clock, chance, { role: 'admin' })
   const last = grantedSecrets(middle, clock, chance)
   const roster = new Roster(admin.network)
@@ -157,7 +157,7 @@ test('a grant waits for its issuer´s, whenever that comes', () => {
   assert.equal(roster.members.length, 3)
 })
 
-test('whoever asked is told of a change', () => {
+test('listeners are told of a change', () => {
   const roster = new Roster(admin.network)
   let changes = 0
   roster.onChange(() => changes++)
@@ -175,7 +175,7 @@ test('whoever asked is told of a change', () => {
   )
 })
 
-test('a grant costs as much after hundreds of others as after a few', () => {
+test('loading a grant costs as much after hundreds of others as after a few', () => {
   const roster = rosterOf(admin)
   const by = selfOf(admin)
   const count = 300
@@ -190,7 +190,7 @@ test('a grant costs as much after hundreds of others as after a few', () => {
   assert.ok(looks < 5 * count, `${looks} looks at whom a grant is for`)
 })
 
-test('a grant waits for its issuer´s, however often it is loaded meanwhile', () => {
+test('a waiting grant counts once, however often it is loaded meanwhile', () => {
   const middle = grantedSecrets(admin, clock, chance, { role: 'admin' })
   const roster = rosterOf(admin)
   const grants = Array.from({ length: 5 }, () => selfOf(grantedSecrets(middle, clock, chance)).grant)

@@ -12,6 +12,7 @@ import { Roster } from '../../../src/members/roster.ts'
 import { Statuses } from '../../../src/members/statuses.ts'
 import { toHex } from '../../../src/util/bytes.ts'
 import { ManualClock } from '../../fixtures/clock.ts'
+import { silentLogger } from '../../fixtures/logger.ts'
 import { adminSecrets, type GrantOptions, grantedSecrets } from '../../fixtures/member.ts'
 import { seededChance } from '../../fixtures/seeded-chance.ts'
 
@@ -27,6 +28,7 @@ class Setup {
   readonly statuses = new Statuses({
     roster: this.roster,
     clock: this.clock,
+    logger: silentLogger,
     outAfterMs: OUT_AFTER,
     markDead: items => {
       this.dead.push(...items)
@@ -73,7 +75,7 @@ test('the last status of each member counts, and older ones are forgotten', asyn
   )
   assert.deepEqual(setup.dead, [first])
   assert.deepEqual([setup.statuses.of(self.peerId), setup.weights], [second.statement, [2]])
-  // What comes late takes itself back.
+  // An older status that arrives late is removed at once.
   const late = setup.sign(self, 1n, { weight: 3 })
   assert.ok(setup.statuses.isSuperseded(late.statement, self.publicKey))
   assert.deepEqual(
@@ -83,7 +85,7 @@ test('the last status of each member counts, and older ones are forgotten', asyn
   assert.deepEqual(setup.weights, [2])
 })
 
-test('the same status again, at another place, is no news', async () => {
+test('the same status at another place changes nothing but the place', async () => {
   const setup = new Setup()
   const self = setup.member()
   const first = setup.sign(self, 1n)
@@ -96,7 +98,7 @@ test('the same status again, at another place, is no news', async () => {
   assert.deepEqual(setup.dead, [moved], 'the place that was known last')
 })
 
-test('of two under one stamp the smaller id counts, in either order', async () => {
+test('of two statuses under one stamp the smaller id counts, in either order', async () => {
   for (const isReversed of [false, true]) {
     const setup = new Setup()
     const self = setup.member()
@@ -107,7 +109,7 @@ test('of two under one stamp the smaller id counts, in either order', async () =
   }
 })
 
-test('what a member says of itself has limits', async () => {
+test('the fields of a status are limited by the grant and by bounds', async () => {
   const setup = new Setup()
   const plain = setup.member()
   const capped = setup.member({ capacityMax: 50, zone: 'cellar' })
@@ -122,7 +124,7 @@ test('what a member says of itself has limits', async () => {
   assert.equal(of(capped)?.zone, null, 'a zone that was not granted')
 })
 
-test('who is no member any more, or not yet, is not in the view', async () => {
+test('a peer that is not in the roster is not in the view', async () => {
   const setup = new Setup()
   const secrets = grantedSecrets(setup.admin, setup.clock, setup.chance)
   const self = new LocalMember(secrets, setup.clock, setup.chance)
@@ -134,7 +136,7 @@ test('who is no member any more, or not yet, is not in the view', async () => {
   assert.deepEqual([setup.statuses.view.members.length, views], [1, 1])
 })
 
-test('a change of role is a change of the view', async () => {
+test('a change of role changes the view', async () => {
   const setup = new Setup()
   const far = grantedSecrets(setup.admin, setup.clock, setup.chance, { role: 'admin' })
   const target = grantedSecrets(far, setup.clock, setup.chance, { role: 'writer' })
@@ -147,7 +149,7 @@ test('a change of role is a change of the view', async () => {
   assert.equal(setup.statuses.view.members[0]?.canRead, false)
 })
 
-test('being out takes effect once this node has seen it for long enough', async () => {
+test('a member counts as out once this node has seen it out for long enough', async () => {
   const setup = new Setup()
   const members = [setup.member(), setup.member(), setup.member()]
   const now = setup.clock.now()
@@ -166,7 +168,7 @@ test('being out takes effect once this node has seen it for long enough', async 
   assert.deepEqual(isOut(), [false, false, false], 'it is back at once')
 })
 
-test('who was out and came back is watched anew', async () => {
+test('the time starts again for a member that was out and came back', async () => {
   const setup = new Setup()
   const members = [setup.member(), setup.member(), setup.member()]
   const [, , third] = members as [LocalMember, LocalMember, LocalMember]
@@ -181,7 +183,7 @@ test('who was out and came back is watched anew', async () => {
   assert.ok(!setup.statuses.view.members.some(({ isOut }) => isOut))
 })
 
-test('listeners hear of a view only when it changes', async () => {
+test('listeners are told of a view only when it changes', async () => {
   const setup = new Setup()
   const self = setup.member()
   let views = 0
@@ -195,7 +197,7 @@ test('listeners hear of a view only when it changes', async () => {
   assert.equal(views, 3)
 })
 
-test('what stood at the last stop is loaded in any order', () => {
+test('the statuses of the last stop are loaded in any order', () => {
   const setup = new Setup()
   const self = setup.member()
   const items = [setup.sign(self, 2n), setup.sign(self, 3n), setup.sign(self, 1n)]
@@ -204,10 +206,10 @@ test('what stood at the last stop is loaded in any order', () => {
   const older = [items[0], items[2]].map(item => toHex(keyOf((item as AcceptedStatement).statement)))
   assert.deepEqual(ops.map(({ type, key }) => [type, toHex(key)]).sort(), older.map(key => ['del', key]).sort())
   assert.equal(setup.dead.length, 2)
-  assert.equal(setup.statuses.middle, 3n)
+  assert.equal(setup.statuses.medianHlc, 3n)
 })
 
-test('what is stamped too far ahead to be kept gives way to what is not, in any order', async () => {
+test('a status that is stamped too far ahead gives way to one that is not, in any order', async () => {
   const setup = new Setup()
   const self = setup.member()
   const now = setup.clock.now()

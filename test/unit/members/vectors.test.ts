@@ -17,11 +17,12 @@ import { LocalMember } from '../../../src/members/local-member.ts'
 import { chainOf, checkProof, proofOf, proofSchema } from '../../../src/members/proof.ts'
 import { Roster } from '../../../src/members/roster.ts'
 import { Statuses } from '../../../src/members/statuses.ts'
-import { judgeOut } from '../../../src/members/view.ts'
+import { findOut } from '../../../src/members/view.ts'
 import type { Chance } from '../../../src/util/chance.ts'
 import { encodeFrame, FrameReader } from '../../../src/wire/frames.ts'
 import type { ByteStream } from '../../../src/wire/host.ts'
 import { ManualClock } from '../../fixtures/clock.ts'
+import { silentLogger } from '../../fixtures/logger.ts'
 import { type MemoryHost, MemoryNetwork } from '../../fixtures/memory-host.ts'
 import { settle } from '../../fixtures/pass-time.ts'
 import { until } from '../../fixtures/until.ts'
@@ -68,10 +69,10 @@ interface PlainView {
   name: string
   outAfterMs: number
   members: PlainMember[]
-  /** The stamp in the middle of the field, and the members that lag behind it. */
+  /** The median stamp, and the members that lag behind it. */
   middle: string
   out: number[]
-  /** Before this node has seen them out for long enough, and after. */
+  /** The view before this node has seen them out for long enough, and after. */
   before: { encoded: string; id: string }
   after: { encoded: string; id: string }
 }
@@ -94,7 +95,7 @@ function fromPlain(value: unknown): unknown {
   return Object.fromEntries(Object.entries(value).map(([key, item]) => [key, fromPlain(item)]))
 }
 
-/** Gives these bytes in turn, whatever is asked for. */
+/** Returns these bytes in turn. */
 function scripted(...given: string[]): Chance {
   const left = given.map(hex)
   return {
@@ -107,7 +108,7 @@ function scripted(...given: string[]): Chance {
   }
 }
 
-/** A device and what makes it a member, as its keystore would have it. */
+/** A device with the grants that its keystore would hold. */
 function selfOf({ device, chain, instance }: JoinVectors['dialler'], clock: ManualClock): LocalMember {
   const { seed, x25519Seed } = vectors.devices[device]!
   const grants = ['root', ...chain].map(name => hex(statement(name).bytes))
@@ -121,7 +122,7 @@ function signerOf({ signer }: PlainStatement): { key: KeyObject; author: Uint8Ar
   return { key: privateKey('ed25519', hex(seed)), author: hex(key) }
 }
 
-test('frozen keys: what a network key and the seeds of devices stand for', () => {
+test('frozen keys: a network key and the seeds of devices yield these keys', () => {
   const derived = deriveNetwork(hex(vectors.networkKey))
   assert.deepEqual([toHex(derived.network), toHex(derived.recovery)], [vectors.network, vectors.recovery])
   for (const { seed, x25519Seed, key, x25519, peerId } of Object.values(vectors.devices)) {
@@ -131,7 +132,7 @@ test('frozen keys: what a network key and the seeds of devices stand for', () =>
   }
 })
 
-test('frozen grants: fields make these bytes, and these bytes are read so and verify', async () => {
+test('frozen grants: these fields encode to these bytes, which decode to them and verify', async () => {
   for (const [name, plain] of Object.entries(vectors.statements)) {
     const fields = fromPlain(plain.fields) as Fields<'root' | 'grant'>
     const { key, author } = signerOf(plain)
@@ -150,7 +151,7 @@ test('frozen grants: fields make these bytes, and these bytes are read so and ve
   }
 })
 
-test('whoever is given the network key signs the frozen root and grant', () => {
+test('a device that is given the network key signs the frozen root and grant', () => {
   const { seed, x25519Seed } = vectors.devices['admin']!
   const names = '77'.repeat(32)
   const secrets = becomeAdmin({
@@ -198,7 +199,7 @@ test('a second implementation, written from SPEC.md, derives, encodes and signs 
   }
 })
 
-test('a frozen proof holds for its peer and at its time, and not with a bit changed', async () => {
+test('a frozen proof is valid for its peer and at its time, and not with a bit changed', async () => {
   const clock = new ManualClock(vectors.now)
   const [dialler, listener] = [selfOf(vectors.dialler, clock), selfOf(vectors.listener, clock)]
   const { request, answer } = vectors.exchanges.find(({ name }) => name === 'prove')!
@@ -230,7 +231,7 @@ test('a frozen proof holds for its peer and at its time, and not with a bit chan
   )
 })
 
-/** A member on a wire in memory, which knows only how to join. */
+/** A member on a wire in memory that speaks only the join protocol. */
 async function joiner(
   t: TestContext,
   wire: MemoryNetwork,
@@ -247,6 +248,7 @@ async function joiner(
     self,
     clock,
     chance,
+    logger: silentLogger,
     onAdmitted: ({ peer }) => admitted.push(peer),
     onDeparted: () => {},
     onRejected: (_, error) => problems.push(error),
@@ -257,7 +259,7 @@ async function joiner(
   return { host, join: joining, admitted, problems }
 }
 
-/** The other side, which says frozen bytes. */
+/** The other side, which sends frozen bytes. */
 async function puppet(t: TestContext, wire: MemoryNetwork, who: JoinVectors['dialler']): Promise<MemoryHost> {
   const host = wire.host('puppet', vectors.devices[who.device]!.peerId)
   await host.start()
@@ -267,7 +269,7 @@ async function puppet(t: TestContext, wire: MemoryNetwork, who: JoinVectors['dia
 
 const whole = (header: unknown, body: Uint8Array): string => toHex(Buffer.concat(encodeFrame(header, [body])))
 
-test('a listener that hears the frozen requests gives the frozen answers, and admits', async t => {
+test('a listener that receives the frozen requests sends the frozen answers, and admits the dialler', async t => {
   const clock = new ManualClock(vectors.now)
   const wire = new MemoryNetwork({ clock })
   const listener = await joiner(t, wire, vectors.listener, scripted(vectors.listener.nonce), clock)
@@ -285,7 +287,7 @@ test('a listener that hears the frozen requests gives the frozen answers, and ad
   assert.deepEqual([listener.admitted, listener.problems], [[dialler.peerId], []])
 })
 
-test('a dialler asks the frozen requests, and admits who gives the frozen answers', async t => {
+test('a dialler sends the frozen requests, and admits the peer that sends the frozen answers', async t => {
   const clock = new ManualClock(vectors.now)
   const wire = new MemoryNetwork({ clock })
   const dialler = await joiner(t, wire, vectors.dialler, scripted(), clock)
@@ -311,11 +313,11 @@ test('a dialler asks the frozen requests, and admits who gives the frozen answer
   assert.deepEqual(dialler.join.admitted, [listener.peerId])
 })
 
-/** Members with statuses that stand, on a node that judges by its own patience. */
+/** The accepted statuses of some members, on a node with its own `outAfter`. */
 async function statusesOf({ outAfterMs, members }: PlainView) {
   const clock = new ManualClock(NOW)
   const roster = new Roster(network)
-  const statuses = new Statuses({ roster, clock, outAfterMs, markDead: () => [] })
+  const statuses = new Statuses({ roster, clock, logger: silentLogger, outAfterMs, markDead: () => [] })
   for (const { seed, key, role, capacityMax, grantedZone, status } of members) {
     const grant = signStatement(
       'grant',
@@ -355,11 +357,11 @@ async function statusesOf({ outAfterMs, members }: PlainView) {
   return { statuses, clock }
 }
 
-test('frozen views: statuses fold to these ids, before and after those that lag count as out', async () => {
+test('frozen views: statuses fold to these ids, before and after lagging members count as out', async () => {
   for (const view of views) {
     const { statuses, clock } = await statusesOf(view)
     assert.equal(toHex(statuses.view.id), view.before.id, view.name)
-    assert.equal(toHex(encodeHlc(statuses.middle!)), view.middle, view.name)
+    assert.equal(toHex(encodeHlc(statuses.medianHlc!)), view.middle, view.name)
     clock.advance(view.outAfterMs)
     statuses.refresh()
     assert.equal(toHex(statuses.view.id), view.after.id, view.name)
@@ -368,7 +370,7 @@ test('frozen views: statuses fold to these ids, before and after those that lag 
   }
 })
 
-test('a second implementation, written from SPEC.md, gives the same views', () => {
+test('a second implementation, written from SPEC.md, computes the same views', () => {
   for (const view of views) {
     const { middle, out } = outBySpec(view)
     assert.deepEqual([middle, out], [view.middle, view.out], view.name)
@@ -390,10 +392,10 @@ test('frozen views do not depend on the order in which the statuses came', async
     assert.equal(toHex(statuses.view.id), view.before.id, view.name)
     assert.deepEqual(outBySpec(reversed).out.length, view.out.length, view.name)
   }
-  assert.equal(judgeOut([]).middle, undefined)
+  assert.equal(findOut([]).medianHlc, undefined)
 })
 
-/** SPEC.md, "View": weight, zone and patience as they count. */
+/** SPEC.md, "View": weight, zone and `outAfter` within their limits. */
 function countedBySpec({ capacityMax, grantedZone, status }: PlainMember, outAfterMs: number) {
   const most = capacityMax ?? 1_000_000_000_000
   const patience = status.outAfter < outAfterMs ? outAfterMs : status.outAfter
@@ -404,7 +406,7 @@ function countedBySpec({ capacityMax, grantedZone, status }: PlainMember, outAft
   }
 }
 
-/** SPEC.md, "Out", one member at a time, by counting and not by sorting. */
+/** SPEC.md, "Out": puts out one member at a time, and finds the median by counting instead of sorting. */
 function outBySpec({ outAfterMs, members }: PlainView): { middle: string | null; out: number[] } {
   const list = members.map((member, i) => {
     const { weight, outAfterMs: patience } = countedBySpec(member, outAfterMs)
@@ -430,7 +432,7 @@ function outBySpec({ outAfterMs, members }: PlainView): { middle: string | null;
   }
 }
 
-/** SPEC.md, "The view's id": what is hashed. */
+/** SPEC.md, "The view's id": the bytes that are hashed. */
 function viewBySpec({ outAfterMs, members }: PlainView, out: readonly number[]): Buffer {
   const rows = members.map((member, i) => {
     const { weight, zone } = countedBySpec(member, outAfterMs)
@@ -450,7 +452,7 @@ function publicBySpec(key: KeyObject): string {
   return Buffer.from(createPublicKey(key).export({ format: 'jwk' }).x ?? '', 'base64url').toString('hex')
 }
 
-/** Canonical dag-cbor (RFC 8949 with shortest lengths; keys by length, then bytewise) of what stands in these vectors. */
+/** Canonical dag-cbor (RFC 8949 with shortest lengths; keys by length, then bytewise) of the values in these vectors. */
 function cbor(value: unknown): Buffer {
   if (value === null) return Buffer.of(0xf6)
   if (typeof value === 'boolean') return Buffer.of(value ? 0xf5 : 0xf4)

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { peerIdOf } from '../../../src/format/peer-id.ts'
 import { hlcAt } from '../../../src/format/stamp.ts'
-import { isSameView, judgeOut, makeView, type Status } from '../../../src/members/view.ts'
+import { findOut, isSameView, makeView, type Status } from '../../../src/members/view.ts'
 import { toHex } from '../../../src/util/bytes.ts'
 
 const NOW = 1_700_000_000_000
@@ -28,19 +28,19 @@ function status(n: number, minutesOld: number, more: Partial<Status> = {}): Stat
 /** Who is out, of members with statuses of these ages. */
 function out(...minutes: number[]): number[] {
   const statuses = minutes.map((old, n) => status(n + 1, old))
-  const judged = judgeOut(statuses).out
-  return statuses.flatMap(({ peer }, n) => (judged.has(peer) ? [n] : []))
+  const found = findOut(statuses).out
+  return statuses.flatMap(({ peer }, n) => (found.has(peer) ? [n] : []))
 }
 
-test('whoever lags behind the middle of the field by its own time is out', () => {
+test('a member that lags behind the median by its own outAfter is out', () => {
   assert.deepEqual(out(0, 0, 9), [])
   assert.deepEqual(out(0, 0, 10), [2])
   assert.deepEqual(out(0, 0, 0, 1_000_000), [3])
   const patient = [status(1, 0), status(2, 0), status(3, 30, { outAfterMs: 60 * MINUTE })]
-  assert.equal(judgeOut(patient).out.size, 0)
+  assert.equal(findOut(patient).out.size, 0)
 })
 
-test('half of a field never puts the other half out, and of two neither is', () => {
+test('half of the members never put the other half out, and of two neither is out', () => {
   assert.deepEqual(out(0, 0, 60, 60), [])
   assert.deepEqual(out(0, 60), [])
   assert.deepEqual(out(60, 0), [])
@@ -50,10 +50,10 @@ test('half of a field never puts the other half out, and of two neither is', () 
   assert.deepEqual(out(0, 0, 0, 0, 60, 60, 60).length, 3)
 })
 
-test('five may shrink to two, one after another', () => {
+test('five members may shrink to two, one after another', () => {
   assert.deepEqual(out(0, 0, 30, 60, 90), [2, 3, 4])
   assert.deepEqual(out(0, 0, 0, 60, 90), [3, 4])
-  // The two that are left stay, however far apart: one of them cannot say that the other is gone.
+  // The two that are left stay in, however far apart, since one of them cannot put the other out.
   assert.deepEqual(out(0, 30, 60, 90, 120), [2, 3, 4])
   assert.deepEqual(out(0, 0, 30, 30, 30), [])
 })
@@ -63,7 +63,7 @@ test('clocks that differ by minutes put nobody out', () => {
   assert.deepEqual(out(-4, -4, 0, 0, 5.9), [])
 })
 
-test('who keeps nothing has no say, and is judged all the same', () => {
+test('a member that keeps nothing is not part of the median, and can be out', () => {
   const statuses = [
     status(1, 0, { weight: 0 }),
     status(2, 0, { weight: 0 }),
@@ -71,27 +71,27 @@ test('who keeps nothing has no say, and is judged all the same', () => {
     status(4, 60),
     status(5, 100, { weight: 0 })
   ]
-  assert.deepEqual([...judgeOut(statuses).out], [statuses[4]?.peer])
+  assert.deepEqual([...findOut(statuses).out], [statuses[4]?.peer])
 })
 
-test('the middle is that of whoever is in', () => {
-  assert.equal(judgeOut([]).middle, undefined)
-  assert.equal(judgeOut([status(1, 0), status(2, 3), status(3, 5)]).middle, hlcAt(NOW - 3 * MINUTE))
+test('the median is taken over the members that are in', () => {
+  assert.equal(findOut([]).medianHlc, undefined)
+  assert.equal(findOut([status(1, 0), status(2, 3), status(3, 5)]).medianHlc, hlcAt(NOW - 3 * MINUTE))
   assert.equal(
-    judgeOut([status(1, 0), status(2, 1), status(3, 60), status(4, 90), status(5, 90)]).middle,
+    findOut([status(1, 0), status(2, 1), status(3, 60), status(4, 90), status(5, 90)]).medianHlc,
     hlcAt(NOW - MINUTE)
   )
 })
 
 test('the order of the statuses makes no difference', () => {
   const statuses = [status(1, 0), status(2, 11), status(3, 1), status(4, 99), status(5, 2)]
-  const forwards = judgeOut(statuses)
-  const backwards = judgeOut(statuses.toReversed())
+  const forwards = findOut(statuses)
+  const backwards = findOut(statuses.toReversed())
   assert.deepEqual([...forwards.out].sort(), [...backwards.out].sort())
   assert.equal(toHex(makeView(statuses, forwards.out).id), toHex(makeView(statuses.toReversed(), backwards.out).id))
 })
 
-test('the id of a view is that of what ranks are made of, and of nothing else', () => {
+test('the id of a view depends on what ranks are computed from, and on nothing else', () => {
   const base = [status(1, 0), status(2, 0, { zone: 'cellar' })]
   const id = toHex(makeView(base, new Set()).id)
   const [first, second] = base as [Status, Status]
@@ -120,7 +120,7 @@ test('the id of a view is frozen', () => {
   assert.equal(toHex(view.id), 'fcc3c2b221001b24e7a198be9bd4c39a7169f1646cc109ed616fd6e1ee8e06ae')
 })
 
-test('a view says who may read, and who is full', () => {
+test('a view shows who may read, and who is full', () => {
   const view = makeView([status(1, 0, { role: 'storage' }), status(2, 0, { state: 'full' })], new Set())
   assert.deepEqual(
     view.members.map(({ canRead, isFull }) => [canRead, isFull]),

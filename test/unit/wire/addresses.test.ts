@@ -7,10 +7,11 @@ import { peerIdOf } from '../../../src/format/peer-id.ts'
 import { checkListen, checkPort, dialTargets, parseAddress, portOf } from '../../../src/wire/addresses.ts'
 import { Libp2pHost } from '../../../src/wire/libp2p-host.ts'
 import { holderOfPort } from '../../../src/wire/port-holder.ts'
+import { silentLogger } from '../../fixtures/logger.ts'
 
 const [one, two] = [peerIdOf(Buffer.alloc(32, 1)), peerIdOf(Buffer.alloc(32, 2))] as [string, string]
 
-test('addresses are read, and nonsense is said to be that', () => {
+test('addresses are parsed, and nonsense is refused with an example of an address', () => {
   assert.equal(portOf('/ip4/127.0.0.1/tcp/3000'), 3000)
   assert.equal(portOf('/dns4/example.org/tcp/443/tls/ws'), 443)
   assert.equal(portOf('/memory/x'), undefined)
@@ -18,7 +19,7 @@ test('addresses are read, and nonsense is said to be that', () => {
     assert.throws(() => parseAddress(text), { name: 'InvalidInputError', message: /reads like/ }, text)
 })
 
-test('of the addresses of a peer those that lead elsewhere are left out', () => {
+test('addresses that lead to another peer are not dialled', () => {
   const texts = (addresses: string[], peer?: string) => dialTargets(addresses, peer).map(String)
   assert.deepEqual(texts(['/ip4/1.2.3.4/tcp/1']), ['/ip4/1.2.3.4/tcp/1'])
   assert.deepEqual(texts(['/ip4/1.2.3.4/tcp/1', 'x'], one), [`/ip4/1.2.3.4/tcp/1/p2p/${one}`])
@@ -30,14 +31,19 @@ test('of the addresses of a peer those that lead elsewhere are left out', () => 
   assert.throws(() => dialTargets(['x', `/ip4/1.2.3.4/tcp/2/p2p/${two}`], one), { code: 'invalid' })
 })
 
-test('what cannot be listened on is refused, not passed over', async () => {
+test('an address that nobody can listen on is refused, not skipped', async () => {
   for (const address of ['/ip4/127.0.0.1/udp/1/quic-v1', '/ip4/127.0.0.1', '/ip4/127.0.0.1/tcp/1/tls/ws/p2p-circuit'])
     assert.throws(() => checkListen(address), { code: 'invalid' }, address)
   const listen = ['/ip4/127.0.0.1/tcp/0', '/ip4/127.0.0.1/udp/0/quic-v1']
-  await assert.rejects(Libp2pHost.create({ deviceSeed: randomBytes(32), listen }), { code: 'invalid' })
-  await assert.rejects(Libp2pHost.create({ deviceSeed: randomBytes(32), listen: [], announce: ['x'] }), {
+  await assert.rejects(Libp2pHost.create({ logger: silentLogger, deviceSeed: randomBytes(32), listen }), {
     code: 'invalid'
   })
+  await assert.rejects(
+    Libp2pHost.create({ logger: silentLogger, deviceSeed: randomBytes(32), listen: [], announce: ['x'] }),
+    {
+      code: 'invalid'
+    }
+  )
 })
 
 async function takenPort(t: TestContext): Promise<number> {
@@ -47,19 +53,23 @@ async function takenPort(t: TestContext): Promise<number> {
   return (server.address() as AddressInfo).port
 }
 
-test('a taken port is an error that names it, who has it, and the flag', async t => {
+test('a taken port is an error that names the port, its holder and the flag', async t => {
   const port = await takenPort(t)
   const holder = process.platform === 'linux' ? new RegExp(`by .+ \\(process ${process.pid}\\)`) : /taken/
   for (const suffix of ['', '/ws']) {
     const address = `/ip4/127.0.0.1/tcp/${port}${suffix}`
     await assert.rejects(checkPort(address), { name: 'PortTakenError', code: 'port-taken', port, message: holder })
     await assert.rejects(checkPort(address), /--listen/)
-    const host = await Libp2pHost.create({ deviceSeed: randomBytes(32), listen: ['/ip4/127.0.0.1/tcp/0', address] })
+    const host = await Libp2pHost.create({
+      logger: silentLogger,
+      deviceSeed: randomBytes(32),
+      listen: ['/ip4/127.0.0.1/tcp/0', address]
+    })
     await assert.rejects(host.start(), { name: 'PortTakenError' })
   }
 })
 
-test('two addresses with one port are a taken port, and nothing stays open', async t => {
+test('two addresses with one port fail the start, and nothing stays open', async t => {
   const port = await takenPort(t)
   const free = port === 65_535 ? port - 1 : port + 1
   if (
@@ -70,17 +80,17 @@ test('two addresses with one port are a taken port, and nothing stays open', asy
   )
     return t.skip('no free port beside it')
   const listen = [`/ip4/127.0.0.1/tcp/${free}`, `/ip4/127.0.0.1/tcp/${free}/ws`]
-  const host = await Libp2pHost.create({ deviceSeed: randomBytes(32), listen })
+  const host = await Libp2pHost.create({ logger: silentLogger, deviceSeed: randomBytes(32), listen })
   await assert.rejects(host.start())
   assert.deepEqual(host.addresses(), [])
   await checkPort(`/ip4/127.0.0.1/tcp/${free}`)
 })
 
-test('an address this machine has not is said to be that', async () => {
+test('an address that this machine does not have is refused by name', async () => {
   await assert.rejects(checkPort('/ip4/192.0.2.1/tcp/12345'), { code: 'invalid', message: /192\.0\.2\.1/ })
 })
 
-test('who holds a port is known where the system says so', async t => {
+test('the holder of a port is found where the system tells', async t => {
   const port = await takenPort(t)
   if (process.platform === 'linux')
     assert.match((await holderOfPort(port)) ?? '', new RegExp(`process ${process.pid}\\)`))
@@ -114,7 +124,11 @@ function upgrade(port: number, headers: Record<string, string>): Promise<number>
 }
 
 test('a web page cannot open a WebSocket: a request with an Origin is refused', async t => {
-  const host = await Libp2pHost.create({ deviceSeed: randomBytes(32), listen: ['/ip4/127.0.0.1/tcp/0/ws'] })
+  const host = await Libp2pHost.create({
+    logger: silentLogger,
+    deviceSeed: randomBytes(32),
+    listen: ['/ip4/127.0.0.1/tcp/0/ws']
+  })
   await host.start()
   t.after(() => host.stop())
   const port = portOf(host.addresses()[0] as string) as number

@@ -23,7 +23,7 @@ interface Setup {
   faults: string[]
 }
 
-/** `a` may ask `b`, which does as `prepare` says. */
+/** `a` may ask `b`, which behaves as `prepare` sets it up. */
 async function setup(
   t: TestContext,
   prepare: (b: MemoryHost, faults: string[], clock: ManualClock) => void
@@ -47,12 +47,12 @@ function serving(answer: ServeOptions['answer'], more: Partial<ServeOptions> = {
     serveCalls(b, { ...bounds, clock, mayAsk: () => true, onFault: peer => faults.push(peer), answer, ...more })
 }
 
-/** A peer that does with the stream whatever a test says. */
+/** A peer that does with the stream what a test tells it to. */
 function raw(behave: (stream: ByteStream) => void) {
   return (b: MemoryHost) => b.handle(PROTOCOL, behave)
 }
 
-/** Answers that a test gives one by one, in the order it likes. */
+/** Answers that a test releases one by one, in any order. */
 function held() {
   const asked: Array<{ fields: Record<string, unknown>; signal: AbortSignal; give: (response: Response) => void }> = []
   const answer: ServeOptions['answer'] = ({ fields, signal }) => {
@@ -70,7 +70,7 @@ async function nameOf(work: Promise<unknown>): Promise<string> {
   )
 }
 
-test('answers come to those who asked, in whatever order they are given', async t => {
+test('each caller gets its own answer, whatever order they come in', async t => {
   const { asked, answer } = held()
   const { callers, b } = await setup(t, serving(answer))
   const calls = [1, 2, 3].map(n => callers.call(b.peerId, { n }, { body: [Buffer.from(`q${n}`)] }))
@@ -88,7 +88,7 @@ test('answers come to those who asked, in whatever order they are given', async 
   }
 })
 
-test('one stream serves all calls to a peer, and no more than sixteen are under way', async t => {
+test('one stream carries all calls to a peer, with at most sixteen under way', async t => {
   const { asked, answer } = held()
   let streams = 0
   const { callers, b, faults } = await setup(t, (host, list, clock) => {
@@ -111,7 +111,7 @@ test('one stream serves all calls to a peer, and no more than sixteen are under 
   assert.deepEqual([streams, faults], [1, []])
 })
 
-test('every status but ok is an error of its own, and no fault', async t => {
+test('every status but ok is a RefusedError, and no fault of the peer', async t => {
   const { callers, b, faults } = await setup(
     t,
     serving(async ({ fields }) => ({ status: fields['status'] as Response['status'] }))
@@ -121,7 +121,7 @@ test('every status but ok is an error of its own, and no fault', async t => {
   assert.deepEqual(faults, [])
 })
 
-test('an answer that fails is `internal`, a refusal its status, a stop `busy`; its words stay here', async t => {
+test('a failed answer is sent as `internal`, a refusal as its status, a stop as `busy`, and no error text leaves', async t => {
   const { callers, b } = await setup(
     t,
     serving(async ({ fields }) => {
@@ -141,7 +141,7 @@ test('an answer that fails is `internal`, a refusal its status, a stop `busy`; i
   }
 })
 
-test('whoever may not ask has the stream reset, before and in the middle', async t => {
+test('a peer that may not ask has its stream reset, and later requests refused', async t => {
   let may = false
   const { callers, b } = await setup(
     t,
@@ -154,7 +154,7 @@ test('whoever may not ask has the stream reset, before and in the middle', async
   await assert.rejects(callers.call(b.peerId, {}), { status: 'not-admitted' })
 })
 
-test('a peer that goes silent fails every call by its deadline, and the next call opens a stream anew', async t => {
+test('calls to a silent peer fail at their deadline, and the next call opens a new stream', async t => {
   let isSilent = true
   const { callers, b, clock, faults } = await setup(
     t,
@@ -174,7 +174,7 @@ test('a peer that goes silent fails every call by its deadline, and the next cal
   await callers.call(b.peerId, {})
 })
 
-test('bytes that trickle in keep a call alive to its limit and no longer', async t => {
+test('an answer that trickles in keeps a call alive up to its limit and no longer', async t => {
   const frame = Buffer.concat(encodeFrame({ id: 1, status: 'ok' }, [Buffer.alloc(1000)]))
   const { promise: opened, resolve } = Promise.withResolvers<ByteStream>()
   const { callers, b, clock } = await setup(t, raw(resolve))
@@ -200,7 +200,7 @@ test('bytes that trickle in keep a call alive to its limit and no longer', async
   assert.equal(outcome, 'DeadlineError')
 })
 
-test('what a transfer may take grows with its bytes and with those asked for before it', async t => {
+test('the time limit of a call grows with its bytes and with those requested before it', async t => {
   const { promise: opened, resolve } = Promise.withResolvers<ByteStream>()
   const { callers, b, clock } = await setup(t, raw(resolve))
   const expectBytes = 1 << 20
@@ -221,7 +221,7 @@ test('what a transfer may take grows with its bytes and with those asked for bef
   }
 })
 
-test('a request given up before it left is never sent', async t => {
+test('a request whose caller leaves before it was sent is never sent', async t => {
   const { asked, answer } = held()
   const { callers, b, network, clock } = await setup(t, serving(answer))
   const first = callers.call(b.peerId, { n: 0 })
@@ -247,7 +247,7 @@ test('a request given up before it left is never sent', async t => {
   )
 })
 
-test('an abort is heeded at once, and its late answer is dropped', async t => {
+test('an abort ends a call at once, and the late answer is dropped', async t => {
   const { asked, answer } = held()
   const { callers, b, faults } = await setup(t, serving(answer))
   const controller = new AbortController()
@@ -293,7 +293,7 @@ test('an abort ends the wait for a slot, for a stream, and for room to write', a
   void first
 })
 
-test('calls that were given up do not keep a silent stream for ever', async t => {
+test('aborted calls do not keep a silent stream open for ever', async t => {
   const { callers, b, clock } = await setup(
     t,
     raw(stream => stream.onData(() => {}))
@@ -312,7 +312,7 @@ test('calls that were given up do not keep a silent stream for ever', async t =>
   assert.equal(await next, 'DeadlineError')
 })
 
-test('a stream that cannot be opened in time is no stream', async t => {
+test('a stream that cannot be opened in time fails the call, and the next call opens another', async t => {
   const { callers, b, network, a, clock } = await setup(
     t,
     serving(async () => ({ status: 'ok' }))
@@ -326,7 +326,7 @@ test('a stream that cannot be opened in time is no stream', async t => {
   await callers.call(b.peerId, {})
 })
 
-test('the end of a stream or a connection fails what waits, and nothing after', async t => {
+test('the end of a connection fails the calls that wait, and none after it', async t => {
   const { asked, answer } = held()
   const { callers, b, a } = await setup(t, serving(answer))
   const call = nameOf(callers.call(b.peerId, {}))
@@ -342,7 +342,7 @@ test('the end of a stream or a connection fails what waits, and nothing after', 
   await again
 })
 
-test('an answer that makes no sense ends the stream and is a fault', async t => {
+test('a malformed answer ends the stream and is the peer´s fault', async t => {
   const nonsense: Record<string, Uint8Array[]> = {
     garbage: [randomBytes(500)],
     'a wrong id': encodeFrame({ id: 77, status: 'ok' }),
@@ -361,7 +361,7 @@ test('an answer that makes no sense ends the stream and is a fault', async t => 
   }
 })
 
-test('an answer that comes twice is a fault', async t => {
+test('a second answer to one request is a fault', async t => {
   const frame = encodeFrame({ id: 1, status: 'ok' })
   const { callers, b, faults } = await setup(
     t,
@@ -372,7 +372,7 @@ test('an answer that comes twice is a fault', async t => {
   assert.deepEqual(faults, [b.peerId])
 })
 
-test('half an answer and then nothing fails by the deadline', async t => {
+test('half an answer followed by silence fails at the deadline', async t => {
   const frame = Buffer.concat(encodeFrame({ id: 1, status: 'ok' }, [Buffer.alloc(1000)]))
   const { callers, b, clock } = await setup(
     t,
@@ -384,7 +384,7 @@ test('half an answer and then nothing fails by the deadline', async t => {
   assert.equal(await call, 'DeadlineError')
 })
 
-test('a peer that closes after the request is gone, not to blame', async t => {
+test('a peer that closes the stream after the request is unreachable, and not blamed', async t => {
   const { callers, b, faults } = await setup(
     t,
     raw(stream => stream.onData(() => void stream.close()))
@@ -393,7 +393,7 @@ test('a peer that closes after the request is gone, not to blame', async t => {
   assert.deepEqual(faults, [])
 })
 
-test('fields that do not fit a header are the caller´s mistake alone', async t => {
+test('fields that do not fit a header fail that call and no other', async t => {
   const { callers, b } = await setup(
     t,
     serving(async () => ({ status: 'ok' }))
@@ -403,7 +403,7 @@ test('fields that do not fit a header are the caller´s mistake alone', async t 
   await other
 })
 
-test('an asker that breaks the protocol is cut off and counted', async t => {
+test('an asker that breaks the protocol is cut off and blamed', async t => {
   const attacks: Record<string, Uint8Array[]> = {
     garbage: [randomBytes(400)],
     'no id': encodeFrame({ do: 'x' }),
@@ -424,7 +424,7 @@ test('an asker that breaks the protocol is cut off and counted', async t => {
   }
 })
 
-test('an asker that has more under way than it may is cut off', async t => {
+test('an asker with too many requests under way is cut off', async t => {
   const { asked, answer } = held()
   const { a, b, faults } = await setup(t, serving(answer))
   const stream = await a.open(b.peerId, PROTOCOL, { signal: AbortSignal.timeout(5_000) })
@@ -436,7 +436,7 @@ test('an asker that has more under way than it may is cut off', async t => {
   assert.ok(asked.every(({ signal }) => signal.aborted))
 })
 
-test('an asker that never reads has its answers held for a bounded time', async t => {
+test('answers to an asker that never reads are held for a bounded time', async t => {
   const { asked, answer } = held()
   const { a, b, network, clock } = await setup(t, serving(answer))
   const stream = await a.open(b.peerId, PROTOCOL, { signal: AbortSignal.timeout(5_000) })
@@ -450,13 +450,13 @@ test('an asker that never reads has its answers held for a bounded time', async 
   clock.advance(CALL_TIMEOUT_MS)
   await settle()
   assert.equal(isOver(), false)
-  // 1 MiB at the slowest rate that is waited for.
+  // The time of 1 MiB at the slowest rate that we allow for.
   clock.advance(70_000)
   await settle()
   assert.equal(isOver(), true)
 })
 
-test('an asker that begins a request and does not end it is cut off', async t => {
+test('an asker that does not finish a request is cut off', async t => {
   const { a, b, clock } = await setup(
     t,
     serving(async () => ({ status: 'ok' }))

@@ -24,7 +24,7 @@ function lengths(header: number, body: number): Buffer {
   return bytes
 }
 
-test('frames come back whole, however the stream cuts them', () => {
+test('frames are read whole, however the stream cuts them', () => {
   const arbitrary = fc.array(
     fc.record({
       header: fc.dictionary(fc.string({ maxLength: 5 }), fc.oneof(fc.integer(), fc.string(), fc.uint8Array())),
@@ -52,7 +52,7 @@ test('frames come back whole, however the stream cuts them', () => {
   )
 })
 
-test('a frame that is cut off is partial, and nothing comes of it', () => {
+test('a frame that is cut off is partial, and is not handed on', () => {
   const whole = bytesOf({ id: 1 }, [randomBytes(100)])
   for (const length of [1, 7, 8, 9, whole.byteLength - 100, whole.byteLength - 1]) {
     const { frames, reader: to } = reader()
@@ -73,7 +73,7 @@ test('a header that is empty or too long is refused by its length alone', () => 
   assert.throws(() => encodeFrame(`${text}x`), RangeError)
 })
 
-test('a body over the limit is refused before it comes', () => {
+test('a body over the limit is refused before it arrives', () => {
   assert.throws(() => reader().reader.push(lengths(1, BODY_MAX + 1)), ProtocolError)
   const { frames, reader: to } = reader()
   to.push(bytesOf({}, [Buffer.alloc(BODY_MAX)]))
@@ -94,7 +94,7 @@ test('a header that is not dag-cbor is refused', () => {
   }
 })
 
-test('garbage is refused, or waited for within the limits', () => {
+test('garbage is refused, or taken for the start of a frame within the limits', () => {
   for (let i = 0; i < 300; i++) {
     const { reader: to } = reader()
     try {
@@ -106,7 +106,7 @@ test('garbage is refused, or waited for within the limits', () => {
   }
 })
 
-test('the body that is handed on is not a view of what came', () => {
+test('a body shares no memory with the bytes that arrived', () => {
   const { frames, reader: to } = reader()
   const stream = bytesOf({ id: 1 }, [Buffer.from('content')])
   to.push(stream)
@@ -114,7 +114,7 @@ test('the body that is handed on is not a view of what came', () => {
   assert.equal(Buffer.from(frames[0]?.body as Uint8Array).toString(), 'content')
 })
 
-test('only a map has fields', () => {
+test('a header that is not a map is refused', () => {
   for (const header of [null, 1, 'x', [1], Buffer.from('x').toString()])
     assert.throws(() => fieldsOf(header), ProtocolError)
   assert.deepEqual(fieldsOf({ id: 1 }), { id: 1 })

@@ -11,6 +11,7 @@ import {
 } from '../../../src/wire/constants.ts'
 import { Redialler } from '../../../src/wire/redial.ts'
 import { ManualClock } from '../../fixtures/clock.ts'
+import { silentLogger } from '../../fixtures/logger.ts'
 import { type MemoryHost, MemoryNetwork } from '../../fixtures/memory-host.ts'
 import { settle, timePassesUntil } from '../../fixtures/pass-time.ts'
 import { seededChance } from '../../fixtures/seeded-chance.ts'
@@ -37,7 +38,7 @@ async function setup(t: TestContext): Promise<Setup> {
     dials.push({ ms: clock.now() - started, addresses: [...addresses], peer: options.peer })
     return dial(addresses, options)
   }
-  const redialler = new Redialler({ host: a, clock, chance })
+  const redialler = new Redialler({ host: a, clock, chance, logger: silentLogger })
   for (const host of [a, b]) {
     await host.start()
     t.after(() => host.stop())
@@ -58,7 +59,7 @@ function gaps(dials: Setup['dials']): number[] {
   return dials.slice(1).map(({ ms }, i) => ms - (dials[i]?.ms ?? 0))
 }
 
-test('nobody is dialled before the start, or after the stop', async t => {
+test('the redialler dials nobody before its start or after its stop', async t => {
   const { redialler, dials, clock, a, b } = await setup(t)
   redialler.addAddress(b.address)
   redialler.addPeer(b.peerId, [b.address])
@@ -74,7 +75,7 @@ test('nobody is dialled before the start, or after the stop', async t => {
   assert.equal(dials.length, before)
 })
 
-test('waits between dials grow, differ, and have a limit', async t => {
+test('the pauses between dials grow, vary, and have a limit', async t => {
   const { redialler, dials, clock, b } = await setup(t)
   await b.stop()
   redialler.start()
@@ -89,20 +90,20 @@ test('waits between dials grow, differ, and have a limit', async t => {
   assert.ok(new Set(late).size > 1, 'all members would come back at once')
 })
 
-test('a connection that is lost is made again soon', async t => {
+test('the redialler soon restores a connection that was lost', async t => {
   const { redialler, dials, clock, a, b } = await setup(t)
   redialler.start()
   redialler.addPeer(b.peerId, [b.address])
   await settle()
   redialler.settle(b.peerId)
   await pass(clock, 10 * 60_000, 10_000)
-  assert.equal(dials.length, 1, 'who is connected is not dialled')
+  assert.equal(dials.length, 1, 'a connected peer is not dialled')
   await a.hangUp(b.peerId)
   await pass(clock, 2 * REDIAL_MS_MIN)
   assert.ok(a.isConnected(b.peerId))
 })
 
-test('a peer that turns us away at once is not dialled again and again without a wait', async t => {
+test('a peer that turns us away at once is dialled again after growing pauses', async t => {
   const { redialler, dials, clock, a, b } = await setup(t)
   a.onPeer((event, peer) => {
     if (event === 'connected') queueMicrotask(() => void a.hangUp(peer))
@@ -114,7 +115,7 @@ test('a peer that turns us away at once is not dialled again and again without a
   assert.ok(dials.length > 5)
 })
 
-test('a peer that turns us away later is waited for likewise, until it takes us', async t => {
+test('a peer that turns us away later is dialled after growing pauses too, until it admits us', async t => {
   const { redialler, dials, clock, a, b } = await setup(t)
   redialler.start()
   redialler.addPeer(b.peerId, [b.address])
@@ -131,7 +132,7 @@ test('a peer that turns us away later is waited for likewise, until it takes us'
   assert.ok(a.isConnected(b.peerId))
 })
 
-test('an address is dialled whoever answers there, a peer only as itself', async t => {
+test('an address accepts any peer that answers there, and a peer only itself', async t => {
   const { redialler, dials, clock, network, a, b } = await setup(t)
   redialler.start()
   redialler.addAddress(b.address)
@@ -149,7 +150,7 @@ test('an address is dialled whoever answers there, a peer only as itself', async
   assert.ok(!a.isConnected(b.peerId))
 })
 
-test('fresh addresses are tried at once, before the old ones', async t => {
+test('new addresses are tried at once, before the old ones', async t => {
   const { redialler, dials, clock, a, b } = await setup(t)
   redialler.start()
   redialler.addPeer(b.peerId, ['/memory/old'])
@@ -157,14 +158,14 @@ test('fresh addresses are tried at once, before the old ones', async t => {
   const before = dials.length
   redialler.addPeer(b.peerId, ['/memory/old'])
   await settle()
-  assert.equal(dials.length, before, 'what is known is no news')
+  assert.equal(dials.length, before, 'known addresses change nothing')
   redialler.addPeer(b.peerId, [b.address])
   await settle()
   assert.ok(a.isConnected(b.peerId))
   assert.deepEqual(dials.at(-1)?.addresses, [b.address, '/memory/old'])
 })
 
-test('a dial that hangs ends', async t => {
+test('a dial that hangs is ended', async t => {
   const { redialler, dials, clock, network, a, b } = await setup(t)
   network.silence(a, b)
   redialler.start()
@@ -175,7 +176,7 @@ test('a dial that hangs ends', async t => {
   assert.equal(dials.length, 2)
 })
 
-test('the first dial to a peer may be put off, and is left out if the peer dials first', async t => {
+test('the first dial to a peer may be delayed, and is left out if the peer dials first', async t => {
   const { redialler, dials, clock, a, b } = await setup(t)
   redialler.start()
   redialler.addPeer(b.peerId, [b.address], { delayMs: 1_500 })
@@ -186,7 +187,7 @@ test('the first dial to a peer may be put off, and is left out if the peer dials
   assert.equal(dials.length, 0)
 })
 
-test('a peer that was dropped is not dialled', async t => {
+test('the redialler does not dial a peer that was dropped', async t => {
   const { redialler, dials, clock, b } = await setup(t)
   await b.stop()
   redialler.start()
@@ -201,7 +202,7 @@ test('a peer that was dropped is not dialled', async t => {
   assert.equal(dials.length, before + 1)
 })
 
-test('it does not dial itself', async t => {
+test('the redialler does not dial its own host', async t => {
   const { redialler, dials, clock, a } = await setup(t)
   redialler.start()
   redialler.addPeer(a.peerId, [a.address])
@@ -209,7 +210,7 @@ test('it does not dial itself', async t => {
   assert.equal(dials.length, 0)
 })
 
-test('who only made himself known gets a few dials, and there are not many of them', async t => {
+test('a peer that only made itself known gets a few dials, and the number of such peers is bounded', async t => {
   const { redialler, dials, clock, b } = await setup(t)
   await b.stop()
   redialler.start()
@@ -229,7 +230,7 @@ test('who only made himself known gets a few dials, and there are not many of th
   assert.ok(dials.length > before + 2 * DISCOVERED_DIALS_MAX, 'a member is dialled for ever')
 })
 
-test('hints are tried after what is known, and never in its place', async t => {
+test('hints are tried after the known addresses, and never in their place', async t => {
   const { redialler, dials, clock, network, a, b } = await setup(t)
   network.cut(a, b)
   redialler.start()
@@ -248,13 +249,13 @@ test('hints are tried after what is known, and never in its place', async t => {
   assert.ok(known.every(({ addresses }) => addresses.length === 1))
   const during = known.filter(({ ms }) => ms > 10 * 60_000)
   assert.ok(during.length >= 5, 'it is still dialled')
-  assert.ok(during.length <= 22, `${during.length} dials in 10 minutes: the waits are what they were`)
+  assert.ok(during.length <= 22, `${during.length} dials in 10 minutes: the pauses have not changed`)
   assert.ok(waitsBefore.every(wait => wait >= 0.5 * REDIAL_MS_MAX))
   network.heal(a, b)
   await timePassesUntil(clock, 'connected', () => a.isConnected(b.peerId), { msMax: 2 * REDIAL_MS_MAX })
 })
 
-test('a hint leads to whom nothing else does, and soon', async t => {
+test('a hint soon reaches a peer that no known address leads to', async t => {
   const { redialler, dials, clock, a, b } = await setup(t)
   redialler.start()
   redialler.addPeer(b.peerId, ['/memory/old'])

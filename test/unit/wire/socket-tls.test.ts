@@ -9,6 +9,7 @@ import { type TLSComponents, tls } from '@libp2p/tls'
 import { webSockets } from '@libp2p/websockets'
 import { createLibp2p } from 'libp2p'
 import { socketOf, socketTls } from '../../../src/wire/socket-tls.ts'
+import { silentLogger } from '../../fixtures/logger.ts'
 import { until } from '../../fixtures/until.ts'
 
 type Encrypter = (components: TLSComponents) => ConnectionEncrypter
@@ -49,7 +50,7 @@ async function echoes(a: Libp2p, b: Libp2p, bytes: number): Promise<void> {
   assert.ok(Buffer.concat(back).equals(sent))
 }
 
-const KINDS: Record<string, () => Encrypter> = { 'on the socket': socketTls, 'of libp2p': tls }
+const KINDS: Record<string, () => Encrypter> = { 'on the socket': () => socketTls(silentLogger), 'of libp2p': tls }
 
 for (const [here, makeHere] of Object.entries(KINDS)) {
   for (const [there, makeThere] of Object.entries(KINDS)) {
@@ -61,9 +62,9 @@ for (const [here, makeHere] of Object.entries(KINDS)) {
   }
 }
 
-/** Notes whether the connections that it is given have a socket that TLS can be put on. */
+/** Records whether each connection has a socket that TLS can run on. */
 function noting(found: boolean[]): Encrypter {
-  const make = socketTls()
+  const make = socketTls(silentLogger)
   return components => {
     const encrypter = make(components)
     const note = (connection: MessageStream): void => void found.push(socketOf(connection) !== undefined)
@@ -81,30 +82,30 @@ function noting(found: boolean[]): Encrypter {
   }
 }
 
-test('@libp2p/tcp keeps its socket where it is looked for: else everything would be slow and nobody would know', async t => {
+test('@libp2p/tcp keeps its socket where we look for it, or connections would be slow and nobody would know', async t => {
   const found: boolean[] = []
   await echoes(await node(t, noting(found)), await node(t, noting(found)), 1_000)
   assert.deepEqual(found, [true, true])
 })
 
-test('under a WebSocket there is no such socket, and it works all the same', async t => {
+test('a connection over a WebSocket has no such socket, and is secured by the stock module', async t => {
   const found: boolean[] = []
   const b = await node(t, noting(found), '/ip4/127.0.0.1/tcp/0/ws')
   await echoes(await node(t, noting(found)), b, 100_000)
   assert.deepEqual(found, [false, false])
 })
 
-test('a peer that shows the certificate of another is refused', async t => {
-  const a = await node(t, socketTls())
-  const b = await node(t, socketTls())
-  const c = await node(t, socketTls())
+test('a peer that shows another certificate than was expected is refused', async t => {
+  const a = await node(t, socketTls(silentLogger))
+  const b = await node(t, socketTls(silentLogger))
+  const c = await node(t, socketTls(silentLogger))
   const [address] = b.getMultiaddrs().map(address => address.decapsulate('/p2p'))
   await assert.rejects(a.dial(address!.encapsulate(`/p2p/${c.peerId}`), { signal: AbortSignal.timeout(30_000) }))
   assert.deepEqual(a.getConnections(), [])
 })
 
-test('a dialler that says nothing, nonsense, or hangs up half way, costs the listener a connection and no more', async t => {
-  const b = await node(t, socketTls())
+test('a dialler that sends nothing or nonsense, or hangs up half way, costs the listener one connection and no more', async t => {
+  const b = await node(t, socketTls(silentLogger))
   const port = Number(
     b
       .getMultiaddrs()[0]!
@@ -129,16 +130,16 @@ test('a dialler that says nothing, nonsense, or hangs up half way, costs the lis
     end(socket)
     await new Promise(resolve => (socket.destroyed ? resolve(null) : socket.once('close', resolve)))
   }
-  await echoes(await node(t, socketTls()), b, 1_000)
+  await echoes(await node(t, socketTls(silentLogger)), b, 1_000)
 })
 
-test('what comes in one piece with the last word of the negotiation is not lost', async t => {
-  const b = await node(t, socketTls())
+test('bytes that arrive together with the last message of the negotiation are not lost', async t => {
+  const b = await node(t, socketTls(silentLogger))
   const [address] = b.getMultiaddrs()
   const port = Number(address!.getComponents().find(({ name }) => name === 'tcp')?.value)
-  // A relay that holds back what is said and hands it on in as few pieces as it can.
+  // A relay that holds bytes back and passes them on in as few pieces as it can.
   const relay = await gathering(t, port)
-  const a = await node(t, socketTls())
+  const a = await node(t, socketTls(silentLogger))
   const connection = await a.dial(
     (await import('@multiformats/multiaddr')).multiaddr(`/ip4/127.0.0.1/tcp/${relay}/p2p/${b.peerId}`),
     { signal: AbortSignal.timeout(30_000) }
@@ -150,7 +151,7 @@ test('what comes in one piece with the last word of the negotiation is not lost'
   assert.equal(Buffer.from(await promise).toString(), 'hello')
 })
 
-/** A TCP relay that sends what it got within some time together. */
+/** A TCP relay that sends together all bytes that it received within some time. */
 async function gathering(t: TestContext, port: number): Promise<number> {
   const pipe = (from: Socket, to: Socket): void => {
     let held: Buffer[] = []

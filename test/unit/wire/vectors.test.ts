@@ -8,8 +8,13 @@ import { CallServer, type Request, type Response } from '../../../src/wire/call-
 import { RefusedError, STATUSES, type WireStatus } from '../../../src/wire/errors.ts'
 import { encodeFrame, type Frame, FrameReader } from '../../../src/wire/frames.ts'
 import type { ByteStream } from '../../../src/wire/host.ts'
+import { PeerFaults } from '../../../src/wire/peer-faults.ts'
 import { ManualClock } from '../../fixtures/clock.ts'
+import { silentLogger } from '../../fixtures/logger.ts'
 import { settle } from '../../fixtures/pass-time.ts'
+
+const log = silentLogger.forComponent('dfs:test')
+const quiet = { log, faults: new PeerFaults({ log }) }
 
 /** A value of a header as the vectors write it: bytes and links in hex, everything else as it is. */
 type Value = number | boolean | string | { bytes: string } | { link: string } | Value[]
@@ -25,7 +30,7 @@ interface Vectors {
   request: FrameVector
   answer: FrameVector
   withBody: FrameVector
-  /** For each status the answer to the first request that has nothing else in it. */
+  /** For each status, the answer to the first request that holds nothing else. */
   statuses: Record<WireStatus, string>
 }
 const vectors: Vectors = JSON.parse(readFileSync(join(import.meta.dirname, '../../vectors/frames.json'), 'utf8'))
@@ -36,7 +41,7 @@ function bytes(hex: string): Buffer {
   return Buffer.from(hex, 'hex')
 }
 
-/** What the code is given, and gives, for a value of the vectors. */
+/** The value that the code takes and returns for a value of the vectors. */
 function decoded(value: Value): unknown {
   if (typeof value !== 'object') return value
   if (Array.isArray(value)) return value.map(decoded)
@@ -51,7 +56,7 @@ function headerOf({ id, status, fields }: Omit<FrameVector, 'body' | 'frame'>): 
   return { ...fieldsOf(fields), id, ...(status === undefined ? {} : { status }) }
 }
 
-/** A header as text, so that two can be compared whatever stands behind their bytes and links. */
+/** A header as text, so that two can be compared whichever classes hold their bytes and links. */
 function textOf(header: unknown): string {
   const plain = (value: unknown): unknown => {
     if (value instanceof Uint8Array) return { bytes: Buffer.from(value).toString('hex') }
@@ -68,7 +73,7 @@ function textOf(header: unknown): string {
   return JSON.stringify(plain(header))
 }
 
-/** One end of a stream, the other end of which is the test. */
+/** One end of a stream. The test is the other end. */
 function stream(): { near: ByteStream; sent: () => string; deliver: (hex: string) => void; isEnded: () => boolean } {
   const written: Uint8Array[] = []
   let onData: (bytes: Uint8Array) => void = () => {}
@@ -96,7 +101,7 @@ function stream(): { near: ByteStream; sent: () => string; deliver: (hex: string
   }
 }
 
-test('frozen vectors: frames are written to the byte, and read', () => {
+test('frozen vectors: frames encode to these bytes, and decode from them', () => {
   for (const vector of [request, answer, withBody]) {
     const encoded = Buffer.concat(encodeFrame(headerOf(vector), [bytes(vector.body)]))
     assert.equal(encoded.toString('hex'), vector.frame)
@@ -109,9 +114,9 @@ test('frozen vectors: frames are written to the byte, and read', () => {
   }
 })
 
-test('frozen vectors: a call asks in these bytes, and takes these for its answer', async () => {
+test('frozen vectors: a call sends these bytes, and accepts these as its answer', async () => {
   const { near, sent, deliver } = stream()
-  const client = new CallClient(near, { clock: new ManualClock(), responseBytesMax: BODY_MAX })
+  const client = new CallClient(near, { ...quiet, clock: new ManualClock(), responseBytesMax: BODY_MAX })
   const reply = client.call(fieldsOf(request.fields), { body: [bytes(request.body)] })
   await settle()
   assert.equal(sent(), request.frame)
@@ -121,10 +126,11 @@ test('frozen vectors: a call asks in these bytes, and takes these for its answer
   assert.equal(body.byteLength, 0)
 })
 
-test('frozen vectors: whoever is asked in these bytes answers in these', async () => {
+test('frozen vectors: a server that receives these bytes answers in these', async () => {
   const { near, sent, deliver } = stream()
   const asked: Request[] = []
   new CallServer(near, {
+    ...quiet,
     clock: new ManualClock(),
     requestBytesMax: BODY_MAX,
     mayAsk: () => true,
@@ -140,11 +146,11 @@ test('frozen vectors: whoever is asked in these bytes answers in these', async (
   assert.equal(Buffer.from(asked[0]?.body as Uint8Array).toString('hex'), request.body)
 })
 
-test('frozen vectors: every status, and no other', async () => {
+test('frozen vectors: every status is written and read, and there is no other', async () => {
   assert.deepEqual(Object.keys(vectors.statuses).sort(), [...STATUSES].sort())
   for (const status of STATUSES) {
     const asking = stream()
-    const client = new CallClient(asking.near, { clock: new ManualClock(), responseBytesMax: BODY_MAX })
+    const client = new CallClient(asking.near, { ...quiet, clock: new ManualClock(), responseBytesMax: BODY_MAX })
     const reply = client.call({}, {})
     await settle()
     asking.deliver(vectors.statuses[status])
@@ -152,7 +158,7 @@ test('frozen vectors: every status, and no other', async () => {
     else await assert.rejects(reply, error => error instanceof RefusedError && error.status === status)
     assert.equal(asking.isEnded(), false, 'a refusal leaves the stream as it is')
     const answering = stream()
-    const options = { clock: new ManualClock(), requestBytesMax: BODY_MAX, mayAsk: () => true }
+    const options = { ...quiet, clock: new ManualClock(), requestBytesMax: BODY_MAX, mayAsk: () => true }
     new CallServer(answering.near, { ...options, answer: async () => ({ status }) })
     answering.deliver(asking.sent())
     await settle()
@@ -160,7 +166,7 @@ test('frozen vectors: every status, and no other', async () => {
   }
 })
 
-test('a second computation of the frames, written from SPEC.md, gives the same bytes', () => {
+test('a second implementation of the frames, written from SPEC.md, yields the same bytes', () => {
   for (const { id, status, fields, body, frame } of [request, answer, withBody]) {
     const header = { ...fields, id, ...(status === undefined ? {} : { status }) }
     assert.equal(frameBySpec(header, bytes(body)).toString('hex'), frame)

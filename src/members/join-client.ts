@@ -1,0 +1,69 @@
+import type { PeerId } from '../format/peer-id.ts'
+import type { Clock } from '../util/clock.ts'
+import { Callers, parseReply } from '../wire/calls.ts'
+import type { Host } from '../wire/host.ts'
+import { JOIN_BYTES_MAX, JOIN_PROTOCOL } from './constants.ts'
+import { aliveReply, helloReply } from './join-messages.ts'
+import type { LocalMember } from './local-member.ts'
+import { chainOf, type Proof, proofOf, proofSchema } from './proof.ts'
+
+export interface JoinClientOptions {
+  host: Host
+  self: LocalMember
+  clock: Clock
+  onFault: (peer: PeerId) => void
+}
+
+/** The asking end of `/dfs/join/1.0.0`. Every call throws what `Callers.call` does. */
+export class JoinClient {
+  readonly #callers: Callers
+  readonly #options: JoinClientOptions
+
+  constructor(options: JoinClientOptions) {
+    this.#options = options
+    const { host, clock, onFault } = options
+    this.#callers = new Callers(host, clock, {
+      protocol: JOIN_PROTOCOL,
+      requestBytesMax: JOIN_BYTES_MAX,
+      responseBytesMax: JOIN_BYTES_MAX,
+      onFault
+    })
+  }
+
+  /** Greets a peer. Returns the id of its network. */
+  async hello(peer: PeerId, signal: AbortSignal): Promise<Uint8Array> {
+    const { fields } = await this.#callers.call(peer, { do: 'hello' }, { signal })
+    return this.#callers.read(peer, () => parseReply(helloReply, fields)).network
+  }
+
+  /** Shows our grants to a peer. Returns the proof that it shows us. Nobody has checked it yet: the caller does. */
+  async prove(peer: PeerId, signal: AbortSignal): Promise<{ proof: Proof; body: Uint8Array; aheadMs: number }> {
+    const { self, clock } = this.#options
+    const sentAtMs = clock.now()
+    const { fields, body } = await this.#callers.call(
+      peer,
+      { do: 'prove', ...proofOf(self, clock) },
+      { body: chainOf(self), signal }
+    )
+    const proof = this.#callers.read(peer, () => parseReply(proofSchema, fields))
+    return { proof, body, aheadMs: this.#aheadMs(proof.now, sentAtMs) }
+  }
+
+  /** Tells a peer that we accepted its proof. */
+  async admitted(peer: PeerId, signal: AbortSignal): Promise<void> {
+    await this.#callers.call(peer, { do: 'admitted' }, { signal })
+  }
+
+  /** Asks a peer which start of its process answers, and how far its clock is ahead of ours. */
+  async alive(peer: PeerId, signal?: AbortSignal): Promise<{ instance: Uint8Array; aheadMs: number }> {
+    const sentAtMs = this.#options.clock.now()
+    const { fields } = await this.#callers.call(peer, { do: 'alive' }, { signal })
+    const { instance, now } = this.#callers.read(peer, () => parseReply(aliveReply, fields))
+    return { instance, aheadMs: this.#aheadMs(now, sentAtMs) }
+  }
+
+  // The peer read its clock between our question and its answer; we assume half way.
+  #aheadMs(theirNowMs: number, sentAtMs: number): number {
+    return Math.round(theirNowMs - (sentAtMs + this.#options.clock.now()) / 2)
+  }
+}

@@ -1,0 +1,120 @@
+import { FormatError } from '../format/errors.ts'
+import type { PeerId } from '../format/peer-id.ts'
+import type { Chance } from '../util/chance.ts'
+import type { Clock } from '../util/clock.ts'
+import { type Logger, reasonOf } from '../util/logger.ts'
+import type { Request, Response } from '../wire/calls.ts'
+import { RefusedError, type WireStatus } from '../wire/errors.ts'
+import type { Host } from '../wire/host.ts'
+import { originOf } from './address-book.ts'
+import type { Admissions } from './admissions.ts'
+import { NONCE_BYTES } from './constants.ts'
+import { ClockOffError, GrantError, WrongNetworkError } from './errors.ts'
+import { Greetings } from './greetings.ts'
+import { requestSchema } from './join-messages.ts'
+import type { LocalMember } from './local-member.ts'
+import { chainOf, type Proof, type Proven, proofOf } from './proof.ts'
+import type { ProofChecker } from './proof-checker.ts'
+
+export interface JoinServerOptions {
+  host: Host
+  self: LocalMember
+  clock: Clock
+  chance: Chance
+  log: Logger
+  admissions: Admissions
+  checker: ProofChecker
+  /** Whether a peer is a member already. Strangers at the door do not keep members out. */
+  isKnown: (peer: PeerId) => boolean
+}
+
+/** The answering end of `/dfs/join/1.0.0`. Anyone may ask it. */
+export class JoinServer {
+  readonly #options: JoinServerOptions
+  readonly #greetings: Greetings
+
+  constructor(options: JoinServerOptions) {
+    this.#options = options
+    this.#greetings = new Greetings(options.clock)
+  }
+
+  /** Throws a `RefusedError` with the status that SPEC.md names. */
+  async answer({ peer, fields, body }: Request): Promise<Response> {
+    const request = requestSchema.safeParse(fields)
+    if (!request.success) throw new RefusedError('invalid')
+    switch (request.data.do) {
+      case 'hello':
+        return this.#hello(peer)
+      case 'prove':
+        return this.#prove(peer, request.data, body)
+      case 'admitted':
+        return this.#admitted(peer)
+      case 'alive':
+        return this.#alive(peer)
+    }
+  }
+
+  /** Frees what a peer takes up here, once its last connection has ended. */
+  disconnected(peer: PeerId): void {
+    this.#greetings.leave(peer)
+  }
+
+  /** Tells a stranger the network's id and a nonce, and nothing more. */
+  #hello(peer: PeerId): Response {
+    const { self, chance, log } = this.#options
+    if (!this.#greetings.greet(peer, this.#originOf(peer))) {
+      log('turned %s away: too many strangers are joining', peer)
+      throw new RefusedError('busy')
+    }
+    log('%s says hello', peer)
+    return { status: 'ok', fields: { network: self.network, nonce: chance.bytes(NONCE_BYTES) } }
+  }
+
+  async #prove(peer: PeerId, proof: Proof, body: Uint8Array): Promise<Response> {
+    const { self, clock, host, admissions, log } = this.#options
+    if (!this.#greetings.has(peer)) throw new RefusedError('invalid')
+    if (!this.#greetings.countProof(peer)) throw new RefusedError('busy')
+    const { instance, chain, now } = await this.#check(peer, proof, body)
+    if (!host.isConnected(peer)) throw new RefusedError('busy')
+    admissions.addProven({ peer, instance, chain, aheadMs: Math.round(now - clock.now()) })
+    log('%s has shown a valid grant, showing ours', peer)
+    return { status: 'ok', fields: proofOf(self, clock), body: chainOf(self) }
+  }
+
+  async #check(peer: PeerId, proof: Proof, body: Uint8Array): Promise<Proven> {
+    try {
+      return await this.#options.checker.check(peer, proof, body)
+    } catch (error) {
+      this.#options.log('turned %s away: %s', peer, reasonOf(error))
+      const status = refusalOf(error)
+      throw status === undefined ? error : new RefusedError(status)
+    }
+  }
+
+  #admitted(peer: PeerId): Response {
+    if (!this.#options.admissions.confirm(peer)) throw new RefusedError('not-admitted')
+    this.#greetings.leave(peer)
+    return { status: 'ok' }
+  }
+
+  /** Tells a member which start of our process answers, and our clock. Strangers are not told. */
+  #alive(peer: PeerId): Response {
+    const { admissions, self, clock } = this.#options
+    if (!admissions.mayAsk(peer)) throw new RefusedError('not-admitted')
+    return { status: 'ok', fields: { instance: self.instance, now: Math.round(clock.now()) } }
+  }
+
+  /** The address that a stranger is counted under; undefined for a member. */
+  #originOf(peer: PeerId): string | undefined {
+    const { host, isKnown } = this.#options
+    if (isKnown(peer)) return undefined
+    return originOf(host.connections().find(connection => connection.peer === peer)?.address ?? '')
+  }
+}
+
+/** The status that tells a peer why its proof does not admit it; undefined for an error of our own. */
+function refusalOf(error: unknown): WireStatus | undefined {
+  if (error instanceof WrongNetworkError) return 'wrong-network'
+  if (error instanceof ClockOffError) return 'clock-off'
+  return error instanceof GrantError || error instanceof FormatError ? 'forbidden' : undefined
+}

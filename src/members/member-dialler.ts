@@ -1,0 +1,117 @@
+import { type PeerId, publicKeyOf } from '../format/peer-id.ts'
+import { compareBytes } from '../util/bytes.ts'
+import type { Chance } from '../util/chance.ts'
+import type { Clock } from '../util/clock.ts'
+import type { ComponentLogger, Logger } from '../util/logger.ts'
+import { DISCOVERED_MAX } from '../wire/constants.ts'
+import type { Host } from '../wire/host.ts'
+import { type AddPeerOptions, Redialler } from '../wire/redial.ts'
+import { type AddressBook, onOurSubnets } from './address-book.ts'
+import { DIAL_YIELD_MS, FOREIGN_MS } from './constants.ts'
+import { ExpiringSet } from './expiring-set.ts'
+import type { LocalMember } from './local-member.ts'
+import type { Roster } from './roster.ts'
+import type { Statuses } from './statuses.ts'
+
+export interface MemberDiallerOptions {
+  host: Host
+  self: LocalMember
+  roster: Roster
+  statuses: Statuses
+  addresses: AddressBook
+  clock: Clock
+  chance: Chance
+  logger: ComponentLogger
+  /** Addresses to stay connected to, as multiaddr text. */
+  bootstrap: readonly string[]
+}
+
+/**
+ * Decides who is dialled, and where: the bootstrap addresses, every member at the addresses that it states and at those
+ * where it was last reached, and peers that make themselves known on the local network.
+ */
+export class MemberDialler {
+  readonly #options: MemberDiallerOptions
+  readonly #log: Logger
+  readonly #redialler: Redialler
+  /** Peers that turned out to be of another network. We ignore their announcements for a while. */
+  readonly #foreign: ExpiringSet<PeerId>
+
+  constructor(options: MemberDiallerOptions) {
+    this.#options = options
+    const { host, clock, chance, logger } = options
+    this.#log = logger.forComponent('dfs:members:dial')
+    this.#redialler = new Redialler({ host, clock, chance, logger })
+    this.#foreign = new ExpiringSet({ clock, lifetimeMs: FOREIGN_MS, max: DISCOVERED_MAX })
+    host.onDiscovered((peer, addresses) => this.#onDiscovered(peer, addresses))
+  }
+
+  async start(): Promise<void> {
+    const remembered = await this.#options.addresses.all()
+    for (const { peer, addresses } of remembered) this.#dial(peer, addresses)
+    for (const address of this.#options.bootstrap) this.#redialler.addAddress(address)
+    this.dialMembers()
+    this.#redialler.start()
+    this.#log(
+      'dialling %d remembered members, %d bootstrap addresses',
+      remembered.length,
+      this.#options.bootstrap.length
+    )
+  }
+
+  stop(): void {
+    this.#redialler.stop()
+    this.#foreign.clear()
+  }
+
+  /** Takes in the addresses that the members state. */
+  dialMembers(): void {
+    const { roster, statuses } = this.#options
+    for (const { peer } of roster.members) this.#dial(peer, statuses.of(peer)?.fields.addresses ?? [])
+  }
+
+  /** The connection to a peer led to an admission. */
+  settle(peer: PeerId): void {
+    this.#redialler.settle(peer)
+  }
+
+  /** Remembers the address at which we reached a member, for the next start. */
+  async rememberAddress(peer: PeerId): Promise<void> {
+    const { host, addresses } = this.#options
+    const outbound = host.connections().find(connection => connection.peer === peer && connection.isOutbound)
+    if (outbound !== undefined) await addresses.remember(peer, outbound.address)
+  }
+
+  /** A peer is of another network: we stop dialling it. */
+  dropForeign(peer: PeerId): void {
+    this.#log('%s is of another network: ignoring what it announces for %d ms', peer, FOREIGN_MS)
+    this.#foreign.add(peer)
+    this.#redialler.dropPeer(peer)
+  }
+
+  // Anyone on the local network may announce anything. It gets a few dials, to addresses of our subnets.
+  #onDiscovered(peer: PeerId, addresses: string[]): void {
+    if (this.#foreign.has(peer) || !isMemberKey(peer)) return
+    const nearby = onOurSubnets(addresses)
+    this.#log.trace('%s announced %d addresses, %d of them in our subnets', peer, addresses.length, nearby.length)
+    this.#dial(peer, nearby, { isHint: true, isTransient: this.#options.roster.member(peer) === undefined })
+  }
+
+  #dial(peer: PeerId, addresses: readonly string[], options: Omit<AddPeerOptions, 'delayMs'> = {}): void {
+    const { self } = this.#options
+    if (addresses.length === 0 || peer === self.peerId) return
+    // Two members learn of each other at about the same time. One of them dials at once, the other waits.
+    const yields = compareBytes(publicKeyOf(peer), self.publicKey) < 0
+    this.#redialler.addPeer(peer, addresses, { ...options, delayMs: yields ? DIAL_YIELD_MS : 0 })
+  }
+}
+
+function isMemberKey(peer: PeerId): boolean {
+  try {
+    publicKeyOf(peer)
+    return true
+  } catch {
+    // A peer id of another kind of key. Any program on the local network may have one, so this is nothing to log.
+    return false
+  }
+}

@@ -1,0 +1,75 @@
+import type { PeerId } from '../format/peer-id.ts'
+import type { Statement } from '../format/statement.ts'
+import type { Verdict } from '../log/log.ts'
+import { equalBytes } from '../util/bytes.ts'
+import type { Clock } from '../util/clock.ts'
+import { withDeadline } from '../util/deadline.ts'
+import { type Logger, reasonOf } from '../util/logger.ts'
+import type { Admission } from './admissions.ts'
+import { ALIVE_TIMEOUT_MS } from './constants.ts'
+import { ClockOffError, GrantError } from './errors.ts'
+import type { JoinClient } from './join-client.ts'
+import type { LocalMember } from './local-member.ts'
+import { checkProof, type Proof, type Proven } from './proof.ts'
+
+export interface ProofCheckerOptions {
+  self: LocalMember
+  clock: Clock
+  log: Logger
+  client: Pick<JoinClient, 'alive'>
+  /** The admission of a peer; undefined if it is not admitted. */
+  admissionOf: (peer: PeerId) => Admission | undefined
+  /**
+   * Appends a chain that was verified to the log, and returns the verdict. We wait for it before we tell the other side that
+   * it is admitted, since what that side sends next rests on its grant.
+   */
+  learn: (chain: Array<Statement<'grant'>>, peer: PeerId) => Promise<Verdict>
+  /** Ends the admission of a process that no longer answers, and its connections. */
+  drop: (peer: PeerId) => Promise<void>
+}
+
+/** Decides whether a proof that a peer shows admits it. */
+export class ProofChecker {
+  readonly #options: ProofCheckerOptions
+
+  constructor(options: ProofCheckerOptions) {
+    this.#options = options
+  }
+
+  /**
+   * Checks a proof, that no other process runs with this peer id, and that the log accepts the grants. Throws a
+   * `WrongNetworkError`, a `GrantError`, a `ClockOffError`, a `FormatError` if the bytes are no statements, and what the
+   * log throws.
+   */
+  async check(peer: PeerId, proof: Proof, body: Uint8Array): Promise<Proven> {
+    const { self, clock, learn } = this.#options
+    const proven = await checkProof(proof, body, { peer, self, clock })
+    if (await this.#isCopy(peer, proven.instance)) throw new GrantError('two nodes run with one peer id')
+    const verdict = await learn(proven.chain, peer)
+    if (verdict === 'clock-off')
+      throw new ClockOffError('its grant is stamped later than now: one of our clocks is off')
+    if (verdict !== 'ok') throw new GrantError('our log refuses the grant')
+    return proven
+  }
+
+  /**
+   * Two live processes with one peer id mean that a data directory was copied. We ask the one that was here first whether
+   * it still lives, since a machine that lost power and came back is no copy.
+   */
+  async #isCopy(peer: PeerId, instance: Uint8Array): Promise<boolean> {
+    const before = this.#options.admissionOf(peer)
+    if (before === undefined || equalBytes(before.instance, instance)) return false
+    const { clock, client, log, drop } = this.#options
+    try {
+      const alive = await withDeadline(clock, ALIVE_TIMEOUT_MS, undefined, signal => client.alive(peer, signal))
+      if (!equalBytes(alive.instance, before.instance)) return false
+      log('%s runs twice: the process that was admitted first still answers', peer)
+      return true
+    } catch (error) {
+      // Requests on a connection with nobody behind it would be lost. The newcomer dials again.
+      log('the earlier process of %s does not answer, dropping it: %s', peer, reasonOf(error))
+      await drop(peer)
+      return false
+    }
+  }
+}

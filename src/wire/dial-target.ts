@@ -1,0 +1,144 @@
+import type { PeerId } from '../format/peer-id.ts'
+import { Backoff } from '../util/backoff.ts'
+import type { Chance } from '../util/chance.ts'
+import type { Clock } from '../util/clock.ts'
+import { ADDRESSES_MAX, REDIAL_MS_MAX, REDIAL_MS_MIN } from './constants.ts'
+
+export interface DialTargetOptions {
+  /** The peer to reach; undefined for an address, where another peer may answer tomorrow. */
+  peer: PeerId | undefined
+  addresses: readonly string[]
+  /** Whether somebody announced these addresses, rather than the peer itself or a dial that reached it. */
+  isHint: boolean
+  /** Whether nobody knows that the peer is worth it. Such a target is given up after a few dials. */
+  isTransient: boolean
+  clock: Clock
+  chance: Chance
+}
+
+/** One peer or address to stay connected to: where to dial, how often that has failed, and the pauses between dials. */
+export class DialTarget {
+  readonly peer: PeerId | undefined
+  /** The peer that answered last. */
+  reached: PeerId | undefined
+  isTransient: boolean
+  readonly #clock: Clock
+  readonly #chance: Chance
+  readonly #backoff: Backoff
+  readonly #stopped = new AbortController()
+  #addresses: readonly string[]
+  #hints: readonly string[]
+  /** When new hints last ended a pause; monotonic time. */
+  #hintedAtMs: number
+  #failures = 0
+  #pauseMs = 0
+  #endPause: () => void = () => {}
+  #endConnectedWait: () => void = () => {}
+
+  constructor({ peer, addresses, isHint, isTransient, clock, chance }: DialTargetOptions) {
+    this.peer = peer
+    this.isTransient = isTransient
+    this.#clock = clock
+    this.#chance = chance
+    this.#backoff = new Backoff({ minMs: REDIAL_MS_MIN, maxMs: REDIAL_MS_MAX, jitter: chance })
+    this.#addresses = isHint ? [] : addresses
+    this.#hints = isHint ? addresses : []
+    this.#hintedAtMs = isHint ? clock.monotonic() : Number.NEGATIVE_INFINITY
+  }
+
+  /** The addresses that the peer stated, that it was reached at, or that the user gave. */
+  get addresses(): readonly string[] {
+    return this.#addresses
+  }
+
+  /** Addresses that anyone may have announced. They are tried after the others, and never in their place. */
+  get hints(): readonly string[] {
+    return this.#hints
+  }
+
+  /** Fires when nobody wants this target any more. */
+  get stopped(): AbortSignal {
+    return this.#stopped.signal
+  }
+
+  /** How many dials have been made since the last that led to an admission. */
+  get failures(): number {
+    return this.#failures
+  }
+
+  /** Whether a connection to this peer is what the target wants. */
+  leadsTo(peer: PeerId): boolean {
+    return peer === (this.peer ?? this.reached)
+  }
+
+  /** Adds addresses, the newest first. New ones end the pause, and make the next pauses short. */
+  addAddresses(addresses: readonly string[]): void {
+    const fresh = addresses.filter(address => !this.#addresses.includes(address))
+    if (fresh.length === 0) return
+    this.#addresses = [...fresh, ...this.#addresses].slice(0, ADDRESSES_MAX)
+    this.reset()
+    this.#endPause()
+  }
+
+  /** Adds hints. New ones end the pause only from time to time, since there is no end of what can be announced. */
+  addHints(addresses: readonly string[]): void {
+    const fresh = addresses.filter(address => !this.#hints.includes(address) && !this.#addresses.includes(address))
+    if (fresh.length === 0) return
+    this.#hints = [...fresh, ...this.#hints].slice(0, ADDRESSES_MAX)
+    const nowMs = this.#clock.monotonic()
+    if (nowMs - this.#hintedAtMs < REDIAL_MS_MAX) return
+    this.#hintedAtMs = nowMs
+    this.#endPause()
+  }
+
+  /** Counts a dial as failed until `reset` is called, and sets the pause after it. */
+  countDial(): void {
+    this.#failures++
+    this.#pauseMs = this.#backoff.nextMs()
+  }
+
+  /** The connection led to an admission, or there are new addresses: the next pauses are short again. */
+  reset(): void {
+    this.#failures = 0
+    this.#backoff.reset()
+  }
+
+  /** How long to pause before the next dial. */
+  get pauseMs(): number {
+    return this.#failures > 0 ? this.#pauseMs : REDIAL_MS_MIN * this.#chance.fraction()
+  }
+
+  /** Resolves after the pause, or sooner if there is news of this target. */
+  async pause(ms: number): Promise<void> {
+    const { promise, resolve } = Promise.withResolvers<void>()
+    this.#endPause = resolve
+    await this.#wait(promise, resolve, ms)
+    this.#endPause = () => {}
+  }
+
+  /** Resolves when the connection has ended, or after `ms`. */
+  async whileConnected(ms: number): Promise<void> {
+    const { promise, resolve } = Promise.withResolvers<void>()
+    this.#endConnectedWait = resolve
+    await this.#wait(promise, resolve, ms)
+    this.#endConnectedWait = () => {}
+  }
+
+  disconnected(): void {
+    this.#endConnectedWait()
+  }
+
+  stop(): void {
+    this.#stopped.abort()
+  }
+
+  async #wait(ended: Promise<void>, end: () => void, ms: number): Promise<void> {
+    const { signal } = this.#stopped
+    const cancel = this.#clock.after(ms, end)
+    signal.addEventListener('abort', end, { once: true })
+    if (signal.aborted) end()
+    await ended
+    signal.removeEventListener('abort', end)
+    cancel()
+  }
+}
