@@ -3,7 +3,7 @@ import type { Store } from '../disk/store.ts'
 import type { BlockCid } from '../format/cid.ts'
 import type { NodeCodec } from '../format/manifest.ts'
 import type { PeerId } from '../format/peer-id.ts'
-import type { AnyStatement } from '../format/statement.ts'
+import type { AnyStatement, Statement } from '../format/statement.ts'
 import type { Verdict } from '../log/log.ts'
 import type { View } from '../members/view.ts'
 import { toHex } from '../util/bytes.ts'
@@ -12,6 +12,7 @@ import type { Clock } from '../util/clock.ts'
 import { withDeadline } from '../util/deadline.ts'
 import { DeadlineError } from '../util/errors.ts'
 import { Limiter } from '../util/limiter.ts'
+import type { ComponentLogger } from '../util/logger.ts'
 import type { Host } from '../wire/host.ts'
 import { Bitmap } from './bitmap.ts'
 import {
@@ -27,7 +28,7 @@ import {
 import { type BlockCorruptError, type BlockUnreadableError, EvictRefusedError } from './errors.ts'
 import { type Fetched, Fetcher } from './fetch/fetcher.ts'
 import { PeerHealth } from './fetch/peer-health.ts'
-import { Claims, type PutId, putIdOf } from './hold/claims.ts'
+import { Claims, putIdOf } from './hold/claims.ts'
 import { HoldGranter } from './hold/granter.ts'
 import { Holds } from './hold/holds.ts'
 import { Keeper } from './hold/keeper.ts'
@@ -37,7 +38,11 @@ import { GetClient } from './protocol/get-client.ts'
 import { GetServer } from './protocol/get-server.ts'
 import { StoreClient } from './protocol/store-client.ts'
 import { StoreServer } from './protocol/store-server.ts'
+import { Acknowledgement, type AcknowledgementDeps, type PutOutcome } from './put/acknowledgement.ts'
+import type { AckMembers } from './put/acks-wanted.ts'
 import { HintedHandoff } from './put/handoff.ts'
+import type { KeptFile } from './put/kept-file.ts'
+import { type PutLogs, putLogs } from './put/logs.ts'
 import { Put, type PutDeps, type PutOptions } from './put/put.ts'
 import { PutWindow } from './put/window.ts'
 import { Ranking } from './rank.ts'
@@ -52,6 +57,7 @@ export interface BlocksOptions {
   blockstore: BlockPort
   clock: Clock
   chance: Chance
+  logger: ComponentLogger
   codec: NodeCodec
   self: PeerId
   /** Whether a peer may ask us. */
@@ -61,8 +67,8 @@ export interface BlocksOptions {
   /** Whether a peer may have us store bytes. */
   mayStore: (peer: PeerId) => boolean
   view: () => View
-  push: PutDeps['push']
-  announce: PutDeps['announce']
+  push: AcknowledgementDeps['push']
+  announce: AcknowledgementDeps['announce']
   /** Every record that has blocks, at start. */
   records: () => AsyncIterable<RecordRef>
   /** False while it is not certain what is needed: nothing is freed then. */
@@ -89,6 +95,7 @@ export class Blocks {
   readonly #evictor: Evictor
   readonly #sweeper: Sweeper
   readonly #window = new PutWindow()
+  readonly #putLogs: PutLogs
   readonly #underWay = new Map<string, number>()
   /** What was read from others and is owed here, on its way to disk. */
   readonly #keepingBack = new Set<Promise<void>>()
@@ -99,6 +106,7 @@ export class Blocks {
 
   constructor(options: BlocksOptions) {
     this.#options = options
+    this.#putLogs = putLogs(options.logger)
     const { host, store, blockstore, clock, chance, codec, self, isAdmitted, admitted, mayStore, view } = options
     const { index } = store
     const ranking = (): Ranking => this.#rank()
@@ -230,14 +238,14 @@ export class Blocks {
     await this.#walkingAll
   }
 
-  /** Begins to store a file. Whoever opens a put closes it. */
+  /** Begins to keep the blocks of a file. The caller closes the put. */
   openPut(options: PutOptions): Put {
     return this.#open(options, this.#options.chance.bytes(PUT_NUMBER_BYTES))
   }
 
   /**
-   * The same for a file of one small block: it shares its number with others of the moment, so that members are asked
-   * to keep many of them by one call.
+   * The same for a file of one small block. Small puts that begin together share a number, so that one call asks a member
+   * to keep many blocks.
    */
   openSmallPut(options: PutOptions): Put {
     const { clock, chance } = this.#options
@@ -245,6 +253,17 @@ export class Blocks {
     if (this.#small === undefined || now - this.#small.since > SMALL_PUTS_SHARE_MS)
       this.#small = { number: chance.bytes(PUT_NUMBER_BYTES), since: now }
     return this.#open(options, this.#small.number)
+  }
+
+  /**
+   * Pushes the record of a file until enough members have acknowledged it. `kept` is what its put has handed over; null
+   * for a record without blocks. Throws a `NotEnoughCopiesError` if an explicit `ack` was not met.
+   */
+  async pushRecord(record: Statement<'entry'>, kept: KeptFile | null, options: PutOptions): Promise<PutOutcome> {
+    const { push, announce } = this.#options
+    const holdsAll: AcknowledgementDeps['holdsAll'] = (root, put) => this.#keeper.holdsAll(root, put)
+    const deps = { ...this.#putDeps(), push, announce, holdsAll }
+    return new Acknowledgement(deps, options, record, kept).run()
   }
 
   /** A block's verified bytes, from this disk or another member, and who delivered them. */
@@ -317,8 +336,8 @@ export class Blocks {
     this.#repair.enqueue(records)
   }
 
-  /** Sees to it that the copies of a put that are still missing are made. */
-  async deliver(record: RecordRef, owedBlocks: number, eachBytes: number): Promise<void> {
+  /** Leaves the copies of a file that members still owe to the hinted handoff, which asks until they are confirmed. */
+  async handOff(record: RecordRef, owedBlocks: number, eachBytes: number): Promise<void> {
     await this.#handoff.add(record, owedBlocks, eachBytes)
   }
 
@@ -365,7 +384,7 @@ export class Blocks {
   }
 
   #open(options: PutOptions, number: Uint8Array): Put {
-    const { self, clock, codec, admitted, push, announce } = this.#options
+    const { self, codec } = this.#options
     const claimId = putIdOf(self, number)
     const key = toHex(claimId)
     this.#underWay.set(key, (this.#underWay.get(key) ?? 0) + 1)
@@ -375,22 +394,27 @@ export class Blocks {
       else this.#underWay.delete(key)
     }
     const deps: PutDeps = {
-      self,
-      clock,
+      ...this.#putDeps(),
       codec,
       local: this.#local,
       claims: this.#claims,
-      storeClient: this.#storeClient,
       window: this.#window,
+      endWithRecord: (root, put) => this.#keeper.endWithRecord(root, put)
+    }
+    return new Put(deps, { options, number, claimId, onClose })
+  }
+
+  #putDeps(): AckMembers & Pick<PutDeps, 'clock' | 'logs' | 'storeClient'> {
+    const { self, clock, admitted } = this.#options
+    return {
+      self,
+      clock,
+      logs: this.#putLogs,
+      storeClient: this.#storeClient,
       ranking: () => this.#rank(),
       keepers: admitted,
-      isAvoided: peer => this.#health.isAvoided(peer),
-      push,
-      announce,
-      endWithRecord: (root, put) => this.#keeper.endWithRecord(root, put),
-      holdsAll: (root, put) => this.#keeper.holdsAll(root, put)
+      isAvoided: (peer: PeerId) => this.#health.isAvoided(peer)
     }
-    return new Put(deps, options, number, claimId as PutId, onClose)
   }
 
   /** For each chunk of a file, 1 if it is here. */

@@ -41,18 +41,21 @@ export class BlockUnreachableError extends DfsError {
   }
 }
 
-/** Fewer members than asked for took the blocks. They are kept here, and delivered once members can be reached. */
+/**
+ * Fewer members than asked for acknowledged the record. The file is stored here all the same, and its copies are made once
+ * members can be reached. Its code is `unreachable`, by which scripts know it.
+ */
 export class NotEnoughCopiesError extends DfsError {
   override readonly name = 'NotEnoughCopiesError'
   override readonly code = 'unreachable'
   readonly reached: readonly PeerId[]
   readonly wanted: number
-  /** Copies of chunks that are still to be delivered. */
+  /** Copies of chunks that members still owe. */
   readonly owedBlocks: number
 
   constructor(reached: readonly PeerId[], wanted: number, owedBlocks: number) {
     super(
-      `${reached.length} of the ${wanted} members asked for hold it: it is kept here and delivered when they can be reached`
+      `fewer than ${wanted} members hold and acknowledged the whole file: it is stored here, and the other copies are made when members can be reached`
     )
     this.reached = reached
     this.wanted = wanted

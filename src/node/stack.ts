@@ -173,6 +173,7 @@ export async function startStack(init: StackOptions): Promise<Stack> {
       blockstore,
       clock,
       chance,
+      logger,
       codec,
       self: self.peerId,
       isAdmitted: peer => members.isAdmitted(peer),
@@ -266,7 +267,7 @@ export async function startStack(init: StackOptions): Promise<Stack> {
       closers.push(() => worker.stop())
     }
 
-    const fs: FsContext = { catalog, tree, author, blocks, members, sync, codec, clock, defaults }
+    const fs: FsContext = { catalog, tree, author, blocks, members, sync, codec, clock, logger, defaults }
     return { fs, files, host, store, capacity, disk, projection, workers, report: opened, stop }
   } catch (error) {
     await stop().catch(() => {})

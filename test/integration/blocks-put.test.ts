@@ -252,11 +252,11 @@ test('a writer that lost its own copy does not count it', async t => {
   t.after(() => put.close())
   const { root, blocks } = await sealed(bytesOf(3))
   await whileTimePasses(clock, put.keep(blocks))
-  await whileTimePasses(clock, put.keepRoot(root))
+  const kept = await whileTimePasses(clock, put.keepRoot(root))
   await writer.blockstore.delete(root)
   const { record, statement } = writer.record(root, 3)
   await writer.stand(record)
-  const outcome = await whileTimePasses(clock, put.acknowledge(statement, root))
+  const outcome = await whileTimePasses(clock, writer.blocks.pushRecord(statement, kept, { replicas: 3 }))
   assert.ok(!outcome.reached.includes(writer.peer))
   assert.equal(outcome.reached.length, 2)
 })
@@ -390,11 +390,12 @@ test('a record that stands goes to the others, though whoever put it has gone by
   const { clock, members } = await start(t, 3)
   const [writer, ...others] = members
   const gone = new AbortController()
-  const put = writer.blocks.openPut({ replicas: 3, signal: gone.signal })
+  const options = { replicas: 3, signal: gone.signal }
+  const put = writer.blocks.openPut(options)
   t.after(() => put.close())
   const { root, blocks } = await sealed(bytesOf(3))
   await whileTimePasses(clock, put.keep(blocks))
-  await whileTimePasses(clock, put.keepRoot(root))
+  const kept = await whileTimePasses(clock, put.keepRoot(root))
   const { record, statement } = writer.record(root, 3)
   await writer.stand(record)
   const heard: string[] = []
@@ -403,7 +404,8 @@ test('a record that stands goes to the others, though whoever put it has gone by
       heard.push(other.peer)
     }
   gone.abort()
-  await assert.rejects(whileTimePasses(clock, put.acknowledge(statement, root)), { name: 'AbortError' })
+  const pushed = writer.blocks.pushRecord(statement, kept, options)
+  await assert.rejects(whileTimePasses(clock, pushed), { name: 'AbortError' })
   await settle()
   assert.deepEqual(heard.sort(), others.map(({ peer }) => peer).sort())
 })

@@ -23,7 +23,7 @@ test('the least copies over all chunks count, of those who acknowledged', () => 
   counts.drop('b')
   assert.deepEqual(counts.peers, ['a'])
   counts.countAll('b')
-  assert.equal(counts.of('b')?.size, 3)
+  assert.equal(counts.chunksOf('b')?.size, 3)
 })
 
 test('owed is what rank asks for and nobody acknowledged, surplus copies aside', () => {

@@ -1,0 +1,36 @@
+import { ExistsError, NotFoundError } from '../catalog/errors.ts'
+import type { TreeNode } from '../catalog/tree.ts'
+import type { Path } from '../format/path.ts'
+import { InvalidInputError } from '../util/errors.ts'
+import type { FsContext } from './context.ts'
+
+/** What is at a path. Throws a `NotFoundError` if nothing is, and the signal's reason first, if that has fired. */
+export async function resolvePath(
+  { tree }: Pick<FsContext, 'tree'>,
+  path: Path,
+  signal?: AbortSignal
+): Promise<TreeNode> {
+  signal?.throwIfAborted()
+  const node = await tree.resolve(path)
+  signal?.throwIfAborted()
+  if (node === undefined) throw new NotFoundError('nothing is at this path')
+  return node
+}
+
+/** What to move or copy, and where it goes: into the directory that is at the second path, if there is one, as in a shell. */
+export async function resolveTarget(
+  fs: Pick<FsContext, 'tree'>,
+  from: Path,
+  to: Path,
+  signal?: AbortSignal
+): Promise<{ node: TreeNode; target: Path }> {
+  const node = await resolvePath(fs, from, signal)
+  const name = from.at(-1)
+  if (name === undefined) throw new InvalidInputError('the root directory cannot be moved or copied')
+  const there = await fs.tree.resolve(to)
+  if (there?.kind !== 'directory') return { node, target: to }
+  const target = [...there.path, name]
+  const inside = await fs.tree.resolve(target)
+  if (inside?.kind === 'directory' && node.kind === 'file') throw new ExistsError('a directory has this name already')
+  return { node, target }
+}
