@@ -99,6 +99,8 @@ export class Acknowledgement {
   #pushToCounted(): Promise<unknown> {
     const { keepers, announce } = this.#deps
     const counted = this.#kept === null ? keepers() : this.#kept.counts.peers
+    const put = this.#kept === null ? 'none' : shortHex(this.#kept.number)
+    this.#log('of put %s, pushes it to the %d members counted on', put, counted.length)
     const pushes = Promise.all(counted.map(peer => this.#pushTo(peer)))
     announce(this.#record, new Set(counted))
     return pushes
@@ -146,7 +148,7 @@ export class Acknowledgement {
 
   async #push(peer: PeerId): Promise<Verdict> {
     const verdict = await this.#deps.push(peer, this.#record, this.#kept?.number ?? null)
-    this.#log('pushed to %s: %s', peer, verdict)
+    this.#log('%s says %s', peer, verdict)
     return verdict
   }
 

@@ -1,8 +1,11 @@
 import type { PeerId } from '../../format/peer-id.ts'
 import type { KeepState } from '../protocol/store-messages.ts'
 
-/** How a member answered the request to keep a block. `behind`: it was not asked, since too many wait for it already. */
-export type KeepOutcome = KeepState | 'behind'
+/**
+ * What came of asking a member to keep a block: its answer, or `failed` if there was none, or `behind` if it was not asked,
+ * since too many blocks wait for it already.
+ */
+export type KeepOutcome = KeepState | 'failed' | 'behind'
 
 /** The members that may be asked to keep a block. */
 export interface Candidates {

@@ -169,8 +169,8 @@ export class ReplicaPlacer {
     } catch (error) {
       // A member that is connected and fails would fail again, and slowly.
       this.#avoidedUntilAtMs.set(peer, clock.monotonic() + AVOID_MS)
-      this.#tell(`failed ${peer}`, '%s failed: %s', peer, reasonOf(error))
-      return 'lacking'
+      this.#tell(`failure ${peer}`, '%s failed: %s', peer, reasonOf(error))
+      return 'failed'
     } finally {
       this.#behind.set(peer, (this.#behind.get(peer) ?? 1) - 1)
     }
@@ -178,9 +178,9 @@ export class ReplicaPlacer {
 
   #tellAnswer(peer: PeerId, outcome: KeepOutcome, next: PeerId | undefined): void {
     if (outcome === 'kept') this.#options.log.trace('put %s: %s keeps a block', this.#id, peer)
-    else if (next === undefined) this.#tell(`${outcome} ${peer}`, '%s did not keep a block: %s', peer, outcome)
+    else if (next === undefined) this.#tell(`${outcome} ${peer}`, '%s did not keep a block (%s)', peer, outcome)
     else {
-      const text = '%s did not keep a block: %s; asks %s instead'
+      const text = '%s did not keep a block (%s); asks %s instead'
       this.#tell(`${outcome} ${peer}`, text, peer, outcome, next)
     }
   }

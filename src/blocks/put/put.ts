@@ -83,8 +83,11 @@ export class Put {
       needed: () => acksWanted(members, { ack, replicas, isRecordOnly: false }) - 1
     })
     this.#renewal = new Renewal({ clock, log: logs.put, storeClient, number, counts: this.#placer.counts })
-    const shown = ack === undefined ? 'the default' : String(ack)
-    this.#log('opened: %s copies wanted, %s acknowledged', String(replicas), shown)
+    this.#log(
+      'opened: %s copies wanted, waits for %s',
+      String(replicas),
+      ack === undefined ? 'the default' : String(ack)
+    )
   }
 
   /**
