@@ -64,7 +64,7 @@ async function handOff(
 ): Promise<void> {
   if (kept === null || owedBlocks === 0) return
   const log = fs.logger.forComponent('dfs:fs:put')
-  log('record %s: %d copies of blocks are owed, and handed off', shortHex(record.id), owedBlocks)
+  log('record %s: handed off, copies of blocks owed: %d', shortHex(record.id), owedBlocks)
   const ref = { id: record.id, root: kept.root, replicas, author: fs.members.self.peerId }
   await fs.blocks.handOff(ref, owedBlocks, chunkBytes)
 }

@@ -428,11 +428,13 @@ test('the log of a put that loses a keeper tells the story in order', async t =>
     new RegExp(
       `^dfs:blocks:placer put .*: ${lost.peer} did not keep a block \\(failed\\); asks ${spare.peer} instead$`
     ),
-    /^dfs:blocks:put put .*: 12 chunks placed: 2 members asked, 1 counted on$/,
+    /^dfs:blocks:put put .*: 12 chunks placed; members asked: 2, counted on: 1$/,
     new RegExp(`^dfs:blocks:put put .*: ${spare.peer} confirmed the root and 12 chunks$`),
-    /^dfs:blocks:acknowledgement record [0-9a-f]{8}: of put [0-9a-f]{8}, pushes it to the 1 members counted on$/,
+    /^dfs:blocks:acknowledgement record [0-9a-f]{8}: of put [0-9a-f]{8}, pushed to members: 1$/,
     new RegExp(`^dfs:blocks:acknowledgement record .*: ${spare.peer} says ok$`),
-    new RegExp(`^dfs:blocks:acknowledgement record .*: yes with 2 copies, ${outcome.owedBlocks} copies of blocks owed$`)
+    new RegExp(
+      `^dfs:blocks:acknowledgement record .*: yes; copies that are durable: 2, copies of blocks owed: ${outcome.owedBlocks}$`
+    )
   ])
   // One line for each step, however many blocks the file has.
   assert.ok(logger.lines.filter(line => !line.includes(':trace ')).length < 15)

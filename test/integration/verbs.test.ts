@@ -254,9 +254,9 @@ test('the log of a put that loses its keeper tells what is owed, and holds no pa
     new RegExp(`^dfs:blocks:placer put .*: asks ${keeper.peerId} to keep blocks$`),
     new RegExp(`^dfs:blocks:placer put .*: ${keeper.peerId} failed: `),
     new RegExp(`^dfs:blocks:placer put .*: ${keeper.peerId} did not keep a block \\(failed\\)$`),
-    /^dfs:blocks:put put .*: 4 chunks placed: 1 members asked, \d counted on$/,
-    /^dfs:blocks:acknowledgement record .*: yes with 1 copies, 4 copies of blocks owed$/,
-    /^dfs:fs:put record [0-9a-f]{8}: 4 copies of blocks are owed, and handed off$/
+    /^dfs:blocks:put put .*: 4 chunks placed; members asked: 1, counted on: \d$/,
+    /^dfs:blocks:acknowledgement record .*: yes; copies that are durable: 1, copies of blocks owed: 4$/,
+    /^dfs:fs:put record [0-9a-f]{8}: handed off, copies of blocks owed: 4$/
   ])
   const log = logger.lines.join('\n')
   const kept = [networkKey, secret.subarray(0, 8)].flatMap(bytes => [

@@ -83,7 +83,12 @@ export class Acknowledgement {
     const reached = [...this.#acknowledged]
     const owedBlocks = this.#kept?.counts.owed(this.#acknowledged) ?? 0
     const isMet = ack === undefined || this.#isEnough()
-    this.#log('%s with %d copies, %d copies of blocks owed', isMet ? 'yes' : 'no', this.#copies(), owedBlocks)
+    this.#log(
+      '%s; copies that are durable: %d, copies of blocks owed: %d',
+      isMet ? 'yes' : 'no',
+      this.#copies(),
+      owedBlocks
+    )
     if (!isMet) throw new NotEnoughCopiesError(reached, this.#acksWanted(), owedBlocks)
     const { keeperCount } = this.#deps.ranking()
     return { reached, wanted: Math.max(1, Math.min(replicas, keeperCount)), owedBlocks }
@@ -100,7 +105,7 @@ export class Acknowledgement {
     const { keepers, announce } = this.#deps
     const counted = this.#kept === null ? keepers() : this.#kept.counts.peers
     const put = this.#kept === null ? 'none' : shortHex(this.#kept.number)
-    this.#log('of put %s, pushes it to the %d members counted on', put, counted.length)
+    this.#log('of put %s, pushed to members: %d', put, counted.length)
     const pushes = Promise.all(counted.map(peer => this.#pushTo(peer)))
     announce(this.#record, new Set(counted))
     return pushes

@@ -11,6 +11,11 @@ export class ReplicaCounts {
   readonly #counted = new Map<PeerId, Bitmap>()
   readonly #expected = new Map<PeerId, Bitmap>()
 
+  /** Notes a chunk that has been placed. */
+  addChunk(chunkIndex: number): void {
+    this.chunkCount = Math.max(this.chunkCount, chunkIndex + 1)
+  }
+
   /** Notes that a member owes a chunk by its rank. */
   expect(peer: PeerId, chunkIndex: number): void {
     bitmapOf(this.#expected, peer).add(chunkIndex)

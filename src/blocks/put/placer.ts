@@ -44,7 +44,6 @@ export type Placing = Pick<BlockPlacement, 'enough' | 'keptBy' | 'addChunk'>
  */
 export class ReplicaPlacer {
   readonly #options: ReplicaPlacerOptions
-  readonly #counts = new ReplicaCounts()
   readonly #underWay = new Set<Promise<void>>()
   /** Members that have been asked for any block. */
   readonly #asked = new Set<PeerId>()
@@ -54,29 +53,22 @@ export class ReplicaPlacer {
   readonly #avoidedUntilAtMs = new Map<PeerId, number>()
   /** What has been logged of each member, so that a file of many blocks does not say it for each. */
   readonly #told = new Set<string>()
-  /** Counts what the blocks report, until the counts have been handed over. */
+  /** What the blocks report is counted until the counts have been handed over. */
   readonly #news: ChunkNews = {
-    onChunk: chunkIndex => {
-      if (!this.#isFinished) this.#counts.chunkCount = Math.max(this.#counts.chunkCount, chunkIndex + 1)
-    },
-    onOwed: (peer, chunkIndex) => {
-      if (!this.#isFinished) this.#counts.expect(peer, chunkIndex)
-    },
-    onExcused: (peer, chunkIndex) => {
-      if (!this.#isFinished) this.#counts.excuse(peer, chunkIndex)
-    },
-    onKept: (peer, chunkIndex) => {
-      if (!this.#isFinished) this.#counts.count(peer, chunkIndex)
-    }
+    onChunk: chunkIndex => this.#counts?.addChunk(chunkIndex),
+    onOwed: (peer, chunkIndex) => this.#counts?.expect(peer, chunkIndex),
+    onExcused: (peer, chunkIndex) => this.#counts?.excuse(peer, chunkIndex),
+    onKept: (peer, chunkIndex) => this.#counts?.count(peer, chunkIndex)
   }
-  #isFinished = false
+  /** Undefined once they have been handed over. */
+  #counts: ReplicaCounts | undefined = new ReplicaCounts()
 
   constructor(options: ReplicaPlacerOptions) {
     this.#options = options
   }
 
-  /** What members are counted on for so far. To be read only. */
-  get counts(): Pick<ReplicaCounts, 'peers' | 'chunksOf'> {
+  /** What members are counted on for so far, to be read only; undefined once it has been handed over. */
+  get counts(): Pick<ReplicaCounts, 'peers' | 'chunksOf'> | undefined {
     return this.#counts
   }
 
@@ -100,12 +92,15 @@ export class ReplicaPlacer {
   }
 
   /**
-   * Hands the counts over: from here on they are the caller's, and answers that still come change nothing. A late member
-   * that keeps its blocks is not counted. One that is full still owes them: the hinted handoff asks it and learns that.
+   * Hands the counts over, once: from here on they are the caller's, and answers that still come change nothing. A late
+   * member that keeps its blocks is not counted. One that is full still owes them: the hinted handoff asks it and learns
+   * that.
    */
   finish(): ReplicaCounts {
-    this.#isFinished = true
-    return this.#counts
+    const counts = this.#counts
+    if (counts === undefined) throw new TypeError('the counts of a put are handed over once')
+    this.#counts = undefined
+    return counts
   }
 
   /** Asks members to keep a block. Does not wait for their answers. */
@@ -181,7 +176,7 @@ export class ReplicaPlacer {
     else if (next === undefined) this.#tell(`${outcome} ${peer}`, '%s did not keep a block (%s)', peer, outcome)
     else {
       const text = '%s did not keep a block (%s); asks %s instead'
-      this.#tell(`${outcome} ${peer}`, text, peer, outcome, next)
+      this.#tell(`${outcome} ${peer} ${next}`, text, peer, outcome, next)
     }
   }
 

@@ -59,7 +59,7 @@ export class Put {
   readonly #init: PutInit
   readonly #placer: ReplicaPlacer
   readonly #renewal: Renewal
-  /** The last few blocks, so that a block that comes again is kept once. */
+  /** The last blocks that came, so that one that comes again is kept once. */
   readonly #recent = new Map<string, { placing: Placing; placed: Promise<void> }>()
   #isClosed = false
 
@@ -82,7 +82,7 @@ export class Put {
       replicas,
       needed: () => acksWanted(members, { ack, replicas, isRecordOnly: false }) - 1
     })
-    this.#renewal = new Renewal({ clock, log: logs.put, storeClient, number, counts: this.#placer.counts })
+    this.#renewal = new Renewal({ clock, log: logs.put, storeClient, number, counts: () => this.#placer.counts })
     this.#log(
       'opened: %s copies wanted, waits for %s',
       String(replicas),
@@ -121,18 +121,19 @@ export class Put {
   }
 
   /**
-   * Has each member confirm all that is counted on it, and hands over what is counted then. The put itself counts and
-   * renews nothing from here on: the members have just claimed everything anew.
+   * Has each member confirm all that is counted on it, and hands over what is counted then. To be called once. The put
+   * renews no claims from here on: those that its members hold now outlast the push of the record by far.
    */
   async keepRoot(root: BlockCid): Promise<KeptFile> {
     const { clock, endWithRecord } = this.#deps
     const { number, claimId, options } = this.#init
     const { signal } = options
     if (this.#placer.isBusy) await Promise.race([this.#placer.stragglers(), clock.sleep(STRAGGLERS_MS, signal)])
+    this.#renewal.end()
     const counts = this.#placer.finish()
     const { peers } = counts
     this.#log(
-      '%d chunks placed: %d members asked, %d counted on',
+      '%d chunks placed; members asked: %d, counted on: %d',
       counts.chunkCount,
       this.#placer.askedCount,
       peers.length
@@ -142,7 +143,6 @@ export class Put {
     const kept: KeptFile = { root, number, claimId, counts, isAvoided: peer => this.#placer.isAvoided(peer) }
     // A file of one chunk is its own root: a member that kept it has confirmed it.
     if (isNode(root)) await this.#confirmAll(kept, peers)
-    this.#renewal.end()
     return kept
   }
 

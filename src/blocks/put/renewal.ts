@@ -1,6 +1,7 @@
 import type { BlockCid } from '../../format/cid.ts'
 import { CHUNK_BYTES, FANOUT } from '../../format/constants.ts'
 import type { PeerId } from '../../format/peer-id.ts'
+import { shortHex } from '../../util/bytes.ts'
 import type { Clock } from '../../util/clock.ts'
 import { type Logger, reasonOf } from '../../util/logger.ts'
 import { Worker } from '../../util/worker.ts'
@@ -14,8 +15,8 @@ export interface RenewalOptions {
   storeClient: Pick<StoreClient, 'keepRoot' | 'keepBlock'>
   /** Names the put to the keepers. */
   number: Uint8Array
-  /** What members are counted on for now. */
-  counts: Pick<ReplicaCounts, 'peers' | 'chunksOf'>
+  /** What members are counted on for so far; undefined once the put has handed that over. */
+  counts: () => Pick<ReplicaCounts, 'peers' | 'chunksOf'> | undefined
 }
 
 /**
@@ -60,14 +61,15 @@ export class Renewal {
   }
 
   async #renew(signal: AbortSignal): Promise<void> {
-    const { counts, log } = this.#options
+    const { counts, number, log } = this.#options
     const tail = this.#tail
-    log('renews the claims of a long put on %d members', counts.peers.length)
+    const peers = counts()?.peers ?? []
+    log('put %s: renews its claims on %d members', shortHex(number), peers.length)
     await Promise.all(
-      counts.peers.map(peer =>
+      peers.map(peer =>
         this.#renewOn(peer, tail, signal).catch(error => {
           // What the member lost is noticed when it confirms the root.
-          log('%s did not renew its claims: %s', peer, reasonOf(error))
+          log('put %s: %s did not renew its claims: %s', shortHex(number), peer, reasonOf(error))
         })
       )
     )
@@ -80,11 +82,11 @@ export class Renewal {
   ): Promise<void> {
     const { storeClient, number, counts } = this.#options
     for (const { cid, firstChunk } of [...this.#nodes]) {
-      const chunks = counts.chunksOf(peer)?.slice(firstChunk, FANOUT)
+      const chunks = counts()?.chunksOf(peer)?.slice(firstChunk, FANOUT)
       if (signal.aborted || chunks === undefined) return
       if (chunks.size > 0) await storeClient.keepRoot(peer, number, cid, chunks)
     }
-    const counted = tail.filter(({ chunkIndex }) => counts.chunksOf(peer)?.has(chunkIndex))
+    const counted = tail.filter(({ chunkIndex }) => counts()?.chunksOf(peer)?.has(chunkIndex))
     await Promise.all(
       counted.map(({ cid }) => storeClient.keepBlock(peer, { put: number, cid, bytes: null, sizeBytes: CHUNK_BYTES }))
     )
