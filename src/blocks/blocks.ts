@@ -51,6 +51,11 @@ import { type Evicted, Evictor } from './repair/evict.ts'
 import { Repair } from './repair/repair.ts'
 import { Sweeper } from './repair/sweep.ts'
 
+export type { Fetched } from './fetch/fetcher.ts'
+export type { PutOutcome } from './put/acknowledgement.ts'
+export type { KeptFile } from './put/kept-file.ts'
+export type { Put, PutOptions } from './put/put.ts'
+
 export interface BlocksOptions {
   host: Host
   store: Store

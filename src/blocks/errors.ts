@@ -42,8 +42,7 @@ export class BlockUnreachableError extends DfsError {
 }
 
 /**
- * Fewer members than asked for acknowledged the record. The file is stored here all the same, and its copies are made once
- * members can be reached. Its code is `unreachable`, by which scripts know it.
+ * Fewer members than asked for have the blocks. They are kept here, and delivered to the others once they can be reached.
  */
 export class NotEnoughCopiesError extends DfsError {
   override readonly name = 'NotEnoughCopiesError'

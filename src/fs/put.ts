@@ -1,6 +1,5 @@
 import { pipe } from 'it-pipe'
-import type { KeptFile } from '../blocks/put/kept-file.ts'
-import type { Put } from '../blocks/put/put.ts'
+import type { KeptFile, Put } from '../blocks/blocks.ts'
 import type { Content } from '../catalog/author.ts'
 import { tagOfContent } from '../catalog/content-tag.ts'
 import { fixedChunker } from '../format/chunker.ts'

@@ -1,6 +1,5 @@
+import type { KeptFile, PutOutcome } from '../blocks/blocks.ts'
 import { NotEnoughCopiesError } from '../blocks/errors.ts'
-import type { PutOutcome } from '../blocks/put/acknowledgement.ts'
-import type { KeptFile } from '../blocks/put/kept-file.ts'
 import type { Change } from '../catalog/catalog.ts'
 import type { Statement } from '../format/statement.ts'
 import { shortHex } from '../util/bytes.ts'

@@ -9,7 +9,7 @@ import { defaultNodeCodec } from '../../src/format/manifest.ts'
 import { FrameReader } from '../../src/wire/frames.ts'
 import { BlockCluster, type BlockMember, type MemberOptions } from '../fixtures/block-cluster.ts'
 import { ManualClock } from '../fixtures/clock.ts'
-import { assertInOrder, RecordingLogger } from '../fixtures/logger.ts'
+import { assertInOrder, RecordingLogger, silentLogger } from '../fixtures/logger.ts'
 import { settle, timePassesUntil, whileTimePasses } from '../fixtures/pass-time.ts'
 import { sealInMemory } from '../fixtures/sealed-files.ts'
 import { seededChance } from '../fixtures/seeded-chance.ts'
@@ -416,7 +416,9 @@ test('the log of a put that loses a keeper tells the story in order', async t =>
   const cluster = new BlockCluster(clock)
   t.after(() => cluster.stop())
   const logger = new RecordingLogger()
-  const writer = await cluster.add({ logger })
+  cluster.logger = logger
+  const writer = await cluster.add()
+  cluster.logger = silentLogger
   const [lost, spare] = [await cluster.add(), await cluster.add()]
   cluster.silence(lost)
   const { outcome } = await whileTimePasses(clock, writer.put(bytesOf(12), { replicas: 2, ack: 2 }))
