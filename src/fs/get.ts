@@ -1,6 +1,6 @@
 import { pipe } from 'it-pipe'
+import type { Fetched } from '../blocks/blocks.ts'
 import { GET_WINDOW_BLOCKS } from '../blocks/constants.ts'
-import type { Fetched } from '../blocks/fetch/fetcher.ts'
 import { tagOfContent } from '../catalog/content-tag.ts'
 import { DamagedEntryError, IsADirectoryError, NotFoundError } from '../catalog/errors.ts'
 import { cidOf } from '../catalog/projection.ts'

@@ -187,6 +187,7 @@ export async function startStack(init: StackOptions): Promise<Stack> {
       records: () => allRecords(log, nodeCodecs),
       mayFree: () => !members.isClockOff && (!mustCompare || members.compared.size === members.all.length - 1),
       onFault: peer => onEvent({ event: 'fault', peerId: peer }),
+      logger,
       onBadBlock: error => onEvent({ event: 'bad-block', isDamaged: error.code === 'corrupt' }),
       onError: report('blocks')
     })
@@ -267,7 +268,8 @@ export async function startStack(init: StackOptions): Promise<Stack> {
     }
 
     const fs: FsContext = { catalog, tree, author, blocks, members, sync, codec, clock, defaults }
-    return { fs, files, host, store, capacity, disk, projection, workers, report: opened, stop }
+    const all = [...blocks.workers, ...workers]
+    return { fs, files, host, store, capacity, disk, projection, workers: all, report: opened, stop }
   } catch (error) {
     await stop().catch(() => {})
     throw error

@@ -14,6 +14,7 @@ import { encodeFrame } from '../../src/wire/frames.ts'
 import type { ByteStream } from '../../src/wire/host.ts'
 import { Libp2pHost } from '../../src/wire/libp2p-host.ts'
 import { fastClock } from '../fixtures/clock.ts'
+import { silentLogger } from '../fixtures/logger.ts'
 
 const GET = '/dfs/get/1.0.0'
 const bytes = randomBytes(50_000)
@@ -64,6 +65,7 @@ async function setup(t: TestContext, behaviour: Behaviour) {
   const fetcher = new Fetcher({
     self: reader.peerId,
     clock,
+    logger: silentLogger,
     local,
     health,
     ranking: () => ranking,

@@ -10,6 +10,7 @@ import { makeView } from '../../../../src/members/view.ts'
 import { DeadlineError } from '../../../../src/util/errors.ts'
 import { DisconnectedError, ProtocolError, RefusedError } from '../../../../src/wire/errors.ts'
 import { ManualClock } from '../../../fixtures/clock.ts'
+import { silentLogger } from '../../../fixtures/logger.ts'
 import { settle, whileTimePasses } from '../../../fixtures/pass-time.ts'
 
 const bytes = Buffer.from('the bytes that were asked for')
@@ -52,6 +53,7 @@ function setup(
   const fetcher = new Fetcher({
     self: 'self',
     clock,
+    logger: silentLogger,
     local: {
       get: disk,
       mend: async (_: unknown, bytes: Uint8Array) => mended.push(bytes),

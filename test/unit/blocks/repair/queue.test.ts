@@ -1,12 +1,13 @@
 import assert from 'node:assert/strict'
 import { type TestContext, test } from 'node:test'
 import type { RecordRef } from '../../../../src/blocks/record-ref.ts'
-import { type Lacking, RepairQueue } from '../../../../src/blocks/repair/queue.ts'
+import { RepairQueue, type WalkOutcome } from '../../../../src/blocks/repair/queue.ts'
 import { ManualClock } from '../../../fixtures/clock.ts'
+import { silentLogger } from '../../../fixtures/logger.ts'
 import { settle } from '../../../fixtures/pass-time.ts'
 
 const MINUTE = 60_000
-const NONE: Lacking = { blocks: 0, nodes: 0, owedAgainAtMs: Number.POSITIVE_INFINITY }
+const NONE: WalkOutcome = { missingChunks: 0, missingNodes: 0, owedAgainAtMs: Number.POSITIVE_INFINITY }
 const refOf = (n: number): RecordRef => ({ id: Buffer.from([n >> 8, n & 255]) }) as unknown as RecordRef
 const nameOf = ({ id }: RecordRef): number => (id[0]! << 8) + id[1]!
 
@@ -15,18 +16,19 @@ function setup(t: TestContext, { standing = [] as number[], unfinished = [] as n
   const walked: number[] = []
   const errors: unknown[] = []
   const state = {
-    walk: async (_: number): Promise<Lacking> => NONE,
+    walk: async (_: number): Promise<WalkOutcome> => NONE,
     unfinished: new Set(unfinished)
   }
   // The room that owns the queue aborts its walks when it stops.
-  const ended = Promise.withResolvers<Lacking>()
+  const ended = Promise.withResolvers<WalkOutcome>()
   const queue = new RepairQueue({
     clock,
+    logger: silentLogger,
     walk: async record => {
       walked.push(nameOf(record))
       return Promise.race([state.walk(nameOf(record)), ended.promise])
     },
-    all: async function* () {
+    records: async function* () {
       for (const n of standing) yield refOf(n)
     },
     isUnfinished: async record => state.unfinished.has(nameOf(record)),
@@ -69,10 +71,10 @@ test('with nothing unfinished it is certain at once', async t => {
 test('a record that lacks blocks is walked again, later and later, and at once when a member comes', async t => {
   const { clock, queue, walked, state } = setup(t)
   await queue.start()
-  state.walk = async () => ({ ...NONE, blocks: 2 })
+  state.walk = async () => ({ ...NONE, missingChunks: 2 })
   queue.add(refOf(7))
   await settle()
-  assert.equal(queue.blocks, 2)
+  assert.equal(queue.missingBlocks, 2)
   assert.ok(queue.isCertain, 'blocks may be lacking: what is needed is known')
   let walks = walked.length
   const waits: number[] = []
@@ -89,7 +91,7 @@ test('a record that lacks blocks is walked again, later and later, and at once w
   state.walk = async () => NONE
   queue.retry()
   await settle()
-  assert.equal(queue.blocks, 0)
+  assert.equal(queue.missingBlocks, 0)
   clock.advance(60 * MINUTE)
   await settle()
   assert.equal(walked.length, walks + 2)
@@ -101,7 +103,7 @@ test('while a manifest node is lacking, or a walk failed, nothing is certain', a
   for (const fails of [false, true]) {
     state.walk = async () => {
       if (fails) throw new Error('the disk is broken')
-      return { ...NONE, nodes: 1 }
+      return { ...NONE, missingNodes: 1 }
     }
     queue.add(refOf(1))
     await settle()
@@ -116,7 +118,7 @@ test('while a manifest node is lacking, or a walk failed, nothing is certain', a
 
 test('a record that waits too long for its walk makes it uncertain, one that is walked again does not', async t => {
   const { clock, queue, state } = setup(t, { standing: [1] })
-  const { promise: never } = Promise.withResolvers<Lacking>()
+  const { promise: never } = Promise.withResolvers<WalkOutcome>()
   state.walk = n =>
     n === 1
       ? Promise.race([never, clock.sleep(10 * MINUTE).then(() => NONE)])
@@ -164,7 +166,7 @@ test('what was evicted has its turn when its time has come', async t => {
     await settle(3)
   }
   assert.deepEqual(walked, [5])
-  assert.equal(queue.blocks, 0)
+  assert.equal(queue.missingBlocks, 0)
 })
 
 test('what is evicted while its record is being walked has its turn too', async t => {
@@ -211,7 +213,7 @@ test('stopped, it waits for the walks under way and begins no other', async t =>
   state.walk = async () => {
     await settle()
     isDone = true
-    return { ...NONE, blocks: 1 }
+    return { ...NONE, missingChunks: 1 }
   }
   queue.add(refOf(1))
   await queue.stop()
