@@ -165,7 +165,8 @@ export class Fetcher {
       const race = new SourceRace({
         sources,
         ask: (peer, signal) => this.#askOne(peer, cid, signal),
-        patience: (peer, signal) => this.#patience(peer, cid, signal)
+        patience: (peer, signal) => this.#patience(peer, signal),
+        onSlow: peer => this.#log('%s is slow to deliver block %s, asking the next member too', peer, nameOf(cid))
       })
       const found = await race.run(signal)
       if ('bytes' in found) return found
@@ -191,13 +192,10 @@ export class Fetcher {
   }
 
   /** Resolves once a source has taken longer than it does as a rule: over a thin link all take long. */
-  #patience(peer: PeerId, cid: BlockCid, signal: AbortSignal): Promise<undefined> {
+  #patience(peer: PeerId, signal: AbortSignal): Promise<undefined> {
     const { clock, health } = this.#options
     const patienceMs = Math.max(HEDGE_MS, HEDGE_LATENCIES * health.latencyMs(peer))
-    const patience = clock.sleep(patienceMs, signal).then(() => {
-      this.#log('%s is slow to deliver block %s, asking the next member too', peer, nameOf(cid))
-      return undefined
-    })
+    const patience = clock.sleep(patienceMs, signal).then(() => undefined)
     // It fails only if it is aborted, and then the race that it belongs to is over.
     patience.catch(() => {})
     return patience

@@ -19,6 +19,8 @@ export interface SourceRaceOptions {
   ask: (peer: PeerId, signal: AbortSignal) => Promise<Outcome>
   /** Resolves once a source has taken so long that the next should join it. */
   patience: (peer: PeerId, signal: AbortSignal) => Promise<undefined>
+  /** Told of a source that was joined by the next for being slow. */
+  onSlow: (peer: PeerId) => void
 }
 
 // Made once: what `abort` makes by itself costs a stack trace a block.
@@ -33,7 +35,8 @@ export class SourceRace {
   readonly #waiting: PeerId[]
   readonly #asked = new Map<PeerId, Promise<Outcome>>()
   readonly #losers = new AbortController()
-  #hedge: Promise<undefined> | undefined
+  /** The source that was asked last, and when it is to be joined by the next. */
+  #hedge: { peer: PeerId; isDue: Promise<undefined> } | undefined
   #corrupt: BlockCorruptError | undefined
   #isWorthRetrying: boolean
 
@@ -50,9 +53,9 @@ export class SourceRace {
       this.#askNext(joined)
       while (this.#asked.size > 0) {
         signal.throwIfAborted()
-        const hedges = this.#hedge === undefined ? [] : [this.#hedge]
+        const hedges = this.#hedge === undefined ? [] : [this.#hedge.isDue]
         const outcome = await Promise.race([...this.#asked.values(), ...hedges])
-        if (outcome === undefined) this.#hedge = undefined
+        if (outcome === undefined) this.#noteSlow()
         else if ('bytes' in outcome) return { bytes: outcome.bytes, from: outcome.peer }
         else this.#noteFailure(outcome)
         this.#askNext(joined)
@@ -70,7 +73,12 @@ export class SourceRace {
     if (peer === undefined) return
     this.#asked.set(peer, ask(peer, signal))
     const mayHedge = this.#waiting.length > 0 && this.#asked.size < HEDGE_MAX
-    this.#hedge = mayHedge ? patience(peer, signal) : undefined
+    this.#hedge = mayHedge ? { peer, isDue: patience(peer, signal) } : undefined
+  }
+
+  #noteSlow(): void {
+    if (this.#hedge !== undefined) this.#options.onSlow(this.#hedge.peer)
+    this.#hedge = undefined
   }
 
   // A source that has no such block will say so again. Only one that could not be asked is worth another round.

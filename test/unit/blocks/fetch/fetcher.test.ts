@@ -10,7 +10,7 @@ import { makeView } from '../../../../src/members/view.ts'
 import { DeadlineError } from '../../../../src/util/errors.ts'
 import { DisconnectedError, ProtocolError, RefusedError } from '../../../../src/wire/errors.ts'
 import { ManualClock } from '../../../fixtures/clock.ts'
-import { silentLogger } from '../../../fixtures/logger.ts'
+import { RecordingLogger } from '../../../fixtures/logger.ts'
 import { settle, whileTimePasses } from '../../../fixtures/pass-time.ts'
 
 const bytes = Buffer.from('the bytes that were asked for')
@@ -35,6 +35,7 @@ function setup(
   const mended: Uint8Array[] = []
   const given: Uint8Array[] = []
   const health = new PeerHealth(clock)
+  const logger = new RecordingLogger()
   const state = { admitted: Object.keys(answers), answers }
   const view = makeView(
     Object.keys(answers).map((peer, i) => ({
@@ -53,7 +54,7 @@ function setup(
   const fetcher = new Fetcher({
     self: 'self',
     clock,
-    logger: silentLogger,
+    logger,
     local: {
       get: disk,
       mend: async (_: unknown, bytes: Uint8Array) => mended.push(bytes),
@@ -69,7 +70,7 @@ function setup(
     }
   })
   const order = ranking.readers(cid.multihash.digest)
-  return { clock, fetcher, health, asked, aborted, mended, given, state, order }
+  return { clock, fetcher, health, logger, asked, aborted, mended, given, state, order }
 }
 
 test('own disk first, and then nobody is asked', async t => {
@@ -273,4 +274,26 @@ test('a buffer that somebody may still be reading is not given back: of a search
   resolve(bytes)
   ;(await stayed).release()
   assert.deepEqual(given, [])
+})
+
+test('the log says whom it asked, why each did not deliver, who was slow and who delivered', async t => {
+  const broken: Answer = async () => {
+    throw new DisconnectedError('the peer disconnected')
+  }
+  const { clock, fetcher, logger, state, order } = setup(t, { a: hasNone, b: hasNone, c: hasNone, d: hasNone })
+  const [first, second, third, fourth] = order as [string, string, string, string]
+  state.answers = { [first]: hasNone, [second]: broken, [third]: silent, [fourth]: gives }
+  await whileTimePasses(clock, fetcher.fetch(cid))
+  const name = Buffer.from(cid.multihash.digest).toString('hex').slice(0, 8)
+  const scope = 'dfs:blocks:fetch'
+  assert.deepEqual(logger.lines.slice(0, 8), [
+    `${scope}:trace asking ${first} for block ${name}`,
+    `${scope}:trace ${first} did not deliver block ${name}: RefusedError: ${new RefusedError('not-found').message}`,
+    `${scope}:trace asking ${second} for block ${name}`,
+    `${scope} ${second} did not deliver block ${name}: DisconnectedError: the peer disconnected`,
+    `${scope}:trace asking ${third} for block ${name}`,
+    `${scope} ${third} is slow to deliver block ${name}, asking the next member too`,
+    `${scope}:trace asking ${fourth} for block ${name}`,
+    `${scope}:trace ${fourth} delivered block ${name}`
+  ])
 })

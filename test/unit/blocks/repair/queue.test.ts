@@ -97,6 +97,37 @@ test('a record that lacks blocks is walked again, later and later, and at once w
   assert.equal(walked.length, walks + 2)
 })
 
+test('the pause before a walk is repeated doubles, and is the first again after a retry or a walk that helped', async t => {
+  const { clock, queue, walked, state } = setup(t)
+  await queue.start()
+  state.walk = async () => ({ ...NONE, missingChunks: 1 })
+  queue.add(refOf(1))
+  await settle(4)
+  /** Seconds until the next walk. */
+  const pauseBefore = async (): Promise<number> => {
+    const walks = walked.length
+    for (let seconds = 1; ; seconds++) {
+      clock.advance(1_000)
+      await settle(4)
+      if (walked.length > walks) return seconds
+    }
+  }
+  assert.deepEqual([await pauseBefore(), await pauseBefore(), await pauseBefore()], [10, 20, 40])
+  queue.retry()
+  await settle(4)
+  assert.equal(walked.length, 5)
+  assert.deepEqual([await pauseBefore(), await pauseBefore()], [10, 20])
+  state.walk = async () => NONE
+  assert.equal(await pauseBefore(), 40)
+  clock.advance(80_000)
+  await settle(4)
+  assert.equal(queue.worker.status.nextInMs, null, 'nothing is missing any more')
+  state.walk = async () => ({ ...NONE, missingChunks: 1 })
+  queue.add(refOf(2))
+  await settle(4)
+  assert.equal(await pauseBefore(), 10)
+})
+
 test('while a manifest node is lacking, or a walk failed, nothing is certain', async t => {
   const { queue, state, errors } = setup(t)
   await queue.start()
