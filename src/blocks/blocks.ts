@@ -77,7 +77,7 @@ export class Blocks {
   readonly #window = new PutWindow()
   /** How many puts are under way under each claim id (hex): small ones share theirs. */
   readonly #underWay = new Map<string, number>()
-  #small: { number: Uint8Array; since: number } | undefined
+  #small: { number: Uint8Array; sinceAtMs: number } | undefined
   /** Until then nothing is evicted, by the clock that only moves forward. */
   #mayEvictAtMs = Number.NEGATIVE_INFINITY
 
@@ -134,9 +134,9 @@ export class Blocks {
    */
   openSmallPut(options: PutOptions): Put {
     const { clock, chance } = this.#options
-    const now = clock.monotonic()
-    if (this.#small === undefined || now - this.#small.since > SMALL_PUTS_SHARE_MS)
-      this.#small = { number: chance.bytes(PUT_NUMBER_BYTES), since: now }
+    const nowAtMs = clock.monotonic()
+    if (this.#small === undefined || nowAtMs - this.#small.sinceAtMs > SMALL_PUTS_SHARE_MS)
+      this.#small = { number: chance.bytes(PUT_NUMBER_BYTES), sinceAtMs: nowAtMs }
     return this.#open(options, this.#small.number)
   }
 

@@ -173,6 +173,7 @@ export async function startStack(init: StackOptions): Promise<Stack> {
       blockstore,
       clock,
       chance,
+      logger,
       codec,
       self: self.peerId,
       isAdmitted: peer => members.isAdmitted(peer),
@@ -187,7 +188,6 @@ export async function startStack(init: StackOptions): Promise<Stack> {
       records: () => allRecords(log, nodeCodecs),
       mayFree: () => !members.isClockOff && (!mustCompare || members.compared.size === members.all.length - 1),
       onFault: peer => onEvent({ event: 'fault', peerId: peer }),
-      logger,
       onBadBlock: error => onEvent({ event: 'bad-block', isDamaged: error.code === 'corrupt' }),
       onError: report('blocks')
     })

@@ -60,8 +60,11 @@ interface SearchOptions {
 }
 
 /**
- * Gets a block from wherever it is: our own disk, else the other members down the ranking. Every byte is verified.
- * Requests for one block share one search.
+ * Gets a block from wherever it is: from our own disk, else from the other members down the ranking.
+ *
+ * It promises that every byte it returns has been verified, and that callers who want the same block at the same time share
+ * one search, which ends when the last of them gives up. It heals a copy on our disk that it finds damaged. It stores
+ * nothing else: a caller that wants to keep the block does that (`BlockPuller`).
  */
 export class Fetcher {
   readonly #options: FetcherOptions

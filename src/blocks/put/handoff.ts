@@ -8,6 +8,7 @@ import type { NodeCodec } from '../../format/manifest.ts'
 import type { PeerId } from '../../format/peer-id.ts'
 import type { ViewMember } from '../../members/view.ts'
 import { Backoff } from '../../util/backoff.ts'
+import { shortHex } from '../../util/bytes.ts'
 import type { Clock } from '../../util/clock.ts'
 import { Limiter } from '../../util/limiter.ts'
 import { type ComponentLogger, type Logger, reasonOf } from '../../util/logger.ts'
@@ -15,7 +16,7 @@ import { Worker } from '../../util/worker.ts'
 import { Bitmap } from '../bitmap.ts'
 import { HANDOFFS_AT_ONCE, WALK_RETRY_MS, WALK_RETRY_MS_MAX } from '../constants.ts'
 import { isOutOfReach } from '../errors.ts'
-import { nameOf, shortHex } from '../log-names.ts'
+import { nameOf } from '../log-names.ts'
 import { isChunk, type ReadNode, walkBatches } from '../manifest-walk.ts'
 import type { StoreClient } from '../protocol/store-client.ts'
 import type { Ranking } from '../rank.ts'
@@ -96,7 +97,7 @@ export class HintedHandoff {
       log: this.#log,
       everyMs: () => (this.#owed > 0 ? this.#backoff.nextMs() : Number.POSITIVE_INFINITY),
       onError,
-      work: signal => this.#checkAll(signal)
+      work: signal => this.#followUpAll(signal)
     })
   }
 
@@ -108,8 +109,10 @@ export class HintedHandoff {
   /** Takes up the hints that were open at the last stop. */
   async start(): Promise<void> {
     for await (const hint of this.#hints()) this.#count(hint, hint.owed)
-    if (this.#owed > 0) this.#log('%d copies of chunks were owed at the last stop', this.#owed)
-    if (this.#owed > 0) this.check()
+    if (this.#owed > 0) {
+      this.#log('%d copies of chunks were owed at the last stop', this.#owed)
+      this.check()
+    }
     this.worker.start()
   }
 
@@ -136,26 +139,26 @@ export class HintedHandoff {
     this.#owedBytes += more * eachBytes
   }
 
-  async #checkAll(signal: AbortSignal): Promise<void> {
+  async #followUpAll(signal: AbortSignal): Promise<void> {
     const owedBefore = this.#owed
     const slots = new Limiter(HANDOFFS_AT_ONCE)
     const underWay = new Set<Promise<void>>()
     for await (const hint of this.#hints()) {
       signal.throwIfAborted()
       const free = await slots.acquire(1, signal)
-      const checking = this.#check(hint).finally(() => {
+      const following = this.#followUp(hint).finally(() => {
         free()
-        underWay.delete(checking)
+        underWay.delete(following)
       })
-      underWay.add(checking)
+      underWay.add(following)
     }
     await Promise.all(underWay)
     if (owedBefore > 0) this.#log('%d copies of chunks were owed, %d are now', owedBefore, this.#owed)
     if (this.#owed < owedBefore) this.#backoff.reset()
   }
 
-  /** Checks one hint. An error of it is reported and does not keep the others from being checked. */
-  async #check(hint: Hint): Promise<void> {
+  /** Follows up one record. Its error is reported, and does not keep the others from being followed up. */
+  async #followUp(hint: Hint): Promise<void> {
     try {
       await this.#askOwners(hint)
     } catch (error) {

@@ -1,11 +1,10 @@
 import { Backoff } from '../../util/backoff.ts'
-import { toHex } from '../../util/bytes.ts'
+import { shortHex, toHex } from '../../util/bytes.ts'
 import type { Clock } from '../../util/clock.ts'
 import { isAbort } from '../../util/errors.ts'
 import { type ComponentLogger, type Logger, reasonOf } from '../../util/logger.ts'
 import { Worker } from '../../util/worker.ts'
 import { UNCERTAIN_MS, WALK_QUEUE_MAX, WALK_RETRY_MS, WALK_RETRY_MS_MAX, WALKS_AT_ONCE } from '../constants.ts'
-import { shortHex } from '../log-names.ts'
 import type { RecordRef } from '../record-ref.ts'
 
 /** What a walk left undone. */

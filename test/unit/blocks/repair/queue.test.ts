@@ -42,7 +42,7 @@ function setup(t: TestContext, { standing = [] as number[], unfinished = [] as n
   return { clock, queue, walked, errors, state }
 }
 
-test('at start what was unfinished comes first, and until it was walked nothing is certain', async t => {
+test('unfinished records are walked first at start, and until then nothing is certain', async t => {
   const { queue, walked, state } = setup(t, { standing: [1, 2, 3, 4], unfinished: [3] })
   let finish!: () => void
   state.walk = () =>
@@ -61,21 +61,21 @@ test('at start what was unfinished comes first, and until it was walked nothing 
   assert.ok(queue.isCertain)
 })
 
-test('with nothing unfinished it is certain at once', async t => {
+test('the queue is certain at once if nothing was unfinished', async t => {
   const { queue } = setup(t, { standing: [1, 2] })
   assert.equal(queue.isCertain, false)
   await queue.start()
   assert.ok(queue.isCertain)
 })
 
-test('a record that lacks blocks is walked again, later and later, and at once when a member comes', async t => {
+test('a record that misses blocks is walked again, later and later, and at once when a member comes', async t => {
   const { clock, queue, walked, state } = setup(t)
   await queue.start()
   state.walk = async () => ({ ...NONE, missingChunks: 2 })
   queue.add(refOf(7))
   await settle()
   assert.equal(queue.missingBlocks, 2)
-  assert.ok(queue.isCertain, 'blocks may be lacking: what is needed is known')
+  assert.ok(queue.isCertain, 'blocks are missing, but it is known what is needed')
   let walks = walked.length
   const waits: number[] = []
   for (let ms = 0; ms < 60 * MINUTE; ms += 5_000) {
@@ -128,7 +128,7 @@ test('the pause before a walk is repeated doubles, and is the first again after 
   assert.equal(await pauseBefore(), 10)
 })
 
-test('while a manifest node is lacking, or a walk failed, nothing is certain', async t => {
+test('nothing is certain while a manifest node is missing or a walk has failed', async t => {
   const { queue, state, errors } = setup(t)
   await queue.start()
   for (const fails of [false, true]) {
@@ -166,7 +166,7 @@ test('a record that waits too long for its walk makes it uncertain, one that is 
   assert.ok(queue.isCertain)
 })
 
-test('caught up means that what had come has been walked, not what comes after', async t => {
+test('the queue has caught up once the records that had come are walked, not those that come after', async t => {
   const { clock, queue, state } = setup(t)
   await queue.start()
   state.walk = n => clock.sleep(n * 1_000).then(() => NONE)
@@ -183,7 +183,7 @@ test('caught up means that what had come has been walked, not what comes after',
   await caughtUp
 })
 
-test('what was evicted has its turn when its time has come', async t => {
+test('a record is walked again when its evicted chunks are owed again', async t => {
   const { clock, queue, walked } = setup(t)
   await queue.start()
   queue.addLater(refOf(5), clock.now() + 60 * MINUTE)
@@ -200,7 +200,7 @@ test('what was evicted has its turn when its time has come', async t => {
   assert.equal(queue.missingBlocks, 0)
 })
 
-test('what is evicted while its record is being walked has its turn too', async t => {
+test('a record is walked again for chunks that were evicted while it was being walked', async t => {
   const { clock, queue, walked, state } = setup(t)
   await queue.start()
   state.walk = () => clock.sleep(MINUTE).then(() => NONE)
@@ -214,10 +214,10 @@ test('what is evicted while its record is being walked has its turn too', async 
   assert.deepEqual(walked, [5, 5])
 })
 
-test('more than fits in memory is found again, and until then nothing is certain', async t => {
+test('records that do not fit in memory are found again, and until then nothing is certain', async t => {
   const many = Array.from({ length: 21_000 }, (_, i) => i)
   const { queue, walked, state } = setup(t, { standing: many })
-  // Started without them: they come as news.
+  // The queue started without them: they come as new records.
   state.unfinished = new Set()
   const { promise: gate, resolve: open } = Promise.withResolvers<void>()
   state.walk = async n => {
@@ -237,7 +237,7 @@ test('more than fits in memory is found again, and until then nothing is certain
   assert.equal(new Set(walked).size, many.length)
 })
 
-test('stopped, it waits for the walks under way and begins no other', async t => {
+test('a queue that stops waits for the walks under way and begins no other', async t => {
   const { clock, queue, walked, state } = setup(t)
   await queue.start()
   let isDone = false
