@@ -76,7 +76,8 @@ export class Sweeper {
     }
     for await (const claim of claims.expired(beforeMs)) {
       if (signal.aborted || !mayFree()) {
-        this.#log('stopped sweeping claims: %s', signal.aborted ? 'the node stops' : 'it is not certain what is needed')
+        const reason = signal.aborted ? 'the node stops' : 'it is not certain what is needed'
+        this.#log('stopped looking at claims, %s: freed %d blocks', reason, freedCount)
         return
       }
       if (!isUnderWay(claim.put) && batch.push(claim) === SWEEP_BATCH) await endBatch()
@@ -95,7 +96,10 @@ export class Sweeper {
     let freedCount = 0
     for await (const multihash of local.all()) {
       if (++lookedCount % ORPHANS_PAUSE_BLOCKS === 0) await clock.sleep(0, signal)
-      if (signal.aborted || !mayFree()) return false
+      if (signal.aborted || !mayFree()) {
+        this.#log('stopped looking for blocks that nothing claims: freed %d', freedCount)
+        return false
+      }
       if (await claims.isClaimed(multihash)) continue
       const cid = cidOfMultihash(multihash)
       if (await local.release(cid, () => this.#mayFree(cid))) freedCount++
