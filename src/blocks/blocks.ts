@@ -4,9 +4,6 @@ import type { PeerId } from '../format/peer-id.ts'
 import type { AnyStatement } from '../format/statement.ts'
 import type { Verdict } from '../log/log.ts'
 import { toHex } from '../util/bytes.ts'
-import { withDeadline } from '../util/deadline.ts'
-import { DeadlineError } from '../util/errors.ts'
-import type { Logger } from '../util/logger.ts'
 import type { Worker } from '../util/worker.ts'
 import {
   type Base,
@@ -20,8 +17,7 @@ import {
   type Repairing,
   serveProtocols
 } from './compose.ts'
-import { CATCH_UP_MS, HOLD_MS, PUT_NUMBER_BYTES, SMALL_PUTS_SHARE_MS } from './constants.ts'
-import { EvictRefusedError } from './errors.ts'
+import { PUT_NUMBER_BYTES, SMALL_PUTS_SHARE_MS } from './constants.ts'
 import type { Fetched, Fetcher } from './fetch/fetcher.ts'
 import type { PeerHealth } from './fetch/peer-health.ts'
 import { type Claims, type PutId, putIdOf } from './hold/claims.ts'
@@ -63,7 +59,6 @@ export class Blocks {
   /** Everything that runs in the background. `start` starts them. */
   readonly workers: readonly Worker[]
   readonly #options: BlocksOptions
-  readonly #log: Logger
   readonly #rank: () => Ranking
   readonly #local: LocalBlocks
   readonly #claims: Claims
@@ -78,12 +73,9 @@ export class Blocks {
   /** How many puts are under way under each claim id (hex): small ones share theirs. */
   readonly #underWay = new Map<string, number>()
   #small: { number: Uint8Array; sinceAtMs: number } | undefined
-  /** Until then nothing is evicted, by the clock that only moves forward. */
-  #mayEvictAtMs = Number.NEGATIVE_INFINITY
 
   constructor(options: BlocksOptions) {
     this.#options = options
-    this.#log = options.logger.forComponent('dfs:blocks:evict')
     this.#rank = currentRanking(options.view)
     const base: Base = { ...options, ranking: this.#rank }
     const held = composeHeld(base)
@@ -96,10 +88,7 @@ export class Blocks {
     serveProtocols(base, { local, window: this.#window }, clients, keeping)
     this.#repairing = composeRepair(base, held, fetching, { storeClient, keeper })
     this.#handoff = composeHandoff(base, storeClient, fetching.readNode)
-    this.#sweeper = composeSweep(base, held, {
-      isUnderWay: put => this.#underWay.has(toHex(put)),
-      mayFree: () => this.#mayFree()
-    })
+    this.#sweeper = composeSweep(base, held, this.#repairing, put => this.#underWay.has(toHex(put)))
     this.#local = local
     this.#claims = claims
     this.#health = clients.health
@@ -111,9 +100,8 @@ export class Blocks {
 
   /** Takes up what was left at the last stop. After an unclean stop the promises made to other members are not known. */
   async start({ wasClean }: { wasClean: boolean }): Promise<void> {
-    if (!wasClean) this.#mayEvictAtMs = this.#options.clock.monotonic() + HOLD_MS
     await this.#handoff.start()
-    this.#repairing.start()
+    this.#repairing.start({ wasClean })
     this.#sweeper.start({ mayHaveOrphans: !wasClean })
   }
 
@@ -169,14 +157,9 @@ export class Blocks {
    * certain what the copies are needed for, and for an hour after an unclean stop.
    */
   async evict(record: RecordRef, signal?: AbortSignal): Promise<Evicted> {
-    if (this.#options.clock.monotonic() < this.#mayEvictAtMs)
-      throw new EvictRefusedError(
-        'this node did not stop cleanly, so it does not know what it promised to other members: try again in an hour'
-      )
-    await this.#caughtUp(signal)
-    if (!this.#mayFree())
-      throw new EvictRefusedError('this node does not know yet all that its blocks are needed for: try again later')
-    return this.#repairing.evictor.evict(record, signal)
+    const { evictGuard, evictor } = this.#repairing
+    await evictGuard.assertMayEvict(signal)
+    return evictor.evict(record, signal)
   }
 
   /** The verdict on a record that a peer pushed with a put. */
@@ -263,21 +246,5 @@ export class Blocks {
       holdsAll: (root, put) => this.#keeper.holdsAll(root, put)
     }
     return new Put(deps, options, number, claimId as PutId, onClose)
-  }
-
-  /** Waits a while for blocks that have just been stored or read to be claimed by their records. */
-  async #caughtUp(signal: AbortSignal | undefined): Promise<void> {
-    const { repair, readRepair } = this.#repairing
-    await withDeadline(this.#options.clock, CATCH_UP_MS, signal, async () => {
-      await readRepair.settled()
-      await repair.caughtUp()
-    }).catch(error => {
-      if (!(error instanceof DeadlineError)) throw error
-      this.#log('evicting although %d ms were not enough to walk the records that have just come', CATCH_UP_MS)
-    })
-  }
-
-  #mayFree(): boolean {
-    return this.#options.mayFree() && this.#repairing.repair.isCertain
   }
 }

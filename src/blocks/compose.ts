@@ -17,6 +17,7 @@ import { HintedHandoff } from './put/handoff.ts'
 import type { PutWindow } from './put/window.ts'
 import type { Ranking } from './rank.ts'
 import { Evictor } from './repair/evict.ts'
+import { EvictGuard } from './repair/evict-guard.ts'
 import { ReadRepair } from './repair/read-repair.ts'
 import { Repair } from './repair/repair.ts'
 import { Sweeper } from './repair/sweep.ts'
@@ -66,8 +67,11 @@ export interface Repairing {
   repair: Repair
   readRepair: ReadRepair
   evictor: Evictor
+  evictGuard: EvictGuard
+  /** False while it is not certain which blocks are needed. */
+  mayFree: () => boolean
   /** Begins to walk every record. It does not wait for the walks. */
-  start(): void
+  start(options: { wasClean: boolean }): void
   stop(): Promise<void>
 }
 
@@ -153,12 +157,17 @@ export function composeRepair(
   const readRepair = new ReadRepair({ logger, repair, onError })
   const viewId = (): Uint8Array => view().id
   const evictor = new Evictor({ ...shared, chance, holds, storeClient, repair, admitted, viewId, readNode })
+  const mayFree = (): boolean => base.mayFree() && repair.isCertain
+  const evictGuard = new EvictGuard({ clock, logger, repair, readRepair, mayFree })
   let walking: Promise<void> | undefined
   return {
     repair,
     readRepair,
     evictor,
-    start: () => {
+    evictGuard,
+    mayFree,
+    start: ({ wasClean }) => {
+      if (!wasClean) evictGuard.noteUncleanStop()
       walking = repair.start().catch(onError)
     },
     stop: async () => {
@@ -189,7 +198,8 @@ export function composeHandoff(base: Base, storeClient: StoreClient, readNode: R
 export function composeSweep(
   { clock, logger, onError }: Base,
   held: Held,
-  certainty: { isUnderWay: (put: PutId) => boolean; mayFree: () => boolean }
+  { mayFree }: Repairing,
+  isUnderWay: (put: PutId) => boolean
 ): Sweeper {
-  return new Sweeper({ clock, logger, ...held, ...certainty, onError })
+  return new Sweeper({ clock, logger, ...held, isUnderWay, mayFree, onError })
 }
