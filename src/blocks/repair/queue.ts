@@ -108,7 +108,7 @@ export class RepairQueue {
       this.#isSettled = true
       this.#settled.resolve()
       await this.#addAll(async () => true)
-      this.#log('every record is in the queue')
+      this.#log.trace('every record is in the queue')
     } catch (error) {
       if (!isAbort(error) && !this.#isStopped) throw error
       this.#log('the first walk of every record ended with the node: %s', reasonOf(error))
