@@ -268,7 +268,8 @@ export async function startStack(init: StackOptions): Promise<Stack> {
     }
 
     const fs: FsContext = { catalog, tree, author, blocks, members, sync, codec, clock, logger, defaults }
-    return { fs, files, host, store, capacity, disk, projection, workers, report: opened, stop }
+    const all = [...blocks.workers, ...workers]
+    return { fs, files, host, store, capacity, disk, projection, workers: all, report: opened, stop }
   } catch (error) {
     await stop().catch(() => {})
     throw error
