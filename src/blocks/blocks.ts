@@ -1,236 +1,125 @@
 import type { IndexOp } from '../disk/index-db.ts'
-import type { Store } from '../disk/store.ts'
 import type { BlockCid } from '../format/cid.ts'
-import type { NodeCodec } from '../format/manifest.ts'
 import type { PeerId } from '../format/peer-id.ts'
-import type { AnyStatement } from '../format/statement.ts'
+import type { AnyStatement, Statement } from '../format/statement.ts'
 import type { Verdict } from '../log/log.ts'
-import type { View } from '../members/view.ts'
 import { toHex } from '../util/bytes.ts'
-import type { Chance } from '../util/chance.ts'
-import type { Clock } from '../util/clock.ts'
-import { withDeadline } from '../util/deadline.ts'
-import { DeadlineError } from '../util/errors.ts'
-import { Limiter } from '../util/limiter.ts'
-import type { Host } from '../wire/host.ts'
-import { Bitmap } from './bitmap.ts'
+import type { Worker } from '../util/worker.ts'
 import {
-  CATCH_UP_MS,
-  CONFIRM_TIMEOUT_MS,
-  HOLD_MS,
-  KEEPING_BACK_MAX,
-  PULL_BYTES_MAX,
-  PUT_NUMBER_BYTES,
-  SMALL_PUTS_SHARE_MS,
-  WALK_BATCH
-} from './constants.ts'
-import { type BlockCorruptError, type BlockUnreadableError, EvictRefusedError } from './errors.ts'
-import { type Fetched, Fetcher } from './fetch/fetcher.ts'
-import { PeerHealth } from './fetch/peer-health.ts'
-import { Claims, type PutId, putIdOf } from './hold/claims.ts'
-import { HoldGranter } from './hold/granter.ts'
-import { Holds } from './hold/holds.ts'
-import { Keeper } from './hold/keeper.ts'
-import { type BlockPort, LocalBlocks } from './hold/local-blocks.ts'
-import { walkManifest } from './manifest-walk.ts'
-import { GetClient } from './protocol/get-client.ts'
-import { GetServer } from './protocol/get-server.ts'
-import { StoreClient } from './protocol/store-client.ts'
-import { StoreServer } from './protocol/store-server.ts'
-import { HintedHandoff } from './put/handoff.ts'
+  type Base,
+  composeClients,
+  composeFetching,
+  composeHandoff,
+  composeHeld,
+  composeKeeping,
+  composeRepair,
+  composeSweep,
+  type Repairing,
+  serveProtocols
+} from './compose.ts'
+import { PUT_NUMBER_BYTES, SMALL_PUTS_SHARE_MS } from './constants.ts'
+import type { Fetched, Fetcher } from './fetch/fetcher.ts'
+import type { PeerHealth } from './fetch/peer-health.ts'
+import { type Claims, putIdOf } from './hold/claims.ts'
+import type { Keeper } from './hold/keeper.ts'
+import type { LocalBlocks } from './hold/local-blocks.ts'
+import type { BlocksOptions } from './options.ts'
+import type { StoreClient } from './protocol/store-client.ts'
+import { Acknowledgement, type AcknowledgementDeps, type PutOutcome } from './put/acknowledgement.ts'
+import type { AckMembers } from './put/acks-wanted.ts'
+import type { HintedHandoff } from './put/handoff.ts'
+import type { KeptFile } from './put/kept-file.ts'
+import { type PutLogs, putLogs } from './put/logs.ts'
 import { Put, type PutDeps, type PutOptions } from './put/put.ts'
 import { PutWindow } from './put/window.ts'
-import { Ranking } from './rank.ts'
+import { currentRanking, type Ranking } from './rank.ts'
 import type { RecordRef } from './record-ref.ts'
-import { type Evicted, Evictor } from './repair/evict.ts'
+import { confirmedCopies } from './repair/confirmed-copies.ts'
+import type { Evicted } from './repair/evict.ts'
 import { Repair } from './repair/repair.ts'
-import { Sweeper } from './repair/sweep.ts'
+import type { Sweeper } from './repair/sweep.ts'
 
-export interface BlocksOptions {
-  host: Host
-  store: Store
-  blockstore: BlockPort
-  clock: Clock
-  chance: Chance
-  codec: NodeCodec
-  self: PeerId
-  /** Whether a peer may ask us. */
-  isAdmitted: (peer: PeerId) => boolean
-  /** Members that we may ask. */
-  admitted: () => PeerId[]
-  /** Whether a peer may have us store bytes. */
-  mayStore: (peer: PeerId) => boolean
-  view: () => View
-  push: PutDeps['push']
-  announce: PutDeps['announce']
-  /** Every record that has blocks, at start. */
-  records: () => AsyncIterable<RecordRef>
-  /** False while it is not certain what is needed: nothing is freed then. */
-  mayFree: () => boolean
-  /** A peer sent something wrong, or nothing. */
-  onFault: (peer: PeerId) => void
-  /** A block on our own disk is damaged, or cannot be read. Told once of each, as far as they are remembered. */
-  onBadBlock: (error: BlockCorruptError | BlockUnreadableError) => void
-  onError: (error: unknown) => void
-}
+export type { Fetched } from './fetch/fetcher.ts'
+export type { PutOutcome } from './put/acknowledgement.ts'
+export type { KeptFile } from './put/kept-file.ts'
+export type { Put, PutOptions } from './put/put.ts'
 
-/** Which bytes are where: all that the rooms above see of this one. */
+/**
+ * Knows which sealed blocks are where, brings them there, and keeps them there as long as they are needed.
+ *
+ * It owns the blocks on this disk and the claims that say why each of them stays, the two protocols `/dfs/store` and
+ * `/dfs/get`, and the background work that repairs, hands off and frees.
+ *
+ * It promises:
+ * - a block that it returns or sends has the bytes that its name says;
+ * - a block that it says it keeps is durable, and stays as long as it said;
+ * - a block that a record needs is repaired until every member that owes it has it;
+ * - it frees a block only if it is certain that nothing needs it here. When in doubt it keeps it.
+ *
+ * It leaves to others: what files exist and what their records say (`catalog/`), who is a member and may store here
+ * (`members/`), spreading records (`log/`), and opening what a block holds: nothing here has a key.
+ *
+ * Other rooms use this file, `errors.ts`, `record-ref.ts` and `constants.ts`, and no other file of this one.
+ */
 export class Blocks {
+  /** Everything that runs in the background. `start` starts them. */
+  readonly workers: readonly Worker[]
   readonly #options: BlocksOptions
+  readonly #rank: () => Ranking
   readonly #local: LocalBlocks
   readonly #claims: Claims
-  readonly #holds: Holds
   readonly #health: PeerHealth
   readonly #fetcher: Fetcher
   readonly #storeClient: StoreClient
   readonly #keeper: Keeper
-  readonly #repair: Repair
+  readonly #repairing: Repairing
   readonly #handoff: HintedHandoff
-  readonly #evictor: Evictor
   readonly #sweeper: Sweeper
   readonly #window = new PutWindow()
+  readonly #putLogs: PutLogs
+  /** How many puts are under way under each claim id (hex): small ones share theirs. */
   readonly #underWay = new Map<string, number>()
-  /** What was read from others and is owed here, on its way to disk. */
-  readonly #keepingBack = new Set<Promise<void>>()
-  #small: { number: Uint8Array; since: number } | undefined
-  #ranking: Ranking | undefined
-  #mayEvictAtMs = Number.NEGATIVE_INFINITY
-  #walkingAll: Promise<void> | undefined
+  #small: { number: Uint8Array; sinceAtMs: number } | undefined
 
   constructor(options: BlocksOptions) {
     this.#options = options
-    const { host, store, blockstore, clock, chance, codec, self, isAdmitted, admitted, mayStore, view } = options
-    const { index } = store
-    const ranking = (): Ranking => this.#rank()
-    const viewId = (): Uint8Array => view().id
-    const onFault = (peer: PeerId): void => {
-      this.onFault(peer)
-      options.onFault(peer)
-    }
-    const nodeCodecs = [codec.code]
-    const pulls = new Limiter(PULL_BYTES_MAX)
-    const readNode = async (cid: BlockCid): Promise<Uint8Array> => (await this.#fetcher.fetch(cid)).bytes
-    this.#claims = new Claims(store, clock)
-    this.#local = new LocalBlocks(blockstore, this.#claims, options.onBadBlock)
-    this.#holds = new Holds(clock)
-    this.#health = new PeerHealth(clock)
-    const gets = new GetClient({ host, clock, onFault })
-    new GetServer({
-      host,
-      clock,
-      isAdmitted,
-      nodeCodecs,
-      read: async (cid, signal, peer) => {
-        this.#storeClient.noteActivity(peer)
-        return this.#window.get(cid, peer) ?? this.#local.get(cid, signal)
-      },
-      onFault
-    })
-    this.#fetcher = new Fetcher({
-      self,
-      clock,
-      local: this.#local,
-      health: this.#health,
-      ranking,
-      admitted,
-      ask: (peer, cid, signal) => gets.get(peer, cid, signal)
-    })
-    const keeper = new Keeper({
-      local: this.#local,
-      claims: this.#claims,
-      fetcher: this.#fetcher,
-      pulls,
-      codec,
-      mayStore
-    })
+    this.#putLogs = putLogs(options.logger)
+    this.#rank = currentRanking(options.view)
+    const base: Base = { ...options, ranking: this.#rank }
+    const held = composeHeld(base)
+    const clients = composeClients(base)
+    const fetching = composeFetching(base, held, clients)
+    const keeping = composeKeeping(base, held, fetching)
+    const { local, claims } = held
+    const { storeClient } = clients
+    const { keeper } = keeping
+    serveProtocols(base, { local, window: this.#window }, clients, keeping)
+    this.#repairing = composeRepair(base, held, fetching, { storeClient, keeper })
+    this.#handoff = composeHandoff(base, storeClient, fetching.readNode)
+    this.#sweeper = composeSweep(base, held, this.#repairing, put => this.#underWay.has(toHex(put)))
+    this.#local = local
+    this.#claims = claims
+    this.#health = clients.health
+    this.#fetcher = fetching.fetcher
+    this.#storeClient = storeClient
     this.#keeper = keeper
-    const granter = new HoldGranter({
-      self,
-      local: this.#local,
-      claims: this.#claims,
-      fetcher: this.#fetcher,
-      keeper,
-      holds: this.#holds,
-      pulls,
-      mayStore,
-      viewId
-    })
-    this.#storeClient = new StoreClient({ host, clock, onFault })
-    const keeping = {
-      keepBlocks: keeper.keepBlocks.bind(keeper),
-      keepRoot: keeper.keepRoot.bind(keeper),
-      holdRoot: granter.holdRoot.bind(granter)
-    }
-    new StoreServer({ host, clock, isAdmitted, nodeCodecs, keeping, onFault })
-    this.#repair = new Repair({
-      self,
-      clock,
-      codec,
-      index,
-      local: this.#local,
-      claims: this.#claims,
-      fetcher: this.#fetcher,
-      pulls,
-      ranking,
-      takeEnded: root => keeper.takeEnded(root),
-      all: options.records,
-      onError: options.onError
-    })
-    this.#handoff = new HintedHandoff({
-      self,
-      clock,
-      codec,
-      index,
-      storeClient: this.#storeClient,
-      ranking,
-      keepers: admitted,
-      viewId,
-      readNode,
-      onError: options.onError
-    })
-    this.#evictor = new Evictor({
-      self,
-      clock,
-      chance,
-      codec,
-      local: this.#local,
-      claims: this.#claims,
-      holds: this.#holds,
-      storeClient: this.#storeClient,
-      repair: this.#repair,
-      ranking,
-      keepers: admitted,
-      viewId,
-      readNode
-    })
-    this.#sweeper = new Sweeper({
-      clock,
-      claims: this.#claims,
-      local: this.#local,
-      holds: this.#holds,
-      isUnderWay: put => this.#underWay.has(toHex(put)),
-      mayFree: () => this.#mayFree(),
-      onError: options.onError
-    })
+    this.workers = [this.#repairing.repair.worker, this.#handoff.worker, this.#sweeper.worker]
   }
 
-  /** Takes up what was left at the last stop. After an unclean one the promises made to others are not known any more. */
+  /** Takes up what was left at the last stop. After an unclean stop the promises made to other members are not known. */
   async start({ wasClean }: { wasClean: boolean }): Promise<void> {
-    if (!wasClean) this.#mayEvictAtMs = this.#options.clock.monotonic() + HOLD_MS
     await this.#handoff.start()
-    this.#walkingAll = this.#repair.start().catch(this.#options.onError)
+    this.#repairing.start({ wasClean })
     this.#sweeper.start({ mayHaveOrphans: !wasClean })
   }
 
   async stop(): Promise<void> {
     await this.#sweeper.stop()
     await this.#handoff.stop()
-    await Promise.all(this.#keepingBack)
-    await this.#repair.stop()
-    await this.#walkingAll
+    await this.#repairing.stop()
   }
 
-  /** Begins to store a file. Whoever opens a put closes it. */
+  /** Begins to store a file. The caller closes the put. */
   openPut(options: PutOptions): Put {
     return this.#open(options, this.#options.chance.bytes(PUT_NUMBER_BYTES))
   }
@@ -241,94 +130,79 @@ export class Blocks {
    */
   openSmallPut(options: PutOptions): Put {
     const { clock, chance } = this.#options
-    const now = clock.monotonic()
-    if (this.#small === undefined || now - this.#small.since > SMALL_PUTS_SHARE_MS)
-      this.#small = { number: chance.bytes(PUT_NUMBER_BYTES), since: now }
+    const nowAtMs = clock.monotonic()
+    if (this.#small === undefined || nowAtMs - this.#small.sinceAtMs > SMALL_PUTS_SHARE_MS)
+      this.#small = { number: chance.bytes(PUT_NUMBER_BYTES), sinceAtMs: nowAtMs }
     return this.#open(options, this.#small.number)
   }
 
-  /** A block's verified bytes, from this disk or another member, and who delivered them. */
-  async read(cid: BlockCid, options: { signal?: AbortSignal | undefined } = {}): Promise<Fetched> {
-    const fetched = await this.#fetcher.fetch(cid, options)
-    if (fetched.from === this.#options.self || this.#keepingBack.size >= KEEPING_BACK_MAX) return fetched
-    const kept = this.#repair
-      .keepIfClaimed(cid, fetched.bytes)
-      .catch(error => this.#options.onError(error))
-      .finally(() => this.#keepingBack.delete(kept))
-    this.#keepingBack.add(kept)
-    return { ...fetched, release: () => void kept.then(fetched.release) }
+  /**
+   * Pushes the record of a file until enough members have acknowledged it. `kept` is what its put has handed over; null
+   * for a record without blocks. Throws a `NotEnoughCopiesError` if an explicit `ack` was not met.
+   */
+  async pushRecord(record: Statement<'entry'>, kept: KeptFile | null, options: PutOptions): Promise<PutOutcome> {
+    const { push, announce } = this.#options
+    const holdsAll: AcknowledgementDeps['holdsAll'] = (root, put) => this.#keeper.holdsAll(root, put)
+    const deps = { ...this.#putDeps(), push, announce, holdsAll }
+    return new Acknowledgement(deps, options, record, kept).run()
   }
 
-  /** Over all chunks of a file the least number of members, this one among them, that say now that they hold it. */
-  async confirmed(root: BlockCid): Promise<number> {
-    const { clock } = this.#options
-    const copies = await this.#ownCopies(root)
-    const question = {
-      view: this.#options.view().id,
-      root,
-      chunks: Bitmap.full(copies.length),
-      fetch: false,
-      nonce: undefined,
-      records: []
-    }
-    await Promise.all(
-      this.#options.admitted().map(async peer => {
-        try {
-          const { lacking } = await withDeadline(clock, CONFIRM_TIMEOUT_MS, undefined, () =>
-            this.#storeClient.holdRoot(peer, question)
-          )
-          for (const chunkIndex of copies.keys())
-            if (!lacking.has(chunkIndex)) copies[chunkIndex] = (copies[chunkIndex] as number) + 1
-        } catch {
-          // Who does not answer confirms nothing.
-        }
-      })
-    )
-    return copies.reduce((least, count) => Math.min(least, count), Number.POSITIVE_INFINITY)
+  /** Returns a block's verified bytes, from this disk or another member, and who delivered them. */
+  async read(cid: BlockCid, options: { signal?: AbortSignal | undefined } = {}): Promise<Fetched> {
+    const fetched = await this.#fetcher.fetch(cid, options)
+    return fetched.from === this.#options.self ? fetched : this.#repairing.readRepair.keep(cid, fetched)
   }
 
   /**
-   * Gives this member's copies of a file away, as far as others prove theirs. Throws an `EvictRefusedError` while it is
-   * not certain what they are needed for, and for an hour after an unclean stop.
+   * Asks the other members which chunks of a file they hold. Returns the least number of members, this one among them, that
+   * hold a chunk of it.
    */
-  async evict(record: RecordRef, signal?: AbortSignal): Promise<Evicted> {
-    const { clock } = this.#options
-    if (clock.monotonic() < this.#mayEvictAtMs)
-      throw new EvictRefusedError('this node did not stop cleanly: for an hour it gives no copies away')
-    // What has just been stored, or read back, is on its way to being claimed.
-    await withDeadline(clock, CATCH_UP_MS, signal, async () => {
-      await Promise.all(this.#keepingBack)
-      await this.#repair.caughtUp()
-    }).catch(error => {
-      if (!(error instanceof DeadlineError)) throw error
+  confirmed(root: BlockCid): Promise<number> {
+    const { clock, logger, codec, admitted, view } = this.#options
+    return confirmedCopies(root, {
+      clock,
+      logger,
+      codec,
+      admitted,
+      viewId: () => view().id,
+      local: this.#local,
+      storeClient: this.#storeClient,
+      readNode: async cid => (await this.read(cid)).bytes
     })
-    if (!this.#mayFree())
-      throw new EvictRefusedError('this node does not know yet all that its blocks are needed for: try again later')
-    return this.#evictor.evict(record, signal)
   }
 
-  /** The last word on a record that a peer pushed with a put. */
+  /**
+   * Frees this member's copies of a file as far as other members prove theirs. Throws an `EvictRefusedError` while it is not
+   * certain what the copies are needed for, and for an hour after an unclean stop.
+   */
+  async evict(record: RecordRef, signal?: AbortSignal): Promise<Evicted> {
+    const { evictGuard, evictor } = this.#repairing
+    await evictGuard.assertMayEvict(signal)
+    return evictor.evict(record, signal)
+  }
+
+  /** The verdict on a record that a peer pushed with a put. */
   holdsPut(statement: AnyStatement, put: Uint8Array, from: PeerId): Promise<Verdict> {
     return this.#keeper.holdsPut(statement, put, from)
   }
 
-  /** Walks records that have just come to stand, and pulls what of them is owed. */
+  /** Walks records that have just been accepted, and pulls the blocks of them that this member owes. */
   enqueue(records: readonly RecordRef[]): void {
-    this.#repair.enqueue(records)
+    this.#repairing.repair.enqueue(records)
   }
 
-  /** Sees to it that the copies of a put that are still missing are made. */
-  async deliver(record: RecordRef, owedBlocks: number, eachBytes: number): Promise<void> {
+  /** Leaves the copies of a file that members still owe to the hinted handoff, which asks until they are confirmed. */
+  async handOff(record: RecordRef, owedBlocks: number, eachBytes: number): Promise<void> {
     await this.#handoff.add(record, owedBlocks, eachBytes)
   }
 
-  /** A member has come, or the view has changed: what could not be had may be to be had now. */
+  /** Tries again at once whatever was missing: a member has come, or the view has changed. */
   retry(): void {
-    this.#repair.retry()
+    this.#repairing.repair.retry()
     this.#handoff.check()
   }
 
-  /** A peer broke a protocol: for a while it is asked last. */
+  /** Notes that a peer broke a protocol. For a while it is asked last. */
   onFault(peer: PeerId): void {
     this.#health.fault(peer)
   }
@@ -337,35 +211,35 @@ export class Blocks {
     return this.#health.faults(peer)
   }
 
-  /** Copies that nobody confirmed yet: this member's own missing ones, and those that it must see delivered. */
+  /** Copies that are not confirmed: those that this member owes and misses, and those of its puts that others owe. */
   get owed(): { blocks: number; bytes: number } {
-    const own = this.#repair.owed
+    const own = this.#repairing.repair.owed
     const others = this.#handoff.owed
     return { blocks: own.blocks + others.blocks, bytes: own.bytes + others.bytes }
   }
 
-  /** Blocks of our own disk that were found damaged since the start, or could not be read. */
+  /** How many blocks of our own disk were found damaged or unreadable since the start. */
   get badBlocks(): number {
     return this.#local.badCount
   }
 
   /** What is being pulled at this moment. */
   get repairing(): { blocks: number; bytes: number } {
-    return this.#repair.repairing
+    return this.#repairing.repair.repairing
   }
 
-  /** Members that keep blocks, as the view has them. */
+  /** How many members keep blocks, according to the view. */
   get keeperCount(): number {
     return this.#rank().keeperCount
   }
 
-  /** The change to the index by which a record claims its root. For the record's own batch. */
-  static opsFor(record: Pick<RecordRef, 'id' | 'root' | 'replicas'>): IndexOp[] {
-    return Repair.opsFor(record)
+  /** The changes to the index by which a record claims its root, and is walked later. For the record's own batch. */
+  static referenceOps(record: Pick<RecordRef, 'id' | 'root' | 'replicas'>): IndexOp[] {
+    return Repair.referenceOps(record)
   }
 
   #open(options: PutOptions, number: Uint8Array): Put {
-    const { self, clock, codec, admitted, push, announce } = this.#options
+    const { self, codec } = this.#options
     const claimId = putIdOf(self, number)
     const key = toHex(claimId)
     this.#underWay.set(key, (this.#underWay.get(key) ?? 0) + 1)
@@ -375,47 +249,26 @@ export class Blocks {
       else this.#underWay.delete(key)
     }
     const deps: PutDeps = {
-      self,
-      clock,
+      ...this.#putDeps(),
       codec,
       local: this.#local,
       claims: this.#claims,
-      storeClient: this.#storeClient,
       window: this.#window,
-      ranking: () => this.#rank(),
+      endWithRecord: (root, put) => this.#keeper.endWithRecord(root, put)
+    }
+    return new Put(deps, { options, number, claimId, onClose })
+  }
+
+  #putDeps(): AckMembers & Pick<PutDeps, 'clock' | 'logs' | 'storeClient'> {
+    const { self, clock, admitted } = this.#options
+    return {
+      self,
+      clock,
+      logs: this.#putLogs,
+      storeClient: this.#storeClient,
+      ranking: this.#rank,
       keepers: admitted,
-      isAvoided: peer => this.#health.isAvoided(peer),
-      push,
-      announce,
-      endWithRecord: (root, put) => this.#keeper.endWithRecord(root, put),
-      holdsAll: (root, put) => this.#keeper.holdsAll(root, put)
+      isAvoided: (peer: PeerId) => this.#health.isAvoided(peer)
     }
-    return new Put(deps, options, number, claimId as PutId, onClose)
-  }
-
-  /** For each chunk of a file, 1 if it is here. */
-  async #ownCopies(root: BlockCid): Promise<number[]> {
-    const copies: number[] = []
-    let batch: BlockCid[] = []
-    const flush = async (): Promise<void> => {
-      for (const isHere of await Promise.all(batch.map(cid => this.#local.has(cid)))) copies.push(isHere ? 1 : 0)
-      batch = []
-    }
-    const readNode = async (cid: BlockCid): Promise<Uint8Array> => (await this.read(cid)).bytes
-    for await (const { cid, chunkIndex } of walkManifest(root, readNode, this.#options.codec)) {
-      if (chunkIndex !== null && batch.push(cid) === WALK_BATCH) await flush()
-    }
-    await flush()
-    return copies
-  }
-
-  #rank(): Ranking {
-    const view = this.#options.view()
-    if (this.#ranking?.view !== view) this.#ranking = new Ranking(view)
-    return this.#ranking
-  }
-
-  #mayFree(): boolean {
-    return this.#options.mayFree() && this.#repair.isCertain
   }
 }

@@ -1,4 +1,4 @@
-/** Every bound of `/dfs/store/1.0.0` and `/dfs/get/1.0.0`, and of what this room has under way. */
+/** Every bound of `/dfs/store/1.0.0` and `/dfs/get/1.0.0`, and of the work that this room does in the background. */
 
 import { SMALL_BLOCK_BYTES_MAX } from '../disk/constants.ts'
 import { BLOCK_BYTES_MAX } from '../format/constants.ts'
@@ -6,105 +6,105 @@ import { BLOCK_BYTES_MAX } from '../format/constants.ts'
 export const STORE_PROTOCOL = '/dfs/store/1.0.0'
 export const GET_PROTOCOL = '/dfs/get/1.0.0'
 
-/** Blocks below this travel inside the request that asks to keep them. */
+/** A block smaller than this travels inside the request that asks to keep it. */
 export const INLINE_BLOCK_BYTES_MAX = SMALL_BLOCK_BYTES_MAX
-/** Inline blocks, or a bitmap, in one `keep`. */
+/** Bytes of inline blocks, or of a bitmap, in one `keep`. */
 export const KEEP_BYTES_MAX = 1 << 20
-/** Blocks that one `keep` names: their names fit its header. */
+/** Blocks that one `keep` names: so many CIDs fit into its header. */
 export const KEEP_CIDS_MAX = 512
-/** Large blocks that one `keep` names: few, so that answers come while the next are on their way. */
+/** Large blocks that one `keep` names: few, so that answers come while the next blocks are on their way. */
 export const KEEP_LARGE_MAX = 4
 /** `keep` calls under way to one member. */
 export const KEEPS_IN_FLIGHT = 8
-/** How long a keeper may give no sign of life, neither answer nor pull, while it is waited for. */
+/** A keeper that neither answers nor pulls for this long, while somebody waits for it, is given up. */
 export const KEEP_SILENCE_MS = 30_000
-/** How long the answer to one `keep` may take in all: a keeper behind a thin link pulls for long, and shows that it lives. */
+/** How long the answer to one `keep` may take in all: a keeper behind a thin link pulls for a long time. */
 export const KEEP_TIMEOUT_MS = 5 * 60_000
 /** The longest claim that a keeper grants, and the one a put asks for. */
 export const CLAIM_MS_MAX = 24 * 60 * 60_000
 export const PUT_CLAIM_MS = 60 * 60_000
-/** A claim is written for this much longer than asked, so that the same `keep` again need not write it again. */
+/** A claim is written for this much longer than asked, so that the same `keep` sent again costs no write. */
 export const CLAIM_SLACK_MS = 30 * 60_000
 /** How often a put that is still under way has its claims renewed. */
 export const PUT_RENEW_MS = 20 * 60_000
-/** What ran out is freed this much later: by then the records that came in time have been walked. */
+/** A block is freed this long after its claim ran out: by then the records that came in time have been walked. */
 export const CLAIM_GRACE_MS = 5 * 60_000
-/** Memory for what puts count on us for; a writer whose count is forgotten is told `lacking`, and counts again. */
+/** Memory for what puts count on us for. A writer whose count is forgotten is told `lacking`, and tells us again. */
 export const COUNTS_BYTES_MAX = 32 << 20
-/** Records accepted whose references are still to be made. */
-export const ENDING_MAX = 8_192
+/** Roots whose puts are remembered until the references of their record are written. Beyond that, the claims run out. */
+export const LINKED_PUTS_MAX = 8_192
 /** Records that one hold may name. */
 export const HOLD_RECORDS_MAX = 64
-/** Chunks that one hold may be asked for: their proofs fit the answer. */
-export const HOLD_LEAVES_MAX = 16_384
-/** Promises remembered at once; beyond that none is given. */
+/** Chunks that one hold may name: so many proofs fit into the answer. */
+export const HOLD_CHUNKS_MAX = 16_384
+/** Blocks with a promise at once. Beyond that none is promised. */
 export const HOLDS_MAX = 262_144
-/** How long a hold binds its keeper; a plan that rests on it runs in half of that. */
+/** How long a keeper is bound by a hold. A plan that relies on it may take half as long. */
 export const HOLD_MS = 60 * 60_000
 export const PLAN_MS = HOLD_MS / 2
 
 export const GET_RESPONSE_BYTES_MAX = BLOCK_BYTES_MAX
 
-/** Sealed blocks in memory over all puts under way: keepers pull them without our disk being read. */
+/** Bytes of sealed blocks in memory, over all puts under way. Keepers pull from there, so our disk is not read for them. */
 export const PUT_WINDOW_BYTES = 32 << 20
-/** Blocks of one put that are not yet acknowledged. */
+/** Blocks of one put that are not acknowledged yet. */
 export const PUT_WINDOW_BLOCKS = 16
-/** Blocks that one member may still have to take while a put goes on without it; beyond that it pulls them later. */
+/** Blocks that one member may still have to keep while a put goes on without it. Beyond that it pulls them later. */
 export const BEHIND_MAX = 64
-/** Blocks that a put remembers, so that a file that repeats itself is kept once. */
+/** Blocks that a put remembers, so that content that repeats itself is kept once. */
 export const REPEATS_MAX = 1_024
-/** How long a put waits for members that it could do without, so that they are counted too. */
+/** How long a put waits for members that it does not need, so that they are counted too. */
 export const STRAGGLERS_MS = 250
 /** How often a put that lacks copies looks for members that have come. */
 export const NEWCOMERS_MS = 1_000
-/** Bytes being pulled at once, over all reasons. */
+/** Bytes being pulled at once, whatever for. */
 export const PULL_BYTES_MAX = 24 << 20
-/** Blocks that one get has under way ahead of its reader. */
+/** Blocks that one get fetches ahead of its reader. */
 export const GET_WINDOW_BLOCKS = 8
 
-/** A source that has not delivered by then, or in so many times its usual latency, is joined by the next; not given up. */
+/** After this long, and this many times its usual latency, the next source is asked too. The slow one is not given up. */
 export const HEDGE_MS = 1_500
 export const HEDGE_LATENCIES = 3
-/** Sources asked for one block at once. */
+/** Sources that are asked for one block at once. */
 export const HEDGE_MAX = 4
-/** Rounds down the ranking before a block counts as out of reach, and the pause between. */
+/** Rounds down the ranking before a block counts as out of reach, and the pause between two of them. */
 export const FETCH_ROUNDS = 3
 export const FETCH_PAUSE_MS = 700
 /** A member that served something wrong is asked last for this long. */
 export const AVOID_MS = 60_000
 
-/** What could not be finished is taken up again after this long, later and later while nothing helps, or when a member comes. */
+/** A walk or a handoff that could not finish is repeated after this long, later and later while that does not help. */
 export const WALK_RETRY_MS = 10_000
 export const WALK_RETRY_MS_MAX = 10 * 60_000
-/** Records that wait in memory to be walked; what does not fit is found again in the index. */
+/** Records that wait in memory to be walked. Those that do not fit are found again in the index. */
 export const WALK_QUEUE_MAX = 20_000
-/** While a record has waited longer than this for its references, nothing is freed. */
+/** While a new record has waited longer than this to be walked, nothing is freed. */
 export const UNCERTAIN_MS = 60_000
 /** How long an evict waits for the records that have just come. */
 export const CATCH_UP_MS = 10_000
-/** Leaves of one record looked at together. */
+/** Blocks of one manifest that are handled together. */
 export const WALK_BATCH = 256
-/** Blocks that walks pull at once, and records walked at once. */
+/** Blocks that walks pull at once, and records that are walked at once. */
 export const WALK_PULLS = 8
 export const WALKS_AT_ONCE = 16
 
-/** How often claims that ran out are looked for, and how many are ended together. */
+/** How often expired claims are looked for, and how many are ended together. */
 export const SWEEP_MS = 60_000
 export const SWEEP_BATCH = 256
-/** Blocks that are looked at for claims before others have their turn. */
+/** After so many blocks, the search for unclaimed ones lets other work have its turn. */
 export const ORPHANS_PAUSE_BLOCKS = 1_000
-/** Chunks that one hold asks for: what its keeper lacks of them it pulls before it answers. */
+/** Chunks that an evict asks for in one hold: few, since the keeper pulls those that it lacks before it answers. */
 export const EVICT_HOLD_BLOCKS = 16
-/** Views of two members settle within a few status rounds; until then a hold is asked for again. */
+/** The views of two members settle within a few status rounds. Until then a hold is asked for again. */
 export const VIEW_TRIES = 6
 export const VIEW_PAUSE_MS = 500
-/** Blocks read at once to prove or to check that they are here. */
+/** Blocks that are read at once, to prove that they are here or to check a proof. */
 export const PROOF_READS = 8
-/** Deliveries that are looked at together. */
-export const DELIVERIES_AT_ONCE = 8
-/** What was evicted is owed again after this long, or once it has been read. */
+/** Hints that are followed up at once. */
+export const HANDOFFS_AT_ONCE = 8
+/** An evicted chunk is owed again after this long, or once it has been read. */
 export const EVICTED_MS = 60 * 60_000
-/** An explicit `--ack` that is not met by then is an error; nothing is lost, the rest is delivered later. */
+/** An explicit `--ack` that is not met by then is an error. Nothing is lost: the rest is delivered later. */
 export const ACK_TIMEOUT_MS = 60_000
 
 /** The number that a writer draws for a put. */
@@ -113,8 +113,8 @@ export const PUT_NUMBER_BYTES = 16
 export const SMALL_PUTS_SHARE_MS = 2_000
 /** How long members may take to confirm what they hold of a file. */
 export const CONFIRM_TIMEOUT_MS = 10_000
-/** Blocks that were read from others and are written here because they are owed, at once; more are owed later. */
-export const KEEPING_BACK_MAX = 16
+/** Blocks that are written here at once because they were read from others and are owed. Walks find the rest later. */
+export const READ_REPAIRS_MAX = 16
 
-/** Blocks of our own disk that are known to be bad, so that each is told of once. */
+/** Bad blocks of our own disk that are remembered, so that each is reported once. */
 export const BAD_BLOCKS_MAX = 1_024

@@ -2,12 +2,14 @@ import type { BlockCid } from '../format/cid.ts'
 import type { PeerId } from '../format/peer-id.ts'
 import { DfsError } from '../util/errors.ts'
 
-/** Bytes that are not those their name promises, on our disk or from a peer. They are never handed on. */
+/**
+ * A block whose bytes do not match its name, on our disk or from a peer. Such bytes are never returned or sent to anyone.
+ */
 export class BlockCorruptError extends DfsError {
   override readonly name = 'BlockCorruptError'
   override readonly code = 'corrupt'
   readonly cid: BlockCid
-  /** Who served them; null for our own disk. */
+  /** The peer that served it; null for our own disk. */
   readonly peer: PeerId | null
 
   constructor(cid: BlockCid, peer: PeerId | null) {
@@ -17,7 +19,7 @@ export class BlockCorruptError extends DfsError {
   }
 }
 
-/** A block that is on our disk, as far as is known, and cannot be read from it. */
+/** A block that should be on our disk, and that the disk cannot read. */
 export class BlockUnreadableError extends DfsError {
   override readonly name = 'BlockUnreadableError'
   override readonly code = 'io'
@@ -29,7 +31,7 @@ export class BlockUnreadableError extends DfsError {
   }
 }
 
-/** No member that can be reached has the block. Others may: it is not lost for that. */
+/** No member that can be reached has the block. Members that are away may have it, so it is not necessarily lost. */
 export class BlockUnreachableError extends DfsError {
   override readonly name = 'BlockUnreachableError'
   override readonly code = 'unreachable'
@@ -41,18 +43,20 @@ export class BlockUnreachableError extends DfsError {
   }
 }
 
-/** Fewer members than asked for took the blocks. They are kept here, and delivered once members can be reached. */
+/**
+ * Fewer members than asked for have the blocks. They are kept here, and delivered to the others once they can be reached.
+ */
 export class NotEnoughCopiesError extends DfsError {
   override readonly name = 'NotEnoughCopiesError'
   override readonly code = 'unreachable'
   readonly reached: readonly PeerId[]
   readonly wanted: number
-  /** Copies of chunks that are still to be delivered. */
+  /** Copies of chunks that members still owe. */
   readonly owedBlocks: number
 
   constructor(reached: readonly PeerId[], wanted: number, owedBlocks: number) {
     super(
-      `${reached.length} of the ${wanted} members asked for hold it: it is kept here and delivered when they can be reached`
+      `fewer than ${wanted} members hold and acknowledged the whole file: it is stored here, and the other copies are made when members can be reached`
     )
     this.reached = reached
     this.wanted = wanted
@@ -60,8 +64,13 @@ export class NotEnoughCopiesError extends DfsError {
   }
 }
 
-/** Nothing may be given away now: it is not certain what is needed. It will be. */
+/** This node cannot prove now that its copies are not needed, so it frees none on request. It will be able to later. */
 export class EvictRefusedError extends DfsError {
   override readonly name = 'EvictRefusedError'
   override readonly code = 'busy'
+}
+
+/** True of the errors that say that a block cannot be had at the moment. */
+export function isOutOfReach(error: unknown): boolean {
+  return error instanceof BlockUnreachableError || error instanceof BlockCorruptError
 }

@@ -1,5 +1,6 @@
 import { type BlockCid, isNode } from '../format/cid.ts'
 import { childShape, decodeNode, type ManifestNode, type NodeCodec, type NodeShape } from '../format/manifest.ts'
+import { WALK_BATCH } from './constants.ts'
 
 /** A block of a file as its manifest names it. */
 export interface ManifestBlock {
@@ -10,12 +11,71 @@ export interface ManifestBlock {
   chunkIndex: number | null
 }
 
-/** Fetches a manifest node's bytes; from disk, or from whoever has it. */
-export type ReadNode = (cid: BlockCid) => Promise<Uint8Array>
+/** A block that holds a part of the file's content. */
+export interface ManifestChunk extends ManifestBlock {
+  chunkIndex: number
+}
 
 /**
- * Every block below a root, root first, in the order of the file, without keys: a member that can read nothing walks it
- * too. A node is read only when its turn comes, and refused if it is not of the shape that its parent promised.
+ * Returns the bytes of a manifest node, from disk or from a member that has it. `parent` is the multihash of the node that
+ * links to it; null for the root.
+ */
+export type ReadNode = (cid: BlockCid, parent: Uint8Array | null) => Promise<Uint8Array>
+
+export interface WalkBatchesOptions<B extends ManifestBlock> {
+  root: BlockCid
+  readNode: ReadNode
+  codec: NodeCodec
+  /** Chooses what the batches hold. It is asked about every block, in the order of the file. */
+  select: (block: ManifestBlock) => block is B
+  /**
+   * Told of the error that cuts the walk short. If it returns, the blocks that were chosen so far are yielded and the walk
+   * ends. Left out, the error is thrown and the batch that was being filled is dropped.
+   */
+  onCutShort?: ((error: unknown) => void) | undefined
+}
+
+/** True of a block that holds content, as opposed to a manifest node. */
+export function isChunk(block: ManifestBlock): block is ManifestChunk {
+  return block.chunkIndex !== null
+}
+
+/** True of every block. */
+export function isAny(_: ManifestBlock): _ is ManifestBlock {
+  return true
+}
+
+/**
+ * Walks a manifest as `walkManifest` does, and yields the blocks of interest in batches of up to `WALK_BATCH`. The walk does
+ * not go on until the caller asks for the next batch, so that a large file is never in memory as a whole.
+ */
+export async function* walkBatches<B extends ManifestBlock>({
+  root,
+  readNode,
+  codec,
+  select,
+  onCutShort
+}: WalkBatchesOptions<B>): AsyncGenerator<B[]> {
+  let batch: B[] = []
+  try {
+    for await (const block of walkManifest(root, readNode, codec)) {
+      if (!select(block)) continue
+      batch.push(block)
+      if (batch.length < WALK_BATCH) continue
+      yield batch
+      batch = []
+    }
+  } catch (error) {
+    if (onCutShort === undefined) throw error
+    onCutShort(error)
+  }
+  if (batch.length > 0) yield batch
+}
+
+/**
+ * Yields every block below a root, root first, in the order of the file. It needs no keys, so a member that can read
+ * nothing walks a manifest too. A node is read only when its turn comes, and refused if it is not of the shape that its
+ * parent promised.
  */
 export async function* walkManifest(
   root: BlockCid,
@@ -27,13 +87,12 @@ export async function* walkManifest(
     return
   }
   yield { cid: root, parent: null, chunkIndex: null }
-  yield* walkNode(root, decodeNode(await readNode(root), undefined, codec), 0, readNode, codec)
+  const node = decodeNode(await readNode(root, null), undefined, codec)
+  yield* walkNode({ cid: root, node, firstChunk: 0 }, readNode, codec)
 }
 
 async function* walkNode(
-  cid: BlockCid,
-  node: ManifestNode,
-  firstChunk: number,
+  { cid, node, firstChunk }: { cid: BlockCid; node: ManifestNode; firstChunk: number },
   readNode: ReadNode,
   codec: NodeCodec
 ): AsyncGenerator<ManifestBlock> {
@@ -46,7 +105,8 @@ async function* walkNode(
     }
     const shape: NodeShape = childShape(node, i)
     yield { cid: link, parent, chunkIndex: null }
-    yield* walkNode(link, decodeNode(await readNode(link), shape, codec), chunkIndex, readNode, codec)
+    const child = decodeNode(await readNode(link, parent), shape, codec)
+    yield* walkNode({ cid: link, node: child, firstChunk: chunkIndex }, readNode, codec)
     chunkIndex += shape.leaves
   }
 }

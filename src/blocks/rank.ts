@@ -4,14 +4,15 @@ import type { View, ViewMember } from '../members/view.ts'
 import { LOG2_TABLE } from './log2-table.ts'
 
 /**
- * Weighted rendezvous hashing (Thaler and Ravishankar 1998; weights after Schindelhauer and Schomaker 2005): each member
- * draws a number for each block, and the draws divided by the weights order the members. Pure, in integers that a
- * double holds exactly, so every member computes the same; adding or losing a member moves only that member's share.
+ * Weighted rendezvous hashing (Thaler and Ravishankar 1998; weights after Schindelhauer and Schomaker 2005). Each member
+ * draws a number for each block, and the draws divided by the weights order the members. The computation is pure and uses
+ * integers that a double holds exactly, so every member computes the same order. When a member comes or goes, only that
+ * member's share of the blocks moves.
  */
 
 /** Bits after the point in a logarithm. */
 const FRACTION_BITS = 20
-/** Weights are counted in units of this many bytes: fine enough for a memory stick, and products stay exact. */
+/** Bytes in one unit of weight: small enough for a memory stick, and large enough that products stay exact. */
 const WEIGHT_UNIT = 1 << 20
 const WEIGHT_UNITS_MAX = 2 ** 27
 
@@ -32,20 +33,20 @@ export class Ranking {
     return this.keepers.length
   }
 
-  /** True if the view has this member at all; one that has just joined may not have told of itself yet. */
+  /** True if the view has this member at all. One that has just joined may not have sent its status yet. */
   isKnown(peer: PeerId): boolean {
     return this.view.members.some(member => member.peer === peer)
   }
 
   /**
-   * The first `count` members that owe a block of this digest; all that there are, if fewer. The order does not depend
-   * on `count`: zones are spread by always taking the best draw among those whose zone has been used least.
+   * The first `count` members that owe a block of this digest, or all members that keep blocks if there are fewer. The order
+   * does not depend on `count`. To spread zones, the next is always the best draw among those whose zone was used least.
    */
   owners(digest: Uint8Array, count: number): ViewMember[] {
     return this.#order(digest, count)
   }
 
-  /** All members in the order in which a reader asks: owners to be, then those who are out, draining or keep nothing. */
+  /** All members in the order in which a reader asks: first by rank, then those that are out, draining or keep nothing. */
   readers(digest: Uint8Array): PeerId[] {
     const keepers = this.#order(digest, Number.POSITIVE_INFINITY)
     const rest = this.view.members.filter(member => !keepers.includes(member))
@@ -65,6 +66,16 @@ export class Ranking {
       drawn.map(({ drawer }) => drawer.member),
       Math.min(count, drawn.length)
     )
+  }
+}
+
+/** Returns the ranking of the current view. It is computed once a view. */
+export function currentRanking(view: () => View): () => Ranking {
+  let ranking: Ranking | undefined
+  return () => {
+    const current = view()
+    if (ranking?.view !== current) ranking = new Ranking(current)
+    return ranking
   }
 }
 
@@ -88,7 +99,7 @@ function toDrawer(member: ViewMember): Drawer {
   return { member, seed: wordsOf(hash('sha256', member.key, 'buffer')), units }
 }
 
-// The smaller of draw / weight comes first; multiplied out, so that nothing is rounded.
+// The smaller draw / weight comes first. Both sides are multiplied out, so that nothing is rounded.
 function compareDraws(a: Drawn, b: Drawn): number {
   return a.draw * b.drawer.units - b.draw * a.drawer.units || Buffer.compare(a.drawer.member.key, b.drawer.member.key)
 }
@@ -96,7 +107,7 @@ function compareDraws(a: Drawn, b: Drawn): number {
 function spreadZones(ordered: ViewMember[], count: number): ViewMember[] {
   if (ordered.every(({ zone }) => zone === null)) return ordered.slice(0, count)
   const used = new Map<string, number>()
-  // Whoever has no zone is a zone of its own.
+  // A member without a zone counts as a zone of its own.
   const usesOf = ({ zone }: ViewMember): number => (zone === null ? 0 : (used.get(zone) ?? 0))
   const rest = [...ordered]
   const chosen: ViewMember[] = []
@@ -117,13 +128,13 @@ function wordsOf(bytes: Uint8Array): readonly [number, number] {
   return [view.getUint32(0), view.getUint32(4)]
 }
 
-// -log2(u / 2^32) for a u that member and block determine, in units of 2^-FRACTION_BITS.
+// Returns -log2(u / 2^32), in units of 2^-FRACTION_BITS, for a `u` that member and block determine.
 function drawOf({ seed }: Drawer, [high, low]: readonly [number, number]): number {
   const u = mix(mix(seed[0] ^ high) ^ seed[1] ^ low)
   return (32 << FRACTION_BITS) - log2(u === 0 ? 1 : u)
 }
 
-// The finalizer of MurmurHash3 (Appleby): every input bit changes every output bit with probability one half.
+// The finalizer of MurmurHash3 (Appleby): each input bit changes each output bit with probability one half.
 function mix(word: number): number {
   let h = word >>> 0
   h = Math.imul(h ^ (h >>> 16), 0x85ebca6b)
@@ -131,10 +142,10 @@ function mix(word: number): number {
   return (h ^ (h >>> 16)) >>> 0
 }
 
-/** log2 of an integer from 1 to 2^32 - 1, in units of 2^-20: exponent, table, linear in between. */
+/** log2 of an integer from 1 to 2^32 - 1, in units of 2^-20: from its exponent and a table, linear in between. */
 export function log2(u: number): number {
   const exponent = 31 - Math.clz32(u)
-  // The mantissa's bits after the leading one: 8 pick the row, 16 go between it and the next.
+  // Of the mantissa's bits after the leading one, 8 choose the row and 16 interpolate between it and the next.
   const mantissa = exponent >= 24 ? (u >>> (exponent - 24)) & 0xffffff : (u << (24 - exponent)) & 0xffffff
   const row = mantissa >>> 16
   const from = LOG2_TABLE[row] as number

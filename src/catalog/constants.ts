@@ -22,5 +22,3 @@ export const HEADS_MAX = 64
 export const CYCLE_MAX = 1_024
 /** Digits of an id in the name of an entry that cannot show under its own. */
 export const TAG_DIGITS = 8
-/** How long a change without blocks waits for the members that are connected to acknowledge it. */
-export const DELIVER_MS = 5_000

@@ -195,7 +195,7 @@ export function cidOf({ root }: Pick<EntryRecord, 'root'>): BlockCid | undefined
 function recordOps(record: EntryRecord): IndexOp[] {
   const ops: IndexOp[] = [{ type: 'put', key: recordKey(record), value: new Uint8Array(0) }]
   const root = cidOf(record)
-  if (root !== undefined) ops.push(...Blocks.opsFor({ id: record.id, root, replicas: record.replicas }))
+  if (root !== undefined) ops.push(...Blocks.referenceOps({ id: record.id, root, replicas: record.replicas }))
   return ops
 }
 

@@ -3,9 +3,9 @@ import { isNode } from '../format/cid.ts'
 import { FormatError } from '../format/errors.ts'
 import { childShape, decodeNode, type Link, type NodeCodec, type NodeShape, openNode } from '../format/manifest.ts'
 
-/** A chunk of a file, and the part of it that a reader wants. */
+/** A chunk of a file, and the part of its text that a reader wants. */
 export interface ChunkRef extends Link {
-  /** Bytes of the chunk's text before the first wanted one. */
+  /** Bytes of the text before the first wanted one. */
   from: number
   /** The first byte of the text after those wanted. */
   to: number
@@ -17,35 +17,35 @@ export interface Span {
   to: number
 }
 
-/**
- * The chunks that hold a span of a file, in order: down the manifest, reading only the nodes that the span needs. Each
- * node must promise exactly what its parent says of it.
- */
-export async function* chunksInRange(
-  root: Link,
-  span: Span,
-  read: (cid: BlockCid) => Promise<Uint8Array>,
+export interface ManifestReader {
+  /** Fetches the bytes of a manifest node. */
+  read: (cid: BlockCid) => Promise<Uint8Array>
   codec: NodeCodec
-): AsyncGenerator<ChunkRef> {
-  if (span.from >= span.to) return
-  yield* below(root, undefined, span, read, codec)
 }
 
-async function* below(
+/**
+ * The chunks that hold a span of a file, in order. It goes down the manifest and reads only the nodes that the span needs.
+ * Throws a `FormatError` for a node that is not of the shape and size that its parent states.
+ */
+export async function* chunksInRange(root: Link, span: Span, reader: ManifestReader): AsyncGenerator<ChunkRef> {
+  if (span.from < span.to) yield* chunksBelow(root, undefined, span, reader)
+}
+
+async function* chunksBelow(
   link: Link,
   shape: NodeShape | undefined,
   span: Span,
-  read: (cid: BlockCid) => Promise<Uint8Array>,
-  codec: NodeCodec
+  reader: ManifestReader
 ): AsyncGenerator<ChunkRef> {
   if (!isNode(link.cid)) {
     yield { ...link, ...span }
     return
   }
+  const { read, codec } = reader
   const node = decodeNode(await read(link.cid), shape, codec)
   const links = openNode(node, link.key, codec)
   if (links.reduce((sum, child) => sum + child.size, 0) !== link.size)
-    throw new FormatError('manifest node has not the size that its parent states')
+    throw new FormatError('the size of a manifest node is not what its parent states')
   let start = 0
   for (const [i, child] of links.entries()) {
     const from = Math.max(span.from - start, 0)
@@ -53,6 +53,6 @@ async function* below(
     start += child.size
     if (from >= to) continue
     const childNode = node.height === 1 ? undefined : childShape(node, i)
-    yield* below(child, childNode, { from, to }, read, codec)
+    yield* chunksBelow(child, childNode, { from, to }, reader)
   }
 }

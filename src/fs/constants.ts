@@ -2,7 +2,9 @@
 
 /** Files up to this size are read whole before anything is stored, and share calls with others of their kind. */
 export const SMALL_FILE_BYTES_MAX = 48 << 10
-/** Files of a directory that are copied or evicted at once. */
+/** Files of a tree that are copied at once. */
 export const TREE_AT_ONCE = 8
-/** The most members that a number of copies may name; beyond it stands `all`. */
+/** The most members that a number of copies may name; for more there is `all`. */
 export const COPIES_MAX = 1_000
+/** How long a change without blocks waits for the members that are connected to acknowledge it. */
+export const PUSH_WAIT_MS = 5_000

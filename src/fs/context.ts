@@ -8,10 +8,11 @@ import type { Sync } from '../log/sync.ts'
 import type { Members } from '../members/members.ts'
 import type { Clock } from '../util/clock.ts'
 import { InvalidInputError } from '../util/errors.ts'
+import type { ComponentLogger } from '../util/logger.ts'
 import { COPIES_MAX } from './constants.ts'
 import type { Copies } from './types.ts'
 
-/** What the verbs stand on. */
+/** The rooms that the verbs use. */
 export interface FsContext {
   catalog: Catalog
   tree: Tree
@@ -21,25 +22,26 @@ export interface FsContext {
   sync: Sync
   codec: NodeCodec
   clock: Clock
+  logger: ComponentLogger
   /** Copies of what this node puts, and how many must be durable; `Infinity` for every member, undefined for the default. */
   defaults: { replicas: number; ack: number | undefined }
 }
 
-/** As a record has it. */
+/** A number of copies as a record states it. */
 export function recordReplicas(replicas: number): number {
   return Number.isFinite(replicas) ? replicas : REPLICAS_ALL
 }
 
-/** As the blocks room counts it. */
+/** The number of copies that a record states, as the blocks room counts it. */
 export function wantedCopies(replicas: number): number {
   return replicas === REPLICAS_ALL ? Number.POSITIVE_INFINITY : replicas
 }
 
-/** What a caller asked for, as a count. */
+/** The number of copies that a caller asked for, as the blocks room counts it. Throws an `InvalidInputError`. */
 export function copiesOf(copies: Copies | undefined): number | undefined {
   if (copies === undefined) return undefined
   if (copies === 'all') return Number.POSITIVE_INFINITY
   if (!Number.isInteger(copies) || copies < 1 || copies > COPIES_MAX)
-    throw new InvalidInputError(`a number of copies is "all", or from 1 to ${COPIES_MAX}`)
+    throw new InvalidInputError(`the number of copies must be "all" or from 1 to ${COPIES_MAX}`)
   return copies
 }

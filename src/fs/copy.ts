@@ -1,65 +1,80 @@
 import { IsADirectoryError } from '../catalog/errors.ts'
 import { cidOf } from '../catalog/projection.ts'
-import type { FileNode, TreeNode } from '../catalog/tree.ts'
+import type { DirectoryNode, FileNode } from '../catalog/tree.ts'
 import { formatPath, type Path } from '../format/path.ts'
 import { InvalidInputError } from '../util/errors.ts'
-import { Limiter } from '../util/limiter.ts'
+import { forEachAtOnce } from '../util/for-each.ts'
 import { TREE_AT_ONCE } from './constants.ts'
 import { type FsContext, wantedCopies } from './context.ts'
-import { readable } from './get.ts'
+import { readableBody } from './get.ts'
 import { makeDirectory } from './mkdir.ts'
-import { linkFile, openPut, resolvePutOptions } from './put.ts'
-import { targetOf } from './target.ts'
+import { linkAndReplicate, openPut, resolvePutOptions } from './put.ts'
+import { resolveTarget } from './resolve.ts'
 import type { PutOptions } from './types.ts'
 
 type CopyOptions = Pick<PutOptions, 'noClobber' | 'signal'>
 
-/** Copies a file or a directory: the same blocks stand at another path too, kept as any put's are. */
+interface FileToCopy {
+  file: FileNode
+  target: Path
+}
+
+/**
+ * Copies a file or a directory: the same blocks are linked at another path too, and kept as those of any put. Files that
+ * were copied before a failure or an abort stay.
+ */
 export async function copyPath(
   fs: FsContext,
   from: Path,
   to: Path,
   options: CopyOptions = {}
 ): Promise<{ from: string; path: string }> {
-  const { node, target } = await targetOf(fs, from, to)
+  const { signal } = options
+  const { node, target } = await resolveTarget(fs, from, to, signal)
   if (formatPath(target).startsWith(`${formatPath(node.path)}/`))
     throw new InvalidInputError('a directory cannot be copied into itself')
-  await copyNode(fs, node, target, options)
+  signal?.throwIfAborted()
+  if (node.kind === 'file') await copyFile(fs, { file: node, target }, options)
+  else {
+    const files = filesToCopy(fs, node, target, signal)
+    await forEachAtOnce(files, { atOnce: TREE_AT_ONCE, signal }, file => copyFile(fs, file, options))
+  }
   return { from: formatPath(from), path: formatPath(target) }
 }
 
-async function copyNode(fs: FsContext, node: TreeNode, target: Path, options: CopyOptions): Promise<void> {
-  options.signal?.throwIfAborted()
-  if (node.kind === 'file') {
-    await copyFile(fs, node, target, options)
-    return
+/** Makes a copy of each directory on the way, and yields the files that go into it. */
+async function* filesToCopy(
+  fs: FsContext,
+  directory: DirectoryNode,
+  target: Path,
+  signal: AbortSignal | undefined
+): AsyncGenerator<FileToCopy> {
+  await makeDirectory(fs, target, { signal })
+  for await (const child of fs.tree.list(directory)) {
+    signal?.throwIfAborted()
+    const below = [...target, child.path.at(-1) as string]
+    if (child.kind === 'directory') yield* filesToCopy(fs, child, below, signal)
+    else yield { file: child, target: below }
   }
-  await makeDirectory(fs, target)
-  const slots = new Limiter(TREE_AT_ONCE)
-  const copies: Array<Promise<void>> = []
-  for await (const child of fs.tree.list(node)) {
-    const name = child.path.at(-1) as string
-    if (child.kind === 'directory') await copyNode(fs, child, [...target, name], options)
-    else copies.push(slots.run(() => copyFile(fs, child, [...target, name], options)))
-  }
-  await Promise.all(copies)
 }
 
-async function copyFile(fs: FsContext, node: FileNode, target: Path, options: CopyOptions): Promise<void> {
+async function copyFile(fs: FsContext, { file, target }: FileToCopy, options: CopyOptions): Promise<void> {
   const there = await fs.tree.resolve(target)
   if (there?.kind === 'directory') throw new IsADirectoryError('a directory has this name already')
-  const { size, mtime, mode, type, key, content } = readable(node)
-  const root = cidOf(node.record)
-  const facts = { size, mtime, mode, type, key, content }
-  const named = { root: node.record.root as Uint8Array, rootEpoch: node.record.rootEpoch as Uint8Array }
-  const resolved = { ...resolvePutOptions(fs, options), copies: wantedCopies(node.shown.replicas) }
-  const put = openPut(fs, resolved, root === undefined)
+  const { size, mtime, mode, type, key, content } = readableBody(file)
+  const named = { root: file.record.root as Uint8Array, rootEpoch: file.record.rootEpoch as Uint8Array }
+  const copied = { ...named, size, mtime, mode, type, key, content }
+  const resolved = { ...resolvePutOptions(fs, options), copies: wantedCopies(file.shown.replicas) }
+  const root = cidOf(file.record)
+  if (root === undefined) {
+    await linkAndReplicate(fs, { path: target, content: copied, kept: null, resolved })
+    return
+  }
+  const put = openPut(fs, resolved, false)
   try {
-    if (root !== undefined) {
-      await put.keepHeld(root, async cid => (await fs.blocks.read(cid, { signal: options.signal })).bytes)
-      await put.keepRoot(root)
-    }
-    await linkFile(fs, put, target, { ...named, ...facts }, root ?? null, resolved)
+    await put.keepHeld(root, async cid => (await fs.blocks.read(cid, { signal: options.signal })).bytes)
+    const kept = await put.keepRoot(root)
+    await linkAndReplicate(fs, { path: target, content: copied, kept, resolved })
   } finally {
     put.close()
   }

@@ -1,20 +1,23 @@
-import { NotFoundError } from '../catalog/errors.ts'
 import { cidOf } from '../catalog/projection.ts'
 import type { TreeNode } from '../catalog/tree.ts'
 import { formatPath, type Path } from '../format/path.ts'
 import { peerIdOf } from '../format/peer-id.ts'
 import { type FsContext, wantedCopies } from './context.ts'
+import { resolvePath } from './resolve.ts'
 import type { Amount, EvictResult } from './types.ts'
 
-/** Gives this member's copies of a file, or of all below a directory, away; what others do not prove to hold stays. */
+/**
+ * Frees this member's copies of a file, or of all files below a directory, as far as other members prove that they hold
+ * the same blocks. An abort leaves what has been freed.
+ */
 export async function evictPath(fs: FsContext, path: Path, signal?: AbortSignal): Promise<EvictResult> {
-  const node = await fs.tree.resolve(path)
-  if (node === undefined) throw new NotFoundError('nothing is at this path')
+  const node = await resolvePath(fs, path, signal)
   const result = { path: formatPath(node.path), freed: { blocks: 0, bytes: 0 }, left: { blocks: 0, bytes: 0 } }
   await evictNode(fs, node, result, signal)
   return result
 }
 
+/** Adds what it frees and what it leaves to `result`. */
 async function evictNode(fs: FsContext, node: TreeNode, result: EvictResult, signal?: AbortSignal): Promise<void> {
   signal?.throwIfAborted()
   if (node.kind === 'directory') {

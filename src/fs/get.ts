@@ -1,8 +1,8 @@
 import { pipe } from 'it-pipe'
+import type { Fetched } from '../blocks/blocks.ts'
 import { GET_WINDOW_BLOCKS } from '../blocks/constants.ts'
-import type { Fetched } from '../blocks/fetch/fetcher.ts'
 import { tagOfContent } from '../catalog/content-tag.ts'
-import { DamagedEntryError, IsADirectoryError, NotFoundError } from '../catalog/errors.ts'
+import { DamagedEntryError, IsADirectoryError } from '../catalog/errors.ts'
 import { cidOf } from '../catalog/projection.ts'
 import type { FileNode } from '../catalog/tree.ts'
 import type { BlockCid } from '../format/cid.ts'
@@ -17,23 +17,24 @@ import { InvalidInputError } from '../util/errors.ts'
 import { type ChunkRef, chunksInRange, type Span } from './chunks-in-range.ts'
 import type { FsContext } from './context.ts'
 import { readAhead } from './read-ahead.ts'
+import { resolvePath } from './resolve.ts'
 import type { GetOptions, OpenFile, Range } from './types.ts'
 
-/** Opens a file. Its facts are here at once; its bytes are fetched as they are read, each verified before it is given. */
+/** Opens a file. Returns its facts at once; its bytes are fetched as they are read, each verified before it is handed out. */
 export async function openFile(fs: FsContext, path: Path, options: GetOptions = {}): Promise<OpenFile> {
-  const node = await fs.tree.resolve(path)
-  if (node === undefined) throw new NotFoundError('nothing is at this path')
+  const node = await resolvePath(fs, path, options.signal)
   if (node.kind === 'directory') throw new IsADirectoryError('this path is a directory')
-  return new FileReader(fs, node, readable(node), options)
+  return new FileReader(fs, node, readableBody(node), options)
 }
 
-/** The body of a file's record; a `DamagedEntryError` if there is none that can be used. */
-export function readable({ body, record }: FileNode): EntryBody {
+/** The body of a file's record. Throws a `DamagedEntryError` if it cannot be used. */
+export function readableBody({ body, record }: FileNode): EntryBody {
   const isWhole = body !== undefined && (cidOf(record) === undefined ? body.content : body.key) !== undefined
   if (!isWhole) throw new DamagedEntryError('the record of this file is damaged: its content cannot be read')
   return body
 }
 
+/** One file that is being read. It holds nothing open while it is not iterated. */
 class FileReader implements OpenFile {
   readonly path: string
   readonly size: number
@@ -75,43 +76,46 @@ class FileReader implements OpenFile {
       yield* this.#read()
     } catch (cause) {
       if (!(cause instanceof FormatError) && !(cause instanceof SealError)) throw cause
-      throw new DamagedEntryError('what this file is made of is not what its record promises', { cause })
+      throw new DamagedEntryError('file content does not match its record', { cause })
     }
   }
 
   async *#read(): AsyncGenerator<Uint8Array> {
-    const { blocks, codec, members } = this.#fs
-    const { from, to } = this.range
     if (this.#root === undefined) {
-      const content = this.#body.content as Uint8Array
-      if (content.byteLength !== this.size) throw new FormatError('inline content has not the size stated')
-      this.#tally(members.self.peerId, to - from)
-      yield content.subarray(from, to)
+      yield this.#readInline(this.#body.content as Uint8Array)
       return
     }
+    const { blocks, codec } = this.#fs
+    const signal = this.#signal
     const root: Link = { cid: this.#root, key: this.#body.key as Uint8Array, size: this.size }
-    const readNode = async (cid: BlockCid): Promise<Uint8Array> =>
-      (await blocks.read(cid, { signal: this.#signal })).bytes
-    yield* pipe(
-      chunksInRange(root, this.range, readNode, codec),
-      readAhead(GET_WINDOW_BLOCKS, this.#signal, async (ref: ChunkRef, signal) => ({
-        ref,
-        ...(await blocks.read(ref.cid, { signal }))
-      })),
-      source => this.#open(source)
+    const read = async (cid: BlockCid): Promise<Uint8Array> => (await blocks.read(cid, { signal })).bytes
+    const fetch = async (ref: ChunkRef, signal: AbortSignal): Promise<Fetched & { ref: ChunkRef }> => ({
+      ref,
+      ...(await blocks.read(ref.cid, { signal }))
+    })
+    yield* pipe(chunksInRange(root, this.range, { read, codec }), readAhead(GET_WINDOW_BLOCKS, signal, fetch), source =>
+      this.#open(source)
     )
   }
 
+  #readInline(content: Uint8Array): Uint8Array {
+    const { from, to } = this.range
+    if (content.byteLength !== this.size) throw new FormatError('inline content is not of the stated size')
+    this.#noteBytes(this.#fs.members.self.peerId, to - from)
+    return content.subarray(from, to)
+  }
+
+  /** Decrypts and verifies chunks, and yields the part of each that was asked for. */
   async *#open(source: AsyncIterable<Fetched & { ref: ChunkRef }>): AsyncGenerator<Uint8Array> {
     for await (const { ref, bytes, from, release } of source) {
       const text = openChunkOf(ref, bytes).subarray(ref.from, ref.to)
       release()
-      this.#tally(from, text.byteLength)
+      this.#noteBytes(from, text.byteLength)
       yield text
     }
   }
 
-  #tally(peer: PeerId, bytes: number): void {
+  #noteBytes(peer: PeerId, bytes: number): void {
     this.#bytesByPeer.set(peer, (this.#bytesByPeer.get(peer) ?? 0) + bytes)
   }
 }
@@ -120,7 +124,7 @@ function spanOf(range: Range | undefined, size: number): Span {
   if (range === undefined) return { from: 0, to: size }
   const { from, to = size - 1 } = range
   if (!Number.isSafeInteger(from) || !Number.isSafeInteger(to) || from < 0 || to < from)
-    throw new InvalidInputError('a range goes from a byte to a later one')
-  if (from >= size) throw new InvalidInputError(`a range begins within the file, which has ${size} bytes`)
+    throw new InvalidInputError('a range must go from a byte to the same or a later one')
+  if (from >= size) throw new InvalidInputError(`a range must begin within the file, which has ${size} bytes`)
   return { from, to: Math.min(to, size - 1) + 1 }
 }

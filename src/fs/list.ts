@@ -1,25 +1,28 @@
-import { NotFoundError } from '../catalog/errors.ts'
-import type { TreeNode } from '../catalog/tree.ts'
+import type { DirectoryNode, TreeNode } from '../catalog/tree.ts'
 import { formatPath, type Path } from '../format/path.ts'
 import type { FsContext } from './context.ts'
-import type { ListItem } from './types.ts'
+import { resolvePath } from './resolve.ts'
+import type { AbortOptions, ListItem } from './types.ts'
 
-/** What a directory shows, in the order of the names' bytes; with `recursive` each directory is followed by its own. */
-export async function* listPath(
-  fs: FsContext,
-  path: Path,
-  options: { recursive?: boolean | undefined; signal?: AbortSignal | undefined } = {}
-): AsyncGenerator<ListItem> {
-  const node = await fs.tree.resolve(path)
-  if (node === undefined) throw new NotFoundError('nothing is at this path')
-  if (node.kind === 'file') {
-    yield toItem(node)
-    return
-  }
+export interface ListOptions extends AbortOptions {
+  recursive?: boolean | undefined
+}
+
+/**
+ * What a directory shows, in the order of the names' bytes; with `recursive` each directory is followed by what is in it.
+ * A file lists itself.
+ */
+export async function* listPath(fs: FsContext, path: Path, options: ListOptions = {}): AsyncGenerator<ListItem> {
+  const node = await resolvePath(fs, path, options.signal)
+  if (node.kind === 'file') yield toItem(node)
+  else yield* listDirectory(fs, node, options)
+}
+
+async function* listDirectory(fs: FsContext, node: DirectoryNode, options: ListOptions): AsyncGenerator<ListItem> {
   for await (const child of fs.tree.list(node)) {
     options.signal?.throwIfAborted()
     yield toItem(child)
-    if (options.recursive === true && child.kind === 'directory') yield* listPath(fs, child.path, options)
+    if (options.recursive === true && child.kind === 'directory') yield* listDirectory(fs, child, options)
   }
 }
 

@@ -1,19 +1,29 @@
 import { formatPath, type Path } from '../format/path.ts'
 import { type FsContext, recordReplicas } from './context.ts'
-import { deliver } from './deliver.ts'
-import { targetOf } from './target.ts'
+import { pushToMembers } from './push-to-members.ts'
+import { resolveTarget } from './resolve.ts'
+import type { AbortOptions } from './types.ts'
 
-/** Moves a file or a directory, whatever its size: one record. */
+export interface MoveOptions extends AbortOptions {
+  noClobber?: boolean | undefined
+}
+
+/**
+ * Moves a file or a directory, whatever its size: one record for each entry that goes by its name. An abort after that
+ * ends the waiting for other members, and undoes nothing.
+ */
 export async function movePath(
   fs: FsContext,
   from: Path,
   to: Path,
-  options: { noClobber?: boolean | undefined } = {}
+  { noClobber, signal }: MoveOptions = {}
 ): Promise<{ from: string; path: string }> {
+  signal?.throwIfAborted()
   const isOntoItself = formatPath(from) === formatPath(to)
-  const { target } = isOntoItself ? { target: to } : await targetOf(fs, from, to)
+  const { target } = isOntoItself ? { target: to } : await resolveTarget(fs, from, to, signal)
+  signal?.throwIfAborted()
   const replicas = recordReplicas(fs.defaults.replicas)
-  const change = await fs.catalog.move(from, target, { ...options, replicas })
-  await deliver(fs, change.statements)
+  const change = await fs.catalog.move(from, target, { noClobber, replicas })
+  await pushToMembers(fs, change.statements, signal)
   return { from: formatPath(from), path: formatPath(change.path) }
 }

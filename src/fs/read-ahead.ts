@@ -1,6 +1,6 @@
 /**
- * Maps a stream with several results under way, and gives them in order. Never more than `window` are begun and not yet
- * taken, so that bounds memory. Whoever stops early aborts what is under way.
+ * Maps a stream with several results under way, and yields them in order. At most `window` results are begun and not yet
+ * taken, which bounds the memory. A consumer that stops early aborts what is under way.
  */
 export function readAhead<In, Out>(
   window: number,
@@ -22,6 +22,7 @@ export function readAhead<In, Out>(
             break
           }
           const result = work(next.value, signal)
+          // Its failure is thrown when its turn comes. Of those that never come, the first failure has been thrown.
           result.catch(() => {})
           underWay.push(result)
         }

@@ -1,17 +1,15 @@
 import { concatBytes } from '../util/bytes.ts'
+import type { Source } from './types.ts'
 
-/** Bytes to store, in whatever form a program has them. */
-export type Source = Uint8Array | Iterable<Uint8Array> | AsyncIterable<Uint8Array>
-
-/** A source of which the beginning has been read. */
+/** A source whose beginning has been read. */
 export interface Peeked {
-  /** All of it, if it ended within the limit. */
+  /** All of its bytes, if it ended within the limit. */
   whole: Uint8Array | undefined
-  /** The same bytes from the first one, to be read once. */
+  /** The same bytes from the first one. To be read once. */
   all: AsyncIterable<Uint8Array>
 }
 
-/** Reads up to `limit` bytes, to learn whether there are more. */
+/** Reads up to `limit` bytes of a source, to learn whether there are more. */
 export async function peek(source: Source, limit: number): Promise<Peeked> {
   if (source instanceof Uint8Array && source.byteLength <= limit) return { whole: source, all: iterate(source) }
   const pieces = iterate(source)
@@ -34,7 +32,7 @@ async function* iterate(source: Source): AsyncGenerator<Uint8Array> {
   else yield* source
 }
 
-// The generator's own end is passed on: whoever stops early lets the source close what it holds.
+/** Ends the source if the reader stops early, so that the source closes what it has open. */
 async function* resume(head: readonly Uint8Array[], rest: AsyncGenerator<Uint8Array>): AsyncGenerator<Uint8Array> {
   try {
     yield* head

@@ -1,23 +1,25 @@
 import { tagOfContent } from '../catalog/content-tag.ts'
-import { NotFoundError } from '../catalog/errors.ts'
 import { cidOf } from '../catalog/projection.ts'
 import type { FileNode } from '../catalog/tree.ts'
 import type { Path } from '../format/path.ts'
 import { toHex } from '../util/bytes.ts'
+import { raceSignal } from '../util/deadline.ts'
 import { type FsContext, wantedCopies } from './context.ts'
 import { toItem } from './list.ts'
-import type { Stat } from './types.ts'
+import { resolvePath } from './resolve.ts'
+import type { AbortOptions, Stat } from './types.ts'
 
-/** What is known of a file or directory, and how many members confirm, asked now, that they hold all of it. */
-export async function statPath(fs: FsContext, path: Path): Promise<Stat> {
-  const node = await fs.tree.resolve(path)
-  if (node === undefined) throw new NotFoundError('nothing is at this path')
+/**
+ * What is known of a file or directory, and how many members have it. For a file they are asked now. A directory is its
+ * record alone, so the members count whose statements have been compared with ours.
+ */
+export async function statPath(fs: FsContext, path: Path, { signal }: AbortOptions = {}): Promise<Stat> {
+  const node = await resolvePath(fs, path, signal)
   const item = toItem(node)
   if (node.kind === 'directory') {
-    const copies = fs.blocks.keeperCount
     const none = { root: null, version: null, tag: null, type: undefined, mode: undefined }
-    // A directory is its record alone, and records are everywhere.
-    return { ...item, ...none, replicas: { wanted: copies, confirmed: 1 + fs.members.compared.size }, versions: 1 }
+    const replicas = { wanted: fs.blocks.keeperCount, confirmed: 1 + fs.members.compared.size }
+    return { ...item, ...none, replicas, versions: 1 }
   }
   const { record, body, row } = node
   return {
@@ -27,7 +29,7 @@ export async function statPath(fs: FsContext, path: Path): Promise<Stat> {
     tag: tagOfContent(record),
     type: body?.type,
     mode: body?.mode,
-    replicas: await copiesOfFile(fs, node),
+    replicas: await raceSignal(copiesOfFile(fs, node), signal),
     versions: row.state.writes
   }
 }

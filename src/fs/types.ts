@@ -1,17 +1,23 @@
-/** What the verbs take and give. Paths are text from the root; sizes are bytes; times are dates. */
+/** The options and results of the verbs. Paths are text from the root; sizes are bytes; times are dates. */
 
 /** Copies of a file: a number of members, or every one of them. */
 export type Copies = number | 'all'
 
 export interface AbortOptions {
+  /** Ends the verb with the signal's reason. Records that have been appended by then stay. */
   signal?: AbortSignal | undefined
 }
 
+/** Bytes to store, in whatever form a program has them. */
 export type Source = Uint8Array | Iterable<Uint8Array> | AsyncIterable<Uint8Array>
 
 export interface PutOptions extends AbortOptions {
+  /** Left out: this node's default. */
   replicas?: Copies | undefined
-  /** An explicit number that is not met within 60 s is a `NotEnoughCopiesError`; the file stands all the same. */
+  /**
+   * Copies that must be durable before the put says yes. If an explicit number is not met within 60 s, the put fails with
+   * a `NotEnoughCopiesError` (code `unreachable`). The file is stored all the same, and its copies are made later.
+   */
   ack?: Copies | undefined
   /** Left out: now. */
   modified?: Date | undefined
@@ -34,10 +40,11 @@ export interface PutResult {
   version: string
   /** Changes with the content and with nothing else. */
   tag: string
-  /** Members that hold all of it and said so; this one among them. */
+  /** Members, this one among them, that acknowledged the record and hold the blocks that are counted on them. */
   reached: string[]
   /** Copies that the settings and the members present ask for. */
   wanted: number
+  /** Copies of blocks that members still owe. */
   owed: Amount
 }
 
@@ -57,12 +64,12 @@ export interface GetOptions extends AbortOptions {
   range?: Range | undefined
 }
 
-/** An open file: its facts at once, its bytes when they are iterated. Each byte has been verified before it is given. */
+/** An open file: its facts at once, its bytes when they are iterated. Each byte is verified before it is handed out. */
 export interface OpenFile extends AsyncIterable<Uint8Array> {
   path: string
-  /** Of the whole file. */
+  /** Bytes of the whole file. */
   size: number
-  /** What will be delivered: `from` inclusive, `to` exclusive. */
+  /** The bytes that iteration yields: `from` inclusive, `to` exclusive. */
   range: { from: number; to: number }
   root: string | null
   version: string
@@ -70,7 +77,10 @@ export interface OpenFile extends AsyncIterable<Uint8Array> {
   modified: Date
   type: string | undefined
   mode: number | undefined
-  /** Who delivered how much so far, this node's disk under its own peer id. Complete once iteration has ended. */
+  /**
+   * How many bytes came from which member so far; those of this node's disk are under its own peer id. Complete once
+   * iteration has ended.
+   */
   readonly from: Array<{ peerId: string; bytes: number }>
 }
 
@@ -79,7 +89,7 @@ export interface ListItem {
   kind: 'file' | 'directory'
   size: number
   modified: Date
-  /** Shown beside another version, or because something is wrong with it. */
+  /** True if it is shown beside another version, or something is wrong with it. */
   conflict: boolean
 }
 
@@ -89,7 +99,10 @@ export interface Stat extends ListItem {
   tag: string | null
   type: string | undefined
   mode: number | undefined
-  /** `wanted` copies by the settings and members present; `confirmed`: the least over its blocks, asked live. */
+  /**
+   * `wanted`: copies that the settings and the members present ask for. `confirmed`: copies of the block that has the
+   * fewest, on members that were asked now. For a directory, the members whose statements were compared with ours.
+   */
   replicas: { wanted: number; confirmed: number }
   versions: number
 }
@@ -97,10 +110,11 @@ export interface Stat extends ListItem {
 export interface RemoveResult {
   path: string
   version: string
-  /** Members that acknowledged; this one among them. */
+  /** Members that acknowledged, this one among them. */
   removedOn: string[]
+  /** Members that did not. */
   waitingFor: Array<{ peerId: string; name: string }>
-  /** When its space comes back; null where that is not known. */
+  /** When its space comes back; null if that is not known. */
   freesAt: Date | null
 }
 

@@ -42,7 +42,6 @@ const STATUS: Record<ErrorCode, number> = {
   locked: 503,
   'not-a-directory': 409,
   'not-allowed': 403,
-  'not-enough-copies': 503,
   'not-found': 404,
   'no-space': 507,
   'over-limit': 429,

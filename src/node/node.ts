@@ -91,12 +91,12 @@ export class Node implements DfsNode {
     yield* listPath(await this.#fs(), parsePath(path), options)
   }
 
-  async stat(path: string): Promise<Stat> {
-    return statPath(await this.#fs(), parsePath(path))
+  async stat(path: string, options: AbortOptions = {}): Promise<Stat> {
+    return statPath(await this.#fs(), parsePath(path), options)
   }
 
-  async mkdir(path: string): Promise<{ path: string }> {
-    return makeDirectory(await this.#fs(), parsePath(path))
+  async mkdir(path: string, options: AbortOptions = {}): Promise<{ path: string }> {
+    return makeDirectory(await this.#fs(), parsePath(path), options)
   }
 
   async move(

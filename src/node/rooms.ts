@@ -227,7 +227,7 @@ async function buildMembership(init: RoomOptions, rooms: Rooms): Promise<Members
 }
 
 function buildBlocks(init: RoomOptions, rooms: Rooms): Blocks {
-  const { clock, chance, onEvent, mayFree } = init
+  const { clock, chance, logger, onEvent, mayFree } = init
   const { store, blockstore, watch } = rooms.disk
   const { host, log, self, members, sync } = rooms.membership
   const codec = codecOf(init)
@@ -237,6 +237,7 @@ function buildBlocks(init: RoomOptions, rooms: Rooms): Blocks {
     blockstore,
     clock,
     chance,
+    logger,
     codec,
     self: self.peerId,
     isAdmitted: peer => members.isAdmitted(peer),
@@ -335,5 +336,6 @@ export function fsContextOf(init: RoomOptions, rooms: Rooms, defaults: FsContext
   const { membership, blocks, catalog: room } = rooms
   const { members, sync } = membership
   const { catalog, tree, author } = room
-  return { catalog, tree, author, blocks, members, sync, codec: codecOf(init), clock: init.clock, defaults }
+  const { clock, logger } = init
+  return { catalog, tree, author, blocks, members, sync, codec: codecOf(init), clock, logger, defaults }
 }

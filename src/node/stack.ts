@@ -67,7 +67,7 @@ export async function startStack({ isNew, defaults, ...options }: StackOptions):
     const { capacity, watch } = disk
     const { projection } = catalog
     const fs = fsContextOf(init, rooms, defaults)
-    const all = [...members.workers, ...workers]
+    const all = [...members.workers, ...blocks.workers, ...workers]
     return { fs, host, capacity, disk: watch, projection, workers: all, report, stop }
   } catch (error) {
     await stop().catch(() => {

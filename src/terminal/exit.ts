@@ -45,7 +45,6 @@ const EXITS: Partial<Record<ErrorCode | 'usage', number>> = {
   'wrong-key': EXIT.notAllowed,
   'wrong-network': EXIT.notAllowed,
   unreachable: EXIT.unreachable,
-  'not-enough-copies': EXIT.unreachable,
   busy: EXIT.unreachable,
   corrupt: EXIT.integrity,
   damaged: EXIT.integrity,

@@ -20,6 +20,11 @@ export function toHex(bytes: Uint8Array): string {
   return asBuffer(bytes).toString('hex')
 }
 
+/** The first eight hex digits of an id, by which a log names it. */
+export function shortHex(id: Uint8Array): string {
+  return toHex(id.subarray(0, 4))
+}
+
 /** The bytes of hex text. Throws a `RangeError` for any other: Buffer would keep quiet and stop at the first mistake. */
 export function fromHex(hex: string): Uint8Array {
   const bytes = Buffer.from(hex, 'hex')

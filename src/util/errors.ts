@@ -16,7 +16,6 @@ export type ErrorCode =
   | 'locked'
   | 'not-a-directory'
   | 'not-allowed'
-  | 'not-enough-copies'
   | 'not-found'
   | 'no-space'
   | 'over-limit'

@@ -43,9 +43,10 @@ export class Worker {
   #isWorking = false
   #isWoken = false
   #lastError: ErrorCode | null = null
-  /** When the next round starts, by the clock that only moves forward. */
+  /** When the next round starts, by the clock that only moves forward. Undefined while there is no pause. */
   #nextAtMs: number | undefined
   #endPause: () => void = () => {}
+  #cancelTimer: () => void = () => {}
 
   constructor(options: WorkerOptions) {
     this.#options = options
@@ -60,6 +61,14 @@ export class Worker {
   wake(): void {
     this.#isWoken = true
     this.#endPause()
+  }
+
+  /**
+   * Says that there is work again. A worker that only waits to be woken asks `everyMs` for a pause anew; for any other this
+   * changes nothing.
+   */
+  schedule(): void {
+    if (this.#nextAtMs === Number.POSITIVE_INFINITY) this.#setTimer(this.#everyMs)
   }
 
   /** Aborts the round under way and resolves once it has ended. No other follows. */
@@ -90,9 +99,10 @@ export class Worker {
 
   async #run(): Promise<void> {
     const { signal } = this.#stopped
-    let pauseMs = this.#options.firstMs ?? this.#everyMs
+    let pauseMs = this.#options.firstMs
     while (!signal.aborted) {
-      await this.#pause(pauseMs)
+      // `everyMs` is asked only now, so that a `schedule` that came since the round's end is not missed.
+      if (!this.#isWoken) await this.#pause(pauseMs ?? this.#everyMs)
       if (signal.aborted) return
       this.#isWoken = false
       this.#isWorking = true
@@ -101,14 +111,14 @@ export class Worker {
     }
   }
 
-  /** Runs one round. Returns the pause after it. */
-  async #round(signal: AbortSignal): Promise<number> {
+  /** Runs one round. Returns the pause after it; undefined for the usual one. */
+  async #round(signal: AbortSignal): Promise<number | undefined> {
     const { name, work, backoff, log, onError } = this.#options
     try {
       await work(signal)
       this.#lastError = null
       backoff?.reset()
-      return this.#everyMs
+      return undefined
     } catch (error) {
       if (signal.aborted) return 0
       this.#lastError = codeOf(error)
@@ -120,15 +130,19 @@ export class Worker {
   }
 
   async #pause(ms: number): Promise<void> {
-    if (this.#isWoken) return
-    const { clock } = this.#options
     const { promise, resolve } = Promise.withResolvers<void>()
     this.#endPause = resolve
-    this.#nextAtMs = clock.monotonic() + ms
-    const cancel = Number.isFinite(ms) ? clock.after(ms, resolve) : () => {}
+    this.#setTimer(ms)
     await promise
-    cancel()
+    this.#cancelTimer()
     this.#endPause = () => {}
     this.#nextAtMs = undefined
+  }
+
+  #setTimer(ms: number): void {
+    const { clock } = this.#options
+    this.#cancelTimer()
+    this.#nextAtMs = clock.monotonic() + ms
+    this.#cancelTimer = Number.isFinite(ms) ? clock.after(ms, () => this.#endPause()) : () => {}
   }
 }

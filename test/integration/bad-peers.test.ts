@@ -22,7 +22,7 @@ const cid = nameBlock(bytes)
 
 type Behaviour = (stream: ByteStream) => void
 
-/** Answers each request by a frame, right or wrong. */
+/** Answers each request by a frame that may be wrong. */
 const answering =
   (header: (id: number) => unknown, body: Uint8Array): Behaviour =>
   stream => {
@@ -48,7 +48,7 @@ const BEHAVIOURS: Record<string, Behaviour> = {
   'the end': stream => stream.onData(() => stream.abort(new Error('gone')))
 }
 
-/** A reader, a member that behaves as told and comes first, and one that is honest. */
+/** A reader, a member that behaves as told and ranks first, and an honest one. */
 async function setup(t: TestContext, behaviour: Behaviour) {
   const clock = fastClock(10)
   const make = () =>
@@ -66,6 +66,7 @@ async function setup(t: TestContext, behaviour: Behaviour) {
   const fetcher = new Fetcher({
     self: reader.peerId,
     clock,
+    logger: silentLogger,
     local,
     health,
     ranking: () => ranking,
@@ -82,23 +83,23 @@ async function setup(t: TestContext, behaviour: Behaviour) {
 }
 
 for (const [name, behaviour] of Object.entries(BEHAVIOURS)) {
-  test(`a member that sends ${name}: the next source is used, nothing hangs`, async t => {
+  test(`a reader uses the next source, and does not hang, if a member sends ${name}`, async t => {
     const { fetcher, health, admitted, bad, honest } = await setup(t, behaviour)
     const { bytes: got, from } = await fetcher.fetch(cid, { prefer: [bad] })
     assert.ok(Buffer.from(got).equals(bytes))
     assert.equal(from, honest)
-    // Alone, it leads to an error, not to a wait without end.
+    // If it is the only source, the read fails instead of waiting forever.
     admitted.pop()
     await assert.rejects(
       fetcher.fetch(cid, { prefer: [bad] }),
       error => error instanceof BlockUnreachableError || error instanceof BlockCorruptError
     )
-    if (name !== 'the end') assert.ok(health.faults(bad) > 0, 'its fault is counted')
+    if (name !== 'the end') assert.ok(health.faults(bad) > 0, 'the fault was not counted')
     assert.equal(health.faults(honest), 0)
   })
 }
 
-test('who has no such block is not to blame', async t => {
+test('a member that has no such block is not blamed', async t => {
   const { fetcher, health, honest } = await setup(t, BEHAVIOURS['the end'] as Behaviour)
   await assert.rejects(
     fetcher.fetch(nameBlock(randomBytes(10)), { prefer: [honest], only: true }),

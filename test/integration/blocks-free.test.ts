@@ -23,7 +23,7 @@ async function start(t: TestContext, size: number, options?: MemberOptions) {
   return { clock, cluster, members: cluster.members as [BlockMember, BlockMember, BlockMember, BlockMember] }
 }
 
-/** Moves a clock on, with everything that becomes due on the way done in its time. */
+/** Moves a clock on in steps, so that everything that becomes due on the way runs in time. */
 async function pass(clock: ManualClock, ms: number, stepMs = 30_000): Promise<void> {
   for (let passed = 0; passed < ms; passed += stepMs) {
     clock.advance(stepMs)
@@ -32,7 +32,7 @@ async function pass(clock: ManualClock, ms: number, stepMs = 30_000): Promise<vo
   await settle()
 }
 
-/** Stores a file and breaks off before its record. */
+/** Begins to store a file and fails before its record is made. */
 async function cutOff(clock: ManualClock, writer: BlockMember, chunks: number): Promise<void> {
   async function* broken() {
     yield bytesOf(chunks)
@@ -46,12 +46,12 @@ async function totals(members: BlockMember[]): Promise<number[]> {
   return Promise.all(members.map(member => member.count()))
 }
 
-test('what was never linked is freed once its claims have run out, here and there, and not before', async t => {
+test('blocks of a put that failed are freed on every member once their claims have run out, and not before', async t => {
   const { clock, members } = await start(t, 2)
   const pair = members.slice(0, 2)
   await cutOff(clock, members[0], 6)
   const before = await totals(pair)
-  // The last chunk was not whole, and the one before waited for it.
+  // The last chunk was not complete, and the one before it was held back for the root.
   assert.deepEqual(before, [4, 4])
   await pass(clock, HOUR)
   assert.deepEqual(await totals(pair), before)
@@ -60,12 +60,12 @@ test('what was never linked is freed once its claims have run out, here and ther
   for (const { errors } of pair) assert.deepEqual(errors, [])
 })
 
-test('claims that run out free nothing that a record needs, or another put', async t => {
+test('claims that run out free no block that a record or another put needs', async t => {
   const { clock, members } = await start(t, 2)
   const [writer, keeper] = members
   const bytes = bytesOf(4)
   const { record } = await whileTimePasses(clock, writer.put(bytes, { replicas: 2 }))
-  // The same content, put anew and cut off: its blocks are the record's.
+  // The same content is put again and fails: its blocks belong to the record too.
   const put = writer.blocks.openPut({ replicas: 2 })
   await whileTimePasses(
     clock,
@@ -76,7 +76,7 @@ test('claims that run out free nothing that a record needs, or another put', asy
   assert.deepEqual(await totals([writer, keeper]), [5, 5])
 })
 
-test('the claims of a put that is under way do not run out here', async t => {
+test('the claims of a put that is under way do not run out on the member that writes it', async t => {
   const { clock, cluster, members } = await start(t, 2)
   const [writer, other] = members
   cluster.isolate(other)
@@ -97,7 +97,7 @@ test('the claims of a put that is under way do not run out here', async t => {
   assert.deepEqual(outcome.reached, [writer.peer])
 })
 
-test('nothing is freed while it is not certain what is needed, and it is later', async t => {
+test('a member frees nothing while it is not certain what is needed, and frees it later', async t => {
   const { clock, members } = await start(t, 1)
   const [writer] = members
   await cutOff(clock, writer, 3)
@@ -109,12 +109,12 @@ test('nothing is freed while it is not certain what is needed, and it is later',
   assert.equal(await writer.count(), 0)
 })
 
-test('nothing is freed while a record has a manifest node that cannot be had', async t => {
+test('a member frees nothing while a manifest node of a record cannot be had', async t => {
   const { clock, cluster, members } = await start(t, 3)
   const [writer, keeper, late] = members
   cluster.isolate(late)
   const { record } = await whileTimePasses(clock, writer.put(bytesOf(3), { replicas: 2 }))
-  // It hears of a record by some way, and can ask nobody for its blocks.
+  // It learns of a record, and cannot ask anyone for its blocks.
   await late.stand(record)
   await cutOff(clock, late, 3)
   await pass(clock, 4 * HOUR, 60_000)
@@ -127,18 +127,18 @@ test('nothing is freed while a record has a manifest node that cannot be had', a
   assert.ok(owned[1] !== undefined && owned[1] <= 4)
 })
 
-test('a block that is promised to another is not freed while the promise runs', async t => {
+test('a member does not free a block that it has promised to another while the promise lasts', async t => {
   const { clock, members } = await start(t, 2)
   const [writer, keeper] = members
   const { record } = await whileTimePasses(clock, writer.put(bytesOf(2), { replicas: 2 }))
   const evicted = await whileTimePasses(clock, writer.blocks.evict(record))
   assert.deepEqual(evicted.freed.blocks, 2)
-  // The keeper's copies are the last: it promised them, and nobody proves to have others.
+  // The keeper's copies are the last ones: it promised them, and no other member proves to have copies.
   const alone = await whileTimePasses(clock, keeper.blocks.evict(record))
   assert.deepEqual([alone.freed.blocks, alone.left.blocks], [0, 2])
 })
 
-test('two that evict at once never free both copies', async t => {
+test('two members that evict at the same time never free both copies', async t => {
   const { clock, members } = await start(t, 2)
   const [a, b] = members
   const { record } = await whileTimePasses(clock, a.put(bytesOf(20), { replicas: 2 }))
@@ -147,12 +147,12 @@ test('two that evict at once never free both copies', async t => {
   for (const holders of chunks) assert.ok(holders >= 1)
 })
 
-test('evict frees what as many others prove as the most demanding record asks for', async t => {
+test('evict frees a chunk that as many others prove as the record that wants the most copies asks for', async t => {
   const { clock, cluster, members } = await start(t, 3)
   const [writer, second, third] = members
   const bytes = bytesOf(3)
   const { record } = await whileTimePasses(clock, writer.put(bytes, { replicas: 1 }))
-  // The same content under another record, which wants it everywhere.
+  // Another record has the same content and wants it on every member.
   await whileTimePasses(clock, writer.put(bytes, { replicas: ALL, ack: ALL }))
   cluster.isolate(third)
   const left = await whileTimePasses(clock, writer.blocks.evict(record))
@@ -164,7 +164,7 @@ test('evict frees what as many others prove as the most demanding record asks fo
   assert.deepEqual((await survey(record.root, [second, third])).chunks, [2, 2, 2])
 })
 
-test('who asks for a promise has its lacking chunks pulled first', async t => {
+test('a member that is asked for a hold first pulls the chunks that it lacks', async t => {
   const { clock, cluster, members } = await start(t, 2)
   const [writer, other] = members
   cluster.isolate(other)
@@ -175,11 +175,11 @@ test('who asks for a promise has its lacking chunks pulled first', async t => {
   const { freed, left } = await whileTimePasses(clock, writer.blocks.evict(record))
   assert.deepEqual([freed.blocks, left.blocks], [40, 0])
   assert.ok((await survey(record.root, [other])).chunks.every(holders => holders === 1))
-  // The manifest stays.
+  // The manifest nodes stay.
   assert.equal(await writer.count(), 1)
 })
 
-test('a member that does not know the record cannot stand in for it', async t => {
+test('a member that does not know the record cannot hold its chunks for another', async t => {
   const { clock, cluster, members } = await start(t, 2)
   const [writer, other] = members
   const bytes = bytesOf(3)
@@ -192,11 +192,11 @@ test('a member that does not know the record cannot stand in for it', async t =>
   assert.equal(freed.blocks, 0)
 })
 
-test('a liar proves nothing', async t => {
+test('a member that lost the bytes cannot prove its copies', async t => {
   const { clock, members } = await start(t, 2)
   const [writer, liar] = members
   const { record } = await whileTimePasses(clock, writer.put(bytesOf(3), { replicas: 2 }))
-  // Its copies are garbage of the right length, whatever their names promise.
+  // Its copies are garbage of the right length under the right names.
   const { get } = liar.blockstore
   liar.blockstore.get = async function* (...args) {
     for await (const bytes of get.apply(liar.blockstore, args))
@@ -208,7 +208,7 @@ test('a liar proves nothing', async t => {
   assert.ok(left.blocks >= 2)
 })
 
-test('the last copies that a reader can open stay with a reader', async t => {
+test('a member that can read keeps its copies if only storage members would have the others', async t => {
   const clock = new ManualClock()
   const cluster = new BlockCluster(clock)
   t.after(() => cluster.stop())
@@ -220,7 +220,7 @@ test('the last copies that a reader can open stay with a reader', async t => {
   assert.equal(freed.blocks, 0)
 })
 
-test('what was evicted comes back after an hour, or once it is read', async t => {
+test('evicted chunks come back after an hour, or once they are read', async t => {
   const { clock, members } = await start(t, 2)
   const [writer] = members
   const { record } = await whileTimePasses(clock, writer.put(bytesOf(3), { replicas: 2 }))
@@ -238,7 +238,7 @@ test('what was evicted comes back after an hour, or once it is read', async t =>
   assert.equal(await writer.count(), 4)
 })
 
-test('what was evicted of one record comes back for another that wants it here', async t => {
+test('chunks that were evicted for one record come back for another that wants them here', async t => {
   for (const chunks of [1, 6]) {
     const { clock, members } = await start(t, 3)
     const [writer, second] = members
@@ -253,7 +253,7 @@ test('what was evicted of one record comes back for another that wants it here',
   }
 })
 
-test('after an unclean stop no copy is given away for an hour', async t => {
+test('a member evicts nothing for an hour after an unclean stop', async t => {
   const { clock, members } = await start(t, 2)
   const [writer] = members
   const { record } = await whileTimePasses(clock, writer.put(bytesOf(2), { replicas: 2 }))
@@ -267,7 +267,7 @@ test('after an unclean stop no copy is given away for an hour', async t => {
   assert.equal((await whileTimePasses(clock, writer.blocks.evict(record))).freed.blocks, 2)
 })
 
-test('blocks that a crash left without a claim are freed, those that are claimed are not', async t => {
+test('blocks that a crash left without a claim are freed, and claimed ones are not', async t => {
   const { clock, members } = await start(t, 1)
   const [member] = members
   const { record } = await whileTimePasses(clock, member.put(bytesOf(2), { replicas: 1 }))
@@ -277,14 +277,14 @@ test('blocks that a crash left without a claim are freed, those that are claimed
   }
   assert.equal(await member.count(), 5)
   await pass(clock, 10 * MINUTE)
-  assert.equal(await member.count(), 5, 'after a clean stop nobody looks')
+  assert.equal(await member.count(), 5, 'after a clean stop it does not search')
   await member.restart({ crash: true })
   await pass(clock, 5 * MINUTE)
   assert.equal(await member.count(), 3)
   assert.deepEqual((await survey(record.root, [member])).chunks, [1, 1])
 })
 
-test('with its index lost a member keeps everything until it is certain, and claims it all again', async t => {
+test('a member that lost its index keeps everything until it is certain, and claims it all again', async t => {
   const { clock, members } = await start(t, 1)
   const [member] = members
   await whileTimePasses(clock, member.put(bytesOf(3), { replicas: 1 }))

@@ -21,7 +21,7 @@ const put = Buffer.alloc(16, 1)
 const small = chance.bytes(3_000)
 const smallCid = nameBlock(small)
 
-/** A member, and another that says to it on each protocol what a test tells it to. */
+/** A member, and another that sends it what a test says, on each protocol. */
 async function setup(t: TestContext, options: MemberOptions = {}) {
   const clock = new ManualClock()
   const cluster = await BlockCluster.start(clock, 1, options)
@@ -70,13 +70,13 @@ for (const [what, cid] of Object.entries(FOREIGN)) {
       status('invalid')
     )
     await assert.rejects(call(STORE, { view: new Uint8Array(32), root: cid, fetch: false }), status('invalid'))
-    // Refused, not punished: the stream goes on.
+    // A refusal is no fault: the stream stays open.
     assert.deepEqual(await keep({ lengths: [3_000] }, [small]), ['kept'])
     assert.deepEqual(member.faults, [])
   })
 }
 
-test('a keep is what its form says and nothing else', async t => {
+test('a keep has exactly the fields of its form', async t => {
   const { keep, call, member } = await setup(t)
   for (const fields of [
     { put: put.subarray(1) },
@@ -114,18 +114,18 @@ for (const [what, lengths, body] of [
     assert.deepEqual(member.faults, [peer])
     assert.equal(member.blocks.faults(peer), 1)
     assert.equal(await member.count(), 0)
-    // The next stream is another chance.
+    // The peer may open another stream.
     assert.deepEqual(await keep({ lengths: [3_000] }, [small]), ['kept'])
   })
 }
 
-test('what is kept is durable, claimed, and served', async t => {
+test('a block that is kept is durable, claimed, and served', async t => {
   const { keep, call, member, clock } = await setup(t)
   assert.deepEqual(await keep({ lengths: [3_000] }, [small]), ['kept'])
   const { body } = await call(GET, { cid: smallCid })
   assert.deepEqual(Buffer.from(body), Buffer.from(small))
   await assert.rejects(call(GET, { cid: nameBlock(Buffer.from('nothing')) }), status('not-found'))
-  // It outlives a crash, and its claim runs out.
+  // It survives a crash, and its claim runs out.
   await member.restart({ crash: true })
   assert.ok(await member.holds(smallCid))
   await timePassesUntil(clock, 'freed', async () => !(await member.holds(smallCid)), {
@@ -143,7 +143,7 @@ test('a question claims nothing', async t => {
   assert.equal(await member.store.index.hasAny(Buffer.from('c')), false)
 })
 
-test('what the asker does not deliver is lacking', async t => {
+test('a block that the asker does not deliver is lacking', async t => {
   const { keep, host, clock } = await setup(t)
   // The asker does not speak /dfs/get.
   void host
@@ -154,7 +154,7 @@ test('what the asker does not deliver is lacking', async t => {
   ])
 })
 
-test('who may not store is refused; a question is free', async t => {
+test('a member that may not store is refused, but may ask questions', async t => {
   const { keep, call } = await setup(t, { mayStore: () => false })
   assert.deepEqual(await keep({ lengths: [3_000] }, [small]), ['refused'])
   await assert.rejects(
@@ -168,7 +168,7 @@ test('who may not store is refused; a question is free', async t => {
   assert.equal(fields['lacking'], 1)
 })
 
-test('a manifest that breaks the format is refused by whoever is to walk it', async t => {
+test('a member refuses to walk a manifest that breaks the format', async t => {
   const { call, keep } = await setup(t)
   const garbage = chance.bytes(1_000)
   const root = nameBlock(garbage, 0x71)
@@ -176,7 +176,7 @@ test('a manifest that breaks the format is refused by whoever is to walk it', as
   await assert.rejects(call(STORE, { put, root, until: HOUR, fetch: true }, [Bitmap.full(1).bytes]), status('invalid'))
 })
 
-test('a hold is given under one view, to records that are known, and proven', async t => {
+test('a hold is granted and proven under the same view, for records that the keeper knows', async t => {
   const { call, cluster, member, peer, clock } = await setup(t)
   const { record } = await whileTimePasses(clock, member.put(small, { replicas: 1, chunkBytes: 3_000 }))
   const nonce = chance.bytes(32)

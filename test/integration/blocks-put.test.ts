@@ -9,6 +9,7 @@ import { defaultNodeCodec } from '../../src/format/manifest.ts'
 import { FrameReader } from '../../src/wire/frames.ts'
 import { BlockCluster, type BlockMember, type MemberOptions } from '../fixtures/block-cluster.ts'
 import { ManualClock } from '../fixtures/clock.ts'
+import { assertInOrder, RecordingLogger, silentLogger } from '../fixtures/logger.ts'
 import { settle, timePassesUntil, whileTimePasses } from '../fixtures/pass-time.ts'
 import { sealInMemory } from '../fixtures/sealed-files.ts'
 import { seededChance } from '../fixtures/seeded-chance.ts'
@@ -36,7 +37,7 @@ async function blocksOf({ root }: RecordRef, member: BlockMember) {
   return blocks
 }
 
-test('each chunk comes to lie on the owners of its rank, each manifest node on everyone', async t => {
+test('the owners of a chunk by its rank come to hold it, and every member holds each manifest node', async t => {
   const { clock, cluster, members } = await start(t, 4)
   const [writer] = members
   const { record, outcome } = await whileTimePasses(clock, writer.put(bytesOf(12), { replicas: 2 }))
@@ -46,14 +47,14 @@ test('each chunk comes to lie on the owners of its rank, each manifest node on e
   for (const { cid, chunkIndex } of await blocksOf(record, writer)) {
     const owners = chunkIndex === null ? members : cluster.owners(cid, 2)
     for (const owner of owners) assert.ok(await owner.holds(cid), `chunk ${chunkIndex}`)
-    // The writer holds surplus like anyone; nobody else was given what it does not owe.
+    // The writer may hold a surplus copy. No other member was given a chunk that it does not owe.
     for (const other of members)
       if (!owners.includes(other) && other !== writer) assert.ok(!(await other.holds(cid)), `chunk ${chunkIndex}`)
   }
   for (const { faults, errors } of members) assert.deepEqual([...faults, ...errors], [])
 })
 
-test('to every member: yes once two have it, and the rest follows', async t => {
+test('a put that asks for a copy and an acknowledgement of every member reaches all of them', async t => {
   const { clock, members } = await start(t, 3)
   const { record, outcome } = await whileTimePasses(clock, members[0].put(bytesOf(5), { replicas: ALL, ack: ALL }))
   assert.equal(outcome.reached.length, 3)
@@ -62,7 +63,7 @@ test('to every member: yes once two have it, and the rest follows', async t => {
   assert.equal(await whileTimePasses(clock, members[1].blocks.confirmed(record.root)), 3)
 })
 
-test('a file that repeats one chunk keeps it once, and counts it at every place', async t => {
+test('a put keeps a chunk that repeats once, and counts it at every place', async t => {
   const { clock, members } = await start(t, 2)
   const piece = chance.bytes(CHUNK)
   const bytes = Buffer.concat([piece, piece, chance.bytes(CHUNK), piece, piece, piece, Buffer.alloc(10, 1)])
@@ -74,7 +75,7 @@ test('a file that repeats one chunk keeps it once, and counts it at every place'
   assert.equal((await blocksOf(record, members[1])).length, 8)
 })
 
-test('the same file put twice at once, and by two members at once', async t => {
+test('two puts of one file at once, and one by another member, store it once on each member', async t => {
   const { clock, members } = await start(t, 3)
   const bytes = bytesOf(4)
   const [a, b] = members
@@ -90,7 +91,7 @@ test('the same file put twice at once, and by two members at once', async t => {
   for (const member of members) assert.equal(await member.count(), 5)
 })
 
-test('what members hold already is not sent again', async t => {
+test('a put does not send blocks that members hold already', async t => {
   const { clock, members } = await start(t, 2)
   const [writer, keeper] = members
   const bytes = bytesOf(6)
@@ -102,7 +103,7 @@ test('what members hold already is not sent again', async t => {
   assert.ok(writes.count <= 1)
 })
 
-test('alone: kept here, and said so; delivered when a member comes', async t => {
+test('a member that is alone keeps the file, says what is owed, and hands it over when another comes', async t => {
   const { clock, cluster, members } = await start(t, 2)
   const [writer, other] = members
   cluster.isolate(other)
@@ -120,7 +121,7 @@ test('alone: kept here, and said so; delivered when a member comes', async t => 
   assert.equal(await other.count(), 4)
 })
 
-test('an explicit number of copies that cannot be had is an error after a minute; nothing is lost', async t => {
+test('a put fails after a minute if an explicit number of copies cannot be made, and loses nothing', async t => {
   const { clock, cluster, members } = await start(t, 2)
   const [writer, other] = members
   cluster.isolate(other)
@@ -134,7 +135,7 @@ test('an explicit number of copies that cannot be had is an error after a minute
   assert.equal(await writer.count(), 3)
 })
 
-test('a member that comes while an explicit number of copies is waited for is given everything', async t => {
+test('a member that comes while a put waits for an explicit number of copies is asked to keep the file', async t => {
   const { clock, cluster, members } = await start(t, 2)
   const [writer, other] = members
   cluster.isolate(other)
@@ -148,7 +149,7 @@ test('a member that comes while an explicit number of copies is waited for is gi
   assert.deepEqual(new Set(outcome.reached), new Set([writer.peer, other.peer]))
 })
 
-test('a member that falls silent is given up within the half minute, blamed, and done without', async t => {
+test('a put gives up a silent member within half a minute, blames it, and does without it', async t => {
   const { clock, cluster, members } = await start(t, 3)
   const [writer, , silent] = members
   cluster.silence(silent as BlockMember)
@@ -164,7 +165,7 @@ test('a member that falls silent is given up within the half minute, blamed, and
   assert.ok(outcome.owedBlocks >= 40)
 })
 
-test('with only a silent member beside it, a put says that it is alone', async t => {
+test('a put with only a silent member beside it says that it is alone', async t => {
   const { clock, cluster, members } = await start(t, 2)
   const [writer, silent] = members
   // Silent from the start, it is not even possible to ask it.
@@ -189,7 +190,7 @@ test('a member that falls silent half way is blamed, and asked last for a while'
   assert.ok(clock.now() - again < 2_000, `${clock.now() - again} ms`)
 })
 
-test('two members that are never here at once are both delivered to', async t => {
+test('a put reaches two members that are never connected at the same time', async t => {
   const { clock, cluster, members } = await start(t, 3)
   const [writer, ...others] = members
   for (const other of others) cluster.isolate(other)
@@ -203,7 +204,7 @@ test('two members that are never here at once are both delivered to', async t =>
   }
 })
 
-test('a member without room is followed by the next in rank', async t => {
+test('the next in rank keeps the blocks of a member without room', async t => {
   const clock = new ManualClock()
   const cluster = new BlockCluster(clock)
   t.after(() => cluster.stop())
@@ -220,7 +221,7 @@ test('a member without room is followed by the next in rank', async t => {
   }
 })
 
-test('a member whose claims were lost pulls anew before it acknowledges the record', async t => {
+test('a member that lost its blocks pulls them again before it acknowledges the record', async t => {
   const { clock, members } = await start(t, 2)
   const [writer, keeper] = members
   let losses = 0
@@ -252,16 +253,16 @@ test('a writer that lost its own copy does not count it', async t => {
   t.after(() => put.close())
   const { root, blocks } = await sealed(bytesOf(3))
   await whileTimePasses(clock, put.keep(blocks))
-  await whileTimePasses(clock, put.keepRoot(root))
+  const kept = await whileTimePasses(clock, put.keepRoot(root))
   await writer.blockstore.delete(root)
   const { record, statement } = writer.record(root, 3)
   await writer.stand(record)
-  const outcome = await whileTimePasses(clock, put.acknowledge(statement, root))
+  const outcome = await whileTimePasses(clock, writer.blocks.pushRecord(statement, kept, { replicas: 3 }))
   assert.ok(!outcome.reached.includes(writer.peer))
   assert.equal(outcome.reached.length, 2)
 })
 
-test('who may not store is refused, and its put is its own', async t => {
+test('a member that may not store is refused, and has the only copy of its file', async t => {
   const { clock, members } = await start(t, 2)
   const [reader, keeper] = members
   keeper.options.mayStore = () => false
@@ -270,7 +271,7 @@ test('who may not store is refused, and its put is its own', async t => {
   assert.equal(keeper.faults.length, 0)
 })
 
-test('a put takes no more blocks from its source than its window, while nobody takes them', async t => {
+test('a put takes no more blocks from its source than its window while no member takes them', async t => {
   const { clock, cluster, members } = await start(t, 2)
   const [writer, silent] = members
   cluster.silence(silent)
@@ -289,7 +290,7 @@ test('a put takes no more blocks from its source than its window, while nobody t
   assert.equal(taken, 100)
 })
 
-test('a put that is aborted ends at once, whoever it waits for', async t => {
+test('a put that is aborted ends at once, even if it waits for a silent member', async t => {
   const { cluster, members } = await start(t, 2)
   const [writer, silent] = members
   cluster.silence(silent)
@@ -300,7 +301,7 @@ test('a put that is aborted ends at once, whoever it waits for', async t => {
   await assert.rejects(put, { name: 'AbortError' })
 })
 
-test('a failing disk fails the put, with what the disk said', async t => {
+test('a put fails with the error of its disk', async t => {
   const { clock, members } = await start(t, 2, { capacityBytes: 4 * CHUNK })
   await assert.rejects(whileTimePasses(clock, members[0].put(bytesOf(20), { replicas: 2 })), { code: 'no-space' })
 })
@@ -329,7 +330,7 @@ test('small files that are put together share their calls', async t => {
   assert.equal(await keeper.count(), 200)
 })
 
-test('a long put renews its claims: nothing runs out before its file is whole', async t => {
+test('a long put renews its claims, so that none runs out before its file is whole', async t => {
   const { clock, members } = await start(t, 2)
   const [writer, keeper] = members
   const chunks = 1_100
@@ -386,15 +387,16 @@ function withMethod<T extends object, K extends keyof T>(target: T, name: K, met
   })
 }
 
-test('a record that stands goes to the others, though whoever put it has gone by then', async t => {
+test('a record is pushed to the other members even if its put has been aborted', async t => {
   const { clock, members } = await start(t, 3)
   const [writer, ...others] = members
   const gone = new AbortController()
-  const put = writer.blocks.openPut({ replicas: 3, signal: gone.signal })
+  const options = { replicas: 3, signal: gone.signal }
+  const put = writer.blocks.openPut(options)
   t.after(() => put.close())
   const { root, blocks } = await sealed(bytesOf(3))
   await whileTimePasses(clock, put.keep(blocks))
-  await whileTimePasses(clock, put.keepRoot(root))
+  const kept = await whileTimePasses(clock, put.keepRoot(root))
   const { record, statement } = writer.record(root, 3)
   await writer.stand(record)
   const heard: string[] = []
@@ -403,7 +405,39 @@ test('a record that stands goes to the others, though whoever put it has gone by
       heard.push(other.peer)
     }
   gone.abort()
-  await assert.rejects(whileTimePasses(clock, put.acknowledge(statement, root)), { name: 'AbortError' })
+  const pushed = writer.blocks.pushRecord(statement, kept, options)
+  await assert.rejects(whileTimePasses(clock, pushed), { name: 'AbortError' })
   await settle()
   assert.deepEqual(heard.sort(), others.map(({ peer }) => peer).sort())
+})
+
+test('the log of a put that loses a keeper tells the story in order', async t => {
+  const clock = new ManualClock()
+  const cluster = new BlockCluster(clock)
+  t.after(() => cluster.stop())
+  const logger = new RecordingLogger()
+  cluster.logger = logger
+  const writer = await cluster.add()
+  cluster.logger = silentLogger
+  const [lost, spare] = [await cluster.add(), await cluster.add()]
+  cluster.silence(lost)
+  const { outcome } = await whileTimePasses(clock, writer.put(bytesOf(12), { replicas: 2, ack: 2 }))
+  assert.ok(outcome.owedBlocks > 0)
+  assertInOrder(logger.lines, [
+    /^dfs:blocks:put put [0-9a-f]{8}: opened: 2 copies wanted, waits for 2$/,
+    new RegExp(`^dfs:blocks:placer put .*: asks ${lost.peer} to keep blocks$`),
+    new RegExp(`^dfs:blocks:placer put .*: ${lost.peer} failed: DisconnectedError: `),
+    new RegExp(
+      `^dfs:blocks:placer put .*: ${lost.peer} did not keep a block \\(failed\\); asks ${spare.peer} instead$`
+    ),
+    /^dfs:blocks:put put .*: 12 chunks placed; members asked: 2, counted on: 1$/,
+    new RegExp(`^dfs:blocks:put put .*: ${spare.peer} confirmed the root and 12 chunks$`),
+    /^dfs:blocks:acknowledgement record [0-9a-f]{8}: of put [0-9a-f]{8}, pushed to members: 1$/,
+    new RegExp(`^dfs:blocks:acknowledgement record .*: ${spare.peer} says ok$`),
+    new RegExp(
+      `^dfs:blocks:acknowledgement record .*: yes; copies that are durable: 2, copies of blocks owed: ${outcome.owedBlocks}$`
+    )
+  ])
+  // One line for each step, however many blocks the file has.
+  assert.ok(logger.lines.filter(line => !line.includes(':trace ')).length < 15)
 })

@@ -5,6 +5,7 @@ import { join } from 'node:path'
 import { test } from 'node:test'
 import { codeOf, generateNetworkKey } from '../../src/index.ts'
 import { fastClock } from '../fixtures/clock.ts'
+import { assertInOrder, RecordingLogger } from '../fixtures/logger.ts'
 import {
   allConnected,
   codeOfRejection,
@@ -21,7 +22,7 @@ const MIB = 1024 * KIB
 
 test('files of every size come back from the other member, byte for byte', async t => {
   const [a, b] = await startNodes(t, 2)
-  // Connected they are; that the other keeps blocks its first status says.
+  // They are connected, but each learns only from the other's first status that it keeps blocks.
   await until('each counts on the other', async () => (await a!.put('/first', randomBytes(1))).wanted === 2)
   for (const size of [0, 1, KIB - 1, KIB, KIB + 1, 48 * KIB, 64 * KIB + 1, MIB - 1, MIB, MIB + 1, 5 * MIB + 7]) {
     const bytes = randomBytes(size)
@@ -45,7 +46,7 @@ test('files of every size come back from the other member, byte for byte', async
   assert.equal(await codeOfRejection(b!.get('/f1', { range: { from: 1 } })), 'invalid')
 })
 
-test('a put says yes alone, owes, and delivers when a member comes', async t => {
+test('a put succeeds on a single node, and a member that comes later gets its copies', async t => {
   const networkKey = generateNetworkKey()
   const alone = await startNode(t, { networkKey })
   const bytes = randomBytes(3 * MIB)
@@ -57,7 +58,7 @@ test('a put says yes alone, owes, and delivers when a member comes', async t => 
   assert.ok((await read(other, '/f')).equals(bytes))
 })
 
-test('the tree: directories, moves, copies, removals, seen alike by all', async t => {
+test('all members see the same tree after moves, copies and removals', async t => {
   const [a, b, c] = await startNodes(t, 3, { replicas: 'all' })
   await a!.put('/docs/deep/one.txt', Buffer.from('one'))
   await a!.put('/docs/two.bin', randomBytes(2 * MIB))
@@ -86,7 +87,7 @@ test('the tree: directories, moves, copies, removals, seen alike by all', async 
   assert.equal(await codeOfRejection(a!.put('/other/first.txt', Buffer.from('x'), { noClobber: true })), 'exists')
 })
 
-test('names: one file under both normal forms, odd ones, and those that are refused', async t => {
+test('a name in either normal form is one file, odd names work, and bad ones are refused', async t => {
   const { node } = await startNode(t)
   await node.put('/caf\u00e9', Buffer.from('composed'))
   await node.put('/cafe\u0301', Buffer.from('decomposed'))
@@ -108,7 +109,7 @@ test('names: one file under both normal forms, odd ones, and those that are refu
     assert.equal(await codeOfRejection(node.put(path, Buffer.from('x'))), 'invalid', JSON.stringify(path.slice(0, 20)))
 })
 
-test('evict drops what others prove to hold, and a read brings it back', async t => {
+test('evict frees blocks that others prove to hold, and a read brings them back', async t => {
   const [a, b] = await startNodes(t, 2)
   const bytes = randomBytes(4 * MIB + 5)
   await a!.put('/f', bytes)
@@ -119,7 +120,7 @@ test('evict drops what others prove to hold, and a read brings it back', async t
   const file = await a!.get('/f')
   assert.ok((await readAll(file)).equals(bytes))
   assert.deepEqual(file.from, [{ peerId: b!.peerId, bytes: bytes.byteLength }])
-  // What was read is kept again, since it is owed here.
+  // A block that was read is kept again, since this node owes it.
   await until('kept again', async () => (await a!.stat('/f')).replicas.confirmed === 2)
   await b!.stop()
   assert.ok((await read(a!, '/f')).equals(bytes))
@@ -128,7 +129,7 @@ test('evict drops what others prove to hold, and a read brings it back', async t
   assert.ok((await read(a!, '/f')).equals(bytes))
 })
 
-test('an explicit number of copies that cannot be had is an error, and nothing is lost', {
+test('a put fails if an explicit number of copies cannot be made, and loses nothing', {
   timeout: 120_000
 }, async t => {
   const { node } = await startNode(t, { clock: fastClock(30) })
@@ -154,7 +155,7 @@ test('a put that is cut off leaves nothing visible', async t => {
   assert.deepEqual(await listing(b!), [])
 })
 
-test('ten thousand files in one folder', { timeout: 300_000 }, async t => {
+test('a directory holds ten thousand files', { timeout: 300_000 }, async t => {
   const { node } = await startNode(t)
   const count = 10_000
   let next = 0
@@ -187,7 +188,7 @@ test('a node that is full says so once, however much it refuses', async t => {
   assert.ok((await read(full, '/f0')).byteLength === MIB)
 })
 
-test('a block that rotted here is mended from another member, and the disk it lay on is named in the status', async t => {
+test('a rotten block is mended from another member, and the status warns of the disk', async t => {
   const networkKey = generateNetworkKey()
   const { node: other } = await startNode(t, { networkKey })
   const bootstrap = [other.multiaddrs[0] as string]
@@ -212,7 +213,7 @@ test('a block that rotted here is mended from another member, and the disk it la
   assert.deepEqual((await other.status()).warnings, [])
 })
 
-test('what is owed is told in bytes of the files, not of the largest chunk', async t => {
+test('the owed bytes are those of the files, not of chunks of the largest size', async t => {
   const [node, other] = await startNodes(t, 2)
   await until('each counts on the other', async () => (await node!.put('/first', randomBytes(1))).wanted === 2)
   await other!.stop()
@@ -220,4 +221,56 @@ test('what is owed is told in bytes of the files, not of the largest chunk', asy
   const { owed } = await node!.put('/small', randomBytes(10 * KIB))
   assert.deepEqual(owed, { blocks: 1, bytes: 10 * KIB })
   assert.deepEqual((await node!.status()).owed, { blocks: 1, bytes: 10 * KIB })
+})
+
+test('copying a tree fails with what one of its files met, and the node goes on', async t => {
+  const { node } = await startNode(t)
+  await node.put('/from/a', Buffer.from('a'))
+  for (let i = 0; i < 20; i++) await node.put(`/from/below${i}/c`, Buffer.from('c'))
+  // The copy moves into the directory that is there, where a directory has the name of a file.
+  await node.mkdir('/to/from/a')
+  assert.equal(await codeOfRejection(node.copy('/from', '/to')), 'is-a-directory')
+  assert.equal((await node.stat('/from/a')).size, 1)
+})
+
+test('the log of a put that loses its keeper tells what is owed, and holds no path, name, key or content', async t => {
+  const networkKey = generateNetworkKey()
+  const logger = new RecordingLogger()
+  const { node, options } = await startNode(t, { networkKey, name: 'writer-name', logger })
+  const bootstrap = [node.multiaddrs[0] as string]
+  const { node: keeper } = await startNode(t, { networkKey, name: 'keeper-name', bootstrap })
+  await until('each counts on the other', async () => (await node.put('/first', randomBytes(1))).wanted === 2)
+  const secret = Buffer.alloc(2 * MIB, 'content-of-the-file ')
+  async function* source(): AsyncGenerator<Uint8Array> {
+    yield secret
+    await keeper.stop()
+    yield secret
+  }
+  logger.lines.length = 0
+  const { root, owed } = await node.put('/folder-name/file-name', source(), { type: 'text/secret-type' })
+  assert.ok(root !== null && owed.blocks > 0)
+  assertInOrder(logger.lines, [
+    /^dfs:blocks:put put .*: opened: 3 copies wanted, waits for the default$/,
+    new RegExp(`^dfs:blocks:placer put .*: asks ${keeper.peerId} to keep blocks$`),
+    new RegExp(`^dfs:blocks:placer put .*: ${keeper.peerId} failed: `),
+    new RegExp(`^dfs:blocks:placer put .*: ${keeper.peerId} did not keep a block \\(failed\\)$`),
+    /^dfs:blocks:put put .*: 4 chunks placed; members asked: 1, counted on: \d$/,
+    /^dfs:blocks:acknowledgement record .*: yes; copies that are durable: 1, copies of blocks owed: 4$/,
+    /^dfs:fs:put record [0-9a-f]{8}: handed off, copies of blocks owed: 4$/
+  ])
+  const log = logger.lines.join('\n')
+  const kept = [networkKey, secret.subarray(0, 8)].flatMap(bytes => [
+    bytes.toString(),
+    Buffer.from(bytes).toString('hex')
+  ])
+  for (const text of [
+    'folder-name',
+    'file-name',
+    'writer-name',
+    'keeper-name',
+    'secret-type',
+    options.dataDir,
+    ...kept
+  ])
+    assert.ok(!log.includes(text), text)
 })

@@ -35,8 +35,8 @@ test(`${TOTAL / MIB} MiB, sealed and opened as they stream by, in bounded memory
   assert.equal(root.leaves, TOTAL / MIB)
   const chunks = sealed()
   const opened = createHash('sha256')
-  const readNode = async (cid: BlockCid): Promise<Uint8Array> => nodes.get(blockKey(cid)) as Uint8Array
-  for await (const ref of chunksInRange(root, { from: 0, to: TOTAL }, readNode, defaultNodeCodec)) {
+  const read = async (cid: BlockCid): Promise<Uint8Array> => nodes.get(blockKey(cid)) as Uint8Array
+  for await (const ref of chunksInRange(root, { from: 0, to: TOTAL }, { read, codec: defaultNodeCodec })) {
     let next = await chunks.next()
     while (next.done !== true && next.value.chunkIndex === null) next = await chunks.next()
     assert.ok(next.done !== true && next.value.cid.equals(ref.cid))

@@ -16,16 +16,16 @@ const MINUTE = 60_000
 const COPIES = [1, 2, 3, Number.POSITIVE_INFINITY]
 const SEEDS = process.env['DFS_LONG'] === '1' ? 200 : 8
 
-/** A file that some put said yes to. */
+/** A file whose put succeeded. */
 interface Stored {
   record: RecordRef
   reached: number
 }
 
 /**
- * Some members put, evict, lose each other, are killed and lose power, in an order that a seed draws. At every moment every
- * chunk of every file that was said yes to is on a disk; at the end, when all can reach each other, every owner has what
- * it owes, and what no record needs is gone.
+ * Some members put, evict, lose each other, are killed and lose power, in an order that a seed draws. At every moment each
+ * chunk of each file whose put succeeded is on some disk. At the end, when all members can reach each other, every owner
+ * has what it owes, and no disk has a block that no record needs.
  */
 class Run {
   readonly #clock = new ManualClock()
@@ -69,7 +69,7 @@ class Run {
   }
 
   #put(member: BlockMember): void {
-    // Some contents come again, under other records.
+    // Some contents are put again, under other records.
     const content = Math.floor(this.#fraction() * 12)
     const chunks = 1 + (content % 4)
     const chunkBytes = content % 3 === 0 ? 64 << 10 : 2_000
@@ -98,7 +98,7 @@ class Run {
     })
   }
 
-  // As in life a member that comes back learns of the records that it has missed.
+  // As in a real network, a member that comes back learns of the records that it missed.
   async #heal(member: BlockMember): Promise<void> {
     await this.cluster.heal(member)
     for (const a of this.cluster.members)
@@ -106,7 +106,7 @@ class Run {
         if (a.host.isConnected(b.peer)) for (const record of a.standing) await b.stand(record)
   }
 
-  /** What fails for one that was killed or cut off is no fault. */
+  /** Work may fail on a member that is killed or cut off. That is no fault. */
   #background(work: () => Promise<void>): void {
     const running = work().catch(error => {
       this.log.push(`  ${(error as Error).name}: ${(error as Error).message}`)
@@ -119,7 +119,7 @@ class Run {
     for (const { record } of this.#stored)
       for (const { cid } of await this.#blocksOf(record)) {
         const holders = await this.#holders(cid)
-        assert.ok(holders.length > 0, 'a block of a file that was said yes to is on no disk')
+        assert.ok(holders.length > 0, 'a block of a file whose put succeeded is on no disk')
       }
   }
 
@@ -128,7 +128,7 @@ class Run {
     for (const record of this.cluster.members.flatMap(({ standing }) => standing)) {
       for (const { cid, chunkIndex } of await this.#blocksOf(record)) {
         const owners = chunkIndex === null ? this.cluster.members : this.cluster.owners(cid, record.replicas)
-        for (const owner of owners) assert.ok(await owner.holds(cid), 'an owner has not what it owes')
+        for (const owner of owners) assert.ok(await owner.holds(cid), 'an owner does not have what it owes')
       }
     }
   }
@@ -144,7 +144,7 @@ class Run {
 
   async #comeToRest(): Promise<void> {
     for (const member of this.cluster.members) await this.#heal(member)
-    // Claims run out, evicted chunks are owed again, retries have slowed down.
+    // Long enough for claims to run out, for evicted chunks to be owed again, and for slow retries.
     for (let i = 0; i < 60; i++) await this.#pass(4 * MINUTE)
     assert.equal(this.#underWay.size, 0, 'something never ended')
     for (const member of this.cluster.members) member.blocks.retry()
@@ -189,7 +189,7 @@ class Run {
   }
 }
 
-test(`${SEEDS} seeds: what was said yes to is never lost, all owners come to have theirs, nothing is left over`, {
+test(`${SEEDS} seeds: no file whose put succeeded is lost, every owner gets what it owes, and nothing is left over`, {
   timeout: 20 * MINUTE
 }, async t => {
   const only = process.env['DFS_SEED']

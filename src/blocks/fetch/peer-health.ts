@@ -5,21 +5,22 @@ import { AVOID_MS } from '../constants.ts'
 interface Health {
   /** Requests under way. */
   pending: number
-  /** Smoothed milliseconds from question to block; undefined until it has delivered one. */
+  /** Smoothed milliseconds from request to block; undefined until it has delivered one. */
   latencyMs: number | undefined
-  /** Smoothed share of questions to which it had the block. */
+  /** Smoothed share of requests for which it had the block. */
   hits: number
   faults: number
-  avoidUntilMs: number
+  /** Until when it is asked last, by the clock that only moves forward. */
+  avoidedUntilAtMs: number
 }
 
-/** How a new peer is judged until it has answered once. */
+/** The latency that is assumed of a new peer until it has delivered a block. */
 const UNKNOWN_LATENCY_MS = 50
 const SMOOTHING = 0.2
-/** However often it had nothing, a peer stays worth a question now and then. */
+/** A peer that had no block for a long time is still asked now and then. */
 const HITS_MIN = 0.05
 
-/** What this node has seen of each peer as a source: how fast it answers, how busy we keep it, what it did wrong. */
+/** What this node has seen of each peer as a source: how fast it answers, how many requests it has, what it did wrong. */
 export class PeerHealth {
   readonly #clock: Clock
   readonly #peers = new Map<PeerId, Health>()
@@ -28,27 +29,27 @@ export class PeerHealth {
     this.#clock = clock
   }
 
-  /** Notes a request; the returned function notes its end. */
+  /** Notes that a request begins. The returned function is called when it ends. */
   begin(peer: PeerId): (outcome: 'delivered' | 'missing' | 'failed') => void {
     const health = this.#of(peer)
-    const started = this.#clock.monotonic()
+    const startedAtMs = this.#clock.monotonic()
     health.pending++
     return outcome => {
       health.pending--
       if (outcome === 'failed') return
       health.hits += ((outcome === 'delivered' ? 1 : 0) - health.hits) * SMOOTHING
       if (outcome === 'missing') return
-      const latencyMs = this.#clock.monotonic() - started
+      const latencyMs = this.#clock.monotonic() - startedAtMs
       health.latencyMs ??= latencyMs
       health.latencyMs += (latencyMs - health.latencyMs) * SMOOTHING
     }
   }
 
-  /** Counts a fault: a wrong block, garbage, silence. For a while the peer is asked last. */
+  /** Counts a fault: a wrong block, a malformed message or silence. For a while the peer is asked last. */
   fault(peer: PeerId): void {
     const health = this.#of(peer)
     health.faults++
-    health.avoidUntilMs = this.#clock.monotonic() + AVOID_MS
+    health.avoidedUntilAtMs = this.#clock.monotonic() + AVOID_MS
   }
 
   faults(peer: PeerId): number {
@@ -56,15 +57,15 @@ export class PeerHealth {
   }
 
   isAvoided(peer: PeerId): boolean {
-    return (this.#peers.get(peer)?.avoidUntilMs ?? 0) > this.#clock.monotonic()
+    return (this.#peers.get(peer)?.avoidedUntilAtMs ?? 0) > this.#clock.monotonic()
   }
 
-  /** Milliseconds that this peer takes for a block as a rule. */
+  /** How long this peer takes for a block as a rule. */
   latencyMs(peer: PeerId): number {
     return this.#peers.get(peer)?.latencyMs ?? UNKNOWN_LATENCY_MS
   }
 
-  /** About how long it would take to get one more block, if this peer is asked first. */
+  /** About how long one more block would take from this peer, given what it has been asked for already. */
   costMs(peer: PeerId): number {
     const health = this.#peers.get(peer)
     if (health === undefined) return UNKNOWN_LATENCY_MS
@@ -74,7 +75,7 @@ export class PeerHealth {
   #of(peer: PeerId): Health {
     let health = this.#peers.get(peer)
     if (health === undefined) {
-      health = { pending: 0, latencyMs: undefined, hits: 1, faults: 0, avoidUntilMs: 0 }
+      health = { pending: 0, latencyMs: undefined, hits: 1, faults: 0, avoidedUntilAtMs: 0 }
       this.#peers.set(peer, health)
     }
     return health

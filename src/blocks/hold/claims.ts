@@ -8,10 +8,12 @@ import type { PeerId } from '../../format/peer-id.ts'
 import { concatBytes, equalBytes, u32be, u64be, utf8 } from '../../util/bytes.ts'
 import type { Clock } from '../../util/clock.ts'
 import { CLAIM_SLACK_MS } from '../constants.ts'
+import { decodeReplicas, encodeReplicas } from '../record-ref.ts'
 
 /**
- * Why a block stays. An owner is what needs it: a record that names it as root, a manifest node that links to it, or a
- * put under way, whose claim runs out. Presence rows, never counters: saying one twice is harmless.
+ * Why a block stays. An owner is what needs the block: a record that names it as its root, a manifest node that links to it,
+ * or a put under way, whose claim runs out. A claim is a row that is there or not, never a counter, so writing one twice is
+ * harmless.
  */
 export type Owner = RecordOwner | { by: 'node'; multihash: Uint8Array } | { by: 'put'; put: PutId }
 
@@ -23,31 +25,29 @@ export interface RecordOwner {
   replicas: number
 }
 
-/** A put, as its writer and its number: 16 bytes that no other writer's put has. */
+/** Names a put by its writer and its number, in 16 bytes that no put of another writer has. */
 export type PutId = Uint8Array
 
 export interface ExpiredClaim {
   put: PutId
   multihash: Uint8Array
-  /** When it ran out, as the index orders it: milliseconds since the Unix epoch, 64 bits. */
+  /** When it ran out, as the key of the index has it: milliseconds since the Unix epoch, 64 bits, big-endian. */
   expires: Uint8Array
 }
 
 const MULTIHASH_BYTES = 34
 const PUT_ID_BYTES = 16
 const NOTHING = new Uint8Array(0)
-/** How a record that wants a copy on every member says so. */
-const ALL = 0
 const LETTERS = { record: utf8('r'), node: utf8('m'), put: utf8('p') } as const
 
-/** Scopes the number that a writer gave its put to that writer, so that nobody meets another's. */
+/** Scopes the number of a put to its writer, so that no writer can touch another's put. */
 export function putIdOf(writer: PeerId, number: Uint8Array): PutId {
   return hash('sha256', concatBytes(utf8(writer), number), 'buffer').subarray(0, PUT_ID_BYTES)
 }
 
 /**
- * The table of claims. Those of records and nodes follow from the log and are made again with the index; those of puts
- * are durable rows of their own, since a keeper's word must outlive a power cut.
+ * The table of claims. The claims of records and manifest nodes follow from the log, and are rebuilt with the index. The
+ * claims of puts are durable rows of their own, since what a keeper promised must survive a power cut.
  */
 export class Claims {
   readonly #store: Store
@@ -60,24 +60,24 @@ export class Claims {
   }
 
   /**
-   * Claims blocks for a put until at least `ms` from now; durable when it resolves. Costs no write where the put's claim
-   * lasts that long already.
+   * Claims blocks for a put for at least `claimMs` from now, by the wall clock. The claims are durable when it resolves. A
+   * claim that lasts that long already costs no write.
    */
-  async claimForPut(put: PutId, multihashes: readonly Uint8Array[], ms: number): Promise<void> {
-    const until = Math.floor(this.#clock.now()) + ms
+  async claimForPut(put: PutId, multihashes: readonly Uint8Array[], claimMs: number): Promise<void> {
+    const untilAtMs = Math.floor(this.#clock.now()) + claimMs
     const values = await this.#putValues(put, multihashes)
-    const short = multihashes.filter((_, i) => expiryOf(values[i]) < until)
-    if (short.length === 0) return
-    const expires = u64be(until + CLAIM_SLACK_MS)
+    const tooShort = multihashes.filter((_, i) => expiryOf(values[i]) < untilAtMs)
+    if (tooShort.length === 0) return
+    const expires = u64be(untilAtMs + CLAIM_SLACK_MS)
     await this.#store.write(
       ROW_CLAIM,
-      short.map(multihash => concatBytes(multihash, put, expires))
+      tooShort.map(multihash => concatBytes(multihash, put, expires))
     )
   }
 
-  /** The change to the index that lets an owner claim a block; to be written in the batch that makes it an owner. */
+  /** The change to the index by which an owner claims a block. It belongs in the batch that makes it an owner. */
   static reference(multihash: Uint8Array, owner: Exclude<Owner, { by: 'put' }>): IndexOp {
-    const value = owner.by === 'record' ? u32be(Number.isFinite(owner.replicas) ? owner.replicas : ALL) : NOTHING
+    const value = owner.by === 'record' ? u32be(encodeReplicas(owner.replicas)) : NOTHING
     return { type: 'put', key: claimKey(multihash, owner), value }
   }
 
@@ -85,7 +85,7 @@ export class Claims {
     await this.#store.index.batch(ops)
   }
 
-  /** The changes that end a put's claims on these blocks: something lasting refers to them now. */
+  /** The changes that end a put's claims on these blocks, once a record or a node claims them instead. */
   async endOps(put: PutId, multihashes: readonly Uint8Array[]): Promise<IndexOp[]> {
     const values = await this.#putValues(put, multihashes)
     return multihashes.flatMap((multihash, i) => {
@@ -95,20 +95,20 @@ export class Claims {
   }
 
   /**
-   * Ends one claim if it ran out before `before`; it may have been renewed since it was found. To be called under the
+   * Ends one claim if it ran out before `beforeMs`, since it may have been renewed after it was found. The caller holds the
    * block's lock, which renewals hold too.
    */
-  async endExpired({ put, multihash, expires }: ExpiredClaim, before: number): Promise<void> {
+  async endExpired({ put, multihash, expires }: ExpiredClaim, beforeMs: number): Promise<void> {
     const key = claimKey(multihash, { by: 'put', put })
     const value = await this.#store.index.get(key)
-    const isOver = value !== undefined && expiryOf(value) < before
+    const isOver = value !== undefined && expiryOf(value) < beforeMs
     await this.#store.index.batch([
       { type: 'del', key: expiryKey(expires, key) },
       ...(isOver ? this.#endOne(key, value) : [])
     ])
   }
 
-  /** For each block, whether the put claims it. */
+  /** Whether the put claims each of these blocks. */
   async hasPut(put: PutId, multihashes: readonly Uint8Array[]): Promise<boolean[]> {
     return (await this.#putValues(put, multihashes)).map(value => value !== undefined)
   }
@@ -126,7 +126,7 @@ export class Claims {
     return this.#store.index.hasAny(indexKey(TABLES.claims, multihash))
   }
 
-  /** True if something that lasts, a record or a node, claims the block. */
+  /** True if a record or a manifest node claims the block. */
   async isReferenced(multihash: Uint8Array): Promise<boolean> {
     return (
       (await this.#store.index.hasAny(indexKey(TABLES.claims, multihash, LETTERS.record))) ||
@@ -134,12 +134,12 @@ export class Claims {
     )
   }
 
-  /** Claims of puts that ran out before `before`, the oldest first. */
-  async *expired(before: number): AsyncGenerator<ExpiredClaim> {
+  /** The claims of puts that ran out before `beforeMs`, the oldest first. */
+  async *expired(beforeMs: number): AsyncGenerator<ExpiredClaim> {
     const table = indexKey(TABLES.expiries)
     for await (const { key } of this.#store.index.range(table)) {
       const expires = key.subarray(1, 9)
-      if (Number(Buffer.from(expires).readBigUInt64BE()) >= before) return
+      if (Number(Buffer.from(expires).readBigUInt64BE()) >= beforeMs) return
       const claim = key.subarray(9)
       const multihash = claim.subarray(1, 1 + MULTIHASH_BYTES)
       yield { multihash, put: claim.subarray(1 + MULTIHASH_BYTES + 1), expires }
@@ -164,18 +164,18 @@ export class Claims {
     return {
       project: async rows => {
         const claims = rows.map(parseRow)
-        const before = await index.getMany(claims.map(({ key }) => key))
+        const previous = await index.getMany(claims.map(({ key }) => key))
         const ops: IndexOp[] = []
         const dead = []
         for (const [i, { key, expires, place }] of claims.entries()) {
-          const old = before[i]
+          const old = previous[i]
           if (old !== undefined && !isSamePlace(decodePlace(old.subarray(8)), place)) {
             ops.push({ type: 'del', key: expiryKey(old.subarray(0, 8), key) })
             dead.push(decodePlace(old.subarray(8)))
           }
           ops.push(
             { type: 'put', key, value: concatBytes(expires, encodePlace(place)) },
-            { type: 'put', key: expiryKey(expires, key), value: new Uint8Array(0) }
+            { type: 'put', key: expiryKey(expires, key), value: NOTHING }
           )
         }
         await index.batch([...ops, ...this.#store.markDead(dead)])
@@ -185,8 +185,8 @@ export class Claims {
         const value = await index.get(key)
         return value !== undefined && isSamePlace(decodePlace(value.subarray(8)), place)
       },
-      // A claim that is not in the table has ended, for all that can be told: nothing is left of those that did. One that
-      // is there is to run out some day; its two rows are written and removed together.
+      // Nothing is left of a claim that has ended, so one that is not in the table is taken for ended. One that is there
+      // has two rows, which are written and removed together.
       isIndexed: async row => {
         const { key, expires } = parseRow(row)
         const [value, mark] = await index.getMany([key, expiryKey(expires, key)])
@@ -223,7 +223,7 @@ function decodeOwner(bytes: Uint8Array, value: Uint8Array): Owner {
   const id = bytes.subarray(1)
   switch (bytes[0]) {
     case LETTERS.record[0]:
-      return { by: 'record', id, replicas: Buffer.from(value).readUInt32BE() || Number.POSITIVE_INFINITY }
+      return { by: 'record', id, replicas: decodeReplicas(Buffer.from(value).readUInt32BE()) }
     case LETTERS.node[0]:
       return { by: 'node', multihash: id }
     default:

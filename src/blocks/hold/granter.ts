@@ -1,145 +1,157 @@
 import { NoSpaceError } from '../../disk/errors.ts'
 import type { BlockCid } from '../../format/cid.ts'
-import { CHUNK_BYTES } from '../../format/constants.ts'
+import type { NodeCodec } from '../../format/manifest.ts'
 import type { PeerId } from '../../format/peer-id.ts'
 import { concatBytes, equalBytes, toHex } from '../../util/bytes.ts'
 import { Limiter } from '../../util/limiter.ts'
+import { type ComponentLogger, type Logger, reasonOf } from '../../util/logger.ts'
 import { RefusedError } from '../../wire/errors.ts'
 import { Bitmap } from '../bitmap.ts'
-import { HOLD_LEAVES_MAX, HOLD_MS, PROOF_READS } from '../constants.ts'
-import type { Fetcher } from '../fetch/fetcher.ts'
-import type { ManifestBlock } from '../manifest-walk.ts'
+import { HOLD_CHUNKS_MAX, HOLD_MS, PROOF_READS } from '../constants.ts'
+import { isOutOfReach } from '../errors.ts'
+import type { BlockPuller } from '../fetch/puller.ts'
+import { nameOf } from '../log-names.ts'
+import type { ManifestBlock, ManifestChunk } from '../manifest-walk.ts'
 import { proofOf } from '../protocol/proof.ts'
-import type { HoldRoot } from '../protocol/store-messages.ts'
+import type { HoldAnswer, HoldRoot } from '../protocol/store-messages.ts'
 import { Claims } from './claims.ts'
 import type { Holds } from './holds.ts'
-import { isOutOfReach, type Keeper } from './keeper.ts'
 import type { LocalBlocks } from './local-blocks.ts'
 import { ReferenceLookup } from './reference-lookup.ts'
+import { walkCounted } from './walk-counted.ts'
 
 export interface HoldGranterOptions {
   self: PeerId
+  logger: ComponentLogger
+  codec: NodeCodec
   local: LocalBlocks
   claims: Claims
-  fetcher: Fetcher
-  keeper: Keeper
+  puller: BlockPuller
   holds: Holds
-  pulls: Limiter
   /** Whether a peer may have us store bytes. */
   mayStore: (peer: PeerId) => boolean
   viewId: () => Uint8Array
 }
 
-interface Asked extends Pick<HoldRoot, 'root' | 'fetch' | 'nonce'> {
+/** A request, and what this member knows of its file. */
+interface Question extends Pick<HoldRoot, 'fetch' | 'nonce'> {
   peer: PeerId
   signal: AbortSignal
-  /** Ids (hex) of the records that the asker knows to need its blocks. */
+  /** Ids (hex) of the records that the asker knows to need its chunks. */
   records: readonly string[]
   /** Ids (hex) of the records that refer to the root here. */
-  known: ReadonlySet<string>
+  rootRecords: ReadonlySet<string>
   lookup: ReferenceLookup
 }
 
-/** What this member tells others of its replicas: whether they are here, and that it will not free them. */
+/** Answers what other members ask about the replicas here: whether they are here, and a promise not to free them. */
 export class HoldGranter {
   readonly #options: HoldGranterOptions
+  readonly #log: Logger
   readonly #reads = new Limiter(PROOF_READS)
 
   constructor(options: HoldGranterOptions) {
     this.#options = options
+    this.#log = options.logger.forComponent('dfs:blocks:hold')
   }
 
   /**
-   * Of the chunks of the bitmap, which are not here. Without a nonce and without `fetch` that is all. With `fetch`, what
-   * is lacking is pulled first, and referred to from then on. With a nonce each chunk that is here is promised for an
-   * hour and proven, 32 bytes each, in order.
+   * Returns the chunks of the bitmap that are not here. Without a nonce and without `fetch` that is all. With `fetch` it
+   * pulls missing chunks first, and a record claims them from then on. With a nonce it promises each chunk that is here
+   * for `HOLD_MS` and proves it; the proofs are 32 bytes each, in the order of the file.
    */
-  async holdRoot(
-    request: HoldRoot,
-    peer: PeerId,
-    signal: AbortSignal
-  ): Promise<{ lacking: Bitmap; proofs: Uint8Array }> {
-    const { view, root, chunks, fetch, nonce, records } = request
-    const { keeper, claims, mayStore, viewId } = this.#options
-    // Ranks under different views differ: a promise made under one says nothing under the other.
-    if (nonce !== undefined && !equalBytes(view, viewId())) throw new RefusedError('view-differs')
-    if (nonce === undefined && fetch && !mayStore(peer)) throw new RefusedError('forbidden')
-    if (nonce !== undefined && chunks.size > HOLD_LEAVES_MAX) throw new RefusedError('over-limit')
+  async holdRoot(request: HoldRoot, peer: PeerId, signal: AbortSignal): Promise<HoldAnswer> {
+    this.#assertMayAsk(request, peer)
+    const { root, chunks, fetch, nonce, records } = request
+    const { local, codec, claims } = this.#options
+    const lookup = new ReferenceLookup(claims)
+    const rootRecords = new Set((await lookup.of(root.multihash.bytes)).records.keys())
+    const question: Question = { fetch, nonce, peer, signal, records: records.map(toHex), rootRecords, lookup }
     const lacking = new Bitmap()
     const proofs: Uint8Array[] = []
-    const lookup = new ReferenceLookup(claims)
-    const known = new Set((await lookup.of(root.multihash.bytes)).records.keys())
-    const asked: Asked = { root, fetch, nonce, peer, signal, records: records.map(toHex), known, lookup }
-    const total = await keeper.forEach(
-      root,
-      chunks,
-      async () => {},
-      async batch => {
-        const answers = await Promise.all(batch.map(block => this.#answer(block, asked)))
-        for (const [i, proof] of answers.entries()) {
-          if (proof === undefined) lacking.add((batch[i] as ManifestBlock).chunkIndex as number)
-          else proofs.push(proof)
-        }
+    const onBatch = async (batch: ManifestChunk[]): Promise<void> => {
+      const answers = await Promise.all(batch.map(chunk => this.#answer(chunk, question)))
+      for (const [i, { chunkIndex }] of batch.entries()) {
+        const proof = answers[i]
+        if (proof === undefined) lacking.add(chunkIndex)
+        else proofs.push(proof)
       }
-    )
-    if (total === undefined) return { lacking: chunks, proofs: new Uint8Array(0) }
+    }
+    if ((await walkCounted({ local, codec, root, chunks, onBatch })) === undefined) {
+      this.#log('%s asks about root %s, of which a manifest node is not here', peer, nameOf(root))
+      return { lacking: chunks, proofs: new Uint8Array(0) }
+    }
+    const asks = nonce !== undefined ? 'a hold on' : fetch ? 'us to take over' : 'about'
+    this.#log('%s asks %s %d chunks of root %s: %d are lacking', peer, asks, chunks.size, nameOf(root), lacking.size)
     return { lacking, proofs: concatBytes(...proofs) }
   }
 
-  /** Undefined if the block is lacking, else its proof, which is empty where no promise was asked for. */
-  async #answer(block: ManifestBlock, asked: Asked): Promise<Uint8Array | undefined> {
-    const { local, holds, self } = this.#options
-    const { cid } = block
-    const { nonce, peer, fetch, signal } = asked
+  #assertMayAsk({ view, chunks, fetch, nonce }: HoldRoot, peer: PeerId): void {
+    const { mayStore, viewId } = this.#options
+    // Ranks under different views differ: a promise made under one says nothing under the other.
+    if (nonce !== undefined && !equalBytes(view, viewId())) throw new RefusedError('view-differs')
+    if (nonce === undefined && fetch && !mayStore(peer)) throw new RefusedError('forbidden')
+    if (nonce !== undefined && chunks.size > HOLD_CHUNKS_MAX) throw new RefusedError('over-limit')
+  }
+
+  /** Returns undefined if the chunk is lacking, else its proof, which is empty if the peer asked for no promise. */
+  async #answer(chunk: ManifestChunk, question: Question): Promise<Uint8Array | undefined> {
+    const { local, holds } = this.#options
+    const { cid } = chunk
+    const { nonce, peer, fetch, signal } = question
     if (nonce === undefined && !fetch) return (await local.has(cid)) ? NO_PROOF : undefined
-    if (!(await this.#refersByAll(block, asked))) return undefined
-    // The promise is given under the block's lock, so that no evict of ours is half way through.
+    if (!(await this.#isNeededByAll(chunk, question))) return undefined
+    // The promise is made under the block's lock, so that no evict of ours is half way through.
     let isPromised = false
     const promise = async (): Promise<void> => {
-      await this.#refer(block)
+      await this.#refer(chunk)
       isPromised = nonce !== undefined && holds.grant(cid, peer, HOLD_MS)
     }
-    if (!(await local.claimHeld(cid, promise)) && !(fetch && (await this.#pull(cid, peer, promise, signal))))
-      return undefined
+    const isHere = (await local.claimHeld(cid, promise)) || (fetch && (await this.#pull(cid, peer, promise, signal)))
+    if (!isHere) return undefined
     if (nonce === undefined) return NO_PROOF
-    if (!isPromised) return undefined
-    const bytes = await this.#reads
-      .run(() => local.get(cid), signal)
-      .catch(error => {
-        if (isOutOfReach(error)) return undefined
-        throw error
-      })
-    return bytes === undefined ? undefined : proofOf(nonce, peer, self, bytes)
+    return isPromised ? this.#prove(cid, nonce, peer, signal) : undefined
+  }
+
+  async #prove(cid: BlockCid, nonce: Uint8Array, peer: PeerId, signal: AbortSignal): Promise<Uint8Array | undefined> {
+    const { local, self } = this.#options
+    try {
+      const bytes = await this.#reads.run(() => local.get(cid), signal)
+      return bytes === undefined ? undefined : proofOf(nonce, peer, self, bytes)
+    } catch (error) {
+      if (!isOutOfReach(error)) throw error
+      this.#log('could not prove block %s: %s', nameOf(cid), reasonOf(error))
+      return undefined
+    }
   }
 
   async #pull(cid: BlockCid, peer: PeerId, claim: () => Promise<void>, signal: AbortSignal): Promise<boolean> {
-    const { local, fetcher, pulls } = this.#options
-    const release = await pulls.acquire(CHUNK_BYTES, signal)
     try {
-      const { bytes } = await fetcher.fetch(cid, { signal, prefer: [peer] })
-      await local.keep(cid, bytes, claim)
+      await this.#options.puller.pull(cid, { claim, signal, prefer: [peer] })
       return true
     } catch (error) {
-      if (error instanceof NoSpaceError || isOutOfReach(error)) return false
-      throw error
-    } finally {
-      release()
+      if (!(error instanceof NoSpaceError || isOutOfReach(error))) throw error
+      this.#log('could not pull block %s for a hold: %s', nameOf(cid), reasonOf(error))
+      return false
     }
   }
 
-  // A root is referred to by the records themselves, since they came to stand.
+  // The records themselves claim a root, since they were accepted.
   async #refer({ cid, parent }: ManifestBlock): Promise<void> {
     if (parent === null) return
     await this.#options.claims.add([Claims.reference(cid.multihash.bytes, { by: 'node', multihash: parent })])
   }
 
-  /** Whoever asks names every record that needs the block; a member that does not know one of them cannot stand in. */
-  async #refersByAll({ cid }: ManifestBlock, { records, known, lookup, nonce }: Asked): Promise<boolean> {
-    if (nonce === undefined) return known.size > 0
+  /**
+   * The asker names every record that needs the chunk. A member that does not know all of them cannot hold it in the asker's
+   * place, since it might free it too early.
+   */
+  async #isNeededByAll({ cid }: ManifestBlock, { records, rootRecords, lookup, nonce }: Question): Promise<boolean> {
+    if (nonce === undefined) return rootRecords.size > 0
     if (records.length === 0) return false
-    if (records.every(id => known.has(id))) return true
+    if (records.every(id => rootRecords.has(id))) return true
     const referrers = await lookup.of(cid.multihash.bytes)
-    return records.every(id => known.has(id) || referrers.records.has(id))
+    return records.every(id => rootRecords.has(id) || referrers.records.has(id))
   }
 }
 

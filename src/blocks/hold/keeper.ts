@@ -1,31 +1,31 @@
 import { LRUCache } from 'lru-cache'
 import { NoSpaceError } from '../../disk/errors.ts'
 import { type BlockCid, blockKey, isNode, verifyBlock } from '../../format/cid.ts'
-import { CHUNK_BYTES } from '../../format/constants.ts'
 import { rootOf } from '../../format/entry.ts'
-import { FormatError } from '../../format/errors.ts'
 import type { NodeCodec } from '../../format/manifest.ts'
 import type { PeerId } from '../../format/peer-id.ts'
 import type { AnyStatement } from '../../format/statement.ts'
 import type { Verdict } from '../../log/log.ts'
-import { toHex } from '../../util/bytes.ts'
+import { fromHex, toHex } from '../../util/bytes.ts'
 import { isAbort } from '../../util/errors.ts'
-import type { Limiter } from '../../util/limiter.ts'
+import { type ComponentLogger, type Logger, reasonOf } from '../../util/logger.ts'
 import { ProtocolError, RefusedError } from '../../wire/errors.ts'
 import { Bitmap } from '../bitmap.ts'
-import { COUNTS_BYTES_MAX, ENDING_MAX, WALK_BATCH } from '../constants.ts'
-import { BlockCorruptError, BlockUnreachableError } from '../errors.ts'
-import type { Fetcher } from '../fetch/fetcher.ts'
-import { type ManifestBlock, walkManifest } from '../manifest-walk.ts'
+import { COUNTS_BYTES_MAX, LINKED_PUTS_MAX } from '../constants.ts'
+import { isOutOfReach } from '../errors.ts'
+import type { BlockPuller } from '../fetch/puller.ts'
+import { nameOf } from '../log-names.ts'
+import type { ManifestChunk } from '../manifest-walk.ts'
 import type { KeepBlocks, KeepRoot, KeepState } from '../protocol/store-messages.ts'
 import { type Claims, type PutId, putIdOf } from './claims.ts'
 import type { LocalBlocks } from './local-blocks.ts'
+import { walkCounted } from './walk-counted.ts'
 
 export interface KeeperOptions {
+  logger: ComponentLogger
   local: LocalBlocks
   claims: Claims
-  fetcher: Fetcher
-  pulls: Limiter
+  puller: BlockPuller
   codec: NodeCodec
   /** Whether a peer may have us store bytes. */
   mayStore: (peer: PeerId) => boolean
@@ -36,26 +36,33 @@ interface Reason {
   put: PutId
   claimMs: number
   inline: Uint8Array | null
-  /** Null if it was only asked whether the block is here. */
+  /** The peer to pull from; null if the peer only asks whether the block is here. */
   from: PeerId | null
   signal: AbortSignal
 }
 
-/** The member that is asked to keep: it pulls, verifies, makes durable, claims, and only then says `kept`. */
+/**
+ * Keeps blocks for the puts of others. It pulls a block, verifies it, and makes it and its claim durable; only then does it
+ * say `kept`. It remembers which chunks each put counts on this member for, and confirms a put's record only while it has
+ * all of them.
+ */
 export class Keeper {
   readonly #options: KeeperOptions
-  // What each put counts on us for, by put and root. A writer whose count was forgotten is told `lacking`.
+  readonly #log: Logger
+  // The chunks that each put counts on us for, by put and root. A writer whose count was forgotten is told `lacking`.
   readonly #counts = new LRUCache<string, Bitmap>({
     maxSize: COUNTS_BYTES_MAX,
     sizeCalculation: chunks => chunks.bytes.byteLength + COUNT_BYTES
   })
-  // Puts whose record has come: their claims end once the record's references are all made.
-  readonly #ending = new LRUCache<string, Set<string>>({ max: ENDING_MAX })
+  // By root, the puts whose record has come. Their claims end once the record's references are all written.
+  readonly #linkedPuts = new LRUCache<string, Set<string>>({ max: LINKED_PUTS_MAX })
 
   constructor(options: KeeperOptions) {
     this.#options = options
+    this.#log = options.logger.forComponent('dfs:blocks:keeper')
   }
 
+  /** Keeps some blocks for a put. Returns what became of each. */
   async keepBlocks(
     { put, blocks, claimMs, fetch }: KeepBlocks,
     peer: PeerId,
@@ -71,155 +78,111 @@ export class Keeper {
   }
 
   /**
-   * The chunks of the bitmap that are not durable here; what is has been claimed anew, and is counted on from now on.
-   * Without `fetch` it is a question only, and changes nothing.
+   * Returns the chunks of the bitmap that are not durable here. With `fetch` it pulls them first, claims all that are here,
+   * and remembers that the put counts on them. Without `fetch` it is a question, and changes nothing.
    */
   async keepRoot({ put, root, chunks, claimMs, fetch }: KeepRoot, peer: PeerId, signal: AbortSignal): Promise<Bitmap> {
-    if (!this.#options.mayStore(peer)) throw new RefusedError('forbidden')
+    const { local, codec, mayStore } = this.#options
+    if (!mayStore(peer)) throw new RefusedError('forbidden')
     const id = putIdOf(peer, put)
     const lacking = new Bitmap()
     const reason: Reason = { put: id, claimMs, inline: null, from: fetch ? peer : null, signal }
     const keep = (cid: BlockCid): Promise<KeepState> => this.#keepOne(cid, reason)
-    const total = await this.forEach(root, chunks, keep, async batch => {
-      await Promise.all(
-        batch.map(async ({ cid, chunkIndex }) => {
-          if ((await keep(cid)) !== 'kept') lacking.add(chunkIndex as number)
-        })
-      )
-    })
-    if (total === undefined) return chunks
+    const onBatch = async (batch: ManifestChunk[]): Promise<void> => {
+      const states = await Promise.all(batch.map(({ cid }) => keep(cid)))
+      for (const [i, { chunkIndex }] of batch.entries()) if (states[i] !== 'kept') lacking.add(chunkIndex)
+    }
+    const chunkCount = await walkCounted({ local, codec, root, chunks, ensureNode: keep, onBatch })
+    if (chunkCount === undefined) {
+      this.#log('%s asks to keep a file of which a manifest node cannot be had: root %s', peer, nameOf(root))
+      return chunks
+    }
     // What lies beyond the file's end is not remembered, or a peer could fill our memory with it.
-    if (fetch) this.#counts.set(countKey(id, root), chunks.slice(0, total))
+    if (fetch) this.#counts.set(countKey(id, root), chunks.slice(0, chunkCount))
+    this.#log('%s counts on us for root %s: %d chunks of its put are lacking here', peer, nameOf(root), lacking.size)
     return lacking
   }
 
-  /** The last word on a record that was pushed with a put: `ok` while every block counted on us is here and claimed. */
+  /** The verdict on a record that was pushed with a put: `ok` while every block counted on us is here and claimed. */
   async holdsPut(statement: AnyStatement, put: Uint8Array, peer: PeerId): Promise<Verdict> {
     if (statement.kind !== 'entry' || statement.fields.root === null) return 'ok'
     const root = rootOf(statement.fields.root)
     if ('siv' in root) return 'ok'
     const id = putIdOf(peer, put)
     const count = this.#counts.get(countKey(id, root.cid)) ?? (isNode(root.cid) ? undefined : Bitmap.full(1))
-    if (count === undefined || !(await this.#holds(root.cid, count, id))) return 'lacking'
+    if (count === undefined || !(await this.#holds(root.cid, count, id))) {
+      const reason = count === undefined ? 'what it counts on is not known' : 'a block of it is lacking'
+      this.#log('cannot confirm the put of %s with root %s: %s', peer, nameOf(root.cid), reason)
+      return 'lacking'
+    }
     this.endWithRecord(root.cid, id)
+    this.#log('confirm the put of %s with root %s: every block that it counts on is here', peer, nameOf(root.cid))
     return 'ok'
   }
 
-  /** Whether every block of a file is here, and claimed by the put or referred to. */
+  /** Whether every block of a file is here, and claimed by the put or by a record. */
   holdsAll(root: BlockCid, put: PutId): Promise<boolean> {
-    return this.#holds(root, EVERY_LEAF, put)
+    return this.#holds(root, EVERY_CHUNK, put)
   }
 
   /** Lets a put's claims on a file end once a record's references have taken their place. */
   endWithRecord(root: BlockCid, put: PutId): void {
-    const ending = this.#ending.get(blockKey(root)) ?? new Set<string>()
-    this.#ending.set(blockKey(root), ending.add(toHex(put)))
+    const puts = this.#linkedPuts.get(blockKey(root)) ?? new Set<string>()
+    this.#linkedPuts.set(blockKey(root), puts.add(toHex(put)))
   }
 
-  /** Puts whose claims on a file's blocks have become references; each is given once. */
-  takeEnded(root: BlockCid): PutId[] {
-    const ended = this.#ending.get(blockKey(root))
-    if (ended === undefined) return []
-    this.#ending.delete(blockKey(root))
-    return [...ended].map(put => Buffer.from(put, 'hex'))
-  }
-
-  /**
-   * Walks a file's manifest and hands on the chunks that are counted, in order, a batch at a time. Gives the number of
-   * the file's chunks, or undefined if a node is not here after `ensureNode` had its try.
-   */
-  async forEach(
-    root: BlockCid,
-    chunks: Pick<Bitmap, 'has'>,
-    ensureNode: (cid: BlockCid) => Promise<unknown>,
-    onBatch: (batch: ManifestBlock[]) => Promise<void>
-  ): Promise<number | undefined> {
-    const { local, codec } = this.#options
-    const readNode = async (cid: BlockCid): Promise<Uint8Array> => {
-      await ensureNode(cid)
-      const bytes = await local.get(cid)
-      if (bytes === undefined) throw new BlockUnreachableError(cid)
-      return bytes
-    }
-    let total = 0
-    let batch: ManifestBlock[] = []
-    try {
-      for await (const block of walkManifest(root, readNode, codec)) {
-        if (block.chunkIndex === null) continue
-        total = block.chunkIndex + 1
-        if (!chunks.has(block.chunkIndex)) continue
-        batch.push(block)
-        if (batch.length < WALK_BATCH) continue
-        await onBatch(batch)
-        batch = []
-      }
-    } catch (error) {
-      if (error instanceof FormatError) throw new RefusedError('invalid')
-      if (error instanceof BlockUnreachableError || error instanceof BlockCorruptError) return undefined
-      throw error
-    }
-    if (batch.length > 0) await onBatch(batch)
-    return total
+  /** The puts that brought a file here and whose record has come. Each is returned once. */
+  takeLinkedPuts(root: BlockCid): PutId[] {
+    const puts = this.#linkedPuts.get(blockKey(root))
+    if (puts === undefined) return []
+    this.#linkedPuts.delete(blockKey(root))
+    return [...puts].map(fromHex)
   }
 
   async #keepOne(cid: BlockCid, { put, claimMs, inline, from, signal }: Reason): Promise<KeepState> {
-    const { local, claims, fetcher, pulls } = this.#options
+    const { local, claims, puller } = this.#options
     const claim = (): Promise<void> => claims.claimForPut(put, [cid.multihash.bytes], claimMs)
     try {
       // The store itself sees whether it has a block that it is given.
-      if (inline !== null) {
-        await local.keep(cid, inline, claim)
-        return 'kept'
-      }
-      if (from === null) return (await local.has(cid)) ? 'kept' : 'lacking'
-      if (await local.claimHeld(cid, claim)) return 'kept'
-      const release = await pulls.acquire(CHUNK_BYTES, signal)
-      try {
-        const fetched = await fetcher.fetch(cid, { signal, prefer: [from], only: true })
-        await local.keep(cid, fetched.bytes, claim)
-        fetched.release()
-      } finally {
-        release()
-      }
+      if (inline !== null) await local.keep(cid, inline, claim)
+      else if (from === null) return (await local.has(cid)) ? 'kept' : 'lacking'
+      else if (!(await local.claimHeld(cid, claim)))
+        await puller.pull(cid, { claim, signal, prefer: [from], only: true })
+      this.#log.trace('kept block %s', nameOf(cid))
       return 'kept'
     } catch (error) {
-      if (error instanceof NoSpaceError) return 'full'
-      if (isOutOfReach(error) || isAbort(error)) return 'lacking'
-      throw error
+      if (!(error instanceof NoSpaceError || isOutOfReach(error) || isAbort(error))) throw error
+      this.#log('could not keep block %s: %s', nameOf(cid), reasonOf(error))
+      return error instanceof NoSpaceError ? 'full' : 'lacking'
     }
   }
 
   async #holds(root: BlockCid, chunks: Pick<Bitmap, 'has'>, put: PutId): Promise<boolean> {
+    const { local, codec } = this.#options
     let isSafe = true
-    const total = await this.forEach(root, chunks, asItIs, async batch => {
+    const onBatch = async (batch: ManifestChunk[]): Promise<void> => {
       isSafe &&= await this.#areSafe(batch, put)
-    })
-    return total !== undefined && isSafe
+    }
+    return (await walkCounted({ local, codec, root, chunks, onBatch })) !== undefined && isSafe
   }
 
-  async #areSafe(batch: ManifestBlock[], put: PutId): Promise<boolean> {
+  async #areSafe(batch: ManifestChunk[], put: PutId): Promise<boolean> {
     const { local, claims } = this.#options
-    const names = batch.map(({ cid }) => cid.multihash.bytes)
-    const claimed = await claims.hasPut(put, names)
-    const safe = await Promise.all(
+    const multihashes = batch.map(({ cid }) => cid.multihash.bytes)
+    const isInPut = await claims.hasPut(put, multihashes)
+    const isSafe = await Promise.all(
       batch.map(
         async ({ cid }, i) =>
-          (claimed[i] === true || (await claims.isReferenced(names[i] as Uint8Array))) && (await local.has(cid))
+          (isInPut[i] === true || (await claims.isReferenced(cid.multihash.bytes))) && (await local.has(cid))
       )
     )
-    return safe.every(Boolean)
+    return isSafe.every(Boolean)
   }
-}
-
-/** True of the errors by which a block cannot be had at the moment. */
-export function isOutOfReach(error: unknown): boolean {
-  return error instanceof BlockUnreachableError || error instanceof BlockCorruptError
 }
 
 /** About what one count takes beside its bitmap. */
 const COUNT_BYTES = 256
-const EVERY_LEAF = { has: () => true }
-const asItIs = async (): Promise<void> => {}
+const EVERY_CHUNK = { has: () => true }
 
 function countKey(put: PutId, root: BlockCid): string {
   return `${toHex(put)} ${blockKey(root)}`

@@ -6,22 +6,23 @@ import { giveBuffer } from '../../util/buffer-pool.ts'
 import { concatBytes } from '../../util/bytes.ts'
 import { KeyedLocks } from '../../util/locks.ts'
 import { BAD_BLOCKS_MAX } from '../constants.ts'
-import { BlockCorruptError, BlockUnreadableError } from '../errors.ts'
+import { BlockCorruptError, BlockUnreachableError, BlockUnreadableError } from '../errors.ts'
 import type { Claims } from './claims.ts'
 
-/** What this room needs of a blockstore, which any adapter of `interface-blockstore` has; and what ours can do besides. */
+/** What this room needs of a blockstore: what any adapter of `interface-blockstore` has, and optionally what ours adds. */
 export type BlockPort = Pick<Blockstore, 'has' | 'get' | 'put' | 'delete'> & {
-  /** Bytes of a block without reading it. */
+  /** The size of a block in bytes, without reading it. */
   sizeOf?(cid: BlockCid): Promise<number | undefined>
-  /** Every block. Only a store that is ours alone has this: what is in it and claimed by nothing may be freed. */
+  /** Lists every block. Only a store that nobody else uses has this, since we free what is in it and claimed by nothing. */
   all?(): AsyncIterable<{ multihash: Uint8Array }>
-  /** Set if it holds on to no buffer: neither to one that was put, nor to one that it gave. */
+  /** Set if the store keeps no reference to a buffer that it was given or that it returned. */
   isCopying?: boolean
 }
 
 /**
- * The blocks on this member's disk. What comes out has been hashed again, so corruption is never handed on; what goes
- * in is claimed in the same breath, so nothing can free it in between; what is freed is claimed by nobody.
+ * The blocks on this member's disk. A block is hashed again whenever it is read, so corruption is never passed on. It is
+ * claimed under the same lock under which it is written, so nothing can free it in between. It is freed only if nothing
+ * claims it, or if an evict has proven that the other members hold it.
  */
 export class LocalBlocks {
   readonly #store: BlockPort
@@ -31,7 +32,7 @@ export class LocalBlocks {
   #badCount = 0
   readonly #locks = new KeyedLocks()
 
-  /** `onBad` hears of a block that a read shows to be damaged, or could not read: once, as far as they are remembered. */
+  /** `onBad` is told of each block that is found damaged or unreadable: once each, as far as they are remembered. */
   constructor(
     store: BlockPort,
     claims: Claims,
@@ -42,12 +43,12 @@ export class LocalBlocks {
     this.#onBad = onBad
   }
 
-  /** Blocks that were found damaged since the start, or could not be read. */
+  /** How many blocks were found damaged or unreadable since the start. */
   get badCount(): number {
     return this.#badCount
   }
 
-  /** Gives the buffer of a block back that was kept or got here, and that nobody else holds. */
+  /** Returns a block's buffer to the pool. The caller must hold the only reference. */
   giveBack(bytes: Uint8Array): void {
     if (this.#store.isCopying === true) giveBuffer(bytes)
   }
@@ -57,43 +58,51 @@ export class LocalBlocks {
   }
 
   /**
-   * The verified bytes, or undefined if the block is not here. A `BlockCorruptError` if it is not itself any more, a
-   * `BlockUnreadableError` if the disk does not give it: another member's copy is as good then.
+   * Returns the verified bytes, or undefined if the block is not here. Throws a `BlockCorruptError` if the bytes have
+   * changed, and a `BlockUnreadableError` if the disk cannot read them: the caller may then ask another member for its copy.
    */
   async get(cid: BlockCid, signal?: AbortSignal): Promise<Uint8Array | undefined> {
     const bytes = await this.#read(cid, signal)
-    if (bytes !== undefined && !verifyBlock(cid, bytes)) throw this.#noted(new BlockCorruptError(cid, null))
+    if (bytes !== undefined && !verifyBlock(cid, bytes)) throw this.#reported(new BlockCorruptError(cid, null))
     return bytes
   }
 
-  /** Bytes of a block; 0 if it is not here, or not whole. */
+  /** Like `get`, but throws a `BlockUnreachableError` if the block is not here. */
+  async getOrThrow(cid: BlockCid): Promise<Uint8Array> {
+    const bytes = await this.get(cid)
+    if (bytes === undefined) throw new BlockUnreachableError(cid)
+    return bytes
+  }
+
+  /** The size of a block in bytes; 0 if it is not here, or damaged. */
   async sizeOf(cid: BlockCid): Promise<number> {
     if (this.#store.sizeOf !== undefined) return (await this.#store.sizeOf(cid)) ?? 0
     const bytes = await this.get(cid).catch(error => {
+      // `onBad` has been told.
       if (error instanceof BlockCorruptError) return undefined
       throw error
     })
     return bytes?.byteLength ?? 0
   }
 
-  /** The multihashes of all blocks, where the store is ours alone; else of none. */
+  /** Lists the multihashes of all blocks; none if others may use the store too. */
   async *all(): AsyncGenerator<Uint8Array> {
     if (this.#store.all !== undefined) for await (const { multihash } of this.#store.all()) yield multihash
   }
 
   /**
-   * Stores a block whose bytes the caller has verified, and runs `claim` under the block's lock. Both are durable when
-   * it resolves.
+   * Stores a block whose bytes the caller has verified, and runs `claim` under the block's lock. Both are durable when it
+   * resolves. `claim` is left out if something claims the block already.
    */
-  async keep(cid: BlockCid, bytes: Uint8Array, claim: () => Promise<void>): Promise<void> {
+  async keep(cid: BlockCid, bytes: Uint8Array, claim: () => Promise<void> = noChange): Promise<void> {
     await this.#locks.run(blockKey(cid), async () => {
-      // Both to their end, whatever becomes of either: nothing may be written once the lock is given back.
+      // Both run to their end even if one fails, since nothing may be written once the lock is released.
       for (const result of await Promise.allSettled([claim(), this.#store.put(cid, bytes)]))
         if (result.status === 'rejected') throw result.reason
     })
   }
 
-  /** Runs `claim` if the block is here, under its lock; false if it is not. */
+  /** Runs `claim` under the block's lock if the block is here. Returns whether it is. */
   async claimHeld(cid: BlockCid, claim: () => Promise<void>): Promise<boolean> {
     return this.#locks.run(blockKey(cid), async () => {
       if (!(await this.#store.has(cid))) return false
@@ -102,7 +111,7 @@ export class LocalBlocks {
     })
   }
 
-  /** Replaces a damaged block by its true bytes. */
+  /** Replaces the bytes of a damaged block by the true ones. */
   async mend(cid: BlockCid, bytes: Uint8Array): Promise<void> {
     await this.#locks.run(blockKey(cid), async () => {
       await this.#store.delete(cid)
@@ -111,13 +120,14 @@ export class LocalBlocks {
   }
 
   /**
-   * Ends a claim by `end`, and frees the block if nobody else claims it; gives whether it did. All under the block's
-   * lock; nothing is done while `mayFree` says no, so what could not be freed is found again.
+   * Ends a claim by `endClaim`, then frees the block if nothing else claims it, all under the block's lock. Returns whether
+   * it was freed. If `mayFree` says no it does nothing, and the claim stays, so that a later sweep finds it again. `endClaim`
+   * is left out for a block without claims.
    */
-  async release(cid: BlockCid, mayFree: () => boolean, end: () => Promise<void>): Promise<boolean> {
+  async release(cid: BlockCid, mayFree: () => boolean, endClaim: () => Promise<void> = noChange): Promise<boolean> {
     return this.#locks.run(blockKey(cid), async () => {
       if (!mayFree()) return false
-      await end()
+      await endClaim()
       if (await this.#claims.isClaimed(cid.multihash.bytes)) return false
       if (!(await this.#store.has(cid))) return false
       await this.#store.delete(cid)
@@ -125,7 +135,7 @@ export class LocalBlocks {
     })
   }
 
-  /** Frees a block although it is claimed, if `mayFree` still says so under the lock: an evict with its proofs. */
+  /** Frees a block although it is claimed, for an evict that has its proofs. `mayFree` is asked under the block's lock. */
   async freeProven(cid: BlockCid, mayFree: () => Promise<boolean>): Promise<boolean> {
     return this.#locks.run(blockKey(cid), async () => {
       if (!(await mayFree())) return false
@@ -140,15 +150,16 @@ export class LocalBlocks {
       for await (const part of this.#store.get(cid, signal === undefined ? {} : { signal })) parts.push(part)
     } catch (error) {
       if ((error as Error).name === 'NotFoundError') return undefined
-      if (error instanceof RowCorruptError) throw this.#noted(new BlockCorruptError(cid, null))
+      if (error instanceof RowCorruptError) throw this.#reported(new BlockCorruptError(cid, null))
       if (error instanceof DiskError || error instanceof ReadOnlyError)
-        throw this.#noted(new BlockUnreadableError(cid, { cause: error }))
+        throw this.#reported(new BlockUnreadableError(cid, { cause: error }))
       throw error
     }
     return parts.length === 1 ? parts[0] : concatBytes(...parts)
   }
 
-  #noted<E extends BlockCorruptError | BlockUnreadableError>(error: E): E {
+  /** Reports a bad block the first time that it is met. Returns the error, to be thrown. */
+  #reported<E extends BlockCorruptError | BlockUnreadableError>(error: E): E {
     const key = blockKey(error.cid)
     if (!this.#bad.has(key)) {
       this.#bad.set(key, true)
@@ -158,3 +169,5 @@ export class LocalBlocks {
     return error
   }
 }
+
+const noChange = async (): Promise<void> => {}

@@ -1,15 +1,15 @@
 import { toHex } from '../../util/bytes.ts'
 import type { Claims } from './claims.ts'
 
-/** A record as the claims know it. */
+/** What the claims know of a record. */
 export interface ReferringRecord {
   /** Copies wanted; `Infinity` for every member. */
   replicas: number
-  /** Multihash of its root, which may be the block itself. */
+  /** Multihash of its root, which may be the block that was looked up. */
   root: Uint8Array
 }
 
-/** What needs a block, seen through the manifest nodes between. */
+/** What needs a block, directly or through the manifest nodes above it. */
 export interface Referrers {
   /** The records that need the block, by their ids (hex). */
   records: ReadonlyMap<string, ReferringRecord>
@@ -18,8 +18,8 @@ export interface Referrers {
 }
 
 /**
- * Follows claims up from a block to the records at their ends. Remembers what it found of each node, so one of these
- * serves one question: the next asks anew.
+ * Follows claims from a block up to the records that need it. It remembers what it found for each manifest node, so use one
+ * for one question only: a later question needs a new one, since claims may have changed.
  */
 export class ReferenceLookup {
   readonly #claims: Pick<Claims, 'owners'>
@@ -36,7 +36,7 @@ export class ReferenceLookup {
       if (owner.by === 'record') records.set(toHex(owner.id), { replicas: owner.replicas, root: multihash })
       else if (owner.by === 'put') isInPut = true
       else {
-        // A node is named by the hash of what it links to, so the way up has no circles.
+        // A node's name is a hash over the names that it links to, so the way up has no circles.
         const above = await this.#ofNode(owner.multihash)
         for (const [id, record] of above.records) records.set(id, record)
         isInPut ||= above.isInPut
@@ -55,7 +55,7 @@ export class ReferenceLookup {
   }
 }
 
-/** The greatest number of copies that any of its records wants: what holds for a block. */
+/** The number of copies that a block needs: the greatest that any of its records wants. */
 export function copiesWanted({ records }: Referrers): number {
   return Math.max(0, ...[...records.values()].map(({ replicas }) => replicas))
 }

@@ -11,7 +11,7 @@ export interface GetClientOptions {
   onFault: (peer: PeerId) => void
 }
 
-/** The asking end of `/dfs/get/1.0.0`: one block a request, whole or not at all, from any member. */
+/** The asking end of `/dfs/get/1.0.0`: each request asks one member for one block, which comes whole or not at all. */
 export class GetClient {
   readonly #callers: Callers
 
@@ -24,7 +24,7 @@ export class GetClient {
     })
   }
 
-  /** Asks one member for a block. Nobody has verified the bytes yet: the caller does. */
+  /** Asks one member for a block. The caller must verify the bytes. */
   async get(peer: PeerId, cid: BlockCid, signal?: AbortSignal): Promise<Uint8Array> {
     const { body } = await this.#callers.call(peer, { cid }, { signal, expectBytes: GET_RESPONSE_BYTES_MAX })
     return body

@@ -15,7 +15,7 @@ export interface GetServerOptions {
   clock: Clock
   isAdmitted: (peer: PeerId) => boolean
   nodeCodecs: readonly number[]
-  /** The verified bytes of a block of ours, or undefined. */
+  /** Returns the verified bytes of a block that is here, or undefined. */
   read: (cid: BlockCid, signal: AbortSignal, peer: PeerId) => Promise<Uint8Array | undefined>
   onFault: (peer: PeerId) => void
 }

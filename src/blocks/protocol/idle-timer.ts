@@ -1,15 +1,15 @@
 import type { Clock } from '../../util/clock.ts'
 
 /**
- * Tells when a peer that is waited for has given no sign of life for too long. A slow one that moves is not silent. One
- * timer, and only while somebody waits.
+ * Calls back when a peer has given no sign of life for too long while somebody waits for it. A peer that is slow but
+ * still answers or pulls is not silent. The timer only runs while somebody waits.
  */
 export class IdleTimer {
   readonly #clock: Clock
   readonly #silenceMs: number
   readonly #onSilent: () => void
   #waiting = 0
-  #lastSignMs = 0
+  #lastSignAtMs = 0
   #cancel: (() => void) | undefined
 
   constructor(clock: Clock, silenceMs: number, onSilent: () => void) {
@@ -18,10 +18,10 @@ export class IdleTimer {
     this.#onSilent = onSilent
   }
 
-  /** Somebody begins to wait for the peer; the returned function is called when the wait is over. */
+  /** Notes that somebody begins to wait for the peer. The returned function is called when the wait is over. */
   begin(): () => void {
     if (this.#waiting++ === 0) {
-      this.#lastSignMs = this.#clock.monotonic()
+      this.#lastSignAtMs = this.#clock.monotonic()
       this.#watch(this.#silenceMs)
     }
     return () => {
@@ -31,16 +31,16 @@ export class IdleTimer {
     }
   }
 
-  /** The peer answered, asked or pulled something. */
+  /** Notes a sign of life: the peer answered, asked or pulled something. */
   noteActivity(): void {
-    this.#lastSignMs = this.#clock.monotonic()
+    this.#lastSignAtMs = this.#clock.monotonic()
   }
 
   #watch(ms: number): void {
     this.#cancel = this.#clock.after(ms, () => {
-      const left = this.#lastSignMs + this.#silenceMs - this.#clock.monotonic()
-      if (left > 0) {
-        this.#watch(left)
+      const leftMs = this.#lastSignAtMs + this.#silenceMs - this.#clock.monotonic()
+      if (leftMs > 0) {
+        this.#watch(leftMs)
         return
       }
       this.#cancel = undefined

@@ -6,9 +6,9 @@ export const PROOF_BYTES = 32
 export const NONCE_BYTES = 32
 
 /**
- * What shows that a keeper has a block's bytes now, and holds them for this asker: HMAC-SHA-256, under the asker's
- * nonce, of both peer ids (each with its length, 32 bits) and the block. It proves possession at that moment, no more: a
- * liar could have fetched the block to answer.
+ * Proves that a keeper has a block's bytes now, to one asker: HMAC-SHA-256, under the asker's nonce, of both peer ids (each
+ * with its length, 32 bits) and the block. It proves no more than possession at that moment: a liar could have fetched the
+ * block to answer.
  */
 export function proofOf(nonce: Uint8Array, asker: PeerId, keeper: PeerId, bytes: Uint8Array): Uint8Array {
   const mac = createHmac('sha256', nonce)
@@ -16,6 +16,7 @@ export function proofOf(nonce: Uint8Array, asker: PeerId, keeper: PeerId, bytes:
   return mac.update(bytes).digest()
 }
 
+/** True if a keeper's proof is the one that `proofOf` computes from the block that the asker has itself. */
 export function isProof(
   proof: Uint8Array,
   nonce: Uint8Array,

@@ -5,6 +5,7 @@ import { toHex } from '../../util/bytes.ts'
 import type { Clock } from '../../util/clock.ts'
 import { raceSignal } from '../../util/deadline.ts'
 import { DeadlineError, type DfsError } from '../../util/errors.ts'
+import { type ComponentLogger, type Logger, reasonOf } from '../../util/logger.ts'
 import { Callers, parseReply, type Reply } from '../../wire/calls.ts'
 import { DisconnectedError, ProtocolError } from '../../wire/errors.ts'
 import type { Host } from '../../wire/host.ts'
@@ -33,10 +34,11 @@ import {
 export interface StoreClientOptions {
   host: Host
   clock: Clock
+  logger: ComponentLogger
   onFault: (peer: PeerId) => void
 }
 
-/** What is under way to one member. */
+/** What is under way to one member. It is replaced when the member is given up. */
 interface Lane {
   small: Batcher<KeepRequest, KeepState>
   large: Batcher<KeepRequest, KeepState>
@@ -45,17 +47,19 @@ interface Lane {
 }
 
 /**
- * The asking end of `/dfs/store/1.0.0`, whose one idempotent verb asks a member to hold blocks until a time. A member that
- * neither answers nor pulls for a while is given up, along with everything that it was asked.
+ * The asking end of `/dfs/store/1.0.0`, whose one idempotent verb asks a member to keep blocks for some time. A member that
+ * neither answers nor pulls for a while is given up: every request to it fails.
  */
 export class StoreClient {
   readonly #callers: Callers
   readonly #options: StoreClientOptions
+  readonly #log: Logger
   readonly #lanes = new Map<PeerId, Lane>()
 
   constructor(options: StoreClientOptions) {
     this.#options = options
-    const { host, clock, onFault } = options
+    const { host, clock, logger, onFault } = options
+    this.#log = logger.forComponent('dfs:blocks:store')
     this.#callers = new Callers(host, clock, {
       protocol: STORE_PROTOCOL,
       requestBytesMax: KEEP_BYTES_MAX,
@@ -80,7 +84,7 @@ export class StoreClient {
     return new Bitmap(body)
   }
 
-  /** Asks which chunks of a file a member lacks. With a nonce it also asks for a promise not to free the others for an hour. */
+  /** Asks which chunks of a file a member lacks. With a nonce it also asks for a hold on the others, and their proofs. */
   async holdRoot(peer: PeerId, { view, root, chunks, fetch, nonce, records }: HoldRoot): Promise<HoldAnswer> {
     const fields = { view, root, fetch, ...(nonce === undefined ? {} : { nonce, records }) }
     const { fields: reply, body } = await this.#call(peer, fields, [chunks.bytes])
@@ -91,7 +95,7 @@ export class StoreClient {
     })
   }
 
-  /** Notes a sign of life from a member on another stream: it pulled a block. */
+  /** Notes a sign of life that a member gave on another stream: it pulled a block. */
   noteActivity(peer: PeerId): void {
     this.#lanes.get(peer)?.idleTimer.noteActivity()
   }
@@ -139,7 +143,7 @@ export class StoreClient {
       lane.idleTimer.noteActivity()
       return reply
     } catch (error) {
-      // The requests that wait behind this one would only find out the same, later.
+      // The requests that wait behind this one would fail too, only later.
       if (error instanceof DisconnectedError && this.#lanes.get(peer) === lane) this.#end(peer, error)
       throw error
     } finally {
@@ -148,32 +152,34 @@ export class StoreClient {
   }
 
   #lane(peer: PeerId): Lane {
-    let lane = this.#lanes.get(peer)
-    if (lane === undefined) {
-      const keep = (requests: KeepRequest[]): Promise<KeepState[]> => this.#keepBlocks(peer, requests)
-      lane = {
-        small: new Batcher(keep, {
-          itemsMax: KEEP_CIDS_MAX,
-          bytesMax: KEEP_BYTES_MAX,
-          sizeOf: ({ bytes }) => bytes?.byteLength ?? 0,
-          parallel: KEEPS_IN_FLIGHT
-        }),
-        large: new Batcher(keep, { itemsMax: KEEP_LARGE_MAX, parallel: KEEPS_IN_FLIGHT }),
-        idleTimer: new IdleTimer(this.#options.clock, KEEP_SILENCE_MS, () => {
-          this.#end(peer, new DeadlineError('the peer neither answers nor pulls'))
-          this.#options.onFault(peer)
-        }),
-        ended: new AbortController()
-      }
-      this.#lanes.set(peer, lane)
-    }
+    const lane = this.#lanes.get(peer) ?? this.#newLane(peer)
+    this.#lanes.set(peer, lane)
     return lane
+  }
+
+  #newLane(peer: PeerId): Lane {
+    const keep = (requests: KeepRequest[]): Promise<KeepState[]> => this.#keepBlocks(peer, requests)
+    return {
+      small: new Batcher(keep, {
+        itemsMax: KEEP_CIDS_MAX,
+        bytesMax: KEEP_BYTES_MAX,
+        sizeOf: ({ bytes }) => bytes?.byteLength ?? 0,
+        parallel: KEEPS_IN_FLIGHT
+      }),
+      large: new Batcher(keep, { itemsMax: KEEP_LARGE_MAX, parallel: KEEPS_IN_FLIGHT }),
+      idleTimer: new IdleTimer(this.#options.clock, KEEP_SILENCE_MS, () => {
+        this.#end(peer, new DeadlineError('the peer neither answers nor pulls'))
+        this.#options.onFault(peer)
+      }),
+      ended: new AbortController()
+    }
   }
 
   #end(peer: PeerId, error: DfsError): void {
     const lane = this.#lanes.get(peer)
     if (lane === undefined) return
     this.#lanes.delete(peer)
+    this.#log('ending all requests to %s: %s', peer, reasonOf(error))
     lane.ended.abort(error)
     void lane.small.close(error)
     void lane.large.close(error)

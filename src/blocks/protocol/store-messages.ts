@@ -53,7 +53,7 @@ export const requestSchema = z.union([
 export interface KeepRequest {
   put: Uint8Array
   cid: BlockCid
-  /** Sent inline; null for a block that the keeper is to pull. */
+  /** The bytes that travel inline; null for a block that the keeper is to pull. */
   bytes: Uint8Array | null
   sizeBytes: number
 }
@@ -85,15 +85,15 @@ export interface HoldRoot {
 export const statesReply = z.object({ states: z.custom<Uint8Array>(value => value instanceof Uint8Array) })
 export const holdReply = z.object({ lacking: z.number().int().nonnegative() })
 
-/** Chunks that are not here, and the proofs of the others (32 bytes each, in order) if there was a nonce. */
+/** The chunks that are not here and, if there was a nonce, the proofs of the others, 32 bytes each, in order. */
 export interface HoldAnswer {
   lacking: Bitmap
   proofs: Uint8Array
 }
 
 /**
- * Cuts a body into its inline blocks; null for a block that is not inline. A length of zero says so, since no sealed
- * block is empty. Throws a `ProtocolError` if the lengths do not add up to the body.
+ * Cuts a body into its inline blocks. A length of zero stands for a block that is not inline, since no sealed block is
+ * empty; it becomes null. Throws a `ProtocolError` if the lengths do not add up to the body.
  */
 export function splitInline(body: Uint8Array, lengths: readonly number[]): Array<Uint8Array | null> {
   let offset = 0

@@ -17,7 +17,7 @@ import {
   splitInline
 } from './store-messages.ts'
 
-/** What a keeper does with each form of `keep`. */
+/** What a member does when it is asked to keep, one method for each form of `keep`. */
 export interface Keeping {
   keepBlocks(request: KeepBlocks, peer: PeerId, signal: AbortSignal): Promise<KeepState[]>
   /** Returns the chunks of the bitmap that are not durable here. */

@@ -1,57 +1,66 @@
 import type { PeerId } from '../../format/peer-id.ts'
 import { Bitmap } from '../bitmap.ts'
 
-/** Which members said that they keep which chunks of a file, and which of them should: one bit a chunk and member. */
+/**
+ * Which members said that they keep which chunks of a file, and which members owe them by their rank: one bit per chunk
+ * and member. One part of a put writes to it at a time: the placer, then the put itself, then the acknowledgement.
+ */
 export class ReplicaCounts {
-  /** Chunks that have been told of. */
+  /** Chunks of the file that have been placed so far. */
   chunkCount = 0
   readonly #counted = new Map<PeerId, Bitmap>()
   readonly #expected = new Map<PeerId, Bitmap>()
 
-  /** A member owes a chunk by its rank. */
+  /** Notes a chunk that has been placed. */
+  addChunk(chunkIndex: number): void {
+    this.chunkCount = Math.max(this.chunkCount, chunkIndex + 1)
+  }
+
+  /** Notes that a member owes a chunk by its rank. */
   expect(peer: PeerId, chunkIndex: number): void {
     bitmapOf(this.#expected, peer).add(chunkIndex)
   }
 
-  /** A member has no room: another owes the chunk in its place. */
+  /** Notes that a member has no room: another one owes the chunk in its place. */
   excuse(peer: PeerId, chunkIndex: number): void {
     this.#expected.get(peer)?.delete(chunkIndex)
   }
 
-  /** A member said that it keeps a chunk. */
+  /** Notes that a member said that it keeps a chunk. */
   count(peer: PeerId, chunkIndex: number): void {
     bitmapOf(this.#counted, peer).add(chunkIndex)
   }
 
-  /** A member is to keep everything. */
+  /** Counts every chunk on a member that is about to be asked to keep them all. */
   countAll(peer: PeerId): void {
     this.#counted.set(peer, Bitmap.full(this.chunkCount))
   }
 
-  /** A member turned out not to keep these. */
+  /** Stops counting these chunks on a member, which turned out not to have them. */
   discount(peer: PeerId, lacking: Bitmap): void {
     const counted = this.#counted.get(peer)
     for (let chunkIndex = 0; chunkIndex < this.chunkCount; chunkIndex++)
       if (lacking.has(chunkIndex)) counted?.delete(chunkIndex)
   }
 
-  /** A member is not counted on any more. */
+  /** Stops counting on a member altogether. */
   drop(peer: PeerId): void {
     this.#counted.delete(peer)
   }
 
-  /** The chunks counted on a member. */
-  of(peer: PeerId): Bitmap | undefined {
+  /** The chunks that are counted on a member. */
+  chunksOf(peer: PeerId): Bitmap | undefined {
     return this.#counted.get(peer)
   }
 
+  /** The members that chunks are counted on. */
   get peers(): PeerId[] {
     return [...this.#counted.keys()]
   }
 
-  /** Over all chunks the least number of these members that keep it; `own` copies of each are here. */
+  /** How many copies the chunk with the fewest has: those counted on these members, and `own` copies of each here. */
   leastCopies(peers: ReadonlySet<PeerId>, own: number): number {
-    const bitmaps = this.#of(peers)
+    const bitmaps = [...this.#counted].filter(([peer]) => peers.has(peer)).map(([, counted]) => counted)
     let least = Number.POSITIVE_INFINITY
     for (let chunkIndex = 0; chunkIndex < this.chunkCount; chunkIndex++) {
       let copies = own
@@ -61,7 +70,7 @@ export class ReplicaCounts {
     return least
   }
 
-  /** Copies that are owed by rank and that none of these members has acknowledged as its own. */
+  /** Copies of chunks that members owe by their rank and have not acknowledged. */
   owed(acknowledged: ReadonlySet<PeerId>): number {
     let owed = 0
     for (const [peer, expected] of this.#expected) {
@@ -70,10 +79,6 @@ export class ReplicaCounts {
         if (expected.has(chunkIndex) && counted?.has(chunkIndex) !== true) owed++
     }
     return owed
-  }
-
-  #of(peers: ReadonlySet<PeerId>): Bitmap[] {
-    return [...this.#counted].filter(([peer]) => peers.has(peer)).map(([, counted]) => counted)
   }
 }
 

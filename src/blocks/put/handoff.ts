@@ -7,16 +7,20 @@ import { CHUNK_BYTES } from '../../format/constants.ts'
 import type { NodeCodec } from '../../format/manifest.ts'
 import type { PeerId } from '../../format/peer-id.ts'
 import type { ViewMember } from '../../members/view.ts'
+import { Backoff } from '../../util/backoff.ts'
+import { shortHex } from '../../util/bytes.ts'
 import type { Clock } from '../../util/clock.ts'
-import { isAbort } from '../../util/errors.ts'
 import { Limiter } from '../../util/limiter.ts'
+import { type ComponentLogger, type Logger, reasonOf } from '../../util/logger.ts'
+import { Worker } from '../../util/worker.ts'
 import { Bitmap } from '../bitmap.ts'
-import { DELIVERIES_AT_ONCE, WALK_RETRY_MS, WALK_RETRY_MS_MAX } from '../constants.ts'
-import { isOutOfReach } from '../hold/keeper.ts'
-import { walkManifest } from '../manifest-walk.ts'
+import { HANDOFFS_AT_ONCE, WALK_RETRY_MS, WALK_RETRY_MS_MAX } from '../constants.ts'
+import { isOutOfReach } from '../errors.ts'
+import { nameOf } from '../log-names.ts'
+import { isChunk, type ReadNode, walkBatches } from '../manifest-walk.ts'
 import type { StoreClient } from '../protocol/store-client.ts'
 import type { Ranking } from '../rank.ts'
-import type { RecordRef } from '../record-ref.ts'
+import { decodeReplicas, encodeReplicas, type RecordRef } from '../record-ref.ts'
 
 const rowSchema = z.object({
   root: z.instanceof(Uint8Array),
@@ -30,87 +34,104 @@ const rowSchema = z.object({
 export interface HintedHandoffOptions {
   self: PeerId
   clock: Clock
+  logger: ComponentLogger
   codec: NodeCodec
   index: IndexDb
   storeClient: Pick<StoreClient, 'holdRoot'>
   ranking: () => Ranking
-  keepers: () => PeerId[]
+  /** Members that may be asked now. */
+  admitted: () => PeerId[]
   viewId: () => Uint8Array
-  readNode: (cid: BlockCid) => Promise<Uint8Array>
+  readNode: ReadNode
   onError: (error: unknown) => void
 }
 
+/** A record whose copies are not all confirmed yet. */
 interface Hint extends RecordRef {
+  /** Copies of chunks that are not confirmed. */
   owed: number
-  /** Bytes of text that a chunk has at most: what is owed is told in bytes too. */
+  /** The most bytes of text that one of its chunks holds. */
   eachBytes: number
   /**
-   * Who has said that it holds all that it owes, and how many chunks that were: it is asked no more, since of two who are
-   * never here at once one would always be missing.
+   * The members that said that they hold everything that they owe, and how many chunks that was. They are not asked again:
+   * of two members that are never here at the same time, one would always be missing.
    */
   done: Array<[PeerId, number]>
 }
 
-/** What one member should hold of a file, and whether it is asked as the next in rank after one without room. */
+/** What one member should hold of a file. */
 interface Debt {
   chunks: Bitmap
+  /** A full member may hand its debt on to the next in rank. */
   isFull: boolean
 }
 
+/** Who owes which chunks of a file, under the view of this moment. */
+interface Debts {
+  byMember: Map<PeerId, Debt>
+  /** For each chunk that a full member owes, the members after its owners, in rank. */
+  heirs: Map<number, ViewMember[]>
+}
+
 /**
- * Puts that said yes before every copy was made. The owners pull by themselves once the record reaches them; the writer
- * asks until each of them confirms, so that what is owed is known, and survives a restart. Rows of the index, of which
- * only the sum is in memory. Asked when a member comes or the view changes, and at longer and longer intervals between.
+ * Follows up puts that were acknowledged before every copy was made. The owners pull their chunks by themselves once the
+ * record reaches them; this member, the writer, asks until each of them confirms, so that it can say what is still owed.
+ * Hints are rows of the index and survive a restart; only their sum is in memory. It asks when a member comes or the view
+ * changes, and at longer and longer intervals while nothing changes.
  */
 export class HintedHandoff {
+  readonly worker: Worker
   readonly #options: HintedHandoffOptions
-  readonly #stopped = new AbortController()
+  readonly #log: Logger
+  readonly #backoff = new Backoff({ minMs: WALK_RETRY_MS, maxMs: WALK_RETRY_MS_MAX })
   #owed = 0
   #owedBytes = 0
-  #retryMs = WALK_RETRY_MS
-  #cancelRetry: (() => void) | undefined
-  #working: Promise<void> | undefined
-  #isAskedAgain = false
 
   constructor(options: HintedHandoffOptions) {
+    const { clock, logger, onError } = options
     this.#options = options
+    this.#log = logger.forComponent('dfs:blocks:handoff')
+    this.worker = new Worker({
+      name: 'hinted handoff',
+      clock,
+      log: this.#log,
+      everyMs: () => (this.#owed > 0 ? this.#backoff.nextMs() : Number.POSITIVE_INFINITY),
+      onError,
+      work: signal => this.#followUpAll(signal)
+    })
   }
 
-  /** Copies of chunks that others still have to confirm; the bytes are an upper bound. */
+  /** Copies of chunks that other members have not confirmed yet. The bytes are an upper bound. */
   get owed(): { blocks: number; bytes: number } {
     return { blocks: this.#owed, bytes: this.#owedBytes }
   }
 
-  /** Takes up what was open at the last stop, and goes on until it is stopped. */
+  /** Takes up the hints that were open at the last stop. */
   async start(): Promise<void> {
-    for await (const hint of this.#open()) this.#count(hint, hint.owed)
-    if (this.#owed > 0) this.check()
+    for await (const hint of this.#hints()) this.#count(hint, hint.owed)
+    if (this.#owed > 0) {
+      this.#log('%d copies of chunks were owed at the last stop', this.#owed)
+      this.check()
+    }
+    this.worker.start()
   }
 
-  async stop(): Promise<void> {
-    this.#stopped.abort()
-    this.#cancelRetry?.()
-    await this.#working
+  stop(): Promise<void> {
+    return this.worker.stop()
   }
 
-  /** Sees to it that a record's missing copies are made, of chunks of at most `eachBytes` of text. */
+  /** Adds a record of which `owed` copies of chunks, each of at most `eachBytes` of text, are still to be made. */
   async add(record: RecordRef, owed: number, eachBytes: number): Promise<void> {
     await this.#write({ ...record, owed, eachBytes, done: [] })
     this.#count({ eachBytes }, owed)
-    this.#scheduleRetry()
+    this.#log('%d copies of chunks of record %s are still owed', owed, shortHex(record.id))
+    this.worker.schedule()
   }
 
   /** Asks at once: a member has come, or the view has changed. */
   check(): void {
-    this.#cancelRetry?.()
-    this.#cancelRetry = undefined
-    if (this.#stopped.signal.aborted) return
-    if (this.#working !== undefined) {
-      this.#isAskedAgain = true
-      return
-    }
-    this.#retryMs = WALK_RETRY_MS
-    this.#work()
+    this.#backoff.reset()
+    this.worker.wake()
   }
 
   #count({ eachBytes }: Pick<Hint, 'eachBytes'>, more: number): void {
@@ -118,152 +139,134 @@ export class HintedHandoff {
     this.#owedBytes += more * eachBytes
   }
 
-  #scheduleRetry(): void {
-    if (this.#stopped.signal.aborted || this.#working !== undefined) return
-    this.#cancelRetry ??= this.#options.clock.after(this.#retryMs, () => {
-      this.#cancelRetry = undefined
-      this.#retryMs = Math.min(this.#retryMs * 2, WALK_RETRY_MS_MAX)
-      this.#work()
-    })
-  }
-
-  #work(): void {
-    const { onError } = this.#options
-    this.#working = this.#checkAll()
-      .catch(error => {
-        if (!isAbort(error) && !this.#stopped.signal.aborted) onError(error)
-      })
-      .finally(() => {
-        this.#working = undefined
-        if (this.#isAskedAgain) {
-          this.#isAskedAgain = false
-          this.check()
-        } else if (this.#owed > 0) this.#scheduleRetry()
-      })
-  }
-
-  async #checkAll(): Promise<void> {
-    const { signal } = this.#stopped
-    const before = this.#owed
-    const slots = new Limiter(DELIVERIES_AT_ONCE)
+  async #followUpAll(signal: AbortSignal): Promise<void> {
+    const owedBefore = this.#owed
+    const slots = new Limiter(HANDOFFS_AT_ONCE)
     const underWay = new Set<Promise<void>>()
-    for await (const hint of this.#open()) {
+    for await (const hint of this.#hints()) {
       signal.throwIfAborted()
-      const release = await slots.acquire(1, signal)
-      const checking = this.#checkOne(hint)
-        .catch(error => {
-          if (!isOutOfReach(error)) this.#options.onError(error)
-        })
-        .finally(() => {
-          release()
-          underWay.delete(checking)
-        })
-      underWay.add(checking)
+      const free = await slots.acquire(1, signal)
+      const following = this.#followUp(hint).finally(() => {
+        free()
+        underWay.delete(following)
+      })
+      underWay.add(following)
     }
     await Promise.all(underWay)
-    if (this.#owed < before) this.#retryMs = WALK_RETRY_MS
+    if (owedBefore > 0) this.#log('%d copies of chunks were owed, %d are now', owedBefore, this.#owed)
+    if (this.#owed < owedBefore) this.#backoff.reset()
   }
 
-  async #checkOne(hint: Hint): Promise<void> {
-    const { self, keepers, ranking, readNode, codec } = this.#options
-    const reachable = new Set(keepers())
-    const order = ranking()
-    const debts = new Map<PeerId, Debt>()
-    // For chunks that one without room owes: who comes after the owners, in rank.
-    const next = new Map<number, ViewMember[]>()
-    for await (const { cid, chunkIndex } of walkManifest(hint.root, readNode, codec)) {
-      if (chunkIndex === null) continue
-      const ordered = order.owners(cid.multihash.digest, Number.POSITIVE_INFINITY)
-      const owners = ordered.slice(0, hint.replicas)
-      for (const owner of owners) owe(debts, owner, chunkIndex)
-      if (owners.some(({ isFull }) => isFull)) next.set(chunkIndex, ordered.slice(owners.length))
+  /** Follows up one record. Its error is reported, and does not keep the others from being followed up. */
+  async #followUp(hint: Hint): Promise<void> {
+    try {
+      await this.#askOwners(hint)
+    } catch (error) {
+      this.#log('could not follow up record %s: %s', shortHex(hint.id), reasonOf(error))
+      if (!isOutOfReach(error)) this.#options.onError(error)
     }
-    debts.delete(self)
+  }
+
+  /** Asks each member that owes chunks of a record whether it holds them, and writes down what is still owed. */
+  async #askOwners(hint: Hint): Promise<void> {
+    const { index, admitted } = this.#options
+    const reachable = new Set(admitted())
+    const { byMember, heirs } = await this.#debts(hint)
     let owed = 0
-    // Under another view it may owe more than it did.
-    const done = hint.done.filter(([peer, chunks]) => debts.get(peer)?.chunks.size === chunks)
-    for (const [peer] of done) debts.delete(peer)
-    for (const [peer, { chunks, isFull }] of debts) {
+    // Under another view a member may owe more than it did.
+    const done = hint.done.filter(([peer, chunkCount]) => byMember.get(peer)?.chunks.size === chunkCount)
+    for (const [peer] of done) byMember.delete(peer)
+    for (const [peer, { chunks, isFull }] of byMember) {
       const lacking = reachable.has(peer) ? await this.#lacking(peer, hint.root, chunks, false) : undefined
       owed += (lacking ?? chunks).size
       if (lacking?.size === 0) done.push([peer, chunks.size])
-      // Only its own word that it lacks them moves the debt on: no answer changes nothing.
-      if (isFull && lacking !== undefined) owed -= await this.#turnToNext(hint.root, lacking, next, reachable)
+      // A debt moves on only if the full member itself says that it lacks the chunks. No answer changes nothing.
+      if (isFull && lacking !== undefined) owed -= await this.#askHeirs(hint.root, lacking, heirs, reachable)
     }
     this.#count(hint, owed - hint.owed)
+    this.#log.trace('record %s: %d copies of chunks are owed', shortHex(hint.id), owed)
     if (owed > 0) await this.#write({ ...hint, owed, done })
-    else await this.#options.index.batch([{ type: 'del', key: rowKey(hint) }])
+    else await index.batch([{ type: 'del', key: rowKey(hint) }])
+  }
+
+  async #debts({ root, replicas }: Hint): Promise<Debts> {
+    const { self, ranking, readNode, codec } = this.#options
+    const order = ranking()
+    const byMember = new Map<PeerId, Debt>()
+    const heirs = new Map<number, ViewMember[]>()
+    for await (const batch of walkBatches({ root, readNode, codec, select: isChunk })) {
+      for (const { cid, chunkIndex } of batch) {
+        const ranked = order.owners(cid.multihash.digest, Number.POSITIVE_INFINITY)
+        const owners = ranked.slice(0, replicas)
+        for (const owner of owners) addDebt(byMember, owner, chunkIndex)
+        if (owners.some(({ isFull }) => isFull)) heirs.set(chunkIndex, ranked.slice(owners.length))
+      }
+    }
+    byMember.delete(self)
+    return { byMember, heirs }
   }
 
   /**
-   * A member without room said that it lacks some chunks: for each the next in rank that has room owes it, and is asked
-   * to. Gives how many are there now.
+   * A full member said that it lacks some chunks. For each of them the next in rank that has room owes it instead, and is
+   * asked to pull it. Returns how many of the chunks these members hold now.
    */
-  async #turnToNext(
+  async #askHeirs(
     root: BlockCid,
     lacking: Bitmap,
-    next: ReadonlyMap<number, ViewMember[]>,
+    heirs: ReadonlyMap<number, ViewMember[]>,
     reachable: ReadonlySet<PeerId>
   ): Promise<number> {
     const debts = new Map<PeerId, Debt>()
-    for (const [chunkIndex, members] of next) {
+    for (const [chunkIndex, members] of heirs) {
       if (!lacking.has(chunkIndex)) continue
-      const index = members.findIndex(({ isFull }) => !isFull)
-      const member = members[index]
-      if (member === undefined) continue
-      // Another full owner of the same chunk has the one after that.
-      members.splice(index, 1)
-      owe(debts, member, chunkIndex)
+      const at = members.findIndex(({ isFull }) => !isFull)
+      // Taken from the list: if another owner of this chunk is full too, the member after this one inherits from it.
+      const [heir] = at < 0 ? [] : members.splice(at, 1)
+      if (heir !== undefined) addDebt(debts, heir, chunkIndex)
     }
-    let held = 0
+    let heldCount = 0
     for (const [peer, { chunks }] of debts) {
-      if (peer === this.#options.self) held += chunks.size
+      if (peer === this.#options.self) heldCount += chunks.size
       else if (reachable.has(peer)) {
-        const lacked = await this.#lacking(peer, root, chunks, true)
-        held += chunks.size - (lacked ?? chunks).size
+        const stillLacking = await this.#lacking(peer, root, chunks, true)
+        heldCount += chunks.size - (stillLacking ?? chunks).size
       }
     }
-    return held
+    return heldCount
   }
 
-  /** Which of these chunks a member lacks; undefined if it does not say. */
+  /** Which of these chunks a member lacks; undefined if it does not answer. With `fetch` it pulls them first. */
   async #lacking(peer: PeerId, root: BlockCid, chunks: Bitmap, fetch: boolean): Promise<Bitmap | undefined> {
     const question = { view: this.#options.viewId(), root, chunks, fetch, nonce: undefined, records: [] }
     try {
       return (await this.#options.storeClient.holdRoot(peer, question)).lacking.and(chunks)
-    } catch {
+    } catch (error) {
+      this.#log('%s did not say which chunks of root %s it holds: %s', peer, nameOf(root), reasonOf(error))
       return undefined
     }
   }
 
-  async *#open(): AsyncGenerator<Hint> {
+  async *#hints(): AsyncGenerator<Hint> {
     const { index, codec } = this.#options
     const table = indexKey(TABLES.hints)
     for await (const { key, value } of index.range(table)) {
-      const { root, replicas, author, owed, eachBytes, done } = rowSchema.parse(decodeOwn(value))
+      const { root, replicas, ...rest } = rowSchema.parse(decodeOwn(value))
       yield {
+        ...rest,
         id: key.subarray(table.byteLength),
         root: decodeCid(root, [codec.code]),
-        replicas: replicas === ALL ? Number.POSITIVE_INFINITY : replicas,
-        author,
-        owed,
-        eachBytes,
-        done
+        replicas: decodeReplicas(replicas)
       }
     }
   }
 
   async #write({ id, root, replicas, author, owed, eachBytes, done }: Hint): Promise<void> {
-    const copies = Number.isFinite(replicas) ? replicas : ALL
-    const value = encodeCanonical({ root: root.bytes, replicas: copies, author, owed, eachBytes, done })
-    await this.#options.index.batch([{ type: 'put', key: rowKey({ id }), value }])
+    const row = { root: root.bytes, replicas: encodeReplicas(replicas), author, owed, eachBytes, done }
+    await this.#options.index.batch([{ type: 'put', key: rowKey({ id }), value: encodeCanonical(row) }])
   }
 }
 
-/** How a record that wants a copy on every member says so. */
-const ALL = 0
-
-function owe(debts: Map<PeerId, Debt>, { peer, isFull }: ViewMember, chunkIndex: number): void {
+function addDebt(debts: Map<PeerId, Debt>, { peer, isFull }: ViewMember, chunkIndex: number): void {
   const debt = debts.get(peer) ?? { chunks: new Bitmap(), isFull }
   debt.chunks.add(chunkIndex)
   debts.set(peer, debt)

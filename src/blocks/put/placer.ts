@@ -1,20 +1,23 @@
 import type { BlockCid } from '../../format/cid.ts'
 import type { PeerId } from '../../format/peer-id.ts'
+import { shortHex } from '../../util/bytes.ts'
 import type { Clock } from '../../util/clock.ts'
+import { type Logger, reasonOf } from '../../util/logger.ts'
 import { AVOID_MS, BEHIND_MAX } from '../constants.ts'
 import type { StoreClient } from '../protocol/store-client.ts'
-import type { KeepState } from '../protocol/store-messages.ts'
 import type { Ranking } from '../rank.ts'
+import { BlockPlacement, type Candidates, type ChunkNews, type KeepOutcome } from './block-placement.ts'
 import { ReplicaCounts } from './counts.ts'
 
 export interface ReplicaPlacerOptions {
   self: PeerId
   clock: Clock
+  log: Logger
   storeClient: Pick<StoreClient, 'keepBlock'>
   ranking: () => Ranking
-  /** Members that may be asked now. */
+  /** Members that can be asked now. */
   keepers: () => PeerId[]
-  /** Members that did something wrong lately, or were silent: asked only if it cannot be done without them. */
+  /** True of members that did something wrong lately, or were silent: they are asked only if there is nobody else. */
   isAvoided: (peer: PeerId) => boolean
   /** Names the put to the keepers. */
   number: Uint8Array
@@ -23,7 +26,7 @@ export interface ReplicaPlacerOptions {
   needed: () => number
 }
 
-/** What is asked of a keeper; a large block's bytes are not among it, so that waiting for the slow costs no memory. */
+/** What a keeper is asked for. A large block's bytes are not part of it, so that waiting for slow members costs no memory. */
 export interface Wanted {
   cid: BlockCid
   /** Its place in the file; null for a manifest node. */
@@ -32,115 +35,108 @@ export interface Wanted {
   inline: Uint8Array | null
 }
 
-/** One block on its way to its owners. */
-export interface Placing {
-  /** Resolves once as many as must keep it, or nobody is left to ask. */
-  enough: Promise<void>
-  /** Who keeps it so far. */
-  keptBy: ReadonlySet<PeerId>
-  /** The same block stands at another place of the file too. */
-  alsoAt(chunkIndex: number): void
-}
+/** One block on its way to its owners, as the put sees it. */
+export type Placing = Pick<BlockPlacement, 'enough' | 'keptBy' | 'addChunk'>
 
-type Outcome = KeepState | 'behind'
-
-/** Asks the members that will owe a put's blocks to keep them, each block down its own rank, and tallies who said yes. */
+/**
+ * Asks the members that will owe a put's blocks to keep them, each block down its own rank. It counts which member keeps
+ * which chunk until `finish` hands those counts over, and remembers which members failed or are behind.
+ */
 export class ReplicaPlacer {
-  readonly counts = new ReplicaCounts()
   readonly #options: ReplicaPlacerOptions
   readonly #underWay = new Set<Promise<void>>()
+  /** Members that have been asked for any block. */
+  readonly #asked = new Set<PeerId>()
+  /** Blocks that each member has been asked for and has not answered. */
   readonly #behind = new Map<PeerId, number>()
-  // Members that failed this put: for a while it does not ask them again, and they pull what they owe later.
+  /** Members that failed this put. For a while it does not ask them again; they pull what they owe later. */
   readonly #avoidedUntilAtMs = new Map<PeerId, number>()
-  #isCounting = true
+  /** What has been logged of each member, so that a file of many blocks does not say it for each. */
+  readonly #told = new Set<string>()
+  /** What the blocks report is counted until the counts have been handed over. */
+  readonly #news: ChunkNews = {
+    onChunk: chunkIndex => this.#counts?.addChunk(chunkIndex),
+    onOwed: (peer, chunkIndex) => this.#counts?.expect(peer, chunkIndex),
+    onExcused: (peer, chunkIndex) => this.#counts?.excuse(peer, chunkIndex),
+    onKept: (peer, chunkIndex) => this.#counts?.count(peer, chunkIndex)
+  }
+  /** Undefined once they have been handed over. */
+  #counts: ReplicaCounts | undefined = new ReplicaCounts()
 
   constructor(options: ReplicaPlacerOptions) {
     this.#options = options
   }
 
-  /** True of members that it would be better to do without for now. */
+  /** What members are counted on for so far, to be read only; undefined once it has been handed over. */
+  get counts(): Pick<ReplicaCounts, 'peers' | 'chunksOf'> | undefined {
+    return this.#counts
+  }
+
+  /** Members that have been asked to keep something. */
+  get askedCount(): number {
+    return this.#asked.size
+  }
+
+  /** True of members that are better left alone for now. */
   isAvoided(peer: PeerId): boolean {
-    return this.#isLost(peer) || this.#options.isAvoided(peer)
+    return this.#hasFailed(peer) || this.#options.isAvoided(peer)
   }
 
   get isBusy(): boolean {
     return this.#underWay.size > 0
   }
 
-  /** Resolves when all that were asked have answered; the put may be enough without them. */
+  /** Resolves when all members that were asked have answered. The put may have enough copies without them. */
   async stragglers(): Promise<void> {
     await Promise.all(this.#underWay)
   }
 
-  /** From here on nobody is counted any more: members are told what is counted on them. */
-  stopCounting(): void {
-    this.#isCounting = false
+  /**
+   * Hands the counts over, once: from here on they are the caller's, and answers that still come change nothing. A late
+   * member that keeps its blocks is not counted. One that is full still owes them: the hinted handoff asks it and learns
+   * that.
+   */
+  finish(): ReplicaCounts {
+    const counts = this.#counts
+    if (counts === undefined) throw new TypeError('the counts of a put are handed over once')
+    this.#counts = undefined
+    return counts
   }
 
+  /** Asks members to keep a block. Does not wait for their answers. */
   ask(wanted: Wanted): Placing {
-    const { counts } = this
-    const { owners, heirs, first, rest } = this.#candidates(wanted)
-    const { promise: enough, resolve } = Promise.withResolvers<void>()
-    const needed = this.#options.needed()
-    const chunks: number[] = []
-    const keptBy = new Set<PeerId>()
-    let pending = 0
-    const askOne = (peer: PeerId): void => {
-      pending++
-      const asking = this.#ask(peer, wanted).then(outcome => {
-        pending--
-        if (outcome === 'kept') {
-          keptBy.add(peer)
-          if (this.#isCounting) for (const chunkIndex of chunks) counts.count(peer, chunkIndex)
-        } else replace(peer, outcome)
-        if (keptBy.size >= needed || pending === 0) resolve()
-      })
-      this.#underWay.add(asking)
-      void asking.finally(() => this.#underWay.delete(asking))
-    }
-    // Whoever does not take it is followed by the next in rank. One that is merely behind will pull it: no copy more than
-    // was asked for is made for its sake, unless the put would wait.
-    const replace = (peer: PeerId, outcome: Outcome): void => {
-      if (outcome === 'behind' && keptBy.size + pending >= needed) return
-      if (outcome === 'full' && owners.delete(peer)) {
-        // The debt goes to the next in rank, whether it can be asked now or not; our own is paid.
-        const heir = heirs.shift()
-        for (const chunkIndex of chunks) {
-          counts.excuse(peer, chunkIndex)
-          if (heir !== undefined && heir !== this.#options.self) counts.expect(heir, chunkIndex)
-        }
-        if (heir !== undefined && heir !== this.#options.self) owners.add(heir)
-        if (heir === this.#options.self && keptBy.size + pending >= needed) return
-      }
-      const next = rest.shift()
-      if (next !== undefined) askOne(next)
-    }
-    const alsoAt = (chunkIndex: number): void => {
-      chunks.push(chunkIndex)
-      counts.chunkCount = Math.max(counts.chunkCount, chunkIndex + 1)
-      for (const peer of owners) counts.expect(peer, chunkIndex)
-      if (this.#isCounting) for (const peer of keptBy) counts.count(peer, chunkIndex)
-    }
-    if (wanted.chunkIndex !== null) alsoAt(wanted.chunkIndex)
-    for (const peer of first) askOne(peer)
-    while (pending < needed) {
-      const next = rest.shift()
-      if (next === undefined) break
-      askOne(next)
-    }
-    if (pending === 0 || needed <= 0) resolve()
-    return { enough, keptBy, alsoAt }
+    const placement = new BlockPlacement({
+      self: this.#options.self,
+      candidates: this.#candidates(wanted),
+      needed: this.#options.needed(),
+      news: this.#news
+    })
+    if (wanted.chunkIndex !== null) placement.addChunk(wanted.chunkIndex)
+    for (const peer of placement.begin()) this.#askOne(peer, wanted, placement)
+    return placement
+  }
+
+  #askOne(peer: PeerId, wanted: Wanted, placement: BlockPlacement): void {
+    if (!this.#asked.has(peer)) this.#log('asks %s to keep blocks', peer)
+    this.#asked.add(peer)
+    const asking = this.#ask(peer, wanted).then(outcome => {
+      const next = placement.answer(peer, outcome)
+      this.#tellAnswer(peer, outcome, next)
+      if (next !== undefined) this.#askOne(next, wanted, placement)
+    })
+    this.#underWay.add(asking)
+    void asking.finally(() => this.#underWay.delete(asking))
   }
 
   /**
-   * Who owes a block and who would inherit that, whom of them to ask now, and who comes after: the next in rank, members
-   * of whom nothing is known yet but that they are here, and those that it would be better to do without. Manifest nodes
-   * go to everyone.
+   * The members that may be asked for a block. Those that come after its owners are, in this order: the next in rank,
+   * members that are connected and whose status is not known yet, and members that are better left alone. Every member
+   * owes manifest nodes.
    */
-  #candidates({ cid, chunkIndex }: Wanted): { owners: Set<PeerId>; heirs: PeerId[]; first: PeerId[]; rest: PeerId[] } {
+  #candidates({ cid, chunkIndex }: Wanted): Candidates {
     const { self, keepers, ranking, replicas } = this.#options
     const isAvoided = (peer: PeerId): boolean => this.isAvoided(peer)
-    const reachable = new Set(keepers().filter(peer => !this.#isLost(peer)))
+    const reachable = new Set(keepers().filter(peer => !this.#hasFailed(peer)))
     const order = ranking()
     const ranked = order.owners(cid.multihash.digest, Number.POSITIVE_INFINITY).map(({ peer }) => peer)
     const owing = chunkIndex === null ? ranked : ranked.slice(0, replicas)
@@ -154,23 +150,48 @@ export class ReplicaPlacer {
     return { owners, heirs, first, rest: [...next, ...avoided] }
   }
 
-  #isLost(peer: PeerId): boolean {
+  #hasFailed(peer: PeerId): boolean {
     return (this.#avoidedUntilAtMs.get(peer) ?? 0) > this.#options.clock.monotonic()
   }
 
-  async #ask(peer: PeerId, { cid, sizeBytes, inline }: Wanted): Promise<Outcome> {
+  async #ask(peer: PeerId, { cid, sizeBytes, inline }: Wanted): Promise<KeepOutcome> {
     const { storeClient, number, clock } = this.#options
     const behind = this.#behind.get(peer) ?? 0
     if (behind >= BEHIND_MAX) return 'behind'
     this.#behind.set(peer, behind + 1)
     try {
       return await storeClient.keepBlock(peer, { put: number, cid, bytes: inline, sizeBytes })
-    } catch {
-      // Gone, silent or broken: as good as a no. What is still connected and fails would fail again, and slowly.
+    } catch (error) {
+      // A member that is connected and fails would fail again, and slowly.
       this.#avoidedUntilAtMs.set(peer, clock.monotonic() + AVOID_MS)
-      return 'lacking'
+      this.#tell(`failure ${peer}`, '%s failed: %s', peer, reasonOf(error))
+      return 'failed'
     } finally {
       this.#behind.set(peer, (this.#behind.get(peer) ?? 1) - 1)
     }
+  }
+
+  #tellAnswer(peer: PeerId, outcome: KeepOutcome, next: PeerId | undefined): void {
+    if (outcome === 'kept') this.#options.log.trace('put %s: %s keeps a block', this.#id, peer)
+    else if (next === undefined) this.#tell(`${outcome} ${peer}`, '%s did not keep a block (%s)', peer, outcome)
+    else {
+      const text = '%s did not keep a block (%s); asks %s instead'
+      this.#tell(`${outcome} ${peer} ${next}`, text, peer, outcome, next)
+    }
+  }
+
+  /** Logs a step the first time that it happens, and at trace from then on. */
+  #tell(step: string, text: string, ...args: string[]): void {
+    if (this.#told.has(step)) this.#options.log.trace(`put %s: ${text}`, this.#id, ...args)
+    else this.#log(text, ...args)
+    this.#told.add(step)
+  }
+
+  #log(text: string, ...args: string[]): void {
+    this.#options.log(`put %s: ${text}`, this.#id, ...args)
+  }
+
+  get #id(): string {
+    return shortHex(this.#options.number)
   }
 }

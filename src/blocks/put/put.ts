@@ -3,27 +3,18 @@ import { blockKey, isNode } from '../../format/cid.ts'
 import { CHUNK_BYTES } from '../../format/constants.ts'
 import type { FileRoot, NodeCodec, SealedBlock } from '../../format/manifest.ts'
 import type { PeerId } from '../../format/peer-id.ts'
-import type { Statement } from '../../format/statement.ts'
-import type { Verdict } from '../../log/log.ts'
+import { shortHex } from '../../util/bytes.ts'
 import type { Clock } from '../../util/clock.ts'
-import { raceSignal, withDeadline } from '../../util/deadline.ts'
-import { DeadlineError } from '../../util/errors.ts'
-import { Limiter } from '../../util/limiter.ts'
-import {
-  ACK_TIMEOUT_MS,
-  INLINE_BLOCK_BYTES_MAX,
-  NEWCOMERS_MS,
-  PUT_CLAIM_MS,
-  PUT_WINDOW_BLOCKS,
-  REPEATS_MAX,
-  STRAGGLERS_MS
-} from '../constants.ts'
-import { NotEnoughCopiesError } from '../errors.ts'
+import { raceSignal } from '../../util/deadline.ts'
+import { forEachAtOnce } from '../../util/for-each.ts'
+import { INLINE_BLOCK_BYTES_MAX, PUT_CLAIM_MS, PUT_WINDOW_BLOCKS, REPEATS_MAX, STRAGGLERS_MS } from '../constants.ts'
 import type { Claims, PutId } from '../hold/claims.ts'
 import type { LocalBlocks } from '../hold/local-blocks.ts'
 import { walkManifest } from '../manifest-walk.ts'
 import type { StoreClient } from '../protocol/store-client.ts'
-import type { Ranking } from '../rank.ts'
+import { type AckMembers, acksWanted } from './acks-wanted.ts'
+import { confirmCounted, type KeptFile } from './kept-file.ts'
+import type { PutLogs } from './logs.ts'
 import { type Placing, ReplicaPlacer } from './placer.ts'
 import { Renewal } from './renewal.ts'
 import type { PutWindow } from './window.ts'
@@ -36,322 +27,193 @@ export interface PutOptions {
   signal?: AbortSignal | undefined
 }
 
-export interface PutDeps {
-  self: PeerId
+export interface PutDeps extends AckMembers {
   clock: Clock
+  logs: PutLogs
   codec: NodeCodec
   local: LocalBlocks
   claims: Claims
   storeClient: StoreClient
   window: PutWindow
-  ranking: () => Ranking
-  /** Members that may be asked to store. */
-  keepers: () => PeerId[]
-  isAvoided: (peer: PeerId) => boolean
-  push: (peer: PeerId, statement: Statement, put: Uint8Array | null) => Promise<Verdict>
-  /** Tells everyone else of the record, without waiting. */
-  announce: (statement: Statement, except: ReadonlySet<PeerId>) => void
   /** Lets this put's own claims on a file end once a record's references have taken their place. */
   endWithRecord: (root: BlockCid, claimId: PutId) => void
-  /** Whether every block of a file is on this disk, and claimed by the put or referred to. */
-  holdsAll: (root: BlockCid, claimId: PutId) => Promise<boolean>
 }
 
-/** Who has what a put has stored so far. */
-export interface PutOutcome {
-  /** Members, this one among them, that acknowledged the record over blocks that they hold. */
-  reached: PeerId[]
-  /** Copies that the view asks for. */
-  wanted: number
-  /** Copies of chunks that are still to be delivered. */
-  owedBlocks: number
+export interface PutInit {
+  options: PutOptions
+  /** Names the put to the keepers. */
+  number: Uint8Array
+  /** The put claims blocks on this disk under it. */
+  claimId: PutId
+  onClose: () => void
 }
-
-/** A record on its way to those that are to acknowledge it. */
-interface Sending {
-  acknowledged: Set<PeerId>
-  isEnough: () => boolean
-  pushTo: (peer: PeerId) => Promise<void>
-  /** Resolves once enough of them have, and once all have answered. */
-  enough: Promise<void>
-  all: Promise<unknown>
-}
-
-/** Copies that a put waits for unless told otherwise. */
-const ACK_DEFAULT = 2
 
 /**
- * A put is a repair that someone waits for: this member keeps every block, asks those who will owe them to keep them
- * too, and counts. Nothing is visible until the record is appended; what is never linked runs out.
+ * Keeps the blocks of one file: each on this disk, and on the members that will owe it. Every block is claimed under the
+ * put's id on each of those disks, and long puts renew their claims. Nothing is visible until a record links the root;
+ * the claims of a file that is never linked run out. Once the root is kept, the put hands over what it counted, and the
+ * record's push decides whether there are enough copies. The caller closes the put in any case.
  */
 export class Put {
   readonly #deps: PutDeps
-  readonly #options: PutOptions
-  readonly #number: Uint8Array
-  readonly #claimId: PutId
-  readonly #slots = new Limiter(PUT_WINDOW_BLOCKS)
+  readonly #init: PutInit
   readonly #placer: ReplicaPlacer
   readonly #renewal: Renewal
-  // The blocks of late, so that one that comes again is kept once.
+  /** The last blocks that came, so that one that comes again is kept once. */
   readonly #recent = new Map<string, { placing: Placing; placed: Promise<void> }>()
-  readonly #onClose: () => void
   #isClosed = false
 
-  /** `number` names this put to the keepers; `claimId` is what it claims under here. */
-  constructor(deps: PutDeps, options: PutOptions, number: Uint8Array, claimId: PutId, onClose: () => void) {
-    const { self, clock, storeClient, ranking, keepers, isAvoided } = deps
+  constructor(deps: PutDeps, init: PutInit) {
     this.#deps = deps
-    this.#options = options
-    this.#number = number
-    this.#claimId = claimId
-    this.#onClose = onClose
-    const { replicas } = options
-    const needed = (): number => this.#ackWanted() - 1
+    this.#init = init
+    const { self, clock, logs, storeClient, ranking, keepers, isAvoided } = deps
+    const { number, options } = init
+    const { ack, replicas } = options
+    const members = { self, ranking, keepers, isAvoided: (peer: PeerId) => this.#placer.isAvoided(peer) }
     this.#placer = new ReplicaPlacer({
       self,
       clock,
+      log: logs.placer,
       storeClient,
       ranking,
       keepers,
       isAvoided,
       number,
       replicas,
-      needed
+      needed: () => acksWanted(members, { ack, replicas, isRecordOnly: false }) - 1
     })
-    this.#renewal = new Renewal({ clock, storeClient, number, counts: this.#placer.counts })
+    this.#renewal = new Renewal({ clock, log: logs.put, storeClient, number, counts: () => this.#placer.counts })
+    this.#log(
+      'opened: %s copies wanted, waits for %s',
+      String(replicas),
+      ack === undefined ? 'the default' : String(ack)
+    )
   }
 
   /**
-   * Keeps sealed blocks as they come: on this disk, and on as many of their owners as `ack` asks for before the next few
-   * may come. Gives the root, or null for a stream without blocks. At most a window of blocks is in memory.
+   * Keeps sealed blocks as they come. The next few are taken once the ones before are on this disk and on as many of
+   * their owners as `ack` asks for, so that at most a window of blocks is in memory. Returns the root, or null for a
+   * stream without blocks.
    */
   readonly keep = async (blocks: AsyncIterable<SealedBlock>): Promise<FileRoot | null> => {
     let root: FileRoot | null = null
-    await this.#placeAll(blocks, async (block, signal) => {
+    await this.#forEach(blocks, block => {
       if (block.root !== undefined) root = block.root
-      return this.#placeSealed(block, signal, true)
+      return this.#place(block, { isOurs: true })
     })
     return root
   }
 
   /**
-   * Takes blocks that stand already, as a copy of a file does: claims those that are here, fetches those that are not by
-   * `read`, and counts them on their owners, who need not pull what they have.
+   * Keeps a file that is stored already, as a copy of a file needs it. Claims its blocks that are here, fetches the others
+   * by `read`, and counts them on their owners, which do not pull what they have.
    */
   async keepHeld(root: BlockCid, read: (cid: BlockCid) => Promise<Uint8Array>): Promise<void> {
     const { local, codec } = this.#deps
-    const blocks = walkManifest(root, read, codec)
-    await this.#placeAll(blocks, async ({ cid, chunkIndex }, signal) => {
-      // A file of one chunk may be small, and a small block travels with the question.
+    await this.#forEach(walkManifest(root, read, codec), async ({ cid, chunkIndex }) => {
+      // A file of one chunk may be small, and a small block travels with the request.
       const isHeld = isNode(root) && (await local.claimHeld(cid, () => this.#claim(cid)))
       // Others may be reading the same buffer.
-      if (!isHeld) return this.#placeSealed({ cid, bytes: await read(cid), chunkIndex }, signal, false)
+      if (!isHeld) return this.#place({ cid, bytes: await read(cid), chunkIndex }, { isOurs: false })
       const placing = this.#placer.ask({ cid, chunkIndex, sizeBytes: CHUNK_BYTES, inline: null })
-      return raceSignal(placing.enough, signal)
+      return raceSignal(placing.enough, this.#init.options.signal)
     })
   }
 
-  /** Has each member that was counted confirm all that it is counted for; what one lacks no longer counts on it. */
-  async keepRoot(root: BlockCid): Promise<void> {
-    const { clock, endWithRecord } = this.#deps
-    const { signal } = this.#options
-    if (this.#placer.isBusy) await Promise.race([this.#placer.stragglers(), clock.sleep(STRAGGLERS_MS, signal)])
-    this.#placer.stopCounting()
-    // Once a record refers to these blocks, that is what keeps them here.
-    endWithRecord(root, this.#claimId)
-    // A file of one chunk is its own root: whoever kept it has confirmed it.
-    if (!isNode(root)) return
-    await raceSignal(Promise.all(this.#placer.counts.peers.map(peer => this.#confirm(peer, root))), signal)
-  }
-
   /**
-   * Pushes the record until every block lies on enough members that acknowledged it, this one among them, or the time
-   * for that is over. With an explicit `ack` that was not met a `NotEnoughCopiesError`: the record stands here, and is
-   * delivered later.
+   * Has each member confirm all that is counted on it, and hands over what is counted then. To be called once. The put
+   * renews no claims from here on: those that its members hold now outlast the push of the record by far.
    */
-  async acknowledge(record: Statement<'entry'>, root: BlockCid | null): Promise<PutOutcome> {
-    const { self, clock, holdsAll } = this.#deps
-    // First of all, and whoever still waits for it: the record stands, and what stands here is not to be known here alone.
-    const sending = this.#send(record, root)
-    const { acknowledged, isEnough } = sending
-    // A laptop that slept past its own claims must not say yes to nothing.
-    if (root === null || (await holdsAll(root, this.#claimId))) acknowledged.add(self)
-    try {
-      await withDeadline(clock, ACK_TIMEOUT_MS, this.#options.signal, signal =>
-        this.#untilEnough(sending, root, signal)
-      )
-    } catch (error) {
-      if (!(error instanceof DeadlineError)) throw error
-    }
-    const reached = [...acknowledged]
-    const owedBlocks = root === null ? 0 : this.#placer.counts.owed(acknowledged)
-    if (this.#options.ack !== undefined && !isEnough())
-      throw new NotEnoughCopiesError(reached, this.#ackWanted(root === null), owedBlocks)
-    const { keeperCount } = this.#deps.ranking()
-    return { reached, wanted: Math.max(1, Math.min(this.#options.replicas, keeperCount)), owedBlocks }
+  async keepRoot(root: BlockCid): Promise<KeptFile> {
+    const { clock, endWithRecord } = this.#deps
+    const { number, claimId, options } = this.#init
+    const { signal } = options
+    if (this.#placer.isBusy) await Promise.race([this.#placer.stragglers(), clock.sleep(STRAGGLERS_MS, signal)])
+    this.#renewal.end()
+    const counts = this.#placer.finish()
+    const { peers } = counts
+    this.#log(
+      '%d chunks placed; members asked: %d, counted on: %d',
+      counts.chunkCount,
+      this.#placer.askedCount,
+      peers.length
+    )
+    // Once a record refers to these blocks, it is what keeps them here.
+    endWithRecord(root, claimId)
+    const kept: KeptFile = { root, number, claimId, counts, isAvoided: peer => this.#placer.isAvoided(peer) }
+    // A file of one chunk is its own root: a member that kept it has confirmed it.
+    if (isNode(root)) await this.#confirmAll(kept, peers)
+    return kept
   }
 
-  /** Ends the put. What no record refers to runs out by itself. */
+  /** Ends the put. Claims on blocks that no record refers to run out by themselves. */
   close(): void {
     if (this.#isClosed) return
     this.#isClosed = true
     this.#renewal.end()
-    this.#onClose()
+    this.#init.onClose()
   }
 
-  /** Places blocks as they come, a window of them at once. The first that fails ends it. */
-  async #placeAll<Block>(
-    blocks: AsyncIterable<Block>,
-    place: (block: Block, signal: AbortSignal | undefined) => Promise<void>
-  ): Promise<void> {
-    const { signal } = this.#options
-    const underWay = new Set<Promise<void>>()
-    const failure = Promise.withResolvers<never>()
-    failure.promise.catch(() => {})
-    let isFailed = false
-    for await (const block of blocks) {
-      const release = await this.#slots.acquire(1, signal)
-      if (isFailed) {
-        release()
-        break
-      }
-      const placed = place(block, signal)
-        .catch(error => {
-          isFailed = true
-          failure.reject(error)
-        })
-        .finally(() => {
-          underWay.delete(placed)
-          release()
-        })
-      underWay.add(placed)
-    }
-    await Promise.race([failure.promise, raceSignal(Promise.all(underWay), signal)])
-    if (isFailed) await failure.promise
+  async #confirmAll(kept: KeptFile, peers: readonly PeerId[]): Promise<void> {
+    const { storeClient, logs } = this.#deps
+    const confirmed = peers.map(peer => confirmCounted(peer, kept, { storeClient, log: logs.put }))
+    await raceSignal(Promise.all(confirmed), this.#init.options.signal)
   }
 
-  async #placeSealed(
-    { cid, bytes, chunkIndex }: SealedBlock,
-    signal: AbortSignal | undefined,
-    isOurs: boolean
-  ): Promise<void> {
-    const key = blockKey(cid)
+  async #forEach<Block>(blocks: AsyncIterable<Block>, place: (block: Block) => Promise<void>): Promise<void> {
+    await forEachAtOnce(blocks, { atOnce: PUT_WINDOW_BLOCKS, signal: this.#init.options.signal }, place)
+  }
+
+  /**
+   * Keeps a block on this disk and on its owners. A block that was placed a moment ago is only counted at one more place.
+   * `isOurs` says that nobody else holds the buffer.
+   */
+  async #place({ cid, bytes, chunkIndex }: SealedBlock, { isOurs }: { isOurs: boolean }): Promise<void> {
+    const { local, window } = this.#deps
+    const { signal } = this.#init.options
     if (chunkIndex === null) this.#renewal.addNode(cid)
     else this.#renewal.addChunk(cid, chunkIndex)
-    const known = this.#recent.get(key)
+    const known = this.#recent.get(blockKey(cid))
     if (known !== undefined) {
-      if (chunkIndex !== null) known.placing.alsoAt(chunkIndex)
+      if (chunkIndex !== null) known.placing.addChunk(chunkIndex)
       return known.placed
     }
-    const { local, window } = this.#deps
     const release = await window.hold(cid, bytes, signal)
     const sizeBytes = bytes.byteLength
     const inline = sizeBytes < INLINE_BLOCK_BYTES_MAX ? bytes : null
     const placing = this.#placer.ask({ cid, chunkIndex, sizeBytes, inline })
     const kept = local.keep(cid, bytes, () => this.#claim(cid))
+    const letGo = async (): Promise<void> => {
+      const isKept = await isFulfilled(kept)
+      if (release(placing.keptBy) && isKept && isOurs) local.giveBack(bytes)
+    }
     const placed = Promise.all([kept, raceSignal(placing.enough, signal)])
       .then(() => {})
-      .finally(() => {
-        // While it is being written it can be had from memory only.
-        const settled = kept.then(
-          () => true,
-          () => false
-        )
-        void settled.then(isKept => {
-          if (release(placing.keptBy) && isKept && isOurs) local.giveBack(bytes)
-        })
-      })
-    const [oldest] = this.#recent.keys()
-    if (oldest !== undefined && this.#recent.size >= REPEATS_MAX) this.#recent.delete(oldest)
-    this.#recent.set(key, { placing, placed })
+      // Not waited for. While the block is being written, members can pull it from the window only.
+      .finally(() => void letGo())
+    this.#remember(cid, { placing, placed })
     return placed
   }
 
+  #remember(cid: BlockCid, recent: { placing: Placing; placed: Promise<void> }): void {
+    const [oldest] = this.#recent.keys()
+    if (oldest !== undefined && this.#recent.size >= REPEATS_MAX) this.#recent.delete(oldest)
+    this.#recent.set(blockKey(cid), recent)
+  }
+
   #claim(cid: BlockCid): Promise<void> {
-    return this.#deps.claims.claimForPut(this.#claimId, [cid.multihash.bytes], PUT_CLAIM_MS)
+    return this.#deps.claims.claimForPut(this.#init.claimId, [cid.multihash.bytes], PUT_CLAIM_MS)
   }
 
-  async #confirm(peer: PeerId, root: BlockCid): Promise<void> {
-    const { storeClient } = this.#deps
-    const { counts } = this.#placer
-    const chunks = counts.of(peer)
-    if (chunks === undefined) return
-    try {
-      const lacking = await storeClient.keepRoot(peer, this.#number, root, chunks)
-      if (lacking.size === 0) return
-      counts.discount(peer, lacking)
-      // The keeper counts what we counted: told again, it knows what we no longer count on.
-      await storeClient.keepRoot(peer, this.#number, root, chunks)
-    } catch {
-      counts.drop(peer)
-    }
+  #log(text: string, ...args: Array<string | number>): void {
+    this.#deps.logs.put(`put %s: ${text}`, shortHex(this.#init.number), ...args)
   }
+}
 
-  /** Pushes the record to those who are counted, and tells all others of it. */
-  #send(record: Statement<'entry'>, root: BlockCid | null): Sending {
-    const { keepers, announce } = this.#deps
-    const acknowledged = new Set<PeerId>()
-    const isEnough = (): boolean => this.#copies(acknowledged, root) >= this.#ackWanted(root === null)
-    const { promise: enough, resolve } = Promise.withResolvers<void>()
-    const pushTo = async (peer: PeerId): Promise<void> => {
-      if (await this.#pushTo(peer, record, root)) acknowledged.add(peer)
-      if (isEnough()) resolve()
-    }
-    const counted = root === null ? keepers() : this.#placer.counts.peers
-    const all = Promise.all(counted.map(pushTo))
-    announce(record, new Set(counted))
-    return { acknowledged, isEnough, pushTo, enough, all }
-  }
-
-  async #untilEnough(
-    { acknowledged, isEnough, pushTo, enough, all }: Sending,
-    root: BlockCid | null,
-    signal: AbortSignal
-  ): Promise<void> {
-    const { keepers, clock } = this.#deps
-    if (isEnough()) return
-    await raceSignal(Promise.race([enough, all]), signal)
-    // Nobody is left who was counted. Only a number that was asked for is worth waiting for others.
-    while (!isEnough() && this.#options.ack !== undefined) {
-      await clock.sleep(NEWCOMERS_MS, signal)
-      const others = keepers().filter(peer => !acknowledged.has(peer))
-      if (root !== null) {
-        for (const peer of others) this.#placer.counts.countAll(peer)
-        await raceSignal(Promise.all(others.map(peer => this.#confirm(peer, root))), signal)
-      }
-      await raceSignal(Promise.race([enough, Promise.all(others.map(pushTo))]), signal)
-    }
-  }
-
-  async #pushTo(peer: PeerId, record: Statement, root: BlockCid | null): Promise<boolean> {
-    const put = root === null ? null : this.#number
-    try {
-      const verdict = await this.#deps.push(peer, record, put)
-      if (verdict !== 'lacking' || root === null) return verdict === 'ok'
-      // Its claims ran out, or it lost its count in a restart: back to keep, once.
-      await this.#confirm(peer, root)
-      return (await this.#deps.push(peer, record, put)) === 'ok'
-    } catch {
-      return false
-    }
-  }
-
-  /** Copies that must be durable before yes: as told, else two where a second member can be reached. */
-  #ackWanted(isRecordOnly = false): number {
-    const { self, keepers, ranking } = this.#deps
-    const { ack, replicas } = this.#options
-    if (ack !== undefined && Number.isFinite(ack)) return ack
-    const order = ranking()
-    const reachable = keepers()
-    const owners = order.keepers.filter(peer => peer !== self)
-    const mayKeep = reachable.filter(peer => isRecordOnly || owners.includes(peer) || !order.isKnown(peer))
-    if (ack !== undefined) return 1 + new Set([...owners, ...mayKeep]).size
-    const willKeep = mayKeep.filter(peer => !this.#placer.isAvoided(peer))
-    return Math.min(ACK_DEFAULT, 1 + willKeep.length, Math.max(1, replicas))
-  }
-
-  #copies(acknowledged: ReadonlySet<PeerId>, root: BlockCid | null): number {
-    const own = acknowledged.has(this.#deps.self) ? 1 : 0
-    return root === null ? acknowledged.size : this.#placer.counts.leastCopies(acknowledged, own)
-  }
+/** Waits for a promise whose failure is reported elsewhere. */
+async function isFulfilled(promise: Promise<unknown>): Promise<boolean> {
+  return promise.then(
+    () => true,
+    () => false
+  )
 }

@@ -1,74 +1,94 @@
 import type { BlockCid } from '../../format/cid.ts'
 import { CHUNK_BYTES, FANOUT } from '../../format/constants.ts'
+import type { PeerId } from '../../format/peer-id.ts'
+import { shortHex } from '../../util/bytes.ts'
 import type { Clock } from '../../util/clock.ts'
+import { type Logger, reasonOf } from '../../util/logger.ts'
+import { Worker } from '../../util/worker.ts'
 import { PUT_RENEW_MS } from '../constants.ts'
 import type { StoreClient } from '../protocol/store-client.ts'
 import type { ReplicaCounts } from './counts.ts'
 
 export interface RenewalOptions {
   clock: Clock
+  log: Logger
   storeClient: Pick<StoreClient, 'keepRoot' | 'keepBlock'>
+  /** Names the put to the keepers. */
   number: Uint8Array
-  counts: ReplicaCounts
+  /** What members are counted on for so far; undefined once the put has handed that over. */
+  counts: () => Pick<ReplicaCounts, 'peers' | 'chunksOf'> | undefined
 }
 
 /**
- * Keeps the claims of a long put from running out before its file is whole. Each manifest node that is full is a root of
- * its own, under which keepers are asked again for what is counted on them; chunks that are under no full node yet, fewer
- * than a node links to, are asked for by name. What a keeper lost meanwhile it pulls anew.
+ * Keeps the claims of a long put from running out before its root is kept. Each full manifest node is a root of its own,
+ * under which keepers are asked again for the chunks that are counted on them. The chunks after the last full node are
+ * fewer than a node links to, and are asked for by name. A keeper pulls again whatever it has lost meanwhile.
  */
 export class Renewal {
   readonly #options: RenewalOptions
   readonly #nodes: Array<{ cid: BlockCid; firstChunk: number }> = []
+  readonly #worker: Worker
+  /** The chunks after the last full node. */
   #tail: Array<{ cid: BlockCid; chunkIndex: number }> = []
-  #cancel: (() => void) | undefined
-  #isEnded = false
 
   constructor(options: RenewalOptions) {
     this.#options = options
+    this.#worker = new Worker({
+      name: 'claim renewal',
+      clock: options.clock,
+      log: options.log,
+      everyMs: PUT_RENEW_MS,
+      work: signal => this.#renew(signal)
+    })
   }
 
-  /** A chunk has been placed. */
+  /** Notes a chunk that has been placed. */
   addChunk(cid: BlockCid, chunkIndex: number): void {
     this.#tail.push({ cid, chunkIndex })
-    this.#cancel ??= this.#schedule()
+    this.#worker.start()
   }
 
-  /** A manifest node has been placed: the first after a multiple of the fan-out links to all chunks of late. */
+  /** Notes a manifest node that has been placed. The first one after a multiple of the fan-out links to the whole tail. */
   addNode(cid: BlockCid): void {
     if (this.#tail.length !== FANOUT) return
     this.#nodes.push({ cid, firstChunk: this.#nodes.length * FANOUT })
     this.#tail = []
   }
 
+  /** Stops asking. Does not wait for answers that are under way. */
   end(): void {
-    this.#isEnded = true
-    this.#cancel?.()
+    void this.#worker.stop()
   }
 
-  #schedule(): () => void {
-    return this.#options.clock.after(PUT_RENEW_MS, () => {
-      void this.#renew().finally(() => {
-        if (!this.#isEnded) this.#cancel = this.#schedule()
-      })
-    })
-  }
-
-  // What comes of it is seen when the whole root is confirmed.
-  async #renew(): Promise<void> {
-    const { storeClient, number, counts } = this.#options
+  async #renew(signal: AbortSignal): Promise<void> {
+    const { counts, number, log } = this.#options
     const tail = this.#tail
-    const renewed = counts.peers.map(async peer => {
-      for (const { cid, firstChunk } of [...this.#nodes]) {
-        const chunks = counts.of(peer)?.slice(firstChunk, FANOUT)
-        if (this.#isEnded || chunks === undefined) return
-        if (chunks.size > 0) await storeClient.keepRoot(peer, number, cid, chunks)
-      }
-      const counted = tail.filter(({ chunkIndex }) => counts.of(peer)?.has(chunkIndex))
-      await Promise.all(
-        counted.map(({ cid }) => storeClient.keepBlock(peer, { put: number, cid, bytes: null, sizeBytes: CHUNK_BYTES }))
+    const peers = counts()?.peers ?? []
+    log('put %s: renews its claims on %d members', shortHex(number), peers.length)
+    await Promise.all(
+      peers.map(peer =>
+        this.#renewOn(peer, tail, signal).catch(error => {
+          // What the member lost is noticed when it confirms the root.
+          log('put %s: %s did not renew its claims: %s', shortHex(number), peer, reasonOf(error))
+        })
       )
-    })
-    await Promise.allSettled(renewed)
+    )
+  }
+
+  async #renewOn(
+    peer: PeerId,
+    tail: ReadonlyArray<{ cid: BlockCid; chunkIndex: number }>,
+    signal: AbortSignal
+  ): Promise<void> {
+    const { storeClient, number, counts } = this.#options
+    for (const { cid, firstChunk } of [...this.#nodes]) {
+      const chunks = counts()?.chunksOf(peer)?.slice(firstChunk, FANOUT)
+      if (signal.aborted || chunks === undefined) return
+      if (chunks.size > 0) await storeClient.keepRoot(peer, number, cid, chunks)
+    }
+    const counted = tail.filter(({ chunkIndex }) => counts()?.chunksOf(peer)?.has(chunkIndex))
+    await Promise.all(
+      counted.map(({ cid }) => storeClient.keepBlock(peer, { put: number, cid, bytes: null, sizeBytes: CHUNK_BYTES }))
+    )
   }
 }

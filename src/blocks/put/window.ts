@@ -4,17 +4,17 @@ import { Limiter } from '../../util/limiter.ts'
 import { PUT_WINDOW_BYTES } from '../constants.ts'
 
 /**
- * The blocks of all puts under way, in memory: members that are asked to keep them pull them from here, before they are
- * on our disk and without it being read. A put waits for room, so that is all the memory that puts take together.
+ * The blocks of all puts under way, in memory. Members that are asked to keep a block pull it from here, before it is on
+ * our disk and without a read from it. A put waits for room here, which bounds the memory of all puts together.
  */
 export class PutWindow {
   readonly #room = new Limiter(PUT_WINDOW_BYTES)
   readonly #blocks = new Map<string, { bytes: Uint8Array; users: number; takers: Set<PeerId> }>()
 
   /**
-   * Takes a block in until the returned function is called: once it is durable here, and kept by as many as must. That
-   * function says whether nobody reads the bytes any more, given who has said that it keeps the block. Bytes may wait in
-   * a socket for long; but whoever keeps a block has read it to its end.
+   * Takes a block in. The caller calls the returned function once the block is durable here and enough members keep it,
+   * with the members that said so. It returns true if nobody reads the bytes any more: they may wait in a socket for
+   * long, but a member that keeps the block has read all of them.
    */
   async hold(
     cid: BlockCid,

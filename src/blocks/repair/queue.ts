@@ -1,24 +1,28 @@
-import { toHex } from '../../util/bytes.ts'
+import { Backoff } from '../../util/backoff.ts'
+import { shortHex, toHex } from '../../util/bytes.ts'
 import type { Clock } from '../../util/clock.ts'
 import { isAbort } from '../../util/errors.ts'
+import { type ComponentLogger, type Logger, reasonOf } from '../../util/logger.ts'
+import { Worker } from '../../util/worker.ts'
 import { UNCERTAIN_MS, WALK_QUEUE_MAX, WALK_RETRY_MS, WALK_RETRY_MS_MAX, WALKS_AT_ONCE } from '../constants.ts'
 import type { RecordRef } from '../record-ref.ts'
 
-/** What a walk could not have. */
-export interface Lacking {
-  blocks: number
-  /** Manifest nodes: below them may be anything. */
-  nodes: number
-  /** When something that was evicted is owed again, by the wall clock; `Infinity` if nothing was. */
+/** What a walk left undone. */
+export interface WalkOutcome {
+  missingChunks: number
+  /** Manifest nodes that could not be had. What is below them is not known. */
+  missingNodes: number
+  /** When an evicted chunk is owed again, by the wall clock; `Infinity` if none was evicted. */
   owedAgainAtMs: number
 }
 
 export interface RepairQueueOptions {
   clock: Clock
-  walk: (record: RecordRef) => Promise<Lacking>
+  logger: ComponentLogger
+  walk: (record: RecordRef) => Promise<WalkOutcome>
   /** Every record that has blocks. */
-  all: () => AsyncIterable<RecordRef>
-  /** Whether the index still has a record down as one to be walked; and whether it has any. */
+  records: () => AsyncIterable<RecordRef>
+  /** Whether the index says that a record is still to be walked; and whether it says so of any. */
   isUnfinished: (record: RecordRef) => Promise<boolean>
   hasUnfinished: () => Promise<boolean>
   onError: (error: unknown) => void
@@ -26,79 +30,95 @@ export interface RepairQueueOptions {
 
 interface Pending {
   record: RecordRef
-  /** When it came; `Infinity` if its references have been made before. */
+  /** When a new record came, by the clock that only moves forward; `Infinity` if its references were written before. */
   sinceAtMs: number
-  /** When it is to be walked again, said while it is being walked: what it evicted may have been passed already. */
-  againAtMs: number
+  /** When it is owed again, if something of it is evicted while it is walked: the walk may have passed that already. */
+  owedAgainAtMs: number
   done: PromiseWithResolvers<void>
 }
 
 /**
- * Which records are walked, and when: new ones at once and first, each again until nothing is lacking, at longer and
- * longer intervals while that helps nothing. What does not fit in memory is found again in the index.
+ * Decides which records are walked, and when. New records are walked at once and before others. A record whose walk left
+ * something missing is walked again, at longer and longer intervals until a retry helps, and at once when a member comes.
+ * Both queues are bounded: a record that does not fit is found again in the index.
  */
 export class RepairQueue {
+  /** Walks again the records that miss something. */
+  readonly worker: Worker
   readonly #options: RepairQueueOptions
-  /** New records, the oldest first, and those that are walked again. */
+  readonly #log: Logger
+  readonly #backoff = new Backoff({ minMs: WALK_RETRY_MS, maxMs: WALK_RETRY_MS_MAX })
+  /** New records, the oldest first, and records that are walked again. */
   readonly #fresh = new Map<string, Pending>()
-  readonly #again = new Map<string, Pending>()
+  readonly #repeats = new Map<string, Pending>()
   readonly #walking = new Map<string, Pending>()
-  /** What past walks could not have, and whose turn comes again. */
-  readonly #waiting = new Map<string, { record: RecordRef; lacking: Lacking }>()
+  /** Records whose last walk left something undone. */
+  readonly #unfinished = new Map<string, { record: RecordRef; outcome: WalkOutcome }>()
   readonly #settled = Promise.withResolvers<void>()
-  #lackingBlocks = 0
-  #lackingNodes = 0
-  #workers = 0
+  #missingChunks = 0
+  #missingNodes = 0
+  #walkers = 0
   #isStopped = false
-  // Until all that was unfinished at the last stop has been walked once.
+  // True once every record that was unfinished at the last stop has been walked once.
   #isSettled = false
-  // New records were turned away, or lacking ones forgotten: the index knows them.
+  // New records were turned away, or unfinished ones forgotten, for lack of room. The index knows them.
   #isOverflowing = false
   #isForgetful = false
   #isRescanning = false
-  #retryMs = WALK_RETRY_MS
-  #cancelRetry: (() => void) | undefined
   #onRoom: Array<() => void> = []
 
   constructor(options: RepairQueueOptions) {
     this.#options = options
+    this.#log = options.logger.forComponent('dfs:blocks:repair')
+    this.worker = new Worker({
+      name: 'repair retry',
+      clock: options.clock,
+      log: this.#log,
+      everyMs: () =>
+        this.#unfinished.size > 0 || this.#isForgetful ? this.#backoff.nextMs() : Number.POSITIVE_INFINITY,
+      work: async () => this.#walkUnfinished()
+    })
   }
 
-  /** A record that has just come to stand. */
+  /** Adds a record that has just been accepted. */
   add(record: RecordRef): void {
     this.#push(this.#fresh, record, this.#options.clock.monotonic())
   }
 
   /** Walks a record once more, but not before a time of the wall clock. */
-  addLater(record: RecordRef, notBeforeMs: number): void {
+  addLater(record: RecordRef, owedAgainAtMs: number): void {
     const key = toHex(record.id)
     const walking = this.#walking.get(key)
-    if (walking !== undefined) walking.againAtMs = Math.min(walking.againAtMs, notBeforeMs)
-    if (!this.#waiting.has(key)) this.#note(record, { blocks: 0, nodes: 0, owedAgainAtMs: notBeforeMs })
+    if (walking !== undefined) walking.owedAgainAtMs = Math.min(walking.owedAgainAtMs, owedAgainAtMs)
+    if (!this.#unfinished.has(key)) this.#remember(record, { missingChunks: 0, missingNodes: 0, owedAgainAtMs })
   }
 
   /**
-   * Walks everything once: first what was unfinished, since until then it is not certain what is needed. Resolves when
-   * all of it is on its way.
+   * Walks everything once. The records that were unfinished come first, since until they are walked it is not certain which
+   * blocks are needed. Resolves when all others are in the queue.
    */
   async start(): Promise<void> {
+    this.worker.start()
     try {
       if (await this.#options.hasUnfinished()) {
+        this.#log('walking the records that were unfinished at the last stop')
         await this.#addAll(this.#options.isUnfinished)
-        await this.#allDone(this.#again)
+        await this.#allDone(this.#repeats)
       }
       this.#isSettled = true
       this.#settled.resolve()
       await this.#addAll(async () => true)
+      this.#log.trace('every record is in the queue')
     } catch (error) {
       if (!isAbort(error) && !this.#isStopped) throw error
+      this.#log('the first walk of every record ended with the node: %s', reasonOf(error))
     }
   }
 
   async stop(): Promise<void> {
     this.#isStopped = true
-    this.#cancelRetry?.()
-    for (const queue of [this.#fresh, this.#again]) {
+    await this.worker.stop()
+    for (const queue of [this.#fresh, this.#repeats]) {
       for (const { done } of queue.values()) done.resolve()
       queue.clear()
     }
@@ -107,32 +127,32 @@ export class RepairQueue {
     await this.#allDone()
   }
 
-  /** A member came, or the view changed: what was lacking may be to be had. */
+  /** A member came or the view changed, so blocks that were missing may be had now: walks what is unfinished at once. */
   retry(): void {
-    this.#retryMs = WALK_RETRY_MS
-    this.#retryNow()
+    this.#backoff.reset()
+    this.worker.wake()
   }
 
-  /** Resolves once all that has come by now has been walked. */
+  /** Resolves once every record that has been added by now has been walked. */
   async caughtUp(): Promise<void> {
     await this.#settled.promise
     await this.#allDone(this.#fresh)
   }
 
-  /** False while there may be something here that a record needs and nothing refers to. */
+  /** False while there may be a block here that a record needs and nothing refers to. */
   get isCertain(): boolean {
     const isComplete = this.#isSettled && !this.#isOverflowing && !this.#isForgetful && !this.#isRescanning
-    if (!isComplete || this.#lackingNodes > 0) return false
-    const before = this.#options.clock.monotonic() - UNCERTAIN_MS
+    if (!isComplete || this.#missingNodes > 0) return false
+    const beforeMs = this.#options.clock.monotonic() - UNCERTAIN_MS
     const [oldest] = this.#fresh.values()
-    if (oldest !== undefined && oldest.sinceAtMs < before) return false
-    for (const { sinceAtMs } of this.#walking.values()) if (sinceAtMs < before) return false
+    if (oldest !== undefined && oldest.sinceAtMs < beforeMs) return false
+    for (const { sinceAtMs } of this.#walking.values()) if (sinceAtMs < beforeMs) return false
     return true
   }
 
-  /** Blocks that walks found lacking. */
-  get blocks(): number {
-    return this.#lackingBlocks + this.#lackingNodes
+  /** How many blocks the last walks found missing. */
+  get missingBlocks(): number {
+    return this.#missingChunks + this.#missingNodes
   }
 
   #push(queue: Map<string, Pending>, record: RecordRef, sinceAtMs: number): void {
@@ -142,15 +162,16 @@ export class RepairQueue {
       this.#isOverflowing = true
       return
     }
-    queue.set(key, { record, sinceAtMs, againAtMs: Number.POSITIVE_INFINITY, done: Promise.withResolvers<void>() })
-    if (this.#workers === WALKS_AT_ONCE) return
-    this.#workers++
-    void this.#work()
+    queue.set(key, { record, sinceAtMs, owedAgainAtMs: Number.POSITIVE_INFINITY, done: Promise.withResolvers<void>() })
+    if (this.#walkers === WALKS_AT_ONCE) return
+    this.#walkers++
+    void this.#drain()
   }
 
-  async #work(): Promise<void> {
+  /** Walks one record after another until none is left. */
+  async #drain(): Promise<void> {
     for (;;) {
-      const queue = this.#fresh.size > 0 ? this.#fresh : this.#again
+      const queue = this.#fresh.size > 0 ? this.#fresh : this.#repeats
       const [next] = queue
       if (next === undefined) break
       const [key, pending] = next
@@ -161,76 +182,71 @@ export class RepairQueue {
       if (this.#walking.get(key) === pending) this.#walking.delete(key)
       pending.done.resolve()
     }
-    this.#workers--
-    if (this.#isOverflowing && this.#workers === 0) this.#rescan()
+    this.#walkers--
+    if (this.#isOverflowing && this.#walkers === 0) this.#rescan()
   }
 
   async #walk(pending: Pending): Promise<void> {
     const { record } = pending
     try {
-      const found = await this.#options.walk(record)
-      const lacking = { ...found, owedAgainAtMs: Math.min(found.owedAgainAtMs, pending.againAtMs) }
-      if (this.#waiting.has(toHex(record.id)) && lacking.blocks + lacking.nodes === 0) this.#retryMs = WALK_RETRY_MS
-      this.#note(record, lacking)
+      const walked = await this.#options.walk(record)
+      const outcome = { ...walked, owedAgainAtMs: Math.min(walked.owedAgainAtMs, pending.owedAgainAtMs) }
+      if (this.#unfinished.has(toHex(record.id)) && !isMissing(outcome)) this.#backoff.reset()
+      this.#remember(record, outcome)
     } catch (error) {
+      this.#log('the walk of record %s failed: %s', shortHex(record.id), reasonOf(error))
       if (this.#isStopped || isAbort(error)) return
       this.#options.onError(error)
-      // What it lacks is not known, so it may be anything.
-      this.#note(record, { blocks: 0, nodes: 1, owedAgainAtMs: Number.POSITIVE_INFINITY })
+      // It is not known what the record misses, so it may be anything.
+      this.#remember(record, { missingChunks: 0, missingNodes: 1, owedAgainAtMs: Number.POSITIVE_INFINITY })
     }
   }
 
-  /** Remembers what a record lacks, until it lacks nothing. */
-  #note(record: RecordRef, lacking: Lacking): void {
+  /** Remembers what a record misses, until it misses nothing. */
+  #remember(record: RecordRef, outcome: WalkOutcome): void {
     if (this.#isStopped) return
     const key = toHex(record.id)
-    const before = this.#waiting.get(key)?.lacking
-    this.#lackingBlocks += lacking.blocks - (before?.blocks ?? 0)
-    this.#lackingNodes += lacking.nodes - (before?.nodes ?? 0)
-    this.#waiting.delete(key)
-    if (lacking.blocks + lacking.nodes === 0 && lacking.owedAgainAtMs === Number.POSITIVE_INFINITY) return
-    if (this.#waiting.size >= WALK_QUEUE_MAX) {
-      this.#lackingBlocks -= lacking.blocks
-      this.#lackingNodes -= lacking.nodes
-      this.#isForgetful = true
-    } else {
-      this.#waiting.set(key, { record, lacking })
+    this.#count(this.#unfinished.get(key)?.outcome, -1)
+    this.#unfinished.delete(key)
+    if (!isMissing(outcome) && outcome.owedAgainAtMs === Number.POSITIVE_INFINITY) return
+    if (this.#unfinished.size >= WALK_QUEUE_MAX) this.#isForgetful = true
+    else {
+      this.#unfinished.set(key, { record, outcome })
+      this.#count(outcome, 1)
     }
-    this.#scheduleRetry()
+    this.worker.schedule()
   }
 
-  #scheduleRetry(): void {
-    if (this.#isStopped || this.#cancelRetry !== undefined) return
-    this.#cancelRetry = this.#options.clock.after(this.#retryMs, () => {
-      this.#retryMs = Math.min(this.#retryMs * 2, WALK_RETRY_MS_MAX)
-      this.#retryNow()
-    })
+  #count(outcome: WalkOutcome | undefined, sign: 1 | -1): void {
+    this.#missingChunks += sign * (outcome?.missingChunks ?? 0)
+    this.#missingNodes += sign * (outcome?.missingNodes ?? 0)
   }
 
-  #retryNow(): void {
-    this.#cancelRetry?.()
-    this.#cancelRetry = undefined
-    const now = this.#options.clock.now()
-    for (const { record, lacking } of [...this.#waiting.values()]) {
-      const isDue = lacking.blocks + lacking.nodes > 0 || lacking.owedAgainAtMs <= now
-      if (isDue) this.#push(this.#again, record, Number.POSITIVE_INFINITY)
-    }
-    if (this.#waiting.size > 0) this.#scheduleRetry()
+  /** Puts the unfinished records whose turn it is into the queue again. */
+  #walkUnfinished(): void {
+    const nowAtMs = this.#options.clock.now()
+    const due = [...this.#unfinished.values()].filter(
+      ({ outcome }) => isMissing(outcome) || outcome.owedAgainAtMs <= nowAtMs
+    )
+    if (due.length > 0) this.#log('walking %d records again, %d blocks are missing', due.length, this.missingBlocks)
+    for (const { record } of due) this.#push(this.#repeats, record, Number.POSITIVE_INFINITY)
     if (this.#isForgetful) this.#rescan()
   }
 
-  /** Finds in the index what had no room in memory. */
+  /** Finds in the index the records that had no room in memory. */
   #rescan(): void {
     if (this.#isRescanning || this.#isStopped) return
+    this.#log('looking in the index for records that had no room in memory')
     this.#isRescanning = true
     this.#isOverflowing = false
     this.#isForgetful = false
     void this.#addAll(this.#options.isUnfinished)
-      .then(() => this.#allDone(this.#again))
+      .then(() => this.#allDone(this.#repeats))
       .catch(error => {
+        this.#log('could not look for unfinished records: %s', reasonOf(error))
         if (this.#isStopped) return
         this.#isForgetful = true
-        this.#scheduleRetry()
+        this.worker.schedule()
         this.#options.onError(error)
       })
       .finally(() => {
@@ -238,18 +254,18 @@ export class RepairQueue {
       })
   }
 
-  /** Adds records at the pace at which they are walked. */
+  /** Adds records no faster than they are walked. */
   async #addAll(filter: (record: RecordRef) => Promise<boolean>): Promise<void> {
-    for await (const record of this.#options.all()) {
+    for await (const record of this.#options.records()) {
       if (!this.#isStopped && !(await filter(record))) continue
-      while (this.#again.size >= WALK_QUEUE_MAX / 2 && !this.#isStopped)
+      while (this.#repeats.size >= WALK_QUEUE_MAX / 2 && !this.#isStopped)
         await new Promise<void>(resolve => this.#onRoom.push(resolve))
       if (this.#isStopped) return
-      this.#push(this.#again, record, Number.POSITIVE_INFINITY)
+      this.#push(this.#repeats, record, Number.POSITIVE_INFINITY)
     }
   }
 
-  /** Resolves once the walks under way have ended, and those that wait in a queue now. */
+  /** Resolves once the walks under way have ended, and those that wait in the queue now. */
   async #allDone(queue: ReadonlyMap<string, Pending> = new Map()): Promise<void> {
     const all = [...queue.values(), ...this.#walking.values()]
     await Promise.all(all.map(({ done }) => done.promise))
@@ -258,4 +274,8 @@ export class RepairQueue {
   #makeRoom(): void {
     for (const resolve of this.#onRoom.splice(0)) resolve()
   }
+}
+
+function isMissing({ missingChunks, missingNodes }: WalkOutcome): boolean {
+  return missingChunks + missingNodes > 0
 }

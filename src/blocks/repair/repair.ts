@@ -7,59 +7,68 @@ import { FormatError } from '../../format/errors.ts'
 import type { NodeCodec } from '../../format/manifest.ts'
 import type { PeerId } from '../../format/peer-id.ts'
 import { Batcher } from '../../util/batcher.ts'
-import { equalBytes, fromHex, u64be } from '../../util/bytes.ts'
+import { equalBytes, fromHex, shortHex, u64be } from '../../util/bytes.ts'
 import type { Clock } from '../../util/clock.ts'
 import { isAbort } from '../../util/errors.ts'
 import { Limiter } from '../../util/limiter.ts'
-import { EVICTED_MS, WALK_BATCH, WALK_PULLS } from '../constants.ts'
-import { BlockUnreachableError } from '../errors.ts'
+import { type ComponentLogger, type Logger, reasonOf } from '../../util/logger.ts'
+import type { Worker } from '../../util/worker.ts'
+import { EVICTED_MS, WALK_PULLS } from '../constants.ts'
+import { isOutOfReach } from '../errors.ts'
 import type { Fetcher } from '../fetch/fetcher.ts'
+import type { BlockPuller } from '../fetch/puller.ts'
 import { Claims, type PutId } from '../hold/claims.ts'
-import { isOutOfReach } from '../hold/keeper.ts'
 import type { LocalBlocks } from '../hold/local-blocks.ts'
 import type { Referrers } from '../hold/reference-lookup.ts'
-import { type ManifestBlock, walkManifest } from '../manifest-walk.ts'
+import { nameOf } from '../log-names.ts'
+import { isAny, isChunk, type ManifestBlock, type ManifestChunk, walkBatches } from '../manifest-walk.ts'
 import type { Ranking } from '../rank.ts'
 import type { RecordRef } from '../record-ref.ts'
-import { type Lacking, RepairQueue } from './queue.ts'
+import { RepairQueue, type WalkOutcome } from './queue.ts'
 
 export interface RepairOptions {
   self: PeerId
   clock: Clock
+  logger: ComponentLogger
   codec: NodeCodec
   index: IndexDb
   local: LocalBlocks
   claims: Claims
   fetcher: Fetcher
-  pulls: Limiter
+  puller: BlockPuller
   ranking: () => Ranking
-  /** Puts whose claims on a file end once its references are made. */
-  takeEnded: (root: BlockCid) => PutId[]
+  /** Puts whose claims on a file end once its references are written. */
+  takeLinkedPuts: (root: BlockCid) => PutId[]
   /** Every record that has blocks. */
-  all: () => AsyncIterable<RecordRef>
+  records: () => AsyncIterable<RecordRef>
   onError: (error: unknown) => void
 }
 
 /**
- * What this member owes, record by record: it walks each manifest, claims what it holds, and pulls what it owes and
- * lacks. Manifest nodes everyone owes. A walk that cannot finish is taken up again until it can.
+ * Sees to it that this member has what it owes. It walks the manifest of each record, claims the blocks that are here, and
+ * pulls those that it owes and that are missing; every member owes all manifest nodes. A walk that leaves something missing
+ * is repeated until nothing is. It frees nothing: the evictor and the sweeper do that, and ask here whether it is certain
+ * what is needed.
  */
 export class Repair {
   readonly #options: RepairOptions
+  readonly #log: Logger
   readonly #queue: RepairQueue
-  readonly #pulls = new Limiter(WALK_PULLS)
+  readonly #slots = new Limiter(WALK_PULLS)
   readonly #ops: Batcher<readonly IndexOp[], null>
   readonly #stopped = new AbortController()
   #pulling = 0
 
   constructor(options: RepairOptions) {
-    const { clock, index, all, onError } = options
+    const { clock, logger, index, records, onError } = options
     this.#options = options
+    this.#log = logger.forComponent('dfs:blocks:repair')
     this.#queue = new RepairQueue({
       clock,
+      logger,
       walk: record => this.#walk(record),
-      all,
-      isUnfinished: ({ id }) => index.has(todoKey(id)),
+      records,
+      isUnfinished: ({ id }) => index.has(unwalkedKey(id)),
       hasUnfinished: () => index.hasAny(indexKey(TABLES.unwalked)),
       onError
     })
@@ -72,20 +81,24 @@ export class Repair {
     )
   }
 
-  /** The changes to the index by which a record claims its root, and is to be walked. For the record's own batch. */
-  static opsFor({ id, root, replicas }: Pick<RecordRef, 'id' | 'root' | 'replicas'>): IndexOp[] {
+  /** The changes to the index by which a record claims its root and is marked to be walked. For the record's own batch. */
+  static referenceOps({ id, root, replicas }: Pick<RecordRef, 'id' | 'root' | 'replicas'>): IndexOp[] {
     return [
       Claims.reference(root.multihash.bytes, { by: 'record', id, replicas }),
-      { type: 'put', key: todoKey(id), value: new Uint8Array(0) }
+      { type: 'put', key: unwalkedKey(id), value: new Uint8Array(0) }
     ]
   }
 
-  /** Walks records that have just come to stand. */
+  get worker(): Worker {
+    return this.#queue.worker
+  }
+
+  /** Walks records that have just been accepted. */
   enqueue(records: readonly RecordRef[]): void {
     for (const record of records) this.#queue.add(record)
   }
 
-  /** Walks everything once, in the background: what was owed when this member stopped, it still owes. */
+  /** Walks every record once, since this member still owes what it owed when it stopped. */
   start(): Promise<void> {
     return this.#queue.start()
   }
@@ -96,28 +109,28 @@ export class Repair {
     await this.#ops.settled()
   }
 
-  /** Takes up again what could not be finished: a member came, or there is room. */
+  /** Walks at once the records that miss something: a member came, or the view changed. */
   retry(): void {
     this.#queue.retry()
   }
 
-  /** Resolves once every record that stands by now has been walked. */
+  /** Resolves once every record that has been accepted by now has been walked. */
   caughtUp(): Promise<void> {
     return this.#queue.caughtUp()
   }
 
   /**
-   * False while there may be blocks here that a record needs and that nothing claims yet: it has not been walked, or a
-   * node of its manifest cannot be had. Then nothing may be freed.
+   * False while there may be blocks here that a record needs and that nothing claims yet: the record has not been walked, or
+   * a node of its manifest cannot be had. Nothing may be freed then.
    */
   get isCertain(): boolean {
     return this.#queue.isCertain
   }
 
-  /** What this member itself lacks of what it owes; the bytes are an upper bound, since sizes are under the seal. */
+  /** What this member owes and misses. The bytes are an upper bound, since sizes are under the seal. */
   get owed(): { blocks: number; bytes: number } {
-    const { blocks } = this.#queue
-    return { blocks, bytes: blocks * CHUNK_BYTES }
+    const { missingBlocks } = this.#queue
+    return { blocks: missingBlocks, bytes: missingBlocks * CHUNK_BYTES }
   }
 
   /** What is being pulled at this moment. */
@@ -126,157 +139,141 @@ export class Repair {
   }
 
   /**
-   * Notes that this member gives its copy of a chunk away: after a while it is owed again, by whichever of the records
-   * that need it wants a copy here.
+   * Notes that this member is about to evict a chunk. It owes it again after `EVICTED_MS`, to each of the records that need
+   * it and want a copy here.
    */
   async markEvicted(cid: BlockCid, referrers: Referrers): Promise<void> {
     const { clock, codec, index, self } = this.#options
-    const until = Math.floor(clock.now() + EVICTED_MS)
-    await index.batch([{ type: 'put', key: evictedKey(cid), value: u64be(until) }])
+    const owedAgainAtMs = Math.floor(clock.now() + EVICTED_MS)
+    await index.batch([{ type: 'put', key: evictedKey(cid), value: u64be(owedAgainAtMs) }])
     for (const [id, { root, replicas }] of referrers.records) {
       const rootCid = equalBytes(root, cid.multihash.bytes) ? cid : cidOfMultihash(root, codec.code)
-      // Its author is only whom to ask first.
-      this.#queue.addLater({ id: fromHex(id), root: rootCid, replicas, author: self }, until)
+      // The author only matters as the member to ask first.
+      this.#queue.addLater({ id: fromHex(id), root: rootCid, replicas, author: self }, owedAgainAtMs)
     }
   }
 
-  /** Something was read that is claimed here and was not on disk: it is owed again, and this is the moment to keep it. */
+  /** Keeps a block that was read from another member, if a record needs it here. An evicted chunk is owed again by that. */
   async keepIfClaimed(cid: BlockCid, bytes: Uint8Array): Promise<void> {
     const { local, claims, index } = this.#options
     if (!(await claims.isReferenced(cid.multihash.bytes))) return
-    await local.keep(cid, bytes, async () => {})
+    await local.keep(cid, bytes)
     await index.batch([{ type: 'del', key: evictedKey(cid) }])
+    this.#log.trace('kept block %s, which was read from another member', nameOf(cid))
   }
 
-  /** Claims what a record needs of this member, and pulls what is not here. Gives what could not be had. */
-  async #walk(record: RecordRef): Promise<Lacking> {
+  /** Claims what a record needs of this member, and pulls what is not here. Returns what is missing. */
+  async #walk(record: RecordRef): Promise<WalkOutcome> {
     const { signal } = this.#stopped
-    const lacking: Lacking = { blocks: 0, nodes: 0, owedAgainAtMs: Number.POSITIVE_INFINITY }
+    const outcome: WalkOutcome = { missingChunks: 0, missingNodes: 0, owedAgainAtMs: Number.POSITIVE_INFINITY }
     const pulls = new Set<Promise<void>>()
-    let batch: ManifestBlock[] = []
-    const flush = async (): Promise<void> => {
-      const missing = await this.#claimHeld(record, batch, lacking)
-      batch = []
-      for (const { cid } of missing) {
-        const release = await this.#pulls.acquire(1, signal)
-        const pull = this.#pull(record, cid, signal)
-          .then(isHere => {
-            if (!isHere) lacking.blocks++
-          })
-          .finally(() => {
-            release()
-            pulls.delete(pull)
-          })
+    this.#log.trace('walking record %s', shortHex(record.id))
+    for await (const batch of this.#batches(record, outcome))
+      for (const { cid } of await this.#claimHeld(record, batch, outcome)) {
+        const free = await this.#slots.acquire(1, signal)
+        const pull = this.#pull(record, cid, outcome).finally(() => {
+          free()
+          pulls.delete(pull)
+        })
+        // It fails only with the walk itself, when the node stops.
         pull.catch(() => {})
         pulls.add(pull)
       }
-    }
-    try {
-      const readNode = (cid: BlockCid): Promise<Uint8Array> => this.#node(record, cid, signal)
-      for await (const block of walkManifest(record.root, readNode, this.#options.codec)) {
-        if (block.chunkIndex !== null) batch.push(block)
-        else if (block.parent !== null) await this.#ops.add([referenceOf(block.cid, block.parent)])
-        if (batch.length === WALK_BATCH) await flush()
-      }
-    } catch (error) {
-      if (isOutOfReach(error) || error instanceof NoSpaceError) lacking.nodes++
-      // A manifest that breaks the format leads nowhere: what can be reached from it has been claimed.
-      else if (!(error instanceof FormatError)) throw error
-    }
-    await flush()
     await Promise.all(pulls)
     signal.throwIfAborted()
-    if (lacking.nodes + lacking.blocks === 0) await this.#finish(record)
-    return lacking
+    const { missingChunks, missingNodes } = outcome
+    if (missingNodes + missingChunks === 0) await this.#finish(record)
+    this.#log('walked record %s: %d chunks and %d nodes missing', shortHex(record.id), missingChunks, missingNodes)
+    return outcome
+  }
+
+  /** The chunks of a record. If a manifest node cannot be had, the outcome says so, and the walk ends there. */
+  #batches(record: RecordRef, outcome: WalkOutcome): AsyncGenerator<ManifestChunk[]> {
+    return walkBatches({
+      root: record.root,
+      readNode: (cid, parent) => this.#node(record, cid, parent),
+      codec: this.#options.codec,
+      select: isChunk,
+      onCutShort: error => {
+        this.#log('cannot walk the whole manifest of record %s: %s', shortHex(record.id), reasonOf(error))
+        if (isOutOfReach(error) || error instanceof NoSpaceError) outcome.missingNodes++
+        // Nothing can be reached below a node that breaks the format. All that was reached has been claimed.
+        else if (!(error instanceof FormatError)) throw error
+      }
+    })
   }
 
   /** Lets references take the place of the claims of puts, and forgets that the record was to be walked. */
   async #finish({ id, root }: RecordRef): Promise<void> {
-    const { codec, local, claims, takeEnded } = this.#options
-    const puts = takeEnded(root)
-    // With the last of them in one batch: of most files that is all there is.
-    let ended: IndexOp[] = []
+    const { codec, local, claims, takeLinkedPuts } = this.#options
+    const puts = takeLinkedPuts(root)
+    // The last changes travel with the end of the record's mark: for most files that is the only batch.
+    let endOps: IndexOp[] = []
     if (puts.length > 0) {
-      const readNode = async (cid: BlockCid): Promise<Uint8Array> => {
-        const bytes = await local.get(cid)
-        if (bytes === undefined) throw new BlockUnreachableError(cid)
-        return bytes
+      const readNode = (cid: BlockCid): Promise<Uint8Array> => local.getOrThrow(cid)
+      for await (const batch of walkBatches({ root, readNode, codec, select: isAny })) {
+        // A block that a keeper took in after the walk had passed it has no reference yet.
+        await Promise.all(batch.map(block => this.#claimIfHere(block)))
+        if (endOps.length > 0) await this.#ops.add(endOps)
+        const multihashes = batch.map(({ cid }) => cid.multihash.bytes)
+        endOps = (await Promise.all(puts.map(put => claims.endOps(put, multihashes)))).flat()
       }
-      let batch: ManifestBlock[] = []
-      const flush = async (): Promise<void> => {
-        const names = batch.map(({ cid }) => cid.multihash.bytes)
-        // What a keeper took in since the walk passed has no reference yet.
-        await Promise.all(
-          batch.map(({ cid, parent }) => parent !== null && this.#claimOne(cid, referenceOf(cid, parent)))
-        )
-        if (ended.length > 0) await this.#ops.add(ended)
-        ended = (await Promise.all(puts.map(put => claims.endOps(put, names)))).flat()
-        batch = []
-      }
-      for await (const block of walkManifest(root, readNode, codec)) if (batch.push(block) === WALK_BATCH) await flush()
-      await flush()
     }
-    await this.#ops.add([...ended, { type: 'del', key: todoKey(id) }])
+    await this.#ops.add([...endOps, { type: 'del', key: unwalkedKey(id) }])
   }
 
-  /** A manifest node, from disk or pulled: everyone keeps those. */
-  async #node({ author }: RecordRef, cid: BlockCid, signal: AbortSignal): Promise<Uint8Array> {
+  /** Returns a manifest node, from disk or from another member. Every member keeps those, so it is claimed and kept. */
+  async #node({ author }: RecordRef, cid: BlockCid, parent: Uint8Array | null): Promise<Uint8Array> {
     const { local, fetcher, self } = this.#options
+    if (parent !== null) await this.#ops.add([referenceOf(cid, parent)])
+    const { signal } = this.#stopped
     const { bytes, from } = await fetcher.fetch(cid, { signal, prefer: [author], once: true })
-    if (from !== self) await local.keep(cid, bytes, async () => {})
+    if (from !== self) await local.keep(cid, bytes)
     return bytes
   }
 
-  /** Claims the chunks that are here or owed; gives those that are owed and not here. */
-  async #claimHeld(record: RecordRef, batch: readonly ManifestBlock[], lacking: Lacking): Promise<ManifestBlock[]> {
-    const { self, local, ranking, clock } = this.#options
+  /** Claims the chunks that are here or owed. Returns those that are owed, are not here and are to be pulled now. */
+  async #claimHeld(record: RecordRef, batch: readonly ManifestChunk[], outcome: WalkOutcome): Promise<ManifestChunk[]> {
+    const { self, ranking, clock } = this.#options
     const order = ranking()
-    const held = await Promise.all(
-      batch.map(({ cid, parent }) =>
-        // A root is claimed by its record already.
-        parent === null ? local.has(cid) : this.#claimOne(cid, referenceOf(cid, parent))
-      )
-    )
-    const owed = batch.filter(
-      ({ cid }, i) => held[i] === false && order.isOwner(self, cid.multihash.digest, record.replicas)
-    )
+    const isHere = await Promise.all(batch.map(chunk => this.#claimIfHere(chunk)))
+    const owed = batch.filter(({ cid }, i) => !isHere[i] && order.isOwner(self, cid.multihash.digest, record.replicas))
     if (owed.length === 0) return []
     await this.#ops.add(owed.flatMap(({ cid, parent }) => (parent === null ? [] : [referenceOf(cid, parent)])))
-    const evicted = await this.#evictedUntil(owed.map(({ cid }) => cid))
-    const now = clock.now()
-    for (const until of evicted) if (until > now) lacking.owedAgainAtMs = Math.min(lacking.owedAgainAtMs, until)
-    return owed.filter((_, i) => (evicted[i] as number) <= now)
+    const owedAgainAtMs = await this.#owedAgainAtMs(owed.map(({ cid }) => cid))
+    const nowAtMs = clock.now()
+    for (const atMs of owedAgainAtMs) if (atMs > nowAtMs) outcome.owedAgainAtMs = Math.min(outcome.owedAgainAtMs, atMs)
+    return owed.filter((_, i) => (owedAgainAtMs[i] as number) <= nowAtMs)
   }
 
-  #claimOne(cid: BlockCid, reference: IndexOp): Promise<boolean> {
-    return this.#options.local.claimHeld(cid, async () => {
-      await this.#ops.add([reference])
+  /** Writes a block's reference if the block is here. Returns whether it is. */
+  #claimIfHere({ cid, parent }: ManifestBlock): Promise<boolean> {
+    const { local } = this.#options
+    // The record itself claims its root.
+    if (parent === null) return local.has(cid)
+    return local.claimHeld(cid, async () => {
+      await this.#ops.add([referenceOf(cid, parent)])
     })
   }
 
-  async #pull({ author }: RecordRef, cid: BlockCid, signal: AbortSignal): Promise<boolean> {
-    const { local, fetcher, pulls, onError } = this.#options
+  async #pull({ author }: RecordRef, cid: BlockCid, outcome: WalkOutcome): Promise<void> {
+    const { puller, onError } = this.#options
     this.#pulling++
     try {
-      const release = await pulls.acquire(CHUNK_BYTES, signal)
-      try {
-        const { bytes } = await fetcher.fetch(cid, { signal, prefer: [author], once: true })
-        await local.keep(cid, bytes, async () => {})
-      } finally {
-        release()
-      }
-      return true
+      await puller.pull(cid, { signal: this.#stopped.signal, prefer: [author], once: true })
+      this.#log.trace('pulled block %s, which was owed here', nameOf(cid))
     } catch (error) {
       if (isAbort(error)) throw error
+      this.#log('could not pull block %s: %s', nameOf(cid), reasonOf(error))
       if (!isOutOfReach(error) && !(error instanceof NoSpaceError)) onError(error)
-      return false
+      outcome.missingChunks++
     } finally {
       this.#pulling--
     }
   }
 
-  /** For each chunk until when this member need not have it, having given it away; 0 if it never did. */
-  async #evictedUntil(cids: readonly BlockCid[]): Promise<number[]> {
+  /** For each chunk, when this member owes it again after it evicted it; 0 if it never did. */
+  async #owedAgainAtMs(cids: readonly BlockCid[]): Promise<number[]> {
     const values = await this.#options.index.getMany(cids.map(evictedKey))
     return values.map(value => (value === undefined ? 0 : Number(Buffer.from(value).readBigUInt64BE())))
   }
@@ -286,7 +283,7 @@ function referenceOf(cid: BlockCid, parent: Uint8Array): IndexOp {
   return Claims.reference(cid.multihash.bytes, { by: 'node', multihash: parent })
 }
 
-function todoKey(id: Uint8Array): Uint8Array {
+function unwalkedKey(id: Uint8Array): Uint8Array {
   return indexKey(TABLES.unwalked, id)
 }
 

@@ -1,6 +1,7 @@
-import { cidOfMultihash } from '../../format/cid.ts'
+import { type BlockCid, cidOfMultihash } from '../../format/cid.ts'
 import type { Clock } from '../../util/clock.ts'
-import { isAbort } from '../../util/errors.ts'
+import type { ComponentLogger, Logger } from '../../util/logger.ts'
+import { Worker } from '../../util/worker.ts'
 import { CLAIM_GRACE_MS, ORPHANS_PAUSE_BLOCKS, SWEEP_BATCH, SWEEP_MS } from '../constants.ts'
 import type { Claims, ExpiredClaim, PutId } from '../hold/claims.ts'
 import type { Holds } from '../hold/holds.ts'
@@ -8,10 +9,11 @@ import type { LocalBlocks } from '../hold/local-blocks.ts'
 
 export interface SweeperOptions {
   clock: Clock
+  logger: ComponentLogger
   claims: Claims
   local: LocalBlocks
   holds: Holds
-  /** Puts of this member that are under way: their claims do not run out. */
+  /** Whether a put of this member is under way: its claims do not run out. */
   isUnderWay: (put: PutId) => boolean
   /** False while it is not certain what is needed. */
   mayFree: () => boolean
@@ -19,94 +21,105 @@ export interface SweeperOptions {
 }
 
 /**
- * Ends the claims of puts whose time is over, and frees what nothing claims any more. After an unclean stop it also
- * looks once at every block, for those that a crash left without a claim. On doubt, it keeps.
+ * Ends the claims of puts that have run out, and frees the blocks that nothing claims any more. After an unclean stop it
+ * also looks once at every block, for those that a crash left without a claim. When in doubt it keeps a block.
  */
 export class Sweeper {
+  readonly worker: Worker
   readonly #options: SweeperOptions
-  readonly #stopped = new AbortController()
-  #working: Promise<void> = Promise.resolve()
+  readonly #log: Logger
+  #mayHaveOrphans = false
 
   constructor(options: SweeperOptions) {
+    const { clock, logger, onError } = options
     this.#options = options
+    this.#log = logger.forComponent('dfs:blocks:sweep')
+    this.worker = new Worker({
+      name: 'claim sweep',
+      clock,
+      log: this.#log,
+      everyMs: SWEEP_MS,
+      onError,
+      work: signal => this.#round(signal)
+    })
   }
 
+  /** Begins to sweep. `mayHaveOrphans` says that the last stop was unclean. */
   start({ mayHaveOrphans }: { mayHaveOrphans: boolean }): void {
-    this.#working = this.#run(mayHaveOrphans)
+    this.#mayHaveOrphans = mayHaveOrphans
+    this.worker.start()
   }
 
-  async stop(): Promise<void> {
-    this.#stopped.abort()
-    await this.#working
+  stop(): Promise<void> {
+    return this.worker.stop()
   }
 
-  /** One round over the claims. Gives how many blocks it freed. */
-  async sweep(): Promise<number> {
-    const { claims, clock, holds, mayFree } = this.#options
+  async #round(signal: AbortSignal): Promise<void> {
+    const { mayFree } = this.#options
+    await this.#sweepClaims(signal)
+    if (this.#mayHaveOrphans && mayFree()) this.#mayHaveOrphans = !(await this.#sweepOrphans(signal))
+  }
+
+  /** Ends the claims that have run out, and frees the blocks that they alone claimed. */
+  async #sweepClaims(signal: AbortSignal): Promise<void> {
+    const { claims, clock, holds, isUnderWay, mayFree } = this.#options
     holds.sweep()
-    const before = clock.now() - CLAIM_GRACE_MS
-    let freed = 0
+    const beforeMs = clock.now() - CLAIM_GRACE_MS
+    let endedCount = 0
+    let freedCount = 0
     let batch: ExpiredClaim[] = []
-    const flush = async (): Promise<void> => {
-      for (const isFreed of await Promise.all(batch.map(claim => this.#end(claim, before)))) if (isFreed) freed++
+    const endBatch = async (): Promise<void> => {
+      const isFreed = await Promise.all(batch.map(claim => this.#end(claim, beforeMs)))
+      endedCount += batch.length
+      freedCount += isFreed.filter(Boolean).length
       batch = []
     }
-    for await (const claim of claims.expired(before)) {
-      if (this.#stopped.signal.aborted || !mayFree()) return freed
-      if (this.#options.isUnderWay(claim.put)) continue
-      if (batch.push(claim) === SWEEP_BATCH) await flush()
+    for await (const claim of claims.expired(beforeMs)) {
+      if (signal.aborted || !mayFree()) {
+        const reason = signal.aborted ? 'the node stops' : 'it is not certain what is needed'
+        this.#log('stopped looking at claims, %s: freed %d blocks', reason, freedCount)
+        return
+      }
+      if (!isUnderWay(claim.put) && batch.push(claim) === SWEEP_BATCH) await endBatch()
     }
-    await flush()
-    return freed
+    await endBatch()
+    if (endedCount > 0) this.#log('looked at %d claims that ran out, freed %d blocks', endedCount, freedCount)
   }
 
   /**
-   * Looks at every block once, and frees those that nothing claims. Gives how many; undefined if it was not certain all
-   * the while what is needed, and the round has to be made again.
+   * Looks at every block once and frees those that nothing claims. Returns false if it was not certain all the while what is
+   * needed, so that it must be done again.
    */
-  async freeOrphans(): Promise<number | undefined> {
-    const { local, holds, mayFree, clock, claims } = this.#options
-    let looked = 0
-    let freed = 0
+  async #sweepOrphans(signal: AbortSignal): Promise<boolean> {
+    const { local, mayFree, clock, claims } = this.#options
+    let lookedCount = 0
+    let freedCount = 0
     for await (const multihash of local.all()) {
-      if (++looked % ORPHANS_PAUSE_BLOCKS === 0) await clock.sleep(0, this.#stopped.signal)
-      if (this.#stopped.signal.aborted || !mayFree()) return undefined
+      if (++lookedCount % ORPHANS_PAUSE_BLOCKS === 0) await clock.sleep(0, signal)
+      if (signal.aborted || !mayFree()) {
+        this.#log('stopped looking for blocks that nothing claims: freed %d', freedCount)
+        return false
+      }
       if (await claims.isClaimed(multihash)) continue
       const cid = cidOfMultihash(multihash)
-      if (
-        await local.release(
-          cid,
-          () => mayFree() && !holds.isHeld(cid),
-          async () => {}
-        )
-      )
-        freed++
+      if (await local.release(cid, () => this.#mayFree(cid))) freedCount++
     }
-    return freed
+    this.#log('after an unclean stop: of %d blocks freed %d that nothing claims', lookedCount, freedCount)
+    return true
   }
 
-  async #run(mayHaveOrphans: boolean): Promise<void> {
-    const { clock, mayFree, onError } = this.#options
-    const { signal } = this.#stopped
-    let hasOrphans = mayHaveOrphans
-    while (!signal.aborted) {
-      try {
-        await clock.sleep(SWEEP_MS, signal)
-        await this.sweep()
-        if (hasOrphans && mayFree()) hasOrphans = (await this.freeOrphans()) === undefined
-      } catch (error) {
-        if (!isAbort(error) && !signal.aborted) onError(error)
-      }
-    }
-  }
-
-  #end(claim: ExpiredClaim, before: number): Promise<boolean> {
-    const { claims, local, holds, mayFree } = this.#options
+  #end(claim: ExpiredClaim, beforeMs: number): Promise<boolean> {
+    const { claims, local } = this.#options
     const cid = cidOfMultihash(claim.multihash)
     return local.release(
       cid,
-      () => mayFree() && !holds.isHeld(cid),
-      () => claims.endExpired(claim, before)
+      () => this.#mayFree(cid),
+      () => claims.endExpired(claim, beforeMs)
     )
+  }
+
+  #mayFree(cid: BlockCid): boolean {
+    const { holds, mayFree } = this.#options
+    return mayFree() && !holds.isHeld(cid)
   }
 }

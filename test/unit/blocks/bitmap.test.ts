@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { Bitmap } from '../../../src/blocks/bitmap.ts'
 
-test('bits are set, counted and taken back, least significant first', () => {
+test('a bitmap sets, counts and clears bits, least significant first', () => {
   const bitmap = new Bitmap()
   for (const bit of [0, 7, 8, 1_000]) bitmap.add(bit)
   assert.deepEqual([...bitmap.bytes.subarray(0, 2)], [0b1000_0001, 1])
@@ -13,7 +13,7 @@ test('bits are set, counted and taken back, least significant first', () => {
   assert.deepEqual([bitmap.has(8), bitmap.size], [false, 3])
 })
 
-test('full has so many bits and no more', () => {
+test('a full bitmap has exactly the bits that were asked for', () => {
   for (const count of [0, 1, 7, 8, 9, 1_023]) {
     const bitmap = Bitmap.full(count)
     assert.equal(bitmap.size, count)
@@ -22,7 +22,7 @@ test('full has so many bits and no more', () => {
   }
 })
 
-test('a part, cut at any end, and what two have in common', () => {
+test('a bitmap can be sliced, and two of them intersected', () => {
   const bitmap = Bitmap.full(100)
   assert.equal(bitmap.slice(0, 13).size, 13)
   assert.equal(bitmap.slice(96, 1_024).size, 4)
@@ -31,7 +31,7 @@ test('a part, cut at any end, and what two have in common', () => {
   for (const bit of [3, 99, 500]) other.add(bit)
   assert.equal(bitmap.and(other).size, 2)
   assert.equal(other.and(bitmap).size, 2)
-  // A copy: what is done to it is not done to the other.
+  // A slice is a copy: changing it does not change the original.
   const part = bitmap.slice(0, 8)
   part.delete(0)
   assert.ok(bitmap.has(0))

@@ -41,7 +41,7 @@ function digests(count: number, seed = 1): Uint8Array[] {
 
 const names = (list: readonly ViewMember[]): string[] => list.map(({ peer }) => peer)
 
-test('the table holds log2 to the last of its bits', () => {
+test('every bit of the table of log2 is right', () => {
   assert.equal(LOG2_TABLE.length, 257)
   for (const [i, value] of LOG2_TABLE.entries())
     assert.ok(Math.abs(value - Math.log2(1 + i / 256) * 2 ** 24) <= 0.5 + 1e-6, `row ${i}`)
@@ -71,13 +71,13 @@ test('frozen vectors: logarithms and orders', () => {
   }
 })
 
-test('a second implementation, written from SPEC.md in big integers, gives the same orders', () => {
+test('a second implementation, written from SPEC.md in big integers, computes the same orders', () => {
   for (const { members: list, orders } of vectors.views) {
     for (const { digest, order } of orders) assert.deepEqual(orderBySpec(list, Buffer.from(digest, 'hex')), order)
   }
 })
 
-test('the order does not depend on how the view lists its members, nor on how many are asked for', () => {
+test('the order depends neither on how the view lists its members nor on how many are asked for', () => {
   const list = members(9, i => ({ weight: (i + 1) * 50 * GB, zone: i % 3 === 0 ? null : `z${i % 2}` }))
   const [ranking, reversed] = [rankingOf(list), rankingOf([...list].reverse())]
   for (const digest of digests(50)) {
@@ -103,11 +103,11 @@ test('each member owes in proportion to its weight', () => {
     const expected = (draws * weight) / (2000 * GB)
     chiSquare += ((counts.get(peer) ?? 0) - expected) ** 2 / expected
   }
-  // Four degrees of freedom: a fair draw passes this far more often than one in a million times, and seeds are fixed.
+  // Four degrees of freedom: a fair draw fails this less than once in a million times, and the seeds are fixed.
   assert.ok(chiSquare < 40, String(chiSquare))
 })
 
-test('a member that comes takes its share, one that goes leaves its own, and nothing else moves', () => {
+test('a member that comes takes its share, one that goes leaves its own, and no other block moves', () => {
   const list = members(8)
   const [before, after] = [rankingOf(list.slice(0, 7)), rankingOf(list)]
   const newcomer = (list[7] as ViewMember).peer
@@ -115,7 +115,7 @@ test('a member that comes takes its share, one that goes leaves its own, and not
   const blocks = digests(2_000)
   for (const digest of blocks) {
     const [old, now] = [names(before.owners(digest, 3)), names(after.owners(digest, 3))]
-    // Whoever owes now and did not before is the newcomer; it takes the place of the last.
+    // A member that owes now and did not before is the newcomer. It takes the place of the last owner.
     assert.deepEqual(
       now.filter(peer => peer !== newcomer),
       old.slice(0, now.includes(newcomer) ? 2 : 3)
@@ -126,7 +126,7 @@ test('a member that comes takes its share, one that goes leaves its own, and not
   assert.ok(moved > expected * 0.85 && moved < expected * 1.15, `${moved} of ${blocks.length} blocks have a new owner`)
 })
 
-test('zones are spread before any is used twice', () => {
+test('every zone is used once before any is used twice', () => {
   const list = members(9, i => ({ zone: ['attic', 'cellar', 'shed'][i % 3]! }))
   const ranking = rankingOf(list)
   const zoneOf = new Map(list.map(({ peer, zone }) => [peer, zone]))
@@ -145,7 +145,7 @@ test('a member without a zone counts as a zone of its own', () => {
   }
 })
 
-test('who is out, draining or offers nothing owes nothing, and is asked last by readers', () => {
+test('a member that is out, draining or offers no room owes nothing, and readers ask it last', () => {
   const list = members(5, i => ({
     isOut: i === 1,
     isDraining: i === 2,
@@ -157,7 +157,7 @@ test('who is out, draining or offers nothing owes nothing, and is asked last by 
   assert.equal(ranking.keeperCount, 2)
   assert.deepEqual([...ranking.keepers].sort(), [...keepers].sort())
   for (const digest of digests(20)) {
-    // Being full changes no rank.
+    // A member that is full keeps its rank.
     assert.deepEqual(names(ranking.owners(digest, 9)).sort(), [...keepers].sort())
     const readers = ranking.readers(digest)
     assert.equal(readers.length, 5)
@@ -166,7 +166,7 @@ test('who is out, draining or offers nothing owes nothing, and is asked last by 
   assert.deepEqual(rankingOf([]).owners(new Uint8Array(32), 3), [])
 })
 
-/** SPEC.md, section "Rank", in integers without a bound. */
+/** The section "Rank" of SPEC.md, in integers without a bound. */
 function orderBySpec(list: Vectors['views'][number]['members'], digest: Buffer): number[] {
   const mix = (word: bigint): bigint => {
     let h = word & 0xffffffffn

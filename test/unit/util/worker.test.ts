@@ -79,6 +79,43 @@ test('a wake starts a round at once, and one that comes during a round is not lo
   await worker.stop()
 })
 
+test('a worker that only waits to be woken takes up its pauses again when there is work', async () => {
+  let hasWork = false
+  let rounds = 0
+  const { worker, pass } = setup({
+    everyMs: () => (hasWork ? 100 : Number.POSITIVE_INFINITY),
+    work: async () => {
+      rounds++
+    }
+  })
+  worker.start()
+  await pass(1_000)
+  hasWork = true
+  worker.schedule()
+  await pass(99)
+  worker.schedule()
+  assert.deepEqual([rounds, worker.status.nextInMs], [0, 1], 'a pause that is under way is not begun again')
+  await pass(1)
+  assert.equal(rounds, 1)
+  await worker.stop()
+})
+
+test('a wake does not use up a pause', async () => {
+  const backoff = new Backoff({ minMs: 100, maxMs: 400 })
+  let rounds = 0
+  const { worker, pass } = setup({
+    everyMs: () => backoff.nextMs(),
+    work: async () => {
+      if (++rounds === 1) worker.wake()
+    }
+  })
+  worker.wake()
+  worker.start()
+  await pass(0)
+  assert.deepEqual([rounds, worker.status.nextInMs], [2, 100])
+  await worker.stop()
+})
+
 test('rounds that fail come at longer and longer intervals', async () => {
   let rounds = 0
   const { worker, pass } = setup({

@@ -10,6 +10,7 @@ import { makeView } from '../../../../src/members/view.ts'
 import { DeadlineError } from '../../../../src/util/errors.ts'
 import { DisconnectedError, ProtocolError, RefusedError } from '../../../../src/wire/errors.ts'
 import { ManualClock } from '../../../fixtures/clock.ts'
+import { RecordingLogger } from '../../../fixtures/logger.ts'
 import { settle, whileTimePasses } from '../../../fixtures/pass-time.ts'
 
 const bytes = Buffer.from('the bytes that were asked for')
@@ -34,6 +35,7 @@ function setup(
   const mended: Uint8Array[] = []
   const given: Uint8Array[] = []
   const health = new PeerHealth(clock)
+  const logger = new RecordingLogger()
   const state = { admitted: Object.keys(answers), answers }
   const view = makeView(
     Object.keys(answers).map((peer, i) => ({
@@ -52,6 +54,7 @@ function setup(
   const fetcher = new Fetcher({
     self: 'self',
     clock,
+    logger,
     local: {
       get: disk,
       mend: async (_: unknown, bytes: Uint8Array) => mended.push(bytes),
@@ -67,17 +70,17 @@ function setup(
     }
   })
   const order = ranking.readers(cid.multihash.digest)
-  return { clock, fetcher, health, asked, aborted, mended, given, state, order }
+  return { clock, fetcher, health, logger, asked, aborted, mended, given, state, order }
 }
 
-test('own disk first, and then nobody is asked', async t => {
+test('a block that is on our disk is not asked for', async t => {
   const { fetcher, asked } = setup(t, { a: gives }, async () => bytes)
   const { bytes: found, from } = await fetcher.fetch(cid)
   assert.deepEqual([found, from], [bytes, 'self'])
   assert.deepEqual(asked, [])
 })
 
-test('down the ranking, from one that has none to the next, and nobody is blamed', async t => {
+test('members are asked down the ranking, and those that have no such block are not blamed', async t => {
   const { fetcher, asked, order, health, state } = setup(t, { a: hasNone, b: hasNone, c: hasNone, d: hasNone })
   state.answers = { ...state.answers, [order[3] as string]: gives }
   const { from } = await fetcher.fetch(cid)
@@ -86,7 +89,7 @@ test('down the ranking, from one that has none to the next, and nobody is blamed
   for (const peer of order) assert.equal(health.faults(peer), 0)
 })
 
-test('the quickest of the likely owners is asked first, one that is to blame last', async t => {
+test('the quickest of the likely owners is asked first, and one with a fault last', async t => {
   const { clock, fetcher, asked, order, health } = setup(t, { a: gives, b: gives, c: gives, d: gives })
   for (const [i, ms] of [100, 80, 3].entries()) {
     const end = health.begin(order[i] as string)
@@ -118,7 +121,7 @@ for (const [what, error, blames] of [
   })
 }
 
-test('if all that came was damaged, that is what is said', async t => {
+test('a fetch fails as corrupt if every copy that came was damaged', async t => {
   const bad: Answer = async () => Buffer.from('another block')
   const { clock, fetcher } = setup(t, { bad, none: hasNone })
   await assert.rejects(whileTimePasses(clock, fetcher.fetch(cid)), error => {
@@ -127,7 +130,7 @@ test('if all that came was damaged, that is what is said', async t => {
   })
 })
 
-test('a slow source is joined by the next, and whoever loses is let go', async t => {
+test('a slow source is joined by the next, and the one that loses is aborted', async t => {
   const { clock, fetcher, asked, aborted } = setup(t, { slow: silent, good: gives })
   const fetching = fetcher.fetch(cid, { prefer: ['slow'] })
   await settle()
@@ -139,7 +142,7 @@ test('a slow source is joined by the next, and whoever loses is let go', async t
   assert.ok(aborted.includes('slow'))
 })
 
-test('over a link on which all are slow nobody is joined before it has had its usual time, thrice', async t => {
+test('over a thin link no source is joined before it has had three times its usual time', async t => {
   const { clock, fetcher, asked, health } = setup(t, { slow: silent, good: gives })
   const end = health.begin('slow')
   clock.advance(4_000)
@@ -153,7 +156,7 @@ test('over a link on which all are slow nobody is joined before it has had its u
   assert.equal((await whileTimePasses(clock, fetching)).from, 'good')
 })
 
-test('never more than four at once, however silent they are', async t => {
+test('at most four members are asked at once, however silent they are', async t => {
   const answers = Object.fromEntries(['a', 'b', 'c', 'd', 'e', 'f'].map(peer => [peer, silent]))
   const { clock, fetcher, asked } = setup(t, answers)
   const cut = new AbortController()
@@ -176,7 +179,7 @@ test('a keeper pulls from the one that asked it and from nobody else', async t =
   assert.deepEqual(asked, ['asker'])
 })
 
-test('sources that went away are tried again, those that have none are not; once is once', async t => {
+test('sources that went away are tried again, unless the caller asked for one round, and those that have none are not', async t => {
   const gone: Answer = async () => {
     throw new DisconnectedError('gone')
   }
@@ -190,7 +193,7 @@ test('sources that went away are tried again, those that have none are not; once
   assert.equal(clock.now(), started)
 })
 
-test('whoever wants the same block shares the search, and only the last to leave ends it', async t => {
+test('callers that want the same block share a search, and only the last to give up ends it', async t => {
   const { promise, resolve } = Promise.withResolvers<Uint8Array>()
   const { clock, fetcher, asked, aborted } = setup(t, { a: () => promise })
   const [one, two] = [new AbortController(), new AbortController()]
@@ -202,7 +205,7 @@ test('whoever wants the same block shares the search, and only the last to leave
   assert.deepEqual([asked, aborted], [['a'], []])
   resolve(bytes)
   assert.equal((await second).from, 'a')
-  // With nobody left it ends, and the next search is a new one.
+  // It ends when no caller is left, and the next search is a new one.
   const third = new AbortController()
   const search = fetcher.fetch(cid, { signal: third.signal })
   await settle()
@@ -211,7 +214,7 @@ test('whoever wants the same block shares the search, and only the last to leave
   void clock
 })
 
-test("a block that rotted on our disk is healed from another's copy, and if there is none the rot is what is said", async t => {
+test("a block that rotted on our disk is healed from another's copy, and is corrupt if there is none", async t => {
   const rotten = async (): Promise<never> => {
     throw new BlockCorruptError(cid, null)
   }
@@ -225,7 +228,7 @@ test("a block that rotted on our disk is healed from another's copy, and if ther
   )
 })
 
-test("a block that our disk does not give is had from another, and our disk's word is what is said if there is none", async t => {
+test('a block that our disk cannot read comes from another member, and is unreadable if none has it', async t => {
   const fault = new BlockUnreadableError(cid, { cause: new Error('the disk reported EIO') })
   const { clock, fetcher, mended, state } = setup(t, { a: gives }, () => Promise.reject(fault))
   assert.equal((await fetcher.fetch(cid)).from, 'a')
@@ -234,7 +237,7 @@ test("a block that our disk does not give is had from another, and our disk's wo
   await assert.rejects(whileTimePasses(clock, fetcher.fetch(cid)), error => error === fault)
 })
 
-test('with nobody to ask it waits a little for somebody to come', async t => {
+test('a fetch with nobody to ask waits a little for a member to come', async t => {
   const { clock, fetcher, state } = setup(t, { a: gives })
   state.admitted = []
   const fetching = fetcher.fetch(cid)
@@ -245,7 +248,7 @@ test('with nobody to ask it waits a little for somebody to come', async t => {
   await assert.rejects(whileTimePasses(clock, fetcher.fetch(cid)), BlockUnreachableError)
 })
 
-test('the buffer is given back once all who got it are done with it, each of them once', async t => {
+test('the buffer returns to the pool once every caller that got it has released it', async t => {
   const { promise, resolve } = Promise.withResolvers<Uint8Array>()
   const { fetcher, given } = setup(t, { a: () => promise })
   const both = [fetcher.fetch(cid), fetcher.fetch(cid)]
@@ -259,7 +262,7 @@ test('the buffer is given back once all who got it are done with it, each of the
   assert.deepEqual(given, [bytes])
 })
 
-test('a buffer that somebody may still be reading is not given back: of a search that he gave up', async t => {
+test('a buffer does not return to the pool if a caller gave the search up, since it may still be read', async t => {
   const { promise, resolve } = Promise.withResolvers<Uint8Array>()
   const { fetcher, given } = setup(t, { a: () => promise })
   const leaving = new AbortController()
@@ -271,4 +274,26 @@ test('a buffer that somebody may still be reading is not given back: of a search
   resolve(bytes)
   ;(await stayed).release()
   assert.deepEqual(given, [])
+})
+
+test('the log says whom it asked, why each did not deliver, who was slow and who delivered', async t => {
+  const broken: Answer = async () => {
+    throw new DisconnectedError('the peer disconnected')
+  }
+  const { clock, fetcher, logger, state, order } = setup(t, { a: hasNone, b: hasNone, c: hasNone, d: hasNone })
+  const [first, second, third, fourth] = order as [string, string, string, string]
+  state.answers = { [first]: hasNone, [second]: broken, [third]: silent, [fourth]: gives }
+  await whileTimePasses(clock, fetcher.fetch(cid))
+  const name = Buffer.from(cid.multihash.digest).toString('hex').slice(0, 8)
+  const scope = 'dfs:blocks:fetch'
+  assert.deepEqual(logger.lines.slice(0, 8), [
+    `${scope}:trace asking ${first} for block ${name}`,
+    `${scope}:trace ${first} did not deliver block ${name}: RefusedError: ${new RefusedError('not-found').message}`,
+    `${scope}:trace asking ${second} for block ${name}`,
+    `${scope} ${second} did not deliver block ${name}: DisconnectedError: the peer disconnected`,
+    `${scope}:trace asking ${third} for block ${name}`,
+    `${scope} ${third} is slow to deliver block ${name}, asking the next member too`,
+    `${scope}:trace asking ${fourth} for block ${name}`,
+    `${scope}:trace ${fourth} delivered block ${name}`
+  ])
 })

@@ -14,7 +14,7 @@ function health() {
   return { clock, peers, ask }
 }
 
-test('the quicker costs less, and the busier more', () => {
+test('a quicker peer costs less, and a busier one more', () => {
   const { peers, ask } = health()
   ask('quick', 5, 'delivered')
   ask('slow', 500, 'delivered')
@@ -27,7 +27,7 @@ test('the quicker costs less, and the busier more', () => {
   assert.equal(peers.costMs('quick'), before)
 })
 
-test('who often has nothing is asked later, and forgiven once it has something', () => {
+test('a peer that often has nothing is asked later, until it has something again', () => {
   const { peers, ask } = health()
   ask('empty', 1, 'delivered')
   ask('full', 10, 'delivered')
@@ -38,7 +38,7 @@ test('who often has nothing is asked later, and forgiven once it has something',
   assert.ok(peers.costMs('empty') < peers.costMs('full'))
 })
 
-test('a fault is counted, and its peer avoided for a minute', () => {
+test('a peer with a fault is avoided for a minute', () => {
   const { clock, peers } = health()
   assert.ok(!peers.isAvoided('bad'))
   peers.fault('bad')

@@ -14,13 +14,13 @@ const names = ['a', 'b', 'c'].map(text => nameBlock(Buffer.from(text)).multihash
 const [a, b, c] = names as [Uint8Array, Uint8Array, Uint8Array]
 const record = { by: 'record' as const, id: Buffer.alloc(32, 3), replicas: 2 }
 
-test("a put's number is the writer's own", () => {
+test('two writers that choose the same number have different puts', () => {
   const number = Buffer.alloc(16, 1)
   assert.equal(putIdOf('writer', number).byteLength, 16)
   assert.notDeepEqual(putIdOf('writer', number), putIdOf('another', number))
 })
 
-test('who claims a block, and what a record wants of it', async () => {
+test('the owners of a block are listed, with the copies that each record wants', async () => {
   const { claims } = await openClaims()
   assert.equal(await claims.isClaimed(a), false)
   await claims.add([
@@ -45,7 +45,7 @@ test('who claims a block, and what a record wants of it', async () => {
   assert.deepEqual(await claims.hasPut(other, names), [false, false, false])
 })
 
-test('claims run out when they were to, oldest first, and end one by one', async () => {
+test('claims run out at their time, the oldest first, and end one by one', async () => {
   const { claims, clock, store } = await openClaims()
   const started = clock.now()
   await claims.claimForPut(put, [a], 2 * HOUR)
@@ -60,12 +60,12 @@ test('claims run out when they were to, oldest first, and end one by one', async
   for (const claim of over) await claims.endExpired(claim, started + 24 * HOUR)
   assert.ok(!(await claims.isClaimed(a)) && !(await claims.isClaimed(b)))
   assert.deepEqual(await gather(claims.expired(started + 24 * HOUR)), [])
-  // Nothing of them is left in the index, and their rows are known to be dead.
+  // Nothing of them is left in the index, and their rows count as dead.
   assert.ok(!(await store.index.hasAny(Buffer.from('c'))) && !(await store.index.hasAny(Buffer.from('p'))))
   assert.equal(store.compactable(1).length, 0)
 })
 
-test('a claim that was renewed since it was found to be over does not end', async () => {
+test('a claim that was renewed after it was found expired does not end', async () => {
   const { claims, clock } = await openClaims()
   await claims.claimForPut(put, [a], HOUR)
   clock.advance(10 * HOUR)
@@ -78,7 +78,7 @@ test('a claim that was renewed since it was found to be over does not end', asyn
   assert.deepEqual(renewed?.multihash, Buffer.from(a))
 })
 
-test('the same keep again writes nothing while the claim lasts as long as asked, and lasts that long', async () => {
+test('the same keep sent again writes nothing while the claim lasts long enough', async () => {
   const { claims, clock, store } = await openClaims()
   await claims.claimForPut(put, [a], HOUR)
   const before = store.segments.bytes
@@ -92,7 +92,7 @@ test('the same keep again writes nothing while the claim lasts as long as asked,
   assert.deepEqual(await gather(claims.expired(clock.now() + HOUR)), [])
 })
 
-test("a keeper's word outlives a power cut and the loss of the index", async () => {
+test("a put's claims survive a power cut and the loss of the index", async () => {
   const { claims, files, clock, database } = await openClaims()
   await claims.claimForPut(put, names, HOUR)
   for (const left of [database.after(database.batches), database.after(0), new MemoryDatabase()]) {
@@ -102,7 +102,7 @@ test("a keeper's word outlives a power cut and the loss of the index", async () 
   }
 })
 
-test('a claim that has lost the row by which it runs out is missed; one that ended, was renewed or ran out is not', async () => {
+test('the index misses a claim that lost its expiry row, but not one that ended, was renewed or ran out', async () => {
   const { claims, clock, store, database } = await openClaims()
   await Promise.all([claims.claimForPut(put, [a, b, c], HOUR), claims.claimForPut(put, [a], 2 * HOUR)])
   await claims.claimForPut(put, [b], 2 * HOUR)
@@ -116,7 +116,7 @@ test('a claim that has lost the row by which it runs out is missed; one that end
   await store.checkLeaf()
 })
 
-test("references take the place of a put's claims", async () => {
+test("a put's claims end once references have taken their place", async () => {
   const { claims } = await openClaims()
   await claims.claimForPut(put, [a, b], HOUR)
   await claims.claimForPut(other, [a], HOUR)

@@ -7,7 +7,7 @@ import { ManualClock } from '../../../fixtures/clock.ts'
 const cid = nameBlock(Buffer.from('a block'))
 const HOUR = 3_600_000
 
-test('a promise holds for its time, and the longest of several', () => {
+test('a block is held until the last of its promises has run out', () => {
   const clock = new ManualClock()
   const holds = new Holds(clock)
   assert.ok(!holds.isHeld(cid))
@@ -23,7 +23,7 @@ test('a promise holds for its time, and the longest of several', () => {
   assert.ok(!holds.isHeld(cid))
 })
 
-test('a block under another codec is the same block', () => {
+test('a promise holds for the same block under another codec', () => {
   const holds = new Holds(new ManualClock())
   holds.grant(cid, 'a', HOUR)
   assert.ok(holds.isHeld(nameBlock(Buffer.from('a block'), 0x71)))

@@ -17,7 +17,7 @@ const nothing = async (): Promise<void> => {}
 for (const bytes of [small, large]) {
   const cid = nameBlock(bytes)
 
-  test(`a block of ${bytes.byteLength} bytes that rots is never handed out, and can be mended`, async () => {
+  test(`a block of ${bytes.byteLength} bytes that rots is never returned, and can be mended`, async () => {
     const { files, local } = await openClaims()
     await local.keep(cid, bytes, nothing)
     assert.deepEqual(Buffer.from((await local.get(cid))!), bytes)
@@ -35,7 +35,7 @@ for (const bytes of [small, large]) {
   })
 }
 
-test('what is not here is not corrupt', async () => {
+test('a block that is not here is not corrupt', async () => {
   const { local } = await openClaims()
   const cid = nameBlock(small)
   assert.equal(await local.get(cid), undefined)
@@ -43,7 +43,7 @@ test('what is not here is not corrupt', async () => {
   assert.equal(await local.claimHeld(cid, () => assert.fail('claimed')), false)
 })
 
-test('of keeping and releasing one block at once, whoever is first, a claimed block stays', async () => {
+test('a block that is kept and released at the same time stays if it is claimed, whichever comes first', async () => {
   const { local, claims } = await openClaims()
   const cid = nameBlock(small)
   const claim = (): Promise<void> => claims.claimForPut(put, [cid.multihash.bytes], HOUR)
@@ -60,7 +60,7 @@ test('of keeping and releasing one block at once, whoever is first, a claimed bl
   }
 })
 
-test('a block is claimed while it is held, or told to be lacking: nothing frees it in between', async () => {
+test('nothing frees a block between the moment it is found here and the moment it is claimed', async () => {
   const { local, claims } = await openClaims()
   const cid = nameBlock(small)
   const claim = (): Promise<void> => claims.claimForPut(put, [cid.multihash.bytes], HOUR)
@@ -69,20 +69,20 @@ test('a block is claimed while it is held, or told to be lacking: nothing frees 
   assert.deepEqual([isClaimed, isFreed, await local.has(cid)], [true, false, true])
 })
 
-test('nothing is ended and nothing freed where the word is no', async () => {
+test('a release that may not free ends no claim and frees nothing', async () => {
   const { local, claims } = await openClaims()
   const cid = nameBlock(small)
   await local.keep(cid, small, () => claims.claimForPut(put, [cid.multihash.bytes], HOUR))
   const end = async (): Promise<void> => claims.add(await claims.endOps(put, [cid.multihash.bytes]))
   assert.equal(await local.release(cid, () => false, end), false)
   assert.ok(await claims.isClaimed(cid.multihash.bytes))
-  // Ended, but another owner remains.
+  // The claim has ended, but another owner remains.
   await claims.add([Claims.reference(cid.multihash.bytes, { by: 'record', id: Buffer.alloc(32), replicas: 1 })])
   assert.equal(await local.release(cid, () => true, end), false)
   assert.ok(await local.has(cid))
 })
 
-test('a keep that fails has no part left running once it has failed', async () => {
+test('nothing of a keep still runs once it has failed', async () => {
   let isClaimed = false
   const store = {
     has: async () => false,
@@ -99,7 +99,7 @@ test('a keep that fails has no part left running once it has failed', async () =
   assert.ok(isClaimed)
 })
 
-test('a block that is damaged or cannot be read is told of, one that is not here is not', async () => {
+test('a block that is damaged or cannot be read is reported, and one that is not here is not', async () => {
   const cid = nameBlock(small)
   const told: string[] = []
   const codeOf = async (failure: Error | Uint8Array): Promise<unknown> => {

@@ -42,19 +42,19 @@ test('a chunk is needed by every record above it, through nodes of any height', 
   assert.equal(copiesWanted(need), 5)
 })
 
-test('a put anywhere on the way up needs it too', async () => {
+test('a block is in a put if the put claims it or a node above it', async () => {
   const put: Owner = { by: 'put', put: Buffer.alloc(16) }
   assert.ok((await new ReferenceLookup(claims({ chunk: [put] })).of(name('chunk'))).isInPut)
   assert.ok((await new ReferenceLookup(claims({ chunk: [node('n')], n: [put] })).of(name('chunk'))).isInPut)
 })
 
-test('what nothing needs wants no copies', async () => {
+test('a block that nothing needs wants no copies', async () => {
   const need = await new ReferenceLookup(claims({})).of(name('chunk'))
   assert.equal(copiesWanted(need), 0)
   assert.equal(referrersKey(need), '')
 })
 
-test('a node is looked up once however many chunks it has, and equal needs have equal keys', async () => {
+test('a node is looked up once however many chunks it has, and equal sets of records have equal keys', async () => {
   const table = claims({
     one: [node('n')],
     two: [node('n')],

@@ -10,7 +10,7 @@ function watch() {
   return { clock, silence, silent: () => silent }
 }
 
-test('whoever gives no sign of life while somebody waits is silent', () => {
+test('a peer that gives no sign of life while somebody waits is silent', () => {
   const { clock, silence, silent } = watch()
   clock.advance(100_000)
   silence.begin()
@@ -20,7 +20,7 @@ test('whoever gives no sign of life while somebody waits is silent', () => {
   assert.equal(silent(), 1)
 })
 
-test('a sign of life gives it the whole time again, however slow it is', () => {
+test('a sign of life gives a slow peer the whole time again', () => {
   const { clock, silence, silent } = watch()
   silence.begin()
   for (let i = 0; i < 20; i++) {
@@ -32,7 +32,7 @@ test('a sign of life gives it the whole time again, however slow it is', () => {
   assert.equal(silent(), 1)
 })
 
-test('nobody who waits, nobody who is silent', () => {
+test('a peer that nobody waits for is not silent', () => {
   const { clock, silence, silent } = watch()
   const ends = [silence.begin(), silence.begin()]
   clock.advance(20_000)

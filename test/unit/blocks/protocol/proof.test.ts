@@ -5,7 +5,7 @@ import { isProof, proofOf } from '../../../../src/blocks/protocol/proof.ts'
 const nonce = Buffer.alloc(32, 7)
 const bytes = Buffer.from('the bytes of a block')
 
-test('a frozen proof', () => {
+test('a proof equals the frozen one', () => {
   assert.equal(
     Buffer.from(proofOf(nonce, 'asker', 'keeper', bytes)).toString('hex'),
     '5694db9e5ceb05ec244249c71960158569e3f8fba4d0cf0cafba8c2b50891b1e'

@@ -9,7 +9,7 @@ function countsOf(chunkCount: number): ReplicaCounts {
   return counts
 }
 
-test('the least copies over all chunks count, of those who acknowledged', () => {
+test('a file has as many copies as its chunk with the fewest, on members that acknowledged', () => {
   const counts = countsOf(3)
   for (const chunkIndex of [0, 1, 2]) counts.count('a', chunkIndex)
   for (const chunkIndex of [0, 2]) counts.count('b', chunkIndex)
@@ -23,10 +23,10 @@ test('the least copies over all chunks count, of those who acknowledged', () => 
   counts.drop('b')
   assert.deepEqual(counts.peers, ['a'])
   counts.countAll('b')
-  assert.equal(counts.of('b')?.size, 3)
+  assert.equal(counts.chunksOf('b')?.size, 3)
 })
 
-test('owed is what rank asks for and nobody acknowledged, surplus copies aside', () => {
+test('a copy is owed if rank asks for it and its member has not acknowledged, whatever surplus copies there are', () => {
   const counts = countsOf(2)
   for (const chunkIndex of [0, 1]) counts.expect('owner', chunkIndex)
   for (const chunkIndex of [0, 1]) counts.count('stranger', chunkIndex)

@@ -6,7 +6,7 @@ import { nameBlock } from '../../../../src/format/cid.ts'
 const bytes = Buffer.from('a block')
 const cid = nameBlock(bytes)
 
-test('a block can be had from the window until its put lets it go', async () => {
+test('members can pull a block from the window until its put lets it go', async () => {
   const window = new PutWindow()
   assert.equal(window.get(cid, 'a'), undefined)
   const release = await window.hold(cid, bytes)
@@ -15,7 +15,7 @@ test('a block can be had from the window until its put lets it go', async () => 
   assert.equal(window.get(cid, 'a'), undefined)
 })
 
-test('its bytes are free once everyone who took them has said that it keeps the block, and not before', async () => {
+test('a buffer is free once every member that pulled it has said that it keeps the block, and not before', async () => {
   const window = new PutWindow()
   const held = async (takers: string[], keptBy: string[]): Promise<boolean> => {
     const release = await window.hold(cid, bytes)
@@ -28,7 +28,7 @@ test('its bytes are free once everyone who took them has said that it keeps the 
   assert.equal(await held(['a'], []), false)
 })
 
-test('two puts of one block: the last to let go decides, of its own bytes alone', async () => {
+test('the last of two puts that lets a block go decides, and about its own buffer only', async () => {
   const window = new PutWindow()
   const twin = Buffer.from(bytes)
   const first = await window.hold(cid, bytes)

@@ -1,12 +1,13 @@
 import assert from 'node:assert/strict'
 import { type TestContext, test } from 'node:test'
 import type { RecordRef } from '../../../../src/blocks/record-ref.ts'
-import { type Lacking, RepairQueue } from '../../../../src/blocks/repair/queue.ts'
+import { RepairQueue, type WalkOutcome } from '../../../../src/blocks/repair/queue.ts'
 import { ManualClock } from '../../../fixtures/clock.ts'
+import { silentLogger } from '../../../fixtures/logger.ts'
 import { settle } from '../../../fixtures/pass-time.ts'
 
 const MINUTE = 60_000
-const NONE: Lacking = { blocks: 0, nodes: 0, owedAgainAtMs: Number.POSITIVE_INFINITY }
+const NONE: WalkOutcome = { missingChunks: 0, missingNodes: 0, owedAgainAtMs: Number.POSITIVE_INFINITY }
 const refOf = (n: number): RecordRef => ({ id: Buffer.from([n >> 8, n & 255]) }) as unknown as RecordRef
 const nameOf = ({ id }: RecordRef): number => (id[0]! << 8) + id[1]!
 
@@ -15,18 +16,19 @@ function setup(t: TestContext, { standing = [] as number[], unfinished = [] as n
   const walked: number[] = []
   const errors: unknown[] = []
   const state = {
-    walk: async (_: number): Promise<Lacking> => NONE,
+    walk: async (_: number): Promise<WalkOutcome> => NONE,
     unfinished: new Set(unfinished)
   }
   // The room that owns the queue aborts its walks when it stops.
-  const ended = Promise.withResolvers<Lacking>()
+  const ended = Promise.withResolvers<WalkOutcome>()
   const queue = new RepairQueue({
     clock,
+    logger: silentLogger,
     walk: async record => {
       walked.push(nameOf(record))
       return Promise.race([state.walk(nameOf(record)), ended.promise])
     },
-    all: async function* () {
+    records: async function* () {
       for (const n of standing) yield refOf(n)
     },
     isUnfinished: async record => state.unfinished.has(nameOf(record)),
@@ -40,7 +42,7 @@ function setup(t: TestContext, { standing = [] as number[], unfinished = [] as n
   return { clock, queue, walked, errors, state }
 }
 
-test('at start what was unfinished comes first, and until it was walked nothing is certain', async t => {
+test('unfinished records are walked first at start, and until then nothing is certain', async t => {
   const { queue, walked, state } = setup(t, { standing: [1, 2, 3, 4], unfinished: [3] })
   let finish!: () => void
   state.walk = () =>
@@ -59,21 +61,21 @@ test('at start what was unfinished comes first, and until it was walked nothing 
   assert.ok(queue.isCertain)
 })
 
-test('with nothing unfinished it is certain at once', async t => {
+test('the queue is certain at once if nothing was unfinished', async t => {
   const { queue } = setup(t, { standing: [1, 2] })
   assert.equal(queue.isCertain, false)
   await queue.start()
   assert.ok(queue.isCertain)
 })
 
-test('a record that lacks blocks is walked again, later and later, and at once when a member comes', async t => {
+test('a record that misses blocks is walked again, later and later, and at once when a member comes', async t => {
   const { clock, queue, walked, state } = setup(t)
   await queue.start()
-  state.walk = async () => ({ ...NONE, blocks: 2 })
+  state.walk = async () => ({ ...NONE, missingChunks: 2 })
   queue.add(refOf(7))
   await settle()
-  assert.equal(queue.blocks, 2)
-  assert.ok(queue.isCertain, 'blocks may be lacking: what is needed is known')
+  assert.equal(queue.missingBlocks, 2)
+  assert.ok(queue.isCertain, 'blocks are missing, but it is known what is needed')
   let walks = walked.length
   const waits: number[] = []
   for (let ms = 0; ms < 60 * MINUTE; ms += 5_000) {
@@ -89,19 +91,50 @@ test('a record that lacks blocks is walked again, later and later, and at once w
   state.walk = async () => NONE
   queue.retry()
   await settle()
-  assert.equal(queue.blocks, 0)
+  assert.equal(queue.missingBlocks, 0)
   clock.advance(60 * MINUTE)
   await settle()
   assert.equal(walked.length, walks + 2)
 })
 
-test('while a manifest node is lacking, or a walk failed, nothing is certain', async t => {
+test('the pause before a walk is repeated doubles, and is the first again after a retry or a walk that helped', async t => {
+  const { clock, queue, walked, state } = setup(t)
+  await queue.start()
+  state.walk = async () => ({ ...NONE, missingChunks: 1 })
+  queue.add(refOf(1))
+  await settle(4)
+  /** Seconds until the next walk. */
+  const pauseBefore = async (): Promise<number> => {
+    const walks = walked.length
+    for (let seconds = 1; ; seconds++) {
+      clock.advance(1_000)
+      await settle(4)
+      if (walked.length > walks) return seconds
+    }
+  }
+  assert.deepEqual([await pauseBefore(), await pauseBefore(), await pauseBefore()], [10, 20, 40])
+  queue.retry()
+  await settle(4)
+  assert.equal(walked.length, 5)
+  assert.deepEqual([await pauseBefore(), await pauseBefore()], [10, 20])
+  state.walk = async () => NONE
+  assert.equal(await pauseBefore(), 40)
+  clock.advance(80_000)
+  await settle(4)
+  assert.equal(queue.worker.status.nextInMs, null, 'nothing is missing any more')
+  state.walk = async () => ({ ...NONE, missingChunks: 1 })
+  queue.add(refOf(2))
+  await settle(4)
+  assert.equal(await pauseBefore(), 10)
+})
+
+test('nothing is certain while a manifest node is missing or a walk has failed', async t => {
   const { queue, state, errors } = setup(t)
   await queue.start()
   for (const fails of [false, true]) {
     state.walk = async () => {
       if (fails) throw new Error('the disk is broken')
-      return { ...NONE, nodes: 1 }
+      return { ...NONE, missingNodes: 1 }
     }
     queue.add(refOf(1))
     await settle()
@@ -116,7 +149,7 @@ test('while a manifest node is lacking, or a walk failed, nothing is certain', a
 
 test('a record that waits too long for its walk makes it uncertain, one that is walked again does not', async t => {
   const { clock, queue, state } = setup(t, { standing: [1] })
-  const { promise: never } = Promise.withResolvers<Lacking>()
+  const { promise: never } = Promise.withResolvers<WalkOutcome>()
   state.walk = n =>
     n === 1
       ? Promise.race([never, clock.sleep(10 * MINUTE).then(() => NONE)])
@@ -133,7 +166,7 @@ test('a record that waits too long for its walk makes it uncertain, one that is 
   assert.ok(queue.isCertain)
 })
 
-test('caught up means that what had come has been walked, not what comes after', async t => {
+test('the queue has caught up once the records that had come are walked, not those that come after', async t => {
   const { clock, queue, state } = setup(t)
   await queue.start()
   state.walk = n => clock.sleep(n * 1_000).then(() => NONE)
@@ -150,7 +183,7 @@ test('caught up means that what had come has been walked, not what comes after',
   await caughtUp
 })
 
-test('what was evicted has its turn when its time has come', async t => {
+test('a record is walked again when its evicted chunks are owed again', async t => {
   const { clock, queue, walked } = setup(t)
   await queue.start()
   queue.addLater(refOf(5), clock.now() + 60 * MINUTE)
@@ -164,10 +197,10 @@ test('what was evicted has its turn when its time has come', async t => {
     await settle(3)
   }
   assert.deepEqual(walked, [5])
-  assert.equal(queue.blocks, 0)
+  assert.equal(queue.missingBlocks, 0)
 })
 
-test('what is evicted while its record is being walked has its turn too', async t => {
+test('a record is walked again for chunks that were evicted while it was being walked', async t => {
   const { clock, queue, walked, state } = setup(t)
   await queue.start()
   state.walk = () => clock.sleep(MINUTE).then(() => NONE)
@@ -181,10 +214,10 @@ test('what is evicted while its record is being walked has its turn too', async 
   assert.deepEqual(walked, [5, 5])
 })
 
-test('more than fits in memory is found again, and until then nothing is certain', async t => {
+test('records that do not fit in memory are found again, and until then nothing is certain', async t => {
   const many = Array.from({ length: 21_000 }, (_, i) => i)
   const { queue, walked, state } = setup(t, { standing: many })
-  // Started without them: they come as news.
+  // The queue started without them: they come as new records.
   state.unfinished = new Set()
   const { promise: gate, resolve: open } = Promise.withResolvers<void>()
   state.walk = async n => {
@@ -204,14 +237,14 @@ test('more than fits in memory is found again, and until then nothing is certain
   assert.equal(new Set(walked).size, many.length)
 })
 
-test('stopped, it waits for the walks under way and begins no other', async t => {
+test('a queue that stops waits for the walks under way and begins no other', async t => {
   const { clock, queue, walked, state } = setup(t)
   await queue.start()
   let isDone = false
   state.walk = async () => {
     await settle()
     isDone = true
-    return { ...NONE, blocks: 1 }
+    return { ...NONE, missingChunks: 1 }
   }
   queue.add(refOf(1))
   await queue.stop()

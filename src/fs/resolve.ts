@@ -4,10 +4,27 @@ import type { Path } from '../format/path.ts'
 import { InvalidInputError } from '../util/errors.ts'
 import type { FsContext } from './context.ts'
 
-/** Where something goes that is moved or copied to a path: into it, if that is a directory, as in a shell. */
-export async function targetOf(fs: FsContext, from: Path, to: Path): Promise<{ node: TreeNode; target: Path }> {
-  const node = await fs.tree.resolve(from)
+/** What is at a path. Throws a `NotFoundError` if nothing is, and the signal's reason first, if that has fired. */
+export async function resolvePath(
+  { tree }: Pick<FsContext, 'tree'>,
+  path: Path,
+  signal?: AbortSignal
+): Promise<TreeNode> {
+  signal?.throwIfAborted()
+  const node = await tree.resolve(path)
+  signal?.throwIfAborted()
   if (node === undefined) throw new NotFoundError('nothing is at this path')
+  return node
+}
+
+/** What to move or copy, and where it goes: into the directory that is at the second path, if there is one, as in a shell. */
+export async function resolveTarget(
+  fs: Pick<FsContext, 'tree'>,
+  from: Path,
+  to: Path,
+  signal?: AbortSignal
+): Promise<{ node: TreeNode; target: Path }> {
+  const node = await resolvePath(fs, from, signal)
   const name = from.at(-1)
   if (name === undefined) throw new InvalidInputError('the root directory cannot be moved or copied')
   const there = await fs.tree.resolve(to)

@@ -1,0 +1,205 @@
+import type { PeerId } from '../format/peer-id.ts'
+import { Fetcher } from './fetch/fetcher.ts'
+import { PeerHealth } from './fetch/peer-health.ts'
+import { BlockPuller } from './fetch/puller.ts'
+import { Claims, type PutId } from './hold/claims.ts'
+import { HoldGranter } from './hold/granter.ts'
+import { Holds } from './hold/holds.ts'
+import { Keeper } from './hold/keeper.ts'
+import { LocalBlocks } from './hold/local-blocks.ts'
+import type { ReadNode } from './manifest-walk.ts'
+import type { BlocksOptions } from './options.ts'
+import { GetClient } from './protocol/get-client.ts'
+import { GetServer } from './protocol/get-server.ts'
+import { StoreClient } from './protocol/store-client.ts'
+import { StoreServer } from './protocol/store-server.ts'
+import { HintedHandoff } from './put/handoff.ts'
+import type { PutWindow } from './put/window.ts'
+import type { Ranking } from './rank.ts'
+import { Evictor } from './repair/evict.ts'
+import { EvictGuard } from './repair/evict-guard.ts'
+import { ReadRepair } from './repair/read-repair.ts'
+import { Repair } from './repair/repair.ts'
+import { Sweeper } from './repair/sweep.ts'
+
+/**
+ * How the blocks room is put together, one step for each part of it. A step takes what the steps before it have built, so
+ * nothing is used before it exists: the disk, whom to ask, how to fetch, how to keep for others, and then what answers
+ * others and what works in the background.
+ */
+
+/** What every step needs. */
+export interface Base extends BlocksOptions {
+  /** The ranking of the current view. */
+  ranking: () => Ranking
+}
+
+/** The blocks on this disk, why they stay, and what was promised about them. */
+export interface Held {
+  claims: Claims
+  local: LocalBlocks
+  holds: Holds
+}
+
+export interface Clients {
+  /** What this node has seen of each peer. */
+  health: PeerHealth
+  gets: GetClient
+  storeClient: StoreClient
+  /** Counts a fault of a peer, here and above. */
+  onFault: (peer: PeerId) => void
+}
+
+export interface Fetching {
+  fetcher: Fetcher
+  puller: BlockPuller
+  /** Reads a manifest node from disk or from another member. */
+  readNode: ReadNode
+}
+
+/** What this member does for others. */
+export interface Keeping {
+  keeper: Keeper
+  granter: HoldGranter
+}
+
+export interface Repairing {
+  repair: Repair
+  readRepair: ReadRepair
+  evictor: Evictor
+  evictGuard: EvictGuard
+  /** False while it is not certain which blocks are needed. */
+  mayFree: () => boolean
+  /** Begins to walk every record. It does not wait for the walks. */
+  start(options: { wasClean: boolean }): void
+  stop(): Promise<void>
+}
+
+export function composeHeld({ store, blockstore, clock, onBadBlock }: Base): Held {
+  const claims = new Claims(store, clock)
+  return { claims, local: new LocalBlocks(blockstore, claims, onBadBlock), holds: new Holds(clock) }
+}
+
+export function composeClients({ host, clock, logger, onFault: onFaultAbove }: Base): Clients {
+  const health = new PeerHealth(clock)
+  const onFault = (peer: PeerId): void => {
+    health.fault(peer)
+    onFaultAbove(peer)
+  }
+  const gets = new GetClient({ host, clock, onFault })
+  const storeClient = new StoreClient({ host, clock, logger, onFault })
+  return { health, gets, storeClient, onFault }
+}
+
+export function composeFetching(base: Base, { local }: Held, { health, gets }: Clients): Fetching {
+  const { self, clock, logger, ranking, admitted } = base
+  const fetcher = new Fetcher({
+    self,
+    clock,
+    logger,
+    local,
+    health,
+    ranking,
+    admitted,
+    ask: (peer, cid, signal) => gets.get(peer, cid, signal)
+  })
+  const readNode: ReadNode = async cid => (await fetcher.fetch(cid)).bytes
+  return { fetcher, puller: new BlockPuller(fetcher, local), readNode }
+}
+
+export function composeKeeping(base: Base, { claims, local, holds }: Held, { puller }: Fetching): Keeping {
+  const { self, logger, codec, mayStore, view } = base
+  const shared = { logger, codec, local, claims, puller, mayStore }
+  return {
+    keeper: new Keeper(shared),
+    granter: new HoldGranter({ ...shared, self, holds, viewId: () => view().id })
+  }
+}
+
+/** Answers `/dfs/get` and `/dfs/store` from here on. Blocks of a put under way are served from memory, out of `window`. */
+export function serveProtocols(
+  { host, clock, isAdmitted, codec }: Base,
+  { local, window }: { local: LocalBlocks; window: PutWindow },
+  { storeClient, onFault }: Clients,
+  { keeper, granter }: Keeping
+): void {
+  const nodeCodecs = [codec.code]
+  new GetServer({
+    host,
+    clock,
+    isAdmitted,
+    nodeCodecs,
+    read: async (cid, signal, peer) => {
+      storeClient.noteActivity(peer)
+      return window.get(cid, peer) ?? local.get(cid, signal)
+    },
+    onFault
+  })
+  const keeping = {
+    keepBlocks: keeper.keepBlocks.bind(keeper),
+    keepRoot: keeper.keepRoot.bind(keeper),
+    holdRoot: granter.holdRoot.bind(granter)
+  }
+  new StoreServer({ host, clock, isAdmitted, nodeCodecs, keeping, onFault })
+}
+
+export function composeRepair(
+  base: Base,
+  held: Held,
+  { fetcher, puller, readNode }: Fetching,
+  { storeClient, keeper }: { storeClient: StoreClient; keeper: Keeper }
+): Repairing {
+  const { self, clock, chance, logger, codec, store, ranking, admitted, view, records, onError } = base
+  const { claims, local, holds } = held
+  const shared = { self, clock, logger, codec, local, claims, ranking }
+  const takeLinkedPuts = keeper.takeLinkedPuts.bind(keeper)
+  const repair = new Repair({ ...shared, index: store.index, fetcher, puller, takeLinkedPuts, records, onError })
+  const readRepair = new ReadRepair({ logger, repair, onError })
+  const viewId = (): Uint8Array => view().id
+  const evictor = new Evictor({ ...shared, chance, holds, storeClient, repair, admitted, viewId, readNode })
+  const mayFree = (): boolean => base.mayFree() && repair.isCertain
+  const evictGuard = new EvictGuard({ clock, logger, repair, readRepair, mayFree })
+  let walking: Promise<void> | undefined
+  return {
+    repair,
+    readRepair,
+    evictor,
+    evictGuard,
+    mayFree,
+    start: ({ wasClean }) => {
+      if (!wasClean) evictGuard.noteUncleanStop()
+      walking = repair.start().catch(onError)
+    },
+    stop: async () => {
+      await readRepair.settled()
+      await repair.stop()
+      await walking
+    }
+  }
+}
+
+export function composeHandoff(base: Base, storeClient: StoreClient, readNode: ReadNode): HintedHandoff {
+  const { self, clock, logger, codec, store, ranking, admitted, view, onError } = base
+  return new HintedHandoff({
+    self,
+    clock,
+    logger,
+    codec,
+    index: store.index,
+    storeClient,
+    ranking,
+    admitted,
+    viewId: () => view().id,
+    readNode,
+    onError
+  })
+}
+
+export function composeSweep(
+  { clock, logger, onError }: Base,
+  held: Held,
+  { mayFree }: Repairing,
+  isUnderWay: (put: PutId) => boolean
+): Sweeper {
+  return new Sweeper({ clock, logger, ...held, isUnderWay, mayFree, onError })
+}

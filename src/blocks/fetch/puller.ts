@@ -1,0 +1,41 @@
+import type { BlockCid } from '../../format/cid.ts'
+import { CHUNK_BYTES } from '../../format/constants.ts'
+import { Limiter } from '../../util/limiter.ts'
+import { PULL_BYTES_MAX } from '../constants.ts'
+import type { LocalBlocks } from '../hold/local-blocks.ts'
+import type { Fetcher, FetchOptions } from './fetcher.ts'
+
+export interface PullOptions extends FetchOptions {
+  /** Claims the block, under its lock. Left out if something claims it already. */
+  claim?: (() => Promise<void>) | undefined
+}
+
+/**
+ * Brings blocks onto this disk, for whatever reason: a keeper was asked to, a hold needs it, or this member owes it. All
+ * reasons share one limit on the bytes under way, so that memory stays bounded.
+ */
+export class BlockPuller {
+  readonly #fetcher: Pick<Fetcher, 'fetch'>
+  readonly #local: Pick<LocalBlocks, 'keep'>
+  readonly #bytes = new Limiter(PULL_BYTES_MAX)
+
+  constructor(fetcher: Pick<Fetcher, 'fetch'>, local: Pick<LocalBlocks, 'keep'>) {
+    this.#fetcher = fetcher
+    this.#local = local
+  }
+
+  /**
+   * Fetches one block, verifies it, and keeps it under its claim; both are durable when it resolves. Throws what `fetch`
+   * throws, and `NoSpaceError` if the disk is full.
+   */
+  async pull(cid: BlockCid, { claim, ...options }: PullOptions): Promise<void> {
+    const free = await this.#bytes.acquire(CHUNK_BYTES, options.signal)
+    try {
+      const { bytes, release } = await this.#fetcher.fetch(cid, options)
+      await this.#local.keep(cid, bytes, claim)
+      release()
+    } finally {
+      free()
+    }
+  }
+}

@@ -1,0 +1,90 @@
+import type { PeerId } from '../../format/peer-id.ts'
+import { StoppedError } from '../../util/errors.ts'
+import { DisconnectedError } from '../../wire/errors.ts'
+import { HEDGE_MAX } from '../constants.ts'
+import { BlockCorruptError } from '../errors.ts'
+
+/** What became of asking one source. */
+export type Outcome = { peer: PeerId; bytes: Uint8Array } | { peer: PeerId; error: unknown }
+
+/** The block and who delivered it; or nothing, and whether another round may find it. */
+export type RaceResult =
+  | { bytes: Uint8Array; from: PeerId }
+  | { corrupt: BlockCorruptError | undefined; isWorthRetrying: boolean }
+
+export interface SourceRaceOptions {
+  /** Whom to ask, the first first. */
+  sources: readonly PeerId[]
+  /** Asks one source and checks its answer. It never rejects. */
+  ask: (peer: PeerId, signal: AbortSignal) => Promise<Outcome>
+  /** Resolves once a source has taken so long that the next should join it. */
+  patience: (peer: PeerId, signal: AbortSignal) => Promise<undefined>
+  /** Told of a source that was joined by the next for being slow. */
+  onSlow: (peer: PeerId) => void
+}
+
+// Made once: what `abort` makes by itself costs a stack trace a block.
+const RACE_OVER = new StoppedError('another source has delivered the block')
+
+/**
+ * Asks sources for one block until the first true answer. A source that fails is followed by the next at once, one that is
+ * slow is joined by it, and those that lose are aborted. One of these serves one round.
+ */
+export class SourceRace {
+  readonly #options: SourceRaceOptions
+  readonly #waiting: PeerId[]
+  readonly #asked = new Map<PeerId, Promise<Outcome>>()
+  readonly #losers = new AbortController()
+  /** The source that was asked last, and when it is to be joined by the next. */
+  #hedge: { peer: PeerId; isDue: Promise<undefined> } | undefined
+  #corrupt: BlockCorruptError | undefined
+  #isWorthRetrying: boolean
+
+  constructor(options: SourceRaceOptions) {
+    this.#options = options
+    this.#waiting = [...options.sources]
+    // With nobody to ask yet, somebody may have come by the next round.
+    this.#isWorthRetrying = this.#waiting.length === 0
+  }
+
+  async run(signal: AbortSignal): Promise<RaceResult> {
+    const joined = AbortSignal.any([signal, this.#losers.signal])
+    try {
+      this.#askNext(joined)
+      while (this.#asked.size > 0) {
+        signal.throwIfAborted()
+        const hedges = this.#hedge === undefined ? [] : [this.#hedge.isDue]
+        const outcome = await Promise.race([...this.#asked.values(), ...hedges])
+        if (outcome === undefined) this.#noteSlow()
+        else if ('bytes' in outcome) return { bytes: outcome.bytes, from: outcome.peer }
+        else this.#noteFailure(outcome)
+        this.#askNext(joined)
+      }
+      signal.throwIfAborted()
+      return { corrupt: this.#corrupt, isWorthRetrying: this.#isWorthRetrying }
+    } finally {
+      this.#losers.abort(RACE_OVER)
+    }
+  }
+
+  #askNext(signal: AbortSignal): void {
+    const { ask, patience } = this.#options
+    const peer = this.#waiting.shift()
+    if (peer === undefined) return
+    this.#asked.set(peer, ask(peer, signal))
+    const mayHedge = this.#waiting.length > 0 && this.#asked.size < HEDGE_MAX
+    this.#hedge = mayHedge ? { peer, isDue: patience(peer, signal) } : undefined
+  }
+
+  #noteSlow(): void {
+    if (this.#hedge !== undefined) this.#options.onSlow(this.#hedge.peer)
+    this.#hedge = undefined
+  }
+
+  // A source that has no such block will say so again. Only one that could not be asked is worth another round.
+  #noteFailure({ peer, error }: { peer: PeerId; error: unknown }): void {
+    this.#asked.delete(peer)
+    if (error instanceof BlockCorruptError) this.#corrupt = error
+    if (error instanceof DisconnectedError) this.#isWorthRetrying = true
+  }
+}

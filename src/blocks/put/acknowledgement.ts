@@ -1,0 +1,185 @@
+import type { BlockCid } from '../../format/cid.ts'
+import type { PeerId } from '../../format/peer-id.ts'
+import type { Statement } from '../../format/statement.ts'
+import type { Verdict } from '../../log/log.ts'
+import { shortHex } from '../../util/bytes.ts'
+import type { Clock } from '../../util/clock.ts'
+import { raceSignal, withDeadline } from '../../util/deadline.ts'
+import { DeadlineError } from '../../util/errors.ts'
+import { reasonOf } from '../../util/logger.ts'
+import { ACK_TIMEOUT_MS, NEWCOMERS_MS } from '../constants.ts'
+import { NotEnoughCopiesError } from '../errors.ts'
+import type { PutId } from '../hold/claims.ts'
+import type { StoreClient } from '../protocol/store-client.ts'
+import { type AckMembers, acksWanted } from './acks-wanted.ts'
+import { confirmCounted, type KeptFile } from './kept-file.ts'
+import type { PutLogs } from './logs.ts'
+import type { PutOptions } from './put.ts'
+
+export interface AcknowledgementDeps extends AckMembers {
+  clock: Clock
+  logs: PutLogs
+  storeClient: Pick<StoreClient, 'keepRoot'>
+  push: (peer: PeerId, statement: Statement, put: Uint8Array | null) => Promise<Verdict>
+  /** Tells all other members of the record, without waiting. */
+  announce: (statement: Statement, except: ReadonlySet<PeerId>) => void
+  /** Whether every block of a file is on this disk, and claimed by the put or referred to. */
+  holdsAll: (root: BlockCid, claimId: PutId) => Promise<boolean>
+}
+
+/** Which members have what a put has stored so far. */
+export interface PutOutcome {
+  /** Members, this one among them, that acknowledged the record and hold the blocks counted on them. */
+  reached: PeerId[]
+  /** Copies that the view asks for. */
+  wanted: number
+  /** Copies of chunks that members still owe. */
+  owedBlocks: number
+}
+
+/**
+ * The push of one record, and the count of the members that acknowledge it. A member acknowledges only while it holds
+ * every block that is counted on it. It owns the counts of the file that a put has kept; without blocks, each member that
+ * has the record is a copy. It ends once there are enough copies, or nobody is left to ask.
+ */
+export class Acknowledgement {
+  readonly #deps: AcknowledgementDeps
+  readonly #options: PutOptions
+  readonly #record: Statement<'entry'>
+  readonly #kept: KeptFile | null
+  readonly #acknowledged = new Set<PeerId>()
+  readonly #enough = Promise.withResolvers<void>()
+
+  /** `kept` is the file that the record links; null if it has no blocks. */
+  constructor(deps: AcknowledgementDeps, options: PutOptions, record: Statement<'entry'>, kept: KeptFile | null) {
+    this.#deps = deps
+    this.#options = options
+    this.#record = record
+    this.#kept = kept
+  }
+
+  /**
+   * Pushes the record until every block has enough copies on members that acknowledged it, this one among them, or the
+   * time for that is over. Throws a `NotEnoughCopiesError` if an explicit `ack` was not met: the record is durable here
+   * all the same, and the copies are handed off.
+   */
+  async run(): Promise<PutOutcome> {
+    const { self, clock } = this.#deps
+    // Push before anything else, even if the caller has gone: the record is already durable here, so others must get it.
+    const everyone = this.#pushToCounted()
+    if (await this.#holdsOwnCopy()) this.#acknowledged.add(self)
+    else this.#log('this member does not hold its own copy')
+    try {
+      await withDeadline(clock, ACK_TIMEOUT_MS, this.#options.signal, signal => this.#untilEnough(everyone, signal))
+    } catch (error) {
+      if (!(error instanceof DeadlineError)) throw error
+      this.#log('not enough acknowledgements in time')
+    }
+    return this.#outcome()
+  }
+
+  #outcome(): PutOutcome {
+    const { replicas, ack } = this.#options
+    const reached = [...this.#acknowledged]
+    const owedBlocks = this.#kept?.counts.owed(this.#acknowledged) ?? 0
+    const isMet = ack === undefined || this.#isEnough()
+    this.#log(
+      '%s; copies that are durable: %d, copies of blocks owed: %d',
+      isMet ? 'yes' : 'no',
+      this.#copies(),
+      owedBlocks
+    )
+    if (!isMet) throw new NotEnoughCopiesError(reached, this.#acksWanted(), owedBlocks)
+    const { keeperCount } = this.#deps.ranking()
+    return { reached, wanted: Math.max(1, Math.min(replicas, keeperCount)), owedBlocks }
+  }
+
+  /** A laptop that slept until its own claims ran out must not count itself. */
+  async #holdsOwnCopy(): Promise<boolean> {
+    if (this.#kept === null) return true
+    return this.#deps.holdsAll(this.#kept.root, this.#kept.claimId)
+  }
+
+  /** Pushes the record to the members that are counted on, and tells all others of it. Resolves when all have answered. */
+  #pushToCounted(): Promise<unknown> {
+    const { keepers, announce } = this.#deps
+    const counted = this.#kept === null ? keepers() : this.#kept.counts.peers
+    const put = this.#kept === null ? 'none' : shortHex(this.#kept.number)
+    this.#log('of put %s, pushed to members: %d', put, counted.length)
+    const pushes = Promise.all(counted.map(peer => this.#pushTo(peer)))
+    announce(this.#record, new Set(counted))
+    return pushes
+  }
+
+  async #untilEnough(everyone: Promise<unknown>, signal: AbortSignal): Promise<void> {
+    if (this.#isEnough()) return
+    await raceSignal(Promise.race([this.#enough.promise, everyone]), signal)
+    // Nobody is left who was counted. Only a number that was asked for is worth waiting for others.
+    while (!this.#isEnough() && this.#options.ack !== undefined) await this.#askNewcomers(signal)
+  }
+
+  /** Waits a moment, then asks every member that can be reached by then to keep the whole file. */
+  async #askNewcomers(signal: AbortSignal): Promise<void> {
+    const { keepers, clock } = this.#deps
+    await clock.sleep(NEWCOMERS_MS, signal)
+    const others = keepers().filter(peer => !this.#acknowledged.has(peer))
+    const kept = this.#kept
+    if (kept !== null) {
+      for (const peer of others) kept.counts.countAll(peer)
+      await raceSignal(Promise.all(others.map(peer => this.#confirm(peer, kept))), signal)
+    }
+    const pushes = Promise.all(others.map(peer => this.#pushTo(peer)))
+    await raceSignal(Promise.race([this.#enough.promise, pushes]), signal)
+  }
+
+  /** Pushes the record to a member and counts it if it acknowledges. */
+  async #pushTo(peer: PeerId): Promise<void> {
+    try {
+      const verdict = await this.#verdictOf(peer)
+      if (verdict === 'ok') this.#acknowledged.add(peer)
+    } catch (error) {
+      this.#log('%s did not answer the push: %s', peer, reasonOf(error))
+    }
+    if (this.#isEnough()) this.#enough.resolve()
+  }
+
+  async #verdictOf(peer: PeerId): Promise<Verdict> {
+    const verdict = await this.#push(peer)
+    if (verdict !== 'lacking' || this.#kept === null) return verdict
+    // Its claims ran out, or it lost its count in a restart. It is asked to keep the file again, once.
+    await this.#confirm(peer, this.#kept)
+    return this.#push(peer)
+  }
+
+  async #push(peer: PeerId): Promise<Verdict> {
+    const verdict = await this.#deps.push(peer, this.#record, this.#kept?.number ?? null)
+    this.#log('%s says %s', peer, verdict)
+    return verdict
+  }
+
+  #confirm(peer: PeerId, kept: KeptFile): Promise<void> {
+    const { storeClient, logs } = this.#deps
+    return confirmCounted(peer, kept, { storeClient, log: logs.acknowledgement })
+  }
+
+  #isEnough(): boolean {
+    return this.#copies() >= this.#acksWanted()
+  }
+
+  /** Copies of the whole file on members that acknowledged the record. */
+  #copies(): number {
+    if (this.#kept === null) return this.#acknowledged.size
+    return this.#kept.counts.leastCopies(this.#acknowledged, this.#acknowledged.has(this.#deps.self) ? 1 : 0)
+  }
+
+  #acksWanted(): number {
+    const { self, ranking, keepers, isAvoided } = this.#deps
+    const { ack, replicas } = this.#options
+    const members = { self, ranking, keepers, isAvoided: this.#kept?.isAvoided ?? isAvoided }
+    return acksWanted(members, { ack, replicas, isRecordOnly: this.#kept === null })
+  }
+
+  #log(text: string, ...args: Array<string | number>): void {
+    this.#deps.logs.acknowledgement(`record %s: ${text}`, shortHex(this.#record.id), ...args)
+  }
+}

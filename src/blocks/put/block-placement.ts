@@ -1,0 +1,124 @@
+import type { PeerId } from '../../format/peer-id.ts'
+import type { KeepState } from '../protocol/store-messages.ts'
+
+/**
+ * What came of asking a member to keep a block: its answer, or `failed` if there was none, or `behind` if it was not asked,
+ * since too many blocks wait for it already.
+ */
+export type KeepOutcome = KeepState | 'failed' | 'behind'
+
+/** The members that may be asked to keep a block. */
+export interface Candidates {
+  /** The members that owe the block by their rank, without this one. */
+  owners: Set<PeerId>
+  /** The members after the owners in rank. Each takes over what one full owner owes. This member may be among them. */
+  heirs: PeerId[]
+  /** The owners to ask at once. */
+  first: PeerId[]
+  /** The members to ask in place of one that does not keep the block, the best first. */
+  rest: PeerId[]
+}
+
+/** Told where blocks stand in the file, and what members owe and keep, chunk by chunk. */
+export interface ChunkNews {
+  onChunk: (chunkIndex: number) => void
+  onOwed: (peer: PeerId, chunkIndex: number) => void
+  onExcused: (peer: PeerId, chunkIndex: number) => void
+  onKept: (peer: PeerId, chunkIndex: number) => void
+}
+
+export interface BlockPlacementOptions {
+  self: PeerId
+  candidates: Candidates
+  /** Members beside this one that must keep the block before the put goes on. */
+  needed: number
+  news: ChunkNews
+}
+
+/**
+ * One block on its way to its owners. It decides who is asked, who is asked instead of a member that does not keep the
+ * block, and when enough members keep it. It asks nobody itself: the placer does, and passes the answers in.
+ */
+export class BlockPlacement {
+  /** The members that keep the block so far. */
+  readonly keptBy: ReadonlySet<PeerId>
+  /** Resolves once enough members keep the block, or nobody is left to ask. */
+  readonly enough: Promise<void>
+  readonly #options: BlockPlacementOptions
+  readonly #keptBy = new Set<PeerId>()
+  /** Places of the file at which the block stands. */
+  readonly #chunks: number[] = []
+  readonly #resolve: () => void
+  /** Members that were asked and have not answered. */
+  #pending = 0
+
+  constructor(options: BlockPlacementOptions) {
+    this.#options = options
+    this.keptBy = this.#keptBy
+    const { promise, resolve } = Promise.withResolvers<void>()
+    this.enough = promise
+    this.#resolve = resolve
+  }
+
+  /** Begins. Returns the members to ask now: the owners, and more if they are too few. */
+  begin(): PeerId[] {
+    const { first, rest } = this.#options.candidates
+    const asked = [...first]
+    const missing = Math.max(0, this.#options.needed - asked.length)
+    asked.push(...rest.splice(0, missing))
+    this.#pending = asked.length
+    this.#settle()
+    return asked
+  }
+
+  /** Notes that the block stands at this place of the file, perhaps beside others. */
+  addChunk(chunkIndex: number): void {
+    const { candidates, news } = this.#options
+    this.#chunks.push(chunkIndex)
+    news.onChunk(chunkIndex)
+    for (const peer of candidates.owners) news.onOwed(peer, chunkIndex)
+    for (const peer of this.#keptBy) news.onKept(peer, chunkIndex)
+  }
+
+  /** Takes in the answer of a member that was asked. Returns the member to ask in its place, if one is needed. */
+  answer(peer: PeerId, outcome: KeepOutcome): PeerId | undefined {
+    this.#pending--
+    let next: PeerId | undefined
+    if (outcome === 'kept') {
+      this.#keptBy.add(peer)
+      for (const chunkIndex of this.#chunks) this.#options.news.onKept(peer, chunkIndex)
+    } else next = this.#replacementFor(peer, outcome)
+    if (next !== undefined) this.#pending++
+    this.#settle()
+    return next
+  }
+
+  /**
+   * A member that is merely behind will pull the block later. It is replaced only if the put would have to wait, so that
+   * no copy more than was asked for is made. The same goes for a full owner whose debt falls to this member.
+   */
+  #replacementFor(peer: PeerId, outcome: KeepOutcome): PeerId | undefined {
+    const { self, needed, candidates } = this.#options
+    const isCovered = this.#keptBy.size + this.#pending >= needed
+    if (outcome === 'behind' && isCovered) return undefined
+    const heir = outcome === 'full' && candidates.owners.delete(peer) ? this.#moveDebt(peer) : undefined
+    if (heir === self && isCovered) return undefined
+    return candidates.rest.shift()
+  }
+
+  /** Moves what a full owner owes to the next in rank, even if that one cannot be asked now. Returns the heir. */
+  #moveDebt(peer: PeerId): PeerId | undefined {
+    const { self, candidates, news } = this.#options
+    const heir = candidates.heirs.shift()
+    for (const chunkIndex of this.#chunks) news.onExcused(peer, chunkIndex)
+    // This member has its copy already.
+    if (heir === undefined || heir === self) return heir
+    candidates.owners.add(heir)
+    for (const chunkIndex of this.#chunks) news.onOwed(heir, chunkIndex)
+    return heir
+  }
+
+  #settle(): void {
+    if (this.#keptBy.size >= this.#options.needed || this.#pending === 0) this.#resolve()
+  }
+}

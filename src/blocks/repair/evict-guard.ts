@@ -1,0 +1,59 @@
+import type { Clock } from '../../util/clock.ts'
+import { withDeadline } from '../../util/deadline.ts'
+import { DeadlineError } from '../../util/errors.ts'
+import type { ComponentLogger, Logger } from '../../util/logger.ts'
+import { CATCH_UP_MS, HOLD_MS } from '../constants.ts'
+import { EvictRefusedError } from '../errors.ts'
+import type { ReadRepair } from './read-repair.ts'
+import type { Repair } from './repair.ts'
+
+export interface EvictGuardOptions {
+  clock: Clock
+  logger: ComponentLogger
+  repair: Pick<Repair, 'caughtUp'>
+  readRepair: Pick<ReadRepair, 'settled'>
+  /** False while it is not certain which blocks are needed. */
+  mayFree: () => boolean
+}
+
+/** Decides whether this member may evict anything at all now. */
+export class EvictGuard {
+  readonly #options: EvictGuardOptions
+  readonly #log: Logger
+  /** By the clock that only moves forward. */
+  #refusedUntilAtMs = Number.NEGATIVE_INFINITY
+
+  constructor(options: EvictGuardOptions) {
+    this.#options = options
+    this.#log = options.logger.forComponent('dfs:blocks:evict')
+  }
+
+  /** Refuses until every promise that this member may have given before an unclean stop has run out. */
+  noteUncleanStop(): void {
+    this.#refusedUntilAtMs = this.#options.clock.monotonic() + HOLD_MS
+  }
+
+  /** Throws an `EvictRefusedError` if this member may not evict now. Waits a while for records that have just come. */
+  async assertMayEvict(signal: AbortSignal | undefined): Promise<void> {
+    const { clock, mayFree } = this.#options
+    if (clock.monotonic() < this.#refusedUntilAtMs)
+      throw new EvictRefusedError(
+        'this node did not stop cleanly, so it does not know what it promised to other members: try again in an hour'
+      )
+    await this.#caughtUp(signal)
+    if (!mayFree())
+      throw new EvictRefusedError('this node does not know yet all that its blocks are needed for: try again later')
+  }
+
+  /** Waits for blocks that have just been stored or read to be claimed by their records. */
+  async #caughtUp(signal: AbortSignal | undefined): Promise<void> {
+    const { clock, repair, readRepair } = this.#options
+    await withDeadline(clock, CATCH_UP_MS, signal, async () => {
+      await readRepair.settled()
+      await repair.caughtUp()
+    }).catch(error => {
+      if (!(error instanceof DeadlineError)) throw error
+      this.#log('not all records that have just come were walked within %d ms', CATCH_UP_MS)
+    })
+  }
+}

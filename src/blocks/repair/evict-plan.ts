@@ -1,0 +1,72 @@
+import type { BlockCid } from '../../format/cid.ts'
+import type { PeerId } from '../../format/peer-id.ts'
+import type { ViewMember } from '../../members/view.ts'
+import { HOLD_RECORDS_MAX } from '../constants.ts'
+import { copiesWanted, type Referrers } from '../hold/reference-lookup.ts'
+import type { ManifestChunk } from '../manifest-walk.ts'
+import { isProof } from '../protocol/proof.ts'
+
+/** What a member sent to prove that it holds a chunk, and the nonce that it answers. */
+export interface Proof {
+  nonce: Uint8Array
+  /** Empty if the member lacks the chunk. */
+  proof: Uint8Array
+}
+
+/** A chunk on this disk, and what is known of the others' copies of it. */
+export interface Candidate {
+  cid: BlockCid
+  chunkIndex: number
+  referrers: Referrers
+  /** The other members that owe it, in rank. */
+  others: ViewMember[]
+  /** How many of them must prove that they hold it. */
+  wanted: number
+  proofs: Map<PeerId, Proof>
+  /** True once it is known that the copy here cannot be freed. */
+  mustStay: boolean
+}
+
+/** Plans the evict of one chunk, as if this member came last in rank. `ranked` are all members that owe the chunk. */
+export function planOne(
+  { cid, chunkIndex }: ManifestChunk,
+  referrers: Referrers,
+  ranked: readonly ViewMember[],
+  self: PeerId
+): Candidate {
+  const others = ranked.filter(({ peer }) => peer !== self)
+  const wanted = Math.min(copiesWanted(referrers), others.length)
+  const mustStay = wanted === 0 || referrers.isInPut || referrers.records.size > HOLD_RECORDS_MAX
+  return { cid, chunkIndex, referrers, others, wanted, proofs: new Map(), mustStay }
+}
+
+/**
+ * Returns the members to ask next for a chunk; none once all that are needed have answered. First come the members that owe
+ * it, in rank. A member that is full and lacks it is followed by the next. If none of those can read, one more that can is
+ * asked. Returns 'must-stay' if the copy here cannot be freed.
+ */
+export function nextToAsk({ others, wanted, proofs, mustStay }: Candidate): PeerId[] | 'must-stay' {
+  const counted: ViewMember[] = []
+  const isEnough = (): boolean => counted.length >= wanted
+  const hasReader = (): boolean => counted.some(({ canRead }) => canRead)
+  if (mustStay) return 'must-stay'
+  for (const member of others) {
+    if (isEnough() && hasReader()) break
+    if (isEnough() && !member.canRead) continue
+    const given = proofs.get(member.peer)
+    if (given === undefined || given.proof.byteLength > 0) counted.push(member)
+    // It has room and still lacks the chunk after it was asked to pull it. No other member may take its place.
+    else if (!member.isFull) return 'must-stay'
+  }
+  if (!isEnough() || !hasReader()) return 'must-stay'
+  return counted.filter(({ peer }) => !proofs.has(peer)).map(({ peer }) => peer)
+}
+
+/** Checks the proofs of a chunk against its bytes. True if enough members hold it, at least one of them able to read. */
+export function isProven({ proofs, others, wanted }: Candidate, self: PeerId, bytes: Uint8Array): boolean {
+  const holders = others.filter(({ peer }) => {
+    const given = proofs.get(peer)
+    return given !== undefined && isProof(given.proof, given.nonce, self, peer, bytes)
+  })
+  return holders.length >= wanted && holders.some(({ canRead }) => canRead)
+}

@@ -1,0 +1,115 @@
+import type { BlockCid } from '../../format/cid.ts'
+import type { PeerId } from '../../format/peer-id.ts'
+import { fromHex } from '../../util/bytes.ts'
+import type { Chance } from '../../util/chance.ts'
+import type { Clock } from '../../util/clock.ts'
+import { raceSignal } from '../../util/deadline.ts'
+import { type Logger, reasonOf } from '../../util/logger.ts'
+import { RefusedError } from '../../wire/errors.ts'
+import { Bitmap } from '../bitmap.ts'
+import { EVICT_HOLD_BLOCKS, VIEW_PAUSE_MS, VIEW_TRIES } from '../constants.ts'
+import { referrersKey } from '../hold/reference-lookup.ts'
+import { nameOf } from '../log-names.ts'
+import { NONCE_BYTES, PROOF_BYTES } from '../protocol/proof.ts'
+import type { StoreClient } from '../protocol/store-client.ts'
+import type { HoldAnswer, HoldRoot } from '../protocol/store-messages.ts'
+import { type Candidate, nextToAsk } from './evict-plan.ts'
+
+export interface ProofCollectorOptions {
+  clock: Clock
+  chance: Chance
+  log: Logger
+  storeClient: Pick<StoreClient, 'holdRoot'>
+  /** Members that may be asked now. */
+  admitted: () => PeerId[]
+  viewId: () => Uint8Array
+}
+
+/** Asks other members for holds on the chunks of one file, with a proof of each. What they say goes into the candidates. */
+export class ProofCollector {
+  readonly #options: ProofCollectorOptions
+
+  constructor(options: ProofCollectorOptions) {
+    this.#options = options
+  }
+
+  /** Asks round by round until each candidate has the proofs that it needs, or must stay. */
+  async collect(root: BlockCid, candidates: readonly Candidate[], signal: AbortSignal | undefined): Promise<void> {
+    const reachable = new Set(this.#options.admitted())
+    for (;;) {
+      const questions = new Map<PeerId, Candidate[]>()
+      for (const candidate of candidates) {
+        const peers = nextToAsk(candidate)
+        if (peers === 'must-stay' || !peers.every(peer => reachable.has(peer))) candidate.mustStay = true
+        if (peers === 'must-stay') continue
+        for (const peer of peers)
+          if (reachable.has(peer)) questions.set(peer, [...(questions.get(peer) ?? []), candidate])
+      }
+      if (questions.size === 0) return
+      await Promise.all([...questions].map(([peer, asked]) => this.#askPeer(root, peer, asked, signal)))
+    }
+  }
+
+  /** Asks one member about its candidates, those that the same records need together. */
+  async #askPeer(
+    root: BlockCid,
+    peer: PeerId,
+    candidates: readonly Candidate[],
+    signal: AbortSignal | undefined
+  ): Promise<void> {
+    for (const group of Map.groupBy(candidates, ({ referrers }) => referrersKey(referrers)).values()) {
+      for (let start = 0; start < group.length; start += EVICT_HOLD_BLOCKS) {
+        if (await this.#ask(root, peer, group.slice(start, start + EVICT_HOLD_BLOCKS), signal)) continue
+        // It is silent, gone, or of another view: it will not prove the rest either.
+        for (const candidate of candidates) candidate.mustStay ||= !candidate.proofs.has(peer)
+        return
+      }
+    }
+  }
+
+  /** Returns false if the member did not answer. */
+  async #ask(
+    root: BlockCid,
+    peer: PeerId,
+    candidates: readonly Candidate[],
+    signal: AbortSignal | undefined
+  ): Promise<boolean> {
+    const nonce = this.#options.chance.bytes(NONCE_BYTES)
+    const records = [...(candidates[0] as Candidate).referrers.records.keys()].map(fromHex)
+    const chunks = new Bitmap()
+    for (const { chunkIndex } of candidates) chunks.add(chunkIndex)
+    const answer = await this.#hold(peer, { root, chunks, fetch: true, nonce, records }, signal)
+    if (answer === undefined) return false
+    const { lacking, proofs } = answer
+    let proofIndex = 0
+    for (const { chunkIndex, proofs: known } of candidates) {
+      const at = PROOF_BYTES * proofIndex
+      if (!lacking.has(chunkIndex)) proofIndex++
+      known.set(peer, { nonce, proof: lacking.has(chunkIndex) ? NO_PROOF : proofs.subarray(at, at + PROOF_BYTES) })
+    }
+    return true
+  }
+
+  /** Asks for a hold, again while the views of the two members have not settled. Returns undefined without an answer. */
+  async #hold(
+    peer: PeerId,
+    request: Omit<HoldRoot, 'view'>,
+    signal: AbortSignal | undefined
+  ): Promise<HoldAnswer | undefined> {
+    const { storeClient, viewId, clock, log } = this.#options
+    for (let attempt = 1; ; attempt++) {
+      signal?.throwIfAborted()
+      try {
+        return await raceSignal(storeClient.holdRoot(peer, { ...request, view: viewId() }), signal)
+      } catch (error) {
+        signal?.throwIfAborted()
+        log('%s did not prove its chunks of root %s: %s', peer, nameOf(request.root), reasonOf(error))
+        const isUnsettled = error instanceof RefusedError && error.status === 'view-differs'
+        if (!isUnsettled || attempt === VIEW_TRIES) return undefined
+        await clock.sleep(VIEW_PAUSE_MS, signal)
+      }
+    }
+  }
+}
+
+const NO_PROOF = new Uint8Array(0)

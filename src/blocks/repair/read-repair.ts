@@ -1,0 +1,47 @@
+import type { BlockCid } from '../../format/cid.ts'
+import { type ComponentLogger, type Logger, reasonOf } from '../../util/logger.ts'
+import { READ_REPAIRS_MAX } from '../constants.ts'
+import type { Fetched } from '../fetch/fetcher.ts'
+import { nameOf } from '../log-names.ts'
+import type { Repair } from './repair.ts'
+
+export interface ReadRepairOptions {
+  logger: ComponentLogger
+  repair: Pick<Repair, 'keepIfClaimed'>
+  onError: (error: unknown) => void
+}
+
+/**
+ * Keeps blocks that were read from other members although a record needs them here: this member evicted them, or has not
+ * pulled them yet. The reader does not wait for that. Beyond a limit blocks are not kept now; a walk finds them later.
+ */
+export class ReadRepair {
+  readonly #options: ReadRepairOptions
+  readonly #log: Logger
+  readonly #underWay = new Set<Promise<void>>()
+
+  constructor(options: ReadRepairOptions) {
+    this.#options = options
+    this.#log = options.logger.forComponent('dfs:blocks:repair')
+  }
+
+  /** Begins to keep a block if it is claimed here. Returns it for the reader: its buffer stays until it has been written. */
+  keep(cid: BlockCid, fetched: Fetched): Fetched {
+    if (this.#underWay.size >= READ_REPAIRS_MAX) return fetched
+    const { repair, onError } = this.#options
+    const kept = repair
+      .keepIfClaimed(cid, fetched.bytes)
+      .catch(error => {
+        this.#log('could not keep block %s after reading it: %s', nameOf(cid), reasonOf(error))
+        onError(error)
+      })
+      .finally(() => this.#underWay.delete(kept))
+    this.#underWay.add(kept)
+    return { ...fetched, release: () => void kept.then(fetched.release) }
+  }
+
+  /** Resolves once everything under way has been written. */
+  async settled(): Promise<void> {
+    await Promise.all(this.#underWay)
+  }
+}

@@ -1,0 +1,69 @@
+import type { KeptFile, PutOutcome } from '../blocks/blocks.ts'
+import { NotEnoughCopiesError } from '../blocks/errors.ts'
+import type { RecordChange } from '../catalog/changes/context.ts'
+import type { Statement } from '../format/statement.ts'
+import { shortHex } from '../util/bytes.ts'
+import type { FsContext } from './context.ts'
+import { pushToMembers } from './push-to-members.ts'
+
+export interface ReplicateOptions {
+  /** What the put of the record's file has handed over; null for a record without blocks. */
+  kept: KeptFile | null
+  /** Copies wanted; `Infinity` for every member. */
+  replicas: number
+  ack: number | undefined
+  /** Bytes of text that a chunk has at most. */
+  chunkBytes: number
+  signal: AbortSignal | undefined
+}
+
+/**
+ * The last step of a put: pushes its records until enough members have acknowledged the file. The records are durable
+ * here whatever comes of it. The copies that members still owe go to the hinted handoff, which survives a restart.
+ * Throws a `NotEnoughCopiesError` if an explicit `ack` was not met.
+ */
+export async function replicate(
+  fs: FsContext,
+  { record, statements }: RecordChange,
+  options: ReplicateOptions
+): Promise<PutOutcome> {
+  const directories = pushToMembers(
+    fs,
+    statements.filter(statement => statement !== record)
+  )
+  const [outcome] = await Promise.all([untilAcknowledged(fs, record, options), directories])
+  return outcome
+}
+
+async function untilAcknowledged(
+  fs: FsContext,
+  record: Statement<'entry'>,
+  options: ReplicateOptions
+): Promise<PutOutcome> {
+  const { kept, replicas, ack, signal } = options
+  // Until the outcome is known, something may be owed.
+  let owedBlocks = 1
+  try {
+    const outcome = await fs.blocks.pushRecord(record, kept, { replicas, ack, signal })
+    owedBlocks = outcome.owedBlocks
+    return outcome
+  } catch (error) {
+    if (error instanceof NotEnoughCopiesError) owedBlocks = error.owedBlocks
+    throw error
+  } finally {
+    await handOff(fs, record, owedBlocks, options)
+  }
+}
+
+async function handOff(
+  fs: FsContext,
+  record: Statement<'entry'>,
+  owedBlocks: number,
+  { kept, replicas, chunkBytes }: ReplicateOptions
+): Promise<void> {
+  if (kept === null || owedBlocks === 0) return
+  const log = fs.logger.forComponent('dfs:fs:put')
+  log('record %s: handed off, copies of blocks owed: %d', shortHex(record.id), owedBlocks)
+  const ref = { id: record.id, root: kept.root, replicas, author: fs.members.self.peerId }
+  await fs.blocks.handOff(ref, owedBlocks, chunkBytes)
+}

@@ -1,0 +1,105 @@
+import assert from 'node:assert/strict'
+import { type TestContext, test } from 'node:test'
+import { toHex } from '../../src/util/bytes.ts'
+import { BlockCluster, type BlockMember } from '../fixtures/block-cluster.ts'
+import { ManualClock } from '../fixtures/clock.ts'
+import { RecordingLogger } from '../fixtures/logger.ts'
+import { settle, timePassesUntil, whileTimePasses } from '../fixtures/pass-time.ts'
+import { seededChance } from '../fixtures/seeded-chance.ts'
+
+const CHUNK = 64 << 10
+const MINUTE = 60_000
+const ALL = Number.POSITIVE_INFINITY
+const bytes = seededChance(44).bytes(6 * CHUNK - 100)
+
+/** Two members, and a third whose log is recorded. */
+async function start(t: TestContext) {
+  const clock = new ManualClock()
+  const cluster = await BlockCluster.start(clock, 2)
+  t.after(() => cluster.stop())
+  const recorded = new RecordingLogger()
+  cluster.logger = recorded
+  const watched = await cluster.add()
+  const [writer] = cluster.members as [BlockMember]
+  /** What it said of one component since it was last asked, traces left out, ids and all. */
+  const said = (component: string): string[] => {
+    const lines = recorded.lines.filter(line => line.startsWith(`dfs:blocks:${component} `))
+    recorded.lines.length = 0
+    return lines.map(line => line.slice(`dfs:blocks:${component} `.length))
+  }
+  return { clock, cluster, writer, watched, said }
+}
+
+test('the log of a member that comes back tells what it missed and that it has it now', async t => {
+  const { clock, cluster, writer, watched, said } = await start(t)
+  cluster.isolate(watched)
+  const { record } = await whileTimePasses(clock, writer.put(bytes, { replicas: ALL, ack: 2 }))
+  said('repair')
+  await watched.stand(record)
+  await settle()
+  const id = toHex(record.id).slice(0, 8)
+  assert.deepEqual(said('repair'), [
+    `cannot walk the whole manifest of record ${id}: BlockUnreachableError: no member that can be reached has a part of this file: try again when more of them are connected`,
+    `walked record ${id}: 0 chunks and 1 nodes missing`
+  ])
+  await cluster.heal(watched)
+  await timePassesUntil(clock, 'it has all', () => watched.blocks.owed.blocks === 0)
+  await settle()
+  // It was connected to two members, and tried again for each.
+  assert.deepEqual(
+    [...new Set(said('repair'))],
+    ['walking 1 records again, 1 blocks are missing', `walked record ${id}: 0 chunks and 0 nodes missing`]
+  )
+})
+
+test('the log of a keeper tells what a put counts on it for, and that it confirmed the record', async t => {
+  const { clock, writer, watched, said } = await start(t)
+  await whileTimePasses(clock, writer.put(bytes, { replicas: ALL, ack: 3 }))
+  await settle()
+  const lines = said('keeper')
+  assert.match(lines[0] as string, /^\w+ counts on us for root [0-9a-f]{8}: 0 chunks of its put are lacking here$/)
+  assert.match(
+    lines[1] as string,
+    /^confirm the put of \w+ with root [0-9a-f]{8}: every block that it counts on is here$/
+  )
+  assert.ok(lines.every(line => !line.includes(watched.peer)))
+})
+
+test('the log of an evict tells how much was freed, and that of a put that lost a keeper tells what is owed', async t => {
+  const { clock, cluster, writer, watched, said } = await start(t)
+  const { record } = await whileTimePasses(clock, writer.put(bytes, { replicas: 2 }))
+  await timePassesUntil(clock, 'nothing is owed', () => cluster.members.every(({ blocks }) => blocks.owed.blocks === 0))
+  said('evict')
+  const { freed, left } = await whileTimePasses(clock, watched.blocks.evict(record))
+  const id = toHex(record.id).slice(0, 8)
+  assert.deepEqual(said('evict'), [
+    `evicting record ${id}`,
+    `evicted record ${id}: freed ${freed.blocks} chunks, left ${left.blocks}`
+  ])
+  cluster.isolate(writer)
+  const { outcome, record: second } = await whileTimePasses(clock, watched.put(bytes, { replicas: ALL, ack: 2 }))
+  const secondId = toHex(second.id).slice(0, 8)
+  const handoff = said('handoff')
+  assert.ok(handoff.includes(`${outcome.owedBlocks} copies of chunks of record ${secondId} are still owed`))
+  await cluster.heal(writer)
+  await writer.stand(second)
+  await timePassesUntil(clock, 'all is confirmed', () => watched.blocks.owed.blocks === 0)
+  assert.ok(said('handoff').some(line => / copies of chunks were owed, 0 are now$/.test(line)))
+})
+
+test('a node lists the background work of this room, and all of it ends with it', async t => {
+  const { clock, watched } = await start(t)
+  const names = watched.blocks.workers.map(({ status }) => status.name)
+  assert.deepEqual(names, ['repair retry', 'hinted handoff', 'claim sweep'])
+  await settle()
+  assert.deepEqual(
+    watched.blocks.workers.map(({ status }) => status.nextInMs),
+    [null, null, MINUTE],
+    'nothing is missing or owed, so only the sweep runs'
+  )
+  clock.advance(MINUTE)
+  await settle()
+  assert.ok(watched.blocks.workers.every(({ status }) => status.lastError === null))
+  await watched.stop()
+  assert.ok(watched.blocks.workers.every(({ status }) => status.state === 'stopped'))
+})

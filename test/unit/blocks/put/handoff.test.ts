@@ -1,0 +1,169 @@
+import assert from 'node:assert/strict'
+import { type TestContext, test } from 'node:test'
+import { Bitmap } from '../../../../src/blocks/bitmap.ts'
+import type { HoldAnswer, HoldRoot } from '../../../../src/blocks/protocol/store-messages.ts'
+import { HintedHandoff } from '../../../../src/blocks/put/handoff.ts'
+import { Ranking } from '../../../../src/blocks/rank.ts'
+import type { RecordRef } from '../../../../src/blocks/record-ref.ts'
+import { IndexDb } from '../../../../src/disk/index-db.ts'
+import { nameBlock } from '../../../../src/format/cid.ts'
+import { defaultNodeCodec } from '../../../../src/format/manifest.ts'
+import type { PeerId } from '../../../../src/format/peer-id.ts'
+import type { ViewMember } from '../../../../src/members/view.ts'
+import { DisconnectedError } from '../../../../src/wire/errors.ts'
+import { ManualClock } from '../../../fixtures/clock.ts'
+import { silentLogger } from '../../../fixtures/logger.ts'
+import { MemoryDatabase } from '../../../fixtures/memory-database.ts'
+import { settle } from '../../../fixtures/pass-time.ts'
+
+const SECOND = 1_000
+const ALL = Number.POSITIVE_INFINITY
+const LACKS: HoldAnswer = { lacking: Bitmap.full(1), proofs: new Uint8Array(0) }
+const HOLDS: HoldAnswer = { lacking: new Bitmap(), proofs: new Uint8Array(0) }
+
+/** A record of a file of one chunk that wants a copy on every member. */
+function recordOf(name: string): RecordRef {
+  const cid = nameBlock(Buffer.from(name))
+  return { id: cid.multihash.digest, root: cid, replicas: ALL, author: 'self' }
+}
+
+function member(peer: PeerId, n: number): ViewMember {
+  const rest = { weight: 10 ** 12, zone: null, isDraining: false, isOut: false, isFull: false, canRead: true }
+  return { peer, key: Buffer.alloc(32, n), ...rest }
+}
+
+async function setup(t: TestContext, { database = new MemoryDatabase(), peers = ['a', 'b'] } = {}) {
+  const clock = new ManualClock()
+  const index = new IndexDb(database.asDatabase)
+  await index.open()
+  const members = ['self', ...peers].map(member)
+  const ranking = new Ranking({ id: new Uint8Array(32), members })
+  /** When each request was sent, in seconds from the start, and to whom. */
+  const asked: Array<[number, PeerId]> = []
+  const startAtMs = clock.monotonic()
+  const state = {
+    answer: async (_: PeerId, __: HoldRoot): Promise<HoldAnswer> => LACKS,
+    admitted: peers,
+    errors: [] as unknown[]
+  }
+  const handoff = new HintedHandoff({
+    self: 'self',
+    clock,
+    logger: silentLogger,
+    codec: defaultNodeCodec,
+    index,
+    storeClient: {
+      holdRoot: async (peer, request) => {
+        asked.push([(clock.monotonic() - startAtMs) / SECOND, peer])
+        return state.answer(peer, request)
+      }
+    },
+    ranking: () => ranking,
+    admitted: () => state.admitted,
+    viewId: () => ranking.view.id,
+    readNode: async () => assert.fail('a file of one chunk has no node'),
+    onError: error => state.errors.push(error)
+  })
+  t.after(() => handoff.stop())
+  const passSeconds = async (seconds: number): Promise<void> => {
+    await settle(3)
+    for (let i = 0; i < seconds; i++) {
+      clock.advance(SECOND)
+      await settle(3)
+    }
+  }
+  const askedAt = (): number[] => [...new Set(asked.map(([at]) => at))]
+  return { handoff, database, asked, askedAt, state, passSeconds }
+}
+
+test('owners are asked at longer and longer intervals while they lack their copies', async t => {
+  const { handoff, askedAt, passSeconds } = await setup(t)
+  await handoff.start()
+  await passSeconds(100)
+  assert.deepEqual(askedAt(), [], 'nothing is owed')
+  await handoff.add(recordOf('a'), 2, 1_000)
+  assert.deepEqual(handoff.owed, { blocks: 2, bytes: 2_000 })
+  await passSeconds(200)
+  // Ten seconds after it was added, then twice as long each time.
+  assert.deepEqual(askedAt(), [110, 130, 170, 250])
+})
+
+test('a check asks at once and begins the intervals anew', async t => {
+  const { handoff, askedAt, passSeconds } = await setup(t)
+  await handoff.start()
+  await handoff.add(recordOf('a'), 2, 1_000)
+  await passSeconds(35)
+  assert.deepEqual(askedAt(), [10, 30])
+  handoff.check()
+  await passSeconds(40)
+  assert.deepEqual(askedAt(), [10, 30, 35, 45, 65])
+})
+
+test('a check that comes during a round is followed by another round', async t => {
+  const { handoff, asked, state, passSeconds } = await setup(t, { peers: ['a'] })
+  const gate = Promise.withResolvers<HoldAnswer>()
+  state.answer = () => gate.promise
+  await handoff.start()
+  await handoff.add(recordOf('a'), 1, 1_000)
+  await passSeconds(10)
+  handoff.check()
+  await passSeconds(1)
+  assert.equal(asked.length, 1, 'rounds do not overlap')
+  gate.resolve(LACKS)
+  await passSeconds(1)
+  assert.equal(asked.length, 2)
+})
+
+test('a copy that was confirmed is not asked for again, and begins the intervals anew', async t => {
+  const { handoff, asked, state, passSeconds } = await setup(t)
+  await handoff.start()
+  await handoff.add(recordOf('a'), 2, 1_000)
+  await passSeconds(30)
+  state.answer = async peer => (peer === 'a' ? HOLDS : LACKS)
+  await passSeconds(40)
+  assert.equal(handoff.owed.blocks, 1)
+  asked.length = 0
+  await passSeconds(10)
+  assert.deepEqual(asked, [[80, 'b']])
+})
+
+test('once every copy is confirmed nobody is asked, and nothing is left for the next start', async t => {
+  const { handoff, asked, state, passSeconds, database } = await setup(t)
+  state.answer = async () => HOLDS
+  await handoff.start()
+  await handoff.add(recordOf('a'), 2, 1_000)
+  await passSeconds(10)
+  assert.deepEqual(handoff.owed, { blocks: 0, bytes: 0 })
+  assert.equal(handoff.worker.status.nextInMs, null)
+  asked.length = 0
+  await passSeconds(1_000)
+  assert.deepEqual(asked, [])
+  const next = await setup(t, { database: database.after(database.batches) })
+  await next.handoff.start()
+  assert.equal(next.handoff.owed.blocks, 0)
+})
+
+test('copies that were owed at the last stop are asked for at once', async t => {
+  const before = await setup(t)
+  await before.handoff.start()
+  await before.handoff.add(recordOf('a'), 2, 1_000)
+  await before.handoff.stop()
+  const { handoff, askedAt, passSeconds } = await setup(t, { database: before.database.after(before.database.batches) })
+  await handoff.start()
+  assert.deepEqual(handoff.owed, { blocks: 2, bytes: 2_000 })
+  await passSeconds(10)
+  assert.deepEqual(askedAt(), [0, 10])
+})
+
+test('members that are away or do not answer leave everything owed', async t => {
+  const { handoff, asked, state, passSeconds } = await setup(t)
+  state.admitted = ['a']
+  state.answer = async () => {
+    throw new DisconnectedError('not connected')
+  }
+  await handoff.start()
+  await handoff.add(recordOf('a'), 2, 1_000)
+  await passSeconds(10)
+  assert.deepEqual(asked, [[10, 'a']])
+  assert.deepEqual([handoff.owed.blocks, state.errors], [2, []])
+})

@@ -1,0 +1,115 @@
+import assert from 'node:assert/strict'
+import { type TestContext, test } from 'node:test'
+import { Holds } from '../../../../src/blocks/hold/holds.ts'
+import { Sweeper } from '../../../../src/blocks/repair/sweep.ts'
+import { nameBlock } from '../../../../src/format/cid.ts'
+import { openClaims } from '../../../fixtures/claims-store.ts'
+import { RecordingLogger } from '../../../fixtures/logger.ts'
+import { settle } from '../../../fixtures/pass-time.ts'
+
+const MINUTE = 60_000
+const put = Buffer.alloc(16, 1)
+const bytes = Buffer.from('a block that some put stored')
+const cid = nameBlock(bytes)
+
+async function setup(t: TestContext) {
+  const { clock, claims, local, store } = await openClaims()
+  const holds = new Holds(clock)
+  const logger = new RecordingLogger()
+  const state = { mayFree: true, underWay: false, errors: [] as unknown[] }
+  const sweeper = new Sweeper({
+    clock,
+    logger,
+    claims,
+    local,
+    holds,
+    isUnderWay: () => state.underWay,
+    mayFree: () => state.mayFree,
+    onError: error => state.errors.push(error)
+  })
+  t.after(async () => {
+    await sweeper.stop()
+    await store.close()
+  })
+  const keep = (claimMs: number): Promise<void> =>
+    local.keep(cid, bytes, () => claims.claimForPut(put, [cid.multihash.bytes], claimMs))
+  const pass = async (minutes: number): Promise<void> => {
+    for (let i = 0; i < minutes; i++) {
+      clock.advance(MINUTE)
+      await settle(20)
+    }
+  }
+  return { sweeper, local, claims, holds, logger, state, keep, pass }
+}
+
+test('the sweeper frees a block within a minute after its claim and the grace have passed', async t => {
+  const { sweeper, local, keep, pass, logger } = await setup(t)
+  await keep(10 * MINUTE)
+  sweeper.start({ mayHaveOrphans: false })
+  // The claim is written for half an hour more than asked, and ended five minutes late.
+  await pass(45)
+  assert.ok(await local.has(cid))
+  await pass(1)
+  assert.ok(!(await local.has(cid)))
+  assert.ok(logger.lines.some(line => line === 'dfs:blocks:sweep looked at 1 claims that ran out, freed 1 blocks'))
+})
+
+test('a sweep that may not free leaves the claim, and a later one frees the block', async t => {
+  const { sweeper, local, state, keep, pass } = await setup(t)
+  await keep(MINUTE)
+  state.mayFree = false
+  sweeper.start({ mayHaveOrphans: false })
+  await pass(60)
+  assert.ok(await local.has(cid))
+  state.mayFree = true
+  await pass(1)
+  assert.ok(!(await local.has(cid)))
+})
+
+test('the claims of a put that is under way do not end, nor those of a block that is promised', async t => {
+  const { sweeper, local, holds, state, keep, pass } = await setup(t)
+  await keep(MINUTE)
+  state.underWay = true
+  sweeper.start({ mayHaveOrphans: false })
+  await pass(60)
+  assert.ok(await local.has(cid))
+  state.underWay = false
+  holds.grant(cid, 'a', 10 * MINUTE)
+  await pass(9)
+  assert.ok(await local.has(cid))
+  await pass(2)
+  assert.ok(!(await local.has(cid)))
+})
+
+test('blocks without a claim are freed after an unclean stop, once it is certain what is needed, and never else', async t => {
+  for (const mayHaveOrphans of [false, true]) {
+    const { sweeper, local, state, pass } = await setup(t)
+    await local.keep(cid, bytes)
+    state.mayFree = false
+    sweeper.start({ mayHaveOrphans })
+    await pass(3)
+    assert.ok(await local.has(cid))
+    state.mayFree = true
+    await pass(1)
+    assert.equal(await local.has(cid), !mayHaveOrphans)
+    await local.keep(cid, bytes)
+    await pass(3)
+    assert.ok(await local.has(cid), 'the search for such blocks is done once')
+  }
+})
+
+test('a sweep that fails is reported and repeated a minute later', async t => {
+  const { sweeper, claims, state, keep, local, pass } = await setup(t)
+  await keep(MINUTE)
+  const expired = claims.expired.bind(claims)
+  t.mock.method(claims, 'expired', () => {
+    throw new Error('the index cannot be read')
+  })
+  sweeper.start({ mayHaveOrphans: false })
+  await pass(60)
+  assert.equal(state.errors.length, 60)
+  t.mock.method(claims, 'expired', expired)
+  await pass(1)
+  assert.equal(state.errors.length, 60)
+  assert.ok(!(await local.has(cid)))
+})
