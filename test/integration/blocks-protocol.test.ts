@@ -192,5 +192,5 @@ test('a hold is granted and proven under the same view, for records that the kee
   assert.equal(fields['lacking'], 0)
   let block: Uint8Array = new Uint8Array(0)
   for await (const bytes of member.blockstore.get(record.root)) block = bytes
-  assert.ok(isProof(body, nonce, peer, member.peer, block))
+  assert.ok(isProof({ proof: body, nonce }, peer, member.peer, block))
 })

@@ -5,6 +5,13 @@ import { u32be, utf8 } from '../../util/bytes.ts'
 export const PROOF_BYTES = 32
 export const NONCE_BYTES = 32
 
+/** What a member sent to prove that it holds a block, and the nonce that it answers. */
+export interface Proof {
+  nonce: Uint8Array
+  /** Empty if the member lacks the block. */
+  proof: Uint8Array
+}
+
 /**
  * Proves that a keeper has a block's bytes now, to one asker: HMAC-SHA-256, under the asker's nonce, of both peer ids (each
  * with its length, 32 bits) and the block. It proves no more than possession at that moment: a liar could have fetched the
@@ -17,12 +24,6 @@ export function proofOf(nonce: Uint8Array, asker: PeerId, keeper: PeerId, bytes:
 }
 
 /** True if a keeper's proof is the one that `proofOf` computes from the block that the asker has itself. */
-export function isProof(
-  proof: Uint8Array,
-  nonce: Uint8Array,
-  asker: PeerId,
-  keeper: PeerId,
-  bytes: Uint8Array
-): boolean {
+export function isProof({ nonce, proof }: Proof, asker: PeerId, keeper: PeerId, bytes: Uint8Array): boolean {
   return proof.byteLength === PROOF_BYTES && timingSafeEqual(proof, proofOf(nonce, asker, keeper, bytes))
 }

@@ -4,14 +4,7 @@ import type { ViewMember } from '../../members/view.ts'
 import { HOLD_RECORDS_MAX } from '../constants.ts'
 import { copiesWanted, type Referrers } from '../hold/reference-lookup.ts'
 import type { ManifestChunk } from '../manifest-walk.ts'
-import { isProof } from '../protocol/proof.ts'
-
-/** What a member sent to prove that it holds a chunk, and the nonce that it answers. */
-export interface Proof {
-  nonce: Uint8Array
-  /** Empty if the member lacks the chunk. */
-  proof: Uint8Array
-}
+import { isProof, type Proof } from '../protocol/proof.ts'
 
 /** A chunk on this disk, and what is known of the others' copies of it. */
 export interface Candidate {
@@ -66,7 +59,7 @@ export function nextToAsk({ others, wanted, proofs, mustStay }: Candidate): Peer
 export function isProven({ proofs, others, wanted }: Candidate, self: PeerId, bytes: Uint8Array): boolean {
   const holders = others.filter(({ peer }) => {
     const given = proofs.get(peer)
-    return given !== undefined && isProof(given.proof, given.nonce, self, peer, bytes)
+    return given !== undefined && isProof(given, self, peer, bytes)
   })
   return holders.length >= wanted && holders.some(({ canRead }) => canRead)
 }

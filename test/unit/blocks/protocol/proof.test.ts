@@ -14,11 +14,11 @@ test('a proof equals the frozen one', () => {
 
 test('a proof is for one asker, one keeper, one nonce and one block', () => {
   const proof = proofOf(nonce, 'asker', 'keeper', bytes)
-  assert.ok(isProof(proof, nonce, 'asker', 'keeper', bytes))
-  assert.ok(!isProof(proof, nonce, 'keeper', 'asker', bytes))
-  assert.ok(!isProof(proof, nonce, 'askerk', 'eeper', bytes))
-  assert.ok(!isProof(proof, Buffer.alloc(32, 8), 'asker', 'keeper', bytes))
-  assert.ok(!isProof(proof, nonce, 'asker', 'keeper', bytes.subarray(1)))
-  assert.ok(!isProof(proof.subarray(1), nonce, 'asker', 'keeper', bytes))
-  assert.ok(!isProof(new Uint8Array(0), nonce, 'asker', 'keeper', bytes))
+  assert.ok(isProof({ proof, nonce }, 'asker', 'keeper', bytes))
+  assert.ok(!isProof({ proof, nonce }, 'keeper', 'asker', bytes))
+  assert.ok(!isProof({ proof, nonce }, 'askerk', 'eeper', bytes))
+  assert.ok(!isProof({ proof, nonce: Buffer.alloc(32, 8) }, 'asker', 'keeper', bytes))
+  assert.ok(!isProof({ proof, nonce }, 'asker', 'keeper', bytes.subarray(1)))
+  assert.ok(!isProof({ proof: proof.subarray(1), nonce }, 'asker', 'keeper', bytes))
+  assert.ok(!isProof({ proof: new Uint8Array(0), nonce }, 'asker', 'keeper', bytes))
 })
