@@ -3,7 +3,7 @@ import { makeDataDirectory, openFormat } from '../disk/data-directory.ts'
 import { IndexCorruptError } from '../disk/errors.ts'
 import { type Files, replaceFile } from '../disk/files.ts'
 import { lockDirectory } from '../disk/lock.ts'
-import { WatchedFiles } from '../disk/watched-files.ts'
+import { MonitoredFiles } from '../disk/monitored-files.ts'
 import { LABEL_BYTES_MAX } from '../format/constants.ts'
 import { parsePath } from '../format/path.ts'
 import { copiesOf, type FsContext } from '../fs/context.ts'
@@ -33,6 +33,7 @@ import { toHex, utf8 } from '../util/bytes.ts'
 import { systemChance } from '../util/chance.ts'
 import { type Clock, systemClock } from '../util/clock.ts'
 import { codeOf, InvalidInputError, StoppedError } from '../util/errors.ts'
+import { debugLogger } from '../util/logger.ts'
 import { secretsOf } from './identity.ts'
 import { defaultListen, rememberPorts } from './ports.ts'
 import { peersOf, statusOf } from './report.ts'
@@ -57,12 +58,12 @@ const REBUILD_RETRY_MS_MAX = 10 * 60_000
  */
 export async function createNode(options: NodeOptions): Promise<DfsNode> {
   checkOptions(options)
-  const { dataDir, clock = systemClock, chance = systemChance } = options
+  const { dataDir, clock = systemClock, chance = systemChance, logger = debugLogger } = options
   await makeDataDirectory(dataDir)
-  const unlock = await lockDirectory(dataDir)
+  const unlock = await lockDirectory(dataDir, { logger })
   try {
-    const files = new WatchedFiles(dataDir)
-    const { storeId, isNew } = await openFormat(files, chance)
+    const files = new MonitoredFiles(dataDir)
+    const { storeId, isNew } = await openFormat(files, chance, logger)
     const secrets = await secretsOf(options, files)
     const listen = options.listen ?? (options.transports === undefined ? await defaultListen(files) : [])
     const defaults = {
@@ -96,7 +97,7 @@ export async function createNode(options: NodeOptions): Promise<DfsNode> {
 }
 
 export interface NodeInit {
-  files: Files & Pick<WatchedFiles, 'state'>
+  files: Files & Pick<MonitoredFiles, 'state'>
   unlock: () => Promise<void>
   clock: Clock
   onEvent: (event: NodeEvent) => void

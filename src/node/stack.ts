@@ -13,15 +13,15 @@ import { BlockFiles } from '../disk/block-files.ts'
 import { DurableBlockstore } from '../disk/blockstore.ts'
 import { Capacity } from '../disk/capacity.ts'
 import { compactor } from '../disk/compactor.ts'
-import { DiskWatch } from '../disk/disk-watch.ts'
+import { DiskMonitor } from '../disk/disk-monitor.ts'
 import { type IndexCorruptError, NoSpaceError, ReadOnlyError } from '../disk/errors.ts'
 import type { Files } from '../disk/files.ts'
 import { type Database, IndexDb } from '../disk/index-db.ts'
 import type { Secrets } from '../disk/keystore.ts'
 import { leafCheck } from '../disk/leaf-check.ts'
+import type { MonitoredFiles } from '../disk/monitored-files.ts'
 import { Segments } from '../disk/segments.ts'
 import { type OpenReport, Store } from '../disk/store.ts'
-import type { WatchedFiles } from '../disk/watched-files.ts'
 import { type EntryRecord, readRecord } from '../format/entry.ts'
 import { defaultNodeCodec } from '../format/manifest.ts'
 import { peerIdOf } from '../format/peer-id.ts'
@@ -49,7 +49,7 @@ export interface Stack {
   host: Libp2pHost
   store: Store
   capacity: Capacity
-  disk: DiskWatch
+  disk: DiskMonitor
   projection: CatalogProjection
   /** What runs in the background. */
   workers: readonly Worker[]
@@ -61,7 +61,7 @@ export interface Stack {
 
 export interface StackOptions {
   options: NodeOptions
-  files: Files & Pick<WatchedFiles, 'state'>
+  files: Files & Pick<MonitoredFiles, 'state'>
   secrets: Secrets
   storeId: Uint8Array
   /** The directory was made by this start: in any other, what is not there has been lost. */
@@ -93,10 +93,10 @@ export async function startStack(init: StackOptions): Promise<Stack> {
   const closers: Array<() => unknown> = []
   const stop = (): Promise<void> => closeAll(closers.splice(0).reverse())
   const capacity = new Capacity({ files, clock, capacityBytes: options.capacityBytes })
-  const disk = new DiskWatch({ files, capacity, onChange: state => onEvent({ event: 'disk', state }) })
+  const disk = new DiskMonitor({ files, capacity, logger, onChange: state => onEvent({ event: 'disk', state }) })
   const report = (task: string) => (error: unknown) => {
     if (isAbort(error)) return
-    disk.look()
+    disk.update()
     // Of a disk that is full, or takes nothing, every write fails: that it is so has been said.
     if (error instanceof NoSpaceError || error instanceof ReadOnlyError) return
     onEvent({ event: 'failed', code: codeOf(error), task })
@@ -107,14 +107,20 @@ export async function startStack(init: StackOptions): Promise<Stack> {
       keyEncoding: 'view',
       valueEncoding: 'view'
     })
-    const index = new IndexDb(level as unknown as Database)
-    index.onDoubt = onDoubt
+    const index = new IndexDb(level as unknown as Database, logger)
+    index.onCorrupt = onDoubt
     await index.open()
     closers.push(() => index.close())
-    const segments = new Segments({ files, storeId })
-    const store = new Store({ segments, index, storeId, onDamage: () => onEvent({ event: 'damaged', rows: 1 }) })
-    const blockFiles = new BlockFiles(files, chance)
-    const durable = new DurableBlockstore(store, blockFiles, capacity)
+    const segments = new Segments({ files, storeId, logger })
+    const store = new Store({
+      segments,
+      index,
+      storeId,
+      logger,
+      onDamage: () => onEvent({ event: 'damaged', rows: 1 })
+    })
+    const blockFiles = new BlockFiles(files, chance, logger)
+    const durable = new DurableBlockstore(store, blockFiles, capacity, logger)
     const blockstore = options.blockstore ?? durable
 
     // log, members
@@ -223,14 +229,14 @@ export async function startStack(init: StackOptions): Promise<Stack> {
     })
 
     // From here on things run, the lowest first; they end in the opposite order.
-    await capacity.look()
+    await capacity.measure()
     if (options.blockstore === undefined) await blockFiles.open()
     await segments.open()
     const opened = await store.open()
     // Closes the index too; should it not get so far, that is closed all the same.
     closers.push(() => store.close())
     mustCompare = opened.rebuilt && !isNew
-    if (options.blockstore === undefined) for await (const { bytes } of durable.all()) capacity.found(bytes)
+    if (options.blockstore === undefined) for await (const { bytes } of durable.all()) capacity.countExisting(bytes)
     await projection.look()
     await members.load()
     members.on(({ event, ...rest }) => {
@@ -255,8 +261,8 @@ export async function startStack(init: StackOptions): Promise<Stack> {
         everyMs: CAPACITY_INTERVAL_MS,
         onError: report('capacity'),
         work: async () => {
-          await capacity.look()
-          disk.look()
+          await capacity.measure()
+          disk.update()
           await members.announceIfChanged()
         }
       })

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
 import { type TestContext, test } from 'node:test'
 import { type Database, IndexDb, type IndexOp, indexKey } from '../../src/disk/index-db.ts'
+import { silentLogger } from '../fixtures/logger.ts'
 import { gather } from '../fixtures/streams.ts'
 
 const bytes = (text: string): Uint8Array => Buffer.from(text, 'latin1')
@@ -13,8 +14,8 @@ const text = (value: Uint8Array | undefined): string | undefined => value && Buf
 export function testIndex(name: string, make: (t: TestContext) => Promise<Database>): void {
   const check = (what: string, work: (index: IndexDb) => Promise<void>): void => {
     test(`${name}: ${what}`, async t => {
-      const index = new IndexDb(await make(t))
-      index.onDoubt = error => assert.fail(error)
+      const index = new IndexDb(await make(t), silentLogger)
+      index.onCorrupt = error => assert.fail(error)
       await index.open()
       await work(index)
       await index.close()

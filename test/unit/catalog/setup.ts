@@ -18,6 +18,7 @@ import { KeyRing } from '../../../src/members/key-ring.ts'
 import { LocalMember } from '../../../src/members/local-member.ts'
 import { toHex } from '../../../src/util/bytes.ts'
 import { ManualClock } from '../../fixtures/clock.ts'
+import { silentLogger } from '../../fixtures/logger.ts'
 import { adminSecrets, grantedSecrets } from '../../fixtures/member.ts'
 import { MemoryDatabase } from '../../fixtures/memory-database.ts'
 import { seededChance } from '../../fixtures/seeded-chance.ts'
@@ -93,7 +94,7 @@ export function carrying({ record }: Signed) {
 export class Setup {
   readonly clock = new ManualClock()
   readonly chance = seededChance(2)
-  readonly index = new IndexDb(new MemoryDatabase().asDatabase)
+  readonly index = new IndexDb(new MemoryDatabase().asDatabase, silentLogger)
   readonly #standing = new Map<string, AcceptedStatement>()
   readonly log = {
     get: async (id: Uint8Array): Promise<AcceptedStatement | undefined> => this.#standing.get(toHex(id)),

@@ -16,6 +16,7 @@ import type { AcceptedStatement } from '../../../src/log/log.ts'
 import { KeyRing } from '../../../src/members/key-ring.ts'
 import { ManualClock } from '../../fixtures/clock.ts'
 import { network, recordSubkey } from '../../fixtures/keys.ts'
+import { silentLogger } from '../../fixtures/logger.ts'
 import { MemoryDatabase } from '../../fixtures/memory-database.ts'
 import { seededChance } from '../../fixtures/seeded-chance.ts'
 
@@ -117,7 +118,7 @@ const place = { segment: 1, offset: 0, length: 0 }
 
 /** A catalog over a database in memory, and the log that it looks statements up in. */
 async function catalog() {
-  const index = new IndexDb(new MemoryDatabase().asDatabase)
+  const index = new IndexDb(new MemoryDatabase().asDatabase, silentLogger)
   await index.open()
   const standing = new Map<string, AcceptedStatement>()
   for (const { grant } of authors.values())

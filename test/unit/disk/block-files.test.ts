@@ -5,6 +5,7 @@ import { DiskError } from '../../../src/disk/errors.ts'
 import { nameBlock } from '../../../src/format/cid.ts'
 import { openStore } from '../../fixtures/disk-store.ts'
 import { FakeFiles } from '../../fixtures/fake-files.ts'
+import { silentLogger } from '../../fixtures/logger.ts'
 import { seededChance } from '../../fixtures/seeded-chance.ts'
 
 const bytes = Buffer.alloc(70_000, 7)
@@ -50,7 +51,7 @@ test('a block whose name was not synced, and could not be removed, does not coun
       if (broken.includes(name) && path.startsWith(FOLDER)) throw new DiskError('the disk reported EIO')
     }
   })
-  const blockFiles = new BlockFiles(files, seededChance(1))
+  const blockFiles = new BlockFiles(files, seededChance(1), silentLogger)
   await blockFiles.open()
   const { bytes: multihash } = cid.multihash
   broken = ['syncDirectory', 'remove']
@@ -58,7 +59,7 @@ test('a block whose name was not synced, and could not be removed, does not coun
   await assert.rejects(blockFiles.has(multihash), DiskError)
   broken = []
   await blockFiles.put(multihash, [bytes])
-  const after = new BlockFiles(files.crash(), seededChance(1))
+  const after = new BlockFiles(files.crash(), seededChance(1), silentLogger)
   await after.open()
   assert.ok(await after.has(multihash))
 })

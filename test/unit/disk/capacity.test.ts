@@ -9,13 +9,13 @@ import { ManualClock } from '../../fixtures/clock.ts'
 async function capacityOf(freeBytes: number): Promise<Capacity> {
   const files = { space: async () => ({ totalBytes: 1000, freeBytes }) } as unknown as Files
   const capacity = new Capacity({ files, clock: new ManualClock() })
-  await capacity.look()
+  await capacity.measure()
   return capacity
 }
 
 test('what was here when the disk was looked at does not take its room twice', async () => {
   const capacity = await capacityOf(400)
-  capacity.found(600)
+  capacity.countExisting(600)
   assert.equal(capacity.isFull, false)
   assert.equal(capacity.usedBytes, 600)
   await capacity.take(300)

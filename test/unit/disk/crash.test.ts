@@ -213,7 +213,7 @@ for (const { name, luck, indexed } of WAYS) {
       const last = { ...options, database: indexed(again.database, n + 7) }
       const once = await openStore(after.crash(luck(n + 1)), last)
       await promises.check(once)
-      assert.deepEqual(once.doubts, [])
+      assert.deepEqual(once.corruptions, [])
       return isDone
     }))
 }

@@ -6,6 +6,7 @@ import { CHAIN_LINKS_MAX } from '../../../src/disk/constants.ts'
 import { DiskError, IndexCorruptError, LockedError, NoSpaceError, ReadOnlyError } from '../../../src/disk/errors.ts'
 import { type Database, IndexDb, indexKey } from '../../../src/disk/index-db.ts'
 import { levelDatabase, openIndex } from '../../fixtures/level.ts'
+import { silentLogger } from '../../fixtures/logger.ts'
 import { MemoryDatabase } from '../../fixtures/memory-database.ts'
 import { gather } from '../../fixtures/streams.ts'
 import { temporaryFolder } from '../../fixtures/temporary-folder.ts'
@@ -13,16 +14,16 @@ import { temporaryFolder } from '../../fixtures/temporary-folder.ts'
 const key = (name: string): Uint8Array => indexKey('t', Buffer.from(name))
 const put = (name: string, value: string) => ({ type: 'put' as const, key: key(name), value: Buffer.from(value) })
 
-async function withDoubts(database: Database): Promise<{ index: IndexDb; doubts: IndexCorruptError[] }> {
+async function withDoubts(database: Database): Promise<{ index: IndexDb; corruptions: IndexCorruptError[] }> {
   const index = await openIndex(database)
-  const doubts: IndexCorruptError[] = []
-  index.onDoubt = error => doubts.push(error)
-  return { index, doubts }
+  const corruptions: IndexCorruptError[] = []
+  index.onCorrupt = error => corruptions.push(error)
+  return { index, corruptions }
 }
 
 test('every flipped bit of a value is noticed, by every way to read it', async () => {
   const database = new MemoryDatabase()
-  const { index, doubts } = await withDoubts(database.asDatabase)
+  const { index, corruptions } = await withDoubts(database.asDatabase)
   await index.batch([put('a', 'value'), put('b', 'other')])
   for (let bit = 0; bit < 9 * 8; bit++) {
     const flip = (value: Buffer): void => {
@@ -34,11 +35,11 @@ test('every flipped bit of a value is noticed, by every way to read it', async (
     await assert.rejects(index.getMany([key('b'), key('a')]), IndexCorruptError)
     await assert.rejects(gather(index.range(key(''))), IndexCorruptError)
     await assert.rejects(index.hasAny(key('a')), IndexCorruptError)
-    assert.equal(doubts.length, 5 * (bit + 1))
+    assert.equal(corruptions.length, 5 * (bit + 1))
     database.corrupt(key('a'), flip)
   }
   assert.equal(Buffer.from((await index.get(key('a'))) as Uint8Array).toString(), 'value')
-  assert.equal(doubts.length, 72 * 5)
+  assert.equal(corruptions.length, 72 * 5)
 })
 
 test('a value under another key, and one cut short, do not stand', async () => {
@@ -137,10 +138,10 @@ test('what comes while a batch is under way leaves together, in its order', asyn
 })
 
 test('doubt can be raised from outside', async () => {
-  const { index, doubts } = await withDoubts(new MemoryDatabase().asDatabase)
-  const error = index.doubt('a row is missing')
+  const { index, corruptions } = await withDoubts(new MemoryDatabase().asDatabase)
+  const error = index.reportCorrupt('a row is missing')
   assert.ok(error instanceof IndexCorruptError)
-  assert.deepEqual(doubts, [error])
+  assert.deepEqual(corruptions, [error])
 })
 
 test('two cannot have the same index open', async t => {
@@ -173,13 +174,13 @@ test('a byte flipped anywhere in the files of LevelDB is noticed, or hides rows:
       await writeFile(join(path, table), flipped)
       const database = await levelDatabase(t, folder)
       try {
-        const { index, doubts } = await withDoubts(database)
+        const { index, corruptions } = await withDoubts(database)
         const found = await gather(index.range(key('')))
         for (const { key, value } of found) {
           const row = rows[Number(Buffer.from(key.subarray(1)).toString())]
           assert.equal(Buffer.from(value).toString(), row?.value.toString())
         }
-        assert.deepEqual(doubts, [])
+        assert.deepEqual(corruptions, [])
         if (found.length < rows.length) hidden++
       } catch (error) {
         assert.ok(error instanceof IndexCorruptError, String(error))
@@ -230,6 +231,6 @@ test('what the system says is told apart', async () => {
       return true
     })
   }
-  const index = new IndexDb(new MemoryDatabase().asDatabase)
+  const index = new IndexDb(new MemoryDatabase().asDatabase, silentLogger)
   await assert.rejects(index.get(key('a')), { code: 'LEVEL_DATABASE_NOT_OPEN' })
 })

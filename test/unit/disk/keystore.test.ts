@@ -10,6 +10,7 @@ import { toHex } from '../../../src/util/bytes.ts'
 import { systemChance } from '../../../src/util/chance.ts'
 import { InvalidInputError } from '../../../src/util/errors.ts'
 import { CrashError, FakeFiles } from '../../fixtures/fake-files.ts'
+import { silentLogger } from '../../fixtures/logger.ts'
 import { temporaryFolder } from '../../fixtures/temporary-folder.ts'
 
 const fill = (byte: number, length = 32): Uint8Array => new Uint8Array(length).fill(byte)
@@ -34,7 +35,8 @@ function flat(value: unknown): string {
   })
 }
 
-const open = (files: Files, passphrase?: string): Keystore => new Keystore(files, systemChance, passphrase)
+const open = (files: Files, passphrase?: string): Keystore =>
+  new Keystore({ files, chance: systemChance, logger: silentLogger, passphrase })
 
 async function written(passphrase?: string): Promise<{ files: FakeFiles; json: Record<string, unknown> }> {
   const files = new FakeFiles()

@@ -7,6 +7,7 @@ import { join } from 'node:path'
 import { type TestContext, test } from 'node:test'
 import { LockedError } from '../../../src/disk/errors.ts'
 import { lockDirectory } from '../../../src/disk/lock.ts'
+import { silentLogger } from '../../fixtures/logger.ts'
 import { temporaryFolder } from '../../fixtures/temporary-folder.ts'
 import { until } from '../../fixtures/until.ts'
 
@@ -27,11 +28,11 @@ test('of two processes one gets the lock, and the other is told whom to stop', a
   const second = await locker(t, folder)
   assert.match(second.said, /^LockedError: /)
   assert.ok(second.said.includes(`process ${first.child.pid} `))
-  await assert.rejects(lockDirectory(folder), LockedError)
+  await assert.rejects(lockDirectory(folder, { logger: silentLogger }), LockedError)
   first.child.stdin?.end()
   await once(first.child, 'exit')
   assert.deepEqual(await readdir(folder), [])
-  await (await lockDirectory(folder))()
+  await (await lockDirectory(folder, { logger: silentLogger }))()
 })
 
 test('a process that was killed leaves nothing locked', async t => {
@@ -40,7 +41,7 @@ test('a process that was killed leaves nothing locked', async t => {
   child.kill('SIGKILL')
   await once(child, 'exit')
   assert.deepEqual(await readdir(folder), ['lock'])
-  const unlock = await lockDirectory(folder)
+  const unlock = await lockDirectory(folder, { logger: silentLogger })
   assert.match(await readFile(join(folder, 'lock'), 'utf8'), new RegExp(`^${process.pid} `))
   await unlock()
   assert.deepEqual(await readdir(folder), [])
@@ -50,7 +51,9 @@ test('of many that find a stale lock at once, one gets it', async t => {
   const folder = await temporaryFolder(t)
   for (let round = 0; round < 20; round++) {
     await writeFile(join(folder, 'lock'), '999999999 1 dead')
-    const results = await Promise.allSettled(Array.from({ length: 8 }, () => lockDirectory(folder)))
+    const results = await Promise.allSettled(
+      Array.from({ length: 8 }, () => lockDirectory(folder, { logger: silentLogger }))
+    )
     const got = results.filter(result => result.status === 'fulfilled')
     assert.equal(got.length, 1)
     for (const result of results) if (result.status === 'rejected') assert.ok(result.reason instanceof LockedError)
@@ -68,7 +71,9 @@ test('one that died while it took over the lock of another dead one is in nobody
     if (i < dead.length - 1) path = `${path}.${hash('sha256', name).slice(0, 16)}`
   }
   assert.equal((await readdir(folder)).length, dead.length)
-  const results = await Promise.allSettled(Array.from({ length: 4 }, () => lockDirectory(folder)))
+  const results = await Promise.allSettled(
+    Array.from({ length: 4 }, () => lockDirectory(folder, { logger: silentLogger }))
+  )
   const got = results.filter(result => result.status === 'fulfilled')
   assert.equal(got.length, 1)
   await got[0]?.value()
@@ -77,18 +82,18 @@ test('one that died while it took over the lock of another dead one is in nobody
 
 test('the same process cannot take it twice', async t => {
   const folder = await temporaryFolder(t)
-  const unlock = await lockDirectory(folder)
-  await assert.rejects(lockDirectory(folder), LockedError)
+  const unlock = await lockDirectory(folder, { logger: silentLogger })
+  await assert.rejects(lockDirectory(folder, { logger: silentLogger }), LockedError)
   await unlock()
   await unlock()
-  await (await lockDirectory(folder))()
+  await (await lockDirectory(folder, { logger: silentLogger }))()
 })
 
 test('a lock of a process id that was used again, or of nobody, is stale', async t => {
   const folder = await temporaryFolder(t)
   for (const holder of [`${process.pid} 1 then`, '999999999 1 x', '0 1 x', '-1 1 x', 'garbage', '', ' ']) {
     await writeFile(join(folder, 'lock'), holder)
-    await (await lockDirectory(folder))()
+    await (await lockDirectory(folder, { logger: silentLogger }))()
   }
 })
 
@@ -107,12 +112,12 @@ test('one that was killed and that nobody has buried yet holds nothing', async t
   process.kill(pid, 'SIGKILL')
   await until('the child has ended', async () => (await fieldsOf())[0] === 'Z')
   await writeFile(join(folder, 'lock'), `${pid} ${(await fieldsOf())[19]} x`)
-  await (await lockDirectory(folder))()
+  await (await lockDirectory(folder, { logger: silentLogger }))()
 })
 
 test('whoever lost the lock does not give back that of another', async t => {
   const folder = await temporaryFolder(t)
-  const unlock = await lockDirectory(folder)
+  const unlock = await lockDirectory(folder, { logger: silentLogger })
   await writeFile(join(folder, 'lock'), '1 1 another')
   await unlock()
   assert.equal(await readFile(join(folder, 'lock'), 'utf8'), '1 1 another')
@@ -120,8 +125,8 @@ test('whoever lost the lock does not give back that of another', async t => {
 
 test('the lock is for its owner alone, and needs its directory', async t => {
   const folder = await temporaryFolder(t)
-  const unlock = await lockDirectory(folder)
+  const unlock = await lockDirectory(folder, { logger: silentLogger })
   assert.equal((await stat(join(folder, 'lock'))).mode & 0o777, 0o600)
   await unlock()
-  await assert.rejects(lockDirectory(join(folder, 'missing')), { name: 'FileMissingError' })
+  await assert.rejects(lockDirectory(join(folder, 'missing'), { logger: silentLogger }), { name: 'FileMissingError' })
 })

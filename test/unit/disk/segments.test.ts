@@ -4,10 +4,12 @@ import { ROW_BYTES_MAX, SCAN_BYTES } from '../../../src/disk/constants.ts'
 import { DiskError, RowCorruptError, UnknownLayoutError } from '../../../src/disk/errors.ts'
 import type { Cursor, Place } from '../../../src/disk/place.ts'
 import { RowCodec } from '../../../src/disk/row.ts'
-import { FOOTER, Segments } from '../../../src/disk/segments.ts'
+import { FOOTER } from '../../../src/disk/segment-layout.ts'
+import { Segments } from '../../../src/disk/segments.ts'
 import { toHex } from '../../../src/util/bytes.ts'
 import { StoppedError } from '../../../src/util/errors.ts'
 import { FakeFiles, type FakeFilesOptions, KEEPS_ALL } from '../../fixtures/fake-files.ts'
+import { silentLogger } from '../../fixtures/logger.ts'
 import { gather } from '../../fixtures/streams.ts'
 
 const STORE_ID = Buffer.alloc(16, 5)
@@ -19,7 +21,7 @@ const FIRST = 'segments/00000001.seg'
 const row = (text: string, type = 1) => ({ type, payload: Buffer.from(text) })
 
 async function open(files = new FakeFiles(), segmentBytes = SEGMENT_BYTES): Promise<Segments> {
-  const segments = new Segments({ files, storeId: STORE_ID, segmentBytes })
+  const segments = new Segments({ files, storeId: STORE_ID, logger: silentLogger, segmentBytes })
   await segments.open()
   return segments
 }
@@ -274,7 +276,7 @@ test('a footer that tells of other rows than there are is reported', async () =>
 test('a segment of another store, or of no store, is not taken for ours', async () => {
   const files = new FakeFiles()
   await (await open(files)).append([row('x')])
-  const foreign = new Segments({ files, storeId: Buffer.alloc(16, 6) })
+  const foreign = new Segments({ files, storeId: Buffer.alloc(16, 6), logger: silentLogger })
   await assert.rejects(foreign.open(), UnknownLayoutError)
   files.corrupt(FIRST, bytes => bytes.fill('X', 0, 8).subarray(0, 30))
   await assert.rejects(open(files), UnknownLayoutError)

@@ -4,12 +4,14 @@ import { ROW_STATEMENT } from '../../../src/disk/constants.ts'
 import { DiskError, IndexCorruptError, NoSpaceError, RowCorruptError } from '../../../src/disk/errors.ts'
 import { IndexDb, indexKey } from '../../../src/disk/index-db.ts'
 import { decodePlace, encodePlace, type Place } from '../../../src/disk/place.ts'
+import type { RowProjection, StoredRow } from '../../../src/disk/row-projection.ts'
 import { Segments } from '../../../src/disk/segments.ts'
-import { type RowProjection, Store, type StoredRow } from '../../../src/disk/store.ts'
+import { Store } from '../../../src/disk/store.ts'
 import { StoppedError } from '../../../src/util/errors.ts'
 import { openStore } from '../../fixtures/disk-store.ts'
 import { FakeFiles } from '../../fixtures/fake-files.ts'
 import { levelDatabase } from '../../fixtures/level.ts'
+import { silentLogger } from '../../fixtures/logger.ts'
 import { MemoryDatabase } from '../../fixtures/memory-database.ts'
 import { gather } from '../../fixtures/streams.ts'
 
@@ -80,11 +82,11 @@ test('an index that was never finished, of another store, or ahead of the segmen
   const { database, index, store, segments } = await filled(files)
   await store.close()
   const openWith = async (database: MemoryDatabase, files: FakeFiles, storeId: Uint8Array): Promise<void> => {
-    const index = new IndexDb(database.asDatabase)
+    const index = new IndexDb(database.asDatabase, silentLogger)
     await index.open()
-    const segments = new Segments({ files, storeId, ...small })
+    const segments = new Segments({ files, storeId, logger: silentLogger, ...small })
     await segments.open()
-    await new Store({ segments, index, storeId }).open()
+    await new Store({ segments, index, storeId, logger: silentLogger }).open()
   }
   void index
   void segments
@@ -127,11 +129,11 @@ test('a row under way keeps the cursor where it is, whatever else is indexed mea
   const database = new MemoryDatabase()
   const files = new FakeFiles()
   const slow = Promise.withResolvers<void>()
-  const index = new IndexDb(database.asDatabase)
+  const index = new IndexDb(database.asDatabase, silentLogger)
   await index.open()
   const storeId = Buffer.alloc(16, 1)
   const seen: string[] = []
-  const projector = (wait: Promise<void>): RowProjection => ({
+  const projection = (wait: Promise<void>): RowProjection => ({
     project: async rows => {
       await wait
       for (const row of rows) seen.push(Buffer.from(row.payload).toString())
@@ -140,12 +142,12 @@ test('a row under way keeps the cursor where it is, whatever else is indexed mea
     isIndexed: async () => true
   })
   const openWith = async (files: FakeFiles, database: MemoryDatabase, wait: Promise<void>): Promise<Store> => {
-    const index = new IndexDb(database.asDatabase)
+    const index = new IndexDb(database.asDatabase, silentLogger)
     await index.open()
-    const segments = new Segments({ files, storeId })
-    const store = new Store({ segments, index, storeId })
-    store.register(1, projector(wait))
-    store.register(2, projector(Promise.resolve()))
+    const segments = new Segments({ files, storeId, logger: silentLogger })
+    const store = new Store({ segments, index, storeId, logger: silentLogger })
+    store.register(1, projection(wait))
+    store.register(2, projection(Promise.resolve()))
     await segments.open()
     await store.open()
     return store
@@ -209,7 +211,7 @@ test('a flipped byte in a row: what is read there is an error, the rest is there
 
 test('a row of the index that is lost is found by the leaf check, and raises doubt', async () => {
   const files = new FakeFiles()
-  const { store, database, doubts } = await filled(files)
+  const { store, database, corruptions } = await filled(files)
   let rows = 0
   for (let leaf = await store.checkLeaf(7); leaf === 7; leaf = await store.checkLeaf(7)) rows += leaf
   assert.ok(rows >= 21)
@@ -217,19 +219,19 @@ test('a row of the index that is lost is found by the leaf check, and raises dou
   await assert.rejects(async () => {
     for (let i = 0; i < 10; i++) await store.checkLeaf(7)
   }, IndexCorruptError)
-  assert.equal(doubts.length, 1)
+  assert.equal(corruptions.length, 1)
   const again = await openStore(files.crash(), small)
   await expectFacts(again)
 })
 
 test('a flipped byte of the index raises doubt when it is read, and a rebuild loses nothing', async () => {
   const files = new FakeFiles()
-  const { facts, database, doubts } = await filled(files)
+  const { facts, database, corruptions } = await filled(files)
   database.corrupt(indexKey('f', Buffer.from('k5')), value => {
     value[6]! ^= 1
   })
   await assert.rejects(facts.get('k5'), IndexCorruptError)
-  assert.equal(doubts.length, 1)
+  assert.equal(corruptions.length, 1)
   await expectFacts(await openStore(files.crash(), small))
 })
 
@@ -258,7 +260,7 @@ test('a segment that is gone raises doubt, and what is in the others is found ag
   const again = await openStore(after, { ...small, database: open.database.after(open.database.batches) })
   if (again.report.rebuilt) return
   await assert.rejects(again.facts.get('k3'), IndexCorruptError)
-  assert.equal(again.doubts.length, 1)
+  assert.equal(again.corruptions.length, 1)
 })
 
 test('a segment that is gone, or without its header, is damage, and the index that named it is made anew', async () => {
@@ -327,7 +329,7 @@ test('a row that the index lost is not dropped by a compaction: it raises doubt,
   for (let i = 0; i < 30; i++) await open.facts.set('later', `${i}`)
   open.database.corrupt(indexKey('f', Buffer.from('k5')))
   await assert.rejects(open.store.compact(place.segment), IndexCorruptError)
-  assert.equal(open.doubts.length, 1)
+  assert.equal(open.corruptions.length, 1)
   assert.ok(open.segments.has(place.segment))
   await expectFacts(await openStore(files.crash(), small), 100)
 })
@@ -345,7 +347,7 @@ test('a row of a write that failed is kept by a compaction until the next start,
   for (let i = 0; i < 100; i++) await open.facts.set('b', `${i}`)
   await open.store.compact(1)
   assert.ok(open.segments.has(1))
-  assert.deepEqual(open.doubts, [])
+  assert.deepEqual(open.corruptions, [])
   assert.ok(!open.store.compactable(1).includes(1))
   await open.store.compact(2)
   assert.ok(!open.segments.has(2))
@@ -466,10 +468,10 @@ test('a segment with damage in it is kept: what cannot be read may be needed', a
 test('a write that comes while rows are moved waits, so that no older row is moved behind it', async () => {
   const files = new FakeFiles()
   const storeId = Buffer.alloc(16, 1)
-  const index = new IndexDb(new MemoryDatabase().asDatabase)
+  const index = new IndexDb(new MemoryDatabase().asDatabase, silentLogger)
   await index.open()
-  const segments = new Segments({ files, storeId, segmentBytes: 100 })
-  const store = new Store({ segments, index, storeId })
+  const segments = new Segments({ files, storeId, logger: silentLogger, segmentBytes: 100 })
+  const store = new Store({ segments, index, storeId, logger: silentLogger })
   const asked = Promise.withResolvers<void>()
   const answer = Promise.withResolvers<void>()
   let latest = ''
@@ -513,10 +515,10 @@ test('replay of large rows goes in steps of bounded size', async () => {
   const files = new FakeFiles()
   const storeId = Buffer.alloc(16, 1)
   const openWith = async (files: FakeFiles, batches: number[]): Promise<Store> => {
-    const index = new IndexDb(new MemoryDatabase().asDatabase)
+    const index = new IndexDb(new MemoryDatabase().asDatabase, silentLogger)
     await index.open()
-    const segments = new Segments({ files, storeId })
-    const store = new Store({ segments, index, storeId })
+    const segments = new Segments({ files, storeId, logger: silentLogger })
+    const store = new Store({ segments, index, storeId, logger: silentLogger })
     store.register(1, {
       project: async rows => {
         batches.push(rows.reduce((sum, { payload }) => sum + payload.byteLength, 0))
@@ -557,7 +559,7 @@ test('a write whose index fails is not acknowledged, and is found at the next st
   for (let i = 0; i < 30; i++) await open.facts.set('b', `${i}`)
   assert.equal(await open.facts.get('a'), '1')
   for (let i = 0; i < 5; i++) await open.store.checkLeaf()
-  assert.deepEqual(open.doubts, [])
+  assert.deepEqual(open.corruptions, [])
   await open.store.close()
   const again = await openStore(files.crash(), { ...small, database: database.after(database.batches) })
   assert.equal(await again.facts.get('a'), '2')
@@ -604,10 +606,10 @@ test('on the database that a node has: written, closed, opened, lost and made ag
   const storeId = Buffer.alloc(16, 1)
   const folder = await (await import('../../fixtures/temporary-folder.ts')).temporaryFolder(t)
   const openWith = async (files: FakeFiles, folder?: string) => {
-    const index = new IndexDb(await levelDatabase(t, folder))
+    const index = new IndexDb(await levelDatabase(t, folder), silentLogger)
     await index.open()
-    const segments = new Segments({ files, storeId, segmentBytes: 600 })
-    const store = new Store({ segments, index, storeId })
+    const segments = new Segments({ files, storeId, logger: silentLogger, segmentBytes: 600 })
+    const store = new Store({ segments, index, storeId, logger: silentLogger })
     const { Facts } = await import('../../fixtures/disk-store.ts')
     const facts = new Facts(store)
     await segments.open()

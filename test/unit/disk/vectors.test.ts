@@ -12,6 +12,7 @@ import { Segments } from '../../../src/disk/segments.ts'
 import { toHex } from '../../../src/util/bytes.ts'
 import type { Chance } from '../../../src/util/chance.ts'
 import { FakeFiles } from '../../fixtures/fake-files.ts'
+import { silentLogger } from '../../fixtures/logger.ts'
 import { MemoryDatabase } from '../../fixtures/memory-database.ts'
 import { gather } from '../../fixtures/streams.ts'
 
@@ -72,7 +73,7 @@ const rows = segment.rows.map(({ type, payload }) => ({ type, payload: bytes(pay
 
 async function openSegments(files: FakeFiles, segmentBytes?: number): Promise<Segments> {
   const options = segmentBytes === undefined ? {} : { segmentBytes }
-  const segments = new Segments({ files, storeId: bytes(segment.storeId), ...options })
+  const segments = new Segments({ files, storeId: bytes(segment.storeId), logger: silentLogger, ...options })
   await segments.open()
   return segments
 }
@@ -148,7 +149,7 @@ test('a second computation of the segment, written from SPEC.md, gives the same 
 test('frozen vectors: an index value has the checksum of its key and itself before it', async () => {
   const { key, value, stored } = segment.index
   const database = new MemoryDatabase()
-  const index = new IndexDb(database.asDatabase)
+  const index = new IndexDb(database.asDatabase, silentLogger)
   await index.open()
   await index.batch([{ type: 'put', key: bytes(key), value: bytes(value) }])
   assert.equal(toHex(database.getSync(bytes(key)) as Uint8Array), stored)
@@ -196,14 +197,14 @@ function drawing(...draws: Uint8Array[]): Chance {
 
 async function saved(chance: Chance, passphrase?: string): Promise<string> {
   const files = new FakeFiles()
-  await new Keystore(files, chance, passphrase).save(secretsOf(keystore.secrets))
+  await new Keystore({ files, chance, logger: silentLogger, passphrase }).save(secretsOf(keystore.secrets))
   return Buffer.from(await files.read('keystore')).toString('utf8')
 }
 
 async function loaded(file: string, passphrase?: string): Promise<PlainSecrets> {
   const files = new FakeFiles()
   await files.writeNew('keystore', [Buffer.from(file)])
-  return plainOf((await new Keystore(files, drawing(), passphrase).load()) as Secrets)
+  return plainOf((await new Keystore({ files, chance: drawing(), logger: silentLogger, passphrase }).load()) as Secrets)
 }
 
 /** The key that a passphrase gives, however its characters are composed. */

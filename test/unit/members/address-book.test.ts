@@ -5,10 +5,11 @@ import { IndexDb, indexKey } from '../../../src/disk/index-db.ts'
 import { AddressBook, onOurSubnets, originOf, shareableAddresses } from '../../../src/members/address-book.ts'
 import { utf8 } from '../../../src/util/bytes.ts'
 import { ADDRESSES_MAX } from '../../../src/wire/constants.ts'
+import { silentLogger } from '../../fixtures/logger.ts'
 import { MemoryDatabase } from '../../fixtures/memory-database.ts'
 
 async function open(database = new MemoryDatabase()): Promise<{ index: IndexDb; book: AddressBook }> {
-  const index = new IndexDb(database.asDatabase)
+  const index = new IndexDb(database.asDatabase, silentLogger)
   await index.open()
   return { index, book: new AddressBook(index) }
 }

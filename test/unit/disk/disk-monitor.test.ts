@@ -1,28 +1,29 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { DiskWatch } from '../../../src/disk/disk-watch.ts'
-import type { DiskState } from '../../../src/disk/watched-files.ts'
+import { DiskMonitor } from '../../../src/disk/disk-monitor.ts'
+import type { DiskState } from '../../../src/disk/monitored-files.ts'
+import { silentLogger } from '../../fixtures/logger.ts'
 
 test('a change is told once, and one that has passed between two looks never', () => {
   const files: { state: DiskState } = { state: 'ok' }
   const capacity = { isFull: false }
   const told: DiskState[] = []
-  const watch = new DiskWatch({ files, capacity, onChange: state => told.push(state) })
-  watch.look()
+  const monitor = new DiskMonitor({ files, capacity, logger: silentLogger, onChange: state => told.push(state) })
+  monitor.update()
   capacity.isFull = true
-  assert.equal(watch.state, 'full')
-  for (let i = 0; i < 3; i++) watch.look()
+  assert.equal(monitor.state, 'full')
+  for (let i = 0; i < 3; i++) monitor.update()
   // That it takes no write at all is the worse news.
   files.state = 'readonly'
-  watch.look()
+  monitor.update()
   files.state = 'full'
-  watch.look()
+  monitor.update()
   files.state = 'ok'
-  watch.look()
+  monitor.update()
   capacity.isFull = false
   capacity.isFull = true
-  watch.look()
+  monitor.update()
   capacity.isFull = false
-  watch.look()
+  monitor.update()
   assert.deepEqual(told, ['full', 'readonly', 'full', 'ok'])
 })

@@ -2,12 +2,12 @@ import assert from 'node:assert/strict'
 import { mkdir, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { test } from 'node:test'
-import { WatchedFiles } from '../../../src/disk/watched-files.ts'
+import { MonitoredFiles } from '../../../src/disk/monitored-files.ts'
 import { temporaryFolder } from '../../fixtures/temporary-folder.ts'
 
 test('a write that the disk failed is remembered until one succeeds', async t => {
   const folder = await temporaryFolder(t)
-  const files = new WatchedFiles(folder)
+  const files = new MonitoredFiles(folder)
   assert.equal(files.state, 'ok')
   await writeFile(join(folder, 'file'), '')
   // ENOTDIR, as good an error as any that this user can cause.
@@ -21,7 +21,7 @@ test('a write that the disk failed is remembered until one succeeds', async t =>
 
 test('rows are written by appending: bytes that became durable count, those that only left do not', async t => {
   const folder = await temporaryFolder(t)
-  const files = new WatchedFiles(folder)
+  const files = new MonitoredFiles(folder)
   await mkdir(join(folder, 'segments'))
   await writeFile(join(folder, 'file'), '')
   await assert.rejects(files.openAppend('file/below'), { name: 'DiskError' })
