@@ -10,7 +10,7 @@ const put = (name: string, value: string): IndexOp => ({ type: 'put', key: key(n
 const del = (name: string): IndexOp => ({ type: 'del', key: key(name) })
 const text = (value: Uint8Array | undefined): string | undefined => value && Buffer.from(value).toString('latin1')
 
-/** What the index needs of a database, through the index itself. */
+/** What the index needs of a database, tested through the index itself. */
 export function testIndex(name: string, make: (t: TestContext) => Promise<Database>): void {
   const check = (what: string, work: (index: IndexDb) => Promise<void>): void => {
     test(`${name}: ${what}`, async t => {
@@ -69,7 +69,7 @@ export function testIndex(name: string, make: (t: TestContext) => Promise<Databa
       names.filter(name => name.startsWith(prefix)).map(name => `t${name}=x`)
     for (const prefix of ['', 'a', 'a\xff', '\xff', 'nothing'])
       assert.deepEqual(await list(index, key(prefix)), expected(prefix))
-    // The index has rows of its own in a table of its own.
+    // The index keeps rows of its own in its own table.
     const all = (await list(index, new Uint8Array(0))).filter(row => !row.startsWith('m'))
     assert.equal(all.length, names.length + 2)
     assert.deepEqual(await list(index, indexKey('u')), ['u=other table'])

@@ -29,7 +29,7 @@ import {
 
 const bytesOf = (length: number) => fc.uint8Array({ minLength: length, maxLength: length })
 
-test('any value has one encoding: decoded and encoded, bytes are the same, or were refused', () => {
+test('any value has one encoding: bytes are refused, or the same after decoding and encoding', () => {
   const leaf = fc.oneof(
     fc.constant(null),
     fc.boolean(),
@@ -96,7 +96,7 @@ test('a statement with its keys in any other order, or a number written longer, 
   }
 })
 
-test('any record that can be signed is read again, opened again, and verifies', async () => {
+test('any record that can be signed can be read and opened again, and verifies', async () => {
   const seen = fc
     .uniqueArray(fc.tuple(bytesOf(32), bytesOf(8), fc.bigInt({ min: 0n, max: HLC - 1n })), {
       maxLength: 6,
@@ -167,7 +167,7 @@ test('any record that can be signed is read again, opened again, and verifies', 
   )
 })
 
-test('whatever text is signed is read again as it was; other text is refused', () => {
+test('any signed text is read again unchanged, and other text is refused', () => {
   const text = fc
     .tuple(
       fc.constantFrom('', '', '\ufeff', '\ufeff\ufeff', '\ud800', '\ufffe', 'e\u0301', '\0'),
@@ -206,7 +206,7 @@ test('whatever text is signed is read again as it was; other text is refused', (
   for (const [what, sign, read] of fields) {
     fc.assert(
       fc.property(text, text => {
-        // No plain object keeps a key of that name.
+        // A plain object cannot have a key of that name.
         const isRefused = !isGood(text) || (what === 'props, key' && text === '__proto__')
         if (isRefused) assert.throws(() => sign(text), FormatError, what)
         else assert.equal(read(sign(text)), text, what)
@@ -236,7 +236,7 @@ test('stamps are a total order, the same as that of their bytes', () => {
   )
 })
 
-test('an hlc survives its bytes, and what comes after is greater, and no more ahead than it must be', () => {
+test('an hlc is read again from its bytes, and hlcAfter returns the least greater one', () => {
   fc.assert(
     fc.property(hlc, value => {
       assert.equal(decodeHlc(encodeHlc(value)), value)

@@ -13,7 +13,7 @@ const cid = nameBlock(bytes)
 const FOLDER = `blocks/${Buffer.from(cid.multihash.bytes).toString('hex').slice(-2)}`
 const turn = (): Promise<void> => new Promise(resolve => setImmediate(resolve))
 
-/** Lets nobody sync the folder of the block until it is told to. */
+/** Delays every sync of the block's folder until the test allows it. */
 function holdSync(files: FakeFiles): { goOn: () => void } {
   const { promise, resolve } = Promise.withResolvers<void>()
   const syncDirectory = files.syncDirectory.bind(files)
@@ -25,7 +25,7 @@ function holdSync(files: FakeFiles): { goOn: () => void } {
 }
 
 for (const question of ['has', 'sizeOf'] as const) {
-  test(`${question} says yes of a block once a power cut would leave it, and not before`, async () => {
+  test(`${question} says that a block is present once a power cut would leave it, and not before`, async () => {
     const files = new FakeFiles()
     const { blocks } = await openStore(files)
     const { goOn } = holdSync(files)
@@ -44,7 +44,7 @@ for (const question of ['has', 'sizeOf'] as const) {
   })
 }
 
-test('a block whose name was not synced, and could not be removed, does not count as durable', async () => {
+test('a block does not count as durable if its name was not synced and could not be removed', async () => {
   let broken: string[] = []
   const files = new FakeFiles({
     before: ({ name, path }) => {

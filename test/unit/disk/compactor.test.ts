@@ -27,7 +27,7 @@ function setup(candidates: number[], compact: (segment: number, signal?: AbortSi
   return { worker, pass, errors, asked }
 }
 
-test('the compactor takes one segment a round, the emptiest', async () => {
+test('the compactor compacts one segment per round, the emptiest', async () => {
   const candidates = [7, 3, 5]
   const compacted: number[] = []
   const { worker, pass, asked } = setup(candidates, async segment => {

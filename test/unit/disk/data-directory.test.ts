@@ -16,7 +16,7 @@ const withFormat = async (text: string): Promise<FakeFiles> => {
   return files
 }
 
-test('an empty directory gets a format file, and keeps its store id', async () => {
+test('openFormat writes a format file into an empty directory, and the store id stays', async () => {
   const files = new FakeFiles()
   const { storeId, isNew } = await openFormat(files, seededChance(1), silentLogger)
   assert.equal(storeId.byteLength, 16)
@@ -28,7 +28,7 @@ test('an empty directory gets a format file, and keeps its store id', async () =
   assert.notEqual(toHex((await openFormat(new FakeFiles(), seededChance(2), silentLogger)).storeId), toHex(storeId))
 })
 
-test('another layout is named, so that one knows what to do', async () => {
+test('the error for another layout names the layout and says what to do', async () => {
   const later = await withFormat('{"layout":2,"somethingElse":true}')
   await assert.rejects(openFormat(later, seededChance(1), silentLogger), error => {
     assert.ok(error instanceof UnknownLayoutError)
@@ -37,7 +37,7 @@ test('another layout is named, so that one knows what to do', async () => {
   })
 })
 
-test('a format file that is damaged is not written over', async () => {
+test('openFormat does not overwrite a damaged format file', async () => {
   for (const text of [
     '',
     'garbage',
@@ -55,14 +55,14 @@ test('a format file that is damaged is not written over', async () => {
   }
 })
 
-test('segments without a format file are not taken over', async () => {
+test('openFormat refuses segments without a format file', async () => {
   const files = new FakeFiles()
   await files.makeDirectory('segments')
   await files.writeNew('segments/00000001.seg', [Buffer.from('rows')])
   await assert.rejects(openFormat(files, seededChance(1), silentLogger), /lost its format file/)
 })
 
-test('a data directory is made with those above it, for its owner alone', async t => {
+test('a data directory is made with its parents, and only its owner can enter it', async t => {
   const folder = await temporaryFolder(t)
   const root = join(folder, 'a/b/data')
   await makeDataDirectory(root)
@@ -75,7 +75,7 @@ test('a data directory is made with those above it, for its owner alone', async 
   assert.equal((await stat(open)).mode & 0o777, 0o700)
 })
 
-test('a file where the directory should be is an error of the disk', async t => {
+test('a file in place of the data directory is a disk error', async t => {
   const folder = await temporaryFolder(t)
   await writeFile(join(folder, 'file'), '')
   await assert.rejects(makeDataDirectory(join(folder, 'file')), DiskError)

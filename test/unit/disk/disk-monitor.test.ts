@@ -4,7 +4,7 @@ import { DiskMonitor } from '../../../src/disk/disk-monitor.ts'
 import type { DiskState } from '../../../src/disk/monitored-files.ts'
 import { silentLogger } from '../../fixtures/logger.ts'
 
-test('a change is told once, and one that has passed between two looks never', () => {
+test('the monitor reports each change once, and never one that has passed between two updates', () => {
   const files: { state: DiskState } = { state: 'ok' }
   const capacity = { isFull: false }
   const told: DiskState[] = []
@@ -13,7 +13,7 @@ test('a change is told once, and one that has passed between two looks never', (
   capacity.isFull = true
   assert.equal(monitor.state, 'full')
   for (let i = 0; i < 3; i++) monitor.update()
-  // That it takes no write at all is the worse news.
+  // A disk that takes no writes at all is worse than a full one.
   files.state = 'readonly'
   monitor.update()
   files.state = 'full'

@@ -21,7 +21,7 @@ async function withDoubts(database: Database): Promise<{ index: IndexDb; corrupt
   return { index, corruptions }
 }
 
-test('every flipped bit of a value is noticed, by every way to read it', async () => {
+test('every way to read a value notices every flipped bit', async () => {
   const database = new MemoryDatabase()
   const { index, corruptions } = await withDoubts(database.asDatabase)
   await index.batch([put('a', 'value'), put('b', 'other')])
@@ -42,7 +42,7 @@ test('every flipped bit of a value is noticed, by every way to read it', async (
   assert.equal(corruptions.length, 72 * 5)
 })
 
-test('a value under another key, and one cut short, do not stand', async () => {
+test('a value under another key, or cut short, is refused', async () => {
   const database = new MemoryDatabase()
   const { index } = await withDoubts(database.asDatabase)
   await index.batch([put('a', 'value')])
@@ -55,12 +55,12 @@ test('a value under another key, and one cut short, do not stand', async () => {
   }
 })
 
-test('of an index in which batches are missing before others, nothing is believed', async () => {
+test('open refuses an index that lacks a batch before others', async () => {
   const database = new MemoryDatabase()
   const { index } = await withDoubts(database.asDatabase)
   for (let i = 0; i < 10; i++) await index.batch([put(`k${i}`, `${i}`)], { sync: i === 3 })
   for (let end = 4; end <= 10; end++) await (await withDoubts(database.after(end).asDatabase)).index.close()
-  // The log was changed for another before a batch, and what it held since the last sync is gone.
+  // LevelDB began another log before a batch, and what the old log held since the last sync is gone.
   for (let switched = 0; switched <= 10; switched++) {
     const left = database.after(10, switched)
     const opening = withDoubts(left.asDatabase)
@@ -72,7 +72,7 @@ test('of an index in which batches are missing before others, nothing is believe
   }
 })
 
-test('a chain that is full begins anew, and before that all is in tables', async () => {
+test('a new chain begins after a full one, once everything is in tables', async () => {
   const database = new MemoryDatabase()
   const { index } = await withDoubts(database.asDatabase)
   for (let i = 0; i <= CHAIN_LINKS_MAX; i++) await index.batch([put(`k${i}`, '')])
@@ -84,7 +84,7 @@ test('a chain that is full begins anew, and before that all is in tables', async
   await left.batch([put('a', '1')])
 })
 
-test('on the database that a node has: chains follow one another, and a link that is lost is missed', async t => {
+test('LevelDB: chains follow one another, and open notices a lost link', async t => {
   const folder = await temporaryFolder(t)
   const first = await openIndex(await levelDatabase(t, folder))
   for (let i = 0; i <= CHAIN_LINKS_MAX; i++) await first.batch([put(`${i % 100}`, `${i}`)])
@@ -108,7 +108,7 @@ test('on the database that a node has: chains follow one another, and a link tha
   await assert.rejects(async () => openIndex(await levelDatabase(t, folder)), IndexCorruptError)
 })
 
-test('a gap in a log of LevelDB is missed, and a log that ends early is not', async t => {
+test('open notices a gap in a log of LevelDB, and accepts a log that ends early', async t => {
   const folder = await temporaryFolder(t)
   const first = await openIndex(await levelDatabase(t, folder))
   for (let i = 0; i < 300; i++) await first.batch([put(`k${i}`, 'x'.repeat(1000))])
@@ -129,7 +129,7 @@ test('a gap in a log of LevelDB is missed, and a log that ends early is not', as
   }
 })
 
-test('what comes while a batch is under way leaves together, in its order', async () => {
+test('batches that wait are written together, in their order', async () => {
   const database = new MemoryDatabase()
   const { index } = await withDoubts(database.asDatabase)
   await Promise.all(Array.from({ length: 50 }, (_, i) => index.batch([put('a', `${i}`), put(`k${i}`, '')])))
@@ -137,25 +137,25 @@ test('what comes while a batch is under way leaves together, in its order', asyn
   assert.equal(Buffer.from((await index.get(key('a'))) as Uint8Array).toString(), '49')
 })
 
-test('doubt can be raised from outside', async () => {
+test('reportCorrupt tells the owner of the index', async () => {
   const { index, corruptions } = await withDoubts(new MemoryDatabase().asDatabase)
   const error = index.reportCorrupt('a row is missing')
   assert.ok(error instanceof IndexCorruptError)
   assert.deepEqual(corruptions, [error])
 })
 
-test('two cannot have the same index open', async t => {
+test('two processes cannot open the same index', async t => {
   const folder = await temporaryFolder(t)
   await openIndex(await levelDatabase(t, folder))
   await assert.rejects(openIndex(await levelDatabase(t, folder)), LockedError)
 })
 
-test('a byte flipped anywhere in the files of LevelDB is noticed, or hides rows: never a wrong one', async t => {
+test('a byte flipped anywhere in the files of LevelDB is noticed or hides rows, but never changes one', async t => {
   const folder = await temporaryFolder(t)
   const rows = Array.from({ length: 3000 }, (_, i) => put(String(i).padStart(5, '0'), `value ${i}`.padEnd(80, '.')))
   const first = await levelDatabase(t, folder)
   await (await openIndex(first)).batch(rows)
-  // From the log into tables, as it comes about by itself.
+  // Moves rows from the log into tables, as LevelDB does by itself.
   await (first as unknown as { compactRange(from: Uint8Array, to: Uint8Array): Promise<void> }).compactRange(
     key(''),
     indexKey('u')
@@ -195,7 +195,7 @@ test('a byte flipped anywhere in the files of LevelDB is noticed, or hides rows:
   assert.ok(noticed + hidden > 0)
 })
 
-test('what the system says is told apart', async () => {
+test('errors of the system are told apart', async () => {
   const says = (message: string, code = 'LEVEL_IO_ERROR') => Object.assign(new Error(message), { code })
   const cases: Array<[Error, new (message: string) => Error]> = [
     [says('IO error: /x/000003.log: No space left on device'), NoSpaceError],
@@ -227,7 +227,7 @@ test('what the system says is told apart', async () => {
     }
     await assert.rejects(index.batch([put('a', '1')]), error => {
       assert.ok(error instanceof type, `${(thrown as Error).message}: ${error}`)
-      assert.ok(!(error as Error).message.includes('/x/'), 'no path in the message')
+      assert.ok(!(error as Error).message.includes('/x/'), 'the message has no path')
       return true
     })
   }

@@ -13,7 +13,7 @@ import { until } from '../../fixtures/until.ts'
 
 const LOCKER = join(import.meta.dirname, '../../fixtures/locker.ts')
 
-/** Starts a process that wants the lock, and gives what it says. */
+/** Starts a process that tries to take the lock. Returns the process and what it printed. */
 async function locker(t: TestContext, folder: string): Promise<{ child: ChildProcess; said: string }> {
   const child = spawn(process.execPath, [LOCKER, folder], { stdio: ['pipe', 'pipe', 'inherit'] })
   t.after(() => child.kill('SIGKILL'))
@@ -21,7 +21,7 @@ async function locker(t: TestContext, folder: string): Promise<{ child: ChildPro
   return { child, said: said.toString().trim() }
 }
 
-test('of two processes one gets the lock, and the other is told whom to stop', async t => {
+test('one of two processes gets the lock, and the other learns which process to stop', async t => {
   const folder = await temporaryFolder(t)
   const first = await locker(t, folder)
   assert.equal(first.said, 'locked')
@@ -35,7 +35,7 @@ test('of two processes one gets the lock, and the other is told whom to stop', a
   await (await lockDirectory(folder, { logger: silentLogger }))()
 })
 
-test('a process that was killed leaves nothing locked', async t => {
+test('a killed process leaves nothing locked', async t => {
   const folder = await temporaryFolder(t)
   const { child } = await locker(t, folder)
   child.kill('SIGKILL')
@@ -47,7 +47,7 @@ test('a process that was killed leaves nothing locked', async t => {
   assert.deepEqual(await readdir(folder), [])
 })
 
-test('of many that find a stale lock at once, one gets it', async t => {
+test('exactly one of many processes that find a stale lock at once gets it', async t => {
   const folder = await temporaryFolder(t)
   for (let round = 0; round < 20; round++) {
     await writeFile(join(folder, 'lock'), '999999999 1 dead')
@@ -62,7 +62,7 @@ test('of many that find a stale lock at once, one gets it', async t => {
   }
 })
 
-test('one that died while it took over the lock of another dead one is in nobody´s way', async t => {
+test('a process that died while it took over a stale lock blocks nobody', async t => {
   const folder = await temporaryFolder(t)
   const dead = ['999999999 1 first', '999999999 1 second', '999999999 1 third']
   let path = join(folder, 'lock')
@@ -80,7 +80,7 @@ test('one that died while it took over the lock of another dead one is in nobody
   assert.deepEqual(await readdir(folder), [])
 })
 
-test('the same process cannot take it twice', async t => {
+test('the same process cannot take the lock twice', async t => {
   const folder = await temporaryFolder(t)
   const unlock = await lockDirectory(folder, { logger: silentLogger })
   await assert.rejects(lockDirectory(folder, { logger: silentLogger }), LockedError)
@@ -89,7 +89,7 @@ test('the same process cannot take it twice', async t => {
   await (await lockDirectory(folder, { logger: silentLogger }))()
 })
 
-test('a lock of a process id that was used again, or of nobody, is stale', async t => {
+test('a lock is stale if its process id was used again, or names nobody', async t => {
   const folder = await temporaryFolder(t)
   for (const holder of [`${process.pid} 1 then`, '999999999 1 x', '0 1 x', '-1 1 x', 'garbage', '', ' ']) {
     await writeFile(join(folder, 'lock'), holder)
@@ -97,9 +97,9 @@ test('a lock of a process id that was used again, or of nobody, is stale', async
   }
 })
 
-test('one that was killed and that nobody has buried yet holds nothing', async t => {
+test('a zombie holds no lock', async t => {
   const folder = await temporaryFolder(t)
-  // The shell becomes a program that does not look after the child it had.
+  // The shell becomes a program that does not wait for its child.
   const parent = spawn('sh', ['-c', 'sleep 600 & echo $!; exec sleep 601'], { stdio: ['ignore', 'pipe', 'ignore'] })
   t.after(() => parent.kill('SIGKILL'))
   const [line] = (await once(parent.stdout, 'data')) as [Buffer]
@@ -115,7 +115,7 @@ test('one that was killed and that nobody has buried yet holds nothing', async t
   await (await lockDirectory(folder, { logger: silentLogger }))()
 })
 
-test('whoever lost the lock does not give back that of another', async t => {
+test('a process that lost the lock does not remove the lock of another', async t => {
   const folder = await temporaryFolder(t)
   const unlock = await lockDirectory(folder, { logger: silentLogger })
   await writeFile(join(folder, 'lock'), '1 1 another')
@@ -123,7 +123,7 @@ test('whoever lost the lock does not give back that of another', async t => {
   assert.equal(await readFile(join(folder, 'lock'), 'utf8'), '1 1 another')
 })
 
-test('the lock is for its owner alone, and needs its directory', async t => {
+test('only the owner can read the lock, and its directory must exist', async t => {
   const folder = await temporaryFolder(t)
   const unlock = await lockDirectory(folder, { logger: silentLogger })
   assert.equal((await stat(join(folder, 'lock'))).mode & 0o777, 0o600)
