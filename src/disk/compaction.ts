@@ -48,7 +48,7 @@ export class Compaction {
   /**
    * Writes a segment's live rows again at the end and removes it. A crash in between leaves both copies, which does no
    * harm. Three kinds of segment stay: one with damage in it, because what cannot be read might still be needed; one with
-   * a row of a failed write; and one of which the index has lost a row, which throws an `IndexCorruptError`.
+   * a row of a failed write; and one with a row that the index has lost, which throws an `IndexCorruptError`.
    */
   async compact(segment: number, signal?: AbortSignal): Promise<void> {
     const { segments, index, cursor, usage, damage, writer, log } = this.#options

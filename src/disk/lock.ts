@@ -61,7 +61,7 @@ class LockFiles {
     this.#log = log
   }
 
-  /** Tries once. Returns false if another process changed the lock meanwhile, so that it has to be looked at again. */
+  /** Tries once. Returns false if another process changed the lock meanwhile, so that the caller has to try again. */
   async acquire(path: string, self: Self): Promise<boolean> {
     const holder = await this.#readWritten(path)
     if (holder === undefined) {

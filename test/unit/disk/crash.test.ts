@@ -257,19 +257,19 @@ for (const fault of FAULTS) {
         }
       })
       const database = new MemoryDatabase()
-      const told: unknown[] = []
+      const reported: unknown[] = []
       const open = await openStore(files, { ...options, database }).catch(error => {
-        told.push(error)
+        reported.push(error)
         return openStore(files, { ...options, database })
       })
       let hasFailed = false
       for (const step of SCRIPT)
         await step(open, promises).catch(error => {
           hasFailed = true
-          told.push(error)
+          reported.push(error)
         })
       isOver = true
-      assert.ok(told.every(error => error === fault))
+      assert.ok(reported.every(error => error === fault))
       await promises.check(open)
       await open.store.close()
       const after = await openStore(files.crash(), { ...options, database: database.after(database.batches) })

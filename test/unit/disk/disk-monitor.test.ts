@@ -7,8 +7,8 @@ import { silentLogger } from '../../fixtures/logger.ts'
 test('the monitor reports each change once, and never one that has passed between two updates', () => {
   const files: { state: DiskState } = { state: 'ok' }
   const capacity = { isFull: false }
-  const told: DiskState[] = []
-  const monitor = new DiskMonitor({ files, capacity, logger: silentLogger, onChange: state => told.push(state) })
+  const reported: DiskState[] = []
+  const monitor = new DiskMonitor({ files, capacity, logger: silentLogger, onChange: state => reported.push(state) })
   monitor.update()
   capacity.isFull = true
   assert.equal(monitor.state, 'full')
@@ -25,5 +25,5 @@ test('the monitor reports each change once, and never one that has passed betwee
   monitor.update()
   capacity.isFull = false
   monitor.update()
-  assert.deepEqual(told, ['full', 'readonly', 'full', 'ok'])
+  assert.deepEqual(reported, ['full', 'readonly', 'full', 'ok'])
 })

@@ -14,7 +14,7 @@ import { temporaryFolder } from '../../fixtures/temporary-folder.ts'
 const key = (name: string): Uint8Array => indexKey('t', Buffer.from(name))
 const put = (name: string, value: string) => ({ type: 'put' as const, key: key(name), value: Buffer.from(value) })
 
-async function withDoubts(database: Database): Promise<{ index: IndexDb; corruptions: IndexCorruptError[] }> {
+async function withCorruptions(database: Database): Promise<{ index: IndexDb; corruptions: IndexCorruptError[] }> {
   const index = await openIndex(database)
   const corruptions: IndexCorruptError[] = []
   index.onCorrupt = error => corruptions.push(error)
@@ -23,7 +23,7 @@ async function withDoubts(database: Database): Promise<{ index: IndexDb; corrupt
 
 test('every way to read a value notices every flipped bit', async () => {
   const database = new MemoryDatabase()
-  const { index, corruptions } = await withDoubts(database.asDatabase)
+  const { index, corruptions } = await withCorruptions(database.asDatabase)
   await index.batch([put('a', 'value'), put('b', 'other')])
   for (let bit = 0; bit < 9 * 8; bit++) {
     const flip = (value: Buffer): void => {
@@ -44,7 +44,7 @@ test('every way to read a value notices every flipped bit', async () => {
 
 test('a value under another key, or cut short, is refused', async () => {
   const database = new MemoryDatabase()
-  const { index } = await withDoubts(database.asDatabase)
+  const { index } = await withCorruptions(database.asDatabase)
   await index.batch([put('a', 'value')])
   const moved = database.asDatabase.getSync(key('a')) as Uint8Array
   await database.batch([{ type: 'put', key: key('b'), value: moved }])
@@ -57,13 +57,13 @@ test('a value under another key, or cut short, is refused', async () => {
 
 test('open refuses an index that lacks a batch before others', async () => {
   const database = new MemoryDatabase()
-  const { index } = await withDoubts(database.asDatabase)
+  const { index } = await withCorruptions(database.asDatabase)
   for (let i = 0; i < 10; i++) await index.batch([put(`k${i}`, `${i}`)], { sync: i === 3 })
-  for (let end = 4; end <= 10; end++) await (await withDoubts(database.after(end).asDatabase)).index.close()
+  for (let end = 4; end <= 10; end++) await (await withCorruptions(database.after(end).asDatabase)).index.close()
   // LevelDB began another log before a batch, and what the old log held since the last sync is gone.
   for (let switched = 0; switched <= 10; switched++) {
     const left = database.after(10, switched)
-    const opening = withDoubts(left.asDatabase)
+    const opening = withCorruptions(left.asDatabase)
     if (left.batches === 10 || switched === 10) await opening
     else {
       await assert.rejects(opening, IndexCorruptError, `at ${switched}`)
@@ -74,11 +74,11 @@ test('open refuses an index that lacks a batch before others', async () => {
 
 test('a new chain begins after a full one, once everything is in tables', async () => {
   const database = new MemoryDatabase()
-  const { index } = await withDoubts(database.asDatabase)
+  const { index } = await withCorruptions(database.asDatabase)
   for (let i = 0; i <= CHAIN_LINKS_MAX; i++) await index.batch([put(`k${i}`, '')])
   // The last link again, synced, and then the first of the next chain.
   assert.equal(database.batches, CHAIN_LINKS_MAX + 2)
-  const { index: left } = await withDoubts(database.after(0, CHAIN_LINKS_MAX).asDatabase)
+  const { index: left } = await withCorruptions(database.after(0, CHAIN_LINKS_MAX).asDatabase)
   assert.ok(await left.has(key(`k${CHAIN_LINKS_MAX - 1}`)))
   assert.ok(!(await left.has(key(`k${CHAIN_LINKS_MAX}`))))
   await left.batch([put('a', '1')])
@@ -131,14 +131,14 @@ test('open notices a gap in a log of LevelDB, and accepts a log that ends early'
 
 test('batches that wait are written together, in their order', async () => {
   const database = new MemoryDatabase()
-  const { index } = await withDoubts(database.asDatabase)
+  const { index } = await withCorruptions(database.asDatabase)
   await Promise.all(Array.from({ length: 50 }, (_, i) => index.batch([put('a', `${i}`), put(`k${i}`, '')])))
   assert.equal(database.batches, 1)
   assert.equal(Buffer.from((await index.get(key('a'))) as Uint8Array).toString(), '49')
 })
 
 test('reportCorrupt tells the owner of the index', async () => {
-  const { index, corruptions } = await withDoubts(new MemoryDatabase().asDatabase)
+  const { index, corruptions } = await withCorruptions(new MemoryDatabase().asDatabase)
   const error = index.reportCorrupt('a row is missing')
   assert.ok(error instanceof IndexCorruptError)
   assert.deepEqual(corruptions, [error])
@@ -174,7 +174,7 @@ test('a byte flipped anywhere in the files of LevelDB is noticed or hides rows, 
       await writeFile(join(path, table), flipped)
       const database = await levelDatabase(t, folder)
       try {
-        const { index, corruptions } = await withDoubts(database)
+        const { index, corruptions } = await withCorruptions(database)
         const found = await gather(index.range(key('')))
         for (const { key, value } of found) {
           const row = rows[Number(Buffer.from(key.subarray(1)).toString())]
@@ -221,7 +221,7 @@ test('errors of the system are told apart', async () => {
   ]
   for (const [thrown, type] of cases) {
     const database = new MemoryDatabase()
-    const { index } = await withDoubts(database.asDatabase)
+    const { index } = await withCorruptions(database.asDatabase)
     database.batch = async () => {
       throw thrown
     }

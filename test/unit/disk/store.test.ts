@@ -11,7 +11,7 @@ import { StoppedError } from '../../../src/util/errors.ts'
 import { openStore } from '../../fixtures/disk-store.ts'
 import { FakeFiles } from '../../fixtures/fake-files.ts'
 import { levelDatabase } from '../../fixtures/level.ts'
-import { silentLogger } from '../../fixtures/logger.ts'
+import { RecordingLogger, silentLogger } from '../../fixtures/logger.ts'
 import { MemoryDatabase } from '../../fixtures/memory-database.ts'
 import { gather } from '../../fixtures/streams.ts'
 
@@ -627,4 +627,44 @@ test('LevelDB: the store is written, closed, opened, and rebuilt after the index
   assert.equal(third.report.rebuilt, true)
   for (let k = 0; k < 5; k++) assert.equal(await third.facts.get(`k${k}`), `${45 + k}`)
   await third.store.close()
+})
+
+test('the log tells how the store was opened, what a write met and what was compacted', async () => {
+  let isBroken = false
+  const files = new FakeFiles({
+    before: ({ name, bytes = 0 }) => {
+      if (isBroken && name === 'append' && bytes > 24) throw new DiskError('the disk reported EIO')
+    }
+  })
+  const logger = new RecordingLogger()
+  const storeId = Buffer.alloc(16, 1)
+  const index = new IndexDb(new MemoryDatabase().asDatabase, logger)
+  await index.open()
+  const segments = new Segments({ files, storeId, logger, segmentBytes: 100 })
+  const store = new Store({ segments, index, storeId, logger })
+  store.register(1, { project: async () => {}, isLive: async () => false, isIndexed: async () => true })
+  await segments.open()
+  await store.open()
+  await store.write(1, [Buffer.alloc(100)])
+  isBroken = true
+  await assert.rejects(store.write(1, [Buffer.alloc(100)]), DiskError)
+  isBroken = false
+  await store.write(1, [Buffer.alloc(100)])
+  await store.compact(1)
+  await store.close()
+  assert.deepEqual(
+    logger.lines.filter(line => !line.includes('trace')),
+    [
+      'dfs:disk:index opened the index',
+      'dfs:disk:store opened after a crash, or a first start: 0 rows replayed, 0 damaged stretches',
+      'dfs:disk:store the index was built from all segments',
+      'dfs:disk:segments began segment 1',
+      'dfs:disk:segments began segment 2',
+      'dfs:disk:segments abandoned segment 2 after a failed write: 0 rows of it are durable',
+      'dfs:disk:store could not write 1 rows of type 1: DiskError: the disk reported EIO',
+      'dfs:disk:segments began segment 3',
+      'dfs:disk:store compacted segment 1: 0 rows moved',
+      'dfs:disk:store closed'
+    ]
+  )
 })
