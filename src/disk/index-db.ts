@@ -2,7 +2,7 @@ import { crc32 } from 'node:zlib'
 import type { AbstractLevel } from 'abstract-level'
 import { Batcher } from '../util/batcher.ts'
 import { concatBytes, u32be, utf8 } from '../util/bytes.ts'
-import type { ComponentLogger, Logger } from '../util/logger.ts'
+import { type ComponentLogger, type Logger, reasonOf } from '../util/logger.ts'
 import { BATCH_BYTES_MAX, BATCH_ITEMS_MAX, CHAIN_LINKS_MAX } from './constants.ts'
 import { DiskError, IndexCorruptError, LockedError, NoSpaceError, ReadOnlyError } from './errors.ts'
 import { TABLES } from './tables.ts'
@@ -73,6 +73,7 @@ export class IndexDb {
     try {
       await this.#checkChain()
     } catch (error) {
+      this.#log('could not open the index: %s', reasonOf(error))
       await this.#db.close()
       throw error
     }

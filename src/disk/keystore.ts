@@ -202,6 +202,7 @@ function parseJson(text: string): unknown {
   try {
     return JSON.parse(text)
   } catch {
+    // Without a cause: the platform's message quotes the text, which may hold secrets.
     throw new UnknownLayoutError(DAMAGED)
   }
 }

@@ -1,5 +1,4 @@
-import type { ComponentLogger, Logger } from '../util/logger.ts'
-import { reasonOf } from '../util/logger.ts'
+import { type ComponentLogger, type Logger, reasonOf } from '../util/logger.ts'
 import { Compaction } from './compaction.ts'
 import { COMMIT_BYTES_MAX, COMMIT_ROWS_MAX, LEAF_ROWS } from './constants.ts'
 import { Damage } from './damage.ts'
@@ -92,25 +91,14 @@ export class Store {
    * all of them. Throws an `IndexCorruptError` if the index cannot be used: the caller removes it and opens the store again.
    */
   async open(): Promise<OpenReport> {
-    const isBuilt = await claimIndex(this.index, this.#storeId)
-    const cursor = await readCursor(this.index)
-    // The index knows of rows that are gone. New rows would take their places, and the index would not notice.
-    if (isBefore(this.segments.end, cursor))
-      throw new IndexCorruptError('the index is ahead of the segments', { damagedRows: 1 })
-    await this.#usage.load()
-    const wasClean = await wasClosed(this.index)
-    const { replayedRows, damagedRows } = await this.#replay(cursor)
-    const listed = this.segments.segmentsWithRows().flatMap(segment => this.#usage.listOps(segment))
-    // Synced: if this batch were lost, the next start would take a crash for a proper end.
-    await this.index.batch([...openedOps(), this.#cursor.saveOp(), ...listed], { sync: true })
-    const report = {
-      rebuilt: !isBuilt,
-      wasClean,
-      replayedRows,
-      damagedRows: damagedRows + this.segments.damage.length
+    try {
+      const report = await this.#open()
+      this.#logOpened(report)
+      return report
+    } catch (error) {
+      this.#log('could not open the store: %s', reasonOf(error))
+      throw error
     }
-    this.#logOpened(report)
-    return report
   }
 
   /** Ends the writes under way. Writes that still wait for their commit fail. */
@@ -161,6 +149,26 @@ export class Store {
   /** Compares the next rows with the index. Returns how many: fewer than `rowsMax` once it has reached the end. */
   checkLeaf(rowsMax: number = LEAF_ROWS): Promise<number> {
     return this.#check.checkLeaf(rowsMax)
+  }
+
+  async #open(): Promise<OpenReport> {
+    const isBuilt = await claimIndex(this.index, this.#storeId)
+    const cursor = await readCursor(this.index)
+    // The index knows of rows that are gone. New rows would take their places, and the index would not notice.
+    if (isBefore(this.segments.end, cursor))
+      throw new IndexCorruptError('the index is ahead of the segments', { damagedRows: 1 })
+    await this.#usage.load()
+    const wasClean = await wasClosed(this.index)
+    const { replayedRows, damagedRows } = await this.#replay(cursor)
+    const listed = this.segments.segmentsWithRows().flatMap(segment => this.#usage.listOps(segment))
+    // Synced: if this batch were lost, the next start would take a crash for a proper end.
+    await this.index.batch([...openedOps(), this.#cursor.saveOp(), ...listed], { sync: true })
+    return {
+      rebuilt: !isBuilt,
+      wasClean,
+      replayedRows,
+      damagedRows: damagedRows + this.segments.damage.length
+    }
   }
 
   async #replay(from: Cursor): Promise<{ replayedRows: number; damagedRows: number }> {

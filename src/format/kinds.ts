@@ -112,6 +112,7 @@ function isOurCid(value: unknown): boolean {
     checkCid(value, [value.code])
     return true
   } catch {
+    // The schema reports it.
     return false
   }
 }
