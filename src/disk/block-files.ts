@@ -50,8 +50,8 @@ export class BlockFiles {
   }
 
   /**
-   * Writes a block that does not exist, and resolves once it is durable. After an error it does not exist. The caller
-   * must not put one block twice at the same time.
+   * Writes a block that does not exist, and resolves once it is durable. After an error it does not exist or, if the disk
+   * refused to remove it, does not count as durable. The caller must not put one block twice at the same time.
    */
   put(multihash: Uint8Array, parts: readonly Uint8Array[], signal?: AbortSignal): Promise<void> {
     return this.#writes.run(async () => {

@@ -182,7 +182,8 @@ export class DurableBlockstore implements Blockstore {
       project: async rows => {
         const keys = rows.map(blockRowKey)
         const before = await index.getMany(keys)
-        // A second row of the same block (two puts at once, a compaction) replaces the first, which is then dead.
+        // A second row of the same block (of a compaction, or of a put after one that failed) replaces the first, which is
+        // then dead.
         const dead = before.filter(isPlace).map(decodePlace)
         await index.batch([
           ...rows.map((row, i) => ({

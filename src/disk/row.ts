@@ -25,7 +25,7 @@ export const ROW_MAGIC: Uint8Array = Uint8Array.of(0xdf, 0x5e, 0x6a, 0x01)
  *
  * The checksum, a CRC-32, covers the store id and the row's own place too. A peer chooses the payload, and may put the bytes
  * of rows into it. If the header before that payload were damaged or torn, a search for the next row would find them.
- * Nobody outside knows the store id, so nobody outside can make a row with a valid checksum.
+ * Nobody outside knows the store id, so a peer can make a row with a valid checksum only by chance: one in 2^32.
  */
 export class RowCodec {
   readonly #seed: number
