@@ -18,7 +18,7 @@ export interface RowWriterOptions {
   log: Logger
 }
 
-/** More than ever wait at once: a move takes them all. */
+/** More slots than writes ever wait at once. A move takes all of them. */
 const WRITES_MAX = 2 ** 31
 
 /** Writes rows and waits until the index has taken them in. */
