@@ -1,6 +1,6 @@
 /**
- * `node scripts/vectors.ts`: writes the vectors of the room `format/` anew, each time the same bytes. Only while vectors
- * may still change (`src/format/SPEC.md`, section "Versions"); what changes is to be read in the diff before it is kept.
+ * `node scripts/vectors.ts` writes the vectors of the room `format/` again, always with the same bytes. Use it only while vectors
+ * may still change (`src/format/SPEC.md`, section "Versions"), and read the diff before you keep it.
  */
 import { spawnSync } from 'node:child_process'
 import { writeFileSync } from 'node:fs'
@@ -26,7 +26,7 @@ import { concatBytes, fromHex, toHex, utf8 } from '../src/util/bytes.ts'
 const root = join(import.meta.dirname, '..')
 const folder = join(root, 'test/vectors')
 
-/** Bytes, as JSON has none: `0x` and hex. A link is `cid:` and its text; any other text is text. */
+/** Writes bytes, which JSON lacks, as `0x` and hex, and a link as `cid:` and its text. Any other text stays as it is. */
 function say(value: unknown): unknown {
   if (value instanceof Uint8Array) return `0x${toHex(value)}`
   const cid = CID.asCID(value)
@@ -42,7 +42,7 @@ const written: string[] = []
 
 function write(name: string, value: unknown): void {
   const file = join(folder, `${name}.json`)
-  // What nobody sees in an editor is written as an escape.
+  // Characters that an editor does not show are written as escapes.
   writeFileSync(file, JSON.stringify(value, null, 2).replaceAll('\ufeff', '\\ufeff'))
   written.push(file)
 }
@@ -123,7 +123,7 @@ function canonical(): unknown {
     'läptop',
     fill(24, 7),
     [1, [2, 'x']],
-    // Shorter keys first, those of one length by their bytes.
+    // Shorter keys come first, and keys of one length are in bytewise order.
     { b: 1, a: 2, aa: 3, é: 4, '': 5 },
     someCid
   ]
@@ -228,7 +228,7 @@ async function manifest(): Promise<unknown> {
   return {
     subkey: toHex(subkeys.content),
     files,
-    // Byte n of the text is n mod 251, and each is a chunk: three nodes below a root.
+    // Byte n of the text is n mod 251, and each byte is a chunk: three nodes below a root.
     large: {
       length: 2050,
       chunkBytes: 1,
@@ -324,7 +324,7 @@ function statements(): unknown {
   return { network: toHex(network.network), ...hexes(seeds), statements: all, refused: refusedStatements() }
 }
 
-/** Whole statements, signature and all, that are none: by their bytes alone, whoever signed. */
+/** Whole statements with their signatures that are invalid because of their bytes, whoever signed them. */
 function refusedStatements(): unknown {
   const good = { kind: 'out', v: 1, hlc: encodeHlc(HLC), grant: GRANT, subject: author, sig: fill(64, 0) }
   const { sig: _, ...unsigned } = good
@@ -410,7 +410,7 @@ const puts: Record<string, RecordInit> = {
   'a delete of a directory, which keeps its name': { ...entry, ...nothing, seen, placed: old, body: directory }
 }
 
-/** Without the sealed part, which its text and the clear fields make anew. */
+/** A body without its sealed part, which can be computed from its text and the clear fields. */
 function sayRecord(what: string, { id, bytes, fields }: Statement<'entry'>): Record<string, unknown> {
   const { siv, body: _, ...clear } = fields
   return { what, fields: say(clear), ...(siv === undefined ? {} : { siv: toHex(siv) }), ...hexes({ id, bytes }) }

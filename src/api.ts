@@ -1,5 +1,5 @@
 import type { Blockstore } from 'interface-blockstore'
-import type { DiskState } from './disk/watched-files.ts'
+import type { DiskState } from './disk/monitored-files.ts'
 import type { NodeCodec } from './format/manifest.ts'
 import type {
   AbortOptions,

@@ -2,7 +2,8 @@ import { Batcher } from '../util/batcher.ts'
 import { toHex } from '../util/bytes.ts'
 import type { Chance } from '../util/chance.ts'
 import { Limiter } from '../util/limiter.ts'
-import { BLOCK_LOOKS_MAX, BLOCK_WRITES_MAX } from './constants.ts'
+import { type ComponentLogger, type Logger, reasonOf } from '../util/logger.ts'
+import { BLOCK_WRITES_MAX, SIZE_READS_MAX } from './constants.ts'
 import { FileMissingError } from './errors.ts'
 import type { Files } from './files.ts'
 
@@ -13,29 +14,34 @@ const FOLDER_NAME = /^[0-9a-f]{2}$/
 const BLOCK_NAME = /^[0-9a-f]{68}$/
 
 /**
- * Larger blocks, a file each, in 256 folders by the end of the digest. Temp file, data sync, rename, folder sync; blocks
- * that come together share the folder's sync. A name that is there means a block that was durable when it appeared.
+ * Larger blocks, one file each, in 256 folders by the last byte of the digest. A block is written to a temporary file and
+ * synced, then renamed, then its folder is synced. Blocks that arrive together share the sync of the folder. So the bytes
+ * of a block are durable before its name appears.
  */
 export class BlockFiles {
   readonly #files: Files
   readonly #chance: Chance
+  readonly #log: Logger
   readonly #writes = new Limiter(BLOCK_WRITES_MAX)
   readonly #folderSyncs = new Map<string, Batcher<null, null>>()
   readonly #folders = new Set<string>()
-  /** Blocks whose names are there and not yet known to be durable. */
+  /** Paths of blocks whose names exist and are not yet known to be durable. */
   readonly #unsynced = new Set<string>()
 
-  constructor(files: Files, chance: Chance) {
+  constructor(files: Files, chance: Chance, logger: ComponentLogger) {
     this.#files = files
     this.#chance = chance
+    this.#log = logger.forComponent('dfs:disk:blocks')
   }
 
-  /** Clears away what a crash left half written, and makes the names that it left durable. */
+  /** Removes the temporary files that a crash left, and makes the names that it left durable. */
   async open(): Promise<void> {
     await this.#files.makeDirectory(TEMP)
-    for (const name of await this.#files.list(TEMP)) await this.#files.remove(`${TEMP}/${name}`)
+    const temps = await this.#files.list(TEMP)
+    for (const name of temps) await this.#files.remove(`${TEMP}/${name}`)
+    if (temps.length > 0) this.#log('removed %d unfinished block files', temps.length)
     for (const name of (await this.#files.list(FOLDER)).filter(name => FOLDER_NAME.test(name))) {
-      // What a killed process wrote just before may not be durable yet, and from here on it counts as such.
+      // A killed process may have left names unsynced. From here on they count as durable, so they must be.
       await this.#files.syncDirectory(`${FOLDER}/${name}`)
       this.#folders.add(name)
     }
@@ -44,8 +50,8 @@ export class BlockFiles {
   }
 
   /**
-   * Writes a block that is not there, and resolves once it is durable; after an error it is not there. One at a time for
-   * each block.
+   * Writes a block that does not exist, and resolves once it is durable. After an error it does not exist or, if the disk
+   * refused to remove it, does not count as durable. The caller must not put one block twice at the same time.
    */
   put(multihash: Uint8Array, parts: readonly Uint8Array[], signal?: AbortSignal): Promise<void> {
     return this.#writes.run(async () => {
@@ -58,22 +64,18 @@ export class BlockFiles {
         await this.#files.rename(temp, path)
         await this.#syncName(folder, path)
       } catch (error) {
-        await this.#files.remove(temp).catch(() => {})
-        // If it cannot be removed either, its name goes on counting as not durable.
-        await this.#files.remove(path).then(
-          () => this.#unsynced.delete(path),
-          () => {}
-        )
+        await this.#undoPut(temp, path)
         throw error
       }
     }, signal)
   }
 
-  /** True if the block is there and durable. */
+  /** Returns true if the block exists and is durable. */
   async has(multihash: Uint8Array): Promise<boolean> {
     return (await this.size(multihash)) !== undefined
   }
 
+  /** Returns the bytes of a block, unchecked, or undefined if it does not exist. */
   async get(multihash: Uint8Array): Promise<Uint8Array | undefined> {
     try {
       return await this.#files.read(placeOf(multihash).path)
@@ -83,7 +85,10 @@ export class BlockFiles {
     }
   }
 
-  /** Bytes of a block that is there and durable: another put may have written it and not yet synced its name. */
+  /**
+   * Returns the size of a block in bytes once it is durable, or undefined if it does not exist. A put that is under way may
+   * have written the block and not yet synced its name: then this call syncs it.
+   */
   async size(multihash: Uint8Array): Promise<number | undefined> {
     const { folder, path } = placeOf(multihash)
     const bytes = await this.#files.size(path)
@@ -92,17 +97,17 @@ export class BlockFiles {
     return this.#files.size(path)
   }
 
-  /** Removes a block; its name may come back after a power cut, as a block that nobody claims. */
+  /** Removes a block. After a power cut its name may be back, as a block that nobody claims. */
   remove(multihash: Uint8Array): Promise<void> {
     return this.#files.remove(placeOf(multihash).path)
   }
 
-  /** The multihash and size of every block file. */
+  /** Lists the multihash and size of every block file. */
   async *all(): AsyncGenerator<{ multihash: Uint8Array; bytes: number }> {
     for (const folder of (await this.#files.list(FOLDER)).filter(name => FOLDER_NAME.test(name)).sort()) {
       const names = (await this.#files.list(`${FOLDER}/${folder}`)).filter(name => BLOCK_NAME.test(name))
-      for (let i = 0; i < names.length; i += BLOCK_LOOKS_MAX) {
-        const some = names.slice(i, i + BLOCK_LOOKS_MAX).map(name => Buffer.from(name, 'hex'))
+      for (let i = 0; i < names.length; i += SIZE_READS_MAX) {
+        const some = names.slice(i, i + SIZE_READS_MAX).map(name => Buffer.from(name, 'hex'))
         const sizes = await Promise.all(some.map(multihash => this.size(multihash)))
         for (const [j, multihash] of some.entries()) {
           const bytes = sizes[j]
@@ -110,6 +115,13 @@ export class BlockFiles {
         }
       }
     }
+  }
+
+  // If the block cannot be removed either, its name goes on counting as not durable.
+  async #undoPut(temp: string, path: string): Promise<void> {
+    const failed = (error: unknown): void => this.#log('could not remove a block after an error: %s', reasonOf(error))
+    await this.#files.remove(temp).catch(failed)
+    await this.#files.remove(path).then(() => this.#unsynced.delete(path), failed)
   }
 
   async #makeFolder(folder: string): Promise<void> {

@@ -5,12 +5,14 @@ import { cidOfMultihash } from '../format/cid.ts'
 import { byteLengthOf, concatBytes, toHex } from '../util/bytes.ts'
 import { InvalidInputError } from '../util/errors.ts'
 import { KeyedLocks } from '../util/locks.ts'
+import { type ComponentLogger, type Logger, reasonOf } from '../util/logger.ts'
 import type { BlockFiles } from './block-files.ts'
 import type { Capacity } from './capacity.ts'
 import { ROW_BLOCK, ROW_FREED, SMALL_BLOCK_BYTES_MAX } from './constants.ts'
 import { indexKey } from './index-db.ts'
 import { decodePlace, encodePlace, isSamePlace, type Place } from './place.ts'
-import type { RowProjection, Store, StoredRow } from './store.ts'
+import type { RowProjection, StoredRow } from './row-projection.ts'
+import type { Store } from './store.ts'
 import { TABLES } from './tables.ts'
 
 interface AbortOptions {
@@ -19,29 +21,33 @@ interface AbortOptions {
 
 type Source<T> = Iterable<T> | AsyncIterable<T>
 
-/** Code, length and 32 bytes of digest: the only multihashes this store keeps. */
+/** Code, length and 32 bytes of digest: this store keeps blocks of no other multihash. */
 const MULTIHASH_BYTES = 34
-/** Blocks that `putMany`, `getMany` and `deleteMany` work on at once. */
+/** Blocks that `putMany` and `deleteMany` work on at once. */
 const MANY_AT_ONCE = 16
+/** What the index holds of a block that was freed. */
+const FREED = new Uint8Array(0)
 
 /**
- * The durable store of sealed blocks, behind the interface that every other adapter has. `put` resolves when the block
- * would survive a power cut; `get` gives the block in one piece and as it finds it, damaged or cut short: whoever reads
- * verifies it by its hash. Blocks are known by multihash, whatever the codec in the CID. Small ones live in segments,
- * others in files. One put or delete of a block at a time; the others wait.
+ * The durable store of sealed blocks, behind the same interface as every other adapter. `put` resolves when the block would
+ * survive a power cut. `get` returns the block in one piece and as it is on the disk, damaged or cut short: the caller
+ * verifies it by its hash. Blocks are known by multihash, whatever the codec in the CID. Small blocks are in segments, the
+ * others in files. Puts and deletes of the same block run one after another.
  */
 export class DurableBlockstore implements Blockstore {
-  /** What is put has been copied when it resolves, and what `get` gives belongs to whoever asked. */
+  /** `put` has copied the bytes when it resolves. The bytes that `get` returns belong to the caller. */
   readonly isCopying = true
   readonly #store: Store
   readonly #files: BlockFiles
   readonly #capacity: Capacity
+  readonly #log: Logger
   readonly #locks = new KeyedLocks()
 
-  constructor(store: Store, files: BlockFiles, capacity: Capacity) {
+  constructor(store: Store, files: BlockFiles, capacity: Capacity, logger: ComponentLogger) {
     this.#store = store
     this.#files = files
     this.#capacity = capacity
+    this.#log = logger.forComponent('dfs:disk:blocks')
     store.register(ROW_BLOCK, this.#blockRows())
     store.register(ROW_FREED, this.#freedRows())
   }
@@ -72,7 +78,7 @@ export class DurableBlockstore implements Blockstore {
     return (await this.sizeOf(cid)) !== undefined
   }
 
-  /** Bytes of a block, or undefined if it is not here; what is here would survive a power cut. Reads none of them. */
+  /** Returns the size of a block in bytes once it would survive a power cut, or undefined if it is not here. */
   async sizeOf(cid: CID): Promise<number | undefined> {
     const multihash = multihashOf(cid)
     const place = await this.#placeOf(multihash)
@@ -86,7 +92,7 @@ export class DurableBlockstore implements Blockstore {
   }
 
   async *putMany(source: Source<InputPair>, options: AbortOptions = {}): AsyncGenerator<CID> {
-    yield* manyAtOnce(source, ({ cid, bytes }) => this.put(cid, bytes, options))
+    yield* this.#manyAtOnce(source, ({ cid, bytes }) => this.put(cid, bytes, options))
   }
 
   async *getMany(source: Source<CID>, options: AbortOptions = {}): AsyncGenerator<Pair> {
@@ -94,13 +100,13 @@ export class DurableBlockstore implements Blockstore {
   }
 
   async *deleteMany(source: Source<CID>, options: AbortOptions = {}): AsyncGenerator<CID> {
-    yield* manyAtOnce(source, async cid => {
+    yield* this.#manyAtOnce(source, async cid => {
       await this.delete(cid, options)
       return cid
     })
   }
 
-  /** Every block, small ones first. The codec in the CIDs is `raw`: a store does not know another. */
+  /** Lists every block, small ones first. The codec in the CIDs is `raw`, since a store does not know the real one. */
   async *getAll(options: AbortOptions = {}): AsyncGenerator<Pair> {
     for await (const { multihash } of this.all()) {
       options.signal?.throwIfAborted()
@@ -109,7 +115,7 @@ export class DurableBlockstore implements Blockstore {
     }
   }
 
-  /** The multihash and size of every block, without reading any. */
+  /** Lists the multihash and size of every block, without reading any. */
   async *all(): AsyncGenerator<{ multihash: Uint8Array; bytes: number }> {
     const table = indexKey(TABLES.blocks)
     for await (const { key, value } of this.#store.index.range(table)) {
@@ -123,7 +129,7 @@ export class DurableBlockstore implements Blockstore {
     signal?.throwIfAborted()
     const length = byteLengthOf(parts)
     const isSmall = length < SMALL_BLOCK_BYTES_MAX
-    // One multihash is one length: a block is looked for only where one of its size can be.
+    // Blocks of one multihash have one length, so this block can only be where blocks of its size are.
     if (isSmall ? (await this.#placeOf(multihash)) !== undefined : await this.#files.has(multihash)) return
     await this.#capacity.take(length)
     try {
@@ -152,13 +158,32 @@ export class DurableBlockstore implements Blockstore {
     return isPlace(value) ? decodePlace(value) : undefined
   }
 
+  /** Works on several items at once and returns the results in order. Ends what is under way before it returns. */
+  async *#manyAtOnce<In, Out>(source: Source<In>, work: (item: In) => Promise<Out>): AsyncGenerator<Out> {
+    const underWay: Array<Promise<Out>> = []
+    try {
+      for await (const item of source) {
+        const result = work(item)
+        // The error is thrown when it is this item's turn. If the caller stops before that, it is logged below.
+        result.catch(() => {})
+        underWay.push(result)
+        if (underWay.length >= MANY_AT_ONCE) yield await (underWay.shift() as Promise<Out>)
+      }
+      while (underWay.length > 0) yield await (underWay.shift() as Promise<Out>)
+    } finally {
+      for (const result of await Promise.allSettled(underWay))
+        if (result.status === 'rejected') this.#log.trace('a block that nobody waits for: %s', reasonOf(result.reason))
+    }
+  }
+
   #blockRows(): RowProjection {
     const { index } = this.#store
     return {
       project: async rows => {
         const keys = rows.map(blockRowKey)
         const before = await index.getMany(keys)
-        // A second row of the same block (two puts at once, a compaction) takes over; the first is dead.
+        // A second row of the same block (of a compaction, or of a put after one that failed) replaces the first, which is
+        // then dead.
         const dead = before.filter(isPlace).map(decodePlace)
         await index.batch([
           ...rows.map((row, i) => ({
@@ -173,8 +198,8 @@ export class DurableBlockstore implements Blockstore {
         const value = await index.get(blockRowKey(row))
         return isPlace(value) && isSamePlace(decodePlace(value), row.place)
       },
-      // A freed block leaves an empty entry, so that it is told from one that the index lost: for as long as the index
-      // lives, since a dead row of it may stand in any segment.
+      // A freed block leaves an empty value, so that it can be told from one that the index has lost. It stays as long as
+      // the index, since any segment may hold a dead row of the block.
       isIndexed: row => index.has(blockRowKey(row))
     }
   }
@@ -196,9 +221,6 @@ export class DurableBlockstore implements Blockstore {
   }
 }
 
-/** What the index holds of a block that was freed. */
-const FREED = new Uint8Array(0)
-
 function isPlace(value: Uint8Array | undefined): value is Uint8Array {
   return value !== undefined && value.byteLength > 0
 }
@@ -209,7 +231,7 @@ function blockRowKey(row: StoredRow): Uint8Array {
 
 function multihashOf(cid: CID): Uint8Array {
   if (cid.multihash.bytes.byteLength !== MULTIHASH_BYTES)
-    throw new InvalidInputError('this store names blocks by 32-byte digests')
+    throw new InvalidInputError('cannot store this block: its CID must have a digest of 32 bytes')
   return cid.multihash.bytes
 }
 
@@ -217,19 +239,4 @@ async function collect(source: Source<Uint8Array>): Promise<Uint8Array[]> {
   const parts: Uint8Array[] = []
   for await (const part of source) parts.push(part)
   return parts
-}
-
-async function* manyAtOnce<In, Out>(source: Source<In>, work: (item: In) => Promise<Out>): AsyncGenerator<Out> {
-  const underWay: Array<Promise<Out>> = []
-  try {
-    for await (const item of source) {
-      const result = work(item)
-      result.catch(() => {})
-      underWay.push(result)
-      if (underWay.length >= MANY_AT_ONCE) yield await (underWay.shift() as Promise<Out>)
-    }
-    while (underWay.length > 0) yield await (underWay.shift() as Promise<Out>)
-  } finally {
-    await Promise.allSettled(underWay)
-  }
 }

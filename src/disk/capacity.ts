@@ -3,27 +3,28 @@ import { RESERVE_SHARE } from './constants.ts'
 import { NoSpaceError } from './errors.ts'
 import type { Files } from './files.ts'
 
-/** How long one look at the file system serves. */
-const LOOK_MS = 1_000
-/** Full from here, until there is more room than `FULL_UNTIL`: in between the answer stays what it was. */
+/** How long one measurement of the file system is used before the next. */
+const MEASURE_INTERVAL_MS = 1_000
+/** The store is full from this share on, until its share falls below `FULL_UNTIL`. In between it stays what it was. */
 const FULL_FROM = 0.95
 const FULL_UNTIL = 0.9
 
 export interface CapacityOptions {
   files: Files
   clock: Clock
-  /** Bytes this store may hold; left out, all of the file system but the reserve. */
+  /** Bytes this store may hold. If left out: all of the file system but the reserve. */
   capacityBytes?: number | undefined
 }
 
-/** Says no before the disk does: what is stored stays under the capacity, and part of the disk stays free. */
+/** Refuses a block before the disk does: the store stays under its capacity, and part of the disk stays free. */
 export class Capacity {
   readonly #files: Files
   readonly #clock: Clock
   readonly #configuredBytes: number | undefined
   #usedBytes = 0
   #space = { totalBytes: 0, freeBytes: 0 }
-  #lookedAtMs = Number.NEGATIVE_INFINITY
+  /** When the file system was last measured, by the monotonic clock. */
+  #measuredAtMs = Number.NEGATIVE_INFINITY
   #isFull = false
 
   constructor({ files, clock, capacityBytes }: CapacityOptions) {
@@ -36,7 +37,7 @@ export class Capacity {
     return this.#usedBytes
   }
 
-  /** What this store may hold in all. Constant while the disk is: neighbours' files do not change it. */
+  /** What this store may hold in all. It is constant as long as the disk is: other files on it do not change it. */
   get capacityBytes(): number {
     const limit = Math.floor(this.#space.totalBytes * (1 - RESERVE_SHARE))
     return this.#configuredBytes === undefined ? limit : Math.min(this.#configuredBytes, limit)
@@ -46,42 +47,43 @@ export class Capacity {
     return this.#isFull
   }
 
-  async look(): Promise<void> {
+  /** Asks the file system how much space it has. */
+  async measure(): Promise<void> {
     this.#space = await this.#files.space()
-    this.#lookedAtMs = this.#clock.monotonic()
-    this.#judge()
+    this.#measuredAtMs = this.#clock.monotonic()
+    this.#updateFull()
   }
 
-  /** Throws a `NoSpaceError` if this many bytes more would not fit; else they count as used. */
+  /** Counts this many bytes as used, or throws a `NoSpaceError` if they do not fit. */
   async take(bytes: number): Promise<void> {
-    if (this.#clock.monotonic() - this.#lookedAtMs > LOOK_MS) await this.look()
-    if (bytes > this.#room()) {
+    if (this.#clock.monotonic() - this.#measuredAtMs > MEASURE_INTERVAL_MS) await this.measure()
+    if (bytes > this.#roomBytes()) {
       this.#isFull = true
       throw new NoSpaceError('this node has no room left: raise --capacity or free space on its disk')
     }
     this.add(bytes)
   }
 
-  /** Counts bytes that were here already when the file system was looked at. */
-  found(bytes: number): void {
+  /** Counts bytes as used that were on the disk before the file system was measured. */
+  countExisting(bytes: number): void {
     this.#usedBytes += bytes
-    this.#judge()
+    this.#updateFull()
   }
 
-  /** Corrects the count: bytes that are there, or (negative) no longer. */
+  /** Corrects the count by bytes that were written, or (negative) removed, since the file system was measured. */
   add(bytes: number): void {
     this.#usedBytes += bytes
     this.#space.freeBytes -= bytes
-    this.#judge()
+    this.#updateFull()
   }
 
-  #room(): number {
-    const reserve = this.#space.totalBytes * RESERVE_SHARE
-    return Math.min(this.capacityBytes - this.#usedBytes, this.#space.freeBytes - reserve)
+  #roomBytes(): number {
+    const reserveBytes = this.#space.totalBytes * RESERVE_SHARE
+    return Math.min(this.capacityBytes - this.#usedBytes, this.#space.freeBytes - reserveBytes)
   }
 
-  #judge(): void {
-    const share = 1 - this.#room() / Math.max(1, this.capacityBytes)
+  #updateFull(): void {
+    const share = 1 - this.#roomBytes() / Math.max(1, this.capacityBytes)
     if (share >= FULL_FROM) this.#isFull = true
     else if (share < FULL_UNTIL) this.#isFull = false
   }

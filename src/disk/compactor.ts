@@ -12,14 +12,14 @@ export interface CompactorOptions {
 }
 
 /**
- * Rewrites the segment with the fewest live rows, so that the room of its dead rows comes back. One at a time with a pause
- * between, so that users hardly notice. A disk that is full or fails now may serve the next time.
+ * The worker that compacts the segment with the fewest live rows. It takes one segment a round and pauses in between, so
+ * that users hardly notice it. If the disk is full or fails, the next round may succeed.
  */
 export function compactor({ store, clock, logger, onError }: CompactorOptions): Worker {
   return new Worker({
     name: 'compaction',
     clock,
-    log: logger.forComponent('dfs:disk:compactor'),
+    log: logger.forComponent('dfs:disk:compaction'),
     everyMs: COMPACT_INTERVAL_MS,
     onError,
     work: async signal => {

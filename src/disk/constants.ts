@@ -1,8 +1,8 @@
-/** Bounds of the store. SPEC.md gives those that shape the bytes on disk their meaning. */
+/** Bounds of the store. SPEC.md says what those mean that shape the bytes on disk. */
 
 /** A segment is closed once it is this long. */
 export const SEGMENT_BYTES = 64 << 20
-/** The longest payload of a row: the largest small block and its name, or a statement. */
+/** The longest payload of a row: the largest small block with its name, or a statement. */
 export const ROW_BYTES_MAX = 80 << 10
 /** What one group commit takes, or one step of a replay: enough to fill a disk's queue, little enough to wait for. */
 export const COMMIT_BYTES_MAX = 16 << 20
@@ -12,41 +12,41 @@ export const MOVE_BYTES_MAX = 1 << 20
 export const MOVE_ROWS_MAX = 256
 /** Segments kept open for reading. */
 export const OPEN_SEGMENTS_MAX = 64
-/** Segments that can still be read after they were removed: one is removed in `COMPACT_INTERVAL_MS` at most. */
+/** Segments that can still be read after they were removed. At most one is removed in `COMPACT_INTERVAL_MS`. */
 export const RETIRED_SEGMENTS_MAX = 4
 /** How much of a segment is read at once when all of it is read. */
 export const SCAN_BYTES = 1 << 20
 
-/** Blocks from here on have a file of their own; smaller ones are rows of a segment. */
+/** Blocks of this length or more have a file of their own. Smaller ones are rows of a segment. */
 export const SMALL_BLOCK_BYTES_MAX = 64 << 10
 /** Block files being written at once. */
 export const BLOCK_WRITES_MAX = 16
-/** Block files whose sizes are looked up at once. */
-export const BLOCK_LOOKS_MAX = 64
-/** A segment of which less than this share is live is rewritten. */
+/** Block files whose sizes are read at once. */
+export const SIZE_READS_MAX = 64
+/** A segment with a smaller live share than this is compacted. */
 export const COMPACT_BELOW = 0.5
-/** How often a segment that is worth it is looked for. */
+/** The pause between compactions. */
 export const COMPACT_INTERVAL_MS = 30_000
 
-/** Rows whose index entries are compared in one leaf check, and how often one is made. */
+/** Rows that one leaf check compares with the index, and the pause between two of them. */
 export const LEAF_ROWS = 1024
 export const LEAF_INTERVAL_MS = 60_000
-/** The pause between leaves of the first round after a start. */
+/** The pause between leaves the first time through all rows after a start. */
 export const LEAF_PAUSE_MS = 50
 
 /**
- * Batches of the index in one chain: so many rows are read at each start, and so often LevelDB is made to write what it
- * has in memory to a table.
+ * Batches of the index in one chain. Each start reads up to so many rows, and after so many batches LevelDB is made to
+ * write what it has in memory to a table.
  */
 export const CHAIN_LINKS_MAX = 4096
-/** What one batch of the index takes of those that wait. */
+/** The most waiting batches, and bytes of them, that are written to the index as one. */
 export const BATCH_ITEMS_MAX = 1024
 export const BATCH_BYTES_MAX = 1 << 20
 
-/** Share of the file system that stays free whatever the capacity. */
+/** Share of the file system that stays free whatever the capacity is. */
 export const RESERVE_SHARE = 0.05
 
-/** What the rows of a segment are. Numbers are for ever; a new meaning is a new number. */
+/** The types of rows in a segment. A number keeps its meaning for ever. A new meaning gets a new number. */
 export const ROW_STATEMENT = 1
 export const ROW_BLOCK = 2
 export const ROW_FREED = 3

@@ -4,29 +4,29 @@ import { byteLengthOf } from '../util/bytes.ts'
 import { Limiter } from '../util/limiter.ts'
 import { BLOCK_WRITES_MAX } from './constants.ts'
 
-/** What a direct write has to be a multiple of, in memory, in the file and in length: no file system asks for more. */
+/** A direct write must be aligned to this in memory, in the file and in length. No file system asks for more. */
 const ALIGNMENT_BYTES = 4096
-/** A block of the usual size goes out in one write. */
+/** Large enough that a block of the usual size takes one write. */
 const SLOT_BYTES = (1 << 20) + ALIGNMENT_BYTES
 const WASM_PAGE_BYTES = 64 << 10
 
-// The types of Node leave it out.
+// The types of Node do not include it.
 declare const WebAssembly: { Memory: new (pages: { initial: number; maximum: number }) => { buffer: ArrayBuffer } }
 
 /**
- * New files past the page cache (`O_DIRECT`, open(2)). What is put is rarely read soon, and the cache's fresh pages cost
- * more than the disk does: SPEC.md has the pair of measurements. The bytes are gathered in a few aligned slots, so their
- * own buffers are free as soon as they are copied, and no memory is touched for the first time.
+ * Writes new files past the page cache (`O_DIRECT`, open(2)). A block that was put is rarely read soon, and fresh pages of
+ * the cache cost more than the disk does: SPEC.md has the measurements. The bytes are copied into a few aligned slots that
+ * are used again and again, so the caller's buffers are soon free and no fresh memory is touched.
  */
 export class DirectFiles {
   readonly #slots = new Limiter(BLOCK_WRITES_MAX)
-  /** One region that is aligned, since a page of WebAssembly is; made at the first write. */
+  /** Parts of one region that is aligned, since a page of WebAssembly is. Allocated at the first write. */
   #free: Uint8Array[] | undefined
   #isSupported = constants.O_DIRECT !== undefined && process.platform === 'linux'
 
   /**
-   * Writes a new file and syncs its data, as `Files.writeNew` says. False if this file system knows no direct writes:
-   * then there is no such file, and nobody need ask again.
+   * Writes a new file and syncs its data, like `Files.writeNew`. Returns false if this file system has no direct writes:
+   * then the file does not exist, and later calls return false at once.
    */
   async write(path: string, parts: readonly Uint8Array[], mode: number): Promise<boolean> {
     if (!this.#isSupported) return false
@@ -34,7 +34,7 @@ export class DirectFiles {
       await this.#write(path, parts, mode)
       return true
     } catch (error) {
-      // Some refuse to open, some to write. Whatever has been made is taken back.
+      // Some file systems refuse to open such a file, others to write it. In that case it is removed again.
       if ((error as NodeJS.ErrnoException).code !== 'EINVAL') throw error
       this.#isSupported = false
       await rm(path, { force: true })
@@ -73,7 +73,7 @@ export class DirectFiles {
         }
       }
       if (filled === 0) return
-      // What stands in the slot behind the end is cut off again: it is of another block, sealed as well.
+      // The slot behind the end holds bytes of another block, which is sealed too. They are cut off again.
       await writeAt(handle, slot.subarray(0, Math.ceil(filled / ALIGNMENT_BYTES) * ALIGNMENT_BYTES), written)
     } finally {
       this.#free.push(slot)

@@ -1,34 +1,34 @@
 import { DfsError } from '../util/errors.ts'
 
-/** The disk, its quota or our own capacity has no room. Nothing was lost; it works again once there is room. */
+/** The disk, its quota or the configured capacity has no room. Nothing was lost. Writes succeed again once there is room. */
 export class NoSpaceError extends DfsError {
   override readonly name = 'NoSpaceError'
   override readonly code = 'no-space'
 }
 
-/** The file system does not let us write at all. */
+/** The operating system refuses to let this process read or write. */
 export class ReadOnlyError extends DfsError {
   override readonly name = 'ReadOnlyError'
   override readonly code = 'read-only'
 }
 
-/** The disk answered with an error: what was to be written is not durable, what was to be read may still be there. */
+/** The disk reported an error. The bytes of a failed write are not durable. The bytes of a failed read may still be there. */
 export class DiskError extends DfsError {
   override readonly name = 'DiskError'
   override readonly code = 'io'
 }
 
-/** No file of that name. */
+/** There is no file of that name. */
 export class FileMissingError extends DfsError {
   override readonly name = 'FileMissingError'
   override readonly code = 'not-found'
 }
 
-/** The index lacks or garbles a row that it should have. It is derived: rebuilding it loses nothing. */
+/** The index cannot be used as it is: rows are damaged or missing, or it is another's. Rebuilding it loses nothing. */
 export class IndexCorruptError extends DfsError {
   override readonly name = 'IndexCorruptError'
   override readonly code = 'corrupt'
-  /** Stretches of the segments that the index knew of and that are gone: once it is made anew, nothing tells of them. */
+  /** Stretches of the segments that the index knew of and that are gone. A rebuilt index will not know of them. */
   readonly damagedRows: number
 
   constructor(message: string, { damagedRows = 0, ...options }: ErrorOptions & { damagedRows?: number } = {}) {
@@ -43,39 +43,43 @@ export class RowCorruptError extends DfsError {
   override readonly code = 'corrupt'
 }
 
-/** Another process uses this data directory. */
+/** Another process is using this data directory. */
 export class LockedError extends DfsError {
   override readonly name = 'LockedError'
   override readonly code = 'locked'
 }
 
-/** The keystore does not open with this passphrase, or is damaged. */
+/** The keystore does not open with this passphrase, or without one, or with one although it is not sealed. */
 export class WrongPassphraseError extends DfsError {
   override readonly name = 'WrongPassphraseError'
   override readonly code = 'wrong-key'
 }
 
-/** The data directory was written by a version of this program that we do not know. */
+/** A file of the data directory is damaged, or belongs to another version of this program or to another store. */
 export class UnknownLayoutError extends DfsError {
   override readonly name = 'UnknownLayoutError'
   override readonly code = 'unsupported'
 }
 
-/** Turns what the operating system says into one of our errors; paths stay out of the message. */
+/** Translates an error of the operating system into one of ours. The message holds no path. */
 export function asDiskError(cause: unknown): DfsError {
   if (cause instanceof DfsError) return cause
   const code = (cause as NodeJS.ErrnoException).code ?? 'unknown'
   switch (code) {
     case 'ENOENT':
-      return new FileMissingError('no such file', { cause })
+      return new FileMissingError('a file or folder that should be in the data directory does not exist', { cause })
     case 'ENOSPC':
+      return new NoSpaceError('the disk is full: free some space on it', { cause })
     case 'EDQUOT':
-      return new NoSpaceError('the disk is full', { cause })
+      return new NoSpaceError('the disk quota is used up: free some space, or raise the quota', { cause })
     case 'EROFS':
     case 'EACCES':
     case 'EPERM':
-      return new ReadOnlyError(`the data directory cannot be read or written (${code})`, { cause })
+      return new ReadOnlyError(
+        `cannot read or write the data directory (${code}): check its owner, its permissions and how the disk is mounted`,
+        { cause }
+      )
     default:
-      return new DiskError(`the disk reported ${code}`, { cause })
+      return new DiskError(`the disk reported ${code}: the system log may say more`, { cause })
   }
 }

@@ -1,47 +1,47 @@
 /**
- * The disk, as a port: what the store needs of a file system and nothing more, so that a test can put a disk beneath it
- * that fills up, fails, or forgets at a crash whatever was not synced. Paths are relative to the data directory, with
- * `/` between parts. Errors are those of `errors.ts`.
+ * The disk, as a port: what the store needs of a file system and nothing more. So a test can use a disk that fills up,
+ * fails, or forgets at a crash everything that was not synced. Paths are relative to the data directory, with `/` between
+ * parts. Errors are those of `errors.ts`.
  *
- * What an implementation owes: bytes are durable once `sync` (or a write that says it syncs) has resolved; a name,
- * once `syncDirectory` of its folder has.
+ * An implementation owes this: bytes are durable once `sync`, or a write that promises to sync, has resolved. A name is
+ * durable once `syncDirectory` of its folder has resolved.
  */
 export interface Files {
-  /** Makes a folder and those above it, readable by the owner alone. */
+  /** Makes a folder and those above it, readable by the owner only. */
   makeDirectory(path: string): Promise<void>
-  /** Names in a folder, in no order; none if there is no such folder. */
+  /** Returns the names in a folder, in no order. If there is no such folder, the list is empty. */
   list(path: string): Promise<string[]>
-  /** Makes the names in a folder durable. Where the platform cannot, it resolves and `namesAreDurable` is false. */
+  /** Makes the names in a folder durable. On a platform that cannot, it resolves and `namesAreDurable` is false. */
   syncDirectory(path: string): Promise<void>
   readonly namesAreDurable: boolean
 
-  /** Size in bytes, or undefined if there is no file of this name; a folder is none. */
+  /** Returns the size in bytes, or undefined if there is no file of this name. A folder is not a file. */
   size(path: string): Promise<number | undefined>
-  /** A whole file, in a buffer that is the caller's own. */
+  /** Returns a whole file in a buffer that belongs to the caller. */
   read(path: string): Promise<Uint8Array>
   /**
-   * Writes a new file, readable by the owner alone, and syncs it; an existing one is an error. After an error a part of
-   * it may be there. The parts are the caller's own again once it has resolved.
+   * Writes a new file, readable by the owner only, and syncs it. It is an error if the file exists. After an error a part
+   * of it may be there. The caller must not change the parts before this has settled.
    */
   writeNew(path: string, parts: readonly Uint8Array[]): Promise<void>
   /** Atomically replaces what is at `to`. */
   rename(from: string, to: string): Promise<void>
-  /** Removes a file; that it is not there is no error. */
+  /** Removes a file. A missing file is not an error. */
   remove(path: string): Promise<void>
-  /** Removes a folder and all in it; that it is not there is no error. */
+  /** Removes a folder and all in it. A missing folder is not an error. */
   removeDirectory(path: string): Promise<void>
 
-  /** Opens a file for reading at offsets. What is open can be read on after it was removed. */
+  /** Opens a file for reading at offsets. An open file can still be read after it was removed. */
   openRead(path: string): Promise<ReadFile>
-  /** Opens a file for appending, making it if it is missing. */
+  /** Opens a file for appending, and makes it if it is missing. */
   openAppend(path: string): Promise<AppendFile>
 
-  /** Bytes of the file system: all of it, and what this user may still write. */
+  /** Returns how many bytes the file system has, and how many this user may still write. */
   space(): Promise<{ totalBytes: number; freeBytes: number }>
 }
 
 export interface ReadFile {
-  /** `length` bytes from `offset`; fewer if the file ends before. */
+  /** Returns `length` bytes from `offset`, fewer if the file ends before. */
   read(offset: number, length: number): Promise<Uint8Array>
   close(): Promise<void>
 }
@@ -49,7 +49,7 @@ export interface ReadFile {
 export interface AppendFile {
   /** Bytes in the file. */
   readonly size: number
-  /** Appends at the end. After an error the file may hold a part of it: `truncate` before the next. */
+  /** Appends at the end. After an error the file may hold a part of the bytes: call `truncate` before the next `append`. */
   append(bytes: Uint8Array): Promise<void>
   sync(): Promise<void>
   truncate(size: number): Promise<void>

@@ -2,46 +2,47 @@ import { crc32 } from 'node:zlib'
 import type { AbstractLevel } from 'abstract-level'
 import { Batcher } from '../util/batcher.ts'
 import { concatBytes, u32be, utf8 } from '../util/bytes.ts'
+import { type ComponentLogger, type Logger, reasonOf } from '../util/logger.ts'
 import { BATCH_BYTES_MAX, BATCH_ITEMS_MAX, CHAIN_LINKS_MAX } from './constants.ts'
 import { DiskError, IndexCorruptError, LockedError, NoSpaceError, ReadOnlyError } from './errors.ts'
 import { TABLES } from './tables.ts'
 
-/** An ordered key-value database of bytes, as a port: anything behind `abstract-level`, such as `classic-level`. */
+/** An ordered key-value database of bytes, as a port: any database behind `abstract-level`, such as `classic-level`. */
 export type Database = AbstractLevel<string | Buffer | Uint8Array, Uint8Array, Uint8Array> & {
   /**
-   * Writes what is in memory to tables first, durably. One that has no such thing keeps its promise of `sync` for all
-   * that was written before.
+   * First writes what is in memory to tables, durably. A database that lacks this function must keep the promise of `sync`
+   * for everything that was written before.
    */
   compactRange?(from: Uint8Array, to: Uint8Array): Promise<void>
 }
 
 export interface BatchOptions {
-  /** Resolve only once a power cut leaves this batch and all before it, or an index that `open` refuses. */
+  /** Resolve only once a power cut would leave this batch and all before it, or else an index that `open` refuses. */
   sync?: boolean
 }
 
-/** A batch that waits for those before it. */
+/** A batch that waits until those before it are written. */
 interface Waiting {
   ops: readonly IndexOp[]
   bytes: number
   sync: boolean
 }
 
-/** A change to the index; all of a batch are applied, or none. */
+/** A change to the index. All changes of a batch are applied, or none. */
 export type IndexOp = { type: 'put'; key: Uint8Array; value: Uint8Array } | { type: 'del'; key: Uint8Array }
 
 const CHECKSUM_BYTES = 4
 
 /**
- * Everything that can be found again from the segments and the blocks: kept for speed, never trusted blindly. Each
- * value carries a checksum over key and value, since LevelDB hands out flipped bits without a word; a mismatch is an
- * `IndexCorruptError` and raises `onDoubt`, after which whoever owns the index rebuilds it.
+ * The index: a database of what can be derived again from the segments and the blocks. It is kept for speed and never
+ * trusted blindly. Each value carries a checksum over key and value, since LevelDB returns flipped bits without an error. A
+ * mismatch throws an `IndexCorruptError` and calls `onCorrupt`, so that the owner of the index rebuilds it.
  *
- * Rows are written without a sync unless asked: after a power cut the index is an older one, and the cursor in it says
- * how old. LevelDB alone does not promise that: its log is read on past a gap, and `sync` covers the log that is written
- * now, while of the one before, which it closes without a sync, there may be no table yet. So batches may be gone though
- * later ones are there, and who wrote A before B may find B alone. Hence batches go one after another, and each adds a
- * link to a chain, by which `open` knows that none is missing.
+ * Rows are written without a sync unless the caller asks for one. After a power cut the index may be an older one, and the
+ * cursor in it says how old. LevelDB alone does not promise that much. It reads its log on past a gap, and `sync` covers
+ * only the log that is being written: LevelDB closes the log before without a sync, and may not have written its table yet.
+ * So a batch may be lost although later ones are there: a caller that wrote A before B may find B alone. Therefore
+ * batches are written one after another, and each adds a link to a chain, by which `open` sees whether one is missing.
  */
 export class IndexDb {
   readonly #db: Database
@@ -50,28 +51,33 @@ export class IndexDb {
     bytesMax: BATCH_BYTES_MAX,
     sizeOf: ({ bytes }) => bytes
   })
+  readonly #log: Logger
   #chain = 0
-  /** The next link of this chain. */
+  /** The number of the next link in this chain. */
   #link = 0
-  #onDoubt: (error: IndexCorruptError) => void = () => {}
+  #onCorrupt: (error: IndexCorruptError) => void = () => {}
 
-  constructor(db: Database) {
+  constructor(db: Database, logger: ComponentLogger) {
     this.#db = db
+    this.#log = logger.forComponent('dfs:disk:index')
   }
 
-  set onDoubt(listener: (error: IndexCorruptError) => void) {
-    this.#onDoubt = listener
+  /** Called at each sign that the index is damaged or incomplete and has to be rebuilt. */
+  set onCorrupt(listener: (error: IndexCorruptError) => void) {
+    this.#onCorrupt = listener
   }
 
-  /** An `IndexCorruptError` if the index is damaged, or batches are missing in it; then it is closed again. */
+  /** Throws an `IndexCorruptError`, and closes the database again, if the index is damaged or lacks a batch. */
   async open(): Promise<void> {
     await this.#guarded(() => this.#db.open({ passive: false }))
     try {
       await this.#checkChain()
     } catch (error) {
+      this.#log('could not open the index: %s', reasonOf(error))
       await this.#db.close()
       throw error
     }
+    this.#log('opened the index')
   }
 
   async close(): Promise<void> {
@@ -79,8 +85,8 @@ export class IndexDb {
     await this.#db.close()
   }
 
-  // Synchronous where few rows are wanted: what is asked for is nearly always in memory, and a hop to another thread and
-  // back takes ten times as long as the look.
+  // Synchronous where few rows are wanted: they are nearly always in memory, and a hop to another thread and back takes ten
+  // times as long as reading them.
   async get(key: Uint8Array): Promise<Uint8Array | undefined> {
     return this.#getSync(key)
   }
@@ -103,7 +109,7 @@ export class IndexDb {
     await this.#batches.add({ ops: rows, bytes, sync })
   }
 
-  /** All rows whose key starts with `prefix`, in order; from `after` on (exclusive) where given. */
+  /** Reads all rows whose key starts with `prefix`, in order. If `after` is given, only those behind that key. */
   async *range(
     prefix: Uint8Array,
     options: { after?: Uint8Array | undefined; limit?: number | undefined } = {}
@@ -125,16 +131,17 @@ export class IndexDb {
     }
   }
 
-  /** True if at least one key starts with `prefix`. */
+  /** Returns true if at least one key starts with `prefix`. */
   async hasAny(prefix: Uint8Array): Promise<boolean> {
     for await (const _ of this.range(prefix, { limit: 1 })) return true
     return false
   }
 
-  /** Raises doubt from outside: a row that should be there is not. */
-  doubt(message: string): IndexCorruptError {
+  /** Tells the owner of the index that it has to be rebuilt, such as when it lacks a row. Returns the error to throw. */
+  reportCorrupt(message: string): IndexCorruptError {
     const error = new IndexCorruptError(message)
-    this.#onDoubt(error)
+    this.#log('%s', message)
+    this.#onCorrupt(error)
     return error
   }
 
@@ -149,14 +156,14 @@ export class IndexDb {
     return batches.map(() => null)
   }
 
-  // `sync` is an option of the databases that have a disk; the abstract one does not know it.
+  // `sync` is an option of the databases that have a disk. The abstract one does not know it.
   async #put(rows: IndexOp[], sync: boolean): Promise<void> {
     await this.#guarded(() => this.#db.batch(rows, { sync } as object))
   }
 
-  // What stands before a chain is durable when it begins, so that the links of the one before are needed no more.
-  // `compactRange` says nothing of failures. In this order none matters: if LevelDB cannot begin another log, those
-  // before are in tables, and this one has been synced; if it cannot write a table, it refuses all batches from there on.
+  // Everything before a chain is durable when the chain begins, so the links of the chain before are not needed any more.
+  // `compactRange` does not report failures. In this order they do not matter: if LevelDB cannot begin another log, the logs
+  // before are in tables and this one has been synced; if it cannot write a table, it refuses all batches from then on.
   async #beginChain(): Promise<void> {
     await this.#put([this.#linkOp(this.#link - 1)], true)
     await this.#guarded(async () => this.#db.compactRange?.(PAST_ALL, PAST_ALL))
@@ -168,7 +175,8 @@ export class IndexDb {
     return withChecksum({ type: 'put', key: indexKey(TABLES.meta, LINK, u32be(link)), value: u32be(this.#chain) })
   }
 
-  // Links of older chains lie behind those of the last one. What was there when LevelDB opened is in tables: a new chain.
+  // Links of older chains are numbered behind those of the last one. All that LevelDB found when it opened is in tables, so
+  // a new chain begins.
   async #checkChain(): Promise<void> {
     const chainOf: number[] = []
     const prefix = indexKey(TABLES.meta, LINK)
@@ -177,7 +185,7 @@ export class IndexDb {
     }
     const last = chainOf.reduce((a, b) => Math.max(a, b), -1)
     for (let link = chainOf.lastIndexOf(last); link >= 0; link--)
-      if (chainOf[link] !== last) throw new IndexCorruptError('the index lacks a batch')
+      if (chainOf[link] !== last) throw new IndexCorruptError('the index lacks a batch of changes')
     this.#chain = last + 1
   }
 
@@ -187,7 +195,7 @@ export class IndexDb {
       const payload = value.subarray(CHECKSUM_BYTES)
       if (stated === checksum(key, payload)) return payload
     }
-    throw this.doubt('a row of the index does not match its checksum')
+    throw this.reportCorrupt('a row of the index does not match its checksum')
   }
 
   #getSync(key: Uint8Array): Uint8Array | undefined {
@@ -211,25 +219,31 @@ export class IndexDb {
   #translated(error: unknown): unknown {
     const { code, cause } = error as { code?: string; cause?: { code?: string; message?: string } }
     const text = `${code} ${cause?.code} ${cause?.message} ${(error as Error).message}`
-    if (text.includes('CORRUPTION') || text.includes('Corruption')) return this.doubt('the index is damaged')
-    if (text.includes('LEVEL_LOCKED')) return new LockedError('another process is using this data directory')
-    if (/No space left|quota exceeded/.test(text)) return new NoSpaceError('the disk is full', { cause: error })
+    if (text.includes('CORRUPTION') || text.includes('Corruption')) return this.reportCorrupt('the index is damaged')
+    if (text.includes('LEVEL_LOCKED'))
+      return new LockedError('another process is using this data directory: stop it, or give another --data-dir')
+    if (/No space left|quota exceeded/.test(text))
+      return new NoSpaceError('the disk is full: free some space on it', { cause: error })
     if (/Read-only file system|Permission denied|not permitted/.test(text))
-      return new ReadOnlyError('the data directory cannot be written', { cause: error })
+      return new ReadOnlyError('cannot write the index: check the owner and the permissions of the data directory', {
+        cause: error
+      })
     if (text.includes('LEVEL_IO_ERROR') || text.includes('IO error'))
-      return new DiskError('the index could not be written', { cause: error })
+      return new DiskError('cannot read or write the index: the system log may say what the disk reported', {
+        cause: error
+      })
     return error
   }
 }
 
 const ROWS_AT_ONCE = 256
 const LINK = utf8('link')
-/** No key of ours is above it: tables are letters. */
+/** Above every key, since a key begins with the letter of its table. */
 const PAST_ALL = Uint8Array.of(0xff)
-/** More than these are looked up on another thread: the loop must not stand still. */
+/** More rows than these are read on another thread, so that they do not block the event loop. */
 const SYNC_ROWS_MAX = 32
 
-/** A key: one letter that names the table, then its parts. */
+/** Returns a key: one letter that names the table, then its parts. */
 export function indexKey(table: string, ...parts: readonly Uint8Array[]): Uint8Array {
   return concatBytes(Buffer.from(table, 'latin1'), ...parts)
 }
@@ -242,7 +256,7 @@ function checksum(key: Uint8Array, value: Uint8Array): number {
   return crc32(value, crc32(key))
 }
 
-// The least key above all that start with the prefix; table letters are far below 0xff, so there always is one.
+// Returns the least key above all that start with the prefix. Table letters are far below 0xff, so there always is one.
 function pastPrefix(prefix: Uint8Array): Uint8Array {
   const end = Buffer.from(prefix)
   for (let i = end.byteLength - 1; i >= 0; i--) {

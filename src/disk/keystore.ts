@@ -3,15 +3,18 @@ import { z } from 'zod'
 import { fromHex, toHex, utf8 } from '../util/bytes.ts'
 import type { Chance } from '../util/chance.ts'
 import { InvalidInputError } from '../util/errors.ts'
-import { FileMissingError, UnknownLayoutError, WrongPassphraseError } from './errors.ts'
+import type { ComponentLogger, Logger } from '../util/logger.ts'
+import { FileMissingError, ReadOnlyError, UnknownLayoutError, WrongPassphraseError } from './errors.ts'
 import { type Files, replaceFile } from './files.ts'
 
 const NAME = 'keystore'
 const VERSION = 1
+const DAMAGED =
+  'the keystore is damaged, or was written by another version: restore it from a backup, or upgrade dfs-node'
 
-/** Scrypt's cost (RFC 7914): about half a second and 128 MiB, once at each start. */
+/** The cost of scrypt (RFC 7914): about half a second and 128 MiB, once at each start. */
 const SCRYPT = { N: 2 ** 17, r: 8, p: 1 }
-/** What a keystore from elsewhere may ask of us. */
+/** The highest cost that a keystore from elsewhere may demand. */
 const SCRYPT_N_MAX = 2 ** 20
 const SALT_BYTES = 32
 const NONCE_BYTES = 12
@@ -37,21 +40,21 @@ const secretsSchema = z.strictObject({
   grants: z.array(anyHex)
 })
 
-/** What this member must keep to itself, and what makes it a member. */
+/** The secrets of this member, and the statements that make it a member. */
 export interface Secrets {
   /** Seed of the Ed25519 key that is the peer id. */
   device: Uint8Array
-  /** Seed of the X25519 key that epoch keys are handed to. */
+  /** Seed of the X25519 key for which other members encrypt epoch keys. */
   x25519: Uint8Array
-  /** Key under which names stand in the index. */
+  /** Key of the HMAC under which the index holds names. */
   names: Uint8Array
   /** The network's id. */
   network: Uint8Array
-  /** Keys of the epochs this member may read. */
+  /** Keys of the epochs that this member may read. */
   epochs: Array<{ id: Uint8Array; key: Uint8Array }>
-  /** Only with the founder, until it is told to forget it. */
+  /** Only the founder has it, until it is told to forget it. */
   networkKey?: Uint8Array | undefined
-  /** The statements that make this device a member: its grant last, those it rests on before it. */
+  /** The statements that make this device a member: its grant last, and before it those that the grant depends on. */
   grants: Uint8Array[]
 }
 
@@ -73,47 +76,76 @@ const sealedSchema = z.strictObject({
 })
 const openSchema = z.strictObject({ v: z.literal(VERSION), secrets: z.unknown() })
 
+export interface KeystoreOptions {
+  files: Files
+  chance: Chance
+  logger: ComponentLogger
+  /** Seals the keystore. Without one it is not sealed. */
+  passphrase?: string | undefined
+}
+
 /**
- * The keystore file: readable by its owner alone, or sealed under a passphrase. Replaced as a whole, so a crash leaves
- * the old or the new one.
+ * The keystore file. It is readable by its owner only, and sealed if there is a passphrase. It is replaced as a whole, so a
+ * crash leaves the old one or the new one.
  */
 export class Keystore {
   readonly #files: Files
   readonly #chance: Chance
+  readonly #log: Logger
   readonly #passphrase: string | undefined
 
-  /** Without a passphrase the keystore is not sealed; an empty one is an `InvalidInputError`. */
-  constructor(files: Files, chance: Chance, passphrase?: string) {
-    if (passphrase === '') throw new InvalidInputError('a passphrase has at least one character')
+  /** Throws an `InvalidInputError` for an empty passphrase. */
+  constructor({ files, chance, logger, passphrase }: KeystoreOptions) {
+    if (passphrase === '') throw new InvalidInputError('the passphrase is empty: give one with at least one character')
     this.#files = files
     this.#chance = chance
+    // Says that the keystore was read or written, and nothing of what is in it.
+    this.#log = logger.forComponent('dfs:disk:keystore')
     this.#passphrase = passphrase
   }
 
   /**
-   * The secrets, or undefined where there is no keystore yet. A `WrongPassphraseError` if they do not open under this
-   * passphrase, or without one; an `UnknownLayoutError` if the file is damaged.
+   * Returns the secrets, or undefined if there is no keystore yet. Throws a `WrongPassphraseError` if the keystore does not
+   * open with this passphrase, or without one, and an `UnknownLayoutError` if the file is damaged.
    */
   async load(): Promise<Secrets | undefined> {
-    let text: string
+    const text = await this.#read()
+    if (text === undefined) {
+      this.#log('there is no keystore yet')
+      return undefined
+    }
+    const secrets = await this.#parse(text)
+    this.#log('read the keystore')
+    return secrets
+  }
+
+  async #read(): Promise<string | undefined> {
     try {
-      text = Buffer.from(await this.#files.read(NAME)).toString('utf8')
+      return Buffer.from(await this.#files.read(NAME)).toString('utf8')
     } catch (error) {
       if (error instanceof FileMissingError) return undefined
+      if (error instanceof ReadOnlyError)
+        throw new ReadOnlyError(
+          'cannot read the keystore: permission denied (run chmod 600 on the file keystore in the data directory, as its owner)',
+          { cause: error }
+        )
       throw error
     }
+  }
+
+  async #parse(text: string): Promise<Secrets> {
     const value = parseJson(text)
     const sealed = sealedSchema.safeParse(value)
     if (sealed.success) return parseSecrets(await this.#open(sealed.data))
     const open = openSchema.safeParse(value)
-    if (!open.success) throw new UnknownLayoutError('the keystore is damaged or of another version')
+    if (!open.success) throw new UnknownLayoutError(DAMAGED)
     if (this.#passphrase !== undefined) {
       throw new WrongPassphraseError('this keystore is not sealed: start without --passphrase-file')
     }
     return parseSecrets(open.data.secrets)
   }
 
-  /** Durable when it resolves. One at a time. */
+  /** Replaces the secrets. They are durable when this resolves. The caller must not save twice at the same time. */
   async save(secrets: Secrets): Promise<void> {
     const plain = {
       device: toHex(secrets.device),
@@ -127,6 +159,7 @@ export class Keystore {
     const value =
       this.#passphrase === undefined ? { v: VERSION, secrets: plain } : await this.#seal(plain, this.#passphrase)
     await replaceFile(this.#files, NAME, utf8(`${JSON.stringify(value, null, 2)}\n`))
+    this.#log('wrote the keystore')
   }
 
   async #seal(plain: unknown, passphrase: string): Promise<z.input<typeof sealedSchema>> {
@@ -148,7 +181,12 @@ export class Keystore {
     try {
       text = Buffer.concat([decipher.update(box.subarray(0, -TAG_BYTES)), decipher.final()])
     } catch (cause) {
-      throw new WrongPassphraseError('the keystore does not open with this passphrase', { cause })
+      throw new WrongPassphraseError(
+        'the keystore does not open with this passphrase: give the right --passphrase-file',
+        {
+          cause
+        }
+      )
     }
     return parseJson(text.toString('utf8'))
   }
@@ -156,7 +194,7 @@ export class Keystore {
 
 function parseSecrets(value: unknown): Secrets {
   const parsed = secretsSchema.safeParse(value)
-  if (!parsed.success) throw new UnknownLayoutError('the keystore is damaged or of another version')
+  if (!parsed.success) throw new UnknownLayoutError(DAMAGED)
   return parsed.data
 }
 
@@ -164,7 +202,8 @@ function parseJson(text: string): unknown {
   try {
     return JSON.parse(text)
   } catch {
-    throw new UnknownLayoutError('the keystore is damaged')
+    // Without a cause: the platform's message quotes the text, which may hold secrets.
+    throw new UnknownLayoutError(DAMAGED)
   }
 }
 

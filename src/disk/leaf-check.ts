@@ -12,22 +12,28 @@ export interface LeafCheckOptions {
 }
 
 /**
- * Compares rows of the segments with the index: all of them once, soon after the start, since a flipped bit may have lost
- * rows in silence; then a few from time to time. The store raises doubt by itself about what it finds. A disk that cannot
- * be read just now is no reason to end.
+ * The worker that compares the segments with the index. A leaf is a group of neighbouring rows that one round compares. The
+ * first time through, which begins soon after the start, leaves follow each other quickly, since a flipped bit may have
+ * lost rows of the index without an error. After that one leaf follows another from time to time, round and round. The
+ * store itself reports what it finds. If the disk cannot be read, the next round may succeed.
  */
 export function leafCheck({ store, clock, logger, onError }: LeafCheckOptions): Worker {
-  let isFirstRound = true
+  const log = logger.forComponent('dfs:disk:leaf-check')
+  let isFirstTime = true
   return new Worker({
     name: 'leaf check',
     clock,
-    log: logger.forComponent('dfs:disk:leaf-check'),
+    log,
     firstMs: LEAF_PAUSE_MS,
-    everyMs: () => (isFirstRound ? LEAF_PAUSE_MS : LEAF_INTERVAL_MS),
+    everyMs: () => (isFirstTime ? LEAF_PAUSE_MS : LEAF_INTERVAL_MS),
     backoff: { nextMs: () => LEAF_INTERVAL_MS, reset: () => {} },
     onError,
     work: async () => {
-      if ((await store.checkLeaf()) < LEAF_ROWS) isFirstRound = false
+      const rows = await store.checkLeaf()
+      log.trace('compared %d rows with the index', rows)
+      if (rows === LEAF_ROWS) return
+      if (isFirstTime) log('compared all rows with the index')
+      isFirstTime = false
     }
   })
 }

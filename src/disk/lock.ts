@@ -4,86 +4,164 @@ import { join } from 'node:path'
 import { toHex } from '../util/bytes.ts'
 import { type Chance, systemChance } from '../util/chance.ts'
 import { type Clock, systemClock } from '../util/clock.ts'
+import { type ComponentLogger, type Logger, reasonOf } from '../util/logger.ts'
 import { asDiskError, LockedError } from './errors.ts'
 
 const NAME = 'lock'
 const ATTEMPTS_MAX = 5
-/** How long a lock may stay without its holder's name. */
-const STARTING_MS = 200
+/** How long a lock file may stay empty while its holder writes it. */
+const WRITING_MS = 200
 const TOKEN_BYTES = 16
-/** What a file system without links answers. */
+/** The errors with which a file system answers that has no links. */
 const NO_LINKS: ReadonlySet<string> = new Set(['EPERM', 'ENOSYS', 'ENOTSUP', 'EOPNOTSUPP', 'EMLINK'])
-/** Of the digest of a dead holder's name, in the name of the claim on its place. */
+/** Hex digits of the dead holder's digest in the name of a claim on its lock. */
 const CLAIM_CHARACTERS = 16
 
 export interface LockOptions {
+  logger: ComponentLogger
   clock?: Clock
   chance?: Chance
 }
 
+/** This process, as it writes itself into a lock file. */
+interface Self {
+  /** 32 random hex digits. */
+  token: string
+  /** What the lock file holds: process id, start of the process, token. */
+  text: string
+}
+
 /**
- * One process a data directory; a `LockedError` that says whom to stop if another has it. The lock is a file that names
- * its holder by process id and by the moment that process began, so that neither a crash nor a process id used again
- * leaves a directory locked. The function returned gives it back.
+ * Locks a data directory for this process. Returns the function that unlocks it. Throws a `LockedError`, which says which
+ * process to stop, if another process has the directory.
  *
- * Node has no flock. Where process ids say nothing (two containers on one volume) the kernel's lock that LevelDB takes on
- * the index has the last word.
+ * The lock is a file that names its holder by process id and by the moment at which that process began. So neither a crash
+ * nor a process id that is used again leaves a directory locked. Node has no flock. Where process ids say nothing (two
+ * containers on one volume), the lock that LevelDB takes from the kernel on the index decides.
  */
-export async function lockDirectory(root: string, options: LockOptions = {}): Promise<() => Promise<void>> {
-  const { clock = systemClock, chance = systemChance } = options
+export async function lockDirectory(root: string, options: LockOptions): Promise<() => Promise<void>> {
+  const { logger, clock = systemClock, chance = systemChance } = options
+  const lock = new LockFiles(clock, logger.forComponent('dfs:disk:lock'))
   const path = join(root, NAME)
-  const self = `${process.pid} ${await startOf(process.pid)} ${toHex(chance.bytes(TOKEN_BYTES))}`
+  const token = toHex(chance.bytes(TOKEN_BYTES))
+  const self: Self = { token, text: `${process.pid} ${await lock.startOf(process.pid)} ${token}` }
   for (let attempt = 0; attempt < ATTEMPTS_MAX; attempt++) {
-    const holder = await readNamed(path, clock)
-    if (holder !== undefined && (await isAlive(holder))) {
-      throw new LockedError(
-        `process ${holder.split(' ')[0]} is using this data directory: stop it, or give another --data-dir`
-      )
+    if (await lock.acquire(path, self)) return () => lock.release(path, self)
+  }
+  throw new LockedError('another process is starting on this data directory: stop it, or give another --data-dir')
+}
+
+/** The files by which processes agree on who has a directory. */
+class LockFiles {
+  readonly #clock: Clock
+  readonly #log: Logger
+
+  constructor(clock: Clock, log: Logger) {
+    this.#clock = clock
+    this.#log = log
+  }
+
+  /** Tries once. Returns false if another process changed the lock meanwhile, so that the caller has to try again. */
+  async acquire(path: string, self: Self): Promise<boolean> {
+    const holder = await this.#readWritten(path)
+    if (holder === undefined) {
+      const isLocked = await create(path, self)
+      if (isLocked) this.#log('locked the data directory')
+      return isLocked
     }
-    if (holder === undefined ? await create(path, self) : await takeOver(path, holder, self, clock)) {
-      return async () => {
-        if ((await readHolder(path)) === self) await rm(path, { force: true })
+    if (await this.#isAlive(holder)) {
+      const pid = holder.split(' ')[0]
+      throw new LockedError(`process ${pid} is using this data directory: stop it, or give another --data-dir`)
+    }
+    this.#log('the process that had the data directory has ended: taking its lock over')
+    return this.#takeOver(path, holder, self)
+  }
+
+  /** Removes the lock if it is still this process's own. */
+  async release(path: string, self: Self): Promise<void> {
+    if ((await read(path)) === self.text) await rm(path, { force: true })
+    this.#log('unlocked the data directory')
+  }
+
+  /**
+   * Replaces the lock of a dead process with this one's. Returns false if another process was faster. Several processes
+   * may find the same dead holder: the one that creates the claim file named after it, and still finds the dead holder in
+   * the lock, is the only one that may replace it. A claim whose maker has died is taken over like the lock itself.
+   */
+  async #takeOver(path: string, dead: string, self: Self): Promise<boolean> {
+    const claim = `${path}.${hash('sha256', dead).slice(0, CLAIM_CHARACTERS)}`
+    if (!(await create(claim, self))) {
+      const other = await this.#readWritten(claim)
+      if (other === undefined || (await this.#isAlive(other))) return false
+      if (!(await this.#takeOver(claim, other, self))) return false
+    }
+    if ((await read(path)) === dead) {
+      // The claim becomes the lock, so there is one of the two at every moment.
+      await rename(claim, path).catch(error => {
+        throw asDiskError(error)
+      })
+      return true
+    }
+    await rm(claim, { force: true })
+    return false
+  }
+
+  /** Reads a lock file, and waits once if it is still empty. A holder that died before it wrote leaves it empty for good. */
+  async #readWritten(path: string): Promise<string | undefined> {
+    const holder = await read(path)
+    if (holder !== '') return holder
+    await this.#clock.sleep(WRITING_MS)
+    return read(path)
+  }
+
+  async #isAlive(holder: string): Promise<boolean> {
+    const [pidText, start] = holder.split(' ')
+    const pid = Number(pidText)
+    if (!Number.isInteger(pid) || pid <= 0) return false
+    try {
+      process.kill(pid, 0)
+    } catch (error) {
+      // EPERM: the process exists, and belongs to another user.
+      if ((error as NodeJS.ErrnoException).code !== 'EPERM') {
+        this.#log.trace('process %d does not exist: %s', pid, reasonOf(error))
+        return false
       }
     }
+    return (await this.startOf(pid)) === start
   }
-  throw new LockedError('another process is starting on this data directory')
+
+  /**
+   * Returns when a process began: on Linux the 22nd field of /proc/PID/stat (proc(5)), elsewhere `-`, since there the
+   * process id has to be enough. A process that has ended, and that its parent has not waited for yet (the 3rd field is
+   * `Z` or `X`), holds nothing: for it the result is `ended`.
+   */
+  async startOf(pid: number): Promise<string> {
+    try {
+      const stat = await readFile(`/proc/${pid}/stat`, 'utf8')
+      const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ')
+      return fields[0] === 'Z' || fields[0] === 'X' ? 'ended' : (fields[19] ?? '-')
+    } catch (error) {
+      this.#log.trace('the start of process %d is unknown: %s', pid, reasonOf(error))
+      return '-'
+    }
+  }
 }
 
 /**
- * Puts this holder's name in the place of one that is dead; false if another was quicker. Several may find the same dead
- * name: who makes the file that is called by it, and finds it still in its place, is the only one who may change that. A
- * claim whose maker died is taken over like the lock itself.
+ * Creates a file that names this process. Returns false if the file exists. On a file system with links nobody ever sees
+ * it empty.
  */
-async function takeOver(path: string, dead: string, self: string, clock: Clock): Promise<boolean> {
-  const claim = `${path}.${hash('sha256', dead).slice(0, CLAIM_CHARACTERS)}`
-  if (!(await create(claim, self))) {
-    const other = await readNamed(claim, clock)
-    if (other === undefined || (await isAlive(other))) return false
-    if (!(await takeOver(claim, other, self, clock))) return false
-  }
-  if ((await readHolder(path)) === dead) {
-    // The claim becomes the lock: at no moment is there neither.
-    await rename(claim, path).catch(error => {
-      throw asDiskError(error)
-    })
-    return true
-  }
-  await rm(claim, { force: true })
-  return false
-}
-
-/** Makes a file in this holder's name; false if there is one. Where the file system has links it is never seen empty. */
-async function create(path: string, self: string): Promise<boolean> {
-  const named = `${path}.${self.split(' ')[2]}`
+async function create(path: string, self: Self): Promise<boolean> {
+  const temp = `${path}.${self.token}`
   try {
-    await write(named, self)
+    await write(temp, self.text)
     try {
-      await link(named, path)
+      await link(temp, path)
     } catch (error) {
       if (!NO_LINKS.has((error as NodeJS.ErrnoException).code ?? '')) throw error
-      await write(path, self)
+      await write(path, self.text)
     } finally {
-      await rm(named, { force: true })
+      await rm(temp, { force: true })
     }
     return true
   } catch (error) {
@@ -101,43 +179,12 @@ async function write(path: string, text: string): Promise<void> {
   }
 }
 
-/** The holder's name; waits a little for one that is not written yet. Whoever died just there has none for good. */
-async function readNamed(path: string, clock: Clock): Promise<string | undefined> {
-  const holder = await readHolder(path)
-  if (holder !== '') return holder
-  await clock.sleep(STARTING_MS)
-  return readHolder(path)
-}
-
-async function readHolder(path: string): Promise<string | undefined> {
+/** Returns the text of a lock file, or undefined if there is none. */
+async function read(path: string): Promise<string | undefined> {
   try {
     return await readFile(path, 'utf8')
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined
     throw asDiskError(error)
-  }
-}
-
-async function isAlive(holder: string): Promise<boolean> {
-  const [pidText, start] = holder.split(' ')
-  const pid = Number(pidText)
-  if (!Number.isInteger(pid) || pid <= 0) return false
-  try {
-    process.kill(pid, 0)
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code !== 'EPERM') return false
-  }
-  return (await startOf(pid)) === start
-}
-
-// On Linux the 3rd and the 22nd field of /proc/PID/stat: how the process is, and when it began. One that has ended and that
-// nobody has buried yet holds nothing. Elsewhere a process id has to do.
-async function startOf(pid: number): Promise<string> {
-  try {
-    const stat = await readFile(`/proc/${pid}/stat`, 'utf8')
-    const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ')
-    return fields[0] === 'Z' || fields[0] === 'X' ? 'ended' : (fields[19] ?? '-')
-  } catch {
-    return '-'
   }
 }

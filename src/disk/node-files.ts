@@ -11,11 +11,11 @@ import type { AppendFile, Files, ReadFile } from './files.ts'
 const FILE_MODE = 0o600
 const DIRECTORY_MODE = 0o700
 
-/** Files of the operating system, below one folder. */
+/** The files of the operating system below one folder. */
 export class NodeFiles implements Files {
   readonly #root: string
   readonly #direct = new DirectFiles()
-  // Windows has no way to sync a folder; what is weaker there is in SPEC.md.
+  // Windows has no way to sync a folder. SPEC.md says what is weaker there.
   readonly namesAreDurable = process.platform !== 'win32'
 
   constructor(root: string) {
@@ -48,10 +48,10 @@ export class NodeFiles implements Files {
   }
 
   async size(path: string): Promise<number | undefined> {
-    // Synchronous: what is asked for is in the system's memory, and a hop to another thread takes ten times as long.
+    // Synchronous: the answer is in the system's memory, and a hop to another thread takes ten times as long.
     return guarded(async () => {
-      const found = statSync(this.#at(path), { throwIfNoEntry: false })
-      return found?.isFile() === true ? found.size : undefined
+      const stat = statSync(this.#at(path), { throwIfNoEntry: false })
+      return stat?.isFile() === true ? stat.size : undefined
     })
   }
 
@@ -111,6 +111,7 @@ export class NodeFiles implements Files {
     try {
       size = (await guarded(() => handle.stat())).size
     } catch (error) {
+      // The original error is thrown: a second one adds nothing.
       await handle.close().catch(() => {})
       throw error
     }
@@ -143,7 +144,7 @@ export class NodeFiles implements Files {
   }
 }
 
-/** Fills the buffer from the file; gives how much of it, which is less where the file ends. */
+/** Fills the buffer from the file. Returns how many bytes it read, which is fewer if the file ends before. */
 async function readInto(handle: FileHandle, buffer: Uint8Array, offset: number): Promise<number> {
   let filled = 0
   while (filled < buffer.byteLength) {

@@ -6,12 +6,12 @@ export interface Cursor {
   offset: number
 }
 
-/** Where a row is: its segment, the offset of its header there, and the length of its payload. */
+/** Where a row is: its segment, the offset of its header in it, and the length of its payload. */
 export interface Place extends Cursor {
   length: number
 }
 
-/** What the index holds of a place: three numbers of 4 bytes. */
+/** Returns a place as the index holds it: three numbers of 4 bytes. */
 export function encodePlace({ segment, offset, length }: Place): Uint8Array {
   return concatBytes(u32be(segment), u32be(offset), u32be(length))
 }

@@ -8,7 +8,7 @@ export interface Row {
   payload: Uint8Array
 }
 
-/** A row as it was found. */
+/** A row that was read from a segment. */
 export interface PlacedRow extends Row {
   place: Place
   checksum: number
@@ -17,15 +17,15 @@ export interface PlacedRow extends Row {
 }
 
 export const ROW_HEADER_BYTES = 13
-/** Begins every row, so that the next one can be found behind a damaged stretch. */
+/** Begins every row, so that the scan finds the next row behind a damaged stretch. */
 export const ROW_MAGIC: Uint8Array = Uint8Array.of(0xdf, 0x5e, 0x6a, 0x01)
 
 /**
  * The bytes of one row: magic (4) ‖ length of the payload (4) ‖ type (1) ‖ checksum (4) ‖ payload.
  *
- * The checksum, a CRC-32, covers the store id and the row's own place too. A payload is whatever a peer sent, rows and
- * all; if its own header were damaged or torn, a search for the next row would find those. Nobody outside knows the
- * store id, so nobody outside can make a row that stands.
+ * The checksum, a CRC-32, covers the store id and the row's own place too. A peer chooses the payload, and may put the bytes
+ * of rows into it. If the header before that payload were damaged or torn, a search for the next row would find them.
+ * Nobody outside knows the store id, so a peer can make a row with a valid checksum only by chance: one in 2^32.
  */
 export class RowCodec {
   readonly #seed: number
@@ -34,7 +34,7 @@ export class RowCodec {
     this.#seed = crc32(storeId)
   }
 
-  /** What goes before the payload of a row at this place, and the checksum in it. */
+  /** Returns the header of a row at this place, which goes before the payload, and the checksum in it. */
   header({ type, payload }: Row, at: Cursor): { header: Uint8Array; checksum: number } {
     const header = Buffer.allocUnsafe(ROW_HEADER_BYTES)
     header.set(ROW_MAGIC, 0)
@@ -45,7 +45,7 @@ export class RowCodec {
     return { header, checksum }
   }
 
-  /** The row that begins at `offset` of `bytes` and stands at this place, or undefined if none does. */
+  /** Returns the row that begins at `offset` of `bytes`, or undefined if there is no valid row for this place. */
   parse(bytes: Uint8Array, offset: number, at: Cursor): (Row & { checksum: number }) | undefined {
     const start = offset + ROW_HEADER_BYTES
     if (start > bytes.byteLength || !ROW_MAGIC.every((byte, i) => bytes[offset + i] === byte)) return undefined
@@ -63,7 +63,7 @@ export class RowCodec {
   }
 }
 
-/** What the footer of a segment says of the rows before it: how many, and the sum of their checksums. */
+/** The checksum of a segment, which its footer holds: how many rows come before, and the sum of their checksums. */
 export class SegmentChecksum {
   rows = 0
   #sum = 0

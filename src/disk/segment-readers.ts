@@ -1,8 +1,10 @@
 import { LRUCache } from 'lru-cache'
+import { type Logger, reasonOf } from '../util/logger.ts'
 import { OPEN_SEGMENTS_MAX, RETIRED_SEGMENTS_MAX } from './constants.ts'
 import type { Files, ReadFile } from './files.ts'
+import { segmentPath } from './segment-layout.ts'
 
-/** An open file, closed once it was dropped and nobody reads it any more. */
+/** An open file. It is closed once it has been dropped and nobody reads it any more. */
 interface Reader {
   file: Promise<ReadFile>
   users: number
@@ -10,65 +12,72 @@ interface Reader {
 }
 
 /**
- * Open segments, for reading: the ones used last, and those that were removed last. A reader got the place of a row from
- * the index a moment ago; a compaction that has just moved the row away must not make it fail.
+ * Segments that are open for reading: those used last, and those removed last. A caller got the place of a row from the
+ * index a moment ago. If a compaction has just moved the row, reading the old place must not fail.
  */
 export class SegmentReaders {
   readonly #files: Files
-  readonly #pathOf: (segment: number) => string
-  readonly #open = new LRUCache<number, Reader>({ max: OPEN_SEGMENTS_MAX, dispose: drop })
+  readonly #log: Logger
+  readonly #open = new LRUCache<number, Reader>({ max: OPEN_SEGMENTS_MAX, dispose: reader => this.#drop(reader) })
   readonly #retired = new Map<number, Reader>()
 
-  constructor(files: Files, pathOf: (segment: number) => string) {
+  constructor(files: Files, log: Logger) {
     this.#files = files
-    this.#pathOf = pathOf
+    this.#log = log
   }
 
-  /** `length` bytes of a segment from `offset`; fewer if it ends before. A `FileMissingError` if there is none. */
+  /**
+   * Returns `length` bytes of a segment from `offset`, fewer if it ends before. Throws a `FileMissingError` if there is no
+   * such segment.
+   */
   async read(segment: number, offset: number, length: number): Promise<Uint8Array> {
-    const reader = this.#retired.get(segment) ?? this.#open.get(segment) ?? this.#opened(segment)
+    const reader = this.#retired.get(segment) ?? this.#open.get(segment) ?? this.#openNow(segment)
     reader.users++
     try {
       return await (await reader.file).read(offset, length)
     } finally {
       reader.users--
-      if (reader.isDropped) drop(reader)
+      if (reader.isDropped) this.#drop(reader)
     }
   }
 
-  /** Drops a segment whose file is about to be another. */
+  /** Drops a segment whose number another file is about to get. */
   forget(segment: number): void {
     this.#open.delete(segment)
   }
 
-  /** Lets reads of a segment that is about to be removed go on for a while. */
+  /** Keeps a segment that is about to be removed readable for a while. */
   async retire(segment: number): Promise<void> {
-    const reader = { file: this.#files.openRead(this.#pathOf(segment)), users: 0, isDropped: false }
+    const reader = { file: this.#files.openRead(segmentPath(segment)), users: 0, isDropped: false }
     await reader.file
     this.#open.delete(segment)
     this.#retired.set(segment, reader)
     for (const [oldest, reader] of this.#retired) {
       if (this.#retired.size <= RETIRED_SEGMENTS_MAX) return
       this.#retired.delete(oldest)
-      drop(reader)
+      this.#drop(reader)
     }
   }
 
   close(): void {
     this.#open.clear()
-    for (const reader of this.#retired.values()) drop(reader)
+    for (const reader of this.#retired.values()) this.#drop(reader)
     this.#retired.clear()
   }
 
-  #opened(segment: number): Reader {
-    const reader = { file: this.#files.openRead(this.#pathOf(segment)), users: 0, isDropped: false }
+  #openNow(segment: number): Reader {
+    const reader = { file: this.#files.openRead(segmentPath(segment)), users: 0, isDropped: false }
     this.#open.set(segment, reader)
+    // The caller gets the error. The next caller opens the file again.
     reader.file.catch(() => this.#open.delete(segment))
     return reader
   }
-}
 
-function drop(reader: Reader): void {
-  reader.isDropped = true
-  if (reader.users === 0) reader.file.then(file => file.close()).catch(() => {})
+  #drop(reader: Reader): void {
+    reader.isDropped = true
+    if (reader.users > 0) return
+    reader.file
+      .then(file => file.close())
+      .catch(error => this.#log.trace('a segment was not open or could not be closed: %s', reasonOf(error)))
+  }
 }

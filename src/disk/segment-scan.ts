@@ -5,16 +5,16 @@ import { type PlacedRow, ROW_HEADER_BYTES, ROW_MAGIC, type RowCodec } from './ro
 
 export interface ScanOptions {
   segment: number
-  /** Offsets of the first row, and of what lies behind the last. */
+  /** The offsets where the first row begins and where the last one ends. */
   start: number
   end: number
   codec: RowCodec
   read(offset: number, length: number): Promise<Uint8Array>
-  /** Told once of each stretch in which no row stands. */
+  /** Called once for each stretch that holds no valid row. */
   onDamage?: ((at: Cursor) => void) | undefined
 }
 
-/** The rows of a segment in order, read in large pieces; a payload is valid until the next row is asked for. */
+/** Reads the rows of a segment in order, in large pieces. A payload is valid until the caller asks for the next row. */
 export async function* scanRows({
   segment,
   start,
@@ -27,34 +27,34 @@ export async function* scanRows({
   let piece: Buffer = Buffer.alloc(0)
   let base = start
   let offset = start
-  let isLost = false
+  let isInDamage = false
   while (offset < end) {
     const pieceEnd = base + piece.byteLength
     if (offset + ROW_HEADER_BYTES + ROW_BYTES_MAX > pieceEnd && pieceEnd < end) {
       base = offset
       const length = Math.min(SCAN_BYTES, end - base)
       piece = asBuffer(await read(base, length))
-      // Somebody cut the file since it was opened.
+      // The file has become shorter since it was opened.
       if (piece.byteLength < length) end = base + piece.byteLength
     }
     if (offset >= end) break
     const row = codec.parse(piece, offset - base, { segment, offset })
     if (row === undefined) {
-      if (!isLost) onDamage?.({ segment, offset })
-      isLost = true
+      if (!isInDamage) onDamage?.({ segment, offset })
+      isInDamage = true
       offset = nextMagic(piece, offset - base + 1) + base
       continue
     }
-    isLost = false
+    isInDamage = false
     const place = { segment, offset, length: row.payload.byteLength }
     offset += ROW_HEADER_BYTES + row.payload.byteLength
     yield { ...row, place, next: { segment, offset } }
   }
-  if (end < knownEnd && !isLost) onDamage?.({ segment, offset: end })
+  if (end < knownEnd && !isInDamage) onDamage?.({ segment, offset: end })
 }
 
-// Where the next row may begin: at a magic, or at the end of the piece if only a part of one is there.
+// Returns where the next row may begin: at a magic, or near the end of the piece, which may hold a part of one.
 function nextMagic(piece: Buffer, from: number): number {
-  const found = piece.indexOf(ROW_MAGIC, from)
-  return found >= 0 ? found : Math.max(from, piece.byteLength - ROW_MAGIC.byteLength + 1)
+  const next = piece.indexOf(ROW_MAGIC, from)
+  return next >= 0 ? next : Math.max(from, piece.byteLength - ROW_MAGIC.byteLength + 1)
 }

@@ -1,11 +1,11 @@
 /**
  * The tables of the index, in all rooms. A table is one letter, the first byte of each of its keys. The letters are part
- * of the layout on disk: to change one, raise the layout's number in `store.ts`, and every node rebuilds its index.
+ * of the layout on disk. To change one, raise the layout's number in `index-marks.ts`, and every node rebuilds its index.
  */
 export const TABLES = {
   /** Addresses under which members were reached. */
   addresses: 'a',
-  /** Where each block lies. */
+  /** Where each small block is. */
   blocks: 'b',
   /** Why each block stays. */
   claims: 'c',
@@ -13,7 +13,7 @@ export const TABLES = {
   children: 'd',
   /** What the records of an entry add up to. */
   entries: 'e',
-  /** Bytes of each segment that nothing needs any more. */
+  /** How many bytes of each segment nothing needs any more. */
   deadBytes: 'g',
   /** What the records of an entry have seen. */
   seen: 'h',
@@ -21,7 +21,7 @@ export const TABLES = {
   meta: 'm',
   /** Entries by directory and name, deleted directories included. */
   names: 'n',
-  /** Directories that were in a cycle when one of it was moved. */
+  /** Directories that were in a cycle when one of that cycle was last moved. */
   cycles: 'o',
   /** Claims of puts, by the time at which they expire. */
   expiries: 'p',
@@ -29,7 +29,7 @@ export const TABLES = {
   missingOrigins: 'q',
   /** Every record of an entry, by stamp. */
   records: 'r',
-  /** Where each statement lies. */
+  /** Where each statement is. */
   statements: 's',
   /** Records whose blocks are still to be walked. */
   unwalked: 't',
@@ -37,7 +37,7 @@ export const TABLES = {
   hints: 'u',
   /** Blocks that this member gave away, and until when it need not have them again. */
   evicted: 'v',
-  /** Entries with something below them that are no directories. */
+  /** Entries that have something below them and are not directories. */
   waiting: 'w',
   /** Deleted directories, and where they were. */
   deletedDirectories: 'x'

@@ -5,42 +5,44 @@ import { NESTING_MAX } from './constants.ts'
 import { FormatError } from './errors.ts'
 
 /**
- * Canonical dag-cbor: one value, one byte string. The decoder accepts unsorted keys, long integers and floats, so what
- * comes in is encoded again and compared. Signatures, ids and padding all lean on this.
+ * Canonical dag-cbor: each value has one encoding. The decoder of the library accepts unsorted keys, long integers and floats,
+ * so decoded values are encoded again and compared. Signatures, ids and padding all depend on this.
  */
 
-/** The one encoding of a value; a `FormatError` for what dag-cbor cannot say (undefined, NaN, a function). */
+/** Returns the one encoding of a value. Throws a `FormatError` for values that dag-cbor lacks (undefined, NaN, a function). */
 export function encodeCanonical(value: unknown): Uint8Array {
   checkValue(value, 0)
   try {
     return dagCbor.encode(value)
   } catch (cause) {
-    throw new FormatError('not a value of dag-cbor', { cause })
+    throw new FormatError('cannot encode a value that dag-cbor does not have', { cause })
   }
 }
 
-/** Decodes bytes that are exactly the canonical encoding of their value; anything else is a `FormatError`. */
+/** Decodes bytes that are exactly the canonical encoding of their value. Throws a `FormatError` for any other bytes. */
 export function decodeCanonical(bytes: Uint8Array): unknown {
   const value = decodeOwn(bytes)
-  if (!equalBytes(encodeCanonical(value), bytes)) throw new FormatError('dag-cbor is not in its canonical form')
+  if (!equalBytes(encodeCanonical(value), bytes))
+    throw new FormatError('the bytes are dag-cbor, but not in its canonical form')
   return value
 }
 
 /**
- * Decodes what `encodeCanonical` wrote here, and whose bytes a checksum vouches for: half the work. A `FormatError` if
- * it is no dag-cbor at all.
+ * Decodes bytes that `encodeCanonical` wrote on this member and that a checksum protects, without encoding them again: half
+ * the work. Throws a `FormatError` if they are not dag-cbor at all.
  */
 export function decodeOwn(bytes: Uint8Array): unknown {
   try {
     return dagCbor.decode(bytes)
   } catch (cause) {
-    throw new FormatError('not dag-cbor', { cause })
+    throw new FormatError('the bytes are not dag-cbor', { cause })
   }
 }
 
 /**
- * Refuses what the encoder would write, and nobody read again as it was: text that is mended on the way in or cut on
- * the way out, a map that passes for a link, nesting on which the stacks of two members may not agree.
+ * Refuses values that the encoder would write and that no member would read again unchanged: text that the encoder would
+ * repair or the decoder shorten, a map that would be taken for a link, and nesting so deep that it may overflow the stack of
+ * one member and not of another.
  */
 function checkValue(value: unknown, nesting: number): void {
   if (typeof value === 'string') checkText(value)
@@ -52,7 +54,7 @@ function checkValue(value: unknown, nesting: number): void {
   }
   const map = value as Record<string, unknown>
   if (map['/'] !== undefined && map['/'] !== null && map['/'] === map['bytes'])
-    throw new FormatError('a map that would be taken for a link')
+    throw new FormatError('a map with the same value under "/" and "bytes" would be taken for a link')
   for (const key of Object.keys(map)) {
     checkText(key)
     checkValue(map[key], nesting + 1)
@@ -61,7 +63,7 @@ function checkValue(value: unknown, nesting: number): void {
 
 function checkText(text: string): void {
   if (!text.isWellFormed()) throw new FormatError('text is not well-formed Unicode')
-  // Decoders of UTF-8 take it for a byte order mark and drop it.
+  // Decoders of UTF-8 take U+FEFF for a byte order mark and drop it.
   if (text.startsWith(BYTE_ORDER_MARK)) throw new FormatError('text begins with U+FEFF')
 }
 

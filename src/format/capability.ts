@@ -4,40 +4,43 @@ import { FormatError } from './errors.ts'
 import { KEY_BYTES } from './seal.ts'
 
 /**
- * A string that is the permission to read one file's content: it names the root and holds its key. It does not expire
- * and cannot be revoked. The optional address is where a gateway serves the sealed blocks. One capability has one text.
+ * A string that is the permission to read the content of one file: it names the root and holds its key. It does not expire
+ * and cannot be revoked. The optional address is that of a gateway that serves the sealed blocks. Each capability has one
+ * text.
  */
 export interface Capability {
   root: BlockCid
   key: Uint8Array
-  /** An `https:` URL, written as `URL.href` writes it. */
+  /** An `https:` URL, exactly as `URL.href` writes it. */
   gateway?: string
 }
 
 const PREFIX = 'dfscap1'
-/** In characters: a root and a key have about 110, the rest is the address. */
+/** In characters. A root and a key have about 110. The rest is for the address. */
 const LENGTH_MAX = 2048
 
-/** Writes a capability; a `FormatError` for one that could not be read again. */
+/** Writes a capability. Throws a `FormatError` for one that could not be read again. */
 export function formatCapability(capability: Capability): string {
   const text = textOf(capability)
   parseCapability(text, [capability.root.code])
   return text
 }
 
-/** Reads a capability; a `FormatError` for anything else. `nodeCodecs` as with `checkCid`. */
+/** Reads a capability. Throws a `FormatError` for any other text. `nodeCodecs` is that of `checkCid`. */
 export function parseCapability(text: string, nodeCodecs?: readonly number[]): Capability {
-  if (text.length > LENGTH_MAX) throw new FormatError('capability is too long')
+  if (text.length > LENGTH_MAX) throw new FormatError(`a capability has at most ${LENGTH_MAX} characters`)
   const at = text.indexOf('@')
   const [prefix, root, key, ...rest] = (at < 0 ? text : text.slice(0, at)).split('.')
   if (prefix !== PREFIX || root === undefined || key === undefined || rest.length > 0) {
-    throw new FormatError(`a capability reads ${PREFIX}.ROOT.KEY`)
+    throw new FormatError(`a capability has the form ${PREFIX}.ROOT.KEY: copy all of it`)
   }
   const capability: Capability = { root: parseCid(root, nodeCodecs), key: Buffer.from(key, 'base64url') }
-  if (capability.key.byteLength !== KEY_BYTES) throw new FormatError('the key in this capability is not 32 bytes')
+  if (capability.key.byteLength !== KEY_BYTES)
+    throw new FormatError('the key in this capability is not 32 bytes long: copy all of it')
   if (at >= 0) capability.gateway = checkAddress(text.slice(at + 1))
-  // Roots in another base and keys with spare bits are read by the decoders.
-  if (textOf(capability) !== text) throw new FormatError('capability is not in its canonical form')
+  // The decoders also accept roots in another base, and keys whose unused bits are not zero.
+  if (textOf(capability) !== text)
+    throw new FormatError('this capability is not in its canonical form: copy it exactly as it was printed')
   return capability
 }
 
@@ -46,7 +49,7 @@ function textOf({ root, key, gateway }: Capability): string {
   return gateway === undefined ? text : `${text}@${gateway}`
 }
 
-// As the URL Standard writes it: in ASCII, without white space or control characters, and in one way only.
+// The URL Standard writes each URL in one way: in ASCII, without white space or control characters.
 function checkAddress(text: string): string {
   const url = URL.canParse(text) ? new URL(text) : undefined
   if (url?.protocol !== 'https:' || url.href !== text || url.username !== '' || url.password !== '')

@@ -1,14 +1,14 @@
-/** Every bound of the formats. SPEC.md gives them their meaning; nothing here may change without a new version. */
+/** Every bound of the formats. SPEC.md says what they mean. None may change without a new version. */
 
 /** Plain bytes in a chunk of the fixed chunker. */
 export const CHUNK_BYTES = 1 << 20
 /** The most plain bytes, before padding, that any chunker may put in one chunk. */
 export const CHUNK_BYTES_MAX = 4 << 20
-/** What the seal adds: a commitment of 32 bytes in front, a GCM tag of 16 behind. */
+/** What the seal adds: a commitment of 32 bytes in front, and a GCM tag of 16 bytes behind. */
 export const SEAL_OVERHEAD_BYTES = 48
 /** The most bytes in one sealed block: the largest chunk, its length field, the seal. */
 export const BLOCK_BYTES_MAX = CHUNK_BYTES_MAX + 64
-/** Files up to here travel inside the body of their record. */
+/** Files up to this size travel inside the body of their record. */
 export const INLINE_BYTES_MAX = 1024
 
 /** Links in one manifest node. */
@@ -20,25 +20,25 @@ export const MANIFEST_VERSION = 1
 
 export const STATEMENT_BYTES_MAX = 16 << 10
 export const STATEMENT_VERSION = 1
-/** Lists and maps inside one another: far fewer than any decoder's stack holds, so that all members agree. */
+/** Lists and maps inside one another. Far fewer than fit on the stack of any decoder, so that all members agree. */
 export const NESTING_MAX = 64
 /** Grants between a statement and the root key. */
 export const CHAIN_MAX = 4
-/** Causal past of one entry that a put may carry, and a delete. */
+/** The most stamps of an entry's causal past that a put may carry, and a delete. */
 export const SEEN_MAX = 128
 export const SEEN_OF_DELETE_MAX = 256
 
 /** Padded size of the smallest entry body, and of the largest. */
 export const BODY_BYTES_MIN = 256
 export const BODY_BYTES_MAX = 8 << 10
-/** A media type, and where a symbolic link points. */
+/** A media type, and the target of a symbolic link. */
 export const TYPE_BYTES_MAX = 255
 export const TARGET_BYTES_MAX = 4096
 
 export const PATH_PART_BYTES_MAX = 255
 export const PATH_BYTES_MAX = 4096
-/** A device's or a zone's name. */
+/** The name of a device or a zone. */
 export const LABEL_BYTES_MAX = 64
 
-/** How far ahead of our clock a stamp may be and still count. */
+/** How far a stamp may be ahead of this member's clock and still count. */
 export const FUTURE_MS_MAX = 5 * 60_000

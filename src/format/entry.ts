@@ -23,10 +23,10 @@ export interface Seen {
   hlc: Hlc
 }
 
-/** The number of replicas that stands for every member. */
+/** The number of replicas that means every member. */
 export const REPLICAS_ALL = 0
 
-/** What a record says in the clear, with its stamps read. */
+/** What a record says in the clear, with its stamps decoded. */
 export interface EntryRecord {
   /** Id of the statement. */
   id: Uint8Array
@@ -36,7 +36,7 @@ export interface EntryRecord {
   op: 'put' | 'delete'
   placed: Stamp
   written: Stamp
-  /** Bytes of a CID, or the 32-byte siv of content that travels inline, or null for a directory or a delete. */
+  /** Bytes of a CID, or the 32-byte siv of inline content, or null for a directory, a symbolic link or a delete. */
   root: Uint8Array | null
   rootEpoch: Uint8Array | null
   epoch: Uint8Array
@@ -44,21 +44,21 @@ export interface EntryRecord {
 }
 
 /**
- * What the sealed body of a record says. A file holds either `content`, and the record's root is its siv, or the `key`
- * of the block that the root names; a symbolic link has a `target` and neither; a directory has none of the three.
+ * What the sealed body of a record says. A file has either `content`, and the record's root is its siv, or the `key` of the
+ * block that the root names. A symbolic link has a `target` and neither of the two. A directory has none of the three.
  */
 export interface EntryBody {
   parent: Uint8Array
   name: string
   kind: 'file' | 'directory'
-  /** Bytes of content; 0 for a directory. */
+  /** Bytes of content. 0 for a directory. */
   size: number
   /** Milliseconds since the Unix epoch. */
   mtime: number
   mode?: number | undefined
   /** Media type. */
   type?: string | undefined
-  /** Opens the root block; absent when the content is inline. */
+  /** Opens the root block. Absent if the content is inline. */
   key?: Uint8Array | undefined
   /** The content itself, up to 1 KiB. */
   content?: Uint8Array | undefined
@@ -82,11 +82,11 @@ const bodySchema = z.strictObject({
     .custom<Uint8Array>(value => value instanceof Uint8Array && value.byteLength <= INLINE_BYTES_MAX)
     .optional(),
   target: textUpTo(TARGET_BYTES_MAX).optional(),
-  // Not a record of zod's: it would leave `__proto__` out without a word, and the body would not be the one signed.
+  // Not `z.record`: it would drop `__proto__` silently, and the body would not be the one that was signed.
   props: z.custom<Record<string, unknown>>(isPlainMap).optional()
 })
 
-/** The parts of a record that its author chooses; stamps and signature are added when it is signed. */
+/** The parts of a record that its author chooses. Signing adds stamps and signature. */
 export interface RecordInit {
   entry: Uint8Array
   incarnation: Uint8Array
@@ -111,7 +111,7 @@ export interface SignRecordOptions extends SignOptions {
   nodeCodecs?: readonly number[] | undefined
 }
 
-/** Seals the body, signs the record. Throws a `FormatError` where it breaks a rule or a bound of SPEC.md. */
+/** Seals the body and signs the record. Throws a `FormatError` if it breaks a rule or a bound of SPEC.md. */
 export function signRecord(init: RecordInit, options: SignRecordOptions): Statement<'entry'> {
   const { hlc, author, subkey, grant, nodeCodecs } = options
   const own: Stamp = { hlc, author, incarnation: init.incarnation }
@@ -135,10 +135,10 @@ export function signRecord(init: RecordInit, options: SignRecordOptions): Statem
 }
 
 /**
- * Reads the clear part of a record and refuses, by a `FormatError`, what no honest author writes: a causal past that is
- * not sorted, not before the record itself or too long; a `written` or `placed` that is neither its own nor in that
- * past; a root that is neither a siv nor a CID of ours; a put without a body, a delete with a root. What only the body
- * tells, `openBody` looks at.
+ * Reads the clear part of a record. Throws a `FormatError` for what no honest author writes: a causal past that is not sorted,
+ * not before the record itself, or too long; a `written` or `placed` that is neither the record's own stamp nor in that past;
+ * a root that is neither a siv nor a CID of this network; a put without a body; a delete with a root. `openBody` checks what
+ * depends on the body.
  */
 export function readRecord(
   statement: Statement<'entry'>,
@@ -146,16 +146,10 @@ export function readRecord(
   nodeCodecs: readonly number[] = [DAG_CBOR]
 ): EntryRecord {
   const { fields, hlc } = statement
-  // As an entry it could be its own parent, and whoever deletes that tree would delete everything.
-  if (equalBytes(fields.id, ROOT_ENTRY)) throw new FormatError('the root directory has no record')
+  // As an entry, `/` could be its own parent, and deleting that tree would delete everything.
+  if (equalBytes(fields.id, ROOT_ENTRY)) throw new FormatError('a record is about the root directory, which has none')
   const stamp: Stamp = { hlc, author, incarnation: fields.incarnation }
-  const seen = fields.seen.map(([author, incarnation, hlc]) => ({ author, incarnation, hlc: decodeHlc(hlc) }))
-  for (const [i, item] of seen.entries()) {
-    const before = seen[i - 1]
-    if (before !== undefined && compareSeen(before, item) >= 0)
-      throw new FormatError('the past of a record is not sorted')
-    if (item.hlc >= hlc) throw new FormatError('a record cannot have seen what is not before it')
-  }
+  const seen = readSeen(fields, hlc)
   const record: EntryRecord = {
     id: statement.id,
     entry: fields.id,
@@ -169,28 +163,45 @@ export function readRecord(
     epoch: fields.epoch,
     replicas: fields.replicas
   }
-  for (const past of [record.placed, record.written]) {
-    if (!covers(record, past)) throw new FormatError('a record keeps a stamp that it has not seen')
-  }
-  if ((fields.root === null) !== (fields.rootEpoch === null))
-    throw new FormatError('a record names a root and its epoch, or neither')
-  if ((fields.siv === undefined) !== (fields.body === undefined))
-    throw new FormatError('a record has a siv and a body, or neither')
-  if (fields.body !== undefined && !isSealedBodyLength(fields.body.byteLength))
-    throw new FormatError('the body of a record has a length that no body has')
-  if (fields.op === 'put') {
-    if (fields.body === undefined) throw new FormatError('a put has a body')
-    if (fields.purge !== undefined || fields.cancel !== undefined)
-      throw new FormatError('only a delete purges or cancels')
-    if (seen.length > SEEN_MAX) throw new FormatError('the past of a put is too long')
-    if (fields.root !== null && fields.root.byteLength !== SIV_BYTES) decodeCid(fields.root, nodeCodecs)
-  } else if (fields.root !== null) {
-    throw new FormatError('a delete has no root')
-  }
+  checkFields(record, fields, nodeCodecs)
   return record
 }
 
-/** True if the record is, or has in its causal past, what happened at this stamp. */
+/** Reads the causal past of a record whose own hlc is given. */
+function readSeen(fields: Fields<'entry'>, own: Hlc): Seen[] {
+  const seen = fields.seen.map(([author, incarnation, hlc]) => ({ author, incarnation, hlc: decodeHlc(hlc) }))
+  for (const [i, item] of seen.entries()) {
+    const before = seen[i - 1]
+    if (before !== undefined && compareSeen(before, item) >= 0)
+      throw new FormatError('the causal past of a record is not sorted')
+    if (item.hlc >= own) throw new FormatError('a record has seen a stamp that is not before its own')
+  }
+  return seen
+}
+
+// Checks the fields of a record that depend on each other.
+function checkFields(record: EntryRecord, fields: Fields<'entry'>, nodeCodecs: readonly number[]): void {
+  for (const past of [record.placed, record.written])
+    if (!covers(record, past)) throw new FormatError('a record keeps a stamp that it has not seen')
+  if ((fields.root === null) !== (fields.rootEpoch === null))
+    throw new FormatError('a record names a root without its epoch, or an epoch without a root')
+  if ((fields.siv === undefined) !== (fields.body === undefined))
+    throw new FormatError('a record has a siv without a body, or a body without a siv')
+  if (fields.body !== undefined && !isSealedBodyLength(fields.body.byteLength))
+    throw new FormatError('the body of a record has a length that no body may have')
+  if (fields.op === 'put') checkPut(fields, nodeCodecs)
+  else if (fields.root !== null) throw new FormatError('a delete has a root')
+}
+
+function checkPut({ body, purge, cancel, seen, root }: Fields<'entry'>, nodeCodecs: readonly number[]): void {
+  if (body === undefined) throw new FormatError('a put has no body')
+  if (purge !== undefined || cancel !== undefined)
+    throw new FormatError('a put has a field that only a delete may have')
+  if (seen.length > SEEN_MAX) throw new FormatError(`a put has seen more than ${SEEN_MAX} authors`)
+  if (root !== null && root.byteLength !== SIV_BYTES) decodeCid(root, nodeCodecs)
+}
+
+/** Returns true if the stamp is the record's own, or in its causal past. */
 export function covers(record: Pick<EntryRecord, 'stamp' | 'seen'>, stamp: Stamp): boolean {
   if (compareStamps(record.stamp, stamp) === 0) return true
   return record.seen.some(
@@ -199,22 +210,22 @@ export function covers(record: Pick<EntryRecord, 'stamp' | 'seen'>, stamp: Stamp
   )
 }
 
-/** What the `root` of a record that was read stands for: a block, or content inside the body known by its siv. */
+/** Returns what the `root` of a record names: a block, or content inside the body, which is known by its siv. */
 export function rootOf(root: Uint8Array): { cid: BlockCid } | { siv: Uint8Array } {
   return root.byteLength === SIV_BYTES ? { siv: root } : { cid: CID.decode(root) }
 }
 
 /**
- * Opens a record's body; a `SealError` if the key is not the one, a `FormatError` if what comes out is no body, or not
- * one that the record may have. The name in it is not looked at: it comes from somebody else, and `nameFault` judges it.
+ * Opens the body of a record. Throws a `SealError` if the key is wrong, and a `FormatError` if the text is not a body, or not
+ * one that this record may have. It does not check the name, which comes from another member: `nameFault` does.
  */
 export function openBody(subkey: KeyObject, statement: Statement<'entry'>): EntryBody {
   const { siv, body, ...clear } = statement.fields
-  if (siv === undefined || body === undefined) throw new FormatError('record has no body')
+  if (siv === undefined || body === undefined) throw new FormatError('the record has no body')
   const clearBytes = clearBytesOf('entry', statement.hlc, statement.grant, clear)
   const text = unpad(openBySiv(subkey, siv, body, { label: 'body', clear: clearBytes }), paddedBodyLength)
   const parsed = bodySchema.safeParse(decodeCanonical(text))
-  if (!parsed.success) throw new FormatError('body of a record has other fields than it should')
+  if (!parsed.success) throw new FormatError('the body of a record has other fields than it should')
   checkBody(parsed.data, statement.fields)
   return parsed.data
 }
@@ -225,7 +236,7 @@ function isPlainMap(value: unknown): boolean {
   return prototype === Object.prototype || prototype === null
 }
 
-// What a body says must fit what its record says in the clear, or one file would show two contents.
+// The body must agree with what its record says in the clear. Otherwise one file would show two contents.
 function checkBody(body: EntryBody, { op, root }: Pick<Fields<'entry'>, 'op' | 'root'>): void {
   const { kind, size, content } = body
   const has = (['key', 'content', 'target'] as const).filter(field => body[field] !== undefined).join()
@@ -237,10 +248,10 @@ function checkBody(body: EntryBody, { op, root }: Pick<Fields<'entry'>, 'op' | '
       : op === 'put' &&
         (has === 'target' ? isEmpty : isInline ? has === 'content' : root !== null && has === 'key' && size > 0)
   if (!fits || (content !== undefined && content.byteLength !== size))
-    throw new FormatError('body of a record is not one that this record may have')
+    throw new FormatError('the body of a record does not fit the record')
 }
 
-/** The key of maps by (author, incarnation). */
+/** Returns the key for maps by (author, incarnation). */
 export function seenKey(author: Uint8Array, incarnation: Uint8Array): string {
   return toHex(author) + toHex(incarnation)
 }
@@ -250,13 +261,15 @@ export function encodeStamp({ hlc, author, incarnation }: Stamp): [Uint8Array, U
 }
 
 export function decodeStamp([hlc, author, incarnation]: readonly [Uint8Array, Uint8Array, Uint8Array]): Stamp {
-  if (incarnation.byteLength !== INCARNATION_BYTES) throw new FormatError('a stamp has an incarnation of 8 bytes')
+  if (incarnation.byteLength !== INCARNATION_BYTES)
+    throw new FormatError('the incarnation in a stamp is not 8 bytes long')
   return { hlc: decodeHlc(hlc), author, incarnation }
 }
 
 function sealBody(subkey: KeyObject, body: EntryBody, clear: Uint8Array): { siv: Uint8Array; body: Uint8Array } {
   const fields = Object.fromEntries(Object.entries(body).filter(([, value]) => value !== undefined))
-  if (!bodySchema.safeParse(fields).success) throw new FormatError('body of a record has other fields than it should')
+  if (!bodySchema.safeParse(fields).success)
+    throw new FormatError('the body of a record has other fields than it should')
   const text = encodeCanonical(fields)
   const buffer = new Uint8Array(paddedBodyLength(text.byteLength))
   buffer.set(text)

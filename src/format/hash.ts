@@ -2,7 +2,7 @@ import { hash as cryptoHash } from 'node:crypto'
 import { blake3 as nativeBlake3 } from '@napi-rs/blake-hash'
 import { asBuffer } from '../util/bytes.ts'
 
-/** A hash function of 32-byte digests, and the code that multihash gives it. */
+/** A hash function with digests of 32 bytes, and its multihash code. */
 export interface HashFunction {
   readonly name: 'blake3' | 'sha2-256'
   readonly code: number
@@ -24,9 +24,9 @@ export const sha256: HashFunction = {
 }
 
 /**
- * The hash that new blocks are named by and that seals are bound with. BLAKE3, because hashing every byte twice (plain
- * text into the seal, sealed bytes into the name) is what a put spends most of its own time on: SPEC.md has the pair of
- * measurements. Blocks named by SHA-256 are read all the same.
+ * The hash function for the names of new blocks and for the seal. It is BLAKE3, because a put hashes every byte twice (plain
+ * text for the seal, sealed bytes for the name) and spends most of its own time on that: SPEC.md has the measurements. Blocks
+ * that are named by SHA-256 can be read too.
  */
 export const contentHash: HashFunction = blake3
 

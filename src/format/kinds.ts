@@ -2,32 +2,31 @@ import { z } from 'zod'
 import { compareBytes, utf8 } from '../util/bytes.ts'
 import { CID, checkCid } from './cid.ts'
 import { BODY_BYTES_MAX, LABEL_BYTES_MAX, SEAL_OVERHEAD_BYTES, SEEN_OF_DELETE_MAX } from './constants.ts'
+import { bytesOf } from './schemas.ts'
 
 /**
- * The fields of every kind of statement, beside the ones that all share (kind, v, hlc, grant, sig). Unknown fields are
- * refused. SPEC.md says what each means and who may sign it.
+ * The fields of every kind of statement, without those that all kinds share (kind, v, hlc, grant, sig). Unknown fields are
+ * refused. SPEC.md says what each field means and who may sign each kind.
  */
 
-const bytes = (length: number) =>
-  z.custom<Uint8Array>(value => value instanceof Uint8Array && value.byteLength === length, `${length} bytes`)
 const bytesUpTo = (max: number) =>
   z.custom<Uint8Array>(value => value instanceof Uint8Array && value.byteLength <= max, `at most ${max} bytes`)
-// That it is well-formed is seen to where statements are encoded.
+// The encoder checks that text is well-formed Unicode.
 const text = (bytesMax: number) => z.string().refine(text => text !== '' && utf8(text).byteLength <= bytesMax)
 const label = text(LABEL_BYTES_MAX)
 const count = z.number().int().nonnegative().max(Number.MAX_SAFE_INTEGER)
 const cid = z.custom<CID>(isOurCid, 'a CID of ours')
 
-const id = bytes(32)
-const publicKey = bytes(32)
-const signature = bytes(64)
-const hlc = bytes(8)
-const incarnation = bytes(8)
-const entryId = bytes(16)
+const id = bytesOf(32)
+const publicKey = bytesOf(32)
+const signature = bytesOf(64)
+const hlc = bytesOf(8)
+const incarnation = bytesOf(8)
+const entryId = bytesOf(16)
 const stamp = z.tuple([hlc, publicKey, incarnation])
 const seen = z.tuple([publicKey, incarnation, hlc])
 
-/** What a member may do; a storage member holds sealed blocks and reads nothing. */
+/** What a member may do. A storage member holds sealed blocks and can read nothing. */
 export const ROLES = ['admin', 'writer', 'reader', 'storage'] as const
 export type Role = (typeof ROLES)[number]
 const role = z.enum(ROLES)
@@ -35,12 +34,12 @@ const role = z.enum(ROLES)
 export const MEMBER_STATES = ['in', 'draining', 'full'] as const
 export type MemberState = (typeof MEMBER_STATES)[number]
 
-/** Addresses in one status, and the length of each. */
+/** The most addresses in one status, and the longest address. */
 const ADDRESSES_MAX = 16
 const ADDRESS_BYTES_MAX = 256
-/** Ids that one epoch names. */
+/** The most ids in one list of an epoch. */
 const EPOCH_IDS_MAX = 256
-/** Each once and ascending, so that a set of ids has one encoding. */
+/** Each id is there once, in ascending order, so that a set of ids has one encoding. */
 const idSet = z.array(id).max(EPOCH_IDS_MAX).refine(isAscending)
 
 export const KINDS = {
@@ -75,7 +74,7 @@ export const KINDS = {
   successor: z.strictObject({ root: publicKey, recovery: publicKey, rootSig: signature }),
   handover: z.strictObject({ epoch: id, recipient: publicKey, box: bytesUpTo(256) }),
   status: z.strictObject({
-    instance: bytes(16),
+    instance: bytesOf(16),
     addresses: z.array(text(ADDRESS_BYTES_MAX)).max(ADDRESSES_MAX),
     weight: count,
     zone: label.optional(),
@@ -96,7 +95,7 @@ export const KINDS = {
     replicas: count,
     purge: z.literal(true).optional(),
     cancel: z.literal(true).optional(),
-    siv: bytes(32).optional(),
+    siv: bytesOf(32).optional(),
     body: bytesUpTo(BODY_BYTES_MAX + SEAL_OVERHEAD_BYTES).optional()
   }),
   share: z.strictObject({ id: entryId, root: cid.nullable(), notAfter: hlc.optional() })
@@ -105,14 +104,15 @@ export const KINDS = {
 export type Kind = keyof typeof KINDS
 export type Fields<K extends Kind = Kind> = z.infer<(typeof KINDS)[K]>
 
-// The codec is a network's choice, which a statement does not know.
+// A network chooses its codec, and a statement does not know the network's choice, so the codec is not checked.
 function isOurCid(value: unknown): boolean {
-  // Not `CID.asCID`: that takes any map with one same thing under `/` and `bytes` for a CID.
+  // Not `CID.asCID`: it takes any map that has the same value under `/` and `bytes` for a CID.
   if (!(value instanceof CID)) return false
   try {
     checkCid(value, [value.code])
     return true
   } catch {
+    // The schema reports it.
     return false
   }
 }
@@ -123,7 +123,7 @@ function isAscending(ids: readonly Uint8Array[]): boolean {
 
 export const isKind = (kind: unknown): kind is Kind => typeof kind === 'string' && Object.hasOwn(KINDS, kind)
 
-/** Kinds that only say who is in: compared and passed on before anything else. */
+/** Kinds that say who is a member. They are compared and passed on before all others. */
 export const MEMBERSHIP_KINDS: ReadonlySet<Kind> = new Set<Kind>([
   'root',
   'grant',

@@ -15,13 +15,13 @@ import { FormatError } from './errors.ts'
 import { KEY_BYTES, NO_SALT, open, seal } from './seal.ts'
 
 /**
- * The DAG that lists a file's chunks. Nodes hold names in the clear, so that a member which can read nothing still
- * knows what belongs together, and keys and sizes under the seal. The shape is a function of the number of chunks:
- * every node but the last of its level is full, all chunks are at one depth. So the same content has the same root, and
- * a node that claims another shape is refused before anything below it is fetched.
+ * The DAG that lists the chunks of a file. A node holds the names of the blocks below it in the clear, so that a member which
+ * can read nothing still knows which blocks belong together. Keys and sizes are under the seal. The shape follows from the
+ * number of chunks: every node but the last of its level is full, and all chunks are at one depth. So the same content has
+ * the same root, and a node that claims another shape is refused before anything below it is fetched.
  */
 
-/** Encodes manifest nodes; dag-cbor unless a network chose another. */
+/** Encodes manifest nodes: dag-cbor, unless the network chose another codec. */
 export type NodeCodec = BlockCodec<number, unknown>
 export const defaultNodeCodec: NodeCodec = dagCbor
 
@@ -34,17 +34,17 @@ export interface Link {
   size: number
 }
 
-/** The top of a file: a chunk if it has only one, else a manifest node. */
+/** The top of a file: its chunk if it has only one, else a manifest node. */
 export interface FileRoot extends Link {
   /** Chunks in the file. */
   leaves: number
 }
 
-/** A block on its way to the members: a chunk with its place in the file, or a manifest node. */
+/** A block on its way to the members: a chunk with its position in the file, or a manifest node. */
 export interface SealedBlock {
   cid: BlockCid
   bytes: Uint8Array
-  /** Which chunk of the file this is; null for a manifest node. */
+  /** Which chunk of the file this is, counted from 0. Null for a manifest node. */
   chunkIndex: number | null
   /** Set on the last block of a file, which is its root. */
   root?: FileRoot
@@ -53,13 +53,13 @@ export interface SealedBlock {
 /** A manifest node whose clear part has been checked. */
 export interface ManifestNode {
   leaves: number
-  /** 1 when the links are chunks. */
+  /** 1 if the links are chunks. */
   height: number
   links: BlockCid[]
   sealed: Uint8Array
 }
 
-/** Where a node stands: what its parent says it must be. The root's height follows from its leaves. */
+/** What the parent of a node says that it must be. The height of a root follows from its leaves. */
 export interface NodeShape {
   leaves: number
   height: number
@@ -74,19 +74,19 @@ export interface ManifestOptions {
 const SIZE_BYTES = 8
 const ROW_BYTES = KEY_BYTES + SIZE_BYTES
 
-/** Chunks that fit below a full node of this height. */
+/** Returns how many chunks are below a full node of this height. */
 function leavesBelow(height: number): number {
   return FANOUT ** height
 }
 
-/** Height of the root of a file with this many chunks (two or more). */
+/** Returns the height of the root of a file with this many chunks (two or more). */
 export function heightOf(leaves: number): number {
   let height = 1
   while (leavesBelow(height) < leaves) height++
   return height
 }
 
-/** Builds the manifest of one file while its chunks pass by; each node leaves as soon as it is full. */
+/** Builds the manifest of one file while its chunks pass by. Each node is returned as soon as it is full. */
 export class ManifestBuilder {
   readonly #options: Required<ManifestOptions>
   readonly #levels: Array<Array<Link & { leaves: number }>> = [[]]
@@ -96,7 +96,7 @@ export class ManifestBuilder {
     this.#options = { subkey, salt, codec }
   }
 
-  /** Takes the next chunk's link; gives back the nodes that it filled. */
+  /** Adds the link of the next chunk. Returns the nodes that this completed. */
   add(link: Link): SealedBlock[] {
     this.#leaves++
     const nodes: SealedBlock[] = []
@@ -104,7 +104,7 @@ export class ManifestBuilder {
     return nodes
   }
 
-  /** The nodes that remain, and the root; null for a file without chunks. */
+  /** Returns the remaining nodes and the root. The root is null for a file without chunks. */
   finish(): { nodes: SealedBlock[]; root: FileRoot | null } {
     const nodes: SealedBlock[] = []
     if (this.#leaves === 0) return { nodes, root: null }
@@ -153,35 +153,36 @@ function encodeNode(
 }
 
 /**
- * Reads a manifest node's clear part. With `shape`, the parent's word, anything else is refused: a node of a thousand
- * equal links over another such node would otherwise promise 10^12 chunks. Without it the node is a root.
+ * Reads the clear part of a manifest node. If `shape` is given, which is what the parent promised, a node of any other shape
+ * is refused. Otherwise a node of a thousand equal links above another such node, and so on, could promise 10^12 chunks.
+ * Without `shape` the node is a root.
  */
 export function decodeNode(bytes: Uint8Array, shape?: NodeShape, codec: NodeCodec = defaultNodeCodec): ManifestNode {
-  if (bytes.byteLength > NODE_BYTES_MAX) throw new FormatError('manifest node is too large')
+  if (bytes.byteLength > NODE_BYTES_MAX) throw new FormatError(`a manifest node has more than ${NODE_BYTES_MAX} bytes`)
   const { leaves, links, sealed } = decodeValue(bytes, codec)
   if (leaves < 1 || leaves > leavesBelow(DEPTH_MAX) || (shape === undefined && leaves < 2)) {
-    throw new FormatError('manifest node states an impossible number of chunks')
+    throw new FormatError('a manifest node states an impossible number of chunks')
   }
   const height = shape?.height ?? heightOf(leaves)
   if (shape !== undefined && shape.leaves !== leaves)
-    throw new FormatError('manifest node has not the chunks that its parent states')
+    throw new FormatError('a manifest node has another number of chunks than its parent states')
   if (links.length !== Math.ceil(leaves / leavesBelow(height - 1))) {
-    throw new FormatError('manifest node has not the links that its chunks need')
+    throw new FormatError('a manifest node has another number of links than its chunks need')
   }
   if (links.some(link => (link.code === RAW) !== (height === 1)))
-    throw new FormatError('manifest node links to a block of the wrong sort')
+    throw new FormatError('a manifest node links to a chunk where a node must be, or to a node where a chunk must be')
   if (sealed.byteLength !== links.length * ROW_BYTES + SEAL_OVERHEAD_BYTES)
-    throw new FormatError('manifest node has not one row a link')
+    throw new FormatError('a manifest node does not have one sealed row per link')
   return { leaves, height, links, sealed }
 }
 
-/** The shape that the i-th link of a node above height 1 must have. */
+/** Returns the shape that the i-th child of a node above height 1 must have. */
 export function childShape(node: ManifestNode, i: number): NodeShape {
   const full = leavesBelow(node.height - 1)
   return { leaves: Math.min(full, node.leaves - i * full), height: node.height - 1 }
 }
 
-/** Opens a node's sealed part: the key and size of each link. The clear part is authenticated on the way. */
+/** Opens the sealed part of a node: the key and size of each link. This authenticates the clear part too. */
 export function openNode(node: ManifestNode, key: Uint8Array, codec: NodeCodec = defaultNodeCodec): Link[] {
   const clear = { v: MANIFEST_VERSION, leaves: node.leaves, links: node.links }
   const rows = open(key, node.sealed, { label: 'node', clear: codec.encode(clear) as Uint8Array })
@@ -189,7 +190,7 @@ export function openNode(node: ManifestNode, key: Uint8Array, codec: NodeCodec =
   return node.links.map((cid, i) => {
     const size = Number(view.getBigUint64(i * ROW_BYTES + KEY_BYTES))
     const sizeMax = CHUNK_BYTES_MAX * (node.height === 1 ? 1 : childShape(node, i).leaves)
-    if (size < 1 || size > sizeMax) throw new FormatError('manifest node states an impossible size')
+    if (size < 1 || size > sizeMax) throw new FormatError('a manifest node states an impossible size')
     return { cid, key: rows.subarray(i * ROW_BYTES, i * ROW_BYTES + KEY_BYTES), size }
   })
 }
@@ -201,18 +202,19 @@ interface NodeValue {
   sealed: Uint8Array
 }
 
-/** The fields of a node, if the bytes are the one encoding of them. */
+/** Returns the fields of a node if the bytes are their one encoding. */
 function decodeValue(bytes: Uint8Array, codec: NodeCodec): NodeValue {
   let value: unknown
   try {
     value = codec.decode(bytes)
   } catch (cause) {
-    throw new FormatError('manifest node cannot be decoded', { cause })
+    throw new FormatError('a manifest node cannot be decoded', { cause })
   }
-  if (!isNodeValue(value)) throw new FormatError('manifest node has other fields than it should')
-  // Links made anew: a CID that was read from text remembers how it was spelt, and would be written so again.
+  if (!isNodeValue(value)) throw new FormatError('a manifest node has other fields than it should')
+  // The links are decoded again: a CID that was read from text remembers its spelling, and would be written so again.
   const node = { ...value, links: value.links.map(link => decodeCid(link.bytes, [codec.code])) }
-  if (!equalBytes(codec.encode(node) as Uint8Array, bytes)) throw new FormatError('manifest node is not canonical')
+  if (!equalBytes(codec.encode(node) as Uint8Array, bytes))
+    throw new FormatError('a manifest node is not in its canonical encoding')
   return node
 }
 
@@ -227,7 +229,7 @@ function isNodeValue(value: unknown): value is NodeValue {
     Array.isArray(links) &&
     links.length >= 1 &&
     links.length <= FANOUT &&
-    // Not `CID.asCID`: that takes a map with one same thing under `/` and `bytes` for a CID, with whatever else is in it.
+    // Not `CID.asCID`: it takes a map that has the same value under `/` and `bytes` for a CID, whatever else is in it.
     links.every(link => link instanceof CID)
   )
 }

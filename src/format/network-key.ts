@@ -4,7 +4,7 @@ import { wordlist } from '@scure/bip39/wordlists/english.js'
 import { fromHex, toHex } from '../util/bytes.ts'
 import { FormatError } from './errors.ts'
 
-/** 32 random bytes that root a network: whoever holds them owns it. Written down as 24 words or 64 hex digits. */
+/** 32 random bytes from which a network is derived. Their holder owns the network. Written as 24 words or 64 hex digits. */
 export type NetworkKey = Uint8Array
 
 export const NETWORK_KEY_BYTES = 32
@@ -12,15 +12,15 @@ export const NETWORK_KEY_BYTES = 32
 const ED25519_PKCS8 = fromHex('302e020100300506032b657004220420')
 const X25519_PKCS8 = fromHex('302e020100300506032b656e04220420')
 
-/** What a network key stands for; each part is derived under a label of its own (HKDF-SHA-256, RFC 5869). */
+/** What is derived from a network key, each part under a label of its own (HKDF-SHA-256, RFC 5869). */
 export interface NetworkSecrets {
   /** Signs the first grants. */
   root: KeyObject
-  /** The network's id, for ever: the public half of `root`, 32 bytes. */
+  /** The id of the network, which never changes: the public half of `root`, 32 bytes. */
   network: Uint8Array
   /** The first epoch's key, 32 bytes. */
   epochKey: Uint8Array
-  /** The X25519 public key to which every later epoch is handed too, 32 bytes. */
+  /** The X25519 public key for which every later epoch key is encrypted too, 32 bytes. */
   recovery: Uint8Array
 }
 
@@ -35,12 +35,12 @@ export function deriveNetwork(key: NetworkKey): NetworkSecrets {
   }
 }
 
-/** An epoch key's two uses: sealing content and sealing the bodies of records. */
+/** Returns the two subkeys of an epoch key: one seals content, the other the bodies of records. */
 export function epochSubkeys(epochKey: Uint8Array): { content: Uint8Array; record: Uint8Array } {
   return { content: derive(epochKey, 'content'), record: derive(epochKey, 'record') }
 }
 
-/** Reads a network key as a file or a person gives it: 64 hex digits or 24 words, spaces and case forgiven. */
+/** Reads a network key from a file or a person: 64 hex digits or 24 words. White space and case do not matter. */
 export function parseNetworkKey(text: string): NetworkKey {
   const trimmed = text.trim().toLowerCase()
   if (/^[0-9a-f]{64}$/.test(trimmed)) return fromHex(trimmed)
@@ -57,13 +57,13 @@ export function networkKeyWords(key: NetworkKey): string {
   return entropyToMnemonic(key, wordlist)
 }
 
-/** A private key from its 32-byte seed (RFC 8410 puts a fixed header before it). */
+/** Returns the private key of a 32-byte seed. RFC 8410 puts a fixed header before the seed. */
 export function privateKey(type: 'ed25519' | 'x25519', seed: Uint8Array): KeyObject {
   const der = Buffer.concat([type === 'ed25519' ? ED25519_PKCS8 : X25519_PKCS8, seed])
   return createPrivateKey({ key: der, format: 'der', type: 'pkcs8' })
 }
 
-/** The 32 raw bytes of a key's public half. */
+/** Returns the 32 raw bytes of the public half of a key. */
 export function rawPublicKey(key: KeyObject): Uint8Array {
   return createPublicKey(key).export({ format: 'der', type: 'spki' }).subarray(-32)
 }

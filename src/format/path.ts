@@ -3,13 +3,13 @@ import { BYTE_ORDER_MARK } from './canonical.ts'
 import { PATH_BYTES_MAX, PATH_PART_BYTES_MAX } from './constants.ts'
 import { PathError } from './errors.ts'
 
-/** A path inside the network as its parts, each in NFC; the root is the empty list. */
+/** The parts of a path inside the network, each in NFC. The root is the empty list. */
 export type Path = readonly string[]
 
 /**
- * Reads a path as a user writes it. A leading slash is supplied if missing, one trailing slash is let pass; empty
- * parts, `.`, `..`, NUL, a U+FEFF in front and what is not well-formed Unicode are refused, as are parts and paths that
- * are too long, each by a `PathError`. Read again, what `formatPath` gives is the same path.
+ * Reads a path as a user writes it. The leading slash may be missing, and one trailing slash is dropped. Throws a `PathError`
+ * for empty parts, `.`, `..`, NUL, a U+FEFF in front, text that is not well-formed Unicode, and parts or paths that are too
+ * long. `formatPath` writes a text that this function reads as the same path.
  */
 export function parsePath(text: string): Path {
   const below = text.startsWith('/') ? text.slice(1) : text
@@ -23,7 +23,7 @@ export function formatPath(path: Path): string {
   return `/${path.join('/')}`
 }
 
-/** One part of a path, in NFC; a `PathError` if no entry may be called so. */
+/** Returns one part of a path in NFC. Throws a `PathError` if no entry may have this name. */
 export function checkName(name: string): string {
   const normal = name.normalize('NFC')
   const fault = nameFault(normal)
@@ -32,8 +32,8 @@ export function checkName(name: string): string {
 }
 
 /**
- * Why a name taken from another member's record may not become part of a path, or undefined. Stricter than
- * `checkName` in one thing: it must already be in NFC, or one file would have two names.
+ * Returns why a name from another member's record may not become part of a path, or undefined if it may. It is stricter than
+ * `checkName` in one thing: the name must already be in NFC, or one file would have two names.
  */
 export function nameFault(name: string): string | undefined {
   if (name === '') return 'a path has no empty parts'
@@ -47,7 +47,7 @@ export function nameFault(name: string): string | undefined {
   return undefined
 }
 
-/** Throws if a path made of these parts would be too long. */
+/** Throws a `PathError` if a path made of these parts would be too long. */
 export function checkPathLength(parts: Path): void {
   if (utf8(formatPath(parts)).byteLength > PATH_BYTES_MAX)
     throw new PathError(`a path has at most ${PATH_BYTES_MAX} bytes`)

@@ -3,31 +3,31 @@ import { concatBytes, equalBytes, fromHex } from '../util/bytes.ts'
 import { FormatError } from './errors.ts'
 
 /**
- * A member's name on the wire: its Ed25519 public key, the way libp2p writes it (an identity multihash of the key's
- * protobuf, in base58btc). Other key types have no place in this network.
+ * The name of a member on the wire: its Ed25519 public key, as libp2p writes it (an identity multihash of the key's protobuf,
+ * in base58btc). Members have no other types of keys.
  */
 export type PeerId = string
 
 const ED25519_PREFIX = fromHex('002408011220')
-/** What base58btc makes of prefix and key; others are not even decoded, which takes time in the square of their length. */
+/** The length of prefix and key in base58btc. Other texts are not decoded, since that takes time in the square of the length. */
 const TEXT_LENGTH = 52
 
 export function peerIdOf(publicKey: Uint8Array): PeerId {
   return base58btc.baseEncode(concatBytes(ED25519_PREFIX, publicKey))
 }
 
-/** The 32 raw bytes of the public key inside a peer id; a `FormatError` for a peer id of any other key. */
+/** Returns the 32 raw bytes of the public key in a peer id. Throws a `FormatError` for a peer id of any other type of key. */
 export function publicKeyOf(peerId: PeerId): Uint8Array {
-  if (peerId.length !== TEXT_LENGTH) throw new FormatError('not the peer id of an Ed25519 key')
+  if (peerId.length !== TEXT_LENGTH) throw new FormatError('this is not the peer id of an Ed25519 key')
   let bytes: Uint8Array
   try {
     bytes = base58btc.baseDecode(peerId)
   } catch (cause) {
-    throw new FormatError('not a peer id', { cause })
+    throw new FormatError('this is not a peer id', { cause })
   }
   const prefix = bytes.subarray(0, ED25519_PREFIX.byteLength)
   if (bytes.byteLength !== ED25519_PREFIX.byteLength + 32 || !equalBytes(prefix, ED25519_PREFIX)) {
-    throw new FormatError('not the peer id of an Ed25519 key')
+    throw new FormatError('this is not the peer id of an Ed25519 key')
   }
   return bytes.subarray(ED25519_PREFIX.byteLength)
 }

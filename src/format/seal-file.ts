@@ -14,8 +14,9 @@ export interface SealFileOptions {
 }
 
 /**
- * Turns chunks into sealed blocks: each chunk as it comes, each manifest node as soon as it is full, the root last and
- * marked. A stream without chunks gives nothing. Holds one chunk and the links of one path of nodes.
+ * Returns a function that turns chunks into sealed blocks: each chunk as it comes, each manifest node as soon as it is full,
+ * and the root last, with `root` set. A stream without chunks has no blocks. It holds one chunk and the links of one path of
+ * nodes in memory.
  */
 export function sealFile(options: SealFileOptions): (chunks: AsyncIterable<Chunk>) => AsyncGenerator<SealedBlock> {
   const { subkey, salt = NO_SALT } = options
@@ -29,7 +30,7 @@ export function sealFile(options: SealFileOptions): (chunks: AsyncIterable<Chunk
       const cid = nameBlock(bytes, RAW)
       held = [{ cid, bytes, chunkIndex: chunkIndex++ }, ...manifest.add({ cid, key, size: chunk.length })]
     }
-    // The last block of all must bear the root: it is one of those held back, or one that finishing adds.
+    // The last block of all is the root: it is one of those held back, or one that `finish` adds.
     const { nodes, root } = manifest.finish()
     held.push(...nodes)
     const last = held.pop()
@@ -38,19 +39,19 @@ export function sealFile(options: SealFileOptions): (chunks: AsyncIterable<Chunk
   }
 }
 
-/** Opens one chunk and takes its padding off: a view of at most `size` bytes of text. */
+/** Opens one chunk and removes its padding. Returns a view of its text. */
 export function openChunk(key: Uint8Array, bytes: Uint8Array): Uint8Array {
   return unpad(open(key, bytes, { label: 'chunk' }), paddedChunkLength)
 }
 
-/** Opens one chunk of which the parent states the size. */
+/** Opens one chunk and checks that it has the size that its parent states. */
 export function openChunkOf(link: { key: Uint8Array; size: number }, bytes: Uint8Array): Uint8Array {
   const text = openChunk(link.key, bytes)
-  if (text.byteLength !== link.size) throw new FormatError('chunk has not the size that its parent states')
+  if (text.byteLength !== link.size) throw new FormatError('a chunk has another size than its parent states')
   return text
 }
 
-/** The identity of content that travels inside a record: what a sealed chunk of it would be known by. */
+/** Returns the identity of content that travels inside a record: the siv that a chunk with this text would have. */
 export function inlineRoot(subkey: KeyObject, text: Uint8Array, salt: Uint8Array = NO_SALT): Uint8Array {
   const buffer = new Uint8Array(paddedChunkLength(text.byteLength))
   buffer.set(text)

@@ -13,20 +13,20 @@ import { SealError } from './errors.ts'
 import { contentHash } from './hash.ts'
 
 /**
- * The one seal: chunks, manifest nodes and entry bodies all go through here. The key of a text is a function of the
- * text itself (and of the epoch's subkey), so a key never meets a second text and the nonce can stay zero: there is no
- * counter to lose, equal chunks meet in one block, and a retry writes the same bytes. The construction is that of a
- * synthetic IV (RFC 5297) with a key commitment in front (Albertini et al., "How to Abuse and Fix Authenticated
- * Encryption Without Key Commitment", USENIX Security 2022). SPEC.md has it byte by byte.
+ * The one seal, for chunks, manifest nodes and the bodies of entries. The key of a text is a function of the text itself and
+ * of the epoch's subkey. So a key never seals a second text, and the nonce can stay zero. There is no counter to lose, equal
+ * chunks become one block, and a retry writes the same bytes. The construction is a synthetic IV (RFC 5297) with a key
+ * commitment in front (Albertini et al., "How to Abuse and Fix Authenticated Encryption Without Key Commitment", USENIX
+ * Security 2022). SPEC.md has it byte by byte.
  */
 
-/** What is sealed, so that bytes of one sort never open as another. */
+/** What is sealed. Bytes that were sealed under one label never open under another. */
 export type SealLabel = 'chunk' | 'node' | 'body'
 
-/** Names every algorithm in the seal. Another choice is another suite. */
+/** Names every algorithm in the seal. Other algorithms would be another suite. */
 export const SUITE = `aes-256-gcm/hmac-sha-256/${contentHash.name}`
 
-/** No salt: equal texts make equal blocks. */
+/** Without a salt, equal texts become equal blocks. */
 export const NO_SALT: Uint8Array = new Uint8Array(0)
 
 export const KEY_BYTES = 32
@@ -39,7 +39,7 @@ const CIPHER_SLICE_BYTES = 64 << 10
 export interface Sealed {
   /** Commitment, ciphertext and tag. */
   bytes: Uint8Array
-  /** 32 bytes that open it; a parent stores them. */
+  /** 32 bytes that open it. The parent stores them. */
   key: Uint8Array
   /** The synthetic IV: 32 bytes that are equal only for equal text, label, salt and clear fields. */
   siv: Uint8Array
@@ -47,18 +47,18 @@ export interface Sealed {
 
 export interface SealOptions {
   label: SealLabel
-  /** Clear fields that are bound to the text; empty for a chunk. */
+  /** Clear fields that are bound to the text. Empty for a chunk. */
   clear?: Uint8Array
   /** Empty, or 32 random bytes that make this text's block differ from any equal one. */
   salt?: Uint8Array
 }
 
-/** Makes a handle of a raw key; on Node 24 a raw Buffer costs more at each use than the cipher does on small texts. */
+/** Returns a handle of a raw key. On Node 24 each use of a raw Buffer costs more than the cipher does on a small text. */
 export function secretKey(raw: Uint8Array): KeyObject {
   return createSecretKey(raw)
 }
 
-/** Seals one padded text under a subkey of the epoch. Pure: the same input gives the same bytes. */
+/** Seals one padded text under a subkey of the epoch. The same input always results in the same bytes. */
 export function seal(subkey: KeyObject, padded: Uint8Array, options: SealOptions): Sealed {
   const aad = additionalData(options)
   const siv = syntheticIv(subkey, padded, aad, options)
@@ -68,11 +68,11 @@ export function seal(subkey: KeyObject, padded: Uint8Array, options: SealOptions
   cipher.setAAD(aad)
   const bytes = takeBuffer(padded.byteLength + SEAL_OVERHEAD_BYTES)
   bytes.set(commitment(keyObject), 0)
-  // In slices that stay in the processor's cache: each fresh megabyte would cost more than the cipher does.
+  // In slices that stay in the processor's cache, since a fresh megabyte would cost more than the cipher does.
   for (let start = 0; start < padded.byteLength; start += CIPHER_SLICE_BYTES) {
     const slice = cipher.update(padded.subarray(start, start + CIPHER_SLICE_BYTES))
     bytes.set(slice, COMMIT_BYTES + start)
-    letGo(slice)
+    release(slice)
   }
   cipher.final()
   bytes.set(cipher.getAuthTag(), COMMIT_BYTES + padded.byteLength)
@@ -80,41 +80,40 @@ export function seal(subkey: KeyObject, padded: Uint8Array, options: SealOptions
 }
 
 /**
- * Opens sealed bytes with the key that a parent stored. Nothing is returned before commitment and tag both hold; a
- * `SealError` if either does not.
+ * Opens sealed bytes with the key that a parent stored. Throws a `SealError` if commitment or tag is wrong, before any of the
+ * text is returned.
  */
 export function open(key: Uint8Array, bytes: Uint8Array, options: SealOptions): Uint8Array {
-  if (key.byteLength !== KEY_BYTES) throw new SealError(`a key is ${KEY_BYTES} bytes`)
+  if (key.byteLength !== KEY_BYTES) throw new SealError(`a key is not ${KEY_BYTES} bytes long`)
   return openWith(secretKey(key), bytes, additionalData(options))
 }
 
 /**
- * Opens a text whose siv is public, as an entry's body has it: the key is derived again, and afterwards the siv is
- * computed from what came out, so that no other text of the same key holder can stand in for it. A `SealError` as with
- * `open`.
+ * Opens a text whose siv is public, as that of a body is. It derives the key from the siv, opens the text and computes the siv
+ * of the result, so that another text of a holder of the subkey cannot take its place. Throws a `SealError` like `open`.
  */
 export function openBySiv(subkey: KeyObject, siv: Uint8Array, bytes: Uint8Array, options: SealOptions): Uint8Array {
   const aad = additionalData(options)
-  if (siv.byteLength !== SIV_BYTES) throw new SealError(`a siv is ${SIV_BYTES} bytes`)
+  if (siv.byteLength !== SIV_BYTES) throw new SealError(`a siv is not ${SIV_BYTES} bytes long`)
   const padded = openWith(secretKey(deriveKey(subkey, siv)), bytes, aad)
   if (!timingSafeEqual(siv, syntheticIv(subkey, padded, aad, options)))
-    throw new SealError('text does not match its siv')
+    throw new SealError('a sealed text does not match its siv')
   return padded
 }
 
-/** The siv of a text without sealing it: the identity of content that travels inline. */
+/** Returns the siv of a text without sealing it: the identity of inline content. */
 export function sivOf(subkey: KeyObject, padded: Uint8Array, options: SealOptions): Uint8Array {
   return syntheticIv(subkey, padded, additionalData(options), options)
 }
 
-/** HMAC-SHA-256 over parts that are each preceded by their length, so that no two lists of parts are alike. */
+/** Returns the HMAC-SHA-256 over parts that each follow their length, so that no two lists of parts have the same bytes. */
 export function hmac(key: KeyObject, ...parts: readonly Uint8Array[]): Uint8Array {
   return createHmac('sha256', key).update(withLengths(parts)).digest()
 }
 
-// Gives memory back now that would otherwise wait for the collector, and make it come more often: the next slice lies
-// where this one did. What shares its memory with others is left alone.
-function letGo(slice: Buffer): void {
+// Frees memory at once that would otherwise wait for the garbage collector and make it run more often. The next slice then
+// gets the same memory. A slice that shares its memory with others is left alone.
+function release(slice: Buffer): void {
   if (slice.buffer.byteLength === slice.byteLength && slice.buffer instanceof ArrayBuffer) slice.buffer.transfer(0)
 }
 
@@ -151,7 +150,7 @@ function commitment(key: KeyObject): Uint8Array {
 function openWith(key: KeyObject, bytes: Uint8Array, aad: Uint8Array): Uint8Array {
   if (bytes.byteLength < SEAL_OVERHEAD_BYTES) throw new SealError('sealed bytes are too short')
   if (!timingSafeEqual(bytes.subarray(0, COMMIT_BYTES), commitment(key)))
-    throw new SealError('sealed bytes are not of this key')
+    throw new SealError('sealed bytes do not belong to this key')
   const decipher = createDecipheriv('aes-256-gcm', key, ZERO_NONCE)
   decipher.setAAD(aad)
   decipher.setAuthTag(bytes.subarray(bytes.byteLength - TAG_BYTES))

@@ -2,9 +2,9 @@ import { compareBytes, u64be } from '../util/bytes.ts'
 import { FormatError } from './errors.ts'
 
 /**
- * Hybrid logical clocks and stamps (Kulkarni et al., "Logical Physical Clocks and Consistent Snapshots in Globally
- * Distributed Databases", 2014). An hlc is 48 bits of milliseconds and 16 of counter; on the wire 8 bytes big-endian,
- * because a JavaScript number would become a float.
+ * A hybrid logical clock (Kulkarni et al., "Logical Physical Clocks and Consistent Snapshots in Globally Distributed
+ * Databases", 2014). An hlc is 48 bits of milliseconds and 16 bits of counter. On the wire it is 8 bytes big-endian, because
+ * a JavaScript number would become a float.
  */
 export type Hlc = bigint
 
@@ -12,12 +12,12 @@ const HLC_BYTES = 8
 const COUNTER_BITS = 16n
 const HLC_MAX = (1n << 64n) - 1n
 
-/** The hlc of a moment, in milliseconds since the Unix epoch; times before it count as the epoch. */
+/** Returns the hlc of a moment in milliseconds since the Unix epoch. Earlier moments count as the epoch. */
 export function hlcAt(ms: number, counter = 0): Hlc {
   return (BigInt(Math.max(0, Math.floor(ms))) << COUNTER_BITS) | BigInt(counter)
 }
 
-/** Milliseconds since the Unix epoch. */
+/** Returns the milliseconds since the Unix epoch. */
 export function hlcMs(hlc: Hlc): number {
   return Number(hlc >> COUNTER_BITS)
 }
@@ -26,25 +26,25 @@ export function encodeHlc(hlc: Hlc): Uint8Array {
   return u64be(hlc)
 }
 
-/** A `FormatError` unless it is 8 bytes. */
+/** Throws a `FormatError` unless there are 8 bytes. */
 export function decodeHlc(bytes: Uint8Array): Hlc {
-  if (bytes.byteLength !== HLC_BYTES) throw new FormatError(`an hlc is ${HLC_BYTES} bytes`)
+  if (bytes.byteLength !== HLC_BYTES) throw new FormatError(`an hlc is not ${HLC_BYTES} bytes long`)
   return new DataView(bytes.buffer, bytes.byteOffset, HLC_BYTES).getBigUint64(0)
 }
 
-/** The hlc of an act at `ms` that comes after all of `past`. After the greatest there is nothing: it stays there. */
+/** Returns the hlc of an act at `ms` that comes after all of `past`. The greatest hlc has no successor and is returned again. */
 export function hlcAfter(ms: number, ...past: readonly Hlc[]): Hlc {
   let hlc = hlcAt(ms)
   for (const before of past) if (before >= hlc) hlc = before + 1n
   return hlc > HLC_MAX ? HLC_MAX : hlc
 }
 
-/** Who said something when: compared by hlc, then author, then incarnation. */
+/** Says who said something and when. Stamps are compared by hlc, then author, then incarnation. */
 export interface Stamp {
   hlc: Hlc
   /** The Ed25519 public key, 32 bytes. */
   author: Uint8Array
-  /** 8 random bytes, drawn at an author's first write after each start; zeros for kinds without one. */
+  /** 8 random bytes that an author draws at each start, and at other times that SPEC.md names. Zeros for kinds without one. */
   incarnation: Uint8Array
 }
 

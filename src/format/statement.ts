@@ -8,13 +8,13 @@ import { type Fields, isKind, KINDS, type Kind } from './kinds.ts'
 import { decodeHlc, encodeHlc, type Hlc, NO_INCARNATION, type Stamp } from './stamp.ts'
 
 /**
- * A signed fact. `grant` names the grant under which it was signed, so the author is not repeated; the root key signs
- * without one. The signature covers kind, version, network and every field, so a statement means nothing elsewhere.
+ * A signed fact. `grant` names the grant under which it was signed, so the author is not repeated. The root key signs without
+ * a grant. The signature covers kind, version, network and every field, so a statement is not valid anywhere else.
  */
 export interface Statement<K extends Kind = Kind> {
   /** SHA-256 of `bytes`, 32 bytes. */
   id: Uint8Array
-  /** The canonical encoding, signature and all. */
+  /** The canonical encoding, including the signature. */
   bytes: Uint8Array
   kind: K
   hlc: Hlc
@@ -24,19 +24,19 @@ export interface Statement<K extends Kind = Kind> {
   sig: Uint8Array
 }
 
-/** A statement of some kind, so that testing `kind` tells the fields. */
+/** A statement of any kind. A test of `kind` narrows the type of the fields. */
 export type AnyStatement = { [K in Kind]: Statement<K> }[Kind]
 
 export interface SignOptions {
   network: Uint8Array
   /** The author's Ed25519 private key. */
   key: KeyObject
-  /** Id of the author's grant; left out only by the root key. */
+  /** Id of the author's grant. Only the root key leaves it out. */
   grant?: Uint8Array | undefined
   hlc: Hlc
 }
 
-/** Fields that all kinds share, as they stand in the encoding. */
+/** Fields that all kinds share, as they are in the encoding. */
 interface Envelope {
   kind: string
   v: number
@@ -45,7 +45,7 @@ interface Envelope {
   sig: Uint8Array
 }
 
-/** Signs a statement. Throws a `FormatError` if the fields are not of the kind, or too large. */
+/** Signs a statement. Throws a `FormatError` if the fields are not those of the kind, or the statement is too large. */
 export function signStatement<K extends Kind>(kind: K, fields: Fields<K>, options: SignOptions): Statement<K> {
   const { network, key, grant, hlc } = options
   const own = fieldsOf(kind, withoutUndefined(fields)) as Fields<K>
@@ -57,25 +57,25 @@ export function signStatement<K extends Kind>(kind: K, fields: Fields<K>, option
 }
 
 /**
- * Reads a statement: canonical bytes, a known kind, its fields and no others, within its bound. The signature is not
- * looked at here: `verifyStatement` does that, once the author is known.
+ * Reads a statement. Throws a `FormatError` unless the bytes are canonical and within their bound, the kind is known, and it
+ * has its fields and no others. It does not check the signature: `verifyStatement` does that, once the author is known.
  */
 export function decodeStatement(bytes: Uint8Array): AnyStatement {
   assertSize(bytes)
   const value = decodeCanonical(bytes)
-  if (typeof value !== 'object' || value === null) throw new FormatError('a statement is a map')
+  if (typeof value !== 'object' || value === null) throw new FormatError('a statement is not a map')
   const { kind, v, hlc, grant, sig, ...fields } = value as Partial<Envelope> & Record<string, unknown>
-  if (!isKind(kind)) throw new FormatError('statement of an unknown kind')
-  if (v !== STATEMENT_VERSION) throw new FormatError('statement of an unknown version')
+  if (!isKind(kind)) throw new FormatError('a statement has an unknown kind')
+  if (v !== STATEMENT_VERSION) throw new FormatError('a statement has an unknown version')
   if (!isBytes(hlc, 8) || !isBytes(sig, 64) || !(grant === undefined || isBytes(grant, 32))) {
-    throw new FormatError('statement lacks a stamp, a grant or a signature')
+    throw new FormatError('the hlc, the grant or the signature of a statement is missing or malformed')
   }
   const parsed = fieldsOf(kind, fields)
   const id = hash('sha256', bytes, 'buffer')
   return { id, bytes, kind, hlc: decodeHlc(hlc), grant: grant ?? null, fields: parsed, sig } as AnyStatement
 }
 
-/** True if the signature is that of this Ed25519 public key, in this network. Runs on a worker thread of libuv. */
+/** Returns true if this Ed25519 public key made the signature in this network. It verifies on a thread of libuv's pool. */
 export function verifyStatement(statement: Statement, network: Uint8Array, author: Uint8Array): Promise<boolean> {
   const { kind, hlc, grant, fields, sig } = statement
   const rest = { ...fields, ...envelopeOf(kind, hlc, grant ?? undefined) }
@@ -85,20 +85,20 @@ export function verifyStatement(statement: Statement, network: Uint8Array, autho
   })
 }
 
-/** The stamp that orders this statement among all; kinds without an incarnation count as having a zero one. */
+/** Returns the stamp that orders this statement among all. Kinds without an incarnation have one of zeros. */
 export function stampOf(statement: Statement, author: Uint8Array): Stamp {
   const fields = statement.fields as { incarnation?: Uint8Array }
   return { hlc: statement.hlc, author, incarnation: fields.incarnation ?? NO_INCARNATION }
 }
 
-/** The id in hex: the key of maps, and what a face shows as a version. */
+/** Returns the id in hex: the key for maps, and what users see as a version. */
 export function idOf(statement: { id: Uint8Array }): string {
   return toHex(statement.id)
 }
 
 function fieldsOf(kind: Kind, fields: Record<string, unknown>): Fields {
   const parsed = KINDS[kind].safeParse(fields)
-  if (!parsed.success) throw new FormatError(`statement of kind ${kind} has other fields than it should`)
+  if (!parsed.success) throw new FormatError(`a statement of kind ${kind} has other fields than it should`)
   return parsed.data
 }
 
@@ -107,7 +107,7 @@ function envelopeOf(kind: Kind, hlc: Hlc, grant: Uint8Array | undefined): Omit<E
   return grant === undefined ? envelope : { ...envelope, grant }
 }
 
-/** The clear part that an entry's body is bound to: all fields but the sealed ones and the signature. */
+/** Returns the clear part to which the body of an entry is bound: all fields but the sealed ones and the signature. */
 export function clearBytesOf(
   kind: Kind,
   hlc: Hlc,
@@ -124,7 +124,7 @@ function signedBytes(kind: Kind, network: Uint8Array, rest: Uint8Array): Uint8Ar
 
 function assertSize(bytes: Uint8Array): void {
   if (bytes.byteLength > STATEMENT_BYTES_MAX)
-    throw new FormatError(`a statement has at most ${STATEMENT_BYTES_MAX} bytes`)
+    throw new FormatError(`a statement has more than ${STATEMENT_BYTES_MAX} bytes`)
 }
 
 function withoutUndefined(fields: object): Record<string, unknown> {
@@ -135,7 +135,7 @@ function isBytes(value: unknown, length: number): value is Uint8Array {
   return value instanceof Uint8Array && value.byteLength === length
 }
 
-// Making a key handle costs as much as a tenth of a verification; authors are few.
+// Making a key handle costs a tenth of a verification, and there are few authors.
 const AUTHOR_KEYS_MAX = 1024
 const authorKeys = new LRUCache<string, KeyObject>({ max: AUTHOR_KEYS_MAX })
 const ED25519_SPKI = Buffer.from('302a300506032b6570032100', 'hex')

@@ -1,6 +1,7 @@
 import type { IndexOp } from '../disk/index-db.ts'
 import { decodePlace, encodePlace, isSamePlace, type Place } from '../disk/place.ts'
-import type { RowProjection, Store, StoredRow } from '../disk/store.ts'
+import type { RowProjection, StoredRow } from '../disk/row-projection.ts'
+import type { Store } from '../disk/store.ts'
 import type { Kind } from '../format/kinds.ts'
 import type { PeerId } from '../format/peer-id.ts'
 import { type AnyStatement, decodeStatement, idOf } from '../format/statement.ts'

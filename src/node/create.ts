@@ -1,7 +1,7 @@
 import type { DfsNode, NodeOptions } from '../api.ts'
 import { makeDataDirectory, openFormat } from '../disk/data-directory.ts'
 import { lockDirectory } from '../disk/lock.ts'
-import { WatchedFiles } from '../disk/watched-files.ts'
+import { MonitoredFiles } from '../disk/monitored-files.ts'
 import { LABEL_BYTES_MAX } from '../format/constants.ts'
 import { copiesOf } from '../fs/context.ts'
 import { OUT_AFTER_MS_MAX } from '../members/constants.ts'
@@ -31,10 +31,10 @@ export async function createNode(options: NodeOptions): Promise<DfsNode> {
   checkOptions(options)
   const { dataDir, clock = systemClock, chance = systemChance, logger = debugLogger, onEvent = () => {} } = options
   await makeDataDirectory(dataDir)
-  const unlock = await lockDirectory(dataDir)
+  const unlock = await lockDirectory(dataDir, { logger })
   try {
-    const files = new WatchedFiles(dataDir)
-    const { storeId, isNew } = await openFormat(files, chance)
+    const files = new MonitoredFiles(dataDir)
+    const { storeId, isNew } = await openFormat(files, chance, logger)
     const secrets = await secretsOf(options, files)
     const hasDefaultPorts = options.listen === undefined && options.transports === undefined
     const given = options.listen ?? (hasDefaultPorts ? await defaultListen(files) : [])

@@ -11,6 +11,7 @@ import { equalBytes, utf8 } from '../util/bytes.ts'
 import { systemChance } from '../util/chance.ts'
 import { systemClock } from '../util/clock.ts'
 import { InvalidInputError } from '../util/errors.ts'
+import { debugLogger } from '../util/logger.ts'
 
 /**
  * The keys of the member that this directory is, or of the one that it becomes now: of the network whose key is given, or
@@ -19,7 +20,7 @@ import { InvalidInputError } from '../util/errors.ts'
  */
 export async function secretsOf(options: NodeOptions, files: Files): Promise<Secrets> {
   const { networkKey, passphrase, bootstrap = [], clock = systemClock, chance = systemChance } = options
-  const keystore = new Keystore(files, chance, passphrase)
+  const keystore = new Keystore({ files, chance, logger: options.logger ?? debugLogger, passphrase })
   const known = await keystore.load()
   if (known !== undefined) {
     if (networkKey !== undefined && !equalBytes(deriveNetwork(networkKey).network, known.network)) {

@@ -13,15 +13,15 @@ import { BlockFiles } from '../disk/block-files.ts'
 import { DurableBlockstore } from '../disk/blockstore.ts'
 import { Capacity } from '../disk/capacity.ts'
 import { compactor } from '../disk/compactor.ts'
-import { DiskWatch } from '../disk/disk-watch.ts'
+import { DiskMonitor } from '../disk/disk-monitor.ts'
 import { type IndexCorruptError, NoSpaceError, ReadOnlyError } from '../disk/errors.ts'
 import type { Files } from '../disk/files.ts'
 import { type Database, IndexDb } from '../disk/index-db.ts'
 import type { Secrets } from '../disk/keystore.ts'
 import { leafCheck } from '../disk/leaf-check.ts'
+import type { MonitoredFiles } from '../disk/monitored-files.ts'
 import { Segments } from '../disk/segments.ts'
 import { type OpenReport, Store } from '../disk/store.ts'
-import type { WatchedFiles } from '../disk/watched-files.ts'
 import { type EntryRecord, readRecord } from '../format/entry.ts'
 import { defaultNodeCodec, type NodeCodec } from '../format/manifest.ts'
 import { type PeerId, peerIdOf } from '../format/peer-id.ts'
@@ -60,7 +60,7 @@ export interface Rooms {
 
 export interface RoomOptions {
   options: NodeOptions
-  files: Files & Pick<WatchedFiles, 'state'>
+  files: Files & Pick<MonitoredFiles, 'state'>
   secrets: Secrets
   storeId: Uint8Array
   listen: readonly string[]
@@ -78,7 +78,7 @@ export interface DiskRoom {
   index: IndexDb
   store: Store
   capacity: Capacity
-  watch: DiskWatch
+  monitor: DiskMonitor
   blockstore: NonNullable<NodeOptions['blockstore']>
   /** Opens everything, replays what the index lacks, and counts what the disk holds. */
   start(): Promise<OpenReport>
@@ -123,34 +123,34 @@ export function codecOf({ options }: RoomOptions): NodeCodec {
   return options.codec ?? defaultNodeCodec
 }
 
-function buildDisk({ options, files, storeId, clock, chance, onEvent, onDoubt }: RoomOptions): DiskRoom {
+function buildDisk({ options, files, storeId, clock, chance, logger, onEvent, onDoubt }: RoomOptions): DiskRoom {
   const level = new ClassicLevel<Uint8Array, Uint8Array>(join(options.dataDir, INDEX_FOLDER), {
     keyEncoding: 'view',
     valueEncoding: 'view'
   })
-  const index = new IndexDb(level as unknown as Database)
-  index.onDoubt = onDoubt
+  const index = new IndexDb(level as unknown as Database, logger)
+  index.onCorrupt = onDoubt
   const capacity = new Capacity({ files, clock, capacityBytes: options.capacityBytes })
-  const watch = new DiskWatch({ files, capacity, onChange: state => onEvent({ event: 'disk', state }) })
-  const segments = new Segments({ files, storeId })
-  const store = new Store({ segments, index, storeId, onDamage: () => onEvent({ event: 'damaged', rows: 1 }) })
-  const blockFiles = new BlockFiles(files, chance)
-  const durable = new DurableBlockstore(store, blockFiles, capacity)
+  const monitor = new DiskMonitor({ files, capacity, logger, onChange: state => onEvent({ event: 'disk', state }) })
+  const segments = new Segments({ files, storeId, logger })
+  const store = new Store({ segments, index, storeId, logger, onDamage: () => onEvent({ event: 'damaged', rows: 1 }) })
+  const blockFiles = new BlockFiles(files, chance, logger)
+  const durable = new DurableBlockstore(store, blockFiles, capacity, logger)
   const isOwn = options.blockstore === undefined
   return {
     index,
     store,
     capacity,
-    watch,
+    monitor,
     blockstore: options.blockstore ?? durable,
     start: async () => {
       await index.open()
       try {
-        await capacity.look()
+        await capacity.measure()
         if (isOwn) await blockFiles.open()
         await segments.open()
         const report = await store.open()
-        if (isOwn) for await (const { bytes } of durable.all()) capacity.found(bytes)
+        if (isOwn) for await (const { bytes } of durable.all()) capacity.countExisting(bytes)
         return report
       } catch (error) {
         await index.close()
@@ -228,7 +228,7 @@ async function buildMembership(init: RoomOptions, rooms: Rooms): Promise<Members
 
 function buildBlocks(init: RoomOptions, rooms: Rooms): Blocks {
   const { clock, chance, logger, onEvent, mayFree } = init
-  const { store, blockstore, watch } = rooms.disk
+  const { store, blockstore, monitor } = rooms.disk
   const { host, log, self, members, sync } = rooms.membership
   const codec = codecOf(init)
   return new Blocks({
@@ -250,7 +250,7 @@ function buildBlocks(init: RoomOptions, rooms: Rooms): Blocks {
     mayFree,
     onFault: peer => onEvent({ event: 'fault', peerId: peer }),
     onBadBlock: error => onEvent({ event: 'bad-block', isDamaged: error.code === 'corrupt' }),
-    onError: failureReporter('blocks', watch, onEvent)
+    onError: failureReporter('blocks', monitor, onEvent)
   })
 }
 
@@ -283,8 +283,8 @@ function buildCatalog(init: RoomOptions, rooms: Rooms): CatalogRoom {
 }
 
 function buildWorkers({ clock, logger, onEvent }: RoomOptions, { disk, membership }: Rooms): Worker[] {
-  const { store, capacity, watch } = disk
-  const onError = (task: string) => failureReporter(task, watch, onEvent)
+  const { store, capacity, monitor } = disk
+  const onError = (task: string) => failureReporter(task, monitor, onEvent)
   return [
     compactor({ store, clock, logger, onError: onError('compaction') }),
     leafCheck({ store, clock, logger, onError: onError('leaf check') }),
@@ -295,8 +295,8 @@ function buildWorkers({ clock, logger, onEvent }: RoomOptions, { disk, membershi
       everyMs: CAPACITY_INTERVAL_MS,
       onError: onError('capacity'),
       work: async () => {
-        await capacity.look()
-        watch.look()
+        await capacity.measure()
+        monitor.update()
         await membership.members.announceIfChanged()
       }
     })
@@ -306,13 +306,13 @@ function buildWorkers({ clock, logger, onEvent }: RoomOptions, { disk, membershi
 /** Makes an event of what background work failed with. */
 function failureReporter(
   task: string,
-  watch: DiskWatch,
+  monitor: DiskMonitor,
   onEvent: (event: NodeEvent) => void
 ): (error: unknown) => void {
   return error => {
     if (isAbort(error)) return
-    watch.look()
-    // Every write to a full or read-only disk fails, and the watch has said that it is full or read-only.
+    monitor.update()
+    // Every write to a full or read-only disk fails, and the monitor has said that it is full or read-only.
     if (error instanceof NoSpaceError || error instanceof ReadOnlyError) return
     onEvent({ event: 'failed', code: codeOf(error), task })
   }

@@ -1,7 +1,7 @@
 import type { NodeEvent } from '../api.ts'
 import type { CatalogProjection } from '../catalog/projection.ts'
 import type { Capacity } from '../disk/capacity.ts'
-import type { DiskWatch } from '../disk/disk-watch.ts'
+import type { DiskMonitor } from '../disk/disk-monitor.ts'
 import type { Files } from '../disk/files.ts'
 import type { OpenReport } from '../disk/store.ts'
 import type { FsContext } from '../fs/context.ts'
@@ -14,7 +14,7 @@ export interface Stack {
   fs: FsContext
   host: Pick<Host, 'addresses'>
   capacity: Capacity
-  disk: DiskWatch
+  disk: DiskMonitor
   projection: CatalogProjection
   /** All background work of the rooms. */
   workers: readonly Worker[]
@@ -64,11 +64,11 @@ export async function startStack({ isNew, defaults, ...options }: StackOptions):
       worker.start()
       stops.push(() => worker.stop())
     }
-    const { capacity, watch } = disk
+    const { capacity, monitor } = disk
     const { projection } = catalog
     const fs = fsContextOf(init, rooms, defaults)
     const all = [...members.workers, ...blocks.workers, ...workers]
-    return { fs, host, capacity, disk: watch, projection, workers: all, report, stop }
+    return { fs, host, capacity, disk: monitor, projection, workers: all, report, stop }
   } catch (error) {
     await stop().catch(() => {
       // The first error is the one to report.

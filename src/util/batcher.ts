@@ -1,9 +1,9 @@
 import { type DfsError, StoppedError } from './errors.ts'
 
 export interface BatcherOptions<In> {
-  /** The most items one batch takes, one or more. */
+  /** The most items that one batch takes: one or more. */
   itemsMax: number
-  /** The most bytes one batch takes, by `sizeOf`; one item alone may be larger. */
+  /** The most bytes that one batch takes, measured by `sizeOf`. A batch of one item may be larger. */
   bytesMax?: number
   sizeOf?: (item: In) => number
   /** How many batches may be under way at once. */
@@ -17,11 +17,11 @@ interface Waiting<In, Out> {
 }
 
 /**
- * Group commit without a timer: while a batch is under way new items gather, and all of them leave together when it is
- * done. An idle batcher adds no wait at all; a busy one shares each disk sync or round trip among whoever came.
+ * Group commit without a timer: while a batch is under way, new items wait, and all of them form the next batch. An idle
+ * batcher adds no delay. A busy one shares each disk sync or round trip among all items that arrived meanwhile.
  *
- * `work` returns one result an item, in order. When it throws, every item of that batch fails with that error. What
- * waits is not bounded here: whoever adds waits for the result, and bounds how many do.
+ * `work` returns one result per item, in order. If it throws, every item of that batch fails with that error. The number of
+ * waiting items is not bounded here. Each caller waits for its result, and the callers bound how many of them wait.
  */
 export class Batcher<In, Out> {
   readonly #work: (items: In[]) => Promise<readonly Out[]>
@@ -52,21 +52,21 @@ export class Batcher<In, Out> {
     })
   }
 
-  /** Fails what waits and refuses what comes; batches under way end by themselves. */
+  /** Rejects the items that wait and those added later. Resolves when the batches under way have ended. */
   async close(error: DfsError = new StoppedError('stopped')): Promise<void> {
     this.#closed = error
     for (const { reject } of this.#queue.splice(0)) reject(error)
     await this.settled()
   }
 
-  /** Resolves when nothing waits and nothing is under way. */
+  /** Resolves when no item waits and no batch is under way. */
   settled(): Promise<void> {
     if (this.#running === 0 && this.#queue.length === 0) return Promise.resolve()
     return new Promise(resolve => this.#idle.push(resolve))
   }
 
-  // At the end of this turn of the loop, so that all who come in it share the batch: of sixty-four requests that the loop
-  // found waiting one is not written alone. Nobody waits for a timer.
+  // A batch starts at the end of this turn of the event loop, so that all items added in the turn share it. If the loop
+  // handles sixty-four requests in one turn, the first of them is not written alone. There is no timer.
   #schedule(): void {
     if (this.#scheduled) return
     this.#scheduled = true

@@ -1,18 +1,18 @@
 /**
- * Buffers of blocks that are used again. A fresh megabyte costs more than to encrypt it (its pages are touched for the
- * first time), and megabytes that wait for the collector make it go over the whole heap again and again. Whoever is sure
- * to be the last that holds a buffer gives it back; one that nobody gives back is garbage like any other.
+ * A pool of buffers for blocks. A fresh megabyte costs more than encrypting it, because its pages are touched for the first
+ * time. And megabytes that wait for the garbage collector make it scan the whole heap again and again. A caller that is sure
+ * to hold the last reference to a buffer returns it. A buffer that nobody returns is collected like any other.
  */
 
-/** Smaller ones cost little. */
+/** Smaller buffers cost little, so they are not pooled. */
 const POOLED_BYTES_MIN = 256 << 10
-/** Free ones that are kept for the next, over all lengths. */
+/** The most bytes that wait in the pool, over all lengths. */
 const FREE_BYTES_MAX = 32 << 20
 
 const freeByLength = new Map<number, Uint8Array[]>()
 let freeBytes = 0
 
-/** A buffer of so many bytes, whatever they are; it shares its memory with nothing. */
+/** Returns a buffer of this length with arbitrary content. It shares its memory with nothing. */
 export function takeBuffer(length: number): Buffer {
   const free = freeByLength.get(length)?.pop()
   if (free === undefined) return Buffer.allocUnsafeSlow(length)
@@ -20,12 +20,15 @@ export function takeBuffer(length: number): Buffer {
   return Buffer.from(free.buffer as ArrayBuffer)
 }
 
-/** Gives a buffer back. Nobody may read or write it from here on; what is only a part of some memory is left alone. */
+/**
+ * Returns a buffer to the pool. The caller must hold the only reference, and must not use it any more. A view of a part of
+ * some memory is ignored.
+ */
 export function giveBuffer(bytes: Uint8Array): void {
   const { byteLength: length, buffer } = bytes
   if (length < POOLED_BYTES_MIN || length !== buffer.byteLength || freeBytes + length > FREE_BYTES_MAX) return
   const free = freeByLength.get(length) ?? []
-  // Twice the same would be one buffer with two owners.
+  // If the same memory were pooled twice, it would get two owners.
   if (free.some(known => known.buffer === buffer)) return
   free.push(bytes)
   freeBytes += length

@@ -1,21 +1,21 @@
-/** Small helpers on byte arrays that allocate nothing they need not. */
+/** Small helpers for byte arrays. They allocate only where they must. */
 
-/** The same bytes as a Buffer, without a copy: some native functions insist on one. */
+/** Returns the same bytes as a Buffer, without a copy, for native functions that insist on one. */
 export function asBuffer(bytes: Uint8Array): Buffer {
   return Buffer.isBuffer(bytes) ? bytes : Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength)
 }
 
-/** Byte-wise order, as a database orders its keys: -1, 0 or 1. */
+/** Compares bytewise, as a database orders its keys. Returns -1, 0 or 1. */
 export function compareBytes(a: Uint8Array, b: Uint8Array): number {
   return Buffer.compare(a, b)
 }
 
-/** Not in constant time: no secret is compared with it. */
+/** Does not take constant time, so it must not be used for secrets. */
 export function equalBytes(a: Uint8Array, b: Uint8Array): boolean {
   return a.byteLength === b.byteLength && Buffer.compare(a, b) === 0
 }
 
-/** Lower-case hex. */
+/** Returns lower-case hex. */
 export function toHex(bytes: Uint8Array): string {
   return asBuffer(bytes).toString('hex')
 }
@@ -25,7 +25,7 @@ export function shortHex(id: Uint8Array): string {
   return toHex(id.subarray(0, 4))
 }
 
-/** The bytes of hex text. Throws a `RangeError` for any other: Buffer would keep quiet and stop at the first mistake. */
+/** Returns the bytes of hex text. Throws a `RangeError` for other text, where Buffer would silently stop at the first mistake. */
 export function fromHex(hex: string): Uint8Array {
   const bytes = Buffer.from(hex, 'hex')
   if (bytes.byteLength * 2 !== hex.length) throw new RangeError('not hex')
@@ -40,7 +40,7 @@ export function concatBytes(...parts: readonly Uint8Array[]): Uint8Array {
   return Buffer.concat(parts)
 }
 
-/** Sums byte lengths, for lists of slices that travel together. */
+/** Returns the sum of the lengths of several slices. */
 export function byteLengthOf(parts: readonly Uint8Array[]): number {
   let total = 0
   for (const part of parts) total += part.byteLength

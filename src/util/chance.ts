@@ -1,10 +1,10 @@
 import { randomBytes } from 'node:crypto'
 
-/** Chance, as a port: ids, nonces, keys and jitter come from here, so that a run can be replayed from its seed. */
+/** Chance, as a port. Ids, nonces, keys and jitter come from here, so that a test can replay a run from its seed. */
 export interface Chance {
-  /** `length` unpredictable bytes. Keys are drawn from this: only a test may replace it with something guessable. */
+  /** Returns `length` unpredictable bytes. Keys come from here, so only a test may use something that can be guessed. */
   bytes(length: number): Uint8Array
-  /** A number in [0, 1), for jitter and sampling; no secret depends on it. */
+  /** Returns a number in [0, 1), for jitter and sampling. No secret depends on it. */
   fraction(): number
 }
 

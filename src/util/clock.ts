@@ -1,19 +1,19 @@
 /**
- * Time, as a port: everything that reads a clock or waits takes one of these, so that a test can hold time still or
- * move it. Milliseconds throughout.
+ * Time, as a port. Everything that reads a clock or waits takes a `Clock`, so that a test can stop time or move it. All
+ * times are in milliseconds.
  */
 export interface Clock {
-  /** Wall-clock time since the Unix epoch. It may jump; stamps and dates come from it. */
+  /** Returns wall-clock time since the Unix epoch. It may jump. Stamps and dates come from it. */
   now(): number
-  /** Time that only moves forward, from an arbitrary start. Deadlines and rates come from it. */
+  /** Returns monotonic time from an arbitrary start. Deadlines and rates come from it. */
   monotonic(): number
-  /** Resolves after `ms`; rejects with the signal's reason when that fires first. Does not keep the process alive. */
+  /** Resolves after `ms`, or rejects with the signal's reason if that fires first. Does not keep the process alive. */
   sleep(ms: number, signal?: AbortSignal): Promise<void>
-  /** Calls back once after `ms`, unless the returned function is called first. Does not keep the process alive. */
+  /** Calls back once after `ms`, unless the returned function is called before. Does not keep the process alive. */
   after(ms: number, callback: () => void): () => void
 }
 
-/** A timer of the platform counts in 32 signed bits, and fires at once when asked for more. */
+/** The platform's timers count in 32 signed bits. A longer one would fire at once. */
 const TIMER_MS_MAX = 2 ** 31 - 1
 
 export const systemClock: Clock = {

@@ -2,8 +2,8 @@ import type { Clock } from './clock.ts'
 import { DeadlineError } from './errors.ts'
 
 /**
- * Runs `work` with a signal that fires when the caller's does or after `timeoutMs`; a timeout is a `DeadlineError`, an
- * abort stays an abort. The timer ends with the work.
+ * Runs `work` with a signal that fires when the caller's signal does, or after `timeoutMs`. A timeout throws a
+ * `DeadlineError`. An abort by the caller stays an abort. The timer ends with the work.
  */
 export async function withDeadline<T>(
   clock: Clock,
@@ -24,9 +24,10 @@ export async function withDeadline<T>(
   }
 }
 
-/** Settles with `promise`, or rejects with the signal's reason if that comes first. The promise itself goes on. */
+/** Settles like `promise`, or rejects with the signal's reason if that fires first. The promise itself goes on. */
 export async function raceSignal<T>(promise: Promise<T>, signal: AbortSignal | undefined): Promise<T> {
   if (signal === undefined) return promise
+  // If the signal fires first, the caller gets its reason, and nobody is left to get a later error of the promise.
   promise.catch(() => {})
   signal.throwIfAborted()
   const { promise: aborted, reject } = Promise.withResolvers<never>()

@@ -1,6 +1,6 @@
 /**
- * The closed list of what can go wrong, as a face reports it. A code is stable: scripts match on it, and the command
- * line turns it into an exit code. Which of them a failure bears is decided where the failure is understood.
+ * The closed list of error codes that the command line and the API report. A code is stable: scripts match on it, and the
+ * command line turns it into an exit code. The code of a failure is chosen where the failure is understood.
  */
 export type ErrorCode =
   | 'aborted'
@@ -28,14 +28,14 @@ export type ErrorCode =
   | 'wrong-network'
 
 /**
- * What every error of this program is. Subclasses set a `name` of their own, which callers compare; `code` is what the
- * faces report. A message says what to do, and never holds a secret, a path of the user's or a remote's own words.
+ * The base of every error of this program. Each subclass sets its own `name`, which callers compare. The command line and the
+ * API report `code`. A message says what to do, and never holds a secret, a path of the user or a remote's own words.
  */
 export abstract class DfsError extends Error {
   abstract readonly code: ErrorCode
 }
 
-/** The caller gave something that can never work: a bad path, a bad option, a size over its limit. */
+/** The caller passed something that can never work: a bad path, a bad option, a size over its limit. */
 export class InvalidInputError extends DfsError {
   override readonly name = 'InvalidInputError'
   override readonly code = 'invalid'
@@ -47,27 +47,27 @@ export class OverLimitError extends DfsError {
   override readonly code = 'over-limit'
 }
 
-/** Something waited for did not happen in time. */
+/** Something did not happen in time. */
 export class DeadlineError extends DfsError {
   override readonly name = 'DeadlineError'
   override readonly code = 'unreachable'
 }
 
-/** The part that was asked has been stopped. */
+/** The part that the caller used has been stopped. */
 export class StoppedError extends DfsError {
   override readonly name = 'StoppedError'
   override readonly code = 'aborted'
 }
 
-/** True for the error an `AbortSignal` raises, whoever aborted it; a deadline is not an abort. */
+/** Returns true for the error of an `AbortSignal` and for a `StoppedError`. A deadline is not an abort. */
 export function isAbort(error: unknown): boolean {
   return error instanceof Error && (error.name === 'AbortError' || error.name === 'StoppedError')
 }
 
-/** The code that a face reports for any thrown value; what we do not know is `io`. */
+/** Returns the code to report for any thrown value. An unknown error is `io`. */
 export function codeOf(error: unknown): ErrorCode {
   if (error instanceof DfsError) return error.code
   if (isAbort(error)) return 'aborted'
-  // What `AbortSignal.timeout` raises: a caller's own deadline.
+  // The error of `AbortSignal.timeout`, which a caller uses as its own deadline.
   return error instanceof Error && error.name === 'TimeoutError' ? 'unreachable' : 'io'
 }

@@ -1,6 +1,7 @@
 /**
- * At most `slots` holders at once; the rest wait in the order they came. Used for what is in flight: blocks, bytes,
- * calls. A holder may take several slots (bytes), but never more than there are.
+ * Lets at most `slots` slots be held at once. Other callers wait in the order in which they came. It bounds what is in
+ * flight: blocks, bytes, calls. A holder may take several slots, such as one a byte. A caller that asks for more than there
+ * are gets all of them.
  */
 export class Limiter {
   readonly #slots: number
@@ -19,7 +20,7 @@ export class Limiter {
     return this.#waiting.length
   }
 
-  /** Waits for `slots`; the returned function gives them back, and may be called more than once. */
+  /** Waits for `slots`. The returned function releases them, and may be called more than once. */
   async acquire(slots = 1, signal?: AbortSignal): Promise<() => void> {
     signal?.throwIfAborted()
     const wanted = Math.min(slots, this.#slots)

@@ -1,5 +1,6 @@
 /**
- * One holder a key at a time, the rest in the order they came. Keys that nobody holds cost nothing.
+ * Locks by key: one holder per key at a time, the others in the order in which they came. A key that nobody holds takes no
+ * memory.
  */
 export class KeyedLocks {
   readonly #tails = new Map<string, Promise<void>>()

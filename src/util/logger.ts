@@ -6,25 +6,25 @@ import { DfsError } from './errors.ts'
  * Component loggers in libp2p's own shape, so that one logger serves a program's libp2p and its node. Each component has a
  * scope, such as `dfs:blocks:put`.
  *
- * - `log(…)` says what a person who debugs wants to read in order: a step that was taken, an error that ends here.
- * - `log.trace(…)` says what happens often: one block, one frame, one retry.
- * - `log.error(…)` says what the owner of the node should know of.
+ * - `log(…)` is for what a person who debugs wants to read in order: a step that was taken, an error that ends here.
+ * - `log.trace(…)` is for what happens often: one block, one frame, one retry.
+ * - `log.error(…)` is for what the owner of the node should know.
  *
  * The formatters are `%s` and `%d`. A message may name peers, ids, counts and times. It never holds a path, a name, a
  * remote's own words, a key or content: pass caught errors through `reasonOf`.
  */
 export type { ComponentLogger, Logger }
 
-/** Writes to stderr the scopes that the variable `DEBUG` names, such as `dfs:*` or `dfs:blocks:*,dfs:*:trace`. */
+/** Writes those scopes to stderr that the environment variable `DEBUG` names, such as `dfs:*` or `dfs:blocks:*,dfs:*:trace`. */
 export const debugLogger: ComponentLogger = defaultLogger()
 
 /**
- * What a log may say of a caught error. Our own messages hold no path and no secret. Those of the platform and of
- * libraries may, so only their name and code are shown.
+ * Returns what a log may say of a caught error. Messages of our own errors hold no path and no secret. Those of the platform
+ * and of libraries may, so only the name and the code of such an error are shown.
  */
 export function reasonOf(error: unknown): string {
   if (error instanceof DfsError) return `${error.name}: ${error.message}`
-  if (!(error instanceof Error)) return 'a value that is no error'
+  if (!(error instanceof Error)) return 'a value that is not an error'
   const code = (error as NodeJS.ErrnoException).code
   return code === undefined ? error.name : `${error.name} (${code})`
 }

@@ -6,35 +6,35 @@ import { type Logger, reasonOf } from './logger.ts'
 export interface WorkerStatus {
   name: string
   state: 'working' | 'waiting' | 'stopped'
-  /** The code of the error that the last round ended with; null if it succeeded, or none has ended. */
+  /** The code of the error that the last round ended with. Null if it succeeded, or if no round has ended yet. */
   lastError: ErrorCode | null
-  /** Milliseconds until the next round; null while it works, after its end, and if it only waits to be woken. */
+  /** Milliseconds until the next round. Null while it works, when it is stopped, and if only `wake` starts another round. */
   nextInMs: number | null
 }
 
 export interface WorkerOptions {
-  /** What it does, in two or three words: `status` lists it under this name. */
+  /** What it does, in two or three words. `status` lists it under this name. */
   name: string
   clock: Clock
   log: Logger
   /** One round. It stops early when the signal fires. */
   work: (signal: AbortSignal) => Promise<unknown>
   /**
-   * The pause between the end of a round and the next, or a function that is asked for it after each round that succeeded.
-   * `Infinity` means that only `wake` starts another.
+   * The pause between the end of a round and the start of the next. A function is called for it after each round that
+   * succeeds. `Infinity` means that only `wake` starts another round.
    */
   everyMs: number | (() => number)
-  /** The pause before the first round; `everyMs` unless given. */
+  /** The pause before the first round. `everyMs` if left out. */
   firstMs?: number | undefined
-  /** The pause after a round that failed; `everyMs` unless given. A round that succeeds resets it. */
+  /** The pauses after rounds that fail. `everyMs` if left out. A round that succeeds resets them. */
   backoff?: { nextMs(): number; reset(): void } | undefined
-  /** Told of the error of a round that failed. An abort is none. */
+  /** Called with the error of a round that failed. An abort is not an error. */
   onError?: ((error: unknown) => void) | undefined
 }
 
 /**
  * The one kind of background work: a loop of rounds with a pause between them. A round that fails ends neither the loop
- * nor the process. Rounds never overlap.
+ * nor the process, and neither does a listener that throws. Rounds never overlap.
  */
 export class Worker {
   readonly #options: WorkerOptions
@@ -43,7 +43,7 @@ export class Worker {
   #isWorking = false
   #isWoken = false
   #lastError: ErrorCode | null = null
-  /** When the next round starts, by the clock that only moves forward. Undefined while there is no pause. */
+  /** When the next round starts, by the monotonic clock. Undefined while there is no pause. */
   #nextAtMs: number | undefined
   #endPause: () => void = () => {}
   #cancelTimer: () => void = () => {}
@@ -52,12 +52,12 @@ export class Worker {
     this.#options = options
   }
 
-  /** Begins the loop. Starting twice is starting once. */
+  /** Begins the loop. A second call has no effect. A worker that has been stopped does not start again. */
   start(): void {
     this.#running ??= this.#run()
   }
 
-  /** Starts a round now. If one is under way, another follows it at once. */
+  /** Starts a round now. If one is under way, another follows it at once. Has no effect after `stop`. */
   wake(): void {
     this.#isWoken = true
     this.#endPause()
@@ -113,19 +113,38 @@ export class Worker {
 
   /** Runs one round. Returns the pause after it; undefined for the usual one. */
   async #round(signal: AbortSignal): Promise<number | undefined> {
-    const { name, work, backoff, log, onError } = this.#options
+    const { work, backoff } = this.#options
     try {
       await work(signal)
       this.#lastError = null
       backoff?.reset()
       return undefined
     } catch (error) {
-      if (signal.aborted) return 0
-      this.#lastError = codeOf(error)
-      const pauseMs = backoff?.nextMs() ?? this.#everyMs
-      log('%s failed, trying again in %d ms: %s', name, Math.round(pauseMs), reasonOf(error))
-      if (!isAbort(error)) onError?.(error)
-      return pauseMs
+      return this.#failed(error, signal)
+    }
+  }
+
+  /** Returns the pause after a round that failed. */
+  #failed(error: unknown, signal: AbortSignal): number {
+    const { name, backoff, log } = this.#options
+    if (signal.aborted) {
+      log('%s was stopped: %s', name, reasonOf(error))
+      return 0
+    }
+    this.#lastError = codeOf(error)
+    const pauseMs = backoff?.nextMs() ?? this.#everyMs
+    log('%s failed, trying again in %d ms: %s', name, Math.round(pauseMs), reasonOf(error))
+    if (!isAbort(error)) this.#report(error)
+    return pauseMs
+  }
+
+  // The listener is the code of the program that embeds the node. If it throws, the loop must go on.
+  #report(error: unknown): void {
+    const { name, log, onError } = this.#options
+    try {
+      onError?.(error)
+    } catch (cause) {
+      log('the listener of %s threw an error: %s', name, reasonOf(cause))
     }
   }
 

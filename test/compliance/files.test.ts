@@ -8,7 +8,7 @@ import { testFiles } from './files.ts'
 testFiles('NodeFiles', async t => new NodeFiles(await temporaryFolder(t)))
 testFiles('FakeFiles', async () => new FakeFiles())
 
-// What the fake does at a crash is what the tests of crashes lean on: it must forget what nobody synced.
+// The tests of crashes depend on what the fake does at a crash: it must forget what nobody synced.
 
 const bytes = (text: string): Uint8Array => Buffer.from(text)
 

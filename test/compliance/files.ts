@@ -7,13 +7,13 @@ import { type Files, replaceFile } from '../../src/disk/files.ts'
 const text = (bytes: Uint8Array): string => Buffer.from(bytes).toString('utf8')
 const bytes = (text: string): Uint8Array => Buffer.from(text, 'utf8')
 
-/** What every implementation of the Files port owes, but for what only a crash shows. */
+/** What every implementation of the Files port owes, except what only a crash shows. */
 export function testFiles(name: string, make: (t: TestContext) => Promise<Files>): void {
   const check = (what: string, work: (files: Files) => Promise<void>): void => {
     test(`${name}: ${what}`, async t => work(await make(t)))
   }
 
-  check('folders are made with those above them, and again without harm', async files => {
+  check('makes folders with their parents, and does no harm the second time', async files => {
     await files.makeDirectory('a/b/c')
     await files.makeDirectory('a/b/c')
     await files.makeDirectory('')
@@ -27,7 +27,7 @@ export function testFiles(name: string, make: (t: TestContext) => Promise<Files>
     await assert.rejects(files.makeDirectory('a/file/b'), DiskError)
   })
 
-  check('a new file holds its parts; an existing one is left alone', async files => {
+  check('writes the parts into a new file, and refuses to write an existing one', async files => {
     await files.makeDirectory('d')
     await files.writeNew('d/f', [bytes('one '), bytes(''), bytes('two')])
     assert.equal(text(await files.read('d/f')), 'one two')
@@ -40,7 +40,7 @@ export function testFiles(name: string, make: (t: TestContext) => Promise<Files>
     await assert.rejects(files.writeNew('nowhere/f', [bytes('x')]), FileMissingError)
   })
 
-  check('large files of any length, in parts of any length, are what they were', async files => {
+  check('reads large files of any length, written in parts of any length', async files => {
     await files.makeDirectory('d')
     const lengths = [65_536, 65_537, 1_048_576, 1_048_628, 1_052_672, 1_052_673, 4_194_368]
     for (const length of lengths) {
@@ -53,7 +53,7 @@ export function testFiles(name: string, make: (t: TestContext) => Promise<Files>
     }
   })
 
-  check('buffers belong to the caller: what was written, and what was read', async files => {
+  check('leaves buffers to the caller, those that it wrote and those that it returned', async files => {
     for (const [name, length] of [
       ['small', 10],
       ['large', 100_000]
@@ -68,7 +68,7 @@ export function testFiles(name: string, make: (t: TestContext) => Promise<Files>
     }
   })
 
-  check('what is not there is told from what is empty', async files => {
+  check('tells a missing file from an empty one', async files => {
     assert.equal(await files.size('f'), undefined)
     assert.equal(await files.size('no/f'), undefined)
     await files.makeDirectory('d')
@@ -83,7 +83,7 @@ export function testFiles(name: string, make: (t: TestContext) => Promise<Files>
     await files.removeDirectory('no')
   })
 
-  check('a rename takes the place of what was there', async files => {
+  check('replaces the target of a rename', async files => {
     await files.makeDirectory('a')
     await files.makeDirectory('b')
     await files.writeNew('a/new', [bytes('new')])
@@ -96,7 +96,7 @@ export function testFiles(name: string, make: (t: TestContext) => Promise<Files>
     await files.syncDirectory('')
   })
 
-  check('files and whole folders can be removed', async files => {
+  check('removes files and whole folders', async files => {
     await files.makeDirectory('a/b')
     await files.writeNew('a/f', [bytes('x')])
     await files.writeNew('a/b/g', [bytes('x')])
@@ -108,7 +108,7 @@ export function testFiles(name: string, make: (t: TestContext) => Promise<Files>
     assert.deepEqual(await files.list('a'), [])
   })
 
-  check('a file is read at any offset, and short where it ends', async files => {
+  check('reads a file at any offset, and returns fewer bytes where it ends', async files => {
     await files.writeNew('f', [bytes('0123456789')])
     const file = await files.openRead('f')
     assert.equal(text(await file.read(0, 10)), '0123456789')
@@ -120,7 +120,7 @@ export function testFiles(name: string, make: (t: TestContext) => Promise<Files>
     await file.close()
   })
 
-  check('what is open can be read on after it was removed or replaced', async files => {
+  check('reads an open file on after it was removed or replaced', async files => {
     await files.writeNew('f', [bytes('first')])
     await files.writeNew('g', [bytes('second')])
     const [f, g] = [await files.openRead('f'), await files.openRead('g')]
@@ -133,7 +133,7 @@ export function testFiles(name: string, make: (t: TestContext) => Promise<Files>
     await g.close()
   })
 
-  check('appended bytes follow each other, also after the file was closed', async files => {
+  check('appends bytes one after another, also after the file was closed', async files => {
     const first = await files.openAppend('f')
     assert.equal(first.size, 0)
     await first.append(bytes('one '))
@@ -152,7 +152,7 @@ export function testFiles(name: string, make: (t: TestContext) => Promise<Files>
     assert.equal(text(await files.read('f')), 'one two three')
   })
 
-  check('what is cut off is gone, and the next bytes follow the cut', async files => {
+  check('cuts a file, and appends the next bytes at the cut', async files => {
     const file = await files.openAppend('f')
     await file.append(bytes('one two three'))
     await file.truncate(4)
@@ -164,7 +164,7 @@ export function testFiles(name: string, make: (t: TestContext) => Promise<Files>
     assert.equal(text(await files.read('f')), 'one four')
   })
 
-  check('a small file is replaced as a whole, in spite of what a crash left beside it', async files => {
+  check('replaces a small file as a whole, even if a crash left a temporary file', async files => {
     await files.makeDirectory('d')
     await files.writeNew('d/f.new', [bytes('half a fi')])
     await replaceFile(files, 'd/f', bytes('one'))
@@ -175,7 +175,7 @@ export function testFiles(name: string, make: (t: TestContext) => Promise<Files>
     assert.deepEqual(await files.list('d'), ['f'])
   })
 
-  check('it knows how much room there is', async files => {
+  check('returns how much space there is', async files => {
     const { totalBytes, freeBytes } = await files.space()
     assert.ok(Number.isSafeInteger(totalBytes) && freeBytes >= 0 && freeBytes <= totalBytes)
     assert.equal(typeof files.namesAreDurable, 'boolean')

@@ -6,7 +6,7 @@ import { DAG_CBOR, decodeCid, nameBlock, parseCid, RAW, verifyBlock } from '../.
 import { ForeignCidError } from '../../src/format/errors.ts'
 import { blake3, sha256 } from '../../src/format/hash.ts'
 
-test('what is named is verified, as bytes and as text, and nothing else is', () => {
+test('a name verifies its own bytes and no others, read from bytes and from text', () => {
   fc.assert(
     fc.property(
       fc.uint8Array({ maxLength: 300 }),
@@ -24,7 +24,7 @@ test('what is named is verified, as bytes and as text, and nothing else is', () 
   )
 })
 
-test('any bytes are the canonical bytes of one of our CIDs, or refused', () => {
+test('any bytes are either the canonical bytes of a CID of this network, or refused', () => {
   const some = nameBlock(Buffer.from('x')).bytes
   const near = fc.tuple(fc.nat(some.byteLength - 1), fc.nat(255), fc.nat(8)).map(([at, byte, insert]) => {
     const altered = [...some]

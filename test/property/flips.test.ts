@@ -14,7 +14,7 @@ import { author, network, recordSubkey, contentSubkey as subkey } from '../fixtu
 import { sealInMemory } from '../fixtures/sealed-files.ts'
 import { INLINE_RECORD, SIGNING, sampleStatements } from '../fixtures/statements.ts'
 
-/** Every byte that is flipped is detected: by the name of a block, and again by what is inside it. */
+/** Every flipped byte is noticed: by the name of the block, and again by what is inside it. */
 
 const flipped = (bytes: Uint8Array, at: number, mask: number): Uint8Array => {
   const altered = Buffer.from(bytes)
@@ -24,7 +24,7 @@ const flipped = (bytes: Uint8Array, at: number, mask: number): Uint8Array => {
 
 const isRefusal = (error: unknown): boolean => error instanceof FormatError || error instanceof SealError
 
-test('a small chunk: every bit, whoever looks', async () => {
+test('every flipped bit of a small chunk is noticed by its name and by its seal', async () => {
   const { root, blocks } = await sealInMemory(randomBytes(100))
   const { cid, key, size } = root as FileRoot
   const bytes = blocks.get(blockKey(cid)) as Uint8Array
@@ -36,7 +36,7 @@ test('a small chunk: every bit, whoever looks', async () => {
   }
 })
 
-test('a chunk of a megabyte: its ends, and bytes all over it', async () => {
+test('flipped bytes at the ends and all over a chunk of a megabyte are noticed', async () => {
   const { root, blocks } = await sealInMemory(randomBytes(1 << 20))
   const { cid, key, size } = root as FileRoot
   const bytes = Buffer.from(blocks.get(blockKey(cid)) as Uint8Array)
@@ -52,7 +52,7 @@ test('a chunk of a megabyte: its ends, and bytes all over it', async () => {
   openChunkOf({ key, size }, bytes)
 })
 
-test('any text under any label: any flipped bit, any cut, any byte behind', () => {
+test('any flipped bit, cut or additional byte of a sealed text is noticed, under any label', () => {
   const labels = fc.constantFrom('chunk', 'node', 'body')
   fc.assert(
     fc.property(fc.uint8Array({ maxLength: 200 }), labels, fc.nat(), fc.nat(7), (text, label, at, bit) => {
@@ -70,7 +70,7 @@ for (const [name, codec] of [
   ['dag-cbor', defaultNodeCodec],
   ['dag-json', dagJson as unknown as NodeCodec]
 ] as const) {
-  test(`a manifest node in ${name}: every byte, by its name and by its seal`, async () => {
+  test(`every flipped byte of a manifest node in ${name} is noticed by its name and by its seal`, async () => {
     const { root, blocks } = await sealInMemory(randomBytes(2000), { chunkBytes: 100, codec })
     const { cid, key } = root as FileRoot
     const bytes = blocks.get(blockKey(cid)) as Uint8Array
@@ -85,7 +85,7 @@ for (const [name, codec] of [
   })
 }
 
-test('a record: every byte breaks its form or its signature, and what touches the body its seal too', async () => {
+test('every flipped byte of a record breaks its form or its signature, and in the body its seal too', async () => {
   const statement = signRecord(INLINE_RECORD, SIGNING)
   openBody(recordSubkey, statement)
   let opened = 0
@@ -101,7 +101,7 @@ test('a record: every byte breaks its form or its signature, and what touches th
 })
 
 for (const statement of sampleStatements()) {
-  test(`a statement of kind ${statement.kind}: every bit breaks its form or its signature`, async () => {
+  test(`every flipped bit of a statement of kind ${statement.kind} breaks its form or its signature`, async () => {
     const signer = statement.grant === null ? network.network : author
     for (let bit = 0; bit < statement.bytes.byteLength * 8; bit += 3) {
       const altered = decodeOrRefuse(flipped(statement.bytes, bit >> 3, 1 << (bit & 7)))
@@ -112,7 +112,7 @@ for (const statement of sampleStatements()) {
   })
 }
 
-test('a name of a block: any flipped bit names another block, or none', () => {
+test('any flipped bit of the name of a block names another block, or none', () => {
   const bytes = randomBytes(50)
   const name = nameBlock(bytes)
   for (let bit = 0; bit < name.multihash.digest.byteLength * 8; bit++) {

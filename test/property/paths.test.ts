@@ -27,7 +27,7 @@ const anyText = fc.oneof(
   fc.array(fc.integer({ min: 0, max: 0xffff }), { maxLength: 8 }).map(units => String.fromCharCode(...units))
 )
 
-test('any text is a path or a PathError; a path read again is the same path', () => {
+test('any text is a path or a PathError, and a path that is read again is the same', () => {
   fc.assert(
     fc.property(anyText, text => {
       let path: readonly string[]
@@ -50,7 +50,7 @@ test('any text is a path or a PathError; a path read again is the same path', ()
   )
 })
 
-test('a leading slash may be left out, and a trailing one put; normal forms do not matter', () => {
+test('a leading slash may be missing, a trailing one may be there, and normal forms do not matter', () => {
   const part = fc
     .string({ unit: 'grapheme', minLength: 1, maxLength: 10 })
     .filter(text => nameFault(text.normalize('NFC')) === undefined)

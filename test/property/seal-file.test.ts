@@ -9,7 +9,7 @@ import { readSpan, sealInMemory } from '../fixtures/sealed-files.ts'
 const KIB = 1024
 const MIB = 1024 * KIB
 
-test('sealed and opened, a file is itself, at every size that matters', async () => {
+test('a file is unchanged after sealing and opening, at every size that matters', async () => {
   for (const size of [0, 1, KIB - 1, KIB, KIB + 1, MIB - 1, MIB, MIB + 1, 2 * MIB, 3 * MIB + 17]) {
     const bytes = randomBytes(size)
     const file = await sealInMemory(bytes)
@@ -19,7 +19,7 @@ test('sealed and opened, a file is itself, at every size that matters', async ()
   }
 })
 
-test('sealed and opened, any file is itself, whatever its chunks', async () => {
+test('any file is unchanged after sealing and opening, whatever its chunks', async () => {
   const sizes = fc.uint8Array({ maxLength: 3000 })
   await fc.assert(
     fc.asyncProperty(sizes, fc.integer({ min: 1, max: 300 }), fc.boolean(), async (bytes, chunkBytes, isSalted) => {
@@ -30,7 +30,7 @@ test('sealed and opened, any file is itself, whatever its chunks', async () => {
   )
 })
 
-test('any range of a file is the slice of the original, over several levels of nodes', async () => {
+test('any range of a file is the slice of the original, across several levels of nodes', async () => {
   const bytes = randomBytes(40_000)
   // 2,500 chunks of 16 bytes: two levels of nodes.
   const file = await sealInMemory(bytes, { chunkBytes: 16 })
@@ -48,7 +48,7 @@ test('any range of a file is the slice of the original, over several levels of n
   )
 })
 
-test('the same content has the same root, one changed byte another, and a salt another still', async () => {
+test('the same content has the same root, and a changed byte or a salt changes the root', async () => {
   const bytes = randomBytes(2 * MIB)
   const changed = Buffer.from(bytes)
   changed[MIB + 5]! ^= 1
@@ -60,7 +60,7 @@ test('the same content has the same root, one changed byte another, and a salt a
   ])
   assert.deepEqual([...same.blocks.keys()], [...one.blocks.keys()])
   assert.ok(same.root?.cid.equals(one.root?.cid))
-  // The first chunk is one block; the second, and the root above it, are not.
+  // The first chunks are the same block. The second chunks differ, and so do the roots.
   assert.equal([...other.blocks.keys()].filter(key => one.blocks.has(key)).length, 1)
   assert.ok(![...salted.blocks.keys()].some(key => one.blocks.has(key)))
 })
@@ -70,13 +70,13 @@ test('equal chunks are one block', async () => {
   assert.equal(blocks.size, 2)
 })
 
-test('nothing of the text is in any block', async () => {
+test('no block contains any of the text', async () => {
   const text = Buffer.from('MARKER of the user '.repeat(500))
   const { blocks } = await sealInMemory(text, { chunkBytes: 1000 })
   for (const bytes of blocks.values()) assert.ok(!Buffer.from(bytes).includes('MARKER'))
 })
 
-test('another codec for manifest nodes: dag-json through the parameter', async () => {
+test('the codec of manifest nodes may be dag-json', async () => {
   const codec = dagJson as unknown as NodeCodec
   const bytes = randomBytes(30_000)
   const file = await sealInMemory(bytes, { chunkBytes: 16, codec })

@@ -96,7 +96,7 @@ export function carrying({ record }: Signed) {
 export class Setup {
   readonly clock = new ManualClock()
   readonly chance = seededChance(2)
-  readonly index = new IndexDb(new MemoryDatabase().asDatabase)
+  readonly index = new IndexDb(new MemoryDatabase().asDatabase, silentLogger)
   readonly #accepted = new Map<string, AcceptedStatement>()
   readonly log = {
     get: async (id: Uint8Array): Promise<AcceptedStatement | undefined> => this.#accepted.get(toHex(id)),

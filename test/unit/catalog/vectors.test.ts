@@ -118,7 +118,7 @@ const place = { segment: 1, offset: 0, length: 0 }
 
 /** A catalog over a database in memory, and the log that it looks statements up in. */
 async function catalog() {
-  const index = new IndexDb(new MemoryDatabase().asDatabase)
+  const index = new IndexDb(new MemoryDatabase().asDatabase, silentLogger)
   await index.open()
   const accepted = new Map<string, AcceptedStatement>()
   for (const { grant } of authors.values())

@@ -5,6 +5,7 @@ import { DiskError } from '../../../src/disk/errors.ts'
 import { nameBlock } from '../../../src/format/cid.ts'
 import { openStore } from '../../fixtures/disk-store.ts'
 import { FakeFiles } from '../../fixtures/fake-files.ts'
+import { silentLogger } from '../../fixtures/logger.ts'
 import { seededChance } from '../../fixtures/seeded-chance.ts'
 
 const bytes = Buffer.alloc(70_000, 7)
@@ -12,7 +13,7 @@ const cid = nameBlock(bytes)
 const FOLDER = `blocks/${Buffer.from(cid.multihash.bytes).toString('hex').slice(-2)}`
 const turn = (): Promise<void> => new Promise(resolve => setImmediate(resolve))
 
-/** Lets nobody sync the folder of the block until it is told to. */
+/** Delays every sync of the block's folder until the test allows it. */
 function holdSync(files: FakeFiles): { goOn: () => void } {
   const { promise, resolve } = Promise.withResolvers<void>()
   const syncDirectory = files.syncDirectory.bind(files)
@@ -24,7 +25,7 @@ function holdSync(files: FakeFiles): { goOn: () => void } {
 }
 
 for (const question of ['has', 'sizeOf'] as const) {
-  test(`${question} says yes of a block once a power cut would leave it, and not before`, async () => {
+  test(`${question} says that a block is present once a power cut would leave it, and not before`, async () => {
     const files = new FakeFiles()
     const { blocks } = await openStore(files)
     const { goOn } = holdSync(files)
@@ -43,14 +44,14 @@ for (const question of ['has', 'sizeOf'] as const) {
   })
 }
 
-test('a block whose name was not synced, and could not be removed, does not count as durable', async () => {
+test('a block does not count as durable if its name was not synced and could not be removed', async () => {
   let broken: string[] = []
   const files = new FakeFiles({
     before: ({ name, path }) => {
       if (broken.includes(name) && path.startsWith(FOLDER)) throw new DiskError('the disk reported EIO')
     }
   })
-  const blockFiles = new BlockFiles(files, seededChance(1))
+  const blockFiles = new BlockFiles(files, seededChance(1), silentLogger)
   await blockFiles.open()
   const { bytes: multihash } = cid.multihash
   broken = ['syncDirectory', 'remove']
@@ -58,7 +59,7 @@ test('a block whose name was not synced, and could not be removed, does not coun
   await assert.rejects(blockFiles.has(multihash), DiskError)
   broken = []
   await blockFiles.put(multihash, [bytes])
-  const after = new BlockFiles(files.crash(), seededChance(1))
+  const after = new BlockFiles(files.crash(), seededChance(1), silentLogger)
   await after.open()
   assert.ok(await after.has(multihash))
 })

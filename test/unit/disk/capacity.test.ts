@@ -5,17 +5,17 @@ import { NoSpaceError } from '../../../src/disk/errors.ts'
 import type { Files } from '../../../src/disk/files.ts'
 import { ManualClock } from '../../fixtures/clock.ts'
 
-/** Room on a disk of 1,000 bytes of which some are free. */
+/** The capacity of a disk of 1,000 bytes, some of them free. */
 async function capacityOf(freeBytes: number): Promise<Capacity> {
   const files = { space: async () => ({ totalBytes: 1000, freeBytes }) } as unknown as Files
   const capacity = new Capacity({ files, clock: new ManualClock() })
-  await capacity.look()
+  await capacity.measure()
   return capacity
 }
 
-test('what was here when the disk was looked at does not take its room twice', async () => {
+test('existing bytes do not count twice against the room', async () => {
   const capacity = await capacityOf(400)
-  capacity.found(600)
+  capacity.countExisting(600)
   assert.equal(capacity.isFull, false)
   assert.equal(capacity.usedBytes, 600)
   await capacity.take(300)
@@ -23,7 +23,7 @@ test('what was here when the disk was looked at does not take its room twice', a
   assert.equal(capacity.isFull, true)
 })
 
-test('what is written after the look takes its room, and what is freed gives it back', async () => {
+test('a write after the measurement takes room, and a removal returns it', async () => {
   const capacity = await capacityOf(1000)
   await capacity.take(920)
   assert.equal(capacity.isFull, true)

@@ -10,11 +10,11 @@ import { seededChance } from '../../fixtures/seeded-chance.ts'
 import { gather } from '../../fixtures/streams.ts'
 
 /**
- * The power is cut before every single operation of a script in turn. Whatever the disk then kept of what was not
- * synced, and wherever the index had got to, the store opens, and holds everything that it had said yes to.
+ * The power is cut before every single operation of a script in turn. Whatever the disk then keeps of the unsynced
+ * bytes and names, and however far the index had come, the store opens and holds everything that it acknowledged.
  */
 
-/** Small enough that the script rolls over several times. */
+/** Small enough that the script fills several segments. */
 const SEGMENT_BYTES = 1500
 
 const blockOf = (n: number, length: number): { cid: BlockCid; bytes: Uint8Array } => {
@@ -22,7 +22,7 @@ const blockOf = (n: number, length: number): { cid: BlockCid; bytes: Uint8Array 
   return { cid: nameBlock(bytes), bytes }
 }
 
-/** What was acknowledged, and what may or may not have happened since. */
+/** What was acknowledged, and what may have happened since. */
 class Promises {
   readonly #facts = new Map<string, { sure: string | undefined; maybe: Set<string> }>()
   readonly #blocks = new Map<string, { cid: BlockCid; bytes: Uint8Array; state: 'here' | 'unsure' | 'gone' }>()
@@ -52,7 +52,7 @@ class Promises {
     this.#blocks.set(key, { ...block, state: 'gone' })
   }
 
-  /** What is there is put again, and so acknowledged. */
+  /** Puts again what is there, and so gets it acknowledged. */
   async say(open: OpenStore, multihash: Uint8Array): Promise<void> {
     const block = this.#blocks.get(toHex(multihash))
     if (block === undefined) return
@@ -67,8 +67,8 @@ class Promises {
     }
     for (const { cid, bytes, state } of this.#blocks.values()) {
       const isHere = await open.blocks.has(cid)
-      if (state === 'here') assert.ok(isHere, 'a block that was acknowledged is there')
-      if (isHere) assert.ok(Buffer.concat(await gather(open.blocks.get(cid))).equals(bytes), 'and is itself')
+      if (state === 'here') assert.ok(isHere, 'an acknowledged block is there')
+      if (isHere) assert.ok(Buffer.concat(await gather(open.blocks.get(cid))).equals(bytes), 'and has its bytes')
     }
     const listed = await gather(open.blocks.all())
     assert.equal(new Set(listed.map(({ multihash }) => toHex(multihash))).size, listed.length)
@@ -109,13 +109,13 @@ async function compactAll(store: OpenStore['store']): Promise<void> {
   for (const segment of store.compactable(0.9)) await store.compact(segment)
 }
 
-/** Runs the script until the power goes; true if it ended before that. */
+/** Runs the script until the power is cut. Returns true if it ended before that. */
 async function play(open: OpenStore, promises: Promises): Promise<boolean> {
   try {
     for (const step of SCRIPT) await step(open, promises)
     return true
   } catch (error) {
-    // Whatever a caller is told when the power goes, it is not told that all is well.
+    // Whatever error a caller gets when the power is cut, it does not get a success.
     if (error instanceof CrashError || (error as Error).name === 'StoppedError') return false
     throw error
   }
@@ -156,7 +156,7 @@ const WAYS: Way[] = [
 
 const options = { segmentBytes: SEGMENT_BYTES }
 
-/** Runs `work` for every operation of the script, until there is none of that number. */
+/** Runs `work` with the number of every operation of the script. */
 async function atEveryOperation(work: (n: number) => Promise<boolean>): Promise<void> {
   let n = 0
   for (let isDone = false; !isDone; n++) {
@@ -170,7 +170,7 @@ async function atEveryOperation(work: (n: number) => Promise<boolean>): Promise<
   assert.ok(n > 100, `${n} operations`)
 }
 
-/** Opens a store and runs the script until the disk goes away; true if it never did. */
+/** Opens a store and runs the script until the disk fails. Returns true if it never did. */
 async function playUntil(files: FakeFiles, database: MemoryDatabase, promises: Promises): Promise<boolean> {
   try {
     return await play(await openStore(files, { ...options, database }), promises)
@@ -187,7 +187,7 @@ const until = (n: number): FakeFiles =>
     }
   })
 
-test('the script does all that a store does', async () => {
+test('the script uses every operation of a store', async () => {
   const files = new FakeFiles()
   const open = await openStore(files, options)
   assert.ok(await play(open, new Promises()))
@@ -197,7 +197,7 @@ test('the script does all that a store does', async () => {
 })
 
 for (const { name, luck, indexed } of WAYS) {
-  test(`power cut before every operation: ${name}`, () =>
+  test(`the store survives a power cut before every operation: ${name}`, () =>
     atEveryOperation(async n => {
       const promises = new Promises()
       const files = until(n)
@@ -206,26 +206,26 @@ for (const { name, luck, indexed } of WAYS) {
       const after = files.crash(luck(n))
       const again = await openStore(after, { ...options, database: indexed(database, n) })
       await promises.check(again)
-      // And it works on: what is written now outlives another cut.
+      // The store still works: rows that are written now survive another power cut.
       await promises.set(again, 'after', 'the cut')
       await promises.put(again, 100, 600)
       await promises.put(again, 101, LARGE)
       const last = { ...options, database: indexed(again.database, n + 7) }
       const once = await openStore(after.crash(luck(n + 1)), last)
       await promises.check(once)
-      assert.deepEqual(once.doubts, [])
+      assert.deepEqual(once.corruptions, [])
       return isDone
     }))
 }
 
 for (const writes of ['one fact', 'all of it'])
-  test(`killed before every operation, and the power cut after the next start has written ${writes}`, () =>
+  test(`the store survives a kill before every operation and a power cut once the next start has written ${writes}`, () =>
     atEveryOperation(async n => {
       const promises = new Promises()
       const files = until(n)
       const database = new MemoryDatabase()
       const isDone = await playUntil(files, database, promises)
-      // What the dead process wrote is there, synced or not; asked again, the store says that it has it.
+      // The writes of the dead process are there, synced or not. When asked again, the store says that it has them.
       const alive = files.reopen()
       const again = await openStore(alive, { ...options, database: database.after(database.batches) })
       await promises.check(again)
@@ -244,7 +244,7 @@ const FAULTS = [
 ]
 
 for (const fault of FAULTS) {
-  test(`${fault.name} at every operation: told as it is, and everything works on`, () =>
+  test(`the store reports ${fault.name} at every operation, and works afterwards`, () =>
     atEveryOperation(async n => {
       const promises = new Promises()
       let hit = false
@@ -257,19 +257,19 @@ for (const fault of FAULTS) {
         }
       })
       const database = new MemoryDatabase()
-      const told: unknown[] = []
+      const reported: unknown[] = []
       const open = await openStore(files, { ...options, database }).catch(error => {
-        told.push(error)
+        reported.push(error)
         return openStore(files, { ...options, database })
       })
       let hasFailed = false
       for (const step of SCRIPT)
         await step(open, promises).catch(error => {
           hasFailed = true
-          told.push(error)
+          reported.push(error)
         })
       isOver = true
-      assert.ok(told.every(error => error === fault))
+      assert.ok(reported.every(error => error === fault))
       await promises.check(open)
       await open.store.close()
       const after = await openStore(files.crash(), { ...options, database: database.after(database.batches) })

@@ -6,6 +6,7 @@ import { makeDataDirectory, openFormat } from '../../../src/disk/data-directory.
 import { DiskError, UnknownLayoutError } from '../../../src/disk/errors.ts'
 import { toHex } from '../../../src/util/bytes.ts'
 import { FakeFiles } from '../../fixtures/fake-files.ts'
+import { silentLogger } from '../../fixtures/logger.ts'
 import { seededChance } from '../../fixtures/seeded-chance.ts'
 import { temporaryFolder } from '../../fixtures/temporary-folder.ts'
 
@@ -15,28 +16,28 @@ const withFormat = async (text: string): Promise<FakeFiles> => {
   return files
 }
 
-test('an empty directory gets a format file, and keeps its store id', async () => {
+test('openFormat writes a format file into an empty directory, and the store id stays', async () => {
   const files = new FakeFiles()
-  const { storeId, isNew } = await openFormat(files, seededChance(1))
+  const { storeId, isNew } = await openFormat(files, seededChance(1), silentLogger)
   assert.equal(storeId.byteLength, 16)
   assert.ok(isNew)
-  assert.equal((await openFormat(files, seededChance(2))).isNew, false)
+  assert.equal((await openFormat(files, seededChance(2), silentLogger)).isNew, false)
   assert.equal(Buffer.from(await files.read('format.json')).toString(), `{"layout":1,"storeId":"${toHex(storeId)}"}\n`)
-  assert.equal(toHex((await openFormat(files, seededChance(2))).storeId), toHex(storeId))
-  assert.equal(toHex((await openFormat(files.crash(), seededChance(2))).storeId), toHex(storeId))
-  assert.notEqual(toHex((await openFormat(new FakeFiles(), seededChance(2))).storeId), toHex(storeId))
+  assert.equal(toHex((await openFormat(files, seededChance(2), silentLogger)).storeId), toHex(storeId))
+  assert.equal(toHex((await openFormat(files.crash(), seededChance(2), silentLogger)).storeId), toHex(storeId))
+  assert.notEqual(toHex((await openFormat(new FakeFiles(), seededChance(2), silentLogger)).storeId), toHex(storeId))
 })
 
-test('another layout is named, so that one knows what to do', async () => {
+test('the error for another layout names the layout and says what to do', async () => {
   const later = await withFormat('{"layout":2,"somethingElse":true}')
-  await assert.rejects(openFormat(later, seededChance(1)), error => {
+  await assert.rejects(openFormat(later, seededChance(1), silentLogger), error => {
     assert.ok(error instanceof UnknownLayoutError)
     assert.match(error.message, /layout 2.*upgrade/)
     return true
   })
 })
 
-test('a format file that is damaged is not written over', async () => {
+test('openFormat does not overwrite a damaged format file', async () => {
   for (const text of [
     '',
     'garbage',
@@ -49,19 +50,19 @@ test('a format file that is damaged is not written over', async () => {
     `{"layout":1,"storeId":"${'a'.repeat(32)}","more":1}`
   ]) {
     const files = await withFormat(text)
-    await assert.rejects(openFormat(files, seededChance(1)), UnknownLayoutError, text)
+    await assert.rejects(openFormat(files, seededChance(1), silentLogger), UnknownLayoutError, text)
     assert.equal(Buffer.from(await files.read('format.json')).toString(), text)
   }
 })
 
-test('segments without a format file are not taken over', async () => {
+test('openFormat refuses segments without a format file', async () => {
   const files = new FakeFiles()
   await files.makeDirectory('segments')
   await files.writeNew('segments/00000001.seg', [Buffer.from('rows')])
-  await assert.rejects(openFormat(files, seededChance(1)), /lost its format file/)
+  await assert.rejects(openFormat(files, seededChance(1), silentLogger), /lost its format file/)
 })
 
-test('a data directory is made with those above it, for its owner alone', async t => {
+test('a data directory is made with its parents, and only its owner can enter it', async t => {
   const folder = await temporaryFolder(t)
   const root = join(folder, 'a/b/data')
   await makeDataDirectory(root)
@@ -74,7 +75,7 @@ test('a data directory is made with those above it, for its owner alone', async 
   assert.equal((await stat(open)).mode & 0o777, 0o700)
 })
 
-test('a file where the directory should be is an error of the disk', async t => {
+test('a file in place of the data directory is a disk error', async t => {
   const folder = await temporaryFolder(t)
   await writeFile(join(folder, 'file'), '')
   await assert.rejects(makeDataDirectory(join(folder, 'file')), DiskError)

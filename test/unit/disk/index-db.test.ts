@@ -6,6 +6,7 @@ import { CHAIN_LINKS_MAX } from '../../../src/disk/constants.ts'
 import { DiskError, IndexCorruptError, LockedError, NoSpaceError, ReadOnlyError } from '../../../src/disk/errors.ts'
 import { type Database, IndexDb, indexKey } from '../../../src/disk/index-db.ts'
 import { levelDatabase, openIndex } from '../../fixtures/level.ts'
+import { silentLogger } from '../../fixtures/logger.ts'
 import { MemoryDatabase } from '../../fixtures/memory-database.ts'
 import { gather } from '../../fixtures/streams.ts'
 import { temporaryFolder } from '../../fixtures/temporary-folder.ts'
@@ -13,16 +14,16 @@ import { temporaryFolder } from '../../fixtures/temporary-folder.ts'
 const key = (name: string): Uint8Array => indexKey('t', Buffer.from(name))
 const put = (name: string, value: string) => ({ type: 'put' as const, key: key(name), value: Buffer.from(value) })
 
-async function withDoubts(database: Database): Promise<{ index: IndexDb; doubts: IndexCorruptError[] }> {
+async function withCorruptions(database: Database): Promise<{ index: IndexDb; corruptions: IndexCorruptError[] }> {
   const index = await openIndex(database)
-  const doubts: IndexCorruptError[] = []
-  index.onDoubt = error => doubts.push(error)
-  return { index, doubts }
+  const corruptions: IndexCorruptError[] = []
+  index.onCorrupt = error => corruptions.push(error)
+  return { index, corruptions }
 }
 
-test('every flipped bit of a value is noticed, by every way to read it', async () => {
+test('every way to read a value notices every flipped bit', async () => {
   const database = new MemoryDatabase()
-  const { index, doubts } = await withDoubts(database.asDatabase)
+  const { index, corruptions } = await withCorruptions(database.asDatabase)
   await index.batch([put('a', 'value'), put('b', 'other')])
   for (let bit = 0; bit < 9 * 8; bit++) {
     const flip = (value: Buffer): void => {
@@ -34,16 +35,16 @@ test('every flipped bit of a value is noticed, by every way to read it', async (
     await assert.rejects(index.getMany([key('b'), key('a')]), IndexCorruptError)
     await assert.rejects(gather(index.range(key(''))), IndexCorruptError)
     await assert.rejects(index.hasAny(key('a')), IndexCorruptError)
-    assert.equal(doubts.length, 5 * (bit + 1))
+    assert.equal(corruptions.length, 5 * (bit + 1))
     database.corrupt(key('a'), flip)
   }
   assert.equal(Buffer.from((await index.get(key('a'))) as Uint8Array).toString(), 'value')
-  assert.equal(doubts.length, 72 * 5)
+  assert.equal(corruptions.length, 72 * 5)
 })
 
-test('a value under another key, and one cut short, do not stand', async () => {
+test('a value under another key, or cut short, is refused', async () => {
   const database = new MemoryDatabase()
-  const { index } = await withDoubts(database.asDatabase)
+  const { index } = await withCorruptions(database.asDatabase)
   await index.batch([put('a', 'value')])
   const moved = database.asDatabase.getSync(key('a')) as Uint8Array
   await database.batch([{ type: 'put', key: key('b'), value: moved }])
@@ -54,15 +55,15 @@ test('a value under another key, and one cut short, do not stand', async () => {
   }
 })
 
-test('of an index in which batches are missing before others, nothing is believed', async () => {
+test('open refuses an index that lacks a batch before others', async () => {
   const database = new MemoryDatabase()
-  const { index } = await withDoubts(database.asDatabase)
+  const { index } = await withCorruptions(database.asDatabase)
   for (let i = 0; i < 10; i++) await index.batch([put(`k${i}`, `${i}`)], { sync: i === 3 })
-  for (let end = 4; end <= 10; end++) await (await withDoubts(database.after(end).asDatabase)).index.close()
-  // The log was changed for another before a batch, and what it held since the last sync is gone.
+  for (let end = 4; end <= 10; end++) await (await withCorruptions(database.after(end).asDatabase)).index.close()
+  // LevelDB began another log before a batch, and what the old log held since the last sync is gone.
   for (let switched = 0; switched <= 10; switched++) {
     const left = database.after(10, switched)
-    const opening = withDoubts(left.asDatabase)
+    const opening = withCorruptions(left.asDatabase)
     if (left.batches === 10 || switched === 10) await opening
     else {
       await assert.rejects(opening, IndexCorruptError, `at ${switched}`)
@@ -71,19 +72,19 @@ test('of an index in which batches are missing before others, nothing is believe
   }
 })
 
-test('a chain that is full begins anew, and before that all is in tables', async () => {
+test('a new chain begins after a full one, once everything is in tables', async () => {
   const database = new MemoryDatabase()
-  const { index } = await withDoubts(database.asDatabase)
+  const { index } = await withCorruptions(database.asDatabase)
   for (let i = 0; i <= CHAIN_LINKS_MAX; i++) await index.batch([put(`k${i}`, '')])
   // The last link again, synced, and then the first of the next chain.
   assert.equal(database.batches, CHAIN_LINKS_MAX + 2)
-  const { index: left } = await withDoubts(database.after(0, CHAIN_LINKS_MAX).asDatabase)
+  const { index: left } = await withCorruptions(database.after(0, CHAIN_LINKS_MAX).asDatabase)
   assert.ok(await left.has(key(`k${CHAIN_LINKS_MAX - 1}`)))
   assert.ok(!(await left.has(key(`k${CHAIN_LINKS_MAX}`))))
   await left.batch([put('a', '1')])
 })
 
-test('on the database that a node has: chains follow one another, and a link that is lost is missed', async t => {
+test('LevelDB: chains follow one another, and open notices a lost link', async t => {
   const folder = await temporaryFolder(t)
   const first = await openIndex(await levelDatabase(t, folder))
   for (let i = 0; i <= CHAIN_LINKS_MAX; i++) await first.batch([put(`${i % 100}`, `${i}`)])
@@ -107,7 +108,7 @@ test('on the database that a node has: chains follow one another, and a link tha
   await assert.rejects(async () => openIndex(await levelDatabase(t, folder)), IndexCorruptError)
 })
 
-test('a gap in a log of LevelDB is missed, and a log that ends early is not', async t => {
+test('open notices a gap in a log of LevelDB, and accepts a log that ends early', async t => {
   const folder = await temporaryFolder(t)
   const first = await openIndex(await levelDatabase(t, folder))
   for (let i = 0; i < 300; i++) await first.batch([put(`k${i}`, 'x'.repeat(1000))])
@@ -128,33 +129,33 @@ test('a gap in a log of LevelDB is missed, and a log that ends early is not', as
   }
 })
 
-test('what comes while a batch is under way leaves together, in its order', async () => {
+test('batches that wait are written together, in their order', async () => {
   const database = new MemoryDatabase()
-  const { index } = await withDoubts(database.asDatabase)
+  const { index } = await withCorruptions(database.asDatabase)
   await Promise.all(Array.from({ length: 50 }, (_, i) => index.batch([put('a', `${i}`), put(`k${i}`, '')])))
   assert.equal(database.batches, 1)
   assert.equal(Buffer.from((await index.get(key('a'))) as Uint8Array).toString(), '49')
 })
 
-test('doubt can be raised from outside', async () => {
-  const { index, doubts } = await withDoubts(new MemoryDatabase().asDatabase)
-  const error = index.doubt('a row is missing')
+test('reportCorrupt tells the owner of the index', async () => {
+  const { index, corruptions } = await withCorruptions(new MemoryDatabase().asDatabase)
+  const error = index.reportCorrupt('a row is missing')
   assert.ok(error instanceof IndexCorruptError)
-  assert.deepEqual(doubts, [error])
+  assert.deepEqual(corruptions, [error])
 })
 
-test('two cannot have the same index open', async t => {
+test('two processes cannot open the same index', async t => {
   const folder = await temporaryFolder(t)
   await openIndex(await levelDatabase(t, folder))
   await assert.rejects(openIndex(await levelDatabase(t, folder)), LockedError)
 })
 
-test('a byte flipped anywhere in the files of LevelDB is noticed, or hides rows: never a wrong one', async t => {
+test('a byte flipped anywhere in the files of LevelDB is noticed or hides rows, but never changes one', async t => {
   const folder = await temporaryFolder(t)
   const rows = Array.from({ length: 3000 }, (_, i) => put(String(i).padStart(5, '0'), `value ${i}`.padEnd(80, '.')))
   const first = await levelDatabase(t, folder)
   await (await openIndex(first)).batch(rows)
-  // From the log into tables, as it comes about by itself.
+  // Moves rows from the log into tables, as LevelDB does by itself.
   await (first as unknown as { compactRange(from: Uint8Array, to: Uint8Array): Promise<void> }).compactRange(
     key(''),
     indexKey('u')
@@ -173,13 +174,13 @@ test('a byte flipped anywhere in the files of LevelDB is noticed, or hides rows:
       await writeFile(join(path, table), flipped)
       const database = await levelDatabase(t, folder)
       try {
-        const { index, doubts } = await withDoubts(database)
+        const { index, corruptions } = await withCorruptions(database)
         const found = await gather(index.range(key('')))
         for (const { key, value } of found) {
           const row = rows[Number(Buffer.from(key.subarray(1)).toString())]
           assert.equal(Buffer.from(value).toString(), row?.value.toString())
         }
-        assert.deepEqual(doubts, [])
+        assert.deepEqual(corruptions, [])
         if (found.length < rows.length) hidden++
       } catch (error) {
         assert.ok(error instanceof IndexCorruptError, String(error))
@@ -194,7 +195,7 @@ test('a byte flipped anywhere in the files of LevelDB is noticed, or hides rows:
   assert.ok(noticed + hidden > 0)
 })
 
-test('what the system says is told apart', async () => {
+test('errors of the system are told apart', async () => {
   const says = (message: string, code = 'LEVEL_IO_ERROR') => Object.assign(new Error(message), { code })
   const cases: Array<[Error, new (message: string) => Error]> = [
     [says('IO error: /x/000003.log: No space left on device'), NoSpaceError],
@@ -220,16 +221,16 @@ test('what the system says is told apart', async () => {
   ]
   for (const [thrown, type] of cases) {
     const database = new MemoryDatabase()
-    const { index } = await withDoubts(database.asDatabase)
+    const { index } = await withCorruptions(database.asDatabase)
     database.batch = async () => {
       throw thrown
     }
     await assert.rejects(index.batch([put('a', '1')]), error => {
       assert.ok(error instanceof type, `${(thrown as Error).message}: ${error}`)
-      assert.ok(!(error as Error).message.includes('/x/'), 'no path in the message')
+      assert.ok(!(error as Error).message.includes('/x/'), 'the message has no path')
       return true
     })
   }
-  const index = new IndexDb(new MemoryDatabase().asDatabase)
+  const index = new IndexDb(new MemoryDatabase().asDatabase, silentLogger)
   await assert.rejects(index.get(key('a')), { code: 'LEVEL_DATABASE_NOT_OPEN' })
 })

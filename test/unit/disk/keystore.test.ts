@@ -10,6 +10,7 @@ import { toHex } from '../../../src/util/bytes.ts'
 import { systemChance } from '../../../src/util/chance.ts'
 import { InvalidInputError } from '../../../src/util/errors.ts'
 import { CrashError, FakeFiles } from '../../fixtures/fake-files.ts'
+import { silentLogger } from '../../fixtures/logger.ts'
 import { temporaryFolder } from '../../fixtures/temporary-folder.ts'
 
 const fill = (byte: number, length = 32): Uint8Array => new Uint8Array(length).fill(byte)
@@ -34,7 +35,8 @@ function flat(value: unknown): string {
   })
 }
 
-const open = (files: Files, passphrase?: string): Keystore => new Keystore(files, systemChance, passphrase)
+const open = (files: Files, passphrase?: string): Keystore =>
+  new Keystore({ files, chance: systemChance, logger: silentLogger, passphrase })
 
 async function written(passphrase?: string): Promise<{ files: FakeFiles; json: Record<string, unknown> }> {
   const files = new FakeFiles()
@@ -48,7 +50,7 @@ async function rewritten(json: unknown): Promise<FakeFiles> {
   return files
 }
 
-test('what was saved is loaded, with a passphrase and without', async () => {
+test('the keystore loads what it saved, with a passphrase and without', async () => {
   for (const passphrase of [undefined, 'correct horse', 'p\u00e4ss']) {
     const { files } = await written(passphrase)
     const loaded = await open(files, passphrase).load()
@@ -60,17 +62,17 @@ test('what was saved is loaded, with a passphrase and without', async () => {
   assert.equal((await open(files).load())?.networkKey, undefined)
 })
 
-test('a passphrase is one in either normal form', async () => {
+test('both normal forms of a passphrase open the keystore', async () => {
   const { files } = await written('p\u00e4ss')
   assert.equal(flat(await open(files, 'pa\u0308ss').load()), flat(SECRETS))
 })
 
-test('where there is none, there is none', async () => {
+test('load returns undefined if there is no keystore', async () => {
   assert.equal(await open(new FakeFiles()).load(), undefined)
   assert.equal(await open(new FakeFiles(), 'x').load(), undefined)
 })
 
-test('a wrong passphrase, a missing one, and one too many are told apart from damage', async () => {
+test('a wrong, a missing and a needless passphrase are told apart from damage', async () => {
   const sealed = await written('right')
   await assert.rejects(open(sealed.files, 'wrong').load(), WrongPassphraseError)
   await assert.rejects(open(sealed.files, 'right ').load(), WrongPassphraseError)
@@ -79,7 +81,7 @@ test('a wrong passphrase, a missing one, and one too many are told apart from da
   assert.throws(() => open(new FakeFiles(), ''), InvalidInputError)
 })
 
-test('nothing of the secrets is in a sealed keystore, and no two are alike', async () => {
+test('a sealed keystore contains none of the secrets, and no two are alike', async () => {
   const [one, two] = await Promise.all([written('x'), written('x')])
   const text = JSON.stringify(one.json)
   for (const secret of [
@@ -95,7 +97,7 @@ test('nothing of the secrets is in a sealed keystore, and no two are alike', asy
   assert.ok(N >= 2 ** 17 && r === 8 && p === 1 && salt.length === 64)
 })
 
-test('a keystore that was altered does not open', async () => {
+test('an altered keystore does not open', async () => {
   const { json } = await written('x')
   const box = json['box'] as string
   for (const at of [0, 2, box.length / 2, box.length - 1]) {
@@ -106,7 +108,7 @@ test('a keystore that was altered does not open', async () => {
     await assert.rejects(open(await rewritten({ ...json, box: cut }), 'x').load(), WrongPassphraseError)
 })
 
-test('what is no keystore, or asks too much of us, is refused as damaged', async () => {
+test('a file that is not a keystore, or that demands too high a cost, is refused as damaged', async () => {
   const { json } = await written('x')
   const scrypt = json['scrypt'] as object
   const plain = (await written()).json
@@ -132,7 +134,7 @@ test('what is no keystore, or asks too much of us, is refused as damaged', async
     'another r': { ...json, scrypt: { ...scrypt, r: 16 } }
   }
   for (const [what, value] of Object.entries(bad)) {
-    // One that is not sealed is not looked into once a passphrase is given.
+    // A keystore that is not sealed is not read if there is a passphrase.
     for (const passphrase of /secret|grant/.test(what) ? [undefined] : [undefined, 'x']) {
       const files = await rewritten(value)
       await assert.rejects(
@@ -144,7 +146,7 @@ test('what is no keystore, or asks too much of us, is refused as damaged', async
   }
 })
 
-test('a keystore is for its owner alone, and leaves nothing beside it', async t => {
+test('only the owner can read the keystore, and no other file is left beside it', async t => {
   const folder = await temporaryFolder(t)
   const keystore = open(new NodeFiles(folder))
   await keystore.save(SECRETS)
@@ -154,7 +156,7 @@ test('a keystore is for its owner alone, and leaves nothing beside it', async t 
   assert.ok(!(await readFile(join(folder, 'keystore'), 'utf8')).includes('networkKey'))
 })
 
-test('a power cut while it is replaced leaves the old one or the new one', async () => {
+test('a power cut while the keystore is replaced leaves the old one or the new one', async () => {
   const next: Secrets = { ...SECRETS, epochs: [] }
   for (let n = 0, isDone = false; !isDone; n++) {
     let operations = 0

@@ -7,7 +7,7 @@ import { ManualClock } from '../../fixtures/clock.ts'
 import { silentLogger } from '../../fixtures/logger.ts'
 import { settle } from '../../fixtures/pass-time.ts'
 
-test('the leaf check goes on after an error, after the long pause', async () => {
+test('the leaf check goes on after an error, once the long pause is over', async () => {
   const clock = new ManualClock()
   const errors: unknown[] = []
   let checks = 0
@@ -30,6 +30,6 @@ test('the leaf check goes on after an error, after the long pause', async () => 
   assert.equal(checks, 3)
   await pass(1_000)
   await pass(100)
-  assert.deepEqual([checks, errors.length], [5, 1], 'and then as before')
+  assert.deepEqual([checks, errors.length], [5, 1], 'and then with the short pause again')
   await worker.stop()
 })

@@ -7,12 +7,13 @@ import { join } from 'node:path'
 import { type TestContext, test } from 'node:test'
 import { LockedError } from '../../../src/disk/errors.ts'
 import { lockDirectory } from '../../../src/disk/lock.ts'
+import { silentLogger } from '../../fixtures/logger.ts'
 import { temporaryFolder } from '../../fixtures/temporary-folder.ts'
 import { until } from '../../fixtures/until.ts'
 
 const LOCKER = join(import.meta.dirname, '../../fixtures/locker.ts')
 
-/** Starts a process that wants the lock, and gives what it says. */
+/** Starts a process that tries to take the lock. Returns the process and what it printed. */
 async function locker(t: TestContext, folder: string): Promise<{ child: ChildProcess; said: string }> {
   const child = spawn(process.execPath, [LOCKER, folder], { stdio: ['pipe', 'pipe', 'inherit'] })
   t.after(() => child.kill('SIGKILL'))
@@ -20,37 +21,39 @@ async function locker(t: TestContext, folder: string): Promise<{ child: ChildPro
   return { child, said: said.toString().trim() }
 }
 
-test('of two processes one gets the lock, and the other is told whom to stop', async t => {
+test('one of two processes gets the lock, and the other learns which process to stop', async t => {
   const folder = await temporaryFolder(t)
   const first = await locker(t, folder)
   assert.equal(first.said, 'locked')
   const second = await locker(t, folder)
   assert.match(second.said, /^LockedError: /)
   assert.ok(second.said.includes(`process ${first.child.pid} `))
-  await assert.rejects(lockDirectory(folder), LockedError)
+  await assert.rejects(lockDirectory(folder, { logger: silentLogger }), LockedError)
   first.child.stdin?.end()
   await once(first.child, 'exit')
   assert.deepEqual(await readdir(folder), [])
-  await (await lockDirectory(folder))()
+  await (await lockDirectory(folder, { logger: silentLogger }))()
 })
 
-test('a process that was killed leaves nothing locked', async t => {
+test('a killed process leaves nothing locked', async t => {
   const folder = await temporaryFolder(t)
   const { child } = await locker(t, folder)
   child.kill('SIGKILL')
   await once(child, 'exit')
   assert.deepEqual(await readdir(folder), ['lock'])
-  const unlock = await lockDirectory(folder)
+  const unlock = await lockDirectory(folder, { logger: silentLogger })
   assert.match(await readFile(join(folder, 'lock'), 'utf8'), new RegExp(`^${process.pid} `))
   await unlock()
   assert.deepEqual(await readdir(folder), [])
 })
 
-test('of many that find a stale lock at once, one gets it', async t => {
+test('exactly one of many processes that find a stale lock at once gets it', async t => {
   const folder = await temporaryFolder(t)
   for (let round = 0; round < 20; round++) {
     await writeFile(join(folder, 'lock'), '999999999 1 dead')
-    const results = await Promise.allSettled(Array.from({ length: 8 }, () => lockDirectory(folder)))
+    const results = await Promise.allSettled(
+      Array.from({ length: 8 }, () => lockDirectory(folder, { logger: silentLogger }))
+    )
     const got = results.filter(result => result.status === 'fulfilled')
     assert.equal(got.length, 1)
     for (const result of results) if (result.status === 'rejected') assert.ok(result.reason instanceof LockedError)
@@ -59,7 +62,7 @@ test('of many that find a stale lock at once, one gets it', async t => {
   }
 })
 
-test('one that died while it took over the lock of another dead one is in nobody´s way', async t => {
+test('a process that died while it took over a stale lock blocks nobody', async t => {
   const folder = await temporaryFolder(t)
   const dead = ['999999999 1 first', '999999999 1 second', '999999999 1 third']
   let path = join(folder, 'lock')
@@ -68,33 +71,35 @@ test('one that died while it took over the lock of another dead one is in nobody
     if (i < dead.length - 1) path = `${path}.${hash('sha256', name).slice(0, 16)}`
   }
   assert.equal((await readdir(folder)).length, dead.length)
-  const results = await Promise.allSettled(Array.from({ length: 4 }, () => lockDirectory(folder)))
+  const results = await Promise.allSettled(
+    Array.from({ length: 4 }, () => lockDirectory(folder, { logger: silentLogger }))
+  )
   const got = results.filter(result => result.status === 'fulfilled')
   assert.equal(got.length, 1)
   await got[0]?.value()
   assert.deepEqual(await readdir(folder), [])
 })
 
-test('the same process cannot take it twice', async t => {
+test('the same process cannot take the lock twice', async t => {
   const folder = await temporaryFolder(t)
-  const unlock = await lockDirectory(folder)
-  await assert.rejects(lockDirectory(folder), LockedError)
+  const unlock = await lockDirectory(folder, { logger: silentLogger })
+  await assert.rejects(lockDirectory(folder, { logger: silentLogger }), LockedError)
   await unlock()
   await unlock()
-  await (await lockDirectory(folder))()
+  await (await lockDirectory(folder, { logger: silentLogger }))()
 })
 
-test('a lock of a process id that was used again, or of nobody, is stale', async t => {
+test('a lock is stale if its process id was used again, or names nobody', async t => {
   const folder = await temporaryFolder(t)
   for (const holder of [`${process.pid} 1 then`, '999999999 1 x', '0 1 x', '-1 1 x', 'garbage', '', ' ']) {
     await writeFile(join(folder, 'lock'), holder)
-    await (await lockDirectory(folder))()
+    await (await lockDirectory(folder, { logger: silentLogger }))()
   }
 })
 
-test('one that was killed and that nobody has buried yet holds nothing', async t => {
+test('a zombie holds no lock', async t => {
   const folder = await temporaryFolder(t)
-  // The shell becomes a program that does not look after the child it had.
+  // The shell becomes a program that does not wait for its child.
   const parent = spawn('sh', ['-c', 'sleep 600 & echo $!; exec sleep 601'], { stdio: ['ignore', 'pipe', 'ignore'] })
   t.after(() => parent.kill('SIGKILL'))
   const [line] = (await once(parent.stdout, 'data')) as [Buffer]
@@ -107,21 +112,21 @@ test('one that was killed and that nobody has buried yet holds nothing', async t
   process.kill(pid, 'SIGKILL')
   await until('the child has ended', async () => (await fieldsOf())[0] === 'Z')
   await writeFile(join(folder, 'lock'), `${pid} ${(await fieldsOf())[19]} x`)
-  await (await lockDirectory(folder))()
+  await (await lockDirectory(folder, { logger: silentLogger }))()
 })
 
-test('whoever lost the lock does not give back that of another', async t => {
+test('a process that lost the lock does not remove the lock of another', async t => {
   const folder = await temporaryFolder(t)
-  const unlock = await lockDirectory(folder)
+  const unlock = await lockDirectory(folder, { logger: silentLogger })
   await writeFile(join(folder, 'lock'), '1 1 another')
   await unlock()
   assert.equal(await readFile(join(folder, 'lock'), 'utf8'), '1 1 another')
 })
 
-test('the lock is for its owner alone, and needs its directory', async t => {
+test('only the owner can read the lock, and its directory must exist', async t => {
   const folder = await temporaryFolder(t)
-  const unlock = await lockDirectory(folder)
+  const unlock = await lockDirectory(folder, { logger: silentLogger })
   assert.equal((await stat(join(folder, 'lock'))).mode & 0o777, 0o600)
   await unlock()
-  await assert.rejects(lockDirectory(join(folder, 'missing')), { name: 'FileMissingError' })
+  await assert.rejects(lockDirectory(join(folder, 'missing'), { logger: silentLogger }), { name: 'FileMissingError' })
 })

@@ -12,7 +12,7 @@ function rowBytes(row = { type: 2, payload }, place = at, by = codec): Uint8Arra
   return concatBytes(by.header(row, place).header, row.payload)
 }
 
-test('a row goes both ways, wherever in a buffer it lies', () => {
+test('a row is parsed as it was written, wherever it is in a buffer', () => {
   for (const length of [0, 1, 16, ROW_BYTES_MAX]) {
     const row = { type: 0xfe, payload: Buffer.alloc(length, 7) }
     const buffer = concatBytes(Buffer.alloc(5, 0xaa), rowBytes(row), Buffer.alloc(9, 0xbb))
@@ -23,7 +23,7 @@ test('a row goes both ways, wherever in a buffer it lies', () => {
   }
 })
 
-test('every flipped bit, and every cut, is noticed', () => {
+test('the codec notices every flipped bit and every cut', () => {
   const bytes = rowBytes()
   for (let bit = 0; bit < bytes.byteLength * 8; bit++) {
     const flipped = Buffer.from(bytes)
@@ -34,7 +34,7 @@ test('every flipped bit, and every cut, is noticed', () => {
     assert.equal(codec.parse(bytes.subarray(0, length), 0, at), undefined)
 })
 
-test('a row stands at its own place, in its own store, and nowhere else', () => {
+test('a row is valid only at its own place in its own store', () => {
   const bytes = rowBytes()
   assert.ok(codec.parse(bytes, 0, at))
   for (const place of [
@@ -46,12 +46,12 @@ test('a row stands at its own place, in its own store, and nowhere else', () => 
   assert.equal(new RowCodec(Buffer.alloc(16, 2)).parse(bytes, 0, at), undefined)
 })
 
-test('a length over the bound is not believed', () => {
+test('a length over the bound is refused', () => {
   const huge = { type: 2, payload: Buffer.alloc(ROW_BYTES_MAX + 1) }
   assert.equal(codec.parse(rowBytes(huge), 0, at), undefined)
 })
 
-test('a tally is of all its rows, in any order, and a copy goes its own way', () => {
+test('a segment checksum covers all rows in any order, and a copy is independent', () => {
   const sums = [5, 2 ** 32 - 1, 7]
   const [one, other] = [new SegmentChecksum(), new SegmentChecksum()]
   for (const sum of sums) one.add(sum)

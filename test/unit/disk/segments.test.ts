@@ -4,10 +4,12 @@ import { ROW_BYTES_MAX, SCAN_BYTES } from '../../../src/disk/constants.ts'
 import { DiskError, RowCorruptError, UnknownLayoutError } from '../../../src/disk/errors.ts'
 import type { Cursor, Place } from '../../../src/disk/place.ts'
 import { RowCodec } from '../../../src/disk/row.ts'
-import { FOOTER, Segments } from '../../../src/disk/segments.ts'
+import { FOOTER } from '../../../src/disk/segment-layout.ts'
+import { Segments } from '../../../src/disk/segments.ts'
 import { toHex } from '../../../src/util/bytes.ts'
 import { StoppedError } from '../../../src/util/errors.ts'
 import { FakeFiles, type FakeFilesOptions, KEEPS_ALL } from '../../fixtures/fake-files.ts'
+import { silentLogger } from '../../fixtures/logger.ts'
 import { gather } from '../../fixtures/streams.ts'
 
 const STORE_ID = Buffer.alloc(16, 5)
@@ -19,7 +21,7 @@ const FIRST = 'segments/00000001.seg'
 const row = (text: string, type = 1) => ({ type, payload: Buffer.from(text) })
 
 async function open(files = new FakeFiles(), segmentBytes = SEGMENT_BYTES): Promise<Segments> {
-  const segments = new Segments({ files, storeId: STORE_ID, segmentBytes })
+  const segments = new Segments({ files, storeId: STORE_ID, logger: silentLogger, segmentBytes })
   await segments.open()
   return segments
 }
@@ -50,7 +52,7 @@ function failing(): { files: FakeFiles; fail: (name: string | undefined, times?:
   }
 }
 
-test('rows are read where they were put, and scanned in the order they were written', async () => {
+test('rows are read at their places, and scanned in the order in which they were written', async () => {
   const segments = await open()
   const places = await segments.append([row('one', 1), row('', 2), row('three', 3)])
   assert.deepEqual(places, [
@@ -72,7 +74,7 @@ test('rows are read where they were put, and scanned in the order they were writ
   assert.deepEqual(segments.end, scanned.at(-1)?.next)
 })
 
-test('what is appended together is committed together, with one sync', async () => {
+test('rows that are appended together are committed with one sync', async () => {
   let syncs = 0
   const files = new FakeFiles({
     before: ({ name }) => {
@@ -86,7 +88,7 @@ test('what is appended together is committed together, with one sync', async () 
   assert.equal(syncs, 1)
 })
 
-test('a segment that is full is closed with a footer, and the next goes on', async () => {
+test('a full segment is closed with a footer, and rows go to the next one', async () => {
   const files = new FakeFiles()
   const segments = await open(files)
   const places = (await Promise.all(numbered(40).map(row => segments.append([row])))).flat()
@@ -108,7 +110,7 @@ test('a segment that is full is closed with a footer, and the next goes on', asy
   )
 })
 
-test('after a stop everything is there, and more can be written behind it', async () => {
+test('after a stop all rows are there, and more can be appended', async () => {
   const files = new FakeFiles()
   for (let round = 0; round < 4; round++) {
     const segments = await open(files)
@@ -121,7 +123,7 @@ test('after a stop everything is there, and more can be written behind it', asyn
   assert.deepEqual(damage, [])
 })
 
-test('a torn row at the end is cut off, wherever it was torn', async () => {
+test('open cuts off a torn row at the end, wherever it was torn', async () => {
   const whole = new FakeFiles()
   const writer = await open(whole)
   await writer.append([row('kept')])
@@ -141,17 +143,17 @@ test('a torn row at the end is cut off, wherever it was torn', async () => {
   }
 })
 
-test('rows inside the payload of a torn row do not stand', async () => {
+test('rows inside the payload of a torn row are not valid', async () => {
   const files = new FakeFiles()
   const segments = await open(files, 1 << 20)
-  // What a peer could send as a block: a row for just that place, by somebody who does not know the store id.
+  // A peer that does not know the store id could send this as a block: a row for exactly that place.
   const place = { segment: 1, offset: HEADER_BYTES + 13 + 10 }
   const { header } = new RowCodec(Buffer.alloc(16, 6)).header(row('a forged row'), place)
   const payload = Buffer.concat([Buffer.alloc(10), header, Buffer.from('a forged row'), Buffer.alloc(1000)])
   await segments.append([{ type: 2, payload }])
   files.corrupt(FIRST, bytes => bytes.subarray(0, bytes.byteLength - 500))
   assert.deepEqual(await texts(await open(files)), [])
-  // Not even rows of this store, if they stood elsewhere in it.
+  // Rows of this store are not valid at another place either.
   const again = await open(files)
   await again.append([row('true')])
   const copied = (files.contents().get(FIRST) as Buffer).subarray(HEADER_BYTES)
@@ -160,7 +162,7 @@ test('rows inside the payload of a torn row do not stand', async () => {
   assert.deepEqual(await texts(await open(files)), ['true'])
 })
 
-test('a flipped byte costs its row and no other, and is reported once', async () => {
+test('a flipped byte loses its row and no other, and is reported once', async () => {
   const files = new FakeFiles()
   const segments = await open(files)
   const places = await segments.append(numbered(20))
@@ -183,7 +185,7 @@ test('a flipped byte costs its row and no other, and is reported once', async ()
   }
 })
 
-test('many damaged stretches, longer than a read, are all passed over', async () => {
+test('a scan skips a damaged stretch that is longer than a read', async () => {
   const files = new FakeFiles()
   const segments = await open(files, 8 << 20)
   const big = (i: number) => ({ type: 2, payload: Buffer.alloc(ROW_BYTES_MAX, i) })
@@ -199,7 +201,7 @@ test('many damaged stretches, longer than a read, are all passed over', async ()
   assert.equal(damage.length, 1)
 })
 
-test('the next row is found where the magic before it lies across two reads', async () => {
+test('a scan finds the next row if its magic is split between two reads', async () => {
   for (const back of [1, 2, 3, 4]) {
     const files = new FakeFiles()
     const segments = await open(files, 8 << 20)
@@ -217,7 +219,7 @@ test('the next row is found where the magic before it lies across two reads', as
   }
 })
 
-test('a file that was cut behind our back gives what is left of it, and is reported', async () => {
+test('a scan returns what is left of a file that was cut, and reports it', async () => {
   const files = new FakeFiles()
   const segments = await open(files, 1 << 20)
   const places = await segments.append(numbered(10))
@@ -228,7 +230,7 @@ test('a file that was cut behind our back gives what is left of it, and is repor
   await assert.rejects(segments.read(places[4] as Place), RowCorruptError)
 })
 
-test('a segment that could not be opened once is opened the next time', async () => {
+test('a segment that could not be opened is opened at the next read', async () => {
   const { files, fail } = failing()
   const segments = await open(files)
   const [place] = await segments.append([row('x')])
@@ -237,13 +239,13 @@ test('a segment that could not be opened once is opened the next time', async ()
   assert.equal(Buffer.from((await segments.read(place as Place)).payload).toString(), 'x')
 })
 
-test('rows that a footer counts and that are gone are reported', async () => {
+test('a scan reports rows that the footer counts and that are gone', async () => {
   const files = new FakeFiles()
   const segments = await open(files)
   const places = await segments.append(numbered(20))
   const inFirst = places.filter(({ segment }) => segment === 1)
   const last = inFirst.at(-1) as Place
-  // A row cut out as if it had never been; rows behind it no longer stand at their places.
+  // Cuts a row out without a trace. The rows behind it are no longer at their places.
   files.corrupt(FIRST, bytes => Buffer.concat([bytes.subarray(0, last.offset), bytes.subarray(last.offset + 73)]))
   for (const cut of [last.offset, last.offset + 30, HEADER_BYTES]) {
     files.corrupt(FIRST, bytes => bytes.subarray(0, cut))
@@ -254,13 +256,13 @@ test('rows that a footer counts and that are gone are reported', async () => {
   }
 })
 
-test('a footer that tells of other rows than there are is reported', async () => {
+test('a scan reports a footer that does not match the rows', async () => {
   const files = new FakeFiles()
   const segments = await open(files)
   await segments.append(numbered(20))
   const other = new FakeFiles()
   const fewer = await open(other)
-  // The same rows but the last of the segment, and a footer that was made for them.
+  // A footer of a segment with other rows.
   await fewer.append(numbered(20, 'raw'))
   const bytes = files.contents().get(FIRST) as Buffer
   const footer = (other.contents().get(FIRST) as Buffer).subarray(-21)
@@ -271,16 +273,16 @@ test('a footer that tells of other rows than there are is reported', async () =>
   assert.equal(damage.length, 1)
 })
 
-test('a segment of another store, or of no store, is not taken for ours', async () => {
+test('open refuses a segment of another store, or of no store', async () => {
   const files = new FakeFiles()
   await (await open(files)).append([row('x')])
-  const foreign = new Segments({ files, storeId: Buffer.alloc(16, 6) })
+  const foreign = new Segments({ files, storeId: Buffer.alloc(16, 6), logger: silentLogger })
   await assert.rejects(foreign.open(), UnknownLayoutError)
   files.corrupt(FIRST, bytes => bytes.fill('X', 0, 8).subarray(0, 30))
   await assert.rejects(open(files), UnknownLayoutError)
 })
 
-test('a header that is damaged turns no rows away that are ours, and is told of', async () => {
+test('open keeps the rows behind a damaged header, and reports it', async () => {
   const whole = new FakeFiles()
   const writer = await open(whole)
   await writer.append(numbered(20))
@@ -302,7 +304,7 @@ test('a header that is damaged turns no rows away that are ours, and is told of'
     }
 })
 
-test('a last segment without a whole header is made again; one in between is left alone', async () => {
+test('a last segment without a whole header is made again, and one in between is left alone', async () => {
   for (const length of [0, 1, 23]) {
     const files = new FakeFiles()
     await (await open(files)).append(numbered(10))
@@ -319,7 +321,7 @@ test('a last segment without a whole header is made again; one in between is lef
   }
 })
 
-test('what fails again and again leaves no segments behind, and gives no number twice', async () => {
+test('repeated failures leave no segments behind, and no number is given twice', async () => {
   let isBroken = true
   const files = new FakeFiles({
     before: ({ name, bytes = 0 }) => {
@@ -332,7 +334,7 @@ test('what fails again and again leaves no segments behind, and gives no number 
     assert.ok((await files.list('segments')).length <= 2)
   }
   assert.equal(segments.end.segment, 50)
-  // Wherever the power goes, the last one is there: its number is not given again.
+  // The last segment survives any power cut, so its number is not given again.
   assert.equal((await open(files.reopen())).end.segment, 50)
   isBroken = false
   const again = await open(files.reopen())
@@ -343,7 +345,7 @@ test('what fails again and again leaves no segments behind, and gives no number 
   assert.deepEqual(damage, [])
 })
 
-test('a segment that could not be given its footer gets it once the disk works again', async () => {
+test('an abandoned segment gets its footer once the disk works again', async () => {
   let broken: string[] = []
   const files = new FakeFiles({
     before: ({ name, bytes = 0 }) => {
@@ -363,11 +365,11 @@ test('a segment that could not be given its footer gets it once the disk works a
   assert.deepEqual(damage, [])
 })
 
-test('the last segment is not given up even when it is closed: its number would be given twice', async () => {
+test('the last segment stays even if it is closed, since its number would be given twice', async () => {
   const { files, fail } = failing()
   const before = await open(files)
   await before.append(numbered(7))
-  // It is closed, and the power gone before the next is begun.
+  // The segment is closed, and the power is cut before the next one begins.
   fail('openAppend')
   await assert.rejects(before.append(numbered(1)), DiskError)
   const segments = await open(files.crash())
@@ -383,7 +385,7 @@ test('the last segment is not given up even when it is closed: its number would 
   await segments.remove(segment)
 })
 
-test('a removed segment is gone from scans and from the disk, and is read by who knew of it', async () => {
+test('a removed segment is gone from scans and from the disk, and known places can still be read', async () => {
   const files = new FakeFiles()
   const segments = await open(files)
   const places = await segments.append(numbered(60))
@@ -401,7 +403,7 @@ test('a removed segment is gone from scans and from the disk, and is read by who
 })
 
 for (const name of ['append', 'sync']) {
-  test(`after a failed ${name} nothing is acknowledged, and the next row is`, async () => {
+  test(`a failed ${name} acknowledges nothing, and the next row is acknowledged`, async () => {
     const { files, fail } = failing()
     const segments = await open(files)
     await segments.append([row('before')])
@@ -416,7 +418,7 @@ for (const name of ['append', 'sync']) {
   })
 }
 
-test('a disk that fails for a while fails each write and none of the rows before', async () => {
+test('a disk that fails for a while fails each write and loses no earlier row', async () => {
   const { files, fail } = failing()
   const segments = await open(files)
   await segments.append([row('before')])
@@ -433,7 +435,7 @@ test('a disk that fails for a while fails each write and none of the rows before
   assert.deepEqual(damage, [])
 })
 
-test('rows of which only the first segment was written may be there, and those after them are', async () => {
+test('rows of a write that failed in its second segment may be there, and later rows are', async () => {
   const { files, fail } = failing()
   const segments = await open(files)
   await segments.append([row('before')])
@@ -446,20 +448,20 @@ test('rows of which only the first segment was written may be there, and those a
   assert.equal(read.at(-1), 'after')
 })
 
-test('a row that is too long is refused at once', async () => {
+test('append refuses a row that is too long', async () => {
   const segments = await open()
   assert.throws(() => segments.append([{ type: 1, payload: Buffer.alloc(ROW_BYTES_MAX + 1) }]), RangeError)
   await segments.append([{ type: 1, payload: Buffer.alloc(ROW_BYTES_MAX) }])
 })
 
-test('closed, it refuses what comes', async () => {
+test('append is refused after close', async () => {
   const segments = await open()
   await segments.append([row('x')])
   await segments.close()
   await assert.rejects(segments.append([row('y')]), StoppedError)
 })
 
-test('more segments than may be open are read all the same, by many at once', async () => {
+test('many readers can read more segments than may be open', async () => {
   let most = 0
   let openNow = 0
   const files = new FakeFiles()

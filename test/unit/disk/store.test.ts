@@ -4,12 +4,14 @@ import { ROW_STATEMENT } from '../../../src/disk/constants.ts'
 import { DiskError, IndexCorruptError, NoSpaceError, RowCorruptError } from '../../../src/disk/errors.ts'
 import { IndexDb, indexKey } from '../../../src/disk/index-db.ts'
 import { decodePlace, encodePlace, type Place } from '../../../src/disk/place.ts'
+import type { RowProjection, StoredRow } from '../../../src/disk/row-projection.ts'
 import { Segments } from '../../../src/disk/segments.ts'
-import { type RowProjection, Store, type StoredRow } from '../../../src/disk/store.ts'
+import { Store } from '../../../src/disk/store.ts'
 import { StoppedError } from '../../../src/util/errors.ts'
 import { openStore } from '../../fixtures/disk-store.ts'
 import { FakeFiles } from '../../fixtures/fake-files.ts'
 import { levelDatabase } from '../../fixtures/level.ts'
+import { RecordingLogger, silentLogger } from '../../fixtures/logger.ts'
 import { MemoryDatabase } from '../../fixtures/memory-database.ts'
 import { gather } from '../../fixtures/streams.ts'
 
@@ -27,7 +29,7 @@ async function expectFacts(open: Awaited<ReturnType<typeof openStore>>, count = 
   for (let k = 0; k < 10; k++) assert.equal(await open.facts.get(`k${k}`), `value ${count - 10 + k}`)
 }
 
-test('what was written is read where it was put', async () => {
+test('a row is read at the place that write returned', async () => {
   const { store } = await openStore(new FakeFiles())
   const [a, b] = (await store.write(ROW_STATEMENT, [Buffer.from('a=1'), Buffer.from('b=2')])) as [Place, Place]
   assert.equal(Buffer.from(await store.read(b)).toString(), 'b=2')
@@ -36,7 +38,7 @@ test('what was written is read where it was put', async () => {
   assert.deepEqual(decodePlace(encodePlace(place)), place)
 })
 
-test('after a clean end nothing is read again; after another, the tail alone', async () => {
+test('a start replays nothing after a proper end, and only the tail after a crash', async () => {
   const files = new FakeFiles()
   const first = await filled(files)
   assert.deepEqual(first.report, { rebuilt: true, wasClean: false, replayedRows: 0, damagedRows: 0 })
@@ -55,17 +57,17 @@ test('after a clean end nothing is read again; after another, the tail alone', a
   await expectFacts(third)
 })
 
-test('an end is clean only once: a power cut right after the next start is not', async () => {
+test('a power cut right after a start does not count as a proper end', async () => {
   const files = new FakeFiles()
   const first = await filled(files)
   await first.store.close()
   const second = await openStore(files.reopen(), { ...small, database: first.database.after(first.database.batches) })
-  // Of what the second start wrote to the index nothing need have reached the disk, but for what it synced.
+  // Only what the second start synced to the index must have reached the disk.
   const third = await openStore((second.files as FakeFiles).crash(), { ...small, database: second.database.after(0) })
   assert.equal(third.report.wasClean, false)
 })
 
-test('the index deleted: it is made again from the segments', async () => {
+test('a missing index is rebuilt from the segments', async () => {
   const files = new FakeFiles()
   const { database } = await filled(files)
   assert.ok(database.batches > 30)
@@ -75,16 +77,16 @@ test('the index deleted: it is made again from the segments', async () => {
   await expectFacts(again)
 })
 
-test('an index that was never finished, of another store, or ahead of the segments, is not trusted', async () => {
+test('open refuses an index that is incomplete, of another store, or ahead of the segments', async () => {
   const files = new FakeFiles()
   const { database, index, store, segments } = await filled(files)
   await store.close()
   const openWith = async (database: MemoryDatabase, files: FakeFiles, storeId: Uint8Array): Promise<void> => {
-    const index = new IndexDb(database.asDatabase)
+    const index = new IndexDb(database.asDatabase, silentLogger)
     await index.open()
-    const segments = new Segments({ files, storeId, ...small })
+    const segments = new Segments({ files, storeId, logger: silentLogger, ...small })
     await segments.open()
-    await new Store({ segments, index, storeId }).open()
+    await new Store({ segments, index, storeId, logger: silentLogger }).open()
   }
   void index
   void segments
@@ -106,7 +108,7 @@ test('an index that was never finished, of another store, or ahead of the segmen
   await assert.rejects(openWith(whole(), cut, storeId), /ahead of the segments/)
 })
 
-test('an index of another layout is made anew', async () => {
+test('an index of another layout is rebuilt', async () => {
   const files = new FakeFiles()
   const { database, index, store } = await filled(files)
   await index.batch([{ type: 'put', key: indexKey('m', Buffer.from('built')), value: Uint8Array.of(0) }])
@@ -116,22 +118,22 @@ test('an index of another layout is made anew', async () => {
   await expectFacts(again)
 })
 
-test('a segment of another store is an error, and not a reason to rebuild', async () => {
+test('a segment of another store is an error, not a reason to rebuild', async () => {
   const files = new FakeFiles()
   await filled(files)
   files.corrupt('format.json', bytes => Buffer.from(bytes.toString().replace(/"storeId":"../, '"storeId":"00')))
   await assert.rejects(openStore(files.reopen(), small), { name: 'UnknownLayoutError' })
 })
 
-test('a row under way keeps the cursor where it is, whatever else is indexed meanwhile', async () => {
+test('a write under way holds the cursor back, whatever else is indexed meanwhile', async () => {
   const database = new MemoryDatabase()
   const files = new FakeFiles()
   const slow = Promise.withResolvers<void>()
-  const index = new IndexDb(database.asDatabase)
+  const index = new IndexDb(database.asDatabase, silentLogger)
   await index.open()
   const storeId = Buffer.alloc(16, 1)
   const seen: string[] = []
-  const projector = (wait: Promise<void>): RowProjection => ({
+  const projection = (wait: Promise<void>): RowProjection => ({
     project: async rows => {
       await wait
       for (const row of rows) seen.push(Buffer.from(row.payload).toString())
@@ -140,12 +142,12 @@ test('a row under way keeps the cursor where it is, whatever else is indexed mea
     isIndexed: async () => true
   })
   const openWith = async (files: FakeFiles, database: MemoryDatabase, wait: Promise<void>): Promise<Store> => {
-    const index = new IndexDb(database.asDatabase)
+    const index = new IndexDb(database.asDatabase, silentLogger)
     await index.open()
-    const segments = new Segments({ files, storeId })
-    const store = new Store({ segments, index, storeId })
-    store.register(1, projector(wait))
-    store.register(2, projector(Promise.resolve()))
+    const segments = new Segments({ files, storeId, logger: silentLogger })
+    const store = new Store({ segments, index, storeId, logger: silentLogger })
+    store.register(1, projection(wait))
+    store.register(2, projection(Promise.resolve()))
     await segments.open()
     await store.open()
     return store
@@ -157,13 +159,13 @@ test('a row under way keeps the cursor where it is, whatever else is indexed mea
   const after = database.after(database.batches)
   slow.resolve()
   await first
-  // The power goes now: `slow` was acknowledged, and the index that is left knows only of the others.
+  // The power is cut now: `slow` was acknowledged, and the index on the disk knows only of the other rows.
   seen.length = 0
   await openWith(files.crash(), after, Promise.resolve())
   assert.ok(seen.includes('slow'))
 })
 
-test('a row that is durable and waits for a segment to be begun keeps the cursor too', async () => {
+test('a durable row that waits for the next segment holds the cursor back too', async () => {
   const database = new MemoryDatabase()
   let gate: Promise<void> | undefined
   const files = new FakeFiles()
@@ -173,13 +175,13 @@ test('a row that is durable and waits for a segment to be begun keeps the cursor
     return openAppend(path)
   }
   const open = await openStore(files, { ...small, database })
-  // Two rows in one write: the first fills the segment, the second needs the next one, which takes its time.
+  // Two rows in one write: the first fills the segment, and the second needs the next one, which takes a while to begin.
   const held = Promise.withResolvers<void>()
   await open.facts.set('a', 'x'.repeat(500))
   gate = held.promise
   const both = open.store.write(ROW_STATEMENT, [Buffer.from(`b=${'x'.repeat(100)}`), Buffer.from('c=1')])
   while ((files.contents().get(FIRST) as Buffer).byteLength < 660) await turn()
-  // Meanwhile the cursor is saved on behalf of others: it must stay before what nobody has indexed.
+  // Meanwhile other writes save the cursor: it must stay before the rows that are not indexed yet.
   await open.store.compact(99).catch(() => {})
   await open.index.batch([])
   const indexed = database.after(database.batches)
@@ -190,7 +192,7 @@ test('a row that is durable and waits for a segment to be begun keeps the cursor
   assert.equal((await again.facts.get('b'))?.length, 100)
 })
 
-test('a flipped byte in a row: what is read there is an error, the rest is there, and the report counts it', async () => {
+test('a flipped byte in a row is an error when the row is read, the rest is there, and the report counts it', async () => {
   const files = new FakeFiles()
   const open = await filled(files)
   const place = decodePlace((await open.index.get(indexKey('f', Buffer.from('k3')))) as Uint8Array)
@@ -203,13 +205,13 @@ test('a flipped byte in a row: what is read there is an error, the rest is there
   const again = await openStore(files.crash(), small)
   assert.equal(again.report.damagedRows, 1)
   assert.equal(again.report.replayedRows, 29)
-  // An older row of the same key stands again: nothing better is left.
+  // An older row of the same key counts again, since no newer one is left.
   assert.equal(await again.facts.get('k3'), 'value 13')
 })
 
-test('a row of the index that is lost is found by the leaf check, and raises doubt', async () => {
+test('the leaf check finds and reports a row that the index has lost', async () => {
   const files = new FakeFiles()
-  const { store, database, doubts } = await filled(files)
+  const { store, database, corruptions } = await filled(files)
   let rows = 0
   for (let leaf = await store.checkLeaf(7); leaf === 7; leaf = await store.checkLeaf(7)) rows += leaf
   assert.ok(rows >= 21)
@@ -217,23 +219,23 @@ test('a row of the index that is lost is found by the leaf check, and raises dou
   await assert.rejects(async () => {
     for (let i = 0; i < 10; i++) await store.checkLeaf(7)
   }, IndexCorruptError)
-  assert.equal(doubts.length, 1)
+  assert.equal(corruptions.length, 1)
   const again = await openStore(files.crash(), small)
   await expectFacts(again)
 })
 
-test('a flipped byte of the index raises doubt when it is read, and a rebuild loses nothing', async () => {
+test('a flipped byte of the index is reported when it is read, and a rebuild loses nothing', async () => {
   const files = new FakeFiles()
-  const { facts, database, doubts } = await filled(files)
+  const { facts, database, corruptions } = await filled(files)
   database.corrupt(indexKey('f', Buffer.from('k5')), value => {
     value[6]! ^= 1
   })
   await assert.rejects(facts.get('k5'), IndexCorruptError)
-  assert.equal(doubts.length, 1)
+  assert.equal(corruptions.length, 1)
   await expectFacts(await openStore(files.crash(), small))
 })
 
-test('a flipped byte in what the index says of itself: it is made anew at the start', async () => {
+test('a flipped byte in the marks of the index makes the start rebuild it', async () => {
   for (const name of ['store', 'built', 'cursor', 'clean']) {
     const files = new FakeFiles()
     const { store, database } = await filled(files)
@@ -248,7 +250,7 @@ test('a flipped byte in what the index says of itself: it is made anew at the st
   }
 })
 
-test('a segment that is gone raises doubt, and what is in the others is found again', async () => {
+test('a missing segment is reported, and a rebuild recovers the rows of the others', async () => {
   const files = new FakeFiles()
   const open = await filled(files)
   const place = decodePlace((await open.index.get(indexKey('f', Buffer.from('k3')))) as Uint8Array)
@@ -258,10 +260,10 @@ test('a segment that is gone raises doubt, and what is in the others is found ag
   const again = await openStore(after, { ...small, database: open.database.after(open.database.batches) })
   if (again.report.rebuilt) return
   await assert.rejects(again.facts.get('k3'), IndexCorruptError)
-  assert.equal(again.doubts.length, 1)
+  assert.equal(again.corruptions.length, 1)
 })
 
-test('a segment that is gone, or without its header, is damage, and the index that named it is made anew', async () => {
+test('a segment that is gone, or has no header, counts as damage, and the index is rebuilt', async () => {
   const whole = new FakeFiles()
   const { store, database } = await filled(whole, new MemoryDatabase(), 100)
   await store.compact(store.compactable(0.5)[0] as number)
@@ -279,7 +281,7 @@ test('a segment that is gone, or without its header, is damage, and the index th
   }
 })
 
-test('a last segment that is shorter than the index knows is damage', async () => {
+test('a last segment that is shorter than the index knows counts as damage', async () => {
   const files = new FakeFiles()
   const { store, segments, database } = await filled(files)
   await store.close()
@@ -293,7 +295,7 @@ test('a last segment that is shorter than the index knows is damage', async () =
   }
 })
 
-test('a header that is damaged costs nothing but a word in the report', async () => {
+test('a damaged header loses no rows and is counted in the report', async () => {
   const files = new FakeFiles()
   const { store, database } = await filled(files)
   await store.close()
@@ -303,7 +305,7 @@ test('a header that is damaged costs nothing but a word in the report', async ()
   await expectFacts(again)
 })
 
-test('damage that the leaf check passes over is told, once a segment', async () => {
+test('the leaf check reports damage that it skips once per segment', async () => {
   const files = new FakeFiles()
   const { store, segments, damage } = await filled(files, new MemoryDatabase(), 100)
   const [first, second] = segments.closedSegments() as Array<{ segment: number }>
@@ -320,19 +322,19 @@ test('damage that the leaf check passes over is told, once a segment', async () 
   )
 })
 
-test('a row that the index lost is not dropped by a compaction: it raises doubt, and the segment stays', async () => {
+test('a compaction reports a row that the index has lost, and keeps the segment', async () => {
   const files = new FakeFiles()
   const open = await filled(files, new MemoryDatabase(), 100)
   const place = decodePlace((await open.index.get(indexKey('f', Buffer.from('k5')))) as Uint8Array)
   for (let i = 0; i < 30; i++) await open.facts.set('later', `${i}`)
   open.database.corrupt(indexKey('f', Buffer.from('k5')))
   await assert.rejects(open.store.compact(place.segment), IndexCorruptError)
-  assert.equal(open.doubts.length, 1)
+  assert.equal(open.corruptions.length, 1)
   assert.ok(open.segments.has(place.segment))
   await expectFacts(await openStore(files.crash(), small), 100)
 })
 
-test('a row of a write that failed is kept by a compaction until the next start, without doubt', async () => {
+test('a compaction keeps a row of a failed write until the next start, and reports nothing', async () => {
   const files = new FakeFiles()
   const database = new MemoryDatabase()
   const open = await openStore(files, { ...small, database })
@@ -345,7 +347,7 @@ test('a row of a write that failed is kept by a compaction until the next start,
   for (let i = 0; i < 100; i++) await open.facts.set('b', `${i}`)
   await open.store.compact(1)
   assert.ok(open.segments.has(1))
-  assert.deepEqual(open.doubts, [])
+  assert.deepEqual(open.corruptions, [])
   assert.ok(!open.store.compactable(1).includes(1))
   await open.store.compact(2)
   assert.ok(!open.segments.has(2))
@@ -355,7 +357,7 @@ test('a row of a write that failed is kept by a compaction until the next start,
   assert.equal(await again.facts.get('b'), '99')
 })
 
-test('an end after a failed write is not clean, also if all else went well', async () => {
+test('an end after a failed write is not clean, even if all other writes succeeded', async () => {
   let isBroken = false
   const files = new FakeFiles({
     before: ({ name }) => {
@@ -378,7 +380,7 @@ test('an end after a failed write is not clean, also if all else went well', asy
   assert.equal(once.report.wasClean, true)
 })
 
-test('segments that hold nothing but dead rows are given back, however small', async () => {
+test('compaction removes segments with only dead rows, however small they are', async () => {
   let isBroken = false
   const files = new FakeFiles({
     before: ({ name, bytes = 0 }) => {
@@ -398,7 +400,7 @@ test('segments that hold nothing but dead rows are given back, however small', a
   assert.equal(await facts.get('k'), 'last')
 })
 
-test('compaction keeps what is live, drops the rest, and gives the room back', async () => {
+test('compaction keeps live rows, drops the others, and frees the space', async () => {
   const files = new FakeFiles()
   const open = await filled(files, new MemoryDatabase(), 100)
   const before = open.segments.bytes
@@ -416,7 +418,7 @@ test('compaction keeps what is live, drops the rest, and gives the room back', a
   await expectFacts(await openStore(files.crash(), small), 100)
 })
 
-test('the emptiest is compacted first, and the one being written never', async () => {
+test('the emptiest segment is compacted first, and the one being written never', async () => {
   const { store, segments } = await filled(new FakeFiles(), new MemoryDatabase(), 100)
   const candidates = store.compactable(1)
   const closed = segments.closedSegments().map(({ segment }) => segment)
@@ -425,7 +427,7 @@ test('the emptiest is compacted first, and the one being written never', async (
   assert.deepEqual(store.compactable(0), [])
 })
 
-test('how much of a segment is dead is known after a restart too', async () => {
+test('the dead bytes of a segment are known after a restart too', async () => {
   const files = new FakeFiles()
   const first = await filled(files, new MemoryDatabase(), 100)
   const candidates = first.store.compactable(0.5)
@@ -447,7 +449,7 @@ test('rows of a type that this version does not know survive a compaction', asyn
   assert.equal((await openStore(files.crash(), small)).report.damagedRows, 0)
 })
 
-test('a segment with damage in it is kept: what cannot be read may be needed', async () => {
+test('compaction keeps a segment with damage in it', async () => {
   const files = new FakeFiles()
   const open = await filled(files, new MemoryDatabase(), 100)
   const [segment] = open.store.compactable(0.5) as [number]
@@ -463,13 +465,13 @@ test('a segment with damage in it is kept: what cannot be read may be needed', a
   await expectFacts(open, 100)
 })
 
-test('a write that comes while rows are moved waits, so that no older row is moved behind it', async () => {
+test('a write waits while rows are moved, so that no older row is moved behind it', async () => {
   const files = new FakeFiles()
   const storeId = Buffer.alloc(16, 1)
-  const index = new IndexDb(new MemoryDatabase().asDatabase)
+  const index = new IndexDb(new MemoryDatabase().asDatabase, silentLogger)
   await index.open()
-  const segments = new Segments({ files, storeId, segmentBytes: 100 })
-  const store = new Store({ segments, index, storeId })
+  const segments = new Segments({ files, storeId, logger: silentLogger, segmentBytes: 100 })
+  const store = new Store({ segments, index, storeId, logger: silentLogger })
   const asked = Promise.withResolvers<void>()
   const answer = Promise.withResolvers<void>()
   let latest = ''
@@ -500,7 +502,7 @@ test('a write that comes while rows are moved waits, so that no older row is mov
   assert.equal(Buffer.from(last?.payload as Uint8Array).toString(), 'new')
 })
 
-test('a compaction that is broken off leaves both copies, and no harm', async () => {
+test('an aborted compaction leaves both copies and does no harm', async () => {
   const files = new FakeFiles()
   const open = await filled(files, new MemoryDatabase(), 100)
   const [segment] = open.store.compactable(0.5) as [number]
@@ -509,14 +511,14 @@ test('a compaction that is broken off leaves both copies, and no harm', async ()
   await expectFacts(open, 100)
 })
 
-test('replay of large rows goes in steps of bounded size', async () => {
+test('a replay of large rows is done in steps of bounded size', async () => {
   const files = new FakeFiles()
   const storeId = Buffer.alloc(16, 1)
   const openWith = async (files: FakeFiles, batches: number[]): Promise<Store> => {
-    const index = new IndexDb(new MemoryDatabase().asDatabase)
+    const index = new IndexDb(new MemoryDatabase().asDatabase, silentLogger)
     await index.open()
-    const segments = new Segments({ files, storeId })
-    const store = new Store({ segments, index, storeId })
+    const segments = new Segments({ files, storeId, logger: silentLogger })
+    const store = new Store({ segments, index, storeId, logger: silentLogger })
     store.register(1, {
       project: async rows => {
         batches.push(rows.reduce((sum, { payload }) => sum + payload.byteLength, 0))
@@ -543,7 +545,7 @@ test('replay of large rows goes in steps of bounded size', async () => {
   )
 })
 
-test('a write whose index fails is not acknowledged, and is found at the next start', async () => {
+test('a write that the index fails is not acknowledged, and the next start recovers its rows', async () => {
   const files = new FakeFiles()
   const database = new MemoryDatabase()
   const open = await openStore(files, { ...small, database })
@@ -557,14 +559,14 @@ test('a write whose index fails is not acknowledged, and is found at the next st
   for (let i = 0; i < 30; i++) await open.facts.set('b', `${i}`)
   assert.equal(await open.facts.get('a'), '1')
   for (let i = 0; i < 5; i++) await open.store.checkLeaf()
-  assert.deepEqual(open.doubts, [])
+  assert.deepEqual(open.corruptions, [])
   await open.store.close()
   const again = await openStore(files.crash(), { ...small, database: database.after(database.batches) })
   assert.equal(await again.facts.get('a'), '2')
   assert.equal(await again.facts.get('b'), '29')
 })
 
-test('a disk that is full refuses, and takes more once there is room', async () => {
+test('a full disk refuses writes, and takes more once there is room', async () => {
   const options = { totalBytes: 3000 }
   const files = new FakeFiles(options)
   const open = await openStore(files, small)
@@ -585,7 +587,7 @@ test('a disk that is full refuses, and takes more once there is room', async () 
   assert.equal(again.report.damagedRows, 0)
 })
 
-test('closed, it ends what is under way and refuses what comes', async () => {
+test('close ends what is under way, and later calls are refused', async () => {
   const files = new FakeFiles()
   const { store, facts, database } = await openStore(files, small)
   const underWay = Promise.allSettled(Array.from({ length: 20 }, (_, i) => facts.set(`k${i}`, 'x')))
@@ -599,15 +601,15 @@ test('closed, it ends what is under way and refuses what comes', async () => {
     if (status === 'fulfilled') assert.equal(await again.facts.get(`k${i}`), 'x')
 })
 
-test('on the database that a node has: written, closed, opened, lost and made again', async t => {
+test('LevelDB: the store is written, closed, opened, and rebuilt after the index is lost', async t => {
   const files = new FakeFiles()
   const storeId = Buffer.alloc(16, 1)
   const folder = await (await import('../../fixtures/temporary-folder.ts')).temporaryFolder(t)
   const openWith = async (files: FakeFiles, folder?: string) => {
-    const index = new IndexDb(await levelDatabase(t, folder))
+    const index = new IndexDb(await levelDatabase(t, folder), silentLogger)
     await index.open()
-    const segments = new Segments({ files, storeId, segmentBytes: 600 })
-    const store = new Store({ segments, index, storeId })
+    const segments = new Segments({ files, storeId, logger: silentLogger, segmentBytes: 600 })
+    const store = new Store({ segments, index, storeId, logger: silentLogger })
     const { Facts } = await import('../../fixtures/disk-store.ts')
     const facts = new Facts(store)
     await segments.open()
@@ -625,4 +627,44 @@ test('on the database that a node has: written, closed, opened, lost and made ag
   assert.equal(third.report.rebuilt, true)
   for (let k = 0; k < 5; k++) assert.equal(await third.facts.get(`k${k}`), `${45 + k}`)
   await third.store.close()
+})
+
+test('the log tells how the store was opened, what a write met and what was compacted', async () => {
+  let isBroken = false
+  const files = new FakeFiles({
+    before: ({ name, bytes = 0 }) => {
+      if (isBroken && name === 'append' && bytes > 24) throw new DiskError('the disk reported EIO')
+    }
+  })
+  const logger = new RecordingLogger()
+  const storeId = Buffer.alloc(16, 1)
+  const index = new IndexDb(new MemoryDatabase().asDatabase, logger)
+  await index.open()
+  const segments = new Segments({ files, storeId, logger, segmentBytes: 100 })
+  const store = new Store({ segments, index, storeId, logger })
+  store.register(1, { project: async () => {}, isLive: async () => false, isIndexed: async () => true })
+  await segments.open()
+  await store.open()
+  await store.write(1, [Buffer.alloc(100)])
+  isBroken = true
+  await assert.rejects(store.write(1, [Buffer.alloc(100)]), DiskError)
+  isBroken = false
+  await store.write(1, [Buffer.alloc(100)])
+  await store.compact(1)
+  await store.close()
+  assert.deepEqual(
+    logger.lines.filter(line => !line.includes('trace')),
+    [
+      'dfs:disk:index opened the index',
+      'dfs:disk:store opened after a crash, or a first start: 0 rows replayed, 0 damaged stretches',
+      'dfs:disk:store the index was built from all segments',
+      'dfs:disk:segments began segment 1',
+      'dfs:disk:segments began segment 2',
+      'dfs:disk:segments abandoned segment 2 after a failed write: 0 rows of it are durable',
+      'dfs:disk:store could not write 1 rows of type 1: DiskError: the disk reported EIO',
+      'dfs:disk:segments began segment 3',
+      'dfs:disk:store compacted segment 1: 0 rows moved',
+      'dfs:disk:store closed'
+    ]
+  )
 })

@@ -12,6 +12,7 @@ import { Segments } from '../../../src/disk/segments.ts'
 import { toHex } from '../../../src/util/bytes.ts'
 import type { Chance } from '../../../src/util/chance.ts'
 import { FakeFiles } from '../../fixtures/fake-files.ts'
+import { silentLogger } from '../../fixtures/logger.ts'
 import { MemoryDatabase } from '../../fixtures/memory-database.ts'
 import { gather } from '../../fixtures/streams.ts'
 
@@ -21,7 +22,7 @@ interface SegmentVectors {
   rows: Array<{ type: number; offset: number; payload: string; checksum: number }>
   footer: { offset: number; rows: number; sum: number; checksum: number }
   file: string
-  /** What the index holds of the first row. */
+  /** The index value for the first row. */
   index: { key: string; value: string; stored: string }
 }
 interface PlainSecrets {
@@ -35,7 +36,7 @@ interface PlainSecrets {
 }
 interface KeystoreVectors {
   secrets: PlainSecrets
-  /** The file that is not sealed. */
+  /** The keystore that is not sealed. */
   open: string
   passphrase: string
   sealed: Array<{ N: number; salt: string; nonce: string; file: string }>
@@ -72,12 +73,12 @@ const rows = segment.rows.map(({ type, payload }) => ({ type, payload: bytes(pay
 
 async function openSegments(files: FakeFiles, segmentBytes?: number): Promise<Segments> {
   const options = segmentBytes === undefined ? {} : { segmentBytes }
-  const segments = new Segments({ files, storeId: bytes(segment.storeId), ...options })
+  const segments = new Segments({ files, storeId: bytes(segment.storeId), logger: silentLogger, ...options })
   await segments.open()
   return segments
 }
 
-/** The frozen segment on a disk, and a next one after it: a segment that is not the last has to have its footer. */
+/** The frozen segment on a disk, with another behind it: a segment that is not the last must have its footer. */
 async function diskWith(file: Buffer): Promise<FakeFiles> {
   const files = new FakeFiles()
   await files.makeDirectory('segments')
@@ -86,7 +87,7 @@ async function diskWith(file: Buffer): Promise<FakeFiles> {
   return files
 }
 
-test('frozen vectors: a segment is written to the byte', async () => {
+test('frozen vectors: a segment is written byte for byte', async () => {
   const files = new FakeFiles()
   const segments = await openSegments(files, segment.footer.offset)
   const places = await segments.append(rows)
@@ -94,12 +95,12 @@ test('frozen vectors: a segment is written to the byte', async () => {
     places,
     segment.rows.map(({ offset, payload }) => ({ segment: 1, offset, length: payload.length / 2 }))
   )
-  // The next row finds it long enough, and closes it.
+  // The segment is long enough, so the next row closes it.
   await segments.append([{ type: 1, payload: Buffer.from('the next segment') }])
   assert.equal(toHex(await files.read(PATH)), segment.file)
 })
 
-test('frozen vectors: a segment is read, and none of its bytes may differ', async () => {
+test('frozen vectors: a segment is read, and every changed byte is noticed', async () => {
   const segments = await openSegments(await diskWith(FILE))
   const damage: Cursor[] = []
   const found = await gather(segments.scanSegment(1, 0, at => damage.push(at)))
@@ -123,7 +124,7 @@ test('frozen vectors: a segment is read, and none of its bytes may differ', asyn
   }
 })
 
-test('a second computation of the segment, written from SPEC.md, gives the same bytes', () => {
+test('a second implementation of the segment, written from SPEC.md, computes the same bytes', () => {
   const storeId = bytes(segment.storeId)
   let file: Buffer = Buffer.concat([Buffer.from('DFSSEG1\n', 'latin1'), storeId])
   let sum = 0
@@ -145,10 +146,10 @@ test('a second computation of the segment, written from SPEC.md, gives the same 
   assert.equal(toHex(file), segment.file)
 })
 
-test('frozen vectors: an index value has the checksum of its key and itself before it', async () => {
+test('frozen vectors: an index value follows the checksum of its key and itself', async () => {
   const { key, value, stored } = segment.index
   const database = new MemoryDatabase()
-  const index = new IndexDb(database.asDatabase)
+  const index = new IndexDb(database.asDatabase, silentLogger)
   await index.open()
   await index.batch([{ type: 'put', key: bytes(key), value: bytes(value) }])
   assert.equal(toHex(database.getSync(bytes(key)) as Uint8Array), stored)
@@ -182,7 +183,7 @@ function plainOf({ device, x25519, names, network, epochs, networkKey, grants }:
   }
 }
 
-/** Chance that gives what is asked for once, in this order. */
+/** Chance that returns each of these values once, in this order. */
 function drawing(...draws: Uint8Array[]): Chance {
   return {
     bytes: length => {
@@ -196,29 +197,29 @@ function drawing(...draws: Uint8Array[]): Chance {
 
 async function saved(chance: Chance, passphrase?: string): Promise<string> {
   const files = new FakeFiles()
-  await new Keystore(files, chance, passphrase).save(secretsOf(keystore.secrets))
+  await new Keystore({ files, chance, logger: silentLogger, passphrase }).save(secretsOf(keystore.secrets))
   return Buffer.from(await files.read('keystore')).toString('utf8')
 }
 
 async function loaded(file: string, passphrase?: string): Promise<PlainSecrets> {
   const files = new FakeFiles()
   await files.writeNew('keystore', [Buffer.from(file)])
-  return plainOf((await new Keystore(files, drawing(), passphrase).load()) as Secrets)
+  return plainOf((await new Keystore({ files, chance: drawing(), logger: silentLogger, passphrase }).load()) as Secrets)
 }
 
-/** The key that a passphrase gives, however its characters are composed. */
+/** The key of a passphrase, however its characters are composed. */
 function stretched(passphrase: string, N: number, salt: string): Buffer {
   return scryptSync(Buffer.from(passphrase.normalize('NFC')), bytes(salt), 32, { N, r: 8, p: 1, maxmem: 2 ** 28 })
 }
 
-test('frozen vectors: an open keystore goes both ways', async () => {
+test('frozen vectors: a keystore that is not sealed is read and written', async () => {
   assert.equal(await saved(drawing()), keystore.open)
   assert.deepEqual(await loaded(keystore.open), keystore.secrets)
   assert.deepEqual(JSON.parse(keystore.open), { v: 1, secrets: keystore.secrets })
 })
 
-test('frozen vectors: a sealed keystore opens, also at a cost that is not ours', async () => {
-  // The same characters, composed the other way.
+test('frozen vectors: a sealed keystore opens, also at another cost than ours', async () => {
+  // The same characters in the other normal form.
   const passphrase = keystore.passphrase.normalize('NFD')
   assert.notEqual(passphrase, keystore.passphrase)
   for (const { file } of keystore.sealed) assert.deepEqual(await loaded(file, passphrase), keystore.secrets)
@@ -228,12 +229,12 @@ test('frozen vectors: a sealed keystore opens, also at a cost that is not ours',
   await assert.rejects(loaded(altered, passphrase), WrongPassphraseError)
 })
 
-test('frozen vectors: a keystore is sealed to the byte, at the cost that is ours', async () => {
+test('frozen vectors: a keystore is sealed byte for byte at our cost', async () => {
   const { salt, nonce, file } = keystore.sealed.find(({ N }) => N === 2 ** 17) as (typeof keystore.sealed)[0]
   assert.equal(await saved(drawing(bytes(salt), bytes(nonce)), keystore.passphrase), file)
 })
 
-test('a second computation of the sealed keystore, written from SPEC.md, seals and opens it', () => {
+test('a second implementation of the keystore, written from SPEC.md, seals and opens it', () => {
   for (const { N, salt, nonce, file } of keystore.sealed) {
     const key = stretched(keystore.passphrase, N, salt)
     const cipher = createCipheriv('aes-256-gcm', key, bytes(nonce))

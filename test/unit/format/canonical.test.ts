@@ -6,7 +6,7 @@ import { NESTING_MAX } from '../../../src/format/constants.ts'
 import { FormatError } from '../../../src/format/errors.ts'
 import { fromHex, toHex } from '../../../src/util/bytes.ts'
 
-test('a value has one encoding, whatever the order of its keys', () => {
+test('a map has one encoding, whatever the order of its keys', () => {
   const hex = 'a3' + '616102' + '616303' + '62626201'
   assert.equal(toHex(encodeCanonical({ bb: 1, a: 2, c: 3 })), hex)
   assert.equal(toHex(encodeCanonical({ c: 3, a: 2, bb: 1 })), hex)
@@ -41,13 +41,13 @@ for (const [what, hex] of Object.entries(refused)) {
   test(`refused: ${what}`, () => assert.throws(() => decodeCanonical(Buffer.from(hex, 'hex')), FormatError))
 }
 
-test('nesting that would overflow the stack is refused like any other garbage', () => {
+test('nesting that would overflow the stack is refused with a FormatError', () => {
   const deep = Buffer.alloc(16_000, 0x81)
   deep[deep.byteLength - 1] = 0
   assert.throws(() => decodeCanonical(deep), FormatError)
 })
 
-test('lists and maps are nested up to their bound, read and written', () => {
+test('lists and maps are read and written when nested up to the bound', () => {
   const nested = (depth: number): Uint8Array => {
     const bytes = Buffer.alloc(depth, 0x81)
     bytes[depth - 1] = 0x80
@@ -62,7 +62,7 @@ test('lists and maps are nested up to their bound, read and written', () => {
   }
 })
 
-test('what could not be read again as it was is not written', () => {
+test('a value that could not be read again unchanged is not written', () => {
   const cid = nameBlock(Buffer.from('x'))
   const bad: Record<string, unknown> = {
     'a lone surrogate': 'a\ud800',
@@ -78,12 +78,12 @@ test('what could not be read again as it was is not written', () => {
     assert.equal(toHex(encodeCanonical(decodeCanonical(encodeCanonical(value)))), toHex(encodeCanonical(value)))
 })
 
-test('what dag-cbor cannot say is refused when it is encoded', () => {
+test('a value that dag-cbor does not have is refused when it is encoded', () => {
   for (const value of [undefined, Number.NaN, { a: undefined }, () => 1, Symbol('x'), new Date()])
     assert.throws(() => encodeCanonical(value), FormatError)
 })
 
-test('a key called __proto__ is a key and nothing else', () => {
+test('a key called __proto__ is an ordinary key', () => {
   const value = decodeCanonical(fromHex('a1695f5f70726f746f5f5fa1616101')) as object
   assert.deepEqual(Object.keys(value), ['__proto__'])
   assert.equal(({} as { a?: number }).a, undefined)

@@ -13,7 +13,7 @@ import { sha256 } from '../../../src/format/hash.ts'
 const root = nameBlock(Buffer.from('sealed'))
 const key = Buffer.from(Array.from({ length: 32 }, (_, i) => 255 - i))
 
-test('a capability goes both ways, with an address and without', () => {
+test('a capability is written and read, with an address and without', () => {
   for (const capability of [
     { root, key },
     { root, key, gateway: 'https://files.example.org:8443/dfs?x=1' },
@@ -26,13 +26,13 @@ test('a capability goes both ways, with an address and without', () => {
   }
 })
 
-test('the codec of nodes is a parameter here too', () => {
+test('the codec of manifest nodes is a parameter of parseCapability too', () => {
   const text = formatCapability({ root: nameBlock(Buffer.from('{}'), dagJson.code), key })
   assert.throws(() => parseCapability(text), FormatError)
   assert.equal(parseCapability(text, [dagJson.code]).root.code, dagJson.code)
 })
 
-test('anything else is refused', () => {
+test('parseCapability refuses any other text', () => {
   const good = formatCapability({ root, key })
   const [prefix, cid, secret] = good.split('.') as [string, string, string]
   const bad: Record<string, string> = {
@@ -68,7 +68,7 @@ test('anything else is refused', () => {
   for (const [what, text] of Object.entries(bad)) assert.throws(() => parseCapability(text), FormatError, what)
 })
 
-test('what cannot be parsed is not formatted', () => {
+test('formatCapability refuses what could not be parsed again', () => {
   const long = `https://example.org/${'x'.repeat(2048)}`
   const bad: Record<string, Capability> = {
     'a short key': { root, key: key.subarray(1) },

@@ -14,7 +14,7 @@ async function cut(pieces: Iterable<Uint8Array> | AsyncIterable<Uint8Array>, chu
   return chunks
 }
 
-test('however a stream arrives, its chunks are the same', async () => {
+test('a stream has the same chunks however it arrives', async () => {
   const bytes = Buffer.from(Array.from({ length: 1000 }, (_, i) => i % 251))
   for (const pieceBytes of [1, 3, 16, 17, 100, 1000]) {
     const pieces: Uint8Array[] = [new Uint8Array(0)]
@@ -27,7 +27,7 @@ test('however a stream arrives, its chunks are the same', async () => {
   }
 })
 
-test('whole chunks leave no empty one behind, and nothing gives nothing', async () => {
+test('a stream of whole chunks ends without an empty one, and an empty stream has none', async () => {
   assert.deepEqual(
     (await cut([Buffer.alloc(32)], 16)).map(chunk => chunk.byteLength),
     [16, 16]
@@ -36,7 +36,7 @@ test('whole chunks leave no empty one behind, and nothing gives nothing', async 
   assert.deepEqual(await cut([new Uint8Array(0)], 16), [])
 })
 
-test('a chunk leaves as soon as it is full, and the source is closed when the reader goes', async () => {
+test('a chunk is returned as soon as it is full, and the source is closed when the reader stops', async () => {
   let isClosed = false
   let asked = 0
   async function* endless(): AsyncGenerator<Uint8Array> {
@@ -57,7 +57,7 @@ test('a chunk leaves as soon as it is full, and the source is closed when the re
   assert.ok(isClosed)
 })
 
-test('the failure of a source is its own', async () => {
+test('an error of the source reaches the reader', async () => {
   async function* failing(): AsyncGenerator<Uint8Array> {
     yield Buffer.alloc(5)
     throw new Error('the cable')

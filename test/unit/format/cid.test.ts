@@ -21,7 +21,7 @@ import { concatBytes } from '../../../src/util/bytes.ts'
 const bytes = Buffer.from('sealed bytes')
 const digest = Buffer.alloc(32, 7)
 
-test('a block is named by codec and hash, and known by the multihash alone', () => {
+test('a block is named by codec and hash, and known by its multihash', () => {
   const chunk = nameBlock(bytes)
   const node = nameBlock(bytes, DAG_CBOR)
   assert.equal(chunk.version, 1)
@@ -31,7 +31,7 @@ test('a block is named by codec and hash, and known by the multihash alone', () 
   assert.match(blockKey(chunk), /^1e20[0-9a-f]{64}$/)
 })
 
-test('bytes are verified under either hash, and one changed bit is noticed', () => {
+test('bytes are verified under both hashes, and one changed bit is noticed', () => {
   for (const cid of [nameBlock(bytes), nameBlock(bytes, RAW, sha256)]) {
     assert.ok(verifyBlock(cid, bytes))
     for (let bit = 0; bit < bytes.byteLength * 8; bit++) {
@@ -52,7 +52,7 @@ test('a cut digest verifies nothing', () => {
   assert.ok(!verifyBlock(identity, bytes))
 })
 
-test('names that are not ours are refused in every way they come in', () => {
+test('every way to read a name refuses names that this network does not use', () => {
   const foreign: Record<string, CID> = {
     'a digest of 4 bytes': CID.createV1(RAW, Digest.create(0x1e, digest.subarray(0, 4))),
     'a digest of 31 bytes': CID.createV1(RAW, Digest.create(0x12, digest.subarray(1))),
@@ -75,7 +75,7 @@ test('names that are not ours are refused in every way they come in', () => {
   }
 })
 
-test('the list of codecs is a parameter; raw is always on it', () => {
+test('the list of codecs is a parameter, and raw is always on it', () => {
   const json = CID.createV1(dagJson.code, Digest.create(0x1e, digest))
   assert.equal(checkCid(json, [dagJson.code]), json)
   assert.throws(() => checkCid(CID.createV1(DAG_CBOR, Digest.create(0x1e, digest)), [dagJson.code]), ForeignCidError)
@@ -103,12 +103,12 @@ test('only the canonical bytes of a CID are that CID', () => {
   for (const [what, bytes] of Object.entries(bad)) assert.throws(() => decodeCid(bytes), ForeignCidError, what)
 })
 
-test('text that is no CID is refused, and it is a format error as well', () => {
+test('text that is not a CID is refused with an error that is a FormatError too', () => {
   for (const text of ['', 'b', 'hello', 'z', 'bafy', '/ipfs/x', `${nameBlock(bytes)}x`])
     assert.throws(() => parseCid(text), FormatError, text)
 })
 
-test('text without end is refused unread: decoding takes time in the square of its length', () => {
+test('long text is refused without decoding, which takes time in the square of its length', () => {
   const started = performance.now()
   for (const prefix of ['z', 'k', 'b', 'Q']) assert.throws(() => parseCid(prefix + '2'.repeat(50_000)), FormatError)
   assert.ok(performance.now() - started < 1000)

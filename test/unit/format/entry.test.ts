@@ -44,13 +44,13 @@ const past = (n: number, hlc = HLC - 1n): Seen => ({
 const pasts = (count: number): Seen[] => Array.from({ length: count }, (_, n) => past(n))
 const stampOf = ({ author, incarnation, hlc }: Seen): Stamp => ({ author, incarnation, hlc })
 
-/** A record whose clear fields are as given, signed by somebody who does not check what they sign. */
+/** A record with these clear fields, signed without any check. */
 function forge(change: Partial<Fields<'entry'>>): Statement<'entry'> {
   const { fields } = signRecord(INLINE_RECORD, SIGNING)
   return signStatement('entry', { ...fields, ...change }, SIGNING)
 }
 
-/** A record whose body is as given, sealed as it should be. */
+/** A record with this body, sealed correctly. */
 function forgeBody(init: RecordInit, text: Uint8Array): Statement<'entry'> {
   const { siv: _, body: __, ...clear } = signRecord(init, SIGNING).fields
   const buffer = Buffer.alloc(paddedBodyLength(text.byteLength))
@@ -61,7 +61,7 @@ function forgeBody(init: RecordInit, text: Uint8Array): Statement<'entry'> {
   return signStatement('entry', { ...clear, siv, body: bytes }, SIGNING)
 }
 
-test('what was signed is read and opened again: inline, in blocks, a directory', () => {
+test('a signed record is read and opened again: inline, in blocks, a directory', () => {
   for (const init of [INLINE_RECORD, BLOCK_RECORD, DIRECTORY_RECORD]) {
     const statement = signRecord(init, SIGNING)
     const record = readRecord(statement, author)
@@ -80,7 +80,7 @@ test('what was signed is read and opened again: inline, in blocks, a directory',
   }
 })
 
-test('every field of a body survives', () => {
+test('every field of a body is read again', () => {
   const body: EntryBody = {
     ...INLINE_BODY,
     mode: 0o7777,
@@ -93,7 +93,7 @@ test('every field of a body survives', () => {
   assert.equal(linked.target, '../x')
 })
 
-test('a past is sorted when it is signed, and the stamps in it may be kept', () => {
+test('signing sorts the causal past, and a record may keep the stamps in it', () => {
   const seen = [past(3), past(1), past(2, HLC - 5n)]
   const kept = stampOf(past(2, HLC - 7n))
   const statement = signRecord({ ...INLINE_RECORD, seen, placed: kept, written: stampOf(past(3)) }, SIGNING)
@@ -109,7 +109,7 @@ test('a past is sorted when it is signed, and the stamps in it may be kept', () 
   assert.equal(record.placed.hlc, HLC - 7n)
 })
 
-test('a record keeps no stamp that it has not seen', () => {
+test('a record that keeps a stamp it has not seen is refused', () => {
   for (const stamp of [
     stampOf(past(1)),
     { ...stampOf(past(1)), hlc: HLC },
@@ -122,12 +122,12 @@ test('a record keeps no stamp that it has not seen', () => {
   assert.throws(() => signRecord({ ...INLINE_RECORD, seen, written: stampOf(past(1, HLC - 8n)) }, SIGNING), FormatError)
 })
 
-test('nothing is seen that is not before it', () => {
+test('a record that has seen a stamp not before its own is refused', () => {
   for (const hlc of [HLC, HLC + 1n])
     assert.throws(() => signRecord({ ...INLINE_RECORD, seen: [past(1, hlc)] }, SIGNING), FormatError)
 })
 
-test('a past that is not sorted, or names one author twice, is refused', () => {
+test('a causal past that is not sorted, or names an author twice, is refused', () => {
   const row = (n: number, hlc = HLC - 1n): [Uint8Array, Uint8Array, Uint8Array] => {
     const { author, incarnation } = past(n)
     return [author, incarnation, encodeHlc(hlc)]
@@ -138,7 +138,7 @@ test('a past that is not sorted, or names one author twice, is refused', () => {
   assert.throws(() => readRecord(forge({ seen: [row(1, HLC - 2n), row(1)] }), author), FormatError)
 })
 
-test('a put has seen 128, a delete 256', () => {
+test('a put may have seen 128 stamps, and a delete 256', () => {
   readRecord(signRecord({ ...INLINE_RECORD, seen: pasts(128) }, SIGNING), author)
   assert.throws(() => signRecord({ ...INLINE_RECORD, seen: pasts(129) }, SIGNING), FormatError)
   const gone = { ...INLINE_RECORD, op: 'delete' as const, root: null, rootEpoch: null, body: null }
@@ -171,28 +171,28 @@ test('clear fields that do not go together are refused', () => {
     assert.throws(() => readRecord(forge({ ...fields, ...change }), author), FormatError, what)
 })
 
-test('the root directory has no record: as its own parent it would be a tree without end', () => {
+test('a record of the root directory is refused, since it could be its own parent', () => {
   const root = { ...DIRECTORY_RECORD, entry: ROOT_ENTRY }
   assert.throws(() => signRecord(root, SIGNING), FormatError)
   assert.throws(() => signRecord({ ...root, op: 'delete', body: null }, SIGNING), FormatError)
   assert.throws(() => readRecord(forge({ id: Buffer.alloc(16) }), author), FormatError)
 })
 
-test('a sealed body has one of the lengths that padding gives it', () => {
+test('a sealed body of a length that padding never has is refused', () => {
   for (const length of [256, 512, 1024, 2048, 4096, 8192])
     readRecord(forge({ body: Buffer.alloc(length + 48) }), author)
   for (const length of [0, 47, 48, 256, 48 + 128, 48 + 255, 48 + 257, 48 + 768, 48 + 8191])
     assert.throws(() => readRecord(forge({ body: Buffer.alloc(length) }), author), FormatError, `${length}`)
 })
 
-test('the codec of nodes is a parameter', () => {
+test('the codec of manifest nodes is a parameter', () => {
   const root = nameBlock(Buffer.from('{}'), dagJson.code).bytes
   const statement = signRecord({ ...BLOCK_RECORD, root }, { ...SIGNING, nodeCodecs: [dagJson.code] })
   readRecord(statement, author, [dagJson.code])
   assert.throws(() => readRecord(statement, author), FormatError)
 })
 
-test('what a root stands for', () => {
+test('rootOf returns what a root names', () => {
   assert.deepEqual(rootOf(Buffer.alloc(32, 1)), { siv: Buffer.alloc(32, 1) })
   const cid = nameBlock(Buffer.from('x'))
   const root = rootOf(cid.bytes)
@@ -230,7 +230,7 @@ test('a body that does not fit its record is neither signed nor opened', () => {
   assert.throws(() => signRecord({ ...gone, body: INLINE_BODY }, SIGNING), FormatError)
 })
 
-test('fields of a body that are none, and bodies that are no map, are refused', () => {
+test('unknown fields of a body, and bodies that are not maps, are refused', () => {
   const good = Object.fromEntries(Object.entries(INLINE_BODY).filter(([, value]) => value !== undefined))
   const bad: Record<string, unknown> = {
     'a field too many': { ...good, extra: 1 },
@@ -253,7 +253,7 @@ test('fields of a body that are none, and bodies that are no map, are refused', 
   assert.throws(() => openBody(recordSubkey, forgeBody(INLINE_RECORD, notCanonical)), FormatError)
 })
 
-test('text in a body is well-formed, and its bounds are bytes', () => {
+test('text in a body must be well-formed, and its bounds count bytes', () => {
   const sign = (change: Partial<EntryBody>) =>
     signRecord({ ...INLINE_RECORD, body: { ...INLINE_BODY, ...change } }, SIGNING)
   sign({ type: 'é'.repeat(127) })
@@ -271,7 +271,7 @@ test('text in a body is well-formed, and its bounds are bytes', () => {
   }
 })
 
-test('properties are bounded by what a body holds, and by how deep they are nested', () => {
+test('properties are bounded by the size of a body and the depth of nesting', () => {
   const sign = (props: Record<string, unknown>) =>
     signRecord({ ...INLINE_RECORD, body: { ...INLINE_BODY, props } }, SIGNING)
   assert.equal(sign({ x: 'x'.repeat(7900) }).fields.body?.byteLength, 8192 + 48)
@@ -282,12 +282,12 @@ test('properties are bounded by what a body holds, and by how deep they are nest
   assert.throws(() => sign({ x: nested(63) }), FormatError)
 })
 
-test('a name is not judged here: whoever shows it does', () => {
+test('openBody does not check the name', () => {
   const statement = signRecord({ ...INLINE_RECORD, body: { ...INLINE_BODY, name: '../../x' } }, SIGNING)
   assert.equal(openBody(recordSubkey, statement).name, '../../x')
 })
 
-test('a body opens under its own subkey, and beside its own clear fields only', () => {
+test('a body opens only under its own subkey and with its own clear fields', () => {
   const statement = signRecord(INLINE_RECORD, SIGNING)
   assert.throws(() => openBody(secretKey(Buffer.alloc(32)), statement), SealError)
   const { fields } = statement
@@ -309,7 +309,7 @@ test('a body opens under its own subkey, and beside its own clear fields only', 
   assert.throws(() => openBody(recordSubkey, signRecord(bodiless, SIGNING)), FormatError)
 })
 
-test('the size of a body tells no more than its doubling', () => {
+test('the size of a sealed body reveals only which doubling it needs', () => {
   const sizes = new Set<number>()
   for (let length = 0; length <= 1024; length += 16) {
     const content = Buffer.alloc(length)
@@ -319,7 +319,7 @@ test('the size of a body tells no more than its doubling', () => {
   assert.deepEqual([...sizes], [256 + 48, 512 + 48, 1024 + 48, 2048 + 48])
 })
 
-test('authors and incarnations have one key each', () => {
+test('seenKey differs for each author and incarnation', () => {
   const keys = [past(1), past(2), past(256)].map(({ author, incarnation }) => seenKey(author, incarnation))
   assert.equal(new Set(keys).size, 3)
 })

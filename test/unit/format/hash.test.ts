@@ -3,7 +3,7 @@ import { test } from 'node:test'
 import { blake3, contentHash, DIGEST_BYTES, HASHES, sha256 } from '../../../src/format/hash.ts'
 import { fromHex, toHex } from '../../../src/util/bytes.ts'
 
-test('the published answers: FIPS 180-4 for "abc", the BLAKE3 test vectors for 0, 1 and 1,025 bytes', () => {
+test('the digests are those that FIPS 180-4 publishes for "abc" and BLAKE3 for 0, 1 and 1,025 bytes', () => {
   assert.equal(
     toHex(sha256.digest(Buffer.from('abc'))),
     'ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad'
@@ -17,7 +17,7 @@ test('the published answers: FIPS 180-4 for "abc", the BLAKE3 test vectors for 0
   for (const [length, hex] of Object.entries(known)) assert.equal(toHex(blake3.digest(counting(Number(length)))), hex)
 })
 
-test('a view is hashed as what it shows', () => {
+test('the hash of a view covers only the bytes of the view', () => {
   const all = fromHex('00616263ff')
   for (const hash of HASHES) {
     assert.equal(toHex(hash.digest(all.subarray(1, 4))), toHex(hash.digest(Buffer.from('abc'))))
@@ -25,7 +25,7 @@ test('a view is hashed as what it shows', () => {
   }
 })
 
-test('codes are those of the multicodec table', () => {
+test('the codes are those of the multicodec table', () => {
   assert.deepEqual(
     HASHES.map(({ name, code }) => [name, code]),
     [

@@ -15,7 +15,7 @@ import { fromHex, toHex } from '../../../src/util/bytes.ts'
 
 const key = Buffer.from(Array.from({ length: 32 }, (_, i) => i))
 
-test('a key goes both ways, as hex and as words, whatever the case and the spaces', () => {
+test('a network key is written and read as hex and as words, whatever the case and the spaces', () => {
   assert.deepEqual(Buffer.from(parseNetworkKey(formatNetworkKey(key))), key)
   const words = networkKeyWords(key)
   assert.equal(words.split(' ').length, 24)
@@ -28,7 +28,7 @@ test('a key goes both ways, as hex and as words, whatever the case and the space
     assert.deepEqual(Buffer.from(parseNetworkKey(text)), key, text)
 })
 
-test('anything else is refused, and the error does not repeat it', () => {
+test('any other text is refused, and the error does not repeat it', () => {
   const words = networkKeyWords(key).split(' ')
   const bad = {
     nothing: '',
@@ -50,7 +50,7 @@ test('anything else is refused, and the error does not repeat it', () => {
   }
 })
 
-test('what a key stands for depends on all of it, and each part is another', () => {
+test('every derived part depends on the whole key, and all parts differ', () => {
   const one = deriveNetwork(key)
   const again = deriveNetwork(key)
   assert.equal(toHex(one.network), toHex(again.network))
@@ -65,7 +65,7 @@ test('what a key stands for depends on all of it, and each part is another', () 
   for (const short of [0, 16, 31, 33]) assert.throws(() => deriveNetwork(Buffer.alloc(short)), FormatError)
 })
 
-test('the root signs, and its public half is the network', () => {
+test('the root key signs, and its public half is the id of the network', () => {
   const { root, network } = deriveNetwork(key)
   assert.deepEqual(Buffer.from(rawPublicKey(root)), Buffer.from(network))
   const sig = sign(null, key, root)

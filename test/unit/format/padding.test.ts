@@ -4,7 +4,7 @@ import { BODY_BYTES_MAX, CHUNK_BYTES, CHUNK_BYTES_MAX } from '../../../src/forma
 import { FormatError } from '../../../src/format/errors.ts'
 import { paddedBodyLength, paddedChunkLength, padInPlace, padme, unpad } from '../../../src/format/padding.ts'
 
-/** The definition in the paper, word for word, in exact integers. */
+/** The definition of the paper in exact integers. */
 function padmeOfPaper(length: number): number {
   if (length < 2) return length
   const exponent = length.toString(2).length - 1
@@ -15,7 +15,7 @@ function padmeOfPaper(length: number): number {
   return Number((BigInt(length) + mask) & ~mask)
 }
 
-test('Padmé is what the paper says, at every small length and around every power of two', () => {
+test('padme computes what the paper says, at every small length and around every power of two', () => {
   for (let length = 0; length < 5000; length++) assert.equal(padme(length), padmeOfPaper(length), `${length}`)
   for (let exponent = 12; exponent < 31; exponent++) {
     for (const off of [-2, -1, 0, 1, 2, 1000])
@@ -23,7 +23,7 @@ test('Padmé is what the paper says, at every small length and around every powe
   }
 })
 
-test('it never cuts, costs at most 12 %, and leaves padded lengths alone', () => {
+test('padme never shortens, adds at most 12 %, and leaves padded lengths alone', () => {
   for (let length = 1; length < 5_000_000; length = Math.ceil(length * 1.003)) {
     const padded = padme(length)
     assert.ok(padded >= length && padded <= length * 1.12)
@@ -34,7 +34,7 @@ test('it never cuts, costs at most 12 %, and leaves padded lengths alone', () =>
   assert.equal(paddedChunkLength(0), 4)
 })
 
-test('bodies double from 256 bytes', () => {
+test('the lengths of bodies double from 256 bytes', () => {
   const known: Array<[number, number]> = [
     [0, 256],
     [252, 256],
@@ -47,7 +47,7 @@ test('bodies double from 256 bytes', () => {
   assert.throws(() => paddedBodyLength(BODY_BYTES_MAX - 3), FormatError)
 })
 
-test('padding goes on and comes off, over whatever was in the buffer before', () => {
+test('padding is added and removed, whatever was in the buffer before', () => {
   for (const length of [0, 1, 2, 3, 9, 100, 251, 252]) {
     for (const padding of [paddedChunkLength, paddedBodyLength]) {
       const buffer = Buffer.alloc(1000, 0xaa)

@@ -3,7 +3,7 @@ import { test } from 'node:test'
 import { PathError } from '../../../src/format/errors.ts'
 import { checkName, checkPathLength, formatPath, nameFault, parsePath } from '../../../src/format/path.ts'
 
-test('a path as a user writes it', () => {
+test('parsePath reads paths as users write them', () => {
   const known: Array<[string, string[]]> = [
     ['/', []],
     ['', []],
@@ -21,7 +21,7 @@ test('a path as a user writes it', () => {
   for (const [text, parts] of known) assert.deepEqual(parsePath(text), parts, text)
 })
 
-test('what no path may be is refused', () => {
+test('parsePath refuses what no path may be', () => {
   for (const text of [
     '//',
     '///',
@@ -42,18 +42,18 @@ test('what no path may be is refused', () => {
     assert.throws(() => parsePath(text), PathError, JSON.stringify(text))
 })
 
-test('composed and decomposed are one name', () => {
+test('composed and decomposed text are one name', () => {
   const composed = 'é'
   const decomposed = 'e\u0301'
   assert.notEqual(composed, decomposed)
   assert.deepEqual(parsePath(decomposed), [composed])
   assert.equal(checkName(decomposed), composed)
-  // A Hangul syllable, and a letter whose composed form is excluded: it grows.
+  // A Hangul syllable, and a letter whose composed form Unicode excludes, so that it grows.
   assert.equal(checkName('\u1112\u1161\u11ab'), '\ud55c')
   assert.equal(checkName('\u0958'), '\u0915\u093c')
 })
 
-test('the bounds are bytes, after composition', () => {
+test('the bounds of names and paths count bytes after composition', () => {
   assert.equal(checkName('x'.repeat(255)).length, 255)
   assert.throws(() => checkName('x'.repeat(256)), PathError)
   assert.equal(checkName('€'.repeat(85)).length, 85)
@@ -71,7 +71,7 @@ test('the bounds are bytes, after composition', () => {
   assert.throws(() => checkPathLength([...parts, 'y']), PathError)
 })
 
-test('a name from elsewhere is judged as it is, not mended', () => {
+test('a name from another member is checked as it is, not corrected', () => {
   for (const bad of ['', '.', '..', 'a/b', '/', 'a\0', '\ud800', 'x'.repeat(256), 'e\u0301', '\ufeffa'])
     assert.equal(typeof nameFault(bad), 'string', JSON.stringify(bad))
   for (const good of ['a', '...', 'é', '👍', '..a', 'CON', 'a\\b', '~', '-rf', 'a\ufeff'])

@@ -5,7 +5,7 @@ import { peerIdFromPrivateKey } from '@libp2p/peer-id'
 import { FormatError } from '../../../src/format/errors.ts'
 import { peerIdOf, publicKeyOf } from '../../../src/format/peer-id.ts'
 
-test('it is what libp2p calls the same key', async () => {
+test('a peer id is the one that libp2p has for the same key', async () => {
   for (let i = 0; i < 20; i++) {
     const key = await generateKeyPair('Ed25519')
     const peerId = peerIdFromPrivateKey(key).toString()
@@ -14,14 +14,14 @@ test('it is what libp2p calls the same key', async () => {
   }
 })
 
-test('the least and the greatest key have names of one length', () => {
+test('the least and the greatest key have peer ids of the same length', () => {
   for (const byte of [0, 0xff]) {
     const key = Buffer.alloc(32, byte)
     assert.deepEqual(Buffer.from(publicKeyOf(peerIdOf(key))), key)
   }
 })
 
-test('names of other keys, and what is none, are refused', async () => {
+test('peer ids of other types of keys, and other texts, are refused', async () => {
   const secp = peerIdFromPrivateKey(await generateKeyPair('secp256k1')).toString()
   const good = peerIdOf(Buffer.alloc(32, 5))
   const bad = ['', 'x', secp, 'QmYwAPJzv5CZsnA625s3Xf2nemtYgPpHdWEz79ojWnPbdG', good.slice(1), `${good}1`, `1${good}`]

@@ -19,7 +19,7 @@ async function sealAll(bytes: Uint8Array, chunkBytes = 16, salt?: Uint8Array): P
 
 const counting = (length: number): Buffer => Buffer.from(Array.from({ length }, (_, i) => i % 251))
 
-test('chunks come in order, a node as soon as it is full, the root last and marked', async () => {
+test('sealFile returns chunks in order, each node as soon as it is full, and the root last', async () => {
   const blocks = await sealAll(counting(16 * 1025))
   assert.deepEqual(
     blocks.filter(({ chunkIndex: leaf }) => leaf !== null).map(({ chunkIndex: leaf }) => leaf),
@@ -37,7 +37,7 @@ test('chunks come in order, a node as soon as it is full, the root last and mark
   assert.equal(root?.size, 16 * 1025)
 })
 
-test('a file of exactly one full node, of one chunk, and of none', async () => {
+test('sealFile handles a file of exactly one full node, of one chunk, and of none', async () => {
   const full = await sealAll(counting(16 * 1024))
   assert.equal(full.length, 1025)
   assert.equal(full.at(-1)?.chunkIndex, null)
@@ -49,7 +49,7 @@ test('a file of exactly one full node, of one chunk, and of none', async () => {
   assert.deepEqual(await sealAll(new Uint8Array(0)), [])
 })
 
-test('a block that was given is not changed by those that follow, though they share a buffer', async () => {
+test('later blocks do not change an earlier block, although chunks share a buffer', async () => {
   const text = counting(64)
   let at = 0
   let last: { block: SealedBlock; copy: string } | undefined
@@ -61,7 +61,7 @@ test('a block that was given is not changed by those that follow, though they sh
   assert.equal(at, 5)
 })
 
-test('at most one chunk is held back: what can be kept is given before more is asked for', async () => {
+test('sealFile holds back at most one chunk, and returns blocks before it asks for more', async () => {
   let asked = 0
   async function* source(): AsyncGenerator<Uint8Array> {
     for (let i = 0; i < 5; i++) {
@@ -78,7 +78,7 @@ test('at most one chunk is held back: what can be kept is given before more is a
   assert.equal(given, 5)
 })
 
-test('the source is closed when the reader goes, and its failure comes through', async () => {
+test('sealFile closes the source when the reader stops, and passes on its errors', async () => {
   let isClosed = false
   async function* source(fails: boolean): AsyncGenerator<Uint8Array> {
     try {
@@ -95,7 +95,7 @@ test('the source is closed when the reader goes, and its failure comes through',
   await assert.rejects(gather(pipe(source(true), fixedChunker(16), sealFile({ subkey }))), /the cable/)
 })
 
-test('a salt in every block: equal text, other blocks, opened all the same', async () => {
+test('a salt changes every block of an equal text, and all of them open', async () => {
   const salt = Buffer.alloc(32, 1)
   const [plain, salted] = await Promise.all([sealAll(counting(40)), sealAll(counting(40), 16, salt)])
   for (const [i, { cid }] of plain.entries()) assert.ok(!cid.equals((salted[i] as SealedBlock).cid))
@@ -103,7 +103,7 @@ test('a salt in every block: equal text, other blocks, opened all the same', asy
   assert.deepEqual(Buffer.from(openChunk(one?.root?.key as Uint8Array, one?.bytes as Uint8Array)), counting(10))
 })
 
-test('a chunk opens to what it held, and only if its size is the one stated', async () => {
+test('a chunk opens to its text, and only if it has the stated size', async () => {
   const [block] = (await sealAll(counting(10), 16)) as [SealedBlock]
   const key = block.root?.key as Uint8Array
   assert.deepEqual(Buffer.from(openChunkOf({ key, size: 10 }, block.bytes)), counting(10))
@@ -111,7 +111,7 @@ test('a chunk opens to what it held, and only if its size is the one stated', as
   assert.throws(() => openChunk(Buffer.alloc(32), block.bytes), SealError)
 })
 
-test('a sealed text that is no padded chunk is refused', () => {
+test('a sealed text that is not a padded chunk is refused', () => {
   const sealPadded = (padded: Uint8Array) => seal(subkey, padded, { label: 'chunk' })
   // 200 bytes padded as a body is, not as a chunk is.
   const body = sealPadded(padInPlace(Buffer.alloc(256), 200, paddedBodyLength(200)))
@@ -120,7 +120,7 @@ test('a sealed text that is no padded chunk is refused', () => {
   assert.throws(() => openChunk(tiny.key, tiny.bytes), FormatError)
 })
 
-test('inline content is known by what its chunk would be known by', () => {
+test('inline content has the siv that its chunk would have', () => {
   for (const length of [0, 1, 100, 1024]) {
     const text = counting(length)
     const padded = padInPlace(Buffer.concat([text, Buffer.alloc(200)]), length, paddedChunkLength(length))

@@ -12,7 +12,7 @@ const text = Buffer.from('the text, padded by whoever calls')
 const salt = Buffer.alloc(32, 8)
 const chunk: SealOptions = { label: 'chunk' }
 
-/** SPEC.md, written once more with nothing of src in it but the hash. */
+/** A second implementation of SPEC.md, which uses nothing of src but the hash. */
 function sealOfSpec(label: string, padded: Uint8Array, clear: Uint8Array, salt: Uint8Array) {
   const suite = utf8('aes-256-gcm/hmac-sha-256/blake3')
   const list = (...parts: Uint8Array[]): Uint8Array =>
@@ -29,7 +29,7 @@ function sealOfSpec(label: string, padded: Uint8Array, clear: Uint8Array, salt: 
   return { siv, key, bytes: Buffer.concat([mac(key, utf8('commit')), sealed, cipher.getAuthTag()]) }
 }
 
-test('it is what SPEC.md says, at any length', () => {
+test('the seal computes what SPEC.md says, at any length', () => {
   const lengths = [0, 1, 15, 16, 17, 1000, 64 << 10, (64 << 10) + 1, 200_000]
   for (const length of lengths) {
     const padded = Buffer.alloc(length, 5)
@@ -50,7 +50,7 @@ test('it is what SPEC.md says, at any length', () => {
   }
 })
 
-test('the same text gives the same bytes; anything else about it gives others, and another key', () => {
+test('the same input has the same sealed bytes, and any other input has other bytes and another key', () => {
   const one = seal(subkey, text, chunk)
   assert.equal(toHex(seal(subkey, Buffer.from(text), chunk).bytes), toHex(one.bytes))
   const others = [
@@ -64,18 +64,18 @@ test('the same text gives the same bytes; anything else about it gives others, a
   assert.equal(new Set([one, ...others].map(({ siv }) => toHex(siv))).size, 6)
 })
 
-test('what is opened is what was sealed', () => {
+test('open returns the text that was sealed', () => {
   for (const options of [chunk, { label: 'node' as const, clear: utf8('links') }]) {
     const { bytes, key, siv } = seal(subkey, text, options)
     assert.deepEqual(Buffer.from(open(key, bytes, options)), text)
     assert.deepEqual(Buffer.from(openBySiv(subkey, siv, bytes, options)), text)
   }
-  // Whoever opens needs not know of a salt: the key holds it.
+  // The reader need not know the salt, since the key depends on it.
   const salted = seal(subkey, text, { label: 'chunk', salt })
   assert.deepEqual(Buffer.from(open(salted.key, salted.bytes, chunk)), text)
 })
 
-test('under another key, label or clear text nothing opens', () => {
+test('nothing opens under another key, label or clear text', () => {
   const options: SealOptions = { label: 'node', clear: utf8('links') }
   const { bytes, key, siv } = seal(subkey, text, options)
   assert.throws(() => open(Buffer.alloc(32, 9), bytes, options), SealError)
@@ -99,10 +99,10 @@ test('keys and sivs of another length, and texts too short to be sealed, are ref
   }
 })
 
-test('one who holds the key cannot pass another text off under a published siv', () => {
+test('a holder of the key cannot pass off another text under a published siv', () => {
   const { siv } = seal(subkey, text, { label: 'body' })
   const { key } = seal(subkey, text, { label: 'body' })
-  // A second text under the key of the first: commitment and tag hold, the siv does not.
+  // A second text under the key of the first: commitment and tag are valid, and the siv is not.
   const other = Buffer.from('quite another text')
   const suite = utf8('aes-256-gcm/hmac-sha-256/blake3')
   const aad = concatBytes(...[utf8('body'), suite, new Uint8Array(0)].flatMap(part => [u32be(part.byteLength), part]))
@@ -113,7 +113,7 @@ test('one who holds the key cannot pass another text off under a published siv',
   assert.throws(() => openBySiv(subkey, siv, forged, { label: 'body' }), SealError)
 })
 
-test('no two lists of parts have one HMAC', () => {
+test('no two lists of parts have the same HMAC', () => {
   const [a, b, ab] = [utf8('a'), utf8('b'), utf8('ab')]
   const all = [
     hmac(subkey, a, b),

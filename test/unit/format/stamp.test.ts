@@ -13,7 +13,7 @@ import {
 } from '../../../src/format/stamp.ts'
 import { toHex } from '../../../src/util/bytes.ts'
 
-test('an hlc is 48 bits of milliseconds and 16 of counter, big-endian', () => {
+test('an hlc has 48 bits of milliseconds and 16 bits of counter, big-endian', () => {
   const hlc = hlcAt(0x0123456789ab, 0xcdef)
   assert.equal(toHex(encodeHlc(hlc)), '0123456789abcdef')
   assert.equal(decodeHlc(encodeHlc(hlc)), hlc)
@@ -22,14 +22,14 @@ test('an hlc is 48 bits of milliseconds and 16 of counter, big-endian', () => {
   assert.equal(hlcAt(-5), 0n)
 })
 
-test('the bytes of an hlc are eight, wherever they lie in memory', () => {
+test('an hlc is read from eight bytes, wherever they are in memory', () => {
   const pool = Buffer.alloc(64, 0xff)
   for (const length of [0, 4, 7, 9, 16]) assert.throws(() => decodeHlc(pool.subarray(3, 3 + length)), FormatError)
   pool.set(encodeHlc(5n), 3)
   assert.equal(decodeHlc(pool.subarray(3, 11)), 5n)
 })
 
-test('what comes after, comes after all of it, and the clock leads where it may', () => {
+test('hlcAfter comes after all of the past, and follows the clock where it can', () => {
   assert.equal(hlcAfter(1000), hlcAt(1000))
   assert.equal(hlcAfter(1000, hlcAt(500), hlcAt(999, 0xffff)), hlcAt(1000))
   assert.equal(hlcAfter(1000, hlcAt(1000)), hlcAt(1000, 1))
@@ -37,7 +37,7 @@ test('what comes after, comes after all of it, and the clock leads where it may'
   assert.equal(hlcAfter(1000, hlcAt(1000, 0xffff)), hlcAt(1001))
 })
 
-test('after the last of all there is nothing, and it still fits', () => {
+test('hlcAfter returns the greatest hlc again, since it has no successor', () => {
   const last = (1n << 64n) - 1n
   assert.equal(hlcAfter(1000, last), last)
   encodeHlc(last)

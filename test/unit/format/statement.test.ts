@@ -24,7 +24,7 @@ import { GRANT_ID, HLC, SAMPLE_FIELDS, sampleStatements, signSample } from '../.
 
 const signerOf = (statement: AnyStatement): Uint8Array => (statement.grant === null ? network.network : author)
 
-/** The map that a statement encodes, to be altered. */
+/** The map that a statement encodes, for tests that change it. */
 function mapOf(statement: Statement, sig: Uint8Array = statement.sig): Record<string, unknown> {
   const { kind, hlc, grant, fields } = statement
   return { ...fields, kind, v: 1, hlc: encodeHlc(hlc), ...(grant === null ? {} : { grant }), sig }
@@ -46,7 +46,7 @@ function isNullable(kind: Kind, field: string, value: unknown): boolean {
 for (const statement of sampleStatements()) {
   const { kind } = statement
 
-  test(`${kind}: what is signed is read again, and verifies under its author only`, async () => {
+  test(`${kind}: a signed statement is read again, and verifies under its author only`, async () => {
     const again = decodeStatement(statement.bytes)
     assert.equal(again.kind, kind)
     assert.equal(again.hlc, HLC)
@@ -65,7 +65,7 @@ for (const statement of sampleStatements()) {
     assert.equal(toHex(sign(null, signed, statement.grant === null ? network.root : device)), toHex(statement.sig))
   })
 
-  test(`${kind}: a field too many, or one too few, is refused`, () => {
+  test(`${kind}: an additional or missing field is refused`, () => {
     assert.throws(() => decodeStatement(encodeCanonical({ ...mapOf(statement), extra: 1 })), FormatError)
     for (const field of Object.keys(mapOf(statement))) {
       const { [field]: _, ...rest } = mapOf(statement)
@@ -88,7 +88,7 @@ for (const statement of sampleStatements()) {
   })
 }
 
-test('unknown kinds and versions, and what is no map, are refused', () => {
+test('unknown kinds and versions, and values other than maps, are refused', () => {
   const good = mapOf(signSample('out'))
   for (const alien of [
     { ...good, kind: 'constructor' },
@@ -113,14 +113,14 @@ test('unknown kinds and versions, and what is no map, are refused', () => {
     assert.throws(() => decodeStatement(encodeCanonical(alien)), FormatError)
 })
 
-test('a byte behind, or one missing, is refused', () => {
+test('an additional or missing byte at the end is refused', () => {
   const { bytes } = signSample('grant')
   assert.throws(() => decodeStatement(concatBytes(bytes, Uint8Array.of(0))), FormatError)
   for (let length = 0; length < bytes.byteLength; length++)
     assert.throws(() => decodeStatement(bytes.subarray(0, length)), FormatError)
 })
 
-test('the bounds on text are bytes, and it must be text', () => {
+test('the bounds of text count bytes, and only text is accepted', () => {
   const status = SAMPLE_FIELDS.status
   signSample('status', { ...status, zone: '€'.repeat(21), addresses: ['€'.repeat(85)] })
   const options = { network: network.network, key: device, grant: GRANT_ID, hlc: HLC }
@@ -142,14 +142,14 @@ test('the bounds on text are bytes, and it must be text', () => {
     assert.throws(() => signStatement('status', fields, options), FormatError, JSON.stringify(fields).slice(0, 80))
 })
 
-/** Ids that ascend with their numbers. */
+/** Ids in ascending order. */
 function numbered(n: number): Uint8Array {
   const id = Buffer.alloc(32)
   id.writeUInt32BE(n)
   return id
 }
 
-test('an epoch names each id once, in their order: it has one encoding', () => {
+test('an epoch names each id once and in order, so that it has one encoding', () => {
   const epoch = { hash: Buffer.alloc(32), previous: [], excludes: [] }
   for (const field of ['previous', 'excludes'] as const) {
     signSample('epoch', { ...epoch, [field]: [numbered(1), numbered(2), numbered(0x100)] })
@@ -162,7 +162,7 @@ test('an epoch names each id once, in their order: it has one encoding', () => {
   }
 })
 
-test('lists have their bounds', () => {
+test('lists over their bounds are refused', () => {
   const ids = (count: number): Uint8Array[] => Array.from({ length: count }, (_, i) => numbered(i))
   signSample('epoch', { previous: ids(256), hash: Buffer.alloc(32), excludes: [] })
   assert.throws(() => signSample('epoch', { previous: ids(257), hash: Buffer.alloc(32), excludes: [] }), FormatError)
@@ -174,15 +174,15 @@ test('a statement over its bound is refused before it is decoded', () => {
   const ids = (count: number): Uint8Array[] => Array.from({ length: count }, (_, i) => numbered(i))
   // 2 × 256 ids of 34 bytes: 17 KiB.
   assert.throws(() => signSample('epoch', { ...epoch, previous: ids(256), excludes: ids(256) }), FormatError)
-  assert.throws(() => decodeStatement(Buffer.alloc(STATEMENT_BYTES_MAX + 1, 0xff)), /at most/)
+  assert.throws(() => decodeStatement(Buffer.alloc(STATEMENT_BYTES_MAX + 1, 0xff)), /more than 16384 bytes/)
 })
 
-test('what is left undefined is left out', () => {
+test('fields that are undefined are left out', () => {
   const { zone: _, ...rest } = SAMPLE_FIELDS.status
   assert.equal(toHex(signSample('status', { ...rest, zone: undefined }).bytes), toHex(signSample('status', rest).bytes))
 })
 
-test('a CID in a statement is one of ours, whatever its codec', () => {
+test('a CID in a statement must be one of this network, whatever its codec', () => {
   const share = SAMPLE_FIELDS.share
   const { digest } = nameBlock(Buffer.from('x')).multihash
   const foreign = [
@@ -198,7 +198,7 @@ test('a CID in a statement is one of ours, whatever its codec', () => {
   signSample('share', { ...share, root: CID.createV1(0x0129, Digest.create(0x1e, digest)) })
 })
 
-test('stamps: of the author, with the incarnation where the kind has one', () => {
+test('a stamp has the author, and the incarnation if the kind has one', () => {
   const stamp = stampOf(signSample('entry') as Statement, author)
   assert.equal(stamp.hlc, HLC)
   assert.equal(stamp.author, author)
@@ -206,7 +206,7 @@ test('stamps: of the author, with the incarnation where the kind has one', () =>
   assert.deepEqual([...stampOf(signSample('status') as Statement, author).incarnation], [0, 0, 0, 0, 0, 0, 0, 0])
 })
 
-test('a key that is none verifies nothing, and says so', async () => {
+test('an invalid key is an error when it verifies', async () => {
   const statement = signSample('out') as Statement
   await assert.rejects(verifyStatement(statement, network.network, Buffer.alloc(31)))
   assert.equal(await verifyStatement(statement, network.network, Buffer.alloc(32, 0xff)), false)

@@ -54,7 +54,7 @@ import {
 
 /**
  * The formats against `test/vectors/`, twice: by the code, and by a second implementation that was written from SPEC.md.
- * In the files bytes are hex; inside values they are `0x…`, and a link is `cid:…`.
+ * In the files, bytes are hex. Inside values they are `0x…`, and a link is `cid:…`.
  */
 
 function read<T>(name: string): T {
@@ -67,7 +67,7 @@ interface Keys {
   refusedPeerIds: string[]
 }
 
-test('keys.json: what a network key stands for, and the names of devices', () => {
+test('keys.json: what is derived from a network key, and the names of devices', () => {
   const { networks, devices, refusedPeerIds } = read<Keys>('keys')
   for (const { key, words, network, epochKey, recovery, content, record } of networks) {
     const derived = deriveNetwork(bytes(key))
@@ -103,7 +103,7 @@ interface Cids {
   refused: Record<string, string>
 }
 
-test('cids.json: names of blocks, and names that are none', () => {
+test('cids.json: names of blocks, and invalid names', () => {
   const { blocks, refused } = read<Cids>('cids')
   for (const block of blocks) {
     const data = bytes(block.bytes)
@@ -127,7 +127,7 @@ test('cids.json: names of blocks, and names that are none', () => {
   for (const [what, cid] of Object.entries(refused)) assert.throws(() => decodeCid(bytes(cid)), FormatError, what)
 })
 
-test('canonical.json: one value, one byte string', () => {
+test('canonical.json: each value has one encoding', () => {
   const { accepted, refused } = read<{
     accepted: Array<{ value: unknown; bytes: string }>
     refused: Record<string, string>
@@ -175,7 +175,7 @@ type SealVector = Record<'subkey' | 'clear' | 'salt' | 'padded' | 'siv' | 'key' 
   label: SealLabel
 }
 
-test('seal.json: siv, key and sealed bytes; opened again, and not once a bit is another', () => {
+test('seal.json: siv, key and sealed bytes, opened again, and refused with one changed bit', () => {
   const { suite, seals } = read<{ suite: string; seals: SealVector[] }>('seal')
   assert.equal(suite, SUITE.toString())
   for (const vector of seals) {
@@ -246,7 +246,7 @@ const saySecond = ({ cid, key, ...rest }: SecondLink): SaidRoot => ({
   ...rest
 })
 
-/** The text below a link, each block taken from `blocks` and opened. */
+/** Returns the text below a link. It opens each block of it from `blocks`. */
 function textBelow(link: { cid: CID; key: Uint8Array }, blocks: Map<string, string>, shape?: NodeShape): Buffer {
   const data = bytes(blocks.get(link.cid.toString()) as string)
   assert.ok(verifyBlock(link.cid, data))
@@ -256,7 +256,7 @@ function textBelow(link: { cid: CID; key: Uint8Array }, blocks: Map<string, stri
   return Buffer.concat(links.map((l, i) => textBelow(l, blocks, node.height > 1 ? childShape(node, i) : undefined)))
 }
 
-test('manifest.json: files, their blocks and roots; read again; nodes that are none', async () => {
+test('manifest.json: files, their blocks and roots, read again, and invalid nodes', async () => {
   const vectors = read<Manifest>('manifest')
   const subkey = bytes(vectors.subkey)
   for (const { what, chunkBytes, salt, text, root, blocks } of vectors.files) {
@@ -334,7 +334,7 @@ interface Statements {
   refused: Record<string, string>
 }
 
-test('statements.json: one of every kind at least, its bytes, id and signature', async () => {
+test('statements.json: the bytes, id and signature of at least one statement of every kind', async () => {
   const vectors = read<Statements>('statements')
   const network = bytes(vectors.network)
   assert.deepEqual([...new Set(vectors.statements.map(({ kind }) => kind))].sort(), Object.keys(KINDS).sort())
@@ -384,7 +384,7 @@ interface Entries {
   refused: Record<string, string>
 }
 
-test('entry.json: records and their bodies, what one covers, and records that are none', async () => {
+test('entry.json: records and their bodies, what a record covers, and invalid records', async () => {
   const vectors = read<Entries>('entry')
   const [network, seed, hlc, grant] = (['network', 'seed', 'hlc', 'grant'] as const).map(n => bytes(vectors[n])) as [
     Buffer,
@@ -444,7 +444,7 @@ interface Capabilities {
   refused: Record<string, string>
 }
 
-test('capability.json: both ways', () => {
+test('capability.json: capabilities are written and read', () => {
   const { accepted, refused } = read<Capabilities>('capability')
   for (const { root, key, gateway, text } of accepted) {
     const rest = gateway === null ? {} : { gateway }
@@ -465,7 +465,7 @@ interface Paths {
   refusedNames: string[]
 }
 
-test('paths.json: paths as they are typed, and names as records bring them', () => {
+test('paths.json: paths of users, and names in records', () => {
   const { accepted, refused, names, refusedNames } = read<Paths>('paths')
   for (const { given, parts, path } of accepted) {
     assert.deepEqual(parsePath(given), parts)

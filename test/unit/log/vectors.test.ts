@@ -12,6 +12,7 @@ import { ProtocolError, RefusedError } from '../../../src/wire/errors.ts'
 import { encodeFrame, type Frame, FrameReader, fieldsOf } from '../../../src/wire/frames.ts'
 import type { ByteStream } from '../../../src/wire/host.ts'
 import { ManualClock } from '../../fixtures/clock.ts'
+import { cbor } from '../../fixtures/format-by-spec.ts'
 import { silentLogger } from '../../fixtures/logger.ts'
 import { adminSecrets, TestMember } from '../../fixtures/member.ts'
 import { MemoryNetwork } from '../../fixtures/memory-host.ts'
@@ -208,27 +209,4 @@ function frameBySpec(header: Record<string, unknown>, parts: Buffer[]): string {
   lengths.writeUInt32BE(encoded.byteLength, 0)
   lengths.writeUInt32BE(body.byteLength, 4)
   return toHex(Buffer.concat([lengths, encoded, body]))
-}
-
-/** Canonical dag-cbor (RFC 8949 with shortest lengths; keys by length, then bytewise) of what headers hold. */
-function cbor(value: unknown): Buffer {
-  if (value === null) return Buffer.of(0xf6)
-  if (typeof value === 'boolean') return Buffer.of(value ? 0xf5 : 0xf4)
-  if (typeof value === 'number') return cborHead(0, value)
-  if (typeof value === 'string') return Buffer.concat([cborHead(3, Buffer.byteLength(value)), Buffer.from(value)])
-  if (value instanceof Uint8Array) return Buffer.concat([cborHead(2, value.byteLength), value])
-  if (Array.isArray(value)) return Buffer.concat([cborHead(4, value.length), ...value.map(cbor)])
-  const keys = Object.keys(value as object).sort((a, b) => a.length - b.length || (a < b ? -1 : 1))
-  const items = keys.flatMap(key => [cbor(key), cbor((value as Record<string, unknown>)[key])])
-  return Buffer.concat([cborHead(5, keys.length), ...items])
-}
-
-function cborHead(major: number, count: number): Buffer {
-  const type = major << 5
-  if (count < 24) return Buffer.of(type | count)
-  if (count < 2 ** 8) return Buffer.of(type | 24, count)
-  if (count < 2 ** 16) return Buffer.of(type | 25, count >> 8, count & 0xff)
-  const long = Buffer.alloc(5, type | 26)
-  long.writeUInt32BE(count, 1)
-  return long
 }

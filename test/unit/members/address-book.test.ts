@@ -9,7 +9,7 @@ import { silentLogger } from '../../fixtures/logger.ts'
 import { MemoryDatabase } from '../../fixtures/memory-database.ts'
 
 async function open(database = new MemoryDatabase()): Promise<{ index: IndexDb; book: AddressBook }> {
-  const index = new IndexDb(database.asDatabase)
+  const index = new IndexDb(database.asDatabase, silentLogger)
   await index.open()
   return { index, book: new AddressBook(index, silentLogger) }
 }

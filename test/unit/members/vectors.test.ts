@@ -22,6 +22,7 @@ import type { Chance } from '../../../src/util/chance.ts'
 import { encodeFrame, FrameReader } from '../../../src/wire/frames.ts'
 import type { ByteStream } from '../../../src/wire/host.ts'
 import { ManualClock } from '../../fixtures/clock.ts'
+import { cbor } from '../../fixtures/format-by-spec.ts'
 import { silentLogger } from '../../fixtures/logger.ts'
 import { type MemoryHost, MemoryNetwork } from '../../fixtures/memory-host.ts'
 import { settle } from '../../fixtures/pass-time.ts'
@@ -450,25 +451,4 @@ function keyBySpec(type: 'ed25519' | 'x25519', seed: Uint8Array): KeyObject {
 
 function publicBySpec(key: KeyObject): string {
   return Buffer.from(createPublicKey(key).export({ format: 'jwk' }).x ?? '', 'base64url').toString('hex')
-}
-
-/** Canonical dag-cbor (RFC 8949 with shortest lengths; keys by length, then bytewise) of the values in these vectors. */
-function cbor(value: unknown): Buffer {
-  if (value === null) return Buffer.of(0xf6)
-  if (typeof value === 'boolean') return Buffer.of(value ? 0xf5 : 0xf4)
-  if (typeof value === 'number') return cborHead(0, value)
-  if (typeof value === 'string') return Buffer.concat([cborHead(3, Buffer.byteLength(value)), Buffer.from(value)])
-  if (value instanceof Uint8Array) return Buffer.concat([cborHead(2, value.byteLength), value])
-  if (Array.isArray(value)) return Buffer.concat([cborHead(4, value.length), ...value.map(cbor)])
-  const keys = Object.keys(value as object).sort((a, b) => a.length - b.length || (a < b ? -1 : 1))
-  const items = keys.flatMap(key => [cbor(key), cbor((value as Record<string, unknown>)[key])])
-  return Buffer.concat([cborHead(5, keys.length), ...items])
-}
-
-function cborHead(major: number, count: number): Buffer {
-  const size = count < 24 ? 0 : count < 2 ** 8 ? 1 : count < 2 ** 16 ? 2 : count < 2 ** 32 ? 4 : 8
-  if (size === 0) return Buffer.of((major << 5) | count)
-  const long = Buffer.alloc(9)
-  long.writeBigUInt64BE(BigInt(count), 1)
-  return Buffer.concat([Buffer.of((major << 5) | (24 + Math.log2(size))), long.subarray(9 - size)])
 }

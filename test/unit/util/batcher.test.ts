@@ -15,12 +15,12 @@ function controlled(options: BatcherOptions<number>) {
   return { batcher, started, batches: () => started.map(({ items }) => items) }
 }
 
-/** What was added, also by what this turn of the loop still does, has begun. */
+/** Resolves once the batch of everything added in this turn of the loop has begun. */
 const turn = async (): Promise<void> => {
   for (let i = 0; i < 2; i++) await new Promise(resolve => setImmediate(resolve))
 }
 
-test('what is added in one turn shares a batch, what comes meanwhile the next', async () => {
+test('items added in one turn share a batch, and items that come meanwhile share the next', async () => {
   const { batcher, started, batches } = controlled({ itemsMax: 10 })
   const first = [1, 2].map(item => batcher.add(item))
   await turn()
@@ -39,7 +39,7 @@ test('what is added in one turn shares a batch, what comes meanwhile the next', 
   assert.deepEqual(await Promise.all(second), ['3', '4', '5'])
 })
 
-test('a batch takes no more items and bytes than it may, but always one', async () => {
+test('a batch takes no more items and bytes than allowed, but always one item', async () => {
   const { batcher, started, batches } = controlled({ itemsMax: 3, bytesMax: 10, sizeOf: item => item })
   const all = [1, 1, 1, 1, 9, 20, 5, 5, 1].map(item => batcher.add(item))
   for (let i = 0; i < 10; i++) {
@@ -50,7 +50,7 @@ test('a batch takes no more items and bytes than it may, but always one', async 
   assert.deepEqual(batches(), [[1, 1, 1], [1, 9], [20], [5, 5], [1]])
 })
 
-test('as many batches at once as told', async () => {
+test('as many batches run at once as the option allows', async () => {
   const { batcher, started } = controlled({ itemsMax: 1, parallel: 2 })
   const all = [1, 2, 3].map(item => batcher.add(item))
   await turn()
@@ -63,7 +63,7 @@ test('as many batches at once as told', async () => {
   assert.deepEqual(await Promise.all(all), ['1', '2', '3'])
 })
 
-test('work that fails, fails its own batch and no other', async () => {
+test('work that fails rejects its own batch and no other', async () => {
   const { batcher, started } = controlled({ itemsMax: 2 })
   const [a, b, c] = [1, 2, 3].map(item => batcher.add(item)) as [Promise<string>, Promise<string>, Promise<string>]
   await turn()
@@ -75,7 +75,7 @@ test('work that fails, fails its own batch and no other', async () => {
   assert.equal(await c, '3')
 })
 
-test('work that throws before it promises anything fails its batch too', async () => {
+test('work that throws synchronously rejects its batch too', async () => {
   const batcher = new Batcher<number, string>(
     () => {
       throw new Error('at once')
@@ -85,7 +85,7 @@ test('work that throws before it promises anything fails its batch too', async (
   await assert.rejects(batcher.add(1), /at once/)
 })
 
-test('closed, it ends what is under way, fails what waits and refuses what comes', async () => {
+test('close ends what is under way, rejects what waits, and later items are refused', async () => {
   const { batcher, started } = controlled({ itemsMax: 1 })
   const underWay = batcher.add(1)
   await turn()
@@ -104,7 +104,7 @@ test('closed, it ends what is under way, fails what waits and refuses what comes
   assert.equal(started.length, 1)
 })
 
-test('settled waits for all that was added, and not at all if there is nothing', async () => {
+test('settled waits for all added items, and resolves at once if there are none', async () => {
   const { batcher, started } = controlled({ itemsMax: 1 })
   await batcher.settled()
   const all = [1, 2].map(item => batcher.add(item))

@@ -4,7 +4,7 @@ import { giveBuffer, takeBuffer } from '../../../src/util/buffer-pool.ts'
 
 const MIB = 1 << 20
 
-test('a buffer that was given back is taken again, one of another length is not', () => {
+test('a returned buffer is used again, but not for another length', () => {
   const first = takeBuffer(MIB + 1)
   giveBuffer(first)
   assert.notEqual(takeBuffer(MIB + 2).buffer, first.buffer)
@@ -12,7 +12,7 @@ test('a buffer that was given back is taken again, one of another length is not'
   assert.notEqual(takeBuffer(MIB + 1).buffer, first.buffer)
 })
 
-test('what is given twice has one owner all the same', () => {
+test('a buffer that is returned twice gets one owner only', () => {
   const bytes = takeBuffer(MIB + 3)
   giveBuffer(bytes)
   giveBuffer(bytes)
@@ -20,7 +20,7 @@ test('what is given twice has one owner all the same', () => {
   assert.notEqual(takeBuffer(MIB + 3).buffer, bytes.buffer)
 })
 
-test('a part of some memory, and what is small, is left alone', () => {
+test('views of a part of some memory, and small buffers, are not pooled', () => {
   const whole = Buffer.allocUnsafeSlow(2 * MIB)
   giveBuffer(whole.subarray(0, MIB + 4))
   assert.notEqual(takeBuffer(MIB + 4).buffer, whole.buffer)
@@ -29,7 +29,7 @@ test('a part of some memory, and what is small, is left alone', () => {
   assert.notEqual(takeBuffer(100).buffer, small.buffer)
 })
 
-test('no more is kept than the bound', () => {
+test('the pool holds no more bytes than its bound', () => {
   const buffers = Array.from({ length: 40 }, () => takeBuffer(MIB + 5))
   for (const buffer of buffers) giveBuffer(buffer)
   const memories = new Set(buffers.map(({ buffer }) => buffer))

@@ -13,7 +13,7 @@ import {
   utf8
 } from '../../../src/util/bytes.ts'
 
-test('a buffer of bytes shares them, and only them', () => {
+test('asBuffer shares the bytes, and only those', () => {
   const all = Uint8Array.of(0, 1, 2, 3, 4)
   const part = asBuffer(all.subarray(1, 4))
   assert.deepEqual([...part], [1, 2, 3])
@@ -22,7 +22,7 @@ test('a buffer of bytes shares them, and only them', () => {
   assert.equal(asBuffer(part), part)
 })
 
-test('bytes are ordered as a database orders its keys', () => {
+test('compareBytes orders as a database orders its keys', () => {
   const sorted = ['', '00', '0000', '01', '7f', '80', 'ff', 'ff00'].map(fromHex)
   for (const [i, a] of sorted.entries()) {
     for (const [j, b] of sorted.entries()) assert.equal(compareBytes(a, b), Math.sign(i - j))
@@ -32,13 +32,13 @@ test('bytes are ordered as a database orders its keys', () => {
   assert.ok(!equalBytes(Uint8Array.of(1, 2), Uint8Array.of(1, 3)))
 })
 
-test('hex goes both ways, and what is not hex is refused', () => {
+test('hex is written and read, and other text is refused', () => {
   assert.equal(toHex(Uint8Array.of(0, 0xab, 0xff)), '00abff')
   assert.deepEqual([...fromHex('00ABff')], [0, 0xab, 0xff])
   for (const bad of ['0', 'zz', '00zz', '00 11', '0x00']) assert.throws(() => fromHex(bad), RangeError, bad)
 })
 
-test('integers are big-endian, and those that do not fit are refused', () => {
+test('integers are written big-endian, and those that do not fit are refused', () => {
   assert.equal(toHex(u32be(0x01020304)), '01020304')
   assert.equal(toHex(u64be(0x0102030405060708n)), '0102030405060708')
   assert.equal(toHex(u64be(1)), '0000000000000001')
@@ -46,7 +46,7 @@ test('integers are big-endian, and those that do not fit are refused', () => {
   for (const bad of [-1n, 1n << 64n, 0.5]) assert.throws(() => u64be(bad), RangeError)
 })
 
-test('parts are joined and measured', () => {
+test('concatBytes joins parts, and byteLengthOf measures them', () => {
   const parts = [utf8('ä'), new Uint8Array(0), utf8('b')]
   assert.equal(byteLengthOf(parts), 3)
   assert.equal(toHex(concatBytes(...parts)), 'c3a462')

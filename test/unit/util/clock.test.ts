@@ -4,7 +4,7 @@ import { systemClock } from '../../../src/util/clock.ts'
 
 const DAY_MS = 24 * 3600 * 1000
 
-test('a wait of a month is a month: the platform counts in 32 bits', t => {
+test('a wait of a month lasts a month, although the platform counts in 32 bits', t => {
   const timers: Array<{ callback: () => void; ms: number }> = []
   t.mock.method(globalThis, 'setTimeout', (callback: () => void, ms: number) => {
     timers.push({ callback, ms })
@@ -23,7 +23,7 @@ test('a wait of a month is a month: the platform counts in 32 bits', t => {
   assert.equal(passedMs, 60 * DAY_MS)
 })
 
-test('what was called off is not called back', t => {
+test('a cancelled callback is not called', t => {
   t.mock.timers.enable({ apis: ['setTimeout'] })
   let fired = 0
   const early = systemClock.after(10, () => fired++)
@@ -36,14 +36,14 @@ test('what was called off is not called back', t => {
   late()
 })
 
-test('a sleep ends in its time', async t => {
+test('a sleep ends after its time', async t => {
   t.mock.timers.enable({ apis: ['setTimeout'] })
   const sleeping = systemClock.sleep(1000, new AbortController().signal)
   t.mock.timers.tick(1000)
   await sleeping
 })
 
-test('a sleep that is broken off ends with the reason, and leaves no listener', async () => {
+test('an aborted sleep rejects with the reason, and leaves no listener', async () => {
   const controller = new AbortController()
   const reason = new Error('enough')
   const sleeping = systemClock.sleep(DAY_MS, controller.signal)
@@ -53,7 +53,7 @@ test('a sleep that is broken off ends with the reason, and leaves no listener', 
   await assert.rejects(systemClock.sleep(DAY_MS, AbortSignal.abort()), { name: 'AbortError' })
 })
 
-test('time passes, and the monotonic clock never goes back', () => {
+test('the clocks advance, and the monotonic clock never goes back', () => {
   assert.ok(Math.abs(systemClock.now() - Date.now()) < 1000)
   let before = systemClock.monotonic()
   for (let i = 0; i < 1000; i++) {

@@ -7,7 +7,7 @@ import { ManualClock } from '../../fixtures/clock.ts'
 
 const never = (): Promise<never> => new Promise(() => {})
 
-test('work that ends in time gives its result, and its timer ends with it', async () => {
+test('work that ends in time returns its result, and its timer ends with it', async () => {
   const clock = new ManualClock()
   const outer = new AbortController()
   let inner: AbortSignal | undefined
@@ -22,7 +22,7 @@ test('work that ends in time gives its result, and its timer ends with it', asyn
   assert.equal(getEventListeners(outer.signal, 'abort').length, 0)
 })
 
-test('a timeout is a DeadlineError and no abort; the work hears of it', async () => {
+test('a timeout is a DeadlineError and not an abort, and it fires the signal of the work', async () => {
   const clock = new ManualClock()
   const heard: unknown[] = []
   const waiting = withDeadline(clock, 100, undefined, signal => {
@@ -39,14 +39,14 @@ test('a timeout is a DeadlineError and no abort; the work hears of it', async ()
   assert.ok(!isAbort(heard[0]))
 })
 
-test('a sleep inside work that ran out of time does not make an abort of it', async () => {
+test('a sleep inside the work does not turn a timeout into an abort', async () => {
   const clock = new ManualClock()
   const waiting = withDeadline(clock, 100, undefined, signal => clock.sleep(1000, signal))
   clock.advance(100)
   await assert.rejects(waiting, DeadlineError)
 })
 
-test("the caller's abort stays what it is, before and during", async () => {
+test('an abort by the caller stays an abort, before and during the work', async () => {
   const clock = new ManualClock()
   const outer = new AbortController()
   const waiting = withDeadline(clock, 100, outer.signal, never)
@@ -62,7 +62,7 @@ test("the caller's abort stays what it is, before and during", async () => {
   assert.equal(ran, false)
 })
 
-test("the work's own failure comes through", async () => {
+test('an error of the work reaches the caller', async () => {
   const failing = withDeadline(new ManualClock(), 100, undefined, async () => {
     throw new TypeError('mine')
   })

@@ -27,7 +27,7 @@ test('each error has its name, its code and its cause', () => {
   }
 })
 
-test('an abort is an abort, a deadline is none', async () => {
+test('an abort is an abort, and a deadline is not', async () => {
   const { reason } = AbortSignal.abort()
   assert.ok(isAbort(reason))
   assert.ok(isAbort(new StoppedError('stopped')))

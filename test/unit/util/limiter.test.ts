@@ -3,7 +3,7 @@ import { getEventListeners } from 'node:events'
 import { test } from 'node:test'
 import { Limiter } from '../../../src/util/limiter.ts'
 
-test('never more than its slots, and whoever comes first is served first', async () => {
+test('the limiter never grants more than its slots, first come, first served', async () => {
   const limiter = new Limiter(2)
   let running = 0
   let most = 0
@@ -26,7 +26,7 @@ test('never more than its slots, and whoever comes first is served first', async
   assert.equal(limiter.taken, 0)
 })
 
-test('a large wish waits for room, and small ones behind it do not pass it', async () => {
+test('a large request waits for room, and small ones behind it do not overtake it', async () => {
   const limiter = new Limiter(4)
   const release = await limiter.acquire(3)
   const order: string[] = []
@@ -46,7 +46,7 @@ test('a large wish waits for room, and small ones behind it do not pass it', asy
   assert.equal(limiter.taken, 0)
 })
 
-test('who asks for more than there is gets all there is', async () => {
+test('a request for more slots than there are gets all of them', async () => {
   const limiter = new Limiter(2)
   const release = await limiter.acquire(100)
   assert.equal(limiter.taken, 2)
@@ -54,7 +54,7 @@ test('who asks for more than there is gets all there is', async () => {
   assert.equal(limiter.taken, 0)
 })
 
-test('giving back twice gives back once', async () => {
+test('releasing twice releases once', async () => {
   const limiter = new Limiter(2)
   const release = await limiter.acquire()
   await limiter.acquire()
@@ -63,7 +63,7 @@ test('giving back twice gives back once', async () => {
   assert.equal(limiter.taken, 1)
 })
 
-test('who gives up while waiting frees the way for those behind', async () => {
+test('an abort while waiting lets the next one in the queue go on', async () => {
   const limiter = new Limiter(2)
   const release = await limiter.acquire(1)
   const controller = new AbortController()
@@ -78,7 +78,7 @@ test('who gives up while waiting frees the way for those behind', async () => {
   await assert.rejects(limiter.acquire(1, controller.signal), { name: 'AbortError' })
 })
 
-test('an abort after the grant takes nothing back and leaves no listener', async () => {
+test('an abort after the grant revokes nothing and leaves no listener', async () => {
   const limiter = new Limiter(1)
   const release = await limiter.acquire()
   const controller = new AbortController()
@@ -91,7 +91,7 @@ test('an abort after the grant takes nothing back and leaves no listener', async
   done()
 })
 
-test('work that fails gives its slot back', async () => {
+test('work that fails releases its slot', async () => {
   const limiter = new Limiter(1)
   const failing = limiter.run(async () => {
     throw new Error('no')

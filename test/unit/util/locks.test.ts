@@ -4,7 +4,7 @@ import { KeyedLocks } from '../../../src/util/locks.ts'
 
 const turn = (): Promise<void> => new Promise(resolve => setImmediate(resolve))
 
-test('one at a time for a key, in order; other keys do not wait', async () => {
+test('one holder at a time gets a key, in order, and other keys do not wait', async () => {
   const locks = new KeyedLocks()
   const events: string[] = []
   const work = (key: string, name: string): Promise<void> =>
@@ -21,7 +21,7 @@ test('one at a time for a key, in order; other keys do not wait', async () => {
   assert.ok(events.indexOf('3 begins') < events.indexOf('1 ends'))
 })
 
-test('work that fails lets the next go on, and nothing is left behind', async () => {
+test('work that fails lets the next holder go on, and no key is left behind', async () => {
   const locks = new KeyedLocks()
   const failing = locks.run('a', async () => {
     throw new Error('no')

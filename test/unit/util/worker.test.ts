@@ -4,7 +4,7 @@ import { NoSpaceError } from '../../../src/disk/errors.ts'
 import { Backoff } from '../../../src/util/backoff.ts'
 import { Worker, type WorkerOptions } from '../../../src/util/worker.ts'
 import { ManualClock } from '../../fixtures/clock.ts'
-import { silentLogger } from '../../fixtures/logger.ts'
+import { RecordingLogger, silentLogger } from '../../fixtures/logger.ts'
 import { settle } from '../../fixtures/pass-time.ts'
 
 function setup(options: Partial<WorkerOptions> & Pick<WorkerOptions, 'work'>) {
@@ -154,4 +154,37 @@ test('stop aborts the round under way and waits for it', async () => {
   assert.ok(isEnded)
   assert.deepEqual(worker.status, { name: 'test work', state: 'stopped', lastError: null, nextInMs: null })
   await worker.stop()
+})
+
+test('a worker goes on after its listener has thrown an error', async () => {
+  let rounds = 0
+  const { worker, pass } = setup({
+    work: async () => {
+      rounds++
+      throw new NoSpaceError('the disk is full')
+    },
+    onError: () => {
+      throw new Error('the listener is broken')
+    }
+  })
+  worker.start()
+  for (let i = 0; i < 4; i++) await pass(1_000)
+  assert.ok(rounds > 2)
+  await worker.stop()
+})
+
+test('an error of the round that is stopped is logged and not reported', async () => {
+  const logger = new RecordingLogger()
+  const errors: unknown[] = []
+  const { worker, pass } = setup({
+    log: logger.forComponent('test'),
+    work: signal =>
+      new Promise((_, reject) => signal.addEventListener('abort', () => reject(new NoSpaceError('the disk is full')))),
+    onError: error => errors.push(error)
+  })
+  worker.start()
+  for (let i = 0; i < 2; i++) await pass(1_000)
+  await worker.stop()
+  assert.deepEqual(errors, [])
+  assert.deepEqual(logger.lines, ['test test work was stopped: NoSpaceError: the disk is full'])
 })

@@ -34,7 +34,7 @@ function member(peer: PeerId, n: number): ViewMember {
 
 async function setup(t: TestContext, { database = new MemoryDatabase(), peers = ['a', 'b'] } = {}) {
   const clock = new ManualClock()
-  const index = new IndexDb(database.asDatabase)
+  const index = new IndexDb(database.asDatabase, silentLogger)
   await index.open()
   const members = ['self', ...peers].map(member)
   const ranking = new Ranking({ id: new Uint8Array(32), members })

@@ -2,48 +2,48 @@ import { DiskError, NoSpaceError, ReadOnlyError } from './errors.ts'
 import type { AppendFile } from './files.ts'
 import { NodeFiles } from './node-files.ts'
 
-/** How the disk took what was last written to it. */
+/** How the disk took the last write. */
 export type DiskState = 'ok' | 'full' | 'readonly' | 'failing'
 
-/** Files of the operating system, and how the last write to them went. */
-export class WatchedFiles extends NodeFiles {
+/** Files of the operating system that remember how the last write to them went. */
+export class MonitoredFiles extends NodeFiles {
   #state: DiskState = 'ok'
 
-  /** What the last write met. Only bytes that became durable show that the disk takes them again. */
+  /** The kind of error that the last write met. Only bytes that became durable make it `ok` again. */
   get state(): DiskState {
     return this.#state
   }
 
   override makeDirectory(path: string): Promise<void> {
-    return this.#watch(super.makeDirectory(path))
+    return this.#monitor(super.makeDirectory(path))
   }
 
   override rename(from: string, to: string): Promise<void> {
-    return this.#watch(super.rename(from, to))
+    return this.#monitor(super.rename(from, to))
   }
 
   override async writeNew(path: string, parts: readonly Uint8Array[]): Promise<void> {
-    await this.#watch(super.writeNew(path, parts))
+    await this.#monitor(super.writeNew(path, parts))
     this.#state = 'ok'
   }
 
   override async openAppend(path: string): Promise<AppendFile> {
-    const file = await this.#watch(super.openAppend(path))
+    const file = await this.#monitor(super.openAppend(path))
     return {
       get size() {
         return file.size
       },
-      append: bytes => this.#watch(file.append(bytes)),
+      append: bytes => this.#monitor(file.append(bytes)),
       sync: async () => {
-        await this.#watch(file.sync())
+        await this.#monitor(file.sync())
         this.#state = 'ok'
       },
-      truncate: size => this.#watch(file.truncate(size)),
+      truncate: size => this.#monitor(file.truncate(size)),
       close: () => file.close()
     }
   }
 
-  async #watch<T>(writing: Promise<T>): Promise<T> {
+  async #monitor<T>(writing: Promise<T>): Promise<T> {
     try {
       return await writing
     } catch (error) {

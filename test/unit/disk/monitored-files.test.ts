@@ -2,26 +2,26 @@ import assert from 'node:assert/strict'
 import { mkdir, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { test } from 'node:test'
-import { WatchedFiles } from '../../../src/disk/watched-files.ts'
+import { MonitoredFiles } from '../../../src/disk/monitored-files.ts'
 import { temporaryFolder } from '../../fixtures/temporary-folder.ts'
 
-test('a write that the disk failed is remembered until one succeeds', async t => {
+test('a failed write is remembered until another succeeds', async t => {
   const folder = await temporaryFolder(t)
-  const files = new WatchedFiles(folder)
+  const files = new MonitoredFiles(folder)
   assert.equal(files.state, 'ok')
   await writeFile(join(folder, 'file'), '')
-  // ENOTDIR, as good an error as any that this user can cause.
+  // ENOTDIR: any error that this user can cause serves here.
   await assert.rejects(files.writeNew('file/below', [Buffer.of(1)]), { name: 'DiskError' })
   assert.equal(files.state, 'failing')
   await assert.rejects(files.read('missing'), { name: 'FileMissingError' })
-  assert.equal(files.state, 'failing', 'a read says nothing of writes')
+  assert.equal(files.state, 'failing', 'a failed read says nothing about writes')
   await files.writeNew('other', [Buffer.of(1)])
   assert.equal(files.state, 'ok')
 })
 
-test('rows are written by appending: bytes that became durable count, those that only left do not', async t => {
+test('an append clears the failure only once its bytes are durable', async t => {
   const folder = await temporaryFolder(t)
-  const files = new WatchedFiles(folder)
+  const files = new MonitoredFiles(folder)
   await mkdir(join(folder, 'segments'))
   await writeFile(join(folder, 'file'), '')
   await assert.rejects(files.openAppend('file/below'), { name: 'DiskError' })

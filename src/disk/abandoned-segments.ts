@@ -1,0 +1,101 @@
+import { byteLengthOf } from '../util/bytes.ts'
+import { type Logger, reasonOf } from '../util/logger.ts'
+import type { Files } from './files.ts'
+import type { RowCodec, SegmentChecksum } from './row.ts'
+import { FOOTER, SEGMENTS_FOLDER, segmentPath } from './segment-layout.ts'
+import type { SegmentList } from './segment-list.ts'
+import type { SegmentReaders } from './segment-readers.ts'
+
+/** A segment without its footer: how much of it is known to be durable, and what the footer will say of that part. */
+export interface Unfinished {
+  segment: number
+  size: number
+  checksum: SegmentChecksum
+}
+
+export interface AbandonedSegmentsOptions {
+  files: Files
+  list: SegmentList
+  readers: SegmentReaders
+  codec: RowCodec
+  log: Logger
+}
+
+/**
+ * Segments that were given up after a failed write or sync and have no footer yet. What such a failure left on the disk is
+ * unknown, and a second fsync that succeeds proves nothing, since the kernel may have dropped the pages. So a segment ends
+ * where it was last known to be durable, and the next row begins a new one.
+ */
+export class AbandonedSegments {
+  readonly #options: AbandonedSegmentsOptions
+  readonly #unfinished = new Map<number, Unfinished>()
+
+  constructor(options: AbandonedSegmentsOptions) {
+    this.#options = options
+  }
+
+  has(segment: number): boolean {
+    return this.#unfinished.has(segment)
+  }
+
+  add({ segment, size, checksum }: Unfinished): void {
+    this.#unfinished.set(segment, { segment, size, checksum })
+    this.#options.log('abandoned segment %d after a failed write: %d rows of it are durable', segment, checksum.rows)
+  }
+
+  /** The segment has been removed. */
+  forget(segment: number): void {
+    this.#unfinished.delete(segment)
+  }
+
+  /** Cuts each to its durable part and writes its footer. If the disk refuses, the next call tries again. */
+  async finishAll(): Promise<void> {
+    const { log } = this.#options
+    for (const unfinished of this.#unfinished.values()) {
+      await this.#finish(unfinished).catch(error =>
+        log('could not finish abandoned segment %d: %s', unfinished.segment, reasonOf(error))
+      )
+    }
+  }
+
+  /** Removes those that never had a row. Another segment must exist behind them, or their numbers would be given again. */
+  async discardEmpty(): Promise<void> {
+    const { log } = this.#options
+    for (const [segment, { checksum }] of this.#unfinished) {
+      if (checksum.rows > 0) continue
+      await this.#discard(segment).catch(error =>
+        log('could not remove empty segment %d: %s', segment, reasonOf(error))
+      )
+    }
+  }
+
+  async #finish({ segment, size, checksum }: Unfinished): Promise<void> {
+    const { files, list, codec } = this.#options
+    const file = await files.openAppend(segmentPath(segment))
+    try {
+      const footer = footerOf(codec, { segment, size, checksum })
+      await file.truncate(size)
+      for (const part of footer) await file.append(part)
+      await file.sync()
+      list.resize(segment, size + byteLengthOf(footer))
+      if (checksum.rows > 0) this.#unfinished.delete(segment)
+    } finally {
+      await file.close()
+    }
+  }
+
+  async #discard(segment: number): Promise<void> {
+    const { files, list, readers } = this.#options
+    await files.remove(segmentPath(segment))
+    readers.forget(segment)
+    list.remove(segment)
+    this.#unfinished.delete(segment)
+    await files.syncDirectory(SEGMENTS_FOLDER)
+  }
+}
+
+/** Returns the row that closes a segment, as header and payload. */
+export function footerOf(codec: RowCodec, { segment, size, checksum }: Unfinished): Uint8Array[] {
+  const { payload } = checksum
+  return [codec.header({ type: FOOTER, payload }, { segment, offset: size }).header, payload]
+}

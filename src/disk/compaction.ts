@@ -1,0 +1,92 @@
+import type { Logger } from '../util/logger.ts'
+import { MOVE_BYTES_MAX, MOVE_ROWS_MAX } from './constants.ts'
+import type { Damage } from './damage.ts'
+import type { IndexCheck } from './index-check.ts'
+import type { IndexCursor } from './index-cursor.ts'
+import type { IndexDb } from './index-db.ts'
+import type { Projections } from './projections.ts'
+import type { PlacedRow } from './row.ts'
+import { rowBatches } from './row-batches.ts'
+import type { RowWriter } from './row-writer.ts'
+import type { SegmentUsage } from './segment-usage.ts'
+import type { Segments } from './segments.ts'
+
+export interface CompactionOptions {
+  segments: Segments
+  index: IndexDb
+  projections: Projections
+  cursor: IndexCursor
+  usage: SegmentUsage
+  damage: Damage
+  check: IndexCheck
+  writer: RowWriter
+  log: Logger
+}
+
+/** Frees the space of dead rows: it writes the live rows of a segment again at the end, then removes the segment. */
+export class Compaction {
+  readonly #options: CompactionOptions
+  /** Segments with rows of failed writes. They stay until the next start has put those rows into the index. */
+  readonly #postponed = new Set<number>()
+
+  constructor(options: CompactionOptions) {
+    this.#options = options
+  }
+
+  /** Returns the closed segments whose live share is less than `below`, the emptiest first. */
+  candidates(below: number): number[] {
+    const { segments, usage } = this.#options
+    return segments
+      .closedSegments()
+      .filter(({ segment }) => !this.#mustStay(segment))
+      .map(({ segment, bytes }) => ({ segment, live: usage.liveShare(segment, bytes) }))
+      .filter(({ live }) => live < below)
+      .sort((a, b) => a.live - b.live)
+      .map(({ segment }) => segment)
+  }
+
+  /**
+   * Writes a segment's live rows again at the end and removes it. A crash in between leaves both copies, which does no
+   * harm. Three kinds of segment stay: one with damage in it, because what cannot be read might still be needed; one with
+   * a row of a failed write; and one with a row that the index has lost, which throws an `IndexCorruptError`.
+   */
+  async compact(segment: number, signal?: AbortSignal): Promise<void> {
+    const { segments, index, cursor, usage, damage, writer, log } = this.#options
+    let moved = 0
+    const rows = segments.scanSegment(segment, 0, at => damage.report(at))
+    for await (const batch of rowBatches(rows, MOVE_ROWS_MAX, MOVE_BYTES_MAX)) {
+      await writer.alone(async write => {
+        moved += await this.#move(batch, write)
+      }, signal)
+    }
+    if (this.#mustStay(segment)) {
+      log('segment %d stays: it is damaged, or has rows of a failed write', segment)
+      return
+    }
+    // A power cut may leave an older index, but it must not leave one that still needs the segment removed here.
+    await index.batch([cursor.saveOp(), usage.unlistOp(segment)], { sync: true })
+    usage.unlisted(segment)
+    await segments.remove(segment)
+    await usage.removed(segment)
+    log('compacted segment %d: %d rows moved', segment, moved)
+  }
+
+  #mustStay(segment: number): boolean {
+    return this.#options.damage.has(segment) || this.#postponed.has(segment)
+  }
+
+  async #move(rows: readonly PlacedRow[], write: RowWriter['write']): Promise<number> {
+    const { projections, check } = this.#options
+    const { type } = rows[0] as PlacedRow
+    const projection = projections.get(type)
+    const live: Uint8Array[] = []
+    for (const row of rows) {
+      // Rows of a type that this version does not know are kept, since a later version may know it.
+      if (projection === undefined || (await projection.isLive(row))) live.push(row.payload)
+      // A row is dead only if the index holds what replaced it. If the index has lost the row, it must not be dropped.
+      else if (!(await check.assertIndexed(row))) this.#postponed.add(row.place.segment)
+    }
+    if (live.length > 0) await write(type, live)
+    return live.length
+  }
+}

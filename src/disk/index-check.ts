@@ -1,0 +1,58 @@
+import type { Damage } from './damage.ts'
+import { FIRST_CURSOR, type IndexCursor } from './index-cursor.ts'
+import type { IndexDb } from './index-db.ts'
+import { type Cursor, isBefore } from './place.ts'
+import type { Projections } from './projections.ts'
+import type { PlacedRow } from './row.ts'
+import type { Segments } from './segments.ts'
+
+export interface IndexCheckOptions {
+  segments: Segments
+  index: IndexDb
+  projections: Projections
+  cursor: IndexCursor
+  damage: Damage
+}
+
+/** Compares rows of the segments with the index, since LevelDB may lose a row after a flipped bit without an error. */
+export class IndexCheck {
+  readonly #options: IndexCheckOptions
+  /** Where the next leaf begins. */
+  #next: Cursor = FIRST_CURSOR
+
+  constructor(options: IndexCheckOptions) {
+    this.#options = options
+  }
+
+  /**
+   * Compares the next leaf, which is the next `rowsMax` rows. After the last row it begins again at the first. Returns how
+   * many rows it compared: fewer than `rowsMax` at the end. Throws at the first row that the index lacks.
+   */
+  async checkLeaf(rowsMax: number): Promise<number> {
+    const { segments, damage } = this.#options
+    let checked = 0
+    for await (const row of segments.scan(this.#next, at => damage.report(at))) {
+      if (checked === rowsMax) return checked
+      this.#next = row.next
+      checked++
+      await this.assertIndexed(row)
+    }
+    this.#next = FIRST_CURSOR
+    return checked
+  }
+
+  /**
+   * Throws an `IndexCorruptError`, and reports it to the owner of the index, if the index lacks a row that it must have.
+   * Returns false for a row that it lacks and need not have yet.
+   */
+  async assertIndexed(row: PlacedRow): Promise<boolean> {
+    const { index, projections, cursor } = this.#options
+    const projection = projections.get(row.type)
+    if (projection === undefined || (await projection.isIndexed(row))) return true
+    // Rows of writes that are under way, or that failed, need not be in the index yet.
+    if (!isBefore(row.place, cursor.position)) return false
+    // The row may have been replaced or compacted between reading it and asking for it, so ask again before reporting it.
+    if (await projection.isIndexed(row)) return true
+    throw index.reportCorrupt('the index lacks a row')
+  }
+}

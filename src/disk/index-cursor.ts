@@ -1,0 +1,66 @@
+import { type IndexDb, type IndexOp, indexKey } from './index-db.ts'
+import { type Cursor, decodeCursor, encodeCursor, isBefore } from './place.ts'
+import type { Segments } from './segments.ts'
+import { TABLES } from './tables.ts'
+
+const CURSOR_KEY = indexKey(TABLES.meta, Buffer.from('cursor'))
+/** Where replay begins in an index that has no cursor yet. */
+export const FIRST_CURSOR: Cursor = { segment: 1, offset: 0 }
+
+/**
+ * Knows up to where the index has taken in every row. After a crash, replay begins there. The cursor stops at the start of
+ * the oldest write under way. A failed write holds it back until the next start, because some of its rows may be durable
+ * and not in the index.
+ */
+export class IndexCursor {
+  readonly #segments: Pick<Segments, 'end'>
+  /** Where the rows of each write under way may begin, oldest first. */
+  readonly #underWay = new Set<Cursor>()
+  /** Where the rows of the oldest failed write may begin. */
+  #failed: Cursor | undefined
+
+  constructor(segments: Pick<Segments, 'end'>) {
+    this.#segments = segments
+  }
+
+  /** Every row before this position is in the index. */
+  get position(): Cursor {
+    const [oldest] = this.#underWay
+    return earlier(oldest ?? this.#segments.end, this.#failed)
+  }
+
+  get hasFailedWrite(): boolean {
+    return this.#failed !== undefined
+  }
+
+  /** A write whose rows will be at `from` or behind it begins. */
+  begin(from: Cursor): void {
+    this.#underWay.add(from)
+  }
+
+  /** The rows of the write are in the index. */
+  end(from: Cursor): void {
+    this.#underWay.delete(from)
+  }
+
+  /** The write failed, and some of its rows may be durable all the same. */
+  fail(from: Cursor): void {
+    this.#underWay.delete(from)
+    this.#failed = earlier(from, this.#failed)
+  }
+
+  /** The change that saves the position in the index. */
+  saveOp(): IndexOp {
+    return { type: 'put', key: CURSOR_KEY, value: encodeCursor(this.position) }
+  }
+}
+
+/** Reads the position that the index was closed, or left by a crash, with. */
+export async function readCursor(index: IndexDb): Promise<Cursor> {
+  const saved = await index.get(CURSOR_KEY)
+  return saved === undefined ? FIRST_CURSOR : decodeCursor(saved)
+}
+
+function earlier(a: Cursor, b: Cursor | undefined): Cursor {
+  return b !== undefined && isBefore(b, a) ? b : a
+}

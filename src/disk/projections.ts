@@ -1,0 +1,29 @@
+import { Batcher } from '../util/batcher.ts'
+import { COMMIT_ROWS_MAX } from './constants.ts'
+import type { RowProjection, StoredRow } from './row-projection.ts'
+
+/** The projections of all row types, each with the queue through which newly written rows reach it. */
+export class Projections {
+  readonly #byType = new Map<number, { projection: RowProjection; queue: Batcher<StoredRow[], null> }>()
+
+  register(type: number, projection: RowProjection): void {
+    const queue = new Batcher<StoredRow[], null>(
+      async groups => {
+        await projection.project(groups.flat(), false)
+        return groups.map(() => null)
+      },
+      { itemsMax: COMMIT_ROWS_MAX }
+    )
+    this.#byType.set(type, { projection, queue })
+  }
+
+  /** Returns undefined for a type that this version does not know. */
+  get(type: number): RowProjection | undefined {
+    return this.#byType.get(type)?.projection
+  }
+
+  /** Applies newly written rows. Rows that wait at the same time are applied together. */
+  async apply(type: number, rows: StoredRow[]): Promise<void> {
+    await this.#byType.get(type)?.queue.add(rows)
+  }
+}

@@ -1,0 +1,21 @@
+import type { PlacedRow } from './row.ts'
+
+/** Groups neighbouring rows of one type, up to so many rows or bytes. Their payloads are copied, so a batch stays valid. */
+export async function* rowBatches(
+  rows: AsyncIterable<PlacedRow>,
+  rowsMax: number,
+  bytesMax: number
+): AsyncGenerator<PlacedRow[]> {
+  let batch: PlacedRow[] = []
+  let bytes = 0
+  for await (const row of rows) {
+    if (batch.length > 0 && (batch[0]?.type !== row.type || batch.length === rowsMax || bytes >= bytesMax)) {
+      yield batch
+      batch = []
+      bytes = 0
+    }
+    batch.push({ ...row, payload: Buffer.from(row.payload) })
+    bytes += row.payload.byteLength
+  }
+  if (batch.length > 0) yield batch
+}

@@ -1,0 +1,99 @@
+import { Batcher } from '../util/batcher.ts'
+import { StoppedError } from '../util/errors.ts'
+import { Limiter } from '../util/limiter.ts'
+import { type Logger, reasonOf } from '../util/logger.ts'
+import type { IndexCursor } from './index-cursor.ts'
+import type { IndexDb } from './index-db.ts'
+import type { Place } from './place.ts'
+import type { Projections } from './projections.ts'
+import type { SegmentUsage } from './segment-usage.ts'
+import type { Segments } from './segments.ts'
+
+export interface RowWriterOptions {
+  segments: Segments
+  index: IndexDb
+  projections: Projections
+  cursor: IndexCursor
+  usage: SegmentUsage
+  log: Logger
+}
+
+/** More slots than writes ever wait at once. A move takes all of them. */
+const WRITES_MAX = 2 ** 31
+
+/** Writes rows and waits until the index has taken them in. */
+export class RowWriter {
+  readonly #options: RowWriterOptions
+  readonly #writes = new Set<Promise<unknown>>()
+  /** A write takes one slot, a move all: nothing is written between asking whether a row is live and moving it. */
+  readonly #gate = new Limiter(WRITES_MAX)
+
+  constructor(options: RowWriterOptions) {
+    this.#options = options
+  }
+
+  /** Makes rows of one type durable and indexed. Returns their places. Some rows of a failed write may be durable. */
+  async write(type: number, payloads: readonly Uint8Array[]): Promise<Place[]> {
+    const writing = this.#gate.run(() => this.#write(type, payloads))
+    this.#writes.add(writing)
+    try {
+      return await writing
+    } finally {
+      this.#writes.delete(writing)
+    }
+  }
+
+  /** Runs `work` while no other write is under way. It writes with the function that it is given. */
+  async alone(work: (write: RowWriter['write']) => Promise<void>, signal?: AbortSignal): Promise<void> {
+    const release = await this.#gate.acquire(WRITES_MAX, signal)
+    try {
+      await work((type, payloads) => this.#write(type, payloads))
+    } finally {
+      release()
+    }
+  }
+
+  /** Resolves when no write is under way, and the cursor of the last one is saved. */
+  async settled(): Promise<void> {
+    // Each write reports its error to its caller.
+    await Promise.allSettled(this.#writes)
+    await this.#savings.settled()
+  }
+
+  async #write(type: number, payloads: readonly Uint8Array[]): Promise<Place[]> {
+    const { segments, projections, cursor, log } = this.#options
+    const from = segments.end
+    const appending = segments.append(payloads.map(payload => ({ type, payload })))
+    cursor.begin(from)
+    try {
+      const places = await appending
+      const rows = places.map((place, i) => ({ place, payload: payloads[i] as Uint8Array }))
+      await projections.apply(type, rows)
+      cursor.end(from)
+      this.#saveCursor(places)
+      return places
+    } catch (error) {
+      // A write that was never begun has left nothing. Of any other, some rows may be durable and not in the index.
+      if (error instanceof StoppedError) cursor.end(from)
+      else cursor.fail(from)
+      log('could not write %d rows of type %d: %s', payloads.length, type, reasonOf(error))
+      throw error
+    }
+  }
+
+  // Nobody waits for it: if it fails, the next start reads these rows again, which changes nothing. It is saved at once
+  // all the same, because rows that are read again much later may include claims that have ended since.
+  #saveCursor(places: Place[]): void {
+    this.#savings.add(places).catch(error => this.#options.log('could not save the cursor: %s', reasonOf(error)))
+  }
+
+  readonly #savings = new Batcher<Place[], null>(
+    async written => {
+      const { index, cursor, usage } = this.#options
+      const listed = written.flat().flatMap(({ segment }) => usage.listOps(segment))
+      await index.batch([cursor.saveOp(), ...listed])
+      return written.map(() => null)
+    },
+    { itemsMax: Number.POSITIVE_INFINITY }
+  )
+}

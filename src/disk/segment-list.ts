@@ -1,0 +1,56 @@
+import type { Cursor } from './place.ts'
+import { SEGMENT_HEADER_BYTES } from './segment-layout.ts'
+
+/** The segments that exist, and how many bytes of each are durable. */
+export class SegmentList {
+  readonly #sizes = new Map<number, number>()
+  #last = 0
+
+  /** The highest number given to a segment; 0 before the first. It is never given again. */
+  get last(): number {
+    return this.#last
+  }
+
+  /** The next row will be here or later. Every row before this is durable. */
+  get end(): Cursor {
+    return { segment: Math.max(1, this.#last), offset: this.#sizes.get(this.#last) ?? SEGMENT_HEADER_BYTES }
+  }
+
+  get bytes(): number {
+    let total = 0
+    for (const size of this.#sizes.values()) total += size
+    return total
+  }
+
+  /** All segments, oldest first. */
+  get all(): number[] {
+    return [...this.#sizes.keys()].sort((a, b) => a - b)
+  }
+
+  /** Segments that are longer than a header, oldest first. */
+  get withRows(): number[] {
+    return this.all.filter(segment => this.sizeOf(segment) > SEGMENT_HEADER_BYTES)
+  }
+
+  has(segment: number): boolean {
+    return this.#sizes.has(segment)
+  }
+
+  sizeOf(segment: number): number {
+    return this.#sizes.get(segment) ?? 0
+  }
+
+  /** Adds a segment behind all others. */
+  add(segment: number, size: number): void {
+    this.#sizes.set(segment, size)
+    this.#last = segment
+  }
+
+  resize(segment: number, size: number): void {
+    this.#sizes.set(segment, size)
+  }
+
+  remove(segment: number): void {
+    this.#sizes.delete(segment)
+  }
+}

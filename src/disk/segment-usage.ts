@@ -1,0 +1,113 @@
+import { concatBytes, u32be } from '../util/bytes.ts'
+import { IndexCorruptError } from './errors.ts'
+import { type IndexDb, type IndexOp, indexKey } from './index-db.ts'
+import type { Place } from './place.ts'
+import { ROW_HEADER_BYTES } from './row.ts'
+import { SEGMENT_OVERHEAD_BYTES } from './segment-layout.ts'
+import type { Segments } from './segments.ts'
+import { TABLES } from './tables.ts'
+
+/** Segments that have rows. If one of them disappears other than by compaction, its rows are missed. */
+const SEGMENT_ROWS = indexKey(TABLES.meta, Buffer.from('segment'))
+const DEAD_TABLE = indexKey(TABLES.deadBytes)
+
+export interface SegmentUsageOptions {
+  index: IndexDb
+  segments: Segments
+}
+
+/** What the index knows of each segment: that there are rows in it, and how many of its bytes are dead. */
+export class SegmentUsage {
+  readonly #index: IndexDb
+  readonly #segments: Segments
+  /** Segments that the index lists as having rows. */
+  readonly #listed = new Set<number>()
+  readonly #deadBytes = new Map<number, number>()
+
+  constructor({ index, segments }: SegmentUsageOptions) {
+    this.#index = index
+    this.#segments = segments
+  }
+
+  /** Reads both tables. Throws an `IndexCorruptError` if a segment that the index lists is gone. */
+  async load(): Promise<void> {
+    for await (const { key } of this.#index.range(SEGMENT_ROWS)) {
+      this.#listed.add(Buffer.from(key).readUInt32BE(SEGMENT_ROWS.byteLength))
+    }
+    this.#assertNoneIsGone()
+    for await (const { key, value } of this.#index.range(DEAD_TABLE)) {
+      const segment = Buffer.from(key).readUInt32BE(DEAD_TABLE.byteLength)
+      if (this.#segments.has(segment)) this.#deadBytes.set(segment, Number(Buffer.from(value).readBigUInt64BE()))
+      else await this.#index.batch([{ type: 'del', key }])
+    }
+  }
+
+  /** The share of a segment's bytes that something still needs. */
+  liveShare(segment: number, bytes: number): number {
+    const liveBytes = bytes - SEGMENT_OVERHEAD_BYTES - (this.#deadBytes.get(segment) ?? 0)
+    return liveBytes / bytes
+  }
+
+  /** Counts the rows at these places as dead. Returns the changes that the index needs for it. */
+  markDead(places: readonly Place[]): IndexOp[] {
+    const touched = new Set<number>()
+    for (const { segment, length } of places) {
+      if (!this.#segments.has(segment)) continue
+      this.#deadBytes.set(segment, (this.#deadBytes.get(segment) ?? 0) + ROW_HEADER_BYTES + length)
+      touched.add(segment)
+    }
+    return this.#deadOps(touched)
+  }
+
+  /** Returns the changes that save all counts of dead bytes. */
+  allDeadOps(): IndexOp[] {
+    return this.#deadOps(this.#deadBytes.keys())
+  }
+
+  /** Returns the change that lists a segment, if there are rows in it that the index has not been told of. */
+  listOps(segment: number): IndexOp[] {
+    if (this.#listed.has(segment)) return []
+    this.#listed.add(segment)
+    return [{ type: 'put', key: listKey(segment), value: new Uint8Array(0) }]
+  }
+
+  /** Returns the change that takes a segment off the list. It must be durable before the segment is removed. */
+  unlistOp(segment: number): IndexOp {
+    return { type: 'del', key: listKey(segment) }
+  }
+
+  /** The segment is off the list in the index too. */
+  unlisted(segment: number): void {
+    this.#listed.delete(segment)
+  }
+
+  /** Forgets the dead bytes of a segment that has been removed. */
+  async removed(segment: number): Promise<void> {
+    this.#deadBytes.delete(segment)
+    await this.#index.batch([{ type: 'del', key: deadKey(segment) }])
+  }
+
+  #assertNoneIsGone(): void {
+    const gone = [...this.#listed].filter(segment => !this.#segments.has(segment))
+    if (gone.length === 0) return
+    // The segments themselves report those that are there without a header.
+    const unreported = gone.filter(segment => !this.#segments.damage.some(at => at.segment === segment))
+    throw new IndexCorruptError('a segment that the index lists is gone', { damagedRows: unreported.length })
+  }
+
+  #deadOps(segments: Iterable<number>): IndexOp[] {
+    return [...segments].map(segment => {
+      const value = Buffer.allocUnsafe(8)
+      value.writeBigUInt64BE(BigInt(this.#deadBytes.get(segment) ?? 0))
+      return { type: 'put', key: deadKey(segment), value }
+    })
+  }
+}
+
+function listKey(segment: number): Uint8Array {
+  return concatBytes(SEGMENT_ROWS, u32be(segment))
+}
+
+function deadKey(segment: number): Uint8Array {
+  return indexKey(TABLES.deadBytes, u32be(segment))
+}

@@ -1,0 +1,194 @@
+import { Batcher } from '../util/batcher.ts'
+import { byteLengthOf, concatBytes } from '../util/bytes.ts'
+import { type Logger, reasonOf } from '../util/logger.ts'
+import { type AbandonedSegments, footerOf, type Unfinished } from './abandoned-segments.ts'
+import { COMMIT_BYTES_MAX, COMMIT_ROWS_MAX, ROW_BYTES_MAX } from './constants.ts'
+import type { AppendFile, Files } from './files.ts'
+import type { Place } from './place.ts'
+import { type PlacedRow, ROW_HEADER_BYTES, type Row, type RowCodec, SegmentChecksum } from './row.ts'
+import { FOOTER, SEGMENT_HEADER_BYTES, SEGMENTS_FOLDER, segmentPath } from './segment-layout.ts'
+import type { SegmentList } from './segment-list.ts'
+
+export interface SegmentWriterOptions {
+  files: Files
+  list: SegmentList
+  abandoned: AbandonedSegments
+  codec: RowCodec
+  /** The first bytes of every segment. */
+  header: Uint8Array
+  segmentBytes: number
+  log: Logger
+}
+
+/** The segment that is being written. */
+interface OpenSegment extends Unfinished {
+  file: AppendFile
+}
+
+/**
+ * Appends rows to the last segment, and begins the next one when it is full or after a failure. All rows that arrive while
+ * one commit is under way share the next commit, and its one fdatasync.
+ */
+export class SegmentWriter {
+  readonly #options: SegmentWriterOptions
+  readonly #commits = new Batcher<Row[], Place[]>(groups => this.#commit(groups), {
+    itemsMax: COMMIT_ROWS_MAX,
+    bytesMax: COMMIT_BYTES_MAX,
+    sizeOf: rows => rows.reduce((sum, row) => sum + row.payload.byteLength + ROW_HEADER_BYTES, 0)
+  })
+  #current: OpenSegment | undefined
+
+  constructor(options: SegmentWriterOptions) {
+    this.#options = options
+  }
+
+  /** Opens the last segment for more rows, given those that are in it. Cuts a torn end off. */
+  async resume(segment: number, rows: AsyncIterable<PlacedRow>): Promise<void> {
+    const { files, list, log } = this.#options
+    let size = SEGMENT_HEADER_BYTES
+    let isClosed = false
+    const checksum = new SegmentChecksum()
+    for await (const row of rows) {
+      size = row.next.offset
+      isClosed = row.type === FOOTER
+      if (isClosed) break
+      checksum.add(row.checksum)
+    }
+    const file = await files.openAppend(segmentPath(segment))
+    try {
+      if (file.size > size) {
+        log('cutting a torn end of %d bytes off segment %d', file.size - size, segment)
+        await file.truncate(size)
+      }
+      await file.sync()
+    } catch (error) {
+      await this.#closeQuietly(file)
+      throw error
+    }
+    list.resize(segment, size)
+    if (isClosed) await file.close()
+    else this.#current = { segment, file, size, checksum }
+  }
+
+  /** Makes rows durable, in this order and next to each other unless a segment ends in between. Returns their places. */
+  append(rows: Row[]): Promise<Place[]> {
+    for (const { payload } of rows) {
+      if (payload.byteLength > ROW_BYTES_MAX) throw new RangeError(`a row has at most ${ROW_BYTES_MAX} bytes`)
+    }
+    return this.#commits.add(rows)
+  }
+
+  async close(): Promise<void> {
+    await this.#commits.close()
+    await this.#current?.file.close()
+    this.#current = undefined
+  }
+
+  async #commit(groups: Row[][]): Promise<Place[][]> {
+    const { codec, segmentBytes } = this.#options
+    const places: Place[][] = []
+    let open = await this.#writable()
+    let staged = new StagedRows(open)
+    for (const rows of groups) {
+      const group: Place[] = []
+      for (const row of rows) {
+        if (staged.offset >= segmentBytes) {
+          await this.#flush(open, staged)
+          await this.#finish(open)
+          open = await this.#writable()
+          staged = new StagedRows(open)
+        }
+        group.push(staged.add(row, codec))
+      }
+      places.push(group)
+    }
+    await this.#flush(open, staged)
+    return places
+  }
+
+  async #flush(open: OpenSegment, { parts, checksum }: StagedRows): Promise<void> {
+    if (parts.length > 0) await this.#append(open, parts, checksum)
+  }
+
+  async #append(open: OpenSegment, parts: readonly Uint8Array[], checksum: SegmentChecksum): Promise<void> {
+    try {
+      await open.file.append(concatBytes(...parts))
+      await open.file.sync()
+    } catch (error) {
+      this.#current = undefined
+      this.#options.abandoned.add(open)
+      await this.#closeQuietly(open.file)
+      throw error
+    }
+    open.size += byteLengthOf(parts)
+    open.checksum = checksum.copy()
+    this.#options.list.resize(open.segment, open.size)
+  }
+
+  async #finish(open: OpenSegment): Promise<void> {
+    await this.#append(open, footerOf(this.#options.codec, open), open.checksum)
+    this.#current = undefined
+    await open.file.close()
+  }
+
+  async #writable(): Promise<OpenSegment> {
+    if (this.#current !== undefined) return this.#current
+    const { list, abandoned } = this.#options
+    await abandoned.finishAll()
+    const segment = list.last + 1
+    const file = await this.#create(segment)
+    list.add(segment, SEGMENT_HEADER_BYTES)
+    this.#current = { segment, file, size: SEGMENT_HEADER_BYTES, checksum: new SegmentChecksum() }
+    await abandoned.discardEmpty()
+    return this.#current
+  }
+
+  async #create(segment: number): Promise<AppendFile> {
+    const { files, header, log } = this.#options
+    const path = segmentPath(segment)
+    await files.remove(path)
+    const file = await files.openAppend(path)
+    try {
+      await file.append(header)
+      await file.sync()
+      await files.syncDirectory(SEGMENTS_FOLDER)
+    } catch (error) {
+      await this.#closeQuietly(file)
+      await files
+        .remove(path)
+        .catch(cause => log('could not remove unfinished segment %d: %s', segment, reasonOf(cause)))
+      throw error
+    }
+    log('began segment %d', segment)
+    return file
+  }
+
+  /** Closes a file after an error that is thrown or has been: a second error adds nothing to it. */
+  async #closeQuietly(file: AppendFile): Promise<void> {
+    await file.close().catch(error => this.#options.log('could not close a segment: %s', reasonOf(error)))
+  }
+}
+
+/** Rows that go to the disk in one append, behind those that a segment has. */
+class StagedRows {
+  readonly parts: Uint8Array[] = []
+  readonly checksum: SegmentChecksum
+  readonly #segment: number
+  /** Where the next row will begin. */
+  offset: number
+
+  constructor({ segment, size, checksum }: Unfinished) {
+    this.#segment = segment
+    this.offset = size
+    this.checksum = checksum.copy()
+  }
+
+  add(row: Row, codec: RowCodec): Place {
+    const place = { segment: this.#segment, offset: this.offset, length: row.payload.byteLength }
+    const { header, checksum } = codec.header(row, place)
+    this.parts.push(header, row.payload)
+    this.checksum.add(checksum)
+    this.offset += ROW_HEADER_BYTES + row.payload.byteLength
+    return place
+  }
+}

@@ -1,0 +1,29 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { DiskMonitor } from '../../../src/disk/disk-monitor.ts'
+import type { DiskState } from '../../../src/disk/monitored-files.ts'
+import { silentLogger } from '../../fixtures/logger.ts'
+
+test('the monitor reports each change once, and never one that has passed between two updates', () => {
+  const files: { state: DiskState } = { state: 'ok' }
+  const capacity = { isFull: false }
+  const reported: DiskState[] = []
+  const monitor = new DiskMonitor({ files, capacity, logger: silentLogger, onChange: state => reported.push(state) })
+  monitor.update()
+  capacity.isFull = true
+  assert.equal(monitor.state, 'full')
+  for (let i = 0; i < 3; i++) monitor.update()
+  // A disk that takes no writes at all is worse than a full one.
+  files.state = 'readonly'
+  monitor.update()
+  files.state = 'full'
+  monitor.update()
+  files.state = 'ok'
+  monitor.update()
+  capacity.isFull = false
+  capacity.isFull = true
+  monitor.update()
+  capacity.isFull = false
+  monitor.update()
+  assert.deepEqual(reported, ['full', 'readonly', 'full', 'ok'])
+})
