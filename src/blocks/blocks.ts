@@ -2,7 +2,7 @@ import type { IndexOp } from '../disk/index-db.ts'
 import type { BlockCid } from '../format/cid.ts'
 import type { PeerId } from '../format/peer-id.ts'
 import type { AnyStatement, Statement } from '../format/statement.ts'
-import type { Verdict } from '../log/log.ts'
+import type { Verdict } from '../log/projection.ts'
 import { toHex } from '../util/bytes.ts'
 import type { Worker } from '../util/worker.ts'
 import {

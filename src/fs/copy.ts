@@ -1,6 +1,6 @@
 import { IsADirectoryError } from '../catalog/errors.ts'
 import { cidOf } from '../catalog/projection.ts'
-import type { DirectoryNode, FileNode } from '../catalog/tree.ts'
+import type { DirectoryNode, FileNode } from '../catalog/tree-node.ts'
 import { formatPath, type Path } from '../format/path.ts'
 import { InvalidInputError } from '../util/errors.ts'
 import { forEachAtOnce } from '../util/for-each.ts'

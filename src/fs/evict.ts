@@ -1,5 +1,5 @@
 import { cidOf } from '../catalog/projection.ts'
-import type { TreeNode } from '../catalog/tree.ts'
+import type { TreeNode } from '../catalog/tree-node.ts'
 import { formatPath, type Path } from '../format/path.ts'
 import { peerIdOf } from '../format/peer-id.ts'
 import { type FsContext, wantedCopies } from './context.ts'

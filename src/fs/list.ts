@@ -1,4 +1,4 @@
-import type { DirectoryNode, TreeNode } from '../catalog/tree.ts'
+import type { DirectoryNode, TreeNode } from '../catalog/tree-node.ts'
 import { formatPath, type Path } from '../format/path.ts'
 import type { FsContext } from './context.ts'
 import { resolvePath } from './resolve.ts'

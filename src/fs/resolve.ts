@@ -1,5 +1,5 @@
 import { ExistsError, NotFoundError } from '../catalog/errors.ts'
-import type { TreeNode } from '../catalog/tree.ts'
+import type { TreeNode } from '../catalog/tree-node.ts'
 import type { Path } from '../format/path.ts'
 import { InvalidInputError } from '../util/errors.ts'
 import type { FsContext } from './context.ts'

@@ -1,6 +1,6 @@
 import { tagOfContent } from '../catalog/content-tag.ts'
 import { cidOf } from '../catalog/projection.ts'
-import type { FileNode } from '../catalog/tree.ts'
+import type { FileNode } from '../catalog/tree-node.ts'
 import type { Path } from '../format/path.ts'
 import { toHex } from '../util/bytes.ts'
 import { raceSignal } from '../util/deadline.ts'

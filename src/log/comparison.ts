@@ -3,7 +3,8 @@ import type { PeerId } from '../format/peer-id.ts'
 import type { Logger } from '../util/logger.ts'
 import { LISTS_MAX, PUSH_STATEMENTS_MAX } from './constants.ts'
 import { MEMBERSHIP, REST, type StatementClass } from './keys.ts'
-import { isCurable, type Log, type Verdict } from './log.ts'
+import type { Log } from './log.ts'
+import { isCurable, type Verdict } from './projection.ts'
 import type { SyncClient } from './sync-client.ts'
 
 export interface ComparisonOptions {

@@ -11,7 +11,7 @@ import { Limiter } from '../util/limiter.ts'
 import { type Logger, reasonOf } from '../util/logger.ts'
 import { VERIFY_AT_ONCE } from './constants.ts'
 import { keyOf } from './keys.ts'
-import type { Authorizer, Projection, Verdict } from './log.ts'
+import type { Authorizer, Projection, Verdict } from './projection.ts'
 import type { NewStatement } from './rows.ts'
 import { shortId } from './short-id.ts'
 

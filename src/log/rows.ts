@@ -7,7 +7,7 @@ import type { PeerId } from '../format/peer-id.ts'
 import { type AnyStatement, decodeStatement, idOf } from '../format/statement.ts'
 import { concatBytes } from '../util/bytes.ts'
 import { keyOf } from './keys.ts'
-import type { AcceptedListener, AcceptedStatement, Projection } from './log.ts'
+import type { AcceptedListener, AcceptedStatement, Projection } from './projection.ts'
 
 /** A statement on its way into the log, and the peer that sent it; null if it is our own. */
 export interface NewStatement {

@@ -8,7 +8,7 @@ import { ProtocolError } from '../wire/errors.ts'
 import type { Host } from '../wire/host.ts'
 import { SYNC_BYTES_MAX, SYNC_PROTOCOL, SYNC_TIMEOUT_MS } from './constants.ts'
 import type { StatementClass } from './keys.ts'
-import type { Verdict } from './log.ts'
+import type { Verdict } from './projection.ts'
 import { fetchReply, GONE, listReply, pushReply, splitBody, splitIds } from './sync-frames.ts'
 
 /** What both ends of `/dfs/sync/1.0.0` agree on. */

@@ -2,7 +2,7 @@ import { z } from 'zod'
 import { bytesOf } from '../format/schemas.ts'
 import { ProtocolError } from '../wire/errors.ts'
 import { IDS_MAX, PUSH_STATEMENTS_MAX } from './constants.ts'
-import { VERDICTS } from './log.ts'
+import { VERDICTS } from './projection.ts'
 
 /** What the frames of `/dfs/sync/1.0.0` hold. SPEC.md describes them in words. */
 

@@ -3,7 +3,8 @@ import type { AnyStatement } from '../format/statement.ts'
 import type { Request, Response } from '../wire/calls.ts'
 import { RefusedError } from '../wire/errors.ts'
 import { IDS_MAX, PUSH_STATEMENTS_MAX, SYNC_BYTES_MAX } from './constants.ts'
-import type { Log, Verdict } from './log.ts'
+import type { Log } from './log.ts'
+import type { Verdict } from './projection.ts'
 import { GONE, requestSchema, splitBody, splitIds } from './sync-frames.ts'
 
 export interface SyncServerOptions {

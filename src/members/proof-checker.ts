@@ -1,6 +1,6 @@
 import type { PeerId } from '../format/peer-id.ts'
 import type { Statement } from '../format/statement.ts'
-import type { Verdict } from '../log/log.ts'
+import type { Verdict } from '../log/projection.ts'
 import { equalBytes } from '../util/bytes.ts'
 import type { Clock } from '../util/clock.ts'
 import { withDeadline } from '../util/deadline.ts'

@@ -5,7 +5,7 @@ import type { Kind, Role } from '../format/kinds.ts'
 import { type PeerId, peerIdOf } from '../format/peer-id.ts'
 import { decodeHlc, type Hlc } from '../format/stamp.ts'
 import { type AnyStatement, idOf, type Statement } from '../format/statement.ts'
-import type { AcceptedStatement, Authorizer, Projection, Verdict } from '../log/log.ts'
+import type { AcceptedStatement, Authorizer, Projection, Verdict } from '../log/projection.ts'
 import { equalBytes, toHex } from '../util/bytes.ts'
 
 /** A device that the network admits. */

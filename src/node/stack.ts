@@ -7,7 +7,9 @@ import type { OpenReport } from '../disk/store.ts'
 import type { FsContext } from '../fs/context.ts'
 import type { Worker } from '../util/worker.ts'
 import type { Host } from '../wire/host.ts'
-import { buildRooms, fsContextOf, INDEX_FOLDER, type RoomOptions, type Rooms } from './rooms.ts'
+import { INDEX_FOLDER } from './rooms/disk.ts'
+import type { RoomOptions } from './rooms/options.ts'
+import { buildRooms, fsContextOf, type Rooms } from './rooms/rooms.ts'
 
 /** The rooms of one node, running. They start and stop together. */
 export interface Stack {

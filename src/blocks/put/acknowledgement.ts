@@ -1,7 +1,7 @@
 import type { BlockCid } from '../../format/cid.ts'
 import type { PeerId } from '../../format/peer-id.ts'
 import type { Statement } from '../../format/statement.ts'
-import type { Verdict } from '../../log/log.ts'
+import type { Verdict } from '../../log/projection.ts'
 import { shortHex } from '../../util/bytes.ts'
 import type { Clock } from '../../util/clock.ts'
 import { raceSignal, withDeadline } from '../../util/deadline.ts'

@@ -1,7 +1,7 @@
 import { InvalidInputError } from '../../util/errors.ts'
 import { tagOfContent } from '../content-tag.ts'
 import { ChangedError, ExistsError, IsADirectoryError, NotADirectoryError } from '../errors.ts'
-import type { TreeNode } from '../tree.ts'
+import type { TreeNode } from '../tree-node.ts'
 
 /** What a change checks about the nodes that it finds, before it signs anything. */
 

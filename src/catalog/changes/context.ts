@@ -9,7 +9,8 @@ import type { Bodies } from '../bodies.ts'
 import { ChangedError } from '../errors.ts'
 import type { Shown } from '../heads.ts'
 import type { EntryRow } from '../rows/entry-row.ts'
-import { type DirectoryNode, rootNode, type Tree } from '../tree.ts'
+import { rootNode, type Tree } from '../tree.ts'
+import type { DirectoryNode } from '../tree-node.ts'
 import type { TreeLocks } from './locks.ts'
 
 /** Records that a change signed, in the order in which they were appended. */

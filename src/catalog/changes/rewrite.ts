@@ -1,7 +1,7 @@
 import { ENTRY_ID_BYTES } from '../../format/entry.ts'
 import type { Content } from '../author.ts'
 import { DamagedEntryError } from '../errors.ts'
-import type { FileNode } from '../tree.ts'
+import type { FileNode } from '../tree-node.ts'
 import { type ChangeContext, deletionOf, type FoundEntry, findEntry, type Records } from './context.ts'
 
 /**

@@ -3,7 +3,7 @@ import { compareBytes } from '../../util/bytes.ts'
 import type { Bodies } from '../bodies.ts'
 import type { Entries } from '../entries.ts'
 import { conflictName, shownName } from '../names.ts'
-import type { DirectoryNode, FileNode, TreeNode } from '../tree.ts'
+import type { DirectoryNode, FileNode, TreeNode } from '../tree-node.ts'
 import type { Child, NameGroup } from './name-groups.ts'
 
 export interface NodeBuilderOptions {

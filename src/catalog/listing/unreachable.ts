@@ -4,7 +4,7 @@ import { ORPHAN_MS } from '../constants.ts'
 import type { Entries } from '../entries.ts'
 import { Reachability } from '../reachability.ts'
 import { cycleKey, DIRECTORY_TABLES, directoryKey, entryOfKey, waitingKey } from '../rows/keys.ts'
-import type { TreeNode } from '../tree.ts'
+import type { TreeNode } from '../tree-node.ts'
 import type { NameGroups } from './name-groups.ts'
 import type { NodeBuilder } from './node-builder.ts'
 

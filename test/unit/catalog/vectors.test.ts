@@ -12,7 +12,7 @@ import { type EntryRecord, ROOT_ENTRY, readRecord, signRecord } from '../../../s
 import { privateKey, rawPublicKey } from '../../../src/format/network-key.ts'
 import type { Stamp } from '../../../src/format/stamp.ts'
 import { idOf, type Statement, signStatement } from '../../../src/format/statement.ts'
-import type { AcceptedStatement } from '../../../src/log/log.ts'
+import type { AcceptedStatement } from '../../../src/log/projection.ts'
 import { KeyRing } from '../../../src/members/key-ring.ts'
 import { ManualClock } from '../../fixtures/clock.ts'
 import { network, recordSubkey } from '../../fixtures/keys.ts'

@@ -9,7 +9,7 @@ import { deriveNetwork, privateKey, rawPublicKey } from '../../../src/format/net
 import { peerIdOf } from '../../../src/format/peer-id.ts'
 import { decodeHlc, encodeHlc, hlcAt } from '../../../src/format/stamp.ts'
 import { decodeStatement, type Statement, signStatement, verifyStatement } from '../../../src/format/statement.ts'
-import type { AcceptedStatement } from '../../../src/log/log.ts'
+import type { AcceptedStatement } from '../../../src/log/projection.ts'
 import { JOIN_PROTOCOL } from '../../../src/members/constants.ts'
 import { becomeAdmin } from '../../../src/members/founding.ts'
 import { Join } from '../../../src/members/join.ts'

@@ -1,0 +1,57 @@
+import type { IndexOp } from '../disk/index-db.ts'
+import type { Place } from '../disk/place.ts'
+import type { Kind } from '../format/kinds.ts'
+import type { PeerId } from '../format/peer-id.ts'
+import type { AnyStatement, Statement } from '../format/statement.ts'
+
+/** What can become of a statement that a peer sends. The same words go over the wire. */
+export const VERDICTS = ['ok', 'invalid', 'forbidden', 'unknown-grant', 'clock-off', 'lacking', 'unsupported'] as const
+
+export type Verdict = (typeof VERDICTS)[number]
+
+/** A statement that the log has accepted, and who signed it. */
+export interface AcceptedStatement<K extends Kind = Kind> {
+  statement: Statement<K>
+  /** The Ed25519 public key that the grant names. */
+  author: Uint8Array
+  place: Place
+}
+
+/**
+ * True if a statement that was refused may be accepted later: once the grant that it names has come, once its time has
+ * come, or once this member has the blocks that it needs.
+ */
+export function isCurable(verdict: Verdict): boolean {
+  return verdict === 'unknown-grant' || verdict === 'clock-off' || verdict === 'lacking'
+}
+
+/**
+ * Says who signed a statement and whether they may. The roster of `members` implements it, and the composition root
+ * wires it.
+ */
+export interface Authorizer {
+  authorize(statement: AnyStatement): { author: Uint8Array } | { refused: Verdict }
+}
+
+/**
+ * What statements of some kinds add up to. A projection gives the same result in any order of arrival, and when it sees
+ * a statement twice.
+ */
+export interface Projection {
+  readonly kinds: ReadonlySet<Kind>
+  /** Throws a `FormatError` if the statement alone shows that it breaks a rule of its kind. */
+  check?(statement: Statement, author: Uint8Array): void
+  /** Returns what the index should hold once these are accepted. It runs for one batch at a time. */
+  project(items: readonly AcceptedStatement[]): Promise<IndexOp[]>
+  /** Called once the index holds the statements; not while the index is replayed at start. */
+  applied?(items: readonly AcceptedStatement[], from: PeerId | null): void
+  /** True if the log need not keep this statement, because it has a later one that replaces it. */
+  isSuperseded?(statement: Statement, author: Uint8Array): boolean
+  /** True if the log has forgotten this statement because it keeps another in its place, the earlier or the later. */
+  isReplaced?(statement: Statement, author: Uint8Array): boolean
+  /** True if the index holds what `project` would put there for this statement. */
+  isIndexed?(item: AcceptedStatement): Promise<boolean>
+}
+
+/** Called with statements that were just accepted, and the peer that sent them; null if this member made them. */
+export type AcceptedListener = (items: readonly AcceptedStatement[], from: PeerId | null) => void

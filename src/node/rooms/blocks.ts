@@ -1,0 +1,40 @@
+import { Blocks } from '../../blocks/blocks.ts'
+import type { DiskRoom } from './disk.ts'
+import { failureReporter } from './failures.ts'
+import type { Membership } from './membership.ts'
+import { codecOf, type RoomOptions } from './options.ts'
+import { allRecords } from './records.ts'
+
+interface RoomsBelow {
+  disk: DiskRoom
+  membership: Membership
+}
+
+/** Which bytes are where. */
+export function buildBlocks(init: RoomOptions, { disk, membership }: RoomsBelow): Blocks {
+  const { clock, chance, logger, onEvent, mayFree } = init
+  const { store, blockstore, monitor } = disk
+  const { host, log, self, members, sync } = membership
+  const codec = codecOf(init)
+  return new Blocks({
+    host,
+    store,
+    blockstore,
+    clock,
+    chance,
+    logger,
+    codec,
+    self: self.peerId,
+    isAdmitted: peer => members.isAdmitted(peer),
+    admitted: () => members.admitted,
+    mayStore: peer => members.mayWrite(peer),
+    view: () => members.view,
+    push: (peer, statement, put) => sync.push(peer, statement, put),
+    announce: (statement, except) => sync.announce([statement], except),
+    records: () => allRecords(log, [codec.code]),
+    mayFree,
+    onFault: peer => onEvent({ event: 'fault', peerId: peer }),
+    onBadBlock: error => onEvent({ event: 'bad-block', isDamaged: error.code === 'corrupt' }),
+    onError: failureReporter('blocks', monitor, onEvent)
+  })
+}

@@ -1,0 +1,53 @@
+import type { Blocks } from '../../blocks/blocks.ts'
+import { Author } from '../../catalog/author.ts'
+import { Bodies } from '../../catalog/bodies.ts'
+import { Catalog } from '../../catalog/catalog.ts'
+import { Names } from '../../catalog/names.ts'
+import { CatalogProjection } from '../../catalog/projection.ts'
+import { Tree } from '../../catalog/tree.ts'
+import type { DiskRoom } from './disk.ts'
+import type { Membership } from './membership.ts'
+import { codecOf, type RoomOptions } from './options.ts'
+import { refOf } from './records.ts'
+
+/** What exists, as the records show it. */
+export interface CatalogRoom {
+  projection: CatalogProjection
+  tree: Tree
+  author: Author
+  catalog: Catalog
+}
+
+interface RoomsBelow {
+  disk: DiskRoom
+  membership: Membership
+  blocks: Blocks
+}
+
+export function buildCatalog(init: RoomOptions, { disk, membership, blocks }: RoomsBelow): CatalogRoom {
+  const { secrets, clock, chance, logger } = init
+  const { index } = disk
+  const { log, self, keys, members } = membership
+  const nodeCodecs = [codecOf(init).code]
+  const bodies = new Bodies(log, keys, logger)
+  const names = new Names(secrets.names)
+  // Until epochs can follow one another all content is sealed in the first.
+  const depthOf = (): number => 0
+  const projection = new CatalogProjection({
+    index,
+    log,
+    bodies,
+    names,
+    clock,
+    logger,
+    nodeCodecs,
+    depthOf,
+    onRecords: records => blocks.enqueue(records.flatMap(refOf))
+  })
+  log.register(projection)
+  const tree = new Tree({ index, bodies, names, clock, depthOf, hasDeleted: () => projection.hasDeleted })
+  const author = new Author({ self, keys, chance, bodies, nodeCodecs })
+  const assertMayWrite = (): void => members.assertMayWrite()
+  const catalog = new Catalog({ log, tree, bodies, author, self, clock, chance, logger, assertMayWrite })
+  return { projection, tree, author, catalog }
+}

@@ -1,0 +1,71 @@
+import { join } from 'node:path'
+import { ClassicLevel } from 'classic-level'
+import type { NodeOptions } from '../../api.ts'
+import { BlockFiles } from '../../disk/block-files.ts'
+import { DurableBlockstore } from '../../disk/blockstore.ts'
+import { Capacity } from '../../disk/capacity.ts'
+import { DiskMonitor } from '../../disk/disk-monitor.ts'
+import { type Database, IndexDb } from '../../disk/index-db.ts'
+import { Segments } from '../../disk/segments.ts'
+import { type OpenReport, Store } from '../../disk/store.ts'
+import type { RoomOptions } from './options.ts'
+
+/** What this member has on its disk. */
+export interface DiskRoom {
+  index: IndexDb
+  store: Store
+  capacity: Capacity
+  monitor: DiskMonitor
+  blockstore: NonNullable<NodeOptions['blockstore']>
+  /** Opens everything, replays what the index lacks, and counts what the disk holds. */
+  start(): Promise<OpenReport>
+  stop(): Promise<void>
+}
+
+/** The path of the index inside the data directory. */
+export const INDEX_FOLDER = 'index'
+
+export function buildDisk({ options, files, storeId, clock, chance, logger, onEvent, onDoubt }: RoomOptions): DiskRoom {
+  const level = new ClassicLevel<Uint8Array, Uint8Array>(join(options.dataDir, INDEX_FOLDER), {
+    keyEncoding: 'view',
+    valueEncoding: 'view'
+  })
+  const index = new IndexDb(level as unknown as Database, logger)
+  index.onCorrupt = onDoubt
+  const capacity = new Capacity({ files, clock, capacityBytes: options.capacityBytes })
+  const monitor = new DiskMonitor({ files, capacity, logger, onChange: state => onEvent({ event: 'disk', state }) })
+  const segments = new Segments({ files, storeId, logger })
+  const store = new Store({ segments, index, storeId, logger, onDamage: () => onEvent({ event: 'damaged', rows: 1 }) })
+  const blockFiles = new BlockFiles(files, chance, logger)
+  const durable = new DurableBlockstore(store, blockFiles, capacity, logger)
+  const isOwn = options.blockstore === undefined
+  return {
+    index,
+    store,
+    capacity,
+    monitor,
+    blockstore: options.blockstore ?? durable,
+    start: async () => {
+      await index.open()
+      try {
+        await capacity.measure()
+        if (isOwn) await blockFiles.open()
+        await segments.open()
+        const report = await store.open()
+        if (isOwn) for await (const { bytes } of durable.all()) capacity.countExisting(bytes)
+        return report
+      } catch (error) {
+        await index.close()
+        throw error
+      }
+    },
+    stop: async () => {
+      try {
+        await store.close()
+      } finally {
+        // The store closes its index last, and may fail before it gets there.
+        await index.close()
+      }
+    }
+  }
+}

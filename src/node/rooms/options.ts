@@ -1,0 +1,29 @@
+import type { NodeEvent, NodeOptions } from '../../api.ts'
+import type { IndexCorruptError } from '../../disk/errors.ts'
+import type { Files } from '../../disk/files.ts'
+import type { Secrets } from '../../disk/keystore.ts'
+import type { MonitoredFiles } from '../../disk/monitored-files.ts'
+import { defaultNodeCodec, type NodeCodec } from '../../format/manifest.ts'
+import type { Chance } from '../../util/chance.ts'
+import type { Clock } from '../../util/clock.ts'
+import type { ComponentLogger } from '../../util/logger.ts'
+
+export interface RoomOptions {
+  options: NodeOptions
+  files: Files & Pick<MonitoredFiles, 'state'>
+  secrets: Secrets
+  storeId: Uint8Array
+  listen: readonly string[]
+  clock: Clock
+  chance: Chance
+  logger: ComponentLogger
+  onEvent: (event: NodeEvent) => void
+  /** The index is in doubt: this stack must be stopped, the index removed, and another stack started. */
+  onDoubt: (error: IndexCorruptError) => void
+  /** Whether all that is needed here is known. While it is not, nothing is freed. */
+  mayFree: () => boolean
+}
+
+export function codecOf({ options }: RoomOptions): NodeCodec {
+  return options.codec ?? defaultNodeCodec
+}

@@ -1,0 +1,21 @@
+import type { RecordRef } from '../../blocks/record-ref.ts'
+import { cidOf } from '../../catalog/projection.ts'
+import { type EntryRecord, readRecord } from '../../format/entry.ts'
+import { peerIdOf } from '../../format/peer-id.ts'
+import type { Statement } from '../../format/statement.ts'
+import { wantedCopies } from '../../fs/context.ts'
+import type { Log } from '../../log/log.ts'
+
+/** Every record that has blocks, as the blocks room needs to know it. */
+export async function* allRecords(log: Log, nodeCodecs: readonly number[]): AsyncGenerator<RecordRef> {
+  for await (const { statement, author } of log.all(1)) {
+    if (statement.kind === 'entry') yield* refOf(readRecord(statement as Statement<'entry'>, author, nodeCodecs))
+  }
+}
+
+/** What the blocks room needs to know of a record; nothing if it has no blocks. */
+export function refOf(record: EntryRecord): RecordRef[] {
+  const root = cidOf(record)
+  if (root === undefined) return []
+  return [{ id: record.id, root, replicas: wantedCopies(record.replicas), author: peerIdOf(record.stamp.author) }]
+}

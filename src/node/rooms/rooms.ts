@@ -1,0 +1,45 @@
+import type { Blocks } from '../../blocks/blocks.ts'
+import type { FsContext } from '../../fs/context.ts'
+import type { Worker } from '../../util/worker.ts'
+import { buildBlocks } from './blocks.ts'
+import { buildCatalog, type CatalogRoom } from './catalog.ts'
+import { buildDisk, type DiskRoom } from './disk.ts'
+import { buildMembership, type Membership } from './membership.ts'
+import { codecOf, type RoomOptions } from './options.ts'
+import { buildWorkers } from './workers.ts'
+
+/**
+ * The rooms of one node. This folder is the composition root: the one place that names the concrete classes, with one
+ * function a room. Here nothing runs yet; `stack.ts` starts and stops what is built here.
+ *
+ * A room imports only from those below it. What has to go up, news ("a peer sent nonsense") and questions ("may this peer
+ * ask?"), is a function that a room is given here. It looks the higher room up when it is called, because that room is
+ * built later. None is called before all rooms are built.
+ */
+export interface Rooms {
+  disk: DiskRoom
+  membership: Membership
+  blocks: Blocks
+  catalog: CatalogRoom
+  workers: readonly Worker[]
+}
+
+/** Builds every room, from the lowest up. Nothing has been started when it resolves. */
+export async function buildRooms(init: RoomOptions): Promise<Rooms> {
+  const rooms = {} as Rooms
+  rooms.disk = buildDisk(init)
+  rooms.membership = await buildMembership(init, rooms)
+  rooms.blocks = buildBlocks(init, rooms)
+  rooms.catalog = buildCatalog(init, rooms)
+  rooms.workers = buildWorkers(init, rooms)
+  return rooms
+}
+
+/** The rooms as the verbs of `fs/` use them. */
+export function fsContextOf(init: RoomOptions, rooms: Rooms, defaults: FsContext['defaults']): FsContext {
+  const { membership, blocks, catalog: room } = rooms
+  const { members, sync } = membership
+  const { catalog, tree, author } = room
+  const { clock, logger } = init
+  return { catalog, tree, author, blocks, members, sync, codec: codecOf(init), clock, logger, defaults }
+}

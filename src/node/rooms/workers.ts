@@ -1,0 +1,37 @@
+import { compactor } from '../../disk/compactor.ts'
+import { leafCheck } from '../../disk/leaf-check.ts'
+import { Worker } from '../../util/worker.ts'
+import type { DiskRoom } from './disk.ts'
+import { failureReporter } from './failures.ts'
+import type { Membership } from './membership.ts'
+import type { RoomOptions } from './options.ts'
+
+/** How often the node checks whether it is full. */
+const CAPACITY_INTERVAL_MS = 10_000
+
+interface RoomsBelow {
+  disk: DiskRoom
+  membership: Membership
+}
+
+/** Periodic work on the disk, or that concerns several rooms. The other rooms start their workers themselves. */
+export function buildWorkers({ clock, logger, onEvent }: RoomOptions, { disk, membership }: RoomsBelow): Worker[] {
+  const { store, capacity, monitor } = disk
+  const onError = (task: string) => failureReporter(task, monitor, onEvent)
+  return [
+    compactor({ store, clock, logger, onError: onError('compaction') }),
+    leafCheck({ store, clock, logger, onError: onError('leaf check') }),
+    new Worker({
+      name: 'capacity',
+      clock,
+      log: logger.forComponent('dfs:node:capacity'),
+      everyMs: CAPACITY_INTERVAL_MS,
+      onError: onError('capacity'),
+      work: async () => {
+        await capacity.measure()
+        monitor.update()
+        await membership.members.announceIfChanged()
+      }
+    })
+  ]
+}
