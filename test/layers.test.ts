@@ -24,6 +24,33 @@ const COLUMN: string[][] = [
   ['format'],
   ['util']
 ]
+/** The same inside blocks, the largest room: its folders, and above them the files that put them together. */
+const BLOCKS_COLUMN: string[][] = [
+  ['blocks', 'compose', 'options'],
+  ['put', 'repair', 'keep'],
+  ['fetch'],
+  ['hold'],
+  ['protocol'],
+  ['manifest-walk', 'rank', 'record-ref', 'log-names', 'errors'],
+  ['bitmap', 'constants', 'log2-table']
+]
+/**
+ * The files of each room that others may import. `format` and `util` are vocabularies, `fs` has a verb a file, and the
+ * small rooms of the faces are public as a whole. The composition root, `node`, names concrete classes and may import any.
+ */
+const PUBLIC: Record<string, readonly string[]> = {
+  http: ['listen', 'route-context', 'server'],
+  node: ['create'],
+  catalog: ['author', 'catalog', 'change', 'content-tag', 'errors', 'projection', 'tree', 'tree-node'],
+  blocks: ['blocks', 'constants', 'errors', 'record-ref'],
+  members: ['errors', 'founding', 'key-ring', 'local-member', 'members', 'view'],
+  log: ['keys', 'log', 'projection', 'sync'],
+  wire: ['calls', 'constants', 'errors', 'host', 'libp2p-host', 'redial'],
+  disk: [
+    ...['constants', 'errors', 'files', 'index-db', 'keystore', 'monitored-files', 'place', 'row-projection'],
+    ...['store', 'tables']
+  ]
+}
 /** The faces use only the library, as any user's program does. */
 const FACES = new Set(['bin', 'daemon', 'cli', 'http', 'contract', 'terminal', 'flow'])
 /** These faces do input and output of their own; the other two are pure or only move what they are given. */
@@ -41,10 +68,17 @@ function roomOf(file: string): string {
   return first.replace(/\.(ts|js)$/, '')
 }
 
-function levelOf(room: string): number {
-  const level = COLUMN.findIndex(rooms => rooms.includes(room))
+function levelOf(room: string, column = COLUMN): number {
+  const level = column.findIndex(rooms => rooms.includes(room))
   assert.notEqual(level, -1, `room ${room} is not in the column`)
   return level
+}
+
+/** The files of this tree that a file imports, absolute. */
+function targetsOf({ file, text }: { file: string; text: string }): string[] {
+  return importsOf(text)
+    .filter(target => target.startsWith('.'))
+    .map(target => join(dirname(file), target))
 }
 
 const files = globSync('**/*.{ts,js}', { cwd: SRC }).map(file => ({
@@ -75,6 +109,55 @@ test('a room imports only from those below it', () => {
         assert.ok(FACES.has(other) || other === 'index', `${name} imports ${target}, not the library`)
     }
   }
+})
+
+test('a room imports only the public files of another', () => {
+  for (const source of files) {
+    const room = roomOf(source.file)
+    if (room === 'node') continue
+    for (const target of targetsOf(source)) {
+      const other = roomOf(target)
+      const path = relative(join(SRC, other), target).replace(/\.ts$/, '')
+      if (other === room || PUBLIC[other] === undefined) continue
+      assert.ok(PUBLIC[other].includes(path), `${source.name} imports ${other}/${path}, which is no public file`)
+    }
+  }
+})
+
+test('every file that is called public exists and is imported by another room', () => {
+  const imported = new Set(
+    files.flatMap(source => targetsOf(source).filter(target => roomOf(target) !== roomOf(source.file)))
+  )
+  for (const [room, names] of Object.entries(PUBLIC))
+    for (const name of names) assert.ok(imported.has(join(SRC, room, `${name}.ts`)), `${room}/${name}`)
+})
+
+test('a folder of blocks imports only from folders below it', () => {
+  const root = join(SRC, 'blocks')
+  const folderOf = (file: string): string => (relative(root, file).split('/') as [string])[0].replace(/\.ts$/, '')
+  for (const source of files) {
+    if (roomOf(source.file) !== 'blocks') continue
+    const folder = folderOf(source.file)
+    for (const target of targetsOf(source)) {
+      const other = folderOf(target)
+      if (roomOf(target) !== 'blocks' || other === folder || ['blocks', 'compose'].includes(folder)) continue
+      const isBelow = levelOf(other, BLOCKS_COLUMN) > levelOf(folder, BLOCKS_COLUMN)
+      assert.ok(isBelow, `${source.name} imports ${other}, which is not below ${folder}`)
+    }
+  }
+})
+
+test('no files import each other in a circle', () => {
+  const byFile = new Map(files.map(source => [source.file, targetsOf(source)]))
+  const done = new Set<string>()
+  const visit = (file: string, path: readonly string[]): void => {
+    if (path.includes(file))
+      assert.fail([...path.slice(path.indexOf(file)), file].map(f => relative(SRC, f)).join(' → '))
+    if (done.has(file)) return
+    for (const target of byFile.get(file) ?? []) visit(target, [...path, file])
+    done.add(file)
+  }
+  for (const file of byFile.keys()) visit(file, [])
 })
 
 test('the disk is touched in one room and by the programs only', () => {

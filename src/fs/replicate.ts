@@ -1,6 +1,6 @@
 import type { KeptFile, PutOutcome } from '../blocks/blocks.ts'
 import { NotEnoughCopiesError } from '../blocks/errors.ts'
-import type { RecordChange } from '../catalog/changes/context.ts'
+import type { RecordChange } from '../catalog/change.ts'
 import type { Statement } from '../format/statement.ts'
 import { shortHex } from '../util/bytes.ts'
 import type { FsContext } from './context.ts'

@@ -1,20 +1,17 @@
 import type { EntryBody } from '../../format/entry.ts'
 import type { Path } from '../../format/path.ts'
-import type { Statement } from '../../format/statement.ts'
 import type { Chance } from '../../util/chance.ts'
 import type { Clock } from '../../util/clock.ts'
 import type { Logger } from '../../util/logger.ts'
 import type { Author, Placement } from '../author.ts'
 import type { Bodies } from '../bodies.ts'
+import type { Records } from '../change.ts'
 import { ChangedError } from '../errors.ts'
 import type { Shown } from '../heads.ts'
 import type { EntryRow } from '../rows/entry-row.ts'
 import { rootNode, type Tree } from '../tree.ts'
 import type { DirectoryNode } from '../tree-node.ts'
 import type { TreeLocks } from './locks.ts'
-
-/** Records that a change signed, in the order in which they were appended. */
-export type Records = Array<Statement<'entry'>>
 
 /** What every change of the tree uses. */
 export interface ChangeContext {
@@ -27,20 +24,6 @@ export interface ChangeContext {
   log: Logger
   /** Makes records durable in one step, and returns them. */
   append: (records: Records) => Promise<Records>
-}
-
-/** What a change did. All of it is durable on this member; the caller pushes it to the others. */
-export interface Change {
-  /** The path as it is now, in NFC. */
-  path: Path
-  /** Every record that was signed; those of directories made on the way come first. */
-  statements: Records
-}
-
-/** A change that one record stands for. */
-export interface RecordChange extends Change {
-  /** The last of the statements. */
-  record: Statement<'entry'>
 }
 
 /** How often a change starts again because something that it relied on was changed meanwhile. */

@@ -1,10 +1,11 @@
 import { ENTRY_ID_BYTES } from '../../format/entry.ts'
 import type { Path } from '../../format/path.ts'
 import type { Content } from '../author.ts'
+import type { RecordChange, Records } from '../change.ts'
 import { IsADirectoryError } from '../errors.ts'
 import type { FileNode } from '../tree-node.ts'
 import { checkTarget, type TargetOptions } from './checks.ts'
-import { attempt, type ChangeContext, findDirectory, placementIn, type RecordChange, type Records } from './context.ts'
+import { attempt, type ChangeContext, findDirectory, placementIn } from './context.ts'
 import { ensureDirectory } from './mkdir.ts'
 import { rewrite } from './rewrite.ts'
 

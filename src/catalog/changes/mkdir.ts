@@ -1,7 +1,8 @@
 import { ENTRY_ID_BYTES } from '../../format/entry.ts'
 import type { Path } from '../../format/path.ts'
+import type { Change, Records } from '../change.ts'
 import { NotADirectoryError } from '../errors.ts'
-import { type Change, type ChangeContext, findDirectory, placementIn, type Records } from './context.ts'
+import { type ChangeContext, findDirectory, placementIn } from './context.ts'
 
 /** Makes a directory, and those above it that are missing. */
 export async function mkdir(context: ChangeContext, path: Path, replicas: number): Promise<Change> {

@@ -3,18 +3,10 @@ import { formatPath, type Path } from '../../format/path.ts'
 import { toHex } from '../../util/bytes.ts'
 import { InvalidInputError } from '../../util/errors.ts'
 import { isPastTooLong, type Placement } from '../author.ts'
+import type { Change, Records } from '../change.ts'
 import { DamagedEntryError, NotFoundError } from '../errors.ts'
 import { checkReplace, refuseVersion } from './checks.ts'
-import {
-  attempt,
-  type Change,
-  type ChangeContext,
-  deletionOf,
-  findDirectory,
-  findEntry,
-  placementIn,
-  type Records
-} from './context.ts'
+import { attempt, type ChangeContext, deletionOf, findDirectory, findEntry, placementIn } from './context.ts'
 import { ensureDirectory } from './mkdir.ts'
 
 export interface MoveOptions {

@@ -3,11 +3,12 @@ import type { Path } from '../../format/path.ts'
 import { toHex } from '../../util/bytes.ts'
 import { InvalidInputError } from '../../util/errors.ts'
 import type { Content } from '../author.ts'
+import type { RecordChange, Records } from '../change.ts'
 import { tagOfContent } from '../content-tag.ts'
 import { ChangedError, DamagedEntryError, IsADirectoryError, NotFoundError } from '../errors.ts'
 import type { DirectoryNode, FileNode } from '../tree-node.ts'
 import { isVersion } from './checks.ts'
-import { type ChangeContext, deletionOf, type RecordChange, type Records } from './context.ts'
+import { type ChangeContext, deletionOf } from './context.ts'
 import { rewrite } from './rewrite.ts'
 
 export interface RemoveOptions {

@@ -1,8 +1,9 @@
 import { ENTRY_ID_BYTES } from '../../format/entry.ts'
 import type { Content } from '../author.ts'
+import type { Records } from '../change.ts'
 import { DamagedEntryError } from '../errors.ts'
 import type { FileNode } from '../tree-node.ts'
-import { type ChangeContext, deletionOf, type FoundEntry, findEntry, type Records } from './context.ts'
+import { type ChangeContext, deletionOf, type FoundEntry, findEntry } from './context.ts'
 
 /**
  * Writes new content to a file. This ends the file's conflicts, and deletes the other files of its name. The write is

@@ -4,8 +4,8 @@ import type { NodeCodec } from '../../format/manifest.ts'
 import { RefusedError } from '../../wire/errors.ts'
 import type { Bitmap } from '../bitmap.ts'
 import { isOutOfReach } from '../errors.ts'
+import type { LocalBlocks } from '../hold/local-blocks.ts'
 import { isChunk, type ManifestBlock, type ManifestChunk, walkBatches } from '../manifest-walk.ts'
-import type { LocalBlocks } from './local-blocks.ts'
 
 export interface WalkCountedOptions {
   local: Pick<LocalBlocks, 'getOrThrow'>

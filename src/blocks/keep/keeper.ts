@@ -14,11 +14,11 @@ import { Bitmap } from '../bitmap.ts'
 import { COUNTS_BYTES_MAX, LINKED_PUTS_MAX } from '../constants.ts'
 import { isOutOfReach } from '../errors.ts'
 import type { BlockPuller } from '../fetch/puller.ts'
+import { type Claims, type PutId, putIdOf } from '../hold/claims.ts'
+import type { LocalBlocks } from '../hold/local-blocks.ts'
 import { nameOf } from '../log-names.ts'
 import type { ManifestChunk } from '../manifest-walk.ts'
 import type { KeepBlocks, KeepRoot, KeepState } from '../protocol/store-messages.ts'
-import { type Claims, type PutId, putIdOf } from './claims.ts'
-import type { LocalBlocks } from './local-blocks.ts'
 import { walkCounted } from './walk-counted.ts'
 
 export interface KeeperOptions {
