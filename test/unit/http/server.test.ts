@@ -4,25 +4,19 @@ import { createServer, request } from 'node:http'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { test } from 'node:test'
+import { VERBS } from '../../../src/contract/verbs.ts'
 import { serveApi } from '../../../src/http/server.ts'
 import { serveFake } from '../../fixtures/api.ts'
 import { FakeNode, Fault } from '../../fixtures/fake-node.ts'
 import { temporaryFolder } from '../../fixtures/nodes.ts'
 
+/** Every route: those of the table of verbs, those with handlers of their own, and one that does not exist. */
 const ROUTES = [
+  ...Object.values(VERBS).map(({ method, route }) => `${method} ${route.replace('*', 'f')}`),
   'GET /v1/files/f',
   'HEAD /v1/files/f',
   'PUT /v1/files/f',
-  'DELETE /v1/files/f',
   'POST /v1/files',
-  'GET /v1/list/',
-  'GET /v1/stat/f',
-  'POST /v1/mkdir/d',
-  'POST /v1/move',
-  'POST /v1/copy',
-  'POST /v1/evict/f',
-  'GET /v1/status',
-  'GET /v1/peers',
   'GET /v1/transfers/1',
   'GET /nothing'
 ]
