@@ -9,15 +9,16 @@ import {
   type Base,
   composeClients,
   composeFetching,
+  composeForOthers,
   composeHandoff,
-  composeHeld,
-  composeKeeping,
+  composeLocalStore,
   composeRepair,
   composeSweep,
   type Repairing,
   serveProtocols
 } from './compose.ts'
 import { PUT_NUMBER_BYTES, SMALL_PUTS_SHARE_MS } from './constants.ts'
+import { confirmedCopies } from './fetch/confirmed-copies.ts'
 import type { Fetched, Fetcher } from './fetch/fetcher.ts'
 import type { PeerHealth } from './fetch/peer-health.ts'
 import { type Claims, putIdOf } from './hold/claims.ts'
@@ -34,7 +35,6 @@ import { Put, type PutDeps, type PutOptions } from './put/put.ts'
 import { PutWindow } from './put/window.ts'
 import { currentRanking, type Ranking } from './rank.ts'
 import type { RecordRef } from './record-ref.ts'
-import { confirmedCopies } from './repair/confirmed-copies.ts'
 import type { Evicted } from './repair/evict.ts'
 import { Repair } from './repair/repair.ts'
 import type { Sweeper } from './repair/sweep.ts'
@@ -86,10 +86,10 @@ export class Blocks {
     this.#putLogs = putLogs(options.logger)
     this.#rank = currentRanking(options.view)
     const base: Base = { ...options, ranking: this.#rank }
-    const held = composeHeld(base)
+    const held = composeLocalStore(base)
     const clients = composeClients(base)
     const fetching = composeFetching(base, held, clients)
-    const keeping = composeKeeping(base, held, fetching)
+    const keeping = composeForOthers(base, held, fetching)
     const { local, claims } = held
     const { storeClient } = clients
     const { keeper } = keeping
@@ -142,8 +142,8 @@ export class Blocks {
    */
   async pushRecord(record: Statement<'entry'>, kept: KeptFile | null, options: PutOptions): Promise<PutOutcome> {
     const { push, announce } = this.#options
-    const holdsAll: AcknowledgementDeps['holdsAll'] = (root, put) => this.#keeper.holdsAll(root, put)
-    const deps = { ...this.#putDeps(), push, announce, holdsAll }
+    const hasAll: AcknowledgementDeps['hasAll'] = (root, put) => this.#keeper.hasAll(root, put)
+    const deps = { ...this.#putDeps(), push, announce, hasAll }
     return new Acknowledgement(deps, options, record, kept).run()
   }
 
@@ -182,8 +182,8 @@ export class Blocks {
   }
 
   /** The verdict on a record that a peer pushed with a put. */
-  holdsPut(statement: AnyStatement, put: Uint8Array, from: PeerId): Promise<Verdict> {
-    return this.#keeper.holdsPut(statement, put, from)
+  confirmPut(statement: AnyStatement, put: Uint8Array, from: PeerId): Promise<Verdict> {
+    return this.#keeper.confirmPut(statement, put, from)
   }
 
   /** Walks records that have just been accepted, and pulls the blocks of them that this member owes. */
@@ -240,8 +240,8 @@ export class Blocks {
 
   #open(options: PutOptions, number: Uint8Array): Put {
     const { self, codec } = this.#options
-    const claimId = putIdOf(self, number)
-    const key = toHex(claimId)
+    const putId = putIdOf(self, number)
+    const key = toHex(putId)
     this.#underWay.set(key, (this.#underWay.get(key) ?? 0) + 1)
     const onClose = (): void => {
       const left = (this.#underWay.get(key) ?? 1) - 1
@@ -256,7 +256,7 @@ export class Blocks {
       window: this.#window,
       endWithRecord: (root, put) => this.#keeper.endWithRecord(root, put)
     }
-    return new Put(deps, { options, number, claimId, onClose })
+    return new Put(deps, { options, putNumber: number, putId, onClose })
   }
 
   #putDeps(): AckMembers & Pick<PutDeps, 'clock' | 'logs' | 'storeClient'> {
@@ -267,7 +267,7 @@ export class Blocks {
       logs: this.#putLogs,
       storeClient: this.#storeClient,
       ranking: this.#rank,
-      keepers: admitted,
+      admitted,
       isAvoided: (peer: PeerId) => this.#health.isAvoided(peer)
     }
   }

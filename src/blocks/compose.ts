@@ -35,7 +35,7 @@ export interface Base extends BlocksOptions {
 }
 
 /** The blocks on this disk, why they stay, and what was promised about them. */
-export interface Held {
+export interface LocalStore {
   claims: Claims
   local: LocalBlocks
   holds: Holds
@@ -58,7 +58,7 @@ export interface Fetching {
 }
 
 /** What this member does for others. */
-export interface Keeping {
+export interface ForOthers {
   keeper: Keeper
   granter: HoldGranter
 }
@@ -75,7 +75,7 @@ export interface Repairing {
   stop(): Promise<void>
 }
 
-export function composeHeld({ store, blockstore, clock, onBadBlock }: Base): Held {
+export function composeLocalStore({ store, blockstore, clock, onBadBlock }: Base): LocalStore {
   const claims = new Claims(store, clock)
   return { claims, local: new LocalBlocks(blockstore, claims, onBadBlock), holds: new Holds(clock) }
 }
@@ -91,7 +91,7 @@ export function composeClients({ host, clock, logger, onFault: onFaultAbove }: B
   return { health, gets, storeClient, onFault }
 }
 
-export function composeFetching(base: Base, { local }: Held, { health, gets }: Clients): Fetching {
+export function composeFetching(base: Base, { local }: LocalStore, { health, gets }: Clients): Fetching {
   const { self, clock, logger, ranking, admitted } = base
   const fetcher = new Fetcher({
     self,
@@ -107,7 +107,7 @@ export function composeFetching(base: Base, { local }: Held, { health, gets }: C
   return { fetcher, puller: new BlockPuller(fetcher, local), readNode }
 }
 
-export function composeKeeping(base: Base, { claims, local, holds }: Held, { puller }: Fetching): Keeping {
+export function composeForOthers(base: Base, { claims, local, holds }: LocalStore, { puller }: Fetching): ForOthers {
   const { self, logger, codec, mayStore, view } = base
   const shared = { logger, codec, local, claims, puller, mayStore }
   return {
@@ -121,7 +121,7 @@ export function serveProtocols(
   { host, clock, isAdmitted, codec }: Base,
   { local, window }: { local: LocalBlocks; window: PutWindow },
   { storeClient, onFault }: Clients,
-  { keeper, granter }: Keeping
+  { keeper, granter }: ForOthers
 ): void {
   const nodeCodecs = [codec.code]
   new GetServer({
@@ -145,7 +145,7 @@ export function serveProtocols(
 
 export function composeRepair(
   base: Base,
-  held: Held,
+  held: LocalStore,
   { fetcher, puller, readNode }: Fetching,
   { storeClient, keeper }: { storeClient: StoreClient; keeper: Keeper }
 ): Repairing {
@@ -197,7 +197,7 @@ export function composeHandoff(base: Base, storeClient: StoreClient, readNode: R
 
 export function composeSweep(
   { clock, logger, onError }: Base,
-  held: Held,
+  held: LocalStore,
   { mayFree }: Repairing,
   isUnderWay: (put: PutId) => boolean
 ): Sweeper {

@@ -4,10 +4,9 @@ import { FormatError, SealError } from '../format/errors.ts'
 import { idOf, type Statement } from '../format/statement.ts'
 import type { Log } from '../log/log.ts'
 import type { KeyRing } from '../members/key-ring.ts'
-import { toHex } from '../util/bytes.ts'
+import { shortHex, toHex } from '../util/bytes.ts'
 import { type ComponentLogger, type Logger, reasonOf } from '../util/logger.ts'
 import { BODIES_MAX } from './constants.ts'
-import { tagOf } from './names.ts'
 
 /** Opens the sealed parts of records: names, sizes, keys. What is opened stays in memory and never goes to disk. */
 export class Bodies {
@@ -44,7 +43,7 @@ export class Bodies {
       return body
     } catch (error) {
       if (!(error instanceof FormatError || error instanceof SealError)) throw error
-      this.#log.trace('the body of record %s does not open: %s', tagOf(statement.id), reasonOf(error))
+      this.#log.trace('the body of record %s does not open: %s', shortHex(statement.id), reasonOf(error))
       return undefined
     }
   }

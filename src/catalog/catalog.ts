@@ -1,6 +1,7 @@
 import type { Path } from '../format/path.ts'
 import type { Log } from '../log/log.ts'
 import type { LocalMember } from '../members/local-member.ts'
+import { shortHex } from '../util/bytes.ts'
 import type { Chance } from '../util/chance.ts'
 import type { Clock } from '../util/clock.ts'
 import type { ComponentLogger, Logger } from '../util/logger.ts'
@@ -14,7 +15,6 @@ import { TreeLocks } from './changes/locks.ts'
 import { mkdir } from './changes/mkdir.ts'
 import { type MoveOptions, move } from './changes/move.ts'
 import { type RemoveOptions, remove } from './changes/remove.ts'
-import { tagOf } from './names.ts'
 import type { Tree } from './tree.ts'
 
 export interface CatalogOptions {
@@ -94,7 +94,7 @@ export class Catalog {
     if (records.length > 0) await this.#options.log.append(records, this.#options.self.publicKey)
     if (this.#log.enabled)
       for (const { id, fields } of records)
-        this.#log('appended the %s %s of entry %s', fields.op, tagOf(id), tagOf(fields.id))
+        this.#log('appended the %s %s of entry %s', fields.op, shortHex(id), shortHex(fields.id))
     return records
   }
 }

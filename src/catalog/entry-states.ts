@@ -3,10 +3,9 @@ import type { EntryRecord } from '../format/entry.ts'
 import { compareStamps, type Stamp } from '../format/stamp.ts'
 import type { Statement } from '../format/statement.ts'
 import type { Log } from '../log/log.ts'
-import { compareBytes } from '../util/bytes.ts'
+import { compareBytes, shortHex } from '../util/bytes.ts'
 import type { Logger } from '../util/logger.ts'
 import { addRecord, type EntryState, emptyState, isOrigin, mayCarry, stampKey, stateOf } from './heads.ts'
-import { tagOf } from './names.ts'
 import type { RecordReader } from './record-reader.ts'
 import { missingOriginKey, recordIdOf, recordsPrefix, seenRowKey } from './rows/keys.ts'
 import { loadPast, pastOps } from './rows/past-rows.ts'
@@ -71,7 +70,7 @@ export class EntryStates {
   async #recompute(entry: Uint8Array, added: readonly NewRecord[]): Promise<NewState> {
     const { index, log } = this.#options
     const all = [...added, ...(await this.#indexed(entry))].sort(byStampAndId)
-    log('computing the state of entry %s from all of its %d records', tagOf(entry), all.length)
+    log('computing the state of entry %s from all of its %d records', shortHex(entry), all.length)
     const ops: IndexOp[] = []
     for (const prefix of [seenRowKey(entry), missingOriginKey(entry)])
       for await (const { key } of index.range(prefix)) ops.push({ type: 'del', key })

@@ -15,7 +15,7 @@ export interface EntryState {
   /** Everything that some record of the entry has seen. A record that is in it is no head. */
   covered: Past
   /** Everything that some delete has seen. A put whose content was written then is deleted. */
-  buried: Past
+  deletedPast: Past
   /** Records that no other covers, in the order of their stamps; the last `HEADS_MAX` if there are more. */
   heads: EntryRecord[]
   /** There may be older heads than these. */
@@ -38,7 +38,7 @@ export interface Shown {
 }
 
 export function emptyState(): EntryState {
-  return { covered: new Map(), buried: new Map(), heads: [], hasMore: false, writes: 0 }
+  return { covered: new Map(), deletedPast: new Map(), heads: [], hasMore: false, writes: 0 }
 }
 
 /**
@@ -68,7 +68,7 @@ export function stateOf(records: readonly EntryRecord[]): EntryState {
 function note(state: EntryState, record: EntryRecord): void {
   for (const seen of record.seen) {
     raise(state.covered, seen)
-    if (record.op === 'delete') raise(state.buried, seen)
+    if (record.op === 'delete') raise(state.deletedPast, seen)
   }
   if (record.op === 'put' && isOrigin(record)) state.writes++
 }
@@ -114,8 +114,8 @@ export function pastOf({ seen, stamp: { author, incarnation, hlc } }: EntryRecor
  * Computes what shows of an entry from its heads. `depthOf` returns the place of an epoch in the chain of epochs: of
  * two contents that are otherwise equal, the one sealed in the later epoch wins.
  */
-export function showEntry({ heads, buried }: EntryState, depthOf: (epoch: Uint8Array) => number): Shown {
-  const puts = heads.filter(head => head.op === 'put' && !isIn(buried, head.written))
+export function showEntry({ heads, deletedPast }: EntryState, depthOf: (epoch: Uint8Array) => number): Shown {
+  const puts = heads.filter(head => head.op === 'put' && !isIn(deletedPast, head.written))
   const isDeleted = puts.length === 0
   const place = greatest(isDeleted ? heads : puts, (a, b) => compareStamps(a.placed, b.placed) || byStamp(a, b))
   if (isDeleted) return { isDeleted, content: undefined, place, conflicts: [], replicas: 1 }

@@ -78,7 +78,7 @@ export class CatalogProjection implements Projection {
   }
 
   /** Looks at what the index holds. Call it once the index is up to date. */
-  async look(): Promise<void> {
+  async load(): Promise<void> {
     this.#hasDeleted = await this.#options.index.hasAny(directoryKey(TABLES.deletedDirectories, new Uint8Array(0)))
   }
 

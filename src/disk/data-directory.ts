@@ -46,7 +46,7 @@ export interface Format {
  * written now. In any other directory, a file that does not exist has been lost.
  */
 export async function openFormat(files: Files, chance: Chance, logger: ComponentLogger): Promise<Format> {
-  const log = logger.forComponent('dfs:disk:store')
+  const log = logger.forComponent('dfs:disk:directory')
   await files.makeDirectory('')
   const text = await readIfThere(files)
   if (text !== undefined) {

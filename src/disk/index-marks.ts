@@ -15,7 +15,7 @@ const CLEAN_KEY = indexKey(TABLES.meta, Buffer.from('clean'))
  * Checks that the index belongs to this store, or marks an empty one as its own. Returns false for an empty one, into which
  * all rows still have to go. Throws an `IndexCorruptError` for any other index.
  */
-export async function claimIndex(index: IndexDb, storeId: Uint8Array): Promise<boolean> {
+export async function adoptIndex(index: IndexDb, storeId: Uint8Array): Promise<boolean> {
   const layout = await index.get(BUILT_KEY)
   if (layout !== undefined && !equalBytes(layout, LAYOUT))
     throw new IndexCorruptError('the index has the layout of another version')

@@ -6,7 +6,7 @@ import { FileMissingError, IndexCorruptError } from './errors.ts'
 import { IndexCheck } from './index-check.ts'
 import { IndexCursor, readCursor } from './index-cursor.ts'
 import type { IndexDb, IndexOp } from './index-db.ts'
-import { claimIndex, closedOp, openedOps, wasClosed } from './index-marks.ts'
+import { adoptIndex, closedOp, openedOps, wasClosed } from './index-marks.ts'
 import { type Cursor, isBefore, type Place } from './place.ts'
 import { Projections } from './projections.ts'
 import type { PlacedRow } from './row.ts'
@@ -152,7 +152,7 @@ export class Store {
   }
 
   async #open(): Promise<OpenReport> {
-    const isBuilt = await claimIndex(this.index, this.#storeId)
+    const isBuilt = await adoptIndex(this.index, this.#storeId)
     const cursor = await readCursor(this.index)
     // The index knows of rows that are gone. New rows would take their places, and the index would not notice.
     if (isBefore(this.segments.end, cursor))

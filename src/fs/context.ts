@@ -2,7 +2,6 @@ import type { Blocks } from '../blocks/blocks.ts'
 import type { Author } from '../catalog/author.ts'
 import type { Catalog } from '../catalog/catalog.ts'
 import type { Tree } from '../catalog/tree.ts'
-import { REPLICAS_ALL } from '../format/entry.ts'
 import type { NodeCodec } from '../format/manifest.ts'
 import type { Sync } from '../log/sync.ts'
 import type { Members } from '../members/members.ts'
@@ -25,16 +24,6 @@ export interface FsContext {
   logger: ComponentLogger
   /** Copies of what this node puts, and how many must be durable; `Infinity` for every member, undefined for the default. */
   defaults: { replicas: number; ack: number | undefined }
-}
-
-/** A number of copies as a record states it. */
-export function recordReplicas(replicas: number): number {
-  return Number.isFinite(replicas) ? replicas : REPLICAS_ALL
-}
-
-/** The number of copies that a record states, as the blocks room counts it. */
-export function wantedCopies(replicas: number): number {
-  return replicas === REPLICAS_ALL ? Number.POSITIVE_INFINITY : replicas
 }
 
 /** The number of copies that a caller asked for, as the blocks room counts it. Throws an `InvalidInputError`. */

@@ -2,10 +2,11 @@ import { IsADirectoryError } from '../catalog/errors.ts'
 import { cidOf } from '../catalog/projection.ts'
 import type { DirectoryNode, FileNode } from '../catalog/tree-node.ts'
 import { formatPath, type Path } from '../format/path.ts'
+import { decodeReplicas } from '../format/replicas.ts'
 import { InvalidInputError } from '../util/errors.ts'
 import { forEachAtOnce } from '../util/for-each.ts'
 import { TREE_AT_ONCE } from './constants.ts'
-import { type FsContext, wantedCopies } from './context.ts'
+import type { FsContext } from './context.ts'
 import { readableBody } from './get.ts'
 import { makeDirectory } from './mkdir.ts'
 import { linkAndReplicate, openPut, resolvePutOptions } from './put.ts'
@@ -64,7 +65,7 @@ async function copyFile(fs: FsContext, { file, target }: FileToCopy, options: Co
   const { size, mtime, mode, type, key, content } = readableBody(file)
   const named = { root: file.record.root as Uint8Array, rootEpoch: file.record.rootEpoch as Uint8Array }
   const copied = { ...named, size, mtime, mode, type, key, content }
-  const resolved = { ...resolvePutOptions(fs, options), copies: wantedCopies(file.shown.replicas) }
+  const resolved = { ...resolvePutOptions(fs, options), copies: decodeReplicas(file.shown.replicas) }
   const root = cidOf(file.record)
   if (root === undefined) {
     await linkAndReplicate(fs, { path: target, content: copied, kept: null, resolved })
@@ -72,7 +73,7 @@ async function copyFile(fs: FsContext, { file, target }: FileToCopy, options: Co
   }
   const put = openPut(fs, resolved, false)
   try {
-    await put.keepHeld(root, async cid => (await fs.blocks.read(cid, { signal: options.signal })).bytes)
+    await put.keepStored(root, async cid => (await fs.blocks.read(cid, { signal: options.signal })).bytes)
     const kept = await put.keepRoot(root)
     await linkAndReplicate(fs, { path: target, content: copied, kept, resolved })
   } finally {

@@ -2,7 +2,8 @@ import { cidOf } from '../catalog/projection.ts'
 import type { TreeNode } from '../catalog/tree-node.ts'
 import { formatPath, type Path } from '../format/path.ts'
 import { peerIdOf } from '../format/peer-id.ts'
-import { type FsContext, wantedCopies } from './context.ts'
+import { decodeReplicas } from '../format/replicas.ts'
+import type { FsContext } from './context.ts'
 import { resolvePath } from './resolve.ts'
 import type { Amount, EvictResult } from './types.ts'
 
@@ -27,7 +28,7 @@ async function evictNode(fs: FsContext, node: TreeNode, result: EvictResult, sig
   const root = cidOf(node.record)
   if (root === undefined) return
   const { id, stamp } = node.record
-  const replicas = wantedCopies(node.shown.replicas)
+  const replicas = decodeReplicas(node.shown.replicas)
   const { freed, left } = await fs.blocks.evict({ id, root, replicas, author: peerIdOf(stamp.author) }, signal)
   add(result.freed, freed)
   add(result.left, left)

@@ -1,5 +1,6 @@
 import { formatPath, type Path } from '../format/path.ts'
-import { type FsContext, recordReplicas } from './context.ts'
+import { encodeReplicas } from '../format/replicas.ts'
+import type { FsContext } from './context.ts'
 import { pushToMembers } from './push-to-members.ts'
 import type { AbortOptions } from './types.ts'
 
@@ -10,7 +11,7 @@ export async function makeDirectory(
   { signal }: AbortOptions = {}
 ): Promise<{ path: string }> {
   signal?.throwIfAborted()
-  const change = await fs.catalog.mkdir(path, recordReplicas(fs.defaults.replicas))
+  const change = await fs.catalog.mkdir(path, encodeReplicas(fs.defaults.replicas))
   await pushToMembers(fs, change.statements, signal)
   return { path: formatPath(change.path) }
 }

@@ -1,5 +1,6 @@
 import { formatPath, type Path } from '../format/path.ts'
-import { type FsContext, recordReplicas } from './context.ts'
+import { encodeReplicas } from '../format/replicas.ts'
+import type { FsContext } from './context.ts'
 import { pushToMembers } from './push-to-members.ts'
 import { resolveTarget } from './resolve.ts'
 import type { AbortOptions } from './types.ts'
@@ -22,7 +23,7 @@ export async function movePath(
   const isOntoItself = formatPath(from) === formatPath(to)
   const { target } = isOntoItself ? { target: to } : await resolveTarget(fs, from, to, signal)
   signal?.throwIfAborted()
-  const replicas = recordReplicas(fs.defaults.replicas)
+  const replicas = encodeReplicas(fs.defaults.replicas)
   const change = await fs.catalog.move(from, target, { noClobber, replicas })
   await pushToMembers(fs, change.statements, signal)
   return { from: formatPath(from), path: formatPath(change.path) }

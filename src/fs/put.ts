@@ -5,10 +5,11 @@ import { tagOfContent } from '../catalog/content-tag.ts'
 import { fixedChunker } from '../format/chunker.ts'
 import { CHUNK_BYTES, INLINE_BYTES_MAX } from '../format/constants.ts'
 import { formatPath, type Path } from '../format/path.ts'
+import { encodeReplicas } from '../format/replicas.ts'
 import { inlineRoot, sealFile } from '../format/seal-file.ts'
 import { idOf } from '../format/statement.ts'
 import { SMALL_FILE_BYTES_MAX } from './constants.ts'
-import { copiesOf, type FsContext, recordReplicas } from './context.ts'
+import { copiesOf, type FsContext } from './context.ts'
 import { replicate } from './replicate.ts'
 import { peek } from './source.ts'
 import type { PutOptions, PutResult, Source } from './types.ts'
@@ -64,7 +65,7 @@ export async function linkAndReplicate(
 ): Promise<PutResult> {
   const { copies: replicas, acks: ack, noClobber, ifTag, signal } = resolved
   signal?.throwIfAborted()
-  const change = await fs.catalog.link(path, content, { replicas: recordReplicas(replicas), noClobber, ifTag })
+  const change = await fs.catalog.link(path, content, { replicas: encodeReplicas(replicas), noClobber, ifTag })
   const chunkBytes = Math.min(content.size, CHUNK_BYTES)
   const { reached, wanted, owedBlocks } = await replicate(fs, change, { kept, replicas, ack, chunkBytes, signal })
   return {

@@ -2,9 +2,10 @@ import { tagOfContent } from '../catalog/content-tag.ts'
 import { cidOf } from '../catalog/projection.ts'
 import type { FileNode } from '../catalog/tree-node.ts'
 import type { Path } from '../format/path.ts'
+import { decodeReplicas } from '../format/replicas.ts'
 import { toHex } from '../util/bytes.ts'
 import { raceSignal } from '../util/deadline.ts'
-import { type FsContext, wantedCopies } from './context.ts'
+import type { FsContext } from './context.ts'
 import { toItem } from './list.ts'
 import { resolvePath } from './resolve.ts'
 import type { AbortOptions, Stat } from './types.ts'
@@ -35,7 +36,7 @@ export async function statPath(fs: FsContext, path: Path, { signal }: AbortOptio
 }
 
 async function copiesOfFile(fs: FsContext, { shown, record }: FileNode): Promise<Stat['replicas']> {
-  const replicas = wantedCopies(shown.replicas)
+  const replicas = decodeReplicas(shown.replicas)
   const wanted = Math.max(1, Math.min(replicas, fs.blocks.keeperCount))
   const root = cidOf(record)
   if (root !== undefined) return { wanted, confirmed: await fs.blocks.confirmed(root) }

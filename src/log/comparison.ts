@@ -4,7 +4,7 @@ import type { Logger } from '../util/logger.ts'
 import { LISTS_MAX, PUSH_STATEMENTS_MAX } from './constants.ts'
 import { MEMBERSHIP, REST, type StatementClass } from './keys.ts'
 import type { Log } from './log.ts'
-import { isCurable, type Verdict } from './projection.ts'
+import { isRetryable, type Verdict } from './projection.ts'
 import type { SyncClient } from './sync-client.ts'
 
 export interface ComparisonOptions {
@@ -46,7 +46,7 @@ export class Comparison {
       membership = await this.#walk(MEMBERSHIP)
     }
     const rest = await this.#walk(REST)
-    const isWhole = [...membership.verdicts.keys(), ...rest.verdicts.keys()].every(verdict => !isCurable(verdict))
+    const isWhole = [...membership.verdicts.keys(), ...rest.verdicts.keys()].every(verdict => !isRetryable(verdict))
     log('compared with %s: %s', peer, isWhole ? 'whole' : 'some statements may be accepted later')
     return isWhole
   }

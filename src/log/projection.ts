@@ -21,7 +21,7 @@ export interface AcceptedStatement<K extends Kind = Kind> {
  * True if a statement that was refused may be accepted later: once the grant that it names has come, once its time has
  * come, or once this member has the blocks that it needs.
  */
-export function isCurable(verdict: Verdict): boolean {
+export function isRetryable(verdict: Verdict): boolean {
   return verdict === 'unknown-grant' || verdict === 'clock-off' || verdict === 'lacking'
 }
 

@@ -6,6 +6,7 @@ import { isKind, type Kind, MEMBERSHIP_KINDS } from '../format/kinds.ts'
 import type { PeerId } from '../format/peer-id.ts'
 import { hlcMs } from '../format/stamp.ts'
 import { type AnyStatement, decodeStatement, idOf, verifyStatement } from '../format/statement.ts'
+import { shortHex } from '../util/bytes.ts'
 import type { Clock } from '../util/clock.ts'
 import { Limiter } from '../util/limiter.ts'
 import { type Logger, reasonOf } from '../util/logger.ts'
@@ -13,7 +14,6 @@ import { VERIFY_AT_ONCE } from './constants.ts'
 import { keyOf } from './keys.ts'
 import type { Authorizer, Projection, Verdict } from './projection.ts'
 import type { NewStatement } from './rows.ts'
-import { shortId } from './short-id.ts'
 
 /** Decides last on a statement that would otherwise be accepted; `i` is its place among those received together. */
 export type FinalCheck = (statement: AnyStatement, i: number) => Promise<Verdict>
@@ -104,7 +104,7 @@ export class Receiver {
       projection.check?.(statement, authorized.author)
     } catch (error) {
       if (!(error instanceof FormatError || error instanceof SignatureError)) throw error
-      log('%s %s breaks a rule of its kind: %s', statement.kind, shortId(statement.id), reasonOf(error))
+      log('%s %s breaks a rule of its kind: %s', statement.kind, shortHex(statement.id), reasonOf(error))
       return { verdict: 'invalid' }
     }
     return authorized
@@ -114,9 +114,9 @@ export class Receiver {
     const { log } = this.#options
     if (!log.enabled) return
     if (typeof received === 'string') log('refused a statement from %s: %s', from, verdict)
-    else if (verdict !== 'ok') log('refused %s %s from %s: %s', received.kind, shortId(received.id), from, verdict)
-    else if (accepted.has(idOf(received))) log('accepted %s %s from %s', received.kind, shortId(received.id), from)
-    else log.trace('%s %s from %s is known or superseded', received.kind, shortId(received.id), from)
+    else if (verdict !== 'ok') log('refused %s %s from %s: %s', received.kind, shortHex(received.id), from, verdict)
+    else if (accepted.has(idOf(received))) log('accepted %s %s from %s', received.kind, shortHex(received.id), from)
+    else log.trace('%s %s from %s is known or superseded', received.kind, shortHex(received.id), from)
   }
 }
 

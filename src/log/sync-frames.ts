@@ -7,7 +7,7 @@ import { VERDICTS } from './projection.ts'
 /** What the frames of `/dfs/sync/1.0.0` hold. SPEC.md describes them in words. */
 
 const ID_BYTES = 32
-const PUT_ID_BYTES = 16
+const PUT_NUMBER_BYTES = 16
 
 const lengths = z.array(z.number().int().positive()).max(PUSH_STATEMENTS_MAX)
 
@@ -15,7 +15,7 @@ export const requestSchema = z.discriminatedUnion('do', [
   z.strictObject({
     do: z.literal('push'),
     lengths,
-    puts: z.array(bytesOf(PUT_ID_BYTES).nullable()).max(PUSH_STATEMENTS_MAX)
+    puts: z.array(bytesOf(PUT_NUMBER_BYTES).nullable()).max(PUSH_STATEMENTS_MAX)
   }),
   z.strictObject({
     do: z.literal('list'),

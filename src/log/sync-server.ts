@@ -10,14 +10,14 @@ import { GONE, requestSchema, splitBody, splitIds } from './sync-frames.ts'
 export interface SyncServerOptions {
   log: Log
   /** Decides last on a record that is pushed with a put id: `ok` only if every block counted on this member is here. */
-  holdsPut: (statement: AnyStatement, put: Uint8Array, from: PeerId) => Promise<Verdict>
+  confirmPut: (statement: AnyStatement, put: Uint8Array, from: PeerId) => Promise<Verdict>
 }
 
 /**
  * Answers one request of `/dfs/sync/1.0.0`. Throws a `RefusedError` if its fields make no sense, and a `ProtocolError`
  * if its body is not what they say.
  */
-export async function answerSync({ log, holdsPut }: SyncServerOptions, request: Request): Promise<Response> {
+export async function answerSync({ log, confirmPut }: SyncServerOptions, request: Request): Promise<Response> {
   const { peer, body } = request
   const parsed = requestSchema.safeParse(request.fields)
   if (!parsed.success) throw new RefusedError('invalid')
@@ -28,7 +28,7 @@ export async function answerSync({ log, holdsPut }: SyncServerOptions, request: 
       if (puts.length !== statements.length) throw new RefusedError('invalid')
       const verdicts = await log.receive(statements, peer, async (statement, i) => {
         const put = puts[i] ?? null
-        return put === null ? 'ok' : holdsPut(statement, put, peer)
+        return put === null ? 'ok' : confirmPut(statement, put, peer)
       })
       return { status: 'ok', fields: { verdicts } }
     }

@@ -1,6 +1,7 @@
 import type { PeerId } from '../format/peer-id.ts'
 import type { Statement } from '../format/statement.ts'
 import { Batcher } from '../util/batcher.ts'
+import { shortHex } from '../util/bytes.ts'
 import type { Clock } from '../util/clock.ts'
 import { withDeadline } from '../util/deadline.ts'
 import { type ComponentLogger, type Logger, reasonOf } from '../util/logger.ts'
@@ -10,8 +11,7 @@ import type { Host } from '../wire/host.ts'
 import { Comparison } from './comparison.ts'
 import { HOLDERS_TIMEOUT_MS, NEWS_MAX, PUSH_STATEMENTS_MAX, PUSHES_IN_FLIGHT, SYNC_BYTES_MAX } from './constants.ts'
 import { Outbox } from './outbox.ts'
-import { type AcceptedStatement, isCurable, type Verdict } from './projection.ts'
-import { shortId } from './short-id.ts'
+import { type AcceptedStatement, isRetryable, type Verdict } from './projection.ts'
 import { type Push, SYNC, SyncClient } from './sync-client.ts'
 import { answerSync, type SyncServerOptions } from './sync-server.ts'
 
@@ -68,7 +68,7 @@ export class Sync {
     this.#outboxes.get(peer)?.pushed(statement)
     pushed.then(
       verdict => {
-        if (isCurable(verdict)) this.#outbox(peer)?.fallBehind()
+        if (isRetryable(verdict)) this.#outbox(peer)?.fallBehind()
         if (verdict === 'clock-off') this.#options.onClockOff()
       },
       // The caller has the error, and the batch that failed has been logged.
@@ -134,7 +134,7 @@ export class Sync {
       )
       return lacking.length === 0
     } catch (error) {
-      this.#log('%s did not say whether it has %s: %s', peer, shortId(id), reasonOf(error))
+      this.#log('%s did not say whether it has %s: %s', peer, shortHex(id), reasonOf(error))
       return false
     }
   }
@@ -167,7 +167,7 @@ export class Sync {
   #reportPush(peer: PeerId, pushes: readonly Push[], verdicts: readonly Verdict[]): void {
     if (!this.#log.enabled) return
     for (const [i, { statement }] of pushes.entries())
-      this.#log('pushed %s %s to %s: %s', statement.kind, shortId(statement.id), peer, verdicts[i])
+      this.#log('pushed %s %s to %s: %s', statement.kind, shortHex(statement.id), peer, verdicts[i])
   }
 
   #outbox(peer: PeerId): Outbox | undefined {

@@ -13,7 +13,7 @@ interface Greeting {
  * The peers between `hello` and `admitted`: few strangers at once and fewer from one address, so that nobody can keep all
  * others out. A peer has its place for a while and for a few proofs. Another `hello` extends neither.
  */
-export class Greetings {
+export class JoinSlots {
   readonly #clock: Clock
   readonly #places = new Map<PeerId, Greeting>()
 
@@ -22,7 +22,7 @@ export class Greetings {
   }
 
   /** Gives a peer a place, unless it has one. Returns false if none is left. */
-  greet(peer: PeerId, origin: string | undefined): boolean {
+  reserve(peer: PeerId, origin: string | undefined): boolean {
     if (this.#places.has(peer)) return true
     if (origin !== undefined && !this.#hasRoom(origin)) return false
     const cancel = this.#clock.after(JOIN_TIMEOUT_MS, () => this.#places.delete(peer))
@@ -42,7 +42,7 @@ export class Greetings {
     return true
   }
 
-  leave(peer: PeerId): void {
+  free(peer: PeerId): void {
     this.#places.get(peer)?.cancel()
     this.#places.delete(peer)
   }

@@ -5,7 +5,7 @@ import type { Host } from '../wire/host.ts'
 import { JOIN_BYTES_MAX, JOIN_PROTOCOL } from './constants.ts'
 import { aliveReply, helloReply } from './join-messages.ts'
 import type { LocalMember } from './local-member.ts'
-import { chainOf, type Proof, proofOf, proofSchema } from './proof.ts'
+import { chainOf, grantProofOf, type Proof, proofSchema } from './proof.ts'
 
 export interface JoinClientOptions {
   host: Host
@@ -42,7 +42,7 @@ export class JoinClient {
     const sentAtMs = clock.now()
     const { fields, body } = await this.#callers.call(
       peer,
-      { do: 'prove', ...proofOf(self, clock) },
+      { do: 'prove', ...grantProofOf(self, clock) },
       { body: chainOf(self), signal }
     )
     const proof = this.#callers.read(peer, () => parseReply(proofSchema, fields))

@@ -10,10 +10,10 @@ import { originOf } from './address-book.ts'
 import type { Admissions } from './admissions.ts'
 import { NONCE_BYTES } from './constants.ts'
 import { ClockOffError, GrantError, WrongNetworkError } from './errors.ts'
-import { Greetings } from './greetings.ts'
+import { JoinSlots } from './greetings.ts'
 import { requestSchema } from './join-messages.ts'
 import type { LocalMember } from './local-member.ts'
-import { chainOf, type Proof, type Proven, proofOf } from './proof.ts'
+import { chainOf, grantProofOf, type Proof, type Proven } from './proof.ts'
 import type { ProofChecker } from './proof-checker.ts'
 
 export interface JoinServerOptions {
@@ -31,11 +31,11 @@ export interface JoinServerOptions {
 /** The answering end of `/dfs/join/1.0.0`. Anyone may ask it. */
 export class JoinServer {
   readonly #options: JoinServerOptions
-  readonly #greetings: Greetings
+  readonly #greetings: JoinSlots
 
   constructor(options: JoinServerOptions) {
     this.#options = options
-    this.#greetings = new Greetings(options.clock)
+    this.#greetings = new JoinSlots(options.clock)
   }
 
   /** Throws a `RefusedError` with the status that SPEC.md names. */
@@ -56,13 +56,13 @@ export class JoinServer {
 
   /** Frees what a peer takes up here, once its last connection has ended. */
   disconnected(peer: PeerId): void {
-    this.#greetings.leave(peer)
+    this.#greetings.free(peer)
   }
 
   /** Tells a stranger the network's id and a nonce, and nothing more. */
   #hello(peer: PeerId): Response {
     const { self, chance, log } = this.#options
-    if (!this.#greetings.greet(peer, this.#originOf(peer))) {
+    if (!this.#greetings.reserve(peer, this.#originOf(peer))) {
       log('turned %s away: too many strangers are joining', peer)
       throw new RefusedError('busy')
     }
@@ -78,7 +78,7 @@ export class JoinServer {
     if (!host.isConnected(peer)) throw new RefusedError('busy')
     admissions.addProven({ peer, instance, chain, aheadMs: Math.round(now - clock.now()) })
     log('%s has shown a valid grant, showing ours', peer)
-    return { status: 'ok', fields: proofOf(self, clock), body: chainOf(self) }
+    return { status: 'ok', fields: grantProofOf(self, clock), body: chainOf(self) }
   }
 
   async #check(peer: PeerId, proof: Proof, body: Uint8Array): Promise<Proven> {
@@ -93,7 +93,7 @@ export class JoinServer {
 
   #admitted(peer: PeerId): Response {
     if (!this.#options.admissions.confirm(peer)) throw new RefusedError('not-admitted')
-    this.#greetings.leave(peer)
+    this.#greetings.free(peer)
     return { status: 'ok' }
   }
 

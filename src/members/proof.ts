@@ -31,7 +31,7 @@ export interface Proven {
 }
 
 /** The proof that this member shows; `chainOf` is its body. */
-export function proofOf(self: LocalMember, clock: Clock): Proof {
+export function grantProofOf(self: LocalMember, clock: Clock): Proof {
   return {
     network: self.network,
     instance: self.instance,

@@ -28,7 +28,7 @@ import { peersOf, statusOf } from './report.ts'
 import type { Stack } from './stack.ts'
 import { Supervisor, type SupervisorOptions } from './supervisor.ts'
 
-export interface NodeOptionsInside extends SupervisorOptions {
+export interface NodeInit extends SupervisorOptions {
   /** Gives the lock of the data directory back. */
   unlock: () => Promise<void>
   network: Uint8Array
@@ -45,7 +45,7 @@ export class Node implements DfsNode {
   #isStopped = false
   #fileCount: { base: Promise<number>; stack: Stack } | undefined
 
-  constructor({ unlock, network, ...options }: NodeOptionsInside) {
+  constructor({ unlock, network, ...options }: NodeInit) {
     this.#supervisor = new Supervisor(options)
     this.#unlock = unlock
     this.network = toHex(network)

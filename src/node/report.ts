@@ -16,7 +16,7 @@ export interface StatusFacts {
 
 /** What a running node reports of itself. */
 export function statusOf(stack: Stack, { files, rebuildFault, rebuilding }: StatusFacts): Status {
-  const { capacity, disk, fs } = stack
+  const { capacity, diskMonitor: disk, fs } = stack
   const { members, blocks } = fs
   const { self, view } = members
   const own = view.members.find(({ peer }) => peer === self.peerId)
@@ -52,7 +52,7 @@ export function peersOf(members: Members): Peer[] {
 }
 
 /** What the owner of the node should know, and can mostly do something about. */
-function* warningsOf({ capacity, disk, report, fs }: Stack, rebuildFault: unknown): Generator<string> {
+function* warningsOf({ capacity, diskMonitor: disk, report, fs }: Stack, rebuildFault: unknown): Generator<string> {
   const { members, blocks } = fs
   if (rebuildFault !== undefined)
     yield `the index is damaged and could not be rebuilt (${codeOf(rebuildFault)}); retrying. The node cannot serve files until it is.`

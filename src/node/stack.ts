@@ -16,7 +16,7 @@ export interface Stack {
   fs: FsContext
   host: Pick<Host, 'addresses'>
   capacity: Capacity
-  disk: DiskMonitor
+  diskMonitor: DiskMonitor
   projection: CatalogProjection
   /** All background work of the rooms. */
   workers: readonly Worker[]
@@ -43,14 +43,14 @@ export async function startStack({ isNew, defaults, ...options }: StackOptions):
   try {
     const init: RoomOptions = { ...options, mayFree: () => mayFree(rooms, mustCompare) }
     const rooms: Rooms = await buildRooms(init)
-    const { disk, membership, blocks, catalog, workers } = rooms
+    const { disk: diskMonitor, membership, blocks, catalog, workers } = rooms
     const { host, members, sync } = membership
 
-    const report = await disk.start()
-    stops.push(disk.stop)
+    const report = await diskMonitor.start()
+    stops.push(diskMonitor.stop)
     // A rebuilt index may lack what only the old one knew, so the other members are asked before anything is freed.
     mustCompare = report.rebuilt && !isNew
-    await catalog.projection.look()
+    await catalog.projection.load()
     await members.load()
     passNewsUp(rooms, options.onEvent)
     await host.start()
@@ -66,11 +66,11 @@ export async function startStack({ isNew, defaults, ...options }: StackOptions):
       worker.start()
       stops.push(() => worker.stop())
     }
-    const { capacity, monitor } = disk
+    const { capacity, monitor } = diskMonitor
     const { projection } = catalog
     const fs = fsContextOf(init, rooms, defaults)
     const all = [...members.workers, ...blocks.workers, ...workers]
-    return { fs, host, capacity, disk: monitor, projection, workers: all, report, stop }
+    return { fs, host, capacity, diskMonitor: monitor, projection, workers: all, report, stop }
   } catch (error) {
     await stop().catch(() => {
       // The first error is the one to report.

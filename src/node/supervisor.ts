@@ -153,12 +153,12 @@ export class Supervisor {
     }
     stack.report.damagedRows += lostRows
     await files.remove(DOUBT)
-    this.#tell(stack)
+    this.#report(stack)
     this.#last = stack
     return stack
   }
 
-  #tell({ report: { rebuilt, replayedRows, damagedRows } }: Stack): void {
+  #report({ report: { rebuilt, replayedRows, damagedRows } }: Stack): void {
     const { onEvent } = this.#options
     if (rebuilt && replayedRows > 0) onEvent({ event: 'rebuilt', rows: replayedRows })
     if (damagedRows > 0) onEvent({ event: 'damaged', rows: damagedRows })

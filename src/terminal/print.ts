@@ -18,11 +18,11 @@ export function note(text: string): void {
 }
 
 /** False once the reader of our output has gone, as `head` does. */
-export function isHeard(): boolean {
+export function isStdoutOpen(): boolean {
   return !process.stdout.destroyed
 }
 
 function print(line: string): void {
   hideProgress()
-  if (isHeard()) process.stdout.write(`${line}\n`)
+  if (isStdoutOpen()) process.stdout.write(`${line}\n`)
 }

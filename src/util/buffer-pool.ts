@@ -24,7 +24,7 @@ export function takeBuffer(length: number): Buffer {
  * Returns a buffer to the pool. The caller must hold the only reference, and must not use it any more. A view of a part of
  * some memory is ignored.
  */
-export function giveBuffer(bytes: Uint8Array): void {
+export function returnBuffer(bytes: Uint8Array): void {
   const { byteLength: length, buffer } = bytes
   if (length < POOLED_BYTES_MIN || length !== buffer.byteLength || freeBytes + length > FREE_BYTES_MAX) return
   const free = freeByLength.get(length) ?? []

@@ -69,7 +69,7 @@ test('claims that run out free no block that a record or another put needs', asy
   const put = writer.blocks.openPut({ replicas: 2 })
   await whileTimePasses(
     clock,
-    put.keepHeld(record.root, async cid => (await writer.blocks.read(cid)).bytes)
+    put.keepStored(record.root, async cid => (await writer.blocks.read(cid)).bytes)
   )
   put.close()
   await pass(clock, 3 * HOUR, 60_000)

@@ -56,7 +56,7 @@ test('the log of a keeper tells what a put counts on it for, and that it confirm
   const { clock, writer, watched, said } = await start(t)
   await whileTimePasses(clock, writer.put(bytes, { replicas: ALL, ack: 3 }))
   await settle()
-  const lines = said('keeper')
+  const lines = said('keep')
   assert.match(lines[0] as string, /^\w+ counts on us for root [0-9a-f]{8}: 0 chunks of its put are lacking here$/)
   assert.match(
     lines[1] as string,

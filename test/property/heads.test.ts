@@ -124,7 +124,7 @@ test('records that come in any order give the same heads and show the same', () 
       const other = addAll(shuffled.map(({ record }) => record))
       assert.deepEqual(other.heads, one.heads)
       assert.deepEqual(new Map([...other.covered].sort()), new Map([...one.covered].sort()))
-      assert.deepEqual(new Map([...other.buried].sort()), new Map([...one.buried].sort()))
+      assert.deepEqual(new Map([...other.deletedPast].sort()), new Map([...one.deletedPast].sort()))
       assert.equal(other.writes, one.writes)
       assert.deepEqual(stateOf(all), one)
       assert.deepEqual(

@@ -90,7 +90,7 @@ export class Fetcher {
     const { local, self } = this.#options
     try {
       const bytes = await local.get(cid, signal)
-      return bytes === undefined ? undefined : { bytes, from: self, release: () => local.giveBack(bytes) }
+      return bytes === undefined ? undefined : { bytes, from: self, release: () => local.returnBuffer(bytes) }
     } catch (error) {
       if (!(error instanceof BlockCorruptError || error instanceof BlockUnreadableError)) throw error
       return this.#heal(cid, error, signal)
@@ -148,7 +148,7 @@ export class Fetcher {
   #heldBy(search: Search, { bytes, from }: { bytes: Uint8Array; from: PeerId }): Fetched {
     let isHeld = true
     const release = (): void => {
-      if (isHeld && --search.holders === 0) this.#options.local.giveBack(bytes)
+      if (isHeld && --search.holders === 0) this.#options.local.returnBuffer(bytes)
       isHeld = false
     }
     return { bytes, from, release }

@@ -6,19 +6,19 @@ import type { RowProjection, StoredRow } from '../../disk/row-projection.ts'
 import type { Store } from '../../disk/store.ts'
 import { TABLES } from '../../disk/tables.ts'
 import type { PeerId } from '../../format/peer-id.ts'
+import { decodeReplicas, encodeReplicas } from '../../format/replicas.ts'
 import { concatBytes, equalBytes, u32be, u64be, utf8 } from '../../util/bytes.ts'
 import type { Clock } from '../../util/clock.ts'
 import { CLAIM_SLACK_MS } from '../constants.ts'
-import { decodeReplicas, encodeReplicas } from '../record-ref.ts'
 
 /**
  * Why a block stays. An owner is what needs the block: a record that names it as its root, a manifest node that links to it,
  * or a put under way, whose claim runs out. A claim is a row that is there or not, never a counter, so writing one twice is
  * harmless.
  */
-export type Owner = RecordOwner | { by: 'node'; multihash: Uint8Array } | { by: 'put'; put: PutId }
+export type Claimant = RecordClaimant | { by: 'node'; multihash: Uint8Array } | { by: 'put'; put: PutId }
 
-export interface RecordOwner {
+export interface RecordClaimant {
   by: 'record'
   /** Id of the record. */
   id: Uint8Array
@@ -77,9 +77,9 @@ export class Claims {
   }
 
   /** The change to the index by which an owner claims a block. It belongs in the batch that makes it an owner. */
-  static reference(multihash: Uint8Array, owner: Exclude<Owner, { by: 'put' }>): IndexOp {
-    const value = owner.by === 'record' ? u32be(encodeReplicas(owner.replicas)) : NOTHING
-    return { type: 'put', key: claimKey(multihash, owner), value }
+  static reference(multihash: Uint8Array, claimant: Exclude<Claimant, { by: 'put' }>): IndexOp {
+    const value = claimant.by === 'record' ? u32be(encodeReplicas(claimant.replicas)) : NOTHING
+    return { type: 'put', key: claimKey(multihash, claimant), value }
   }
 
   async add(ops: readonly IndexOp[]): Promise<void> {
@@ -115,12 +115,12 @@ export class Claims {
   }
 
   /** Everything that claims a block. */
-  async owners(multihash: Uint8Array): Promise<Owner[]> {
+  async claimants(multihash: Uint8Array): Promise<Claimant[]> {
     const prefix = indexKey(TABLES.claims, multihash)
-    const owners: Owner[] = []
+    const claimants: Claimant[] = []
     for await (const { key, value } of this.#store.index.range(prefix))
-      owners.push(decodeOwner(key.subarray(prefix.byteLength), value))
-    return owners
+      claimants.push(decodeClaimant(key.subarray(prefix.byteLength), value))
+    return claimants
   }
 
   async isClaimed(multihash: Uint8Array): Promise<boolean> {
@@ -207,9 +207,9 @@ function parseRow({ payload, place }: StoredRow): { key: Uint8Array; expires: Ui
   }
 }
 
-function claimKey(multihash: Uint8Array, owner: Owner): Uint8Array {
-  const id = owner.by === 'record' ? owner.id : owner.by === 'node' ? owner.multihash : owner.put
-  return indexKey(TABLES.claims, multihash, LETTERS[owner.by], id)
+function claimKey(multihash: Uint8Array, claimant: Claimant): Uint8Array {
+  const id = claimant.by === 'record' ? claimant.id : claimant.by === 'node' ? claimant.multihash : claimant.put
+  return indexKey(TABLES.claims, multihash, LETTERS[claimant.by], id)
 }
 
 function expiryKey(expires: Uint8Array, key: Uint8Array): Uint8Array {
@@ -220,7 +220,7 @@ function expiryOf(value: Uint8Array | undefined): number {
   return value === undefined ? 0 : Number(Buffer.from(value.subarray(0, 8)).readBigUInt64BE())
 }
 
-function decodeOwner(bytes: Uint8Array, value: Uint8Array): Owner {
+function decodeClaimant(bytes: Uint8Array, value: Uint8Array): Claimant {
   const id = bytes.subarray(1)
   switch (bytes[0]) {
     case LETTERS.record[0]:

@@ -2,7 +2,7 @@ import type { Blockstore } from 'interface-blockstore'
 import { LRUCache } from 'lru-cache'
 import { DiskError, ReadOnlyError, RowCorruptError } from '../../disk/errors.ts'
 import { type BlockCid, blockKey, verifyBlock } from '../../format/cid.ts'
-import { giveBuffer } from '../../util/buffer-pool.ts'
+import { returnBuffer } from '../../util/buffer-pool.ts'
 import { concatBytes } from '../../util/bytes.ts'
 import { KeyedLocks } from '../../util/locks.ts'
 import { BAD_BLOCKS_MAX } from '../constants.ts'
@@ -49,8 +49,8 @@ export class LocalBlocks {
   }
 
   /** Returns a block's buffer to the pool. The caller must hold the only reference. */
-  giveBack(bytes: Uint8Array): void {
-    if (this.#store.isCopying === true) giveBuffer(bytes)
+  returnBuffer(bytes: Uint8Array): void {
+    if (this.#store.isCopying === true) returnBuffer(bytes)
   }
 
   async has(cid: BlockCid): Promise<boolean> {
@@ -103,7 +103,7 @@ export class LocalBlocks {
   }
 
   /** Runs `claim` under the block's lock if the block is here. Returns whether it is. */
-  async claimHeld(cid: BlockCid, claim: () => Promise<void>): Promise<boolean> {
+  async claimIfHere(cid: BlockCid, claim: () => Promise<void>): Promise<boolean> {
     return this.#locks.run(blockKey(cid), async () => {
       if (!(await this.#store.has(cid))) return false
       await claim()

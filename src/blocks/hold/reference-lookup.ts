@@ -22,17 +22,17 @@ export interface Referrers {
  * for one question only: a later question needs a new one, since claims may have changed.
  */
 export class ReferenceLookup {
-  readonly #claims: Pick<Claims, 'owners'>
+  readonly #claims: Pick<Claims, 'claimants'>
   readonly #nodes = new Map<string, Promise<Referrers>>()
 
-  constructor(claims: Pick<Claims, 'owners'>) {
+  constructor(claims: Pick<Claims, 'claimants'>) {
     this.#claims = claims
   }
 
   async of(multihash: Uint8Array): Promise<Referrers> {
     const records = new Map<string, ReferringRecord>()
     let isInPut = false
-    for (const owner of await this.#claims.owners(multihash)) {
+    for (const owner of await this.#claims.claimants(multihash)) {
       if (owner.by === 'record') records.set(toHex(owner.id), { replicas: owner.replicas, root: multihash })
       else if (owner.by === 'put') isInPut = true
       else {

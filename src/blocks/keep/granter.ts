@@ -16,7 +16,7 @@ import type { LocalBlocks } from '../hold/local-blocks.ts'
 import { ReferenceLookup } from '../hold/reference-lookup.ts'
 import { nameOf } from '../log-names.ts'
 import type { ManifestBlock, ManifestChunk } from '../manifest-walk.ts'
-import { proofOf } from '../protocol/proof.ts'
+import { possessionProofOf } from '../protocol/proof.ts'
 import type { HoldAnswer, HoldRoot } from '../protocol/store-messages.ts'
 import { walkCounted } from './walk-counted.ts'
 
@@ -52,7 +52,7 @@ export class HoldGranter {
 
   constructor(options: HoldGranterOptions) {
     this.#options = options
-    this.#log = options.logger.forComponent('dfs:blocks:hold')
+    this.#log = options.logger.forComponent('dfs:blocks:keep')
   }
 
   /**
@@ -107,7 +107,7 @@ export class HoldGranter {
       await this.#refer(chunk)
       isPromised = nonce !== undefined && holds.grant(cid, peer, HOLD_MS)
     }
-    const isHere = (await local.claimHeld(cid, promise)) || (fetch && (await this.#pull(cid, peer, promise, signal)))
+    const isHere = (await local.claimIfHere(cid, promise)) || (fetch && (await this.#pull(cid, peer, promise, signal)))
     if (!isHere) return undefined
     if (nonce === undefined) return NO_PROOF
     return isPromised ? this.#prove(cid, nonce, peer, signal) : undefined
@@ -117,7 +117,7 @@ export class HoldGranter {
     const { local, self } = this.#options
     try {
       const bytes = await this.#reads.run(() => local.get(cid), signal)
-      return bytes === undefined ? undefined : proofOf(nonce, peer, self, bytes)
+      return bytes === undefined ? undefined : possessionProofOf(nonce, peer, self, bytes)
     } catch (error) {
       if (!isOutOfReach(error)) throw error
       this.#log('could not prove block %s: %s', nameOf(cid), reasonOf(error))

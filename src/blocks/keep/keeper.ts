@@ -59,7 +59,7 @@ export class Keeper {
 
   constructor(options: KeeperOptions) {
     this.#options = options
-    this.#log = options.logger.forComponent('dfs:blocks:keeper')
+    this.#log = options.logger.forComponent('dfs:blocks:keep')
   }
 
   /** Keeps some blocks for a put. Returns what became of each. */
@@ -104,7 +104,7 @@ export class Keeper {
   }
 
   /** The verdict on a record that was pushed with a put: `ok` while every block counted on us is here and claimed. */
-  async holdsPut(statement: AnyStatement, put: Uint8Array, peer: PeerId): Promise<Verdict> {
+  async confirmPut(statement: AnyStatement, put: Uint8Array, peer: PeerId): Promise<Verdict> {
     if (statement.kind !== 'entry' || statement.fields.root === null) return 'ok'
     const root = rootOf(statement.fields.root)
     if ('siv' in root) return 'ok'
@@ -121,7 +121,7 @@ export class Keeper {
   }
 
   /** Whether every block of a file is here, and claimed by the put or by a record. */
-  holdsAll(root: BlockCid, put: PutId): Promise<boolean> {
+  hasAll(root: BlockCid, put: PutId): Promise<boolean> {
     return this.#holds(root, EVERY_CHUNK, put)
   }
 
@@ -146,7 +146,7 @@ export class Keeper {
       // The store itself sees whether it has a block that it is given.
       if (inline !== null) await local.keep(cid, inline, claim)
       else if (from === null) return (await local.has(cid)) ? 'kept' : 'lacking'
-      else if (!(await local.claimHeld(cid, claim)))
+      else if (!(await local.claimIfHere(cid, claim)))
         await puller.pull(cid, { claim, signal, prefer: [from], only: true })
       this.#log.trace('kept block %s', nameOf(cid))
       return 'kept'

@@ -17,7 +17,7 @@ export interface Proof {
  * with its length, 32 bits) and the block. It proves no more than possession at that moment: a liar could have fetched the
  * block to answer.
  */
-export function proofOf(nonce: Uint8Array, asker: PeerId, keeper: PeerId, bytes: Uint8Array): Uint8Array {
+export function possessionProofOf(nonce: Uint8Array, asker: PeerId, keeper: PeerId, bytes: Uint8Array): Uint8Array {
   const mac = createHmac('sha256', nonce)
   for (const part of [utf8(asker), utf8(keeper)]) mac.update(u32be(part.byteLength)).update(part)
   return mac.update(bytes).digest()
@@ -25,5 +25,5 @@ export function proofOf(nonce: Uint8Array, asker: PeerId, keeper: PeerId, bytes:
 
 /** True if a keeper's proof is the one that `proofOf` computes from the block that the asker has itself. */
 export function isProof({ nonce, proof }: Proof, asker: PeerId, keeper: PeerId, bytes: Uint8Array): boolean {
-  return proof.byteLength === PROOF_BYTES && timingSafeEqual(proof, proofOf(nonce, asker, keeper, bytes))
+  return proof.byteLength === PROOF_BYTES && timingSafeEqual(proof, possessionProofOf(nonce, asker, keeper, bytes))
 }

@@ -24,7 +24,7 @@ export interface AcknowledgementDeps extends AckMembers {
   /** Tells all other members of the record, without waiting. */
   announce: (statement: Statement, except: ReadonlySet<PeerId>) => void
   /** Whether every block of a file is on this disk, and claimed by the put or referred to. */
-  holdsAll: (root: BlockCid, claimId: PutId) => Promise<boolean>
+  hasAll: (root: BlockCid, putId: PutId) => Promise<boolean>
 }
 
 /** Which members have what a put has stored so far. */
@@ -97,14 +97,14 @@ export class Acknowledgement {
   /** A laptop that slept until its own claims ran out must not count itself. */
   async #holdsOwnCopy(): Promise<boolean> {
     if (this.#kept === null) return true
-    return this.#deps.holdsAll(this.#kept.root, this.#kept.claimId)
+    return this.#deps.hasAll(this.#kept.root, this.#kept.putId)
   }
 
   /** Pushes the record to the members that are counted on, and tells all others of it. Resolves when all have answered. */
   #pushToCounted(): Promise<unknown> {
-    const { keepers, announce } = this.#deps
-    const counted = this.#kept === null ? keepers() : this.#kept.counts.peers
-    const put = this.#kept === null ? 'none' : shortHex(this.#kept.number)
+    const { admitted, announce } = this.#deps
+    const counted = this.#kept === null ? admitted() : this.#kept.counts.peers
+    const put = this.#kept === null ? 'none' : shortHex(this.#kept.putNumber)
     this.#log('of put %s, pushed to members: %d', put, counted.length)
     const pushes = Promise.all(counted.map(peer => this.#pushTo(peer)))
     announce(this.#record, new Set(counted))
@@ -120,9 +120,9 @@ export class Acknowledgement {
 
   /** Waits a moment, then asks every member that can be reached by then to keep the whole file. */
   async #askNewcomers(signal: AbortSignal): Promise<void> {
-    const { keepers, clock } = this.#deps
+    const { admitted, clock } = this.#deps
     await clock.sleep(NEWCOMERS_MS, signal)
-    const others = keepers().filter(peer => !this.#acknowledged.has(peer))
+    const others = admitted().filter(peer => !this.#acknowledged.has(peer))
     const kept = this.#kept
     if (kept !== null) {
       for (const peer of others) kept.counts.countAll(peer)
@@ -152,7 +152,7 @@ export class Acknowledgement {
   }
 
   async #push(peer: PeerId): Promise<Verdict> {
-    const verdict = await this.#deps.push(peer, this.#record, this.#kept?.number ?? null)
+    const verdict = await this.#deps.push(peer, this.#record, this.#kept?.putNumber ?? null)
     this.#log('%s says %s', peer, verdict)
     return verdict
   }
@@ -173,9 +173,9 @@ export class Acknowledgement {
   }
 
   #acksWanted(): number {
-    const { self, ranking, keepers, isAvoided } = this.#deps
+    const { self, ranking, admitted, isAvoided } = this.#deps
     const { ack, replicas } = this.#options
-    const members = { self, ranking, keepers, isAvoided: this.#kept?.isAvoided ?? isAvoided }
+    const members = { self, ranking, admitted, isAvoided: this.#kept?.isAvoided ?? isAvoided }
     return acksWanted(members, { ack, replicas, isRecordOnly: this.#kept === null })
   }
 

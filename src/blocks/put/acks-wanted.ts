@@ -8,7 +8,7 @@ export interface AckMembers {
   self: PeerId
   ranking: () => Ranking
   /** Members that can be asked now. */
-  keepers: () => PeerId[]
+  admitted: () => PeerId[]
   /** True of members that are better left alone for now. */
   isAvoided: (peer: PeerId) => boolean
 }
@@ -23,13 +23,13 @@ export interface AckRule {
 
 /** How many copies must be durable before a put says yes: as many as it was told, else two where a second member can be reached. */
 export function acksWanted(
-  { self, ranking, keepers, isAvoided }: AckMembers,
+  { self, ranking, admitted, isAvoided }: AckMembers,
   { ack, replicas, isRecordOnly }: AckRule
 ): number {
   if (ack !== undefined && Number.isFinite(ack)) return ack
   const order = ranking()
   const owners = order.keepers.filter(peer => peer !== self)
-  const mayKeep = keepers().filter(peer => isRecordOnly || owners.includes(peer) || !order.isKnown(peer))
+  const mayKeep = admitted().filter(peer => isRecordOnly || owners.includes(peer) || !order.isKnown(peer))
   if (ack !== undefined) return 1 + new Set([...owners, ...mayKeep]).size
   const willKeep = mayKeep.filter(peer => !isAvoided(peer))
   return Math.min(ACK_DEFAULT, 1 + willKeep.length, Math.max(1, replicas))

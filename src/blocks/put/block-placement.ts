@@ -12,7 +12,7 @@ export interface Candidates {
   /** The members that owe the block by their rank, without this one. */
   owners: Set<PeerId>
   /** The members after the owners in rank. Each takes over what one full owner owes. This member may be among them. */
-  heirs: PeerId[]
+  nextInRank: PeerId[]
   /** The owners to ask at once. */
   first: PeerId[]
   /** The members to ask in place of one that does not keep the block, the best first. */
@@ -20,10 +20,10 @@ export interface Candidates {
 }
 
 /** Told where blocks stand in the file, and what members owe and keep, chunk by chunk. */
-export interface ChunkNews {
+export interface PlacementListener {
   onChunk: (chunkIndex: number) => void
   onOwed: (peer: PeerId, chunkIndex: number) => void
-  onExcused: (peer: PeerId, chunkIndex: number) => void
+  onReleased: (peer: PeerId, chunkIndex: number) => void
   onKept: (peer: PeerId, chunkIndex: number) => void
 }
 
@@ -32,7 +32,7 @@ export interface BlockPlacementOptions {
   candidates: Candidates
   /** Members beside this one that must keep the block before the put goes on. */
   needed: number
-  news: ChunkNews
+  listener: PlacementListener
 }
 
 /**
@@ -73,11 +73,11 @@ export class BlockPlacement {
 
   /** Notes that the block stands at this place of the file, perhaps beside others. */
   addChunk(chunkIndex: number): void {
-    const { candidates, news } = this.#options
+    const { candidates, listener } = this.#options
     this.#chunks.push(chunkIndex)
-    news.onChunk(chunkIndex)
-    for (const peer of candidates.owners) news.onOwed(peer, chunkIndex)
-    for (const peer of this.#keptBy) news.onKept(peer, chunkIndex)
+    listener.onChunk(chunkIndex)
+    for (const peer of candidates.owners) listener.onOwed(peer, chunkIndex)
+    for (const peer of this.#keptBy) listener.onKept(peer, chunkIndex)
   }
 
   /** Takes in the answer of a member that was asked. Returns the member to ask in its place, if one is needed. */
@@ -86,7 +86,7 @@ export class BlockPlacement {
     let next: PeerId | undefined
     if (outcome === 'kept') {
       this.#keptBy.add(peer)
-      for (const chunkIndex of this.#chunks) this.#options.news.onKept(peer, chunkIndex)
+      for (const chunkIndex of this.#chunks) this.#options.listener.onKept(peer, chunkIndex)
     } else next = this.#replacementFor(peer, outcome)
     if (next !== undefined) this.#pending++
     this.#settle()
@@ -108,13 +108,13 @@ export class BlockPlacement {
 
   /** Moves what a full owner owes to the next in rank, even if that one cannot be asked now. Returns the heir. */
   #moveDebt(peer: PeerId): PeerId | undefined {
-    const { self, candidates, news } = this.#options
-    const heir = candidates.heirs.shift()
-    for (const chunkIndex of this.#chunks) news.onExcused(peer, chunkIndex)
+    const { self, candidates, listener } = this.#options
+    const heir = candidates.nextInRank.shift()
+    for (const chunkIndex of this.#chunks) listener.onReleased(peer, chunkIndex)
     // This member has its copy already.
     if (heir === undefined || heir === self) return heir
     candidates.owners.add(heir)
-    for (const chunkIndex of this.#chunks) news.onOwed(heir, chunkIndex)
+    for (const chunkIndex of this.#chunks) listener.onOwed(heir, chunkIndex)
     return heir
   }
 

@@ -22,7 +22,7 @@ export class ReplicaCounts {
   }
 
   /** Notes that a member has no room: another one owes the chunk in its place. */
-  excuse(peer: PeerId, chunkIndex: number): void {
+  releaseDebt(peer: PeerId, chunkIndex: number): void {
     this.#expected.get(peer)?.delete(chunkIndex)
   }
 

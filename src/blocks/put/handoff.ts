@@ -6,6 +6,7 @@ import { type BlockCid, decodeCid } from '../../format/cid.ts'
 import { CHUNK_BYTES } from '../../format/constants.ts'
 import type { NodeCodec } from '../../format/manifest.ts'
 import type { PeerId } from '../../format/peer-id.ts'
+import { decodeReplicas, encodeReplicas } from '../../format/replicas.ts'
 import type { ViewMember } from '../../members/view.ts'
 import { Backoff } from '../../util/backoff.ts'
 import { shortHex } from '../../util/bytes.ts'
@@ -20,7 +21,7 @@ import { nameOf } from '../log-names.ts'
 import { isChunk, type ReadNode, walkBatches } from '../manifest-walk.ts'
 import type { StoreClient } from '../protocol/store-client.ts'
 import type { Ranking } from '../rank.ts'
-import { decodeReplicas, encodeReplicas, type RecordRef } from '../record-ref.ts'
+import type { RecordRef } from '../record-ref.ts'
 
 const rowSchema = z.object({
   root: z.instanceof(Uint8Array),
@@ -70,7 +71,7 @@ interface Debt {
 interface Debts {
   byMember: Map<PeerId, Debt>
   /** For each chunk that a full member owes, the members after its owners, in rank. */
-  heirs: Map<number, ViewMember[]>
+  nextInRank: Map<number, ViewMember[]>
 }
 
 /**
@@ -171,7 +172,7 @@ export class HintedHandoff {
   async #askOwners(hint: Hint): Promise<void> {
     const { index, admitted } = this.#options
     const reachable = new Set(admitted())
-    const { byMember, heirs } = await this.#debts(hint)
+    const { byMember, nextInRank } = await this.#debts(hint)
     let owed = 0
     // Under another view a member may owe more than it did.
     const done = hint.done.filter(([peer, chunkCount]) => byMember.get(peer)?.chunks.size === chunkCount)
@@ -181,7 +182,7 @@ export class HintedHandoff {
       owed += (lacking ?? chunks).size
       if (lacking?.size === 0) done.push([peer, chunks.size])
       // A debt moves on only if the full member itself says that it lacks the chunks. No answer changes nothing.
-      if (isFull && lacking !== undefined) owed -= await this.#askHeirs(hint.root, lacking, heirs, reachable)
+      if (isFull && lacking !== undefined) owed -= await this.#askHeirs(hint.root, lacking, nextInRank, reachable)
     }
     this.#count(hint, owed - hint.owed)
     this.#log.trace('record %s: %d copies of chunks are owed', shortHex(hint.id), owed)
@@ -193,17 +194,17 @@ export class HintedHandoff {
     const { self, ranking, readNode, codec } = this.#options
     const order = ranking()
     const byMember = new Map<PeerId, Debt>()
-    const heirs = new Map<number, ViewMember[]>()
+    const nextInRank = new Map<number, ViewMember[]>()
     for await (const batch of walkBatches({ root, readNode, codec, select: isChunk })) {
       for (const { cid, chunkIndex } of batch) {
         const ranked = order.owners(cid.multihash.digest, Number.POSITIVE_INFINITY)
         const owners = ranked.slice(0, replicas)
         for (const owner of owners) addDebt(byMember, owner, chunkIndex)
-        if (owners.some(({ isFull }) => isFull)) heirs.set(chunkIndex, ranked.slice(owners.length))
+        if (owners.some(({ isFull }) => isFull)) nextInRank.set(chunkIndex, ranked.slice(owners.length))
       }
     }
     byMember.delete(self)
-    return { byMember, heirs }
+    return { byMember, nextInRank }
   }
 
   /**
@@ -213,11 +214,11 @@ export class HintedHandoff {
   async #askHeirs(
     root: BlockCid,
     lacking: Bitmap,
-    heirs: ReadonlyMap<number, ViewMember[]>,
+    nextInRank: ReadonlyMap<number, ViewMember[]>,
     reachable: ReadonlySet<PeerId>
   ): Promise<number> {
     const debts = new Map<PeerId, Debt>()
-    for (const [chunkIndex, members] of heirs) {
+    for (const [chunkIndex, members] of nextInRank) {
       if (!lacking.has(chunkIndex)) continue
       const at = members.findIndex(({ isFull }) => !isFull)
       // Taken from the list: if another owner of this chunk is full too, the member after this one inherits from it.

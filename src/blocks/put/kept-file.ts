@@ -10,9 +10,9 @@ import type { ReplicaCounts } from './counts.ts'
 export interface KeptFile {
   root: BlockCid
   /** Names the put to the keepers. */
-  number: Uint8Array
+  putNumber: Uint8Array
   /** The put claims the file's blocks on this disk under it. */
-  claimId: PutId
+  putId: PutId
   /** Which chunks are counted on which member. They belong to whoever was handed this. */
   counts: ReplicaCounts
   /** True of members that failed the put lately, or did something wrong before. */
@@ -30,20 +30,20 @@ export interface ConfirmDeps {
  */
 export async function confirmCounted(
   peer: PeerId,
-  { root, number, counts }: Pick<KeptFile, 'root' | 'number' | 'counts'>,
+  { root, putNumber, counts }: Pick<KeptFile, 'root' | 'putNumber' | 'counts'>,
   { storeClient, log }: ConfirmDeps
 ): Promise<void> {
   const chunks = counts.chunksOf(peer)
   if (chunks === undefined) return
-  const put = shortHex(number)
+  const put = shortHex(putNumber)
   const total = chunks.size
   try {
-    const lacking = await storeClient.keepRoot(peer, number, root, chunks)
+    const lacking = await storeClient.keepRoot(peer, putNumber, root, chunks)
     if (lacking.size === 0) return log('put %s: %s confirmed the root and %d chunks', put, peer, total)
     log('put %s: %s lacks %d of %d chunks', put, peer, lacking.and(chunks).size, total)
     counts.discount(peer, lacking)
     // A keeper remembers the chunks of the last request. It must not answer for those that no longer count.
-    await storeClient.keepRoot(peer, number, root, chunks)
+    await storeClient.keepRoot(peer, putNumber, root, chunks)
   } catch (error) {
     log('put %s: %s did not confirm the root: %s', put, peer, reasonOf(error))
     counts.drop(peer)

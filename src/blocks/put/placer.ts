@@ -6,7 +6,7 @@ import { type Logger, reasonOf } from '../../util/logger.ts'
 import { AVOID_MS, BEHIND_MAX } from '../constants.ts'
 import type { StoreClient } from '../protocol/store-client.ts'
 import type { Ranking } from '../rank.ts'
-import { BlockPlacement, type Candidates, type ChunkNews, type KeepOutcome } from './block-placement.ts'
+import { BlockPlacement, type Candidates, type KeepOutcome, type PlacementListener } from './block-placement.ts'
 import { ReplicaCounts } from './counts.ts'
 
 export interface ReplicaPlacerOptions {
@@ -16,11 +16,11 @@ export interface ReplicaPlacerOptions {
   storeClient: Pick<StoreClient, 'keepBlock'>
   ranking: () => Ranking
   /** Members that can be asked now. */
-  keepers: () => PeerId[]
+  admitted: () => PeerId[]
   /** True of members that did something wrong lately, or were silent: they are asked only if there is nobody else. */
   isAvoided: (peer: PeerId) => boolean
   /** Names the put to the keepers. */
-  number: Uint8Array
+  putNumber: Uint8Array
   replicas: number
   /** Members beside this one that must keep a block before the next few may come. */
   needed: () => number
@@ -52,12 +52,12 @@ export class ReplicaPlacer {
   /** Members that failed this put. For a while it does not ask them again; they pull what they owe later. */
   readonly #avoidedUntilAtMs = new Map<PeerId, number>()
   /** What has been logged of each member, so that a file of many blocks does not say it for each. */
-  readonly #told = new Set<string>()
+  readonly #logged = new Set<string>()
   /** What the blocks report is counted until the counts have been handed over. */
-  readonly #news: ChunkNews = {
+  readonly #listener: PlacementListener = {
     onChunk: chunkIndex => this.#counts?.addChunk(chunkIndex),
     onOwed: (peer, chunkIndex) => this.#counts?.expect(peer, chunkIndex),
-    onExcused: (peer, chunkIndex) => this.#counts?.excuse(peer, chunkIndex),
+    onReleased: (peer, chunkIndex) => this.#counts?.releaseDebt(peer, chunkIndex),
     onKept: (peer, chunkIndex) => this.#counts?.count(peer, chunkIndex)
   }
   /** Undefined once they have been handed over. */
@@ -109,7 +109,7 @@ export class ReplicaPlacer {
       self: this.#options.self,
       candidates: this.#candidates(wanted),
       needed: this.#options.needed(),
-      news: this.#news
+      listener: this.#listener
     })
     if (wanted.chunkIndex !== null) placement.addChunk(wanted.chunkIndex)
     for (const peer of placement.begin()) this.#askOne(peer, wanted, placement)
@@ -121,7 +121,7 @@ export class ReplicaPlacer {
     this.#asked.add(peer)
     const asking = this.#ask(peer, wanted).then(outcome => {
       const next = placement.answer(peer, outcome)
-      this.#tellAnswer(peer, outcome, next)
+      this.#logAnswer(peer, outcome, next)
       if (next !== undefined) this.#askOne(next, wanted, placement)
     })
     this.#underWay.add(asking)
@@ -134,20 +134,20 @@ export class ReplicaPlacer {
    * owes manifest nodes.
    */
   #candidates({ cid, chunkIndex }: Wanted): Candidates {
-    const { self, keepers, ranking, replicas } = this.#options
+    const { self, admitted, ranking, replicas } = this.#options
     const isAvoided = (peer: PeerId): boolean => this.isAvoided(peer)
-    const reachable = new Set(keepers().filter(peer => !this.#hasFailed(peer)))
+    const reachable = new Set(admitted().filter(peer => !this.#hasFailed(peer)))
     const order = ranking()
     const ranked = order.owners(cid.multihash.digest, Number.POSITIVE_INFINITY).map(({ peer }) => peer)
     const owing = chunkIndex === null ? ranked : ranked.slice(0, replicas)
     const owners = new Set(owing.filter(peer => peer !== self))
-    const heirs = ranked.slice(owing.length)
+    const nextInRank = ranked.slice(owing.length)
     const askable = ranked.filter(peer => peer !== self && reachable.delete(peer))
     const unknown = [...reachable].filter(peer => !order.isKnown(peer))
     const first = askable.filter(peer => owners.has(peer) && !isAvoided(peer))
     const next = [...askable.filter(peer => !owners.has(peer)), ...unknown].filter(peer => !isAvoided(peer))
     const avoided = [...askable, ...unknown].filter(isAvoided)
-    return { owners, heirs, first, rest: [...next, ...avoided] }
+    return { owners, nextInRank, first, rest: [...next, ...avoided] }
   }
 
   #hasFailed(peer: PeerId): boolean {
@@ -155,36 +155,36 @@ export class ReplicaPlacer {
   }
 
   async #ask(peer: PeerId, { cid, sizeBytes, inline }: Wanted): Promise<KeepOutcome> {
-    const { storeClient, number, clock } = this.#options
+    const { storeClient, putNumber, clock } = this.#options
     const behind = this.#behind.get(peer) ?? 0
     if (behind >= BEHIND_MAX) return 'behind'
     this.#behind.set(peer, behind + 1)
     try {
-      return await storeClient.keepBlock(peer, { put: number, cid, bytes: inline, sizeBytes })
+      return await storeClient.keepBlock(peer, { put: putNumber, cid, bytes: inline, sizeBytes })
     } catch (error) {
       // A member that is connected and fails would fail again, and slowly.
       this.#avoidedUntilAtMs.set(peer, clock.monotonic() + AVOID_MS)
-      this.#tell(`failure ${peer}`, '%s failed: %s', peer, reasonOf(error))
+      this.#logOnce(`failure ${peer}`, '%s failed: %s', peer, reasonOf(error))
       return 'failed'
     } finally {
       this.#behind.set(peer, (this.#behind.get(peer) ?? 1) - 1)
     }
   }
 
-  #tellAnswer(peer: PeerId, outcome: KeepOutcome, next: PeerId | undefined): void {
+  #logAnswer(peer: PeerId, outcome: KeepOutcome, next: PeerId | undefined): void {
     if (outcome === 'kept') this.#options.log.trace('put %s: %s keeps a block', this.#id, peer)
-    else if (next === undefined) this.#tell(`${outcome} ${peer}`, '%s did not keep a block (%s)', peer, outcome)
+    else if (next === undefined) this.#logOnce(`${outcome} ${peer}`, '%s did not keep a block (%s)', peer, outcome)
     else {
       const text = '%s did not keep a block (%s); asks %s instead'
-      this.#tell(`${outcome} ${peer} ${next}`, text, peer, outcome, next)
+      this.#logOnce(`${outcome} ${peer} ${next}`, text, peer, outcome, next)
     }
   }
 
   /** Logs a step the first time that it happens, and at trace from then on. */
-  #tell(step: string, text: string, ...args: string[]): void {
-    if (this.#told.has(step)) this.#options.log.trace(`put %s: ${text}`, this.#id, ...args)
+  #logOnce(step: string, text: string, ...args: string[]): void {
+    if (this.#logged.has(step)) this.#options.log.trace(`put %s: ${text}`, this.#id, ...args)
     else this.#log(text, ...args)
-    this.#told.add(step)
+    this.#logged.add(step)
   }
 
   #log(text: string, ...args: string[]): void {
@@ -192,6 +192,6 @@ export class ReplicaPlacer {
   }
 
   get #id(): string {
-    return shortHex(this.#options.number)
+    return shortHex(this.#options.putNumber)
   }
 }

@@ -36,15 +36,15 @@ export interface PutDeps extends AckMembers {
   storeClient: StoreClient
   window: PutWindow
   /** Lets this put's own claims on a file end once a record's references have taken their place. */
-  endWithRecord: (root: BlockCid, claimId: PutId) => void
+  endWithRecord: (root: BlockCid, putId: PutId) => void
 }
 
 export interface PutInit {
   options: PutOptions
   /** Names the put to the keepers. */
-  number: Uint8Array
+  putNumber: Uint8Array
   /** The put claims blocks on this disk under it. */
-  claimId: PutId
+  putId: PutId
   onClose: () => void
 }
 
@@ -66,23 +66,23 @@ export class Put {
   constructor(deps: PutDeps, init: PutInit) {
     this.#deps = deps
     this.#init = init
-    const { self, clock, logs, storeClient, ranking, keepers, isAvoided } = deps
-    const { number, options } = init
+    const { self, clock, logs, storeClient, ranking, admitted, isAvoided } = deps
+    const { putNumber, options } = init
     const { ack, replicas } = options
-    const members = { self, ranking, keepers, isAvoided: (peer: PeerId) => this.#placer.isAvoided(peer) }
+    const members = { self, ranking, admitted, isAvoided: (peer: PeerId) => this.#placer.isAvoided(peer) }
     this.#placer = new ReplicaPlacer({
       self,
       clock,
       log: logs.placer,
       storeClient,
       ranking,
-      keepers,
+      admitted,
       isAvoided,
-      number,
+      putNumber,
       replicas,
       needed: () => acksWanted(members, { ack, replicas, isRecordOnly: false }) - 1
     })
-    this.#renewal = new Renewal({ clock, log: logs.put, storeClient, number, counts: () => this.#placer.counts })
+    this.#renewal = new Renewal({ clock, log: logs.put, storeClient, putNumber, counts: () => this.#placer.counts })
     this.#log(
       'opened: %s copies wanted, waits for %s',
       String(replicas),
@@ -108,11 +108,11 @@ export class Put {
    * Keeps a file that is stored already, as a copy of a file needs it. Claims its blocks that are here, fetches the others
    * by `read`, and counts them on their owners, which do not pull what they have.
    */
-  async keepHeld(root: BlockCid, read: (cid: BlockCid) => Promise<Uint8Array>): Promise<void> {
+  async keepStored(root: BlockCid, read: (cid: BlockCid) => Promise<Uint8Array>): Promise<void> {
     const { local, codec } = this.#deps
     await this.#forEach(walkManifest(root, read, codec), async ({ cid, chunkIndex }) => {
       // A file of one chunk may be small, and a small block travels with the request.
-      const isHeld = isNode(root) && (await local.claimHeld(cid, () => this.#claim(cid)))
+      const isHeld = isNode(root) && (await local.claimIfHere(cid, () => this.#claim(cid)))
       // Others may be reading the same buffer.
       if (!isHeld) return this.#place({ cid, bytes: await read(cid), chunkIndex }, { isOurs: false })
       const placing = this.#placer.ask({ cid, chunkIndex, sizeBytes: CHUNK_BYTES, inline: null })
@@ -126,7 +126,7 @@ export class Put {
    */
   async keepRoot(root: BlockCid): Promise<KeptFile> {
     const { clock, endWithRecord } = this.#deps
-    const { number, claimId, options } = this.#init
+    const { putNumber, putId, options } = this.#init
     const { signal } = options
     if (this.#placer.isBusy) await Promise.race([this.#placer.stragglers(), clock.sleep(STRAGGLERS_MS, signal)])
     this.#renewal.end()
@@ -139,8 +139,8 @@ export class Put {
       peers.length
     )
     // Once a record refers to these blocks, it is what keeps them here.
-    endWithRecord(root, claimId)
-    const kept: KeptFile = { root, number, claimId, counts, isAvoided: peer => this.#placer.isAvoided(peer) }
+    endWithRecord(root, putId)
+    const kept: KeptFile = { root, putNumber, putId, counts, isAvoided: peer => this.#placer.isAvoided(peer) }
     // A file of one chunk is its own root: a member that kept it has confirmed it.
     if (isNode(root)) await this.#confirmAll(kept, peers)
     return kept
@@ -178,14 +178,14 @@ export class Put {
       if (chunkIndex !== null) known.placing.addChunk(chunkIndex)
       return known.placed
     }
-    const release = await window.hold(cid, bytes, signal)
+    const release = await window.add(cid, bytes, signal)
     const sizeBytes = bytes.byteLength
     const inline = sizeBytes < INLINE_BLOCK_BYTES_MAX ? bytes : null
     const placing = this.#placer.ask({ cid, chunkIndex, sizeBytes, inline })
     const kept = local.keep(cid, bytes, () => this.#claim(cid))
     const letGo = async (): Promise<void> => {
       const isKept = await isFulfilled(kept)
-      if (release(placing.keptBy) && isKept && isOurs) local.giveBack(bytes)
+      if (release(placing.keptBy) && isKept && isOurs) local.returnBuffer(bytes)
     }
     const placed = Promise.all([kept, raceSignal(placing.enough, signal)])
       .then(() => {})
@@ -202,11 +202,11 @@ export class Put {
   }
 
   #claim(cid: BlockCid): Promise<void> {
-    return this.#deps.claims.claimForPut(this.#init.claimId, [cid.multihash.bytes], PUT_CLAIM_MS)
+    return this.#deps.claims.claimForPut(this.#init.putId, [cid.multihash.bytes], PUT_CLAIM_MS)
   }
 
   #log(text: string, ...args: Array<string | number>): void {
-    this.#deps.logs.put(`put %s: ${text}`, shortHex(this.#init.number), ...args)
+    this.#deps.logs.put(`put %s: ${text}`, shortHex(this.#init.putNumber), ...args)
   }
 }
 

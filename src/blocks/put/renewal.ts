@@ -14,7 +14,7 @@ export interface RenewalOptions {
   log: Logger
   storeClient: Pick<StoreClient, 'keepRoot' | 'keepBlock'>
   /** Names the put to the keepers. */
-  number: Uint8Array
+  putNumber: Uint8Array
   /** What members are counted on for so far; undefined once the put has handed that over. */
   counts: () => Pick<ReplicaCounts, 'peers' | 'chunksOf'> | undefined
 }
@@ -61,15 +61,15 @@ export class Renewal {
   }
 
   async #renew(signal: AbortSignal): Promise<void> {
-    const { counts, number, log } = this.#options
+    const { counts, putNumber, log } = this.#options
     const tail = this.#tail
     const peers = counts()?.peers ?? []
-    log('put %s: renews its claims on %d members', shortHex(number), peers.length)
+    log('put %s: renews its claims on %d members', shortHex(putNumber), peers.length)
     await Promise.all(
       peers.map(peer =>
         this.#renewOn(peer, tail, signal).catch(error => {
           // What the member lost is noticed when it confirms the root.
-          log('put %s: %s did not renew its claims: %s', shortHex(number), peer, reasonOf(error))
+          log('put %s: %s did not renew its claims: %s', shortHex(putNumber), peer, reasonOf(error))
         })
       )
     )
@@ -80,15 +80,17 @@ export class Renewal {
     tail: ReadonlyArray<{ cid: BlockCid; chunkIndex: number }>,
     signal: AbortSignal
   ): Promise<void> {
-    const { storeClient, number, counts } = this.#options
+    const { storeClient, putNumber, counts } = this.#options
     for (const { cid, firstChunk } of [...this.#nodes]) {
       const chunks = counts()?.chunksOf(peer)?.slice(firstChunk, FANOUT)
       if (signal.aborted || chunks === undefined) return
-      if (chunks.size > 0) await storeClient.keepRoot(peer, number, cid, chunks)
+      if (chunks.size > 0) await storeClient.keepRoot(peer, putNumber, cid, chunks)
     }
     const counted = tail.filter(({ chunkIndex }) => counts()?.chunksOf(peer)?.has(chunkIndex))
     await Promise.all(
-      counted.map(({ cid }) => storeClient.keepBlock(peer, { put: number, cid, bytes: null, sizeBytes: CHUNK_BYTES }))
+      counted.map(({ cid }) =>
+        storeClient.keepBlock(peer, { put: putNumber, cid, bytes: null, sizeBytes: CHUNK_BYTES })
+      )
     )
   }
 }

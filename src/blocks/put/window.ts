@@ -16,11 +16,7 @@ export class PutWindow {
    * with the members that said so. It returns true if nobody reads the bytes any more: they may wait in a socket for
    * long, but a member that keeps the block has read all of them.
    */
-  async hold(
-    cid: BlockCid,
-    bytes: Uint8Array,
-    signal?: AbortSignal
-  ): Promise<(keptBy: ReadonlySet<PeerId>) => boolean> {
+  async add(cid: BlockCid, bytes: Uint8Array, signal?: AbortSignal): Promise<(keptBy: ReadonlySet<PeerId>) => boolean> {
     const release = await this.#room.acquire(bytes.byteLength, signal)
     const key = blockKey(cid)
     const block = this.#blocks.get(key) ?? { bytes, users: 0, takers: new Set() }

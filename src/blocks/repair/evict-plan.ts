@@ -7,7 +7,7 @@ import type { ManifestChunk } from '../manifest-walk.ts'
 import { isProof, type Proof } from '../protocol/proof.ts'
 
 /** A chunk on this disk, and what is known of the others' copies of it. */
-export interface Candidate {
+export interface ChunkPlan {
   cid: BlockCid
   chunkIndex: number
   referrers: Referrers
@@ -26,7 +26,7 @@ export function planOne(
   referrers: Referrers,
   ranked: readonly ViewMember[],
   self: PeerId
-): Candidate {
+): ChunkPlan {
   const others = ranked.filter(({ peer }) => peer !== self)
   const wanted = Math.min(copiesWanted(referrers), others.length)
   const mustStay = wanted === 0 || referrers.isInPut || referrers.records.size > HOLD_RECORDS_MAX
@@ -38,7 +38,7 @@ export function planOne(
  * it, in rank. A member that is full and lacks it is followed by the next. If none of those can read, one more that can is
  * asked. Returns 'must-stay' if the copy here cannot be freed.
  */
-export function nextToAsk({ others, wanted, proofs, mustStay }: Candidate): PeerId[] | 'must-stay' {
+export function nextToAsk({ others, wanted, proofs, mustStay }: ChunkPlan): PeerId[] | 'must-stay' {
   const counted: ViewMember[] = []
   const isEnough = (): boolean => counted.length >= wanted
   const hasReader = (): boolean => counted.some(({ canRead }) => canRead)
@@ -56,7 +56,7 @@ export function nextToAsk({ others, wanted, proofs, mustStay }: Candidate): Peer
 }
 
 /** Checks the proofs of a chunk against its bytes. True if enough members hold it, at least one of them able to read. */
-export function isProven({ proofs, others, wanted }: Candidate, self: PeerId, bytes: Uint8Array): boolean {
+export function isProven({ proofs, others, wanted }: ChunkPlan, self: PeerId, bytes: Uint8Array): boolean {
   const holders = others.filter(({ peer }) => {
     const given = proofs.get(peer)
     return given !== undefined && isProof(given, self, peer, bytes)

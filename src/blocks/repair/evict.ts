@@ -16,7 +16,7 @@ import { isChunk, type ManifestChunk, type ReadNode, walkBatches } from '../mani
 import type { StoreClient } from '../protocol/store-client.ts'
 import type { Ranking } from '../rank.ts'
 import type { RecordRef } from '../record-ref.ts'
-import { type Candidate, isProven, planOne } from './evict-plan.ts'
+import { type ChunkPlan, isProven, planOne } from './evict-plan.ts'
 import { ProofCollector } from './proof-collector.ts'
 import type { Repair } from './repair.ts'
 
@@ -91,7 +91,7 @@ export class Evictor {
   }
 
   /** Plans the chunks that are here, in the order of the file. */
-  async #plan(batch: readonly ManifestChunk[]): Promise<Candidate[]> {
+  async #plan(batch: readonly ManifestChunk[]): Promise<ChunkPlan[]> {
     const { self, local, claims, ranking } = this.#options
     const distinct = firstOfEach(batch)
     const isHere = await Promise.all(distinct.map(({ cid }) => local.has(cid)))
@@ -109,7 +109,7 @@ export class Evictor {
   }
 
   async #execute(
-    candidates: readonly Candidate[],
+    candidates: readonly ChunkPlan[],
     plannedAt: PlannedAt,
     result: Evicted,
     signal: AbortSignal | undefined
@@ -130,7 +130,7 @@ export class Evictor {
   }
 
   /** Checks the proofs against the chunk itself, which is read once for all of them. */
-  async #isProven(candidate: Candidate): Promise<boolean> {
+  async #isProven(candidate: ChunkPlan): Promise<boolean> {
     const { local, self } = this.#options
     const { cid, mustStay, proofs, wanted } = candidate
     if (mustStay || proofs.size < wanted) return false
@@ -143,7 +143,7 @@ export class Evictor {
     }
   }
 
-  async #free({ cid, referrers }: Candidate, plannedAt: PlannedAt): Promise<boolean> {
+  async #free({ cid, referrers }: ChunkPlan, plannedAt: PlannedAt): Promise<boolean> {
     const { local, claims, holds, repair } = this.#options
     await repair.markEvicted(cid, referrers)
     return local.freeProven(cid, async () => {

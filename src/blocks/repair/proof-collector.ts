@@ -13,7 +13,7 @@ import { nameOf } from '../log-names.ts'
 import { NONCE_BYTES, PROOF_BYTES } from '../protocol/proof.ts'
 import type { StoreClient } from '../protocol/store-client.ts'
 import type { HoldAnswer, HoldRoot } from '../protocol/store-messages.ts'
-import { type Candidate, nextToAsk } from './evict-plan.ts'
+import { type ChunkPlan, nextToAsk } from './evict-plan.ts'
 
 export interface ProofCollectorOptions {
   clock: Clock
@@ -34,10 +34,10 @@ export class ProofCollector {
   }
 
   /** Asks round by round until each candidate has the proofs that it needs, or must stay. */
-  async collect(root: BlockCid, candidates: readonly Candidate[], signal: AbortSignal | undefined): Promise<void> {
+  async collect(root: BlockCid, candidates: readonly ChunkPlan[], signal: AbortSignal | undefined): Promise<void> {
     const reachable = new Set(this.#options.admitted())
     for (;;) {
-      const questions = new Map<PeerId, Candidate[]>()
+      const questions = new Map<PeerId, ChunkPlan[]>()
       for (const candidate of candidates) {
         const peers = nextToAsk(candidate)
         if (peers === 'must-stay' || !peers.every(peer => reachable.has(peer))) candidate.mustStay = true
@@ -54,7 +54,7 @@ export class ProofCollector {
   async #askPeer(
     root: BlockCid,
     peer: PeerId,
-    candidates: readonly Candidate[],
+    candidates: readonly ChunkPlan[],
     signal: AbortSignal | undefined
   ): Promise<void> {
     for (const group of Map.groupBy(candidates, ({ referrers }) => referrersKey(referrers)).values()) {
@@ -71,11 +71,11 @@ export class ProofCollector {
   async #ask(
     root: BlockCid,
     peer: PeerId,
-    candidates: readonly Candidate[],
+    candidates: readonly ChunkPlan[],
     signal: AbortSignal | undefined
   ): Promise<boolean> {
     const nonce = this.#options.chance.bytes(NONCE_BYTES)
-    const records = [...(candidates[0] as Candidate).referrers.records.keys()].map(fromHex)
+    const records = [...(candidates[0] as ChunkPlan).referrers.records.keys()].map(fromHex)
     const chunks = new Bitmap()
     for (const { chunkIndex } of candidates) chunks.add(chunkIndex)
     const answer = await this.#hold(peer, { root, chunks, fetch: true, nonce, records }, signal)

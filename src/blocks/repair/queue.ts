@@ -62,8 +62,8 @@ export class RepairQueue {
   // True once every record that was unfinished at the last stop has been walked once.
   #isSettled = false
   // New records were turned away, or unfinished ones forgotten, for lack of room. The index knows them.
-  #isOverflowing = false
-  #isForgetful = false
+  #hasDroppedNew = false
+  #hasDroppedUnfinished = false
   #isRescanning = false
   #onRoom: Array<() => void> = []
 
@@ -75,7 +75,7 @@ export class RepairQueue {
       clock: options.clock,
       log: this.#log,
       everyMs: () =>
-        this.#unfinished.size > 0 || this.#isForgetful ? this.#backoff.nextMs() : Number.POSITIVE_INFINITY,
+        this.#unfinished.size > 0 || this.#hasDroppedUnfinished ? this.#backoff.nextMs() : Number.POSITIVE_INFINITY,
       work: async () => this.#walkUnfinished()
     })
   }
@@ -141,7 +141,7 @@ export class RepairQueue {
 
   /** False while there may be a block here that a record needs and nothing refers to. */
   get isCertain(): boolean {
-    const isComplete = this.#isSettled && !this.#isOverflowing && !this.#isForgetful && !this.#isRescanning
+    const isComplete = this.#isSettled && !this.#hasDroppedNew && !this.#hasDroppedUnfinished && !this.#isRescanning
     if (!isComplete || this.#missingNodes > 0) return false
     const beforeMs = this.#options.clock.monotonic() - UNCERTAIN_MS
     const [oldest] = this.#fresh.values()
@@ -159,7 +159,7 @@ export class RepairQueue {
     const key = toHex(record.id)
     if (this.#isStopped || this.#fresh.has(key) || queue.has(key)) return
     if (queue.size >= WALK_QUEUE_MAX) {
-      this.#isOverflowing = true
+      this.#hasDroppedNew = true
       return
     }
     queue.set(key, { record, sinceAtMs, owedAgainAtMs: Number.POSITIVE_INFINITY, done: Promise.withResolvers<void>() })
@@ -183,7 +183,7 @@ export class RepairQueue {
       pending.done.resolve()
     }
     this.#walkers--
-    if (this.#isOverflowing && this.#walkers === 0) this.#rescan()
+    if (this.#hasDroppedNew && this.#walkers === 0) this.#rescan()
   }
 
   async #walk(pending: Pending): Promise<void> {
@@ -209,7 +209,7 @@ export class RepairQueue {
     this.#count(this.#unfinished.get(key)?.outcome, -1)
     this.#unfinished.delete(key)
     if (!isMissing(outcome) && outcome.owedAgainAtMs === Number.POSITIVE_INFINITY) return
-    if (this.#unfinished.size >= WALK_QUEUE_MAX) this.#isForgetful = true
+    if (this.#unfinished.size >= WALK_QUEUE_MAX) this.#hasDroppedUnfinished = true
     else {
       this.#unfinished.set(key, { record, outcome })
       this.#count(outcome, 1)
@@ -230,7 +230,7 @@ export class RepairQueue {
     )
     if (due.length > 0) this.#log('walking %d records again, %d blocks are missing', due.length, this.missingBlocks)
     for (const { record } of due) this.#push(this.#repeats, record, Number.POSITIVE_INFINITY)
-    if (this.#isForgetful) this.#rescan()
+    if (this.#hasDroppedUnfinished) this.#rescan()
   }
 
   /** Finds in the index the records that had no room in memory. */
@@ -238,14 +238,14 @@ export class RepairQueue {
     if (this.#isRescanning || this.#isStopped) return
     this.#log('looking in the index for records that had no room in memory')
     this.#isRescanning = true
-    this.#isOverflowing = false
-    this.#isForgetful = false
+    this.#hasDroppedNew = false
+    this.#hasDroppedUnfinished = false
     void this.#addAll(this.#options.isUnfinished)
       .then(() => this.#allDone(this.#repeats))
       .catch(error => {
         this.#log('could not look for unfinished records: %s', reasonOf(error))
         if (this.#isStopped) return
-        this.#isForgetful = true
+        this.#hasDroppedUnfinished = true
         this.worker.schedule()
         this.#options.onError(error)
       })

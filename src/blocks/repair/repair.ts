@@ -251,7 +251,7 @@ export class Repair {
     const { local } = this.#options
     // The record itself claims its root.
     if (parent === null) return local.has(cid)
-    return local.claimHeld(cid, async () => {
+    return local.claimIfHere(cid, async () => {
       await this.#ops.add([referenceOf(cid, parent)])
     })
   }

@@ -51,7 +51,7 @@ const HAS_MORE = 8
 export function encodeEntryRow({ state, kind, isDeleted, isDamaged, parent, key }: EntryRow): Uint8Array {
   const wrote = new Set(state.heads.map(({ written }) => seenKey(written.author, written.incarnation)))
   const row: PlainRow = {
-    b: [...state.buried].filter(([key]) => wrote.has(key)).map(([, seen]) => encodeSeen(seen)),
+    b: [...state.deletedPast].filter(([key]) => wrote.has(key)).map(([, seen]) => encodeSeen(seen)),
     h: state.heads.map(head => [
       head.id,
       head.entry,
@@ -102,7 +102,7 @@ export function decodeEntryRow(bytes: Uint8Array): EntryRow {
   return {
     state: {
       covered: new Map(),
-      buried: new Map(buried.map(seen => [seenKey(seen.author, seen.incarnation), seen])),
+      deletedPast: new Map(buried.map(seen => [seenKey(seen.author, seen.incarnation), seen])),
       heads,
       hasMore: (row.k & HAS_MORE) !== 0,
       writes: row.w

@@ -29,12 +29,12 @@ export async function loadPast(
     if (value === undefined) continue
     const [covered, buried] = [value.subarray(0, HLC_BYTES), value.subarray(HLC_BYTES)]
     raise(state.covered, { author, incarnation, hlc: decodeHlc(covered) })
-    if (buried.byteLength > 0) raise(state.buried, { author, incarnation, hlc: decodeHlc(buried) })
+    if (buried.byteLength > 0) raise(state.deletedPast, { author, incarnation, hlc: decodeHlc(buried) })
   }
 }
 
 /** The rows that store what the records of a state have seen. */
-export function pastOps(entry: Uint8Array, { covered, buried }: EntryState): IndexOp[] {
+export function pastOps(entry: Uint8Array, { covered, deletedPast: buried }: EntryState): IndexOp[] {
   return [...covered].map(([key, seen]) => {
     const gone = buried.get(key)
     const value = concatBytes(encodeHlc(seen.hlc), ...(gone === undefined ? [] : [encodeHlc(gone.hlc)]))

@@ -1,6 +1,6 @@
 import { basename } from 'node:path'
 import type { AnswerOf } from '../../contract/verbs.ts'
-import { isHeard, printJson, printLine } from '../../terminal/print.ts'
+import { isStdoutOpen, printJson, printLine } from '../../terminal/print.ts'
 import { type DfsCommand, nonEmpty } from '../command.ts'
 import type { Session } from '../session.ts'
 
@@ -21,7 +21,7 @@ export const ls: DfsCommand = {
   },
   async run({ client, isJson }: Session, path: string, flags: Flags) {
     for await (const item of client.stream('list', { path, recursive: flags.recursive })) {
-      if (!isHeard()) return
+      if (!isStdoutOpen()) return
       if (isJson) printJson(item)
       else printLine(lineOf(item, flags))
     }

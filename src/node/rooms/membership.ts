@@ -78,7 +78,7 @@ export async function buildMembership(init: RoomOptions, rooms: RoomsAround): Pr
     logger,
     isAdmitted: peer => members.isAdmitted(peer),
     admitted: () => members.admitted,
-    holdsPut: (statement, put, from) => rooms.blocks.holdsPut(statement, put, from),
+    confirmPut: (statement, put, from) => rooms.blocks.confirmPut(statement, put, from),
     onFault,
     onClockOff: () => members.askForTime()
   })

@@ -2,8 +2,8 @@ import type { RecordRef } from '../../blocks/record-ref.ts'
 import { cidOf } from '../../catalog/projection.ts'
 import { type EntryRecord, readRecord } from '../../format/entry.ts'
 import { peerIdOf } from '../../format/peer-id.ts'
+import { decodeReplicas } from '../../format/replicas.ts'
 import type { Statement } from '../../format/statement.ts'
-import { wantedCopies } from '../../fs/context.ts'
 import type { Log } from '../../log/log.ts'
 
 /** Every record that has blocks, as the blocks room needs to know it. */
@@ -17,5 +17,5 @@ export async function* allRecords(log: Log, nodeCodecs: readonly number[]): Asyn
 export function refOf(record: EntryRecord): RecordRef[] {
   const root = cidOf(record)
   if (root === undefined) return []
-  return [{ id: record.id, root, replicas: wantedCopies(record.replicas), author: peerIdOf(record.stamp.author) }]
+  return [{ id: record.id, root, replicas: decodeReplicas(record.replicas), author: peerIdOf(record.stamp.author) }]
 }

@@ -92,7 +92,7 @@ async function filled(t: TestContext): Promise<{ member: TestMember; answer: (re
     async answer({ header, body }) {
       const { id, ...fields } = fieldsOf(header)
       const request = { peer: 'somebody', fields, body, signal: AbortSignal.timeout(10_000) }
-      const { status, fields: more, body: parts } = await answerSync({ log: member.log, holdsPut }, request)
+      const { status, fields: more, body: parts } = await answerSync({ log: member.log, confirmPut: holdsPut }, request)
       return toHex(Buffer.concat(encodeFrame({ ...more, id, status }, parts)))
     }
   }
@@ -175,7 +175,7 @@ test('a new member sends the frozen requests and accepts the statements of the f
     clock,
     logger: silentLogger,
     log: member.log,
-    holdsPut,
+    confirmPut: holdsPut,
     isAdmitted: () => true,
     admitted: () => ['other'],
     onFault: peer => faults.push(peer),

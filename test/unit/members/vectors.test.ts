@@ -14,7 +14,7 @@ import { JOIN_PROTOCOL } from '../../../src/members/constants.ts'
 import { becomeAdmin } from '../../../src/members/founding.ts'
 import { Join } from '../../../src/members/join.ts'
 import { LocalMember } from '../../../src/members/local-member.ts'
-import { chainOf, checkProof, proofOf, proofSchema } from '../../../src/members/proof.ts'
+import { chainOf, checkProof, grantProofOf, proofSchema } from '../../../src/members/proof.ts'
 import { Roster } from '../../../src/members/roster.ts'
 import { Statuses } from '../../../src/members/statuses.ts'
 import { findOut } from '../../../src/members/view.ts'
@@ -209,7 +209,7 @@ test('a frozen proof is valid for its peer and at its time, and not with a bit c
     [listener, dialler, answer]
   ] as const) {
     const stated = proofSchema.parse(fromPlain(frame.header))
-    const made = encodeFrame({ ...frame.header, ...proofOf(by, clock) }, chainOf(by))
+    const made = encodeFrame({ ...frame.header, ...grantProofOf(by, clock) }, chainOf(by))
     assert.equal(toHex(Buffer.concat(made)), frame.bytes)
     const body = hex(frame.body.join(''))
     const proven = await checkProof(stated, body, { peer: by.peerId, self: to, clock })

@@ -1,12 +1,12 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { giveBuffer, takeBuffer } from '../../../src/util/buffer-pool.ts'
+import { returnBuffer, takeBuffer } from '../../../src/util/buffer-pool.ts'
 
 const MIB = 1 << 20
 
 test('a returned buffer is used again, but not for another length', () => {
   const first = takeBuffer(MIB + 1)
-  giveBuffer(first)
+  returnBuffer(first)
   assert.notEqual(takeBuffer(MIB + 2).buffer, first.buffer)
   assert.equal(takeBuffer(MIB + 1).buffer, first.buffer)
   assert.notEqual(takeBuffer(MIB + 1).buffer, first.buffer)
@@ -14,24 +14,24 @@ test('a returned buffer is used again, but not for another length', () => {
 
 test('a buffer that is returned twice gets one owner only', () => {
   const bytes = takeBuffer(MIB + 3)
-  giveBuffer(bytes)
-  giveBuffer(bytes)
+  returnBuffer(bytes)
+  returnBuffer(bytes)
   assert.equal(takeBuffer(MIB + 3).buffer, bytes.buffer)
   assert.notEqual(takeBuffer(MIB + 3).buffer, bytes.buffer)
 })
 
 test('views of a part of some memory, and small buffers, are not pooled', () => {
   const whole = Buffer.allocUnsafeSlow(2 * MIB)
-  giveBuffer(whole.subarray(0, MIB + 4))
+  returnBuffer(whole.subarray(0, MIB + 4))
   assert.notEqual(takeBuffer(MIB + 4).buffer, whole.buffer)
   const small = takeBuffer(100)
-  giveBuffer(small)
+  returnBuffer(small)
   assert.notEqual(takeBuffer(100).buffer, small.buffer)
 })
 
 test('the pool holds no more bytes than its bound', () => {
   const buffers = Array.from({ length: 40 }, () => takeBuffer(MIB + 5))
-  for (const buffer of buffers) giveBuffer(buffer)
+  for (const buffer of buffers) returnBuffer(buffer)
   const memories = new Set(buffers.map(({ buffer }) => buffer))
   const again = Array.from({ length: 40 }, () => takeBuffer(MIB + 5)).filter(({ buffer }) => memories.has(buffer))
   assert.ok(again.length > 20 && again.length <= 32, `${again.length}`)

@@ -58,7 +58,7 @@ function setup(
     local: {
       get: disk,
       mend: async (_: unknown, bytes: Uint8Array) => mended.push(bytes),
-      giveBack: (bytes: Uint8Array) => given.push(bytes)
+      returnBuffer: (bytes: Uint8Array) => given.push(bytes)
     } as unknown as LocalBlocks,
     health,
     ranking: () => ranking,

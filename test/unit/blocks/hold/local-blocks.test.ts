@@ -40,7 +40,7 @@ test('a block that is not here is not corrupt', async () => {
   const cid = nameBlock(small)
   assert.equal(await local.get(cid), undefined)
   assert.equal(await local.sizeOf(cid), 0)
-  assert.equal(await local.claimHeld(cid, () => assert.fail('claimed')), false)
+  assert.equal(await local.claimIfHere(cid, () => assert.fail('claimed')), false)
 })
 
 test('a block that is kept and released at the same time stays if it is claimed, whichever comes first', async () => {
@@ -65,7 +65,10 @@ test('nothing frees a block between the moment it is found here and the moment i
   const cid = nameBlock(small)
   const claim = (): Promise<void> => claims.claimForPut(put, [cid.multihash.bytes], HOUR)
   await local.keep(cid, small, nothing)
-  const [isClaimed, isFreed] = await Promise.all([local.claimHeld(cid, claim), local.release(cid, () => true, nothing)])
+  const [isClaimed, isFreed] = await Promise.all([
+    local.claimIfHere(cid, claim),
+    local.release(cid, () => true, nothing)
+  ])
   assert.deepEqual([isClaimed, isFreed, await local.has(cid)], [true, false, true])
 })
 

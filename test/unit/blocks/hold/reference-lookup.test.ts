@@ -1,18 +1,18 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import type { Owner } from '../../../../src/blocks/hold/claims.ts'
+import type { Claimant } from '../../../../src/blocks/hold/claims.ts'
 import { copiesWanted, ReferenceLookup, referrersKey } from '../../../../src/blocks/hold/reference-lookup.ts'
 
 const name = (text: string): Uint8Array => Buffer.from(text.padEnd(34, '.'))
-const record = (id: string, replicas: number): Owner => ({ by: 'record', id: Buffer.from(id), replicas })
-const node = (text: string): Owner => ({ by: 'node', multihash: name(text) })
+const record = (id: string, replicas: number): Claimant => ({ by: 'record', id: Buffer.from(id), replicas })
+const node = (text: string): Claimant => ({ by: 'node', multihash: name(text) })
 const hex = (text: string): string => Buffer.from(text).toString('hex')
 
-function claims(table: Record<string, Owner[]>) {
+function claims(table: Record<string, Claimant[]>) {
   const asked: string[] = []
   return {
     asked,
-    owners: async (multihash: Uint8Array) => {
+    claimants: async (multihash: Uint8Array) => {
       const key = Buffer.from(multihash).toString().replace(/\.+$/, '')
       asked.push(key)
       return table[key] ?? []
@@ -43,7 +43,7 @@ test('a chunk is needed by every record above it, through nodes of any height', 
 })
 
 test('a block is in a put if the put claims it or a node above it', async () => {
-  const put: Owner = { by: 'put', put: Buffer.alloc(16) }
+  const put: Claimant = { by: 'put', put: Buffer.alloc(16) }
   assert.ok((await new ReferenceLookup(claims({ chunk: [put] })).of(name('chunk'))).isInPut)
   assert.ok((await new ReferenceLookup(claims({ chunk: [node('n')], n: [put] })).of(name('chunk'))).isInPut)
 })

@@ -1,19 +1,19 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { isProof, proofOf } from '../../../../src/blocks/protocol/proof.ts'
+import { isProof, possessionProofOf } from '../../../../src/blocks/protocol/proof.ts'
 
 const nonce = Buffer.alloc(32, 7)
 const bytes = Buffer.from('the bytes of a block')
 
 test('a proof equals the frozen one', () => {
   assert.equal(
-    Buffer.from(proofOf(nonce, 'asker', 'keeper', bytes)).toString('hex'),
+    Buffer.from(possessionProofOf(nonce, 'asker', 'keeper', bytes)).toString('hex'),
     '5694db9e5ceb05ec244249c71960158569e3f8fba4d0cf0cafba8c2b50891b1e'
   )
 })
 
 test('a proof is for one asker, one keeper, one nonce and one block', () => {
-  const proof = proofOf(nonce, 'asker', 'keeper', bytes)
+  const proof = possessionProofOf(nonce, 'asker', 'keeper', bytes)
   assert.ok(isProof({ proof, nonce }, 'asker', 'keeper', bytes))
   assert.ok(!isProof({ proof, nonce }, 'keeper', 'asker', bytes))
   assert.ok(!isProof({ proof, nonce }, 'askerk', 'eeper', bytes))

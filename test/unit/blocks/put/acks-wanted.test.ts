@@ -13,7 +13,7 @@ function wanted(
   const members = {
     self: 'self',
     ranking: () => ({ keepers, isKnown: (peer: string) => peer !== 'new' }) as unknown as Ranking,
-    keepers: () => reachable,
+    admitted: () => reachable,
     isAvoided: (peer: string) => peer === avoided
   }
   return acksWanted(members, { replicas: 3, isRecordOnly: false, ...rule })

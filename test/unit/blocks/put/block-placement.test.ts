@@ -9,15 +9,15 @@ const self = 'self'
 function placementOf({ needed = 1, ...some }: Partial<Candidates> & { needed?: number }) {
   const counts = new ReplicaCounts()
   counts.chunkCount = 1
-  const candidates = { owners: new Set<string>(), heirs: [], first: [], rest: [], ...some }
+  const candidates = { owners: new Set<string>(), nextInRank: [], first: [], rest: [], ...some }
   const placement = new BlockPlacement({
     self,
     candidates,
     needed,
-    news: {
+    listener: {
       onChunk: () => {},
       onOwed: (peer, chunkIndex) => counts.expect(peer, chunkIndex),
-      onExcused: (peer, chunkIndex) => counts.excuse(peer, chunkIndex),
+      onReleased: (peer, chunkIndex) => counts.releaseDebt(peer, chunkIndex),
       onKept: (peer, chunkIndex) => counts.count(peer, chunkIndex)
     }
   })
@@ -71,7 +71,7 @@ test('a member that is behind is replaced only if the put would wait for it', ()
 })
 
 test('what a full owner owes moves to the next in rank, even if another member is asked in its place', () => {
-  const { placement, counts } = placementOf({ owners: new Set(['a']), heirs: ['away'], first: ['a'], rest: ['b'] })
+  const { placement, counts } = placementOf({ owners: new Set(['a']), nextInRank: ['away'], first: ['a'], rest: ['b'] })
   placement.begin()
   assert.equal(placement.answer('a', 'full'), 'b')
   placement.answer('b', 'kept')
@@ -83,7 +83,7 @@ test('what a full owner owes moves to the next in rank, even if another member i
 test('no other member is asked if this one inherits from a full owner and the put has enough', () => {
   const { placement, counts } = placementOf({
     owners: new Set(['a', 'b']),
-    heirs: [self],
+    nextInRank: [self],
     first: ['a', 'b'],
     rest: ['c']
   })

@@ -34,6 +34,6 @@ test('a copy is owed if rank asks for it and its member has not acknowledged, wh
   counts.count('owner', 0)
   assert.equal(counts.owed(new Set(['stranger'])), 2, 'it has not acknowledged the record')
   assert.equal(counts.owed(new Set(['owner'])), 1)
-  counts.excuse('owner', 1)
+  counts.releaseDebt('owner', 1)
   assert.equal(counts.owed(new Set(['owner'])), 0)
 })

@@ -30,9 +30,9 @@ function placing(keepBlock: (peer: string) => Promise<'kept' | 'full'>) {
     log: logger.forComponent('placer'),
     storeClient: { keepBlock },
     ranking: () => ranking,
-    keepers: () => ['a', 'b'],
+    admitted: () => ['a', 'b'],
     isAvoided: () => false,
-    number: Buffer.alloc(16, 0xab),
+    putNumber: Buffer.alloc(16, 0xab),
     replicas: 3,
     needed: () => 1
   })

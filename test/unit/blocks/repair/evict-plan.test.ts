@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import type { ReferringRecord } from '../../../../src/blocks/hold/reference-lookup.ts'
-import { proofOf } from '../../../../src/blocks/protocol/proof.ts'
-import { type Candidate, isProven, nextToAsk, planOne } from '../../../../src/blocks/repair/evict-plan.ts'
+import { possessionProofOf } from '../../../../src/blocks/protocol/proof.ts'
+import { type ChunkPlan, isProven, nextToAsk, planOne } from '../../../../src/blocks/repair/evict-plan.ts'
 import { nameBlock } from '../../../../src/format/cid.ts'
 import type { ViewMember } from '../../../../src/members/view.ts'
 
@@ -17,7 +17,7 @@ function member(peer: string, options: Partial<ViewMember> = {}): ViewMember {
 }
 
 /** Plans a chunk of a record that wants some copies, on a member that ranks second. */
-function plan(replicas: number, others: ViewMember[], { isInPut = false, records = 1 } = {}): Candidate {
+function plan(replicas: number, others: ViewMember[], { isInPut = false, records = 1 } = {}): ChunkPlan {
   const root = cid.multihash.bytes
   const ids = Array.from({ length: records }, (_, i): [string, ReferringRecord] => [`${i}`, { replicas, root }])
   const [first, ...rest] = others
@@ -25,11 +25,11 @@ function plan(replicas: number, others: ViewMember[], { isInPut = false, records
   return planOne(chunk, { records: new Map(ids), isInPut }, ranked, 'self')
 }
 
-function prove(candidate: Candidate, ...peers: string[]): void {
-  for (const peer of peers) candidate.proofs.set(peer, { nonce, proof: proofOf(nonce, 'self', peer, bytes) })
+function prove(candidate: ChunkPlan, ...peers: string[]): void {
+  for (const peer of peers) candidate.proofs.set(peer, { nonce, proof: possessionProofOf(nonce, 'self', peer, bytes) })
 }
 
-function lack(candidate: Candidate, ...peers: string[]): void {
+function lack(candidate: ChunkPlan, ...peers: string[]): void {
   for (const peer of peers) candidate.proofs.set(peer, { nonce, proof: new Uint8Array(0) })
 }
 
@@ -80,9 +80,9 @@ test('if no member that is counted can read, one more that can is asked', () => 
 
 test('a proof of other bytes, or of another member, counts for nothing', () => {
   const candidate = plan(1, [member('a'), member('b')])
-  candidate.proofs.set('a', { nonce, proof: proofOf(nonce, 'self', 'a', Buffer.from('other bytes')) })
+  candidate.proofs.set('a', { nonce, proof: possessionProofOf(nonce, 'self', 'a', Buffer.from('other bytes')) })
   assert.ok(!isProven(candidate, 'self', bytes))
-  candidate.proofs.set('a', { nonce, proof: proofOf(nonce, 'self', 'b', bytes) })
+  candidate.proofs.set('a', { nonce, proof: possessionProofOf(nonce, 'self', 'b', bytes) })
   assert.ok(!isProven(candidate, 'self', bytes))
   prove(candidate, 'a')
   assert.ok(isProven(candidate, 'self', bytes))

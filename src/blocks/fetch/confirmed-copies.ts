@@ -29,7 +29,7 @@ export interface ConfirmedCopiesOptions {
  */
 export async function confirmedCopies(root: BlockCid, options: ConfirmedCopiesOptions): Promise<number> {
   const { clock, logger, storeClient, admitted, viewId } = options
-  const log = logger.forComponent('dfs:blocks:hold')
+  const log = logger.forComponent('dfs:blocks:confirm')
   const copies = await ownCopies(root, options)
   const chunks = Bitmap.full(copies.length)
   const question = { view: viewId(), root, chunks, fetch: false, nonce: undefined, records: [] }
