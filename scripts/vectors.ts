@@ -1,5 +1,5 @@
 /**
- * `node scripts/vectors.ts` writes the vectors of the room `format/` again, always with the same bytes. Use it only while vectors
+ * `npm run vectors` writes the vectors of the room `format/` again, always with the same bytes. Use it only while vectors
  * may still change (`src/format/SPEC.md`, section "Versions"), and read the diff before you keep it.
  */
 import { spawnSync } from 'node:child_process'
