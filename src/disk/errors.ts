@@ -29,11 +29,14 @@ export class IndexCorruptError extends DfsError {
   override readonly name = 'IndexCorruptError'
   override readonly code = 'corrupt'
   /** Stretches of the segments that the index knew of and that are gone. A rebuilt index will not know of them. */
-  readonly damagedRows: number
+  readonly damagedStretches: number
 
-  constructor(message: string, { damagedRows = 0, ...options }: ErrorOptions & { damagedRows?: number } = {}) {
+  constructor(
+    message: string,
+    { damagedStretches = 0, ...options }: ErrorOptions & { damagedStretches?: number } = {}
+  ) {
     super(message, options)
-    this.damagedRows = damagedRows
+    this.damagedStretches = damagedStretches
   }
 }
 

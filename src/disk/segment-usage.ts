@@ -92,7 +92,7 @@ export class SegmentUsage {
     if (gone.length === 0) return
     // The segments themselves report those that are there without a header.
     const unreported = gone.filter(segment => !this.#segments.damage.some(at => at.segment === segment))
-    throw new IndexCorruptError('a segment that the index lists is gone', { damagedRows: unreported.length })
+    throw new IndexCorruptError('a segment that the index lists is gone', { damagedStretches: unreported.length })
   }
 
   #deadOps(segments: Iterable<number>): IndexOp[] {

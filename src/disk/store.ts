@@ -27,7 +27,7 @@ export interface OpenReport {
    * Stretches of the segments that no longer match their checksums, counted in those segments that were read. If the index
    * had to be rebuilt, the `IndexCorruptError` has the count that the old index knew of, and the caller adds it.
    */
-  damagedRows: number
+  damagedStretches: number
 }
 
 export interface StoreOptions {
@@ -156,10 +156,10 @@ export class Store {
     const cursor = await readCursor(this.index)
     // The index knows of rows that are gone. New rows would take their places, and the index would not notice.
     if (isBefore(this.segments.end, cursor))
-      throw new IndexCorruptError('the index is ahead of the segments', { damagedRows: 1 })
+      throw new IndexCorruptError('the index is ahead of the segments', { damagedStretches: 1 })
     await this.#usage.load()
     const wasClean = await wasClosed(this.index)
-    const { replayedRows, damagedRows } = await this.#replay(cursor)
+    const { replayedRows, damagedStretches } = await this.#replay(cursor)
     const listed = this.segments.segmentsWithRows().flatMap(segment => this.#usage.listOps(segment))
     // Synced: if this batch were lost, the next start would take a crash for a proper end.
     await this.index.batch([...openedOps(), this.#cursor.saveOp(), ...listed], { sync: true })
@@ -167,27 +167,27 @@ export class Store {
       rebuilt: !isBuilt,
       wasClean,
       replayedRows,
-      damagedRows: damagedRows + this.segments.damage.length
+      damagedStretches: damagedStretches + this.segments.damage.length
     }
   }
 
-  async #replay(from: Cursor): Promise<{ replayedRows: number; damagedRows: number }> {
+  async #replay(from: Cursor): Promise<{ replayedRows: number; damagedStretches: number }> {
     let replayedRows = 0
-    let damagedRows = 0
+    let damagedStretches = 0
     const rows = this.segments.scan(from, at => {
-      damagedRows++
+      damagedStretches++
       this.#damage.note(at)
     })
     for await (const batch of rowBatches(rows, COMMIT_ROWS_MAX, COMMIT_BYTES_MAX)) {
       await this.#projections.get((batch[0] as PlacedRow).type)?.project(batch, true)
       replayedRows += batch.length
     }
-    return { replayedRows, damagedRows }
+    return { replayedRows, damagedStretches }
   }
 
-  #logOpened({ rebuilt, wasClean, replayedRows, damagedRows }: OpenReport): void {
+  #logOpened({ rebuilt, wasClean, replayedRows, damagedStretches }: OpenReport): void {
     const end = wasClean ? 'a proper end' : 'a crash, or a first start'
-    this.#log('opened after %s: %d rows replayed, %d damaged stretches', end, replayedRows, damagedRows)
+    this.#log('opened after %s: %d rows replayed, %d damaged stretches', end, replayedRows, damagedStretches)
     if (rebuilt) this.#log('the index was built from all segments')
   }
 

@@ -80,7 +80,7 @@ async function send(
   } catch (error) {
     log('a download broke off', error)
     end(file.from, error)
-    // After a clean end the client would take a part for the whole file.
+    // After a clean end the client would take this part for the whole file.
     response.destroy()
     void pieces.return?.().catch(fault => log('an open file could not be closed', fault))
   }

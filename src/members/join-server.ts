@@ -10,8 +10,8 @@ import { originOf } from './address-book.ts'
 import type { Admissions } from './admissions.ts'
 import { NONCE_BYTES } from './constants.ts'
 import { ClockOffError, GrantError, WrongNetworkError } from './errors.ts'
-import { JoinSlots } from './greetings.ts'
 import { requestSchema } from './join-messages.ts'
+import { JoinSlots } from './join-slots.ts'
 import type { LocalMember } from './local-member.ts'
 import { chainOf, grantProofOf, type Proof, type Proven } from './proof.ts'
 import type { ProofChecker } from './proof-checker.ts'
@@ -31,11 +31,11 @@ export interface JoinServerOptions {
 /** The answering end of `/dfs/join/1.0.0`. Anyone may ask it. */
 export class JoinServer {
   readonly #options: JoinServerOptions
-  readonly #greetings: JoinSlots
+  readonly #slots: JoinSlots
 
   constructor(options: JoinServerOptions) {
     this.#options = options
-    this.#greetings = new JoinSlots(options.clock)
+    this.#slots = new JoinSlots(options.clock)
   }
 
   /** Throws a `RefusedError` with the status that SPEC.md names. */
@@ -56,13 +56,13 @@ export class JoinServer {
 
   /** Frees what a peer takes up here, once its last connection has ended. */
   disconnected(peer: PeerId): void {
-    this.#greetings.free(peer)
+    this.#slots.free(peer)
   }
 
   /** Tells a stranger the network's id and a nonce, and nothing more. */
   #hello(peer: PeerId): Response {
     const { self, chance, log } = this.#options
-    if (!this.#greetings.reserve(peer, this.#originOf(peer))) {
+    if (!this.#slots.reserve(peer, this.#originOf(peer))) {
       log('turned %s away: too many strangers are joining', peer)
       throw new RefusedError('busy')
     }
@@ -72,8 +72,8 @@ export class JoinServer {
 
   async #prove(peer: PeerId, proof: Proof, body: Uint8Array): Promise<Response> {
     const { self, clock, host, admissions, log } = this.#options
-    if (!this.#greetings.has(peer)) throw new RefusedError('invalid')
-    if (!this.#greetings.countProof(peer)) throw new RefusedError('busy')
+    if (!this.#slots.has(peer)) throw new RefusedError('invalid')
+    if (!this.#slots.countProof(peer)) throw new RefusedError('busy')
     const { instance, chain, now } = await this.#check(peer, proof, body)
     if (!host.isConnected(peer)) throw new RefusedError('busy')
     admissions.addProven({ peer, instance, chain, aheadMs: Math.round(now - clock.now()) })
@@ -93,7 +93,7 @@ export class JoinServer {
 
   #admitted(peer: PeerId): Response {
     if (!this.#options.admissions.confirm(peer)) throw new RefusedError('not-admitted')
-    this.#greetings.free(peer)
+    this.#slots.free(peer)
     return { status: 'ok' }
   }
 

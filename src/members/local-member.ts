@@ -75,7 +75,7 @@ export class LocalMember {
   }
 
   /** The error that `nextHlc` would throw now; undefined if it would not. */
-  get clockFault(): ClockOffError | undefined {
+  get clockError(): ClockOffError | undefined {
     const hlc = hlcAfter(this.#clock.now(), ...this.#before, this.#last)
     return this.#isTooFar(hlc) ? tooEarly(hlc) : undefined
   }

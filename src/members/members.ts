@@ -157,11 +157,11 @@ export class Members {
   assertMayWrite(): void {
     const { role } = this.self
     if (!isWriter(role)) throw new NotAllowedError(`this member is a ${role}: it may not write`)
-    if (this.clockFault !== undefined) throw this.clockFault
+    if (this.clockError !== undefined) throw this.clockError
   }
 
   /** Why the others would refuse anything that this member writes now; undefined if they would not. */
-  get clockFault(): ClockOffError | undefined {
+  get clockError(): ClockOffError | undefined {
     return this.#clocks.fault
   }
 

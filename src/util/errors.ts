@@ -1,6 +1,7 @@
 /**
- * The closed list of error codes that the command line and the API report. A code is stable: scripts match on it, and the
- * command line turns it into an exit code. The code of a failure is chosen where the failure is understood.
+ * The closed list of error codes that the library and the API report. The command line adds `usage` and `failed`. A code is
+ * stable: scripts match on it, and the command line turns it into an exit code. The code that names a failure is chosen
+ * where the failure is understood.
  */
 export type ErrorCode =
   | 'aborted'

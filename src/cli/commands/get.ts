@@ -7,7 +7,7 @@ import { hideProgress, Progress } from '../../terminal/progress.ts'
 import { writeOut } from '../../terminal/stdout.ts'
 import { formatBytes } from '../../terminal/units.ts'
 import { type DfsCommand, nonEmpty } from '../command.ts'
-import { Faults } from '../faults.ts'
+import { FileFailures } from '../file-failures.ts'
 import { kindOf, localNameFault, makeLocalFolder, writeLocal } from '../local-file.ts'
 import type { Session } from '../session.ts'
 import { NoAnswerError } from '../transport.ts'
@@ -58,20 +58,20 @@ interface Run {
 async function getFolder(session: Session, path: string, folder: string, force: boolean): Promise<void> {
   const { client, isJson } = session
   const progress = new Progress('get', isJson, 0)
-  const faults = new Faults('fetched', isJson)
+  const failures = new FileFailures('fetched', isJson)
   // The user may name a link to a folder. Below that folder no link is followed.
   if ((await kindOf(folder, 'follow')) !== 'directory') await makeLocalFolder(folder)
-  const files = localFiles(client.stream('list', { path, recursive: true }), path, folder, faults)
+  const files = localFiles(client.stream('list', { path, recursive: true }), path, folder, failures)
   await forEachAtOnce(files, FILES_AT_ONCE, async ({ item, local }) => {
     progress.expect(item.size)
     try {
       await getOne({ session, force, progress }, item.path, local)
     } catch (error) {
       if (error instanceof NoAnswerError || !(error instanceof CliError || isOfOneFile(error))) throw error
-      faults.add(item.path, error)
+      failures.add(item.path, error)
     }
   })
-  faults.end()
+  failures.end()
 }
 
 /**
@@ -82,7 +82,7 @@ async function* localFiles(
   items: AsyncIterable<AnswerOf<'list'>>,
   base: string,
   folder: string,
-  faults: Faults
+  failures: FileFailures
 ): AsyncGenerator<{ item: AnswerOf<'list'>; local: string }> {
   const lost = new Set<string>()
   const start = base === '/' ? 1 : base.length + 1
@@ -98,7 +98,7 @@ async function* localFiles(
     } catch (error) {
       if (!(error instanceof CliError || isOfOneFile(error))) throw error
       if (isFolder) lost.add(parts.join('/'))
-      faults.add(item.path, error)
+      failures.add(item.path, error)
     }
   }
 }

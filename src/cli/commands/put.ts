@@ -9,7 +9,7 @@ import { hideProgress, Progress } from '../../terminal/progress.ts'
 import { formatBytes, parseCopies } from '../../terminal/units.ts'
 import type { Bundle } from '../bundle.ts'
 import { type DfsCommand, nonEmpty } from '../command.ts'
-import { Faults } from '../faults.ts'
+import { FileFailures } from '../file-failures.ts'
 import { readLocal } from '../local-file.ts'
 import { type LocalItem, walkLocal } from '../local-tree.ts'
 import { mediaTypeOf } from '../media-type.ts'
@@ -104,12 +104,12 @@ async function putFolder(session: Session, folder: string, path: string, rules: 
   const { client, signal, isJson } = session
   const root = path.replace(/\/+$/, '')
   const progress = new Progress('put', isJson, 0)
-  const faults = new Faults('put', isJson)
+  const failures = new FileFailures('put', isJson)
   const large = new Slots(LARGE_AT_ONCE)
   const medium = new Slots(MEDIUM_AT_ONCE)
   const run = { session, rules, progress, bundle: client.bundle(rules, signal) }
   if (root !== '') await client.call('mkdir', { path: root })
-  const items = walkLocal(folder, (name, error) => faults.add(name, error))
+  const items = walkLocal(folder, (name, error) => failures.add(name, error))
   const putItem = async (item: LocalItem): Promise<void> => {
     signal.throwIfAborted()
     const target = `${root}/${item.parts.join('/')}`
@@ -124,7 +124,7 @@ async function putFolder(session: Session, folder: string, path: string, rules: 
       await (slots === undefined ? work() : slots.run(work))
     } catch (error) {
       if (!isOfThisFile(error)) throw error
-      faults.add(item.parts.join('/'), error)
+      failures.add(item.parts.join('/'), error)
     }
   }
   try {
@@ -132,7 +132,7 @@ async function putFolder(session: Session, folder: string, path: string, rules: 
   } finally {
     await run.bundle.end()
   }
-  faults.end()
+  failures.end()
 }
 
 async function putOne(

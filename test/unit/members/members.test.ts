@@ -157,10 +157,10 @@ test('a member that wrote by a clock that was ahead writes nothing before that t
     message: /written again from 2023-11-14T23:/
   })
   assert.throws(() => pi.self.nextHlc(), { name: 'ClockOffError' })
-  assert.match(pi.members.clockFault?.message ?? '', /ahead/)
+  assert.match(pi.members.clockError?.message ?? '', /ahead/)
   setup.clock.advance(56 * MINUTE)
   pi.members.assertMayWrite()
-  assert.equal(pi.members.clockFault, undefined)
+  assert.equal(pi.members.clockError, undefined)
   assert.ok(hlcMs(pi.self.nextHlc()) >= fast.now() - 6 * MINUTE)
 })
 

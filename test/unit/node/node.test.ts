@@ -22,7 +22,7 @@ class FakeStack {
       self: { peerId: 'me', name: 'me', role: 'admin', network: new Uint8Array(32) },
       view: { members: [] },
       admitted: [],
-      clockFault: undefined,
+      clockError: undefined,
       isRefusedForClock: false
     }
     const nothing = { blocks: 0, bytes: 0 }
@@ -36,8 +36,8 @@ class FakeStack {
       workers: [],
       host: { addresses: () => [] },
       capacity: { isFull: false, usedBytes: 0, capacityBytes: 0 },
-      disk: { state: 'ok' },
-      report: { rebuilt: false, wasClean: true, replayedRows: 0, damagedRows: 0 },
+      diskMonitor: { state: 'ok' },
+      report: { rebuilt: false, wasClean: true, replayedRows: 0, damagedStretches: 0 },
       stop: async () => {
         this.isStopped = true
       }

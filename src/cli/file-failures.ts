@@ -3,7 +3,7 @@ import { report } from '../terminal/exit.ts'
 import { hideProgress } from '../terminal/progress.ts'
 
 /** Collects the failures of single files of a tree while the other files go on. */
-export class Faults {
+export class FileFailures {
   readonly #verb: string
   readonly #isJson: boolean
   readonly #codes: string[] = []

@@ -15,7 +15,7 @@ interface Greeting {
  */
 export class JoinSlots {
   readonly #clock: Clock
-  readonly #places = new Map<PeerId, Greeting>()
+  readonly #slots = new Map<PeerId, Greeting>()
 
   constructor(clock: Clock) {
     this.#clock = clock
@@ -23,32 +23,32 @@ export class JoinSlots {
 
   /** Gives a peer a place, unless it has one. Returns false if none is left. */
   reserve(peer: PeerId, origin: string | undefined): boolean {
-    if (this.#places.has(peer)) return true
+    if (this.#slots.has(peer)) return true
     if (origin !== undefined && !this.#hasRoom(origin)) return false
-    const cancel = this.#clock.after(JOIN_TIMEOUT_MS, () => this.#places.delete(peer))
-    this.#places.set(peer, { origin, proofsLeft: PROOFS_MAX, cancel })
+    const cancel = this.#clock.after(JOIN_TIMEOUT_MS, () => this.#slots.delete(peer))
+    this.#slots.set(peer, { origin, proofsLeft: PROOFS_MAX, cancel })
     return true
   }
 
   has(peer: PeerId): boolean {
-    return this.#places.has(peer)
+    return this.#slots.has(peer)
   }
 
   /** Counts a proof of a peer that has a place. Returns false if the peer has shown too many. */
   countProof(peer: PeerId): boolean {
-    const place = this.#places.get(peer)
+    const place = this.#slots.get(peer)
     if (place === undefined || place.proofsLeft === 0) return false
     place.proofsLeft--
     return true
   }
 
   free(peer: PeerId): void {
-    this.#places.get(peer)?.cancel()
-    this.#places.delete(peer)
+    this.#slots.get(peer)?.cancel()
+    this.#slots.delete(peer)
   }
 
   #hasRoom(origin: string): boolean {
-    const strangers = [...this.#places.values()].filter(place => place.origin !== undefined)
+    const strangers = [...this.#slots.values()].filter(place => place.origin !== undefined)
     const neighbours = strangers.filter(place => place.origin === origin)
     return strangers.length < JOINING_MAX && neighbours.length < JOINING_PER_ADDRESS_MAX
   }
