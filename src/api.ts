@@ -102,9 +102,9 @@ export interface Status {
   files: number
   /** Members that are connected and have shown their grants. */
   peersConnected: number
-  /** Copies of blocks that other members owe to files that this node put. */
+  /** Copies that are not confirmed: those that this node owes and lacks, and those of its puts that other members owe. */
   owed: Amount
-  /** Blocks that this node itself owes and still has to fetch. */
+  /** Blocks that this node pulls from other members at this moment. */
   repairing: Amount
   /** Always null: nothing estimates it yet. */
   etaSeconds: number | null
@@ -160,8 +160,8 @@ export interface DfsNode {
     options?: AbortOptions & { noClobber?: boolean | undefined }
   ): Promise<{ from: string; path: string }>
   /**
-   * Copies a file or a whole directory. Both share their blocks, so no content is read here. Blocks that this node then owes
-   * and lacks are fetched, and other members pull those that they owe.
+   * Copies a file or a whole directory. The copy shares the blocks: those that are here are not read again, those that are
+   * not are fetched, and members that owe them and lack them pull them.
    */
   copy(
     from: string,

@@ -33,7 +33,7 @@ export class Compaction {
     this.#options = options
   }
 
-  /** Returns the closed segments whose live share is less than `below`, the emptiest first. */
+  /** Returns the closed segments whose live share is less than `below`, the one with the least first. */
   candidates(below: number): number[] {
     const { segments, usage } = this.#options
     return segments
@@ -68,7 +68,7 @@ export class Compaction {
     usage.unlisted(segment)
     await segments.remove(segment)
     await usage.removed(segment)
-    log('compacted segment %d: %d rows moved', segment, moved)
+    log('compacted segment %d; rows moved: %d', segment, moved)
   }
 
   #mustStay(segment: number): boolean {

@@ -24,11 +24,11 @@ export class FileMissingError extends DfsError {
   override readonly code = 'not-found'
 }
 
-/** The index cannot be used as it is: rows are damaged or missing, or it is another's. Rebuilding it loses nothing. */
+/** The index cannot be used: rows are damaged or missing, or it belongs to another store. Rebuilding it loses nothing. */
 export class IndexCorruptError extends DfsError {
   override readonly name = 'IndexCorruptError'
   override readonly code = 'corrupt'
-  /** Stretches of the segments that the index knew of and that are gone. A rebuilt index will not know of them. */
+  /** How many damaged stretches only the old index knew of. */
   readonly damagedStretches: number
 
   constructor(

@@ -16,7 +16,7 @@ import { clearBytesOf, type SignOptions, type Statement, signStatement } from '.
 export const ROOT_ENTRY: Uint8Array = new Uint8Array(16)
 export const ENTRY_ID_BYTES = 16
 
-/** The greatest hlc seen of one author's incarnation. */
+/** The greatest hlc that was seen of one author in one incarnation. */
 export interface Seen {
   author: Uint8Array
   incarnation: Uint8Array
@@ -82,7 +82,7 @@ const bodySchema = z.strictObject({
     .custom<Uint8Array>(value => value instanceof Uint8Array && value.byteLength <= INLINE_BYTES_MAX)
     .optional(),
   target: textUpTo(TARGET_BYTES_MAX).optional(),
-  // Not `z.record`: it would drop `__proto__` silently, and the body would not be the one that was signed.
+  // Not `z.record`: it would silently drop `__proto__`, and the body would not be the one that was signed.
   props: z.custom<Record<string, unknown>>(isPlainMap).optional()
 })
 
@@ -146,8 +146,9 @@ export function readRecord(
   nodeCodecs: readonly number[] = [DAG_CBOR]
 ): EntryRecord {
   const { fields, hlc } = statement
-  // As an entry, `/` could be its own parent, and deleting that tree would delete everything.
-  if (equalBytes(fields.id, ROOT_ENTRY)) throw new FormatError('a record is about the root directory, which has none')
+  // If `/` were an entry, it could be its own parent, and deleting that tree would delete everything.
+  if (equalBytes(fields.id, ROOT_ENTRY))
+    throw new FormatError('a record is about the root directory, which has no records')
   const stamp: Stamp = { hlc, author, incarnation: fields.incarnation }
   const seen = readSeen(fields, hlc)
   const record: EntryRecord = {
@@ -256,10 +257,12 @@ export function seenKey(author: Uint8Array, incarnation: Uint8Array): string {
   return toHex(author) + toHex(incarnation)
 }
 
+/** Returns a stamp as it is inside a record: `[hlc, author, incarnation]`. */
 export function encodeStamp({ hlc, author, incarnation }: Stamp): [Uint8Array, Uint8Array, Uint8Array] {
   return [encodeHlc(hlc), author, incarnation]
 }
 
+/** Reads a stamp from a record. Throws a `FormatError` if the hlc or the incarnation does not have 8 bytes. */
 export function decodeStamp([hlc, author, incarnation]: readonly [Uint8Array, Uint8Array, Uint8Array]): Stamp {
   if (incarnation.byteLength !== INCARNATION_BYTES)
     throw new FormatError('the incarnation in a stamp is not 8 bytes long')

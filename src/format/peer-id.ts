@@ -9,9 +9,10 @@ import { FormatError } from './errors.ts'
 export type PeerId = string
 
 const ED25519_PREFIX = fromHex('002408011220')
-/** The length of prefix and key in base58btc. Other texts are not decoded, since that takes time in the square of the length. */
+/** The length of prefix and key in base58btc. Text of another length is not decoded, since that takes quadratic time. */
 const TEXT_LENGTH = 52
 
+/** Returns the peer id of a public key (Ed25519, 32 raw bytes). */
 export function peerIdOf(publicKey: Uint8Array): PeerId {
   return base58btc.baseEncode(concatBytes(ED25519_PREFIX, publicKey))
 }

@@ -39,7 +39,7 @@ export function hlcAfter(ms: number, ...past: readonly Hlc[]): Hlc {
   return hlc > HLC_MAX ? HLC_MAX : hlc
 }
 
-/** Says who said something and when. Stamps are compared by hlc, then author, then incarnation. */
+/** Who said something, and when. Stamps are compared by hlc, then by author, then by incarnation. */
 export interface Stamp {
   hlc: Hlc
   /** The Ed25519 public key, 32 bytes. */
@@ -51,6 +51,7 @@ export interface Stamp {
 export const INCARNATION_BYTES = 8
 export const NO_INCARNATION: Uint8Array = new Uint8Array(INCARNATION_BYTES)
 
+/** Returns a negative number if `a` is before `b`, a positive one if it is after, and 0 if they are equal. */
 export function compareStamps(a: Stamp, b: Stamp): number {
   if (a.hlc !== b.hlc) return a.hlc < b.hlc ? -1 : 1
   return compareBytes(a.author, b.author) || compareBytes(a.incarnation, b.incarnation)

@@ -45,7 +45,7 @@ interface Envelope {
   sig: Uint8Array
 }
 
-/** Signs a statement. Throws a `FormatError` if the fields are not those of the kind, or the statement is too large. */
+/** Signs a statement. Throws a `FormatError` if it has other fields than its kind, or is too large. */
 export function signStatement<K extends Kind>(kind: K, fields: Fields<K>, options: SignOptions): Statement<K> {
   const { network, key, grant, hlc } = options
   const own = fieldsOf(kind, withoutUndefined(fields)) as Fields<K>
@@ -75,7 +75,7 @@ export function decodeStatement(bytes: Uint8Array): AnyStatement {
   return { id, bytes, kind, hlc: decodeHlc(hlc), grant: grant ?? null, fields: parsed, sig } as AnyStatement
 }
 
-/** Returns true if this Ed25519 public key made the signature in this network. It verifies on a thread of libuv's pool. */
+/** Returns true if this Ed25519 public key made the signature in this network. The check runs on a thread of libuv's pool. */
 export function verifyStatement(statement: Statement, network: Uint8Array, author: Uint8Array): Promise<boolean> {
   const { kind, hlc, grant, fields, sig } = statement
   const rest = { ...fields, ...envelopeOf(kind, hlc, grant ?? undefined) }
@@ -135,7 +135,7 @@ function isBytes(value: unknown, length: number): value is Uint8Array {
   return value instanceof Uint8Array && value.byteLength === length
 }
 
-// Making a key handle costs a tenth of a verification, and there are few authors.
+// Making a key handle costs a tenth of a verification, and there are few authors, so handles are kept.
 const AUTHOR_KEYS_MAX = 1024
 const authorKeys = new LRUCache<string, KeyObject>({ max: AUTHOR_KEYS_MAX })
 const ED25519_SPKI = Buffer.from('302a300506032b6570032100', 'hex')

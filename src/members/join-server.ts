@@ -24,7 +24,7 @@ export interface JoinServerOptions {
   log: Logger
   admissions: Admissions
   checker: ProofChecker
-  /** Whether a peer is a member already. Strangers at the door do not keep members out. */
+  /** Whether a peer is a member already. Members always get a slot, so that strangers cannot keep them out. */
   isKnown: (peer: PeerId) => boolean
 }
 
@@ -54,7 +54,7 @@ export class JoinServer {
     }
   }
 
-  /** Frees what a peer takes up here, once its last connection has ended. */
+  /** Frees the slot of a peer whose last connection has ended. */
   disconnected(peer: PeerId): void {
     this.#slots.free(peer)
   }
@@ -63,10 +63,10 @@ export class JoinServer {
   #hello(peer: PeerId): Response {
     const { self, chance, log } = this.#options
     if (!this.#slots.reserve(peer, this.#originOf(peer))) {
-      log('turned %s away: too many strangers are joining', peer)
+      log('answering %s: turned it away, since too many strangers are joining', peer)
       throw new RefusedError('busy')
     }
-    log('%s says hello', peer)
+    log('answering %s: it says hello', peer)
     return { status: 'ok', fields: { network: self.network, nonce: chance.bytes(NONCE_BYTES) } }
   }
 
@@ -77,7 +77,7 @@ export class JoinServer {
     const { instance, chain, now } = await this.#check(peer, proof, body)
     if (!host.isConnected(peer)) throw new RefusedError('busy')
     admissions.addProven({ peer, instance, chain, aheadMs: Math.round(now - clock.now()) })
-    log('%s has shown a valid grant, showing ours', peer)
+    log('answering %s: its grant is valid, showing ours', peer)
     return { status: 'ok', fields: grantProofOf(self, clock), body: chainOf(self) }
   }
 
@@ -85,7 +85,7 @@ export class JoinServer {
     try {
       return await this.#options.checker.check(peer, proof, body)
     } catch (error) {
-      this.#options.log('turned %s away: %s', peer, reasonOf(error))
+      this.#options.log('answering %s: turned it away: %s', peer, reasonOf(error))
       const status = refusalOf(error)
       throw status === undefined ? error : new RefusedError(status)
     }
@@ -97,7 +97,7 @@ export class JoinServer {
     return { status: 'ok' }
   }
 
-  /** Tells a member which start of our process answers, and our clock. Strangers are not told. */
+  /** Tells a member which start of our process answers, and our clock. Strangers are refused. */
   #alive(peer: PeerId): Response {
     const { admissions, self, clock } = this.#options
     if (!admissions.mayAsk(peer)) throw new RefusedError('not-admitted')

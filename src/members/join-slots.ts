@@ -2,8 +2,8 @@ import type { PeerId } from '../format/peer-id.ts'
 import type { Clock } from '../util/clock.ts'
 import { JOIN_TIMEOUT_MS, JOINING_MAX, JOINING_PER_ADDRESS_MAX, PROOFS_MAX } from './constants.ts'
 
-interface Greeting {
-  /** The address that the stranger is counted under; undefined for a member, which always finds room. */
+interface Slot {
+  /** The address that the stranger is counted under; undefined for a member, which always gets a slot. */
   origin: string | undefined
   proofsLeft: number
   cancel: () => void
@@ -11,17 +11,17 @@ interface Greeting {
 
 /**
  * The peers between `hello` and `admitted`: few strangers at once and fewer from one address, so that nobody can keep all
- * others out. A peer has its place for a while and for a few proofs. Another `hello` extends neither.
+ * others out. A peer has its slot for a while and for a few proofs. Another `hello` extends neither.
  */
 export class JoinSlots {
   readonly #clock: Clock
-  readonly #slots = new Map<PeerId, Greeting>()
+  readonly #slots = new Map<PeerId, Slot>()
 
   constructor(clock: Clock) {
     this.#clock = clock
   }
 
-  /** Gives a peer a place, unless it has one. Returns false if none is left. */
+  /** Reserves a slot for a peer, unless it has one. Returns false if none is left. */
   reserve(peer: PeerId, origin: string | undefined): boolean {
     if (this.#slots.has(peer)) return true
     if (origin !== undefined && !this.#hasRoom(origin)) return false
@@ -34,11 +34,11 @@ export class JoinSlots {
     return this.#slots.has(peer)
   }
 
-  /** Counts a proof of a peer that has a place. Returns false if the peer has shown too many. */
+  /** Counts a proof of a peer. Returns false if the peer has no slot, or has shown too many proofs. */
   countProof(peer: PeerId): boolean {
-    const place = this.#slots.get(peer)
-    if (place === undefined || place.proofsLeft === 0) return false
-    place.proofsLeft--
+    const slot = this.#slots.get(peer)
+    if (slot === undefined || slot.proofsLeft === 0) return false
+    slot.proofsLeft--
     return true
   }
 
@@ -48,8 +48,8 @@ export class JoinSlots {
   }
 
   #hasRoom(origin: string): boolean {
-    const strangers = [...this.#slots.values()].filter(place => place.origin !== undefined)
-    const neighbours = strangers.filter(place => place.origin === origin)
+    const strangers = [...this.#slots.values()].filter(slot => slot.origin !== undefined)
+    const neighbours = strangers.filter(slot => slot.origin === origin)
     return strangers.length < JOINING_MAX && neighbours.length < JOINING_PER_ADDRESS_MAX
   }
 }

@@ -44,7 +44,8 @@ class SocketTls implements ConnectionEncrypter {
   readonly #components: TLSComponents
   readonly #stock: ConnectionEncrypter
   readonly #log: Logger
-  // We make one certificate a start: it only says who we are, and making it takes longer than the rest of a handshake.
+  // One certificate serves until the process ends. It only says who we are, and making it takes longer than the rest of a
+  // handshake.
   #certificate: Promise<Certificate> | undefined
 
   constructor(components: TLSComponents, stock: ConnectionEncrypter, log: Logger) {
@@ -68,7 +69,7 @@ class SocketTls implements ConnectionEncrypter {
 
   #socketOf(connection: MessageStream): Socket | undefined {
     const socket = socketOf(connection)
-    if (socket === undefined) this.#log.trace('no socket under a connection: the stock module secures it')
+    if (socket === undefined) this.#log.trace('a connection has no socket: the stock module secures it')
     return socket
   }
 
@@ -117,7 +118,7 @@ class SocketTls implements ConnectionEncrypter {
     })
   }
 
-  /** Resolves once both sides have shown their certificates. Throws the error that ended the handshake before. */
+  /** Resolves once both sides have shown their certificates. Throws the error if the handshake ends before that. */
   async #shakeHands(secured: TLSSocket, signal: AbortSignal | undefined): Promise<void> {
     // This listener stays: an error between the handshake and the listeners of the connection would end the process.
     secured.on('error', error => this.#log.trace('error of a TLS socket: %s', reasonOf(error)))
@@ -163,7 +164,7 @@ function endAsTls(socket: Socket, secured: TLSSocket): void {
   }
 }
 
-/** The peer whose certificate was shown. Certificates are self-signed and name a peer, so we check them, not Node. */
+/** Returns the peer whose certificate was shown. Certificates are self-signed and name a peer, so we check them ourselves. */
 async function peerOf(
   secured: TLSSocket,
   { signal, remotePeer }: SecureConnectionOptions

@@ -656,14 +656,13 @@ test('the log tells how the store was opened, what a write met and what was comp
     logger.lines.filter(line => !line.includes('trace')),
     [
       'dfs:disk:index opened the index',
-      'dfs:disk:store opened after a crash, or a first start: 0 rows replayed, 0 damaged stretches',
-      'dfs:disk:store the index was built from all segments',
+      'dfs:disk:store opened an empty store; rows replayed: 0, damaged stretches: 0',
       'dfs:disk:segments began segment 1',
       'dfs:disk:segments began segment 2',
-      'dfs:disk:segments abandoned segment 2 after a failed write: 0 rows of it are durable',
-      'dfs:disk:store could not write 1 rows of type 1: DiskError: the disk reported EIO',
+      'dfs:disk:segments abandoned segment 2 after a failed write; durable rows: 0',
+      'dfs:disk:store could not write rows of type 1 (1): DiskError: the disk reported EIO',
       'dfs:disk:segments began segment 3',
-      'dfs:disk:store compacted segment 1: 0 rows moved',
+      'dfs:disk:compaction compacted segment 1; rows moved: 0',
       'dfs:disk:store closed'
     ]
   )

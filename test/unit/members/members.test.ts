@@ -74,8 +74,8 @@ test('the log tells how two members met and compared, and that one failed and is
   await timePassesUntil(setup.clock, 'compared', () => a.members.compared.size === 1, SOON)
   const at = (text: string): number => logger.lines.findIndex(line => line.startsWith(text))
   const steps = [
-    'dfs:members loaded 1 members',
-    `dfs:wire:redial connected to ${b.peer} after 1 dials`,
+    'dfs:members members loaded: 1',
+    `dfs:wire:redial connected to ${b.peer} at dial 1`,
     `dfs:members comparing with ${b.peer}`,
     `dfs:members compared with ${b.peer}: everything that it has is here`
   ]
