@@ -140,7 +140,10 @@ export interface DfsNode {
   /** Addresses under which others reach this node, each with `/p2p/` and its peer id. */
   readonly multiaddrs: string[]
 
-  /** Stores a file. Resolves when it is durable on as many members as asked. If the source ends in an error, nothing is visible. */
+  /**
+   * Stores a file. Resolves when it is durable on as many members as asked. If the source ends in an error, nothing is
+   * visible.
+   */
   put(path: string, source: Source, options?: PutOptions): Promise<PutResult>
   /**
    * Opens a file or a range of it. Throws a `DfsError` with code `not-found`, `is-a-directory`, or `damaged` if the record
@@ -153,7 +156,10 @@ export interface DfsNode {
   stat(path: string, options?: AbortOptions): Promise<Stat>
   /** Creates a directory and those above it. An existing one is fine. */
   mkdir(path: string, options?: AbortOptions): Promise<{ path: string }>
-  /** Moves a file or directory. If `to` is a directory, it moves into that. If `to` is a file, it replaces it, unless `noClobber`. */
+  /**
+   * Moves a file or directory. If `to` is a directory, it moves into that. If `to` is a file, it replaces it, unless
+   * `noClobber`.
+   */
   move(
     from: string,
     to: string,

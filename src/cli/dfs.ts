@@ -28,10 +28,10 @@ const UNBUILT_COMMANDS = [
   ...['members', 'invite', 'drain', 'repair', 'gc', 'fsck', 'network', 'config', 'reencrypt', 'access', 'console'],
   ...['doctor', 'service', 'completion']
 ]
-/** The same for flags of commands. */
+/** Flags of commands that are promised and not built yet. */
 const UNBUILT_FLAGS = ['version', 'watch', 'purge', 'wait', 'cancel']
 
-/** The command line. Resolves with the exit code. */
+/** Runs the command line. Resolves with the exit code. */
 export async function main(args: readonly string[]): Promise<number> {
   const interrupted = new AbortController()
   // We listen once: a second signal ends the process at once, as it would any other program.

@@ -15,7 +15,7 @@ import { sayReady } from './ready.ts'
 /** A node writes this file when its directory becomes a member. */
 const KEYSTORE_FILE = 'keystore'
 
-/** The daemon. Resolves with the exit code once it has stopped. */
+/** Runs the daemon. Resolves with the exit code once it has stopped. */
 export function main(args: readonly string[]): Promise<number> {
   const isJson = args.includes('--json') || isOn(process.env['DFS_JSON'])
   return runProgram(isJson, () => run(parseDaemonFlags(args)))

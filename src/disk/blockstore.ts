@@ -29,10 +29,10 @@ const MANY_AT_ONCE = 16
 const FREED = new Uint8Array(0)
 
 /**
- * The durable store of sealed blocks, behind the same interface as every other adapter. `put` resolves when the block would
- * survive a power cut. `get` returns the block in one piece and as it is on the disk, damaged or cut short: the caller
- * verifies it by its hash. Blocks are known by multihash, whatever the codec in the CID. Small blocks are kept in segments and
- * larger ones in files. Puts and deletes of the same block run one after another.
+ * The durable store of sealed blocks, behind the same interface as every other adapter. `put` resolves when the block
+ * would survive a power cut. `get` returns the block in one piece and as it is on the disk, damaged or cut short: the
+ * caller verifies it by its hash. Blocks are known by multihash, whatever the codec in the CID. Small blocks are kept
+ * in segments and larger ones in files. Puts and deletes of the same block run one after another.
  */
 export class DurableBlockstore implements Blockstore {
   /** `put` has copied the bytes when it resolves. The bytes that `get` returns belong to the caller. */
@@ -67,8 +67,8 @@ export class DurableBlockstore implements Blockstore {
   }
 
   /**
-   * Yields the bytes of a block in one piece and unchecked. Throws a `NotFoundError` of `interface-store` if the block is not
-   * here, and the errors of the disk. So a block that cannot be read is never reported as missing.
+   * Yields the bytes of a block in one piece and unchecked. Throws a `NotFoundError` of `interface-store` if the block
+   * is not here, and the errors of the disk. So a block that cannot be read is never reported as missing.
    */
   async *get(cid: CID, options: AbortOptions = {}): AsyncGenerator<Uint8Array> {
     options.signal?.throwIfAborted()
@@ -95,7 +95,10 @@ export class DurableBlockstore implements Blockstore {
     return place === undefined ? this.#files.size(multihash) : place.length - MULTIHASH_BYTES
   }
 
-  /** Removes a block. A missing block is not an error. After a crash the block may be back, and must then be deleted again. */
+  /**
+   * Removes a block. A missing block is not an error. After a crash the block may be back, and must then be deleted
+   * again.
+   */
   async delete(cid: CID, options: AbortOptions = {}): Promise<void> {
     options.signal?.throwIfAborted()
     const multihash = multihashOf(cid)
@@ -194,8 +197,8 @@ export class DurableBlockstore implements Blockstore {
       project: async rows => {
         const keys = rows.map(blockRowKey)
         const before = await index.getMany(keys)
-        // A second row of the same block replaces the first, which is then dead. It comes from a compaction, or from a put after
-        // one that failed.
+        // A second row of the same block replaces the first, which is then dead. It comes from a compaction, or from a
+        // put after one that failed.
         const dead = before.filter(isPlace).map(decodePlace)
         await index.batch([
           ...rows.map((row, i) => ({

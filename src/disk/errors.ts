@@ -12,7 +12,10 @@ export class ReadOnlyError extends DfsError {
   override readonly code = 'read-only'
 }
 
-/** The disk reported an error. The bytes of a failed write are not durable. The bytes of a failed read may still be there. */
+/**
+ * The disk reported an error. The bytes of a failed write are not durable. The bytes of a failed read may still be
+ * there.
+ */
 export class DiskError extends DfsError {
   override readonly name = 'DiskError'
   override readonly code = 'io'

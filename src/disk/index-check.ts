@@ -25,8 +25,9 @@ export class IndexCheck {
   }
 
   /**
-   * Compares the next leaf, which is the next `rowsMax` rows. After the last row it begins again at the first. Returns how
-   * many rows it compared: fewer than `rowsMax` at the end. Throws an `IndexCorruptError` at the first row that the index lacks.
+   * Compares the next leaf, which is the next `rowsMax` rows. After the last row it begins again at the first. Returns
+   * how many rows it compared: fewer than `rowsMax` at the end. Throws an `IndexCorruptError` at the first row that the
+   * index lacks.
    */
   async checkLeaf(rowsMax: number): Promise<number> {
     const { segments, damage } = this.#options

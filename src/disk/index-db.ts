@@ -10,8 +10,8 @@ import { TABLES } from './tables.ts'
 /** An ordered key-value database of bytes, as a port: any database behind `abstract-level`, such as `classic-level`. */
 export type Database = AbstractLevel<string | Buffer | Uint8Array, Uint8Array, Uint8Array> & {
   /**
-   * First writes what is in memory to tables, durably. In a database without this function, `sync` must also cover everything
-   * that was written before.
+   * First writes what is in memory to tables, durably. In a database without this function, `sync` must also cover
+   * everything that was written before.
    */
   compactRange?(from: Uint8Array, to: Uint8Array): Promise<void>
 }
@@ -86,8 +86,8 @@ export class IndexDb {
     await this.#db.close()
   }
 
-  // Few rows are read synchronously: they are nearly always in memory, and a hop to another thread and back takes ten times as
-  // long as reading them.
+  // Few rows are read synchronously: they are nearly always in memory, and a hop to another thread and back takes ten
+  // times as long as reading them.
   async get(key: Uint8Array): Promise<Uint8Array | undefined> {
     return this.#getSync(key)
   }
@@ -105,8 +105,8 @@ export class IndexDb {
   }
 
   /**
-   * Applies all changes or none, after all earlier batches. Without `sync` a power cut may undo the batch. Then all later ones
-   * are undone too, or `open` refuses the index. Throws the errors of the disk.
+   * Applies all changes or none, after all earlier batches. Without `sync` a power cut may undo the batch. Then all
+   * later ones are undone too, or `open` refuses the index. Throws the errors of the disk.
    */
   async batch(ops: readonly IndexOp[], { sync = false }: BatchOptions = {}): Promise<void> {
     if (ops.length === 0) return
@@ -116,8 +116,8 @@ export class IndexDb {
   }
 
   /**
-   * Yields the rows whose key starts with `prefix`, in order: those behind the key `after` if it is given, and at most `limit`.
-   * Changes that are made meanwhile may be missing from it.
+   * Yields the rows whose key starts with `prefix`, in order: those behind the key `after` if it is given, and at most
+   * `limit`. Changes that are made meanwhile may be missing from it.
    */
   async *range(
     prefix: Uint8Array,
@@ -170,9 +170,10 @@ export class IndexDb {
     await this.#guarded(() => this.#db.batch(rows, { sync } as object))
   }
 
-  // Everything before a chain is durable when the chain begins, so the links of the previous chain are no longer needed.
-  // `compactRange` does not report failures. In this order they do not matter. If LevelDB cannot begin another log, all earlier
-  // logs are in tables and this one has been synced. If it cannot write a table, it refuses all batches from then on.
+  // Everything before a chain is durable when the chain begins, so the links of the previous chain are no longer
+  // needed. `compactRange` does not report failures. In this order they do not matter. If LevelDB cannot begin another
+  // log, all earlier logs are in tables and this one has been synced. If it cannot write a table, it refuses all
+  // batches from then on.
   async #beginChain(): Promise<void> {
     await this.#put([this.#linkOp(this.#link - 1)], true)
     await this.#guarded(async () => this.#db.compactRange?.(PAST_ALL, PAST_ALL))

@@ -32,8 +32,8 @@ interface Self {
 }
 
 /**
- * Locks a data directory for this process. Returns the function that unlocks it. If another process has the directory, throws
- * a `LockedError` that says which process to stop.
+ * Locks a data directory for this process. Returns the function that unlocks it. If another process has the directory,
+ * throws a `LockedError` that says which process to stop.
  *
  * The lock is a file that names its holder by process id and by the moment at which that process began. So neither a crash
  * nor a reused process id leaves a directory locked. Node has no flock. Where process ids say nothing (two

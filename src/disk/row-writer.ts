@@ -73,7 +73,8 @@ export class RowWriter {
       this.#saveCursor(places)
       return places
     } catch (error) {
-      // A write that was never begun has left nothing. If another fails, some of its rows may be durable and not in the index.
+      // A write that was never begun has left nothing. If another fails, some of its rows may be durable and not in the
+      // index.
       if (error instanceof StoppedError) cursor.end(from)
       else cursor.fail(from)
       log('could not write rows of type %d (%d): %s', type, payloads.length, reasonOf(error))

@@ -12,8 +12,8 @@ interface Reader {
 }
 
 /**
- * Segments that are open for reading: those used last, and those removed last. A caller has the place of a row from the index
- * a moment before it reads. If a compaction moves the row in between, reading the old place must not fail.
+ * Segments that are open for reading: those used last, and those removed last. A caller has the place of a row from the
+ * index a moment before it reads. If a compaction moves the row in between, reading the old place must not fail.
  */
 export class SegmentReaders {
   readonly #files: Files

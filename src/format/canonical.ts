@@ -5,11 +5,14 @@ import { NESTING_MAX } from './constants.ts'
 import { FormatError } from './errors.ts'
 
 /**
- * Canonical dag-cbor: each value has one encoding. The decoder of the library accepts unsorted keys, long integers and floats,
- * so we encode each decoded value again and compare. Signatures, ids and padding all depend on this.
+ * Canonical dag-cbor: each value has one encoding. The decoder of the library accepts unsorted keys, long integers and
+ * floats, so we encode each decoded value again and compare. Signatures, ids and padding all depend on this.
  */
 
-/** Returns the one encoding of a value. Throws a `FormatError` for values that dag-cbor lacks (undefined, NaN, a function). */
+/**
+ * Returns the one encoding of a value. Throws a `FormatError` for values that dag-cbor lacks (undefined, NaN, a
+ * function).
+ */
 export function encodeCanonical(value: unknown): Uint8Array {
   checkValue(value, 0)
   try {
@@ -28,8 +31,8 @@ export function decodeCanonical(bytes: Uint8Array): unknown {
 }
 
 /**
- * Decodes bytes that `encodeCanonical` wrote on this member and that a checksum protects. It does not encode them again, which
- * saves half the work. Throws a `FormatError` if they are not dag-cbor at all.
+ * Decodes bytes that `encodeCanonical` wrote on this member and that a checksum protects. It does not encode them
+ * again, which saves half the work. Throws a `FormatError` if they are not dag-cbor at all.
  */
 export function decodeOwn(bytes: Uint8Array): unknown {
   try {

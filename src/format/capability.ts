@@ -4,9 +4,9 @@ import { FormatError } from './errors.ts'
 import { KEY_BYTES } from './seal.ts'
 
 /**
- * The permission to read the content of one file, as a string: it names the root and holds its key. It does not expire and
- * cannot be revoked. The optional address is that of a gateway that serves the sealed blocks. Each capability has exactly one
- * text.
+ * The permission to read the content of one file, as a string: it names the root and holds its key. It does not expire
+ * and cannot be revoked. The optional address is that of a gateway that serves the sealed blocks. Each capability has
+ * exactly one text.
  */
 export interface Capability {
   root: BlockCid

@@ -26,9 +26,9 @@ export function cidOfMultihash(multihash: Uint8Array, codec: number = RAW): Bloc
 }
 
 /**
- * Refuses CIDs that this network does not use. A digest that was cut to four bytes would "verify" as well as a whole one, and
- * a peer that may choose the hash function could choose identity. So codec, hash function and length come from closed lists.
- * `nodeCodecs` are the codecs that manifest nodes of this network may have. Throws a `ForeignCidError`.
+ * Refuses CIDs that this network does not use. A digest that was cut to four bytes would "verify" as well as a whole
+ * one, and a peer that may choose the hash function could choose identity. So codec, hash function and length come from
+ * closed lists. `nodeCodecs` are the codecs that manifest nodes of this network may have. Throws a `ForeignCidError`.
  */
 export function checkCid(cid: CID, nodeCodecs: readonly number[] = [DAG_CBOR]): BlockCid {
   if (cid.version !== 1) throw new ForeignCidError('this CID is not of version 1: blocks have no other names')

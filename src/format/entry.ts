@@ -135,10 +135,10 @@ export function signRecord(init: RecordInit, options: SignRecordOptions): Statem
 }
 
 /**
- * Reads the clear part of a record. Throws a `FormatError` for what no honest author writes: a causal past that is not sorted,
- * not before the record itself, or too long; a `written` or `placed` that is neither the record's own stamp nor in that past;
- * a root that is neither a siv nor a CID of this network; a put without a body; a delete with a root. `openBody` checks what
- * depends on the body.
+ * Reads the clear part of a record. Throws a `FormatError` for what no honest author writes: a causal past that is not
+ * sorted, not before the record itself, or too long; a `written` or `placed` that is neither the record's own stamp nor
+ * in that past; a root that is neither a siv nor a CID of this network; a put without a body; a delete with a root.
+ * `openBody` checks what depends on the body.
  */
 export function readRecord(
   statement: Statement<'entry'>,
@@ -217,8 +217,8 @@ export function rootOf(root: Uint8Array): { cid: BlockCid } | { siv: Uint8Array 
 }
 
 /**
- * Opens the body of a record. Throws a `SealError` if the key is wrong, and a `FormatError` if the text is not a body, or not
- * one that this record may have. It does not check the name, which comes from another member: `nameFault` does.
+ * Opens the body of a record. Throws a `SealError` if the key is wrong, and a `FormatError` if the text is not a body,
+ * or not one that this record may have. It does not check the name, which comes from another member: `nameFault` does.
  */
 export function openBody(subkey: KeyObject, statement: Statement<'entry'>): EntryBody {
   const { siv, body, ...clear } = statement.fields

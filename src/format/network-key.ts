@@ -24,7 +24,10 @@ export interface NetworkSecrets {
   recovery: Uint8Array
 }
 
-/** Derives the network from its key. The same key always yields the same network. Throws a `FormatError` unless it has 32 bytes. */
+/**
+ * Derives the network from its key. The same key always yields the same network. Throws a `FormatError` unless it has
+ * 32 bytes.
+ */
 export function deriveNetwork(key: NetworkKey): NetworkSecrets {
   if (key.byteLength !== NETWORK_KEY_BYTES) throw new FormatError('a network key is 32 bytes')
   const root = privateKey('ed25519', derive(key, 'root'))

@@ -14,9 +14,9 @@ export interface SealFileOptions {
 }
 
 /**
- * Returns a function that turns chunks into sealed blocks. It yields each chunk as it comes, each manifest node as soon as it
- * is full, and the root last, with `root` set. A stream without chunks has no blocks. In memory it holds one chunk and the
- * links of one path of nodes.
+ * Returns a function that turns chunks into sealed blocks. It yields each chunk as it comes, each manifest node as soon
+ * as it is full, and the root last, with `root` set. A stream without chunks has no blocks. In memory it holds one
+ * chunk and the links of one path of nodes.
  */
 export function sealFile(options: SealFileOptions): (chunks: AsyncIterable<Chunk>) => AsyncGenerator<SealedBlock> {
   const { subkey, salt = NO_SALT } = options

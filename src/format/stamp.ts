@@ -32,7 +32,10 @@ export function decodeHlc(bytes: Uint8Array): Hlc {
   return new DataView(bytes.buffer, bytes.byteOffset, HLC_BYTES).getBigUint64(0)
 }
 
-/** Returns the hlc of an act at `ms` that comes after all of `past`. The greatest hlc has no successor and is returned again. */
+/**
+ * Returns the hlc of an act at `ms` that comes after all of `past`. The greatest hlc has no successor and is returned
+ * again.
+ */
 export function hlcAfter(ms: number, ...past: readonly Hlc[]): Hlc {
   let hlc = hlcAt(ms)
   for (const before of past) if (before >= hlc) hlc = before + 1n
@@ -44,7 +47,10 @@ export interface Stamp {
   hlc: Hlc
   /** The Ed25519 public key, 32 bytes. */
   author: Uint8Array
-  /** 8 random bytes that an author draws at each start, and at other times that SPEC.md names. Zeros for kinds without one. */
+  /**
+   * 8 random bytes that an author draws at each start, and at other times that SPEC.md names. Zeros for kinds without
+   * one.
+   */
   incarnation: Uint8Array
 }
 

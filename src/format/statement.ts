@@ -8,8 +8,9 @@ import { type Fields, isKind, KINDS, type Kind } from './kinds.ts'
 import { decodeHlc, encodeHlc, type Hlc, NO_INCARNATION, type Stamp } from './stamp.ts'
 
 /**
- * A signed fact. `grant` names the grant under which it was signed, so the author is not repeated. The root key signs without
- * a grant. The signature covers kind, version, network and every field, so a statement is not valid anywhere else.
+ * A signed fact. `grant` names the grant under which it was signed, so the author is not repeated. The root key signs
+ * without a grant. The signature covers kind, version, network and every field, so a statement is not valid anywhere
+ * else.
  */
 export interface Statement<K extends Kind = Kind> {
   /** SHA-256 of `bytes`, 32 bytes. */
@@ -75,7 +76,10 @@ export function decodeStatement(bytes: Uint8Array): AnyStatement {
   return { id, bytes, kind, hlc: decodeHlc(hlc), grant: grant ?? null, fields: parsed, sig } as AnyStatement
 }
 
-/** Returns true if this Ed25519 public key made the signature in this network. The check runs on a thread of libuv's pool. */
+/**
+ * Returns true if this Ed25519 public key made the signature in this network. The check runs on a thread of libuv's
+ * pool.
+ */
 export function verifyStatement(statement: Statement, network: Uint8Array, author: Uint8Array): Promise<boolean> {
   const { kind, hlc, grant, fields, sig } = statement
   const rest = { ...fields, ...envelopeOf(kind, hlc, grant ?? undefined) }

@@ -214,8 +214,8 @@ export class Join {
     const { proof, body, aheadMs } = await this.#client.prove(peer, signal)
     const { instance, chain } = await this.#checker.check(peer, proof, body)
     signal.throwIfAborted()
-    // We send it news from here on. It compares its log with ours when it learns that it is admitted, so it would miss what is
-    // new after that if we began later.
+    // We send it news from here on. It compares its log with ours when it learns that it is admitted, so it would miss
+    // what is new after that if we began later.
     const admission = this.#admissions.enter({ peer, instance, chain, aheadMs })
     try {
       await this.#client.admitted(peer, signal)

@@ -64,8 +64,8 @@ export class LocalMember {
   }
 
   /**
-   * Returns a stamp after all of our own and after all of `past`. Throws a `ClockOffError` if the others would refuse it for now,
-   * because one of those was signed when the clock of this machine, or of another, was ahead.
+   * Returns a stamp after all of our own and after all of `past`. Throws a `ClockOffError` if the others would refuse
+   * it for now, because one of those was signed when the clock of this machine, or of another, was ahead.
    */
   nextHlc(...past: readonly Hlc[]): Hlc {
     const hlc = hlcAfter(this.#clock.now(), ...this.#before, this.#last, ...past)
@@ -85,8 +85,8 @@ export class LocalMember {
    * would move everyone's entries into the future.
    */
   nextStatusHlc(...past: readonly Hlc[]): Hlc {
-    // If our last status is too far ahead, our own clock was ahead when we signed it. Nobody keeps such a status, so the next
-    // one may be stamped before it.
+    // If our last status is too far ahead, our own clock was ahead when we signed it. Nobody keeps such a status, so
+    // the next one may be stamped before it.
     const last = this.#isTooFar(this.#lastStatus) ? 0n : this.#lastStatus
     this.#lastStatus = hlcAfter(this.#clock.now(), ...this.#before, last, ...past)
     return this.#lastStatus
@@ -102,7 +102,8 @@ export class LocalMember {
     return signStatement(kind, fields, this.signing(hlc))
   }
 
-  // A statement that is stamped before our grant does not count. The clock may have been set back since the grant was signed.
+  // A statement that is stamped before our grant does not count. The clock may have been set back since the grant was
+  // signed.
   get #before(): Hlc[] {
     const { hlc } = this.grant
     return hlc === 0n ? [] : [hlc - 1n]

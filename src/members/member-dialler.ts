@@ -89,7 +89,8 @@ export class MemberDialler {
     this.#redialler.dropPeer(peer)
   }
 
-  // Anyone on the local network may announce anything, so an unknown peer gets only a few dials, to addresses in our subnets.
+  // Anyone on the local network may announce anything, so an unknown peer gets only a few dials, to addresses in our
+  // subnets.
   #onDiscovered(peer: PeerId, addresses: string[]): void {
     if (this.#foreign.has(peer) || !isMemberKey(peer)) return
     const nearby = onOurSubnets(addresses)

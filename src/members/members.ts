@@ -54,9 +54,10 @@ export type MembershipEvent =
   | { event: 'compared'; peer: PeerId }
 
 /**
- * Says who is in. This class owns the parts of membership and starts and stops them: `Join` proves grants, `MemberDialler` dials
- * every member until it is connected, `Comparisons` fetches what a newly admitted member has and we lack, `OwnStatus` says
- * how we are, and `ClockCheck` compares clocks. Other rooms ask this class who is admitted, who is a member, and what we may do.
+ * Says who is in. This class owns the parts of membership and starts and stops them: `Join` proves grants,
+ * `MemberDialler` dials every member until it is connected, `Comparisons` fetches what a newly admitted member has and
+ * we lack, `OwnStatus` says how we are, and `ClockCheck` compares clocks. Other rooms ask this class who is admitted,
+ * who is a member, and what we may do.
  */
 export class Members {
   /** The background work of this room. */

@@ -65,7 +65,10 @@ export class OwnStatus {
     })
   }
 
-  /** Signs a new status and sends it to all members. Renewals run one at a time, so the last one signed is the one that counts. */
+  /**
+   * Signs a new status and sends it to all members. Renewals run one at a time, so the last one signed is the one that
+   * counts.
+   */
   renew(): Promise<void> {
     const before = this.#lastRenewal.catch(() => {
       // The caller of that renewal gets the error.
@@ -125,8 +128,9 @@ export class OwnStatus {
   }
 
   /**
-   * The stamps that a new status must come after, besides our own. It comes after the median of all statuses, so that members
-   * whose clocks differ by minutes agree on who is behind. A median so far ahead that the others would refuse us is ignored.
+   * The stamps that a new status must come after, besides our own. It comes after the median of all statuses, so that
+   * members whose clocks differ by minutes agree on who is behind. A median so far ahead that the others would refuse
+   * us is ignored.
    */
   get #pastHlcs(): Hlc[] {
     const { statuses, clock } = this.#options

@@ -37,9 +37,9 @@ export class ProofChecker {
   }
 
   /**
-   * Checks that a proof is valid, that no other process runs with this peer id, and that the log accepts the grants. Throws a
-   * `WrongNetworkError`, a `GrantError`, a `ClockOffError`, a `FormatError` if the bytes are no statements, and what the
-   * log throws.
+   * Checks that a proof is valid, that no other process runs with this peer id, and that the log accepts the grants.
+   * Throws a `WrongNetworkError`, a `GrantError`, a `ClockOffError`, a `FormatError` if the bytes are no statements,
+   * and what the log throws.
    */
   async check(peer: PeerId, proof: Proof, body: Uint8Array): Promise<Proven> {
     const { self, clock, learn } = this.#options

@@ -120,8 +120,8 @@ export class Statuses implements Projection {
   }
 
   /**
-   * A status that is stamped too far ahead counts as older than any that is not. We accepted or signed it while our own clock
-   * was ahead, and until its time has come it would otherwise keep out the author's later statuses.
+   * A status that is stamped too far ahead counts as older than any that is not. We accepted or signed it while our own
+   * clock was ahead, and until its time has come it would otherwise keep out the author's later statuses.
    */
   #isNewer(a: Statement, b: Statement): boolean {
     const limitMs = this.#options.clock.now() + FUTURE_MS_MAX

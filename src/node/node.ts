@@ -166,7 +166,10 @@ export class Node implements DfsNode {
     if (this.#isStopped) throw new StoppedError('this node has been stopped')
   }
 
-  /** Returns how many files the catalog shows. They are counted once for each stack; after that, changes update the count. */
+  /**
+   * Returns how many files the catalog shows. They are counted once for each stack; after that, changes update the
+   * count.
+   */
   async #countFiles(stack: Stack): Promise<number> {
     if (this.#fileCount?.stack !== stack) {
       const since = stack.projection.fileDelta

@@ -8,7 +8,10 @@ import { type ComponentLogger, type Logger, reasonOf } from '../util/logger.ts'
 import { Worker } from '../util/worker.ts'
 import { removeIndex, type Stack } from './stack.ts'
 
-/** The file that notes in the data directory that the index is in doubt, so that a crash before the rebuild does not hide it. */
+/**
+ * The file that notes in the data directory that the index is in doubt, so that a crash before the rebuild does not
+ * hide it.
+ */
 const DOUBT = 'index.doubt'
 /** The first pause after a rebuild that failed, and the longest. They are long because each rebuild reads all segments. */
 const REBUILD_RETRY_MS = 5_000
@@ -22,7 +25,10 @@ export interface SupervisorOptions {
   startStack: StartStack
 }
 
-/** Starts a stack that calls `onDoubt` when its index can no longer be trusted. `listen` has the addresses of the last stack. */
+/**
+ * Starts a stack that calls `onDoubt` when its index can no longer be trusted. `listen` has the addresses of the last
+ * stack.
+ */
 export type StartStack = (
   onDoubt: (error: IndexCorruptError) => void,
   listen: readonly string[] | undefined

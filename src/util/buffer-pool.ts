@@ -1,7 +1,8 @@
 /**
- * A pool of buffers for blocks. A fresh megabyte costs more than encrypting it, because its pages are touched for the first
- * time. Megabytes that wait for the garbage collector also make it scan the whole heap again and again. A caller that is sure
- * to hold the last reference to a buffer returns it. A buffer that nobody returns is collected like any other.
+ * A pool of buffers for blocks. A fresh megabyte costs more than encrypting it, because its pages are touched for the
+ * first time. Megabytes that wait for the garbage collector also make it scan the whole heap again and again. A caller
+ * that is sure to hold the last reference to a buffer returns it. A buffer that nobody returns is collected like any
+ * other.
  */
 
 /** Smaller buffers cost little, so they are not pooled. */

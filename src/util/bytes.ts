@@ -25,7 +25,10 @@ export function shortHex(id: Uint8Array): string {
   return toHex(id.subarray(0, 4))
 }
 
-/** Returns the bytes of hex text. Throws a `RangeError` for other text, where Buffer would silently stop at the first mistake. */
+/**
+ * Returns the bytes of hex text. Throws a `RangeError` for other text, where Buffer would silently stop at the first
+ * mistake.
+ */
 export function fromHex(hex: string): Uint8Array {
   const bytes = Buffer.from(hex, 'hex')
   if (bytes.byteLength * 2 !== hex.length) throw new RangeError('not hex')

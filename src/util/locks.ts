@@ -10,7 +10,10 @@ export class KeyedLocks {
     return this.#tails.size
   }
 
-  /** Waits for the key, runs `work` while holding it, and settles like `work`. `work` must not ask for the same key again. */
+  /**
+   * Waits for the key, runs `work` while holding it, and settles like `work`. `work` must not ask for the same key
+   * again.
+   */
   async run<T>(key: string, work: () => Promise<T>): Promise<T> {
     const before = this.#tails.get(key)
     const { promise: tail, resolve: release } = Promise.withResolvers<void>()

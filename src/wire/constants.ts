@@ -20,7 +20,10 @@ export const CALL_TIMEOUT_MS = 30_000
 /** How often a stream checks whether a wait has become too long. */
 export const CALL_TICK_MS = 1_000
 
-/** The pause before an address is dialled again. It doubles from the first value to the second, and varies by half each time. */
+/**
+ * The pause before an address is dialled again. It doubles from the first value to the second, and varies by half each
+ * time.
+ */
 export const REDIAL_MS_MIN = 500
 export const REDIAL_MS_MAX = 60_000
 export const DIAL_TIMEOUT_MS = 10_000

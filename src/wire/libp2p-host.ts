@@ -41,8 +41,8 @@ export interface Libp2pHostOptions {
   /** Transports in place of TCP and WebSockets. */
   transports?: Transports | undefined
   /**
-   * Where this room logs. libp2p does not use it, because the lines of libp2p hold a remote's own words. They are written only
-   * if `DEBUG=libp2p:*` asks for them.
+   * Where this room logs. libp2p does not use it, because the lines of libp2p hold a remote's own words. They are
+   * written only if `DEBUG=libp2p:*` asks for them.
    */
   logger: ComponentLogger
 }

@@ -31,7 +31,8 @@ export class Libp2pStream implements ByteStream {
     }
     stream.addEventListener('close', event => this.#finish(event.error))
     stream.addEventListener('remoteCloseWrite', onRemoteClose)
-    // The stream may have ended while it was being opened, before we listened. The bytes that came before are delivered first.
+    // The stream may have ended while it was being opened, before we listened. The bytes that came before are delivered
+    // first.
     if (stream.remoteWriteStatus === 'closed') setImmediate(onRemoteClose)
     stream.addEventListener('drain', () => this.#wake())
     stream.addEventListener('idle', () => this.#wake())

@@ -36,8 +36,8 @@ export interface AddPeerOptions {
  * pauses that grow and vary, for as long as it runs. libp2p gives a peer up after a few failures, but a laptop that was
  * away for a month is still a member.
  *
- * A connection alone is not a success, since the peer that answers may turn us away at once. So the pauses grow until `settle`
- * is called.
+ * A connection alone is not a success, since the peer that answers may turn us away at once. So the pauses grow until
+ * `settle` is called.
  */
 export class Redialler {
   readonly #host: Host
@@ -93,7 +93,10 @@ export class Redialler {
     this.#targets.delete(peer)
   }
 
-  /** Call this when the connection to a peer has led to an admission. If it ends, the pause before the next dial is short. */
+  /**
+   * Call this when the connection to a peer has led to an admission. If it ends, the pause before the next dial is
+   * short.
+   */
   settle(peer: PeerId): void {
     for (const target of this.#targetsOf(peer)) target.reset()
   }

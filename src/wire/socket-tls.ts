@@ -16,9 +16,10 @@ import { DisconnectedError } from './errors.ts'
 
 /**
  * TLS 1.3 on the socket itself. `@libp2p/tls` runs Node's TLS over a duplex in JavaScript, which copies every byte four
- * times and causes most of the garbage collector's work. Where there is a TCP socket Node can encrypt on it directly. The
- * protocol id, the certificate and ALPN are those of the stock module (https://github.com/libp2p/specs/blob/master/tls/tls.md),
- * so either side may use either. Where there is no socket, as under a WebSocket or a relay, the stock module does the work.
+ * times and causes most of the garbage collector's work. Where there is a TCP socket Node can encrypt on it directly.
+ * The protocol id, the certificate and ALPN are those of the stock module
+ * (https://github.com/libp2p/specs/blob/master/tls/tls.md), so either side may use either. Where there is no socket, as
+ * under a WebSocket or a relay, the stock module does the work.
  */
 export function socketTls(logger: ComponentLogger): (components: TLSComponents) => ConnectionEncrypter {
   const makeStock = tls()
@@ -164,7 +165,10 @@ function endAsTls(socket: Socket, secured: TLSSocket): void {
   }
 }
 
-/** Returns the peer whose certificate was shown. Certificates are self-signed and name a peer, so we check them ourselves. */
+/**
+ * Returns the peer whose certificate was shown. Certificates are self-signed and name a peer, so we check them
+ * ourselves.
+ */
 async function peerOf(
   secured: TLSSocket,
   { signal, remotePeer }: SecureConnectionOptions

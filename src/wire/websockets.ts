@@ -17,9 +17,9 @@ export function closingWebSockets(): (components: WebSocketsComponents) => Trans
 }
 
 /**
- * When `@libp2p/websockets` 10.1 gives up a connection, it closes the socket with code 1006, which no socket may send. So the
- * socket would stay open, and the other side would notice only when its pings fail, half a minute later. A close without a
- * code works.
+ * When `@libp2p/websockets` 10.1 gives up a connection, it closes the socket with code 1006, which no socket may send.
+ * So the socket would stay open, and the other side would notice only when its pings fail, half a minute later. A close
+ * without a code works.
  */
 class ClosingUpgrader implements Upgrader {
   readonly #upgrader: Upgrader

@@ -12,7 +12,7 @@ import { kindOf, localNameFault, makeLocalFolder, writeLocal } from '../local-fi
 import type { Session } from '../session.ts'
 import { NoAnswerError } from '../transport.ts'
 
-/** Files of a directory that are fetched at once. */
+/** Files of a directory that are fetched at the same time. */
 const FILES_AT_ONCE = 8
 
 interface Flags {
@@ -26,7 +26,7 @@ export const get: DfsCommand = {
   declare(command) {
     command
       .argument('<path>', 'file or directory', nonEmpty)
-      .argument('[target]', 'local file or folder; its own name unless given', nonEmpty)
+      .argument('[target]', 'local file or folder (default: the name in the network)', nonEmpty)
       .option('--force', 'replace local files', false)
   },
   async run(session: Session, given: string, target: string | undefined, { force }: Flags) {
@@ -59,7 +59,7 @@ async function getFolder(session: Session, path: string, folder: string, force: 
   const { client, isJson } = session
   const progress = new Progress('get', isJson, 0)
   const failures = new FileFailures('fetched', isJson)
-  // The user may name a link to a folder. Below that folder no link is followed.
+  // The user may name a link to a folder. Below that folder no links are followed.
   if ((await kindOf(folder, 'follow')) !== 'directory') await makeLocalFolder(folder)
   const files = localFiles(client.stream('list', { path, recursive: true }), path, folder, failures)
   await forEachAtOnce(files, FILES_AT_ONCE, async ({ item, local }) => {
@@ -75,8 +75,8 @@ async function getFolder(session: Session, path: string, folder: string, force: 
 }
 
 /**
- * Yields where each file of a listing goes, and creates the folders on the way. Everything below a folder that cannot be
- * created is left out.
+ * Yields the local path of each file in a listing, and creates the folders on the way. Everything below a folder that cannot
+ * be created is left out.
  */
 async function* localFiles(
   items: AsyncIterable<AnswerOf<'list'>>,

@@ -18,7 +18,10 @@ export interface RoomOptions {
   chance: Chance
   logger: ComponentLogger
   onEvent: (event: NodeEvent) => void
-  /** Called when the index can no longer be trusted. The owner must then stop this stack, remove the index and start another. */
+  /**
+   * Called when the index can no longer be trusted. The owner must then stop this stack, remove the index and start
+   * another.
+   */
   onDoubt: (error: IndexCorruptError) => void
   /** Whether blocks may be freed. They may not while this member may not know of everything that needs them. */
   mayFree: () => boolean
