@@ -19,7 +19,7 @@ import { status } from './commands/status.ts'
 import { addGlobalFlags, type GlobalFlags, whereOf } from './global-flags.ts'
 import { openSession } from './session.ts'
 
-/** Every command, in the order of the help. A new command is added here, and leaves the list below. */
+/** Every command, in the order of the help. Add a new command here, and remove it from the list below. */
 const COMMANDS: readonly DfsCommand[] = [put, get, cat, ls, stat, mkdir, mv, cp, rm, evict, status, peers]
 
 /** Commands that are promised and not built yet. They are refused by name, so that no script relies on them. */

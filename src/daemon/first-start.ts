@@ -48,7 +48,7 @@ export async function namesIn(folder: string): Promise<Set<string>> {
   try {
     return new Set(await readdir(folder))
   } catch (error) {
-    // Any other failure must end the start: it would make a member look like a new directory, for which a key is drawn.
+    // Any other failure must end the start. Otherwise a member's directory would look new, and a key would be drawn for it.
     if ((error as NodeJS.ErrnoException).code === 'ENOENT') return new Set()
     throw error
   }

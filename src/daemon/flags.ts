@@ -8,7 +8,7 @@ import { refuseUnbuiltFlags } from '../terminal/unbuilt.ts'
 const LOG_LEVELS = ['silent', 'error', 'warn', 'info', 'debug', 'trace'] as const
 export type LogLevel = (typeof LOG_LEVELS)[number]
 
-/** Flags that are promised and not built yet. A flag leaves this list when `parseDaemonFlags` learns it. */
+/** Flags that are promised and not built yet. Remove a flag from this list when `parseDaemonFlags` supports it. */
 const UNBUILT_FLAGS = [
   'join',
   'recover',

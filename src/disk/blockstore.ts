@@ -213,7 +213,7 @@ export class DurableBlockstore implements Blockstore {
         const value = await index.get(blockRowKey(row))
         return isPlace(value) && isSamePlace(decodePlace(value), row.place)
       },
-      // A freed block leaves an empty value, so that it can be told from one that the index has lost. It stays as long as
+      // A freed block leaves an empty value, so that it differs from one that the index has lost. It stays as long as
       // the index, since any segment may hold a dead row of the block.
       isIndexed: row => index.has(blockRowKey(row))
     }

@@ -4,7 +4,7 @@ import { OPEN_SEGMENTS_MAX, RETIRED_SEGMENTS_MAX } from './constants.ts'
 import type { Files, ReadFile } from './files.ts'
 import { segmentPath } from './segment-layout.ts'
 
-/** An open file. It is closed once it has been dropped and nobody reads it any more. */
+/** An open file. It is closed once it has been dropped and no read is under way. */
 interface Reader {
   file: Promise<ReadFile>
   users: number

@@ -88,10 +88,10 @@ export class SegmentUsage {
   }
 
   #assertNoneIsGone(): void {
-    const gone = [...this.#listed].filter(segment => !this.#segments.has(segment))
-    if (gone.length === 0) return
+    const lost = [...this.#listed].filter(segment => !this.#segments.has(segment))
+    if (lost.length === 0) return
     // Segments that exist without a header are reported by `Segments` itself.
-    const unreported = gone.filter(segment => !this.#segments.damage.some(at => at.segment === segment))
+    const unreported = lost.filter(segment => !this.#segments.damage.some(at => at.segment === segment))
     throw new IndexCorruptError('a segment that the index lists is gone', { damagedStretches: unreported.length })
   }
 

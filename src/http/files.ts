@@ -118,7 +118,7 @@ function putOptions(request: FastifyRequest): PutOptions {
   const query = queryOf(request)
   const { 'if-match': ifMatch, 'if-none-match': ifNoneMatch, 'content-type': type } = request.headers
   if (ifNoneMatch !== undefined && ifNoneMatch.trim() !== '*')
-    throw new HttpError(400, 'invalid', 'a put takes no other If-None-Match than *')
+    throw new HttpError(400, 'invalid', 'a put accepts no If-None-Match other than *')
   if (ifNoneMatch !== undefined && ifMatch !== undefined)
     throw new HttpError(400, 'invalid', 'If-Match and If-None-Match exclude each other: give one of them')
   return {

@@ -53,8 +53,8 @@ export function becomeAdmin({ networkKey, name, zone, keepNetworkKey, clock, cha
 }
 
 /**
- * Throws a `GrantError` if these are not the secrets of one device. Any 32 bytes are a device key, so only the grant can
- * tell that the key has changed.
+ * Throws a `GrantError` if these are not the secrets of one device. Any 32 bytes are a valid device key, so only the grant
+ * shows whether the key has changed.
  */
 export function assertOwnGrant({ device, grants }: Pick<Secrets, 'device' | 'grants'>): void {
   const own = grants.at(-1)

@@ -10,7 +10,7 @@ interface Slot {
 }
 
 /**
- * The peers between `hello` and `admitted`: few strangers at once and fewer from one address, so that nobody can keep all
+ * The peers between `hello` and `admitted`: few strangers at once and fewer from one address, so that no host can keep all
  * others out. A peer has its slot for a while and for a few proofs. Another `hello` extends neither.
  */
 export class JoinSlots {

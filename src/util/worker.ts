@@ -33,8 +33,8 @@ export interface WorkerOptions {
 }
 
 /**
- * The one kind of background work: a loop of rounds with a pause between them. A round that fails ends neither the loop
- * nor the process, and neither does a listener that throws. Rounds never overlap.
+ * The one kind of background work: a loop of rounds with a pause between them. Neither a round that fails nor a listener
+ * that throws ends the loop or the process. Rounds never overlap.
  */
 export class Worker {
   readonly #options: WorkerOptions

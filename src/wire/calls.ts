@@ -75,7 +75,7 @@ export class Callers {
 
   /**
    * Sends a request and waits for its answer. Throws a `RefusedError` on a status other than `ok`, a `DisconnectedError`
-   * if the stream ends, a `DeadlineError` if nothing comes, a `ProtocolError` if the answer makes no sense, a `RangeError`
+   * if the stream ends, a `DeadlineError` if nothing comes, a `ProtocolError` if the answer is malformed, a `RangeError`
    * if the fields are more than a header holds, and the signal's reason once that fires.
    */
   async call(peer: PeerId, fields: Record<string, unknown>, options: CallOptions = {}): Promise<Reply> {

@@ -32,14 +32,14 @@ export interface Host {
   isConnected(peer: PeerId): boolean
   connections(): ConnectionInfo[]
 
-  /** Calls back when the first connection to a peer was made, and when its last one ended. */
+  /** Calls back when the first connection to a peer has begun, and when its last one has ended. */
   onPeer(listener: (event: 'connected' | 'disconnected', peer: PeerId) => void): void
   /**
    * Calls back when a dial of ours reached a peer, over a new connection or over one that was there. This comes after
    * `connected`. If two hosts dial each other at once, this is called on both, however many connections result.
    */
   onDialled(listener: (peer: PeerId) => void): void
-  /** Calls back when a peer made itself known on the local network. */
+  /** Calls back when a peer has announced itself on the local network. */
   onDiscovered(listener: (peer: PeerId, addresses: string[]) => void): void
   /** Calls back when the addresses of this node have changed. */
   onAddresses(listener: () => void): void

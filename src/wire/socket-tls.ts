@@ -155,7 +155,7 @@ export function socketOf(connection: MessageStream): Socket | undefined {
 }
 
 /**
- * Makes a socket end the way TLS does. A connection that is aborted resets its socket, and with TLS on it that ends the
+ * Makes a socket end in the way of TLS. A connection that is aborted resets its socket, and with TLS on it that ends the
  * process (a segmentation fault in Node 24).
  */
 function endAsTls(socket: Socket, secured: TLSSocket): void {
