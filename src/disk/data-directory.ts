@@ -18,7 +18,7 @@ const layoutSchema = z.object({ layout: z.number().int() })
 const formatSchema = z.strictObject({ layout: z.literal(LAYOUT), storeId: z.string().regex(/^[0-9a-f]{32}$/) })
 
 /**
- * Creates a data directory durably if it is missing. Makes it readable by its owner only, whoever created it.
+ * Creates a data directory durably if it is missing. Makes it readable by its owner only, even if another program created it.
  */
 export async function makeDataDirectory(root: string): Promise<void> {
   try {

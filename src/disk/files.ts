@@ -1,6 +1,6 @@
 /**
- * The disk, as a port: what the store needs of a file system and nothing more. Because of it a test can use a disk that
- * fills up, fails, or forgets at a crash everything that was not synced. Paths are relative to the data directory, with
+ * The disk, as a port: what the store needs of a file system and nothing more, so that a test can use a disk that fills
+ * up, fails, or forgets at a crash everything that was not synced. Paths are relative to the data directory, with
  * `/` between parts. Errors are those of `errors.ts`.
  *
  * Every implementation must keep these promises: bytes are durable once `sync`, or a write that promises to sync, has

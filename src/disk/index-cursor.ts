@@ -55,7 +55,7 @@ export class IndexCursor {
   }
 }
 
-/** Reads the position that was saved last, before the index was closed or a crash. */
+/** Reads the position that the last process with this index saved. */
 export async function readCursor(index: IndexDb): Promise<Cursor> {
   const saved = await index.get(CURSOR_KEY)
   return saved === undefined ? FIRST_CURSOR : decodeCursor(saved)

@@ -154,8 +154,8 @@ function encodeNode(
 
 /**
  * Reads the clear part of a manifest node. `shape` is what the parent promised; without it the node is a root. Throws a
- * `FormatError` for bytes that are not such a node. If a node could have any other shape, a node of a thousand equal links
- * above another such node, and so on, could promise 10^12 chunks.
+ * `FormatError` for bytes that are not such a node. Without a check of the shape, a node of a thousand equal links above
+ * another such node, and so on, could promise 10^12 chunks.
  */
 export function decodeNode(bytes: Uint8Array, shape?: NodeShape, codec: NodeCodec = defaultNodeCodec): ManifestNode {
   if (bytes.byteLength > NODE_BYTES_MAX) throw new FormatError(`a manifest node has more than ${NODE_BYTES_MAX} bytes`)

@@ -29,7 +29,7 @@ export const OUT_AFTER_MS = 10 * 60_000
 export const OUT_AFTER_MS_MAX = 30 * 24 * 60 * 60_000
 /** A member renews its status this many times in `outAfter`. */
 export const STATUS_RENEWALS = 4
-/** The view is computed again at least this often, since a member goes out without any news. */
+/** The view is computed again at least this often, since a member counts as out after a while without any news. */
 export const VIEW_REFRESH_MS = 5_000
 /** The greatest weight, in bytes, of a member whose grant states no capacity. */
 export const WEIGHT_MAX = 1_000_000_000_000

@@ -94,7 +94,7 @@ export class MemberDialler {
   #onDiscovered(peer: PeerId, addresses: string[]): void {
     if (this.#foreign.has(peer) || !isMemberKey(peer)) return
     const nearby = onOurSubnets(addresses)
-    this.#log.trace('%s announced %d addresses, %d of them in our subnets', peer, addresses.length, nearby.length)
+    this.#log.trace('%s announced addresses: %d, in our subnets: %d', peer, addresses.length, nearby.length)
     this.#dial(peer, nearby, { isHint: true, isTransient: this.#options.roster.member(peer) === undefined })
   }
 

@@ -100,7 +100,7 @@ export class Statuses implements Projection {
     return [...forgotten, ...this.#options.markDead(superseded)]
   }
 
-  /** Computes the view again: after a change, and from time to time, since a member goes out without any news. */
+  /** Computes the view again: after a change, and from time to time, since a member counts as out after a while without any news. */
   refresh(): void {
     const statuses = this.#statuses()
     const nowMs = this.#options.clock.monotonic()

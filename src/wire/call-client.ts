@@ -187,7 +187,7 @@ export class CallClient {
     if (this.#ended !== undefined) return
     this.#ended = error
     this.#stallTimer.stop()
-    this.#options.log.trace('a stream to %s ended with %d calls under way', this.#stream.peer, this.#calls.size)
+    this.#options.log.trace('a stream to %s ended; calls under way: %d', this.#stream.peer, this.#calls.size)
     for (const { reject, release } of this.#calls.values()) {
       release()
       reject(error)
