@@ -117,7 +117,7 @@ export class IndexDb {
 
   /**
    * Yields the rows whose key starts with `prefix`, in order: those behind the key `after` if it is given, and at most
-   * `limit`. Changes that are made meanwhile may be missing from it.
+   * `limit`. They are the rows of the moment in which the list begins. Later changes do not appear.
    */
   async *range(
     prefix: Uint8Array,

@@ -418,7 +418,7 @@ test('compaction keeps live rows, drops the others, and frees the space', async 
   await expectFacts(await openStore(files.crash(), small), 100)
 })
 
-test('the emptiest segment is compacted first, and the one being written never', async () => {
+test('the segment with the least live share is compacted first, and the one being written never', async () => {
   const { store, segments } = await filled(new FakeFiles(), new MemoryDatabase(), 100)
   const candidates = store.compactable(1)
   const closed = segments.closedSegments().map(({ segment }) => segment)

@@ -58,7 +58,7 @@ test('five members may shrink to two, one after another', () => {
   assert.deepEqual(out(0, 0, 30, 30, 30), [])
 })
 
-test('clocks that differ by minutes put nobody out', () => {
+test('clocks that differ by minutes put no member out', () => {
   assert.deepEqual(out(-4, 0, 5), [])
   assert.deepEqual(out(-4, -4, 0, 0, 5.9), [])
 })
