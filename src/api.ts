@@ -31,38 +31,38 @@ export type { ComponentLogger, Logger } from './util/logger.ts'
 export type { WorkerStatus } from './util/worker.ts'
 
 export interface NodeOptions {
-  /** Where blocks, log and keys live. Made if missing, readable by its owner alone. */
+  /** Where blocks, log and keys are kept. The directory is created if it is missing. Only its owner can read it. */
   dataDir: string
-  /** Multiaddrs to listen on. Left out: TCP and WebSockets on ports 3000 and 3001, or free ones if those are taken. */
+  /** Multiaddrs to listen on. By default TCP on port 3000 and WebSockets on 3001, or free ports if those are taken. */
   listen?: readonly string[] | undefined
-  /** Multiaddrs under which others reach this node, where those are not what it listens on. */
+  /** Multiaddrs under which others reach this node, if those differ from what it listens on. */
   announce?: readonly string[] | undefined
   /** Multiaddrs of other nodes to stay connected to, with or without `/p2p/`. */
   bootstrap?: readonly string[] | undefined
-  /** Find members on the local network, and be found. On unless told otherwise. */
+  /** Find members on the local network, and be found. On by default. */
   mdns?: boolean | undefined
   /** Found a network, if this directory belongs to none yet. */
   found?: boolean | undefined
   /** The 32-byte network key: makes this node an admin of its network, if this directory belongs to none yet. */
   networkKey?: Uint8Array | undefined
-  /** Seals the keystore. */
+  /** Seals the keystore. A keystore that was created without a passphrase does not open with one. */
   passphrase?: string | undefined
-  /** What other members see this device called, up to 64 bytes; the host name unless given. */
+  /** The name of this device that other members see, up to 64 bytes. By default the host name. */
   name?: string | undefined
-  /** Bytes that this node may hold; all of the disk but 5 % unless given. */
+  /** Bytes of blocks that this node may hold. By default 95 % of the disk, which is also the most that is possible. */
   capacityBytes?: number | undefined
-  /** Copies of what this node puts; 3 unless given. */
+  /** Copies of each file that this node puts. By default 3. */
   replicas?: Copies | undefined
-  /** Copies that must be durable before a put says yes; 2 where a second member can be reached, unless given. */
+  /** Copies that must be durable before a put resolves. By default 2 if a second member can be reached, else 1. */
   ack?: Copies | undefined
-  /** A member that lags behind the others by this much is out; 10 minutes unless given. */
+  /** A member that lags behind the others by this much is out. By default 10 minutes. */
   outAfterMs?: number | undefined
-  /** Told of what goes on inside, without names, paths or secrets. */
+  /** Called with events inside the node. They hold no names, paths or secrets. */
   onEvent?: ((event: NodeEvent) => void) | undefined
 
   /**
-   * Where components log, by scopes such as `dfs:blocks:put`. Left out: to stderr, what the variable `DEBUG` names, as with
-   * libp2p, such as `DEBUG=dfs:*`. No path, name, key or content is ever logged.
+   * Where components log, by scopes such as `dfs:blocks:put`. By default the scopes that the variable `DEBUG` names, such as
+   * `DEBUG=dfs:*`, are written to stderr, as with libp2p. No path, name, key or content is ever logged.
    */
   logger?: ComponentLogger | undefined
 
@@ -76,32 +76,45 @@ export interface NodeOptions {
   chance?: Chance | undefined
 }
 
-/** What happens inside a node, for a log. */
+/** Something that happened inside a node, for a log. */
 export type NodeEvent =
   | { event: 'admitted' | 'departed' | 'foreign' | 'rejected' | 'fault'; peerId: string }
+  /** The index was rebuilt from this many rows of the segments. */
   | { event: 'rebuilt'; rows: number }
+  /** This many stretches of the segments are damaged. */
   | { event: 'damaged'; rows: number }
-  /** A block of this disk is damaged, or cannot be read; of each once. */
+  /** A block on this disk is damaged, or cannot be read. Reported once per block. */
   | { event: 'bad-block'; isDamaged: boolean }
-  /** Whether anything can be stored has changed. */
+  /** Whether this node can store anything has changed. */
   | { event: 'disk'; state: DiskState }
+  /** A task in the background failed. It is repeated. */
   | { event: 'failed'; code: string; task: string }
 
+/** How a node is. */
 export interface Status {
   peerId: string
+  /** The network's id, 64 hex digits. */
   network: string
   name: string
   role: string
   state: 'in' | 'draining' | 'full' | 'out'
+  /** Files that the tree shows. */
   files: number
+  /** Members that are connected and have shown their grants. */
   peersConnected: number
+  /** Copies that are not confirmed: those that this node owes and lacks, and those of its puts that other members owe. */
   owed: Amount
+  /** Blocks that this node pulls from other members at this moment. */
   repairing: Amount
+  /** Always null: nothing estimates it yet. */
   etaSeconds: number | null
+  /** Always 0: nothing counts it yet. */
   atRisk: { blocks: number }
+  /** Bytes of blocks on this disk, and how many this node may hold. `cache` is always 0: there is no cache yet. */
   disk: { used: number; capacity: number; cache: number; state: DiskState }
   /** What runs in the background, and how its last round ended. */
   workers: WorkerStatus[]
+  /** Sentences for the owner of the node. */
   warnings: string[]
 }
 
@@ -109,7 +122,9 @@ export interface Peer {
   peerId: string
   name: string
   role: string
+  /** Whether the member is connected and has shown its grant. */
   connected: boolean
+  /** The round trip of the last ping; null if there was none, or while not connected. */
   latencyMs: number | null
   /** Transport and security layer, such as `tcp+tls`; null while not connected. */
   via: string | null
@@ -125,36 +140,51 @@ export interface DfsNode {
   /** Addresses under which others reach this node, each with `/p2p/` and its peer id. */
   readonly multiaddrs: string[]
 
-  /** Stores a file; resolves when it is durable on as many members as asked. What is cut off leaves nothing visible. */
+  /**
+   * Stores a file. Resolves when it is durable on as many members as asked. If the source ends in an error, nothing is
+   * visible.
+   */
   put(path: string, source: Source, options?: PutOptions): Promise<PutResult>
+  /**
+   * Opens a file or a range of it. Throws a `DfsError` with code `not-found`, `is-a-directory`, or `damaged` if the record
+   * cannot be used. While the bytes are read, `unreachable` means that no connected member delivers a block.
+   */
   get(path: string, options?: GetOptions): Promise<OpenFile>
-  /** What is in a directory, in the order of names (by UTF-8 bytes); a file lists itself. */
+  /** Lists a directory in the order of names (by UTF-8 bytes). A file lists itself. */
   list(path: string, options?: AbortOptions & { recursive?: boolean | undefined }): AsyncGenerator<ListItem>
+  /** Returns the facts of a file or directory, and asks members for its copies. Throws `not-found` if nothing is there. */
   stat(path: string, options?: AbortOptions): Promise<Stat>
-  /** Makes a directory and those above it; an existing one is fine. */
+  /** Creates a directory and those above it. An existing one is fine. */
   mkdir(path: string, options?: AbortOptions): Promise<{ path: string }>
-  /** Onto an existing directory it moves into it; onto a file it replaces it, unless `noClobber`. */
+  /**
+   * Moves a file or directory. If `to` is a directory, it moves into that. If `to` is a file, it replaces it, unless
+   * `noClobber`.
+   */
   move(
     from: string,
     to: string,
     options?: AbortOptions & { noClobber?: boolean | undefined }
   ): Promise<{ from: string; path: string }>
-  /** Copies a file or a whole directory without moving a byte. */
+  /**
+   * Copies a file or a whole directory. The copy shares the blocks: those that are here are not read again, those that are
+   * not are fetched, and members that owe them and lack them pull them.
+   */
   copy(
     from: string,
     to: string,
     options?: AbortOptions & { noClobber?: boolean | undefined }
   ): Promise<{ from: string; path: string }>
-  /** Deletes a file; a directory only with `recursive`. `ifTag` as with put. */
+  /** Deletes a file, or with `recursive` also a directory. `ifTag` works as for `put`. */
   remove(
     path: string,
     options?: AbortOptions & { recursive?: boolean | undefined; ifTag?: string | undefined }
   ): Promise<RemoveResult>
-  /** Gives this member's copies away, once the members that then owe them proved that they hold them. */
+  /** Frees this member's copies once the members that then owe them have proved that they hold them. */
   evict(path: string, options?: AbortOptions): Promise<EvictResult>
+  /** Throws only if the node has been stopped or its disk cannot be read. */
   status(): Promise<Status>
-  /** The other members known. */
+  /** Returns the other members that are known. */
   peers(): Peer[]
-  /** Ends everything; what was acknowledged is durable. May be called twice. */
+  /** Stops the node. Everything that was acknowledged is durable. A second call has no effect. */
   stop(): Promise<void>
 }

@@ -4,3 +4,4 @@ export { formatNetworkKey, networkKeyWords, parseNetworkKey } from './format/net
 export { generateNetworkKey } from './members/founding.ts'
 export { createNode } from './node/create.ts'
 export { codeOf, DfsError, type ErrorCode, InvalidInputError } from './util/errors.ts'
+export { debugLogger, reasonOf } from './util/logger.ts'

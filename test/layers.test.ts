@@ -39,7 +39,7 @@ const BLOCKS_COLUMN: string[][] = [
  * small rooms of the faces are public as a whole. The composition root, `node`, names concrete classes and may import any.
  */
 const PUBLIC: Record<string, readonly string[]> = {
-  http: ['listen', 'route-context', 'server'],
+  http: ['listen', 'server'],
   node: ['create'],
   catalog: ['author', 'catalog', 'change', 'content-tag', 'errors', 'projection', 'tree', 'tree-node'],
   blocks: ['blocks', 'constants', 'errors', 'record-ref'],

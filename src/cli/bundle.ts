@@ -7,7 +7,7 @@ import { CliError } from '../terminal/errors.ts'
 import { type PutFacts, textsOf } from './put-fields.ts'
 import { NoAnswerError, notDfs, readLines } from './transport.ts'
 
-/** A line of the answer: how a file ended, or without `item` how the whole bundle did. */
+/** A line of the answer. It says how the put of a file ended, or, without `item`, how the whole bundle ended. */
 const answerSchema = z.object({
   item: z.number().optional(),
   result: z.unknown().optional(),
@@ -15,8 +15,8 @@ const answerSchema = z.object({
 })
 
 /**
- * Puts of small files that share one request. Files that are put while others are on their way follow them in the same
- * body, and each gets an answer of its own. `send` begins the request and is called at the first put.
+ * Puts of small files that share one request. Files that are put while others are under way follow them in the same body,
+ * and each gets an answer of its own. `send` begins the request and is called at the first put.
  */
 export class Bundle {
   readonly #send: (body: AsyncIterable<Uint8Array>) => Promise<IncomingMessage>
@@ -60,7 +60,7 @@ export class Bundle {
   async #run(): Promise<void> {
     try {
       const response = await this.#send(this.#body())
-      for await (const line of readLines(response)) this.#hear(line)
+      for await (const line of readLines(response)) this.#onAnswer(line)
       throw new NoAnswerError('the connection to the node broke off')
     } catch (error) {
       this.#failure = error
@@ -72,7 +72,7 @@ export class Bundle {
     }
   }
 
-  #hear(line: unknown): void {
+  #onAnswer(line: unknown): void {
     const parsed = answerSchema.safeParse(line)
     const { item, result, error } = parsed.data ?? {}
     const failure = error === undefined ? undefined : new CliError(error.code, error.message)

@@ -13,7 +13,7 @@ import { Bundle } from './bundle.ts'
 import { type PutFields, type PutRules, queryOf, textsOf } from './put-fields.ts'
 import { type Body, NoAnswerError, readJson, readLines, type SendOptions, type Target, Transport } from './transport.ts'
 
-/** Where a daemon answers, and with which token: its data directory, or an address and a file with the token. */
+/** How to reach a daemon and its token: by its data directory, or by an address and a file with the token. */
 export interface Where {
   dataDir?: string | undefined
   api?: string | undefined
@@ -34,7 +34,7 @@ export interface Download {
   mode: number | undefined
   /** The bytes as they come. Throws the daemon's own reason if the transfer breaks off. */
   body: AsyncIterable<Buffer>
-  /** Asks who delivered. Call it after the body has ended. */
+  /** Asks which members delivered how much. Call it after the body has ended. */
   from(): Promise<Transfer['from']>
 }
 
@@ -48,7 +48,10 @@ export class Client {
     this.#signal = signal
   }
 
-  /** `signal` ends every call that is given no signal of its own. */
+  /**
+   * Opens a client. `signal` ends every call that has no signal of its own. Throws a `NoAnswerError` if no node runs on the
+   * data directory, and a usage error if the address or the token file is wrong.
+   */
   static async open({ dataDir, api, tokenFile }: Where, signal?: AbortSignal): Promise<Client> {
     if (api !== undefined) {
       if (tokenFile === undefined) throw usage('--api needs --token-file: name the file that holds the token')
@@ -71,13 +74,16 @@ export class Client {
     this.#transport.close()
   }
 
-  /** Calls a verb of the table. */
+  /** Calls one of the verbs in `VERBS` (contract/verbs.ts). Throws a `CliError` with the daemon's code. */
   async call<Name extends CallName>(name: Name, fields: FieldsOf<Name>, signal?: AbortSignal): Promise<AnswerOf<Name>> {
     // A daemon of this package answers as the table says.
     return (await readJson(await this.#request(name, fields, signal))) as AnswerOf<Name>
   }
 
-  /** Calls a verb of the table that answers with a stream. Throws the daemon's own reason if the stream breaks off. */
+  /**
+   * Calls one of the verbs in `VERBS` that answer with a stream. Throws the daemon's own reason if the stream breaks
+   * off.
+   */
   async *stream<Name extends StreamName>(
     name: Name,
     fields: FieldsOf<Name>,
@@ -91,6 +97,10 @@ export class Client {
     }
   }
 
+  /**
+   * Stores a file in a request of its own. Resolves when it is durable on as many members as asked. Throws a `CliError` with
+   * the daemon's code, a `NoAnswerError` if the connection breaks off, and any error that the body throws.
+   */
   async put(path: string, body: Body, fields: PutFields, signal?: AbortSignal): Promise<PutResult> {
     const { size } = fields
     const { modified, mode, type } = textsOf(fields)
@@ -150,7 +160,7 @@ export class Client {
     }
     if (broken === undefined && length === size) return
     if ((broken as Error | undefined)?.name === 'AbortError') throw broken
-    // If the daemon cannot be asked for its reason, the connection is the reason.
+    // If the daemon cannot be asked for its reason, the broken connection is the reason.
     const { error } = await this.#transfer(id).catch(() => ({ error: undefined }))
     if (error === undefined || error.code === 'aborted')
       throw new NoAnswerError('the connection to the node broke off', { cause: broken })

@@ -7,15 +7,15 @@ export interface DfsCommand {
   name: string
   /** One line of `dfs --help`. */
   summary: string
-  /** The exit codes that are special to this command; its help lists them with those of every command. */
+  /** The exit codes beyond those of every command. The help lists both. */
   exits: readonly ExitName[]
   /** Declares the arguments and flags, if there are any. */
   declare?(command: Command): void
-  /** Is called with the arguments, in their order, and then with the flags as one object. */
+  /** Called with the arguments in their order, and then with the flags as one object. */
   run(session: Session, ...args: never[]): Promise<void>
 }
 
-/** The exit codes of every command: the daemon may refuse the token or be away, and the user may press Ctrl-C. */
+/** The exit codes of every command. The daemon may refuse the token or not run, and the user may press Ctrl-C. */
 const COMMON_EXITS: readonly ExitName[] = ['done', 'failed', 'usage', 'notAllowed', 'unreachable', 'interrupted']
 
 /** Adds a command to the program. `open` opens the session that one run of the command works with. */
@@ -37,7 +37,7 @@ export function addCommand(program: Command, spec: DfsCommand, open: () => Promi
   })
 }
 
-/** Reads an argument that must not be empty: a script that forgot to set a variable would otherwise name the root. */
+/** Reads an argument that must not be empty. Otherwise a script that forgot to set a variable would name the root. */
 export function nonEmpty(text: string): string {
   if (text === '') throw new InvalidArgumentError('It is empty.')
   return text

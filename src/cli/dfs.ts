@@ -19,7 +19,7 @@ import { status } from './commands/status.ts'
 import { addGlobalFlags, type GlobalFlags, whereOf } from './global-flags.ts'
 import { openSession } from './session.ts'
 
-/** Every command, in the order of the help. A new command is added here, and leaves the list below. */
+/** Every command, in the order of the help. Add a new command here, and remove it from the list below. */
 const COMMANDS: readonly DfsCommand[] = [put, get, cat, ls, stat, mkdir, mv, cp, rm, evict, status, peers]
 
 /** Commands that are promised and not built yet. They are refused by name, so that no script relies on them. */
@@ -28,10 +28,10 @@ const UNBUILT_COMMANDS = [
   ...['members', 'invite', 'drain', 'repair', 'gc', 'fsck', 'network', 'config', 'reencrypt', 'access', 'console'],
   ...['doctor', 'service', 'completion']
 ]
-/** The same for flags of commands. */
+/** Flags of commands that are promised and not built yet. */
 const UNBUILT_FLAGS = ['version', 'watch', 'purge', 'wait', 'cancel']
 
-/** The command line. Resolves with the exit code. */
+/** Runs the command line. Resolves with the exit code. */
 export async function main(args: readonly string[]): Promise<number> {
   const interrupted = new AbortController()
   // We listen once: a second signal ends the process at once, as it would any other program.

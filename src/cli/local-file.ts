@@ -8,8 +8,8 @@ const READ_BYTES = 256 << 10
 const TEMP_NAME_CHARACTERS_MAX = 32
 
 /**
- * Writes a local file from a stream. The bytes go into a temporary file beside the target, which takes the target's name
- * once it is complete. If the stream breaks off, nothing stays of it, and an old file at the target is untouched.
+ * Writes a local file from a stream. The bytes go into a temporary file beside the target, which is renamed to the target
+ * once it is complete. If the stream breaks off, the temporary file is removed, and an old file at the target is untouched.
  */
 export async function writeLocal(
   target: string,
@@ -35,9 +35,9 @@ export async function writeLocal(
 }
 
 /**
- * Reads a local file: at once if it is small, which saves a stream a file, else as a stream. The file may have another size
- * than when it was found. But if it changes while the stream reads it, the stream throws a `CliError`, because the bytes so
- * far are a content that the file never had. Links are not followed.
+ * Reads a small file in one piece, since a stream costs more, and a larger one as a stream. The file may have another size
+ * than when it was found. But if it changes while the stream reads it, the stream throws a `CliError`, because the file
+ * never had the content that was read. Links are not followed.
  */
 export async function readLocal(
   path: string,
@@ -106,8 +106,8 @@ export async function makeLocalFolder(path: string): Promise<void> {
 }
 
 /**
- * Returns why a name from the network may not become a local name, or undefined. The node has checked its names already;
- * they are checked once more before they reach a file system.
+ * Returns why a name from the network may not become a local name, or undefined if it may. The node has checked its names
+ * already. They are checked once more before they reach a file system.
  */
 export function localNameFault(name: string, platform: NodeJS.Platform = process.platform): string | undefined {
   if (name === '' || name === '.' || name === '..' || /[/\0]/.test(name)) return 'its name would lead to another folder'
@@ -116,7 +116,7 @@ export function localNameFault(name: string, platform: NodeJS.Platform = process
   return undefined
 }
 
-// Short enough for every file system however long the name is, hidden, and different from every name that is there.
+// The temporary name is hidden, unique, and short enough for every file system.
 function tempBeside(target: string): string {
   const start = [...basename(target)].slice(0, TEMP_NAME_CHARACTERS_MAX).join('')
   return join(dirname(target), `.${start}.dfs-${randomBytes(4).toString('hex')}`)

@@ -15,9 +15,9 @@ export interface LocalItem {
 }
 
 /**
- * Yields everything below a folder, each folder before its contents. Some things cannot be put; they are left out, and
- * `onFault` is told: a link (to follow it would leave the folder), a socket, a name that is not UTF-8 or is the same text as
- * a name before it, and a folder that may not be read.
+ * Yields everything below a folder, each folder before its contents. `onFault` is called for each item that is left out,
+ * because it cannot be put: a link (following it could leave the folder), a socket, a name that is not UTF-8 or is the same
+ * text as an earlier name, and a folder that may not be read.
  */
 export async function* walkLocal(
   folder: string,
@@ -42,7 +42,7 @@ export async function* walkLocal(
       onFault(parts.join('/'), new CliError('invalid', 'it is neither a file nor a folder'))
       continue
     }
-    // These two local names are one name in the network, so the second file would replace the first.
+    // Both local names are the same name in the network, so the second file would replace the first.
     const text = name.normalize('NFC')
     if (taken.has(text)) {
       onFault(

@@ -1,4 +1,4 @@
-/** Media types by extension: only those that a browser treats in a special way. */
+/** Media types by extension. Only types that browsers treat in a special way are listed. */
 const TYPES: Record<string, string> = {
   avif: 'image/avif',
   gif: 'image/gif',

@@ -4,10 +4,10 @@ import { decodeLines } from '../contract/ndjson.ts'
 import { writeTo } from '../flow/write.ts'
 import { CliError } from '../terminal/errors.ts'
 
-/** Connections to the daemon; further requests wait for one that is free. */
+/** The most connections to the daemon. Further requests wait for a free one. */
 const SOCKETS_MAX = 64
 
-/** No daemon answers, or it has stopped answering, so nothing else that is asked of it will succeed either. */
+/** The daemon does not answer, or has stopped answering, so later requests would fail too. */
 export class NoAnswerError extends CliError {
   override readonly name = 'NoAnswerError'
 
@@ -43,7 +43,7 @@ export class Transport {
   }
 
   /**
-   * Sends a request and resolves once the answer begins. Errors: a `CliError` with the daemon's code if it refuses, a
+   * Sends a request and resolves once the answer begins. Throws a `CliError` with the daemon's code if it refuses, a
    * `NoAnswerError` if it cannot be reached, and any error that the body throws.
    */
   async send(method: string, path: string, options: SendOptions = {}): Promise<IncomingMessage> {
@@ -66,7 +66,7 @@ export class Transport {
     if (body === undefined) outgoing.end()
     else if (body instanceof Uint8Array) outgoing.end(body)
     else {
-      // A body may be slow, and a refusal need not wait for it.
+      // A body may be slow, and the daemon may refuse the request before the body comes.
       outgoing.flushHeaders()
       const pump = async (): Promise<void> => {
         for await (const piece of body) await writeTo(outgoing, piece)
@@ -84,7 +84,7 @@ export class Transport {
     try {
       throw await refusal(response)
     } finally {
-      // A refusal may come before the whole body was sent. The daemon does not want the rest, so the connection is useless.
+      // The daemon may refuse before the whole body was sent. It does not want the rest, so the connection is useless.
       if (!outgoing.writableFinished) outgoing.destroy()
     }
   }
@@ -114,12 +114,12 @@ export async function* readLines(response: IncomingMessage): AsyncGenerator<unkn
   }
 }
 
-/** The error for an answer that no dfs-node would give. */
+/** Returns the error for an answer that no dfs-node sends. */
 export function notDfs(options?: ErrorOptions): CliError {
   return new CliError('io', 'the program that answered is not a dfs-node: check --data-dir or --api', options)
 }
 
-/** The error to report for a connection that failed. An abort stays an abort. */
+/** Returns the error to report for a connection that failed. An abort stays an abort. */
 function noAnswer(error: unknown): Error {
   if ((error as Error).name === 'AbortError') return error as Error
   return new NoAnswerError('the node does not answer: check that dfs-node runs on this data directory', {

@@ -1,6 +1,6 @@
 import { z } from 'zod'
 
-/** What an answer says of a failure: a stable code for programs and a sentence for people. */
+/** A failure as answers describe it: a stable code for programs and a sentence for people. */
 export const failureSchema = z.object({ code: z.string(), message: z.string() })
 export type Failure = z.infer<typeof failureSchema>
 

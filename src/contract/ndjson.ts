@@ -1,4 +1,4 @@
-/** Answers of many values are streams of lines, one JSON value a line, sent as they come. */
+/** The media type of an answer with many values: a stream of lines, each with one JSON value. */
 export const NDJSON_TYPE = 'application/x-ndjson'
 
 export function encodeLine(value: unknown): string {

@@ -1,7 +1,7 @@
 import { z } from 'zod'
 import { failureSchema } from './errors.ts'
 
-/** How a download ended, or how far it is. */
+/** The state of a download: how it ended, or how far it has come. */
 export const transferSchema = z.object({
   done: z.boolean(),
   /** Who delivered how much so far; complete once `done`. */

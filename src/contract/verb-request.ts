@@ -29,7 +29,7 @@ export function plainFieldsOf(verb: Verb): string[] {
   return Object.keys(verb.fields.shape).filter(name => name !== 'ifTag' && !(name === 'path' && hasPath(verb)))
 }
 
-/** Puts the fields of a verb in their places. All text must be well-formed Unicode. */
+/** Encodes the fields of a verb as a request, each in the place that verb.ts names. All text must be well-formed Unicode. */
 export function encodeRequest(verb: Verb, fields: Readonly<Record<string, unknown>>): EncodedRequest {
   const { method, route } = verb
   const names = plainFieldsOf(verb)

@@ -2,7 +2,7 @@ import { z } from 'zod'
 import type { Json } from './json.ts'
 import { type CallVerb, call, type StreamVerb, stream } from './verb.ts'
 
-/** A field of a query that is on only when it says `true`. */
+/** A field of a query that is true only if its text is `true`. */
 const flag = z
   .string()
   .optional()
@@ -12,9 +12,9 @@ const onePath = z.object({ path: z.string() })
 const twoPaths = z.strictObject({ from: z.string(), to: z.string(), noClobber: z.boolean().optional() })
 
 /**
- * Every verb that travels as one plain request, once for the server and for the client: its route, its fields, and the
- * method of the node that it calls. What carries the bytes of files (put, get, bundles) has handlers of its own. SPEC.md
- * in http/ describes each route.
+ * Every verb that is one plain request, defined once for server and client: its route, its fields, and the method of the
+ * node that it calls. Requests that carry the bytes of files (put, get, bundles) have handlers of their own. SPEC.md in
+ * http/ describes each route.
  */
 export const VERBS = {
   list: stream({

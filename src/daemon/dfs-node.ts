@@ -1,22 +1,21 @@
 import type { Logger } from 'pino'
 import { assertLoopback } from '../http/listen.ts'
-import type { LogError } from '../http/route-context.ts'
 import { serveApi } from '../http/server.ts'
-import { createNode, type DfsNode, type NodeEvent } from '../index.ts'
+import { type ComponentLogger, createNode, type DfsNode, type NodeEvent, reasonOf } from '../index.ts'
 import { EXIT, report } from '../terminal/exit.ts'
 import { printJson } from '../terminal/print.ts'
 import { isOn, runProgram } from '../terminal/program.ts'
 import { logEvent } from './event-log.ts'
 import { FirstAnswer, foreignError, namesIn, takeBack } from './first-start.ts'
 import { type DaemonFlags, parseDaemonFlags, parseHostPort } from './flags.ts'
-import { componentLogger, openLog, scoped } from './log.ts'
+import { componentLogger, openLog } from './log.ts'
 import { nodeOptionsOf } from './node-options.ts'
 import { sayReady } from './ready.ts'
 
 /** A node writes this file when its directory becomes a member. */
 const KEYSTORE_FILE = 'keystore'
 
-/** The daemon. Resolves with the exit code once it has stopped. */
+/** Runs the daemon. Resolves with the exit code once it has stopped. */
 export function main(args: readonly string[]): Promise<number> {
   const isJson = args.includes('--json') || isOn(process.env['DFS_JSON'])
   return runProgram(isJson, () => run(parseDaemonFlags(args)))
@@ -28,13 +27,14 @@ async function run(flags: DaemonFlags): Promise<void> {
   const listen = parseHostPort(flags.api)
   assertLoopback(listen)
   const log = openLog(flags.logLevel)
-  endOnUncaught(log, json)
+  const logger = componentLogger(log)
+  endOnUncaught(logger, json)
   const stopping = stopSignal()
   const before = await namesIn(dataDir)
   const isMember = before.has(KEYSTORE_FILE)
-  const node = await startNode(flags, { before, isMember, log, stopping })
+  const node = await startNode(flags, { before, isMember, log, logger, stopping })
   try {
-    const api = await serveApi(node, { dataDir, listen, log: httpLog(log) })
+    const api = await serveApi(node, { dataDir, listen, logger })
     try {
       sayReady(node, api.url, flags, isMember)
       await stopping
@@ -52,12 +52,15 @@ interface Start {
   before: ReadonlySet<string>
   /** The directory already belongs to a network. */
   isMember: boolean
+  /** Gets the events of the node. */
   log: Logger
+  /** Gets what the components say. */
+  logger: ComponentLogger
   stopping: Promise<void>
 }
 
 /** Starts the node. If it joins a network for the first time, this also waits until its network key is known to be right. */
-async function startNode(flags: DaemonFlags, { before, isMember, log, stopping }: Start): Promise<DfsNode> {
+async function startNode(flags: DaemonFlags, { before, isMember, log, logger, stopping }: Start): Promise<DfsNode> {
   const { dataDir, json } = flags
   const joins = !isMember && !flags.new && flags.networkKeyFile !== undefined && flags.bootstrap !== undefined
   let firstAnswer = joins ? new FirstAnswer() : undefined
@@ -65,14 +68,14 @@ async function startNode(flags: DaemonFlags, { before, isMember, log, stopping }
   const foreign = new Set<string>()
   const onEvent = (event: NodeEvent): void => {
     logEvent(log, event)
-    firstAnswer?.hear(event)
+    firstAnswer?.onEvent(event)
     if (event.event !== 'foreign' || firstAnswer !== undefined || foreign.has(event.peerId)) return
-    // Once a member is connected, a node of another network nearby is nothing that the user must act on.
+    // Once a member is connected, the user need not act on a nearby node of another network.
     if (node?.peers().some(({ connected }) => connected) === true) return
     foreign.add(event.peerId)
     report(foreignError(), json)
   }
-  node = await createNode({ ...(await nodeOptionsOf(flags, isMember)), logger: componentLogger(log), onEvent })
+  node = await createNode({ ...(await nodeOptionsOf(flags, isMember)), logger, onEvent })
   try {
     await firstAnswer?.wait(stopping)
   } catch (error) {
@@ -85,18 +88,13 @@ async function startNode(flags: DaemonFlags, { before, isMember, log, stopping }
 }
 
 /** Ends the process at an error that nobody caught: a daemon in an unforeseen state must not go on. */
-function endOnUncaught(log: Logger, isJson: boolean): void {
+function endOnUncaught(logger: ComponentLogger, isJson: boolean): void {
+  const log = logger.forComponent('dfs:daemon')
   process.on('uncaughtException', error => {
-    log.debug({ err: error }, 'uncaught')
+    log('ending the process, since nobody caught an error: %s', reasonOf(error))
     report(error, isJson)
     process.exit(EXIT.failed)
   })
-}
-
-/** Logs the errors of the API. Their words may hold a path, so they are logged at debug only. */
-function httpLog(log: Logger): LogError {
-  const http = scoped(log, 'dfs:http')
-  return (what, error) => http.debug({ err: error }, what)
 }
 
 /**

@@ -37,5 +37,5 @@ const DISK_WORDS = {
   ok: 'the disk has room and accepts writes',
   full: 'this node is full: it stores no more blocks until there is room',
   readonly: 'the data directory cannot be written: nothing is stored until it can',
-  failing: 'the disk failed a write: what it holds may be in danger'
+  failing: 'the disk failed a write: the data on it may be in danger'
 } as const

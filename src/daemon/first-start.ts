@@ -14,8 +14,9 @@ export function foreignError(): CliError {
 }
 
 /**
- * Finds out whether the network key at a first start is the right one. The daemon serves nobody until a member has answered
- * or some time has passed. So if the only node that answers is of another network, the start can be undone without a loss.
+ * Finds out whether the network key at a first start is the right one. The node serves its peers at once, but the API does
+ * not answer until a member has answered or some time has passed, so nobody has stored anything here by then. If the only
+ * node that answers is of another network, the start can be undone without a loss.
  */
 export class FirstAnswer {
   readonly #answered = Promise.withResolvers<void>()
@@ -23,7 +24,7 @@ export class FirstAnswer {
   #isMember = false
 
   /** Must be called with every event from the start on. */
-  hear({ event }: NodeEvent): void {
+  onEvent({ event }: NodeEvent): void {
     if (event === 'foreign') this.#isForeign = true
     if (event !== 'admitted') return
     this.#isMember = true
@@ -47,7 +48,7 @@ export async function namesIn(folder: string): Promise<Set<string>> {
   try {
     return new Set(await readdir(folder))
   } catch (error) {
-    // Any other failure must end the start: it would make a member look like a new directory, for which a key is drawn.
+    // Any other failure must end the start. Otherwise a member's directory would look new, and a key would be drawn for it.
     if ((error as NodeJS.ErrnoException).code === 'ENOENT') return new Set()
     throw error
   }

@@ -8,7 +8,7 @@ import { refuseUnbuiltFlags } from '../terminal/unbuilt.ts'
 const LOG_LEVELS = ['silent', 'error', 'warn', 'info', 'debug', 'trace'] as const
 export type LogLevel = (typeof LOG_LEVELS)[number]
 
-/** Flags that are promised and not built yet. A flag leaves this list when `parseDaemonFlags` learns it. */
+/** Flags that are promised and not built yet. Remove a flag from this list when `parseDaemonFlags` supports it. */
 const UNBUILT_FLAGS = [
   'join',
   'recover',
@@ -47,8 +47,8 @@ export interface DaemonFlags {
 }
 
 /**
- * Reads the flags of `dfs-node`; the environment stands in for flags that are not given. Throws a usage error for a flag
- * that can never work.
+ * Reads the flags of `dfs-node`. A flag that is not given takes its value from the environment. Throws a usage error for a
+ * flag that can never work.
  */
 export function parseDaemonFlags(args: readonly string[], env: NodeJS.ProcessEnv = process.env): DaemonFlags {
   refuseUnbuiltFlags(args, UNBUILT_FLAGS)
@@ -89,7 +89,11 @@ function daemonProgram(env: NodeJS.ProcessEnv): Command {
   one('--ack <n|all>', 'copies that must be durable before a put returns (default 2 where reachable)', env['DFS_ACK'])
   one('--out-after <time>', 'a member that lags this far behind is out (default 10m)', env['DFS_OUT_AFTER'])
   one('--api <host:port>', 'where the API listens (default 127.0.0.1:3002)', env['DFS_API'])
-  one('--log-level <level>', `how much to log: ${LOG_LEVELS.join(', ')}`, env['DFS_LOG_LEVEL'] || 'info')
+  one(
+    '--log-level <level>',
+    `how much to log on stderr: ${LOG_LEVELS.join(', ')}; the variable DEBUG, if set, overrides it for components`,
+    env['DFS_LOG_LEVEL'] || 'info'
+  )
   program.option('--json', 'print what happens as JSON, one object a line', isOn(env['DFS_JSON']))
   return program.allowExcessArguments(false)
 }

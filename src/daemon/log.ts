@@ -1,9 +1,9 @@
 import { format } from 'node:util'
 import pino, { type Logger } from 'pino'
-import type { Logger as ComponentLog, ComponentLogger } from '../index.ts'
+import { type Logger as ComponentLog, type ComponentLogger, debugLogger } from '../index.ts'
 import type { LogLevel } from './flags.ts'
 
-/** Opens the daemon's log: JSON lines on stderr. Each line is written before the call returns, so a crash loses none. */
+/** Opens the daemon's log: JSON lines on stderr. Each line is written before the call returns, so a crash loses no line. */
 export function openLog(level: LogLevel): Logger {
   return pino({ level, base: null }, pino.destination({ dest: 2, sync: true }))
 }
@@ -17,11 +17,12 @@ export function scoped(log: Logger, scope: string): Logger {
 }
 
 /**
- * The loggers of the node's components over the daemon's log: what a component says is `debug`, its `trace` and `error` are
- * the levels of those names. If the variable `DEBUG` is set, it decides instead what is shown, and undefined is returned.
+ * Returns the logger of all components, those of the node and of the API. Their lines go to the daemon's log: what a
+ * component says is `debug`, and its `trace` and `error` are the levels of those names. If the variable `DEBUG` is set, it
+ * alone decides which components are shown, and their lines go to stderr as text.
  */
-export function componentLogger(log: Logger): ComponentLogger | undefined {
-  if ((process.env['DEBUG'] ?? '') !== '') return undefined
+export function componentLogger(log: Logger): ComponentLogger {
+  if ((process.env['DEBUG'] ?? '') !== '') return debugLogger
   return { forComponent: scope => logOf(log, scope) }
 }
 

@@ -3,7 +3,7 @@ import { defaultDataDir } from '../terminal/data-dir.ts'
 import { printJson } from '../terminal/print.ts'
 import type { DaemonFlags } from './flags.ts'
 
-/** Prints that the daemon answers, and for a person what to do next. */
+/** Prints that the daemon is ready, and tells a person what to do next. */
 export function sayReady(node: DfsNode, api: string, flags: DaemonFlags, isMember: boolean): void {
   const { json, dataDir, networkKeyFile } = flags
   const { peerId, network, multiaddrs, name, role } = node
@@ -30,7 +30,7 @@ const NO_KEY_FILE = [
   'To have a network that you can add machines to, found it with --new --network-key-file FILE.'
 ]
 
-/** The address of ours that is most likely to work from another machine. */
+/** Returns the address of this node that is most likely to work from another machine. */
 function reachable(multiaddrs: readonly string[]): string {
   return multiaddrs.find(address => !address.includes('/127.0.0.1/')) ?? multiaddrs[0] ?? 'MULTIADDR'
 }

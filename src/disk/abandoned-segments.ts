@@ -22,9 +22,9 @@ export interface AbandonedSegmentsOptions {
 }
 
 /**
- * Segments that were given up after a failed write or sync and have no footer yet. What such a failure left on the disk is
- * unknown, and a second fsync that succeeds proves nothing, since the kernel may have dropped the pages. So a segment ends
- * where it was last known to be durable, and the next row begins a new one.
+ * Segments that were given up after a failed write or sync and have no footer yet. Nobody knows what such a failure left on
+ * the disk. A second fsync that succeeds proves nothing, since the kernel may have dropped the pages. So a segment ends
+ * where it was last known to be durable, and the next row begins a new segment.
  */
 export class AbandonedSegments {
   readonly #options: AbandonedSegmentsOptions
@@ -40,15 +40,15 @@ export class AbandonedSegments {
 
   add({ segment, size, checksum }: Unfinished): void {
     this.#unfinished.set(segment, { segment, size, checksum })
-    this.#options.log('abandoned segment %d after a failed write: %d rows of it are durable', segment, checksum.rows)
+    this.#options.log('abandoned segment %d after a failed write; durable rows: %d', segment, checksum.rows)
   }
 
-  /** The segment has been removed. */
+  /** Forgets a segment that has been removed. */
   forget(segment: number): void {
     this.#unfinished.delete(segment)
   }
 
-  /** Cuts each to its durable part and writes its footer. If the disk refuses, the next call tries again. */
+  /** Cuts each segment to its durable part and writes its footer. If the disk refuses, the next call tries again. */
   async finishAll(): Promise<void> {
     const { log } = this.#options
     for (const unfinished of this.#unfinished.values()) {
@@ -58,7 +58,7 @@ export class AbandonedSegments {
     }
   }
 
-  /** Removes those that never had a row. Another segment must exist behind them, or their numbers would be given again. */
+  /** Removes segments that never had a row. A later segment must exist, or their numbers would be reused. */
   async discardEmpty(): Promise<void> {
     const { log } = this.#options
     for (const [segment, { checksum }] of this.#unfinished) {

@@ -25,7 +25,7 @@ export class BlockFiles {
   readonly #writes = new Limiter(BLOCK_WRITES_MAX)
   readonly #folderSyncs = new Map<string, Batcher<null, null>>()
   readonly #folders = new Set<string>()
-  /** Paths of blocks whose names exist and are not yet known to be durable. */
+  /** Paths of blocks whose names exist but are not yet known to be durable. */
   readonly #unsynced = new Set<string>()
 
   constructor(files: Files, chance: Chance, logger: ComponentLogger) {
@@ -39,7 +39,7 @@ export class BlockFiles {
     await this.#files.makeDirectory(TEMP)
     const temps = await this.#files.list(TEMP)
     for (const name of temps) await this.#files.remove(`${TEMP}/${name}`)
-    if (temps.length > 0) this.#log('removed %d unfinished block files', temps.length)
+    if (temps.length > 0) this.#log('removed unfinished block files: %d', temps.length)
     for (const name of (await this.#files.list(FOLDER)).filter(name => FOLDER_NAME.test(name))) {
       // A killed process may have left names unsynced. From here on they count as durable, so they must be.
       await this.#files.syncDirectory(`${FOLDER}/${name}`)
@@ -97,7 +97,7 @@ export class BlockFiles {
     return this.#files.size(path)
   }
 
-  /** Removes a block. After a power cut its name may be back, as a block that nobody claims. */
+  /** Removes a block. After a power cut the block may be back, without a claim. */
   remove(multihash: Uint8Array): Promise<void> {
     return this.#files.remove(placeOf(multihash).path)
   }
@@ -117,7 +117,7 @@ export class BlockFiles {
     }
   }
 
-  // If the block cannot be removed either, its name goes on counting as not durable.
+  // If the block cannot be removed either, its name still counts as not durable.
   async #undoPut(temp: string, path: string): Promise<void> {
     const failed = (error: unknown): void => this.#log('could not remove a block after an error: %s', reasonOf(error))
     await this.#files.remove(temp).catch(failed)

@@ -29,10 +29,10 @@ const MANY_AT_ONCE = 16
 const FREED = new Uint8Array(0)
 
 /**
- * The durable store of sealed blocks, behind the same interface as every other adapter. `put` resolves when the block would
- * survive a power cut. `get` returns the block in one piece and as it is on the disk, damaged or cut short: the caller
- * verifies it by its hash. Blocks are known by multihash, whatever the codec in the CID. Small blocks are in segments, the
- * others in files. Puts and deletes of the same block run one after another.
+ * The durable store of sealed blocks, behind the same interface as every other adapter. `put` resolves when the block
+ * would survive a power cut. `get` returns the block in one piece and as it is on the disk, damaged or cut short: the
+ * caller verifies it by its hash. Blocks are known by multihash, whatever the codec in the CID. Small blocks are kept
+ * in segments and larger ones in files. Puts and deletes of the same block run one after another.
  */
 export class DurableBlockstore implements Blockstore {
   /** `put` has copied the bytes when it resolves. The bytes that `get` returns belong to the caller. */
@@ -52,6 +52,12 @@ export class DurableBlockstore implements Blockstore {
     store.register(ROW_FREED, this.#freedRows())
   }
 
+  /**
+   * Stores a block and resolves once it would survive a power cut. If the block is here already, even damaged, nothing is
+   * written. The bytes are not checked against the CID. Throws a `NoSpaceError` if the block does not fit, an
+   * `InvalidInputError` if its digest is not 32 bytes long, and the errors of the disk. After an error or a crash the block
+   * is there as a whole or not at all.
+   */
   async put(cid: CID, bytes: Uint8Array | Source<Uint8Array>, options: AbortOptions = {}): Promise<CID> {
     options.signal?.throwIfAborted()
     const multihash = multihashOf(cid)
@@ -60,6 +66,10 @@ export class DurableBlockstore implements Blockstore {
     return cid
   }
 
+  /**
+   * Yields the bytes of a block in one piece and unchecked. Throws a `NotFoundError` of `interface-store` if the block
+   * is not here, and the errors of the disk. So a block that cannot be read is never reported as missing.
+   */
   async *get(cid: CID, options: AbortOptions = {}): AsyncGenerator<Uint8Array> {
     options.signal?.throwIfAborted()
     const multihash = multihashOf(cid)
@@ -85,6 +95,10 @@ export class DurableBlockstore implements Blockstore {
     return place === undefined ? this.#files.size(multihash) : place.length - MULTIHASH_BYTES
   }
 
+  /**
+   * Removes a block. A missing block is not an error. After a crash the block may be back, and must then be deleted
+   * again.
+   */
   async delete(cid: CID, options: AbortOptions = {}): Promise<void> {
     options.signal?.throwIfAborted()
     const multihash = multihashOf(cid)
@@ -129,7 +143,7 @@ export class DurableBlockstore implements Blockstore {
     signal?.throwIfAborted()
     const length = byteLengthOf(parts)
     const isSmall = length < SMALL_BLOCK_BYTES_MAX
-    // Blocks of one multihash have one length, so this block can only be where blocks of its size are.
+    // All blocks of one multihash have the same length, so this block can only be where blocks of its size are kept.
     if (isSmall ? (await this.#placeOf(multihash)) !== undefined : await this.#files.has(multihash)) return
     await this.#capacity.take(length)
     try {
@@ -158,13 +172,13 @@ export class DurableBlockstore implements Blockstore {
     return isPlace(value) ? decodePlace(value) : undefined
   }
 
-  /** Works on several items at once and returns the results in order. Ends what is under way before it returns. */
+  /** Works on several items at once and yields the results in order. Waits for all work under way before it returns. */
   async *#manyAtOnce<In, Out>(source: Source<In>, work: (item: In) => Promise<Out>): AsyncGenerator<Out> {
     const underWay: Array<Promise<Out>> = []
     try {
       for await (const item of source) {
         const result = work(item)
-        // The error is thrown when it is this item's turn. If the caller stops before that, it is logged below.
+        // The error is thrown at this item's turn. If the caller stops before that, it is logged below.
         result.catch(() => {})
         underWay.push(result)
         if (underWay.length >= MANY_AT_ONCE) yield await (underWay.shift() as Promise<Out>)
@@ -172,7 +186,8 @@ export class DurableBlockstore implements Blockstore {
       while (underWay.length > 0) yield await (underWay.shift() as Promise<Out>)
     } finally {
       for (const result of await Promise.allSettled(underWay))
-        if (result.status === 'rejected') this.#log.trace('a block that nobody waits for: %s', reasonOf(result.reason))
+        if (result.status === 'rejected')
+          this.#log.trace('work on a block failed after its caller had stopped: %s', reasonOf(result.reason))
     }
   }
 
@@ -182,8 +197,8 @@ export class DurableBlockstore implements Blockstore {
       project: async rows => {
         const keys = rows.map(blockRowKey)
         const before = await index.getMany(keys)
-        // A second row of the same block (of a compaction, or of a put after one that failed) replaces the first, which is
-        // then dead.
+        // A second row of the same block replaces the first, which is then dead. It comes from a compaction, or from a
+        // put after one that failed.
         const dead = before.filter(isPlace).map(decodePlace)
         await index.batch([
           ...rows.map((row, i) => ({
@@ -198,7 +213,7 @@ export class DurableBlockstore implements Blockstore {
         const value = await index.get(blockRowKey(row))
         return isPlace(value) && isSamePlace(decodePlace(value), row.place)
       },
-      // A freed block leaves an empty value, so that it can be told from one that the index has lost. It stays as long as
+      // A freed block leaves an empty value, so that it differs from one that the index has lost. It stays as long as
       // the index, since any segment may hold a dead row of the block.
       isIndexed: row => index.has(blockRowKey(row))
     }

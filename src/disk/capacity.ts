@@ -5,7 +5,7 @@ import type { Files } from './files.ts'
 
 /** How long one measurement of the file system is used before the next. */
 const MEASURE_INTERVAL_MS = 1_000
-/** The store is full from this share on, until its share falls below `FULL_UNTIL`. In between it stays what it was. */
+/** The store becomes full at the first share, and is full until its share falls below the second. */
 const FULL_FROM = 0.95
 const FULL_UNTIL = 0.9
 
@@ -16,7 +16,7 @@ export interface CapacityOptions {
   capacityBytes?: number | undefined
 }
 
-/** Refuses a block before the disk does: the store stays under its capacity, and part of the disk stays free. */
+/** Refuses a block before the disk does, so that the store stays under its capacity and a part of the disk stays free. */
 export class Capacity {
   readonly #files: Files
   readonly #clock: Clock
@@ -33,11 +33,12 @@ export class Capacity {
     this.#configuredBytes = capacityBytes
   }
 
+  /** The bytes of the blocks that the store holds. Statements, claims, dead rows and the index are not counted. */
   get usedBytes(): number {
     return this.#usedBytes
   }
 
-  /** What this store may hold in all. It is constant as long as the disk is: other files on it do not change it. */
+  /** How many bytes this store may hold in all. Other files on the disk do not change this. */
   get capacityBytes(): number {
     const limit = Math.floor(this.#space.totalBytes * (1 - RESERVE_SHARE))
     return this.#configuredBytes === undefined ? limit : Math.min(this.#configuredBytes, limit)
@@ -64,7 +65,7 @@ export class Capacity {
     this.add(bytes)
   }
 
-  /** Counts bytes as used that were on the disk before the file system was measured. */
+  /** Counts bytes of blocks that were on the disk before the file system was measured. */
   countExisting(bytes: number): void {
     this.#usedBytes += bytes
     this.#updateFull()

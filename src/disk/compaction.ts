@@ -23,7 +23,7 @@ export interface CompactionOptions {
   log: Logger
 }
 
-/** Frees the space of dead rows: it writes the live rows of a segment again at the end, then removes the segment. */
+/** Frees the space of dead rows: it copies the live rows of a segment to the end, then removes the segment. */
 export class Compaction {
   readonly #options: CompactionOptions
   /** Segments with rows of failed writes. They stay until the next start has put those rows into the index. */
@@ -33,7 +33,7 @@ export class Compaction {
     this.#options = options
   }
 
-  /** Returns the closed segments whose live share is less than `below`, the emptiest first. */
+  /** Returns the closed segments whose live share is less than `below`, the one with the least first. */
   candidates(below: number): number[] {
     const { segments, usage } = this.#options
     return segments
@@ -46,7 +46,7 @@ export class Compaction {
   }
 
   /**
-   * Writes a segment's live rows again at the end and removes it. A crash in between leaves both copies, which does no
+   * Copies a segment's live rows to the end and removes it. A crash in between leaves both copies, which does no
    * harm. Three kinds of segment stay: one with damage in it, because what cannot be read might still be needed; one with
    * a row of a failed write; and one with a row that the index has lost, which throws an `IndexCorruptError`.
    */
@@ -68,7 +68,7 @@ export class Compaction {
     usage.unlisted(segment)
     await segments.remove(segment)
     await usage.removed(segment)
-    log('compacted segment %d: %d rows moved', segment, moved)
+    log('compacted segment %d; rows moved: %d', segment, moved)
   }
 
   #mustStay(segment: number): boolean {

@@ -1,10 +1,13 @@
-/** Bounds of the store. SPEC.md says what those mean that shape the bytes on disk. */
+/** The bounds of the store. SPEC.md explains those that shape the bytes on disk. */
 
 /** A segment is closed once it is this long. */
 export const SEGMENT_BYTES = 64 << 20
 /** The longest payload of a row: the largest small block with its name, or a statement. */
 export const ROW_BYTES_MAX = 80 << 10
-/** What one group commit takes, or one step of a replay: enough to fill a disk's queue, little enough to wait for. */
+/**
+ * What one group commit takes: bytes, and writes (each of one or more rows). One batch of a projection takes as many writes.
+ * In a replay the second bound counts rows. Both are enough to fill a disk's queue, and little enough to wait for.
+ */
 export const COMMIT_BYTES_MAX = 16 << 20
 export const COMMIT_ROWS_MAX = 4096
 /** What a compaction moves at a time, while other writes wait. */
@@ -14,7 +17,7 @@ export const MOVE_ROWS_MAX = 256
 export const OPEN_SEGMENTS_MAX = 64
 /** Segments that can still be read after they were removed. At most one is removed in `COMPACT_INTERVAL_MS`. */
 export const RETIRED_SEGMENTS_MAX = 4
-/** How much of a segment is read at once when all of it is read. */
+/** How many bytes are read at once when a whole segment is read. */
 export const SCAN_BYTES = 1 << 20
 
 /** Blocks of this length or more have a file of their own. Smaller ones are rows of a segment. */
@@ -28,18 +31,18 @@ export const COMPACT_BELOW = 0.5
 /** The pause between compactions. */
 export const COMPACT_INTERVAL_MS = 30_000
 
-/** Rows that one leaf check compares with the index, and the pause between two of them. */
+/** Rows in one leaf check, and the pause between two checks. */
 export const LEAF_ROWS = 1024
 export const LEAF_INTERVAL_MS = 60_000
-/** The pause between leaves the first time through all rows after a start. */
+/** The pause between two checks while all rows are checked for the first time after a start. */
 export const LEAF_PAUSE_MS = 50
 
 /**
- * Batches of the index in one chain. Each start reads up to so many rows, and after so many batches LevelDB is made to
- * write what it has in memory to a table.
+ * Batches of the index in one chain. Each start reads up to this many rows. After this many batches LevelDB must write what
+ * it has in memory to a table.
  */
 export const CHAIN_LINKS_MAX = 4096
-/** The most waiting batches, and bytes of them, that are written to the index as one. */
+/** The most waiting batches, and the most bytes of them, that are written to the index as one batch. */
 export const BATCH_ITEMS_MAX = 1024
 export const BATCH_BYTES_MAX = 1 << 20
 

@@ -16,7 +16,7 @@ export class Damage {
     return this.#segments.has(segment)
   }
 
-  /** Remembers damage that the report of the start counts. */
+  /** Remembers damage that was found at the start, and is counted in the report of the start. */
   note({ segment, offset }: Cursor): void {
     this.#segments.add(segment)
     this.#log('segment %d is damaged at offset %d', segment, offset)

@@ -18,14 +18,14 @@ const layoutSchema = z.object({ layout: z.number().int() })
 const formatSchema = z.strictObject({ layout: z.literal(LAYOUT), storeId: z.string().regex(/^[0-9a-f]{32}$/) })
 
 /**
- * Makes a data directory durably if it is missing. Makes it readable by its owner only, even if something else created it.
+ * Creates a data directory durably if it is missing. Makes it readable by its owner only, even if another program created it.
  */
 export async function makeDataDirectory(root: string): Promise<void> {
   try {
     const first = await mkdir(root, { recursive: true, mode: DIRECTORY_MODE })
     await chmod(root, DIRECTORY_MODE)
     if (first === undefined) return
-    // Syncing files inside is worth nothing as long as the name of the directory itself may still be lost.
+    // Syncing files inside is useless while the name of the directory itself may still be lost.
     for (let made = resolve(root); ; made = dirname(made)) {
       await new NodeFiles(dirname(made)).syncDirectory('')
       if (made === resolve(first) || made === dirname(made)) return
@@ -82,7 +82,7 @@ function parseStoreId(text: Uint8Array): Uint8Array {
   const { data } = layoutSchema.safeParse(value)
   if (data !== undefined && data.layout !== LAYOUT) {
     throw new UnknownLayoutError(
-      `the data directory has layout ${data.layout}, this version knows ${LAYOUT}: upgrade dfs-node`
+      `the data directory has layout ${data.layout}, but this version only knows ${LAYOUT}: upgrade dfs-node`
     )
   }
   const parsed = formatSchema.safeParse(value)

@@ -20,7 +20,7 @@ declare const WebAssembly: { Memory: new (pages: { initial: number; maximum: num
  */
 export class DirectFiles {
   readonly #slots = new Limiter(BLOCK_WRITES_MAX)
-  /** Parts of one region that is aligned, since a page of WebAssembly is. Allocated at the first write. */
+  /** Parts of one region that is aligned, because a page of WebAssembly is. It is allocated at the first write. */
   #free: Uint8Array[] | undefined
   #isSupported = constants.O_DIRECT !== undefined && process.platform === 'linux'
 
@@ -34,7 +34,7 @@ export class DirectFiles {
       await this.#write(path, parts, mode)
       return true
     } catch (error) {
-      // Some file systems refuse to open such a file, others to write it. In that case it is removed again.
+      // Some file systems refuse to open such a file, and others to write it, so the file may have to be removed.
       if ((error as NodeJS.ErrnoException).code !== 'EINVAL') throw error
       this.#isSupported = false
       await rm(path, { force: true })
@@ -73,7 +73,7 @@ export class DirectFiles {
         }
       }
       if (filled === 0) return
-      // The slot behind the end holds bytes of another block, which is sealed too. They are cut off again.
+      // Behind the end the slot holds bytes of another block, which is sealed too. `truncate` cuts them off.
       await writeAt(handle, slot.subarray(0, Math.ceil(filled / ALIGNMENT_BYTES) * ALIGNMENT_BYTES), written)
     } finally {
       this.#free.push(slot)

@@ -11,8 +11,8 @@ export interface DiskMonitorOptions {
 }
 
 /**
- * Tells in a word whether this member can store anything: how the disk took the last write, and whether the capacity has
- * room left. A full disk fails one write after another, and the owner of the node wants to read that once.
+ * Says in one word whether this member can store anything: it combines how the last write to the disk ended with whether the
+ * capacity has room left. A full disk fails one write after another, and the owner of the node wants to read that once.
  */
 export class DiskMonitor {
   readonly #options: DiskMonitorOptions

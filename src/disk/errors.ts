@@ -12,7 +12,10 @@ export class ReadOnlyError extends DfsError {
   override readonly code = 'read-only'
 }
 
-/** The disk reported an error. The bytes of a failed write are not durable. The bytes of a failed read may still be there. */
+/**
+ * The disk reported an error. The bytes of a failed write are not durable. The bytes of a failed read may still be
+ * there.
+ */
 export class DiskError extends DfsError {
   override readonly name = 'DiskError'
   override readonly code = 'io'
@@ -24,16 +27,19 @@ export class FileMissingError extends DfsError {
   override readonly code = 'not-found'
 }
 
-/** The index cannot be used as it is: rows are damaged or missing, or it is another's. Rebuilding it loses nothing. */
+/** The index cannot be used: rows are damaged or missing, or it belongs to another store. Rebuilding it loses nothing. */
 export class IndexCorruptError extends DfsError {
   override readonly name = 'IndexCorruptError'
   override readonly code = 'corrupt'
-  /** Stretches of the segments that the index knew of and that are gone. A rebuilt index will not know of them. */
-  readonly damagedRows: number
+  /** How many damaged stretches only the old index knew of. */
+  readonly damagedStretches: number
 
-  constructor(message: string, { damagedRows = 0, ...options }: ErrorOptions & { damagedRows?: number } = {}) {
+  constructor(
+    message: string,
+    { damagedStretches = 0, ...options }: ErrorOptions & { damagedStretches?: number } = {}
+  ) {
     super(message, options)
-    this.damagedRows = damagedRows
+    this.damagedStretches = damagedStretches
   }
 }
 

@@ -1,13 +1,13 @@
 /**
- * The disk, as a port: what the store needs of a file system and nothing more. So a test can use a disk that fills up,
- * fails, or forgets at a crash everything that was not synced. Paths are relative to the data directory, with `/` between
- * parts. Errors are those of `errors.ts`.
+ * The disk, as a port: what the store needs of a file system and nothing more, so that a test can use a disk that fills
+ * up, fails, or forgets at a crash everything that was not synced. Paths are relative to the data directory, with
+ * `/` between parts. Errors are those of `errors.ts`.
  *
- * An implementation owes this: bytes are durable once `sync`, or a write that promises to sync, has resolved. A name is
- * durable once `syncDirectory` of its folder has resolved.
+ * Every implementation must keep these promises: bytes are durable once `sync`, or a write that promises to sync, has
+ * resolved. A name is durable once `syncDirectory` of its folder has resolved.
  */
 export interface Files {
-  /** Makes a folder and those above it, readable by the owner only. */
+  /** Creates a folder and those above it, readable by the owner only. An existing folder is not an error. */
   makeDirectory(path: string): Promise<void>
   /** Returns the names in a folder, in no order. If there is no such folder, the list is empty. */
   list(path: string): Promise<string[]>
@@ -33,30 +33,34 @@ export interface Files {
 
   /** Opens a file for reading at offsets. An open file can still be read after it was removed. */
   openRead(path: string): Promise<ReadFile>
-  /** Opens a file for appending, and makes it if it is missing. */
+  /** Opens a file for appending, and creates it if it is missing. */
   openAppend(path: string): Promise<AppendFile>
 
   /** Returns how many bytes the file system has, and how many this user may still write. */
   space(): Promise<{ totalBytes: number; freeBytes: number }>
 }
 
+/** A file that is open for reading. Several reads may be under way at once. The caller must close it. */
 export interface ReadFile {
-  /** Returns `length` bytes from `offset`, fewer if the file ends before. */
+  /** Returns `length` bytes from `offset`, or fewer if the file ends before. The buffer belongs to the caller. */
   read(offset: number, length: number): Promise<Uint8Array>
   close(): Promise<void>
 }
 
+/** A file that is open for appending. One call at a time. The caller must close it, which does not sync. */
 export interface AppendFile {
-  /** Bytes in the file. */
+  /** Bytes in the file, also those that are not durable yet. */
   readonly size: number
   /** Appends at the end. After an error the file may hold a part of the bytes: call `truncate` before the next `append`. */
   append(bytes: Uint8Array): Promise<void>
+  /** Makes everything that was appended or truncated durable. After an error none of it counts as durable. */
   sync(): Promise<void>
+  /** Cuts the file to this many bytes. The next `append` begins there. */
   truncate(size: number): Promise<void>
   close(): Promise<void>
 }
 
-/** Writes a small file so that a crash leaves either the old or the new one, never a part. */
+/** Replaces a small file. It is durable when this resolves. A crash leaves the old file or the new one, never a part. */
 export async function replaceFile(files: Files, path: string, bytes: Uint8Array): Promise<void> {
   const temp = `${path}.new`
   await files.remove(temp)

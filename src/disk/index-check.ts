@@ -14,7 +14,7 @@ export interface IndexCheckOptions {
   damage: Damage
 }
 
-/** Compares rows of the segments with the index, since LevelDB may lose a row after a flipped bit without an error. */
+/** Compares rows of the segments with the index, since LevelDB may silently lose a row after a flipped bit. */
 export class IndexCheck {
   readonly #options: IndexCheckOptions
   /** Where the next leaf begins. */
@@ -25,8 +25,9 @@ export class IndexCheck {
   }
 
   /**
-   * Compares the next leaf, which is the next `rowsMax` rows. After the last row it begins again at the first. Returns how
-   * many rows it compared: fewer than `rowsMax` at the end. Throws at the first row that the index lacks.
+   * Compares the next leaf, which is the next `rowsMax` rows. After the last row it begins again at the first. Returns
+   * how many rows it compared: fewer than `rowsMax` at the end. Throws an `IndexCorruptError` at the first row that the
+   * index lacks.
    */
   async checkLeaf(rowsMax: number): Promise<number> {
     const { segments, damage } = this.#options
@@ -51,7 +52,7 @@ export class IndexCheck {
     if (projection === undefined || (await projection.isIndexed(row))) return true
     // Rows of writes that are under way, or that failed, need not be in the index yet.
     if (!isBefore(row.place, cursor.position)) return false
-    // The row may have been replaced or compacted between reading it and asking for it, so ask again before reporting it.
+    // The row may have been replaced or moved since it was read, so the index is asked again before the row is reported.
     if (await projection.isIndexed(row)) return true
     throw index.reportCorrupt('the index lacks a row')
   }

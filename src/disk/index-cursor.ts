@@ -8,9 +8,9 @@ const CURSOR_KEY = indexKey(TABLES.meta, Buffer.from('cursor'))
 export const FIRST_CURSOR: Cursor = { segment: 1, offset: 0 }
 
 /**
- * Knows up to where the index has taken in every row. After a crash, replay begins there. The cursor stops at the start of
- * the oldest write under way. A failed write holds it back until the next start, because some of its rows may be durable
- * and not in the index.
+ * Knows up to where every row is in the index. After a crash, replay begins there. The cursor stops at the start of the
+ * oldest write under way. A failed write holds it back until the next start, because some of its rows may be durable and
+ * not in the index.
  */
 export class IndexCursor {
   readonly #segments: Pick<Segments, 'end'>
@@ -33,29 +33,29 @@ export class IndexCursor {
     return this.#failed !== undefined
   }
 
-  /** A write whose rows will be at `from` or behind it begins. */
+  /** Call this when a write begins. Its rows will be at `from` or behind it. */
   begin(from: Cursor): void {
     this.#underWay.add(from)
   }
 
-  /** The rows of the write are in the index. */
+  /** Call this when the rows of a write are in the index. */
   end(from: Cursor): void {
     this.#underWay.delete(from)
   }
 
-  /** The write failed, and some of its rows may be durable all the same. */
+  /** Call this when a write has failed. Some of its rows may be durable. */
   fail(from: Cursor): void {
     this.#underWay.delete(from)
     this.#failed = earlier(from, this.#failed)
   }
 
-  /** The change that saves the position in the index. */
+  /** Returns the change that saves the position in the index. */
   saveOp(): IndexOp {
     return { type: 'put', key: CURSOR_KEY, value: encodeCursor(this.position) }
   }
 }
 
-/** Reads the position that the index was closed, or left by a crash, with. */
+/** Reads the position that the last process with this index saved. */
 export async function readCursor(index: IndexDb): Promise<Cursor> {
   const saved = await index.get(CURSOR_KEY)
   return saved === undefined ? FIRST_CURSOR : decodeCursor(saved)

@@ -10,18 +10,18 @@ import { TABLES } from './tables.ts'
 /** An ordered key-value database of bytes, as a port: any database behind `abstract-level`, such as `classic-level`. */
 export type Database = AbstractLevel<string | Buffer | Uint8Array, Uint8Array, Uint8Array> & {
   /**
-   * First writes what is in memory to tables, durably. A database that lacks this function must keep the promise of `sync`
-   * for everything that was written before.
+   * First writes what is in memory to tables, durably. In a database without this function, `sync` must also cover
+   * everything that was written before.
    */
   compactRange?(from: Uint8Array, to: Uint8Array): Promise<void>
 }
 
 export interface BatchOptions {
-  /** Resolve only once a power cut would leave this batch and all before it, or else an index that `open` refuses. */
+  /** Resolve only once a power cut would leave either this batch and all before it, or an index that `open` refuses. */
   sync?: boolean
 }
 
-/** A batch that waits until those before it are written. */
+/** A batch that waits for the batches before it. */
 interface Waiting {
   ops: readonly IndexOp[]
   bytes: number
@@ -39,10 +39,11 @@ const CHECKSUM_BYTES = 4
  * mismatch throws an `IndexCorruptError` and calls `onCorrupt`, so that the owner of the index rebuilds it.
  *
  * Rows are written without a sync unless the caller asks for one. After a power cut the index may be an older one, and the
- * cursor in it says how old. LevelDB alone does not promise that much. It reads its log on past a gap, and `sync` covers
- * only the log that is being written: LevelDB closes the log before without a sync, and may not have written its table yet.
- * So a batch may be lost although later ones are there: a caller that wrote A before B may find B alone. Therefore
- * batches are written one after another, and each adds a link to a chain, by which `open` sees whether one is missing.
+ * cursor in it says how old. LevelDB alone does not promise that much. When it reads its log, it continues behind a gap. And
+ * `sync` covers only the log that is being written: LevelDB closes the previous log without a sync, and may not have written
+ * its table yet. So a batch may be lost although later ones are there: a caller that wrote A before B may find only B.
+ * Therefore batches are written one after another, and each adds a link to a chain, by which `open` sees whether a batch is
+ * missing.
  */
 export class IndexDb {
   readonly #db: Database
@@ -85,12 +86,13 @@ export class IndexDb {
     await this.#db.close()
   }
 
-  // Synchronous where few rows are wanted: they are nearly always in memory, and a hop to another thread and back takes ten
+  // Few rows are read synchronously: they are nearly always in memory, and a hop to another thread and back takes ten
   // times as long as reading them.
   async get(key: Uint8Array): Promise<Uint8Array | undefined> {
     return this.#getSync(key)
   }
 
+  /** Returns the values of several keys, in their order; undefined for a key that is not there. */
   async getMany(keys: Uint8Array[]): Promise<Array<Uint8Array | undefined>> {
     if (keys.length === 0) return []
     if (keys.length <= SYNC_ROWS_MAX) return keys.map(key => this.#getSync(key))
@@ -102,6 +104,10 @@ export class IndexDb {
     return (await this.get(key)) !== undefined
   }
 
+  /**
+   * Applies all changes or none, after all earlier batches. Without `sync` a power cut may undo the batch. Then all
+   * later ones are undone too, or `open` refuses the index. Throws the errors of the disk.
+   */
   async batch(ops: readonly IndexOp[], { sync = false }: BatchOptions = {}): Promise<void> {
     if (ops.length === 0) return
     const rows = ops.map(withChecksum)
@@ -109,7 +115,10 @@ export class IndexDb {
     await this.#batches.add({ ops: rows, bytes, sync })
   }
 
-  /** Reads all rows whose key starts with `prefix`, in order. If `after` is given, only those behind that key. */
+  /**
+   * Yields the rows whose key starts with `prefix`, in order: those behind the key `after` if it is given, and at most
+   * `limit`. They are the rows of the moment in which the list begins. Later changes do not appear.
+   */
   async *range(
     prefix: Uint8Array,
     options: { after?: Uint8Array | undefined; limit?: number | undefined } = {}
@@ -161,9 +170,10 @@ export class IndexDb {
     await this.#guarded(() => this.#db.batch(rows, { sync } as object))
   }
 
-  // Everything before a chain is durable when the chain begins, so the links of the chain before are not needed any more.
-  // `compactRange` does not report failures. In this order they do not matter: if LevelDB cannot begin another log, the logs
-  // before are in tables and this one has been synced; if it cannot write a table, it refuses all batches from then on.
+  // Everything before a chain is durable when the chain begins, so the links of the previous chain are no longer
+  // needed. `compactRange` does not report failures. In this order they do not matter. If LevelDB cannot begin another
+  // log, all earlier logs are in tables and this one has been synced. If it cannot write a table, it refuses all
+  // batches from then on.
   async #beginChain(): Promise<void> {
     await this.#put([this.#linkOp(this.#link - 1)], true)
     await this.#guarded(async () => this.#db.compactRange?.(PAST_ALL, PAST_ALL))
@@ -175,8 +185,8 @@ export class IndexDb {
     return withChecksum({ type: 'put', key: indexKey(TABLES.meta, LINK, u32be(link)), value: u32be(this.#chain) })
   }
 
-  // Links of older chains are numbered behind those of the last one. All that LevelDB found when it opened is in tables, so
-  // a new chain begins.
+  // Links of older chains have higher numbers than those of the last one. Everything that LevelDB found when it opened is in
+  // tables, so a new chain may begin.
   async #checkChain(): Promise<void> {
     const chainOf: number[] = []
     const prefix = indexKey(TABLES.meta, LINK)

@@ -3,7 +3,10 @@ import { IndexCorruptError } from './errors.ts'
 import { type IndexDb, type IndexOp, indexKey } from './index-db.ts'
 import { TABLES } from './tables.ts'
 
-/** What the index says of itself: which store it belongs to, whether it is complete, and whether it was closed properly. */
+/**
+ * What the index says about itself: which store it belongs to, whether it is complete, and whether it was closed
+ * properly.
+ */
 
 const STORE_ID_KEY = indexKey(TABLES.meta, Buffer.from('store'))
 const BUILT_KEY = indexKey(TABLES.meta, Buffer.from('built'))

@@ -52,7 +52,7 @@ export interface Secrets {
   network: Uint8Array
   /** Keys of the epochs that this member may read. */
   epochs: Array<{ id: Uint8Array; key: Uint8Array }>
-  /** Only the founder has it, until it is told to forget it. */
+  /** Only the founder of the network has it. */
   networkKey?: Uint8Array | undefined
   /** The statements that make this device a member: its grant last, and before it those that the grant depends on. */
   grants: Uint8Array[]

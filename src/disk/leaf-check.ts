@@ -12,10 +12,10 @@ export interface LeafCheckOptions {
 }
 
 /**
- * The worker that compares the segments with the index. A leaf is a group of neighbouring rows that one round compares. The
- * first time through, which begins soon after the start, leaves follow each other quickly, since a flipped bit may have
- * lost rows of the index without an error. After that one leaf follows another from time to time, round and round. The
- * store itself reports what it finds. If the disk cannot be read, the next round may succeed.
+ * The worker that compares the segments with the index. A leaf is a group of neighbouring rows that one round compares. Soon
+ * after the start all leaves are compared quickly, since a flipped bit may have lost rows of the index without an error.
+ * After that one leaf is compared from time to time, and after the last one the first again. The store itself reports what
+ * it finds. If the disk cannot be read, the next round may succeed.
  */
 export function leafCheck({ store, clock, logger, onError }: LeafCheckOptions): Worker {
   const log = logger.forComponent('dfs:disk:leaf-check')
@@ -30,7 +30,7 @@ export function leafCheck({ store, clock, logger, onError }: LeafCheckOptions): 
     onError,
     work: async () => {
       const rows = await store.checkLeaf()
-      log.trace('compared %d rows with the index', rows)
+      log.trace('rows compared with the index: %d', rows)
       if (rows === LEAF_ROWS) return
       if (isFirstTime) log('compared all rows with the index')
       isFirstTime = false

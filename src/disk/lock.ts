@@ -12,10 +12,10 @@ const ATTEMPTS_MAX = 5
 /** How long a lock file may stay empty while its holder writes it. */
 const WRITING_MS = 200
 const TOKEN_BYTES = 16
-/** The errors with which a file system answers that has no links. */
+/** The errors of a file system that has no links. */
 const NO_LINKS: ReadonlySet<string> = new Set(['EPERM', 'ENOSYS', 'ENOTSUP', 'EOPNOTSUPP', 'EMLINK'])
-/** Hex digits of the dead holder's digest in the name of a claim on its lock. */
-const CLAIM_CHARACTERS = 16
+/** Hex digits of the dead holder's digest in the name of a takeover file. */
+const TAKEOVER_CHARACTERS = 16
 
 export interface LockOptions {
   logger: ComponentLogger
@@ -23,7 +23,7 @@ export interface LockOptions {
   chance?: Chance
 }
 
-/** This process, as it writes itself into a lock file. */
+/** What identifies this process in a lock file. */
 interface Self {
   /** 32 random hex digits. */
   token: string
@@ -32,11 +32,11 @@ interface Self {
 }
 
 /**
- * Locks a data directory for this process. Returns the function that unlocks it. Throws a `LockedError`, which says which
- * process to stop, if another process has the directory.
+ * Locks a data directory for this process. Returns the function that unlocks it. If another process has the directory,
+ * throws a `LockedError` that says which process to stop.
  *
  * The lock is a file that names its holder by process id and by the moment at which that process began. So neither a crash
- * nor a process id that is used again leaves a directory locked. Node has no flock. Where process ids say nothing (two
+ * nor a reused process id leaves a directory locked. Node has no flock. Where process ids say nothing (two
  * containers on one volume), the lock that LevelDB takes from the kernel on the index decides.
  */
 export async function lockDirectory(root: string, options: LockOptions): Promise<() => Promise<void>> {
@@ -73,7 +73,7 @@ class LockFiles {
       const pid = holder.split(' ')[0]
       throw new LockedError(`process ${pid} is using this data directory: stop it, or give another --data-dir`)
     }
-    this.#log('the process that had the data directory has ended: taking its lock over')
+    this.#log('taking over the lock of a process that has ended')
     return this.#takeOver(path, holder, self)
   }
 
@@ -85,24 +85,24 @@ class LockFiles {
 
   /**
    * Replaces the lock of a dead process with this one's. Returns false if another process was faster. Several processes
-   * may find the same dead holder: the one that creates the claim file named after it, and still finds the dead holder in
-   * the lock, is the only one that may replace it. A claim whose maker has died is taken over like the lock itself.
+   * may find the same dead holder. Only the one that creates the takeover file, which is named after the dead holder, and
+   * still finds the dead holder in the lock, may replace it. A takeover file whose maker has died is itself taken over.
    */
   async #takeOver(path: string, dead: string, self: Self): Promise<boolean> {
-    const claim = `${path}.${hash('sha256', dead).slice(0, CLAIM_CHARACTERS)}`
-    if (!(await create(claim, self))) {
-      const other = await this.#readWritten(claim)
+    const takeover = `${path}.${hash('sha256', dead).slice(0, TAKEOVER_CHARACTERS)}`
+    if (!(await create(takeover, self))) {
+      const other = await this.#readWritten(takeover)
       if (other === undefined || (await this.#isAlive(other))) return false
-      if (!(await this.#takeOver(claim, other, self))) return false
+      if (!(await this.#takeOver(takeover, other, self))) return false
     }
     if ((await read(path)) === dead) {
-      // The claim becomes the lock, so there is one of the two at every moment.
-      await rename(claim, path).catch(error => {
+      // The takeover file becomes the lock, so one of the two exists at every moment.
+      await rename(takeover, path).catch(error => {
         throw asDiskError(error)
       })
       return true
     }
-    await rm(claim, { force: true })
+    await rm(takeover, { force: true })
     return false
   }
 

@@ -2,14 +2,14 @@ import { DiskError, NoSpaceError, ReadOnlyError } from './errors.ts'
 import type { AppendFile } from './files.ts'
 import { NodeFiles } from './node-files.ts'
 
-/** How the disk took the last write. */
+/** How the last write to the disk ended. */
 export type DiskState = 'ok' | 'full' | 'readonly' | 'failing'
 
-/** Files of the operating system that remember how the last write to them went. */
+/** Files of the operating system. They remember how the last write ended. */
 export class MonitoredFiles extends NodeFiles {
   #state: DiskState = 'ok'
 
-  /** The kind of error that the last write met. Only bytes that became durable make it `ok` again. */
+  /** The kind of error that the last write ended with. Only a write that becomes durable makes it `ok` again. */
   get state(): DiskState {
     return this.#state
   }

@@ -48,7 +48,7 @@ export class NodeFiles implements Files {
   }
 
   async size(path: string): Promise<number | undefined> {
-    // Synchronous: the answer is in the system's memory, and a hop to another thread takes ten times as long.
+    // Synchronous, since the answer is in the system's memory, and a hop to another thread takes ten times as long.
     return guarded(async () => {
       const stat = statSync(this.#at(path), { throwIfNoEntry: false })
       return stat?.isFile() === true ? stat.size : undefined

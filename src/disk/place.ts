@@ -34,6 +34,7 @@ export function decodeCursor(bytes: Uint8Array): Cursor {
   return { segment: view.getUint32(0), offset: view.getUint32(4) }
 }
 
+/** Returns true if `a` is before `b` in the order in which rows were written. */
 export function isBefore(a: Cursor, b: Cursor): boolean {
   return a.segment !== b.segment ? a.segment < b.segment : a.offset < b.offset
 }

@@ -1,6 +1,6 @@
 import type { PlacedRow } from './row.ts'
 
-/** Groups neighbouring rows of one type, up to so many rows or bytes. Their payloads are copied, so a batch stays valid. */
+/** Groups neighbouring rows of one type into batches of bounded size. Payloads are copied, so a batch stays valid. */
 export async function* rowBatches(
   rows: AsyncIterable<PlacedRow>,
   rowsMax: number,

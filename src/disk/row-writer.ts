@@ -18,10 +18,10 @@ export interface RowWriterOptions {
   log: Logger
 }
 
-/** More slots than writes ever wait at once. A move takes all of them. */
+/** More slots than there are ever writes at the same time. A move takes all of them. */
 const WRITES_MAX = 2 ** 31
 
-/** Writes rows and waits until the index has taken them in. */
+/** Writes rows and waits until they are in the index. */
 export class RowWriter {
   readonly #options: RowWriterOptions
   readonly #writes = new Set<Promise<unknown>>()
@@ -43,7 +43,7 @@ export class RowWriter {
     }
   }
 
-  /** Runs `work` while no other write is under way. It writes with the function that it is given. */
+  /** Runs `work` while no other write is under way. `work` writes with the function that it is given. */
   async alone(work: (write: RowWriter['write']) => Promise<void>, signal?: AbortSignal): Promise<void> {
     const release = await this.#gate.acquire(WRITES_MAX, signal)
     try {
@@ -73,16 +73,17 @@ export class RowWriter {
       this.#saveCursor(places)
       return places
     } catch (error) {
-      // A write that was never begun has left nothing. Of any other, some rows may be durable and not in the index.
+      // A write that was never begun has left nothing. If another fails, some of its rows may be durable and not in the
+      // index.
       if (error instanceof StoppedError) cursor.end(from)
       else cursor.fail(from)
-      log('could not write %d rows of type %d: %s', payloads.length, type, reasonOf(error))
+      log('could not write rows of type %d (%d): %s', type, payloads.length, reasonOf(error))
       throw error
     }
   }
 
-  // Nobody waits for it: if it fails, the next start reads these rows again, which changes nothing. It is saved at once
-  // all the same, because rows that are read again much later may include claims that have ended since.
+  // Nobody waits for this. If it fails, the next start reads these rows again, which changes nothing. The cursor is saved at
+  // once anyway, because rows that are read again much later may include claims that have ended since.
   #saveCursor(places: Place[]): void {
     this.#savings.add(places).catch(error => this.#options.log('could not save the cursor: %s', reasonOf(error)))
   }

@@ -3,6 +3,7 @@ import { concatBytes, u32be } from '../util/bytes.ts'
 import { ROW_BYTES_MAX } from './constants.ts'
 import type { Cursor, Place } from './place.ts'
 
+/** What a segment stores under one checksum. The type says what the payload means: `ROW_…` in constants.ts. */
 export interface Row {
   type: number
   payload: Uint8Array
@@ -17,7 +18,7 @@ export interface PlacedRow extends Row {
 }
 
 export const ROW_HEADER_BYTES = 13
-/** Begins every row, so that the scan finds the next row behind a damaged stretch. */
+/** The first bytes of every row, by which a scan finds the next row behind a damaged stretch. */
 export const ROW_MAGIC: Uint8Array = Uint8Array.of(0xdf, 0x5e, 0x6a, 0x01)
 
 /**

@@ -6,7 +6,7 @@ export class SegmentList {
   readonly #sizes = new Map<number, number>()
   #last = 0
 
-  /** The highest number given to a segment; 0 before the first. It is never given again. */
+  /** The highest number that a segment has had; 0 before the first. It is never reused. */
   get last(): number {
     return this.#last
   }
@@ -16,6 +16,7 @@ export class SegmentList {
     return { segment: Math.max(1, this.#last), offset: this.#sizes.get(this.#last) ?? SEGMENT_HEADER_BYTES }
   }
 
+  /** The durable bytes of all segments together. */
   get bytes(): number {
     let total = 0
     for (const size of this.#sizes.values()) total += size

@@ -4,7 +4,7 @@ import { OPEN_SEGMENTS_MAX, RETIRED_SEGMENTS_MAX } from './constants.ts'
 import type { Files, ReadFile } from './files.ts'
 import { segmentPath } from './segment-layout.ts'
 
-/** An open file. It is closed once it has been dropped and nobody reads it any more. */
+/** An open file. It is closed once it has been dropped and no read is under way. */
 interface Reader {
   file: Promise<ReadFile>
   users: number
@@ -12,8 +12,8 @@ interface Reader {
 }
 
 /**
- * Segments that are open for reading: those used last, and those removed last. A caller got the place of a row from the
- * index a moment ago. If a compaction has just moved the row, reading the old place must not fail.
+ * Segments that are open for reading: those used last, and those removed last. A caller has the place of a row from the
+ * index a moment before it reads. If a compaction moves the row in between, reading the old place must not fail.
  */
 export class SegmentReaders {
   readonly #files: Files
@@ -41,7 +41,7 @@ export class SegmentReaders {
     }
   }
 
-  /** Drops a segment whose number another file is about to get. */
+  /** Drops a segment whose number another file is about to have. */
   forget(segment: number): void {
     this.#open.delete(segment)
   }

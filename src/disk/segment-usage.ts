@@ -7,7 +7,7 @@ import { SEGMENT_OVERHEAD_BYTES } from './segment-layout.ts'
 import type { Segments } from './segments.ts'
 import { TABLES } from './tables.ts'
 
-/** Segments that have rows. If one of them disappears other than by compaction, its rows are missed. */
+/** Segments that have rows. If one of them disappears other than by compaction, the next start notices it. */
 const SEGMENT_ROWS = indexKey(TABLES.meta, Buffer.from('segment'))
 const DEAD_TABLE = indexKey(TABLES.deadBytes)
 
@@ -64,7 +64,7 @@ export class SegmentUsage {
     return this.#deadOps(this.#deadBytes.keys())
   }
 
-  /** Returns the change that lists a segment, if there are rows in it that the index has not been told of. */
+  /** Returns the change that lists a segment with rows, unless the index lists it already. */
   listOps(segment: number): IndexOp[] {
     if (this.#listed.has(segment)) return []
     this.#listed.add(segment)
@@ -76,7 +76,7 @@ export class SegmentUsage {
     return { type: 'del', key: listKey(segment) }
   }
 
-  /** The segment is off the list in the index too. */
+  /** Call this when the change of `unlistOp` is durable. */
   unlisted(segment: number): void {
     this.#listed.delete(segment)
   }
@@ -88,11 +88,11 @@ export class SegmentUsage {
   }
 
   #assertNoneIsGone(): void {
-    const gone = [...this.#listed].filter(segment => !this.#segments.has(segment))
-    if (gone.length === 0) return
-    // The segments themselves report those that are there without a header.
-    const unreported = gone.filter(segment => !this.#segments.damage.some(at => at.segment === segment))
-    throw new IndexCorruptError('a segment that the index lists is gone', { damagedRows: unreported.length })
+    const lost = [...this.#listed].filter(segment => !this.#segments.has(segment))
+    if (lost.length === 0) return
+    // Segments that exist without a header are reported by `Segments` itself.
+    const unreported = lost.filter(segment => !this.#segments.damage.some(at => at.segment === segment))
+    throw new IndexCorruptError('a segment that the index lists is gone', { damagedStretches: unreported.length })
   }
 
   #deadOps(segments: Iterable<number>): IndexOp[] {

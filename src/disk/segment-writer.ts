@@ -42,7 +42,7 @@ export class SegmentWriter {
     this.#options = options
   }
 
-  /** Opens the last segment for more rows, given those that are in it. Cuts a torn end off. */
+  /** Opens the last segment for more rows. `rows` are those that are in it. Cuts off a torn end. */
   async resume(segment: number, rows: AsyncIterable<PlacedRow>): Promise<void> {
     const { files, list, log } = this.#options
     let size = SEGMENT_HEADER_BYTES
@@ -57,7 +57,7 @@ export class SegmentWriter {
     const file = await files.openAppend(segmentPath(segment))
     try {
       if (file.size > size) {
-        log('cutting a torn end of %d bytes off segment %d', file.size - size, segment)
+        log('cutting off a torn end of segment %d; bytes: %d', segment, file.size - size)
         await file.truncate(size)
       }
       await file.sync()
@@ -163,7 +163,7 @@ export class SegmentWriter {
     return file
   }
 
-  /** Closes a file after an error that is thrown or has been: a second error adds nothing to it. */
+  /** Closes a file after an error that the caller reports. A second error adds nothing to that, so it is only logged. */
   async #closeQuietly(file: AppendFile): Promise<void> {
     await file.close().catch(error => this.#options.log('could not close a segment: %s', reasonOf(error)))
   }

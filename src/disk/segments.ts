@@ -31,7 +31,7 @@ export interface SegmentsOptions {
 /**
  * Append-only files of rows, each row with a checksum: statements, claims and small blocks. A row is acknowledged only when
  * it is durable. After a crash the last segment may end in a torn row, which `open` cuts off. A row that was not
- * acknowledged may be there all the same.
+ * acknowledged may be there nevertheless.
  *
  * This class opens, reads and removes segments. `SegmentWriter` appends to the last one, and `AbandonedSegments` takes care
  * of those that a failed write left without a footer.
@@ -86,6 +86,7 @@ export class Segments {
     return this.#damage
   }
 
+  /** The durable bytes of all segments together. */
   get bytes(): number {
     return this.#list.bytes
   }
@@ -101,7 +102,7 @@ export class Segments {
 
   /** Segments that may be removed once nothing in them is needed, oldest first. */
   closedSegments(): Array<{ segment: number; bytes: number }> {
-    // Never the last one, closed or not: its number would be given again, and a cursor into it would mean another row.
+    // Never the last one, closed or not: its number would be reused, and a cursor into it would mean another row.
     return this.#list.all
       .filter(segment => segment !== this.#list.last)
       .map(segment => ({ segment, bytes: this.#list.sizeOf(segment) }))
@@ -161,7 +162,7 @@ export class Segments {
       end = row.next
       yield row
     }
-    // Every segment but the last got its footer before the next was begun. Without one, rows are missing at its end.
+    // Every segment but the last got its footer before the next one began. If there is none, rows are missing at the end.
     const needsFooter = segment !== this.#list.last && !this.#abandoned.has(segment)
     if (needsFooter && !isClosed && !isDamaged && this.has(segment)) onDamage?.(end)
   }
@@ -188,7 +189,7 @@ export class Segments {
           'a segment in the data directory belongs to another store or version: give another --data-dir, or restore its format.json'
         )
     } else if (isLast) {
-      // The process crashed while it made this segment, so there is no row in it.
+      // The process crashed while it created this segment, so there is no row in it.
       this.#readers.forget(segment)
       await this.#files.remove(segmentPath(segment))
       return

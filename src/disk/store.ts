@@ -24,10 +24,10 @@ export interface OpenReport {
   wasClean: boolean
   replayedRows: number
   /**
-   * Stretches of the segments that no longer match their checksums, counted in those segments that were read. If the index
-   * had to be rebuilt, the `IndexCorruptError` has the count that the old index knew of, and the caller adds it.
+   * How many stretches of the segments that were read do not match their checksums. If the index had to be rebuilt, the
+   * `IndexCorruptError` has the number of stretches that only the old index knew of, and the caller adds it.
    */
-  damagedRows: number
+  damagedStretches: number
 }
 
 export interface StoreOptions {
@@ -40,8 +40,8 @@ export interface StoreOptions {
 }
 
 /**
- * Rows that are durable, and an index that follows them. `write` resolves when its rows are both durable and indexed. After
- * a crash, `open` reads the rows again that the index had not taken in, so no acknowledged row is ever lost.
+ * Rows that are durable, and an index of them. `write` resolves when its rows are both durable and indexed. After a crash,
+ * `open` reads the rows again that are not in the index, so no acknowledged row is ever lost.
  *
  * This class opens and closes the store and passes the rest on: `RowWriter` writes, `Compaction` frees the space of dead
  * rows, `IndexCheck` looks for rows that the index has lost. Each of them owns its own state.
@@ -78,7 +78,8 @@ export class Store {
     }
     this.#writer = new RowWriter(parts)
     this.#check = new IndexCheck(parts)
-    this.#compaction = new Compaction({ ...parts, check: this.#check, writer: this.#writer })
+    const log = logger.forComponent('dfs:disk:compaction')
+    this.#compaction = new Compaction({ ...parts, log, check: this.#check, writer: this.#writer })
   }
 
   /** Registers what rows of a type mean for the index. All types are registered before `open`. */
@@ -110,7 +111,7 @@ export class Store {
     if (!this.#cursor.hasFailedWrite) ops.push(closedOp())
     await this.index
       .batch(ops, { sync: true })
-      // Then the next start takes this end for a crash, and reads the tail again.
+      // If this fails, the next start takes this end for a crash, and reads the tail again.
       .catch(error => this.#log('could not mark the index as closed: %s', reasonOf(error)))
     await this.index.close()
     this.#log('closed')
@@ -136,7 +137,7 @@ export class Store {
     return this.#usage.markDead(places)
   }
 
-  /** Returns the closed segments whose live share is less than `below`, the emptiest first. */
+  /** Returns the closed segments whose live share is less than `below`, the one with the least first. */
   compactable(below: number): number[] {
     return this.#compaction.candidates(below)
   }
@@ -154,12 +155,12 @@ export class Store {
   async #open(): Promise<OpenReport> {
     const isBuilt = await adoptIndex(this.index, this.#storeId)
     const cursor = await readCursor(this.index)
-    // The index knows of rows that are gone. New rows would take their places, and the index would not notice.
+    // The index knows of rows that are gone. New rows would have their places, and the index would not notice.
     if (isBefore(this.segments.end, cursor))
-      throw new IndexCorruptError('the index is ahead of the segments', { damagedRows: 1 })
+      throw new IndexCorruptError('the index is ahead of the segments', { damagedStretches: 1 })
     await this.#usage.load()
     const wasClean = await wasClosed(this.index)
-    const { replayedRows, damagedRows } = await this.#replay(cursor)
+    const { replayedRows, damagedStretches } = await this.#replay(cursor)
     const listed = this.segments.segmentsWithRows().flatMap(segment => this.#usage.listOps(segment))
     // Synced: if this batch were lost, the next start would take a crash for a proper end.
     await this.index.batch([...openedOps(), this.#cursor.saveOp(), ...listed], { sync: true })
@@ -167,28 +168,29 @@ export class Store {
       rebuilt: !isBuilt,
       wasClean,
       replayedRows,
-      damagedRows: damagedRows + this.segments.damage.length
+      damagedStretches: damagedStretches + this.segments.damage.length
     }
   }
 
-  async #replay(from: Cursor): Promise<{ replayedRows: number; damagedRows: number }> {
+  async #replay(from: Cursor): Promise<{ replayedRows: number; damagedStretches: number }> {
     let replayedRows = 0
-    let damagedRows = 0
+    let damagedStretches = 0
     const rows = this.segments.scan(from, at => {
-      damagedRows++
+      damagedStretches++
       this.#damage.note(at)
     })
     for await (const batch of rowBatches(rows, COMMIT_ROWS_MAX, COMMIT_BYTES_MAX)) {
       await this.#projections.get((batch[0] as PlacedRow).type)?.project(batch, true)
       replayedRows += batch.length
     }
-    return { replayedRows, damagedRows }
+    return { replayedRows, damagedStretches }
   }
 
-  #logOpened({ rebuilt, wasClean, replayedRows, damagedRows }: OpenReport): void {
-    const end = wasClean ? 'a proper end' : 'a crash, or a first start'
-    this.#log('opened after %s: %d rows replayed, %d damaged stretches', end, replayedRows, damagedRows)
-    if (rebuilt) this.#log('the index was built from all segments')
+  #logOpened({ rebuilt, wasClean, replayedRows, damagedStretches }: OpenReport): void {
+    const how = wasClean ? 'after a proper end' : 'after a crash or a failed write'
+    const built = replayedRows === 0 ? 'an empty store' : 'and built the index from all segments'
+    const counts = [replayedRows, damagedStretches]
+    this.#log('opened %s; rows replayed: %d, damaged stretches: %d', rebuilt ? built : how, ...counts)
   }
 
   // Every segment that the index points into existed when the index was written. If one is gone, the index is not usable.

@@ -17,7 +17,7 @@ export const TABLES = {
   deadBytes: 'g',
   /** What the records of an entry have seen. */
   seen: 'h',
-  /** What the index says of itself. */
+  /** What the index says about itself. */
   meta: 'm',
   /** Entries by directory and name, deleted directories included. */
   names: 'n',
@@ -25,7 +25,7 @@ export const TABLES = {
   cycles: 'o',
   /** Claims of puts, by the time at which they expire. */
   expiries: 'p',
-  /** Stamps of records that have not come, though others carry what they wrote. */
+  /** Stamps of records that are missing while others carry their content. */
   missingOrigins: 'q',
   /** Every record of an entry, by stamp. */
   records: 'r',
@@ -35,7 +35,7 @@ export const TABLES = {
   unwalked: 't',
   /** Puts whose copies other members still have to confirm. */
   hints: 'u',
-  /** Blocks that this member gave away, and until when it need not have them again. */
+  /** Evicted blocks, and from when this member owes them again. */
   evicted: 'v',
   /** Entries that have something below them and are not directories. */
   waiting: 'w',

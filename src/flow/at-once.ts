@@ -1,4 +1,4 @@
-/** Lets a bounded number of holders through at once. The others wait in the order in which they came. */
+/** Bounds how many callers work at the same time. The others wait in the order in which they came. */
 export class Slots {
   #free: number
   readonly #waiting: Array<() => void> = []
@@ -32,8 +32,8 @@ export class Slots {
 }
 
 /**
- * Works on the items of a stream, at most `atOnce` of them at a time; no further item is read while all are busy. The first
- * failure, of the work or of the stream, ends it. It throws that failure once everything under way has ended too.
+ * Works on the items of a stream, at most `atOnce` at the same time. While that many are under way, no further item is read.
+ * The first failure, of the work or of the stream, ends the loop. It is thrown once all work under way has ended too.
  */
 export async function forEachAtOnce<T>(
   source: AsyncIterable<T>,
@@ -61,7 +61,7 @@ export async function forEachAtOnce<T>(
     }
   } finally {
     pass()
-    // Once all slots are ours, nothing is under way.
+    // Once we hold all slots, nothing is under way.
     for (let i = 0; i < atOnce; i++) await slots.take()
   }
   if (failures.length > 0) throw failures[0]

@@ -5,11 +5,14 @@ import { NESTING_MAX } from './constants.ts'
 import { FormatError } from './errors.ts'
 
 /**
- * Canonical dag-cbor: each value has one encoding. The decoder of the library accepts unsorted keys, long integers and floats,
- * so decoded values are encoded again and compared. Signatures, ids and padding all depend on this.
+ * Canonical dag-cbor: each value has one encoding. The decoder of the library accepts unsorted keys, long integers and
+ * floats, so we encode each decoded value again and compare. Signatures, ids and padding all depend on this.
  */
 
-/** Returns the one encoding of a value. Throws a `FormatError` for values that dag-cbor lacks (undefined, NaN, a function). */
+/**
+ * Returns the one encoding of a value. Throws a `FormatError` for values that dag-cbor lacks (undefined, NaN, a
+ * function).
+ */
 export function encodeCanonical(value: unknown): Uint8Array {
   checkValue(value, 0)
   try {
@@ -28,8 +31,8 @@ export function decodeCanonical(bytes: Uint8Array): unknown {
 }
 
 /**
- * Decodes bytes that `encodeCanonical` wrote on this member and that a checksum protects, without encoding them again: half
- * the work. Throws a `FormatError` if they are not dag-cbor at all.
+ * Decodes bytes that `encodeCanonical` wrote on this member and that a checksum protects. It does not encode them
+ * again, which saves half the work. Throws a `FormatError` if they are not dag-cbor at all.
  */
 export function decodeOwn(bytes: Uint8Array): unknown {
   try {
@@ -40,9 +43,9 @@ export function decodeOwn(bytes: Uint8Array): unknown {
 }
 
 /**
- * Refuses values that the encoder would write and that no member would read again unchanged: text that the encoder would
- * repair or the decoder shorten, a map that would be taken for a link, and nesting so deep that it may overflow the stack of
- * one member and not of another.
+ * Refuses values that the encoder would write but that members would not read back unchanged: text that the encoder would
+ * repair or the decoder would shorten, a map that would be taken for a link, and nesting so deep that it may overflow the
+ * stack of one member and not of another.
  */
 function checkValue(value: unknown, nesting: number): void {
   if (typeof value === 'string') checkText(value)

@@ -4,9 +4,9 @@ import { FormatError } from './errors.ts'
 import { KEY_BYTES } from './seal.ts'
 
 /**
- * A string that is the permission to read the content of one file: it names the root and holds its key. It does not expire
- * and cannot be revoked. The optional address is that of a gateway that serves the sealed blocks. Each capability has one
- * text.
+ * The permission to read the content of one file, as a string: it names the root and holds its key. It does not expire
+ * and cannot be revoked. The optional address is that of a gateway that serves the sealed blocks. Each capability has
+ * exactly one text.
  */
 export interface Capability {
   root: BlockCid
@@ -26,7 +26,7 @@ export function formatCapability(capability: Capability): string {
   return text
 }
 
-/** Reads a capability. Throws a `FormatError` for any other text. `nodeCodecs` is that of `checkCid`. */
+/** Reads a capability. Throws a `FormatError` for any other text. `nodeCodecs`: as in `checkCid`. */
 export function parseCapability(text: string, nodeCodecs?: readonly number[]): Capability {
   if (text.length > LENGTH_MAX) throw new FormatError(`a capability has at most ${LENGTH_MAX} characters`)
   const at = text.indexOf('@')
@@ -49,7 +49,7 @@ function textOf({ root, key, gateway }: Capability): string {
   return gateway === undefined ? text : `${text}@${gateway}`
 }
 
-// The URL Standard writes each URL in one way: in ASCII, without white space or control characters.
+// In the URL Standard each URL has one text, in ASCII and without white space or control characters.
 function checkAddress(text: string): string {
   const url = URL.canParse(text) ? new URL(text) : undefined
   if (url?.protocol !== 'https:' || url.href !== text || url.username !== '' || url.password !== '')

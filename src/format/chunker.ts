@@ -2,7 +2,10 @@ import { InvalidInputError } from '../util/errors.ts'
 import { CHUNK_BYTES, CHUNK_BYTES_MAX } from './constants.ts'
 import { paddedChunkLength } from './padding.ts'
 
-/** A slice of plain text in a buffer with room for its padding. The buffer is reused when the caller asks for the next chunk. */
+/**
+ * A slice of plain text in a buffer with room for its padding. The buffer is reused when the caller asks for the next
+ * chunk.
+ */
 export interface Chunk {
   /** At least `paddedChunkLength(length)` bytes. The first `length` are the text. */
   buffer: Uint8Array
@@ -10,10 +13,10 @@ export interface Chunk {
 }
 
 /**
- * Returns a function that cuts a stream into chunks of a fixed size. The last chunk may be shorter, and an empty stream has
- * none. Each byte is copied once, into the buffer in which it is padded. There is one buffer for the whole stream, so the
- * caller must be done with a chunk before it asks for the next. Throws an `InvalidInputError` for a size that no chunk may
- * have.
+ * Returns a function that cuts a stream into chunks of a fixed size. The last chunk may be shorter, and an empty stream
+ * has none. Each byte is copied once, into the buffer in which it is padded. There is one buffer for the whole stream,
+ * so the caller must have finished with a chunk before it asks for the next. Throws an `InvalidInputError` for a size
+ * that no chunk may have.
  */
 export function fixedChunker(
   chunkBytes: number = CHUNK_BYTES

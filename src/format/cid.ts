@@ -9,7 +9,7 @@ export const RAW = 0x55
 /** Codec of a manifest node by default. */
 export const DAG_CBOR = 0x71
 
-/** In characters: twice what a CID needs. Longer text is not decoded, since that takes time in the square of its length. */
+/** In characters: twice what a CID needs. Longer text is not decoded, since that takes quadratic time. */
 const TEXT_LENGTH_MAX = 128
 
 /** The name of a block: a CID of version 1. It holds codec and multihash, and nothing about where the block is. */
@@ -26,8 +26,9 @@ export function cidOfMultihash(multihash: Uint8Array, codec: number = RAW): Bloc
 }
 
 /**
- * Refuses CIDs that this network does not use. A digest cut to four bytes would "verify" as well as a whole one, and a peer
- * that may choose the hash function could choose identity. So codec, hash function and length come from closed lists.
+ * Refuses CIDs that this network does not use. A digest that was cut to four bytes would "verify" as well as a whole
+ * one, and a peer that may choose the hash function could choose identity. So codec, hash function and length come from
+ * closed lists. `nodeCodecs` are the codecs that manifest nodes of this network may have. Throws a `ForeignCidError`.
  */
 export function checkCid(cid: CID, nodeCodecs: readonly number[] = [DAG_CBOR]): BlockCid {
   if (cid.version !== 1) throw new ForeignCidError('this CID is not of version 1: blocks have no other names')
@@ -60,7 +61,7 @@ export function decodeCid(bytes: Uint8Array, nodeCodecs?: readonly number[]): Bl
   return cid
 }
 
-/** Reads a CID from text of a user or a header. Throws a `ForeignCidError` for any other text. */
+/** Reads a CID from text that a user or a header holds. Throws a `ForeignCidError` for any other text. */
 export function parseCid(text: string, nodeCodecs?: readonly number[]): BlockCid {
   if (text.length > TEXT_LENGTH_MAX) throw new ForeignCidError('this text is too long for a CID')
   let cid: CID
@@ -79,13 +80,14 @@ export function verifyBlock(cid: BlockCid, bytes: Uint8Array): boolean {
 }
 
 /**
- * Returns the multihash in hex. Files, claims, locks and rank know a block by it. The codec belongs to the link: the same
+ * Returns the multihash in hex, by which files, claims, locks and rank know a block. The codec belongs to the link: the same
  * bytes under two codecs are one block.
  */
 export function blockKey(cid: BlockCid): string {
   return toHex(cid.multihash.bytes)
 }
 
+/** Returns true for the CID of a manifest node, and false for that of a chunk. */
 export function isNode(cid: BlockCid): boolean {
   return cid.code !== RAW
 }

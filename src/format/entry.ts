@@ -16,7 +16,7 @@ import { clearBytesOf, type SignOptions, type Statement, signStatement } from '.
 export const ROOT_ENTRY: Uint8Array = new Uint8Array(16)
 export const ENTRY_ID_BYTES = 16
 
-/** The greatest hlc seen of one author's incarnation. */
+/** The greatest hlc that was seen of one author in one incarnation. */
 export interface Seen {
   author: Uint8Array
   incarnation: Uint8Array
@@ -82,7 +82,7 @@ const bodySchema = z.strictObject({
     .custom<Uint8Array>(value => value instanceof Uint8Array && value.byteLength <= INLINE_BYTES_MAX)
     .optional(),
   target: textUpTo(TARGET_BYTES_MAX).optional(),
-  // Not `z.record`: it would drop `__proto__` silently, and the body would not be the one that was signed.
+  // Not `z.record`: it would silently drop `__proto__`, and the body would not be the one that was signed.
   props: z.custom<Record<string, unknown>>(isPlainMap).optional()
 })
 
@@ -135,10 +135,10 @@ export function signRecord(init: RecordInit, options: SignRecordOptions): Statem
 }
 
 /**
- * Reads the clear part of a record. Throws a `FormatError` for what no honest author writes: a causal past that is not sorted,
- * not before the record itself, or too long; a `written` or `placed` that is neither the record's own stamp nor in that past;
- * a root that is neither a siv nor a CID of this network; a put without a body; a delete with a root. `openBody` checks what
- * depends on the body.
+ * Reads the clear part of a record. Throws a `FormatError` for what no honest author writes: a causal past that is not
+ * sorted, not before the record itself, or too long; a `written` or `placed` that is neither the record's own stamp nor
+ * in that past; a root that is neither a siv nor a CID of this network; a put without a body; a delete with a root.
+ * `openBody` checks what depends on the body.
  */
 export function readRecord(
   statement: Statement<'entry'>,
@@ -146,8 +146,9 @@ export function readRecord(
   nodeCodecs: readonly number[] = [DAG_CBOR]
 ): EntryRecord {
   const { fields, hlc } = statement
-  // As an entry, `/` could be its own parent, and deleting that tree would delete everything.
-  if (equalBytes(fields.id, ROOT_ENTRY)) throw new FormatError('a record is about the root directory, which has none')
+  // If `/` were an entry, it could be its own parent, and deleting that tree would delete everything.
+  if (equalBytes(fields.id, ROOT_ENTRY))
+    throw new FormatError('a record is about the root directory, which has no records')
   const stamp: Stamp = { hlc, author, incarnation: fields.incarnation }
   const seen = readSeen(fields, hlc)
   const record: EntryRecord = {
@@ -216,8 +217,8 @@ export function rootOf(root: Uint8Array): { cid: BlockCid } | { siv: Uint8Array 
 }
 
 /**
- * Opens the body of a record. Throws a `SealError` if the key is wrong, and a `FormatError` if the text is not a body, or not
- * one that this record may have. It does not check the name, which comes from another member: `nameFault` does.
+ * Opens the body of a record. Throws a `SealError` if the key is wrong, and a `FormatError` if the text is not a body,
+ * or not one that this record may have. It does not check the name, which comes from another member: `nameFault` does.
  */
 export function openBody(subkey: KeyObject, statement: Statement<'entry'>): EntryBody {
   const { siv, body, ...clear } = statement.fields
@@ -256,10 +257,12 @@ export function seenKey(author: Uint8Array, incarnation: Uint8Array): string {
   return toHex(author) + toHex(incarnation)
 }
 
+/** Returns a stamp as it is inside a record: `[hlc, author, incarnation]`. */
 export function encodeStamp({ hlc, author, incarnation }: Stamp): [Uint8Array, Uint8Array, Uint8Array] {
   return [encodeHlc(hlc), author, incarnation]
 }
 
+/** Reads a stamp from a record. Throws a `FormatError` if the hlc or the incarnation does not have 8 bytes. */
 export function decodeStamp([hlc, author, incarnation]: readonly [Uint8Array, Uint8Array, Uint8Array]): Stamp {
   if (incarnation.byteLength !== INCARNATION_BYTES)
     throw new FormatError('the incarnation in a stamp is not 8 bytes long')

@@ -6,7 +6,10 @@ export class FormatError extends DfsError {
   override readonly code = 'invalid'
 }
 
-/** Sealed bytes that do not open under the given key: altered, or sealed under another. None of the text is returned. */
+/**
+ * Sealed bytes that do not open under the given key: they were altered, or sealed under another key. No text is
+ * returned.
+ */
 export class SealError extends DfsError {
   override readonly name = 'SealError'
   override readonly code = 'corrupt'

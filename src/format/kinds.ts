@@ -106,7 +106,7 @@ export type Fields<K extends Kind = Kind> = z.infer<(typeof KINDS)[K]>
 
 // A network chooses its codec, and a statement does not know the network's choice, so the codec is not checked.
 function isOurCid(value: unknown): boolean {
-  // Not `CID.asCID`: it takes any map that has the same value under `/` and `bytes` for a CID.
+  // Not `CID.asCID`, which accepts as a CID any map that has the same value under `/` and `bytes`.
   if (!(value instanceof CID)) return false
   try {
     checkCid(value, [value.code])

@@ -15,7 +15,7 @@ import { FormatError } from './errors.ts'
 import { KEY_BYTES, NO_SALT, open, seal } from './seal.ts'
 
 /**
- * The DAG that lists the chunks of a file. A node holds the names of the blocks below it in the clear, so that a member which
+ * The DAG that lists the chunks of a file. A node holds the names of the blocks below it in the clear, so that a member that
  * can read nothing still knows which blocks belong together. Keys and sizes are under the seal. The shape follows from the
  * number of chunks: every node but the last of its level is full, and all chunks are at one depth. So the same content has
  * the same root, and a node that claims another shape is refused before anything below it is fetched.
@@ -59,7 +59,7 @@ export interface ManifestNode {
   sealed: Uint8Array
 }
 
-/** What the parent of a node says that it must be. The height of a root follows from its leaves. */
+/** What the parent of a node promises about it. The height of a root follows from its leaves. */
 export interface NodeShape {
   leaves: number
   height: number
@@ -153,9 +153,9 @@ function encodeNode(
 }
 
 /**
- * Reads the clear part of a manifest node. If `shape` is given, which is what the parent promised, a node of any other shape
- * is refused. Otherwise a node of a thousand equal links above another such node, and so on, could promise 10^12 chunks.
- * Without `shape` the node is a root.
+ * Reads the clear part of a manifest node. `shape` is what the parent promised; without it the node is a root. Throws a
+ * `FormatError` for bytes that are not such a node. Without a check of the shape, a node of a thousand equal links above
+ * another such node, and so on, could promise 10^12 chunks.
  */
 export function decodeNode(bytes: Uint8Array, shape?: NodeShape, codec: NodeCodec = defaultNodeCodec): ManifestNode {
   if (bytes.byteLength > NODE_BYTES_MAX) throw new FormatError(`a manifest node has more than ${NODE_BYTES_MAX} bytes`)
@@ -211,7 +211,7 @@ function decodeValue(bytes: Uint8Array, codec: NodeCodec): NodeValue {
     throw new FormatError('a manifest node cannot be decoded', { cause })
   }
   if (!isNodeValue(value)) throw new FormatError('a manifest node has other fields than it should')
-  // The links are decoded again: a CID that was read from text remembers its spelling, and would be written so again.
+  // The links are decoded again, since a CID that was read from text remembers its spelling and would be encoded with it.
   const node = { ...value, links: value.links.map(link => decodeCid(link.bytes, [codec.code])) }
   if (!equalBytes(codec.encode(node) as Uint8Array, bytes))
     throw new FormatError('a manifest node is not in its canonical encoding')
@@ -229,7 +229,7 @@ function isNodeValue(value: unknown): value is NodeValue {
     Array.isArray(links) &&
     links.length >= 1 &&
     links.length <= FANOUT &&
-    // Not `CID.asCID`: it takes a map that has the same value under `/` and `bytes` for a CID, whatever else is in it.
+    // Not `CID.asCID`, which accepts as a CID any map that has the same value under `/` and `bytes`.
     links.every(link => link instanceof CID)
   )
 }

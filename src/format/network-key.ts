@@ -24,6 +24,10 @@ export interface NetworkSecrets {
   recovery: Uint8Array
 }
 
+/**
+ * Derives the network from its key. The same key always yields the same network. Throws a `FormatError` unless it has
+ * 32 bytes.
+ */
 export function deriveNetwork(key: NetworkKey): NetworkSecrets {
   if (key.byteLength !== NETWORK_KEY_BYTES) throw new FormatError('a network key is 32 bytes')
   const root = privateKey('ed25519', derive(key, 'root'))
@@ -40,7 +44,10 @@ export function epochSubkeys(epochKey: Uint8Array): { content: Uint8Array; recor
   return { content: derive(epochKey, 'content'), record: derive(epochKey, 'record') }
 }
 
-/** Reads a network key from a file or a person: 64 hex digits or 24 words. White space and case do not matter. */
+/**
+ * Reads a network key from a file or a person: 64 hex digits or 24 words. White space and case do not matter. Throws a
+ * `FormatError` for any other text.
+ */
 export function parseNetworkKey(text: string): NetworkKey {
   const trimmed = text.trim().toLowerCase()
   if (/^[0-9a-f]{64}$/.test(trimmed)) return fromHex(trimmed)
@@ -49,10 +56,12 @@ export function parseNetworkKey(text: string): NetworkKey {
   throw new FormatError('a network key is 64 hex digits or 24 words')
 }
 
+/** Writes a network key as 64 hex digits. */
 export function formatNetworkKey(key: NetworkKey): string {
   return toHex(key)
 }
 
+/** Writes a network key as 24 English words (BIP-39), for paper. `parseNetworkKey` reads them. */
 export function networkKeyWords(key: NetworkKey): string {
   return entropyToMnemonic(key, wordlist)
 }

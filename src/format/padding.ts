@@ -1,7 +1,7 @@
 import { BODY_BYTES_MAX, BODY_BYTES_MIN, SEAL_OVERHEAD_BYTES } from './constants.ts'
 import { FormatError } from './errors.ts'
 
-/** Bytes of the field at the end of every padded text. It holds the length of the text. */
+/** The size of the field at the end of every padded text, which holds the length of the text. */
 const LENGTH_BYTES = 4
 
 /**

@@ -7,9 +7,9 @@ import { PathError } from './errors.ts'
 export type Path = readonly string[]
 
 /**
- * Reads a path as a user writes it. The leading slash may be missing, and one trailing slash is dropped. Throws a `PathError`
- * for empty parts, `.`, `..`, NUL, a U+FEFF in front, text that is not well-formed Unicode, and parts or paths that are too
- * long. `formatPath` writes a text that this function reads as the same path.
+ * Reads a path as a user writes it. The leading slash may be missing, and one trailing slash is dropped. Throws a
+ * `PathError` for empty parts, `.`, `..`, NUL, a U+FEFF in front, text that is not well-formed Unicode, and parts or
+ * paths that are too long. `formatPath` writes text that this function reads as the same path.
  */
 export function parsePath(text: string): Path {
   const below = text.startsWith('/') ? text.slice(1) : text

@@ -1,11 +1,11 @@
 import { REPLICAS_ALL } from './entry.ts'
 
-/** A number of copies, `Infinity` for every member, as records and rows of the index state it: they cannot hold `Infinity`. */
+/** Encodes a number of copies for records and rows of the index. They cannot hold `Infinity`, which means every member. */
 export function encodeReplicas(replicas: number): number {
   return Number.isFinite(replicas) ? replicas : REPLICAS_ALL
 }
 
-/** The number of copies that a record or a row of the index states; `Infinity` for every member. */
+/** Returns the number of copies that a record or a row of the index states; `Infinity` for every member. */
 export function decodeReplicas(stored: number): number {
   return stored === REPLICAS_ALL ? Number.POSITIVE_INFINITY : stored
 }

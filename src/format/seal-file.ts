@@ -14,9 +14,9 @@ export interface SealFileOptions {
 }
 
 /**
- * Returns a function that turns chunks into sealed blocks: each chunk as it comes, each manifest node as soon as it is full,
- * and the root last, with `root` set. A stream without chunks has no blocks. It holds one chunk and the links of one path of
- * nodes in memory.
+ * Returns a function that turns chunks into sealed blocks. It yields each chunk as it comes, each manifest node as soon
+ * as it is full, and the root last, with `root` set. A stream without chunks has no blocks. In memory it holds one
+ * chunk and the links of one path of nodes.
  */
 export function sealFile(options: SealFileOptions): (chunks: AsyncIterable<Chunk>) => AsyncGenerator<SealedBlock> {
   const { subkey, salt = NO_SALT } = options
@@ -30,7 +30,7 @@ export function sealFile(options: SealFileOptions): (chunks: AsyncIterable<Chunk
       const cid = nameBlock(bytes, RAW)
       held = [{ cid, bytes, chunkIndex: chunkIndex++ }, ...manifest.add({ cid, key, size: chunk.length })]
     }
-    // The last block of all is the root: it is one of those held back, or one that `finish` adds.
+    // The last block of all is the root. It is one of the blocks held back, or one that `finish` adds.
     const { nodes, root } = manifest.finish()
     held.push(...nodes)
     const last = held.pop()

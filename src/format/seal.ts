@@ -68,7 +68,8 @@ export function seal(subkey: KeyObject, padded: Uint8Array, options: SealOptions
   cipher.setAAD(aad)
   const bytes = takeBuffer(padded.byteLength + SEAL_OVERHEAD_BYTES)
   bytes.set(commitment(keyObject), 0)
-  // In slices that stay in the processor's cache, since a fresh megabyte would cost more than the cipher does.
+  // The text is encrypted in slices that stay in the processor's cache, since a fresh megabyte would cost more than the
+  // cipher.
   for (let start = 0; start < padded.byteLength; start += CIPHER_SLICE_BYTES) {
     const slice = cipher.update(padded.subarray(start, start + CIPHER_SLICE_BYTES))
     bytes.set(slice, COMMIT_BYTES + start)
@@ -80,8 +81,8 @@ export function seal(subkey: KeyObject, padded: Uint8Array, options: SealOptions
 }
 
 /**
- * Opens sealed bytes with the key that a parent stored. Throws a `SealError` if commitment or tag is wrong, before any of the
- * text is returned.
+ * Opens sealed bytes with the key that a parent stored. Throws a `SealError` if commitment or tag is wrong, before any
+ * of the text is returned.
  */
 export function open(key: Uint8Array, bytes: Uint8Array, options: SealOptions): Uint8Array {
   if (key.byteLength !== KEY_BYTES) throw new SealError(`a key is not ${KEY_BYTES} bytes long`)
@@ -89,8 +90,9 @@ export function open(key: Uint8Array, bytes: Uint8Array, options: SealOptions): 
 }
 
 /**
- * Opens a text whose siv is public, as that of a body is. It derives the key from the siv, opens the text and computes the siv
- * of the result, so that another text of a holder of the subkey cannot take its place. Throws a `SealError` like `open`.
+ * Opens a text whose siv is public, as that of a body is. It derives the key from the siv, opens the text and computes
+ * the siv of the result, so that a holder of the subkey cannot put another text in its place. Throws a `SealError` like
+ * `open`.
  */
 export function openBySiv(subkey: KeyObject, siv: Uint8Array, bytes: Uint8Array, options: SealOptions): Uint8Array {
   const aad = additionalData(options)
@@ -112,7 +114,7 @@ export function hmac(key: KeyObject, ...parts: readonly Uint8Array[]): Uint8Arra
 }
 
 // Frees memory at once that would otherwise wait for the garbage collector and make it run more often. The next slice then
-// gets the same memory. A slice that shares its memory with others is left alone.
+// has the same memory. A slice that shares its memory with others is left alone.
 function release(slice: Buffer): void {
   if (slice.buffer.byteLength === slice.byteLength && slice.buffer instanceof ArrayBuffer) slice.buffer.transfer(0)
 }

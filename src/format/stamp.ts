@@ -32,25 +32,32 @@ export function decodeHlc(bytes: Uint8Array): Hlc {
   return new DataView(bytes.buffer, bytes.byteOffset, HLC_BYTES).getBigUint64(0)
 }
 
-/** Returns the hlc of an act at `ms` that comes after all of `past`. The greatest hlc has no successor and is returned again. */
+/**
+ * Returns the hlc of an act at `ms` that comes after all of `past`. The greatest hlc has no successor and is returned
+ * again.
+ */
 export function hlcAfter(ms: number, ...past: readonly Hlc[]): Hlc {
   let hlc = hlcAt(ms)
   for (const before of past) if (before >= hlc) hlc = before + 1n
   return hlc > HLC_MAX ? HLC_MAX : hlc
 }
 
-/** Says who said something and when. Stamps are compared by hlc, then author, then incarnation. */
+/** Who said something, and when. Stamps are compared by hlc, then by author, then by incarnation. */
 export interface Stamp {
   hlc: Hlc
   /** The Ed25519 public key, 32 bytes. */
   author: Uint8Array
-  /** 8 random bytes that an author draws at each start, and at other times that SPEC.md names. Zeros for kinds without one. */
+  /**
+   * 8 random bytes that an author draws at each start, and at other times that SPEC.md names. Zeros for kinds without
+   * one.
+   */
   incarnation: Uint8Array
 }
 
 export const INCARNATION_BYTES = 8
 export const NO_INCARNATION: Uint8Array = new Uint8Array(INCARNATION_BYTES)
 
+/** Returns a negative number if `a` is before `b`, a positive one if it is after, and 0 if they are equal. */
 export function compareStamps(a: Stamp, b: Stamp): number {
   if (a.hlc !== b.hlc) return a.hlc < b.hlc ? -1 : 1
   return compareBytes(a.author, b.author) || compareBytes(a.incarnation, b.incarnation)

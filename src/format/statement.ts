@@ -8,8 +8,9 @@ import { type Fields, isKind, KINDS, type Kind } from './kinds.ts'
 import { decodeHlc, encodeHlc, type Hlc, NO_INCARNATION, type Stamp } from './stamp.ts'
 
 /**
- * A signed fact. `grant` names the grant under which it was signed, so the author is not repeated. The root key signs without
- * a grant. The signature covers kind, version, network and every field, so a statement is not valid anywhere else.
+ * A signed fact. `grant` names the grant under which it was signed, so the author is not repeated. The root key signs
+ * without a grant. The signature covers kind, version, network and every field, so a statement is not valid anywhere
+ * else.
  */
 export interface Statement<K extends Kind = Kind> {
   /** SHA-256 of `bytes`, 32 bytes. */
@@ -45,7 +46,7 @@ interface Envelope {
   sig: Uint8Array
 }
 
-/** Signs a statement. Throws a `FormatError` if the fields are not those of the kind, or the statement is too large. */
+/** Signs a statement. Throws a `FormatError` if it has other fields than its kind, or is too large. */
 export function signStatement<K extends Kind>(kind: K, fields: Fields<K>, options: SignOptions): Statement<K> {
   const { network, key, grant, hlc } = options
   const own = fieldsOf(kind, withoutUndefined(fields)) as Fields<K>
@@ -75,7 +76,10 @@ export function decodeStatement(bytes: Uint8Array): AnyStatement {
   return { id, bytes, kind, hlc: decodeHlc(hlc), grant: grant ?? null, fields: parsed, sig } as AnyStatement
 }
 
-/** Returns true if this Ed25519 public key made the signature in this network. It verifies on a thread of libuv's pool. */
+/**
+ * Returns true if this Ed25519 public key made the signature in this network. The check runs on a thread of libuv's
+ * pool.
+ */
 export function verifyStatement(statement: Statement, network: Uint8Array, author: Uint8Array): Promise<boolean> {
   const { kind, hlc, grant, fields, sig } = statement
   const rest = { ...fields, ...envelopeOf(kind, hlc, grant ?? undefined) }
@@ -135,7 +139,7 @@ function isBytes(value: unknown, length: number): value is Uint8Array {
   return value instanceof Uint8Array && value.byteLength === length
 }
 
-// Making a key handle costs a tenth of a verification, and there are few authors.
+// Making a key handle costs a tenth of a verification, and there are few authors, so handles are kept.
 const AUTHOR_KEYS_MAX = 1024
 const authorKeys = new LRUCache<string, KeyObject>({ max: AUTHOR_KEYS_MAX })
 const ED25519_SPKI = Buffer.from('302a300506032b6570032100', 'hex')

@@ -6,8 +6,8 @@ import type { LogError } from './route-context.ts'
 
 /**
  * Hands the body of a request to `use`. A body that is known to be small comes in one piece, because a stream would cost
- * more than everything else that is done for a small file; other bodies come as a stream. If `use` fails, or needs no more,
- * the rest of the body is read and dropped: to cut the connection would lose the answer that says why.
+ * more than everything else that is done for a small file. Other bodies come as a stream. If `use` fails, or needs no more,
+ * the rest of the body is read and dropped, since cutting the connection would lose the answer that says why.
  */
 export async function withBody<T>(
   request: IncomingMessage,
@@ -43,7 +43,7 @@ async function* piecesOf(request: IncomingMessage): AsyncGenerator<Buffer> {
   }
 }
 
-/** Reads the body of a small JSON request. Errors: 413 if it is too large, 400 if it is not JSON. */
+/** Reads the body of a small JSON request. Throws an `HttpError`: 413 if it is too large, 400 if it is not JSON. */
 export async function readJson(request: IncomingMessage, log: LogError): Promise<unknown> {
   const parts: Uint8Array[] = []
   let length = 0
@@ -62,7 +62,7 @@ export async function readJson(request: IncomingMessage, log: LogError): Promise
   try {
     return JSON.parse(Buffer.concat(parts).toString('utf8'))
   } catch {
-    // The answer says all there is to know; what JSON.parse says would quote the body.
+    // No cause: the message of JSON.parse quotes the input.
     throw new HttpError(400, 'invalid', 'the body is not JSON')
   }
 }

@@ -4,9 +4,9 @@ import { SMALL_FILE_BYTES_MAX } from '../contract/constants.ts'
 import { BUNDLE_HEAD_BYTES_MAX } from './constants.ts'
 import { HttpError } from './errors.ts'
 
-/** A file of a bundle. A bundle is many small files in one body; SPEC.md has its layout. */
+/** A file of a bundle. A bundle is many small files in one body. SPEC.md has its layout. */
 export interface BundledFile {
-  /** Its place in the bundle, from 0. */
+  /** Its index in the bundle, from 0. */
   item: number
   head: BundleHead
   /** A view of memory that it shares with other files of the bundle. */
@@ -16,8 +16,9 @@ export interface BundledFile {
 const LINE_END = 0x0a
 
 /**
- * Reads the files of a bundle as they come, and holds about one file in memory at a time. Errors: 400 for a malformed line,
- * a file that is too large for a bundle, or an end in the middle; the whole files before it have been yielded by then.
+ * Reads the files of a bundle as they come, and holds about one file in memory at a time. Throws an `HttpError` (400) for a
+ * malformed line, a file that is too large for a bundle, or an end in the middle. The complete files before it have been
+ * yielded by then.
  */
 export async function* readBundle(source: Iterable<Buffer> | AsyncIterable<Buffer>): AsyncGenerator<BundledFile> {
   let item = 0
@@ -51,13 +52,13 @@ export async function* readBundle(source: Iterable<Buffer> | AsyncIterable<Buffe
 }
 
 function parseHead(line: Buffer): BundleHead {
-  // Decoded all the same, two different malformed names could become one name.
+  // If it were decoded anyway, two malformed names could become one.
   if (!isUtf8(line)) throw malformed('a line is not UTF-8')
   let value: unknown
   try {
     value = JSON.parse(line.toString('utf8'))
   } catch {
-    // The answer says all there is to know; what JSON.parse says would quote the line.
+    // No cause: the message of JSON.parse quotes the input.
     throw malformed('a line is not JSON')
   }
   const parsed = bundleHeadSchema.safeParse(value)

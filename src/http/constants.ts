@@ -1,6 +1,6 @@
 import { NDJSON_TYPE } from '../contract/ndjson.ts'
 
-/** The bounds of the HTTP server. Those that a client knows too are in contract/constants.ts. */
+/** The bounds of the HTTP server. Those that clients share are in contract/constants.ts. */
 
 /** A path of 4,096 bytes, percent-encoded, and the other headers. */
 export const HEADER_BYTES_MAX = 64 << 10

@@ -1,7 +1,10 @@
 import type { Failure } from '../contract/errors.ts'
 import { codeOf, DfsError, type ErrorCode } from '../index.ts'
 
-/** The server refuses a request before it reaches the node. */
+/**
+ * The server itself refuses a request: mostly before the request reaches the node, but also after `node.get` (412, 416) and
+ * in the middle of a bundle (400).
+ */
 export class HttpError extends Error {
   override readonly name = 'HttpError'
   readonly status: number
@@ -54,7 +57,7 @@ const STATUS: Record<ErrorCode, number> = {
   'wrong-network': 403
 }
 
-/** Describes any failure by a code and a sentence of ours: never a stack, and never the words of other software. */
+/** Describes any failure by a code and a sentence of ours. It never returns a stack or the words of other software. */
 export function describe(error: unknown): Description {
   if (error instanceof HttpError) return { status: error.status, code: error.code, message: error.message }
   if (isOfFastify(error)) return { status: error.statusCode, code: 'invalid', message: 'the request is malformed' }

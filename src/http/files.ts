@@ -80,7 +80,7 @@ async function send(
   } catch (error) {
     log('a download broke off', error)
     end(file.from, error)
-    // After a clean end the client would take a part for the whole file.
+    // After a clean end the client would take this part for the whole file.
     response.destroy()
     void pieces.return?.().catch(fault => log('an open file could not be closed', fault))
   }
@@ -118,7 +118,7 @@ function putOptions(request: FastifyRequest): PutOptions {
   const query = queryOf(request)
   const { 'if-match': ifMatch, 'if-none-match': ifNoneMatch, 'content-type': type } = request.headers
   if (ifNoneMatch !== undefined && ifNoneMatch.trim() !== '*')
-    throw new HttpError(400, 'invalid', 'a put takes no other If-None-Match than *')
+    throw new HttpError(400, 'invalid', 'a put accepts no If-None-Match other than *')
   if (ifNoneMatch !== undefined && ifMatch !== undefined)
     throw new HttpError(400, 'invalid', 'If-Match and If-None-Match exclude each other: give one of them')
   return {

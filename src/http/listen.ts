@@ -29,7 +29,7 @@ export function assertLoopback(address: Address | undefined): void {
 
 /**
  * Listens on loopback and returns where. Without a given address it tries the port that it used last time, then the default
- * port, then a free one, and remembers it in the data directory. Errors: `port-taken` if the given port is.
+ * port, then a free one, and remembers it in the data directory. Throws an `ApiPortTakenError` if the given port is taken.
  */
 export async function listenOnLoopback(
   server: Server,
@@ -60,7 +60,7 @@ export async function listenOnLoopback(
 export async function listenOnSocket(server: Server, dataDir: string): Promise<string> {
   const isWindows = process.platform === 'win32'
   const path = isWindows ? `\\\\.\\pipe\\dfs-${randomBytes(8).toString('hex')}` : await socketPath(dataDir)
-  // We hold the lock on the data directory, so the process that left a socket behind is gone.
+  // We hold the lock on the data directory, so the process that left a socket behind has ended.
   if (!isWindows) await rm(path, { force: true })
   await listenOn(server, { path })
   if (!isWindows) await chmod(path, 0o600)
@@ -86,7 +86,7 @@ export function closeServer(server: Server): Promise<void> {
   })
 }
 
-/** Replaces a whole file. Only this user can read it. */
+/** Replaces a file as a whole. Only this user can read it. */
 export async function writePrivately(path: string, text: string): Promise<void> {
   const temp = `${path}.new`
   await rm(temp, { force: true })

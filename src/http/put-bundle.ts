@@ -45,7 +45,7 @@ async function putBundle(
     )
   } catch (error) {
     if (response.destroyed) log('a bundle ended because its client went away', error)
-    else await say({ error: errorOf(error) }).catch(gone => log('nobody reads the answer to a bundle', gone))
+    else await say({ error: errorOf(error) }).catch(gone => log('the answer to a bundle could not be sent', gone))
   }
   response.end()
   return reply

@@ -30,7 +30,10 @@ export function queryOf({ raw }: FastifyRequest): URLSearchParams {
   return new URLSearchParams(start < 0 ? '' : url.slice(start + 1))
 }
 
-/** Reads the facts of a file that a put gives: a time as in RFC 3339, permission bits in octal, a media type. Errors: 400. */
+/**
+ * Reads the facts of a file in a put: a time as in RFC 3339, permission bits in octal, a media type. Throws an `HttpError`
+ * (400) for any other text.
+ */
 export function factsOf(given: {
   modified: string | null
   mode: string | null
@@ -51,7 +54,7 @@ export function factsOf(given: {
   }
 }
 
-/** Reads the rules of a put from a query. Errors: those of `copiesIn`. */
+/** Reads the rules of a put from a query. Throws what `copiesIn` throws. */
 export function rulesOf(query: URLSearchParams): Pick<PutOptions, 'replicas' | 'ack' | 'noClobber'> {
   return {
     replicas: copiesIn(query.get('replicas')),
@@ -60,7 +63,7 @@ export function rulesOf(query: URLSearchParams): Pick<PutOptions, 'replicas' | '
   }
 }
 
-/** Reads a number of copies in a query. Errors: 400 for text that is neither `all` nor a number. */
+/** Reads a number of copies in a query. Throws an `HttpError` (400) for text that is neither `all` nor a number. */
 export function copiesIn(text: string | null): Copies | undefined {
   if (text === null || text === 'all') return text ?? undefined
   if (!/^\d{1,4}$/.test(text)) throw new HttpError(400, 'invalid', 'the number of copies is neither "all" nor a number')
@@ -69,7 +72,7 @@ export function copiesIn(text: string | null): Copies | undefined {
 
 /**
  * Reads a `Range` header of one range (RFC 9110, section 14). Returns undefined for the whole file, and for every header
- * that the section lets a server ignore. Errors: 416 for a range beyond the end.
+ * that the section lets a server ignore. Throws an `HttpError` (416) for a range beyond the end.
  */
 export function parseRange(header: string | undefined, size: number): Range | undefined {
   const [, first, last] = /^bytes=(\d*)-(\d*)$/.exec(header ?? '') ?? []
@@ -85,7 +88,7 @@ export function parseRange(header: string | undefined, size: number): Range | un
   })
 }
 
-/** True if a condition names this tag, or `*`. In a strong comparison a weak tag never matches (RFC 9110, 8.8.3). */
+/** Returns true if a condition names this tag, or `*`. In a strong comparison a weak tag never matches (RFC 9110, 8.8.3). */
 export function matchesTag(header: string, tag: string, comparison: 'strong' | 'weak'): boolean {
   if (header.trim() === '*') return true
   const wanted = `"${tag}"`
@@ -95,7 +98,7 @@ export function matchesTag(header: string, tag: string, comparison: 'strong' | '
   })
 }
 
-/** Returns the one tag in the `If-Match` of a change. Errors: 400 for several tags, a weak tag, or `*`. */
+/** Returns the one tag in the `If-Match` of a change. Throws an `HttpError` (400) for several tags, a weak tag, or `*`. */
 export function tagIn(header: string): string {
   const tag = /^"([^"]+)"$/.exec(header.trim())?.[1]
   if (tag === undefined) throw new HttpError(400, 'invalid', 'If-Match must name one tag, in quotes')

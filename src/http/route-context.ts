@@ -1,7 +1,10 @@
 import type { DfsNode } from '../index.ts'
 import type { Transfers } from './transfers.ts'
 
-/** Is told of an error that no answer reports in full, and of what failed. */
+/**
+ * Logs an error that the answer does not report in full. `what` says what failed. It names a route by its pattern, because
+ * a URL contains a path.
+ */
 export type LogError = (what: string, error: unknown) => void
 
 /** What the handlers of every route work with. */

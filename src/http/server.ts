@@ -2,9 +2,9 @@ import { hash, randomBytes, timingSafeEqual } from 'node:crypto'
 import { rm } from 'node:fs/promises'
 import { createServer, type RequestListener, type Server } from 'node:http'
 import { join, resolve } from 'node:path'
-import fastify, { type FastifyInstance, type FastifyReply } from 'fastify'
+import fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest } from 'fastify'
 import { API_FILE, type ApiFile } from '../contract/api-file.ts'
-import type { DfsNode } from '../index.ts'
+import { type ComponentLogger, type DfsNode, debugLogger, reasonOf } from '../index.ts'
 import { HEADER_BYTES_MAX, KEEP_ALIVE_MS, TOKEN_BYTES } from './constants.ts'
 import { describe, HttpError } from './errors.ts'
 import { serveFiles } from './files.ts'
@@ -23,12 +23,15 @@ import { serveTransfers, Transfers } from './transfers.ts'
 import { serveVerbs } from './verbs.ts'
 
 export interface ApiOptions {
-  /** The node's own data directory; the node holds its lock. */
+  /** The node's own data directory. The node holds its lock. */
   dataDir: string
-  /** Where to listen on loopback; left out, the default port, or a free one if it is taken. Port 0 is a free one. */
+  /** Where to listen on loopback. By default on the usual port, or on a free one if that is taken. Port 0 is a free one. */
   listen?: Address | undefined
-  /** Is told of each error, for a log at debug level: an answer never holds the words of other software. */
-  log?: LogError | undefined
+  /**
+   * Where errors are logged, under `dfs:http`: their names and codes, because what other software says of an error may hold
+   * a path. By default to stderr, as the variable `DEBUG` says.
+   */
+  logger?: ComponentLogger | undefined
 }
 
 /** The daemon's HTTP API, on loopback and on a socket that only its user can open. */
@@ -39,11 +42,13 @@ export interface Api {
 
 /**
  * Serves a node. Once the API answers, `api.json` in the data directory (mode 0600) says where, and with which token. The
- * token is new at each start, and the file is removed when the API closes. Errors: `invalid` for an address beyond loopback,
- * `port-taken` for a given port that is taken, and those of the file system.
+ * token is new at each start, and the file is removed when the API closes. Throws an `InvalidInputError` for an address
+ * beyond loopback, an `ApiPortTakenError` if the given port is taken, and the errors of the file system.
  */
 export async function serveApi(node: DfsNode, options: ApiOptions): Promise<Api> {
-  const { listen, log = () => {} } = options
+  const { listen, logger = debugLogger } = options
+  const component = logger.forComponent('dfs:http')
+  const log: LogError = (what, error) => component('%s: %s', what, reasonOf(error))
   assertLoopback(listen)
   const dataDir = resolve(options.dataDir)
   const token = randomBytes(TOKEN_BYTES).toString('base64url')
@@ -89,15 +94,15 @@ async function handlerFor(context: RouteContext, token: string, hosts: ReadonlyS
     logger: false,
     bodyLimit: Number.MAX_SAFE_INTEGER,
     routerOptions: { maxParamLength: HEADER_BYTES_MAX },
-    frameworkErrors: (error, _request, reply) => answerError(error, reply, log),
+    frameworkErrors: (error, request, reply) => answerError(error, { request, reply, log }),
     serverFactory: listener => {
       handler = listener as RequestListener
       return createServer(handler)
     }
   })
   guard(app, token, hosts)
-  app.setErrorHandler((error, _request, reply) => answerError(error, reply, log))
-  app.setNotFoundHandler((_request, reply) => answerError(noRoute(), reply, log))
+  app.setErrorHandler((error, request, reply) => answerError(error, { request, reply, log }))
+  app.setNotFoundHandler((request, reply) => answerError(noRoute(), { request, reply, log }))
   app.get('/healthz', async () => ({ ok: true }))
   serveFiles(app, context)
   serveBundles(app, context)
@@ -130,11 +135,22 @@ function noRoute(): HttpError {
   return new HttpError(404, 'not-found', 'the API has no such route')
 }
 
-function answerError(error: unknown, reply: FastifyReply, log: LogError): FastifyReply {
-  log('a request failed', error)
+interface Failed {
+  request: FastifyRequest
+  reply: FastifyReply
+  log: LogError
+}
+
+function answerError(error: unknown, { request, reply, log }: Failed): FastifyReply {
+  log(`${request.method} ${routeOf(request)} failed`, error)
   const { status, code, message } = describe(error)
   const headers = error instanceof HttpError ? error.headers : {}
   return reply.code(status).headers(headers).send({ error: { code, message } })
+}
+
+/** Returns the pattern of a request's route. Fastify has none for a request that it refuses before it looks for one. */
+function routeOf({ routeOptions }: FastifyRequest): string {
+  return routeOptions?.url ?? 'without a route'
 }
 
 function newServer(handler: RequestListener): Server {

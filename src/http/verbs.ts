@@ -12,7 +12,7 @@ import type { RouteContext } from './route-context.ts'
 
 const ALL_VERBS: readonly Verb[] = Object.values(VERBS)
 
-/** Serves every verb of the table: listings, facts, changes to the tree, and the node itself. */
+/** Serves every verb of the table: listings, facts, changes to the tree, and the state of the node. */
 export function serveVerbs(app: FastifyInstance, context: RouteContext): void {
   for (const verb of ALL_VERBS) {
     app.route({
@@ -36,7 +36,7 @@ async function answerCall(
   return work(node, { signal })
 }
 
-/** Sends one item a line. A last line with `error` says that the stream broke off. */
+/** Sends one item a line. If the stream breaks off, the last line has `error`. */
 async function answerStream(
   verb: StreamVerb,
   { node, log }: RouteContext,
@@ -67,7 +67,7 @@ async function receivedFields(verb: Verb, request: FastifyRequest, log: RouteCon
   const received: ReceivedFields = { query: queryOf(request) }
   if (hasPath(verb)) received.path = pathOf(request)
   const ifMatch = request.headers['if-match']
-  // `*` asks only that there is something, which the verb finds out by itself.
+  // `*` only asks that something is there, and the verb finds that out by itself.
   if ('ifTag' in verb.fields.shape && ifMatch !== undefined && ifMatch !== '*') received.ifTag = tagIn(ifMatch)
   if (verb.method === 'POST' && plainFieldsOf(verb).length > 0) received.json = await readJson(request.raw, log)
   return received

@@ -31,7 +31,7 @@ export class AddressBook {
     return rows
   }
 
-  /** Puts an address in front of those that are known of a member. */
+  /** Puts an address in front of a member's known addresses. */
   async remember(peer: PeerId, address: string): Promise<void> {
     const key = indexKey(TABLES.addresses, utf8(peer))
     const before = await this.#index.get(key)
@@ -53,7 +53,7 @@ export class AddressBook {
 }
 
 /**
- * The addresses that we state to others. Loopback addresses are stated only if there are no others, since on another
+ * Returns the addresses that we state to others. Loopback addresses are stated only if there are no others, since on another
  * machine they lead to that machine itself.
  */
 export function shareableAddresses(addresses: readonly string[]): string[] {
@@ -79,8 +79,9 @@ export function onOurSubnets(addresses: readonly string[], interfaces = networkI
 }
 
 /**
- * The address that strangers are counted under. Of IPv4 this is the whole address. Of IPv6 it is the upper half, since a
- * host that has one such address has 2^64 of them; addresses of the link are counted whole. Other text is left as it is.
+ * Returns the address that strangers are counted under. For IPv4 it is the whole address. For IPv6 it is the upper half,
+ * since a host that has one such address has 2^64 of them. Addresses of the link are counted whole. Other text is returned
+ * as it is.
  */
 export function originOf(address: string): string {
   const ip = ipIn(address)

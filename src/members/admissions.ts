@@ -4,13 +4,13 @@ import type { Statement } from '../format/statement.ts'
 import { equalBytes } from '../util/bytes.ts'
 import type { Clock } from '../util/clock.ts'
 
-/** A member that has proven its grant on a connection that lives. */
+/** A member that has proven its grant on a connection that still exists. */
 export interface Admission {
   peer: PeerId
   /** The random number that its process drew at its start. */
   instance: Uint8Array
   chain: Array<Statement<'grant'>>
-  /** How far its clock is ahead of ours. */
+  /** How far its clock is ahead of ours; negative if it is behind. */
   aheadMs: number
 }
 
@@ -18,7 +18,7 @@ export interface AdmissionsOptions {
   clock: Clock
   /** Called when both sides have proven themselves. */
   onAdmitted: (admission: Admission) => void
-  /** Called when an admission ends that `onAdmitted` was called for. */
+  /** Called when an admission ends for which `onAdmitted` was called. */
   onDeparted: (peer: PeerId) => void
   /** Called when the grant behind an admission has expired. The admission still counts until it is removed. */
   onExpired: (peer: PeerId) => void
@@ -101,7 +101,7 @@ export class Admissions {
     return admission
   }
 
-  /** Tells of an admission, once both sides have admitted each other. */
+  /** Announces an admission, once both sides have admitted each other. */
   announce(admission: Admission): void {
     const entry = this.#entries.get(admission.peer)
     if (entry?.admission !== admission || entry.isAnnounced) return
@@ -109,13 +109,13 @@ export class Admissions {
     this.#options.onAdmitted(admission)
   }
 
-  /** Takes an admission back that has not been announced: the other side did not admit us. */
+  /** Withdraws an admission that has not been announced, because the other side did not admit us. */
   withdraw(admission: Admission): void {
     const entry = this.#entries.get(admission.peer)
     if (entry?.admission === admission && !entry.isAnnounced) this.remove(admission.peer)
   }
 
-  /** Ends what there is of a peer. */
+  /** Ends the admission of a peer, and forgets its proof. */
   remove(peer: PeerId): void {
     this.#proven.delete(peer)
     const entry = this.#entries.get(peer)

@@ -43,8 +43,8 @@ export class ClockCheck {
   }
 
   /** Why the others would refuse anything that this member signs now; undefined if they would not. */
-  get fault(): ClockOffError | undefined {
-    if (!this.isOff) return this.#options.self.clockFault
+  get error(): ClockOffError | undefined {
+    if (!this.isOff) return this.#options.self.clockError
     return new ClockOffError(
       "this machine's clock is more than 5 minutes off from most members': set it, then try again"
     )

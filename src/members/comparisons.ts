@@ -17,7 +17,7 @@ export interface ComparisonsOptions {
   onCompared: (peer: PeerId) => void
 }
 
-/** Compares our log with that of each newly admitted member, as often as it takes until nothing is lacking here. */
+/** Compares our log with that of each newly admitted member, and repeats that until we lack nothing that it has. */
 export class Comparisons {
   readonly #options: ComparisonsOptions
   readonly #compared = new Set<PeerId>()
@@ -32,7 +32,7 @@ export class Comparisons {
     return this.#compared
   }
 
-  /** The admission of a member has ended. */
+  /** Call this when the admission of a member has ended. */
   forget(peer: PeerId): void {
     this.#compared.delete(peer)
   }
@@ -55,7 +55,7 @@ export class Comparisons {
     }
   }
 
-  /** Compares once. Returns false if it is to be tried again. */
+  /** Compares once. Returns false if the comparison must be repeated. */
   async #compare(admission: Admission, pauseMs: number): Promise<boolean> {
     const { log, compare, isCurrent, onCompared } = this.#options
     const { peer } = admission

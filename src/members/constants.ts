@@ -1,17 +1,17 @@
-/** Every bound of `/dfs/join/1.0.0`, of statuses, and of who counts as in. */
+/** The bounds of `/dfs/join/1.0.0`, of statuses, and of who counts as in. */
 
 export const JOIN_PROTOCOL = '/dfs/join/1.0.0'
-/** Enough for a chain of grants, and no more, since strangers may send this. */
+/** The most bytes in a body: enough for a chain of grants, and no more, since strangers may send this. */
 export const JOIN_BYTES_MAX = 4 * (16 << 10)
 /** How long the whole exchange may take. */
 export const JOIN_TIMEOUT_MS = 10_000
-/** Strangers that may be in that exchange at once. */
+/** Strangers that may be in the exchange at the same time. */
 export const JOINING_MAX = 32
 /** How many of these may come from one address. A /64 of IPv6 counts as one. */
 export const JOINING_PER_ADDRESS_MAX = 2
-/** Proofs that one stranger may show in that time. Each costs us the check of a few signatures. */
+/** Proofs that one stranger may show in one exchange. Each costs us the check of a few signatures. */
 export const PROOFS_MAX = 4
-/** We hang up on a peer that is not admitted by then. An exchange with a check for a copy takes less. */
+/** We hang up on a peer that is not admitted after this time. An exchange with a check for a copy takes less. */
 export const STRANGER_MS = 30_000
 /** How long the older of two processes with one peer id has to show that it is alive. */
 export const ALIVE_TIMEOUT_MS = 5_000
@@ -29,12 +29,12 @@ export const OUT_AFTER_MS = 10 * 60_000
 export const OUT_AFTER_MS_MAX = 30 * 24 * 60 * 60_000
 /** A member renews its status this many times in `outAfter`. */
 export const STATUS_RENEWALS = 4
-/** How often at least the view is computed again, since being out takes effect without any news. */
+/** The view is computed again at least this often, since a member counts as out after a while without any news. */
 export const VIEW_REFRESH_MS = 5_000
 /** The greatest weight, in bytes, of a member whose grant states no capacity. */
 export const WEIGHT_MAX = 1_000_000_000_000
 
-/** Of two members that learn of each other, the one with the greater key waits this long for the other to dial. */
+/** When two members learn of each other, the one with the greater key waits this long for the other to dial. */
 export const DIAL_YIELD_MS = 1_500
 /** For how long we ignore announcements of a peer that is of another network. */
 export const FOREIGN_MS = 10 * 60_000
@@ -43,5 +43,5 @@ export const FOREIGN_MS = 10 * 60_000
 export const CLOCK_CHECK_MS = 5 * 60_000
 /** How many members must disagree before our clock counts as off. */
 export const CLOCK_WITNESSES_MIN = 2
-/** A member that refuses a stamp of ours makes us ask for the time at once, but not again before this. */
+/** When a member refuses a stamp of ours, we ask for the time at once, but at most once in this time. */
 export const CLOCK_RECHECK_MS = 30_000

@@ -4,8 +4,9 @@ export interface ExpiringSetOptions<T> {
   clock: Clock
   /** How long an item stays. */
   lifetimeMs: number
-  /** How many items it may hold. When it is full the oldest is removed. */
+  /** How many items it may hold. When it is full, the item that was added longest ago is removed. */
   max?: number
+  /** Called when an item's time is over, and not when it is removed in another way. */
   onExpired?: (item: T) => void
 }
 
@@ -26,6 +27,7 @@ export class ExpiringSet<T> {
     return this.#cancels.has(item)
   }
 
+  /** Adds an item. If it is there already, its time begins again. */
   add(item: T): void {
     const { clock, lifetimeMs, max = Number.POSITIVE_INFINITY, onExpired } = this.#options
     this.delete(item)

@@ -12,21 +12,21 @@ export interface FoundingOptions {
   /** The device's name, as others see it. */
   name: string
   zone?: string | undefined
-  /** The founder keeps the key until told to forget it. Others keep only the grant that they signed for themselves. */
+  /** True for the founder. Others keep only the grant that they signed for themselves. */
   keepNetworkKey: boolean
   clock: Clock
   chance: Chance
 }
 
 /**
- * Makes a device an admin of the network whose key it was given: draws keys for it, and signs a grant with the network's
- * root key. Founding a network and joining it by its key are the same act. The devices with such grants are the network.
+ * Makes a device an admin of the network whose key it was given. Draws keys for it, and signs a grant with the network's
+ * root key. Founding a network and joining it by its key are the same act: the network is the devices with such grants.
  */
 export function becomeAdmin({ networkKey, name, zone, keepNetworkKey, clock, chance }: FoundingOptions): Secrets {
   const { root, network, epochKey, recovery } = deriveNetwork(networkKey)
   const device = chance.bytes(32)
   const x25519 = chance.bytes(32)
-  // Every holder of the key signs the same bytes, so this is one statement however often it is signed.
+  // Every holder of the key signs the same bytes, so there is only one such statement.
   const rootStatement = signStatement('root', { recovery }, { network, key: root, hlc: hlcAt(0) })
   const grant = signStatement(
     'grant',
@@ -53,8 +53,8 @@ export function becomeAdmin({ networkKey, name, zone, keepNetworkKey, clock, cha
 }
 
 /**
- * Throws a `GrantError` if these are not the secrets of one device. Any 32 bytes are a device key, so only the grant can
- * tell that the key has changed.
+ * Throws a `GrantError` if these are not the secrets of one device. Any 32 bytes are a valid device key, so only the grant
+ * shows whether the key has changed.
  */
 export function assertOwnGrant({ device, grants }: Pick<Secrets, 'device' | 'grants'>): void {
   const own = grants.at(-1)
@@ -64,7 +64,7 @@ export function assertOwnGrant({ device, grants }: Pick<Secrets, 'device' | 'gra
     throw new GrantError('the keystore is damaged: its grant is for another device')
 }
 
-/** A new network key, 32 random bytes. The holder of the key owns the network. */
+/** Draws a new network key, 32 random bytes. The holder of the key owns the network. */
 export function generateNetworkKey(chance: Chance = systemChance): NetworkKey {
   return chance.bytes(NETWORK_KEY_BYTES)
 }

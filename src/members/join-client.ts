@@ -36,7 +36,7 @@ export class JoinClient {
     return this.#callers.read(peer, () => parseReply(helloReply, fields)).network
   }
 
-  /** Shows our grants to a peer. Returns the proof that it shows us. Nobody has checked it yet: the caller does. */
+  /** Shows our grants to a peer. Returns the proof that it shows us, unchecked: the caller must check it. */
   async prove(peer: PeerId, signal: AbortSignal): Promise<{ proof: Proof; body: Uint8Array; aheadMs: number }> {
     const { self, clock } = this.#options
     const sentAtMs = clock.now()
@@ -62,7 +62,7 @@ export class JoinClient {
     return { instance, aheadMs: this.#aheadMs(now, sentAtMs) }
   }
 
-  // The peer read its clock between our question and its answer; we assume half way.
+  // The peer read its clock between our question and its answer. We assume that this was half way.
   #aheadMs(theirNowMs: number, sentAtMs: number): number {
     return Math.round(theirNowMs - (sentAtMs + this.#options.clock.now()) / 2)
   }

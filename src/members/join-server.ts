@@ -10,8 +10,8 @@ import { originOf } from './address-book.ts'
 import type { Admissions } from './admissions.ts'
 import { NONCE_BYTES } from './constants.ts'
 import { ClockOffError, GrantError, WrongNetworkError } from './errors.ts'
-import { JoinSlots } from './greetings.ts'
 import { requestSchema } from './join-messages.ts'
+import { JoinSlots } from './join-slots.ts'
 import type { LocalMember } from './local-member.ts'
 import { chainOf, grantProofOf, type Proof, type Proven } from './proof.ts'
 import type { ProofChecker } from './proof-checker.ts'
@@ -24,18 +24,18 @@ export interface JoinServerOptions {
   log: Logger
   admissions: Admissions
   checker: ProofChecker
-  /** Whether a peer is a member already. Strangers at the door do not keep members out. */
+  /** Whether a peer is a member already. Members always get a slot, so that strangers cannot keep them out. */
   isKnown: (peer: PeerId) => boolean
 }
 
 /** The answering end of `/dfs/join/1.0.0`. Anyone may ask it. */
 export class JoinServer {
   readonly #options: JoinServerOptions
-  readonly #greetings: JoinSlots
+  readonly #slots: JoinSlots
 
   constructor(options: JoinServerOptions) {
     this.#options = options
-    this.#greetings = new JoinSlots(options.clock)
+    this.#slots = new JoinSlots(options.clock)
   }
 
   /** Throws a `RefusedError` with the status that SPEC.md names. */
@@ -54,30 +54,30 @@ export class JoinServer {
     }
   }
 
-  /** Frees what a peer takes up here, once its last connection has ended. */
+  /** Frees the slot of a peer whose last connection has ended. */
   disconnected(peer: PeerId): void {
-    this.#greetings.free(peer)
+    this.#slots.free(peer)
   }
 
   /** Tells a stranger the network's id and a nonce, and nothing more. */
   #hello(peer: PeerId): Response {
     const { self, chance, log } = this.#options
-    if (!this.#greetings.reserve(peer, this.#originOf(peer))) {
-      log('turned %s away: too many strangers are joining', peer)
+    if (!this.#slots.reserve(peer, this.#originOf(peer))) {
+      log('answering %s: turned it away, since too many strangers are joining', peer)
       throw new RefusedError('busy')
     }
-    log('%s says hello', peer)
+    log('answering %s: it says hello', peer)
     return { status: 'ok', fields: { network: self.network, nonce: chance.bytes(NONCE_BYTES) } }
   }
 
   async #prove(peer: PeerId, proof: Proof, body: Uint8Array): Promise<Response> {
     const { self, clock, host, admissions, log } = this.#options
-    if (!this.#greetings.has(peer)) throw new RefusedError('invalid')
-    if (!this.#greetings.countProof(peer)) throw new RefusedError('busy')
+    if (!this.#slots.has(peer)) throw new RefusedError('invalid')
+    if (!this.#slots.countProof(peer)) throw new RefusedError('busy')
     const { instance, chain, now } = await this.#check(peer, proof, body)
     if (!host.isConnected(peer)) throw new RefusedError('busy')
     admissions.addProven({ peer, instance, chain, aheadMs: Math.round(now - clock.now()) })
-    log('%s has shown a valid grant, showing ours', peer)
+    log('answering %s: its grant is valid, showing ours', peer)
     return { status: 'ok', fields: grantProofOf(self, clock), body: chainOf(self) }
   }
 
@@ -85,7 +85,7 @@ export class JoinServer {
     try {
       return await this.#options.checker.check(peer, proof, body)
     } catch (error) {
-      this.#options.log('turned %s away: %s', peer, reasonOf(error))
+      this.#options.log('answering %s: turned it away: %s', peer, reasonOf(error))
       const status = refusalOf(error)
       throw status === undefined ? error : new RefusedError(status)
     }
@@ -93,11 +93,11 @@ export class JoinServer {
 
   #admitted(peer: PeerId): Response {
     if (!this.#options.admissions.confirm(peer)) throw new RefusedError('not-admitted')
-    this.#greetings.free(peer)
+    this.#slots.free(peer)
     return { status: 'ok' }
   }
 
-  /** Tells a member which start of our process answers, and our clock. Strangers are not told. */
+  /** Tells a member which start of our process answers, and our clock. Strangers are refused. */
   #alive(peer: PeerId): Response {
     const { admissions, self, clock } = this.#options
     if (!admissions.mayAsk(peer)) throw new RefusedError('not-admitted')

@@ -24,7 +24,7 @@ export interface JoinOptions {
   clock: Clock
   chance: Chance
   logger: ComponentLogger
-  /** Whether a peer is a member already. Strangers at the door do not keep members out. */
+  /** See `JoinServer`. By default every peer is a stranger. */
   isKnown?: (peer: PeerId) => boolean
   /** See `ProofChecker`. Without it every chain that was verified is accepted. */
   learn?: (chain: Array<Statement<'grant'>>, peer: PeerId) => Promise<Verdict>
@@ -37,12 +37,13 @@ export interface JoinOptions {
 }
 
 /**
- * `/dfs/join/1.0.0`: both sides prove a grant bound to the peer id that the connection proved. The dialler does so first,
- * and until both have done so neither accepts any other request. An admission belongs to a peer id and one start of its process,
- * and lasts as long as any connection between the two. SPEC.md describes the exchange.
+ * `/dfs/join/1.0.0`: both sides prove a grant bound to the peer id that the connection proved. The dialler does so first.
+ * The listener accepts its other requests once that proof is valid, and the dialler accepts the listener's once the
+ * listener's proof is. An admission belongs to a peer id and one start of its process, and lasts as long as any connection
+ * between the two. SPEC.md describes the exchange.
  *
  * `Admissions` holds who is admitted, `JoinServer` answers, `JoinClient` asks, and `ProofChecker` decides about proofs.
- * This class makes an attempt for each peer that we dialled, and ends what does not lead to an admission.
+ * This class makes one attempt for each peer that we dialled, and hangs up on peers that are not admitted in time.
  */
 export class Join {
   readonly #options: JoinOptions
@@ -104,7 +105,7 @@ export class Join {
     return this.#admissions.isCurrent(admission)
   }
 
-  /** Asks every admitted member for the time again. One that has forgotten us is hung up on, so that we join it again. */
+  /** Asks every admitted member for the time again. Hangs up on a member that has forgotten us, so that we join it again. */
   async measureClocks(signal?: AbortSignal): Promise<void> {
     await Promise.all(this.admissions.map(admission => this.#measureClock(admission, signal)))
   }
@@ -116,15 +117,18 @@ export class Join {
   }
 
   #makeAdmissions(): Admissions {
-    const { clock, onAdmitted, onDeparted } = this.#options
+    const { host, clock, onAdmitted, onDeparted } = this.#options
     return new Admissions({
       clock,
       onAdmitted: admission => {
-        this.#log('%s is admitted, its clock is %d ms ahead of ours', admission.peer, admission.aheadMs)
+        const { peer, aheadMs } = admission
+        const direction = aheadMs < 0 ? 'behind' : 'ahead of'
+        this.#log('%s is admitted, its clock is %d ms %s ours', peer, Math.abs(aheadMs), direction)
         onAdmitted(admission)
       },
       onDeparted: peer => {
-        this.#log('%s is not admitted any more', peer)
+        if (host.isConnected(peer)) this.#log('the admission of %s has ended', peer)
+        else this.#log('%s has gone; it must show its grant again', peer)
         onDeparted(peer)
       },
       onExpired: peer => {
@@ -145,7 +149,7 @@ export class Join {
       server.disconnected(peer)
       this.#admissions.remove(peer)
     })
-    // The dialler shows its grant first. If both dialled both try, and the first to succeed is enough.
+    // The dialler shows its grant first. If both sides dialled, both try, and one success is enough.
     host.onDialled(peer => {
       const isBusy = this.#attempts.has(peer) || this.#admissions.of(peer) !== undefined
       if (!isBusy && this.#isDialler(peer)) void this.#join(peer)
@@ -158,7 +162,7 @@ export class Join {
 
   #endStranger(peer: PeerId): void {
     if (this.#admissions.of(peer) !== undefined) return
-    this.#log('%s was not admitted within %d ms', peer, STRANGER_MS)
+    this.#log('hanging up on %s, which was not admitted within %d ms', peer, STRANGER_MS)
     void this.#hangUp(peer)
   }
 
@@ -182,7 +186,7 @@ export class Join {
       admission.aheadMs = aheadMs
       if (equalBytes(instance, admission.instance)) return
     } catch (error) {
-      this.#log('%s did not tell its clock: %s', peer, reasonOf(error))
+      this.#log('could not ask %s for the time: %s', peer, reasonOf(error))
       if (!(error instanceof RefusedError) || error.status !== 'not-admitted') return
     }
     if (!this.#admissions.isCurrent(admission)) return
@@ -196,7 +200,7 @@ export class Join {
     try {
       await withDeadline(clock, JOIN_TIMEOUT_MS, undefined, signal => this.#exchange(peer, signal))
     } catch (error) {
-      this.#log('%s did not admit us, or we did not admit it: %s', peer, reasonOf(error))
+      this.#log('dialling %s: it did not admit us, or we did not admit it: %s', peer, reasonOf(error))
       if (this.#admissions.of(peer) === undefined) onRejected(peer, error)
     } finally {
       this.#attempts.delete(peer)
@@ -206,11 +210,12 @@ export class Join {
   async #exchange(peer: PeerId, signal: AbortSignal): Promise<void> {
     const network = await this.#client.hello(peer, signal)
     if (!equalBytes(network, this.#options.self.network)) throw new WrongNetworkError()
-    this.#log('%s is of our network, showing our grant', peer)
+    this.#log('dialling %s: it is of our network, showing our grant', peer)
     const { proof, body, aheadMs } = await this.#client.prove(peer, signal)
     const { instance, chain } = await this.#checker.check(peer, proof, body)
     signal.throwIfAborted()
-    // We send it news from here on, since it compares what we have at the time when it learns that it is admitted.
+    // We send it news from here on. It compares its log with ours when it learns that it is admitted, so it would miss
+    // what is new after that if we began later.
     const admission = this.#admissions.enter({ peer, instance, chain, aheadMs })
     try {
       await this.#client.admitted(peer, signal)

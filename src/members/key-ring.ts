@@ -19,6 +19,7 @@ export class KeyRing {
     for (const { id, key } of keys) this.add(id, key)
   }
 
+  /** Adds the key of an epoch, from which both subkeys are derived. From now on it is the newest. */
   add(id: Uint8Array, key: Uint8Array): void {
     const { content, record } = epochSubkeys(key)
     const epoch = { id, content: secretKey(content), record: secretKey(record) }
@@ -31,6 +32,7 @@ export class KeyRing {
     return this.#newest
   }
 
+  /** Returns the epoch with this id; undefined if this member does not hold its key. */
   get(id: Uint8Array): Epoch | undefined {
     return this.#epochs.get(toHex(id))
   }

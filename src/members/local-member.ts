@@ -19,13 +19,13 @@ export class LocalMember {
   /** Drawn at each start. It distinguishes a restarted member from a copy of its directory. */
   readonly instance: Uint8Array
   readonly key: KeyObject
-  /** Its grant last, and before it the grants that it rests on. */
+  /** Its grant last, and before it the grants that this grant depends on. */
   readonly chain: Array<Statement<'grant'>>
   /** All statements that the keystore holds: the chain, and the root's statement. */
   readonly statements: Statement[]
   readonly #clock: Clock
   #last: Hlc = 0n
-  /** The newest stamp of our statuses, which is counted apart. */
+  /** The newest stamp of our statuses, which are stamped apart from all else. */
   #lastStatus: Hlc = 0n
 
   constructor(secrets: Secrets, clock: Clock, chance: Chance) {
@@ -64,8 +64,8 @@ export class LocalMember {
   }
 
   /**
-   * A stamp after all of our own and after all of `past`. Throws a `ClockOffError` if the others would refuse it for now,
-   * because one of those was signed when the clock of this machine, or of another, was ahead.
+   * Returns a stamp after all of our own and after all of `past`. Throws a `ClockOffError` if the others would refuse
+   * it for now, because one of those was signed when the clock of this machine, or of another, was ahead.
    */
   nextHlc(...past: readonly Hlc[]): Hlc {
     const hlc = hlcAfter(this.#clock.now(), ...this.#before, this.#last, ...past)
@@ -75,17 +75,18 @@ export class LocalMember {
   }
 
   /** The error that `nextHlc` would throw now; undefined if it would not. */
-  get clockFault(): ClockOffError | undefined {
+  get clockError(): ClockOffError | undefined {
     const hlc = hlcAfter(this.#clock.now(), ...this.#before, this.#last)
     return this.#isTooFar(hlc) ? tooEarly(hlc) : undefined
   }
 
   /**
-   * A stamp for a status, after all of `past`. It is counted apart from other stamps, or one member's fast clock would move
-   * everyone's entries into the future.
+   * Returns a stamp for a status, after all of `past`. Statuses are stamped apart from all else, or one member's fast clock
+   * would move everyone's entries into the future.
    */
   nextStatusHlc(...past: readonly Hlc[]): Hlc {
-    // We signed a status that is too far ahead when our own clock was ahead. Nobody keeps it, so the next may come before it.
+    // If our last status is too far ahead, our own clock was ahead when we signed it. Nobody keeps such a status, so
+    // the next one may be stamped before it.
     const last = this.#isTooFar(this.#lastStatus) ? 0n : this.#lastStatus
     this.#lastStatus = hlcAfter(this.#clock.now(), ...this.#before, last, ...past)
     return this.#lastStatus
@@ -96,11 +97,13 @@ export class LocalMember {
     return { network: this.network, key: this.key, author: this.publicKey, grant: this.grant.id, hlc }
   }
 
+  /** Signs a statement of this member. `hlc` must come from `nextHlc`, or `nextStatusHlc` for a status. */
   sign<K extends Kind>(kind: K, fields: Fields<K>, hlc: Hlc): Statement<K> {
     return signStatement(kind, fields, this.signing(hlc))
   }
 
-  // A statement that is stamped before our grant does not count. The clock may have been set back since the grant was signed.
+  // A statement that is stamped before our grant does not count. The clock may have been set back since the grant was
+  // signed.
   get #before(): Hlc[] {
     const { hlc } = this.grant
     return hlc === 0n ? [] : [hlc - 1n]
@@ -114,6 +117,6 @@ export class LocalMember {
 function tooEarly(hlc: Hlc): ClockOffError {
   const from = new Date(hlcMs(hlc) - FUTURE_MS_MAX).toISOString().slice(0, 16)
   return new ClockOffError(
-    `something was written when a clock was ahead, and bears a later time than now: set this machine's clock if it is wrong, else files can be written again from ${from}Z`
+    `something was written while a clock was ahead, so its time is later than now: set this machine's clock if it is wrong; if it is right, files can be written again from ${from}Z`
   )
 }

@@ -27,8 +27,8 @@ export interface MemberDiallerOptions {
 }
 
 /**
- * Decides who is dialled, and where: the bootstrap addresses, every member at the addresses that it states and at those
- * where it was last reached, and peers that make themselves known on the local network.
+ * Decides which peers are dialled, and where: the bootstrap addresses, every member at the addresses that it states and at
+ * those where it was last reached, and peers that announce themselves on the local network.
  */
 export class MemberDialler {
   readonly #options: MemberDiallerOptions
@@ -53,7 +53,7 @@ export class MemberDialler {
     this.dialMembers()
     this.#redialler.start()
     this.#log(
-      'dialling %d remembered members, %d bootstrap addresses',
+      'dialling remembered members: %d, bootstrap addresses: %d',
       remembered.length,
       this.#options.bootstrap.length
     )
@@ -64,13 +64,13 @@ export class MemberDialler {
     this.#foreign.clear()
   }
 
-  /** Takes in the addresses that the members state. */
+  /** Dials all members at the addresses that they state now. */
   dialMembers(): void {
     const { roster, statuses } = this.#options
     for (const { peer } of roster.members) this.#dial(peer, statuses.of(peer)?.fields.addresses ?? [])
   }
 
-  /** The connection to a peer led to an admission. */
+  /** Call this when the connection to a peer has led to an admission. */
   settle(peer: PeerId): void {
     this.#redialler.settle(peer)
   }
@@ -82,18 +82,19 @@ export class MemberDialler {
     if (outbound !== undefined) await addresses.remember(peer, outbound.address)
   }
 
-  /** A peer is of another network: we stop dialling it. */
+  /** Stops dialling a peer that is of another network. */
   dropForeign(peer: PeerId): void {
     this.#log('%s is of another network: ignoring what it announces for %d ms', peer, FOREIGN_MS)
     this.#foreign.add(peer)
     this.#redialler.dropPeer(peer)
   }
 
-  // Anyone on the local network may announce anything. It gets a few dials, to addresses of our subnets.
+  // Anyone on the local network may announce anything, so an unknown peer gets only a few dials, to addresses in our
+  // subnets.
   #onDiscovered(peer: PeerId, addresses: string[]): void {
     if (this.#foreign.has(peer) || !isMemberKey(peer)) return
     const nearby = onOurSubnets(addresses)
-    this.#log.trace('%s announced %d addresses, %d of them in our subnets', peer, addresses.length, nearby.length)
+    this.#log.trace('%s announced addresses: %d, in our subnets: %d', peer, addresses.length, nearby.length)
     this.#dial(peer, nearby, { isHint: true, isTransient: this.#options.roster.member(peer) === undefined })
   }
 

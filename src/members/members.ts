@@ -54,9 +54,10 @@ export type MembershipEvent =
   | { event: 'compared'; peer: PeerId }
 
 /**
- * Who is in. This class owns the parts of membership and starts and stops them: `Join` proves grants, `MemberDialler` dials
- * every member until it is connected, `Comparisons` fetches what a newly admitted member has and we lack, `OwnStatus` says
- * how we are, and `ClockCheck` compares clocks. Other rooms ask it who is admitted, who is a member, and what we may do.
+ * Says who is in. This class owns the parts of membership and starts and stops them: `Join` proves grants,
+ * `MemberDialler` dials every member until it is connected, `Comparisons` fetches what a newly admitted member has and
+ * we lack, `OwnStatus` says how we are, and `ClockCheck` compares clocks. Other rooms ask this class who is admitted,
+ * who is a member, and what we may do.
  */
 export class Members {
   /** The background work of this room. */
@@ -131,10 +132,12 @@ export class Members {
     return this.#comparisons.compared
   }
 
+  /** A member by its peer id, connected or not; undefined for a stranger. */
   member(peer: PeerId): Member | undefined {
     return this.#options.roster.member(peer)
   }
 
+  /** Every member of the roster, connected or not, and this one too. */
   get all(): Member[] {
     return this.#options.roster.members
   }
@@ -143,6 +146,7 @@ export class Members {
     return this.#options.host.connections()
   }
 
+  /** Adds a listener. It is called at each event from now on, and must not throw. */
   on(listener: (event: MembershipEvent) => void): void {
     this.#listeners.push(listener)
   }
@@ -157,12 +161,12 @@ export class Members {
   assertMayWrite(): void {
     const { role } = this.self
     if (!isWriter(role)) throw new NotAllowedError(`this member is a ${role}: it may not write`)
-    if (this.clockFault !== undefined) throw this.clockFault
+    if (this.clockError !== undefined) throw this.clockError
   }
 
   /** Why the others would refuse anything that this member writes now; undefined if they would not. */
-  get clockFault(): ClockOffError | undefined {
-    return this.#clocks.fault
+  get clockError(): ClockOffError | undefined {
+    return this.#clocks.error
   }
 
   /** Whether the clocks were the reason why our last attempt to join a member failed. */
@@ -189,7 +193,7 @@ export class Members {
     }
     const own = statuses.of(self.peerId)
     if (own !== undefined) self.resume(own.hlc, decodeHlc(own.fields.head))
-    this.#log('loaded %d members', roster.members.length)
+    this.#log('members loaded: %d', roster.members.length)
   }
 
   /** Starts to dial, and to renew the status. Call it after the host has started. */
@@ -212,7 +216,7 @@ export class Members {
     await this.#status.renewIfChanged()
   }
 
-  /** Asks the others for the time, since one of them refused a stamp of ours. */
+  /** Asks the others for the time. Call this when one of them has refused a stamp of ours. */
   askForTime(): void {
     this.#clocks.askSoon()
   }
@@ -262,7 +266,7 @@ export class Members {
     }
     const status = error instanceof RefusedError ? error.status : undefined
     this.#isRefusedForClock = status === 'clock-off' || error instanceof ClockOffError
-    // `busy` is no refusal: too many are joining there, and we dial again.
+    // `busy` is not a refusal: too many peers are joining there, and we dial again.
     if (status !== 'busy') this.#emit({ event: 'rejected', peer })
   }
 

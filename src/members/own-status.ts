@@ -56,19 +56,22 @@ export class OwnStatus {
     this.worker.start()
   }
 
-  /** Resolves when the renewal that is under way has ended. No other follows. */
+  /** Resolves when the renewal under way has ended. No other follows. */
   async stop(): Promise<void> {
     this.#isStopped = true
     await this.worker.stop()
     await this.#lastRenewal.catch(() => {
-      // The caller of that renewal has been told.
+      // The caller of that renewal gets the error.
     })
   }
 
-  /** Signs a new status and sends it to all members. One at a time, so that the last one signed is the one that counts. */
+  /**
+   * Signs a new status and sends it to all members. Renewals run one at a time, so the last one signed is the one that
+   * counts.
+   */
   renew(): Promise<void> {
     const before = this.#lastRenewal.catch(() => {
-      // The caller of that renewal has been told.
+      // The caller of that renewal gets the error.
     })
     this.#lastRenewal = before.then(() => this.#sign())
     return this.#lastRenewal
@@ -125,8 +128,9 @@ export class OwnStatus {
   }
 
   /**
-   * The stamp that a new status must come after, besides our own. The status comes after the median of all statuses, so that
-   * members whose clocks differ by minutes agree on who is behind; but not so far ahead that it would be refused.
+   * The stamps that a new status must come after, besides our own. It comes after the median of all statuses, so that
+   * members whose clocks differ by minutes agree on who is behind. A median so far ahead that the others would refuse
+   * us is ignored.
    */
   get #pastHlcs(): Hlc[] {
     const { statuses, clock } = this.#options

@@ -21,7 +21,7 @@ export interface ProofCheckerOptions {
   admissionOf: (peer: PeerId) => Admission | undefined
   /**
    * Appends a chain that was verified to the log, and returns the verdict. We wait for it before we tell the other side that
-   * it is admitted, since what that side sends next rests on its grant.
+   * it is admitted, since the statements that it sends next depend on its grant.
    */
   learn: (chain: Array<Statement<'grant'>>, peer: PeerId) => Promise<Verdict>
   /** Ends the admission of a process that no longer answers, and its connections. */
@@ -37,9 +37,9 @@ export class ProofChecker {
   }
 
   /**
-   * Checks a proof, that no other process runs with this peer id, and that the log accepts the grants. Throws a
-   * `WrongNetworkError`, a `GrantError`, a `ClockOffError`, a `FormatError` if the bytes are no statements, and what the
-   * log throws.
+   * Checks that a proof is valid, that no other process runs with this peer id, and that the log accepts the grants.
+   * Throws a `WrongNetworkError`, a `GrantError`, a `ClockOffError`, a `FormatError` if the bytes are no statements,
+   * and what the log throws.
    */
   async check(peer: PeerId, proof: Proof, body: Uint8Array): Promise<Proven> {
     const { self, clock, learn } = this.#options
@@ -53,8 +53,8 @@ export class ProofChecker {
   }
 
   /**
-   * Two live processes with one peer id mean that a data directory was copied. We ask the one that was here first whether
-   * it still lives, since a machine that lost power and came back is no copy.
+   * Returns true if another process runs with this peer id: then a data directory was copied. We ask the process that was
+   * admitted first whether it still answers, since a machine that lost power and came back is not a copy.
    */
   async #isCopy(peer: PeerId, instance: Uint8Array): Promise<boolean> {
     const before = this.#options.admissionOf(peer)
@@ -66,7 +66,7 @@ export class ProofChecker {
       log('%s runs twice: the process that was admitted first still answers', peer)
       return true
     } catch (error) {
-      // Requests on a connection with nobody behind it would be lost. The newcomer dials again.
+      // Requests on a connection to a dead process would be lost. The new process dials again.
       log('the earlier process of %s does not answer, dropping it: %s', peer, reasonOf(error))
       await drop(peer)
       return false

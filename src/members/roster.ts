@@ -55,8 +55,8 @@ interface ChainedGrant {
 }
 
 /**
- * All grants, folded: who is a member, in which role, and who signs under a grant. It is held in memory, since it decides
- * whether the author of each incoming statement may sign it.
+ * Who is a member, in which role, and who signs under which grant, computed from all grants. It is held in memory, since it
+ * decides for each incoming statement whether its author may sign it.
  */
 export class Roster implements Projection, Authorizer {
   readonly kinds: ReadonlySet<Kind> = new Set<Kind>(['root', 'grant'])
@@ -65,7 +65,7 @@ export class Roster implements Projection, Authorizer {
   /** Grants whose issuer is not known yet, by the id of the issuing grant. The log accepted them, so they are few. */
   readonly #waiting = new Map<string, Array<Statement<'grant'>>>()
   readonly #listeners: Array<() => void> = []
-  /** The grant that counts of each member. */
+  /** For each member, the grant that counts. */
   readonly #best = new Map<PeerId, ChainedGrant>()
   readonly #members = new Map<PeerId, Member>()
 
@@ -85,7 +85,7 @@ export class Roster implements Projection, Authorizer {
     return this.#members.get(peer)
   }
 
-  /** Returns the author of a statement if the grant behind it is known and allows it, and the verdict otherwise. */
+  /** Returns the author of a statement if its grant is known and allows it, and the verdict otherwise. */
   authorize(statement: AnyStatement): { author: Uint8Array } | { refused: Verdict } {
     if (statement.grant === null) {
       return ROOT_KINDS.has(statement.kind) ? { author: this.#network } : { refused: 'forbidden' }
@@ -159,7 +159,7 @@ export class Roster implements Projection, Authorizer {
     return last !== undefined && equalBytes(last.fields.subject, subject) ? authors : undefined
   }
 
-  /** A grant with its place in the chain; undefined if its issuer is not known yet. */
+  /** Returns a grant with its depth in the chain; undefined if its issuer is not known yet. */
   #chain(statement: Statement<'grant'>): ChainedGrant | undefined {
     const own = statement.fields.notAfter === undefined ? undefined : decodeHlc(statement.fields.notAfter)
     if (statement.grant === null) return { statement, depth: 0, notAfter: own }

@@ -11,7 +11,7 @@ import type { Clock } from '../util/clock.ts'
 import type { ComponentLogger, Logger } from '../util/logger.ts'
 import { OUT_AFTER_MS_MAX, WEIGHT_MAX } from './constants.ts'
 import type { Roster } from './roster.ts'
-import { findOut, isSameView, makeView, type Status, type View } from './view.ts'
+import { changedPeers, findOut, isSameView, makeView, type Status, type View } from './view.ts'
 
 export interface StatusesOptions {
   roster: Roster
@@ -19,13 +19,13 @@ export interface StatusesOptions {
   logger: ComponentLogger
   /** How long a node must have seen a member out before it acts on it. */
   outAfterMs: number
-  /** Returns what to write to the index so that the room of superseded statuses is freed. */
+  /** Returns the index changes that mark superseded statuses as dead, so that their space is freed. */
   markDead: (items: readonly AcceptedStatement[]) => IndexOp[]
 }
 
 /**
- * The last status of each member, and the view that they fold to. Only the newest status of a member counts. An older one
- * is forgotten as soon as a newer one is accepted.
+ * The last status of each member, and the view that is computed from them. Only the newest status of a member counts. An
+ * older one is forgotten as soon as a newer one is accepted.
  */
 export class Statuses implements Projection {
   readonly kinds: ReadonlySet<Kind> = new Set<Kind>(['status'])
@@ -80,27 +80,27 @@ export class Statuses implements Projection {
   }
 
   /**
-   * Takes in accepted statuses, in any order. Returns what to remove from the index, since after a power cut it may hold an
-   * older status beside the newer one.
+   * Takes in accepted statuses, in any order. Returns the index changes that remove superseded ones. After a power cut the
+   * index may hold an older status beside the newer one.
    */
   load(items: readonly AcceptedStatement[]): IndexOp[] {
-    const gone: AcceptedStatement[] = []
+    const superseded: AcceptedStatement[] = []
     for (const item of items as Array<AcceptedStatement<'status'>>) {
       const peer = peerIdOf(item.author)
       const last = this.#last.get(peer)
       if (last !== undefined && this.#isNewer(last.statement, item.statement)) {
-        gone.push(item)
+        superseded.push(item)
         continue
       }
-      if (last !== undefined && idOf(last.statement) !== idOf(item.statement)) gone.push(last)
+      if (last !== undefined && idOf(last.statement) !== idOf(item.statement)) superseded.push(last)
       this.#last.set(peer, item)
     }
     this.refresh()
-    const forgotten = gone.map(({ statement }): IndexOp => ({ type: 'del', key: keyOf(statement) }))
-    return [...forgotten, ...this.#options.markDead(gone)]
+    const forgotten = superseded.map(({ statement }): IndexOp => ({ type: 'del', key: keyOf(statement) }))
+    return [...forgotten, ...this.#options.markDead(superseded)]
   }
 
-  /** Computes the view again: after a change, and from time to time, since being out takes effect only after a while. */
+  /** Computes the view again: after a change, and from time to time, since a member counts as out after a while without any news. */
   refresh(): void {
     const statuses = this.#statuses()
     const nowMs = this.#options.clock.monotonic()
@@ -112,14 +112,16 @@ export class Statuses implements Projection {
       .map(([peer]) => peer)
     const view = makeView(statuses, new Set(longOut))
     if (isSameView(view, this.#view)) return
+    const changed = changedPeers(this.#view, view)
     this.#view = view
-    this.#log('the view has changed: %d members, %d of them out', view.members.length, longOut.length)
+    const who = changed.length === 1 ? changed[0] : `${changed.length} members`
+    this.#log('the view has changed for %s; members: %d, out: %d', who, view.members.length, longOut.length)
     for (const listener of this.#listeners) listener(view)
   }
 
   /**
-   * A status that is stamped too far ahead counts as older than any that is not. We accepted or signed it when our own
-   * clock was ahead, and it would keep out its author's later statuses until its time has come.
+   * A status that is stamped too far ahead counts as older than any that is not. We accepted or signed it while our own
+   * clock was ahead, and until its time has come it would otherwise keep out the author's later statuses.
    */
   #isNewer(a: Statement, b: Statement): boolean {
     const limitMs = this.#options.clock.now() + FUTURE_MS_MAX
@@ -149,7 +151,7 @@ export class Statuses implements Projection {
   }
 }
 
-// If two statuses bear one stamp the one with the smaller id counts.
+// If two statuses have the same stamp, the one with the smaller id counts.
 function isLater(a: Statement, b: Statement): boolean {
   return a.hlc !== b.hlc ? a.hlc > b.hlc : compareBytes(a.id, b.id) < 0
 }

@@ -5,7 +5,7 @@ import type { PeerId } from '../format/peer-id.ts'
 import { type Hlc, hlcMs } from '../format/stamp.ts'
 import { compareBytes, toHex } from '../util/bytes.ts'
 
-/** The last status of a member, as the view needs it. */
+/** The last status of a member, in the form that the view is computed from. */
 export interface Status {
   peer: PeerId
   /** Public key, 32 bytes. */
@@ -33,7 +33,7 @@ export interface ViewMember {
 
 /** Who is in, with what weight and in which zone. Ranks are computed from this. Ordered by key. */
 export interface View {
-  /** 32 bytes, equal on members that rank alike. */
+  /** 32 bytes. Two views with the same id yield the same rank. */
   id: Uint8Array
   members: readonly ViewMember[]
 }
@@ -75,6 +75,14 @@ export function makeView(statuses: readonly Status[], out: ReadonlySet<PeerId>):
     }))
   const rows = members.map(({ key, weight, zone, isDraining, isOut }) => [key, weight, zone, isDraining, isOut])
   return { id: hash('sha256', encodeCanonical(rows), 'buffer'), members }
+}
+
+/** Returns the members that are in only one of two views, or in both with different facts. */
+export function changedPeers(a: View, b: View): PeerId[] {
+  const factsByPeer = ({ members }: View): Map<PeerId, string> =>
+    new Map(members.map(({ key: _key, ...facts }) => [facts.peer, JSON.stringify(facts)]))
+  const [before, after] = [factsByPeer(a), factsByPeer(b)]
+  return [...new Set([...before.keys(), ...after.keys()])].filter(peer => before.get(peer) !== after.get(peer))
 }
 
 /** Whether two views are equal, including what is not part of their ids. */

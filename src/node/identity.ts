@@ -14,9 +14,10 @@ import { InvalidInputError } from '../util/errors.ts'
 import { debugLogger } from '../util/logger.ts'
 
 /**
- * The keys of the member that this directory is, or of the one that it becomes now: of the network whose key is given, or
- * of one that it founds. Errors: `invalid` for a directory of another network, `not-allowed` if there is an address to join
- * at and neither key nor `found`, `unsupported` for a directory that has lost its keystore, those of the keystore itself.
+ * Returns the secrets of the member that this directory is. A new directory becomes a member first: of the network whose
+ * key is given, or of one that it founds. Throws an `InvalidInputError` for a directory of another network, a
+ * `NotAllowedError` if there is an address to join at and neither key nor `found`, an `UnknownLayoutError` for a directory
+ * that has lost its keystore, and the errors of the keystore.
  */
 export async function secretsOf(options: NodeOptions, files: Files): Promise<Secrets> {
   const { networkKey, passphrase, bootstrap = [], clock = systemClock, chance = systemChance } = options
@@ -48,8 +49,8 @@ export async function secretsOf(options: NodeOptions, files: Files): Promise<Sec
 }
 
 /**
- * Throws unless nobody has ever been a member in this directory: rows are written from when there is a keystore. Another
- * member could not open what these rows hold, and the one who wrote them would be lost without a word.
+ * Throws if this directory ever held a member: it has rows but no keystore. A new identity could not open these rows, and
+ * the old one would be lost silently.
  */
 async function assertNew(files: Files): Promise<void> {
   for (const name of await files.list('segments')) {

@@ -24,30 +24,33 @@ import type {
 } from '../fs/types.ts'
 import { toHex } from '../util/bytes.ts'
 import { StoppedError } from '../util/errors.ts'
+import type { Logger } from '../util/logger.ts'
 import { peersOf, statusOf } from './report.ts'
 import type { Stack } from './stack.ts'
 import { Supervisor, type SupervisorOptions } from './supervisor.ts'
 
 export interface NodeInit extends SupervisorOptions {
-  /** Gives the lock of the data directory back. */
+  /** Releases the lock of the data directory. */
   unlock: () => Promise<void>
   network: Uint8Array
 }
 
 /**
- * The running node: the library's face of it. Each verb goes to the stack that runs at the moment, and waits while the
- * supervisor replaces it.
+ * The running node, as the library exposes it. Each verb goes to the stack that runs at the moment, and waits while the
+ * supervisor replaces that stack.
  */
 export class Node implements DfsNode {
   readonly network: string
   readonly #supervisor: Supervisor
   readonly #unlock: () => Promise<void>
+  readonly #log: Logger
   #isStopped = false
   #fileCount: { base: Promise<number>; stack: Stack } | undefined
 
   constructor({ unlock, network, ...options }: NodeInit) {
     this.#supervisor = new Supervisor(options)
     this.#unlock = unlock
+    this.#log = options.logger.forComponent('dfs:node')
     this.network = toHex(network)
   }
 
@@ -74,6 +77,7 @@ export class Node implements DfsNode {
 
   async start(): Promise<void> {
     await this.#supervisor.start()
+    this.#log('up: member %s of network %s', this.peerId, this.network.slice(0, 8))
   }
 
   async put(path: string, source: Source, options: PutOptions = {}): Promise<PutResult> {
@@ -128,10 +132,10 @@ export class Node implements DfsNode {
 
   async status(): Promise<Status> {
     this.#assertRunning()
-    const { current, last, rebuildFault, worker } = this.#supervisor
-    // While the index cannot be rebuilt nothing runs, but the last stack knows most of the answer.
+    const { current, last, rebuildError, worker } = this.#supervisor
+    // While the index cannot be rebuilt, no stack runs, but the last one knows most of the answer.
     const stack = await current.catch(() => last)
-    return statusOf(stack, { files: await this.#countFiles(stack), rebuildFault, rebuilding: worker })
+    return statusOf(stack, { files: await this.#countFiles(stack), rebuildError, rebuilding: worker })
   }
 
   peers(): Peer[] {
@@ -141,6 +145,7 @@ export class Node implements DfsNode {
   async stop(): Promise<void> {
     if (this.#isStopped) return
     this.#isStopped = true
+    this.#log('stopping')
     try {
       await this.#supervisor.stop()
     } finally {
@@ -161,7 +166,10 @@ export class Node implements DfsNode {
     if (this.#isStopped) throw new StoppedError('this node has been stopped')
   }
 
-  /** Files that the catalog shows: counted once a stack, and from then on by what changed. */
+  /**
+   * Returns how many files the catalog shows. They are counted once for each stack; after that, changes update the
+   * count.
+   */
   async #countFiles(stack: Stack): Promise<number> {
     if (this.#fileCount?.stack !== stack) {
       const since = stack.projection.fileDelta
@@ -171,8 +179,8 @@ export class Node implements DfsNode {
       return (await this.#fileCount.base) + stack.projection.fileDelta
     } catch (error) {
       this.#fileCount = undefined
-      // Without an index nobody can count them.
-      if (this.#supervisor.rebuildFault !== undefined) return 0
+      // Without an index they cannot be counted.
+      if (this.#supervisor.rebuildError !== undefined) return 0
       throw error
     }
   }

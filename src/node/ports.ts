@@ -12,15 +12,15 @@ type Ports = z.infer<typeof portsSchema>
 const DEFAULT_PORTS: Ports = { tcp: 3000, ws: 3001 }
 
 /**
- * Where to listen when nobody said so: the usual ports, or those that this node fell back to before, or, where these are
- * taken, free ones. A node that keeps its port is found again at the address others remember.
+ * The default addresses to listen on: the ports this node used before, else the usual ones, else free ones. A node that
+ * keeps its ports is found again at the addresses that others remember.
  */
 export async function defaultListen(files: Files): Promise<string[]> {
   const { tcp, ws } = (await readPorts(files)) ?? DEFAULT_PORTS
   return [await freeOr(`/ip4/0.0.0.0/tcp/${tcp}`), await freeOr(`/ip4/0.0.0.0/tcp/${ws}`, '/ws')]
 }
 
-/** Remembers the ports that the addresses of a started node have. */
+/** Remembers the ports at which a started node listens, for the next start. */
 export async function rememberPorts(files: Files, addresses: readonly string[]): Promise<void> {
   const ws = addresses.find(address => address.endsWith('/ws'))
   const tcp = addresses.find(address => address !== ws && !address.endsWith('/ws'))

@@ -9,13 +9,13 @@ export interface StatusFacts {
   /** Files that the catalog shows. */
   files: number
   /** Why the index could not be rebuilt, while that is so. */
-  rebuildFault: unknown
+  rebuildError: unknown
   /** The worker that rebuilds it. */
   rebuilding: Worker
 }
 
-/** What a running node reports of itself. */
-export function statusOf(stack: Stack, { files, rebuildFault, rebuilding }: StatusFacts): Status {
+/** Returns the status that a running node reports. */
+export function statusOf(stack: Stack, { files, rebuildError, rebuilding }: StatusFacts): Status {
   const { capacity, diskMonitor: disk, fs } = stack
   const { members, blocks } = fs
   const { self, view } = members
@@ -34,11 +34,11 @@ export function statusOf(stack: Stack, { files, rebuildFault, rebuilding }: Stat
     atRisk: { blocks: 0 },
     disk: { used: capacity.usedBytes, capacity: capacity.capacityBytes, cache: 0, state: disk.state },
     workers: [...stack.workers, rebuilding].map(({ status }) => status),
-    warnings: [...warningsOf(stack, rebuildFault)]
+    warnings: [...warningsOf(stack, rebuildError)]
   }
 }
 
-/** The other members, and how this one is connected to them. */
+/** Returns the other members, and how this one is connected to them. */
 export function peersOf(members: Members): Peer[] {
   const admitted = new Set(members.admitted)
   const connections = new Map(members.connections().map(connection => [connection.peer, connection]))
@@ -51,18 +51,19 @@ export function peersOf(members: Members): Peer[] {
     })
 }
 
-/** What the owner of the node should know, and can mostly do something about. */
-function* warningsOf({ capacity, diskMonitor: disk, report, fs }: Stack, rebuildFault: unknown): Generator<string> {
+/** Yields what the owner of the node should know and can usually act on. */
+function* warningsOf({ capacity, diskMonitor: disk, report, fs }: Stack, rebuildError: unknown): Generator<string> {
   const { members, blocks } = fs
-  if (rebuildFault !== undefined)
-    yield `the index is damaged and could not be rebuilt (${codeOf(rebuildFault)}); retrying. The node cannot serve files until it is.`
-  if (members.clockFault !== undefined) yield members.clockFault.message
+  if (rebuildError !== undefined)
+    yield `the index is damaged and could not be rebuilt (${codeOf(rebuildError)}); retrying. The node cannot serve files until it is.`
+  if (members.clockError !== undefined) yield members.clockError.message
   if (members.isRefusedForClock)
     yield 'a member refused this node because their clocks differ: set the one that is wrong'
   if (disk.state === 'readonly') yield 'the data directory is not writable: nothing is stored until it is'
-  if (disk.state === 'failing') yield 'the last write to the disk failed: what it holds may be in danger'
+  if (disk.state === 'failing') yield 'the last write to the disk failed: the data on it may be in danger'
   if (blocks.badBlocks > 0)
     yield `blocks on this disk were damaged or could not be read since the start (${blocks.badBlocks}): the disk may be wearing out`
-  if (report.damagedRows > 0) yield `${report.damagedRows} damaged rows were found in the store`
+  if (report.damagedStretches > 0)
+    yield `damaged stretches were found in the store (${report.damagedStretches}): the disk may be wearing out`
   if (capacity.isFull) yield 'this node is full and takes no more blocks: raise --capacity or free space on its disk'
 }

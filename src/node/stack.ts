@@ -22,12 +22,12 @@ export interface Stack {
   workers: readonly Worker[]
   /** What opening the store found. */
   report: OpenReport
-  /** Ends everything. It may be called again. */
+  /** Stops all rooms. A second call has no effect. */
   stop(): Promise<void>
 }
 
 export interface StackOptions extends Omit<RoomOptions, 'mayFree'> {
-  /** True if this start made the directory. In any other, what is missing has been lost. */
+  /** True if this start created the directory. In any other directory, what is missing has been lost. */
   isNew: boolean
   defaults: FsContext['defaults']
 }
@@ -43,12 +43,12 @@ export async function startStack({ isNew, defaults, ...options }: StackOptions):
   try {
     const init: RoomOptions = { ...options, mayFree: () => mayFree(rooms, mustCompare) }
     const rooms: Rooms = await buildRooms(init)
-    const { disk: diskMonitor, membership, blocks, catalog, workers } = rooms
+    const { disk, membership, blocks, catalog, workers } = rooms
     const { host, members, sync } = membership
 
-    const report = await diskMonitor.start()
-    stops.push(diskMonitor.stop)
-    // A rebuilt index may lack what only the old one knew, so the other members are asked before anything is freed.
+    const report = await disk.start()
+    stops.push(disk.stop)
+    // A rebuilt index may lack what only the old one knew, so we compare with the other members before we free anything.
     mustCompare = report.rebuilt && !isNew
     await catalog.projection.load()
     await members.load()
@@ -66,20 +66,20 @@ export async function startStack({ isNew, defaults, ...options }: StackOptions):
       worker.start()
       stops.push(() => worker.stop())
     }
-    const { capacity, monitor } = diskMonitor
+    const { capacity, monitor } = disk
     const { projection } = catalog
     const fs = fsContextOf(init, rooms, defaults)
     const all = [...members.workers, ...blocks.workers, ...workers]
     return { fs, host, capacity, diskMonitor: monitor, projection, workers: all, report, stop }
   } catch (error) {
     await stop().catch(() => {
-      // The first error is the one to report.
+      // The error that ended the start is the one to report.
     })
     throw error
   }
 }
 
-/** News of the members that concerns the blocks: what could not be had from anyone may be to be had now. */
+/** Passes membership news up: to the blocks room, which retries what was out of reach, and to the owner. */
 function passNewsUp({ membership, blocks }: Rooms, onEvent: (event: NodeEvent) => void): void {
   membership.members.on(({ event, ...rest }) => {
     if (event === 'admitted' || event === 'compared') blocks.retry()
@@ -88,12 +88,12 @@ function passNewsUp({ membership, blocks }: Rooms, onEvent: (event: NodeEvent) =
   membership.statuses.onView(() => blocks.retry())
 }
 
-/** Nothing is freed while the clock is off, or before every member was compared with if that must be. */
+/** False while the clock is off, or, after a rebuild, until this member has compared with every other. */
 function mayFree({ membership: { members } }: Rooms, mustCompare: boolean): boolean {
   return !members.isClockOff && (!mustCompare || members.compared.size === members.all.length - 1)
 }
 
-/** Ends things in order, all of them whatever one meets, and throws what the first that failed threw. */
+/** Runs all closers in order even if some throw, then throws the first error. */
 export async function closeAll(closers: ReadonlyArray<() => unknown>): Promise<void> {
   const failures: unknown[] = []
   for (const close of closers) {
@@ -106,7 +106,7 @@ export async function closeAll(closers: ReadonlyArray<() => unknown>): Promise<v
   if (failures.length > 0) throw failures[0]
 }
 
-/** Removes the index. Everything that it held is found again in the segments and blocks. */
+/** Removes the index. Another one can be rebuilt from the segments and blocks. */
 export async function removeIndex(files: Files): Promise<void> {
   await files.removeDirectory(INDEX_FOLDER)
 }

@@ -8,9 +8,12 @@ import { type ComponentLogger, type Logger, reasonOf } from '../util/logger.ts'
 import { Worker } from '../util/worker.ts'
 import { removeIndex, type Stack } from './stack.ts'
 
-/** Left in the data directory once the index is in doubt, so that a crash before its rebuild does not hide the doubt. */
+/**
+ * The file that notes in the data directory that the index is in doubt, so that a crash before the rebuild does not
+ * hide it.
+ */
 const DOUBT = 'index.doubt'
-/** The first pause after a rebuild that failed, and the longest: each rebuild reads the whole log. */
+/** The first pause after a rebuild that failed, and the longest. They are long because each rebuild reads all segments. */
 const REBUILD_RETRY_MS = 5_000
 const REBUILD_RETRY_MS_MAX = 10 * 60_000
 
@@ -22,7 +25,10 @@ export interface SupervisorOptions {
   startStack: StartStack
 }
 
-/** Starts a stack that calls `onDoubt` when its index can no longer be trusted. `listen` repeats the addresses of the last. */
+/**
+ * Starts a stack that calls `onDoubt` when its index can no longer be trusted. `listen` has the addresses of the last
+ * stack.
+ */
 export type StartStack = (
   onDoubt: (error: IndexCorruptError) => void,
   listen: readonly string[] | undefined
@@ -30,9 +36,9 @@ export type StartStack = (
 
 /**
  * Keeps one stack running. When its index loses or garbles a row, the supervisor stops that stack, removes the index, and
- * starts another, which rebuilds the index from the segments. Verbs that come meanwhile wait for it; those under way fail
- * and may be repeated. If the rebuild fails, because the disk is full or does not answer, verbs fail with that reason and
- * the supervisor tries again, at longer and longer intervals, for as long as the node runs.
+ * starts another, which rebuilds the index from the segments. Verbs that are called meanwhile wait for the new stack. Those
+ * under way fail and may be repeated. If the rebuild fails, because the disk is full or does not answer, verbs fail with
+ * that reason, and the supervisor tries again with growing pauses for as long as the node runs.
  */
 export class Supervisor {
   readonly #options: SupervisorOptions
@@ -40,10 +46,10 @@ export class Supervisor {
   readonly #rebuilding: Worker
   #current: Promise<Stack>
   #last: Stack | undefined
-  #rebuildFault: unknown
+  #rebuildError: unknown
   #isInDoubt = false
   #isStopped = false
-  /** Where the last stack listened: its successor is found at the same addresses. */
+  /** Where the last stack listened. The next one listens there too, so that others find it. */
   #listen: readonly string[] | undefined
 
   constructor(options: SupervisorOptions) {
@@ -52,7 +58,7 @@ export class Supervisor {
     this.#log = logger.forComponent('dfs:node')
     this.#current = Promise.reject(new StoppedError('this node has not started'))
     this.#current.catch(() => {
-      // Whoever asks before the start gets this error from `current`.
+      // A caller that asks before the start gets this error from `current`.
     })
     this.#rebuilding = new Worker({
       name: 'index rebuild',
@@ -66,7 +72,7 @@ export class Supervisor {
     })
   }
 
-  /** Starts the first stack. A doubt that an earlier process noted costs the index first. */
+  /** Starts the first stack. If an earlier process left `index.doubt`, the index is removed first. */
   async start(): Promise<void> {
     const { files } = this.#options
     if ((await files.size(DOUBT)) !== undefined) await removeIndex(files)
@@ -87,15 +93,15 @@ export class Supervisor {
     return this.#current
   }
 
-  /** The stack that started last, even if it has ended since: it knows most of what a status says. */
+  /** The stack that started last, even if it has ended since. It knows most of what a status says. */
   get last(): Stack {
     if (this.#last === undefined) throw new StoppedError('this node has not started')
     return this.#last
   }
 
-  /** Why the index could not be rebuilt, while that is so. */
-  get rebuildFault(): unknown {
-    return this.#rebuildFault
+  /** Why the last rebuild of the index failed; undefined unless another attempt is pending. */
+  get rebuildError(): unknown {
+    return this.#rebuildError
   }
 
   get worker(): Worker {
@@ -116,17 +122,17 @@ export class Supervisor {
       this.#current = this.#replace(this.last)
       await this.#current
     } catch (error) {
-      this.#rebuildFault = error
+      this.#rebuildError = error
       throw error
     }
-    this.#rebuildFault = undefined
+    this.#rebuildError = undefined
     this.#isInDoubt = false
   }
 
   async #replace(before: Stack): Promise<Stack> {
     const { files } = this.#options
     try {
-      // Noted first, or a crash after a clean stop would hide the doubt.
+      // This comes first, or a crash after a clean stop would hide the doubt.
       await replaceFile(files, DOUBT, new Uint8Array(0))
     } finally {
       await before.stop()
@@ -140,27 +146,27 @@ export class Supervisor {
     const { files, startStack } = this.#options
     const onDoubt = (error: IndexCorruptError): void => this.#onDoubt(error)
     let stack: Stack
-    let lostRows = 0
+    let lostStretches = 0
     try {
       stack = await startStack(onDoubt, listen)
     } catch (error) {
       if (!(error instanceof IndexCorruptError)) throw error
       this.#log('the index cannot be trusted and is rebuilt: %s', reasonOf(error))
-      // Only the old index knew of these rows.
-      lostRows = error.damagedRows
+      // Only the old index knew of these stretches.
+      lostStretches = error.damagedStretches
       await removeIndex(files)
       stack = await startStack(onDoubt, listen)
     }
-    stack.report.damagedRows += lostRows
+    stack.report.damagedStretches += lostStretches
     await files.remove(DOUBT)
     this.#report(stack)
     this.#last = stack
     return stack
   }
 
-  #report({ report: { rebuilt, replayedRows, damagedRows } }: Stack): void {
+  #report({ report: { rebuilt, replayedRows, damagedStretches } }: Stack): void {
     const { onEvent } = this.#options
     if (rebuilt && replayedRows > 0) onEvent({ event: 'rebuilt', rows: replayedRows })
-    if (damagedRows > 0) onEvent({ event: 'damaged', rows: damagedRows })
+    if (damagedStretches > 0) onEvent({ event: 'damaged', rows: damagedStretches })
   }
 }

@@ -9,12 +9,12 @@ export class CliError extends Error {
   }
 }
 
-/** The program was called in a way that can never work. */
+/** Returns the error for a call of the program that can never work. */
 export function usage(message: string): CliError {
   return new CliError('usage', message)
 }
 
-/** What the operating system reports, in words. */
+/** Errors of the operating system, in words. */
 const SYSTEM: Record<string, string> = {
   EACCES: 'permission denied',
   EPERM: 'permission denied',
@@ -28,7 +28,7 @@ const SYSTEM: Record<string, string> = {
   EADDRNOTAVAIL: 'this machine has no such address'
 }
 
-/** The sentence that a person reads about any failure. */
+/** Returns a sentence for people about any failure. */
 export function messageOf(error: unknown): string {
   const { code, message, path } = error as NodeJS.ErrnoException
   if (isOurs(code)) return message
@@ -37,7 +37,7 @@ export function messageOf(error: unknown): string {
   return path === undefined ? words : `${words}: ${path}`
 }
 
-/** A stable code for scripts: one of the library's codes, `usage`, or `failed`. */
+/** Returns a stable code for scripts: one of the library's codes, `usage`, or `failed`. */
 export function codeOfAny(error: unknown): string {
   const { code, name } = error as NodeJS.ErrnoException
   if (isOurs(code)) return code
@@ -51,7 +51,7 @@ function isOurs(code: unknown): code is string {
   return typeof code === 'string' && /^[a-z][a-z-]*$/.test(code)
 }
 
-/** True if the local file system failed on one file in a way that says nothing about the next file. */
+/** Returns true if the local file system failed on one file for a reason that need not affect the next file. */
 export function isOfOneFile(error: unknown): boolean {
   const { code, syscall } = error as NodeJS.ErrnoException
   return syscall !== undefined && code !== undefined && !['ENOSPC', 'EDQUOT', 'EROFS', 'EMFILE', 'EIO'].includes(code)

@@ -16,7 +16,7 @@ export const EXIT = {
 } as const
 export type ExitName = keyof typeof EXIT
 
-/** The exit codes in words, in their order. */
+/** The exit codes in words, in the order of their numbers. */
 export const EXIT_WORDS: Record<ExitName, string> = {
   done: 'done',
   failed: 'failed',
@@ -29,7 +29,7 @@ export const EXIT_WORDS: Record<ExitName, string> = {
   interrupted: 'interrupted'
 }
 
-/** The line of a help text that lists exit codes. */
+/** Returns the line of a help text that lists exit codes. */
 export function exitLine(names: readonly ExitName[]): string {
   return `Exit codes: ${names.map(name => `${EXIT[name]} ${EXIT_WORDS[name]}`).join(', ')}.`
 }
@@ -53,7 +53,7 @@ const EXITS: Partial<Record<ErrorCode | 'usage', number>> = {
   aborted: EXIT.interrupted
 }
 
-/** The exit code for any failure. */
+/** Returns the exit code for any failure. */
 export function exitOf(error: unknown): number {
   return EXITS[codeOfAny(error) as ErrorCode] ?? EXIT.failed
 }

@@ -17,7 +17,7 @@ export function note(text: string): void {
   process.stderr.write(`${escapeForTerminal(text)}\n`)
 }
 
-/** False once the reader of our output has gone, as `head` does. */
+/** Returns false once the reader of our output has closed it, as `head` does. */
 export function isStdoutOpen(): boolean {
   return !process.stdout.destroyed
 }

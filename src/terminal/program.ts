@@ -27,7 +27,7 @@ export async function runProgram(isJson: boolean, run: () => Promise<void>): Pro
   }
 }
 
-/** True if an environment variable switches something on. `0`, `false`, `no` and the empty string do not. */
+/** Returns true if an environment variable switches something on. `0`, `false`, `no` and the empty string do not. */
 export function isOn(value: string | undefined): boolean {
   return value !== undefined && !['', '0', 'false', 'no'].includes(value.toLowerCase())
 }

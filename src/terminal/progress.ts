@@ -10,7 +10,7 @@ export function hideProgress(): void {
   shown?.hide()
 }
 
-/** A line on the terminal that shows how far a transfer is, its rate and the time left. Prints nothing into a pipe. */
+/** A line on the terminal that shows how far a transfer has come, its rate and the time left. Prints nothing into a pipe. */
 export class Progress {
   readonly #verb: string
   readonly #isWanted: boolean
@@ -28,7 +28,7 @@ export class Progress {
     this.#total = total
   }
 
-  /** Adds to the total. The files of a folder are found one by one, so it is not known at the start. */
+  /** Adds to the total. The files of a folder are found one by one, so the total is not known at the start. */
   expect(bytes: number): void {
     this.#total = (this.#total ?? 0) + bytes
   }
@@ -58,7 +58,7 @@ export class Progress {
   }
 }
 
-/** The text of the line once `done` of `total` bytes have passed in `ms`. */
+/** Returns the text of the line once `done` of `total` bytes have passed in `ms`. */
 export function progressText(verb: string, done: number, total: number | undefined, ms: number): string {
   const perSecond = done / Math.max(0.001, ms / 1000)
   const rate = `${formatBytes(Math.round(perSecond))}/s`

@@ -6,7 +6,7 @@ import { usage } from './errors.ts'
  */
 export function refuseUnbuiltFlags(args: readonly string[], names: readonly string[]): void {
   for (const arg of args) {
-    // After `--` nothing is a flag, whatever it looks like.
+    // Nothing after `--` is a flag.
     if (arg === '--') return
     const name = /^--([a-z0-9-]+)/.exec(arg)?.[1]
     if (name !== undefined && names.includes(name)) throw usage(`--${name} is not built yet`)

@@ -31,7 +31,7 @@ export function parseTime(text: string): number {
   return Math.floor(Number(number) * (TIME_UNITS[unit as string] as number))
 }
 
-/** Reads a number of copies: `all`, or a number from 1 to 999. */
+/** Reads a number of copies: `all`, or a number from 1 to 999. The library itself accepts up to 1,000. */
 export function parseCopies(text: string): number | 'all' {
   if (text === 'all') return 'all'
   if (!/^[1-9]\d{0,2}$/.test(text))
@@ -39,7 +39,7 @@ export function parseCopies(text: string): number | 'all' {
   return Number(text)
 }
 
-/** Formats bytes for a person. */
+/** Formats a number of bytes for people. */
 export function formatBytes(bytes: number): string {
   const units = ['B', 'KiB', 'MiB', 'GiB', 'TiB']
   let value = bytes
@@ -51,7 +51,7 @@ export function formatBytes(bytes: number): string {
   return unit === 0 ? `${bytes} B` : `${value.toFixed(1)} ${units[unit]}`
 }
 
-/** Formats seconds for a person. */
+/** Formats a number of seconds for people. */
 export function formatDuration(seconds: number): string {
   const whole = Math.ceil(seconds)
   if (whole < 60) return `${whole} s`

@@ -17,7 +17,7 @@ interface Waiting<In, Out> {
 }
 
 /**
- * Group commit without a timer: while a batch is under way, new items wait, and all of them form the next batch. An idle
+ * Group commit without a timer: while a batch is under way, new items wait, and together they form the next batch. An idle
  * batcher adds no delay. A busy one shares each disk sync or round trip among all items that arrived meanwhile.
  *
  * `work` returns one result per item, in order. If it throws, every item of that batch fails with that error. The number of
@@ -37,10 +37,12 @@ export class Batcher<In, Out> {
     this.#options = options
   }
 
+  /** How many items wait for their batch to begin. */
   get pending(): number {
     return this.#queue.length
   }
 
+  /** Adds an item to a batch. Resolves with its result. Rejects with the error of its batch, or with that of `close`. */
   add(item: In): Promise<Out> {
     return new Promise<Out>((resolve, reject) => {
       if (this.#closed !== undefined) {

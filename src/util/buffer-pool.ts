@@ -1,7 +1,8 @@
 /**
- * A pool of buffers for blocks. A fresh megabyte costs more than encrypting it, because its pages are touched for the first
- * time. And megabytes that wait for the garbage collector make it scan the whole heap again and again. A caller that is sure
- * to hold the last reference to a buffer returns it. A buffer that nobody returns is collected like any other.
+ * A pool of buffers for blocks. A fresh megabyte costs more than encrypting it, because its pages are touched for the
+ * first time. Megabytes that wait for the garbage collector also make it scan the whole heap again and again. A caller
+ * that is sure to hold the last reference to a buffer returns it. A buffer that nobody returns is collected like any
+ * other.
  */
 
 /** Smaller buffers cost little, so they are not pooled. */
@@ -22,7 +23,7 @@ export function takeBuffer(length: number): Buffer {
 
 /**
  * Returns a buffer to the pool. The caller must hold the only reference, and must not use it any more. A view of a part of
- * some memory is ignored.
+ * other memory is ignored.
  */
 export function returnBuffer(bytes: Uint8Array): void {
   const { byteLength: length, buffer } = bytes

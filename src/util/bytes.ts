@@ -5,7 +5,7 @@ export function asBuffer(bytes: Uint8Array): Buffer {
   return Buffer.isBuffer(bytes) ? bytes : Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength)
 }
 
-/** Compares bytewise, as a database orders its keys. Returns -1, 0 or 1. */
+/** Compares bytewise, in the order of a database's keys. Returns -1, 0 or 1. */
 export function compareBytes(a: Uint8Array, b: Uint8Array): number {
   return Buffer.compare(a, b)
 }
@@ -25,7 +25,10 @@ export function shortHex(id: Uint8Array): string {
   return toHex(id.subarray(0, 4))
 }
 
-/** Returns the bytes of hex text. Throws a `RangeError` for other text, where Buffer would silently stop at the first mistake. */
+/**
+ * Returns the bytes of hex text. Throws a `RangeError` for other text, where Buffer would silently stop at the first
+ * mistake.
+ */
 export function fromHex(hex: string): Uint8Array {
   const bytes = Buffer.from(hex, 'hex')
   if (bytes.byteLength * 2 !== hex.length) throw new RangeError('not hex')

@@ -13,7 +13,7 @@ export interface Clock {
   after(ms: number, callback: () => void): () => void
 }
 
-/** The platform's timers count in 32 signed bits. A longer one would fire at once. */
+/** The platform's timers count in 31 bits. A longer timer would fire at once. */
 const TIMER_MS_MAX = 2 ** 31 - 1
 
 export const systemClock: Clock = {

@@ -27,7 +27,7 @@ export async function withDeadline<T>(
 /** Settles like `promise`, or rejects with the signal's reason if that fires first. The promise itself goes on. */
 export async function raceSignal<T>(promise: Promise<T>, signal: AbortSignal | undefined): Promise<T> {
   if (signal === undefined) return promise
-  // If the signal fires first, the caller gets its reason, and nobody is left to get a later error of the promise.
+  // If the signal fires first, the caller gets its reason, and nobody waits for a later error of the promise.
   promise.catch(() => {})
   signal.throwIfAborted()
   const { promise: aborted, reject } = Promise.withResolvers<never>()

@@ -1,6 +1,7 @@
 /**
- * The closed list of error codes that the command line and the API report. A code is stable: scripts match on it, and the
- * command line turns it into an exit code. The code of a failure is chosen where the failure is understood.
+ * The closed list of error codes that the library and the API report. The command line adds `usage` and `failed`. A code is
+ * stable: scripts match on it, and the command line turns it into an exit code. The code that names a failure is chosen
+ * where the failure is understood.
  */
 export type ErrorCode =
   | 'aborted'
@@ -28,8 +29,9 @@ export type ErrorCode =
   | 'wrong-network'
 
 /**
- * The base of every error of this program. Each subclass sets its own `name`, which callers compare. The command line and the
- * API report `code`. A message says what to do, and never holds a secret, a path of the user or a remote's own words.
+ * The base of every error of this program. Each subclass sets its own `name`, which callers compare. The command line
+ * and the API report `code`. A message says what to do, and never holds a secret, a path of the user or a remote's own
+ * words.
  */
 export abstract class DfsError extends Error {
   abstract readonly code: ErrorCode

@@ -8,8 +8,8 @@ export interface ForEachOptions {
 }
 
 /**
- * Runs `work` for each item of a stream, several at once, and takes no more items than can be worked on. Rejects with the
- * first failure, or with the signal's reason. After that no other item is begun; work that is under way goes on.
+ * Runs `work` for each item of a stream, several at once. Takes an item only when there is a slot for its work. Rejects with
+ * the first failure, or with the signal's reason. After that it begins no other item, and work that is under way goes on.
  */
 export async function forEachAtOnce<T>(
   items: AsyncIterable<T>,
@@ -19,7 +19,7 @@ export async function forEachAtOnce<T>(
   const slots = new Limiter(atOnce)
   const underWay = new Set<Promise<void>>()
   const failure = Promise.withResolvers<never>()
-  // It is raced below. Until then nobody waits for it.
+  // The race below waits for this promise. Until then nobody does, and a rejection would count as unhandled.
   failure.promise.catch(() => {})
   let isFailed = false
   for await (const item of items) {

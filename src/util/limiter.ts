@@ -1,7 +1,7 @@
 /**
- * Lets at most `slots` slots be held at once. Other callers wait in the order in which they came. It bounds what is in
- * flight: blocks, bytes, calls. A holder may take several slots, such as one a byte. A caller that asks for more than there
- * are gets all of them.
+ * Lets callers hold at most `slots` slots at once. Other callers wait in the order in which they came. It bounds what is in
+ * flight: blocks, bytes, calls. A holder may take several slots, such as one for each byte. A request for more slots than
+ * exist takes all of them.
  */
 export class Limiter {
   readonly #slots: number

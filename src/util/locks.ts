@@ -1,14 +1,19 @@
 /**
- * Locks by key: one holder per key at a time, the others in the order in which they came. A key that nobody holds takes no
- * memory.
+ * Locks by key. Each key has one holder at a time, and others wait for it in the order in which they came. A key that nobody
+ * holds takes no memory.
  */
 export class KeyedLocks {
   readonly #tails = new Map<string, Promise<void>>()
 
+  /** How many keys are held. */
   get held(): number {
     return this.#tails.size
   }
 
+  /**
+   * Waits for the key, runs `work` while holding it, and settles like `work`. `work` must not ask for the same key
+   * again.
+   */
   async run<T>(key: string, work: () => Promise<T>): Promise<T> {
     const before = this.#tails.get(key)
     const { promise: tail, resolve: release } = Promise.withResolvers<void>()

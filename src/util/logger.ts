@@ -15,7 +15,10 @@ import { DfsError } from './errors.ts'
  */
 export type { ComponentLogger, Logger }
 
-/** Writes those scopes to stderr that the environment variable `DEBUG` names, such as `dfs:*` or `dfs:blocks:*,dfs:*:trace`. */
+/**
+ * Writes to stderr the scopes that the environment variable `DEBUG` names, such as `dfs:*` or
+ * `dfs:blocks:*,dfs:*:trace`.
+ */
 export const debugLogger: ComponentLogger = defaultLogger()
 
 /**

@@ -13,15 +13,15 @@ export interface WorkerStatus {
 }
 
 export interface WorkerOptions {
-  /** What it does, in two or three words. `status` lists it under this name. */
+  /** What the worker does, in two or three words. `status` lists it under this name. */
   name: string
   clock: Clock
   log: Logger
   /** One round. It stops early when the signal fires. */
   work: (signal: AbortSignal) => Promise<unknown>
   /**
-   * The pause between the end of a round and the start of the next. A function is called for it after each round that
-   * succeeds. `Infinity` means that only `wake` starts another round.
+   * The pause between the end of a round and the start of the next. If it is a function, it is called for each pause.
+   * `Infinity` means that only `wake` starts another round.
    */
   everyMs: number | (() => number)
   /** The pause before the first round. `everyMs` if left out. */
@@ -33,8 +33,8 @@ export interface WorkerOptions {
 }
 
 /**
- * The one kind of background work: a loop of rounds with a pause between them. A round that fails ends neither the loop
- * nor the process, and neither does a listener that throws. Rounds never overlap.
+ * The one kind of background work: a loop of rounds with a pause between them. Neither a round that fails nor a listener
+ * that throws ends the loop or the process. Rounds never overlap.
  */
 export class Worker {
   readonly #options: WorkerOptions
@@ -64,8 +64,7 @@ export class Worker {
   }
 
   /**
-   * Says that there is work again. A worker that only waits to be woken asks `everyMs` for a pause anew; for any other this
-   * changes nothing.
+   * Says that there is work again. A worker that waits for `wake` only asks `everyMs` again. Any other is not affected.
    */
   schedule(): void {
     if (this.#nextAtMs === Number.POSITIVE_INFINITY) this.#setTimer(this.#everyMs)
@@ -101,7 +100,7 @@ export class Worker {
     const { signal } = this.#stopped
     let pauseMs = this.#options.firstMs
     while (!signal.aborted) {
-      // `everyMs` is asked only now, so that a `schedule` that came since the round's end is not missed.
+      // `everyMs` is asked only now, or a `schedule` that came since the end of the round would be missed.
       if (!this.#isWoken) await this.#pause(pauseMs ?? this.#everyMs)
       if (signal.aborted) return
       this.#isWoken = false

@@ -19,14 +19,14 @@ function parseOrUndefined(address: string): Multiaddr | undefined {
     const parsed = multiaddr(address)
     return parsed.getComponents().length > 0 ? parsed : undefined
   } catch {
-    // Both callers handle it: one throws an error for the user, the other leaves the address out.
+    // Both callers handle this: one throws an error for the user, and the other leaves the address out.
     return undefined
   }
 }
 
 /**
- * The addresses that may lead to a peer, or to anyone if the peer is undefined. An address that a member states of itself
- * may be nonsense, or name another peer; it is left out then. Throws an `InvalidInputError` if none is left.
+ * Returns the addresses that may lead to a peer, or to anyone if the peer is undefined. A member may state an address that
+ * is nonsense or that names another peer. Such an address is left out. Throws an `InvalidInputError` if none is left.
  */
 export function dialTargets(addresses: readonly string[], peer: PeerId | undefined): Multiaddr[] {
   const targets = addresses.flatMap(address => targetOf(address, peer))
@@ -37,7 +37,7 @@ export function dialTargets(addresses: readonly string[], peer: PeerId | undefin
 function targetOf(address: string, peer: PeerId | undefined): Multiaddr[] {
   const target = parseOrUndefined(address)
   if (target === undefined) return []
-  // A peer id at the end names the peer that is dialled. One before the end is a relay's.
+  // A peer id at the end names the peer that is dialled. A peer id before the end is that of a relay.
   const last = target.getComponents().at(-1)
   if (last?.name === 'p2p') return peer === undefined || last.value === peer ? [target] : []
   return [peer === undefined ? target : target.encapsulate(`/p2p/${peer}`)]
@@ -61,8 +61,8 @@ export function portOf(address: string): number | undefined {
 }
 
 /**
- * Throws a `PortTakenError` if another process listens on an address, and an `InvalidInputError` if this one never can.
- * libp2p reports either as one of many nested errors; the system gives a plain answer.
+ * Throws a `PortTakenError` if another process listens on an address, and an `InvalidInputError` if this process never can.
+ * libp2p reports both as one of many nested errors, while the system gives a plain answer.
  */
 export async function checkPort(address: string): Promise<void> {
   const port = portOf(address)
@@ -76,8 +76,7 @@ export async function checkPort(address: string): Promise<void> {
     server.listen(port, host, () => server.close(() => resolve(undefined)))
   })
   if (code === 'EADDRINUSE') throw new PortTakenError(port, await holderOfPort(port))
-  if (code === 'EACCES')
-    throw new InvalidInputError(`port ${port} needs more rights than this user has: give another --listen`)
+  if (code === 'EACCES') throw new InvalidInputError(`this user may not listen on port ${port}: give another --listen`)
   if (code === 'EADDRNOTAVAIL')
     throw new InvalidInputError(`this machine has no address ${host}: give another --listen`)
 }

@@ -13,7 +13,7 @@ import { StallTimer } from './stall-timer.ts'
 export interface CallOptions {
   body?: readonly Uint8Array[]
   signal?: AbortSignal | undefined
-  /** How long the other side may be silent. A call whose answer takes more than a disk read sets more than the usual. */
+  /** How long the other side may be silent. A call whose answer takes longer than a disk read sets more than the default. */
   timeoutMs?: number
   /** The bytes that the answer will carry, or that the other side must move before it can answer. */
   expectBytes?: number
@@ -37,12 +37,12 @@ export interface CallClientOptions {
 interface Call extends Limits {
   resolve: (reply: Reply) => void
   reject: (error: unknown) => void
-  /** Gives the slot back. */
+  /** Releases the slot. */
   release: () => void
   isGivenUp: boolean
 }
 
-/** How long a call may take, and the bytes that this rests on. */
+/** How long a call may take, and the bytes that this follows from. */
 interface Limits {
   /** Monotonic time. */
   startedAtMs: number
@@ -95,7 +95,7 @@ export class CallClient {
     else listener()
   }
 
-  /** See `Callers.call`. An abort takes effect at once; the slot is free again when the answer comes. */
+  /** See `Callers.call`. An abort takes effect at once, but the slot is free only when the answer comes. */
   async call(fields: Record<string, unknown>, options: CallOptions): Promise<Reply> {
     const { signal, body = [] } = options
     const id = this.#nextId++
@@ -141,7 +141,7 @@ export class CallClient {
     try {
       await this.#writes.run(async () => {
         if (this.#ended !== undefined) return
-        // Nobody waits for this call any more, and the other side does not know of it.
+        // Nobody waits for this call any more, and its request has not been sent.
         if (call.isGivenUp) this.#forget(id, call)
         else await this.#stream.write(frame)
       })
@@ -187,7 +187,7 @@ export class CallClient {
     if (this.#ended !== undefined) return
     this.#ended = error
     this.#stallTimer.stop()
-    this.#options.log.trace('a stream to %s ended with %d calls under way', this.#stream.peer, this.#calls.size)
+    this.#options.log.trace('a stream to %s ended; calls under way: %d', this.#stream.peer, this.#calls.size)
     for (const { reject, release } of this.#calls.values()) {
       release()
       reject(error)

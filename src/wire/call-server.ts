@@ -16,7 +16,7 @@ export interface Request {
   /** Header fields of the request, unchecked. */
   fields: Record<string, unknown>
   body: Uint8Array
-  /** Fires when the stream ends, since then nobody waits for the answer any more. */
+  /** Fires when the stream ends: then nobody waits for the answer any more. */
   signal: AbortSignal
 }
 
@@ -56,7 +56,7 @@ export class CallServer {
   readonly #writes = new Limiter(1)
   readonly #stallTimer: StallTimer
   #served = 0
-  /** When bytes last arrived; monotonic time, like the two below. */
+  /** When bytes last arrived. This and the two moments below are monotonic. */
   #lastDataAtMs = 0
   /** When the request that is still coming in began. */
   #partialSinceAtMs: number | undefined
@@ -92,7 +92,7 @@ export class CallServer {
     this.#partialSinceAtMs = undefined
     const { id, ...fields } = fieldsOf(header)
     if (!Number.isSafeInteger(id)) throw new ProtocolError('a request without an id')
-    // An honest asker counts its own requests. Another would have us hold as many bodies as it likes.
+    // An honest asker counts its own requests. One that does not could make us hold any number of bodies.
     if (this.#served >= SERVED_MAX) throw new ProtocolError('more requests under way than the protocol allows')
     this.#served++
     void this.#respond(id as number, fields, body)

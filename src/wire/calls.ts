@@ -26,7 +26,7 @@ export interface ProtocolOptions {
 }
 
 export interface CallersOptions extends ProtocolOptions {
-  /** Told when a peer breaks the protocol, or leaves us waiting. */
+  /** Called when a peer breaks the protocol, or leaves us waiting. */
   onFault?: (peer: PeerId) => void
 }
 
@@ -34,7 +34,7 @@ export interface ServeOptions extends ProtocolOptions {
   /** Returns whether this peer may speak this protocol. Asked for each stream and again for each request. */
   mayAsk: (peer: PeerId) => boolean
   answer: (request: Request) => Promise<Response>
-  /** Told when a peer breaks the protocol. */
+  /** Called when a peer breaks the protocol. */
   onFault?: (peer: PeerId) => void
   clock?: Clock
 }
@@ -48,12 +48,12 @@ export function serveCalls(host: Host, { clock = systemClock, onFault, ...option
       new CallServer(stream, { ...options, clock, log, faults })
       return
     }
-    log('reset a stream of %s: it may not speak %s', stream.peer, options.protocol)
+    log('reset a stream of %s, which speaks %s: it is not admitted', stream.peer, options.protocol)
     stream.abort(new RefusedError('not-admitted'))
   })
 }
 
-/** Asks peers by one protocol. Opens a stream when there is none, and keeps it. */
+/** Asks peers by one protocol. Opens a stream to a peer at the first call, and keeps it. */
 export class Callers {
   readonly #host: Host
   readonly #clock: Clock
@@ -75,7 +75,7 @@ export class Callers {
 
   /**
    * Sends a request and waits for its answer. Throws a `RefusedError` on a status other than `ok`, a `DisconnectedError`
-   * if the stream ends, a `DeadlineError` if nothing comes, a `ProtocolError` if the answer makes no sense, a `RangeError`
+   * if the stream ends, a `DeadlineError` if nothing comes, a `ProtocolError` if the answer is malformed, a `RangeError`
    * if the fields are more than a header holds, and the signal's reason once that fires.
    */
   async call(peer: PeerId, fields: Record<string, unknown>, options: CallOptions = {}): Promise<Reply> {
@@ -97,7 +97,7 @@ export class Callers {
     const forget = (): void => {
       if (this.#clients.get(peer) === opening) this.#clients.delete(peer)
     }
-    // The caller is told if the stream cannot be opened.
+    // If the stream cannot be opened, the caller gets the error.
     opening.then(client => client.onEnd(forget), forget)
     return opening
   }
@@ -118,7 +118,7 @@ export class Callers {
   }
 }
 
-/** The fields of an answer, checked. Throws a `ProtocolError` if they are not those of the protocol. */
+/** Checks the fields of an answer. Throws a `ProtocolError` if they are not those of the protocol. */
 export function parseReply<T>(schema: z.ZodType<T>, fields: unknown): T {
   const result = schema.safeParse(fields)
   if (!result.success) throw new ProtocolError('the fields of an answer are not those of the protocol')

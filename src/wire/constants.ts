@@ -1,10 +1,10 @@
-/** Every bound of the wire. SPEC.md says which of them both sides must share. */
+/** The bounds of the wire. SPEC.md says which of them both sides must share. */
 
-/** The encoded header of a frame. */
+/** The most bytes in the encoded header of a frame. */
 export const HEADER_BYTES_MAX = 64 << 10
 /** Requests that one side may have under way on one stream. */
 export const IN_FLIGHT_MAX = 16
-/** How many bytes a stream is given at once: yamux does not split them, and a receiver buffers whole frames. */
+/** How many bytes a stream is given at once. Yamux does not split them, and a receiver buffers whole frames of yamux. */
 export const SLICE_BYTES = 256 << 10
 /** Window of a yamux stream. It must stay below the 4 MiB at which libp2p resets an unread stream. */
 export const STREAM_WINDOW_BYTES = 2 << 20
@@ -13,14 +13,17 @@ export const STREAM_WINDOW_BYTES = 2 << 20
 export const OPEN_TIMEOUT_MS = 10_000
 /** A call on a stream that delivers nothing for this long has failed. */
 export const STALL_MS = 10_000
-/** The slowest link that we allow for: a call may take its own time limit plus its bytes at this rate. */
+/** The slowest link that we allow for: a call may take its own time limit plus the time of its bytes at this rate. */
 export const SLOWEST_BYTES_PER_S = 16 << 10
-/** How long a call may take that is answered from memory or by one disk read. */
+/** How long a call may take if it is answered from memory or by one disk read. */
 export const CALL_TIMEOUT_MS = 30_000
 /** How often a stream checks whether a wait has become too long. */
 export const CALL_TICK_MS = 1_000
 
-/** The pause before an address is dialled again doubles from the first to the second, and varies by half each time. */
+/**
+ * The pause before an address is dialled again. It doubles from the first value to the second, and varies by half each
+ * time.
+ */
 export const REDIAL_MS_MIN = 500
 export const REDIAL_MS_MAX = 60_000
 export const DIAL_TIMEOUT_MS = 10_000
@@ -28,7 +31,7 @@ export const DIAL_TIMEOUT_MS = 10_000
 export const DIALS_MAX = 16
 /** Addresses of one member that are remembered and tried. */
 export const ADDRESSES_MAX = 16
-/** Peers that are no members and that we dial at once because mDNS announced them. */
+/** How many peers that are not members we dial at the same time because mDNS announced them. */
 export const DISCOVERED_MAX = 256
 /** How often we dial such a peer before it must be announced again. */
 export const DISCOVERED_DIALS_MAX = 4
@@ -37,7 +40,7 @@ export const DISCOVERED_DIALS_MAX = 4
 export const INBOUND_PER_S_MAX = 50
 export const INBOUND_PENDING_MAX = 64
 export const CONNECTIONS_MAX = 2_048
-/** Streams of one protocol on one connection: one that lives long each way, and some while it is replaced. */
+/** Streams of one protocol on one connection and in one direction: one is enough, and some more while it is replaced. */
 export const STREAMS_PER_PROTOCOL_MAX = 8
 
 export const MDNS_SERVICE_TAG = '_dfs-node._udp.local'

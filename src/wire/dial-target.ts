@@ -5,12 +5,12 @@ import type { Clock } from '../util/clock.ts'
 import { ADDRESSES_MAX, REDIAL_MS_MAX, REDIAL_MS_MIN } from './constants.ts'
 
 export interface DialTargetOptions {
-  /** The peer to reach; undefined for an address, where another peer may answer tomorrow. */
+  /** The peer to reach; undefined for an address, since another peer may answer there tomorrow. */
   peer: PeerId | undefined
   addresses: readonly string[]
-  /** Whether somebody announced these addresses, rather than the peer itself or a dial that reached it. */
+  /** Whether somebody announced these addresses. Otherwise the peer stated them, or a dial reached it there. */
   isHint: boolean
-  /** Whether nobody knows that the peer is worth it. Such a target is given up after a few dials. */
+  /** Whether the peer is not a known member: then it is given up after a few dials. */
   isTransient: boolean
   clock: Clock
   chance: Chance
@@ -56,7 +56,7 @@ export class DialTarget {
     return this.#hints
   }
 
-  /** Fires when nobody wants this target any more. */
+  /** Fires when this target is no longer wanted. */
   get stopped(): AbortSignal {
     return this.#stopped.signal
   }
@@ -80,7 +80,7 @@ export class DialTarget {
     this.#endPause()
   }
 
-  /** Adds hints. New ones end the pause only from time to time, since there is no end of what can be announced. */
+  /** Adds hints. New ones end the pause only from time to time, since anyone can announce any number of them. */
   addHints(addresses: readonly string[]): void {
     const fresh = addresses.filter(address => !this.#hints.includes(address) && !this.#addresses.includes(address))
     if (fresh.length === 0) return
@@ -97,7 +97,7 @@ export class DialTarget {
     this.#pauseMs = this.#backoff.nextMs()
   }
 
-  /** The connection led to an admission, or there are new addresses: the next pauses are short again. */
+  /** Makes the next pauses short again. Call it when the connection has led to an admission. */
   reset(): void {
     this.#failures = 0
     this.#backoff.reset()

@@ -47,7 +47,7 @@ export class RefusedError extends DfsError {
   }
 }
 
-/** A peer sent something that the protocol does not allow. The stream ends, and the peer is to blame. */
+/** A peer sent something that the protocol does not allow. The stream ends, and the peer is blamed. */
 export class ProtocolError extends DfsError {
   override readonly name = 'ProtocolError'
   override readonly code = 'protocol'

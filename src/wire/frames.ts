@@ -5,8 +5,8 @@ import { HEADER_BYTES_MAX } from './constants.ts'
 import { ProtocolError } from './errors.ts'
 
 /**
- * A header and the raw bytes that follow it. On the wire come both lengths (32 bits each), then the header as dag-cbor,
- * then the body as it is.
+ * A header and the raw bytes that follow it. A frame on the wire is both lengths (32 bits each), then the header as
+ * dag-cbor, then the body as it is.
  */
 export interface Frame {
   header: unknown
@@ -16,7 +16,7 @@ export interface Frame {
 const LENGTHS_BYTES = 8
 const EMPTY = new Uint8Array(0)
 
-/** The parts of a frame, for one write. The parts of the body are not copied. */
+/** Returns the parts of a frame, for one write. The parts of the body are not copied. */
 export function encodeFrame(header: unknown, body: readonly Uint8Array[] = []): Uint8Array[] {
   const bytes = dagCbor.encode(header)
   if (bytes.byteLength > HEADER_BYTES_MAX) throw new RangeError(`a header has at most ${HEADER_BYTES_MAX} bytes`)
@@ -108,7 +108,7 @@ export class FrameReader {
   }
 }
 
-/** The fields of a header. Throws a `ProtocolError` if the header is not a map. */
+/** Returns the fields of a header. Throws a `ProtocolError` if the header is not a map. */
 export function fieldsOf(header: unknown): Record<string, unknown> & { id?: unknown; status?: unknown } {
   if (typeof header !== 'object' || header === null || Array.isArray(header))
     throw new ProtocolError('the header is not a map')

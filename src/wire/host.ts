@@ -3,11 +3,11 @@ import type { ComponentLogger } from '../util/logger.ts'
 
 /**
  * The wire as a port: connections to peers that have proven their ids, and streams of bytes over those connections. libp2p
- * is one implementation. A test may put another one under the same rooms.
+ * is one implementation. Tests put another one under the same rooms.
  */
 export interface Host {
   readonly peerId: PeerId
-  /** The logger of this node, for what is spoken over this host. */
+  /** The logger of this node. Protocols over this host log with it. */
   readonly logger: ComponentLogger
   start(): Promise<void>
   stop(): Promise<void>
@@ -32,14 +32,14 @@ export interface Host {
   isConnected(peer: PeerId): boolean
   connections(): ConnectionInfo[]
 
-  /** Calls back when the first connection to a peer was made, and when its last one ended. */
+  /** Calls back when the first connection to a peer has begun, and when its last one has ended. */
   onPeer(listener: (event: 'connected' | 'disconnected', peer: PeerId) => void): void
   /**
    * Calls back when a dial of ours reached a peer, over a new connection or over one that was there. This comes after
-   * `connected`. If two hosts dial each other at once, both are told, however many connections result.
+   * `connected`. If two hosts dial each other at once, this is called on both, however many connections result.
    */
   onDialled(listener: (peer: PeerId) => void): void
-  /** Calls back when a peer made itself known on the local network. */
+  /** Calls back when a peer has announced itself on the local network. */
   onDiscovered(listener: (peer: PeerId, addresses: string[]) => void): void
   /** Calls back when the addresses of this node have changed. */
   onAddresses(listener: () => void): void
@@ -55,7 +55,7 @@ export interface ConnectionInfo {
   isOutbound: boolean
 }
 
-/** An ordered stream of bytes to and from one peer. It delivers at most what its reader asked the peer for. */
+/** An ordered stream of bytes to and from one peer. */
 export interface ByteStream {
   readonly peer: PeerId
   /** The remote's address as multiaddr text. */

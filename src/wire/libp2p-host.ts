@@ -41,8 +41,8 @@ export interface Libp2pHostOptions {
   /** Transports in place of TCP and WebSockets. */
   transports?: Transports | undefined
   /**
-   * Where this room logs. libp2p itself does not use it, because what it says holds a remote's own words: it writes what
-   * `DEBUG=libp2p:*` asks for.
+   * Where this room logs. libp2p does not use it, because the lines of libp2p hold a remote's own words. They are
+   * written only if `DEBUG=libp2p:*` asks for them.
    */
   logger: ComponentLogger
 }
@@ -86,11 +86,11 @@ export class Libp2pHost implements Host {
     try {
       await this.#libp2p.start()
     } catch (error) {
-      // libp2p has stopped again by itself. Its error nests one error for each address, so we ask the system what is wrong.
+      // libp2p has stopped itself. Its error nests one error for each address, so we ask the system what is wrong.
       for (const address of this.#listen) await checkPort(address)
       throw error
     }
-    this.#log('listening at %d addresses as %s', this.addresses().length, this.peerId)
+    this.#log('listening as %s, addresses: %d', this.peerId, this.addresses().length)
   }
 
   async stop(): Promise<void> {
@@ -129,12 +129,12 @@ export class Libp2pHost implements Host {
   ): Promise<PeerId> {
     const targets = dialTargets(addresses, peer)
     if (targets.length < addresses.length)
-      this.#log.trace('skipping %d addresses that cannot be dialled', addresses.length - targets.length)
+      this.#log.trace('skipping addresses that cannot be dialled: %d', addresses.length - targets.length)
     let connection: Connection
     try {
       connection = await this.#libp2p.dial(targets, { signal })
     } catch (cause) {
-      this.#log.trace('dialled %s in vain: %s', targets.join(' '), reasonOf(cause))
+      this.#log.trace('could not reach anyone at %s: %s', targets.join(' '), reasonOf(cause))
       signal.throwIfAborted()
       throw new DisconnectedError('nobody answers at these addresses, or another peer does', { cause })
     }
@@ -192,7 +192,7 @@ export class Libp2pHost implements Host {
     return new Libp2pStream(stream, connection, this.#log)
   }
 
-  // Of several connections to one peer we take the oldest that is open, so that both sides tend to use the same one.
+  // If there are several connections to one peer, we use the oldest open one, so that both sides tend to use the same one.
   #connectionTo(peer: PeerId): Connection | undefined {
     return this.#libp2p
       .getConnections(peerIdFromString(peer))
@@ -206,7 +206,7 @@ function configOf(options: Libp2pHostOptions, privateKey: PrivateKey): Libp2pOpt
   return {
     start: false,
     privateKey,
-    // Strangers need not know our name and version.
+    // The service `identify` sends this to strangers, in place of the versions of libp2p and Node.
     nodeInfo: { name: 'dfs-node', version: '1', userAgent: 'dfs-node' },
     addresses: { listen: [...listen], announce: [...announce] },
     transports: transports ?? [tcp(), closingWebSockets()],
@@ -222,7 +222,7 @@ function configOf(options: Libp2pHostOptions, privateKey: PrivateKey): Libp2pOpt
       // Our own `Redialler` redials; libp2p gives a peer up after a few tries.
       reconnectRetries: 0
     },
-    // A loaded machine may take seconds to answer a ping. One that is gone is still noticed.
+    // A loaded machine may take seconds to answer a ping. A dead one is still noticed.
     connectionMonitor: { pingTimeout: { minTimeout: 15_000 } }
   }
 }

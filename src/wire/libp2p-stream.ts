@@ -6,8 +6,8 @@ import type { ByteStream } from './host.ts'
 
 /**
  * A libp2p 3 stream as a `ByteStream`. It works around three traps of libp2p: `onDrain` resolves at once from its second
- * call on, the `drain` event belongs to the whole connection, and a receiver buffers the whole of what one `send` was
- * given. So we send slices, and after a `send` that returns false we wait until this stream's own buffer has left.
+ * call on, the `drain` event belongs to the whole connection, and a receiver buffers all bytes of one `send`. So we send
+ * slices, and after a `send` that returns false we wait until this stream's own buffer is empty.
  */
 export class Libp2pStream implements ByteStream {
   readonly #stream: Stream
@@ -31,7 +31,8 @@ export class Libp2pStream implements ByteStream {
     }
     stream.addEventListener('close', event => this.#finish(event.error))
     stream.addEventListener('remoteCloseWrite', onRemoteClose)
-    // It may have ended while it was being opened, before we listened. The bytes that came before that are delivered first.
+    // The stream may have ended while it was being opened, before we listened. The bytes that came before are delivered
+    // first.
     if (stream.remoteWriteStatus === 'closed') setImmediate(onRemoteClose)
     stream.addEventListener('drain', () => this.#wake())
     stream.addEventListener('idle', () => this.#wake())

@@ -4,7 +4,7 @@ import { ProtocolError } from './errors.ts'
 
 export interface PeerFaultsOptions {
   log: Logger
-  /** Told of each peer that broke a protocol or left us waiting. */
+  /** Called with each peer that broke a protocol or left us waiting. */
   onFault?: ((peer: PeerId) => void) | undefined
 }
 

@@ -1,10 +1,10 @@
 import { readdir, readFile, readlink } from 'node:fs/promises'
 
 /**
- * The process that listens on a TCP port, as `name (process 123)`. The system only tells us on Linux, and only for
- * processes of the same user; the answer is undefined otherwise.
+ * Returns the process that listens on a TCP port, as `name (process 123)`. The system tells us only on Linux, and only for
+ * processes of the same user. Otherwise the result is undefined.
  *
- * Errors are not logged here. They say no more than that the name is unknown, and the caller reports the taken port.
+ * Errors are not logged here. They only mean that the name is unknown, and the caller reports the taken port.
  */
 export async function holderOfPort(port: number): Promise<string | undefined> {
   try {
@@ -19,7 +19,7 @@ export async function holderOfPort(port: number): Promise<string | undefined> {
       return `${name} (process ${pid})`
     }
   } catch {
-    // Not Linux, or not ours to look at.
+    // This is not Linux, or we may not look at this process.
   }
   return undefined
 }

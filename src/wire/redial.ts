@@ -25,18 +25,19 @@ export interface RedialOptions {
 export interface AddPeerOptions {
   /** The pause before the first dial. */
   delayMs?: number | undefined
-  /** The peer only made itself known. The number of such peers is bounded, and each is given up after a few dials. */
+  /** The peer is not a known member. The number of such peers is bounded, and each is given up after a few dials. */
   isTransient?: boolean | undefined
   /** Somebody announced the addresses: the peer did not state them, and no dial reached it there. */
   isHint?: boolean | undefined
 }
 
 /**
- * Keeps connections to all peers and addresses that it is told of. It dials each of them until it is connected, with
+ * Keeps connections to all peers and addresses that were added. It dials each of them until it is connected, with
  * pauses that grow and vary, for as long as it runs. libp2p gives a peer up after a few failures, but a laptop that was
  * away for a month is still a member.
  *
- * A connection alone is no success, since the peer that answers may turn us away at once. The pauses grow until `settle`.
+ * A connection alone is not a success, since the peer that answers may turn us away at once. So the pauses grow until
+ * `settle` is called.
  */
 export class Redialler {
   readonly #host: Host
@@ -86,13 +87,16 @@ export class Redialler {
     else known.addAddresses(addresses)
   }
 
-  /** Stops dialling a peer that is no member, or of another network. An address at which it answered stays. */
+  /** Stops dialling a peer. An address that the user gave, and at which it answered, is still dialled. */
   dropPeer(peer: PeerId): void {
     this.#targets.get(peer)?.stop()
     this.#targets.delete(peer)
   }
 
-  /** The connection to a peer led to an admission: should it end, the pause before the next dial is short. */
+  /**
+   * Call this when the connection to a peer has led to an admission. If it ends, the pause before the next dial is
+   * short.
+   */
   settle(peer: PeerId): void {
     for (const target of this.#targetsOf(peer)) target.reset()
   }
@@ -105,7 +109,7 @@ export class Redialler {
     const { delayMs = 0, isTransient = false, isHint = false } = options
     if (this.#targets.has(key)) return
     if (isTransient && this.#transients >= DISCOVERED_MAX) {
-      this.#log.trace('ignoring %s: %d peers that are no members are dialled already', peer, DISCOVERED_MAX)
+      this.#log.trace('ignoring %s: already dialling %d peers that are not members', peer, DISCOVERED_MAX)
       return
     }
     const [clock, chance] = [this.#clock, this.#chance]
@@ -132,7 +136,7 @@ export class Redialler {
         continue
       }
       if (target.isTransient && target.failures >= DISCOVERED_DIALS_MAX) {
-        this.#log.trace('giving up %s, which is no member, after %d dials', peer, target.failures)
+        this.#log.trace('giving up %s, which is not a member; dials: %d', peer, target.failures)
         this.#targets.delete(key)
         return
       }
@@ -149,7 +153,7 @@ export class Redialler {
     return pauseMs
   }
 
-  // Hints are dialled apart, since addresses where nobody answers use up the time of a dial.
+  // Hints are dialled separately, since addresses where nobody answers use up the time of a dial.
   async #dial(target: DialTarget, addresses: readonly string[]): Promise<boolean> {
     const { stopped } = target
     if (addresses.length === 0 || stopped.aborted) return false
@@ -161,11 +165,11 @@ export class Redialler {
           ),
         stopped
       )
-      this.#log('connected to %s after %d dials', target.reached, target.failures)
+      this.#log('connected to %s at dial %d', target.reached, target.failures)
       // If the connection has ended already, the pause is that of a dial that failed.
       return this.#host.isConnected(target.reached)
     } catch (error) {
-      this.#log.trace('could not reach %s at %d addresses: %s', nameOf(target), addresses.length, reasonOf(error))
+      this.#log.trace('could not reach %s; addresses: %d: %s', nameOf(target), addresses.length, reasonOf(error))
       return false
     }
   }

@@ -16,9 +16,10 @@ import { DisconnectedError } from './errors.ts'
 
 /**
  * TLS 1.3 on the socket itself. `@libp2p/tls` runs Node's TLS over a duplex in JavaScript, which copies every byte four
- * times and causes most of the garbage collector's work. Where there is a TCP socket Node can encrypt on it directly. The
- * protocol id, the certificate and ALPN are those of the stock module (https://github.com/libp2p/specs/blob/master/tls/tls.md),
- * so either side may use either. Where there is no socket, as under a WebSocket or a relay, the stock module does the work.
+ * times and causes most of the garbage collector's work. Where there is a TCP socket Node can encrypt on it directly.
+ * The protocol id, the certificate and ALPN are those of the stock module
+ * (https://github.com/libp2p/specs/blob/master/tls/tls.md), so either side may use either. Where there is no socket, as
+ * under a WebSocket or a relay, the stock module does the work.
  */
 export function socketTls(logger: ComponentLogger): (components: TLSComponents) => ConnectionEncrypter {
   const makeStock = tls()
@@ -44,7 +45,8 @@ class SocketTls implements ConnectionEncrypter {
   readonly #components: TLSComponents
   readonly #stock: ConnectionEncrypter
   readonly #log: Logger
-  // We make one certificate a start: it only says who we are, and making it takes longer than the rest of a handshake.
+  // One certificate serves until the process ends. It only says who we are, and making it takes longer than the rest of a
+  // handshake.
   #certificate: Promise<Certificate> | undefined
 
   constructor(components: TLSComponents, stock: ConnectionEncrypter, log: Logger) {
@@ -68,7 +70,7 @@ class SocketTls implements ConnectionEncrypter {
 
   #socketOf(connection: MessageStream): Socket | undefined {
     const socket = socketOf(connection)
-    if (socket === undefined) this.#log.trace('no socket under a connection: the stock module secures it')
+    if (socket === undefined) this.#log.trace('a connection has no socket: the stock module secures it')
     return socket
   }
 
@@ -117,7 +119,7 @@ class SocketTls implements ConnectionEncrypter {
     })
   }
 
-  /** Resolves once both sides have shown their certificates. Throws the error that ended the handshake before. */
+  /** Resolves once both sides have shown their certificates. Throws the error if the handshake ends before that. */
   async #shakeHands(secured: TLSSocket, signal: AbortSignal | undefined): Promise<void> {
     // This listener stays: an error between the handshake and the listeners of the connection would end the process.
     secured.on('error', error => this.#log.trace('error of a TLS socket: %s', reasonOf(error)))
@@ -153,7 +155,7 @@ export function socketOf(connection: MessageStream): Socket | undefined {
 }
 
 /**
- * Makes a socket end the way TLS does. A connection that is aborted resets its socket, and with TLS on it that ends the
+ * Makes a socket end in the way of TLS. A connection that is aborted resets its socket, and with TLS on it that ends the
  * process (a segmentation fault in Node 24).
  */
 function endAsTls(socket: Socket, secured: TLSSocket): void {
@@ -163,7 +165,10 @@ function endAsTls(socket: Socket, secured: TLSSocket): void {
   }
 }
 
-/** The peer whose certificate was shown. Certificates are self-signed and name a peer, so we check them, not Node. */
+/**
+ * Returns the peer whose certificate was shown. Certificates are self-signed and name a peer, so we check them
+ * ourselves.
+ */
 async function peerOf(
   secured: TLSSocket,
   { signal, remotePeer }: SecureConnectionOptions

@@ -1,7 +1,7 @@
 import type { Clock } from '../util/clock.ts'
 import { CALL_TICK_MS } from './constants.ts'
 
-/** Checks from time to time whether a wait has become too long. There is one timer, and only while something waits. */
+/** Checks from time to time whether a wait has become too long. It has one timer, and only while something waits. */
 export class StallTimer {
   readonly #clock: Clock
   readonly #check: () => boolean
@@ -13,7 +13,7 @@ export class StallTimer {
     this.#check = check
   }
 
-  /** Begins to check. Starting a timer that runs already changes nothing. */
+  /** Begins to check. Has no effect if it does so already. */
   start(): void {
     this.#cancel ??= this.#clock.after(CALL_TICK_MS, () => {
       this.#cancel = undefined

@@ -2,7 +2,7 @@ import { IncomingMessage } from 'node:http'
 import type { Connection, MultiaddrConnection, Transport, Upgrader } from '@libp2p/interface'
 import { type WebSocketsComponents, webSockets } from '@libp2p/websockets'
 
-/** libp2p's WebSockets, with sockets that close, and closed to web pages. */
+/** libp2p's WebSockets, but their sockets are closed properly, and web pages cannot connect. */
 export function closingWebSockets(): (components: WebSocketsComponents) => Transport {
   const make = webSockets({ http: { IncomingMessage: SameProgramOnly } })
   return components => {
@@ -17,8 +17,9 @@ export function closingWebSockets(): (components: WebSocketsComponents) => Trans
 }
 
 /**
- * `@libp2p/websockets` 10.1 ends a connection that it gives up with code 1006, which no socket may send. The socket would
- * stay open, and the other side would notice only when its pings fail, half a minute later. A close without a code works.
+ * When `@libp2p/websockets` 10.1 gives up a connection, it closes the socket with code 1006, which no socket may send.
+ * So the socket would stay open, and the other side would notice only when its pings fail, half a minute later. A close
+ * without a code works.
  */
 class ClosingUpgrader implements Upgrader {
   readonly #upgrader: Upgrader

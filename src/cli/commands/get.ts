@@ -7,12 +7,12 @@ import { hideProgress, Progress } from '../../terminal/progress.ts'
 import { writeOut } from '../../terminal/stdout.ts'
 import { formatBytes } from '../../terminal/units.ts'
 import { type DfsCommand, nonEmpty } from '../command.ts'
-import { Faults } from '../faults.ts'
+import { FileFailures } from '../file-failures.ts'
 import { kindOf, localNameFault, makeLocalFolder, writeLocal } from '../local-file.ts'
 import type { Session } from '../session.ts'
 import { NoAnswerError } from '../transport.ts'
 
-/** Files of a directory that are fetched at once. */
+/** Files of a directory that are fetched at the same time. */
 const FILES_AT_ONCE = 8
 
 interface Flags {
@@ -26,7 +26,7 @@ export const get: DfsCommand = {
   declare(command) {
     command
       .argument('<path>', 'file or directory', nonEmpty)
-      .argument('[target]', 'local file or folder; its own name unless given', nonEmpty)
+      .argument('[target]', 'local file or folder (default: the name in the network)', nonEmpty)
       .option('--force', 'replace local files', false)
   },
   async run(session: Session, given: string, target: string | undefined, { force }: Flags) {
@@ -58,31 +58,31 @@ interface Run {
 async function getFolder(session: Session, path: string, folder: string, force: boolean): Promise<void> {
   const { client, isJson } = session
   const progress = new Progress('get', isJson, 0)
-  const faults = new Faults('fetched', isJson)
-  // The user may name a link to a folder. Below that folder no link is followed.
+  const failures = new FileFailures('fetched', isJson)
+  // The user may name a link to a folder. Below that folder no links are followed.
   if ((await kindOf(folder, 'follow')) !== 'directory') await makeLocalFolder(folder)
-  const files = localFiles(client.stream('list', { path, recursive: true }), path, folder, faults)
+  const files = localFiles(client.stream('list', { path, recursive: true }), path, folder, failures)
   await forEachAtOnce(files, FILES_AT_ONCE, async ({ item, local }) => {
     progress.expect(item.size)
     try {
       await getOne({ session, force, progress }, item.path, local)
     } catch (error) {
       if (error instanceof NoAnswerError || !(error instanceof CliError || isOfOneFile(error))) throw error
-      faults.add(item.path, error)
+      failures.add(item.path, error)
     }
   })
-  faults.end()
+  failures.end()
 }
 
 /**
- * Yields where each file of a listing goes, and creates the folders on the way. Everything below a folder that cannot be
- * created is left out.
+ * Yields the local path of each file in a listing, and creates the folders on the way. Everything below a folder that cannot
+ * be created is left out.
  */
 async function* localFiles(
   items: AsyncIterable<AnswerOf<'list'>>,
   base: string,
   folder: string,
-  faults: Faults
+  failures: FileFailures
 ): AsyncGenerator<{ item: AnswerOf<'list'>; local: string }> {
   const lost = new Set<string>()
   const start = base === '/' ? 1 : base.length + 1
@@ -98,7 +98,7 @@ async function* localFiles(
     } catch (error) {
       if (!(error instanceof CliError || isOfOneFile(error))) throw error
       if (isFolder) lost.add(parts.join('/'))
-      faults.add(item.path, error)
+      failures.add(item.path, error)
     }
   }
 }

@@ -9,7 +9,7 @@ export const mv: DfsCommand = {
   declare(command) {
     command
       .argument('<old>', 'file or directory', nonEmpty)
-      .argument('<new>', 'new path; an existing directory means into it', nonEmpty)
+      .argument('<new>', 'new path; if it is a directory, move into it', nonEmpty)
       .option('--no-clobber', 'fail rather than replace a file')
   },
   async run({ client, isJson }: Session, from: string, to: string, { clobber }: { clobber: boolean }) {

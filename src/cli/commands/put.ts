@@ -9,19 +9,19 @@ import { hideProgress, Progress } from '../../terminal/progress.ts'
 import { formatBytes, parseCopies } from '../../terminal/units.ts'
 import type { Bundle } from '../bundle.ts'
 import { type DfsCommand, nonEmpty } from '../command.ts'
-import { Faults } from '../faults.ts'
+import { FileFailures } from '../file-failures.ts'
 import { readLocal } from '../local-file.ts'
 import { type LocalItem, walkLocal } from '../local-tree.ts'
 import { mediaTypeOf } from '../media-type.ts'
 import type { PutRules } from '../put-fields.ts'
 import type { Session } from '../session.ts'
 
-/** Files of a folder under way at once: small files wait for disks and members, and they wait together. */
+/** Files of a folder that are put at the same time. Small files mostly wait for disks and members, and can wait together. */
 const FILES_AT_ONCE = 128
-/** How many of these may be larger than `LARGE_BYTES`: a few large files fill every pipe. */
+/** How many of these may be larger than `LARGE_BYTES`. A few large files use the whole bandwidth. */
 const LARGE_AT_ONCE = 2
 const LARGE_BYTES = 4 << 20
-/** How many of these may be of the sizes between, which take a request each. */
+/** How many of these may be of a size between small and large. Each of them takes a request. */
 const MEDIUM_AT_ONCE = 32
 
 interface Flags {
@@ -37,7 +37,7 @@ export const put: DfsCommand = {
   declare(command) {
     command
       .argument('<source>', 'local file or folder', nonEmpty)
-      .argument('[path]', 'path to store it at; its own name unless given', nonEmpty)
+      .argument('[path]', 'path to store it at (default: its own name)', nonEmpty)
       .option('--no-clobber', 'fail rather than replace a file')
       .option('--replicas <n|all>', 'copies of each file')
       .option('--ack <n|all>', 'copies that must be durable before this returns')
@@ -62,7 +62,7 @@ export const put: DfsCommand = {
     const target = await targetOf(session, name, path)
     const progress = new Progress('put', session.isJson, found.size)
     const { size, mtime: modified, mode } = found
-    // The user named this link, so it is followed.
+    // If the user named a link, it is followed.
     const item = { local: await realpath(source), size, modified, mode: mode & 0o777 }
     show(session, await putOne({ session, rules, progress }, item, target))
   }
@@ -73,7 +73,7 @@ interface Run {
   session: Session
   rules: PutRules
   progress: Progress
-  /** Takes the small files, if there is one. */
+  /** The bundle for small files, if the whole folder is put. */
   bundle?: Bundle
 }
 
@@ -89,7 +89,7 @@ async function putStdin(session: Session, path: string | undefined, rules: PutRu
   }
 }
 
-/** The path to store a file at. If there is a directory at the given path, the file goes into it. */
+/** Returns the path to store a file at. If there is a directory at the given path, the file goes into it. */
 async function targetOf({ client }: Session, name: string, path: string | undefined): Promise<string> {
   if (path === undefined) return `/${name}`
   if (path.endsWith('/')) return `${path}${name}`
@@ -104,12 +104,12 @@ async function putFolder(session: Session, folder: string, path: string, rules: 
   const { client, signal, isJson } = session
   const root = path.replace(/\/+$/, '')
   const progress = new Progress('put', isJson, 0)
-  const faults = new Faults('put', isJson)
+  const failures = new FileFailures('put', isJson)
   const large = new Slots(LARGE_AT_ONCE)
   const medium = new Slots(MEDIUM_AT_ONCE)
   const run = { session, rules, progress, bundle: client.bundle(rules, signal) }
   if (root !== '') await client.call('mkdir', { path: root })
-  const items = walkLocal(folder, (name, error) => faults.add(name, error))
+  const items = walkLocal(folder, (name, error) => failures.add(name, error))
   const putItem = async (item: LocalItem): Promise<void> => {
     signal.throwIfAborted()
     const target = `${root}/${item.parts.join('/')}`
@@ -124,7 +124,7 @@ async function putFolder(session: Session, folder: string, path: string, rules: 
       await (slots === undefined ? work() : slots.run(work))
     } catch (error) {
       if (!isOfThisFile(error)) throw error
-      faults.add(item.parts.join('/'), error)
+      failures.add(item.parts.join('/'), error)
     }
   }
   try {
@@ -132,7 +132,7 @@ async function putFolder(session: Session, folder: string, path: string, rules: 
   } finally {
     await run.bundle.end()
   }
-  faults.end()
+  failures.end()
 }
 
 async function putOne(
@@ -151,7 +151,7 @@ async function putOne(
 }
 
 // A name that is not allowed or a file that exists already concerns this file alone. Other failures, such as a full disk,
-// would meet every file that follows.
+// would end the put of every later file too.
 function isOfThisFile(error: unknown): boolean {
   if (!(error instanceof CliError)) return isOfOneFile(error)
   return ['invalid', 'exists', 'changed', 'is-a-directory', 'not-a-directory', 'damaged'].includes(error.code)

@@ -21,6 +21,6 @@ export const stat: DfsCommand = {
     printLine(`  ${kind}, ${size} bytes, changed ${modified}`)
     printLine(`  copies: ${replicas.confirmed} confirmed of ${replicas.wanted} wanted`)
     if (root !== null) printLine(`  root: ${root}`)
-    if (conflict) printLine('  in conflict: shown beside another version, or damaged')
+    if (conflict) printLine('  in conflict: there is another version beside it, or it is damaged')
   }
 }

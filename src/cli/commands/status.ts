@@ -5,7 +5,7 @@ import type { Session } from '../session.ts'
 
 export const status: DfsCommand = {
   name: 'status',
-  summary: 'show how this node is',
+  summary: 'show the state of this node',
   exits: [],
   async run({ client, isJson }: Session) {
     const now = await client.call('status', {})

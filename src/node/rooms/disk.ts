@@ -63,7 +63,7 @@ export function buildDisk({ options, files, storeId, clock, chance, logger, onEv
       try {
         await store.close()
       } finally {
-        // The store closes its index last, and may fail before it gets there.
+        // The store closes its index last, and may fail before that.
         await index.close()
       }
     }

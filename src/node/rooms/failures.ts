@@ -3,7 +3,7 @@ import type { DiskMonitor } from '../../disk/disk-monitor.ts'
 import { NoSpaceError, ReadOnlyError } from '../../disk/errors.ts'
 import { codeOf, isAbort } from '../../util/errors.ts'
 
-/** Makes an event of what background work failed with. */
+/** Returns a listener that reports errors of background work as events. */
 export function failureReporter(
   task: string,
   monitor: DiskMonitor,

@@ -18,9 +18,12 @@ export interface RoomOptions {
   chance: Chance
   logger: ComponentLogger
   onEvent: (event: NodeEvent) => void
-  /** The index is in doubt: this stack must be stopped, the index removed, and another stack started. */
+  /**
+   * Called when the index can no longer be trusted. The owner must then stop this stack, remove the index and start
+   * another.
+   */
   onDoubt: (error: IndexCorruptError) => void
-  /** Whether all that is needed here is known. While it is not, nothing is freed. */
+  /** Whether blocks may be freed. They may not while this member may not know of everything that needs them. */
   mayFree: () => boolean
 }
 

@@ -6,14 +6,14 @@ import { decodeReplicas } from '../../format/replicas.ts'
 import type { Statement } from '../../format/statement.ts'
 import type { Log } from '../../log/log.ts'
 
-/** Every record that has blocks, as the blocks room needs to know it. */
+/** Yields every record that has blocks, in the form that the blocks room needs. */
 export async function* allRecords(log: Log, nodeCodecs: readonly number[]): AsyncGenerator<RecordRef> {
   for await (const { statement, author } of log.all(1)) {
     if (statement.kind === 'entry') yield* refOf(readRecord(statement as Statement<'entry'>, author, nodeCodecs))
   }
 }
 
-/** What the blocks room needs to know of a record; nothing if it has no blocks. */
+/** Returns a record in the form that the blocks room needs. The list is empty if the record has no blocks. */
 export function refOf(record: EntryRecord): RecordRef[] {
   const root = cidOf(record)
   if (root === undefined) return []

@@ -12,9 +12,9 @@ import { buildWorkers } from './workers.ts'
  * The rooms of one node. This folder is the composition root: the one place that names the concrete classes, with one
  * function a room. Here nothing runs yet; `stack.ts` starts and stops what is built here.
  *
- * A room imports only from those below it. What has to go up, news ("a peer sent nonsense") and questions ("may this peer
- * ask?"), is a function that a room is given here. It looks the higher room up when it is called, because that room is
- * built later. None is called before all rooms are built.
+ * A room imports only from those below it. For news that has to go up ("a peer sent nonsense") and for questions to a higher
+ * room ("may this peer ask?") it is given a function here. The function looks the higher room up when it is called, because
+ * that room is built later. No such function is called before all rooms are built.
  */
 export interface Rooms {
   disk: DiskRoom

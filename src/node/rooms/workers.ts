@@ -14,7 +14,7 @@ interface RoomsBelow {
   membership: Membership
 }
 
-/** Periodic work on the disk, or that concerns several rooms. The other rooms start their workers themselves. */
+/** Builds the workers of the disk and those that concern several rooms. The other rooms have workers of their own. */
 export function buildWorkers({ clock, logger, onEvent }: RoomOptions, { disk, membership }: RoomsBelow): Worker[] {
   const { store, capacity, monitor } = disk
   const onError = (task: string) => failureReporter(task, monitor, onEvent)

@@ -3,6 +3,7 @@ import { Writable } from 'node:stream'
 import { test } from 'node:test'
 import pino from 'pino'
 import { componentLogger } from '../../../src/daemon/log.ts'
+import { debugLogger } from '../../../src/index.ts'
 
 // The tests below decide for themselves whether it is set.
 delete process.env['DEBUG']
@@ -22,8 +23,7 @@ function linesAt(level: string): Line[] {
       done()
     }
   })
-  const log = componentLogger(pino({ level, base: null, timestamp: false }, sink))?.forComponent('dfs:blocks:put')
-  assert.ok(log !== undefined)
+  const log = componentLogger(pino({ level, base: null, timestamp: false }, sink)).forComponent('dfs:blocks:put')
   log('asked %s for %d copies', 'peer', 2)
   log.trace('one block')
   log.error('the disk is full')
@@ -53,5 +53,5 @@ test('the variable DEBUG decides instead, if it is set', t => {
     delete process.env['DEBUG']
   })
   process.env['DEBUG'] = 'dfs:*'
-  assert.equal(componentLogger(pino({ level: 'silent' })), undefined)
+  assert.equal(componentLogger(pino({ level: 'silent' })), debugLogger)
 })

@@ -275,7 +275,7 @@ for (const fault of FAULTS) {
       const after = await openStore(files.crash(), { ...options, database: database.after(database.batches) })
       await promises.check(after)
       assert.ok(after.report.wasClean || hasFailed)
-      assert.equal(after.report.damagedRows, 0)
+      assert.equal(after.report.damagedStretches, 0)
       return !hit
     }))
 }

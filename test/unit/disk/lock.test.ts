@@ -62,7 +62,7 @@ test('exactly one of many processes that find a stale lock at once gets it', asy
   }
 })
 
-test('a process that died while it took over a stale lock blocks nobody', async t => {
+test('a process that died while it took over a stale lock blocks no other', async t => {
   const folder = await temporaryFolder(t)
   const dead = ['999999999 1 first', '999999999 1 second', '999999999 1 third']
   let path = join(folder, 'lock')

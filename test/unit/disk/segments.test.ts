@@ -239,7 +239,7 @@ test('a segment that could not be opened is opened at the next read', async () =
   assert.equal(Buffer.from((await segments.read(place as Place)).payload).toString(), 'x')
 })
 
-test('a scan reports rows that the footer counts and that are gone', async () => {
+test('a scan reports rows that the footer counts and that are missing', async () => {
   const files = new FakeFiles()
   const segments = await open(files)
   const places = await segments.append(numbered(20))

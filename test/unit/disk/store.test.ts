@@ -41,10 +41,10 @@ test('a row is read at the place that write returned', async () => {
 test('a start replays nothing after a proper end, and only the tail after a crash', async () => {
   const files = new FakeFiles()
   const first = await filled(files)
-  assert.deepEqual(first.report, { rebuilt: true, wasClean: false, replayedRows: 0, damagedRows: 0 })
+  assert.deepEqual(first.report, { rebuilt: true, wasClean: false, replayedRows: 0, damagedStretches: 0 })
   await first.store.close()
   const second = await openStore(files.reopen(), { ...small, database: first.database.after(first.database.batches) })
-  assert.deepEqual(second.report, { rebuilt: false, wasClean: true, replayedRows: 0, damagedRows: 0 })
+  assert.deepEqual(second.report, { rebuilt: false, wasClean: true, replayedRows: 0, damagedStretches: 0 })
   await expectFacts(second)
   const indexed = second.database.batches
   for (let i = 0; i < 4; i++) await second.facts.set('later', `${i}`)
@@ -52,7 +52,7 @@ test('a start replays nothing after a proper end, and only the tail after a cras
     ...small,
     database: second.database.after(indexed)
   })
-  assert.deepEqual(third.report, { rebuilt: false, wasClean: false, replayedRows: 4, damagedRows: 0 })
+  assert.deepEqual(third.report, { rebuilt: false, wasClean: false, replayedRows: 4, damagedStretches: 0 })
   assert.equal(await third.facts.get('later'), '3')
   await expectFacts(third)
 })
@@ -203,7 +203,7 @@ test('a flipped byte in a row is an error when the row is read, the rest is ther
   await assert.rejects(open.facts.get('k3'), RowCorruptError)
   assert.equal(await open.facts.get('k4'), 'value 24')
   const again = await openStore(files.crash(), small)
-  assert.equal(again.report.damagedRows, 1)
+  assert.equal(again.report.damagedStretches, 1)
   assert.equal(again.report.replayedRows, 29)
   // An older row of the same key counts again, since no newer one is left.
   assert.equal(await again.facts.get('k3'), 'value 13')
@@ -271,13 +271,13 @@ test('a segment that is gone, or has no header, counts as damage, and the index 
   await store.close()
   const path = `segments/${String(victim?.segment).padStart(8, '0')}.seg`
   const left = (): MemoryDatabase => database.after(database.batches)
-  assert.equal((await openStore(whole.reopen(), { ...small, database: left() })).report.damagedRows, 0)
+  assert.equal((await openStore(whole.reopen(), { ...small, database: left() })).report.damagedStretches, 0)
   for (const harm of ['removed', 'cut']) {
     const files = whole.reopen().crash()
     if (harm === 'removed') await files.remove(path)
     else files.corrupt(path, bytes => bytes.subarray(0, 23))
     const { report } = await openStore(files, { ...small, database: left() })
-    assert.deepEqual([report.rebuilt, report.damagedRows], [true, 1], harm)
+    assert.deepEqual([report.rebuilt, report.damagedStretches], [true, 1], harm)
   }
 })
 
@@ -291,7 +291,7 @@ test('a last segment that is shorter than the index knows counts as damage', asy
     after.corrupt(path, bytes => bytes.subarray(0, cut))
     const again = await openStore(after, { ...small, database: database.after(database.batches) })
     assert.equal(again.report.rebuilt, true)
-    assert.ok(again.report.damagedRows > 0)
+    assert.ok(again.report.damagedStretches > 0)
   }
 })
 
@@ -301,7 +301,7 @@ test('a damaged header loses no rows and is counted in the report', async () => 
   await store.close()
   files.corrupt(FIRST, bytes => bytes.fill('X', 3, 4))
   const again = await openStore(files.reopen(), { ...small, database: database.after(database.batches) })
-  assert.deepEqual(again.report, { rebuilt: false, wasClean: true, replayedRows: 0, damagedRows: 1 })
+  assert.deepEqual(again.report, { rebuilt: false, wasClean: true, replayedRows: 0, damagedStretches: 1 })
   await expectFacts(again)
 })
 
@@ -418,7 +418,7 @@ test('compaction keeps live rows, drops the others, and frees the space', async 
   await expectFacts(await openStore(files.crash(), small), 100)
 })
 
-test('the emptiest segment is compacted first, and the one being written never', async () => {
+test('the segment with the least live share is compacted first, and the one being written never', async () => {
   const { store, segments } = await filled(new FakeFiles(), new MemoryDatabase(), 100)
   const candidates = store.compactable(1)
   const closed = segments.closedSegments().map(({ segment }) => segment)
@@ -446,7 +446,7 @@ test('rows of a type that this version does not know survive a compaction', asyn
   await store.compact(1)
   const rows = await gather(segments.scan({ segment: 1, offset: 0 }))
   assert.ok(rows.some(({ type, payload }) => type === 77 && Buffer.from(payload).toString() === 'from the future'))
-  assert.equal((await openStore(files.crash(), small)).report.damagedRows, 0)
+  assert.equal((await openStore(files.crash(), small)).report.damagedStretches, 0)
 })
 
 test('compaction keeps a segment with damage in it', async () => {
@@ -584,7 +584,7 @@ test('a full disk refuses writes, and takes more once there is room', async () =
   const again = await openStore(files.crash({ kept: 0, fraction: () => 0.5 }, options), small)
   for (let i = 0; i < kept; i++) assert.equal((await again.facts.get(`k${i}`))?.length, 100)
   assert.equal(await again.facts.get('more'), 'at last')
-  assert.equal(again.report.damagedRows, 0)
+  assert.equal(again.report.damagedStretches, 0)
 })
 
 test('close ends what is under way, and later calls are refused', async () => {
@@ -620,7 +620,7 @@ test('LevelDB: the store is written, closed, opened, and rebuilt after the index
   for (const segment of first.store.compactable(0.5)) await first.store.compact(segment)
   await first.store.close()
   const second = await openWith(files.reopen(), folder)
-  assert.deepEqual(second.report, { rebuilt: false, wasClean: true, replayedRows: 0, damagedRows: 0 })
+  assert.deepEqual(second.report, { rebuilt: false, wasClean: true, replayedRows: 0, damagedStretches: 0 })
   assert.equal(await second.facts.get('k3'), '48')
   await second.store.close()
   const third = await openWith(files.crash())
@@ -656,14 +656,13 @@ test('the log tells how the store was opened, what a write met and what was comp
     logger.lines.filter(line => !line.includes('trace')),
     [
       'dfs:disk:index opened the index',
-      'dfs:disk:store opened after a crash, or a first start: 0 rows replayed, 0 damaged stretches',
-      'dfs:disk:store the index was built from all segments',
+      'dfs:disk:store opened an empty store; rows replayed: 0, damaged stretches: 0',
       'dfs:disk:segments began segment 1',
       'dfs:disk:segments began segment 2',
-      'dfs:disk:segments abandoned segment 2 after a failed write: 0 rows of it are durable',
-      'dfs:disk:store could not write 1 rows of type 1: DiskError: the disk reported EIO',
+      'dfs:disk:segments abandoned segment 2 after a failed write; durable rows: 0',
+      'dfs:disk:store could not write rows of type 1 (1): DiskError: the disk reported EIO',
       'dfs:disk:segments began segment 3',
-      'dfs:disk:store compacted segment 1: 0 rows moved',
+      'dfs:disk:compaction compacted segment 1; rows moved: 0',
       'dfs:disk:store closed'
     ]
   )

@@ -192,7 +192,7 @@ test('the codec of manifest nodes is a parameter', () => {
   assert.throws(() => readRecord(statement, author), FormatError)
 })
 
-test('rootOf returns what a root names', () => {
+test('rootOf tells a block from content inside the record', () => {
   assert.deepEqual(rootOf(Buffer.alloc(32, 1)), { siv: Buffer.alloc(32, 1) })
   const cid = nameBlock(Buffer.from('x'))
   const root = rootOf(cid.bytes)

@@ -151,9 +151,9 @@ test('the log tells the story of a joining, and names no address', async t => {
       line.slice('dfs:members:join '.length).replaceAll(a.host.peerId, 'A').replaceAll(b.host.peerId, 'B')
     ),
     [
-      'B says hello',
-      'A is of our network, showing our grant',
-      'B has shown a valid grant, showing ours',
+      'answering B: it says hello',
+      'dialling A: it is of our network, showing our grant',
+      'answering B: its grant is valid, showing ours',
       'B is admitted, its clock is 0 ms ahead of ours',
       'A is admitted, its clock is 0 ms ahead of ours'
     ]
@@ -162,8 +162,8 @@ test('the log tells the story of a joining, and names no address', async t => {
   await dial(await setup.joiner(setup.granted({ notAfter: hlcAt(setup.clock.now() - 1) })), a)
   const reasons = setup.logger.lines.slice(story.length).join('\n')
   assert.match(reasons, /WrongNetworkError/)
-  assert.match(reasons, /turned \S+ away: GrantError: the grant has expired/)
-  assert.match(reasons, /did not admit us.*RefusedError: the peer answered: forbidden/)
+  assert.match(reasons, /answering \S+: turned it away: GrantError: the grant has expired/)
+  assert.match(reasons, /dialling \S+: it did not admit us.*RefusedError: the peer answered: forbidden/)
   assert.ok(!setup.logger.lines.some(line => line.includes('/memory/')))
 })
 

@@ -157,7 +157,7 @@ test('a grant waits until its issuer´s grant is loaded', () => {
   assert.equal(roster.members.length, 3)
 })
 
-test('listeners are told of a change', () => {
+test('listeners are called at a change', () => {
   const roster = new Roster(admin.network)
   let changes = 0
   roster.onChange(() => changes++)

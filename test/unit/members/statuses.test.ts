@@ -183,7 +183,7 @@ test('the time starts again for a member that was out and came back', async () =
   assert.ok(!setup.statuses.view.members.some(({ isOut }) => isOut))
 })
 
-test('listeners are told of a view only when it changes', async () => {
+test('listeners are called with a view only when it changes', async () => {
   const setup = new Setup()
   const self = setup.member()
   let views = 0

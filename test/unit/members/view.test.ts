@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { peerIdOf } from '../../../src/format/peer-id.ts'
 import { hlcAt } from '../../../src/format/stamp.ts'
-import { findOut, isSameView, makeView, type Status } from '../../../src/members/view.ts'
+import { changedPeers, findOut, isSameView, makeView, type Status } from '../../../src/members/view.ts'
 import { toHex } from '../../../src/util/bytes.ts'
 
 const NOW = 1_700_000_000_000
@@ -58,7 +58,7 @@ test('five members may shrink to two, one after another', () => {
   assert.deepEqual(out(0, 0, 30, 30, 30), [])
 })
 
-test('clocks that differ by minutes put nobody out', () => {
+test('clocks that differ by minutes put no member out', () => {
   assert.deepEqual(out(-4, 0, 5), [])
   assert.deepEqual(out(-4, -4, 0, 0, 5.9), [])
 })
@@ -132,4 +132,14 @@ test('a view shows who may read, and who is full', () => {
   assert.ok(isSameView(view, makeView([status(1, 5, { role: 'storage' }), status(2, 9, { state: 'full' })], new Set())))
   assert.ok(!isSameView(view, makeView([status(1, 0, { role: 'storage' }), status(2, 0)], new Set())))
   assert.ok(!isSameView(view, makeView([status(1, 0), status(2, 0, { state: 'full' })], new Set())))
+})
+
+test('a change of the view names the members that came, went or have other facts', () => {
+  const [a, b, c] = [status(1, 0), status(2, 0), status(3, 0)]
+  const view = makeView([a, b], new Set())
+  assert.deepEqual(changedPeers(view, makeView([a, b], new Set())), [])
+  assert.deepEqual(changedPeers(view, makeView([a, b, c], new Set())), [c.peer])
+  assert.deepEqual(changedPeers(view, makeView([a], new Set())), [b.peer])
+  assert.deepEqual(changedPeers(view, makeView([a, b], new Set([b.peer]))), [b.peer])
+  assert.deepEqual(changedPeers(view, makeView([{ ...a, state: 'full' }, b], new Set())), [a.peer])
 })

@@ -6,7 +6,7 @@ import { Node } from '../../../src/node/node.ts'
 import type { Stack } from '../../../src/node/stack.ts'
 import { ManualClock } from '../../fixtures/clock.ts'
 import { FakeFiles } from '../../fixtures/fake-files.ts'
-import { silentLogger } from '../../fixtures/logger.ts'
+import { RecordingLogger } from '../../fixtures/logger.ts'
 import { codeOfRejection } from '../../fixtures/nodes.ts'
 import { settle } from '../../fixtures/pass-time.ts'
 
@@ -22,7 +22,7 @@ class FakeStack {
       self: { peerId: 'me', name: 'me', role: 'admin', network: new Uint8Array(32) },
       view: { members: [] },
       admitted: [],
-      clockFault: undefined,
+      clockError: undefined,
       isRefusedForClock: false
     }
     const nothing = { blocks: 0, bytes: 0 }
@@ -36,8 +36,8 @@ class FakeStack {
       workers: [],
       host: { addresses: () => [] },
       capacity: { isFull: false, usedBytes: 0, capacityBytes: 0 },
-      disk: { state: 'ok' },
-      report: { rebuilt: false, wasClean: true, replayedRows: 0, damagedRows: 0 },
+      diskMonitor: { state: 'ok' },
+      report: { rebuilt: false, wasClean: true, replayedRows: 0, damagedStretches: 0 },
       stop: async () => {
         this.isStopped = true
       }
@@ -50,6 +50,8 @@ interface Setup {
   clock: ManualClock
   stacks: FakeStack[]
   events: NodeEvent[]
+  /** What was logged. */
+  lines: string[]
   unlocks: () => number
   doubt: () => void
 }
@@ -59,6 +61,7 @@ async function setup(t: TestContext, mayStart: () => void, before: () => void = 
   const clock = new ManualClock()
   const stacks: FakeStack[] = []
   const events: NodeEvent[] = []
+  const logger = new RecordingLogger()
   let unlocks = 0
   let doubt: (error: IndexCorruptError) => void = () => {}
   const files = Object.assign(new FakeFiles({ before }), { state: 'ok' as const })
@@ -70,7 +73,7 @@ async function setup(t: TestContext, mayStart: () => void, before: () => void = 
     },
     onEvent: (event: NodeEvent) => events.push(event),
     network: Buffer.alloc(32),
-    logger: silentLogger
+    logger
   }
   const startStack = async (onDoubt: (error: IndexCorruptError) => void): Promise<Stack> => {
     if (stacks.length > 0) mayStart()
@@ -87,6 +90,7 @@ async function setup(t: TestContext, mayStart: () => void, before: () => void = 
     clock,
     stacks,
     events,
+    lines: logger.lines,
     unlocks: () => unlocks,
     doubt: () => doubt(new IndexCorruptError('a row is missing'))
   }
@@ -153,4 +157,11 @@ test('a node can be stopped while it waits to repeat a rebuild', async t => {
   await settle()
   assert.equal(stacks.length, 1)
   assert.equal(await codeOfRejection(node.status()), 'aborted')
+})
+
+test('the log says once when a node is up, and once when it stops', async t => {
+  const { node, lines } = await setup(t, () => {})
+  await node.stop()
+  await node.stop()
+  assert.deepEqual(lines, ['dfs:node up: member me of network 00000000', 'dfs:node stopping'])
 })

@@ -6,7 +6,7 @@ import { escapeForTerminal } from '../../../src/terminal/escape.ts'
 import { exitOf } from '../../../src/terminal/exit.ts'
 import { isOn } from '../../../src/terminal/program.ts'
 
-test('gives every kind of failure its exit code and its sentence', () => {
+test('each kind of failure has its exit code and its sentence', () => {
   const codes = { usage: 2, invalid: 2, 'not-found': 3, 'not-allowed': 4, 'wrong-network': 4, unreachable: 5 }
   for (const [code, exit] of Object.entries({ ...codes, corrupt: 6, damaged: 6, 'no-space': 7, exists: 1, io: 1 }))
     assert.equal(exitOf(new CliError(code, '')), exit, code)

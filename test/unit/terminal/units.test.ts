@@ -14,7 +14,7 @@ test('reads sizes: powers of ten with a B, powers of two with an iB', () => {
     assert.throws(() => parseSize(text), usage, text)
 })
 
-test('reads times and numbers of copies, and refuses what is neither', () => {
+test('reads times and numbers of copies, and refuses other text', () => {
   assert.deepEqual(['5s', '10m', '24h', '30d'].map(parseTime), [5e3, 600e3, 86_400e3, 30 * 86_400e3])
   for (const text of ['', '5', 's', '-5s', '5 weeks']) assert.throws(() => parseTime(text), usage, text)
   assert.deepEqual(['all', '1', '999'].map(parseCopies), ['all', 1, 999])

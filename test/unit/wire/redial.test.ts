@@ -59,7 +59,7 @@ function gaps(dials: Setup['dials']): number[] {
   return dials.slice(1).map(({ ms }, i) => ms - (dials[i]?.ms ?? 0))
 }
 
-test('the redialler dials nobody before its start or after its stop', async t => {
+test('the redialler dials no peer before its start or after its stop', async t => {
   const { redialler, dials, clock, a, b } = await setup(t)
   redialler.addAddress(b.address)
   redialler.addPeer(b.peerId, [b.address])

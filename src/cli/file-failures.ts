@@ -3,12 +3,12 @@ import { report } from '../terminal/exit.ts'
 import { hideProgress } from '../terminal/progress.ts'
 
 /** Collects the failures of single files of a tree while the other files go on. */
-export class Faults {
+export class FileFailures {
   readonly #verb: string
   readonly #isJson: boolean
   readonly #codes: string[] = []
 
-  /** `verb` is the participle in "not put". */
+  /** `verb` is the participle in messages such as "not put". */
   constructor(verb: string, isJson: boolean) {
     this.#verb = verb
     this.#isJson = isJson
@@ -22,7 +22,10 @@ export class Faults {
     report(new CliError(code, `not ${this.#verb}: ${name}: ${messageOf(error)}`), this.#isJson)
   }
 
-  /** Throws if any file was left out. The error has the code of the failures if they all have the same, else `failed`. */
+  /**
+   * Throws if any file was left out. If all failures have the same code, the error has it too, else its code is
+   * `failed`.
+   */
   end(): void {
     hideProgress()
     const [first] = this.#codes
