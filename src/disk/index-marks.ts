@@ -11,7 +11,7 @@ import { TABLES } from './tables.ts'
 const STORE_ID_KEY = indexKey(TABLES.meta, Buffer.from('store'))
 const BUILT_KEY = indexKey(TABLES.meta, Buffer.from('built'))
 /** The layout of the tables of all rooms. An index of another layout is rebuilt. */
-const LAYOUT: Uint8Array = Uint8Array.of(2)
+export const INDEX_LAYOUT: Uint8Array = Uint8Array.of(2)
 const CLEAN_KEY = indexKey(TABLES.meta, Buffer.from('clean'))
 
 /**
@@ -20,7 +20,7 @@ const CLEAN_KEY = indexKey(TABLES.meta, Buffer.from('clean'))
  */
 export async function adoptIndex(index: IndexDb, storeId: Uint8Array): Promise<boolean> {
   const layout = await index.get(BUILT_KEY)
-  if (layout !== undefined && !equalBytes(layout, LAYOUT))
+  if (layout !== undefined && !equalBytes(layout, INDEX_LAYOUT))
     throw new IndexCorruptError('the index has the layout of another version')
   if (layout === undefined) {
     if (await index.hasAny(new Uint8Array(0))) throw new IndexCorruptError('the index was never completed')
@@ -40,7 +40,7 @@ export function wasClosed(index: IndexDb): Promise<boolean> {
 /** Marks the index as complete and in use. */
 export function openedOps(): IndexOp[] {
   return [
-    { type: 'put', key: BUILT_KEY, value: LAYOUT },
+    { type: 'put', key: BUILT_KEY, value: INDEX_LAYOUT },
     { type: 'del', key: CLEAN_KEY }
   ]
 }

@@ -147,7 +147,10 @@ export class Store {
     return this.#compaction.compact(segment, signal)
   }
 
-  /** Compares the next rows with the index. Returns how many: fewer than `rowsMax` once it has reached the end. */
+  /**
+   * Compares the next rows with the index. Returns how many: fewer than `rowsMax` once it has reached the end. The next call
+   * begins at the first row again.
+   */
   checkLeaf(rowsMax: number = LEAF_ROWS): Promise<number> {
     return this.#check.checkLeaf(rowsMax)
   }

@@ -5,7 +5,7 @@ import { Sync } from '../../log/sync.ts'
 import { OUT_AFTER_MS } from '../../members/constants.ts'
 import { KeyRing } from '../../members/key-ring.ts'
 import { LocalMember } from '../../members/local-member.ts'
-import { Members } from '../../members/members.ts'
+import { Members, type MembersOptions } from '../../members/members.ts'
 import { Roster } from '../../members/roster.ts'
 import { Statuses } from '../../members/statuses.ts'
 import { Libp2pHost } from '../../wire/libp2p-host.ts'
@@ -30,11 +30,37 @@ interface RoomsAround {
 }
 
 export async function buildMembership(init: RoomOptions, rooms: RoomsAround): Promise<Membership> {
-  const { options, secrets, listen, clock, chance, logger, onEvent } = init
-  const { store, capacity } = rooms.disk
-  const outAfterMs = options.outAfterMs ?? OUT_AFTER_MS
+  const { secrets, clock, chance, onEvent } = init
+  const { store } = rooms.disk
+  const host = await buildHost(init)
+  const log = new Log({ store, clock, network: secrets.network, logger: init.logger })
+  const roster = new Roster(secrets.network)
+  log.authorizer = roster
+  const statuses = buildStatuses(init, roster, rooms.disk)
+  log.register(roster)
+  log.register(statuses)
   const self = new LocalMember(secrets, clock, chance)
-  const host = await Libp2pHost.create({
+  const onFault = (peer: PeerId): void => {
+    rooms.blocks.onFault(peer)
+    onEvent({ event: 'fault', peerId: peer })
+  }
+  const members = buildMembers(init, rooms.disk, { host, log, self, roster, statuses, onFault })
+  const sync = new Sync({
+    host,
+    log,
+    clock,
+    logger: init.logger,
+    isAdmitted: peer => members.isAdmitted(peer),
+    admitted: () => members.admitted,
+    confirmPut: (statement, put, from) => rooms.blocks.confirmPut(statement, put, from),
+    onFault,
+    onClockOff: () => members.askForTime()
+  })
+  return { host, log, self, keys: new KeyRing(secrets.epochs), members, statuses, sync }
+}
+
+function buildHost({ options, secrets, listen, logger }: RoomOptions): Promise<Libp2pHost> {
+  return Libp2pHost.create({
     deviceSeed: secrets.device,
     listen,
     announce: options.announce,
@@ -42,47 +68,33 @@ export async function buildMembership(init: RoomOptions, rooms: RoomsAround): Pr
     transports: options.transports,
     logger
   })
-  const log = new Log({ store, clock, network: secrets.network, logger })
-  const roster = new Roster(secrets.network)
-  log.authorizer = roster
-  const statuses = new Statuses({
+}
+
+function buildStatuses(init: RoomOptions, roster: Roster, { store }: DiskRoom): Statuses {
+  return new Statuses({
     roster,
-    clock,
-    logger,
-    outAfterMs,
+    clock: init.clock,
+    logger: init.logger,
+    outAfterMs: outAfterMsOf(init),
     markDead: items => store.markDead(items.map(({ place }) => place))
   })
-  const onFault = (peer: PeerId): void => {
-    rooms.blocks.onFault(peer)
-    onEvent({ event: 'fault', peerId: peer })
-  }
-  const members = new Members({
-    host,
+}
+
+type MembersParts = Pick<MembersOptions, 'host' | 'log' | 'self' | 'roster' | 'statuses' | 'onFault'>
+
+function buildMembers(init: RoomOptions, { store, capacity }: DiskRoom, parts: MembersParts): Members {
+  return new Members({
+    ...parts,
     store,
-    log,
-    self,
-    roster,
-    statuses,
-    clock,
-    chance,
-    logger,
-    bootstrap: options.bootstrap ?? [],
-    outAfterMs,
-    capacity: () => ({ weight: capacity.capacityBytes, isFull: capacity.isFull }),
-    onFault
+    clock: init.clock,
+    chance: init.chance,
+    logger: init.logger,
+    bootstrap: init.options.bootstrap ?? [],
+    outAfterMs: outAfterMsOf(init),
+    capacity: () => ({ weight: capacity.capacityBytes, isFull: capacity.isFull })
   })
-  const sync = new Sync({
-    host,
-    log,
-    clock,
-    logger,
-    isAdmitted: peer => members.isAdmitted(peer),
-    admitted: () => members.admitted,
-    confirmPut: (statement, put, from) => rooms.blocks.confirmPut(statement, put, from),
-    onFault,
-    onClockOff: () => members.askForTime()
-  })
-  log.register(roster)
-  log.register(statuses)
-  return { host, log, self, keys: new KeyRing(secrets.epochs), members, statuses, sync }
+}
+
+function outAfterMsOf({ options }: RoomOptions): number {
+  return options.outAfterMs ?? OUT_AFTER_MS
 }
