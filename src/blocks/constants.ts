@@ -55,6 +55,8 @@ export const BEHIND_MAX = 64
 export const REPEATS_MAX = 1_024
 /** How long a put waits for members that it does not need, so that they are counted too. */
 export const STRAGGLERS_MS = 250
+/** After waiting this long for members, a put says in its log which of them it waits for. */
+export const PUT_SLOW_MS = 2_000
 /** How often a put that lacks copies looks for members that have come. */
 export const NEWCOMERS_MS = 1_000
 /** Bytes being pulled at once, whatever for. */

@@ -35,7 +35,10 @@ export class Bodies {
   openStatement(statement: Statement<'entry'>): EntryBody | undefined {
     const known = this.#opened.get(idOf(statement))
     if (known !== undefined) return known
-    const epoch = this.#keys.get(statement.fields.epoch)
+    const { op, body: sealed, epoch: epochId } = statement.fields
+    // The delete of a file has no body.
+    if (op === 'delete' && sealed === undefined) return undefined
+    const epoch = this.#keys.get(epochId)
     if (epoch === undefined) return undefined
     try {
       const body = openBody(epoch.record, statement)

@@ -2,7 +2,6 @@ import type { KeptFile, PutOutcome } from '../blocks/blocks.ts'
 import { NotEnoughCopiesError } from '../blocks/errors.ts'
 import type { RecordChange } from '../catalog/change.ts'
 import type { Statement } from '../format/statement.ts'
-import { shortHex } from '../util/bytes.ts'
 import type { FsContext } from './context.ts'
 import { pushToMembers } from './push-to-members.ts'
 
@@ -62,8 +61,6 @@ async function handOff(
   { kept, replicas, chunkBytes }: ReplicateOptions
 ): Promise<void> {
   if (kept === null || owedBlocks === 0) return
-  const log = fs.logger.forComponent('dfs:fs:put')
-  log('record %s: handed off, copies of blocks owed: %d', shortHex(record.id), owedBlocks)
   const ref = { id: record.id, root: kept.root, replicas, author: fs.members.self.peerId }
   await fs.blocks.handOff(ref, owedBlocks, chunkBytes)
 }

@@ -36,7 +36,8 @@ export class Comparison {
   /** Returns false if the log refused some statements that it may accept later. */
   async run(): Promise<boolean> {
     const { peer, log } = this.#options
-    log('comparing with %s', peer)
+    // What calls this logs that it compares.
+    log.trace('comparing with %s', peer)
     // A member lists its statements in the order of their ids, so many a statement comes before the grant that it
     // names. Another walk finds that grant here. Grants rest on grants in the same way, but a chain has a greatest
     // length.
@@ -47,7 +48,7 @@ export class Comparison {
     }
     const rest = await this.#walk(REST)
     const isWhole = [...membership.verdicts.keys(), ...rest.verdicts.keys()].every(verdict => !isRetryable(verdict))
-    log('compared with %s: %s', peer, isWhole ? 'whole' : 'some statements may be accepted later')
+    log.trace('compared with %s: %s', peer, isWhole ? 'whole' : 'some statements may be accepted later')
     return isWhole
   }
 
@@ -93,10 +94,11 @@ export class Comparison {
 
   #report(statementClass: StatementClass, { listed, lacking, fetched, verdicts }: Walk): void {
     const { peer, log } = this.#options
+    if (!log.enabled) return
     const counts = [...verdicts].map(([verdict, count]) => `${count} ${verdict}`).join(', ')
     log(
-      'class %d of %s: %d listed, %d lacking here, %d fetched (%s)',
-      statementClass,
+      '%s statements of %s: %d listed, %d lacking here, %d fetched (%s)',
+      statementClass === MEMBERSHIP ? 'membership' : 'other',
       peer,
       listed,
       lacking,

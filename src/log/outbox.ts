@@ -176,7 +176,8 @@ export class Outbox {
     for (let start = 0; start < ids.length; start += IDS_MAX) {
       const offered = ids.slice(start, start + IDS_MAX)
       const lacking = await offer(offered, this.#stopped.signal)
-      this.#log('offered %d statement(s) to %s, which lacks %d', offered.length, peer, lacking.length)
+      const log = lacking.length > 0 ? this.#log : this.#log.trace
+      log('offered %d statement(s) to %s, which lacks %d', offered.length, peer, lacking.length)
       await Promise.all(
         lacking.map(async id => {
           const statement = known.get(toHex(id)) ?? (await statements.get(id))?.statement

@@ -426,16 +426,17 @@ test('the log of a put that loses a keeper tells the story in order', async t =>
   assertInOrder(logger.lines, [
     /^dfs:blocks:put put [0-9a-f]{8}: opened: 2 copies wanted, waits for 2$/,
     new RegExp(`^dfs:blocks:placer put .*: asks ${lost.peer} to keep blocks$`),
-    new RegExp(`^dfs:blocks:placer put .*: ${lost.peer} failed: DisconnectedError: `),
+    new RegExp(`^dfs:blocks:placer put .*: ${lost.peer} is lost: DisconnectedError: `),
+    new RegExp(`^dfs:blocks:placer put .*: asks ${spare.peer} in place of ${lost.peer}$`),
+    new RegExp(`^dfs:blocks:put put .*: root [0-9a-f]{8}, chunks: 12; kept by ${spare.peer}: 12$`),
+    new RegExp(`^dfs:blocks:put put .*: ${spare.peer} confirms root [0-9a-f]{8}: chunks 12$`),
     new RegExp(
-      `^dfs:blocks:placer put .*: ${lost.peer} did not keep a block \\(failed\\); asks ${spare.peer} instead$`
+      `^dfs:blocks:acknowledgement record [0-9a-f]{8}: of put [0-9a-f]{8} with root [0-9a-f]{8}; pushed to ${spare.peer}$`
     ),
-    /^dfs:blocks:put put .*: 12 chunks placed; members asked: 2, counted on: 1$/,
-    new RegExp(`^dfs:blocks:put put .*: ${spare.peer} confirmed the root and 12 chunks$`),
-    /^dfs:blocks:acknowledgement record [0-9a-f]{8}: of put [0-9a-f]{8}, pushed to members: 1$/,
     new RegExp(`^dfs:blocks:acknowledgement record .*: ${spare.peer} says ok$`),
+    /^dfs:blocks:acknowledgement record .*: yes, durable copies: 2 of 2 \(the caller asked for 2\)$/,
     new RegExp(
-      `^dfs:blocks:acknowledgement record .*: yes; copies that are durable: 2, copies of blocks owed: ${outcome.owedBlocks}$`
+      `^dfs:blocks:acknowledgement record .*: chunks that are owed: ${outcome.owedBlocks}, by ${lost.peer}: ${outcome.owedBlocks}$`
     )
   ])
   // One line for each step, however many blocks the file has.

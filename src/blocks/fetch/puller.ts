@@ -1,5 +1,6 @@
 import type { BlockCid } from '../../format/cid.ts'
 import { CHUNK_BYTES } from '../../format/constants.ts'
+import type { PeerId } from '../../format/peer-id.ts'
 import { Limiter } from '../../util/limiter.ts'
 import { PULL_BYTES_MAX } from '../constants.ts'
 import type { LocalBlocks } from '../hold/local-blocks.ts'
@@ -25,15 +26,16 @@ export class BlockPuller {
   }
 
   /**
-   * Fetches one block, verifies it, and keeps it under its claim; both are durable when it resolves. Throws what `fetch`
-   * throws, and `NoSpaceError` if the disk is full.
+   * Fetches one block, verifies it, and keeps it under its claim; both are durable when it resolves. Returns who delivered
+   * it. Throws what `fetch` throws, and `NoSpaceError` if the disk is full.
    */
-  async pull(cid: BlockCid, { claim, ...options }: PullOptions): Promise<void> {
+  async pull(cid: BlockCid, { claim, ...options }: PullOptions): Promise<PeerId> {
     const free = await this.#bytes.acquire(CHUNK_BYTES, options.signal)
     try {
-      const { bytes, release } = await this.#fetcher.fetch(cid, options)
+      const { bytes, from, release } = await this.#fetcher.fetch(cid, options)
       await this.#local.keep(cid, bytes, claim)
       release()
+      return from
     } finally {
       free()
     }

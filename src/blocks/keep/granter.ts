@@ -57,8 +57,8 @@ export class HoldGranter {
 
   /**
    * Returns the chunks of the bitmap that are not here. Without a nonce and without `fetch` that is all. With `fetch` it
-   * pulls missing chunks first, and a record claims them from then on. With a nonce it promises each chunk that is here
-   * for `HOLD_MS` and proves it; the proofs are 32 bytes each, in the order of the file.
+   * pulls missing chunks first, and a record claims them from then on. With a nonce it also promises not to free the chunks
+   * that are here for `HOLD_MS` from now, and proves that it has them: 32 bytes a chunk, in the order of the file.
    */
   async holdRoot(request: HoldRoot, peer: PeerId, signal: AbortSignal): Promise<HoldAnswer> {
     this.#assertMayAsk(request, peer)
@@ -82,7 +82,8 @@ export class HoldGranter {
       return { lacking: chunks, proofs: new Uint8Array(0) }
     }
     const asks = nonce !== undefined ? 'a hold on' : fetch ? 'us to take over' : 'about'
-    this.#log('%s asks %s %d chunks of root %s: %d are lacking', peer, asks, chunks.size, nameOf(root), lacking.size)
+    const here = chunks.size - lacking.size
+    this.#log('%s asks %s chunks of root %s: %d, of which are here: %d', peer, asks, nameOf(root), chunks.size, here)
     return { lacking, proofs: concatBytes(...proofs) }
   }
 
@@ -103,11 +104,12 @@ export class HoldGranter {
     if (!(await this.#isNeededByAll(chunk, question))) return undefined
     // The promise is made under the block's lock, so that no evict of ours is half way through.
     let isPromised = false
-    const promise = async (): Promise<void> => {
+    const claimAndHold = async (): Promise<void> => {
       await this.#refer(chunk)
       isPromised = nonce !== undefined && holds.grant(cid, peer, HOLD_MS)
     }
-    const isHere = (await local.claimIfHere(cid, promise)) || (fetch && (await this.#pull(cid, peer, promise, signal)))
+    const isHere =
+      (await local.claimIfHere(cid, claimAndHold)) || (fetch && (await this.#pull(cid, peer, claimAndHold, signal)))
     if (!isHere) return undefined
     if (nonce === undefined) return NO_PROOF
     return isPromised ? this.#prove(cid, nonce, peer, signal) : undefined

@@ -179,7 +179,9 @@ export class StoreClient {
     const lane = this.#lanes.get(peer)
     if (lane === undefined) return
     this.#lanes.delete(peer)
-    this.#log('ending all requests to %s: %s', peer, reasonOf(error))
+    const unanswered = lane.idleTimer.waitingCount + lane.small.pending + lane.large.pending
+    if (unanswered > 0)
+      this.#log('%s is given up; requests without an answer: %d (%s)', peer, unanswered, reasonOf(error))
     lane.ended.abort(error)
     void lane.small.close(error)
     void lane.large.close(error)

@@ -73,12 +73,19 @@ export class ReplicaCounts {
   /** Copies of chunks that members owe by their rank and have not acknowledged. */
   owed(acknowledged: ReadonlySet<PeerId>): number {
     let owed = 0
+    for (const [, chunkCount] of this.owedBy(acknowledged)) owed += chunkCount
+    return owed
+  }
+
+  /** The members that owe chunks which they have not acknowledged, and how many. */
+  *owedBy(acknowledged: ReadonlySet<PeerId>): Generator<[PeerId, number]> {
     for (const [peer, expected] of this.#expected) {
       const counted = acknowledged.has(peer) ? this.#counted.get(peer) : undefined
+      let owed = 0
       for (let chunkIndex = 0; chunkIndex < this.chunkCount; chunkIndex++)
         if (expected.has(chunkIndex) && counted?.has(chunkIndex) !== true) owed++
+      if (owed > 0) yield [peer, owed]
     }
-    return owed
   }
 }
 

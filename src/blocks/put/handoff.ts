@@ -9,7 +9,6 @@ import type { PeerId } from '../../format/peer-id.ts'
 import { decodeReplicas, encodeReplicas } from '../../format/replicas.ts'
 import type { ViewMember } from '../../members/view.ts'
 import { Backoff } from '../../util/backoff.ts'
-import { shortHex } from '../../util/bytes.ts'
 import type { Clock } from '../../util/clock.ts'
 import { Limiter } from '../../util/limiter.ts'
 import { type ComponentLogger, type Logger, reasonOf } from '../../util/logger.ts'
@@ -17,7 +16,7 @@ import { Worker } from '../../util/worker.ts'
 import { Bitmap } from '../bitmap.ts'
 import { HANDOFFS_AT_ONCE, WALK_RETRY_MS, WALK_RETRY_MS_MAX } from '../constants.ts'
 import { isOutOfReach } from '../errors.ts'
-import { nameOf } from '../log-names.ts'
+import { nameOf, nameOfId } from '../log-names.ts'
 import { isChunk, type ReadNode, walkBatches } from '../manifest-walk.ts'
 import type { StoreClient } from '../protocol/store-client.ts'
 import type { Ranking } from '../rank.ts'
@@ -55,7 +54,7 @@ interface Hint extends RecordRef {
   eachBytes: number
   /**
    * The members that said that they hold everything that they owe, and how many chunks that was. They are not asked again:
-   * of two members that are never here at the same time, one would always be missing.
+   * if two members are never online together, one of them would always count as missing.
    */
   done: Array<[PeerId, number]>
 }
@@ -65,6 +64,13 @@ interface Debt {
   chunks: Bitmap
   /** A full member may hand its debt on to the next in rank. */
   isFull: boolean
+}
+
+/** What a member said that it holds of the chunks that it owes. */
+interface Answer {
+  peer: PeerId
+  held: number
+  chunkCount: number
 }
 
 /** Who owes which chunks of a file, under the view of this moment. */
@@ -111,7 +117,7 @@ export class HintedHandoff {
   async start(): Promise<void> {
     for await (const hint of this.#hints()) this.#count(hint, hint.owed)
     if (this.#owed > 0) {
-      this.#log('%d copies of chunks were owed at the last stop', this.#owed)
+      this.#log('copies of chunks that were owed at the last stop: %d', this.#owed)
       this.check()
     }
     this.worker.start()
@@ -125,7 +131,7 @@ export class HintedHandoff {
   async add(record: RecordRef, owed: number, eachBytes: number): Promise<void> {
     await this.#write({ ...record, owed, eachBytes, done: [] })
     this.#count({ eachBytes }, owed)
-    this.#log('%d copies of chunks of record %s are still owed', owed, shortHex(record.id))
+    this.#log('record %s: asks its members until they confirm what they owe', nameOfId(record.id))
     this.worker.schedule()
   }
 
@@ -154,7 +160,6 @@ export class HintedHandoff {
       underWay.add(following)
     }
     await Promise.all(underWay)
-    if (owedBefore > 0) this.#log('%d copies of chunks were owed, %d are now', owedBefore, this.#owed)
     if (this.#owed < owedBefore) this.#backoff.reset()
   }
 
@@ -163,7 +168,7 @@ export class HintedHandoff {
     try {
       await this.#askOwners(hint)
     } catch (error) {
-      this.#log('could not follow up record %s: %s', shortHex(hint.id), reasonOf(error))
+      this.#log('record %s: could not ask what is owed: %s', nameOfId(hint.id), reasonOf(error))
       if (!isOutOfReach(error)) this.#options.onError(error)
     }
   }
@@ -173,21 +178,33 @@ export class HintedHandoff {
     const { index, admitted } = this.#options
     const reachable = new Set(admitted())
     const { byMember, nextInRank } = await this.#debts(hint)
+    const answers: Answer[] = []
     let owed = 0
     // Under another view a member may owe more than it did.
     const done = hint.done.filter(([peer, chunkCount]) => byMember.get(peer)?.chunks.size === chunkCount)
     for (const [peer] of done) byMember.delete(peer)
     for (const [peer, { chunks, isFull }] of byMember) {
       const lacking = reachable.has(peer) ? await this.#lacking(peer, hint.root, chunks, false) : undefined
-      owed += (lacking ?? chunks).size
-      if (lacking?.size === 0) done.push([peer, chunks.size])
+      const chunkCount = chunks.size
+      owed += lacking?.size ?? chunkCount
+      if (lacking?.size === 0) done.push([peer, chunkCount])
+      if (lacking !== undefined) answers.push({ peer, held: chunkCount - lacking.size, chunkCount })
       // A debt moves on only if the full member itself says that it lacks the chunks. No answer changes nothing.
       if (isFull && lacking !== undefined) owed -= await this.#askHeirs(hint.root, lacking, nextInRank, reachable)
     }
     this.#count(hint, owed - hint.owed)
-    this.#log.trace('record %s: %d copies of chunks are owed', shortHex(hint.id), owed)
+    this.#logAnswers(hint, owed, answers)
     if (owed > 0) await this.#write({ ...hint, owed, done })
     else await index.batch([{ type: 'del', key: rowKey(hint) }])
+  }
+
+  /** Logs what members answered, unless nothing has changed since they were asked before. */
+  #logAnswers({ id, owed: owedBefore }: Hint, owed: number, answers: readonly Answer[]): void {
+    if (owed === owedBefore) return
+    for (const { peer, held, chunkCount } of answers)
+      this.#log('record %s: %s holds %d of the %d chunks that it owes', nameOfId(id), peer, held, chunkCount)
+    if (owed > 0) this.#log('record %s: copies of chunks that are owed: %d, before: %d', nameOfId(id), owed, owedBefore)
+    else this.#log('record %s: nothing is owed any more', nameOfId(id))
   }
 
   async #debts({ root, replicas }: Hint): Promise<Debts> {

@@ -3,18 +3,19 @@ import { blockKey, isNode } from '../../format/cid.ts'
 import { CHUNK_BYTES } from '../../format/constants.ts'
 import type { FileRoot, NodeCodec, SealedBlock } from '../../format/manifest.ts'
 import type { PeerId } from '../../format/peer-id.ts'
-import { shortHex } from '../../util/bytes.ts'
 import type { Clock } from '../../util/clock.ts'
 import { raceSignal } from '../../util/deadline.ts'
 import { forEachAtOnce } from '../../util/for-each.ts'
 import { INLINE_BLOCK_BYTES_MAX, PUT_CLAIM_MS, PUT_WINDOW_BLOCKS, REPEATS_MAX, STRAGGLERS_MS } from '../constants.ts'
 import type { Claims, PutId } from '../hold/claims.ts'
 import type { LocalBlocks } from '../hold/local-blocks.ts'
+import { listOf, nameOf, nameOfId } from '../log-names.ts'
 import { walkManifest } from '../manifest-walk.ts'
 import type { StoreClient } from '../protocol/store-client.ts'
 import { type AckMembers, acksWanted } from './acks-wanted.ts'
+import type { ReplicaCounts } from './counts.ts'
 import { confirmCounted, type KeptFile } from './kept-file.ts'
-import type { PutLogs } from './logs.ts'
+import { type LogValue, type PutLogs, whenSlow } from './logs.ts'
 import { type Placing, ReplicaPlacer } from './placer.ts'
 import { Renewal } from './renewal.ts'
 import type { PutWindow } from './window.ts'
@@ -83,11 +84,14 @@ export class Put {
       needed: () => acksWanted(members, { ack, replicas, isRecordOnly: false }) - 1
     })
     this.#renewal = new Renewal({ clock, log: logs.put, storeClient, putNumber, counts: () => this.#placer.counts })
-    this.#log(
-      'opened: %s copies wanted, waits for %s',
-      String(replicas),
-      ack === undefined ? 'the default' : String(ack)
-    )
+    if (logs.put.enabled) {
+      const copies = Number.isFinite(replicas) ? String(replicas) : 'all'
+      this.#log(
+        'opened: %s copies wanted, waits for %d',
+        copies,
+        acksWanted(members, { ack, replicas, isRecordOnly: false })
+      )
+    }
   }
 
   /**
@@ -131,18 +135,12 @@ export class Put {
     if (this.#placer.isBusy) await Promise.race([this.#placer.stragglers(), clock.sleep(STRAGGLERS_MS, signal)])
     this.#renewal.end()
     const counts = this.#placer.finish()
-    const { peers } = counts
-    this.#log(
-      '%d chunks placed; members asked: %d, counted on: %d',
-      counts.chunkCount,
-      this.#placer.askedCount,
-      peers.length
-    )
+    this.#logKept(root, counts)
     // Once a record refers to these blocks, it is what keeps them here.
     endWithRecord(root, putId)
     const kept: KeptFile = { root, putNumber, putId, counts, isAvoided: peer => this.#placer.isAvoided(peer) }
     // A file of one chunk is its own root: a member that kept it has confirmed it.
-    if (isNode(root)) await this.#confirmAll(kept, peers)
+    if (isNode(root)) await this.#confirmAll(kept)
     return kept
   }
 
@@ -154,10 +152,25 @@ export class Put {
     this.#init.onClose()
   }
 
-  async #confirmAll(kept: KeptFile, peers: readonly PeerId[]): Promise<void> {
-    const { storeClient, logs } = this.#deps
-    const confirmed = peers.map(peer => confirmCounted(peer, kept, { storeClient, log: logs.put }))
-    await raceSignal(Promise.all(confirmed), this.#init.options.signal)
+  async #confirmAll(kept: KeptFile): Promise<void> {
+    const { storeClient, logs, clock } = this.#deps
+    const waiting = new Set(kept.counts.peers)
+    const confirm = async (peer: PeerId): Promise<void> => {
+      await confirmCounted(peer, kept, { storeClient, log: logs.put })
+      waiting.delete(peer)
+    }
+    const end = whenSlow(clock, logs.put, () => this.#log('still waits for %s to confirm the root', listOf(waiting)))
+    try {
+      await raceSignal(Promise.all([...waiting].map(confirm)), this.#init.options.signal)
+    } finally {
+      end()
+    }
+  }
+
+  #logKept(root: BlockCid, counts: ReplicaCounts): void {
+    if (!this.#deps.logs.put.enabled) return
+    const keepers = counts.peers.map(peer => `${peer}: ${counts.chunksOf(peer)?.size}`)
+    this.#log('root %s, chunks: %d; kept by %s', nameOf(root), counts.chunkCount, listOf(keepers))
   }
 
   async #forEach<Block>(blocks: AsyncIterable<Block>, place: (block: Block) => Promise<void>): Promise<void> {
@@ -205,8 +218,9 @@ export class Put {
     return this.#deps.claims.claimForPut(this.#init.putId, [cid.multihash.bytes], PUT_CLAIM_MS)
   }
 
-  #log(text: string, ...args: Array<string | number>): void {
-    this.#deps.logs.put(`put %s: ${text}`, shortHex(this.#init.putNumber), ...args)
+  #log(text: string, ...args: LogValue[]): void {
+    const log = this.#deps.logs.put
+    if (log.enabled) log(`put %s: ${text}`, nameOfId(this.#init.putNumber), ...args)
   }
 }
 

@@ -1,10 +1,11 @@
 import { Backoff } from '../../util/backoff.ts'
-import { shortHex, toHex } from '../../util/bytes.ts'
+import { toHex } from '../../util/bytes.ts'
 import type { Clock } from '../../util/clock.ts'
 import { isAbort } from '../../util/errors.ts'
 import { type ComponentLogger, type Logger, reasonOf } from '../../util/logger.ts'
 import { Worker } from '../../util/worker.ts'
 import { UNCERTAIN_MS, WALK_QUEUE_MAX, WALK_RETRY_MS, WALK_RETRY_MS_MAX, WALKS_AT_ONCE } from '../constants.ts'
+import { nameOfId } from '../log-names.ts'
 import type { RecordRef } from '../record-ref.ts'
 
 /** What a walk left undone. */
@@ -30,9 +31,12 @@ export interface RepairQueueOptions {
 
 interface Pending {
   record: RecordRef
-  /** When a new record came, by the clock that only moves forward; `Infinity` if its references were written before. */
+  /** When a new record came, by the monotonic clock; `Infinity` if its references were written before. */
   sinceAtMs: number
-  /** When it is owed again, if something of it is evicted while it is walked: the walk may have passed that already. */
+  /**
+   * Set if a chunk of the record is evicted during its walk: when the chunk is owed again, by the wall clock. The walk may
+   * have passed that chunk.
+   */
   owedAgainAtMs: number
   done: PromiseWithResolvers<void>
 }
@@ -43,7 +47,7 @@ interface Pending {
  * Both queues are bounded: a record that does not fit is found again in the index.
  */
 export class RepairQueue {
-  /** Walks again the records that miss something. */
+  /** Walks again the records of which something is missing. */
   readonly worker: Worker
   readonly #options: RepairQueueOptions
   readonly #log: Logger
@@ -85,7 +89,7 @@ export class RepairQueue {
     this.#push(this.#fresh, record, this.#options.clock.monotonic())
   }
 
-  /** Walks a record once more, but not before a time of the wall clock. */
+  /** Walks a record once more, but not before this moment of the wall clock. */
   addLater(record: RecordRef, owedAgainAtMs: number): void {
     const key = toHex(record.id)
     const walking = this.#walking.get(key)
@@ -191,18 +195,21 @@ export class RepairQueue {
     try {
       const walked = await this.#options.walk(record)
       const outcome = { ...walked, owedAgainAtMs: Math.min(walked.owedAgainAtMs, pending.owedAgainAtMs) }
-      if (this.#unfinished.has(toHex(record.id)) && !isMissing(outcome)) this.#backoff.reset()
+      const before = this.#unfinished.get(toHex(record.id))?.outcome
+      if (before !== undefined && !isMissing(outcome)) this.#backoff.reset()
+      if (before !== undefined && isMissing(before) && !isMissing(outcome))
+        this.#log('record %s: nothing is missing any more', nameOfId(record.id))
       this.#remember(record, outcome)
     } catch (error) {
-      this.#log('the walk of record %s failed: %s', shortHex(record.id), reasonOf(error))
+      this.#log('record %s: the walk failed: %s', nameOfId(record.id), reasonOf(error))
       if (this.#isStopped || isAbort(error)) return
       this.#options.onError(error)
-      // It is not known what the record misses, so it may be anything.
+      // It is not known what is missing of the record, so it may be anything.
       this.#remember(record, { missingChunks: 0, missingNodes: 1, owedAgainAtMs: Number.POSITIVE_INFINITY })
     }
   }
 
-  /** Remembers what a record misses, until it misses nothing. */
+  /** Remembers what is missing of a record, until nothing is. */
   #remember(record: RecordRef, outcome: WalkOutcome): void {
     if (this.#isStopped) return
     const key = toHex(record.id)
@@ -228,7 +235,7 @@ export class RepairQueue {
     const due = [...this.#unfinished.values()].filter(
       ({ outcome }) => isMissing(outcome) || outcome.owedAgainAtMs <= nowAtMs
     )
-    if (due.length > 0) this.#log('walking %d records again, %d blocks are missing', due.length, this.missingBlocks)
+    if (due.length > 0) this.#log('walks records again: %d, missing blocks: %d', due.length, this.missingBlocks)
     for (const { record } of due) this.#push(this.#repeats, record, Number.POSITIVE_INFINITY)
     if (this.#hasDroppedUnfinished) this.#rescan()
   }

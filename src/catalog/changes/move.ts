@@ -23,7 +23,7 @@ interface Move {
 }
 
 /**
- * Moves what is at a path to a path that is free, or where a file may be replaced. A directory merges with no other.
+ * Moves what is at a path to a path that is free, or where a file may be replaced. Directories are never merged.
  */
 export async function move(context: ChangeContext, from: Path, to: Path, options: MoveOptions): Promise<Change> {
   if (from.length === 0) throw new InvalidInputError('the root directory cannot be moved')
