@@ -62,10 +62,7 @@ test('the log of a keeper tells what a put counts on it for, and that it confirm
   await whileTimePasses(clock, writer.put(bytes, { replicas: ALL, ack: 3 }))
   await settle()
   const lines = said('keep')
-  assert.match(
-    lines[0] as string,
-    /^put [0-9a-f]{8} of \w+ counts on us for chunks of root [0-9a-f]{8}: 6, of which are here: 6$/
-  )
+  assert.match(lines[0] as string, /^put [0-9a-f]{8} of \w+, root [0-9a-f]{8}: chunks counted on us: 6, here: 6$/)
   assert.match(lines[1] as string, /^put [0-9a-f]{8} of \w+: confirms its record [0-9a-f]{8} with root [0-9a-f]{8}$/)
   assert.ok(lines.every(line => !line.includes(watched.peer)))
 })

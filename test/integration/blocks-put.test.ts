@@ -429,14 +429,14 @@ test('the log of a put that loses a keeper tells the story in order', async t =>
     new RegExp(`^dfs:blocks:placer put .*: ${lost.peer} is lost: DisconnectedError: `),
     new RegExp(`^dfs:blocks:placer put .*: asks ${spare.peer} in place of ${lost.peer}$`),
     new RegExp(`^dfs:blocks:put put .*: root [0-9a-f]{8}, chunks: 12; kept by ${spare.peer}: 12$`),
-    new RegExp(`^dfs:blocks:put put .*: ${spare.peer} confirms root [0-9a-f]{8}: chunks 12$`),
+    new RegExp(`^dfs:blocks:put put .*: ${spare.peer} confirms root [0-9a-f]{8}, chunks: 12$`),
     new RegExp(
       `^dfs:blocks:acknowledgement record [0-9a-f]{8}: of put [0-9a-f]{8} with root [0-9a-f]{8}; pushed to ${spare.peer}$`
     ),
     new RegExp(`^dfs:blocks:acknowledgement record .*: ${spare.peer} says ok$`),
     /^dfs:blocks:acknowledgement record .*: yes, durable copies: 2 of 2 \(the caller asked for 2\)$/,
     new RegExp(
-      `^dfs:blocks:acknowledgement record .*: chunks that are owed: ${outcome.owedBlocks}, by ${lost.peer}: ${outcome.owedBlocks}$`
+      `^dfs:blocks:acknowledgement record .*: copies of chunks that are still owed: ${outcome.owedBlocks}, by ${lost.peer}: ${outcome.owedBlocks}$`
     )
   ])
   // One line for each step, however many blocks the file has.

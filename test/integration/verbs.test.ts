@@ -255,7 +255,9 @@ test('the log of a put that loses its keeper tells what is owed, and holds no pa
     new RegExp(`^dfs:blocks:placer put .*: ${keeper.peerId} is lost: `),
     /^dfs:blocks:put put .*: root [0-9a-f]{8}, chunks: 4; kept by /,
     /^dfs:blocks:acknowledgement record .*: yes, durable copies: 1 of 2 \(no other member can be asked now\)$/,
-    new RegExp(`^dfs:blocks:acknowledgement record .*: chunks that are owed: 4, by ${keeper.peerId}: 4$`),
+    new RegExp(
+      `^dfs:blocks:acknowledgement record .*: copies of chunks that are still owed: 4, by ${keeper.peerId}: 4$`
+    ),
     /^dfs:blocks:handoff record [0-9a-f]{8}: asks its members until they confirm what they owe$/
   ])
   const log = logger.lines.join('\n')

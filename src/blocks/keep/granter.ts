@@ -81,9 +81,9 @@ export class HoldGranter {
       this.#log('%s asks about root %s, of which a manifest node is not here', peer, nameOf(root))
       return { lacking: chunks, proofs: new Uint8Array(0) }
     }
-    const asks = nonce !== undefined ? 'a hold on' : fetch ? 'us to take over' : 'about'
+    const asks = nonce !== undefined ? 'for a hold on' : fetch ? 'us to take over' : 'about'
     const here = chunks.size - lacking.size
-    this.#log('%s asks %s chunks of root %s: %d, of which are here: %d', peer, asks, nameOf(root), chunks.size, here)
+    this.#log('%s asks %s chunks of root %s: %d, here: %d', peer, asks, nameOf(root), chunks.size, here)
     return { lacking, proofs: concatBytes(...proofs) }
   }
 

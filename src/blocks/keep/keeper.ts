@@ -100,7 +100,7 @@ export class Keeper {
     // Bits beyond the file's end are dropped, or a peer could fill our memory with them.
     if (fetch) this.#counts.set(countKey(id, root), chunks.slice(0, chunkCount))
     if (this.#log.enabled) {
-      const text = `put %s of %s ${fetch ? 'counts on us for' : 'asks about'} chunks of root %s: %d, of which are here: %d`
+      const text = `put %s of %s, root %s: chunks ${fetch ? 'counted on us' : 'asked about'}: %d, here: %d`
       this.#log(text, nameOfId(put), peer, nameOf(root), chunks.size, chunks.size - lacking.and(chunks).size)
     }
     return lacking

@@ -104,7 +104,7 @@ export class Acknowledgement {
     this.#log('%s, durable copies: %d of %d (%s)', isMet ? 'yes' : 'no', copies, wanted, why)
     if (owedBlocks === 0 || this.#kept === null) return
     const debts = [...this.#kept.counts.owedBy(this.#acknowledged)].map(([peer, count]) => `${peer}: ${count}`)
-    this.#log('chunks that are owed: %d, by %s', owedBlocks, listOf(debts))
+    this.#log('copies of chunks that are still owed: %d, by %s', owedBlocks, listOf(debts))
   }
 
   /** A laptop that slept until its own claims ran out must not count itself. */
@@ -186,7 +186,8 @@ export class Acknowledgement {
 
   async #push(peer: PeerId): Promise<Verdict> {
     const verdict = await this.#deps.push(peer, this.#record, this.#kept?.putNumber ?? null)
-    this.#log('%s says %s', peer, verdict)
+    // The log room reports the push of a record without blocks.
+    if (this.#kept !== null) this.#log('%s says %s', peer, verdict)
     return verdict
   }
 
@@ -221,5 +222,5 @@ export class Acknowledgement {
 /** Says why a put that was not told how many copies to wait for answers now. */
 function whyEnough(copies: number, acks: number, wanted: number): string {
   if (copies < acks) return 'no other member acknowledged it'
-  return acks === 1 && wanted > 1 ? 'no other member can be asked now' : 'enough to go on'
+  return acks === 1 && wanted > 1 ? 'no other member can be asked now' : `the default asks for ${acks}`
 }

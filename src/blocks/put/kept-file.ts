@@ -39,7 +39,7 @@ export async function confirmCounted(
   const total = chunks.size
   try {
     const lacking = await storeClient.keepRoot(peer, putNumber, root, chunks)
-    if (lacking.size === 0) return log('put %s: %s confirms root %s: chunks %d', put, peer, nameOf(root), total)
+    if (lacking.size === 0) return log('put %s: %s confirms root %s, chunks: %d', put, peer, nameOf(root), total)
     log('put %s: %s lacks %d of the %d chunks that it kept', put, peer, lacking.and(chunks).size, total)
     counts.discount(peer, lacking)
     // A keeper remembers the chunks of the last request. It must not answer for those that no longer count.
