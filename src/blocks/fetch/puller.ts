@@ -12,8 +12,8 @@ export interface PullOptions extends FetchOptions {
 }
 
 /**
- * Brings blocks onto this disk, for whatever reason: a keeper was asked to, a hold needs it, or this member owes it. All
- * reasons share one limit on the bytes under way, so that memory stays bounded.
+ * Brings blocks onto this disk, for any reason: a writer asked us to keep them, a hold needs them, or this member owes them.
+ * All pulls share one limit on the bytes under way, so that memory stays bounded.
  */
 export class BlockPuller {
   readonly #fetcher: Pick<Fetcher, 'fetch'>

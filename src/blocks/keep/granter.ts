@@ -44,7 +44,7 @@ interface Question extends Pick<HoldRoot, 'fetch' | 'nonce'> {
   lookup: ReferenceLookup
 }
 
-/** Answers what other members ask about the replicas here: whether they are here, and a promise not to free them. */
+/** Answers other members that ask about the replicas here: whether they are here, and whether we promise not to free them. */
 export class HoldGranter {
   readonly #options: HoldGranterOptions
   readonly #log: Logger
@@ -89,20 +89,20 @@ export class HoldGranter {
 
   #assertMayAsk({ view, chunks, fetch, nonce }: HoldRoot, peer: PeerId): void {
     const { mayStore, viewId } = this.#options
-    // Ranks under different views differ: a promise made under one says nothing under the other.
+    // Ranks under different views differ, so a promise made under one means nothing under the other.
     if (nonce !== undefined && !equalBytes(view, viewId())) throw new RefusedError('view-differs')
     if (nonce === undefined && fetch && !mayStore(peer)) throw new RefusedError('forbidden')
     if (nonce !== undefined && chunks.size > HOLD_CHUNKS_MAX) throw new RefusedError('over-limit')
   }
 
-  /** Returns undefined if the chunk is lacking, else its proof, which is empty if the peer asked for no promise. */
+  /** Returns undefined if the chunk is lacking, or else its proof, which is empty if the peer asked for no promise. */
   async #answer(chunk: ManifestChunk, question: Question): Promise<Uint8Array | undefined> {
     const { local, holds } = this.#options
     const { cid } = chunk
     const { nonce, peer, fetch, signal } = question
     if (nonce === undefined && !fetch) return (await local.has(cid)) ? NO_PROOF : undefined
     if (!(await this.#isNeededByAll(chunk, question))) return undefined
-    // The promise is made under the block's lock, so that no evict of ours is half way through.
+    // The promise is made under the block's lock, so that no evict of ours is freeing the block at this moment.
     let isPromised = false
     const claimAndHold = async (): Promise<void> => {
       await this.#refer(chunk)

@@ -31,7 +31,7 @@ export interface KeeperOptions {
   mayStore: (peer: PeerId) => boolean
 }
 
-/** What a block is kept for, and where it comes from if it is not here. */
+/** Which put a block is kept for, and where it comes from if it is not here. */
 interface Reason {
   put: PutId
   claimMs: number
@@ -62,7 +62,7 @@ export class Keeper {
     this.#log = options.logger.forComponent('dfs:blocks:keep')
   }
 
-  /** Keeps some blocks for a put. Returns what became of each. */
+  /** Keeps some blocks for a put. Returns the state of each, in order. */
   async keepBlocks(
     { put, blocks, claimMs, fetch }: KeepBlocks,
     peer: PeerId,
@@ -153,7 +153,7 @@ export class Keeper {
     const { local, claims, puller } = this.#options
     const claim = (): Promise<void> => claims.claimForPut(put, [cid.multihash.bytes], claimMs)
     try {
-      // The store itself sees whether it has a block that it is given.
+      // The store itself checks whether it has the block already.
       if (inline !== null) await local.keep(cid, inline, claim)
       else if (from === null) return (await local.has(cid)) ? 'kept' : 'lacking'
       else if (!(await local.claimIfHere(cid, claim)))
@@ -190,7 +190,7 @@ export class Keeper {
   }
 }
 
-/** About what one count takes beside its bitmap. */
+/** About how many bytes one count takes besides its bitmap. */
 const COUNT_BYTES = 256
 const EVERY_CHUNK = { has: () => true }
 

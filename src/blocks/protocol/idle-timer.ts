@@ -31,7 +31,7 @@ export class IdleTimer {
     }
   }
 
-  /** How many wait for the peer. */
+  /** How many callers wait for the peer. */
   get waitingCount(): number {
     return this.#waiting
   }

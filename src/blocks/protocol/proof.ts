@@ -23,7 +23,7 @@ export function possessionProofOf(nonce: Uint8Array, asker: PeerId, keeper: Peer
   return mac.update(bytes).digest()
 }
 
-/** True if a keeper's proof is the one that `proofOf` computes from the block that the asker has itself. */
+/** True if a keeper's proof is the one that `possessionProofOf` computes from the asker's own copy of the block. */
 export function isProof({ nonce, proof }: Proof, asker: PeerId, keeper: PeerId, bytes: Uint8Array): boolean {
   return proof.byteLength === PROOF_BYTES && timingSafeEqual(proof, possessionProofOf(nonce, asker, keeper, bytes))
 }

@@ -21,13 +21,13 @@ export interface AcknowledgementDeps extends AckMembers {
   logs: PutLogs
   storeClient: Pick<StoreClient, 'keepRoot'>
   push: (peer: PeerId, statement: Statement, put: Uint8Array | null) => Promise<Verdict>
-  /** Tells all other members of the record, without waiting. */
+  /** Pushes the record to all other members, without waiting. */
   announce: (statement: Statement, except: ReadonlySet<PeerId>) => void
   /** Whether every block of a file is on this disk, and claimed by the put or referred to. */
   hasAll: (root: BlockCid, putId: PutId) => Promise<boolean>
 }
 
-/** Which members have what a put has stored so far. */
+/** Which members have the file of a put, and what is still owed, at the moment when the put answers. */
 export interface PutOutcome {
   /** Members, this one among them, that acknowledged the record and hold the blocks counted on them. */
   reached: PeerId[]
@@ -113,7 +113,7 @@ export class Acknowledgement {
     return this.#deps.hasAll(this.#kept.root, this.#kept.putId)
   }
 
-  /** Pushes the record to the members that are counted on, and tells all others of it. Resolves when all have answered. */
+  /** Pushes the record to the members that are counted on, and to all others. Resolves when the counted ones have answered. */
   #pushToCounted(): Promise<unknown> {
     const { admitted, announce, logs } = this.#deps
     const counted = this.#kept === null ? admitted() : this.#kept.counts.peers
@@ -136,7 +136,7 @@ export class Acknowledgement {
   async #untilEnough(everyone: Promise<unknown>, signal: AbortSignal): Promise<void> {
     if (this.#isEnough()) return
     await raceSignal(Promise.race([this.#enough.promise, everyone]), signal)
-    // Nobody is left who was counted. Only a number that was asked for is worth waiting for others.
+    // All members that were counted have answered. Only an explicit number is worth waiting for others.
     while (!this.#isEnough() && this.#options.ack !== undefined) await this.#askNewcomers(signal)
   }
 
@@ -179,7 +179,7 @@ export class Acknowledgement {
   async #verdictOf(peer: PeerId): Promise<Verdict> {
     const verdict = await this.#push(peer)
     if (verdict !== 'lacking' || this.#kept === null) return verdict
-    // Its claims ran out, or it lost its count in a restart. It is asked to keep the file again, once.
+    // Its claims ran out, or it lost its count in a restart. Ask it once more to keep the file.
     await this.#confirm(peer, this.#kept)
     return this.#push(peer)
   }
@@ -219,7 +219,7 @@ export class Acknowledgement {
   }
 }
 
-/** Says why a put that was not told how many copies to wait for answers now. */
+/** Says why a put answers now, if its caller did not say how many copies to wait for. */
 function whyEnough(copies: number, acks: number, wanted: number): string {
   if (copies < acks) return 'no other member acknowledged it'
   return acks === 1 && wanted > 1 ? 'no other member can be asked now' : `the default asks for ${acks}`

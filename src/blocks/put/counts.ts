@@ -36,7 +36,7 @@ export class ReplicaCounts {
     this.#counted.set(peer, Bitmap.full(this.chunkCount))
   }
 
-  /** Stops counting these chunks on a member, which turned out not to have them. */
+  /** Stops counting these chunks on a member that turned out not to have them. */
   discount(peer: PeerId, lacking: Bitmap): void {
     const counted = this.#counted.get(peer)
     for (let chunkIndex = 0; chunkIndex < this.chunkCount; chunkIndex++)
@@ -58,7 +58,7 @@ export class ReplicaCounts {
     return [...this.#counted.keys()]
   }
 
-  /** How many copies the chunk with the fewest has: those counted on these members, and `own` copies of each here. */
+  /** The copies of the chunk that has the fewest: those counted on these members, and `own` copies of each chunk here. */
   leastCopies(peers: ReadonlySet<PeerId>, own: number): number {
     const bitmaps = [...this.#counted].filter(([peer]) => peers.has(peer)).map(([, counted]) => counted)
     let least = Number.POSITIVE_INFINITY

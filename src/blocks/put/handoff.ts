@@ -84,7 +84,7 @@ interface Debts {
  * Follows up puts that were acknowledged before every copy was made. The owners pull their chunks by themselves once the
  * record reaches them; this member, the writer, asks until each of them confirms, so that it can say what is still owed.
  * Hints are rows of the index and survive a restart; only their sum is in memory. It asks when a member comes or the view
- * changes, and at longer and longer intervals while nothing changes.
+ * changes, and at growing intervals while nothing changes.
  */
 export class HintedHandoff {
   readonly worker: Worker
@@ -113,7 +113,7 @@ export class HintedHandoff {
     return { blocks: this.#owed, bytes: this.#owedBytes }
   }
 
-  /** Takes up the hints that were open at the last stop. */
+  /** Resumes the hints that were open at the last stop. */
   async start(): Promise<void> {
     for await (const hint of this.#hints()) this.#count(hint, hint.owed)
     if (this.#owed > 0) {
@@ -173,7 +173,7 @@ export class HintedHandoff {
     }
   }
 
-  /** Asks each member that owes chunks of a record whether it holds them, and writes down what is still owed. */
+  /** Asks each member that owes chunks of a record whether it holds them, and stores what is still owed. */
   async #askOwners(hint: Hint): Promise<void> {
     const { index, admitted } = this.#options
     const reachable = new Set(admitted())
@@ -238,7 +238,7 @@ export class HintedHandoff {
     for (const [chunkIndex, members] of nextInRank) {
       if (!lacking.has(chunkIndex)) continue
       const at = members.findIndex(({ isFull }) => !isFull)
-      // Taken from the list: if another owner of this chunk is full too, the member after this one inherits from it.
+      // The heir leaves the list: if another owner of this chunk is full too, the member after the heir inherits from it.
       const [heir] = at < 0 ? [] : members.splice(at, 1)
       if (heir !== undefined) addDebt(debts, heir, chunkIndex)
     }

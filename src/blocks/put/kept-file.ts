@@ -15,7 +15,7 @@ export interface KeptFile {
   putId: PutId
   /** Which chunks are counted on which member. The receiver of this object owns them. */
   counts: ReplicaCounts
-  /** True of members that failed the put lately, or did something wrong before. */
+  /** True for a member that failed the put lately, or did something wrong before. */
   isAvoided: (peer: PeerId) => boolean
 }
 

@@ -17,19 +17,19 @@ export interface ReplicaPlacerOptions {
   ranking: () => Ranking
   /** Members that can be asked now. */
   admitted: () => PeerId[]
-  /** True of members that did something wrong lately, or were silent: they are asked only if there is nobody else. */
+  /** True for a member that did something wrong lately, or was silent: it is asked only if there is nobody else. */
   isAvoided: (peer: PeerId) => boolean
   /** Names the put to the keepers. */
   putNumber: Uint8Array
   replicas: number
-  /** Members beside this one that must keep a block before the next few may come. */
+  /** Members beside this one that must keep a block before the put takes more blocks from its source. */
   needed: () => number
 }
 
 /** What a keeper is asked for. A large block's bytes are not part of it, so that waiting for slow members costs no memory. */
 export interface Wanted {
   cid: BlockCid
-  /** Its place in the file; null for a manifest node. */
+  /** Its index among the file's chunks; null for a manifest node. */
   chunkIndex: number | null
   sizeBytes: number
   inline: Uint8Array | null
@@ -53,7 +53,7 @@ export class ReplicaPlacer {
   readonly #avoidedUntilAtMs = new Map<PeerId, number>()
   /** The steps that have been logged, so that a file of many blocks does not repeat them for each. */
   readonly #logged = new Set<string>()
-  /** What the blocks report is counted until the counts have been handed over. */
+  /** Counts what the blocks report, until the counts have been handed over. */
   readonly #listener: PlacementListener = {
     onChunk: chunkIndex => this.#counts?.addChunk(chunkIndex),
     onOwed: (peer, chunkIndex) => this.#counts?.expect(peer, chunkIndex),
@@ -69,16 +69,17 @@ export class ReplicaPlacer {
     this.#name = nameOfId(options.putNumber)
   }
 
-  /** What members are counted on for so far, to be read only; undefined once it has been handed over. */
+  /** The chunks counted on members so far, for reading only; undefined once they have been handed over. */
   get counts(): Pick<ReplicaCounts, 'peers' | 'chunksOf'> | undefined {
     return this.#counts
   }
 
-  /** True of members that are better left alone for now. */
+  /** True for a member that is better left alone for now. */
   isAvoided(peer: PeerId): boolean {
     return this.#hasFailed(peer) || this.#options.isAvoided(peer)
   }
 
+  /** True while a member that was asked has not answered. */
   get isBusy(): boolean {
     return this.#underWay.size > 0
   }
@@ -89,9 +90,9 @@ export class ReplicaPlacer {
   }
 
   /**
-   * Hands the counts over, once: from here on they are the caller's, and answers that still come change nothing. A late
-   * member that keeps its blocks is not counted. One that is full still owes them: the hinted handoff asks it and learns
-   * that.
+   * Hands the counts over, once: from here on they are the caller's, and late answers change nothing. A member whose
+   * `kept` comes late is not counted. A member whose `full` comes late still owes its blocks: the hinted handoff asks it and
+   * learns that it is full.
    */
   finish(): ReplicaCounts {
     const counts = this.#counts
@@ -136,9 +137,8 @@ export class ReplicaPlacer {
   }
 
   /**
-   * The members that may be asked for a block. Those that come after its owners are, in this order: the next in rank,
-   * members that are connected and whose status is not known yet, and members that are better left alone. Every member
-   * owes manifest nodes.
+   * The members that may be asked to keep a block. After its owners come, in this order, the next in rank, connected
+   * members whose status is not known yet, and members that are better left alone. Every member owes manifest nodes.
    */
   #candidates({ cid, chunkIndex }: Wanted): Candidates {
     const { self, admitted, ranking, replicas } = this.#options

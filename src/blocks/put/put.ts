@@ -23,7 +23,7 @@ import type { PutWindow } from './window.ts'
 export interface PutOptions {
   /** Copies wanted; `Infinity` for every member. */
   replicas: number
-  /** Copies, this member's among them, that must be durable before the put says yes. Left out: two where possible. */
+  /** Copies, this member's among them, that must be durable before the put says yes. By default two where possible. */
   ack?: number | undefined
   signal?: AbortSignal | undefined
 }
@@ -52,15 +52,15 @@ export interface PutInit {
 /**
  * Keeps the blocks of one file: each on this disk, and on the members that will owe it. Every block is claimed under the
  * put's id on each of those disks, and long puts renew their claims. Nothing is visible until a record links the root;
- * the claims of a file that is never linked run out. Once the root is kept, the put hands over what it counted, and the
- * record's push decides whether there are enough copies. The caller closes the put in any case.
+ * the claims of a file that is never linked run out. Once the root is kept, the put hands over its counts, and the record's
+ * push decides whether there are enough copies. The caller must close the put, even if it fails.
  */
 export class Put {
   readonly #deps: PutDeps
   readonly #init: PutInit
   readonly #placer: ReplicaPlacer
   readonly #renewal: Renewal
-  /** The last blocks that came, so that one that comes again is kept once. */
+  /** The last blocks that came. A block that is repeated soon is kept once. */
   readonly #recent = new Map<string, { placing: Placing; placed: Promise<void> }>()
   #isClosed = false
 
@@ -95,9 +95,10 @@ export class Put {
   }
 
   /**
-   * Keeps sealed blocks as they come. The next few are taken once the ones before are on this disk and on as many of
-   * their owners as `ack` asks for, so that at most a window of blocks is in memory. Returns the root, or null for a
-   * stream without blocks.
+   * Keeps sealed blocks as they come. It takes the next few once the ones before are on this disk and on as many members
+   * as `ack` asks for, so that at most a window of blocks is in memory. Returns the root, or null for a stream without
+   * blocks. Throws the error of the source; the disk's if a block cannot be stored here, such as a `NoSpaceError`; and the
+   * signal's reason. A member that fails is no error.
    */
   readonly keep = async (blocks: AsyncIterable<SealedBlock>): Promise<FileRoot | null> => {
     let root: FileRoot | null = null
@@ -110,7 +111,8 @@ export class Put {
 
   /**
    * Keeps a file that is stored already, as a copy of a file needs it. Claims its blocks that are here, fetches the others
-   * by `read`, and counts them on their owners, which do not pull what they have.
+   * by `read`, and counts them on their owners, which do not pull what they have. Throws what `read` and `keep` throw, and
+   * a `FormatError` if the manifest breaks the format.
    */
   async keepStored(root: BlockCid, read: (cid: BlockCid) => Promise<Uint8Array>): Promise<void> {
     const { local, codec } = this.#deps
@@ -125,8 +127,8 @@ export class Put {
   }
 
   /**
-   * Has each member confirm all that is counted on it, and hands over what is counted then. To be called once. The put
-   * renews no claims from here on: those that its members hold now outlast the push of the record by far.
+   * Has each member confirm the chunks that are counted on it, and hands over the counts that result. Call it once. From
+   * here on the put renews no claims: those that members hold now outlast the push of the record by far.
    */
   async keepRoot(root: BlockCid): Promise<KeptFile> {
     const { clock, endWithRecord } = this.#deps
@@ -178,8 +180,8 @@ export class Put {
   }
 
   /**
-   * Keeps a block on this disk and on its owners. A block that was placed a moment ago is only counted at one more place.
-   * `isOurs` says that nobody else holds the buffer.
+   * Keeps a block on this disk and on its owners. A block that was placed a moment ago is only counted at one more chunk
+   * index. `isOurs` says that nobody else holds the buffer.
    */
   async #place({ cid, bytes, chunkIndex }: SealedBlock, { isOurs }: { isOurs: boolean }): Promise<void> {
     const { local, window } = this.#deps
@@ -202,7 +204,7 @@ export class Put {
     }
     const placed = Promise.all([kept, raceSignal(placing.enough, signal)])
       .then(() => {})
-      // Not waited for. While the block is being written, members can pull it from the window only.
+      // Nobody waits for this. The block leaves the window only once it is written: until then members can pull it only there.
       .finally(() => void letGo())
     this.#remember(cid, { placing, placed })
     return placed

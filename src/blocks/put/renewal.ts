@@ -15,14 +15,14 @@ export interface RenewalOptions {
   storeClient: Pick<StoreClient, 'keepRoot' | 'keepBlock'>
   /** Names the put to the keepers. */
   putNumber: Uint8Array
-  /** What members are counted on for so far; undefined once the put has handed that over. */
+  /** The chunks counted on members so far; undefined once the put has handed them over. */
   counts: () => Pick<ReplicaCounts, 'peers' | 'chunksOf'> | undefined
 }
 
 /**
- * Keeps the claims of a long put from running out before its root is kept. Each full manifest node is a root of its own,
- * under which keepers are asked again for the chunks that are counted on them. The chunks after the last full node are
- * fewer than a node links to, and are asked for by name. A keeper pulls again whatever it has lost meanwhile.
+ * Keeps the claims of a long put from running out before its root is kept. Each full manifest node serves as a root, under
+ * which keepers are asked again for the chunks that are counted on them. The chunks after the last full node have no such
+ * node yet, so keepers are asked for them one by one. A keeper pulls again what it has lost meanwhile.
  */
 export class Renewal {
   readonly #options: RenewalOptions
@@ -68,7 +68,7 @@ export class Renewal {
     await Promise.all(
       peers.map(peer =>
         this.#renewOn(peer, tail, signal).catch(error => {
-          // What the member lost is noticed when it confirms the root.
+          // If the member has lost something, it says so when it confirms the root.
           log('put %s: %s did not renew its claims: %s', nameOfId(putNumber), peer, reasonOf(error))
         })
       )

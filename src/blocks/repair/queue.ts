@@ -43,7 +43,7 @@ interface Pending {
 
 /**
  * Decides which records are walked, and when. New records are walked at once and before others. A record whose walk left
- * something missing is walked again, at longer and longer intervals until a retry helps, and at once when a member comes.
+ * something missing is walked again, at growing intervals until a retry helps, and at once when a member comes.
  * Both queues are bounded: a record that does not fit is found again in the index.
  */
 export class RepairQueue {
@@ -65,7 +65,7 @@ export class RepairQueue {
   #isStopped = false
   // True once every record that was unfinished at the last stop has been walked once.
   #isSettled = false
-  // New records were turned away, or unfinished ones forgotten, for lack of room. The index knows them.
+  // New records were not queued, or unfinished ones were forgotten, for lack of room. The index has them.
   #hasDroppedNew = false
   #hasDroppedUnfinished = false
   #isRescanning = false
@@ -131,7 +131,7 @@ export class RepairQueue {
     await this.#allDone()
   }
 
-  /** A member came or the view changed, so blocks that were missing may be had now: walks what is unfinished at once. */
+  /** Walks the unfinished records at once: a member came or the view changed, so missing blocks may be there now. */
   retry(): void {
     this.#backoff.reset()
     this.worker.wake()

@@ -45,10 +45,10 @@ export interface RepairOptions {
 }
 
 /**
- * Sees to it that this member has what it owes. It walks the manifest of each record, claims the blocks that are here, and
- * pulls those that it owes and that are missing; every member owes all manifest nodes. A walk that leaves something missing
- * is repeated until nothing is. It frees nothing: the evictor and the sweeper do that, and ask here whether it is certain
- * what is needed.
+ * Brings the blocks here that this member owes. It walks the manifest of each record, claims the blocks that are here, and
+ * pulls those that it owes and lacks; every member owes all manifest nodes. A walk that leaves something missing is repeated
+ * until nothing is missing. It frees nothing: the evictor and the sweeper do that, and ask here whether it is certain which
+ * blocks are needed.
  */
 export class Repair {
   readonly #options: RepairOptions
@@ -156,7 +156,7 @@ export class Repair {
     }
   }
 
-  /** Keeps a block that was read from another member, if a record needs it here. An evicted chunk is owed again by that. */
+  /** Keeps a block that was read from another member, if a record needs it here. If it was evicted, it is owed again. */
   async keepIfClaimed(cid: BlockCid, bytes: Uint8Array): Promise<void> {
     const { local, claims, index } = this.#options
     if (!(await claims.isReferenced(cid.multihash.bytes))) return
@@ -165,7 +165,7 @@ export class Repair {
     this.#log.trace('kept block %s, which was read from another member', nameOf(cid))
   }
 
-  /** Claims what a record needs of this member, and pulls what is not here. Returns what is missing. */
+  /** Claims the blocks that a record needs here, and pulls those that are owed and not here. Returns what is missing. */
   async #walk(record: RecordRef): Promise<WalkOutcome> {
     const { signal } = this.#stopped
     const outcome: WalkOutcome = { missingChunks: 0, missingNodes: 0, owedAgainAtMs: Number.POSITIVE_INFINITY }
@@ -179,7 +179,7 @@ export class Repair {
           free()
           pulls.delete(pull)
         })
-        // It fails only with the walk itself, when the node stops.
+        // It fails only when the node stops, and then the walk fails with it.
         pull.catch(() => {})
         pulls.add(pull)
       }
@@ -210,22 +210,22 @@ export class Repair {
       onCutShort: error => {
         this.#log('record %s: cannot walk its whole manifest: %s', nameOfId(record.id), reasonOf(error))
         if (isOutOfReach(error) || error instanceof NoSpaceError) outcome.missingNodes++
-        // Nothing can be reached below a node that breaks the format. All that was reached has been claimed.
+        // Nothing can be reached below a node that breaks the format. All blocks that were reached have been claimed.
         else if (!(error instanceof FormatError)) throw error
       }
     })
   }
 
-  /** Lets references take the place of the claims of puts, and forgets that the record was to be walked. */
+  /** Ends the claims of puts now that references replace them, and removes the mark that the record is to be walked. */
   async #finish({ id, root }: RecordRef): Promise<void> {
     const { codec, local, claims, takeLinkedPuts } = this.#options
     const puts = takeLinkedPuts(root)
-    // The last changes travel with the end of the record's mark: for most files that is the only batch.
+    // The last changes go into the batch that removes the record's mark: for most files that is the only batch.
     let endOps: IndexOp[] = []
     if (puts.length > 0) {
       const readNode = (cid: BlockCid): Promise<Uint8Array> => local.getOrThrow(cid)
       for await (const batch of walkBatches({ root, readNode, codec, select: isAny })) {
-        // A block that a keeper took in after the walk had passed it has no reference yet.
+        // A block that the keeper stored after the walk had passed it has no reference yet.
         await Promise.all(batch.map(block => this.#claimIfHere(block)))
         if (endOps.length > 0) await this.#ops.add(endOps)
         const multihashes = batch.map(({ cid }) => cid.multihash.bytes)
