@@ -6,19 +6,19 @@ import type { FsContext } from './context.ts'
 import { pushToMembers } from './push-to-members.ts'
 
 export interface ReplicateOptions {
-  /** What the put of the record's file has handed over; null for a record without blocks. */
+  /** The record's file as its put handed it over; null for a record without blocks. */
   kept: KeptFile | null
   /** Copies wanted; `Infinity` for every member. */
   replicas: number
   ack: number | undefined
-  /** Bytes of text that a chunk has at most. */
+  /** The most bytes of text that a chunk has. */
   chunkBytes: number
   signal: AbortSignal | undefined
 }
 
 /**
- * The last step of a put: pushes its records until enough members have acknowledged the file. The records are durable
- * here whatever comes of it. The copies that members still owe go to the hinted handoff, which survives a restart.
+ * The last step of a put: pushes its records until enough members have acknowledged the file. The records are durable here
+ * even if this fails. The copies that members still owe go to the hinted handoff, which survives a restart.
  * Throws a `NotEnoughCopiesError` if an explicit `ack` was not met.
  */
 export async function replicate(
