@@ -37,8 +37,8 @@ export interface CatalogOptions {
  * The changes of the tree, one file each in `changes/`. A change signs records about the entries that it touches, and
  * these are durable in the log before the tree shows them. The caller pushes them to other members.
  *
- * Each change takes its locks, looks up under them what it relies on, signs, and appends. If something that was found
- * before the locks were taken has changed, `link` and `move` start again.
+ * Each change takes its locks, looks up under them what it relies on, signs, and appends. `link` and `move` start again
+ * if something that they found before they had the locks has changed.
  */
 export class Catalog {
   readonly #options: CatalogOptions

@@ -29,7 +29,7 @@ export interface TreeOptions {
   hasDeleted: () => boolean
 }
 
-/** The tree as paths and listings show it. Reads only. */
+/** Reads the tree as paths and listings show it. */
 export class Tree {
   readonly #index: IndexDb
   readonly #names: Names

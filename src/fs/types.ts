@@ -120,7 +120,7 @@ export interface Stat extends ListItem {
    * compared with ours, this one among them.
    */
   replicas: { wanted: number; confirmed: number }
-  /** How many records ever wrote content, deleted ones included; 1 for a directory. Only the last can be read. */
+  /** How many records ever wrote content, deleted ones included; 1 for a directory. Older ones cannot be read yet. */
   versions: number
 }
 
