@@ -16,7 +16,7 @@ export interface ComparisonOptions {
   signal: AbortSignal | undefined
 }
 
-/** What one walk through a member's statements of a class found and did. */
+/** The counts of one walk through a member's statements of one class. */
 interface Walk {
   listed: number
   lacking: number
@@ -25,7 +25,7 @@ interface Walk {
   verdicts: Map<Verdict, number>
 }
 
-/** Fetches every statement that one member has and this one lacks. Used once. */
+/** Fetches every statement that one member has and this one lacks. Use one instance per comparison. */
 export class Comparison {
   readonly #options: ComparisonOptions
 
@@ -36,11 +36,11 @@ export class Comparison {
   /** Returns false if the log refused some statements that it may accept later. */
   async run(): Promise<boolean> {
     const { peer, log } = this.#options
-    // What calls this logs that it compares.
+    // The caller logs that it compares.
     log.trace('comparing with %s', peer)
-    // A member lists its statements in the order of their ids, so many a statement comes before the grant that it
-    // names. Another walk finds that grant here. Grants rest on grants in the same way, but a chain has a greatest
-    // length.
+    // A member lists its statements in the order of their ids, so many statements come before the grant that they
+    // name. By the next walk that grant is here. A grant may name another grant in the same way, but chains of grants
+    // have a greatest length.
     let membership = await this.#walk(MEMBERSHIP)
     for (let again = 0; again < CHAIN_MAX; again++) {
       if (!membership.verdicts.has('ok') || !membership.verdicts.has('unknown-grant')) break

@@ -162,7 +162,7 @@ export class Keeper {
       return 'kept'
     } catch (error) {
       if (!(error instanceof NoSpaceError || isOutOfReach(error) || isAbort(error))) throw error
-      this.#log('could not keep block %s: %s', nameOf(cid), reasonOf(error))
+      this.#log.trace('could not keep block %s: %s', nameOf(cid), reasonOf(error))
       return error instanceof NoSpaceError ? 'full' : 'lacking'
     }
   }
