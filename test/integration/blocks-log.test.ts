@@ -67,6 +67,26 @@ test('the log of a keeper tells what a put counts on it for, and that it confirm
   assert.ok(lines.every(line => !line.includes(watched.peer)))
 })
 
+test('the log of a put that waits names the members that it waits for, and says once that it asks nobody', async t => {
+  const { clock, cluster, writer, watched, said } = await start(t)
+  const [, other] = cluster.members as [BlockMember, BlockMember]
+  cluster.isolate(other)
+  const { promise: pushed, resolve } = Promise.withResolvers<void>()
+  writer.onPush = () => pushed
+  const slow = watched.put(bytes, { replicas: 2, ack: 2 })
+  await timePassesUntil(clock, 'it says for whom it waits', () =>
+    said('acknowledgement').some(line => line.endsWith(`: 1 of 2 copies are durable, waits for ${writer.peer}`))
+  )
+  resolve()
+  await whileTimePasses(clock, slow)
+  cluster.isolate(writer)
+  said('acknowledgement')
+  await assert.rejects(whileTimePasses(clock, watched.put(bytes, { replicas: 2, ack: 2 })), { code: 'unreachable' })
+  const lines = said('acknowledgement').map(line => line.replace(/^record [0-9a-f]{8}: /, ''))
+  assert.equal(lines.filter(line => line === '1 of 2 copies are durable, asks no other member').length, 1)
+  assert.ok(lines.includes('no, durable copies: 1 of 2 (the caller asked for 2)'))
+})
+
 test('the log of an evict tells how much was freed, and that of a put that lost a keeper tells what is owed', async t => {
   const { clock, cluster, writer, watched, said } = await start(t)
   const { record } = await whileTimePasses(clock, writer.put(bytes, { replicas: 2 }))

@@ -38,9 +38,9 @@ export interface PutOutcome {
 }
 
 /**
- * The push of one record, and the count of the members that acknowledge it. A member acknowledges only while it holds
- * every block that is counted on it. It owns the counts of the file that a put has kept; without blocks, each member that
- * has the record is a copy. It ends once there are enough copies, or nobody is left to ask.
+ * Pushes one record and counts the members that acknowledge it. A member acknowledges only while it holds every block that
+ * is counted on it. This object owns the counts of the file that a put has kept; without blocks, each member that has the
+ * record is a copy. It ends once there are enough copies, or nobody is left to ask.
  */
 export class Acknowledgement {
   readonly #deps: AcknowledgementDeps
@@ -130,6 +130,8 @@ export class Acknowledgement {
   }
 
   #logWaiting(): void {
+    // Without such a member, `#logRound` says who is asked next.
+    if (this.#waiting.size === 0) return
     this.#log('%d of %d copies are durable, waits for %s', this.#copies(), this.#acksWanted(), listOf(this.#waiting))
   }
 
@@ -222,5 +224,5 @@ export class Acknowledgement {
 /** Says why a put answers now, if its caller did not say how many copies to wait for. */
 function whyEnough(copies: number, acks: number, wanted: number): string {
   if (copies < acks) return 'no other member acknowledged it'
-  return acks === 1 && wanted > 1 ? 'no other member can be asked now' : `the default asks for ${acks}`
+  return copies === 1 && wanted > 1 ? 'no other member can be asked now' : `the default asks for ${acks}`
 }
