@@ -231,7 +231,7 @@ export class Blocks {
     return this.#local.badCount
   }
 
-  /** What is being pulled at this moment. */
+  /** The blocks that are being pulled at this moment. The bytes are an upper bound. */
   get repairing(): { blocks: number; bytes: number } {
     return this.#repairing.repair.repairing
   }

@@ -28,7 +28,7 @@ import { Sweeper } from './repair/sweep.ts'
  * servers and the background work.
  */
 
-/** What every step needs. */
+/** The input of every step. */
 export interface Base extends BlocksOptions {
   /** The ranking of the current view. */
   ranking: () => Ranking
@@ -42,7 +42,7 @@ export interface LocalStore {
 }
 
 export interface Clients {
-  /** What this node has seen of each peer. */
+  /** How well each peer has served blocks. */
   health: PeerHealth
   gets: GetClient
   storeClient: StoreClient

@@ -106,7 +106,7 @@ export class Catalog {
   }
 }
 
-/** What a record does, as a verb. A write keeps the stamp of the place, and a move that of the content. */
+/** Returns the verb for what a record does. A write keeps the old stamp of the place, and a move that of the content. */
 function deedOf({ fields: { op, placed, written } }: Statement<'entry'>): string {
   if (op === 'delete') return 'deletes'
   const order = compareStamps(decodeStamp(placed), decodeStamp(written))

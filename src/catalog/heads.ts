@@ -24,7 +24,7 @@ export interface EntryState {
   writes: number
 }
 
-/** What the tree shows of an entry. */
+/** An entry as the tree shows it. */
 export interface Shown {
   isDeleted: boolean
   /** The record whose content, time and type show; undefined if the entry is deleted. */

@@ -92,7 +92,7 @@ export class Outbox {
       if (!(await this.#pause(oldest.acceptedAtMs + EXPECTED_MS - clock.monotonic()))) break
       const late = this.#takeLate(clock.monotonic())
       if (late.length === 0) continue
-      this.#log('%d statement(s) of our own were not pushed to %s: offering them', late.length, peer)
+      this.#log('offers %s our own statements that nobody pushed to it: %d', peer, late.length)
       this.add(late)
     }
     this.#expected.clear()
@@ -117,7 +117,7 @@ export class Outbox {
       try {
         await this.#offer([...news.keys()].map(fromHex), news)
       } catch (error) {
-        this.#log('could not offer %d statement(s) to %s: %s', news.size, this.#options.peer, reasonOf(error))
+        this.#log('could not offer statements to %s: %d (%s)', this.#options.peer, news.size, reasonOf(error))
         this.fallBehind()
       }
     }
@@ -175,7 +175,7 @@ export class Outbox {
       const offered = ids.slice(start, start + IDS_MAX)
       const lacking = await offer(offered, this.#stopped.signal)
       const log = lacking.length > 0 ? this.#log : this.#log.trace
-      log('offered %d statement(s) to %s, which lacks %d', offered.length, peer, lacking.length)
+      log('offered statements to %s: %d, of which it lacks %d', peer, offered.length, lacking.length)
       await Promise.all(
         lacking.map(async id => {
           const statement = known.get(toHex(id)) ?? (await statements.get(id))?.statement

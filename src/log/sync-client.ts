@@ -11,7 +11,7 @@ import type { StatementClass } from './keys.ts'
 import type { Verdict } from './projection.ts'
 import { fetchReply, GONE, listReply, pushReply, splitBody, splitIds } from './sync-frames.ts'
 
-/** What both ends of `/dfs/sync/1.0.0` agree on. */
+/** The name and limits of `/dfs/sync/1.0.0`, the same for both ends. */
 export const SYNC: ProtocolOptions = {
   protocol: SYNC_PROTOCOL,
   requestBytesMax: SYNC_BYTES_MAX,

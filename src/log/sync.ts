@@ -159,7 +159,7 @@ export class Sync {
       this.#reportPush(peer, pushes, verdicts)
       return verdicts
     } catch (error) {
-      this.#log('a push of %d statement(s) to %s failed: %s', pushes.length, peer, reasonOf(error))
+      this.#log('a push to %s failed, statements: %d (%s)', peer, pushes.length, reasonOf(error))
       throw error
     }
   }
@@ -198,7 +198,7 @@ export class Sync {
     const batcher = this.#pushes.get(peer)
     this.#pushes.delete(peer)
     if (batcher === undefined) return
-    if (batcher.pending > 0) this.#log('%s went away before %d statement(s) reached it', peer, batcher.pending)
+    if (batcher.pending > 0) this.#log('%s has gone; statements that did not reach it: %d', peer, batcher.pending)
     void batcher.close(new DisconnectedError('the peer disconnected before the statement was pushed'))
   }
 }

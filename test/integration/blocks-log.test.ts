@@ -30,7 +30,7 @@ async function start(t: TestContext) {
   return { clock, cluster, writer, watched, said }
 }
 
-test('the log of a member that comes back tells what it missed and that it has it now', async t => {
+test('the log of a member that comes back tells which blocks were missing and that it has them now', async t => {
   const { clock, cluster, writer, watched, said } = await start(t)
   cluster.isolate(watched)
   const { record } = await whileTimePasses(clock, writer.put(bytes, { replicas: ALL, ack: 2 }))

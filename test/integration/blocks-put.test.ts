@@ -37,7 +37,7 @@ async function blocksOf({ root }: RecordRef, member: BlockMember) {
   return blocks
 }
 
-test('the owners of a chunk by its rank come to hold it, and every member holds each manifest node', async t => {
+test('the owners of a chunk by its rank get it, and every member gets each manifest node', async t => {
   const { clock, cluster, members } = await start(t, 4)
   const [writer] = members
   const { record, outcome } = await whileTimePasses(clock, writer.put(bytesOf(12), { replicas: 2 }))
@@ -63,7 +63,7 @@ test('a put that asks for a copy and an acknowledgement of every member reaches 
   assert.equal(await whileTimePasses(clock, members[1].blocks.confirmed(record.root)), 3)
 })
 
-test('a put keeps a chunk that repeats once, and counts it at every place', async t => {
+test('a put keeps a repeated chunk once, and counts it at every index', async t => {
   const { clock, members } = await start(t, 2)
   const piece = chance.bytes(CHUNK)
   const bytes = Buffer.concat([piece, piece, chance.bytes(CHUNK), piece, piece, piece, Buffer.alloc(10, 1)])
@@ -149,7 +149,7 @@ test('a member that comes while a put waits for an explicit number of copies is 
   assert.deepEqual(new Set(outcome.reached), new Set([writer.peer, other.peer]))
 })
 
-test('a put gives up a silent member within half a minute, blames it, and does without it', async t => {
+test('a put gives up a silent member within half a minute, counts a fault of it, and goes on without it', async t => {
   const { clock, cluster, members } = await start(t, 3)
   const [writer, , silent] = members
   cluster.silence(silent as BlockMember)

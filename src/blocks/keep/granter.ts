@@ -78,7 +78,7 @@ export class HoldGranter {
       }
     }
     if ((await walkCounted({ local, codec, root, chunks, onBatch })) === undefined) {
-      this.#log('%s asks about root %s, of which a manifest node is not here', peer, nameOf(root))
+      this.#log('%s asks about root %s: a manifest node of the file is not here', peer, nameOf(root))
       return { lacking: chunks, proofs: new Uint8Array(0) }
     }
     const asks = nonce !== undefined ? 'for a hold on' : fetch ? 'us to take over' : 'about'

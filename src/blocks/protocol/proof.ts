@@ -5,7 +5,7 @@ import { u32be, utf8 } from '../../util/bytes.ts'
 export const PROOF_BYTES = 32
 export const NONCE_BYTES = 32
 
-/** What a member sent to prove that it holds a block, and the nonce that it answers. */
+/** A member's proof that it holds a block, and the nonce that it answers. */
 export interface Proof {
   nonce: Uint8Array
   /** Empty if the member lacks the block. */

@@ -14,7 +14,7 @@ import { NONCE_BYTES } from './proof.ts'
 
 /** The messages of `/dfs/store/1.0.0`. SPEC.md describes what each asks and promises. */
 
-/** What a keeper answers about one block. On the wire a state is its index. */
+/** A keeper's answer about one block. On the wire a state is its index in this list. */
 export const KEEP_STATES = ['kept', 'lacking', 'full', 'refused'] as const
 export type KeepState = (typeof KEEP_STATES)[number]
 

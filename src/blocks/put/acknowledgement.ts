@@ -51,7 +51,7 @@ export class Acknowledgement {
   /** Members that were asked and have not answered. */
   readonly #waiting = new Set<PeerId>()
   readonly #enough = Promise.withResolvers<void>()
-  /** What was logged last of a wait for more members. */
+  /** The last line that was logged about a wait for more members. */
   #lastWait = ''
 
   /** `kept` is the file that the record links; null if it has no blocks. */

@@ -59,21 +59,21 @@ interface Hint extends RecordRef {
   done: Array<[PeerId, number]>
 }
 
-/** What one member should hold of a file. */
+/** The chunks of a file that one member owes. */
 interface Debt {
   chunks: Bitmap
   /** A full member may hand its debt on to the next in rank. */
   isFull: boolean
 }
 
-/** What a member said that it holds of the chunks that it owes. */
+/** How many of the chunks that it owes a member said that it holds. */
 interface Answer {
   peer: PeerId
   held: number
   chunkCount: number
 }
 
-/** Who owes which chunks of a file, under the view of this moment. */
+/** The chunks that each member owes of a file, under the current view. */
 interface Debts {
   byMember: Map<PeerId, Debt>
   /** For each chunk that a full member owes, the members after its owners, in rank. */
@@ -127,7 +127,7 @@ export class HintedHandoff {
     return this.worker.stop()
   }
 
-  /** Adds a record of which `owed` copies of chunks, each of at most `eachBytes` of text, are still to be made. */
+  /** Adds a record whose members still owe `owed` copies of chunks. Each chunk holds at most `eachBytes` of text. */
   async add(record: RecordRef, owed: number, eachBytes: number): Promise<void> {
     await this.#write({ ...record, owed, eachBytes, done: [] })
     this.#count({ eachBytes }, owed)

@@ -2,7 +2,7 @@ import type { Clock } from '../../util/clock.ts'
 import type { ComponentLogger, Logger } from '../../util/logger.ts'
 import { PUT_SLOW_MS } from '../constants.ts'
 
-/** What a line of a put's log may hold. An object is a name that is made when the line is written. */
+/** A value in a line of a put's log. An object is a name that is computed when the line is written. */
 export type LogValue = string | number | { toString(): string }
 
 /** The logs of all puts. They are made once, since making a log costs more than a small put can spare. */

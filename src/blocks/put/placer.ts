@@ -26,7 +26,7 @@ export interface ReplicaPlacerOptions {
   needed: () => number
 }
 
-/** What a keeper is asked for. A large block's bytes are not part of it, so that waiting for slow members costs no memory. */
+/** A block to keep. It does not have the bytes of a large block, so that waiting for slow members costs no memory. */
 export interface Wanted {
   cid: BlockCid
   /** Its index among the file's chunks; null for a manifest node. */
@@ -198,7 +198,7 @@ export class ReplicaPlacer {
   }
 }
 
-/** What the log says of a member that answered but does not keep a block. */
+/** The log's text for each answer of a member that does not keep a block. */
 const NOT_KEPT = {
   behind: '%s is behind, and pulls the next blocks later',
   full: '%s has no room',

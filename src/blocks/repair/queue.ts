@@ -8,7 +8,7 @@ import { UNCERTAIN_MS, WALK_QUEUE_MAX, WALK_RETRY_MS, WALK_RETRY_MS_MAX, WALKS_A
 import { nameOfId } from '../log-names.ts'
 import type { RecordRef } from '../record-ref.ts'
 
-/** What a walk left undone. */
+/** The blocks that a walk could not bring here, or not yet. */
 export interface WalkOutcome {
   missingChunks: number
   /** Manifest nodes that could not be had. What is below them is not known. */

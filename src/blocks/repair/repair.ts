@@ -130,13 +130,13 @@ export class Repair {
     return this.#queue.isCertain
   }
 
-  /** What this member owes and lacks. The bytes are an upper bound, since sizes are under the seal. */
+  /** The blocks that this member owes and lacks. The bytes are an upper bound, since a sealed block hides its size. */
   get owed(): { blocks: number; bytes: number } {
     const { missingBlocks } = this.#queue
     return { blocks: missingBlocks, bytes: missingBlocks * CHUNK_BYTES }
   }
 
-  /** What is being pulled at this moment. */
+  /** The blocks that are being pulled at this moment. The bytes are an upper bound. */
   get repairing(): { blocks: number; bytes: number } {
     return { blocks: this.#pulling, bytes: this.#pulling * CHUNK_BYTES }
   }

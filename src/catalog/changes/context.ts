@@ -13,7 +13,7 @@ import { rootNode, type Tree } from '../tree.ts'
 import type { DirectoryNode } from '../tree-node.ts'
 import type { TreeLocks } from './locks.ts'
 
-/** What every change of the tree uses. */
+/** The rooms, ports and locks that every change of the tree uses. */
 export interface ChangeContext {
   tree: Tree
   bodies: Bodies

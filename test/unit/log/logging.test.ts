@@ -42,6 +42,6 @@ test('the log of messages tells what became of a push, and that a failed one is 
     throw new Error('the disk is full')
   }
   await assert.rejects(a.sync.push(b.peer, failed!))
-  assert.ok(ofA.lines.some(line => line.startsWith(`dfs:log:sync a push of 1 statement(s) to ${b.peer} failed: `)))
+  assert.ok(ofA.lines.some(line => line.startsWith(`dfs:log:sync a push to ${b.peer} failed, statements: 1 (`)))
   assert.ok(ofA.lines.some(line => line.startsWith(`dfs:log:outbox ${b.peer} is behind: `)))
 })

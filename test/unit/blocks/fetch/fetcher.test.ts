@@ -130,7 +130,7 @@ test('a fetch fails as corrupt if every copy that came was damaged', async t => 
   })
 })
 
-test('a slow source is joined by the next, and the one that loses is aborted', async t => {
+test('a slow source makes the fetcher ask the next too, and the one that loses is aborted', async t => {
   const { clock, fetcher, asked, aborted } = setup(t, { slow: silent, good: gives })
   const fetching = fetcher.fetch(cid, { prefer: ['slow'] })
   await settle()
@@ -142,7 +142,7 @@ test('a slow source is joined by the next, and the one that loses is aborted', a
   assert.ok(aborted.includes('slow'))
 })
 
-test('over a thin link no source is joined before it has had three times its usual time', async t => {
+test('over a thin link the next source is asked only after three times the usual time of the one before', async t => {
   const { clock, fetcher, asked, health } = setup(t, { slow: silent, good: gives })
   const end = health.begin('slow')
   clock.advance(4_000)

@@ -81,7 +81,7 @@ test('the claims of a put that is under way do not end, nor those of a block tha
   assert.ok(!(await local.has(cid)))
 })
 
-test('blocks without a claim are freed after an unclean stop, once it is certain what is needed, and never else', async t => {
+test('blocks without a claim are freed after an unclean stop, once it is certain which blocks are needed, and at no other time', async t => {
   for (const mayHaveOrphans of [false, true]) {
     const { sweeper, local, state, pass } = await setup(t)
     await local.keep(cid, bytes)
