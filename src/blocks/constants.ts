@@ -1,6 +1,6 @@
 /**
  * The bounds of `/dfs/store/1.0.0` and `/dfs/get/1.0.0`, and of the work that this room does in the background. Some that
- * have one use stand beside it.
+ * have one use are defined beside that use.
  */
 
 import { SMALL_BLOCK_BYTES_MAX } from '../disk/constants.ts'
