@@ -51,9 +51,10 @@ export type { Put, PutOptions } from './put/put.ts'
  * `/dfs/get`, and the background work that repairs, hands off and frees.
  *
  * It promises:
- * - a block that it returns or sends has the bytes that its name says;
+ * - the bytes of a block that it returns or sends match the block's name;
  * - a block that it says it keeps is durable, and stays as long as it said;
- * - a block that a record needs is repaired until every member that owes it has it;
+ * - a record is walked when it is accepted, at every start, and again as long as something that this member owes of it is
+ *   missing. A change of the view alone walks no record of which nothing is missing;
  * - it frees a block only if it is certain that nothing needs it here. When in doubt it keeps it.
  *
  * It leaves to others: what files exist and what their records say (`catalog/`), who is a member and may store here
@@ -106,7 +107,7 @@ export class Blocks {
     this.workers = [this.#repairing.repair.worker, this.#handoff.worker, this.#sweeper.worker]
   }
 
-  /** Takes up what was left at the last stop. After an unclean stop the promises made to other members are not known. */
+  /** Resumes the work of before the last stop. After an unclean stop the promises made to other members are not known. */
   async start({ wasClean }: { wasClean: boolean }): Promise<void> {
     await this.#handoff.start()
     this.#repairing.start({ wasClean })
@@ -125,8 +126,8 @@ export class Blocks {
   }
 
   /**
-   * The same for a file of one small block: it shares its number with others of the moment, so that members are asked
-   * to keep many of them by one call.
+   * The same for a file of one small block. Its put shares its number with the other small puts of the moment, so that one
+   * call can ask a member to keep many blocks.
    */
   openSmallPut(options: PutOptions): Put {
     const { clock, chance } = this.#options
@@ -137,8 +138,8 @@ export class Blocks {
   }
 
   /**
-   * Pushes the record of a file until enough members have acknowledged it. `kept` is what its put has handed over; null
-   * for a record without blocks. Throws a `NotEnoughCopiesError` if an explicit `ack` was not met.
+   * Pushes the record of a file until enough members have acknowledged it. `kept` is the file as its put has handed it
+   * over; null for a record without blocks. Throws a `NotEnoughCopiesError` if an explicit `ack` was not met.
    */
   async pushRecord(record: Statement<'entry'>, kept: KeptFile | null, options: PutOptions): Promise<PutOutcome> {
     const { push, announce } = this.#options
@@ -173,7 +174,7 @@ export class Blocks {
 
   /**
    * Frees this member's copies of a file as far as other members prove theirs. Throws an `EvictRefusedError` while it is not
-   * certain what the copies are needed for, and for an hour after an unclean stop.
+   * certain which records need the copies, and for an hour after an unclean stop.
    */
   async evict(record: RecordRef, signal?: AbortSignal): Promise<Evicted> {
     const { evictGuard, evictor } = this.#repairing
@@ -181,22 +182,25 @@ export class Blocks {
     return evictor.evict(record, signal)
   }
 
-  /** The verdict on a record that a peer pushed with a put. */
+  /** Returns the verdict on a record that a peer pushed with a put: `ok`, or `lacking` if a block counted on us is not here. */
   confirmPut(statement: AnyStatement, put: Uint8Array, from: PeerId): Promise<Verdict> {
     return this.#keeper.confirmPut(statement, put, from)
   }
 
-  /** Walks records that have just been accepted, and pulls the blocks of them that this member owes. */
+  /** Walks records that have just been accepted, and pulls those of their blocks that this member owes. */
   enqueue(records: readonly RecordRef[]): void {
     this.#repairing.repair.enqueue(records)
   }
 
-  /** Leaves the copies of a file that members still owe to the hinted handoff, which asks until they are confirmed. */
+  /**
+   * Leaves the copies of a file that members still owe to the hinted handoff, which asks until they are confirmed. Each owed
+   * block holds at most `eachBytes` of text.
+   */
   async handOff(record: RecordRef, owedBlocks: number, eachBytes: number): Promise<void> {
     await this.#handoff.add(record, owedBlocks, eachBytes)
   }
 
-  /** Tries again at once whatever was missing: a member has come, or the view has changed. */
+  /** Looks at once again for all blocks that are missing or owed: a member has come, or the view has changed. */
   retry(): void {
     this.#repairing.repair.retry()
     this.#handoff.check()
@@ -207,11 +211,15 @@ export class Blocks {
     this.#health.fault(peer)
   }
 
+  /** How many faults of a peer were counted since the start: wrong blocks, malformed messages, silence. */
   faults(peer: PeerId): number {
     return this.#health.faults(peer)
   }
 
-  /** Copies that are not confirmed: those that this member owes and misses, and those of its puts that others owe. */
+  /**
+   * Copies that are not confirmed: those that this member owes and lacks, and those of its puts that others owe. The bytes
+   * are an upper bound.
+   */
   get owed(): { blocks: number; bytes: number } {
     const own = this.#repairing.repair.owed
     const others = this.#handoff.owed
@@ -223,7 +231,7 @@ export class Blocks {
     return this.#local.badCount
   }
 
-  /** What is being pulled at this moment. */
+  /** The blocks that are being pulled at this moment. The bytes are an upper bound. */
   get repairing(): { blocks: number; bytes: number } {
     return this.#repairing.repair.repairing
   }
@@ -233,7 +241,10 @@ export class Blocks {
     return this.#rank().keeperCount
   }
 
-  /** The changes to the index by which a record claims its root, and is walked later. For the record's own batch. */
+  /**
+   * Returns the index changes that claim a record's root and mark the record as still to be walked. They belong in the
+   * record's own batch.
+   */
   static referenceOps(record: Pick<RecordRef, 'id' | 'root' | 'replicas'>): IndexOp[] {
     return Repair.referenceOps(record)
   }

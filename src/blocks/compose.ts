@@ -23,12 +23,12 @@ import { Repair } from './repair/repair.ts'
 import { Sweeper } from './repair/sweep.ts'
 
 /**
- * How the blocks room is put together, one step for each part of it. A step takes what the steps before it have built, so
- * nothing is used before it exists: the disk, whom to ask, how to fetch, how to keep for others, and then what answers
- * others and what works in the background.
+ * Puts the blocks room together, in one step for each part. A step takes the parts that the steps before it have built, so
+ * nothing is used before it exists: first the disk, then the clients, the fetcher and the keeper, and at the end the
+ * servers and the background work.
  */
 
-/** What every step needs. */
+/** The input of every step. */
 export interface Base extends BlocksOptions {
   /** The ranking of the current view. */
   ranking: () => Ranking
@@ -42,7 +42,7 @@ export interface LocalStore {
 }
 
 export interface Clients {
-  /** What this node has seen of each peer. */
+  /** How well each peer has served blocks. */
   health: PeerHealth
   gets: GetClient
   storeClient: StoreClient
@@ -57,7 +57,7 @@ export interface Fetching {
   readNode: ReadNode
 }
 
-/** What this member does for others. */
+/** The parts that keep blocks for other members and answer their questions. */
 export interface ForOthers {
   keeper: Keeper
   granter: HoldGranter
@@ -75,11 +75,13 @@ export interface Repairing {
   stop(): Promise<void>
 }
 
+/** Builds what is on this disk: the blocks, their claims, and the promises to other members. */
 export function composeLocalStore({ store, blockstore, clock, onBadBlock }: Base): LocalStore {
   const claims = new Claims(store, clock)
   return { claims, local: new LocalBlocks(blockstore, claims, onBadBlock), holds: new Holds(clock) }
 }
 
+/** Builds the asking ends of both protocols, and the memory of how each peer behaved. */
 export function composeClients({ host, clock, logger, onFault: onFaultAbove }: Base): Clients {
   const health = new PeerHealth(clock)
   const onFault = (peer: PeerId): void => {
@@ -91,6 +93,7 @@ export function composeClients({ host, clock, logger, onFault: onFaultAbove }: B
   return { health, gets, storeClient, onFault }
 }
 
+/** Builds what gets a block from disk or from another member. */
 export function composeFetching(base: Base, { local }: LocalStore, { health, gets }: Clients): Fetching {
   const { self, clock, logger, ranking, admitted } = base
   const fetcher = new Fetcher({
@@ -107,6 +110,7 @@ export function composeFetching(base: Base, { local }: LocalStore, { health, get
   return { fetcher, puller: new BlockPuller(fetcher, local), readNode }
 }
 
+/** Builds what keeps blocks for other members' puts, and what promises and proves replicas. */
 export function composeForOthers(base: Base, { claims, local, holds }: LocalStore, { puller }: Fetching): ForOthers {
   const { self, logger, codec, mayStore, view } = base
   const shared = { logger, codec, local, claims, puller, mayStore }
@@ -143,6 +147,7 @@ export function serveProtocols(
   new StoreServer({ host, clock, isAdmitted, nodeCodecs, keeping, onFault })
 }
 
+/** Builds what walks records and pulls what is owed, and what evicts. Nothing runs before `start`. */
 export function composeRepair(
   base: Base,
   held: LocalStore,
@@ -178,6 +183,7 @@ export function composeRepair(
   }
 }
 
+/** Builds what asks members until they confirm the copies that they still owe of our puts. */
 export function composeHandoff(base: Base, storeClient: StoreClient, readNode: ReadNode): HintedHandoff {
   const { self, clock, logger, codec, store, ranking, admitted, view, onError } = base
   return new HintedHandoff({
@@ -195,6 +201,7 @@ export function composeHandoff(base: Base, storeClient: StoreClient, readNode: R
   })
 }
 
+/** Builds what frees blocks that nothing claims any more. `isUnderWay` says whether a put of ours still runs. */
 export function composeSweep(
   { clock, logger, onError }: Base,
   held: LocalStore,

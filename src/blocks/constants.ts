@@ -1,4 +1,7 @@
-/** Every bound of `/dfs/store/1.0.0` and `/dfs/get/1.0.0`, and of the work that this room does in the background. */
+/**
+ * The bounds of `/dfs/store/1.0.0` and `/dfs/get/1.0.0`, and of the work that this room does in the background. Some that
+ * have one use are defined beside that use.
+ */
 
 import { SMALL_BLOCK_BYTES_MAX } from '../disk/constants.ts'
 import { BLOCK_BYTES_MAX } from '../format/constants.ts'
@@ -14,22 +17,28 @@ export const KEEP_BYTES_MAX = 1 << 20
 export const KEEP_CIDS_MAX = 512
 /** Large blocks that one `keep` names: few, so that answers come while the next blocks are on their way. */
 export const KEEP_LARGE_MAX = 4
-/** `keep` calls under way to one member. */
+/**
+ * Batches of blocks under way to one member: this many of small blocks, and as many of large ones. A batch is one `keep` call
+ * for each put that has blocks in it.
+ */
 export const KEEPS_IN_FLIGHT = 8
 /** A keeper that neither answers nor pulls for this long, while somebody waits for it, is given up. */
 export const KEEP_SILENCE_MS = 30_000
-/** How long the answer to one `keep` may take in all: a keeper behind a thin link pulls for a long time. */
+/**
+ * How long the answer to one `keep` may take, beside the time for all bytes under way at `SLOWEST_BYTES_PER_S`: a keeper behind
+ * a thin link pulls for a long time.
+ */
 export const KEEP_TIMEOUT_MS = 5 * 60_000
 /** The longest claim that a keeper grants, and the one a put asks for. */
 export const CLAIM_MS_MAX = 24 * 60 * 60_000
 export const PUT_CLAIM_MS = 60 * 60_000
-/** A claim is written for this much longer than asked, so that the same `keep` sent again costs no write. */
+/** A claim is written for this much longer than asked, so that sending the same `keep` again costs no write. */
 export const CLAIM_SLACK_MS = 30 * 60_000
 /** How often a put that is still under way has its claims renewed. */
 export const PUT_RENEW_MS = 20 * 60_000
 /** A block is freed this long after its claim ran out: by then the records that came in time have been walked. */
 export const CLAIM_GRACE_MS = 5 * 60_000
-/** Memory for what puts count on us for. A writer whose count is forgotten is told `lacking`, and tells us again. */
+/** Memory for the chunks that puts count on us. A writer whose entry was dropped is answered `lacking` and sends it again. */
 export const COUNTS_BYTES_MAX = 32 << 20
 /** Roots whose puts are remembered until the references of their record are written. Beyond that, the claims run out. */
 export const LINKED_PUTS_MAX = 8_192
@@ -37,7 +46,7 @@ export const LINKED_PUTS_MAX = 8_192
 export const HOLD_RECORDS_MAX = 64
 /** Chunks that one hold may name: so many proofs fit into the answer. */
 export const HOLD_CHUNKS_MAX = 16_384
-/** Blocks with a promise at once. Beyond that none is promised. */
+/** The most blocks that this member promises at the same time. Beyond that it promises no other. */
 export const HOLDS_MAX = 262_144
 /** How long a keeper is bound by a hold. A plan that relies on it may take half as long. */
 export const HOLD_MS = 60 * 60_000
@@ -49,20 +58,22 @@ export const GET_RESPONSE_BYTES_MAX = BLOCK_BYTES_MAX
 export const PUT_WINDOW_BYTES = 32 << 20
 /** Blocks of one put that are not acknowledged yet. */
 export const PUT_WINDOW_BLOCKS = 16
-/** Blocks that one member may still have to keep while a put goes on without it. Beyond that it pulls them later. */
+/** Blocks that a member was asked for and has not answered, while a put goes on without it. Beyond that it pulls them later. */
 export const BEHIND_MAX = 64
 /** Blocks that a put remembers, so that content that repeats itself is kept once. */
 export const REPEATS_MAX = 1_024
 /** How long a put waits for members that it does not need, so that they are counted too. */
 export const STRAGGLERS_MS = 250
+/** After waiting this long for members, a put says in its log which of them it waits for. */
+export const PUT_SLOW_MS = 2_000
 /** How often a put that lacks copies looks for members that have come. */
 export const NEWCOMERS_MS = 1_000
-/** Bytes being pulled at once, whatever for. */
+/** Bytes being pulled at the same time, for any reason. Each pull counts as one chunk, although a block may be larger. */
 export const PULL_BYTES_MAX = 24 << 20
 /** Blocks that one get fetches ahead of its reader. */
 export const GET_WINDOW_BLOCKS = 8
 
-/** After this long, and this many times its usual latency, the next source is asked too. The slow one is not given up. */
+/** A source may take this long, and this many times its usual latency, before the next is asked too. It is not given up. */
 export const HEDGE_MS = 1_500
 export const HEDGE_LATENCIES = 3
 /** Sources that are asked for one block at once. */
@@ -73,7 +84,7 @@ export const FETCH_PAUSE_MS = 700
 /** A member that served something wrong is asked last for this long. */
 export const AVOID_MS = 60_000
 
-/** A walk or a handoff that could not finish is repeated after this long, later and later while that does not help. */
+/** The pause before a walk or handoff that did not finish is repeated. It doubles while that does not help. */
 export const WALK_RETRY_MS = 10_000
 export const WALK_RETRY_MS_MAX = 10 * 60_000
 /** Records that wait in memory to be walked. Those that do not fit are found again in the index. */
@@ -91,14 +102,14 @@ export const WALKS_AT_ONCE = 16
 /** How often expired claims are looked for, and how many are ended together. */
 export const SWEEP_MS = 60_000
 export const SWEEP_BATCH = 256
-/** After so many blocks, the search for unclaimed ones lets other work have its turn. */
+/** After this many blocks, the search for unclaimed ones lets other work run. */
 export const ORPHANS_PAUSE_BLOCKS = 1_000
 /** Chunks that an evict asks for in one hold: few, since the keeper pulls those that it lacks before it answers. */
 export const EVICT_HOLD_BLOCKS = 16
 /** The views of two members settle within a few status rounds. Until then a hold is asked for again. */
 export const VIEW_TRIES = 6
 export const VIEW_PAUSE_MS = 500
-/** Blocks that are read at once, to prove that they are here or to check a proof. */
+/** Blocks that may be read at the same time, to prove that they are here or to check a proof. */
 export const PROOF_READS = 8
 /** Hints that are followed up at once. */
 export const HANDOFFS_AT_ONCE = 8
@@ -113,7 +124,7 @@ export const PUT_NUMBER_BYTES = 16
 export const SMALL_PUTS_SHARE_MS = 2_000
 /** How long members may take to confirm what they hold of a file. */
 export const CONFIRM_TIMEOUT_MS = 10_000
-/** Blocks that are written here at once because they were read from others and are owed. Walks find the rest later. */
+/** Blocks that may be written here at the same time because they were read from others and are owed. A walk finds the rest. */
 export const READ_REPAIRS_MAX = 16
 
 /** Bad blocks of our own disk that are remembered, so that each is reported once. */

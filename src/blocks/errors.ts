@@ -2,9 +2,7 @@ import type { BlockCid } from '../format/cid.ts'
 import type { PeerId } from '../format/peer-id.ts'
 import { DfsError } from '../util/errors.ts'
 
-/**
- * A block whose bytes do not match its name, on our disk or from a peer. Such bytes are never returned or sent to anyone.
- */
+/** A block's bytes do not match its name, on our disk or from a peer. Such bytes are never returned or sent to anyone. */
 export class BlockCorruptError extends DfsError {
   override readonly name = 'BlockCorruptError'
   override readonly code = 'corrupt'
@@ -19,7 +17,7 @@ export class BlockCorruptError extends DfsError {
   }
 }
 
-/** A block that should be on our disk, and that the disk cannot read. */
+/** The disk cannot read a block that should be on it. */
 export class BlockUnreadableError extends DfsError {
   override readonly name = 'BlockUnreadableError'
   override readonly code = 'io'
@@ -44,7 +42,8 @@ export class BlockUnreachableError extends DfsError {
 }
 
 /**
- * Fewer members than asked for have the blocks. They are kept here, and delivered to the others once they can be reached.
+ * Fewer members than asked for have the blocks. The file is stored here all the same, and the other members get their copies
+ * once they can be reached.
  */
 export class NotEnoughCopiesError extends DfsError {
   override readonly name = 'NotEnoughCopiesError'
@@ -70,7 +69,7 @@ export class EvictRefusedError extends DfsError {
   override readonly code = 'busy'
 }
 
-/** True of the errors that say that a block cannot be had at the moment. */
+/** True for an error which says that a block cannot be had at the moment. */
 export function isOutOfReach(error: unknown): boolean {
   return error instanceof BlockUnreachableError || error instanceof BlockCorruptError
 }

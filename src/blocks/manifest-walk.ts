@@ -7,7 +7,7 @@ export interface ManifestBlock {
   cid: BlockCid
   /** Multihash of the manifest node that links to it; null for the root. */
   parent: Uint8Array | null
-  /** Its place among the file's chunks; null for a manifest node. */
+  /** Its index among the file's chunks; null for a manifest node. */
   chunkIndex: number | null
 }
 
@@ -26,21 +26,21 @@ export interface WalkBatchesOptions<B extends ManifestBlock> {
   root: BlockCid
   readNode: ReadNode
   codec: NodeCodec
-  /** Chooses what the batches hold. It is asked about every block, in the order of the file. */
+  /** Chooses what the batches hold. It is called with every block, in the order of the file. */
   select: (block: ManifestBlock) => block is B
   /**
-   * Told of the error that cuts the walk short. If it returns, the blocks that were chosen so far are yielded and the walk
-   * ends. Left out, the error is thrown and the batch that was being filled is dropped.
+   * Called with the error that cuts the walk short. If it returns, the blocks that were chosen so far are yielded and the
+   * walk ends. If it is left out, the error is thrown and the batch that was being filled is dropped.
    */
   onCutShort?: ((error: unknown) => void) | undefined
 }
 
-/** True of a block that holds content, as opposed to a manifest node. */
+/** True for a block that holds content, as opposed to a manifest node. */
 export function isChunk(block: ManifestBlock): block is ManifestChunk {
   return block.chunkIndex !== null
 }
 
-/** True of every block. */
+/** True for every block. */
 export function isAny(_: ManifestBlock): _ is ManifestBlock {
   return true
 }

@@ -11,7 +11,7 @@ import type { BlockPort } from './hold/local-blocks.ts'
 import type { AcknowledgementDeps } from './put/acknowledgement.ts'
 import type { RecordRef } from './record-ref.ts'
 
-/** What the blocks room needs: ports, answers about members and records, and who is told of faults and errors. */
+/** The needs of the blocks room: ports, answers about members and records, and callbacks for faults and errors. */
 export interface BlocksOptions {
   host: Host
   store: Store
@@ -34,9 +34,9 @@ export interface BlocksOptions {
   records: () => AsyncIterable<RecordRef>
   /** False while it is not certain which blocks are needed: nothing is freed then. */
   mayFree: () => boolean
-  /** Told of a peer that sent something wrong, or was silent while it was waited for. */
+  /** Called with a peer that sent something wrong, or was silent while we waited for it. */
   onFault: (peer: PeerId) => void
-  /** Told of a block on our own disk that is damaged or cannot be read: once each, as far as they are remembered. */
+  /** Called once for each block on our own disk that is damaged or cannot be read, as far as these are remembered. */
   onBadBlock: (error: BlockCorruptError | BlockUnreadableError) => void
   onError: (error: unknown) => void
 }

@@ -69,7 +69,7 @@ export class Ranking {
   }
 }
 
-/** Returns the ranking of the current view. It is computed once a view. */
+/** Returns a function for the ranking of the current view. A ranking is computed once for each view. */
 export function currentRanking(view: () => View): () => Ranking {
   let ranking: Ranking | undefined
   return () => {

@@ -1,7 +1,7 @@
 import type { BlockCid } from '../format/cid.ts'
 import type { PeerId } from '../format/peer-id.ts'
 
-/** What the blocks room needs to know of a record: which blocks it refers to, and how many copies of them it wants. */
+/** A record as the blocks room knows it: which blocks it refers to, and how many copies of them it wants. */
 export interface RecordRef {
   /** Id of the record. */
   id: Uint8Array

@@ -51,7 +51,7 @@ export interface WriteInit {
 }
 
 /**
- * Signs this member's records. This is the one place for SPEC.md's rules of what a record has seen and what it keeps.
+ * Signs this member's records. Only this file applies SPEC.md's rules of what a record has seen and what it keeps.
  */
 export class Author {
   readonly #options: AuthorOptions
@@ -60,12 +60,12 @@ export class Author {
   constructor(options: AuthorOptions) {
     this.#options = options
     // Drawn again at each start. A member that was restored from a backup has forgotten some of its own records, and
-    // under the old incarnation its next record would cover them unseen. Nothing is written before the first write, so
-    // it makes no difference that this is drawn earlier.
+    // under the old incarnation its next record would cover them unseen. It may be drawn long before it is used, since
+    // no record has it until the first write.
     this.#incarnation = options.chance.bytes(INCARNATION_BYTES)
   }
 
-  /** The epoch in which to seal content. */
+  /** The epoch in which to seal content. Throws a `NotAllowedError` if this member holds no key. */
   get epoch(): Epoch {
     const epoch = this.#options.keys.newest
     if (epoch === undefined) throw new NotAllowedError('this member holds no key to write with')
@@ -91,7 +91,9 @@ export class Author {
     return this.#sign([], [], { entry, op: 'put', placed: null, written: null, root, rootEpoch, replicas, body })
   }
 
-  /** New content in the old place. Returns undefined if the past is too long: the entry must go on under a new id. */
+  /**
+   * Signs new content in the old place. Returns undefined if the past is too long: the entry must go on under a new id.
+   */
   write({ entry, state: { heads }, shown, at, content, replicas }: WriteInit): Statement<'entry'> | undefined {
     const { root, rootEpoch, ...rest } = content
     if (isPastTooLong(heads)) return undefined
@@ -108,7 +110,7 @@ export class Author {
   }
 
   /**
-   * The old content in a new place. The record carries one head and has seen no other, so that a conflict stays
+   * Signs the old content in a new place. The record carries one head and has seen no other, so that a conflict stays
    * visible. Returns undefined if the past is too long, as `write` does.
    */
   move({ heads }: EntryState, carried: EntryRecord, body: EntryBody, at: Placement): Statement<'entry'> | undefined {
@@ -125,7 +127,7 @@ export class Author {
     })
   }
 
-  /** Deletes an entry. This takes several records if its heads have seen more than one record may name. */
+  /** Signs the delete of an entry. It takes several records if its heads have seen more than one record may name. */
   delete(
     entry: Uint8Array,
     { heads }: EntryState,

@@ -8,7 +8,7 @@ import { shortHex, toHex } from '../util/bytes.ts'
 import { type ComponentLogger, type Logger, reasonOf } from '../util/logger.ts'
 import { BODIES_MAX } from './constants.ts'
 
-/** Opens the sealed parts of records: names, sizes, keys. What is opened stays in memory and never goes to disk. */
+/** Opens the sealed parts of records: names, sizes, keys. Opened bodies stay in memory and never go to disk. */
 export class Bodies {
   readonly #statements: Pick<Log, 'get'>
   readonly #keys: KeyRing
@@ -21,7 +21,9 @@ export class Bodies {
     this.#keys = keys
   }
 
-  /** The body of a record; undefined if it has none, is damaged, or is sealed in an epoch that this member lacks. */
+  /**
+   * The body of a record; undefined if it has none, is damaged, or is sealed in an epoch whose key this member lacks.
+   */
   async open(record: { id: Uint8Array }): Promise<EntryBody | undefined> {
     const known = this.#opened.get(toHex(record.id))
     if (known !== undefined) return known
@@ -31,11 +33,14 @@ export class Bodies {
       : undefined
   }
 
-  /** The same for a record whose statement is at hand. */
+  /** The same for a record whose statement the caller has. */
   openStatement(statement: Statement<'entry'>): EntryBody | undefined {
     const known = this.#opened.get(idOf(statement))
     if (known !== undefined) return known
-    const epoch = this.#keys.get(statement.fields.epoch)
+    const { op, body: sealed, epoch: epochId } = statement.fields
+    // The delete of a file has no body.
+    if (op === 'delete' && sealed === undefined) return undefined
+    const epoch = this.#keys.get(epochId)
     if (epoch === undefined) return undefined
     try {
       const body = openBody(epoch.record, statement)

@@ -1,4 +1,7 @@
+import { decodeStamp } from '../format/entry.ts'
 import type { Path } from '../format/path.ts'
+import { compareStamps } from '../format/stamp.ts'
+import type { Statement } from '../format/statement.ts'
 import type { Log } from '../log/log.ts'
 import type { LocalMember } from '../members/local-member.ts'
 import { shortHex } from '../util/bytes.ts'
@@ -34,8 +37,8 @@ export interface CatalogOptions {
  * The changes of the tree, one file each in `changes/`. A change signs records about the entries that it touches, and
  * these are durable in the log before the tree shows them. The caller pushes them to other members.
  *
- * Each change takes its locks, looks up under them what it relies on, signs, and appends. If something that was found
- * before the locks were taken has changed, `link` and `move` start again.
+ * Each change takes its locks, looks up under them what it relies on, signs, and appends. `link` and `move` start again
+ * if something that they found before they had the locks has changed.
  */
 export class Catalog {
   readonly #options: CatalogOptions
@@ -77,7 +80,7 @@ export class Catalog {
   }
 
   /**
-   * Moves what is at a path to a path that is free, or where a file may be replaced. A directory merges with no other.
+   * Moves what is at a path to a path that is free, or where a file may be replaced. Directories are never merged.
    */
   async move(from: Path, to: Path, options: MoveOptions): Promise<Change> {
     this.#options.assertMayWrite()
@@ -92,9 +95,20 @@ export class Catalog {
 
   async #append(records: Records): Promise<Records> {
     if (records.length > 0) await this.#options.log.append(records, this.#options.self.publicKey)
-    if (this.#log.enabled)
-      for (const { id, fields } of records)
-        this.#log('appended the %s %s of entry %s', fields.op, shortHex(id), shortHex(fields.id))
+    if (this.#log.enabled) for (const record of records) this.#report(record)
     return records
   }
+
+  #report(record: Statement<'entry'>): void {
+    const { id, fields } = record
+    const kind = this.#options.bodies.openStatement(record)?.kind ?? 'entry'
+    this.#log('appended record %s, which %s %s %s', shortHex(id), deedOf(record), kind, shortHex(fields.id))
+  }
+}
+
+/** Returns the verb for what a record does. A write keeps the old stamp of the place, and a move that of the content. */
+function deedOf({ fields: { op, placed, written } }: Statement<'entry'>): string {
+  if (op === 'delete') return 'deletes'
+  const order = compareStamps(decodeStamp(placed), decodeStamp(written))
+  return order === 0 ? 'creates' : order < 0 ? 'writes' : 'moves'
 }

@@ -4,7 +4,7 @@ import type { Statement } from '../format/statement.ts'
 /** Records that a change signed, in the order in which they were appended. */
 export type Records = Array<Statement<'entry'>>
 
-/** What a change did. All of it is durable on this member; the caller pushes it to the others. */
+/** The result of a change. All of it is durable on this member; the caller pushes it to the others. */
 export interface Change {
   /** The path as it is now, in NFC. */
   path: Path
@@ -12,7 +12,7 @@ export interface Change {
   statements: Records
 }
 
-/** A change that one record stands for. */
+/** A change whose result is one record. */
 export interface RecordChange extends Change {
   /** The last of the statements. */
   record: Statement<'entry'>

@@ -1,4 +1,4 @@
-/** Every bound of the catalog. */
+/** The bounds of the catalog. */
 
 /** An entry whose parent is unknown shows at `/` after this long. Until then the parent may still be on its way. */
 export const ORPHAN_MS = 60 * 60_000
@@ -12,12 +12,12 @@ export const LIST_BATCH = 64
 export const LIST_MAX = 1_000_000
 /**
  * The most heads of an entry that are kept: far more than the members that ever write to one file at the same time. All
- * of them are in the row of the entry, which is written again with every record.
+ * of them are in the row of the entry, which is replaced with every record.
  */
 export const HEADS_MAX = 64
 /**
- * The most directories in a cycle that is looked for. Two moves at the same time make a cycle as long as both their
- * paths together. Where there is no cycle, the search goes up this far at most.
+ * The search for a cycle visits at most this many directories. Two moves at the same time make a cycle as long as both
+ * their paths together.
  */
 export const CYCLE_MAX = 1_024
 /** Digits of an id in the name of an entry that cannot show under its own. */

@@ -20,7 +20,7 @@ export class Entries {
     this.#options = options
   }
 
-  /** What the index holds of an entry, deleted or not, and what shows of it; undefined if no record of it has come. */
+  /** Returns an entry's row and how it shows, deleted or not; undefined if no record of it has come. */
   async get(id: Uint8Array): Promise<{ row: EntryRow; shown: Shown } | undefined> {
     const { index, depthOf } = this.#options
     const value = await index.get(entryKey(id))

@@ -30,8 +30,8 @@ export interface NewState {
 }
 
 /**
- * Adds records to the states of entries, and decides which records count. The rest of an entry's records is read only
- * where a new one changes what an older one counts for.
+ * Adds records to the states of entries, and decides which records count. The other records of an entry are read only
+ * if a new one changes whether an older one counts.
  */
 export class EntryStates {
   readonly #options: EntryStatesOptions
@@ -58,7 +58,7 @@ export class EntryStates {
       const rival = before === undefined ? undefined : await this.#recordAt(entry, record.stamp)
       if (rival !== undefined && compareBytes(rival.id, record.id) < 0) continue
       byStamp.set(key, record)
-      // It takes the place of a record that was counted, or an earlier record carries it: that may not count any more.
+      // It replaces a record that was counted, or an earlier record carries it, which may not count any more.
       const isOfEarlier = before !== undefined && (await index.has(missingOriginKey(entry, record.stamp)))
       if (rival !== undefined || isOfEarlier) return this.#recompute(entry, added)
       if ((await this.#counts(item, byStamp, ops)) && !addRecord(state, record)) return this.#recompute(entry, added)
@@ -100,8 +100,8 @@ export class EntryStates {
   }
 
   /**
-   * False of a record that carries content which it must not carry. If the record that wrote this content has not come,
-   * the record counts until then, and a row of `missingOrigins` notes it.
+   * Returns false for a record that carries content which it must not carry. If the record that wrote this content has
+   * not come, the record counts until then, and a row of `missingOrigins` notes it.
    */
   async #counts(
     { record, statement }: NewRecord,

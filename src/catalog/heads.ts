@@ -4,34 +4,34 @@ import { compareBytes, equalBytes, toHex } from '../util/bytes.ts'
 import { HEADS_MAX } from './constants.ts'
 
 /**
- * What the records of one entry add up to, in whatever order they come. These functions are pure: they do no I/O, ask
- * for no time and open no body, so that a member that can read nothing computes the same. SPEC.md has the rules.
+ * Computes the state of one entry from its records, in any order. These functions are pure: they do no I/O, read no
+ * clock and open no body, so that a member that can read nothing computes the same. SPEC.md has the rules.
  */
 
 /** A causal past: the greatest hlc of each author and incarnation. */
 export type Past = Map<string, Seen>
 
 export interface EntryState {
-  /** Everything that some record of the entry has seen. A record that is in it is no head. */
+  /** All that any record of the entry has seen. A record that is in it is no head. */
   covered: Past
-  /** Everything that some delete has seen. A put whose content was written then is deleted. */
+  /** All that any delete has seen. A put whose content was written in it is deleted. */
   deletedPast: Past
   /** Records that no other covers, in the order of their stamps; the last `HEADS_MAX` if there are more. */
   heads: EntryRecord[]
   /** There may be older heads than these. */
   hasMore: boolean
-  /** How many records ever wrote content, rather than carrying what another wrote. */
+  /** How many records ever wrote content, rather than carrying the content of another record. */
   writes: number
 }
 
-/** What the tree shows of an entry. */
+/** An entry as the tree shows it. */
 export interface Shown {
   isDeleted: boolean
   /** The record whose content, time and type show; undefined if the entry is deleted. */
   content: EntryRecord | undefined
   /** The record whose parent and name count. If the entry is deleted, this is where it was last. */
   place: EntryRecord
-  /** Records with other contents, which no author has replaced knowingly. */
+  /** Records with other contents, which no author has knowingly replaced. */
   conflicts: EntryRecord[]
   /** Copies wanted of the content; `REPLICAS_ALL` for every member. */
   replicas: number
@@ -50,7 +50,7 @@ export function addRecord(state: EntryState, record: EntryRecord): boolean {
   const heads = state.heads.filter(head => !covers(record, head.stamp))
   if (!isIn(state.covered, record.stamp)) heads.push(record)
   setHeads(state, heads)
-  // Heads that were left out are older than all that were kept, and a record is later than each head that it covers.
+  // Heads that were left out are older than all kept ones, and a record is later than each head that it covers.
   return !state.hasMore || heads.length >= HEADS_MAX
 }
 
@@ -79,7 +79,7 @@ function setHeads(state: EntryState, heads: EntryRecord[]): void {
   state.heads = heads.slice(-HEADS_MAX)
 }
 
-/** True if the record wrote its content, rather than carrying what another wrote. */
+/** True if the record wrote its content, rather than carrying the content of another record. */
 export function isOrigin(record: EntryRecord): boolean {
   return compareStamps(record.stamp, record.written) === 0
 }
@@ -96,7 +96,7 @@ export function mayCarry(record: EntryRecord, origin: EntryRecord, isAdmin: bool
   return isSame(record.root, origin.root) && isSame(record.rootEpoch, origin.rootEpoch)
 }
 
-/** The causal past of a member that has seen all of these heads: what its next write or delete names as `seen`. */
+/** The causal past of a member that has seen all of these heads. Its next write or delete names this as `seen`. */
 export function pastOfAll(heads: readonly EntryRecord[]): Seen[] {
   const past: Past = new Map()
   for (const head of heads) for (const seen of pastOf(head)) raise(past, seen)
@@ -105,7 +105,7 @@ export function pastOfAll(heads: readonly EntryRecord[]): Seen[] {
 
 /** The causal past of a record, which includes the record itself. */
 export function pastOf({ seen, stamp: { author, incarnation, hlc } }: EntryRecord): Seen[] {
-  // It may have seen earlier records of its own author and incarnation. The record itself comes after these.
+  // The record may have seen earlier ones of its own author and incarnation. It comes after these itself.
   const others = seen.filter(item => !equalBytes(item.author, author) || !equalBytes(item.incarnation, incarnation))
   return [...others, { author, incarnation, hlc }]
 }
@@ -158,7 +158,7 @@ function greatest(records: readonly EntryRecord[], compare: (a: EntryRecord, b: 
   return records.reduce((best, record) => (compare(record, best) > 0 ? record : best))
 }
 
-/** Adds to a past what has been seen of one author and incarnation. */
+/** Adds to a past the greatest hlc seen of one author and incarnation. */
 export function raise(past: Past, seen: Seen): void {
   const key = seenKey(seen.author, seen.incarnation)
   const before = past.get(key)

@@ -25,14 +25,14 @@ export function shownName(body: EntryBody | undefined, entry: Uint8Array): strin
   return body === undefined || nameFault(body.name) !== undefined ? damagedName(entry) : body.name
 }
 
-/** The name under which an entry shows if its own cannot be read, or may be no part of a path. */
+/** The name under which an entry shows if its own cannot be read, or must not be part of a path. */
 export function damagedName(entry: Uint8Array): string {
   return `damaged-${tagOf(entry)}`
 }
 
 /**
- * The name of a conflict. The id goes before the extension, so that programs still know the type. A name that would
- * grow too long loses its end.
+ * The name of a conflict. The id goes before the extension, so that programs still recognize the type. A name that
+ * would grow too long loses its end.
  */
 export function conflictName(name: string, id: Uint8Array): string {
   const tag = ` (conflict ${tagOf(id)})`
@@ -41,7 +41,7 @@ export function conflictName(name: string, id: Uint8Array): string {
   return utf8(stem + extension).byteLength <= room ? stem + tag + extension : cutTo(name, room) + tag
 }
 
-/** True of every name that `conflictName` makes, and of some others. */
+/** True for every name that `conflictName` makes, and for some others. */
 export function isConflictName(name: string): boolean {
   return / \(conflict [0-9a-f]{8}\)/.test(name)
 }

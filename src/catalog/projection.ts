@@ -36,7 +36,7 @@ export interface CatalogProjectionOptions {
   onRecords: (records: readonly EntryRecord[]) => void
 }
 
-/** What a batch does to one entry. */
+/** How a batch changes one entry. */
 interface EntryUpdate {
   entry: Uint8Array
   /** The entry's row before the batch. */
@@ -72,12 +72,12 @@ export class CatalogProjection implements Projection {
     return this.#fileDelta
   }
 
-  /** False if the index has no deleted directories. True until `look` was called, to be safe. */
+  /** False if the index has no deleted directories. True until `load` was called, to be safe. */
   get hasDeleted(): boolean {
     return this.#hasDeleted
   }
 
-  /** Looks at what the index holds. Call it once the index is up to date. */
+  /** Looks in the index for deleted directories. Call it once the index is up to date. */
   async load(): Promise<void> {
     this.#hasDeleted = await this.#options.index.hasAny(directoryKey(TABLES.deletedDirectories, new Uint8Array(0)))
   }
@@ -128,7 +128,9 @@ export class CatalogProjection implements Projection {
     return all.filter((_, i) => known[i] === undefined).sort(byStampAndId)
   }
 
-  /** Adds records to their entries, and pushes the rows that this takes, but for those of directories and entries. */
+  /**
+   * Adds records to their entries. Pushes the rows that this changes to `ops`, except those of entries and directories.
+   */
   async #updates(added: readonly NewRecord[], ops: IndexOp[]): Promise<EntryUpdate[]> {
     const groups = [...Map.groupBy(added, ({ record }) => toHex(record.entry)).values()]
     const entries = groups.map(group => (group[0] as NewRecord).record.entry)
@@ -167,7 +169,7 @@ export class CatalogProjection implements Projection {
       key: undefined,
       isDamaged: false
     }
-    // A deleted file has no place; a deleted directory keeps its own for what may still be below it.
+    // A deleted file has no place. A deleted directory keeps its place, since live entries may be below it.
     if (isDeleted && body?.kind !== 'directory') return { row, value: new Uint8Array(0) }
     const name = shownName(body, entry)
     row.parent = body?.parent ?? ROOT_ENTRY
@@ -177,7 +179,7 @@ export class CatalogProjection implements Projection {
     return { row, value: encodeDirectoryValue(row.kind, row.isDamaged, place.placed) }
   }
 
-  /** The body of a record. The log does not have those of the batch yet. */
+  /** The body of a record. The log does not have the records of the batch yet. */
   async #bodyOf({ id }: EntryRecord, added: readonly NewRecord[]): Promise<EntryBody | undefined> {
     const { bodies } = this.#options
     const statement = added.find(({ record }) => equalBytes(record.id, id))?.statement

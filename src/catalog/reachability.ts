@@ -8,7 +8,7 @@ import { showEntry } from './heads.ts'
 import { decodeEntryRow, type EntryRow } from './rows/entry-row.ts'
 import { cycleKey, directoryKey, entryKey } from './rows/keys.ts'
 
-/** Says which entries can be reached from the root: in the tree as it is, or as it will be with the rows of a batch. */
+/** Tells which entries can be reached from the root, in the tree as it is or as it will be with the rows of a batch. */
 export class Reachability {
   readonly #index: IndexDb
   readonly #pending: ReadonlyMap<string, EntryRow>
@@ -27,7 +27,7 @@ export class Reachability {
     return (await this.#row(entry)) !== undefined
   }
 
-  /** True if an entry has its place below this one, in the tree as it is. */
+  /** True if some entry is placed directly below this one, in the tree as it is. */
   async hasChildren(entry: Uint8Array): Promise<boolean> {
     return (
       (await this.#index.hasAny(directoryKey(TABLES.children, entry))) ||
@@ -35,7 +35,7 @@ export class Reachability {
     )
   }
 
-  /** The directories on the way from one up to itself; none if the way leads elsewhere, or is too long. */
+  /** The directories of a cycle, from this one up to itself; none if it is in no cycle, or in one that is too long. */
   async cycleOf(entry: Uint8Array): Promise<Uint8Array[]> {
     const way = new Map<string, Uint8Array>()
     for (let at = entry; way.size < CYCLE_MAX && !equalBytes(at, ROOT_ENTRY); ) {
@@ -49,12 +49,12 @@ export class Reachability {
     return []
   }
 
-  /** True if a directory of the tree is the last moved one of a cycle. It shows at `/`, and the others below it. */
+  /** True if a directory is the one of its cycle that was moved last. It shows at `/`, and the others show below it. */
   async endsCycle(entry: Uint8Array): Promise<boolean> {
     if (!(await this.#index.has(cycleKey(entry)))) return false
     const cycle = await this.cycleOf(entry)
     if (cycle.length === 0) return false
-    const rows = await Promise.all(cycle.map(member => this.#row(member)))
+    const rows = await Promise.all(cycle.map(directory => this.#row(directory)))
     const placed = rows.map(row => showEntry((row as EntryRow).state, () => 0).place.placed)
     const newest = placed.reduce((best, stamp, i) => {
       const [one, other] = [cycle[i], cycle[best]] as [Uint8Array, Uint8Array]

@@ -2,7 +2,7 @@ import { type EntryRecord, readRecord } from '../format/entry.ts'
 import type { Statement } from '../format/statement.ts'
 
 /**
- * Reads records out of statements. A statement is checked, projected and announced: it is read once for all of these.
+ * Reads records out of statements. A statement is checked, projected and announced, and it is read once for all three.
  */
 export class RecordReader {
   readonly #nodeCodecs: readonly number[]

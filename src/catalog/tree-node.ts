@@ -23,7 +23,7 @@ export interface FileNode {
   shown: Shown
   /** The record whose content this is. */
   record: EntryRecord
-  /** Undefined if the record does not open: there is a file, but this node cannot read it. */
+  /** Undefined if the record does not open: there is a file, but this member cannot read it. */
   body: EntryBody | undefined
   isConflict: boolean
   /** Other files of the same name, which show as conflicts beside it. */

@@ -29,7 +29,7 @@ export interface TreeOptions {
   hasDeleted: () => boolean
 }
 
-/** The tree as paths and listings show it. Reads only. */
+/** Reads the tree as paths and listings show it. */
 export class Tree {
   readonly #index: IndexDb
   readonly #names: Names
@@ -48,7 +48,7 @@ export class Tree {
     this.#unreachable = new Unreachable({ index, clock, entries, groups, builder })
   }
 
-  /** What is at a path, or undefined. Throws a `NotADirectoryError` if a part above the last is a file. */
+  /** Returns the node at a path, or undefined. Throws a `NotADirectoryError` if a part above the last is a file. */
   async resolve(path: Path): Promise<TreeNode | undefined> {
     let node: TreeNode = rootNode()
     for (const name of path) {
@@ -60,7 +60,7 @@ export class Tree {
     return node
   }
 
-  /** What a directory shows under a name, or undefined. */
+  /** Returns the node that a directory shows under a name, or undefined. */
   async child(parent: DirectoryNode, name: string): Promise<TreeNode | undefined> {
     const group = await this.#groups.one(parent.ids, this.#names.hash(name))
     const [node] = await this.#builder.ofGroup(group, parent.path)
@@ -71,7 +71,7 @@ export class Tree {
     return undefined
   }
 
-  /** What a directory shows, in the order of the names' bytes. */
+  /** Yields the nodes that a directory shows, in the order of the names' bytes. */
   async *list(directory: DirectoryNode): AsyncGenerator<TreeNode> {
     const nodes: TreeNode[] = []
     const groups = await this.#groups.all(directory.ids)

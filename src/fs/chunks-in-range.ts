@@ -24,7 +24,7 @@ export interface ManifestReader {
 }
 
 /**
- * The chunks that hold a span of a file, in order. It goes down the manifest and reads only the nodes that the span needs.
+ * Yields the chunks that hold a span of a file, in order. It goes down the manifest and reads only the nodes that it needs.
  * Throws a `FormatError` for a node that is not of the shape and size that its parent states.
  */
 export async function* chunksInRange(root: Link, span: Span, reader: ManifestReader): AsyncGenerator<ChunkRef> {

@@ -1,6 +1,6 @@
-/** Every bound of the verbs. */
+/** The bounds of the verbs. */
 
-/** Files up to this size are read whole before anything is stored, and share calls with others of their kind. */
+/** Files up to this size are read whole before anything is stored, and small files that are put together share calls. */
 export const SMALL_FILE_BYTES_MAX = 48 << 10
 /** Files of a tree that are copied at once. */
 export const TREE_AT_ONCE = 8

@@ -22,11 +22,11 @@ export interface FsContext {
   codec: NodeCodec
   clock: Clock
   logger: ComponentLogger
-  /** Copies of what this node puts, and how many must be durable; `Infinity` for every member, undefined for the default. */
+  /** Copies of a file that this node puts, and how many must be durable. `Infinity`: every member; undefined: the default. */
   defaults: { replicas: number; ack: number | undefined }
 }
 
-/** The number of copies that a caller asked for, as the blocks room counts it. Throws an `InvalidInputError`. */
+/** Returns the number of copies that a caller asked for, as the blocks room counts it. Throws an `InvalidInputError`. */
 export function copiesOf(copies: Copies | undefined): number | undefined {
   if (copies === undefined) return undefined
   if (copies === 'all') return Number.POSITIVE_INFINITY

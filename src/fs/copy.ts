@@ -21,8 +21,8 @@ interface FileToCopy {
 }
 
 /**
- * Copies a file or a directory: the same blocks are linked at another path too, and kept as those of any put. Files that
- * were copied before a failure or an abort stay.
+ * Copies a file or a directory: links the same blocks at another path, and keeps them like those of any put. Files that were
+ * copied before a failure or an abort stay.
  */
 export async function copyPath(
   fs: FsContext,
@@ -43,7 +43,7 @@ export async function copyPath(
   return { from: formatPath(from), path: formatPath(target) }
 }
 
-/** Makes a copy of each directory on the way, and yields the files that go into it. */
+/** Makes the directories of the copy, and yields the files that go into each. */
 async function* filesToCopy(
   fs: FsContext,
   directory: DirectoryNode,

@@ -20,14 +20,17 @@ import { readAhead } from './read-ahead.ts'
 import { resolvePath } from './resolve.ts'
 import type { GetOptions, OpenFile, Range } from './types.ts'
 
-/** Opens a file. Returns its facts at once; its bytes are fetched as they are read, each verified before it is handed out. */
+/**
+ * Opens a file. Its facts are there at once. Its bytes are fetched while the caller reads, and each byte is verified before it
+ * is handed out.
+ */
 export async function openFile(fs: FsContext, path: Path, options: GetOptions = {}): Promise<OpenFile> {
   const node = await resolvePath(fs, path, options.signal)
   if (node.kind === 'directory') throw new IsADirectoryError('this path is a directory')
   return new FileReader(fs, node, readableBody(node), options)
 }
 
-/** The body of a file's record. Throws a `DamagedEntryError` if it cannot be used. */
+/** Returns the body of a file's record. Throws a `DamagedEntryError` if it cannot be used. */
 export function readableBody({ body, record }: FileNode): EntryBody {
   const isWhole = body !== undefined && (cidOf(record) === undefined ? body.content : body.key) !== undefined
   if (!isWhole) throw new DamagedEntryError('the record of this file is damaged: its content cannot be read')

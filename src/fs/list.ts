@@ -9,8 +9,8 @@ export interface ListOptions extends AbortOptions {
 }
 
 /**
- * What a directory shows, in the order of the names' bytes; with `recursive` each directory is followed by what is in it.
- * A file lists itself.
+ * Lists the entries of a directory in the order of their names' bytes. With `recursive`, the entries of each directory follow
+ * it. A file lists itself.
  */
 export async function* listPath(fs: FsContext, path: Path, options: ListOptions = {}): AsyncGenerator<ListItem> {
   const node = await resolvePath(fs, path, options.signal)

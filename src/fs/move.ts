@@ -10,8 +10,8 @@ export interface MoveOptions extends AbortOptions {
 }
 
 /**
- * Moves a file or a directory, whatever its size: one record for each entry that goes by its name. An abort after that
- * ends the waiting for other members, and undoes nothing.
+ * Moves a file or directory of any size with one record for each entry of that name. An abort after that only stops waiting
+ * for other members, and undoes nothing.
  */
 export async function movePath(
   fs: FsContext,

@@ -7,8 +7,8 @@ import type { FsContext } from './context.ts'
 
 /**
  * Pushes records without blocks to every member that is connected, and waits a while for their answers. Returns the
- * members that acknowledged all of them as durable. The others are offered the records again, or learn of them when they
- * come, so nothing depends on this call. A signal ends the waiting only: the records are durable here, so members must
+ * members that acknowledged all of them as durable. The others are offered the records again, or fetch them when they
+ * connect, so nothing depends on this call. The signal only ends the waiting: the records are durable here, so members must
  * get them even if the caller has gone.
  */
 export async function pushToMembers(

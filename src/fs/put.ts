@@ -14,7 +14,7 @@ import { replicate } from './replicate.ts'
 import { peek } from './source.ts'
 import type { PutOptions, PutResult, Source } from './types.ts'
 
-/** The options of a put with this node's defaults filled in, and copies as counts. */
+/** The options of a put with this node's defaults filled in, and numbers of copies as the blocks room counts them. */
 export interface ResolvedPutOptions extends PutOptions {
   copies: number
   acks: number | undefined
@@ -22,8 +22,8 @@ export interface ResolvedPutOptions extends PutOptions {
 
 /**
  * Stores a file: keeps its blocks, links it, which is the commit point, and replicates the record. Nothing is visible
- * before the link; the blocks of a file that is never linked are freed when the put's claims run out. A file of any size
- * passes through a bounded window.
+ * before the link; the blocks of a file that is never linked are freed when the put's claims run out. Memory is bounded by a
+ * window of blocks, whatever the size of the file.
  */
 export async function putFile(fs: FsContext, path: Path, source: Source, options: PutOptions = {}): Promise<PutResult> {
   const resolved = resolvePutOptions(fs, options)
@@ -53,7 +53,7 @@ export async function putFile(fs: FsContext, path: Path, source: Source, options
 export interface FileToLink {
   path: Path
   content: Content
-  /** What the put of its blocks has handed over; null for a file without blocks. */
+  /** The file as the put of its blocks handed it over; null for a file without blocks. */
   kept: KeptFile | null
   resolved: ResolvedPutOptions
 }

@@ -1,6 +1,6 @@
 /**
  * Maps a stream with several results under way, and yields them in order. At most `window` results are begun and not yet
- * taken, which bounds the memory. A consumer that stops early aborts what is under way.
+ * taken, which bounds the memory. If the consumer stops early, the work under way is aborted.
  */
 export function readAhead<In, Out>(
   window: number,
@@ -22,7 +22,7 @@ export function readAhead<In, Out>(
             break
           }
           const result = work(next.value, signal)
-          // Its failure is thrown when its turn comes. Of those that never come, the first failure has been thrown.
+          // Its failure is thrown at its turn. If its turn never comes, an earlier failure was thrown or the reader stopped.
           result.catch(() => {})
           underWay.push(result)
         }

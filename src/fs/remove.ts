@@ -10,9 +10,9 @@ export interface RemoveOptions extends AbortOptions {
 }
 
 /**
- * Deletes a file, or a directory with all below it. Members that are away learn of it when they come back. A member is in
- * `removedOn` only once it has acknowledged the deletion. The blocks stay on disk, since older versions are kept. An abort
- * undoes no deletion that has been made.
+ * Deletes a file, or a directory with everything below it. Members that are away learn of it when they come back. A member is
+ * in `removedOn` only once it has acknowledged the deletion. The blocks stay on disk, since older versions are kept. An abort
+ * undoes no deletion.
  */
 export async function removePath(fs: FsContext, path: Path, options: RemoveOptions = {}): Promise<RemoveResult> {
   const { signal } = options

@@ -2,24 +2,23 @@ import type { KeptFile, PutOutcome } from '../blocks/blocks.ts'
 import { NotEnoughCopiesError } from '../blocks/errors.ts'
 import type { RecordChange } from '../catalog/change.ts'
 import type { Statement } from '../format/statement.ts'
-import { shortHex } from '../util/bytes.ts'
 import type { FsContext } from './context.ts'
 import { pushToMembers } from './push-to-members.ts'
 
 export interface ReplicateOptions {
-  /** What the put of the record's file has handed over; null for a record without blocks. */
+  /** The record's file as its put handed it over; null for a record without blocks. */
   kept: KeptFile | null
   /** Copies wanted; `Infinity` for every member. */
   replicas: number
   ack: number | undefined
-  /** Bytes of text that a chunk has at most. */
+  /** The most bytes of text that a chunk has. */
   chunkBytes: number
   signal: AbortSignal | undefined
 }
 
 /**
- * The last step of a put: pushes its records until enough members have acknowledged the file. The records are durable
- * here whatever comes of it. The copies that members still owe go to the hinted handoff, which survives a restart.
+ * The last step of a put: pushes its records until enough members have acknowledged the file. The records are durable here
+ * even if this fails. The copies that members still owe go to the hinted handoff, which survives a restart.
  * Throws a `NotEnoughCopiesError` if an explicit `ack` was not met.
  */
 export async function replicate(
@@ -62,8 +61,6 @@ async function handOff(
   { kept, replicas, chunkBytes }: ReplicateOptions
 ): Promise<void> {
   if (kept === null || owedBlocks === 0) return
-  const log = fs.logger.forComponent('dfs:fs:put')
-  log('record %s: handed off, copies of blocks owed: %d', shortHex(record.id), owedBlocks)
   const ref = { id: record.id, root: kept.root, replicas, author: fs.members.self.peerId }
   await fs.blocks.handOff(ref, owedBlocks, chunkBytes)
 }

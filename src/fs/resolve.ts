@@ -4,7 +4,7 @@ import type { Path } from '../format/path.ts'
 import { InvalidInputError } from '../util/errors.ts'
 import type { FsContext } from './context.ts'
 
-/** What is at a path. Throws a `NotFoundError` if nothing is, and the signal's reason first, if that has fired. */
+/** Returns the node at a path. Throws a `NotFoundError` if there is none, and the signal's reason if it has fired. */
 export async function resolvePath(
   { tree }: Pick<FsContext, 'tree'>,
   path: Path,
@@ -17,7 +17,7 @@ export async function resolvePath(
   return node
 }
 
-/** What to move or copy, and where it goes: into the directory that is at the second path, if there is one, as in a shell. */
+/** Returns the node to move or copy, and its new path: as in a shell, inside the directory at `to` if there is one. */
 export async function resolveTarget(
   fs: Pick<FsContext, 'tree'>,
   from: Path,

@@ -3,9 +3,9 @@ import type { Source } from './types.ts'
 
 /** A source whose beginning has been read. */
 export interface Peeked {
-  /** All of its bytes, if it ended within the limit. */
+  /** All of its bytes, if it ended within the limit; else undefined. */
   whole: Uint8Array | undefined
-  /** The same bytes from the first one. To be read once. */
+  /** All bytes, from the first one. Read it once. */
   all: AsyncIterable<Uint8Array>
 }
 
@@ -32,7 +32,7 @@ async function* iterate(source: Source): AsyncGenerator<Uint8Array> {
   else yield* source
 }
 
-/** Ends the source if the reader stops early, so that the source closes what it has open. */
+/** Ends the source if the reader stops early, so that the source can close its files. */
 async function* resume(head: readonly Uint8Array[], rest: AsyncGenerator<Uint8Array>): AsyncGenerator<Uint8Array> {
   try {
     yield* head

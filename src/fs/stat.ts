@@ -11,8 +11,8 @@ import { resolvePath } from './resolve.ts'
 import type { AbortOptions, Stat } from './types.ts'
 
 /**
- * What is known of a file or directory, and how many members have it. For a file they are asked now. A directory is its
- * record alone, so the members count whose statements have been compared with ours.
+ * Returns the facts of a file or directory, and how many members have it. Files: asks the members how many hold them.
+ * Directories have no blocks, so the members whose log has been compared with ours count.
  */
 export async function statPath(fs: FsContext, path: Path, { signal }: AbortOptions = {}): Promise<Stat> {
   const node = await resolvePath(fs, path, signal)

@@ -16,7 +16,7 @@ export interface ComparisonOptions {
   signal: AbortSignal | undefined
 }
 
-/** What one walk through a member's statements of a class found and did. */
+/** The counts of one walk through a member's statements of one class. */
 interface Walk {
   listed: number
   lacking: number
@@ -25,7 +25,7 @@ interface Walk {
   verdicts: Map<Verdict, number>
 }
 
-/** Fetches every statement that one member has and this one lacks. Used once. */
+/** Fetches every statement that one member has and this one lacks. Use one instance per comparison. */
 export class Comparison {
   readonly #options: ComparisonOptions
 
@@ -36,10 +36,11 @@ export class Comparison {
   /** Returns false if the log refused some statements that it may accept later. */
   async run(): Promise<boolean> {
     const { peer, log } = this.#options
-    log('comparing with %s', peer)
-    // A member lists its statements in the order of their ids, so many a statement comes before the grant that it
-    // names. Another walk finds that grant here. Grants rest on grants in the same way, but a chain has a greatest
-    // length.
+    // The caller logs that it compares.
+    log.trace('comparing with %s', peer)
+    // A member lists its statements in the order of their ids, so many statements come before the grant that they
+    // name. By the next walk that grant is here. A grant may name another grant in the same way, but chains of grants
+    // have a greatest length.
     let membership = await this.#walk(MEMBERSHIP)
     for (let again = 0; again < CHAIN_MAX; again++) {
       if (!membership.verdicts.has('ok') || !membership.verdicts.has('unknown-grant')) break
@@ -47,7 +48,7 @@ export class Comparison {
     }
     const rest = await this.#walk(REST)
     const isWhole = [...membership.verdicts.keys(), ...rest.verdicts.keys()].every(verdict => !isRetryable(verdict))
-    log('compared with %s: %s', peer, isWhole ? 'whole' : 'some statements may be accepted later')
+    log.trace('compared with %s: %s', peer, isWhole ? 'whole' : 'some statements may be accepted later')
     return isWhole
   }
 
@@ -93,10 +94,11 @@ export class Comparison {
 
   #report(statementClass: StatementClass, { listed, lacking, fetched, verdicts }: Walk): void {
     const { peer, log } = this.#options
+    if (!log.enabled) return
     const counts = [...verdicts].map(([verdict, count]) => `${count} ${verdict}`).join(', ')
     log(
-      'class %d of %s: %d listed, %d lacking here, %d fetched (%s)',
-      statementClass,
+      '%s statements of %s: %d listed, %d lacking here, %d fetched (%s)',
+      statementClass === MEMBERSHIP ? 'membership' : 'other',
       peer,
       listed,
       lacking,

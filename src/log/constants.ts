@@ -1,4 +1,4 @@
-/** Every bound of the log and of `/dfs/sync/1.0.0`. */
+/** The bounds of the log and of `/dfs/sync/1.0.0`. */
 
 export const SYNC_PROTOCOL = '/dfs/sync/1.0.0'
 /** The most bytes in the body of a frame: statements or ids. */
@@ -14,23 +14,25 @@ export const PUSHES_IN_FLIGHT = 4
 /** How long the peer may take to verify, check and sync a batch. All calls that share a stream are given this long. */
 export const SYNC_TIMEOUT_MS = 30_000
 
-/** News waits this long before it is passed on, so that what else comes meanwhile goes with it. */
+/** News waits this long before it is passed on, so that other news which comes meanwhile goes with it. */
 export const PASS_ON_MS = 200
 /**
- * The verb that makes a statement pushes it. If no push of it to a member has begun by then, it is offered to that
- * member.
+ * The verb that signs a statement pushes it. If no push of it to a member has begun after this long, the statement is
+ * offered to that member.
  */
 export const EXPECTED_MS = 5_000
 /** The most statements that wait for one peer. Beyond that they are not noted one by one: the whole log is offered. */
 export const NEWS_MAX = 16_384
 /**
- * The whole log is offered this long after something did not reach a connected peer, then after twice as long each
- * time.
+ * The whole log is offered to a connected peer this long after some statement did not reach it, then after twice as
+ * long each time.
  */
 export const BEHIND_RETRY_MS = 15_000
 export const BEHIND_RETRY_MS_MAX = 10 * 60_000
 
-/** The most signatures that are verified at once; each takes a thread of libuv's pool for a tenth of a millisecond. */
+/**
+ * The most signatures that a node verifies at once. Each takes a thread of libuv's pool for a tenth of a millisecond.
+ */
 export const VERIFY_AT_ONCE = 64
 
 /** How long a member may take to say whether it has a statement. */

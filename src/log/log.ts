@@ -22,7 +22,7 @@ export interface LogOptions {
  * checked and verified. A row of the store holds the author's key and the statement's bytes; the index finds it by
  * class and id.
  *
- * `StatementRows` says what a row means for the index, `Receiver` decides which statements of a peer are accepted.
+ * `StatementRows` projects a row into the index, and `Receiver` decides which statements of a peer are accepted.
  */
 export class Log {
   readonly #store: Store
@@ -53,6 +53,7 @@ export class Log {
     this.#authorizer = authorizer
   }
 
+  /** Adds the projection of some kinds. Call it before the store is opened, since opening may replay statements. */
   register(projection: Projection): void {
     this.#rows.register(projection)
   }
@@ -62,37 +63,39 @@ export class Log {
     this.#listeners.push(listener)
   }
 
-  /** Makes statements durable that this member signed. They are not verified: our own are valid. */
+  /** Makes statements that this member signed durable. They are not verified: our own are valid. */
   async append(statements: readonly Statement[], author: Uint8Array): Promise<void> {
     await this.#write(statements.map(statement => ({ statement: statement as AnyStatement, author, from: null })))
   }
 
   /**
-   * Receives statements from a peer, in order: each is checked with those before it already accepted. Returns a verdict
-   * for each. When this resolves, every accepted statement is durable. A statement that the log has is `ok` at once.
-   * `finalCheck` may still refuse one that would be accepted.
+   * Receives statements from a peer, in order, and returns a verdict for each. Statements that may authorize others are
+   * accepted before those that follow them are checked; the statements between two of these are checked together. When
+   * this resolves, every accepted statement is durable. A statement that the log has passes all checks except
+   * `finalCheck`, which may refuse any statement that would otherwise be `ok`.
    */
   receive(all: readonly Uint8Array[], from: PeerId, finalCheck: FinalCheck = async () => 'ok'): Promise<Verdict[]> {
     return this.#receiver.receive(all, from, finalCheck)
   }
 
+  /** Returns a statement by its id, or undefined if the log does not have it. */
   async get(id: Uint8Array): Promise<AcceptedStatement | undefined> {
     const [place] = await this.#places([id])
     return place === undefined ? undefined : this.read(place)
   }
 
-  /** Reads the statement at a place that the index holds. */
+  /** Reads the statement at a place that the index names. */
   async read(place: Place): Promise<AcceptedStatement> {
     const payload = await this.#store.read(place)
     return { ...decodeRow(payload), place }
   }
 
-  /** Says for each id whether the log has that statement. */
+  /** Returns, for each id, whether the log has that statement. */
   async has(ids: readonly Uint8Array[]): Promise<boolean[]> {
     return (await this.#places(ids)).map(place => place !== undefined)
   }
 
-  /** At most `limit` ids of a class, in ascending order, from the first after `after`. */
+  /** Returns at most `limit` ids of a class, in ascending order, beginning with the first after `after`. */
   async list(statementClass: StatementClass, after: Uint8Array | undefined, limit: number): Promise<Uint8Array[]> {
     const ids: Uint8Array[] = []
     const from = after === undefined ? undefined : statementKey(statementClass, after)

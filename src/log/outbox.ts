@@ -22,18 +22,16 @@ export interface OutboxOptions {
 }
 
 /**
- * What one member still has to be offered. News is offered by id, because most members have it from its author, and it
- * is offered at once even if the member is behind. Statements that do not fit here, or that did not arrive, are not
- * lost: the member is behind then, and is offered the whole log, at longer and longer intervals.
+ * Offers statements to one member. News is offered by id, because most members have it from its author, and it is
+ * offered at once even if the member is behind. Statements that do not fit here, or that did not arrive, are not lost:
+ * the member is behind then, and is offered the whole log, at growing intervals.
  */
 export class Outbox {
   readonly #options: OutboxOptions
   readonly #log: Logger
   readonly #stopped = new AbortController()
   #news = new Map<string, Statement>()
-  /**
-   * Statements of our own that their authors' verbs should push, oldest first, and when each was accepted (monotonic).
-   */
+  /** Our own statements whose verb should push them, oldest first, with the monotonic time of acceptance. */
   readonly #expected = new Map<string, { statement: Statement; acceptedAtMs: number }>()
   #isWatching = false
   #isPassingOn = false
@@ -55,8 +53,8 @@ export class Outbox {
   }
 
   /**
-   * Statements of our own, which the verb that made them pushes to this member. If the verb does not, because it gave
-   * up in between, they are offered after `EXPECTED_MS`: no accepted statement stays on this member alone.
+   * Adds our own statements, which their verb pushes to this member. If the verb does not, because it failed or was
+   * aborted before, they are offered after `EXPECTED_MS`. So no accepted statement stays here alone.
    */
   expect(statements: readonly Statement[]): void {
     const acceptedAtMs = this.#options.clock.monotonic()
@@ -67,12 +65,12 @@ export class Outbox {
     if (!this.#isWatching) void this.#watch()
   }
 
-  /** A statement was pushed to this member. */
+  /** Notes that a statement was pushed to this member. */
   pushed(statement: Statement): void {
     this.#expected.delete(idOf(statement))
   }
 
-  /** Some statement did not arrive: the whole log is offered after a while. */
+  /** Notes that some statement did not arrive. The whole log is offered after a while. */
   fallBehind(): void {
     this.#isBehind = true
     if (!this.#isCatchingUp) void this.#catchUp()
@@ -94,7 +92,7 @@ export class Outbox {
       if (!(await this.#pause(oldest.acceptedAtMs + EXPECTED_MS - clock.monotonic()))) break
       const late = this.#takeLate(clock.monotonic())
       if (late.length === 0) continue
-      this.#log('%d statement(s) of our own were not pushed to %s: offering them', late.length, peer)
+      this.#log('offers %s our own statements that nobody pushed to it: %d', peer, late.length)
       this.add(late)
     }
     this.#expected.clear()
@@ -119,7 +117,7 @@ export class Outbox {
       try {
         await this.#offer([...news.keys()].map(fromHex), news)
       } catch (error) {
-        this.#log('could not offer %d statement(s) to %s: %s', news.size, this.#options.peer, reasonOf(error))
+        this.#log('could not offer statements to %s: %d (%s)', this.#options.peer, news.size, reasonOf(error))
         this.fallBehind()
       }
     }
@@ -148,12 +146,12 @@ export class Outbox {
   }
 
   /**
-   * Waits. Returns false if this outbox has ended since, or if the peer is no admitted member any more: should it
-   * become one again, it compares.
+   * Waits. Returns false if this outbox was stopped, or if the peer is no longer an admitted member. If it becomes one
+   * again, it compares.
    */
   async #pause(ms: number): Promise<boolean> {
     const { signal } = this.#stopped
-    // A sleep fails only when `stop` aborts it, which is what the next line asks.
+    // A sleep fails only when `stop` aborts it, which the next line checks.
     if (!signal.aborted) await this.#options.clock.sleep(ms, signal).catch(() => {})
     return !signal.aborted && this.#options.isAdmitted()
   }
@@ -176,7 +174,8 @@ export class Outbox {
     for (let start = 0; start < ids.length; start += IDS_MAX) {
       const offered = ids.slice(start, start + IDS_MAX)
       const lacking = await offer(offered, this.#stopped.signal)
-      this.#log('offered %d statement(s) to %s, which lacks %d', offered.length, peer, lacking.length)
+      const log = lacking.length > 0 ? this.#log : this.#log.trace
+      log('offered statements to %s: %d, of which it lacks %d', peer, offered.length, lacking.length)
       await Promise.all(
         lacking.map(async id => {
           const statement = known.get(toHex(id)) ?? (await statements.get(id))?.statement

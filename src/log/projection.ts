@@ -4,7 +4,7 @@ import type { Kind } from '../format/kinds.ts'
 import type { PeerId } from '../format/peer-id.ts'
 import type { AnyStatement, Statement } from '../format/statement.ts'
 
-/** What can become of a statement that a peer sends. The same words go over the wire. */
+/** The verdicts on a statement that a peer sends. The same words go over the wire. */
 export const VERDICTS = ['ok', 'invalid', 'forbidden', 'unknown-grant', 'clock-off', 'lacking', 'unsupported'] as const
 
 export type Verdict = (typeof VERDICTS)[number]
@@ -34,20 +34,20 @@ export interface Authorizer {
 }
 
 /**
- * What statements of some kinds add up to. A projection gives the same result in any order of arrival, and when it sees
- * a statement twice.
+ * Computes something from the statements of some kinds, such as the roster or the tree. A projection has the same
+ * result in any order of arrival, and when it sees a statement twice.
  */
 export interface Projection {
   readonly kinds: ReadonlySet<Kind>
   /** Throws a `FormatError` if the statement alone shows that it breaks a rule of its kind. */
   check?(statement: Statement, author: Uint8Array): void
-  /** Returns what the index should hold once these are accepted. It runs for one batch at a time. */
+  /** Returns the index changes for statements that are accepted. It runs for one batch at a time. */
   project(items: readonly AcceptedStatement[]): Promise<IndexOp[]>
   /** Called once the index holds the statements; not while the index is replayed at start. */
   applied?(items: readonly AcceptedStatement[], from: PeerId | null): void
   /** True if the log need not keep this statement, because it has a later one that replaces it. */
   isSuperseded?(statement: Statement, author: Uint8Array): boolean
-  /** True if the log has forgotten this statement because it keeps another in its place, the earlier or the later. */
+  /** True if the log dropped this statement because it keeps another one, earlier or later, in its place. */
   isReplaced?(statement: Statement, author: Uint8Array): boolean
   /** True if the index holds what `project` would put there for this statement. */
   isIndexed?(item: AcceptedStatement): Promise<boolean>

@@ -15,7 +15,7 @@ import { keyOf } from './keys.ts'
 import type { Authorizer, Projection, Verdict } from './projection.ts'
 import type { NewStatement } from './rows.ts'
 
-/** Decides last on a statement that would otherwise be accepted; `i` is its place among those received together. */
+/** The last check of a statement that passed all others. `i` is its index in the message. */
 export type FinalCheck = (statement: AnyStatement, i: number) => Promise<Verdict>
 
 export interface ReceiverOptions {
@@ -29,7 +29,7 @@ export interface ReceiverOptions {
   write: (items: readonly NewStatement[]) => Promise<void>
 }
 
-/** Bytes from a peer, read as a statement; or, if that failed, the verdict on them. */
+/** A statement read from a peer's bytes; or the verdict on them, if they cannot be read. */
 type Received = AnyStatement | 'invalid' | 'unsupported'
 
 /** Consecutive statements that are checked and verified together. */
@@ -75,7 +75,7 @@ export class Receiver {
     return verdicts
   }
 
-  /** Those statements that the log has already. */
+  /** Returns the statements that the log has already. */
   async #known(received: readonly Received[]): Promise<Set<AnyStatement>> {
     const statements = received.filter(statement => typeof statement !== 'string')
     const places = await this.#options.index.getMany(statements.map(keyOf))
@@ -128,7 +128,10 @@ function isAuthorizing(received: Received): boolean {
   return MEMBERSHIP_KINDS.has(received.kind) && !NOT_AUTHORIZING.has(received.kind)
 }
 
-/** Cuts statements into runs. Grants and their like come one by one, since they authorize what follows them. */
+/**
+ * Cuts statements into runs. Grants and other authorizing statements are runs of one, since they authorize what
+ * follows.
+ */
 function runsOf(received: readonly Received[]): Run[] {
   const runs: Run[] = []
   for (let start = 0; start < received.length; ) {
@@ -143,7 +146,7 @@ function runsOf(received: readonly Received[]): Run[] {
 
 function readStatement(bytes: Uint8Array, log: Logger): Received {
   try {
-    // A copy: a statement that is kept must not keep the whole message in memory.
+    // Copy the bytes, so that a statement that is kept does not keep the whole message in memory.
     return decodeStatement(Buffer.from(bytes))
   } catch (error) {
     log('cannot read a statement of %d bytes: %s', bytes.byteLength, reasonOf(error))
@@ -152,7 +155,7 @@ function readStatement(bytes: Uint8Array, log: Logger): Received {
 }
 
 /**
- * True if the bytes seem to be a statement of a kind or a version that we do not know: the peer may be newer than we.
+ * True if the bytes seem to be a statement of a kind or version that we do not know: the peer may run a newer release.
  */
 function isOfLaterVersion(bytes: Uint8Array): boolean {
   if (bytes.byteLength > STATEMENT_BYTES_MAX) return false

@@ -22,15 +22,15 @@ type StoredStatement = AcceptedStatement & Pick<NewStatement, 'from'>
 const AUTHOR_BYTES = 32
 
 /**
- * What the rows of the log mean for the index: where each statement lies, and what the projections make of it. Both go
- * into one batch, so that after a crash the index holds all of a statement or nothing of it.
+ * Projects the rows of the log into the index: where each statement lies, and the rows that the projections compute
+ * from it. Both go into one batch, so that after a crash the index holds all of a statement or nothing of it.
  */
 export class StatementRows implements RowProjection {
   readonly #store: Pick<Store, 'index' | 'markDead'>
   readonly #onAccepted: AcceptedListener
   readonly #projections: Projection[] = []
-  // By the bytes of the row. A row that was just written need not be decoded again to be indexed, and if two peers send
-  // one statement at the same time, each of the two rows keeps its own sender.
+  // By the bytes of the row. A row that was just written need not be decoded to be indexed. If two peers send one
+  // statement at the same time, each of the two rows keeps its own sender.
   readonly #written = new WeakMap<Uint8Array, NewStatement>()
 
   constructor(store: Pick<Store, 'index' | 'markDead'>, onAccepted: AcceptedListener) {
@@ -68,7 +68,7 @@ export class StatementRows implements RowProjection {
     ops.push(...this.#store.markDead(places.filter((place, i) => isMoved(place, items[i]?.place)) as Place[]))
     for (const projection of this.#projections) {
       const own = itemsOf(projection, items)
-      // These come last: a projection may remove what it supersedes, even the statement that just came.
+      // These come last: a projection may remove statements that are superseded, even the one that just came.
       if (own.length > 0) ops.push(...(await projection.project(own)))
     }
     await index.batch(ops)

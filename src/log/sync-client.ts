@@ -11,7 +11,7 @@ import type { StatementClass } from './keys.ts'
 import type { Verdict } from './projection.ts'
 import { fetchReply, GONE, listReply, pushReply, splitBody, splitIds } from './sync-frames.ts'
 
-/** What both ends of `/dfs/sync/1.0.0` agree on. */
+/** The name and limits of `/dfs/sync/1.0.0`, the same for both ends. */
 export const SYNC: ProtocolOptions = {
   protocol: SYNC_PROTOCOL,
   requestBytesMax: SYNC_BYTES_MAX,
@@ -21,7 +21,7 @@ export const SYNC: ProtocolOptions = {
 /** A statement to push. */
 export interface Push {
   statement: Statement
-  /** The put that kept the blocks of the record; null if there is none. */
+  /** The number of the put that kept the blocks of the record; null if there is none. */
   put: Uint8Array | null
 }
 
@@ -33,8 +33,8 @@ export interface SyncClientOptions {
 }
 
 /**
- * The four requests of `/dfs/sync/1.0.0`, one call each. They throw what `Callers.call` throws, and a `ProtocolError`,
- * which counts as a fault of the peer, if the answer makes no sense.
+ * Makes the four requests of `/dfs/sync/1.0.0`, one call each. They throw what `Callers.call` throws, and a
+ * `ProtocolError`, which counts as a fault of the peer, if the answer makes no sense.
  */
 export class SyncClient {
   readonly #callers: Callers
@@ -75,8 +75,8 @@ export class SyncClient {
   }
 
   /**
-   * The statements with some ids, in their order; null for each that the peer no longer has. It may answer for fewer
-   * ids than were asked for, but for at least one. Each statement is checked against its id.
+   * Returns the statements with some ids, in their order, and null for each that the peer no longer has. It may answer
+   * for fewer ids than were asked for, but for at least one. Each statement is checked against its id.
    */
   fetch(peer: PeerId, ids: readonly Uint8Array[], signal: AbortSignal | undefined): Promise<Array<Uint8Array | null>> {
     const options = { body: ids, signal, expectBytes: SYNC_BYTES_MAX }

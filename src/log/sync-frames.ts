@@ -4,7 +4,7 @@ import { ProtocolError } from '../wire/errors.ts'
 import { IDS_MAX, PUSH_STATEMENTS_MAX } from './constants.ts'
 import { VERDICTS } from './projection.ts'
 
-/** What the frames of `/dfs/sync/1.0.0` hold. SPEC.md describes them in words. */
+/** The fields of the frames of `/dfs/sync/1.0.0`. SPEC.md describes them in words. */
 
 const ID_BYTES = 32
 const PUT_NUMBER_BYTES = 16

@@ -9,7 +9,7 @@ import { GONE, requestSchema, splitBody, splitIds } from './sync-frames.ts'
 
 export interface SyncServerOptions {
   log: Log
-  /** Decides last on a record that is pushed with a put id: `ok` only if every block counted on this member is here. */
+  /** The last check of a record that is pushed with a put: `ok` only if every block counted on this member is here. */
   confirmPut: (statement: AnyStatement, put: Uint8Array, from: PeerId) => Promise<Verdict>
 }
 

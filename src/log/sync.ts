@@ -80,14 +80,14 @@ export class Sync {
   /** Pushes statements of our own to every admitted member, without waiting for the answers. */
   announce(statements: readonly Statement[], except: ReadonlySet<PeerId> = new Set()): void {
     const peers = this.#options.admitted().filter(peer => !except.has(peer))
-    this.#log('announcing %d statement(s) to %d member(s)', statements.length, peers.length)
+    if (peers.length > 0) this.#log.trace('announcing statements: %d, to members: %d', statements.length, peers.length)
     for (const peer of peers) {
       // If a member does not keep up, the statements do not wait for it in memory.
       if ((this.#pushes.get(peer)?.pending ?? 0) > NEWS_MAX) {
         this.#outbox(peer)?.fallBehind()
         continue
       }
-      // `push` sees to what fails.
+      // `push` handles the failure.
       for (const statement of statements) this.push(peer, statement).catch(() => {})
     }
   }
@@ -159,15 +159,18 @@ export class Sync {
       this.#reportPush(peer, pushes, verdicts)
       return verdicts
     } catch (error) {
-      this.#log('a push of %d statement(s) to %s failed: %s', pushes.length, peer, reasonOf(error))
+      this.#log('a push to %s failed, statements: %d (%s)', peer, pushes.length, reasonOf(error))
       throw error
     }
   }
 
   #reportPush(peer: PeerId, pushes: readonly Push[], verdicts: readonly Verdict[]): void {
     if (!this.#log.enabled) return
-    for (const [i, { statement }] of pushes.entries())
-      this.#log('pushed %s %s to %s: %s', statement.kind, shortHex(statement.id), peer, verdicts[i])
+    for (const [i, { statement, put }] of pushes.entries()) {
+      // The put that pushes its record logs the verdict itself.
+      const log = put === null ? this.#log : this.#log.trace
+      log('pushed %s %s to %s: %s', statement.kind, shortHex(statement.id), peer, verdicts[i])
+    }
   }
 
   #outbox(peer: PeerId): Outbox | undefined {
@@ -195,7 +198,7 @@ export class Sync {
     const batcher = this.#pushes.get(peer)
     this.#pushes.delete(peer)
     if (batcher === undefined) return
-    if (batcher.pending > 0) this.#log('%s went away before %d statement(s) reached it', peer, batcher.pending)
+    if (batcher.pending > 0) this.#log('%s has gone; statements that did not reach it: %d', peer, batcher.pending)
     void batcher.close(new DisconnectedError('the peer disconnected before the statement was pushed'))
   }
 }

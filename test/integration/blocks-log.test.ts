@@ -30,7 +30,7 @@ async function start(t: TestContext) {
   return { clock, cluster, writer, watched, said }
 }
 
-test('the log of a member that comes back tells what it missed and that it has it now', async t => {
+test('the log of a member that comes back tells which blocks were missing and that it has them now', async t => {
   const { clock, cluster, writer, watched, said } = await start(t)
   cluster.isolate(watched)
   const { record } = await whileTimePasses(clock, writer.put(bytes, { replicas: ALL, ack: 2 }))
@@ -39,16 +39,21 @@ test('the log of a member that comes back tells what it missed and that it has i
   await settle()
   const id = toHex(record.id).slice(0, 8)
   assert.deepEqual(said('repair'), [
-    `cannot walk the whole manifest of record ${id}: BlockUnreachableError: no member that can be reached has a part of this file: try again when more of them are connected`,
-    `walked record ${id}: 0 chunks and 1 nodes missing`
+    `record ${id}: cannot walk its whole manifest: BlockUnreachableError: no member that can be reached has a part of this file: try again when more of them are connected`,
+    `record ${id}: missing chunks: 0, missing manifest nodes: 1`
   ])
   await cluster.heal(watched)
   await timePassesUntil(clock, 'it has all', () => watched.blocks.owed.blocks === 0)
   await settle()
-  // It was connected to two members, and tried again for each.
+  // It was connected to two members, and tried again for each. Either may have delivered any chunk.
+  const lines = said('repair').map(line => line.replace(/(?<=pulled chunks from ).*/, '…'))
   assert.deepEqual(
-    [...new Set(said('repair'))],
-    ['walking 1 records again, 1 blocks are missing', `walked record ${id}: 0 chunks and 0 nodes missing`]
+    [...new Set(lines)],
+    [
+      'walks records again: 1, missing blocks: 1',
+      `record ${id}: pulled chunks from …`,
+      `record ${id}: nothing is missing any more`
+    ]
   )
 })
 
@@ -57,12 +62,29 @@ test('the log of a keeper tells what a put counts on it for, and that it confirm
   await whileTimePasses(clock, writer.put(bytes, { replicas: ALL, ack: 3 }))
   await settle()
   const lines = said('keep')
-  assert.match(lines[0] as string, /^\w+ counts on us for root [0-9a-f]{8}: 0 chunks of its put are lacking here$/)
-  assert.match(
-    lines[1] as string,
-    /^confirm the put of \w+ with root [0-9a-f]{8}: every block that it counts on is here$/
-  )
+  assert.match(lines[0] as string, /^put [0-9a-f]{8} of \w+, root [0-9a-f]{8}: chunks counted on us: 6, here: 6$/)
+  assert.match(lines[1] as string, /^put [0-9a-f]{8} of \w+: confirms its record [0-9a-f]{8} with root [0-9a-f]{8}$/)
   assert.ok(lines.every(line => !line.includes(watched.peer)))
+})
+
+test('the log of a put that waits names the members that it waits for, and says once that it asks nobody', async t => {
+  const { clock, cluster, writer, watched, said } = await start(t)
+  const [, other] = cluster.members as [BlockMember, BlockMember]
+  cluster.isolate(other)
+  const { promise: pushed, resolve } = Promise.withResolvers<void>()
+  writer.onPush = () => pushed
+  const slow = watched.put(bytes, { replicas: 2, ack: 2 })
+  await timePassesUntil(clock, 'it says for whom it waits', () =>
+    said('acknowledgement').some(line => line.endsWith(`: 1 of 2 copies are durable, waits for ${writer.peer}`))
+  )
+  resolve()
+  await whileTimePasses(clock, slow)
+  cluster.isolate(writer)
+  said('acknowledgement')
+  await assert.rejects(whileTimePasses(clock, watched.put(bytes, { replicas: 2, ack: 2 })), { code: 'unreachable' })
+  const lines = said('acknowledgement').map(line => line.replace(/^record [0-9a-f]{8}: /, ''))
+  assert.equal(lines.filter(line => line === '1 of 2 copies are durable, asks no other member').length, 1)
+  assert.ok(lines.includes('no, durable copies: 1 of 2 (the caller asked for 2)'))
 })
 
 test('the log of an evict tells how much was freed, and that of a put that lost a keeper tells what is owed', async t => {
@@ -73,18 +95,19 @@ test('the log of an evict tells how much was freed, and that of a put that lost 
   const { freed, left } = await whileTimePasses(clock, watched.blocks.evict(record))
   const id = toHex(record.id).slice(0, 8)
   assert.deepEqual(said('evict'), [
-    `evicting record ${id}`,
-    `evicted record ${id}: freed ${freed.blocks} chunks, left ${left.blocks}`
+    `record ${id}: evicts its chunks`,
+    `record ${id}: chunks freed: ${freed.blocks}, left: ${left.blocks}`
   ])
   cluster.isolate(writer)
-  const { outcome, record: second } = await whileTimePasses(clock, watched.put(bytes, { replicas: ALL, ack: 2 }))
+  const { record: second } = await whileTimePasses(clock, watched.put(bytes, { replicas: ALL, ack: 2 }))
   const secondId = toHex(second.id).slice(0, 8)
-  const handoff = said('handoff')
-  assert.ok(handoff.includes(`${outcome.owedBlocks} copies of chunks of record ${secondId} are still owed`))
+  assert.deepEqual(said('handoff'), [`record ${secondId}: asks its members until they confirm what they owe`])
   await cluster.heal(writer)
   await writer.stand(second)
   await timePassesUntil(clock, 'all is confirmed', () => watched.blocks.owed.blocks === 0)
-  assert.ok(said('handoff').some(line => / copies of chunks were owed, 0 are now$/.test(line)))
+  const answers = said('handoff')
+  assert.ok(answers.includes(`record ${secondId}: ${writer.peer} holds 6 of the 6 chunks that it owes`))
+  assert.equal(answers.at(-1), `record ${secondId}: nothing is owed any more`)
 })
 
 test('a node lists the background work of this room, and all of it ends with it', async t => {

@@ -250,13 +250,15 @@ test('the log of a put that loses its keeper tells what is owed, and holds no pa
   const { root, owed } = await node.put('/folder-name/file-name', source(), { type: 'text/secret-type' })
   assert.ok(root !== null && owed.blocks > 0)
   assertInOrder(logger.lines, [
-    /^dfs:blocks:put put .*: opened: 3 copies wanted, waits for the default$/,
+    /^dfs:blocks:put put .*: opened: 3 copies wanted, waits for 2$/,
     new RegExp(`^dfs:blocks:placer put .*: asks ${keeper.peerId} to keep blocks$`),
-    new RegExp(`^dfs:blocks:placer put .*: ${keeper.peerId} failed: `),
-    new RegExp(`^dfs:blocks:placer put .*: ${keeper.peerId} did not keep a block \\(failed\\)$`),
-    /^dfs:blocks:put put .*: 4 chunks placed; members asked: 1, counted on: \d$/,
-    /^dfs:blocks:acknowledgement record .*: yes; copies that are durable: 1, copies of blocks owed: 4$/,
-    /^dfs:fs:put record [0-9a-f]{8}: handed off, copies of blocks owed: 4$/
+    new RegExp(`^dfs:blocks:placer put .*: ${keeper.peerId} is lost: `),
+    /^dfs:blocks:put put .*: root [0-9a-f]{8}, chunks: 4; kept by /,
+    /^dfs:blocks:acknowledgement record .*: yes, durable copies: 1 of 2 \(no other member can be asked now\)$/,
+    new RegExp(
+      `^dfs:blocks:acknowledgement record .*: copies of chunks that are still owed: 4, by ${keeper.peerId}: 4$`
+    ),
+    /^dfs:blocks:handoff record [0-9a-f]{8}: asks its members until they confirm what they owe$/
   ])
   const log = logger.lines.join('\n')
   const kept = [networkKey, secret.subarray(0, 8)].flatMap(bytes => [

@@ -29,7 +29,7 @@ export interface Fetched {
   bytes: Uint8Array
   /** Who delivered it: this member's own id if its disk did. */
   from: PeerId
-  /** Says that the caller is done with the bytes, so that their memory can be used again. It need not be called. */
+  /** Call it when done with the bytes, so that their memory can be reused. It does no harm not to call it. */
   release: () => void
 }
 
@@ -63,7 +63,7 @@ interface SearchOptions {
  * Gets a block from wherever it is: from our own disk, else from the other members down the ranking.
  *
  * It promises that every byte it returns has been verified, and that callers who want the same block at the same time share
- * one search, which ends when the last of them gives up. It heals a copy on our disk that it finds damaged. It stores
+ * one search, which ends when the last of them gives up. It replaces a copy on our disk that it finds damaged. It stores
  * nothing else: a caller that wants to keep the block does that (`BlockPuller`).
  */
 export class Fetcher {
@@ -77,8 +77,9 @@ export class Fetcher {
   }
 
   /**
-   * Returns the block's verified bytes. Throws a `BlockUnreachableError`, or a `BlockCorruptError` if every copy that came
-   * was damaged.
+   * Returns the block's verified bytes. Throws a `BlockUnreachableError` if no member delivered the block, and a
+   * `BlockCorruptError` if some member delivered a damaged copy and none a good one. If our own copy is damaged or unreadable
+   * and no other can be had, throws what is wrong with ours.
    */
   async fetch(cid: BlockCid, options: FetchOptions = {}): Promise<Fetched> {
     const local = options.only === true ? undefined : await this.#fromDisk(cid, options.signal)
@@ -93,27 +94,28 @@ export class Fetcher {
       return bytes === undefined ? undefined : { bytes, from: self, release: () => local.returnBuffer(bytes) }
     } catch (error) {
       if (!(error instanceof BlockCorruptError || error instanceof BlockUnreadableError)) throw error
-      return this.#heal(cid, error, signal)
+      return this.#repairDamaged(cid, error, signal)
     }
   }
 
   /** Gets a true copy of a block whose copy here is bad. Throws what is wrong with ours if no other copy can be had. */
-  async #heal(
+  async #repairDamaged(
     cid: BlockCid,
     bad: BlockCorruptError | BlockUnreadableError,
     signal: AbortSignal | undefined
   ): Promise<Fetched> {
     this.#log('block %s is bad on this disk, asking other members for it', nameOf(cid))
-    const healed = await this.#fromPeers(cid, { signal }).catch(error => {
+    const fetched = await this.#fromPeers(cid, { signal }).catch(error => {
       this.#log('no other member could deliver block %s: %s', nameOf(cid), reasonOf(error))
       throw bad
     })
-    // A disk that cannot be read may be one that cannot be written: that is no reason not to return what came.
+    // A disk that cannot be read may not be writable either, so nothing is replaced on it. If writing fails, the caller still
+    // gets its block.
     if (bad instanceof BlockCorruptError)
-      await this.#options.local.mend(cid, healed.bytes).catch(error => {
-        this.#log('could not write block %s again: %s', nameOf(cid), reasonOf(error))
+      await this.#options.local.replace(cid, fetched.bytes).catch(error => {
+        this.#log('could not replace the damaged block %s: %s', nameOf(cid), reasonOf(error))
       })
-    return healed
+    return fetched
   }
 
   async #fromPeers(cid: BlockCid, options: FetchOptions): Promise<Fetched> {
@@ -139,12 +141,12 @@ export class Fetcher {
     const search = { promise, waiters: 0, holders: 0, controller }
     this.#searches.set(key, search)
     const forget = (): void => this.#forget(key, promise)
-    // Each caller that waits gets the error; if none waits any more, it is the abort.
+    // Each caller that waits gets the error. If none waits any more, the error is the abort.
     promise.then(forget, forget)
     return search
   }
 
-  // A caller that gave up, or never releases, keeps the buffer from being used again, which does no harm.
+  // If a caller gave up or never releases, the buffer is not reused, which does no harm.
   #heldBy(search: Search, { bytes, from }: { bytes: Uint8Array; from: PeerId }): Fetched {
     let isHeld = true
     const release = (): void => {
@@ -154,7 +156,7 @@ export class Fetcher {
     return { bytes, from, release }
   }
 
-  // Another search may have taken its place by now.
+  // By now the key may belong to another search.
   #forget(key: string, promise: Search['promise']): void {
     if (this.#searches.get(key)?.promise === promise) this.#searches.delete(key)
   }
@@ -173,14 +175,14 @@ export class Fetcher {
       })
       const found = await race.run(signal)
       if ('bytes' in found) return found
-      this.#log('none of %d members could deliver block %s in round %d', sources.length, nameOf(cid), round)
+      this.#log('round %d: no member delivered block %s, asked: %d', round, nameOf(cid), sources.length)
       corrupt ??= found.corrupt
       if (!found.isWorthRetrying) break
     }
     throw corrupt ?? new BlockUnreachableError(cid)
   }
 
-  /** Whom to ask, in order: preferred ones, then the ranking, the quickest of the likely owners first. */
+  /** The members to ask, in order: preferred ones, then the ranking with the quickest of the likely owners first. */
   #sources(cid: BlockCid, { prefer, only }: SearchOptions): PeerId[] {
     const { admitted, ranking, health, self } = this.#options
     const reachable = new Set(admitted())
@@ -194,12 +196,12 @@ export class Fetcher {
     return [...ordered.filter(peer => !health.isAvoided(peer)), ...ordered.filter(peer => health.isAvoided(peer))]
   }
 
-  /** Resolves once a source has taken longer than it does as a rule: over a thin link all take long. */
+  /** Resolves once a source has taken much longer than it usually does. Over a thin link every source takes long. */
   #patience(peer: PeerId, signal: AbortSignal): Promise<undefined> {
     const { clock, health } = this.#options
     const patienceMs = Math.max(HEDGE_MS, HEDGE_LATENCIES * health.latencyMs(peer))
     const patience = clock.sleep(patienceMs, signal).then(() => undefined)
-    // It fails only if it is aborted, and then the race that it belongs to is over.
+    // It fails only if it is aborted, and then its race is over.
     patience.catch(() => {})
     return patience
   }
@@ -227,18 +229,18 @@ export class Fetcher {
 }
 
 /**
- * True of what a source is to blame for: silence and a wrong block. It is no fault to have no such block, or to go away, and
- * broken frames have been counted where they were read.
+ * True if the error is the source's fault: silence or a wrong block. It is no fault to have no such block, or to go away.
+ * Broken frames were counted as faults where they were read. So was silence, by the call, which means that it counts twice.
  */
 function isFault(error: unknown): boolean {
   const isInnocent = [RefusedError, DisconnectedError, ProtocolError].some(kind => error instanceof kind)
   return !isInnocent && !isAbort(error)
 }
 
-// Made once: what `abort` makes by itself costs a stack trace a block.
+// Created once: the error that `abort` would create by itself costs a stack trace for each block.
 const NOBODY_WAITS = new StoppedError('nobody waits for the block any more')
 
-// The first few in rank are where the block should be: among them speed decides. A stable sort keeps the rank of equals.
+// The first few in rank should have the block, so among them speed decides. The sort is stable and keeps the rank of equals.
 const LIKELY_OWNERS = 3
 
 function bySpeed(ranked: PeerId[], health: PeerHealth): PeerId[] {

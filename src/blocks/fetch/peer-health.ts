@@ -10,7 +10,7 @@ interface Health {
   /** Smoothed share of requests for which it had the block. */
   hits: number
   faults: number
-  /** Until when it is asked last, by the clock that only moves forward. */
+  /** Until when it is asked last, by the monotonic clock. */
   avoidedUntilAtMs: number
 }
 
@@ -20,7 +20,7 @@ const SMOOTHING = 0.2
 /** A peer that had no block for a long time is still asked now and then. */
 const HITS_MIN = 0.05
 
-/** What this node has seen of each peer as a source: how fast it answers, how many requests it has, what it did wrong. */
+/** Measures each peer as a source of blocks: how fast it answers, how many requests it has, and its faults. */
 export class PeerHealth {
   readonly #clock: Clock
   readonly #peers = new Map<PeerId, Health>()
@@ -60,7 +60,7 @@ export class PeerHealth {
     return (this.#peers.get(peer)?.avoidedUntilAtMs ?? 0) > this.#clock.monotonic()
   }
 
-  /** How long this peer takes for a block as a rule. */
+  /** How long this peer usually takes for a block. */
   latencyMs(peer: PeerId): number {
     return this.#peers.get(peer)?.latencyMs ?? UNKNOWN_LATENCY_MS
   }

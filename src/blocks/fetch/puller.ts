@@ -1,5 +1,6 @@
 import type { BlockCid } from '../../format/cid.ts'
 import { CHUNK_BYTES } from '../../format/constants.ts'
+import type { PeerId } from '../../format/peer-id.ts'
 import { Limiter } from '../../util/limiter.ts'
 import { PULL_BYTES_MAX } from '../constants.ts'
 import type { LocalBlocks } from '../hold/local-blocks.ts'
@@ -11,8 +12,8 @@ export interface PullOptions extends FetchOptions {
 }
 
 /**
- * Brings blocks onto this disk, for whatever reason: a keeper was asked to, a hold needs it, or this member owes it. All
- * reasons share one limit on the bytes under way, so that memory stays bounded.
+ * Brings blocks onto this disk, for any reason: a writer asked us to keep them, a hold needs them, or this member owes them.
+ * All pulls share one limit on the bytes under way, so that memory stays bounded.
  */
 export class BlockPuller {
   readonly #fetcher: Pick<Fetcher, 'fetch'>
@@ -25,15 +26,16 @@ export class BlockPuller {
   }
 
   /**
-   * Fetches one block, verifies it, and keeps it under its claim; both are durable when it resolves. Throws what `fetch`
-   * throws, and `NoSpaceError` if the disk is full.
+   * Fetches one block, verifies it, and keeps it under its claim; both are durable when it resolves. Returns who delivered
+   * it. Throws what `fetch` throws, and `NoSpaceError` if the disk is full.
    */
-  async pull(cid: BlockCid, { claim, ...options }: PullOptions): Promise<void> {
+  async pull(cid: BlockCid, { claim, ...options }: PullOptions): Promise<PeerId> {
     const free = await this.#bytes.acquire(CHUNK_BYTES, options.signal)
     try {
-      const { bytes, release } = await this.#fetcher.fetch(cid, options)
+      const { bytes, from, release } = await this.#fetcher.fetch(cid, options)
       await this.#local.keep(cid, bytes, claim)
       release()
+      return from
     } finally {
       free()
     }

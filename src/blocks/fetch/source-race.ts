@@ -4,7 +4,7 @@ import { DisconnectedError } from '../../wire/errors.ts'
 import { HEDGE_MAX } from '../constants.ts'
 import { BlockCorruptError } from '../errors.ts'
 
-/** What became of asking one source. */
+/** The result of asking one source. */
 export type Outcome = { peer: PeerId; bytes: Uint8Array } | { peer: PeerId; error: unknown }
 
 /** The block and who delivered it; or nothing, and whether another round may find it. */
@@ -13,29 +13,29 @@ export type RaceResult =
   | { corrupt: BlockCorruptError | undefined; isWorthRetrying: boolean }
 
 export interface SourceRaceOptions {
-  /** Whom to ask, the first first. */
+  /** The members to ask, in this order. */
   sources: readonly PeerId[]
   /** Asks one source and checks its answer. It never rejects. */
   ask: (peer: PeerId, signal: AbortSignal) => Promise<Outcome>
-  /** Resolves once a source has taken so long that the next should join it. */
+  /** Resolves once a source has taken so long that the next should be asked too. */
   patience: (peer: PeerId, signal: AbortSignal) => Promise<undefined>
-  /** Told of a source that was joined by the next for being slow. */
+  /** Called with a source that is so slow that the next is asked too. */
   onSlow: (peer: PeerId) => void
 }
 
-// Made once: what `abort` makes by itself costs a stack trace a block.
+// Created once: the error that `abort` would create by itself costs a stack trace for each block.
 const RACE_OVER = new StoppedError('another source has delivered the block')
 
 /**
- * Asks sources for one block until the first true answer. A source that fails is followed by the next at once, one that is
- * slow is joined by it, and those that lose are aborted. One of these serves one round.
+ * Asks sources for one block until the first true answer. When a source fails, the next is asked at once. When a source is
+ * slow, the next is asked too. The sources that lose the race are aborted. Use one instance per round.
  */
 export class SourceRace {
   readonly #options: SourceRaceOptions
   readonly #waiting: PeerId[]
   readonly #asked = new Map<PeerId, Promise<Outcome>>()
   readonly #losers = new AbortController()
-  /** The source that was asked last, and when it is to be joined by the next. */
+  /** The source that was asked last, and a promise that resolves when the next is to be asked too. */
   #hedge: { peer: PeerId; isDue: Promise<undefined> } | undefined
   #corrupt: BlockCorruptError | undefined
   #isWorthRetrying: boolean
@@ -43,7 +43,7 @@ export class SourceRace {
   constructor(options: SourceRaceOptions) {
     this.#options = options
     this.#waiting = [...options.sources]
-    // With nobody to ask yet, somebody may have come by the next round.
+    // If there is nobody to ask now, a member may have come by the next round.
     this.#isWorthRetrying = this.#waiting.length === 0
   }
 
@@ -81,7 +81,7 @@ export class SourceRace {
     this.#hedge = undefined
   }
 
-  // A source that has no such block will say so again. Only one that could not be asked is worth another round.
+  // A source that has no such block would say so again. Only a source that disconnected is worth another round.
   #noteFailure({ peer, error }: { peer: PeerId; error: unknown }): void {
     this.#asked.delete(peer)
     if (error instanceof BlockCorruptError) this.#corrupt = error

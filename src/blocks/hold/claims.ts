@@ -12,8 +12,8 @@ import type { Clock } from '../../util/clock.ts'
 import { CLAIM_SLACK_MS } from '../constants.ts'
 
 /**
- * Why a block stays. An owner is what needs the block: a record that names it as its root, a manifest node that links to it,
- * or a put under way, whose claim runs out. A claim is a row that is there or not, never a counter, so writing one twice is
+ * Why a block stays. A claimant needs the block: a record that names it as its root, a manifest node that links to it, or a
+ * put under way, whose claim runs out. A claim is a row that is there or not, never a counter, so writing one twice is
  * harmless.
  */
 export type Claimant = RecordClaimant | { by: 'node'; multihash: Uint8Array } | { by: 'put'; put: PutId }
@@ -32,7 +32,7 @@ export type PutId = Uint8Array
 export interface ExpiredClaim {
   put: PutId
   multihash: Uint8Array
-  /** When it ran out, as the key of the index has it: milliseconds since the Unix epoch, 64 bits, big-endian. */
+  /** When it ran out, as in the key of the index: milliseconds since the Unix epoch, 64 bits, big-endian. */
   expires: Uint8Array
 }
 
@@ -76,12 +76,13 @@ export class Claims {
     )
   }
 
-  /** The change to the index by which an owner claims a block. It belongs in the batch that makes it an owner. */
+  /** Returns the index change by which a record or a node claims a block. It belongs in the batch that adds the claimant. */
   static reference(multihash: Uint8Array, claimant: Exclude<Claimant, { by: 'put' }>): IndexOp {
     const value = claimant.by === 'record' ? u32be(encodeReplicas(claimant.replicas)) : NOTHING
     return { type: 'put', key: claimKey(multihash, claimant), value }
   }
 
+  /** Writes index changes that `reference` returned. */
   async add(ops: readonly IndexOp[]): Promise<void> {
     await this.#store.index.batch(ops)
   }
@@ -96,8 +97,8 @@ export class Claims {
   }
 
   /**
-   * Ends one claim if it ran out before `beforeMs`, since it may have been renewed after it was found. The caller holds the
-   * block's lock, which renewals hold too.
+   * Ends one claim if it ran out before `beforeMs`. It looks again, since the claim may have been renewed after it was found.
+   * The caller holds the block's lock, as renewals do.
    */
   async endExpired({ put, multihash, expires }: ExpiredClaim, beforeMs: number): Promise<void> {
     const key = claimKey(multihash, { by: 'put', put })
@@ -186,8 +187,8 @@ export class Claims {
         const value = await index.get(key)
         return value !== undefined && isSamePlace(decodePlace(value.subarray(8)), place)
       },
-      // Nothing is left of a claim that has ended, so one that is not in the table is taken for ended. One that is there
-      // has two rows, which are written and removed together.
+      // A claim that has ended leaves no row, so a claim that is not in the table counts as ended. A claim that is there has
+      // two rows, which are written and removed together.
       isIndexed: async row => {
         const { key, expires } = parseRow(row)
         const [value, mark] = await index.getMany([key, expiryKey(expires, key)])

@@ -4,10 +4,10 @@ import type { Clock } from '../../util/clock.ts'
 import { HOLDS_MAX } from '../constants.ts'
 
 /**
- * Promises not to free a block for a while, which this member gives to members that plan to free their own copy. They are
- * in memory only: after an unclean stop this member does nothing that could break one until all have run out. They are
- * timed by the clock that only moves forward. A wall clock that is set ahead would end them early; one that stands still
- * while the machine sleeps keeps them for longer, which does no harm.
+ * The promises of this member not to free a block for a while. It makes them to members that plan to free their own copy.
+ * They are in memory only: after an unclean stop this member does nothing that could break one until all have run out. They
+ * are timed by the monotonic clock: a wall clock that is set ahead would end them early. The monotonic clock may stop while
+ * the machine sleeps, which makes them last longer and does no harm.
  */
 export class Holds {
   readonly #clock: Clock
@@ -26,6 +26,7 @@ export class Holds {
     return true
   }
 
+  /** True while a promise on the block lasts. */
   isHeld(cid: BlockCid): boolean {
     const holders = this.#untilAtMs.get(blockKey(cid))
     if (holders === undefined) return false

@@ -9,11 +9,11 @@ import { BAD_BLOCKS_MAX } from '../constants.ts'
 import { BlockCorruptError, BlockUnreachableError, BlockUnreadableError } from '../errors.ts'
 import type { Claims } from './claims.ts'
 
-/** What this room needs of a blockstore: what any adapter of `interface-blockstore` has, and optionally what ours adds. */
+/** The part of a blockstore that this room needs: any adapter of `interface-blockstore` has it; the rest only ours has. */
 export type BlockPort = Pick<Blockstore, 'has' | 'get' | 'put' | 'delete'> & {
   /** The size of a block in bytes, without reading it. */
   sizeOf?(cid: BlockCid): Promise<number | undefined>
-  /** Lists every block. Only a store that nobody else uses has this, since we free what is in it and claimed by nothing. */
+  /** Lists every block. Only a store that nobody else uses has this, since we free the blocks in it that nothing claims. */
   all?(): AsyncIterable<{ multihash: Uint8Array }>
   /** Set if the store keeps no reference to a buffer that it was given or that it returned. */
   isCopying?: boolean
@@ -32,7 +32,7 @@ export class LocalBlocks {
   #badCount = 0
   readonly #locks = new KeyedLocks()
 
-  /** `onBad` is told of each block that is found damaged or unreadable: once each, as far as they are remembered. */
+  /** `onBad` is called once for each block that is found damaged or unreadable, as far as these are remembered. */
   constructor(
     store: BlockPort,
     claims: Claims,
@@ -78,7 +78,7 @@ export class LocalBlocks {
   async sizeOf(cid: BlockCid): Promise<number> {
     if (this.#store.sizeOf !== undefined) return (await this.#store.sizeOf(cid)) ?? 0
     const bytes = await this.get(cid).catch(error => {
-      // `onBad` has been told.
+      // `onBad` was called with it.
       if (error instanceof BlockCorruptError) return undefined
       throw error
     })
@@ -96,7 +96,7 @@ export class LocalBlocks {
    */
   async keep(cid: BlockCid, bytes: Uint8Array, claim: () => Promise<void> = noChange): Promise<void> {
     await this.#locks.run(blockKey(cid), async () => {
-      // Both run to their end even if one fails, since nothing may be written once the lock is released.
+      // Both must end before the lock is released, even if one fails, so that nothing is written later.
       for (const result of await Promise.allSettled([claim(), this.#store.put(cid, bytes)]))
         if (result.status === 'rejected') throw result.reason
     })
@@ -111,8 +111,8 @@ export class LocalBlocks {
     })
   }
 
-  /** Replaces the bytes of a damaged block by the true ones. */
-  async mend(cid: BlockCid, bytes: Uint8Array): Promise<void> {
+  /** Replaces a damaged block by its true bytes. */
+  async replace(cid: BlockCid, bytes: Uint8Array): Promise<void> {
     await this.#locks.run(blockKey(cid), async () => {
       await this.#store.delete(cid)
       await this.#store.put(cid, bytes)
@@ -121,8 +121,8 @@ export class LocalBlocks {
 
   /**
    * Ends a claim by `endClaim`, then frees the block if nothing else claims it, all under the block's lock. Returns whether
-   * it was freed. If `mayFree` says no it does nothing, and the claim stays, so that a later sweep finds it again. `endClaim`
-   * is left out for a block without claims.
+   * it was freed. If `mayFree` returns false it does nothing, and the claim stays, so that a later sweep finds it again.
+   * `endClaim` is left out for a block without claims.
    */
   async release(cid: BlockCid, mayFree: () => boolean, endClaim: () => Promise<void> = noChange): Promise<boolean> {
     return this.#locks.run(blockKey(cid), async () => {
@@ -135,7 +135,7 @@ export class LocalBlocks {
     })
   }
 
-  /** Frees a block although it is claimed, for an evict that has its proofs. `mayFree` is asked under the block's lock. */
+  /** Frees a block although it is claimed, for an evict that has its proofs. `mayFree` runs under the block's lock. */
   async freeProven(cid: BlockCid, mayFree: () => Promise<boolean>): Promise<boolean> {
     return this.#locks.run(blockKey(cid), async () => {
       if (!(await mayFree())) return false
@@ -158,7 +158,7 @@ export class LocalBlocks {
     return parts.length === 1 ? parts[0] : concatBytes(...parts)
   }
 
-  /** Reports a bad block the first time that it is met. Returns the error, to be thrown. */
+  /** Reports a bad block the first time that it is found. Returns the error, to be thrown. */
   #reported<E extends BlockCorruptError | BlockUnreadableError>(error: E): E {
     const key = blockKey(error.cid)
     if (!this.#bad.has(key)) {

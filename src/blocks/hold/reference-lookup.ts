@@ -1,7 +1,7 @@
 import { toHex } from '../../util/bytes.ts'
 import type { Claims } from './claims.ts'
 
-/** What the claims know of a record. */
+/** A record that needs a block, as far as the claims know it. */
 export interface ReferringRecord {
   /** Copies wanted; `Infinity` for every member. */
   replicas: number
@@ -9,7 +9,7 @@ export interface ReferringRecord {
   root: Uint8Array
 }
 
-/** What needs a block, directly or through the manifest nodes above it. */
+/** The records and puts that need a block, directly or through the manifest nodes above it. */
 export interface Referrers {
   /** The records that need the block, by their ids (hex). */
   records: ReadonlyMap<string, ReferringRecord>
@@ -18,8 +18,8 @@ export interface Referrers {
 }
 
 /**
- * Follows claims from a block up to the records that need it. It remembers what it found for each manifest node, so use one
- * for one question only: a later question needs a new one, since claims may have changed.
+ * Follows claims from a block up to the records that need it. It remembers what it found for each manifest node, and claims
+ * may change, so use one instance for one question only.
  */
 export class ReferenceLookup {
   readonly #claims: Pick<Claims, 'claimants'>
@@ -32,12 +32,12 @@ export class ReferenceLookup {
   async of(multihash: Uint8Array): Promise<Referrers> {
     const records = new Map<string, ReferringRecord>()
     let isInPut = false
-    for (const owner of await this.#claims.claimants(multihash)) {
-      if (owner.by === 'record') records.set(toHex(owner.id), { replicas: owner.replicas, root: multihash })
-      else if (owner.by === 'put') isInPut = true
+    for (const claimant of await this.#claims.claimants(multihash)) {
+      if (claimant.by === 'record') records.set(toHex(claimant.id), { replicas: claimant.replicas, root: multihash })
+      else if (claimant.by === 'put') isInPut = true
       else {
-        // A node's name is a hash over the names that it links to, so the way up has no circles.
-        const above = await this.#ofNode(owner.multihash)
+        // A node's name is a hash over the names that it links to, so there is no cycle on the way up.
+        const above = await this.#ofNode(claimant.multihash)
         for (const [id, record] of above.records) records.set(id, record)
         isInPut ||= above.isInPut
       }
@@ -60,7 +60,7 @@ export function copiesWanted({ records }: Referrers): number {
   return Math.max(0, ...[...records.values()].map(({ replicas }) => replicas))
 }
 
-/** Equal for equal sets of records. */
+/** Returns the same text for equal sets of records. */
 export function referrersKey({ records }: Referrers): string {
   return [...records.keys()].sort().join()
 }

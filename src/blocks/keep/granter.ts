@@ -44,7 +44,7 @@ interface Question extends Pick<HoldRoot, 'fetch' | 'nonce'> {
   lookup: ReferenceLookup
 }
 
-/** Answers what other members ask about the replicas here: whether they are here, and a promise not to free them. */
+/** Answers other members that ask about the replicas here: whether they are here, and whether we promise not to free them. */
 export class HoldGranter {
   readonly #options: HoldGranterOptions
   readonly #log: Logger
@@ -57,8 +57,8 @@ export class HoldGranter {
 
   /**
    * Returns the chunks of the bitmap that are not here. Without a nonce and without `fetch` that is all. With `fetch` it
-   * pulls missing chunks first, and a record claims them from then on. With a nonce it promises each chunk that is here
-   * for `HOLD_MS` and proves it; the proofs are 32 bytes each, in the order of the file.
+   * pulls missing chunks first, and a record claims them from then on. With a nonce it also promises not to free the chunks
+   * that are here for `HOLD_MS` from now, and proves that it has them: 32 bytes a chunk, in the order of the file.
    */
   async holdRoot(request: HoldRoot, peer: PeerId, signal: AbortSignal): Promise<HoldAnswer> {
     this.#assertMayAsk(request, peer)
@@ -78,36 +78,38 @@ export class HoldGranter {
       }
     }
     if ((await walkCounted({ local, codec, root, chunks, onBatch })) === undefined) {
-      this.#log('%s asks about root %s, of which a manifest node is not here', peer, nameOf(root))
+      this.#log('%s asks about root %s: a manifest node of the file is not here', peer, nameOf(root))
       return { lacking: chunks, proofs: new Uint8Array(0) }
     }
-    const asks = nonce !== undefined ? 'a hold on' : fetch ? 'us to take over' : 'about'
-    this.#log('%s asks %s %d chunks of root %s: %d are lacking', peer, asks, chunks.size, nameOf(root), lacking.size)
+    const asks = nonce !== undefined ? 'for a hold on' : fetch ? 'us to take over' : 'about'
+    const here = chunks.size - lacking.size
+    this.#log('%s asks %s chunks of root %s: %d, here: %d', peer, asks, nameOf(root), chunks.size, here)
     return { lacking, proofs: concatBytes(...proofs) }
   }
 
   #assertMayAsk({ view, chunks, fetch, nonce }: HoldRoot, peer: PeerId): void {
     const { mayStore, viewId } = this.#options
-    // Ranks under different views differ: a promise made under one says nothing under the other.
+    // Ranks under different views differ, so a promise made under one means nothing under the other.
     if (nonce !== undefined && !equalBytes(view, viewId())) throw new RefusedError('view-differs')
     if (nonce === undefined && fetch && !mayStore(peer)) throw new RefusedError('forbidden')
     if (nonce !== undefined && chunks.size > HOLD_CHUNKS_MAX) throw new RefusedError('over-limit')
   }
 
-  /** Returns undefined if the chunk is lacking, else its proof, which is empty if the peer asked for no promise. */
+  /** Returns undefined if the chunk is lacking, or else its proof, which is empty if the peer asked for no promise. */
   async #answer(chunk: ManifestChunk, question: Question): Promise<Uint8Array | undefined> {
     const { local, holds } = this.#options
     const { cid } = chunk
     const { nonce, peer, fetch, signal } = question
     if (nonce === undefined && !fetch) return (await local.has(cid)) ? NO_PROOF : undefined
     if (!(await this.#isNeededByAll(chunk, question))) return undefined
-    // The promise is made under the block's lock, so that no evict of ours is half way through.
+    // The promise is made under the block's lock, so that no evict of ours is freeing the block at this moment.
     let isPromised = false
-    const promise = async (): Promise<void> => {
+    const claimAndHold = async (): Promise<void> => {
       await this.#refer(chunk)
       isPromised = nonce !== undefined && holds.grant(cid, peer, HOLD_MS)
     }
-    const isHere = (await local.claimIfHere(cid, promise)) || (fetch && (await this.#pull(cid, peer, promise, signal)))
+    const isHere =
+      (await local.claimIfHere(cid, claimAndHold)) || (fetch && (await this.#pull(cid, peer, claimAndHold, signal)))
     if (!isHere) return undefined
     if (nonce === undefined) return NO_PROOF
     return isPromised ? this.#prove(cid, nonce, peer, signal) : undefined

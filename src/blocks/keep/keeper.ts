@@ -16,7 +16,7 @@ import { isOutOfReach } from '../errors.ts'
 import type { BlockPuller } from '../fetch/puller.ts'
 import { type Claims, type PutId, putIdOf } from '../hold/claims.ts'
 import type { LocalBlocks } from '../hold/local-blocks.ts'
-import { nameOf } from '../log-names.ts'
+import { nameOf, nameOfId } from '../log-names.ts'
 import type { ManifestChunk } from '../manifest-walk.ts'
 import type { KeepBlocks, KeepRoot, KeepState } from '../protocol/store-messages.ts'
 import { walkCounted } from './walk-counted.ts'
@@ -31,7 +31,7 @@ export interface KeeperOptions {
   mayStore: (peer: PeerId) => boolean
 }
 
-/** What a block is kept for, and where it comes from if it is not here. */
+/** Which put a block is kept for, and where it comes from if it is not here. */
 interface Reason {
   put: PutId
   claimMs: number
@@ -49,7 +49,7 @@ interface Reason {
 export class Keeper {
   readonly #options: KeeperOptions
   readonly #log: Logger
-  // The chunks that each put counts on us for, by put and root. A writer whose count was forgotten is told `lacking`.
+  // The chunks that each put counts on us for, by put and root. A writer whose count was forgotten is answered `lacking`.
   readonly #counts = new LRUCache<string, Bitmap>({
     maxSize: COUNTS_BYTES_MAX,
     sizeCalculation: chunks => chunks.bytes.byteLength + COUNT_BYTES
@@ -62,7 +62,7 @@ export class Keeper {
     this.#log = options.logger.forComponent('dfs:blocks:keep')
   }
 
-  /** Keeps some blocks for a put. Returns what became of each. */
+  /** Keeps some blocks for a put. Returns the state of each, in order. */
   async keepBlocks(
     { put, blocks, claimMs, fetch }: KeepBlocks,
     peer: PeerId,
@@ -94,12 +94,15 @@ export class Keeper {
     }
     const chunkCount = await walkCounted({ local, codec, root, chunks, ensureNode: keep, onBatch })
     if (chunkCount === undefined) {
-      this.#log('%s asks to keep a file of which a manifest node cannot be had: root %s', peer, nameOf(root))
+      this.#log('put %s of %s: a manifest node of root %s cannot be had', nameOfId(put), peer, nameOf(root))
       return chunks
     }
-    // What lies beyond the file's end is not remembered, or a peer could fill our memory with it.
+    // Bits beyond the file's end are dropped, or a peer could fill our memory with them.
     if (fetch) this.#counts.set(countKey(id, root), chunks.slice(0, chunkCount))
-    this.#log('%s counts on us for root %s: %d chunks of its put are lacking here', peer, nameOf(root), lacking.size)
+    if (this.#log.enabled) {
+      const text = `put %s of %s, root %s: chunks ${fetch ? 'counted on us' : 'asked about'}: %d, here: %d`
+      this.#log(text, nameOfId(put), peer, nameOf(root), chunks.size, chunks.size - lacking.and(chunks).size)
+    }
     return lacking
   }
 
@@ -111,12 +114,19 @@ export class Keeper {
     const id = putIdOf(peer, put)
     const count = this.#counts.get(countKey(id, root.cid)) ?? (isNode(root.cid) ? undefined : Bitmap.full(1))
     if (count === undefined || !(await this.#holds(root.cid, count, id))) {
-      const reason = count === undefined ? 'what it counts on is not known' : 'a block of it is lacking'
-      this.#log('cannot confirm the put of %s with root %s: %s', peer, nameOf(root.cid), reason)
+      const reason = count === undefined ? 'it is not known which chunks count on us' : 'a block is not here'
+      this.#log(
+        'put %s of %s: cannot confirm its record with root %s: %s',
+        nameOfId(put),
+        peer,
+        nameOf(root.cid),
+        reason
+      )
       return 'lacking'
     }
     this.endWithRecord(root.cid, id)
-    this.#log('confirm the put of %s with root %s: every block that it counts on is here', peer, nameOf(root.cid))
+    const record = nameOfId(statement.id)
+    this.#log('put %s of %s: confirms its record %s with root %s', nameOfId(put), peer, record, nameOf(root.cid))
     return 'ok'
   }
 
@@ -143,7 +153,7 @@ export class Keeper {
     const { local, claims, puller } = this.#options
     const claim = (): Promise<void> => claims.claimForPut(put, [cid.multihash.bytes], claimMs)
     try {
-      // The store itself sees whether it has a block that it is given.
+      // The store itself checks whether it has the block already.
       if (inline !== null) await local.keep(cid, inline, claim)
       else if (from === null) return (await local.has(cid)) ? 'kept' : 'lacking'
       else if (!(await local.claimIfHere(cid, claim)))
@@ -152,7 +162,7 @@ export class Keeper {
       return 'kept'
     } catch (error) {
       if (!(error instanceof NoSpaceError || isOutOfReach(error) || isAbort(error))) throw error
-      this.#log('could not keep block %s: %s', nameOf(cid), reasonOf(error))
+      this.#log.trace('could not keep block %s: %s', nameOf(cid), reasonOf(error))
       return error instanceof NoSpaceError ? 'full' : 'lacking'
     }
   }
@@ -180,7 +190,7 @@ export class Keeper {
   }
 }
 
-/** About what one count takes beside its bitmap. */
+/** About how many bytes one count takes besides its bitmap. */
 const COUNT_BYTES = 256
 const EVERY_CHUNK = { has: () => true }
 

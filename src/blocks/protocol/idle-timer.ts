@@ -31,6 +31,11 @@ export class IdleTimer {
     }
   }
 
+  /** How many callers wait for the peer. */
+  get waitingCount(): number {
+    return this.#waiting
+  }
+
   /** Notes a sign of life: the peer answered, asked or pulled something. */
   noteActivity(): void {
     this.#lastSignAtMs = this.#clock.monotonic()

@@ -5,7 +5,7 @@ import { u32be, utf8 } from '../../util/bytes.ts'
 export const PROOF_BYTES = 32
 export const NONCE_BYTES = 32
 
-/** What a member sent to prove that it holds a block, and the nonce that it answers. */
+/** A member's proof that it holds a block, and the nonce that it answers. */
 export interface Proof {
   nonce: Uint8Array
   /** Empty if the member lacks the block. */
@@ -23,7 +23,7 @@ export function possessionProofOf(nonce: Uint8Array, asker: PeerId, keeper: Peer
   return mac.update(bytes).digest()
 }
 
-/** True if a keeper's proof is the one that `proofOf` computes from the block that the asker has itself. */
+/** True if a keeper's proof is the one that `possessionProofOf` computes from the asker's own copy of the block. */
 export function isProof({ nonce, proof }: Proof, asker: PeerId, keeper: PeerId, bytes: Uint8Array): boolean {
   return proof.byteLength === PROOF_BYTES && timingSafeEqual(proof, possessionProofOf(nonce, asker, keeper, bytes))
 }

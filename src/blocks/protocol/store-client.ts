@@ -38,7 +38,7 @@ export interface StoreClientOptions {
   onFault: (peer: PeerId) => void
 }
 
-/** What is under way to one member. It is replaced when the member is given up. */
+/** The requests under way to one member. It is replaced when the member is given up. */
 interface Lane {
   small: Batcher<KeepRequest, KeepState>
   large: Batcher<KeepRequest, KeepState>
@@ -47,8 +47,8 @@ interface Lane {
 }
 
 /**
- * The asking end of `/dfs/store/1.0.0`, whose one idempotent verb asks a member to keep blocks for some time. A member that
- * neither answers nor pulls for a while is given up: every request to it fails.
+ * The asking end of `/dfs/store/1.0.0`, whose one idempotent verb asks a member to keep blocks for some time. If a member
+ * neither answers nor pulls for a while, the client gives it up, and every request to it fails.
  */
 export class StoreClient {
   readonly #callers: Callers
@@ -179,7 +179,9 @@ export class StoreClient {
     const lane = this.#lanes.get(peer)
     if (lane === undefined) return
     this.#lanes.delete(peer)
-    this.#log('ending all requests to %s: %s', peer, reasonOf(error))
+    const unanswered = lane.idleTimer.waitingCount + lane.small.pending + lane.large.pending
+    if (unanswered > 0)
+      this.#log('%s is given up; requests without an answer: %d (%s)', peer, unanswered, reasonOf(error))
     lane.ended.abort(error)
     void lane.small.close(error)
     void lane.large.close(error)

@@ -14,7 +14,7 @@ import { NONCE_BYTES } from './proof.ts'
 
 /** The messages of `/dfs/store/1.0.0`. SPEC.md describes what each asks and promises. */
 
-/** What a keeper answers about one block. On the wire a state is its index. */
+/** A keeper's answer about one block. On the wire a state is its index in this list. */
 export const KEEP_STATES = ['kept', 'lacking', 'full', 'refused'] as const
 export type KeepState = (typeof KEEP_STATES)[number]
 
@@ -51,6 +51,7 @@ export const requestSchema = z.union([
 
 /** One block that a put asks a member to keep. */
 export interface KeepRequest {
+  /** The number that the writer drew for the put, 16 bytes. */
   put: Uint8Array
   cid: BlockCid
   /** The bytes that travel inline; null for a block that the keeper is to pull. */
@@ -58,27 +59,43 @@ export interface KeepRequest {
   sizeBytes: number
 }
 
+/** Form 1 of `keep`: keep these blocks for this put. */
 export interface KeepBlocks {
+  /** The number that the writer drew for the put, 16 bytes. */
   put: Uint8Array
+  /** 1 to `KEEP_CIDS_MAX` blocks. `inline` holds the bytes of a block that came with the request; null if it did not. */
   blocks: Array<{ cid: BlockCid; inline: Uint8Array | null }>
+  /** How long the claims last, at most `CLAIM_MS_MAX`. The keeper counts from its answer, by its own clock. */
   claimMs: number
+  /** Whether to pull blocks that are neither inline nor here. Without it a block that is not inline is only asked about. */
   fetch: boolean
 }
 
+/** Form 2 of `keep`: these chunks of this file are counted on you. */
 export interface KeepRoot {
+  /** The number that the writer drew for the put, 16 bytes. */
   put: Uint8Array
   root: BlockCid
+  /** The chunks counted on the keeper, at most `KEEP_BYTES_MAX` of bitmap. */
   chunks: Bitmap
+  /** How long the claims last, as in `KeepBlocks`. */
   claimMs: number
+  /** Whether to pull, claim and remember the chunks. Without it the request is a question and changes nothing. */
   fetch: boolean
 }
 
+/** Form 3 of `keep`: a question about these chunks, a debt, or a hold. */
 export interface HoldRoot {
+  /** The id of the asker's view, 32 bytes. It matters to a hold only. */
   view: Uint8Array
   root: BlockCid
+  /** The chunks in question; a hold may name `HOLD_CHUNKS_MAX`. */
   chunks: Bitmap
+  /** Whether to pull the chunks that are not here, first from the asker. Without a nonce this makes the request a debt. */
   fetch: boolean
+  /** 32 bytes that the proofs answer; undefined for a question or a debt. */
   nonce: Uint8Array | undefined
+  /** The ids (32 bytes) of all records that the asker knows to need the chunks, at most `HOLD_RECORDS_MAX`. For a hold only. */
   records: Uint8Array[]
 }
 

@@ -17,7 +17,7 @@ import {
   splitInline
 } from './store-messages.ts'
 
-/** What a member does when it is asked to keep, one method for each form of `keep`. */
+/** Carries out what a request asks, with one method for each form of `keep`. */
 export interface Keeping {
   keepBlocks(request: KeepBlocks, peer: PeerId, signal: AbortSignal): Promise<KeepState[]>
   /** Returns the chunks of the bitmap that are not durable here. */

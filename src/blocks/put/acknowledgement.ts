@@ -2,7 +2,6 @@ import type { BlockCid } from '../../format/cid.ts'
 import type { PeerId } from '../../format/peer-id.ts'
 import type { Statement } from '../../format/statement.ts'
 import type { Verdict } from '../../log/projection.ts'
-import { shortHex } from '../../util/bytes.ts'
 import type { Clock } from '../../util/clock.ts'
 import { raceSignal, withDeadline } from '../../util/deadline.ts'
 import { DeadlineError } from '../../util/errors.ts'
@@ -10,10 +9,11 @@ import { reasonOf } from '../../util/logger.ts'
 import { ACK_TIMEOUT_MS, NEWCOMERS_MS } from '../constants.ts'
 import { NotEnoughCopiesError } from '../errors.ts'
 import type { PutId } from '../hold/claims.ts'
+import { listOf, nameOf, nameOfId } from '../log-names.ts'
 import type { StoreClient } from '../protocol/store-client.ts'
 import { type AckMembers, acksWanted } from './acks-wanted.ts'
 import { confirmCounted, type KeptFile } from './kept-file.ts'
-import type { PutLogs } from './logs.ts'
+import { type LogValue, type PutLogs, whenSlow } from './logs.ts'
 import type { PutOptions } from './put.ts'
 
 export interface AcknowledgementDeps extends AckMembers {
@@ -21,13 +21,13 @@ export interface AcknowledgementDeps extends AckMembers {
   logs: PutLogs
   storeClient: Pick<StoreClient, 'keepRoot'>
   push: (peer: PeerId, statement: Statement, put: Uint8Array | null) => Promise<Verdict>
-  /** Tells all other members of the record, without waiting. */
+  /** Pushes the record to all other members, without waiting. */
   announce: (statement: Statement, except: ReadonlySet<PeerId>) => void
   /** Whether every block of a file is on this disk, and claimed by the put or referred to. */
   hasAll: (root: BlockCid, putId: PutId) => Promise<boolean>
 }
 
-/** Which members have what a put has stored so far. */
+/** Which members have the file of a put, and what is still owed, at the moment when the put answers. */
 export interface PutOutcome {
   /** Members, this one among them, that acknowledged the record and hold the blocks counted on them. */
   reached: PeerId[]
@@ -38,9 +38,9 @@ export interface PutOutcome {
 }
 
 /**
- * The push of one record, and the count of the members that acknowledge it. A member acknowledges only while it holds
- * every block that is counted on it. It owns the counts of the file that a put has kept; without blocks, each member that
- * has the record is a copy. It ends once there are enough copies, or nobody is left to ask.
+ * Pushes one record and counts the members that acknowledge it. A member acknowledges only while it holds every block that
+ * is counted on it. This object owns the counts of the file that a put has kept; without blocks, each member that has the
+ * record is a copy. It ends once there are enough copies, or nobody is left to ask.
  */
 export class Acknowledgement {
   readonly #deps: AcknowledgementDeps
@@ -48,7 +48,11 @@ export class Acknowledgement {
   readonly #record: Statement<'entry'>
   readonly #kept: KeptFile | null
   readonly #acknowledged = new Set<PeerId>()
+  /** Members that were asked and have not answered. */
+  readonly #waiting = new Set<PeerId>()
   readonly #enough = Promise.withResolvers<void>()
+  /** The last line that was logged about a wait for more members. */
+  #lastWait = ''
 
   /** `kept` is the file that the record links; null if it has no blocks. */
   constructor(deps: AcknowledgementDeps, options: PutOptions, record: Statement<'entry'>, kept: KeptFile | null) {
@@ -64,16 +68,19 @@ export class Acknowledgement {
    * all the same, and the copies are handed off.
    */
   async run(): Promise<PutOutcome> {
-    const { self, clock } = this.#deps
+    const { self, clock, logs } = this.#deps
     // Push before anything else, even if the caller has gone: the record is already durable here, so others must get it.
     const everyone = this.#pushToCounted()
     if (await this.#holdsOwnCopy()) this.#acknowledged.add(self)
-    else this.#log('this member does not hold its own copy')
+    else this.#log('this member does not hold all blocks of its own copy')
+    const end = whenSlow(clock, logs.acknowledgement, () => this.#logWaiting())
     try {
       await withDeadline(clock, ACK_TIMEOUT_MS, this.#options.signal, signal => this.#untilEnough(everyone, signal))
     } catch (error) {
       if (!(error instanceof DeadlineError)) throw error
-      this.#log('not enough acknowledgements in time')
+      this.#log('not enough acknowledgements within %d ms', ACK_TIMEOUT_MS)
+    } finally {
+      end()
     }
     return this.#outcome()
   }
@@ -83,15 +90,21 @@ export class Acknowledgement {
     const reached = [...this.#acknowledged]
     const owedBlocks = this.#kept?.counts.owed(this.#acknowledged) ?? 0
     const isMet = ack === undefined || this.#isEnough()
-    this.#log(
-      '%s; copies that are durable: %d, copies of blocks owed: %d',
-      isMet ? 'yes' : 'no',
-      this.#copies(),
-      owedBlocks
-    )
+    const wanted = Math.max(1, Math.min(replicas, this.#deps.ranking().keeperCount))
+    this.#logOutcome(isMet, wanted, owedBlocks)
     if (!isMet) throw new NotEnoughCopiesError(reached, this.#acksWanted(), owedBlocks)
-    const { keeperCount } = this.#deps.ranking()
-    return { reached, wanted: Math.max(1, Math.min(replicas, keeperCount)), owedBlocks }
+    return { reached, wanted, owedBlocks }
+  }
+
+  #logOutcome(isMet: boolean, wanted: number, owedBlocks: number): void {
+    if (!this.#deps.logs.acknowledgement.enabled) return
+    const [copies, acks] = [this.#copies(), this.#acksWanted()]
+    const isAsked = this.#options.ack !== undefined
+    const why = isAsked ? `the caller asked for ${acks}` : whyEnough(copies, acks, wanted)
+    this.#log('%s, durable copies: %d of %d (%s)', isMet ? 'yes' : 'no', copies, wanted, why)
+    if (owedBlocks === 0 || this.#kept === null) return
+    const debts = [...this.#kept.counts.owedBy(this.#acknowledged)].map(([peer, count]) => `${peer}: ${count}`)
+    this.#log('copies of chunks that are still owed: %d, by %s', owedBlocks, listOf(debts))
   }
 
   /** A laptop that slept until its own claims ran out must not count itself. */
@@ -100,21 +113,32 @@ export class Acknowledgement {
     return this.#deps.hasAll(this.#kept.root, this.#kept.putId)
   }
 
-  /** Pushes the record to the members that are counted on, and tells all others of it. Resolves when all have answered. */
+  /** Pushes the record to the members that are counted on, and to all others. Resolves when the counted ones have answered. */
   #pushToCounted(): Promise<unknown> {
-    const { admitted, announce } = this.#deps
+    const { admitted, announce, logs } = this.#deps
     const counted = this.#kept === null ? admitted() : this.#kept.counts.peers
-    const put = this.#kept === null ? 'none' : shortHex(this.#kept.putNumber)
-    this.#log('of put %s, pushed to members: %d', put, counted.length)
+    if (logs.acknowledgement.enabled) this.#logPush(listOf(counted))
     const pushes = Promise.all(counted.map(peer => this.#pushTo(peer)))
     announce(this.#record, new Set(counted))
     return pushes
   }
 
+  #logPush(members: string): void {
+    const kept = this.#kept
+    if (kept === null) this.#log('without blocks; pushed to %s', members)
+    else this.#log('of put %s with root %s; pushed to %s', nameOfId(kept.putNumber), nameOf(kept.root), members)
+  }
+
+  #logWaiting(): void {
+    // Without such a member, `#logRound` says who is asked next.
+    if (this.#waiting.size === 0) return
+    this.#log('%d of %d copies are durable, waits for %s', this.#copies(), this.#acksWanted(), listOf(this.#waiting))
+  }
+
   async #untilEnough(everyone: Promise<unknown>, signal: AbortSignal): Promise<void> {
     if (this.#isEnough()) return
     await raceSignal(Promise.race([this.#enough.promise, everyone]), signal)
-    // Nobody is left who was counted. Only a number that was asked for is worth waiting for others.
+    // All members that were counted have answered. Only an explicit number is worth waiting for others.
     while (!this.#isEnough() && this.#options.ack !== undefined) await this.#askNewcomers(signal)
   }
 
@@ -124,6 +148,7 @@ export class Acknowledgement {
     await clock.sleep(NEWCOMERS_MS, signal)
     const others = admitted().filter(peer => !this.#acknowledged.has(peer))
     const kept = this.#kept
+    if (this.#deps.logs.acknowledgement.enabled) this.#logRound(others)
     if (kept !== null) {
       for (const peer of others) kept.counts.countAll(peer)
       await raceSignal(Promise.all(others.map(peer => this.#confirm(peer, kept))), signal)
@@ -132,13 +157,23 @@ export class Acknowledgement {
     await raceSignal(Promise.race([this.#enough.promise, pushes]), signal)
   }
 
+  /** Logs a round of `askNewcomers`, unless it is like the one before. */
+  #logRound(others: readonly PeerId[]): void {
+    const wait = `${this.#copies()} of ${this.#acksWanted()} copies are durable, asks ${listOf(others)}`
+    if (wait !== this.#lastWait) this.#log('%s', wait)
+    this.#lastWait = wait
+  }
+
   /** Pushes the record to a member and counts it if it acknowledges. */
   async #pushTo(peer: PeerId): Promise<void> {
+    this.#waiting.add(peer)
     try {
       const verdict = await this.#verdictOf(peer)
       if (verdict === 'ok') this.#acknowledged.add(peer)
     } catch (error) {
       this.#log('%s did not answer the push: %s', peer, reasonOf(error))
+    } finally {
+      this.#waiting.delete(peer)
     }
     if (this.#isEnough()) this.#enough.resolve()
   }
@@ -146,14 +181,15 @@ export class Acknowledgement {
   async #verdictOf(peer: PeerId): Promise<Verdict> {
     const verdict = await this.#push(peer)
     if (verdict !== 'lacking' || this.#kept === null) return verdict
-    // Its claims ran out, or it lost its count in a restart. It is asked to keep the file again, once.
+    // Its claims ran out, or it lost its count in a restart. Ask it once more to keep the file.
     await this.#confirm(peer, this.#kept)
     return this.#push(peer)
   }
 
   async #push(peer: PeerId): Promise<Verdict> {
     const verdict = await this.#deps.push(peer, this.#record, this.#kept?.putNumber ?? null)
-    this.#log('%s says %s', peer, verdict)
+    // The log room reports the push of a record without blocks.
+    if (this.#kept !== null) this.#log('%s says %s', peer, verdict)
     return verdict
   }
 
@@ -179,7 +215,14 @@ export class Acknowledgement {
     return acksWanted(members, { ack, replicas, isRecordOnly: this.#kept === null })
   }
 
-  #log(text: string, ...args: Array<string | number>): void {
-    this.#deps.logs.acknowledgement(`record %s: ${text}`, shortHex(this.#record.id), ...args)
+  #log(text: string, ...args: LogValue[]): void {
+    const log = this.#deps.logs.acknowledgement
+    if (log.enabled) log(`record %s: ${text}`, nameOfId(this.#record.id), ...args)
   }
+}
+
+/** Says why a put answers now, if its caller did not say how many copies to wait for. */
+function whyEnough(copies: number, acks: number, wanted: number): string {
+  if (copies < acks) return 'no other member acknowledged it'
+  return copies === 1 && wanted > 1 ? 'no other member can be asked now' : `the default asks for ${acks}`
 }

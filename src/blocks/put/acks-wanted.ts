@@ -1,7 +1,7 @@
 import type { PeerId } from '../../format/peer-id.ts'
 import type { Ranking } from '../rank.ts'
 
-/** Copies that a put waits for unless it is told otherwise. */
+/** The copies that a put waits for by default. */
 const ACK_DEFAULT = 2
 
 export interface AckMembers {
@@ -9,19 +9,22 @@ export interface AckMembers {
   ranking: () => Ranking
   /** Members that can be asked now. */
   admitted: () => PeerId[]
-  /** True of members that are better left alone for now. */
+  /** True for a member that is better left alone for now. */
   isAvoided: (peer: PeerId) => boolean
 }
 
 export interface AckRule {
-  /** The number that was asked for; `Infinity` for every member, undefined for the default. */
+  /** The number that the caller asked for; `Infinity` for every member, undefined for the default. */
   ack?: number | undefined
   replicas: number
   /** A record without blocks can be acknowledged by any member, not only by those that keep blocks. */
   isRecordOnly: boolean
 }
 
-/** How many copies must be durable before a put says yes: as many as it was told, else two where a second member can be reached. */
+/**
+ * How many copies must be durable before a put says yes: as many as the caller asked for, or else two where a second member can
+ * be reached.
+ */
 export function acksWanted(
   { self, ranking, admitted, isAvoided }: AckMembers,
   { ack, replicas, isRecordOnly }: AckRule

@@ -2,8 +2,8 @@ import type { PeerId } from '../../format/peer-id.ts'
 import type { KeepState } from '../protocol/store-messages.ts'
 
 /**
- * What came of asking a member to keep a block: its answer, or `failed` if there was none, or `behind` if it was not asked,
- * since too many blocks wait for it already.
+ * The result of asking a member to keep a block: its answer; `failed` if it did not answer; or `behind` if it was not asked,
+ * because too many blocks wait for it already.
  */
 export type KeepOutcome = KeepState | 'failed' | 'behind'
 
@@ -19,7 +19,7 @@ export interface Candidates {
   rest: PeerId[]
 }
 
-/** Told where blocks stand in the file, and what members owe and keep, chunk by chunk. */
+/** Called with where the block occurs in the file, and with what members owe and keep, chunk by chunk. */
 export interface PlacementListener {
   onChunk: (chunkIndex: number) => void
   onOwed: (peer: PeerId, chunkIndex: number) => void
@@ -46,7 +46,7 @@ export class BlockPlacement {
   readonly enough: Promise<void>
   readonly #options: BlockPlacementOptions
   readonly #keptBy = new Set<PeerId>()
-  /** Places of the file at which the block stands. */
+  /** The chunk indexes at which the block occurs in the file. */
   readonly #chunks: number[] = []
   readonly #resolve: () => void
   /** Members that were asked and have not answered. */
@@ -60,7 +60,7 @@ export class BlockPlacement {
     this.#resolve = resolve
   }
 
-  /** Begins. Returns the members to ask now: the owners, and more if they are too few. */
+  /** Returns the members to ask first: the owners, and more if they are too few. Call it once. */
   begin(): PeerId[] {
     const { first, rest } = this.#options.candidates
     const asked = [...first]
@@ -71,7 +71,7 @@ export class BlockPlacement {
     return asked
   }
 
-  /** Notes that the block stands at this place of the file, perhaps beside others. */
+  /** Notes that the block occurs at this chunk index of the file, perhaps besides others. */
   addChunk(chunkIndex: number): void {
     const { candidates, listener } = this.#options
     this.#chunks.push(chunkIndex)
@@ -80,7 +80,7 @@ export class BlockPlacement {
     for (const peer of this.#keptBy) listener.onKept(peer, chunkIndex)
   }
 
-  /** Takes in the answer of a member that was asked. Returns the member to ask in its place, if one is needed. */
+  /** Notes the answer of a member that was asked. Returns the member to ask in its place, if one is needed. */
   answer(peer: PeerId, outcome: KeepOutcome): PeerId | undefined {
     this.#pending--
     let next: PeerId | undefined
@@ -95,7 +95,7 @@ export class BlockPlacement {
 
   /**
    * A member that is merely behind will pull the block later. It is replaced only if the put would have to wait, so that
-   * no copy more than was asked for is made. The same goes for a full owner whose debt falls to this member.
+   * no surplus copy is made. The same goes for a full owner whose debt falls to this member.
    */
   #replacementFor(peer: PeerId, outcome: KeepOutcome): PeerId | undefined {
     const { self, needed, candidates } = this.#options

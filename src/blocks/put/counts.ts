@@ -36,7 +36,7 @@ export class ReplicaCounts {
     this.#counted.set(peer, Bitmap.full(this.chunkCount))
   }
 
-  /** Stops counting these chunks on a member, which turned out not to have them. */
+  /** Stops counting these chunks on a member that turned out not to have them. */
   discount(peer: PeerId, lacking: Bitmap): void {
     const counted = this.#counted.get(peer)
     for (let chunkIndex = 0; chunkIndex < this.chunkCount; chunkIndex++)
@@ -58,7 +58,7 @@ export class ReplicaCounts {
     return [...this.#counted.keys()]
   }
 
-  /** How many copies the chunk with the fewest has: those counted on these members, and `own` copies of each here. */
+  /** The copies of the chunk that has the fewest: those counted on these members, and `own` copies of each chunk here. */
   leastCopies(peers: ReadonlySet<PeerId>, own: number): number {
     const bitmaps = [...this.#counted].filter(([peer]) => peers.has(peer)).map(([, counted]) => counted)
     let least = Number.POSITIVE_INFINITY
@@ -73,12 +73,19 @@ export class ReplicaCounts {
   /** Copies of chunks that members owe by their rank and have not acknowledged. */
   owed(acknowledged: ReadonlySet<PeerId>): number {
     let owed = 0
+    for (const [, chunkCount] of this.owedBy(acknowledged)) owed += chunkCount
+    return owed
+  }
+
+  /** The members that owe chunks which they have not acknowledged, and how many. */
+  *owedBy(acknowledged: ReadonlySet<PeerId>): Generator<[PeerId, number]> {
     for (const [peer, expected] of this.#expected) {
       const counted = acknowledged.has(peer) ? this.#counted.get(peer) : undefined
+      let owed = 0
       for (let chunkIndex = 0; chunkIndex < this.chunkCount; chunkIndex++)
         if (expected.has(chunkIndex) && counted?.has(chunkIndex) !== true) owed++
+      if (owed > 0) yield [peer, owed]
     }
-    return owed
   }
 }
 

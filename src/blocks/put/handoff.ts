@@ -9,7 +9,6 @@ import type { PeerId } from '../../format/peer-id.ts'
 import { decodeReplicas, encodeReplicas } from '../../format/replicas.ts'
 import type { ViewMember } from '../../members/view.ts'
 import { Backoff } from '../../util/backoff.ts'
-import { shortHex } from '../../util/bytes.ts'
 import type { Clock } from '../../util/clock.ts'
 import { Limiter } from '../../util/limiter.ts'
 import { type ComponentLogger, type Logger, reasonOf } from '../../util/logger.ts'
@@ -17,7 +16,7 @@ import { Worker } from '../../util/worker.ts'
 import { Bitmap } from '../bitmap.ts'
 import { HANDOFFS_AT_ONCE, WALK_RETRY_MS, WALK_RETRY_MS_MAX } from '../constants.ts'
 import { isOutOfReach } from '../errors.ts'
-import { nameOf } from '../log-names.ts'
+import { nameOf, nameOfId } from '../log-names.ts'
 import { isChunk, type ReadNode, walkBatches } from '../manifest-walk.ts'
 import type { StoreClient } from '../protocol/store-client.ts'
 import type { Ranking } from '../rank.ts'
@@ -55,19 +54,26 @@ interface Hint extends RecordRef {
   eachBytes: number
   /**
    * The members that said that they hold everything that they owe, and how many chunks that was. They are not asked again:
-   * of two members that are never here at the same time, one would always be missing.
+   * if two members are never online together, one of them would always count as missing.
    */
   done: Array<[PeerId, number]>
 }
 
-/** What one member should hold of a file. */
+/** The chunks of a file that one member owes. */
 interface Debt {
   chunks: Bitmap
   /** A full member may hand its debt on to the next in rank. */
   isFull: boolean
 }
 
-/** Who owes which chunks of a file, under the view of this moment. */
+/** How many of the chunks that it owes a member said that it holds. */
+interface Answer {
+  peer: PeerId
+  held: number
+  chunkCount: number
+}
+
+/** The chunks that each member owes of a file, under the current view. */
 interface Debts {
   byMember: Map<PeerId, Debt>
   /** For each chunk that a full member owes, the members after its owners, in rank. */
@@ -78,7 +84,7 @@ interface Debts {
  * Follows up puts that were acknowledged before every copy was made. The owners pull their chunks by themselves once the
  * record reaches them; this member, the writer, asks until each of them confirms, so that it can say what is still owed.
  * Hints are rows of the index and survive a restart; only their sum is in memory. It asks when a member comes or the view
- * changes, and at longer and longer intervals while nothing changes.
+ * changes, and at growing intervals while nothing changes.
  */
 export class HintedHandoff {
   readonly worker: Worker
@@ -107,11 +113,11 @@ export class HintedHandoff {
     return { blocks: this.#owed, bytes: this.#owedBytes }
   }
 
-  /** Takes up the hints that were open at the last stop. */
+  /** Resumes the hints that were open at the last stop. */
   async start(): Promise<void> {
     for await (const hint of this.#hints()) this.#count(hint, hint.owed)
     if (this.#owed > 0) {
-      this.#log('%d copies of chunks were owed at the last stop', this.#owed)
+      this.#log('copies of chunks that were owed at the last stop: %d', this.#owed)
       this.check()
     }
     this.worker.start()
@@ -121,11 +127,11 @@ export class HintedHandoff {
     return this.worker.stop()
   }
 
-  /** Adds a record of which `owed` copies of chunks, each of at most `eachBytes` of text, are still to be made. */
+  /** Adds a record whose members still owe `owed` copies of chunks. Each chunk holds at most `eachBytes` of text. */
   async add(record: RecordRef, owed: number, eachBytes: number): Promise<void> {
     await this.#write({ ...record, owed, eachBytes, done: [] })
     this.#count({ eachBytes }, owed)
-    this.#log('%d copies of chunks of record %s are still owed', owed, shortHex(record.id))
+    this.#log('record %s: asks its members until they confirm what they owe', nameOfId(record.id))
     this.worker.schedule()
   }
 
@@ -154,7 +160,6 @@ export class HintedHandoff {
       underWay.add(following)
     }
     await Promise.all(underWay)
-    if (owedBefore > 0) this.#log('%d copies of chunks were owed, %d are now', owedBefore, this.#owed)
     if (this.#owed < owedBefore) this.#backoff.reset()
   }
 
@@ -163,31 +168,43 @@ export class HintedHandoff {
     try {
       await this.#askOwners(hint)
     } catch (error) {
-      this.#log('could not follow up record %s: %s', shortHex(hint.id), reasonOf(error))
+      this.#log('record %s: could not ask what is owed: %s', nameOfId(hint.id), reasonOf(error))
       if (!isOutOfReach(error)) this.#options.onError(error)
     }
   }
 
-  /** Asks each member that owes chunks of a record whether it holds them, and writes down what is still owed. */
+  /** Asks each member that owes chunks of a record whether it holds them, and stores what is still owed. */
   async #askOwners(hint: Hint): Promise<void> {
     const { index, admitted } = this.#options
     const reachable = new Set(admitted())
     const { byMember, nextInRank } = await this.#debts(hint)
+    const answers: Answer[] = []
     let owed = 0
     // Under another view a member may owe more than it did.
     const done = hint.done.filter(([peer, chunkCount]) => byMember.get(peer)?.chunks.size === chunkCount)
     for (const [peer] of done) byMember.delete(peer)
     for (const [peer, { chunks, isFull }] of byMember) {
       const lacking = reachable.has(peer) ? await this.#lacking(peer, hint.root, chunks, false) : undefined
-      owed += (lacking ?? chunks).size
-      if (lacking?.size === 0) done.push([peer, chunks.size])
+      const chunkCount = chunks.size
+      owed += lacking?.size ?? chunkCount
+      if (lacking?.size === 0) done.push([peer, chunkCount])
+      if (lacking !== undefined) answers.push({ peer, held: chunkCount - lacking.size, chunkCount })
       // A debt moves on only if the full member itself says that it lacks the chunks. No answer changes nothing.
       if (isFull && lacking !== undefined) owed -= await this.#askHeirs(hint.root, lacking, nextInRank, reachable)
     }
     this.#count(hint, owed - hint.owed)
-    this.#log.trace('record %s: %d copies of chunks are owed', shortHex(hint.id), owed)
+    this.#logAnswers(hint, owed, answers)
     if (owed > 0) await this.#write({ ...hint, owed, done })
     else await index.batch([{ type: 'del', key: rowKey(hint) }])
+  }
+
+  /** Logs what members answered, unless nothing has changed since they were asked before. */
+  #logAnswers({ id, owed: owedBefore }: Hint, owed: number, answers: readonly Answer[]): void {
+    if (owed === owedBefore) return
+    for (const { peer, held, chunkCount } of answers)
+      this.#log('record %s: %s holds %d of the %d chunks that it owes', nameOfId(id), peer, held, chunkCount)
+    if (owed > 0) this.#log('record %s: copies of chunks that are owed: %d, before: %d', nameOfId(id), owed, owedBefore)
+    else this.#log('record %s: nothing is owed any more', nameOfId(id))
   }
 
   async #debts({ root, replicas }: Hint): Promise<Debts> {
@@ -221,7 +238,7 @@ export class HintedHandoff {
     for (const [chunkIndex, members] of nextInRank) {
       if (!lacking.has(chunkIndex)) continue
       const at = members.findIndex(({ isFull }) => !isFull)
-      // Taken from the list: if another owner of this chunk is full too, the member after this one inherits from it.
+      // The heir leaves the list: if another owner of this chunk is full too, the member after the heir inherits from it.
       const [heir] = at < 0 ? [] : members.splice(at, 1)
       if (heir !== undefined) addDebt(debts, heir, chunkIndex)
     }

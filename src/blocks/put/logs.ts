@@ -1,4 +1,9 @@
+import type { Clock } from '../../util/clock.ts'
 import type { ComponentLogger, Logger } from '../../util/logger.ts'
+import { PUT_SLOW_MS } from '../constants.ts'
+
+/** A value in a line of a put's log. An object is a name that is computed when the line is written. */
+export type LogValue = string | number | { toString(): string }
 
 /** The logs of all puts. They are made once, since making a log costs more than a small put can spare. */
 export interface PutLogs {
@@ -13,4 +18,12 @@ export function putLogs(logger: ComponentLogger): PutLogs {
     placer: logger.forComponent('dfs:blocks:placer'),
     acknowledgement: logger.forComponent('dfs:blocks:acknowledgement')
   }
+}
+
+/**
+ * Calls `say` once if a wait takes longer than `PUT_SLOW_MS`, unless the log is off. The caller calls the returned function
+ * when the wait is over.
+ */
+export function whenSlow(clock: Clock, log: Logger, say: () => void): () => void {
+  return log.enabled ? clock.after(PUT_SLOW_MS, say) : () => {}
 }

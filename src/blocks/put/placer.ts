@@ -1,9 +1,9 @@
 import type { BlockCid } from '../../format/cid.ts'
 import type { PeerId } from '../../format/peer-id.ts'
-import { shortHex } from '../../util/bytes.ts'
 import type { Clock } from '../../util/clock.ts'
 import { type Logger, reasonOf } from '../../util/logger.ts'
 import { AVOID_MS, BEHIND_MAX } from '../constants.ts'
+import { listOf, nameOf, nameOfId } from '../log-names.ts'
 import type { StoreClient } from '../protocol/store-client.ts'
 import type { Ranking } from '../rank.ts'
 import { BlockPlacement, type Candidates, type KeepOutcome, type PlacementListener } from './block-placement.ts'
@@ -17,19 +17,19 @@ export interface ReplicaPlacerOptions {
   ranking: () => Ranking
   /** Members that can be asked now. */
   admitted: () => PeerId[]
-  /** True of members that did something wrong lately, or were silent: they are asked only if there is nobody else. */
+  /** True for a member that did something wrong lately, or was silent: it is asked only if there is nobody else. */
   isAvoided: (peer: PeerId) => boolean
   /** Names the put to the keepers. */
   putNumber: Uint8Array
   replicas: number
-  /** Members beside this one that must keep a block before the next few may come. */
+  /** Members beside this one that must keep a block before the put takes more blocks from its source. */
   needed: () => number
 }
 
-/** What a keeper is asked for. A large block's bytes are not part of it, so that waiting for slow members costs no memory. */
+/** A block to keep. It does not have the bytes of a large block, so that waiting for slow members costs no memory. */
 export interface Wanted {
   cid: BlockCid
-  /** Its place in the file; null for a manifest node. */
+  /** Its index among the file's chunks; null for a manifest node. */
   chunkIndex: number | null
   sizeBytes: number
   inline: Uint8Array | null
@@ -49,11 +49,11 @@ export class ReplicaPlacer {
   readonly #asked = new Set<PeerId>()
   /** Blocks that each member has been asked for and has not answered. */
   readonly #behind = new Map<PeerId, number>()
-  /** Members that failed this put. For a while it does not ask them again; they pull what they owe later. */
+  /** Members that failed this put. The placer does not ask them again for `AVOID_MS`; they pull what they owe later. */
   readonly #avoidedUntilAtMs = new Map<PeerId, number>()
-  /** What has been logged of each member, so that a file of many blocks does not say it for each. */
+  /** The steps that have been logged, so that a file of many blocks does not repeat them for each. */
   readonly #logged = new Set<string>()
-  /** What the blocks report is counted until the counts have been handed over. */
+  /** Counts what the blocks report, until the counts have been handed over. */
   readonly #listener: PlacementListener = {
     onChunk: chunkIndex => this.#counts?.addChunk(chunkIndex),
     onOwed: (peer, chunkIndex) => this.#counts?.expect(peer, chunkIndex),
@@ -62,26 +62,24 @@ export class ReplicaPlacer {
   }
   /** Undefined once they have been handed over. */
   #counts: ReplicaCounts | undefined = new ReplicaCounts()
+  readonly #name: { toString(): string }
 
   constructor(options: ReplicaPlacerOptions) {
     this.#options = options
+    this.#name = nameOfId(options.putNumber)
   }
 
-  /** What members are counted on for so far, to be read only; undefined once it has been handed over. */
+  /** The chunks counted on members so far, for reading only; undefined once they have been handed over. */
   get counts(): Pick<ReplicaCounts, 'peers' | 'chunksOf'> | undefined {
     return this.#counts
   }
 
-  /** Members that have been asked to keep something. */
-  get askedCount(): number {
-    return this.#asked.size
-  }
-
-  /** True of members that are better left alone for now. */
+  /** True for a member that is better left alone for now. */
   isAvoided(peer: PeerId): boolean {
     return this.#hasFailed(peer) || this.#options.isAvoided(peer)
   }
 
+  /** True while a member that was asked has not answered. */
   get isBusy(): boolean {
     return this.#underWay.size > 0
   }
@@ -92,9 +90,9 @@ export class ReplicaPlacer {
   }
 
   /**
-   * Hands the counts over, once: from here on they are the caller's, and answers that still come change nothing. A late
-   * member that keeps its blocks is not counted. One that is full still owes them: the hinted handoff asks it and learns
-   * that.
+   * Hands the counts over, once: from here on they are the caller's, and late answers change nothing. A member whose
+   * `kept` comes late is not counted. A member whose `full` comes late still owes its blocks: the hinted handoff asks it and
+   * learns that it is full.
    */
   finish(): ReplicaCounts {
     const counts = this.#counts
@@ -112,26 +110,35 @@ export class ReplicaPlacer {
       listener: this.#listener
     })
     if (wanted.chunkIndex !== null) placement.addChunk(wanted.chunkIndex)
-    for (const peer of placement.begin()) this.#askOne(peer, wanted, placement)
+    const asked = placement.begin()
+    this.#noteAsked(asked)
+    for (const peer of asked) this.#askOne(peer, wanted, placement)
     return placement
   }
 
   #askOne(peer: PeerId, wanted: Wanted, placement: BlockPlacement): void {
-    if (!this.#asked.has(peer)) this.#log('asks %s to keep blocks', peer)
-    this.#asked.add(peer)
     const asking = this.#ask(peer, wanted).then(outcome => {
       const next = placement.answer(peer, outcome)
-      this.#logAnswer(peer, outcome, next)
-      if (next !== undefined) this.#askOne(next, wanted, placement)
+      this.#logAnswer(peer, outcome, wanted.cid)
+      if (next === undefined) return
+      this.#asked.add(next)
+      this.#logOnce(`${peer} ${next}`, 'asks %s in place of %s', next, peer)
+      this.#askOne(next, wanted, placement)
     })
     this.#underWay.add(asking)
     void asking.finally(() => this.#underWay.delete(asking))
   }
 
+  /** Logs the members that are asked for the first time. */
+  #noteAsked(peers: readonly PeerId[]): void {
+    const fresh = peers.filter(peer => !this.#asked.has(peer))
+    for (const peer of fresh) this.#asked.add(peer)
+    if (fresh.length > 0 && this.#options.log.enabled) this.#log('asks %s to keep blocks', listOf(fresh))
+  }
+
   /**
-   * The members that may be asked for a block. Those that come after its owners are, in this order: the next in rank,
-   * members that are connected and whose status is not known yet, and members that are better left alone. Every member
-   * owes manifest nodes.
+   * The members that may be asked to keep a block. After its owners come, in this order, the next in rank, connected
+   * members whose status is not known yet, and members that are better left alone. Every member owes manifest nodes.
    */
   #candidates({ cid, chunkIndex }: Wanted): Candidates {
     const { self, admitted, ranking, replicas } = this.#options
@@ -164,34 +171,37 @@ export class ReplicaPlacer {
     } catch (error) {
       // A member that is connected and fails would fail again, and slowly.
       this.#avoidedUntilAtMs.set(peer, clock.monotonic() + AVOID_MS)
-      this.#logOnce(`failure ${peer}`, '%s failed: %s', peer, reasonOf(error))
+      this.#logOnce(`lost ${peer}`, '%s is lost: %s', peer, reasonOf(error))
       return 'failed'
     } finally {
       this.#behind.set(peer, (this.#behind.get(peer) ?? 1) - 1)
     }
   }
 
-  #logAnswer(peer: PeerId, outcome: KeepOutcome, next: PeerId | undefined): void {
-    if (outcome === 'kept') this.#options.log.trace('put %s: %s keeps a block', this.#id, peer)
-    else if (next === undefined) this.#logOnce(`${outcome} ${peer}`, '%s did not keep a block (%s)', peer, outcome)
-    else {
-      const text = '%s did not keep a block (%s); asks %s instead'
-      this.#logOnce(`${outcome} ${peer} ${next}`, text, peer, outcome, next)
-    }
+  #logAnswer(peer: PeerId, outcome: KeepOutcome, cid: BlockCid): void {
+    if (outcome === 'kept') this.#options.log.trace('put %s: %s keeps block %s', this.#name, peer, nameOf(cid))
+    // `#ask` has logged why.
+    else if (outcome !== 'failed') this.#logOnce(`${outcome} ${peer}`, NOT_KEPT[outcome], peer)
   }
 
   /** Logs a step the first time that it happens, and at trace from then on. */
   #logOnce(step: string, text: string, ...args: string[]): void {
-    if (this.#logged.has(step)) this.#options.log.trace(`put %s: ${text}`, this.#id, ...args)
+    if (this.#logged.has(step)) this.#options.log.trace(`put %s: ${text}`, this.#name, ...args)
     else this.#log(text, ...args)
     this.#logged.add(step)
   }
 
   #log(text: string, ...args: string[]): void {
-    this.#options.log(`put %s: ${text}`, this.#id, ...args)
-  }
-
-  get #id(): string {
-    return shortHex(this.#options.putNumber)
+    if (!this.#options.log.enabled) return
+    const when = this.#counts === undefined ? ', after its blocks were placed' : ''
+    this.#options.log(`put %s%s: ${text}`, this.#name, when, ...args)
   }
 }
+
+/** The log's text for each answer of a member that does not keep a block. */
+const NOT_KEPT = {
+  behind: '%s is behind, and pulls the next blocks later',
+  full: '%s has no room',
+  lacking: '%s could not pull a block',
+  refused: '%s refuses to keep blocks'
+} as const

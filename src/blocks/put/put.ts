@@ -3,18 +3,19 @@ import { blockKey, isNode } from '../../format/cid.ts'
 import { CHUNK_BYTES } from '../../format/constants.ts'
 import type { FileRoot, NodeCodec, SealedBlock } from '../../format/manifest.ts'
 import type { PeerId } from '../../format/peer-id.ts'
-import { shortHex } from '../../util/bytes.ts'
 import type { Clock } from '../../util/clock.ts'
 import { raceSignal } from '../../util/deadline.ts'
 import { forEachAtOnce } from '../../util/for-each.ts'
 import { INLINE_BLOCK_BYTES_MAX, PUT_CLAIM_MS, PUT_WINDOW_BLOCKS, REPEATS_MAX, STRAGGLERS_MS } from '../constants.ts'
 import type { Claims, PutId } from '../hold/claims.ts'
 import type { LocalBlocks } from '../hold/local-blocks.ts'
+import { listOf, nameOf, nameOfId } from '../log-names.ts'
 import { walkManifest } from '../manifest-walk.ts'
 import type { StoreClient } from '../protocol/store-client.ts'
 import { type AckMembers, acksWanted } from './acks-wanted.ts'
+import type { ReplicaCounts } from './counts.ts'
 import { confirmCounted, type KeptFile } from './kept-file.ts'
-import type { PutLogs } from './logs.ts'
+import { type LogValue, type PutLogs, whenSlow } from './logs.ts'
 import { type Placing, ReplicaPlacer } from './placer.ts'
 import { Renewal } from './renewal.ts'
 import type { PutWindow } from './window.ts'
@@ -22,7 +23,7 @@ import type { PutWindow } from './window.ts'
 export interface PutOptions {
   /** Copies wanted; `Infinity` for every member. */
   replicas: number
-  /** Copies, this member's among them, that must be durable before the put says yes. Left out: two where possible. */
+  /** Copies, this member's among them, that must be durable before the put says yes. By default two where possible. */
   ack?: number | undefined
   signal?: AbortSignal | undefined
 }
@@ -51,15 +52,15 @@ export interface PutInit {
 /**
  * Keeps the blocks of one file: each on this disk, and on the members that will owe it. Every block is claimed under the
  * put's id on each of those disks, and long puts renew their claims. Nothing is visible until a record links the root;
- * the claims of a file that is never linked run out. Once the root is kept, the put hands over what it counted, and the
- * record's push decides whether there are enough copies. The caller closes the put in any case.
+ * the claims of a file that is never linked run out. Once the root is kept, the put hands over its counts, and the record's
+ * push decides whether there are enough copies. The caller must close the put, even if it fails.
  */
 export class Put {
   readonly #deps: PutDeps
   readonly #init: PutInit
   readonly #placer: ReplicaPlacer
   readonly #renewal: Renewal
-  /** The last blocks that came, so that one that comes again is kept once. */
+  /** The last blocks that came. A block that is repeated soon is kept once. */
   readonly #recent = new Map<string, { placing: Placing; placed: Promise<void> }>()
   #isClosed = false
 
@@ -83,17 +84,21 @@ export class Put {
       needed: () => acksWanted(members, { ack, replicas, isRecordOnly: false }) - 1
     })
     this.#renewal = new Renewal({ clock, log: logs.put, storeClient, putNumber, counts: () => this.#placer.counts })
-    this.#log(
-      'opened: %s copies wanted, waits for %s',
-      String(replicas),
-      ack === undefined ? 'the default' : String(ack)
-    )
+    if (logs.put.enabled) {
+      const copies = Number.isFinite(replicas) ? String(replicas) : 'all'
+      this.#log(
+        'opened: %s copies wanted, waits for %d',
+        copies,
+        acksWanted(members, { ack, replicas, isRecordOnly: false })
+      )
+    }
   }
 
   /**
-   * Keeps sealed blocks as they come. The next few are taken once the ones before are on this disk and on as many of
-   * their owners as `ack` asks for, so that at most a window of blocks is in memory. Returns the root, or null for a
-   * stream without blocks.
+   * Keeps sealed blocks as they come. It takes the next few once the ones before are on this disk and on as many members
+   * as `ack` asks for, so that at most a window of blocks is in memory. Returns the root, or null for a stream without
+   * blocks. Throws the error of the source; the disk's if a block cannot be stored here, such as a `NoSpaceError`; and the
+   * signal's reason. A member that fails is no error.
    */
   readonly keep = async (blocks: AsyncIterable<SealedBlock>): Promise<FileRoot | null> => {
     let root: FileRoot | null = null
@@ -106,7 +111,8 @@ export class Put {
 
   /**
    * Keeps a file that is stored already, as a copy of a file needs it. Claims its blocks that are here, fetches the others
-   * by `read`, and counts them on their owners, which do not pull what they have.
+   * by `read`, and counts them on their owners, which do not pull what they have. Throws what `read` and `keep` throw, and
+   * a `FormatError` if the manifest breaks the format.
    */
   async keepStored(root: BlockCid, read: (cid: BlockCid) => Promise<Uint8Array>): Promise<void> {
     const { local, codec } = this.#deps
@@ -121,8 +127,8 @@ export class Put {
   }
 
   /**
-   * Has each member confirm all that is counted on it, and hands over what is counted then. To be called once. The put
-   * renews no claims from here on: those that its members hold now outlast the push of the record by far.
+   * Has each member confirm the chunks that are counted on it, and hands over the counts that result. Call it once. From
+   * here on the put renews no claims: those that members hold now outlast the push of the record by far.
    */
   async keepRoot(root: BlockCid): Promise<KeptFile> {
     const { clock, endWithRecord } = this.#deps
@@ -131,18 +137,12 @@ export class Put {
     if (this.#placer.isBusy) await Promise.race([this.#placer.stragglers(), clock.sleep(STRAGGLERS_MS, signal)])
     this.#renewal.end()
     const counts = this.#placer.finish()
-    const { peers } = counts
-    this.#log(
-      '%d chunks placed; members asked: %d, counted on: %d',
-      counts.chunkCount,
-      this.#placer.askedCount,
-      peers.length
-    )
+    this.#logKept(root, counts)
     // Once a record refers to these blocks, it is what keeps them here.
     endWithRecord(root, putId)
     const kept: KeptFile = { root, putNumber, putId, counts, isAvoided: peer => this.#placer.isAvoided(peer) }
     // A file of one chunk is its own root: a member that kept it has confirmed it.
-    if (isNode(root)) await this.#confirmAll(kept, peers)
+    if (isNode(root)) await this.#confirmAll(kept)
     return kept
   }
 
@@ -154,10 +154,25 @@ export class Put {
     this.#init.onClose()
   }
 
-  async #confirmAll(kept: KeptFile, peers: readonly PeerId[]): Promise<void> {
-    const { storeClient, logs } = this.#deps
-    const confirmed = peers.map(peer => confirmCounted(peer, kept, { storeClient, log: logs.put }))
-    await raceSignal(Promise.all(confirmed), this.#init.options.signal)
+  async #confirmAll(kept: KeptFile): Promise<void> {
+    const { storeClient, logs, clock } = this.#deps
+    const waiting = new Set(kept.counts.peers)
+    const confirm = async (peer: PeerId): Promise<void> => {
+      await confirmCounted(peer, kept, { storeClient, log: logs.put })
+      waiting.delete(peer)
+    }
+    const end = whenSlow(clock, logs.put, () => this.#log('still waits for %s to confirm the root', listOf(waiting)))
+    try {
+      await raceSignal(Promise.all([...waiting].map(confirm)), this.#init.options.signal)
+    } finally {
+      end()
+    }
+  }
+
+  #logKept(root: BlockCid, counts: ReplicaCounts): void {
+    if (!this.#deps.logs.put.enabled) return
+    const keepers = counts.peers.map(peer => `${peer}: ${counts.chunksOf(peer)?.size}`)
+    this.#log('root %s, chunks: %d; kept by %s', nameOf(root), counts.chunkCount, listOf(keepers))
   }
 
   async #forEach<Block>(blocks: AsyncIterable<Block>, place: (block: Block) => Promise<void>): Promise<void> {
@@ -165,8 +180,8 @@ export class Put {
   }
 
   /**
-   * Keeps a block on this disk and on its owners. A block that was placed a moment ago is only counted at one more place.
-   * `isOurs` says that nobody else holds the buffer.
+   * Keeps a block on this disk and on its owners. A block that was placed a moment ago is only counted at one more chunk
+   * index. `isOurs` says that nobody else holds the buffer.
    */
   async #place({ cid, bytes, chunkIndex }: SealedBlock, { isOurs }: { isOurs: boolean }): Promise<void> {
     const { local, window } = this.#deps
@@ -189,7 +204,7 @@ export class Put {
     }
     const placed = Promise.all([kept, raceSignal(placing.enough, signal)])
       .then(() => {})
-      // Not waited for. While the block is being written, members can pull it from the window only.
+      // Nobody waits for this. The block leaves the window only once it is written: until then members can pull it only there.
       .finally(() => void letGo())
     this.#remember(cid, { placing, placed })
     return placed
@@ -205,8 +220,9 @@ export class Put {
     return this.#deps.claims.claimForPut(this.#init.putId, [cid.multihash.bytes], PUT_CLAIM_MS)
   }
 
-  #log(text: string, ...args: Array<string | number>): void {
-    this.#deps.logs.put(`put %s: ${text}`, shortHex(this.#init.putNumber), ...args)
+  #log(text: string, ...args: LogValue[]): void {
+    const log = this.#deps.logs.put
+    if (log.enabled) log(`put %s: ${text}`, nameOfId(this.#init.putNumber), ...args)
   }
 }
 

@@ -1,11 +1,11 @@
 import type { BlockCid } from '../../format/cid.ts'
 import { CHUNK_BYTES, FANOUT } from '../../format/constants.ts'
 import type { PeerId } from '../../format/peer-id.ts'
-import { shortHex } from '../../util/bytes.ts'
 import type { Clock } from '../../util/clock.ts'
 import { type Logger, reasonOf } from '../../util/logger.ts'
 import { Worker } from '../../util/worker.ts'
 import { PUT_RENEW_MS } from '../constants.ts'
+import { nameOfId } from '../log-names.ts'
 import type { StoreClient } from '../protocol/store-client.ts'
 import type { ReplicaCounts } from './counts.ts'
 
@@ -15,14 +15,14 @@ export interface RenewalOptions {
   storeClient: Pick<StoreClient, 'keepRoot' | 'keepBlock'>
   /** Names the put to the keepers. */
   putNumber: Uint8Array
-  /** What members are counted on for so far; undefined once the put has handed that over. */
+  /** The chunks counted on members so far; undefined once the put has handed them over. */
   counts: () => Pick<ReplicaCounts, 'peers' | 'chunksOf'> | undefined
 }
 
 /**
- * Keeps the claims of a long put from running out before its root is kept. Each full manifest node is a root of its own,
- * under which keepers are asked again for the chunks that are counted on them. The chunks after the last full node are
- * fewer than a node links to, and are asked for by name. A keeper pulls again whatever it has lost meanwhile.
+ * Keeps the claims of a long put from running out before its root is kept. Each full manifest node serves as a root, under
+ * which keepers are asked again for the chunks that are counted on them. The chunks after the last full node have no such
+ * node yet, so keepers are asked for them one by one. A keeper pulls again what it has lost meanwhile.
  */
 export class Renewal {
   readonly #options: RenewalOptions
@@ -48,7 +48,7 @@ export class Renewal {
     this.#worker.start()
   }
 
-  /** Notes a manifest node that has been placed. The first one after a multiple of the fan-out links to the whole tail. */
+  /** Notes a manifest node that has been placed. The first node after `FANOUT` chunks links to all chunks of the tail. */
   addNode(cid: BlockCid): void {
     if (this.#tail.length !== FANOUT) return
     this.#nodes.push({ cid, firstChunk: this.#nodes.length * FANOUT })
@@ -64,12 +64,12 @@ export class Renewal {
     const { counts, putNumber, log } = this.#options
     const tail = this.#tail
     const peers = counts()?.peers ?? []
-    log('put %s: renews its claims on %d members', shortHex(putNumber), peers.length)
+    log('put %s: renews its claims, members: %d', nameOfId(putNumber), peers.length)
     await Promise.all(
       peers.map(peer =>
         this.#renewOn(peer, tail, signal).catch(error => {
-          // What the member lost is noticed when it confirms the root.
-          log('put %s: %s did not renew its claims: %s', shortHex(putNumber), peer, reasonOf(error))
+          // If the member has lost something, it says so when it confirms the root.
+          log('put %s: %s did not renew its claims: %s', nameOfId(putNumber), peer, reasonOf(error))
         })
       )
     )

@@ -4,17 +4,18 @@ import { Limiter } from '../../util/limiter.ts'
 import { PUT_WINDOW_BYTES } from '../constants.ts'
 
 /**
- * The blocks of all puts under way, in memory. Members that are asked to keep a block pull it from here, before it is on
- * our disk and without a read from it. A put waits for room here, which bounds the memory of all puts together.
+ * The blocks of all puts under way, in memory. Members that are asked to keep a block pull it from here, so they need not
+ * wait until it is on our disk, and it is not read from there. A put waits for room here, which bounds the memory of all
+ * puts together.
  */
 export class PutWindow {
   readonly #room = new Limiter(PUT_WINDOW_BYTES)
   readonly #blocks = new Map<string, { bytes: Uint8Array; users: number; takers: Set<PeerId> }>()
 
   /**
-   * Takes a block in. The caller calls the returned function once the block is durable here and enough members keep it,
-   * with the members that said so. It returns true if nobody reads the bytes any more: they may wait in a socket for
-   * long, but a member that keeps the block has read all of them.
+   * Adds a block. The caller calls the returned function once the block is durable here and enough members keep it, with
+   * the members that said so. It returns true if nobody reads the bytes any more: they may wait in a socket for long, but a
+   * member that keeps the block has read all of them.
    */
   async add(cid: BlockCid, bytes: Uint8Array, signal?: AbortSignal): Promise<(keptBy: ReadonlySet<PeerId>) => boolean> {
     const release = await this.#room.acquire(bytes.byteLength, signal)

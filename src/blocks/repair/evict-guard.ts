@@ -20,7 +20,7 @@ export interface EvictGuardOptions {
 export class EvictGuard {
   readonly #options: EvictGuardOptions
   readonly #log: Logger
-  /** By the clock that only moves forward. */
+  /** By the monotonic clock. */
   #refusedUntilAtMs = Number.NEGATIVE_INFINITY
 
   constructor(options: EvictGuardOptions) {
@@ -42,7 +42,7 @@ export class EvictGuard {
       )
     await this.#caughtUp(signal)
     if (!mayFree())
-      throw new EvictRefusedError('this node does not know yet all that its blocks are needed for: try again later')
+      throw new EvictRefusedError('this node does not know yet which records need its blocks: try again later')
   }
 
   /** Waits for blocks that have just been stored or read to be claimed by their records. */

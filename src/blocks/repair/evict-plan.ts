@@ -6,7 +6,7 @@ import { copiesWanted, type Referrers } from '../hold/reference-lookup.ts'
 import type { ManifestChunk } from '../manifest-walk.ts'
 import { isProof, type Proof } from '../protocol/proof.ts'
 
-/** A chunk on this disk, and what is known of the others' copies of it. */
+/** A chunk on this disk, and what is known of other members' copies of it. */
 export interface ChunkPlan {
   cid: BlockCid
   chunkIndex: number
@@ -34,9 +34,9 @@ export function planOne(
 }
 
 /**
- * Returns the members to ask next for a chunk; none once all that are needed have answered. First come the members that owe
- * it, in rank. A member that is full and lacks it is followed by the next. If none of those can read, one more that can is
- * asked. Returns 'must-stay' if the copy here cannot be freed.
+ * Returns the members to ask next for a chunk, or none once all members that are needed have answered. First come the members
+ * that owe it, in rank. A member that is full and lacks it is skipped for the next. If none of them can read, one more member
+ * that can is asked. Returns 'must-stay' if the copy here cannot be freed.
  */
 export function nextToAsk({ others, wanted, proofs, mustStay }: ChunkPlan): PeerId[] | 'must-stay' {
   const counted: ViewMember[] = []

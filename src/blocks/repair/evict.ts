@@ -1,7 +1,6 @@
 import { blockKey } from '../../format/cid.ts'
 import type { NodeCodec } from '../../format/manifest.ts'
 import type { PeerId } from '../../format/peer-id.ts'
-import { shortHex } from '../../util/bytes.ts'
 import type { Chance } from '../../util/chance.ts'
 import type { Clock } from '../../util/clock.ts'
 import { Limiter } from '../../util/limiter.ts'
@@ -11,7 +10,7 @@ import type { Claims } from '../hold/claims.ts'
 import type { Holds } from '../hold/holds.ts'
 import type { LocalBlocks } from '../hold/local-blocks.ts'
 import { ReferenceLookup, referrersKey } from '../hold/reference-lookup.ts'
-import { nameOf } from '../log-names.ts'
+import { nameOf, nameOfId } from '../log-names.ts'
 import { isChunk, type ManifestChunk, type ReadNode, walkBatches } from '../manifest-walk.ts'
 import type { StoreClient } from '../protocol/store-client.ts'
 import type { Ranking } from '../rank.ts'
@@ -38,12 +37,17 @@ export interface EvictorOptions {
   readNode: ReadNode
 }
 
+/** The chunks that an evict freed, and those that it left here: each counted once, with the bytes of its sealed block. */
 export interface Evicted {
   freed: { blocks: number; bytes: number }
+  /** Chunks that were here and stay: the others' copies were not proven, or something else needs them. */
   left: { blocks: number; bytes: number }
 }
 
-/** When a plan was made, by both clocks: one counts the time that the machine sleeps, the other cannot be set back. */
+/**
+ * When a plan was made, by both clocks: the wall clock counts the time that the machine sleeps, and nobody can set the
+ * monotonic clock back.
+ */
 interface PlannedAt {
   wallAtMs: number
   monotonicAtMs: number
@@ -78,7 +82,7 @@ export class Evictor {
       signal?.throwIfAborted()
       return this.#options.readNode(cid, parent)
     }
-    this.#log('evicting record %s', shortHex(id))
+    this.#log('record %s: evicts its chunks', nameOfId(id))
     for await (const batch of walkBatches({ root, readNode, codec, select: isChunk })) {
       signal?.throwIfAborted()
       const plannedAt = this.#nowByBothClocks()
@@ -86,7 +90,7 @@ export class Evictor {
       await this.#proofs.collect(root, candidates, signal)
       await this.#execute(candidates, plannedAt, result, signal)
     }
-    this.#log('evicted record %s: freed %d chunks, left %d', shortHex(id), result.freed.blocks, result.left.blocks)
+    this.#log('record %s: chunks freed: %d, left: %d', nameOfId(id), result.freed.blocks, result.left.blocks)
     return result
   }
 
@@ -119,9 +123,10 @@ export class Evictor {
       candidates.map(candidate =>
         slots.run(async () => {
           const bytes = await this.#options.local.sizeOf(candidate.cid)
-          const isFreed = (await this.#isProven(candidate)) && (await this.#free(candidate, plannedAt))
-          this.#log.trace('block %s %s', nameOf(candidate.cid), isFreed ? 'was freed' : 'stays')
-          const sum = isFreed ? result.freed : result.left
+          const reason = (await this.#unproven(candidate)) ?? (await this.#free(candidate, plannedAt))
+          if (reason === undefined) this.#log.trace('block %s was freed', nameOf(candidate.cid))
+          else this.#log.trace('block %s stays: %s', nameOf(candidate.cid), reason)
+          const sum = reason === undefined ? result.freed : result.left
           sum.blocks++
           sum.bytes += bytes
         }, signal)
@@ -129,29 +134,43 @@ export class Evictor {
     )
   }
 
-  /** Checks the proofs against the chunk itself, which is read once for all of them. */
-  async #isProven(candidate: ChunkPlan): Promise<boolean> {
+  /**
+   * Checks the proofs against the chunk itself, which is read once for all of them. Returns why the chunk must stay;
+   * undefined if it is proven.
+   */
+  async #unproven(candidate: ChunkPlan): Promise<string | undefined> {
     const { local, self } = this.#options
     const { cid, mustStay, proofs, wanted } = candidate
-    if (mustStay || proofs.size < wanted) return false
+    if (mustStay) return 'a put needs it, or too few other members hold it'
+    if (proofs.size < wanted) return 'too few members proved that they hold it'
     try {
       const bytes = await local.get(cid)
-      return bytes !== undefined && isProven(candidate, self, bytes)
+      return bytes !== undefined && isProven(candidate, self, bytes) ? undefined : 'too few proofs are true'
     } catch (error) {
       this.#log('could not read block %s to check its proofs: %s', nameOf(cid), reasonOf(error))
-      return false
+      return 'it cannot be read'
     }
   }
 
-  async #free({ cid, referrers }: ChunkPlan, plannedAt: PlannedAt): Promise<boolean> {
-    const { local, claims, holds, repair } = this.#options
-    await repair.markEvicted(cid, referrers)
-    return local.freeProven(cid, async () => {
-      // The plan may be too old, another member may rely on our copy, or a new record may need it by now.
-      if (this.#ageMs(plannedAt) > PLAN_MS || holds.isHeld(cid)) return false
-      const current = await new ReferenceLookup(claims).of(cid.multihash.bytes)
-      return !current.isInPut && referrersKey(current) === referrersKey(referrers)
+  /** Frees a proven chunk unless something has changed since it was planned. Returns why it stays. */
+  async #free(plan: ChunkPlan, plannedAt: PlannedAt): Promise<string | undefined> {
+    const { local, repair } = this.#options
+    await repair.markEvicted(plan.cid, plan.referrers)
+    let reason: string | undefined
+    await local.freeProven(plan.cid, async () => {
+      reason = await this.#changed(plan, plannedAt)
+      return reason === undefined
     })
+    return reason
+  }
+
+  async #changed({ cid, referrers }: ChunkPlan, plannedAt: PlannedAt): Promise<string | undefined> {
+    const { claims, holds } = this.#options
+    if (this.#ageMs(plannedAt) > PLAN_MS) return 'its plan is too old'
+    if (holds.isHeld(cid)) return 'another member relies on it'
+    const current = await new ReferenceLookup(claims).of(cid.multihash.bytes)
+    if (current.isInPut) return 'a put needs it'
+    return referrersKey(current) === referrersKey(referrers) ? undefined : 'other records need it than before'
   }
 
   #nowByBothClocks(): PlannedAt {
@@ -165,7 +184,7 @@ export class Evictor {
   }
 }
 
-/** A file may hold the same chunk at many places: the first of them is enough. */
+/** A file may hold the same chunk at many indexes: the first of them is enough. */
 function firstOfEach(batch: readonly ManifestChunk[]): ManifestChunk[] {
   const seen = new Set<string>()
   return batch.filter(({ cid }) => {

@@ -25,7 +25,7 @@ export interface ProofCollectorOptions {
   viewId: () => Uint8Array
 }
 
-/** Asks other members for holds on the chunks of one file, with a proof of each. What they say goes into the candidates. */
+/** Asks other members for holds on the chunks of one file, with a proof of each. Their answers go into the candidates. */
 export class ProofCollector {
   readonly #options: ProofCollectorOptions
 
@@ -50,7 +50,7 @@ export class ProofCollector {
     }
   }
 
-  /** Asks one member about its candidates, those that the same records need together. */
+  /** Asks one member about its candidates. One request names candidates that the same records need. */
   async #askPeer(
     root: BlockCid,
     peer: PeerId,
@@ -60,7 +60,7 @@ export class ProofCollector {
     for (const group of Map.groupBy(candidates, ({ referrers }) => referrersKey(referrers)).values()) {
       for (let start = 0; start < group.length; start += EVICT_HOLD_BLOCKS) {
         if (await this.#ask(root, peer, group.slice(start, start + EVICT_HOLD_BLOCKS), signal)) continue
-        // It is silent, gone, or of another view: it will not prove the rest either.
+        // It is silent, has gone or has another view, so it will not prove the rest either.
         for (const candidate of candidates) candidate.mustStay ||= !candidate.proofs.has(peer)
         return
       }
@@ -90,7 +90,7 @@ export class ProofCollector {
     return true
   }
 
-  /** Asks for a hold, again while the views of the two members have not settled. Returns undefined without an answer. */
+  /** Asks for a hold, repeatedly while the two members have different views. Returns undefined if there is no answer. */
   async #hold(
     peer: PeerId,
     request: Omit<HoldRoot, 'view'>,

@@ -1,13 +1,14 @@
 import { Backoff } from '../../util/backoff.ts'
-import { shortHex, toHex } from '../../util/bytes.ts'
+import { toHex } from '../../util/bytes.ts'
 import type { Clock } from '../../util/clock.ts'
 import { isAbort } from '../../util/errors.ts'
 import { type ComponentLogger, type Logger, reasonOf } from '../../util/logger.ts'
 import { Worker } from '../../util/worker.ts'
 import { UNCERTAIN_MS, WALK_QUEUE_MAX, WALK_RETRY_MS, WALK_RETRY_MS_MAX, WALKS_AT_ONCE } from '../constants.ts'
+import { nameOfId } from '../log-names.ts'
 import type { RecordRef } from '../record-ref.ts'
 
-/** What a walk left undone. */
+/** The blocks that a walk could not bring here, or not yet. */
 export interface WalkOutcome {
   missingChunks: number
   /** Manifest nodes that could not be had. What is below them is not known. */
@@ -30,20 +31,23 @@ export interface RepairQueueOptions {
 
 interface Pending {
   record: RecordRef
-  /** When a new record came, by the clock that only moves forward; `Infinity` if its references were written before. */
+  /** When a new record came, by the monotonic clock; `Infinity` if its references were written before. */
   sinceAtMs: number
-  /** When it is owed again, if something of it is evicted while it is walked: the walk may have passed that already. */
+  /**
+   * Set if a chunk of the record is evicted during its walk: when the chunk is owed again, by the wall clock. The walk may
+   * have passed that chunk.
+   */
   owedAgainAtMs: number
   done: PromiseWithResolvers<void>
 }
 
 /**
  * Decides which records are walked, and when. New records are walked at once and before others. A record whose walk left
- * something missing is walked again, at longer and longer intervals until a retry helps, and at once when a member comes.
+ * something missing is walked again, at growing intervals until a retry helps, and at once when a member comes.
  * Both queues are bounded: a record that does not fit is found again in the index.
  */
 export class RepairQueue {
-  /** Walks again the records that miss something. */
+  /** Walks again the records of which something is missing. */
   readonly worker: Worker
   readonly #options: RepairQueueOptions
   readonly #log: Logger
@@ -61,7 +65,7 @@ export class RepairQueue {
   #isStopped = false
   // True once every record that was unfinished at the last stop has been walked once.
   #isSettled = false
-  // New records were turned away, or unfinished ones forgotten, for lack of room. The index knows them.
+  // New records were not queued, or unfinished ones were forgotten, for lack of room. The index has them.
   #hasDroppedNew = false
   #hasDroppedUnfinished = false
   #isRescanning = false
@@ -85,7 +89,7 @@ export class RepairQueue {
     this.#push(this.#fresh, record, this.#options.clock.monotonic())
   }
 
-  /** Walks a record once more, but not before a time of the wall clock. */
+  /** Walks a record once more, but not before this moment of the wall clock. */
   addLater(record: RecordRef, owedAgainAtMs: number): void {
     const key = toHex(record.id)
     const walking = this.#walking.get(key)
@@ -127,7 +131,7 @@ export class RepairQueue {
     await this.#allDone()
   }
 
-  /** A member came or the view changed, so blocks that were missing may be had now: walks what is unfinished at once. */
+  /** Walks the unfinished records at once: a member came or the view changed, so missing blocks may be there now. */
   retry(): void {
     this.#backoff.reset()
     this.worker.wake()
@@ -191,18 +195,21 @@ export class RepairQueue {
     try {
       const walked = await this.#options.walk(record)
       const outcome = { ...walked, owedAgainAtMs: Math.min(walked.owedAgainAtMs, pending.owedAgainAtMs) }
-      if (this.#unfinished.has(toHex(record.id)) && !isMissing(outcome)) this.#backoff.reset()
+      const before = this.#unfinished.get(toHex(record.id))?.outcome
+      if (before !== undefined && !isMissing(outcome)) this.#backoff.reset()
+      if (before !== undefined && isMissing(before) && !isMissing(outcome))
+        this.#log('record %s: nothing is missing any more', nameOfId(record.id))
       this.#remember(record, outcome)
     } catch (error) {
-      this.#log('the walk of record %s failed: %s', shortHex(record.id), reasonOf(error))
+      this.#log('record %s: the walk failed: %s', nameOfId(record.id), reasonOf(error))
       if (this.#isStopped || isAbort(error)) return
       this.#options.onError(error)
-      // It is not known what the record misses, so it may be anything.
+      // It is not known what is missing of the record, so it may be anything.
       this.#remember(record, { missingChunks: 0, missingNodes: 1, owedAgainAtMs: Number.POSITIVE_INFINITY })
     }
   }
 
-  /** Remembers what a record misses, until it misses nothing. */
+  /** Remembers what is missing of a record, until nothing is. */
   #remember(record: RecordRef, outcome: WalkOutcome): void {
     if (this.#isStopped) return
     const key = toHex(record.id)
@@ -228,7 +235,7 @@ export class RepairQueue {
     const due = [...this.#unfinished.values()].filter(
       ({ outcome }) => isMissing(outcome) || outcome.owedAgainAtMs <= nowAtMs
     )
-    if (due.length > 0) this.#log('walking %d records again, %d blocks are missing', due.length, this.missingBlocks)
+    if (due.length > 0) this.#log('walks records again: %d, missing blocks: %d', due.length, this.missingBlocks)
     for (const { record } of due) this.#push(this.#repeats, record, Number.POSITIVE_INFINITY)
     if (this.#hasDroppedUnfinished) this.#rescan()
   }

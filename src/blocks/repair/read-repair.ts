@@ -25,7 +25,7 @@ export class ReadRepair {
     this.#log = options.logger.forComponent('dfs:blocks:repair')
   }
 
-  /** Begins to keep a block if it is claimed here. Returns it for the reader: its buffer stays until it has been written. */
+  /** Begins to keep a block if it is claimed here. Returns it for the reader. Its buffer is not reused before it is written. */
   keep(cid: BlockCid, fetched: Fetched): Fetched {
     if (this.#underWay.size >= READ_REPAIRS_MAX) return fetched
     const { repair, onError } = this.#options

@@ -7,7 +7,7 @@ import { FormatError } from '../../format/errors.ts'
 import type { NodeCodec } from '../../format/manifest.ts'
 import type { PeerId } from '../../format/peer-id.ts'
 import { Batcher } from '../../util/batcher.ts'
-import { equalBytes, fromHex, shortHex, u64be } from '../../util/bytes.ts'
+import { equalBytes, fromHex, u64be } from '../../util/bytes.ts'
 import type { Clock } from '../../util/clock.ts'
 import { isAbort } from '../../util/errors.ts'
 import { Limiter } from '../../util/limiter.ts'
@@ -20,7 +20,7 @@ import type { BlockPuller } from '../fetch/puller.ts'
 import { Claims, type PutId } from '../hold/claims.ts'
 import type { LocalBlocks } from '../hold/local-blocks.ts'
 import type { Referrers } from '../hold/reference-lookup.ts'
-import { nameOf } from '../log-names.ts'
+import { listOf, nameOf, nameOfId } from '../log-names.ts'
 import { isAny, isChunk, type ManifestBlock, type ManifestChunk, walkBatches } from '../manifest-walk.ts'
 import type { Ranking } from '../rank.ts'
 import type { RecordRef } from '../record-ref.ts'
@@ -45,10 +45,10 @@ export interface RepairOptions {
 }
 
 /**
- * Sees to it that this member has what it owes. It walks the manifest of each record, claims the blocks that are here, and
- * pulls those that it owes and that are missing; every member owes all manifest nodes. A walk that leaves something missing
- * is repeated until nothing is. It frees nothing: the evictor and the sweeper do that, and ask here whether it is certain
- * what is needed.
+ * Brings the blocks here that this member owes. It walks the manifest of each record, claims the blocks that are here, and
+ * pulls those that it owes and lacks; every member owes all manifest nodes. A walk that leaves something missing is repeated
+ * until nothing is missing. It frees nothing: the evictor and the sweeper do that, and ask here whether it is certain which
+ * blocks are needed.
  */
 export class Repair {
   readonly #options: RepairOptions
@@ -81,7 +81,10 @@ export class Repair {
     )
   }
 
-  /** The changes to the index by which a record claims its root and is marked to be walked. For the record's own batch. */
+  /**
+   * Returns the index changes that claim a record's root and mark the record as still to be walked. They belong in the
+   * record's own batch.
+   */
   static referenceOps({ id, root, replicas }: Pick<RecordRef, 'id' | 'root' | 'replicas'>): IndexOp[] {
     return [
       Claims.reference(root.multihash.bytes, { by: 'record', id, replicas }),
@@ -109,7 +112,7 @@ export class Repair {
     await this.#ops.settled()
   }
 
-  /** Walks at once the records that miss something: a member came, or the view changed. */
+  /** Walks at once the records of which something is missing: a member has come, or the view has changed. */
   retry(): void {
     this.#queue.retry()
   }
@@ -127,13 +130,13 @@ export class Repair {
     return this.#queue.isCertain
   }
 
-  /** What this member owes and misses. The bytes are an upper bound, since sizes are under the seal. */
+  /** The blocks that this member owes and lacks. The bytes are an upper bound, since a sealed block hides its size. */
   get owed(): { blocks: number; bytes: number } {
     const { missingBlocks } = this.#queue
     return { blocks: missingBlocks, bytes: missingBlocks * CHUNK_BYTES }
   }
 
-  /** What is being pulled at this moment. */
+  /** The blocks that are being pulled at this moment. The bytes are an upper bound. */
   get repairing(): { blocks: number; bytes: number } {
     return { blocks: this.#pulling, bytes: this.#pulling * CHUNK_BYTES }
   }
@@ -153,7 +156,7 @@ export class Repair {
     }
   }
 
-  /** Keeps a block that was read from another member, if a record needs it here. An evicted chunk is owed again by that. */
+  /** Keeps a block that was read from another member, if a record needs it here. If it was evicted, it is owed again. */
   async keepIfClaimed(cid: BlockCid, bytes: Uint8Array): Promise<void> {
     const { local, claims, index } = this.#options
     if (!(await claims.isReferenced(cid.multihash.bytes))) return
@@ -162,29 +165,39 @@ export class Repair {
     this.#log.trace('kept block %s, which was read from another member', nameOf(cid))
   }
 
-  /** Claims what a record needs of this member, and pulls what is not here. Returns what is missing. */
+  /** Claims the blocks that a record needs here, and pulls those that are owed and not here. Returns what is missing. */
   async #walk(record: RecordRef): Promise<WalkOutcome> {
     const { signal } = this.#stopped
     const outcome: WalkOutcome = { missingChunks: 0, missingNodes: 0, owedAgainAtMs: Number.POSITIVE_INFINITY }
     const pulls = new Set<Promise<void>>()
-    this.#log.trace('walking record %s', shortHex(record.id))
+    const pulled = new Map<PeerId, number>()
+    this.#log.trace('walking record %s', nameOfId(record.id))
     for await (const batch of this.#batches(record, outcome))
       for (const { cid } of await this.#claimHeld(record, batch, outcome)) {
         const free = await this.#slots.acquire(1, signal)
-        const pull = this.#pull(record, cid, outcome).finally(() => {
+        const pull = this.#pull(record, cid, outcome, pulled).finally(() => {
           free()
           pulls.delete(pull)
         })
-        // It fails only with the walk itself, when the node stops.
+        // It fails only when the node stops, and then the walk fails with it.
         pull.catch(() => {})
         pulls.add(pull)
       }
     await Promise.all(pulls)
     signal.throwIfAborted()
-    const { missingChunks, missingNodes } = outcome
-    if (missingNodes + missingChunks === 0) await this.#finish(record)
-    this.#log('walked record %s: %d chunks and %d nodes missing', shortHex(record.id), missingChunks, missingNodes)
+    if (outcome.missingNodes + outcome.missingChunks === 0) await this.#finish(record)
+    this.#logWalk(record, outcome, pulled)
     return outcome
+  }
+
+  /** Logs a walk that pulled something or found something missing. `pulled` counts chunks by the member they came from. */
+  #logWalk({ id }: RecordRef, { missingChunks, missingNodes }: WalkOutcome, pulled: ReadonlyMap<PeerId, number>): void {
+    if (!this.#log.enabled) return
+    const record = nameOfId(id)
+    const sources = [...pulled].map(([peer, count]) => `${peer}: ${count}`)
+    if (sources.length > 0) this.#log('record %s: pulled chunks from %s', record, listOf(sources))
+    if (missingChunks + missingNodes === 0) this.#log.trace('record %s: nothing is missing', record)
+    else this.#log('record %s: missing chunks: %d, missing manifest nodes: %d', record, missingChunks, missingNodes)
   }
 
   /** The chunks of a record. If a manifest node cannot be had, the outcome says so, and the walk ends there. */
@@ -195,24 +208,24 @@ export class Repair {
       codec: this.#options.codec,
       select: isChunk,
       onCutShort: error => {
-        this.#log('cannot walk the whole manifest of record %s: %s', shortHex(record.id), reasonOf(error))
+        this.#log('record %s: cannot walk its whole manifest: %s', nameOfId(record.id), reasonOf(error))
         if (isOutOfReach(error) || error instanceof NoSpaceError) outcome.missingNodes++
-        // Nothing can be reached below a node that breaks the format. All that was reached has been claimed.
+        // Nothing can be reached below a node that breaks the format. All blocks that were reached have been claimed.
         else if (!(error instanceof FormatError)) throw error
       }
     })
   }
 
-  /** Lets references take the place of the claims of puts, and forgets that the record was to be walked. */
+  /** Ends the claims of puts now that references replace them, and removes the mark that the record is to be walked. */
   async #finish({ id, root }: RecordRef): Promise<void> {
     const { codec, local, claims, takeLinkedPuts } = this.#options
     const puts = takeLinkedPuts(root)
-    // The last changes travel with the end of the record's mark: for most files that is the only batch.
+    // The last changes go into the batch that removes the record's mark: for most files that is the only batch.
     let endOps: IndexOp[] = []
     if (puts.length > 0) {
       const readNode = (cid: BlockCid): Promise<Uint8Array> => local.getOrThrow(cid)
       for await (const batch of walkBatches({ root, readNode, codec, select: isAny })) {
-        // A block that a keeper took in after the walk had passed it has no reference yet.
+        // A block that the keeper stored after the walk had passed it has no reference yet.
         await Promise.all(batch.map(block => this.#claimIfHere(block)))
         if (endOps.length > 0) await this.#ops.add(endOps)
         const multihashes = batch.map(({ cid }) => cid.multihash.bytes)
@@ -256,15 +269,17 @@ export class Repair {
     })
   }
 
-  async #pull({ author }: RecordRef, cid: BlockCid, outcome: WalkOutcome): Promise<void> {
+  async #pull({ author }: RecordRef, cid: BlockCid, outcome: WalkOutcome, pulled: Map<PeerId, number>): Promise<void> {
     const { puller, onError } = this.#options
     this.#pulling++
     try {
-      await puller.pull(cid, { signal: this.#stopped.signal, prefer: [author], once: true })
+      const from = await puller.pull(cid, { signal: this.#stopped.signal, prefer: [author], once: true })
+      pulled.set(from, (pulled.get(from) ?? 0) + 1)
       this.#log.trace('pulled block %s, which was owed here', nameOf(cid))
     } catch (error) {
       if (isAbort(error)) throw error
-      this.#log('could not pull block %s: %s', nameOf(cid), reasonOf(error))
+      // The end of the walk says how many are missing.
+      this.#log.trace('could not pull block %s: %s', nameOf(cid), reasonOf(error))
       if (!isOutOfReach(error) && !(error instanceof NoSpaceError)) onError(error)
       outcome.missingChunks++
     } finally {

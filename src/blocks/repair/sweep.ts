@@ -15,7 +15,7 @@ export interface SweeperOptions {
   holds: Holds
   /** Whether a put of this member is under way: its claims do not run out. */
   isUnderWay: (put: PutId) => boolean
-  /** False while it is not certain what is needed. */
+  /** False while it is not certain which blocks are needed. */
   mayFree: () => boolean
   onError: (error: unknown) => void
 }
@@ -76,19 +76,19 @@ export class Sweeper {
     }
     for await (const claim of claims.expired(beforeMs)) {
       if (signal.aborted || !mayFree()) {
-        const reason = signal.aborted ? 'the node stops' : 'it is not certain what is needed'
-        this.#log('stopped looking at claims, %s: freed %d blocks', reason, freedCount)
+        const reason = signal.aborted ? 'the node stops' : 'it is not certain which blocks are needed'
+        this.#log('stopped looking at claims, since %s; blocks freed: %d', reason, freedCount)
         return
       }
       if (!isUnderWay(claim.put) && batch.push(claim) === SWEEP_BATCH) await endBatch()
     }
     await endBatch()
-    if (endedCount > 0) this.#log('looked at %d claims that ran out, freed %d blocks', endedCount, freedCount)
+    if (endedCount > 0) this.#log('claims that ran out: %d, blocks freed: %d', endedCount, freedCount)
   }
 
   /**
-   * Looks at every block once and frees those that nothing claims. Returns false if it was not certain all the while what is
-   * needed, so that it must be done again.
+   * Looks at every block once and frees those that nothing claims. Returns false if it must be done again, because it became
+   * uncertain which blocks are needed.
    */
   async #sweepOrphans(signal: AbortSignal): Promise<boolean> {
     const { local, mayFree, clock, claims } = this.#options
@@ -97,14 +97,14 @@ export class Sweeper {
     for await (const multihash of local.all()) {
       if (++lookedCount % ORPHANS_PAUSE_BLOCKS === 0) await clock.sleep(0, signal)
       if (signal.aborted || !mayFree()) {
-        this.#log('stopped looking for blocks that nothing claims: freed %d', freedCount)
+        this.#log('stopped looking for blocks that nothing claims; blocks freed: %d', freedCount)
         return false
       }
       if (await claims.isClaimed(multihash)) continue
       const cid = cidOfMultihash(multihash)
       if (await local.release(cid, () => this.#mayFree(cid))) freedCount++
     }
-    this.#log('after an unclean stop: of %d blocks freed %d that nothing claims', lookedCount, freedCount)
+    this.#log('after an unclean stop: blocks here: %d, freed because nothing claims them: %d', lookedCount, freedCount)
     return true
   }
 

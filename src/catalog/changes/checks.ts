@@ -3,11 +3,11 @@ import { tagOfContent } from '../content-tag.ts'
 import { ChangedError, ExistsError, IsADirectoryError, NotADirectoryError } from '../errors.ts'
 import type { TreeNode } from '../tree-node.ts'
 
-/** What a change checks about the nodes that it finds, before it signs anything. */
+/** Checks that a change makes on the nodes that it finds, before it signs anything. */
 
 export interface TargetOptions {
   noClobber?: boolean | undefined
-  /** The content that must be there now; null: there must be none. */
+  /** The tag of the content that must be there now; null if there must be no file. */
   ifTag?: string | null | undefined
 }
 
@@ -24,18 +24,19 @@ export function checkTarget(node: TreeNode | undefined, { noClobber, ifTag }: Ta
     throw new ChangedError('what is at this path has changed')
 }
 
-/** Throws if a move must not put `node` in the place of `target`. */
+/** Throws if a move must not replace `target` by `node`. */
 export function checkReplace(node: TreeNode, target: TreeNode, noClobber: boolean): void {
   if (target.kind === 'directory' || noClobber) throw new ExistsError('something is at this path already')
   if (node.kind === 'directory') throw new NotADirectoryError('a directory cannot replace a file')
   refuseVersion(target)
 }
 
-/** True of a file's conflict version: a node that shows another content than the file's own. */
+/** True for a file's conflict version: a node that shows another content than the file's own. */
 export function isVersion(node: TreeNode): boolean {
   return node.kind === 'file' && node.shown.content !== node.record
 }
 
+/** Throws an `InvalidInputError` for a conflict version, which can be neither moved nor written to. */
 export function refuseVersion(node: TreeNode): void {
   if (isVersion(node)) throw new InvalidInputError('this is a conflict version: copy it, or remove it')
 }

@@ -13,7 +13,7 @@ import { rootNode, type Tree } from '../tree.ts'
 import type { DirectoryNode } from '../tree-node.ts'
 import type { TreeLocks } from './locks.ts'
 
-/** What every change of the tree uses. */
+/** The rooms, ports and locks that every change of the tree uses. */
 export interface ChangeContext {
   tree: Tree
   bodies: Bodies
@@ -26,10 +26,13 @@ export interface ChangeContext {
   append: (records: Records) => Promise<Records>
 }
 
-/** How often a change starts again because something that it relied on was changed meanwhile. */
+/** How many times a change is tried if something that it relies on is changed meanwhile. */
 const ATTEMPTS_MAX = 8
 
-/** Runs a change again as long as it returns undefined, which says that something it relied on has changed. */
+/**
+ * Runs a change again as long as it returns undefined, which means that something it relied on has changed. Throws a
+ * `ChangedError` after `ATTEMPTS_MAX`.
+ */
 export async function attempt<T>({ log }: ChangeContext, change: () => Promise<T | undefined>): Promise<T> {
   for (let count = 1; count <= ATTEMPTS_MAX; count++) {
     const result = await change()

@@ -33,7 +33,7 @@ export async function link(
     const records = await context.locks.paths([path], () => linkLocked(context, path, content, options))
     if (records !== undefined)
       return { path, record: records.at(-1) as Records[number], statements: [...made, ...records] }
-    // Most files are put into directories that exist, so these are made only once one turns out to be missing.
+    // Most files are put into directories that exist, so directories are made only when one turns out to be missing.
     made.push(...(await ensureDirectory(context, path.slice(0, -1), options.replicas)))
     return undefined
   })

@@ -6,15 +6,15 @@ import { KeyedLocks } from '../../util/locks.ts'
 const DIRECTORY_MOVES = 'directories'
 
 /**
- * Locks over what the changes of one member touch. No two changes wait for each other, because all take their locks in
- * the same order: moves of directories, then paths, then entries, and several of one sort in the order of their keys.
+ * Locks for the paths and entries that the changes of one member touch. There is no deadlock, because all changes take
+ * their locks in the same order: moves of directories, then paths, then entries, and within each sort by key.
  */
 export class TreeLocks {
   readonly #locks = new KeyedLocks()
 
   /**
-   * One move of a directory at a time. If two directories are moved into each other at once, the second move must see
-   * what the first has done, or together they would make a cycle.
+   * One move of a directory at a time. If two directories are moved into each other at the same time, the second move
+   * must see the result of the first, or together they would make a cycle.
    */
   directoryMove<T>(work: () => Promise<T>): Promise<T> {
     return this.#locks.run(DIRECTORY_MOVES, work)

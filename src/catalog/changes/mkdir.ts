@@ -10,8 +10,8 @@ export async function mkdir(context: ChangeContext, path: Path, replicas: number
 }
 
 /**
- * Makes the directory at a path, and those above it, unless they are there. Returns the records that this took. Another
- * change may have removed one of them again by the time this resolves.
+ * Makes the directory at a path, and those above it, unless they exist. Returns the records that it signed. Another
+ * change may have removed one of the directories again by the time this resolves.
  */
 export async function ensureDirectory(context: ChangeContext, path: Path, replicas: number): Promise<Records> {
   const { tree, author, chance, clock, locks, append } = context

@@ -23,7 +23,7 @@ interface Move {
 }
 
 /**
- * Moves what is at a path to a path that is free, or where a file may be replaced. A directory merges with no other.
+ * Moves what is at a path to a path that is free, or where a file may be replaced. Directories are never merged.
  */
 export async function move(context: ChangeContext, from: Path, to: Path, options: MoveOptions): Promise<Change> {
   if (from.length === 0) throw new InvalidInputError('the root directory cannot be moved')
@@ -94,7 +94,9 @@ async function moveChildren(context: ChangeContext, from: Uint8Array, to: Uint8A
   return records
 }
 
-/** The entries that the move of one changes: itself, and if it is a directory that needs a new id, all its children. */
+/**
+ * The entries that a move of this one changes: itself, and if it is a directory that needs a new id, all its children.
+ */
 async function familyOf(context: ChangeContext, id: Uint8Array): Promise<Uint8Array[]> {
   const { tree } = context
   const found = await tree.entry(id)
@@ -107,8 +109,8 @@ async function familyOf(context: ChangeContext, id: Uint8Array): Promise<Uint8Ar
 }
 
 /**
- * Locks entries with all that moves along with them, and some others. Returns undefined if more has to move along by
- * the time the locks are held.
+ * Locks entries, all entries that move along with them, and some others. Returns undefined if more entries have to move
+ * along by the time the locks are held.
  */
 async function lockFamilies<T>(
   context: ChangeContext,

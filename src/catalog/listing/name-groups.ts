@@ -15,7 +15,7 @@ import {
 } from '../rows/keys.ts'
 import { type PlacedEntry, underName } from '../rows/name-rows.ts'
 
-/** An entry in a directory, and what its row there says. */
+/** An entry in a directory, with the facts from its row there. */
 export interface Child extends DirectoryValue {
   entry: Uint8Array
 }
@@ -32,7 +32,7 @@ export interface NameGroupsOptions {
   hasDeleted: () => boolean
 }
 
-/** Reads what directories hold, grouped by name. Only entries that show there are in the groups. */
+/** Reads the entries of directories, grouped by name. The groups have only entries that show there. */
 export class NameGroups {
   readonly #options: NameGroupsOptions
 
@@ -68,7 +68,7 @@ export class NameGroups {
   /** True if something that is not deleted is below a directory, at any depth. */
   async hasLiveBelow(directory: Uint8Array): Promise<boolean> {
     const { index } = this.#options
-    // Each directory once, since deleted ones may be in a cycle too. The loop also visits those that it adds.
+    // Visit each directory once, since deleted ones may be in a cycle too. The loop also visits those that it adds.
     const below = new Map([[toHex(directory), directory]])
     for (const at of below.values()) {
       if (await index.hasAny(directoryKey(TABLES.children, at))) return true

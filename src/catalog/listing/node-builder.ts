@@ -13,9 +13,9 @@ export interface NodeBuilderOptions {
 
 /** How a file shows beside others of its name. */
 interface Precedence {
-  /** It has the name to itself, or comes before the others. */
+  /** True if it keeps the name: no other file or directory of the name comes before it. */
   isFirst: boolean
-  /** The other files of the name, if this one is before them. */
+  /** The other files of this name, if this one keeps it; else none. */
   rivals: Uint8Array[]
 }
 
@@ -30,7 +30,7 @@ export class NodeBuilder {
   /** The nodes of one name: a directory, or else a file, under the name itself; the others as conflicts. */
   async ofGroup({ directories, files }: NameGroup, parent: Path): Promise<TreeNode[]> {
     const nodes: TreeNode[] = []
-    files.sort(byClaimToName)
+    files.sort(byPrecedence)
     if (directories.length > 0) nodes.push(await this.#directory(directories, parent))
     for (const [i, { entry }] of files.entries()) {
       const rivals = i === 0 ? files.slice(1).map(other => other.entry) : []
@@ -44,7 +44,7 @@ export class NodeBuilder {
     return this.#file(id, [], { isFirst: false, rivals: [] })
   }
 
-  /** The node of a directory that no other shows. It shows at `/`, as a conflict. */
+  /** The node of a directory that no other directory shows. It shows at `/`, as a conflict. */
   async ofUnreachableDirectory(id: Uint8Array): Promise<DirectoryNode> {
     const body = await this.#options.entries.placeBody(id)
     const name = conflictName(shownName(body, id), id)
@@ -88,8 +88,8 @@ export class NodeBuilder {
   }
 }
 
-// A file that can be read comes before one that cannot; then the one that was moved there last keeps the name.
-function byClaimToName(a: Child, b: Child): number {
+// A file that can be read comes before one that cannot. After that, the file that was placed there last comes first.
+function byPrecedence(a: Child, b: Child): number {
   if (a.isDamaged !== b.isDamaged) return a.isDamaged ? 1 : -1
   return compareBytes(b.placed, a.placed) || compareBytes(a.entry, b.entry)
 }

@@ -17,8 +17,8 @@ export interface UnreachableOptions {
 }
 
 /**
- * Entries that no directory shows: their parent is no directory or has not come, or they are in a cycle. They show at
- * `/`, under names that mark them as conflicts, so that nobody loses sight of them.
+ * Finds entries that no directory shows: their parent is no directory or has not come, or they are in a cycle. They
+ * show at `/`, under names that mark them as conflicts, so that nobody loses them.
  */
 export class Unreachable {
   readonly #options: UnreachableOptions
@@ -42,7 +42,7 @@ export class Unreachable {
     }
   }
 
-  /** True while an unknown parent is waited for; the value of its row says since when. */
+  /** True while an unknown parent may still come. The value of its row says since when it is unknown. */
   #mayStillCome(value: Uint8Array): boolean {
     const sinceMs = Number(Buffer.from(value).readBigUInt64BE())
     return this.#options.clock.now() - sinceMs < ORPHAN_MS

@@ -3,7 +3,7 @@ import { decodeStamp, type EntryRecord, encodeStamp, type Seen, seenKey } from '
 import { decodeHlc, encodeHlc } from '../../format/stamp.ts'
 import type { EntryState } from '../heads.ts'
 
-/** What the index holds of an entry: the state of its records, and the row by which a directory shows it. */
+/** The index row of an entry: the state of its records, and the key of the row by which a directory shows it. */
 export interface EntryRow {
   state: EntryState
   kind: 'file' | 'directory'
@@ -12,7 +12,7 @@ export interface EntryRow {
   parent: Uint8Array
   /** The key of its row in a directory table; undefined if it has none. */
   key: Uint8Array | undefined
-  /** The record that places it does not open, or its name may be no part of a path. */
+  /** True if the record that places it does not open, or if its name must not be part of a path. */
   isDamaged: boolean
 }
 
@@ -45,8 +45,8 @@ const IS_DAMAGED = 4
 const HAS_MORE = 8
 
 /**
- * Encodes a row. Of the past it holds only what decides which heads are deleted: how much the records of an entry have
- * seen has no bound, so the table `seen` has rows for the rest.
+ * Encodes a row. The row holds only the part of the past that decides which heads are deleted. How much the records of
+ * an entry have seen has no bound, so the table `seen` has rows for the rest.
  */
 export function encodeEntryRow({ state, kind, isDeleted, isDamaged, parent, key }: EntryRow): Uint8Array {
   const wrote = new Set(state.heads.map(({ written }) => seenKey(written.author, written.incarnation)))
@@ -98,11 +98,11 @@ export function decodeEntryRow(bytes: Uint8Array): EntryRow {
       replicas
     })
   )
-  const buried = row.b.map(decodeSeen)
+  const deletedPast = row.b.map(decodeSeen)
   return {
     state: {
       covered: new Map(),
-      deletedPast: new Map(buried.map(seen => [seenKey(seen.author, seen.incarnation), seen])),
+      deletedPast: new Map(deletedPast.map(seen => [seenKey(seen.author, seen.incarnation), seen])),
       heads,
       hasMore: (row.k & HAS_MORE) !== 0,
       writes: row.w

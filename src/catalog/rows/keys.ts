@@ -6,7 +6,7 @@ import { concatBytes } from '../../util/bytes.ts'
 
 /** Keys of the catalog's rows in the index. `disk/tables.ts` says what each table holds. */
 
-/** The two tables of what a directory holds: what it shows, and the directories that were deleted there. */
+/** The two tables of a directory's entries: those that it shows, and the directories that were deleted there. */
 export const DIRECTORY_TABLES = [TABLES.children, TABLES.deletedDirectories] as const
 export type DirectoryTable = (typeof DIRECTORY_TABLES)[number]
 
@@ -14,7 +14,7 @@ export function entryKey(entry: Uint8Array): Uint8Array {
   return indexKey(TABLES.entries, entry)
 }
 
-/** What the keys of all records of an entry start with; with a stamp, those of the records under it. */
+/** The prefix of the keys of all records of an entry; with a stamp, of the records under that stamp. */
 export function recordsPrefix(entry: Uint8Array, stamp?: Stamp): Uint8Array {
   return indexKey(TABLES.records, entry, ...(stamp === undefined ? [] : [stampBytes(stamp)]))
 }
@@ -52,12 +52,12 @@ export function cycleKey(entry?: Uint8Array): Uint8Array {
   return indexKey(TABLES.cycles, ...(entry === undefined ? [] : [entry]))
 }
 
-/** The key of what the records of an entry have seen of one author and incarnation; without these, a prefix. */
+/** The key of the row for what an entry's records have seen of one author and incarnation; without these, a prefix. */
 export function seenRowKey(entry: Uint8Array, of?: Pick<Seen, 'author' | 'incarnation'>): Uint8Array {
   return indexKey(TABLES.seen, entry, ...(of === undefined ? [] : [of.author, of.incarnation]))
 }
 
-/** The key that notes that the record which wrote some content has not come; without a stamp, a prefix. */
+/** The key that marks the record under a stamp as missing while others carry its content; without a stamp, a prefix. */
 export function missingOriginKey(entry: Uint8Array, written?: Stamp): Uint8Array {
   return indexKey(TABLES.missingOrigins, entry, ...(written === undefined ? [] : [stampBytes(written)]))
 }
@@ -67,7 +67,7 @@ export function entryOfKey(key: Uint8Array): Uint8Array {
   return Buffer.from(key.subarray(key.byteLength - ROOT_ENTRY.byteLength))
 }
 
-/** What a row of a directory table says of an entry, so that nothing need be opened to order entries of one name. */
+/** The value of a row of a directory table: enough to order the entries of one name without opening their bodies. */
 export interface DirectoryValue {
   kind: 'file' | 'directory'
   isDamaged: boolean

@@ -7,8 +7,8 @@ import { DIRECTORY_TABLES, type DirectoryTable, directoryKey, entryOfKey, nameKe
 /**
  * The table of names has a row for each name that some entry has. If one entry alone has the name, and it is no deleted
  * directory, the row holds the entry and the value of its row in the directory; otherwise the row is empty. Nearly
- * every name has one entry or none, so one look-up is enough, where a search of the directory tables takes twenty times
- * as long.
+ * every name has one entry or none, so one look-up is nearly always enough. Searching the directory tables takes twenty
+ * times as long.
  */
 
 /** A row of a directory table. */
@@ -37,7 +37,7 @@ interface Change {
   value: Uint8Array | undefined
 }
 
-/** What a batch changes in the directory tables, and in the table of names as a consequence. */
+/** The changes of a batch to the directory tables, and the changes to the table of names that follow from them. */
 export class DirectoryChanges {
   readonly #index: IndexDb
   readonly #changes = new Map<string, Change>()

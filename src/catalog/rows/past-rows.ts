@@ -6,8 +6,8 @@ import { type EntryState, raise } from '../heads.ts'
 import { seenRowKey } from './keys.ts'
 
 /**
- * What the records of an entry have seen, one row for each author and incarnation. Any writer can make this as much as
- * it likes, so adding a record reads only the rows that the record names.
+ * The rows for what the records of an entry have seen, one for each author and incarnation. Any writer can add as many
+ * as it likes, so adding a record reads only the rows that the record names.
  */
 
 const HLC_BYTES = 8
@@ -27,17 +27,17 @@ export async function loadPast(
   for (const [i, { author, incarnation }] of all.entries()) {
     const value = values[i]
     if (value === undefined) continue
-    const [covered, buried] = [value.subarray(0, HLC_BYTES), value.subarray(HLC_BYTES)]
+    const [covered, deleted] = [value.subarray(0, HLC_BYTES), value.subarray(HLC_BYTES)]
     raise(state.covered, { author, incarnation, hlc: decodeHlc(covered) })
-    if (buried.byteLength > 0) raise(state.deletedPast, { author, incarnation, hlc: decodeHlc(buried) })
+    if (deleted.byteLength > 0) raise(state.deletedPast, { author, incarnation, hlc: decodeHlc(deleted) })
   }
 }
 
 /** The rows that store what the records of a state have seen. */
-export function pastOps(entry: Uint8Array, { covered, deletedPast: buried }: EntryState): IndexOp[] {
+export function pastOps(entry: Uint8Array, { covered, deletedPast }: EntryState): IndexOp[] {
   return [...covered].map(([key, seen]) => {
-    const gone = buried.get(key)
-    const value = concatBytes(encodeHlc(seen.hlc), ...(gone === undefined ? [] : [encodeHlc(gone.hlc)]))
+    const deleted = deletedPast.get(key)
+    const value = concatBytes(encodeHlc(seen.hlc), ...(deleted === undefined ? [] : [encodeHlc(deleted.hlc)]))
     return { type: 'put', key: seenRowKey(entry, seen), value }
   })
 }

@@ -13,8 +13,8 @@ export interface ReachabilityContext {
 }
 
 /**
- * The rows that note what keeps entries from being reached, after an entry's row has changed: a parent that is no
- * directory, whether it never was one or is one no longer, and a directory that is below itself.
+ * The rows that note why entries cannot be reached after an entry's row has changed: their parent is not, or is no
+ * longer, a directory, or a directory is below itself.
  */
 export async function reachabilityOps(
   context: ReachabilityContext,
@@ -31,13 +31,13 @@ export async function reachabilityOps(
     ops.push(...(await waitingOps(context, row.parent)))
   if (is !== was || old === undefined || !equalBytes(old.parent, row.parent)) {
     const cycle = await reachability.cycleOf(entry)
-    for (const member of cycle) ops.push({ type: 'put', key: cycleKey(member), value: new Uint8Array(0) })
+    for (const directory of cycle) ops.push({ type: 'put', key: cycleKey(directory), value: new Uint8Array(0) })
     if (cycle.length === 0 && old !== undefined) ops.push({ type: 'del', key: cycleKey(entry) })
   }
   return ops
 }
 
-/** Notes since when something has been below a parent that is no directory, unless that is noted. */
+/** Notes since when some entry has been below a parent that is no directory, unless that is noted already. */
 async function waitingOps({ index, clock }: ReachabilityContext, parent: Uint8Array): Promise<IndexOp[]> {
   const key = waitingKey(parent)
   return (await index.has(key)) ? [] : [{ type: 'put', key, value: u64be(Math.floor(clock.now())) }]

@@ -14,7 +14,9 @@ test('the log of messages names the records that a change appended, but no path'
   const { statements } = await setup.catalog.mkdir(parsePath('/secret'), 1)
   const [made] = statements
   assert.ok(
-    logger.lines.includes(`dfs:catalog appended the put ${short(made!.id)} of entry ${short(made!.fields.id)}`),
+    logger.lines.includes(
+      `dfs:catalog appended record ${short(made!.id)}, which creates directory ${short(made!.fields.id)}`
+    ),
     logger.lines.join('\n')
   )
   assert.ok(!logger.lines.some(line => line.includes('secret')))

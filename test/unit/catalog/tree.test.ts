@@ -149,7 +149,7 @@ test('a record may carry only the content of the record under the stamp it names
     assert.deepEqual(await pathsAfter(...order), ['/moved'])
 })
 
-test('any records, in any order of arrival, give the same tree', { timeout: 120_000 }, async () => {
+test('any records add up to the same tree in any order of arrival', { timeout: 120_000 }, async () => {
   for (let seed = 1; seed <= 120; seed++) {
     const chance = seededChance(seed)
     const records = drawRecords(chance)

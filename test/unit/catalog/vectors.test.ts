@@ -218,7 +218,7 @@ test('frozen sets of records give the frozen state, in any order and in any batc
   }
 })
 
-test('a second implementation, written from SPEC.md, gives the same state', () => {
+test('a second implementation, written from SPEC.md, computes the same state', () => {
   for (const set of vectors.sets) assert.deepEqual(stateBySpec(set.records), set.stands, set.name)
 })
 

@@ -20,10 +20,10 @@ test('the log of messages tells how a comparison went, and why a statement was r
   await timePassesUntil(late, 'admitted', () => c.members.admitted.length === 1, SOON)
   await settle(300)
   for (const line of [
-    `dfs:log:sync comparing with ${b.peer}`,
+    `dfs:log:sync:trace comparing with ${b.peer}`,
     `dfs:log refused entry ${short(entry!)} from ${b.peer}: clock-off`,
-    `dfs:log:sync class 1 of ${b.peer}: 1 listed, 1 lacking here, 1 fetched (1 clock-off)`,
-    `dfs:log:sync compared with ${b.peer}: some statements may be accepted later`
+    `dfs:log:sync other statements of ${b.peer}: 1 listed, 1 lacking here, 1 fetched (1 clock-off)`,
+    `dfs:log:sync:trace compared with ${b.peer}: some statements may be accepted later`
   ])
     assert.ok(logger.lines.includes(line), `${line}\nis not among\n${logger.lines.join('\n')}`)
 })
@@ -42,6 +42,6 @@ test('the log of messages tells what became of a push, and that a failed one is 
     throw new Error('the disk is full')
   }
   await assert.rejects(a.sync.push(b.peer, failed!))
-  assert.ok(ofA.lines.some(line => line.startsWith(`dfs:log:sync a push of 1 statement(s) to ${b.peer} failed: `)))
+  assert.ok(ofA.lines.some(line => line.startsWith(`dfs:log:sync a push to ${b.peer} failed, statements: 1 (`)))
   assert.ok(ofA.lines.some(line => line.startsWith(`dfs:log:outbox ${b.peer} is behind: `)))
 })

@@ -203,7 +203,7 @@ function mailbox(t: TestContext, accepted: readonly Statement[], state: { isDown
   return { clock, outbox, offers }
 }
 
-test('a member that is behind is offered news at once, and the whole log at longer and longer intervals', async t => {
+test('a member that is behind is offered news at once, and the whole log at growing intervals', async t => {
   const chance = seededChance(3)
   const self = new LocalMember(adminSecrets(KEY, new ManualClock(), chance), new ManualClock(), chance)
   const [fresh, ...accepted] = Array.from({ length: 8 }, () => entryBy(self, chance)) as [Statement, ...Statement[]]

@@ -32,7 +32,7 @@ function setup(
   const clock = new ManualClock()
   const asked: string[] = []
   const aborted: string[] = []
-  const mended: Uint8Array[] = []
+  const replaced: Uint8Array[] = []
   const given: Uint8Array[] = []
   const health = new PeerHealth(clock)
   const logger = new RecordingLogger()
@@ -57,7 +57,7 @@ function setup(
     logger,
     local: {
       get: disk,
-      mend: async (_: unknown, bytes: Uint8Array) => mended.push(bytes),
+      replace: async (_: unknown, bytes: Uint8Array) => replaced.push(bytes),
       returnBuffer: (bytes: Uint8Array) => given.push(bytes)
     } as unknown as LocalBlocks,
     health,
@@ -70,7 +70,7 @@ function setup(
     }
   })
   const order = ranking.readers(cid.multihash.digest)
-  return { clock, fetcher, health, logger, asked, aborted, mended, given, state, order }
+  return { clock, fetcher, health, logger, asked, aborted, replaced, given, state, order }
 }
 
 test('a block that is on our disk is not asked for', async t => {
@@ -130,7 +130,7 @@ test('a fetch fails as corrupt if every copy that came was damaged', async t => 
   })
 })
 
-test('a slow source is joined by the next, and the one that loses is aborted', async t => {
+test('a slow source makes the fetcher ask the next too, and the one that loses is aborted', async t => {
   const { clock, fetcher, asked, aborted } = setup(t, { slow: silent, good: gives })
   const fetching = fetcher.fetch(cid, { prefer: ['slow'] })
   await settle()
@@ -142,7 +142,7 @@ test('a slow source is joined by the next, and the one that loses is aborted', a
   assert.ok(aborted.includes('slow'))
 })
 
-test('over a thin link no source is joined before it has had three times its usual time', async t => {
+test('over a thin link the next source is asked only after three times the usual time of the one before', async t => {
   const { clock, fetcher, asked, health } = setup(t, { slow: silent, good: gives })
   const end = health.begin('slow')
   clock.advance(4_000)
@@ -214,13 +214,13 @@ test('callers that want the same block share a search, and only the last to give
   void clock
 })
 
-test("a block that rotted on our disk is healed from another's copy, and is corrupt if there is none", async t => {
+test("a block that rotted on our disk is replaced by another's copy, and is corrupt if there is none", async t => {
   const rotten = async (): Promise<never> => {
     throw new BlockCorruptError(cid, null)
   }
-  const { clock, fetcher, mended, state } = setup(t, { a: gives }, rotten)
+  const { clock, fetcher, replaced, state } = setup(t, { a: gives }, rotten)
   assert.equal((await fetcher.fetch(cid)).from, 'a')
-  assert.deepEqual(mended, [bytes])
+  assert.deepEqual(replaced, [bytes])
   state.answers = { a: hasNone }
   await assert.rejects(
     whileTimePasses(clock, fetcher.fetch(cid)),
@@ -230,9 +230,9 @@ test("a block that rotted on our disk is healed from another's copy, and is corr
 
 test('a block that our disk cannot read comes from another member, and is unreadable if none has it', async t => {
   const fault = new BlockUnreadableError(cid, { cause: new Error('the disk reported EIO') })
-  const { clock, fetcher, mended, state } = setup(t, { a: gives }, () => Promise.reject(fault))
+  const { clock, fetcher, replaced, state } = setup(t, { a: gives }, () => Promise.reject(fault))
   assert.equal((await fetcher.fetch(cid)).from, 'a')
-  assert.deepEqual(mended, [])
+  assert.deepEqual(replaced, [])
   state.answers = { a: hasNone }
   await assert.rejects(whileTimePasses(clock, fetcher.fetch(cid)), error => error === fault)
 })

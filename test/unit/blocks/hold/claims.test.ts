@@ -102,7 +102,7 @@ test("a put's claims survive a power cut and the loss of the index", async () =>
   }
 })
 
-test('the index misses a claim that lost its expiry row, but not one that ended, was renewed or ran out', async () => {
+test('the index lacks a claim that lost its expiry row, but not one that ended, was renewed or ran out', async () => {
   const { claims, clock, store, database } = await openClaims()
   await Promise.all([claims.claimForPut(put, [a, b, c], HOUR), claims.claimForPut(put, [a], 2 * HOUR)])
   await claims.claimForPut(put, [b], 2 * HOUR)

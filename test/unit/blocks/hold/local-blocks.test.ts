@@ -17,7 +17,7 @@ const nothing = async (): Promise<void> => {}
 for (const bytes of [small, large]) {
   const cid = nameBlock(bytes)
 
-  test(`a block of ${bytes.byteLength} bytes that rots is never returned, and can be mended`, async () => {
+  test(`a block of ${bytes.byteLength} bytes that rots is never returned, and can be replaced`, async () => {
     const { files, local } = await openClaims()
     await local.keep(cid, bytes, nothing)
     assert.deepEqual(Buffer.from((await local.get(cid))!), bytes)
@@ -29,7 +29,7 @@ for (const bytes of [small, large]) {
         })
     }
     await assert.rejects(local.get(cid), error => error instanceof BlockCorruptError && error.peer === null)
-    await local.mend(cid, bytes)
+    await local.replace(cid, bytes)
     assert.deepEqual(Buffer.from((await local.get(cid))!), bytes)
     assert.equal(await local.sizeOf(cid), bytes.byteLength)
   })

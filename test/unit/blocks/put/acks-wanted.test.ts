@@ -19,7 +19,7 @@ function wanted(
   return acksWanted(members, { replicas: 3, isRecordOnly: false, ...rule })
 }
 
-test('a number that was asked for is waited for, whoever is there', () => {
+test('an explicit number of copies is waited for, even if too few members are there', () => {
   assert.equal(wanted({ ack: 5 }, []), 5)
 })
 

@@ -92,7 +92,7 @@ test('no other member is asked if this one inherits from a full owner and the pu
   assert.equal(counts.owed(new Set()), 1, 'only what b owes')
 })
 
-test('a block that stands at several places counts at each of them', () => {
+test('a block that occurs at several chunk indexes counts at each of them', () => {
   const { placement, counts } = placementOf({ owners: new Set(['a']), first: ['a'] })
   counts.chunkCount = 3
   placement.begin()

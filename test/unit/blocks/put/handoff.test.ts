@@ -76,7 +76,7 @@ async function setup(t: TestContext, { database = new MemoryDatabase(), peers = 
   return { handoff, database, asked, askedAt, state, passSeconds }
 }
 
-test('owners are asked at longer and longer intervals while they lack their copies', async t => {
+test('owners are asked at growing intervals while they lack their copies', async t => {
   const { handoff, askedAt, passSeconds } = await setup(t)
   await handoff.start()
   await passSeconds(100)
@@ -88,7 +88,7 @@ test('owners are asked at longer and longer intervals while they lack their copi
   assert.deepEqual(askedAt(), [110, 130, 170, 250])
 })
 
-test('a check asks at once and begins the intervals anew', async t => {
+test('a check asks at once and the intervals start again', async t => {
   const { handoff, askedAt, passSeconds } = await setup(t)
   await handoff.start()
   await handoff.add(recordOf('a'), 2, 1_000)
@@ -114,7 +114,7 @@ test('a check that comes during a round is followed by another round', async t =
   assert.equal(asked.length, 2)
 })
 
-test('a copy that was confirmed is not asked for again, and begins the intervals anew', async t => {
+test('a copy that was confirmed is not asked for again, and the intervals start again', async t => {
   const { handoff, asked, state, passSeconds } = await setup(t)
   await handoff.start()
   await handoff.add(recordOf('a'), 2, 1_000)

@@ -68,7 +68,7 @@ test('the queue is certain at once if nothing was unfinished', async t => {
   assert.ok(queue.isCertain)
 })
 
-test('a record that misses blocks is walked again, later and later, and at once when a member comes', async t => {
+test('a record with missing blocks is walked again, at growing intervals, and at once when a member comes', async t => {
   const { clock, queue, walked, state } = setup(t)
   await queue.start()
   state.walk = async () => ({ ...NONE, missingChunks: 2 })

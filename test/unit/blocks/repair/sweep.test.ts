@@ -51,7 +51,7 @@ test('the sweeper frees a block within a minute after its claim and the grace ha
   assert.ok(await local.has(cid))
   await pass(1)
   assert.ok(!(await local.has(cid)))
-  assert.ok(logger.lines.some(line => line === 'dfs:blocks:sweep looked at 1 claims that ran out, freed 1 blocks'))
+  assert.ok(logger.lines.some(line => line === 'dfs:blocks:sweep claims that ran out: 1, blocks freed: 1'))
 })
 
 test('a sweep that may not free leaves the claim, and a later one frees the block', async t => {
@@ -81,7 +81,7 @@ test('the claims of a put that is under way do not end, nor those of a block tha
   assert.ok(!(await local.has(cid)))
 })
 
-test('blocks without a claim are freed after an unclean stop, once it is certain what is needed, and never else', async t => {
+test('blocks without a claim are freed after an unclean stop, once it is certain which blocks are needed, and at no other time', async t => {
   for (const mayHaveOrphans of [false, true]) {
     const { sweeper, local, state, pass } = await setup(t)
     await local.keep(cid, bytes)
