@@ -7,7 +7,7 @@ import { FormatError } from '../../format/errors.ts'
 import type { NodeCodec } from '../../format/manifest.ts'
 import type { PeerId } from '../../format/peer-id.ts'
 import { Batcher } from '../../util/batcher.ts'
-import { equalBytes, fromHex, u64be } from '../../util/bytes.ts'
+import { equalBytes, fromHex } from '../../util/bytes.ts'
 import type { Clock } from '../../util/clock.ts'
 import { isAbort } from '../../util/errors.ts'
 import { Limiter } from '../../util/limiter.ts'
@@ -24,6 +24,7 @@ import { listOf, nameOf, nameOfId } from '../log-names.ts'
 import { isAny, isChunk, type ManifestBlock, type ManifestChunk, walkBatches } from '../manifest-walk.ts'
 import type { Ranking } from '../rank.ts'
 import type { RecordRef } from '../record-ref.ts'
+import { EvictedBlocks } from './evicted-blocks.ts'
 import { RepairQueue, type WalkOutcome } from './queue.ts'
 
 export interface RepairOptions {
@@ -54,6 +55,7 @@ export class Repair {
   readonly #options: RepairOptions
   readonly #log: Logger
   readonly #queue: RepairQueue
+  readonly #evicted: EvictedBlocks
   readonly #slots = new Limiter(WALK_PULLS)
   readonly #ops: Batcher<readonly IndexOp[], null>
   readonly #stopped = new AbortController()
@@ -63,6 +65,7 @@ export class Repair {
     const { clock, logger, index, records, onError } = options
     this.#options = options
     this.#log = logger.forComponent('dfs:blocks:repair')
+    this.#evicted = new EvictedBlocks(index)
     this.#queue = new RepairQueue({
       clock,
       logger,
@@ -146,9 +149,9 @@ export class Repair {
    * it and want a copy here.
    */
   async markEvicted(cid: BlockCid, referrers: Referrers): Promise<void> {
-    const { clock, codec, index, self } = this.#options
+    const { clock, codec, self } = this.#options
     const owedAgainAtMs = Math.floor(clock.now() + EVICTED_MS)
-    await index.batch([{ type: 'put', key: evictedKey(cid), value: u64be(owedAgainAtMs) }])
+    await this.#evicted.add(cid, owedAgainAtMs)
     for (const [id, { root, replicas }] of referrers.records) {
       const rootCid = equalBytes(root, cid.multihash.bytes) ? cid : cidOfMultihash(root, codec.code)
       // The author only matters as the member to ask first.
@@ -158,10 +161,10 @@ export class Repair {
 
   /** Keeps a block that was read from another member, if a record needs it here. If it was evicted, it is owed again. */
   async keepIfClaimed(cid: BlockCid, bytes: Uint8Array): Promise<void> {
-    const { local, claims, index } = this.#options
+    const { local, claims } = this.#options
     if (!(await claims.isReferenced(cid.multihash.bytes))) return
     await local.keep(cid, bytes)
-    await index.batch([{ type: 'del', key: evictedKey(cid) }])
+    await this.#evicted.remove(cid)
     this.#log.trace('kept block %s, which was read from another member', nameOf(cid))
   }
 
@@ -253,7 +256,7 @@ export class Repair {
     const owed = batch.filter(({ cid }, i) => !isHere[i] && order.isOwner(self, cid.multihash.digest, record.replicas))
     if (owed.length === 0) return []
     await this.#ops.add(owed.flatMap(({ cid, parent }) => (parent === null ? [] : [referenceOf(cid, parent)])))
-    const owedAgainAtMs = await this.#owedAgainAtMs(owed.map(({ cid }) => cid))
+    const owedAgainAtMs = await this.#evicted.owedAgainAtMs(owed.map(({ cid }) => cid))
     const nowAtMs = clock.now()
     for (const atMs of owedAgainAtMs) if (atMs > nowAtMs) outcome.owedAgainAtMs = Math.min(outcome.owedAgainAtMs, atMs)
     return owed.filter((_, i) => (owedAgainAtMs[i] as number) <= nowAtMs)
@@ -286,12 +289,6 @@ export class Repair {
       this.#pulling--
     }
   }
-
-  /** For each chunk, when this member owes it again after it evicted it; 0 if it never did. */
-  async #owedAgainAtMs(cids: readonly BlockCid[]): Promise<number[]> {
-    const values = await this.#options.index.getMany(cids.map(evictedKey))
-    return values.map(value => (value === undefined ? 0 : Number(Buffer.from(value).readBigUInt64BE())))
-  }
 }
 
 function referenceOf(cid: BlockCid, parent: Uint8Array): IndexOp {
@@ -300,8 +297,4 @@ function referenceOf(cid: BlockCid, parent: Uint8Array): IndexOp {
 
 function unwalkedKey(id: Uint8Array): Uint8Array {
   return indexKey(TABLES.unwalked, id)
-}
-
-function evictedKey(cid: BlockCid): Uint8Array {
-  return indexKey(TABLES.evicted, cid.multihash.bytes)
 }

@@ -1,0 +1,31 @@
+import { type IndexDb, indexKey } from '../../disk/index-db.ts'
+import { TABLES } from '../../disk/tables.ts'
+import type { BlockCid } from '../../format/cid.ts'
+import { u64be } from '../../util/bytes.ts'
+
+/** The blocks that this member gave away by an evict, and from when it owes them again, by the wall clock. */
+export class EvictedBlocks {
+  readonly #index: IndexDb
+
+  constructor(index: IndexDb) {
+    this.#index = index
+  }
+
+  async add(cid: BlockCid, owedAgainAtMs: number): Promise<void> {
+    await this.#index.batch([{ type: 'put', key: keyOf(cid), value: u64be(owedAgainAtMs) }])
+  }
+
+  async remove(cid: BlockCid): Promise<void> {
+    await this.#index.batch([{ type: 'del', key: keyOf(cid) }])
+  }
+
+  /** For each block, when this member owes it again; 0 if it never evicted it. */
+  async owedAgainAtMs(cids: readonly BlockCid[]): Promise<number[]> {
+    const values = await this.#index.getMany(cids.map(keyOf))
+    return values.map(value => (value === undefined ? 0 : Number(Buffer.from(value).readBigUInt64BE())))
+  }
+}
+
+function keyOf(cid: BlockCid): Uint8Array {
+  return indexKey(TABLES.evicted, cid.multihash.bytes)
+}
