@@ -31,7 +31,8 @@ export function readAhead<In, Out>(
         yield await first
       }
     } finally {
-      controller.abort()
+      // Costs an error with a stack trace, so only if somebody has to hear of it.
+      if (underWay.length > 0) controller.abort()
       await items.return?.(undefined)
     }
   }

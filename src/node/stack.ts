@@ -5,6 +5,7 @@ import type { DiskMonitor } from '../disk/disk-monitor.ts'
 import type { Files } from '../disk/files.ts'
 import type { OpenReport } from '../disk/store.ts'
 import type { FsContext } from '../fs/context.ts'
+import { closeAll } from '../util/close-all.ts'
 import type { Worker } from '../util/worker.ts'
 import type { Host } from '../wire/host.ts'
 import { INDEX_FOLDER } from './rooms/disk.ts'
@@ -91,19 +92,6 @@ function passNewsUp({ membership, blocks }: Rooms, onEvent: (event: NodeEvent) =
 /** False while the clock is off, or, after a rebuild, until this member has compared with every other. */
 function mayFree({ membership: { members } }: Rooms, mustCompare: boolean): boolean {
   return !members.isClockOff && (!mustCompare || members.compared.size === members.all.length - 1)
-}
-
-/** Runs all closers in order even if some throw, then throws the first error. */
-export async function closeAll(closers: ReadonlyArray<() => unknown>): Promise<void> {
-  const failures: unknown[] = []
-  for (const close of closers) {
-    try {
-      await close()
-    } catch (error) {
-      failures.push(error)
-    }
-  }
-  if (failures.length > 0) throw failures[0]
 }
 
 /** Removes the index. Another one can be rebuilt from the segments and blocks. */

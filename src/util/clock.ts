@@ -36,7 +36,8 @@ export const systemClock: Clock = {
 }
 
 function after(ms: number, callback: () => void): () => void {
-  let left = ms
+  // A moment that has passed is due at once; the platform would warn of a negative time.
+  let left = Math.max(0, ms)
   let timer: NodeJS.Timeout
   const wait = (): void => {
     const slice = Math.min(left, TIMER_MS_MAX)

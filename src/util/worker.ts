@@ -1,6 +1,9 @@
 import type { Clock } from './clock.ts'
-import { codeOf, type ErrorCode, isAbort } from './errors.ts'
+import { codeOf, type ErrorCode, isAbort, StoppedError } from './errors.ts'
 import { type Logger, reasonOf } from './logger.ts'
+
+// Made once: an abort without a reason makes an error with a stack trace each time, and each put stops a worker.
+const STOPPED = new StoppedError('this worker has been stopped')
 
 /** What a worker is doing, as `status` lists it. */
 export interface WorkerStatus {
@@ -72,7 +75,7 @@ export class Worker {
 
   /** Aborts the round under way and resolves once it has ended. No other follows. */
   async stop(): Promise<void> {
-    this.#stopped.abort()
+    this.#stopped.abort(STOPPED)
     this.#endPause()
     await this.#running
   }

@@ -27,25 +27,20 @@ export interface RenewalOptions {
 export class Renewal {
   readonly #options: RenewalOptions
   readonly #nodes: Array<{ cid: BlockCid; firstChunk: number }> = []
-  readonly #worker: Worker
+  /** Undefined until there is a chunk whose claims may run out. */
+  #worker: Worker | undefined
+  #isEnded = false
   /** The chunks after the last full node. */
   #tail: Array<{ cid: BlockCid; chunkIndex: number }> = []
 
   constructor(options: RenewalOptions) {
     this.#options = options
-    this.#worker = new Worker({
-      name: 'claim renewal',
-      clock: options.clock,
-      log: options.log,
-      everyMs: PUT_RENEW_MS,
-      work: signal => this.#renew(signal)
-    })
   }
 
   /** Notes a chunk that has been placed. */
   addChunk(cid: BlockCid, chunkIndex: number): void {
     this.#tail.push({ cid, chunkIndex })
-    this.#worker.start()
+    if (!this.#isEnded) this.#worker ??= this.#start()
   }
 
   /** Notes a manifest node that has been placed. The first node after `FANOUT` chunks links to all chunks of the tail. */
@@ -57,7 +52,16 @@ export class Renewal {
 
   /** Stops asking. Does not wait for answers that are under way. */
   end(): void {
-    void this.#worker.stop()
+    this.#isEnded = true
+    void this.#worker?.stop()
+  }
+
+  #start(): Worker {
+    const { clock, log } = this.#options
+    const work = (signal: AbortSignal): Promise<void> => this.#renew(signal)
+    const worker = new Worker({ name: 'claim renewal', clock, log, everyMs: PUT_RENEW_MS, work })
+    worker.start()
+    return worker
   }
 
   async #renew(signal: AbortSignal): Promise<void> {

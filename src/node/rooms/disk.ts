@@ -8,6 +8,7 @@ import { DiskMonitor } from '../../disk/disk-monitor.ts'
 import { type Database, IndexDb } from '../../disk/index-db.ts'
 import { Segments } from '../../disk/segments.ts'
 import { type OpenReport, Store } from '../../disk/store.ts'
+import { closeAll } from '../../util/close-all.ts'
 import type { RoomOptions } from './options.ts'
 
 /** What this member has on its disk. */
@@ -55,7 +56,9 @@ export function buildDisk({ options, files, storeId, clock, chance, logger, onEv
         if (isOwn) for await (const { bytes } of durable.all()) capacity.countExisting(bytes)
         return report
       } catch (error) {
-        await index.close()
+        await closeAll([() => segments.close(), () => index.close()]).catch(() => {
+          // The first error is the one to report.
+        })
         throw error
       }
     },

@@ -23,6 +23,16 @@ test('a wait of a month lasts a month, although the platform counts in 32 bits',
   assert.equal(passedMs, 60 * DAY_MS)
 })
 
+test('a moment that has passed is due at once, and the platform is not asked for a negative time', t => {
+  const waits: number[] = []
+  t.mock.method(globalThis, 'setTimeout', (_callback: () => void, ms: number) => {
+    waits.push(ms)
+    return { unref: () => {} }
+  })
+  systemClock.after(-0.02, () => {})
+  assert.deepEqual(waits, [0])
+})
+
 test('a cancelled callback is not called', t => {
   t.mock.timers.enable({ apis: ['setTimeout'] })
   let fired = 0

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { DiskError } from '../../../src/disk/errors.ts'
-import { closeAll } from '../../../src/node/stack.ts'
+import { closeAll } from '../../../src/util/close-all.ts'
 
 test('every part is ended, whatever error another ends with', async () => {
   const ended: string[] = []
