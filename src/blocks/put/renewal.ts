@@ -27,8 +27,9 @@ export interface RenewalOptions {
 export class Renewal {
   readonly #options: RenewalOptions
   readonly #nodes: Array<{ cid: BlockCid; firstChunk: number }> = []
-  /** Undefined until there is a chunk whose claims may run out. */
+  /** Most puts end before their claims have to be renewed, so the worker is made only then. */
   #worker: Worker | undefined
+  #cancelStart: (() => void) | undefined
   #isEnded = false
   /** The chunks after the last full node. */
   #tail: Array<{ cid: BlockCid; chunkIndex: number }> = []
@@ -40,7 +41,7 @@ export class Renewal {
   /** Notes a chunk that has been placed. */
   addChunk(cid: BlockCid, chunkIndex: number): void {
     this.#tail.push({ cid, chunkIndex })
-    if (!this.#isEnded) this.#worker ??= this.#start()
+    if (!this.#isEnded) this.#cancelStart ??= this.#options.clock.after(PUT_RENEW_MS, () => this.#start())
   }
 
   /** Notes a manifest node that has been placed. The first node after `FANOUT` chunks links to all chunks of the tail. */
@@ -53,15 +54,15 @@ export class Renewal {
   /** Stops asking. Does not wait for answers that are under way. */
   end(): void {
     this.#isEnded = true
+    this.#cancelStart?.()
     void this.#worker?.stop()
   }
 
-  #start(): Worker {
+  #start(): void {
     const { clock, log } = this.#options
     const work = (signal: AbortSignal): Promise<void> => this.#renew(signal)
-    const worker = new Worker({ name: 'claim renewal', clock, log, everyMs: PUT_RENEW_MS, work })
-    worker.start()
-    return worker
+    this.#worker = new Worker({ name: 'claim renewal', clock, log, firstMs: 0, everyMs: PUT_RENEW_MS, work })
+    this.#worker.start()
   }
 
   async #renew(signal: AbortSignal): Promise<void> {

@@ -228,8 +228,8 @@ export class Repair {
     if (puts.length > 0) {
       const readNode = (cid: BlockCid): Promise<Uint8Array> => local.getOrThrow(cid)
       for await (const batch of walkBatches({ root, readNode, codec, select: isAny })) {
-        // A block that the keeper stored after the walk had passed it has no reference yet.
-        await Promise.all(batch.map(block => this.#claimIfHere(block)))
+        // A block that the keeper stored after the walk had passed it has no reference yet. The record itself claims its root.
+        await Promise.all(batch.map(block => block.parent !== null && this.#claimIfHere(block)))
         if (endOps.length > 0) await this.#ops.add(endOps)
         const multihashes = batch.map(({ cid }) => cid.multihash.bytes)
         endOps = (await Promise.all(puts.map(put => claims.endOps(put, multihashes)))).flat()
