@@ -137,7 +137,9 @@ export class Acknowledgement {
 
   async #untilEnough(everyone: Promise<unknown>, signal: AbortSignal): Promise<void> {
     if (this.#isEnough()) return
-    await raceSignal(Promise.race([this.#enough.promise, everyone]), signal)
+    // The caller races all of this against the signal already.
+    await Promise.race([this.#enough.promise, everyone])
+    signal.throwIfAborted()
     // All members that were counted have answered. Only an explicit number is worth waiting for others.
     while (!this.#isEnough() && this.#options.ack !== undefined) await this.#askNewcomers(signal)
   }
