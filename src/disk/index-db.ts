@@ -230,6 +230,8 @@ export class IndexDb {
     const { code, cause } = error as { code?: string; cause?: { code?: string; message?: string } }
     const text = `${code} ${cause?.code} ${cause?.message} ${(error as Error).message}`
     if (text.includes('CORRUPTION') || text.includes('Corruption')) return this.reportCorrupt('the index is damaged')
+    // A damaged file of LevelDB may name others that do not exist. The directory itself is there: LevelDB makes it.
+    if (text.includes('No such file or directory')) return this.reportCorrupt('a file of the index is missing')
     if (text.includes('LEVEL_LOCKED'))
       return new LockedError('another process is using this data directory: stop it, or give another --data-dir')
     if (/No space left|quota exceeded/.test(text))

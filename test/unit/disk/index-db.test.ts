@@ -108,6 +108,25 @@ test('LevelDB: chains follow one another, and open notices a lost link', async t
   await assert.rejects(async () => openIndex(await levelDatabase(t, folder)), IndexCorruptError)
 })
 
+test('whatever byte of a file of LevelDB is flipped, the index opens or says that it is damaged', async t => {
+  const folder = await temporaryFolder(t)
+  const first = await openIndex(await levelDatabase(t, folder))
+  for (let i = 0; i < 50; i++) await first.batch([put(`${i}`, `${i}`)])
+  await first.close()
+  for (const name of await readdir(join(folder, 'index'))) {
+    const bytes = await readFile(join(folder, 'index', name))
+    for (const at of bytes.length === 0 ? [] : [0, bytes.length >> 1, bytes.length - 1]) {
+      const copy = await temporaryFolder(t)
+      await cp(folder, copy, { recursive: true })
+      await writeFile(join(copy, 'index', name), bytes.with(at, (bytes[at] as number) ^ 0x20))
+      const error = await levelDatabase(t, copy)
+        .then(openIndex)
+        .catch(thrown => thrown)
+      assert.ok(error instanceof IndexDb || error instanceof IndexCorruptError, `${name}, byte ${at}: ${error}`)
+    }
+  }
+})
+
 test('open notices a gap in a log of LevelDB, and accepts a log that ends early', async t => {
   const folder = await temporaryFolder(t)
   const first = await openIndex(await levelDatabase(t, folder))
