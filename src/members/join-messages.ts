@@ -10,7 +10,6 @@ export const requestSchema = z.discriminatedUnion('do', [
   z.strictObject({ do: z.literal('admitted') }),
   z.strictObject({ do: z.literal('alive') })
 ])
-export type JoinRequest = z.output<typeof requestSchema>
 
 /** The header fields of the answers to `hello` and `alive`. The answer to `prove` is a proof. */
 export const helloReply = z.object({ network: bytesOf(32), nonce: bytesOf(NONCE_BYTES) })
