@@ -68,7 +68,7 @@ export interface Repairing {
   readRepair: ReadRepair
   evictor: Evictor
   evictGuard: EvictGuard
-  /** False while it is not certain which blocks are needed. */
+  /** Returns false while it is not certain which blocks are needed. */
   mayFree: () => boolean
   /** Begins to walk every record, without waiting for the walks to end. */
   start(options: { wasClean: boolean }): void

@@ -147,8 +147,8 @@ export class Outbox {
   }
 
   /**
-   * Waits. Returns false if this outbox was stopped, or if the peer is no longer an admitted member. If the peer
-   * becomes one again, it compares the logs.
+   * Waits. Returns false if this outbox was stopped, or if the peer is no longer an admitted member. In that case
+   * nothing is lost: if the peer becomes one again, the members compare their logs.
    */
   async #pause(ms: number): Promise<boolean> {
     const { signal } = this.#stopped
