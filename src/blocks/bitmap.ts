@@ -6,7 +6,7 @@ export class Bitmap {
     this.#bytes = bytes
   }
 
-  /** A bitmap whose first `count` bits are set. */
+  /** Returns a bitmap whose first `count` bits are set. */
   static full(count: number): Bitmap {
     const bytes = new Uint8Array(Math.ceil(count / 8)).fill(0xff)
     if (count % 8 !== 0) bytes[bytes.byteLength - 1] = (1 << (count % 8)) - 1
@@ -17,19 +17,19 @@ export class Bitmap {
     return this.#bytes
   }
 
-  /** How many bits are set. */
+  /** The number of bits that are set. */
   get size(): number {
     let size = 0
     for (let byte of this.#bytes) for (; byte !== 0; byte &= byte - 1) size++
     return size
   }
 
-  /** The `count` bits that start at `from`, which must be a multiple of 8. */
+  /** Returns the `count` bits that start at `from`, which must be a multiple of 8. */
   slice(from: number, count: number): Bitmap {
     return new Bitmap(this.#bytes.slice(from / 8, Math.ceil((from + count) / 8))).and(Bitmap.full(count))
   }
 
-  /** The bits that are set in both. */
+  /** Returns the bits that are set in both bitmaps. */
   and(other: Bitmap): Bitmap {
     return new Bitmap(this.#bytes.slice(0, other.bytes.byteLength).map((byte, i) => byte & (other.bytes[i] as number)))
   }

@@ -45,25 +45,26 @@ export type { KeptFile } from './put/kept-file.ts'
 export type { Put, PutOptions } from './put/put.ts'
 
 /**
- * Knows which sealed blocks are where, brings them there, and keeps them there as long as they are needed.
+ * Decides on which members sealed blocks are stored, brings the blocks there, and keeps them there as long as they are
+ * needed.
  *
- * It owns the blocks on this disk and the claims that say why each of them stays, the two protocols `/dfs/store` and
- * `/dfs/get`, and the background work that repairs, hands off and frees.
+ * It owns the blocks on this disk, the claims that say why each of them stays, the two protocols `/dfs/store` and
+ * `/dfs/get`, and the background work that repairs, hands off and frees blocks.
  *
  * It promises:
  * - the bytes of a block that it returns or sends match the block's name;
- * - a block that it says it keeps is durable, and stays as long as it said;
- * - a record is walked when it is accepted, at every start, and again as long as something that this member owes of it is
- *   missing. A change of the view alone walks no record of which nothing is missing;
- * - it frees a block only if it is certain that nothing needs it here. When in doubt it keeps it.
+ * - once it says that it keeps a block, the block is durable, and stays as long as it said;
+ * - it walks a record when the record is accepted, at every start, and repeatedly while blocks of it that this member
+ *   owes are missing. If no block of a record is missing, a change of the view alone does not cause a walk;
+ * - it frees a block only if it is certain that nothing needs the block here. When in doubt, it keeps the block.
  *
  * It leaves to others: what files exist and what their records say (`catalog/`), who is a member and may store here
- * (`members/`), spreading records (`log/`), and opening what a block holds: nothing here has a key.
+ * (`members/`), spreading records (`log/`), and opening the content of blocks: nothing here has a key.
  *
- * Other rooms use this file, `errors.ts`, `record-ref.ts` and `constants.ts`, and no other file of this one.
+ * Other rooms may import this file, `errors.ts`, `record-ref.ts` and `constants.ts`, but no other file of this room.
  */
 export class Blocks {
-  /** Everything that runs in the background. `start` starts them. */
+  /** All background workers of this room. `start` starts them. */
   readonly workers: readonly Worker[]
   readonly #options: BlocksOptions
   readonly #rank: () => Ranking
@@ -78,7 +79,7 @@ export class Blocks {
   readonly #sweeper: Sweeper
   readonly #window = new PutWindow()
   readonly #putLogs: PutLogs
-  /** How many puts are under way under each claim id (hex): small ones share theirs. */
+  /** The number of puts under way for each claim id (hex). Small puts share an id. */
   readonly #underWay = new Map<string, number>()
   #small: { number: Uint8Array; sinceAtMs: number } | undefined
 
@@ -107,7 +108,10 @@ export class Blocks {
     this.workers = [this.#repairing.repair.worker, this.#handoff.worker, this.#sweeper.worker]
   }
 
-  /** Resumes the work of before the last stop. After an unclean stop the promises made to other members are not known. */
+  /**
+   * Resumes the work that was under way at the last stop. `wasClean` matters because after an unclean stop the promises
+   * made to other members are not known.
+   */
   async start({ wasClean }: { wasClean: boolean }): Promise<void> {
     await this.#handoff.start()
     this.#repairing.start({ wasClean })
@@ -120,14 +124,14 @@ export class Blocks {
     await this.#repairing.stop()
   }
 
-  /** Begins to store a file. The caller closes the put. */
+  /** Begins to store a file. The caller must close the put. */
   openPut(options: PutOptions): Put {
     return this.#open(options, this.#options.chance.bytes(PUT_NUMBER_BYTES))
   }
 
   /**
-   * The same for a file of one small block. Its put shares its number with the other small puts of the moment, so that one
-   * call can ask a member to keep many blocks.
+   * Does the same as `openPut` for a file of one small block. The put shares its number with other small puts that are
+   * opened at about the same time, so that one call can ask a member to keep many blocks.
    */
   openSmallPut(options: PutOptions): Put {
     const { clock, chance } = this.#options
@@ -138,8 +142,9 @@ export class Blocks {
   }
 
   /**
-   * Pushes the record of a file until enough members have acknowledged it. `kept` is the file as its put has handed it
-   * over; null for a record without blocks. Throws a `NotEnoughCopiesError` if an explicit `ack` was not met.
+   * Pushes the record of a file until enough members have acknowledged it. `kept` is what the put returned for the
+   * file's blocks, or null if the record has no blocks. Throws a `NotEnoughCopiesError` if an explicit `ack` was not
+   * reached.
    */
   async pushRecord(record: Statement<'entry'>, kept: KeptFile | null, options: PutOptions): Promise<PutOutcome> {
     const { push, announce } = this.#options
@@ -155,8 +160,8 @@ export class Blocks {
   }
 
   /**
-   * Asks the other members which chunks of a file they hold. Returns the least number of members, this one among them, that
-   * hold a chunk of it.
+   * Asks the other members which chunks of a file they hold. Returns the number of members, including this one, that
+   * hold the chunk with the fewest copies.
    */
   confirmed(root: BlockCid): Promise<number> {
     const { clock, logger, codec, admitted, view } = this.#options
@@ -173,8 +178,8 @@ export class Blocks {
   }
 
   /**
-   * Frees this member's copies of a file as far as other members prove theirs. Throws an `EvictRefusedError` while it is not
-   * certain which records need the copies, and for an hour after an unclean stop.
+   * Frees those of this member's copies of a file for which other members prove that they hold theirs. Throws an
+   * `EvictRefusedError` while it is not certain which records need the copies, and for an hour after an unclean stop.
    */
   async evict(record: RecordRef, signal?: AbortSignal): Promise<Evicted> {
     const { evictGuard, evictor } = this.#repairing
@@ -182,43 +187,49 @@ export class Blocks {
     return evictor.evict(record, signal)
   }
 
-  /** Returns the verdict on a record that a peer pushed with a put: `ok`, or `lacking` if a block counted on us is not here. */
+  /**
+   * Returns the verdict on a record that a peer pushed with a put: `ok`, or `lacking` if we lack a block that we are
+   * counted on for.
+   */
   confirmPut(statement: AnyStatement, put: Uint8Array, from: PeerId): Promise<Verdict> {
     return this.#keeper.confirmPut(statement, put, from)
   }
 
-  /** Walks records that have just been accepted, and pulls those of their blocks that this member owes. */
+  /** Walks records that have just been accepted, and pulls the blocks of them that this member owes. */
   enqueue(records: readonly RecordRef[]): void {
     this.#repairing.repair.enqueue(records)
   }
 
   /**
-   * Leaves the copies of a file that members still owe to the hinted handoff, which asks until they are confirmed. Each owed
-   * block holds at most `eachBytes` of text.
+   * Leaves the copies of a file that members still owe to the hinted handoff, which asks those members until they
+   * confirm the copies. Each owed block holds at most `eachBytes` of text.
    */
   async handOff(record: RecordRef, owedBlocks: number, eachBytes: number): Promise<void> {
     await this.#handoff.add(record, owedBlocks, eachBytes)
   }
 
-  /** Looks at once again for all blocks that are missing or owed: a member has come, or the view has changed. */
+  /**
+   * Immediately retries everything that is missing or owed. Call it when a member has connected or the view has
+   * changed.
+   */
   retry(): void {
     this.#repairing.repair.retry()
     this.#handoff.check()
   }
 
-  /** Notes that a peer broke a protocol. For a while it is asked last. */
+  /** Notes that a peer broke a protocol. For some time, this member asks the peer only after all others. */
   onFault(peer: PeerId): void {
     this.#health.fault(peer)
   }
 
-  /** How many faults of a peer were counted since the start: wrong blocks, malformed messages, silence. */
+  /** The number of faults of a peer that were counted since the start: wrong blocks, malformed messages, silence. */
   faults(peer: PeerId): number {
     return this.#health.faults(peer)
   }
 
   /**
-   * Copies that are not confirmed: those that this member owes and lacks, and those of its puts that others owe. The bytes
-   * are an upper bound.
+   * The copies that are not confirmed: those that this member owes and lacks, and those that other members owe for its
+   * puts. `bytes` is an upper bound.
    */
   get owed(): { blocks: number; bytes: number } {
     const own = this.#repairing.repair.owed
@@ -226,24 +237,24 @@ export class Blocks {
     return { blocks: own.blocks + others.blocks, bytes: own.bytes + others.bytes }
   }
 
-  /** How many blocks of our own disk were found damaged or unreadable since the start. */
+  /** The number of blocks on our own disk that were found damaged or unreadable since the start. */
   get badBlocks(): number {
     return this.#local.badCount
   }
 
-  /** The blocks that are being pulled at this moment. The bytes are an upper bound. */
+  /** The blocks that are being pulled at this moment. `bytes` is an upper bound. */
   get repairing(): { blocks: number; bytes: number } {
     return this.#repairing.repair.repairing
   }
 
-  /** How many members keep blocks, according to the view. */
+  /** The number of members that store blocks, according to the view. */
   get keeperCount(): number {
     return this.#rank().keeperCount
   }
 
   /**
-   * Returns the index changes that claim a record's root and mark the record as still to be walked. They belong in the
-   * record's own batch.
+   * Returns the index changes that claim a record's root and mark the record as still to be walked. They must go into
+   * the batch that adds the record.
    */
   static referenceOps(record: Pick<RecordRef, 'id' | 'root' | 'replicas'>): IndexOp[] {
     return Repair.referenceOps(record)

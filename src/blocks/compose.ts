@@ -23,9 +23,9 @@ import { Repair } from './repair/repair.ts'
 import { Sweeper } from './repair/sweep.ts'
 
 /**
- * Puts the blocks room together, in one step for each part. A step takes the parts that the steps before it have built, so
- * nothing is used before it exists: first the disk, then the clients, the fetcher and the keeper, and at the end the
- * servers and the background work.
+ * Assembles the blocks room, one part at a time. Each step takes the parts that earlier steps have built, so nothing is
+ * used before it exists: first the disk, then the clients, the fetcher and the keeper, and finally the servers and the
+ * background work.
  */
 
 /** The input of every step. */
@@ -34,7 +34,7 @@ export interface Base extends BlocksOptions {
   ranking: () => Ranking
 }
 
-/** The blocks on this disk, why they stay, and what was promised about them. */
+/** The blocks on this disk, the claims that say why they stay, and the promises that were made about them. */
 export interface LocalStore {
   claims: Claims
   local: LocalBlocks
@@ -46,7 +46,7 @@ export interface Clients {
   health: PeerHealth
   gets: GetClient
   storeClient: StoreClient
-  /** Counts a fault of a peer, here and above. */
+  /** Counts a fault of a peer, in this room and in the callback that the room was given. */
   onFault: (peer: PeerId) => void
 }
 
@@ -68,20 +68,20 @@ export interface Repairing {
   readRepair: ReadRepair
   evictor: Evictor
   evictGuard: EvictGuard
-  /** False while it is not certain which blocks are needed. */
+  /** Returns false while it is not certain which blocks are needed. */
   mayFree: () => boolean
-  /** Begins to walk every record. It does not wait for the walks. */
+  /** Begins to walk every record, without waiting for the walks to end. */
   start(options: { wasClean: boolean }): void
   stop(): Promise<void>
 }
 
-/** Builds what is on this disk: the blocks, their claims, and the promises to other members. */
+/** Builds the parts that know what is on this disk: the blocks, their claims, and the promises to other members. */
 export function composeLocalStore({ store, blockstore, clock, onBadBlock }: Base): LocalStore {
   const claims = new Claims(store, clock)
   return { claims, local: new LocalBlocks(blockstore, claims, onBadBlock), holds: new Holds(clock) }
 }
 
-/** Builds the asking ends of both protocols, and the memory of how each peer behaved. */
+/** Builds the clients of both protocols, and the record of how each peer has behaved. */
 export function composeClients({ host, clock, logger, onFault: onFaultAbove }: Base): Clients {
   const health = new PeerHealth(clock)
   const onFault = (peer: PeerId): void => {
@@ -93,7 +93,7 @@ export function composeClients({ host, clock, logger, onFault: onFaultAbove }: B
   return { health, gets, storeClient, onFault }
 }
 
-/** Builds what gets a block from disk or from another member. */
+/** Builds the parts that get a block from disk or from another member. */
 export function composeFetching(base: Base, { local }: LocalStore, { health, gets }: Clients): Fetching {
   const { self, clock, logger, ranking, admitted } = base
   const fetcher = new Fetcher({
@@ -110,7 +110,7 @@ export function composeFetching(base: Base, { local }: LocalStore, { health, get
   return { fetcher, puller: new BlockPuller(fetcher, local), readNode }
 }
 
-/** Builds what keeps blocks for other members' puts, and what promises and proves replicas. */
+/** Builds the part that keeps blocks for other members' puts, and the part that promises and proves replicas. */
 export function composeForOthers(base: Base, { claims, local, holds }: LocalStore, { puller }: Fetching): ForOthers {
   const { self, logger, codec, mayStore, view } = base
   const shared = { logger, codec, local, claims, puller, mayStore }
@@ -120,7 +120,7 @@ export function composeForOthers(base: Base, { claims, local, holds }: LocalStor
   }
 }
 
-/** Answers `/dfs/get` and `/dfs/store` from here on. Blocks of a put under way are served from memory, out of `window`. */
+/** Begins to answer `/dfs/get` and `/dfs/store`. Blocks of a put under way are served from memory, out of `window`. */
 export function serveProtocols(
   { host, clock, isAdmitted, codec }: Base,
   { local, window }: { local: LocalBlocks; window: PutWindow },
@@ -147,7 +147,10 @@ export function serveProtocols(
   new StoreServer({ host, clock, isAdmitted, nodeCodecs, keeping, onFault })
 }
 
-/** Builds what walks records and pulls what is owed, and what evicts. Nothing runs before `start`. */
+/**
+ * Builds the part that walks records and pulls the blocks that are owed, and the part that evicts. Nothing runs before
+ * `start`.
+ */
 export function composeRepair(
   base: Base,
   held: LocalStore,
@@ -183,7 +186,7 @@ export function composeRepair(
   }
 }
 
-/** Builds what asks members until they confirm the copies that they still owe of our puts. */
+/** Builds the part that asks members until they confirm the copies that they still owe for our puts. */
 export function composeHandoff(base: Base, storeClient: StoreClient, readNode: ReadNode): HintedHandoff {
   const { self, clock, logger, codec, store, ranking, admitted, view, onError } = base
   return new HintedHandoff({
@@ -201,7 +204,9 @@ export function composeHandoff(base: Base, storeClient: StoreClient, readNode: R
   })
 }
 
-/** Builds what frees blocks that nothing claims any more. `isUnderWay` says whether a put of ours still runs. */
+/**
+ * Builds the part that frees blocks which nothing claims any more. `isUnderWay` says whether a put of ours still runs.
+ */
 export function composeSweep(
   { clock, logger, onError }: Base,
   held: LocalStore,

@@ -2,12 +2,15 @@ import type { BlockCid } from '../format/cid.ts'
 import type { PeerId } from '../format/peer-id.ts'
 import { DfsError } from '../util/errors.ts'
 
-/** A block's bytes do not match its name, on our disk or from a peer. Such bytes are never returned or sent to anyone. */
+/**
+ * The bytes of a block do not match its name, on our disk or from a peer. Such bytes are never returned or sent to
+ * anyone.
+ */
 export class BlockCorruptError extends DfsError {
   override readonly name = 'BlockCorruptError'
   override readonly code = 'corrupt'
   readonly cid: BlockCid
-  /** The peer that served it; null for our own disk. */
+  /** The peer that served the block; null if it came from our own disk. */
   readonly peer: PeerId | null
 
   constructor(cid: BlockCid, peer: PeerId | null) {
@@ -29,7 +32,7 @@ export class BlockUnreadableError extends DfsError {
   }
 }
 
-/** No member that can be reached has the block. Members that are away may have it, so it is not necessarily lost. */
+/** No reachable member has the block. Members that are offline may have it, so it is not necessarily lost. */
 export class BlockUnreachableError extends DfsError {
   override readonly name = 'BlockUnreachableError'
   override readonly code = 'unreachable'
@@ -42,15 +45,15 @@ export class BlockUnreachableError extends DfsError {
 }
 
 /**
- * Fewer members than asked for have the blocks. The file is stored here all the same, and the other members get their copies
- * once they can be reached.
+ * Fewer members than requested have the blocks. The file is stored here nevertheless, and the other members get their
+ * copies once they can be reached.
  */
 export class NotEnoughCopiesError extends DfsError {
   override readonly name = 'NotEnoughCopiesError'
   override readonly code = 'unreachable'
   readonly reached: readonly PeerId[]
   readonly wanted: number
-  /** Copies of chunks that members still owe. */
+  /** The number of copies of chunks that members still owe. */
   readonly owedBlocks: number
 
   constructor(reached: readonly PeerId[], wanted: number, owedBlocks: number) {
@@ -63,13 +66,16 @@ export class NotEnoughCopiesError extends DfsError {
   }
 }
 
-/** This node cannot prove now that its copies are not needed, so it frees none on request. It will be able to later. */
+/**
+ * This node cannot prove at the moment that its copies are not needed, so it refuses to free any on request. It will be
+ * able to later.
+ */
 export class EvictRefusedError extends DfsError {
   override readonly name = 'EvictRefusedError'
   override readonly code = 'busy'
 }
 
-/** True for an error which says that a block cannot be had at the moment. */
+/** Returns true if an error says that a block cannot be obtained at the moment. */
 export function isOutOfReach(error: unknown): boolean {
   return error instanceof BlockUnreachableError || error instanceof BlockCorruptError
 }

@@ -2,7 +2,7 @@ import type { BlockCid } from '../format/cid.ts'
 import type { PeerId } from '../format/peer-id.ts'
 import { shortHex } from '../util/bytes.ts'
 
-/** Names a block in a log. The name is only made when the line is written, since most traces never are. */
+/** Names a block in a log. The name is computed only when the line is written, since most trace lines never are. */
 export function nameOf(cid: BlockCid): { toString(): string } {
   return { toString: () => shortHex(cid.multihash.digest) }
 }

@@ -1,6 +1,7 @@
 /**
- * log2(1 + i/256) in units of 2^-24, for i from 0 to 256. It is frozen because `Math.log2` may differ in its last bit
- * between engines, and members whose ranks differ would lose and duplicate copies. Computed once, with 60 decimal digits.
+ * log2(1 + i/256) in units of 2^-24, for i from 0 to 256. The table is frozen because the last bit of `Math.log2` may
+ * differ between engines, and members whose ranks differ would lose and duplicate copies. It was computed once, with a
+ * precision of 60 decimal digits.
  */
 // biome-ignore format: a table
 export const LOG2_TABLE: readonly number[] = [

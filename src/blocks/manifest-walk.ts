@@ -5,7 +5,7 @@ import { WALK_BATCH } from './constants.ts'
 /** A block of a file as its manifest names it. */
 export interface ManifestBlock {
   cid: BlockCid
-  /** Multihash of the manifest node that links to it; null for the root. */
+  /** The multihash of the manifest node that links to it; null for the root. */
   parent: Uint8Array | null
   /** Its index among the file's chunks; null for a manifest node. */
   chunkIndex: number | null
@@ -17,7 +17,7 @@ export interface ManifestChunk extends ManifestBlock {
 }
 
 /**
- * Returns the bytes of a manifest node, from disk or from a member that has it. `parent` is the multihash of the node that
+ * Returns the bytes of a manifest node, from disk or from another member. `parent` is the multihash of the node that
  * links to it; null for the root.
  */
 export type ReadNode = (cid: BlockCid, parent: Uint8Array | null) => Promise<Uint8Array>
@@ -29,25 +29,26 @@ export interface WalkBatchesOptions<B extends ManifestBlock> {
   /** Chooses what the batches hold. It is called with every block, in the order of the file. */
   select: (block: ManifestBlock) => block is B
   /**
-   * Called with the error that cuts the walk short. If it returns, the blocks that were chosen so far are yielded and the
-   * walk ends. If it is left out, the error is thrown and the batch that was being filled is dropped.
+   * Called with the error that cuts the walk short. If the callback returns, the blocks that were chosen so far are
+   * yielded and the walk ends. If there is no callback, the error is thrown and the batch that was being filled is
+   * dropped.
    */
   onCutShort?: ((error: unknown) => void) | undefined
 }
 
-/** True for a block that holds content, as opposed to a manifest node. */
+/** Returns true for a block that holds content, as opposed to a manifest node. */
 export function isChunk(block: ManifestBlock): block is ManifestChunk {
   return block.chunkIndex !== null
 }
 
-/** True for every block. */
+/** Returns true for every block. */
 export function isAny(_: ManifestBlock): _ is ManifestBlock {
   return true
 }
 
 /**
- * Walks a manifest as `walkManifest` does, and yields the blocks of interest in batches of up to `WALK_BATCH`. The walk does
- * not go on until the caller asks for the next batch, so that a large file is never in memory as a whole.
+ * Walks a manifest as `walkManifest` does, and yields the chosen blocks in batches of up to `WALK_BATCH`. The walk does
+ * not continue until the caller asks for the next batch, so that the blocks of a large file are never all in memory.
  */
 export async function* walkBatches<B extends ManifestBlock>({
   root,
@@ -73,9 +74,9 @@ export async function* walkBatches<B extends ManifestBlock>({
 }
 
 /**
- * Yields every block below a root, root first, in the order of the file. It needs no keys, so a member that can read
- * nothing walks a manifest too. A node is read only when its turn comes, and refused if it is not of the shape that its
- * parent promised.
+ * Yields the root and every block below it, in the order of the file. It needs no keys, so a member that cannot read
+ * any content can walk a manifest too. A node is read only when the walk reaches it, and is refused if it does not have
+ * the shape that its parent promised.
  */
 export async function* walkManifest(
   root: BlockCid,

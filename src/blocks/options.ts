@@ -11,7 +11,7 @@ import type { BlockPort } from './hold/local-blocks.ts'
 import type { AcknowledgementDeps } from './put/acknowledgement.ts'
 import type { RecordRef } from './record-ref.ts'
 
-/** The needs of the blocks room: ports, answers about members and records, and callbacks for faults and errors. */
+/** What the blocks room needs: ports, answers about members and records, and callbacks for faults and errors. */
 export interface BlocksOptions {
   host: Host
   store: Store
@@ -21,22 +21,25 @@ export interface BlocksOptions {
   logger: ComponentLogger
   codec: NodeCodec
   self: PeerId
-  /** Whether a peer may ask us. */
+  /** Returns true if a peer may send us requests. */
   isAdmitted: (peer: PeerId) => boolean
-  /** Members that may be asked now. */
+  /** Returns the members that may be asked now. */
   admitted: () => PeerId[]
-  /** Whether a peer may have us store bytes. */
+  /** Returns true if a peer may ask us to store bytes. */
   mayStore: (peer: PeerId) => boolean
   view: () => View
   push: AcknowledgementDeps['push']
   announce: AcknowledgementDeps['announce']
-  /** Lists every record that has blocks. */
+  /** Yields every record that has blocks. */
   records: () => AsyncIterable<RecordRef>
-  /** False while it is not certain which blocks are needed: nothing is freed then. */
+  /** Returns false while it is not certain which blocks are needed. During that time nothing is freed. */
   mayFree: () => boolean
   /** Called with a peer that sent something wrong, or was silent while we waited for it. */
   onFault: (peer: PeerId) => void
-  /** Called once for each block on our own disk that is damaged or cannot be read, as far as these are remembered. */
+  /**
+   * Called once for each block on our own disk that is damaged or cannot be read, and again only for a block that has
+   * been forgotten since.
+   */
   onBadBlock: (error: BlockCorruptError | BlockUnreadableError) => void
   onError: (error: unknown) => void
 }

@@ -4,22 +4,25 @@ import type { View, ViewMember } from '../members/view.ts'
 import { LOG2_TABLE } from './log2-table.ts'
 
 /**
- * Weighted rendezvous hashing (Thaler and Ravishankar 1998; weights after Schindelhauer and Schomaker 2005). Each member
- * draws a number for each block, and the draws divided by the weights order the members. The computation is pure and uses
- * integers that a double holds exactly, so every member computes the same order. When a member comes or goes, only that
- * member's share of the blocks moves.
+ * Weighted rendezvous hashing (Thaler and Ravishankar 1998; weights after Schindelhauer and Schomaker 2005). Each
+ * member draws a number for each block, and the members are ordered by their draw divided by their weight. The
+ * computation is pure and uses integers that a double holds exactly, so every member computes the same order. When a
+ * member joins or leaves, only that member's share of the blocks moves.
  */
 
-/** Bits after the point in a logarithm. */
+/** The number of bits after the binary point in a logarithm. */
 const FRACTION_BITS = 20
-/** Bytes in one unit of weight: small enough for a memory stick, and large enough that products stay exact. */
+/**
+ * The number of bytes in one unit of weight: small enough for a memory stick, and large enough that products stay
+ * exact.
+ */
 const WEIGHT_UNIT = 1 << 20
 const WEIGHT_UNITS_MAX = 2 ** 27
 
-/** The order of members for blocks, under one view. */
+/** The order of the members for each block, under one view. */
 export class Ranking {
   readonly view: View
-  /** Members that keep blocks: those with a weight that are neither out nor draining. */
+  /** Members that store blocks: they have a weight, and are neither `out` nor `draining`. */
   readonly keepers: readonly PeerId[]
   readonly #drawers: readonly Drawer[]
 
@@ -33,27 +36,31 @@ export class Ranking {
     return this.keepers.length
   }
 
-  /** True if the view has this member at all. One that has just joined may not have sent its status yet. */
+  /** Returns true if the view contains this member. A member that has just joined may not have sent its status yet. */
   isKnown(peer: PeerId): boolean {
     return this.view.members.some(member => member.peer === peer)
   }
 
   /**
-   * The first `count` members that owe a block of this digest, or all members that keep blocks if there are fewer. The order
-   * does not depend on `count`. To spread zones, the next is always the best draw among those whose zone was used least.
+   * Returns the first `count` members that owe a block with this digest, or all members that store blocks if there are
+   * fewer. The order does not depend on `count`. To spread copies over zones, the next member is always the one with
+   * the best draw among those whose zone was used least.
    */
   owners(digest: Uint8Array, count: number): ViewMember[] {
     return this.#order(digest, count)
   }
 
-  /** All members in the order in which a reader asks: first by rank, then those that are out, draining or keep nothing. */
+  /**
+   * Returns all members in the order in which a reader asks them: first by rank, then those that are out, draining or
+   * store nothing.
+   */
   readers(digest: Uint8Array): PeerId[] {
     const keepers = this.#order(digest, Number.POSITIVE_INFINITY)
     const rest = this.view.members.filter(member => !keepers.includes(member))
     return [...keepers, ...rest].map(({ peer }) => peer)
   }
 
-  /** True if this member owes a block of this digest when `count` copies are wanted. */
+  /** Returns true if this member owes a block with this digest when `count` copies are wanted. */
   isOwner(peer: PeerId, digest: Uint8Array, count: number): boolean {
     return this.owners(digest, count).some(member => member.peer === peer)
   }
@@ -69,7 +76,7 @@ export class Ranking {
   }
 }
 
-/** Returns a function for the ranking of the current view. A ranking is computed once for each view. */
+/** Returns a function that returns the ranking of the current view. A ranking is computed once for each view. */
 export function currentRanking(view: () => View): () => Ranking {
   let ranking: Ranking | undefined
   return () => {
@@ -99,7 +106,7 @@ function toDrawer(member: ViewMember): Drawer {
   return { member, seed: wordsOf(hash('sha256', member.key, 'buffer')), units }
 }
 
-// The smaller draw / weight comes first. Both sides are multiplied out, so that nothing is rounded.
+// The smaller draw divided by weight comes first. Both sides are multiplied out, so that nothing is rounded.
 function compareDraws(a: Drawn, b: Drawn): number {
   return a.draw * b.drawer.units - b.draw * a.drawer.units || Buffer.compare(a.drawer.member.key, b.drawer.member.key)
 }
@@ -128,7 +135,7 @@ function wordsOf(bytes: Uint8Array): readonly [number, number] {
   return [view.getUint32(0), view.getUint32(4)]
 }
 
-// Returns -log2(u / 2^32), in units of 2^-FRACTION_BITS, for a `u` that member and block determine.
+// Returns -log2(u / 2^32), in units of 2^-FRACTION_BITS, where `u` is determined by the member and the block.
 function drawOf({ seed }: Drawer, [high, low]: readonly [number, number]): number {
   const u = mix(mix(seed[0] ^ high) ^ seed[1] ^ low)
   return (32 << FRACTION_BITS) - log2(u === 0 ? 1 : u)
@@ -145,7 +152,8 @@ function mix(word: number): number {
 /** log2 of an integer from 1 to 2^32 - 1, in units of 2^-20: from its exponent and a table, linear in between. */
 export function log2(u: number): number {
   const exponent = 31 - Math.clz32(u)
-  // Of the mantissa's bits after the leading one, 8 choose the row and 16 interpolate between it and the next.
+  // After its leading one, the first 8 bits of the mantissa choose the row, and the next 16 interpolate between that
+  // row and the next.
   const mantissa = exponent >= 24 ? (u >>> (exponent - 24)) & 0xffffff : (u << (24 - exponent)) & 0xffffff
   const row = mantissa >>> 16
   const from = LOG2_TABLE[row] as number

@@ -1,12 +1,12 @@
 import type { BlockCid } from '../format/cid.ts'
 import type { PeerId } from '../format/peer-id.ts'
 
-/** A record as the blocks room knows it: which blocks it refers to, and how many copies of them it wants. */
+/** What the blocks room knows of a record: which blocks it refers to, and how many copies of them it wants. */
 export interface RecordRef {
-  /** Id of the record. */
+  /** The id of the record. */
   id: Uint8Array
   root: BlockCid
-  /** Copies wanted; `Infinity` for every member. */
+  /** The number of copies wanted; `Infinity` for every member. */
   replicas: number
   author: PeerId
 }

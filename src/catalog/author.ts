@@ -14,11 +14,11 @@ export interface AuthorOptions {
   keys: KeyRing
   chance: Chance
   bodies: Pick<Bodies, 'remember'>
-  /** Codecs that manifest nodes may have. */
+  /** The codecs that manifest nodes may have. */
   nodeCodecs: readonly number[]
 }
 
-/** The content of a file, as a put stored it. */
+/** The content of a file that a put has stored. */
 export interface Content {
   /** The bytes of the root's CID, or the siv of inline content. */
   root: Uint8Array
@@ -51,7 +51,8 @@ export interface WriteInit {
 }
 
 /**
- * Signs this member's records. Only this file applies SPEC.md's rules of what a record has seen and what it keeps.
+ * Signs this member's records. SPEC.md has the rules about what a record has seen and what it keeps; only this file
+ * applies them.
  */
 export class Author {
   readonly #options: AuthorOptions
@@ -59,13 +60,13 @@ export class Author {
 
   constructor(options: AuthorOptions) {
     this.#options = options
-    // Drawn again at each start. A member that was restored from a backup has forgotten some of its own records, and
-    // under the old incarnation its next record would cover them unseen. It may be drawn long before it is used, since
-    // no record has it until the first write.
+    // Drawn again at each start. A member restored from a backup has lost some of its own records. If it kept its old
+    // incarnation, its next record would cover them without having seen them. The incarnation may be drawn long before
+    // it is used, since no record has it until the first write.
     this.#incarnation = options.chance.bytes(INCARNATION_BYTES)
   }
 
-  /** The epoch in which to seal content. Throws a `NotAllowedError` if this member holds no key. */
+  /** The epoch in which new content is sealed. Throws a `NotAllowedError` if this member holds no key. */
   get epoch(): Epoch {
     const epoch = this.#options.keys.newest
     if (epoch === undefined) throw new NotAllowedError('this member holds no key to write with')
@@ -82,7 +83,7 @@ export class Author {
     return this.create(entry, body, { root: null, rootEpoch: null, replicas })
   }
 
-  /** The first record of an entry, of any kind. */
+  /** Signs the first record of an entry of any kind. */
   create(
     entry: Uint8Array,
     body: EntryBody,
@@ -92,7 +93,8 @@ export class Author {
   }
 
   /**
-   * Signs new content in the old place. Returns undefined if the past is too long: the entry must go on under a new id.
+   * Signs new content for an entry that keeps its place. Returns undefined if the entry's past is too long; the caller
+   * must then continue the entry under a new id.
    */
   write({ entry, state: { heads }, shown, at, content, replicas }: WriteInit): Statement<'entry'> | undefined {
     const { root, rootEpoch, ...rest } = content
@@ -110,8 +112,8 @@ export class Author {
   }
 
   /**
-   * Signs the old content in a new place. The record carries one head and has seen no other, so that a conflict stays
-   * visible. Returns undefined if the past is too long, as `write` does.
+   * Signs a new place for an entry that keeps its content. The record carries the content of one head and has seen no
+   * other, so that a conflict stays visible. Returns undefined if the past is too long, as `write` does.
    */
   move({ heads }: EntryState, carried: EntryRecord, body: EntryBody, at: Placement): Statement<'entry'> | undefined {
     if (isPastTooLong([carried])) return undefined
@@ -127,7 +129,10 @@ export class Author {
     })
   }
 
-  /** Signs the delete of an entry. It takes several records if its heads have seen more than one record may name. */
+  /**
+   * Signs the delete of an entry. This takes several records if the heads together have seen more than one record may
+   * name.
+   */
   delete(
     entry: Uint8Array,
     { heads }: EntryState,
@@ -161,8 +166,9 @@ export class Author {
   ): Statement<'entry'> {
     const { self, chance, bodies, nodeCodecs } = this.#options
     const { id, record } = this.epoch
-    // An author that has seen this record names its stamp, and so covers everything that was written before it under
-    // the same incarnation. A head that this record does not cover must not be among that.
+    // An author that has seen this record names its stamp, and thereby covers everything that was written before it
+    // under the same incarnation. That must not include a head that this record does not cover, so draw a new
+    // incarnation.
     if (covered.length < heads.length) this.#incarnation = chance.bytes(INCARNATION_BYTES)
     const hlc = self.nextHlc(...heads.map(head => head.stamp.hlc))
     const statement = signRecord(
@@ -174,12 +180,12 @@ export class Author {
   }
 }
 
-/** True if these heads have seen more than a put may name. */
+/** Returns true if these heads together have seen more than a put may name. */
 export function isPastTooLong(heads: readonly EntryRecord[]): boolean {
   return pastOfAll(heads).length > SEEN_MAX
 }
 
-/** Splits heads into groups, each with a common past that one delete may name. */
+/** Splits heads into groups, so that one delete can name the combined past of each group. */
 function groupsOf(heads: readonly EntryRecord[]): EntryRecord[][] {
   const groups: EntryRecord[][] = []
   for (const head of heads) {

@@ -22,7 +22,8 @@ export class Bodies {
   }
 
   /**
-   * The body of a record; undefined if it has none, is damaged, or is sealed in an epoch whose key this member lacks.
+   * Returns the body of a record, or undefined if the record has none, is damaged, or is sealed in an epoch whose key
+   * this member lacks.
    */
   async open(record: { id: Uint8Array }): Promise<EntryBody | undefined> {
     const known = this.#opened.get(toHex(record.id))
@@ -33,7 +34,7 @@ export class Bodies {
       : undefined
   }
 
-  /** The same for a record whose statement the caller has. */
+  /** Does the same as `open` for a record whose statement the caller already has. */
   openStatement(statement: Statement<'entry'>): EntryBody | undefined {
     const known = this.#opened.get(idOf(statement))
     if (known !== undefined) return known
@@ -56,7 +57,7 @@ export class Bodies {
   /** Remembers the body of a record that this member has just sealed, so that it need not be opened to be read. */
   remember(statement: Statement<'entry'>, body: EntryBody): void {
     const { content, ...rest } = body
-    // A copy: the caller may write over its content.
+    // Copy the content, because the caller may overwrite its buffer.
     const own = content === undefined ? rest : { ...rest, content: Uint8Array.from(content) }
     this.#opened.set(idOf(statement), own)
   }

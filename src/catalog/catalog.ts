@@ -34,11 +34,12 @@ export interface CatalogOptions {
 }
 
 /**
- * The changes of the tree, one file each in `changes/`. A change signs records about the entries that it touches, and
- * these are durable in the log before the tree shows them. The caller pushes them to other members.
+ * The changes that can be made to the tree, each in a file of its own in `changes/`. A change signs records about the
+ * entries that it touches. The records are durable in the log before the tree shows them. The caller pushes them to
+ * other members.
  *
- * Each change takes its locks, looks up under them what it relies on, signs, and appends. `link` and `move` start again
- * if something that they found before they had the locks has changed.
+ * Each change takes its locks, looks up everything that it relies on while it holds them, signs, and appends. `link`
+ * and `move` start again if something that they found before they held the locks has changed.
  */
 export class Catalog {
   readonly #options: CatalogOptions
@@ -61,33 +62,34 @@ export class Catalog {
     }
   }
 
-  /** Throws what `link` would throw now, before anything is stored for it. */
+  /** Throws the error that `link` would throw now. Call it before anything is stored for the link. */
   async checkLink(path: Path, options: TargetOptions): Promise<void> {
     this.#options.assertMayWrite()
     await checkLink(this.#context, path, options)
   }
 
-  /** Links content to a path: it becomes the content of the file that is there, or of a new one. */
+  /** Links content to a path. The content becomes that of the file at the path, or of a new file if there is none. */
   async link(path: Path, content: Content, options: LinkOptions): Promise<RecordChange> {
     this.#options.assertMayWrite()
     return link(this.#context, path, content, options)
   }
 
-  /** Makes a directory, and those above it that are missing. */
+  /** Makes a directory and any missing directories above it. */
   async mkdir(path: Path, replicas: number): Promise<Change> {
     this.#options.assertMayWrite()
     return mkdir(this.#context, path, replicas)
   }
 
   /**
-   * Moves what is at a path to a path that is free, or where a file may be replaced. Directories are never merged.
+   * Moves the file or directory at a path to another path. That path must be free, or hold a file that may be replaced.
+   * Directories are never merged.
    */
   async move(from: Path, to: Path, options: MoveOptions): Promise<Change> {
     this.#options.assertMayWrite()
     return move(this.#context, from, to, options)
   }
 
-  /** Deletes a file, or with `recursive` a directory and everything below it. */
+  /** Deletes a file or, with `recursive`, a directory and everything below it. */
   async remove(path: Path, options: RemoveOptions): Promise<RecordChange> {
     this.#options.assertMayWrite()
     return remove(this.#context, path, options)
@@ -106,7 +108,10 @@ export class Catalog {
   }
 }
 
-/** Returns the verb for what a record does. A write keeps the old stamp of the place, and a move that of the content. */
+/**
+ * Returns the verb that says in a log what a record does. A write keeps the old stamp of the place, and a move keeps
+ * the old stamp of the content.
+ */
 function deedOf({ fields: { op, placed, written } }: Statement<'entry'>): string {
   if (op === 'delete') return 'deletes'
   const order = compareStamps(decodeStamp(placed), decodeStamp(written))

@@ -8,7 +8,7 @@ export type Records = Array<Statement<'entry'>>
 export interface Change {
   /** The path as it is now, in NFC. */
   path: Path
-  /** Every record that was signed; those of directories made on the way come first. */
+  /** Every record that the change signed. The records of directories made along the way come first. */
   statements: Records
 }
 

@@ -2,8 +2,8 @@ import { type EntryRecord, rootOf } from '../format/entry.ts'
 import { toHex } from '../util/bytes.ts'
 
 /**
- * Stands for a file's content: it changes with the content only. It is the root's CID, or the siv of inline content in
- * hex.
+ * Returns a tag that identifies a file's content: the CID of the root or, for inline content, its siv in hex. A move or
+ * a change of metadata does not change the tag.
  */
 export function tagOfContent({ root }: Pick<EntryRecord, 'root'>): string | null {
   if (root === null) return null

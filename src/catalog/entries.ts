@@ -8,7 +8,7 @@ import { entryKey } from './rows/keys.ts'
 export interface EntriesOptions {
   index: Pick<IndexDb, 'get'>
   bodies: Bodies
-  /** The place of an epoch in the chain of epochs. */
+  /** Returns the position of an epoch in the chain of epochs. */
   depthOf: (epoch: Uint8Array) => number
 }
 
@@ -20,7 +20,10 @@ export class Entries {
     this.#options = options
   }
 
-  /** Returns an entry's row and how it shows, deleted or not; undefined if no record of it has come. */
+  /**
+   * Returns an entry's row and how the entry is shown, even if it is deleted. Returns undefined if no record of it has
+   * arrived.
+   */
   async get(id: Uint8Array): Promise<{ row: EntryRow; shown: Shown } | undefined> {
     const { index, depthOf } = this.#options
     const value = await index.get(entryKey(id))
@@ -29,7 +32,10 @@ export class Entries {
     return { row, shown: showEntry(row.state, depthOf) }
   }
 
-  /** The body of the record that placed an entry; undefined if it does not open, or there is no such entry. */
+  /**
+   * Returns the body of the record that placed an entry, or undefined if the body cannot be opened or there is no such
+   * entry.
+   */
   async placeBody(id: Uint8Array): Promise<EntryBody | undefined> {
     const found = await this.get(id)
     return found === undefined ? undefined : this.#options.bodies.open(found.shown.place)

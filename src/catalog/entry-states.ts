@@ -23,7 +23,7 @@ export interface NewRecord {
   statement: Statement<'entry'>
 }
 
-/** The state of an entry, and the rows that belong to it beside the entry's own. */
+/** The state of an entry, and changes to rows that belong to it other than the entry's own row. */
 export interface NewState {
   state: EntryState
   ops: IndexOp[]
@@ -41,8 +41,8 @@ export class EntryStates {
   }
 
   /**
-   * Adds records to the state of one entry. The records must be in the order of `byStampAndId`. Of several records
-   * under one stamp, the one with the smallest id counts.
+   * Adds records to the state of one entry. The records must be in the order of `byStampAndId`. If several records have
+   * the same stamp, only the one with the smallest id counts.
    */
   async add(entry: Uint8Array, before: EntryState | undefined, added: readonly NewRecord[]): Promise<NewState> {
     const { index } = this.#options
@@ -58,7 +58,8 @@ export class EntryStates {
       const rival = before === undefined ? undefined : await this.#recordAt(entry, record.stamp)
       if (rival !== undefined && compareBytes(rival.id, record.id) < 0) continue
       byStamp.set(key, record)
-      // It replaces a record that was counted, or an earlier record carries it, which may not count any more.
+      // Either the record replaces one that was counted, or an earlier record carries its content and may no longer
+      // count.
       const isOfEarlier = before !== undefined && (await index.has(missingOriginKey(entry, record.stamp)))
       if (rival !== undefined || isOfEarlier) return this.#recompute(entry, added)
       if ((await this.#counts(item, byStamp, ops)) && !addRecord(state, record)) return this.#recompute(entry, added)
@@ -86,7 +87,7 @@ export class EntryStates {
     return { state, ops: [...ops, ...pastOps(entry, state)] }
   }
 
-  /** All records of an entry that the index has. */
+  /** Returns all records that the index has for an entry. */
   async #indexed(entry: Uint8Array): Promise<NewRecord[]> {
     const { index, statements, reader } = this.#options
     const records: NewRecord[] = []
@@ -101,7 +102,7 @@ export class EntryStates {
 
   /**
    * Returns false for a record that carries content which it must not carry. If the record that wrote this content has
-   * not come, the record counts until then, and a row of `missingOrigins` notes it.
+   * not arrived, the carrying record counts until then, and a row of `missingOrigins` notes this.
    */
   async #counts(
     { record, statement }: NewRecord,
@@ -116,7 +117,7 @@ export class EntryStates {
     return true
   }
 
-  /** The record under a stamp; of several, the one with the smallest id. */
+  /** Returns the record with a stamp. If there are several, returns the one with the smallest id. */
   async #recordAt(entry: Uint8Array, stamp: Stamp): Promise<EntryRecord | undefined> {
     const { index, statements, reader } = this.#options
     for await (const { key } of index.range(recordsPrefix(entry, stamp), { limit: 1 })) {
@@ -132,7 +133,9 @@ export class EntryStates {
   }
 }
 
-/** The order in which records are added: a record that carries content comes after the record that wrote it. */
+/**
+ * The order in which records are added. A record that carries content comes after the record that wrote the content.
+ */
 export function byStampAndId(a: NewRecord, b: NewRecord): number {
   return compareStamps(a.record.stamp, b.record.stamp) || compareBytes(a.record.id, b.record.id)
 }

@@ -30,7 +30,7 @@ export class IsADirectoryError extends DfsError {
   override readonly code = 'is-a-directory'
 }
 
-/** The entry's record does not open, or breaks a rule. The entry is listed, but its content cannot be read. */
+/** The entry's record cannot be opened, or breaks a rule. The entry is listed, but its content cannot be read. */
 export class DamagedEntryError extends DfsError {
   override readonly name = 'DamagedEntryError'
   override readonly code = 'damaged'

@@ -5,35 +5,38 @@ import { HEADS_MAX } from './constants.ts'
 
 /**
  * Computes the state of one entry from its records, in any order. These functions are pure: they do no I/O, read no
- * clock and open no body, so that a member that can read nothing computes the same. SPEC.md has the rules.
+ * clock and open no body, so that a member without keys computes the same state. SPEC.md has the rules.
  */
 
 /** A causal past: the greatest hlc of each author and incarnation. */
 export type Past = Map<string, Seen>
 
 export interface EntryState {
-  /** All that any record of the entry has seen. A record that is in it is no head. */
+  /** Everything that any record of the entry has seen. A record that is part of it is not a head. */
   covered: Past
-  /** All that any delete has seen. A put whose content was written in it is deleted. */
+  /** Everything that any delete has seen. If a put's content was written within it, the put is deleted. */
   deletedPast: Past
-  /** Records that no other covers, in the order of their stamps; the last `HEADS_MAX` if there are more. */
+  /**
+   * The records that no other record covers, in the order of their stamps. If there are more than `HEADS_MAX`, the last
+   * ones.
+   */
   heads: EntryRecord[]
-  /** There may be older heads than these. */
+  /** True if there may be older heads than these. */
   hasMore: boolean
-  /** How many records ever wrote content, rather than carrying the content of another record. */
+  /** The number of records that wrote content, rather than carrying the content of another record. */
   writes: number
 }
 
 /** An entry as the tree shows it. */
 export interface Shown {
   isDeleted: boolean
-  /** The record whose content, time and type show; undefined if the entry is deleted. */
+  /** The record whose content, time and type are shown; undefined if the entry is deleted. */
   content: EntryRecord | undefined
-  /** The record whose parent and name count. If the entry is deleted, this is where it was last. */
+  /** The record whose parent and name count. If the entry is deleted, this was its last place. */
   place: EntryRecord
-  /** Records with other contents, which no author has knowingly replaced. */
+  /** Records with other content, which no author has knowingly replaced. */
   conflicts: EntryRecord[]
-  /** Copies wanted of the content; `REPLICAS_ALL` for every member. */
+  /** The number of copies of the content that are wanted; `REPLICAS_ALL` for every member. */
   replicas: number
 }
 
@@ -42,15 +45,16 @@ export function emptyState(): EntryState {
 }
 
 /**
- * Adds one record to the state. Add each record once, in any order. Returns false if a head that was left out may
- * belong to the last ones now: then the state must be computed again from all records, by `stateOf`.
+ * Adds one record to the state. Add each record once, in any order. Returns false if a head that was left out may now
+ * be among the last `HEADS_MAX`. The caller must then recompute the state from all records with `stateOf`.
  */
 export function addRecord(state: EntryState, record: EntryRecord): boolean {
   note(state, record)
   const heads = state.heads.filter(head => !covers(record, head.stamp))
   if (!isIn(state.covered, record.stamp)) heads.push(record)
   setHeads(state, heads)
-  // Heads that were left out are older than all kept ones, and a record is later than each head that it covers.
+  // The heads that were left out are older than all heads that are kept, and a record is later than each head that it
+  // covers.
   return !state.hasMore || heads.length >= HEADS_MAX
 }
 
@@ -79,15 +83,15 @@ function setHeads(state: EntryState, heads: EntryRecord[]): void {
   state.heads = heads.slice(-HEADS_MAX)
 }
 
-/** True if the record wrote its content, rather than carrying the content of another record. */
+/** Returns true if the record wrote its content, rather than carrying the content of another record. */
 export function isOrigin(record: EntryRecord): boolean {
   return compareStamps(record.stamp, record.written) === 0
 }
 
 /**
- * True if a record may carry the content of this origin. A delete carries none. Any other record must have the origin's
- * root and epoch, unless its author is an admin: only admins seal old content again. A root under a wrong epoch would
- * open for nobody, and yet it could win over the true one.
+ * Returns true if a record may carry the content of this origin. A delete carries no content. Any other record must
+ * have the origin's root and epoch, unless its author is an admin: only admins seal old content again. Nobody could
+ * open a root that is named with a wrong epoch, and yet it could win over the true one.
  */
 export function mayCarry(record: EntryRecord, origin: EntryRecord, isAdmin: boolean): boolean {
   if (record.op === 'delete') return true
@@ -96,7 +100,10 @@ export function mayCarry(record: EntryRecord, origin: EntryRecord, isAdmin: bool
   return isSame(record.root, origin.root) && isSame(record.rootEpoch, origin.rootEpoch)
 }
 
-/** The causal past of a member that has seen all of these heads. Its next write or delete names this as `seen`. */
+/**
+ * The causal past of a member that has seen all of these heads. The member's next write or delete names this past as
+ * `seen`.
+ */
 export function pastOfAll(heads: readonly EntryRecord[]): Seen[] {
   const past: Past = new Map()
   for (const head of heads) for (const seen of pastOf(head)) raise(past, seen)
@@ -105,14 +112,14 @@ export function pastOfAll(heads: readonly EntryRecord[]): Seen[] {
 
 /** The causal past of a record, which includes the record itself. */
 export function pastOf({ seen, stamp: { author, incarnation, hlc } }: EntryRecord): Seen[] {
-  // The record may have seen earlier ones of its own author and incarnation. It comes after these itself.
+  // The record may have seen earlier records of its own author and incarnation. It comes after all of them itself.
   const others = seen.filter(item => !equalBytes(item.author, author) || !equalBytes(item.incarnation, incarnation))
   return [...others, { author, incarnation, hlc }]
 }
 
 /**
- * Computes what shows of an entry from its heads. `depthOf` returns the place of an epoch in the chain of epochs: of
- * two contents that are otherwise equal, the one sealed in the later epoch wins.
+ * Computes from the heads of an entry how the entry is shown. `depthOf` returns the position of an epoch in the chain
+ * of epochs. If two contents have the same `written` stamp, the one sealed in the later epoch wins.
  */
 export function showEntry({ heads, deletedPast }: EntryState, depthOf: (epoch: Uint8Array) => number): Shown {
   const puts = heads.filter(head => head.op === 'put' && !isIn(deletedPast, head.written))
@@ -134,7 +141,7 @@ export function showEntry({ heads, deletedPast }: EntryState, depthOf: (epoch: U
   return { isDeleted, content, place, conflicts, replicas: mostReplicas(puts) }
 }
 
-/** The greatest number; `REPLICAS_ALL` is greater than any. */
+/** Returns the greatest number of copies that any put asks for. `REPLICAS_ALL` is greater than any number. */
 function mostReplicas(puts: readonly EntryRecord[]): number {
   if (puts.some(({ replicas }) => replicas === REPLICAS_ALL)) return REPLICAS_ALL
   return Math.max(...puts.map(({ replicas }) => replicas))
@@ -158,7 +165,7 @@ function greatest(records: readonly EntryRecord[], compare: (a: EntryRecord, b: 
   return records.reduce((best, record) => (compare(record, best) > 0 ? record : best))
 }
 
-/** Adds to a past the greatest hlc seen of one author and incarnation. */
+/** Adds what was seen of one author and incarnation to a past, which keeps the greatest hlc. */
 export function raise(past: Past, seen: Seen): void {
   const key = seenKey(seen.author, seen.incarnation)
   const before = past.get(key)

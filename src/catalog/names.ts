@@ -6,7 +6,7 @@ import { hmac, secretKey } from '../format/seal.ts'
 import { toHex, utf8 } from '../util/bytes.ts'
 import { NAME_HASH_BYTES, TAG_DIGITS } from './constants.ts'
 
-/** Hashes names for the index, with a key of the keystore, so that a stolen index does not reveal any name. */
+/** Hashes names for the index with a key from the keystore, so that a stolen index does not reveal any names. */
 export class Names {
   readonly #key: KeyObject
 
@@ -14,25 +14,28 @@ export class Names {
     this.#key = secretKey(key)
   }
 
-  /** The bytes by which the index finds a name. The name must be in NFC. */
+  /** Returns the bytes by which the index finds a name. The name must be in NFC. */
   hash(name: string): Uint8Array {
     return hmac(this.#key, utf8(name)).subarray(0, NAME_HASH_BYTES)
   }
 }
 
-/** The name under which an entry shows: its own, if that can be read and may be part of a path. */
+/**
+ * Returns the name under which an entry is shown: its own name if that can be read and may be part of a path, or else a
+ * substitute.
+ */
 export function shownName(body: EntryBody | undefined, entry: Uint8Array): string {
   return body === undefined || nameFault(body.name) !== undefined ? damagedName(entry) : body.name
 }
 
-/** The name under which an entry shows if its own cannot be read, or must not be part of a path. */
+/** Returns the name under which an entry is shown if its own name cannot be read or must not be part of a path. */
 export function damagedName(entry: Uint8Array): string {
   return `damaged-${tagOf(entry)}`
 }
 
 /**
- * The name of a conflict. The id goes before the extension, so that programs still recognize the type. A name that
- * would grow too long loses its end.
+ * Returns the name under which a conflict is shown. The id goes before the extension, so that programs still recognize
+ * the type. If the result would be too long, the end of the name is cut off.
  */
 export function conflictName(name: string, id: Uint8Array): string {
   const tag = ` (conflict ${tagOf(id)})`
@@ -41,7 +44,7 @@ export function conflictName(name: string, id: Uint8Array): string {
   return utf8(stem + extension).byteLength <= room ? stem + tag + extension : cutTo(name, room) + tag
 }
 
-/** True for every name that `conflictName` makes, and for some others. */
+/** Returns true for every name that `conflictName` makes, and for some others. */
 export function isConflictName(name: string): boolean {
   return / \(conflict [0-9a-f]{8}\)/.test(name)
 }
@@ -57,7 +60,7 @@ function cutTo(text: string, bytes: number): string {
   return cut
 }
 
-/** The first digits of an id, which are enough to tell a few apart. */
+/** Returns the first digits of an id, which are enough to tell a few ids apart. */
 export function tagOf(id: Uint8Array): string {
   return toHex(id).slice(0, TAG_DIGITS)
 }

@@ -28,9 +28,9 @@ export interface CatalogProjectionOptions {
   names: Names
   clock: Clock
   logger: ComponentLogger
-  /** Codecs that manifest nodes may have. */
+  /** The codecs that manifest nodes may have. */
   nodeCodecs: readonly number[]
-  /** The place of an epoch in the chain of epochs. */
+  /** Returns the position of an epoch in the chain of epochs. */
   depthOf: (epoch: Uint8Array) => number
   /** Called with records that were just accepted. */
   onRecords: (records: readonly EntryRecord[]) => void
@@ -47,8 +47,8 @@ interface EntryUpdate {
 }
 
 /**
- * Keeps the tree in the index while records come: for each entry the state of its records, and the row under which its
- * parent shows it. A record that the index has changes nothing, so a replay is harmless.
+ * Updates the tree in the index as records arrive. Each entry has two parts there: the state of its records, and its
+ * row in the parent's listing. A record that is already in the index changes nothing, so a replay is harmless.
  */
 export class CatalogProjection implements Projection {
   readonly kinds: ReadonlySet<Kind> = new Set<Kind>(['entry'])
@@ -67,12 +67,12 @@ export class CatalogProjection implements Projection {
     this.#states = new EntryStates({ index, statements: log, reader: this.#reader, log: this.#log })
   }
 
-  /** Files that were created since this process began, less those that were deleted. */
+  /** The number of files that were created since this process started, minus the number that were deleted. */
   get fileDelta(): number {
     return this.#fileDelta
   }
 
-  /** False if the index has no deleted directories. True until `load` was called, to be safe. */
+  /** False if the index has no deleted directories. To be safe, it is true until `load` has run. */
   get hasDeleted(): boolean {
     return this.#hasDeleted
   }
@@ -96,7 +96,7 @@ export class CatalogProjection implements Projection {
     const changes = new DirectoryChanges(index)
     for (const { entry, old, row, value } of updates) {
       ops.push(...(await reachabilityOps(context, entry, row, old)))
-      // If both are the same row, the last call wins.
+      // If both keys are the same, the last call wins.
       if (old?.key !== undefined) changes.set(old.key, undefined)
       if (row.key !== undefined) changes.set(row.key, value)
       ops.push({ type: 'put', key: entryKey(entry), value: encodeEntryRow(row) })
@@ -121,7 +121,7 @@ export class CatalogProjection implements Projection {
     return (await index.has(row.key)) && (await hasName(index, row.key))
   }
 
-  /** The records that the index does not have, in the order in which they are added to their entries. */
+  /** Returns the records that the index does not have, in the order in which they are added to their entries. */
   async #newRecords(items: ReadonlyArray<AcceptedStatement<'entry'>>): Promise<NewRecord[]> {
     const all = items.map(({ statement, author }) => ({ statement, record: this.#reader.read(statement, author) }))
     const known = await this.#options.index.getMany(all.map(({ record }) => recordKey(record)))
@@ -129,7 +129,8 @@ export class CatalogProjection implements Projection {
   }
 
   /**
-   * Adds records to their entries. Pushes the rows that this changes to `ops`, except those of entries and directories.
+   * Adds records to their entries. Adds the resulting row changes to `ops`, except those to rows of entries and
+   * directories.
    */
   async #updates(added: readonly NewRecord[], ops: IndexOp[]): Promise<EntryUpdate[]> {
     const groups = [...Map.groupBy(added, ({ record }) => toHex(record.entry)).values()]
@@ -146,13 +147,16 @@ export class CatalogProjection implements Projection {
     return updates
   }
 
-  /** The rows of entries. */
+  /** Returns the rows of entries. */
   async #rows(entries: readonly Uint8Array[]): Promise<Array<EntryRow | undefined>> {
     const values = await this.#options.index.getMany(entries.map(entryKey))
     return values.map(value => (value === undefined ? undefined : decodeEntryRow(value)))
   }
 
-  /** The row of an entry, and that of its directory: where the record that placed it last says that it is. */
+  /**
+   * Returns the row of an entry, and the value of its row in the directory where the record that counts for its place
+   * puts it.
+   */
   async #place(
     entry: Uint8Array,
     state: EntryState,
@@ -179,7 +183,9 @@ export class CatalogProjection implements Projection {
     return { row, value: encodeDirectoryValue(row.kind, row.isDamaged, place.placed) }
   }
 
-  /** The body of a record. The log does not have the records of the batch yet. */
+  /**
+   * Returns the body of a record. It looks in the batch first, because the log does not have the batch's records yet.
+   */
   async #bodyOf({ id }: EntryRecord, added: readonly NewRecord[]): Promise<EntryBody | undefined> {
     const { bodies } = this.#options
     const statement = added.find(({ record }) => equalBytes(record.id, id))?.statement
@@ -187,14 +193,14 @@ export class CatalogProjection implements Projection {
   }
 }
 
-/** The root of a record's content, if it has blocks at all. */
+/** Returns the root of a record's content, or undefined if the content has no blocks. */
 export function cidOf({ root }: Pick<EntryRecord, 'root'>): BlockCid | undefined {
   if (root === null) return undefined
   const named = rootOf(root)
   return 'cid' in named ? named.cid : undefined
 }
 
-/** The rows of one record, the claim on its blocks among them. */
+/** Returns the changes that add the rows of one record, including the claim on its blocks. */
 function recordOps(record: EntryRecord): IndexOp[] {
   const ops: IndexOp[] = [{ type: 'put', key: recordKey(record), value: new Uint8Array(0) }]
   const root = cidOf(record)

@@ -8,7 +8,10 @@ import { showEntry } from './heads.ts'
 import { decodeEntryRow, type EntryRow } from './rows/entry-row.ts'
 import { cycleKey, directoryKey, entryKey } from './rows/keys.ts'
 
-/** Tells which entries can be reached from the root, in the tree as it is or as it will be with the rows of a batch. */
+/**
+ * Tells which entries can be reached from the root, either in the current tree or in the tree as the rows of a batch
+ * will change it.
+ */
 export class Reachability {
   readonly #index: IndexDb
   readonly #pending: ReadonlyMap<string, EntryRow>
@@ -22,12 +25,12 @@ export class Reachability {
     return equalBytes(entry, ROOT_ENTRY) || (await this.#row(entry))?.kind === 'directory'
   }
 
-  /** False if no record of the entry has come. */
+  /** Returns false if no record of the entry has arrived. */
   async isKnown(entry: Uint8Array): Promise<boolean> {
     return (await this.#row(entry)) !== undefined
   }
 
-  /** True if some entry is placed directly below this one, in the tree as it is. */
+  /** Returns true if some entry is directly below this one in the current tree. */
   async hasChildren(entry: Uint8Array): Promise<boolean> {
     return (
       (await this.#index.hasAny(directoryKey(TABLES.children, entry))) ||
@@ -35,7 +38,10 @@ export class Reachability {
     )
   }
 
-  /** The directories of a cycle, from this one up to itself; none if it is in no cycle, or in one that is too long. */
+  /**
+   * Returns the directories of a cycle, from this directory upwards until it comes round to itself. Returns none if the
+   * directory is not in a cycle, or if the cycle is too long.
+   */
   async cycleOf(entry: Uint8Array): Promise<Uint8Array[]> {
     const way = new Map<string, Uint8Array>()
     for (let at = entry; way.size < CYCLE_MAX && !equalBytes(at, ROOT_ENTRY); ) {
@@ -49,7 +55,10 @@ export class Reachability {
     return []
   }
 
-  /** True if a directory is the one of its cycle that was moved last. It shows at `/`, and the others show below it. */
+  /**
+   * Returns true if, of all directories in its cycle, this one was moved last. It is shown at `/`, and the others below
+   * it.
+   */
   async endsCycle(entry: Uint8Array): Promise<boolean> {
     if (!(await this.#index.has(cycleKey(entry)))) return false
     const cycle = await this.cycleOf(entry)

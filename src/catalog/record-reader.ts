@@ -2,7 +2,8 @@ import { type EntryRecord, readRecord } from '../format/entry.ts'
 import type { Statement } from '../format/statement.ts'
 
 /**
- * Reads records out of statements. A statement is checked, projected and announced, and it is read once for all three.
+ * Reads records out of statements. A statement is checked, projected and announced; the reader decodes it only once for
+ * all three.
  */
 export class RecordReader {
   readonly #nodeCodecs: readonly number[]

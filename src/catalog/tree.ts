@@ -23,13 +23,13 @@ export interface TreeOptions {
   bodies: Bodies
   names: Names
   clock: Clock
-  /** The place of an epoch in the chain of epochs. */
+  /** Returns the position of an epoch in the chain of epochs. */
   depthOf: (epoch: Uint8Array) => number
-  /** False if the index has no deleted directories. They are not looked for then. */
+  /** Returns false if the index has no deleted directories. In that case the search for them is skipped. */
   hasDeleted: () => boolean
 }
 
-/** Reads the tree as paths and listings show it. */
+/** Reads the tree in the form that paths and listings show. */
 export class Tree {
   readonly #index: IndexDb
   readonly #names: Names
@@ -48,7 +48,10 @@ export class Tree {
     this.#unreachable = new Unreachable({ index, clock, entries, groups, builder })
   }
 
-  /** Returns the node at a path, or undefined. Throws a `NotADirectoryError` if a part above the last is a file. */
+  /**
+   * Returns the node at a path, or undefined. Throws a `NotADirectoryError` if a part of the path before the last one
+   * is a file.
+   */
   async resolve(path: Path): Promise<TreeNode | undefined> {
     let node: TreeNode = rootNode()
     for (const name of path) {
@@ -91,12 +94,12 @@ export class Tree {
     for (const { node } of keyed) yield node
   }
 
-  /** An entry by its id, deleted or not; undefined if no record of it has come. */
+  /** Returns an entry by its id, even if it is deleted. Returns undefined if no record of it has arrived. */
   entry(id: Uint8Array): Promise<{ row: EntryRow; shown: Shown } | undefined> {
     return this.#entries.get(id)
   }
 
-  /** The entries directly below one directory that show there. */
+  /** Yields the entries that are shown directly below one directory. */
   async *childrenOf(directory: Uint8Array): AsyncGenerator<{ id: Uint8Array; name: string }> {
     const reachability = new Reachability(this.#index)
     for await (const { key } of this.#index.range(directoryKey(TABLES.children, directory))) {

@@ -5,13 +5,13 @@ import { childShape, decodeNode, type Link, type NodeCodec, type NodeShape, open
 
 /** A chunk of a file, and the part of its text that a reader wants. */
 export interface ChunkRef extends Link {
-  /** Bytes of the text before the first wanted one. */
+  /** The offset of the first wanted byte in the chunk's text. */
   from: number
-  /** The first byte of the text after those wanted. */
+  /** The offset just after the last wanted byte. */
   to: number
 }
 
-/** Bytes `from` (inclusive) to `to` (exclusive) of a file. */
+/** The bytes of a file from `from` (inclusive) to `to` (exclusive). */
 export interface Span {
   from: number
   to: number
@@ -24,8 +24,8 @@ export interface ManifestReader {
 }
 
 /**
- * Yields the chunks that hold a span of a file, in order. It goes down the manifest and reads only the nodes that it needs.
- * Throws a `FormatError` for a node that is not of the shape and size that its parent states.
+ * Yields the chunks that hold a span of a file, in order. It walks down the manifest and reads only the nodes that it
+ * needs. Throws a `FormatError` if a node does not have the shape and size that its parent states.
  */
 export async function* chunksInRange(root: Link, span: Span, reader: ManifestReader): AsyncGenerator<ChunkRef> {
   if (span.from < span.to) yield* chunksBelow(root, undefined, span, reader)

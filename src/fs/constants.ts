@@ -1,10 +1,13 @@
 /** The bounds of the verbs. */
 
-/** Files up to this size are read whole before anything is stored, and small files that are put together share calls. */
+/**
+ * Files up to this size are read whole before anything is stored. Small files that are put at about the same time share
+ * calls.
+ */
 export const SMALL_FILE_BYTES_MAX = 48 << 10
-/** Files of a tree that are copied at once. */
+/** The number of files of a tree that are copied concurrently. */
 export const TREE_AT_ONCE = 8
-/** The most members that a number of copies may name; for more there is `all`. */
+/** The largest number of copies that a caller may ask for; a caller that wants more asks for `all`. */
 export const COPIES_MAX = 1_000
-/** How long a change without blocks waits for the members that are connected to acknowledge it. */
+/** How long a change without blocks waits for the connected members to acknowledge it. */
 export const PUSH_WAIT_MS = 5_000

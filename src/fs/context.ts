@@ -22,11 +22,17 @@ export interface FsContext {
   codec: NodeCodec
   clock: Clock
   logger: ComponentLogger
-  /** Copies of a file that this node puts, and how many must be durable. `Infinity`: every member; undefined: the default. */
+  /**
+   * For files that this node puts: the number of copies, and how many of them must be durable. `Infinity` means every
+   * member; undefined means the default.
+   */
   defaults: { replicas: number; ack: number | undefined }
 }
 
-/** Returns the number of copies that a caller asked for, as the blocks room counts it. Throws an `InvalidInputError`. */
+/**
+ * Converts the number of copies that a caller asked for to the form that the blocks room uses. Throws an
+ * `InvalidInputError`.
+ */
 export function copiesOf(copies: Copies | undefined): number | undefined {
   if (copies === undefined) return undefined
   if (copies === 'all') return Number.POSITIVE_INFINITY

@@ -21,8 +21,8 @@ interface FileToCopy {
 }
 
 /**
- * Copies a file or a directory: links the same blocks at another path, and keeps them like those of any put. Files that were
- * copied before a failure or an abort stay.
+ * Copies a file or a directory: links the same blocks at another path, and keeps them as a put keeps its blocks. Files
+ * that were copied before a failure or an abort stay.
  */
 export async function copyPath(
   fs: FsContext,
@@ -43,7 +43,7 @@ export async function copyPath(
   return { from: formatPath(from), path: formatPath(target) }
 }
 
-/** Makes the directories of the copy, and yields the files that go into each. */
+/** Makes the directories of the copy, and yields the files to put into each. */
 async function* filesToCopy(
   fs: FsContext,
   directory: DirectoryNode,

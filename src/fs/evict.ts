@@ -8,8 +8,8 @@ import { resolvePath } from './resolve.ts'
 import type { Amount, EvictResult } from './types.ts'
 
 /**
- * Frees this member's copies of a file, or of all files below a directory, as far as other members prove that they hold
- * the same blocks. After an abort, blocks that have been freed stay freed.
+ * Frees this member's copies of a file, or of all files below a directory. It frees a block only if enough other
+ * members prove that they hold it. After an abort, blocks that have been freed stay freed.
  */
 export async function evictPath(fs: FsContext, path: Path, signal?: AbortSignal): Promise<EvictResult> {
   const node = await resolvePath(fs, path, signal)
@@ -18,7 +18,7 @@ export async function evictPath(fs: FsContext, path: Path, signal?: AbortSignal)
   return result
 }
 
-/** Adds the blocks that it frees and those that it leaves to `result`. */
+/** Adds the blocks that it frees, and the blocks that it leaves, to `result`. */
 async function evictNode(fs: FsContext, node: TreeNode, result: EvictResult, signal?: AbortSignal): Promise<void> {
   signal?.throwIfAborted()
   if (node.kind === 'directory') {

@@ -21,8 +21,8 @@ import { resolvePath } from './resolve.ts'
 import type { GetOptions, OpenFile, Range } from './types.ts'
 
 /**
- * Opens a file. Its facts are there at once. Its bytes are fetched while the caller reads, and each byte is verified before it
- * is handed out.
+ * Opens a file. The returned object has the file's metadata from the start. Its bytes are fetched while the caller
+ * reads, and each byte is verified before the caller gets it.
  */
 export async function openFile(fs: FsContext, path: Path, options: GetOptions = {}): Promise<OpenFile> {
   const node = await resolvePath(fs, path, options.signal)
@@ -30,14 +30,14 @@ export async function openFile(fs: FsContext, path: Path, options: GetOptions = 
   return new FileReader(fs, node, readableBody(node), options)
 }
 
-/** Returns the body of a file's record. Throws a `DamagedEntryError` if it cannot be used. */
+/** Returns the body of a file's record. Throws a `DamagedEntryError` if the body cannot be used. */
 export function readableBody({ body, record }: FileNode): EntryBody {
   const isWhole = body !== undefined && (cidOf(record) === undefined ? body.content : body.key) !== undefined
   if (!isWhole) throw new DamagedEntryError('the record of this file is damaged: its content cannot be read')
   return body
 }
 
-/** One file that is being read. It holds nothing open while it is not iterated. */
+/** One file that is being read. It keeps nothing open unless it is being iterated. */
 class FileReader implements OpenFile {
   readonly path: string
   readonly size: number

@@ -4,7 +4,7 @@ import type { FsContext } from './context.ts'
 import { pushToMembers } from './push-to-members.ts'
 import type { AbortOptions } from './types.ts'
 
-/** Makes a directory and those above it. After an abort, directories that have been made stay. */
+/** Makes a directory and any missing directories above it. After an abort, directories that have been made stay. */
 export async function makeDirectory(
   fs: FsContext,
   path: Path,

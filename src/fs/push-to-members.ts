@@ -6,10 +6,10 @@ import { PUSH_WAIT_MS } from './constants.ts'
 import type { FsContext } from './context.ts'
 
 /**
- * Pushes records without blocks to every member that is connected, and waits a while for their answers. Returns the
- * members that acknowledged all of them as durable. The others are offered the records again, or fetch them when they
- * connect, so nothing depends on this call. The signal only ends the waiting: the records are durable here, so members must
- * get them even if the caller has gone.
+ * Pushes records without blocks to every connected member, and waits a while for their answers. Returns the members
+ * that acknowledged all of them as durable. The other members are offered the records again later, or fetch them when
+ * they connect, so nothing depends on this call. The signal only ends the wait: the records are durable here, so
+ * members must get them even if the caller has gone.
  */
 export async function pushToMembers(
   { members, sync, clock, logger }: Pick<FsContext, 'members' | 'sync' | 'clock' | 'logger'>,

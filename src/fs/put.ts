@@ -14,16 +14,19 @@ import { replicate } from './replicate.ts'
 import { peek } from './source.ts'
 import type { PutOptions, PutResult, Source } from './types.ts'
 
-/** The options of a put with this node's defaults filled in, and numbers of copies as the blocks room counts them. */
+/**
+ * The options of a put, with this node's defaults filled in and the numbers of copies in the form that the blocks room
+ * uses.
+ */
 export interface ResolvedPutOptions extends PutOptions {
   copies: number
   acks: number | undefined
 }
 
 /**
- * Stores a file: keeps its blocks, links it, which is the commit point, and replicates the record. Nothing is visible
- * before the link; the blocks of a file that is never linked are freed when the put's claims run out. Memory is bounded by a
- * window of blocks, whatever the size of the file.
+ * Stores a file in three steps: it keeps the blocks, links the file (the commit point), and replicates the record.
+ * Nothing is visible before the link; if a file is never linked, its blocks are freed when the put's claims expire. A
+ * window of blocks bounds the memory, whatever the size of the file.
  */
 export async function putFile(fs: FsContext, path: Path, source: Source, options: PutOptions = {}): Promise<PutResult> {
   const resolved = resolvePutOptions(fs, options)
@@ -53,12 +56,12 @@ export async function putFile(fs: FsContext, path: Path, source: Source, options
 export interface FileToLink {
   path: Path
   content: Content
-  /** The file as the put of its blocks handed it over; null for a file without blocks. */
+  /** What the put returned for the file's blocks; null for a file without blocks. */
   kept: KeptFile | null
   resolved: ResolvedPutOptions
 }
 
-/** Makes kept content visible at a path, then waits until as many members as asked for have acknowledged it. */
+/** Makes kept content visible at a path, then waits until the requested number of members have acknowledged it. */
 export async function linkAndReplicate(
   fs: FsContext,
   { path, content, kept, resolved }: FileToLink
@@ -85,7 +88,7 @@ export function resolvePutOptions(fs: FsContext, options: PutOptions): ResolvedP
   return { ...options, copies, acks: copiesOf(options.ack) ?? fs.defaults.ack }
 }
 
-/** Opens a put, which the caller closes. Puts of small files share their calls. */
+/** Opens a put, which the caller must close. Puts of small files share their calls. */
 export function openPut(fs: FsContext, { copies, acks, signal }: ResolvedPutOptions, isSmall: boolean): Put {
   const options = { replicas: copies, ack: acks, signal }
   return isSmall ? fs.blocks.openSmallPut(options) : fs.blocks.openPut(options)

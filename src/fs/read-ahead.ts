@@ -1,6 +1,6 @@
 /**
- * Maps a stream with several results under way, and yields them in order. At most `window` results are begun and not yet
- * taken, which bounds the memory. If the consumer stops early, the work under way is aborted.
+ * Maps a stream, working on several items concurrently, and yields the results in order. At most `window` results have
+ * been started and not yet taken, which bounds the memory. If the consumer stops early, the work under way is aborted.
  */
 export function readAhead<In, Out>(
   window: number,
@@ -22,7 +22,8 @@ export function readAhead<In, Out>(
             break
           }
           const result = work(next.value, signal)
-          // Its failure is thrown at its turn. If its turn never comes, an earlier failure was thrown or the reader stopped.
+          // If this work fails, the error is thrown when the reader reaches its result. If the reader never reaches it,
+          // then an earlier error was thrown or the reader stopped.
           result.catch(() => {})
           underWay.push(result)
         }
@@ -31,7 +32,7 @@ export function readAhead<In, Out>(
         yield await first
       }
     } finally {
-      // Costs an error with a stack trace, so only if somebody has to hear of it.
+      // An abort creates an error with a stack trace, so abort only if some work is still under way.
       if (underWay.length > 0) controller.abort()
       await items.return?.(undefined)
     }

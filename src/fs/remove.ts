@@ -10,9 +10,9 @@ export interface RemoveOptions extends AbortOptions {
 }
 
 /**
- * Deletes a file, or a directory with everything below it. Members that are away learn of it when they come back. A member is
- * in `removedOn` only once it has acknowledged the deletion. The blocks stay on disk, since older versions are kept. An abort
- * undoes no deletion.
+ * Deletes a file, or a directory with everything below it. Members that are offline learn of the deletion when they
+ * come back. A member is in `removedOn` only once it has acknowledged the deletion. The blocks stay on disk, since
+ * older versions are kept. An abort does not undo deletions that were made before it.
  */
 export async function removePath(fs: FsContext, path: Path, options: RemoveOptions = {}): Promise<RemoveResult> {
   const { signal } = options

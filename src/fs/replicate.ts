@@ -6,20 +6,20 @@ import type { FsContext } from './context.ts'
 import { pushToMembers } from './push-to-members.ts'
 
 export interface ReplicateOptions {
-  /** The record's file as its put handed it over; null for a record without blocks. */
+  /** What the put returned for the file's blocks; null for a record without blocks. */
   kept: KeptFile | null
-  /** Copies wanted; `Infinity` for every member. */
+  /** The number of copies wanted; `Infinity` for every member. */
   replicas: number
   ack: number | undefined
-  /** The most bytes of text that a chunk has. */
+  /** The most bytes of text that a chunk holds. */
   chunkBytes: number
   signal: AbortSignal | undefined
 }
 
 /**
- * The last step of a put: pushes its records until enough members have acknowledged the file. The records are durable here
- * even if this fails. The copies that members still owe go to the hinted handoff, which survives a restart.
- * Throws a `NotEnoughCopiesError` if an explicit `ack` was not met.
+ * The last step of a put: pushes its records until enough members have acknowledged the file. The records are durable
+ * here even if this fails. The copies that members still owe are left to the hinted handoff, which survives a restart.
+ * Throws a `NotEnoughCopiesError` if an explicit `ack` was not reached.
  */
 export async function replicate(
   fs: FsContext,
@@ -40,7 +40,7 @@ async function untilAcknowledged(
   options: ReplicateOptions
 ): Promise<PutOutcome> {
   const { kept, replicas, ack, signal } = options
-  // Until the outcome is known, something may be owed.
+  // Until the push returns an outcome, assume that members still owe copies.
   let owedBlocks = 1
   try {
     const outcome = await fs.blocks.pushRecord(record, kept, { replicas, ack, signal })

@@ -17,7 +17,10 @@ export async function resolvePath(
   return node
 }
 
-/** Returns the node to move or copy, and its new path: as in a shell, inside the directory at `to` if there is one. */
+/**
+ * Returns the node to move or copy, and its new path. As in a shell, if there is a directory at `to`, the new path is
+ * inside it.
+ */
 export async function resolveTarget(
   fs: Pick<FsContext, 'tree'>,
   from: Path,

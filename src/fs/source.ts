@@ -9,7 +9,7 @@ export interface Peeked {
   all: AsyncIterable<Uint8Array>
 }
 
-/** Reads up to `limit` bytes of a source, to learn whether there are more. */
+/** Reads the beginning of a source, to learn whether the source has more than `limit` bytes. */
 export async function peek(source: Source, limit: number): Promise<Peeked> {
   if (source instanceof Uint8Array && source.byteLength <= limit) return { whole: source, all: iterate(source) }
   const pieces = iterate(source)
@@ -32,7 +32,10 @@ async function* iterate(source: Source): AsyncGenerator<Uint8Array> {
   else yield* source
 }
 
-/** Ends the source if the reader stops early, so that the source can close its files. */
+/**
+ * Yields `head`, then the rest. If the reader stops early it also ends the source, so that the source can close its
+ * files.
+ */
 async function* resume(head: readonly Uint8Array[], rest: AsyncGenerator<Uint8Array>): AsyncGenerator<Uint8Array> {
   try {
     yield* head

@@ -11,8 +11,9 @@ import { resolvePath } from './resolve.ts'
 import type { AbortOptions, Stat } from './types.ts'
 
 /**
- * Returns the facts of a file or directory, and how many members have it. Files: asks the members how many hold them.
- * Directories have no blocks, so the members whose log has been compared with ours count.
+ * Returns the metadata of a file or directory, and the number of members that have it. For a file it asks the members
+ * which of its blocks they hold. A directory has no blocks, so it counts the members whose log has been compared with
+ * ours.
  */
 export async function statPath(fs: FsContext, path: Path, { signal }: AbortOptions = {}): Promise<Stat> {
   const node = await resolvePath(fs, path, signal)

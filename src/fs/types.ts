@@ -1,10 +1,10 @@
 /** The options and results of the verbs. Paths are text from the root, sizes are bytes, and times are dates. */
 
-/** Copies of a file: a number of members, or every one of them. */
+/** The number of copies of a file: a number of members, or every member. */
 export type Copies = number | 'all'
 
 export interface AbortOptions {
-  /** Ends the verb with the signal's reason. Records that have been appended by then stay. */
+  /** When it fires, the verb throws the signal's reason. Records that have been appended by then stay. */
   signal?: AbortSignal | undefined
 }
 
@@ -15,8 +15,9 @@ export interface PutOptions extends AbortOptions {
   /** By default, this node's setting. */
   replicas?: Copies | undefined
   /**
-   * Copies that must be durable before the put says yes. If an explicit number is not met within 60 s, the put fails with
-   * a `NotEnoughCopiesError` (code `unreachable`). The file is stored all the same, and its copies are made later.
+   * The number of copies that must be durable before the put succeeds. If an explicit number is not reached within 60
+   * seconds, the put fails with a `NotEnoughCopiesError` (code `unreachable`). The file is stored nevertheless, and the
+   * missing copies are made later.
    */
   ack?: Copies | undefined
   /** By default, now. */
@@ -25,41 +26,47 @@ export interface PutOptions extends AbortOptions {
   type?: string | undefined
   /** Permission bits, up to 0o7777. */
   mode?: number | undefined
-  /** Fail with code `exists` if there is something at the path. */
+  /** Fail with code `exists` if something is already at the path. */
   noClobber?: boolean | undefined
-  /** Fail with code `changed` unless the file there has this content tag; null: unless there is none. */
+  /**
+   * Fail with code `changed` unless the file at the path has this content tag. With null, fail unless there is no file
+   * at the path.
+   */
   ifTag?: string | null | undefined
 }
 
 export interface PutResult {
   /** The path in NFC. */
   path: string
-  /** Bytes of the whole file. */
+  /** The size of the whole file in bytes. */
   size: number
   /** The CID of the root; null for files up to 1 KiB, which travel inside their record. */
   root: string | null
-  /** Id of the record, 64 hex digits. */
+  /** The id of the record, as 64 hex digits. */
   version: string
-  /** Changes with the content and with nothing else. */
+  /** Identifies the content. It changes when the content does, but not when only the path or the metadata change. */
   tag: string
-  /** Peer ids of the members, this one among them, that acknowledged the record and hold the blocks counted on them. */
+  /**
+   * The peer ids of the members, including this one, that acknowledged the record and hold the blocks that they are
+   * counted on for.
+   */
   reached: string[]
-  /** Copies that the settings ask for, and at most as many as there are members that keep blocks. */
+  /** The number of copies that the settings ask for, but no more than there are members that store blocks. */
   wanted: number
-  /** Copies of blocks that members still owe. The bytes are an upper bound. */
+  /** The copies of blocks that members still owe. `bytes` is an upper bound. */
   owed: Amount
 }
 
-/** A number of blocks, and their bytes together. */
+/** A number of blocks, and their total size. */
 export interface Amount {
   blocks: number
   bytes: number
 }
 
 export interface Range {
-  /** First byte. */
+  /** The first byte. */
   from: number
-  /** Last byte, inclusive. By default the last of the file. */
+  /** The last byte, inclusive. By default, the last byte of the file. */
   to?: number | undefined
 }
 
@@ -67,18 +74,21 @@ export interface GetOptions extends AbortOptions {
   range?: Range | undefined
 }
 
-/** An open file: its facts at once, its bytes when they are iterated. Each byte is verified before it is handed out. */
+/**
+ * An open file. It has the file's metadata from the start; iterating it fetches the bytes. Each byte is verified before
+ * it is yielded.
+ */
 export interface OpenFile extends AsyncIterable<Uint8Array> {
   path: string
-  /** Bytes of the whole file. */
+  /** The size of the whole file in bytes. */
   size: number
   /** The bytes that iteration yields: `from` inclusive, `to` exclusive. */
   range: { from: number; to: number }
   /** The CID of the root; null for content inside the record. */
   root: string | null
-  /** Id of the record, 64 hex digits. */
+  /** The id of the record, as 64 hex digits. */
   version: string
-  /** Changes with the content and with nothing else. */
+  /** Identifies the content. It changes when the content does, but not when only the path or the metadata change. */
   tag: string
   modified: Date
   /** Media type. */
@@ -86,8 +96,8 @@ export interface OpenFile extends AsyncIterable<Uint8Array> {
   /** Permission bits. */
   mode: number | undefined
   /**
-   * How many bytes of content came from which member so far. Bytes from this node's disk are under its own peer id. The
-   * numbers are complete once iteration has ended.
+   * The number of bytes of content that came from each member so far. Bytes from this node's disk are counted under its
+   * own peer id. The numbers are complete once the iteration has ended.
    */
   readonly from: Array<{ peerId: string; bytes: number }>
 }
@@ -95,52 +105,59 @@ export interface OpenFile extends AsyncIterable<Uint8Array> {
 export interface ListItem {
   path: string
   kind: 'file' | 'directory'
-  /** Bytes of content; 0 for a directory, and for a file whose record cannot be read. */
+  /** The number of bytes of content; 0 for a directory, and for a file whose record cannot be read. */
   size: number
   modified: Date
-  /** True if it is shown beside another version, or if it is damaged. */
+  /** True if the entry is shown beside another version, or if it is damaged. */
   conflict: boolean
 }
 
-/** The facts of a file or directory. A directory has no root, version, tag, type or mode. */
+/** The metadata of a file or directory. A directory has no root, version, tag, type or mode. */
 export interface Stat extends ListItem {
   /** The CID of the root; null for a directory, and for content inside the record. */
   root: string | null
-  /** Id of the record whose content shows, 64 hex digits; null for a directory. */
+  /** The id of the record whose content is currently visible, as 64 hex digits; null for a directory. */
   version: string | null
-  /** Changes with the content and with nothing else; null for a directory. */
+  /** Identifies the content, as in `PutResult`; null for a directory. */
   tag: string | null
   /** Media type; undefined if the file has none, or its record cannot be read. */
   type: string | undefined
   /** Permission bits; undefined as for `type`. */
   mode: number | undefined
   /**
-   * `wanted`: copies that the settings ask for, and at most as many as there are members that keep blocks. `confirmed`: the
-   * least number of copies that any chunk has, on the members that answered now. For a directory: the members whose log was
-   * compared with ours, this one among them.
+   * `wanted` is the number of copies that the settings ask for, but no more than there are members that store blocks.
+   * `confirmed` is the lowest number of copies that any chunk has on the members that have just answered. For a
+   * directory, it is the number of members whose log was compared with ours, including this one.
    */
   replicas: { wanted: number; confirmed: number }
-  /** How many records ever wrote content, deleted ones included; 1 for a directory. Older ones cannot be read yet. */
+  /**
+   * The number of records that ever wrote content, including deleted ones; 1 for a directory. Older versions cannot be
+   * read yet.
+   */
   versions: number
 }
 
 export interface RemoveResult {
   path: string
-  /** Id of the record that deletes, 64 hex digits. */
+  /** The id of the record that deletes the entry, as 64 hex digits. */
   version: string
-  /** Peer ids of the members that acknowledged the deletion, this one among them. */
+  /** The peer ids of the members that acknowledged the deletion, including this one. */
   removedOn: string[]
-  /** The members that did not. */
+  /** The members that have not acknowledged it. */
   waitingFor: Array<{ peerId: string; name: string }>
-  /** When its space comes back; null if that is not known. */
+  /** When its disk space is freed; null if that is not known. */
   freesAt: Date | null
 }
 
-/** Chunks on this disk, with the bytes of their sealed blocks. Manifest nodes are never evicted and not counted. */
+/**
+ * Chunks on this disk, with the bytes of their sealed blocks. Manifest nodes are never evicted, and are not counted.
+ */
 export interface EvictResult {
   path: string
   /** Chunks that were freed. */
   freed: Amount
-  /** Chunks that stay here: the other members' copies were not proven, or something else needs them. */
+  /**
+   * Chunks that stay here, because other members' copies were not proven or because something else needs the chunks.
+   */
   left: Amount
 }

@@ -16,12 +16,12 @@ export interface ComparisonOptions {
   signal: AbortSignal | undefined
 }
 
-/** The counts of one walk through a member's statements of one class. */
+/** What one walk through a member's statements of one class has counted. */
 interface Walk {
   listed: number
   lacking: number
   fetched: number
-  /** Verdicts of our log on the statements that were fetched, counted. */
+  /** For each verdict, the number of fetched statements to which our log gave it. */
   verdicts: Map<Verdict, number>
 }
 
@@ -36,11 +36,11 @@ export class Comparison {
   /** Returns false if the log refused some statements that it may accept later. */
   async run(): Promise<boolean> {
     const { peer, log } = this.#options
-    // The caller logs that it compares.
+    // The caller already logs that a comparison begins, so this is only traced.
     log.trace('comparing with %s', peer)
-    // A member lists its statements in the order of their ids, so many statements come before the grant that they
-    // name. By the next walk that grant is here. A grant may name another grant in the same way, but chains of grants
-    // have a greatest length.
+    // A member lists its statements in the order of their ids, so many statements arrive before the grant that they
+    // name. By the next walk, that grant is here. A grant may itself name another grant that comes later, but the
+    // length of a chain of grants is limited.
     let membership = await this.#walk(MEMBERSHIP)
     for (let again = 0; again < CHAIN_MAX; again++) {
       if (!membership.verdicts.has('ok') || !membership.verdicts.has('unknown-grant')) break
@@ -81,7 +81,7 @@ export class Comparison {
       const answers = await client.fetch(peer, rest.slice(0, PUSH_STATEMENTS_MAX), signal)
       const fetched = answers.filter(bytes => bytes !== null)
       const verdicts = await statements.receive(fetched, peer)
-      // An honest member's own log would have refused what is invalid.
+      // The log of an honest member would have refused an invalid statement.
       if (verdicts.includes('invalid')) onFault(peer)
       walk.fetched += fetched.length
       for (const verdict of verdicts) walk.verdicts.set(verdict, (walk.verdicts.get(verdict) ?? 0) + 1)

@@ -7,31 +7,38 @@ export const SYNC_BYTES_MAX = 1 << 20
 export const PUSH_STATEMENTS_MAX = 256
 /** The most ids in one list, offer or fetch. */
 export const IDS_MAX = 8_192
-/** The most lists that a member may send of one class: more than a network of the largest size fills. */
+/** The most lists that a member may send of one class: more than the largest allowed network needs. */
 export const LISTS_MAX = 8_192
-/** The most pushes under way to one peer. */
+/** The most pushes that may be under way to one peer. */
 export const PUSHES_IN_FLIGHT = 4
-/** How long the peer may take to verify, check and sync a batch. All calls that share a stream are given this long. */
+/**
+ * How long the peer may take to verify a batch, check it and sync it to disk. All calls that share a stream have this
+ * timeout.
+ */
 export const SYNC_TIMEOUT_MS = 30_000
 
-/** News waits this long before it is passed on, so that other news which comes meanwhile goes with it. */
+/** How long news waits before it is passed on, so that news which arrives in the meantime can travel with it. */
 export const PASS_ON_MS = 200
 /**
- * The verb that signs a statement pushes it. If no push of it to a member has begun after this long, the statement is
- * offered to that member.
+ * The verb that signs a statement pushes it. If it has not begun to push it to a member after this long, the statement
+ * is offered to that member.
  */
 export const EXPECTED_MS = 5_000
-/** The most statements that wait for one peer. Beyond that they are not noted one by one: the whole log is offered. */
+/**
+ * The most statements that wait for one peer. If there are more, they are not noted one by one; the whole log is
+ * offered instead.
+ */
 export const NEWS_MAX = 16_384
 /**
- * The whole log is offered to a connected peer this long after some statement did not reach it, then after twice as
- * long each time.
+ * How long after a statement fails to reach a connected peer the whole log is offered to it. The delay doubles each
+ * time.
  */
 export const BEHIND_RETRY_MS = 15_000
 export const BEHIND_RETRY_MS_MAX = 10 * 60_000
 
 /**
- * The most signatures that a node verifies at once. Each takes a thread of libuv's pool for a tenth of a millisecond.
+ * The most signatures that a node verifies concurrently. Each verification occupies a thread of libuv's pool for a
+ * tenth of a millisecond.
  */
 export const VERIFY_AT_ONCE = 64
 

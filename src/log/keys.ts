@@ -5,7 +5,7 @@ import type { Statement } from '../format/statement.ts'
 
 /** Keys of the table `statements`: the class, then the id. */
 
-/** Members that meet compare the statements about membership first, since all others are authorized by these. */
+/** When two members meet, they compare the statements about membership first, since these authorize all others. */
 export type StatementClass = 0 | 1
 export const MEMBERSHIP: StatementClass = 0
 export const REST: StatementClass = 1

@@ -18,8 +18,8 @@ export interface LogOptions {
 }
 
 /**
- * All statements of the network, durable: those that this member appended, and those that it received from peers,
- * checked and verified. A row of the store holds the author's key and the statement's bytes; the index finds it by
+ * Stores all statements of the network durably: those that this member appended, and those that it received from peers,
+ * checked and verified. A row of the store holds the author's key and the statement's bytes; the index finds the row by
  * class and id.
  *
  * `StatementRows` projects a row into the index, and `Receiver` decides which statements of a peer are accepted.
@@ -53,7 +53,10 @@ export class Log {
     this.#authorizer = authorizer
   }
 
-  /** Adds the projection of some kinds. Call it before the store is opened, since opening may replay statements. */
+  /**
+   * Adds the projection for some kinds of statements. Call it before the store is opened, since opening may replay
+   * statements.
+   */
   register(projection: Projection): void {
     this.#rows.register(projection)
   }
@@ -71,7 +74,7 @@ export class Log {
   /**
    * Receives statements from a peer, in order, and returns a verdict for each. Statements that may authorize others are
    * accepted before those that follow them are checked; the statements between two of these are checked together. When
-   * this resolves, every accepted statement is durable. A statement that the log has passes all checks except
+   * this resolves, every accepted statement is durable. A statement that is already in the log skips all checks except
    * `finalCheck`, which may refuse any statement that would otherwise be `ok`.
    */
   receive(all: readonly Uint8Array[], from: PeerId, finalCheck: FinalCheck = async () => 'ok'): Promise<Verdict[]> {
@@ -84,7 +87,7 @@ export class Log {
     return place === undefined ? undefined : this.read(place)
   }
 
-  /** Reads the statement at a place that the index names. */
+  /** Reads the statement that is stored at a place, which comes from the index. */
   async read(place: Place): Promise<AcceptedStatement> {
     const payload = await this.#store.read(place)
     return { ...decodeRow(payload), place }
@@ -95,7 +98,7 @@ export class Log {
     return (await this.#places(ids)).map(place => place !== undefined)
   }
 
-  /** Returns at most `limit` ids of a class, in ascending order, beginning with the first after `after`. */
+  /** Returns at most `limit` ids of a class, in ascending order, starting with the first id after `after`. */
   async list(statementClass: StatementClass, after: Uint8Array | undefined, limit: number): Promise<Uint8Array[]> {
     const ids: Uint8Array[] = []
     const from = after === undefined ? undefined : statementKey(statementClass, after)
@@ -105,7 +108,7 @@ export class Log {
     return ids
   }
 
-  /** Every statement of a class. */
+  /** Yields every statement of a class. */
   async *all(statementClass: StatementClass): AsyncGenerator<AcceptedStatement> {
     for await (const { value } of this.#store.index.range(statementKey(statementClass)))
       yield this.read(decodePlace(value))

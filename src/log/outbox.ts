@@ -22,9 +22,9 @@ export interface OutboxOptions {
 }
 
 /**
- * Offers statements to one member. News is offered by id, because most members have it from its author, and it is
- * offered at once even if the member is behind. Statements that do not fit here, or that did not arrive, are not lost:
- * the member is behind then, and is offered the whole log, at growing intervals.
+ * Offers statements to one member. News is offered by id, because most members already have it from its author, and it
+ * is offered promptly even if the member is behind. Statements that do not fit here, or that did not arrive, are not
+ * lost: the member then counts as behind, and the whole log is offered to it at growing intervals.
  */
 export class Outbox {
   readonly #options: OutboxOptions
@@ -43,7 +43,7 @@ export class Outbox {
     this.#log = options.logger.forComponent('dfs:log:outbox')
   }
 
-  /** Adds news, which is offered together with what else comes within `PASS_ON_MS`. */
+  /** Adds news, which is offered together with all other news that arrives within `PASS_ON_MS`. */
   add(statements: readonly Statement[]): void {
     for (const statement of statements) {
       if (this.#news.size < NEWS_MAX) this.#news.set(idOf(statement), statement)
@@ -53,8 +53,9 @@ export class Outbox {
   }
 
   /**
-   * Adds our own statements, which their verb pushes to this member. If the verb does not, because it failed or was
-   * aborted before, they are offered after `EXPECTED_MS`. So no accepted statement stays here alone.
+   * Adds statements that this member signed. The verb that made them is expected to push them to the other member. If
+   * the verb does not, because it failed or was aborted first, they are offered after `EXPECTED_MS`. This way, every
+   * accepted statement eventually reaches another member.
    */
   expect(statements: readonly Statement[]): void {
     const acceptedAtMs = this.#options.clock.monotonic()
@@ -65,12 +66,12 @@ export class Outbox {
     if (!this.#isWatching) void this.#watch()
   }
 
-  /** Notes that a statement was pushed to this member. */
+  /** Notes that a statement was pushed to the other member. */
   pushed(statement: Statement): void {
     this.#expected.delete(idOf(statement))
   }
 
-  /** Notes that some statement did not arrive. The whole log is offered after a while. */
+  /** Notes that some statement did not arrive. The whole log will be offered after a while. */
   fallBehind(): void {
     this.#isBehind = true
     if (!this.#isCatchingUp) void this.#catchUp()
@@ -82,7 +83,7 @@ export class Outbox {
     this.#expected.clear()
   }
 
-  /** Turns statements into news if nobody has pushed them in time. */
+  /** Turns expected statements into news if nobody has pushed them in time. */
   async #watch(): Promise<void> {
     const { clock, peer } = this.#options
     this.#isWatching = true
@@ -146,8 +147,8 @@ export class Outbox {
   }
 
   /**
-   * Waits. Returns false if this outbox was stopped, or if the peer is no longer an admitted member. If it becomes one
-   * again, it compares.
+   * Waits. Returns false if this outbox was stopped, or if the peer is no longer an admitted member. In that case
+   * nothing is lost: if the peer becomes one again, the members compare their logs.
    */
   async #pause(ms: number): Promise<boolean> {
     const { signal } = this.#stopped
@@ -168,7 +169,10 @@ export class Outbox {
     }
   }
 
-  /** Offers ids, and pushes the statements that the peer lacks: those in `known`, or else from the log. */
+  /**
+   * Offers ids, and pushes the statements that the peer lacks. It takes them from `known`, or else reads them from the
+   * log.
+   */
   async #offer(ids: readonly Uint8Array[], known: ReadonlyMap<string, Statement>): Promise<void> {
     const { peer, offer, push, statements } = this.#options
     for (let start = 0; start < ids.length; start += IDS_MAX) {

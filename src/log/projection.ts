@@ -18,38 +18,38 @@ export interface AcceptedStatement<K extends Kind = Kind> {
 }
 
 /**
- * True if a statement that was refused may be accepted later: once the grant that it names has come, once its time has
- * come, or once this member has the blocks that it needs.
+ * Returns true if a statement that was refused may be accepted later: once the grant that it names has arrived, once
+ * its stamp is no longer too far ahead, or once this member has the blocks that it needs.
  */
 export function isRetryable(verdict: Verdict): boolean {
   return verdict === 'unknown-grant' || verdict === 'clock-off' || verdict === 'lacking'
 }
 
 /**
- * Says who signed a statement and whether they may. The roster of `members` implements it, and the composition root
- * wires it.
+ * Says who signed a statement, and whether that member was allowed to sign it. The roster of `members` implements this
+ * port, and the composition root connects it.
  */
 export interface Authorizer {
   authorize(statement: AnyStatement): { author: Uint8Array } | { refused: Verdict }
 }
 
 /**
- * Computes something from the statements of some kinds, such as the roster or the tree. A projection has the same
- * result in any order of arrival, and when it sees a statement twice.
+ * Derives a state, such as the roster or the tree, from all statements of certain kinds. The result must not depend on
+ * the order in which statements arrive, or on whether the projection sees a statement twice.
  */
 export interface Projection {
   readonly kinds: ReadonlySet<Kind>
   /** Throws a `FormatError` if the statement alone shows that it breaks a rule of its kind. */
   check?(statement: Statement, author: Uint8Array): void
-  /** Returns the index changes for statements that are accepted. It runs for one batch at a time. */
+  /** Returns the index changes for accepted statements. It is called for one batch at a time. */
   project(items: readonly AcceptedStatement[]): Promise<IndexOp[]>
-  /** Called once the index holds the statements; not while the index is replayed at start. */
+  /** Called once the index holds the statements, but not while statements are replayed at start. */
   applied?(items: readonly AcceptedStatement[], from: PeerId | null): void
-  /** True if the log need not keep this statement, because it has a later one that replaces it. */
+  /** Returns true if the log need not keep this statement, because it has a later one that replaces it. */
   isSuperseded?(statement: Statement, author: Uint8Array): boolean
-  /** True if the log dropped this statement because it keeps another one, earlier or later, in its place. */
+  /** Returns true if the log dropped this statement because it keeps another one, earlier or later, in its place. */
   isReplaced?(statement: Statement, author: Uint8Array): boolean
-  /** True if the index holds what `project` would put there for this statement. */
+  /** Returns true if the index holds everything that `project` would write to it for this statement. */
   isIndexed?(item: AcceptedStatement): Promise<boolean>
 }
 

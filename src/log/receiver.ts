@@ -29,7 +29,7 @@ export interface ReceiverOptions {
   write: (items: readonly NewStatement[]) => Promise<void>
 }
 
-/** A statement read from a peer's bytes; or the verdict on them, if they cannot be read. */
+/** A statement decoded from a peer's bytes, or the verdict on the bytes if they cannot be decoded. */
 type Received = AnyStatement | 'invalid' | 'unsupported'
 
 /** Consecutive statements that are checked and verified together. */
@@ -38,7 +38,10 @@ interface Run {
   received: readonly Received[]
 }
 
-/** Decides which statements of peers the log accepts: authorizes and verifies each, and writes those that pass. */
+/**
+ * Decides which statements from peers the log accepts. It authorizes and verifies each statement, and writes those that
+ * pass.
+ */
 export class Receiver {
   readonly #options: ReceiverOptions
   readonly #verifications = new Limiter(VERIFY_AT_ONCE)
@@ -57,7 +60,7 @@ export class Receiver {
 
   async #receiveRun(received: readonly Received[], from: PeerId, finalCheck: FinalCheck): Promise<Verdict[]> {
     const known = await this.#known(received)
-    // By id: a statement that a peer sends twice is written once.
+    // By id, so that a statement which a peer sends twice is written once.
     const accepted = new Map<string, NewStatement>()
     const verdicts = await Promise.all(
       received.map(async (statement, i): Promise<Verdict> => {
@@ -75,14 +78,14 @@ export class Receiver {
     return verdicts
   }
 
-  /** Returns the statements that the log has already. */
+  /** Returns the statements that the log already has. */
   async #known(received: readonly Received[]): Promise<Set<AnyStatement>> {
     const statements = received.filter(statement => typeof statement !== 'string')
     const places = await this.#options.index.getMany(statements.map(keyOf))
     return new Set(statements.filter((_, i) => places[i] !== undefined))
   }
 
-  /** Returns the author of a statement that is authorized and whose signature is good, else the verdict on it. */
+  /** Returns the author of a statement if it is authorized and its signature is valid, or else the verdict on it. */
   async #check(statement: AnyStatement): Promise<{ author: Uint8Array } | { verdict: Verdict }> {
     const authorized = this.#authorize(statement)
     if ('verdict' in authorized) return authorized
@@ -120,7 +123,7 @@ export class Receiver {
   }
 }
 
-/** Membership kinds that authorize no other statement. */
+/** The membership kinds that do not authorize other statements. */
 const NOT_AUTHORIZING: ReadonlySet<Kind> = new Set<Kind>(['status', 'handover'])
 
 function isAuthorizing(received: Received): boolean {
@@ -129,8 +132,8 @@ function isAuthorizing(received: Received): boolean {
 }
 
 /**
- * Cuts statements into runs. Grants and other authorizing statements are runs of one, since they authorize what
- * follows.
+ * Cuts statements into runs. Each grant or other authorizing statement is a run of its own, since it may authorize the
+ * statements that follow.
  */
 function runsOf(received: readonly Received[]): Run[] {
   const runs: Run[] = []
@@ -155,7 +158,8 @@ function readStatement(bytes: Uint8Array, log: Logger): Received {
 }
 
 /**
- * True if the bytes seem to be a statement of a kind or version that we do not know: the peer may run a newer release.
+ * Returns true if the bytes seem to be a statement of a kind or version that we do not know. In that case the peer may
+ * run a newer release.
  */
 function isOfLaterVersion(bytes: Uint8Array): boolean {
   if (bytes.byteLength > STATEMENT_BYTES_MAX) return false

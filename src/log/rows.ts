@@ -16,7 +16,7 @@ export interface NewStatement {
   from: PeerId | null
 }
 
-/** A statement whose row is in a segment, and who sent it. */
+/** A statement whose row is in a segment, and the peer that sent it. */
 type StoredStatement = AcceptedStatement & Pick<NewStatement, 'from'>
 
 const AUTHOR_BYTES = 32
@@ -29,8 +29,8 @@ export class StatementRows implements RowProjection {
   readonly #store: Pick<Store, 'index' | 'markDead'>
   readonly #onAccepted: AcceptedListener
   readonly #projections: Projection[] = []
-  // By the bytes of the row. A row that was just written need not be decoded to be indexed. If two peers send one
-  // statement at the same time, each of the two rows keeps its own sender.
+  // Keyed by the buffer of the row, so that a row which was just written can be indexed without decoding it. If two
+  // peers send the same statement at the same time, each of the two rows keeps its own sender.
   readonly #written = new WeakMap<Uint8Array, NewStatement>()
 
   constructor(store: Pick<Store, 'index' | 'markDead'>, onAccepted: AcceptedListener) {
@@ -46,7 +46,7 @@ export class StatementRows implements RowProjection {
     return this.#projections.find(projection => projection.kinds.has(kind))
   }
 
-  /** The payload of a statement's row. */
+  /** Returns the payload of a statement's row. */
   encode(item: NewStatement): Uint8Array {
     const payload = concatBytes(item.author, item.statement.bytes)
     this.#written.set(payload, item)
@@ -63,12 +63,14 @@ export class StatementRows implements RowProjection {
       key: keys[i] as Uint8Array,
       value: encodePlace(place)
     }))
-    // The same statement at another place: compaction copied it, a replay repeats it, or two peers sent it at once.
+    // The same statement may already be at another place: compaction copied it, a replay repeats it, or two peers sent
+    // it at the same time.
     const places = before.map(value => (value === undefined ? undefined : decodePlace(value)))
     ops.push(...this.#store.markDead(places.filter((place, i) => isMoved(place, items[i]?.place)) as Place[]))
     for (const projection of this.#projections) {
       const own = itemsOf(projection, items)
-      // These come last: a projection may remove statements that are superseded, even the one that just came.
+      // These changes come last, because a projection may remove superseded statements, even the one that has just
+      // arrived.
       if (own.length > 0) ops.push(...(await projection.project(own)))
     }
     await index.batch(ops)
@@ -88,7 +90,7 @@ export class StatementRows implements RowProjection {
     return projection.isIndexed === undefined || projection.isIndexed(item)
   }
 
-  /** The statements of some rows. If a statement is there twice, its last row counts. */
+  /** Returns the statements of some rows. If a statement occurs twice, its last row counts. */
   #decode(rows: readonly StoredRow[]): StoredStatement[] {
     const items = new Map<string, StoredStatement>()
     for (const { payload, place } of rows) {

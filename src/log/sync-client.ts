@@ -11,7 +11,7 @@ import type { StatementClass } from './keys.ts'
 import type { Verdict } from './projection.ts'
 import { fetchReply, GONE, listReply, pushReply, splitBody, splitIds } from './sync-frames.ts'
 
-/** The name and limits of `/dfs/sync/1.0.0`, the same for both ends. */
+/** The name and limits of `/dfs/sync/1.0.0`, which are the same for both ends. */
 export const SYNC: ProtocolOptions = {
   protocol: SYNC_PROTOCOL,
   requestBytesMax: SYNC_BYTES_MAX,
@@ -33,8 +33,8 @@ export interface SyncClientOptions {
 }
 
 /**
- * Makes the four requests of `/dfs/sync/1.0.0`, one call each. They throw what `Callers.call` throws, and a
- * `ProtocolError`, which counts as a fault of the peer, if the answer makes no sense.
+ * Makes the four requests of `/dfs/sync/1.0.0`, with one method for each. The methods throw what `Callers.call` throws.
+ * If the answer makes no sense, they throw a `ProtocolError`, which counts as a fault of the peer.
  */
 export class SyncClient {
   readonly #callers: Callers
@@ -56,7 +56,7 @@ export class SyncClient {
     })
   }
 
-  /** One page of the ids of a class that the peer has, from the first after `after`. */
+  /** Returns one page of the ids of a class that the peer has, starting with the first id after `after`. */
   list(
     peer: PeerId,
     statementClass: StatementClass,
@@ -75,8 +75,8 @@ export class SyncClient {
   }
 
   /**
-   * Returns the statements with some ids, in their order, and null for each that the peer no longer has. It may answer
-   * for fewer ids than were asked for, but for at least one. Each statement is checked against its id.
+   * Returns the statements with these ids, in the same order, and null for each that the peer no longer has. The peer
+   * may answer for fewer ids than were asked for, but for at least one. Each statement is checked against its id.
    */
   fetch(peer: PeerId, ids: readonly Uint8Array[], signal: AbortSignal | undefined): Promise<Array<Uint8Array | null>> {
     const options = { body: ids, signal, expectBytes: SYNC_BYTES_MAX }
@@ -95,8 +95,8 @@ export class SyncClient {
   }
 
   /**
-   * Throws a `ProtocolError` about several answers of a peer that make no sense together. It counts as the peer's
-   * fault.
+   * Throws a `ProtocolError` if several answers of a peer, taken together, make no sense. It counts as a fault of the
+   * peer.
    */
   blame(peer: PeerId, message: string): never {
     return this.#callers.read(peer, () => {

@@ -30,10 +30,13 @@ export const pushReply = z.object({ verdicts: z.array(z.enum(VERDICTS)) })
 export const fetchReply = z.object({ lengths })
 export const listReply = z.object({ isEnd: z.boolean() })
 
-/** Stands in an answer to a fetch for a statement that the member no longer has. No statement is this short. */
+/**
+ * In an answer to a fetch, this takes the place of a statement that the member no longer has. No statement is this
+ * short.
+ */
 export const GONE = Uint8Array.of(0)
 
-/** Cuts a body into ids. Throws a `ProtocolError` if its length is not that of a list of ids. */
+/** Cuts a body into ids. Throws a `ProtocolError` if a list of ids cannot have the body's length. */
 export function splitIds(body: Uint8Array): Uint8Array[] {
   if (body.byteLength % ID_BYTES !== 0 || body.byteLength > IDS_MAX * ID_BYTES)
     throw new ProtocolError('the body of a list of ids has an impossible length')
@@ -42,7 +45,7 @@ export function splitIds(body: Uint8Array): Uint8Array[] {
   return ids
 }
 
-/** Cuts a body into statements. Throws a `ProtocolError` if the lengths do not add up to the body's. */
+/** Cuts a body into statements. Throws a `ProtocolError` if the lengths do not add up to the body's length. */
 export function splitBody(body: Uint8Array, lengths: readonly number[]): Uint8Array[] {
   const parts: Uint8Array[] = []
   let offset = 0

@@ -9,13 +9,16 @@ import { GONE, requestSchema, splitBody, splitIds } from './sync-frames.ts'
 
 export interface SyncServerOptions {
   log: Log
-  /** The last check of a record that is pushed with a put: `ok` only if every block counted on this member is here. */
+  /**
+   * The last check of a record that is pushed with a put. It returns `ok` only if this member has every block that it
+   * is counted on for.
+   */
   confirmPut: (statement: AnyStatement, put: Uint8Array, from: PeerId) => Promise<Verdict>
 }
 
 /**
- * Answers one request of `/dfs/sync/1.0.0`. Throws a `RefusedError` if its fields make no sense, and a `ProtocolError`
- * if its body is not what they say.
+ * Answers one request of `/dfs/sync/1.0.0`. Throws a `RefusedError` if the fields of the request make no sense, and a
+ * `ProtocolError` if its body does not match them.
  */
 export async function answerSync({ log, confirmPut }: SyncServerOptions, request: Request): Promise<Response> {
   const { peer, body } = request

@@ -29,8 +29,8 @@ export interface SyncOptions extends SyncServerOptions {
 }
 
 /**
- * `/dfs/sync/1.0.0`: pushes statements until they are acknowledged, passes news on, and fetches all statements that
- * this member lacks when it meets another. SPEC.md describes the exchange.
+ * `/dfs/sync/1.0.0`: pushes statements until they are acknowledged, passes news on, and, when this member meets
+ * another, fetches all statements that this member lacks. SPEC.md describes the exchange.
  *
  * It holds one queue of pushes and one outbox for each admitted member, and drops both when the member disconnects.
  */
@@ -60,8 +60,9 @@ export class Sync {
   }
 
   /**
-   * Pushes a statement to one member. Resolves with its verdict once the statement is durable there, or refused. If the
-   * member does not accept it for a reason that may pass, it is offered again as long as the member stays connected.
+   * Pushes a statement to one member. Resolves with the member's verdict once the statement is durable there, or
+   * refused. If the member refuses it for a reason that may pass, the statement is offered again as long as the member
+   * stays connected.
    */
   push(peer: PeerId, statement: Statement, put: Uint8Array | null = null): Promise<Verdict> {
     const pushed = this.#pushesTo(peer).add({ statement, put })
@@ -71,7 +72,7 @@ export class Sync {
         if (isRetryable(verdict)) this.#outbox(peer)?.fallBehind()
         if (verdict === 'clock-off') this.#options.onClockOff()
       },
-      // The caller has the error, and the batch that failed has been logged.
+      // The caller gets the error too, and the failed batch has been logged.
       () => this.#outbox(peer)?.fallBehind()
     )
     return pushed
@@ -82,7 +83,7 @@ export class Sync {
     const peers = this.#options.admitted().filter(peer => !except.has(peer))
     if (peers.length > 0) this.#log.trace('announcing statements: %d, to members: %d', statements.length, peers.length)
     for (const peer of peers) {
-      // If a member does not keep up, the statements do not wait for it in memory.
+      // Statements are not queued in memory for a member that cannot keep up.
       if ((this.#pushes.get(peer)?.pending ?? 0) > NEWS_MAX) {
         this.#outbox(peer)?.fallBehind()
         continue
@@ -92,7 +93,10 @@ export class Sync {
     }
   }
 
-  /** Asks every admitted member now whether it has a statement. A member that does not answer in time counts as no. */
+  /**
+   * Asks every admitted member whether it has a statement, and returns those that do. A member that does not answer in
+   * time counts as not having it.
+   */
   async holders(id: Uint8Array): Promise<PeerId[]> {
     const asked = await Promise.all(
       this.#options.admitted().map(async peer => ((await this.#holds(peer, id)) ? [peer] : []))
@@ -102,8 +106,9 @@ export class Sync {
 
   /**
    * Fetches every statement that a member has and this one lacks, those about membership first. Returns false if the
-   * log refused some that it may accept later. Throws what `Callers.call` does; a `ProtocolError`, which counts as the
-   * member's fault, if it lists statements that it does not have, answers with others, or lists without end.
+   * log refused some that it may accept later. Throws what `Callers.call` throws. Throws a `ProtocolError`, which
+   * counts as a fault of the member, if the member lists statements that it does not have, answers with other
+   * statements, or lists without end.
    */
   compare(peer: PeerId, signal?: AbortSignal): Promise<boolean> {
     const { log, onFault } = this.#options
@@ -118,7 +123,10 @@ export class Sync {
     return comparison.run()
   }
 
-  /** News from one member goes once to the others. A statement of our own is expected to be pushed to all of them. */
+  /**
+   * News from one member is passed on once to the others. A statement of our own is expected to be pushed to all of
+   * them.
+   */
   #onAccepted(items: readonly AcceptedStatement[], from: PeerId | null): void {
     const statements = items.map(({ statement }) => statement)
     for (const peer of this.#options.admitted()) {
@@ -167,7 +175,7 @@ export class Sync {
   #reportPush(peer: PeerId, pushes: readonly Push[], verdicts: readonly Verdict[]): void {
     if (!this.#log.enabled) return
     for (const [i, { statement, put }] of pushes.entries()) {
-      // The put that pushes its record logs the verdict itself.
+      // A put that pushes its own record logs the verdict itself.
       const log = put === null ? this.#log : this.#log.trace
       log('pushed %s %s to %s: %s', statement.kind, shortHex(statement.id), peer, verdicts[i])
     }

@@ -17,15 +17,15 @@ export interface ConfirmedCopiesOptions {
   codec: NodeCodec
   local: Pick<LocalBlocks, 'has'>
   storeClient: Pick<StoreClient, 'holdRoot'>
-  /** Members that may be asked now. */
+  /** Returns the members that may be asked now. */
   admitted: () => PeerId[]
   viewId: () => Uint8Array
   readNode: ReadNode
 }
 
 /**
- * Counts, for each chunk of a file, the members that say now that they hold it, this one among them. Returns the least of
- * these counts. A member that does not answer confirms nothing.
+ * Counts, for each chunk of a file, the members that say now that they hold it, including this one. Returns the lowest
+ * of these counts. A member that does not answer confirms nothing.
  */
 export async function confirmedCopies(root: BlockCid, options: ConfirmedCopiesOptions): Promise<number> {
   const { clock, logger, storeClient, admitted, viewId } = options
@@ -49,7 +49,7 @@ export async function confirmedCopies(root: BlockCid, options: ConfirmedCopiesOp
   return copies.reduce((least, count) => Math.min(least, count), Number.POSITIVE_INFINITY)
 }
 
-/** For each chunk of a file, 1 if it is on this disk, else 0. */
+/** Returns, for each chunk of a file, 1 if it is on this disk, or else 0. */
 async function ownCopies(root: BlockCid, { codec, local, readNode }: ConfirmedCopiesOptions): Promise<number[]> {
   const copies: number[] = []
   for await (const batch of walkBatches({ root, readNode, codec, select: isChunk }))

@@ -20,7 +20,7 @@ export interface FetcherOptions {
   local: LocalBlocks
   health: PeerHealth
   ranking: () => Ranking
-  /** Members that may be asked now. */
+  /** Returns the members that may be asked now. */
   admitted: () => PeerId[]
   ask: (peer: PeerId, cid: BlockCid, signal: AbortSignal) => Promise<Uint8Array>
 }
@@ -29,16 +29,16 @@ export interface Fetched {
   bytes: Uint8Array
   /** Who delivered it: this member's own id if its disk did. */
   from: PeerId
-  /** Call it when done with the bytes, so that their memory can be reused. It does no harm not to call it. */
+  /** Call it when you are done with the bytes, so that their memory can be reused. Not calling it does no harm. */
   release: () => void
 }
 
 /** One search that several callers may share. */
 interface Search {
   promise: Promise<{ bytes: Uint8Array; from: PeerId }>
-  /** Callers that still wait for the block. */
+  /** The number of callers that still wait for the block. */
   waiters: number
-  /** Callers that have not released the block. */
+  /** The number of callers that have not released the block. */
   holders: number
   controller: AbortController
 }
@@ -47,9 +47,9 @@ export interface FetchOptions {
   signal?: AbortSignal | undefined
   /** Members to ask first: the author of the record, or the member that asked us to keep the block. */
   prefer?: readonly PeerId[] | undefined
-  /** Asks the preferred members and nobody else, and does not look on our disk: a keeper has looked already. */
+  /** Asks only the preferred members, and does not look on our disk, because a keeper has already looked there. */
   only?: boolean | undefined
-  /** Goes down the ranking once: the caller will come back by itself. */
+  /** Goes down the ranking only once. Set it if the caller will retry by itself. */
   once?: boolean | undefined
 }
 
@@ -60,11 +60,11 @@ interface SearchOptions {
 }
 
 /**
- * Gets a block from wherever it is: from our own disk, else from the other members down the ranking.
+ * Gets a block from wherever it is: from our own disk, or else from the other members in the order of the ranking.
  *
- * It promises that every byte it returns has been verified, and that callers who want the same block at the same time share
- * one search, which ends when the last of them gives up. It replaces a copy on our disk that it finds damaged. It stores
- * nothing else: a caller that wants to keep the block does that (`BlockPuller`).
+ * It promises that every byte it returns has been verified, and that callers who want the same block at the same time
+ * share one search, which ends when the last of them gives up. If it finds a damaged copy on our disk, it replaces it.
+ * It stores nothing else: a caller that wants to keep the block stores it itself (`BlockPuller`).
  */
 export class Fetcher {
   readonly #options: FetcherOptions
@@ -78,8 +78,8 @@ export class Fetcher {
 
   /**
    * Returns the block's verified bytes. Throws a `BlockUnreachableError` if no member delivered the block, and a
-   * `BlockCorruptError` if some member delivered a damaged copy and none a good one. If our own copy is damaged or unreadable
-   * and no other can be had, throws what is wrong with ours.
+   * `BlockCorruptError` if some member delivered a damaged copy and none a good one. If our own copy is damaged or
+   * unreadable and no other can be obtained, it throws the error about our copy.
    */
   async fetch(cid: BlockCid, options: FetchOptions = {}): Promise<Fetched> {
     const local = options.only === true ? undefined : await this.#fromDisk(cid, options.signal)
@@ -98,7 +98,9 @@ export class Fetcher {
     }
   }
 
-  /** Gets a true copy of a block whose copy here is bad. Throws what is wrong with ours if no other copy can be had. */
+  /**
+   * Gets a good copy of a block whose copy here is bad. Throws the error about our copy if no other can be obtained.
+   */
   async #repairDamaged(
     cid: BlockCid,
     bad: BlockCorruptError | BlockUnreadableError,
@@ -109,8 +111,8 @@ export class Fetcher {
       this.#log('no other member could deliver block %s: %s', nameOf(cid), reasonOf(error))
       throw bad
     })
-    // A disk that cannot be read may not be writable either, so nothing is replaced on it. If writing fails, the caller still
-    // gets its block.
+    // A disk that cannot be read may not be writable either, so nothing is replaced on it. If the write fails, the
+    // caller still gets its block.
     if (bad instanceof BlockCorruptError)
       await this.#options.local.replace(cid, fetched.bytes).catch(error => {
         this.#log('could not replace the damaged block %s: %s', nameOf(cid), reasonOf(error))
@@ -141,12 +143,12 @@ export class Fetcher {
     const search = { promise, waiters: 0, holders: 0, controller }
     this.#searches.set(key, search)
     const forget = (): void => this.#forget(key, promise)
-    // Each caller that waits gets the error. If none waits any more, the error is the abort.
+    // Every waiting caller gets the error. If no caller waits any more, the error is the abort.
     promise.then(forget, forget)
     return search
   }
 
-  // If a caller gave up or never releases, the buffer is not reused, which does no harm.
+  // If a caller has given up or never releases the block, the buffer is not reused, which does no harm.
   #heldBy(search: Search, { bytes, from }: { bytes: Uint8Array; from: PeerId }): Fetched {
     let isHeld = true
     const release = (): void => {
@@ -182,7 +184,10 @@ export class Fetcher {
     throw corrupt ?? new BlockUnreachableError(cid)
   }
 
-  /** The members to ask, in order: preferred ones, then the ranking with the quickest of the likely owners first. */
+  /**
+   * Returns the members to ask, in order: first the preferred ones, then the ranking, with the fastest of the likely
+   * owners first.
+   */
   #sources(cid: BlockCid, { prefer, only }: SearchOptions): PeerId[] {
     const { admitted, ranking, health, self } = this.#options
     const reachable = new Set(admitted())
@@ -196,12 +201,15 @@ export class Fetcher {
     return [...ordered.filter(peer => !health.isAvoided(peer)), ...ordered.filter(peer => health.isAvoided(peer))]
   }
 
-  /** Resolves once a source has taken much longer than it usually does. Over a thin link every source takes long. */
+  /**
+   * Resolves once a source has taken much longer than it usually does. It compares with the usual time because over a
+   * slow link every source takes long.
+   */
   #patience(peer: PeerId, signal: AbortSignal): Promise<undefined> {
     const { clock, health } = this.#options
     const patienceMs = Math.max(HEDGE_MS, HEDGE_LATENCIES * health.latencyMs(peer))
     const patience = clock.sleep(patienceMs, signal).then(() => undefined)
-    // It fails only if it is aborted, and then its race is over.
+    // The sleep rejects only when it is aborted. By then the race is over and nobody awaits it.
     patience.catch(() => {})
     return patience
   }
@@ -229,18 +237,20 @@ export class Fetcher {
 }
 
 /**
- * True if the error is the source's fault: silence or a wrong block. It is no fault to have no such block, or to go away.
- * Broken frames were counted as faults where they were read. So was silence, by the call, which means that it counts twice.
+ * Returns true if the error is the source's fault: silence or a wrong block. Not having the block, or disconnecting, is
+ * not a fault. Broken frames were already counted as faults where they were read. The call has already counted silence
+ * as a fault, so silence counts twice.
  */
 function isFault(error: unknown): boolean {
   const isInnocent = [RefusedError, DisconnectedError, ProtocolError].some(kind => error instanceof kind)
   return !isInnocent && !isAbort(error)
 }
 
-// Created once: the error that `abort` would create by itself costs a stack trace for each block.
+// Created once, because the error that `abort` would create by itself costs a stack trace for each block.
 const NOBODY_WAITS = new StoppedError('nobody waits for the block any more')
 
-// The first few in rank should have the block, so among them speed decides. The sort is stable and keeps the rank of equals.
+// The first few members in rank should have the block, so speed decides among them. The sort is stable, so equally fast
+// members keep the order of their rank.
 const LIKELY_OWNERS = 3
 
 function bySpeed(ranked: PeerId[], health: PeerHealth): PeerId[] {

@@ -3,24 +3,27 @@ import type { Clock } from '../../util/clock.ts'
 import { AVOID_MS } from '../constants.ts'
 
 interface Health {
-  /** Requests under way. */
+  /** The number of requests under way. */
   pending: number
-  /** Smoothed milliseconds from request to block; undefined until it has delivered one. */
+  /** The smoothed time from request to block, in milliseconds; undefined until the peer has delivered a block. */
   latencyMs: number | undefined
-  /** Smoothed share of requests for which it had the block. */
+  /** The smoothed share of requests for which the peer had the block. */
   hits: number
   faults: number
-  /** Until when it is asked last, by the monotonic clock. */
+  /** Until this time of the monotonic clock, the peer is asked only after all others. */
   avoidedUntilAtMs: number
 }
 
-/** The latency that is assumed of a new peer until it has delivered a block. */
+/** The latency that is assumed for a new peer until it has delivered a block. */
 const UNKNOWN_LATENCY_MS = 50
 const SMOOTHING = 0.2
-/** A peer that had no block for a long time is still asked now and then. */
+/** A lower limit, so that a peer that has not had any requested block for a long time is still asked now and then. */
 const HITS_MIN = 0.05
 
-/** Measures each peer as a source of blocks: how fast it answers, how many requests it has, and its faults. */
+/**
+ * Measures each peer as a source of blocks: how fast it answers, how often it has the block, how many requests to it
+ * are under way, and its faults.
+ */
 export class PeerHealth {
   readonly #clock: Clock
   readonly #peers = new Map<PeerId, Health>()
@@ -29,7 +32,7 @@ export class PeerHealth {
     this.#clock = clock
   }
 
-  /** Notes that a request begins. The returned function is called when it ends. */
+  /** Notes that a request begins. The caller must call the returned function when the request ends. */
   begin(peer: PeerId): (outcome: 'delivered' | 'missing' | 'failed') => void {
     const health = this.#of(peer)
     const startedAtMs = this.#clock.monotonic()
@@ -45,7 +48,10 @@ export class PeerHealth {
     }
   }
 
-  /** Counts a fault: a wrong block, a malformed message or silence. For a while the peer is asked last. */
+  /**
+   * Counts a fault: a wrong block, a malformed message or silence. For some time, the peer is asked only after all
+   * others.
+   */
   fault(peer: PeerId): void {
     const health = this.#of(peer)
     health.faults++
@@ -60,12 +66,15 @@ export class PeerHealth {
     return (this.#peers.get(peer)?.avoidedUntilAtMs ?? 0) > this.#clock.monotonic()
   }
 
-  /** How long this peer usually takes for a block. */
+  /** Returns how long this peer usually takes to deliver a block. */
   latencyMs(peer: PeerId): number {
     return this.#peers.get(peer)?.latencyMs ?? UNKNOWN_LATENCY_MS
   }
 
-  /** About how long one more block would take from this peer, given what it has been asked for already. */
+  /**
+   * Returns a rough estimate of how long this peer would take for one more block. It grows with the number of requests
+   * under way, and if the peer often does not have the block.
+   */
   costMs(peer: PeerId): number {
     const health = this.#peers.get(peer)
     if (health === undefined) return UNKNOWN_LATENCY_MS

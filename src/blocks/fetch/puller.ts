@@ -7,13 +7,13 @@ import type { LocalBlocks } from '../hold/local-blocks.ts'
 import type { Fetcher, FetchOptions } from './fetcher.ts'
 
 export interface PullOptions extends FetchOptions {
-  /** Claims the block, under its lock. Left out if something claims it already. */
+  /** Claims the block while its lock is held. Leave it out if something already claims the block. */
   claim?: (() => Promise<void>) | undefined
 }
 
 /**
- * Brings blocks onto this disk, for any reason: a writer asked us to keep them, a hold needs them, or this member owes them.
- * All pulls share one limit on the bytes under way, so that memory stays bounded.
+ * Brings blocks onto this disk for whatever reason: a writer asked us to keep them, a hold needs them, or this member
+ * owes them. All pulls share one limit on the bytes under way, so that memory stays bounded.
  */
 export class BlockPuller {
   readonly #fetcher: Pick<Fetcher, 'fetch'>
@@ -26,8 +26,8 @@ export class BlockPuller {
   }
 
   /**
-   * Fetches one block, verifies it, and keeps it under its claim; both are durable when it resolves. Returns who delivered
-   * it. Throws what `fetch` throws, and `NoSpaceError` if the disk is full.
+   * Fetches one block, verifies it, and stores it together with its claim. Both are durable when this resolves. Returns
+   * the peer that delivered the block. Throws what `fetch` throws, and a `NoSpaceError` if the disk is full.
    */
   async pull(cid: BlockCid, { claim, ...options }: PullOptions): Promise<PeerId> {
     const free = await this.#bytes.acquire(CHUNK_BYTES, options.signal)

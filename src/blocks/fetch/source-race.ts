@@ -7,7 +7,7 @@ import { BlockCorruptError } from '../errors.ts'
 /** The result of asking one source. */
 export type Outcome = { peer: PeerId; bytes: Uint8Array } | { peer: PeerId; error: unknown }
 
-/** The block and who delivered it; or nothing, and whether another round may find it. */
+/** Either the block and the peer that delivered it, or no block and whether another round may find it. */
 export type RaceResult =
   | { bytes: Uint8Array; from: PeerId }
   | { corrupt: BlockCorruptError | undefined; isWorthRetrying: boolean }
@@ -15,27 +15,27 @@ export type RaceResult =
 export interface SourceRaceOptions {
   /** The members to ask, in this order. */
   sources: readonly PeerId[]
-  /** Asks one source and checks its answer. It never rejects. */
+  /** Asks one source and checks its answer. It must never reject. */
   ask: (peer: PeerId, signal: AbortSignal) => Promise<Outcome>
-  /** Resolves once a source has taken so long that the next should be asked too. */
+  /** Resolves once a source has taken so long that the next source should be asked too. */
   patience: (peer: PeerId, signal: AbortSignal) => Promise<undefined>
-  /** Called with a source that is so slow that the next is asked too. */
+  /** Called with a source that is so slow that the next source is asked too. */
   onSlow: (peer: PeerId) => void
 }
 
-// Created once: the error that `abort` would create by itself costs a stack trace for each block.
+// Created once, because the error that `abort` would create by itself costs a stack trace for each block.
 const RACE_OVER = new StoppedError('another source has delivered the block')
 
 /**
- * Asks sources for one block until the first true answer. When a source fails, the next is asked at once. When a source is
- * slow, the next is asked too. The sources that lose the race are aborted. Use one instance per round.
+ * Asks sources for one block until one of them delivers it. When a source fails, the next is asked immediately. When a
+ * source is slow, the next is asked as well. The sources that lose the race are aborted. Use one instance per round.
  */
 export class SourceRace {
   readonly #options: SourceRaceOptions
   readonly #waiting: PeerId[]
   readonly #asked = new Map<PeerId, Promise<Outcome>>()
   readonly #losers = new AbortController()
-  /** The source that was asked last, and a promise that resolves when the next is to be asked too. */
+  /** The source that was asked last, and a promise that resolves when the next source should be asked too. */
   #hedge: { peer: PeerId; isDue: Promise<undefined> } | undefined
   #corrupt: BlockCorruptError | undefined
   #isWorthRetrying: boolean
@@ -43,7 +43,7 @@ export class SourceRace {
   constructor(options: SourceRaceOptions) {
     this.#options = options
     this.#waiting = [...options.sources]
-    // If there is nobody to ask now, a member may have come by the next round.
+    // If there is nobody to ask now, a member may have connected by the next round.
     this.#isWorthRetrying = this.#waiting.length === 0
   }
 
@@ -81,7 +81,7 @@ export class SourceRace {
     this.#hedge = undefined
   }
 
-  // A source that has no such block would say so again. Only a source that disconnected is worth another round.
+  // A source that does not have the block would say so again. Only a source that disconnected is worth another round.
   #noteFailure({ peer, error }: { peer: PeerId; error: unknown }): void {
     this.#asked.delete(peer)
     if (error instanceof BlockCorruptError) this.#corrupt = error

@@ -12,27 +12,29 @@ import type { Clock } from '../../util/clock.ts'
 import { CLAIM_SLACK_MS } from '../constants.ts'
 
 /**
- * Why a block stays. A claimant needs the block: a record that names it as its root, a manifest node that links to it, or a
- * put under way, whose claim runs out. A claim is a row that is there or not, never a counter, so writing one twice is
- * harmless.
+ * A reason why a block stays. A claimant needs the block. It is a record that names the block as its root, a manifest
+ * node that links to it, or a put under way, whose claim expires. A claim is a row that exists or does not, never a
+ * counter, so writing one twice is harmless.
  */
 export type Claimant = RecordClaimant | { by: 'node'; multihash: Uint8Array } | { by: 'put'; put: PutId }
 
 export interface RecordClaimant {
   by: 'record'
-  /** Id of the record. */
+  /** The id of the record. */
   id: Uint8Array
-  /** Copies it wants; `Infinity` for every member. */
+  /** The number of copies that the record wants; `Infinity` for every member. */
   replicas: number
 }
 
-/** Names a put by its writer and its number, in 16 bytes that no put of another writer has. */
+/** Identifies a put by its writer and its number, in 16 bytes that no put of another writer has. */
 export type PutId = Uint8Array
 
 export interface ExpiredClaim {
   put: PutId
   multihash: Uint8Array
-  /** When it ran out, as in the key of the index: milliseconds since the Unix epoch, 64 bits, big-endian. */
+  /**
+   * When the claim expired, in the form that the index key has: milliseconds since the Unix epoch, 64 bits, big-endian.
+   */
   expires: Uint8Array
 }
 
@@ -47,8 +49,8 @@ export function putIdOf(writer: PeerId, number: Uint8Array): PutId {
 }
 
 /**
- * The table of claims. The claims of records and manifest nodes follow from the log, and are rebuilt with the index. The
- * claims of puts are durable rows of their own, since what a keeper promised must survive a power cut.
+ * The table of claims. The claims of records and manifest nodes follow from the log, and are rebuilt with the index.
+ * The claims of puts are durable rows of their own, since a keeper's promise must survive a power cut.
  */
 export class Claims {
   readonly #store: Store
@@ -61,8 +63,8 @@ export class Claims {
   }
 
   /**
-   * Claims blocks for a put for at least `claimMs` from now, by the wall clock. The claims are durable when it resolves. A
-   * claim that lasts that long already costs no write.
+   * Claims blocks for a put for at least `claimMs` from now, by the wall clock. The claims are durable when this
+   * resolves. A claim that already lasts that long costs no write.
    */
   async claimForPut(put: PutId, multihashes: readonly Uint8Array[], claimMs: number): Promise<void> {
     const untilAtMs = Math.floor(this.#clock.now()) + claimMs
@@ -76,7 +78,10 @@ export class Claims {
     )
   }
 
-  /** Returns the index change by which a record or a node claims a block. It belongs in the batch that adds the claimant. */
+  /**
+   * Returns the index change by which a record or a node claims a block. It must go into the batch that adds the
+   * claimant.
+   */
   static reference(multihash: Uint8Array, claimant: Exclude<Claimant, { by: 'put' }>): IndexOp {
     const value = claimant.by === 'record' ? u32be(encodeReplicas(claimant.replicas)) : NOTHING
     return { type: 'put', key: claimKey(multihash, claimant), value }
@@ -87,7 +92,10 @@ export class Claims {
     await this.#store.index.batch(ops)
   }
 
-  /** The changes that end a put's claims on these blocks, once a record or a node claims them instead. */
+  /**
+   * Returns the changes that end a put's claims on these blocks. Use them once a record or a node claims the blocks
+   * instead.
+   */
   async endOps(put: PutId, multihashes: readonly Uint8Array[]): Promise<IndexOp[]> {
     const values = await this.#putValues(put, multihashes)
     return multihashes.flatMap((multihash, i) => {
@@ -97,8 +105,8 @@ export class Claims {
   }
 
   /**
-   * Ends one claim if it ran out before `beforeMs`. It looks again, since the claim may have been renewed after it was found.
-   * The caller holds the block's lock, as renewals do.
+   * Ends one claim if it expired before `beforeMs`. It reads the claim again, since it may have been renewed after it
+   * was found. The caller must hold the block's lock, as renewals do.
    */
   async endExpired({ put, multihash, expires }: ExpiredClaim, beforeMs: number): Promise<void> {
     const key = claimKey(multihash, { by: 'put', put })
@@ -110,12 +118,12 @@ export class Claims {
     ])
   }
 
-  /** Whether the put claims each of these blocks. */
+  /** Returns, for each of these blocks, whether the put claims it. */
   async hasPut(put: PutId, multihashes: readonly Uint8Array[]): Promise<boolean[]> {
     return (await this.#putValues(put, multihashes)).map(value => value !== undefined)
   }
 
-  /** Everything that claims a block. */
+  /** Returns everything that claims a block. */
   async claimants(multihash: Uint8Array): Promise<Claimant[]> {
     const prefix = indexKey(TABLES.claims, multihash)
     const claimants: Claimant[] = []
@@ -128,7 +136,7 @@ export class Claims {
     return this.#store.index.hasAny(indexKey(TABLES.claims, multihash))
   }
 
-  /** True if a record or a manifest node claims the block. */
+  /** Returns true if a record or a manifest node claims the block. */
   async isReferenced(multihash: Uint8Array): Promise<boolean> {
     return (
       (await this.#store.index.hasAny(indexKey(TABLES.claims, multihash, LETTERS.record))) ||
@@ -136,7 +144,7 @@ export class Claims {
     )
   }
 
-  /** The claims of puts that ran out before `beforeMs`, the oldest first. */
+  /** Yields the claims of puts that expired before `beforeMs`, oldest first. */
   async *expired(beforeMs: number): AsyncGenerator<ExpiredClaim> {
     const table = indexKey(TABLES.expiries)
     for await (const { key } of this.#store.index.range(table)) {
@@ -187,8 +195,8 @@ export class Claims {
         const value = await index.get(key)
         return value !== undefined && isSamePlace(decodePlace(value.subarray(8)), place)
       },
-      // A claim that has ended leaves no row, so a claim that is not in the table counts as ended. A claim that is there has
-      // two rows, which are written and removed together.
+      // A claim that has ended leaves no row, so a claim that is not in the table counts as ended. A claim that exists
+      // has two rows, which are written and removed together.
       isIndexed: async row => {
         const { key, expires } = parseRow(row)
         const [value, mark] = await index.getMany([key, expiryKey(expires, key)])

@@ -4,10 +4,10 @@ import type { Clock } from '../../util/clock.ts'
 import { HOLDS_MAX } from '../constants.ts'
 
 /**
- * The promises of this member not to free a block for a while. It makes them to members that plan to free their own copy.
- * They are in memory only: after an unclean stop this member does nothing that could break one until all have run out. They
- * are timed by the monotonic clock: a wall clock that is set ahead would end them early. The monotonic clock may stop while
- * the machine sleeps, which makes them last longer and does no harm.
+ * This member's promises not to free a block for some time. It makes them to members that plan to free their own copy.
+ * The promises are in memory only; after an unclean stop, this member does nothing that could break one until all have
+ * expired. They are timed by the monotonic clock, because a wall clock that is set ahead would end them early. The
+ * monotonic clock may stop while the machine sleeps, which makes the promises last longer and does no harm.
  */
 export class Holds {
   readonly #clock: Clock
@@ -17,7 +17,7 @@ export class Holds {
     this.#clock = clock
   }
 
-  /** Promises a block to a peer. Returns false if no more promises can be remembered. */
+  /** Promises a peer that a block will not be freed. Returns false if no more promises can be remembered. */
   grant(cid: BlockCid, peer: PeerId, holdMs: number): boolean {
     const key = blockKey(cid)
     const holders = this.#untilAtMs.get(key) ?? new Map<PeerId, number>()
@@ -26,7 +26,7 @@ export class Holds {
     return true
   }
 
-  /** True while a promise on the block lasts. */
+  /** Returns true while a promise about the block lasts. */
   isHeld(cid: BlockCid): boolean {
     const holders = this.#untilAtMs.get(blockKey(cid))
     if (holders === undefined) return false
@@ -35,7 +35,7 @@ export class Holds {
     return false
   }
 
-  /** Forgets the promises that have run out. */
+  /** Forgets the promises that have expired. */
   sweep(): void {
     const nowAtMs = this.#clock.monotonic()
     for (const [key, holders] of this.#untilAtMs) {

@@ -9,19 +9,25 @@ import { BAD_BLOCKS_MAX } from '../constants.ts'
 import { BlockCorruptError, BlockUnreachableError, BlockUnreadableError } from '../errors.ts'
 import type { Claims } from './claims.ts'
 
-/** The part of a blockstore that this room needs: any adapter of `interface-blockstore` has it; the rest only ours has. */
+/**
+ * The part of a blockstore that this room needs. Any adapter of `interface-blockstore` has the four methods; only ours
+ * has the rest.
+ */
 export type BlockPort = Pick<Blockstore, 'has' | 'get' | 'put' | 'delete'> & {
-  /** The size of a block in bytes, without reading it. */
+  /** Returns the size of a block in bytes, without reading the block. */
   sizeOf?(cid: BlockCid): Promise<number | undefined>
-  /** Lists every block. Only a store that nobody else uses has this, since we free the blocks in it that nothing claims. */
+  /**
+   * Yields every block. Only a store that nobody else uses has this method, since we free those of its blocks that
+   * nothing claims.
+   */
   all?(): AsyncIterable<{ multihash: Uint8Array }>
-  /** Set if the store keeps no reference to a buffer that it was given or that it returned. */
+  /** True if the store keeps no reference to a buffer that it was given or that it returned. */
   isCopying?: boolean
 }
 
 /**
- * The blocks on this member's disk. A block is hashed again whenever it is read, so corruption is never passed on. It is
- * claimed under the same lock under which it is written, so nothing can free it in between. It is freed only if nothing
+ * The blocks on this member's disk. A block is hashed again whenever it is read, so corruption is never passed on. One
+ * lock covers both writing and claiming a block, so nothing can free it in between. A block is freed only if nothing
  * claims it, or if an evict has proven that the other members hold it.
  */
 export class LocalBlocks {
@@ -32,7 +38,10 @@ export class LocalBlocks {
   #badCount = 0
   readonly #locks = new KeyedLocks()
 
-  /** `onBad` is called once for each block that is found damaged or unreadable, as far as these are remembered. */
+  /**
+   * `onBad` is called once for each block that is found damaged or unreadable, and again only for a block that has been
+   * forgotten since.
+   */
   constructor(
     store: BlockPort,
     claims: Claims,
@@ -43,7 +52,7 @@ export class LocalBlocks {
     this.#onBad = onBad
   }
 
-  /** How many blocks were found damaged or unreadable since the start. */
+  /** The number of blocks that were found damaged or unreadable since the start. */
   get badCount(): number {
     return this.#badCount
   }
@@ -59,7 +68,8 @@ export class LocalBlocks {
 
   /**
    * Returns the verified bytes, or undefined if the block is not here. Throws a `BlockCorruptError` if the bytes have
-   * changed, and a `BlockUnreadableError` if the disk cannot read them: the caller may then ask another member for its copy.
+   * changed, and a `BlockUnreadableError` if the disk cannot read them. In both cases the caller may ask another member
+   * for its copy.
    */
   async get(cid: BlockCid, signal?: AbortSignal): Promise<Uint8Array | undefined> {
     const bytes = await this.#read(cid, signal)
@@ -74,35 +84,35 @@ export class LocalBlocks {
     return bytes
   }
 
-  /** The size of a block in bytes; 0 if it is not here, or damaged. */
+  /** Returns the size of a block in bytes, or 0 if it is not here or is damaged. */
   async sizeOf(cid: BlockCid): Promise<number> {
     if (this.#store.sizeOf !== undefined) return (await this.#store.sizeOf(cid)) ?? 0
     const bytes = await this.get(cid).catch(error => {
-      // `onBad` was called with it.
+      // `onBad` has been called with this error.
       if (error instanceof BlockCorruptError) return undefined
       throw error
     })
     return bytes?.byteLength ?? 0
   }
 
-  /** Lists the multihashes of all blocks; none if others may use the store too. */
+  /** Yields the multihashes of all blocks, or none if others may use the store too. */
   async *all(): AsyncGenerator<Uint8Array> {
     if (this.#store.all !== undefined) for await (const { multihash } of this.#store.all()) yield multihash
   }
 
   /**
-   * Stores a block whose bytes the caller has verified, and runs `claim` under the block's lock. Both are durable when it
-   * resolves. `claim` is left out if something claims the block already.
+   * Stores a block whose bytes the caller has verified, and runs `claim`, both under the block's lock. Both are durable
+   * when this resolves. Leave `claim` out if something already claims the block.
    */
   async keep(cid: BlockCid, bytes: Uint8Array, claim: () => Promise<void> = noChange): Promise<void> {
     await this.#locks.run(blockKey(cid), async () => {
-      // Both must end before the lock is released, even if one fails, so that nothing is written later.
+      // Both must end before the lock is released, even if one fails, so that nothing is written after that.
       for (const result of await Promise.allSettled([claim(), this.#store.put(cid, bytes)]))
         if (result.status === 'rejected') throw result.reason
     })
   }
 
-  /** Runs `claim` under the block's lock if the block is here. Returns whether it is. */
+  /** Runs `claim` under the block's lock if the block is here. Returns true if the block was here. */
   async claimIfHere(cid: BlockCid, claim: () => Promise<void>): Promise<boolean> {
     return this.#locks.run(blockKey(cid), async () => {
       if (!(await this.#store.has(cid))) return false
@@ -111,7 +121,7 @@ export class LocalBlocks {
     })
   }
 
-  /** Replaces a damaged block by its true bytes. */
+  /** Replaces a damaged block with the correct bytes. */
   async replace(cid: BlockCid, bytes: Uint8Array): Promise<void> {
     await this.#locks.run(blockKey(cid), async () => {
       await this.#store.delete(cid)
@@ -120,9 +130,9 @@ export class LocalBlocks {
   }
 
   /**
-   * Ends a claim by `endClaim`, then frees the block if nothing else claims it, all under the block's lock. Returns whether
-   * it was freed. If `mayFree` returns false it does nothing, and the claim stays, so that a later sweep finds it again.
-   * `endClaim` is left out for a block without claims.
+   * Runs `endClaim`, then frees the block if nothing else claims it, all under the block's lock. Returns true if the
+   * block was freed. If `mayFree` returns false it does nothing, and the claim stays, so that a later sweep finds it
+   * again. Leave `endClaim` out for a block without claims.
    */
   async release(cid: BlockCid, mayFree: () => boolean, endClaim: () => Promise<void> = noChange): Promise<boolean> {
     return this.#locks.run(blockKey(cid), async () => {
@@ -135,7 +145,10 @@ export class LocalBlocks {
     })
   }
 
-  /** Frees a block although it is claimed, for an evict that has its proofs. `mayFree` runs under the block's lock. */
+  /**
+   * Frees a block even though it is claimed, for an evict that has collected its proofs. `mayFree` runs under the
+   * block's lock.
+   */
   async freeProven(cid: BlockCid, mayFree: () => Promise<boolean>): Promise<boolean> {
     return this.#locks.run(blockKey(cid), async () => {
       if (!(await mayFree())) return false
@@ -158,7 +171,7 @@ export class LocalBlocks {
     return parts.length === 1 ? parts[0] : concatBytes(...parts)
   }
 
-  /** Reports a bad block the first time that it is found. Returns the error, to be thrown. */
+  /** Reports a bad block the first time that it is found. Returns the error, for the caller to throw. */
   #reported<E extends BlockCorruptError | BlockUnreadableError>(error: E): E {
     const key = blockKey(error.cid)
     if (!this.#bad.has(key)) {

@@ -1,11 +1,11 @@
 import { toHex } from '../../util/bytes.ts'
 import type { Claims } from './claims.ts'
 
-/** A record that needs a block, as far as the claims know it. */
+/** A record that needs a block, with what the claims say about the record. */
 export interface ReferringRecord {
-  /** Copies wanted; `Infinity` for every member. */
+  /** The number of copies wanted; `Infinity` for every member. */
   replicas: number
-  /** Multihash of its root, which may be the block that was looked up. */
+  /** The multihash of its root, which may be the block that was looked up. */
   root: Uint8Array
 }
 
@@ -13,13 +13,13 @@ export interface ReferringRecord {
 export interface Referrers {
   /** The records that need the block, by their ids (hex). */
   records: ReadonlyMap<string, ReferringRecord>
-  /** A put that is still under way needs it too. */
+  /** True if a put that is still under way needs the block too. */
   isInPut: boolean
 }
 
 /**
- * Follows claims from a block up to the records that need it. It remembers what it found for each manifest node, and claims
- * may change, so use one instance for one question only.
+ * Follows claims from a block up to the records that need it. It remembers what it found for each manifest node, and
+ * claims may change, so use a new instance for each question.
  */
 export class ReferenceLookup {
   readonly #claims: Pick<Claims, 'claimants'>
@@ -36,7 +36,8 @@ export class ReferenceLookup {
       if (claimant.by === 'record') records.set(toHex(claimant.id), { replicas: claimant.replicas, root: multihash })
       else if (claimant.by === 'put') isInPut = true
       else {
-        // A node's name is a hash over the names that it links to, so there is no cycle on the way up.
+        // A node's name is a hash over the names of the blocks that it links to, so there can be no cycle on the way
+        // up.
         const above = await this.#ofNode(claimant.multihash)
         for (const [id, record] of above.records) records.set(id, record)
         isInPut ||= above.isInPut
@@ -55,7 +56,7 @@ export class ReferenceLookup {
   }
 }
 
-/** The number of copies that a block needs: the greatest that any of its records wants. */
+/** Returns the number of copies that a block needs: the greatest number that any of its records wants. */
 export function copiesWanted({ records }: Referrers): number {
   return Math.max(0, ...[...records.values()].map(({ replicas }) => replicas))
 }

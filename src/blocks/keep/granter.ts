@@ -28,7 +28,7 @@ export interface HoldGranterOptions {
   claims: Claims
   puller: BlockPuller
   holds: Holds
-  /** Whether a peer may have us store bytes. */
+  /** Returns true if a peer may ask us to store bytes. */
   mayStore: (peer: PeerId) => boolean
   viewId: () => Uint8Array
 }
@@ -37,14 +37,17 @@ export interface HoldGranterOptions {
 interface Question extends Pick<HoldRoot, 'fetch' | 'nonce'> {
   peer: PeerId
   signal: AbortSignal
-  /** Ids (hex) of the records that the asker knows to need its chunks. */
+  /** The ids (hex) of all records that, as far as the asker knows, need its chunks. */
   records: readonly string[]
-  /** Ids (hex) of the records that refer to the root here. */
+  /** The ids (hex) of the records that refer to the root on this member. */
   rootRecords: ReadonlySet<string>
   lookup: ReferenceLookup
 }
 
-/** Answers other members that ask about the replicas here: whether they are here, and whether we promise not to free them. */
+/**
+ * Answers other members that ask about the replicas here: whether we have them, and whether we promise not to free
+ * them.
+ */
 export class HoldGranter {
   readonly #options: HoldGranterOptions
   readonly #log: Logger
@@ -56,9 +59,10 @@ export class HoldGranter {
   }
 
   /**
-   * Returns the chunks of the bitmap that are not here. Without a nonce and without `fetch` that is all. With `fetch` it
-   * pulls missing chunks first, and a record claims them from then on. With a nonce it also promises not to free the chunks
-   * that are here for `HOLD_MS` from now, and proves that it has them: 32 bytes a chunk, in the order of the file.
+   * Returns the chunks of the bitmap that are not here. Without a nonce and without `fetch`, it does nothing else. With
+   * `fetch`, it first pulls the missing chunks, and a record claims them from then on. With a nonce, it also promises
+   * not to free the chunks that are here for `HOLD_MS` from now, and proves that it has them: 32 bytes for each chunk,
+   * in the order of the file.
    */
   async holdRoot(request: HoldRoot, peer: PeerId, signal: AbortSignal): Promise<HoldAnswer> {
     this.#assertMayAsk(request, peer)
@@ -89,20 +93,23 @@ export class HoldGranter {
 
   #assertMayAsk({ view, chunks, fetch, nonce }: HoldRoot, peer: PeerId): void {
     const { mayStore, viewId } = this.#options
-    // Ranks under different views differ, so a promise made under one means nothing under the other.
+    // Ranks under different views differ, so a promise made under one view means nothing under the other.
     if (nonce !== undefined && !equalBytes(view, viewId())) throw new RefusedError('view-differs')
     if (nonce === undefined && fetch && !mayStore(peer)) throw new RefusedError('forbidden')
     if (nonce !== undefined && chunks.size > HOLD_CHUNKS_MAX) throw new RefusedError('over-limit')
   }
 
-  /** Returns undefined if the chunk is lacking, or else its proof, which is empty if the peer asked for no promise. */
+  /**
+   * Returns undefined if this member lacks the chunk, or else the proof of the chunk. The proof is empty if the peer
+   * did not ask for a promise.
+   */
   async #answer(chunk: ManifestChunk, question: Question): Promise<Uint8Array | undefined> {
     const { local, holds } = this.#options
     const { cid } = chunk
     const { nonce, peer, fetch, signal } = question
     if (nonce === undefined && !fetch) return (await local.has(cid)) ? NO_PROOF : undefined
     if (!(await this.#isNeededByAll(chunk, question))) return undefined
-    // The promise is made under the block's lock, so that no evict of ours is freeing the block at this moment.
+    // The promise is made under the block's lock, so that no evict of ours can be freeing the block at the same moment.
     let isPromised = false
     const claimAndHold = async (): Promise<void> => {
       await this.#refer(chunk)
@@ -138,15 +145,15 @@ export class HoldGranter {
     }
   }
 
-  // The records themselves claim a root, since they were accepted.
+  // The records themselves have claimed a root since they were accepted.
   async #refer({ cid, parent }: ManifestBlock): Promise<void> {
     if (parent === null) return
     await this.#options.claims.add([Claims.reference(cid.multihash.bytes, { by: 'node', multihash: parent })])
   }
 
   /**
-   * The asker names every record that needs the chunk. A member that does not know all of them cannot hold it in the asker's
-   * place, since it might free it too early.
+   * The asker names every record that needs the chunk. A member that does not know every one of these records must not
+   * hold the chunk for the asker, because it might free the chunk too early.
    */
   async #isNeededByAll({ cid }: ManifestBlock, { records, rootRecords, lookup, nonce }: Question): Promise<boolean> {
     if (nonce === undefined) return rootRecords.size > 0

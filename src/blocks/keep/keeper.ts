@@ -27,11 +27,11 @@ export interface KeeperOptions {
   claims: Claims
   puller: BlockPuller
   codec: NodeCodec
-  /** Whether a peer may have us store bytes. */
+  /** Returns true if a peer may ask us to store bytes. */
   mayStore: (peer: PeerId) => boolean
 }
 
-/** Which put a block is kept for, and where it comes from if it is not here. */
+/** Which put a block is kept for, and where to get the block if it is not here. */
 interface Reason {
   put: PutId
   claimMs: number
@@ -42,19 +42,20 @@ interface Reason {
 }
 
 /**
- * Keeps blocks for the puts of others. It pulls a block, verifies it, and makes it and its claim durable; only then does it
- * say `kept`. It remembers which chunks each put counts on this member for, and confirms a put's record only while it has
- * all of them.
+ * Keeps blocks for the puts of other members. It pulls a block, verifies it, and makes the block and its claim durable;
+ * only then does it answer `kept`. It remembers which chunks each put counts on this member for, and confirms a put's
+ * record only while it has all of them.
  */
 export class Keeper {
   readonly #options: KeeperOptions
   readonly #log: Logger
-  // The chunks that each put counts on us for, by put and root. A writer whose count was forgotten is answered `lacking`.
+  // The chunks that each put counts on us for, by put and root. If such an entry was forgotten, its writer is answered
+  // `lacking`.
   readonly #counts = new LRUCache<string, Bitmap>({
     maxSize: COUNTS_BYTES_MAX,
     sizeCalculation: chunks => chunks.bytes.byteLength + COUNT_BYTES
   })
-  // By root, the puts whose record has come. Their claims end once the record's references are all written.
+  // By root, the puts whose record has arrived. Their claims end once all references of the record are written.
   readonly #linkedPuts = new LRUCache<string, Set<string>>({ max: LINKED_PUTS_MAX })
 
   constructor(options: KeeperOptions) {
@@ -62,7 +63,7 @@ export class Keeper {
     this.#log = options.logger.forComponent('dfs:blocks:keep')
   }
 
-  /** Keeps some blocks for a put. Returns the state of each, in order. */
+  /** Keeps some blocks for a put. Returns the state of each block, in the same order. */
   async keepBlocks(
     { put, blocks, claimMs, fetch }: KeepBlocks,
     peer: PeerId,
@@ -78,8 +79,9 @@ export class Keeper {
   }
 
   /**
-   * Returns the chunks of the bitmap that are not durable here. With `fetch` it pulls them first, claims all that are here,
-   * and remembers that the put counts on them. Without `fetch` it is a question, and changes nothing.
+   * Returns the chunks of the bitmap that are not durable here. With `fetch`, it first pulls the missing chunks, claims
+   * all chunks that are here, and remembers that the put counts on them. Without `fetch`, it only answers the question
+   * and changes nothing.
    */
   async keepRoot({ put, root, chunks, claimMs, fetch }: KeepRoot, peer: PeerId, signal: AbortSignal): Promise<Bitmap> {
     const { local, codec, mayStore } = this.#options
@@ -97,7 +99,7 @@ export class Keeper {
       this.#log('put %s of %s: a manifest node of root %s cannot be had', nameOfId(put), peer, nameOf(root))
       return chunks
     }
-    // Bits beyond the file's end are dropped, or a peer could fill our memory with them.
+    // Drop the bits beyond the end of the file; otherwise a peer could fill our memory with them.
     if (fetch) this.#counts.set(countKey(id, root), chunks.slice(0, chunkCount))
     if (this.#log.enabled) {
       const text = `put %s of %s, root %s: chunks ${fetch ? 'counted on us' : 'asked about'}: %d, here: %d`
@@ -106,7 +108,10 @@ export class Keeper {
     return lacking
   }
 
-  /** The verdict on a record that was pushed with a put: `ok` while every block counted on us is here and claimed. */
+  /**
+   * Returns the verdict on a record that was pushed with a put. It is `ok` while every block that we are counted on for
+   * is here and claimed.
+   */
   async confirmPut(statement: AnyStatement, put: Uint8Array, peer: PeerId): Promise<Verdict> {
     if (statement.kind !== 'entry' || statement.fields.root === null) return 'ok'
     const root = rootOf(statement.fields.root)
@@ -130,18 +135,18 @@ export class Keeper {
     return 'ok'
   }
 
-  /** Whether every block of a file is here, and claimed by the put or by a record. */
+  /** Returns true if every block of a file is here, and is claimed by the put or by a record. */
   hasAll(root: BlockCid, put: PutId): Promise<boolean> {
     return this.#holds(root, EVERY_CHUNK, put)
   }
 
-  /** Lets a put's claims on a file end once a record's references have taken their place. */
+  /** Lets a put's claims on a file end once the references of a record have replaced them. */
   endWithRecord(root: BlockCid, put: PutId): void {
     const puts = this.#linkedPuts.get(blockKey(root)) ?? new Set<string>()
     this.#linkedPuts.set(blockKey(root), puts.add(toHex(put)))
   }
 
-  /** The puts that brought a file here and whose record has come. Each is returned once. */
+  /** Returns the puts that brought a file here and whose record has arrived. Each put is returned only once. */
   takeLinkedPuts(root: BlockCid): PutId[] {
     const puts = this.#linkedPuts.get(blockKey(root))
     if (puts === undefined) return []
@@ -153,7 +158,7 @@ export class Keeper {
     const { local, claims, puller } = this.#options
     const claim = (): Promise<void> => claims.claimForPut(put, [cid.multihash.bytes], claimMs)
     try {
-      // The store itself checks whether it has the block already.
+      // The store itself checks whether it already has the block.
       if (inline !== null) await local.keep(cid, inline, claim)
       else if (from === null) return (await local.has(cid)) ? 'kept' : 'lacking'
       else if (!(await local.claimIfHere(cid, claim)))
@@ -190,7 +195,7 @@ export class Keeper {
   }
 }
 
-/** About how many bytes one count takes besides its bitmap. */
+/** A rough number of bytes that one entry takes in addition to its bitmap. */
 const COUNT_BYTES = 256
 const EVERY_CHUNK = { has: () => true }
 

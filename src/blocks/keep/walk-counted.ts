@@ -13,16 +13,16 @@ export interface WalkCountedOptions {
   root: BlockCid
   /** The chunks that the asker counts on this member for. */
   chunks: Pick<Bitmap, 'has'>
-  /** Tries to bring a manifest node here before it is read. Left out if only nodes that are here are read. */
+  /** Tries to bring a manifest node here before it is read. Leave it out to read only nodes that are already here. */
   ensureNode?: ((cid: BlockCid) => Promise<unknown>) | undefined
-  /** Takes the counted chunks in the order of the file, a batch at a time. */
+  /** Called with the counted chunks in the order of the file, one batch at a time. */
   onBatch: (batch: ManifestChunk[]) => Promise<void>
 }
 
 /**
- * Walks a file for a peer that counts on this member for some of its chunks. Manifest nodes are read from this disk only.
- * Returns the number of chunks of the file, or undefined if a node is not here. Throws a `RefusedError` if the manifest
- * breaks the format.
+ * Walks a file for a peer that counts on this member for some of its chunks. Manifest nodes are read from this disk
+ * only. Returns the number of chunks in the file, or undefined if a node is not here. Throws a `RefusedError` if the
+ * manifest breaks the format.
  */
 export async function walkCounted(options: WalkCountedOptions): Promise<number | undefined> {
   const { local, codec, root, chunks, ensureNode, onBatch } = options

@@ -11,7 +11,7 @@ export interface GetClientOptions {
   onFault: (peer: PeerId) => void
 }
 
-/** The asking end of `/dfs/get/1.0.0`: each request asks one member for one block, which arrives whole or not at all. */
+/** The client of `/dfs/get/1.0.0`. Each request asks one member for one block, which arrives whole or not at all. */
 export class GetClient {
   readonly #callers: Callers
 

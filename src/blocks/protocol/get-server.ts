@@ -20,7 +20,7 @@ export interface GetServerOptions {
   onFault: (peer: PeerId) => void
 }
 
-/** The answering end of `/dfs/get/1.0.0`. SPEC.md describes the exchange. */
+/** The server of `/dfs/get/1.0.0`. SPEC.md describes the exchange. */
 export class GetServer {
   readonly #options: GetServerOptions
 

@@ -1,8 +1,8 @@
 import type { Clock } from '../../util/clock.ts'
 
 /**
- * Calls back when a peer has given no sign of life for too long while somebody waits for it. A peer that is slow but
- * still answers or pulls is not silent. The timer only runs while somebody waits.
+ * Calls back when a peer has given no sign of life for too long while a caller waits for it. A slow peer that still
+ * answers or pulls is not silent. The timer runs only while a caller waits.
  */
 export class IdleTimer {
   readonly #clock: Clock
@@ -18,7 +18,9 @@ export class IdleTimer {
     this.#onSilent = onSilent
   }
 
-  /** Notes that somebody begins to wait for the peer. The returned function is called when the wait is over. */
+  /**
+   * Notes that a caller begins to wait for the peer. The caller must call the returned function when the wait is over.
+   */
   begin(): () => void {
     if (this.#waiting++ === 0) {
       this.#lastSignAtMs = this.#clock.monotonic()
@@ -31,12 +33,12 @@ export class IdleTimer {
     }
   }
 
-  /** How many callers wait for the peer. */
+  /** The number of callers that wait for the peer. */
   get waitingCount(): number {
     return this.#waiting
   }
 
-  /** Notes a sign of life: the peer answered, asked or pulled something. */
+  /** Notes a sign of life: the peer answered, asked for something or pulled something. */
   noteActivity(): void {
     this.#lastSignAtMs = this.#clock.monotonic()
   }

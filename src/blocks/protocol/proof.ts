@@ -5,7 +5,7 @@ import { u32be, utf8 } from '../../util/bytes.ts'
 export const PROOF_BYTES = 32
 export const NONCE_BYTES = 32
 
-/** A member's proof that it holds a block, and the nonce that it answers. */
+/** A member's proof that it holds a block, and the nonce that the proof answers. */
 export interface Proof {
   nonce: Uint8Array
   /** Empty if the member lacks the block. */
@@ -13,9 +13,9 @@ export interface Proof {
 }
 
 /**
- * Proves that a keeper has a block's bytes now, to one asker: HMAC-SHA-256, under the asker's nonce, of both peer ids (each
- * with its length, 32 bits) and the block. It proves no more than possession at that moment: a liar could have fetched the
- * block to answer.
+ * Computes the proof to one asker that a keeper has a block's bytes now: the HMAC-SHA-256, with the asker's nonce as
+ * the key, of both peer ids (each preceded by its length in 32 bits) and the block. It proves only possession at that
+ * moment: a dishonest keeper could have fetched the block just to answer.
  */
 export function possessionProofOf(nonce: Uint8Array, asker: PeerId, keeper: PeerId, bytes: Uint8Array): Uint8Array {
   const mac = createHmac('sha256', nonce)
@@ -23,7 +23,9 @@ export function possessionProofOf(nonce: Uint8Array, asker: PeerId, keeper: Peer
   return mac.update(bytes).digest()
 }
 
-/** True if a keeper's proof is the one that `possessionProofOf` computes from the asker's own copy of the block. */
+/**
+ * Returns true if a keeper's proof is the one that `possessionProofOf` computes from the asker's own copy of the block.
+ */
 export function isProof({ nonce, proof }: Proof, asker: PeerId, keeper: PeerId, bytes: Uint8Array): boolean {
   return proof.byteLength === PROOF_BYTES && timingSafeEqual(proof, possessionProofOf(nonce, asker, keeper, bytes))
 }

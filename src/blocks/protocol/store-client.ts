@@ -38,7 +38,10 @@ export interface StoreClientOptions {
   onFault: (peer: PeerId) => void
 }
 
-/** The requests under way to one member. It is replaced when the member is given up. */
+/**
+ * The requests under way to one member. When the client gives up on the member, the lane ends, and later requests get a
+ * new one.
+ */
 interface Lane {
   small: Batcher<KeepRequest, KeepState>
   large: Batcher<KeepRequest, KeepState>
@@ -47,8 +50,8 @@ interface Lane {
 }
 
 /**
- * The asking end of `/dfs/store/1.0.0`, whose one idempotent verb asks a member to keep blocks for some time. If a member
- * neither answers nor pulls for a while, the client gives it up, and every request to it fails.
+ * The client of `/dfs/store/1.0.0`, whose only verb is idempotent and asks a member to keep blocks for some time. If a
+ * member neither answers nor pulls for some time, the client gives up on it and fails all requests to it.
  */
 export class StoreClient {
   readonly #callers: Callers
@@ -71,20 +74,23 @@ export class StoreClient {
     })
   }
 
-  /** Asks a member to keep one block for a put. Requests that come together travel together. */
+  /** Asks a member to keep one block for a put. Requests that are made at about the same time travel together. */
   keepBlock(peer: PeerId, request: KeepRequest): Promise<KeepState> {
     const { small, large } = this.#lane(peer)
     return (request.bytes === null ? large : small).add(request)
   }
 
-  /** Tells a member which chunks of a file are counted on it. Returns those that it lacks. */
+  /** Tells a member which chunks of a file the put counts on it for. Returns the chunks that the member lacks. */
   async keepRoot(peer: PeerId, put: Uint8Array, root: BlockCid, chunks: Bitmap): Promise<Bitmap> {
     const fields = { put, root, until: PUT_CLAIM_MS, fetch: true }
     const { body } = await this.#call(peer, fields, [chunks.bytes])
     return new Bitmap(body)
   }
 
-  /** Asks which chunks of a file a member lacks. With a nonce it also asks for a hold on the others, and their proofs. */
+  /**
+   * Asks which chunks of a file a member lacks. With a nonce, it also asks for a hold on the other chunks, and for
+   * their proofs.
+   */
   async holdRoot(peer: PeerId, { view, root, chunks, fetch, nonce, records }: HoldRoot): Promise<HoldAnswer> {
     const fields = { view, root, fetch, ...(nonce === undefined ? {} : { nonce, records }) }
     const { fields: reply, body } = await this.#call(peer, fields, [chunks.bytes])
@@ -95,12 +101,12 @@ export class StoreClient {
     })
   }
 
-  /** Notes a sign of life that a member gave on another stream: it pulled a block. */
+  /** Notes a sign of life that a member gave on another stream, where it pulled a block. */
   noteActivity(peer: PeerId): void {
     this.#lanes.get(peer)?.idleTimer.noteActivity()
   }
 
-  // A call names one put, and a batch may hold requests of several.
+  // A call names only one put, but a batch may hold requests of several puts.
   async #keepBlocks(peer: PeerId, requests: KeepRequest[]): Promise<KeepState[]> {
     const states = new Map<KeepRequest, KeepState>()
     await Promise.all(
@@ -143,7 +149,7 @@ export class StoreClient {
       lane.idleTimer.noteActivity()
       return reply
     } catch (error) {
-      // The requests that wait behind this one would fail too, only later.
+      // The requests that are queued behind this one would fail too, only later, so end them now.
       if (error instanceof DisconnectedError && this.#lanes.get(peer) === lane) this.#end(peer, error)
       throw error
     } finally {

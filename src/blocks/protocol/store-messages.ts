@@ -12,9 +12,9 @@ import {
 } from '../constants.ts'
 import { NONCE_BYTES } from './proof.ts'
 
-/** The messages of `/dfs/store/1.0.0`. SPEC.md describes what each asks and promises. */
+/** The messages of `/dfs/store/1.0.0`. SPEC.md describes what each message asks and promises. */
 
-/** A keeper's answer about one block. On the wire a state is its index in this list. */
+/** A keeper's possible answers about one block. On the wire, a state is sent as its index in this list. */
 export const KEEP_STATES = ['kept', 'lacking', 'full', 'refused'] as const
 export type KeepState = (typeof KEEP_STATES)[number]
 
@@ -37,9 +37,10 @@ export const requestSchema = z.union([
     until,
     fetch: z.boolean()
   }),
-  // Confirm, for this put, the chunks of this file that the bitmap names: the asker counts on them.
+  // Confirm, for this put, the chunks of this file that the bitmap names. The asker counts on the keeper for them.
   z.strictObject({ put: bytesOf(PUT_NUMBER_BYTES), root: cidSchema, until, fetch: z.boolean() }),
-  // Answer which of these chunks are here: a question, with `fetch` a debt, with a nonce a hold under this view.
+  // Answer which of these chunks are here. By itself this is a question; with `fetch` it is a debt, and with a nonce it
+  // is a hold under this view.
   z.strictObject({
     view: bytesOf(32),
     root: cidSchema,
@@ -51,65 +52,75 @@ export const requestSchema = z.union([
 
 /** One block that a put asks a member to keep. */
 export interface KeepRequest {
-  /** The number that the writer drew for the put, 16 bytes. */
+  /** The random number that the writer drew for the put, 16 bytes. */
   put: Uint8Array
   cid: BlockCid
-  /** The bytes that travel inline; null for a block that the keeper is to pull. */
+  /** The bytes that travel inline; null for a block that the keeper must pull. */
   bytes: Uint8Array | null
   sizeBytes: number
 }
 
 /** Form 1 of `keep`: keep these blocks for this put. */
 export interface KeepBlocks {
-  /** The number that the writer drew for the put, 16 bytes. */
+  /** The random number that the writer drew for the put, 16 bytes. */
   put: Uint8Array
-  /** 1 to `KEEP_CIDS_MAX` blocks. `inline` holds the bytes of a block that came with the request; null if it did not. */
+  /** 1 to `KEEP_CIDS_MAX` blocks. `inline` holds the bytes of a block if they came with the request, or else null. */
   blocks: Array<{ cid: BlockCid; inline: Uint8Array | null }>
-  /** How long the claims last, at most `CLAIM_MS_MAX`. The keeper counts from its answer, by its own clock. */
+  /** How long the claims last, at most `CLAIM_MS_MAX`. The keeper measures this from its answer, by its own clock. */
   claimMs: number
-  /** Whether to pull blocks that are neither inline nor here. Without it a block that is not inline is only asked about. */
+  /**
+   * Whether to pull blocks that are neither inline nor here. If false, the request only asks about blocks that are not
+   * inline.
+   */
   fetch: boolean
 }
 
-/** Form 2 of `keep`: these chunks of this file are counted on you. */
+/** Form 2 of `keep`: the put counts on you for these chunks of this file. */
 export interface KeepRoot {
-  /** The number that the writer drew for the put, 16 bytes. */
+  /** The random number that the writer drew for the put, 16 bytes. */
   put: Uint8Array
   root: BlockCid
-  /** The chunks counted on the keeper, at most `KEEP_BYTES_MAX` of bitmap. */
+  /** The chunks that the keeper is counted on for. The bitmap has at most `KEEP_BYTES_MAX` bytes. */
   chunks: Bitmap
   /** How long the claims last, as in `KeepBlocks`. */
   claimMs: number
-  /** Whether to pull, claim and remember the chunks. Without it the request is a question and changes nothing. */
+  /** Whether to pull, claim and remember the chunks. If false, the request is a question and changes nothing. */
   fetch: boolean
 }
 
 /** Form 3 of `keep`: a question about these chunks, a debt, or a hold. */
 export interface HoldRoot {
-  /** The id of the asker's view, 32 bytes. It matters to a hold only. */
+  /** The id of the asker's view, 32 bytes. It matters only for a hold. */
   view: Uint8Array
   root: BlockCid
-  /** The chunks in question; a hold may name `HOLD_CHUNKS_MAX`. */
+  /** The chunks that the request is about. A hold may name at most `HOLD_CHUNKS_MAX`. */
   chunks: Bitmap
-  /** Whether to pull the chunks that are not here, first from the asker. Without a nonce this makes the request a debt. */
+  /**
+   * Whether to pull the chunks that are not here, from the asker first. Without a nonce, this makes the request a debt.
+   */
   fetch: boolean
-  /** 32 bytes that the proofs answer; undefined for a question or a debt. */
+  /** The 32 bytes that the proofs answer; undefined for a question or a debt. */
   nonce: Uint8Array | undefined
-  /** The ids (32 bytes) of all records that the asker knows to need the chunks, at most `HOLD_RECORDS_MAX`. For a hold only. */
+  /**
+   * The ids (32 bytes) of all records that, as far as the asker knows, need the chunks; at most `HOLD_RECORDS_MAX`.
+   * Used only for a hold.
+   */
   records: Uint8Array[]
 }
 
 export const statesReply = z.object({ states: z.custom<Uint8Array>(value => value instanceof Uint8Array) })
 export const holdReply = z.object({ lacking: z.number().int().nonnegative() })
 
-/** The chunks that are not here and, if there was a nonce, the proofs of the others, 32 bytes each, in order. */
+/**
+ * The chunks that the keeper lacks and, if there was a nonce, the proofs of the other chunks, 32 bytes each, in order.
+ */
 export interface HoldAnswer {
   lacking: Bitmap
   proofs: Uint8Array
 }
 
 /**
- * Cuts a body into its inline blocks. A length of zero stands for a block that is not inline, since no sealed block is
+ * Cuts a body into its inline blocks. A length of zero means that the block is not inline, since no sealed block is
  * empty; it becomes null. Throws a `ProtocolError` if the lengths do not add up to the body.
  */
 export function splitInline(body: Uint8Array, lengths: readonly number[]): Array<Uint8Array | null> {

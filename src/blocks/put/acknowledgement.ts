@@ -23,24 +23,25 @@ export interface AcknowledgementDeps extends AckMembers {
   push: (peer: PeerId, statement: Statement, put: Uint8Array | null) => Promise<Verdict>
   /** Pushes the record to all other members, without waiting. */
   announce: (statement: Statement, except: ReadonlySet<PeerId>) => void
-  /** Whether every block of a file is on this disk, and claimed by the put or referred to. */
+  /** Returns true if every block of a file is on this disk, and is claimed by the put or referred to. */
   hasAll: (root: BlockCid, putId: PutId) => Promise<boolean>
 }
 
-/** Which members have the file of a put, and what is still owed, at the moment when the put answers. */
+/** Which members have the file of a put, and what is still owed, when the put returns. */
 export interface PutOutcome {
-  /** Members, this one among them, that acknowledged the record and hold the blocks counted on them. */
+  /** The members, including this one, that acknowledged the record and hold the blocks that they are counted on for. */
   reached: PeerId[]
-  /** Copies that the view asks for. */
+  /** The number of copies that the view requires. */
   wanted: number
-  /** Copies of chunks that members still owe. */
+  /** The number of copies of chunks that members still owe. */
   owedBlocks: number
 }
 
 /**
- * Pushes one record and counts the members that acknowledge it. A member acknowledges only while it holds every block that
- * is counted on it. This object owns the counts of the file that a put has kept; without blocks, each member that has the
- * record is a copy. It ends once there are enough copies, or nobody is left to ask.
+ * Pushes one record and counts the members that acknowledge it. A member acknowledges only while it holds every block
+ * that it is counted on for. This object owns the counts of the file that a put has kept. For a record without blocks,
+ * each member that has the record counts as a copy. The run ends once there are enough copies, or nobody is left to
+ * ask.
  */
 export class Acknowledgement {
   readonly #deps: AcknowledgementDeps
@@ -48,7 +49,7 @@ export class Acknowledgement {
   readonly #record: Statement<'entry'>
   readonly #kept: KeptFile | null
   readonly #acknowledged = new Set<PeerId>()
-  /** Members that were asked and have not answered. */
+  /** The members that were asked and have not answered. */
   readonly #waiting = new Set<PeerId>()
   readonly #enough = Promise.withResolvers<void>()
   /** The last line that was logged about a wait for more members. */
@@ -63,13 +64,14 @@ export class Acknowledgement {
   }
 
   /**
-   * Pushes the record until every block has enough copies on members that acknowledged it, this one among them, or the
-   * time for that is over. Throws a `NotEnoughCopiesError` if an explicit `ack` was not met: the record is durable here
-   * all the same, and the copies are handed off.
+   * Pushes the record until every block has enough copies on members that acknowledged it, including this one, or until
+   * time runs out. Throws a `NotEnoughCopiesError` if an explicit `ack` was not reached. Even then the record is
+   * durable here, and the missing copies are handed off.
    */
   async run(): Promise<PutOutcome> {
     const { self, clock, logs } = this.#deps
-    // Push before anything else, even if the caller has gone: the record is already durable here, so others must get it.
+    // Push before anything else, even if the caller has gone: the record is already durable here, so others must get it
+    // too.
     const everyone = this.#pushToCounted()
     if (await this.#holdsOwnCopy()) this.#acknowledged.add(self)
     else this.#log('this member does not hold all blocks of its own copy')
@@ -107,13 +109,16 @@ export class Acknowledgement {
     this.#log('copies of chunks that are still owed: %d, by %s', owedBlocks, listOf(debts))
   }
 
-  /** A laptop that slept until its own claims ran out must not count itself. */
+  /** Returns true if this member may count itself. A laptop that slept until its own claims expired must not. */
   async #holdsOwnCopy(): Promise<boolean> {
     if (this.#kept === null) return true
     return this.#deps.hasAll(this.#kept.root, this.#kept.putId)
   }
 
-  /** Pushes the record to the members that are counted on, and to all others. Resolves when the counted ones have answered. */
+  /**
+   * Pushes the record to the members that are counted on, and announces it to all others. Resolves when the counted
+   * members have answered.
+   */
   #pushToCounted(): Promise<unknown> {
     const { admitted, announce, logs } = this.#deps
     const counted = this.#kept === null ? admitted() : this.#kept.counts.peers
@@ -130,21 +135,22 @@ export class Acknowledgement {
   }
 
   #logWaiting(): void {
-    // Without such a member, `#logRound` says who is asked next.
+    // If the put waits for no member, `#logRound` says who is asked next.
     if (this.#waiting.size === 0) return
     this.#log('%d of %d copies are durable, waits for %s', this.#copies(), this.#acksWanted(), listOf(this.#waiting))
   }
 
   async #untilEnough(everyone: Promise<unknown>, signal: AbortSignal): Promise<void> {
     if (this.#isEnough()) return
-    // The caller races all of this against the signal already.
+    // The caller already races all of this against the signal.
     await Promise.race([this.#enough.promise, everyone])
     signal.throwIfAborted()
-    // All members that were counted have answered. Only an explicit number is worth waiting for others.
+    // All members that are counted on have answered. It is worth waiting for others only if the caller asked for an
+    // explicit number.
     while (!this.#isEnough() && this.#options.ack !== undefined) await this.#askNewcomers(signal)
   }
 
-  /** Waits a moment, then asks every member that can be reached by then to keep the whole file. */
+  /** Waits a moment, then asks every other member that is reachable by then to keep the whole file. */
   async #askNewcomers(signal: AbortSignal): Promise<void> {
     const { admitted, clock } = this.#deps
     await clock.sleep(NEWCOMERS_MS, signal)
@@ -159,7 +165,7 @@ export class Acknowledgement {
     await raceSignal(Promise.race([this.#enough.promise, pushes]), signal)
   }
 
-  /** Logs a round of `askNewcomers`, unless it is like the one before. */
+  /** Logs a round of `askNewcomers`, unless the line would be the same as the last. */
   #logRound(others: readonly PeerId[]): void {
     const wait = `${this.#copies()} of ${this.#acksWanted()} copies are durable, asks ${listOf(others)}`
     if (wait !== this.#lastWait) this.#log('%s', wait)
@@ -183,7 +189,8 @@ export class Acknowledgement {
   async #verdictOf(peer: PeerId): Promise<Verdict> {
     const verdict = await this.#push(peer)
     if (verdict !== 'lacking' || this.#kept === null) return verdict
-    // Its claims ran out, or it lost its count in a restart. Ask it once more to keep the file.
+    // The member's claims expired, or it forgot in a restart what it is counted on for. Ask it once more to keep the
+    // file.
     await this.#confirm(peer, this.#kept)
     return this.#push(peer)
   }
@@ -204,7 +211,7 @@ export class Acknowledgement {
     return this.#copies() >= this.#acksWanted()
   }
 
-  /** Copies of the whole file on members that acknowledged the record. */
+  /** Returns the number of copies of the whole file on members that acknowledged the record. */
   #copies(): number {
     if (this.#kept === null) return this.#acknowledged.size
     return this.#kept.counts.leastCopies(this.#acknowledged, this.#acknowledged.has(this.#deps.self) ? 1 : 0)
@@ -223,7 +230,7 @@ export class Acknowledgement {
   }
 }
 
-/** Says why a put answers now, if its caller did not say how many copies to wait for. */
+/** Says why a put returns now, if its caller did not say how many copies to wait for. */
 function whyEnough(copies: number, acks: number, wanted: number): string {
   if (copies < acks) return 'no other member acknowledged it'
   return copies === 1 && wanted > 1 ? 'no other member can be asked now' : `the default asks for ${acks}`

@@ -1,15 +1,15 @@
 import type { PeerId } from '../../format/peer-id.ts'
 import type { Ranking } from '../rank.ts'
 
-/** The copies that a put waits for by default. */
+/** The number of copies that a put waits for by default. */
 const ACK_DEFAULT = 2
 
 export interface AckMembers {
   self: PeerId
   ranking: () => Ranking
-  /** Members that can be asked now. */
+  /** Returns the members that can be asked now. */
   admitted: () => PeerId[]
-  /** True for a member that is better left alone for now. */
+  /** Returns true for a member that is best avoided for now, because it failed or misbehaved. */
   isAvoided: (peer: PeerId) => boolean
 }
 
@@ -17,13 +17,13 @@ export interface AckRule {
   /** The number that the caller asked for; `Infinity` for every member, undefined for the default. */
   ack?: number | undefined
   replicas: number
-  /** A record without blocks can be acknowledged by any member, not only by those that keep blocks. */
+  /** True for a record without blocks, which any member can acknowledge, not only those that store blocks. */
   isRecordOnly: boolean
 }
 
 /**
- * How many copies must be durable before a put says yes: as many as the caller asked for, or else two where a second member can
- * be reached.
+ * Returns the number of copies that must be durable before a put succeeds: as many as the caller asked for, or else two
+ * if a second member can be reached.
  */
 export function acksWanted(
   { self, ranking, admitted, isAvoided }: AckMembers,

@@ -2,24 +2,29 @@ import type { PeerId } from '../../format/peer-id.ts'
 import type { KeepState } from '../protocol/store-messages.ts'
 
 /**
- * The result of asking a member to keep a block: its answer; `failed` if it did not answer; or `behind` if it was not asked,
- * because too many blocks wait for it already.
+ * The result of asking a member to keep a block: its answer; `failed` if it did not answer; or `behind` if it was not
+ * asked because too many blocks already wait for it.
  */
 export type KeepOutcome = KeepState | 'failed' | 'behind'
 
 /** The members that may be asked to keep a block. */
 export interface Candidates {
-  /** The members that owe the block by their rank, without this one. */
+  /** The members that owe the block by their rank, except this one. */
   owners: Set<PeerId>
-  /** The members after the owners in rank. Each takes over what one full owner owes. This member may be among them. */
+  /**
+   * The members after the owners in rank. Each takes over the debt of one full owner. This member may be among them.
+   */
   nextInRank: PeerId[]
-  /** The owners to ask at once. */
+  /** The owners to ask first. */
   first: PeerId[]
-  /** The members to ask in place of one that does not keep the block, the best first. */
+  /** The members to ask in place of one that does not keep the block, best first. */
   rest: PeerId[]
 }
 
-/** Called with where the block occurs in the file, and with what members owe and keep, chunk by chunk. */
+/**
+ * Learns at which chunk indexes the block occurs in the file, and, for each of them, which members owe and keep the
+ * block.
+ */
 export interface PlacementListener {
   onChunk: (chunkIndex: number) => void
   onOwed: (peer: PeerId, chunkIndex: number) => void
@@ -30,14 +35,15 @@ export interface PlacementListener {
 export interface BlockPlacementOptions {
   self: PeerId
   candidates: Candidates
-  /** Members beside this one that must keep the block before the put goes on. */
+  /** The number of members, besides this one, that must keep the block before the put continues. */
   needed: number
   listener: PlacementListener
 }
 
 /**
  * One block on its way to its owners. It decides who is asked, who is asked instead of a member that does not keep the
- * block, and when enough members keep it. It asks nobody itself: the placer does, and passes the answers in.
+ * block, and when enough members keep it. It does not ask members itself: the placer asks them, and passes in their
+ * answers.
  */
 export class BlockPlacement {
   /** The members that keep the block so far. */
@@ -49,7 +55,7 @@ export class BlockPlacement {
   /** The chunk indexes at which the block occurs in the file. */
   readonly #chunks: number[] = []
   readonly #resolve: () => void
-  /** Members that were asked and have not answered. */
+  /** The number of members that were asked and have not answered. */
   #pending = 0
 
   constructor(options: BlockPlacementOptions) {
@@ -60,7 +66,7 @@ export class BlockPlacement {
     this.#resolve = resolve
   }
 
-  /** Returns the members to ask first: the owners, and more if they are too few. Call it once. */
+  /** Returns the members to ask first: the owners, and other members if the owners are too few. Call it only once. */
   begin(): PeerId[] {
     const { first, rest } = this.#options.candidates
     const asked = [...first]
@@ -71,7 +77,7 @@ export class BlockPlacement {
     return asked
   }
 
-  /** Notes that the block occurs at this chunk index of the file, perhaps besides others. */
+  /** Notes that the block occurs at this chunk index of the file. It may occur at others too. */
   addChunk(chunkIndex: number): void {
     const { candidates, listener } = this.#options
     this.#chunks.push(chunkIndex)
@@ -94,8 +100,8 @@ export class BlockPlacement {
   }
 
   /**
-   * A member that is merely behind will pull the block later. It is replaced only if the put would have to wait, so that
-   * no surplus copy is made. The same goes for a full owner whose debt falls to this member.
+   * A member that is merely behind will pull the block later. It is replaced only if the put would otherwise have to
+   * wait, so that no surplus copy is made. The same applies to a full owner whose debt passes to this member.
    */
   #replacementFor(peer: PeerId, outcome: KeepOutcome): PeerId | undefined {
     const { self, needed, candidates } = this.#options
@@ -106,12 +112,15 @@ export class BlockPlacement {
     return candidates.rest.shift()
   }
 
-  /** Moves what a full owner owes to the next in rank, even if that one cannot be asked now. Returns the heir. */
+  /**
+   * Moves the debt of a full owner to the next member in rank, even if that member cannot be asked now. Returns that
+   * member, the heir.
+   */
   #moveDebt(peer: PeerId): PeerId | undefined {
     const { self, candidates, listener } = this.#options
     const heir = candidates.nextInRank.shift()
     for (const chunkIndex of this.#chunks) listener.onReleased(peer, chunkIndex)
-    // This member has its copy already.
+    // This member already has its copy.
     if (heir === undefined || heir === self) return heir
     candidates.owners.add(heir)
     for (const chunkIndex of this.#chunks) listener.onOwed(heir, chunkIndex)

@@ -2,11 +2,12 @@ import type { PeerId } from '../../format/peer-id.ts'
 import { Bitmap } from '../bitmap.ts'
 
 /**
- * Which members said that they keep which chunks of a file, and which members owe them by their rank: one bit per chunk
- * and member. One part of a put writes to it at a time: the placer, then the put itself, then the acknowledgement.
+ * Records which members said that they keep which chunks of a file, and which members owe them by their rank: one bit
+ * per chunk and member. Only one part of a put writes to it at a time: first the placer, then the put itself, then the
+ * acknowledgement.
  */
 export class ReplicaCounts {
-  /** Chunks of the file that have been placed so far. */
+  /** The number of chunks of the file that have been placed so far. */
   chunkCount = 0
   readonly #counted = new Map<PeerId, Bitmap>()
   readonly #expected = new Map<PeerId, Bitmap>()
@@ -21,7 +22,7 @@ export class ReplicaCounts {
     bitmapOf(this.#expected, peer).add(chunkIndex)
   }
 
-  /** Notes that a member has no room: another one owes the chunk in its place. */
+  /** Notes that a member has no room, so that another member owes the chunk in its place. */
   releaseDebt(peer: PeerId, chunkIndex: number): void {
     this.#expected.get(peer)?.delete(chunkIndex)
   }
@@ -31,12 +32,12 @@ export class ReplicaCounts {
     bitmapOf(this.#counted, peer).add(chunkIndex)
   }
 
-  /** Counts every chunk on a member that is about to be asked to keep them all. */
+  /** Counts on a member for every chunk. The member is about to be asked to keep them all. */
   countAll(peer: PeerId): void {
     this.#counted.set(peer, Bitmap.full(this.chunkCount))
   }
 
-  /** Stops counting these chunks on a member that turned out not to have them. */
+  /** Stops counting on a member for these chunks, which it turned out not to have. */
   discount(peer: PeerId, lacking: Bitmap): void {
     const counted = this.#counted.get(peer)
     for (let chunkIndex = 0; chunkIndex < this.chunkCount; chunkIndex++)
@@ -48,17 +49,20 @@ export class ReplicaCounts {
     this.#counted.delete(peer)
   }
 
-  /** The chunks that are counted on a member. */
+  /** Returns the chunks that a member is counted on for. */
   chunksOf(peer: PeerId): Bitmap | undefined {
     return this.#counted.get(peer)
   }
 
-  /** The members that chunks are counted on. */
+  /** The members that are counted on for at least one chunk. */
   get peers(): PeerId[] {
     return [...this.#counted.keys()]
   }
 
-  /** The copies of the chunk that has the fewest: those counted on these members, and `own` copies of each chunk here. */
+  /**
+   * Returns the number of copies of the chunk that has the fewest. It counts the copies on these members, and `own`
+   * copies of each chunk here.
+   */
   leastCopies(peers: ReadonlySet<PeerId>, own: number): number {
     const bitmaps = [...this.#counted].filter(([peer]) => peers.has(peer)).map(([, counted]) => counted)
     let least = Number.POSITIVE_INFINITY
@@ -70,14 +74,14 @@ export class ReplicaCounts {
     return least
   }
 
-  /** Copies of chunks that members owe by their rank and have not acknowledged. */
+  /** Returns the number of copies of chunks that members owe by their rank and have not acknowledged. */
   owed(acknowledged: ReadonlySet<PeerId>): number {
     let owed = 0
     for (const [, chunkCount] of this.owedBy(acknowledged)) owed += chunkCount
     return owed
   }
 
-  /** The members that owe chunks which they have not acknowledged, and how many. */
+  /** Yields the members that owe chunks which they have not acknowledged, each with the number of these chunks. */
   *owedBy(acknowledged: ReadonlySet<PeerId>): Generator<[PeerId, number]> {
     for (const [peer, expected] of this.#expected) {
       const counted = acknowledged.has(peer) ? this.#counted.get(peer) : undefined

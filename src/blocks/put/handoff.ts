@@ -39,7 +39,7 @@ export interface HintedHandoffOptions {
   index: IndexDb
   storeClient: Pick<StoreClient, 'holdRoot'>
   ranking: () => Ranking
-  /** Members that may be asked now. */
+  /** Returns the members that may be asked now. */
   admitted: () => PeerId[]
   viewId: () => Uint8Array
   readNode: ReadNode
@@ -48,13 +48,14 @@ export interface HintedHandoffOptions {
 
 /** A record whose copies are not all confirmed yet. */
 interface Hint extends RecordRef {
-  /** Copies of chunks that are not confirmed. */
+  /** The number of copies of chunks that are not confirmed. */
   owed: number
   /** The most bytes of text that one of its chunks holds. */
   eachBytes: number
   /**
-   * The members that said that they hold everything that they owe, and how many chunks that was. They are not asked again:
-   * if two members are never online together, one of them would always count as missing.
+   * The members that said that they hold everything that they owe, each with the number of chunks that it owed. They
+   * are not asked again, since otherwise, if two members are never online together, one of them would always count as
+   * missing.
    */
   done: Array<[PeerId, number]>
 }
@@ -62,11 +63,11 @@ interface Hint extends RecordRef {
 /** The chunks of a file that one member owes. */
 interface Debt {
   chunks: Bitmap
-  /** A full member may hand its debt on to the next in rank. */
+  /** True for a full member, which may pass its debt on to the next in rank. */
   isFull: boolean
 }
 
-/** How many of the chunks that it owes a member said that it holds. */
+/** A member's answer: it holds `held` of the `chunkCount` chunks that it owes. */
 interface Answer {
   peer: PeerId
   held: number
@@ -81,10 +82,10 @@ interface Debts {
 }
 
 /**
- * Follows up puts that were acknowledged before every copy was made. The owners pull their chunks by themselves once the
- * record reaches them; this member, the writer, asks until each of them confirms, so that it can say what is still owed.
- * Hints are rows of the index and survive a restart; only their sum is in memory. It asks when a member comes or the view
- * changes, and at growing intervals while nothing changes.
+ * Follows up puts that were acknowledged before every copy was made. The owners pull their chunks by themselves once
+ * the record reaches them. This member, the writer, asks until each of them confirms, so that it can say what is still
+ * owed. Hints are rows of the index and survive a restart; only their totals are in memory. It asks when a member
+ * connects or the view changes, and at growing intervals while nothing changes.
  */
 export class HintedHandoff {
   readonly worker: Worker
@@ -108,7 +109,7 @@ export class HintedHandoff {
     })
   }
 
-  /** Copies of chunks that other members have not confirmed yet. The bytes are an upper bound. */
+  /** The copies of chunks that other members have not confirmed yet. `bytes` is an upper bound. */
   get owed(): { blocks: number; bytes: number } {
     return { blocks: this.#owed, bytes: this.#owedBytes }
   }
@@ -135,7 +136,7 @@ export class HintedHandoff {
     this.worker.schedule()
   }
 
-  /** Asks at once: a member has come, or the view has changed. */
+  /** Asks immediately. Call it when a member has connected or the view has changed. */
   check(): void {
     this.#backoff.reset()
     this.worker.wake()
@@ -163,7 +164,7 @@ export class HintedHandoff {
     if (this.#owed < owedBefore) this.#backoff.reset()
   }
 
-  /** Follows up one record. Its error is reported, and does not keep the others from being followed up. */
+  /** Follows up one record. An error is reported, and does not prevent the other records from being followed up. */
   async #followUp(hint: Hint): Promise<void> {
     try {
       await this.#askOwners(hint)
@@ -173,14 +174,14 @@ export class HintedHandoff {
     }
   }
 
-  /** Asks each member that owes chunks of a record whether it holds them, and stores what is still owed. */
+  /** Asks each member that owes chunks of a record whether it holds them, and stores how many copies are still owed. */
   async #askOwners(hint: Hint): Promise<void> {
     const { index, admitted } = this.#options
     const reachable = new Set(admitted())
     const { byMember, nextInRank } = await this.#debts(hint)
     const answers: Answer[] = []
     let owed = 0
-    // Under another view a member may owe more than it did.
+    // Under a new view, a member may owe more than it did.
     const done = hint.done.filter(([peer, chunkCount]) => byMember.get(peer)?.chunks.size === chunkCount)
     for (const [peer] of done) byMember.delete(peer)
     for (const [peer, { chunks, isFull }] of byMember) {
@@ -189,7 +190,8 @@ export class HintedHandoff {
       owed += lacking?.size ?? chunkCount
       if (lacking?.size === 0) done.push([peer, chunkCount])
       if (lacking !== undefined) answers.push({ peer, held: chunkCount - lacking.size, chunkCount })
-      // A debt moves on only if the full member itself says that it lacks the chunks. No answer changes nothing.
+      // A debt moves on only if the full member itself says that it lacks the chunks. If it does not answer, nothing
+      // changes.
       if (isFull && lacking !== undefined) owed -= await this.#askHeirs(hint.root, lacking, nextInRank, reachable)
     }
     this.#count(hint, owed - hint.owed)
@@ -198,7 +200,7 @@ export class HintedHandoff {
     else await index.batch([{ type: 'del', key: rowKey(hint) }])
   }
 
-  /** Logs what members answered, unless nothing has changed since they were asked before. */
+  /** Logs what members answered, unless the number of owed copies has stayed the same. */
   #logAnswers({ id, owed: owedBefore }: Hint, owed: number, answers: readonly Answer[]): void {
     if (owed === owedBefore) return
     for (const { peer, held, chunkCount } of answers)
@@ -225,8 +227,8 @@ export class HintedHandoff {
   }
 
   /**
-   * A full member said that it lacks some chunks. For each of them the next in rank that has room owes it instead, and is
-   * asked to pull it. Returns how many of the chunks these members hold now.
+   * Handles a full member that said that it lacks some chunks. For each of them, the next member in rank that has room
+   * owes it instead, and is asked to pull it. Returns the number of the chunks that these members now hold.
    */
   async #askHeirs(
     root: BlockCid,
@@ -238,7 +240,7 @@ export class HintedHandoff {
     for (const [chunkIndex, members] of nextInRank) {
       if (!lacking.has(chunkIndex)) continue
       const at = members.findIndex(({ isFull }) => !isFull)
-      // The heir leaves the list: if another owner of this chunk is full too, the member after the heir inherits from it.
+      // The heir leaves the list, so that if another owner of this chunk is full too, the next member inherits from it.
       const [heir] = at < 0 ? [] : members.splice(at, 1)
       if (heir !== undefined) addDebt(debts, heir, chunkIndex)
     }
@@ -253,7 +255,10 @@ export class HintedHandoff {
     return heldCount
   }
 
-  /** Which of these chunks a member lacks; undefined if it does not answer. With `fetch` it pulls them first. */
+  /**
+   * Returns the chunks, out of these, that a member lacks, or undefined if it does not answer. With `fetch`, the member
+   * pulls them first.
+   */
   async #lacking(peer: PeerId, root: BlockCid, chunks: Bitmap, fetch: boolean): Promise<Bitmap | undefined> {
     const question = { view: this.#options.viewId(), root, chunks, fetch, nonce: undefined, records: [] }
     try {

@@ -6,16 +6,16 @@ import { nameOf, nameOfId } from '../log-names.ts'
 import type { StoreClient } from '../protocol/store-client.ts'
 import type { ReplicaCounts } from './counts.ts'
 
-/** A file that a put has kept, as the put hands it over. The put itself does not use the counts any more. */
+/** A file that a put has kept. The put hands this object over, and no longer uses the counts itself. */
 export interface KeptFile {
   root: BlockCid
-  /** Names the put to the keepers. */
+  /** The number that identifies the put to the keepers. */
   putNumber: Uint8Array
-  /** The put claims the file's blocks on this disk under it. */
+  /** The id under which the put claims the file's blocks on this disk. */
   putId: PutId
-  /** Which chunks are counted on which member. The receiver of this object owns them. */
+  /** The chunks that each member is counted on for. Whoever receives this object owns the counts. */
   counts: ReplicaCounts
-  /** True for a member that failed the put lately, or did something wrong before. */
+  /** Returns true for a member that recently failed this put, or that recently misbehaved. */
   isAvoided: (peer: PeerId) => boolean
 }
 
@@ -25,8 +25,8 @@ export interface ConfirmDeps {
 }
 
 /**
- * Has a member confirm the chunks that are counted on it. It pulls those that it lacks. Chunks that it still lacks are
- * not counted on it any more; a member that fails is dropped from the counts.
+ * Asks a member to confirm that it holds every chunk that the put counts on it for. The member pulls the chunks that it
+ * lacks. The put stops counting on it for chunks that it still lacks; a member that fails is dropped from the counts.
  */
 export async function confirmCounted(
   peer: PeerId,
@@ -42,7 +42,8 @@ export async function confirmCounted(
     if (lacking.size === 0) return log('put %s: %s confirms root %s, chunks: %d', put, peer, nameOf(root), total)
     log('put %s: %s lacks %d of the %d chunks that it kept', put, peer, lacking.and(chunks).size, total)
     counts.discount(peer, lacking)
-    // A keeper remembers the chunks of the last request. It must not answer for those that no longer count.
+    // A keeper remembers the chunks of the last request. Send it a new one, so that it does not vouch for chunks that
+    // no longer count.
     await storeClient.keepRoot(peer, putNumber, root, chunks)
   } catch (error) {
     log('put %s: %s did not confirm root %s: %s', put, peer, nameOf(root), reasonOf(error))

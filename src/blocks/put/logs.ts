@@ -5,7 +5,7 @@ import { PUT_SLOW_MS } from '../constants.ts'
 /** A value in a line of a put's log. An object is a name that is computed when the line is written. */
 export type LogValue = string | number | { toString(): string }
 
-/** The logs of all puts. They are made once, since making a log costs more than a small put can spare. */
+/** The logs that all puts share. They are created once, since creating a log is too expensive for a small put. */
 export interface PutLogs {
   put: Logger
   placer: Logger
@@ -21,8 +21,8 @@ export function putLogs(logger: ComponentLogger): PutLogs {
 }
 
 /**
- * Calls `say` once if a wait takes longer than `PUT_SLOW_MS`, unless the log is off. The caller calls the returned function
- * when the wait is over.
+ * Calls `say` once if a wait takes longer than `PUT_SLOW_MS`, unless the log is off. The caller must call the returned
+ * function when the wait is over.
  */
 export function whenSlow(clock: Clock, log: Logger, say: () => void): () => void {
   return log.enabled ? clock.after(PUT_SLOW_MS, say) : () => {}

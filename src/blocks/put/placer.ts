@@ -15,18 +15,23 @@ export interface ReplicaPlacerOptions {
   log: Logger
   storeClient: Pick<StoreClient, 'keepBlock'>
   ranking: () => Ranking
-  /** Members that can be asked now. */
+  /** Returns the members that can be asked now. */
   admitted: () => PeerId[]
-  /** True for a member that did something wrong lately, or was silent: it is asked only if there is nobody else. */
+  /** Returns true for a member that recently misbehaved or was silent. It is asked only if there is nobody else. */
   isAvoided: (peer: PeerId) => boolean
-  /** Names the put to the keepers. */
+  /** The number that identifies the put to the keepers. */
   putNumber: Uint8Array
   replicas: number
-  /** Members beside this one that must keep a block before the put takes more blocks from its source. */
+  /**
+   * Returns the number of members, besides this one, that must keep a block before the put takes more blocks from its
+   * source.
+   */
   needed: () => number
 }
 
-/** A block to keep. It does not have the bytes of a large block, so that waiting for slow members costs no memory. */
+/**
+ * A block to keep. It does not contain the bytes of a large block, so that waiting for slow members costs no memory.
+ */
 export interface Wanted {
   cid: BlockCid
   /** Its index among the file's chunks; null for a manifest node. */
@@ -39,21 +44,23 @@ export interface Wanted {
 export type Placing = Pick<BlockPlacement, 'enough' | 'keptBy' | 'addChunk'>
 
 /**
- * Asks the members that will owe a put's blocks to keep them, each block down its own rank. It counts which member keeps
- * which chunk until `finish` hands those counts over, and remembers which members failed or are behind.
+ * Asks the members that will owe a put's blocks to keep them, in the order of each block's own ranking. It counts which
+ * member keeps which chunk until `finish` hands those counts over, and remembers which members failed or are behind.
  */
 export class ReplicaPlacer {
   readonly #options: ReplicaPlacerOptions
   readonly #underWay = new Set<Promise<void>>()
-  /** Members that have been asked for any block. */
+  /** The members that have been asked to keep any block. */
   readonly #asked = new Set<PeerId>()
-  /** Blocks that each member has been asked for and has not answered. */
+  /** For each member, the number of blocks that it was asked to keep and has not answered. */
   readonly #behind = new Map<PeerId, number>()
-  /** Members that failed this put. The placer does not ask them again for `AVOID_MS`; they pull what they owe later. */
+  /**
+   * The members that failed this put. The placer does not ask them again for `AVOID_MS`; they pull what they owe later.
+   */
   readonly #avoidedUntilAtMs = new Map<PeerId, number>()
-  /** The steps that have been logged, so that a file of many blocks does not repeat them for each. */
+  /** The steps that have been logged, so that a file of many blocks does not repeat them for each block. */
   readonly #logged = new Set<string>()
-  /** Counts what the blocks report, until the counts have been handed over. */
+  /** Counts what the placements of the blocks report, until the counts have been handed over. */
   readonly #listener: PlacementListener = {
     onChunk: chunkIndex => this.#counts?.addChunk(chunkIndex),
     onOwed: (peer, chunkIndex) => this.#counts?.expect(peer, chunkIndex),
@@ -69,12 +76,15 @@ export class ReplicaPlacer {
     this.#name = nameOfId(options.putNumber)
   }
 
-  /** The chunks counted on members so far, for reading only; undefined once they have been handed over. */
+  /**
+   * The chunks that members are counted on for so far, for reading only; undefined once the counts have been handed
+   * over.
+   */
   get counts(): Pick<ReplicaCounts, 'peers' | 'chunksOf'> | undefined {
     return this.#counts
   }
 
-  /** True for a member that is better left alone for now. */
+  /** Returns true for a member that is best avoided for now, because it failed or misbehaved. */
   isAvoided(peer: PeerId): boolean {
     return this.#hasFailed(peer) || this.#options.isAvoided(peer)
   }
@@ -90,9 +100,9 @@ export class ReplicaPlacer {
   }
 
   /**
-   * Hands the counts over, once: from here on they are the caller's, and late answers change nothing. A member whose
-   * `kept` comes late is not counted. A member whose `full` comes late still owes its blocks: the hinted handoff asks it and
-   * learns that it is full.
+   * Hands the counts over. Call it only once: from then on the caller owns them, and late answers change nothing. A
+   * member whose `kept` arrives late is not counted. A member whose `full` arrives late still owes its blocks: the
+   * hinted handoff asks it and learns that it is full.
    */
   finish(): ReplicaCounts {
     const counts = this.#counts
@@ -137,8 +147,9 @@ export class ReplicaPlacer {
   }
 
   /**
-   * The members that may be asked to keep a block. After its owners come, in this order, the next in rank, connected
-   * members whose status is not known yet, and members that are better left alone. Every member owes manifest nodes.
+   * Returns the members that may be asked to keep a block. Its owners are followed by the next members in rank, then by
+   * connected members whose status is not known yet, and then by members that are best avoided. Every member owes
+   * manifest nodes.
    */
   #candidates({ cid, chunkIndex }: Wanted): Candidates {
     const { self, admitted, ranking, replicas } = this.#options
@@ -169,7 +180,7 @@ export class ReplicaPlacer {
     try {
       return await storeClient.keepBlock(peer, { put: putNumber, cid, bytes: inline, sizeBytes })
     } catch (error) {
-      // A member that is connected and fails would fail again, and slowly.
+      // A member that fails although it is connected would fail again, and slowly.
       this.#avoidedUntilAtMs.set(peer, clock.monotonic() + AVOID_MS)
       this.#logOnce(`lost ${peer}`, '%s is lost: %s', peer, reasonOf(error))
       return 'failed'
@@ -198,7 +209,7 @@ export class ReplicaPlacer {
   }
 }
 
-/** The log's text for each answer of a member that does not keep a block. */
+/** The log text for each answer of a member that does not keep a block. */
 const NOT_KEPT = {
   behind: '%s is behind, and pulls the next blocks later',
   full: '%s has no room',

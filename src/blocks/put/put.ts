@@ -21,9 +21,12 @@ import { Renewal } from './renewal.ts'
 import type { PutWindow } from './window.ts'
 
 export interface PutOptions {
-  /** Copies wanted; `Infinity` for every member. */
+  /** The number of copies wanted; `Infinity` for every member. */
   replicas: number
-  /** Copies, this member's among them, that must be durable before the put says yes. By default two where possible. */
+  /**
+   * The number of copies, including this member's own, that must be durable before the put succeeds. By default, two if
+   * possible.
+   */
   ack?: number | undefined
   signal?: AbortSignal | undefined
 }
@@ -36,31 +39,31 @@ export interface PutDeps extends AckMembers {
   claims: Claims
   storeClient: StoreClient
   window: PutWindow
-  /** Lets this put's own claims on a file end once a record's references have taken their place. */
+  /** Lets this put's own claims on a file end once the references of a record have replaced them. */
   endWithRecord: (root: BlockCid, putId: PutId) => void
 }
 
 export interface PutInit {
   options: PutOptions
-  /** Names the put to the keepers. */
+  /** The number that identifies the put to the keepers. */
   putNumber: Uint8Array
-  /** The put claims blocks on this disk under it. */
+  /** The id under which the put claims blocks on this disk. */
   putId: PutId
   onClose: () => void
 }
 
 /**
- * Keeps the blocks of one file: each on this disk, and on the members that will owe it. Every block is claimed under the
- * put's id on each of those disks, and long puts renew their claims. Nothing is visible until a record links the root;
- * the claims of a file that is never linked run out. Once the root is kept, the put hands over its counts, and the record's
- * push decides whether there are enough copies. The caller must close the put, even if it fails.
+ * Keeps each block of one file on this disk, and on the members that will owe the block. Every block is claimed under
+ * the put's id on each of those disks, and long puts renew their claims. Nothing is visible until a record links the
+ * root; if the file is never linked, the claims expire. Once the root is kept, the put hands over its counts, and the
+ * push of the record decides whether there are enough copies. The caller must close the put, even if it fails.
  */
 export class Put {
   readonly #deps: PutDeps
   readonly #init: PutInit
   readonly #placer: ReplicaPlacer
   readonly #renewal: Renewal
-  /** The last blocks that came. A block that is repeated soon is kept once. */
+  /** The most recent blocks. If the same block comes again while it is in this map, it is not stored again. */
   readonly #recent = new Map<string, { placing: Placing; placed: Promise<void> }>()
   #isClosed = false
 
@@ -95,10 +98,10 @@ export class Put {
   }
 
   /**
-   * Keeps sealed blocks as they come. It takes the next few once the ones before are on this disk and on as many members
-   * as `ack` asks for, so that at most a window of blocks is in memory. Returns the root, or null for a stream without
-   * blocks. Throws the error of the source; the disk's if a block cannot be stored here, such as a `NoSpaceError`; and the
-   * signal's reason. A member that fails is no error.
+   * Keeps sealed blocks as they arrive. It takes more blocks only once earlier ones are on this disk and on as many
+   * members as `ack` asks for, so that at most a window of blocks is in memory. Returns the root, or null for a stream
+   * without blocks. Throws the error of the source, the error of the disk if a block cannot be stored here (such as a
+   * `NoSpaceError`), or the signal's reason. A member that fails does not cause an error.
    */
   readonly keep = async (blocks: AsyncIterable<SealedBlock>): Promise<FileRoot | null> => {
     let root: FileRoot | null = null
@@ -110,16 +113,16 @@ export class Put {
   }
 
   /**
-   * Keeps a file that is stored already, as a copy of a file needs it. Claims its blocks that are here, fetches the others
-   * by `read`, and counts them on their owners, which do not pull what they have. Throws what `read` and `keep` throw, and
-   * a `FormatError` if the manifest breaks the format.
+   * Keeps a file that is already stored, in order to copy it. It claims the blocks that are here, fetches the others
+   * with `read`, and asks the owners to keep all of them; the owners do not pull blocks that they have. Throws what
+   * `read` and `keep` throw, and a `FormatError` if the manifest breaks the format.
    */
   async keepStored(root: BlockCid, read: (cid: BlockCid) => Promise<Uint8Array>): Promise<void> {
     const { local, codec } = this.#deps
     await this.#forEach(walkManifest(root, read, codec), async ({ cid, chunkIndex }) => {
-      // A file of one chunk may be small, and a small block travels with the request.
+      // A file of one chunk may be small, and a small block travels with the request, so its bytes must be read.
       const isHeld = isNode(root) && (await local.claimIfHere(cid, () => this.#claim(cid)))
-      // Others may be reading the same buffer.
+      // Other callers may be reading the same buffer.
       if (!isHeld) return this.#place({ cid, bytes: await read(cid), chunkIndex }, { isOurs: false })
       const placing = this.#placer.ask({ cid, chunkIndex, sizeBytes: CHUNK_BYTES, inline: null })
       return raceSignal(placing.enough, this.#init.options.signal)
@@ -127,8 +130,9 @@ export class Put {
   }
 
   /**
-   * Has each member confirm the chunks that are counted on it, and hands over the counts that result. Call it once. From
-   * here on the put renews no claims: those that members hold now outlast the push of the record by far.
+   * Asks each member to confirm the chunks that it is counted on for, and hands over the resulting counts. Call it only
+   * once. From then on the put renews no claims, because the claims that members hold by then last much longer than the
+   * push of the record takes.
    */
   async keepRoot(root: BlockCid): Promise<KeptFile> {
     const { clock, endWithRecord } = this.#deps
@@ -138,15 +142,15 @@ export class Put {
     this.#renewal.end()
     const counts = this.#placer.finish()
     this.#logKept(root, counts)
-    // Once a record refers to these blocks, it is what keeps them here.
+    // Once a record refers to these blocks, the record keeps them, and the put's claims may end.
     endWithRecord(root, putId)
     const kept: KeptFile = { root, putNumber, putId, counts, isAvoided: peer => this.#placer.isAvoided(peer) }
-    // A file of one chunk is its own root: a member that kept it has confirmed it.
+    // A file of one chunk is its own root, so a member that kept the chunk has already confirmed it.
     if (isNode(root)) await this.#confirmAll(kept)
     return kept
   }
 
-  /** Ends the put. Claims on blocks that no record refers to run out by themselves. */
+  /** Ends the put. Claims on blocks that no record refers to expire by themselves. */
   close(): void {
     if (this.#isClosed) return
     this.#isClosed = true
@@ -180,8 +184,8 @@ export class Put {
   }
 
   /**
-   * Keeps a block on this disk and on its owners. A block that was placed a moment ago is only counted at one more chunk
-   * index. `isOurs` says that nobody else holds the buffer.
+   * Keeps a block on this disk and on its owners. A block that was placed a moment ago is not placed again; only the
+   * new chunk index is noted. `isOurs` says that nobody else holds the buffer.
    */
   async #place({ cid, bytes, chunkIndex }: SealedBlock, { isOurs }: { isOurs: boolean }): Promise<void> {
     const { local, window } = this.#deps
@@ -204,7 +208,8 @@ export class Put {
     }
     const placed = Promise.all([kept, raceSignal(placing.enough, signal)])
       .then(() => {})
-      // Nobody waits for this. The block leaves the window only once it is written: until then members can pull it only there.
+      // Nobody awaits `letGo`. The block leaves the window only once it is written, because until then members can pull
+      // it only from there.
       .finally(() => void letGo())
     this.#remember(cid, { placing, placed })
     return placed
@@ -226,7 +231,7 @@ export class Put {
   }
 }
 
-/** Waits for a promise whose failure is reported elsewhere. */
+/** Resolves once a promise has settled, with true if it was fulfilled. Its failure is reported elsewhere. */
 async function isFulfilled(promise: Promise<unknown>): Promise<boolean> {
   return promise.then(
     () => true,

@@ -13,21 +13,24 @@ export interface RenewalOptions {
   clock: Clock
   log: Logger
   storeClient: Pick<StoreClient, 'keepRoot' | 'keepBlock'>
-  /** Names the put to the keepers. */
+  /** The number that identifies the put to the keepers. */
   putNumber: Uint8Array
-  /** The chunks counted on members so far; undefined once the put has handed them over. */
+  /**
+   * Returns the chunks that members are counted on for so far, or undefined once the put has handed the counts over.
+   */
   counts: () => Pick<ReplicaCounts, 'peers' | 'chunksOf'> | undefined
 }
 
 /**
- * Keeps the claims of a long put from running out before its root is kept. Each full manifest node serves as a root, under
- * which keepers are asked again for the chunks that are counted on them. The chunks after the last full node have no such
- * node yet, so keepers are asked for them one by one. A keeper pulls again what it has lost meanwhile.
+ * Keeps the claims of a long put from expiring before its root is kept. Each full manifest node serves as a root, under
+ * which keepers are asked again to keep the chunks that they are counted on for. The chunks after the last full node
+ * have no such node yet, so keepers are asked for them one by one. A keeper pulls again any chunk that it has lost in
+ * the meantime.
  */
 export class Renewal {
   readonly #options: RenewalOptions
   readonly #nodes: Array<{ cid: BlockCid; firstChunk: number }> = []
-  /** Most puts end before their claims have to be renewed, so the worker is made only then. */
+  /** Created only when claims have to be renewed, because most puts end before that. */
   #worker: Worker | undefined
   #cancelStart: (() => void) | undefined
   #isEnded = false
@@ -44,7 +47,7 @@ export class Renewal {
     if (!this.#isEnded) this.#cancelStart ??= this.#options.clock.after(PUT_RENEW_MS, () => this.#start())
   }
 
-  /** Notes a manifest node that has been placed. The first node after `FANOUT` chunks links to all chunks of the tail. */
+  /** Notes a placed manifest node. The first node after `FANOUT` chunks links to all chunks of the tail. */
   addNode(cid: BlockCid): void {
     if (this.#tail.length !== FANOUT) return
     this.#nodes.push({ cid, firstChunk: this.#nodes.length * FANOUT })

@@ -12,15 +12,15 @@ export interface EvictGuardOptions {
   logger: ComponentLogger
   repair: Pick<Repair, 'caughtUp'>
   readRepair: Pick<ReadRepair, 'settled'>
-  /** False while it is not certain which blocks are needed. */
+  /** Returns false while it is not certain which blocks are needed. */
   mayFree: () => boolean
 }
 
-/** Decides whether this member may evict anything at all now. */
+/** Decides whether this member may evict anything at the moment. */
 export class EvictGuard {
   readonly #options: EvictGuardOptions
   readonly #log: Logger
-  /** By the monotonic clock. */
+  /** Until this time of the monotonic clock, every evict is refused. */
   #refusedUntilAtMs = Number.NEGATIVE_INFINITY
 
   constructor(options: EvictGuardOptions) {
@@ -28,12 +28,15 @@ export class EvictGuard {
     this.#log = options.logger.forComponent('dfs:blocks:evict')
   }
 
-  /** Refuses until every promise that this member may have given before an unclean stop has run out. */
+  /** Refuses evicts until every promise that this member may have made before an unclean stop has expired. */
   noteUncleanStop(): void {
     this.#refusedUntilAtMs = this.#options.clock.monotonic() + HOLD_MS
   }
 
-  /** Throws an `EvictRefusedError` if this member may not evict now. Waits a while for records that have just come. */
+  /**
+   * Throws an `EvictRefusedError` if this member may not evict now. First waits some time for the walks of records that
+   * have just arrived.
+   */
   async assertMayEvict(signal: AbortSignal | undefined): Promise<void> {
     const { clock, mayFree } = this.#options
     if (clock.monotonic() < this.#refusedUntilAtMs)
@@ -45,7 +48,7 @@ export class EvictGuard {
       throw new EvictRefusedError('this node does not know yet which records need its blocks: try again later')
   }
 
-  /** Waits for blocks that have just been stored or read to be claimed by their records. */
+  /** Waits until blocks that have just been stored or read are claimed by their records. */
   async #caughtUp(signal: AbortSignal | undefined): Promise<void> {
     const { clock, repair, readRepair } = this.#options
     await withDeadline(clock, CATCH_UP_MS, signal, async () => {

@@ -11,16 +11,22 @@ export interface ChunkPlan {
   cid: BlockCid
   chunkIndex: number
   referrers: Referrers
-  /** The other members that owe it, in rank. */
+  /**
+   * The other members that store blocks, in their rank for this chunk. The first of them owe it once this copy is
+   * freed.
+   */
   others: ViewMember[]
-  /** How many of them must prove that they hold it. */
+  /** The number of these members that must prove that they hold it. */
   wanted: number
   proofs: Map<PeerId, Proof>
   /** True once it is known that the copy here cannot be freed. */
   mustStay: boolean
 }
 
-/** Plans the evict of one chunk, as if this member came last in rank. `ranked` are all members that owe the chunk. */
+/**
+ * Plans the evict of one chunk as if this member came last in rank. `ranked` lists all members that store blocks, in
+ * their rank for the chunk.
+ */
 export function planOne(
   { cid, chunkIndex }: ManifestChunk,
   referrers: Referrers,
@@ -34,9 +40,10 @@ export function planOne(
 }
 
 /**
- * Returns the members to ask next for a chunk, or none once all members that are needed have answered. First come the members
- * that owe it, in rank. A member that is full and lacks it is skipped for the next. If none of them can read, one more member
- * that can is asked. Returns 'must-stay' if the copy here cannot be freed.
+ * Returns the members to ask next for a chunk, or none once all members that are needed have answered. The members that
+ * owe the chunk come first, in rank. If a full member lacks the chunk, the next member is asked in its place. If none
+ * of them can read the content, one more member that can is asked. Returns 'must-stay' if the copy here cannot be
+ * freed.
  */
 export function nextToAsk({ others, wanted, proofs, mustStay }: ChunkPlan): PeerId[] | 'must-stay' {
   const counted: ViewMember[] = []
@@ -48,14 +55,17 @@ export function nextToAsk({ others, wanted, proofs, mustStay }: ChunkPlan): Peer
     if (isEnough() && !member.canRead) continue
     const given = proofs.get(member.peer)
     if (given === undefined || given.proof.byteLength > 0) counted.push(member)
-    // It has room and still lacks the chunk after it was asked to pull it. No other member may take its place.
+    // The member has room, but still lacks the chunk after it was asked to pull it. No other member may take its place.
     else if (!member.isFull) return 'must-stay'
   }
   if (!isEnough() || !hasReader()) return 'must-stay'
   return counted.filter(({ peer }) => !proofs.has(peer)).map(({ peer }) => peer)
 }
 
-/** Checks the proofs of a chunk against its bytes. True if enough members hold it, at least one of them able to read. */
+/**
+ * Checks the proofs of a chunk against its bytes. Returns true if enough members hold it, and at least one of them can
+ * read the content.
+ */
 export function isProven({ proofs, others, wanted }: ChunkPlan, self: PeerId, bytes: Uint8Array): boolean {
   const holders = others.filter(({ peer }) => {
     const given = proofs.get(peer)

@@ -31,22 +31,28 @@ export interface EvictorOptions {
   storeClient: Pick<StoreClient, 'holdRoot'>
   repair: Pick<Repair, 'markEvicted'>
   ranking: () => Ranking
-  /** Members that may be asked now. */
+  /** Returns the members that may be asked now. */
   admitted: () => PeerId[]
   viewId: () => Uint8Array
   readNode: ReadNode
 }
 
-/** The chunks that an evict freed, and those that it left here: each counted once, with the bytes of its sealed block. */
+/**
+ * The chunks that an evict freed, and those that it left here. Each chunk is counted once, with the size of its sealed
+ * block.
+ */
 export interface Evicted {
   freed: { blocks: number; bytes: number }
-  /** Chunks that were here and stay: the others' copies were not proven, or something else needs them. */
+  /**
+   * Chunks that were here and stay, because the copies of other members were not proven or because something else needs
+   * the chunks.
+   */
   left: { blocks: number; bytes: number }
 }
 
 /**
- * When a plan was made, by both clocks: the wall clock counts the time that the machine sleeps, and nobody can set the
- * monotonic clock back.
+ * When a plan was made, by both clocks. The wall clock also counts the time that the machine sleeps, and the monotonic
+ * clock cannot be set back.
  */
 interface PlannedAt {
   wallAtMs: number
@@ -54,13 +60,14 @@ interface PlannedAt {
 }
 
 /**
- * Frees this member's copies of a file as far as others hold theirs, in three steps a batch of chunks:
+ * Frees those of this member's copies of a file for which other members hold theirs. It takes three steps for each
+ * batch of chunks:
  *
  * 1. plan: who would owe each chunk if this member came last in rank, and how many of them must hold it (`planOne`);
  * 2. collect: those members promise to hold the chunk and prove that they have it; they pull it first if they lack it;
- * 3. execute: each chunk whose proofs are true is freed under its lock, unless something has changed since.
+ * 3. execute: each chunk with valid proofs is freed under its lock, unless something has changed in the meantime.
  *
- * A chunk that is not proven stays. Manifest nodes are never evicted.
+ * A chunk without enough valid proofs stays. Manifest nodes are never evicted.
  */
 export class Evictor {
   readonly #options: EvictorOptions
@@ -74,7 +81,7 @@ export class Evictor {
     this.#proofs = new ProofCollector({ clock, chance, log: this.#log, storeClient, admitted, viewId })
   }
 
-  /** Evicts the chunks of one record. After an abort those that were not looked at yet stay. */
+  /** Evicts the chunks of one record. After an abort, the chunks that it has not looked at yet stay. */
   async evict({ id, root }: RecordRef, signal?: AbortSignal): Promise<Evicted> {
     const { codec } = this.#options
     const result: Evicted = { freed: { blocks: 0, bytes: 0 }, left: { blocks: 0, bytes: 0 } }
@@ -135,8 +142,8 @@ export class Evictor {
   }
 
   /**
-   * Checks the proofs against the chunk itself, which is read once for all of them. Returns why the chunk must stay;
-   * undefined if it is proven.
+   * Checks the proofs against the chunk itself, which is read once for all of them. Returns the reason why the chunk
+   * must stay, or undefined if the proofs suffice.
    */
   async #unproven(candidate: ChunkPlan): Promise<string | undefined> {
     const { local, self } = this.#options
@@ -152,7 +159,7 @@ export class Evictor {
     }
   }
 
-  /** Frees a proven chunk unless something has changed since it was planned. Returns why it stays. */
+  /** Frees a proven chunk unless something has changed since it was planned. Returns the reason if the chunk stays. */
   async #free(plan: ChunkPlan, plannedAt: PlannedAt): Promise<string | undefined> {
     const { local, repair } = this.#options
     await repair.markEvicted(plan.cid, plan.referrers)
@@ -184,7 +191,10 @@ export class Evictor {
   }
 }
 
-/** A file may hold the same chunk at many indexes: the first of them is enough. */
+/**
+ * Returns the first occurrence of each chunk. A file may hold the same chunk at many indexes, but it is enough to look
+ * at the first.
+ */
 function firstOfEach(batch: readonly ManifestChunk[]): ManifestChunk[] {
   const seen = new Set<string>()
   return batch.filter(({ cid }) => {

@@ -3,7 +3,7 @@ import { TABLES } from '../../disk/tables.ts'
 import type { BlockCid } from '../../format/cid.ts'
 import { u64be } from '../../util/bytes.ts'
 
-/** The blocks that this member gave away by an evict, and from when it owes them again, by the wall clock. */
+/** The blocks that this member evicted, each with the wall-clock time from which it owes the block again. */
 export class EvictedBlocks {
   readonly #index: IndexDb
 
@@ -19,7 +19,7 @@ export class EvictedBlocks {
     await this.#index.batch([{ type: 'del', key: keyOf(cid) }])
   }
 
-  /** For each block, when this member owes it again; 0 if it never evicted it. */
+  /** Returns, for each block, the time from which this member owes it again, or 0 if no evict of it is on record. */
   async owedAgainAtMs(cids: readonly BlockCid[]): Promise<number[]> {
     const values = await this.#index.getMany(cids.map(keyOf))
     return values.map(value => (value === undefined ? 0 : Number(Buffer.from(value).readBigUInt64BE())))

@@ -20,12 +20,15 @@ export interface ProofCollectorOptions {
   chance: Chance
   log: Logger
   storeClient: Pick<StoreClient, 'holdRoot'>
-  /** Members that may be asked now. */
+  /** Returns the members that may be asked now. */
   admitted: () => PeerId[]
   viewId: () => Uint8Array
 }
 
-/** Asks other members for holds on the chunks of one file, with a proof of each. Their answers go into the candidates. */
+/**
+ * Asks other members for holds on the chunks of one file, with a proof for each chunk. It stores their answers in the
+ * candidates.
+ */
 export class ProofCollector {
   readonly #options: ProofCollectorOptions
 
@@ -33,7 +36,7 @@ export class ProofCollector {
     this.#options = options
   }
 
-  /** Asks round by round until each candidate has the proofs that it needs, or must stay. */
+  /** Asks in rounds until each candidate either has the proofs that it needs or must stay. */
   async collect(root: BlockCid, candidates: readonly ChunkPlan[], signal: AbortSignal | undefined): Promise<void> {
     const reachable = new Set(this.#options.admitted())
     for (;;) {
@@ -50,7 +53,10 @@ export class ProofCollector {
     }
   }
 
-  /** Asks one member about its candidates. One request names candidates that the same records need. */
+  /**
+   * Asks one member about the candidates for which it is needed. Each request names only candidates that the same
+   * records need.
+   */
   async #askPeer(
     root: BlockCid,
     peer: PeerId,
@@ -60,7 +66,7 @@ export class ProofCollector {
     for (const group of Map.groupBy(candidates, ({ referrers }) => referrersKey(referrers)).values()) {
       for (let start = 0; start < group.length; start += EVICT_HOLD_BLOCKS) {
         if (await this.#ask(root, peer, group.slice(start, start + EVICT_HOLD_BLOCKS), signal)) continue
-        // It is silent, has gone or has another view, so it will not prove the rest either.
+        // The member is silent, has disconnected or has another view, so it will not prove the rest either.
         for (const candidate of candidates) candidate.mustStay ||= !candidate.proofs.has(peer)
         return
       }
@@ -90,7 +96,10 @@ export class ProofCollector {
     return true
   }
 
-  /** Asks for a hold, repeatedly while the two members have different views. Returns undefined if there is no answer. */
+  /**
+   * Asks for a hold, and repeats the request while the two members have different views. Returns undefined if there is
+   * no answer.
+   */
   async #hold(
     peer: PeerId,
     request: Omit<HoldRoot, 'view'>,

@@ -8,12 +8,12 @@ import { UNCERTAIN_MS, WALK_QUEUE_MAX, WALK_RETRY_MS, WALK_RETRY_MS_MAX, WALKS_A
 import { nameOfId } from '../log-names.ts'
 import type { RecordRef } from '../record-ref.ts'
 
-/** The blocks that a walk could not bring here, or not yet. */
+/** The blocks that a walk could not bring here, or must not bring here yet. */
 export interface WalkOutcome {
   missingChunks: number
-  /** Manifest nodes that could not be had. What is below them is not known. */
+  /** The number of manifest nodes that could not be obtained. It is not known which blocks are below them. */
   missingNodes: number
-  /** When an evicted chunk is owed again, by the wall clock; `Infinity` if none was evicted. */
+  /** The wall-clock time from which an evicted chunk is owed again; `Infinity` if none was evicted. */
   owedAgainAtMs: number
 }
 
@@ -21,9 +21,12 @@ export interface RepairQueueOptions {
   clock: Clock
   logger: ComponentLogger
   walk: (record: RecordRef) => Promise<WalkOutcome>
-  /** Every record that has blocks. */
+  /** Yields every record that has blocks. */
   records: () => AsyncIterable<RecordRef>
-  /** Whether the index says that a record is still to be walked; and whether it says so of any. */
+  /**
+   * `isUnfinished` returns true if the index says that this record is still to be walked, and `hasUnfinished` if it
+   * says so of any record.
+   */
   isUnfinished: (record: RecordRef) => Promise<boolean>
   hasUnfinished: () => Promise<boolean>
   onError: (error: unknown) => void
@@ -31,28 +34,28 @@ export interface RepairQueueOptions {
 
 interface Pending {
   record: RecordRef
-  /** When a new record came, by the monotonic clock; `Infinity` if its references were written before. */
+  /** When the record arrived (monotonic clock). `Infinity` if an earlier walk has already written its references. */
   sinceAtMs: number
   /**
-   * Set if a chunk of the record is evicted during its walk: when the chunk is owed again, by the wall clock. The walk may
-   * have passed that chunk.
+   * If a chunk of the record is evicted during its walk, the wall-clock time from which the chunk is owed again. It is
+   * kept here because the walk may already have passed that chunk.
    */
   owedAgainAtMs: number
   done: PromiseWithResolvers<void>
 }
 
 /**
- * Decides which records are walked, and when. New records are walked at once and before others. A record whose walk left
- * something missing is walked again, at growing intervals until a retry helps, and at once when a member comes.
- * Both queues are bounded: a record that does not fit is found again in the index.
+ * Decides which records are walked, and when. New records are walked immediately and before others. If a walk left
+ * blocks of a record missing, the record is walked again: at intervals that grow until a retry helps, and immediately
+ * when a member connects. Both queues are bounded: a record that does not fit is found again in the index.
  */
 export class RepairQueue {
-  /** Walks again the records of which something is missing. */
+  /** Walks records again while blocks of theirs are missing. */
   readonly worker: Worker
   readonly #options: RepairQueueOptions
   readonly #log: Logger
   readonly #backoff = new Backoff({ minMs: WALK_RETRY_MS, maxMs: WALK_RETRY_MS_MAX })
-  /** New records, the oldest first, and records that are walked again. */
+  /** New records, oldest first, and records that are walked again. */
   readonly #fresh = new Map<string, Pending>()
   readonly #repeats = new Map<string, Pending>()
   readonly #walking = new Map<string, Pending>()
@@ -65,7 +68,8 @@ export class RepairQueue {
   #isStopped = false
   // True once every record that was unfinished at the last stop has been walked once.
   #isSettled = false
-  // New records were not queued, or unfinished ones were forgotten, for lack of room. The index has them.
+  // True if, for lack of room, new records were not queued or unfinished records were forgotten. The index still has
+  // them.
   #hasDroppedNew = false
   #hasDroppedUnfinished = false
   #isRescanning = false
@@ -89,7 +93,7 @@ export class RepairQueue {
     this.#push(this.#fresh, record, this.#options.clock.monotonic())
   }
 
-  /** Walks a record once more, but not before this moment of the wall clock. */
+  /** Schedules another walk of a record, no earlier than this wall-clock time. */
   addLater(record: RecordRef, owedAgainAtMs: number): void {
     const key = toHex(record.id)
     const walking = this.#walking.get(key)
@@ -98,8 +102,8 @@ export class RepairQueue {
   }
 
   /**
-   * Walks everything once. The records that were unfinished come first, since until they are walked it is not certain which
-   * blocks are needed. Resolves when all others are in the queue.
+   * Walks every record once. The unfinished records come first, since it is not certain which blocks are needed until
+   * they have been walked. Resolves when all other records are in the queue.
    */
   async start(): Promise<void> {
     this.worker.start()
@@ -131,7 +135,10 @@ export class RepairQueue {
     await this.#allDone()
   }
 
-  /** Walks the unfinished records at once: a member came or the view changed, so missing blocks may be there now. */
+  /**
+   * Walks the unfinished records immediately. Call it when a member has connected or the view has changed, since
+   * missing blocks may be available now.
+   */
   retry(): void {
     this.#backoff.reset()
     this.worker.wake()
@@ -143,7 +150,7 @@ export class RepairQueue {
     await this.#allDone(this.#fresh)
   }
 
-  /** False while there may be a block here that a record needs and nothing refers to. */
+  /** False while there may be a block here that a record needs but that nothing refers to yet. */
   get isCertain(): boolean {
     const isComplete = this.#isSettled && !this.#hasDroppedNew && !this.#hasDroppedUnfinished && !this.#isRescanning
     if (!isComplete || this.#missingNodes > 0) return false
@@ -154,7 +161,7 @@ export class RepairQueue {
     return true
   }
 
-  /** How many blocks the last walks found missing. */
+  /** The number of blocks that the last walks found missing. */
   get missingBlocks(): number {
     return this.#missingChunks + this.#missingNodes
   }
@@ -204,12 +211,12 @@ export class RepairQueue {
       this.#log('record %s: the walk failed: %s', nameOfId(record.id), reasonOf(error))
       if (this.#isStopped || isAbort(error)) return
       this.#options.onError(error)
-      // It is not known what is missing of the record, so it may be anything.
+      // Any part of the record may be missing, so count a manifest node as missing: nothing is freed while one is.
       this.#remember(record, { missingChunks: 0, missingNodes: 1, owedAgainAtMs: Number.POSITIVE_INFINITY })
     }
   }
 
-  /** Remembers what is missing of a record, until nothing is. */
+  /** Tracks which blocks of a record are missing, and forgets the record once it is complete. */
   #remember(record: RecordRef, outcome: WalkOutcome): void {
     if (this.#isStopped) return
     const key = toHex(record.id)
@@ -229,7 +236,7 @@ export class RepairQueue {
     this.#missingNodes += sign * (outcome?.missingNodes ?? 0)
   }
 
-  /** Puts the unfinished records whose turn it is into the queue again. */
+  /** Puts the unfinished records that are due back into the queue. */
   #walkUnfinished(): void {
     const nowAtMs = this.#options.clock.now()
     const due = [...this.#unfinished.values()].filter(
@@ -240,7 +247,7 @@ export class RepairQueue {
     if (this.#hasDroppedUnfinished) this.#rescan()
   }
 
-  /** Finds in the index the records that had no room in memory. */
+  /** Finds the records that had no room in memory again in the index. */
   #rescan(): void {
     if (this.#isRescanning || this.#isStopped) return
     this.#log('looking in the index for records that had no room in memory')
@@ -272,7 +279,7 @@ export class RepairQueue {
     }
   }
 
-  /** Resolves once the walks under way have ended, and those that wait in the queue now. */
+  /** Resolves once the walks that are now under way or waiting in the queue have ended. */
   async #allDone(queue: ReadonlyMap<string, Pending> = new Map()): Promise<void> {
     const all = [...queue.values(), ...this.#walking.values()]
     await Promise.all(all.map(({ done }) => done.promise))

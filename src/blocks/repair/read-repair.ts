@@ -12,8 +12,9 @@ export interface ReadRepairOptions {
 }
 
 /**
- * Keeps blocks that were read from other members although a record needs them here: this member evicted them, or has not
- * pulled them yet. The reader does not wait for that. Beyond a limit blocks are not kept now; a walk finds them later.
+ * Stores blocks that were read from other members if a record needs them here, because this member evicted them or has
+ * not pulled them yet. The reader does not wait for this. If too many blocks are being written, further ones are not
+ * stored now; a walk pulls them later.
  */
 export class ReadRepair {
   readonly #options: ReadRepairOptions
@@ -25,7 +26,10 @@ export class ReadRepair {
     this.#log = options.logger.forComponent('dfs:blocks:repair')
   }
 
-  /** Begins to keep a block if it is claimed here. Returns it for the reader. Its buffer is not reused before it is written. */
+  /**
+   * Begins to store a block if it is claimed here. Returns the block for the reader. Its buffer is not reused before
+   * the block is written.
+   */
   keep(cid: BlockCid, fetched: Fetched): Fetched {
     if (this.#underWay.size >= READ_REPAIRS_MAX) return fetched
     const { repair, onError } = this.#options
@@ -40,7 +44,7 @@ export class ReadRepair {
     return { ...fetched, release: () => void kept.then(fetched.release) }
   }
 
-  /** Resolves once everything under way has been written. */
+  /** Resolves once every block under way has been written. */
   async settled(): Promise<void> {
     await Promise.all(this.#underWay)
   }

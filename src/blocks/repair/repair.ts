@@ -38,18 +38,18 @@ export interface RepairOptions {
   fetcher: Fetcher
   puller: BlockPuller
   ranking: () => Ranking
-  /** Puts whose claims on a file end once its references are written. */
+  /** Returns the puts whose claims on a file end once its references are written. */
   takeLinkedPuts: (root: BlockCid) => PutId[]
-  /** Every record that has blocks. */
+  /** Yields every record that has blocks. */
   records: () => AsyncIterable<RecordRef>
   onError: (error: unknown) => void
 }
 
 /**
- * Brings the blocks here that this member owes. It walks the manifest of each record, claims the blocks that are here, and
- * pulls those that it owes and lacks; every member owes all manifest nodes. A walk that leaves something missing is repeated
- * until nothing is missing. It frees nothing: the evictor and the sweeper do that, and ask here whether it is certain which
- * blocks are needed.
+ * Brings the blocks here that this member owes. It walks the manifest of each record, claims the blocks that are here,
+ * and pulls those that it owes and lacks; every member owes all manifest nodes. If a walk leaves blocks missing, it is
+ * repeated until none are missing. It frees nothing: the evictor and the sweeper do that, and ask here whether it is
+ * certain which blocks are needed.
  */
 export class Repair {
   readonly #options: RepairOptions
@@ -85,8 +85,8 @@ export class Repair {
   }
 
   /**
-   * Returns the index changes that claim a record's root and mark the record as still to be walked. They belong in the
-   * record's own batch.
+   * Returns the index changes that claim a record's root and mark the record as still to be walked. They must go into
+   * the batch that adds the record.
    */
   static referenceOps({ id, root, replicas }: Pick<RecordRef, 'id' | 'root' | 'replicas'>): IndexOp[] {
     return [
@@ -104,7 +104,7 @@ export class Repair {
     for (const record of records) this.#queue.add(record)
   }
 
-  /** Walks every record once, since this member still owes what it owed when it stopped. */
+  /** Walks every record once, since this member still owes the blocks that it owed when it stopped. */
   start(): Promise<void> {
     return this.#queue.start()
   }
@@ -115,7 +115,7 @@ export class Repair {
     await this.#ops.settled()
   }
 
-  /** Walks at once the records of which something is missing: a member has come, or the view has changed. */
+  /** Immediately walks the records that have missing blocks. Call it when a member connects or the view changes. */
   retry(): void {
     this.#queue.retry()
   }
@@ -126,27 +126,27 @@ export class Repair {
   }
 
   /**
-   * False while there may be blocks here that a record needs and that nothing claims yet: the record has not been walked, or
-   * a node of its manifest cannot be had. Nothing may be freed then.
+   * False while there may be blocks here that a record needs and that nothing claims yet, because the record has not
+   * been walked or a node of its manifest cannot be obtained. During that time nothing may be freed.
    */
   get isCertain(): boolean {
     return this.#queue.isCertain
   }
 
-  /** The blocks that this member owes and lacks. The bytes are an upper bound, since a sealed block hides its size. */
+  /** The blocks that this member owes and lacks. `bytes` is an upper bound, since a sealed block hides its size. */
   get owed(): { blocks: number; bytes: number } {
     const { missingBlocks } = this.#queue
     return { blocks: missingBlocks, bytes: missingBlocks * CHUNK_BYTES }
   }
 
-  /** The blocks that are being pulled at this moment. The bytes are an upper bound. */
+  /** The blocks that are being pulled at this moment. `bytes` is an upper bound. */
   get repairing(): { blocks: number; bytes: number } {
     return { blocks: this.#pulling, bytes: this.#pulling * CHUNK_BYTES }
   }
 
   /**
-   * Notes that this member is about to evict a chunk. It owes it again after `EVICTED_MS`, to each of the records that need
-   * it and want a copy here.
+   * Notes that this member is about to evict a chunk. After `EVICTED_MS`, this member owes the chunk again to each
+   * record that needs it and wants a copy here.
    */
   async markEvicted(cid: BlockCid, referrers: Referrers): Promise<void> {
     const { clock, codec, self } = this.#options
@@ -154,12 +154,12 @@ export class Repair {
     await this.#evicted.add(cid, owedAgainAtMs)
     for (const [id, { root, replicas }] of referrers.records) {
       const rootCid = equalBytes(root, cid.multihash.bytes) ? cid : cidOfMultihash(root, codec.code)
-      // The author only matters as the member to ask first.
+      // The author matters only as the member to ask first.
       this.#queue.addLater({ id: fromHex(id), root: rootCid, replicas, author: self }, owedAgainAtMs)
     }
   }
 
-  /** Keeps a block that was read from another member, if a record needs it here. If it was evicted, it is owed again. */
+  /** Stores a block read from another member, if a record needs it here. If it was evicted, it is now owed again. */
   async keepIfClaimed(cid: BlockCid, bytes: Uint8Array): Promise<void> {
     const { local, claims } = this.#options
     if (!(await claims.isReferenced(cid.multihash.bytes))) return
@@ -168,7 +168,7 @@ export class Repair {
     this.#log.trace('kept block %s, which was read from another member', nameOf(cid))
   }
 
-  /** Claims the blocks that a record needs here, and pulls those that are owed and not here. Returns what is missing. */
+  /** Claims the blocks that a record needs here, and pulls those that are owed and not here. Counts what is missing. */
   async #walk(record: RecordRef): Promise<WalkOutcome> {
     const { signal } = this.#stopped
     const outcome: WalkOutcome = { missingChunks: 0, missingNodes: 0, owedAgainAtMs: Number.POSITIVE_INFINITY }
@@ -182,7 +182,7 @@ export class Repair {
           free()
           pulls.delete(pull)
         })
-        // It fails only when the node stops, and then the walk fails with it.
+        // The pull rejects only when the node stops, and then the walk fails too.
         pull.catch(() => {})
         pulls.add(pull)
       }
@@ -193,7 +193,7 @@ export class Repair {
     return outcome
   }
 
-  /** Logs a walk that pulled something or found something missing. `pulled` counts chunks by the member they came from. */
+  /** Logs a walk that pulled blocks or found some missing. `pulled` counts chunks by the member that they came from. */
   #logWalk({ id }: RecordRef, { missingChunks, missingNodes }: WalkOutcome, pulled: ReadonlyMap<PeerId, number>): void {
     if (!this.#log.enabled) return
     const record = nameOfId(id)
@@ -203,7 +203,7 @@ export class Repair {
     else this.#log('record %s: missing chunks: %d, missing manifest nodes: %d', record, missingChunks, missingNodes)
   }
 
-  /** The chunks of a record. If a manifest node cannot be had, the outcome says so, and the walk ends there. */
+  /** Yields the chunks of a record. If a manifest node cannot be obtained, it stops and says so in the outcome. */
   #batches(record: RecordRef, outcome: WalkOutcome): AsyncGenerator<ManifestChunk[]> {
     return walkBatches({
       root: record.root,
@@ -213,7 +213,7 @@ export class Repair {
       onCutShort: error => {
         this.#log('record %s: cannot walk its whole manifest: %s', nameOfId(record.id), reasonOf(error))
         if (isOutOfReach(error) || error instanceof NoSpaceError) outcome.missingNodes++
-        // Nothing can be reached below a node that breaks the format. All blocks that were reached have been claimed.
+        // Nothing below a node that breaks the format can be reached. All blocks that were reached have been claimed.
         else if (!(error instanceof FormatError)) throw error
       }
     })
@@ -223,12 +223,12 @@ export class Repair {
   async #finish({ id, root }: RecordRef): Promise<void> {
     const { codec, local, claims, takeLinkedPuts } = this.#options
     const puts = takeLinkedPuts(root)
-    // The last changes go into the batch that removes the record's mark: for most files that is the only batch.
+    // The last changes go into the batch that removes the record's mark. For most files it is the only batch.
     let endOps: IndexOp[] = []
     if (puts.length > 0) {
       const readNode = (cid: BlockCid): Promise<Uint8Array> => local.getOrThrow(cid)
       for await (const batch of walkBatches({ root, readNode, codec, select: isAny })) {
-        // A block that the keeper stored after the walk had passed it has no reference yet. The record itself claims its root.
+        // The keeper may have stored a block after the walk passed it, so claim it now. The record claims its root.
         await Promise.all(batch.map(block => block.parent !== null && this.#claimIfHere(block)))
         if (endOps.length > 0) await this.#ops.add(endOps)
         const multihashes = batch.map(({ cid }) => cid.multihash.bytes)
@@ -238,7 +238,7 @@ export class Repair {
     await this.#ops.add([...endOps, { type: 'del', key: unwalkedKey(id) }])
   }
 
-  /** Returns a manifest node, from disk or from another member. Every member keeps those, so it is claimed and kept. */
+  /** Returns a manifest node, from disk or another member. Every member keeps these, so it is claimed and stored. */
   async #node({ author }: RecordRef, cid: BlockCid, parent: Uint8Array | null): Promise<Uint8Array> {
     const { local, fetcher, self } = this.#options
     if (parent !== null) await this.#ops.add([referenceOf(cid, parent)])
@@ -248,7 +248,7 @@ export class Repair {
     return bytes
   }
 
-  /** Claims the chunks that are here or owed. Returns those that are owed, are not here and are to be pulled now. */
+  /** Claims the chunks that are here or owed. Returns those that are owed, are not here, and should be pulled now. */
   async #claimHeld(record: RecordRef, batch: readonly ManifestChunk[], outcome: WalkOutcome): Promise<ManifestChunk[]> {
     const { self, ranking, clock } = this.#options
     const order = ranking()
@@ -262,7 +262,7 @@ export class Repair {
     return owed.filter((_, i) => (owedAgainAtMs[i] as number) <= nowAtMs)
   }
 
-  /** Writes a block's reference if the block is here. Returns whether it is. */
+  /** Writes a block's reference if the block is here. Returns true if the block is here. */
   #claimIfHere({ cid, parent }: ManifestBlock): Promise<boolean> {
     const { local } = this.#options
     // The record itself claims its root.
@@ -281,7 +281,7 @@ export class Repair {
       this.#log.trace('pulled block %s, which was owed here', nameOf(cid))
     } catch (error) {
       if (isAbort(error)) throw error
-      // The end of the walk says how many are missing.
+      // At its end, the walk logs how many blocks are missing.
       this.#log.trace('could not pull block %s: %s', nameOf(cid), reasonOf(error))
       if (!isOutOfReach(error) && !(error instanceof NoSpaceError)) onError(error)
       outcome.missingChunks++

@@ -13,16 +13,19 @@ export interface SweeperOptions {
   claims: Claims
   local: LocalBlocks
   holds: Holds
-  /** Whether a put of this member is under way: its claims do not run out. */
+  /**
+   * Returns true if the put is one of this member's and is under way. Its claims are not ended, even if they have
+   * expired.
+   */
   isUnderWay: (put: PutId) => boolean
-  /** False while it is not certain which blocks are needed. */
+  /** Returns false while it is not certain which blocks are needed. */
   mayFree: () => boolean
   onError: (error: unknown) => void
 }
 
 /**
- * Ends the claims of puts that have run out, and frees the blocks that nothing claims any more. After an unclean stop it
- * also looks once at every block, for those that a crash left without a claim. When in doubt it keeps a block.
+ * Ends expired claims of puts, and frees the blocks that nothing claims any more. After an unclean stop, it also looks
+ * once at every block, to find those that a crash left without a claim. When in doubt, it keeps a block.
  */
 export class Sweeper {
   readonly worker: Worker
@@ -44,7 +47,7 @@ export class Sweeper {
     })
   }
 
-  /** Begins to sweep. `mayHaveOrphans` says that the last stop was unclean. */
+  /** Begins to sweep. `mayHaveOrphans` is true if the last stop was unclean. */
   start({ mayHaveOrphans }: { mayHaveOrphans: boolean }): void {
     this.#mayHaveOrphans = mayHaveOrphans
     this.worker.start()
@@ -60,7 +63,7 @@ export class Sweeper {
     if (this.#mayHaveOrphans && mayFree()) this.#mayHaveOrphans = !(await this.#sweepOrphans(signal))
   }
 
-  /** Ends the claims that have run out, and frees the blocks that they alone claimed. */
+  /** Ends the claims that have expired, and frees the blocks that only they claimed. */
   async #sweepClaims(signal: AbortSignal): Promise<void> {
     const { claims, clock, holds, isUnderWay, mayFree } = this.#options
     holds.sweep()
@@ -87,8 +90,8 @@ export class Sweeper {
   }
 
   /**
-   * Looks at every block once and frees those that nothing claims. Returns false if it must be done again, because it became
-   * uncertain which blocks are needed.
+   * Looks at every block once and frees those that nothing claims. Returns false if the search must be repeated,
+   * because it became uncertain which blocks are needed.
    */
   async #sweepOrphans(signal: AbortSignal): Promise<boolean> {
     const { local, mayFree, clock, claims } = this.#options

@@ -3,7 +3,7 @@ import { tagOfContent } from '../content-tag.ts'
 import { ChangedError, ExistsError, IsADirectoryError, NotADirectoryError } from '../errors.ts'
 import type { TreeNode } from '../tree-node.ts'
 
-/** Checks that a change makes on the nodes that it finds, before it signs anything. */
+/** The checks that a change makes on the nodes that it finds, before it signs anything. */
 
 export interface TargetOptions {
   noClobber?: boolean | undefined
@@ -11,7 +11,7 @@ export interface TargetOptions {
   ifTag?: string | null | undefined
 }
 
-/** Throws if content must not be linked where this node is. */
+/** Throws if content must not be linked at the path of this node. */
 export function checkTarget(node: TreeNode | undefined, { noClobber, ifTag }: TargetOptions): void {
   if (node?.kind === 'directory') throw new IsADirectoryError('this path is a directory')
   if (node === undefined) {
@@ -24,14 +24,14 @@ export function checkTarget(node: TreeNode | undefined, { noClobber, ifTag }: Ta
     throw new ChangedError('what is at this path has changed')
 }
 
-/** Throws if a move must not replace `target` by `node`. */
+/** Throws if a move must not replace `target` with `node`. */
 export function checkReplace(node: TreeNode, target: TreeNode, noClobber: boolean): void {
   if (target.kind === 'directory' || noClobber) throw new ExistsError('something is at this path already')
   if (node.kind === 'directory') throw new NotADirectoryError('a directory cannot replace a file')
   refuseVersion(target)
 }
 
-/** True for a file's conflict version: a node that shows another content than the file's own. */
+/** Returns true for a conflict version of a file, which is a node that shows other content than the file's own. */
 export function isVersion(node: TreeNode): boolean {
   return node.kind === 'file' && node.shown.content !== node.record
 }

@@ -13,7 +13,7 @@ import { rootNode, type Tree } from '../tree.ts'
 import type { DirectoryNode } from '../tree-node.ts'
 import type { TreeLocks } from './locks.ts'
 
-/** The rooms, ports and locks that every change of the tree uses. */
+/** The components, ports and locks that all changes to the tree share. */
 export interface ChangeContext {
   tree: Tree
   bodies: Bodies
@@ -22,16 +22,16 @@ export interface ChangeContext {
   chance: Chance
   locks: TreeLocks
   log: Logger
-  /** Makes records durable in one step, and returns them. */
+  /** Makes records durable in one batch, and returns them. */
   append: (records: Records) => Promise<Records>
 }
 
-/** How many times a change is tried if something that it relies on is changed meanwhile. */
+/** The number of times that a change is tried if something that it relies on changes in the meantime. */
 const ATTEMPTS_MAX = 8
 
 /**
- * Runs a change again as long as it returns undefined, which means that something it relied on has changed. Throws a
- * `ChangedError` after `ATTEMPTS_MAX`.
+ * Repeats a change while it returns undefined, which means that something it relied on has changed. Throws a
+ * `ChangedError` after `ATTEMPTS_MAX` attempts.
  */
 export async function attempt<T>({ log }: ChangeContext, change: () => Promise<T | undefined>): Promise<T> {
   for (let count = 1; count <= ATTEMPTS_MAX; count++) {
@@ -42,7 +42,7 @@ export async function attempt<T>({ log }: ChangeContext, change: () => Promise<T
   throw new ChangedError('what is at this path keeps changing: try again')
 }
 
-/** The directory at a path; undefined if there is none, or a file is there. */
+/** Returns the directory at a path, or undefined if there is none or if the path is a file. */
 export async function findDirectory({ tree }: ChangeContext, path: Path): Promise<DirectoryNode | undefined> {
   const node = path.length === 0 ? rootNode() : await tree.resolve(path)
   return node?.kind === 'directory' ? node : undefined
@@ -52,7 +52,7 @@ export async function findDirectory({ tree }: ChangeContext, path: Path): Promis
 export interface FoundEntry {
   row: EntryRow
   shown: Shown
-  /** Undefined if that record does not open. */
+  /** Undefined if that record cannot be opened. */
   body: EntryBody | undefined
 }
 
@@ -61,12 +61,12 @@ export async function findEntry({ tree, bodies }: ChangeContext, id: Uint8Array)
   return found === undefined ? undefined : { ...found, body: await bodies.open(found.shown.place) }
 }
 
-/** The place of a path in its directory. */
+/** Returns the place, in a parent directory, that a path names. */
 export function placementIn(parent: DirectoryNode, path: Path): Placement {
   return { parent: parent.ids[0] as Uint8Array, name: path.at(-1) as string }
 }
 
-/** Signs the records that delete an entry, over all its heads: none if there is no such entry. */
+/** Signs the records that delete an entry, covering all its heads. Returns none if there is no such entry. */
 export async function deletionOf(context: ChangeContext, id: Uint8Array): Promise<Records> {
   const found = await findEntry(context, id)
   return found === undefined ? [] : context.author.delete(id, found.row.state, found.shown, found.body)

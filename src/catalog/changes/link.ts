@@ -10,17 +10,17 @@ import { ensureDirectory } from './mkdir.ts'
 import { rewrite } from './rewrite.ts'
 
 export interface LinkOptions extends TargetOptions {
-  /** Copies wanted; `REPLICAS_ALL` for every member. */
+  /** The number of copies wanted; `REPLICAS_ALL` for every member. */
   replicas: number
 }
 
-/** Throws what `link` would throw now, before anything is stored for it. */
+/** Throws the error that `link` would throw now. Call it before anything is stored for the link. */
 export async function checkLink({ tree }: ChangeContext, path: Path, options: TargetOptions): Promise<void> {
   refuseRoot(path)
   checkTarget(await tree.resolve(path), options)
 }
 
-/** Links content to a path: it becomes the content of the file that is there, or of a new one. */
+/** Links content to a path. The content becomes that of the file at the path, or of a new file if there is none. */
 export async function link(
   context: ChangeContext,
   path: Path,
@@ -39,7 +39,7 @@ export async function link(
   })
 }
 
-/** Returns undefined if the directory is missing, or if the file has been deleted meanwhile. */
+/** Returns undefined if the directory is missing, or if the file has been deleted in the meantime. */
 async function linkLocked(
   context: ChangeContext,
   path: Path,

@@ -13,19 +13,22 @@ export class TreeLocks {
   readonly #locks = new KeyedLocks()
 
   /**
-   * One move of a directory at a time. If two directories are moved into each other at the same time, the second move
-   * must see the result of the first, or together they would make a cycle.
+   * Allows one move of a directory at a time. If two directories are moved into each other at the same time, the second
+   * move must see the result of the first; otherwise the two moves together would make a cycle.
    */
   directoryMove<T>(work: () => Promise<T>): Promise<T> {
     return this.#locks.run(DIRECTORY_MOVES, work)
   }
 
-  /** One change at a time may give a name to an entry or take it away. */
+  /** For each path, only one change at a time may give the name to an entry or take it away. */
   paths<T>(paths: readonly Path[], work: () => Promise<T>): Promise<T> {
     return this.#all(paths.map(formatPath), work)
   }
 
-  /** One change of an entry at a time: a record must have seen every head that is there when it is appended. */
+  /**
+   * Allows one change of an entry at a time, because a record must have seen every head that exists when it is
+   * appended.
+   */
   entries<T>(ids: readonly Uint8Array[], work: () => Promise<T>): Promise<T> {
     return this.#all(ids.map(toHex), work)
   }

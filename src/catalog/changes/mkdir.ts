@@ -4,14 +4,14 @@ import type { Change, Records } from '../change.ts'
 import { NotADirectoryError } from '../errors.ts'
 import { type ChangeContext, findDirectory, placementIn } from './context.ts'
 
-/** Makes a directory, and those above it that are missing. */
+/** Makes a directory and any missing directories above it. */
 export async function mkdir(context: ChangeContext, path: Path, replicas: number): Promise<Change> {
   return { path, statements: await ensureDirectory(context, path, replicas) }
 }
 
 /**
- * Makes the directory at a path, and those above it, unless they exist. Returns the records that it signed. Another
- * change may have removed one of the directories again by the time this resolves.
+ * Makes the directory at a path, and those above it, unless they exist. Returns the records that it signed. By the time
+ * this resolves, another change may already have removed one of the directories again.
  */
 export async function ensureDirectory(context: ChangeContext, path: Path, replicas: number): Promise<Records> {
   const { tree, author, chance, clock, locks, append } = context

@@ -11,7 +11,7 @@ import { ensureDirectory } from './mkdir.ts'
 
 export interface MoveOptions {
   noClobber?: boolean | undefined
-  /** Copies wanted of the directories that have to be made. */
+  /** The number of copies wanted of the directories that have to be made. */
   replicas: number
 }
 
@@ -23,7 +23,8 @@ interface Move {
 }
 
 /**
- * Moves what is at a path to a path that is free, or where a file may be replaced. Directories are never merged.
+ * Moves the file or directory at a path to another path. That path must be free, or hold a file that may be replaced.
+ * Directories are never merged.
  */
 export async function move(context: ChangeContext, from: Path, to: Path, options: MoveOptions): Promise<Change> {
   if (from.length === 0) throw new InvalidInputError('the root directory cannot be moved')
@@ -78,7 +79,7 @@ async function moveEntry(context: ChangeContext, id: Uint8Array, at: Placement):
   if (body === undefined) throw new DamagedEntryError('this entry cannot be read: it can only be removed')
   const moved = author.move(row.state, carried, body, at)
   if (moved !== undefined) return [moved]
-  // Its past has grown too long for another put: the entry goes on under a new id.
+  // Its past has grown too long for another put, so the entry continues under a new id.
   const renewed = chance.bytes(ENTRY_ID_BYTES)
   const deleted = author.delete(id, row.state, shown, body)
   const created = author.create(renewed, { ...body, ...at }, carried)
@@ -86,7 +87,7 @@ async function moveEntry(context: ChangeContext, id: Uint8Array, at: Placement):
   return [created, ...(await moveChildren(context, id, renewed)), ...deleted]
 }
 
-/** Moves the children of a directory below its new id. */
+/** Moves the children of a directory to its new id. */
 async function moveChildren(context: ChangeContext, from: Uint8Array, to: Uint8Array): Promise<Records> {
   const records: Records = []
   for await (const { id, name } of context.tree.childrenOf(from))
@@ -95,7 +96,8 @@ async function moveChildren(context: ChangeContext, from: Uint8Array, to: Uint8A
 }
 
 /**
- * The entries that a move of this one changes: itself, and if it is a directory that needs a new id, all its children.
+ * Returns the entries that a move of this entry changes: the entry itself and, if it is a directory that needs a new
+ * id, its children, each with the entries that it changes in turn.
  */
 async function familyOf(context: ChangeContext, id: Uint8Array): Promise<Uint8Array[]> {
   const { tree } = context
@@ -109,8 +111,8 @@ async function familyOf(context: ChangeContext, id: Uint8Array): Promise<Uint8Ar
 }
 
 /**
- * Locks entries, all entries that move along with them, and some others. Returns undefined if more entries have to move
- * along by the time the locks are held.
+ * Locks some entries, all entries that have to move along with them, and `others`. Returns undefined if, by the time
+ * the locks are held, further entries have to move along.
  */
 async function lockFamilies<T>(
   context: ChangeContext,

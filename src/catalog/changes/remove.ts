@@ -14,7 +14,7 @@ import { rewrite } from './rewrite.ts'
 export interface RemoveOptions {
   /** Remove a directory with everything below it. */
   recursive?: boolean | undefined
-  /** The content that must be there now. */
+  /** The tag of the content that must be there now. */
   ifTag?: string | undefined
   signal?: AbortSignal | undefined
 }
@@ -81,7 +81,10 @@ function deleteAll(context: ChangeContext, ids: readonly Uint8Array[]): Promise<
   })
 }
 
-/** Removes the conflict version that a path shows: writes the file's own content once more, over all heads. */
+/**
+ * Removes the conflict version that a path shows. To do so it writes the file's own content once more, covering all
+ * heads.
+ */
 async function removeVersion(context: ChangeContext, node: FileNode): Promise<Records> {
   if (node.shown.conflicts.length > 1) {
     throw new InvalidInputError('this file has several conflict versions: put the one to keep at its own path')

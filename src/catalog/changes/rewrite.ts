@@ -6,8 +6,8 @@ import type { FileNode } from '../tree-node.ts'
 import { type ChangeContext, deletionOf, type FoundEntry, findEntry } from './context.ts'
 
 /**
- * Writes new content to a file. This ends the file's conflicts, and deletes the other files of its name. The write is
- * the last record. Returns undefined if the file has been deleted meanwhile.
+ * Writes new content to a file. This ends the file's conflicts, and deletes the other files with the same name. The
+ * write is the last record. Returns undefined if the file has been deleted in the meantime.
  */
 export function rewrite(
   context: ChangeContext,
@@ -25,7 +25,7 @@ export function rewrite(
   })
 }
 
-/** Signs the records that write content to an entry: one, or more if the file has to go on under a new id. */
+/** Signs the records that write content to an entry: one record, or more if the file has to continue under a new id. */
 async function writesTo(
   { author, bodies, chance }: ChangeContext,
   { row, shown, body }: FoundEntry,
@@ -38,7 +38,7 @@ async function writesTo(
   const written = { ...content, props }
   const record = author.write({ entry, state: row.state, shown, at, content: written, replicas })
   if (record !== undefined) return [record]
-  // Its past has grown too long for another put: the file goes on under a new id.
+  // Its past has grown too long for another put, so the file continues under a new id.
   const deleted = author.delete(entry, row.state, shown, body)
   return [...deleted, author.createFile(chance.bytes(ENTRY_ID_BYTES), at, written, replicas)]
 }

@@ -15,12 +15,12 @@ import {
 } from '../rows/keys.ts'
 import { type PlacedEntry, underName } from '../rows/name-rows.ts'
 
-/** An entry in a directory, with the facts from its row there. */
+/** An entry in a directory, with the value of its row there. */
 export interface Child extends DirectoryValue {
   entry: Uint8Array
 }
 
-/** All entries of one name in one directory. */
+/** All entries with the same name in one directory. */
 export interface NameGroup {
   directories: Child[]
   files: Child[]
@@ -28,11 +28,11 @@ export interface NameGroup {
 
 export interface NameGroupsOptions {
   index: IndexDb
-  /** False if the index has no deleted directories. They are not looked for then. */
+  /** Returns false if the index has no deleted directories. In that case the search for them is skipped. */
   hasDeleted: () => boolean
 }
 
-/** Reads the entries of directories, grouped by name. The groups have only entries that show there. */
+/** Reads the entries of directories, grouped by name. The groups contain only entries that are shown there. */
 export class NameGroups {
   readonly #options: NameGroupsOptions
 
@@ -40,7 +40,10 @@ export class NameGroups {
     this.#options = options
   }
 
-  /** All names in some directories that show as one. Throws an `OverLimitError` if they hold more than `LIST_MAX`. */
+  /**
+   * Returns the groups of all names in some directories that are shown as one. Throws an `OverLimitError` if the
+   * directories hold more than `LIST_MAX` entries.
+   */
   async all(parents: readonly Uint8Array[]): Promise<NameGroup[]> {
     const { index } = this.#options
     const groups = new Map<string, NameGroup>()
@@ -55,7 +58,7 @@ export class NameGroups {
     return [...groups.values()]
   }
 
-  /** One name, by its hash, in some directories that show as one. */
+  /** Returns the group of one name, given by its hash, in some directories that are shown as one. */
   async one(parents: readonly Uint8Array[], hash: Uint8Array): Promise<NameGroup> {
     const { index } = this.#options
     const reachability = new Reachability(index)
@@ -65,10 +68,11 @@ export class NameGroups {
     return group
   }
 
-  /** True if something that is not deleted is below a directory, at any depth. */
+  /** Returns true if a directory has anything below it, at any depth, that is not deleted. */
   async hasLiveBelow(directory: Uint8Array): Promise<boolean> {
     const { index } = this.#options
-    // Visit each directory once, since deleted ones may be in a cycle too. The loop also visits those that it adds.
+    // Visit each directory once, since deleted directories may form a cycle too. The loop also visits the directories
+    // that it adds.
     const below = new Map([[toHex(directory), directory]])
     for (const at of below.values()) {
       if (await index.hasAny(directoryKey(TABLES.children, at))) return true
@@ -92,11 +96,11 @@ export class NameGroups {
     }
   }
 
-  /** Adds an entry to the group of its name if it shows there. Returns whether it does. */
+  /** Adds an entry to the group of its name if it is shown there. Returns true if the entry was added. */
   async #add(group: NameGroup, { table, entry, value }: PlacedEntry, reachability: Reachability): Promise<boolean> {
     if (table === TABLES.deletedDirectories && !(await this.hasLiveBelow(entry))) return false
     const child = { ...decodeDirectoryValue(value), entry }
-    // A directory that ends a cycle shows at `/` instead. Below itself it would have no end.
+    // A directory that ends a cycle is shown at `/` instead. If it were shown below itself, the tree would have no end.
     if (child.kind === 'directory' && (await reachability.endsCycle(entry))) return false
     if (child.kind === 'directory') group.directories.push(child)
     else group.files.push(child)

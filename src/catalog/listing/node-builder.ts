@@ -11,15 +11,15 @@ export interface NodeBuilderOptions {
   bodies: Bodies
 }
 
-/** How a file shows beside others of its name. */
+/** How a file is shown beside others with the same name. */
 interface Precedence {
-  /** True if it keeps the name: no other file or directory of the name comes before it. */
+  /** True if the file keeps the name, because no other file or directory with the name comes before it. */
   isFirst: boolean
-  /** The other files of this name, if this one keeps it; else none. */
+  /** The other files with this name if this file keeps the name, or else none. */
   rivals: Uint8Array[]
 }
 
-/** Makes the nodes under which entries show: their names, their contents, and which of them are conflicts. */
+/** Makes the nodes that show entries: it decides their names, their contents, and which of them are conflicts. */
 export class NodeBuilder {
   readonly #options: NodeBuilderOptions
 
@@ -27,7 +27,7 @@ export class NodeBuilder {
     this.#options = options
   }
 
-  /** The nodes of one name: a directory, or else a file, under the name itself; the others as conflicts. */
+  /** Returns the nodes of one name. A directory, or else a file, has the name itself; the others are conflicts. */
   async ofGroup({ directories, files }: NameGroup, parent: Path): Promise<TreeNode[]> {
     const nodes: TreeNode[] = []
     files.sort(byPrecedence)
@@ -39,12 +39,12 @@ export class NodeBuilder {
     return nodes
   }
 
-  /** The nodes of a file that no directory shows. They show at `/`, as conflicts. */
+  /** Returns the nodes of a file that no directory shows. They are shown at `/`, as conflicts. */
   ofUnreachableFile(id: Uint8Array): Promise<FileNode[]> {
     return this.#file(id, [], { isFirst: false, rivals: [] })
   }
 
-  /** The node of a directory that no other directory shows. It shows at `/`, as a conflict. */
+  /** Returns the node of a directory that no other directory shows. It is shown at `/`, as a conflict. */
   async ofUnreachableDirectory(id: Uint8Array): Promise<DirectoryNode> {
     const body = await this.#options.entries.placeBody(id)
     const name = conflictName(shownName(body, id), id)
@@ -59,7 +59,7 @@ export class NodeBuilder {
     return { kind: 'directory', path: [...parent, name], ids, mtime, isConflict: false }
   }
 
-  /** A file and its conflict versions. */
+  /** Returns a file and its conflict versions. */
   async #file(id: Uint8Array, parent: Path, { isFirst, rivals }: Precedence): Promise<FileNode[]> {
     const { entries, bodies } = this.#options
     const found = await entries.get(id)
@@ -88,7 +88,8 @@ export class NodeBuilder {
   }
 }
 
-// A file that can be read comes before one that cannot. After that, the file that was placed there last comes first.
+// A file that can be read comes before one that cannot. Among the rest, the file that was placed there last comes
+// first.
 function byPrecedence(a: Child, b: Child): number {
   if (a.isDamaged !== b.isDamaged) return a.isDamaged ? 1 : -1
   return compareBytes(b.placed, a.placed) || compareBytes(a.entry, b.entry)

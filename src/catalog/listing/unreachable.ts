@@ -17,8 +17,8 @@ export interface UnreachableOptions {
 }
 
 /**
- * Finds entries that no directory shows: their parent is no directory or has not come, or they are in a cycle. They
- * show at `/`, under names that mark them as conflicts, so that nobody loses them.
+ * Finds the entries that no directory shows, because their parent is not a directory or has not arrived, or because
+ * they are in a cycle. They are shown at `/`, under names that mark them as conflicts, so that they are not lost.
  */
 export class Unreachable {
   readonly #options: UnreachableOptions
@@ -42,7 +42,10 @@ export class Unreachable {
     }
   }
 
-  /** True while an unknown parent may still come. The value of its row says since when it is unknown. */
+  /**
+   * Returns true while an unknown parent may still arrive. The value of its row is the time since which it has been
+   * unknown.
+   */
   #mayStillCome(value: Uint8Array): boolean {
     const sinceMs = Number(Buffer.from(value).readBigUInt64BE())
     return this.#options.clock.now() - sinceMs < ORPHAN_MS

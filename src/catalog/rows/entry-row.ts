@@ -3,7 +3,10 @@ import { decodeStamp, type EntryRecord, encodeStamp, type Seen, seenKey } from '
 import { decodeHlc, encodeHlc } from '../../format/stamp.ts'
 import type { EntryState } from '../heads.ts'
 
-/** The index row of an entry: the state of its records, and the key of the row by which a directory shows it. */
+/**
+ * The index row of an entry. It holds the state of the entry's records, and the key of the row through which a
+ * directory shows the entry.
+ */
 export interface EntryRow {
   state: EntryState
   kind: 'file' | 'directory'
@@ -12,7 +15,7 @@ export interface EntryRow {
   parent: Uint8Array
   /** The key of its row in a directory table; undefined if it has none. */
   key: Uint8Array | undefined
-  /** True if the record that places it does not open, or if its name must not be part of a path. */
+  /** True if the record that places the entry cannot be opened, or if its name must not be part of a path. */
   isDamaged: boolean
 }
 
@@ -45,8 +48,8 @@ const IS_DAMAGED = 4
 const HAS_MORE = 8
 
 /**
- * Encodes a row. The row holds only the part of the past that decides which heads are deleted. How much the records of
- * an entry have seen has no bound, so the table `seen` has rows for the rest.
+ * Encodes a row. The row holds only the part of the past that decides which heads are deleted. There is no bound on how
+ * much the records of an entry have seen, so the rest is in rows of the table `seen`.
  */
 export function encodeEntryRow({ state, kind, isDeleted, isDamaged, parent, key }: EntryRow): Uint8Array {
   const wrote = new Set(state.heads.map(({ written }) => seenKey(written.author, written.incarnation)))
@@ -78,8 +81,8 @@ export function encodeEntryRow({ state, kind, isDeleted, isDamaged, parent, key 
 }
 
 /**
- * Decodes a row that `encodeEntryRow` made; the index has verified its checksum. The state is complete for `showEntry`.
- * Before `addRecord`, `loadPast` must add what the records have seen.
+ * Decodes a row that `encodeEntryRow` made; the index has verified its checksum. The state is complete enough for
+ * `showEntry`. Before `addRecord` is called, `loadPast` must add what the records have seen.
  */
 export function decodeEntryRow(bytes: Uint8Array): EntryRow {
   const row = decodeOwn(bytes) as PlainRow

@@ -6,7 +6,10 @@ import { concatBytes } from '../../util/bytes.ts'
 
 /** Keys of the catalog's rows in the index. `disk/tables.ts` says what each table holds. */
 
-/** The two tables of a directory's entries: those that it shows, and the directories that were deleted there. */
+/**
+ * The two tables of a directory's entries. One has the entries that it shows; the other has the directories that were
+ * deleted there.
+ */
 export const DIRECTORY_TABLES = [TABLES.children, TABLES.deletedDirectories] as const
 export type DirectoryTable = (typeof DIRECTORY_TABLES)[number]
 
@@ -14,7 +17,7 @@ export function entryKey(entry: Uint8Array): Uint8Array {
   return indexKey(TABLES.entries, entry)
 }
 
-/** The prefix of the keys of all records of an entry; with a stamp, of the records under that stamp. */
+/** Returns the key prefix of all records of an entry or, if a stamp is given, of the records with that stamp. */
 export function recordsPrefix(entry: Uint8Array, stamp?: Stamp): Uint8Array {
   return indexKey(TABLES.records, entry, ...(stamp === undefined ? [] : [stampBytes(stamp)]))
 }
@@ -28,8 +31,8 @@ export function recordIdOf(key: Uint8Array): Uint8Array {
 }
 
 /**
- * The key of a row of a directory table: parent, hash of the name, entry. Keys of the table of names end with the hash.
- * Fewer parts make a prefix.
+ * Returns the key of a row of a directory table: parent, hash of the name, entry. Keys of the table of names end with
+ * the hash. If parts are left out, the result is a prefix.
  */
 export function directoryKey(
   table: DirectoryTable | typeof TABLES.names,
@@ -39,7 +42,7 @@ export function directoryKey(
   return indexKey(table, parent, ...rest)
 }
 
-/** The key in the table of names for a row of a directory table. */
+/** Returns the key in the table of names that belongs to a row of a directory table. */
 export function nameKeyOf(key: Uint8Array): Uint8Array {
   return indexKey(TABLES.names, key.subarray(1, key.byteLength - ROOT_ENTRY.byteLength))
 }
@@ -52,26 +55,38 @@ export function cycleKey(entry?: Uint8Array): Uint8Array {
   return indexKey(TABLES.cycles, ...(entry === undefined ? [] : [entry]))
 }
 
-/** The key of the row for what an entry's records have seen of one author and incarnation; without these, a prefix. */
+/**
+ * Returns the key of the row for what an entry's records have seen of one author and incarnation. Without `of`, returns
+ * a prefix.
+ */
 export function seenRowKey(entry: Uint8Array, of?: Pick<Seen, 'author' | 'incarnation'>): Uint8Array {
   return indexKey(TABLES.seen, entry, ...(of === undefined ? [] : [of.author, of.incarnation]))
 }
 
-/** The key that marks the record under a stamp as missing while others carry its content; without a stamp, a prefix. */
+/**
+ * Returns the key that marks the record with a stamp as missing while other records carry its content. Without a stamp,
+ * returns a prefix.
+ */
 export function missingOriginKey(entry: Uint8Array, written?: Stamp): Uint8Array {
   return indexKey(TABLES.missingOrigins, entry, ...(written === undefined ? [] : [stampBytes(written)]))
 }
 
-/** The entry that a row of a directory table, of `waiting` or of `cycles` is about: the last 16 bytes of its key. */
+/**
+ * Returns the id of the entry that a row of a directory table, of `waiting` or of `cycles` is about: the last 16 bytes
+ * of its key.
+ */
 export function entryOfKey(key: Uint8Array): Uint8Array {
   return Buffer.from(key.subarray(key.byteLength - ROOT_ENTRY.byteLength))
 }
 
-/** The value of a row of a directory table: enough to order the entries of one name without opening their bodies. */
+/**
+ * The value of a row of a directory table. It is enough to order the entries with the same name without opening their
+ * bodies.
+ */
 export interface DirectoryValue {
   kind: 'file' | 'directory'
   isDamaged: boolean
-  /** The stamp of the record that placed it, in bytes that compare as stamps do. */
+  /** The stamp of the record that placed the entry, in bytes that compare as stamps do. */
   placed: Uint8Array
 }
 

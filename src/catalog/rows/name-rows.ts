@@ -5,10 +5,10 @@ import { concatBytes, equalBytes, toHex } from '../../util/bytes.ts'
 import { DIRECTORY_TABLES, type DirectoryTable, directoryKey, entryOfKey, nameKeyOf } from './keys.ts'
 
 /**
- * The table of names has a row for each name that some entry has. If one entry alone has the name, and it is no deleted
- * directory, the row holds the entry and the value of its row in the directory; otherwise the row is empty. Nearly
- * every name has one entry or none, so one look-up is nearly always enough. Searching the directory tables takes twenty
- * times as long.
+ * The table of names has a row for each name that some entry has. If exactly one entry has the name, and it is not a
+ * deleted directory, the row holds the entry and the value of its row in the directory; otherwise the row is empty.
+ * Nearly every name has one entry or none, so one look-up is nearly always enough. Searching the directory tables takes
+ * twenty times as long.
  */
 
 /** A row of a directory table. */
@@ -18,7 +18,7 @@ export interface PlacedEntry {
   value: Uint8Array
 }
 
-/** The entries that have one name in one directory. */
+/** Returns the entries that have this name in a directory. */
 export async function underName(index: IndexDb, parent: Uint8Array, hash: Uint8Array): Promise<PlacedEntry[]> {
   const only = await index.get(directoryKey(TABLES.names, parent, hash))
   if (only === undefined) return []
@@ -31,13 +31,15 @@ export async function underName(index: IndexDb, parent: Uint8Array, hash: Uint8A
   return found
 }
 
-/** A row of a directory table after a batch; the row is removed if it has no value. */
+/** A row of a directory table after a batch. If it has no value, the batch removes it. */
 interface Change {
   key: Uint8Array
   value: Uint8Array | undefined
 }
 
-/** The changes of a batch to the directory tables, and the changes to the table of names that follow from them. */
+/**
+ * The changes that a batch makes to the directory tables, and the changes to the table of names that follow from them.
+ */
 export class DirectoryChanges {
   readonly #index: IndexDb
   readonly #changes = new Map<string, Change>()
@@ -67,7 +69,7 @@ export class DirectoryChanges {
     )
   }
 
-  /** The value of a row of names after some changes to its entries; undefined if no entry is left. */
+  /** Returns the value of a row of names after some changes to its entries, or undefined if no entry is left. */
   async #after(
     nameKey: Uint8Array,
     before: Uint8Array | undefined,
@@ -78,7 +80,7 @@ export class DirectoryChanges {
       const key = directoryKey(TABLES.children, nameKey.subarray(1), before.subarray(0, ENTRY_ID_BYTES))
       left.set(toHex(key), { key, value: before.subarray(ENTRY_ID_BYTES) })
     } else if (before !== undefined) {
-      // The changes remove at most that many rows. Two more show whether several entries are left.
+      // The changes remove at most `changes.length` rows. Reading two more shows whether more than one entry is left.
       const limit = changes.length + 2
       for (const table of DIRECTORY_TABLES)
         for await (const row of this.#index.range(directoryKey(table, nameKey.subarray(1)), { limit }))
@@ -97,7 +99,7 @@ export class DirectoryChanges {
 
 const IN_DIRECTORY = TABLES.children.charCodeAt(0)
 
-/** True if the index holds the row of names that a row of a directory table must have. */
+/** Returns true if the index holds the row of names that must accompany a row of a directory table. */
 export async function hasName(index: IndexDb, key: Uint8Array): Promise<boolean> {
   const row = await index.get(nameKeyOf(key))
   return row !== undefined && (row.byteLength === 0 || equalBytes(row.subarray(0, ENTRY_ID_BYTES), entryOfKey(key)))

@@ -6,13 +6,13 @@ import { type EntryState, raise } from '../heads.ts'
 import { seenRowKey } from './keys.ts'
 
 /**
- * The rows for what the records of an entry have seen, one for each author and incarnation. Any writer can add as many
- * as it likes, so adding a record reads only the rows that the record names.
+ * The rows for what the records of an entry have seen, one for each author and incarnation. Any writer can add any
+ * number of them, so adding a record reads only the rows that the record names.
  */
 
 const HLC_BYTES = 8
 
-/** Completes a state with the part of its past that is needed to add these records. */
+/** Loads the part of an entry's past that is needed to add these records, and puts it into the state. */
 export async function loadPast(
   index: Pick<IndexDb, 'getMany'>,
   entry: Uint8Array,
@@ -33,7 +33,7 @@ export async function loadPast(
   }
 }
 
-/** The rows that store what the records of a state have seen. */
+/** Returns the changes that store what the records of a state have seen. */
 export function pastOps(entry: Uint8Array, { covered, deletedPast }: EntryState): IndexOp[] {
   return [...covered].map(([key, seen]) => {
     const deleted = deletedPast.get(key)

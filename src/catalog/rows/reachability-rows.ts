@@ -8,13 +8,13 @@ import { cycleKey, waitingKey } from './keys.ts'
 export interface ReachabilityContext {
   index: Pick<IndexDb, 'has'>
   clock: Clock
-  /** Reachability with the rows of the batch. */
+  /** The reachability in the tree as the rows of the batch will change it. */
   reachability: Reachability
 }
 
 /**
- * The rows that note why entries cannot be reached after an entry's row has changed: their parent is not, or is no
- * longer, a directory, or a directory is below itself.
+ * Returns the changes to the rows that note why entries cannot be reached once an entry's row has changed. Either their
+ * parent is not, or is no longer, a directory, or a directory is below itself.
  */
 export async function reachabilityOps(
   context: ReachabilityContext,
@@ -37,7 +37,7 @@ export async function reachabilityOps(
   return ops
 }
 
-/** Notes since when some entry has been below a parent that is no directory, unless that is noted already. */
+/** Notes that, from now on, some entry is below a parent that is not a directory, unless that is already noted. */
 async function waitingOps({ index, clock }: ReachabilityContext, parent: Uint8Array): Promise<IndexOp[]> {
   const key = waitingKey(parent)
   return (await index.has(key)) ? [] : [{ type: 'put', key, value: u64be(Math.floor(clock.now())) }]
