@@ -24,7 +24,9 @@ export interface OwnStatusOptions {
   capacity: () => { weight: number; isFull: boolean }
 }
 
-/** The status of this member. It is signed again when it changes, and often enough that the others never count us out. */
+/**
+ * The status of this member. It is signed again when it changes, and often enough that the others never count us out.
+ */
 export class OwnStatus {
   readonly worker: Worker
   readonly #options: OwnStatusOptions
@@ -56,7 +58,7 @@ export class OwnStatus {
     this.worker.start()
   }
 
-  /** Resolves when the renewal under way has ended. No other follows. */
+  /** Resolves when the current renewal has ended. No other renewal follows. */
   async stop(): Promise<void> {
     this.#isStopped = true
     await this.worker.stop()
@@ -83,7 +85,7 @@ export class OwnStatus {
     if (statuses.of(self.peerId)?.fields.state !== this.#state) await this.renew()
   }
 
-  /** If the disk refuses now, the next renewal tries again. */
+  /** Renews the status. If the write to disk fails, the next renewal tries again. */
   async #tryToRenew(): Promise<void> {
     try {
       await this.renew()
@@ -128,9 +130,9 @@ export class OwnStatus {
   }
 
   /**
-   * The stamps that a new status must come after, besides our own. It comes after the median of all statuses, so that
-   * members whose clocks differ by minutes agree on who is behind. A median so far ahead that the others would refuse
-   * us is ignored.
+   * The stamps, besides our own, that a new status must come after. It must come after the median of all statuses, so
+   * that members whose clocks differ by minutes agree on who lags behind. The median is ignored if it is so far ahead
+   * that the others would refuse our status.
    */
   get #pastHlcs(): Hlc[] {
     const { statuses, clock } = this.#options

@@ -4,7 +4,7 @@ import { ProtocolError } from './errors.ts'
 
 export interface PeerFaultsOptions {
   log: Logger
-  /** Called with each peer that broke a protocol or left us waiting. */
+  /** Called with each peer that broke a protocol or kept us waiting too long. */
   onFault?: ((peer: PeerId) => void) | undefined
 }
 
@@ -22,7 +22,7 @@ export class PeerFaults {
     onFault?.(peer)
   }
 
-  /** Reads what a peer sent. Blames the peer if that throws a `ProtocolError`, and rethrows every error. */
+  /** Reads what a peer sent. Blames the peer if `read` throws a `ProtocolError`, and rethrows every error. */
   read<T>(peer: PeerId, read: () => T): T {
     try {
       return read()
