@@ -10,13 +10,13 @@ import { TABLES } from './tables.ts'
 
 const STORE_ID_KEY = indexKey(TABLES.meta, Buffer.from('store'))
 const BUILT_KEY = indexKey(TABLES.meta, Buffer.from('built'))
-/** The layout of the tables of all rooms. An index of another layout is rebuilt. */
+/** The layout of the tables of all rooms. An index with another layout is rebuilt. */
 export const INDEX_LAYOUT: Uint8Array = Uint8Array.of(2)
 const CLEAN_KEY = indexKey(TABLES.meta, Buffer.from('clean'))
 
 /**
- * Checks that the index belongs to this store, or marks an empty one as its own. Returns false for an empty one, into which
- * all rows still have to go. Throws an `IndexCorruptError` for any other index.
+ * Checks that the index belongs to this store, or marks an empty index as belonging to it. Returns false for an empty
+ * index, into which all rows still have to be written. Throws an `IndexCorruptError` for any other index.
  */
 export async function adoptIndex(index: IndexDb, storeId: Uint8Array): Promise<boolean> {
   const layout = await index.get(BUILT_KEY)
