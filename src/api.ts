@@ -39,7 +39,7 @@ export interface NodeOptions {
    * taken. A node that has run before uses its former ports.
    */
   listen?: readonly string[] | undefined
-  /** Multiaddrs under which others reach this node, if those differ from what it listens on. */
+  /** Multiaddrs under which others reach this node, if they differ from the addresses on which it listens. */
   announce?: readonly string[] | undefined
   /** Multiaddrs of other nodes to stay connected to, with or without `/p2p/`. */
   bootstrap?: readonly string[] | undefined
@@ -62,7 +62,7 @@ export interface NodeOptions {
    * and 1 otherwise.
    */
   ack?: Copies | undefined
-  /** A member that lags behind the others by this much is out. By default 10 minutes. */
+  /** A member whose status lags behind the others' by this much is out. By default 10 minutes. */
   outAfterMs?: number | undefined
   /** Called with events inside the node. They contain no names, paths or secrets. */
   onEvent?: ((event: NodeEvent) => void) | undefined

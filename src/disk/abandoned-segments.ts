@@ -26,8 +26,8 @@ export interface AbandonedSegmentsOptions {
 
 /**
  * Segments that were abandoned after a failed write or sync and have no footer yet. It is unknown what such a failure
- * left on the disk. A second fsync that succeeds proves nothing, since the kernel may have dropped the pages. So an
- * abandoned segment ends where it was last known to be durable, and the next row begins a new segment.
+ * left on the disk. Even if a second fsync succeeds, that proves nothing, because the kernel may have dropped the
+ * pages. So an abandoned segment ends where it was last known to be durable, and the next row begins a new segment.
  */
 export class AbandonedSegments {
   readonly #options: AbandonedSegmentsOptions

@@ -219,8 +219,8 @@ export class DurableBlockstore implements Blockstore {
         const value = await index.get(blockRowKey(row))
         return isPlace(value) && isSamePlace(decodePlace(value), row.place)
       },
-      // A freed block leaves an empty value, so that it can be told from a block that the index has lost. The value is
-      // kept as long as the index exists, because any segment may hold a dead row of the block.
+      // A freed block leaves an empty value, so that it can be distinguished from a block that the index has lost. The
+      // value is kept as long as the index exists, because any segment may hold a dead row of the block.
       isIndexed: row => index.has(blockRowKey(row))
     }
   }

@@ -73,7 +73,10 @@ export class Capacity {
     this.#updateFull()
   }
 
-  /** Corrects the count by bytes that were written, or (negative) removed, since the file system was measured. */
+  /**
+   * Corrects the count by the number of bytes that were written (or removed, if negative) since the file system was
+   * measured.
+   */
   add(bytes: number): void {
     this.#usedBytes += bytes
     this.#space.freeBytes -= bytes

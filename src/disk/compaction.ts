@@ -64,7 +64,8 @@ export class Compaction {
       log('segment %d stays: it is damaged, or has rows of a failed write', segment)
       return
     }
-    // A power cut may leave an older index, but it must not leave one that still needs the segment removed here.
+    // This batch is synced. A power cut may leave an older index, but not one that still refers to the segment that is
+    // removed here.
     await index.batch([cursor.saveOp(), usage.unlistOp(segment)], { sync: true })
     usage.unlisted(segment)
     await segments.remove(segment)

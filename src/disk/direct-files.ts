@@ -9,7 +9,7 @@ import { BLOCK_WRITES_MAX } from './constants.ts'
  * alignment.
  */
 const ALIGNMENT_BYTES = 4096
-/** Large enough to write a block of the usual size at one go. */
+/** Large enough that a block of the usual size needs only one write. */
 const SLOT_BYTES = (1 << 20) + ALIGNMENT_BYTES
 const WASM_PAGE_BYTES = 64 << 10
 

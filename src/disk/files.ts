@@ -1,7 +1,7 @@
 /**
  * The disk, as a port. It has only what the store needs of a file system, so that a test can use a disk that fills up,
  * fails, or at a crash forgets everything that was not synced. Paths are relative to the data directory, with `/`
- * between parts. Errors are those of `errors.ts`.
+ * between parts. Errors are the classes in `errors.ts`.
  *
  * Every implementation must keep two promises. Bytes are durable once `sync`, or a write that promises to sync, has
  * resolved. A name is durable once `syncDirectory` of its folder has resolved.

@@ -35,16 +35,16 @@ const CHECKSUM_BYTES = 4
 
 /**
  * The index: a database of facts that can all be derived again from the segments and the blocks. It is kept for speed
- * and never trusted blindly. Each value carries a checksum over key and value, since LevelDB returns flipped bits
+ * and never trusted blindly. Each value carries a checksum over key and value, because LevelDB returns flipped bits
  * without an error. A mismatch throws an `IndexCorruptError` and calls `onCorrupt`, so that the owner of the index
  * rebuilds it.
  *
- * Rows are written without a sync unless the caller asks for one. After a power cut the index may be an older one, and
- * the cursor in it says how old. LevelDB alone does not promise that much. When it reads its log, it skips a gap and
- * continues after it. And `sync` covers only the log that is being written: LevelDB closes the previous log without a
- * sync, and may not have written its table yet. So a batch may be lost although later batches are there: a caller that
- * wrote A before B may find only B. Therefore batches are written one after another, and each adds a link to a chain,
- * from which `open` sees whether a batch is missing.
+ * Rows are written without a sync unless the caller asks for one. After a power cut, the index may be in an older
+ * state, and the cursor in it shows how old that state is. LevelDB alone does not promise that much. When it reads its
+ * log, it skips a gap and continues after it. And `sync` covers only the log that is being written: LevelDB closes the
+ * previous log without a sync, and may not have written its table yet. So a batch may be lost although later batches
+ * are there: a caller that wrote A before B may find only B. Therefore batches are written one after another, and each
+ * adds a link to a chain, from which `open` sees whether a batch is missing.
  */
 export class IndexDb {
   readonly #db: Database
@@ -255,7 +255,7 @@ export class IndexDb {
 
 const ROWS_AT_ONCE = 256
 const LINK = utf8('link')
-/** Above every key, since a key begins with the letter of its table. */
+/** Greater than every key, because a key begins with the letter of its table. */
 const PAST_ALL = Uint8Array.of(0xff)
 /**
  * The most rows that are read synchronously. Larger reads run on another thread, so that they do not block the event

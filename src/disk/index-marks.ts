@@ -4,8 +4,8 @@ import { type IndexDb, type IndexOp, indexKey } from './index-db.ts'
 import { TABLES } from './tables.ts'
 
 /**
- * What the index says about itself: which store it belongs to, whether it is complete, and whether it was closed
- * properly.
+ * The facts that the index stores about itself: which store it belongs to, whether it is complete, and whether it was
+ * closed properly.
  */
 
 const STORE_ID_KEY = indexKey(TABLES.meta, Buffer.from('store'))
@@ -32,7 +32,7 @@ export async function adoptIndex(index: IndexDb, storeId: Uint8Array): Promise<b
   return layout !== undefined
 }
 
-/** Returns true if the last process that had the index open closed it properly. */
+/** Returns true if the last process that opened the index also closed it properly. */
 export function wasClosed(index: IndexDb): Promise<boolean> {
   return index.has(CLEAN_KEY)
 }

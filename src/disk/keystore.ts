@@ -105,8 +105,8 @@ export class Keystore {
   }
 
   /**
-   * Returns the secrets, or undefined if there is no keystore yet. Throws a `WrongPassphraseError` if the keystore does
-   * not open with this passphrase, or without one, and an `UnknownLayoutError` if the file is damaged.
+   * Returns the secrets, or undefined if there is no keystore yet. Throws a `WrongPassphraseError` if the passphrase is
+   * wrong, missing or not needed, and an `UnknownLayoutError` if the file is damaged.
    */
   async load(): Promise<Secrets | undefined> {
     const text = await this.#read()

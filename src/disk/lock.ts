@@ -32,8 +32,8 @@ interface Self {
 }
 
 /**
- * Locks a data directory for this process. Returns the function that unlocks it. If another process has the directory,
- * throws a `LockedError` that says which process to stop.
+ * Locks a data directory for this process. Returns the function that unlocks it. Throws a `LockedError` that says which
+ * process to stop if another process has the directory.
  *
  * The lock is a file that identifies its holder by process id and by the time at which that process started. So neither
  * a crash nor a reused process id leaves a directory locked. Node does not offer flock. Where process ids mean nothing
@@ -85,9 +85,9 @@ class LockFiles {
 
   /**
    * Replaces the lock of a dead process with the lock of this process. Returns false if another process was faster.
-   * Several processes may find the same dead holder. Only the one that creates the takeover file, which is named after
-   * the dead holder, and still finds the dead holder in the lock, may replace it. If the process that created a
-   * takeover file has died, the takeover file is itself taken over.
+   * Several processes may find the same dead holder. A process may replace the lock only if it creates the takeover
+   * file, which is named after the dead holder, and then still finds the dead holder in the lock. If the process that
+   * created a takeover file has died, the takeover file is itself taken over.
    */
   async #takeOver(path: string, dead: string, self: Self): Promise<boolean> {
     const takeover = `${path}.${hash('sha256', dead).slice(0, TAKEOVER_CHARACTERS)}`

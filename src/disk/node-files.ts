@@ -15,7 +15,7 @@ const DIRECTORY_MODE = 0o700
 export class NodeFiles implements Files {
   readonly #root: string
   readonly #direct = new DirectFiles()
-  // Windows has no way to sync a folder. SPEC.md says what is weaker there.
+  // Windows has no way to sync a folder. SPEC.md describes what is weaker there.
   readonly namesAreDurable = process.platform !== 'win32'
 
   constructor(root: string) {

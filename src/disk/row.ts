@@ -30,7 +30,7 @@ export const ROW_MAGIC: Uint8Array = Uint8Array.of(0xdf, 0x5e, 0x6a, 0x01)
  *
  * The checksum, a CRC-32, also covers the store id and the row's own place. A peer chooses the payload, and may put
  * bytes into it that look like rows. If the header before that payload were damaged or torn, a search for the next row
- * would find those. Nobody outside knows the store id, so a peer can produce a row with a valid checksum only by
+ * would find those bytes. Nobody outside knows the store id, so a peer can produce a row with a valid checksum only by
  * chance, with a probability of one in 2^32.
  */
 export class RowCodec {

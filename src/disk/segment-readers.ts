@@ -12,7 +12,7 @@ interface Reader {
 }
 
 /**
- * Keeps open for reading the segments that were used most recently and those that were removed most recently. A caller
+ * Keeps two groups of segments open for reading: those used most recently and those removed most recently. A caller
  * gets the place of a row from the index shortly before it reads the row. If a compaction moves the row in between,
  * reading the old place must not fail.
  */

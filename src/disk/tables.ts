@@ -18,7 +18,7 @@ export const TABLES = {
   deadBytes: 'g',
   /** What the records of an entry have seen. */
   seen: 'h',
-  /** What the index says about itself. */
+  /** The facts that the index stores about itself. */
   meta: 'm',
   /** Entries by directory and name, deleted directories included. */
   names: 'n',

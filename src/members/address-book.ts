@@ -44,7 +44,7 @@ export class AddressBook {
     await this.#index.batch([{ type: 'put', key, value: utf8(JSON.stringify(addresses)) }])
   }
 
-  /** A row that cannot be read counts as empty. */
+  /** Returns the addresses in a row. A row that cannot be parsed is treated as empty. */
   #parse(value: Uint8Array): string[] {
     try {
       return rowSchema.parse(JSON.parse(Buffer.from(value).toString('utf8')))
@@ -66,8 +66,8 @@ export function shareableAddresses(addresses: readonly string[]): string[] {
 }
 
 /**
- * Keeps the addresses that are in a subnet of this machine. mDNS needs this filter, because anyone on the LAN may
- * announce anything. Loopback counts as one of our subnets, so that nodes on one machine find each other.
+ * Returns those of the addresses that are in a subnet of this machine. mDNS needs this filter, because anyone on the
+ * LAN may announce anything. Loopback counts as one of our subnets, so that nodes on one machine find each other.
  */
 export function onOurSubnets(addresses: readonly string[], interfaces = networkInterfaces()): string[] {
   const subnets = new BlockList()

@@ -20,7 +20,7 @@ export interface AdmissionsOptions {
   onAdmitted: (admission: Admission) => void
   /** Called when an admission ends, if `onAdmitted` was called for it. */
   onDeparted: (peer: PeerId) => void
-  /** Called when the grant behind an admission has expired. The admission still counts until it is removed. */
+  /** Called when the grant behind an admission has expired. The admission stays current until it is removed. */
   onExpired: (peer: PeerId) => void
 }
 

@@ -32,7 +32,7 @@ export class Comparisons {
     this.#options = options
   }
 
-  /** Admitted members whose log has been compared with ours since they were admitted. */
+  /** The admitted members whose log has been compared with ours since they were admitted. */
   get compared(): ReadonlySet<PeerId> {
     return this.#compared
   }
@@ -46,7 +46,7 @@ export class Comparisons {
     this.#stopped.abort()
   }
 
-  /** Resolves when the comparison is complete, the admission has ended, or we stop. */
+  /** Resolves when the comparison is complete, when the admission has ended, or when `stop` is called. */
   async run(admission: Admission): Promise<void> {
     const { clock, isCurrent } = this.#options
     const { signal } = this.#stopped

@@ -1,7 +1,7 @@
 /** The bounds of `/dfs/join/1.0.0`, of statuses, and of the rule that decides who is in. */
 
 export const JOIN_PROTOCOL = '/dfs/join/1.0.0'
-/** The most bytes in a body: enough for a chain of grants, and no more, since strangers may send this. */
+/** The most bytes in a body: enough for a chain of grants but no more, because strangers may send this. */
 export const JOIN_BYTES_MAX = 4 * (16 << 10)
 /** How long the whole exchange may take. */
 export const JOIN_TIMEOUT_MS = 10_000
@@ -47,7 +47,7 @@ export const FOREIGN_MS = 10 * 60_000
 
 /** How often we ask the others for the time. */
 export const CLOCK_CHECK_MS = 5 * 60_000
-/** How many members must disagree before our clock counts as off. */
+/** The number of members whose clocks must disagree with ours before we regard our clock as wrong. */
 export const CLOCK_WITNESSES_MIN = 2
 /** When a member refuses a stamp of ours, we ask for the time immediately, but at most once per this interval. */
 export const CLOCK_RECHECK_MS = 30_000

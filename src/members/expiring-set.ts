@@ -2,7 +2,7 @@ import type { Clock } from '../util/clock.ts'
 
 export interface ExpiringSetOptions<T> {
   clock: Clock
-  /** How long an item stays. */
+  /** How long an item stays in the set. */
   lifetimeMs: number
   /** The number of items that the set may hold. When it is full, the item that was added longest ago is removed. */
   max?: number

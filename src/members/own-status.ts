@@ -25,7 +25,8 @@ export interface OwnStatusOptions {
 }
 
 /**
- * The status of this member. It is signed again when it changes, and often enough that the others never count us out.
+ * The status of this member. It is signed again when it changes, and often enough that the other members never regard
+ * this one as out.
  */
 export class OwnStatus {
   readonly worker: Worker
@@ -51,7 +52,7 @@ export class OwnStatus {
     })
   }
 
-  /** Signs the first status since this start, and renews it from then on. */
+  /** Signs the first status after this start, and renews the status from then on. */
   async start(sync: Pick<Sync, 'announce'>): Promise<void> {
     this.#sync = sync
     await this.#tryToRenew()
@@ -68,8 +69,8 @@ export class OwnStatus {
   }
 
   /**
-   * Signs a new status and sends it to all members. Renewals run one at a time, so the last one signed is the one that
-   * counts.
+   * Signs a new status and sends it to all members. Renewals run one at a time, so the status that was signed last is
+   * the newest one.
    */
   renew(): Promise<void> {
     const before = this.#lastRenewal.catch(() => {

@@ -17,7 +17,7 @@ export const proofFields = {
   instance: bytesOf(INSTANCE_BYTES),
   /** The lengths of the grants in the body, starting with the grant that the root signed. */
   lengths: z.array(z.number().int().positive()).min(1).max(CHAIN_MAX),
-  /** Milliseconds since the Unix epoch, by the sender's clock. */
+  /** Milliseconds since the Unix epoch, according to the sender's clock. */
   now: z.number().int()
 }
 export const proofSchema = z.object(proofFields)
@@ -47,9 +47,9 @@ export function chainOf(self: LocalMember): Uint8Array[] {
 
 /**
  * Checks that a peer, whose id the connection has proven, holds a grant of our network. Its chain has at most
- * `CHAIN_MAX` grants. The root signed the first, the subject of each grant signed the next, the last is for this peer,
- * and none has expired. Throws a `WrongNetworkError`, a `GrantError`, or a `FormatError` if the bytes are not
- * statements.
+ * `CHAIN_MAX` grants. The root must have signed the first, the subject of each grant must have signed the next, the
+ * last must be for this peer, and none may have expired. Throws a `WrongNetworkError`, a `GrantError`, or a
+ * `FormatError` if the bytes are not statements.
  */
 export async function checkProof(
   { network, instance, lengths, now }: Proof,

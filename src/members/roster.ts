@@ -41,7 +41,7 @@ const KINDS_OF: Record<Role, ReadonlySet<Kind>> = {
   storage: new Set<Kind>(['status'])
 }
 
-/** Whether a role may write files. */
+/** Returns true if a role may write files. */
 export function isWriter(role: Role): boolean {
   return role === 'admin' || role === 'writer'
 }

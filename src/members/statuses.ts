@@ -24,7 +24,7 @@ export interface StatusesOptions {
 }
 
 /**
- * The last status of each member, and the view that is computed from them. Only the newest status of a member counts.
+ * The last status of each member, and the view that is computed from them. Only the newest status of a member is used.
  * An older one is forgotten as soon as a newer one is accepted.
  */
 export class Statuses implements Projection {
@@ -81,7 +81,7 @@ export class Statuses implements Projection {
 
   /**
    * Adds accepted statuses, in any order. Returns the index changes that remove superseded ones. After a power cut the
-   * index may hold an older status beside the newer one.
+   * index may hold an older status besides the newer one.
    */
   load(items: readonly AcceptedStatement[]): IndexOp[] {
     const superseded: AcceptedStatement[] = []

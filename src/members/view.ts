@@ -78,7 +78,7 @@ export function makeView(statuses: readonly Status[], out: ReadonlySet<PeerId>):
   return { id: hash('sha256', encodeCanonical(rows), 'buffer'), members }
 }
 
-/** Returns the members that are in only one of two views, or in both with different facts. */
+/** Returns the members that are in only one of the two views, or that differ between them. */
 export function changedPeers(a: View, b: View): PeerId[] {
   const factsByPeer = ({ members }: View): Map<PeerId, string> =>
     new Map(members.map(({ key: _key, ...facts }) => [facts.peer, JSON.stringify(facts)]))

@@ -12,8 +12,9 @@ type Ports = z.infer<typeof portsSchema>
 const DEFAULT_PORTS: Ports = { tcp: 3000, ws: 3001 }
 
 /**
- * Returns the default addresses to listen on. They have the ports that this node used before, or else the usual ports,
- * or else free ports. If a node keeps its ports, others find it again at the addresses that they remember.
+ * Returns the default addresses to listen on. They have the ports that this node used before, or the usual ports at the
+ * first start. A port that is taken is replaced by a free one. If a node keeps its ports, others find it again at the
+ * addresses that they remember.
  */
 export async function defaultListen(files: Files): Promise<string[]> {
   const { tcp, ws } = (await readPorts(files)) ?? DEFAULT_PORTS

@@ -21,7 +21,8 @@ interface Waiting<In, Out> {
  * idle batcher adds no delay. A busy one shares each disk sync or round trip among all items that arrived meanwhile.
  *
  * `work` returns one result per item, in order. If it throws, every item of the batch fails with that error. The number
- * of waiting items is not bounded here. Each caller waits for its result, and the callers bound how many of them wait.
+ * of waiting items is not bounded here. Each caller waits for its result, and the callers must limit how many of them
+ * wait.
  */
 export class Batcher<In, Out> {
   readonly #work: (items: In[]) => Promise<readonly Out[]>

@@ -30,8 +30,8 @@ export type ErrorCode =
 
 /**
  * The base of every error of this program. Each subclass sets its own `name`, which callers compare. The command line
- * and the API report `code`. A message says what to do, and never holds a secret, a path of the user or a remote's own
- * words.
+ * and the API report `code`. A message says what to do, and never contains a secret, a path of the user or a remote's
+ * own words.
  */
 export abstract class DfsError extends Error {
   abstract readonly code: ErrorCode

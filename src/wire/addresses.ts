@@ -62,8 +62,9 @@ export function portOf(address: string): number | undefined {
 }
 
 /**
- * Throws a `PortTakenError` if another process listens on an address, and an `InvalidInputError` if this process never
- * can. libp2p reports both as one of many nested errors, whereas the operating system reports the cause directly.
+ * Throws a `PortTakenError` if another process listens on an address, and an `InvalidInputError` if this process can
+ * never listen on it. libp2p reports both as one of many nested errors, whereas the operating system reports the cause
+ * directly.
  */
 export async function checkPort(address: string): Promise<void> {
   const port = portOf(address)

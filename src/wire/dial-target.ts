@@ -5,7 +5,7 @@ import type { Clock } from '../util/clock.ts'
 import { ADDRESSES_MAX, REDIAL_MS_MAX, REDIAL_MS_MIN } from './constants.ts'
 
 export interface DialTargetOptions {
-  /** The peer to reach; undefined for an address, since another peer may answer there tomorrow. */
+  /** The peer to reach; undefined if the target is an address, because another peer may answer there tomorrow. */
   peer: PeerId | undefined
   addresses: readonly string[]
   /** True if somebody else announced these addresses. Otherwise the peer stated them, or a dial reached it there. */

@@ -5,8 +5,8 @@ import { HEADER_BYTES_MAX } from './constants.ts'
 import { ProtocolError } from './errors.ts'
 
 /**
- * A header and the raw bytes that follow it. A frame on the wire is both lengths (32 bits each), then the header as
- * dag-cbor, then the body as it is.
+ * A header and the raw bytes that follow it. On the wire, a frame consists of both lengths (32 bits each), then the
+ * header as dag-cbor, then the body unchanged.
  */
 export interface Frame {
   header: unknown

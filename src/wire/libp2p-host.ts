@@ -34,7 +34,7 @@ export interface Libp2pHostOptions {
   deviceSeed: Uint8Array
   /** Multiaddrs to listen on. */
   listen: readonly string[]
-  /** Multiaddrs under which others reach us, if those differ from what we listen on. */
+  /** Multiaddrs under which others reach us, if they differ from the addresses on which we listen. */
   announce?: readonly string[] | undefined
   /** Whether to find other nodes on the local network, and to be found by them. */
   mdns?: boolean | undefined

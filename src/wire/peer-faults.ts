@@ -8,7 +8,7 @@ export interface PeerFaultsOptions {
   onFault?: ((peer: PeerId) => void) | undefined
 }
 
-/** The one place where a peer is blamed for what it sent, or for what it did not send in time. */
+/** The only place where a peer is blamed for what it sent, or for what it did not send in time. */
 export class PeerFaults {
   readonly #options: PeerFaultsOptions
 

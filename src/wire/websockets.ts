@@ -18,8 +18,8 @@ export function closingWebSockets(): (components: WebSocketsComponents) => Trans
 
 /**
  * When `@libp2p/websockets` 10.1 gives up on a connection, it closes the socket with code 1006, which must never be
- * sent. So the socket would stay open, and the other side would notice only half a minute later, when its pings fail.
- * Closing without a code works.
+ * sent. The socket would therefore stay open, and the other side would notice only half a minute later, when its pings
+ * fail. Closing without a code works.
  */
 class ClosingUpgrader implements Upgrader {
   readonly #upgrader: Upgrader
