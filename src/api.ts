@@ -22,8 +22,9 @@ import type { WorkerStatus } from './util/worker.ts'
 import type { Transports } from './wire/libp2p-host.ts'
 
 /**
- * What a program sees of a node. Paths are absolute inside the network, `/` between parts, compared in Unicode NFC.
- * Sizes are bytes. Every failure is a `DfsError` with a `code`; an abort is an `AbortError`.
+ * The public API of a node. Paths are absolute inside the network, have `/` between their parts, and are compared in
+ * Unicode NFC. Sizes are in bytes. Every failure is a `DfsError` with a `code`, except that an abort is an
+ * `AbortError`.
  */
 
 export type * from './fs/types.ts'
@@ -31,46 +32,53 @@ export type { ComponentLogger, Logger } from './util/logger.ts'
 export type { WorkerStatus } from './util/worker.ts'
 
 export interface NodeOptions {
-  /** Where blocks, log and keys are kept. The directory is created if it is missing. Only its owner can read it. */
+  /** The directory for blocks, log and keys. It is created if it does not exist. Only its owner can read it. */
   dataDir: string
-  /** Multiaddrs to listen on. By default TCP on port 3000 and WebSockets on 3001, or free ports if those are taken. */
+  /**
+   * Multiaddrs to listen on. By default, TCP on port 3000 and WebSockets on port 3001, or free ports if those are
+   * taken. A node that has run before uses its former ports.
+   */
   listen?: readonly string[] | undefined
-  /** Multiaddrs under which others reach this node, if those differ from what it listens on. */
+  /** Multiaddrs under which others reach this node, if they differ from the addresses on which it listens. */
   announce?: readonly string[] | undefined
   /** Multiaddrs of other nodes to stay connected to, with or without `/p2p/`. */
   bootstrap?: readonly string[] | undefined
-  /** Find members on the local network, and be found. On by default. */
+  /** Whether to find members on the local network, and to be found by them. On by default. */
   mdns?: boolean | undefined
-  /** Found a network, if this directory belongs to none yet. */
+  /** Whether to found a network if this directory belongs to none yet. */
   found?: boolean | undefined
-  /** The 32-byte network key: makes this node an admin of its network, if this directory belongs to none yet. */
+  /** The 32-byte network key. It makes this node an admin of that network, if this directory belongs to none yet. */
   networkKey?: Uint8Array | undefined
   /** Seals the keystore. A keystore that was created without a passphrase does not open with one. */
   passphrase?: string | undefined
-  /** The name of this device that other members see, up to 64 bytes. By default the host name. */
+  /** The name under which other members see this device, up to 64 bytes. By default, the host name. */
   name?: string | undefined
-  /** Bytes of blocks that this node may hold. By default 95 % of the disk, which is also the most that is possible. */
+  /** The number of bytes of blocks that this node may hold. By default 95 % of the disk, which is also the maximum. */
   capacityBytes?: number | undefined
-  /** Copies of each file that this node puts. By default 3. */
+  /** The number of copies to keep of each file that this node puts. By default 3. */
   replicas?: Copies | undefined
-  /** Copies that must be durable before a put resolves. By default 2 if a second member can be reached, else 1. */
+  /**
+   * The number of copies that must be durable before a put resolves. By default 2 if a second member can be reached,
+   * and 1 otherwise.
+   */
   ack?: Copies | undefined
-  /** A member that lags behind the others by this much is out. By default 10 minutes. */
+  /** A member whose status lags behind the others' by this much is out. By default 10 minutes. */
   outAfterMs?: number | undefined
-  /** Called with events inside the node. They hold no names, paths or secrets. */
+  /** Called with events inside the node. They contain no names, paths or secrets. */
   onEvent?: ((event: NodeEvent) => void) | undefined
 
   /**
-   * Where components log, by scopes such as `dfs:blocks:put`. By default the scopes that the variable `DEBUG` names, such as
-   * `DEBUG=dfs:*`, are written to stderr, as with libp2p. No path, name, key or content is ever logged.
+   * Where components log, under scopes such as `dfs:blocks:put`. By default, the scopes that the environment variable
+   * `DEBUG` names, such as `DEBUG=dfs:*`, are written to stderr, as in libp2p. No path, name, key or content is ever
+   * logged.
    */
   logger?: ComponentLogger | undefined
 
-  /** libp2p transports instead of TCP and WebSockets. */
+  /** libp2p transports to use instead of TCP and WebSockets. */
   transports?: Transports | undefined
-  /** Any adapter of `interface-blockstore` instead of the durable store in `dataDir`. */
+  /** Any adapter of `interface-blockstore`, to use instead of the durable store in `dataDir`. */
   blockstore?: Blockstore | undefined
-  /** Codec of manifest nodes instead of dag-cbor; the same on every node of a network. */
+  /** The codec of manifest nodes, to use instead of dag-cbor. It must be the same on every node of a network. */
   codec?: NodeCodec | undefined
   clock?: Clock | undefined
   chance?: Chance | undefined
@@ -85,12 +93,12 @@ export type NodeEvent =
   | { event: 'damaged'; rows: number }
   /** A block on this disk is damaged, or cannot be read. Reported once per block. */
   | { event: 'bad-block'; isDamaged: boolean }
-  /** Whether this node can store anything has changed. */
+  /** It has changed whether this node can store anything. */
   | { event: 'disk'; state: DiskState }
-  /** A task in the background failed. It is repeated. */
+  /** A background task failed. It will be repeated. */
   | { event: 'failed'; code: string; task: string }
 
-/** How a node is. */
+/** The state of a node. */
 export interface Status {
   peerId: string
   /** The network's id, 64 hex digits. */
@@ -98,19 +106,25 @@ export interface Status {
   name: string
   role: string
   state: 'in' | 'draining' | 'full' | 'out'
-  /** Files that the tree shows. */
+  /** The number of files in the tree. */
   files: number
-  /** Members that are connected and have shown their grants. */
+  /** The number of members that are connected and have shown their grants. */
   peersConnected: number
-  /** Copies that are not confirmed: those that this node owes and lacks, and those of its puts that other members owe. */
+  /**
+   * Copies that are not confirmed: those that this node owes but lacks, and those of its own puts that other members
+   * owe.
+   */
   owed: Amount
-  /** Blocks that this node pulls from other members at this moment. */
+  /** Blocks that this node is pulling from other members at the moment. */
   repairing: Amount
-  /** Always null: nothing estimates it yet. */
+  /** Always null, because it is not estimated yet. */
   etaSeconds: number | null
-  /** Always 0: nothing counts it yet. */
+  /** Always 0, because it is not counted yet. */
   atRisk: { blocks: number }
-  /** Bytes of blocks on this disk, and how many this node may hold. `cache` is always 0: there is no cache yet. */
+  /**
+   * The number of bytes of blocks on this disk, and the number that this node may hold. `cache` is always 0, because
+   * there is no cache yet.
+   */
   disk: { used: number; capacity: number; cache: number; state: DiskState }
   /** What runs in the background, and how its last round ended. */
   workers: WorkerStatus[]
@@ -122,7 +136,7 @@ export interface Peer {
   peerId: string
   name: string
   role: string
-  /** Whether the member is connected and has shown its grant. */
+  /** True if the member is connected and has shown its grant. */
   connected: boolean
   /** The round trip of the last ping; null if there was none, or while not connected. */
   latencyMs: number | null
@@ -141,24 +155,28 @@ export interface DfsNode {
   readonly multiaddrs: string[]
 
   /**
-   * Stores a file. Resolves when it is durable on as many members as asked. If the source ends in an error, nothing is
-   * visible.
+   * Stores a file. Resolves once the file is durable on the requested number of members. If the source ends with an
+   * error, nothing becomes visible.
    */
   put(path: string, source: Source, options?: PutOptions): Promise<PutResult>
   /**
-   * Opens a file or a range of it. Throws a `DfsError` with code `not-found`, `is-a-directory`, or `damaged` if the record
-   * cannot be used. While the bytes are read, `unreachable` means that no connected member delivers a block.
+   * Opens a file or a range of it. Throws a `DfsError` with the code `not-found`, `is-a-directory`, or `damaged` if the
+   * record cannot be used. While the bytes are read, the code `unreachable` means that no connected member delivers a
+   * block.
    */
   get(path: string, options?: GetOptions): Promise<OpenFile>
-  /** Lists a directory in the order of names (by UTF-8 bytes). A file lists itself. */
+  /** Lists a directory in the order of names (by UTF-8 bytes). For a file, the list contains the file itself. */
   list(path: string, options?: AbortOptions & { recursive?: boolean | undefined }): AsyncGenerator<ListItem>
-  /** Returns the facts of a file or directory, and asks members for its copies. Throws `not-found` if nothing is there. */
+  /**
+   * Returns the facts about a file or directory, and asks the members which copies they hold. Throws `not-found` if
+   * nothing is there.
+   */
   stat(path: string, options?: AbortOptions): Promise<Stat>
-  /** Creates a directory and those above it. An existing one is fine. */
+  /** Creates a directory and its parents. It is not an error if the directory exists. */
   mkdir(path: string, options?: AbortOptions): Promise<{ path: string }>
   /**
-   * Moves a file or directory. If `to` is a directory, it moves into that. If `to` is a file, it replaces it, unless
-   * `noClobber`.
+   * Moves a file or directory. If `to` is a directory, the source is moved into it. If `to` is a file, that file is
+   * replaced, unless `noClobber` is set.
    */
   move(
     from: string,
@@ -166,25 +184,25 @@ export interface DfsNode {
     options?: AbortOptions & { noClobber?: boolean | undefined }
   ): Promise<{ from: string; path: string }>
   /**
-   * Copies a file or a whole directory. The copy shares the blocks: those that are here are not read again, those that are
-   * not are fetched, and members that owe them and lack them pull them.
+   * Copies a file or a whole directory. The copy shares the blocks of the original. Blocks that are here are not read
+   * again. Blocks that are not here are fetched. Members that owe blocks of the copy but lack them pull them.
    */
   copy(
     from: string,
     to: string,
     options?: AbortOptions & { noClobber?: boolean | undefined }
   ): Promise<{ from: string; path: string }>
-  /** Deletes a file, or with `recursive` also a directory. `ifTag` works as for `put`. */
+  /** Deletes a file, or, with `recursive`, also a directory. `ifTag` works as for `put`. */
   remove(
     path: string,
     options?: AbortOptions & { recursive?: boolean | undefined; ifTag?: string | undefined }
   ): Promise<RemoveResult>
-  /** Frees this member's copies once the members that then owe them have proved that they hold them. */
+  /** Frees this member's copies, once the members that owe them afterwards have proved that they hold them. */
   evict(path: string, options?: AbortOptions): Promise<EvictResult>
-  /** Throws only if the node has been stopped or its disk cannot be read. */
+  /** Returns the state of the node. Throws only if the node has been stopped or its disk cannot be read. */
   status(): Promise<Status>
   /** Returns the other members that are known. */
   peers(): Peer[]
-  /** Stops the node. Everything that was acknowledged is durable. A second call has no effect. */
+  /** Stops the node. Everything that was acknowledged remains durable. A second call has no effect. */
   stop(): Promise<void>
 }

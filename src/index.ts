@@ -1,4 +1,4 @@
-/** The library: `createNode` starts a member of a network inside your program. */
+/** The library: `createNode` starts a member of a network within your program. */
 export type * from './api.ts'
 export { formatNetworkKey, networkKeyWords, parseNetworkKey } from './format/network-key.ts'
 export { generateNetworkKey } from './members/founding.ts'

@@ -15,12 +15,12 @@ const answerSchema = z.object({
 })
 
 /**
- * Puts of small files that share one request. Files that are put while others are under way follow them in the same body,
- * and each gets an answer of its own. `send` begins the request and is called at the first put.
+ * Puts of small files that share one request. Files that are put while others are under way follow them in the same
+ * body, and each gets its own answer. `send` begins the request and is called at the first put.
  */
 export class Bundle {
   readonly #send: (body: AsyncIterable<Uint8Array>) => Promise<IncomingMessage>
-  /** What the body sends next. */
+  /** The pieces of the body that will be sent next. */
   #pieces: Uint8Array[] = []
   #items = 0
   readonly #waiting = new Map<number, PromiseWithResolvers<PutResult>>()
@@ -34,8 +34,8 @@ export class Bundle {
   }
 
   /**
-   * Rejects with a `CliError` if the daemon refuses this file. If the whole request fails, every put under way and every
-   * later put rejects with its error.
+   * Rejects with a `CliError` if the daemon refuses this file. If the whole request fails, every put under way and
+   * every later put rejects with the error of the request.
    */
   put(path: string, bytes: Uint8Array, facts: PutFacts): Promise<PutResult> {
     const answer = Promise.withResolvers<PutResult>()
@@ -83,7 +83,7 @@ export class Bundle {
     else answer.reject(failure)
   }
 
-  /** Yields what has been put since the last piece, joined into one. */
+  /** Yields everything that has been put since the last piece, joined into one piece. */
   async *#body(): AsyncGenerator<Uint8Array> {
     for (;;) {
       const pieces = this.#pieces

@@ -20,21 +20,21 @@ export interface Where {
   tokenFile?: string | undefined
 }
 
-/** A range of bytes, both ends inclusive; `to` left out means up to the end of the file. */
+/** A range of bytes, both ends inclusive. Without `to`, the range extends to the end of the file. */
 export interface ByteRange {
   from: number
   to: number | undefined
 }
 
-/** A file on its way from the daemon. */
+/** A file that is being received from the daemon. */
 export interface Download {
-  /** Bytes that will come. */
+  /** The number of bytes that will be received. */
   size: number
   modified: Date
   mode: number | undefined
-  /** The bytes as they come. Throws the daemon's own reason if the transfer breaks off. */
+  /** The bytes as they arrive. Throws the daemon's own reason if the transfer breaks off. */
   body: AsyncIterable<Buffer>
-  /** Asks which members delivered how much. Call it after the body has ended. */
+  /** Asks the daemon how many bytes each member delivered. Call it after the body has ended. */
   from(): Promise<Transfer['from']>
 }
 
@@ -49,8 +49,8 @@ export class Client {
   }
 
   /**
-   * Opens a client. `signal` ends every call that has no signal of its own. Throws a `NoAnswerError` if no node runs on the
-   * data directory, and a usage error if the address or the token file is wrong.
+   * Opens a client. `signal` ends every call that has no signal of its own. Throws a `NoAnswerError` if no node runs on
+   * the data directory, and a usage error if the address or the token file is wrong.
    */
   static async open({ dataDir, api, tokenFile }: Where, signal?: AbortSignal): Promise<Client> {
     if (api !== undefined) {
@@ -76,14 +76,11 @@ export class Client {
 
   /** Calls one of the verbs in `VERBS` (contract/verbs.ts). Throws a `CliError` with the daemon's code. */
   async call<Name extends CallName>(name: Name, fields: FieldsOf<Name>, signal?: AbortSignal): Promise<AnswerOf<Name>> {
-    // A daemon of this package answers as the table says.
+    // The answer is not checked, because a daemon of this package answers as the table says.
     return (await readJson(await this.#request(name, fields, signal))) as AnswerOf<Name>
   }
 
-  /**
-   * Calls one of the verbs in `VERBS` that answer with a stream. Throws the daemon's own reason if the stream breaks
-   * off.
-   */
+  /** Calls a verb in `VERBS` that answers with a stream. Throws the daemon's own reason if the stream breaks off. */
   async *stream<Name extends StreamName>(
     name: Name,
     fields: FieldsOf<Name>,
@@ -98,8 +95,9 @@ export class Client {
   }
 
   /**
-   * Stores a file in a request of its own. Resolves when it is durable on as many members as asked. Throws a `CliError` with
-   * the daemon's code, a `NoAnswerError` if the connection breaks off, and any error that the body throws.
+   * Stores a file with a request of its own. Resolves once the file is durable on the requested number of members.
+   * Throws a `CliError` with the daemon's code, a `NoAnswerError` if the connection breaks off, and any error that the
+   * body throws.
    */
   async put(path: string, body: Body, fields: PutFields, signal?: AbortSignal): Promise<PutResult> {
     const { size } = fields
@@ -118,7 +116,7 @@ export class Client {
 
   /**
    * Begins a bundle: puts of small files that share one request, because thousands of requests would cost more than
-   * everything else. The caller must end it, and bounds how many puts are under way.
+   * everything else. The caller must end the bundle, and must limit how many puts are under way.
    */
   bundle(rules: PutRules, signal?: AbortSignal): Bundle {
     const headers = { 'content-type': 'application/octet-stream' }
@@ -160,7 +158,7 @@ export class Client {
     }
     if (broken === undefined && length === size) return
     if ((broken as Error | undefined)?.name === 'AbortError') throw broken
-    // If the daemon cannot be asked for its reason, the broken connection is the reason.
+    // If the daemon cannot be asked for its reason, the broken connection is reported as the reason.
     const { error } = await this.#transfer(id).catch(() => ({ error: undefined }))
     if (error === undefined || error.code === 'aborted')
       throw new NoAnswerError('the connection to the node broke off', { cause: broken })

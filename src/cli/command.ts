@@ -2,12 +2,12 @@ import { type Command, InvalidArgumentError } from 'commander'
 import { EXIT_WORDS, type ExitName, exitLine } from '../terminal/exit.ts'
 import type { Session } from './session.ts'
 
-/** A command of `dfs`. Each file in commands/ holds one: its arguments, flags, help, exit codes, and what it does. */
+/** A command of `dfs`. Each file in commands/ holds one: its arguments, flags, help, exit codes, and its action. */
 export interface DfsCommand {
   name: string
-  /** One line of `dfs --help`. */
+  /** The line that `dfs --help` shows for this command. */
   summary: string
-  /** The exit codes beyond those of every command. The help lists both. */
+  /** The exit codes that are specific to this command, in addition to the common ones. The help lists both. */
   exits: readonly ExitName[]
   /** Declares the arguments and flags, if there are any. */
   declare?(command: Command): void
@@ -15,10 +15,13 @@ export interface DfsCommand {
   run(session: Session, ...args: never[]): Promise<void>
 }
 
-/** The exit codes of every command. The daemon may refuse the token or not run, and the user may press Ctrl-C. */
+/**
+ * The exit codes of every command. For every command, the daemon may refuse the token or may not be running, and the
+ * user may press Ctrl-C.
+ */
 const COMMON_EXITS: readonly ExitName[] = ['done', 'failed', 'usage', 'notAllowed', 'unreachable', 'interrupted']
 
-/** Adds a command to the program. `open` opens the session that one run of the command works with. */
+/** Adds a command to the program. `open` opens the session for one run of the command. */
 export function addCommand(program: Command, spec: DfsCommand, open: () => Promise<Session>): void {
   const command = program.command(spec.name).description(spec.summary)
   spec.declare?.(command)
@@ -29,7 +32,8 @@ export function addCommand(program: Command, spec: DfsCommand, open: () => Promi
   command.action(async (...args: unknown[]) => {
     const session = await open()
     try {
-      // Commander appends the command itself, which no command needs. `declare` says what the others are.
+      // Commander appends the `Command` object, which no command needs. The other arguments are those that `declare`
+      // has declared.
       await spec.run(session, ...(args.slice(0, -1) as never[]))
     } finally {
       session.client.close()
@@ -37,7 +41,10 @@ export function addCommand(program: Command, spec: DfsCommand, open: () => Promi
   })
 }
 
-/** Reads an argument that must not be empty. Otherwise a script that forgot to set a variable would name the root. */
+/**
+ * Checks that an argument is not empty. An empty path would mean the root, so a script that forgot to set a variable
+ * would act on the root.
+ */
 export function nonEmpty(text: string): string {
   if (text === '') throw new InvalidArgumentError('It is empty.')
   return text

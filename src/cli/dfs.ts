@@ -22,19 +22,19 @@ import { openSession } from './session.ts'
 /** Every command, in the order of the help. Add a new command here, and remove it from the list below. */
 const COMMANDS: readonly DfsCommand[] = [put, get, cat, ls, stat, mkdir, mv, cp, rm, evict, status, peers]
 
-/** Commands that are promised and not built yet. They are refused by name, so that no script relies on them. */
+/** Commands that are promised but not built yet. They are refused by name, so that no script relies on them. */
 const UNBUILT_COMMANDS = [
   ...['df', 'du', 'versions', 'restore', 'sync', 'replicas', 'share', 'unshare', 'fetch', 'export', 'import'],
   ...['members', 'invite', 'drain', 'repair', 'gc', 'fsck', 'network', 'config', 'reencrypt', 'access', 'console'],
   ...['doctor', 'service', 'completion']
 ]
-/** Flags of commands that are promised and not built yet. */
+/** Flags of commands that are promised but not built yet. */
 const UNBUILT_FLAGS = ['version', 'watch', 'purge', 'wait', 'cancel']
 
 /** Runs the command line. Resolves with the exit code. */
 export async function main(args: readonly string[]): Promise<number> {
   const interrupted = new AbortController()
-  // We listen once: a second signal ends the process at once, as it would any other program.
+  // We listen only once, so that a second signal ends the process immediately, as it would end any other program.
   for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => interrupted.abort())
   const code = await runProgram(args.includes('--json'), async () => {
     try {
@@ -56,7 +56,7 @@ async function run(args: readonly string[], signal: AbortSignal): Promise<void> 
   for (const command of COMMANDS)
     addCommand(program, command, () => openSession(whereOf(program), program.opts<GlobalFlags>().json, signal))
   program.on('command:*', ([name]: string[]) => refuseCommand(name as string))
-  // Flags before the command are the program's own, as `--version` is.
+  // Flags before the command belong to the program itself, like `--version`.
   const names = new Set(COMMANDS.map(({ name }) => name))
   const start = args.findIndex(arg => names.has(arg))
   if (start >= 0) refuseUnbuiltFlags(args.slice(start), UNBUILT_FLAGS)

@@ -2,7 +2,7 @@ import { CliError, codeOfAny, messageOf } from '../terminal/errors.ts'
 import { report } from '../terminal/exit.ts'
 import { hideProgress } from '../terminal/progress.ts'
 
-/** Collects the failures of single files of a tree while the other files go on. */
+/** Collects the failures of single files in a tree while the transfer of the other files continues. */
 export class FileFailures {
   readonly #verb: string
   readonly #isJson: boolean
@@ -14,7 +14,7 @@ export class FileFailures {
     this.#isJson = isJson
   }
 
-  /** Reports at once that a file was left out, and why. */
+  /** Reports immediately that a file was left out, and why. */
   add(name: string, error: unknown): void {
     const code = codeOfAny(error)
     this.#codes.push(code)
@@ -23,7 +23,7 @@ export class FileFailures {
   }
 
   /**
-   * Throws if any file was left out. If all failures have the same code, the error has it too, else its code is
+   * Throws if any file was left out. If all failures have the same code, the error has that code. Otherwise its code is
    * `failed`.
    */
   end(): void {

@@ -3,7 +3,7 @@ import { defaultDataDir } from '../terminal/data-dir.ts'
 import { usage } from '../terminal/errors.ts'
 import type { Where } from './client.ts'
 
-/** The flags before the command. */
+/** The flags that come before the command. */
 export interface GlobalFlags {
   dataDir: string
   api?: string

@@ -8,8 +8,9 @@ const READ_BYTES = 256 << 10
 const TEMP_NAME_CHARACTERS_MAX = 32
 
 /**
- * Writes a local file from a stream. The bytes go into a temporary file beside the target, which is renamed to the target
- * once it is complete. If the stream breaks off, the temporary file is removed, and an old file at the target is untouched.
+ * Writes a local file from a stream. The bytes go into a temporary file beside the target, which is renamed to the
+ * target once it is complete. If the stream breaks off, the temporary file is removed, and an old file at the target is
+ * not changed.
  */
 export async function writeLocal(
   target: string,
@@ -35,9 +36,9 @@ export async function writeLocal(
 }
 
 /**
- * Reads a small file in one piece, since a stream costs more, and a larger one as a stream. The file may have another size
- * than when it was found. But if it changes while the stream reads it, the stream throws a `CliError`, because the file
- * never had the content that was read. Links are not followed.
+ * Reads a small file in one piece, because a stream costs more, and a larger file as a stream. It is fine if the size
+ * of the file has changed since it was found. But if the file changes while the stream reads it, the stream throws a
+ * `CliError`, because the file never had the content that was read. Links are not followed.
  */
 export async function readLocal(
   path: string,
@@ -64,7 +65,7 @@ export async function readLocal(
   }
 }
 
-/** Yields the bytes of a file, throws if it changed meanwhile, and closes it. */
+/** Yields the bytes of a file, throws if the file changed meanwhile, and closes the file. */
 async function* steady(handle: FileHandle): AsyncGenerator<Buffer> {
   try {
     const before = await handle.stat()
@@ -82,7 +83,7 @@ async function* steady(handle: FileHandle): AsyncGenerator<Buffer> {
   }
 }
 
-/** Returns what is at a local path, if anything. A link is `other`, unless links are to be followed. */
+/** Returns what is at a local path, if anything. For a link it returns `other`, unless links are to be followed. */
 export async function kindOf(
   path: string,
   links: 'follow' | 'refuse' = 'refuse'
@@ -96,7 +97,7 @@ export async function kindOf(
   }
 }
 
-/** Creates a folder unless there is one. Throws if anything else is there, such as a link to a folder. */
+/** Creates a folder unless it exists. Throws if anything else is at the path, such as a link to a folder. */
 export async function makeLocalFolder(path: string): Promise<void> {
   const kind = await kindOf(path)
   if (kind === 'directory') return
@@ -106,8 +107,8 @@ export async function makeLocalFolder(path: string): Promise<void> {
 }
 
 /**
- * Returns why a name from the network may not become a local name, or undefined if it may. The node has checked its names
- * already. They are checked once more before they reach a file system.
+ * Returns the reason why a name from the network may not become a local name, or undefined if it may. The node has
+ * already checked its names. They are checked once more before they reach a file system.
  */
 export function localNameFault(name: string, platform: NodeJS.Platform = process.platform): string | undefined {
   if (name === '' || name === '.' || name === '..' || /[/\0]/.test(name)) return 'its name would lead to another folder'

@@ -5,7 +5,7 @@ import { CliError } from '../terminal/errors.ts'
 /** A local file or folder that is about to be put. */
 export interface LocalItem {
   local: string
-  /** The path below the folder that is walked, in parts. */
+  /** The path relative to the walked folder, split into its parts. */
   parts: string[]
   kind: 'file' | 'directory'
   size: number
@@ -15,9 +15,9 @@ export interface LocalItem {
 }
 
 /**
- * Yields everything below a folder, each folder before its contents. `onFault` is called for each item that is left out,
- * because it cannot be put: a link (following it could leave the folder), a socket, a name that is not UTF-8 or is the same
- * text as an earlier name, and a folder that may not be read.
+ * Yields everything below a folder, each folder before its contents. `onFault` is called for each item that is left
+ * out, because it cannot be put: a link (following it could lead out of the folder), a socket, a name that is not UTF-8
+ * or that is the same text as an earlier name, and a folder that this user may not read.
  */
 export async function* walkLocal(
   folder: string,
@@ -42,7 +42,8 @@ export async function* walkLocal(
       onFault(parts.join('/'), new CliError('invalid', 'it is neither a file nor a folder'))
       continue
     }
-    // Both local names are the same name in the network, so the second file would replace the first.
+    // Two local names that are equal in NFC are the same name in the network, so the second file would replace the
+    // first.
     const text = name.normalize('NFC')
     if (taken.has(text)) {
       onFault(

@@ -1,4 +1,4 @@
-/** Media types by extension. Only types that browsers treat in a special way are listed. */
+/** Media types by extension. Only types that browsers treat specially are listed. */
 const TYPES: Record<string, string> = {
   avif: 'image/avif',
   gif: 'image/gif',
@@ -25,7 +25,7 @@ const TYPES: Record<string, string> = {
   json: 'application/json'
 }
 
-/** Returns the media type of a file by the extension of its name, if it is known. */
+/** Returns the media type for a file name's extension, or undefined if the extension is not known. */
 export function mediaTypeOf(name: string): string | undefined {
   const extension = /\.([a-z0-9]+)$/i.exec(name)?.[1]
   return extension === undefined ? undefined : TYPES[extension.toLowerCase()]

@@ -1,13 +1,13 @@
-/** The rules of a put. */
+/** The rules that apply to a put. */
 export interface PutRules {
   noClobber?: boolean | undefined
   /** A number or `all`. */
   replicas?: string | undefined
-  /** How many copies must be durable first: a number or `all`. */
+  /** The number of copies that must be durable before the put succeeds: a number or `all`. */
   ack?: string | undefined
 }
 
-/** The facts of a file besides its bytes. */
+/** The facts about a file other than its bytes. */
 export interface PutFacts {
   modified?: Date | undefined
   mode?: number | undefined
@@ -16,7 +16,7 @@ export interface PutFacts {
 }
 
 export interface PutFields extends PutRules, PutFacts {
-  /** Bytes of the body, if it is a stream whose length is known for sure. */
+  /** The number of bytes in the body, if the body is a stream whose length is certain. */
   size?: number | undefined
 }
 

@@ -1,6 +1,6 @@
 import { Client, type Where } from './client.ts'
 
-/** What every command works with. */
+/** The objects that every command needs. */
 export interface Session {
   client: Client
   isJson: boolean

@@ -27,7 +27,7 @@ export interface SendOptions {
   signal?: AbortSignal | undefined
 }
 
-/** HTTP to one daemon, over connections that are kept open. */
+/** HTTP requests to one daemon, over connections that are kept open. */
 export class Transport {
   readonly #target: Target
   readonly #token: string
@@ -43,8 +43,8 @@ export class Transport {
   }
 
   /**
-   * Sends a request and resolves once the answer begins. Throws a `CliError` with the daemon's code if it refuses, a
-   * `NoAnswerError` if it cannot be reached, and any error that the body throws.
+   * Sends a request and resolves once the answer begins. Throws a `CliError` with the daemon's code if the daemon
+   * refuses, a `NoAnswerError` if the daemon cannot be reached, and any error that the body throws.
    */
   async send(method: string, path: string, options: SendOptions = {}): Promise<IncomingMessage> {
     const { body, headers, signal } = options
@@ -66,14 +66,15 @@ export class Transport {
     if (body === undefined) outgoing.end()
     else if (body instanceof Uint8Array) outgoing.end(body)
     else {
-      // A body may be slow, and the daemon may refuse the request before the body comes.
+      // Headers are sent first, because a body may be slow, and the daemon may refuse the request before the body
+      // comes.
       outgoing.flushHeaders()
       const pump = async (): Promise<void> => {
         for await (const piece of body) await writeTo(outgoing, piece)
         outgoing.end()
       }
       pump().catch(error => {
-        // If the connection broke off, its own error has been reported.
+        // If the connection broke off, its own error has already been reported.
         if (outgoing.destroyed) return
         answer.reject(error)
         outgoing.destroy()
@@ -84,13 +85,14 @@ export class Transport {
     try {
       throw await refusal(response)
     } finally {
-      // The daemon may refuse before the whole body was sent. It does not want the rest, so the connection is useless.
+      // The daemon may refuse a request before the whole body has been sent. It does not want the rest of the body, so
+      // the connection cannot be used again.
       if (!outgoing.writableFinished) outgoing.destroy()
     }
   }
 }
 
-/** Reads the whole of a small answer. */
+/** Reads a small answer completely. */
 export async function readJson(response: IncomingMessage): Promise<unknown> {
   const parts: Buffer[] = []
   try {
@@ -105,7 +107,7 @@ export async function readJson(response: IncomingMessage): Promise<unknown> {
   }
 }
 
-/** Reads an answer of one JSON value a line, as the lines come. */
+/** Reads an answer that has one JSON value per line, as the lines arrive. */
 export async function* readLines(response: IncomingMessage): AsyncGenerator<unknown> {
   try {
     yield* decodeLines(response.setEncoding('utf8') as AsyncIterable<string>)

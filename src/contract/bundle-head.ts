@@ -1,6 +1,9 @@
 import { z } from 'zod'
 
-/** The line that precedes the bytes of a file in a bundle: `size` is in bytes, and the rest is as in a put of its own. */
+/**
+ * The line that precedes the bytes of a file in a bundle: `size` is in bytes, and the other fields are as in the put of
+ * a single file.
+ */
 export const bundleHeadSchema = z.strictObject({
   path: z.string(),
   size: z.number().int().nonnegative(),

@@ -1,8 +1,9 @@
-/** The bounds that both sides of the HTTP API know. */
+/** The bounds that both sides of the HTTP API need. */
 
 /**
- * The largest file that may be in a bundle. A body up to this size is handled as one piece. It equals the bound of the same
- * name in fs/constants.ts, so that files that share a request also share the node's calls. The number is repeated here
- * because this room may import only index.ts, which would make `dfs` load the whole node. A test compares the two.
+ * The largest file that may be in a bundle. A body up to this size is handled as one piece. It equals the bound with
+ * the same name in fs/constants.ts, so that files that share a request also share the node's calls. The number is
+ * repeated here, because this room may import only index.ts, and that import would make `dfs` load the whole node. A
+ * test compares the two.
  */
 export const SMALL_FILE_BYTES_MAX = 48 << 10

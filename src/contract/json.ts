@@ -1,4 +1,7 @@
-/** The type of a value after it has passed through JSON: dates are text (RFC 3339), and everything else keeps its shape. */
+/**
+ * The type of a value after it has passed through JSON: dates become text (RFC 3339), and everything else keeps its
+ * shape.
+ */
 export type Json<T> = T extends Date
   ? string
   : T extends readonly (infer Item)[]

@@ -5,7 +5,9 @@ export function encodeLine(value: unknown): string {
   return `${JSON.stringify(value)}\n`
 }
 
-/** Reads a stream of lines. Throws a `SyntaxError` for a line that is not JSON. Text after the last `\n` is ignored. */
+/**
+ * Decodes a stream of lines. Throws a `SyntaxError` for a line that is not JSON. Text after the last `\n` is ignored.
+ */
 export async function* decodeLines(source: AsyncIterable<string>): AsyncGenerator<unknown> {
   let rest = ''
   for await (const text of source) {

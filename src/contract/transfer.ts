@@ -1,10 +1,10 @@
 import { z } from 'zod'
 import { failureSchema } from './errors.ts'
 
-/** The state of a download: how it ended, or how far it has come. */
+/** The state of a download: how it ended, or that it is still under way. */
 export const transferSchema = z.object({
   done: z.boolean(),
-  /** Who delivered how much so far; complete once `done`. */
+  /** The members that delivered bytes, and how many. It is empty until `done` is true. */
   from: z.array(z.object({ peerId: z.string(), bytes: z.number() })),
   error: failureSchema.optional()
 })

@@ -1,7 +1,7 @@
 import { encodePath } from './routes.ts'
 import type { Verb } from './verb.ts'
 
-/** The request of a verb, ready to be sent. */
+/** The encoded request of a verb, ready to be sent. */
 export interface EncodedRequest {
   method: string
   /** The URL without its host. */
@@ -10,7 +10,7 @@ export interface EncodedRequest {
   body?: Uint8Array
 }
 
-/** The fields of a verb as they arrived, from the places that verb.ts names. */
+/** The fields of a verb as they were received, from the places that verb.ts describes. */
 export interface ReceivedFields {
   path?: string
   ifTag?: string
@@ -19,17 +19,20 @@ export interface ReceivedFields {
   json?: unknown
 }
 
-/** True if the rest of the verb's URL is its `path`. */
+/** Returns true if the rest of the verb's URL is its `path`. */
 export function hasPath({ route }: Verb): boolean {
   return route.endsWith('/*')
 }
 
-/** The names of the fields that are in the query, or in the JSON body of a POST. */
+/** Returns the names of the fields that are in the query, or in the JSON body of a POST. */
 export function plainFieldsOf(verb: Verb): string[] {
   return Object.keys(verb.fields.shape).filter(name => name !== 'ifTag' && !(name === 'path' && hasPath(verb)))
 }
 
-/** Encodes the fields of a verb as a request, each in the place that verb.ts names. All text must be well-formed Unicode. */
+/**
+ * Encodes the fields of a verb as a request, each in the place that verb.ts describes. All text must be well-formed
+ * Unicode.
+ */
 export function encodeRequest(verb: Verb, fields: Readonly<Record<string, unknown>>): EncodedRequest {
   const { method, route } = verb
   const names = plainFieldsOf(verb)
@@ -45,7 +48,9 @@ export function encodeRequest(verb: Verb, fields: Readonly<Record<string, unknow
   return { method, url: `${path}?${query}`, headers }
 }
 
-/** Collects received fields for `bind`, which checks them. If a name is in the query twice, its first value counts. */
+/**
+ * Collects received fields for `bind`, which checks them. If a name occurs twice in the query, the first value is used.
+ */
 export function collectFields(verb: Verb, { path, ifTag, query, json }: ReceivedFields): unknown {
   const placed = { ...(path === undefined ? {} : { path }), ...(ifTag === undefined ? {} : { ifTag }) }
   if (plainFieldsOf(verb).length === 0) return placed

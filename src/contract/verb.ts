@@ -2,8 +2,8 @@ import type { z } from 'zod'
 import type { AbortOptions, DfsNode } from '../index.ts'
 
 /**
- * A verb that travels as one plain request. The server checks the fields with zod and calls the node; the client encodes
- * the same fields and knows the type of the answer. Every verb sends its fields in the same places:
+ * A verb that is sent as one plain request. The server checks the fields with zod and calls the node; the client
+ * encodes the same fields and knows the type of the answer. Every verb sends its fields in the same places:
  *
  * - `path` is the rest of the URL, if the route ends in `/*`.
  * - `ifTag` is the `If-Match` header, in quotes.
@@ -12,7 +12,7 @@ import type { AbortOptions, DfsNode } from '../index.ts'
 interface Route<Fields extends z.ZodObject> {
   method: 'GET' | 'POST' | 'DELETE'
   route: `/v1/${string}`
-  /** A query is text, so its fields are read from text. Use a strict object for a JSON body. */
+  /** A query is text, so the schema must parse its fields from text. Use a strict object for a JSON body. */
   fields: Fields
 }
 
@@ -23,7 +23,7 @@ export interface CallVerb<Fields extends z.ZodObject = z.ZodObject, Answer = unk
   bind(given: unknown): ((node: DfsNode, options: AbortOptions) => Promise<Answer>) | undefined
 }
 
-/** A verb whose answer is a stream of lines, one item a line. */
+/** A verb whose answer is a stream of lines, with one item per line. */
 export interface StreamVerb<Fields extends z.ZodObject = z.ZodObject, Item = unknown> extends Route<Fields> {
   kind: 'stream'
   /** As for a `CallVerb`. */
@@ -32,7 +32,7 @@ export interface StreamVerb<Fields extends z.ZodObject = z.ZodObject, Item = unk
 
 export type Verb = CallVerb | StreamVerb
 
-/** Makes the row of a verb with one answer. `run` names the method of the node. */
+/** Creates the table row of a verb that has one answer. `run` calls the method of the node. */
 export function call<Fields extends z.ZodObject, Answer>(
   row: Route<Fields> & {
     run(node: DfsNode, fields: z.output<Fields>, options: AbortOptions): Answer | Promise<Answer>
@@ -46,7 +46,7 @@ export function call<Fields extends z.ZodObject, Answer>(
   return { kind: 'call', method, route, fields, bind }
 }
 
-/** Makes the row of a verb that answers with a stream of lines. */
+/** Creates the table row of a verb that answers with a stream of lines. */
 export function stream<Fields extends z.ZodObject, Item>(
   row: Route<Fields> & {
     run(node: DfsNode, fields: z.output<Fields>, options: AbortOptions): AsyncGenerator<Item>

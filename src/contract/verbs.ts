@@ -2,7 +2,7 @@ import { z } from 'zod'
 import type { Json } from './json.ts'
 import { type CallVerb, call, type StreamVerb, stream } from './verb.ts'
 
-/** A field of a query that is true only if its text is `true`. */
+/** A query field that is true only if its text is `true`. */
 const flag = z
   .string()
   .optional()
@@ -12,9 +12,9 @@ const onePath = z.object({ path: z.string() })
 const twoPaths = z.strictObject({ from: z.string(), to: z.string(), noClobber: z.boolean().optional() })
 
 /**
- * Every verb that is one plain request, defined once for server and client: its route, its fields, and the method of the
- * node that it calls. Requests that carry the bytes of files (put, get, bundles) have handlers of their own. SPEC.md in
- * http/ describes each route.
+ * Every verb that is one plain request, defined once for server and client: its route, its fields, and the method of
+ * the node that it calls. Requests that carry the bytes of files (put, get, bundles) have their own handlers. SPEC.md
+ * in http/ describes each route.
  */
 export const VERBS = {
   list: stream({
@@ -72,7 +72,7 @@ export type StreamName = NameOf<StreamVerb>
 /** The fields that a client gives for a verb. */
 export type FieldsOf<Name extends keyof Verbs> = z.output<Verbs[Name]['fields']>
 
-/** What a client receives: the answer, or each item of a stream. */
+/** The type that a client receives: the answer, or each item of a stream. */
 export type AnswerOf<Name extends keyof Verbs> =
   Verbs[Name] extends CallVerb<z.ZodObject, infer Answer>
     ? Json<Answer>

@@ -12,7 +12,7 @@ import { componentLogger, openLog } from './log.ts'
 import { nodeOptionsOf } from './node-options.ts'
 import { sayReady } from './ready.ts'
 
-/** A node writes this file when its directory becomes a member. */
+/** The file that a node writes when its directory becomes a member. */
 const KEYSTORE_FILE = 'keystore'
 
 /** Runs the daemon. Resolves with the exit code once it has stopped. */
@@ -23,7 +23,7 @@ export function main(args: readonly string[]): Promise<number> {
 
 async function run(flags: DaemonFlags): Promise<void> {
   const { dataDir, json } = flags
-  // A wrong flag is reported before anything is touched.
+  // A wrong flag is reported before anything on the disk is changed.
   const listen = parseHostPort(flags.api)
   assertLoopback(listen)
   const log = openLog(flags.logLevel)
@@ -48,18 +48,21 @@ async function run(flags: DaemonFlags): Promise<void> {
 }
 
 interface Start {
-  /** The names in the data directory before this start. */
+  /** The names of the files that were in the data directory before the daemon started. */
   before: ReadonlySet<string>
-  /** The directory already belongs to a network. */
+  /** True if the directory already belongs to a network. */
   isMember: boolean
-  /** Gets the events of the node. */
+  /** The log for the events of the node. */
   log: Logger
-  /** Gets what the components say. */
+  /** The logger of the components. */
   logger: ComponentLogger
   stopping: Promise<void>
 }
 
-/** Starts the node. If it joins a network for the first time, this also waits until its network key is known to be right. */
+/**
+ * Starts the node. If the node joins a network for the first time, this also waits until the network key has been
+ * checked, as `FirstAnswer` describes.
+ */
 async function startNode(flags: DaemonFlags, { before, isMember, log, logger, stopping }: Start): Promise<DfsNode> {
   const { dataDir, json } = flags
   const joins = !isMember && !flags.new && flags.networkKeyFile !== undefined && flags.bootstrap !== undefined
@@ -70,7 +73,7 @@ async function startNode(flags: DaemonFlags, { before, isMember, log, logger, st
     logEvent(log, event)
     firstAnswer?.onEvent(event)
     if (event.event !== 'foreign' || firstAnswer !== undefined || foreign.has(event.peerId)) return
-    // Once a member is connected, the user need not act on a nearby node of another network.
+    // Once a member is connected, the user need not do anything about a nearby node of another network.
     if (node?.peers().some(({ connected }) => connected) === true) return
     foreign.add(event.peerId)
     report(foreignError(), json)
@@ -87,7 +90,7 @@ async function startNode(flags: DaemonFlags, { before, isMember, log, logger, st
   return node
 }
 
-/** Ends the process at an error that nobody caught: a daemon in an unforeseen state must not go on. */
+/** Ends the process at an uncaught error, because a daemon in an unforeseen state must not go on. */
 function endOnUncaught(logger: ComponentLogger, isJson: boolean): void {
   const log = logger.forComponent('dfs:daemon')
   process.on('uncaughtException', error => {
@@ -98,8 +101,8 @@ function endOnUncaught(logger: ComponentLogger, isJson: boolean): void {
 }
 
 /**
- * Resolves at the first signal to stop. Signals count from this call on, since a start takes a while. A second signal ends
- * the process at once.
+ * Resolves at the first signal to stop. Call it before the start, which takes a while, because signals are handled only
+ * from this call on. A second signal ends the process immediately.
  */
 function stopSignal(): Promise<void> {
   const { promise, resolve } = Promise.withResolvers<void>()

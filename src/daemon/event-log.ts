@@ -2,7 +2,9 @@ import type { Logger } from 'pino'
 import type { NodeEvent } from '../index.ts'
 import { scoped } from './log.ts'
 
-/** Logs an event of the node. A peer appears as the end of its id. No line names a file, an address or a key. */
+/**
+ * Logs an event of the node. A peer appears as the end of its id. No line contains a file name, an address or a key.
+ */
 export function logEvent(log: Logger, event: NodeEvent): void {
   switch (event.event) {
     case 'admitted':

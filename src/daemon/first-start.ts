@@ -3,7 +3,7 @@ import { join } from 'node:path'
 import type { NodeEvent } from '../index.ts'
 import { CliError } from '../terminal/errors.ts'
 
-/** How long the first start waits for a member of its network before it goes on alone. */
+/** How long the first start waits for a member of its network before it continues alone. */
 const FIRST_ANSWER_MS = 5_000
 
 export function foreignError(): CliError {
@@ -14,16 +14,16 @@ export function foreignError(): CliError {
 }
 
 /**
- * Finds out whether the network key at a first start is the right one. The node serves its peers at once, but the API does
- * not answer until a member has answered or some time has passed, so nobody has stored anything here by then. If the only
- * node that answers is of another network, the start can be undone without a loss.
+ * Finds out at a first start whether the network key is the right one. The node serves its peers immediately, but the
+ * API does not answer until a member has answered or some time has passed, so nobody has stored anything here by then.
+ * If the only node that answers belongs to another network, the start can be undone without a loss.
  */
 export class FirstAnswer {
   readonly #answered = Promise.withResolvers<void>()
   #isForeign = false
   #isMember = false
 
-  /** Must be called with every event from the start on. */
+  /** Must be called with every event since the start. */
   onEvent({ event }: NodeEvent): void {
     if (event === 'foreign') this.#isForeign = true
     if (event !== 'admitted') return
@@ -31,7 +31,7 @@ export class FirstAnswer {
     this.#answered.resolve()
   }
 
-  /** Resolves when the daemon may go on. Throws a `CliError` if the only answer came from another network. */
+  /** Resolves when the daemon may continue. Throws a `CliError` if the only answer came from another network. */
   async wait(stopping: Promise<void>): Promise<void> {
     let timer: NodeJS.Timeout | undefined
     const late = new Promise<void>(resolve => {
@@ -48,13 +48,16 @@ export async function namesIn(folder: string): Promise<Set<string>> {
   try {
     return new Set(await readdir(folder))
   } catch (error) {
-    // Any other failure must end the start. Otherwise a member's directory would look new, and a key would be drawn for it.
+    // Any other failure must end the start. Otherwise a member's directory would look new, and a new key would be drawn
+    // for it.
     if ((error as NodeJS.ErrnoException).code === 'ENOENT') return new Set()
     throw error
   }
 }
 
-/** Removes everything that a start has put into its data directory, so that the next start is a first start again. */
+/**
+ * Removes everything that this start has put into the data directory, so that the next start is a first start again.
+ */
 export async function takeBack(folder: string, before: ReadonlySet<string>): Promise<void> {
   for (const name of await namesIn(folder))
     if (!before.has(name)) await rm(join(folder, name), { recursive: true, force: true })

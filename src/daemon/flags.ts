@@ -8,7 +8,7 @@ import { refuseUnbuiltFlags } from '../terminal/unbuilt.ts'
 const LOG_LEVELS = ['silent', 'error', 'warn', 'info', 'debug', 'trace'] as const
 export type LogLevel = (typeof LOG_LEVELS)[number]
 
-/** Flags that are promised and not built yet. Remove a flag from this list when `parseDaemonFlags` supports it. */
+/** Flags that are promised but not built yet. Remove a flag from this list when `parseDaemonFlags` supports it. */
 const UNBUILT_FLAGS = [
   'join',
   'recover',
@@ -47,8 +47,8 @@ export interface DaemonFlags {
 }
 
 /**
- * Reads the flags of `dfs-node`. A flag that is not given takes its value from the environment. Throws a usage error for a
- * flag that can never work.
+ * Reads the flags of `dfs-node`. A flag that is not given takes its value from the environment. Throws a usage error
+ * for a flag that can never work.
  */
 export function parseDaemonFlags(args: readonly string[], env: NodeJS.ProcessEnv = process.env): DaemonFlags {
   refuseUnbuiltFlags(args, UNBUILT_FLAGS)
@@ -56,7 +56,7 @@ export function parseDaemonFlags(args: readonly string[], env: NodeJS.ProcessEnv
   program.parse([...args], { from: 'user' })
   const flags = program.opts<DaemonFlags>()
   if (!LOG_LEVELS.includes(flags.logLevel)) throw usage(`--log-level takes one of ${LOG_LEVELS.join(', ')}`)
-  // The daemon writes this path down for programs that run in other folders.
+  // The path is made absolute, because the daemon records it for programs that run in other folders.
   return { ...flags, dataDir: resolve(flags.dataDir) }
 }
 

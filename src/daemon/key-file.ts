@@ -5,7 +5,7 @@ import { note } from '../terminal/print.ts'
 
 const KEY_FILE_BYTES_MAX = 4096
 
-/** Reads the network key in a file: 64 hex digits or 24 words. Returns undefined if there is no such file. */
+/** Reads a network key from a file: 64 hex digits or 24 words. Returns undefined if there is no such file. */
 export async function readNetworkKey(file: string): Promise<Uint8Array | undefined> {
   let text: string
   try {
@@ -25,7 +25,7 @@ export async function readNetworkKey(file: string): Promise<Uint8Array | undefin
 
 /**
  * Draws a network key and saves it in a new file that only its owner can read. A program that waits for the file never
- * sees half of it. No file is ever replaced: if one has appeared meanwhile, its key is returned.
+ * sees it half written. An existing file is never replaced: if one has appeared meanwhile, its key is returned.
  */
 export async function makeNetworkKey(file: string): Promise<Uint8Array> {
   const key = generateNetworkKey()

@@ -7,8 +7,9 @@ import type { DaemonFlags } from './flags.ts'
 import { makeNetworkKey, readNetworkKey } from './key-file.ts'
 
 /**
- * Turns the flags into the options of `createNode`. A new network key is drawn last, when nothing else can fail, and only
- * for a directory that belongs to no network: a member must not leave behind a key that is not its network's.
+ * Turns the flags into the options of `createNode`. A new network key is drawn last, when nothing else can fail, and
+ * only for a directory that belongs to no network. A member must not leave behind a key file that does not belong to
+ * its network.
  */
 export async function nodeOptionsOf(flags: DaemonFlags, isMember: boolean): Promise<NodeOptions> {
   const { passphraseFile, capacity, replicas, ack, outAfter } = flags

@@ -6,7 +6,10 @@ import { FOOTER, SEGMENTS_FOLDER, segmentPath } from './segment-layout.ts'
 import type { SegmentList } from './segment-list.ts'
 import type { SegmentReaders } from './segment-readers.ts'
 
-/** A segment without its footer: how much of it is known to be durable, and what the footer will say of that part. */
+/**
+ * A segment that has no footer yet: how much of it is known to be durable, and what the footer will say about that
+ * part.
+ */
 export interface Unfinished {
   segment: number
   size: number
@@ -22,9 +25,9 @@ export interface AbandonedSegmentsOptions {
 }
 
 /**
- * Segments that were given up after a failed write or sync and have no footer yet. Nobody knows what such a failure left on
- * the disk. A second fsync that succeeds proves nothing, since the kernel may have dropped the pages. So a segment ends
- * where it was last known to be durable, and the next row begins a new segment.
+ * Segments that were abandoned after a failed write or sync and have no footer yet. It is unknown what such a failure
+ * left on the disk. Even if a second fsync succeeds, that proves nothing, because the kernel may have dropped the
+ * pages. So an abandoned segment ends where it was last known to be durable, and the next row begins a new segment.
  */
 export class AbandonedSegments {
   readonly #options: AbandonedSegmentsOptions
@@ -48,7 +51,7 @@ export class AbandonedSegments {
     this.#unfinished.delete(segment)
   }
 
-  /** Cuts each segment to its durable part and writes its footer. If the disk refuses, the next call tries again. */
+  /** Cuts each segment to its durable part and writes its footer. If the disk fails, the next call tries again. */
   async finishAll(): Promise<void> {
     const { log } = this.#options
     for (const unfinished of this.#unfinished.values()) {
@@ -58,7 +61,10 @@ export class AbandonedSegments {
     }
   }
 
-  /** Removes segments that never had a row. A later segment must exist, or their numbers would be reused. */
+  /**
+   * Removes abandoned segments that never had a row. A later segment must exist. Otherwise their numbers would be
+   * reused.
+   */
   async discardEmpty(): Promise<void> {
     const { log } = this.#options
     for (const [segment, { checksum }] of this.#unfinished) {

@@ -14,9 +14,9 @@ const FOLDER_NAME = /^[0-9a-f]{2}$/
 const BLOCK_NAME = /^[0-9a-f]{68}$/
 
 /**
- * Larger blocks, one file each, in 256 folders by the last byte of the digest. A block is written to a temporary file and
- * synced, then renamed, then its folder is synced. Blocks that arrive together share the sync of the folder. So the bytes
- * of a block are durable before its name appears.
+ * Stores larger blocks, one file each, in 256 folders by the last byte of the digest. A block is written to a temporary
+ * file, which is synced and then renamed, so the bytes of a block are durable before its name appears. Then its folder
+ * is synced. Blocks that arrive together share the sync of the folder.
  */
 export class BlockFiles {
   readonly #files: Files
@@ -34,14 +34,14 @@ export class BlockFiles {
     this.#log = logger.forComponent('dfs:disk:blocks')
   }
 
-  /** Removes the temporary files that a crash left, and makes the names that it left durable. */
+  /** Removes the temporary files that a crash left behind, and makes the names of the block files durable. */
   async open(): Promise<void> {
     await this.#files.makeDirectory(TEMP)
     const temps = await this.#files.list(TEMP)
     for (const name of temps) await this.#files.remove(`${TEMP}/${name}`)
     if (temps.length > 0) this.#log('removed unfinished block files: %d', temps.length)
     for (const name of (await this.#files.list(FOLDER)).filter(name => FOLDER_NAME.test(name))) {
-      // A killed process may have left names unsynced. From here on they count as durable, so they must be.
+      // A killed process may have left names unsynced. From here on they count as durable, so they are synced now.
       await this.#files.syncDirectory(`${FOLDER}/${name}`)
       this.#folders.add(name)
     }
@@ -50,8 +50,9 @@ export class BlockFiles {
   }
 
   /**
-   * Writes a block that does not exist, and resolves once it is durable. After an error it does not exist or, if the disk
-   * refused to remove it, does not count as durable. The caller must not put one block twice at the same time.
+   * Writes a block that does not exist, and resolves once it is durable. On error the block's file is removed. If
+   * removal fails too, the file may remain, but the block does not count as durable. The caller must not put the same
+   * block twice concurrently.
    */
   put(multihash: Uint8Array, parts: readonly Uint8Array[], signal?: AbortSignal): Promise<void> {
     return this.#writes.run(async () => {
@@ -86,8 +87,8 @@ export class BlockFiles {
   }
 
   /**
-   * Returns the size of a block in bytes once it is durable, or undefined if it does not exist. A put that is under way may
-   * have written the block and not yet synced its name: then this call syncs it.
+   * Returns the size of a block in bytes once it is durable, or undefined if it does not exist. If a put that is under
+   * way has written the block but not yet synced its name, this call syncs the name.
    */
   async size(multihash: Uint8Array): Promise<number | undefined> {
     const { folder, path } = placeOf(multihash)
@@ -97,7 +98,7 @@ export class BlockFiles {
     return this.#files.size(path)
   }
 
-  /** Removes a block. After a power cut the block may be back, without a claim. */
+  /** Removes a block. After a power cut the block may reappear, without a claim. */
   remove(multihash: Uint8Array): Promise<void> {
     return this.#files.remove(placeOf(multihash).path)
   }
@@ -117,7 +118,7 @@ export class BlockFiles {
     }
   }
 
-  // If the block cannot be removed either, its name still counts as not durable.
+  // If the block cannot be removed either, its name stays in the set of names that are not durable.
   async #undoPut(temp: string, path: string): Promise<void> {
     const failed = (error: unknown): void => this.#log('could not remove a block after an error: %s', reasonOf(error))
     await this.#files.remove(temp).catch(failed)

@@ -21,21 +21,21 @@ interface AbortOptions {
 
 type Source<T> = Iterable<T> | AsyncIterable<T>
 
-/** Code, length and 32 bytes of digest: this store keeps blocks of no other multihash. */
+/** Code, length and 32 bytes of digest. This store accepts no multihash of another length. */
 const MULTIHASH_BYTES = 34
-/** Blocks that `putMany` and `deleteMany` work on at once. */
+/** The number of blocks that `putMany` and `deleteMany` process concurrently. */
 const MANY_AT_ONCE = 16
-/** What the index holds of a block that was freed. */
+/** The value that the index holds for a block that was freed. */
 const FREED = new Uint8Array(0)
 
 /**
  * The durable store of sealed blocks, behind the same interface as every other adapter. `put` resolves when the block
- * would survive a power cut. `get` returns the block in one piece and as it is on the disk, damaged or cut short: the
- * caller verifies it by its hash. Blocks are known by multihash, whatever the codec in the CID. Small blocks are kept
- * in segments and larger ones in files. Puts and deletes of the same block run one after another.
+ * would survive a power cut. `get` returns the block in one piece, exactly as it is on the disk. It may be damaged or
+ * cut short, so the caller must verify its hash. Blocks are known by multihash, whatever the codec in the CID. Small
+ * blocks are kept in segments and larger ones in files. Puts and deletes of the same block run one after another.
  */
 export class DurableBlockstore implements Blockstore {
-  /** `put` has copied the bytes when it resolves. The bytes that `get` returns belong to the caller. */
+  /** By the time `put` resolves, it has copied the bytes. The bytes that `get` returns belong to the caller. */
   readonly isCopying = true
   readonly #store: Store
   readonly #files: BlockFiles
@@ -53,10 +53,10 @@ export class DurableBlockstore implements Blockstore {
   }
 
   /**
-   * Stores a block and resolves once it would survive a power cut. If the block is here already, even damaged, nothing is
-   * written. The bytes are not checked against the CID. Throws a `NoSpaceError` if the block does not fit, an
-   * `InvalidInputError` if its digest is not 32 bytes long, and the errors of the disk. After an error or a crash the block
-   * is there as a whole or not at all.
+   * Stores a block and resolves once it would survive a power cut. If the block is already here, even if it is damaged,
+   * nothing is written. The bytes are not checked against the CID. Throws a `NoSpaceError` if the block does not fit,
+   * an `InvalidInputError` if its digest is not 32 bytes long, and the errors of the disk. After an error or a crash,
+   * either the whole block is there or none of it.
    */
   async put(cid: CID, bytes: Uint8Array | Source<Uint8Array>, options: AbortOptions = {}): Promise<CID> {
     options.signal?.throwIfAborted()
@@ -68,7 +68,7 @@ export class DurableBlockstore implements Blockstore {
 
   /**
    * Yields the bytes of a block in one piece and unchecked. Throws a `NotFoundError` of `interface-store` if the block
-   * is not here, and the errors of the disk. So a block that cannot be read is never reported as missing.
+   * is not here, and the errors of the disk, so a block that cannot be read is never reported as missing.
    */
   async *get(cid: CID, options: AbortOptions = {}): AsyncGenerator<Uint8Array> {
     options.signal?.throwIfAborted()
@@ -96,7 +96,7 @@ export class DurableBlockstore implements Blockstore {
   }
 
   /**
-   * Removes a block. A missing block is not an error. After a crash the block may be back, and must then be deleted
+   * Removes a block. A missing block is not an error. After a crash the block may reappear, and must then be deleted
    * again.
    */
   async delete(cid: CID, options: AbortOptions = {}): Promise<void> {
@@ -120,7 +120,9 @@ export class DurableBlockstore implements Blockstore {
     })
   }
 
-  /** Lists every block, small ones first. The codec in the CIDs is `raw`, since a store does not know the real one. */
+  /**
+   * Lists every block, small ones first. The codec in the CIDs is `raw`, because a store does not know the real codec.
+   */
   async *getAll(options: AbortOptions = {}): AsyncGenerator<Pair> {
     for await (const { multihash } of this.all()) {
       options.signal?.throwIfAborted()
@@ -143,7 +145,8 @@ export class DurableBlockstore implements Blockstore {
     signal?.throwIfAborted()
     const length = byteLengthOf(parts)
     const isSmall = length < SMALL_BLOCK_BYTES_MAX
-    // All blocks of one multihash have the same length, so this block can only be where blocks of its size are kept.
+    // All blocks with the same multihash have the same length, so it is enough to look where blocks of this size are
+    // kept.
     if (isSmall ? (await this.#placeOf(multihash)) !== undefined : await this.#files.has(multihash)) return
     await this.#capacity.take(length)
     try {
@@ -172,13 +175,16 @@ export class DurableBlockstore implements Blockstore {
     return isPlace(value) ? decodePlace(value) : undefined
   }
 
-  /** Works on several items at once and yields the results in order. Waits for all work under way before it returns. */
+  /**
+   * Processes several items concurrently and yields the results in order. Waits for all work under way before it
+   * returns.
+   */
   async *#manyAtOnce<In, Out>(source: Source<In>, work: (item: In) => Promise<Out>): AsyncGenerator<Out> {
     const underWay: Array<Promise<Out>> = []
     try {
       for await (const item of source) {
         const result = work(item)
-        // The error is thrown at this item's turn. If the caller stops before that, it is logged below.
+        // The error is thrown when this item's turn comes. If the caller stops before that, the error is logged below.
         result.catch(() => {})
         underWay.push(result)
         if (underWay.length >= MANY_AT_ONCE) yield await (underWay.shift() as Promise<Out>)
@@ -197,8 +203,8 @@ export class DurableBlockstore implements Blockstore {
       project: async rows => {
         const keys = rows.map(blockRowKey)
         const before = await index.getMany(keys)
-        // A second row of the same block replaces the first, which is then dead. It comes from a compaction, or from a
-        // put after one that failed.
+        // A second row of the same block replaces the first row, which is then dead. The second row comes from a
+        // compaction, or from a put that follows a failed put.
         const dead = before.filter(isPlace).map(decodePlace)
         await index.batch([
           ...rows.map((row, i) => ({
@@ -213,8 +219,8 @@ export class DurableBlockstore implements Blockstore {
         const value = await index.get(blockRowKey(row))
         return isPlace(value) && isSamePlace(decodePlace(value), row.place)
       },
-      // A freed block leaves an empty value, so that it differs from one that the index has lost. It stays as long as
-      // the index, since any segment may hold a dead row of the block.
+      // A freed block leaves an empty value, so that it can be distinguished from a block that the index has lost. The
+      // value is kept as long as the index exists, because any segment may hold a dead row of the block.
       isIndexed: row => index.has(blockRowKey(row))
     }
   }

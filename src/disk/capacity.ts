@@ -3,20 +3,22 @@ import { RESERVE_SHARE } from './constants.ts'
 import { NoSpaceError } from './errors.ts'
 import type { Files } from './files.ts'
 
-/** How long one measurement of the file system is used before the next. */
+/** How long a measurement of the file system is used before it is repeated. */
 const MEASURE_INTERVAL_MS = 1_000
-/** The store becomes full at the first share, and is full until its share falls below the second. */
+/** The store counts as full from the first share on, until its share falls below the second. */
 const FULL_FROM = 0.95
 const FULL_UNTIL = 0.9
 
 export interface CapacityOptions {
   files: Files
   clock: Clock
-  /** Bytes this store may hold. If left out: all of the file system but the reserve. */
+  /** The number of bytes that this store may hold. If left out, it may use the whole file system except the reserve. */
   capacityBytes?: number | undefined
 }
 
-/** Refuses a block before the disk does, so that the store stays under its capacity and a part of the disk stays free. */
+/**
+ * Refuses a block before the disk would, so that the store stays below its capacity and part of the disk stays free.
+ */
 export class Capacity {
   readonly #files: Files
   readonly #clock: Clock
@@ -38,7 +40,7 @@ export class Capacity {
     return this.#usedBytes
   }
 
-  /** How many bytes this store may hold in all. Other files on the disk do not change this. */
+  /** The number of bytes that this store may hold in total. Other files on the disk do not change this. */
   get capacityBytes(): number {
     const limit = Math.floor(this.#space.totalBytes * (1 - RESERVE_SHARE))
     return this.#configuredBytes === undefined ? limit : Math.min(this.#configuredBytes, limit)
@@ -71,7 +73,10 @@ export class Capacity {
     this.#updateFull()
   }
 
-  /** Corrects the count by bytes that were written, or (negative) removed, since the file system was measured. */
+  /**
+   * Corrects the count by the number of bytes that were written (or removed, if negative) since the file system was
+   * measured.
+   */
   add(bytes: number): void {
     this.#usedBytes += bytes
     this.#space.freeBytes -= bytes

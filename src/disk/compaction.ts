@@ -26,14 +26,14 @@ export interface CompactionOptions {
 /** Frees the space of dead rows: it copies the live rows of a segment to the end, then removes the segment. */
 export class Compaction {
   readonly #options: CompactionOptions
-  /** Segments with rows of failed writes. They stay until the next start has put those rows into the index. */
+  /** Segments with rows of failed writes. They are kept until the next start has put those rows into the index. */
   readonly #postponed = new Set<number>()
 
   constructor(options: CompactionOptions) {
     this.#options = options
   }
 
-  /** Returns the closed segments whose live share is less than `below`, the one with the least first. */
+  /** Returns the closed segments whose live share is less than `below`, lowest share first. */
   candidates(below: number): number[] {
     const { segments, usage } = this.#options
     return segments
@@ -46,9 +46,10 @@ export class Compaction {
   }
 
   /**
-   * Copies a segment's live rows to the end and removes it. A crash in between leaves both copies, which does no
-   * harm. Three kinds of segment stay: one with damage in it, because what cannot be read might still be needed; one with
-   * a row of a failed write; and one with a row that the index has lost, which throws an `IndexCorruptError`.
+   * Copies a segment's live rows to the end and removes it. A crash in between leaves both copies, which does no harm.
+   * Three kinds of segment are not removed: one that is damaged, because the unreadable part might still be needed; one
+   * with a row of a failed write; and one with a row that the index has lost, for which this throws an
+   * `IndexCorruptError`.
    */
   async compact(segment: number, signal?: AbortSignal): Promise<void> {
     const { segments, index, cursor, usage, damage, writer, log } = this.#options
@@ -63,7 +64,8 @@ export class Compaction {
       log('segment %d stays: it is damaged, or has rows of a failed write', segment)
       return
     }
-    // A power cut may leave an older index, but it must not leave one that still needs the segment removed here.
+    // This batch is synced. A power cut may leave an older index, but not one that still refers to the segment that is
+    // removed here.
     await index.batch([cursor.saveOp(), usage.unlistOp(segment)], { sync: true })
     usage.unlisted(segment)
     await segments.remove(segment)
@@ -81,7 +83,7 @@ export class Compaction {
     const projection = projections.get(type)
     const live: Uint8Array[] = []
     for (const row of rows) {
-      // Rows of a type that this version does not know are kept, since a later version may know it.
+      // Rows of a type that this version does not know are kept, because a later version may know the type.
       if (projection === undefined || (await projection.isLive(row))) live.push(row.payload)
       // A row is dead only if the index holds what replaced it. If the index has lost the row, it must not be dropped.
       else if (!(await check.assertIndexed(row))) this.#postponed.add(row.place.segment)

@@ -12,8 +12,8 @@ export interface CompactorOptions {
 }
 
 /**
- * The worker that compacts segments, the one with the least live share first. It takes one segment a round, so that users
- * hardly notice it. If the disk is full or fails, the next round may succeed.
+ * The worker that compacts segments, starting with the one that has the lowest live share. It compacts one segment a
+ * round, so that users hardly notice it. If the disk is full or fails, the next round may succeed.
  */
 export function compactor({ store, clock, logger, onError }: CompactorOptions): Worker {
   return new Worker({

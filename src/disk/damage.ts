@@ -1,7 +1,7 @@
 import type { Logger } from '../util/logger.ts'
 import type { Cursor } from './place.ts'
 
-/** Remembers which segments have damage in them, and reports each once. */
+/** Remembers which segments are damaged, and reports each of them once. */
 export class Damage {
   readonly #segments = new Set<number>()
   readonly #log: Logger
@@ -16,13 +16,16 @@ export class Damage {
     return this.#segments.has(segment)
   }
 
-  /** Remembers damage that was found at the start, and is counted in the report of the start. */
+  /**
+   * Records damage found while the store is being opened. It is not reported here, because the report of the opening
+   * counts it.
+   */
   note({ segment, offset }: Cursor): void {
     this.#segments.add(segment)
     this.#log('segment %d is damaged at offset %d', segment, offset)
   }
 
-  /** Remembers damage that was met while the store is open, and reports it if it is the first of its segment. */
+  /** Records damage found while the store is open, and reports the first damage found in each segment. */
   report(at: Cursor): void {
     if (this.#segments.has(at.segment)) return
     this.note(at)

@@ -18,14 +18,15 @@ const layoutSchema = z.object({ layout: z.number().int() })
 const formatSchema = z.strictObject({ layout: z.literal(LAYOUT), storeId: z.string().regex(/^[0-9a-f]{32}$/) })
 
 /**
- * Creates a data directory durably if it is missing. Makes it readable by its owner only, even if another program created it.
+ * Creates a data directory durably if it does not exist. Makes it readable by its owner only, even if another program
+ * created it.
  */
 export async function makeDataDirectory(root: string): Promise<void> {
   try {
     const first = await mkdir(root, { recursive: true, mode: DIRECTORY_MODE })
     await chmod(root, DIRECTORY_MODE)
     if (first === undefined) return
-    // Syncing files inside is useless while the name of the directory itself may still be lost.
+    // Syncing the files inside is useless as long as the name of the directory itself may be lost.
     for (let made = resolve(root); ; made = dirname(made)) {
       await new NodeFiles(dirname(made)).syncDirectory('')
       if (made === resolve(first) || made === dirname(made)) return
@@ -41,9 +42,10 @@ export interface Format {
 }
 
 /**
- * Reads the format file of a data directory, or writes one into an empty directory. The file names the layout, so that a
- * later version knows what it reads, and the store id that index and segments must share. `isNew` says whether the file was
- * written now. In any other directory, a file that does not exist has been lost.
+ * Reads the format file of a data directory, or writes one if there is none and the directory has no segments. The
+ * format file records two things: the layout, so that later versions recognise it, and the store id, which the index
+ * and the segments must share. `isNew` is true if the file was written now. In any other directory, a file that does
+ * not exist has been lost.
  */
 export async function openFormat(files: Files, chance: Chance, logger: ComponentLogger): Promise<Format> {
   const log = logger.forComponent('dfs:disk:directory')

@@ -4,29 +4,35 @@ import { byteLengthOf } from '../util/bytes.ts'
 import { Limiter } from '../util/limiter.ts'
 import { BLOCK_WRITES_MAX } from './constants.ts'
 
-/** A direct write must be aligned to this in memory, in the file and in length. No file system asks for more. */
+/**
+ * A direct write must be aligned to this in memory, in the file and in length. No file system requires a larger
+ * alignment.
+ */
 const ALIGNMENT_BYTES = 4096
-/** Large enough that a block of the usual size takes one write. */
+/** Large enough that a block of the usual size needs only one write. */
 const SLOT_BYTES = (1 << 20) + ALIGNMENT_BYTES
 const WASM_PAGE_BYTES = 64 << 10
 
-// The types of Node do not include it.
+// Node's type declarations do not include this.
 declare const WebAssembly: { Memory: new (pages: { initial: number; maximum: number }) => { buffer: ArrayBuffer } }
 
 /**
- * Writes new files past the page cache (`O_DIRECT`, open(2)). A block that was put is rarely read soon, and fresh pages of
- * the cache cost more than the disk does: SPEC.md has the measurements. The bytes are copied into a few aligned slots that
- * are used again and again, so the caller's buffers are soon free and no fresh memory is touched.
+ * Writes new files past the page cache (`O_DIRECT`, open(2)). A block is rarely read soon after it was put, and filling
+ * fresh pages of the cache costs more than the disk does (SPEC.md has the measurements). The bytes are copied into a
+ * few aligned slots that are reused, so the caller's buffers are soon free and no fresh memory is touched.
  */
 export class DirectFiles {
   readonly #slots = new Limiter(BLOCK_WRITES_MAX)
-  /** Parts of one region that is aligned, because a page of WebAssembly is. It is allocated at the first write. */
+  /**
+   * The free slots. They are parts of one WebAssembly memory, because its pages are aligned. It is allocated at the
+   * first write.
+   */
   #free: Uint8Array[] | undefined
   #isSupported = constants.O_DIRECT !== undefined && process.platform === 'linux'
 
   /**
-   * Writes a new file and syncs its data, like `Files.writeNew`. Returns false if this file system has no direct writes:
-   * then the file does not exist, and later calls return false at once.
+   * Writes a new file and syncs its data, like `Files.writeNew`. Returns false if this file system does not support
+   * direct writes. In that case the file does not exist, and later calls return false immediately.
    */
   async write(path: string, parts: readonly Uint8Array[], mode: number): Promise<boolean> {
     if (!this.#isSupported) return false
@@ -34,7 +40,8 @@ export class DirectFiles {
       await this.#write(path, parts, mode)
       return true
     } catch (error) {
-      // Some file systems refuse to open such a file, and others to write it, so the file may have to be removed.
+      // Some file systems refuse to open a file for direct writes, and others refuse the write itself. In the second
+      // case the file has to be removed.
       if ((error as NodeJS.ErrnoException).code !== 'EINVAL') throw error
       this.#isSupported = false
       await rm(path, { force: true })
@@ -73,7 +80,7 @@ export class DirectFiles {
         }
       }
       if (filled === 0) return
-      // Behind the end the slot holds bytes of another block, which is sealed too. `truncate` cuts them off.
+      // After its filled part, the slot holds bytes of another block, which is also sealed. `truncate` cuts them off.
       await writeAt(handle, slot.subarray(0, Math.ceil(filled / ALIGNMENT_BYTES) * ALIGNMENT_BYTES), written)
     } finally {
       this.#free.push(slot)

@@ -6,13 +6,14 @@ export interface DiskMonitorOptions {
   files: Pick<MonitoredFiles, 'state'>
   capacity: Pick<Capacity, 'isFull'>
   logger: ComponentLogger
-  /** Called once for each change. The first state is taken to be `ok`. */
+  /** Called once for each change. The initial state is assumed to be `ok`. */
   onChange: (state: DiskState) => void
 }
 
 /**
- * Says in one word whether this member can store anything: it combines how the last write to the disk ended with whether the
- * capacity has room left. A full disk fails one write after another, and the owner of the node wants to read that once.
+ * Combines two facts into one word that says whether this member can store anything: how the last write to the disk
+ * ended, and whether the capacity has room left. If the disk is full, every write fails, but the owner of the node
+ * should be told only once.
  */
 export class DiskMonitor {
   readonly #options: DiskMonitorOptions

@@ -1,6 +1,9 @@
 import { DfsError } from '../util/errors.ts'
 
-/** The disk, its quota or the configured capacity has no room. Nothing was lost. Writes succeed again once there is room. */
+/**
+ * The disk, its quota or the configured capacity has no room left. Nothing was lost. Writes succeed again once there is
+ * room.
+ */
 export class NoSpaceError extends DfsError {
   override readonly name = 'NoSpaceError'
   override readonly code = 'no-space'
@@ -21,17 +24,20 @@ export class DiskError extends DfsError {
   override readonly code = 'io'
 }
 
-/** There is no file of that name. */
+/** There is no file with that name. */
 export class FileMissingError extends DfsError {
   override readonly name = 'FileMissingError'
   override readonly code = 'not-found'
 }
 
-/** The index cannot be used: rows are damaged or missing, or it belongs to another store. Rebuilding it loses nothing. */
+/**
+ * The index cannot be used: rows are damaged or missing, or it belongs to another store. It can be rebuilt without a
+ * loss.
+ */
 export class IndexCorruptError extends DfsError {
   override readonly name = 'IndexCorruptError'
   override readonly code = 'corrupt'
-  /** How many damaged stretches only the old index knew of. */
+  /** The number of damaged stretches that only the old index knew about. */
   readonly damagedStretches: number
 
   constructor(
@@ -55,7 +61,9 @@ export class LockedError extends DfsError {
   override readonly code = 'locked'
 }
 
-/** The keystore does not open with this passphrase, or without one, or with one although it is not sealed. */
+/**
+ * The passphrase is wrong, or it is missing for a sealed keystore, or it was given for a keystore that is not sealed.
+ */
 export class WrongPassphraseError extends DfsError {
   override readonly name = 'WrongPassphraseError'
   override readonly code = 'wrong-key'
@@ -67,7 +75,7 @@ export class UnknownLayoutError extends DfsError {
   override readonly code = 'unsupported'
 }
 
-/** Translates an error of the operating system into one of ours. The message holds no path. */
+/** Translates an error of the operating system into one of our errors. The message contains no path. */
 export function asDiskError(cause: unknown): DfsError {
   if (cause instanceof DfsError) return cause
   const code = (cause as NodeJS.ErrnoException).code ?? 'unknown'

@@ -1,34 +1,37 @@
 /**
- * The disk, as a port: what the store needs of a file system and nothing more, so that a test can use a disk that fills
- * up, fails, or forgets at a crash everything that was not synced. Paths are relative to the data directory, with
- * `/` between parts. Errors are those of `errors.ts`.
+ * The disk, as a port. It has only what the store needs of a file system, so that a test can use a disk that fills up,
+ * fails, or at a crash forgets everything that was not synced. Paths are relative to the data directory, with `/`
+ * between parts. Errors are the classes in `errors.ts`.
  *
- * Every implementation must keep these promises: bytes are durable once `sync`, or a write that promises to sync, has
+ * Every implementation must keep two promises. Bytes are durable once `sync`, or a write that promises to sync, has
  * resolved. A name is durable once `syncDirectory` of its folder has resolved.
  */
 export interface Files {
-  /** Creates a folder and those above it, readable by the owner only. An existing folder is not an error. */
+  /** Creates a folder and its parents, readable by the owner only. An existing folder is not an error. */
   makeDirectory(path: string): Promise<void>
   /** Returns the names in a folder, in no order. If there is no such folder, the list is empty. */
   list(path: string): Promise<string[]>
-  /** Makes the names in a folder durable. On a platform that cannot, it resolves and `namesAreDurable` is false. */
+  /**
+   * Makes the names in a folder durable. On a platform that cannot do that, this still resolves, and `namesAreDurable`
+   * is false.
+   */
   syncDirectory(path: string): Promise<void>
   readonly namesAreDurable: boolean
 
-  /** Returns the size in bytes, or undefined if there is no file of this name. A folder is not a file. */
+  /** Returns the size in bytes, or undefined if there is no file with this name. A folder is not a file. */
   size(path: string): Promise<number | undefined>
-  /** Returns a whole file in a buffer that belongs to the caller. */
+  /** Returns the whole content of a file in a buffer that belongs to the caller. */
   read(path: string): Promise<Uint8Array>
   /**
-   * Writes a new file, readable by the owner only, and syncs it. It is an error if the file exists. After an error a part
-   * of it may be there. The caller must not change the parts before this has settled.
+   * Writes a new file, readable by the owner only, and syncs it. It is an error if the file exists. After an error, the
+   * file may exist with a part of the bytes. The caller must not change `parts` before this has settled.
    */
   writeNew(path: string, parts: readonly Uint8Array[]): Promise<void>
   /** Atomically replaces what is at `to`. */
   rename(from: string, to: string): Promise<void>
   /** Removes a file. A missing file is not an error. */
   remove(path: string): Promise<void>
-  /** Removes a folder and all in it. A missing folder is not an error. */
+  /** Removes a folder and everything in it. A missing folder is not an error. */
   removeDirectory(path: string): Promise<void>
 
   /** Opens a file for reading at offsets. An open file can still be read after it was removed. */
@@ -36,22 +39,27 @@ export interface Files {
   /** Opens a file for appending, and creates it if it is missing. */
   openAppend(path: string): Promise<AppendFile>
 
-  /** Returns how many bytes the file system has, and how many this user may still write. */
+  /** Returns the size of the file system in bytes, and the number of bytes that this user may still write. */
   space(): Promise<{ totalBytes: number; freeBytes: number }>
 }
 
-/** A file that is open for reading. Several reads may be under way at once. The caller must close it. */
+/** A file that is open for reading. Several reads may be under way concurrently. The caller must close the file. */
 export interface ReadFile {
-  /** Returns `length` bytes from `offset`, or fewer if the file ends before. The buffer belongs to the caller. */
+  /** Returns `length` bytes from `offset`, or fewer if the file ends earlier. The buffer belongs to the caller. */
   read(offset: number, length: number): Promise<Uint8Array>
   close(): Promise<void>
 }
 
-/** A file that is open for appending. One call at a time. The caller must close it, which does not sync. */
+/**
+ * A file that is open for appending. Only one call may be under way. The caller must close the file. Closing does not
+ * sync it.
+ */
 export interface AppendFile {
-  /** Bytes in the file, also those that are not durable yet. */
+  /** The number of bytes in the file, including those that are not durable yet. */
   readonly size: number
-  /** Appends at the end. After an error the file may hold a part of the bytes: call `truncate` before the next `append`. */
+  /**
+   * Appends at the end. After an error the file may hold a part of the bytes: call `truncate` before the next `append`.
+   */
   append(bytes: Uint8Array): Promise<void>
   /** Makes everything that was appended or truncated durable. After an error none of it counts as durable. */
   sync(): Promise<void>
@@ -60,7 +68,10 @@ export interface AppendFile {
   close(): Promise<void>
 }
 
-/** Replaces a small file. It is durable when this resolves. A crash leaves the old file or the new one, never a part. */
+/**
+ * Replaces a small file. It is durable when this resolves. After a crash there is either the old file or the new one,
+ * and never a part of one.
+ */
 export async function replaceFile(files: Files, path: string, bytes: Uint8Array): Promise<void> {
   const temp = `${path}.new`
   await files.remove(temp)

@@ -14,7 +14,7 @@ export interface IndexCheckOptions {
   damage: Damage
 }
 
-/** Compares rows of the segments with the index, since LevelDB may silently lose a row after a flipped bit. */
+/** Compares rows of the segments with the index, because LevelDB may silently lose a row after a flipped bit. */
 export class IndexCheck {
   readonly #options: IndexCheckOptions
   /** Where the next leaf begins. */
@@ -25,9 +25,9 @@ export class IndexCheck {
   }
 
   /**
-   * Compares the next leaf, which is the next `rowsMax` rows. After the last row it begins again at the first. Returns
-   * how many rows it compared: fewer than `rowsMax` at the end. Throws an `IndexCorruptError` at the first row that the
-   * index lacks.
+   * Compares the next leaf, which is the next `rowsMax` rows. After the last row it starts again at the first. Returns
+   * the number of rows that it compared, which is less than `rowsMax` when it has reached the end. Throws an
+   * `IndexCorruptError` at the first row that the index lacks.
    */
   async checkLeaf(rowsMax: number): Promise<number> {
     const { segments, damage } = this.#options
@@ -43,8 +43,8 @@ export class IndexCheck {
   }
 
   /**
-   * Throws an `IndexCorruptError`, and reports it to the owner of the index, if the index lacks a row that it must have.
-   * Returns false for a row that it lacks and need not have yet.
+   * Throws an `IndexCorruptError`, and reports it to the owner of the index, if the index lacks a row that it must
+   * have. Returns false for a row that the index lacks but need not have yet.
    */
   async assertIndexed(row: PlacedRow): Promise<boolean> {
     const { index, projections, cursor } = this.#options
@@ -52,7 +52,7 @@ export class IndexCheck {
     if (projection === undefined || (await projection.isIndexed(row))) return true
     // Rows of writes that are under way, or that failed, need not be in the index yet.
     if (!isBefore(row.place, cursor.position)) return false
-    // The row may have been replaced or moved since it was read, so the index is asked again before the row is reported.
+    // The row may have been replaced or moved since it was read, so we ask the index again before we report the row.
     if (await projection.isIndexed(row)) return true
     throw index.reportCorrupt('the index lacks a row')
   }

@@ -8,9 +8,9 @@ const CURSOR_KEY = indexKey(TABLES.meta, Buffer.from('cursor'))
 export const FIRST_CURSOR: Cursor = { segment: 1, offset: 0 }
 
 /**
- * Knows up to where every row is in the index. After a crash, replay begins there. The cursor stops at the start of the
- * oldest write under way. A failed write holds it back until the next start, because some of its rows may be durable and
- * not in the index.
+ * Tracks the position before which every row is in the index. After a crash, replay begins there. The cursor does not
+ * pass the start of the oldest write under way. A failed write holds it back until the next start, because some rows of
+ * that write may be durable but not in the index.
  */
 export class IndexCursor {
   readonly #segments: Pick<Segments, 'end'>
@@ -33,7 +33,7 @@ export class IndexCursor {
     return this.#failed !== undefined
   }
 
-  /** Call this when a write begins. Its rows will be at `from` or behind it. */
+  /** Call this when a write begins. Its rows will be at `from` or after it. */
   begin(from: Cursor): void {
     this.#underWay.add(from)
   }

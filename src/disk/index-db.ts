@@ -10,8 +10,8 @@ import { TABLES } from './tables.ts'
 /** An ordered key-value database of bytes, as a port: any database behind `abstract-level`, such as `classic-level`. */
 export type Database = AbstractLevel<string | Buffer | Uint8Array, Uint8Array, Uint8Array> & {
   /**
-   * First writes what is in memory to tables, durably. In a database without this function, `sync` must also cover
-   * everything that was written before.
+   * Writes the contents of the memory to tables durably, before it compacts anything. In a database without this
+   * function, a `sync` must also cover everything that was written before it.
    */
   compactRange?(from: Uint8Array, to: Uint8Array): Promise<void>
 }
@@ -34,16 +34,17 @@ export type IndexOp = { type: 'put'; key: Uint8Array; value: Uint8Array } | { ty
 const CHECKSUM_BYTES = 4
 
 /**
- * The index: a database of what can be derived again from the segments and the blocks. It is kept for speed and never
- * trusted blindly. Each value carries a checksum over key and value, since LevelDB returns flipped bits without an error. A
- * mismatch throws an `IndexCorruptError` and calls `onCorrupt`, so that the owner of the index rebuilds it.
+ * The index: a database of facts that can all be derived again from the segments and the blocks. It is kept for speed
+ * and never trusted blindly. Each value carries a checksum over key and value, because LevelDB returns flipped bits
+ * without an error. A mismatch throws an `IndexCorruptError` and calls `onCorrupt`, so that the owner of the index
+ * rebuilds it.
  *
- * Rows are written without a sync unless the caller asks for one. After a power cut the index may be an older one, and the
- * cursor in it says how old. LevelDB alone does not promise that much. When it reads its log, it continues behind a gap. And
- * `sync` covers only the log that is being written: LevelDB closes the previous log without a sync, and may not have written
- * its table yet. So a batch may be lost although later ones are there: a caller that wrote A before B may find only B.
- * Therefore batches are written one after another, and each adds a link to a chain, by which `open` sees whether a batch is
- * missing.
+ * Rows are written without a sync unless the caller asks for one. After a power cut, the index may be in an older
+ * state, and the cursor in it shows how old that state is. LevelDB alone does not promise that much. When it reads its
+ * log, it skips a gap and continues after it. And `sync` covers only the log that is being written: LevelDB closes the
+ * previous log without a sync, and may not have written its table yet. So a batch may be lost although later batches
+ * are there: a caller that wrote A before B may find only B. Therefore batches are written one after another, and each
+ * adds a link to a chain, from which `open` sees whether a batch is missing.
  */
 export class IndexDb {
   readonly #db: Database
@@ -86,8 +87,8 @@ export class IndexDb {
     await this.#db.close()
   }
 
-  // Few rows are read synchronously: they are nearly always in memory, and a hop to another thread and back takes ten
-  // times as long as reading them.
+  // A small number of rows is read synchronously. They are nearly always in memory, and a hop to another thread and
+  // back takes ten times as long as reading them.
   async get(key: Uint8Array): Promise<Uint8Array | undefined> {
     return this.#getSync(key)
   }
@@ -105,8 +106,8 @@ export class IndexDb {
   }
 
   /**
-   * Applies all changes or none, after all earlier batches. Without `sync` a power cut may undo the batch. Then all
-   * later ones are undone too, or `open` refuses the index. Throws the errors of the disk.
+   * Applies all changes or none, after all earlier batches. Without `sync`, a power cut may undo the batch. In that
+   * case either all later batches are undone too, or `open` refuses the index. Throws the errors of the disk.
    */
   async batch(ops: readonly IndexOp[], { sync = false }: BatchOptions = {}): Promise<void> {
     if (ops.length === 0) return
@@ -116,8 +117,8 @@ export class IndexDb {
   }
 
   /**
-   * Yields the rows whose key starts with `prefix`, in order: those behind the key `after` if it is given, and at most
-   * `limit`. They are the rows of the moment in which the list begins. Later changes do not appear.
+   * Yields the rows whose key starts with `prefix`, in order: only those after the key `after` if it is given, and at
+   * most `limit`. It yields the rows that exist when the iteration starts. Later changes do not appear.
    */
   async *range(
     prefix: Uint8Array,
@@ -146,7 +147,10 @@ export class IndexDb {
     return false
   }
 
-  /** Tells the owner of the index that it has to be rebuilt, such as when it lacks a row. Returns the error to throw. */
+  /**
+   * Tells the owner of the index that it has to be rebuilt, for example because it lacks a row. Returns the error to
+   * throw.
+   */
   reportCorrupt(message: string): IndexCorruptError {
     const error = new IndexCorruptError(message)
     this.#log('%s', message)
@@ -165,15 +169,15 @@ export class IndexDb {
     return batches.map(() => null)
   }
 
-  // `sync` is an option of the databases that have a disk. The abstract one does not know it.
+  // `sync` is an option of the databases that write to a disk. The abstract type does not have it.
   async #put(rows: IndexOp[], sync: boolean): Promise<void> {
     await this.#guarded(() => this.#db.batch(rows, { sync } as object))
   }
 
   // Everything before a chain is durable when the chain begins, so the links of the previous chain are no longer
-  // needed. `compactRange` does not report failures. In this order they do not matter. If LevelDB cannot begin another
-  // log, all earlier logs are in tables and this one has been synced. If it cannot write a table, it refuses all
-  // batches from then on.
+  // needed. `compactRange` does not report failures. In this order of steps, they do not matter. If LevelDB cannot
+  // begin another log, all earlier logs are in tables and this one has been synced. If it cannot write a table, it
+  // refuses all batches from then on.
   async #beginChain(): Promise<void> {
     await this.#put([this.#linkOp(this.#link - 1)], true)
     await this.#guarded(async () => this.#db.compactRange?.(PAST_ALL, PAST_ALL))
@@ -185,8 +189,8 @@ export class IndexDb {
     return withChecksum({ type: 'put', key: indexKey(TABLES.meta, LINK, u32be(link)), value: u32be(this.#chain) })
   }
 
-  // Links of older chains have higher numbers than those of the last one. Everything that LevelDB found when it opened is in
-  // tables, so a new chain may begin.
+  // Links of older chains have higher numbers than those of the last one. Everything that LevelDB found when it was
+  // opened is in tables, so a new chain may begin.
   async #checkChain(): Promise<void> {
     const chainOf: number[] = []
     const prefix = indexKey(TABLES.meta, LINK)
@@ -230,7 +234,8 @@ export class IndexDb {
     const { code, cause } = error as { code?: string; cause?: { code?: string; message?: string } }
     const text = `${code} ${cause?.code} ${cause?.message} ${(error as Error).message}`
     if (text.includes('CORRUPTION') || text.includes('Corruption')) return this.reportCorrupt('the index is damaged')
-    // A damaged file of LevelDB may name others that do not exist. The directory itself is there: LevelDB makes it.
+    // A damaged file of LevelDB may name other files that do not exist. The missing file cannot be the directory
+    // itself, because LevelDB creates it.
     if (text.includes('No such file or directory')) return this.reportCorrupt('a file of the index is missing')
     if (text.includes('LEVEL_LOCKED'))
       return new LockedError('another process is using this data directory: stop it, or give another --data-dir')
@@ -250,9 +255,12 @@ export class IndexDb {
 
 const ROWS_AT_ONCE = 256
 const LINK = utf8('link')
-/** Above every key, since a key begins with the letter of its table. */
+/** Greater than every key, because a key begins with the letter of its table. */
 const PAST_ALL = Uint8Array.of(0xff)
-/** More rows than these are read on another thread, so that they do not block the event loop. */
+/**
+ * The most rows that are read synchronously. Larger reads run on another thread, so that they do not block the event
+ * loop.
+ */
 const SYNC_ROWS_MAX = 32
 
 /** Returns a key: one letter that names the table, then its parts. */

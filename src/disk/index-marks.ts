@@ -4,19 +4,19 @@ import { type IndexDb, type IndexOp, indexKey } from './index-db.ts'
 import { TABLES } from './tables.ts'
 
 /**
- * What the index says about itself: which store it belongs to, whether it is complete, and whether it was closed
- * properly.
+ * The facts that the index stores about itself: which store it belongs to, whether it is complete, and whether it was
+ * closed properly.
  */
 
 const STORE_ID_KEY = indexKey(TABLES.meta, Buffer.from('store'))
 const BUILT_KEY = indexKey(TABLES.meta, Buffer.from('built'))
-/** The layout of the tables of all rooms. An index of another layout is rebuilt. */
+/** The layout of the tables of all rooms. An index with another layout is rebuilt. */
 export const INDEX_LAYOUT: Uint8Array = Uint8Array.of(2)
 const CLEAN_KEY = indexKey(TABLES.meta, Buffer.from('clean'))
 
 /**
- * Checks that the index belongs to this store, or marks an empty one as its own. Returns false for an empty one, into which
- * all rows still have to go. Throws an `IndexCorruptError` for any other index.
+ * Checks that the index belongs to this store, or marks an empty index as belonging to it. Returns false for an empty
+ * index, into which all rows still have to be written. Throws an `IndexCorruptError` for any other index.
  */
 export async function adoptIndex(index: IndexDb, storeId: Uint8Array): Promise<boolean> {
   const layout = await index.get(BUILT_KEY)
@@ -32,7 +32,7 @@ export async function adoptIndex(index: IndexDb, storeId: Uint8Array): Promise<b
   return layout !== undefined
 }
 
-/** Returns true if the last process that had the index open closed it properly. */
+/** Returns true if the last process that opened the index also closed it properly. */
 export function wasClosed(index: IndexDb): Promise<boolean> {
   return index.has(CLEAN_KEY)
 }

@@ -12,9 +12,9 @@ const VERSION = 1
 const DAMAGED =
   'the keystore is damaged, or was written by another version: restore it from a backup, or upgrade dfs-node'
 
-/** The cost of scrypt (RFC 7914): about half a second and 128 MiB, once at each start. */
+/** The cost of scrypt (RFC 7914): about half a second and 128 MiB, paid once at each start. */
 const SCRYPT = { N: 2 ** 17, r: 8, p: 1 }
-/** The highest cost that a keystore from elsewhere may demand. */
+/** The highest key-derivation cost accepted from a keystore that this node did not write. */
 const SCRYPT_N_MAX = 2 ** 20
 const SALT_BYTES = 32
 const NONCE_BYTES = 12
@@ -44,17 +44,17 @@ const secretsSchema = z.strictObject({
 export interface Secrets {
   /** Seed of the Ed25519 key that is the peer id. */
   device: Uint8Array
-  /** Seed of the X25519 key for which other members encrypt epoch keys. */
+  /** Seed of the X25519 key to which other members encrypt epoch keys. */
   x25519: Uint8Array
-  /** Key of the HMAC under which the index holds names. */
+  /** Key of the HMAC that replaces names in the index. */
   names: Uint8Array
   /** The network's id. */
   network: Uint8Array
-  /** Keys of the epochs that this member may read. */
+  /** The keys of the epochs that this member may read. */
   epochs: Array<{ id: Uint8Array; key: Uint8Array }>
-  /** Only the founder of the network has it. */
+  /** Only the founder of the network keeps it. */
   networkKey?: Uint8Array | undefined
-  /** The statements that make this device a member: its grant last, and before it those that the grant depends on. */
+  /** The statements that make this device a member: those that its grant depends on, and then the grant itself. */
   grants: Uint8Array[]
 }
 
@@ -80,13 +80,13 @@ export interface KeystoreOptions {
   files: Files
   chance: Chance
   logger: ComponentLogger
-  /** Seals the keystore. Without one it is not sealed. */
+  /** Seals the keystore. Without a passphrase it is not sealed. */
   passphrase?: string | undefined
 }
 
 /**
- * The keystore file. It is readable by its owner only, and sealed if there is a passphrase. It is replaced as a whole, so a
- * crash leaves the old one or the new one.
+ * The keystore file. It is readable by its owner only, and sealed if there is a passphrase. It is replaced as a whole,
+ * so a crash leaves either the old file or the new one.
  */
 export class Keystore {
   readonly #files: Files
@@ -99,14 +99,14 @@ export class Keystore {
     if (passphrase === '') throw new InvalidInputError('the passphrase is empty: give one with at least one character')
     this.#files = files
     this.#chance = chance
-    // Says that the keystore was read or written, and nothing of what is in it.
+    // This log says that the keystore was read or written, but nothing about its contents.
     this.#log = logger.forComponent('dfs:disk:keystore')
     this.#passphrase = passphrase
   }
 
   /**
-   * Returns the secrets, or undefined if there is no keystore yet. Throws a `WrongPassphraseError` if the keystore does not
-   * open with this passphrase, or without one, and an `UnknownLayoutError` if the file is damaged.
+   * Returns the secrets, or undefined if there is no keystore yet. Throws a `WrongPassphraseError` if the passphrase is
+   * wrong, missing or not needed, and an `UnknownLayoutError` if the file is damaged.
    */
   async load(): Promise<Secrets | undefined> {
     const text = await this.#read()
@@ -145,7 +145,7 @@ export class Keystore {
     return parseSecrets(open.data.secrets)
   }
 
-  /** Replaces the secrets. They are durable when this resolves. The caller must not save twice at the same time. */
+  /** Replaces the secrets. They are durable when this resolves. The caller must not save twice concurrently. */
   async save(secrets: Secrets): Promise<void> {
     const plain = {
       device: toHex(secrets.device),
@@ -202,7 +202,7 @@ function parseJson(text: string): unknown {
   try {
     return JSON.parse(text)
   } catch {
-    // Without a cause: the platform's message quotes the text, which may hold secrets.
+    // The error has no `cause`, because the platform's message quotes the text, which may contain secrets.
     throw new UnknownLayoutError(DAMAGED)
   }
 }

@@ -12,10 +12,10 @@ export interface LeafCheckOptions {
 }
 
 /**
- * The worker that compares the segments with the index. A leaf is a group of neighbouring rows that one round compares. Soon
- * after the start all leaves are compared quickly, since a flipped bit may have lost rows of the index without an error.
- * After that one leaf is compared from time to time, and after the last one the first again. The store itself reports what
- * it finds. If the disk cannot be read, the next round may succeed.
+ * The worker that compares the segments with the index. A leaf is a group of neighbouring rows that one round compares.
+ * Soon after the start the worker compares all leaves in quick succession, because a flipped bit can make the index
+ * lose rows without any error. After that it compares one leaf at a time with long pauses, and starts again after the
+ * last leaf. The store itself reports what a comparison finds. If the disk cannot be read, the next round may succeed.
  */
 export function leafCheck({ store, clock, logger, onError }: LeafCheckOptions): Worker {
   const log = logger.forComponent('dfs:disk:leaf-check')

@@ -12,9 +12,9 @@ const ATTEMPTS_MAX = 5
 /** How long a lock file may stay empty while its holder writes it. */
 const WRITING_MS = 200
 const TOKEN_BYTES = 16
-/** The errors of a file system that has no links. */
+/** The errors with which a file system refuses a hard link that it does not support. */
 const NO_LINKS: ReadonlySet<string> = new Set(['EPERM', 'ENOSYS', 'ENOTSUP', 'EOPNOTSUPP', 'EMLINK'])
-/** Hex digits of the dead holder's digest in the name of a takeover file. */
+/** The number of hex digits of the dead holder's digest in the name of a takeover file. */
 const TAKEOVER_CHARACTERS = 16
 
 export interface LockOptions {
@@ -27,17 +27,17 @@ export interface LockOptions {
 interface Self {
   /** 32 random hex digits. */
   token: string
-  /** What the lock file holds: process id, start of the process, token. */
+  /** The content of the lock file: process id, start time of the process, token. */
   text: string
 }
 
 /**
- * Locks a data directory for this process. Returns the function that unlocks it. If another process has the directory,
- * throws a `LockedError` that says which process to stop.
+ * Locks a data directory for this process. Returns the function that unlocks it. Throws a `LockedError` that says which
+ * process to stop if another process has the directory.
  *
- * The lock is a file that names its holder by process id and by the moment at which that process began. So neither a crash
- * nor a reused process id leaves a directory locked. Node has no flock. Where process ids say nothing (two
- * containers on one volume), the lock that LevelDB takes from the kernel on the index decides.
+ * The lock is a file that identifies its holder by process id and by the time at which that process started. So neither
+ * a crash nor a reused process id leaves a directory locked. Node does not offer flock. Where process ids mean nothing
+ * (two containers on one volume), the kernel lock that LevelDB takes on the index decides.
  */
 export async function lockDirectory(root: string, options: LockOptions): Promise<() => Promise<void>> {
   const { logger, clock = systemClock, chance = systemChance } = options
@@ -84,9 +84,10 @@ class LockFiles {
   }
 
   /**
-   * Replaces the lock of a dead process with this one's. Returns false if another process was faster. Several processes
-   * may find the same dead holder. Only the one that creates the takeover file, which is named after the dead holder, and
-   * still finds the dead holder in the lock, may replace it. A takeover file whose maker has died is itself taken over.
+   * Replaces the lock of a dead process with the lock of this process. Returns false if another process was faster.
+   * Several processes may find the same dead holder. A process may replace the lock only if it creates the takeover
+   * file, which is named after the dead holder, and then still finds the dead holder in the lock. If the process that
+   * created a takeover file has died, the takeover file is itself taken over.
    */
   async #takeOver(path: string, dead: string, self: Self): Promise<boolean> {
     const takeover = `${path}.${hash('sha256', dead).slice(0, TAKEOVER_CHARACTERS)}`
@@ -96,7 +97,7 @@ class LockFiles {
       if (!(await this.#takeOver(takeover, other, self))) return false
     }
     if ((await read(path)) === dead) {
-      // The takeover file becomes the lock, so one of the two exists at every moment.
+      // The takeover file is renamed to the lock, so at least one of the two exists at any time.
       await rename(takeover, path).catch(error => {
         throw asDiskError(error)
       })
@@ -106,7 +107,9 @@ class LockFiles {
     return false
   }
 
-  /** Reads a lock file, and waits once if it is still empty. A holder that died before it wrote leaves it empty for good. */
+  /**
+   * Reads a lock file, and waits once if it is still empty. If the holder died before it wrote, the file stays empty.
+   */
   async #readWritten(path: string): Promise<string | undefined> {
     const holder = await read(path)
     if (holder !== '') return holder
@@ -131,9 +134,9 @@ class LockFiles {
   }
 
   /**
-   * Returns when a process began: on Linux the 22nd field of /proc/PID/stat (proc(5)), elsewhere `-`, since there the
-   * process id has to be enough. A process that has ended, and that its parent has not waited for yet (the 3rd field is
-   * `Z` or `X`), holds nothing: for it the result is `ended`.
+   * Returns the time at which a process started: on Linux the 22nd field of /proc/PID/stat (proc(5)), elsewhere `-`,
+   * because there the process id has to be enough. A process that has ended, but that its parent has not waited for yet
+   * (the 3rd field is `Z` or `X`), holds no lock. For such a process the result is `ended`.
    */
   async startOf(pid: number): Promise<string> {
     try {
@@ -148,8 +151,8 @@ class LockFiles {
 }
 
 /**
- * Creates a file that names this process. Returns false if the file exists. On a file system with links nobody ever sees
- * it empty.
+ * Creates a file that names this process. Returns false if the file exists. On a file system with hard links, no other
+ * process ever sees the file empty.
  */
 async function create(path: string, self: Self): Promise<boolean> {
   const temp = `${path}.${self.token}`

@@ -5,11 +5,11 @@ import { NodeFiles } from './node-files.ts'
 /** How the last write to the disk ended. */
 export type DiskState = 'ok' | 'full' | 'readonly' | 'failing'
 
-/** Files of the operating system. They remember how the last write ended. */
+/** The files of the operating system. This class also remembers how the last write ended. */
 export class MonitoredFiles extends NodeFiles {
   #state: DiskState = 'ok'
 
-  /** The kind of error that the last write ended with. Only a write that becomes durable makes it `ok` again. */
+  /** The kind of error with which the last write ended. Only a write that becomes durable resets it to `ok`. */
   get state(): DiskState {
     return this.#state
   }

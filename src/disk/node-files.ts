@@ -15,7 +15,7 @@ const DIRECTORY_MODE = 0o700
 export class NodeFiles implements Files {
   readonly #root: string
   readonly #direct = new DirectFiles()
-  // Windows has no way to sync a folder. SPEC.md says what is weaker there.
+  // Windows has no way to sync a folder. SPEC.md describes what is weaker there.
   readonly namesAreDurable = process.platform !== 'win32'
 
   constructor(root: string) {
@@ -48,7 +48,8 @@ export class NodeFiles implements Files {
   }
 
   async size(path: string): Promise<number | undefined> {
-    // Synchronous, since the answer is in the system's memory, and a hop to another thread takes ten times as long.
+    // This call is synchronous, because the answer is in the system's memory, and a hop to another thread takes ten
+    // times as long.
     return guarded(async () => {
       const stat = statSync(this.#at(path), { throwIfNoEntry: false })
       return stat?.isFile() === true ? stat.size : undefined
@@ -111,7 +112,7 @@ export class NodeFiles implements Files {
     try {
       size = (await guarded(() => handle.stat())).size
     } catch (error) {
-      // The original error is thrown: a second one adds nothing.
+      // The original error is thrown. An error of `close` would add nothing to it.
       await handle.close().catch(() => {})
       throw error
     }
@@ -144,7 +145,9 @@ export class NodeFiles implements Files {
   }
 }
 
-/** Fills the buffer from the file. Returns how many bytes it read, which is fewer if the file ends before. */
+/**
+ * Fills the buffer from the file. Returns the number of bytes that it read, which is smaller if the file ends earlier.
+ */
 async function readInto(handle: FileHandle, buffer: Uint8Array, offset: number): Promise<number> {
   let filled = 0
   while (filled < buffer.byteLength) {

@@ -11,7 +11,7 @@ export interface Place extends Cursor {
   length: number
 }
 
-/** Returns a place as the index holds it: three numbers of 4 bytes. */
+/** Returns a place in the form in which the index holds it: three numbers of 4 bytes each. */
 export function encodePlace({ segment, offset, length }: Place): Uint8Array {
   return concatBytes(u32be(segment), u32be(offset), u32be(length))
 }

@@ -22,7 +22,7 @@ export class Projections {
     return this.#byType.get(type)?.projection
   }
 
-  /** Applies newly written rows. Rows that wait at the same time are applied together. */
+  /** Applies newly written rows. Rows that are waiting at the same time are applied together. */
   async apply(type: number, rows: StoredRow[]): Promise<void> {
     await this.#byType.get(type)?.queue.add(rows)
   }

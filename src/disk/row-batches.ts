@@ -1,6 +1,9 @@
 import type { PlacedRow } from './row.ts'
 
-/** Groups neighbouring rows of one type into batches of bounded size. Payloads are copied, so a batch stays valid. */
+/**
+ * Groups neighbouring rows of one type into batches of bounded size. Payloads are copied, so a batch remains valid
+ * after the next one is read.
+ */
 export async function* rowBatches(
   rows: AsyncIterable<PlacedRow>,
   rowsMax: number,

@@ -1,24 +1,24 @@
 import type { Place } from './place.ts'
 
-/** A row that is durable, on its way into the index. */
+/** A durable row that has to be applied to the index. */
 export interface StoredRow {
   payload: Uint8Array
   place: Place
 }
 
 /**
- * What one type of row means for the index. The same code runs when a row is written, when the tail of the segments is
- * read again after a crash, and when the whole index is rebuilt. So applying a row twice must have the same result as
- * applying it once.
+ * Defines what one type of row means for the index. The same code runs when a row is written, when the tail of the
+ * segments is read again after a crash, and when the whole index is rebuilt. Therefore applying a row twice must have
+ * the same result as applying it once.
  */
 export interface RowProjection {
   /** Applies rows in order. `replay` is true while the index is being brought up to date from the segments. */
   project(rows: readonly StoredRow[], replay: boolean): Promise<void>
   /**
-   * Returns false once nothing needs the row at this place any more, so that compaction may drop it. No row of any type is
-   * written between this question and the move that follows it.
+   * Returns false once nothing needs the row at this place any more, so that compaction may drop it. No row of any type
+   * is written between this call and the move that follows it.
    */
   isLive(row: StoredRow): Promise<boolean>
-  /** Returns true if the index holds what this row should have put there, or what a later row replaced it with. */
+  /** Returns true if the index holds what this row should have put there, or what a later row put there instead. */
   isIndexed(row: StoredRow): Promise<boolean>
 }

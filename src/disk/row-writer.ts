@@ -18,14 +18,17 @@ export interface RowWriterOptions {
   log: Logger
 }
 
-/** More slots than there are ever writes at the same time. A move takes all of them. */
+/** More slots than there can ever be concurrent writes. A move takes all of them. */
 const WRITES_MAX = 2 ** 31
 
-/** Writes rows and waits until they are in the index. */
+/** Makes rows durable and waits until they are in the index. */
 export class RowWriter {
   readonly #options: RowWriterOptions
   readonly #writes = new Set<Promise<unknown>>()
-  /** A write takes one slot, a move all: nothing is written between asking whether a row is live and moving it. */
+  /**
+   * A write takes one slot, and a move takes all, so that nothing is written between the check that a row is live and
+   * its move.
+   */
   readonly #gate = new Limiter(WRITES_MAX)
 
   constructor(options: RowWriterOptions) {
@@ -43,7 +46,7 @@ export class RowWriter {
     }
   }
 
-  /** Runs `work` while no other write is under way. `work` writes with the function that it is given. */
+  /** Runs `work` while no other write is under way. `work` must write with the function that is passed to it. */
   async alone(work: (write: RowWriter['write']) => Promise<void>, signal?: AbortSignal): Promise<void> {
     const release = await this.#gate.acquire(WRITES_MAX, signal)
     try {
@@ -53,7 +56,7 @@ export class RowWriter {
     }
   }
 
-  /** Resolves when no write is under way, and the cursor of the last one is saved. */
+  /** Resolves when no write is under way and the cursor of the last write is saved. */
   async settled(): Promise<void> {
     // Each write reports its error to its caller.
     await Promise.allSettled(this.#writes)
@@ -73,8 +76,8 @@ export class RowWriter {
       this.#saveCursor(places)
       return places
     } catch (error) {
-      // A write that was never begun has left nothing. If another fails, some of its rows may be durable and not in the
-      // index.
+      // A write that was never begun has left nothing on the disk. After any other failure, some of its rows may be
+      // durable but not in the index.
       if (error instanceof StoppedError) cursor.end(from)
       else cursor.fail(from)
       log('could not write rows of type %d (%d): %s', type, payloads.length, reasonOf(error))
@@ -82,8 +85,9 @@ export class RowWriter {
     }
   }
 
-  // Nobody waits for this. If it fails, the next start reads these rows again, which changes nothing. The cursor is saved at
-  // once anyway, because rows that are read again much later may include claims that have ended since.
+  // Nobody waits for this. If it fails, the next start reads these rows again, which changes nothing. The cursor is
+  // nevertheless saved right away, because rows that are read again much later may include claims that have ended
+  // since.
   #saveCursor(places: Place[]): void {
     this.#savings.add(places).catch(error => this.#options.log('could not save the cursor: %s', reasonOf(error)))
   }

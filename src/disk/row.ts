@@ -3,7 +3,10 @@ import { concatBytes, u32be } from '../util/bytes.ts'
 import { ROW_BYTES_MAX } from './constants.ts'
 import type { Cursor, Place } from './place.ts'
 
-/** What a segment stores under one checksum. The type says what the payload means: `ROW_…` in constants.ts. */
+/**
+ * The unit that a segment stores under one checksum. The type says what the payload means (see `ROW_…` in
+ * constants.ts).
+ */
 export interface Row {
   type: number
   payload: Uint8Array
@@ -18,15 +21,17 @@ export interface PlacedRow extends Row {
 }
 
 export const ROW_HEADER_BYTES = 13
-/** The first bytes of every row, by which a scan finds the next row behind a damaged stretch. */
+/** The first bytes of every row. A scan uses them to find the next row after a damaged stretch. */
 export const ROW_MAGIC: Uint8Array = Uint8Array.of(0xdf, 0x5e, 0x6a, 0x01)
 
 /**
- * The bytes of one row: magic (4) ‖ length of the payload (4) ‖ type (1) ‖ checksum (4) ‖ payload.
+ * Encodes and decodes rows. The bytes of one row are: magic (4) ‖ length of the payload (4) ‖ type (1) ‖ checksum (4) ‖
+ * payload.
  *
- * The checksum, a CRC-32, covers the store id and the row's own place too. A peer chooses the payload, and may put the bytes
- * of rows into it. If the header before that payload were damaged or torn, a search for the next row would find them.
- * Nobody outside knows the store id, so a peer can make a row with a valid checksum only by chance: one in 2^32.
+ * The checksum, a CRC-32, also covers the store id and the row's own place. A peer chooses the payload, and may put
+ * bytes into it that look like rows. If the header before that payload were damaged or torn, a search for the next row
+ * would find those bytes. Nobody outside knows the store id, so a peer can produce a row with a valid checksum only by
+ * chance, with a probability of one in 2^32.
  */
 export class RowCodec {
   readonly #seed: number
@@ -35,7 +40,7 @@ export class RowCodec {
     this.#seed = crc32(storeId)
   }
 
-  /** Returns the header of a row at this place, which goes before the payload, and the checksum in it. */
+  /** Returns the header that precedes the payload of a row at this place, and the checksum that the header contains. */
   header({ type, payload }: Row, at: Cursor): { header: Uint8Array; checksum: number } {
     const header = Buffer.allocUnsafe(ROW_HEADER_BYTES)
     header.set(ROW_MAGIC, 0)
@@ -64,7 +69,10 @@ export class RowCodec {
   }
 }
 
-/** The checksum of a segment, which its footer holds: how many rows come before, and the sum of their checksums. */
+/**
+ * The checksum of a segment, which its footer holds: the number of rows before the footer, and the sum of their
+ * checksums.
+ */
 export class SegmentChecksum {
   rows = 0
   #sum = 0

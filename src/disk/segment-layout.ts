@@ -1,7 +1,7 @@
 import { utf8 } from '../util/bytes.ts'
 import { ROW_HEADER_BYTES, SegmentChecksum } from './row.ts'
 
-/** Where segments are and what they begin and end with. SPEC.md, "Segments", has the bytes. */
+/** Where segments are stored, and what they begin and end with. SPEC.md, "Segments", specifies the bytes. */
 
 /** Row type of the footer that closes a segment. All other types belong to the callers. */
 export const FOOTER = 0xff
@@ -10,7 +10,9 @@ export const SEGMENTS_FOLDER = 'segments'
 export const SEGMENT_MAGIC: Uint8Array = utf8('DFSSEG1\n')
 /** The magic and the store id. */
 export const SEGMENT_HEADER_BYTES = 24
-/** What every closed segment holds beside its rows: its header, and the footer with the checksum of the rows. */
+/**
+ * The bytes that every closed segment holds besides its rows: its header, and the footer with the checksum of the rows.
+ */
 export const SEGMENT_OVERHEAD_BYTES: number =
   SEGMENT_HEADER_BYTES + ROW_HEADER_BYTES + new SegmentChecksum().payload.byteLength
 

@@ -1,7 +1,7 @@
 import type { Cursor } from './place.ts'
 import { SEGMENT_HEADER_BYTES } from './segment-layout.ts'
 
-/** The segments that exist, and how many bytes of each are durable. */
+/** The segments that exist, and the number of durable bytes of each. */
 export class SegmentList {
   readonly #sizes = new Map<number, number>()
   #last = 0
@@ -11,12 +11,12 @@ export class SegmentList {
     return this.#last
   }
 
-  /** The next row will be here or later. Every row before this is durable. */
+  /** The end of the segments: the next row is written at this position or later. Every row before it is durable. */
   get end(): Cursor {
     return { segment: Math.max(1, this.#last), offset: this.#sizes.get(this.#last) ?? SEGMENT_HEADER_BYTES }
   }
 
-  /** The durable bytes of all segments together. */
+  /** The number of durable bytes in all segments together. */
   get bytes(): number {
     let total = 0
     for (const size of this.#sizes.values()) total += size
@@ -41,7 +41,7 @@ export class SegmentList {
     return this.#sizes.get(segment) ?? 0
   }
 
-  /** Adds a segment behind all others. */
+  /** Adds a segment after all others. */
   add(segment: number, size: number): void {
     this.#sizes.set(segment, size)
     this.#last = segment

@@ -12,8 +12,9 @@ interface Reader {
 }
 
 /**
- * Segments that are open for reading: those used last, and those removed last. A caller has the place of a row from the
- * index a moment before it reads. If a compaction moves the row in between, reading the old place must not fail.
+ * Keeps two groups of segments open for reading: those used most recently and those removed most recently. A caller
+ * gets the place of a row from the index shortly before it reads the row. If a compaction moves the row in between,
+ * reading the old place must not fail.
  */
 export class SegmentReaders {
   readonly #files: Files
@@ -27,8 +28,8 @@ export class SegmentReaders {
   }
 
   /**
-   * Returns `length` bytes of a segment from `offset`, fewer if it ends before. Throws a `FileMissingError` if there is no
-   * such segment.
+   * Returns `length` bytes of a segment from `offset`, or fewer if the segment ends earlier. Throws a
+   * `FileMissingError` if there is no such segment.
    */
   async read(segment: number, offset: number, length: number): Promise<Uint8Array> {
     const reader = this.#retired.get(segment) ?? this.#open.get(segment) ?? this.#openNow(segment)
@@ -41,12 +42,12 @@ export class SegmentReaders {
     }
   }
 
-  /** Drops a segment whose number another file is about to have. */
+  /** Drops a segment whose number is about to be used by another file. */
   forget(segment: number): void {
     this.#open.delete(segment)
   }
 
-  /** Keeps a segment that is about to be removed readable for a while. */
+  /** Makes sure that a segment that is about to be removed can still be read for a while. */
   async retire(segment: number): Promise<void> {
     const reader = { file: this.#files.openRead(segmentPath(segment)), users: 0, isDropped: false }
     await reader.file

@@ -5,7 +5,7 @@ import { type PlacedRow, ROW_HEADER_BYTES, ROW_MAGIC, type RowCodec } from './ro
 
 export interface ScanOptions {
   segment: number
-  /** The offsets where the first row begins and where the last one ends. */
+  /** The offsets at which the first row begins and the last one ends. */
   start: number
   end: number
   codec: RowCodec
@@ -53,7 +53,8 @@ export async function* scanRows({
   if (end < knownEnd && !isInDamage) onDamage?.({ segment, offset: end })
 }
 
-// Returns where the next row may begin: at a magic, or near the end of the piece, which may hold a part of one.
+// Returns the offset at which the next row may begin. This is the next magic, or an offset near the end of the piece,
+// because the piece may end within a magic.
 function nextMagic(piece: Buffer, from: number): number {
   const next = piece.indexOf(ROW_MAGIC, from)
   return next >= 0 ? next : Math.max(from, piece.byteLength - ROW_MAGIC.byteLength + 1)

@@ -7,7 +7,9 @@ import { SEGMENT_OVERHEAD_BYTES } from './segment-layout.ts'
 import type { Segments } from './segments.ts'
 import { TABLES } from './tables.ts'
 
-/** Segments that have rows. If one of them disappears other than by compaction, the next start notices it. */
+/**
+ * Segments that have rows. If one of them disappears for any other reason than compaction, the next start notices that.
+ */
 const SEGMENT_ROWS = indexKey(TABLES.meta, Buffer.from('segment'))
 const DEAD_TABLE = indexKey(TABLES.deadBytes)
 
@@ -16,7 +18,7 @@ export interface SegmentUsageOptions {
   segments: Segments
 }
 
-/** What the index knows of each segment: that there are rows in it, and how many of its bytes are dead. */
+/** What the index knows about each segment: that there are rows in it, and how many of its bytes are dead. */
 export class SegmentUsage {
   readonly #index: IndexDb
   readonly #segments: Segments
@@ -48,7 +50,7 @@ export class SegmentUsage {
     return liveBytes / bytes
   }
 
-  /** Counts the rows at these places as dead. Returns the changes that the index needs for it. */
+  /** Counts the rows at these places as dead. Returns the index changes that record this. */
   markDead(places: readonly Place[]): IndexOp[] {
     const touched = new Set<number>()
     for (const { segment, length } of places) {

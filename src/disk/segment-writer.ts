@@ -26,8 +26,8 @@ interface OpenSegment extends Unfinished {
 }
 
 /**
- * Appends rows to the last segment, and begins the next one when it is full or after a failure. All rows that arrive while
- * one commit is under way share the next commit, and its one fdatasync.
+ * Appends rows to the last segment, and begins the next one when it is full or after a failure. All rows that arrive
+ * while one commit is under way share the next commit and its single fdatasync.
  */
 export class SegmentWriter {
   readonly #options: SegmentWriterOptions
@@ -42,7 +42,7 @@ export class SegmentWriter {
     this.#options = options
   }
 
-  /** Opens the last segment for more rows. `rows` are those that are in it. Cuts off a torn end. */
+  /** Opens the last segment for more rows. `rows` are the rows that it already has. Cuts off a torn end. */
   async resume(segment: number, rows: AsyncIterable<PlacedRow>): Promise<void> {
     const { files, list, log } = this.#options
     let size = SEGMENT_HEADER_BYTES
@@ -70,7 +70,9 @@ export class SegmentWriter {
     else this.#current = { segment, file, size, checksum }
   }
 
-  /** Makes rows durable, in this order and next to each other unless a segment ends in between. Returns their places. */
+  /**
+   * Makes rows durable, in this order and next to each other unless a segment ends in between. Returns their places.
+   */
   append(rows: Row[]): Promise<Place[]> {
     for (const { payload } of rows) {
       if (payload.byteLength > ROW_BYTES_MAX) throw new RangeError(`a row has at most ${ROW_BYTES_MAX} bytes`)
@@ -163,13 +165,16 @@ export class SegmentWriter {
     return file
   }
 
-  /** Closes a file after an error that the caller reports. A second error adds nothing to that, so it is only logged. */
+  /**
+   * Closes a file after an error that the caller reports. An error of `close` adds nothing to that, so it is only
+   * logged.
+   */
   async #closeQuietly(file: AppendFile): Promise<void> {
     await file.close().catch(error => this.#options.log('could not close a segment: %s', reasonOf(error)))
   }
 }
 
-/** Rows that go to the disk in one append, behind those that a segment has. */
+/** Rows that are written in one append, after those that a segment already has. */
 class StagedRows {
   readonly parts: Uint8Array[] = []
   readonly checksum: SegmentChecksum

@@ -21,7 +21,7 @@ import { SegmentWriter } from './segment-writer.ts'
 
 export interface SegmentsOptions {
   files: Files
-  /** 16 bytes that tell this store from any other. Nobody outside may know them. */
+  /** 16 bytes that distinguish this store from any other. Nobody outside may know them. */
   storeId: Uint8Array
   logger: ComponentLogger
   /** Tests use smaller segments. */
@@ -29,12 +29,12 @@ export interface SegmentsOptions {
 }
 
 /**
- * Append-only files of rows, each row with a checksum: statements, claims and small blocks. A row is acknowledged only when
- * it is durable. After a crash the last segment may end in a torn row, which `open` cuts off. A row that was not
- * acknowledged may be there nevertheless.
+ * Append-only files of rows, each row with a checksum: statements, claims and small blocks. A row is acknowledged only
+ * when it is durable. After a crash the last segment may end in a torn row, which `open` cuts off. A row that was not
+ * acknowledged may be in the segment nevertheless.
  *
- * This class opens, reads and removes segments. `SegmentWriter` appends to the last one, and `AbandonedSegments` takes care
- * of those that a failed write left without a footer.
+ * This class opens, reads and removes segments. `SegmentWriter` appends to the last one, and `AbandonedSegments`
+ * finishes those that a failed write left without a footer.
  */
 export class Segments {
   readonly #files: Files
@@ -67,7 +67,7 @@ export class Segments {
     for (const segment of segments) await this.#openOne(segment, segment === segments.at(-1))
     const { last } = this.#list
     if (last > 0) await this.#writer.resume(last, this.#rowsOf(last, SEGMENT_HEADER_BYTES))
-    // A killed process may have left names unsynced. From here on they count as durable, so they must be.
+    // A killed process may have left names unsynced. From here on they count as durable, so they are synced now.
     await this.#files.syncDirectory(SEGMENTS_FOLDER)
   }
 
@@ -76,7 +76,7 @@ export class Segments {
     this.#readers.close()
   }
 
-  /** The next row will be here or later. Every row before this is durable. */
+  /** The end of the segments: the next row is written at this position or later. Every row before it is durable. */
   get end(): Cursor {
     return this.#list.end
   }
@@ -86,7 +86,7 @@ export class Segments {
     return this.#damage
   }
 
-  /** The durable bytes of all segments together. */
+  /** The number of durable bytes in all segments together. */
   get bytes(): number {
     return this.#list.bytes
   }
@@ -100,15 +100,18 @@ export class Segments {
     return this.#list.withRows
   }
 
-  /** Segments that may be removed once nothing in them is needed, oldest first. */
+  /** Segments that may be removed once nothing in them is needed any more, oldest first. */
   closedSegments(): Array<{ segment: number; bytes: number }> {
-    // Never the last one, closed or not: its number would be reused, and a cursor into it would mean another row.
+    // The last segment is never included, even if it is closed: its number would be reused, and a cursor into it would
+    // then point to another row.
     return this.#list.all
       .filter(segment => segment !== this.#list.last)
       .map(segment => ({ segment, bytes: this.#list.sizeOf(segment) }))
   }
 
-  /** Makes rows durable, in this order and next to each other unless a segment ends in between. Returns their places. */
+  /**
+   * Makes rows durable, in this order and next to each other unless a segment ends in between. Returns their places.
+   */
   append(rows: Row[]): Promise<Place[]> {
     return this.#writer.append(rows)
   }
@@ -122,15 +125,18 @@ export class Segments {
     return row
   }
 
-  /** Returns the payload at a place as it is on the disk, damaged or cut short, for callers with a better check. */
+  /**
+   * Returns the payload at a place exactly as it is on the disk, even if it is damaged or cut short. This is for
+   * callers that have a better check.
+   */
   readUnchecked({ segment, offset, length }: Place): Promise<Uint8Array> {
     return this.#readers.read(segment, offset + ROW_HEADER_BYTES, length)
   }
 
   /**
-   * Reads all rows from a cursor on, without footers, up to where the segments end now. It skips damaged bytes up to the
-   * next valid row and reports each such stretch to `onDamage`. It also reports a footer that does not match the rows, and
-   * a footer that is missing.
+   * Reads all rows from a cursor up to the current end of the segments, without the footers. It skips damaged bytes up
+   * to the next valid row and reports each such stretch to `onDamage`. It also reports a footer that does not match the
+   * rows, and a missing footer.
    */
   async *scan(from: Cursor, onDamage?: (at: Cursor) => void): AsyncGenerator<PlacedRow> {
     for (const segment of this.#list.all) {
@@ -153,7 +159,7 @@ export class Segments {
     for await (const row of this.#rowsOf(segment, start, damaged)) {
       if (row.type === FOOTER) {
         isClosed = true
-        // The footer counts all rows, so it can be compared only when all of them were read.
+        // The footer counts all rows of the segment, so it can be compared only if all of them were read.
         const isWhole = start > SEGMENT_HEADER_BYTES || equalBytes(row.payload, checksum.payload)
         if (!isWhole && !isDamaged) onDamage?.(row.place)
         break
@@ -162,7 +168,8 @@ export class Segments {
       end = row.next
       yield row
     }
-    // Every segment but the last got its footer before the next one began. If there is none, rows are missing at the end.
+    // Every segment except the last got its footer before the next one began. If there is no footer, rows are missing
+    // at the end.
     const needsFooter = segment !== this.#list.last && !this.#abandoned.has(segment)
     if (needsFooter && !isClosed && !isDamaged && this.has(segment)) onDamage?.(end)
   }
@@ -183,7 +190,7 @@ export class Segments {
     if (hasHeader || size > SEGMENT_HEADER_BYTES) {
       this.#list.add(segment, size)
       if (hasHeader) return
-      // If the header is damaged but a row has the checksum of this store, the segment is ours.
+      // If the header is damaged but a row has a checksum that is valid in this store, the segment is ours.
       if (!(await this.#hasRow(segment)))
         throw new UnknownLayoutError(
           'a segment in the data directory belongs to another store or version: give another --data-dir, or restore its format.json'

@@ -16,16 +16,17 @@ import { RowWriter } from './row-writer.ts'
 import { SegmentUsage } from './segment-usage.ts'
 import type { Segments } from './segments.ts'
 
-/** What opening the store found. */
+/** What was found when the store was opened. */
 export interface OpenReport {
-  /** The index was rebuilt from the segments. */
+  /** True if the index was rebuilt from the segments. */
   rebuilt: boolean
-  /** The last process that had the store open closed it properly. */
+  /** True if the last process that opened the store also closed it properly. */
   wasClean: boolean
   replayedRows: number
   /**
-   * How many stretches of the segments that were read do not match their checksums. If the index had to be rebuilt, the
-   * `IndexCorruptError` has the number of stretches that only the old index knew of, and the caller adds it.
+   * The number of stretches, in the segments that were read, that do not match their checksums. If the index had to be
+   * rebuilt, the `IndexCorruptError` holds the number of stretches that only the old index knew about, and the caller
+   * adds that number.
    */
   damagedStretches: number
 }
@@ -40,11 +41,11 @@ export interface StoreOptions {
 }
 
 /**
- * Rows that are durable, and an index of them. `write` resolves when its rows are both durable and indexed. After a crash,
- * `open` reads the rows again that are not in the index, so no acknowledged row is ever lost.
+ * Durable rows, and an index of them. `write` resolves when its rows are both durable and indexed. After a crash,
+ * `open` reads again the rows that are not in the index, so no acknowledged row is ever lost.
  *
- * This class opens and closes the store and passes the rest on: `RowWriter` writes, `Compaction` frees the space of dead
- * rows, `IndexCheck` looks for rows that the index has lost. Each of them owns its own state.
+ * This class opens and closes the store, and delegates the rest: `RowWriter` writes, `Compaction` frees the space of
+ * dead rows, `IndexCheck` looks for rows that the index has lost. Each of them owns its own state.
  */
 export class Store {
   readonly segments: Segments
@@ -82,14 +83,15 @@ export class Store {
     this.#compaction = new Compaction({ ...parts, log, check: this.#check, writer: this.#writer })
   }
 
-  /** Registers what rows of a type mean for the index. All types are registered before `open`. */
+  /** Registers what rows of a type mean for the index. Register all types before `open`. */
   register(type: number, projection: RowProjection): void {
     this.#projections.register(type, projection)
   }
 
   /**
-   * Brings the index up to date with the segments. It reads only the tail of the segments if the index is complete, else
-   * all of them. Throws an `IndexCorruptError` if the index cannot be used: the caller removes it and opens the store again.
+   * Brings the index up to date with the segments. It reads only the tail of the segments if the index is complete, and
+   * all of them otherwise. Throws an `IndexCorruptError` if the index cannot be used. The caller must then remove the
+   * index and open the store again.
    */
   async open(): Promise<OpenReport> {
     try {
@@ -102,16 +104,16 @@ export class Store {
     }
   }
 
-  /** Ends the writes under way. Writes that still wait for their commit fail. */
+  /** Waits for the writes under way, and closes the store. Writes that are still waiting for their commit fail. */
   async close(): Promise<void> {
     await this.segments.close()
     await this.#writer.settled()
     const ops = [this.#cursor.saveOp(), ...this.#usage.allDeadOps()]
-    // A failed write may have left rows. The next start must look for them as it does after a crash.
+    // A failed write may have left rows on the disk. The next start must look for them, as it does after a crash.
     if (!this.#cursor.hasFailedWrite) ops.push(closedOp())
     await this.index
       .batch(ops, { sync: true })
-      // If this fails, the next start takes this end for a crash, and reads the tail again.
+      // If this fails, the next start assumes a crash and reads the tail again.
       .catch(error => this.#log('could not mark the index as closed: %s', reasonOf(error)))
     await this.index.close()
     this.#log('closed')
@@ -137,19 +139,19 @@ export class Store {
     return this.#usage.markDead(places)
   }
 
-  /** Returns the closed segments whose live share is less than `below`, the one with the least first. */
+  /** Returns the closed segments whose live share is less than `below`, lowest share first. */
   compactable(below: number): number[] {
     return this.#compaction.candidates(below)
   }
 
-  /** Frees the space of a segment's dead rows. See `Compaction.compact` for the segments that stay. */
+  /** Frees the space of a segment's dead rows. See `Compaction.compact` for the segments that are not removed. */
   compact(segment: number, signal?: AbortSignal): Promise<void> {
     return this.#compaction.compact(segment, signal)
   }
 
   /**
-   * Compares the next rows with the index. Returns how many: fewer than `rowsMax` once it has reached the end. The next call
-   * begins at the first row again.
+   * Compares the next rows with the index. Returns the number of rows that it compared, which is less than `rowsMax`
+   * once it has reached the end. The next call then starts again at the first row.
    */
   checkLeaf(rowsMax: number = LEAF_ROWS): Promise<number> {
     return this.#check.checkLeaf(rowsMax)
@@ -158,14 +160,15 @@ export class Store {
   async #open(): Promise<OpenReport> {
     const isBuilt = await adoptIndex(this.index, this.#storeId)
     const cursor = await readCursor(this.index)
-    // The index knows of rows that are gone. New rows would have their places, and the index would not notice.
+    // The index refers to rows that are gone. New rows would get the places of those rows, and the index would not
+    // notice.
     if (isBefore(this.segments.end, cursor))
       throw new IndexCorruptError('the index is ahead of the segments', { damagedStretches: 1 })
     await this.#usage.load()
     const wasClean = await wasClosed(this.index)
     const { replayedRows, damagedStretches } = await this.#replay(cursor)
     const listed = this.segments.segmentsWithRows().flatMap(segment => this.#usage.listOps(segment))
-    // Synced: if this batch were lost, the next start would take a crash for a proper end.
+    // This batch is synced. If it were lost, the next start would mistake a crash for a proper end.
     await this.index.batch([...openedOps(), this.#cursor.saveOp(), ...listed], { sync: true })
     return {
       rebuilt: !isBuilt,
@@ -196,7 +199,8 @@ export class Store {
     this.#log('opened %s; rows replayed: %d, damaged stretches: %d', rebuilt ? built : how, ...counts)
   }
 
-  // Every segment that the index points into existed when the index was written. If one is gone, the index is not usable.
+  // Every segment that the index points into existed when the index was written. If one is gone, the index cannot be
+  // used.
   async #orCorrupt<T>(reading: Promise<T>): Promise<T> {
     try {
       return await reading

@@ -1,23 +1,24 @@
 /**
- * The tables of the index, in all rooms. A table is one letter, the first byte of each of its keys. The letters are part
- * of the layout on disk. To change one, raise the layout's number in `index-marks.ts`, and every node rebuilds its index.
+ * The tables of the index, in all rooms. A table is named by one letter, which is the first byte of each of its keys.
+ * The letters are part of the layout on disk. If you change a letter, raise the layout's number in `index-marks.ts`, so
+ * that every node rebuilds its index.
  */
 export const TABLES = {
   /** Addresses under which members were reached. */
   addresses: 'a',
-  /** Where each small block is. */
+  /** The place of each small block. */
   blocks: 'b',
-  /** Why each block stays. */
+  /** The reasons for which each block is kept. */
   claims: 'c',
-  /** What a directory shows. */
+  /** The entries that a directory shows. */
   children: 'd',
-  /** What the records of an entry add up to. */
+  /** The state that results from the records of an entry. */
   entries: 'e',
-  /** How many bytes of each segment nothing needs any more. */
+  /** The number of dead bytes in each segment. */
   deadBytes: 'g',
   /** What the records of an entry have seen. */
   seen: 'h',
-  /** What the index says about itself. */
+  /** The facts that the index stores about itself. */
   meta: 'm',
   /** Entries by directory and name, deleted directories included. */
   names: 'n',
@@ -25,21 +26,21 @@ export const TABLES = {
   cycles: 'o',
   /** Claims of puts, by the time at which they expire. */
   expiries: 'p',
-  /** Stamps of records that are missing while others carry their content. */
+  /** Stamps of records that are missing here, although other records carry their content. */
   missingOrigins: 'q',
   /** Every record of an entry, by stamp. */
   records: 'r',
-  /** Where each statement is. */
+  /** The place of each statement. */
   statements: 's',
   /** Records whose blocks are still to be walked. */
   unwalked: 't',
   /** Puts whose copies other members still have to confirm. */
   hints: 'u',
-  /** Evicted blocks, and from when this member owes them again. */
+  /** Evicted blocks, and the time from which this member owes them again. */
   evicted: 'v',
-  /** Entries that have something below them and are not directories. */
+  /** Entries that have other entries below them but are not directories. */
   waiting: 'w',
-  /** Deleted directories, and where they were. */
+  /** Deleted directories, and their former places. */
   deletedDirectories: 'x'
 } as const
 

@@ -1,4 +1,4 @@
-/** Bounds how many callers work at the same time. The others wait in the order in which they came. */
+/** Limits the number of callers that work concurrently. The others wait in the order in which they came. */
 export class Slots {
   #free: number
   readonly #waiting: Array<() => void> = []
@@ -7,7 +7,7 @@ export class Slots {
     this.#free = atOnce
   }
 
-  /** Waits for a slot. The holder must call the returned function once, to pass the slot on. */
+  /** Waits for a slot. The holder must call the returned function once to release the slot. */
   async take(): Promise<() => void> {
     if (this.#free === 0) await new Promise<void>(resolve => this.#waiting.push(resolve))
     else this.#free--
@@ -32,8 +32,9 @@ export class Slots {
 }
 
 /**
- * Works on the items of a stream, at most `atOnce` at the same time. While that many are under way, no further item is read.
- * The first failure, of the work or of the stream, ends the loop. It is thrown once all work under way has ended too.
+ * Runs `work` for the items of a stream, at most `atOnce` of them concurrently. While that many are under way, no
+ * further item is read. The first failure of the work or of the stream ends the loop. It is thrown once all work under
+ * way has ended too.
  */
 export async function forEachAtOnce<T>(
   source: AsyncIterable<T>,

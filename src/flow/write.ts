@@ -1,7 +1,10 @@
 import { once } from 'node:events'
 import type { Writable } from 'node:stream'
 
-/** Writes a piece of a body and resolves when more may follow. Throws an `AbortError` once the stream is destroyed. */
+/**
+ * Writes a piece of a body and resolves when the stream can take more. Throws an `AbortError` once the stream is
+ * destroyed.
+ */
 export async function writeTo(stream: Writable, piece: Uint8Array | string): Promise<void> {
   if (stream.destroyed) throw new DOMException('the other side went away', 'AbortError')
   if (stream.write(piece)) return

@@ -5,13 +5,13 @@ import { NESTING_MAX } from './constants.ts'
 import { FormatError } from './errors.ts'
 
 /**
- * Canonical dag-cbor: each value has one encoding. The decoder of the library accepts unsorted keys, long integers and
- * floats, so we encode each decoded value again and compare. Signatures, ids and padding all depend on this.
+ * Canonical dag-cbor: each value has one encoding. The library's decoder also accepts unsorted keys, long integers and
+ * floats, so we encode each decoded value again and compare the bytes. Signatures, ids and padding all depend on this.
  */
 
 /**
- * Returns the one encoding of a value. Throws a `FormatError` for values that dag-cbor lacks (undefined, NaN, a
- * function).
+ * Returns the one encoding of a value. Throws a `FormatError` for values that dag-cbor cannot represent (undefined,
+ * NaN, a function).
  */
 export function encodeCanonical(value: unknown): Uint8Array {
   checkValue(value, 0)
@@ -31,8 +31,8 @@ export function decodeCanonical(bytes: Uint8Array): unknown {
 }
 
 /**
- * Decodes bytes that `encodeCanonical` wrote on this member and that a checksum protects. It does not encode them
- * again, which saves half the work. Throws a `FormatError` if they are not dag-cbor at all.
+ * Decodes bytes that `encodeCanonical` wrote on this member and that a checksum protects. It does not encode the value
+ * again for comparison, which saves half the work. Throws a `FormatError` if the bytes are not dag-cbor at all.
  */
 export function decodeOwn(bytes: Uint8Array): unknown {
   try {
@@ -43,9 +43,9 @@ export function decodeOwn(bytes: Uint8Array): unknown {
 }
 
 /**
- * Refuses values that the encoder would write but that members would not read back unchanged: text that the encoder would
- * repair or the decoder would shorten, a map that would be taken for a link, and nesting so deep that it may overflow the
- * stack of one member and not of another.
+ * Refuses values that the encoder would write but that members would not read back unchanged: text that the encoder
+ * would repair or the decoder would shorten, a map that would be taken for a link, and nesting so deep that it may
+ * overflow one member's stack but not another's.
  */
 function checkValue(value: unknown, nesting: number): void {
   if (typeof value === 'string') checkText(value)
@@ -66,7 +66,7 @@ function checkValue(value: unknown, nesting: number): void {
 
 function checkText(text: string): void {
   if (!text.isWellFormed()) throw new FormatError('text is not well-formed Unicode')
-  // Decoders of UTF-8 take U+FEFF for a byte order mark and drop it.
+  // UTF-8 decoders take a leading U+FEFF for a byte order mark and drop it.
   if (text.startsWith(BYTE_ORDER_MARK)) throw new FormatError('text begins with U+FEFF')
 }
 

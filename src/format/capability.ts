@@ -4,9 +4,9 @@ import { FormatError } from './errors.ts'
 import { KEY_BYTES } from './seal.ts'
 
 /**
- * The permission to read the content of one file, as a string: it names the root and holds its key. It does not expire
- * and cannot be revoked. The optional address is that of a gateway that serves the sealed blocks. Each capability has
- * exactly one text.
+ * The permission to read the content of one file, as a string that contains the CID of the root and its key. It does
+ * not expire and cannot be revoked. It may contain the address of a gateway that serves the sealed blocks. Each
+ * capability has exactly one text form.
  */
 export interface Capability {
   root: BlockCid
@@ -16,17 +16,17 @@ export interface Capability {
 }
 
 const PREFIX = 'dfscap1'
-/** In characters. A root and a key have about 110. The rest is for the address. */
+/** The most characters in a capability. A root and a key take about 110. The rest is for the address. */
 const LENGTH_MAX = 2048
 
-/** Writes a capability. Throws a `FormatError` for one that could not be read again. */
+/** Formats a capability as text. Throws a `FormatError` if the text could not be parsed again. */
 export function formatCapability(capability: Capability): string {
   const text = textOf(capability)
   parseCapability(text, [capability.root.code])
   return text
 }
 
-/** Reads a capability. Throws a `FormatError` for any other text. `nodeCodecs`: as in `checkCid`. */
+/** Parses a capability. Throws a `FormatError` for any other text. For `nodeCodecs` see `checkCid`. */
 export function parseCapability(text: string, nodeCodecs?: readonly number[]): Capability {
   if (text.length > LENGTH_MAX) throw new FormatError(`a capability has at most ${LENGTH_MAX} characters`)
   const at = text.indexOf('@')
@@ -38,7 +38,7 @@ export function parseCapability(text: string, nodeCodecs?: readonly number[]): C
   if (capability.key.byteLength !== KEY_BYTES)
     throw new FormatError('the key in this capability is not 32 bytes long: copy all of it')
   if (at >= 0) capability.gateway = checkAddress(text.slice(at + 1))
-  // The decoders also accept roots in another base, and keys whose unused bits are not zero.
+  // The decoders also accept roots in another base and keys whose unused bits are not zero, so we compare the text.
   if (textOf(capability) !== text)
     throw new FormatError('this capability is not in its canonical form: copy it exactly as it was printed')
   return capability
@@ -49,7 +49,8 @@ function textOf({ root, key, gateway }: Capability): string {
   return gateway === undefined ? text : `${text}@${gateway}`
 }
 
-// In the URL Standard each URL has one text, in ASCII and without white space or control characters.
+// According to the URL Standard, each URL has one serialization, in ASCII and without white space or control
+// characters.
 function checkAddress(text: string): string {
   const url = URL.canParse(text) ? new URL(text) : undefined
   if (url?.protocol !== 'https:' || url.href !== text || url.username !== '' || url.password !== '')

@@ -14,9 +14,9 @@ export interface Chunk {
 
 /**
  * Returns a function that cuts a stream into chunks of a fixed size. The last chunk may be shorter, and an empty stream
- * has none. Each byte is copied once, into the buffer in which it is padded. There is one buffer for the whole stream,
- * so the caller must have finished with a chunk before it asks for the next. Throws an `InvalidInputError` for a size
- * that no chunk may have.
+ * has no chunks. Each byte is copied once, into the buffer in which it is padded. The whole stream uses one buffer, so
+ * the caller must have finished with a chunk before it asks for the next one. Throws an `InvalidInputError` if no chunk
+ * may have this size.
  */
 export function fixedChunker(
   chunkBytes: number = CHUNK_BYTES

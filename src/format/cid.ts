@@ -4,15 +4,21 @@ import { equalBytes, toHex } from '../util/bytes.ts'
 import { ForeignCidError } from './errors.ts'
 import { contentHash, DIGEST_BYTES, HASHES, type HashFunction } from './hash.ts'
 
-/** Codec of a chunk: plain bytes. */
+/** The codec of a chunk: plain bytes. */
 export const RAW = 0x55
-/** Codec of a manifest node by default. */
+/** The default codec of a manifest node. */
 export const DAG_CBOR = 0x71
 
-/** In characters: twice what a CID needs. Longer text is not decoded, since that takes quadratic time. */
+/**
+ * The most characters in the text of a CID, which is twice what a CID needs. Longer text is not decoded, because
+ * decoding takes quadratic time.
+ */
 const TEXT_LENGTH_MAX = 128
 
-/** The name of a block: a CID of version 1. It holds codec and multihash, and nothing about where the block is. */
+/**
+ * The name of a block: a CID of version 1. It contains the codec and the multihash, and nothing about where the block
+ * is stored.
+ */
 export type BlockCid = CID
 
 /** Returns the CID of sealed bytes. */
@@ -20,15 +26,19 @@ export function nameBlock(bytes: Uint8Array, codec: number = RAW, hash: HashFunc
   return CID.createV1(codec, Digest.create(hash.code, hash.digest(bytes)))
 }
 
-/** Returns the CID of a block that is known by its multihash only. Throws an `Error` for bytes that are not a multihash. */
+/**
+ * Returns the CID of a block of which only the multihash is known. Throws an `Error` for bytes that are not a
+ * multihash.
+ */
 export function cidOfMultihash(multihash: Uint8Array, codec: number = RAW): BlockCid {
   return CID.createV1(codec, Digest.decode(multihash))
 }
 
 /**
- * Refuses CIDs that this network does not use. A digest that was cut to four bytes would "verify" as well as a whole
- * one, and a peer that may choose the hash function could choose identity. So codec, hash function and length come from
- * closed lists. `nodeCodecs` are the codecs that manifest nodes of this network may have. Throws a `ForeignCidError`.
+ * Refuses CIDs that this network does not use. A digest that was cut to four bytes would "verify" just like a whole
+ * one, and if a peer could choose the hash function, it could choose identity. Therefore the codec, the hash function
+ * and the length must be in closed lists. `nodeCodecs` are the codecs that manifest nodes of this network may have.
+ * Throws a `ForeignCidError`.
  */
 export function checkCid(cid: CID, nodeCodecs: readonly number[] = [DAG_CBOR]): BlockCid {
   if (cid.version !== 1) throw new ForeignCidError('this CID is not of version 1: blocks have no other names')
@@ -42,7 +52,7 @@ export function checkCid(cid: CID, nodeCodecs: readonly number[] = [DAG_CBOR]): 
   return cid
 }
 
-/** Reads a CID from bytes that hold nothing else. Throws a `ForeignCidError` for any other bytes. */
+/** Decodes a CID from bytes that contain nothing else. Throws a `ForeignCidError` for any other bytes. */
 export function decodeCid(bytes: Uint8Array, nodeCodecs?: readonly number[]): BlockCid {
   let cid: CID
   try {
@@ -51,7 +61,7 @@ export function decodeCid(bytes: Uint8Array, nodeCodecs?: readonly number[]): Bl
     throw new ForeignCidError('this is not a CID', { cause })
   }
   checkCid(cid, nodeCodecs)
-  // A padded varint would give one block two names, so only the shortest encoding is accepted.
+  // If padded varints were accepted, one block would have two names, so only the shortest encoding is accepted.
   if (
     !equalBytes(CID.createV1(cid.code, cid.multihash).bytes, bytes) ||
     !equalBytes(encodeMultihash(cid), cid.multihash.bytes)
@@ -61,7 +71,7 @@ export function decodeCid(bytes: Uint8Array, nodeCodecs?: readonly number[]): Bl
   return cid
 }
 
-/** Reads a CID from text that a user or a header holds. Throws a `ForeignCidError` for any other text. */
+/** Parses a CID from text that comes from a user or a header. Throws a `ForeignCidError` for any other text. */
 export function parseCid(text: string, nodeCodecs?: readonly number[]): BlockCid {
   if (text.length > TEXT_LENGTH_MAX) throw new ForeignCidError('this text is too long for a CID')
   let cid: CID
@@ -73,15 +83,15 @@ export function parseCid(text: string, nodeCodecs?: readonly number[]): BlockCid
   return decodeCid(cid.bytes, nodeCodecs)
 }
 
-/** Returns true if the bytes are those that the CID names. */
+/** Returns true if the bytes have the hash that the CID contains. */
 export function verifyBlock(cid: BlockCid, bytes: Uint8Array): boolean {
   const hash = HASHES.find(known => known.code === cid.multihash.code)
   return hash !== undefined && equalBytes(hash.digest(bytes), cid.multihash.digest)
 }
 
 /**
- * Returns the multihash in hex, by which files, claims, locks and rank know a block. The codec belongs to the link: the same
- * bytes under two codecs are one block.
+ * Returns the multihash in hex, which identifies a block in files, claims, locks and rank. The codec is not part of it,
+ * because the codec belongs to the link: the same bytes under two codecs are one block.
  */
 export function blockKey(cid: BlockCid): string {
   return toHex(cid.multihash.bytes)

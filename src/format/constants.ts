@@ -1,12 +1,12 @@
-/** The bounds of the formats. SPEC.md says what they mean. None may change without a new version. */
+/** The bounds of the formats. SPEC.md says what they mean. None of them may change without a new version. */
 
-/** Plain bytes in a chunk of the fixed chunker. */
+/** The number of plain bytes in a chunk of the fixed chunker. */
 export const CHUNK_BYTES = 1 << 20
 /** The most plain bytes, before padding, that any chunker may put in one chunk. */
 export const CHUNK_BYTES_MAX = 4 << 20
-/** What the seal adds: a commitment of 32 bytes in front, and a GCM tag of 16 bytes behind. */
+/** The bytes that the seal adds: a commitment of 32 bytes before the ciphertext, and a GCM tag of 16 bytes after it. */
 export const SEAL_OVERHEAD_BYTES = 48
-/** The most bytes in one sealed block: the largest chunk, its length field, the seal. */
+/** The most bytes in one sealed block: the largest chunk, its length field and the seal. */
 export const BLOCK_BYTES_MAX = CHUNK_BYTES_MAX + 64
 /** Files up to this size travel inside the body of their record. */
 export const INLINE_BYTES_MAX = 1024
@@ -20,7 +20,10 @@ export const MANIFEST_VERSION = 1
 
 export const STATEMENT_BYTES_MAX = 16 << 10
 export const STATEMENT_VERSION = 1
-/** How deep lists and maps may be nested. It is far less than the stack of any decoder holds, so that all members agree. */
+/**
+ * How deep lists and maps may be nested. The limit is far below what would overflow the stack of any decoder, so that
+ * all members accept the same values.
+ */
 export const NESTING_MAX = 64
 /** The most grants between a statement and the root key. */
 export const CHAIN_MAX = 4
@@ -28,7 +31,7 @@ export const CHAIN_MAX = 4
 export const SEEN_MAX = 128
 export const SEEN_OF_DELETE_MAX = 256
 
-/** Padded size of the smallest entry body, and of the largest. */
+/** The padded sizes of the smallest and of the largest entry body. */
 export const BODY_BYTES_MIN = 256
 export const BODY_BYTES_MAX = 8 << 10
 /** The longest media type, and the longest target of a symbolic link. */
@@ -40,5 +43,5 @@ export const PATH_BYTES_MAX = 4096
 /** The longest name of a device or a zone. */
 export const LABEL_BYTES_MAX = 64
 
-/** How far a stamp may be ahead of this member's clock and still count. */
+/** How far a stamp may be ahead of this member's clock and still be accepted. */
 export const FUTURE_MS_MAX = 5 * 60_000

@@ -16,17 +16,17 @@ import { clearBytesOf, type SignOptions, type Statement, signStatement } from '.
 export const ROOT_ENTRY: Uint8Array = new Uint8Array(16)
 export const ENTRY_ID_BYTES = 16
 
-/** The greatest hlc that was seen of one author in one incarnation. */
+/** The greatest HLC that was seen from one author in one incarnation. */
 export interface Seen {
   author: Uint8Array
   incarnation: Uint8Array
   hlc: Hlc
 }
 
-/** The number of replicas that means every member. */
+/** The value of `replicas` that stands for every member. */
 export const REPLICAS_ALL = 0
 
-/** What a record says in the clear, with its stamps decoded. */
+/** The clear part of a record, with its stamps decoded. */
 export interface EntryRecord {
   /** Id of the statement. */
   id: Uint8Array
@@ -36,7 +36,7 @@ export interface EntryRecord {
   op: 'put' | 'delete'
   placed: Stamp
   written: Stamp
-  /** Bytes of a CID, or the 32-byte siv of inline content, or null for a directory, a symbolic link or a delete. */
+  /** The bytes of a CID, or the 32-byte SIV of inline content, or null for a directory, a symbolic link or a delete. */
   root: Uint8Array | null
   rootEpoch: Uint8Array | null
   epoch: Uint8Array
@@ -44,21 +44,22 @@ export interface EntryRecord {
 }
 
 /**
- * What the sealed body of a record says. A file has either `content`, and the record's root is its siv, or the `key` of the
- * block that the root names. A symbolic link has a `target` and neither of the two. A directory has none of the three.
+ * The sealed body of a record. A file has either `content`, in which case the record's root is the SIV of the content,
+ * or the `key` of the block that the root names. A symbolic link has a `target` and neither of these. A directory has
+ * none of the three.
  */
 export interface EntryBody {
   parent: Uint8Array
   name: string
   kind: 'file' | 'directory'
-  /** Bytes of content. 0 for a directory. */
+  /** The number of bytes of content; 0 for a directory. */
   size: number
   /** Milliseconds since the Unix epoch. */
   mtime: number
   mode?: number | undefined
   /** Media type. */
   type?: string | undefined
-  /** Opens the root block. Absent if the content is inline. */
+  /** The key that opens the root block. Absent if the content is inline. */
   key?: Uint8Array | undefined
   /** The content itself, up to 1 KiB. */
   content?: Uint8Array | undefined
@@ -82,7 +83,8 @@ const bodySchema = z.strictObject({
     .custom<Uint8Array>(value => value instanceof Uint8Array && value.byteLength <= INLINE_BYTES_MAX)
     .optional(),
   target: textUpTo(TARGET_BYTES_MAX).optional(),
-  // Not `z.record`: it would silently drop `__proto__`, and the body would not be the one that was signed.
+  // We do not use `z.record`, because it would silently drop `__proto__`, and the body would then differ from the one
+  // that was signed.
   props: z.custom<Record<string, unknown>>(isPlainMap).optional()
 })
 
@@ -93,7 +95,7 @@ export interface RecordInit {
   epoch: Uint8Array
   seen: readonly Seen[]
   op: 'put' | 'delete'
-  /** Null for this record's own stamp. */
+  /** Null if it is this record's own stamp. */
   placed: Stamp | null
   written: Stamp | null
   root: Uint8Array | null
@@ -107,11 +109,11 @@ export interface SignRecordOptions extends SignOptions {
   author: Uint8Array
   /** The `record` subkey of the epoch that the record names. */
   subkey: KeyObject
-  /** Codecs that manifest nodes of this network may have. */
+  /** The codecs that manifest nodes of this network may have. */
   nodeCodecs?: readonly number[] | undefined
 }
 
-/** Seals the body and signs the record. Throws a `FormatError` if it breaks a rule or a bound of SPEC.md. */
+/** Seals the body and signs the record. Throws a `FormatError` if the record breaks a rule or a bound of SPEC.md. */
 export function signRecord(init: RecordInit, options: SignRecordOptions): Statement<'entry'> {
   const { hlc, author, subkey, grant, nodeCodecs } = options
   const own: Stamp = { hlc, author, incarnation: init.incarnation }
@@ -135,10 +137,10 @@ export function signRecord(init: RecordInit, options: SignRecordOptions): Statem
 }
 
 /**
- * Reads the clear part of a record. Throws a `FormatError` for what no honest author writes: a causal past that is not
- * sorted, not before the record itself, or too long; a `written` or `placed` that is neither the record's own stamp nor
- * in that past; a root that is neither a siv nor a CID of this network; a put without a body; a delete with a root.
- * `openBody` checks what depends on the body.
+ * Reads the clear part of a record. Throws a `FormatError` for anything that no honest author writes: a causal past
+ * that is not sorted, not before the record itself, or too long; a `written` or `placed` that is neither the record's
+ * own stamp nor in that past; a root that is neither an SIV nor a CID of this network; a put without a body; a delete
+ * with a root. `openBody` makes the checks that depend on the body.
  */
 export function readRecord(
   statement: Statement<'entry'>,
@@ -146,7 +148,7 @@ export function readRecord(
   nodeCodecs: readonly number[] = [DAG_CBOR]
 ): EntryRecord {
   const { fields, hlc } = statement
-  // If `/` were an entry, it could be its own parent, and deleting that tree would delete everything.
+  // If `/` were an entry, it could be its own parent, and deleting it would delete everything.
   if (equalBytes(fields.id, ROOT_ENTRY))
     throw new FormatError('a record is about the root directory, which has no records')
   const stamp: Stamp = { hlc, author, incarnation: fields.incarnation }
@@ -168,7 +170,7 @@ export function readRecord(
   return record
 }
 
-/** Reads the causal past of a record whose own hlc is given. */
+/** Reads the causal past of a record. `own` is the record's own HLC. */
 function readSeen(fields: Fields<'entry'>, own: Hlc): Seen[] {
   const seen = fields.seen.map(([author, incarnation, hlc]) => ({ author, incarnation, hlc: decodeHlc(hlc) }))
   for (const [i, item] of seen.entries()) {
@@ -180,7 +182,7 @@ function readSeen(fields: Fields<'entry'>, own: Hlc): Seen[] {
   return seen
 }
 
-// Checks the fields of a record that depend on each other.
+// Checks the fields of a record that depend on one another.
 function checkFields(record: EntryRecord, fields: Fields<'entry'>, nodeCodecs: readonly number[]): void {
   for (const past of [record.placed, record.written])
     if (!covers(record, past)) throw new FormatError('a record keeps a stamp that it has not seen')
@@ -202,7 +204,7 @@ function checkPut({ body, purge, cancel, seen, root }: Fields<'entry'>, nodeCode
   if (root !== null && root.byteLength !== SIV_BYTES) decodeCid(root, nodeCodecs)
 }
 
-/** Returns true if the stamp is the record's own, or in its causal past. */
+/** Returns true if the stamp is the record's own stamp or is in the record's causal past. */
 export function covers(record: Pick<EntryRecord, 'stamp' | 'seen'>, stamp: Stamp): boolean {
   if (compareStamps(record.stamp, stamp) === 0) return true
   return record.seen.some(
@@ -211,14 +213,15 @@ export function covers(record: Pick<EntryRecord, 'stamp' | 'seen'>, stamp: Stamp
   )
 }
 
-/** Returns what the `root` of a record names: a block, or content inside the body, which is known by its siv. */
+/** Returns what the `root` of a record names: a block, or content inside the body, which is identified by its SIV. */
 export function rootOf(root: Uint8Array): { cid: BlockCid } | { siv: Uint8Array } {
   return root.byteLength === SIV_BYTES ? { siv: root } : { cid: CID.decode(root) }
 }
 
 /**
- * Opens the body of a record. Throws a `SealError` if the key is wrong, and a `FormatError` if the text is not a body,
- * or not one that this record may have. It does not check the name, which comes from another member: `nameFault` does.
+ * Opens the body of a record. Throws a `SealError` if the key is wrong, and a `FormatError` if the text is not a body
+ * or is a body that this record may not have. It does not check the name, which comes from another member. Use
+ * `nameFault` for that.
  */
 export function openBody(subkey: KeyObject, statement: Statement<'entry'>): EntryBody {
   const { siv, body, ...clear } = statement.fields
@@ -237,7 +240,7 @@ function isPlainMap(value: unknown): boolean {
   return prototype === Object.prototype || prototype === null
 }
 
-// The body must agree with what its record says in the clear. Otherwise one file would show two contents.
+// Checks that the body agrees with the clear part of its record. Otherwise one file could show two different contents.
 function checkBody(body: EntryBody, { op, root }: Pick<Fields<'entry'>, 'op' | 'root'>): void {
   const { kind, size, content } = body
   const has = (['key', 'content', 'target'] as const).filter(field => body[field] !== undefined).join()
@@ -252,17 +255,17 @@ function checkBody(body: EntryBody, { op, root }: Pick<Fields<'entry'>, 'op' | '
     throw new FormatError('the body of a record does not fit the record')
 }
 
-/** Returns the key for maps by (author, incarnation). */
+/** Returns the key to use in maps from (author, incarnation). */
 export function seenKey(author: Uint8Array, incarnation: Uint8Array): string {
   return toHex(author) + toHex(incarnation)
 }
 
-/** Returns a stamp as it is inside a record: `[hlc, author, incarnation]`. */
+/** Encodes a stamp as it is stored in a record: `[hlc, author, incarnation]`. */
 export function encodeStamp({ hlc, author, incarnation }: Stamp): [Uint8Array, Uint8Array, Uint8Array] {
   return [encodeHlc(hlc), author, incarnation]
 }
 
-/** Reads a stamp from a record. Throws a `FormatError` if the hlc or the incarnation does not have 8 bytes. */
+/** Decodes a stamp from a record. Throws a `FormatError` if the HLC or the incarnation does not have 8 bytes. */
 export function decodeStamp([hlc, author, incarnation]: readonly [Uint8Array, Uint8Array, Uint8Array]): Stamp {
   if (incarnation.byteLength !== INCARNATION_BYTES)
     throw new FormatError('the incarnation in a stamp is not 8 bytes long')

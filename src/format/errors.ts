@@ -1,14 +1,16 @@
 import { DfsError } from '../util/errors.ts'
 
-/** Bytes that do not follow a format: truncated, not canonical, a field too long, an unknown kind. */
+/**
+ * Bytes that do not follow a format: they are truncated or not canonical, a field is too long, or the kind is unknown.
+ */
 export class FormatError extends DfsError {
   override readonly name: string = 'FormatError'
   override readonly code = 'invalid'
 }
 
 /**
- * Sealed bytes that do not open under the given key: they were altered, or sealed under another key. No text is
- * returned.
+ * Sealed bytes that do not open under the given key, because they were altered or sealed under another key. No part of
+ * the text is returned.
  */
 export class SealError extends DfsError {
   override readonly name = 'SealError'
@@ -16,14 +18,14 @@ export class SealError extends DfsError {
 }
 
 /**
- * A block name that this network does not use: another codec or hash function, or a digest that was cut. It is a
- * `FormatError` too, so that code which refuses malformed bytes also refuses bytes that hold such a name.
+ * A block name that this network does not use: it has another codec or hash function, or its digest was cut. It is also
+ * a `FormatError`, so that code which refuses malformed bytes also refuses bytes that contain such a name.
  */
 export class ForeignCidError extends FormatError {
   override readonly name = 'ForeignCidError'
 }
 
-/** A signature that the author did not make over these bytes. */
+/** The author did not make this signature over these bytes. */
 export class SignatureError extends DfsError {
   override readonly name = 'SignatureError'
   override readonly code = 'corrupt'

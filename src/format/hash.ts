@@ -24,9 +24,9 @@ export const sha256: HashFunction = {
 }
 
 /**
- * The hash function for the names of new blocks and for the seal. It is BLAKE3, because a put hashes every byte twice (plain
- * text for the seal, sealed bytes for the name) and spends most of its own time on that: SPEC.md has the measurements. Blocks
- * that are named by SHA-256 can be read too.
+ * The hash function for the names of new blocks and for the seal. It is BLAKE3, because a put hashes every byte twice
+ * (plain text for the seal, sealed bytes for the name), and this takes most of its processing time. SPEC.md has the
+ * measurements. Blocks that are named by SHA-256 can be read too.
  */
 export const contentHash: HashFunction = blake3
 

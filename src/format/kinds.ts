@@ -5,13 +5,13 @@ import { BODY_BYTES_MAX, LABEL_BYTES_MAX, SEAL_OVERHEAD_BYTES, SEEN_OF_DELETE_MA
 import { bytesOf } from './schemas.ts'
 
 /**
- * The fields of every kind of statement, without those that all kinds share (kind, v, hlc, grant, sig). Unknown fields are
- * refused. SPEC.md says what each field means and who may sign each kind.
+ * The fields of every kind of statement, without those that all kinds share (kind, v, hlc, grant, sig). Unknown fields
+ * are refused. SPEC.md says what each field means and who may sign each kind.
  */
 
 const bytesUpTo = (max: number) =>
   z.custom<Uint8Array>(value => value instanceof Uint8Array && value.byteLength <= max, `at most ${max} bytes`)
-// The encoder checks that text is well-formed Unicode.
+// This does not check that the text is well-formed Unicode, because the encoder does.
 const text = (bytesMax: number) => z.string().refine(text => text !== '' && utf8(text).byteLength <= bytesMax)
 const label = text(LABEL_BYTES_MAX)
 const count = z.number().int().nonnegative().max(Number.MAX_SAFE_INTEGER)
@@ -39,7 +39,7 @@ const ADDRESSES_MAX = 16
 const ADDRESS_BYTES_MAX = 256
 /** The most ids in one list of an epoch. */
 const EPOCH_IDS_MAX = 256
-/** Each id is there once, in ascending order, so that a set of ids has one encoding. */
+/** Each id occurs once, and ids are in ascending order, so that a set of ids has only one encoding. */
 const idSet = z.array(id).max(EPOCH_IDS_MAX).refine(isAscending)
 
 export const KINDS = {
@@ -104,15 +104,16 @@ export const KINDS = {
 export type Kind = keyof typeof KINDS
 export type Fields<K extends Kind = Kind> = z.infer<(typeof KINDS)[K]>
 
-// A network chooses its codec, and a statement does not know the network's choice, so the codec is not checked.
+// Each network chooses its codec, and that choice is not known when a statement is decoded, so the codec is not
+// checked.
 function isOurCid(value: unknown): boolean {
-  // Not `CID.asCID`, which accepts as a CID any map that has the same value under `/` and `bytes`.
+  // We do not use `CID.asCID`, because it accepts as a CID any map that has the same value under `/` and `bytes`.
   if (!(value instanceof CID)) return false
   try {
     checkCid(value, [value.code])
     return true
   } catch {
-    // The schema reports it.
+    // The schema reports the failure.
     return false
   }
 }
@@ -123,7 +124,7 @@ function isAscending(ids: readonly Uint8Array[]): boolean {
 
 export const isKind = (kind: unknown): kind is Kind => typeof kind === 'string' && Object.hasOwn(KINDS, kind)
 
-/** Kinds that say who is a member. They are compared and passed on before all others. */
+/** The kinds that determine who is a member. They are compared and passed on before all others. */
 export const MEMBERSHIP_KINDS: ReadonlySet<Kind> = new Set<Kind>([
   'root',
   'grant',

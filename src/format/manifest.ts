@@ -15,28 +15,28 @@ import { FormatError } from './errors.ts'
 import { KEY_BYTES, NO_SALT, open, seal } from './seal.ts'
 
 /**
- * The DAG that lists the chunks of a file. A node holds the names of the blocks below it in the clear, so that a member that
- * can read nothing still knows which blocks belong together. Keys and sizes are under the seal. The shape follows from the
- * number of chunks: every node but the last of its level is full, and all chunks are at one depth. So the same content has
- * the same root, and a node that claims another shape is refused before anything below it is fetched.
+ * The DAG that lists the chunks of a file. A node holds the names of the blocks below it in the clear, so that a member
+ * that can read nothing still knows which blocks belong together. Keys and sizes are sealed. The shape follows from the
+ * number of chunks: every node except the last of its level is full, and all chunks are at the same depth. So the same
+ * content has the same root, and a node that claims another shape is refused before anything below it is fetched.
  */
 
-/** Encodes manifest nodes: dag-cbor, unless the network chose another codec. */
+/** The codec of manifest nodes: dag-cbor, unless the network chose another one. */
 export type NodeCodec = BlockCodec<number, unknown>
 export const defaultNodeCodec: NodeCodec = dagCbor
 
-/** What a parent knows of a block below it. */
+/** What a parent knows about a block below it. */
 export interface Link {
   cid: BlockCid
-  /** Opens the block. */
+  /** The key that opens the block. */
   key: Uint8Array
-  /** Bytes of the file's text below this link. */
+  /** The number of bytes of the file's text below this link. */
   size: number
 }
 
-/** The top of a file: its chunk if it has only one, else a manifest node. */
+/** The root of a file: its chunk if it has only one, otherwise a manifest node. */
 export interface FileRoot extends Link {
-  /** Chunks in the file. */
+  /** The number of chunks in the file. */
   leaves: number
 }
 
@@ -59,7 +59,7 @@ export interface ManifestNode {
   sealed: Uint8Array
 }
 
-/** What the parent of a node promises about it. The height of a root follows from its leaves. */
+/** What the parent of a node states about it. The height of a root follows from the number of its leaves. */
 export interface NodeShape {
   leaves: number
   height: number
@@ -74,7 +74,7 @@ export interface ManifestOptions {
 const SIZE_BYTES = 8
 const ROW_BYTES = KEY_BYTES + SIZE_BYTES
 
-/** Returns how many chunks are below a full node of this height. */
+/** Returns the number of chunks below a full node of this height. */
 function leavesBelow(height: number): number {
   return FANOUT ** height
 }
@@ -86,7 +86,7 @@ export function heightOf(leaves: number): number {
   return height
 }
 
-/** Builds the manifest of one file while its chunks pass by. Each node is returned as soon as it is full. */
+/** Builds the manifest of one file while its chunks are added. Each node is returned as soon as it is full. */
 export class ManifestBuilder {
   readonly #options: Required<ManifestOptions>
   readonly #levels: Array<Array<Link & { leaves: number }>> = [[]]
@@ -96,7 +96,7 @@ export class ManifestBuilder {
     this.#options = { subkey, salt, codec }
   }
 
-  /** Adds the link of the next chunk. Returns the nodes that this completed. */
+  /** Adds the link to the next chunk. Returns the nodes that this completes. */
   add(link: Link): SealedBlock[] {
     this.#leaves++
     const nodes: SealedBlock[] = []
@@ -153,9 +153,9 @@ function encodeNode(
 }
 
 /**
- * Reads the clear part of a manifest node. `shape` is what the parent promised; without it the node is a root. Throws a
- * `FormatError` for bytes that are not such a node. Without a check of the shape, a node of a thousand equal links above
- * another such node, and so on, could promise 10^12 chunks.
+ * Reads the clear part of a manifest node. `shape` is what the parent stated; without it the node is a root. Throws a
+ * `FormatError` for bytes that are not such a node. Without a check of the shape, a node of a thousand equal links to
+ * another such node, and so on, could claim 10^12 chunks.
  */
 export function decodeNode(bytes: Uint8Array, shape?: NodeShape, codec: NodeCodec = defaultNodeCodec): ManifestNode {
   if (bytes.byteLength > NODE_BYTES_MAX) throw new FormatError(`a manifest node has more than ${NODE_BYTES_MAX} bytes`)
@@ -182,7 +182,7 @@ export function childShape(node: ManifestNode, i: number): NodeShape {
   return { leaves: Math.min(full, node.leaves - i * full), height: node.height - 1 }
 }
 
-/** Opens the sealed part of a node: the key and size of each link. This authenticates the clear part too. */
+/** Opens the sealed part of a node: the key and size of each link. This also authenticates the clear part. */
 export function openNode(node: ManifestNode, key: Uint8Array, codec: NodeCodec = defaultNodeCodec): Link[] {
   const clear = { v: MANIFEST_VERSION, leaves: node.leaves, links: node.links }
   const rows = open(key, node.sealed, { label: 'node', clear: codec.encode(clear) as Uint8Array })
@@ -202,7 +202,7 @@ interface NodeValue {
   sealed: Uint8Array
 }
 
-/** Returns the fields of a node if the bytes are their one encoding. */
+/** Returns the fields of a node, if the bytes are the canonical encoding of those fields. */
 function decodeValue(bytes: Uint8Array, codec: NodeCodec): NodeValue {
   let value: unknown
   try {
@@ -211,7 +211,8 @@ function decodeValue(bytes: Uint8Array, codec: NodeCodec): NodeValue {
     throw new FormatError('a manifest node cannot be decoded', { cause })
   }
   if (!isNodeValue(value)) throw new FormatError('a manifest node has other fields than it should')
-  // The links are decoded again, since a CID that was read from text remembers its spelling and would be encoded with it.
+  // The links are decoded again, because a CID that was parsed from text remembers that text and would be encoded with
+  // it.
   const node = { ...value, links: value.links.map(link => decodeCid(link.bytes, [codec.code])) }
   if (!equalBytes(codec.encode(node) as Uint8Array, bytes))
     throw new FormatError('a manifest node is not in its canonical encoding')

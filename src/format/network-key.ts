@@ -4,7 +4,10 @@ import { wordlist } from '@scure/bip39/wordlists/english.js'
 import { fromHex, toHex } from '../util/bytes.ts'
 import { FormatError } from './errors.ts'
 
-/** 32 random bytes from which a network is derived. Their holder owns the network. Written as 24 words or 64 hex digits. */
+/**
+ * 32 random bytes from which a network is derived. Whoever holds it owns the network. It is written as 24 words or 64
+ * hex digits.
+ */
 export type NetworkKey = Uint8Array
 
 export const NETWORK_KEY_BYTES = 32
@@ -12,7 +15,7 @@ export const NETWORK_KEY_BYTES = 32
 const ED25519_PKCS8 = fromHex('302e020100300506032b657004220420')
 const X25519_PKCS8 = fromHex('302e020100300506032b656e04220420')
 
-/** What is derived from a network key, each part under a label of its own (HKDF-SHA-256, RFC 5869). */
+/** The keys that are derived from a network key, each with a label of its own (HKDF-SHA-256, RFC 5869). */
 export interface NetworkSecrets {
   /** Signs the first grants. */
   root: KeyObject
@@ -20,13 +23,13 @@ export interface NetworkSecrets {
   network: Uint8Array
   /** The first epoch's key, 32 bytes. */
   epochKey: Uint8Array
-  /** The X25519 public key for which every later epoch key is encrypted too, 32 bytes. */
+  /** The X25519 recovery public key, 32 bytes. Every later epoch key is also encrypted to it. */
   recovery: Uint8Array
 }
 
 /**
- * Derives the network from its key. The same key always yields the same network. Throws a `FormatError` unless it has
- * 32 bytes.
+ * Derives the network from its key. The same key always yields the same network. Throws a `FormatError` unless the key
+ * has 32 bytes.
  */
 export function deriveNetwork(key: NetworkKey): NetworkSecrets {
   if (key.byteLength !== NETWORK_KEY_BYTES) throw new FormatError('a network key is 32 bytes')
@@ -45,8 +48,8 @@ export function epochSubkeys(epochKey: Uint8Array): { content: Uint8Array; recor
 }
 
 /**
- * Reads a network key from a file or a person: 64 hex digits or 24 words. White space and case do not matter. Throws a
- * `FormatError` for any other text.
+ * Parses a network key that comes from a file or a person: 64 hex digits or 24 words. White space and case do not
+ * matter. Throws a `FormatError` for any other text.
  */
 export function parseNetworkKey(text: string): NetworkKey {
   const trimmed = text.trim().toLowerCase()
@@ -56,17 +59,17 @@ export function parseNetworkKey(text: string): NetworkKey {
   throw new FormatError('a network key is 64 hex digits or 24 words')
 }
 
-/** Writes a network key as 64 hex digits. */
+/** Formats a network key as 64 hex digits. */
 export function formatNetworkKey(key: NetworkKey): string {
   return toHex(key)
 }
 
-/** Writes a network key as 24 English words (BIP-39), for paper. `parseNetworkKey` reads them. */
+/** Formats a network key as 24 English words (BIP-39), to be written on paper. `parseNetworkKey` reads them. */
 export function networkKeyWords(key: NetworkKey): string {
   return entropyToMnemonic(key, wordlist)
 }
 
-/** Returns the private key of a 32-byte seed. RFC 8410 puts a fixed header before the seed. */
+/** Returns the private key that belongs to a 32-byte seed. RFC 8410 puts a fixed header before the seed. */
 export function privateKey(type: 'ed25519' | 'x25519', seed: Uint8Array): KeyObject {
   const der = Buffer.concat([type === 'ed25519' ? ED25519_PKCS8 : X25519_PKCS8, seed])
   return createPrivateKey({ key: der, format: 'der', type: 'pkcs8' })

@@ -1,14 +1,14 @@
 import { BODY_BYTES_MAX, BODY_BYTES_MIN, SEAL_OVERHEAD_BYTES } from './constants.ts'
 import { FormatError } from './errors.ts'
 
-/** The size of the field at the end of every padded text, which holds the length of the text. */
+/** The size of the field at the end of every padded text. The field holds the length of the text. */
 const LENGTH_BYTES = 4
 
 /**
- * Padmé: returns the least length, not below `length`, whose binary mantissa is no longer than its exponent is wide. It adds
- * at most 12 %, and a size then reveals only O(log log n) bits.
- * Nikitin et al., "Reducing Metadata Leakage from Encrypted Files and Communication with PURBs", PoPETs 2019, section 4.
- * It uses integers, since JavaScript engines need not agree on a logarithm. For lengths below 2^31.
+ * Padmé: returns the smallest length, not below `length`, whose binary mantissa has no more bits than its exponent.
+ * This adds at most 12 %, and a size then reveals only O(log log n) bits. Nikitin et al., "Reducing Metadata Leakage
+ * from Encrypted Files and Communication with PURBs", PoPETs 2019, section 4. It uses integers, because JavaScript
+ * engines need not agree on a logarithm. For lengths below 2^31.
  */
 export function padme(length: number): number {
   if (length < 2) return length
@@ -22,12 +22,12 @@ function floorLog2(value: number): number {
   return 31 - Math.clz32(value)
 }
 
-/** Returns the length of a padded chunk: Padmé of its text, and the length field. */
+/** Returns the length of a padded chunk: the Padmé length of its text plus the length field. */
 export function paddedChunkLength(length: number): number {
   return padme(length) + LENGTH_BYTES
 }
 
-/** Returns the length of a padded body: 256 bytes, or the next doubling that holds the text and the length field. */
+/** Returns the length of a padded body: 256 bytes, doubled until the text and the length field fit. */
 export function paddedBodyLength(length: number): number {
   let size = BODY_BYTES_MIN
   while (size < length + LENGTH_BYTES) size *= 2
@@ -38,15 +38,15 @@ export function paddedBodyLength(length: number): number {
   return size
 }
 
-/** Returns true for the lengths that a sealed body may have. Members that cannot open it can still check this. */
+/** Returns true for the lengths that a sealed body may have. Members that cannot open the body can still check this. */
 export function isSealedBodyLength(length: number): boolean {
   const padded = length - SEAL_OVERHEAD_BYTES
   return padded >= BODY_BYTES_MIN && padded <= BODY_BYTES_MAX && paddedBodyLength(padded - LENGTH_BYTES) === padded
 }
 
 /**
- * Pads in place. `buffer` has `length` bytes of text at its start and is at least `padded` long. Zeros follow the text, then
- * its length as 32 bits, big-endian. Returns the padded part.
+ * Pads in place. `buffer` has `length` bytes of text at its start and is at least `padded` long. Zeros follow the text,
+ * then its length as 32 bits, big-endian. Returns the padded part.
  */
 export function padInPlace(buffer: Uint8Array, length: number, padded: number): Uint8Array {
   buffer.fill(0, length, padded - LENGTH_BYTES)
@@ -55,8 +55,8 @@ export function padInPlace(buffer: Uint8Array, length: number, padded: number): 
 }
 
 /**
- * Returns the text of padded bytes, as a view. Any padding but the canonical one is refused, since the same text must always
- * be the same block.
+ * Returns the text of padded bytes, as a view. Only canonical padding is accepted, because the same text must always
+ * produce the same block.
  */
 export function unpad(bytes: Uint8Array, paddedLength: (length: number) => number): Uint8Array {
   if (bytes.byteLength < LENGTH_BYTES) throw new FormatError('a padded text is shorter than its length field')

@@ -7,9 +7,9 @@ import { PathError } from './errors.ts'
 export type Path = readonly string[]
 
 /**
- * Reads a path as a user writes it. The leading slash may be missing, and one trailing slash is dropped. Throws a
- * `PathError` for empty parts, `.`, `..`, NUL, a U+FEFF in front, text that is not well-formed Unicode, and parts or
- * paths that are too long. `formatPath` writes text that this function reads as the same path.
+ * Parses a path as a user writes it. The leading slash may be missing, and one trailing slash is dropped. Throws a
+ * `PathError` for empty parts, `.`, `..`, NUL, a leading U+FEFF, text that is not well-formed Unicode, and parts or
+ * paths that are too long. The text that `formatPath` returns is parsed as the same path.
  */
 export function parsePath(text: string): Path {
   const below = text.startsWith('/') ? text.slice(1) : text
@@ -32,8 +32,9 @@ export function checkName(name: string): string {
 }
 
 /**
- * Returns why a name from another member's record may not become part of a path, or undefined if it may. It is stricter than
- * `checkName` in one thing: the name must already be in NFC, or one file would have two names.
+ * Returns the reason why a name from another member's record may not become part of a path, or undefined if it may. It
+ * is stricter than `checkName` in one respect: the name must already be in NFC. Otherwise one file would have two
+ * names.
  */
 export function nameFault(name: string): string | undefined {
   if (name === '') return 'a path has no empty parts'

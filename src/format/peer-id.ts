@@ -4,12 +4,15 @@ import { FormatError } from './errors.ts'
 
 /**
  * The name of a member on the wire: its Ed25519 public key, as libp2p writes it (an identity multihash of the key's
- * protobuf, in base58btc). Members have no other types of keys.
+ * protobuf, in base58btc). Members have no keys of other types.
  */
 export type PeerId = string
 
 const ED25519_PREFIX = fromHex('002408011220')
-/** The length of prefix and key in base58btc. Text of another length is not decoded, since that takes quadratic time. */
+/**
+ * The length of prefix and key in base58btc. Text of another length is not decoded, because decoding takes quadratic
+ * time.
+ */
 const TEXT_LENGTH = 52
 
 /** Returns the peer id of a public key (Ed25519, 32 raw bytes). */
@@ -18,8 +21,8 @@ export function peerIdOf(publicKey: Uint8Array): PeerId {
 }
 
 /**
- * Returns the 32 raw bytes of the public key in a peer id. Throws a `FormatError` for a peer id of any other type of
- * key.
+ * Returns the 32 raw bytes of the public key in a peer id. Throws a `FormatError` if the peer id contains any other
+ * type of key.
  */
 export function publicKeyOf(peerId: PeerId): Uint8Array {
   if (peerId.length !== TEXT_LENGTH) throw new FormatError('this is not the peer id of an Ed25519 key')

@@ -15,8 +15,8 @@ export interface SealFileOptions {
 
 /**
  * Returns a function that turns chunks into sealed blocks. It yields each chunk as it comes, each manifest node as soon
- * as it is full, and the root last, with `root` set. A stream without chunks has no blocks. In memory it holds one
- * chunk and the links of one path of nodes.
+ * as it is full, and the root last, with `root` set. A stream without chunks has no blocks. The function holds one
+ * chunk in memory, and the links of one node of each level.
  */
 export function sealFile(options: SealFileOptions): (chunks: AsyncIterable<Chunk>) => AsyncGenerator<SealedBlock> {
   const { subkey, salt = NO_SALT } = options
@@ -30,7 +30,7 @@ export function sealFile(options: SealFileOptions): (chunks: AsyncIterable<Chunk
       const cid = nameBlock(bytes, RAW)
       held = [{ cid, bytes, chunkIndex: chunkIndex++ }, ...manifest.add({ cid, key, size: chunk.length })]
     }
-    // The last block of all is the root. It is one of the blocks held back, or one that `finish` adds.
+    // The last block is the root. It is either one of the blocks held back or one that `finish` adds.
     const { nodes, root } = manifest.finish()
     held.push(...nodes)
     const last = held.pop()
@@ -51,7 +51,7 @@ export function openChunkOf(link: { key: Uint8Array; size: number }, bytes: Uint
   return text
 }
 
-/** Returns the identity of content that travels inside a record: the siv that a chunk with this text would have. */
+/** Returns the identity of content that travels inside a record: the SIV that a chunk with this text would have. */
 export function inlineRoot(subkey: KeyObject, text: Uint8Array, salt: Uint8Array = NO_SALT): Uint8Array {
   const buffer = new Uint8Array(paddedChunkLength(text.byteLength))
   buffer.set(text)

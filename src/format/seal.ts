@@ -13,17 +13,17 @@ import { SealError } from './errors.ts'
 import { contentHash } from './hash.ts'
 
 /**
- * The one seal, for chunks, manifest nodes and the bodies of entries. The key of a text is a function of the text itself and
- * of the epoch's subkey. So a key never seals a second text, and the nonce can stay zero. There is no counter to lose, equal
- * chunks become one block, and a retry writes the same bytes. The construction is a synthetic IV (RFC 5297) with a key
- * commitment in front (Albertini et al., "How to Abuse and Fix Authenticated Encryption Without Key Commitment", USENIX
- * Security 2022). SPEC.md has it byte by byte.
+ * Everything is sealed in the same way: chunks, manifest nodes and the bodies of entries. The key of a text is a
+ * function of the text itself and of the epoch's subkey. So a key never seals a second text, and the nonce can always
+ * be zero. There is no counter that could be lost, equal chunks become one block, and a retry writes the same bytes.
+ * The construction is a synthetic IV (RFC 5297) with a key commitment in front (Albertini et al., "How to Abuse and Fix
+ * Authenticated Encryption Without Key Commitment", USENIX Security 2022). SPEC.md specifies it byte by byte.
  */
 
 /** What is sealed. Bytes that were sealed under one label never open under another. */
 export type SealLabel = 'chunk' | 'node' | 'body'
 
-/** Names every algorithm in the seal. Other algorithms would be another suite. */
+/** The name of the suite lists every algorithm in the seal. With other algorithms it would be another suite. */
 export const SUITE = `aes-256-gcm/hmac-sha-256/${contentHash.name}`
 
 /** Without a salt, equal texts become equal blocks. */
@@ -39,9 +39,9 @@ const CIPHER_SLICE_BYTES = 64 << 10
 export interface Sealed {
   /** Commitment, ciphertext and tag. */
   bytes: Uint8Array
-  /** 32 bytes that open it. The parent stores them. */
+  /** The 32-byte key that opens it. The parent stores this key. */
   key: Uint8Array
-  /** The synthetic IV: 32 bytes that are equal only for equal text, label, salt and clear fields. */
+  /** The synthetic IV: 32 bytes that are equal only if text, label, salt and clear fields are equal. */
   siv: Uint8Array
 }
 
@@ -53,7 +53,10 @@ export interface SealOptions {
   salt?: Uint8Array
 }
 
-/** Returns a handle of a raw key. On Node 24 each use of a raw Buffer costs more than the cipher does on a small text. */
+/**
+ * Returns a key object for a raw key. On Node 24, each use of a raw Buffer as a key costs more than encrypting a small
+ * text.
+ */
 export function secretKey(raw: Uint8Array): KeyObject {
   return createSecretKey(raw)
 }
@@ -68,8 +71,8 @@ export function seal(subkey: KeyObject, padded: Uint8Array, options: SealOptions
   cipher.setAAD(aad)
   const bytes = takeBuffer(padded.byteLength + SEAL_OVERHEAD_BYTES)
   bytes.set(commitment(keyObject), 0)
-  // The text is encrypted in slices that stay in the processor's cache, since a fresh megabyte would cost more than the
-  // cipher.
+  // The text is encrypted in slices that stay in the processor's cache, because touching a fresh megabyte would cost
+  // more than the cipher.
   for (let start = 0; start < padded.byteLength; start += CIPHER_SLICE_BYTES) {
     const slice = cipher.update(padded.subarray(start, start + CIPHER_SLICE_BYTES))
     bytes.set(slice, COMMIT_BYTES + start)
@@ -81,8 +84,8 @@ export function seal(subkey: KeyObject, padded: Uint8Array, options: SealOptions
 }
 
 /**
- * Opens sealed bytes with the key that a parent stored. Throws a `SealError` if commitment or tag is wrong, before any
- * of the text is returned.
+ * Opens sealed bytes with the key that a parent stored. Throws a `SealError` if the commitment or the tag is wrong,
+ * before any of the text is returned.
  */
 export function open(key: Uint8Array, bytes: Uint8Array, options: SealOptions): Uint8Array {
   if (key.byteLength !== KEY_BYTES) throw new SealError(`a key is not ${KEY_BYTES} bytes long`)
@@ -90,9 +93,9 @@ export function open(key: Uint8Array, bytes: Uint8Array, options: SealOptions): 
 }
 
 /**
- * Opens a text whose siv is public, as that of a body is. It derives the key from the siv, opens the text and computes
- * the siv of the result, so that a holder of the subkey cannot put another text in its place. Throws a `SealError` like
- * `open`.
+ * Opens a text whose SIV is public, as it is for the body of an entry. It derives the key from the SIV, opens the text
+ * and computes the SIV of the result, so that a holder of the subkey cannot substitute another text. Throws a
+ * `SealError` like `open`.
  */
 export function openBySiv(subkey: KeyObject, siv: Uint8Array, bytes: Uint8Array, options: SealOptions): Uint8Array {
   const aad = additionalData(options)
@@ -103,18 +106,21 @@ export function openBySiv(subkey: KeyObject, siv: Uint8Array, bytes: Uint8Array,
   return padded
 }
 
-/** Returns the siv of a text without sealing it: the identity of inline content. */
+/** Returns the SIV of a text without sealing it. It is the identity of inline content. */
 export function sivOf(subkey: KeyObject, padded: Uint8Array, options: SealOptions): Uint8Array {
   return syntheticIv(subkey, padded, additionalData(options), options)
 }
 
-/** Returns the HMAC-SHA-256 over parts that each follow their length, so that no two lists of parts have the same bytes. */
+/**
+ * Returns the HMAC-SHA-256 over a list of parts. Each part is preceded by its length, so that no two lists of parts
+ * yield the same bytes.
+ */
 export function hmac(key: KeyObject, ...parts: readonly Uint8Array[]): Uint8Array {
   return createHmac('sha256', key).update(withLengths(parts)).digest()
 }
 
-// Frees memory at once that would otherwise wait for the garbage collector and make it run more often. The next slice then
-// has the same memory. A slice that shares its memory with others is left alone.
+// Frees memory immediately that would otherwise wait for the garbage collector and make it run more often. The next
+// slice then gets the same memory. A slice that shares its memory with others is left alone.
 function release(slice: Buffer): void {
   if (slice.buffer.byteLength === slice.byteLength && slice.buffer instanceof ArrayBuffer) slice.buffer.transfer(0)
 }

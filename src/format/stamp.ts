@@ -3,8 +3,8 @@ import { FormatError } from './errors.ts'
 
 /**
  * A hybrid logical clock (Kulkarni et al., "Logical Physical Clocks and Consistent Snapshots in Globally Distributed
- * Databases", 2014). An hlc is 48 bits of milliseconds and 16 bits of counter. On the wire it is 8 bytes big-endian, because
- * a JavaScript number would become a float.
+ * Databases", 2014). An HLC has 48 bits of milliseconds and 16 bits of counter. On the wire it is 8 bytes, big-endian,
+ * because a JavaScript number would be encoded as a float.
  */
 export type Hlc = bigint
 
@@ -12,12 +12,12 @@ const HLC_BYTES = 8
 const COUNTER_BITS = 16n
 const HLC_MAX = (1n << 64n) - 1n
 
-/** Returns the hlc of a moment in milliseconds since the Unix epoch. Earlier moments count as the epoch. */
+/** Returns the HLC for a time, given in milliseconds since the Unix epoch. Earlier times count as the epoch. */
 export function hlcAt(ms: number, counter = 0): Hlc {
   return (BigInt(Math.max(0, Math.floor(ms))) << COUNTER_BITS) | BigInt(counter)
 }
 
-/** Returns the milliseconds since the Unix epoch. */
+/** Returns the time of an HLC in milliseconds since the Unix epoch. */
 export function hlcMs(hlc: Hlc): number {
   return Number(hlc >> COUNTER_BITS)
 }
@@ -33,8 +33,8 @@ export function decodeHlc(bytes: Uint8Array): Hlc {
 }
 
 /**
- * Returns the hlc of an act at `ms` that comes after all of `past`. The greatest hlc has no successor and is returned
- * again.
+ * Returns the HLC for an event at time `ms` that comes after all of `past`. The greatest HLC has no successor, so it is
+ * returned again.
  */
 export function hlcAfter(ms: number, ...past: readonly Hlc[]): Hlc {
   let hlc = hlcAt(ms)
@@ -42,14 +42,14 @@ export function hlcAfter(ms: number, ...past: readonly Hlc[]): Hlc {
   return hlc > HLC_MAX ? HLC_MAX : hlc
 }
 
-/** Who said something, and when. Stamps are compared by hlc, then by author, then by incarnation. */
+/** Who made a statement, and when. Stamps are compared by HLC, then by author, then by incarnation. */
 export interface Stamp {
   hlc: Hlc
   /** The Ed25519 public key, 32 bytes. */
   author: Uint8Array
   /**
-   * 8 random bytes that an author draws at each start, and at other times that SPEC.md names. Zeros for kinds without
-   * one.
+   * 8 random bytes that an author draws at each start, and at other times that SPEC.md names. All zeros for kinds that
+   * have no incarnation.
    */
   incarnation: Uint8Array
 }

@@ -8,9 +8,9 @@ import { type Fields, isKind, KINDS, type Kind } from './kinds.ts'
 import { decodeHlc, encodeHlc, type Hlc, NO_INCARNATION, type Stamp } from './stamp.ts'
 
 /**
- * A signed fact. `grant` names the grant under which it was signed, so the author is not repeated. The root key signs
- * without a grant. The signature covers kind, version, network and every field, so a statement is not valid anywhere
- * else.
+ * A signed fact. `grant` is the id of the grant under which it was signed. That grant names the author, so the
+ * statement does not repeat it. The root key signs without a grant. The signature covers kind, version, network and
+ * every field, so a statement is not valid anywhere else.
  */
 export interface Statement<K extends Kind = Kind> {
   /** SHA-256 of `bytes`, 32 bytes. */
@@ -25,7 +25,7 @@ export interface Statement<K extends Kind = Kind> {
   sig: Uint8Array
 }
 
-/** A statement of any kind. A test of `kind` narrows the type of the fields. */
+/** A statement of any kind. Testing `kind` narrows the type of the fields. */
 export type AnyStatement = { [K in Kind]: Statement<K> }[Kind]
 
 export interface SignOptions {
@@ -37,7 +37,7 @@ export interface SignOptions {
   hlc: Hlc
 }
 
-/** Fields that all kinds share, as they are in the encoding. */
+/** The fields that all kinds share, in their encoded form. */
 interface Envelope {
   kind: string
   v: number
@@ -46,7 +46,9 @@ interface Envelope {
   sig: Uint8Array
 }
 
-/** Signs a statement. Throws a `FormatError` if it has other fields than its kind, or is too large. */
+/**
+ * Signs a statement. Throws a `FormatError` if the fields are not those of the kind, or if the statement is too large.
+ */
 export function signStatement<K extends Kind>(kind: K, fields: Fields<K>, options: SignOptions): Statement<K> {
   const { network, key, grant, hlc } = options
   const own = fieldsOf(kind, withoutUndefined(fields)) as Fields<K>
@@ -58,8 +60,9 @@ export function signStatement<K extends Kind>(kind: K, fields: Fields<K>, option
 }
 
 /**
- * Reads a statement. Throws a `FormatError` unless the bytes are canonical and within their bound, the kind is known, and it
- * has its fields and no others. It does not check the signature: `verifyStatement` does that, once the author is known.
+ * Decodes a statement. Throws a `FormatError` unless the bytes are canonical and within the size limit, the kind is
+ * known, and the statement has the fields of that kind and no others. It does not check the signature. Call
+ * `verifyStatement` for that, once the author is known.
  */
 export function decodeStatement(bytes: Uint8Array): AnyStatement {
   assertSize(bytes)
@@ -77,7 +80,7 @@ export function decodeStatement(bytes: Uint8Array): AnyStatement {
 }
 
 /**
- * Returns true if this Ed25519 public key made the signature in this network. The check runs on a thread of libuv's
+ * Returns true if the signature was made with this Ed25519 key for this network. The check runs on a thread of libuv's
  * pool.
  */
 export function verifyStatement(statement: Statement, network: Uint8Array, author: Uint8Array): Promise<boolean> {
@@ -89,13 +92,16 @@ export function verifyStatement(statement: Statement, network: Uint8Array, autho
   })
 }
 
-/** Returns the stamp that orders this statement among all. Kinds without an incarnation have one of zeros. */
+/**
+ * Returns the stamp that orders this statement among all others. For kinds without an incarnation, the incarnation is
+ * all zeros.
+ */
 export function stampOf(statement: Statement, author: Uint8Array): Stamp {
   const fields = statement.fields as { incarnation?: Uint8Array }
   return { hlc: statement.hlc, author, incarnation: fields.incarnation ?? NO_INCARNATION }
 }
 
-/** Returns the id in hex: the key for maps, and what users see as a version. */
+/** Returns the id in hex. It serves as a key in maps, and users see it as a version. */
 export function idOf(statement: { id: Uint8Array }): string {
   return toHex(statement.id)
 }
@@ -111,7 +117,9 @@ function envelopeOf(kind: Kind, hlc: Hlc, grant: Uint8Array | undefined): Omit<E
   return grant === undefined ? envelope : { ...envelope, grant }
 }
 
-/** Returns the clear part to which the body of an entry is bound: all fields but the sealed ones and the signature. */
+/**
+ * Returns the clear part to which the body of an entry is bound: all fields except the sealed ones and the signature.
+ */
 export function clearBytesOf(
   kind: Kind,
   hlc: Hlc,
@@ -139,7 +147,8 @@ function isBytes(value: unknown, length: number): value is Uint8Array {
   return value instanceof Uint8Array && value.byteLength === length
 }
 
-// Making a key handle costs a tenth of a verification, and there are few authors, so handles are kept.
+// Creating a key object takes a tenth of the time of a verification, and there are few authors, so key objects are
+// cached.
 const AUTHOR_KEYS_MAX = 1024
 const authorKeys = new LRUCache<string, KeyObject>({ max: AUTHOR_KEYS_MAX })
 const ED25519_SPKI = Buffer.from('302a300506032b6570032100', 'hex')

@@ -5,9 +5,10 @@ import { HttpError } from './errors.ts'
 import type { LogError } from './route-context.ts'
 
 /**
- * Hands the body of a request to `use`. A body that is known to be small comes in one piece, because a stream would cost
- * more than everything else that is done for a small file. Other bodies come as a stream. If `use` fails, or needs no more,
- * the rest of the body is read and dropped, since cutting the connection would lose the answer that says why.
+ * Passes the body of a request to `use`. A body that is known to be small is passed in one piece, because a stream
+ * would cost more than everything else that is done for a small file. Other bodies are passed as a stream. If `use`
+ * fails, or needs no more of the body, the rest is read and dropped, because cutting the connection would lose the
+ * answer that says why.
  */
 export async function withBody<T>(
   request: IncomingMessage,
@@ -20,7 +21,7 @@ export async function withBody<T>(
   try {
     return await use(body)
   } finally {
-    // Not awaited: if the body waits for bytes that never come, the answer must not wait with it.
+    // This is not awaited, because the answer must not wait for a body whose bytes may never come.
     void body.return(undefined).catch(error => log('the rest of a body could not be dropped', error))
   }
 }
@@ -62,12 +63,12 @@ export async function readJson(request: IncomingMessage, log: LogError): Promise
   try {
     return JSON.parse(Buffer.concat(parts).toString('utf8'))
   } catch {
-    // No cause: the message of JSON.parse quotes the input.
+    // The error has no `cause`, because the message of JSON.parse quotes the input.
     throw new HttpError(400, 'invalid', 'the body is not JSON')
   }
 }
 
-/** Returns a signal that fires when the client goes away before it has its answer. */
+/** Returns a signal that fires when the client disconnects before it has received its answer. */
 export function goneSignal(response: ServerResponse): AbortSignal {
   const controller = new AbortController()
   response.once('close', () => {

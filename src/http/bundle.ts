@@ -4,21 +4,21 @@ import { SMALL_FILE_BYTES_MAX } from '../contract/constants.ts'
 import { BUNDLE_HEAD_BYTES_MAX } from './constants.ts'
 import { HttpError } from './errors.ts'
 
-/** A file of a bundle. A bundle is many small files in one body. SPEC.md has its layout. */
+/** A file of a bundle. A bundle consists of many small files in one body. SPEC.md specifies its layout. */
 export interface BundledFile {
   /** Its index in the bundle, from 0. */
   item: number
   head: BundleHead
-  /** A view of memory that it shares with other files of the bundle. */
+  /** The file's bytes: a view of a buffer that other files of the bundle share. */
   bytes: Uint8Array
 }
 
 const LINE_END = 0x0a
 
 /**
- * Reads the files of a bundle as they come, and holds about one file in memory at a time. Throws an `HttpError` (400) for a
- * malformed line, a file that is too large for a bundle, or an end in the middle. The complete files before it have been
- * yielded by then.
+ * Reads the files of a bundle as they arrive, and holds about one file in memory at a time. Throws an `HttpError` (400)
+ * for a malformed line, a file that is too large for a bundle, or a body that ends in the middle of a file. By then,
+ * all complete files before the error have been yielded.
  */
 export async function* readBundle(source: Iterable<Buffer> | AsyncIterable<Buffer>): AsyncGenerator<BundledFile> {
   let item = 0
@@ -28,7 +28,8 @@ export async function* readBundle(source: Iterable<Buffer> | AsyncIterable<Buffe
   for await (const piece of source) {
     parts.push(piece)
     length += piece.byteLength
-    // Pieces are joined only once a line or a file is complete, so each byte is copied once or twice however small they are.
+    // Pieces are joined only once a line or a file is complete, so each byte is copied only once or twice, however
+    // small the pieces are.
     if (head === undefined ? length <= BUNDLE_HEAD_BYTES_MAX && !piece.includes(LINE_END) : length < head.size) continue
     let rest = parts.length === 1 ? piece : Buffer.concat(parts)
     for (;;) {
@@ -52,7 +53,7 @@ export async function* readBundle(source: Iterable<Buffer> | AsyncIterable<Buffe
 }
 
 function parseHead(line: Buffer): BundleHead {
-  // If it were decoded anyway, two malformed names could become one.
+  // If a malformed line were decoded anyway, two different names could become the same.
   if (!isUtf8(line)) throw malformed('a line is not UTF-8')
   let value: unknown
   try {

@@ -1,26 +1,29 @@
 import { NDJSON_TYPE } from '../contract/ndjson.ts'
 
-/** The bounds of the HTTP server. Those that clients share are in contract/constants.ts. */
+/** The bounds of the HTTP server. Those that clients must know too are in contract/constants.ts. */
 
-/** A path of 4,096 bytes, percent-encoded, and the other headers. */
+/** Enough for a percent-encoded path of 4,096 bytes and the other headers. */
 export const HEADER_BYTES_MAX = 64 << 10
-/** The body of a request that is not a file. */
+/** The most bytes in the body of a request that is not a file. */
 export const JSON_BYTES_MAX = 64 << 10
-/** A line of a bundle, before the bytes of a file: a path and a few facts. */
+/** The most bytes in a line of a bundle. The line comes before the bytes of a file and holds a path and a few facts. */
 export const BUNDLE_HEAD_BYTES_MAX = 64 << 10
-/** Files of one bundle that are put at once. */
+/** The number of files of one bundle that are put concurrently. */
 export const BUNDLED_AT_ONCE = 128
-/** A record has room for a media type of this length. */
+/** The longest media type that fits into a record. */
 export const TYPE_BYTES_MAX = 255
-/** How many ended transfers a client can ask for, and for how long. */
+/** The number of ended transfers that are remembered, and how long a client can ask for each of them. */
 export const TRANSFERS_MAX = 4_096
 export const TRANSFER_TTL_MS = 10 * 60_000
 export const TOKEN_BYTES = 32
-/** A client pauses for less than this between two commands of a script, so it need not connect again. */
+/**
+ * How long an idle connection is kept open. The pause between two commands of a script is shorter, so the client need
+ * not connect again.
+ */
 export const KEEP_ALIVE_MS = 65_000
 /** How long requests under way may take to end when the node stops. */
 export const CLOSE_MS = 2_000
-/** Every operating system accepts the path of a socket up to this length. */
+/** The longest socket path that every operating system accepts. */
 export const SOCKET_PATH_BYTES_MAX = 100
 
 /** The headers of an answer that is a stream of lines. */

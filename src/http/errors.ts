@@ -2,8 +2,8 @@ import type { Failure } from '../contract/errors.ts'
 import { codeOf, DfsError, type ErrorCode } from '../index.ts'
 
 /**
- * The server itself refuses a request: mostly before the request reaches the node, but also after `node.get` (412, 416) and
- * in the middle of a bundle (400).
+ * A request that the server itself refuses, mostly before the request reaches the node, but also after `node.get` (412,
+ * 416) and in the middle of a bundle (400).
  */
 export class HttpError extends Error {
   override readonly name = 'HttpError'
@@ -20,7 +20,7 @@ export class HttpError extends Error {
   }
 }
 
-/** Another program uses the port that `--api` names. */
+/** Another program is using the port that `--api` names. */
 export class ApiPortTakenError extends DfsError {
   override readonly name = 'ApiPortTakenError'
   override readonly code = 'port-taken'
@@ -57,7 +57,10 @@ const STATUS: Record<ErrorCode, number> = {
   'wrong-network': 403
 }
 
-/** Describes any failure by a code and a sentence of ours. It never returns a stack or the words of other software. */
+/**
+ * Describes any failure by a code and a sentence that we wrote. It never returns a stack trace or the words of other
+ * software.
+ */
 export function describe(error: unknown): Description {
   if (error instanceof HttpError) return { status: error.status, code: error.code, message: error.message }
   if (isOfFastify(error)) return { status: error.statusCode, code: 'invalid', message: 'the request is malformed' }
@@ -72,7 +75,7 @@ export function errorOf(error: unknown): Failure {
   return { code, message }
 }
 
-// Fastify refuses some requests by itself, such as a URL that does not decode or a length that is not a number.
+// Fastify itself refuses some requests, such as one whose URL cannot be decoded or whose length is not a number.
 function isOfFastify(error: unknown): error is { statusCode: number } {
   const { code, statusCode } = error as { code?: unknown; statusCode?: unknown }
   const isRefusal = typeof statusCode === 'number' && statusCode >= 400 && statusCode < 500

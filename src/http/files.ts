@@ -9,13 +9,17 @@ import type { RouteContext } from './route-context.ts'
 
 const ONE_FILE = `${FILES_ROUTE}/*`
 
-/** A media type with plain parameters. Another member may have stored any text as one, so the text is checked. */
+/**
+ * A media type with plain parameters. Another member may have stored any text as a media type, so the text is checked.
+ */
 const MEDIA_TYPE = /^[\w.+-]+\/[\w.+-]+( *; *[\w-]+=[\w.+-]+)*$/
 
-/** The types that a browser may show, because none of them runs code. A browser must download all others. */
+/**
+ * The types that a browser may display, because none of them can run code. Files of all other types must be downloaded.
+ */
 const SHOWN = /^(image\/(?!svg)[\w.+-]+|audio\/[\w.+-]+|video\/[\w.+-]+|application\/pdf|text\/plain)( *;.*)?$/i
 
-/** `GET|HEAD|PUT /v1/files/PATH`. SPEC.md has every header. `DELETE` is in the table of verbs. */
+/** `GET|HEAD|PUT /v1/files/PATH`. SPEC.md describes every header. `DELETE` is in the table of verbs. */
 export function serveFiles(app: FastifyInstance, context: RouteContext): void {
   app.route({
     method: ['GET', 'HEAD'],
@@ -46,7 +50,8 @@ async function download(context: RouteContext, request: FastifyRequest, reply: F
   // Only GET has ranges.
   const range = isSame && !isHead ? parseRange(headers.range, whole.size) : undefined
   const file = range === undefined ? whole : await node.get(path, { signal, range })
-  // The file may have been replaced since its facts were read, and a range of the new content does not fit them.
+  // The file may have been replaced since its facts were read. The range was computed from those facts, so it must not
+  // be applied to the new content.
   if (file.tag !== whole.tag) throw hasChanged()
   const isPart = range !== undefined
   if (!isHead) return send(context, reply, file, isPart)
@@ -63,24 +68,25 @@ async function send(
 ): Promise<FastifyReply> {
   const headers = fileHeaders(file, isPart)
   const pieces = file[Symbol.asyncIterator]()
-  // A failure before the first byte still gets an answer with a status of its own.
+  // If the node fails before the first byte, the answer can still have the status of that failure.
   const first = await pieces.next()
   const { id, end } = transfers.begin()
   reply.hijack()
   const response = reply.raw
-  // If the node delivers fewer bytes than announced, that must not look like the end of the file.
+  // If the node delivers fewer bytes than announced, this must not look like the end of the file.
   response.strictContentLength = true
   response.writeHead(isPart ? 206 : 200, { ...headers, 'dfs-transfer': id })
   try {
     if (first.done !== true) await writeTo(response, first.value)
     for await (const bytes of { [Symbol.asyncIterator]: () => pieces }) await writeTo(response, bytes)
-    // Recorded before the last byte is out, because a client that has read it may ask for the transfer at once.
+    // The end is recorded before the last byte is sent, because a client that has read the last byte may ask for the
+    // transfer immediately.
     end(file.from)
     response.end()
   } catch (error) {
     log('a download broke off', error)
     end(file.from, error)
-    // After a clean end the client would take this part for the whole file.
+    // If the response ended normally, the client would take this part for the whole file.
     response.destroy()
     void pieces.return?.().catch(fault => log('an open file could not be closed', fault))
   }

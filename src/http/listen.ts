@@ -28,8 +28,9 @@ export function assertLoopback(address: Address | undefined): void {
 }
 
 /**
- * Listens on loopback and returns where. Without a given address it tries the port that it used last time, then the default
- * port, then a free one, and remembers it in the data directory. Throws an `ApiPortTakenError` if the given port is taken.
+ * Listens on loopback and returns the address. If no address is given, it tries the port that it used last time, then
+ * the default port, then a free port, and it saves the port in the data directory. Throws an `ApiPortTakenError` if the
+ * given port is taken.
  */
 export async function listenOnLoopback(
   server: Server,
@@ -54,8 +55,8 @@ export async function listenOnLoopback(
 }
 
 /**
- * Listens on a socket in the data directory and returns its path. If that path is too long for the operating system, the
- * socket is in a temporary folder that only this user can open.
+ * Listens on a socket in the data directory and returns its path. If that path is too long for the operating system,
+ * the socket is in a temporary folder that only this user can open.
  */
 export async function listenOnSocket(server: Server, dataDir: string): Promise<string> {
   const isWindows = process.platform === 'win32'
@@ -67,14 +68,14 @@ export async function listenOnSocket(server: Server, dataDir: string): Promise<s
   return path
 }
 
-/** Removes what `listenOnSocket` created on disk. */
+/** Removes the files that `listenOnSocket` created. */
 export async function removeSocket(path: string, dataDir: string): Promise<void> {
   if (process.platform === 'win32') return
   await rm(path, { force: true })
   if (dirname(path) !== dataDir) await rm(dirname(path), { recursive: true, force: true })
 }
 
-/** Accepts no more requests, and cuts off those that have not ended after `CLOSE_MS`. */
+/** Stops accepting requests, and cuts off those that have not ended after `CLOSE_MS`. */
 export function closeServer(server: Server): Promise<void> {
   return new Promise(resolve => {
     const cut = setTimeout(() => server.closeAllConnections(), CLOSE_MS)
@@ -86,7 +87,7 @@ export function closeServer(server: Server): Promise<void> {
   })
 }
 
-/** Replaces a file as a whole. Only this user can read it. */
+/** Replaces a whole file. Only this user can read the new file. */
 export async function writePrivately(path: string, text: string): Promise<void> {
   const temp = `${path}.new`
   await rm(temp, { force: true })

@@ -12,7 +12,7 @@ import { errorOf } from './errors.ts'
 import { factsOf, queryOf, rulesOf } from './request.ts'
 import type { RouteContext } from './route-context.ts'
 
-/** `POST /v1/files`: puts each file of a bundle by itself, and answers with one line of JSON a file. */
+/** `POST /v1/files`: puts each file of a bundle separately, and answers with one line of JSON per file. */
 export function serveBundles(app: FastifyInstance, context: RouteContext): void {
   app.post(FILES_ROUTE, (request, reply) => putBundle(context, request, reply))
 }
@@ -25,7 +25,7 @@ async function putBundle(
   const shared: PutOptions = { ...rulesOf(queryOf(request)), signal: goneSignal(reply.raw) }
   reply.hijack()
   const response = reply.raw
-  // The answer begins at once, because a client that sends file after file waits for it.
+  // The answer begins immediately, because a client that sends file after file is waiting for it.
   response.writeHead(200, NDJSON_HEADERS).flushHeaders()
   const say = lineWriter(response)
   const putOne = async ({ item, head, bytes }: BundledFile): Promise<void> => {
@@ -51,7 +51,10 @@ async function putBundle(
   return reply
 }
 
-/** Writes the lines of one turn of the event loop together, because puts end in groups. */
+/**
+ * Returns a function that writes a value as a line. The lines of one turn of the event loop are written together,
+ * because puts end in groups.
+ */
 function lineWriter(response: ServerResponse): (value: unknown) => Promise<void> {
   let text = ''
   let writing: Promise<void> | undefined

@@ -3,7 +3,7 @@ import type { Copies, PutOptions, Range } from '../index.ts'
 import { TYPE_BYTES_MAX } from './constants.ts'
 import { HttpError } from './errors.ts'
 
-/** Returns the path after a route's prefix. Each part is decoded by itself, so an encoded slash is not a separator. */
+/** Returns the path after a route's prefix. Each part is decoded separately, so an encoded slash is not a separator. */
 export function pathAfter(url: string, prefix: string): string {
   const end = url.indexOf('?')
   const encoded = (end < 0 ? url : url.slice(0, end)).slice(prefix.length)
@@ -19,7 +19,7 @@ export function pathAfter(url: string, prefix: string): string {
   return `/${parts.join('/')}`
 }
 
-/** Returns the path in a request whose route ends in one. */
+/** Returns the path in a request whose route ends with a path. */
 export function pathOf({ raw, routeOptions }: FastifyRequest): string {
   return pathAfter(raw.url ?? '', String(routeOptions.url).slice(0, -1))
 }
@@ -31,8 +31,8 @@ export function queryOf({ raw }: FastifyRequest): URLSearchParams {
 }
 
 /**
- * Reads the facts of a file in a put: a time as in RFC 3339, permission bits in octal, a media type. Throws an `HttpError`
- * (400) for any other text.
+ * Parses the facts about a file in a put: a time as in RFC 3339, permission bits in octal, and a media type. Throws an
+ * `HttpError` (400) for any other text.
  */
 export function factsOf(given: {
   modified: string | null
@@ -54,7 +54,7 @@ export function factsOf(given: {
   }
 }
 
-/** Reads the rules of a put from a query. Throws what `copiesIn` throws. */
+/** Parses the rules of a put from a query. Throws what `copiesIn` throws. */
 export function rulesOf(query: URLSearchParams): Pick<PutOptions, 'replicas' | 'ack' | 'noClobber'> {
   return {
     replicas: copiesIn(query.get('replicas')),
@@ -63,7 +63,7 @@ export function rulesOf(query: URLSearchParams): Pick<PutOptions, 'replicas' | '
   }
 }
 
-/** Reads a number of copies in a query. Throws an `HttpError` (400) for text that is neither `all` nor a number. */
+/** Parses a number of copies from a query. Throws an `HttpError` (400) for text that is neither `all` nor a number. */
 export function copiesIn(text: string | null): Copies | undefined {
   if (text === null || text === 'all') return text ?? undefined
   if (!/^\d{1,4}$/.test(text)) throw new HttpError(400, 'invalid', 'the number of copies is neither "all" nor a number')
@@ -71,8 +71,8 @@ export function copiesIn(text: string | null): Copies | undefined {
 }
 
 /**
- * Reads a `Range` header of one range (RFC 9110, section 14). Returns undefined for the whole file, and for every header
- * that the section lets a server ignore. Throws an `HttpError` (416) for a range beyond the end.
+ * Parses a `Range` header with one range (RFC 9110, section 14). Returns undefined for the whole file, and for every
+ * header that section 14 allows a server to ignore. Throws an `HttpError` (416) for a range beyond the end.
  */
 export function parseRange(header: string | undefined, size: number): Range | undefined {
   const [, first, last] = /^bytes=(\d*)-(\d*)$/.exec(header ?? '') ?? []
@@ -88,7 +88,10 @@ export function parseRange(header: string | undefined, size: number): Range | un
   })
 }
 
-/** Returns true if a condition names this tag, or `*`. In a strong comparison a weak tag never matches (RFC 9110, 8.8.3). */
+/**
+ * Returns true if a condition contains this tag or `*`. In a strong comparison a weak tag never matches (RFC 9110,
+ * 8.8.3).
+ */
 export function matchesTag(header: string, tag: string, comparison: 'strong' | 'weak'): boolean {
   if (header.trim() === '*') return true
   const wanted = `"${tag}"`
@@ -98,7 +101,9 @@ export function matchesTag(header: string, tag: string, comparison: 'strong' | '
   })
 }
 
-/** Returns the one tag in the `If-Match` of a change. Throws an `HttpError` (400) for several tags, a weak tag, or `*`. */
+/**
+ * Returns the one tag in the `If-Match` of a change. Throws an `HttpError` (400) for several tags, a weak tag, or `*`.
+ */
 export function tagIn(header: string): string {
   const tag = /^"([^"]+)"$/.exec(header.trim())?.[1]
   if (tag === undefined) throw new HttpError(400, 'invalid', 'If-Match must name one tag, in quotes')

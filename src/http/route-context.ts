@@ -2,12 +2,12 @@ import type { DfsNode } from '../index.ts'
 import type { Transfers } from './transfers.ts'
 
 /**
- * Logs an error that the answer does not report in full. `what` says what failed. It names a route by its pattern, because
- * a URL contains a path.
+ * Logs an error that the answer does not report in full. `what` says what failed. It contains the pattern of a route
+ * instead of the URL, because a URL contains a path.
  */
 export type LogError = (what: string, error: unknown) => void
 
-/** What the handlers of every route work with. */
+/** The objects that the handlers of every route need. */
 export interface RouteContext {
   node: DfsNode
   transfers: Transfers

@@ -25,11 +25,14 @@ import { serveVerbs } from './verbs.ts'
 export interface ApiOptions {
   /** The node's own data directory. The node holds its lock. */
   dataDir: string
-  /** Where to listen on loopback. By default on the usual port, or on a free one if that is taken. Port 0 is a free one. */
+  /**
+   * Where to listen on loopback. By default on the port used last time, else on the usual port, or on a free port if
+   * those are taken. Port 0 stands for any free port.
+   */
   listen?: Address | undefined
   /**
-   * Where errors are logged, under `dfs:http`: their names and codes, because what other software says of an error may hold
-   * a path. By default to stderr, as the variable `DEBUG` says.
+   * Where errors are logged, under `dfs:http`. Only their names and codes are logged, because messages of other
+   * software may contain a path. By default, the log goes to stderr if the environment variable `DEBUG` asks for it.
    */
   logger?: ComponentLogger | undefined
 }
@@ -41,9 +44,9 @@ export interface Api {
 }
 
 /**
- * Serves a node. Once the API answers, `api.json` in the data directory (mode 0600) says where, and with which token. The
- * token is new at each start, and the file is removed when the API closes. Throws an `InvalidInputError` for an address
- * beyond loopback, an `ApiPortTakenError` if the given port is taken, and the errors of the file system.
+ * Serves a node. Once the API answers, the file `api.json` in the data directory (mode 0600) holds its address and its
+ * token. The token is new at each start, and the file is removed when the API closes. Throws an `InvalidInputError` for
+ * an address beyond loopback, an `ApiPortTakenError` if the given port is taken, and the errors of the file system.
  */
 export async function serveApi(node: DfsNode, options: ApiOptions): Promise<Api> {
   const { listen, logger = debugLogger } = options
@@ -82,10 +85,13 @@ export async function serveApi(node: DfsNode, options: ApiOptions): Promise<Api>
   }
 }
 
-/** The requests that came through the socket. The file system has checked who may open it, and no browser can reach it. */
+/**
+ * The requests that came through the socket. The file system checks who may open the socket, and no browser can reach
+ * it.
+ */
 const onSocket = new WeakSet<object>()
 
-/** Returns the handler of one Fastify application, which serves both of our servers. */
+/** Returns the handler of one Fastify application. Both of our servers use it. */
 async function handlerFor(context: RouteContext, token: string, hosts: ReadonlySet<string>): Promise<RequestListener> {
   const { log } = context
   let handler: RequestListener | undefined
@@ -112,14 +118,14 @@ async function handlerFor(context: RouteContext, token: string, hosts: ReadonlyS
   return handler as RequestListener
 }
 
-/** Refuses requests of web pages, of other host names, and without the token. */
+/** Refuses requests that come from web pages, that name another host, or that lack the token. */
 function guard(app: FastifyInstance, token: string, hosts: ReadonlySet<string>): void {
   const expected = hash('sha256', `Bearer ${token}`, 'buffer')
   app.removeAllContentTypeParsers()
   // Handlers read the body themselves, as a stream.
   app.addContentTypeParser('*', (_request, payload, done) => done(null, payload))
   app.addHook('onRequest', async request => {
-    // A browser sends the origin of the web page, and the host name under which the page found this port.
+    // A browser sends the origin of the web page, and the host name under which the page reached this port.
     if (request.headers.origin !== undefined)
       throw new HttpError(403, 'not-allowed', 'this API does not answer web pages')
     if (!onSocket.has(request.raw) && !hosts.has(request.headers.host ?? ''))
@@ -148,14 +154,16 @@ function answerError(error: unknown, { request, reply, log }: Failed): FastifyRe
   return reply.code(status).headers(headers).send({ error: { code, message } })
 }
 
-/** Returns the pattern of a request's route. Fastify has none for a request that it refuses before it looks for one. */
+/**
+ * Returns the pattern of a request's route. There is none if Fastify refuses the request before it looks for a route.
+ */
 function routeOf({ routeOptions }: FastifyRequest): string {
   return routeOptions?.url ?? 'without a route'
 }
 
 function newServer(handler: RequestListener): Server {
   const server = createServer({ maxHeaderSize: HEADER_BYTES_MAX, keepAliveTimeout: KEEP_ALIVE_MS }, handler)
-  // A transfer may take any time.
+  // A transfer may take any length of time.
   server.requestTimeout = 0
   return server
 }

@@ -6,8 +6,8 @@ import { TRANSFER_TTL_MS, TRANSFERS_MAX } from './constants.ts'
 import { errorOf, HttpError } from './errors.ts'
 
 /**
- * Remembers how recent downloads ended. HTTP cannot say why a body broke off or who delivered it, so a client that wants to
- * know asks for the transfer afterwards. Old transfers are forgotten.
+ * Remembers how recent downloads ended. HTTP cannot express why a body broke off or which members delivered it, so a
+ * client that wants to know asks for the transfer afterwards. Old transfers are forgotten.
  */
 export class Transfers {
   readonly #recent = new LRUCache<string, Transfer>({ max: TRANSFERS_MAX, ttl: TRANSFER_TTL_MS })

@@ -12,7 +12,7 @@ import type { RouteContext } from './route-context.ts'
 
 const ALL_VERBS: readonly Verb[] = Object.values(VERBS)
 
-/** Serves every verb of the table: listings, facts, changes to the tree, and the state of the node. */
+/** Serves every verb in the table: listings, facts, changes to the tree, and the state of the node. */
 export function serveVerbs(app: FastifyInstance, context: RouteContext): void {
   for (const verb of ALL_VERBS) {
     app.route({
@@ -36,7 +36,7 @@ async function answerCall(
   return work(node, { signal })
 }
 
-/** Sends one item a line. If the stream breaks off, the last line has `error`. */
+/** Sends one item per line. If the stream breaks off, the last line has an `error`. */
 async function answerStream(
   verb: StreamVerb,
   { node, log }: RouteContext,
@@ -47,7 +47,8 @@ async function answerStream(
   const work = verb.bind(collectFields(verb, await receivedFields(verb, request, log)))
   if (work === undefined) throw wrongFields(verb)
   const items = work(node, { signal })
-  // A failure before the first item, such as a missing path, still gets an answer with a status of its own.
+  // If the verb fails before the first item, for example because a path is missing, the answer can still have the
+  // status of that failure.
   const first = await items.next()
   reply.hijack()
   const response = reply.raw
@@ -67,7 +68,7 @@ async function receivedFields(verb: Verb, request: FastifyRequest, log: RouteCon
   const received: ReceivedFields = { query: queryOf(request) }
   if (hasPath(verb)) received.path = pathOf(request)
   const ifMatch = request.headers['if-match']
-  // `*` only asks that something is there, and the verb finds that out by itself.
+  // `*` only requires that something exists at the path, and the verb checks that itself.
   if ('ifTag' in verb.fields.shape && ifMatch !== undefined && ifMatch !== '*') received.ifTag = tagIn(ifMatch)
   if (verb.method === 'POST' && plainFieldsOf(verb).length > 0) received.json = await readJson(request.raw, log)
   return received

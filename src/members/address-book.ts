@@ -11,7 +11,10 @@ import { ADDRESS_LENGTH_MAX } from './constants.ts'
 
 const rowSchema = z.array(z.string()).max(ADDRESSES_MAX)
 
-/** The addresses at which members were last reached, kept across restarts. The log holds those that members state. */
+/**
+ * The addresses at which members were last reached, kept across restarts. The addresses that members state themselves
+ * are in the log.
+ */
 export class AddressBook {
   readonly #index: IndexDb
   readonly #log: Logger
@@ -41,7 +44,7 @@ export class AddressBook {
     await this.#index.batch([{ type: 'put', key, value: utf8(JSON.stringify(addresses)) }])
   }
 
-  /** A row that cannot be read counts as empty. */
+  /** Returns the addresses in a row. A row that cannot be parsed is treated as empty. */
   #parse(value: Uint8Array): string[] {
     try {
       return rowSchema.parse(JSON.parse(Buffer.from(value).toString('utf8')))
@@ -53,8 +56,8 @@ export class AddressBook {
 }
 
 /**
- * Returns the addresses that we state to others. Loopback addresses are stated only if there are no others, since on another
- * machine they lead to that machine itself.
+ * Returns the addresses that we state to others. Loopback addresses are stated only if there are no others, because on
+ * another machine they lead to that machine itself.
  */
 export function shareableAddresses(addresses: readonly string[]): string[] {
   const usable = addresses.filter(address => address.length <= ADDRESS_LENGTH_MAX)
@@ -63,8 +66,8 @@ export function shareableAddresses(addresses: readonly string[]): string[] {
 }
 
 /**
- * Keeps the addresses that are in a subnet of this machine. mDNS needs this filter, since anyone on the LAN may announce
- * anything. Loopback counts as a subnet, for nodes on one machine.
+ * Returns those of the addresses that are in a subnet of this machine. mDNS needs this filter, because anyone on the
+ * LAN may announce anything. Loopback counts as one of our subnets, so that nodes on one machine find each other.
  */
 export function onOurSubnets(addresses: readonly string[], interfaces = networkInterfaces()): string[] {
   const subnets = new BlockList()
@@ -79,9 +82,9 @@ export function onOurSubnets(addresses: readonly string[], interfaces = networkI
 }
 
 /**
- * Returns the address that strangers are counted under. For IPv4 it is the whole address. For IPv6 it is the upper half,
- * since a host that has one such address has 2^64 of them. Addresses of the link are counted whole. Other text is returned
- * as it is.
+ * Returns the address under which the strangers from one host are counted. For IPv4 this is the whole address. For IPv6
+ * it is the upper half, because a host that has one such address has 2^64 of them. Link-local addresses are returned
+ * whole. Any other text is returned unchanged.
  */
 export function originOf(address: string): string {
   const ip = ipIn(address)

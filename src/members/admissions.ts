@@ -7,7 +7,7 @@ import type { Clock } from '../util/clock.ts'
 /** A member that has proven its grant on a connection that still exists. */
 export interface Admission {
   peer: PeerId
-  /** The random number that its process drew at its start. */
+  /** The random number that its process drew when it started. */
   instance: Uint8Array
   chain: Array<Statement<'grant'>>
   /** How far its clock is ahead of ours; negative if it is behind. */
@@ -18,27 +18,27 @@ export interface AdmissionsOptions {
   clock: Clock
   /** Called when both sides have proven themselves. */
   onAdmitted: (admission: Admission) => void
-  /** Called when an admission ends for which `onAdmitted` was called. */
+  /** Called when an admission ends, if `onAdmitted` was called for it. */
   onDeparted: (peer: PeerId) => void
-  /** Called when the grant behind an admission has expired. The admission still counts until it is removed. */
+  /** Called when the grant behind an admission has expired. The admission stays current until it is removed. */
   onExpired: (peer: PeerId) => void
 }
 
 interface Entry {
   admission: Admission
-  /** Whether `onAdmitted` has been called. We wait with it until the other side has admitted us too. */
+  /** True once `onAdmitted` has been called. We call it only when the other side has admitted us too. */
   isAnnounced: boolean
   cancelExpiry: () => void
 }
 
 /**
- * Who is admitted. A peer that has shown its proof but has not said that it accepts ours may ask us, and we do not ask it.
- * An admission belongs to a peer id and one start of its process.
+ * Keeps track of who is admitted. If we have accepted a peer's proof but it has not yet confirmed ours, it may ask us,
+ * but we do not ask it. An admission belongs to a peer id and one start of its process.
  */
 export class Admissions {
   readonly #options: AdmissionsOptions
   readonly #entries = new Map<PeerId, Entry>()
-  /** Peers whose proof we accepted, and that have not yet said that they accepted ours. */
+  /** Peers whose proof we have accepted but who have not yet confirmed ours. */
   readonly #proven = new Map<PeerId, Admission>()
 
   constructor(options: AdmissionsOptions) {
@@ -54,29 +54,29 @@ export class Admissions {
     return [...this.#entries.values()].map(({ admission }) => admission)
   }
 
-  /** The admission of a member that we may ask; undefined if there is none. */
+  /** Returns the admission of a member that we may ask, or undefined if there is none. */
   of(peer: PeerId): Admission | undefined {
     return this.#entries.get(peer)?.admission
   }
 
-  /** Whether this admission is the one that counts for its peer. */
+  /** Returns true if this is the current admission of its peer. */
   isCurrent(admission: Admission): boolean {
     return this.of(admission.peer) === admission
   }
 
-  /** Whether a peer may ask us anything but to join. */
+  /** Returns true if a peer may ask us for more than to join. */
   mayAsk(peer: PeerId): boolean {
     return this.#entries.has(peer) || this.#proven.has(peer)
   }
 
-  /** Records that we accepted a peer's proof. From now on it may ask us. */
+  /** Records that we have accepted a peer's proof. From now on the peer may ask us. */
   addProven(admission: Admission): void {
     this.#proven.set(admission.peer, admission)
   }
 
   /**
-   * Admits a peer that has said that it accepts our proof. Returns false if it has shown none. If two peers dial each
-   * other at once, our own exchange may have admitted it already.
+   * Admits a peer that has confirmed our proof. Returns false if the peer has shown no proof of its own. If two peers
+   * dial each other at the same time, our own exchange may have admitted the peer already.
    */
   confirm(peer: PeerId): boolean {
     const proven = this.#proven.get(peer) ?? this.of(peer)
@@ -86,8 +86,8 @@ export class Admissions {
   }
 
   /**
-   * Admits a peer, so that we may ask it. Returns the admission that counts: an earlier one of the same start of its
-   * process, if there is one.
+   * Admits a peer, so that we may ask it. Returns its current admission, which is an earlier one if the peer's process
+   * has not restarted since.
    */
   enter(admission: Admission): Admission {
     const { peer, instance } = admission

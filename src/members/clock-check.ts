@@ -16,11 +16,14 @@ export interface ClockCheckOptions {
   measure: (signal: AbortSignal) => Promise<void>
 }
 
-/** Compares our clock with those of the admitted members: from time to time, and when one refuses a stamp of ours. */
+/**
+ * Compares our clock with the clocks of the admitted members: at regular intervals, and when a member refuses a stamp
+ * of ours.
+ */
 export class ClockCheck {
   readonly worker: Worker
   readonly #options: ClockCheckOptions
-  /** When a refused stamp last made us ask; monotonic time. */
+  /** When we last asked because of a refused stamp; monotonic time. */
   #askedAtMs = Number.NEGATIVE_INFINITY
 
   constructor(options: ClockCheckOptions) {
@@ -35,14 +38,14 @@ export class ClockCheck {
     })
   }
 
-  /** More than half of the admitted members, and at least two, have clocks that are minutes off from ours. */
+  /** True if the clocks of more than half of the admitted members, and of at least two, differ from ours by minutes. */
   get isOff(): boolean {
     const admissions = this.#options.admissions()
     const off = admissions.filter(({ aheadMs }) => Math.abs(aheadMs) > FUTURE_MS_MAX).length
     return off >= CLOCK_WITNESSES_MIN && off > admissions.length / 2
   }
 
-  /** Why the others would refuse anything that this member signs now; undefined if they would not. */
+  /** The reason why the others would refuse anything that this member signs now; undefined if they would accept it. */
   get error(): ClockOffError | undefined {
     if (!this.isOff) return this.#options.self.clockError
     return new ClockOffError(

@@ -9,15 +9,20 @@ import { COMPARE_RETRY_MS, COMPARE_RETRY_MS_MAX } from './constants.ts'
 export interface ComparisonsOptions {
   clock: Clock
   log: Logger
-  /** Fetches the statements that a member has and we lack. Returns false if some were refused that may be accepted later. */
+  /**
+   * Fetches the statements that a member has and we lack. Returns false if we refused some that we may accept later.
+   */
   compare: (peer: PeerId, signal: AbortSignal) => Promise<boolean>
-  /** Whether an admission still counts. */
+  /** Returns true if an admission is still current. */
   isCurrent: (admission: Admission) => boolean
-  /** Called when everything that a member had and we lacked is here. */
+  /** Called when we have received everything that a member had and we lacked. */
   onCompared: (peer: PeerId) => void
 }
 
-/** Compares our log with that of each newly admitted member, and repeats that until we lack nothing that it has. */
+/**
+ * Compares our log with that of each newly admitted member, and repeats the comparison until we have everything that it
+ * has.
+ */
 export class Comparisons {
   readonly #options: ComparisonsOptions
   readonly #compared = new Set<PeerId>()
@@ -27,7 +32,7 @@ export class Comparisons {
     this.#options = options
   }
 
-  /** Admitted members whose log has been compared with ours since they were admitted. */
+  /** The admitted members whose log has been compared with ours since they were admitted. */
   get compared(): ReadonlySet<PeerId> {
     return this.#compared
   }
@@ -41,7 +46,7 @@ export class Comparisons {
     this.#stopped.abort()
   }
 
-  /** Resolves when the comparison is complete, the admission has ended, or we stop. */
+  /** Resolves when the comparison is complete, when the admission has ended, or when `stop` is called. */
   async run(admission: Admission): Promise<void> {
     const { clock, isCurrent } = this.#options
     const { signal } = this.#stopped
@@ -50,7 +55,7 @@ export class Comparisons {
       const pauseMs = backoff.nextMs()
       if (await this.#compare(admission, pauseMs)) return
       await clock.sleep(pauseMs, signal).catch(() => {
-        // We stop: the loop ends.
+        // The sleep was aborted because we are stopping, so the loop ends.
       })
     }
   }

@@ -1,21 +1,24 @@
-/** The bounds of `/dfs/join/1.0.0`, of statuses, and of who counts as in. */
+/** The bounds of `/dfs/join/1.0.0`, of statuses, and of the rule that decides who is in. */
 
 export const JOIN_PROTOCOL = '/dfs/join/1.0.0'
-/** The most bytes in a body: enough for a chain of grants, and no more, since strangers may send this. */
+/** The most bytes in a body: enough for a chain of grants but no more, because strangers may send this. */
 export const JOIN_BYTES_MAX = 4 * (16 << 10)
 /** How long the whole exchange may take. */
 export const JOIN_TIMEOUT_MS = 10_000
-/** Strangers that may be in the exchange at the same time. */
+/** The number of strangers that may be in the exchange at the same time. */
 export const JOINING_MAX = 32
-/** How many of these may come from one address. A /64 of IPv6 counts as one. */
+/** The number of these that may come from one address. An IPv6 /64 counts as one address. */
 export const JOINING_PER_ADDRESS_MAX = 2
-/** Proofs that one stranger may show in one exchange. Each costs us the check of a few signatures. */
+/** The number of proofs that a stranger may show in one exchange. For each proof we must verify a few signatures. */
 export const PROOFS_MAX = 4
-/** We hang up on a peer that is not admitted after this time. An exchange with a check for a copy takes less. */
+/**
+ * We hang up on a peer that is not admitted within this time. An exchange takes less, even if it includes the check for
+ * a copied data directory.
+ */
 export const STRANGER_MS = 30_000
-/** How long the older of two processes with one peer id has to show that it is alive. */
+/** If two processes have the same peer id, the older one has this long to show that it is alive. */
 export const ALIVE_TIMEOUT_MS = 5_000
-/** The pause before a comparison that failed or was incomplete is tried again. It doubles each time, up to the second. */
+/** The pause before a failed or incomplete comparison is repeated. It doubles each time, up to the second value. */
 export const COMPARE_RETRY_MS = 5_000
 export const COMPARE_RETRY_MS_MAX = 10 * 60_000
 
@@ -24,24 +27,27 @@ export const INSTANCE_BYTES = 16
 
 /** The longest address that a status may state. */
 export const ADDRESS_LENGTH_MAX = 256
-/** A member is out once its status is this much older than the others', unless the status asks for more. */
+/**
+ * A member is out once its status is this much older than the others' statuses, unless its status asks for a longer
+ * time.
+ */
 export const OUT_AFTER_MS = 10 * 60_000
 export const OUT_AFTER_MS_MAX = 30 * 24 * 60 * 60_000
-/** A member renews its status this many times in `outAfter`. */
+/** How many times a member renews its status within its `outAfter`. */
 export const STATUS_RENEWALS = 4
-/** The view is computed again at least this often, since a member counts as out after a while without any news. */
+/** The view is recomputed at least this often, because a member becomes out with the passing of time alone. */
 export const VIEW_REFRESH_MS = 5_000
-/** The greatest weight, in bytes, of a member whose grant states no capacity. */
+/** The highest weight, in bytes, of a member whose grant states no capacity. */
 export const WEIGHT_MAX = 1_000_000_000_000
 
 /** When two members learn of each other, the one with the greater key waits this long for the other to dial. */
 export const DIAL_YIELD_MS = 1_500
-/** For how long we ignore announcements of a peer that is of another network. */
+/** How long we ignore the announcements of a peer that belongs to another network. */
 export const FOREIGN_MS = 10 * 60_000
 
 /** How often we ask the others for the time. */
 export const CLOCK_CHECK_MS = 5 * 60_000
-/** How many members must disagree before our clock counts as off. */
+/** The number of members whose clocks must disagree with ours before we regard our clock as wrong. */
 export const CLOCK_WITNESSES_MIN = 2
-/** When a member refuses a stamp of ours, we ask for the time at once, but at most once in this time. */
+/** When a member refuses a stamp of ours, we ask for the time immediately, but at most once per this interval. */
 export const CLOCK_RECHECK_MS = 30_000

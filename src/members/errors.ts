@@ -22,7 +22,10 @@ export class NotAllowedError extends DfsError {
   override readonly code = 'not-allowed'
 }
 
-/** This machine's clock is minutes off from most members', so they would refuse anything it signs now. */
+/**
+ * This machine's clock differs from most members' clocks by minutes, so they would refuse anything that this member
+ * signs now.
+ */
 export class ClockOffError extends DfsError {
   override readonly name = 'ClockOffError'
   override readonly code = 'clock-off'

@@ -2,15 +2,15 @@ import type { Clock } from '../util/clock.ts'
 
 export interface ExpiringSetOptions<T> {
   clock: Clock
-  /** How long an item stays. */
+  /** How long an item stays in the set. */
   lifetimeMs: number
-  /** How many items it may hold. When it is full, the item that was added longest ago is removed. */
+  /** The number of items that the set may hold. When it is full, the item that was added longest ago is removed. */
   max?: number
-  /** Called when an item's time is over, and not when it is removed in another way. */
+  /** Called when an item expires, but not when it is removed in any other way. */
   onExpired?: (item: T) => void
 }
 
-/** Items that are removed by themselves some time after they were last added. */
+/** A set that removes each item some time after the item was last added. */
 export class ExpiringSet<T> {
   readonly #options: ExpiringSetOptions<T>
   readonly #cancels = new Map<T, () => void>()
@@ -27,7 +27,7 @@ export class ExpiringSet<T> {
     return this.#cancels.has(item)
   }
 
-  /** Adds an item. If it is there already, its time begins again. */
+  /** Adds an item. If the item is already in the set, its lifetime starts again. */
   add(item: T): void {
     const { clock, lifetimeMs, max = Number.POSITIVE_INFINITY, onExpired } = this.#options
     this.delete(item)

@@ -12,15 +12,16 @@ export interface FoundingOptions {
   /** The device's name, as others see it. */
   name: string
   zone?: string | undefined
-  /** True for the founder. Others keep only the grant that they signed for themselves. */
+  /** True for the founder. Other admins keep only the grant that they signed for themselves with it. */
   keepNetworkKey: boolean
   clock: Clock
   chance: Chance
 }
 
 /**
- * Makes a device an admin of the network whose key it was given. Draws keys for it, and signs a grant with the network's
- * root key. Founding a network and joining it by its key are the same act: the network is the devices with such grants.
+ * Makes a device an admin of the network whose key it was given. Draws keys for it, and signs a grant with the
+ * network's root key. Founding a network and joining it with its key are the same operation: the network consists of
+ * the devices that have such grants.
  */
 export function becomeAdmin({ networkKey, name, zone, keepNetworkKey, clock, chance }: FoundingOptions): Secrets {
   const { root, network, epochKey, recovery } = deriveNetwork(networkKey)
@@ -53,8 +54,8 @@ export function becomeAdmin({ networkKey, name, zone, keepNetworkKey, clock, cha
 }
 
 /**
- * Throws a `GrantError` if these are not the secrets of one device. Any 32 bytes are a valid device key, so only the grant
- * shows whether the key has changed.
+ * Throws a `GrantError` if these are not the secrets of one device. Any 32 bytes are a valid device key, so only the
+ * grant shows whether the key has changed.
  */
 export function assertOwnGrant({ device, grants }: Pick<Secrets, 'device' | 'grants'>): void {
   const own = grants.at(-1)

@@ -14,7 +14,7 @@ export interface JoinClientOptions {
   onFault: (peer: PeerId) => void
 }
 
-/** The asking end of `/dfs/join/1.0.0`. Every call throws what `Callers.call` does. */
+/** The asking end of `/dfs/join/1.0.0`. Every method throws what `Callers.call` throws. */
 export class JoinClient {
   readonly #callers: Callers
   readonly #options: JoinClientOptions
@@ -30,13 +30,13 @@ export class JoinClient {
     })
   }
 
-  /** Greets a peer. Returns the id of its network. */
+  /** Sends `hello` to a peer. Returns the id of its network. */
   async hello(peer: PeerId, signal: AbortSignal): Promise<Uint8Array> {
     const { fields } = await this.#callers.call(peer, { do: 'hello' }, { signal })
     return this.#callers.read(peer, () => parseReply(helloReply, fields)).network
   }
 
-  /** Shows our grants to a peer. Returns the proof that it shows us, unchecked: the caller must check it. */
+  /** Shows our grants to a peer. Returns the proof that the peer shows in return. The caller must check this proof. */
   async prove(peer: PeerId, signal: AbortSignal): Promise<{ proof: Proof; body: Uint8Array; aheadMs: number }> {
     const { self, clock } = this.#options
     const sentAtMs = clock.now()
@@ -54,7 +54,10 @@ export class JoinClient {
     await this.#callers.call(peer, { do: 'admitted' }, { signal })
   }
 
-  /** Asks a peer which start of its process answers, and how far its clock is ahead of ours. */
+  /**
+   * Asks a peer for its `instance`, the random number that its process drew at its start, and for its time. Returns the
+   * `instance`, and how far the peer's clock is ahead of ours.
+   */
   async alive(peer: PeerId, signal?: AbortSignal): Promise<{ instance: Uint8Array; aheadMs: number }> {
     const sentAtMs = this.#options.clock.now()
     const { fields } = await this.#callers.call(peer, { do: 'alive' }, { signal })
@@ -62,7 +65,7 @@ export class JoinClient {
     return { instance, aheadMs: this.#aheadMs(now, sentAtMs) }
   }
 
-  // The peer read its clock between our question and its answer. We assume that this was half way.
+  // The peer read its clock between our question and its answer. We assume that this was halfway between the two.
   #aheadMs(theirNowMs: number, sentAtMs: number): number {
     return Math.round(theirNowMs - (sentAtMs + this.#options.clock.now()) / 2)
   }

@@ -24,7 +24,7 @@ export interface JoinServerOptions {
   log: Logger
   admissions: Admissions
   checker: ProofChecker
-  /** Whether a peer is a member already. Members always get a slot, so that strangers cannot keep them out. */
+  /** Returns true if a peer is already a member. Members always get a slot, so that strangers cannot keep them out. */
   isKnown: (peer: PeerId) => boolean
 }
 
@@ -59,7 +59,7 @@ export class JoinServer {
     this.#slots.free(peer)
   }
 
-  /** Tells a stranger the network's id and a nonce, and nothing more. */
+  /** Tells a stranger the network's id and a nonce, but nothing else. */
   #hello(peer: PeerId): Response {
     const { self, chance, log } = this.#options
     if (!this.#slots.reserve(peer, this.#originOf(peer))) {
@@ -97,14 +97,14 @@ export class JoinServer {
     return { status: 'ok' }
   }
 
-  /** Tells a member which start of our process answers, and our clock. Strangers are refused. */
+  /** Tells a member the random number that our process drew at its start, and our time. Strangers are refused. */
   #alive(peer: PeerId): Response {
     const { admissions, self, clock } = this.#options
     if (!admissions.mayAsk(peer)) throw new RefusedError('not-admitted')
     return { status: 'ok', fields: { instance: self.instance, now: Math.round(clock.now()) } }
   }
 
-  /** The address that a stranger is counted under; undefined for a member. */
+  /** Returns the address under which a stranger is counted, or undefined for a member. */
   #originOf(peer: PeerId): string | undefined {
     const { host, isKnown } = this.#options
     if (isKnown(peer)) return undefined
@@ -112,7 +112,7 @@ export class JoinServer {
   }
 }
 
-/** The status that tells a peer why its proof does not admit it; undefined for an error of our own. */
+/** Returns the status that tells a peer why its proof does not admit it, or undefined if the error is our own. */
 function refusalOf(error: unknown): WireStatus | undefined {
   if (error instanceof WrongNetworkError) return 'wrong-network'
   if (error instanceof ClockOffError) return 'clock-off'

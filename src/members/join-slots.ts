@@ -3,15 +3,16 @@ import type { Clock } from '../util/clock.ts'
 import { JOIN_TIMEOUT_MS, JOINING_MAX, JOINING_PER_ADDRESS_MAX, PROOFS_MAX } from './constants.ts'
 
 interface Slot {
-  /** The address that the stranger is counted under; undefined for a member, which always gets a slot. */
+  /** The address under which the stranger is counted; undefined for a member, which always gets a slot. */
   origin: string | undefined
   proofsLeft: number
   cancel: () => void
 }
 
 /**
- * The peers between `hello` and `admitted`: few strangers at once and fewer from one address, so that no host can keep all
- * others out. A peer has its slot for a while and for a few proofs. Another `hello` extends neither.
+ * The peers between `hello` and `admitted`. The number of strangers is limited, and the number from one address even
+ * more, so that no single host can keep all others out. A peer keeps its slot for a limited time and a limited number
+ * of proofs. Another `hello` extends neither limit.
  */
 export class JoinSlots {
   readonly #clock: Clock
@@ -21,7 +22,7 @@ export class JoinSlots {
     this.#clock = clock
   }
 
-  /** Reserves a slot for a peer, unless it has one. Returns false if none is left. */
+  /** Reserves a slot for a peer, unless the peer has one already. Returns false if no slot is left. */
   reserve(peer: PeerId, origin: string | undefined): boolean {
     if (this.#slots.has(peer)) return true
     if (origin !== undefined && !this.#hasRoom(origin)) return false

@@ -26,21 +26,22 @@ export interface JoinOptions {
   logger: ComponentLogger
   /** See `JoinServer`. By default every peer is a stranger. */
   isKnown?: (peer: PeerId) => boolean
-  /** See `ProofChecker`. Without it every chain that was verified is accepted. */
+  /** See `ProofChecker`. Without it, every verified chain is accepted. */
   learn?: (chain: Array<Statement<'grant'>>, peer: PeerId) => Promise<Verdict>
   /** Called when both sides have proven themselves. */
   onAdmitted: (admission: Admission) => void
   onDeparted: (peer: PeerId) => void
-  /** Called when an attempt of ours to join failed. */
+  /** Called when our attempt to join a peer has failed. */
   onRejected: (peer: PeerId, error: unknown) => void
   onFault: (peer: PeerId) => void
 }
 
 /**
- * `/dfs/join/1.0.0`: both sides prove a grant bound to the peer id that the connection proved. The dialler does so first.
- * The listener accepts its other requests once that proof is valid, and the dialler accepts the listener's once the
- * listener's proof is. An admission belongs to a peer id and one start of its process, and lasts as long as any connection
- * between the two. SPEC.md describes the exchange.
+ * `/dfs/join/1.0.0`: each side proves that it holds a grant for the peer id that the connection has proven. The dialler
+ * shows its proof first. Once the listener has found it valid, it accepts other requests of the dialler. Once the
+ * dialler has found the listener's proof valid, it accepts those of the listener. An admission belongs to a peer id and
+ * one start of its process, and lasts as long as there is any connection between the two. SPEC.md describes the
+ * exchange.
  *
  * `Admissions` holds who is admitted, `JoinServer` answers, `JoinClient` asks, and `ProofChecker` decides about proofs.
  * This class makes one attempt for each peer that we dialled, and hangs up on peers that are not admitted in time.
@@ -52,7 +53,10 @@ export class Join {
   readonly #client: JoinClient
   readonly #checker: ProofChecker
   readonly #attempts = new Set<PeerId>()
-  /** Connected peers that are not admitted. We hang up on them after a while, or they could take all connections. */
+  /**
+   * Connected peers that are not admitted. We hang up on them after a while. Otherwise they could use up all
+   * connections.
+   */
   readonly #strangers: ExpiringSet<PeerId>
 
   constructor(options: JoinOptions) {
@@ -86,7 +90,7 @@ export class Join {
     this.#listen(server)
   }
 
-  /** Whether a peer may ask us anything but to join. */
+  /** Returns true if a peer may ask us for more than to join. */
   isAdmitted(peer: PeerId): boolean {
     return this.#admissions.mayAsk(peer)
   }
@@ -100,17 +104,23 @@ export class Join {
     return this.#admissions.all
   }
 
-  /** Whether this admission is the one that counts for its peer. */
+  /** Returns true if this is the current admission of its peer. */
   isCurrent(admission: Admission): boolean {
     return this.#admissions.isCurrent(admission)
   }
 
-  /** Asks every admitted member for the time again. Hangs up on a member that has forgotten us, so that we join it again. */
+  /**
+   * Asks every admitted member for its time again. Hangs up on a member that has forgotten us, so that we join it
+   * again.
+   */
   async measureClocks(signal?: AbortSignal): Promise<void> {
     await Promise.all(this.admissions.map(admission => this.#measureClock(admission, signal)))
   }
 
-  /** Ends a member's admission. Its connection may then only be used to join again, and does not last. */
+  /**
+   * Ends a member's admission. Its connection can then only be used to join again, and is closed after a while unless
+   * that succeeds.
+   */
   expel(peer: PeerId): void {
     this.#admissions.remove(peer)
     if (this.#options.host.isConnected(peer)) this.#strangers.add(peer)
@@ -149,7 +159,7 @@ export class Join {
       server.disconnected(peer)
       this.#admissions.remove(peer)
     })
-    // The dialler shows its grant first. If both sides dialled, both try, and one success is enough.
+    // The dialler shows its grant first. If both sides dialled, both try, and it is enough that one of them succeeds.
     host.onDialled(peer => {
       const isBusy = this.#attempts.has(peer) || this.#admissions.of(peer) !== undefined
       if (!isBusy && this.#isDialler(peer)) void this.#join(peer)
@@ -214,8 +224,8 @@ export class Join {
     const { proof, body, aheadMs } = await this.#client.prove(peer, signal)
     const { instance, chain } = await this.#checker.check(peer, proof, body)
     signal.throwIfAborted()
-    // We send it news from here on. It compares its log with ours when it learns that it is admitted, so it would miss
-    // what is new after that if we began later.
+    // From here on we send the peer our news. It compares its log with ours when it learns that it is admitted. If we
+    // began later, it would miss the news between that comparison and our first message.
     const admission = this.#admissions.enter({ peer, instance, chain, aheadMs })
     try {
       await this.#client.admitted(peer, signal)

@@ -27,7 +27,7 @@ export class KeyRing {
     this.#newest = epoch
   }
 
-  /** The epoch to write under; undefined for a member that may read nothing. */
+  /** The epoch under which this member writes; undefined if it holds no epoch key. */
   get newest(): Epoch | undefined {
     return this.#newest
   }

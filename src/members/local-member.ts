@@ -19,13 +19,13 @@ export class LocalMember {
   /** Drawn at each start. It distinguishes a restarted member from a copy of its directory. */
   readonly instance: Uint8Array
   readonly key: KeyObject
-  /** Its grant last, and before it the grants that this grant depends on. */
+  /** The grants that its own grant depends on, and then its own grant. */
   readonly chain: Array<Statement<'grant'>>
   /** All statements that the keystore holds: the chain, and the root's statement. */
   readonly statements: Statement[]
   readonly #clock: Clock
   #last: Hlc = 0n
-  /** The newest stamp of our statuses, which are stamped apart from all else. */
+  /** The newest stamp of our statuses. Statuses have a series of stamps of their own. */
   #lastStatus: Hlc = 0n
 
   constructor(secrets: Secrets, clock: Clock, chance: Chance) {
@@ -52,20 +52,21 @@ export class LocalMember {
     return this.grant.fields.name
   }
 
-  /** The newest stamp of our statements, without statuses. */
+  /** The newest stamp of our statements other than statuses. */
   get last(): Hlc {
     return this.#last
   }
 
-  /** Continues from the stamps that our last status before this start states. */
+  /** Makes the stamps continue from those in the last status that we signed before this start. */
   resume(status: Hlc, head: Hlc): void {
     if (status > this.#lastStatus) this.#lastStatus = status
     if (head > this.#last) this.#last = head
   }
 
   /**
-   * Returns a stamp after all of our own and after all of `past`. Throws a `ClockOffError` if the others would refuse
-   * it for now, because one of those was signed when the clock of this machine, or of another, was ahead.
+   * Returns a stamp after all of our own stamps and all of `past`. Throws a `ClockOffError` if the others would refuse
+   * this stamp for now. That happens if one of the earlier stamps was made while the clock of this machine or of
+   * another was ahead.
    */
   nextHlc(...past: readonly Hlc[]): Hlc {
     const hlc = hlcAfter(this.#clock.now(), ...this.#before, this.#last, ...past)
@@ -74,19 +75,19 @@ export class LocalMember {
     return hlc
   }
 
-  /** The error that `nextHlc` would throw now; undefined if it would not. */
+  /** The error that `nextHlc` would throw now; undefined if it would not throw. */
   get clockError(): ClockOffError | undefined {
     const hlc = hlcAfter(this.#clock.now(), ...this.#before, this.#last)
     return this.#isTooFar(hlc) ? tooEarly(hlc) : undefined
   }
 
   /**
-   * Returns a stamp for a status, after all of `past`. Statuses are stamped apart from all else, or one member's fast clock
-   * would move everyone's entries into the future.
+   * Returns a stamp for a status, after all of `past`. Statuses have a series of stamps of their own. Otherwise one
+   * member's fast clock would move everyone's entries into the future.
    */
   nextStatusHlc(...past: readonly Hlc[]): Hlc {
-    // If our last status is too far ahead, our own clock was ahead when we signed it. Nobody keeps such a status, so
-    // the next one may be stamped before it.
+    // If our last status is stamped too far ahead, our own clock was ahead when we signed it. Nobody keeps such a
+    // status, so the next one may have an earlier stamp.
     const last = this.#isTooFar(this.#lastStatus) ? 0n : this.#lastStatus
     this.#lastStatus = hlcAfter(this.#clock.now(), ...this.#before, last, ...past)
     return this.#lastStatus
@@ -102,8 +103,8 @@ export class LocalMember {
     return signStatement(kind, fields, this.signing(hlc))
   }
 
-  // A statement that is stamped before our grant does not count. The clock may have been set back since the grant was
-  // signed.
+  // A statement that is stamped before our grant is not valid, so a stamp must come after the grant even if the clock
+  // was set back after the grant was signed.
   get #before(): Hlc[] {
     const { hlc } = this.grant
     return hlc === 0n ? [] : [hlc - 1n]

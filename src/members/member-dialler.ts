@@ -27,14 +27,15 @@ export interface MemberDiallerOptions {
 }
 
 /**
- * Decides which peers are dialled, and where: the bootstrap addresses, every member at the addresses that it states and at
- * those where it was last reached, and peers that announce themselves on the local network.
+ * Decides which peers are dialled, and at which addresses. It dials the bootstrap addresses, every member at the
+ * addresses that the member states and at those where it was last reached, and peers that announce themselves on the
+ * local network.
  */
 export class MemberDialler {
   readonly #options: MemberDiallerOptions
   readonly #log: Logger
   readonly #redialler: Redialler
-  /** Peers that turned out to be of another network. We ignore their announcements for a while. */
+  /** Peers that turned out to belong to another network. We ignore their announcements for a while. */
   readonly #foreign: ExpiringSet<PeerId>
 
   constructor(options: MemberDiallerOptions) {
@@ -82,7 +83,7 @@ export class MemberDialler {
     if (outbound !== undefined) await addresses.remember(peer, outbound.address)
   }
 
-  /** Stops dialling a peer that is of another network. */
+  /** Stops dialling a peer that belongs to another network. */
   dropForeign(peer: PeerId): void {
     this.#log('%s is of another network: ignoring what it announces for %d ms', peer, FOREIGN_MS)
     this.#foreign.add(peer)
@@ -101,7 +102,7 @@ export class MemberDialler {
   #dial(peer: PeerId, addresses: readonly string[], options: Omit<AddPeerOptions, 'delayMs'> = {}): void {
     const { self } = this.#options
     if (addresses.length === 0 || peer === self.peerId) return
-    // Two members learn of each other at about the same time. One of them dials at once, the other waits.
+    // Two members learn of each other at about the same time. One of them dials immediately, and the other waits.
     const yields = compareBytes(publicKeyOf(peer), self.publicKey) < 0
     this.#redialler.addPeer(peer, addresses, { ...options, delayMs: yields ? DIAL_YIELD_MS : 0 })
   }
@@ -112,7 +113,8 @@ function isMemberKey(peer: PeerId): boolean {
     publicKeyOf(peer)
     return true
   } catch {
-    // A peer id of another kind of key. Any program on the local network may have one, so this is nothing to log.
+    // The peer id has another type of key. Any libp2p program on the local network may have such an id, so this is not
+    // worth a log line.
     return false
   }
 }

@@ -43,21 +43,21 @@ export interface MembersOptions {
   onFault: (peer: PeerId) => void
 }
 
-/** What happened with a peer that we met. */
+/** Something that happened with a peer. */
 export type MembershipEvent =
   | { event: 'admitted'; peer: PeerId }
   | { event: 'departed'; peer: PeerId }
-  /** It is of another network. */
+  /** The peer belongs to another network. */
   | { event: 'foreign'; peer: PeerId }
   | { event: 'rejected'; peer: PeerId }
-  /** Everything that this member had and we lacked is here. */
+  /** We have received everything that this member had and we lacked. */
   | { event: 'compared'; peer: PeerId }
 
 /**
- * Says who is in. This class owns the parts of membership and starts and stops them: `Join` proves grants,
+ * Decides who is in. This class owns the parts of membership and starts and stops them: `Join` proves grants,
  * `MemberDialler` dials every member until it is connected, `Comparisons` fetches what a newly admitted member has and
- * we lack, `OwnStatus` says how we are, and `ClockCheck` compares clocks. Other rooms ask this class who is admitted,
- * who is a member, and what we may do.
+ * we lack, `OwnStatus` publishes this member's state, and `ClockCheck` compares clocks. Other rooms ask this class who
+ * is admitted, who is a member, and what this member may do.
  */
 export class Members {
   /** The background work of this room. */
@@ -117,12 +117,12 @@ export class Members {
     return this.#options.statuses.view
   }
 
-  /** Members that have proven themselves and may be asked, without this one. */
+  /** The other members that have proven themselves and that we may ask. */
   get admitted(): PeerId[] {
     return this.#join.admitted
   }
 
-  /** Whether a peer may ask us. */
+  /** Returns true if a peer may ask us. */
   isAdmitted(peer: PeerId): boolean {
     return this.#join.isAdmitted(peer)
   }
@@ -132,12 +132,12 @@ export class Members {
     return this.#comparisons.compared
   }
 
-  /** A member by its peer id, connected or not; undefined for a stranger. */
+  /** Returns the member with this peer id, connected or not, or undefined for a stranger. */
   member(peer: PeerId): Member | undefined {
     return this.#options.roster.member(peer)
   }
 
-  /** Every member of the roster, connected or not, and this one too. */
+  /** Every member of the roster, connected or not, including this one. */
   get all(): Member[] {
     return this.#options.roster.members
   }
@@ -146,35 +146,35 @@ export class Members {
     return this.#options.host.connections()
   }
 
-  /** Adds a listener. It is called at each event from now on, and must not throw. */
+  /** Adds a listener. The listener is called at each event from now on. It must not throw. */
   on(listener: (event: MembershipEvent) => void): void {
     this.#listeners.push(listener)
   }
 
-  /** Whether the grant of a peer lets it write, and so store blocks on other members. */
+  /** Returns true if the grant of a peer allows it to write, and so to store blocks on other members. */
   mayWrite(peer: PeerId): boolean {
     const role = this.member(peer)?.role
     return role !== undefined && isWriter(role)
   }
 
-  /** Throws unless this member may write, and its clock agrees with the others'. */
+  /** Throws if this member may not write, or if its clock does not agree with the others' clocks. */
   assertMayWrite(): void {
     const { role } = this.self
     if (!isWriter(role)) throw new NotAllowedError(`this member is a ${role}: it may not write`)
     if (this.clockError !== undefined) throw this.clockError
   }
 
-  /** Why the others would refuse anything that this member writes now; undefined if they would not. */
+  /** The reason why the others would refuse anything that this member writes now; undefined if they would accept it. */
   get clockError(): ClockOffError | undefined {
     return this.#clocks.error
   }
 
-  /** Whether the clocks were the reason why our last attempt to join a member failed. */
+  /** True if our last attempt to join a member failed because the clocks differ. */
   get isRefusedForClock(): boolean {
     return this.#isRefusedForClock
   }
 
-  /** More than half of the admitted members, and at least two, have clocks that are minutes off from ours. */
+  /** True if the clocks of more than half of the admitted members, and of at least two, differ from ours by minutes. */
   get isClockOff(): boolean {
     return this.#clocks.isOff
   }
@@ -196,7 +196,7 @@ export class Members {
     this.#log('members loaded: %d', roster.members.length)
   }
 
-  /** Starts to dial, and to renew the status. Call it after the host has started. */
+  /** Starts dialling members and renewing the status. Call it after the host has started. */
   async start(sync: Sync): Promise<void> {
     this.#sync = sync
     await this.#dialler.start()
@@ -221,7 +221,7 @@ export class Members {
     this.#clocks.askSoon()
   }
 
-  // A member counts as out only after a while, so the view changes without any news.
+  // A member becomes out with the passing of time alone, so the view may change although nothing has arrived.
   #makeViewRefresh(): Worker {
     const { clock, outAfterMs, statuses } = this.#options
     return new Worker({
@@ -266,7 +266,7 @@ export class Members {
     }
     const status = error instanceof RefusedError ? error.status : undefined
     this.#isRefusedForClock = status === 'clock-off' || error instanceof ClockOffError
-    // `busy` is not a refusal: too many peers are joining there, and we dial again.
+    // `busy` is not a refusal: too many peers are joining there now, and we dial again later.
     if (status !== 'busy') this.#emit({ event: 'rejected', peer })
   }
 

@@ -24,7 +24,10 @@ export interface OwnStatusOptions {
   capacity: () => { weight: number; isFull: boolean }
 }
 
-/** The status of this member. It is signed again when it changes, and often enough that the others never count us out. */
+/**
+ * The status of this member. It is signed again when it changes, and often enough that the other members never regard
+ * this one as out.
+ */
 export class OwnStatus {
   readonly worker: Worker
   readonly #options: OwnStatusOptions
@@ -49,14 +52,14 @@ export class OwnStatus {
     })
   }
 
-  /** Signs the first status since this start, and renews it from then on. */
+  /** Signs the first status after this start, and renews the status from then on. */
   async start(sync: Pick<Sync, 'announce'>): Promise<void> {
     this.#sync = sync
     await this.#tryToRenew()
     this.worker.start()
   }
 
-  /** Resolves when the renewal under way has ended. No other follows. */
+  /** Resolves when the current renewal has ended. No other renewal follows. */
   async stop(): Promise<void> {
     this.#isStopped = true
     await this.worker.stop()
@@ -66,8 +69,8 @@ export class OwnStatus {
   }
 
   /**
-   * Signs a new status and sends it to all members. Renewals run one at a time, so the last one signed is the one that
-   * counts.
+   * Signs a new status and sends it to all members. Renewals run one at a time, so the status that was signed last is
+   * the newest one.
    */
   renew(): Promise<void> {
     const before = this.#lastRenewal.catch(() => {
@@ -83,7 +86,7 @@ export class OwnStatus {
     if (statuses.of(self.peerId)?.fields.state !== this.#state) await this.renew()
   }
 
-  /** If the disk refuses now, the next renewal tries again. */
+  /** Renews the status. If the write to disk fails, the next renewal tries again. */
   async #tryToRenew(): Promise<void> {
     try {
       await this.renew()
@@ -128,9 +131,9 @@ export class OwnStatus {
   }
 
   /**
-   * The stamps that a new status must come after, besides our own. It comes after the median of all statuses, so that
-   * members whose clocks differ by minutes agree on who is behind. A median so far ahead that the others would refuse
-   * us is ignored.
+   * The stamps, besides our own, that a new status must come after. It must come after the median of all statuses, so
+   * that members whose clocks differ by minutes agree on who lags behind. The median is ignored if it is so far ahead
+   * that the others would refuse our status.
    */
   get #pastHlcs(): Hlc[] {
     const { statuses, clock } = this.#options

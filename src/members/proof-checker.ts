@@ -20,8 +20,8 @@ export interface ProofCheckerOptions {
   /** The admission of a peer; undefined if it is not admitted. */
   admissionOf: (peer: PeerId) => Admission | undefined
   /**
-   * Appends a chain that was verified to the log, and returns the verdict. We wait for it before we tell the other side that
-   * it is admitted, since the statements that it sends next depend on its grant.
+   * Appends a chain that was verified to the log, and returns the verdict. We wait for the verdict before we tell the
+   * other side that it is admitted, because the statements that it sends next depend on its grant.
    */
   learn: (chain: Array<Statement<'grant'>>, peer: PeerId) => Promise<Verdict>
   /** Ends the admission of a process that no longer answers, and its connections. */
@@ -38,7 +38,7 @@ export class ProofChecker {
 
   /**
    * Checks that a proof is valid, that no other process runs with this peer id, and that the log accepts the grants.
-   * Throws a `WrongNetworkError`, a `GrantError`, a `ClockOffError`, a `FormatError` if the bytes are no statements,
+   * Throws a `WrongNetworkError`, a `GrantError`, a `ClockOffError`, a `FormatError` if the bytes are not statements,
    * and what the log throws.
    */
   async check(peer: PeerId, proof: Proof, body: Uint8Array): Promise<Proven> {
@@ -53,8 +53,9 @@ export class ProofChecker {
   }
 
   /**
-   * Returns true if another process runs with this peer id: then a data directory was copied. We ask the process that was
-   * admitted first whether it still answers, since a machine that lost power and came back is not a copy.
+   * Returns true if another process is running with this peer id, which means that a data directory was copied. We ask
+   * the process that was admitted first whether it still answers, because a machine that lost power and came back is
+   * not a copy.
    */
   async #isCopy(peer: PeerId, instance: Uint8Array): Promise<boolean> {
     const before = this.#options.admissionOf(peer)

@@ -15,22 +15,22 @@ import { Roster } from './roster.ts'
 export const proofFields = {
   network: bytesOf(32),
   instance: bytesOf(INSTANCE_BYTES),
-  /** Lengths of the grants in the body, beginning with the one that the root signed. */
+  /** The lengths of the grants in the body, starting with the grant that the root signed. */
   lengths: z.array(z.number().int().positive()).min(1).max(CHAIN_MAX),
-  /** Milliseconds since the Unix epoch, by the sender's clock. */
+  /** Milliseconds since the Unix epoch, according to the sender's clock. */
   now: z.number().int()
 }
 export const proofSchema = z.object(proofFields)
 export type Proof = z.output<typeof proofSchema>
 
-/** What a valid proof says. */
+/** The contents of a valid proof. */
 export interface Proven {
   instance: Uint8Array
   chain: Array<Statement<'grant'>>
   now: number
 }
 
-/** The proof that this member shows; `chainOf` is its body. */
+/** Returns the proof message that this member sends. `chainOf` returns the body that follows it. */
 export function grantProofOf(self: LocalMember, clock: Clock): Proof {
   return {
     network: self.network,
@@ -40,15 +40,16 @@ export function grantProofOf(self: LocalMember, clock: Clock): Proof {
   }
 }
 
-/** The body of the proof that this member shows. */
+/** Returns the body of the proof message that this member sends: its chain of grants. */
 export function chainOf(self: LocalMember): Uint8Array[] {
   return self.chain.map(grant => grant.bytes)
 }
 
 /**
- * Checks that a peer, whose id the connection has proven, holds a grant of our network. Its chain has at most `CHAIN_MAX`
- * grants. The root signed the first, the subject of each grant signed the next, the last is for this peer, and none has
- * expired. Throws a `WrongNetworkError`, a `GrantError`, or a `FormatError` if the bytes are no statements.
+ * Checks that a peer, whose id the connection has proven, holds a grant of our network. Its chain has at most
+ * `CHAIN_MAX` grants. The root must have signed the first, the subject of each grant must have signed the next, the
+ * last must be for this peer, and none may have expired. Throws a `WrongNetworkError`, a `GrantError`, or a
+ * `FormatError` if the bytes are not statements.
  */
 export async function checkProof(
   { network, instance, lengths, now }: Proof,
@@ -80,7 +81,7 @@ function decodeChain(body: Uint8Array, lengths: readonly number[]): Array<Statem
   const chain: Array<Statement<'grant'>> = []
   let offset = 0
   for (const length of lengths) {
-    // A copy, since a grant that is kept must not keep the whole message in memory.
+    // The bytes are copied, because a grant that we keep must not hold the whole message in memory.
     const statement = decodeStatement(Buffer.from(body.subarray(offset, offset + length)))
     if (statement.kind !== 'grant') throw new GrantError('a chain of grants holds another kind of statement')
     chain.push(statement)

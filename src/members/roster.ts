@@ -41,22 +41,22 @@ const KINDS_OF: Record<Role, ReadonlySet<Kind>> = {
   storage: new Set<Kind>(['status'])
 }
 
-/** Whether a role may write files. */
+/** Returns true if a role may write files. */
 export function isWriter(role: Role): boolean {
   return role === 'admin' || role === 'writer'
 }
 
 interface ChainedGrant {
   statement: Statement<'grant'>
-  /** How many grants are above this one, up to the root's. */
+  /** The number of grants above this one, up to the one that the root signed. */
   depth: number
-  /** The earliest `notAfter` on the chain. */
+  /** The earliest `notAfter` in the chain. */
   notAfter: Hlc | undefined
 }
 
 /**
- * Who is a member, in which role, and who signs under which grant, computed from all grants. It is held in memory, since it
- * decides for each incoming statement whether its author may sign it.
+ * Knows who is a member, in which role, and who signs under which grant. All of this is computed from the grants. It is
+ * kept in memory, because it decides for each incoming statement whether the author may sign it.
  */
 export class Roster implements Projection, Authorizer {
   readonly kinds: ReadonlySet<Kind> = new Set<Kind>(['root', 'grant'])
@@ -65,7 +65,7 @@ export class Roster implements Projection, Authorizer {
   /** Grants whose issuer is not known yet, by the id of the issuing grant. The log accepted them, so they are few. */
   readonly #waiting = new Map<string, Array<Statement<'grant'>>>()
   readonly #listeners: Array<() => void> = []
-  /** For each member, the grant that counts. */
+  /** The grant of each member that takes effect. */
   readonly #best = new Map<PeerId, ChainedGrant>()
   readonly #members = new Map<PeerId, Member>()
 
@@ -113,7 +113,9 @@ export class Roster implements Projection, Authorizer {
     this.load(items.map(({ statement }) => statement))
   }
 
-  /** Takes in accepted statements, in any order. A grant whose issuer is not known yet waits for it. */
+  /**
+   * Adds accepted statements, in any order. A grant whose issuer is not known yet is kept until the issuer is known.
+   */
   load(statements: readonly Statement[]): void {
     const ready = statements.filter(({ kind }) => kind === 'grant') as Array<Statement<'grant'>>
     // Grants that were waiting for one of these are appended to the list while we walk it.
@@ -137,9 +139,9 @@ export class Roster implements Projection, Authorizer {
   }
 
   /**
-   * Checks a chain that a stranger shows: the root issued the first grant, each grant issued the next, and the last is for
-   * the peer whose id the connection proved. Returns the authors of the grants, or undefined if the chain is not valid. The
-   * caller verifies the signatures.
+   * Checks a chain that a stranger shows: the root issued the first grant, each grant issued the next, and the last is
+   * for the peer whose id the connection proved. Returns the authors of the grants, or undefined if the chain is not
+   * valid. The caller verifies the signatures.
    */
   static authorsOfChain(
     chain: ReadonlyArray<Statement<'grant'>>,
@@ -168,7 +170,8 @@ export class Roster implements Projection, Authorizer {
     return { statement, depth: issuer.depth + 1, notAfter: earliest(own, issuer.notAfter) }
   }
 
-  // If a device has several grants, the one with the shortest chain counts, and among equals the earliest.
+  // If a device has several grants, the one with the shortest chain takes effect. Among chains of equal length it is
+  // the earliest grant.
   #count(grant: ChainedGrant): void {
     const peer = peerIdOf(grant.statement.fields.subject)
     const before = this.#best.get(peer)

@@ -17,22 +17,22 @@ export interface StatusesOptions {
   roster: Roster
   clock: Clock
   logger: ComponentLogger
-  /** How long a node must have seen a member out before it acts on it. */
+  /** How long a member must have appeared as `out` before this node acts on that. */
   outAfterMs: number
   /** Returns the index changes that mark superseded statuses as dead, so that their space is freed. */
   markDead: (items: readonly AcceptedStatement[]) => IndexOp[]
 }
 
 /**
- * The last status of each member, and the view that is computed from them. Only the newest status of a member counts. An
- * older one is forgotten as soon as a newer one is accepted.
+ * The last status of each member, and the view that is computed from them. Only the newest status of a member is used.
+ * An older one is forgotten as soon as a newer one is accepted.
  */
 export class Statuses implements Projection {
   readonly kinds: ReadonlySet<Kind> = new Set<Kind>(['status'])
   readonly #options: StatusesOptions
   readonly #log: Logger
   readonly #last = new Map<PeerId, AcceptedStatement<'status'>>()
-  /** Since when we have seen a member out without a break; monotonic time. */
+  /** The time since which a member has appeared as `out` without interruption; monotonic time. */
   readonly #outSinceAtMs = new Map<PeerId, number>()
   readonly #listeners: Array<(view: View) => void> = []
   #view: View = makeView([], new Set())
@@ -43,7 +43,7 @@ export class Statuses implements Projection {
     options.roster.onChange(() => this.refresh())
   }
 
-  /** The view that ranks are computed from now. */
+  /** The current view, from which ranks are computed. */
   get view(): View {
     return this.#view
   }
@@ -80,8 +80,8 @@ export class Statuses implements Projection {
   }
 
   /**
-   * Takes in accepted statuses, in any order. Returns the index changes that remove superseded ones. After a power cut the
-   * index may hold an older status beside the newer one.
+   * Adds accepted statuses, in any order. Returns the index changes that remove superseded ones. After a power cut the
+   * index may hold an older status besides the newer one.
    */
   load(items: readonly AcceptedStatement[]): IndexOp[] {
     const superseded: AcceptedStatement[] = []
@@ -100,7 +100,10 @@ export class Statuses implements Projection {
     return [...forgotten, ...this.#options.markDead(superseded)]
   }
 
-  /** Computes the view again: after a change, and from time to time, since a member counts as out after a while without any news. */
+  /**
+   * Recomputes the view. Call it after a change, and regularly, because a member becomes out with the passing of time
+   * alone.
+   */
   refresh(): void {
     const statuses = this.#statuses()
     const nowMs = this.#options.clock.monotonic()
@@ -120,8 +123,9 @@ export class Statuses implements Projection {
   }
 
   /**
-   * A status that is stamped too far ahead counts as older than any that is not. We accepted or signed it while our own
-   * clock was ahead, and until its time has come it would otherwise keep out the author's later statuses.
+   * Returns true if `a` is the newer status. A status that is stamped too far ahead counts as older than any that is
+   * not. We accepted or signed it while our own clock was ahead. Otherwise the author's later statuses would be ignored
+   * until our clock reaches that stamp.
    */
   #isNewer(a: Statement, b: Statement): boolean {
     const limitMs = this.#options.clock.now() + FUTURE_MS_MAX
@@ -141,7 +145,8 @@ export class Statuses implements Projection {
         hlc: statement.hlc,
         role: member.role,
         weight: Math.min(weight, member.capacityMax ?? WEIGHT_MAX),
-        // A zone counts only if it was granted, or a member could choose which blocks it holds by naming a zone.
+        // Count a zone only if the member's grant contains it. Otherwise a member could choose its blocks by claiming a
+        // zone.
         zone: member.zone !== undefined && member.zone === zone ? zone : null,
         state,
         outAfterMs: Math.min(Math.max(outAfter, this.#options.outAfterMs), OUT_AFTER_MS_MAX)
@@ -151,7 +156,7 @@ export class Statuses implements Projection {
   }
 }
 
-// If two statuses have the same stamp, the one with the smaller id counts.
+// If two statuses have the same stamp, the one with the smaller id wins.
 function isLater(a: Statement, b: Statement): boolean {
   return a.hlc !== b.hlc ? a.hlc > b.hlc : compareBytes(a.id, b.id) < 0
 }

@@ -12,7 +12,7 @@ export interface Status {
   key: Uint8Array
   hlc: Hlc
   role: Role
-  /** The bytes that it offers; 0 if it keeps nothing. */
+  /** The number of bytes that it offers; 0 if it stores nothing. */
   weight: number
   zone: string | null
   state: MemberState
@@ -26,12 +26,12 @@ export interface ViewMember {
   zone: string | null
   isDraining: boolean
   isOut: boolean
-  /** Not part of the view's id, since a member that is full keeps its rank. */
+  /** Not part of the view's id, because a member that is full keeps its rank. */
   isFull: boolean
   canRead: boolean
 }
 
-/** Who is in, with what weight and in which zone. Ranks are computed from this. Ordered by key. */
+/** Who is in, with what weight and in which zone. Ranks are computed from this. The members are ordered by key. */
 export interface View {
   /** 32 bytes. Two views with the same id yield the same rank. */
   id: Uint8Array
@@ -39,16 +39,17 @@ export interface View {
 }
 
 /**
- * Finds the members that are out by the statuses alone, and the median stamp. A member that lags behind the median by its
- * own `outAfter` is out, and the median is taken again without it. The result depends on replicated data only, so all
- * members agree on it. One half of the members can never put the other half out, and of two members neither is ever out.
+ * Finds the members that are out by the statuses alone, and the median stamp. A member that lags behind the median by
+ * its own `outAfter` is out, and the median is taken again without it. The result depends on replicated data only, so
+ * all members agree on it. One half of the members can never cause the other half to be out. In a network of two
+ * members, neither is ever out.
  */
 export function findOut(statuses: readonly Status[]): { out: Set<PeerId>; medianHlc: Hlc | undefined } {
   const out = new Set<PeerId>()
   const byAge = [...statuses].sort((a, b) => (a.hlc < b.hlc ? -1 : a.hlc > b.hlc ? 1 : compareBytes(a.key, b.key)))
   for (;;) {
     const counted = byAge.filter(({ peer, weight }) => weight > 0 && !out.has(peer))
-    // The newest is last, so the k-th newest is k from the end.
+    // The newest stamp is last, so the k-th newest is the k-th from the end.
     const medianHlc = counted.at(-(Math.floor(counted.length / 2) + 1))?.hlc
     if (medianHlc === undefined) return { out, medianHlc }
     const lagging = byAge.find(
@@ -59,7 +60,7 @@ export function findOut(statuses: readonly Status[]): { out: Set<PeerId>; median
   }
 }
 
-/** The view of these statuses, in which the members of `out` are out. */
+/** Returns the view of these statuses in which the members of `out` are out. */
 export function makeView(statuses: readonly Status[], out: ReadonlySet<PeerId>): View {
   const members = [...statuses]
     .sort((a, b) => compareBytes(a.key, b.key))
@@ -77,7 +78,7 @@ export function makeView(statuses: readonly Status[], out: ReadonlySet<PeerId>):
   return { id: hash('sha256', encodeCanonical(rows), 'buffer'), members }
 }
 
-/** Returns the members that are in only one of two views, or in both with different facts. */
+/** Returns the members that are in only one of the two views, or that differ between them. */
 export function changedPeers(a: View, b: View): PeerId[] {
   const factsByPeer = ({ members }: View): Map<PeerId, string> =>
     new Map(members.map(({ key: _key, ...facts }) => [facts.peer, JSON.stringify(facts)]))
@@ -85,7 +86,7 @@ export function changedPeers(a: View, b: View): PeerId[] {
   return [...new Set([...before.keys(), ...after.keys()])].filter(peer => before.get(peer) !== after.get(peer))
 }
 
-/** Whether two views are equal, including what is not part of their ids. */
+/** Returns true if two views are equal, including the parts that their ids do not cover. */
 export function isSameView(a: View, b: View): boolean {
   return (
     toHex(a.id) === toHex(b.id) &&

@@ -19,13 +19,13 @@ const REPLICAS_DEFAULT = 3
 const OUT_AFTER_MS_MIN = 1_000
 
 /**
- * Starts a node on a data directory and resolves once it answers. The node is the member whose keystore is in the directory.
- * In a new directory it becomes an admin of the network whose key is given, or of one that it founds.
+ * Starts a node on a data directory and resolves once the node answers. The node is the member whose keystore is in the
+ * directory. In a new directory, it becomes an admin of the network whose key is given, or of a network that it founds.
  *
  * Throws a `DfsError` with one of these codes: `locked` if another process has the directory; `wrong-key` for the
- * passphrase; `not-allowed` if there is an address to join at and neither key nor `found`; `invalid` for options that can
- * never work, or for a directory of another network; `port-taken`; `unsupported` for a directory of an unknown layout, or
- * for one that has lost its keystore; and the codes of the disk.
+ * passphrase; `not-allowed` if there is an address to join at but neither a key nor `found`; `invalid` for options that
+ * can never work, or for a directory of another network; `port-taken`; `unsupported` for a directory of an unknown
+ * layout, or for one that has lost its keystore; and the codes of the disk.
  */
 export async function createNode(options: NodeOptions): Promise<DfsNode> {
   checkOptions(options)
@@ -48,7 +48,7 @@ export async function createNode(options: NodeOptions): Promise<DfsNode> {
       onEvent,
       network: secrets.network,
       startStack: (onDoubt, listening) =>
-        // A stack that replaces another finds the files of that one, so its directory is not new.
+        // A stack that replaces another one finds the files of that stack, so its directory is not new.
         startStack({ ...fixed, defaults, onDoubt, isNew: isNew && listening === undefined, listen: listening ?? given })
     })
     await node.start()

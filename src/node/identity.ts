@@ -14,10 +14,10 @@ import { InvalidInputError } from '../util/errors.ts'
 import { debugLogger } from '../util/logger.ts'
 
 /**
- * Returns the secrets of the member that this directory is. A new directory becomes a member first: of the network whose
- * key is given, or of one that it founds. Throws an `InvalidInputError` for a directory of another network, a
- * `NotAllowedError` if there is an address to join at and neither key nor `found`, an `UnknownLayoutError` for a directory
- * that has lost its keystore, and the errors of the keystore.
+ * Returns the secrets of the member that this directory belongs to. A new directory is first made a member, either of
+ * the network whose key is given or of a network that it founds. Throws an `InvalidInputError` for a directory of
+ * another network, a `NotAllowedError` if there is an address to join at but neither a key nor `found`, an
+ * `UnknownLayoutError` for a directory that has lost its keystore, and the errors of the keystore.
  */
 export async function secretsOf(options: NodeOptions, files: Files): Promise<Secrets> {
   const { networkKey, passphrase, bootstrap = [], clock = systemClock, chance = systemChance } = options
@@ -49,8 +49,8 @@ export async function secretsOf(options: NodeOptions, files: Files): Promise<Sec
 }
 
 /**
- * Throws if this directory ever held a member: it has rows but no keystore. A new identity could not open these rows, and
- * the old one would be lost silently.
+ * Throws if this directory has already belonged to a member, which means that it has rows but no keystore. A new
+ * identity could not open these rows, and the old one would be lost silently.
  */
 async function assertNew(files: Files): Promise<void> {
   for (const name of await files.list('segments')) {

@@ -36,7 +36,7 @@ export interface NodeInit extends SupervisorOptions {
 }
 
 /**
- * The running node, as the library exposes it. Each verb goes to the stack that runs at the moment, and waits while the
+ * The running node, as the library exposes it. Each verb is passed to the stack that is running, and waits while the
  * supervisor replaces that stack.
  */
 export class Node implements DfsNode {
@@ -70,7 +70,7 @@ export class Node implements DfsNode {
     return this.listening().map(address => `${address}/p2p/${this.peerId}`)
   }
 
-  /** The addresses it listens on, without its peer id. */
+  /** Returns the addresses on which it listens, without its peer id. */
   listening(): string[] {
     return this.#supervisor.last.host.addresses()
   }
@@ -133,7 +133,7 @@ export class Node implements DfsNode {
   async status(): Promise<Status> {
     this.#assertRunning()
     const { current, last, rebuildError, worker } = this.#supervisor
-    // While the index cannot be rebuilt, no stack runs, but the last one knows most of the answer.
+    // While the index cannot be rebuilt, no stack runs, but the last stack knows most of the answer.
     const stack = await current.catch(() => last)
     return statusOf(stack, { files: await this.#countFiles(stack), rebuildError, rebuilding: worker })
   }
@@ -167,8 +167,8 @@ export class Node implements DfsNode {
   }
 
   /**
-   * Returns how many files the catalog shows. They are counted once for each stack; after that, changes update the
-   * count.
+   * Returns the number of files that the catalog shows. They are counted once for each stack. After that, changes
+   * update the count.
    */
   async #countFiles(stack: Stack): Promise<number> {
     if (this.#fileCount?.stack !== stack) {
@@ -179,7 +179,7 @@ export class Node implements DfsNode {
       return (await this.#fileCount.base) + stack.projection.fileDelta
     } catch (error) {
       this.#fileCount = undefined
-      // Without an index they cannot be counted.
+      // Without an index, files cannot be counted.
       if (this.#supervisor.rebuildError !== undefined) return 0
       throw error
     }

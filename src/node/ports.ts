@@ -12,15 +12,16 @@ type Ports = z.infer<typeof portsSchema>
 const DEFAULT_PORTS: Ports = { tcp: 3000, ws: 3001 }
 
 /**
- * The default addresses to listen on: the ports this node used before, else the usual ones, else free ones. A node that
- * keeps its ports is found again at the addresses that others remember.
+ * Returns the default addresses to listen on. They have the ports that this node used before, or the usual ports at the
+ * first start. A port that is taken is replaced by a free one. If a node keeps its ports, others find it again at the
+ * addresses that they remember.
  */
 export async function defaultListen(files: Files): Promise<string[]> {
   const { tcp, ws } = (await readPorts(files)) ?? DEFAULT_PORTS
   return [await freeOr(`/ip4/0.0.0.0/tcp/${tcp}`), await freeOr(`/ip4/0.0.0.0/tcp/${ws}`, '/ws')]
 }
 
-/** Remembers the ports at which a started node listens, for the next start. */
+/** Saves the ports on which a started node listens, for the next start. */
 export async function rememberPorts(files: Files, addresses: readonly string[]): Promise<void> {
   const ws = addresses.find(address => address.endsWith('/ws'))
   const tcp = addresses.find(address => address !== ws && !address.endsWith('/ws'))

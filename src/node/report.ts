@@ -6,11 +6,11 @@ import type { Worker } from '../util/worker.ts'
 import type { Stack } from './stack.ts'
 
 export interface StatusFacts {
-  /** Files that the catalog shows. */
+  /** The number of files that the catalog shows. */
   files: number
-  /** Why the index could not be rebuilt, while that is so. */
+  /** The error with which the rebuild of the index failed; undefined if there is none. */
   rebuildError: unknown
-  /** The worker that rebuilds it. */
+  /** The worker that rebuilds the index. */
   rebuilding: Worker
 }
 
@@ -38,7 +38,7 @@ export function statusOf(stack: Stack, { files, rebuildError, rebuilding }: Stat
   }
 }
 
-/** Returns the other members, and how this one is connected to them. */
+/** Returns the other members, and how this member is connected to them. */
 export function peersOf(members: Members): Peer[] {
   const admitted = new Set(members.admitted)
   const connections = new Map(members.connections().map(connection => [connection.peer, connection]))
@@ -51,7 +51,7 @@ export function peersOf(members: Members): Peer[] {
     })
 }
 
-/** Yields what the owner of the node should know and can usually act on. */
+/** Yields warnings about facts that the owner of the node should know and can usually act on. */
 function* warningsOf({ capacity, diskMonitor: disk, report, fs }: Stack, rebuildError: unknown): Generator<string> {
   const { members, blocks } = fs
   if (rebuildError !== undefined)

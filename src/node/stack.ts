@@ -12,7 +12,7 @@ import { INDEX_FOLDER } from './rooms/disk.ts'
 import type { RoomOptions } from './rooms/options.ts'
 import { buildRooms, fsContextOf, type Rooms } from './rooms/rooms.ts'
 
-/** The rooms of one node, running. They start and stop together. */
+/** The running rooms of one node. They start and stop together. */
 export interface Stack {
   fs: FsContext
   host: Pick<Host, 'addresses'>
@@ -21,21 +21,21 @@ export interface Stack {
   projection: CatalogProjection
   /** All background work of the rooms. */
   workers: readonly Worker[]
-  /** What opening the store found. */
+  /** What was found when the store was opened. */
   report: OpenReport
   /** Stops all rooms. A second call has no effect. */
   stop(): Promise<void>
 }
 
 export interface StackOptions extends Omit<RoomOptions, 'mayFree'> {
-  /** True if this start created the directory. In any other directory, what is missing has been lost. */
+  /** True if this start created the directory. In any other directory, anything that is missing has been lost. */
   isNew: boolean
   defaults: FsContext['defaults']
 }
 
 /**
- * Builds the rooms, brings the index up to date, and starts them, the lowest first. They stop in the opposite order.
- * Throws an `IndexCorruptError` if the index must be removed first.
+ * Builds the rooms, brings the index up to date, and starts the rooms, the lowest first. They stop in the opposite
+ * order. Throws an `IndexCorruptError` if the index must be removed first.
  */
 export async function startStack({ isNew, defaults, ...options }: StackOptions): Promise<Stack> {
   let mustCompare = false
@@ -49,7 +49,8 @@ export async function startStack({ isNew, defaults, ...options }: StackOptions):
 
     const report = await disk.start()
     stops.push(disk.stop)
-    // A rebuilt index may lack what only the old one knew, so we compare with the other members before we free anything.
+    // A rebuilt index may lack facts that only the old one held, so we compare with the other members before we free
+    // anything.
     mustCompare = report.rebuilt && !isNew
     await catalog.projection.load()
     await members.load()
@@ -74,13 +75,13 @@ export async function startStack({ isNew, defaults, ...options }: StackOptions):
     return { fs, host, capacity, diskMonitor: monitor, projection, workers: all, report, stop }
   } catch (error) {
     await stop().catch(() => {
-      // The error that ended the start is the one to report.
+      // The error that ended the start is the one to report, not this one.
     })
     throw error
   }
 }
 
-/** Passes membership news up: to the blocks room, which retries what was out of reach, and to the owner. */
+/** Passes membership news up to the blocks room, which retries what was out of reach, and to the owner of the node. */
 function passNewsUp({ membership, blocks }: Rooms, onEvent: (event: NodeEvent) => void): void {
   membership.members.on(({ event, ...rest }) => {
     if (event === 'admitted' || event === 'compared') blocks.retry()
@@ -89,12 +90,15 @@ function passNewsUp({ membership, blocks }: Rooms, onEvent: (event: NodeEvent) =
   membership.statuses.onView(() => blocks.retry())
 }
 
-/** False while the clock is off, or, after a rebuild, until this member has compared with every other. */
+/**
+ * Returns false while the clock is off. After a rebuild it also returns false until this member has compared its log
+ * with every other member.
+ */
 function mayFree({ membership: { members } }: Rooms, mustCompare: boolean): boolean {
   return !members.isClockOff && (!mustCompare || members.compared.size === members.all.length - 1)
 }
 
-/** Removes the index. Another one can be rebuilt from the segments and blocks. */
+/** Removes the index. It can be rebuilt from the segments and blocks. */
 export async function removeIndex(files: Files): Promise<void> {
   await files.removeDirectory(INDEX_FOLDER)
 }

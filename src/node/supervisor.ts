@@ -9,11 +9,13 @@ import { Worker } from '../util/worker.ts'
 import { removeIndex, type Stack } from './stack.ts'
 
 /**
- * The file that notes in the data directory that the index is in doubt, so that a crash before the rebuild does not
- * hide it.
+ * The file in the data directory that marks the index as untrusted, so that this is not forgotten if the process
+ * crashes before the rebuild.
  */
 const DOUBT = 'index.doubt'
-/** The first pause after a rebuild that failed, and the longest. They are long because each rebuild reads all segments. */
+/**
+ * The first pause after a failed rebuild, and the longest pause. They are long because each rebuild reads all segments.
+ */
 const REBUILD_RETRY_MS = 5_000
 const REBUILD_RETRY_MS_MAX = 10 * 60_000
 
@@ -26,8 +28,8 @@ export interface SupervisorOptions {
 }
 
 /**
- * Starts a stack that calls `onDoubt` when its index can no longer be trusted. `listen` has the addresses of the last
- * stack.
+ * Starts a stack that calls `onDoubt` when its index can no longer be trusted. `listen` holds the addresses of the
+ * previous stack.
  */
 export type StartStack = (
   onDoubt: (error: IndexCorruptError) => void,
@@ -35,10 +37,11 @@ export type StartStack = (
 ) => Promise<Stack>
 
 /**
- * Keeps one stack running. When its index loses or garbles a row, the supervisor stops that stack, removes the index, and
- * starts another, which rebuilds the index from the segments. Verbs that are called meanwhile wait for the new stack. Those
- * under way fail and may be repeated. If the rebuild fails, because the disk is full or does not answer, verbs fail with
- * that reason, and the supervisor tries again with growing pauses for as long as the node runs.
+ * Keeps one stack running. If the stack's index loses or garbles a row, the supervisor stops that stack, removes the
+ * index, and starts another stack, which rebuilds the index from the segments. Verbs that are called meanwhile wait for
+ * the new stack. Verbs that are under way fail and may be repeated. If the rebuild fails, because the disk is full or
+ * does not answer, verbs fail with that reason, and the supervisor tries again with growing pauses for as long as the
+ * node runs.
  */
 export class Supervisor {
   readonly #options: SupervisorOptions
@@ -49,7 +52,7 @@ export class Supervisor {
   #rebuildError: unknown
   #isInDoubt = false
   #isStopped = false
-  /** Where the last stack listened. The next one listens there too, so that others find it. */
+  /** The addresses on which the last stack listened. The next stack listens there too, so that others find it. */
   #listen: readonly string[] | undefined
 
   constructor(options: SupervisorOptions) {
@@ -58,7 +61,7 @@ export class Supervisor {
     this.#log = logger.forComponent('dfs:node')
     this.#current = Promise.reject(new StoppedError('this node has not started'))
     this.#current.catch(() => {
-      // A caller that asks before the start gets this error from `current`.
+      // A caller that uses `current` before the start gets this error.
     })
     this.#rebuilding = new Worker({
       name: 'index rebuild',
@@ -88,12 +91,12 @@ export class Supervisor {
     await this.#last?.stop()
   }
 
-  /** The stack that runs, or the one that is being started. Rejects with the reason why none can. */
+  /** The stack that is running or being started. Rejects with the reason if no stack can run. */
   get current(): Promise<Stack> {
     return this.#current
   }
 
-  /** The stack that started last, even if it has ended since. It knows most of what a status says. */
+  /** The stack that was started last, even if it has ended since. It knows most of what a status contains. */
   get last(): Stack {
     if (this.#last === undefined) throw new StoppedError('this node has not started')
     return this.#last
@@ -132,7 +135,8 @@ export class Supervisor {
   async #replace(before: Stack): Promise<Stack> {
     const { files } = this.#options
     try {
-      // This comes first, or a crash after a clean stop would hide the doubt.
+      // This file is written first. Otherwise, if the process crashed after a clean stop of the stack, nothing would
+      // show that the index is untrusted.
       await replaceFile(files, DOUBT, new Uint8Array(0))
     } finally {
       await before.stop()
@@ -141,7 +145,9 @@ export class Supervisor {
     return this.#open(this.#listen)
   }
 
-  /** Starts a stack. If it finds that its index cannot be trusted, starts another without that index. */
+  /**
+   * Starts a stack. If the stack finds that its index cannot be trusted, removes the index and starts another stack.
+   */
   async #open(listen: readonly string[] | undefined): Promise<Stack> {
     const { files, startStack } = this.#options
     const onDoubt = (error: IndexCorruptError): void => this.#onDoubt(error)
@@ -152,7 +158,7 @@ export class Supervisor {
     } catch (error) {
       if (!(error instanceof IndexCorruptError)) throw error
       this.#log('the index cannot be trusted and is rebuilt: %s', reasonOf(error))
-      // Only the old index knew of these stretches.
+      // Only the old index knew about these stretches.
       lostStretches = error.damagedStretches
       await removeIndex(files)
       stack = await startStack(onDoubt, listen)

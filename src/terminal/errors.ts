@@ -1,4 +1,4 @@
-/** A failure that one of the programs found itself, or that the daemon reported to `dfs`. */
+/** A failure that one of the programs found, or that the daemon reported to `dfs`. */
 export class CliError extends Error {
   override readonly name: string = 'CliError'
   readonly code: string
@@ -9,7 +9,7 @@ export class CliError extends Error {
   }
 }
 
-/** Returns the error for a call of the program that can never work. */
+/** Returns the error for a command line that can never work. */
 export function usage(message: string): CliError {
   return new CliError('usage', message)
 }
@@ -45,13 +45,13 @@ export function codeOfAny(error: unknown): string {
   return name === 'AbortError' ? 'aborted' : 'io'
 }
 
-// Our own codes are lower-case words, and the system's are upper case. We look at the text because importing the error
-// classes would make `dfs` load the whole node to print one line.
+// Our own codes are lower-case words, and those of the system are upper case. We check the text of the code, because
+// importing the error classes would make `dfs` load the whole node to print one line.
 function isOurs(code: unknown): code is string {
   return typeof code === 'string' && /^[a-z][a-z-]*$/.test(code)
 }
 
-/** Returns true if the local file system failed on one file for a reason that need not affect the next file. */
+/** Returns true if the local file system failed on a file for a reason that need not affect the next file. */
 export function isOfOneFile(error: unknown): boolean {
   const { code, syscall } = error as NodeJS.ErrnoException
   return syscall !== undefined && code !== undefined && !['ENOSPC', 'EDQUOT', 'EROFS', 'EMFILE', 'EIO'].includes(code)

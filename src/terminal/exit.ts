@@ -29,7 +29,7 @@ export const EXIT_WORDS: Record<ExitName, string> = {
   interrupted: 'interrupted'
 }
 
-/** Returns the line of a help text that lists exit codes. */
+/** Returns the line of a help text that lists these exit codes. */
 export function exitLine(names: readonly ExitName[]): string {
   return `Exit codes: ${names.map(name => `${EXIT[name]} ${EXIT_WORDS[name]}`).join(', ')}.`
 }

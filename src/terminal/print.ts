@@ -1,7 +1,7 @@
 import { escapeForTerminal } from './escape.ts'
 import { hideProgress } from './progress.ts'
 
-/** Prints data for a script: one JSON value a line. */
+/** Prints data for a script, one JSON value per line. */
 export function printJson(value: unknown): void {
   print(JSON.stringify(value))
 }
@@ -17,7 +17,7 @@ export function note(text: string): void {
   process.stderr.write(`${escapeForTerminal(text)}\n`)
 }
 
-/** Returns false once the reader of our output has closed it, as `head` does. */
+/** Returns false once the reader of our output has closed the pipe, as `head` does. */
 export function isStdoutOpen(): boolean {
   return !process.stdout.destroyed
 }

@@ -4,7 +4,7 @@ import { EXIT, exitOf, report } from './exit.ts'
 import { watchStdout } from './stdout.ts'
 import { version } from './version.ts'
 
-/** Returns a program, or a command of one, that throws instead of exiting: `runProgram` reports what is wrong. */
+/** Returns a program or subcommand that throws instead of exiting. `runProgram` catches and reports the error. */
 export function newProgram(name: string, description: string): Command {
   return new Command(name)
     .description(description)
@@ -33,7 +33,7 @@ export function isOn(value: string | undefined): boolean {
 }
 
 function wrongUsage({ code, message }: CommanderError): Error {
-  // Without a command Commander prints the help and has no message of its own.
+  // Without a command, Commander prints the help and gives no message of its own.
   if (code === 'commander.help') return usage('no command was given: see dfs --help')
   return usage(message.replace(/^error: /, '').replaceAll(/\s*\n\s*/g, ' '))
 }

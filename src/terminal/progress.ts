@@ -2,7 +2,7 @@ import { formatBytes, formatDuration } from './units.ts'
 
 const REDRAW_MS = 200
 
-/** The progress line that is on the terminal now, if any. */
+/** The progress line that is currently on the terminal, if any. */
 let shown: Progress | undefined
 
 /** Removes the progress line before something else is written. It comes back with the next bytes. */
@@ -10,7 +10,10 @@ export function hideProgress(): void {
   shown?.hide()
 }
 
-/** A line on the terminal that shows how far a transfer has come, its rate and the time left. Prints nothing into a pipe. */
+/**
+ * A line on the terminal that shows the progress of a transfer, its rate and the time left. It prints nothing if the
+ * output is a pipe.
+ */
 export class Progress {
   readonly #verb: string
   readonly #isWanted: boolean
@@ -21,7 +24,7 @@ export class Progress {
   /** Monotonic. */
   #drawnAtMs = 0
 
-  /** `total` is the number of bytes to come, if that is known. */
+  /** `total` is the number of bytes to transfer, if that is known. */
   constructor(verb: string, isQuiet: boolean, total?: number) {
     this.#verb = verb
     this.#isWanted = !isQuiet && process.stderr.isTTY === true
@@ -43,7 +46,7 @@ export class Progress {
     process.stderr.write(`\r\x1b[K${progressText(this.#verb, this.#done, this.#total, now - this.#startedAtMs)}`)
   }
 
-  /** Passes bytes through and counts them. */
+  /** Yields the bytes of `source` and counts them. */
   async *count<T extends Uint8Array>(source: AsyncIterable<T>): AsyncGenerator<T> {
     for await (const bytes of source) {
       this.add(bytes.byteLength)

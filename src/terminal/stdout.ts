@@ -2,8 +2,8 @@ import { pipeline } from 'node:stream/promises'
 import { exitOf, report } from './exit.ts'
 
 /**
- * Decides how a program ends when it cannot print. A reader that closes early, as `head` does, is not a failure, but a full
- * disk is. Without this Node would end the process with a stack trace.
+ * Decides how a program ends when it cannot print. If the reader closes the pipe early, as `head` does, that is not a
+ * failure, but a full disk is. Without this, Node would end the process with a stack trace.
  */
 export function watchStdout(isJson: boolean): void {
   process.stdout.on('error', error => {

@@ -1,8 +1,8 @@
 import { usage } from './errors.ts'
 
 /**
- * Refuses flags that are promised but not built yet. They are refused by name, so that nobody believes they had an effect.
- * `names` come without their dashes.
+ * Refuses flags that are promised but not built yet. They are refused by name, so that nobody believes that they had an
+ * effect. `names` are given without dashes.
  */
 export function refuseUnbuiltFlags(args: readonly string[], names: readonly string[]): void {
   for (const arg of args) {

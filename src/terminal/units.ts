@@ -14,7 +14,7 @@ const SIZE_UNITS: Record<string, number> = {
 }
 const TIME_UNITS: Record<string, number> = { s: 1e3, m: 60e3, h: 3600e3, d: 86_400e3 }
 
-/** Returns the bytes in a size such as `10GB` (10^9 each) or `64MiB` (2^20 each). */
+/** Returns the number of bytes in a size such as `10GB` (10^9 each) or `64MiB` (2^20 each). */
 export function parseSize(text: string): number {
   const [, number, unit] = /^(\d+(?:\.\d+)?)\s*([a-z]*)$/i.exec(text.trim()) ?? []
   const factor = SIZE_UNITS[unit?.toLowerCase() ?? '?']
@@ -24,14 +24,14 @@ export function parseSize(text: string): number {
   return bytes
 }
 
-/** Returns the milliseconds in a time such as `5s`, `10m`, `24h` or `30d`. */
+/** Returns the number of milliseconds in a time such as `5s`, `10m`, `24h` or `30d`. */
 export function parseTime(text: string): number {
   const [, number, unit] = /^(\d+(?:\.\d+)?)\s*([smhd])$/.exec(text.trim()) ?? []
   if (number === undefined) throw usage(`"${text}" is not a time: write it like 5s, 10m, 24h or 30d`)
   return Math.floor(Number(number) * (TIME_UNITS[unit as string] as number))
 }
 
-/** Reads a number of copies: `all`, or a number from 1 to 999. The library itself accepts up to 1,000. */
+/** Parses a number of copies: `all`, or a number from 1 to 999. The library itself accepts up to 1,000. */
 export function parseCopies(text: string): number | 'all' {
   if (text === 'all') return 'all'
   if (!/^[1-9]\d{0,2}$/.test(text))

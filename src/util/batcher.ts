@@ -1,12 +1,12 @@
 import { type DfsError, StoppedError } from './errors.ts'
 
 export interface BatcherOptions<In> {
-  /** The most items that one batch takes: one or more. */
+  /** The most items in one batch. At least one. */
   itemsMax: number
-  /** The most bytes that one batch takes, measured by `sizeOf`. A batch of one item may be larger. */
+  /** The most bytes in one batch, measured by `sizeOf`. A batch of a single item may be larger. */
   bytesMax?: number
   sizeOf?: (item: In) => number
-  /** How many batches may be under way at once. */
+  /** The number of batches that may be under way concurrently. */
   parallel?: number
 }
 
@@ -17,11 +17,12 @@ interface Waiting<In, Out> {
 }
 
 /**
- * Group commit without a timer: while a batch is under way, new items wait, and together they form the next batch. An idle
- * batcher adds no delay. A busy one shares each disk sync or round trip among all items that arrived meanwhile.
+ * Group commit without a timer: while a batch is under way, new items wait, and together they form the next batch. An
+ * idle batcher adds no delay. A busy one shares each disk sync or round trip among all items that arrived meanwhile.
  *
- * `work` returns one result per item, in order. If it throws, every item of that batch fails with that error. The number of
- * waiting items is not bounded here. Each caller waits for its result, and the callers bound how many of them wait.
+ * `work` returns one result per item, in order. If it throws, every item of the batch fails with that error. The number
+ * of waiting items is not bounded here. Each caller waits for its result, and the callers must limit how many of them
+ * wait.
  */
 export class Batcher<In, Out> {
   readonly #work: (items: In[]) => Promise<readonly Out[]>
@@ -37,12 +38,15 @@ export class Batcher<In, Out> {
     this.#options = options
   }
 
-  /** How many items wait for their batch to begin. */
+  /** The number of items that wait for their batch to begin. */
   get pending(): number {
     return this.#queue.length
   }
 
-  /** Adds an item to a batch. Resolves with its result. Rejects with the error of its batch, or with that of `close`. */
+  /**
+   * Adds an item to a batch. Resolves with the item's result. Rejects with the error of its batch, or with the error
+   * given to `close`.
+   */
   add(item: In): Promise<Out> {
     return new Promise<Out>((resolve, reject) => {
       if (this.#closed !== undefined) {
@@ -67,8 +71,8 @@ export class Batcher<In, Out> {
     return new Promise(resolve => this.#idle.push(resolve))
   }
 
-  // A batch starts at the end of this turn of the event loop, so that all items added in the turn share it. If the loop
-  // handles sixty-four requests in one turn, the first of them is not written alone. There is no timer.
+  // A batch starts at the end of this turn of the event loop, so that all items added in the turn share it. Otherwise,
+  // if the loop handles sixty-four requests in one turn, the first of them would be written alone. There is no timer.
   #schedule(): void {
     if (this.#scheduled) return
     this.#scheduled = true

@@ -1,19 +1,19 @@
 /**
  * A pool of buffers for blocks. A fresh megabyte costs more than encrypting it, because its pages are touched for the
  * first time. Megabytes that wait for the garbage collector also make it scan the whole heap again and again. A caller
- * that is sure to hold the last reference to a buffer returns it. A buffer that nobody returns is collected like any
- * other.
+ * that is sure to hold the last reference to a buffer returns it to the pool. A buffer that nobody returns is
+ * garbage-collected like any other.
  */
 
 /** Smaller buffers cost little, so they are not pooled. */
 const POOLED_BYTES_MIN = 256 << 10
-/** The most bytes that wait in the pool, over all lengths. */
+/** The most bytes that the pool holds, over all buffer lengths. */
 const FREE_BYTES_MAX = 32 << 20
 
 const freeByLength = new Map<number, Uint8Array[]>()
 let freeBytes = 0
 
-/** Returns a buffer of this length with arbitrary content. It shares its memory with nothing. */
+/** Returns a buffer of this length with arbitrary content. It shares its memory with no other buffer. */
 export function takeBuffer(length: number): Buffer {
   const free = freeByLength.get(length)?.pop()
   if (free === undefined) return Buffer.allocUnsafeSlow(length)
@@ -22,14 +22,14 @@ export function takeBuffer(length: number): Buffer {
 }
 
 /**
- * Returns a buffer to the pool. The caller must hold the only reference, and must not use it any more. A view of a part of
- * other memory is ignored.
+ * Returns a buffer to the pool. The caller must hold the only reference, and must not use it any more. A view of only a
+ * part of its memory is ignored.
  */
 export function returnBuffer(bytes: Uint8Array): void {
   const { byteLength: length, buffer } = bytes
   if (length < POOLED_BYTES_MIN || length !== buffer.byteLength || freeBytes + length > FREE_BYTES_MAX) return
   const free = freeByLength.get(length) ?? []
-  // If the same memory were pooled twice, it would get two owners.
+  // If the same memory were in the pool twice, it would get two owners.
   if (free.some(known => known.buffer === buffer)) return
   free.push(bytes)
   freeBytes += length

@@ -1,33 +1,33 @@
 /** Small helpers for byte arrays. They allocate only where they must. */
 
-/** Returns the same bytes as a Buffer, without a copy, for native functions that insist on one. */
+/** Returns the same bytes as a Buffer, without a copy, for native functions that require one. */
 export function asBuffer(bytes: Uint8Array): Buffer {
   return Buffer.isBuffer(bytes) ? bytes : Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength)
 }
 
-/** Compares bytewise, in the order of a database's keys. Returns -1, 0 or 1. */
+/** Compares byte by byte, which is the order of keys in the database. Returns -1, 0 or 1. */
 export function compareBytes(a: Uint8Array, b: Uint8Array): number {
   return Buffer.compare(a, b)
 }
 
-/** Does not take constant time, so it must not be used for secrets. */
+/** Returns true if the bytes are equal. It does not run in constant time, so it must not be used for secrets. */
 export function equalBytes(a: Uint8Array, b: Uint8Array): boolean {
   return a.byteLength === b.byteLength && Buffer.compare(a, b) === 0
 }
 
-/** Returns lower-case hex. */
+/** Returns the bytes as lower-case hex. */
 export function toHex(bytes: Uint8Array): string {
   return asBuffer(bytes).toString('hex')
 }
 
-/** The first eight hex digits of an id, by which a log names it. */
+/** Returns the first eight hex digits of an id, which is how log lines refer to it. */
 export function shortHex(id: Uint8Array): string {
   return toHex(id.subarray(0, 4))
 }
 
 /**
- * Returns the bytes of hex text. Throws a `RangeError` for other text, where Buffer would silently stop at the first
- * mistake.
+ * Returns the bytes that hex text stands for. Throws a `RangeError` for other text, because Buffer would silently stop
+ * at the first invalid digit.
  */
 export function fromHex(hex: string): Uint8Array {
   const bytes = Buffer.from(hex, 'hex')
@@ -43,7 +43,7 @@ export function concatBytes(...parts: readonly Uint8Array[]): Uint8Array {
   return Buffer.concat(parts)
 }
 
-/** Returns the sum of the lengths of several slices. */
+/** Returns the total length of several byte arrays. */
 export function byteLengthOf(parts: readonly Uint8Array[]): number {
   let total = 0
   for (const part of parts) total += part.byteLength

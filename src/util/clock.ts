@@ -7,13 +7,18 @@ export interface Clock {
   now(): number
   /** Returns monotonic time from an arbitrary start. Deadlines and rates come from it. */
   monotonic(): number
-  /** Resolves after `ms`, or rejects with the signal's reason if that fires first. Does not keep the process alive. */
+  /**
+   * Resolves after `ms`, or rejects with the signal's reason if the signal fires first. Does not keep the process
+   * alive.
+   */
   sleep(ms: number, signal?: AbortSignal): Promise<void>
-  /** Calls back once after `ms`, unless the returned function is called before. Does not keep the process alive. */
+  /**
+   * Calls back once after `ms`, unless the returned function is called before that. Does not keep the process alive.
+   */
   after(ms: number, callback: () => void): () => void
 }
 
-/** The platform's timers count in 31 bits. A longer timer would fire at once. */
+/** The platform's timers count in 31 bits. A longer timer would fire immediately. */
 const TIMER_MS_MAX = 2 ** 31 - 1
 
 export const systemClock: Clock = {
@@ -36,7 +41,7 @@ export const systemClock: Clock = {
 }
 
 function after(ms: number, callback: () => void): () => void {
-  // A moment that has passed is due at once; the platform would warn of a negative time.
+  // A time that has already passed is due immediately. Given a negative time, the platform would print a warning.
   let left = Math.max(0, ms)
   let timer: NodeJS.Timeout
   const wait = (): void => {

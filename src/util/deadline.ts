@@ -3,7 +3,7 @@ import { DeadlineError } from './errors.ts'
 
 /**
  * Runs `work` with a signal that fires when the caller's signal does, or after `timeoutMs`. A timeout throws a
- * `DeadlineError`. An abort by the caller stays an abort. The timer ends with the work.
+ * `DeadlineError`. An abort by the caller stays an abort. The timer is cancelled when the work ends.
  */
 export async function withDeadline<T>(
   clock: Clock,
@@ -24,10 +24,13 @@ export async function withDeadline<T>(
   }
 }
 
-/** Settles like `promise`, or rejects with the signal's reason if that fires first. The promise itself goes on. */
+/**
+ * Settles like `promise`, or rejects with the signal's reason if the signal fires first. The work behind the promise is
+ * not stopped.
+ */
 export async function raceSignal<T>(promise: Promise<T>, signal: AbortSignal | undefined): Promise<T> {
   if (signal === undefined) return promise
-  // If the signal fires first, the caller gets its reason, and nobody waits for a later error of the promise.
+  // If the signal fires first, the caller gets its reason, and nobody handles a later rejection of the promise.
   promise.catch(() => {})
   signal.throwIfAborted()
   const { promise: aborted, reject } = Promise.withResolvers<never>()

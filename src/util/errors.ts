@@ -1,7 +1,7 @@
 /**
- * The closed list of error codes that the library and the API report. The command line adds `usage` and `failed`. A code is
- * stable: scripts match on it, and the command line turns it into an exit code. The code that names a failure is chosen
- * where the failure is understood.
+ * The closed list of error codes that the library and the API report. The command line adds `usage` and `failed`. A
+ * code is stable: scripts match on it, and the command line turns it into an exit code. Code that throws an error
+ * chooses its code at the place where the cause is known.
  */
 export type ErrorCode =
   | 'aborted'
@@ -30,8 +30,8 @@ export type ErrorCode =
 
 /**
  * The base of every error of this program. Each subclass sets its own `name`, which callers compare. The command line
- * and the API report `code`. A message says what to do, and never holds a secret, a path of the user or a remote's own
- * words.
+ * and the API report `code`. A message says what to do, and never contains a secret, a path of the user or a remote's
+ * own words.
  */
 export abstract class DfsError extends Error {
   abstract readonly code: ErrorCode
@@ -43,7 +43,7 @@ export class InvalidInputError extends DfsError {
   override readonly code = 'invalid'
 }
 
-/** A limit that protects memory, disk or a peer was reached. */
+/** A limit was reached that protects memory, disk or a peer. */
 export class OverLimitError extends DfsError {
   override readonly name = 'OverLimitError'
   override readonly code = 'over-limit'
@@ -55,7 +55,7 @@ export class DeadlineError extends DfsError {
   override readonly code = 'unreachable'
 }
 
-/** The part that the caller used has been stopped. */
+/** The component that the caller used has been stopped. */
 export class StoppedError extends DfsError {
   override readonly name = 'StoppedError'
   override readonly code = 'aborted'
@@ -66,10 +66,10 @@ export function isAbort(error: unknown): boolean {
   return error instanceof Error && (error.name === 'AbortError' || error.name === 'StoppedError')
 }
 
-/** Returns the code to report for any thrown value. An unknown error is `io`. */
+/** Returns the code to report for any thrown value. For an unknown error it is `io`. */
 export function codeOf(error: unknown): ErrorCode {
   if (error instanceof DfsError) return error.code
   if (isAbort(error)) return 'aborted'
-  // The error of `AbortSignal.timeout`, which a caller uses as its own deadline.
+  // `TimeoutError` is the error of `AbortSignal.timeout`, which a caller may use as its own deadline.
   return error instanceof Error && error.name === 'TimeoutError' ? 'unreachable' : 'io'
 }

@@ -2,14 +2,15 @@ import { raceSignal } from './deadline.ts'
 import { Limiter } from './limiter.ts'
 
 export interface ForEachOptions {
-  /** Items whose work may be under way together. */
+  /** The number of items that may be processed concurrently. */
   atOnce: number
   signal?: AbortSignal | undefined
 }
 
 /**
- * Runs `work` for each item of a stream, several at once. Takes an item only when there is a slot for its work. Rejects with
- * the first failure, or with the signal's reason. After that it begins no other item, and work that is under way goes on.
+ * Runs `work` for each item of a stream, for several items concurrently. It takes an item only when there is a slot for
+ * its work. It rejects with the first failure, or with the signal's reason. After that it begins no other item, but
+ * work that is under way continues.
  */
 export async function forEachAtOnce<T>(
   items: AsyncIterable<T>,
@@ -19,7 +20,7 @@ export async function forEachAtOnce<T>(
   const slots = new Limiter(atOnce)
   const underWay = new Set<Promise<void>>()
   const failure = Promise.withResolvers<never>()
-  // The race below waits for this promise. Until then nobody does, and a rejection would count as unhandled.
+  // The race below handles this promise. Until then nobody does, and a rejection would count as unhandled.
   failure.promise.catch(() => {})
   let isFailed = false
   for await (const item of items) {

@@ -1,7 +1,7 @@
 /**
- * Lets callers hold at most `slots` slots at once. Other callers wait in the order in which they came. It bounds what is in
- * flight: blocks, bytes, calls. A holder may take several slots, such as one for each byte. A request for more slots than
- * exist takes all of them.
+ * Lets callers hold at most `slots` slots in total. Other callers wait in the order in which they came. It bounds what
+ * is in flight, such as blocks, bytes or calls. A holder may take several slots, for example one for each byte. A
+ * request for more slots than exist takes all of them.
  */
 export class Limiter {
   readonly #slots: number

@@ -1,11 +1,11 @@
 /**
- * Locks by key. Each key has one holder at a time, and others wait for it in the order in which they came. A key that nobody
- * holds takes no memory.
+ * Locks by key. Each key has one holder at a time, and other callers wait for the key in the order in which they came.
+ * A key that nobody holds takes no memory.
  */
 export class KeyedLocks {
   readonly #tails = new Map<string, Promise<void>>()
 
-  /** How many keys are held. */
+  /** The number of keys that are held. */
   get held(): number {
     return this.#tails.size
   }

@@ -3,11 +3,12 @@ import { defaultLogger } from '@libp2p/logger'
 import { DfsError } from './errors.ts'
 
 /**
- * Component loggers in libp2p's own shape, so that one logger serves a program's libp2p and its node. Each component has a
- * scope, such as `dfs:blocks:put`.
+ * Component loggers in libp2p's own shape, so that one logger serves a program's libp2p and its node. Each component
+ * has a scope, such as `dfs:blocks:put`.
  *
- * - `log(…)` is for what a person who debugs wants to read in order: a step that was taken, an error that ends here.
- * - `log.trace(…)` is for what happens often: one block, one frame, one retry.
+ * - `log(…)` is for what a person who is debugging wants to read in order: a step that was taken, or an error that is
+ *   handled here.
+ * - `log.trace(…)` is for what happens often: a block, a frame, a retry.
  * - `log.error(…)` is for what the owner of the node should know.
  *
  * The formatters are `%s` and `%d`. A message may name peers, ids, counts and times. It never holds a path, a name, a
@@ -22,8 +23,8 @@ export type { ComponentLogger, Logger }
 export const debugLogger: ComponentLogger = defaultLogger()
 
 /**
- * Returns what a log may say of a caught error. Messages of our own errors hold no path and no secret. Those of the platform
- * and of libraries may, so only the name and the code of such an error are shown.
+ * Returns the text that a log may contain about a caught error. The messages of our own errors contain no path and no
+ * secret. Those of the platform and of libraries may, so for such an error only the name and the code are returned.
  */
 export function reasonOf(error: unknown): string {
   if (error instanceof DfsError) return `${error.name}: ${error.message}`

@@ -2,16 +2,22 @@ import type { Clock } from './clock.ts'
 import { codeOf, type ErrorCode, isAbort, StoppedError } from './errors.ts'
 import { type Logger, reasonOf } from './logger.ts'
 
-// Made once: an abort without a reason makes an error with a stack trace each time, and each put stops a worker.
+// This error is created once and reused. An abort without a reason creates an error with a stack trace each time, and
+// each put stops a worker.
 const STOPPED = new StoppedError('this worker has been stopped')
 
-/** What a worker is doing, as `status` lists it. */
+/** The state of a worker, as `status` lists it. */
 export interface WorkerStatus {
   name: string
   state: 'working' | 'waiting' | 'stopped'
-  /** The code of the error that the last round ended with. Null if it succeeded, or if no round has ended yet. */
+  /**
+   * The code of the error with which the last round failed. Null if that round succeeded, or if no round has ended yet.
+   */
   lastError: ErrorCode | null
-  /** Milliseconds until the next round. Null while it works, when it is stopped, and if only `wake` starts another round. */
+  /**
+   * Milliseconds until the next round. Null during a round, after the worker was stopped, and if only `wake` starts
+   * another round.
+   */
   nextInMs: number | null
 }
 
@@ -27,17 +33,17 @@ export interface WorkerOptions {
    * `Infinity` means that only `wake` starts another round.
    */
   everyMs: number | (() => number)
-  /** The pause before the first round. `everyMs` if left out. */
+  /** The pause before the first round. By default `everyMs`. */
   firstMs?: number | undefined
-  /** The pauses after rounds that fail. `everyMs` if left out. A round that succeeds resets them. */
+  /** The pauses after rounds that fail. By default `everyMs`. A round that succeeds resets them. */
   backoff?: { nextMs(): number; reset(): void } | undefined
-  /** Called with the error of a round that failed. An abort is not an error. */
+  /** Called with the error of a round that failed. It is not called for an abort. */
   onError?: ((error: unknown) => void) | undefined
 }
 
 /**
- * The one kind of background work: a loop of rounds with a pause between them. Neither a round that fails nor a listener
- * that throws ends the loop or the process. Rounds never overlap.
+ * The only form of background work: a loop of rounds with a pause between them. Neither a round that fails nor a
+ * listener that throws ends the loop or the process. Rounds never overlap.
  */
 export class Worker {
   readonly #options: WorkerOptions
@@ -60,20 +66,21 @@ export class Worker {
     this.#running ??= this.#run()
   }
 
-  /** Starts a round now. If one is under way, another follows it at once. Has no effect after `stop`. */
+  /** Starts a round now. If a round is under way, another one follows it immediately. Has no effect after `stop`. */
   wake(): void {
     this.#isWoken = true
     this.#endPause()
   }
 
   /**
-   * Says that there is work again. A worker that waits for `wake` only asks `everyMs` again. Any other is not affected.
+   * Says that there is work again. If the worker waits for nothing but `wake`, it calls `everyMs` again for a new
+   * pause. Any other worker is not affected.
    */
   schedule(): void {
     if (this.#nextAtMs === Number.POSITIVE_INFINITY) this.#setTimer(this.#everyMs)
   }
 
-  /** Aborts the round under way and resolves once it has ended. No other follows. */
+  /** Aborts the current round and resolves once it has ended. No other round follows. */
   async stop(): Promise<void> {
     this.#stopped.abort(STOPPED)
     this.#endPause()
@@ -103,7 +110,7 @@ export class Worker {
     const { signal } = this.#stopped
     let pauseMs = this.#options.firstMs
     while (!signal.aborted) {
-      // `everyMs` is asked only now, or a `schedule` that came since the end of the round would be missed.
+      // `everyMs` is called only now. Otherwise a call of `schedule` since the end of the round would be missed.
       if (!this.#isWoken) await this.#pause(pauseMs ?? this.#everyMs)
       if (signal.aborted) return
       this.#isWoken = false
@@ -113,7 +120,7 @@ export class Worker {
     }
   }
 
-  /** Runs one round. Returns the pause after it; undefined for the usual one. */
+  /** Runs one round. Returns the pause after it, or undefined for the usual pause. */
   async #round(signal: AbortSignal): Promise<number | undefined> {
     const { work, backoff } = this.#options
     try {
@@ -140,7 +147,7 @@ export class Worker {
     return pauseMs
   }
 
-  // The listener is the code of the program that embeds the node. If it throws, the loop must go on.
+  // The listener belongs to the program that embeds the node. If the listener throws, the loop must go on.
   #report(error: unknown): void {
     const { name, log, onError } = this.#options
     try {

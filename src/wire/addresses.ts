@@ -7,7 +7,7 @@ import { holderOfPort } from './port-holder.ts'
 
 const HOW_ADDRESSES_READ = 'an address reads like /ip4/192.168.1.7/tcp/3000 or /dns4/host/tcp/3001/ws'
 
-/** Reads a multiaddr that a user gave. Throws an `InvalidInputError` that shows what one looks like. */
+/** Parses a multiaddr that a user gave. Throws an `InvalidInputError` whose message shows an example. */
 export function parseAddress(address: string): Multiaddr {
   const parsed = parseOrUndefined(address)
   if (parsed === undefined) throw new InvalidInputError(HOW_ADDRESSES_READ)
@@ -25,8 +25,9 @@ function parseOrUndefined(address: string): Multiaddr | undefined {
 }
 
 /**
- * Returns the addresses that may lead to a peer, or to anyone if the peer is undefined. A member may state an address that
- * is nonsense or that names another peer. Such an address is left out. Throws an `InvalidInputError` if none is left.
+ * Returns the addresses that may lead to a peer, or to anyone if the peer is undefined. A member may state an address
+ * that is malformed or that names another peer. Such an address is left out. Throws an `InvalidInputError` if none is
+ * left.
  */
 export function dialTargets(addresses: readonly string[], peer: PeerId | undefined): Multiaddr[] {
   const targets = addresses.flatMap(address => targetOf(address, peer))
@@ -44,7 +45,7 @@ function targetOf(address: string, peer: PeerId | undefined): Multiaddr[] {
 }
 
 /**
- * Throws an `InvalidInputError` for an address that TCP and WebSockets cannot listen on. libp2p would skip it in silence.
+ * Throws an `InvalidInputError` for an address that TCP and WebSockets cannot listen on. libp2p would skip it silently.
  */
 export function checkListen(address: string): void {
   const last = parseAddress(address).getComponents().at(-1)?.name
@@ -61,8 +62,9 @@ export function portOf(address: string): number | undefined {
 }
 
 /**
- * Throws a `PortTakenError` if another process listens on an address, and an `InvalidInputError` if this process never can.
- * libp2p reports both as one of many nested errors, while the system gives a plain answer.
+ * Throws a `PortTakenError` if another process listens on an address, and an `InvalidInputError` if this process can
+ * never listen on it. libp2p reports both as one of many nested errors, whereas the operating system reports the cause
+ * directly.
  */
 export async function checkPort(address: string): Promise<void> {
   const port = portOf(address)

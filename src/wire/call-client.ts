@@ -13,7 +13,10 @@ import { StallTimer } from './stall-timer.ts'
 export interface CallOptions {
   body?: readonly Uint8Array[]
   signal?: AbortSignal | undefined
-  /** How long the other side may be silent. A call whose answer takes longer than a disk read sets more than the default. */
+  /**
+   * How long the other side may be silent. Set more than the default for a call whose answer takes longer than a disk
+   * read.
+   */
   timeoutMs?: number
   /** The bytes that the answer will carry, or that the other side must move before it can answer. */
   expectBytes?: number
@@ -27,13 +30,15 @@ export interface Reply {
 export interface CallClientOptions {
   clock: Clock
   log: Logger
-  /** Blames the peer when it breaks the protocol, or leaves us waiting. */
+  /** Blames the peer when it breaks the protocol or keeps us waiting too long. */
   faults: PeerFaults
   /** The most bytes that the body of an answer may hold. */
   responseBytesMax: number
 }
 
-/** A request that has not been answered yet. It keeps its slot until the answer comes, even after its caller has left. */
+/**
+ * A request that has not been answered yet. It keeps its slot until the answer comes, even after its caller has left.
+ */
 interface Call extends Limits {
   resolve: (reply: Reply) => void
   reject: (error: unknown) => void
@@ -42,17 +47,17 @@ interface Call extends Limits {
   isGivenUp: boolean
 }
 
-/** How long a call may take, and the bytes that this follows from. */
+/** How long a call may take, and the byte counts from which that is computed. */
 interface Limits {
   /** Monotonic time. */
   startedAtMs: number
-  /** How long the call may take in all. */
+  /** How long the call may take in total. */
   limitMs: number
-  /** How long the stream may be silent meanwhile. */
+  /** How long the stream may be silent during the call. */
   stallMs: number
-  /** Bytes that the request sends. */
+  /** The number of bytes that the request sends. */
   sentBytes: number
-  /** Bytes that the request waits for. */
+  /** The number of bytes that the request waits for. */
   expectBytes: number
 }
 
@@ -95,7 +100,7 @@ export class CallClient {
     else listener()
   }
 
-  /** See `Callers.call`. An abort takes effect at once, but the slot is free only when the answer comes. */
+  /** See `Callers.call`. An abort takes effect immediately, but the slot becomes free only when the answer comes. */
   async call(fields: Record<string, unknown>, options: CallOptions): Promise<Reply> {
     const { signal, body = [] } = options
     const id = this.#nextId++
@@ -122,14 +127,14 @@ export class CallClient {
     }
   }
 
-  /** Counts the bytes of a call, and sets its limits of time. */
+  /** Counts the bytes of a call, and computes its time limits. */
   #reserve({ body = [], timeoutMs = STALL_MS, expectBytes = 0 }: CallOptions): Limits {
     const sentBytes = byteLengthOf(body)
     this.#sentBytes += sentBytes
     this.#expectBytes += expectBytes
     return {
       startedAtMs: this.#options.clock.monotonic(),
-      // On a thin link a call shares its time with all calls that were made before it.
+      // On a slow link, a call has to wait for the bytes of all calls that were made before it.
       limitMs: Math.max(timeoutMs, CALL_TIMEOUT_MS) + transferMs(this.#sentBytes + this.#expectBytes),
       stallMs: timeoutMs + transferMs(this.#sentBytes),
       sentBytes,
@@ -141,7 +146,7 @@ export class CallClient {
     try {
       await this.#writes.run(async () => {
         if (this.#ended !== undefined) return
-        // Nobody waits for this call any more, and its request has not been sent.
+        // Nobody is waiting for this call any more, and its request has not been sent.
         if (call.isGivenUp) this.#forget(id, call)
         else await this.#stream.write(frame)
       })
@@ -169,8 +174,9 @@ export class CallClient {
   }
 
   /**
-   * Ends the whole stream if one call waits too long, since the calls behind it would wait for nothing. Calls whose callers
-   * have left count too, or their slots would never be free again. Returns whether any call is left to check.
+   * Ends the whole stream if one call waits too long, because the calls behind it would wait in vain. Calls whose
+   * callers have left are checked too. Otherwise their slots would never become free again. Returns true if any call is
+   * left to check.
    */
   #checkStalls(): boolean {
     const nowMs = this.#options.clock.monotonic()

@@ -16,7 +16,7 @@ export interface Request {
   /** Header fields of the request, unchecked. */
   fields: Record<string, unknown>
   body: Uint8Array
-  /** Fires when the stream ends: then nobody waits for the answer any more. */
+  /** Fires when the stream ends, because then nobody waits for the answer any more. */
   signal: AbortSignal
 }
 
@@ -33,20 +33,21 @@ export interface CallServerOptions {
   faults: PeerFaults
   /** The most bytes that the body of a request may hold. */
   requestBytesMax: number
-  /** Returns whether this peer may speak this protocol. Asked for each request. */
+  /** Returns true if this peer may use this protocol. Called for each request. */
   mayAsk: (peer: PeerId) => boolean
   answer: (request: Request) => Promise<Response>
 }
 
 /**
- * How many requests of one stream may be in work, until the last byte of their answers has left. This is one more than the
- * asker may have under way, since the asker can have read a whole answer before we know that all of it has left.
+ * How many requests of one stream may be in progress. A request is in progress until the last byte of its answer has
+ * been sent. The limit is one more than the asker may have under way, because the asker may have read a whole answer
+ * before we know that all of it has been sent.
  */
 const SERVED_MAX = IN_FLIGHT_MAX + 1
 
 /**
- * The answering end of one stream. It ends the stream if the peer leaves a request unfinished or an answer unread for too
- * long, so that neither is held for ever.
+ * The answering end of one stream. It ends the stream if the peer leaves a request unfinished or an answer unread for
+ * too long, so that neither stays in memory for ever.
  */
 export class CallServer {
   readonly #stream: ByteStream
@@ -56,11 +57,11 @@ export class CallServer {
   readonly #writes = new Limiter(1)
   readonly #stallTimer: StallTimer
   #served = 0
-  /** When bytes last arrived. This and the two moments below are monotonic. */
+  /** When bytes last arrived. This and the two times below are monotonic. */
   #lastDataAtMs = 0
-  /** When the request that is still coming in began. */
+  /** When the first bytes of the incomplete request arrived. */
   #partialSinceAtMs: number | undefined
-  /** When the answer that is going out must have left. */
+  /** The time by which the answer that is being written must have been sent. */
   #writeDueAtMs: number | undefined
 
   constructor(stream: ByteStream, options: CallServerOptions) {
@@ -92,7 +93,7 @@ export class CallServer {
     this.#partialSinceAtMs = undefined
     const { id, ...fields } = fieldsOf(header)
     if (!Number.isSafeInteger(id)) throw new ProtocolError('a request without an id')
-    // An honest asker counts its own requests. One that does not could make us hold any number of bodies.
+    // An honest asker limits its own requests. One that does not could make us hold any number of bodies.
     if (this.#served >= SERVED_MAX) throw new ProtocolError('more requests under way than the protocol allows')
     this.#served++
     void this.#respond(id as number, fields, body)
@@ -148,7 +149,7 @@ export class CallServer {
     }
   }
 
-  /** Ends the stream if the peer has kept it waiting for too long. Returns whether anything is left to check. */
+  /** Ends the stream if the peer has kept it waiting for too long. Returns true if anything is left to check. */
   #checkStalls(): boolean {
     const nowMs = this.#options.clock.monotonic()
     const [partialSinceAtMs, writeDueAtMs] = [this.#partialSinceAtMs, this.#writeDueAtMs]

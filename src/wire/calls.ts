@@ -11,8 +11,9 @@ import type { ByteStream, Host } from './host.ts'
 import { PeerFaults } from './peer-faults.ts'
 
 /**
- * Framed, pipelined calls. There is one long-lived stream for each peer, direction and protocol. Many requests are under
- * way on it, and their answers come in any order. The side that opened the stream asks; the side that accepted it answers.
+ * Framed, pipelined calls. There is one long-lived stream for each peer, direction and protocol. Many requests may be
+ * under way on it concurrently, and their answers come in any order. The side that opened the stream asks; the side
+ * that accepted it answers.
  */
 
 export type { CallOptions, Reply, Request, Response }
@@ -26,12 +27,12 @@ export interface ProtocolOptions {
 }
 
 export interface CallersOptions extends ProtocolOptions {
-  /** Called when a peer breaks the protocol, or leaves us waiting. */
+  /** Called when a peer breaks the protocol or keeps us waiting too long. */
   onFault?: (peer: PeerId) => void
 }
 
 export interface ServeOptions extends ProtocolOptions {
-  /** Returns whether this peer may speak this protocol. Asked for each stream and again for each request. */
+  /** Returns true if this peer may use this protocol. Called for each stream, and again for each request. */
   mayAsk: (peer: PeerId) => boolean
   answer: (request: Request) => Promise<Response>
   /** Called when a peer breaks the protocol. */
@@ -39,7 +40,7 @@ export interface ServeOptions extends ProtocolOptions {
   clock?: Clock
 }
 
-/** Answers a protocol. A stranger's stream is reset before we look at a byte of it. */
+/** Serves a protocol. A stranger's stream is reset before we look at any of its bytes. */
 export function serveCalls(host: Host, { clock = systemClock, onFault, ...options }: ServeOptions): void {
   const log = callLog(host)
   const faults = new PeerFaults({ log, onFault })
@@ -53,7 +54,7 @@ export function serveCalls(host: Host, { clock = systemClock, onFault, ...option
   })
 }
 
-/** Asks peers by one protocol. Opens a stream to a peer at the first call, and keeps it. */
+/** Makes calls to peers over one protocol. Opens a stream to a peer at the first call, and keeps it. */
 export class Callers {
   readonly #host: Host
   readonly #clock: Clock
@@ -74,9 +75,10 @@ export class Callers {
   }
 
   /**
-   * Sends a request and waits for its answer. Throws a `RefusedError` on a status other than `ok`, a `DisconnectedError`
-   * if the stream ends, a `DeadlineError` if nothing comes, a `ProtocolError` if the answer is malformed, a `RangeError`
-   * if the fields are more than a header holds, and the signal's reason once that fires.
+   * Sends a request and waits for its answer. Throws a `RefusedError` on a status other than `ok`, a
+   * `DisconnectedError` if the stream ends, a `DeadlineError` if no answer comes in time, a `ProtocolError` if the
+   * answer is malformed, a `RangeError` if the fields do not fit into a header, and the signal's reason once the signal
+   * fires.
    */
   async call(peer: PeerId, fields: Record<string, unknown>, options: CallOptions = {}): Promise<Reply> {
     options.signal?.throwIfAborted()
@@ -84,7 +86,7 @@ export class Callers {
     return client.call(fields, options)
   }
 
-  /** Reads an answer. If that throws a `ProtocolError` the peer is blamed, as it is for a broken frame. */
+  /** Reads an answer. If `read` throws a `ProtocolError`, the peer is blamed, as it is for a broken frame. */
   read<T>(peer: PeerId, read: () => T): T {
     return this.#faults.read(peer, read)
   }
@@ -118,7 +120,7 @@ export class Callers {
   }
 }
 
-/** Checks the fields of an answer. Throws a `ProtocolError` if they are not those of the protocol. */
+/** Checks the fields of an answer. Throws a `ProtocolError` if they do not match the protocol. */
 export function parseReply<T>(schema: z.ZodType<T>, fields: unknown): T {
   const result = schema.safeParse(fields)
   if (!result.success) throw new ProtocolError('the fields of an answer are not those of the protocol')

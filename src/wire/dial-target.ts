@@ -5,18 +5,20 @@ import type { Clock } from '../util/clock.ts'
 import { ADDRESSES_MAX, REDIAL_MS_MAX, REDIAL_MS_MIN } from './constants.ts'
 
 export interface DialTargetOptions {
-  /** The peer to reach; undefined for an address, since another peer may answer there tomorrow. */
+  /** The peer to reach; undefined if the target is an address, because another peer may answer there tomorrow. */
   peer: PeerId | undefined
   addresses: readonly string[]
-  /** Whether somebody announced these addresses. Otherwise the peer stated them, or a dial reached it there. */
+  /** True if somebody else announced these addresses. Otherwise the peer stated them, or a dial reached it there. */
   isHint: boolean
-  /** Whether the peer is not a known member: then it is given up after a few dials. */
+  /** True if the peer is not a known member. Such a peer is given up after a few dials. */
   isTransient: boolean
   clock: Clock
   chance: Chance
 }
 
-/** One peer or address to stay connected to: where to dial, how often that has failed, and the pauses between dials. */
+/**
+ * One peer or address to stay connected to: where to dial, how often dialling has failed, and the pauses between dials.
+ */
 export class DialTarget {
   readonly peer: PeerId | undefined
   /** The peer that answered last. */
@@ -51,7 +53,7 @@ export class DialTarget {
     return this.#addresses
   }
 
-  /** Addresses that anyone may have announced. They are tried after the others, and never in their place. */
+  /** Addresses that anyone may have announced. They are tried after the other addresses, and never replace them. */
   get hints(): readonly string[] {
     return this.#hints
   }
@@ -61,17 +63,17 @@ export class DialTarget {
     return this.#stopped.signal
   }
 
-  /** How many dials have been made since the last that led to an admission. */
+  /** The number of dials since the last one that led to an admission. */
   get failures(): number {
     return this.#failures
   }
 
-  /** Whether a connection to this peer is what the target wants. */
+  /** Returns true if a connection to this peer is the one that this target needs. */
   leadsTo(peer: PeerId): boolean {
     return peer === (this.peer ?? this.reached)
   }
 
-  /** Adds addresses, the newest first. New ones end the pause, and make the next pauses short. */
+  /** Adds addresses, the newest first. New addresses end the current pause, and make the next pauses short. */
   addAddresses(addresses: readonly string[]): void {
     const fresh = addresses.filter(address => !this.#addresses.includes(address))
     if (fresh.length === 0) return
@@ -80,7 +82,10 @@ export class DialTarget {
     this.#endPause()
   }
 
-  /** Adds hints. New ones end the pause only from time to time, since anyone can announce any number of them. */
+  /**
+   * Adds hints. New hints may end the pause early, but only at a limited rate, because anyone can announce any number
+   * of them.
+   */
   addHints(addresses: readonly string[]): void {
     const fresh = addresses.filter(address => !this.#hints.includes(address) && !this.#addresses.includes(address))
     if (fresh.length === 0) return
@@ -108,7 +113,7 @@ export class DialTarget {
     return this.#failures > 0 ? this.#pauseMs : REDIAL_MS_MIN * this.#chance.fraction()
   }
 
-  /** Resolves after the pause, or sooner if there is news of this target. */
+  /** Resolves after `ms`, or sooner if the target gets new addresses or is no longer wanted. */
   async pause(ms: number): Promise<void> {
     const { promise, resolve } = Promise.withResolvers<void>()
     this.#endPause = resolve

@@ -1,7 +1,8 @@
 import { DfsError, type ErrorCode } from '../util/errors.ts'
 
 /**
- * How an exchange can end. The list is closed, so that a remote's own words never reach a user, nor ours a remote.
+ * The ways in which an exchange can end. The list is closed, so that a remote's own words never reach a user, and ours
+ * never reach a remote.
  */
 export const STATUSES = [
   'ok',

@@ -5,8 +5,8 @@ import { HEADER_BYTES_MAX } from './constants.ts'
 import { ProtocolError } from './errors.ts'
 
 /**
- * A header and the raw bytes that follow it. A frame on the wire is both lengths (32 bits each), then the header as
- * dag-cbor, then the body as it is.
+ * A header and the raw bytes that follow it. On the wire, a frame consists of both lengths (32 bits each), then the
+ * header as dag-cbor, then the body unchanged.
  */
 export interface Frame {
   header: unknown
@@ -16,7 +16,7 @@ export interface Frame {
 const LENGTHS_BYTES = 8
 const EMPTY = new Uint8Array(0)
 
-/** Returns the parts of a frame, for one write. The parts of the body are not copied. */
+/** Returns the parts of a frame, to be sent in one write. The parts of the body are not copied. */
 export function encodeFrame(header: unknown, body: readonly Uint8Array[] = []): Uint8Array[] {
   const bytes = dagCbor.encode(header)
   if (bytes.byteLength > HEADER_BYTES_MAX) throw new RangeError(`a header has at most ${HEADER_BYTES_MAX} bytes`)
@@ -24,8 +24,8 @@ export function encodeFrame(header: unknown, body: readonly Uint8Array[] = []): 
 }
 
 /**
- * Puts frames together from the pieces that the stream delivers. It checks lengths before it allocates anything. It copies
- * each byte of a body once, into the array that it hands on.
+ * Assembles frames from the pieces that the stream delivers. It checks lengths before it allocates anything. It copies
+ * each byte of a body once, into the array that it passes on.
  */
 export class FrameReader {
   readonly #bodyBytesMax: number
@@ -48,7 +48,10 @@ export class FrameReader {
     return this.#lengthsFilled > 0
   }
 
-  /** Takes the next bytes of the stream. Throws a `ProtocolError` on lengths over the limits and on a malformed header. */
+  /**
+   * Takes the next bytes of the stream. Throws a `ProtocolError` if a length is over its limit or a header is
+   * malformed.
+   */
   push(bytes: Uint8Array): void {
     let rest = bytes
     while (rest.byteLength > 0) rest = this.#take(rest)

@@ -34,15 +34,15 @@ export interface Libp2pHostOptions {
   deviceSeed: Uint8Array
   /** Multiaddrs to listen on. */
   listen: readonly string[]
-  /** Multiaddrs under which others reach us, if those differ from what we listen on. */
+  /** Multiaddrs under which others reach us, if they differ from the addresses on which we listen. */
   announce?: readonly string[] | undefined
-  /** Find others on the local network, and be found. */
+  /** Whether to find other nodes on the local network, and to be found by them. */
   mdns?: boolean | undefined
-  /** Transports in place of TCP and WebSockets. */
+  /** Transports to use instead of TCP and WebSockets. */
   transports?: Transports | undefined
   /**
-   * Where this room logs. libp2p does not use it, because the lines of libp2p hold a remote's own words. They are
-   * written only if `DEBUG=libp2p:*` asks for them.
+   * Where this room logs. libp2p does not use this logger, because its log lines contain a remote's own words. Those
+   * lines are written only if `DEBUG=libp2p:*` asks for them.
    */
   logger: ComponentLogger
 }
@@ -86,7 +86,8 @@ export class Libp2pHost implements Host {
     try {
       await this.#libp2p.start()
     } catch (error) {
-      // libp2p has stopped itself. Its error nests one error for each address, so we ask the system what is wrong.
+      // libp2p has already shut down after the failure. Its error nests one error for each address, so we ask the
+      // operating system what is wrong.
       for (const address of this.#listen) await checkPort(address)
       throw error
     }
@@ -140,7 +141,7 @@ export class Libp2pHost implements Host {
     }
     const reached = connection.remotePeer.toString()
     if (peer !== undefined && reached !== peer) {
-      // Not every transport checks that the peer that answers is the one it was told to expect.
+      // Not every transport checks that the peer that answers is the one that it was told to expect.
       connection.abort(new Error('not the peer that was expected'))
       throw new DisconnectedError('another peer answers at these addresses')
     }
@@ -192,7 +193,8 @@ export class Libp2pHost implements Host {
     return new Libp2pStream(stream, connection, this.#log)
   }
 
-  // If there are several connections to one peer, we use the oldest open one, so that both sides tend to use the same one.
+  // If there are several connections to a peer, we use the oldest open one, so that both sides tend to use the same
+  // connection.
   #connectionTo(peer: PeerId): Connection | undefined {
     return this.#libp2p
       .getConnections(peerIdFromString(peer))
@@ -206,7 +208,7 @@ function configOf(options: Libp2pHostOptions, privateKey: PrivateKey): Libp2pOpt
   return {
     start: false,
     privateKey,
-    // The service `identify` sends this to strangers, in place of the versions of libp2p and Node.
+    // The service `identify` sends this to strangers, instead of the versions of libp2p and Node.
     nodeInfo: { name: 'dfs-node', version: '1', userAgent: 'dfs-node' },
     addresses: { listen: [...listen], announce: [...announce] },
     transports: transports ?? [tcp(), closingWebSockets()],
@@ -219,10 +221,10 @@ function configOf(options: Libp2pHostOptions, privateKey: PrivateKey): Libp2pOpt
       inboundConnectionThreshold: INBOUND_PER_S_MAX,
       maxIncomingPendingConnections: INBOUND_PENDING_MAX,
       dialTimeout: DIAL_TIMEOUT_MS,
-      // Our own `Redialler` redials; libp2p gives a peer up after a few tries.
+      // Our own `Redialler` redials; libp2p gives up on a peer after a few tries.
       reconnectRetries: 0
     },
-    // A loaded machine may take seconds to answer a ping. A dead one is still noticed.
+    // A busy machine may take seconds to answer a ping. With this timeout a dead machine is still noticed.
     connectionMonitor: { pingTimeout: { minTimeout: 15_000 } }
   }
 }

@@ -5,9 +5,9 @@ import { DisconnectedError } from './errors.ts'
 import type { ByteStream } from './host.ts'
 
 /**
- * A libp2p 3 stream as a `ByteStream`. It works around three traps of libp2p: `onDrain` resolves at once from its second
- * call on, the `drain` event belongs to the whole connection, and a receiver buffers all bytes of one `send`. So we send
- * slices, and after a `send` that returns false we wait until this stream's own buffer is empty.
+ * A libp2p 3 stream as a `ByteStream`. It works around three traps of libp2p: `onDrain` resolves immediately from its
+ * second call on, the `drain` event belongs to the whole connection, and a receiver buffers all bytes of one `send`. So
+ * we send slices, and after a `send` that returns false we wait until this stream's own buffer is empty.
  */
 export class Libp2pStream implements ByteStream {
   readonly #stream: Stream
@@ -31,8 +31,8 @@ export class Libp2pStream implements ByteStream {
     }
     stream.addEventListener('close', event => this.#finish(event.error))
     stream.addEventListener('remoteCloseWrite', onRemoteClose)
-    // The stream may have ended while it was being opened, before we listened. The bytes that came before are delivered
-    // first.
+    // The stream may have ended while it was being opened, before we listened. Bytes that arrived before the end are
+    // delivered first.
     if (stream.remoteWriteStatus === 'closed') setImmediate(onRemoteClose)
     stream.addEventListener('drain', () => this.#wake())
     stream.addEventListener('idle', () => this.#wake())
@@ -99,7 +99,7 @@ export class Libp2pStream implements ByteStream {
   }
 }
 
-// Small parts are sent together, and large ones in slices. Only the small ones are copied.
+// Yields small parts joined together, and large parts in slices. Only the small parts are copied.
 function* slices(parts: readonly Uint8Array[]): Generator<Uint8Array> {
   let small: Uint8Array[] = []
   let smallBytes = 0

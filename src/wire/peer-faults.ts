@@ -4,11 +4,11 @@ import { ProtocolError } from './errors.ts'
 
 export interface PeerFaultsOptions {
   log: Logger
-  /** Called with each peer that broke a protocol or left us waiting. */
+  /** Called with each peer that broke a protocol or kept us waiting too long. */
   onFault?: ((peer: PeerId) => void) | undefined
 }
 
-/** The one place where a peer is blamed for what it sent, or for what it did not send in time. */
+/** The only place where a peer is blamed for what it sent, or for what it did not send in time. */
 export class PeerFaults {
   readonly #options: PeerFaultsOptions
 
@@ -22,7 +22,7 @@ export class PeerFaults {
     onFault?.(peer)
   }
 
-  /** Reads what a peer sent. Blames the peer if that throws a `ProtocolError`, and rethrows every error. */
+  /** Reads what a peer sent. Blames the peer if `read` throws a `ProtocolError`, and rethrows every error. */
   read<T>(peer: PeerId, read: () => T): T {
     try {
       return read()

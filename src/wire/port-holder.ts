@@ -1,10 +1,11 @@
 import { readdir, readFile, readlink } from 'node:fs/promises'
 
 /**
- * Returns the process that listens on a TCP port, as `name (process 123)`. The system tells us only on Linux, and only for
- * processes of the same user. Otherwise the result is undefined.
+ * Returns the process that listens on a TCP port, as `name (process 123)`. The system tells us only on Linux, and only
+ * for processes of the same user. Otherwise the result is undefined.
  *
- * Errors are not logged here. They only mean that the name is unknown, and the caller reports the taken port.
+ * Errors are not logged here. They only mean that the process is unknown, and the caller reports the taken port in any
+ * case.
  */
 export async function holderOfPort(port: number): Promise<string | undefined> {
   try {
@@ -19,7 +20,7 @@ export async function holderOfPort(port: number): Promise<string | undefined> {
       return `${name} (process ${pid})`
     }
   } catch {
-    // This is not Linux, or we may not look at this process.
+    // Either this is not Linux, or we are not allowed to inspect this process.
   }
   return undefined
 }
@@ -41,7 +42,7 @@ async function holdsSocket(pid: string, inodes: ReadonlySet<string>): Promise<bo
       if (inodes.has(await readlink(`/proc/${pid}/fd/${fd}`).catch(() => ''))) return true
     }
   } catch {
-    // The process of another user.
+    // The process belongs to another user.
   }
   return false
 }

@@ -25,19 +25,22 @@ export interface RedialOptions {
 export interface AddPeerOptions {
   /** The pause before the first dial. */
   delayMs?: number | undefined
-  /** The peer is not a known member. The number of such peers is bounded, and each is given up after a few dials. */
+  /**
+   * True if the peer is not a known member. The number of such peers is bounded, and each is given up after a few
+   * dials.
+   */
   isTransient?: boolean | undefined
-  /** Somebody announced the addresses: the peer did not state them, and no dial reached it there. */
+  /** True if somebody else announced the addresses: the peer did not state them, and no dial reached it there. */
   isHint?: boolean | undefined
 }
 
 /**
- * Keeps connections to all peers and addresses that were added. It dials each of them until it is connected, with
- * pauses that grow and vary, for as long as it runs. libp2p gives a peer up after a few failures, but a laptop that was
+ * Keeps connections to all peers and addresses that were added. For as long as it runs, it dials each of them until it
+ * is connected, with pauses that grow and vary. libp2p gives up on a peer after a few failures, but a laptop that was
  * away for a month is still a member.
  *
- * A connection alone is not a success, since the peer that answers may turn us away at once. So the pauses grow until
- * `settle` is called.
+ * A connection alone is not a success, because the peer that answers may turn us away immediately. Therefore the pauses
+ * grow until `settle` is called.
  */
 export class Redialler {
   readonly #host: Host
@@ -74,7 +77,10 @@ export class Redialler {
     this.#add(address, undefined, [address], {})
   }
 
-  /** Adds a peer, or more addresses of one that is known. `DialTarget` says what new addresses and hints change. */
+  /**
+   * Adds a peer, or more addresses of a peer that was added before. `DialTarget` describes the effect of new addresses
+   * and hints.
+   */
   addPeer(peer: PeerId, addresses: readonly string[], options: AddPeerOptions = {}): void {
     if (peer === this.#host.peerId) return
     const known = this.#targets.get(peer)
@@ -87,7 +93,7 @@ export class Redialler {
     else known.addAddresses(addresses)
   }
 
-  /** Stops dialling a peer. An address that the user gave, and at which it answered, is still dialled. */
+  /** Stops dialling a peer. An address that the user gave is still dialled, even if this peer answered there. */
   dropPeer(peer: PeerId): void {
     this.#targets.get(peer)?.stop()
     this.#targets.delete(peer)
@@ -153,7 +159,7 @@ export class Redialler {
     return pauseMs
   }
 
-  // Hints are dialled separately, since addresses where nobody answers use up the time of a dial.
+  // Hints are dialled separately, because addresses where nobody answers use up the time of a dial.
   async #dial(target: DialTarget, addresses: readonly string[]): Promise<boolean> {
     const { stopped } = target
     if (addresses.length === 0 || stopped.aborted) return false
@@ -166,7 +172,7 @@ export class Redialler {
         stopped
       )
       this.#log('connected to %s at dial %d', target.reached, target.failures)
-      // If the connection has ended already, the pause is that of a dial that failed.
+      // If the connection has already ended, pause as after a failed dial.
       return this.#host.isConnected(target.reached)
     } catch (error) {
       this.#log.trace('could not reach %s; addresses: %d: %s', nameOf(target), addresses.length, reasonOf(error))

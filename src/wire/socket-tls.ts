@@ -16,10 +16,10 @@ import { DisconnectedError } from './errors.ts'
 
 /**
  * TLS 1.3 on the socket itself. `@libp2p/tls` runs Node's TLS over a duplex in JavaScript, which copies every byte four
- * times and causes most of the garbage collector's work. Where there is a TCP socket Node can encrypt on it directly.
+ * times and causes most of the garbage collector's work. Where there is a TCP socket, Node can encrypt on it directly.
  * The protocol id, the certificate and ALPN are those of the stock module
- * (https://github.com/libp2p/specs/blob/master/tls/tls.md), so either side may use either. Where there is no socket, as
- * under a WebSocket or a relay, the stock module does the work.
+ * (https://github.com/libp2p/specs/blob/master/tls/tls.md), so each side may use either module. Where there is no TCP
+ * socket, as with a WebSocket or a relay, the stock module is used.
  */
 export function socketTls(logger: ComponentLogger): (components: TLSComponents) => ConnectionEncrypter {
   const makeStock = tls()
@@ -27,7 +27,7 @@ export function socketTls(logger: ComponentLogger): (components: TLSComponents) 
   return components => new SocketTls(components, makeStock(components), log)
 }
 
-/** The ALPN answer of a peer that negotiates the muxer later, and not within TLS. */
+/** The ALPN answer of a peer that negotiates the muxer after TLS, not within it. */
 const NO_MUXER = 'libp2p'
 
 /** A connection that is to be secured, and the socket under it. */
@@ -45,8 +45,8 @@ class SocketTls implements ConnectionEncrypter {
   readonly #components: TLSComponents
   readonly #stock: ConnectionEncrypter
   readonly #log: Logger
-  // One certificate serves until the process ends. It only says who we are, and making it takes longer than the rest of a
-  // handshake.
+  // We make one certificate and use it until the process ends. It only says who we are, and making it takes longer than
+  // the rest of a handshake.
   #certificate: Promise<Certificate> | undefined
 
   constructor(components: TLSComponents, stock: ConnectionEncrypter, log: Logger) {
@@ -121,7 +121,8 @@ class SocketTls implements ConnectionEncrypter {
 
   /** Resolves once both sides have shown their certificates. Throws the error if the handshake ends before that. */
   async #shakeHands(secured: TLSSocket, signal: AbortSignal | undefined): Promise<void> {
-    // This listener stays: an error between the handshake and the listeners of the connection would end the process.
+    // This listener is never removed. Without it, an error after the handshake and before the connection adds its own
+    // listeners would end the process.
     secured.on('error', error => this.#log.trace('error of a TLS socket: %s', reasonOf(error)))
     const done = new AbortController()
     const joined = signal === undefined ? done.signal : AbortSignal.any([signal, done.signal])
@@ -155,8 +156,8 @@ export function socketOf(connection: MessageStream): Socket | undefined {
 }
 
 /**
- * Makes a socket end in the way of TLS. A connection that is aborted resets its socket, and with TLS on it that ends the
- * process (a segmentation fault in Node 24).
+ * Makes a socket end through its TLS layer. An aborted connection resets its socket. If there is TLS on the socket,
+ * that crashes the process (a segmentation fault in Node 24).
  */
 function endAsTls(socket: Socket, secured: TLSSocket): void {
   socket.resetAndDestroy = () => {
@@ -166,7 +167,7 @@ function endAsTls(socket: Socket, secured: TLSSocket): void {
 }
 
 /**
- * Returns the peer whose certificate was shown. Certificates are self-signed and name a peer, so we check them
+ * Returns the peer whose certificate was shown. Certificates are self-signed and contain a peer id, so we check them
  * ourselves.
  */
 async function peerOf(
@@ -179,8 +180,8 @@ async function peerOf(
 }
 
 /**
- * Takes the socket's bytes away from the connection. Bytes that came before, with or after the last message of the
- * negotiation, are put back for TLS to read.
+ * Stops the connection from reading the socket. Bytes that the connection has already read beyond the negotiation are
+ * put back, so that TLS reads them.
  */
 async function takeOver(connection: MessageStream, socket: Socket, signal: AbortSignal | undefined): Promise<void> {
   socket.pause()
@@ -191,7 +192,7 @@ async function takeOver(connection: MessageStream, socket: Socket, signal: Abort
     else early.push(...data)
   }
   connection.addEventListener('message', onMessage)
-  // The connection hands its buffered bytes to a listener in a microtask of its own.
+  // The connection passes its buffered bytes to a listener in a separate microtask.
   await new Promise(resolve => setImmediate(resolve))
   connection.removeEventListener('message', onMessage)
   signal?.throwIfAborted()

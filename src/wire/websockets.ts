@@ -2,7 +2,7 @@ import { IncomingMessage } from 'node:http'
 import type { Connection, MultiaddrConnection, Transport, Upgrader } from '@libp2p/interface'
 import { type WebSocketsComponents, webSockets } from '@libp2p/websockets'
 
-/** libp2p's WebSockets, but their sockets are closed properly, and web pages cannot connect. */
+/** libp2p's WebSockets transport with two changes: sockets are closed properly, and web pages cannot connect. */
 export function closingWebSockets(): (components: WebSocketsComponents) => Transport {
   const make = webSockets({ http: { IncomingMessage: SameProgramOnly } })
   return components => {
@@ -17,9 +17,9 @@ export function closingWebSockets(): (components: WebSocketsComponents) => Trans
 }
 
 /**
- * When `@libp2p/websockets` 10.1 gives up a connection, it closes the socket with code 1006, which no socket may send.
- * So the socket would stay open, and the other side would notice only when its pings fail, half a minute later. A close
- * without a code works.
+ * When `@libp2p/websockets` 10.1 gives up on a connection, it closes the socket with code 1006, which must never be
+ * sent. The socket would therefore stay open, and the other side would notice only half a minute later, when its pings
+ * fail. Closing without a code works.
  */
 class ClosingUpgrader implements Upgrader {
   readonly #upgrader: Upgrader
@@ -54,15 +54,17 @@ class ClosingUpgrader implements Upgrader {
 type Outbound = Parameters<Upgrader['upgradeOutbound']>[1]
 type Inbound = Parameters<Upgrader['upgradeInbound']>[1]
 
-// The socket is private to the connection. The host contract is run over WebSockets, and fails if the socket has moved.
+// The socket is private to the connection. The host contract is also run over WebSockets, and fails if the socket is no
+// longer found here.
 function closeSocketWith(connection: MultiaddrConnection): void {
   const { websocket } = connection as MultiaddrConnection & { websocket?: { close(): void } }
   connection.addEventListener('close', () => websocket?.close())
 }
 
 /**
- * A web page can open a WebSocket to any machine of its visitor's network, and its browser then names the page in `Origin`.
- * No member is a web page. So we remove the key from such a request, and without it the upgrade is refused.
+ * A web page can open a WebSocket to any machine on its visitor's network, and the browser then sends the page's origin
+ * in `Origin`. No member is a web page. So we remove the WebSocket key from a request that has this header, and without
+ * the key the upgrade is refused.
  */
 class SameProgramOnly extends IncomingMessage {}
 const headersOf = Object.getOwnPropertyDescriptor(IncomingMessage.prototype, 'headers')?.get

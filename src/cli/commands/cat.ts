@@ -19,7 +19,7 @@ export const cat: DfsCommand = {
   }
 }
 
-/** Reads a range of bytes such as `0-99`, both ends inclusive, or `100-` for everything from there. */
+/** Parses a range of bytes such as `0-99`, both ends inclusive, or `100-` for everything from byte 100 on. */
 export function parseRange(text: string): ByteRange {
   const [, first, last] = /^(\d+)-(\d*)$/.exec(text) ?? []
   const from = Number(first)

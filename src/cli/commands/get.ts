@@ -12,7 +12,7 @@ import { kindOf, localNameFault, makeLocalFolder, writeLocal } from '../local-fi
 import type { Session } from '../session.ts'
 import { NoAnswerError } from '../transport.ts'
 
-/** Files of a directory that are fetched at the same time. */
+/** The number of files of a directory that are fetched concurrently. */
 const FILES_AT_ONCE = 8
 
 interface Flags {
@@ -48,7 +48,7 @@ export const get: DfsCommand = {
   }
 }
 
-/** What the files of one run share. */
+/** The objects that all files of one run share. */
 interface Run {
   session: Session
   force: boolean
@@ -59,7 +59,7 @@ async function getFolder(session: Session, path: string, folder: string, force: 
   const { client, isJson } = session
   const progress = new Progress('get', isJson, 0)
   const failures = new FileFailures('fetched', isJson)
-  // The user may name a link to a folder. Below that folder no links are followed.
+  // The user may specify a link to a folder. Below that folder, no links are followed.
   if ((await kindOf(folder, 'follow')) !== 'directory') await makeLocalFolder(folder)
   const files = localFiles(client.stream('list', { path, recursive: true }), path, folder, failures)
   await forEachAtOnce(files, FILES_AT_ONCE, async ({ item, local }) => {
@@ -75,8 +75,8 @@ async function getFolder(session: Session, path: string, folder: string, force: 
 }
 
 /**
- * Yields the local path of each file in a listing, and creates the folders on the way. Everything below a folder that cannot
- * be created is left out.
+ * Yields the local path of each file in a listing, and creates the folders on the way. Everything below a folder that
+ * cannot be created is left out.
  */
 async function* localFiles(
   items: AsyncIterable<AnswerOf<'list'>>,

@@ -16,12 +16,15 @@ import { mediaTypeOf } from '../media-type.ts'
 import type { PutRules } from '../put-fields.ts'
 import type { Session } from '../session.ts'
 
-/** Files of a folder that are put at the same time. Small files mostly wait for disks and members, and can wait together. */
+/**
+ * The number of files of a folder that are put concurrently. Putting a small file is mostly waiting for disks and
+ * members, so several puts run in parallel.
+ */
 const FILES_AT_ONCE = 128
-/** How many of these may be larger than `LARGE_BYTES`. A few large files use the whole bandwidth. */
+/** How many of these files may be larger than `LARGE_BYTES`. A few large files use the whole bandwidth. */
 const LARGE_AT_ONCE = 2
 const LARGE_BYTES = 4 << 20
-/** How many of these may be of a size between small and large. Each of them takes a request. */
+/** How many of these files may be of a size between small and large. Each of them needs its own request. */
 const MEDIUM_AT_ONCE = 32
 
 interface Flags {
@@ -62,13 +65,13 @@ export const put: DfsCommand = {
     const target = await targetOf(session, name, path)
     const progress = new Progress('put', session.isJson, found.size)
     const { size, mtime: modified, mode } = found
-    // If the user named a link, it is followed.
+    // If the user specified a link, it is followed.
     const item = { local: await realpath(source), size, modified, mode: mode & 0o777 }
     show(session, await putOne({ session, rules, progress }, item, target))
   }
 }
 
-/** What the files of one run share. */
+/** The objects that all files of one run share. */
 interface Run {
   session: Session
   rules: PutRules
@@ -84,12 +87,12 @@ async function putStdin(session: Session, path: string | undefined, rules: PutRu
   try {
     show(session, await client.put(path, body, { ...rules, type: mediaTypeOf(path) }, signal))
   } finally {
-    // After a failure another program may still hold stdin open, and this one must not wait for it.
+    // After a failure, another program may still hold stdin open, and this program must not wait for it.
     process.stdin.destroy()
   }
 }
 
-/** Returns the path to store a file at. If there is a directory at the given path, the file goes into it. */
+/** Returns the path to store a file at. If there is a directory at the given path, the file is put into it. */
 async function targetOf({ client }: Session, name: string, path: string | undefined): Promise<string> {
   if (path === undefined) return `/${name}`
   if (path.endsWith('/')) return `${path}${name}`
@@ -150,8 +153,8 @@ async function putOne(
   return result
 }
 
-// A name that is not allowed or a file that exists already concerns this file alone. Other failures, such as a full disk,
-// would end the put of every later file too.
+// A name that is not allowed, or a file that already exists, concerns only this file. Other failures, such as a full
+// disk, would make every later put fail too.
 function isOfThisFile(error: unknown): boolean {
   if (!(error instanceof CliError)) return isOfOneFile(error)
   return ['invalid', 'exists', 'changed', 'is-a-directory', 'not-a-directory', 'damaged'].includes(error.code)

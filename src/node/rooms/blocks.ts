@@ -10,7 +10,7 @@ interface RoomsBelow {
   membership: Membership
 }
 
-/** Which bytes are where. */
+/** Builds the room that knows which members hold which blocks. */
 export function buildBlocks(init: RoomOptions, { disk, membership }: RoomsBelow): Blocks {
   const { clock, chance, logger, onEvent, mayFree } = init
   const { store, blockstore, monitor } = disk

@@ -10,7 +10,7 @@ import type { Membership } from './membership.ts'
 import { codecOf, type RoomOptions } from './options.ts'
 import { refOf } from './records.ts'
 
-/** What exists, as the records show it. */
+/** The files and directories that exist according to the records. */
 export interface CatalogRoom {
   projection: CatalogProjection
   tree: Tree
@@ -31,7 +31,7 @@ export function buildCatalog(init: RoomOptions, { disk, membership, blocks }: Ro
   const nodeCodecs = [codecOf(init).code]
   const bodies = new Bodies(log, keys, logger)
   const names = new Names(secrets.names)
-  // Until epochs can follow one another all content is sealed in the first.
+  // There is only one epoch so far, so all content is sealed in the first.
   const depthOf = (): number => 0
   const projection = new CatalogProjection({
     index,

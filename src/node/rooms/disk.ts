@@ -11,14 +11,14 @@ import { type OpenReport, Store } from '../../disk/store.ts'
 import { closeAll } from '../../util/close-all.ts'
 import type { RoomOptions } from './options.ts'
 
-/** What this member has on its disk. */
+/** Everything that this member has on its disk. */
 export interface DiskRoom {
   index: IndexDb
   store: Store
   capacity: Capacity
   monitor: DiskMonitor
   blockstore: NonNullable<NodeOptions['blockstore']>
-  /** Opens everything, replays what the index lacks, and counts what the disk holds. */
+  /** Opens everything, replays the rows that the index lacks, and counts the bytes that the disk holds. */
   start(): Promise<OpenReport>
   stop(): Promise<void>
 }
@@ -57,7 +57,7 @@ export function buildDisk({ options, files, storeId, clock, chance, logger, onEv
         return report
       } catch (error) {
         await closeAll([() => segments.close(), () => index.close()]).catch(() => {
-          // The first error is the one to report.
+          // The first error is the one to report, not this one.
         })
         throw error
       }
@@ -66,7 +66,7 @@ export function buildDisk({ options, files, storeId, clock, chance, logger, onEv
       try {
         await store.close()
       } finally {
-        // The store closes its index last, and may fail before that.
+        // The store closes its index last, and may fail before it gets there.
         await index.close()
       }
     }

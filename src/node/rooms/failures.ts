@@ -12,7 +12,7 @@ export function failureReporter(
   return error => {
     if (isAbort(error)) return
     monitor.update()
-    // Every write to a full or read-only disk fails, and the monitor has said that it is full or read-only.
+    // Every write to a full or read-only disk fails, and the disk monitor has already reported that state.
     if (error instanceof NoSpaceError || error instanceof ReadOnlyError) return
     onEvent({ event: 'failed', code: codeOf(error), task })
   }

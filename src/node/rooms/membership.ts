@@ -12,7 +12,7 @@ import { Libp2pHost } from '../../wire/libp2p-host.ts'
 import type { DiskRoom } from './disk.ts'
 import type { RoomOptions } from './options.ts'
 
-/** Who is in, what they have signed, and how they reach each other. */
+/** The members, the statements that they have signed, and the means by which they reach each other. */
 export interface Membership {
   host: Libp2pHost
   log: Log
@@ -25,7 +25,7 @@ export interface Membership {
 
 interface RoomsAround {
   disk: DiskRoom
-  /** The room above, which is not built yet. */
+  /** The room above. It is not built yet when this object is passed. */
   blocks: Blocks
 }
 

@@ -20,10 +20,13 @@ export interface RoomOptions {
   onEvent: (event: NodeEvent) => void
   /**
    * Called when the index can no longer be trusted. The owner must then stop this stack, remove the index and start
-   * another.
+   * another stack.
    */
   onDoubt: (error: IndexCorruptError) => void
-  /** Whether blocks may be freed. They may not while this member may not know of everything that needs them. */
+  /**
+   * Returns true if blocks may be freed. They must not be freed as long as this member may not know everything that
+   * needs them.
+   */
   mayFree: () => boolean
 }
 

@@ -13,7 +13,9 @@ export async function* allRecords(log: Log, nodeCodecs: readonly number[]): Asyn
   }
 }
 
-/** Returns a record in the form that the blocks room needs. The list is empty if the record has no blocks. */
+/**
+ * Returns a list with the record in the form that the blocks room needs. The list is empty if the record has no blocks.
+ */
 export function refOf(record: EntryRecord): RecordRef[] {
   const root = cidOf(record)
   if (root === undefined) return []

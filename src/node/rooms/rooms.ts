@@ -9,12 +9,12 @@ import { codecOf, type RoomOptions } from './options.ts'
 import { buildWorkers } from './workers.ts'
 
 /**
- * The rooms of one node. This folder is the composition root: the one place that names the concrete classes, with one
- * function a room. Here nothing runs yet; `stack.ts` starts and stops what is built here.
+ * The rooms of one node. This folder is the composition root: the only place that names the concrete classes, with one
+ * function for each room. Nothing runs here yet. `stack.ts` starts and stops what is built here.
  *
- * A room imports only from those below it. For news that has to go up ("a peer sent nonsense") and for questions to a higher
- * room ("may this peer ask?") it is given a function here. The function looks the higher room up when it is called, because
- * that room is built later. No such function is called before all rooms are built.
+ * A room imports only from those below it. For news that has to go up ("a peer sent nonsense") and for questions to a
+ * higher room ("may this peer ask?"), each room is given a function here. The function looks up the higher room when it
+ * is called, because that room is built later. No such function is called before all rooms are built.
  */
 export interface Rooms {
   disk: DiskRoom
@@ -24,7 +24,7 @@ export interface Rooms {
   workers: readonly Worker[]
 }
 
-/** Builds every room, from the lowest up. Nothing has been started when it resolves. */
+/** Builds every room, from the lowest up. When this resolves, nothing has been started. */
 export async function buildRooms(init: RoomOptions): Promise<Rooms> {
   const rooms = {} as Rooms
   rooms.disk = buildDisk(init)
@@ -35,7 +35,7 @@ export async function buildRooms(init: RoomOptions): Promise<Rooms> {
   return rooms
 }
 
-/** The rooms as the verbs of `fs/` use them. */
+/** Returns the rooms in the form in which the verbs of `fs/` use them. */
 export function fsContextOf(init: RoomOptions, rooms: Rooms, defaults: FsContext['defaults']): FsContext {
   const { membership, blocks, catalog: room } = rooms
   const { members, sync } = membership

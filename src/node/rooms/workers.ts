@@ -14,7 +14,9 @@ interface RoomsBelow {
   membership: Membership
 }
 
-/** Builds the workers of the disk and those that concern several rooms. The other rooms have workers of their own. */
+/**
+ * Builds the workers of the disk room and those that concern several rooms. The other rooms have workers of their own.
+ */
 export function buildWorkers({ clock, logger, onEvent }: RoomOptions, { disk, membership }: RoomsBelow): Worker[] {
   const { store, capacity, monitor } = disk
   const onError = (task: string) => failureReporter(task, monitor, onEvent)
