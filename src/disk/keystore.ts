@@ -14,7 +14,7 @@ const DAMAGED =
 
 /** The cost of scrypt (RFC 7914): about half a second and 128 MiB, paid once at each start. */
 const SCRYPT = { N: 2 ** 17, r: 8, p: 1 }
-/** The highest key-derivation cost accepted from a keystore that this node did not write. */
+/** The highest cost that a keystore may ask for. Another version, or somebody else, may have written it. */
 const SCRYPT_N_MAX = 2 ** 20
 const SALT_BYTES = 32
 const NONCE_BYTES = 12

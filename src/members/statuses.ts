@@ -17,7 +17,10 @@ export interface StatusesOptions {
   roster: Roster
   clock: Clock
   logger: ComponentLogger
-  /** How long a member must have appeared as `out` before this node acts on that. */
+  /**
+   * How long a member must have appeared as `out` before this node acts on that. It is also the least time that this node
+   * grants a member, whatever the member's own status says.
+   */
   outAfterMs: number
   /** Returns the index changes that mark superseded statuses as dead, so that their space is freed. */
   markDead: (items: readonly AcceptedStatement[]) => IndexOp[]

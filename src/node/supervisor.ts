@@ -102,7 +102,7 @@ export class Supervisor {
     return this.#last
   }
 
-  /** Why the last rebuild of the index failed; undefined unless another attempt is pending. */
+  /** Why the last rebuild of the index failed; undefined once a rebuild has succeeded. */
   get rebuildError(): unknown {
     return this.#rebuildError
   }
