@@ -3,7 +3,7 @@ import { codeOf, type ErrorCode, isAbort, StoppedError } from './errors.ts'
 import { type Logger, reasonOf } from './logger.ts'
 
 // This error is created once and reused. An abort without a reason creates an error with a stack trace each time, and
-// each put stops a worker.
+// there may be many short-lived workers.
 const STOPPED = new StoppedError('this worker has been stopped')
 
 /** The state of a worker, as `status` lists it. */
