@@ -93,7 +93,7 @@ export type NodeEvent =
   | { event: 'damaged'; rows: number }
   /** A block on this disk is damaged, or cannot be read. Reported once per block. */
   | { event: 'bad-block'; isDamaged: boolean }
-  /** It has changed whether this node can store anything. */
+  /** The state of the disk has changed: it is `ok`, or the reason why this node cannot store data. */
   | { event: 'disk'; state: DiskState }
   /** A background task failed. It will be repeated. */
   | { event: 'failed'; code: string; task: string }

@@ -12,7 +12,7 @@ import { componentLogger, openLog } from './log.ts'
 import { nodeOptionsOf } from './node-options.ts'
 import { sayReady } from './ready.ts'
 
-/** The file that a node writes when its directory becomes a member. */
+/** A node writes this file when its data directory becomes a member, so the file shows whether it is one. */
 const KEYSTORE_FILE = 'keystore'
 
 /** Runs the daemon. Resolves with the exit code once it has stopped. */

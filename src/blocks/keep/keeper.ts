@@ -109,8 +109,8 @@ export class Keeper {
   }
 
   /**
-   * Returns the verdict on a record that was pushed with a put. It is `ok` while every block that we are counted on for
-   * is here and claimed.
+   * Returns the verdict on a record that was pushed with a put. It is `ok` if every block that the put
+   * counts on this member for is here and claimed.
    */
   async confirmPut(statement: AnyStatement, put: Uint8Array, peer: PeerId): Promise<Verdict> {
     if (statement.kind !== 'entry' || statement.fields.root === null) return 'ok'

@@ -17,7 +17,7 @@ export class ReplicaCounts {
     this.chunkCount = Math.max(this.chunkCount, chunkIndex + 1)
   }
 
-  /** Notes that a member owes a chunk by its rank. */
+  /** Records that a member owes a chunk, because of its rank for that chunk. */
   expect(peer: PeerId, chunkIndex: number): void {
     bitmapOf(this.#expected, peer).add(chunkIndex)
   }

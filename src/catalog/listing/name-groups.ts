@@ -58,7 +58,7 @@ export class NameGroups {
     return [...groups.values()]
   }
 
-  /** Returns the group of one name, given by its hash, in some directories that are shown as one. */
+  /** Returns the group for the name with this hash. It looks in all of `parents`, which are shown as one directory. */
   async one(parents: readonly Uint8Array[], hash: Uint8Array): Promise<NameGroup> {
     const { index } = this.#options
     const reachability = new Reachability(index)

@@ -24,8 +24,8 @@ export interface RoomOptions {
    */
   onDoubt: (error: IndexCorruptError) => void
   /**
-   * Returns true if blocks may be freed. They must not be freed as long as this member may not know everything that
-   * needs them.
+   * Returns true if blocks may be freed. They are kept as long as there may be records that need them and that have not
+   * reached this member.
    */
   mayFree: () => boolean
 }
