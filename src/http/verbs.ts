@@ -31,8 +31,7 @@ async function answerCall(
   reply: FastifyReply
 ): Promise<unknown> {
   const signal = goneSignal(reply.raw)
-  const work = verb.bind(collectFields(verb, await receivedFields(verb, request, log)))
-  if (work === undefined) throw wrongFields(verb)
+  const work = verb.bind(await fieldsOf(verb, request, log)) ?? refuseFields(verb)
   return work(node, { signal })
 }
 
@@ -44,8 +43,7 @@ async function answerStream(
   reply: FastifyReply
 ): Promise<FastifyReply> {
   const signal = goneSignal(reply.raw)
-  const work = verb.bind(collectFields(verb, await receivedFields(verb, request, log)))
-  if (work === undefined) throw wrongFields(verb)
+  const work = verb.bind(await fieldsOf(verb, request, log)) ?? refuseFields(verb)
   const items = work(node, { signal })
   // If the verb fails before the first item, for example because a path is missing, the answer can still have the
   // status of that failure.
@@ -64,20 +62,21 @@ async function answerStream(
   return reply
 }
 
-async function receivedFields(verb: Verb, request: FastifyRequest, log: RouteContext['log']): Promise<ReceivedFields> {
+/** Returns the fields of a request as they arrived. The verb checks them. */
+async function fieldsOf(verb: Verb, request: FastifyRequest, log: RouteContext['log']): Promise<unknown> {
   const received: ReceivedFields = { query: queryOf(request) }
   if (hasPath(verb)) received.path = pathOf(request)
   const ifMatch = request.headers['if-match']
   // `*` only requires that something exists at the path, and the verb checks that itself.
   if ('ifTag' in verb.fields.shape && ifMatch !== undefined && ifMatch !== '*') received.ifTag = tagIn(ifMatch)
   if (verb.method === 'POST' && plainFieldsOf(verb).length > 0) received.json = await readJson(request.raw, log)
-  return received
+  return collectFields(verb, received)
 }
 
-function wrongFields(verb: Verb): HttpError {
+function refuseFields(verb: Verb): never {
   const names = plainFieldsOf(verb).map(name => {
     const isOptional = verb.fields.shape[name]?.safeParse(undefined).success === true
     return isOptional ? `"${name}" (optional)` : `"${name}"`
   })
-  return new HttpError(400, 'invalid', `the fields of the request are wrong: give ${names.join(', ')}`)
+  throw new HttpError(400, 'invalid', `the fields of the request are wrong: give ${names.join(', ')}`)
 }
