@@ -4,7 +4,7 @@ import type { DirectoryNode, FileNode } from '../catalog/tree-node.ts'
 import { formatPath, type Path } from '../format/path.ts'
 import { decodeReplicas } from '../format/replicas.ts'
 import { InvalidInputError } from '../util/errors.ts'
-import { forEachAtOnce } from '../util/for-each.ts'
+import { forEachUntilFailure } from '../util/for-each.ts'
 import { TREE_AT_ONCE } from './constants.ts'
 import type { FsContext } from './context.ts'
 import { readableBody } from './get.ts'
@@ -38,7 +38,7 @@ export async function copyPath(
   if (node.kind === 'file') await copyFile(fs, { file: node, target }, options)
   else {
     const files = filesToCopy(fs, node, target, signal)
-    await forEachAtOnce(files, { atOnce: TREE_AT_ONCE, signal }, file => copyFile(fs, file, options))
+    await forEachUntilFailure(files, { atOnce: TREE_AT_ONCE, signal }, file => copyFile(fs, file, options))
   }
   return { from: formatPath(from), path: formatPath(target) }
 }

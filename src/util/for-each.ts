@@ -12,7 +12,7 @@ export interface ForEachOptions {
  * its work. It rejects with the first failure, or with the signal's reason. After that it begins no other item, but
  * work that is under way continues.
  */
-export async function forEachAtOnce<T>(
+export async function forEachUntilFailure<T>(
   items: AsyncIterable<T>,
   { atOnce, signal }: ForEachOptions,
   work: (item: T) => Promise<void>

@@ -5,7 +5,7 @@ import type { FileRoot, NodeCodec, SealedBlock } from '../../format/manifest.ts'
 import type { PeerId } from '../../format/peer-id.ts'
 import type { Clock } from '../../util/clock.ts'
 import { raceSignal } from '../../util/deadline.ts'
-import { forEachAtOnce } from '../../util/for-each.ts'
+import { forEachUntilFailure } from '../../util/for-each.ts'
 import { INLINE_BLOCK_BYTES_MAX, PUT_CLAIM_MS, PUT_WINDOW_BLOCKS, REPEATS_MAX, STRAGGLERS_MS } from '../constants.ts'
 import type { Claims, PutId } from '../hold/claims.ts'
 import type { LocalBlocks } from '../hold/local-blocks.ts'
@@ -180,7 +180,7 @@ export class Put {
   }
 
   async #forEach<Block>(blocks: AsyncIterable<Block>, place: (block: Block) => Promise<void>): Promise<void> {
-    await forEachAtOnce(blocks, { atOnce: PUT_WINDOW_BLOCKS, signal: this.#init.options.signal }, place)
+    await forEachUntilFailure(blocks, { atOnce: PUT_WINDOW_BLOCKS, signal: this.#init.options.signal }, place)
   }
 
   /**

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { forEachAtOnce } from '../../../src/util/for-each.ts'
+import { forEachUntilFailure } from '../../../src/util/for-each.ts'
 import { settle } from '../../fixtures/pass-time.ts'
 
 async function* numbers(count: number, onEnd = () => {}): AsyncGenerator<number> {
@@ -15,7 +15,7 @@ test('every item is worked on, never more at once than allowed', async () => {
   const seen: number[] = []
   let underWay = 0
   let most = 0
-  await forEachAtOnce(numbers(10), { atOnce: 3 }, async item => {
+  await forEachUntilFailure(numbers(10), { atOnce: 3 }, async item => {
     most = Math.max(most, ++underWay)
     await settle(1)
     underWay--
@@ -36,7 +36,7 @@ test('the first failure ends it: it is thrown, no other item is begun, and the s
     await settle(1)
     if (item === 1) throw new Error('the second item failed')
   }
-  await assert.rejects(forEachAtOnce(items, { atOnce: 2 }, work), /the second item failed/)
+  await assert.rejects(forEachUntilFailure(items, { atOnce: 2 }, work), /the second item failed/)
   assert.ok(begun.length < 5, `${begun.length} begun`)
   assert.ok(isClosed)
 })
@@ -48,7 +48,7 @@ test('a failure while the stream makes its reader wait is thrown once the next i
     await next
     yield 1
   }
-  const done = forEachAtOnce(slow(), { atOnce: 2 }, async () => {
+  const done = forEachUntilFailure(slow(), { atOnce: 2 }, async () => {
     throw new Error('it failed')
   })
   await settle()
@@ -59,7 +59,7 @@ test('a failure while the stream makes its reader wait is thrown once the next i
 test('an abort ends the waiting for work that is under way', async () => {
   const cut = new AbortController()
   const never = new Promise<void>(() => {})
-  const done = forEachAtOnce(numbers(2), { atOnce: 2, signal: cut.signal }, () => never)
+  const done = forEachUntilFailure(numbers(2), { atOnce: 2, signal: cut.signal }, () => never)
   await settle()
   cut.abort()
   await assert.rejects(done, { name: 'AbortError' })
