@@ -5,7 +5,7 @@ import { fromHex, toHex } from '../util/bytes.ts'
 import { FormatError } from './errors.ts'
 
 /**
- * 32 random bytes from which a network is derived. Whoever holds it owns the network. It is written as 24 words or 64
+ * 32 random bytes from which a network is derived. Anyone who holds it owns the network. It is written as 24 words or 64
  * hex digits.
  */
 export type NetworkKey = Uint8Array

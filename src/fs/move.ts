@@ -10,8 +10,8 @@ export interface MoveOptions extends AbortOptions {
 }
 
 /**
- * Moves a file or directory. Whatever its size, this usually takes one record for each entry of that name. An abort
- * after the records are appended only stops the wait for other members; it undoes nothing.
+ * Moves a file or directory. This usually takes one record for each entry of that name, however large a directory is.
+ * An abort after the records are appended only stops the wait for other members; it undoes nothing.
  */
 export async function movePath(
   fs: FsContext,

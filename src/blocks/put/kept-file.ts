@@ -13,7 +13,7 @@ export interface KeptFile {
   putNumber: Uint8Array
   /** The id under which the put claims the file's blocks on this disk. */
   putId: PutId
-  /** The chunks that each member is counted on for. Whoever receives this object owns the counts. */
+  /** The chunks that each member is counted on for. The receiver of this object owns the counts. */
   counts: ReplicaCounts
   /** Returns true for a member that recently failed this put, or that recently misbehaved. */
   isAvoided: (peer: PeerId) => boolean

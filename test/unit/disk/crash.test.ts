@@ -10,8 +10,8 @@ import { seededChance } from '../../fixtures/seeded-chance.ts'
 import { gather } from '../../fixtures/streams.ts'
 
 /**
- * The power is cut before every single operation of a script in turn. Whatever the disk then keeps of the unsynced
- * bytes and names, and however far the index had come, the store opens and holds everything that it acknowledged.
+ * The power is cut before every single operation of a script in turn. The disk may then have kept any of the
+ * unsynced bytes and names, and the index may be behind. The store must open and hold everything that it acknowledged.
  */
 
 /** Small enough that the script fills several segments. */
