@@ -22,7 +22,7 @@ import { confirmedCopies } from './fetch/confirmed-copies.ts'
 import type { Fetched, Fetcher } from './fetch/fetcher.ts'
 import type { PeerHealth } from './fetch/peer-health.ts'
 import { type Claims, putIdOf } from './hold/claims.ts'
-import type { LocalBlocks } from './hold/local-blocks.ts'
+import type { BadBlocks, LocalBlocks } from './hold/local-blocks.ts'
 import type { Keeper } from './keep/keeper.ts'
 import type { BlocksOptions } from './options.ts'
 import type { StoreClient } from './protocol/store-client.ts'
@@ -87,7 +87,11 @@ export class Blocks {
     this.#options = options
     this.#putLogs = putLogs(options.logger)
     this.#rank = currentRanking(options.view)
-    const base: Base = { ...options, ranking: this.#rank }
+    const onBadBlock: BlocksOptions['onBadBlock'] = error => {
+      options.onBadBlock(error)
+      this.#repairing.repair.noteBad(error.cid)
+    }
+    const base: Base = { ...options, onBadBlock, ranking: this.#rank }
     const held = composeLocalStore(base)
     const clients = composeClients(base)
     const fetching = composeFetching(base, held, clients)
@@ -237,9 +241,9 @@ export class Blocks {
     return { blocks: own.blocks + others.blocks, bytes: own.bytes + others.bytes }
   }
 
-  /** The number of blocks on our own disk that were found damaged or unreadable since the start. */
-  get badBlocks(): number {
-    return this.#local.badCount
+  /** The blocks on our own disk that were found damaged or unreadable. */
+  get badBlocks(): BadBlocks {
+    return this.#local.bad
   }
 
   /** The blocks that are being pulled at this moment. `bytes` is an upper bound. */

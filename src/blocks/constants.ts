@@ -169,5 +169,10 @@ export const CONFIRM_TIMEOUT_MS = 10_000
  */
 export const READ_REPAIRS_MAX = 16
 
-/** The number of bad blocks on our own disk that are remembered, so that each is reported once. */
-export const BAD_BLOCKS_MAX = 1_024
+/**
+ * The number of bad blocks on our own disk that are remembered, so that each is reported once and none counts as a copy.
+ * This many take about 16 MiB of memory. A block that was forgotten counts as a copy until it is read again.
+ */
+export const BAD_BLOCKS_MAX = 65_536
+/** The number of blocks of a strange length that are remembered once they have been read and verified. */
+export const ODD_BLOCKS_MAX = 4_096

@@ -61,8 +61,9 @@ function* warningsOf({ capacity, diskMonitor: disk, report, fs }: Stack, rebuild
     yield 'a member refused this node because their clocks differ: set the one that is wrong'
   if (disk.state === 'readonly') yield 'the data directory is not writable: nothing is stored until it is'
   if (disk.state === 'failing') yield 'the last write to the disk failed: the data on it may be in danger'
-  if (blocks.badBlocks > 0)
-    yield `blocks on this disk were damaged or could not be read since the start (${blocks.badBlocks}): the disk may be wearing out`
+  const { found, left } = blocks.badBlocks
+  if (found > 0)
+    yield `blocks on this disk were damaged or could not be read since the start (${found}, still bad: ${left}): the disk may be wearing out`
   if (report.damagedStretches > 0)
     yield `damaged stretches were found in the store (${report.damagedStretches}): the disk may be wearing out`
   if (capacity.isFull) yield 'this node is full and takes no more blocks: raise --capacity or free space on its disk'

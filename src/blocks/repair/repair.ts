@@ -1,13 +1,12 @@
 import { NoSpaceError } from '../../disk/errors.ts'
 import { type IndexDb, type IndexOp, indexKey } from '../../disk/index-db.ts'
 import { TABLES } from '../../disk/tables.ts'
-import { type BlockCid, cidOfMultihash } from '../../format/cid.ts'
+import type { BlockCid } from '../../format/cid.ts'
 import { CHUNK_BYTES } from '../../format/constants.ts'
 import { FormatError } from '../../format/errors.ts'
 import type { NodeCodec } from '../../format/manifest.ts'
 import type { PeerId } from '../../format/peer-id.ts'
 import { Batcher } from '../../util/batcher.ts'
-import { equalBytes, fromHex } from '../../util/bytes.ts'
 import type { Clock } from '../../util/clock.ts'
 import { isAbort } from '../../util/errors.ts'
 import { Limiter } from '../../util/limiter.ts'
@@ -25,7 +24,9 @@ import { isAny, isChunk, type ManifestBlock, type ManifestChunk, walkBatches } f
 import type { Ranking } from '../rank.ts'
 import type { RecordRef } from '../record-ref.ts'
 import { EvictedBlocks } from './evicted-blocks.ts'
+import { mostWanting, recordToWalk } from './needing-record.ts'
 import { RepairQueue, type WalkOutcome } from './queue.ts'
+import { referenceOf, unwalkedKey } from './record-rows.ts'
 
 export interface RepairOptions {
   self: PeerId
@@ -149,14 +150,19 @@ export class Repair {
    * record that needs it and wants a copy here.
    */
   async markEvicted(cid: BlockCid, referrers: Referrers): Promise<void> {
-    const { clock, codec, self } = this.#options
-    const owedAgainAtMs = Math.floor(clock.now() + EVICTED_MS)
+    const owedAgainAtMs = Math.floor(this.#options.clock.now() + EVICTED_MS)
     await this.#evicted.add(cid, owedAgainAtMs)
-    for (const [id, { root, replicas }] of referrers.records) {
-      const rootCid = equalBytes(root, cid.multihash.bytes) ? cid : cidOfMultihash(root, codec.code)
-      // The author matters only as the member to ask first.
-      this.#queue.addLater({ id: fromHex(id), root: rootCid, replicas, author: self }, owedAgainAtMs)
-    }
+    for (const record of referrers.records)
+      this.#queue.addLater(recordToWalk(cid, record, this.#options), owedAgainAtMs)
+  }
+
+  /** Notes that a block here was found bad. Soon a record that needs it is walked, which pulls it again if it is owed. */
+  noteBad(cid: BlockCid): void {
+    const { clock } = this.#options
+    mostWanting(cid, this.#options).then(
+      record => record !== undefined && this.#queue.addLater(record, Math.floor(clock.now())),
+      error => this.#log('could not look for a record that needs the bad block %s: %s', nameOf(cid), reasonOf(error))
+    )
   }
 
   /** Stores a block read from another member, if a record needs it here. If it was evicted, it is now owed again. */
@@ -289,12 +295,4 @@ export class Repair {
       this.#pulling--
     }
   }
-}
-
-function referenceOf(cid: BlockCid, parent: Uint8Array): IndexOp {
-  return Claims.reference(cid.multihash.bytes, { by: 'node', multihash: parent })
-}
-
-function unwalkedKey(id: Uint8Array): Uint8Array {
-  return indexKey(TABLES.unwalked, id)
 }

@@ -29,7 +29,7 @@ class FakeStack {
     this.stack = {
       fs: {
         members,
-        blocks: { owed: nothing, repairing: nothing, badBlocks: 0 },
+        blocks: { owed: nothing, repairing: nothing, badBlocks: { found: 0, left: 0 } },
         tree: { countFiles: async () => 7, resolve: async () => undefined }
       },
       projection: { fileDelta: 0 },
