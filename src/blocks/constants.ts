@@ -129,6 +129,11 @@ export const WALKS_AT_ONCE = 16
 /** How often the sweeper looks for expired claims, and how many it ends together. */
 export const SWEEP_MS = 60_000
 export const SWEEP_BATCH = 256
+/**
+ * How long after an unclean stop a block that nothing claims is kept: as long as any claim of a put could last that was
+ * made before the stop, in case the index has lost it.
+ */
+export const ORPHANS_WAIT_MS = CLAIM_MS_MAX + CLAIM_SLACK_MS + CLAIM_GRACE_MS
 /** The search for unclaimed blocks lets other work run each time it has looked at this many blocks. */
 export const ORPHANS_PAUSE_BLOCKS = 1_000
 /**

@@ -6,7 +6,7 @@ import { FileMissingError, IndexCorruptError } from './errors.ts'
 import { IndexCheck } from './index-check.ts'
 import { IndexCursor, readCursor } from './index-cursor.ts'
 import type { IndexDb, IndexOp } from './index-db.ts'
-import { adoptIndex, closedOp, openedOps, wasClosed } from './index-marks.ts'
+import { adoptIndex, closedOp, doubtOps, openedOps, wasClosed } from './index-marks.ts'
 import { type Cursor, isBefore, type Place } from './place.ts'
 import { Projections } from './projections.ts'
 import type { PlacedRow } from './row.ts'
@@ -157,6 +157,11 @@ export class Store {
     return this.#check.checkLeaf(rowsMax)
   }
 
+  /** True once every row has been compared with the index since the start, and the index lacked none. */
+  get isVerified(): boolean {
+    return this.#check.isVerified
+  }
+
   async #open(): Promise<OpenReport> {
     const isBuilt = await adoptIndex(this.index, this.#storeId)
     const cursor = await readCursor(this.index)
@@ -168,8 +173,10 @@ export class Store {
     const wasClean = await wasClosed(this.index)
     const { replayedRows, damagedStretches } = await this.#replay(cursor)
     const listed = this.segments.segmentsWithRows().flatMap(segment => this.#usage.listOps(segment))
+    // A damaged row may have been one that the index does not have yet.
+    const doubt = damagedStretches > 0 ? await doubtOps(this.index) : []
     // This batch is synced. If it were lost, the next start would mistake a crash for a proper end.
-    await this.index.batch([...openedOps(), this.#cursor.saveOp(), ...listed], { sync: true })
+    await this.index.batch([...openedOps(), this.#cursor.saveOp(), ...listed, ...doubt], { sync: true })
     return {
       rebuilt: !isBuilt,
       wasClean,

@@ -10,6 +10,8 @@ export const TABLES = {
   blocks: 'b',
   /** The reasons for which each block is kept. */
   claims: 'c',
+  /** Members with whose logs this member has compared its own since the index was last in doubt. */
+  compared: 'y',
   /** The entries that a directory shows. */
   children: 'd',
   /** The state that results from the records of an entry. */

@@ -52,7 +52,10 @@ export function peersOf(members: Members): Peer[] {
 }
 
 /** Yields warnings about facts that the owner of the node should know and can usually act on. */
-function* warningsOf({ capacity, diskMonitor: disk, report, fs }: Stack, rebuildError: unknown): Generator<string> {
+function* warningsOf(
+  { capacity, diskMonitor: disk, report, comparison, fs }: Stack,
+  rebuildError: unknown
+): Generator<string> {
   const { members, blocks } = fs
   if (rebuildError !== undefined)
     yield `the index is damaged and could not be rebuilt (${codeOf(rebuildError)}); retrying. The node cannot serve files until it is.`
@@ -66,5 +69,7 @@ function* warningsOf({ capacity, diskMonitor: disk, report, fs }: Stack, rebuild
     yield `blocks on this disk were damaged or could not be read since the start (${found}, still bad: ${left}): the disk may be wearing out`
   if (report.damagedStretches > 0)
     yield `damaged stretches were found in the store (${report.damagedStretches}): the disk may be wearing out`
+  if (!comparison.isWhole)
+    yield `the index was rebuilt or in doubt: this node frees nothing until it has compared with every other member that is not out (still missing: ${comparison.missing})`
   if (capacity.isFull) yield 'this node is full and takes no more blocks: raise --capacity or free space on its disk'
 }

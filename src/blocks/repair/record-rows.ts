@@ -2,6 +2,18 @@ import { type IndexOp, indexKey } from '../../disk/index-db.ts'
 import { TABLES } from '../../disk/tables.ts'
 import type { BlockCid } from '../../format/cid.ts'
 import { Claims } from '../hold/claims.ts'
+import type { RecordRef } from '../record-ref.ts'
+
+/**
+ * Returns the index changes that claim a record's root and mark the record as still to be walked. They must go into the
+ * batch that adds the record.
+ */
+export function recordReferenceOps({ id, root, replicas }: Pick<RecordRef, 'id' | 'root' | 'replicas'>): IndexOp[] {
+  return [
+    Claims.reference(root.multihash.bytes, { by: 'record', id, replicas }),
+    { type: 'put', key: unwalkedKey(id), value: new Uint8Array(0) }
+  ]
+}
 
 /** Returns the index change by which a manifest node claims a block that it links to. */
 export function referenceOf(cid: BlockCid, parent: Uint8Array): IndexOp {

@@ -16,7 +16,7 @@ import { EVICTED_MS, WALK_PULLS } from '../constants.ts'
 import { isOutOfReach } from '../errors.ts'
 import type { Fetcher } from '../fetch/fetcher.ts'
 import type { BlockPuller } from '../fetch/puller.ts'
-import { Claims, type PutId } from '../hold/claims.ts'
+import type { Claims, PutId } from '../hold/claims.ts'
 import type { LocalBlocks } from '../hold/local-blocks.ts'
 import type { Referrers } from '../hold/reference-lookup.ts'
 import { listOf, nameOf, nameOfId } from '../log-names.ts'
@@ -25,8 +25,9 @@ import type { Ranking } from '../rank.ts'
 import type { RecordRef } from '../record-ref.ts'
 import { EvictedBlocks } from './evicted-blocks.ts'
 import { mostWanting, recordToWalk } from './needing-record.ts'
-import { RepairQueue, type WalkOutcome } from './queue.ts'
+import { RepairQueue } from './queue.ts'
 import { referenceOf, unwalkedKey } from './record-rows.ts'
+import type { WalkOutcome } from './walk-outcome.ts'
 
 export interface RepairOptions {
   self: PeerId
@@ -85,17 +86,6 @@ export class Repair {
     )
   }
 
-  /**
-   * Returns the index changes that claim a record's root and mark the record as still to be walked. They must go into
-   * the batch that adds the record.
-   */
-  static referenceOps({ id, root, replicas }: Pick<RecordRef, 'id' | 'root' | 'replicas'>): IndexOp[] {
-    return [
-      Claims.reference(root.multihash.bytes, { by: 'record', id, replicas }),
-      { type: 'put', key: unwalkedKey(id), value: new Uint8Array(0) }
-    ]
-  }
-
   get worker(): Worker {
     return this.#queue.worker
   }
@@ -132,6 +122,11 @@ export class Repair {
    */
   get isCertain(): boolean {
     return this.#queue.isCertain
+  }
+
+  /** True once every record that was in the log at the start has been walked since. */
+  get hasWalkedAll(): boolean {
+    return this.#queue.hasWalkedAll
   }
 
   /** The blocks that this member owes and lacks. `bytes` is an upper bound, since a sealed block hides its size. */
@@ -176,11 +171,13 @@ export class Repair {
 
   /** Claims the blocks that a record needs here, and pulls those that are owed and not here. Counts what is missing. */
   async #walk(record: RecordRef): Promise<WalkOutcome> {
+    const { claims, index } = this.#options
     const { signal } = this.#stopped
     const outcome: WalkOutcome = { missingChunks: 0, missingNodes: 0, owedAgainAtMs: Number.POSITIVE_INFINITY }
     const pulls = new Set<Promise<void>>()
     const pulled = new Map<PeerId, number>()
     this.#log.trace('walking record %s', nameOfId(record.id))
+    if (!(await claims.hasRecord(record))) throw index.reportCorrupt('the index lacks the claim of a record')
     for await (const batch of this.#batches(record, outcome))
       for (const { cid } of await this.#claimHeld(record, batch, outcome)) {
         const free = await this.#slots.acquire(1, signal)

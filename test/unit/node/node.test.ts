@@ -34,6 +34,7 @@ class FakeStack {
       },
       projection: { fileDelta: 0 },
       workers: [],
+      comparison: { isWhole: true, missing: 0 },
       host: { addresses: () => [] },
       capacity: { isFull: false, usedBytes: 0, capacityBytes: 0 },
       diskMonitor: { state: 'ok' },
