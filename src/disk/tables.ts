@@ -41,7 +41,9 @@ export const TABLES = {
   /** Entries that have other entries below them but are not directories. */
   waiting: 'w',
   /** Deleted directories, and their former places. */
-  deletedDirectories: 'x'
+  deletedDirectories: 'x',
+  /** The newest stamp of each author. */
+  newestStamps: 'y'
 } as const
 
 export type Table = (typeof TABLES)[keyof typeof TABLES]

@@ -6,6 +6,7 @@ import type { AnyStatement, Statement } from '../format/statement.ts'
 import type { Clock } from '../util/clock.ts'
 import type { ComponentLogger } from '../util/logger.ts'
 import { MEMBERSHIP, REST, type StatementClass, statementIdOf, statementKey } from './keys.ts'
+import { NewestStamps } from './newest-stamps.ts'
 import type { AcceptedListener, AcceptedStatement, Authorizer, Projection, Verdict } from './projection.ts'
 import { type FinalCheck, Receiver } from './receiver.ts'
 import { decodeRow, type NewStatement, StatementRows } from './rows.ts'
@@ -29,10 +30,13 @@ export class Log {
   readonly #rows: StatementRows
   readonly #receiver: Receiver
   readonly #listeners: AcceptedListener[] = []
+  /** The newest stamp of each author that has reached this member. */
+  readonly newest: NewestStamps
   #authorizer: Authorizer = { authorize: () => ({ refused: 'unknown-grant' }) }
 
   constructor({ store, clock, network, logger }: LogOptions) {
     this.#store = store
+    this.newest = new NewestStamps(store.index)
     this.#rows = new StatementRows(store, (items, from) => {
       for (const listener of this.#listeners) listener(items, from)
     })

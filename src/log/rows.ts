@@ -1,4 +1,5 @@
 import type { IndexOp } from '../disk/index-db.ts'
+import { IndexOps } from '../disk/index-sink.ts'
 import { decodePlace, encodePlace, isSamePlace, type Place } from '../disk/place.ts'
 import type { RowProjection, StoredRow } from '../disk/row-projection.ts'
 import type { Store } from '../disk/store.ts'
@@ -7,6 +8,7 @@ import type { PeerId } from '../format/peer-id.ts'
 import { type AnyStatement, decodeStatement, idOf } from '../format/statement.ts'
 import { concatBytes } from '../util/bytes.ts'
 import { keyOf } from './keys.ts'
+import { NewestStamps } from './newest-stamps.ts'
 import type { AcceptedListener, AcceptedStatement, Projection } from './projection.ts'
 
 /** A statement on its way into the log, and the peer that sent it; null if it is our own. */
@@ -29,6 +31,7 @@ export class StatementRows implements RowProjection {
   readonly #store: Pick<Store, 'index' | 'markDead'>
   readonly #onAccepted: AcceptedListener
   readonly #projections: Projection[] = []
+  readonly #newest: NewestStamps
   // Keyed by the buffer of the row, so that a row which was just written can be indexed without decoding it. If two
   // peers send the same statement at the same time, each of the two rows keeps its own sender.
   readonly #written = new WeakMap<Uint8Array, NewStatement>()
@@ -36,6 +39,7 @@ export class StatementRows implements RowProjection {
   constructor(store: Pick<Store, 'index' | 'markDead'>, onAccepted: AcceptedListener) {
     this.#store = store
     this.#onAccepted = onAccepted
+    this.#newest = new NewestStamps(store.index)
   }
 
   register(projection: Projection): void {
@@ -67,6 +71,9 @@ export class StatementRows implements RowProjection {
     // it at the same time.
     const places = before.map(value => (value === undefined ? undefined : decodePlace(value)))
     ops.push(...this.#store.markDead(places.filter((place, i) => isMoved(place, items[i]?.place)) as Place[]))
+    const sink = new IndexOps()
+    await this.#newest.project(items, sink)
+    for (const op of sink.all) ops.push(op)
     for (const projection of this.#projections) {
       const own = itemsOf(projection, items)
       // These changes come last, because a projection may remove superseded statements, even the one that has just
