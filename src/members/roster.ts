@@ -97,6 +97,7 @@ export class Roster implements Projection, Authorizer {
 
   /** Returns the chain of the grant of a member that takes effect now; undefined if the device is no member. */
   chainOf(peer: PeerId): GrantChain | undefined {
+    this.refresh()
     const chain: Array<Statement<'grant'>> = []
     for (let grant = this.#best.get(peer); grant !== undefined; grant = this.#issuerOf(grant.statement))
       chain.unshift(grant.statement)
