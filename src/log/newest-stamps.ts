@@ -14,7 +14,7 @@ interface Signed {
  * The newest stamp of each author that has reached this member, statuses aside. An author's status names its own newest
  * stamp, so a member that compares the two notices that news of this author was withheld from it.
  *
- * There is one row an author: key `y` ‖ author (32 bytes), value hlc (8 bytes). Nothing is kept in memory, because a
+ * There is one row an author: key `N` ‖ author (32 bytes), value hlc (8 bytes). Nothing is kept in memory, because a
  * row is read once a batch. Statements that are set aside or no longer count have reached this member too, so a row never
  * goes back.
  */

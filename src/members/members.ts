@@ -1,8 +1,9 @@
 import type { Store } from '../disk/store.ts'
 import type { PeerId } from '../format/peer-id.ts'
 import type { AnyStatement } from '../format/statement.ts'
+import { MEMBERSHIP } from '../log/keys.ts'
 import type { Log } from '../log/log.ts'
-import type { AcceptedStatement, Verdict } from '../log/projection.ts'
+import type { AcceptedStatement, LoggedStatement, Verdict } from '../log/projection.ts'
 import type { Sync } from '../log/sync.ts'
 import type { Chance } from '../util/chance.ts'
 import type { Clock } from '../util/clock.ts'
@@ -211,16 +212,18 @@ export class Members {
 
   /** Loads what the log held at the last stop. Call it before the host starts. */
   async load(): Promise<void> {
-    const { log, roster, statuses, settings, self, store } = this.#options
-    const known: AcceptedStatement[] = []
-    for await (const item of log.all(0)) known.push(item)
+    const { log, roster, statuses, settings, self } = this.#options
+    const known: LoggedStatement[] = []
+    for await (const item of log.all(MEMBERSHIP)) known.push(item)
     roster.load(known.map(({ statement }) => statement))
-    settings.load(known.filter(({ statement }) => statement.kind === 'settings'))
-    await store.index.batch(statuses.load(known.filter(({ statement }) => statement.kind === 'status')))
+    const isSetting = (item: LoggedStatement): boolean => item.statement.kind === 'settings'
+    settings.load(known.filter(isSetting) as AcceptedStatement[])
+    const isStatus = (item: LoggedStatement): boolean => item.statement.kind === 'status'
+    await log.forget(statuses.load(known.filter(isStatus) as AcceptedStatement[]))
     for (const statement of self.statements) {
       const [isKnown] = await log.has([statement.id])
       const authorized = roster.authorize(statement as AnyStatement)
-      if (isKnown !== true && 'author' in authorized) await log.append([statement], authorized.author)
+      if (isKnown !== true && 'author' in authorized) await log.append([statement], authorized)
     }
     this.#log('members loaded: %d', roster.members.length)
   }

@@ -146,7 +146,7 @@ export class OwnStatus {
       },
       self.nextHlc(...this.#pastHlcs)
     )
-    await log.append([status], self.publicKey)
+    await log.append([status], self.signer)
     this.#log('signed a new status: %s, %d bytes offered', state, status.fields.weight)
     this.#sync?.announce([status])
   }

@@ -1,9 +1,8 @@
-import type { IndexOp } from '../disk/index-db.ts'
 import { FormatError } from '../format/errors.ts'
 import type { Fields, Kind } from '../format/kinds.ts'
 import { compareStamps } from '../format/stamp.ts'
 import { type Statement, stampOf } from '../format/statement.ts'
-import type { AcceptedStatement, Projection } from '../log/projection.ts'
+import type { AcceptedStatement, Change, Projection } from '../log/projection.ts'
 import { compareBytes } from '../util/bytes.ts'
 import { OUT_AFTER_MS, OUT_AFTER_MS_MAX, OUT_AFTER_MS_MIN } from './constants.ts'
 
@@ -54,12 +53,11 @@ export class Settings implements Projection {
       throw new FormatError('the outAfter of settings is out of bounds')
   }
 
-  async project(): Promise<IndexOp[]> {
-    return []
-  }
+  /** The index holds nothing of the settings besides the statements themselves. */
+  async project(): Promise<void> {}
 
-  applied(items: readonly AcceptedStatement[]): void {
-    this.load(items)
+  applied({ added }: Change): void {
+    this.load(added)
   }
 
   /** Adds accepted statements, in any order. */

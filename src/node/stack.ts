@@ -52,6 +52,7 @@ export async function startStack({ isNew, defaults, ...options }: StackOptions):
     // A rebuilt index may lack facts that only the old one held, so we compare with the other members before we free
     // anything.
     mustCompare = report.rebuilt && !isNew
+    await membership.log.load()
     await catalog.projection.load()
     await members.load()
     passNewsUp(rooms, options.onEvent)

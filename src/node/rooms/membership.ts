@@ -33,11 +33,11 @@ export async function buildMembership(init: RoomOptions, rooms: RoomsAround): Pr
   const { secrets, clock, chance, onEvent } = init
   const { store } = rooms.disk
   const host = await buildHost(init)
-  const log = new Log({ store, clock, network: secrets.network, logger: init.logger })
+  const log = new Log({ store, clock, logger: init.logger })
   const roster = new Roster(secrets.network, clock)
   log.authorizer = roster
   const settings = new Settings()
-  const statuses = buildStatuses(init, { roster, settings }, rooms.disk)
+  const statuses = buildStatuses(init, { roster, settings })
   for (const projection of [roster, settings, statuses]) log.register(projection)
   const self = new LocalMember(secrets, clock, chance)
   const onFault = (peer: PeerId): void => {
@@ -70,16 +70,11 @@ function buildHost({ options, secrets, listen, logger }: RoomOptions): Promise<L
   })
 }
 
-function buildStatuses(
-  init: RoomOptions,
-  parts: { roster: Roster; settings: Settings },
-  { store }: DiskRoom
-): Statuses {
+function buildStatuses(init: RoomOptions, parts: { roster: Roster; settings: Settings }): Statuses {
   return new Statuses({
     ...parts,
     clock: init.clock,
-    logger: init.logger,
-    markDead: items => store.markDead(items.map(({ place }) => place))
+    logger: init.logger
   })
 }
 

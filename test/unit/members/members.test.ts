@@ -1,8 +1,11 @@
 import assert from 'node:assert/strict'
 import { type TestContext, test } from 'node:test'
+import { ROW_STATEMENT } from '../../../src/disk/constants.ts'
 import type { Secrets } from '../../../src/disk/keystore.ts'
 import { decodeHlc, encodeHlc, hlcAt, hlcMs } from '../../../src/format/stamp.ts'
 import type { Statement } from '../../../src/format/statement.ts'
+import { encodeEntry, keyOf } from '../../../src/log/keys.ts'
+import { encodeStatementRow } from '../../../src/log/statement-row.ts'
 import { LocalMember } from '../../../src/members/local-member.ts'
 import { toHex } from '../../../src/util/bytes.ts'
 import type { Clock } from '../../../src/util/clock.ts'
@@ -187,7 +190,7 @@ test('the head of a status is the newest stamp of the member´s own statements, 
     const [later] = await member.write(setup.chance)
     newest.push((later as Statement).hlc)
     const early = entryBy(member.self, setup.chance, hlcAt(setup.clock.now() - MINUTE))
-    await member.log.append([early], member.self.publicKey)
+    await member.log.append([early], member.self.signer)
     await timePassesUntil(setup.clock, 'renewed', () => headOf(member) > 0n)
     assert.equal(headOf(member), newest[0])
   })
@@ -314,12 +317,9 @@ test('an older status that a power cut left in the index is removed at the next 
     const last = statuses.of(peer)
     assert.ok(last !== undefined)
     const older = self.sign('status', { ...last.fields, weight: 1 }, last.hlc - 1n)
-    const [place] = await store.write(1, [Buffer.concat([self.publicKey, older.bytes])])
-    assert.ok(place !== undefined)
-    const key = Buffer.concat([Buffer.from('s'), Buffer.of(0), older.id])
-    const value = Buffer.alloc(12)
-    for (const [i, number] of [place.segment, place.offset, place.length].entries()) value.writeUInt32BE(number, 4 * i)
-    await store.index.batch([{ type: 'put', key, value }])
+    const row = encodeStatementRow({ ...self.signer, statement: older, sequence: 99, arrivedAtMs: 0 })
+    const [place] = await store.write(ROW_STATEMENT, [row])
+    await store.index.batch([{ type: 'put', key: keyOf(older), value: encodeEntry(place!, 99) }])
   })
   const again = await TestMember.open({
     ...disk,

@@ -202,7 +202,7 @@ test('an admission goes on under a renewed grant, and the member signs under it,
   await timePassesUntil(clock, 'met', () => a.members.admitted.length === 1 && w.members.admitted.length === 1, SOON)
   clock.advance(MINUTE)
   const renewed = setup.grant('renewed')
-  await a.log.append([renewed], a.self.publicKey)
+  await a.log.append([renewed], a.self.signer)
   a.sync.announce([renewed])
   await timePassesUntil(clock, 'ended', () => clock.now() > endMs + 6_000)
   const departed = [...a.events, ...w.events].filter(({ event }) => event === 'departed')
