@@ -22,7 +22,9 @@ class FakeStack {
       self: { peerId: 'me', name: 'me', role: 'admin', network: new Uint8Array(32) },
       view: { members: [] },
       admitted: [],
-      clockError: undefined,
+      writeError: undefined,
+      missingNewsOf: [],
+      outAfterMs: { network: 600_000, flag: undefined },
       isRefusedForClock: false
     }
     const nothing = { blocks: 0, bytes: 0 }
