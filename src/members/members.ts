@@ -90,6 +90,8 @@ export class Members {
     this.#comparisons = new Comparisons({
       clock,
       log: this.#log,
+      chance: options.chance,
+      admissions: () => this.#join.admissions,
       compare: (peer, signal) => this.#compare(peer, signal),
       isCurrent: admission => this.#join.isCurrent(admission),
       onCompared: peer => this.#emit({ event: 'compared', peer })
@@ -103,7 +105,7 @@ export class Members {
     })
     this.#status = new OwnStatus(options)
     this.#viewRefresh = this.#makeViewRefresh()
-    this.workers = [this.#status.worker, this.#clocks.worker, this.#viewRefresh]
+    this.workers = [this.#status.worker, this.#clocks.worker, this.#viewRefresh, this.#comparisons.worker]
     log.onAccepted(items => {
       if (items.some(({ statement }) => statement.kind === 'status')) this.#dialler.dialMembers()
     })
@@ -182,6 +184,7 @@ export class Members {
   /** Loads what the log held at the last stop. Call it before the host starts. */
   async load(): Promise<void> {
     const { log, roster, statuses, self, store } = this.#options
+    await log.positions.load()
     const known: AcceptedStatement[] = []
     for await (const item of log.all(0)) known.push(item)
     roster.load(known.map(({ statement }) => statement))
@@ -203,12 +206,17 @@ export class Members {
     await this.#status.start(sync)
     this.#clocks.worker.start()
     this.#viewRefresh.start()
+    this.#comparisons.worker.start()
   }
 
   async stop(): Promise<void> {
-    this.#comparisons.stop()
     this.#dialler.stop()
-    await Promise.all([this.#status.stop(), this.#clocks.worker.stop(), this.#viewRefresh.stop()])
+    await Promise.all([this.#comparisons.stop(), this.#status.stop(), this.#clocks.worker.stop(), this.#viewRefresh.stop()])
+  }
+
+  /** Compares our log with a member's soon. Call this when the member has said that something did not get through. */
+  compareSoon(peer: PeerId): void {
+    this.#comparisons.soon(peer)
   }
 
   /** Tells the others that our state has changed, if it has. */
