@@ -1,12 +1,13 @@
 import { Blocks } from '../blocks/blocks.ts'
 import type { IndexDb, IndexOp } from '../disk/index-db.ts'
+import type { IndexSink } from '../disk/index-sink.ts'
 import { TABLES } from '../disk/tables.ts'
 import type { BlockCid } from '../format/cid.ts'
 import { type EntryBody, type EntryRecord, ROOT_ENTRY, rootOf } from '../format/entry.ts'
 import type { Kind } from '../format/kinds.ts'
 import type { Statement } from '../format/statement.ts'
 import type { Log } from '../log/log.ts'
-import type { AcceptedStatement, Projection } from '../log/projection.ts'
+import type { AcceptedStatement, Change, Projection } from '../log/projection.ts'
 import { equalBytes, toHex } from '../util/bytes.ts'
 import type { Clock } from '../util/clock.ts'
 import type { ComponentLogger, Logger } from '../util/logger.ts'
@@ -86,7 +87,7 @@ export class CatalogProjection implements Projection {
     this.#reader.read(statement as Statement<'entry'>, author)
   }
 
-  async project(items: readonly AcceptedStatement[]): Promise<IndexOp[]> {
+  async project({ added: items }: Change, sink: IndexSink): Promise<void> {
     const { index, clock } = this.#options
     const added = await this.#newRecords(items as ReadonlyArray<AcceptedStatement<'entry'>>)
     const ops: IndexOp[] = []
@@ -104,11 +105,11 @@ export class CatalogProjection implements Projection {
     }
     ops.push(...(await changes.ops()))
     this.#log.trace('%d statements held %d new records of %d entries', items.length, added.length, updates.length)
-    return ops
+    for (const op of ops) op.type === 'put' ? sink.put(op.key, op.value) : sink.del(op.key)
   }
 
-  applied(items: readonly AcceptedStatement[]): void {
-    const entries = items as ReadonlyArray<AcceptedStatement<'entry'>>
+  applied({ added }: Change): void {
+    const entries = added as ReadonlyArray<AcceptedStatement<'entry'>>
     this.#options.onRecords(entries.map(({ statement, author }) => this.#reader.read(statement, author)))
   }
 

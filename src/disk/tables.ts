@@ -6,6 +6,10 @@
 export const TABLES = {
   /** Addresses under which members were reached. */
   addresses: 'a',
+  /** Statements that could not be projected. */
+  asides: 'y',
+  /** The statements that name a grant. */
+  signedUnder: 'f',
   /** The place of each small block. */
   blocks: 'b',
   /** The reasons for which each block is kept. */
@@ -48,6 +52,8 @@ export const TABLES = {
   evicted: 'v',
   /** Entries that have other entries below them but are not directories. */
   waiting: 'w',
+  /** Statements that are stamped too far ahead, by the time from which they count. */
+  early: 'z',
   /** Deleted directories, and their former places. */
   deletedDirectories: 'x'
 } as const

@@ -64,6 +64,8 @@ export class Comparison {
    */
   async run({ isAll = false } = {}): Promise<boolean> {
     const { peer, log, standings } = this.#options
+    // The caller already logs that a comparison begins, so this is only traced.
+    log.trace('comparing with %s', peer)
     // Membership is a gate: if this throws, nothing else is compared.
     await this.#compareClass(MEMBERSHIP, isAll)
     await this.#compareClass(REST, isAll)
@@ -81,7 +83,11 @@ export class Comparison {
     let totals = isAll ? await this.#takeAll(walk) : await this.#takeNew(walk)
     const own = await positions.totals(statementClass)
     if (standing.isWhole && standing.mustListAgain(own, totals, clock.monotonic())) {
-      log('the totals of %s and ours have differed for a while: listing all %s statements', peer, nameOf(statementClass))
+      log(
+        'the totals of %s and ours have differed for a while: listing all %s statements',
+        peer,
+        nameOf(statementClass)
+      )
       onDoubt(peer)
       totals = await this.#takeAll(walk)
       // If this has mended the difference, there is no doubt any more.

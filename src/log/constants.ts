@@ -64,3 +64,19 @@ export const VERIFY_AT_ONCE = 64
 
 /** How long a member may take to say whether it has a statement. */
 export const HOLDERS_TIMEOUT_MS = 5_000
+
+/**
+ * The most statements that are projected in one batch of the index. It bounds the memory of a batch, because one record
+ * may need some hundred rows.
+ */
+export const PROJECT_STATEMENTS_MAX = 512
+/**
+ * The most statements of one author, and of all authors together, that wait for their time. More than these are refused
+ * and offered again later. A waiting statement has at most 16 KiB on the disk and some hundred bytes in memory.
+ */
+export const EARLY_OF_AUTHOR_MAX = 256
+export const EARLY_MAX = 4_096
+/** How often the log looks for waiting statements whose time has come. */
+export const EARLY_CHECK_MS = 10_000
+/** The most statements set aside that are named one by one in the status. */
+export const ASIDES_NAMED_MAX = 8

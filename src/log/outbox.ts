@@ -1,5 +1,5 @@
 import type { PeerId } from '../format/peer-id.ts'
-import { idOf, type Statement } from '../format/statement.ts'
+import { idOf, type SomeStatement } from '../format/statement.ts'
 import { Backoff } from '../util/backoff.ts'
 import { fromHex, toHex } from '../util/bytes.ts'
 import type { Clock } from '../util/clock.ts'
@@ -17,7 +17,7 @@ export interface OutboxOptions {
   /** Tells the peer to compare, because something did not get through to it. */
   changed: (signal: AbortSignal) => Promise<void>
   /** Pushes a statement. If the peer does not accept it but may later, the implementation calls `fallBehind`. */
-  push: (statement: Statement) => Promise<unknown>
+  push: (statement: SomeStatement) => Promise<unknown>
 }
 
 /**
@@ -30,9 +30,9 @@ export class Outbox {
   readonly #options: OutboxOptions
   readonly #log: Logger
   readonly #stopped = new AbortController()
-  #news = new Map<string, Statement>()
+  #news = new Map<string, SomeStatement>()
   /** Our own statements whose verb should push them, oldest first, with the monotonic time of acceptance. */
-  readonly #expected = new Map<string, { statement: Statement; acceptedAtMs: number }>()
+  readonly #expected = new Map<string, { statement: SomeStatement; acceptedAtMs: number }>()
   #isWatching = false
   #isPassingOn = false
   #isBehind = false
@@ -44,7 +44,7 @@ export class Outbox {
   }
 
   /** Adds news, which is offered together with all other news that arrives within `PASS_ON_MS`. */
-  add(statements: readonly Statement[]): void {
+  add(statements: readonly SomeStatement[]): void {
     for (const statement of statements) {
       if (this.#news.size < NEWS_MAX) this.#news.set(idOf(statement), statement)
       else this.fallBehind()
@@ -57,7 +57,7 @@ export class Outbox {
    * the verb does not, because it failed or was aborted first, they are offered after `EXPECTED_MS`. This way, every
    * accepted statement eventually reaches another member.
    */
-  expect(statements: readonly Statement[]): void {
+  expect(statements: readonly SomeStatement[]): void {
     const acceptedAtMs = this.#options.clock.monotonic()
     for (const statement of statements) {
       if (this.#expected.size < NEWS_MAX) this.#expected.set(idOf(statement), { statement, acceptedAtMs })
@@ -67,7 +67,7 @@ export class Outbox {
   }
 
   /** Notes that a statement was pushed to the other member. */
-  pushed(statement: Statement): void {
+  pushed(statement: SomeStatement): void {
     this.#expected.delete(idOf(statement))
   }
 
@@ -100,8 +100,8 @@ export class Outbox {
     this.#isWatching = false
   }
 
-  #takeLate(nowMs: number): Statement[] {
-    const late: Statement[] = []
+  #takeLate(nowMs: number): SomeStatement[] {
+    const late: SomeStatement[] = []
     for (const [id, { statement, acceptedAtMs }] of this.#expected) {
       if (acceptedAtMs + EXPECTED_MS > nowMs) break
       this.#expected.delete(id)
@@ -158,7 +158,7 @@ export class Outbox {
   }
 
   /** Offers news by id, and pushes the statements that the peer lacks. */
-  async #offer(news: ReadonlyMap<string, Statement>): Promise<void> {
+  async #offer(news: ReadonlyMap<string, SomeStatement>): Promise<void> {
     const { peer, offer, push } = this.#options
     const ids = [...news.keys()].map(fromHex)
     for (let start = 0; start < ids.length; start += IDS_MAX) {
@@ -167,7 +167,7 @@ export class Outbox {
       const log = lacking.length > 0 ? this.#log : this.#log.trace
       log('offered statements to %s: %d, of which it lacks %d', peer, offered.length, lacking.length)
       // `Sync` logs a push that fails, and calls `fallBehind`.
-      await Promise.all(lacking.map(id => push(news.get(toHex(id)) as Statement).catch(() => {})))
+      await Promise.all(lacking.map(id => push(news.get(toHex(id)) as SomeStatement).catch(() => {})))
     }
   }
 }

@@ -24,8 +24,8 @@ export interface Totals {
   sum: Uint8Array
 }
 
-/** An accepted statement and its place in the order. */
-export interface Sequenced {
+/** An accepted statement and its number in the order. */
+export interface Numbered {
   class: StatementClass
   id: Uint8Array
   sequence: number
@@ -101,7 +101,7 @@ export class Positions {
    */
   async load(): Promise<void> {
     const rows = await Promise.all([MEMBERSHIP, REST].map(statementClass => this.#stored(statementClass)))
-    this.#next = Math.max(...rows.map(({ next }) => next))
+    this.#next = Math.max(FIRST_SEQUENCE, ...rows.map(({ next }) => next))
     const lineages: Lineage[] = []
     for await (const { key, value } of this.#index.range(indexKey(TABLES.lineages)))
       lineages.push(decodeLineage(key, value))
@@ -147,13 +147,13 @@ export class Positions {
    * Writes the rows of statements that were accepted to the batch. Statements that the index already has must not be
    * among them. At most one batch may be under way.
    */
-  async addTo(sink: IndexSink, items: readonly Sequenced[]): Promise<void> {
+  async addTo(sink: IndexSink, items: readonly Numbered[]): Promise<void> {
     for (const item of items) sink.put(sequenceKey(item.class, item.sequence), item.id)
     await this.#count(sink, items, 1)
   }
 
   /** Removes the rows of statements that no longer count, such as statuses that were replaced. */
-  async removeFrom(sink: IndexSink, items: readonly Sequenced[]): Promise<void> {
+  async removeFrom(sink: IndexSink, items: readonly Numbered[]): Promise<void> {
     for (const item of items) sink.del(sequenceKey(item.class, item.sequence))
     await this.#count(sink, items, -1)
   }
@@ -200,7 +200,7 @@ export class Positions {
     return this.#lineages[i + 1]?.first ?? Number.POSITIVE_INFINITY
   }
 
-  async #count(sink: IndexSink, items: readonly Sequenced[], sign: 1 | -1): Promise<void> {
+  async #count(sink: IndexSink, items: readonly Numbered[], sign: 1 | -1): Promise<void> {
     let classes = this.#unwritten.get(sink)
     if (classes === undefined) {
       classes = new Map()
@@ -226,6 +226,8 @@ export class Positions {
   }
 }
 
+/** No statement has the number 0, so a position with it comes before all. */
+const FIRST_SEQUENCE = 1
 const SUM_BITS = 256
 const SUM_BYTES = SUM_BITS / 8
 const COUNT_BYTES = 8

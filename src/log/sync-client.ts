@@ -1,7 +1,7 @@
 import { hash } from 'node:crypto'
 import type { z } from 'zod'
 import type { PeerId } from '../format/peer-id.ts'
-import type { Statement } from '../format/statement.ts'
+import type { SomeStatement } from '../format/statement.ts'
 import { equalBytes } from '../util/bytes.ts'
 import type { Clock } from '../util/clock.ts'
 import { Callers, type CallOptions, type ProtocolOptions, parseReply, type Reply } from '../wire/calls.ts'
@@ -22,7 +22,7 @@ export const SYNC: ProtocolOptions = {
 
 /** A statement to push. */
 export interface Push {
-  statement: Statement
+  statement: SomeStatement
   /** The number of the put that kept the blocks of the record; null if there is none. */
   put: Uint8Array | null
 }

@@ -24,7 +24,10 @@ export interface SyncServerOptions {
  * Answers one request of `/dfs/sync/1.0.0`. Throws a `RefusedError` if the fields of the request make no sense, and a
  * `ProtocolError` if its body does not match them.
  */
-export async function answerSync({ log, confirmPut, onChanged }: SyncServerOptions, request: Request): Promise<Response> {
+export async function answerSync(
+  { log, confirmPut, onChanged }: SyncServerOptions,
+  request: Request
+): Promise<Response> {
   const { peer, body } = request
   const parsed = requestSchema.safeParse(request.fields)
   if (!parsed.success) throw new RefusedError('invalid')

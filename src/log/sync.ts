@@ -1,6 +1,6 @@
 import type { IndexDb } from '../disk/index-db.ts'
 import type { PeerId } from '../format/peer-id.ts'
-import type { Statement } from '../format/statement.ts'
+import type { SomeStatement } from '../format/statement.ts'
 import { Batcher } from '../util/batcher.ts'
 import { shortHex } from '../util/bytes.ts'
 import type { Clock } from '../util/clock.ts'
@@ -14,7 +14,7 @@ import { HOLDERS_TIMEOUT_MS, NEWS_MAX, PUSH_STATEMENTS_MAX, PUSHES_IN_FLIGHT, SY
 import { Cursors } from './cursors.ts'
 import { FetchTurns } from './fetch-turns.ts'
 import { Outbox } from './outbox.ts'
-import { type AcceptedStatement, isRetryable, type Verdict } from './projection.ts'
+import { isForClock, isRetryable, type LoggedStatement, type Verdict } from './projection.ts'
 import { Standings } from './standing.ts'
 import { type Push, SYNC, SyncClient } from './sync-client.ts'
 import { answerSync, type SyncServerOptions } from './sync-server.ts'
@@ -79,13 +79,13 @@ export class Sync {
    * refused. If the member refuses it for a reason that may pass, the statement is offered again as long as the member
    * stays connected.
    */
-  push(peer: PeerId, statement: Statement, put: Uint8Array | null = null): Promise<Verdict> {
+  push(peer: PeerId, statement: SomeStatement, put: Uint8Array | null = null): Promise<Verdict> {
     const pushed = this.#pushesTo(peer).add({ statement, put })
     this.#outboxes.get(peer)?.pushed(statement)
     pushed.then(
       verdict => {
         if (isRetryable(verdict)) this.#outbox(peer)?.fallBehind()
-        if (verdict === 'clock-off') this.#options.onClockOff()
+        if (isForClock(verdict)) this.#options.onClockOff()
       },
       // The caller gets the error too, and the failed batch has been logged.
       () => this.#outbox(peer)?.fallBehind()
@@ -94,7 +94,7 @@ export class Sync {
   }
 
   /** Pushes statements of our own to every admitted member, without waiting for the answers. */
-  announce(statements: readonly Statement[], except: ReadonlySet<PeerId> = new Set()): void {
+  announce(statements: readonly SomeStatement[], except: ReadonlySet<PeerId> = new Set()): void {
     const peers = this.#options.admitted().filter(peer => !except.has(peer))
     if (peers.length > 0) this.#log.trace('announcing statements: %d, to members: %d', statements.length, peers.length)
     for (const peer of peers) {
@@ -150,7 +150,7 @@ export class Sync {
    * News from one member is passed on once to the others. A statement of our own is expected to be pushed to all of
    * them.
    */
-  #onAccepted(items: readonly AcceptedStatement[], from: PeerId | null): void {
+  #onAccepted(items: readonly LoggedStatement[], from: PeerId | null): void {
     const statements = items.map(({ statement }) => statement)
     for (const peer of this.#options.admitted()) {
       if (from === null) this.#outbox(peer)?.expect(statements)

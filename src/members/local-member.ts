@@ -6,6 +6,7 @@ import { privateKey, rawPublicKey } from '../format/network-key.ts'
 import { type PeerId, peerIdOf } from '../format/peer-id.ts'
 import { type Hlc, hlcAfter, hlcMs } from '../format/stamp.ts'
 import { decodeStatement, type SignOptions, type Statement, signStatement } from '../format/statement.ts'
+import type { Signer } from '../log/projection.ts'
 import type { Chance } from '../util/chance.ts'
 import type { Clock } from '../util/clock.ts'
 import { INSTANCE_BYTES } from './constants.ts'
@@ -42,6 +43,11 @@ export class LocalMember {
 
   get grant(): Statement<'grant'> {
     return this.chain.at(-1) as Statement<'grant'>
+  }
+
+  /** This member as the signer of its own statements. */
+  get signer(): Signer {
+    return { author: this.publicKey, role: this.role }
   }
 
   get role(): Role {

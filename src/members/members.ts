@@ -2,8 +2,9 @@ import type { Store } from '../disk/store.ts'
 import type { PeerId } from '../format/peer-id.ts'
 import { decodeHlc } from '../format/stamp.ts'
 import type { AnyStatement, Statement } from '../format/statement.ts'
+import { MEMBERSHIP } from '../log/keys.ts'
 import type { Log } from '../log/log.ts'
-import type { AcceptedStatement, Verdict } from '../log/projection.ts'
+import type { AcceptedStatement, LoggedStatement, Verdict } from '../log/projection.ts'
 import type { Sync } from '../log/sync.ts'
 import type { Chance } from '../util/chance.ts'
 import type { Clock } from '../util/clock.ts'
@@ -183,16 +184,16 @@ export class Members {
 
   /** Loads what the log held at the last stop. Call it before the host starts. */
   async load(): Promise<void> {
-    const { log, roster, statuses, self, store } = this.#options
-    await log.positions.load()
-    const known: AcceptedStatement[] = []
-    for await (const item of log.all(0)) known.push(item)
+    const { log, roster, statuses, self } = this.#options
+    const known: LoggedStatement[] = []
+    for await (const item of log.all(MEMBERSHIP)) known.push(item)
     roster.load(known.map(({ statement }) => statement))
-    await store.index.batch(statuses.load(known.filter(({ statement }) => statement.kind === 'status')))
+    const isStatus = (item: LoggedStatement): boolean => item.statement.kind === 'status'
+    await log.forget(statuses.load(known.filter(isStatus) as AcceptedStatement[]))
     for (const statement of self.statements) {
       const [isKnown] = await log.has([statement.id])
       const authorized = roster.authorize(statement as AnyStatement)
-      if (isKnown !== true && 'author' in authorized) await log.append([statement], authorized.author)
+      if (isKnown !== true && 'author' in authorized) await log.append([statement], authorized)
     }
     const own = statuses.of(self.peerId)
     if (own !== undefined) self.resume(own.hlc, decodeHlc(own.fields.head))
@@ -211,7 +212,12 @@ export class Members {
 
   async stop(): Promise<void> {
     this.#dialler.stop()
-    await Promise.all([this.#comparisons.stop(), this.#status.stop(), this.#clocks.worker.stop(), this.#viewRefresh.stop()])
+    await Promise.all([
+      this.#comparisons.stop(),
+      this.#status.stop(),
+      this.#clocks.worker.stop(),
+      this.#viewRefresh.stop()
+    ])
   }
 
   /** Compares our log with a member's soon. Call this when the member has said that something did not get through. */

@@ -125,7 +125,7 @@ export class OwnStatus {
       },
       self.nextStatusHlc(...this.#pastHlcs)
     )
-    await log.append([status], self.publicKey)
+    await log.append([status], self.signer)
     this.#log('signed a new status: %s, %d bytes offered', state, status.fields.weight)
     this.#sync?.announce([status])
   }

@@ -1,6 +1,6 @@
 import type { PeerId } from '../format/peer-id.ts'
 import type { Statement } from '../format/statement.ts'
-import type { Verdict } from '../log/projection.ts'
+import { isForClock, type Verdict } from '../log/projection.ts'
 import { equalBytes } from '../util/bytes.ts'
 import type { Clock } from '../util/clock.ts'
 import { withDeadline } from '../util/deadline.ts'
@@ -46,8 +46,7 @@ export class ProofChecker {
     const proven = await checkProof(proof, body, { peer, self, clock })
     if (await this.#isCopy(peer, proven.instance)) throw new GrantError('two nodes run with one peer id')
     const verdict = await learn(proven.chain, peer)
-    if (verdict === 'clock-off')
-      throw new ClockOffError('its grant is stamped later than now: one of our clocks is off')
+    if (isForClock(verdict)) throw new ClockOffError('its grant is stamped later than now: one of our clocks is off')
     if (verdict !== 'ok') throw new GrantError('our log refuses the grant')
     return proven
   }

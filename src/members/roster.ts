@@ -1,11 +1,10 @@
-import type { IndexOp } from '../disk/index-db.ts'
 import { CHAIN_MAX } from '../format/constants.ts'
 import { FormatError } from '../format/errors.ts'
 import type { Kind, Role } from '../format/kinds.ts'
 import { type PeerId, peerIdOf } from '../format/peer-id.ts'
 import { decodeHlc, type Hlc } from '../format/stamp.ts'
-import { type AnyStatement, idOf, type Statement } from '../format/statement.ts'
-import type { AcceptedStatement, Authorizer, Projection, Verdict } from '../log/projection.ts'
+import { type AnyStatement, idOf, type Statement, signatureOf } from '../format/statement.ts'
+import type { Authorized, Authorizer, Change, Projection, Signer, Verdict } from '../log/projection.ts'
 import { equalBytes, toHex } from '../util/bytes.ts'
 
 /** A device that the network admits. */
@@ -85,18 +84,31 @@ export class Roster implements Projection, Authorizer {
     return this.#members.get(peer)
   }
 
-  /** Returns the author of a statement if its grant is known and allows it, and the verdict otherwise. */
-  authorize(statement: AnyStatement): { author: Uint8Array } | { refused: Verdict } {
+  /**
+   * Returns who signed a statement and the signatures to check, if its grant is known and allows it. Returns the verdict
+   * otherwise.
+   */
+  authorize(statement: AnyStatement): Authorized | { refused: Verdict } {
+    const signer = this.#signerOf(statement)
+    if ('refused' in signer) return signer
+    return { ...signer, signatures: [signatureOf(statement, this.#network, signer.author)] }
+  }
+
+  #signerOf(statement: AnyStatement): Signer | { refused: Verdict } {
+    const { kind, hlc } = statement
     if (statement.grant === null) {
-      return ROOT_KINDS.has(statement.kind) ? { author: this.#network } : { refused: 'forbidden' }
+      const isAllowed = kind === 'unknown' || ROOT_KINDS.has(kind)
+      return isAllowed ? { author: this.#network, role: 'root' } : { refused: 'forbidden' }
     }
     const grant = this.#grants.get(toHex(statement.grant))
     if (grant === undefined) return { refused: 'unknown-grant' }
-    const { fields, hlc } = grant.statement
-    const isInTime = statement.hlc >= hlc && (grant.notAfter === undefined || statement.hlc <= grant.notAfter)
-    if (!isInTime || !KINDS_OF[fields.role].has(statement.kind)) return { refused: 'forbidden' }
-    if (statement.kind === 'grant' && grant.depth + 1 >= CHAIN_MAX) return { refused: 'forbidden' }
-    return { author: fields.subject }
+    const { subject, role } = grant.statement.fields
+    const isInTime = hlc >= grant.statement.hlc && (grant.notAfter === undefined || hlc <= grant.notAfter)
+    // Nobody knows what a statement of an unknown kind says, so those who may write may also sign these.
+    const isAllowed = kind === 'unknown' ? isWriter(role) : KINDS_OF[role].has(kind)
+    if (!isInTime || !isAllowed) return { refused: 'forbidden' }
+    if (kind === 'grant' && grant.depth + 1 >= CHAIN_MAX) return { refused: 'forbidden' }
+    return { author: subject, role }
   }
 
   check(statement: Statement): void {
@@ -105,18 +117,17 @@ export class Roster implements Projection, Authorizer {
     }
   }
 
-  async project(): Promise<IndexOp[]> {
-    return []
-  }
+  /** The index holds nothing of the roster. */
+  async project(): Promise<void> {}
 
-  applied(items: readonly AcceptedStatement[]): void {
-    this.load(items.map(({ statement }) => statement))
+  applied({ added }: Change): void {
+    this.load(added.map(({ statement }) => statement))
   }
 
   /**
    * Adds accepted statements, in any order. A grant whose issuer is not known yet is kept until the issuer is known.
    */
-  load(statements: readonly Statement[]): void {
+  load(statements: ReadonlyArray<AnyStatement | Statement>): void {
     const ready = statements.filter(({ kind }) => kind === 'grant') as Array<Statement<'grant'>>
     // Grants that were waiting for one of these are appended to the list while we walk it.
     for (const grant of ready) {

@@ -1,11 +1,9 @@
-import type { IndexOp } from '../disk/index-db.ts'
 import { FUTURE_MS_MAX } from '../format/constants.ts'
 import type { Kind } from '../format/kinds.ts'
 import { type PeerId, peerIdOf } from '../format/peer-id.ts'
 import { type Hlc, hlcMs } from '../format/stamp.ts'
 import { idOf, type Statement } from '../format/statement.ts'
-import { keyOf } from '../log/keys.ts'
-import type { AcceptedStatement, Projection } from '../log/projection.ts'
+import type { AcceptedStatement, Change, Projection } from '../log/projection.ts'
 import { compareBytes } from '../util/bytes.ts'
 import type { Clock } from '../util/clock.ts'
 import type { ComponentLogger, Logger } from '../util/logger.ts'
@@ -22,8 +20,6 @@ export interface StatusesOptions {
    * grants a member, whatever the member's own status says.
    */
   outAfterMs: number
-  /** Returns the index changes that mark superseded statuses as dead, so that their space is freed. */
-  markDead: (items: readonly AcceptedStatement[]) => IndexOp[]
 }
 
 /**
@@ -74,8 +70,15 @@ export class Statuses implements Projection {
     return last !== undefined && idOf(last.statement) !== idOf(statement)
   }
 
-  async project(items: readonly AcceptedStatement[]): Promise<IndexOp[]> {
-    return this.load(items)
+  /** The index holds nothing of the statuses besides the statements themselves. */
+  async project(): Promise<void> {}
+
+  replacedBy(added: readonly AcceptedStatement[]): AcceptedStatement[] {
+    return this.#replaced(added as ReadonlyArray<AcceptedStatement<'status'>>, new Map(this.#last))
+  }
+
+  applied({ added }: Change): void {
+    this.load(added)
   }
 
   async isIndexed(): Promise<boolean> {
@@ -83,24 +86,32 @@ export class Statuses implements Projection {
   }
 
   /**
-   * Adds accepted statuses, in any order. Returns the index changes that remove superseded ones. After a power cut the
-   * index may hold an older status besides the newer one.
+   * Adds accepted statuses, in any order. Returns those that are superseded. After a power cut the index may hold an
+   * older status besides the newer one.
    */
-  load(items: readonly AcceptedStatement[]): IndexOp[] {
-    const superseded: AcceptedStatement[] = []
-    for (const item of items as Array<AcceptedStatement<'status'>>) {
+  load(items: readonly AcceptedStatement[]): AcceptedStatement[] {
+    const replaced = this.#replaced(items as ReadonlyArray<AcceptedStatement<'status'>>, this.#last)
+    this.refresh()
+    return replaced
+  }
+
+  /** Puts the newest status of each member into `last`. Returns the others. */
+  #replaced(
+    items: ReadonlyArray<AcceptedStatement<'status'>>,
+    last: Map<PeerId, AcceptedStatement<'status'>>
+  ): AcceptedStatement[] {
+    const replaced: AcceptedStatement[] = []
+    for (const item of items) {
       const peer = peerIdOf(item.author)
-      const last = this.#last.get(peer)
-      if (last !== undefined && this.#isNewer(last.statement, item.statement)) {
-        superseded.push(item)
+      const before = last.get(peer)
+      if (before !== undefined && this.#isNewer(before.statement, item.statement)) {
+        replaced.push(item)
         continue
       }
-      if (last !== undefined && idOf(last.statement) !== idOf(item.statement)) superseded.push(last)
-      this.#last.set(peer, item)
+      if (before !== undefined && idOf(before.statement) !== idOf(item.statement)) replaced.push(before)
+      last.set(peer, item)
     }
-    this.refresh()
-    const forgotten = superseded.map(({ statement }): IndexOp => ({ type: 'del', key: keyOf(statement) }))
-    return [...forgotten, ...this.#options.markDead(superseded)]
+    return replaced
   }
 
   /**

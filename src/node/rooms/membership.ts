@@ -33,10 +33,10 @@ export async function buildMembership(init: RoomOptions, rooms: RoomsAround): Pr
   const { secrets, clock, chance, onEvent } = init
   const { store, index } = rooms.disk
   const host = await buildHost(init)
-  const log = new Log({ store, clock, network: secrets.network, logger: init.logger })
+  const log = new Log({ store, clock, chance, logger: init.logger })
   const roster = new Roster(secrets.network)
   log.authorizer = roster
-  const statuses = buildStatuses(init, roster, rooms.disk)
+  const statuses = buildStatuses(init, roster)
   log.register(roster)
   log.register(statuses)
   const self = new LocalMember(secrets, clock, chance)
@@ -74,13 +74,12 @@ function buildHost({ options, secrets, listen, logger }: RoomOptions): Promise<L
   })
 }
 
-function buildStatuses(init: RoomOptions, roster: Roster, { store }: DiskRoom): Statuses {
+function buildStatuses(init: RoomOptions, roster: Roster): Statuses {
   return new Statuses({
     roster,
     clock: init.clock,
     logger: init.logger,
-    outAfterMs: outAfterMsOf(init),
-    markDead: items => store.markDead(items.map(({ place }) => place))
+    outAfterMs: outAfterMsOf(init)
   })
 }
 

@@ -21,7 +21,10 @@ async function open(database = new MemoryDatabase()) {
     (await positions.news(statementClass, after, limit))?.ids.map(id => id[0])
   const index_ = async (first: number, names: readonly number[], isCounted = true) => {
     const sink = new IndexOps()
-    await positions.addTo(sink, names.map((name, i) => item(name, first + i, isCounted)))
+    await positions.addTo(
+      sink,
+      names.map((name, i) => item(name, first + i, isCounted))
+    )
     await index.batch(sink.all)
   }
   return {

@@ -1,7 +1,10 @@
 import assert from 'node:assert/strict'
 import { type TestContext, test } from 'node:test'
+import { ROW_STATEMENT } from '../../../src/disk/constants.ts'
 import type { Secrets } from '../../../src/disk/keystore.ts'
 import { encodeHlc, hlcAt, hlcMs } from '../../../src/format/stamp.ts'
+import { encodeEntry, keyOf } from '../../../src/log/keys.ts'
+import { encodeStatementRow } from '../../../src/log/statement-row.ts'
 import { LocalMember } from '../../../src/members/local-member.ts'
 import { toHex } from '../../../src/util/bytes.ts'
 import type { Clock } from '../../../src/util/clock.ts'
@@ -61,9 +64,15 @@ test('the background work of a member is listed by name, and stops with it', asy
   const setup = new Setup(t)
   const { members, stop } = await setup.start('a', setup.secrets('a'))
   const states = (): string[] => members.workers.map(({ status: { name, state } }) => `${name}: ${state}`)
-  assert.deepEqual(states(), ['status renewal: waiting', 'clock check: waiting', 'view refresh: waiting'])
+  assert.deepEqual(
+    states(),
+    ['status renewal', 'clock check', 'view refresh', 'log comparison'].map(name => `${name}: waiting`)
+  )
   await stop()
-  assert.deepEqual(states(), ['status renewal: stopped', 'clock check: stopped', 'view refresh: stopped'])
+  assert.deepEqual(
+    states(),
+    ['status renewal', 'clock check', 'view refresh', 'log comparison'].map(name => `${name}: stopped`)
+  )
 })
 
 test('the log tells how two members met and compared, and that one failed and is tried again', async t => {
@@ -86,9 +95,9 @@ test('the log tells how two members met and compared, and that one failed and is
     places
   )
   setup.network.cut(a.host as MemoryHost, b.host as MemoryHost)
-  setup.clock.advance(MINUTE)
-  await settle()
-  assert.ok(logger.lines.some(line => /^dfs:wire:redial:trace dial \d of .* failed, next in \d+ ms$/.test(line)))
+  await timePassesUntil(setup.clock, 'a failed dial', () =>
+    logger.lines.some(line => /^dfs:wire:redial:trace dial \d of .* failed, next in \d+ ms$/.test(line))
+  )
 })
 
 test('only admins and writers may write, and a stranger may not', async t => {
@@ -274,12 +283,9 @@ test('an older status that a power cut left in the index is removed at the next 
     const last = statuses.of(peer)
     assert.ok(last !== undefined)
     const older = self.sign('status', { ...last.fields, weight: 1 }, last.hlc - 1n)
-    const [place] = await store.write(1, [Buffer.concat([self.publicKey, older.bytes])])
-    assert.ok(place !== undefined)
-    const key = Buffer.concat([Buffer.from('s'), Buffer.of(0), older.id])
-    const value = Buffer.alloc(12)
-    for (const [i, number] of [place.segment, place.offset, place.length].entries()) value.writeUInt32BE(number, 4 * i)
-    await store.index.batch([{ type: 'put', key, value }])
+    const row = encodeStatementRow({ ...self.signer, statement: older, sequence: 99, arrivedAtMs: 0 })
+    const [place] = await store.write(ROW_STATEMENT, [row])
+    await store.index.batch([{ type: 'put', key: keyOf(older), value: encodeEntry(place!, 99) }])
   })
   const again = await TestMember.open({
     ...disk,
