@@ -162,11 +162,11 @@ export class StatementRows implements RowProjection {
       const entry = entries[i]
       return entry === undefined || entry.sequence === item.sequence ? [] : [{ item, entry }]
     })
-    positions.removeFrom(
+    await positions.removeFrom(
       ops,
       moved.map(({ item, entry }) => numbered({ ...item, sequence: entry.sequence }))
     )
-    positions.addTo(ops, [...fresh, ...moved.map(({ item }) => item)].map(numbered))
+    await positions.addTo(ops, [...fresh, ...moved.map(({ item }) => item)].map(numbered))
     const statements = items.map(({ statement }) => statement)
     await early.removeFrom(ops, statements)
     await newest.project(items, ops)
@@ -190,7 +190,7 @@ export class StatementRows implements RowProjection {
       const { place, sequence } = entries[i] ?? item
       ops.del(keyOf(item.statement))
       ops.del(signedUnderKey(item.statement))
-      positions.removeFrom(ops, [numbered({ ...item, sequence })])
+      await positions.removeFrom(ops, [numbered({ ...item, sequence })])
       ops.addAll(store.markDead([place]))
     }
   }
@@ -234,7 +234,8 @@ function itemsOf({ kinds }: Projection, items: readonly StoredStatement[]): Arra
 }
 
 function numbered({ statement, sequence }: LoggedStatement): Numbered {
-  return { class: classOf(statement.kind), id: statement.id, sequence }
+  // A member's statuses replace each other all the time, and not at the same moment on all members.
+  return { class: classOf(statement.kind), id: statement.id, sequence, isCounted: statement.kind !== 'status' }
 }
 
 /** Returns true if the index holds what the projection of a statement wrote there. */
