@@ -1,12 +1,13 @@
 import { Blocks } from '../blocks/blocks.ts'
 import type { IndexDb, IndexOp } from '../disk/index-db.ts'
+import type { IndexSink } from '../disk/index-sink.ts'
 import { TABLES } from '../disk/tables.ts'
 import type { BlockCid } from '../format/cid.ts'
 import { type EntryBody, type EntryRecord, ROOT_ENTRY, rootOf } from '../format/entry.ts'
 import type { Kind } from '../format/kinds.ts'
 import type { Statement } from '../format/statement.ts'
 import type { Log } from '../log/log.ts'
-import type { AcceptedStatement, Projection } from '../log/projection.ts'
+import type { AcceptedStatement, Change, Projection } from '../log/projection.ts'
 import { equalBytes, toHex } from '../util/bytes.ts'
 import type { Clock } from '../util/clock.ts'
 import type { ComponentLogger, Logger } from '../util/logger.ts'
@@ -19,6 +20,7 @@ import { RecordReader } from './record-reader.ts'
 import { decodeEntryRow, type EntryRow, encodeEntryRow } from './rows/entry-row.ts'
 import { directoryKey, encodeDirectoryValue, entryKey, recordKey } from './rows/keys.ts'
 import { DirectoryChanges, hasName } from './rows/name-rows.ts'
+import { hasPast } from './rows/past-rows.ts'
 import { reachabilityOps } from './rows/reachability-rows.ts'
 
 export interface CatalogProjectionOptions {
@@ -86,7 +88,7 @@ export class CatalogProjection implements Projection {
     this.#reader.read(statement as Statement<'entry'>, author)
   }
 
-  async project(items: readonly AcceptedStatement[]): Promise<IndexOp[]> {
+  async project({ added: items }: Change, sink: IndexSink): Promise<void> {
     const { index, clock } = this.#options
     const added = await this.#newRecords(items as ReadonlyArray<AcceptedStatement<'entry'>>)
     const ops: IndexOp[] = []
@@ -104,20 +106,25 @@ export class CatalogProjection implements Projection {
     }
     ops.push(...(await changes.ops()))
     this.#log.trace('%d statements held %d new records of %d entries', items.length, added.length, updates.length)
-    return ops
+    for (const op of ops) op.type === 'put' ? sink.put(op.key, op.value) : sink.del(op.key)
   }
 
-  applied(items: readonly AcceptedStatement[]): void {
-    const entries = items as ReadonlyArray<AcceptedStatement<'entry'>>
+  applied({ added }: Change): void {
+    const entries = added as ReadonlyArray<AcceptedStatement<'entry'>>
     this.#options.onRecords(entries.map(({ statement, author }) => this.#reader.read(statement, author)))
   }
 
   async isIndexed({ statement, author }: AcceptedStatement): Promise<boolean> {
     const { index } = this.#options
     const record = this.#reader.read(statement as Statement<'entry'>, author)
-    if (!(await index.has(recordKey(record)))) return false
+    const root = cidOf(record)
+    // The claim of a record on its root never ends. Its other claims follow from it: the walk of the record writes them.
+    const claims = root === undefined ? [] : Blocks.referenceOps({ id: record.id, root, replicas: record.replicas })
+    const rows = await index.getMany([recordKey(record), ...claims.slice(0, 1).map(({ key }) => key)])
+    if (rows.includes(undefined)) return false
     const [row] = await this.#rows([record.entry])
-    if (row?.key === undefined) return row !== undefined
+    if (row === undefined || !(await hasPast(index, record, row.state))) return false
+    if (row.key === undefined) return true
     return (await index.has(row.key)) && (await hasName(index, row.key))
   }
 

@@ -9,7 +9,7 @@ import { type Files, replaceFile } from './files.ts'
 import { NodeFiles } from './node-files.ts'
 
 const NAME = 'format.json'
-const LAYOUT = 1
+const LAYOUT = 2
 const STORE_ID_BYTES = 16
 const DIRECTORY_MODE = 0o700
 const DAMAGED = 'the format file of the data directory is damaged: restore format.json from a backup'
@@ -83,8 +83,10 @@ function parseStoreId(text: Uint8Array): Uint8Array {
   }
   const { data } = layoutSchema.safeParse(value)
   if (data !== undefined && data.layout !== LAYOUT) {
+    const advice =
+      data.layout > LAYOUT ? 'upgrade dfs-node' : 'use the release that wrote it, or give another --data-dir'
     throw new UnknownLayoutError(
-      `the data directory has layout ${data.layout}, but this version only knows ${LAYOUT}: upgrade dfs-node`
+      `the data directory has layout ${data.layout}, but this version only knows ${LAYOUT}: ${advice}`
     )
   }
   const parsed = formatSchema.safeParse(value)

@@ -6,12 +6,16 @@
 export const TABLES = {
   /** Addresses under which members were reached. */
   addresses: 'a',
+  /** Statements that could not be projected. */
+  asides: 'y',
+  /** The statements that name a grant. */
+  signedUnder: 'f',
   /** The place of each small block. */
   blocks: 'b',
   /** The reasons for which each block is kept. */
   claims: 'c',
   /** Members with whose logs this member has compared its own since the index was last in doubt. */
-  compared: 'y',
+  compared: 'C',
   /** The entries that a directory shows. */
   children: 'd',
   /** The state that results from the records of an entry. */
@@ -20,6 +24,14 @@ export const TABLES = {
   deadBytes: 'g',
   /** What the records of an entry have seen. */
   seen: 'h',
+  /** Accepted statements, by the sequence that this member gave them. */
+  sequences: 'i',
+  /** How far this member has taken what each other member has. */
+  cursors: 'j',
+  /** How many statements of each class there are, and the sum of their ids. */
+  totals: 'k',
+  /** The starts of this member, and the sequence at which each of them began. */
+  lineages: 'l',
   /** The facts that the index stores about itself. */
   meta: 'm',
   /** Entries by directory and name, deleted directories included. */
@@ -42,8 +54,12 @@ export const TABLES = {
   evicted: 'v',
   /** Entries that have other entries below them but are not directories. */
   waiting: 'w',
+  /** Statements that are stamped too far ahead, by the time from which they count. */
+  early: 'z',
   /** Deleted directories, and their former places. */
-  deletedDirectories: 'x'
+  deletedDirectories: 'x',
+  /** The newest stamp of each author. */
+  newestStamps: 'N'
 } as const
 
 export type Table = (typeof TABLES)[keyof typeof TABLES]

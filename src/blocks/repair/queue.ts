@@ -96,7 +96,7 @@ export class RepairQueue {
 
   /**
    * Walks every record once. The unfinished records come first, since it is not certain which blocks are needed until
-   * they have been walked. Resolves when all records have been walked.
+   * they have been walked. Resolves when all other records are in the queue.
    */
   async start(): Promise<void> {
     this.worker.start()
@@ -110,8 +110,9 @@ export class RepairQueue {
       this.#settled.resolve()
       await this.#addAll(async () => true)
       this.#log.trace('every record is in the queue')
-      await this.#allDone(this.#repeats)
-      this.#hasWalkedAll = !this.#isStopped
+      void this.#allDone(this.#repeats).then(() => {
+        this.#hasWalkedAll = !this.#isStopped
+      })
     } catch (error) {
       if (!isAbort(error) && !this.#isStopped) throw error
       this.#log('the first walk of every record ended with the node: %s', reasonOf(error))

@@ -5,8 +5,8 @@ import { Claims } from '../hold/claims.ts'
 import type { RecordRef } from '../record-ref.ts'
 
 /**
- * Returns the index changes that claim a record's root and mark the record as still to be walked. They must go into the
- * batch that adds the record.
+ * Returns the index changes that claim a record's root and mark the record as still to be walked, in this order. They must
+ * go into the batch that adds the record. The claim stays as long as the record, the mark until the walk is complete.
  */
 export function recordReferenceOps({ id, root, replicas }: Pick<RecordRef, 'id' | 'root' | 'replicas'>): IndexOp[] {
   return [

@@ -8,12 +8,14 @@ import { conflictName, damagedName, isConflictName, Names } from '../../../src/c
 import { CatalogProjection } from '../../../src/catalog/projection.ts'
 import { Tree } from '../../../src/catalog/tree.ts'
 import { IndexDb } from '../../../src/disk/index-db.ts'
+import { IndexOps } from '../../../src/disk/index-sink.ts'
 import { type EntryRecord, ROOT_ENTRY, readRecord, signRecord } from '../../../src/format/entry.ts'
 import { privateKey, rawPublicKey } from '../../../src/format/network-key.ts'
 import type { Stamp } from '../../../src/format/stamp.ts'
 import { idOf, type Statement, signStatement } from '../../../src/format/statement.ts'
 import type { AcceptedStatement } from '../../../src/log/projection.ts'
 import { KeyRing } from '../../../src/members/key-ring.ts'
+import { acceptedBy } from '../../fixtures/accepted.ts'
 import { ManualClock } from '../../fixtures/clock.ts'
 import { network, recordSubkey } from '../../fixtures/keys.ts'
 import { silentLogger } from '../../fixtures/logger.ts'
@@ -114,15 +116,13 @@ function signed(plain: PlainRecord): Statement<'entry'> {
 }
 
 const authorOf = ({ stamp }: PlainRecord): Uint8Array => authors.get(stamp.split('/')[1]!)!.publicKey
-const place = { segment: 1, offset: 0, length: 0 }
 
 /** A catalog over a database in memory, and the log that it looks statements up in. */
 async function catalog() {
   const index = new IndexDb(new MemoryDatabase().asDatabase, silentLogger)
   await index.open()
   const accepted = new Map<string, AcceptedStatement>()
-  for (const { grant } of authors.values())
-    accepted.set(idOf(grant), { statement: grant, author: network.network, place })
+  for (const { grant } of authors.values()) accepted.set(idOf(grant), acceptedBy(network.network, grant, 'root'))
   const log = { get: async (id: Uint8Array) => accepted.get(toHex(id)) }
   const bodies = new Bodies(log, new KeyRing([{ id: network.network, key: network.epochKey }]), silentLogger)
   const [names, clock] = [new Names(Buffer.alloc(32)), new ManualClock()]
@@ -139,8 +139,10 @@ async function catalog() {
   return {
     tree,
     async add(batch: PlainRecord[]): Promise<void> {
-      const items = batch.map(plain => ({ statement: signed(plain), author: authorOf(plain), place }))
-      await index.batch(await projection.project(items))
+      const items = batch.map(plain => acceptedBy(authorOf(plain), signed(plain)))
+      const ops = new IndexOps()
+      await projection.project({ added: items, removed: [] }, ops)
+      await index.batch(ops.all)
       for (const item of items) accepted.set(idOf(item.statement), item)
     }
   }

@@ -22,7 +22,9 @@ class FakeStack {
       self: { peerId: 'me', name: 'me', role: 'admin', network: new Uint8Array(32) },
       view: { members: [] },
       admitted: [],
-      clockError: undefined,
+      writeError: undefined,
+      missingNewsOf: [],
+      outAfterMs: { network: 600_000, flag: undefined },
       isRefusedForClock: false
     }
     const nothing = { blocks: 0, bytes: 0 }
@@ -34,6 +36,7 @@ class FakeStack {
       },
       projection: { fileDelta: 0 },
       workers: [],
+      log: { asides: { count: 0 } },
       comparison: { isWhole: true, missing: 0 },
       host: { addresses: () => [] },
       capacity: { isFull: false, usedBytes: 0, capacityBytes: 0 },

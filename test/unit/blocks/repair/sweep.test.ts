@@ -1,14 +1,16 @@
 import assert from 'node:assert/strict'
 import { type TestContext, test } from 'node:test'
+import { putIdOf } from '../../../../src/blocks/hold/claims.ts'
 import { Holds } from '../../../../src/blocks/hold/holds.ts'
 import { Sweeper } from '../../../../src/blocks/repair/sweep.ts'
 import { nameBlock } from '../../../../src/format/cid.ts'
+import { peerIdOf } from '../../../../src/format/peer-id.ts'
 import { openClaims } from '../../../fixtures/claims-store.ts'
 import { RecordingLogger } from '../../../fixtures/logger.ts'
 import { settle } from '../../../fixtures/pass-time.ts'
 
 const MINUTE = 60_000
-const put = Buffer.alloc(16, 1)
+const put = putIdOf(peerIdOf(Buffer.alloc(32, 1)), Buffer.alloc(16, 1))
 const bytes = Buffer.from('a block that some put stored')
 const cid = nameBlock(bytes)
 
