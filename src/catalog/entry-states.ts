@@ -3,25 +3,15 @@ import type { IndexSink } from '../disk/index-sink.ts'
 import type { EntryRecord, Seen } from '../format/entry.ts'
 import { seenKey } from '../format/entry.ts'
 import { compareStamps, type Stamp } from '../format/stamp.ts'
-import type { Statement } from '../format/statement.ts'
-import type { SignerRole } from '../log/projection.ts'
 import { compareBytes, equalBytes } from '../util/bytes.ts'
 import { CarriedContents } from './carried-contents.ts'
 import { HEADS_MAX } from './constants.ts'
 import { addSeen, type EntryState, emptyState, isOrigin, stampKey, uncovered } from './heads.ts'
+import type { NewRecord } from './record-reader.ts'
 import { carriedKey, recordsKey, twinKey } from './rows/keys.ts'
 import { OlderHeads } from './rows/older-heads.ts'
 import { loadPast, writePast } from './rows/past-rows.ts'
 import { decodeRecordRow, encodeRecordRow, type RecordRow, recordRowOf } from './rows/record-rows.ts'
-
-/** A record that the index does not have. */
-export interface NewRecord {
-  record: EntryRecord
-  /** The role in which it was signed. */
-  role: SignerRole
-  /** The statement that it was read from. */
-  statement: Statement<'entry'>
-}
 
 /** The record that counts under a stamp, if it is new, and the one that counted there before. */
 interface Counted {

@@ -53,7 +53,9 @@ export const TABLES = {
   /** Statements that are stamped too far ahead, by the time from which they count. */
   early: 'z',
   /** Deleted directories, and their former places. */
-  deletedDirectories: 'x'
+  deletedDirectories: 'x',
+  /** The newest stamp of each author. */
+  newestStamps: 'N'
 } as const
 
 export type Table = (typeof TABLES)[keyof typeof TABLES]

@@ -10,11 +10,14 @@ import type { AsidesReport } from './asides.ts'
 import { EARLY_CHECK_MS } from './constants.ts'
 import { EarlyStatements } from './early.ts'
 import { decodeEntry, MEMBERSHIP, REST, type StatementClass, statementIdOf, statementKey } from './keys.ts'
+import { NewestStamps } from './newest-stamps.ts'
 import { Positions } from './positions.ts'
 import type { AcceptedListener, Authorizer, LoggedStatement, Projection, Signer, Verdict } from './projection.ts'
 import { type FinalCheck, Receiver } from './receiver.ts'
 import { type NewStatement, StatementRows } from './rows.ts'
 import { decodeStatementRow } from './statement-row.ts'
+
+export type { AsidesReport } from './asides.ts'
 
 export interface LogOptions {
   store: Store
@@ -42,10 +45,13 @@ export class Log {
   readonly #rows: StatementRows
   readonly #receiver: Receiver
   readonly #listeners: AcceptedListener[] = []
+  /** The newest stamp of each author that has reached this member. */
+  readonly newest: NewestStamps
   #authorizer: Authorizer = { authorize: () => ({ refused: 'unknown-grant' }) }
 
   constructor({ store, clock, logger }: LogOptions) {
     this.#store = store
+    this.newest = new NewestStamps(store.index)
     this.#clock = clock
     this.#log = logger.forComponent('dfs:log')
     this.#early = new EarlyStatements({ store, clock })
@@ -53,6 +59,7 @@ export class Log {
       store,
       positions: this.#positions,
       early: this.#early,
+      newest: this.newest,
       log: this.#log,
       onAccepted: (items, from) => {
         for (const listener of this.#listeners) listener(items, from)

@@ -152,7 +152,7 @@ export class Receiver {
 }
 
 /** The membership kinds that do not authorize other statements. */
-const NOT_AUTHORIZING: ReadonlySet<Kind> = new Set<Kind>(['status', 'handover'])
+const NOT_AUTHORIZING: ReadonlySet<Kind> = new Set<Kind>(['status', 'handover', 'settings'])
 
 function isAuthorizing(received: Received): boolean {
   if (typeof received === 'string') return false

@@ -14,6 +14,7 @@ import { type Aside, Asides } from './asides.ts'
 import { PROJECT_STATEMENTS_MAX } from './constants.ts'
 import type { EarlyStatements } from './early.ts'
 import { classOf, decodeEntry, encodeEntry, keyOf, signedUnderKey } from './keys.ts'
+import type { NewestStamps } from './newest-stamps.ts'
 import type { Numbered, Positions } from './positions.ts'
 import type { AcceptedListener, AcceptedStatement, LoggedStatement, Projection, Signer } from './projection.ts'
 import { decodeStatementRow, encodeStatementRow, type RowStatement } from './statement-row.ts'
@@ -37,6 +38,7 @@ export interface StatementRowsOptions {
   store: { index: IndexDb } & Pick<Store, 'markDead'>
   positions: Positions
   early: Pick<EarlyStatements, 'removeFrom' | 'accepted'>
+  newest: Pick<NewestStamps, 'project'>
   log: Logger
   onAccepted: AcceptedListener
 }
@@ -144,7 +146,7 @@ export class StatementRows implements RowProjection {
   }
 
   async #commit(items: readonly StoredStatement[], projections: readonly Projection[], replay: boolean): Promise<void> {
-    const { store, positions, early } = this.#options
+    const { store, positions, early, newest } = this.#options
     const entries = await this.#entriesOf(items)
     const fresh = items.filter((_, i) => entries[i] === undefined)
     const ops = new IndexOps()
@@ -167,6 +169,7 @@ export class StatementRows implements RowProjection {
     positions.addTo(ops, [...fresh, ...moved.map(({ item }) => item)].map(numbered))
     const statements = items.map(({ statement }) => statement)
     await early.removeFrom(ops, statements)
+    await newest.project(items, ops)
     for (const projection of projections) {
       const added = itemsOf(projection, items)
       if (added.length > 0) await projection.project({ added, removed: [] }, ops)

@@ -3,7 +3,7 @@ import { test } from 'node:test'
 import fc from 'fast-check'
 import { pastOfAll, showEntry } from '../../src/catalog/heads.ts'
 import { covers, type EntryRecord } from '../../src/format/entry.ts'
-import { type Hlc, hlcAfter } from '../../src/format/stamp.ts'
+import { hlcAfter } from '../../src/format/stamp.ts'
 import { stateOf } from '../fixtures/entry-state.ts'
 
 const AUTHORS = 3
@@ -16,7 +16,6 @@ class Writer {
   readonly coveredBy = new Map<EntryRecord, readonly EntryRecord[]>()
   readonly author: Uint8Array
   #incarnation = 0
-  #last: Hlc = 0n
   #serial: { next: number }
 
   constructor(index: number, serial: { next: number }) {
@@ -33,8 +32,7 @@ class Writer {
     const { heads } = state
     const shown = heads.length === 0 ? undefined : showEntry(state, () => 0)
     if (verb !== 'write' && shown?.content === undefined) return undefined
-    const hlc = hlcAfter(ms, this.#last, ...heads.map(head => head.stamp.hlc))
-    this.#last = hlc
+    const hlc = hlcAfter(ms, ...heads.map(head => head.stamp.hlc))
     const carried = shown?.content
     const covered = verb === 'move' ? [carried as EntryRecord] : heads
     if (covered.length < heads.length) this.#incarnation++

@@ -53,8 +53,17 @@ export interface SignInit extends Partial<RecordInit> {
   hlc?: Hlc
 }
 
+/** The last stamp of each member here. The clock stands still, and what the tests sign later is to be later. */
+const lastHlcs = new Map<LocalMember, Hlc>()
+
+function laterHlc(by: LocalMember): Hlc {
+  const hlc = by.nextHlc(lastHlcs.get(by) ?? 0n)
+  lastHlcs.set(by, hlc)
+  return hlc
+}
+
 /** Signs a record with any fields, honest or not. By default it is a put whose body opens. */
-export function sign({ by = admin, hlc = by.nextHlc(), ...init }: SignInit): Signed {
+export function sign({ by = admin, hlc = laterHlc(by), ...init }: SignInit): Signed {
   const statement = signRecord(
     {
       incarnation: Buffer.alloc(8, 1),
