@@ -34,7 +34,7 @@ class FakeStack {
         blocks: { owed: nothing, repairing: nothing, badBlocks: 0 },
         tree: { countFiles: async () => 7, resolve: async () => undefined }
       },
-      projection: { fileDelta: 0 },
+      log: { asides: { count: 0 } },
       workers: [],
       host: { addresses: () => [] },
       capacity: { isFull: false, usedBytes: 0, capacityBytes: 0 },
