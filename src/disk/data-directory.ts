@@ -8,7 +8,8 @@ import { asDiskError, FileMissingError, UnknownLayoutError } from './errors.ts'
 import { type Files, replaceFile } from './files.ts'
 import { NodeFiles } from './node-files.ts'
 
-const NAME = 'format.json'
+/** The name of the format file, which every data directory has. */
+export const FORMAT_FILE = 'format.json'
 const LAYOUT = 1
 const STORE_ID_BYTES = 16
 const DIRECTORY_MODE = 0o700
@@ -60,14 +61,14 @@ export async function openFormat(files: Files, chance: Chance, logger: Component
       'the data directory has lost its format file: restore format.json from a backup, or give another --data-dir'
     )
   const storeId = chance.bytes(STORE_ID_BYTES)
-  await replaceFile(files, NAME, utf8(`${JSON.stringify({ layout: LAYOUT, storeId: toHex(storeId) })}\n`))
+  await replaceFile(files, FORMAT_FILE, utf8(`${JSON.stringify({ layout: LAYOUT, storeId: toHex(storeId) })}\n`))
   log('wrote the format file of a new data directory')
   return { storeId, isNew: true }
 }
 
 async function readIfThere(files: Files): Promise<Uint8Array | undefined> {
   try {
-    return await files.read(NAME)
+    return await files.read(FORMAT_FILE)
   } catch (error) {
     if (error instanceof FileMissingError) return undefined
     throw error

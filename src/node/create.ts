@@ -2,6 +2,7 @@ import type { DfsNode, NodeOptions } from '../api.ts'
 import { makeDataDirectory, openFormat } from '../disk/data-directory.ts'
 import { lockDirectory } from '../disk/lock.ts'
 import { MonitoredFiles } from '../disk/monitored-files.ts'
+import { startWithReserve } from '../disk/reserve.ts'
 import { LABEL_BYTES_MAX } from '../format/constants.ts'
 import { copiesOf } from '../fs/context.ts'
 import { OUT_AFTER_MS_MAX } from '../members/constants.ts'
@@ -29,8 +30,13 @@ const OUT_AFTER_MS_MIN = 1_000
  */
 export async function createNode(options: NodeOptions): Promise<DfsNode> {
   checkOptions(options)
-  const { dataDir, clock = systemClock, chance = systemChance, logger = debugLogger, onEvent = () => {} } = options
+  const { dataDir, chance = systemChance, logger = debugLogger } = options
   await makeDataDirectory(dataDir)
+  return startWithReserve({ files: new MonitoredFiles(dataDir), chance, logger }, () => startNode(options))
+}
+
+async function startNode(options: NodeOptions): Promise<DfsNode> {
+  const { dataDir, clock = systemClock, chance = systemChance, logger = debugLogger, onEvent = () => {} } = options
   const unlock = await lockDirectory(dataDir, { logger })
   try {
     const files = new MonitoredFiles(dataDir)

@@ -59,6 +59,8 @@ function* warningsOf({ capacity, diskMonitor: disk, report, fs }: Stack, rebuild
   if (members.clockError !== undefined) yield members.clockError.message
   if (members.isRefusedForClock)
     yield 'a member refused this node because their clocks differ: set the one that is wrong'
+  if (disk.indexFailure !== undefined)
+    yield `the index could not be written (${codeOf(disk.indexFailure)}): nothing is stored until it can be; it is tried again by itself`
   if (disk.state === 'readonly') yield 'the data directory is not writable: nothing is stored until it is'
   if (disk.state === 'failing') yield 'the last write to the disk failed: the data on it may be in danger'
   if (blocks.badBlocks > 0)
