@@ -98,7 +98,9 @@ export class Reserve {
  * used yet, nothing is removed.
  */
 export async function startWithReserve<T>(options: ReserveOptions, start: () => Promise<T>): Promise<T> {
-  if ((await options.files.size(FORMAT_FILE)) === undefined) return start()
+  // If the directory cannot even be looked at, the start says why.
+  const format = await options.files.size(FORMAT_FILE).catch(() => undefined)
+  if (format === undefined) return start()
   const reserve = new Reserve(options)
   await reserve.releaseBelow(START_FREE_BYTES)
   try {

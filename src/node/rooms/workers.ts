@@ -30,6 +30,7 @@ export function buildWorkers({ clock, logger, onEvent }: RoomOptions, { disk, me
     reopener,
     compactor({ store, clock, logger, onError: onError('compaction') }),
     leafCheck({ store, clock, logger, onError: onError('leaf check') }),
+    membership.log.worker,
     new Worker({
       name: 'capacity',
       clock,

@@ -1,14 +1,11 @@
 import assert from 'node:assert/strict'
-import { chmod, mkdir, stat, writeFile } from 'node:fs/promises'
-import { join } from 'node:path'
 import { test } from 'node:test'
-import { makeDataDirectory, openFormat } from '../../../src/disk/data-directory.ts'
-import { DiskError, UnknownLayoutError } from '../../../src/disk/errors.ts'
+import { openFormat } from '../../../src/disk/data-directory.ts'
+import { UnknownLayoutError } from '../../../src/disk/errors.ts'
 import { toHex } from '../../../src/util/bytes.ts'
 import { FakeFiles } from '../../fixtures/fake-files.ts'
 import { silentLogger } from '../../fixtures/logger.ts'
 import { seededChance } from '../../fixtures/seeded-chance.ts'
-import { temporaryFolder } from '../../fixtures/temporary-folder.ts'
 
 const withFormat = async (text: string): Promise<FakeFiles> => {
   const files = new FakeFiles()
@@ -22,19 +19,24 @@ test('openFormat writes a format file into an empty directory, and the store id 
   assert.equal(storeId.byteLength, 16)
   assert.ok(isNew)
   assert.equal((await openFormat(files, seededChance(2), silentLogger)).isNew, false)
-  assert.equal(Buffer.from(await files.read('format.json')).toString(), `{"layout":1,"storeId":"${toHex(storeId)}"}\n`)
+  assert.equal(Buffer.from(await files.read('format.json')).toString(), `{"layout":2,"storeId":"${toHex(storeId)}"}\n`)
   assert.equal(toHex((await openFormat(files, seededChance(2), silentLogger)).storeId), toHex(storeId))
   assert.equal(toHex((await openFormat(files.crash(), seededChance(2), silentLogger)).storeId), toHex(storeId))
   assert.notEqual(toHex((await openFormat(new FakeFiles(), seededChance(2), silentLogger)).storeId), toHex(storeId))
 })
 
 test('the error for another layout names the layout and says what to do', async () => {
-  const later = await withFormat('{"layout":2,"somethingElse":true}')
-  await assert.rejects(openFormat(later, seededChance(1), silentLogger), error => {
-    assert.ok(error instanceof UnknownLayoutError)
-    assert.match(error.message, /layout 2.*upgrade/)
-    return true
-  })
+  for (const [layout, advice] of [
+    [1, /layout 1.*only knows 2.*use the release that wrote it/],
+    [3, /layout 3.*only knows 2.*upgrade/]
+  ] as const) {
+    const files = await withFormat(`{"layout":${layout},"somethingElse":true}`)
+    await assert.rejects(openFormat(files, seededChance(1), silentLogger), error => {
+      assert.ok(error instanceof UnknownLayoutError)
+      assert.match(error.message, advice)
+      return true
+    })
+  }
 })
 
 test('openFormat does not overwrite a damaged format file', async () => {
@@ -46,8 +48,8 @@ test('openFormat does not overwrite a damaged format file', async () => {
     'null',
     '{"layout":1}',
     '{"layout":"1","storeId":"x"}',
-    `{"layout":1,"storeId":"${'a'.repeat(31)}"}`,
-    `{"layout":1,"storeId":"${'a'.repeat(32)}","more":1}`
+    `{"layout":2,"storeId":"${'a'.repeat(31)}"}`,
+    `{"layout":2,"storeId":"${'a'.repeat(32)}","more":1}`
   ]) {
     const files = await withFormat(text)
     await assert.rejects(openFormat(files, seededChance(1), silentLogger), UnknownLayoutError, text)
@@ -60,24 +62,4 @@ test('openFormat refuses segments without a format file', async () => {
   await files.makeDirectory('segments')
   await files.writeNew('segments/00000001.seg', [Buffer.from('rows')])
   await assert.rejects(openFormat(files, seededChance(1), silentLogger), /lost its format file/)
-})
-
-test('a data directory is made with its parents, and only its owner can enter it', async t => {
-  const folder = await temporaryFolder(t)
-  const root = join(folder, 'a/b/data')
-  await makeDataDirectory(root)
-  await makeDataDirectory(root)
-  for (const made of ['a', 'a/b', 'a/b/data']) assert.equal((await stat(join(folder, made))).mode & 0o777, 0o700)
-  const open = join(folder, 'open')
-  await mkdir(open)
-  await chmod(open, 0o755)
-  await makeDataDirectory(open)
-  assert.equal((await stat(open)).mode & 0o777, 0o700)
-})
-
-test('a file in place of the data directory is a disk error', async t => {
-  const folder = await temporaryFolder(t)
-  await writeFile(join(folder, 'file'), '')
-  await assert.rejects(makeDataDirectory(join(folder, 'file')), DiskError)
-  await assert.rejects(makeDataDirectory(join(folder, 'file/below')), DiskError)
 })
