@@ -60,6 +60,8 @@ export const RESERVE_SHARE = 0.05
  * at most 4 MiB, to a table.
  */
 export const RESERVE_BYTES = 8 << 20
+/** A smaller disk has no such file. */
+export const RESERVE_DISK_BYTES_MIN = 32 << 20
 /** A start, and the reopening of the index, need this many free bytes. Below it, the reserve is removed. */
 export const START_FREE_BYTES = 6 << 20
 /** The pause before the index is opened again after a failed batch, and the longest pause after failed attempts. */
