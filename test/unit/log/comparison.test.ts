@@ -205,6 +205,7 @@ test('a member that withholds a statement is found out by its totals, and everyt
     (await offered(ids)).map((has, i) => has || (isHiding && toHex(ids[i]!) === toHex(hidden!.id)))
   const compare = () => whileTimePasses(setup.clock, c.sync.compare(b.peer), { stepMs: 10 })
   await compare()
+  await compare()
   setup.clock.advance(DOUBT_AFTER_MS - 1_000)
   await compare()
   assert.deepEqual(c.doubts, [], 'the other may not have finished taking ours')
@@ -316,6 +317,7 @@ test('a member whose news or list has no end is at fault after a bounded number 
         list: () => ask(endless !== 'list'),
         news: () => ask(false),
         fetch: async () => [],
+        changed: async () => {},
         blame: (_, message) => {
           throw new ProtocolError(message)
         }
