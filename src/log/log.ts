@@ -11,6 +11,7 @@ import type { AsidesReport } from './asides.ts'
 import { EARLY_CHECK_MS } from './constants.ts'
 import { EarlyStatements } from './early.ts'
 import { decodeEntry, MEMBERSHIP, REST, type StatementClass, statementIdOf, statementKey } from './keys.ts'
+import { NewestStamps } from './newest-stamps.ts'
 import { Positions } from './positions.ts'
 import type { AcceptedListener, Authorizer, LoggedStatement, Projection, Signer, Verdict } from './projection.ts'
 import { type FinalCheck, Receiver } from './receiver.ts'
@@ -47,10 +48,13 @@ export class Log {
   readonly #rows: StatementRows
   readonly #receiver: Receiver
   readonly #listeners: AcceptedListener[] = []
+  /** The newest stamp of each author that has reached this member. */
+  readonly newest: NewestStamps
   #authorizer: Authorizer = { authorize: () => ({ refused: 'unknown-grant' }) }
 
   constructor({ store, clock, chance, logger }: LogOptions) {
     this.#store = store
+    this.newest = new NewestStamps(store.index)
     this.#clock = clock
     this.#log = logger.forComponent('dfs:log')
     this.positions = new Positions({ index: store.index, chance, logger })
@@ -59,6 +63,7 @@ export class Log {
       store,
       positions: this.positions,
       early: this.#early,
+      newest: this.newest,
       log: this.#log,
       onAccepted: (items, from) => {
         for (const listener of this.#listeners) listener(items, from)

@@ -9,6 +9,7 @@ import type { Clock } from '../util/clock.ts'
 import type { ComponentLogger, Logger } from '../util/logger.ts'
 import { OUT_AFTER_MS_MAX, WEIGHT_MAX } from './constants.ts'
 import type { Roster } from './roster.ts'
+import type { Settings } from './settings.ts'
 import { changedPeers, findOut, isSameView, makeView, type Status, type View } from './view.ts'
 
 export interface StatusesOptions {
@@ -16,10 +17,10 @@ export interface StatusesOptions {
   clock: Clock
   logger: ComponentLogger
   /**
-   * How long a member must have appeared as `out` before this node acts on that. It is also the least time that this node
-   * grants a member, whatever the member's own status says.
+   * The network's `outAfterMs` is how long a member must have appeared as `out` before this node acts on that. It is also
+   * the least time that a member is granted, whatever its own status says.
    */
-  outAfterMs: number
+  settings: Pick<Settings, 'outAfterMs' | 'onChange'>
 }
 
 /**
@@ -40,6 +41,7 @@ export class Statuses implements Projection {
     this.#options = options
     this.#log = options.logger.forComponent('dfs:members:status')
     options.roster.onChange(() => this.refresh())
+    options.settings.onChange(() => this.refresh())
   }
 
   /** The current view, from which ranks are computed. */
@@ -62,7 +64,8 @@ export class Statuses implements Projection {
 
   isSuperseded(statement: Statement, author: Uint8Array): boolean {
     const last = this.#last.get(peerIdOf(author))
-    return last !== undefined && this.#isNewer(last.statement, statement)
+    // A status that is stamped too far ahead waits in the log beside the one that counts.
+    return last !== undefined && !this.#isFar(statement) && this.#isNewer(last.statement, statement)
   }
 
   isReplaced(statement: Statement, author: Uint8Array): boolean {
@@ -125,7 +128,7 @@ export class Statuses implements Projection {
     for (const peer of this.#outSinceAtMs.keys()) if (!out.has(peer)) this.#outSinceAtMs.delete(peer)
     for (const peer of out) if (!this.#outSinceAtMs.has(peer)) this.#outSinceAtMs.set(peer, nowMs)
     const longOut = [...this.#outSinceAtMs]
-      .filter(([, sinceAtMs]) => nowMs - sinceAtMs >= this.#options.outAfterMs)
+      .filter(([, sinceAtMs]) => nowMs - sinceAtMs >= this.#options.settings.outAfterMs)
       .map(([peer]) => peer)
     const view = makeView(statuses, new Set(longOut))
     if (isSameView(view, this.#view)) return
@@ -142,9 +145,12 @@ export class Statuses implements Projection {
    * until our clock reaches that stamp.
    */
   #isNewer(a: Statement, b: Statement): boolean {
-    const limitMs = this.#options.clock.now() + FUTURE_MS_MAX
-    const [isFarA, isFarB] = [hlcMs(a.hlc) > limitMs, hlcMs(b.hlc) > limitMs]
+    const [isFarA, isFarB] = [this.#isFar(a), this.#isFar(b)]
     return isFarA === isFarB ? isLater(a, b) : isFarB
+  }
+
+  #isFar({ hlc }: Pick<Statement, 'hlc'>): boolean {
+    return hlcMs(hlc) > this.#options.clock.now() + FUTURE_MS_MAX
   }
 
   #statuses(): Status[] {
@@ -163,7 +169,7 @@ export class Statuses implements Projection {
         // zone.
         zone: member.zone !== undefined && member.zone === zone ? zone : null,
         state,
-        outAfterMs: Math.min(Math.max(outAfter, this.#options.outAfterMs), OUT_AFTER_MS_MAX)
+        outAfterMs: Math.min(Math.max(outAfter, this.#options.settings.outAfterMs), OUT_AFTER_MS_MAX)
       })
     }
     return statuses

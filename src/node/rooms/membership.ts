@@ -2,11 +2,11 @@ import type { Blocks } from '../../blocks/blocks.ts'
 import type { PeerId } from '../../format/peer-id.ts'
 import { Log } from '../../log/log.ts'
 import { Sync } from '../../log/sync.ts'
-import { OUT_AFTER_MS } from '../../members/constants.ts'
 import { KeyRing } from '../../members/key-ring.ts'
 import { LocalMember } from '../../members/local-member.ts'
 import { Members, type MembersOptions } from '../../members/members.ts'
 import { Roster } from '../../members/roster.ts'
+import { Settings } from '../../members/settings.ts'
 import { Statuses } from '../../members/statuses.ts'
 import { Libp2pHost } from '../../wire/libp2p-host.ts'
 import type { DiskRoom } from './disk.ts'
@@ -34,17 +34,17 @@ export async function buildMembership(init: RoomOptions, rooms: RoomsAround): Pr
   const { store, index } = rooms.disk
   const host = await buildHost(init)
   const log = new Log({ store, clock, chance, logger: init.logger })
-  const roster = new Roster(secrets.network)
+  const roster = new Roster(secrets.network, clock)
   log.authorizer = roster
-  const statuses = buildStatuses(init, roster)
-  log.register(roster)
-  log.register(statuses)
+  const settings = new Settings()
+  const statuses = buildStatuses(init, { roster, settings })
+  for (const projection of [roster, settings, statuses]) log.register(projection)
   const self = new LocalMember(secrets, clock, chance)
   const onFault = (peer: PeerId): void => {
     rooms.blocks.onFault(peer)
     onEvent({ event: 'fault', peerId: peer })
   }
-  const members = buildMembers(init, rooms.disk, { host, log, self, roster, statuses, onFault })
+  const members = buildMembers(init, rooms.disk, { host, log, self, roster, settings, statuses, onFault })
   const sync = new Sync({
     host,
     index,
@@ -63,27 +63,27 @@ export async function buildMembership(init: RoomOptions, rooms: RoomsAround): Pr
   return { host, log, self, keys: new KeyRing(secrets.epochs), members, statuses, sync }
 }
 
-function buildHost({ options, secrets, listen, logger }: RoomOptions): Promise<Libp2pHost> {
+function buildHost({ options, secrets, listen, logger, clock }: RoomOptions): Promise<Libp2pHost> {
   return Libp2pHost.create({
     deviceSeed: secrets.device,
     listen,
     announce: options.announce,
     mdns: options.mdns ?? true,
     transports: options.transports,
-    logger
+    logger,
+    clock
   })
 }
 
-function buildStatuses(init: RoomOptions, roster: Roster): Statuses {
+function buildStatuses(init: RoomOptions, parts: { roster: Roster; settings: Settings }): Statuses {
   return new Statuses({
-    roster,
+    ...parts,
     clock: init.clock,
-    logger: init.logger,
-    outAfterMs: outAfterMsOf(init)
+    logger: init.logger
   })
 }
 
-type MembersParts = Pick<MembersOptions, 'host' | 'log' | 'self' | 'roster' | 'statuses' | 'onFault'>
+type MembersParts = Pick<MembersOptions, 'host' | 'log' | 'self' | 'roster' | 'settings' | 'statuses' | 'onFault'>
 
 function buildMembers(init: RoomOptions, { store, capacity }: DiskRoom, parts: MembersParts): Members {
   return new Members({
@@ -93,11 +93,7 @@ function buildMembers(init: RoomOptions, { store, capacity }: DiskRoom, parts: M
     chance: init.chance,
     logger: init.logger,
     bootstrap: init.options.bootstrap ?? [],
-    outAfterMs: outAfterMsOf(init),
+    outAfterMs: init.options.outAfterMs,
     capacity: () => ({ weight: capacity.capacityBytes, isFull: capacity.isFull })
   })
-}
-
-function outAfterMsOf({ options }: RoomOptions): number {
-  return options.outAfterMs ?? OUT_AFTER_MS
 }

@@ -66,7 +66,7 @@ function statusOf(self: LocalMember): Statement<'status'> {
   const { instance } = self
   const head = encodeHlc(0n)
   const fields = { instance, addresses: [], weight: 5, state: 'in' as const, outAfter: 10 * MINUTE, head }
-  return self.sign('status', fields, self.nextStatusHlc())
+  return self.sign('status', fields, self.nextHlc())
 }
 
 /** The member receives these statements and accepts all of them. */

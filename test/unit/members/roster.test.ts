@@ -38,7 +38,7 @@ test('a device key that does not match its grant is damage, not another device',
 })
 
 function rosterOf(...secrets: Secrets[]): Roster {
-  const roster = new Roster(admin.network)
+  const roster = new Roster(admin.network, clock)
   for (const one of secrets) roster.load(selfOf(one).statements)
   return roster
 }
@@ -156,13 +156,13 @@ test('if a device has several grants, the shortest chain counts, then the earlie
 test('a grant waits until its issuer´s grant is loaded', () => {
   const middle = grantedSecrets(admin, clock, chance, { role: 'admin' })
   const last = grantedSecrets(middle, clock, chance)
-  const roster = new Roster(admin.network)
+  const roster = new Roster(admin.network, clock)
   for (const statement of selfOf(last).statements.toReversed()) roster.load([statement])
   assert.equal(roster.members.length, 3)
 })
 
 test('listeners are called at a change', () => {
-  const roster = new Roster(admin.network)
+  const roster = new Roster(admin.network, clock)
   let changes = 0
   roster.onChange(() => changes++)
   const added = selfOf(admin).statements.map(statement => acceptedBy(admin.network, statement, 'root'))

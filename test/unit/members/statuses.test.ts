@@ -8,6 +8,7 @@ import type { AcceptedStatement } from '../../../src/log/projection.ts'
 import { OUT_AFTER_MS_MAX, WEIGHT_MAX } from '../../../src/members/constants.ts'
 import { LocalMember } from '../../../src/members/local-member.ts'
 import { Roster } from '../../../src/members/roster.ts'
+import { Settings } from '../../../src/members/settings.ts'
 import { Statuses } from '../../../src/members/statuses.ts'
 import { acceptedBy } from '../../fixtures/accepted.ts'
 import { ManualClock } from '../../fixtures/clock.ts'
@@ -22,12 +23,13 @@ class Setup {
   readonly clock = new ManualClock()
   readonly chance = seededChance(5)
   readonly admin = adminSecrets(Buffer.alloc(32, 7), this.clock, this.chance)
-  readonly roster = new Roster(this.admin.network)
+  readonly roster = new Roster(this.admin.network, this.clock)
+  readonly settings = new Settings()
   readonly statuses = new Statuses({
     roster: this.roster,
     clock: this.clock,
     logger: silentLogger,
-    outAfterMs: OUT_AFTER
+    settings: this.settings
   })
 
   member(options: GrantOptions = {}): LocalMember {

@@ -317,8 +317,8 @@ test('a dialler sends the frozen requests, and admits the peer that sends the fr
 /** The accepted statuses of some members, on a node with its own `outAfter`. */
 async function statusesOf({ outAfterMs, members }: PlainView) {
   const clock = new ManualClock(NOW)
-  const roster = new Roster(network)
-  const statuses = new Statuses({ roster, clock, logger: silentLogger, outAfterMs })
+  const roster = new Roster(network, clock)
+  const statuses = new Statuses({ roster, clock, logger: silentLogger, settings: { outAfterMs, onChange: () => {} } })
   for (const { seed, key, role, capacityMax, grantedZone, status } of members) {
     const grant = signStatement(
       'grant',
