@@ -68,6 +68,8 @@ function* warningsOf(
   const { flag, network } = members.outAfterMs
   if (flag !== undefined && flag < network)
     yield `--out-after has no effect: the network's is ${network / 1_000} s, and a node can only ask for more`
+  if (disk.indexFailure !== undefined)
+    yield `the index could not be written (${codeOf(disk.indexFailure)}): nothing is stored until it can be; it is tried again by itself`
   if (disk.state === 'readonly') yield 'the data directory is not writable: nothing is stored until it is'
   if (disk.state === 'failing') yield 'the last write to the disk failed: the data on it may be in danger'
   if (blocks.badBlocks > 0)
