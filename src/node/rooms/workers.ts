@@ -6,6 +6,8 @@ import { failureReporter } from './failures.ts'
 import type { Membership } from './membership.ts'
 import type { RoomOptions } from './options.ts'
 
+/** How often the node checks whether its network interfaces have changed. */
+const INTERFACES_INTERVAL_MS = 10_000
 /** How often the node checks whether it is full. */
 const CAPACITY_INTERVAL_MS = 10_000
 
@@ -23,6 +25,13 @@ export function buildWorkers({ clock, logger, onEvent }: RoomOptions, { disk, me
   return [
     compactor({ store, clock, logger, onError: onError('compaction') }),
     leafCheck({ store, clock, logger, onError: onError('leaf check') }),
+    new Worker({
+      name: 'local network',
+      clock,
+      log: logger.forComponent('dfs:wire:host'),
+      everyMs: INTERFACES_INTERVAL_MS,
+      work: () => membership.host.refreshDiscovery()
+    }),
     new Worker({
       name: 'capacity',
       clock,
