@@ -47,7 +47,17 @@ const PUBLIC: Record<string, readonly string[]> = {
   log: ['keys', 'log', 'projection', 'sync'],
   wire: ['calls', 'constants', 'errors', 'host', 'libp2p-host', 'redial'],
   disk: [
-    ...['constants', 'errors', 'files', 'index-db', 'keystore', 'monitored-files', 'place', 'row-projection'],
+    ...[
+      'constants',
+      'errors',
+      'files',
+      'index-db',
+      'index-sink',
+      'keystore',
+      'monitored-files',
+      'place',
+      'row-projection'
+    ],
     ...['store', 'tables']
   ]
 }

@@ -96,7 +96,7 @@ export class Catalog {
   }
 
   async #append(records: Records): Promise<Records> {
-    if (records.length > 0) await this.#options.log.append(records, this.#options.self.publicKey)
+    if (records.length > 0) await this.#options.log.append(records, this.#options.self.signer)
     if (this.#log.enabled) for (const record of records) this.#report(record)
     return records
   }

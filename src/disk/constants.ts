@@ -55,3 +55,5 @@ export const ROW_STATEMENT = 1
 export const ROW_BLOCK = 2
 export const ROW_FREED = 3
 export const ROW_CLAIM = 4
+/** A statement that is stamped too far ahead, and waits for its time. */
+export const ROW_EARLY = 5

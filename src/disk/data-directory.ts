@@ -7,7 +7,7 @@ import { type Files, replaceFile } from './files.ts'
 
 /** The name of the format file, which every data directory has. */
 export const FORMAT_FILE = 'format.json'
-const LAYOUT = 1
+const LAYOUT = 2
 const STORE_ID_BYTES = 16
 const DAMAGED =
   'the format file of the data directory is damaged: restore format.json from a backup, or give another --data-dir'
@@ -63,8 +63,10 @@ export function parseFormat(text: Uint8Array): Uint8Array {
   }
   const { data } = layoutSchema.safeParse(value)
   if (data !== undefined && data.layout !== LAYOUT) {
+    const advice =
+      data.layout > LAYOUT ? 'upgrade dfs-node' : 'use the release that wrote it, or give another --data-dir'
     throw new UnknownLayoutError(
-      `the data directory has layout ${data.layout}, but this version only knows ${LAYOUT}: upgrade dfs-node`
+      `the data directory has layout ${data.layout}, but this version only knows ${LAYOUT}: ${advice}`
     )
   }
   const parsed = formatSchema.safeParse(value)

@@ -1,23 +1,39 @@
 /**
- * The tables of the index, in all rooms. A table is named by one letter, which is the first byte of each of its keys.
+ * The tables of the index, in all rooms. A table is named by one letter, small or capital, which is the first byte of each of its keys.
  * The letters are part of the layout on disk. If you change a letter, raise the layout's number in `index-marks.ts`, so
  * that every node rebuilds its index.
  */
 export const TABLES = {
   /** Addresses under which members were reached. */
   addresses: 'a',
+  /** Statements that could not be projected. */
+  asides: 'y',
+  /** The statements that name a grant. */
+  signedUnder: 'f',
   /** The place of each small block. */
   blocks: 'b',
   /** The reasons for which each block is kept. */
   claims: 'c',
   /** The entries that a directory shows. */
   children: 'd',
+  /** How many files there are, and how many deleted directories. */
+  counts: 'C',
   /** The state that results from the records of an entry. */
   entries: 'e',
   /** The number of dead bytes in each segment. */
   deadBytes: 'g',
+  /** The heads of an entry for which its row has no room. */
+  olderHeads: 'H',
   /** What the records of an entry have seen. */
   seen: 'h',
+  /** Accepted statements, by the sequence that this member gave them. */
+  sequences: 'i',
+  /** How far this member has taken what each other member has. */
+  cursors: 'j',
+  /** How many statements of each class there are, and the sum of their ids. */
+  totals: 'k',
+  /** The starts of this member, and the sequence at which each of them began. */
+  lineages: 'l',
   /** The facts that the index stores about itself. */
   meta: 'm',
   /** Entries by directory and name, deleted directories included. */
@@ -26,8 +42,10 @@ export const TABLES = {
   cycles: 'o',
   /** Claims of puts, by the time at which they expire. */
   expiries: 'p',
-  /** Stamps of records that are missing here, although other records carry their content. */
-  missingOrigins: 'q',
+  /** Contents that the records of an entry may carry, beside those that its records wrote. */
+  carriedContents: 'q',
+  /** Records that wait for the record whose content they carry. */
+  waitingRecords: 'Q',
   /** Every record of an entry, by stamp. */
   records: 'r',
   /** The place of each statement. */
@@ -40,8 +58,12 @@ export const TABLES = {
   evicted: 'v',
   /** Entries that have other entries below them but are not directories. */
   waiting: 'w',
+  /** Statements that are stamped too far ahead, by the time from which they count. */
+  early: 'z',
   /** Deleted directories, and their former places. */
-  deletedDirectories: 'x'
+  deletedDirectories: 'x',
+  /** The newest stamp of each author. */
+  newestStamps: 'N'
 } as const
 
 export type Table = (typeof TABLES)[keyof typeof TABLES]

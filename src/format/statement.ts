@@ -25,8 +25,24 @@ export interface Statement<K extends Kind = Kind> {
   sig: Uint8Array
 }
 
-/** A statement of any kind. Testing `kind` narrows the type of the fields. */
-export type AnyStatement = { [K in Kind]: Statement<K> }[Kind]
+/** A statement of any kind that this program knows. Testing `kind` narrows the type of the fields. */
+export type KnownStatement = { [K in Kind]: Statement<K> }[Kind]
+
+/**
+ * A statement of a kind or version that this program does not know. A later release made it. Its signature can be
+ * verified, and it can be kept and passed on, but nobody here can tell what it says.
+ */
+export interface UnknownStatement extends Omit<Statement, 'kind' | 'fields'> {
+  kind: 'unknown'
+  /** Its kind and version, as the statement itself names them. */
+  named: { kind: string; v: number }
+  fields: Record<string, unknown>
+}
+
+export type AnyStatement = KnownStatement | UnknownStatement
+
+/** The same statements, typed so that one whose kind is not known to the type checker is one of them. */
+export type SomeStatement = Statement | UnknownStatement
 
 export interface SignOptions {
   network: Uint8Array
@@ -52,8 +68,9 @@ interface Envelope {
 export function signStatement<K extends Kind>(kind: K, fields: Fields<K>, options: SignOptions): Statement<K> {
   const { network, key, grant, hlc } = options
   const own = fieldsOf(kind, withoutUndefined(fields)) as Fields<K>
-  const rest = { ...own, ...envelopeOf(kind, hlc, grant) }
-  const sig = sign(null, signedBytes(kind, network, encodeCanonical(rest)), key)
+  const name = { kind, v: STATEMENT_VERSION }
+  const rest = { ...own, ...envelopeOf(name, hlc, grant) }
+  const sig = sign(null, signedBytes(name, network, encodeCanonical(rest)), key)
   const bytes = encodeCanonical({ ...rest, sig })
   assertSize(bytes)
   return { id: hash('sha256', bytes, 'buffer'), bytes, kind, hlc, grant: grant ?? null, fields: own, sig }
@@ -64,32 +81,59 @@ export function signStatement<K extends Kind>(kind: K, fields: Fields<K>, option
  * known, and the statement has the fields of that kind and no others. It does not check the signature. Call
  * `verifyStatement` for that, once the author is known.
  */
-export function decodeStatement(bytes: Uint8Array): AnyStatement {
+export function decodeStatement(bytes: Uint8Array): KnownStatement {
+  const statement = decodeAnyStatement(bytes)
+  if (statement.kind === 'unknown') throw new FormatError('a statement has an unknown kind or version')
+  return statement
+}
+
+/**
+ * Like `decodeStatement`, but also returns statements of other kinds and versions. Every version has the fields that all
+ * kinds share, and the same limit of size. A version 0 does not exist.
+ */
+export function decodeAnyStatement(bytes: Uint8Array): AnyStatement {
   assertSize(bytes)
   const value = decodeCanonical(bytes)
   if (typeof value !== 'object' || value === null) throw new FormatError('a statement is not a map')
   const { kind, v, hlc, grant, sig, ...fields } = value as Partial<Envelope> & Record<string, unknown>
-  if (!isKind(kind)) throw new FormatError('a statement has an unknown kind')
-  if (v !== STATEMENT_VERSION) throw new FormatError('a statement has an unknown version')
+  if (typeof kind !== 'string' || kind === '' || !Number.isSafeInteger(v) || (v as number) < 1)
+    throw new FormatError('the kind or the version of a statement is missing or malformed')
   if (!isBytes(hlc, 8) || !isBytes(sig, 64) || !(grant === undefined || isBytes(grant, 32))) {
     throw new FormatError('the hlc, the grant or the signature of a statement is missing or malformed')
   }
-  const parsed = fieldsOf(kind, fields)
   const id = hash('sha256', bytes, 'buffer')
-  return { id, bytes, kind, hlc: decodeHlc(hlc), grant: grant ?? null, fields: parsed, sig } as AnyStatement
+  const envelope = { id, bytes, hlc: decodeHlc(hlc), grant: grant ?? null, sig }
+  if (isKind(kind) && v === STATEMENT_VERSION)
+    return { ...envelope, kind, fields: fieldsOf(kind, fields) } as KnownStatement
+  return { ...envelope, kind: 'unknown', named: { kind, v: v as number }, fields }
 }
 
-/**
- * Returns true if the signature was made with this Ed25519 key for this network. The check runs on a thread of libuv's
- * pool.
- */
-export function verifyStatement(statement: Statement, network: Uint8Array, author: Uint8Array): Promise<boolean> {
-  const { kind, hlc, grant, fields, sig } = statement
-  const rest = { ...fields, ...envelopeOf(kind, hlc, grant ?? undefined) }
-  const data = signedBytes(kind, network, encodeCanonical(rest))
+/** A signature, and what it must have been made over. */
+export interface Signature {
+  /** The Ed25519 public key, 32 bytes. */
+  key: Uint8Array
+  data: Uint8Array
+  sig: Uint8Array
+}
+
+/** Returns the signature of a statement, which this author must have made for this network. */
+export function signatureOf(statement: SomeStatement, network: Uint8Array, author: Uint8Array): Signature {
+  const { hlc, grant, fields, sig } = statement
+  const { kind, v } = nameOf(statement)
+  const rest = { ...fields, ...envelopeOf({ kind, v }, hlc, grant ?? undefined) }
+  return { key: author, data: signedBytes({ kind, v }, network, encodeCanonical(rest)), sig }
+}
+
+/** Returns true if the key made the signature. The check runs on a thread of libuv's pool. */
+export function verifySignature({ key, data, sig }: Signature): Promise<boolean> {
   return new Promise((resolve, reject) => {
-    verify(null, data, verifyingKey(author), sig, (error, valid) => (error === null ? resolve(valid) : reject(error)))
+    verify(null, data, verifyingKey(key), sig, (error, valid) => (error === null ? resolve(valid) : reject(error)))
   })
+}
+
+/** Returns true if this author signed the statement for this network. */
+export function verifyStatement(statement: SomeStatement, network: Uint8Array, author: Uint8Array): Promise<boolean> {
+  return verifySignature(signatureOf(statement, network, author))
 }
 
 /**
@@ -112,8 +156,18 @@ function fieldsOf(kind: Kind, fields: Record<string, unknown>): Fields {
   return parsed.data
 }
 
-function envelopeOf(kind: Kind, hlc: Hlc, grant: Uint8Array | undefined): Omit<Envelope, 'sig'> {
-  const envelope = { kind, v: STATEMENT_VERSION, hlc: encodeHlc(hlc) }
+/** The kind and version of a statement. */
+interface StatementName {
+  kind: string
+  v: number
+}
+
+function nameOf(statement: SomeStatement): StatementName {
+  return statement.kind === 'unknown' ? statement.named : { kind: statement.kind, v: STATEMENT_VERSION }
+}
+
+function envelopeOf({ kind, v }: StatementName, hlc: Hlc, grant: Uint8Array | undefined): Omit<Envelope, 'sig'> {
+  const envelope = { kind, v, hlc: encodeHlc(hlc) }
   return grant === undefined ? envelope : { ...envelope, grant }
 }
 
@@ -127,11 +181,12 @@ export function clearBytesOf(
   fields: Record<string, unknown>
 ): Uint8Array {
   const { siv: _siv, body: _body, ...clear } = fields
-  return encodeCanonical({ ...withoutUndefined(clear), ...envelopeOf(kind, hlc, grant ?? undefined) })
+  const envelope = envelopeOf({ kind, v: STATEMENT_VERSION }, hlc, grant ?? undefined)
+  return encodeCanonical({ ...withoutUndefined(clear), ...envelope })
 }
 
-function signedBytes(kind: Kind, network: Uint8Array, rest: Uint8Array): Uint8Array {
-  return concatBytes(utf8(`dfs/${kind}/${STATEMENT_VERSION}\0`), network, rest)
+function signedBytes({ kind, v }: StatementName, network: Uint8Array, rest: Uint8Array): Uint8Array {
+  return concatBytes(utf8(`dfs/${kind}/${v}\0`), network, rest)
 }
 
 function assertSize(bytes: Uint8Array): void {

@@ -1,21 +1,24 @@
 import { indexKey } from '../disk/index-db.ts'
+import { decodePlace, encodePlace, type Place } from '../disk/place.ts'
 import { TABLES } from '../disk/tables.ts'
-import { type Kind, MEMBERSHIP_KINDS } from '../format/kinds.ts'
-import type { Statement } from '../format/statement.ts'
+import { MEMBERSHIP_KINDS } from '../format/kinds.ts'
+import type { SomeStatement } from '../format/statement.ts'
+import { asBuffer, concatBytes, u64be } from '../util/bytes.ts'
 
-/** Keys of the table `statements`: the class, then the id. */
+/** Keys and values of the table `statements`, and keys of the table `signedUnder`. */
 
 /** When two members meet, they compare the statements about membership first, since these authorize all others. */
 export type StatementClass = 0 | 1
 export const MEMBERSHIP: StatementClass = 0
 export const REST: StatementClass = 1
 
-export function classOf(kind: Kind): StatementClass {
-  return MEMBERSHIP_KINDS.has(kind) ? MEMBERSHIP : REST
+/** Returns the class of a kind. A kind that this program does not know is never needed to authorize another. */
+export function classOf(kind: SomeStatement['kind']): StatementClass {
+  return kind !== 'unknown' && MEMBERSHIP_KINDS.has(kind) ? MEMBERSHIP : REST
 }
 
 /** The key under which the index finds a statement. */
-export function keyOf(statement: Pick<Statement, 'kind' | 'id'>): Uint8Array {
+export function keyOf(statement: Pick<SomeStatement, 'kind' | 'id'>): Uint8Array {
   return statementKey(classOf(statement.kind), statement.id)
 }
 
@@ -30,3 +33,24 @@ export function statementIdOf(key: Uint8Array): Uint8Array {
 }
 
 const PREFIX_BYTES = statementKey(REST).byteLength
+
+/** The value of a statement's row: the place of the statement, and the number that it was accepted under. */
+export function encodeEntry(place: Place, sequence: number): Uint8Array {
+  return concatBytes(encodePlace(place), u64be(sequence))
+}
+
+export function decodeEntry(value: Uint8Array): { place: Place; sequence: number } {
+  return { place: decodePlace(value), sequence: Number(asBuffer(value).readBigUInt64BE(PLACE_BYTES)) }
+}
+
+const PLACE_BYTES = 12
+
+/**
+ * The key of the row that lists a statement under the grant that it names, so that a revocation finds all statements of
+ * a grant. The root key signs without a grant, so its statements are listed under zeros.
+ */
+export function signedUnderKey({ grant, id }: Pick<SomeStatement, 'grant' | 'id'>): Uint8Array {
+  return indexKey(TABLES.signedUnder, grant ?? NO_GRANT, id)
+}
+
+const NO_GRANT = new Uint8Array(32)

@@ -1,56 +1,105 @@
 import { ROW_STATEMENT } from '../disk/constants.ts'
-import { decodePlace, type Place } from '../disk/place.ts'
+import type { Place } from '../disk/place.ts'
 import type { Store } from '../disk/store.ts'
-import type { PeerId } from '../format/peer-id.ts'
-import type { AnyStatement, Statement } from '../format/statement.ts'
+import { type PeerId, peerIdOf } from '../format/peer-id.ts'
+import type { Statement } from '../format/statement.ts'
+import type { Chance } from '../util/chance.ts'
 import type { Clock } from '../util/clock.ts'
-import type { ComponentLogger } from '../util/logger.ts'
-import { MEMBERSHIP, REST, type StatementClass, statementIdOf, statementKey } from './keys.ts'
-import type { AcceptedListener, AcceptedStatement, Authorizer, Projection, Verdict } from './projection.ts'
+import type { ComponentLogger, Logger } from '../util/logger.ts'
+import { Worker } from '../util/worker.ts'
+import type { AsidesReport } from './asides.ts'
+import { EARLY_CHECK_MS } from './constants.ts'
+import { EarlyStatements } from './early.ts'
+import { decodeEntry, MEMBERSHIP, REST, type StatementClass, statementIdOf, statementKey } from './keys.ts'
+import { NewestStamps } from './newest-stamps.ts'
+import { Positions } from './positions.ts'
+import type { AcceptedListener, Authorizer, LoggedStatement, Projection, Signer, Verdict } from './projection.ts'
 import { type FinalCheck, Receiver } from './receiver.ts'
-import { decodeRow, type NewStatement, StatementRows } from './rows.ts'
+import { type NewStatement, StatementRows } from './rows.ts'
+import { decodeStatementRow } from './statement-row.ts'
+
+export type { AsidesReport } from './asides.ts'
 
 export interface LogOptions {
   store: Store
   clock: Clock
-  network: Uint8Array
+  chance: Pick<Chance, 'bytes'>
   logger: ComponentLogger
 }
 
 /**
  * Stores all statements of the network durably: those that this member appended, and those that it received from peers,
- * checked and verified. A row of the store holds the author's key and the statement's bytes; the index finds the row by
- * class and id.
+ * checked and verified. A row of the store holds a statement and what this member noted when it accepted it; the index
+ * finds the row by class and id.
  *
- * `StatementRows` projects a row into the index, and `Receiver` decides which statements of a peer are accepted.
+ * Three things happen to a statement, one after another. `Receiver` decides whether it is accepted. The store makes its
+ * row durable. `StatementRows` projects the row into the index. A statement that is stamped too far ahead waits in
+ * between (`EarlyStatements`).
  */
 export class Log {
+  /** Accepts the statements whose time has come. */
+  readonly worker: Worker
   readonly #store: Store
+  readonly #clock: Clock
+  readonly #log: Logger
+  /** The order in which this member accepted the statements. */
+  readonly positions: Positions
+  readonly #early: EarlyStatements
   readonly #rows: StatementRows
   readonly #receiver: Receiver
   readonly #listeners: AcceptedListener[] = []
+  /** The newest stamp of each author that has reached this member. */
+  readonly newest: NewestStamps
   #authorizer: Authorizer = { authorize: () => ({ refused: 'unknown-grant' }) }
 
-  constructor({ store, clock, network, logger }: LogOptions) {
+  constructor({ store, clock, chance, logger }: LogOptions) {
     this.#store = store
-    this.#rows = new StatementRows(store, (items, from) => {
-      for (const listener of this.#listeners) listener(items, from)
+    this.newest = new NewestStamps(store.index)
+    this.#clock = clock
+    this.#log = logger.forComponent('dfs:log')
+    this.positions = new Positions({ index: store.index, chance, logger })
+    this.#early = new EarlyStatements({ store, clock })
+    this.#rows = new StatementRows({
+      store,
+      positions: this.positions,
+      early: this.#early,
+      newest: this.newest,
+      log: this.#log,
+      onAccepted: (items, from) => {
+        for (const listener of this.#listeners) listener(items, from)
+      }
     })
     this.#receiver = new Receiver({
-      clock,
-      network,
+      early: this.#early,
       index: store.index,
-      log: logger.forComponent('dfs:log'),
+      log: this.#log,
       projectionOf: kind => this.#rows.projectionOf(kind),
       authorize: statement => this.#authorizer.authorize(statement),
       write: items => this.#write(items)
     })
     store.register(ROW_STATEMENT, this.#rows)
+    this.worker = new Worker({
+      name: 'early statements',
+      clock,
+      log: this.#log,
+      everyMs: EARLY_CHECK_MS,
+      work: () => this.acceptDue()
+    })
   }
 
   /** Decides who may sign what. Set it once, before anything is received. */
   set authorizer(authorizer: Authorizer) {
     this.#authorizer = authorizer
+  }
+
+  /** The statements that could not be projected. */
+  get asides(): AsidesReport {
+    return this.#rows.asides.report
+  }
+
+  /** The number of statements that are stamped too far ahead and wait for their time. */
+  get earlyCount(): number {
+    return this.#early.count
   }
 
   /**
@@ -61,41 +110,52 @@ export class Log {
     this.#rows.register(projection)
   }
 
+  /** Reads what the log keeps in memory. Call it once, when the store is open. */
+  async load(): Promise<void> {
+    await this.positions.load()
+    await this.#early.load()
+    await this.#rows.asides.load()
+  }
+
   /** The listener is called once new statements are durable and indexed. */
   onAccepted(listener: AcceptedListener): void {
     this.#listeners.push(listener)
   }
 
   /** Makes statements that this member signed durable. They are not verified: our own are valid. */
-  async append(statements: readonly Statement[], author: Uint8Array): Promise<void> {
-    await this.#write(statements.map(statement => ({ statement: statement as AnyStatement, author, from: null })))
+  async append(statements: readonly Statement[], { author, role }: Signer): Promise<void> {
+    await this.#write(statements.map(statement => ({ statement, author, role, from: null })))
   }
 
   /**
    * Receives statements from a peer, in order, and returns a verdict for each. Statements that may authorize others are
    * accepted before those that follow them are checked; the statements between two of these are checked together. When
-   * this resolves, every accepted statement is durable. A statement that is already in the log skips all checks except
-   * `finalCheck`, which may refuse any statement that would otherwise be `ok`.
+   * this resolves, every statement that was accepted or that waits is durable. A statement that is already in the log
+   * skips all checks except `finalCheck`, which may refuse any statement that would otherwise be `ok`.
    */
   receive(all: readonly Uint8Array[], from: PeerId, finalCheck: FinalCheck = async () => 'ok'): Promise<Verdict[]> {
     return this.#receiver.receive(all, from, finalCheck)
   }
 
   /** Returns a statement by its id, or undefined if the log does not have it. */
-  async get(id: Uint8Array): Promise<AcceptedStatement | undefined> {
+  async get(id: Uint8Array): Promise<LoggedStatement | undefined> {
     const [place] = await this.#places([id])
     return place === undefined ? undefined : this.read(place)
   }
 
   /** Reads the statement that is stored at a place, which comes from the index. */
-  async read(place: Place): Promise<AcceptedStatement> {
-    const payload = await this.#store.read(place)
-    return { ...decodeRow(payload), place }
+  async read(place: Place): Promise<LoggedStatement> {
+    const { statement, id: _id, ...facts } = decodeStatementRow(await this.#store.read(place))
+    if (statement instanceof Error) throw statement
+    return { ...facts, statement, place }
   }
 
-  /** Returns, for each id, whether the log has that statement. */
+  /**
+   * Returns, for each id, whether nobody need send that statement: either the log has accepted it, or it is stamped too
+   * far ahead and waits.
+   */
   async has(ids: readonly Uint8Array[]): Promise<boolean[]> {
-    return (await this.#places(ids)).map(place => place !== undefined)
+    return (await this.#places(ids)).map((place, i) => place !== undefined || this.#early.hasId(ids[i] as Uint8Array))
   }
 
   /** Returns at most `limit` ids of a class, in ascending order, starting with the first id after `after`. */
@@ -109,14 +169,39 @@ export class Log {
   }
 
   /** Yields every statement of a class. */
-  async *all(statementClass: StatementClass): AsyncGenerator<AcceptedStatement> {
+  async *all(statementClass: StatementClass): AsyncGenerator<LoggedStatement> {
     for await (const { value } of this.#store.index.range(statementKey(statementClass)))
-      yield this.read(decodePlace(value))
+      yield this.read(decodeEntry(value).place)
+  }
+
+  /** Removes statements that others have replaced. */
+  forget(items: readonly LoggedStatement[]): Promise<void> {
+    return this.#rows.forget(items)
+  }
+
+  /** Accepts the early statements whose time has come. */
+  async acceptDue(): Promise<void> {
+    const due = this.#early.due()
+    if (due.length === 0) return
+    const isReplaced = ({ statement, author }: Pick<LoggedStatement, 'statement' | 'author'>): boolean =>
+      this.#rows.projectionOf(statement.kind)?.isSuperseded?.(statement as Statement, author) === true
+    const replaced = due.filter(isReplaced)
+    // Its author knows it, so it is passed on as if the author had sent it now.
+    const items = due.filter(item => !replaced.includes(item)).map(item => ({ ...item, from: peerIdOf(item.author) }))
+    if (items.length > 0) await this.#write(items)
+    if (replaced.length > 0) await this.#early.forget(replaced.map(({ statement }) => statement))
+    this.#log('early statements whose time has come: %d, of them replaced: %d', due.length, replaced.length)
   }
 
   async #write(items: readonly NewStatement[]): Promise<void> {
-    const payloads = items.map(item => this.#rows.encode(item))
-    await this.#store.write(ROW_STATEMENT, payloads)
+    const first = this.positions.take(items.length)
+    const arrivedAtMs = this.#clock.now()
+    try {
+      const payloads = items.map((item, i) => this.#rows.encode({ ...item, sequence: first + i, arrivedAtMs }))
+      await this.#store.write(ROW_STATEMENT, payloads)
+    } finally {
+      this.positions.settle(first, items.length)
+    }
   }
 
   async #places(ids: readonly Uint8Array[]): Promise<Array<Place | undefined>> {
@@ -124,7 +209,7 @@ export class Log {
     const values = await this.#store.index.getMany(keys)
     return ids.map((_, i) => {
       const value = values[2 * i] ?? values[2 * i + 1]
-      return value === undefined ? undefined : decodePlace(value)
+      return value === undefined ? undefined : decodeEntry(value).place
     })
   }
 }

@@ -1,38 +1,38 @@
 import type { PeerId } from '../format/peer-id.ts'
-import { idOf, type Statement } from '../format/statement.ts'
+import { idOf, type SomeStatement } from '../format/statement.ts'
 import { Backoff } from '../util/backoff.ts'
 import { fromHex, toHex } from '../util/bytes.ts'
 import type { Clock } from '../util/clock.ts'
 import { type ComponentLogger, type Logger, reasonOf } from '../util/logger.ts'
 import { BEHIND_RETRY_MS, BEHIND_RETRY_MS_MAX, EXPECTED_MS, IDS_MAX, NEWS_MAX, PASS_ON_MS } from './constants.ts'
-import { MEMBERSHIP, REST } from './keys.ts'
-import type { Log } from './log.ts'
 
 export interface OutboxOptions {
   peer: PeerId
   clock: Clock
   logger: ComponentLogger
-  statements: Pick<Log, 'list' | 'get'>
   /** Whether the peer is still an admitted member. */
   isAdmitted: () => boolean
   /** Returns those of the ids that the peer lacks. */
   offer: (ids: readonly Uint8Array[], signal: AbortSignal) => Promise<Uint8Array[]>
+  /** Tells the peer to compare, because something did not get through to it. */
+  changed: (signal: AbortSignal) => Promise<void>
   /** Pushes a statement. If the peer does not accept it but may later, the implementation calls `fallBehind`. */
-  push: (statement: Statement) => Promise<unknown>
+  push: (statement: SomeStatement) => Promise<unknown>
 }
 
 /**
  * Offers statements to one member. News is offered by id, because most members already have it from its author, and it
  * is offered promptly even if the member is behind. Statements that do not fit here, or that did not arrive, are not
- * lost: the member then counts as behind, and the whole log is offered to it at growing intervals.
+ * lost: the member then counts as behind, and it is told to compare. It asks for everything that it has not taken yet,
+ * so nobody need remember what did not arrive.
  */
 export class Outbox {
   readonly #options: OutboxOptions
   readonly #log: Logger
   readonly #stopped = new AbortController()
-  #news = new Map<string, Statement>()
+  #news = new Map<string, SomeStatement>()
   /** Our own statements whose verb should push them, oldest first, with the monotonic time of acceptance. */
-  readonly #expected = new Map<string, { statement: Statement; acceptedAtMs: number }>()
+  readonly #expected = new Map<string, { statement: SomeStatement; acceptedAtMs: number }>()
   #isWatching = false
   #isPassingOn = false
   #isBehind = false
@@ -44,7 +44,7 @@ export class Outbox {
   }
 
   /** Adds news, which is offered together with all other news that arrives within `PASS_ON_MS`. */
-  add(statements: readonly Statement[]): void {
+  add(statements: readonly SomeStatement[]): void {
     for (const statement of statements) {
       if (this.#news.size < NEWS_MAX) this.#news.set(idOf(statement), statement)
       else this.fallBehind()
@@ -57,7 +57,7 @@ export class Outbox {
    * the verb does not, because it failed or was aborted first, they are offered after `EXPECTED_MS`. This way, every
    * accepted statement eventually reaches another member.
    */
-  expect(statements: readonly Statement[]): void {
+  expect(statements: readonly SomeStatement[]): void {
     const acceptedAtMs = this.#options.clock.monotonic()
     for (const statement of statements) {
       if (this.#expected.size < NEWS_MAX) this.#expected.set(idOf(statement), { statement, acceptedAtMs })
@@ -67,11 +67,11 @@ export class Outbox {
   }
 
   /** Notes that a statement was pushed to the other member. */
-  pushed(statement: Statement): void {
+  pushed(statement: SomeStatement): void {
     this.#expected.delete(idOf(statement))
   }
 
-  /** Notes that some statement did not arrive. The whole log will be offered after a while. */
+  /** Notes that some statement did not arrive. After a while, the other member is told to compare. */
   fallBehind(): void {
     this.#isBehind = true
     if (!this.#isCatchingUp) void this.#catchUp()
@@ -100,8 +100,8 @@ export class Outbox {
     this.#isWatching = false
   }
 
-  #takeLate(nowMs: number): Statement[] {
-    const late: Statement[] = []
+  #takeLate(nowMs: number): SomeStatement[] {
+    const late: SomeStatement[] = []
     for (const [id, { statement, acceptedAtMs }] of this.#expected) {
       if (acceptedAtMs + EXPECTED_MS > nowMs) break
       this.#expected.delete(id)
@@ -116,7 +116,7 @@ export class Outbox {
       const news = this.#news
       this.#news = new Map()
       try {
-        await this.#offer([...news.keys()].map(fromHex), news)
+        await this.#offer(news)
       } catch (error) {
         this.#log('could not offer statements to %s: %d (%s)', this.#options.peer, news.size, reasonOf(error))
         this.fallBehind()
@@ -132,14 +132,14 @@ export class Outbox {
     const backoff = new Backoff({ minMs: BEHIND_RETRY_MS, maxMs: BEHIND_RETRY_MS_MAX })
     while (this.#isBehind) {
       const pauseMs = backoff.nextMs()
-      this.#log('%s is behind: offering the whole log in %d ms', peer, pauseMs)
+      this.#log('%s is behind: telling it to compare in %d ms', peer, pauseMs)
       const goesOn = await this.#pause(pauseMs)
       this.#isBehind = false
       if (!goesOn) break
       try {
-        await this.#offerAll()
+        await this.#options.changed(this.#stopped.signal)
       } catch (error) {
-        this.#log('could not offer the whole log to %s: %s', peer, reasonOf(error))
+        this.#log('could not tell %s to compare: %s', peer, reasonOf(error))
         this.#isBehind = true
       }
     }
@@ -157,36 +157,17 @@ export class Outbox {
     return !signal.aborted && this.#options.isAdmitted()
   }
 
-  async #offerAll(): Promise<void> {
-    const { statements, isAdmitted } = this.#options
-    for (const statementClass of [MEMBERSHIP, REST]) {
-      let after: Uint8Array | undefined
-      do {
-        const ids = await statements.list(statementClass, after, IDS_MAX)
-        await this.#offer(ids, new Map())
-        after = ids.at(-1)
-      } while (after !== undefined && isAdmitted())
-    }
-  }
-
-  /**
-   * Offers ids, and pushes the statements that the peer lacks. It takes them from `known`, or else reads them from the
-   * log.
-   */
-  async #offer(ids: readonly Uint8Array[], known: ReadonlyMap<string, Statement>): Promise<void> {
-    const { peer, offer, push, statements } = this.#options
+  /** Offers news by id, and pushes the statements that the peer lacks. */
+  async #offer(news: ReadonlyMap<string, SomeStatement>): Promise<void> {
+    const { peer, offer, push } = this.#options
+    const ids = [...news.keys()].map(fromHex)
     for (let start = 0; start < ids.length; start += IDS_MAX) {
       const offered = ids.slice(start, start + IDS_MAX)
       const lacking = await offer(offered, this.#stopped.signal)
       const log = lacking.length > 0 ? this.#log : this.#log.trace
       log('offered statements to %s: %d, of which it lacks %d', peer, offered.length, lacking.length)
-      await Promise.all(
-        lacking.map(async id => {
-          const statement = known.get(toHex(id)) ?? (await statements.get(id))?.statement
-          // `Sync` logs a push that fails, and calls `fallBehind`.
-          if (statement !== undefined) await push(statement).catch(() => {})
-        })
-      )
+      // `Sync` logs a push that fails, and calls `fallBehind`.
+      await Promise.all(lacking.map(id => push(news.get(toHex(id)) as SomeStatement).catch(() => {})))
     }
   }
 }

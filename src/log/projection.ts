@@ -1,28 +1,71 @@
-import type { IndexOp } from '../disk/index-db.ts'
+import type { IndexSink } from '../disk/index-sink.ts'
 import type { Place } from '../disk/place.ts'
-import type { Kind } from '../format/kinds.ts'
+import type { Kind, Role } from '../format/kinds.ts'
 import type { PeerId } from '../format/peer-id.ts'
-import type { AnyStatement, Statement } from '../format/statement.ts'
+import type { AnyStatement, Signature, SomeStatement, Statement } from '../format/statement.ts'
 
-/** The verdicts on a statement that a peer sends. The same words go over the wire. */
-export const VERDICTS = ['ok', 'invalid', 'forbidden', 'unknown-grant', 'clock-off', 'lacking', 'unsupported'] as const
+/**
+ * The verdicts on a statement that a peer sends. The same words go over the wire. `waiting` means that the statement is
+ * durable here but stamped too far ahead, so that it counts only from a later time on.
+ */
+export const VERDICTS = [
+  'ok',
+  'waiting',
+  'invalid',
+  'forbidden',
+  'unknown-grant',
+  'clock-off',
+  'lacking',
+  'unsupported'
+] as const
 
 export type Verdict = (typeof VERDICTS)[number]
 
-/** A statement that the log has accepted, and who signed it. */
-export interface AcceptedStatement<K extends Kind = Kind> {
-  statement: Statement<K>
-  /** The Ed25519 public key that the grant names. */
+/** In which role a statement was signed: that of the grant that it names, or as the network's root key. */
+export const SIGNER_ROLES = ['root', 'admin', 'writer', 'reader', 'storage'] as const satisfies ReadonlyArray<
+  Role | 'root'
+>
+export type SignerRole = (typeof SIGNER_ROLES)[number]
+
+/** Who signed a statement. Both follow from the grant that the statement names, which never changes. */
+export interface Signer {
+  /** The Ed25519 public key, 32 bytes. */
   author: Uint8Array
+  role: SignerRole
+}
+
+/** A statement that the log has accepted. */
+export interface AcceptedStatement<K extends Kind = Kind> extends Signer {
+  statement: Statement<K>
+  /** The number that this member gave the statement when it accepted it. Later statements have greater numbers. */
+  sequence: number
+  /** When the statement reached this member, by this member's clock: milliseconds since the Unix epoch. */
+  arrivedAtMs: number
   place: Place
+}
+
+/** Like `AcceptedStatement`, and possibly of a kind or version that this program does not know. */
+export interface LoggedStatement extends Omit<AcceptedStatement, 'statement'> {
+  statement: SomeStatement
 }
 
 /**
  * Returns true if a statement that was refused may be accepted later: once the grant that it names has arrived, once
- * its stamp is no longer too far ahead, or once this member has the blocks that it needs.
+ * there is room for a statement whose stamp is too far ahead, or once this member has the blocks that it needs.
  */
 export function isRetryable(verdict: Verdict): boolean {
   return verdict === 'unknown-grant' || verdict === 'clock-off' || verdict === 'lacking'
+}
+
+/** Returns true if a verdict says that the stamp of a statement is too far ahead of the other member's clock. */
+export function isForClock(verdict: Verdict): boolean {
+  return verdict === 'waiting' || verdict === 'clock-off'
+}
+
+/** Who signed a statement, and the signatures that prove it. */
+export interface Authorized extends Signer {
+  /** All of them must be valid. */
+  signatures: readonly Signature[]
 }
 
 /**
@@ -30,7 +73,14 @@ export function isRetryable(verdict: Verdict): boolean {
  * port, and the composition root connects it.
  */
 export interface Authorizer {
-  authorize(statement: AnyStatement): { author: Uint8Array } | { refused: Verdict }
+  authorize(statement: AnyStatement): Authorized | { refused: Verdict }
+}
+
+/** Statements of the kinds of one projection that begin or cease to count. */
+export interface Change {
+  added: readonly AcceptedStatement[]
+  /** Statements that were accepted and no longer count. Nothing revokes a statement yet, so this is empty. */
+  removed: readonly AcceptedStatement[]
 }
 
 /**
@@ -41,10 +91,22 @@ export interface Projection {
   readonly kinds: ReadonlySet<Kind>
   /** Throws a `FormatError` if the statement alone shows that it breaks a rule of its kind. */
   check?(statement: Statement, author: Uint8Array): void
-  /** Returns the index changes for accepted statements. It is called for one batch at a time. */
-  project(items: readonly AcceptedStatement[]): Promise<IndexOp[]>
-  /** Called once the index holds the statements, but not while statements are replayed at start. */
-  applied?(items: readonly AcceptedStatement[], from: PeerId | null): void
+  /**
+   * Writes to the sink what the index should hold from now on. It is called for one batch at a time. It must not change
+   * anything in memory, because the batch may still fail. If it throws because of a statement, the log sets that
+   * statement aside.
+   */
+  project(change: Change, sink: IndexSink): Promise<void>
+  /**
+   * Called once the index holds the batch, but not while statements are replayed at start. `added` has only statements
+   * that the log did not have before.
+   */
+  applied?(change: Change, from: PeerId | null): void
+  /**
+   * Returns the statements that need not be kept any longer, because one of `added` or one that was accepted earlier
+   * replaces them. They may be among `added`. The log then removes them.
+   */
+  replacedBy?(added: readonly AcceptedStatement[]): readonly AcceptedStatement[]
   /** Returns true if the log need not keep this statement, because it has a later one that replaces it. */
   isSuperseded?(statement: Statement, author: Uint8Array): boolean
   /** Returns true if the log dropped this statement because it keeps another one, earlier or later, in its place. */
@@ -54,4 +116,4 @@ export interface Projection {
 }
 
 /** Called with statements that were just accepted, and the peer that sent them; null if this member made them. */
-export type AcceptedListener = (items: readonly AcceptedStatement[], from: PeerId | null) => void
+export type AcceptedListener = (items: readonly LoggedStatement[], from: PeerId | null) => void

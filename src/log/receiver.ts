@@ -1,18 +1,17 @@
 import type { IndexDb } from '../disk/index-db.ts'
 import { decodeCanonical } from '../format/canonical.ts'
-import { FUTURE_MS_MAX, STATEMENT_BYTES_MAX, STATEMENT_VERSION } from '../format/constants.ts'
+import { STATEMENT_BYTES_MAX, STATEMENT_VERSION } from '../format/constants.ts'
 import { FormatError, SignatureError } from '../format/errors.ts'
 import { isKind, type Kind, MEMBERSHIP_KINDS } from '../format/kinds.ts'
 import type { PeerId } from '../format/peer-id.ts'
-import { hlcMs } from '../format/stamp.ts'
-import { type AnyStatement, decodeStatement, idOf, verifyStatement } from '../format/statement.ts'
+import { type AnyStatement, decodeAnyStatement, idOf, type Statement, verifySignature } from '../format/statement.ts'
 import { shortHex } from '../util/bytes.ts'
-import type { Clock } from '../util/clock.ts'
 import { Limiter } from '../util/limiter.ts'
 import { type Logger, reasonOf } from '../util/logger.ts'
 import { VERIFY_AT_ONCE } from './constants.ts'
+import type { EarlyStatements } from './early.ts'
 import { keyOf } from './keys.ts'
-import type { Authorizer, Projection, Verdict } from './projection.ts'
+import type { Authorized, Authorizer, Projection, Verdict } from './projection.ts'
 import type { NewStatement } from './rows.ts'
 
 /** The last check of a statement that passed all others. `i` is its index in the message. */
@@ -20,10 +19,9 @@ export type FinalCheck = (statement: AnyStatement, i: number) => Promise<Verdict
 
 export interface ReceiverOptions {
   index: Pick<IndexDb, 'getMany'>
-  clock: Clock
-  network: Uint8Array
+  early: Pick<EarlyStatements, 'has' | 'isEarly' | 'keep'>
   log: Logger
-  projectionOf: (kind: Kind) => Projection | undefined
+  projectionOf: (kind: AnyStatement['kind']) => Projection | undefined
   authorize: Authorizer['authorize']
   /** Resolves once the statements are durable and indexed. */
   write: (items: readonly NewStatement[]) => Promise<void>
@@ -39,8 +37,8 @@ interface Run {
 }
 
 /**
- * Decides which statements from peers the log accepts. It authorizes and verifies each statement, and writes those that
- * pass.
+ * Decides which statements from peers the log accepts. It authorizes and verifies each statement, and hands on those
+ * that pass: most are written to the log, and those that are stamped too far ahead wait.
  */
 export class Receiver {
   readonly #options: ReceiverOptions
@@ -62,20 +60,43 @@ export class Receiver {
     const known = await this.#known(received)
     // By id, so that a statement which a peer sends twice is written once.
     const accepted = new Map<string, NewStatement>()
+    const early = new Map<string, NewStatement>()
     const verdicts = await Promise.all(
       received.map(async (statement, i): Promise<Verdict> => {
         if (typeof statement === 'string') return statement
         if (known.has(statement)) return finalCheck(statement, i)
+        const { early: waiting } = this.#options
+        if (waiting.has(statement) && waiting.isEarly(statement)) return 'waiting'
         const checked = await this.#check(statement)
         if ('verdict' in checked) return checked.verdict
+        const { author, role } = checked
+        const item = { statement, author, role, from }
+        if (waiting.isEarly(statement)) {
+          early.set(idOf(statement), item)
+          return 'waiting'
+        }
         const verdict = await finalCheck(statement, i)
-        if (verdict === 'ok') accepted.set(idOf(statement), { statement, author: checked.author, from })
+        if (verdict === 'ok') accepted.set(idOf(statement), item)
         return verdict
       })
     )
-    if (accepted.size > 0) await this.#options.write([...accepted.values()])
+    if (accepted.size > 0) await this.#options.write(inOrder(accepted, received))
+    if (early.size > 0) await this.#keepEarly(early, received, verdicts)
     for (const [i, statement] of received.entries()) this.#report(statement, verdicts[i] as Verdict, from, accepted)
     return verdicts
+  }
+
+  /** Keeps statements that are stamped too far ahead. Changes the verdict on those for which there is no room. */
+  async #keepEarly(
+    early: ReadonlyMap<string, NewStatement>,
+    received: readonly Received[],
+    verdicts: Verdict[]
+  ): Promise<void> {
+    const kept = await this.#options.early.keep([...early.values()])
+    for (const [i, statement] of received.entries()) {
+      const item = typeof statement === 'string' ? undefined : early.get(idOf(statement))
+      if (item !== undefined && !kept.has(item.statement)) verdicts[i] = 'clock-off'
+    }
   }
 
   /** Returns the statements that the log already has. */
@@ -85,26 +106,26 @@ export class Receiver {
     return new Set(statements.filter((_, i) => places[i] !== undefined))
   }
 
-  /** Returns the author of a statement if it is authorized and its signature is valid, or else the verdict on it. */
-  async #check(statement: AnyStatement): Promise<{ author: Uint8Array } | { verdict: Verdict }> {
+  /** Returns who signed a statement, if it is authorized and its signatures are valid, or else the verdict on it. */
+  async #check(statement: AnyStatement): Promise<Authorized | { verdict: Verdict }> {
     const authorized = this.#authorize(statement)
     if ('verdict' in authorized) return authorized
-    const isValid = await this.#verifications.run(() =>
-      verifyStatement(statement, this.#options.network, authorized.author)
+    const isValid = await Promise.all(
+      authorized.signatures.map(signature => this.#verifications.run(() => verifySignature(signature)))
     )
-    return isValid ? authorized : { verdict: 'invalid' }
+    return isValid.every(Boolean) ? authorized : { verdict: 'invalid' }
   }
 
-  #authorize(statement: AnyStatement): { author: Uint8Array } | { verdict: Verdict } {
-    const { clock, log, projectionOf, authorize } = this.#options
-    const projection = projectionOf(statement.kind)
-    if (projection === undefined) return { verdict: 'unsupported' }
-    if (hlcMs(statement.hlc) > clock.now() + FUTURE_MS_MAX) return { verdict: 'clock-off' }
+  #authorize(statement: AnyStatement): Authorized | { verdict: Verdict } {
+    const { log, projectionOf, authorize } = this.#options
     const authorized = authorize(statement)
     if ('refused' in authorized) return { verdict: authorized.refused }
+    // Statements of a kind that nothing projects are kept and passed on. A later release may need them.
+    const projection = projectionOf(statement.kind)
+    if (statement.kind === 'unknown' || projection === undefined) return authorized
     if (projection.isSuperseded?.(statement, authorized.author) === true) return { verdict: 'ok' }
     try {
-      projection.check?.(statement, authorized.author)
+      projection.check?.(statement as Statement, authorized.author)
     } catch (error) {
       if (!(error instanceof FormatError || error instanceof SignatureError)) throw error
       log('%s %s breaks a rule of its kind: %s', statement.kind, shortHex(statement.id), reasonOf(error))
@@ -117,18 +138,32 @@ export class Receiver {
     const { log } = this.#options
     if (!log.enabled) return
     if (typeof received === 'string') log('refused a statement from %s: %s', from, verdict)
+    else if (verdict === 'waiting')
+      log(
+        'keeps %s %s from %s, which is stamped too far ahead, until its time has come',
+        received.kind,
+        shortHex(received.id),
+        from
+      )
     else if (verdict !== 'ok') log('refused %s %s from %s: %s', received.kind, shortHex(received.id), from, verdict)
     else if (accepted.has(idOf(received))) log('accepted %s %s from %s', received.kind, shortHex(received.id), from)
     else log.trace('%s %s from %s is known or superseded', received.kind, shortHex(received.id), from)
   }
 }
 
+/** Returns statements in the order of the message. They were added in the order in which threads verified them. */
+function inOrder(accepted: ReadonlyMap<string, NewStatement>, received: readonly Received[]): NewStatement[] {
+  const ids = new Set(received.map(statement => (typeof statement === 'string' ? '' : idOf(statement))))
+  return [...ids].map(id => accepted.get(id)).filter(item => item !== undefined)
+}
+
 /** The membership kinds that do not authorize other statements. */
-const NOT_AUTHORIZING: ReadonlySet<Kind> = new Set<Kind>(['status', 'handover'])
+const NOT_AUTHORIZING: ReadonlySet<Kind> = new Set<Kind>(['status', 'handover', 'settings'])
 
 function isAuthorizing(received: Received): boolean {
   if (typeof received === 'string') return false
-  return MEMBERSHIP_KINDS.has(received.kind) && !NOT_AUTHORIZING.has(received.kind)
+  const { kind } = received
+  return kind !== 'unknown' && MEMBERSHIP_KINDS.has(kind) && !NOT_AUTHORIZING.has(kind)
 }
 
 /**
@@ -150,7 +185,7 @@ function runsOf(received: readonly Received[]): Run[] {
 function readStatement(bytes: Uint8Array, log: Logger): Received {
   try {
     // Copy the bytes, so that a statement that is kept does not keep the whole message in memory.
-    return decodeStatement(Buffer.from(bytes))
+    return decodeAnyStatement(Buffer.from(bytes))
   } catch (error) {
     log('cannot read a statement of %d bytes: %s', bytes.byteLength, reasonOf(error))
     return isOfLaterVersion(bytes) ? 'unsupported' : 'invalid'
@@ -158,16 +193,20 @@ function readStatement(bytes: Uint8Array, log: Logger): Received {
 }
 
 /**
- * Returns true if the bytes seem to be a statement of a kind or version that we do not know. In that case the peer may
- * run a newer release.
+ * Returns true if the bytes seem to be a statement of a kind or version that we do not know, and that lacks the fields
+ * which all statements share. In that case the peer may run a much newer release.
  */
 function isOfLaterVersion(bytes: Uint8Array): boolean {
   if (bytes.byteLength > STATEMENT_BYTES_MAX) return false
   try {
     const { kind, v } = decodeCanonical(bytes) as { kind?: unknown; v?: unknown }
-    return typeof kind === 'string' && Number.isSafeInteger(v) && !(isKind(kind) && v === STATEMENT_VERSION)
+    return typeof kind === 'string' && Number.isSafeInteger(v) && (v as number) > 0 && !isOurs(kind, v)
   } catch {
     // `readStatement` has logged why the bytes cannot be read.
     return false
   }
+}
+
+function isOurs(kind: string, v: unknown): boolean {
+  return isKind(kind) && v === STATEMENT_VERSION
 }

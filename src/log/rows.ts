@@ -1,125 +1,273 @@
-import type { IndexOp } from '../disk/index-db.ts'
-import { decodePlace, encodePlace, isSamePlace, type Place } from '../disk/place.ts'
+import type { IndexDb } from '../disk/index-db.ts'
+import { IndexOps } from '../disk/index-sink.ts'
+import { isSamePlace, type Place } from '../disk/place.ts'
 import type { RowProjection, StoredRow } from '../disk/row-projection.ts'
 import type { Store } from '../disk/store.ts'
+import { FormatError, SealError, SignatureError } from '../format/errors.ts'
 import type { Kind } from '../format/kinds.ts'
 import type { PeerId } from '../format/peer-id.ts'
-import { type AnyStatement, decodeStatement, idOf } from '../format/statement.ts'
-import { concatBytes } from '../util/bytes.ts'
-import { keyOf } from './keys.ts'
-import type { AcceptedListener, AcceptedStatement, Projection } from './projection.ts'
+import { idOf, type SomeStatement } from '../format/statement.ts'
+import { shortHex } from '../util/bytes.ts'
+import { DfsError } from '../util/errors.ts'
+import { type Logger, reasonOf } from '../util/logger.ts'
+import { type Aside, Asides } from './asides.ts'
+import { PROJECT_STATEMENTS_MAX } from './constants.ts'
+import type { EarlyStatements } from './early.ts'
+import { classOf, decodeEntry, encodeEntry, keyOf, signedUnderKey } from './keys.ts'
+import type { NewestStamps } from './newest-stamps.ts'
+import type { Numbered, Positions } from './positions.ts'
+import type { AcceptedListener, AcceptedStatement, LoggedStatement, Projection, Signer } from './projection.ts'
+import { decodeStatementRow, encodeStatementRow, type RowStatement } from './statement-row.ts'
 
 /** A statement on its way into the log, and the peer that sent it; null if it is our own. */
-export interface NewStatement {
-  statement: AnyStatement
-  author: Uint8Array
+export interface NewStatement extends Signer {
+  statement: SomeStatement
   from: PeerId | null
 }
 
 /** A statement whose row is in a segment, and the peer that sent it. */
-type StoredStatement = AcceptedStatement & Pick<NewStatement, 'from'>
+type StoredStatement = LoggedStatement & Pick<NewStatement, 'from'>
 
-const AUTHOR_BYTES = 32
+/** What the index says about a statement. */
+interface Entry {
+  place: Place
+  sequence: number
+}
+
+export interface StatementRowsOptions {
+  store: { index: IndexDb } & Pick<Store, 'markDead'>
+  positions: Positions
+  early: Pick<EarlyStatements, 'removeFrom' | 'accepted'>
+  newest: Pick<NewestStamps, 'project'>
+  log: Logger
+  onAccepted: AcceptedListener
+}
 
 /**
  * Projects the rows of the log into the index: where each statement lies, and the rows that the projections compute
  * from it. Both go into one batch, so that after a crash the index holds all of a statement or nothing of it.
+ *
+ * A row is durable before it is projected, so no row may ever stop the node. A statement that cannot be projected is set
+ * aside, and the others of its batch are projected without it.
  */
 export class StatementRows implements RowProjection {
-  readonly #store: Pick<Store, 'index' | 'markDead'>
-  readonly #onAccepted: AcceptedListener
+  readonly asides: Asides
+  readonly #options: StatementRowsOptions
   readonly #projections: Projection[] = []
   // Keyed by the buffer of the row, so that a row which was just written can be indexed without decoding it. If two
   // peers send the same statement at the same time, each of the two rows keeps its own sender.
-  readonly #written = new WeakMap<Uint8Array, NewStatement>()
+  readonly #written = new WeakMap<Uint8Array, RowStatement & Pick<NewStatement, 'from'>>()
 
-  constructor(store: Pick<Store, 'index' | 'markDead'>, onAccepted: AcceptedListener) {
-    this.#store = store
-    this.#onAccepted = onAccepted
+  constructor(options: StatementRowsOptions) {
+    this.#options = options
+    this.asides = new Asides(options.store.index)
   }
 
   register(projection: Projection): void {
     this.#projections.push(projection)
   }
 
-  projectionOf(kind: Kind): Projection | undefined {
-    return this.#projections.find(projection => projection.kinds.has(kind))
+  projectionOf(kind: SomeStatement['kind']): Projection | undefined {
+    return this.#projections.find(({ kinds }) => kinds.has(kind as Kind))
   }
 
   /** Returns the payload of a statement's row. */
-  encode(item: NewStatement): Uint8Array {
-    const payload = concatBytes(item.author, item.statement.bytes)
+  encode(item: RowStatement & Pick<NewStatement, 'from'>): Uint8Array {
+    const payload = encodeStatementRow(item)
     this.#written.set(payload, item)
     return payload
   }
 
   async project(rows: readonly StoredRow[], replay: boolean): Promise<void> {
-    const { index } = this.#store
-    const items = this.#decode(rows)
-    const keys = items.map(({ statement }) => keyOf(statement))
-    const before = await index.getMany(keys)
-    const ops: IndexOp[] = items.map(({ place }, i) => ({
-      type: 'put',
-      key: keys[i] as Uint8Array,
-      value: encodePlace(place)
-    }))
-    // The same statement may already be at another place: compaction copied it, a replay repeats it, or two peers sent
-    // it at the same time.
-    const places = before.map(value => (value === undefined ? undefined : decodePlace(value)))
-    ops.push(...this.#store.markDead(places.filter((place, i) => isMoved(place, items[i]?.place)) as Place[]))
-    for (const projection of this.#projections) {
-      const own = itemsOf(projection, items)
-      // These changes come last, because a projection may remove superseded statements, even the one that has just
-      // arrived.
-      if (own.length > 0) ops.push(...(await projection.project(own)))
-    }
-    await index.batch(ops)
-    if (!replay) this.#announce(items.filter((_, i) => before[i] === undefined))
+    const items = await this.#decode(rows)
+    for (let start = 0; start < items.length; start += PROJECT_STATEMENTS_MAX)
+      await this.#projectSome(items.slice(start, start + PROJECT_STATEMENTS_MAX), replay)
   }
 
   async isLive({ payload, place }: StoredRow): Promise<boolean> {
-    const value = await this.#store.index.get(keyOf(decodeRow(payload).statement))
-    return value !== undefined && isSamePlace(decodePlace(value), place)
+    const row = decodeStatementRow(payload)
+    const entry = row.statement instanceof Error ? undefined : await this.#entryOf(row.statement)
+    const at = entry?.place ?? (await this.asides.placeOf(row.id))
+    return at !== undefined && isSamePlace(at, place)
   }
 
   async isIndexed({ payload, place }: StoredRow): Promise<boolean> {
-    const item = { ...decodeRow(payload), place }
-    const projection = this.projectionOf(item.statement.kind)
-    if (projection === undefined || projection.isReplaced?.(item.statement, item.author) === true) return true
-    if (!(await this.#store.index.has(keyOf(item.statement)))) return false
-    return projection.isIndexed === undefined || projection.isIndexed(item)
+    const { statement, id, ...facts } = decodeStatementRow(payload)
+    if (statement instanceof Error) return (await this.asides.placeOf(id)) !== undefined
+    const projection = this.projectionOf(statement.kind)
+    const item = { ...facts, statement, place } as AcceptedStatement
+    if (projection?.isReplaced?.(item.statement, item.author) === true) return true
+    const { index } = this.#options.store
+    const keys = [keyOf(statement), signedUnderKey(statement)]
+    if ((await index.getMany(keys)).includes(undefined)) return false
+    return (await isProjected(projection, item)) || (await this.asides.placeOf(id)) !== undefined
   }
 
-  /** Returns the statements of some rows. If a statement occurs twice, its last row counts. */
-  #decode(rows: readonly StoredRow[]): StoredStatement[] {
+  /** Removes statements that others have replaced from the index. Their rows are dead from then on. */
+  async forget(items: readonly LoggedStatement[]): Promise<void> {
+    const ops = new IndexOps()
+    await this.#forgetIn(ops, items)
+    await this.#options.store.index.batch(ops.all)
+  }
+
+  /**
+   * Returns the statements of some rows. If a statement occurs twice, its last row counts. Rows that cannot be read are
+   * set aside.
+   */
+  async #decode(rows: readonly StoredRow[]): Promise<StoredStatement[]> {
     const items = new Map<string, StoredStatement>()
     for (const { payload, place } of rows) {
-      const item = { ...(this.#written.get(payload) ?? { ...decodeRow(payload), from: null }), place }
-      items.set(idOf(item.statement), item)
+      const written = this.#written.get(payload)
+      if (written !== undefined) {
+        items.set(idOf(written.statement), { ...written, place })
+        continue
+      }
+      const { statement, id, ...facts } = decodeStatementRow(payload)
+      if (statement instanceof Error) await this.#setAside({ id, place, author: facts.author }, statement)
+      else items.set(idOf(statement), { ...facts, statement, place, from: null })
     }
     return [...items.values()]
   }
 
-  #announce(items: readonly StoredStatement[]): void {
-    for (const [from, own] of Map.groupBy(items, item => item.from)) {
-      for (const projection of this.#projections) {
-        const accepted = itemsOf(projection, own)
-        if (accepted.length > 0) projection.applied?.(accepted, from)
+  /** Projects statements in one batch, or one by one if one of them cannot be projected. */
+  async #projectSome(items: readonly StoredStatement[], replay: boolean): Promise<void> {
+    try {
+      await this.#commit(items, this.#projections, replay)
+    } catch (error) {
+      if (!isOfStatement(error)) throw error
+      const [only] = items as [StoredStatement]
+      if (items.length > 1) for (const item of items) await this.#projectSome([item], replay)
+      else {
+        await this.#setAside({ id: only.statement.id, place: only.place, author: only.author }, error)
+        await this.#commit(items, [], replay)
       }
-      this.#onAccepted(own, from)
+    }
+  }
+
+  async #commit(items: readonly StoredStatement[], projections: readonly Projection[], replay: boolean): Promise<void> {
+    const { store, early } = this.#options
+    const entries = await this.#entriesOf(items)
+    const ops = new IndexOps()
+    await this.#logOps(ops, items, entries)
+    for (const projection of projections) await this.#projectionOps(ops, projection, items)
+    await store.index.batch(ops.all)
+    early.accepted(items.map(({ statement }) => statement))
+    const fresh = items.filter((_, i) => entries[i] === undefined)
+    if (!replay) this.#announce(fresh, projections)
+  }
+
+  /** Adds the changes to the tables of the log itself. `entries` is what the index says about each statement. */
+  async #logOps(
+    ops: IndexOps,
+    items: readonly StoredStatement[],
+    entries: ReadonlyArray<Entry | undefined>
+  ): Promise<void> {
+    const { store, positions, early, newest } = this.#options
+    const [left, entered]: [Numbered[], Numbered[]] = [[], []]
+    for (const [i, item] of items.entries()) {
+      const { statement, place, sequence } = item
+      const entry = entries[i]
+      ops.put(keyOf(statement), encodeEntry(place, sequence))
+      ops.put(signedUnderKey(statement), NOTHING)
+      // The same statement may already be at another place: compaction copied it, a replay repeats it, or two peers sent
+      // it at the same time.
+      if (entry !== undefined && !isSamePlace(entry.place, place)) ops.addAll(store.markDead([entry.place]))
+      if (entry?.sequence === sequence) continue
+      entered.push(numbered(item))
+      if (entry !== undefined) left.push(numbered({ ...item, sequence: entry.sequence }))
+    }
+    await positions.removeFrom(ops, left)
+    await positions.addTo(ops, entered)
+    const statements = items.map(({ statement }) => statement)
+    await early.removeFrom(ops, statements)
+    await newest.project(items, ops)
+  }
+
+  /** Adds the changes that one projection makes for its statements. */
+  async #projectionOps(ops: IndexOps, projection: Projection, items: readonly StoredStatement[]): Promise<void> {
+    const added = itemsOf(projection, items)
+    if (added.length === 0) return
+    await projection.project({ added, removed: [] }, ops)
+    // These changes come last, because even a statement that has just arrived may be replaced already.
+    await this.#forgetIn(ops, projection.replacedBy?.(added) ?? [])
+  }
+
+  async #forgetIn(ops: IndexOps, items: readonly LoggedStatement[]): Promise<void> {
+    if (items.length === 0) return
+    const { store, positions } = this.#options
+    const entries = await this.#entriesOf(items)
+    for (const [i, item] of items.entries()) {
+      // A statement that arrives in this very batch is not in the index yet.
+      const { place, sequence } = entries[i] ?? item
+      ops.del(keyOf(item.statement))
+      ops.del(signedUnderKey(item.statement))
+      await positions.removeFrom(ops, [numbered({ ...item, sequence })])
+      ops.addAll(store.markDead([place]))
+    }
+  }
+
+  async #setAside(aside: Aside, error: unknown): Promise<void> {
+    const { store, log } = this.#options
+    const ops = new IndexOps()
+    Asides.add(ops, aside)
+    await store.index.batch(ops.all)
+    this.asides.applied(aside)
+    log.error('statement %s is set aside, since it could not be projected: %s', shortHex(aside.id), reasonOf(error))
+  }
+
+  async #entryOf(statement: SomeStatement): Promise<Entry | undefined> {
+    const value = await this.#options.store.index.get(keyOf(statement))
+    return value === undefined ? undefined : decodeEntry(value)
+  }
+
+  async #entriesOf(items: readonly LoggedStatement[]): Promise<Array<Entry | undefined>> {
+    const values = await this.#options.store.index.getMany(items.map(({ statement }) => keyOf(statement)))
+    return values.map(value => (value === undefined ? undefined : decodeEntry(value)))
+  }
+
+  #announce(items: readonly StoredStatement[], projections: readonly Projection[]): void {
+    for (const [from, own] of Map.groupBy(items, item => item.from)) {
+      for (const projection of projections) {
+        const added = itemsOf(projection, own)
+        if (added.length > 0) projection.applied?.({ added, removed: [] }, from)
+      }
+      this.#options.onAccepted(own, from)
     }
   }
 }
 
-/** Reads the payload of a row. */
-export function decodeRow(payload: Uint8Array): { statement: AnyStatement; author: Uint8Array } {
-  return { author: payload.subarray(0, AUTHOR_BYTES), statement: decodeStatement(payload.subarray(AUTHOR_BYTES)) }
+const NOTHING = new Uint8Array(0)
+
+function itemsOf({ kinds }: Projection, items: readonly StoredStatement[]): Array<AcceptedStatement & StoredStatement> {
+  return items.filter(({ statement }) => kinds.has(statement.kind as Kind)) as Array<
+    AcceptedStatement & StoredStatement
+  >
 }
 
-function itemsOf({ kinds }: Projection, items: readonly StoredStatement[]): StoredStatement[] {
-  return items.filter(({ statement }) => kinds.has(statement.kind))
+function numbered({ statement, sequence }: LoggedStatement): Numbered {
+  // A member's statuses replace each other all the time, and not at the same moment on all members.
+  return { class: classOf(statement.kind), id: statement.id, sequence, isCounted: statement.kind !== 'status' }
 }
 
-function isMoved(before: Place | undefined, now: Place | undefined): boolean {
-  return before !== undefined && now !== undefined && !isSamePlace(before, now)
+/** Returns true if the index holds what the projection of a statement wrote there. */
+async function isProjected(projection: Projection | undefined, item: AcceptedStatement): Promise<boolean> {
+  if (projection?.isIndexed === undefined) return true
+  try {
+    return await projection.isIndexed(item)
+  } catch (error) {
+    // A statement that cannot be projected is not in the projection's tables.
+    if (isOfStatement(error)) return false
+    throw error
+  }
+}
+
+/**
+ * Returns true for an error that a statement itself caused. Any other error comes from the disk or the index, and says
+ * nothing about the statement.
+ */
+function isOfStatement(error: unknown): boolean {
+  if (error instanceof FormatError || error instanceof SealError || error instanceof SignatureError) return true
+  if (error instanceof DfsError) return false
+  // The errors of a database have such a code.
+  return error instanceof Error && !String((error as NodeJS.ErrnoException).code).startsWith('LEVEL_')
 }

@@ -1,15 +1,16 @@
 import type { PeerId } from '../format/peer-id.ts'
-import { decodeHlc, hlcMs } from '../format/stamp.ts'
-import type { Statement } from '../format/statement.ts'
+import { hlcMs } from '../format/stamp.ts'
 import { equalBytes } from '../util/bytes.ts'
 import type { Clock } from '../util/clock.ts'
+import { endOf, type GrantChain, isOver } from './grant-chain.ts'
 
 /** A member that has proven its grant on a connection that still exists. */
 export interface Admission {
   peer: PeerId
   /** The random number that its process drew when it started. */
   instance: Uint8Array
-  chain: Array<Statement<'grant'>>
+  /** The chain of grants under which it is admitted: the one that it has shown, or one that has renewed that since. */
+  chain: GrantChain
   /** How far its clock is ahead of ours; negative if it is behind. */
   aheadMs: number
 }
@@ -20,6 +21,8 @@ export interface AdmissionsOptions {
   onAdmitted: (admission: Admission) => void
   /** Called when an admission ends, if `onAdmitted` was called for it. */
   onDeparted: (peer: PeerId) => void
+  /** Returns the chain of the peer's grant that takes effect now; undefined if the peer is no member any more. */
+  chainOf: (peer: PeerId) => GrantChain | undefined
   /** Called when the grant behind an admission has expired. The admission stays current until it is removed. */
   onExpired: (peer: PeerId) => void
 }
@@ -125,15 +128,36 @@ export class Admissions {
     if (entry.isAnnounced) this.#options.onDeparted(peer)
   }
 
+  /**
+   * Ends the admissions whose grants have expired. Call it regularly: a timer does not notice that the clock was set, or
+   * that the machine slept.
+   */
+  endExpired(): void {
+    for (const admission of this.all) this.#endIfExpired(admission)
+  }
+
   // An admission ends with the earliest `notAfter` of its chain.
   #expire(admission: Admission): () => void {
-    const { clock, onExpired } = this.#options
-    const ends = admission.chain.flatMap(({ fields }) =>
-      fields.notAfter === undefined ? [] : [hlcMs(decodeHlc(fields.notAfter))]
-    )
-    if (ends.length === 0) return () => {}
-    return clock.after(Math.max(0, Math.min(...ends) - clock.now()), () => {
-      if (this.isCurrent(admission)) onExpired(admission.peer)
-    })
+    const { clock } = this.#options
+    const end = endOf(admission.chain)
+    if (end === undefined) return () => {}
+    // The end itself still counts.
+    return clock.after(Math.max(0, hlcMs(end) + 1 - clock.now()), () => this.#endIfExpired(admission))
+  }
+
+  #endIfExpired(admission: Admission): void {
+    const { clock, chainOf, onExpired } = this.#options
+    const { peer } = admission
+    const entry = this.#entries.get(peer)
+    if (entry?.admission !== admission || !isOver(endOf(admission.chain), clock.now())) return
+    const renewed = chainOf(peer)
+    if (renewed === undefined || isOver(endOf(renewed), clock.now())) {
+      onExpired(peer)
+      return
+    }
+    // The peer need not show the grant that extends its membership, because our log has it.
+    admission.chain = renewed
+    entry.cancelExpiry()
+    entry.cancelExpiry = this.#expire(admission)
   }
 }

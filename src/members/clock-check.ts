@@ -5,10 +5,8 @@ import { Worker } from '../util/worker.ts'
 import type { Admission } from './admissions.ts'
 import { CLOCK_CHECK_MS, CLOCK_RECHECK_MS, CLOCK_WITNESSES_MIN } from './constants.ts'
 import { ClockOffError } from './errors.ts'
-import type { LocalMember } from './local-member.ts'
 
 export interface ClockCheckOptions {
-  self: LocalMember
   clock: Clock
   log: Logger
   admissions: () => readonly Admission[]
@@ -45,9 +43,9 @@ export class ClockCheck {
     return off >= CLOCK_WITNESSES_MIN && off > admissions.length / 2
   }
 
-  /** The reason why the others would refuse anything that this member signs now; undefined if they would accept it. */
+  /** The error that says that our clock is off; undefined if it is not. */
   get error(): ClockOffError | undefined {
-    if (!this.isOff) return this.#options.self.clockError
+    if (!this.isOff) return undefined
     return new ClockOffError(
       "this machine's clock is more than 5 minutes off from most members': set it, then try again"
     )

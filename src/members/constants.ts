@@ -21,6 +21,10 @@ export const ALIVE_TIMEOUT_MS = 5_000
 /** The pause before a failed or incomplete comparison is repeated. It doubles each time, up to the second value. */
 export const COMPARE_RETRY_MS = 5_000
 export const COMPARE_RETRY_MS_MAX = 10 * 60_000
+/** The mean pause between two comparisons with a member chosen at random. Each pause is between half and one and a half of it. */
+export const COMPARE_EVERY_MS = 30_000
+/** A member may ask us to compare with it. We do so at most this often. */
+export const COMPARE_PAUSE_MS = 5_000
 
 export const NONCE_BYTES = 32
 export const INSTANCE_BYTES = 16
@@ -28,10 +32,11 @@ export const INSTANCE_BYTES = 16
 /** The longest address that a status may state. */
 export const ADDRESS_LENGTH_MAX = 256
 /**
- * A member is out once its status is this much older than the others' statuses, unless its status asks for a longer
- * time.
+ * A member is out once its status is this much older than the others' statuses, unless the network's settings or its own
+ * status say otherwise.
  */
 export const OUT_AFTER_MS = 10 * 60_000
+export const OUT_AFTER_MS_MIN = 1_000
 export const OUT_AFTER_MS_MAX = 30 * 24 * 60 * 60_000
 /** How many times a member renews its status within its `outAfter`. */
 export const STATUS_RENEWALS = 4
@@ -53,3 +58,15 @@ export const CLOCK_CHECK_MS = 5 * 60_000
 export const CLOCK_WITNESSES_MIN = 2
 /** When a member refuses a stamp of ours, we ask for the time immediately, but at most once per this interval. */
 export const CLOCK_RECHECK_MS = 30_000
+
+/** How often we look whether news of a member is missing here. */
+export const NEWS_CHECK_MS = 60_000
+/**
+ * How long news that a status names may be missing here before we doubt that the others pass everything on. A put pushes
+ * its status and its records separately, and a member that is behind is offered them again within minutes.
+ */
+export const NEWS_GRACE_MS = 5 * 60_000
+/** While news of a member is missing, whole logs are compared at most this often. */
+export const NEWS_COMPARE_MS = 60 * 60_000
+/** The number of members whose whole logs are compared then: the author, if it is here, and others. */
+export const NEWS_COMPARE_PEERS = 2

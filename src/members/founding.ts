@@ -5,6 +5,7 @@ import { decodeStatement, type Statement, signStatement } from '../format/statem
 import { equalBytes } from '../util/bytes.ts'
 import { type Chance, systemChance } from '../util/chance.ts'
 import type { Clock } from '../util/clock.ts'
+import { OUT_AFTER_MS } from './constants.ts'
 import { GrantError } from './errors.ts'
 
 export interface FoundingOptions {
@@ -14,6 +15,8 @@ export interface FoundingOptions {
   zone?: string | undefined
   /** True for the founder. Other admins keep only the grant that they signed for themselves with it. */
   keepNetworkKey: boolean
+  /** The `outAfter` of a network that is founded, in ms, if it differs from the default. It is signed as a setting. */
+  outAfterMs?: number | undefined
   clock: Clock
   chance: Chance
 }
@@ -23,7 +26,8 @@ export interface FoundingOptions {
  * network's root key. Founding a network and joining it with its key are the same operation: the network consists of
  * the devices that have such grants.
  */
-export function becomeAdmin({ networkKey, name, zone, keepNetworkKey, clock, chance }: FoundingOptions): Secrets {
+export function becomeAdmin(options: FoundingOptions): Secrets {
+  const { networkKey, name, zone, keepNetworkKey, clock, chance } = options
   const { root, network, epochKey, recovery } = deriveNetwork(networkKey)
   const device = chance.bytes(32)
   const x25519 = chance.bytes(32)
@@ -49,8 +53,21 @@ export function becomeAdmin({ networkKey, name, zone, keepNetworkKey, clock, cha
     // The first epoch has no statement: its id is the network's.
     epochs: [{ id: network, key: epochKey }],
     ...(keepNetworkKey ? { networkKey } : {}),
-    grants: [rootStatement.bytes, grant.bytes]
+    grants: [rootStatement.bytes, grant.bytes, ...settingsOf(options, { network, device, grant })]
   }
+}
+
+/**
+ * The settings of a network that is founded. The keystore holds them, so that a crash right after the keystore was
+ * written loses none: at each start the log gets what it lacks of the keystore's statements.
+ */
+function settingsOf(
+  { outAfterMs = OUT_AFTER_MS }: FoundingOptions,
+  { network, device, grant }: { network: Uint8Array; device: Uint8Array; grant: Statement<'grant'> }
+): Uint8Array[] {
+  if (outAfterMs === OUT_AFTER_MS) return []
+  const signing = { network, key: privateKey('ed25519', device), grant: grant.id, hlc: grant.hlc }
+  return [signStatement('settings', { outAfter: outAfterMs }, signing).bytes]
 }
 
 /**
@@ -58,8 +75,7 @@ export function becomeAdmin({ networkKey, name, zone, keepNetworkKey, clock, cha
  * grant shows whether the key has changed.
  */
 export function assertOwnGrant({ device, grants }: Pick<Secrets, 'device' | 'grants'>): void {
-  const own = grants.at(-1)
-  const grant = own === undefined ? undefined : (decodeStatement(own) as Statement)
+  const grant = grants.map(bytes => decodeStatement(bytes)).findLast(({ kind }) => kind === 'grant')
   const { subject } = (grant?.fields ?? {}) as { subject?: Uint8Array }
   if (subject === undefined || !equalBytes(subject, rawPublicKey(privateKey('ed25519', device))))
     throw new GrantError('the keystore is damaged: its grant is for another device')

@@ -1,5 +1,4 @@
 import type { PeerId } from '../format/peer-id.ts'
-import type { Statement } from '../format/statement.ts'
 import type { Verdict } from '../log/projection.ts'
 import { equalBytes } from '../util/bytes.ts'
 import type { Chance } from '../util/chance.ts'
@@ -13,6 +12,7 @@ import { type Admission, Admissions } from './admissions.ts'
 import { JOIN_BYTES_MAX, JOIN_PROTOCOL, JOIN_TIMEOUT_MS, STRANGER_MS } from './constants.ts'
 import { WrongNetworkError } from './errors.ts'
 import { ExpiringSet } from './expiring-set.ts'
+import type { GrantChain } from './grant-chain.ts'
 import { JoinClient } from './join-client.ts'
 import { JoinServer } from './join-server.ts'
 import type { LocalMember } from './local-member.ts'
@@ -26,8 +26,10 @@ export interface JoinOptions {
   logger: ComponentLogger
   /** See `JoinServer`. By default every peer is a stranger. */
   isKnown?: (peer: PeerId) => boolean
+  /** See `Admissions`. By default no grant is ever renewed. */
+  chainOf?: (peer: PeerId) => GrantChain | undefined
   /** See `ProofChecker`. Without it, every verified chain is accepted. */
-  learn?: (chain: Array<Statement<'grant'>>, peer: PeerId) => Promise<Verdict>
+  learn?: (chain: GrantChain, peer: PeerId) => Promise<Verdict>
   /** Called when both sides have proven themselves. */
   onAdmitted: (admission: Admission) => void
   onDeparted: (peer: PeerId) => void
@@ -117,6 +119,11 @@ export class Join {
     await Promise.all(this.admissions.map(admission => this.#measureClock(admission, signal)))
   }
 
+  /** Ends the admissions of members whose grants have expired. Call it regularly. */
+  endExpired(): void {
+    this.#admissions.endExpired()
+  }
+
   /**
    * Ends a member's admission. Its connection can then only be used to join again, and is closed after a while unless
    * that succeeds.
@@ -127,9 +134,10 @@ export class Join {
   }
 
   #makeAdmissions(): Admissions {
-    const { host, clock, onAdmitted, onDeparted } = this.#options
+    const { host, clock, onAdmitted, onDeparted, chainOf = () => undefined } = this.#options
     return new Admissions({
       clock,
+      chainOf,
       onAdmitted: admission => {
         const { peer, aheadMs } = admission
         const direction = aheadMs < 0 ? 'behind' : 'ahead of'

@@ -6,10 +6,15 @@ import { privateKey, rawPublicKey } from '../format/network-key.ts'
 import { type PeerId, peerIdOf } from '../format/peer-id.ts'
 import { type Hlc, hlcAfter, hlcMs } from '../format/stamp.ts'
 import { decodeStatement, type SignOptions, type Statement, signStatement } from '../format/statement.ts'
+import type { Signer } from '../log/projection.ts'
 import type { Chance } from '../util/chance.ts'
 import type { Clock } from '../util/clock.ts'
 import { INSTANCE_BYTES } from './constants.ts'
-import { ClockOffError, GrantError } from './errors.ts'
+import { ClockOffError, GrantError, NotAllowedError } from './errors.ts'
+import { endOf, type GrantChain } from './grant-chain.ts'
+
+const MINUTE_MS = 60_000
+const GRANT_ENDED = 'the grant of this device has ended: ask an admin of the network for a new one'
 
 /** This member: its keys, its grant, and the stamps of its statements. */
 export class LocalMember {
@@ -19,14 +24,10 @@ export class LocalMember {
   /** Drawn at each start. It distinguishes a restarted member from a copy of its directory. */
   readonly instance: Uint8Array
   readonly key: KeyObject
-  /** The grants that its own grant depends on, and then its own grant. */
-  readonly chain: Array<Statement<'grant'>>
-  /** All statements that the keystore holds: the chain, and the root's statement. */
+  /** All statements that the keystore holds. */
   readonly statements: Statement[]
   readonly #clock: Clock
-  #last: Hlc = 0n
-  /** The newest stamp of our statuses. Statuses have a series of stamps of their own. */
-  #lastStatus: Hlc = 0n
+  #chain: GrantChain
 
   constructor(secrets: Secrets, clock: Clock, chance: Chance) {
     this.#clock = clock
@@ -36,12 +37,22 @@ export class LocalMember {
     this.network = secrets.network
     this.instance = chance.bytes(INSTANCE_BYTES)
     this.statements = secrets.grants.map(bytes => decodeStatement(bytes))
-    this.chain = this.statements.filter(statement => statement.kind === 'grant') as Array<Statement<'grant'>>
-    if (this.chain.length === 0) throw new GrantError('the keystore holds no grant')
+    this.#chain = this.statements.filter(statement => statement.kind === 'grant') as Array<Statement<'grant'>>
+    if (this.#chain.length === 0) throw new GrantError('the keystore holds no grant')
+  }
+
+  /** The grants that its own grant depends on, and then its own grant. */
+  get chain(): GrantChain {
+    return this.#chain
   }
 
   get grant(): Statement<'grant'> {
-    return this.chain.at(-1) as Statement<'grant'>
+    return this.#chain.at(-1) as Statement<'grant'>
+  }
+
+  /** This member as the signer of its own statements. */
+  get signer(): Signer {
+    return { author: this.publicKey, role: this.role }
   }
 
   get role(): Role {
@@ -52,45 +63,39 @@ export class LocalMember {
     return this.grant.fields.name
   }
 
-  /** The newest stamp of our statements other than statuses. */
-  get last(): Hlc {
-    return this.#last
-  }
-
-  /** Makes the stamps continue from those in the last status that we signed before this start. */
-  resume(status: Hlc, head: Hlc): void {
-    if (status > this.#lastStatus) this.#lastStatus = status
-    if (head > this.#last) this.#last = head
+  /**
+   * Signs under this chain from now on: that of the grant of this device that takes effect. An admin may have renewed
+   * our grant, or given us another role. Without a chain nothing changes, so that an ended grant can still be named.
+   */
+  follow(chain: GrantChain | undefined): void {
+    if (chain !== undefined && chain.length > 0) this.#chain = chain
   }
 
   /**
-   * Returns a stamp after all of our own stamps and all of `past`. Throws a `ClockOffError` if the others would refuse
-   * this stamp for now. That happens if one of the earlier stamps was made while the clock of this machine or of
-   * another was ahead.
+   * Returns the stamp of our next statement. It is not before our clock and our grant, and after all of `past`: every
+   * head that we hold of the entry, or what we hold of the same kind and subject. It does not depend on anything else,
+   * in particular not on our own earlier stamps. Otherwise one edit of a file from a fast machine, or one jump of our
+   * clock, would move everything that we sign afterwards into the future.
+   *
+   * Throws a `ClockOffError` if the others would let a statement with this stamp wait, and a `NotAllowedError` if our
+   * grant has ended before it.
    */
   nextHlc(...past: readonly Hlc[]): Hlc {
-    const hlc = hlcAfter(this.#clock.now(), ...this.#before, this.#last, ...past)
+    const hlc = hlcAfter(this.#clock.now(), ...this.#before, ...past)
     if (this.#isTooFar(hlc)) throw tooEarly(hlc)
-    this.#last = hlc
+    if (this.#end !== undefined && hlc > this.#end) throw new NotAllowedError(GRANT_ENDED)
     return hlc
   }
 
-  /** The error that `nextHlc` would throw now; undefined if it would not throw. */
-  get clockError(): ClockOffError | undefined {
-    const hlc = hlcAfter(this.#clock.now(), ...this.#before, this.#last)
-    return this.#isTooFar(hlc) ? tooEarly(hlc) : undefined
-  }
-
-  /**
-   * Returns a stamp for a status, after all of `past`. Statuses have a series of stamps of their own. Otherwise one
-   * member's fast clock would move everyone's entries into the future.
-   */
-  nextStatusHlc(...past: readonly Hlc[]): Hlc {
-    // If our last status is stamped too far ahead, our own clock was ahead when we signed it. Nobody keeps such a
-    // status, so the next one may have an earlier stamp.
-    const last = this.#isTooFar(this.#lastStatus) ? 0n : this.#lastStatus
-    this.#lastStatus = hlcAfter(this.#clock.now(), ...this.#before, last, ...past)
-    return this.#lastStatus
+  /** The error that `nextHlc` throws now, whatever it is called with; undefined if there is none. */
+  get stampError(): ClockOffError | NotAllowedError | undefined {
+    try {
+      this.nextHlc()
+      return undefined
+    } catch (error) {
+      if (error instanceof ClockOffError || error instanceof NotAllowedError) return error
+      throw error
+    }
   }
 
   /** The options with which we sign a statement at this stamp. */
@@ -98,7 +103,7 @@ export class LocalMember {
     return { network: this.network, key: this.key, author: this.publicKey, grant: this.grant.id, hlc }
   }
 
-  /** Signs a statement of this member. `hlc` must come from `nextHlc`, or `nextStatusHlc` for a status. */
+  /** Signs a statement of this member. `hlc` must come from `nextHlc`. */
   sign<K extends Kind>(kind: K, fields: Fields<K>, hlc: Hlc): Statement<K> {
     return signStatement(kind, fields, this.signing(hlc))
   }
@@ -110,14 +115,20 @@ export class LocalMember {
     return hlc === 0n ? [] : [hlc - 1n]
   }
 
+  /** The last stamp that our grant allows; undefined if there is no such limit. */
+  get #end(): Hlc | undefined {
+    return endOf(this.#chain)
+  }
+
   #isTooFar(hlc: Hlc): boolean {
     return hlcMs(hlc) > this.#clock.now() + FUTURE_MS_MAX
   }
 }
 
 function tooEarly(hlc: Hlc): ClockOffError {
-  const from = new Date(hlcMs(hlc) - FUTURE_MS_MAX).toISOString().slice(0, 16)
+  // Rounded up to the next minute, so that the time that we name is never too early.
+  const fromMs = Math.ceil((hlcMs(hlc) - FUTURE_MS_MAX) / MINUTE_MS) * MINUTE_MS
   return new ClockOffError(
-    `something was written while a clock was ahead, so its time is later than now: set this machine's clock if it is wrong; if it is right, files can be written again from ${from}Z`
+    `something was signed while a clock was ahead, so its time is later than now: set this machine's clock if it is wrong; if it is right, this works again from ${new Date(fromMs).toISOString().slice(0, 16)}Z`
   )
 }

@@ -1,29 +1,32 @@
 import type { Store } from '../disk/store.ts'
 import type { PeerId } from '../format/peer-id.ts'
-import { decodeHlc } from '../format/stamp.ts'
-import type { AnyStatement, Statement } from '../format/statement.ts'
+import type { AnyStatement } from '../format/statement.ts'
+import { MEMBERSHIP } from '../log/keys.ts'
 import type { Log } from '../log/log.ts'
-import type { AcceptedStatement, Verdict } from '../log/projection.ts'
+import type { AcceptedStatement, LoggedStatement, Verdict } from '../log/projection.ts'
 import type { Sync } from '../log/sync.ts'
 import type { Chance } from '../util/chance.ts'
 import type { Clock } from '../util/clock.ts'
 import { type ComponentLogger, type Logger, reasonOf } from '../util/logger.ts'
-import { Worker } from '../util/worker.ts'
+import type { Worker } from '../util/worker.ts'
 import { RefusedError } from '../wire/errors.ts'
 import type { ConnectionInfo, Host } from '../wire/host.ts'
 import { AddressBook } from './address-book.ts'
 import type { Admission } from './admissions.ts'
 import { ClockCheck } from './clock-check.ts'
 import { Comparisons } from './comparisons.ts'
-import { STATUS_RENEWALS, VIEW_REFRESH_MS } from './constants.ts'
 import { ClockOffError, NotAllowedError, WrongNetworkError } from './errors.ts'
+import type { GrantChain } from './grant-chain.ts'
 import { Join } from './join.ts'
 import type { LocalMember } from './local-member.ts'
 import { MemberDialler } from './member-dialler.ts'
 import { OwnStatus } from './own-status.ts'
 import { isWriter, type Member, type Roster } from './roster.ts'
+import type { Settings } from './settings.ts'
 import type { Statuses } from './statuses.ts'
+import { timePassing } from './time-passing.ts'
 import type { View } from './view.ts'
+import { WithheldNews } from './withheld-news.ts'
 
 export interface MembersOptions {
   host: Host
@@ -37,7 +40,9 @@ export interface MembersOptions {
   logger: ComponentLogger
   /** Addresses to stay connected to, as multiaddr text. */
   bootstrap: readonly string[]
-  outAfterMs: number
+  settings: Settings
+  /** This node's own `--out-after`, in ms, which can only raise the network's for this node; undefined if none is given. */
+  outAfterMs: number | undefined
   /** The bytes that this member offers, and whether it is full. */
   capacity: () => { weight: number; isFull: boolean }
   onFault: (peer: PeerId) => void
@@ -69,19 +74,21 @@ export class Members {
   readonly #comparisons: Comparisons
   readonly #clocks: ClockCheck
   readonly #status: OwnStatus
-  readonly #viewRefresh: Worker
+  readonly #news: WithheldNews
+  readonly #timePassing: Worker
   readonly #listeners: Array<(event: MembershipEvent) => void> = []
   #sync: Sync | undefined
   #isRefusedForClock = false
 
   constructor(options: MembersOptions) {
     this.#options = options
-    const { self, log, roster, store, clock, logger } = options
+    const { self, log, roster, statuses, store, clock, chance, logger } = options
     this.#log = logger.forComponent('dfs:members')
     this.#dialler = new MemberDialler({ ...options, addresses: new AddressBook(store.index, logger) })
     this.#join = new Join({
       ...options,
       isKnown: peer => roster.member(peer) !== undefined,
+      chainOf: peer => roster.chainOf(peer),
       learn: (chain, peer) => this.#learn(chain, peer),
       onAdmitted: admission => this.#onAdmitted(admission),
       onDeparted: peer => this.#onDeparted(peer),
@@ -90,20 +97,34 @@ export class Members {
     this.#comparisons = new Comparisons({
       clock,
       log: this.#log,
+      chance: options.chance,
+      admissions: () => this.#join.admissions,
       compare: (peer, signal) => this.#compare(peer, signal),
       isCurrent: admission => this.#join.isCurrent(admission),
-      onCompared: peer => this.#emit({ event: 'compared', peer })
+      onCompared: peer => this.#onCompared(peer)
+    })
+    this.#news = new WithheldNews({
+      roster,
+      statuses,
+      newest: log.newest,
+      clock,
+      chance,
+      log: this.#log,
+      self: self.peerId,
+      admitted: () => this.admitted,
+      compareAll: async (peer, signal) => this.#sync?.compareAll(peer, signal)
     })
     this.#clocks = new ClockCheck({
-      self,
       clock,
       log: this.#log,
       admissions: () => this.#join.admissions,
       measure: signal => this.#join.measureClocks(signal)
     })
     this.#status = new OwnStatus(options)
-    this.#viewRefresh = this.#makeViewRefresh()
-    this.workers = [this.#status.worker, this.#clocks.worker, this.#viewRefresh]
+    this.#timePassing = timePassing({ ...options, join: this.#join, log: this.#log })
+    const workers = [this.#clocks.worker, this.#news.worker, this.#comparisons.worker, this.#timePassing]
+    this.workers = [this.#status.worker, ...workers]
+    roster.onChange(() => self.follow(roster.chainOf(self.peerId)))
     log.onAccepted(items => {
       if (items.some(({ statement }) => statement.kind === 'status')) this.#dialler.dialMembers()
     })
@@ -157,16 +178,29 @@ export class Members {
     return role !== undefined && isWriter(role)
   }
 
-  /** Throws if this member may not write, or if its clock does not agree with the others' clocks. */
+  /**
+   * Throws if this member may not write, if its clock does not agree with the others' clocks, or if its grant has ended
+   * or is stamped too far ahead.
+   */
   assertMayWrite(): void {
     const { role } = this.self
     if (!isWriter(role)) throw new NotAllowedError(`this member is a ${role}: it may not write`)
-    if (this.clockError !== undefined) throw this.clockError
+    if (this.writeError !== undefined) throw this.writeError
   }
 
-  /** The reason why the others would refuse anything that this member writes now; undefined if they would accept it. */
-  get clockError(): ClockOffError | undefined {
-    return this.#clocks.error
+  /** The reason why the others would refuse anything that this member signs now; undefined if they would accept it. */
+  get writeError(): ClockOffError | NotAllowedError | undefined {
+    return this.#clocks.error ?? this.self.stampError
+  }
+
+  /** Members whose news is missing here, although our whole log has been compared with others'. */
+  get missingNewsOf(): Member[] {
+    return this.#news.missing.map(peer => this.member(peer)).filter(member => member !== undefined)
+  }
+
+  /** The network's `outAfter`, and that of this node's own flag, in ms. */
+  get outAfterMs(): { network: number; flag: number | undefined } {
+    return { network: this.#options.settings.outAfterMs, flag: this.#options.outAfterMs }
   }
 
   /** True if our last attempt to join a member failed because the clocks differ. */
@@ -181,18 +215,19 @@ export class Members {
 
   /** Loads what the log held at the last stop. Call it before the host starts. */
   async load(): Promise<void> {
-    const { log, roster, statuses, self, store } = this.#options
-    const known: AcceptedStatement[] = []
-    for await (const item of log.all(0)) known.push(item)
+    const { log, roster, statuses, settings, self } = this.#options
+    const known: LoggedStatement[] = []
+    for await (const item of log.all(MEMBERSHIP)) known.push(item)
     roster.load(known.map(({ statement }) => statement))
-    await store.index.batch(statuses.load(known.filter(({ statement }) => statement.kind === 'status')))
+    const isSetting = (item: LoggedStatement): boolean => item.statement.kind === 'settings'
+    settings.load(known.filter(isSetting) as AcceptedStatement[])
+    const isStatus = (item: LoggedStatement): boolean => item.statement.kind === 'status'
+    await log.forget(statuses.load(known.filter(isStatus) as AcceptedStatement[]))
     for (const statement of self.statements) {
       const [isKnown] = await log.has([statement.id])
       const authorized = roster.authorize(statement as AnyStatement)
-      if (isKnown !== true && 'author' in authorized) await log.append([statement], authorized.author)
+      if (isKnown !== true && 'author' in authorized) await log.append([statement], authorized)
     }
-    const own = statuses.of(self.peerId)
-    if (own !== undefined) self.resume(own.hlc, decodeHlc(own.fields.head))
     this.#log('members loaded: %d', roster.members.length)
   }
 
@@ -201,14 +236,19 @@ export class Members {
     this.#sync = sync
     await this.#dialler.start()
     await this.#status.start(sync)
-    this.#clocks.worker.start()
-    this.#viewRefresh.start()
+    for (const worker of [this.#clocks.worker, this.#news.worker, this.#comparisons.worker, this.#timePassing])
+      worker.start()
   }
 
   async stop(): Promise<void> {
-    this.#comparisons.stop()
     this.#dialler.stop()
-    await Promise.all([this.#status.stop(), this.#clocks.worker.stop(), this.#viewRefresh.stop()])
+    const workers = [this.#clocks.worker, this.#news.worker, this.#timePassing]
+    await Promise.all([this.#comparisons.stop(), this.#status.stop(), ...workers.map(worker => worker.stop())])
+  }
+
+  /** Compares our log with a member's soon. Call this when the member has said that something did not get through. */
+  compareSoon(peer: PeerId): void {
+    this.#comparisons.soon(peer)
   }
 
   /** Tells the others that our state has changed, if it has. */
@@ -221,19 +261,7 @@ export class Members {
     this.#clocks.askSoon()
   }
 
-  // A member becomes out with the passing of time alone, so the view may change although nothing has arrived.
-  #makeViewRefresh(): Worker {
-    const { clock, outAfterMs, statuses } = this.#options
-    return new Worker({
-      name: 'view refresh',
-      clock,
-      log: this.#log,
-      everyMs: Math.min(outAfterMs / STATUS_RENEWALS, VIEW_REFRESH_MS),
-      work: async () => statuses.refresh()
-    })
-  }
-
-  async #learn(chain: ReadonlyArray<Statement<'grant'>>, peer: PeerId): Promise<Verdict> {
+  async #learn(chain: GrantChain, peer: PeerId): Promise<Verdict> {
     const grants = chain.map(grant => grant.bytes)
     const verdicts = await this.#options.log.receive(grants, peer)
     return verdicts.find(verdict => verdict !== 'ok') ?? 'ok'
@@ -250,6 +278,11 @@ export class Members {
   async #compare(peer: PeerId, signal: AbortSignal): Promise<boolean> {
     await this.#dialler.rememberAddress(peer)
     return (await this.#sync?.compare(peer, signal)) ?? true
+  }
+
+  #onCompared(peer: PeerId): void {
+    this.#news.compared()
+    this.#emit({ event: 'compared', peer })
   }
 
   #onDeparted(peer: PeerId): void {

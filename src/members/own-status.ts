@@ -10,6 +10,7 @@ import type { Host } from '../wire/host.ts'
 import { shareableAddresses } from './address-book.ts'
 import { STATUS_RENEWALS } from './constants.ts'
 import type { LocalMember } from './local-member.ts'
+import type { Settings } from './settings.ts'
 import type { Statuses } from './statuses.ts'
 
 export interface OwnStatusOptions {
@@ -17,9 +18,11 @@ export interface OwnStatusOptions {
   log: Log
   self: LocalMember
   statuses: Statuses
+  settings: Pick<Settings, 'outAfterMs' | 'onChange'>
   clock: Clock
   logger: ComponentLogger
-  outAfterMs: number
+  /** How long this node may be behind, in ms, by its own flag; undefined if the network's setting is good enough. */
+  outAfterMs: number | undefined
   /** The bytes that this member offers, and whether it is full. */
   capacity: () => { weight: number; isFull: boolean }
 }
@@ -38,18 +41,36 @@ export class OwnStatus {
 
   constructor(options: OwnStatusOptions) {
     this.#options = options
-    const { host, clock, logger, outAfterMs } = options
+    const { host, clock, logger, settings } = options
     this.#log = logger.forComponent('dfs:members:status')
     this.worker = new Worker({
       name: 'status renewal',
       clock,
       log: this.#log,
-      everyMs: outAfterMs / STATUS_RENEWALS,
+      everyMs: () => this.outAfterMs / STATUS_RENEWALS,
       work: () => this.renew()
     })
     host.onAddresses(() => {
       if (this.#sync !== undefined && this.#haveAddressesChanged) void this.#tryToRenew()
     })
+    // The pause until the next renewal may be too long by the new settings.
+    settings.onChange(() => {
+      if (this.#sync !== undefined) this.worker.wake()
+    })
+  }
+
+  /** How long this member may be behind, in ms: the network's setting, which its own flag may only raise. */
+  get outAfterMs(): number {
+    const { settings, outAfterMs = 0 } = this.#options
+    return Math.max(settings.outAfterMs, outAfterMs)
+  }
+
+  /**
+   * Signs a status after one of ours that came from another member. We do not know the other one, so this directory was
+   * restored from a backup. The others ignore our statuses until one is stamped after it.
+   */
+  renewAfterOwn(): void {
+    this.worker.wake()
   }
 
   /** Signs the first status after this start, and renews the status from then on. */
@@ -108,8 +129,8 @@ export class OwnStatus {
 
   async #sign(): Promise<void> {
     if (this.#isStopped) return
-    const { self, host, log, capacity, outAfterMs } = this.#options
-    const head = self.last
+    const { self, host, log, capacity } = this.#options
+    const head = (await log.newest.of(self.publicKey)) ?? 0n
     const zone = self.grant.fields.zone
     const state = this.#state
     const status = self.sign(
@@ -120,24 +141,25 @@ export class OwnStatus {
         weight: capacity().weight,
         ...(zone === undefined ? {} : { zone }),
         state,
-        outAfter: outAfterMs,
+        outAfter: this.outAfterMs,
         head: encodeHlc(head)
       },
-      self.nextStatusHlc(...this.#pastHlcs)
+      self.nextHlc(...this.#pastHlcs)
     )
-    await log.append([status], self.publicKey)
+    await log.append([status], self.signer)
     this.#log('signed a new status: %s, %d bytes offered', state, status.fields.weight)
     this.#sync?.announce([status])
   }
 
   /**
-   * The stamps, besides our own, that a new status must come after. It must come after the median of all statuses, so
-   * that members whose clocks differ by minutes agree on who lags behind. The median is ignored if it is so far ahead
-   * that the others would refuse our status.
+   * The stamps that a new status must come after: our last status, and the median of all statuses, so that members whose
+   * clocks differ by minutes agree on who lags behind. A stamp that is too far ahead is ignored, since we accepted or
+   * signed it while our own clock was ahead. The others do not count such a status either.
    */
   get #pastHlcs(): Hlc[] {
-    const { statuses, clock } = this.#options
-    const { medianHlc } = statuses
-    return medianHlc !== undefined && hlcMs(medianHlc) - FUTURE_MS_MAX < clock.now() ? [medianHlc] : []
+    const { statuses, clock, self } = this.#options
+    const limitMs = clock.now() + FUTURE_MS_MAX
+    const past = [statuses.of(self.peerId)?.hlc, statuses.medianHlc]
+    return past.filter(hlc => hlc !== undefined).filter(hlc => hlcMs(hlc) <= limitMs)
   }
 }

@@ -1,6 +1,5 @@
 import type { PeerId } from '../format/peer-id.ts'
-import type { Statement } from '../format/statement.ts'
-import type { Verdict } from '../log/projection.ts'
+import { isForClock, type Verdict } from '../log/projection.ts'
 import { equalBytes } from '../util/bytes.ts'
 import type { Clock } from '../util/clock.ts'
 import { withDeadline } from '../util/deadline.ts'
@@ -8,6 +7,7 @@ import { type Logger, reasonOf } from '../util/logger.ts'
 import type { Admission } from './admissions.ts'
 import { ALIVE_TIMEOUT_MS } from './constants.ts'
 import { ClockOffError, GrantError } from './errors.ts'
+import type { GrantChain } from './grant-chain.ts'
 import type { JoinClient } from './join-client.ts'
 import type { LocalMember } from './local-member.ts'
 import { checkProof, type Proof, type Proven } from './proof.ts'
@@ -23,7 +23,7 @@ export interface ProofCheckerOptions {
    * Appends a chain that was verified to the log, and returns the verdict. We wait for the verdict before we tell the
    * other side that it is admitted, because the statements that it sends next depend on its grant.
    */
-  learn: (chain: Array<Statement<'grant'>>, peer: PeerId) => Promise<Verdict>
+  learn: (chain: GrantChain, peer: PeerId) => Promise<Verdict>
   /** Ends the admission of a process that no longer answers, and its connections. */
   drop: (peer: PeerId) => Promise<void>
 }
@@ -46,8 +46,7 @@ export class ProofChecker {
     const proven = await checkProof(proof, body, { peer, self, clock })
     if (await this.#isCopy(peer, proven.instance)) throw new GrantError('two nodes run with one peer id')
     const verdict = await learn(proven.chain, peer)
-    if (verdict === 'clock-off')
-      throw new ClockOffError('its grant is stamped later than now: one of our clocks is off')
+    if (isForClock(verdict)) throw new ClockOffError('its grant is stamped later than now: one of our clocks is off')
     if (verdict !== 'ok') throw new GrantError('our log refuses the grant')
     return proven
   }

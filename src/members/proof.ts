@@ -2,12 +2,12 @@ import { z } from 'zod'
 import { CHAIN_MAX } from '../format/constants.ts'
 import { type PeerId, publicKeyOf } from '../format/peer-id.ts'
 import { bytesOf } from '../format/schemas.ts'
-import { decodeHlc, hlcMs } from '../format/stamp.ts'
 import { decodeStatement, idOf, type Statement, verifyStatement } from '../format/statement.ts'
 import { equalBytes } from '../util/bytes.ts'
 import type { Clock } from '../util/clock.ts'
 import { INSTANCE_BYTES } from './constants.ts'
 import { GrantError, WrongNetworkError } from './errors.ts'
+import { endOf, isOver } from './grant-chain.ts'
 import type { LocalMember } from './local-member.ts'
 import { Roster } from './roster.ts'
 
@@ -60,12 +60,8 @@ export async function checkProof(
   const chain = decodeChain(body, lengths)
   const authors = Roster.authorsOfChain(chain, self.network, publicKeyOf(peer))
   if (authors === undefined) throw new GrantError('the grant is not valid for this peer')
-  for (const [i, grant] of chain.entries()) {
-    const { notAfter } = grant.fields
-    if (notAfter !== undefined && hlcMs(decodeHlc(notAfter)) < clock.now())
-      throw new GrantError('the grant has expired')
-    await assertSigned(grant, self.network, authors[i] as Uint8Array)
-  }
+  if (isOver(endOf(chain), clock.now())) throw new GrantError('the grant has expired')
+  for (const [i, grant] of chain.entries()) await assertSigned(grant, self.network, authors[i] as Uint8Array)
   return { instance, chain, now }
 }
 

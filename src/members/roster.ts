@@ -1,14 +1,15 @@
-import type { IndexOp } from '../disk/index-db.ts'
 import { CHAIN_MAX } from '../format/constants.ts'
 import { FormatError } from '../format/errors.ts'
 import type { Kind, Role } from '../format/kinds.ts'
 import { type PeerId, peerIdOf } from '../format/peer-id.ts'
-import { decodeHlc, type Hlc } from '../format/stamp.ts'
-import { type AnyStatement, idOf, type Statement } from '../format/statement.ts'
-import type { AcceptedStatement, Authorizer, Projection, Verdict } from '../log/projection.ts'
+import type { Hlc } from '../format/stamp.ts'
+import { type AnyStatement, idOf, type Statement, signatureOf } from '../format/statement.ts'
+import type { Authorized, Authorizer, Change, Projection, Signer, Verdict } from '../log/projection.ts'
 import { equalBytes, toHex } from '../util/bytes.ts'
+import type { Clock } from '../util/clock.ts'
+import { earlier, type GrantChain, isOver, notAfterOf } from './grant-chain.ts'
 
-/** A device that the network admits. */
+/** A device that the network admits now. */
 export interface Member {
   peer: PeerId
   key: Uint8Array
@@ -51,32 +52,40 @@ interface ChainedGrant {
   /** The number of grants above this one, up to the one that the root signed. */
   depth: number
   /** The earliest `notAfter` in the chain. */
-  notAfter: Hlc | undefined
+  end: Hlc | undefined
 }
 
 /**
- * Knows who is a member, in which role, and who signs under which grant. All of this is computed from the grants. It is
- * kept in memory, because it decides for each incoming statement whether the author may sign it.
+ * Knows who is a member, in which role, and who signs under which grant. All of this is computed from the grants and
+ * the time. It is kept in memory, because it decides for each incoming statement whether the author may sign it.
+ *
+ * Who may sign a statement depends only on the grant that the statement names. Who is a member now depends on the time
+ * too: `refresh` must be called regularly.
  */
 export class Roster implements Projection, Authorizer {
   readonly kinds: ReadonlySet<Kind> = new Set<Kind>(['root', 'grant'])
   readonly #network: Uint8Array
+  readonly #clock: Pick<Clock, 'now'>
   readonly #grants = new Map<string, ChainedGrant>()
   /** Grants whose issuer is not known yet, by the id of the issuing grant. The log accepted them, so they are few. */
   readonly #waiting = new Map<string, Array<Statement<'grant'>>>()
   readonly #listeners: Array<() => void> = []
-  /** The grant of each member that takes effect. */
+  /** The grants of each device that has one that ends. All other devices keep the best grant that they ever had. */
+  readonly #ending = new Map<PeerId, ChainedGrant[]>()
+  /** The grant of each member that takes effect now. */
   readonly #best = new Map<PeerId, ChainedGrant>()
   readonly #members = new Map<PeerId, Member>()
 
-  constructor(network: Uint8Array) {
+  constructor(network: Uint8Array, clock: Pick<Clock, 'now'>) {
     this.#network = network
+    this.#clock = clock
   }
 
   onChange(listener: () => void): void {
     this.#listeners.push(listener)
   }
 
+  /** All devices with a grant that is in force now. */
   get members(): Member[] {
     return [...this.#members.values()]
   }
@@ -85,18 +94,40 @@ export class Roster implements Projection, Authorizer {
     return this.#members.get(peer)
   }
 
-  /** Returns the author of a statement if its grant is known and allows it, and the verdict otherwise. */
-  authorize(statement: AnyStatement): { author: Uint8Array } | { refused: Verdict } {
+  /** Returns the chain of the grant of a member that takes effect now; undefined if the device is no member. */
+  chainOf(peer: PeerId): GrantChain | undefined {
+    this.refresh()
+    const chain: Array<Statement<'grant'>> = []
+    for (let grant = this.#best.get(peer); grant !== undefined; grant = this.#issuerOf(grant.statement))
+      chain.unshift(grant.statement)
+    return chain.length === 0 ? undefined : chain
+  }
+
+  /**
+   * Returns who signed a statement and the signatures to check, if its grant is known and allows it. Returns the verdict
+   * otherwise.
+   */
+  authorize(statement: AnyStatement): Authorized | { refused: Verdict } {
+    const signer = this.#signerOf(statement)
+    if ('refused' in signer) return signer
+    return { ...signer, signatures: [signatureOf(statement, this.#network, signer.author)] }
+  }
+
+  #signerOf(statement: AnyStatement): Signer | { refused: Verdict } {
+    const { kind, hlc } = statement
     if (statement.grant === null) {
-      return ROOT_KINDS.has(statement.kind) ? { author: this.#network } : { refused: 'forbidden' }
+      const isAllowed = kind === 'unknown' || ROOT_KINDS.has(kind)
+      return isAllowed ? { author: this.#network, role: 'root' } : { refused: 'forbidden' }
     }
     const grant = this.#grants.get(toHex(statement.grant))
     if (grant === undefined) return { refused: 'unknown-grant' }
-    const { fields, hlc } = grant.statement
-    const isInTime = statement.hlc >= hlc && (grant.notAfter === undefined || statement.hlc <= grant.notAfter)
-    if (!isInTime || !KINDS_OF[fields.role].has(statement.kind)) return { refused: 'forbidden' }
-    if (statement.kind === 'grant' && grant.depth + 1 >= CHAIN_MAX) return { refused: 'forbidden' }
-    return { author: fields.subject }
+    const { subject, role } = grant.statement.fields
+    const isInTime = hlc >= grant.statement.hlc && (grant.end === undefined || hlc <= grant.end)
+    // Nobody knows what a statement of an unknown kind says, so those who may write may also sign these.
+    const isAllowed = kind === 'unknown' ? isWriter(role) : KINDS_OF[role].has(kind)
+    if (!isInTime || !isAllowed) return { refused: 'forbidden' }
+    if (kind === 'grant' && grant.depth + 1 >= CHAIN_MAX) return { refused: 'forbidden' }
+    return { author: subject, role }
   }
 
   check(statement: Statement): void {
@@ -105,18 +136,17 @@ export class Roster implements Projection, Authorizer {
     }
   }
 
-  async project(): Promise<IndexOp[]> {
-    return []
-  }
+  /** The index holds nothing of the roster. */
+  async project(): Promise<void> {}
 
-  applied(items: readonly AcceptedStatement[]): void {
-    this.load(items.map(({ statement }) => statement))
+  applied({ added }: Change): void {
+    this.load(added.map(({ statement }) => statement))
   }
 
   /**
    * Adds accepted statements, in any order. A grant whose issuer is not known yet is kept until the issuer is known.
    */
-  load(statements: readonly Statement[]): void {
+  load(statements: ReadonlyArray<AnyStatement | Statement>): void {
     const ready = statements.filter(({ kind }) => kind === 'grant') as Array<Statement<'grant'>>
     // Grants that were waiting for one of these are appended to the list while we walk it.
     for (const grant of ready) {
@@ -139,6 +169,17 @@ export class Roster implements Projection, Authorizer {
   }
 
   /**
+   * Computes again which grants take effect, and calls the listeners if that has changed. With the passing of time
+   * alone, a grant ends and an earlier or later one takes its place. If our clock was set back, a grant may be in force
+   * again.
+   */
+  refresh(): void {
+    let hasChanged = false
+    for (const peer of this.#ending.keys()) if (this.#choose(peer)) hasChanged = true
+    if (hasChanged) for (const listener of this.#listeners) listener()
+  }
+
+  /**
    * Checks a chain that a stranger shows: the root issued the first grant, each grant issued the next, and the last is
    * for the peer whose id the connection proved. Returns the authors of the grants, or undefined if the chain is not
    * valid. The caller verifies the signatures.
@@ -148,7 +189,7 @@ export class Roster implements Projection, Authorizer {
     network: Uint8Array,
     subject: Uint8Array
   ): Uint8Array[] | undefined {
-    const probe = new Roster(network)
+    const probe = new Roster(network, { now: () => 0 })
     const authors: Uint8Array[] = []
     if (chain.length === 0 || chain.length > CHAIN_MAX) return undefined
     for (const statement of chain) {
@@ -161,21 +202,51 @@ export class Roster implements Projection, Authorizer {
     return last !== undefined && equalBytes(last.fields.subject, subject) ? authors : undefined
   }
 
-  /** Returns a grant with its depth in the chain; undefined if its issuer is not known yet. */
-  #chain(statement: Statement<'grant'>): ChainedGrant | undefined {
-    const own = statement.fields.notAfter === undefined ? undefined : decodeHlc(statement.fields.notAfter)
-    if (statement.grant === null) return { statement, depth: 0, notAfter: own }
-    const issuer = this.#grants.get(toHex(statement.grant))
-    if (issuer === undefined) return undefined
-    return { statement, depth: issuer.depth + 1, notAfter: earliest(own, issuer.notAfter) }
+  #issuerOf({ grant }: Statement<'grant'>): ChainedGrant | undefined {
+    return grant === null ? undefined : this.#grants.get(toHex(grant))
   }
 
-  // If a device has several grants, the one with the shortest chain takes effect. Among chains of equal length it is
-  // the earliest grant.
+  /** Returns a grant with its depth in the chain; undefined if its issuer is not known yet. */
+  #chain(statement: Statement<'grant'>): ChainedGrant | undefined {
+    const end = notAfterOf(statement)
+    if (statement.grant === null) return { statement, depth: 0, end }
+    const issuer = this.#issuerOf(statement)
+    if (issuer === undefined) return undefined
+    return { statement, depth: issuer.depth + 1, end: earlier(end, issuer.end) }
+  }
+
+  /** Adds a grant to those of its device. */
   #count(grant: ChainedGrant): void {
     const peer = peerIdOf(grant.statement.fields.subject)
-    const before = this.#best.get(peer)
-    if (before !== undefined && !isBetter(grant, before)) return
+    const ending = this.#ending.get(peer)
+    const best = this.#best.get(peer)
+    if (ending !== undefined) ending.push(grant)
+    // The best grant that does not end is better than all others that do not end, so those are not needed.
+    else if (grant.end !== undefined) this.#ending.set(peer, best === undefined ? [grant] : [best, grant])
+    if (this.#ending.has(peer)) this.#choose(peer)
+    else if (best === undefined || isBetter(grant, best)) this.#setBest(peer, grant)
+  }
+
+  /**
+   * Chooses the grant of a device that takes effect now. Of those that are in force it is the one with the shortest
+   * chain, and among chains of equal length the earliest. An ended grant never wins, so a renewed one extends it.
+   * Returns true if it is not the one that took effect before.
+   */
+  #choose(peer: PeerId): boolean {
+    const nowMs = this.#clock.now()
+    const inForce = (this.#ending.get(peer) ?? []).filter(({ end }) => !isOver(end, nowMs))
+    const [first, ...others] = inForce
+    if (first === undefined) {
+      this.#members.delete(peer)
+      return this.#best.delete(peer)
+    }
+    const best = others.reduce((a, b) => (isBetter(b, a) ? b : a), first)
+    if (best === this.#best.get(peer)) return false
+    this.#setBest(peer, best)
+    return true
+  }
+
+  #setBest(peer: PeerId, grant: ChainedGrant): void {
     this.#best.set(peer, grant)
     this.#members.set(peer, toMember(peer, grant))
   }
@@ -190,9 +261,4 @@ function isBetter(a: ChainedGrant, b: ChainedGrant): boolean {
 function toMember(peer: PeerId, { statement }: ChainedGrant): Member {
   const { subject, name, role, capacityMax, zone } = statement.fields
   return { peer, key: subject, name, role, capacityMax, zone, grantId: idOf(statement) }
-}
-
-function earliest(a: Hlc | undefined, b: Hlc | undefined): Hlc | undefined {
-  if (a === undefined || b === undefined) return a ?? b
-  return a < b ? a : b
 }

@@ -1,16 +1,15 @@
-import type { IndexOp } from '../disk/index-db.ts'
 import { FUTURE_MS_MAX } from '../format/constants.ts'
 import type { Kind } from '../format/kinds.ts'
 import { type PeerId, peerIdOf } from '../format/peer-id.ts'
 import { type Hlc, hlcMs } from '../format/stamp.ts'
 import { idOf, type Statement } from '../format/statement.ts'
-import { keyOf } from '../log/keys.ts'
-import type { AcceptedStatement, Projection } from '../log/projection.ts'
+import type { AcceptedStatement, Change, Projection } from '../log/projection.ts'
 import { compareBytes } from '../util/bytes.ts'
 import type { Clock } from '../util/clock.ts'
 import type { ComponentLogger, Logger } from '../util/logger.ts'
 import { OUT_AFTER_MS_MAX, WEIGHT_MAX } from './constants.ts'
 import type { Roster } from './roster.ts'
+import type { Settings } from './settings.ts'
 import { changedPeers, findOut, isSameView, makeView, type Status, type View } from './view.ts'
 
 export interface StatusesOptions {
@@ -18,12 +17,10 @@ export interface StatusesOptions {
   clock: Clock
   logger: ComponentLogger
   /**
-   * How long a member must have appeared as `out` before this node acts on that. It is also the least time that this node
-   * grants a member, whatever the member's own status says.
+   * The network's `outAfterMs` is how long a member must have appeared as `out` before this node acts on that. It is also
+   * the least time that a member is granted, whatever its own status says.
    */
-  outAfterMs: number
-  /** Returns the index changes that mark superseded statuses as dead, so that their space is freed. */
-  markDead: (items: readonly AcceptedStatement[]) => IndexOp[]
+  settings: Pick<Settings, 'outAfterMs' | 'onChange'>
 }
 
 /**
@@ -44,6 +41,7 @@ export class Statuses implements Projection {
     this.#options = options
     this.#log = options.logger.forComponent('dfs:members:status')
     options.roster.onChange(() => this.refresh())
+    options.settings.onChange(() => this.refresh())
   }
 
   /** The current view, from which ranks are computed. */
@@ -66,7 +64,8 @@ export class Statuses implements Projection {
 
   isSuperseded(statement: Statement, author: Uint8Array): boolean {
     const last = this.#last.get(peerIdOf(author))
-    return last !== undefined && this.#isNewer(last.statement, statement)
+    // A status that is stamped too far ahead waits in the log beside the one that counts.
+    return last !== undefined && !this.#isFar(statement) && this.#isNewer(last.statement, statement)
   }
 
   isReplaced(statement: Statement, author: Uint8Array): boolean {
@@ -74,8 +73,15 @@ export class Statuses implements Projection {
     return last !== undefined && idOf(last.statement) !== idOf(statement)
   }
 
-  async project(items: readonly AcceptedStatement[]): Promise<IndexOp[]> {
-    return this.load(items)
+  /** The index holds nothing of the statuses besides the statements themselves. */
+  async project(): Promise<void> {}
+
+  replacedBy(added: readonly AcceptedStatement[]): AcceptedStatement[] {
+    return this.#replaced(added as ReadonlyArray<AcceptedStatement<'status'>>, new Map(this.#last))
+  }
+
+  applied({ added }: Change): void {
+    this.load(added)
   }
 
   async isIndexed(): Promise<boolean> {
@@ -83,24 +89,32 @@ export class Statuses implements Projection {
   }
 
   /**
-   * Adds accepted statuses, in any order. Returns the index changes that remove superseded ones. After a power cut the
-   * index may hold an older status besides the newer one.
+   * Adds accepted statuses, in any order. Returns those that are superseded. After a power cut the index may hold an
+   * older status besides the newer one.
    */
-  load(items: readonly AcceptedStatement[]): IndexOp[] {
-    const superseded: AcceptedStatement[] = []
-    for (const item of items as Array<AcceptedStatement<'status'>>) {
+  load(items: readonly AcceptedStatement[]): AcceptedStatement[] {
+    const replaced = this.#replaced(items as ReadonlyArray<AcceptedStatement<'status'>>, this.#last)
+    this.refresh()
+    return replaced
+  }
+
+  /** Puts the newest status of each member into `last`. Returns the others. */
+  #replaced(
+    items: ReadonlyArray<AcceptedStatement<'status'>>,
+    last: Map<PeerId, AcceptedStatement<'status'>>
+  ): AcceptedStatement[] {
+    const replaced: AcceptedStatement[] = []
+    for (const item of items) {
       const peer = peerIdOf(item.author)
-      const last = this.#last.get(peer)
-      if (last !== undefined && this.#isNewer(last.statement, item.statement)) {
-        superseded.push(item)
+      const before = last.get(peer)
+      if (before !== undefined && this.#isNewer(before.statement, item.statement)) {
+        replaced.push(item)
         continue
       }
-      if (last !== undefined && idOf(last.statement) !== idOf(item.statement)) superseded.push(last)
-      this.#last.set(peer, item)
+      if (before !== undefined && idOf(before.statement) !== idOf(item.statement)) replaced.push(before)
+      last.set(peer, item)
     }
-    this.refresh()
-    const forgotten = superseded.map(({ statement }): IndexOp => ({ type: 'del', key: keyOf(statement) }))
-    return [...forgotten, ...this.#options.markDead(superseded)]
+    return replaced
   }
 
   /**
@@ -114,7 +128,7 @@ export class Statuses implements Projection {
     for (const peer of this.#outSinceAtMs.keys()) if (!out.has(peer)) this.#outSinceAtMs.delete(peer)
     for (const peer of out) if (!this.#outSinceAtMs.has(peer)) this.#outSinceAtMs.set(peer, nowMs)
     const longOut = [...this.#outSinceAtMs]
-      .filter(([, sinceAtMs]) => nowMs - sinceAtMs >= this.#options.outAfterMs)
+      .filter(([, sinceAtMs]) => nowMs - sinceAtMs >= this.#options.settings.outAfterMs)
       .map(([peer]) => peer)
     const view = makeView(statuses, new Set(longOut))
     if (isSameView(view, this.#view)) return
@@ -131,9 +145,12 @@ export class Statuses implements Projection {
    * until our clock reaches that stamp.
    */
   #isNewer(a: Statement, b: Statement): boolean {
-    const limitMs = this.#options.clock.now() + FUTURE_MS_MAX
-    const [isFarA, isFarB] = [hlcMs(a.hlc) > limitMs, hlcMs(b.hlc) > limitMs]
+    const [isFarA, isFarB] = [this.#isFar(a), this.#isFar(b)]
     return isFarA === isFarB ? isLater(a, b) : isFarB
+  }
+
+  #isFar({ hlc }: Pick<Statement, 'hlc'>): boolean {
+    return hlcMs(hlc) > this.#options.clock.now() + FUTURE_MS_MAX
   }
 
   #statuses(): Status[] {
@@ -152,7 +169,7 @@ export class Statuses implements Projection {
         // zone.
         zone: member.zone !== undefined && member.zone === zone ? zone : null,
         state,
-        outAfterMs: Math.min(Math.max(outAfter, this.#options.outAfterMs), OUT_AFTER_MS_MAX)
+        outAfterMs: Math.min(Math.max(outAfter, this.#options.settings.outAfterMs), OUT_AFTER_MS_MAX)
       })
     }
     return statuses

@@ -4,7 +4,7 @@ import { claimDirectory, type DataDirectory, isFirstStartOn } from '../disk/dire
 import { MonitoredFiles } from '../disk/monitored-files.ts'
 import { LABEL_BYTES_MAX } from '../format/constants.ts'
 import { copiesOf } from '../fs/context.ts'
-import { OUT_AFTER_MS_MAX } from '../members/constants.ts'
+import { OUT_AFTER_MS_MAX, OUT_AFTER_MS_MIN } from '../members/constants.ts'
 import { utf8 } from '../util/bytes.ts'
 import { systemChance } from '../util/chance.ts'
 import { systemClock } from '../util/clock.ts'
@@ -17,7 +17,6 @@ import { defaultListen, rememberPorts } from './ports.ts'
 import { type StackOptions, startStack } from './stack.ts'
 
 const REPLICAS_DEFAULT = 3
-const OUT_AFTER_MS_MIN = 1_000
 
 /**
  * Starts a node on a data directory and resolves once the node answers. The node is the member whose keystore is in the

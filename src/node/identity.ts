@@ -41,6 +41,7 @@ export async function secretsOf(options: NodeOptions, files: Files): Promise<Sec
     networkKey: networkKey ?? generateNetworkKey(chance),
     name: deviceName(options.name),
     keepNetworkKey: founds,
+    outAfterMs: founds ? options.outAfterMs : undefined,
     clock,
     chance
   })

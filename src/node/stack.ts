@@ -1,10 +1,10 @@
 import type { NodeEvent } from '../api.ts'
-import type { CatalogProjection } from '../catalog/projection.ts'
 import type { Capacity } from '../disk/capacity.ts'
 import type { DiskMonitor } from '../disk/disk-monitor.ts'
 import type { Files } from '../disk/files.ts'
 import type { OpenReport } from '../disk/store.ts'
 import type { FsContext } from '../fs/context.ts'
+import type { Log } from '../log/log.ts'
 import { closeAll } from '../util/close-all.ts'
 import type { Worker } from '../util/worker.ts'
 import type { Host } from '../wire/host.ts'
@@ -18,7 +18,7 @@ export interface Stack {
   host: Pick<Host, 'addresses'>
   capacity: Capacity
   diskMonitor: DiskMonitor
-  projection: CatalogProjection
+  log: Pick<Log, 'asides'>
   /** All background work of the rooms. */
   workers: readonly Worker[]
   /** What was found when the store was opened. */
@@ -44,7 +44,7 @@ export async function startStack({ isNew, defaults, ...options }: StackOptions):
   try {
     const init: RoomOptions = { ...options, mayFree: () => mayFree(rooms, mustCompare) }
     const rooms: Rooms = await buildRooms(init)
-    const { disk, membership, blocks, catalog, workers } = rooms
+    const { disk, membership, blocks, workers } = rooms
     const { host, members, sync } = membership
 
     const report = await disk.start()
@@ -52,7 +52,7 @@ export async function startStack({ isNew, defaults, ...options }: StackOptions):
     // A rebuilt index may lack facts that only the old one held, so we compare with the other members before we free
     // anything.
     mustCompare = report.rebuilt && !isNew
-    await catalog.projection.load()
+    await membership.log.load()
     await members.load()
     passNewsUp(rooms, options.onEvent)
     await host.start()
@@ -69,10 +69,10 @@ export async function startStack({ isNew, defaults, ...options }: StackOptions):
       stops.push(() => worker.stop())
     }
     const { capacity, monitor } = disk
-    const { projection } = catalog
     const fs = fsContextOf(init, rooms, defaults)
     const all = [...members.workers, ...blocks.workers, ...workers]
-    return { fs, host, capacity, diskMonitor: monitor, projection, workers: all, report, stop }
+    const { log } = membership
+    return { fs, host, capacity, diskMonitor: monitor, log, workers: all, report, stop }
   } catch (error) {
     await stop().catch(() => {
       // The error that ended the start is the one to report, not this one.

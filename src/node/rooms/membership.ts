@@ -2,11 +2,11 @@ import type { Blocks } from '../../blocks/blocks.ts'
 import type { PeerId } from '../../format/peer-id.ts'
 import { Log } from '../../log/log.ts'
 import { Sync } from '../../log/sync.ts'
-import { OUT_AFTER_MS } from '../../members/constants.ts'
 import { KeyRing } from '../../members/key-ring.ts'
 import { LocalMember } from '../../members/local-member.ts'
 import { Members, type MembersOptions } from '../../members/members.ts'
 import { Roster } from '../../members/roster.ts'
+import { Settings } from '../../members/settings.ts'
 import { Statuses } from '../../members/statuses.ts'
 import { Libp2pHost } from '../../wire/libp2p-host.ts'
 import type { DiskRoom } from './disk.ts'
@@ -31,22 +31,23 @@ interface RoomsAround {
 
 export async function buildMembership(init: RoomOptions, rooms: RoomsAround): Promise<Membership> {
   const { secrets, clock, chance, onEvent } = init
-  const { store } = rooms.disk
+  const { store, index } = rooms.disk
   const host = await buildHost(init)
-  const log = new Log({ store, clock, network: secrets.network, logger: init.logger })
-  const roster = new Roster(secrets.network)
+  const log = new Log({ store, clock, chance, logger: init.logger })
+  const roster = new Roster(secrets.network, clock)
   log.authorizer = roster
-  const statuses = buildStatuses(init, roster, rooms.disk)
-  log.register(roster)
-  log.register(statuses)
+  const settings = new Settings()
+  const statuses = buildStatuses(init, { roster, settings })
+  for (const projection of [roster, settings, statuses]) log.register(projection)
   const self = new LocalMember(secrets, clock, chance)
   const onFault = (peer: PeerId): void => {
     rooms.blocks.onFault(peer)
     onEvent({ event: 'fault', peerId: peer })
   }
-  const members = buildMembers(init, rooms.disk, { host, log, self, roster, statuses, onFault })
+  const members = buildMembers(init, rooms.disk, { host, log, self, roster, settings, statuses, onFault })
   const sync = new Sync({
     host,
+    index,
     log,
     clock,
     logger: init.logger,
@@ -54,6 +55,9 @@ export async function buildMembership(init: RoomOptions, rooms: RoomsAround): Pr
     admitted: () => members.admitted,
     confirmPut: (statement, put, from) => rooms.blocks.confirmPut(statement, put, from),
     onFault,
+    onChanged: peer => members.compareSoon(peer),
+    onDoubt: peer => onEvent({ event: 'differs', peerId: peer }),
+    lost: async () => [],
     onClockOff: () => members.askForTime()
   })
   return { host, log, self, keys: new KeyRing(secrets.epochs), members, statuses, sync }
@@ -71,17 +75,15 @@ function buildHost({ options, secrets, listen, logger, clock }: RoomOptions): Pr
   })
 }
 
-function buildStatuses(init: RoomOptions, roster: Roster, { store }: DiskRoom): Statuses {
+function buildStatuses(init: RoomOptions, parts: { roster: Roster; settings: Settings }): Statuses {
   return new Statuses({
-    roster,
+    ...parts,
     clock: init.clock,
-    logger: init.logger,
-    outAfterMs: outAfterMsOf(init),
-    markDead: items => store.markDead(items.map(({ place }) => place))
+    logger: init.logger
   })
 }
 
-type MembersParts = Pick<MembersOptions, 'host' | 'log' | 'self' | 'roster' | 'statuses' | 'onFault'>
+type MembersParts = Pick<MembersOptions, 'host' | 'log' | 'self' | 'roster' | 'settings' | 'statuses' | 'onFault'>
 
 function buildMembers(init: RoomOptions, { store, capacity }: DiskRoom, parts: MembersParts): Members {
   return new Members({
@@ -91,11 +93,7 @@ function buildMembers(init: RoomOptions, { store, capacity }: DiskRoom, parts: M
     chance: init.chance,
     logger: init.logger,
     bootstrap: init.options.bootstrap ?? [],
-    outAfterMs: outAfterMsOf(init),
+    outAfterMs: init.options.outAfterMs,
     capacity: () => ({ weight: capacity.capacityBytes, isFull: capacity.isFull })
   })
-}
-
-function outAfterMsOf({ options }: RoomOptions): number {
-  return options.outAfterMs ?? OUT_AFTER_MS
 }

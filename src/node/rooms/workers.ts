@@ -25,6 +25,7 @@ export function buildWorkers({ clock, logger, onEvent }: RoomOptions, { disk, me
   return [
     compactor({ store, clock, logger, onError: onError('compaction') }),
     leafCheck({ store, clock, logger, onError: onError('leaf check') }),
+    membership.log.worker,
     new Worker({
       name: 'local network',
       clock,

@@ -9,17 +9,20 @@ import { nameKeyOf } from '../../../src/catalog/rows/keys.ts'
 import { rootNode, Tree } from '../../../src/catalog/tree.ts'
 import type { DirectoryNode, TreeNode } from '../../../src/catalog/tree-node.ts'
 import { IndexDb, indexKey } from '../../../src/disk/index-db.ts'
+import { IndexOps } from '../../../src/disk/index-sink.ts'
 import { TABLES } from '../../../src/disk/tables.ts'
 import { type EntryRecord, type RecordInit, ROOT_ENTRY, readRecord, signRecord } from '../../../src/format/entry.ts'
+import type { Role } from '../../../src/format/kinds.ts'
 import { parsePath } from '../../../src/format/path.ts'
 import { inlineRoot } from '../../../src/format/seal-file.ts'
 import type { Hlc } from '../../../src/format/stamp.ts'
 import { idOf, type Statement } from '../../../src/format/statement.ts'
-import type { AcceptedStatement } from '../../../src/log/projection.ts'
+import type { AcceptedStatement, Signer } from '../../../src/log/projection.ts'
 import { KeyRing } from '../../../src/members/key-ring.ts'
 import { LocalMember } from '../../../src/members/local-member.ts'
-import { toHex } from '../../../src/util/bytes.ts'
+import { equalBytes, toHex } from '../../../src/util/bytes.ts'
 import type { ComponentLogger } from '../../../src/util/logger.ts'
+import { acceptedBy } from '../../fixtures/accepted.ts'
 import { ManualClock } from '../../fixtures/clock.ts'
 import { silentLogger } from '../../fixtures/logger.ts'
 import { adminSecrets, grantedSecrets } from '../../fixtures/member.ts'
@@ -39,8 +42,6 @@ export const epoch = keys.newest!
 /** An epoch that nobody holds: a body that is sealed in it opens for no one. */
 export const LOST_EPOCH = Buffer.alloc(32, 9)
 
-const place = { segment: 1, offset: 0, length: 0 }
-
 export interface Signed {
   statement: Statement<'entry'>
   record: EntryRecord
@@ -52,8 +53,17 @@ export interface SignInit extends Partial<RecordInit> {
   hlc?: Hlc
 }
 
+/** The last stamp of each member here. The clock stands still, and what the tests sign later is to be later. */
+const lastHlcs = new Map<LocalMember, Hlc>()
+
+function laterHlc(by: LocalMember): Hlc {
+  const hlc = by.nextHlc(lastHlcs.get(by) ?? 0n)
+  lastHlcs.set(by, hlc)
+  return hlc
+}
+
 /** Signs a record with any fields, honest or not. By default it is a put whose body opens. */
-export function sign({ by = admin, hlc = by.nextHlc(), ...init }: SignInit): Signed {
+export function sign({ by = admin, hlc = laterHlc(by), ...init }: SignInit): Signed {
   const statement = signRecord(
     {
       incarnation: Buffer.alloc(8, 1),
@@ -101,7 +111,7 @@ export class Setup {
   readonly #accepted = new Map<string, AcceptedStatement>()
   readonly log = {
     get: async (id: Uint8Array): Promise<AcceptedStatement | undefined> => this.#accepted.get(toHex(id)),
-    append: (statements: readonly Statement[], author: Uint8Array): Promise<void> => this.#append(statements, author)
+    append: (statements: readonly Statement[], signer: Signer): Promise<void> => this.#append(statements, signer)
   }
   readonly bodies: Bodies
   readonly projection: CatalogProjection
@@ -114,9 +124,9 @@ export class Setup {
     const { index, log, clock, chance } = this
     const bodies = new Bodies(log, keys, logger)
     this.bodies = bodies
-    const rest = { index, bodies, names: new Names(Buffer.alloc(32)), clock, depthOf: () => 0 }
-    this.projection = new CatalogProjection({ ...rest, log, logger, nodeCodecs: [0x71], onRecords: () => {} })
-    this.tree = new Tree({ ...rest, hasDeleted: () => this.projection.hasDeleted })
+    const rest = { index, bodies, names: new Names(Buffer.alloc(32)), depthOf: () => 0 }
+    this.projection = new CatalogProjection({ ...rest, logger, nodeCodecs: [0x71], onRecords: () => {} })
+    this.tree = new Tree({ ...rest, clock })
     this.author = new Author({ self: admin, keys, chance, bodies, nodeCodecs: [0x71] })
     const { tree, author } = this
     this.catalog = new Catalog({
@@ -136,13 +146,29 @@ export class Setup {
     const setup = new Setup(logger)
     await setup.index.open()
     for (const { statements, network } of [admin, writer])
-      for (const statement of statements) setup.#accepted.set(idOf(statement), { statement, author: network, place })
+      for (const statement of statements) setup.#accepted.set(idOf(statement), acceptedBy(network, statement, 'root'))
     return setup
   }
 
   /** Projects records in one batch. */
   async add(...batch: readonly Signed[]): Promise<void> {
-    await this.#apply(batch.map(({ statement, record }) => ({ statement, author: record.stamp.author, place })))
+    const roleOf = ({ stamp }: EntryRecord): Role => (equalBytes(stamp.author, admin.publicKey) ? 'admin' : 'writer')
+    const arrivedAtMs = this.clock.now()
+    await this.#apply(
+      batch.map(({ statement, record }) => ({
+        ...acceptedBy(record.stamp.author, statement, roleOf(record)),
+        arrivedAtMs
+      }))
+    )
+  }
+
+  /** All rows of the index, but those about the index itself. */
+  async rows(): Promise<string[]> {
+    const rows: string[] = []
+    for await (const { key, value } of this.index.range(new Uint8Array(0)))
+      if (key[0] !== TABLES.meta.charCodeAt(0))
+        rows.push(`${String.fromCharCode(key[0]!)} ${toHex(key)} ${toHex(value)}`)
+    return rows
   }
 
   /** Everything that the tree shows below a directory: each node's path, kind and record. */
@@ -185,14 +211,16 @@ export class Setup {
   }
 
   // One batch at a time, as the store does.
-  #append(statements: readonly Statement[], author: Uint8Array): Promise<void> {
-    const items = statements.map(statement => ({ statement, author, place }))
+  #append(statements: readonly Statement[], { author, role }: Signer): Promise<void> {
+    const items = statements.map(statement => acceptedBy(author, statement, role))
     this.#last = this.#last.then(() => this.#apply(items))
     return this.#last
   }
 
   async #apply(items: readonly AcceptedStatement[]): Promise<void> {
-    await this.index.batch(await this.projection.project(items))
+    const ops = new IndexOps()
+    await this.projection.project({ added: items, removed: [] }, ops)
+    await this.index.batch(ops.all)
     for (const item of items) this.#accepted.set(idOf(item.statement), item)
   }
 }

@@ -19,19 +19,24 @@ test('openFormat writes a format file into an empty directory, and the store id 
   assert.equal(storeId.byteLength, 16)
   assert.ok(isNew)
   assert.equal((await openFormat(files, seededChance(2), silentLogger)).isNew, false)
-  assert.equal(Buffer.from(await files.read('format.json')).toString(), `{"layout":1,"storeId":"${toHex(storeId)}"}\n`)
+  assert.equal(Buffer.from(await files.read('format.json')).toString(), `{"layout":2,"storeId":"${toHex(storeId)}"}\n`)
   assert.equal(toHex((await openFormat(files, seededChance(2), silentLogger)).storeId), toHex(storeId))
   assert.equal(toHex((await openFormat(files.crash(), seededChance(2), silentLogger)).storeId), toHex(storeId))
   assert.notEqual(toHex((await openFormat(new FakeFiles(), seededChance(2), silentLogger)).storeId), toHex(storeId))
 })
 
 test('the error for another layout names the layout and says what to do', async () => {
-  const later = await withFormat('{"layout":2,"somethingElse":true}')
-  await assert.rejects(openFormat(later, seededChance(1), silentLogger), error => {
-    assert.ok(error instanceof UnknownLayoutError)
-    assert.match(error.message, /layout 2.*upgrade/)
-    return true
-  })
+  for (const [layout, advice] of [
+    [1, /layout 1.*only knows 2.*use the release that wrote it/],
+    [3, /layout 3.*only knows 2.*upgrade/]
+  ] as const) {
+    const files = await withFormat(`{"layout":${layout},"somethingElse":true}`)
+    await assert.rejects(openFormat(files, seededChance(1), silentLogger), error => {
+      assert.ok(error instanceof UnknownLayoutError)
+      assert.match(error.message, advice)
+      return true
+    })
+  }
 })
 
 test('openFormat does not overwrite a damaged format file', async () => {
@@ -43,8 +48,8 @@ test('openFormat does not overwrite a damaged format file', async () => {
     'null',
     '{"layout":1}',
     '{"layout":"1","storeId":"x"}',
-    `{"layout":1,"storeId":"${'a'.repeat(31)}"}`,
-    `{"layout":1,"storeId":"${'a'.repeat(32)}","more":1}`
+    `{"layout":2,"storeId":"${'a'.repeat(31)}"}`,
+    `{"layout":2,"storeId":"${'a'.repeat(32)}","more":1}`
   ]) {
     const files = await withFormat(text)
     await assert.rejects(openFormat(files, seededChance(1), silentLogger), UnknownLayoutError, text)

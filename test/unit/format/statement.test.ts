@@ -10,9 +10,9 @@ import { KINDS, type Kind, MEMBERSHIP_KINDS } from '../../../src/format/kinds.ts
 import { privateKey, rawPublicKey } from '../../../src/format/network-key.ts'
 import { encodeHlc } from '../../../src/format/stamp.ts'
 import {
-  type AnyStatement,
   decodeStatement,
   idOf,
+  type KnownStatement,
   type Statement,
   signStatement,
   stampOf,
@@ -22,7 +22,7 @@ import { concatBytes, toHex, utf8 } from '../../../src/util/bytes.ts'
 import { author, device, network } from '../../fixtures/keys.ts'
 import { GRANT_ID, HLC, SAMPLE_FIELDS, sampleStatements, signSample } from '../../fixtures/statements.ts'
 
-const signerOf = (statement: AnyStatement): Uint8Array => (statement.grant === null ? network.network : author)
+const signerOf = (statement: KnownStatement): Uint8Array => (statement.grant === null ? network.network : author)
 
 /** The map that a statement encodes, for tests that change it. */
 function mapOf(statement: Statement, sig: Uint8Array = statement.sig): Record<string, unknown> {

@@ -21,9 +21,9 @@ test('the log of messages tells how a comparison went, and why a statement was r
   await settle(300)
   for (const line of [
     `dfs:log:sync:trace comparing with ${b.peer}`,
-    `dfs:log refused entry ${short(entry!)} from ${b.peer}: clock-off`,
-    `dfs:log:sync other statements of ${b.peer}: 1 listed, 1 lacking here, 1 fetched (1 clock-off)`,
-    `dfs:log:sync:trace compared with ${b.peer}: some statements may be accepted later`
+    `dfs:log keeps entry ${short(entry!)} from ${b.peer}, which is stamped too far ahead, until its time has come`,
+    `dfs:log:sync other statements of ${b.peer}: 1 listed, 1 lacking here, 1 fetched (1 waiting)`,
+    `dfs:log:sync:trace compared with ${b.peer}: whole`
   ])
     assert.ok(logger.lines.includes(line), `${line}\nis not among\n${logger.lines.join('\n')}`)
 })

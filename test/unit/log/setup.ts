@@ -1,6 +1,8 @@
 import assert from 'node:assert/strict'
+import { sign } from 'node:crypto'
 import type { TestContext } from 'node:test'
 import type { Secrets } from '../../../src/disk/keystore.ts'
+import { encodeCanonical } from '../../../src/format/canonical.ts'
 import { encodeHlc } from '../../../src/format/stamp.ts'
 import type { Statement } from '../../../src/format/statement.ts'
 import { LocalMember } from '../../../src/members/local-member.ts'
@@ -64,7 +66,7 @@ function statusOf(self: LocalMember): Statement<'status'> {
   const { instance } = self
   const head = encodeHlc(0n)
   const fields = { instance, addresses: [], weight: 5, state: 'in' as const, outAfter: 10 * MINUTE, head }
-  return self.sign('status', fields, self.nextStatusHlc())
+  return self.sign('status', fields, self.nextHlc())
 }
 
 /** The member receives these statements and accepts all of them. */
@@ -74,4 +76,12 @@ export async function take(member: TestMember, statements: readonly Statement[],
     from
   )
   assert.deepEqual(new Set(verdicts), new Set(['ok']))
+}
+
+/** A statement of a kind or version that this release does not know, with a valid signature. */
+export function laterStatement(self: LocalMember, kind: string, v: number): Uint8Array {
+  const hlc = encodeHlc(self.nextHlc())
+  const rest = { kind, v, hlc, grant: self.grant.id, colour: 'red' }
+  const signed = Buffer.concat([Buffer.from(`dfs/${kind}/${v}\0`), self.network, encodeCanonical(rest)])
+  return encodeCanonical({ ...rest, sig: sign(null, signed, self.key) })
 }

@@ -11,9 +11,11 @@ import {
   type Statement,
   signStatement
 } from '../../../src/format/statement.ts'
+import type { Authorized } from '../../../src/log/projection.ts'
 import { assertOwnGrant } from '../../../src/members/founding.ts'
 import { LocalMember } from '../../../src/members/local-member.ts'
 import { Roster } from '../../../src/members/roster.ts'
+import { acceptedBy } from '../../fixtures/accepted.ts'
 import { ManualClock } from '../../fixtures/clock.ts'
 import { adminSecrets, entryBy, grantedSecrets } from '../../fixtures/member.ts'
 import { seededChance } from '../../fixtures/seeded-chance.ts'
@@ -36,7 +38,7 @@ test('a device key that does not match its grant is damage, not another device',
 })
 
 function rosterOf(...secrets: Secrets[]): Roster {
-  const roster = new Roster(admin.network)
+  const roster = new Roster(admin.network, clock)
   for (const one of secrets) roster.load(selfOf(one).statements)
   return roster
 }
@@ -92,7 +94,9 @@ test('the root key may sign few kinds of statement, and is the network´s id', (
   const roster = rosterOf()
   const options = { network: admin.network, key: root, hlc: hlcAt(0) }
   const grant = signStatement('grant', grantFields, options)
-  assert.deepEqual(roster.authorize(grant as AnyStatement), { author: admin.network })
+  const { signatures, ...signer } = roster.authorize(grant as AnyStatement) as Authorized
+  assert.deepEqual(signer, { author: admin.network, role: 'root' })
+  assert.equal(signatures.length, 1)
   assert.equal(verdict(roster, signStatement('out', { subject: Buffer.alloc(32) }, options)), 'forbidden')
   roster.check(signStatement('root', { recovery: Buffer.alloc(32) }, options))
   assert.throws(() => roster.check(signStatement('root', { recovery: Buffer.alloc(32) }, { ...options, hlc: 1n })), {
@@ -152,22 +156,17 @@ test('if a device has several grants, the shortest chain counts, then the earlie
 test('a grant waits until its issuer´s grant is loaded', () => {
   const middle = grantedSecrets(admin, clock, chance, { role: 'admin' })
   const last = grantedSecrets(middle, clock, chance)
-  const roster = new Roster(admin.network)
+  const roster = new Roster(admin.network, clock)
   for (const statement of selfOf(last).statements.toReversed()) roster.load([statement])
   assert.equal(roster.members.length, 3)
 })
 
 test('listeners are called at a change', () => {
-  const roster = new Roster(admin.network)
+  const roster = new Roster(admin.network, clock)
   let changes = 0
   roster.onChange(() => changes++)
-  roster.applied(
-    selfOf(admin).statements.map(statement => ({
-      statement,
-      author: admin.network,
-      place: { segment: 1, offset: 0, length: 0 }
-    }))
-  )
+  const added = selfOf(admin).statements.map(statement => acceptedBy(admin.network, statement, 'root'))
+  roster.applied({ added, removed: [] })
   assert.equal(changes, 1)
   assert.deepEqual(
     roster.members.map(({ name, role }) => [name, role]),

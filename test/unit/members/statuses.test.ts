@@ -4,13 +4,13 @@ import type { Secrets } from '../../../src/disk/keystore.ts'
 import type { Fields } from '../../../src/format/kinds.ts'
 import { type Hlc, hlcAt } from '../../../src/format/stamp.ts'
 import { idOf, type Statement } from '../../../src/format/statement.ts'
-import { keyOf } from '../../../src/log/keys.ts'
 import type { AcceptedStatement } from '../../../src/log/projection.ts'
 import { OUT_AFTER_MS_MAX, WEIGHT_MAX } from '../../../src/members/constants.ts'
 import { LocalMember } from '../../../src/members/local-member.ts'
 import { Roster } from '../../../src/members/roster.ts'
+import { Settings } from '../../../src/members/settings.ts'
 import { Statuses } from '../../../src/members/statuses.ts'
-import { toHex } from '../../../src/util/bytes.ts'
+import { acceptedBy } from '../../fixtures/accepted.ts'
 import { ManualClock } from '../../fixtures/clock.ts'
 import { silentLogger } from '../../fixtures/logger.ts'
 import { adminSecrets, type GrantOptions, grantedSecrets } from '../../fixtures/member.ts'
@@ -23,19 +23,14 @@ class Setup {
   readonly clock = new ManualClock()
   readonly chance = seededChance(5)
   readonly admin = adminSecrets(Buffer.alloc(32, 7), this.clock, this.chance)
-  readonly roster = new Roster(this.admin.network)
-  readonly dead: AcceptedStatement[] = []
+  readonly roster = new Roster(this.admin.network, this.clock)
+  readonly settings = new Settings()
   readonly statuses = new Statuses({
     roster: this.roster,
     clock: this.clock,
     logger: silentLogger,
-    outAfterMs: OUT_AFTER,
-    markDead: items => {
-      this.dead.push(...items)
-      return []
-    }
+    settings: this.settings
   })
-  #places = 0
 
   member(options: GrantOptions = {}): LocalMember {
     const secrets: Secrets = grantedSecrets(this.admin, this.clock, this.chance, options)
@@ -54,8 +49,14 @@ class Setup {
       head: Buffer.alloc(8),
       ...more
     }
-    const place = { segment: 1, offset: this.#places++, length: 1 }
-    return { statement: self.sign('status', fields, hlc), author: self.publicKey, place }
+    return acceptedBy(self.publicKey, self.sign('status', fields, hlc), self.role)
+  }
+
+  /** Adds statuses as the log does. Returns those that it may forget. */
+  add(...added: Array<AcceptedStatement<'status'>>): AcceptedStatement[] {
+    const replaced = this.statuses.replacedBy(added)
+    this.statuses.applied({ added, removed: [] })
+    return replaced
   }
 
   get weights(): number[] {
@@ -67,35 +68,33 @@ test('the last status of each member counts, and older ones are forgotten', asyn
   const setup = new Setup()
   const self = setup.member()
   const [first, second] = [setup.sign(self, 1n, { weight: 1 }), setup.sign(self, 2n, { weight: 2 })]
-  assert.deepEqual(await setup.statuses.project([first]), [])
-  const ops = await setup.statuses.project([second])
-  assert.deepEqual(
-    ops.map(({ type, key }) => [type, toHex(key)]),
-    [['del', toHex(keyOf(first.statement))]]
-  )
-  assert.deepEqual(setup.dead, [first])
+  assert.deepEqual(setup.add(first), [])
+  assert.deepEqual(setup.add(second), [first])
   assert.deepEqual([setup.statuses.of(self.peerId), setup.weights], [second.statement, [2]])
   // An older status that arrives late is removed at once.
   const late = setup.sign(self, 1n, { weight: 3 })
   assert.ok(setup.statuses.isSuperseded(late.statement, self.publicKey))
-  assert.deepEqual(
-    (await setup.statuses.project([late])).map(({ key }) => toHex(key)),
-    [toHex(keyOf(late.statement))]
-  )
+  assert.deepEqual(setup.add(late), [late])
   assert.deepEqual(setup.weights, [2])
 })
 
-test('the same status at another place changes nothing but the place', async () => {
+test('the same status at another place replaces nothing', async () => {
   const setup = new Setup()
   const self = setup.member()
   const first = setup.sign(self, 1n)
-  await setup.statuses.project([first])
+  setup.add(first)
   const moved = { ...first, place: { segment: 2, offset: 0, length: 1 } }
-  assert.deepEqual(await setup.statuses.project([moved, moved]), [])
+  assert.deepEqual(setup.add(moved, moved), [])
   assert.equal(setup.statuses.isSuperseded(first.statement, self.publicKey), false)
-  const next = setup.sign(self, 2n)
-  await setup.statuses.project([next])
-  assert.deepEqual(setup.dead, [moved], 'the place that was known last')
+})
+
+test('a batch that is not applied changes nothing in memory', async () => {
+  const setup = new Setup()
+  const self = setup.member()
+  const [first, second] = [setup.sign(self, 1n), setup.sign(self, 2n)]
+  setup.add(first)
+  assert.deepEqual(setup.statuses.replacedBy([second]), [first])
+  assert.equal(setup.statuses.of(self.peerId), first.statement)
 })
 
 test('of two statuses under one stamp the smaller id counts, in either order', async () => {
@@ -104,7 +103,7 @@ test('of two statuses under one stamp the smaller id counts, in either order', a
     const self = setup.member()
     const twins = [setup.sign(self, 5n, { weight: 1 }), setup.sign(self, 5n, { weight: 2 })]
     const smaller = twins.map(({ statement }) => idOf(statement)).sort()[0]
-    for (const twin of isReversed ? twins.toReversed() : twins) await setup.statuses.project([twin])
+    for (const twin of isReversed ? twins.toReversed() : twins) setup.add(twin)
     assert.equal(idOf(setup.statuses.of(self.peerId) as Statement), smaller)
   }
 })
@@ -113,14 +112,14 @@ test('the fields of a status are limited by the grant and by bounds', async () =
   const setup = new Setup()
   const plain = setup.member()
   const capped = setup.member({ capacityMax: 50, zone: 'cellar' })
-  await setup.statuses.project([
+  setup.add(
     setup.sign(plain, 1n, { weight: 10 ** 15, zone: 'attic', outAfter: 1 }),
     setup.sign(capped, 1n, { weight: 100, zone: 'cellar', outAfter: OUT_AFTER_MS_MAX * 2 })
-  ])
+  )
   const of = (self: LocalMember) => setup.statuses.view.members.find(({ peer }) => peer === self.peerId)
   assert.deepEqual([of(plain)?.weight, of(plain)?.zone], [WEIGHT_MAX, null])
   assert.deepEqual([of(capped)?.weight, of(capped)?.zone], [50, 'cellar'])
-  await setup.statuses.project([setup.sign(capped, 2n, { zone: 'attic' })])
+  setup.add(setup.sign(capped, 2n, { zone: 'attic' }))
   assert.equal(of(capped)?.zone, null, 'a zone that was not granted')
 })
 
@@ -128,7 +127,7 @@ test('a peer that is not in the roster is not in the view', async () => {
   const setup = new Setup()
   const secrets = grantedSecrets(setup.admin, setup.clock, setup.chance)
   const self = new LocalMember(secrets, setup.clock, setup.chance)
-  await setup.statuses.project([setup.sign(self, 1n)])
+  setup.add(setup.sign(self, 1n))
   assert.deepEqual(setup.statuses.view.members, [])
   let views = 0
   setup.statuses.onView(() => views++)
@@ -142,7 +141,7 @@ test('a change of role changes the view', async () => {
   const target = grantedSecrets(far, setup.clock, setup.chance, { role: 'writer' })
   const self = new LocalMember(target, setup.clock, setup.chance)
   setup.roster.load(self.statements)
-  await setup.statuses.project([setup.sign(self, 1n)])
+  setup.add(setup.sign(self, 1n))
   assert.equal(setup.statuses.view.members[0]?.canRead, true)
   const near = grantedSecrets(setup.admin, setup.clock, setup.chance, { role: 'storage', subject: self.publicKey })
   setup.roster.load([new LocalMember(near, setup.clock, setup.chance).grant])
@@ -155,7 +154,7 @@ test('a member counts as out once this node has seen it out for long enough', as
   const now = setup.clock.now()
   const isOut = (): boolean[] =>
     members.map(({ peerId }) => setup.statuses.view.members.find(({ peer }) => peer === peerId)?.isOut === true)
-  await setup.statuses.project(members.map((self, i) => setup.sign(self, hlcAt(now - (i === 2 ? 20 * MINUTE : 0)))))
+  setup.add(...members.map((self, i) => setup.sign(self, hlcAt(now - (i === 2 ? 20 * MINUTE : 0)))))
   setup.statuses.refresh()
   assert.deepEqual(isOut(), [false, false, false])
   setup.clock.advance(OUT_AFTER - 1)
@@ -164,7 +163,7 @@ test('a member counts as out once this node has seen it out for long enough', as
   setup.clock.advance(1)
   setup.statuses.refresh()
   assert.deepEqual(isOut(), [false, false, true])
-  await setup.statuses.project([setup.sign(members[2] as LocalMember, hlcAt(setup.clock.now()))])
+  setup.add(setup.sign(members[2] as LocalMember, hlcAt(setup.clock.now())))
   assert.deepEqual(isOut(), [false, false, false], 'it is back at once')
 })
 
@@ -173,11 +172,11 @@ test('the time starts again for a member that was out and came back', async () =
   const members = [setup.member(), setup.member(), setup.member()]
   const [, , third] = members as [LocalMember, LocalMember, LocalMember]
   const now = setup.clock.now()
-  await setup.statuses.project(members.map((self, i) => setup.sign(self, hlcAt(now - (i === 2 ? 20 * MINUTE : 0)))))
+  setup.add(...members.map((self, i) => setup.sign(self, hlcAt(now - (i === 2 ? 20 * MINUTE : 0)))))
   setup.clock.advance(OUT_AFTER - 1)
-  await setup.statuses.project([setup.sign(third, hlcAt(now))])
-  await setup.statuses.project([setup.sign(third, hlcAt(now) + 1n)])
-  await setup.statuses.project(members.slice(0, 2).map(self => setup.sign(self, hlcAt(now + 20 * MINUTE))))
+  setup.add(setup.sign(third, hlcAt(now)))
+  setup.add(setup.sign(third, hlcAt(now) + 1n))
+  setup.add(...members.slice(0, 2).map(self => setup.sign(self, hlcAt(now + 20 * MINUTE))))
   setup.clock.advance(OUT_AFTER - 1)
   setup.statuses.refresh()
   assert.ok(!setup.statuses.view.members.some(({ isOut }) => isOut))
@@ -188,12 +187,12 @@ test('listeners are called with a view only when it changes', async () => {
   const self = setup.member()
   let views = 0
   setup.statuses.onView(() => views++)
-  await setup.statuses.project([setup.sign(self, 1n)])
-  await setup.statuses.project([setup.sign(self, 2n)])
+  setup.add(setup.sign(self, 1n))
+  setup.add(setup.sign(self, 2n))
   setup.statuses.refresh()
   assert.equal(views, 1)
-  await setup.statuses.project([setup.sign(self, 3n, { state: 'full' })])
-  await setup.statuses.project([setup.sign(self, 4n, { state: 'draining' })])
+  setup.add(setup.sign(self, 3n, { state: 'full' }))
+  setup.add(setup.sign(self, 4n, { state: 'draining' }))
   assert.equal(views, 3)
 })
 
@@ -201,11 +200,9 @@ test('the statuses of the last stop are loaded in any order', () => {
   const setup = new Setup()
   const self = setup.member()
   const items = [setup.sign(self, 2n), setup.sign(self, 3n), setup.sign(self, 1n)]
-  const ops = setup.statuses.load(items)
+  const replaced = setup.statuses.load(items)
   assert.equal(setup.statuses.of(self.peerId)?.hlc, 3n)
-  const older = [items[0], items[2]].map(item => toHex(keyOf((item as AcceptedStatement).statement)))
-  assert.deepEqual(ops.map(({ type, key }) => [type, toHex(key)]).sort(), older.map(key => ['del', key]).sort())
-  assert.equal(setup.dead.length, 2)
+  assert.deepEqual(replaced, [items[0], items[2]])
   assert.equal(setup.statuses.medianHlc, 3n)
 })
 
@@ -215,13 +212,13 @@ test('a status that is stamped too far ahead gives way to one that is not, in an
   const now = setup.clock.now()
   const far = setup.sign(self, hlcAt(now + 6 * MINUTE))
   const near = setup.sign(self, hlcAt(now))
-  await setup.statuses.project([far])
+  setup.add(far)
   assert.equal(setup.statuses.isSuperseded(near.statement, self.publicKey), false)
-  await setup.statuses.project([near])
+  setup.add(near)
   assert.equal(setup.statuses.of(self.peerId), near.statement)
-  await setup.statuses.project([far])
+  setup.add(far)
   assert.equal(setup.statuses.of(self.peerId), near.statement)
   setup.clock.advance(MINUTE)
-  await setup.statuses.project([far])
+  setup.add(far)
   assert.equal(setup.statuses.of(self.peerId), far.statement, 'its time has come')
 })

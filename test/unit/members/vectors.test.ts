@@ -9,7 +9,6 @@ import { deriveNetwork, privateKey, rawPublicKey } from '../../../src/format/net
 import { peerIdOf } from '../../../src/format/peer-id.ts'
 import { decodeHlc, encodeHlc, hlcAt } from '../../../src/format/stamp.ts'
 import { decodeStatement, type Statement, signStatement, verifyStatement } from '../../../src/format/statement.ts'
-import type { AcceptedStatement } from '../../../src/log/projection.ts'
 import { JOIN_PROTOCOL } from '../../../src/members/constants.ts'
 import { becomeAdmin } from '../../../src/members/founding.ts'
 import { Join } from '../../../src/members/join.ts'
@@ -21,6 +20,7 @@ import { findOut } from '../../../src/members/view.ts'
 import type { Chance } from '../../../src/util/chance.ts'
 import { encodeFrame, FrameReader } from '../../../src/wire/frames.ts'
 import type { ByteStream } from '../../../src/wire/host.ts'
+import { acceptedBy } from '../../fixtures/accepted.ts'
 import { ManualClock } from '../../fixtures/clock.ts'
 import { cbor } from '../../fixtures/format-by-spec.ts'
 import { silentLogger } from '../../fixtures/logger.ts'
@@ -317,8 +317,8 @@ test('a dialler sends the frozen requests, and admits the peer that sends the fr
 /** The accepted statuses of some members, on a node with its own `outAfter`. */
 async function statusesOf({ outAfterMs, members }: PlainView) {
   const clock = new ManualClock(NOW)
-  const roster = new Roster(network)
-  const statuses = new Statuses({ roster, clock, logger: silentLogger, outAfterMs, markDead: () => [] })
+  const roster = new Roster(network, clock)
+  const statuses = new Statuses({ roster, clock, logger: silentLogger, settings: { outAfterMs, onChange: () => {} } })
   for (const { seed, key, role, capacityMax, grantedZone, status } of members) {
     const grant = signStatement(
       'grant',
@@ -348,12 +348,7 @@ async function statusesOf({ outAfterMs, members }: PlainView) {
       },
       { network, key: privateKey('ed25519', hex(seed)), grant: grant.id, hlc: hlcAt(ms, counter) }
     )
-    const item: AcceptedStatement<'status'> = {
-      statement: signed,
-      author: hex(key),
-      place: { segment: 1, offset: 0, length: 0 }
-    }
-    await statuses.project([item])
+    statuses.applied({ added: [acceptedBy(hex(key), signed, role)], removed: [] })
   }
   return { statuses, clock }
 }

@@ -22,7 +22,9 @@ class FakeStack {
       self: { peerId: 'me', name: 'me', role: 'admin', network: new Uint8Array(32) },
       view: { members: [] },
       admitted: [],
-      clockError: undefined,
+      writeError: undefined,
+      missingNewsOf: [],
+      outAfterMs: { network: 600_000, flag: undefined },
       isRefusedForClock: false
     }
     const nothing = { blocks: 0, bytes: 0 }
@@ -32,7 +34,7 @@ class FakeStack {
         blocks: { owed: nothing, repairing: nothing, badBlocks: 0 },
         tree: { countFiles: async () => 7, resolve: async () => undefined }
       },
-      projection: { fileDelta: 0 },
+      log: { asides: { count: 0 } },
       workers: [],
       host: { addresses: () => [] },
       capacity: { isFull: false, usedBytes: 0, capacityBytes: 0 },

@@ -1,0 +1,93 @@
+import { indexKey } from '../disk/index-db.ts'
+import { IndexOps, type IndexSink } from '../disk/index-sink.ts'
+import { decodePlace, encodePlace, isSamePlace, type Place } from '../disk/place.ts'
+import type { RowProjection, StoredRow } from '../disk/row-projection.ts'
+import type { Store } from '../disk/store.ts'
+import { TABLES } from '../disk/tables.ts'
+import { encodeHlc } from '../format/stamp.ts'
+import type { SomeStatement } from '../format/statement.ts'
+import type { Signer } from './projection.ts'
+import { decodeStatementRow } from './statement-row.ts'
+
+/** A statement whose stamp is too far ahead. */
+export interface EarlyStatement extends Signer {
+  statement: SomeStatement
+}
+
+/**
+ * Projects the rows of early statements. The table is ordered by stamp, so that those whose time comes first are read
+ * first.
+ */
+export class EarlyRows implements RowProjection {
+  readonly #store: Pick<Store, 'index' | 'markDead' | 'read'>
+  /** Called with the statements of rows that were just indexed. */
+  readonly #onIndexed: (items: readonly EarlyStatement[]) => void
+
+  constructor(
+    store: Pick<Store, 'index' | 'markDead' | 'read'>,
+    onIndexed: (items: readonly EarlyStatement[]) => void
+  ) {
+    this.#store = store
+    this.#onIndexed = onIndexed
+  }
+
+  async project(rows: readonly StoredRow[]): Promise<void> {
+    const ops = new IndexOps()
+    const items: EarlyStatement[] = []
+    for (const { payload, place } of rows) {
+      const item = readRow(payload)
+      // A row that cannot be read names no stamp. It is dropped, and its author sends the statement again.
+      if (item === undefined) continue
+      const before = await this.#placeOf(item.statement)
+      if (before !== undefined && !isSamePlace(before, place)) ops.addAll(this.#store.markDead([before]))
+      ops.put(earlyKey(item.statement), encodePlace(place))
+      items.push(item)
+    }
+    await this.#store.index.batch(ops.all)
+    this.#onIndexed(items)
+  }
+
+  async isLive({ payload, place }: StoredRow): Promise<boolean> {
+    const item = readRow(payload)
+    const at = item === undefined ? undefined : await this.#placeOf(item.statement)
+    return at !== undefined && isSamePlace(at, place)
+  }
+
+  // A statement whose time has come has no row in this table any more, so a row that is missing cannot be told from one
+  // that the index has lost. If it was lost, the statement is sent again when the members compare their logs.
+  async isIndexed(): Promise<boolean> {
+    return true
+  }
+
+  /** Yields the early statements, those whose time comes first, first. */
+  async *all(): AsyncGenerator<EarlyStatement> {
+    for await (const { value } of this.#store.index.range(indexKey(TABLES.early))) {
+      const item = readRow(await this.#store.read(decodePlace(value)))
+      if (item !== undefined) yield item
+    }
+  }
+
+  /** Adds the changes that remove these statements from the table. */
+  async remove(statements: readonly SomeStatement[], sink: IndexSink & Pick<IndexOps, 'addAll'>): Promise<void> {
+    for (const statement of statements) {
+      const place = await this.#placeOf(statement)
+      if (place === undefined) continue
+      sink.del(earlyKey(statement))
+      sink.addAll(this.#store.markDead([place]))
+    }
+  }
+
+  async #placeOf(statement: SomeStatement): Promise<Place | undefined> {
+    const value = await this.#store.index.get(earlyKey(statement))
+    return value === undefined ? undefined : decodePlace(value)
+  }
+}
+
+function readRow(payload: Uint8Array): EarlyStatement | undefined {
+  const { statement, author, role } = decodeStatementRow(payload)
+  return statement instanceof Error ? undefined : { statement, author, role }
+}
+
+function earlyKey({ hlc, id }: SomeStatement): Uint8Array {
+  return indexKey(TABLES.early, encodeHlc(hlc), id)
+}

@@ -1,0 +1,151 @@
+import { ROW_EARLY } from '../disk/constants.ts'
+import { IndexOps } from '../disk/index-sink.ts'
+import type { Store } from '../disk/store.ts'
+import { FUTURE_MS_MAX } from '../format/constants.ts'
+import { hlcMs } from '../format/stamp.ts'
+import { idOf, type SomeStatement } from '../format/statement.ts'
+import { toHex } from '../util/bytes.ts'
+import type { Clock } from '../util/clock.ts'
+import { EARLY_MAX, EARLY_OF_AUTHOR_MAX } from './constants.ts'
+import { EarlyRows, type EarlyStatement } from './early-rows.ts'
+import { encodeStatementRow } from './statement-row.ts'
+
+export interface EarlyStatementsOptions {
+  store: Store
+  clock: Clock
+}
+
+/**
+ * Statements that are valid but stamped too far ahead of this member's clock. They are durable, so that nobody has to
+ * send them again, but they neither count nor are they passed on before their time. Of the statuses of one member only
+ * the earliest waits.
+ */
+export class EarlyStatements {
+  readonly #options: EarlyStatementsOptions
+  readonly #rows: EarlyRows
+  readonly #items = new Map<string, EarlyStatement>()
+  readonly #countOf = new Map<string, number>()
+
+  constructor(options: EarlyStatementsOptions) {
+    this.#options = options
+    const { store } = options
+    this.#rows = new EarlyRows(store, items => {
+      for (const item of items) this.#note(item)
+    })
+    store.register(ROW_EARLY, this.#rows)
+  }
+
+  /** The number of statements that wait. */
+  get count(): number {
+    return this.#items.size
+  }
+
+  /** Returns true if the stamp is further ahead of our clock than a statement that counts may be. */
+  isEarly({ hlc }: Pick<SomeStatement, 'hlc'>): boolean {
+    return hlcMs(hlc) > this.#options.clock.now() + FUTURE_MS_MAX
+  }
+
+  has(statement: SomeStatement): boolean {
+    return this.#items.has(idOf(statement))
+  }
+
+  hasId(id: Uint8Array): boolean {
+    return this.#items.size > 0 && this.#items.has(toHex(id))
+  }
+
+  /** Reads the table. Call it once the index is up to date. */
+  async load(): Promise<void> {
+    for await (const item of this.#rows.all()) this.#note(item)
+  }
+
+  /**
+   * Makes early statements durable. Returns those that are kept, or that need not be kept because an earlier status of
+   * their author waits. There is no room for the others.
+   */
+  async keep(items: readonly EarlyStatement[]): Promise<Set<SomeStatement>> {
+    const kept = new Set<SomeStatement>()
+    const fresh: EarlyStatement[] = []
+    for (const item of items) {
+      const { statement } = item
+      const other = statement.kind === 'status' ? this.#statusOf(item) : undefined
+      if (this.has(statement) || (other !== undefined && other.statement.hlc <= statement.hlc)) {
+        kept.add(statement)
+        continue
+      }
+      if (other !== undefined) await this.forget([other.statement])
+      if (!this.#hasRoom(item)) continue
+      this.#note(item)
+      kept.add(statement)
+      fresh.push(item)
+    }
+    try {
+      if (fresh.length > 0) await this.#write(fresh)
+    } catch (error) {
+      for (const { statement } of fresh) this.#drop(statement)
+      throw error
+    }
+    return kept
+  }
+
+  /** Returns the statements whose time has come. */
+  due(): EarlyStatement[] {
+    return [...this.#items.values()].filter(({ statement }) => !this.isEarly(statement))
+  }
+
+  /** Removes statements without accepting them. */
+  async forget(statements: readonly SomeStatement[]): Promise<void> {
+    const ops = new IndexOps()
+    await this.removeFrom(ops, statements)
+    await this.#options.store.index.batch(ops.all)
+    this.accepted(statements)
+  }
+
+  /** Adds the changes that remove statements, as part of the batch that accepts them. Then call `accepted`. */
+  async removeFrom(ops: IndexOps, statements: readonly SomeStatement[]): Promise<void> {
+    if (this.#items.size > 0)
+      await this.#rows.remove(
+        statements.filter(statement => this.has(statement)),
+        ops
+      )
+  }
+
+  /** Call this once the index no longer has these statements among the early ones. */
+  accepted(statements: readonly SomeStatement[]): void {
+    if (this.#items.size > 0) for (const statement of statements) this.#drop(statement)
+  }
+
+  async #write(items: readonly EarlyStatement[]): Promise<void> {
+    const { store, clock } = this.#options
+    const arrivedAtMs = clock.now()
+    // They get a sequence when they are accepted.
+    const payloads = items.map(item => encodeStatementRow({ ...item, sequence: 0, arrivedAtMs }))
+    await store.write(ROW_EARLY, payloads)
+  }
+
+  #statusOf({ author }: EarlyStatement): EarlyStatement | undefined {
+    const key = toHex(author)
+    if ((this.#countOf.get(key) ?? 0) === 0) return undefined
+    return [...this.#items.values()].find(item => item.statement.kind === 'status' && toHex(item.author) === key)
+  }
+
+  #hasRoom({ author }: EarlyStatement): boolean {
+    return this.#items.size < EARLY_MAX && (this.#countOf.get(toHex(author)) ?? 0) < EARLY_OF_AUTHOR_MAX
+  }
+
+  #note(item: EarlyStatement): void {
+    if (this.has(item.statement)) return
+    const key = toHex(item.author)
+    this.#items.set(idOf(item.statement), item)
+    this.#countOf.set(key, (this.#countOf.get(key) ?? 0) + 1)
+  }
+
+  #drop(statement: SomeStatement): void {
+    const item = this.#items.get(idOf(statement))
+    if (item === undefined) return
+    this.#items.delete(idOf(statement))
+    const key = toHex(item.author)
+    const left = (this.#countOf.get(key) ?? 1) - 1
+    if (left > 0) this.#countOf.set(key, left)
+    else this.#countOf.delete(key)
+  }
+}

@@ -1,0 +1,82 @@
+import { FormatError } from '../format/errors.ts'
+import type { Fields, Kind } from '../format/kinds.ts'
+import { compareStamps } from '../format/stamp.ts'
+import { type Statement, stampOf } from '../format/statement.ts'
+import type { AcceptedStatement, Change, Projection } from '../log/projection.ts'
+import { compareBytes } from '../util/bytes.ts'
+import { OUT_AFTER_MS, OUT_AFTER_MS_MAX, OUT_AFTER_MS_MIN } from './constants.ts'
+
+type Key = keyof Fields<'settings'>
+
+/** A statement that set a key, and who signed it. */
+interface Setting {
+  statement: Statement<'settings'>
+  author: Uint8Array
+}
+
+/**
+ * The settings of the network, which its admins sign. Each key has the value that the statement with the last stamp gave
+ * it, so two statements that set different keys both count. They are kept in memory, and loaded from the log at start.
+ *
+ * Only `outAfter` has an effect yet.
+ */
+export class Settings implements Projection {
+  readonly kinds: ReadonlySet<Kind> = new Set<Kind>(['settings'])
+  readonly #last = new Map<Key, Setting>()
+  readonly #listeners: Array<() => void> = []
+
+  /** The listener is called when a setting has changed. It must not throw. */
+  onChange(listener: () => void): void {
+    this.#listeners.push(listener)
+  }
+
+  /** Returns the value of a setting; undefined if no statement has set it. */
+  get<K extends Key>(key: K): Fields<'settings'>[K] | undefined {
+    return this.#last.get(key)?.statement.fields[key]
+  }
+
+  /** The statement that set a key, after which a new one must be stamped; undefined if there is none. */
+  statementOf(key: Key): Statement<'settings'> | undefined {
+    return this.#last.get(key)?.statement
+  }
+
+  /**
+   * How long a member may be behind the others, in ms. Every member uses this value, so that all agree on who is out.
+   */
+  get outAfterMs(): number {
+    return this.get('outAfter') ?? OUT_AFTER_MS
+  }
+
+  check({ fields }: Statement): void {
+    const { outAfter } = fields as Fields<'settings'>
+    if (outAfter !== undefined && (outAfter < OUT_AFTER_MS_MIN || outAfter > OUT_AFTER_MS_MAX))
+      throw new FormatError('the outAfter of settings is out of bounds')
+  }
+
+  /** The index holds nothing of the settings besides the statements themselves. */
+  async project(): Promise<void> {}
+
+  applied({ added }: Change): void {
+    this.load(added)
+  }
+
+  /** Adds accepted statements, in any order. */
+  load(items: readonly Pick<AcceptedStatement, 'statement' | 'author'>[]): void {
+    let hasChanged = false
+    for (const setting of items as readonly Setting[]) {
+      for (const key of Object.keys(setting.statement.fields) as Key[]) {
+        const before = this.#last.get(key)
+        if (before !== undefined && !isLater(setting, before)) continue
+        this.#last.set(key, setting)
+        hasChanged = true
+      }
+    }
+    if (hasChanged) for (const listener of this.#listeners) listener()
+  }
+}
+
+// If two statements have the same stamp, the one with the smaller id counts.
+function isLater(a: Setting, b: Setting): boolean {
+  const order = compareStamps(stampOf(a.statement, a.author), stampOf(b.statement, b.author))
+  return order === 0 ? compareBytes(a.statement.id, b.statement.id) < 0 : order > 0
+}

@@ -1,0 +1,52 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { type DfsNode, generateNetworkKey } from '../../src/index.ts'
+import { type Clock, systemClock } from '../../src/util/clock.ts'
+import { codeOfRejection, startNode, until } from '../fixtures/nodes.ts'
+
+/** The system's clock, set wrong by some seconds. */
+function off(seconds: number): Clock {
+  return { ...systemClock, now: () => systemClock.now() + seconds * 1_000 }
+}
+
+function has(node: DfsNode, path: string): Promise<boolean> {
+  return node.stat(path).then(
+    () => true,
+    () => false
+  )
+}
+
+test('an edit of one file from a fast machine does not stop what a member writes from reaching a slow machine', async t => {
+  const networkKey = generateNetworkKey()
+  const { node: b } = await startNode(t, { networkKey, name: 'B' })
+  const bootstrap = [b.multiaddrs[0] as string]
+  const { node: c } = await startNode(t, { networkKey, name: 'C', clock: off(-160), bootstrap })
+  const { node: a } = await startNode(t, { networkKey, name: 'A', clock: off(160), bootstrap })
+  await until('B sees both', async () => (await b.status()).peersConnected === 2)
+  await a.put('/shared', Buffer.from('by A'))
+  await until('B has it', () => has(b, '/shared'))
+  await b.put('/shared', Buffer.from('by B'))
+  const { reached } = await b.put('/unrelated', Buffer.from('2'), { replicas: 'all', ack: 2 })
+  assert.ok(reached.includes(c.peerId), 'C acknowledges it at once')
+  assert.equal(await has(c, '/unrelated'), true)
+  assert.deepEqual((await b.status()).warnings, [])
+  assert.equal(await has(c, '/shared'), false, 'its stamp is more than 5 minutes ahead of the clock of C')
+})
+
+test('a file that was written while the clock was far ahead can be written again only later, and all others at once', async t => {
+  let seconds = 0
+  const clock = { ...systemClock, now: () => systemClock.now() + seconds * 1_000 }
+  const { node } = await startNode(t, { clock })
+  seconds = 3_600
+  await node.put('/early', Buffer.from('1'))
+  seconds = 0
+  assert.equal(await codeOfRejection(node.put('/early', Buffer.from('2'))), 'clock-off')
+  assert.equal(await codeOfRejection(node.remove('/early')), 'clock-off')
+  await node.put('/other', Buffer.from('3'))
+  assert.deepEqual(
+    (await node.status()).warnings.filter(warning => warning.includes('clock')),
+    []
+  )
+  seconds = 3_600
+  await node.put('/early', Buffer.from('2'))
+})
