@@ -1,4 +1,3 @@
-import type { IndexOp } from '../disk/index-db.ts'
 import type { BlockCid } from '../format/cid.ts'
 import type { PeerId } from '../format/peer-id.ts'
 import type { AnyStatement, Statement } from '../format/statement.ts'
@@ -37,7 +36,7 @@ import { PutWindow } from './put/window.ts'
 import { currentRanking, type Ranking } from './rank.ts'
 import type { RecordRef } from './record-ref.ts'
 import type { Evicted } from './repair/evict.ts'
-import { recordReferenceOps } from './repair/record-rows.ts'
+import { recordReferenceKey, recordReferenceOps } from './repair/record-rows.ts'
 import { loadStopMarks } from './repair/stop-marks.ts'
 import type { Sweeper } from './repair/sweep.ts'
 
@@ -266,9 +265,9 @@ export class Blocks {
    * Returns the index changes that claim a record's root and mark the record as still to be walked. They must go into
    * the batch that adds the record.
    */
-  static referenceOps(record: Pick<RecordRef, 'id' | 'root' | 'replicas'>): IndexOp[] {
-    return recordReferenceOps(record)
-  }
+  static readonly referenceOps = recordReferenceOps
+  /** Returns the key of that claim, which stays as long as the record. */
+  static readonly referenceKey = recordReferenceKey
 
   #open(options: PutOptions, number: Uint8Array): Put {
     const { self, codec } = this.#options

@@ -146,26 +146,27 @@ export class DurableBlockstore implements Blockstore {
     signal?.throwIfAborted()
     const length = byteLengthOf(parts)
     const isSmall = length < SMALL_BLOCK_BYTES_MAX
+    const storedIn = isSmall ? 'row' : 'file'
     // All whole blocks with the same multihash have the same length, so it is enough to look where blocks of this size
     // are kept.
     const before = isSmall ? sizeAt(await this.#placeOf(multihash)) : await this.#files.size(multihash)
     if (before === length) return
-    await this.#capacity.take(length)
+    await this.#capacity.take(length, storedIn)
     try {
       if (isSmall) await this.#store.write(ROW_BLOCK, [concatBytes(multihash, ...parts)])
       else await this.#files.put(multihash, parts, signal)
     } catch (error) {
-      this.#capacity.add(-length)
+      this.#capacity.add(-length, storedIn)
       throw error
     }
-    if (before !== undefined) this.#capacity.add(-before)
+    if (before !== undefined) this.#capacity.add(-before, storedIn)
   }
 
   async #delete(multihash: Uint8Array): Promise<void> {
     const place = await this.#placeOf(multihash)
     if (place !== undefined) {
       await this.#store.write(ROW_FREED, [multihash])
-      this.#capacity.add(MULTIHASH_BYTES - place.length)
+      this.#capacity.add(MULTIHASH_BYTES - place.length, 'row')
     }
     const bytes = await this.#files.size(multihash)
     if (bytes === undefined) return

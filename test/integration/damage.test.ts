@@ -88,5 +88,6 @@ for (const table of ['statements', 'claims', 'entries', 'children', 'names', 're
     await until('rebuilt', async () => events.some(({ event }) => event === 'rebuilt'))
     await until('all is there again', async () => (await read(again.node, '/d/f')).equals(bytes))
     assert.equal(events.filter(({ event }) => event === 'rebuilt').length, 1, 'once')
+    await again.node.stop()
   })
 }

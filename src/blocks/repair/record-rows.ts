@@ -15,6 +15,11 @@ export function recordReferenceOps({ id, root, replicas }: Pick<RecordRef, 'id' 
   ]
 }
 
+/** Returns the key of a record's claim on its root. It stays as long as the record. */
+export function recordReferenceKey({ id, root }: Pick<RecordRef, 'id' | 'root'>): Uint8Array {
+  return Claims.reference(root.multihash.bytes, { by: 'record', id, replicas: 0 }).key
+}
+
 /** Returns the index change by which a manifest node claims a block that it links to. */
 export function referenceOf(cid: BlockCid, parent: Uint8Array): IndexOp {
   return Claims.reference(cid.multihash.bytes, { by: 'node', multihash: parent })

@@ -34,7 +34,6 @@ class FakeStack {
         blocks: { owed: nothing, repairing: nothing, badBlocks: { found: 0, left: 0 } },
         tree: { countFiles: async () => 7, resolve: async () => undefined }
       },
-      projection: { fileDelta: 0 },
       workers: [],
       log: { asides: { count: 0 } },
       comparison: { isWhole: true, missing: 0 },
