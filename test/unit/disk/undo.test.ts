@@ -108,10 +108,12 @@ test('the footer of a segment still matches when rows in it are void, and compac
   const { files, database, ...node } = await open()
   await node.facts.set('a', '1')
   await fill(database)
-  await assert.rejects(node.facts.set('b', 'x'.repeat(100)), NoSpaceError)
+  const writes = [node.facts.set('a', '2'), node.facts.set('b', 'x'.repeat(100))]
+  for (const { status } of await Promise.allSettled(writes)) assert.equal(status, 'rejected')
   database.isFull = false
   await node.store.reopenIndex()
-  const deadBytes = ROW_HEADER_BYTES + 'b='.length + 100
+  // The row that `a` would have replaced is not dead.
+  const deadBytes = 2 * ROW_HEADER_BYTES + 'a=2'.length + 'b='.length + 100
   assert.equal(node.segments.bytes - node.store.rowBytes, deadBytes)
   for (let i = 0; i < 40; i++) await node.facts.set('c', `${i}`.padEnd(50, '.'))
   const damage: unknown[] = []
@@ -269,12 +271,34 @@ test('a segment whose listing was lost with a failed batch is listed when the in
   assert.equal(node.index.state, 'failed')
   node.database.batch = batch
   await node.store.reopenIndex()
+  while (node.segments.end.segment === 2) await node.facts.set('more', 'x'.repeat(50))
+  await settle(5)
   // The segment disappears. The index knows that it is missing, so the loss is noticed.
   const files = node.files.reopen()
   await files.remove('segments/00000002.seg')
   const again = await openStore(files, { ...small, database: await node.database.restarted() })
   assert.equal(again.report.rebuilt, true)
   assert.equal(again.report.damagedStretches, 1)
+})
+
+test('a write that comes while the index is reopened is refused at once', async () => {
+  const node = await open()
+  await fill(node.database)
+  await assert.rejects(node.facts.set('a', '1'), NoSpaceError)
+  node.database.isFull = false
+  const held = Promise.withResolvers<void>()
+  const openDatabase = node.database.open.bind(node.database)
+  node.database.open = async () => {
+    await held.promise
+    await openDatabase()
+  }
+  const reopening = node.store.reopenIndex()
+  await settle(3)
+  await assert.rejects(node.facts.set('a', '2'), NoSpaceError)
+  held.resolve()
+  await reopening
+  await node.facts.set('a', '3')
+  assert.equal(await node.facts.get('a'), '3')
 })
 
 test('a full disk gets another attempt once the reserve has made room', async () => {
