@@ -59,7 +59,8 @@ test('statements, claims and the index count, each once', async () => {
 })
 
 test('a small block counts once, before and after the next measurement', async () => {
-  const { store, blockFiles, files, clock } = await openStore(new FakeFiles())
+  const { store, facts, blockFiles, files, clock } = await openStore(new FakeFiles())
+  await facts.set('a', '1')
   const capacity = new Capacity({ files, clock, rowBytes: () => store.rowBytes })
   await capacity.measure()
   const before = capacity.usedBytes
