@@ -11,6 +11,11 @@ export const ROW_BYTES_MAX = 80 << 10
  */
 export const COMMIT_BYTES_MAX = 16 << 20
 export const COMMIT_ROWS_MAX = 4096
+/**
+ * The most rows that are projected into one batch of the index, unless one write has more. It bounds the memory of a
+ * batch, because one record may need some hundred rows of the index.
+ */
+export const PROJECT_ROWS_MAX = 512
 /** The number of bytes that a compaction moves at a time, while other writes wait. */
 export const MOVE_BYTES_MAX = 1 << 20
 export const MOVE_ROWS_MAX = 256

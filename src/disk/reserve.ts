@@ -2,7 +2,6 @@ import { createCipheriv } from 'node:crypto'
 import type { Chance } from '../util/chance.ts'
 import { type ComponentLogger, type Logger, reasonOf } from '../util/logger.ts'
 import { RESERVE_BYTES, RESERVE_DISK_BYTES_MIN, RESERVE_SHARE, START_FREE_BYTES } from './constants.ts'
-import { FORMAT_FILE } from './data-directory.ts'
 import { NoSpaceError } from './errors.ts'
 import type { Files } from './files.ts'
 
@@ -78,11 +77,15 @@ export class Reserve {
     return true
   }
 
+  /** The number of bytes that are free on the disk. */
+  async freeBytes(): Promise<number> {
+    return (await this.#files.space()).freeBytes
+  }
+
   /** Removes the file if the disk has less than this number of bytes free. Resolves to the number it has then. */
   async releaseBelow(bytes: number): Promise<number> {
-    const { freeBytes } = await this.#files.space()
-    if (freeBytes >= bytes || !(await this.release())) return freeBytes
-    return (await this.#files.space()).freeBytes
+    const freeBytes = await this.freeBytes()
+    return freeBytes < bytes && (await this.release()) ? this.freeBytes() : freeBytes
   }
 
   // A file system that compresses would give zeros no space.
@@ -94,14 +97,15 @@ export class Reserve {
 
 /**
  * Runs `start` on a disk that may be full: removes the reserve first if the start needs its space. Throws a
- * `NoSpaceError` that says how many bytes have to be freed if even that is not enough. In a directory that no node has
- * used yet, nothing is removed.
+ * `NoSpaceError` that says how many bytes have to be freed if even that is not enough. Nothing is removed unless `isOwn`
+ * says that a node has used the directory before.
  */
-export async function startWithReserve<T>(options: ReserveOptions, start: () => Promise<T>): Promise<T> {
-  // If the directory cannot even be looked at, the start says why.
-  const format = await options.files.size(FORMAT_FILE).catch(() => undefined)
-  if (format === undefined) return start()
-  const reserve = new Reserve(options)
+export async function startWithReserve<T>(
+  reserve: Reserve,
+  isOwn: () => Promise<boolean>,
+  start: () => Promise<T>
+): Promise<T> {
+  if (!(await isOwn())) return start()
   await reserve.releaseBelow(START_FREE_BYTES)
   try {
     return await start()
@@ -109,12 +113,12 @@ export async function startWithReserve<T>(options: ReserveOptions, start: () => 
     if (!(error instanceof NoSpaceError)) throw error
     // A quota may be used up although the disk has room.
     if (await reserve.release()) return start()
-    throw await explained(options.files, error)
+    throw await explained(reserve, error)
   }
 }
 
-async function explained(files: Files, cause: NoSpaceError): Promise<NoSpaceError> {
-  const missing = START_FREE_BYTES - (await files.space()).freeBytes
+async function explained(reserve: Reserve, cause: NoSpaceError): Promise<NoSpaceError> {
+  const missing = START_FREE_BYTES - (await reserve.freeBytes())
   if (missing <= 0) return cause
   return new NoSpaceError(`the disk is full: free at least ${missing} bytes on it, then start this node again`, {
     cause

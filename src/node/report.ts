@@ -76,6 +76,8 @@ function* warningsOf(
     yield `blocks on this disk were damaged or could not be read since the start (${blocks.badBlocks}): the disk may be wearing out`
   if (log.asides.count > 0)
     yield `statements that this release cannot process were set aside (${log.asides.count}): ${nameAsides(log.asides, members)}; upgrading dfs-node may help`
+  if (fs.sync.inDoubt.length > 0)
+    yield `members have other statements than this one, although all is exchanged (${fs.sync.inDoubt.length}): one of them may refuse or withhold some`
   if (report.damagedStretches > 0)
     yield `damaged stretches were found in the store (${report.damagedStretches}): the disk may be wearing out`
   if (capacity.isFull) yield 'this node is full and takes no more blocks: raise --capacity or free space on its disk'

@@ -14,6 +14,11 @@ function on(files: FakeFiles) {
   return { files, chance: seededChance(1), logger: silentLogger }
 }
 
+/** Starts on a disk that a node has used before. */
+function startOn<T>(files: FakeFiles, start: () => Promise<T>): Promise<T> {
+  return startWithReserve(new Reserve(on(files)), async () => true, start)
+}
+
 /** A disk of a node, with a reserve and this many bytes free. */
 async function diskOf(freeBytes: number, hasReserve = true): Promise<FakeFiles> {
   const options = { totalBytes: 100 * MIB }
@@ -72,16 +77,16 @@ test('a reserve that could not be written leaves nothing behind', async () => {
 
 test('a start on a full disk removes the reserve first, and one on a disk with room does not', async () => {
   const full = await diskOf(START_FREE_BYTES - 1)
-  const hadReserve = await startWithReserve(on(full), async () => full.contents().has('reserve'))
+  const hadReserve = await startOn(full, async () => full.contents().has('reserve'))
   assert.equal(hadReserve, false)
   const roomy = await diskOf(START_FREE_BYTES)
-  assert.equal(await startWithReserve(on(roomy), async () => roomy.contents().has('reserve')), true)
+  assert.equal(await startOn(roomy, async () => roomy.contents().has('reserve')), true)
 })
 
 test('a start that finds no space although the disk has room is tried again without the reserve', async () => {
   const files = await diskOf(START_FREE_BYTES)
   const attempts: boolean[] = []
-  const result = await startWithReserve(on(files), async () => {
+  const result = await startOn(files, async () => {
     attempts.push(files.contents().has('reserve'))
     if (attempts.at(-1) === true) throw new NoSpaceError('the disk quota is used up')
     return 'started'
@@ -92,13 +97,13 @@ test('a start that finds no space although the disk has room is tried again with
 test('a start that the reserve cannot save says how many bytes to free', async () => {
   const files = await diskOf(1000, false)
   await assert.rejects(
-    startWithReserve(on(files), async () => {
+    startOn(files, async () => {
       throw new NoSpaceError('the disk is full')
     }),
     new RegExp(`free at least ${START_FREE_BYTES - 1000} bytes`)
   )
   await assert.rejects(
-    startWithReserve(on(files), async () => {
+    startOn(files, async () => {
       throw new DiskError('the disk reported EIO')
     }),
     DiskError
@@ -108,10 +113,12 @@ test('a start that the reserve cannot save says how many bytes to free', async (
 test('a start never removes a file from a directory that is not one of a node', async () => {
   const files = new FakeFiles({ totalBytes: MIB })
   await files.writeNew('reserve', [Buffer.alloc(10)])
+  const start = async (): Promise<void> => {
+    throw new NoSpaceError('the disk is full')
+  }
   await assert.rejects(
-    startWithReserve(on(files), async () => {
-      throw new NoSpaceError('the disk is full')
-    })
+    startWithReserve(new Reserve(on(files)), async () => false, start),
+    NoSpaceError
   )
   assert.equal(await files.size('reserve'), 10)
 })
