@@ -101,7 +101,7 @@ export class Members {
       admissions: () => this.#join.admissions,
       compare: (peer, signal) => this.#compare(peer, signal),
       isCurrent: admission => this.#join.isCurrent(admission),
-      onCompared: peer => this.#onCompared(peer)
+      onCompared: (peer, isFirst) => this.#onCompared(peer, isFirst)
     })
     this.#news = new WithheldNews({
       roster,
@@ -276,13 +276,13 @@ export class Members {
   }
 
   async #compare(peer: PeerId, signal: AbortSignal): Promise<boolean> {
-    await this.#dialler.rememberAddress(peer)
+    if (!this.compared.has(peer)) await this.#dialler.rememberAddress(peer)
     return (await this.#sync?.compare(peer, signal)) ?? true
   }
 
-  #onCompared(peer: PeerId): void {
+  #onCompared(peer: PeerId, isFirst: boolean): void {
     this.#news.compared()
-    this.#emit({ event: 'compared', peer })
+    if (isFirst) this.#emit({ event: 'compared', peer })
   }
 
   #onDeparted(peer: PeerId): void {

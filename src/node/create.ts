@@ -2,6 +2,7 @@ import type { DfsNode, NodeEvent, NodeOptions } from '../api.ts'
 import { openFormat } from '../disk/data-directory.ts'
 import { claimDirectory, type DataDirectory, isFirstStartOn } from '../disk/directory-claim.ts'
 import { MonitoredFiles } from '../disk/monitored-files.ts'
+import { Reserve, startWithReserve } from '../disk/reserve.ts'
 import { LABEL_BYTES_MAX } from '../format/constants.ts'
 import { copiesOf } from '../fs/context.ts'
 import { OUT_AFTER_MS_MAX, OUT_AFTER_MS_MIN } from '../members/constants.ts'
@@ -34,6 +35,13 @@ const REPLICAS_DEFAULT = 3
  */
 export async function createNode(options: NodeOptions): Promise<DfsNode> {
   checkNodeOptions(options)
+  const { dataDir, ownersFiles, chance = systemChance, logger = debugLogger } = options
+  const reserve = new Reserve({ files: new MonitoredFiles(dataDir), chance, logger })
+  const isOwn = async (): Promise<boolean> => !(await isFirstStartOn(dataDir, ownersFiles))
+  return startWithReserve(reserve, isOwn, () => startNode(options))
+}
+
+async function startNode(options: NodeOptions): Promise<DfsNode> {
   const { dataDir, ownersFiles, logger = debugLogger } = options
   const directory = await claimDirectory(dataDir, { logger, ownersFiles })
   const firstStart = new FirstStart(directory)

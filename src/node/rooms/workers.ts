@@ -1,4 +1,5 @@
 import { compactor } from '../../disk/compactor.ts'
+import { indexReopener } from '../../disk/index-reopener.ts'
 import { leafCheck } from '../../disk/leaf-check.ts'
 import { Worker } from '../../util/worker.ts'
 import type { DiskRoom } from './disk.ts'
@@ -20,9 +21,15 @@ interface RoomsBelow {
  * Builds the workers of the disk room and those that concern several rooms. The other rooms have workers of their own.
  */
 export function buildWorkers({ clock, logger, onEvent }: RoomOptions, { disk, membership }: RoomsBelow): Worker[] {
-  const { store, capacity, monitor } = disk
+  const { store, index, files, reserve, capacity, monitor } = disk
   const onError = (task: string) => failureReporter(task, monitor, onEvent)
+  const reopener = indexReopener({ store, index, files, reserve, clock, logger, onError: onError('index reopen') })
+  index.onFailed = () => {
+    reopener.schedule()
+    monitor.update()
+  }
   return [
+    reopener,
     compactor({ store, clock, logger, onError: onError('compaction') }),
     leafCheck({ store, clock, logger, onError: onError('leaf check') }),
     membership.log.worker,
@@ -40,9 +47,10 @@ export function buildWorkers({ clock, logger, onEvent }: RoomOptions, { disk, me
       everyMs: CAPACITY_INTERVAL_MS,
       onError: onError('capacity'),
       work: async () => {
-        await capacity.measure()
+        await capacity.measureAll()
         monitor.update()
         await membership.members.announceIfChanged()
+        await reserve.fill()
       }
     })
   ]
