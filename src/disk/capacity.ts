@@ -19,6 +19,8 @@ export interface CapacityOptions {
   capacityBytes?: number | undefined
   /** Returns the bytes of all rows that are not dead. If left out, only rows that `take` and `add` report are counted. */
   rowBytes?: () => number
+  /** Returns the bytes that have to stay free in addition to the reserved share of the disk. None if left out. */
+  keepFreeBytes?: () => number
   /** Measures the bytes of the index on the disk. If left out, they do not count. */
   indexBytes?: () => Promise<number>
 }
@@ -118,8 +120,8 @@ export class Capacity {
   }
 
   #roomBytes(): number {
-    const reserveBytes = this.#space.totalBytes * RESERVE_SHARE
-    return Math.min(this.capacityBytes - this.usedBytes, this.#space.freeBytes - reserveBytes)
+    const keepFreeBytes = this.#space.totalBytes * RESERVE_SHARE + (this.#options.keepFreeBytes?.() ?? 0)
+    return Math.min(this.capacityBytes - this.usedBytes, this.#space.freeBytes - keepFreeBytes)
   }
 
   #updateFull(): void {

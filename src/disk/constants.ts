@@ -11,6 +11,11 @@ export const ROW_BYTES_MAX = 80 << 10
  */
 export const COMMIT_BYTES_MAX = 16 << 20
 export const COMMIT_ROWS_MAX = 4096
+/**
+ * The most rows that are projected into one batch of the index, unless one write has more. It bounds the memory of a
+ * batch, because one record may need some hundred rows of the index.
+ */
+export const PROJECT_ROWS_MAX = 512
 /** The number of bytes that a compaction moves at a time, while other writes wait. */
 export const MOVE_BYTES_MAX = 1 << 20
 export const MOVE_ROWS_MAX = 256
@@ -60,6 +65,8 @@ export const RESERVE_SHARE = 0.05
  * at most 4 MiB, to a table.
  */
 export const RESERVE_BYTES = 8 << 20
+/** A smaller disk has no such file. */
+export const RESERVE_DISK_BYTES_MIN = 32 << 20
 /** A start, and the reopening of the index, need this many free bytes. Below it, the reserve is removed. */
 export const START_FREE_BYTES = 6 << 20
 /** The pause before the index is opened again after a failed batch, and the longest pause after failed attempts. */

@@ -1,5 +1,6 @@
 import { type Logger, reasonOf } from '../util/logger.ts'
 import type { IndexDb } from './index-db.ts'
+import type { Place } from './place.ts'
 import type { Projections } from './projections.ts'
 import type { PlacedRow } from './row.ts'
 import type { StoredRow } from './row-projection.ts'
@@ -47,11 +48,11 @@ export class RefusedRows {
 
   /**
    * Throws an `IndexCorruptError`, and reports it, if the index holds a row that was refused. Call this when the index
-   * has been opened again.
+   * has been opened again. Returns the places of the rows that were refused since the last call.
    */
-  async assertNotIndexed(): Promise<void> {
+  async assertNotIndexed(): Promise<Place[]> {
     for (const row of this.#suspects) await this.assertDead(row)
-    this.#suspects.length = 0
+    return this.#suspects.splice(0).map(({ place }) => place)
   }
 
   /** Throws an `IndexCorruptError`, and reports it, if the index holds this row, which is void. */

@@ -1,7 +1,7 @@
 import { createCipheriv } from 'node:crypto'
 import type { Chance } from '../util/chance.ts'
 import { type ComponentLogger, type Logger, reasonOf } from '../util/logger.ts'
-import { RESERVE_BYTES, RESERVE_SHARE, START_FREE_BYTES } from './constants.ts'
+import { RESERVE_BYTES, RESERVE_DISK_BYTES_MIN, RESERVE_SHARE, START_FREE_BYTES } from './constants.ts'
 import { NoSpaceError } from './errors.ts'
 import type { Files } from './files.ts'
 
@@ -19,12 +19,14 @@ export interface ReserveOptions {
  * can be deleted from the catalog, and not even the lock can be written. Then this file is removed, and its space is
  * enough to start, to read and to delete. It is written again once there is room.
  *
- * It does not count as used by the capacity. Puts do not use it up, since a full node refuses them first.
+ * It does not count as used by the capacity. While it is missing, the capacity leaves its bytes free, so that puts do not
+ * use them up. A disk that is too small for it has none.
  */
 export class Reserve {
   readonly #files: Files
   readonly #chance: Chance
   readonly #log: Logger
+  #missingBytes = 0
 
   constructor({ files, chance, logger }: ReserveOptions) {
     this.#files = files
@@ -32,12 +34,24 @@ export class Reserve {
     this.#log = logger.forComponent('dfs:disk:reserve')
   }
 
+  /** The bytes that have to stay free because the file is not there. Known after the first call of another method. */
+  get missingBytes(): number {
+    return this.#missingBytes
+  }
+
+  /** Finds out whether the file is there as a whole. */
+  async look(): Promise<boolean> {
+    const isThere = (await this.#files.size(NAME)) === RESERVE_BYTES
+    const isTooSmall = (await this.#files.space()).totalBytes < RESERVE_DISK_BYTES_MIN
+    this.#missingBytes = isThere || isTooSmall ? 0 : RESERVE_BYTES
+    return isThere
+  }
+
   /** Writes the file if it is not there as a whole, and the disk has more than twice its size to spare. */
   async fill(): Promise<void> {
-    const size = await this.#files.size(NAME)
-    if (size === RESERVE_BYTES) return
+    if (await this.look()) return
     const { totalBytes, freeBytes } = await this.#files.space()
-    if (freeBytes - totalBytes * RESERVE_SHARE < 2 * RESERVE_BYTES) return
+    if (totalBytes < RESERVE_DISK_BYTES_MIN || freeBytes - totalBytes * RESERVE_SHARE < 2 * RESERVE_BYTES) return
     await this.#files.remove(NAME)
     try {
       await this.#files.writeNew(NAME, [this.#incompressible()])
@@ -45,6 +59,7 @@ export class Reserve {
       await this.#files.remove(NAME)
       throw error
     }
+    this.#missingBytes = 0
     this.#log('wrote the reserve')
   }
 
@@ -53,6 +68,7 @@ export class Reserve {
     try {
       if ((await this.#files.size(NAME)) === undefined) return false
       await this.#files.remove(NAME)
+      await this.look()
     } catch (error) {
       this.#log('could not remove the reserve: %s', reasonOf(error))
       return false

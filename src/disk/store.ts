@@ -146,9 +146,9 @@ export class Store {
       if (this.#cursor.isHeld)
         throw new DiskError('the disk refuses to undo an earlier write: the system log may say why')
       await this.index.reopen(async write => {
-        await this.#refused.assertNotIndexed()
+        const refused = await this.#refused.assertNotIndexed()
         const stale = await this.#usage.load()
-        await write([...stale, ...this.#positionOps()])
+        await write([...stale, ...this.#usage.markDead(refused), ...this.#positionOps()])
       })
     }, signal)
   }
@@ -200,9 +200,10 @@ export class Store {
       throw new IndexCorruptError('the index is ahead of the segments', { damagedStretches: 1 })
     const stale = await this.#usage.load()
     const wasClean = await wasClosed(this.index)
-    const { replayedRows, damagedStretches } = await this.#replay(cursor)
+    const { replayedRows, damagedStretches, voidPlaces } = await this.#replay(cursor)
     // This batch is synced. If it were lost, the next start would mistake a crash for a proper end.
-    await this.index.batch([...stale, ...openedOps(), ...this.#positionOps()], { sync: true })
+    const ops = [...stale, ...openedOps(), ...this.#usage.markDead(voidPlaces), ...this.#positionOps()]
+    await this.index.batch(ops, { sync: true })
     return {
       rebuilt: !isBuilt,
       wasClean,
@@ -222,7 +223,10 @@ export class Store {
     if (this.segments.isUndone) this.#cursor.release()
   }
 
-  async #replay(from: Cursor): Promise<{ replayedRows: number; damagedStretches: number }> {
+  async #replay(
+    from: Cursor
+  ): Promise<{ replayedRows: number; damagedStretches: number; voidPlaces: readonly Place[] }> {
+    const voidPlaces: Place[] = []
     let replayedRows = 0
     let damagedStretches = 0
     const rows = this.segments.scan(from, at => {
@@ -230,12 +234,15 @@ export class Store {
       this.#damage.note(at)
     })
     // A failed batch may have reached the index although its rows are void.
-    const valid = withoutVoid(rows, row => this.#refused.assertDead(row))
+    const valid = withoutVoid(rows, async row => {
+      await this.#refused.assertDead(row)
+      voidPlaces.push(row.place)
+    })
     for await (const batch of rowBatches(valid, COMMIT_ROWS_MAX, COMMIT_BYTES_MAX)) {
       await this.#projections.get((batch[0] as PlacedRow).type)?.project(batch, true)
       replayedRows += batch.length
     }
-    return { replayedRows, damagedStretches }
+    return { replayedRows, damagedStretches, voidPlaces }
   }
 
   #logOpened({ rebuilt, wasClean, replayedRows, damagedStretches }: OpenReport): void {

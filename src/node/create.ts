@@ -10,7 +10,7 @@ import { utf8 } from '../util/bytes.ts'
 import { systemChance } from '../util/chance.ts'
 import { systemClock } from '../util/clock.ts'
 import { InvalidInputError } from '../util/errors.ts'
-import { debugLogger } from '../util/logger.ts'
+import { type ComponentLogger, debugLogger, reasonOf } from '../util/logger.ts'
 import { checkDial, checkListen, parseAddress } from '../wire/addresses.ts'
 import { isOfAnotherNetwork, secretsOf } from './identity.ts'
 import { Node } from './node.ts'
@@ -56,7 +56,7 @@ async function startNode(options: NodeOptions): Promise<DfsNode> {
     const { files, ...rest } = await buildNode({ ...options, logger, onEvent: listenFor }, directory, release)
     node = rest.node
     await node.start()
-    if (rest.hasDefaultPorts) await rememberPorts(files, node.listening())
+    if (rest.hasDefaultPorts) await keepPorts(files, node, logger)
     await firstStart.confirm(options.confirmFirstStart)
     return node
   } catch (error) {
@@ -65,6 +65,15 @@ async function startNode(options: NodeOptions): Promise<DfsNode> {
     })
     await release()
     throw error
+  }
+}
+
+/** Saves the ports for the next start. A node whose disk is full runs without that, and may get other ones then. */
+async function keepPorts(files: MonitoredFiles, node: Node, logger: ComponentLogger): Promise<void> {
+  try {
+    await rememberPorts(files, node.listening())
+  } catch (error) {
+    logger.forComponent('dfs:node')('the ports could not be saved for the next start: %s', reasonOf(error))
   }
 }
 

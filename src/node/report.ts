@@ -63,13 +63,13 @@ function* warningsOf(
   if (members.writeError !== undefined) yield members.writeError.message
   if (members.isRefusedForClock)
     yield 'a member refused this node because their clocks differ: set the one that is wrong'
+  if (disk.indexFailure !== undefined)
+    yield `the index could not be written (${codeOf(disk.indexFailure)}): nothing is stored until it can be; it is tried again by itself`
   for (const { name } of members.missingNewsOf)
     yield `changes by ${name} have not reached this node: another member may hold them back; let this node connect to ${name} directly`
   const { flag, network } = members.outAfterMs
   if (flag !== undefined && flag < network)
     yield `--out-after has no effect: the network's is ${network / 1_000} s, and a node can only ask for more`
-  if (disk.indexFailure !== undefined)
-    yield `the index could not be written (${codeOf(disk.indexFailure)}): nothing is stored until it can be; it is tried again by itself`
   if (disk.state === 'readonly') yield 'the data directory is not writable: nothing is stored until it is'
   if (disk.state === 'failing') yield 'the last write to the disk failed: the data on it may be in danger'
   if (blocks.badBlocks > 0)

@@ -47,6 +47,7 @@ export function buildDisk({ options, files, storeId, clock, chance, logger, onEv
     clock,
     capacityBytes: options.capacityBytes,
     rowBytes: () => store.rowBytes,
+    keepFreeBytes: () => reserve.missingBytes,
     indexBytes: () => folderBytes(files, INDEX_FOLDER)
   })
   const onChange = (state: DiskState): void => onEvent({ event: 'disk', state })
@@ -65,6 +66,7 @@ export function buildDisk({ options, files, storeId, clock, chance, logger, onEv
     start: async () => {
       await index.open()
       try {
+        await reserve.look()
         await capacity.measure()
         if (isOwn) await blockFiles.open()
         await segments.open()

@@ -7,6 +7,8 @@ import { failureReporter } from './failures.ts'
 import type { Membership } from './membership.ts'
 import type { RoomOptions } from './options.ts'
 
+/** How often the node checks whether its network interfaces have changed. */
+const INTERFACES_INTERVAL_MS = 10_000
 /** How often the node checks whether it is full. */
 const CAPACITY_INTERVAL_MS = 10_000
 
@@ -31,6 +33,13 @@ export function buildWorkers({ clock, logger, onEvent }: RoomOptions, { disk, me
     compactor({ store, clock, logger, onError: onError('compaction') }),
     leafCheck({ store, clock, logger, onError: onError('leaf check') }),
     membership.log.worker,
+    new Worker({
+      name: 'local network',
+      clock,
+      log: logger.forComponent('dfs:wire:host'),
+      everyMs: INTERFACES_INTERVAL_MS,
+      work: () => membership.host.refreshDiscovery()
+    }),
     new Worker({
       name: 'capacity',
       clock,

@@ -50,6 +50,16 @@ test('statements, claims and the index count, each once', async () => {
   assert.equal(capacity.usedBytes, 420)
 })
 
+test('bytes that have to stay free are not room', async () => {
+  const files = { space: async () => ({ totalBytes: 1000, freeBytes: 400 }) } as unknown as Files
+  let keepFreeBytes = 300
+  const capacity = new Capacity({ files, clock: new ManualClock(), keepFreeBytes: () => keepFreeBytes })
+  await capacity.measure()
+  await assert.rejects(capacity.take(100), NoSpaceError)
+  keepFreeBytes = 0
+  await capacity.take(100)
+})
+
 test('a node that is filled by statements alone is full, until rows are dead', async () => {
   let rows = 900
   const { capacity, pass } = await capacityWith({ rows: () => rows, index: () => 0 })

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { deflateRawSync } from 'node:zlib'
-import { RESERVE_BYTES, START_FREE_BYTES } from '../../../src/disk/constants.ts'
+import { RESERVE_BYTES, RESERVE_DISK_BYTES_MIN, START_FREE_BYTES } from '../../../src/disk/constants.ts'
 import { DiskError, NoSpaceError } from '../../../src/disk/errors.ts'
 import { Reserve, startWithReserve } from '../../../src/disk/reserve.ts'
 import { FakeFiles } from '../../fixtures/fake-files.ts'
@@ -37,7 +37,9 @@ test('the reserve is written while the disk has room, and its bytes take space o
   const bytes = files.contents().get('reserve') as Buffer
   assert.equal(bytes.byteLength, RESERVE_BYTES)
   assert.ok(deflateRawSync(bytes).byteLength > RESERVE_BYTES * 0.99)
+  assert.equal(reserve.missingBytes, 0)
   assert.equal(await reserve.release(), true)
+  assert.equal(reserve.missingBytes, RESERVE_BYTES)
   assert.equal(await reserve.release(), false)
   assert.equal(files.contents().size, 0)
 })
@@ -47,9 +49,15 @@ test('a reserve that was written in part is written again, and none is written o
   await files.writeNew('reserve', [Buffer.alloc(MIB)])
   await new Reserve(on(files)).fill()
   assert.equal(await files.size('reserve'), RESERVE_BYTES)
-  const small = new FakeFiles({ totalBytes: 2 * RESERVE_BYTES })
-  await new Reserve(on(small)).fill()
-  assert.equal(await small.size('reserve'), undefined)
+  for (const totalBytes of [RESERVE_DISK_BYTES_MIN - 1, RESERVE_DISK_BYTES_MIN]) {
+    const small = new FakeFiles({ totalBytes })
+    await small.writeNew('hog', [Buffer.alloc(totalBytes - 2 * RESERVE_BYTES)])
+    const reserve = new Reserve(on(small))
+    await reserve.fill()
+    assert.equal(await small.size('reserve'), undefined)
+    // Its bytes stay free nevertheless, unless the disk is so small that it never has one.
+    assert.equal(reserve.missingBytes, totalBytes < RESERVE_DISK_BYTES_MIN ? 0 : RESERVE_BYTES)
+  }
 })
 
 test('a reserve that could not be written leaves nothing behind', async () => {

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { ROW_STATEMENT } from '../../../src/disk/constants.ts'
 import { DiskError, IndexCorruptError, NoSpaceError } from '../../../src/disk/errors.ts'
+import { ROW_HEADER_BYTES } from '../../../src/disk/row.ts'
 import { type OpenStore, openStore } from '../../fixtures/disk-store.ts'
 import { FakeFiles, KEEPS_ALL, type Operation } from '../../fixtures/fake-files.ts'
 import { MemoryDatabase } from '../../fixtures/memory-database.ts'
@@ -110,6 +111,8 @@ test('the footer of a segment still matches when rows in it are void, and compac
   await assert.rejects(node.facts.set('b', 'x'.repeat(100)), NoSpaceError)
   database.isFull = false
   await node.store.reopenIndex()
+  const deadBytes = ROW_HEADER_BYTES + 'b='.length + 100
+  assert.equal(node.segments.bytes - node.store.rowBytes, deadBytes)
   for (let i = 0; i < 40; i++) await node.facts.set('c', `${i}`.padEnd(50, '.'))
   const damage: unknown[] = []
   await gather(node.segments.scan(START, at => damage.push(at)))
@@ -120,6 +123,14 @@ test('the footer of a segment still matches when rows in it are void, and compac
   assert.equal(await node.facts.get('a'), '1')
   assert.equal(await node.facts.get('b'), undefined)
   assert.deepEqual(node.corruptions, [])
+})
+
+test('void rows are dead for a start that reads them', async () => {
+  const { files, database, ...node } = await open()
+  await fill(database)
+  await assert.rejects(node.facts.set('b', 'x'.repeat(100)), NoSpaceError)
+  const again = await restart({ files }, database)
+  assert.equal(again.segments.bytes - again.store.rowBytes, ROW_HEADER_BYTES + 'b='.length + 100)
 })
 
 test('rows that fill one segment are void if the write fails in the next one', async () => {
