@@ -17,6 +17,8 @@ import { type FinalCheck, Receiver } from './receiver.ts'
 import { type NewStatement, StatementRows } from './rows.ts'
 import { decodeStatementRow } from './statement-row.ts'
 
+export type { AsidesReport } from './asides.ts'
+
 export interface LogOptions {
   store: Store
   clock: Clock

@@ -1,6 +1,7 @@
 import type { Peer, Status } from '../api.ts'
+import type { AsidesReport } from '../log/log.ts'
 import type { Members } from '../members/members.ts'
-import { toHex } from '../util/bytes.ts'
+import { equalBytes, shortHex, toHex } from '../util/bytes.ts'
 import { codeOf } from '../util/errors.ts'
 import type { Worker } from '../util/worker.ts'
 import type { Stack } from './stack.ts'
@@ -52,7 +53,10 @@ export function peersOf(members: Members): Peer[] {
 }
 
 /** Yields warnings about facts that the owner of the node should know and can usually act on. */
-function* warningsOf({ capacity, diskMonitor: disk, report, fs }: Stack, rebuildError: unknown): Generator<string> {
+function* warningsOf(
+  { capacity, diskMonitor: disk, report, fs, log }: Stack,
+  rebuildError: unknown
+): Generator<string> {
   const { members, blocks } = fs
   if (rebuildError !== undefined)
     yield `the index is damaged and could not be rebuilt (${codeOf(rebuildError)}); retrying. The node cannot serve files until it is.`
@@ -68,7 +72,18 @@ function* warningsOf({ capacity, diskMonitor: disk, report, fs }: Stack, rebuild
   if (disk.state === 'failing') yield 'the last write to the disk failed: the data on it may be in danger'
   if (blocks.badBlocks > 0)
     yield `blocks on this disk were damaged or could not be read since the start (${blocks.badBlocks}): the disk may be wearing out`
+  if (log.asides.count > 0)
+    yield `statements that this release cannot process were set aside (${log.asides.count}): ${nameAsides(log.asides, members)}; upgrading dfs-node may help`
   if (report.damagedStretches > 0)
     yield `damaged stretches were found in the store (${report.damagedStretches}): the disk may be wearing out`
   if (capacity.isFull) yield 'this node is full and takes no more blocks: raise --capacity or free space on its disk'
+}
+
+/** Names the statements that were set aside, or some of them, by the first digits of their ids and by their authors. */
+function nameAsides({ count, some }: AsidesReport, members: Members): string {
+  const names = some.map(({ id, author }) => {
+    const by = members.all.find(({ key }) => equalBytes(key, author))
+    return by === undefined ? shortHex(id) : `${shortHex(id)} by ${by.name}`
+  })
+  return names.length < count ? `${names.join(', ')}, …` : names.join(', ')
 }

@@ -5,6 +5,7 @@ import type { DiskMonitor } from '../disk/disk-monitor.ts'
 import type { Files } from '../disk/files.ts'
 import type { OpenReport } from '../disk/store.ts'
 import type { FsContext } from '../fs/context.ts'
+import type { Log } from '../log/log.ts'
 import { closeAll } from '../util/close-all.ts'
 import type { Worker } from '../util/worker.ts'
 import type { Host } from '../wire/host.ts'
@@ -19,6 +20,7 @@ export interface Stack {
   capacity: Capacity
   diskMonitor: DiskMonitor
   projection: CatalogProjection
+  log: Pick<Log, 'asides'>
   /** All background work of the rooms. */
   workers: readonly Worker[]
   /** What was found when the store was opened. */
@@ -73,7 +75,8 @@ export async function startStack({ isNew, defaults, ...options }: StackOptions):
     const { projection } = catalog
     const fs = fsContextOf(init, rooms, defaults)
     const all = [...members.workers, ...blocks.workers, ...workers]
-    return { fs, host, capacity, diskMonitor: monitor, projection, workers: all, report, stop }
+    const { log } = membership
+    return { fs, host, capacity, diskMonitor: monitor, projection, log, workers: all, report, stop }
   } catch (error) {
     await stop().catch(() => {
       // The error that ended the start is the one to report, not this one.

@@ -1,11 +1,10 @@
-import { hash } from 'node:crypto'
 import { ROW_CLAIM } from '../../disk/constants.ts'
 import { type IndexOp, indexKey } from '../../disk/index-db.ts'
 import { decodePlace, encodePlace, isSamePlace } from '../../disk/place.ts'
 import type { RowProjection, StoredRow } from '../../disk/row-projection.ts'
 import type { Store } from '../../disk/store.ts'
 import { TABLES } from '../../disk/tables.ts'
-import type { PeerId } from '../../format/peer-id.ts'
+import { type PeerId, publicKeyOf } from '../../format/peer-id.ts'
 import { decodeReplicas, encodeReplicas } from '../../format/replicas.ts'
 import { concatBytes, equalBytes, u32be, u64be, utf8 } from '../../util/bytes.ts'
 import type { Clock } from '../../util/clock.ts'
@@ -26,7 +25,7 @@ export interface RecordClaimant {
   replicas: number
 }
 
-/** Identifies a put by its writer and its number, in 16 bytes that no put of another writer has. */
+/** Identifies a put: the public key of its writer (32 bytes), then the number that the writer gave it (16 bytes). */
 export type PutId = Uint8Array
 
 export interface ExpiredClaim {
@@ -39,13 +38,16 @@ export interface ExpiredClaim {
 }
 
 const MULTIHASH_BYTES = 34
-const PUT_ID_BYTES = 16
+const PUT_ID_BYTES = 48
 const NOTHING = new Uint8Array(0)
 const LETTERS = { record: utf8('r'), node: utf8('m'), put: utf8('p') } as const
 
-/** Scopes the number of a put to its writer, so that no writer can touch another's put. */
+/**
+ * Scopes the number of a put to its writer, so that no writer can touch another's put, and so that each claim says on
+ * whose behalf a block is kept.
+ */
 export function putIdOf(writer: PeerId, number: Uint8Array): PutId {
-  return hash('sha256', concatBytes(utf8(writer), number), 'buffer').subarray(0, PUT_ID_BYTES)
+  return concatBytes(publicKeyOf(writer), number)
 }
 
 /**
@@ -168,7 +170,7 @@ export class Claims {
     ]
   }
 
-  // A row: multihash (34) ‖ put id (16) ‖ time it ends, milliseconds since the Unix epoch (8).
+  // A row: multihash (34) ‖ put id (48) ‖ time it ends, milliseconds since the Unix epoch (8).
   #rows(): RowProjection {
     const { index } = this.#store
     return {

@@ -2,22 +2,24 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { Claims, putIdOf } from '../../../../src/blocks/hold/claims.ts'
 import { nameBlock } from '../../../../src/format/cid.ts'
+import { peerIdOf } from '../../../../src/format/peer-id.ts'
 import { toHex } from '../../../../src/util/bytes.ts'
 import { openClaims } from '../../../fixtures/claims-store.ts'
 import { MemoryDatabase } from '../../../fixtures/memory-database.ts'
 import { gather } from '../../../fixtures/streams.ts'
 
 const HOUR = 3_600_000
-const put = putIdOf('writer', Buffer.alloc(16, 1))
-const other = putIdOf('writer', Buffer.alloc(16, 2))
+const WRITER = peerIdOf(Buffer.alloc(32, 1))
+const put = putIdOf(WRITER, Buffer.alloc(16, 1))
+const other = putIdOf(WRITER, Buffer.alloc(16, 2))
 const names = ['a', 'b', 'c'].map(text => nameBlock(Buffer.from(text)).multihash.bytes)
 const [a, b, c] = names as [Uint8Array, Uint8Array, Uint8Array]
 const record = { by: 'record' as const, id: Buffer.alloc(32, 3), replicas: 2 }
 
 test('two writers that choose the same number have different puts', () => {
   const number = Buffer.alloc(16, 1)
-  assert.equal(putIdOf('writer', number).byteLength, 16)
-  assert.notDeepEqual(putIdOf('writer', number), putIdOf('another', number))
+  assert.equal(putIdOf(WRITER, number).byteLength, 48)
+  assert.notDeepEqual(putIdOf(WRITER, number), putIdOf(peerIdOf(Buffer.alloc(32, 2)), number))
 })
 
 test('the owners of a block are listed, with the copies that each record wants', async () => {

@@ -5,11 +5,13 @@ import { Claims, putIdOf } from '../../../../src/blocks/hold/claims.ts'
 import { LocalBlocks } from '../../../../src/blocks/hold/local-blocks.ts'
 import { DiskError, ReadOnlyError, RowCorruptError } from '../../../../src/disk/errors.ts'
 import { nameBlock } from '../../../../src/format/cid.ts'
+import { peerIdOf } from '../../../../src/format/peer-id.ts'
 import { StoppedError } from '../../../../src/util/errors.ts'
 import { openClaims } from '../../../fixtures/claims-store.ts'
 
 const HOUR = 3_600_000
-const put = putIdOf('writer', Buffer.alloc(16, 1))
+const WRITER = peerIdOf(Buffer.alloc(32, 1))
+const put = putIdOf(WRITER, Buffer.alloc(16, 1))
 const small = Buffer.alloc(5_000, 'small ')
 const large = Buffer.alloc(100_000, 'large ')
 const nothing = async (): Promise<void> => {}
