@@ -90,6 +90,11 @@ export interface NodeOptions {
 /** Something that happened inside a node, for a log. */
 export type NodeEvent =
   | { event: 'admitted' | 'departed' | 'foreign' | 'rejected' | 'fault'; peerId: string }
+  /**
+   * This member and another have told each other everything, and still do not have the same statements. All statements
+   * are compared once more.
+   */
+  | { event: 'differs'; peerId: string }
   /** The index was rebuilt from this many rows of the segments. */
   | { event: 'rebuilt'; rows: number }
   /** This many stretches of the segments are damaged. */

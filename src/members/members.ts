@@ -96,6 +96,8 @@ export class Members {
     this.#comparisons = new Comparisons({
       clock,
       log: this.#log,
+      chance: options.chance,
+      admissions: () => this.#join.admissions,
       compare: (peer, signal) => this.#compare(peer, signal),
       isCurrent: admission => this.#join.isCurrent(admission),
       onCompared: peer => this.#emit({ event: 'compared', peer })
@@ -109,7 +111,7 @@ export class Members {
       log: this.#log,
       self: self.peerId,
       admitted: () => this.admitted,
-      compareAll: async (peer, signal) => this.#sync?.compare(peer, signal)
+      compareAll: async (peer, signal) => this.#sync?.compareAll(peer, signal)
     })
     this.#clocks = new ClockCheck({
       clock,
@@ -119,7 +121,8 @@ export class Members {
     })
     this.#status = new OwnStatus(options)
     this.#timePassing = timePassing({ ...options, join: this.#join, log: this.#log })
-    this.workers = [this.#status.worker, this.#clocks.worker, this.#news.worker, this.#timePassing]
+    const workers = [this.#clocks.worker, this.#news.worker, this.#comparisons.worker, this.#timePassing]
+    this.workers = [this.#status.worker, ...workers]
     roster.onChange(() => self.follow(roster.chainOf(self.peerId)))
     log.onAccepted(items => {
       if (items.some(({ statement }) => statement.kind === 'status')) this.#dialler.dialMembers()
@@ -220,14 +223,19 @@ export class Members {
     this.#sync = sync
     await this.#dialler.start()
     await this.#status.start(sync)
-    for (const worker of [this.#clocks.worker, this.#news.worker, this.#timePassing]) worker.start()
+    for (const worker of [this.#clocks.worker, this.#news.worker, this.#comparisons.worker, this.#timePassing])
+      worker.start()
   }
 
   async stop(): Promise<void> {
-    this.#comparisons.stop()
     this.#dialler.stop()
     const workers = [this.#clocks.worker, this.#news.worker, this.#timePassing]
-    await Promise.all([this.#status.stop(), ...workers.map(worker => worker.stop())])
+    await Promise.all([this.#comparisons.stop(), this.#status.stop(), ...workers.map(worker => worker.stop())])
+  }
+
+  /** Compares our log with a member's soon. Call this when the member has said that something did not get through. */
+  compareSoon(peer: PeerId): void {
+    this.#comparisons.soon(peer)
   }
 
   /** Tells the others that our state has changed, if it has. */

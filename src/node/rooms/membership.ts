@@ -31,9 +31,9 @@ interface RoomsAround {
 
 export async function buildMembership(init: RoomOptions, rooms: RoomsAround): Promise<Membership> {
   const { secrets, clock, chance, onEvent } = init
-  const { store } = rooms.disk
+  const { store, index } = rooms.disk
   const host = await buildHost(init)
-  const log = new Log({ store, clock, logger: init.logger })
+  const log = new Log({ store, clock, chance, logger: init.logger })
   const roster = new Roster(secrets.network, clock)
   log.authorizer = roster
   const settings = new Settings()
@@ -47,6 +47,7 @@ export async function buildMembership(init: RoomOptions, rooms: RoomsAround): Pr
   const members = buildMembers(init, rooms.disk, { host, log, self, roster, settings, statuses, onFault })
   const sync = new Sync({
     host,
+    index,
     log,
     clock,
     logger: init.logger,
@@ -54,6 +55,9 @@ export async function buildMembership(init: RoomOptions, rooms: RoomsAround): Pr
     admitted: () => members.admitted,
     confirmPut: (statement, put, from) => rooms.blocks.confirmPut(statement, put, from),
     onFault,
+    onChanged: peer => members.compareSoon(peer),
+    onDoubt: peer => onEvent({ event: 'differs', peerId: peer }),
+    lost: async () => [],
     onClockOff: () => members.askForTime()
   })
   return { host, log, self, keys: new KeyRing(secrets.epochs), members, statuses, sync }
