@@ -1,14 +1,18 @@
 import assert from 'node:assert/strict'
 import { type TestContext, test } from 'node:test'
+import type { Secrets } from '../../../src/disk/keystore.ts'
 import type { PeerId } from '../../../src/format/peer-id.ts'
 import { encodeHlc, type Hlc, hlcAt } from '../../../src/format/stamp.ts'
 import type { Statement } from '../../../src/format/statement.ts'
 import { NEWS_COMPARE_MS, NEWS_GRACE_MS } from '../../../src/members/constants.ts'
+import { LocalMember } from '../../../src/members/local-member.ts'
 import { WithheldNews } from '../../../src/members/withheld-news.ts'
 import { toHex } from '../../../src/util/bytes.ts'
 import { ManualClock } from '../../fixtures/clock.ts'
 import { silentLogger } from '../../fixtures/logger.ts'
-import { settle } from '../../fixtures/pass-time.ts'
+import { adminSecrets, entryBy, type MemberOptions, TestMember } from '../../fixtures/member.ts'
+import { MemoryNetwork } from '../../fixtures/memory-host.ts'
+import { settle, timePassesUntil } from '../../fixtures/pass-time.ts'
 import { seededChance } from '../../fixtures/seeded-chance.ts'
 
 const MINUTE = 60_000
@@ -175,4 +179,37 @@ test('a comparison that fails is not repeated each minute, and a device that is 
   setup.members = setup.members.filter(({ peer }) => peer !== 'a')
   await setup.pass(1)
   assert.deepEqual(setup.news.missing, [])
+})
+
+test('members notice that an author´s news does not reach them, and no more once the author is here', async t => {
+  const clock = new ManualClock()
+  const chance = seededChance(51)
+  const network = new MemoryNetwork({ clock })
+  const start = async (name: string, secrets: Secrets, more: Partial<MemberOptions> = {}): Promise<TestMember> => {
+    const host = network.host(name, new LocalMember(secrets, clock, chance).peerId)
+    const member = await TestMember.open({ clock, chance, host, secrets, ...more })
+    await member.start()
+    t.after(() => member.stop())
+    return member
+  }
+  const [author, ...others] = ['a', 'b', 'c'].map(name => adminSecrets(Buffer.alloc(32, 7), clock, chance, name))
+  const b = await start('b', others[0] as Secrets)
+  const c = await start('c', others[1] as Secrets, { bootstrap: ['/memory/b'] })
+  // The author has signed an entry, and a status that names it. Only the status gets through.
+  const a = new LocalMember(author as Secrets, clock, chance)
+  const entry = entryBy(a, chance)
+  const fields = { instance: a.instance, addresses: [], weight: 1, state: 'in' as const, outAfter: 10 * MINUTE }
+  const status = a.sign('status', { ...fields, head: encodeHlc(entry.hlc) }, a.nextHlc())
+  const take = (member: TestMember, statements: readonly Statement[]) =>
+    member.log.receive(
+      statements.map(({ bytes }) => bytes),
+      a.peerId
+    )
+  await take(b, [...a.statements, status])
+  await timePassesUntil(clock, 'the status is passed on', () => c.statuses.of(a.peerId) !== undefined)
+  const missing = (): string[][] => [b, c].map(({ members }) => members.missingNewsOf.map(({ name }) => name))
+  assert.deepEqual(missing(), [[], []])
+  await timePassesUntil(clock, 'noticed', () => missing().every(names => names[0] === 'a'), { stepMs: 5_000 })
+  assert.deepEqual(await take(b, [entry]), ['ok'])
+  await timePassesUntil(clock, 'all is here', () => missing().flat().length === 0, { stepMs: 5_000 })
 })

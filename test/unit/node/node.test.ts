@@ -39,6 +39,7 @@ class FakeStack {
       host: { addresses: () => [] },
       capacity: { isFull: false, usedBytes: 0, capacityBytes: 0 },
       diskMonitor: { state: 'ok' },
+      log: { asides: { count: 0, some: [] } },
       report: { rebuilt: false, wasClean: true, replayedRows: 0, damagedStretches: 0 },
       stop: async () => {
         this.isStopped = true
