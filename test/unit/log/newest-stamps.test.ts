@@ -41,6 +41,8 @@ test('the log knows the newest stamp of each author, statuses aside, in any orde
   // Two authors in turn in one batch, and an older statement after a newer one.
   await take(member, [entries[1] as Statement, entryBy(c, chance, at(1)), entries[2] as Statement])
   assert.deepEqual([await member.log.newest.of(b.publicKey), await member.log.newest.of(c.publicKey)], [at(3), at(1)])
+  await take(member, [entryBy(b, chance, at(2))])
+  assert.equal(await member.log.newest.of(b.publicKey), at(3), 'an older statement that comes later')
   const fields = { instance: b.instance, addresses: [], weight: 1, state: 'in' as const, outAfter: MINUTE }
   await take(member, [b.sign('status', { ...fields, head: Buffer.alloc(8) }, at(4))])
   assert.equal(await member.log.newest.of(b.publicKey), at(3), 'a status does not count')

@@ -54,6 +54,12 @@ class Setup {
     const host = network.host(name, new LocalMember(secrets, clock, chance).peerId)
     const member = await TestMember.open({ clock, chance, host, secrets, ...more })
     await member.start()
+    let isStopped = false
+    const stop = member.stop.bind(member)
+    member.stop = async () => {
+      if (!isStopped) await stop()
+      isStopped = true
+    }
     this.#t?.after(() => member.stop())
     await settle()
     return member
@@ -192,6 +198,21 @@ test('a member whose grant ends is not admitted any more, leaves the view, and s
   const last = w.statuses.of(w.peer)
   await timePassesUntil(setup.clock, 'no status', () => setup.clock.now() > setup.endMs + 10 * MINUTE)
   assert.equal(w.statuses.of(w.peer), last)
+})
+
+test('a member that is not connected leaves the view when its grant ends', async t => {
+  const setup = new Setup(t)
+  const a = await setup.start('a', setup.admin)
+  const w = await setup.start('w', setup.writer, { bootstrap: ['/memory/a'] })
+  await timePassesUntil(setup.clock, 'met', () => a.members.view.members.length === 2, SOON)
+  await w.stop()
+  await timePassesUntil(setup.clock, 'gone', () => a.members.admitted.length === 0, SOON)
+  setup.clock.advance(11 * MINUTE)
+  await timePassesUntil(setup.clock, 'seconds', () => a.members.view.members.length === 1, {
+    stepMs: 500,
+    msMax: 6_000
+  })
+  assert.equal(a.members.all.length, 1)
 })
 
 test('an admission goes on under a renewed grant, and the member signs under it, after a restart too', async t => {

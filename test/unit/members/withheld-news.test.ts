@@ -148,9 +148,9 @@ test('a statement that is stamped too far ahead is not missing before its time h
   assert.deepEqual(setup.news.missing, ['a'])
 })
 
-test('nothing is doubted while there is nobody to compare with', async t => {
+test('nothing is doubted while no comparison with any member succeeds', async t => {
   const setup = new Setup(t)
-  setup.admitted = []
+  setup.news.compared()
   setup.state('a')
   await setup.pass(30, { isCompared: false })
   assert.deepEqual([setup.news.missing, setup.compared], [[], []])
