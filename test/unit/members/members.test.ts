@@ -49,12 +49,6 @@ class Setup {
     const host = network.host(name, new LocalMember(secrets, clock, chance).peerId)
     const member = await TestMember.open({ clock, chance, host, secrets, ...more })
     await member.start()
-    let isStopped = false
-    const stop = member.stop.bind(member)
-    member.stop = async () => {
-      if (!isStopped) await stop()
-      isStopped = true
-    }
     this.t.after(() => member.stop())
     await settle()
     return member
@@ -71,14 +65,15 @@ class Setup {
 
 test('the background work of a member is listed by name, and stops with it', async t => {
   const setup = new Setup(t)
-  const { members, stop } = await setup.start('a', setup.secrets('a'))
+  const member = await setup.start('a', setup.secrets('a'))
+  const { members } = member
   const states = (): string[] => members.workers.map(({ status: { name, state } }) => `${name}: ${state}`)
   const names = ['status renewal', 'clock check', 'news check', 'log comparison', 'view refresh']
   assert.deepEqual(
     states(),
     names.map(name => `${name}: waiting`)
   )
-  await stop()
+  await member.stop()
   assert.deepEqual(
     states(),
     names.map(name => `${name}: stopped`)

@@ -54,12 +54,6 @@ class Setup {
     const host = network.host(name, new LocalMember(secrets, clock, chance).peerId)
     const member = await TestMember.open({ clock, chance, host, secrets, ...more })
     await member.start()
-    let isStopped = false
-    const stop = member.stop.bind(member)
-    member.stop = async () => {
-      if (!isStopped) await stop()
-      isStopped = true
-    }
     this.#t?.after(() => member.stop())
     await settle()
     return member
