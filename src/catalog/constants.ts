@@ -19,6 +19,12 @@ export const LIST_MAX = 1_000_000
  */
 export const HEADS_MAX = 64
 /**
+ * The most records of one entry that wait for the records whose content they carry, counted with all that they have
+ * seen. It is far more than honest members need, for whom the record with the content is on its way. All of them may
+ * begin to count at once, in one batch.
+ */
+export const WAITING_SEEN_MAX = 16_384
+/**
  * The most directories that the search for a cycle visits. Two simultaneous moves can make a cycle as long as both
  * their paths together.
  */

@@ -21,14 +21,15 @@ export class Entries {
   }
 
   /**
-   * Returns an entry's row and how the entry is shown, even if it is deleted. Returns undefined if no record of it has
-   * arrived.
+   * Returns an entry's row and how the entry is shown, even if it is deleted. Returns undefined if no record of it
+   * counts.
    */
   async get(id: Uint8Array): Promise<{ row: EntryRow; shown: Shown } | undefined> {
     const { index, depthOf } = this.#options
     const value = await index.get(entryKey(id))
     if (value === undefined) return undefined
-    const row = decodeEntryRow(value)
+    const row = decodeEntryRow(id, value)
+    if (row.state.heads.length === 0) return undefined
     return { row, shown: showEntry(row.state, depthOf) }
   }
 

@@ -1,141 +1,174 @@
-import type { IndexDb, IndexOp } from '../disk/index-db.ts'
-import type { EntryRecord } from '../format/entry.ts'
+import type { IndexDb } from '../disk/index-db.ts'
+import type { IndexSink } from '../disk/index-sink.ts'
+import type { EntryRecord, Seen } from '../format/entry.ts'
+import { seenKey } from '../format/entry.ts'
 import { compareStamps, type Stamp } from '../format/stamp.ts'
-import type { Statement } from '../format/statement.ts'
-import type { Log } from '../log/log.ts'
-import { compareBytes, shortHex } from '../util/bytes.ts'
-import type { Logger } from '../util/logger.ts'
-import { addRecord, type EntryState, emptyState, isOrigin, mayCarry, stampKey, stateOf } from './heads.ts'
-import type { RecordReader } from './record-reader.ts'
-import { missingOriginKey, recordIdOf, recordsPrefix, seenRowKey } from './rows/keys.ts'
-import { loadPast, pastOps } from './rows/past-rows.ts'
+import { compareBytes, equalBytes } from '../util/bytes.ts'
+import { CarriedContents } from './carried-contents.ts'
+import { HEADS_MAX } from './constants.ts'
+import { addSeen, type EntryState, emptyState, isOrigin, stampKey, uncovered } from './heads.ts'
+import type { NewRecord } from './record-reader.ts'
+import { carriedKey, recordsKey, twinKey } from './rows/keys.ts'
+import { OlderHeads } from './rows/older-heads.ts'
+import { loadPast, writePast } from './rows/past-rows.ts'
+import { decodeRecordRow, encodeRecordRow, type RecordRow, recordRowOf } from './rows/record-rows.ts'
 
-export interface EntryStatesOptions {
-  index: IndexDb
-  statements: Pick<Log, 'get'>
-  reader: RecordReader
-  log: Logger
-}
-
-/** A record that the index does not have, and the statement that it was read from. */
-export interface NewRecord {
-  record: EntryRecord
-  statement: Statement<'entry'>
-}
-
-/** The state of an entry, and changes to rows that belong to it other than the entry's own row. */
-export interface NewState {
-  state: EntryState
-  ops: IndexOp[]
+/** The record that counts under a stamp, if it is new, and the one that counted there before. */
+interface Counted {
+  record: EntryRecord | undefined
+  before: RecordRow | undefined
 }
 
 /**
- * Adds records to the states of entries, and decides which records count. The other records of an entry are read only
- * if a new one changes whether an older one counts.
+ * Adds records to the states of entries. The records that an entry already has are never read again: what they add up to
+ * is in rows that a new record changes one by one, so the cost of a record is bounded by what it names.
  */
 export class EntryStates {
-  readonly #options: EntryStatesOptions
+  readonly #index: IndexDb
 
-  constructor(options: EntryStatesOptions) {
-    this.#options = options
+  constructor(index: IndexDb) {
+    this.#index = index
   }
 
   /**
-   * Adds records to the state of one entry. The records must be in the order of `byStampAndId`. If several records have
-   * the same stamp, only the one with the smallest id counts.
+   * Adds records to the state of one entry, and writes all rows of the entry but the one in `entries`. Throws a
+   * `FormatError` if too many records of the entry would wait for others.
    */
-  async add(entry: Uint8Array, before: EntryState | undefined, added: readonly NewRecord[]): Promise<NewState> {
-    const { index } = this.#options
+  async add(
+    entry: Uint8Array,
+    before: EntryState | undefined,
+    added: readonly NewRecord[],
+    sink: IndexSink
+  ): Promise<EntryState> {
     const state = before ?? emptyState()
-    const records = added.map(({ record }) => record)
-    if (before !== undefined) await loadPast(index, entry, state, records)
-    const ops: IndexOp[] = []
-    const byStamp = new Map<string, EntryRecord>()
-    for (const item of added) {
-      const { record } = item
-      const key = stampKey(record.stamp)
-      if (byStamp.has(key)) continue
-      const rival = before === undefined ? undefined : await this.#recordAt(entry, record.stamp)
-      if (rival !== undefined && compareBytes(rival.id, record.id) < 0) continue
-      byStamp.set(key, record)
-      // Either the record replaces one that was counted, or an earlier record carries its content and may no longer
-      // count.
-      const isOfEarlier = before !== undefined && (await index.has(missingOriginKey(entry, record.stamp)))
-      if (rival !== undefined || isOfEarlier) return this.#recompute(entry, added)
-      if ((await this.#counts(item, byStamp, ops)) && !addRecord(state, record)) return this.#recompute(entry, added)
+    const records = await new CarriedContents(this.#index, entry).admit(state, added, sink)
+    records.sort(byStampAndId)
+    if (before !== undefined) await loadPast(this.#index, entry, state, namedBy(records))
+    const raised = new Map<string, Seen>()
+    for (const record of records)
+      for (const seen of addSeen(state, record)) raised.set(seenKey(seen.author, seen.incarnation), seen)
+    writePast(sink, entry, state, raised.keys())
+    const counted = await this.#count(state, records, { isNew: before === undefined, sink })
+    if (before !== undefined) await this.#findDeletes(state, counted)
+    await this.#setHeads(entry, state, counted, { raised: [...raised.values()], sink })
+    return state
+  }
+
+  /** Decides for each stamp of some records, which are in the order of `byStampAndId`, which record counts there. */
+  async #count(
+    state: EntryState,
+    records: readonly EntryRecord[],
+    { isNew, sink }: { isNew: boolean; sink: IndexSink }
+  ): Promise<Counted[]> {
+    const counted: Counted[] = []
+    for (let start = 0; start < records.length; ) {
+      const { entry, stamp } = records[start] as EntryRecord
+      let end = start + 1
+      while (end < records.length && compareStamps((records[end] as EntryRecord).stamp, stamp) === 0) end++
+      const value = isNew ? undefined : await this.#index.get(recordsKey(entry, stamp))
+      const before = value === undefined ? undefined : decodeRecordRow(value)
+      counted.push(countTwins(state, before, records.slice(start, end), sink))
+      start = end
     }
-    return { state, ops: [...ops, ...pastOps(entry, state)] }
+    return counted
   }
 
-  /** Computes the state of an entry from all of its records. Time and memory grow with their number. */
-  async #recompute(entry: Uint8Array, added: readonly NewRecord[]): Promise<NewState> {
-    const { index, log } = this.#options
-    const all = [...added, ...(await this.#indexed(entry))].sort(byStampAndId)
-    log('computing the state of entry %s from all of its %d records', shortHex(entry), all.length)
-    const ops: IndexOp[] = []
-    for (const prefix of [seenRowKey(entry), missingOriginKey(entry)])
-      for await (const { key } of index.range(prefix)) ops.push({ type: 'del', key })
-    const byStamp = new Map<string, EntryRecord>()
-    const counted: EntryRecord[] = []
-    for (const item of all) {
-      const key = stampKey(item.record.stamp)
-      if (byStamp.has(key)) continue
-      byStamp.set(key, item.record)
-      if (await this.#counts(item, byStamp, ops)) counted.push(item.record)
+  /** Finds out whether the content that new heads carry is that of a delete, which wrote none. */
+  async #findDeletes(state: EntryState, heads: ReadonlyArray<Pick<Counted, 'record'>>): Promise<void> {
+    for (const { record } of heads) {
+      if (record === undefined || record.op === 'delete' || isOrigin(record)) continue
+      const value = await this.#index.get(recordsKey(record.entry, record.written))
+      if (value !== undefined && decodeRecordRow(value).isDelete) state.deleteStamps.add(stampKey(record.written))
     }
-    const state = stateOf(counted)
-    return { state, ops: [...ops, ...pastOps(entry, state)] }
   }
 
-  /** Returns all records that the index has for an entry. */
-  async #indexed(entry: Uint8Array): Promise<NewRecord[]> {
-    const { index, statements, reader } = this.#options
-    const records: NewRecord[] = []
-    for await (const { key } of index.range(recordsPrefix(entry))) {
-      const accepted = await statements.get(recordIdOf(key))
-      if (accepted?.statement.kind !== 'entry') continue
-      const statement = accepted.statement as Statement<'entry'>
-      records.push({ statement, record: reader.read(statement, accepted.author) })
+  /** Computes the heads, of which the last ones stay in the state, and the others in rows of their own. */
+  async #setHeads(
+    entry: Uint8Array,
+    state: EntryState,
+    counted: readonly Counted[],
+    { raised, sink }: { raised: readonly Seen[]; sink: IndexSink }
+  ): Promise<void> {
+    const older = new OlderHeads(this.#index, entry)
+    const added = counted.flatMap(({ record }) => record ?? [])
+    const replaced = counted.flatMap(({ record, before }) =>
+      record === undefined || before === undefined ? [] : record.stamp
+    )
+    const isKept = ({ stamp }: EntryRecord): boolean => !replaced.some(other => compareStamps(stamp, other) === 0)
+    const oldest = state.heads[0]?.stamp
+    let heads = uncovered(state, [...(replaced.length === 0 ? state.heads : state.heads.filter(isKept)), ...added])
+    let returned: EntryRecord[] = []
+    if (state.hasMore) {
+      for (const stamp of replaced) older.remove(sink, stamp)
+      await older.removeCovered(sink, raised)
+      // Every older head is older than all heads of the state were.
+      const isComplete = heads.filter(({ stamp }) => compareStamps(stamp, oldest as Stamp) >= 0).length >= HEADS_MAX
+      if (older.hasRemoved || !isComplete) {
+        returned = await older.latest()
+        await loadPast(
+          this.#index,
+          entry,
+          state,
+          returned.map(({ written }) => written)
+        )
+        await this.#findDeletes(
+          state,
+          returned.map(record => ({ record }))
+        )
+        heads = [...heads, ...returned].sort(byStampAndId)
+        state.hasMore = false
+      }
     }
-    return records
-  }
-
-  /**
-   * Returns false for a record that carries content which it must not carry. If the record that wrote this content has
-   * not arrived, the carrying record counts until then, and a row of `missingOrigins` notes this.
-   */
-  async #counts(
-    { record, statement }: NewRecord,
-    earlier: ReadonlyMap<string, EntryRecord>,
-    ops: IndexOp[]
-  ): Promise<boolean> {
-    const { entry, written } = record
-    if (isOrigin(record)) return true
-    const origin = earlier.get(stampKey(written)) ?? (await this.#recordAt(entry, written))
-    if (origin !== undefined) return mayCarry(record, origin, await this.#isByAdmin(statement))
-    ops.push({ type: 'put', key: missingOriginKey(entry, written), value: new Uint8Array(0) })
-    return true
-  }
-
-  /** Returns the record with a stamp. If there are several, returns the one with the smallest id. */
-  async #recordAt(entry: Uint8Array, stamp: Stamp): Promise<EntryRecord | undefined> {
-    const { index, statements, reader } = this.#options
-    for await (const { key } of index.range(recordsPrefix(entry, stamp), { limit: 1 })) {
-      const accepted = await statements.get(recordIdOf(key))
-      if (accepted !== undefined) return reader.read(accepted.statement as Statement<'entry'>, accepted.author)
-    }
-    return undefined
-  }
-
-  async #isByAdmin({ grant }: Statement): Promise<boolean> {
-    const accepted = grant === null ? undefined : await this.#options.statements.get(grant)
-    return accepted?.statement.kind === 'grant' && (accepted.statement as Statement<'grant'>).fields.role === 'admin'
+    state.heads = heads.slice(-HEADS_MAX)
+    const left = heads.slice(0, -HEADS_MAX)
+    state.hasMore ||= left.length > 0
+    const back = new Set(returned)
+    for (const head of state.heads) if (back.has(head)) older.remove(sink, head.stamp)
+    for (const head of left) if (!back.has(head)) older.add(sink, head)
   }
 }
 
 /**
- * The order in which records are added. A record that carries content comes after the record that wrote the content.
+ * Decides which of several records under one stamp counts: the one with the smallest id. `before` is what the index says
+ * about the stamp. A record that does not count has a row of its own, and what it wrote may be carried all the same.
  */
-export function byStampAndId(a: NewRecord, b: NewRecord): number {
-  return compareStamps(a.record.stamp, b.record.stamp) || compareBytes(a.record.id, b.record.id)
+function countTwins(
+  state: EntryState,
+  before: RecordRow | undefined,
+  twins: readonly EntryRecord[],
+  sink: IndexSink
+): Counted {
+  const { entry, stamp } = twins[0] as EntryRecord
+  const rows = twins.map(recordRowOf)
+  if (before !== undefined) rows.push(before)
+  const first = rows.reduce((least, row) => (compareBytes(row.id, least.id) < 0 ? row : least))
+  for (const { id, wrote } of rows) {
+    if (equalBytes(id, first.id)) continue
+    sink.put(twinKey({ entry, stamp, id }), NOTHING)
+    if (wrote !== undefined) sink.put(carriedKey(entry, stamp, wrote), NOTHING)
+  }
+  if (first !== before) sink.put(recordsKey(entry, stamp), encodeRecordRow(first))
+  if (first.isDelete) state.deleteStamps.add(stampKey(stamp))
+  else if (before !== undefined) state.deleteStamps.delete(stampKey(stamp))
+  state.writes += countOf(first) - countOf(before)
+  return { record: first === before ? undefined : twins.find(({ id }) => equalBytes(id, first.id)), before }
 }
+
+function countOf(row: RecordRow | undefined): number {
+  return row?.wrote === undefined ? 0 : 1
+}
+
+function* namedBy(records: readonly EntryRecord[]): Generator<Pick<Seen, 'author' | 'incarnation'>> {
+  for (const { stamp, written, seen } of records) {
+    yield stamp
+    yield written
+    yield* seen
+  }
+}
+
+/** The order in which records are added: by stamp, then by id. */
+export function byStampAndId(a: EntryRecord, b: EntryRecord): number {
+  return compareStamps(a.stamp, b.stamp) || compareBytes(a.id, b.id)
+}
+
+const NOTHING = new Uint8Array(0)

@@ -1,7 +1,6 @@
 import { covers, type EntryRecord, REPLICAS_ALL, type Seen, seenKey } from '../format/entry.ts'
 import { compareStamps, type Stamp } from '../format/stamp.ts'
 import { compareBytes, equalBytes, toHex } from '../util/bytes.ts'
-import { HEADS_MAX } from './constants.ts'
 
 /**
  * Computes the state of one entry from its records, in any order. These functions are pure: they do no I/O, read no
@@ -12,19 +11,23 @@ import { HEADS_MAX } from './constants.ts'
 export type Past = Map<string, Seen>
 
 export interface EntryState {
-  /** Everything that any record of the entry has seen. A record that is part of it is not a head. */
+  /** Everything that any record of the entry has seen, whether the record counts or not. What is in it is no head. */
   covered: Past
   /** Everything that any delete has seen. If a put's content was written within it, the put is deleted. */
   deletedPast: Past
+  /** Stamps of deletes that count, by `stampKey`. A put that names one of them as its `written` is deleted too. */
+  deleteStamps: Set<string>
   /**
    * The records that no other record covers, in the order of their stamps. If there are more than `HEADS_MAX`, the last
    * ones.
    */
   heads: EntryRecord[]
-  /** True if there may be older heads than these. */
+  /** True if there are older heads than these. */
   hasMore: boolean
   /** The number of records that wrote content, rather than carrying the content of another record. */
   writes: number
+  /** What waits for the record whose content it carries: the number of these records, and of all that they have seen. */
+  waiting: number
 }
 
 /** An entry as the tree shows it. */
@@ -41,63 +44,29 @@ export interface Shown {
 }
 
 export function emptyState(): EntryState {
-  return { covered: new Map(), deletedPast: new Map(), heads: [], hasMore: false, writes: 0 }
+  const [covered, deletedPast, deleteStamps] = [new Map(), new Map(), new Set<string>()]
+  return { covered, deletedPast, deleteStamps, heads: [], hasMore: false, writes: 0, waiting: 0 }
 }
 
 /**
- * Adds one record to the state. Add each record once, in any order. Returns false if a head that was left out may now
- * be among the last `HEADS_MAX`. The caller must then recompute the state from all records with `stateOf`.
+ * Adds what a record has seen to the state. Of several records under one stamp only one counts, but all of them have
+ * seen what they name. Returns the items that the state did not have.
  */
-export function addRecord(state: EntryState, record: EntryRecord): boolean {
-  note(state, record)
-  const heads = state.heads.filter(head => !covers(record, head.stamp))
-  if (!isIn(state.covered, record.stamp)) heads.push(record)
-  setHeads(state, heads)
-  // The heads that were left out are older than all heads that are kept, and a record is later than each head that it
-  // covers.
-  return !state.hasMore || heads.length >= HEADS_MAX
+export function addSeen(state: EntryState, { op, seen }: EntryRecord): Seen[] {
+  return seen.filter(item => {
+    const isNew = raise(state.covered, item)
+    return (op === 'delete' && raise(state.deletedPast, item)) || isNew
+  })
 }
 
-/** Computes the state of an entry from all of its records. */
-export function stateOf(records: readonly EntryRecord[]): EntryState {
-  const state = emptyState()
-  for (const record of records) note(state, record)
-  setHeads(
-    state,
-    records.filter(({ stamp }) => !isIn(state.covered, stamp))
-  )
-  return state
-}
-
-function note(state: EntryState, record: EntryRecord): void {
-  for (const seen of record.seen) {
-    raise(state.covered, seen)
-    if (record.op === 'delete') raise(state.deletedPast, seen)
-  }
-  if (record.op === 'put' && isOrigin(record)) state.writes++
-}
-
-function setHeads(state: EntryState, heads: EntryRecord[]): void {
-  heads.sort((a, b) => compareStamps(a.stamp, b.stamp) || compareBytes(a.id, b.id))
-  if (heads.length > HEADS_MAX) state.hasMore = true
-  state.heads = heads.slice(-HEADS_MAX)
+/** Returns those of some records that the state does not cover, in the order of their stamps. */
+export function uncovered({ covered }: EntryState, records: readonly EntryRecord[]): EntryRecord[] {
+  return records.filter(({ stamp }) => !isIn(covered, stamp)).sort((a, b) => compareStamps(a.stamp, b.stamp))
 }
 
 /** Returns true if the record wrote its content, rather than carrying the content of another record. */
 export function isOrigin(record: EntryRecord): boolean {
   return compareStamps(record.stamp, record.written) === 0
-}
-
-/**
- * Returns true if a record may carry the content of this origin. A delete carries no content. Any other record must
- * have the origin's root and epoch, unless its author is an admin: only admins seal old content again. Nobody could
- * open a root that is named with a wrong epoch, and yet it could win over the true one.
- */
-export function mayCarry(record: EntryRecord, origin: EntryRecord, isAdmin: boolean): boolean {
-  if (record.op === 'delete') return true
-  if (origin.op === 'delete') return false
-  if (isAdmin) return true
-  return isSame(record.root, origin.root) && isSame(record.rootEpoch, origin.rootEpoch)
 }
 
 /**
@@ -118,11 +87,16 @@ export function pastOf({ seen, stamp: { author, incarnation, hlc } }: EntryRecor
 }
 
 /**
- * Computes from the heads of an entry how the entry is shown. `depthOf` returns the position of an epoch in the chain
+ * Computes from the heads of an entry, of which there must be one, how the entry is shown. `depthOf` returns the position of an epoch in the chain
  * of epochs. If two contents have the same `written` stamp, the one sealed in the later epoch wins.
  */
-export function showEntry({ heads, deletedPast }: EntryState, depthOf: (epoch: Uint8Array) => number): Shown {
-  const puts = heads.filter(head => head.op === 'put' && !isIn(deletedPast, head.written))
+export function showEntry(
+  { heads, deletedPast, deleteStamps }: Pick<EntryState, 'heads' | 'deletedPast' | 'deleteStamps'>,
+  depthOf: (epoch: Uint8Array) => number
+): Shown {
+  const isDeletedWrite = (stamp: Stamp): boolean =>
+    isIn(deletedPast, stamp) || (deleteStamps.size > 0 && deleteStamps.has(stampKey(stamp)))
+  const puts = heads.filter(head => head.op === 'put' && !isDeletedWrite(head.written))
   const isDeleted = puts.length === 0
   const place = greatest(isDeleted ? heads : puts, (a, b) => compareStamps(a.placed, b.placed) || byStamp(a, b))
   if (isDeleted) return { isDeleted, content: undefined, place, conflicts: [], replicas: 1 }
@@ -144,7 +118,7 @@ export function showEntry({ heads, deletedPast }: EntryState, depthOf: (epoch: U
 /** Returns the greatest number of copies that any put asks for. `REPLICAS_ALL` is greater than any number. */
 function mostReplicas(puts: readonly EntryRecord[]): number {
   if (puts.some(({ replicas }) => replicas === REPLICAS_ALL)) return REPLICAS_ALL
-  return Math.max(...puts.map(({ replicas }) => replicas))
+  return puts.reduce((most, { replicas }) => Math.max(most, replicas), 0)
 }
 
 // For records with the same `written`: the deeper epoch wins, then the greater root, then the later stamp.
@@ -165,14 +139,20 @@ function greatest(records: readonly EntryRecord[], compare: (a: EntryRecord, b: 
   return records.reduce((best, record) => (compare(record, best) > 0 ? record : best))
 }
 
-/** Adds what was seen of one author and incarnation to a past, which keeps the greatest hlc. */
-export function raise(past: Past, seen: Seen): void {
+/**
+ * Adds what was seen of one author and incarnation to a past, which keeps the greatest hlc. Returns true if that
+ * changed the past.
+ */
+export function raise(past: Past, seen: Seen): boolean {
   const key = seenKey(seen.author, seen.incarnation)
   const before = past.get(key)
-  if (before === undefined || before.hlc < seen.hlc) past.set(key, seen)
+  if (before !== undefined && before.hlc >= seen.hlc) return false
+  past.set(key, seen)
+  return true
 }
 
-function isIn(past: Past, stamp: Stamp): boolean {
+/** Returns true if the past holds this stamp, or a later one of its author and incarnation. */
+export function isIn(past: Past, stamp: Stamp): boolean {
   const seen = past.get(seenKey(stamp.author, stamp.incarnation))
   return seen !== undefined && seen.hlc >= stamp.hlc
 }

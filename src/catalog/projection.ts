@@ -1,33 +1,31 @@
 import { Blocks } from '../blocks/blocks.ts'
-import type { IndexDb, IndexOp } from '../disk/index-db.ts'
+import type { IndexDb } from '../disk/index-db.ts'
 import type { IndexSink } from '../disk/index-sink.ts'
 import { TABLES } from '../disk/tables.ts'
 import type { BlockCid } from '../format/cid.ts'
 import { type EntryBody, type EntryRecord, ROOT_ENTRY, rootOf } from '../format/entry.ts'
 import type { Kind } from '../format/kinds.ts'
 import type { Statement } from '../format/statement.ts'
-import type { Log } from '../log/log.ts'
 import type { AcceptedStatement, Change, Projection } from '../log/projection.ts'
 import { equalBytes, toHex } from '../util/bytes.ts'
-import type { Clock } from '../util/clock.ts'
 import type { ComponentLogger, Logger } from '../util/logger.ts'
 import type { Bodies } from './bodies.ts'
-import { byStampAndId, EntryStates, type NewRecord } from './entry-states.ts'
+import { isEntitled, keyOfWaiting } from './carried-contents.ts'
+import { byStampAndId, EntryStates } from './entry-states.ts'
 import { type EntryState, showEntry } from './heads.ts'
 import { type Names, shownName } from './names.ts'
-import { Reachability } from './reachability.ts'
-import { RecordReader } from './record-reader.ts'
-import { decodeEntryRow, type EntryRow, encodeEntryRow } from './rows/entry-row.ts'
-import { directoryKey, encodeDirectoryValue, entryKey, recordKey } from './rows/keys.ts'
+import { type NewRecord, RecordReader } from './record-reader.ts'
+import { countsOf, readCounts, writeCounts } from './rows/counts-row.ts'
+import { decodeEntryRow, type EntryRow, encodeEntryRow, ROW_WITHOUT_PLACE, type TreeRow } from './rows/entry-row.ts'
+import { directoryKey, encodeDirectoryValue, entryKey, recordsKey, twinKey } from './rows/keys.ts'
 import { DirectoryChanges, hasName } from './rows/name-rows.ts'
-import { reachabilityOps } from './rows/reachability-rows.ts'
+import { type PlaceUpdate, writeReachability } from './rows/reachability-rows.ts'
+import { isOfRecord } from './rows/record-rows.ts'
 
 export interface CatalogProjectionOptions {
   index: IndexDb
-  log: Pick<Log, 'get'>
   bodies: Bodies
   names: Names
-  clock: Clock
   logger: ComponentLogger
   /** The codecs that manifest nodes may have. */
   nodeCodecs: readonly number[]
@@ -38,18 +36,25 @@ export interface CatalogProjectionOptions {
 }
 
 /** How a batch changes one entry. */
-interface EntryUpdate {
-  entry: Uint8Array
-  /** The entry's row before the batch. */
-  old: EntryRow | undefined
-  row: EntryRow
+interface EntryUpdate extends PlaceUpdate {
   /** The value of the row that `row.key` names. */
   value: Uint8Array
 }
 
+/** New records of one entry. */
+interface Group {
+  entry: Uint8Array
+  added: readonly NewRecord[]
+  /** Records that the index has, and that have arrived again. */
+  again: readonly NewRecord[]
+  /** When the first of them reached this member. */
+  arrivedAtMs: number
+}
+
 /**
  * Updates the tree in the index as records arrive. Each entry has two parts there: the state of its records, and its
- * row in the parent's listing. A record that is already in the index changes nothing, so a replay is harmless.
+ * row in the parent's listing. A record that is already in the index changes nothing, so a replay is harmless. Nothing
+ * of the tree is kept in memory.
  */
 export class CatalogProjection implements Projection {
   readonly kinds: ReadonlySet<Kind> = new Set<Kind>(['entry'])
@@ -57,55 +62,35 @@ export class CatalogProjection implements Projection {
   readonly #log: Logger
   readonly #reader: RecordReader
   readonly #states: EntryStates
-  #fileDelta = 0
-  #hasDeleted = true
 
   constructor(options: CatalogProjectionOptions) {
-    const { index, log, logger, nodeCodecs } = options
+    const { index, logger, nodeCodecs } = options
     this.#options = options
     this.#log = logger.forComponent('dfs:catalog:projection')
     this.#reader = new RecordReader(nodeCodecs)
-    this.#states = new EntryStates({ index, statements: log, reader: this.#reader, log: this.#log })
-  }
-
-  /** The number of files that were created since this process started, minus the number that were deleted. */
-  get fileDelta(): number {
-    return this.#fileDelta
-  }
-
-  /** False if the index has no deleted directories. To be safe, it is true until `load` has run. */
-  get hasDeleted(): boolean {
-    return this.#hasDeleted
-  }
-
-  /** Looks in the index for deleted directories. Call it once the index is up to date. */
-  async load(): Promise<void> {
-    this.#hasDeleted = await this.#options.index.hasAny(directoryKey(TABLES.deletedDirectories, new Uint8Array(0)))
+    this.#states = new EntryStates(index)
   }
 
   check(statement: Statement, author: Uint8Array): void {
     this.#reader.read(statement as Statement<'entry'>, author)
   }
 
+  /** Throws a `FormatError` for a record that breaks a rule, or that would wait where too many wait already. */
   async project({ added: items }: Change, sink: IndexSink): Promise<void> {
-    const { index, clock } = this.#options
-    const added = await this.#newRecords(items as ReadonlyArray<AcceptedStatement<'entry'>>)
-    const ops: IndexOp[] = []
-    const updates = await this.#updates(added, ops)
-    const after = new Map(updates.map(({ entry, row }) => [toHex(entry), row]))
-    const context = { index, clock, reachability: new Reachability(index, after) }
-    const changes = new DirectoryChanges(index)
-    for (const { entry, old, row, value } of updates) {
-      ops.push(...(await reachabilityOps(context, entry, row, old)))
-      // If both keys are the same, the last call wins.
-      if (old?.key !== undefined) changes.set(old.key, undefined)
-      if (row.key !== undefined) changes.set(row.key, value)
-      ops.push({ type: 'put', key: entryKey(entry), value: encodeEntryRow(row) })
-      this.#fileDelta += countOf(row) - countOf(old)
+    const { index } = this.#options
+    const groups = await this.#groupsOf(items as ReadonlyArray<AcceptedStatement<'entry'>>)
+    const updates: EntryUpdate[] = []
+    for (let start = 0; start < groups.length; start += ENTRIES_AT_ONCE) {
+      const some = groups.slice(start, start + ENTRIES_AT_ONCE)
+      const before = await index.getMany(some.map(({ entry }) => entryKey(entry)))
+      for (const [i, group] of some.entries()) {
+        const update = await this.#update(group, before[i], sink)
+        if (update !== undefined) updates.push(update)
+      }
     }
-    ops.push(...(await changes.ops()))
-    this.#log.trace('%d statements held %d new records of %d entries', items.length, added.length, updates.length)
-    for (const op of ops) op.type === 'put' ? sink.put(op.key, op.value) : sink.del(op.key)
+    if (updates.length === 0) return
+    await this.#placeAll(updates, sink)
+    this.#log.trace('%d statements changed %d entries', items.length, updates.length)
   }
 
   applied({ added }: Change): void {
@@ -113,45 +98,78 @@ export class CatalogProjection implements Projection {
     this.#options.onRecords(entries.map(({ statement, author }) => this.#reader.read(statement, author)))
   }
 
-  async isIndexed({ statement, author }: AcceptedStatement): Promise<boolean> {
+  async isIndexed({ statement, author, role }: AcceptedStatement): Promise<boolean> {
     const { index } = this.#options
     const record = this.#reader.read(statement as Statement<'entry'>, author)
-    if (!(await index.has(recordKey(record)))) return false
-    const [row] = await this.#rows([record.entry])
-    if (row?.key === undefined) return row !== undefined
-    return (await index.has(row.key)) && (await hasName(index, row.key))
+    if (!(await this.#isKnown({ record, role }, await index.get(recordsKey(record.entry, record.stamp))))) return false
+    const value = await index.get(entryKey(record.entry))
+    if (value === undefined) return false
+    const { key } = decodeEntryRow(record.entry, value)
+    return key === undefined || ((await index.has(key)) && (await hasName(index, key)))
   }
 
-  /** Returns the records that the index does not have, in the order in which they are added to their entries. */
-  async #newRecords(items: ReadonlyArray<AcceptedStatement<'entry'>>): Promise<NewRecord[]> {
-    const all = items.map(({ statement, author }) => ({ statement, record: this.#reader.read(statement, author) }))
-    const known = await this.#options.index.getMany(all.map(({ record }) => recordKey(record)))
-    return all.filter((_, i) => known[i] === undefined).sort(byStampAndId)
+  /** Returns the records that the index does not have, by entry, in the order in which they are added. */
+  async #groupsOf(items: ReadonlyArray<AcceptedStatement<'entry'>>): Promise<Group[]> {
+    const records = items.map(({ statement, author, role }): NewRecord => {
+      return { statement, role, record: this.#reader.read(statement, author) }
+    })
+    const known = await this.#options.index.getMany(records.map(({ record }) => recordsKey(record.entry, record.stamp)))
+    const groups = new Map<string, { [K in keyof Group]: K extends 'added' | 'again' ? NewRecord[] : Group[K] }>()
+    for (const [i, item] of records.entries()) {
+      const { entry } = item.record
+      const key = toHex(entry)
+      const { arrivedAtMs } = items[i] as AcceptedStatement
+      const group = groups.get(key) ?? { entry, added: [], again: [], arrivedAtMs }
+      groups.set(key, group)
+      group.arrivedAtMs = Math.min(group.arrivedAtMs, arrivedAtMs)
+      if (await this.#isKnown(item, known[i])) group.again.push(item)
+      else group.added.push(item)
+    }
+    for (const { added } of groups.values())
+      if (added.length > 1) added.sort((a, b) => byStampAndId(a.record, b.record))
+    return [...groups.values()].map(({ added, ...rest }) => ({ ...rest, added: added.filter(isFirst) }))
+  }
+
+  /** Returns true if the index has a record, given the row of the record's stamp. */
+  async #isKnown(item: Pick<NewRecord, 'record' | 'role'>, row: Uint8Array | undefined): Promise<boolean> {
+    const { index } = this.#options
+    if (isOfRecord(row, item.record.id)) return true
+    if (row !== undefined && (await index.has(twinKey(item.record)))) return true
+    return !isEntitled(item) && index.has(keyOfWaiting(item.record))
   }
 
   /**
-   * Adds records to their entries. Adds the resulting row changes to `ops`, except those to rows of entries and
-   * directories.
+   * Adds records to one entry, and writes all rows of the entry but those of the tree. Returns undefined if nothing
+   * changes.
    */
-  async #updates(added: readonly NewRecord[], ops: IndexOp[]): Promise<EntryUpdate[]> {
-    const groups = [...Map.groupBy(added, ({ record }) => toHex(record.entry)).values()]
-    const entries = groups.map(group => (group[0] as NewRecord).record.entry)
-    const before = await this.#rows(entries)
-    const updates: EntryUpdate[] = []
-    for (const [i, group] of groups.entries()) {
-      const entry = entries[i] as Uint8Array
-      const old = before[i]
-      const { state, ops: stateOps } = await this.#states.add(entry, old?.state, group)
-      ops.push(...stateOps, ...group.flatMap(({ record }) => recordOps(record)))
-      updates.push({ entry, old, ...(await this.#place(entry, state, group)) })
-    }
-    return updates
+  async #update(group: Group, value: Uint8Array | undefined, sink: IndexSink): Promise<EntryUpdate | undefined> {
+    const { entry, added, again, arrivedAtMs } = group
+    const old = value === undefined ? undefined : decodeEntryRow(entry, value)
+    if (added.length === 0 && !isPlacedBy(old, again)) return undefined
+    const before = old === undefined ? undefined : treePartOf(old)
+    const state = await this.#states.add(entry, old?.state, added, sink)
+    for (const { record } of added) writeClaim(sink, record)
+    const { value: listed, ...row } = await this.#place(entry, state, [...added, ...again])
+    sink.put(entryKey(entry), encodeEntryRow({ ...row, state }))
+    return { entry, old: before, row, value: listed, arrivedAtMs }
   }
 
-  /** Returns the rows of entries. */
-  async #rows(entries: readonly Uint8Array[]): Promise<Array<EntryRow | undefined>> {
-    const values = await this.#options.index.getMany(entries.map(entryKey))
-    return values.map(value => (value === undefined ? undefined : decodeEntryRow(value)))
+  /** Writes the rows of the tree that a batch changes. */
+  async #placeAll(updates: readonly EntryUpdate[], sink: IndexSink): Promise<void> {
+    const { index } = this.#options
+    const counts = await readCounts(index)
+    const changes = new DirectoryChanges(index)
+    for (const { old, row, value } of updates) {
+      // If both keys are the same, the last call wins.
+      if (old?.key !== undefined) changes.set(old.key, undefined)
+      if (row.key !== undefined) changes.set(row.key, value)
+      const [now, then] = [countsOf(row), countsOf(old)]
+      counts.files += now.files - then.files
+      counts.deletedDirectories += now.deletedDirectories - then.deletedDirectories
+    }
+    await changes.write(sink)
+    await writeReachability({ index, changes, sink }, updates)
+    writeCounts(sink, counts)
   }
 
   /**
@@ -161,38 +179,36 @@ export class CatalogProjection implements Projection {
   async #place(
     entry: Uint8Array,
     state: EntryState,
-    added: readonly NewRecord[]
-  ): Promise<Pick<EntryUpdate, 'row' | 'value'>> {
+    arrived: readonly NewRecord[]
+  ): Promise<TreeRow & Pick<EntryUpdate, 'value'>> {
     const { names, depthOf } = this.#options
+    if (state.heads.length === 0) return { ...ROW_WITHOUT_PLACE, value: NOTHING }
     const { isDeleted, place } = showEntry(state, depthOf)
-    const body = await this.#bodyOf(place, added)
-    const row: EntryRow = {
-      state,
-      isDeleted,
-      kind: body?.kind ?? 'file',
-      parent: ROOT_ENTRY,
-      key: undefined,
-      isDamaged: false
-    }
+    const body = await this.#bodyOf(place, arrived)
+    const kind = body?.kind ?? 'file'
     // A deleted file has no place. A deleted directory keeps its place, since live entries may be below it.
-    if (isDeleted && body?.kind !== 'directory') return { row, value: new Uint8Array(0) }
+    if (isDeleted && kind !== 'directory') return { ...ROW_WITHOUT_PLACE, value: NOTHING }
     const name = shownName(body, entry)
-    row.parent = body?.parent ?? ROOT_ENTRY
-    row.isDamaged = name !== body?.name
-    if (isDeleted) this.#hasDeleted = true
-    row.key = directoryKey(isDeleted ? TABLES.deletedDirectories : TABLES.children, row.parent, names.hash(name), entry)
-    return { row, value: encodeDirectoryValue(row.kind, row.isDamaged, place.placed) }
+    const parent = body?.parent ?? ROOT_ENTRY
+    const isDamaged = name !== body?.name
+    const table = isDeleted ? TABLES.deletedDirectories : TABLES.children
+    const key = directoryKey(table, parent, names.hash(name), entry)
+    return { kind, isDeleted, isDamaged, parent, key, value: encodeDirectoryValue(kind, isDamaged, place.placed) }
   }
 
   /**
    * Returns the body of a record. It looks in the batch first, because the log does not have the batch's records yet.
    */
-  async #bodyOf({ id }: EntryRecord, added: readonly NewRecord[]): Promise<EntryBody | undefined> {
+  async #bodyOf({ id }: EntryRecord, arrived: readonly NewRecord[]): Promise<EntryBody | undefined> {
     const { bodies } = this.#options
-    const statement = added.find(({ record }) => equalBytes(record.id, id))?.statement
+    const statement = arrived.find(({ record }) => equalBytes(record.id, id))?.statement
     return statement === undefined ? bodies.open({ id }) : bodies.openStatement(statement)
   }
 }
+
+/** The number of entries whose rows are in memory at once. Each row may have `HEADS_MAX` heads with all they have seen. */
+const ENTRIES_AT_ONCE = 32
+const NOTHING = new Uint8Array(0)
 
 /** Returns the root of a record's content, or undefined if the content has no blocks. */
 export function cidOf({ root }: Pick<EntryRecord, 'root'>): BlockCid | undefined {
@@ -201,14 +217,31 @@ export function cidOf({ root }: Pick<EntryRecord, 'root'>): BlockCid | undefined
   return 'cid' in named ? named.cid : undefined
 }
 
-/** Returns the changes that add the rows of one record, including the claim on its blocks. */
-function recordOps(record: EntryRecord): IndexOp[] {
-  const ops: IndexOp[] = [{ type: 'put', key: recordKey(record), value: new Uint8Array(0) }]
+/** Writes the claim on a record's blocks. A record has it whether it counts or not. */
+function writeClaim(sink: IndexSink, record: EntryRecord): void {
   const root = cidOf(record)
-  if (root !== undefined) ops.push(...Blocks.referenceOps({ id: record.id, root, replicas: record.replicas }))
-  return ops
+  if (root === undefined) return
+  for (const op of Blocks.referenceOps({ id: record.id, root, replicas: record.replicas }))
+    if (op.type === 'put') sink.put(op.key, op.value)
+    else sink.del(op.key)
 }
 
-function countOf(row: EntryRow | undefined): number {
-  return row !== undefined && row.kind === 'file' && !row.isDeleted ? 1 : 0
+/**
+ * Returns true if the record that places an entry has arrived again. Its body may not have been readable before, because
+ * the row of the statement was damaged.
+ */
+function isPlacedBy(row: EntryRow | undefined, records: readonly NewRecord[]): boolean {
+  if (row === undefined || row.state.heads.length === 0) return false
+  const { id } = showEntry(row.state, () => 0).place
+  return records.some(({ record }) => equalBytes(record.id, id))
+}
+
+function treePartOf({ kind, isDeleted, isDamaged, parent, key }: EntryRow): TreeRow {
+  return { kind, isDeleted, isDamaged, parent, key }
+}
+
+/** Returns false for a record that a sorted list has twice, the second time. */
+function isFirst({ record }: NewRecord, i: number, all: readonly NewRecord[]): boolean {
+  const before = all[i - 1]
+  return before === undefined || !equalBytes(before.record.id, record.id)
 }

@@ -1,12 +1,11 @@
 import type { IndexDb } from '../disk/index-db.ts'
-import { TABLES } from '../disk/tables.ts'
 import { ROOT_ENTRY } from '../format/entry.ts'
 import { compareStamps, type Stamp } from '../format/stamp.ts'
 import { compareBytes, equalBytes, toHex } from '../util/bytes.ts'
 import { CYCLE_MAX } from './constants.ts'
 import { showEntry } from './heads.ts'
-import { decodeEntryRow, type EntryRow } from './rows/entry-row.ts'
-import { cycleKey, directoryKey, entryKey } from './rows/keys.ts'
+import { decodeEntryRow, type EntryRow, type TreeRow } from './rows/entry-row.ts'
+import { cycleKey, entryKey } from './rows/keys.ts'
 
 /**
  * Tells which entries can be reached from the root, either in the current tree or in the tree as the rows of a batch
@@ -14,9 +13,9 @@ import { cycleKey, directoryKey, entryKey } from './rows/keys.ts'
  */
 export class Reachability {
   readonly #index: IndexDb
-  readonly #pending: ReadonlyMap<string, EntryRow>
+  readonly #pending: ReadonlyMap<string, TreeRow>
 
-  constructor(index: IndexDb, pending: ReadonlyMap<string, EntryRow> = new Map()) {
+  constructor(index: IndexDb, pending: ReadonlyMap<string, TreeRow> = new Map()) {
     this.#index = index
     this.#pending = pending
   }
@@ -25,17 +24,10 @@ export class Reachability {
     return equalBytes(entry, ROOT_ENTRY) || (await this.#row(entry))?.kind === 'directory'
   }
 
-  /** Returns false if no record of the entry has arrived. */
+  /** Returns false if the current tree has no record of the entry that counts. */
   async isKnown(entry: Uint8Array): Promise<boolean> {
-    return (await this.#row(entry)) !== undefined
-  }
-
-  /** Returns true if some entry is directly below this one in the current tree. */
-  async hasChildren(entry: Uint8Array): Promise<boolean> {
-    return (
-      (await this.#index.hasAny(directoryKey(TABLES.children, entry))) ||
-      this.#index.hasAny(directoryKey(TABLES.deletedDirectories, entry))
-    )
+    const row = await this.#indexed(entry)
+    return row !== undefined && row.state.heads.length > 0
   }
 
   /**
@@ -63,8 +55,13 @@ export class Reachability {
     if (!(await this.#index.has(cycleKey(entry)))) return false
     const cycle = await this.cycleOf(entry)
     if (cycle.length === 0) return false
-    const rows = await Promise.all(cycle.map(directory => this.#row(directory)))
-    const placed = rows.map(row => showEntry((row as EntryRow).state, () => 0).place.placed)
+    const placed: Stamp[] = []
+    for (const directory of cycle) {
+      const row = await this.#indexed(directory)
+      // The cycle is gone if one of its directories was changed while it was read.
+      if (row === undefined || row.state.heads.length === 0) return false
+      placed.push(showEntry(row.state, () => 0).place.placed)
+    }
     const newest = placed.reduce((best, stamp, i) => {
       const [one, other] = [cycle[i], cycle[best]] as [Uint8Array, Uint8Array]
       return (compareStamps(stamp, placed[best] as Stamp) || compareBytes(one, other)) > 0 ? i : best
@@ -72,10 +69,12 @@ export class Reachability {
     return equalBytes(cycle[newest] as Uint8Array, entry)
   }
 
-  async #row(entry: Uint8Array): Promise<EntryRow | undefined> {
-    const pending = this.#pending.get(toHex(entry))
-    if (pending !== undefined) return pending
+  async #row(entry: Uint8Array): Promise<TreeRow | undefined> {
+    return this.#pending.get(toHex(entry)) ?? this.#indexed(entry)
+  }
+
+  async #indexed(entry: Uint8Array): Promise<EntryRow | undefined> {
     const value = await this.#index.get(entryKey(entry))
-    return value === undefined ? undefined : decodeEntryRow(value)
+    return value === undefined ? undefined : decodeEntryRow(entry, value)
   }
 }

@@ -1,5 +1,15 @@
 import { type EntryRecord, readRecord } from '../format/entry.ts'
 import type { Statement } from '../format/statement.ts'
+import type { SignerRole } from '../log/projection.ts'
+
+/** A record on its way into the index. */
+export interface NewRecord {
+  record: EntryRecord
+  /** The role in which it was signed. */
+  role: SignerRole
+  /** The statement that it was read from. */
+  statement: Statement<'entry'>
+}
 
 /**
  * Reads records out of statements. A statement is checked, projected and announced; the reader decodes it only once for

@@ -14,8 +14,9 @@ import { NodeBuilder } from './listing/node-builder.ts'
 import { Unreachable } from './listing/unreachable.ts'
 import { isConflictName, type Names } from './names.ts'
 import { Reachability } from './reachability.ts'
+import { readCounts } from './rows/counts-row.ts'
 import type { EntryRow } from './rows/entry-row.ts'
-import { decodeDirectoryValue, directoryKey, entryOfKey } from './rows/keys.ts'
+import { directoryKey, entryOfKey } from './rows/keys.ts'
 import type { DirectoryNode, TreeNode } from './tree-node.ts'
 
 export interface TreeOptions {
@@ -25,8 +26,6 @@ export interface TreeOptions {
   clock: Clock
   /** Returns the position of an epoch in the chain of epochs. */
   depthOf: (epoch: Uint8Array) => number
-  /** Returns false if the index has no deleted directories. In that case the search for them is skipped. */
-  hasDeleted: () => boolean
 }
 
 /** Reads the tree in the form that paths and listings show. */
@@ -38,11 +37,11 @@ export class Tree {
   readonly #builder: NodeBuilder
   readonly #unreachable: Unreachable
 
-  constructor({ index, bodies, names, clock, depthOf, hasDeleted }: TreeOptions) {
+  constructor({ index, bodies, names, clock, depthOf }: TreeOptions) {
     this.#index = index
     this.#names = names
     this.#entries = new Entries({ index, bodies, depthOf })
-    this.#groups = new NameGroups({ index, hasDeleted })
+    this.#groups = new NameGroups({ index })
     this.#builder = new NodeBuilder({ entries: this.#entries, bodies })
     const [entries, groups, builder] = [this.#entries, this.#groups, this.#builder]
     this.#unreachable = new Unreachable({ index, clock, entries, groups, builder })
@@ -110,18 +109,12 @@ export class Tree {
     }
   }
 
-  /** Counts the files that are not deleted. */
+  /** Returns the number of files that are not deleted. */
   async countFiles(): Promise<number> {
-    let count = 0
-    for await (const { value } of this.#index.range(ALL_CHILDREN)) {
-      if (decodeDirectoryValue(value).kind === 'file') count++
-    }
-    return count
+    return (await readCounts(this.#index)).files
   }
 }
 
 export function rootNode(): DirectoryNode {
   return { kind: 'directory', path: [], ids: [ROOT_ENTRY], mtime: 0, isConflict: false }
 }
-
-const ALL_CHILDREN = directoryKey(TABLES.children, new Uint8Array(0))

@@ -1,5 +1,5 @@
 import { constants, statSync } from 'node:fs'
-import { type FileHandle, mkdir, open, readdir, rename, rm, statfs } from 'node:fs/promises'
+import { type FileHandle, open, readdir, rename, rm, statfs } from 'node:fs/promises'
 import { join } from 'node:path'
 import { takeBuffer } from '../util/buffer-pool.ts'
 import { byteLengthOf } from '../util/bytes.ts'
@@ -7,9 +7,9 @@ import { SMALL_BLOCK_BYTES_MAX } from './constants.ts'
 import { DirectFiles } from './direct-files.ts'
 import { asDiskError } from './errors.ts'
 import type { AppendFile, Files, ReadFile } from './files.ts'
+import { makeFolders } from './make-folders.ts'
 
 const FILE_MODE = 0o600
-const DIRECTORY_MODE = 0o700
 
 /** The files of the operating system below one folder. */
 export class NodeFiles implements Files {
@@ -23,7 +23,7 @@ export class NodeFiles implements Files {
   }
 
   async makeDirectory(path: string): Promise<void> {
-    await guarded(() => mkdir(this.#at(path), { recursive: true, mode: DIRECTORY_MODE }))
+    await guarded(() => makeFolders(this.#at(path)))
   }
 
   async list(path: string): Promise<string[]> {

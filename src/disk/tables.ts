@@ -1,5 +1,5 @@
 /**
- * The tables of the index, in all rooms. A table is named by one letter, which is the first byte of each of its keys.
+ * The tables of the index, in all rooms. A table is named by one letter, small or capital, which is the first byte of each of its keys.
  * The letters are part of the layout on disk. If you change a letter, raise the layout's number in `index-marks.ts`, so
  * that every node rebuilds its index.
  */
@@ -16,10 +16,14 @@ export const TABLES = {
   claims: 'c',
   /** The entries that a directory shows. */
   children: 'd',
+  /** How many files there are, and how many deleted directories. */
+  counts: 'C',
   /** The state that results from the records of an entry. */
   entries: 'e',
   /** The number of dead bytes in each segment. */
   deadBytes: 'g',
+  /** The heads of an entry for which its row has no room. */
+  olderHeads: 'H',
   /** What the records of an entry have seen. */
   seen: 'h',
   /** Accepted statements, by the sequence that this member gave them. */
@@ -38,8 +42,10 @@ export const TABLES = {
   cycles: 'o',
   /** Claims of puts, by the time at which they expire. */
   expiries: 'p',
-  /** Stamps of records that are missing here, although other records carry their content. */
-  missingOrigins: 'q',
+  /** Contents that the records of an entry may carry, beside those that its records wrote. */
+  carriedContents: 'q',
+  /** Records that wait for the record whose content they carry. */
+  waitingRecords: 'Q',
   /** Every record of an entry, by stamp. */
   records: 'r',
   /** The place of each statement. */

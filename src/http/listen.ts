@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto'
 import { chmod, mkdir, readFile, rename, rm, writeFile } from 'node:fs/promises'
-import type { Server } from 'node:http'
+import { createServer, type Server } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
@@ -51,7 +51,24 @@ export async function listenOnLoopback(
       if ((error as NodeJS.ErrnoException).code !== 'EADDRINUSE') throw error
     }
   }
-  throw new ApiPortTakenError(`port ${port} is taken by another program: stop it, or name another port with --api`)
+  throw portTaken(port)
+}
+
+function portTaken(port: number): ApiPortTakenError {
+  return new ApiPortTakenError(`port ${port} is taken by another program: stop it, or name another port with --api`)
+}
+
+/**
+ * Throws an `ApiPortTakenError` if the given port is taken, so that a start can be refused before anything is written.
+ */
+export async function checkPortFree(address: Address): Promise<void> {
+  const server = createServer()
+  try {
+    await listenOn(server, address)
+  } catch (error) {
+    throw (error as NodeJS.ErrnoException).code === 'EADDRINUSE' ? portTaken(address.port) : error
+  }
+  await closeServer(server)
 }
 
 /**

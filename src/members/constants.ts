@@ -49,6 +49,8 @@ export const WEIGHT_MAX = 1_000_000_000_000
 export const DIAL_YIELD_MS = 1_500
 /** How long we ignore the announcements of a peer that belongs to another network. */
 export const FOREIGN_MS = 10 * 60_000
+/** A peer that is not a member and announces the same addresses again is dialled again after this time. */
+export const STRANGER_AGAIN_MS = 10 * 60_000
 
 /** How often we ask the others for the time. */
 export const CLOCK_CHECK_MS = 5 * 60_000

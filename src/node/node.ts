@@ -45,7 +45,6 @@ export class Node implements DfsNode {
   readonly #unlock: () => Promise<void>
   readonly #log: Logger
   #isStopped = false
-  #fileCount: { base: Promise<number>; stack: Stack } | undefined
 
   constructor({ unlock, network, ...options }: NodeInit) {
     this.#supervisor = new Supervisor(options)
@@ -166,19 +165,11 @@ export class Node implements DfsNode {
     if (this.#isStopped) throw new StoppedError('this node has been stopped')
   }
 
-  /**
-   * Returns the number of files that the catalog shows. They are counted once for each stack. After that, changes
-   * update the count.
-   */
+  /** Returns the number of files that the catalog shows. */
   async #countFiles(stack: Stack): Promise<number> {
-    if (this.#fileCount?.stack !== stack) {
-      const since = stack.projection.fileDelta
-      this.#fileCount = { stack, base: stack.fs.tree.countFiles().then(count => count - since) }
-    }
     try {
-      return (await this.#fileCount.base) + stack.projection.fileDelta
+      return await stack.fs.tree.countFiles()
     } catch (error) {
-      this.#fileCount = undefined
       // Without an index, files cannot be counted.
       if (this.#supervisor.rebuildError !== undefined) return 0
       throw error

@@ -1,5 +1,4 @@
 import type { NodeEvent } from '../api.ts'
-import type { CatalogProjection } from '../catalog/projection.ts'
 import type { Capacity } from '../disk/capacity.ts'
 import type { DiskMonitor } from '../disk/disk-monitor.ts'
 import type { Files } from '../disk/files.ts'
@@ -19,7 +18,6 @@ export interface Stack {
   host: Pick<Host, 'addresses'>
   capacity: Capacity
   diskMonitor: DiskMonitor
-  projection: CatalogProjection
   log: Pick<Log, 'asides'>
   /** All background work of the rooms. */
   workers: readonly Worker[]
@@ -46,7 +44,7 @@ export async function startStack({ isNew, defaults, ...options }: StackOptions):
   try {
     const init: RoomOptions = { ...options, mayFree: () => mayFree(rooms, mustCompare) }
     const rooms: Rooms = await buildRooms(init)
-    const { disk, membership, blocks, catalog, workers } = rooms
+    const { disk, membership, blocks, workers } = rooms
     const { host, members, sync } = membership
 
     const report = await disk.start()
@@ -55,7 +53,6 @@ export async function startStack({ isNew, defaults, ...options }: StackOptions):
     // anything.
     mustCompare = report.rebuilt && !isNew
     await membership.log.load()
-    await catalog.projection.load()
     await members.load()
     passNewsUp(rooms, options.onEvent)
     await host.start()
@@ -72,11 +69,10 @@ export async function startStack({ isNew, defaults, ...options }: StackOptions):
       stops.push(() => worker.stop())
     }
     const { capacity, monitor } = disk
-    const { projection } = catalog
     const fs = fsContextOf(init, rooms, defaults)
     const all = [...members.workers, ...blocks.workers, ...workers]
     const { log } = membership
-    return { fs, host, capacity, diskMonitor: monitor, projection, log, workers: all, report, stop }
+    return { fs, host, capacity, diskMonitor: monitor, log, workers: all, report, stop }
   } catch (error) {
     await stop().catch(() => {
       // The error that ended the start is the one to report, not this one.

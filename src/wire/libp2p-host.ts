@@ -9,8 +9,10 @@ import { ping } from '@libp2p/ping'
 import { tcp } from '@libp2p/tcp'
 import { createLibp2p, type Libp2pOptions } from 'libp2p'
 import type { PeerId } from '../format/peer-id.ts'
+import { type Clock, systemClock } from '../util/clock.ts'
 import { type ComponentLogger, type Logger, reasonOf } from '../util/logger.ts'
 import { checkListen, checkPort, dialTargets, parseAddress } from './addresses.ts'
+import { Announcements } from './announcements.ts'
 import {
   CONNECTIONS_MAX,
   DIAL_TIMEOUT_MS,
@@ -38,6 +40,8 @@ export interface Libp2pHostOptions {
   announce?: readonly string[] | undefined
   /** Whether to find other nodes on the local network, and to be found by them. */
   mdns?: boolean | undefined
+  /** The pause between two queries on the local network. */
+  mdnsIntervalMs?: number | undefined
   /** Transports to use instead of TCP and WebSockets. */
   transports?: Transports | undefined
   /**
@@ -45,7 +49,11 @@ export interface Libp2pHostOptions {
    * lines are written only if `DEBUG=libp2p:*` asks for them.
    */
   logger: ComponentLogger
+  clock?: Clock | undefined
 }
+
+/** Called with what a peer announces on the local network. */
+type DiscoveryListener = (peer: PeerId, addresses: string[]) => void
 
 /** The real network: libp2p over TCP and WebSockets, with TLS 1.3 preferred to Noise, and yamux. */
 export class Libp2pHost implements Host {
@@ -55,9 +63,11 @@ export class Libp2pHost implements Host {
   readonly #log: Logger
   readonly #handlers = new Map<string, (stream: ByteStream) => void>()
   readonly #dialListeners: Array<(peer: PeerId) => void> = []
+  readonly #discoveryListeners: DiscoveryListener[]
 
-  private constructor(libp2p: Libp2p, { listen, logger }: Libp2pHostOptions) {
+  private constructor(libp2p: Libp2p, { listen, logger }: Libp2pHostOptions, listeners: DiscoveryListener[]) {
     this.#libp2p = libp2p
+    this.#discoveryListeners = listeners
     this.#listen = listen
     this.logger = logger
     this.#log = logger.forComponent('dfs:wire:host')
@@ -68,7 +78,11 @@ export class Libp2pHost implements Host {
     for (const address of [...options.listen, ...(options.announce ?? [])]) parseAddress(address)
     if (options.transports === undefined) for (const address of options.listen) checkListen(address)
     const privateKey = await generateKeyPairFromSeed('Ed25519', options.deviceSeed)
-    return new Libp2pHost(await createLibp2p(configOf(options, privateKey)), options)
+    const listeners: DiscoveryListener[] = []
+    const onAnnounced: DiscoveryListener = (peer, addresses) => {
+      for (const listener of listeners) listener(peer, addresses)
+    }
+    return new Libp2pHost(await createLibp2p(configOf(options, privateKey, onAnnounced)), options, listeners)
   }
 
   get peerId(): PeerId {
@@ -179,10 +193,7 @@ export class Libp2pHost implements Host {
   }
 
   onDiscovered(listener: (peer: PeerId, addresses: string[]) => void): void {
-    this.#libp2p.addEventListener('peer:discovery', ({ detail }) => {
-      const addresses = detail.multiaddrs.map(address => address.toString())
-      if (addresses.length > 0) listener(detail.id.toString(), addresses)
-    })
+    this.#discoveryListeners.push(listener)
   }
 
   onAddresses(listener: () => void): void {
@@ -203,7 +214,7 @@ export class Libp2pHost implements Host {
   }
 }
 
-function configOf(options: Libp2pHostOptions, privateKey: PrivateKey): Libp2pOptions {
+function configOf(options: Libp2pHostOptions, privateKey: PrivateKey, onAnnounced: DiscoveryListener): Libp2pOptions {
   const { listen, announce = [], transports } = options
   return {
     start: false,
@@ -214,7 +225,7 @@ function configOf(options: Libp2pHostOptions, privateKey: PrivateKey): Libp2pOpt
     transports: transports ?? [tcp(), closingWebSockets()],
     connectionEncrypters: [socketTls(options.logger), noise()],
     streamMuxers: [yamux({ streamOptions: { maxStreamWindowSize: STREAM_WINDOW_BYTES } })],
-    peerDiscovery: options.mdns === true ? [mdns({ serviceTag: MDNS_SERVICE_TAG, interval: MDNS_INTERVAL_MS })] : [],
+    peerDiscovery: options.mdns === true ? [localDiscovery(options, onAnnounced)] : [],
     services: { identify: identify(), ping: ping() },
     connectionManager: {
       maxConnections: CONNECTIONS_MAX,
@@ -226,6 +237,26 @@ function configOf(options: Libp2pHostOptions, privateKey: PrivateKey): Libp2pOpt
     },
     // A busy machine may take seconds to answer a ping. With this timeout a dead machine is still noticed.
     connectionMonitor: { pingTimeout: { minTimeout: 15_000 } }
+  }
+}
+
+/**
+ * Finds peers by mDNS, and tells of every announcement. libp2p itself tells of a peer once: a member whose addresses
+ * have changed since would not be found again.
+ */
+function localDiscovery(
+  { clock = systemClock, mdnsIntervalMs = MDNS_INTERVAL_MS }: Libp2pHostOptions,
+  onAnnounced: DiscoveryListener
+): NonNullable<Libp2pOptions['peerDiscovery']>[number] {
+  const announcements = new Announcements(clock)
+  return components => {
+    const service = mdns({ serviceTag: MDNS_SERVICE_TAG, interval: mdnsIntervalMs })(components)
+    service.addEventListener('peer', ({ detail: { id, multiaddrs } }) => {
+      const addresses = multiaddrs.map(address => address.toString())
+      const peer = id.toString()
+      if (addresses.length > 0 && announcements.mustTell(peer, addresses)) onAnnounced(peer, addresses)
+    })
+    return service
   }
 }
 

@@ -1,9 +1,10 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import fc from 'fast-check'
-import { addRecord, emptyState, mayCarry, pastOfAll, showEntry, stateOf } from '../../src/catalog/heads.ts'
+import { pastOfAll, showEntry } from '../../src/catalog/heads.ts'
 import { covers, type EntryRecord } from '../../src/format/entry.ts'
 import { hlcAfter } from '../../src/format/stamp.ts'
+import { stateOf } from '../fixtures/entry-state.ts'
 
 const AUTHORS = 3
 const entry = Buffer.alloc(16, 1)
@@ -23,9 +24,7 @@ class Writer {
   }
 
   get state() {
-    const state = emptyState()
-    for (const record of this.known.values()) addRecord(state, record)
-    return state
+    return stateOf([...this.known.values()])
   }
 
   act(verb: 'write' | 'move' | 'delete', ms: number, root: number): EntryRecord | undefined {
@@ -105,12 +104,6 @@ function play(steps: readonly Step[]) {
   return { all, writers }
 }
 
-function addAll(records: readonly EntryRecord[]) {
-  const state = emptyState()
-  for (const record of records) addRecord(state, record)
-  return state
-}
-
 test('records that come in any order give the same heads and show the same', () => {
   fc.assert(
     fc.property(fc.array(step, { minLength: 2, maxLength: 40 }), fc.infiniteStream(fc.nat()), (steps, chance) => {
@@ -118,13 +111,12 @@ test('records that come in any order give the same heads and show the same', () 
       if (all.length === 0) return
       const keys = all.map(() => chance.next().value)
       const shuffled = all.map((record, i) => ({ record, key: keys[i] as number })).sort((a, b) => a.key - b.key)
-      const one = addAll(all)
-      const other = addAll(shuffled.map(({ record }) => record))
+      const one = stateOf(all)
+      const other = stateOf(shuffled.map(({ record }) => record))
       assert.deepEqual(other.heads, one.heads)
       assert.deepEqual(new Map([...other.covered].sort()), new Map([...one.covered].sort()))
       assert.deepEqual(new Map([...other.deletedPast].sort()), new Map([...one.deletedPast].sort()))
       assert.equal(other.writes, one.writes)
-      assert.deepEqual(stateOf(all), one)
       assert.deepEqual(
         showEntry(other, () => 0),
         showEntry(one, () => 0)
@@ -139,12 +131,12 @@ test('an entry always has a head, and no conflict is left of what a later writer
     fc.property(fc.array(step, { minLength: 1, maxLength: 40 }), steps => {
       const { all, writers } = play(steps)
       if (all.length === 0) return
-      assert.ok(addAll(all).heads.length > 0)
+      assert.ok(stateOf(all).heads.length > 0)
       // A writer that knows every record ends all conflicts.
       const last = writers[0] as Writer
       for (const record of all) last.know(record)
       const final = last.act('write', 1_800_000_000_000, 9) as EntryRecord
-      const state = addAll([...all, final])
+      const state = stateOf([...all, final])
       const shown = showEntry(state, () => 0)
       assert.deepEqual(state.heads, [final])
       assert.equal(shown.content, final)
@@ -183,7 +175,7 @@ test('a writer that has seen a move does not cover a head that the move left', (
   const moved = a.act('move', 4_000, 0) as EntryRecord
   b.know(moved)
   const last = b.act('write', 5_000, 4) as EntryRecord
-  const shown = showEntry(addAll([first, left, other, moved, last]), () => 0)
+  const shown = showEntry(stateOf([first, left, other, moved, last]), () => 0)
   assert.equal(shown.content, last)
   assert.deepEqual(shown.conflicts, [left])
 })
@@ -195,9 +187,9 @@ test('a delete wins over all it has seen, even if that was moved meanwhile; only
   b.know(first)
   const removed = a.act('delete', 2_000, 0) as EntryRecord
   const moved = b.act('move', 3_000, 0) as EntryRecord
-  assert.equal(showEntry(addAll([first, removed, moved]), () => 0).isDeleted, true)
+  assert.equal(showEntry(stateOf([first, removed, moved]), () => 0).isDeleted, true)
   const written = b.act('write', 4_000, 2) as EntryRecord
-  const shown = showEntry(addAll([first, removed, moved, written]), () => 0)
+  const shown = showEntry(stateOf([first, removed, moved, written]), () => 0)
   assert.equal(shown.isDeleted, false)
   assert.equal(shown.content, written)
 })
@@ -209,7 +201,7 @@ test('a move and a write at the same time both take effect', () => {
   b.know(first)
   const moved = a.act('move', 2_000, 0) as EntryRecord
   const written = b.act('write', 2_000, 2) as EntryRecord
-  const shown = showEntry(addAll([first, moved, written]), () => 0)
+  const shown = showEntry(stateOf([first, moved, written]), () => 0)
   assert.equal(shown.content, written)
   assert.equal(shown.place, moved)
   assert.deepEqual(shown.conflicts, [])
@@ -222,28 +214,9 @@ test('the later of two concurrent writes shows, and the other is a conflict unle
   b.know(first)
   const one = a.act('write', 2_000, 2) as EntryRecord
   const two = b.act('write', 2_001, 3) as EntryRecord
-  const shown = showEntry(addAll([first, one, two]), () => 0)
+  const shown = showEntry(stateOf([first, one, two]), () => 0)
   assert.equal(shown.content, two)
   assert.deepEqual(shown.conflicts, [one])
   const same = { ...two, root: one.root }
-  assert.deepEqual(showEntry(addAll([first, one, same]), () => 0).conflicts, [])
-})
-
-test('a record must carry a root under the epoch of its origin, unless an admin signed it', () => {
-  const writer = new Writer(0, { next: 1 })
-  const origin: EntryRecord = { ...(writer.act('write', 1, 7) as EntryRecord), rootEpoch: Buffer.alloc(32, 1) }
-  const moved = { ...(writer.act('move', 2, 0) as EntryRecord), rootEpoch: Buffer.alloc(32, 1) }
-  assert.ok(mayCarry(moved, origin, false))
-  for (const change of [
-    { rootEpoch: Buffer.alloc(32, 2) },
-    { root: Buffer.alloc(32, 8) },
-    { root: Buffer.alloc(32, 8), rootEpoch: Buffer.alloc(32, 2) },
-    { root: null, rootEpoch: null }
-  ]) {
-    assert.ok(!mayCarry({ ...moved, ...change }, origin, false), Object.keys(change).join())
-    assert.ok(!mayCarry(moved, { ...origin, ...change }, false), Object.keys(change).join())
-    assert.ok(mayCarry({ ...moved, ...change }, origin, true), 'an admin')
-  }
-  const directory = { root: null, rootEpoch: null }
-  assert.ok(mayCarry({ ...moved, ...directory }, { ...origin, ...directory }, false))
+  assert.deepEqual(showEntry(stateOf([first, one, same]), () => 0).conflicts, [])
 })

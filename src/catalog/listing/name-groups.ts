@@ -4,6 +4,7 @@ import { toHex } from '../../util/bytes.ts'
 import { OverLimitError } from '../../util/errors.ts'
 import { LIST_MAX } from '../constants.ts'
 import { Reachability } from '../reachability.ts'
+import { readCounts } from '../rows/counts-row.ts'
 import {
   DIRECTORY_TABLES,
   type DirectoryTable,
@@ -28,8 +29,6 @@ export interface NameGroup {
 
 export interface NameGroupsOptions {
   index: IndexDb
-  /** Returns false if the index has no deleted directories. In that case the search for them is skipped. */
-  hasDeleted: () => boolean
 }
 
 /** Reads the entries of directories, grouped by name. The groups contain only entries that are shown there. */
@@ -87,9 +86,11 @@ export class NameGroups {
   async *#rows(
     parents: readonly Uint8Array[]
   ): AsyncGenerator<{ parent: Uint8Array; key: Uint8Array; placed: PlacedEntry }> {
-    const { index, hasDeleted } = this.#options
+    const { index } = this.#options
+    const { deletedDirectories } = await readCounts(index)
+    // Opening a range costs more than reading the count.
+    const tables: readonly DirectoryTable[] = deletedDirectories > 0 ? DIRECTORY_TABLES : [TABLES.children]
     for (const parent of parents) {
-      const tables: readonly DirectoryTable[] = hasDeleted() ? DIRECTORY_TABLES : [TABLES.children]
       for (const table of tables)
         for await (const { key, value } of index.range(directoryKey(table, parent)))
           yield { parent, key, placed: { table, entry: entryOfKey(key), value } }

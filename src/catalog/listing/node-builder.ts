@@ -55,7 +55,7 @@ export class NodeBuilder {
     const ids = directories.map(({ entry }) => entry).sort(compareBytes)
     const bodies = await Promise.all(ids.map(id => this.#options.entries.placeBody(id)))
     const name = shownName(bodies[0], ids[0] as Uint8Array)
-    const mtime = Math.max(...bodies.map(body => body?.mtime ?? 0))
+    const mtime = bodies.reduce((latest, body) => Math.max(latest, body?.mtime ?? 0), 0)
     return { kind: 'directory', path: [...parent, name], ids, mtime, isConflict: false }
   }
 

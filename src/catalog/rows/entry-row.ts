@@ -1,11 +1,13 @@
 import { decodeOwn, encodeCanonical } from '../../format/canonical.ts'
-import { decodeStamp, type EntryRecord, encodeStamp, type Seen, seenKey } from '../../format/entry.ts'
-import { decodeHlc, encodeHlc } from '../../format/stamp.ts'
-import type { EntryState } from '../heads.ts'
+import { decodeStamp, encodeStamp, ROOT_ENTRY, type Seen, seenKey } from '../../format/entry.ts'
+import { compareStamps, type Stamp } from '../../format/stamp.ts'
+import { compareBytes } from '../../util/bytes.ts'
+import { type EntryState, stampKey } from '../heads.ts'
+import { decodeHead, decodeSeen, encodeHead, encodeSeen, type HeadFields, type StampFields } from './head-codec.ts'
 
 /**
  * The index row of an entry. It holds the state of the entry's records, and the key of the row through which a
- * directory shows the entry.
+ * directory shows the entry. If all records of the entry wait, it has no heads, and for the tree there is no such entry.
  */
 export interface EntryRow {
   state: EntryState
@@ -19,24 +21,12 @@ export interface EntryRow {
   isDamaged: boolean
 }
 
-type StampFields = [Uint8Array, Uint8Array, Uint8Array]
-type HeadFields = [
-  id: Uint8Array,
-  entry: Uint8Array,
-  stamp: StampFields,
-  seen: StampFields[],
-  op: number,
-  placed: StampFields,
-  written: StampFields,
-  root: Uint8Array | null,
-  rootEpoch: Uint8Array | null,
-  epoch: Uint8Array,
-  replicas: number
-]
 interface PlainRow {
   b: StampFields[]
+  d: StampFields[]
   h: HeadFields[]
   w: number
+  u: number
   k: number
   p: Uint8Array
   t: Uint8Array | null
@@ -47,28 +37,29 @@ const IS_DELETED = 2
 const IS_DAMAGED = 4
 const HAS_MORE = 8
 
+/** The part of an entry's row that the tree is made of. */
+export type TreeRow = Omit<EntryRow, 'state'>
+
+/** What the row of an entry that shows nowhere, and of which nothing can be below it, says about the tree. */
+export const ROW_WITHOUT_PLACE: TreeRow = {
+  kind: 'file',
+  isDeleted: true,
+  parent: ROOT_ENTRY,
+  key: undefined,
+  isDamaged: false
+}
+
 /**
  * Encodes a row. The row holds only the part of the past that decides which heads are deleted. There is no bound on how
- * much the records of an entry have seen, so the rest is in rows of the table `seen`.
+ * much the records of an entry have seen, so the rest is in rows of the table `seen`. Equal states have equal rows.
  */
 export function encodeEntryRow({ state, kind, isDeleted, isDamaged, parent, key }: EntryRow): Uint8Array {
-  const wrote = new Set(state.heads.map(({ written }) => seenKey(written.author, written.incarnation)))
   const row: PlainRow = {
-    b: [...state.deletedPast].filter(([key]) => wrote.has(key)).map(([, seen]) => encodeSeen(seen)),
-    h: state.heads.map(head => [
-      head.id,
-      head.entry,
-      encodeStamp(head.stamp),
-      head.seen.map(encodeSeen),
-      head.op === 'put' ? 1 : 0,
-      encodeStamp(head.placed),
-      encodeStamp(head.written),
-      head.root,
-      head.rootEpoch,
-      head.epoch,
-      head.replicas
-    ]),
+    b: deletedPastOfHeads(state).map(encodeSeen),
+    d: deleteStampsOfHeads(state).map(encodeStamp),
+    h: state.heads.map(encodeHead),
     w: state.writes,
+    u: state.waiting,
     k:
       (kind === 'directory' ? IS_DIRECTORY : 0) |
       (isDeleted ? IS_DELETED : 0) |
@@ -81,34 +72,21 @@ export function encodeEntryRow({ state, kind, isDeleted, isDamaged, parent, key 
 }
 
 /**
- * Decodes a row that `encodeEntryRow` made; the index has verified its checksum. The state is complete enough for
- * `showEntry`. Before `addRecord` is called, `loadPast` must add what the records have seen.
+ * Decodes the row of this entry, which `encodeEntryRow` made; the index has verified its checksum. The state is complete
+ * enough for `showEntry`. Before records are added, `loadPast` must add what the entry's records have seen.
  */
-export function decodeEntryRow(bytes: Uint8Array): EntryRow {
+export function decodeEntryRow(entry: Uint8Array, bytes: Uint8Array): EntryRow {
   const row = decodeOwn(bytes) as PlainRow
-  const heads = row.h.map(
-    ([id, entry, stamp, seen, op, placed, written, root, rootEpoch, epoch, replicas]): EntryRecord => ({
-      id,
-      entry,
-      stamp: decodeStamp(stamp),
-      seen: seen.map(decodeSeen),
-      op: op === 1 ? 'put' : 'delete',
-      placed: decodeStamp(placed),
-      written: decodeStamp(written),
-      root,
-      rootEpoch,
-      epoch,
-      replicas
-    })
-  )
   const deletedPast = row.b.map(decodeSeen)
   return {
     state: {
       covered: new Map(),
       deletedPast: new Map(deletedPast.map(seen => [seenKey(seen.author, seen.incarnation), seen])),
-      heads,
+      deleteStamps: new Set(row.d.map(stamp => stampKey(decodeStamp(stamp)))),
+      heads: row.h.map(fields => decodeHead(entry, fields)),
       hasMore: (row.k & HAS_MORE) !== 0,
-      writes: row.w
+      writes: row.w,
+      waiting: row.u
     },
     kind: (row.k & IS_DIRECTORY) === 0 ? 'file' : 'directory',
     isDeleted: (row.k & IS_DELETED) !== 0,
@@ -118,10 +96,18 @@ export function decodeEntryRow(bytes: Uint8Array): EntryRow {
   }
 }
 
-function encodeSeen({ hlc, author, incarnation }: Seen): StampFields {
-  return [encodeHlc(hlc), author, incarnation]
+/** Returns what some delete has seen of the authors and incarnations that wrote the contents of the heads. */
+function deletedPastOfHeads({ heads, deletedPast }: EntryState): Seen[] {
+  if (deletedPast.size === 0) return []
+  const wrote = new Set(heads.map(({ written }) => seenKey(written.author, written.incarnation)))
+  return [...wrote]
+    .flatMap(key => deletedPast.get(key) ?? [])
+    .sort((a, b) => compareBytes(a.author, b.author) || compareBytes(a.incarnation, b.incarnation))
 }
 
-function decodeSeen([hlc, author, incarnation]: StampFields): Seen {
-  return { hlc: decodeHlc(hlc), author, incarnation }
+/** Returns the stamps that heads name as their `written` although a delete has them. */
+function deleteStampsOfHeads({ heads, deleteStamps }: EntryState): Stamp[] {
+  if (deleteStamps.size === 0) return []
+  const carried = heads.filter(({ op, written }) => op === 'put' && deleteStamps.has(stampKey(written)))
+  return [...new Map(carried.map(({ written }) => [stampKey(written), written])).values()].sort(compareStamps)
 }

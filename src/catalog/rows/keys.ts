@@ -1,10 +1,13 @@
 import { indexKey } from '../../disk/index-db.ts'
 import { TABLES } from '../../disk/tables.ts'
 import { type EntryRecord, ROOT_ENTRY, type Seen } from '../../format/entry.ts'
-import { encodeHlc, type Stamp } from '../../format/stamp.ts'
+import { decodeHlc, encodeHlc, type Hlc, INCARNATION_BYTES, type Stamp } from '../../format/stamp.ts'
 import { concatBytes } from '../../util/bytes.ts'
 
 /** Keys of the catalog's rows in the index. `disk/tables.ts` says what each table holds. */
+
+const HLC_BYTES = 8
+const KEY_BYTES = 32
 
 /**
  * The two tables of a directory's entries. One has the entries that it shows; the other has the directories that were
@@ -17,18 +20,74 @@ export function entryKey(entry: Uint8Array): Uint8Array {
   return indexKey(TABLES.entries, entry)
 }
 
-/** Returns the key prefix of all records of an entry or, if a stamp is given, of the records with that stamp. */
-export function recordsPrefix(entry: Uint8Array, stamp?: Stamp): Uint8Array {
-  return indexKey(TABLES.records, entry, ...(stamp === undefined ? [] : [stampBytes(stamp)]))
+/** Returns the key of the row for the records of an entry under one stamp. */
+export function recordsKey(entry: Uint8Array, stamp: Stamp): Uint8Array {
+  return indexKey(TABLES.records, entry, stampBytes(stamp))
 }
 
-export function recordKey({ entry, stamp, id }: EntryRecord): Uint8Array {
+/** Returns the key of the row of a record that does not count, because another one under its stamp does. */
+export function twinKey({ entry, stamp, id }: Pick<EntryRecord, 'entry' | 'stamp' | 'id'>): Uint8Array {
   return indexKey(TABLES.records, entry, stampBytes(stamp), id)
 }
 
-export function recordIdOf(key: Uint8Array): Uint8Array {
-  return Buffer.from(key.subarray(key.byteLength - 32))
+/**
+ * Returns the key of the row which says that the content of a stamp may be carried, although the record that counts
+ * under this stamp did not write it.
+ */
+export function carriedKey(entry: Uint8Array, written: Stamp, content: Uint8Array): Uint8Array {
+  return indexKey(TABLES.carriedContents, entry, stampBytes(written), content)
 }
+
+/**
+ * Returns the key of a record that waits for another one which shows that its content is that of the stamp. Without an
+ * id, returns the prefix of all records that wait for the same.
+ */
+export function waitingRecordKey(entry: Uint8Array, written: Stamp, content: Uint8Array, id?: Uint8Array): Uint8Array {
+  return indexKey(TABLES.waitingRecords, entry, stampBytes(written), content, ...(id === undefined ? [] : [id]))
+}
+
+/** Keys of the table of older heads have one of these after the entry. */
+const BY_TIME = Uint8Array.of(0)
+const BY_AUTHOR = Uint8Array.of(1)
+
+/** Returns the prefix of the older heads of an entry, from the latest to the oldest. */
+export function olderHeadsPrefix(entry: Uint8Array): Uint8Array {
+  return indexKey(TABLES.olderHeads, entry, BY_TIME)
+}
+
+/** Returns the key of an older head. Its stamp is inverted, so that the latest head comes first. */
+export function olderHeadKey(entry: Uint8Array, stamp: Stamp): Uint8Array {
+  return indexKey(
+    TABLES.olderHeads,
+    entry,
+    BY_TIME,
+    stampBytes(stamp).map(byte => 0xff ^ byte)
+  )
+}
+
+/** Returns the key of an older head by its author. Without an hlc, returns a prefix. */
+export function olderHeadsOf(
+  entry: Uint8Array,
+  { author, incarnation }: Pick<Seen, 'author' | 'incarnation'>,
+  hlc?: Hlc
+): Uint8Array {
+  const last = hlc === undefined ? [] : [encodeHlc(hlc)]
+  return indexKey(TABLES.olderHeads, entry, BY_AUTHOR, author, incarnation, ...last)
+}
+
+/** Returns the stamp in a key that `olderHeadsOf` made with an hlc. */
+export function stampOfOlderHead(key: Uint8Array): Stamp {
+  const end = key.byteLength - HLC_BYTES
+  const [author, incarnation] = [end - INCARNATION_BYTES - KEY_BYTES, end - INCARNATION_BYTES]
+  return {
+    hlc: decodeHlc(key.subarray(end)),
+    author: key.subarray(author, incarnation),
+    incarnation: key.subarray(incarnation, end)
+  }
+}
+
+/** The row with the number of files, and that of deleted directories. */
+export const COUNTS_KEY: Uint8Array = indexKey(TABLES.counts)
 
 /**
  * Returns the key of a row of a directory table: parent, hash of the name, entry. Keys of the table of names end with
@@ -61,14 +120,6 @@ export function cycleKey(entry?: Uint8Array): Uint8Array {
  */
 export function seenRowKey(entry: Uint8Array, of?: Pick<Seen, 'author' | 'incarnation'>): Uint8Array {
   return indexKey(TABLES.seen, entry, ...(of === undefined ? [] : [of.author, of.incarnation]))
-}
-
-/**
- * Returns the key that marks the record with a stamp as missing while other records carry its content. Without a stamp,
- * returns a prefix.
- */
-export function missingOriginKey(entry: Uint8Array, written?: Stamp): Uint8Array {
-  return indexKey(TABLES.missingOrigins, entry, ...(written === undefined ? [] : [stampBytes(written)]))
 }
 
 /**

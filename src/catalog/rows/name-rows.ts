@@ -1,4 +1,5 @@
-import type { IndexDb, IndexOp } from '../../disk/index-db.ts'
+import type { IndexDb } from '../../disk/index-db.ts'
+import type { IndexSink } from '../../disk/index-sink.ts'
 import { TABLES } from '../../disk/tables.ts'
 import { ENTRY_ID_BYTES } from '../../format/entry.ts'
 import { concatBytes, equalBytes, toHex } from '../../util/bytes.ts'
@@ -53,20 +54,31 @@ export class DirectoryChanges {
     this.#changes.set(toHex(key), { key, value })
   }
 
-  async ops(): Promise<IndexOp[]> {
-    const changes = [...this.#changes.values()]
-    const byName = [...Map.groupBy(changes, ({ key }) => toHex(nameKeyOf(key))).values()]
+  /** Writes the changed rows, and those of the table of names that follow from them. */
+  async write(sink: IndexSink): Promise<void> {
+    const byName = [...Map.groupBy(this.#changes.values(), ({ key }) => toHex(nameKeyOf(key))).values()]
     const keys = byName.map(([first]) => nameKeyOf((first as Change).key))
     const before = await this.#index.getMany(keys)
-    const names = await Promise.all(
-      byName.map(async (below, i): Promise<Change> => {
-        const key = keys[i] as Uint8Array
-        return { key, value: await this.#after(key, before[i], below) }
-      })
-    )
-    return [...changes, ...names].map(
-      ({ key, value }): IndexOp => (value === undefined ? { type: 'del', key } : { type: 'put', key, value })
-    )
+    for (const change of this.#changes.values()) writeChange(sink, change)
+    for (const [i, below] of byName.entries()) {
+      const key = keys[i] as Uint8Array
+      writeChange(sink, { key, value: await this.#after(key, before[i], below) })
+    }
+  }
+
+  /** Returns true if a directory will have at least one row in one of its tables. */
+  async hasRows(directory: Uint8Array): Promise<boolean> {
+    let removed = 0
+    const prefixes = DIRECTORY_TABLES.map(table => directoryKey(table, directory))
+    for (const { key, value } of this.#changes.values()) {
+      if (!prefixes.some(prefix => equalBytes(key.subarray(0, prefix.byteLength), prefix))) continue
+      if (value !== undefined) return true
+      removed++
+    }
+    for (const prefix of prefixes)
+      for await (const { key } of this.#index.range(prefix, { limit: removed + 1 }))
+        if (!this.#changes.has(toHex(key))) return true
+    return false
   }
 
   /** Returns the value of a row of names after some changes to its entries, or undefined if no entry is left. */
@@ -98,6 +110,11 @@ export class DirectoryChanges {
 }
 
 const IN_DIRECTORY = TABLES.children.charCodeAt(0)
+
+function writeChange(sink: IndexSink, { key, value }: Change): void {
+  if (value === undefined) sink.del(key)
+  else sink.put(key, value)
+}
 
 /** Returns true if the index holds the row of names that must accompany a row of a directory table. */
 export async function hasName(index: IndexDb, key: Uint8Array): Promise<boolean> {

@@ -1,5 +1,6 @@
-import type { IndexDb, IndexOp } from '../../disk/index-db.ts'
-import { type EntryRecord, type Seen, seenKey } from '../../format/entry.ts'
+import type { IndexDb } from '../../disk/index-db.ts'
+import type { IndexSink } from '../../disk/index-sink.ts'
+import { type Seen, seenKey } from '../../format/entry.ts'
 import { decodeHlc, encodeHlc } from '../../format/stamp.ts'
 import { concatBytes } from '../../util/bytes.ts'
 import { type EntryState, raise } from '../heads.ts'
@@ -12,32 +13,49 @@ import { seenRowKey } from './keys.ts'
 
 const HLC_BYTES = 8
 
-/** Loads the part of an entry's past that is needed to add these records, and puts it into the state. */
+/** The most rows that are read at once. */
+const ROWS_AT_ONCE = 4_096
+
+/** Loads what the records of an entry have seen of some authors and incarnations, and puts it into the state. */
 export async function loadPast(
   index: Pick<IndexDb, 'getMany'>,
   entry: Uint8Array,
-  state: EntryState,
-  records: readonly EntryRecord[]
+  { covered, deletedPast }: Pick<EntryState, 'covered' | 'deletedPast'>,
+  named: Iterable<Pick<Seen, 'author' | 'incarnation'>>
 ): Promise<void> {
-  const named = new Map<string, Pick<Seen, 'author' | 'incarnation'>>()
-  for (const { stamp, written, seen } of records)
-    for (const of of [stamp, written, ...seen]) named.set(seenKey(of.author, of.incarnation), of)
-  const all = [...named.values()]
-  const values = await index.getMany(all.map(of => seenRowKey(entry, of)))
-  for (const [i, { author, incarnation }] of all.entries()) {
-    const value = values[i]
-    if (value === undefined) continue
-    const [covered, deleted] = [value.subarray(0, HLC_BYTES), value.subarray(HLC_BYTES)]
-    raise(state.covered, { author, incarnation, hlc: decodeHlc(covered) })
-    if (deleted.byteLength > 0) raise(state.deletedPast, { author, incarnation, hlc: decodeHlc(deleted) })
+  const distinct = new Map<string, Pick<Seen, 'author' | 'incarnation'>>()
+  for (const of of named) distinct.set(seenKey(of.author, of.incarnation), of)
+  for (const some of chunksOf([...distinct.values()], ROWS_AT_ONCE)) {
+    const values = await index.getMany(some.map(of => seenRowKey(entry, of)))
+    for (const [i, { author, incarnation }] of some.entries()) {
+      const value = values[i]
+      if (value === undefined) continue
+      const deleted = value.subarray(HLC_BYTES)
+      raise(covered, { author, incarnation, hlc: decodeHlc(value.subarray(0, HLC_BYTES)) })
+      if (deleted.byteLength > 0) raise(deletedPast, { author, incarnation, hlc: decodeHlc(deleted) })
+    }
   }
 }
 
-/** Returns the changes that store what the records of a state have seen. */
-export function pastOps(entry: Uint8Array, { covered, deletedPast }: EntryState): IndexOp[] {
-  return [...covered].map(([key, seen]) => {
+/** Writes the rows of those items of a state's past that have changed. */
+export function writePast(
+  sink: IndexSink,
+  entry: Uint8Array,
+  { covered, deletedPast }: Pick<EntryState, 'covered' | 'deletedPast'>,
+  changed: Iterable<string>
+): void {
+  for (const key of changed) {
+    const seen = covered.get(key) as Seen
     const deleted = deletedPast.get(key)
-    const value = concatBytes(encodeHlc(seen.hlc), ...(deleted === undefined ? [] : [encodeHlc(deleted.hlc)]))
-    return { type: 'put', key: seenRowKey(entry, seen), value }
-  })
+    sink.put(
+      seenRowKey(entry, seen),
+      concatBytes(encodeHlc(seen.hlc), deleted === undefined ? NOTHING : encodeHlc(deleted.hlc))
+    )
+  }
+}
+
+const NOTHING = new Uint8Array(0)
+
+function* chunksOf<T>(list: readonly T[], length: number): Generator<T[]> {
+  for (let start = 0; start < list.length; start += length) yield list.slice(start, start + length)
 }

@@ -12,7 +12,6 @@ import { refOf } from './records.ts'
 
 /** The files and directories that exist according to the records. */
 export interface CatalogRoom {
-  projection: CatalogProjection
   tree: Tree
   author: Author
   catalog: Catalog
@@ -35,19 +34,17 @@ export function buildCatalog(init: RoomOptions, { disk, membership, blocks }: Ro
   const depthOf = (): number => 0
   const projection = new CatalogProjection({
     index,
-    log,
     bodies,
     names,
-    clock,
     logger,
     nodeCodecs,
     depthOf,
     onRecords: records => blocks.enqueue(records.flatMap(refOf))
   })
   log.register(projection)
-  const tree = new Tree({ index, bodies, names, clock, depthOf, hasDeleted: () => projection.hasDeleted })
+  const tree = new Tree({ index, bodies, names, clock, depthOf })
   const author = new Author({ self, keys, chance, bodies, nodeCodecs })
   const assertMayWrite = (): void => members.assertMayWrite()
   const catalog = new Catalog({ log, tree, bodies, author, self, clock, chance, logger, assertMayWrite })
-  return { projection, tree, author, catalog }
+  return { tree, author, catalog }
 }

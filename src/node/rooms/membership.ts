@@ -63,14 +63,15 @@ export async function buildMembership(init: RoomOptions, rooms: RoomsAround): Pr
   return { host, log, self, keys: new KeyRing(secrets.epochs), members, statuses, sync }
 }
 
-function buildHost({ options, secrets, listen, logger }: RoomOptions): Promise<Libp2pHost> {
+function buildHost({ options, secrets, listen, logger, clock }: RoomOptions): Promise<Libp2pHost> {
   return Libp2pHost.create({
     deviceSeed: secrets.device,
     listen,
     announce: options.announce,
     mdns: options.mdns ?? true,
     transports: options.transports,
-    logger
+    logger,
+    clock
   })
 }
 

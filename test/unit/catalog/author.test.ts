@@ -1,11 +1,12 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { Author, type Content } from '../../../src/catalog/author.ts'
-import { type EntryState, showEntry, stateOf } from '../../../src/catalog/heads.ts'
+import { type EntryState, showEntry } from '../../../src/catalog/heads.ts'
 import { SEEN_MAX, SEEN_OF_DELETE_MAX } from '../../../src/format/constants.ts'
 import { type EntryRecord, ROOT_ENTRY, readRecord, type Seen } from '../../../src/format/entry.ts'
 import type { Statement } from '../../../src/format/statement.ts'
 import { toHex } from '../../../src/util/bytes.ts'
+import { stateOf } from '../../fixtures/entry-state.ts'
 import { seededChance } from '../../fixtures/seeded-chance.ts'
 import { admin, clock, fileWith, keys, sign, writer } from './setup.ts'
 

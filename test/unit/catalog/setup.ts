@@ -124,9 +124,9 @@ export class Setup {
     const { index, log, clock, chance } = this
     const bodies = new Bodies(log, keys, logger)
     this.bodies = bodies
-    const rest = { index, bodies, names: new Names(Buffer.alloc(32)), clock, depthOf: () => 0 }
-    this.projection = new CatalogProjection({ ...rest, log, logger, nodeCodecs: [0x71], onRecords: () => {} })
-    this.tree = new Tree({ ...rest, hasDeleted: () => this.projection.hasDeleted })
+    const rest = { index, bodies, names: new Names(Buffer.alloc(32)), depthOf: () => 0 }
+    this.projection = new CatalogProjection({ ...rest, logger, nodeCodecs: [0x71], onRecords: () => {} })
+    this.tree = new Tree({ ...rest, clock })
     this.author = new Author({ self: admin, keys, chance, bodies, nodeCodecs: [0x71] })
     const { tree, author } = this
     this.catalog = new Catalog({
@@ -153,7 +153,22 @@ export class Setup {
   /** Projects records in one batch. */
   async add(...batch: readonly Signed[]): Promise<void> {
     const roleOf = ({ stamp }: EntryRecord): Role => (equalBytes(stamp.author, admin.publicKey) ? 'admin' : 'writer')
-    await this.#apply(batch.map(({ statement, record }) => acceptedBy(record.stamp.author, statement, roleOf(record))))
+    const arrivedAtMs = this.clock.now()
+    await this.#apply(
+      batch.map(({ statement, record }) => ({
+        ...acceptedBy(record.stamp.author, statement, roleOf(record)),
+        arrivedAtMs
+      }))
+    )
+  }
+
+  /** All rows of the index, but those about the index itself. */
+  async rows(): Promise<string[]> {
+    const rows: string[] = []
+    for await (const { key, value } of this.index.range(new Uint8Array(0)))
+      if (key[0] !== TABLES.meta.charCodeAt(0))
+        rows.push(`${String.fromCharCode(key[0]!)} ${toHex(key)} ${toHex(value)}`)
+    return rows
   }
 
   /** Everything that the tree shows below a directory: each node's path, kind and record. */

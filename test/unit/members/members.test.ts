@@ -9,6 +9,8 @@ import { encodeStatementRow } from '../../../src/log/statement-row.ts'
 import { LocalMember } from '../../../src/members/local-member.ts'
 import { toHex } from '../../../src/util/bytes.ts'
 import type { Clock } from '../../../src/util/clock.ts'
+import { DISCOVERED_DIALS_MAX } from '../../../src/wire/constants.ts'
+import { DisconnectedError } from '../../../src/wire/errors.ts'
 import { ManualClock } from '../../fixtures/clock.ts'
 import { RecordingLogger } from '../../fixtures/logger.ts'
 import { adminSecrets, entryBy, grantedSecrets, type MemberOptions, TestMember } from '../../fixtures/member.ts'
@@ -337,6 +339,30 @@ test('bogus announcements of a member do not delay dials of its true addresses',
   const isTrue = (addresses: string[]): boolean => addresses.includes('/memory/a')
   assert.ok(dials.filter(isTrue).every(addresses => addresses.length === 1))
   assert.equal(dials.filter(isTrue).length, Math.ceil(dials.length / 2), 'the true address first, each time')
+})
+
+test('a stranger that announces the same again and again gets a few dials, and a few more for other addresses', async t => {
+  const setup = new Setup(t)
+  const b = await setup.start('b', setup.secrets('b'))
+  const stranger = new LocalMember(setup.secrets('nobody'), setup.clock, setup.chance).peerId
+  const host = b.host as MemoryHost
+  let dials = 0
+  host.dial = async () => {
+    dials++
+    throw new DisconnectedError('nobody answers')
+  }
+  const announceFor = async (minutes: number, address: string): Promise<number> => {
+    dials = 0
+    for (let i = 0; i < minutes * 6; i++) {
+      host.discover(stranger, [address])
+      setup.clock.advance(10_000)
+      await settle(5)
+    }
+    return dials
+  }
+  assert.equal(await announceFor(9, '/ip4/127.0.0.1/tcp/9'), DISCOVERED_DIALS_MAX)
+  assert.equal(await announceFor(9, '/ip4/127.0.0.1/tcp/10'), DISCOVERED_DIALS_MAX)
+  assert.equal(await announceFor(2, '/ip4/127.0.0.1/tcp/10'), DISCOVERED_DIALS_MAX, 'after a long while again')
 })
 
 test('an older status that a power cut left in the index is removed at the next start', async t => {

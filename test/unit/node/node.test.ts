@@ -34,12 +34,11 @@ class FakeStack {
         blocks: { owed: nothing, repairing: nothing, badBlocks: 0 },
         tree: { countFiles: async () => 7, resolve: async () => undefined }
       },
-      projection: { fileDelta: 0 },
+      log: { asides: { count: 0 } },
       workers: [],
       host: { addresses: () => [] },
       capacity: { isFull: false, usedBytes: 0, capacityBytes: 0 },
       diskMonitor: { state: 'ok' },
-      log: { asides: { count: 0, some: [] } },
       report: { rebuilt: false, wasClean: true, replayedRows: 0, damagedStretches: 0 },
       stop: async () => {
         this.isStopped = true

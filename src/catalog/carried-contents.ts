@@ -1,0 +1,108 @@
+import type { IndexDb } from '../disk/index-db.ts'
+import type { IndexSink } from '../disk/index-sink.ts'
+import { decodeOwn, encodeCanonical } from '../format/canonical.ts'
+import type { EntryRecord } from '../format/entry.ts'
+import { FormatError } from '../format/errors.ts'
+import { equalBytes, toHex } from '../util/bytes.ts'
+import { WAITING_SEEN_MAX } from './constants.ts'
+import { type EntryState, isOrigin, stampKey } from './heads.ts'
+import type { NewRecord } from './record-reader.ts'
+import { decodeHead, encodeHead, type HeadFields } from './rows/head-codec.ts'
+import { carriedKey, recordsKey, waitingRecordKey } from './rows/keys.ts'
+import { contentOf, decodeRecordRow } from './rows/record-rows.ts'
+
+/**
+ * Decides which records of an entry may carry the content that they name. A record that keeps an old `written` counts
+ * once some record with this `written`, by the author of that stamp or by an admin, has the same root and epoch. Until
+ * then it waits, as if it had not arrived. Otherwise any writer could put another root in the place of old content.
+ *
+ * Whether a content may be carried never changes back, so the order in which records arrive does not matter.
+ */
+export class CarriedContents {
+  readonly #index: IndexDb
+  readonly #entry: Uint8Array
+
+  constructor(index: IndexDb, entry: Uint8Array) {
+    this.#index = index
+    this.#entry = entry
+  }
+
+  /**
+   * Returns those of some new records that count or are twins of such records, and the records that waited for one of
+   * them. The others wait from now on. Throws a `FormatError` if too many records of the entry would wait.
+   */
+  async admit(state: EntryState, added: readonly NewRecord[], sink: IndexSink): Promise<EntryRecord[]> {
+    const admitted = added.filter(isEntitled).map(({ record }) => record)
+    const shown = admitted.filter(({ op }) => op === 'put')
+    for (const record of shown)
+      if (!isOrigin(record)) sink.put(carriedKey(this.#entry, record.written, contentOf(record)), NOTHING)
+    if (admitted.length < added.length) {
+      const contents = new Set(shown.map(contentKey))
+      for (const item of added) {
+        if (isEntitled(item)) continue
+        if (await this.#mayCarry(item.record, contents)) admitted.push(item.record)
+        else this.#wait(state, item.record, sink)
+      }
+    }
+    if (state.waiting > 0) await this.#release(state, shown, { admitted, sink })
+    return admitted
+  }
+
+  async #mayCarry(record: EntryRecord, shown: ReadonlySet<string>): Promise<boolean> {
+    if (shown.has(contentKey(record))) return true
+    const content = contentOf(record)
+    const value = await this.#index.get(recordsKey(this.#entry, record.written))
+    const wrote = value === undefined ? undefined : decodeRecordRow(value).wrote
+    return (
+      (wrote !== undefined && equalBytes(wrote, content)) ||
+      this.#index.has(carriedKey(this.#entry, record.written, content))
+    )
+  }
+
+  #wait(state: EntryState, record: EntryRecord, sink: IndexSink): void {
+    state.waiting += weightOf(record)
+    if (state.waiting > WAITING_SEEN_MAX)
+      throw new FormatError('too many records of one entry carry content that no record has shown')
+    sink.put(keyOfWaiting(record), encodeCanonical(encodeHead(record)))
+  }
+
+  /** Adds the records that waited for one of these to `admitted`. */
+  async #release(
+    state: EntryState,
+    shown: readonly EntryRecord[],
+    { admitted, sink }: { admitted: EntryRecord[]; sink: IndexSink }
+  ): Promise<void> {
+    const distinct = new Map(shown.map(record => [contentKey(record), record]))
+    for (const { written, ...rest } of distinct.values())
+      for await (const { key, value } of this.#index.range(waitingRecordKey(this.#entry, written, contentOf(rest)))) {
+        const record = decodeHead(this.#entry, decodeOwn(value) as HeadFields)
+        state.waiting -= weightOf(record)
+        sink.del(key)
+        admitted.push(record)
+      }
+  }
+}
+
+/** Returns the key under which a record waits if it may not carry its content yet. */
+export function keyOfWaiting(record: EntryRecord): Uint8Array {
+  return waitingRecordKey(record.entry, record.written, contentOf(record), record.id)
+}
+
+/**
+ * Returns true if a record needs no other to count: a delete carries no content, and the author of a content, like any
+ * admin, says itself which root the content has.
+ */
+export function isEntitled({ record: { op, stamp, written }, role }: Pick<NewRecord, 'record' | 'role'>): boolean {
+  return op === 'delete' || role === 'admin' || equalBytes(stamp.author, written.author)
+}
+
+/** What a waiting record counts for: what the index must do to admit it. */
+function weightOf({ seen }: EntryRecord): number {
+  return 1 + seen.length
+}
+
+function contentKey(record: EntryRecord): string {
+  return stampKey(record.written) + toHex(contentOf(record))
+}
+
+const NOTHING = new Uint8Array(0)
