@@ -236,6 +236,25 @@ test('an admission goes on under a renewed grant, and the member signs under it,
   assert.equal(again.self.name, 'renewed')
 })
 
+test('a member that was away while its grant was renewed is admitted, and learns of the new grant', async t => {
+  const setup = new Setup(t)
+  const a = await setup.start('a', setup.admin)
+  const w = await setup.start('w', setup.writer, { bootstrap: ['/memory/a'] })
+  await timePassesUntil(setup.clock, 'met', () => a.members.compared.size === 1, SOON)
+  await w.stop()
+  const { files, database } = w
+  setup.clock.advance(11 * MINUTE)
+  const away = await setup.start('w', setup.writer, { files, database, bootstrap: ['/memory/a'] })
+  await timePassesUntil(setup.clock, 'refused', () => away.events.some(({ event }) => event === 'rejected'), SOON)
+  assert.deepEqual(a.members.admitted, [])
+  await away.stop()
+  await a.log.append([setup.grant('renewed')], a.self.signer)
+  const again = await setup.start('w', setup.writer, { files, database, bootstrap: ['/memory/a'] })
+  await timePassesUntil(setup.clock, 'admitted', () => again.self.name === 'renewed', SOON)
+  again.members.assertMayWrite()
+  assert.deepEqual(a.members.admitted, [w.peer])
+})
+
 test('an admission ends although the machine slept, or its clock was set, past the end of the grant', async t => {
   const setup = new Setup(t)
   const a = await setup.start('a', setup.admin)
