@@ -45,7 +45,7 @@ export async function listenOnLoopback(
     try {
       await listenOn(server, { host, port: candidate })
       const bound = (server.address() as AddressInfo).port
-      if (given === undefined && bound !== before) await writePrivately(join(dataDir, PORT_FILE), `${bound}\n`)
+      if (given === undefined && bound !== before) await rememberPort(dataDir, bound, log)
       return { host, port: bound }
     } catch (error) {
       if ((error as NodeJS.ErrnoException).code !== 'EADDRINUSE') throw error
@@ -110,6 +110,15 @@ export async function writePrivately(path: string, text: string): Promise<void> 
   await rm(temp, { force: true })
   await writeFile(temp, text, { mode: 0o600, flag: 'wx' })
   await rename(temp, path)
+}
+
+/** Saves the port for the next start. On a full disk the API runs without that, and may get another port then. */
+async function rememberPort(dataDir: string, port: number, log: LogError): Promise<void> {
+  try {
+    await writePrivately(join(dataDir, PORT_FILE), `${port}\n`)
+  } catch (error) {
+    log('the port of the API could not be saved for the next start', error)
+  }
 }
 
 async function rememberedPort(dataDir: string, log: LogError): Promise<number | undefined> {

@@ -10,12 +10,12 @@ import { MEMBERSHIP, REST, type StatementClass } from './keys.ts'
 import type { Log } from './log.ts'
 import type { Position, Positions, Totals } from './positions.ts'
 import { isRetryable, type Verdict } from './projection.ts'
-import { Standing, type Standings } from './standing.ts'
+import { type Judgement, Standing, type Standings } from './standing.ts'
 import type { IdPage, SyncClient } from './sync-client.ts'
 
 export interface ComparisonOptions {
   peer: PeerId
-  client: Pick<SyncClient, 'list' | 'news' | 'fetch' | 'blame'>
+  client: Pick<SyncClient, 'list' | 'news' | 'fetch' | 'changed' | 'blame'>
   statements: Pick<Log, 'has' | 'receive'>
   positions: Pick<Positions, 'totals'>
   cursors: Pick<Cursors, 'get' | 'set'>
@@ -75,25 +75,28 @@ export class Comparison {
   }
 
   async #compareClass(statementClass: StatementClass, isAll: boolean): Promise<void> {
-    const { peer, clock, log, positions, onDoubt, standings } = this.#options
-    const standing = standings.of(statementClass)
+    const standing = this.#options.standings.of(statementClass)
     const walk = newWalk(statementClass, standing)
     await this.#fetchLost(statementClass)
     if (!standing.isWhole) await this.#fetch(standing.held, walk)
-    let totals = isAll ? await this.#takeAll(walk) : await this.#takeNew(walk)
-    const own = await positions.totals(statementClass)
-    if (standing.isWhole && standing.mustListAgain(own, totals, clock.monotonic())) {
-      log(
-        'the totals of %s and ours have differed for a while: listing all %s statements',
-        peer,
-        nameOf(statementClass)
-      )
-      onDoubt(peer)
-      totals = await this.#takeAll(walk)
-      // If this has mended the difference, there is no doubt any more.
-      standing.mustListAgain(await positions.totals(statementClass), totals, clock.monotonic())
-    }
+    const totals = isAll ? await this.#takeAll(walk) : await this.#takeNew(walk)
+    if (standing.isWhole) await this.#judge(totals, walk)
     this.#report(walk)
+  }
+
+  /** Does what the totals of the two members call for, once this one has taken everything. */
+  async #judge(other: Totals, walk: Walk): Promise<void> {
+    const { peer, client, clock, log, positions, onDoubt, signal } = this.#options
+    const { standing, class: statementClass } = walk
+    const judge = async (totals: Totals): Promise<Judgement> =>
+      standing.judge(await positions.totals(statementClass), totals, clock.monotonic())
+    const judgement = await judge(other)
+    if (judgement === 'ask') await client.changed(peer, signal)
+    if (judgement !== 'doubt') return
+    log('the totals of %s and ours stay different: listing all %s statements', peer, nameOf(statementClass))
+    onDoubt(peer)
+    // If this mends the difference, there is no doubt any more.
+    await judge(await this.#takeAll(walk))
   }
 
   /** Takes what the peer has accepted since the last comparison, and returns its totals. */

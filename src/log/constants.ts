@@ -66,11 +66,6 @@ export const VERIFY_AT_ONCE = 64
 export const HOLDERS_TIMEOUT_MS = 5_000
 
 /**
- * The most statements that are projected in one batch of the index. It bounds the memory of a batch, because one record
- * may need some hundred rows.
- */
-export const PROJECT_STATEMENTS_MAX = 512
-/**
  * The most statements of one author, and of all authors together, that wait for their time. More than these are refused
  * and offered again later. A waiting statement has at most 16 KiB on the disk and some hundred bytes in memory.
  */

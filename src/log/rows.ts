@@ -1,3 +1,4 @@
+import { PROJECT_ROWS_MAX } from '../disk/constants.ts'
 import type { IndexDb } from '../disk/index-db.ts'
 import { IndexOps } from '../disk/index-sink.ts'
 import { isSamePlace, type Place } from '../disk/place.ts'
@@ -11,7 +12,6 @@ import { shortHex } from '../util/bytes.ts'
 import { DfsError } from '../util/errors.ts'
 import { type Logger, reasonOf } from '../util/logger.ts'
 import { type Aside, Asides } from './asides.ts'
-import { PROJECT_STATEMENTS_MAX } from './constants.ts'
 import type { EarlyStatements } from './early.ts'
 import { classOf, decodeEntry, encodeEntry, keyOf, signedUnderKey } from './keys.ts'
 import type { NewestStamps } from './newest-stamps.ts'
@@ -80,8 +80,11 @@ export class StatementRows implements RowProjection {
 
   async project(rows: readonly StoredRow[], replay: boolean): Promise<void> {
     const items = await this.#decode(rows)
-    for (let start = 0; start < items.length; start += PROJECT_STATEMENTS_MAX)
-      await this.#projectSome(items.slice(start, start + PROJECT_STATEMENTS_MAX), replay)
+    // A replay brings more rows than a batch of the index should hold. Nobody waits for them, so they need not stay
+    // together.
+    const atOnce = replay ? PROJECT_ROWS_MAX : Math.max(1, items.length)
+    for (let start = 0; start < items.length; start += atOnce)
+      await this.#projectSome(items.slice(start, start + atOnce), replay)
   }
 
   async isLive({ payload, place }: StoredRow): Promise<boolean> {

@@ -16,7 +16,7 @@ export class Standing {
   /** Statements that our log refused with a verdict that may change, by their ids in hex. */
   readonly #held = new Map<string, Uint8Array>()
   /** The totals that differed when the two members last had nothing more to tell each other. */
-  #difference: { own: Totals; other: Totals; sinceMs: number } | undefined
+  #difference: { own: Totals; other: Totals; sinceMs: number; hasAsked: boolean } | undefined
   #listedAgainAtMs = Number.NEGATIVE_INFINITY
   /** True if a difference is still there after all ids were listed again. */
   isInDoubt = false
@@ -57,28 +57,35 @@ export class Standing {
     return standing
   }
 
-  /**
-   * Compares the totals at the end of a comparison. Returns true if all ids should be listed again: neither total has
-   * changed for a while and the two differ, although this member has everything that the other told it. The other
-   * member may not have taken everything from us yet, so one difference means nothing.
-   */
-  mustListAgain(own: Totals, other: Totals, nowMs: number): boolean {
+  /** Compares the totals at the end of a comparison, in which this member took everything that the other told it. */
+  judge(own: Totals, other: Totals, nowMs: number): Judgement {
     if (isSame(own, other)) {
       this.#difference = undefined
       this.isInDoubt = false
-      return false
+      return 'equal'
     }
     const before = this.#difference
     if (before === undefined || !isSame(before.own, own) || !isSame(before.other, other)) {
-      this.#difference = { own, other, sinceMs: nowMs }
-      return false
+      this.#difference = { own, other, sinceMs: nowMs, hasAsked: false }
+      return 'moving'
     }
-    if (nowMs - before.sinceMs < DOUBT_AFTER_MS || nowMs - this.#listedAgainAtMs < LIST_AGAIN_MS) return false
+    if (!before.hasAsked) {
+      before.hasAsked = true
+      return 'ask'
+    }
+    if (nowMs - before.sinceMs < DOUBT_AFTER_MS || nowMs - this.#listedAgainAtMs < LIST_AGAIN_MS) return 'moving'
     this.#listedAgainAtMs = nowMs
     this.isInDoubt = true
-    return true
+    return 'doubt'
   }
 }
+
+/**
+ * What two totals say. They are `moving` while they may differ only because the two members are still exchanging
+ * statements. If the difference stays, the other member may not have taken everything from us, and we `ask` it once to
+ * compare. If the difference is still there after that, it is a `doubt`, and all ids should be listed again.
+ */
+export type Judgement = 'equal' | 'moving' | 'ask' | 'doubt'
 
 /** The standing of one other member in both classes. */
 export class Standings {

@@ -21,10 +21,10 @@ export interface ComparisonsOptions {
   /** Returns true if an admission is still current. */
   isCurrent: (admission: Admission) => boolean
   /**
-   * Called when we have received everything that a member had and we lacked, in both classes. Called once for each
-   * admission.
+   * Called each time when we have received everything that a member had and we lacked, in both classes. `isFirst` is true
+   * once for each admission.
    */
-  onCompared: (peer: PeerId) => void
+  onCompared: (peer: PeerId, isFirst: boolean) => void
 }
 
 /**
@@ -157,9 +157,9 @@ export class Comparisons {
   }
 
   #complete(peer: PeerId): void {
-    if (this.#compared.has(peer)) return
+    const isFirst = !this.#compared.has(peer)
     this.#compared.add(peer)
-    this.#options.onCompared(peer)
+    this.#options.onCompared(peer, isFirst)
   }
 }
 

@@ -100,7 +100,7 @@ export class Members {
       admissions: () => this.#join.admissions,
       compare: (peer, signal) => this.#compare(peer, signal),
       isCurrent: admission => this.#join.isCurrent(admission),
-      onCompared: peer => this.#emit({ event: 'compared', peer })
+      onCompared: (peer, isFirst) => this.#onCompared(peer, isFirst)
     })
     this.#news = new WithheldNews({
       roster,
@@ -263,10 +263,13 @@ export class Members {
   }
 
   async #compare(peer: PeerId, signal: AbortSignal): Promise<boolean> {
-    await this.#dialler.rememberAddress(peer)
-    const isComplete = (await this.#sync?.compare(peer, signal)) ?? true
+    if (!this.compared.has(peer)) await this.#dialler.rememberAddress(peer)
+    return (await this.#sync?.compare(peer, signal)) ?? true
+  }
+
+  #onCompared(peer: PeerId, isFirst: boolean): void {
     this.#news.compared()
-    return isComplete
+    if (isFirst) this.#emit({ event: 'compared', peer })
   }
 
   #onDeparted(peer: PeerId): void {

@@ -2,6 +2,7 @@ import type { DfsNode, NodeEvent, NodeOptions } from '../api.ts'
 import { openFormat } from '../disk/data-directory.ts'
 import { claimDirectory, type DataDirectory, isFirstStartOn } from '../disk/directory-claim.ts'
 import { MonitoredFiles } from '../disk/monitored-files.ts'
+import { Reserve, startWithReserve } from '../disk/reserve.ts'
 import { LABEL_BYTES_MAX } from '../format/constants.ts'
 import { copiesOf } from '../fs/context.ts'
 import { OUT_AFTER_MS_MAX, OUT_AFTER_MS_MIN } from '../members/constants.ts'
@@ -9,7 +10,7 @@ import { utf8 } from '../util/bytes.ts'
 import { systemChance } from '../util/chance.ts'
 import { systemClock } from '../util/clock.ts'
 import { InvalidInputError } from '../util/errors.ts'
-import { debugLogger } from '../util/logger.ts'
+import { type ComponentLogger, debugLogger, reasonOf } from '../util/logger.ts'
 import { checkDial, checkListen, parseAddress } from '../wire/addresses.ts'
 import { isOfAnotherNetwork, secretsOf } from './identity.ts'
 import { Node } from './node.ts'
@@ -34,6 +35,13 @@ const REPLICAS_DEFAULT = 3
  */
 export async function createNode(options: NodeOptions): Promise<DfsNode> {
   checkNodeOptions(options)
+  const { dataDir, ownersFiles, chance = systemChance, logger = debugLogger } = options
+  const reserve = new Reserve({ files: new MonitoredFiles(dataDir), chance, logger })
+  const isOwn = async (): Promise<boolean> => !(await isFirstStartOn(dataDir, ownersFiles))
+  return startWithReserve(reserve, isOwn, () => startNode(options))
+}
+
+async function startNode(options: NodeOptions): Promise<DfsNode> {
   const { dataDir, ownersFiles, logger = debugLogger } = options
   const directory = await claimDirectory(dataDir, { logger, ownersFiles })
   const firstStart = new FirstStart(directory)
@@ -48,7 +56,7 @@ export async function createNode(options: NodeOptions): Promise<DfsNode> {
     const { files, ...rest } = await buildNode({ ...options, logger, onEvent: listenFor }, directory, release)
     node = rest.node
     await node.start()
-    if (rest.hasDefaultPorts) await rememberPorts(files, node.listening())
+    if (rest.hasDefaultPorts) await keepPorts(files, node, logger)
     await firstStart.confirm(options.confirmFirstStart)
     return node
   } catch (error) {
@@ -57,6 +65,15 @@ export async function createNode(options: NodeOptions): Promise<DfsNode> {
     })
     await release()
     throw error
+  }
+}
+
+/** Saves the ports for the next start. A node whose disk is full runs without that, and may get other ones then. */
+async function keepPorts(files: MonitoredFiles, node: Node, logger: ComponentLogger): Promise<void> {
+  try {
+    await rememberPorts(files, node.listening())
+  } catch (error) {
+    logger.forComponent('dfs:node')('the ports could not be saved for the next start: %s', reasonOf(error))
   }
 }
 

@@ -3,7 +3,6 @@ import { yamux } from '@chainsafe/libp2p-yamux'
 import { generateKeyPairFromSeed } from '@libp2p/crypto/keys'
 import { identify } from '@libp2p/identify'
 import type { Connection, Libp2p, PrivateKey } from '@libp2p/interface'
-import { mdns } from '@libp2p/mdns'
 import { peerIdFromString } from '@libp2p/peer-id'
 import { ping } from '@libp2p/ping'
 import { tcp } from '@libp2p/tcp'
@@ -12,20 +11,18 @@ import type { PeerId } from '../format/peer-id.ts'
 import { type Clock, systemClock } from '../util/clock.ts'
 import { type ComponentLogger, type Logger, reasonOf } from '../util/logger.ts'
 import { checkListen, checkPort, dialTargets, parseAddress } from './addresses.ts'
-import { Announcements } from './announcements.ts'
 import {
   CONNECTIONS_MAX,
   DIAL_TIMEOUT_MS,
   INBOUND_PENDING_MAX,
   INBOUND_PER_S_MAX,
-  MDNS_INTERVAL_MS,
-  MDNS_SERVICE_TAG,
   STREAM_WINDOW_BYTES,
   STREAMS_PER_PROTOCOL_MAX
 } from './constants.ts'
 import { DisconnectedError } from './errors.ts'
 import type { ByteStream, ConnectionInfo, Host } from './host.ts'
 import { Libp2pStream } from './libp2p-stream.ts'
+import { LocalDiscovery } from './local-discovery.ts'
 import { socketTls } from './socket-tls.ts'
 import { closingWebSockets } from './websockets.ts'
 
@@ -55,6 +52,11 @@ export interface Libp2pHostOptions {
 /** Called with what a peer announces on the local network. */
 type DiscoveryListener = (peer: PeerId, addresses: string[]) => void
 
+interface Discovering {
+  listeners: DiscoveryListener[]
+  discovery: LocalDiscovery | undefined
+}
+
 /** The real network: libp2p over TCP and WebSockets, with TLS 1.3 preferred to Noise, and yamux. */
 export class Libp2pHost implements Host {
   readonly logger: ComponentLogger
@@ -64,10 +66,12 @@ export class Libp2pHost implements Host {
   readonly #handlers = new Map<string, (stream: ByteStream) => void>()
   readonly #dialListeners: Array<(peer: PeerId) => void> = []
   readonly #discoveryListeners: DiscoveryListener[]
+  readonly #discovery: LocalDiscovery | undefined
 
-  private constructor(libp2p: Libp2p, { listen, logger }: Libp2pHostOptions, listeners: DiscoveryListener[]) {
+  private constructor(libp2p: Libp2p, { listen, logger }: Libp2pHostOptions, { listeners, discovery }: Discovering) {
     this.#libp2p = libp2p
     this.#discoveryListeners = listeners
+    this.#discovery = discovery
     this.#listen = listen
     this.logger = logger
     this.#log = logger.forComponent('dfs:wire:host')
@@ -79,10 +83,13 @@ export class Libp2pHost implements Host {
     if (options.transports === undefined) for (const address of options.listen) checkListen(address)
     const privateKey = await generateKeyPairFromSeed('Ed25519', options.deviceSeed)
     const listeners: DiscoveryListener[] = []
+    const { clock = systemClock, mdnsIntervalMs: intervalMs } = options
     const onAnnounced: DiscoveryListener = (peer, addresses) => {
       for (const listener of listeners) listener(peer, addresses)
     }
-    return new Libp2pHost(await createLibp2p(configOf(options, privateKey, onAnnounced)), options, listeners)
+    const discovery = options.mdns === true ? new LocalDiscovery({ clock, intervalMs, onAnnounced }) : undefined
+    const libp2p = await createLibp2p(configOf(options, privateKey, discovery))
+    return new Libp2pHost(libp2p, options, { listeners, discovery })
   }
 
   get peerId(): PeerId {
@@ -196,6 +203,11 @@ export class Libp2pHost implements Host {
     this.#discoveryListeners.push(listener)
   }
 
+  /** Listens on the local network again if the interfaces of this machine have changed. Call it regularly. */
+  async refreshDiscovery(): Promise<void> {
+    if (await this.#discovery?.refresh()) this.#log('the network interfaces have changed: listening there again')
+  }
+
   onAddresses(listener: () => void): void {
     this.#libp2p.addEventListener('self:peer:update', () => listener())
   }
@@ -214,7 +226,7 @@ export class Libp2pHost implements Host {
   }
 }
 
-function configOf(options: Libp2pHostOptions, privateKey: PrivateKey, onAnnounced: DiscoveryListener): Libp2pOptions {
+function configOf(options: Libp2pHostOptions, privateKey: PrivateKey, discovery?: LocalDiscovery): Libp2pOptions {
   const { listen, announce = [], transports } = options
   return {
     start: false,
@@ -225,7 +237,7 @@ function configOf(options: Libp2pHostOptions, privateKey: PrivateKey, onAnnounce
     transports: transports ?? [tcp(), closingWebSockets()],
     connectionEncrypters: [socketTls(options.logger), noise()],
     streamMuxers: [yamux({ streamOptions: { maxStreamWindowSize: STREAM_WINDOW_BYTES } })],
-    peerDiscovery: options.mdns === true ? [localDiscovery(options, onAnnounced)] : [],
+    peerDiscovery: discovery === undefined ? [] : [components => discovery.serve(components)],
     services: { identify: identify(), ping: ping() },
     connectionManager: {
       maxConnections: CONNECTIONS_MAX,
@@ -237,26 +249,6 @@ function configOf(options: Libp2pHostOptions, privateKey: PrivateKey, onAnnounce
     },
     // A busy machine may take seconds to answer a ping. With this timeout a dead machine is still noticed.
     connectionMonitor: { pingTimeout: { minTimeout: 15_000 } }
-  }
-}
-
-/**
- * Finds peers by mDNS, and tells of every announcement. libp2p itself tells of a peer once: a member whose addresses
- * have changed since would not be found again.
- */
-function localDiscovery(
-  { clock = systemClock, mdnsIntervalMs = MDNS_INTERVAL_MS }: Libp2pHostOptions,
-  onAnnounced: DiscoveryListener
-): NonNullable<Libp2pOptions['peerDiscovery']>[number] {
-  const announcements = new Announcements(clock)
-  return components => {
-    const service = mdns({ serviceTag: MDNS_SERVICE_TAG, interval: mdnsIntervalMs })(components)
-    service.addEventListener('peer', ({ detail: { id, multiaddrs } }) => {
-      const addresses = multiaddrs.map(address => address.toString())
-      const peer = id.toString()
-      if (addresses.length > 0 && announcements.mustTell(peer, addresses)) onAnnounced(peer, addresses)
-    })
-    return service
   }
 }
 

@@ -10,7 +10,7 @@ import { FetchTurns } from '../../../src/log/fetch-turns.ts'
 import { statementKey } from '../../../src/log/keys.ts'
 import type { News } from '../../../src/log/positions.ts'
 import { Standings } from '../../../src/log/standing.ts'
-import { COMPARE_EVERY_MS, COMPARE_RETRY_MS } from '../../../src/members/constants.ts'
+import { COMPARE_EVERY_MS, COMPARE_PAUSE_MS } from '../../../src/members/constants.ts'
 import { toHex } from '../../../src/util/bytes.ts'
 import { ProtocolError } from '../../../src/wire/errors.ts'
 import { ManualClock } from '../../fixtures/clock.ts'
@@ -205,6 +205,7 @@ test('a member that withholds a statement is found out by its totals, and everyt
     (await offered(ids)).map((has, i) => has || (isHiding && toHex(ids[i]!) === toHex(hidden!.id)))
   const compare = () => whileTimePasses(setup.clock, c.sync.compare(b.peer), { stepMs: 10 })
   await compare()
+  await compare()
   setup.clock.advance(DOUBT_AFTER_MS - 1_000)
   await compare()
   assert.deepEqual(c.doubts, [], 'the other may not have finished taking ours')
@@ -316,6 +317,7 @@ test('a member whose news or list has no end is at fault after a bounded number 
         list: () => ask(endless !== 'list'),
         news: () => ask(false),
         fetch: async () => [],
+        changed: async () => {},
         blame: (_, message) => {
           throw new ProtocolError(message)
         }
@@ -364,14 +366,15 @@ test('a member compares at once when another says that something did not get thr
   const b = await setup.member('b')
   const c = await setup.member('c', { bootstrap: ['b'] })
   await compared(setup, b, c)
-  setup.clock.advance(COMPARE_RETRY_MS)
+  setup.clock.advance(COMPARE_PAUSE_MS)
   await settle()
   b.sync.stop()
   await b.write(setup.chance)
   c.members.compareSoon(b.peer)
+  // Signatures are checked on other threads, so it takes some turns.
   await timePassesUntil(setup.clock, 'the statement', async () => (await c.ids(1)).length === 1, {
     stepMs: 1,
-    msMax: 500
+    msMax: 1_000
   })
   const seen = watch(b)
   await b.write(setup.chance)
@@ -393,4 +396,40 @@ test('after its index was lost, a member compares everything again', async t => 
   const seen = watch(b)
   await reconnect(setup, b, c)
   assert.ok(seen.listed >= 4)
+})
+
+test('a statement that is accepted while all ids are listed comes with the news after the list', async t => {
+  const setup = new Setup(t)
+  const b = await setup.member('b')
+  await b.write(setup.chance, 3)
+  b.sync.stop()
+  const list = b.log.list.bind(b.log)
+  let isFirst = true
+  b.log.list = async (statementClass, after, limit) => {
+    const ids = await list(statementClass, after, limit)
+    if (statementClass === 1 && isFirst) {
+      isFirst = false
+      await b.write(setup.chance)
+    }
+    return ids
+  }
+  const c = await setup.member('c', { bootstrap: ['b'] })
+  await compared(setup, c, b)
+  assert.equal((await c.ids(1)).length, 4)
+})
+
+test('a member that has not taken what we have is asked to compare, once', async t => {
+  const setup = new Setup(t)
+  const b = await setup.member('b')
+  const c = await setup.member('c', { bootstrap: ['b'] })
+  await compared(setup, b, c)
+  const asked: string[] = []
+  b.members.compareSoon = peer => asked.push(peer)
+  c.sync.stop()
+  await c.write(setup.chance)
+  for (const expected of [0, 1, 1, 1]) {
+    await c.sync.compare(b.peer)
+    assert.equal(asked.length, expected)
+  }
+  assert.deepEqual(c.doubts, [])
 })
