@@ -65,14 +65,6 @@ export class OwnStatus {
     return Math.max(settings.outAfterMs, outAfterMs)
   }
 
-  /**
-   * Signs a status after one of ours that came from another member. We do not know the other one, so this directory was
-   * restored from a backup. The others ignore our statuses until one is stamped after it.
-   */
-  renewAfterOwn(): void {
-    this.worker.wake()
-  }
-
   /** Signs the first status after this start, and renews the status from then on. */
   async start(sync: Pick<Sync, 'announce'>): Promise<void> {
     this.#sync = sync
