@@ -32,10 +32,11 @@ class FakeStack {
       fs: {
         members,
         blocks: { owed: nothing, repairing: nothing, badBlocks: { found: 0, left: 0 } },
+        sync: { inDoubt: [] },
         tree: { countFiles: async () => 7, resolve: async () => undefined }
       },
       workers: [],
-      log: { asides: { count: 0 } },
+      log: { asides: { count: 0 }, lostCount: 0 },
       comparison: { isWhole: true, missing: 0 },
       host: { addresses: () => [] },
       capacity: { isFull: false, usedBytes: 0, capacityBytes: 0 },
