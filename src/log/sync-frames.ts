@@ -1,7 +1,7 @@
 import { z } from 'zod'
 import { bytesOf } from '../format/schemas.ts'
 import { ProtocolError } from '../wire/errors.ts'
-import { IDS_MAX, PUSH_STATEMENTS_MAX } from './constants.ts'
+import { IDS_MAX, PUSH_STATEMENTS_MAX, SYNC_BYTES_MAX } from './constants.ts'
 import { VERDICTS } from './projection.ts'
 
 /** The fields of the frames of `/dfs/sync/1.0.0`. SPEC.md describes them in words. */
@@ -9,7 +9,8 @@ import { VERDICTS } from './projection.ts'
 const ID_BYTES = 32
 const PUT_NUMBER_BYTES = 16
 
-const lengths = z.array(z.number().int().positive()).max(PUSH_STATEMENTS_MAX)
+/** Lengths that exceed the largest statement are not refused here, but each statement is when it is decoded. */
+const lengths = z.array(z.number().int().positive().max(SYNC_BYTES_MAX)).max(PUSH_STATEMENTS_MAX)
 
 export const requestSchema = z.discriminatedUnion('do', [
   z.strictObject({

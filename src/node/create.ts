@@ -2,9 +2,9 @@ import type { DfsNode, NodeOptions } from '../api.ts'
 import { makeDataDirectory, openFormat } from '../disk/data-directory.ts'
 import { lockDirectory } from '../disk/lock.ts'
 import { MonitoredFiles } from '../disk/monitored-files.ts'
-import { LABEL_BYTES_MAX } from '../format/constants.ts'
+import { CAPACITY_BYTES_MAX, LABEL_BYTES_MAX, OUT_AFTER_MS_MAX } from '../format/constants.ts'
 import { copiesOf } from '../fs/context.ts'
-import { OUT_AFTER_MS_MAX, OUT_AFTER_MS_MIN } from '../members/constants.ts'
+import { OUT_AFTER_MS_MIN } from '../members/constants.ts'
 import { utf8 } from '../util/bytes.ts'
 import { systemChance } from '../util/chance.ts'
 import { systemClock } from '../util/clock.ts'
@@ -64,8 +64,11 @@ function checkOptions({ name, networkKey, capacityBytes, outAfterMs }: NodeOptio
     throw new InvalidInputError(`the name of a device has 1 to ${LABEL_BYTES_MAX} bytes`)
   if (networkKey !== undefined && networkKey.byteLength !== 32)
     throw new InvalidInputError('a network key has 32 bytes')
-  if (capacityBytes !== undefined && !(Number.isSafeInteger(capacityBytes) && capacityBytes > 0))
-    throw new InvalidInputError('a capacity is a whole number of bytes')
+  if (
+    capacityBytes !== undefined &&
+    !(Number.isInteger(capacityBytes) && capacityBytes > 0 && capacityBytes <= CAPACITY_BYTES_MAX)
+  )
+    throw new InvalidInputError('a capacity is a whole number of bytes, at most 1 PiB')
   if (outAfterMs !== undefined && !(outAfterMs >= OUT_AFTER_MS_MIN && outAfterMs <= OUT_AFTER_MS_MAX))
     throw new InvalidInputError(`a member counts as out after 1 second to 30 days`)
 }
