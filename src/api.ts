@@ -32,8 +32,21 @@ export type { ComponentLogger, Logger } from './util/logger.ts'
 export type { WorkerStatus } from './util/worker.ts'
 
 export interface NodeOptions {
-  /** The directory for blocks, log and keys. It is created if it does not exist. Only its owner can read it. */
+  /**
+   * The directory for blocks, log and keys. It is created if it does not exist, and only its owner can read it. An
+   * existing directory must be empty, or a data directory already. Any other directory is refused and not changed.
+   */
   dataDir: string
+  /**
+   * Names of files that the owner has put into a new data directory, such as one with a passphrase. With any other file
+   * in it, the directory is refused.
+   */
+  ownersFiles?: readonly string[] | undefined
+  /**
+   * Called at a first start, once the node runs. `createNode` waits for it. If it rejects before a member has been
+   * reached, the first start is undone: the node stops, and everything that it has written is removed.
+   */
+  confirmFirstStart?: (() => Promise<void>) | undefined
   /**
    * Multiaddrs to listen on. By default, TCP on port 3000 and WebSockets on port 3001, or free ports if those are
    * taken. A node that has run before uses its former ports.
@@ -87,6 +100,11 @@ export interface NodeOptions {
 /** Something that happened inside a node, for a log. */
 export type NodeEvent =
   | { event: 'admitted' | 'departed' | 'foreign' | 'rejected' | 'fault'; peerId: string }
+  /**
+   * This member and another have told each other everything, and still do not have the same statements. All statements
+   * are compared once more.
+   */
+  | { event: 'differs'; peerId: string }
   /** The index was rebuilt from this many rows of the segments. */
   | { event: 'rebuilt'; rows: number }
   /** This many stretches of the segments are damaged. */

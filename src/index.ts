@@ -2,6 +2,6 @@
 export type * from './api.ts'
 export { formatNetworkKey, networkKeyWords, parseNetworkKey } from './format/network-key.ts'
 export { generateNetworkKey } from './members/founding.ts'
-export { createNode } from './node/create.ts'
+export { checkNodeOptions, createNode, isFirstStart } from './node/create.ts'
 export { codeOf, DfsError, type ErrorCode, InvalidInputError } from './util/errors.ts'
 export { debugLogger, reasonOf } from './util/logger.ts'

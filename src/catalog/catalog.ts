@@ -31,6 +31,11 @@ export interface CatalogOptions {
   logger: ComponentLogger
   /** Throws if this member may not write now. */
   assertMayWrite: () => void
+  /**
+   * Throws a `NoSpaceError` if this node is full. Only changes that make the catalog grow ask: a full node still moves and
+   * deletes.
+   */
+  assertRoom?: () => Promise<void>
 }
 
 /**
@@ -64,19 +69,19 @@ export class Catalog {
 
   /** Throws the error that `link` would throw now. Call it before anything is stored for the link. */
   async checkLink(path: Path, options: TargetOptions): Promise<void> {
-    this.#options.assertMayWrite()
+    await this.#assertMayGrow()
     await checkLink(this.#context, path, options)
   }
 
   /** Links content to a path. The content becomes that of the file at the path, or of a new file if there is none. */
   async link(path: Path, content: Content, options: LinkOptions): Promise<RecordChange> {
-    this.#options.assertMayWrite()
+    await this.#assertMayGrow()
     return link(this.#context, path, content, options)
   }
 
   /** Makes a directory and any missing directories above it. */
   async mkdir(path: Path, replicas: number): Promise<Change> {
-    this.#options.assertMayWrite()
+    await this.#assertMayGrow()
     return mkdir(this.#context, path, replicas)
   }
 
@@ -93,6 +98,11 @@ export class Catalog {
   async remove(path: Path, options: RemoveOptions): Promise<RecordChange> {
     this.#options.assertMayWrite()
     return remove(this.#context, path, options)
+  }
+
+  async #assertMayGrow(): Promise<void> {
+    this.#options.assertMayWrite()
+    await this.#options.assertRoom?.()
   }
 
   async #append(records: Records): Promise<Records> {

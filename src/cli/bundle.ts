@@ -5,7 +5,7 @@ import { failureSchema } from '../contract/errors.ts'
 import type { PutResult } from '../index.ts'
 import { CliError } from '../terminal/errors.ts'
 import { type PutFacts, textsOf } from './put-fields.ts'
-import { NoAnswerError, notDfs, readLines } from './transport.ts'
+import { BROKE_OFF, NoAnswerError, notDfs, readLines } from './transport.ts'
 
 /** A line of the answer. It says how the put of a file ended, or, without `item`, how the whole bundle ended. */
 const answerSchema = z.object({
@@ -61,7 +61,7 @@ export class Bundle {
     try {
       const response = await this.#send(this.#body())
       for await (const line of readLines(response)) this.#onAnswer(line)
-      throw new NoAnswerError('the connection to the node broke off')
+      throw new NoAnswerError(BROKE_OFF)
     } catch (error) {
       this.#failure = error
       for (const { reject } of this.#waiting.values()) reject(error)

@@ -121,12 +121,22 @@ export function notDfs(options?: ErrorOptions): CliError {
   return new CliError('io', 'the program that answered is not a dfs-node: check --data-dir or --api', options)
 }
 
+/** Why a connection broke before an answer came. The node may have done by then what it was asked for. */
+export const BROKE_OFF =
+  'the connection to the node broke off: a change that was under way may have taken effect, so look before you repeat it'
+/** The errors of the system that mean that no request has been sent. */
+const NOBODY_LISTENS: ReadonlySet<string> = new Set(['ECONNREFUSED', 'ENOENT', 'EACCES', 'EPERM', 'ENOTFOUND'])
+
 /** Returns the error to report for a connection that failed. An abort stays an abort. */
 function noAnswer(error: unknown): Error {
   if ((error as Error).name === 'AbortError') return error as Error
-  return new NoAnswerError('the node does not answer: check that dfs-node runs on this data directory', {
-    cause: error
-  })
+  const isUnsent = NOBODY_LISTENS.has((error as NodeJS.ErrnoException).code ?? '')
+  return new NoAnswerError(
+    isUnsent ? 'the node does not answer: check that dfs-node runs on this data directory' : BROKE_OFF,
+    {
+      cause: error
+    }
+  )
 }
 
 async function refusal(response: IncomingMessage): Promise<Error> {

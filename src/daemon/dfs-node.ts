@@ -1,19 +1,16 @@
 import type { Logger } from 'pino'
-import { assertLoopback } from '../http/listen.ts'
+import { assertLoopback, checkPortFree } from '../http/listen.ts'
 import { serveApi } from '../http/server.ts'
-import { type ComponentLogger, createNode, type DfsNode, type NodeEvent, reasonOf } from '../index.ts'
+import { type ComponentLogger, createNode, type DfsNode, isFirstStart, type NodeEvent, reasonOf } from '../index.ts'
 import { EXIT, report } from '../terminal/exit.ts'
 import { printJson } from '../terminal/print.ts'
 import { isOn, runProgram } from '../terminal/program.ts'
 import { logEvent } from './event-log.ts'
-import { FirstAnswer, foreignError, namesIn, takeBack } from './first-start.ts'
+import { FirstAnswer, foreignError } from './first-start.ts'
 import { type DaemonFlags, parseDaemonFlags, parseHostPort } from './flags.ts'
 import { componentLogger, openLog } from './log.ts'
-import { nodeOptionsOf } from './node-options.ts'
+import { filesInDataDir, nodeOptionsOf } from './node-options.ts'
 import { sayReady } from './ready.ts'
-
-/** A node writes this file when its data directory becomes a member, so the file shows whether it is one. */
-const KEYSTORE_FILE = 'keystore'
 
 /** Runs the daemon. Resolves with the exit code once it has stopped. */
 export function main(args: readonly string[]): Promise<number> {
@@ -23,20 +20,20 @@ export function main(args: readonly string[]): Promise<number> {
 
 async function run(flags: DaemonFlags): Promise<void> {
   const { dataDir, json } = flags
-  // A wrong flag is reported before anything on the disk is changed.
+  // What can be refused is refused before anything on the disk is changed.
   const listen = parseHostPort(flags.api)
   assertLoopback(listen)
   const log = openLog(flags.logLevel)
   const logger = componentLogger(log)
   endOnUncaught(logger, json)
   const stopping = stopSignal()
-  const before = await namesIn(dataDir)
-  const isMember = before.has(KEYSTORE_FILE)
-  const node = await startNode(flags, { before, isMember, log, logger, stopping })
+  const isFirst = await isFirstStart({ dataDir, ownersFiles: filesInDataDir(flags) })
+  if (listen !== undefined) await checkPortFree(listen)
+  const node = await startNode(flags, { isFirst, log, logger, stopping })
   try {
     const api = await serveApi(node, { dataDir, listen, logger })
     try {
-      sayReady(node, api.url, flags, isMember)
+      sayReady(node, api.url, flags, isFirst)
       await stopping
     } finally {
       await api.close()
@@ -48,10 +45,8 @@ async function run(flags: DaemonFlags): Promise<void> {
 }
 
 interface Start {
-  /** The names of the files that were in the data directory before the daemon started. */
-  before: ReadonlySet<string>
-  /** True if the directory already belongs to a network. */
-  isMember: boolean
+  /** True if the directory does not belong to a network yet. */
+  isFirst: boolean
   /** The log for the events of the node. */
   log: Logger
   /** The logger of the components. */
@@ -63,9 +58,9 @@ interface Start {
  * Starts the node. If the node joins a network for the first time, this also waits until the network key has been
  * checked, as `FirstAnswer` describes.
  */
-async function startNode(flags: DaemonFlags, { before, isMember, log, logger, stopping }: Start): Promise<DfsNode> {
-  const { dataDir, json } = flags
-  const joins = !isMember && !flags.new && flags.networkKeyFile !== undefined && flags.bootstrap !== undefined
+async function startNode(flags: DaemonFlags, { isFirst, log, logger, stopping }: Start): Promise<DfsNode> {
+  const { json } = flags
+  const joins = isFirst && !flags.new && flags.networkKeyFile !== undefined && flags.bootstrap !== undefined
   let firstAnswer = joins ? new FirstAnswer() : undefined
   let node: DfsNode | undefined
   const foreign = new Set<string>()
@@ -78,15 +73,11 @@ async function startNode(flags: DaemonFlags, { before, isMember, log, logger, st
     foreign.add(event.peerId)
     report(foreignError(), json)
   }
-  node = await createNode({ ...(await nodeOptionsOf(flags, isMember)), logger, onEvent })
-  try {
+  const confirmFirstStart = async (): Promise<void> => {
     await firstAnswer?.wait(stopping)
-  } catch (error) {
-    await node.stop()
-    await takeBack(dataDir, before)
-    throw error
+    firstAnswer = undefined
   }
-  firstAnswer = undefined
+  node = await createNode({ ...(await nodeOptionsOf(flags, isFirst)), logger, onEvent, confirmFirstStart })
   return node
 }
 

@@ -16,6 +16,12 @@ export function logEvent(log: Logger, event: NodeEvent): void {
     case 'fault':
       scoped(log, 'dfs:members').warn({ peer: event.peerId.slice(-8) }, event.event)
       break
+    case 'differs':
+      scoped(log, 'dfs:log').warn(
+        { peer: event.peerId.slice(-8) },
+        'a member has other statements than this one, although both have told each other everything'
+      )
+      break
     case 'rebuilt':
       scoped(log, 'dfs:disk').warn({ rows: event.rows }, 'the index was rebuilt from the segments')
       break

@@ -1,5 +1,3 @@
-import { readdir, rm } from 'node:fs/promises'
-import { join } from 'node:path'
 import type { NodeEvent } from '../index.ts'
 import { CliError } from '../terminal/errors.ts'
 
@@ -41,24 +39,4 @@ export class FirstAnswer {
     clearTimeout(timer)
     if (this.#isForeign && !this.#isMember) throw foreignError()
   }
-}
-
-/** The names in a data directory; an empty set if there is no directory yet. */
-export async function namesIn(folder: string): Promise<Set<string>> {
-  try {
-    return new Set(await readdir(folder))
-  } catch (error) {
-    // Any other failure must end the start. Otherwise a member's directory would look new, and a new key would be drawn
-    // for it.
-    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return new Set()
-    throw error
-  }
-}
-
-/**
- * Removes everything that this start has put into the data directory, so that the next start is a first start again.
- */
-export async function takeBack(folder: string, before: ReadonlySet<string>): Promise<void> {
-  for (const name of await namesIn(folder))
-    if (!before.has(name)) await rm(join(folder, name), { recursive: true, force: true })
 }

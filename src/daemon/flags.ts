@@ -56,6 +56,7 @@ export function parseDaemonFlags(args: readonly string[], env: NodeJS.ProcessEnv
   program.parse([...args], { from: 'user' })
   const flags = program.opts<DaemonFlags>()
   if (!LOG_LEVELS.includes(flags.logLevel)) throw usage(`--log-level takes one of ${LOG_LEVELS.join(', ')}`)
+  if (flags.dataDir === '') throw usage('--data-dir is empty: name a directory')
   // The path is made absolute, because the daemon records it for programs that run in other folders.
   return { ...flags, dataDir: resolve(flags.dataDir) }
 }

@@ -1,5 +1,6 @@
 import { readFile } from 'node:fs/promises'
-import type { NodeOptions } from '../index.ts'
+import { basename, dirname, resolve } from 'node:path'
+import { checkNodeOptions, type NodeOptions } from '../index.ts'
 import { messageOf, usage } from '../terminal/errors.ts'
 import { note } from '../terminal/print.ts'
 import { parseCopies, parseSize, parseTime } from '../terminal/units.ts'
@@ -11,10 +12,11 @@ import { makeNetworkKey, readNetworkKey } from './key-file.ts'
  * only for a directory that belongs to no network. A member must not leave behind a key file that does not belong to
  * its network.
  */
-export async function nodeOptionsOf(flags: DaemonFlags, isMember: boolean): Promise<NodeOptions> {
+export async function nodeOptionsOf(flags: DaemonFlags, isFirst: boolean): Promise<NodeOptions> {
   const { passphraseFile, capacity, replicas, ack, outAfter } = flags
-  const options = {
+  const options: NodeOptions = {
     dataDir: flags.dataDir,
+    ownersFiles: filesInDataDir(flags),
     listen: flags.listen,
     announce: flags.announce,
     bootstrap: flags.bootstrap,
@@ -27,10 +29,20 @@ export async function nodeOptionsOf(flags: DaemonFlags, isMember: boolean): Prom
     outAfterMs: outAfter === undefined ? undefined : parseTime(outAfter),
     passphrase: passphraseFile === undefined ? undefined : await passphraseFrom(passphraseFile)
   }
-  return { ...options, networkKey: await networkKeyOf(flags, isMember) }
+  checkNodeOptions(options)
+  return { ...options, networkKey: await networkKeyOf(flags, isFirst) }
 }
 
-async function networkKeyOf(flags: DaemonFlags, isMember: boolean): Promise<Uint8Array | undefined> {
+/** Returns the names of the files in the data directory that the flags name. They do not make it a foreign one. */
+export function filesInDataDir({ dataDir, networkKeyFile, passphraseFile }: DaemonFlags): string[] {
+  return [networkKeyFile, passphraseFile]
+    .filter(file => file !== undefined)
+    .map(file => resolve(file))
+    .filter(file => dirname(file) === dataDir)
+    .map(file => basename(file))
+}
+
+async function networkKeyOf(flags: DaemonFlags, isFirst: boolean): Promise<Uint8Array | undefined> {
   const file = flags.networkKeyFile
   if (file === undefined) return undefined
   const key = await readNetworkKey(file)
@@ -39,7 +51,7 @@ async function networkKeyOf(flags: DaemonFlags, isMember: boolean): Promise<Uint
     throw usage(
       'the file named by --network-key-file does not exist: name one that does, or add --new to found a network'
     )
-  if (!isMember) return makeNetworkKey(file)
+  if (isFirst) return makeNetworkKey(file)
   note(
     'the file named by --network-key-file is missing: this directory is a member already, so the node starts without it'
   )

@@ -4,7 +4,7 @@ import { printJson } from '../terminal/print.ts'
 import type { DaemonFlags } from './flags.ts'
 
 /** Prints that the daemon is ready, and tells a person what to do next. */
-export function sayReady(node: DfsNode, api: string, flags: DaemonFlags, isMember: boolean): void {
+export function sayReady(node: DfsNode, api: string, flags: DaemonFlags, isFirst: boolean): void {
   const { json, dataDir, networkKeyFile } = flags
   const { peerId, network, multiaddrs, name, role } = node
   if (json) {
@@ -19,7 +19,7 @@ export function sayReady(node: DfsNode, api: string, flags: DaemonFlags, isMembe
     '',
     `Use it:        npx -p dfs-node dfs ${where}status`,
     `Add a machine: npx dfs-node --network-key-file FILE --bootstrap ${reachable(multiaddrs)}`,
-    ...(isMember || networkKeyFile !== undefined ? [] : ['', ...NO_KEY_FILE]),
+    ...(!isFirst || networkKeyFile !== undefined ? [] : ['', ...NO_KEY_FILE]),
     ''
   ]
   process.stdout.write(`${lines.join('\n')}\n`)

@@ -1,8 +1,8 @@
 import { byteLengthOf } from '../util/bytes.ts'
 import { type Logger, reasonOf } from '../util/logger.ts'
 import type { Files } from './files.ts'
-import type { RowCodec, SegmentChecksum } from './row.ts'
-import { FOOTER, SEGMENTS_FOLDER, segmentPath } from './segment-layout.ts'
+import { FOOTER, type RowCodec, type SegmentChecksum } from './row.ts'
+import { SEGMENTS_FOLDER, segmentPath } from './segment-layout.ts'
 import type { SegmentList } from './segment-list.ts'
 import type { SegmentReaders } from './segment-readers.ts'
 
@@ -14,6 +14,12 @@ export interface Unfinished {
   segment: number
   size: number
   checksum: SegmentChecksum
+}
+
+/** A segment after a failed write. */
+interface Abandoned extends Unfinished {
+  /** True if the file has been cut to its durable part, so that nothing of the failed write can come back. */
+  isCut: boolean
 }
 
 export interface AbandonedSegmentsOptions {
@@ -28,10 +34,14 @@ export interface AbandonedSegmentsOptions {
  * Segments that were abandoned after a failed write or sync and have no footer yet. It is unknown what such a failure
  * left on the disk. Even if a second fsync succeeds, that proves nothing, because the kernel may have dropped the
  * pages. So an abandoned segment ends where it was last known to be durable, and the next row begins a new segment.
+ *
+ * The rows of the failed write may be on the disk as a whole. A start would read them, and a refused write would come
+ * true. So the file is cut at once, before the write is refused. If the disk refuses that too, no row is written until
+ * it succeeds. If the process ends before that, the next start cannot tell these rows from accepted ones.
  */
 export class AbandonedSegments {
   readonly #options: AbandonedSegmentsOptions
-  readonly #unfinished = new Map<number, Unfinished>()
+  readonly #unfinished = new Map<number, Abandoned>()
 
   constructor(options: AbandonedSegmentsOptions) {
     this.#options = options
@@ -42,7 +52,7 @@ export class AbandonedSegments {
   }
 
   add({ segment, size, checksum }: Unfinished): void {
-    this.#unfinished.set(segment, { segment, size, checksum })
+    this.#unfinished.set(segment, { segment, size, checksum, isCut: false })
     this.#options.log('abandoned segment %d after a failed write; durable rows: %d', segment, checksum.rows)
   }
 
@@ -51,7 +61,17 @@ export class AbandonedSegments {
     this.#unfinished.delete(segment)
   }
 
-  /** Cuts each segment to its durable part and writes its footer. If the disk fails, the next call tries again. */
+  /** True if a failed write may still have rows on the disk. */
+  get hasUncut(): boolean {
+    return [...this.#unfinished.values()].some(({ isCut }) => !isCut)
+  }
+
+  /** Cuts each segment to its durable part. Throws the error of the disk if one of them cannot be cut. */
+  async cutAll(): Promise<void> {
+    for (const unfinished of this.#unfinished.values()) if (!unfinished.isCut) await this.#cut(unfinished)
+  }
+
+  /** Writes the footer of each segment that has been cut. If the disk fails, the next call tries again. */
   async finishAll(): Promise<void> {
     const { log } = this.#options
     for (const unfinished of this.#unfinished.values()) {
@@ -72,6 +92,17 @@ export class AbandonedSegments {
       await this.#discard(segment).catch(error =>
         log('could not remove empty segment %d: %s', segment, reasonOf(error))
       )
+    }
+  }
+
+  async #cut(unfinished: Abandoned): Promise<void> {
+    const file = await this.#options.files.openAppend(segmentPath(unfinished.segment))
+    try {
+      await file.truncate(unfinished.size)
+      await file.sync()
+      unfinished.isCut = true
+    } finally {
+      await file.close()
     }
   }
 

@@ -148,12 +148,13 @@ export class DurableBlockstore implements Blockstore {
     // All blocks with the same multihash have the same length, so it is enough to look where blocks of this size are
     // kept.
     if (isSmall ? (await this.#placeOf(multihash)) !== undefined : await this.#files.has(multihash)) return
-    await this.#capacity.take(length)
+    const storedIn = isSmall ? 'row' : 'file'
+    await this.#capacity.take(length, storedIn)
     try {
       if (isSmall) await this.#store.write(ROW_BLOCK, [concatBytes(multihash, ...parts)])
       else await this.#files.put(multihash, parts, signal)
     } catch (error) {
-      this.#capacity.add(-length)
+      this.#capacity.add(-length, storedIn)
       throw error
     }
   }
@@ -162,7 +163,7 @@ export class DurableBlockstore implements Blockstore {
     const place = await this.#placeOf(multihash)
     if (place !== undefined) {
       await this.#store.write(ROW_FREED, [multihash])
-      this.#capacity.add(MULTIHASH_BYTES - place.length)
+      this.#capacity.add(MULTIHASH_BYTES - place.length, 'row')
     }
     const bytes = await this.#files.size(multihash)
     if (bytes === undefined) return

@@ -9,67 +9,98 @@ const MEASURE_INTERVAL_MS = 1_000
 const FULL_FROM = 0.95
 const FULL_UNTIL = 0.9
 
+/** Where bytes are stored: in a file of their own, or as a row of a segment. */
+export type StoredIn = 'file' | 'row'
+
 export interface CapacityOptions {
   files: Files
   clock: Clock
   /** The number of bytes that this store may hold. If left out, it may use the whole file system except the reserve. */
   capacityBytes?: number | undefined
+  /** Returns the bytes of all rows that are not dead. If left out, only rows that `take` and `add` report are counted. */
+  rowBytes?: () => number
+  /** Returns the bytes that have to stay free in addition to the reserved share of the disk. None if left out. */
+  keepFreeBytes?: () => number
+  /** Measures the bytes of the index on the disk. If left out, they do not count. */
+  indexBytes?: () => Promise<number>
 }
 
 /**
- * Refuses a block before the disk would, so that the store stays below its capacity and part of the disk stays free.
+ * Refuses growth before the disk would, so that the store stays below its capacity and part of the disk stays free. It
+ * counts block files, the live rows of the segments (statements, claims, small blocks), and the index.
  */
 export class Capacity {
-  readonly #files: Files
-  readonly #clock: Clock
-  readonly #configuredBytes: number | undefined
-  #usedBytes = 0
+  readonly #options: CapacityOptions
+  /** Bytes of blocks with a file of their own. */
+  #fileBytes = 0
+  /** Bytes of rows at the last measurement, and what was reported since. */
+  #rowBytes = 0
+  #indexBytes = 0
   #space = { totalBytes: 0, freeBytes: 0 }
   /** When the file system was last measured, by the monotonic clock. */
   #measuredAtMs = Number.NEGATIVE_INFINITY
   #isFull = false
 
-  constructor({ files, clock, capacityBytes }: CapacityOptions) {
-    this.#files = files
-    this.#clock = clock
-    this.#configuredBytes = capacityBytes
+  constructor(options: CapacityOptions) {
+    this.#options = options
   }
 
-  /** The bytes of the blocks that the store holds. Statements, claims, dead rows and the index are not counted. */
+  /**
+   * The bytes that the store holds: blocks, statements, claims, and the index as it was last measured. Rows that are dead
+   * and not compacted yet are not counted.
+   */
   get usedBytes(): number {
-    return this.#usedBytes
+    return this.#fileBytes + this.#rowBytes + this.#indexBytes
   }
 
   /** The number of bytes that this store may hold in total. Other files on the disk do not change this. */
   get capacityBytes(): number {
+    const { capacityBytes } = this.#options
     const limit = Math.floor(this.#space.totalBytes * (1 - RESERVE_SHARE))
-    return this.#configuredBytes === undefined ? limit : Math.min(this.#configuredBytes, limit)
+    return capacityBytes === undefined ? limit : Math.min(capacityBytes, limit)
   }
 
   get isFull(): boolean {
     return this.#isFull
   }
 
-  /** Asks the file system how much space it has. */
+  /** Asks the file system how much space it has, and counts the rows. */
   async measure(): Promise<void> {
-    this.#space = await this.#files.space()
-    this.#measuredAtMs = this.#clock.monotonic()
+    const { files, clock, rowBytes } = this.#options
+    this.#space = await files.space()
+    this.#measuredAtMs = clock.monotonic()
+    if (rowBytes !== undefined) this.#rowBytes = rowBytes()
     this.#updateFull()
   }
 
-  /** Counts this many bytes as used, or throws a `NoSpaceError` if they do not fit. */
-  async take(bytes: number): Promise<void> {
-    if (this.#clock.monotonic() - this.#measuredAtMs > MEASURE_INTERVAL_MS) await this.measure()
-    if (bytes > this.#roomBytes()) {
-      this.#isFull = true
-      throw new NoSpaceError('this node has no room left: raise --capacity or free space on its disk')
-    }
-    this.add(bytes)
+  /** Like `measure`, and measures the index too, which takes a look at each of its files. */
+  async measureAll(): Promise<void> {
+    this.#indexBytes = (await this.#options.indexBytes?.()) ?? 0
+    await this.measure()
   }
 
-  /** Counts bytes of blocks that were on the disk before the file system was measured. */
+  /**
+   * Throws a `NoSpaceError` if the store is full. Call this before a change that makes the catalog grow but may take no
+   * block, such as a file in a statement or a directory.
+   */
+  async assertRoom(): Promise<void> {
+    await this.#remeasure()
+    if (this.#isFull) throw noRoom()
+  }
+
+  /** Counts this many bytes as used, or throws a `NoSpaceError` if they do not fit. */
+  async take(bytes: number, storedIn: StoredIn = 'file'): Promise<void> {
+    await this.#remeasure()
+    if (bytes > this.#roomBytes()) {
+      this.#isFull = true
+      throw noRoom()
+    }
+    this.add(bytes, storedIn)
+  }
+
+  /** Counts bytes of block files that were on the disk before the file system was measured. */
   countExisting(bytes: number): void {
-    this.#usedBytes += bytes
+    this.#fileBytes += bytes
     this.#updateFull()
   }
 
@@ -77,15 +108,20 @@ export class Capacity {
    * Corrects the count by the number of bytes that were written (or removed, if negative) since the file system was
    * measured.
    */
-  add(bytes: number): void {
-    this.#usedBytes += bytes
+  add(bytes: number, storedIn: StoredIn = 'file'): void {
+    if (storedIn === 'file') this.#fileBytes += bytes
+    else this.#rowBytes += bytes
     this.#space.freeBytes -= bytes
     this.#updateFull()
   }
 
+  async #remeasure(): Promise<void> {
+    if (this.#options.clock.monotonic() - this.#measuredAtMs > MEASURE_INTERVAL_MS) await this.measure()
+  }
+
   #roomBytes(): number {
-    const reserveBytes = this.#space.totalBytes * RESERVE_SHARE
-    return Math.min(this.capacityBytes - this.#usedBytes, this.#space.freeBytes - reserveBytes)
+    const keepFreeBytes = this.#space.totalBytes * RESERVE_SHARE + (this.#options.keepFreeBytes?.() ?? 0)
+    return Math.min(this.capacityBytes - this.usedBytes, this.#space.freeBytes - keepFreeBytes)
   }
 
   #updateFull(): void {
@@ -93,4 +129,15 @@ export class Capacity {
     if (share >= FULL_FROM) this.#isFull = true
     else if (share < FULL_UNTIL) this.#isFull = false
   }
+}
+
+/** Returns the bytes of all files in a folder. */
+export async function folderBytes(files: Files, folder: string): Promise<number> {
+  let total = 0
+  for (const name of await files.list(folder)) total += (await files.size(`${folder}/${name}`)) ?? 0
+  return total
+}
+
+function noRoom(): NoSpaceError {
+  return new NoSpaceError('this node has no room left: raise --capacity or free space on its disk')
 }

@@ -6,7 +6,7 @@ import type { IndexCursor } from './index-cursor.ts'
 import type { IndexDb } from './index-db.ts'
 import type { Projections } from './projections.ts'
 import type { PlacedRow } from './row.ts'
-import { rowBatches } from './row-batches.ts'
+import { rowBatches, withoutVoid } from './row-batches.ts'
 import type { RowWriter } from './row-writer.ts'
 import type { SegmentUsage } from './segment-usage.ts'
 import type { Segments } from './segments.ts'
@@ -26,8 +26,6 @@ export interface CompactionOptions {
 /** Frees the space of dead rows: it copies the live rows of a segment to the end, then removes the segment. */
 export class Compaction {
   readonly #options: CompactionOptions
-  /** Segments with rows of failed writes. They are kept until the next start has put those rows into the index. */
-  readonly #postponed = new Set<number>()
 
   constructor(options: CompactionOptions) {
     this.#options = options
@@ -47,21 +45,21 @@ export class Compaction {
 
   /**
    * Copies a segment's live rows to the end and removes it. A crash in between leaves both copies, which does no harm.
-   * Three kinds of segment are not removed: one that is damaged, because the unreadable part might still be needed; one
-   * with a row of a failed write; and one with a row that the index has lost, for which this throws an
-   * `IndexCorruptError`.
+   * Void rows are dropped. Three kinds of segment are not removed: one that is damaged, because the unreadable part might
+   * still be needed; one with a row of a failed write that could not be undone yet; and one with a row that the index
+   * has lost, for which this throws an `IndexCorruptError`.
    */
   async compact(segment: number, signal?: AbortSignal): Promise<void> {
     const { segments, index, cursor, usage, damage, writer, log } = this.#options
     let moved = 0
-    const rows = segments.scanSegment(segment, 0, at => damage.report(at))
+    const rows = withoutVoid(segments.scanSegment(segment, 0, at => damage.report(at)))
     for await (const batch of rowBatches(rows, MOVE_ROWS_MAX, MOVE_BYTES_MAX)) {
       await writer.alone(async write => {
         moved += await this.#move(batch, write)
       }, signal)
     }
     if (this.#mustStay(segment)) {
-      log('segment %d stays: it is damaged, or has rows of a failed write', segment)
+      log('segment %d stays: it is damaged, or a failed write in it is not undone', segment)
       return
     }
     // This batch is synced. A power cut may leave an older index, but not one that still refers to the segment that is
@@ -74,7 +72,8 @@ export class Compaction {
   }
 
   #mustStay(segment: number): boolean {
-    return this.#options.damage.has(segment) || this.#postponed.has(segment)
+    const { damage, segments } = this.#options
+    return damage.has(segment) || segments.hasPendingVoid(segment)
   }
 
   async #move(rows: readonly PlacedRow[], write: RowWriter['write']): Promise<number> {
@@ -86,7 +85,7 @@ export class Compaction {
       // Rows of a type that this version does not know are kept, because a later version may know the type.
       if (projection === undefined || (await projection.isLive(row))) live.push(row.payload)
       // A row is dead only if the index holds what replaced it. If the index has lost the row, it must not be dropped.
-      else if (!(await check.assertIndexed(row))) this.#postponed.add(row.place.segment)
+      else await check.assertIndexed(row)
     }
     if (live.length > 0) await write(type, live)
     return live.length

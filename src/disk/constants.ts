@@ -11,6 +11,11 @@ export const ROW_BYTES_MAX = 80 << 10
  */
 export const COMMIT_BYTES_MAX = 16 << 20
 export const COMMIT_ROWS_MAX = 4096
+/**
+ * The most rows that are projected into one batch of the index, unless one write has more. It bounds the memory of a
+ * batch, because one record may need some hundred rows of the index.
+ */
+export const PROJECT_ROWS_MAX = 512
 /** The number of bytes that a compaction moves at a time, while other writes wait. */
 export const MOVE_BYTES_MAX = 1 << 20
 export const MOVE_ROWS_MAX = 256
@@ -46,11 +51,31 @@ export const CHAIN_LINKS_MAX = 4096
 /** The most waiting batches, and the most bytes in them, that are written to the index as one batch. */
 export const BATCH_ITEMS_MAX = 1024
 export const BATCH_BYTES_MAX = 1 << 20
+/**
+ * The most rows of the index that are read synchronously. Larger reads run on another thread, so that they do not block
+ * the event loop.
+ */
+export const SYNC_ROWS_MAX = 32
 
 /** The share of the file system that is kept free, whatever the capacity is. */
 export const RESERVE_SHARE = 0.05
 
-/** The types of rows in a segment. The meaning of a number never changes. A new meaning gets a new number. */
+/**
+ * The bytes of the file that keeps space for a full disk. LevelDB needs up to about 5 MiB to open: it writes its log, of
+ * at most 4 MiB, to a table.
+ */
+export const RESERVE_BYTES = 8 << 20
+/** A smaller disk has no such file. */
+export const RESERVE_DISK_BYTES_MIN = 32 << 20
+/** A start, and the reopening of the index, need this many free bytes. Below it, the reserve is removed. */
+export const START_FREE_BYTES = 6 << 20
+/** The pause before the index is opened again after a failed batch, and the longest pause after failed attempts. */
+export const REOPEN_PAUSE_MS = 1_000
+export const REOPEN_PAUSE_MS_MAX = 60_000
+/** The bytes that are written to find out whether the disk takes writes. */
+export const PROBE_BYTES = 64 << 10
+
+/** The types of rows in a segment. Up to 127. The meaning of a number never changes. A new meaning gets a new number. */
 export const ROW_STATEMENT = 1
 export const ROW_BLOCK = 2
 export const ROW_FREED = 3

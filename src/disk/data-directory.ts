@@ -1,40 +1,19 @@
-import { chmod, mkdir } from 'node:fs/promises'
-import { dirname, resolve } from 'node:path'
 import { z } from 'zod'
 import { fromHex, toHex, utf8 } from '../util/bytes.ts'
 import type { Chance } from '../util/chance.ts'
 import type { ComponentLogger } from '../util/logger.ts'
-import { asDiskError, FileMissingError, UnknownLayoutError } from './errors.ts'
+import { FileMissingError, UnknownLayoutError } from './errors.ts'
 import { type Files, replaceFile } from './files.ts'
-import { NodeFiles } from './node-files.ts'
 
-const NAME = 'format.json'
+/** The name of the format file, which every data directory has. */
+export const FORMAT_FILE = 'format.json'
 const LAYOUT = 2
 const STORE_ID_BYTES = 16
-const DIRECTORY_MODE = 0o700
-const DAMAGED = 'the format file of the data directory is damaged: restore format.json from a backup'
+const DAMAGED =
+  'the format file of the data directory is damaged: restore format.json from a backup, or give another --data-dir'
 
 const layoutSchema = z.object({ layout: z.number().int() })
 const formatSchema = z.strictObject({ layout: z.literal(LAYOUT), storeId: z.string().regex(/^[0-9a-f]{32}$/) })
-
-/**
- * Creates a data directory durably if it does not exist. Makes it readable by its owner only, even if another program
- * created it.
- */
-export async function makeDataDirectory(root: string): Promise<void> {
-  try {
-    const first = await mkdir(root, { recursive: true, mode: DIRECTORY_MODE })
-    await chmod(root, DIRECTORY_MODE)
-    if (first === undefined) return
-    // Syncing the files inside is useless as long as the name of the directory itself may be lost.
-    for (let made = resolve(root); ; made = dirname(made)) {
-      await new NodeFiles(dirname(made)).syncDirectory('')
-      if (made === resolve(first) || made === dirname(made)) return
-    }
-  } catch (error) {
-    throw asDiskError(error)
-  }
-}
 
 export interface Format {
   storeId: Uint8Array
@@ -53,28 +32,29 @@ export async function openFormat(files: Files, chance: Chance, logger: Component
   const text = await readIfThere(files)
   if (text !== undefined) {
     log('found the format file of the data directory')
-    return { storeId: parseStoreId(text), isNew: false }
+    return { storeId: parseFormat(text), isNew: false }
   }
   if ((await files.list('segments')).length > 0)
     throw new UnknownLayoutError(
       'the data directory has lost its format file: restore format.json from a backup, or give another --data-dir'
     )
   const storeId = chance.bytes(STORE_ID_BYTES)
-  await replaceFile(files, NAME, utf8(`${JSON.stringify({ layout: LAYOUT, storeId: toHex(storeId) })}\n`))
+  await replaceFile(files, FORMAT_FILE, utf8(`${JSON.stringify({ layout: LAYOUT, storeId: toHex(storeId) })}\n`))
   log('wrote the format file of a new data directory')
   return { storeId, isNew: true }
 }
 
 async function readIfThere(files: Files): Promise<Uint8Array | undefined> {
   try {
-    return await files.read(NAME)
+    return await files.read(FORMAT_FILE)
   } catch (error) {
     if (error instanceof FileMissingError) return undefined
     throw error
   }
 }
 
-function parseStoreId(text: Uint8Array): Uint8Array {
+/** Returns the store id in a format file. Throws an `UnknownLayoutError` for another layout, and for any other text. */
+export function parseFormat(text: Uint8Array): Uint8Array {
   let value: unknown
   try {
     value = JSON.parse(Buffer.from(text).toString('utf8'))

@@ -1,18 +1,20 @@
 import type { ComponentLogger, Logger } from '../util/logger.ts'
 import type { Capacity } from './capacity.ts'
-import type { DiskState, MonitoredFiles } from './monitored-files.ts'
+import type { IndexDb } from './index-db.ts'
+import { type DiskState, type MonitoredFiles, stateAfter } from './monitored-files.ts'
 
 export interface DiskMonitorOptions {
   files: Pick<MonitoredFiles, 'state'>
   capacity: Pick<Capacity, 'isFull'>
+  index: Pick<IndexDb, 'failure'>
   logger: ComponentLogger
   /** Called once for each change. The initial state is assumed to be `ok`. */
   onChange: (state: DiskState) => void
 }
 
 /**
- * Combines two facts into one word that says whether this member can store anything: how the last write to the disk
- * ended, and whether the capacity has room left. If the disk is full, every write fails, but the owner of the node
+ * Combines three facts into one word that says whether this member can store anything: whether the index takes changes,
+ * how the last write to the disk ended, and whether the capacity has room left. If the disk is full, every write fails, but the owner of the node
  * should be told only once.
  */
 export class DiskMonitor {
@@ -25,8 +27,14 @@ export class DiskMonitor {
     this.#log = options.logger.forComponent('dfs:disk:state')
   }
 
+  /** The error with which the index refuses all changes at the moment; undefined if it takes them. */
+  get indexFailure(): unknown {
+    return this.#options.index.failure
+  }
+
   get state(): DiskState {
     const { files, capacity } = this.#options
+    if (this.indexFailure !== undefined) return stateAfter(this.indexFailure) ?? 'failing'
     return files.state === 'ok' && capacity.isFull ? 'full' : files.state
   }
 

@@ -75,6 +75,12 @@ export class UnknownLayoutError extends DfsError {
   override readonly code = 'unsupported'
 }
 
+/** No data directory can be at this path, or the directory there belongs to somebody else. Nothing was changed. */
+export class UnusableDirectoryError extends DfsError {
+  override readonly name = 'UnusableDirectoryError'
+  override readonly code = 'invalid'
+}
+
 /** Translates an error of the operating system into one of our errors. The message contains no path. */
 export function asDiskError(cause: unknown): DfsError {
   if (cause instanceof DfsError) return cause

@@ -27,6 +27,11 @@ export interface Files {
    * file may exist with a part of the bytes. The caller must not change `parts` before this has settled.
    */
   writeNew(path: string, parts: readonly Uint8Array[]): Promise<void>
+  /**
+   * Overwrites bytes of an existing file in place, and syncs it. Its length stays the same, so a usual file system needs
+   * no more space for this. After an error or a power cut, each byte of the pieces is either the old or the new one.
+   */
+  overwrite(path: string, pieces: readonly FilePiece[]): Promise<void>
   /** Atomically replaces what is at `to`. */
   rename(from: string, to: string): Promise<void>
   /** Removes a file. A missing file is not an error. */
@@ -41,6 +46,12 @@ export interface Files {
 
   /** Returns the size of the file system in bytes, and the number of bytes that this user may still write. */
   space(): Promise<{ totalBytes: number; freeBytes: number }>
+}
+
+/** Bytes for one place of a file. */
+export interface FilePiece {
+  offset: number
+  bytes: Uint8Array
 }
 
 /** A file that is open for reading. Several reads may be under way concurrently. The caller must close the file. */

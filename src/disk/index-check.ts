@@ -36,7 +36,7 @@ export class IndexCheck {
       if (checked === rowsMax) return checked
       this.#next = row.next
       checked++
-      await this.assertIndexed(row)
+      if (!row.isVoid) await this.assertIndexed(row)
     }
     this.#next = FIRST_CURSOR
     return checked
@@ -44,16 +44,16 @@ export class IndexCheck {
 
   /**
    * Throws an `IndexCorruptError`, and reports it to the owner of the index, if the index lacks a row that it must
-   * have. Returns false for a row that the index lacks but need not have yet.
+   * have.
    */
-  async assertIndexed(row: PlacedRow): Promise<boolean> {
+  async assertIndexed(row: PlacedRow): Promise<void> {
     const { index, projections, cursor } = this.#options
     const projection = projections.get(row.type)
-    if (projection === undefined || (await projection.isIndexed(row))) return true
-    // Rows of writes that are under way, or that failed, need not be in the index yet.
-    if (!isBefore(row.place, cursor.position)) return false
+    if (projection === undefined || (await projection.isIndexed(row))) return
+    // Rows of writes that are under way, or that failed and could not be undone, need not be in the index yet.
+    if (!isBefore(row.place, cursor.position)) return
     // The row may have been replaced or moved since it was read, so we ask the index again before we report the row.
-    if (await projection.isIndexed(row)) return true
+    if (await projection.isIndexed(row)) return
     throw index.reportCorrupt('the index lacks a row')
   }
 }

@@ -9,15 +9,15 @@ export const FIRST_CURSOR: Cursor = { segment: 1, offset: 0 }
 
 /**
  * Tracks the position before which every row is in the index. After a crash, replay begins there. The cursor does not
- * pass the start of the oldest write under way. A failed write holds it back until the next start, because some rows of
- * that write may be durable but not in the index.
+ * pass the start of the oldest write under way. A failed write holds it back as long as its rows could not be undone,
+ * because some of them may be durable but not in the index.
  */
 export class IndexCursor {
   readonly #segments: Pick<Segments, 'end'>
   /** Where the rows of each write under way may begin, oldest first. */
   readonly #underWay = new Set<Cursor>()
-  /** Where the rows of the oldest failed write may begin. */
-  #failed: Cursor | undefined
+  /** Where the rows of the oldest write may begin that has failed and is not undone yet. */
+  #held: Cursor | undefined
 
   constructor(segments: Pick<Segments, 'end'>) {
     this.#segments = segments
@@ -26,11 +26,12 @@ export class IndexCursor {
   /** Every row before this position is in the index. */
   get position(): Cursor {
     const [oldest] = this.#underWay
-    return earlier(oldest ?? this.#segments.end, this.#failed)
+    return earlier(oldest ?? this.#segments.end, this.#held)
   }
 
-  get hasFailedWrite(): boolean {
-    return this.#failed !== undefined
+  /** True while rows of a failed write could not be undone. */
+  get isHeld(): boolean {
+    return this.#held !== undefined
   }
 
   /** Call this when a write begins. Its rows will be at `from` or after it. */
@@ -38,15 +39,20 @@ export class IndexCursor {
     this.#underWay.add(from)
   }
 
-  /** Call this when the rows of a write are in the index. */
+  /** Call this when the rows of a write are in the index, or undone. */
   end(from: Cursor): void {
     this.#underWay.delete(from)
   }
 
-  /** Call this when a write has failed. Some of its rows may be durable. */
-  fail(from: Cursor): void {
+  /** Call this when a write has failed and its rows could not be undone. */
+  hold(from: Cursor): void {
     this.#underWay.delete(from)
-    this.#failed = earlier(from, this.#failed)
+    this.#held = earlier(from, this.#held)
+  }
+
+  /** Call this when the rows of all failed writes are undone. */
+  release(): void {
+    this.#held = undefined
   }
 
   /** Returns the change that saves the position in the index. */

@@ -1,20 +1,16 @@
-import { crc32 } from 'node:zlib'
-import type { AbstractLevel } from 'abstract-level'
 import { Batcher } from '../util/batcher.ts'
-import { concatBytes, u32be, utf8 } from '../util/bytes.ts'
 import { type ComponentLogger, type Logger, reasonOf } from '../util/logger.ts'
-import { BATCH_BYTES_MAX, BATCH_ITEMS_MAX, CHAIN_LINKS_MAX } from './constants.ts'
-import { DiskError, IndexCorruptError, LockedError, NoSpaceError, ReadOnlyError } from './errors.ts'
-import { TABLES } from './tables.ts'
+import { BATCH_BYTES_MAX, BATCH_ITEMS_MAX, SYNC_ROWS_MAX } from './constants.ts'
+import type { Database } from './database.ts'
+import { IndexCorruptError } from './errors.ts'
+import { IndexChain, LINKS } from './index-chain.ts'
+import { asIndexError, isNotOpen } from './index-errors.ts'
+import { type RangeOptions, type RangeSource, rangeOf } from './index-range.ts'
+import { bytesOf, checkedPayload, type IndexOp, withChecksum } from './index-rows.ts'
+import { ReadGate } from './read-gate.ts'
 
-/** An ordered key-value database of bytes, as a port: any database behind `abstract-level`, such as `classic-level`. */
-export type Database = AbstractLevel<string | Buffer | Uint8Array, Uint8Array, Uint8Array> & {
-  /**
-   * Writes the contents of the memory to tables durably, before it compacts anything. In a database without this
-   * function, a `sync` must also cover everything that was written before it.
-   */
-  compactRange?(from: Uint8Array, to: Uint8Array): Promise<void>
-}
+export type { Database } from './database.ts'
+export { type IndexOp, indexKey } from './index-rows.ts'
 
 export interface BatchOptions {
   /** Resolve only once a power cut would leave either this batch and all before it, or an index that `open` refuses. */
@@ -28,10 +24,11 @@ interface Waiting {
   sync: boolean
 }
 
-/** A change to the index. All changes of a batch are applied, or none. */
-export type IndexOp = { type: 'put'; key: Uint8Array; value: Uint8Array } | { type: 'del'; key: Uint8Array }
+/** What can be done with the index. `failed`: only read it. `reopening`: reads wait. */
+export type IndexState = 'open' | 'failed' | 'reopening'
 
-const CHECKSUM_BYTES = 4
+/** Writes a batch while all others are refused. */
+export type WriteBatch = (ops: readonly IndexOp[]) => Promise<void>
 
 /**
  * The index: a database of facts that can all be derived again from the segments and the blocks. It is kept for speed
@@ -45,6 +42,10 @@ const CHECKSUM_BYTES = 4
  * previous log without a sync, and may not have written its table yet. So a batch may be lost although later batches
  * are there: a caller that wrote A before B may find only B. Therefore batches are written one after another, and each
  * adds a link to a chain, from which `open` sees whether a batch is missing.
+ *
+ * After a batch has failed, LevelDB cannot be trusted to write: it may refuse all later batches for ever, or write them
+ * behind a torn one, where its next start does not find them. So the index is then `failed`: it refuses all batches at
+ * once with the error of the first, and can still be read. `reopen` closes and opens the database.
  */
 export class IndexDb {
   readonly #db: Database
@@ -54,14 +55,21 @@ export class IndexDb {
     sizeOf: ({ bytes }) => bytes
   })
   readonly #log: Logger
-  #chain = 0
-  /** The number of the next link in this chain. */
-  #link = 0
+  readonly #chain = new IndexChain()
+  readonly #gate = new ReadGate()
+  #state: IndexState = 'open'
+  /** Why the index could not be written. */
+  #failure: unknown
+  /** Counts how often the database was closed to be opened again. Iterators of earlier times are closed. */
+  #reopenings = 0
+  readonly #source: RangeSource
+  #onFailed: () => void = () => {}
   #onCorrupt: (error: IndexCorruptError) => void = () => {}
 
   constructor(db: Database, logger: ComponentLogger) {
     this.#db = db
     this.#log = logger.forComponent('dfs:disk:index')
+    this.#source = { db, read: work => this.#read(work), reopenings: () => this.#reopenings }
   }
 
   /** Called at each sign that the index is damaged or incomplete and has to be rebuilt. */
@@ -69,11 +77,30 @@ export class IndexDb {
     this.#onCorrupt = listener
   }
 
+  /** Called when a batch has failed, and all later ones are refused. */
+  set onFailed(listener: () => void) {
+    this.#onFailed = listener
+  }
+
+  get state(): IndexState {
+    return this.#state
+  }
+
+  /** The error with which batches are refused; undefined while the index is open. */
+  get failure(): unknown {
+    return this.#state === 'open' ? undefined : this.#failure
+  }
+
+  /** Throws the error with which a batch would be refused now. */
+  assertWritable(): void {
+    if (this.#state !== 'open') throw this.#failure
+  }
+
   /** Throws an `IndexCorruptError`, and closes the database again, if the index is damaged or lacks a batch. */
   async open(): Promise<void> {
     await this.#guarded(() => this.#db.open({ passive: false }))
     try {
-      await this.#checkChain()
+      await this.#chain.check(this.range(LINKS))
     } catch (error) {
       this.#log('could not open the index: %s', reasonOf(error))
       await this.#db.close()
@@ -87,17 +114,43 @@ export class IndexDb {
     await this.#db.close()
   }
 
+  /**
+   * Closes and opens the database after a failed batch, and then calls `check`, which may read, and write with the
+   * function that it gets. Batches of others are refused until `check` has resolved, and reads wait while the database
+   * is closed. After an error the index is `failed` again, and may be reopened again. If the database could not be
+   * opened, reads fail too until then. Throws an `IndexCorruptError` if a batch is missing that had been written. The
+   * failed batch itself may be there.
+   */
+  async reopen(check: (write: WriteBatch) => Promise<void>): Promise<void> {
+    if (this.#state !== 'failed') return
+    this.#state = 'reopening'
+    try {
+      await this.#batches.settled()
+      await this.#gate.shutWhile(() => this.#reopenDatabase())
+      await this.#checkChain()
+      await check(ops => this.#writeNow(ops.map(withChecksum), true))
+      this.#state = 'open'
+      this.#log('reopened the index')
+    } catch (error) {
+      this.#state = 'failed'
+      this.#failure = error
+      throw error
+    }
+  }
+
   // A small number of rows is read synchronously. They are nearly always in memory, and a hop to another thread and
   // back takes ten times as long as reading them.
   async get(key: Uint8Array): Promise<Uint8Array | undefined> {
+    if (this.#gate.isShut) await this.#gate.opened()
     return this.#getSync(key)
   }
 
   /** Returns the values of several keys, in their order; undefined for a key that is not there. */
   async getMany(keys: Uint8Array[]): Promise<Array<Uint8Array | undefined>> {
     if (keys.length === 0) return []
+    if (this.#gate.isShut) await this.#gate.opened()
     if (keys.length <= SYNC_ROWS_MAX) return keys.map(key => this.#getSync(key))
-    const values = await this.#guarded(() => this.#db.getMany(keys))
+    const values = await this.#read(() => this.#db.getMany(keys))
     return values.map((value, i) => (value === undefined ? undefined : this.#checked(keys[i] as Uint8Array, value)))
   }
 
@@ -107,38 +160,26 @@ export class IndexDb {
 
   /**
    * Applies all changes or none, after all earlier batches. Without `sync`, a power cut may undo the batch. In that
-   * case either all later batches are undone too, or `open` refuses the index. Throws the errors of the disk.
+   * case either all later batches are undone too, or `open` refuses the index. Throws the errors of the disk. A batch
+   * that failed does not show, but it may after a restart or a `reopen`. If the index is not open, the batch is refused
+   * at once.
    */
   async batch(ops: readonly IndexOp[], { sync = false }: BatchOptions = {}): Promise<void> {
     if (ops.length === 0) return
+    this.assertWritable()
     const rows = ops.map(withChecksum)
-    const bytes = rows.reduce((sum, op) => sum + op.key.byteLength + (op.type === 'del' ? 0 : op.value.byteLength), 0)
-    await this.#batches.add({ ops: rows, bytes, sync })
+    await this.#batches.add({ ops: rows, bytes: bytesOf(rows), sync })
   }
 
   /**
    * Yields the rows whose key starts with `prefix`, in order: only those after the key `after` if it is given, and at
-   * most `limit`. It yields the rows that exist when the iteration starts. Later changes do not appear.
+   * most `limit`. It yields the rows that exist when the iteration starts. Later changes do not appear. If the database
+   * is opened again meanwhile, the iteration goes on after the last key, with the rows that exist then: each row that
+   * existed all the time is yielded once, and changes of that time may appear in part.
    */
-  async *range(
-    prefix: Uint8Array,
-    options: { after?: Uint8Array | undefined; limit?: number | undefined } = {}
-  ): AsyncGenerator<{ key: Uint8Array; value: Uint8Array }> {
-    const { after, limit = -1 } = options
-    const iterator = this.#db.iterator({
-      ...(after === undefined ? { gte: prefix } : { gt: after }),
-      lt: pastPrefix(prefix),
-      limit
-    })
-    try {
-      for (;;) {
-        const rows = await this.#guarded(() => iterator.nextv(ROWS_AT_ONCE))
-        if (rows.length === 0) return
-        for (const [key, value] of rows) yield { key, value: this.#checked(key, value) }
-      }
-    } finally {
-      await iterator.close()
-    }
+  async *range(prefix: Uint8Array, options: RangeOptions = {}): AsyncGenerator<{ key: Uint8Array; value: Uint8Array }> {
+    for await (const rows of rangeOf(this.#source, prefix, options))
+      for (const [key, value] of rows) yield { key, value: this.#checked(key, value) }
   }
 
   /** Returns true if at least one key starts with `prefix`. */
@@ -159,14 +200,23 @@ export class IndexDb {
   }
 
   async #write(batches: readonly Waiting[]): Promise<null[]> {
-    if (this.#link === CHAIN_LINKS_MAX) await this.#beginChain()
-    const rows = [...batches.flatMap(({ ops }) => ops), this.#linkOp(this.#link)]
-    await this.#put(
-      rows,
-      batches.some(({ sync }) => sync)
-    )
-    this.#link++
+    this.assertWritable()
+    try {
+      await this.#writeNow(
+        batches.flatMap(({ ops }) => ops),
+        batches.some(({ sync }) => sync)
+      )
+    } catch (error) {
+      this.#fail(error)
+      throw error
+    }
     return batches.map(() => null)
+  }
+
+  async #writeNow(ops: readonly IndexOp[], sync: boolean): Promise<void> {
+    if (this.#chain.isFull) await this.#beginChain()
+    await this.#put([...ops, withChecksum(this.#chain.nextOp())], sync)
+    this.#chain.added()
   }
 
   // `sync` is an option of the databases that write to a disk. The abstract type does not have it.
@@ -174,41 +224,42 @@ export class IndexDb {
     await this.#guarded(() => this.#db.batch(rows, { sync } as object))
   }
 
+  #fail(error: unknown): void {
+    this.#state = 'failed'
+    this.#failure = error
+    this.#log('the index could not be written, and is only read from now on: %s', reasonOf(error))
+    this.#onFailed()
+  }
+
+  async #reopenDatabase(): Promise<void> {
+    this.#reopenings++
+    await this.#guarded(async () => {
+      await this.#db.close()
+      await this.#db.open({ passive: false })
+    })
+  }
+
+  async #checkChain(): Promise<void> {
+    try {
+      await this.#chain.check(this.range(LINKS))
+    } catch (error) {
+      throw error instanceof IndexCorruptError ? this.reportCorrupt(error.message) : error
+    }
+  }
+
   // Everything before a chain is durable when the chain begins, so the links of the previous chain are no longer
   // needed. `compactRange` does not report failures. In this order of steps, they do not matter. If LevelDB cannot
   // begin another log, all earlier logs are in tables and this one has been synced. If it cannot write a table, it
   // refuses all batches from then on.
   async #beginChain(): Promise<void> {
-    await this.#put([this.#linkOp(this.#link - 1)], true)
+    await this.#put([withChecksum(this.#chain.lastOp())], true)
     await this.#guarded(async () => this.#db.compactRange?.(PAST_ALL, PAST_ALL))
-    this.#chain++
-    this.#link = 0
-  }
-
-  #linkOp(link: number): IndexOp {
-    return withChecksum({ type: 'put', key: indexKey(TABLES.meta, LINK, u32be(link)), value: u32be(this.#chain) })
-  }
-
-  // Links of older chains have higher numbers than those of the last one. Everything that LevelDB found when it was
-  // opened is in tables, so a new chain may begin.
-  async #checkChain(): Promise<void> {
-    const chainOf: number[] = []
-    const prefix = indexKey(TABLES.meta, LINK)
-    for await (const { key, value } of this.range(prefix)) {
-      chainOf[Buffer.from(key).readUInt32BE(prefix.byteLength)] = Buffer.from(value).readUInt32BE()
-    }
-    const last = chainOf.reduce((a, b) => Math.max(a, b), -1)
-    for (let link = chainOf.lastIndexOf(last); link >= 0; link--)
-      if (chainOf[link] !== last) throw new IndexCorruptError('the index lacks a batch of changes')
-    this.#chain = last + 1
+    this.#chain.begin()
   }
 
   #checked(key: Uint8Array, value: Uint8Array): Uint8Array {
-    if (value.byteLength >= CHECKSUM_BYTES) {
-      const stated = new DataView(value.buffer, value.byteOffset, CHECKSUM_BYTES).getUint32(0)
-      const payload = value.subarray(CHECKSUM_BYTES)
-      if (stated === checksum(key, payload)) return payload
-    }
+    const payload = checkedPayload(key, value)
+    if (payload !== undefined) return payload
     throw this.reportCorrupt('a row of the index does not match its checksum')
   }
 
@@ -222,6 +273,10 @@ export class IndexDb {
     return value === undefined ? undefined : this.#checked(key, value)
   }
 
+  #read<T>(read: () => Promise<T>): Promise<T> {
+    return this.#gate.run(() => this.#guarded(read))
+  }
+
   async #guarded<T>(work: () => Promise<T>): Promise<T> {
     try {
       return await work()
@@ -231,60 +286,13 @@ export class IndexDb {
   }
 
   #translated(error: unknown): unknown {
-    const { code, cause } = error as { code?: string; cause?: { code?: string; message?: string } }
-    const text = `${code} ${cause?.code} ${cause?.message} ${(error as Error).message}`
-    if (text.includes('CORRUPTION') || text.includes('Corruption')) return this.reportCorrupt('the index is damaged')
-    // A damaged file of LevelDB may name other files that do not exist. The missing file cannot be the directory
-    // itself, because LevelDB creates it.
-    if (text.includes('No such file or directory')) return this.reportCorrupt('a file of the index is missing')
-    if (text.includes('LEVEL_LOCKED'))
-      return new LockedError('another process is using this data directory: stop it, or give another --data-dir')
-    if (/No space left|quota exceeded/.test(text))
-      return new NoSpaceError('the disk is full: free some space on it', { cause: error })
-    if (/Read-only file system|Permission denied|not permitted/.test(text))
-      return new ReadOnlyError('cannot write the index: check the owner and the permissions of the data directory', {
-        cause: error
-      })
-    if (text.includes('LEVEL_IO_ERROR') || text.includes('IO error'))
-      return new DiskError('cannot read or write the index: the system log may say what the disk reported', {
-        cause: error
-      })
-    return error
+    if (isNotOpen(error) && this.#state === 'failed') return this.#failure
+    const translated = asIndexError(error)
+    return translated instanceof IndexCorruptError && translated !== error
+      ? this.reportCorrupt(translated.message)
+      : translated
   }
 }
 
-const ROWS_AT_ONCE = 256
-const LINK = utf8('link')
 /** Greater than every key, because a key begins with the letter of its table. */
 const PAST_ALL = Uint8Array.of(0xff)
-/**
- * The most rows that are read synchronously. Larger reads run on another thread, so that they do not block the event
- * loop.
- */
-const SYNC_ROWS_MAX = 32
-
-/** Returns a key: one letter that names the table, then its parts. */
-export function indexKey(table: string, ...parts: readonly Uint8Array[]): Uint8Array {
-  return concatBytes(Buffer.from(table, 'latin1'), ...parts)
-}
-
-function withChecksum(op: IndexOp): IndexOp {
-  return op.type === 'del' ? op : { ...op, value: concatBytes(u32be(checksum(op.key, op.value)), op.value) }
-}
-
-function checksum(key: Uint8Array, value: Uint8Array): number {
-  return crc32(value, crc32(key))
-}
-
-// Returns the least key above all that start with the prefix. Table letters are far below 0xff, so there always is one.
-function pastPrefix(prefix: Uint8Array): Uint8Array {
-  const end = Buffer.from(prefix)
-  for (let i = end.byteLength - 1; i >= 0; i--) {
-    const byte = end[i] as number
-    if (byte < 0xff) {
-      end[i] = byte + 1
-      return end.subarray(0, i + 1)
-    }
-  }
-  return Buffer.from([0xff])
-}

@@ -1,5 +1,5 @@
 import { DiskError, NoSpaceError, ReadOnlyError } from './errors.ts'
-import type { AppendFile } from './files.ts'
+import type { AppendFile, FilePiece } from './files.ts'
 import { NodeFiles } from './node-files.ts'
 
 /** How the last write to the disk ended. */
@@ -9,7 +9,10 @@ export type DiskState = 'ok' | 'full' | 'readonly' | 'failing'
 export class MonitoredFiles extends NodeFiles {
   #state: DiskState = 'ok'
 
-  /** The kind of error with which the last write ended. Only a write that becomes durable resets it to `ok`. */
+  /**
+   * The kind of error with which the last write ended. Only a write of new bytes that becomes durable resets it to
+   * `ok`. A full disk still cuts files and overwrites bytes in place, so these two do not reset it.
+   */
   get state(): DiskState {
     return this.#state
   }
@@ -27,16 +30,24 @@ export class MonitoredFiles extends NodeFiles {
     this.#state = 'ok'
   }
 
+  override overwrite(path: string, pieces: readonly FilePiece[]): Promise<void> {
+    return this.#monitor(super.overwrite(path, pieces))
+  }
+
   override async openAppend(path: string): Promise<AppendFile> {
     const file = await this.#monitor(super.openAppend(path))
+    let hasNewBytes = false
     return {
       get size() {
         return file.size
       },
-      append: bytes => this.#monitor(file.append(bytes)),
+      append: async bytes => {
+        await this.#monitor(file.append(bytes))
+        hasNewBytes = true
+      },
       sync: async () => {
         await this.#monitor(file.sync())
-        this.#state = 'ok'
+        if (hasNewBytes) this.#state = 'ok'
       },
       truncate: size => this.#monitor(file.truncate(size)),
       close: () => file.close()
@@ -53,7 +64,8 @@ export class MonitoredFiles extends NodeFiles {
   }
 }
 
-function stateAfter(error: unknown): DiskState | undefined {
+/** Returns the state that an error of a write shows; undefined for an error that is not one of the disk. */
+export function stateAfter(error: unknown): DiskState | undefined {
   if (error instanceof NoSpaceError) return 'full'
   if (error instanceof ReadOnlyError) return 'readonly'
   return error instanceof DiskError ? 'failing' : undefined

@@ -1,15 +1,15 @@
 import { constants, statSync } from 'node:fs'
-import { type FileHandle, mkdir, open, readdir, rename, rm, statfs } from 'node:fs/promises'
+import { type FileHandle, open, readdir, rename, rm, statfs } from 'node:fs/promises'
 import { join } from 'node:path'
 import { takeBuffer } from '../util/buffer-pool.ts'
 import { byteLengthOf } from '../util/bytes.ts'
 import { SMALL_BLOCK_BYTES_MAX } from './constants.ts'
 import { DirectFiles } from './direct-files.ts'
 import { asDiskError } from './errors.ts'
-import type { AppendFile, Files, ReadFile } from './files.ts'
+import type { AppendFile, FilePiece, Files, ReadFile } from './files.ts'
+import { makeFolders } from './make-folders.ts'
 
 const FILE_MODE = 0o600
-const DIRECTORY_MODE = 0o700
 
 /** The files of the operating system below one folder. */
 export class NodeFiles implements Files {
@@ -23,7 +23,7 @@ export class NodeFiles implements Files {
   }
 
   async makeDirectory(path: string): Promise<void> {
-    await guarded(() => mkdir(this.#at(path), { recursive: true, mode: DIRECTORY_MODE }))
+    await guarded(() => makeFolders(this.#at(path)))
   }
 
   async list(path: string): Promise<string[]> {
@@ -75,6 +75,18 @@ export class NodeFiles implements Files {
       const handle = await open(this.#at(path), 'wx', FILE_MODE)
       try {
         for (const part of parts) await writeAll(handle, part)
+        await handle.datasync()
+      } finally {
+        await handle.close()
+      }
+    })
+  }
+
+  async overwrite(path: string, pieces: readonly FilePiece[]): Promise<void> {
+    await guarded(async () => {
+      const handle = await open(this.#at(path), 'r+')
+      try {
+        for (const { offset, bytes } of pieces) await writeAll(handle, bytes, offset)
         await handle.datasync()
       } finally {
         await handle.close()
@@ -158,10 +170,12 @@ async function readInto(handle: FileHandle, buffer: Uint8Array, offset: number):
   return filled
 }
 
-async function writeAll(handle: FileHandle, bytes: Uint8Array): Promise<void> {
+/** Writes all bytes, at the current end of the file or at `offset`. */
+async function writeAll(handle: FileHandle, bytes: Uint8Array, offset?: number): Promise<void> {
   let written = 0
   while (written < bytes.byteLength) {
-    const { bytesWritten } = await handle.write(bytes, written, bytes.byteLength - written)
+    const at = offset === undefined ? null : offset + written
+    const { bytesWritten } = await handle.write(bytes, written, bytes.byteLength - written, at)
     written += bytesWritten
   }
 }

@@ -1,5 +1,5 @@
 import { Batcher } from '../util/batcher.ts'
-import { COMMIT_ROWS_MAX } from './constants.ts'
+import { COMMIT_ROWS_MAX, PROJECT_ROWS_MAX } from './constants.ts'
 import type { RowProjection, StoredRow } from './row-projection.ts'
 
 /** The projections of all row types, each with the queue through which newly written rows reach it. */
@@ -12,7 +12,8 @@ export class Projections {
         await projection.project(groups.flat(), false)
         return groups.map(() => null)
       },
-      { itemsMax: COMMIT_ROWS_MAX }
+      // The rows of one write stay together, so that all of them are indexed or none.
+      { itemsMax: COMMIT_ROWS_MAX, bytesMax: PROJECT_ROWS_MAX, sizeOf: rows => rows.length }
     )
     this.#byType.set(type, { projection, queue })
   }

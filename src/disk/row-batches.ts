@@ -1,5 +1,16 @@
 import type { PlacedRow } from './row.ts'
 
+/** Yields the rows that count. `onVoid` gets each of the others before any row after it is yielded. */
+export async function* withoutVoid(
+  rows: AsyncIterable<PlacedRow>,
+  onVoid?: (row: PlacedRow) => Promise<void>
+): AsyncGenerator<PlacedRow> {
+  for await (const row of rows) {
+    if (row.isVoid) await onVoid?.(row)
+    else yield row
+  }
+}
+
 /**
  * Groups neighbouring rows of one type into batches of bounded size. Payloads are copied, so a batch remains valid
  * after the next one is read.

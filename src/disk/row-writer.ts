@@ -1,11 +1,13 @@
 import { Batcher } from '../util/batcher.ts'
-import { StoppedError } from '../util/errors.ts'
 import { Limiter } from '../util/limiter.ts'
 import { type Logger, reasonOf } from '../util/logger.ts'
+import { NoSpaceError } from './errors.ts'
 import type { IndexCursor } from './index-cursor.ts'
 import type { IndexDb } from './index-db.ts'
 import type { Place } from './place.ts'
 import type { Projections } from './projections.ts'
+import type { RefusedRows } from './refused-rows.ts'
+import type { StoredRow } from './row-projection.ts'
 import type { SegmentUsage } from './segment-usage.ts'
 import type { Segments } from './segments.ts'
 
@@ -15,13 +17,19 @@ export interface RowWriterOptions {
   projections: Projections
   cursor: IndexCursor
   usage: SegmentUsage
+  refused: RefusedRows
+  /** Frees some space on a full disk. Resolves to true if it did, so that a write is worth another attempt. */
+  makeRoom: () => Promise<boolean>
   log: Logger
 }
 
 /** More slots than there can ever be concurrent writes. A move takes all of them. */
 const WRITES_MAX = 2 ** 31
 
-/** Makes rows durable and waits until they are in the index. */
+/**
+ * Makes rows durable and waits until they are in the index. A write that fails is undone before its error is thrown. If
+ * the index cannot be written, no row is made durable in the first place.
+ */
 export class RowWriter {
   readonly #options: RowWriterOptions
   readonly #writes = new Set<Promise<unknown>>()
@@ -35,8 +43,10 @@ export class RowWriter {
     this.#options = options
   }
 
-  /** Makes rows of one type durable and indexed. Returns their places. Some rows of a failed write may be durable. */
+  /** Makes rows of one type durable and indexed. Returns their places. After an error none of them counts. */
   async write(type: number, payloads: readonly Uint8Array[]): Promise<Place[]> {
+    // Asked here too, because a write waits in the gate while the index is opened again.
+    this.#options.index.assertWritable()
     const writing = this.#gate.run(() => this.#write(type, payloads))
     this.#writes.add(writing)
     try {
@@ -64,23 +74,36 @@ export class RowWriter {
   }
 
   async #write(type: number, payloads: readonly Uint8Array[]): Promise<Place[]> {
-    const { segments, projections, cursor, log } = this.#options
+    try {
+      return await this.#writeOnce(type, payloads)
+    } catch (error) {
+      const { index, makeRoom, log } = this.#options
+      log('could not write rows of type %d (%d): %s', type, payloads.length, reasonOf(error))
+      // If it was the index that found no space, it has to be opened again first.
+      if (!(error instanceof NoSpaceError && index.state === 'open' && (await makeRoom()))) throw error
+    }
+    return this.#writeOnce(type, payloads)
+  }
+
+  async #writeOnce(type: number, payloads: readonly Uint8Array[]): Promise<Place[]> {
+    const { segments, index, projections, cursor, refused } = this.#options
+    index.assertWritable()
     const from = segments.end
     const appending = segments.append(payloads.map(payload => ({ type, payload })))
     cursor.begin(from)
+    let rows: StoredRow[] = []
     try {
       const places = await appending
-      const rows = places.map((place, i) => ({ place, payload: payloads[i] as Uint8Array }))
+      rows = places.map((place, i) => ({ place, payload: payloads[i] as Uint8Array }))
       await projections.apply(type, rows)
       cursor.end(from)
+      if (cursor.isHeld && segments.isUndone) cursor.release()
       this.#saveCursor(places)
       return places
     } catch (error) {
-      // A write that was never begun has left nothing on the disk. After any other failure, some of its rows may be
-      // durable but not in the index.
-      if (error instanceof StoppedError) cursor.end(from)
-      else cursor.fail(from)
-      log('could not write rows of type %d (%d): %s', type, payloads.length, reasonOf(error))
+      await refused.undo(rows.map(row => ({ ...row, type })))
+      if (segments.isUndone) cursor.end(from)
+      else cursor.hold(from)
       throw error
     }
   }

@@ -1,6 +1,7 @@
 import { crc32 } from 'node:zlib'
 import { concatBytes, u32be } from '../util/bytes.ts'
 import { ROW_BYTES_MAX } from './constants.ts'
+import type { FilePiece } from './files.ts'
 import type { Cursor, Place } from './place.ts'
 
 /**
@@ -12,15 +13,31 @@ export interface Row {
   payload: Uint8Array
 }
 
-/** A row that was read from a segment. */
-export interface PlacedRow extends Row {
-  place: Place
+/** A row as a codec reads it. */
+export interface ParsedRow extends Row {
+  /** The checksum that the row was written with. It stays the same if the row is made void. */
   checksum: number
+  /** True if the write of this row was refused after it had become durable. Such a row does not count. */
+  isVoid: boolean
+}
+
+/** A row that was read from a segment. */
+export interface PlacedRow extends ParsedRow {
+  place: Place
   /** Where the row after it begins. */
   next: Cursor
 }
 
 export const ROW_HEADER_BYTES = 13
+/** Row type of the footer that closes a segment. All other types, up to 127, belong to the callers. */
+export const FOOTER = 0xff
+/**
+ * This bit of the type makes a row void. The rest of the type says what the row was, so that a start can ask whether the
+ * index holds it nevertheless.
+ */
+const VOID_BIT = 0x80
+/** Where in the header the bytes begin that make a row void: its type and its checksum. */
+const TYPE_OFFSET = 8
 /** The first bytes of every row. A scan uses them to find the next row after a damaged stretch. */
 export const ROW_MAGIC: Uint8Array = Uint8Array.of(0xdf, 0x5e, 0x6a, 0x01)
 
@@ -51,8 +68,14 @@ export class RowCodec {
     return { header, checksum }
   }
 
+  /** Returns the bytes that make the row at this place void, and where in its segment they must be written. */
+  void({ type, payload }: Row, at: Cursor): FilePiece {
+    const { header } = this.header({ type: type | VOID_BIT, payload }, at)
+    return { offset: at.offset + TYPE_OFFSET, bytes: header.subarray(TYPE_OFFSET) }
+  }
+
   /** Returns the row that begins at `offset` of `bytes`, or undefined if there is no valid row for this place. */
-  parse(bytes: Uint8Array, offset: number, at: Cursor): (Row & { checksum: number }) | undefined {
+  parse(bytes: Uint8Array, offset: number, at: Cursor): ParsedRow | undefined {
     const start = offset + ROW_HEADER_BYTES
     if (start > bytes.byteLength || !ROW_MAGIC.every((byte, i) => bytes[offset + i] === byte)) return undefined
     const view = new DataView(bytes.buffer, bytes.byteOffset + offset, ROW_HEADER_BYTES)
@@ -60,7 +83,12 @@ export class RowCodec {
     if (length > ROW_BYTES_MAX || start + length > bytes.byteLength) return undefined
     const payload = bytes.subarray(start, start + length)
     const checksum = this.#checksum(bytes.subarray(offset + 4, offset + 9), payload, at)
-    return checksum === view.getUint32(9) ? { type: view.getUint8(8), payload, checksum } : undefined
+    if (checksum !== view.getUint32(9)) return undefined
+    const type = view.getUint8(TYPE_OFFSET)
+    if (type === FOOTER || (type & VOID_BIT) === 0) return { type, payload, checksum, isVoid: false }
+    // The checksum of the segment was computed when the row was written. It must not change now.
+    const row = { type: type & ~VOID_BIT, payload }
+    return { ...row, checksum: this.header(row, at).checksum, isVoid: true }
   }
 
   #checksum(lengthAndType: Uint8Array, payload: Uint8Array, { segment, offset }: Cursor): number {

@@ -3,9 +3,6 @@ import { ROW_HEADER_BYTES, SegmentChecksum } from './row.ts'
 
 /** Where segments are stored, and what they begin and end with. SPEC.md, "Segments", specifies the bytes. */
 
-/** Row type of the footer that closes a segment. All other types belong to the callers. */
-export const FOOTER = 0xff
-
 export const SEGMENTS_FOLDER = 'segments'
 export const SEGMENT_MAGIC: Uint8Array = utf8('DFSSEG1\n')
 /** The magic and the store id. */

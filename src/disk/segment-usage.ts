@@ -31,8 +31,15 @@ export class SegmentUsage {
     this.#segments = segments
   }
 
-  /** Reads both tables. Throws an `IndexCorruptError` if a segment that the index lists is gone. */
-  async load(): Promise<void> {
+  /**
+   * Reads both tables, and forgets what was known before: after a failed batch, memory may be ahead of the index. Returns
+   * the changes that remove what the index knows about segments that do not exist. Throws an `IndexCorruptError` if a
+   * segment that the index lists is gone.
+   */
+  async load(): Promise<IndexOp[]> {
+    const stale: IndexOp[] = []
+    this.#listed.clear()
+    this.#deadBytes.clear()
     for await (const { key } of this.#index.range(SEGMENT_ROWS)) {
       this.#listed.add(Buffer.from(key).readUInt32BE(SEGMENT_ROWS.byteLength))
     }
@@ -40,8 +47,16 @@ export class SegmentUsage {
     for await (const { key, value } of this.#index.range(DEAD_TABLE)) {
       const segment = Buffer.from(key).readUInt32BE(DEAD_TABLE.byteLength)
       if (this.#segments.has(segment)) this.#deadBytes.set(segment, Number(Buffer.from(value).readBigUInt64BE()))
-      else await this.#index.batch([{ type: 'del', key }])
+      else stale.push({ type: 'del', key })
     }
+    return stale
+  }
+
+  /** The bytes of dead rows in all segments together. */
+  get deadBytes(): number {
+    let total = 0
+    for (const bytes of this.#deadBytes.values()) total += bytes
+    return total
   }
 
   /** The share of a segment's bytes that something still needs. */
@@ -50,7 +65,10 @@ export class SegmentUsage {
     return liveBytes / bytes
   }
 
-  /** Counts the rows at these places as dead. Returns the index changes that record this. */
+  /**
+   * Counts the rows at these places as dead. Returns the index changes that record this. If their batch fails, more rows
+   * count as dead than are, until `load`: nothing but compaction looks at the count, and it asks for each row.
+   */
   markDead(places: readonly Place[]): IndexOp[] {
     const touched = new Set<number>()
     for (const { segment, length } of places) {

@@ -1,18 +1,22 @@
 import { Batcher } from '../util/batcher.ts'
 import { byteLengthOf, concatBytes } from '../util/bytes.ts'
 import { type Logger, reasonOf } from '../util/logger.ts'
+import { pushAll } from '../util/push-all.ts'
 import { type AbandonedSegments, footerOf, type Unfinished } from './abandoned-segments.ts'
 import { COMMIT_BYTES_MAX, COMMIT_ROWS_MAX, ROW_BYTES_MAX } from './constants.ts'
+import { DiskError } from './errors.ts'
 import type { AppendFile, Files } from './files.ts'
 import type { Place } from './place.ts'
-import { type PlacedRow, ROW_HEADER_BYTES, type Row, type RowCodec, SegmentChecksum } from './row.ts'
-import { FOOTER, SEGMENT_HEADER_BYTES, SEGMENTS_FOLDER, segmentPath } from './segment-layout.ts'
+import { FOOTER, type PlacedRow, ROW_HEADER_BYTES, type Row, type RowCodec, SegmentChecksum } from './row.ts'
+import { SEGMENT_HEADER_BYTES, SEGMENTS_FOLDER, segmentPath } from './segment-layout.ts'
 import type { SegmentList } from './segment-list.ts'
+import type { VoidRows } from './void-rows.ts'
 
 export interface SegmentWriterOptions {
   files: Files
   list: SegmentList
   abandoned: AbandonedSegments
+  voids: VoidRows
   codec: RowCodec
   /** The first bytes of every segment. */
   header: Uint8Array
@@ -27,7 +31,9 @@ interface OpenSegment extends Unfinished {
 
 /**
  * Appends rows to the last segment, and begins the next one when it is full or after a failure. All rows that arrive
- * while one commit is under way share the next commit and its single fdatasync.
+ * while one commit is under way share the next commit and its single fdatasync. A commit that fails leaves nothing
+ * behind: its rows are cut off, or made void if they are in a segment before. As long as the disk refuses even that, all
+ * later commits fail.
  */
 export class SegmentWriter {
   readonly #options: SegmentWriterOptions
@@ -80,6 +86,12 @@ export class SegmentWriter {
     return this.#commits.add(rows)
   }
 
+  /** Tries again to undo writes that failed, where the disk refused it before. Does not throw. */
+  async retryUndo(): Promise<void> {
+    await this.#cutQuietly()
+    await this.#options.voids.retry()
+  }
+
   async close(): Promise<void> {
     await this.#commits.close()
     await this.#current?.file.close()
@@ -87,6 +99,17 @@ export class SegmentWriter {
   }
 
   async #commit(groups: Row[][]): Promise<Place[][]> {
+    const durable: Place[] = []
+    try {
+      return await this.#write(groups, durable)
+    } catch (error) {
+      await this.#options.voids.add(durable)
+      throw error
+    }
+  }
+
+  /** Writes the rows. Adds to `durable` the places that became durable in segments before the last one. */
+  async #write(groups: Row[][], durable: Place[]): Promise<Place[][]> {
     const { codec, segmentBytes } = this.#options
     const places: Place[][] = []
     let open = await this.#writable()
@@ -96,6 +119,7 @@ export class SegmentWriter {
       for (const row of rows) {
         if (staged.offset >= segmentBytes) {
           await this.#flush(open, staged)
+          pushAll(durable, staged.places)
           await this.#finish(open)
           open = await this.#writable()
           staged = new StagedRows(open)
@@ -120,6 +144,7 @@ export class SegmentWriter {
       this.#current = undefined
       this.#options.abandoned.add(open)
       await this.#closeQuietly(open.file)
+      await this.#cutQuietly()
       throw error
     }
     open.size += byteLengthOf(parts)
@@ -134,8 +159,10 @@ export class SegmentWriter {
   }
 
   async #writable(): Promise<OpenSegment> {
+    await this.#undoPending()
     if (this.#current !== undefined) return this.#current
     const { list, abandoned } = this.#options
+    await abandoned.cutAll()
     await abandoned.finishAll()
     const segment = list.last + 1
     const file = await this.#create(segment)
@@ -165,6 +192,22 @@ export class SegmentWriter {
     return file
   }
 
+  /** Throws as long as rows of an earlier write that failed may still come back at the next start. */
+  async #undoPending(): Promise<void> {
+    const { voids } = this.#options
+    if (!voids.hasPending) return
+    await voids.retry()
+    if (voids.hasPending) throw new DiskError('the disk refuses to undo an earlier write: the system log may say why')
+  }
+
+  /** Cuts abandoned segments after an error that the caller reports. */
+  async #cutQuietly(): Promise<void> {
+    const { abandoned, log } = this.#options
+    await abandoned
+      .cutAll()
+      .catch(error => log('could not cut off a failed write, so it may count after a restart: %s', reasonOf(error)))
+  }
+
   /**
    * Closes a file after an error that the caller reports. An error of `close` adds nothing to that, so it is only
    * logged.
@@ -177,6 +220,7 @@ export class SegmentWriter {
 /** Rows that are written in one append, after those that a segment already has. */
 class StagedRows {
   readonly parts: Uint8Array[] = []
+  readonly places: Place[] = []
   readonly checksum: SegmentChecksum
   readonly #segment: number
   /** Where the next row will begin. */
@@ -192,6 +236,7 @@ class StagedRows {
     const place = { segment: this.#segment, offset: this.offset, length: row.payload.byteLength }
     const { header, checksum } = codec.header(row, place)
     this.parts.push(header, row.payload)
+    this.places.push(place)
     this.checksum.add(checksum)
     this.offset += ROW_HEADER_BYTES + row.payload.byteLength
     return place

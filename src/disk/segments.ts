@@ -5,19 +5,13 @@ import { SEGMENT_BYTES } from './constants.ts'
 import { RowCorruptError, UnknownLayoutError } from './errors.ts'
 import type { Files } from './files.ts'
 import type { Cursor, Place } from './place.ts'
-import { type PlacedRow, ROW_HEADER_BYTES, type Row, RowCodec, SegmentChecksum } from './row.ts'
-import {
-  FOOTER,
-  SEGMENT_HEADER_BYTES,
-  SEGMENT_MAGIC,
-  SEGMENTS_FOLDER,
-  segmentOf,
-  segmentPath
-} from './segment-layout.ts'
+import { FOOTER, type PlacedRow, ROW_HEADER_BYTES, type Row, RowCodec, SegmentChecksum } from './row.ts'
+import { SEGMENT_HEADER_BYTES, SEGMENT_MAGIC, SEGMENTS_FOLDER, segmentOf, segmentPath } from './segment-layout.ts'
 import { SegmentList } from './segment-list.ts'
 import { SegmentReaders } from './segment-readers.ts'
 import { scanRows } from './segment-scan.ts'
 import { SegmentWriter } from './segment-writer.ts'
+import { VoidRows } from './void-rows.ts'
 
 export interface SegmentsOptions {
   files: Files
@@ -30,11 +24,12 @@ export interface SegmentsOptions {
 
 /**
  * Append-only files of rows, each row with a checksum: statements, claims and small blocks. A row is acknowledged only
- * when it is durable. After a crash the last segment may end in a torn row, which `open` cuts off. A row that was not
- * acknowledged may be in the segment nevertheless.
+ * when it is durable. After a crash the last segment may end in a torn row, which `open` cuts off. A row of a write that
+ * was under way at a crash may be in the segment nevertheless. A row of a write that has failed is undone before the
+ * error is thrown, so no start counts it.
  *
- * This class opens, reads and removes segments. `SegmentWriter` appends to the last one, and `AbandonedSegments`
- * finishes those that a failed write left without a footer.
+ * This class opens, reads and removes segments. `SegmentWriter` appends to the last one, `AbandonedSegments` cuts and
+ * finishes those that a failed write left without a footer, and `VoidRows` undoes rows that are durable.
  */
 export class Segments {
   readonly #files: Files
@@ -43,6 +38,7 @@ export class Segments {
   readonly #list = new SegmentList()
   readonly #readers: SegmentReaders
   readonly #abandoned: AbandonedSegments
+  readonly #voids: VoidRows
   readonly #writer: SegmentWriter
   readonly #damage: Cursor[] = []
 
@@ -54,7 +50,9 @@ export class Segments {
     this.#readers = new SegmentReaders(files, log)
     const parts = { files, list: this.#list, codec: this.#codec, log }
     this.#abandoned = new AbandonedSegments({ ...parts, readers: this.#readers })
-    this.#writer = new SegmentWriter({ ...parts, abandoned: this.#abandoned, header: this.#header, segmentBytes })
+    this.#voids = new VoidRows(parts)
+    const undo = { abandoned: this.#abandoned, voids: this.#voids }
+    this.#writer = new SegmentWriter({ ...parts, ...undo, header: this.#header, segmentBytes })
   }
 
   /** Lists the segments, checks that they belong to this store, and cuts a torn row off the last one. */
@@ -116,11 +114,34 @@ export class Segments {
     return this.#writer.append(rows)
   }
 
-  /** Returns the row at a place. Throws a `RowCorruptError` if it does not match its checksum. */
+  /**
+   * Makes durable rows void, so that no start counts them. Does not throw: `isUndone` says whether the disk refused it,
+   * and then `retryUndo` tries again.
+   */
+  void(places: readonly Place[]): Promise<void> {
+    return this.#voids.add(places)
+  }
+
+  /** True if no row of a failed write can come back at the next start. */
+  get isUndone(): boolean {
+    return !this.#voids.hasPending && !this.#abandoned.hasUncut
+  }
+
+  /** Returns true if a row of this segment must be made void and is not yet. */
+  hasPendingVoid(segment: number): boolean {
+    return this.#voids.isPending(segment)
+  }
+
+  /** Tries again to undo writes that failed. Does not throw. */
+  retryUndo(): Promise<void> {
+    return this.#writer.retryUndo()
+  }
+
+  /** Returns the row at a place. Throws a `RowCorruptError` if it does not match its checksum, or is void. */
   async read({ segment, offset, length }: Place): Promise<Row> {
     const bytes = await this.#readers.read(segment, offset, ROW_HEADER_BYTES + length)
     const row = this.#codec.parse(bytes, 0, { segment, offset })
-    if (row === undefined || row.payload.byteLength !== length)
+    if (row === undefined || row.isVoid || row.payload.byteLength !== length)
       throw new RowCorruptError(`the row in segment ${segment} at offset ${offset} does not match its checksum`)
     return row
   }
@@ -134,7 +155,7 @@ export class Segments {
   }
 
   /**
-   * Reads all rows from a cursor up to the current end of the segments, without the footers. It skips damaged bytes up
+   * Reads all rows from a cursor up to the current end of the segments, void ones too, without the footers. It skips damaged bytes up
    * to the next valid row and reports each such stretch to `onDamage`. It also reports a footer that does not match the
    * rows, and a missing footer.
    */

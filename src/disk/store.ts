@@ -2,15 +2,16 @@ import { type ComponentLogger, type Logger, reasonOf } from '../util/logger.ts'
 import { Compaction } from './compaction.ts'
 import { COMMIT_BYTES_MAX, COMMIT_ROWS_MAX, LEAF_ROWS } from './constants.ts'
 import { Damage } from './damage.ts'
-import { FileMissingError, IndexCorruptError } from './errors.ts'
+import { DiskError, FileMissingError, IndexCorruptError } from './errors.ts'
 import { IndexCheck } from './index-check.ts'
 import { IndexCursor, readCursor } from './index-cursor.ts'
 import type { IndexDb, IndexOp } from './index-db.ts'
 import { adoptIndex, closedOp, openedOps, wasClosed } from './index-marks.ts'
 import { type Cursor, isBefore, type Place } from './place.ts'
 import { Projections } from './projections.ts'
+import { RefusedRows } from './refused-rows.ts'
 import type { PlacedRow } from './row.ts'
-import { rowBatches } from './row-batches.ts'
+import { rowBatches, withoutVoid } from './row-batches.ts'
 import type { RowProjection } from './row-projection.ts'
 import { RowWriter } from './row-writer.ts'
 import { SegmentUsage } from './segment-usage.ts'
@@ -38,6 +39,8 @@ export interface StoreOptions {
   logger: ComponentLogger
   /** Called once for each segment in which damage is found while the store is open. */
   onDamage?: (at: Cursor) => void
+  /** Frees some space on a full disk. Resolves to true if it did. By default there is nothing to free. */
+  makeRoom?: () => Promise<boolean>
 }
 
 /**
@@ -56,11 +59,12 @@ export class Store {
   readonly #cursor: IndexCursor
   readonly #usage: SegmentUsage
   readonly #damage: Damage
+  readonly #refused: RefusedRows
   readonly #writer: RowWriter
   readonly #check: IndexCheck
   readonly #compaction: Compaction
 
-  constructor({ segments, index, storeId, logger, onDamage = () => {} }: StoreOptions) {
+  constructor({ segments, index, storeId, logger, onDamage = () => {}, ...options }: StoreOptions) {
     this.segments = segments
     this.index = index
     this.#storeId = storeId
@@ -77,7 +81,9 @@ export class Store {
       damage: this.#damage,
       log: this.#log
     }
-    this.#writer = new RowWriter(parts)
+    this.#refused = new RefusedRows(parts)
+    const { makeRoom = async () => false } = options
+    this.#writer = new RowWriter({ ...parts, refused: this.#refused, makeRoom })
     this.#check = new IndexCheck(parts)
     const log = logger.forComponent('dfs:disk:compaction')
     this.#compaction = new Compaction({ ...parts, log, check: this.#check, writer: this.#writer })
@@ -108,9 +114,10 @@ export class Store {
   async close(): Promise<void> {
     await this.segments.close()
     await this.#writer.settled()
+    await this.#retryUndo()
     const ops = [this.#cursor.saveOp(), ...this.#usage.allDeadOps()]
-    // A failed write may have left rows on the disk. The next start must look for them, as it does after a crash.
-    if (!this.#cursor.hasFailedWrite) ops.push(closedOp())
+    // Rows of a failed write may still be on the disk. The next start must look for them, as it does after a crash.
+    if (!this.#cursor.isHeld) ops.push(closedOp())
     await this.index
       .batch(ops, { sync: true })
       // If this fails, the next start assumes a crash and reads the tail again.
@@ -119,9 +126,36 @@ export class Store {
     this.#log('closed')
   }
 
-  /** Makes rows of one type durable and indexed. Returns their places. Some rows of a failed write may be durable. */
+  /**
+   * Makes rows of one type durable and indexed. Returns their places. After an error none of the rows counts, now or
+   * after a restart. `SPEC.md`, "Undo", says where that cannot be promised.
+   */
   write(type: number, payloads: readonly Uint8Array[]): Promise<Place[]> {
     return this.#writer.write(type, payloads)
+  }
+
+  /**
+   * Opens the index again after a batch has failed. No write is under way meanwhile, and none begins: those that come are
+   * refused at once. Nothing has to be replayed, because the index must hold all batches that succeeded, and the rows of
+   * those that failed are undone. Throws the errors of the disk, and an `IndexCorruptError` if the index lacks a batch or
+   * holds a row that was refused.
+   */
+  async reopenIndex(signal?: AbortSignal): Promise<void> {
+    await this.#writer.alone(async () => {
+      await this.#retryUndo()
+      if (this.#cursor.isHeld)
+        throw new DiskError('the disk refuses to undo an earlier write: the system log may say why')
+      await this.index.reopen(async write => {
+        const refused = await this.#refused.assertNotIndexed()
+        const stale = await this.#usage.load()
+        await write([...stale, ...this.#usage.markDead(refused), ...this.#positionOps()])
+      })
+    }, signal)
+  }
+
+  /** The bytes of all rows that are not dead. */
+  get rowBytes(): number {
+    return Math.max(0, this.segments.bytes - this.#usage.deadBytes)
   }
 
   /** Returns the payload at a place. Throws a `RowCorruptError` if the row is damaged. */
@@ -164,12 +198,12 @@ export class Store {
     // notice.
     if (isBefore(this.segments.end, cursor))
       throw new IndexCorruptError('the index is ahead of the segments', { damagedStretches: 1 })
-    await this.#usage.load()
+    const stale = await this.#usage.load()
     const wasClean = await wasClosed(this.index)
-    const { replayedRows, damagedStretches } = await this.#replay(cursor)
-    const listed = this.segments.segmentsWithRows().flatMap(segment => this.#usage.listOps(segment))
+    const { replayedRows, damagedStretches, voidPlaces } = await this.#replay(cursor)
     // This batch is synced. If it were lost, the next start would mistake a crash for a proper end.
-    await this.index.batch([...openedOps(), this.#cursor.saveOp(), ...listed], { sync: true })
+    const ops = [...stale, ...openedOps(), ...this.#usage.markDead(voidPlaces), ...this.#positionOps()]
+    await this.index.batch(ops, { sync: true })
     return {
       rebuilt: !isBuilt,
       wasClean,
@@ -178,18 +212,37 @@ export class Store {
     }
   }
 
-  async #replay(from: Cursor): Promise<{ replayedRows: number; damagedStretches: number }> {
+  /** Returns the changes that save where the index has come to, and which segments it needs. */
+  #positionOps(): IndexOp[] {
+    const listed = this.segments.segmentsWithRows().flatMap(segment => this.#usage.listOps(segment))
+    return [this.#cursor.saveOp(), ...listed]
+  }
+
+  async #retryUndo(): Promise<void> {
+    await this.segments.retryUndo()
+    if (this.segments.isUndone) this.#cursor.release()
+  }
+
+  async #replay(
+    from: Cursor
+  ): Promise<{ replayedRows: number; damagedStretches: number; voidPlaces: readonly Place[] }> {
+    const voidPlaces: Place[] = []
     let replayedRows = 0
     let damagedStretches = 0
     const rows = this.segments.scan(from, at => {
       damagedStretches++
       this.#damage.note(at)
     })
-    for await (const batch of rowBatches(rows, COMMIT_ROWS_MAX, COMMIT_BYTES_MAX)) {
+    // A failed batch may have reached the index although its rows are void.
+    const valid = withoutVoid(rows, async row => {
+      await this.#refused.assertDead(row)
+      voidPlaces.push(row.place)
+    })
+    for await (const batch of rowBatches(valid, COMMIT_ROWS_MAX, COMMIT_BYTES_MAX)) {
       await this.#projections.get((batch[0] as PlacedRow).type)?.project(batch, true)
       replayedRows += batch.length
     }
-    return { replayedRows, damagedStretches }
+    return { replayedRows, damagedStretches, voidPlaces }
   }
 
   #logOpened({ rebuilt, wasClean, replayedRows, damagedStretches }: OpenReport): void {

@@ -26,6 +26,14 @@ export const TABLES = {
   olderHeads: 'H',
   /** What the records of an entry have seen. */
   seen: 'h',
+  /** Accepted statements, by the sequence that this member gave them. */
+  sequences: 'i',
+  /** How far this member has taken what each other member has. */
+  cursors: 'j',
+  /** How many statements of each class there are, and the sum of their ids. */
+  totals: 'k',
+  /** The starts of this member, and the sequence at which each of them began. */
+  lineages: 'l',
   /** The facts that the index stores about itself. */
   meta: 'm',
   /** Entries by directory and name, deleted directories included. */

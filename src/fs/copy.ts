@@ -9,6 +9,7 @@ import { TREE_AT_ONCE } from './constants.ts'
 import type { FsContext } from './context.ts'
 import { readableBody } from './get.ts'
 import { makeDirectory } from './mkdir.ts'
+import { partlyDone } from './partly-done.ts'
 import { linkAndReplicate, openPut, resolvePutOptions } from './put.ts'
 import { resolveTarget } from './resolve.ts'
 import type { PutOptions } from './types.ts'
@@ -22,7 +23,7 @@ interface FileToCopy {
 
 /**
  * Copies a file or a directory: links the same blocks at another path, and keeps them as a put keeps its blocks. Files
- * that were copied before a failure or an abort stay.
+ * that were copied before a failure or an abort stay. A failure is a `PartlyDoneError` then.
  */
 export async function copyPath(
   fs: FsContext,
@@ -38,7 +39,14 @@ export async function copyPath(
   if (node.kind === 'file') await copyFile(fs, { file: node, target }, options)
   else {
     const files = filesToCopy(fs, node, target, signal)
-    await forEachUntilFailure(files, { atOnce: TREE_AT_ONCE, signal }, file => copyFile(fs, file, options))
+    let copied = 0
+    const copy = async (file: FileToCopy): Promise<void> => {
+      await copyFile(fs, file, options)
+      copied++
+    }
+    await forEachUntilFailure(files, { atOnce: TREE_AT_ONCE, signal }, copy).catch(error => {
+      throw partlyDone(error, copied, `${copied} of its files have been copied, and stay`)
+    })
   }
   return { from: formatPath(from), path: formatPath(target) }
 }

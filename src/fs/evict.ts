@@ -4,17 +4,24 @@ import { formatPath, type Path } from '../format/path.ts'
 import { peerIdOf } from '../format/peer-id.ts'
 import { decodeReplicas } from '../format/replicas.ts'
 import type { FsContext } from './context.ts'
+import { partlyDone } from './partly-done.ts'
 import { resolvePath } from './resolve.ts'
 import type { Amount, EvictResult } from './types.ts'
 
 /**
  * Frees this member's copies of a file, or of all files below a directory. It frees a block only if enough other
- * members prove that they hold it. After an abort, blocks that have been freed stay freed.
+ * members prove that they hold it. After an abort or a failure, blocks that have been freed stay freed. A failure is a
+ * `PartlyDoneError` then.
  */
 export async function evictPath(fs: FsContext, path: Path, signal?: AbortSignal): Promise<EvictResult> {
   const node = await resolvePath(fs, path, signal)
   const result = { path: formatPath(node.path), freed: { blocks: 0, bytes: 0 }, left: { blocks: 0, bytes: 0 } }
-  await evictNode(fs, node, result, signal)
+  try {
+    await evictNode(fs, node, result, signal)
+  } catch (error) {
+    const { blocks } = result.freed
+    throw partlyDone(error, blocks, `${blocks} blocks have been freed`)
+  }
   return result
 }
 

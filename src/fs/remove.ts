@@ -1,6 +1,7 @@
 import { formatPath, type Path } from '../format/path.ts'
 import { idOf } from '../format/statement.ts'
 import type { FsContext } from './context.ts'
+import { partlyDone } from './partly-done.ts'
 import { pushToMembers } from './push-to-members.ts'
 import type { AbortOptions, RemoveResult } from './types.ts'
 
@@ -12,12 +13,19 @@ export interface RemoveOptions extends AbortOptions {
 /**
  * Deletes a file, or a directory with everything below it. Members that are offline learn of the deletion when they
  * come back. A member is in `removedOn` only once it has acknowledged the deletion. The blocks stay on disk, since
- * older versions are kept. An abort does not undo deletions that were made before it.
+ * older versions are kept. An abort
+ * does not undo deletions that were made before it, and neither does a failure, which is a `PartlyDoneError` then.
  */
 export async function removePath(fs: FsContext, path: Path, options: RemoveOptions = {}): Promise<RemoveResult> {
   const { signal } = options
   signal?.throwIfAborted()
-  const change = await fs.catalog.remove(path, options)
+  let deleted = 0
+  const onDeleted = (count: number): void => {
+    deleted += count
+  }
+  const change = await fs.catalog.remove(path, { ...options, onDeleted }).catch(error => {
+    throw partlyDone(error, deleted, `${deleted} of the entries below it have been removed, repeat this for the rest`)
+  })
   const self = fs.members.self.peerId
   const removedOn = [self, ...(await pushToMembers(fs, change.statements, signal))]
   const waitingFor = fs.members.all

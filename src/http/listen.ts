@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto'
 import { chmod, mkdir, readFile, rename, rm, writeFile } from 'node:fs/promises'
-import type { Server } from 'node:http'
+import { createServer, type Server } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
@@ -45,13 +45,30 @@ export async function listenOnLoopback(
     try {
       await listenOn(server, { host, port: candidate })
       const bound = (server.address() as AddressInfo).port
-      if (given === undefined && bound !== before) await writePrivately(join(dataDir, PORT_FILE), `${bound}\n`)
+      if (given === undefined && bound !== before) await rememberPort(dataDir, bound, log)
       return { host, port: bound }
     } catch (error) {
       if ((error as NodeJS.ErrnoException).code !== 'EADDRINUSE') throw error
     }
   }
-  throw new ApiPortTakenError(`port ${port} is taken by another program: stop it, or name another port with --api`)
+  throw portTaken(port)
+}
+
+function portTaken(port: number): ApiPortTakenError {
+  return new ApiPortTakenError(`port ${port} is taken by another program: stop it, or name another port with --api`)
+}
+
+/**
+ * Throws an `ApiPortTakenError` if the given port is taken, so that a start can be refused before anything is written.
+ */
+export async function checkPortFree(address: Address): Promise<void> {
+  const server = createServer()
+  try {
+    await listenOn(server, address)
+  } catch (error) {
+    throw (error as NodeJS.ErrnoException).code === 'EADDRINUSE' ? portTaken(address.port) : error
+  }
+  await closeServer(server)
 }
 
 /**
@@ -93,6 +110,15 @@ export async function writePrivately(path: string, text: string): Promise<void> 
   await rm(temp, { force: true })
   await writeFile(temp, text, { mode: 0o600, flag: 'wx' })
   await rename(temp, path)
+}
+
+/** Saves the port for the next start. On a full disk the API runs without that, and may get another port then. */
+async function rememberPort(dataDir: string, port: number, log: LogError): Promise<void> {
+  try {
+    await writePrivately(join(dataDir, PORT_FILE), `${port}\n`)
+  } catch (error) {
+    log('the port of the API could not be saved for the next start', error)
+  }
 }
 
 async function rememberedPort(dataDir: string, log: LogError): Promise<number | undefined> {

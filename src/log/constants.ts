@@ -7,8 +7,31 @@ export const SYNC_BYTES_MAX = 1 << 20
 export const PUSH_STATEMENTS_MAX = 256
 /** The most ids in one list, offer or fetch. */
 export const IDS_MAX = 8_192
-/** The most lists that a member may send of one class: more than the largest allowed network needs. */
+/**
+ * The most pages of ids that a member may send of one class in one comparison: more than the largest allowed network
+ * needs.
+ */
 export const LISTS_MAX = 8_192
+/** The bytes of a lineage, which is drawn at each start. */
+export const LINEAGE_BYTES = 16
+/** The starts that a member remembers. A member that took something from us before these lists everything again. */
+export const LINEAGES_MAX = 256
+/**
+ * The most statements of one member and class that were refused with a verdict that may change and are remembered, so
+ * that they can be fetched again. If there are more, the comparison stops and goes on from the same page later.
+ */
+export const HELD_MAX = 2 * IDS_MAX
+/** The most statements lost by damage that are asked for in one comparison. */
+export const LOST_MAX = IDS_MAX
+/** How long the others wait for a member that is slow to send statements before they go on without it. */
+export const FETCH_TURN_MS = 5_000
+/**
+ * Two members that have exchanged everything but have different totals may still be exchanging. It is in doubt only
+ * if neither total has changed for this long.
+ */
+export const DOUBT_AFTER_MS = 5 * 60_000
+/** In doubt, all ids of a member are listed again, at most this often. */
+export const LIST_AGAIN_MS = 60 * 60_000
 /** The most pushes that may be under way to one peer. */
 export const PUSHES_IN_FLIGHT = 4
 /**
@@ -24,14 +47,11 @@ export const PASS_ON_MS = 200
  * is offered to that member.
  */
 export const EXPECTED_MS = 5_000
-/**
- * The most statements that wait for one peer. If there are more, they are not noted one by one; the whole log is
- * offered instead.
- */
+/** The most statements that wait for one peer. If there are more, the peer is asked to compare instead. */
 export const NEWS_MAX = 16_384
 /**
- * How long after a statement fails to reach a connected peer the whole log is offered to it. The delay doubles each
- * time.
+ * How long after a statement fails to reach a connected peer that peer is asked to compare. The delay doubles each time
+ * that it does not answer.
  */
 export const BEHIND_RETRY_MS = 15_000
 export const BEHIND_RETRY_MS_MAX = 10 * 60_000
@@ -45,11 +65,6 @@ export const VERIFY_AT_ONCE = 64
 /** How long a member may take to say whether it has a statement. */
 export const HOLDERS_TIMEOUT_MS = 5_000
 
-/**
- * The most statements that are projected in one batch of the index. It bounds the memory of a batch, because one record
- * may need some hundred rows.
- */
-export const PROJECT_STATEMENTS_MAX = 512
 /**
  * The most statements of one author, and of all authors together, that wait for their time. More than these are refused
  * and offered again later. A waiting statement has at most 16 KiB on the disk and some hundred bytes in memory.

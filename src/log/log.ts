@@ -3,6 +3,7 @@ import type { Place } from '../disk/place.ts'
 import type { Store } from '../disk/store.ts'
 import { type PeerId, peerIdOf } from '../format/peer-id.ts'
 import type { Statement } from '../format/statement.ts'
+import type { Chance } from '../util/chance.ts'
 import type { Clock } from '../util/clock.ts'
 import type { ComponentLogger, Logger } from '../util/logger.ts'
 import { Worker } from '../util/worker.ts'
@@ -22,6 +23,7 @@ export type { AsidesReport } from './asides.ts'
 export interface LogOptions {
   store: Store
   clock: Clock
+  chance: Pick<Chance, 'bytes'>
   logger: ComponentLogger
 }
 
@@ -40,7 +42,8 @@ export class Log {
   readonly #store: Store
   readonly #clock: Clock
   readonly #log: Logger
-  readonly #positions = new Positions()
+  /** The order in which this member accepted the statements. */
+  readonly positions: Positions
   readonly #early: EarlyStatements
   readonly #rows: StatementRows
   readonly #receiver: Receiver
@@ -49,15 +52,16 @@ export class Log {
   readonly newest: NewestStamps
   #authorizer: Authorizer = { authorize: () => ({ refused: 'unknown-grant' }) }
 
-  constructor({ store, clock, logger }: LogOptions) {
+  constructor({ store, clock, chance, logger }: LogOptions) {
     this.#store = store
     this.newest = new NewestStamps(store.index)
     this.#clock = clock
     this.#log = logger.forComponent('dfs:log')
+    this.positions = new Positions({ index: store.index, chance, logger })
     this.#early = new EarlyStatements({ store, clock })
     this.#rows = new StatementRows({
       store,
-      positions: this.#positions,
+      positions: this.positions,
       early: this.#early,
       newest: this.newest,
       log: this.#log,
@@ -108,6 +112,7 @@ export class Log {
 
   /** Reads what the log keeps in memory. Call it once, when the store is open. */
   async load(): Promise<void> {
+    await this.positions.load()
     await this.#early.load()
     await this.#rows.asides.load()
   }
@@ -189,13 +194,13 @@ export class Log {
   }
 
   async #write(items: readonly NewStatement[]): Promise<void> {
-    const first = this.#positions.take(items.length)
+    const first = this.positions.take(items.length)
     const arrivedAtMs = this.#clock.now()
     try {
       const payloads = items.map((item, i) => this.#rows.encode({ ...item, sequence: first + i, arrivedAtMs }))
       await this.#store.write(ROW_STATEMENT, payloads)
     } finally {
-      this.#positions.settle(first, items.length)
+      this.positions.settle(first, items.length)
     }
   }
 

@@ -5,18 +5,17 @@ import { fromHex, toHex } from '../util/bytes.ts'
 import type { Clock } from '../util/clock.ts'
 import { type ComponentLogger, type Logger, reasonOf } from '../util/logger.ts'
 import { BEHIND_RETRY_MS, BEHIND_RETRY_MS_MAX, EXPECTED_MS, IDS_MAX, NEWS_MAX, PASS_ON_MS } from './constants.ts'
-import { MEMBERSHIP, REST } from './keys.ts'
-import type { Log } from './log.ts'
 
 export interface OutboxOptions {
   peer: PeerId
   clock: Clock
   logger: ComponentLogger
-  statements: Pick<Log, 'list' | 'get'>
   /** Whether the peer is still an admitted member. */
   isAdmitted: () => boolean
   /** Returns those of the ids that the peer lacks. */
   offer: (ids: readonly Uint8Array[], signal: AbortSignal) => Promise<Uint8Array[]>
+  /** Tells the peer to compare, because something did not get through to it. */
+  changed: (signal: AbortSignal) => Promise<void>
   /** Pushes a statement. If the peer does not accept it but may later, the implementation calls `fallBehind`. */
   push: (statement: SomeStatement) => Promise<unknown>
 }
@@ -24,7 +23,8 @@ export interface OutboxOptions {
 /**
  * Offers statements to one member. News is offered by id, because most members already have it from its author, and it
  * is offered promptly even if the member is behind. Statements that do not fit here, or that did not arrive, are not
- * lost: the member then counts as behind, and the whole log is offered to it at growing intervals.
+ * lost: the member then counts as behind, and it is told to compare. It asks for everything that it has not taken yet,
+ * so nobody need remember what did not arrive.
  */
 export class Outbox {
   readonly #options: OutboxOptions
@@ -71,7 +71,7 @@ export class Outbox {
     this.#expected.delete(idOf(statement))
   }
 
-  /** Notes that some statement did not arrive. The whole log will be offered after a while. */
+  /** Notes that some statement did not arrive. After a while, the other member is told to compare. */
   fallBehind(): void {
     this.#isBehind = true
     if (!this.#isCatchingUp) void this.#catchUp()
@@ -116,7 +116,7 @@ export class Outbox {
       const news = this.#news
       this.#news = new Map()
       try {
-        await this.#offer([...news.keys()].map(fromHex), news)
+        await this.#offer(news)
       } catch (error) {
         this.#log('could not offer statements to %s: %d (%s)', this.#options.peer, news.size, reasonOf(error))
         this.fallBehind()
@@ -132,14 +132,14 @@ export class Outbox {
     const backoff = new Backoff({ minMs: BEHIND_RETRY_MS, maxMs: BEHIND_RETRY_MS_MAX })
     while (this.#isBehind) {
       const pauseMs = backoff.nextMs()
-      this.#log('%s is behind: offering the whole log in %d ms', peer, pauseMs)
+      this.#log('%s is behind: telling it to compare in %d ms', peer, pauseMs)
       const goesOn = await this.#pause(pauseMs)
       this.#isBehind = false
       if (!goesOn) break
       try {
-        await this.#offerAll()
+        await this.#options.changed(this.#stopped.signal)
       } catch (error) {
-        this.#log('could not offer the whole log to %s: %s', peer, reasonOf(error))
+        this.#log('could not tell %s to compare: %s', peer, reasonOf(error))
         this.#isBehind = true
       }
     }
@@ -157,36 +157,17 @@ export class Outbox {
     return !signal.aborted && this.#options.isAdmitted()
   }
 
-  async #offerAll(): Promise<void> {
-    const { statements, isAdmitted } = this.#options
-    for (const statementClass of [MEMBERSHIP, REST]) {
-      let after: Uint8Array | undefined
-      do {
-        const ids = await statements.list(statementClass, after, IDS_MAX)
-        await this.#offer(ids, new Map())
-        after = ids.at(-1)
-      } while (after !== undefined && isAdmitted())
-    }
-  }
-
-  /**
-   * Offers ids, and pushes the statements that the peer lacks. It takes them from `known`, or else reads them from the
-   * log.
-   */
-  async #offer(ids: readonly Uint8Array[], known: ReadonlyMap<string, SomeStatement>): Promise<void> {
-    const { peer, offer, push, statements } = this.#options
+  /** Offers news by id, and pushes the statements that the peer lacks. */
+  async #offer(news: ReadonlyMap<string, SomeStatement>): Promise<void> {
+    const { peer, offer, push } = this.#options
+    const ids = [...news.keys()].map(fromHex)
     for (let start = 0; start < ids.length; start += IDS_MAX) {
       const offered = ids.slice(start, start + IDS_MAX)
       const lacking = await offer(offered, this.#stopped.signal)
       const log = lacking.length > 0 ? this.#log : this.#log.trace
       log('offered statements to %s: %d, of which it lacks %d', peer, offered.length, lacking.length)
-      await Promise.all(
-        lacking.map(async id => {
-          const statement = known.get(toHex(id)) ?? (await statements.get(id))?.statement
-          // `Sync` logs a push that fails, and calls `fallBehind`.
-          if (statement !== undefined) await push(statement).catch(() => {})
-        })
-      )
+      // `Sync` logs a push that fails, and calls `fallBehind`.
+      await Promise.all(lacking.map(id => push(news.get(toHex(id)) as SomeStatement).catch(() => {})))
     }
   }
 }

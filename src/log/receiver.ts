@@ -80,7 +80,7 @@ export class Receiver {
         return verdict
       })
     )
-    if (accepted.size > 0) await this.#options.write([...accepted.values()])
+    if (accepted.size > 0) await this.#options.write(inOrder(accepted, received))
     if (early.size > 0) await this.#keepEarly(early, received, verdicts)
     for (const [i, statement] of received.entries()) this.#report(statement, verdicts[i] as Verdict, from, accepted)
     return verdicts
@@ -149,6 +149,12 @@ export class Receiver {
     else if (accepted.has(idOf(received))) log('accepted %s %s from %s', received.kind, shortHex(received.id), from)
     else log.trace('%s %s from %s is known or superseded', received.kind, shortHex(received.id), from)
   }
+}
+
+/** Returns statements in the order of the message. They were added in the order in which threads verified them. */
+function inOrder(accepted: ReadonlyMap<string, NewStatement>, received: readonly Received[]): NewStatement[] {
+  const ids = new Set(received.map(statement => (typeof statement === 'string' ? '' : idOf(statement))))
+  return [...ids].map(id => accepted.get(id)).filter(item => item !== undefined)
 }
 
 /** The membership kinds that do not authorize other statements. */

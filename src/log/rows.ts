@@ -1,3 +1,4 @@
+import { PROJECT_ROWS_MAX } from '../disk/constants.ts'
 import type { IndexDb } from '../disk/index-db.ts'
 import { IndexOps } from '../disk/index-sink.ts'
 import { isSamePlace, type Place } from '../disk/place.ts'
@@ -11,7 +12,6 @@ import { shortHex } from '../util/bytes.ts'
 import { DfsError } from '../util/errors.ts'
 import { type Logger, reasonOf } from '../util/logger.ts'
 import { type Aside, Asides } from './asides.ts'
-import { PROJECT_STATEMENTS_MAX } from './constants.ts'
 import type { EarlyStatements } from './early.ts'
 import { classOf, decodeEntry, encodeEntry, keyOf, signedUnderKey } from './keys.ts'
 import type { NewestStamps } from './newest-stamps.ts'
@@ -80,8 +80,11 @@ export class StatementRows implements RowProjection {
 
   async project(rows: readonly StoredRow[], replay: boolean): Promise<void> {
     const items = await this.#decode(rows)
-    for (let start = 0; start < items.length; start += PROJECT_STATEMENTS_MAX)
-      await this.#projectSome(items.slice(start, start + PROJECT_STATEMENTS_MAX), replay)
+    // A replay brings more rows than a batch of the index should hold. Nobody waits for them, so they need not stay
+    // together.
+    const atOnce = replay ? PROJECT_ROWS_MAX : Math.max(1, items.length)
+    for (let start = 0; start < items.length; start += atOnce)
+      await this.#projectSome(items.slice(start, start + atOnce), replay)
   }
 
   async isLive({ payload, place }: StoredRow): Promise<boolean> {
@@ -105,7 +108,6 @@ export class StatementRows implements RowProjection {
 
   /** Removes statements that others have replaced from the index. Their rows are dead from then on. */
   async forget(items: readonly LoggedStatement[]): Promise<void> {
-    if (items.length === 0) return
     const ops = new IndexOps()
     await this.#forgetIn(ops, items)
     await this.#options.store.index.batch(ops.all)
@@ -146,43 +148,55 @@ export class StatementRows implements RowProjection {
   }
 
   async #commit(items: readonly StoredStatement[], projections: readonly Projection[], replay: boolean): Promise<void> {
-    const { store, positions, early, newest } = this.#options
+    const { store, early } = this.#options
     const entries = await this.#entriesOf(items)
-    const fresh = items.filter((_, i) => entries[i] === undefined)
     const ops = new IndexOps()
-    for (const [i, { statement, place, sequence }] of items.entries()) {
-      ops.put(keyOf(statement), encodeEntry(place, sequence))
-      ops.put(signedUnderKey(statement), NOTHING)
-      const entry = entries[i]
-      // The same statement may already be at another place: compaction copied it, a replay repeats it, or two peers sent
-      // it at the same time.
-      if (entry !== undefined && !isSamePlace(entry.place, place)) ops.addAll(store.markDead([entry.place]))
-    }
-    const moved = items.flatMap((item, i) => {
-      const entry = entries[i]
-      return entry === undefined || entry.sequence === item.sequence ? [] : [{ item, entry }]
-    })
-    positions.removeFrom(
-      ops,
-      moved.map(({ item, entry }) => numbered({ ...item, sequence: entry.sequence }))
-    )
-    positions.addTo(ops, [...fresh, ...moved.map(({ item }) => item)].map(numbered))
-    const statements = items.map(({ statement }) => statement)
-    await early.removeFrom(ops, statements)
-    await newest.project(items, ops)
-    for (const projection of projections) {
-      const added = itemsOf(projection, items)
-      if (added.length > 0) await projection.project({ added, removed: [] }, ops)
-      const replaced = added.length > 0 ? (projection.replacedBy?.(added) ?? []) : []
-      // These changes come last, because even a statement that has just arrived may be replaced already.
-      if (replaced.length > 0) await this.#forgetIn(ops, replaced)
-    }
+    await this.#logOps(ops, items, entries)
+    for (const projection of projections) await this.#projectionOps(ops, projection, items)
     await store.index.batch(ops.all)
-    early.accepted(statements)
+    early.accepted(items.map(({ statement }) => statement))
+    const fresh = items.filter((_, i) => entries[i] === undefined)
     if (!replay) this.#announce(fresh, projections)
   }
 
+  /** Adds the changes to the tables of the log itself. `entries` is what the index says about each statement. */
+  async #logOps(
+    ops: IndexOps,
+    items: readonly StoredStatement[],
+    entries: ReadonlyArray<Entry | undefined>
+  ): Promise<void> {
+    const { store, positions, early, newest } = this.#options
+    const [left, entered]: [Numbered[], Numbered[]] = [[], []]
+    for (const [i, item] of items.entries()) {
+      const { statement, place, sequence } = item
+      const entry = entries[i]
+      ops.put(keyOf(statement), encodeEntry(place, sequence))
+      ops.put(signedUnderKey(statement), NOTHING)
+      // The same statement may already be at another place: compaction copied it, a replay repeats it, or two peers sent
+      // it at the same time.
+      if (entry !== undefined && !isSamePlace(entry.place, place)) ops.addAll(store.markDead([entry.place]))
+      if (entry?.sequence === sequence) continue
+      entered.push(numbered(item))
+      if (entry !== undefined) left.push(numbered({ ...item, sequence: entry.sequence }))
+    }
+    await positions.removeFrom(ops, left)
+    await positions.addTo(ops, entered)
+    const statements = items.map(({ statement }) => statement)
+    await early.removeFrom(ops, statements)
+    await newest.project(items, ops)
+  }
+
+  /** Adds the changes that one projection makes for its statements. */
+  async #projectionOps(ops: IndexOps, projection: Projection, items: readonly StoredStatement[]): Promise<void> {
+    const added = itemsOf(projection, items)
+    if (added.length === 0) return
+    await projection.project({ added, removed: [] }, ops)
+    // These changes come last, because even a statement that has just arrived may be replaced already.
+    await this.#forgetIn(ops, projection.replacedBy?.(added) ?? [])
+  }
+
   async #forgetIn(ops: IndexOps, items: readonly LoggedStatement[]): Promise<void> {
+    if (items.length === 0) return
     const { store, positions } = this.#options
     const entries = await this.#entriesOf(items)
     for (const [i, item] of items.entries()) {
@@ -190,7 +204,7 @@ export class StatementRows implements RowProjection {
       const { place, sequence } = entries[i] ?? item
       ops.del(keyOf(item.statement))
       ops.del(signedUnderKey(item.statement))
-      positions.removeFrom(ops, [numbered({ ...item, sequence })])
+      await positions.removeFrom(ops, [numbered({ ...item, sequence })])
       ops.addAll(store.markDead([place]))
     }
   }
@@ -234,7 +248,8 @@ function itemsOf({ kinds }: Projection, items: readonly StoredStatement[]): Arra
 }
 
 function numbered({ statement, sequence }: LoggedStatement): Numbered {
-  return { class: classOf(statement.kind), id: statement.id, sequence }
+  // A member's statuses replace each other all the time, and not at the same moment on all members.
+  return { class: classOf(statement.kind), id: statement.id, sequence, isCounted: statement.kind !== 'status' }
 }
 
 /** Returns true if the index holds what the projection of a statement wrote there. */

@@ -1,4 +1,5 @@
 import { hash } from 'node:crypto'
+import type { z } from 'zod'
 import type { PeerId } from '../format/peer-id.ts'
 import type { SomeStatement } from '../format/statement.ts'
 import { equalBytes } from '../util/bytes.ts'
@@ -8,8 +9,9 @@ import { ProtocolError } from '../wire/errors.ts'
 import type { Host } from '../wire/host.ts'
 import { SYNC_BYTES_MAX, SYNC_PROTOCOL, SYNC_TIMEOUT_MS } from './constants.ts'
 import type { StatementClass } from './keys.ts'
+import type { Position, Totals } from './positions.ts'
 import type { Verdict } from './projection.ts'
-import { fetchReply, GONE, listReply, pushReply, splitBody, splitIds } from './sync-frames.ts'
+import { fetchReply, GONE, listReply, newsReply, pushReply, splitBody, splitIds } from './sync-frames.ts'
 
 /** The name and limits of `/dfs/sync/1.0.0`, which are the same for both ends. */
 export const SYNC: ProtocolOptions = {
@@ -25,6 +27,16 @@ export interface Push {
   put: Uint8Array | null
 }
 
+/** One page of ids. */
+export interface IdPage {
+  ids: Uint8Array[]
+  /** Where the news begins that follows the page. */
+  position: Position
+  isEnd: boolean
+  /** The totals of the class when the peer answered. */
+  totals: Totals
+}
+
 export interface SyncClientOptions {
   host: Host
   clock: Clock
@@ -33,7 +45,7 @@ export interface SyncClientOptions {
 }
 
 /**
- * Makes the four requests of `/dfs/sync/1.0.0`, with one method for each. The methods throw what `Callers.call` throws.
+ * Makes the requests of `/dfs/sync/1.0.0`, with one method for each. The methods throw what `Callers.call` throws.
  * If the answer makes no sense, they throw a `ProtocolError`, which counts as a fault of the peer.
  */
 export class SyncClient {
@@ -56,13 +68,16 @@ export class SyncClient {
     })
   }
 
-  /** Returns one page of the ids of a class that the peer has, starting with the first id after `after`. */
+  /**
+   * Returns one page of all ids of a class that the peer has, in ascending order, starting with the first id after
+   * `after`. `position` is where the news begins that may be missing in this page and those after it.
+   */
   list(
     peer: PeerId,
     statementClass: StatementClass,
     after: Uint8Array | null,
     signal: AbortSignal | undefined
-  ): Promise<{ ids: Uint8Array[]; isEnd: boolean }> {
+  ): Promise<IdPage> {
     return this.#call(peer, { do: 'list', class: statementClass, after }, { signal }, ({ fields, body }) => {
       const ids = splitIds(body)
       for (const [i, id] of ids.entries()) {
@@ -70,7 +85,29 @@ export class SyncClient {
         if (before !== null && Buffer.compare(id, before) <= 0)
           throw new ProtocolError('the ids of a list are not in ascending order')
       }
-      return { ids, isEnd: parseReply(listReply, fields).isEnd }
+      return pageOf(ids, parseReply(listReply, fields))
+    })
+  }
+
+  /**
+   * Returns one page of the ids of a class that the peer accepted after a position, in the order in which it accepted
+   * them. Returns undefined if the peer does not know the position.
+   */
+  news(
+    peer: PeerId,
+    statementClass: StatementClass,
+    after: Position,
+    signal: AbortSignal | undefined
+  ): Promise<IdPage | undefined> {
+    const fields = { do: 'news', class: statementClass, lineage: after.lineage, after: after.sequence }
+    return this.#call(peer, fields, { signal }, reply => {
+      const parsed = parseReply(newsReply, reply.fields)
+      if (!parsed.known) return undefined
+      const page = pageOf(splitIds(reply.body), parsed)
+      // Each statement has a sequence of its own.
+      if (page.position.sequence < after.sequence + page.ids.length)
+        throw new ProtocolError('the news of a member ends before it begins')
+      return page
     })
   }
 
@@ -94,6 +131,11 @@ export class SyncClient {
     })
   }
 
+  /** Tells the peer that something did not get through to it, so that it compares. */
+  changed(peer: PeerId, signal: AbortSignal | undefined): Promise<void> {
+    return this.#call(peer, { do: 'changed' }, { signal }, () => {})
+  }
+
   /**
    * Throws a `ProtocolError` if several answers of a peer, taken together, make no sense. It counts as a fault of the
    * peer.
@@ -113,6 +155,12 @@ export class SyncClient {
     const reply = await this.#callers.call(peer, fields, { timeoutMs: SYNC_TIMEOUT_MS, ...options })
     return this.#callers.read(peer, () => read(reply))
   }
+}
+
+function pageOf(ids: Uint8Array[], fields: z.infer<typeof listReply>): IdPage {
+  const { lineage, next, isEnd, count, sum } = fields
+  if (ids.length === 0 && !isEnd) throw new ProtocolError('a page of ids is empty, although more are to follow')
+  return { ids, position: { lineage, sequence: next }, isEnd, totals: { count, sum } }
 }
 
 function answersFor(ids: readonly Uint8Array[], answers: readonly Uint8Array[]): Array<Uint8Array | null> {

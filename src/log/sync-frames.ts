@@ -1,14 +1,18 @@
 import { z } from 'zod'
 import { bytesOf } from '../format/schemas.ts'
 import { ProtocolError } from '../wire/errors.ts'
-import { IDS_MAX, PUSH_STATEMENTS_MAX, SYNC_BYTES_MAX } from './constants.ts'
+import { IDS_MAX, LINEAGE_BYTES, PUSH_STATEMENTS_MAX, SYNC_BYTES_MAX } from './constants.ts'
 import { VERDICTS } from './projection.ts'
 
 /** The fields of the frames of `/dfs/sync/1.0.0`. SPEC.md describes them in words. */
 
 const ID_BYTES = 32
 const PUT_NUMBER_BYTES = 16
+const SUM_BYTES = 32
 
+const statementClass = z.union([z.literal(0), z.literal(1)])
+const lineage = bytesOf(LINEAGE_BYTES)
+const sequence = z.number().int().nonnegative().max(Number.MAX_SAFE_INTEGER)
 /** Lengths that exceed the largest statement are not refused here, but each statement is when it is decoded. */
 const lengths = z.array(z.number().int().positive().max(SYNC_BYTES_MAX)).max(PUSH_STATEMENTS_MAX)
 
@@ -18,18 +22,22 @@ export const requestSchema = z.discriminatedUnion('do', [
     lengths,
     puts: z.array(bytesOf(PUT_NUMBER_BYTES).nullable()).max(PUSH_STATEMENTS_MAX)
   }),
-  z.strictObject({
-    do: z.literal('list'),
-    class: z.union([z.literal(0), z.literal(1)]),
-    after: bytesOf(ID_BYTES).nullable()
-  }),
+  z.strictObject({ do: z.literal('list'), class: statementClass, after: bytesOf(ID_BYTES).nullable() }),
+  z.strictObject({ do: z.literal('news'), class: statementClass, lineage, after: sequence }),
   z.strictObject({ do: z.literal('fetch') }),
-  z.strictObject({ do: z.literal('offer') })
+  z.strictObject({ do: z.literal('offer') }),
+  z.strictObject({ do: z.literal('changed') })
 ])
 
 export const pushReply = z.object({ verdicts: z.array(z.enum(VERDICTS)) })
 export const fetchReply = z.object({ lengths })
-export const listReply = z.object({ isEnd: z.boolean() })
+/** A position of the member that answers, the totals of a class, and whether more pages follow. */
+const page = { lineage, next: sequence, isEnd: z.boolean(), count: sequence, sum: bytesOf(SUM_BYTES) }
+export const listReply = z.object(page)
+export const newsReply = z.discriminatedUnion('known', [
+  z.object({ known: z.literal(true), ...page }),
+  z.object({ known: z.literal(false) })
+])
 
 /**
  * In an answer to a fetch, this takes the place of a statement that the member no longer has. No statement is this

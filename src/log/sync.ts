@@ -1,3 +1,4 @@
+import type { IndexDb } from '../disk/index-db.ts'
 import type { PeerId } from '../format/peer-id.ts'
 import type { SomeStatement } from '../format/statement.ts'
 import { Batcher } from '../util/batcher.ts'
@@ -10,13 +11,17 @@ import { DisconnectedError } from '../wire/errors.ts'
 import type { Host } from '../wire/host.ts'
 import { Comparison } from './comparison.ts'
 import { HOLDERS_TIMEOUT_MS, NEWS_MAX, PUSH_STATEMENTS_MAX, PUSHES_IN_FLIGHT, SYNC_BYTES_MAX } from './constants.ts'
+import { Cursors } from './cursors.ts'
+import { FetchTurns } from './fetch-turns.ts'
 import { Outbox } from './outbox.ts'
 import { isForClock, isRetryable, type LoggedStatement, type Verdict } from './projection.ts'
+import { Standings } from './standing.ts'
 import { type Push, SYNC, SyncClient } from './sync-client.ts'
 import { answerSync, type SyncServerOptions } from './sync-server.ts'
 
 export interface SyncOptions extends SyncServerOptions {
   host: Host
+  index: IndexDb
   clock: Clock
   logger: ComponentLogger
   /** Whether this peer is an admitted member. */
@@ -24,6 +29,10 @@ export interface SyncOptions extends SyncServerOptions {
   admitted: () => PeerId[]
   /** Called when a peer breaks the protocol. */
   onFault: (peer: PeerId) => void
+  /** Called when the totals of a member say that one of us lacks something. All ids are then listed again. */
+  onDoubt: (peer: PeerId) => void
+  /** Returns ids of statements that this member has lost by damage, at most this many. */
+  lost: (limit: number) => Promise<Uint8Array[]>
   /** Called when a member refuses one of our statements because its stamp is too far ahead. */
   onClockOff: () => void
 }
@@ -40,11 +49,17 @@ export class Sync {
   readonly #log: Logger
   readonly #pushes = new Map<PeerId, Batcher<Push, Verdict>>()
   readonly #outboxes = new Map<PeerId, Outbox>()
+  /** What the comparisons with each member have left in memory. There is one for each member that was ever admitted. */
+  readonly #standings = new Map<PeerId, Standings>()
+  readonly #cursors: Cursors
+  readonly #turns: FetchTurns
   #isStopped = false
 
   constructor(options: SyncOptions) {
     this.#options = options
-    const { host, clock, log, logger, isAdmitted, onFault } = options
+    const { host, index, clock, log, logger, isAdmitted, onFault } = options
+    this.#cursors = new Cursors(index)
+    this.#turns = new FetchTurns(clock)
     this.#log = logger.forComponent('dfs:log:sync')
     this.#client = new SyncClient({ host, clock, onFault })
     serveCalls(host, { ...SYNC, onFault, clock, mayAsk: isAdmitted, answer: request => answerSync(options, request) })
@@ -105,22 +120,30 @@ export class Sync {
   }
 
   /**
-   * Fetches every statement that a member has and this one lacks, those about membership first. Returns false if the
-   * log refused some that it may accept later. Throws what `Callers.call` throws. Throws a `ProtocolError`, which
-   * counts as a fault of the member, if the member lists statements that it does not have, answers with other
-   * statements, or lists without end.
+   * Fetches every statement that a member has accepted since the last comparison and this one lacks, those about
+   * membership first. Returns false if the log refused some that it may accept later. Throws what `Callers.call`
+   * throws. Throws a `ProtocolError`, which counts as a fault of the member, if the member lists statements that it
+   * does not have, answers with other statements, contradicts itself, or lists without end. Throws an `OverLimitError`
+   * if it has too many statements that cannot be accepted yet.
    */
   compare(peer: PeerId, signal?: AbortSignal): Promise<boolean> {
-    const { log, onFault } = this.#options
-    const comparison = new Comparison({
-      peer,
-      client: this.#client,
-      statements: log,
-      log: this.#log,
-      onFault,
-      signal
-    })
-    return comparison.run()
+    return this.#comparison(peer, signal).run()
+  }
+
+  /**
+   * Like `compare`, but looks at all statements that the member has, as when two members meet for the first time. This
+   * takes 32 bytes for each statement. Call it if there is a sign that something is missing here.
+   */
+  compareAll(peer: PeerId, signal?: AbortSignal): Promise<boolean> {
+    return this.#comparison(peer, signal).run({ isAll: true })
+  }
+
+  /**
+   * Members whose totals differ from ours although each of us seems to have everything of the other. All ids were
+   * listed again, and that did not mend it. Either side may be at fault.
+   */
+  get inDoubt(): PeerId[] {
+    return [...this.#standings].flatMap(([peer, standings]) => (standings.isInDoubt ? [peer] : []))
   }
 
   /**
@@ -133,6 +156,30 @@ export class Sync {
       if (from === null) this.#outbox(peer)?.expect(statements)
       else if (peer !== from) this.#outbox(peer)?.add(statements)
     }
+  }
+
+  #comparison(peer: PeerId, signal: AbortSignal | undefined): Comparison {
+    let standings = this.#standings.get(peer)
+    if (standings === undefined) {
+      standings = new Standings()
+      this.#standings.set(peer, standings)
+    }
+    const { log, clock, onFault, onDoubt, lost } = this.#options
+    return new Comparison({
+      peer,
+      client: this.#client,
+      statements: log,
+      positions: log.positions,
+      cursors: this.#cursors,
+      turns: this.#turns,
+      standings,
+      lost,
+      clock,
+      log: this.#log,
+      onFault,
+      onDoubt,
+      signal
+    })
   }
 
   async #holds(peer: PeerId, id: Uint8Array): Promise<boolean> {
@@ -185,14 +232,14 @@ export class Sync {
     if (this.#isStopped || !this.#options.admitted().includes(peer)) return undefined
     let outbox = this.#outboxes.get(peer)
     if (outbox === undefined) {
-      const { clock, log, logger, admitted } = this.#options
+      const { clock, logger, admitted } = this.#options
       outbox = new Outbox({
         peer,
         clock,
         logger,
-        statements: log,
         isAdmitted: () => admitted().includes(peer),
         offer: (ids, signal) => this.#client.offer(peer, ids, signal),
+        changed: signal => this.#client.changed(peer, signal),
         push: statement => this.push(peer, statement)
       })
       this.#outboxes.set(peer, outbox)
@@ -201,6 +248,8 @@ export class Sync {
   }
 
   #forget(peer: PeerId): void {
+    const standings = this.#standings.get(peer)
+    if (standings !== undefined) this.#standings.set(peer, standings.renewed())
     this.#outboxes.get(peer)?.stop()
     this.#outboxes.delete(peer)
     const batcher = this.#pushes.get(peer)

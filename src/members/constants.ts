@@ -21,6 +21,10 @@ export const ALIVE_TIMEOUT_MS = 5_000
 /** The pause before a failed or incomplete comparison is repeated. It doubles each time, up to the second value. */
 export const COMPARE_RETRY_MS = 5_000
 export const COMPARE_RETRY_MS_MAX = 10 * 60_000
+/** The mean pause between two comparisons with a member chosen at random. Each pause is between half and one and a half of it. */
+export const COMPARE_EVERY_MS = 30_000
+/** A member may ask us to compare with it. We do so at most this often. */
+export const COMPARE_PAUSE_MS = 5_000
 
 export const NONCE_BYTES = 32
 export const INSTANCE_BYTES = 16
@@ -44,6 +48,8 @@ export const WEIGHT_MAX = 1_000_000_000_000
 export const DIAL_YIELD_MS = 1_500
 /** How long we ignore the announcements of a peer that belongs to another network. */
 export const FOREIGN_MS = 10 * 60_000
+/** A peer that is not a member and announces the same addresses again is dialled again after this time. */
+export const STRANGER_AGAIN_MS = 10 * 60_000
 
 /** How often we ask the others for the time. */
 export const CLOCK_CHECK_MS = 5 * 60_000

@@ -7,7 +7,7 @@ import { DISCOVERED_MAX } from '../wire/constants.ts'
 import type { Host } from '../wire/host.ts'
 import { type AddPeerOptions, Redialler } from '../wire/redial.ts'
 import { type AddressBook, onOurSubnets } from './address-book.ts'
-import { DIAL_YIELD_MS, FOREIGN_MS } from './constants.ts'
+import { DIAL_YIELD_MS, FOREIGN_MS, STRANGER_AGAIN_MS } from './constants.ts'
 import { ExpiringSet } from './expiring-set.ts'
 import type { LocalMember } from './local-member.ts'
 import type { Roster } from './roster.ts'
@@ -37,6 +37,8 @@ export class MemberDialler {
   readonly #redialler: Redialler
   /** Peers that turned out to belong to another network. We ignore their announcements for a while. */
   readonly #foreign: ExpiringSet<PeerId>
+  /** What peers that are not members have announced a short time ago. They get a few dials for it, and no more. */
+  readonly #strangers: ExpiringSet<string>
 
   constructor(options: MemberDiallerOptions) {
     this.#options = options
@@ -44,6 +46,7 @@ export class MemberDialler {
     this.#log = logger.forComponent('dfs:members:dial')
     this.#redialler = new Redialler({ host, clock, chance, logger })
     this.#foreign = new ExpiringSet({ clock, lifetimeMs: FOREIGN_MS, max: DISCOVERED_MAX })
+    this.#strangers = new ExpiringSet({ clock, lifetimeMs: STRANGER_AGAIN_MS, max: DISCOVERED_MAX })
     host.onDiscovered((peer, addresses) => this.#onDiscovered(peer, addresses))
   }
 
@@ -63,6 +66,7 @@ export class MemberDialler {
   stop(): void {
     this.#redialler.stop()
     this.#foreign.clear()
+    this.#strangers.clear()
   }
 
   /** Dials all members at the addresses that they state now. */
@@ -96,7 +100,12 @@ export class MemberDialler {
     if (this.#foreign.has(peer) || !isMemberKey(peer)) return
     const nearby = onOurSubnets(addresses)
     this.#log.trace('%s announced addresses: %d, in our subnets: %d', peer, addresses.length, nearby.length)
-    this.#dial(peer, nearby, { isHint: true, isTransient: this.#options.roster.member(peer) === undefined })
+    if (nearby.length === 0) return
+    const isTransient = this.#options.roster.member(peer) === undefined
+    const announced = `${peer} ${nearby.toSorted().join(' ')}`
+    if (isTransient && this.#strangers.has(announced)) return
+    if (isTransient) this.#strangers.add(announced)
+    this.#dial(peer, nearby, { isHint: true, isTransient })
   }
 
   #dial(peer: PeerId, addresses: readonly string[], options: Omit<AddPeerOptions, 'delayMs'> = {}): void {

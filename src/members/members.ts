@@ -97,9 +97,11 @@ export class Members {
     this.#comparisons = new Comparisons({
       clock,
       log: this.#log,
+      chance: options.chance,
+      admissions: () => this.#join.admissions,
       compare: (peer, signal) => this.#compare(peer, signal),
       isCurrent: admission => this.#join.isCurrent(admission),
-      onCompared: peer => this.#onCompared(peer)
+      onCompared: (peer, isFirst) => this.#onCompared(peer, isFirst)
     })
     this.#news = new WithheldNews({
       roster,
@@ -110,7 +112,7 @@ export class Members {
       log: this.#log,
       self: self.peerId,
       admitted: () => this.admitted,
-      compareAll: async (peer, signal) => this.#sync?.compare(peer, signal)
+      compareAll: async (peer, signal) => this.#sync?.compareAll(peer, signal)
     })
     this.#clocks = new ClockCheck({
       clock,
@@ -120,7 +122,8 @@ export class Members {
     })
     this.#status = new OwnStatus(options)
     this.#timePassing = timePassing({ ...options, join: this.#join, log: this.#log })
-    this.workers = [this.#status.worker, this.#clocks.worker, this.#news.worker, this.#timePassing]
+    const workers = [this.#clocks.worker, this.#news.worker, this.#comparisons.worker, this.#timePassing]
+    this.workers = [this.#status.worker, ...workers]
     roster.onChange(() => self.follow(roster.chainOf(self.peerId)))
     log.onAccepted(items => {
       if (items.some(({ statement }) => statement.kind === 'status')) this.#dialler.dialMembers()
@@ -233,14 +236,19 @@ export class Members {
     this.#sync = sync
     await this.#dialler.start()
     await this.#status.start(sync)
-    for (const worker of [this.#clocks.worker, this.#news.worker, this.#timePassing]) worker.start()
+    for (const worker of [this.#clocks.worker, this.#news.worker, this.#comparisons.worker, this.#timePassing])
+      worker.start()
   }
 
   async stop(): Promise<void> {
-    this.#comparisons.stop()
     this.#dialler.stop()
     const workers = [this.#clocks.worker, this.#news.worker, this.#timePassing]
-    await Promise.all([this.#status.stop(), ...workers.map(worker => worker.stop())])
+    await Promise.all([this.#comparisons.stop(), this.#status.stop(), ...workers.map(worker => worker.stop())])
+  }
+
+  /** Compares our log with a member's soon. Call this when the member has said that something did not get through. */
+  compareSoon(peer: PeerId): void {
+    this.#comparisons.soon(peer)
   }
 
   /** Tells the others that our state has changed, if it has. */
@@ -268,13 +276,13 @@ export class Members {
   }
 
   async #compare(peer: PeerId, signal: AbortSignal): Promise<boolean> {
-    await this.#dialler.rememberAddress(peer)
+    if (!this.compared.has(peer)) await this.#dialler.rememberAddress(peer)
     return (await this.#sync?.compare(peer, signal)) ?? true
   }
 
-  #onCompared(peer: PeerId): void {
+  #onCompared(peer: PeerId, isFirst: boolean): void {
     this.#news.compared()
-    this.#emit({ event: 'compared', peer })
+    if (isFirst) this.#emit({ event: 'compared', peer })
   }
 
   #onDeparted(peer: PeerId): void {

@@ -1,7 +1,8 @@
-import type { DfsNode, NodeOptions } from '../api.ts'
-import { makeDataDirectory, openFormat } from '../disk/data-directory.ts'
-import { lockDirectory } from '../disk/lock.ts'
+import type { DfsNode, NodeEvent, NodeOptions } from '../api.ts'
+import { openFormat } from '../disk/data-directory.ts'
+import { claimDirectory, type DataDirectory, isFirstStartOn } from '../disk/directory-claim.ts'
 import { MonitoredFiles } from '../disk/monitored-files.ts'
+import { Reserve, startWithReserve } from '../disk/reserve.ts'
 import { CAPACITY_BYTES_MAX, LABEL_BYTES_MAX, OUT_AFTER_MS_MAX } from '../format/constants.ts'
 import { copiesOf } from '../fs/context.ts'
 import { OUT_AFTER_MS_MIN } from '../members/constants.ts'
@@ -9,11 +10,12 @@ import { utf8 } from '../util/bytes.ts'
 import { systemChance } from '../util/chance.ts'
 import { systemClock } from '../util/clock.ts'
 import { InvalidInputError } from '../util/errors.ts'
-import { debugLogger } from '../util/logger.ts'
-import { secretsOf } from './identity.ts'
+import { type ComponentLogger, debugLogger, reasonOf } from '../util/logger.ts'
+import { checkDial, checkListen, parseAddress } from '../wire/addresses.ts'
+import { isOfAnotherNetwork, secretsOf } from './identity.ts'
 import { Node } from './node.ts'
 import { defaultListen, rememberPorts } from './ports.ts'
-import { startStack } from './stack.ts'
+import { type StackOptions, startStack } from './stack.ts'
 
 const REPLICAS_DEFAULT = 3
 
@@ -21,45 +23,126 @@ const REPLICAS_DEFAULT = 3
  * Starts a node on a data directory and resolves once the node answers. The node is the member whose keystore is in the
  * directory. In a new directory, it becomes an admin of the network whose key is given, or of a network that it founds.
  *
+ * If a first start fails before a member has been reached, everything that it has written is removed again. If the
+ * process is killed during a first start, the next start goes on from there, or begins again if the network key is
+ * another one.
+ *
  * Throws a `DfsError` with one of these codes: `locked` if another process has the directory; `wrong-key` for the
  * passphrase; `not-allowed` if there is an address to join at but neither a key nor `found`; `invalid` for options that
- * can never work, or for a directory of another network; `port-taken`; `unsupported` for a directory of an unknown
- * layout, or for one that has lost its keystore; and the codes of the disk.
+ * can never work, for a directory of another network, and for a path that can be no data directory or that belongs to
+ * somebody else, in which nothing is changed; `port-taken`; `unsupported` for a directory of an unknown layout, or for
+ * one that has lost its keystore; and the codes of the disk. It also throws what `confirmFirstStart` throws.
  */
 export async function createNode(options: NodeOptions): Promise<DfsNode> {
-  checkOptions(options)
-  const { dataDir, clock = systemClock, chance = systemChance, logger = debugLogger, onEvent = () => {} } = options
-  await makeDataDirectory(dataDir)
-  const unlock = await lockDirectory(dataDir, { logger })
+  checkNodeOptions(options)
+  const { dataDir, ownersFiles, chance = systemChance, logger = debugLogger } = options
+  const reserve = new Reserve({ files: new MonitoredFiles(dataDir), chance, logger })
+  const isOwn = async (): Promise<boolean> => !(await isFirstStartOn(dataDir, ownersFiles))
+  return startWithReserve(reserve, isOwn, () => startNode(options))
+}
+
+async function startNode(options: NodeOptions): Promise<DfsNode> {
+  const { dataDir, ownersFiles, logger = debugLogger } = options
+  const directory = await claimDirectory(dataDir, { logger, ownersFiles })
+  const firstStart = new FirstStart(directory)
+  const release = (): Promise<void> => directory.release({ undo: firstStart.mustUndo })
+  let node: Node | undefined
   try {
-    const files = new MonitoredFiles(dataDir)
-    const { storeId, isNew } = await openFormat(files, chance, logger)
-    const secrets = await secretsOf(options, files)
-    const hasDefaultPorts = options.listen === undefined && options.transports === undefined
-    const given = options.listen ?? (hasDefaultPorts ? await defaultListen(files) : [])
-    const fixed = { options, files, secrets, storeId, clock, chance, logger, onEvent }
-    const defaults = { replicas: copiesOf(options.replicas) ?? REPLICAS_DEFAULT, ack: copiesOf(options.ack) }
-    const node = new Node({
-      files,
-      unlock,
-      clock,
-      logger,
-      onEvent,
-      network: secrets.network,
-      startStack: (onDoubt, listening) =>
-        // A stack that replaces another one finds the files of that stack, so its directory is not new.
-        startStack({ ...fixed, defaults, onDoubt, isNew: isNew && listening === undefined, listen: listening ?? given })
-    })
+    const { onEvent = () => {} } = options
+    const listenFor = (event: NodeEvent): void => {
+      firstStart.onEvent(event)
+      onEvent(event)
+    }
+    const { files, ...rest } = await buildNode({ ...options, logger, onEvent: listenFor }, directory, release)
+    node = rest.node
     await node.start()
-    if (hasDefaultPorts) await rememberPorts(files, node.listening())
+    if (rest.hasDefaultPorts) await keepPorts(files, node, logger)
+    await firstStart.confirm(options.confirmFirstStart)
     return node
   } catch (error) {
-    await unlock()
+    await node?.stop().catch(() => {
+      // The error that ended the start is the one to report, not this one.
+    })
+    await release()
     throw error
   }
 }
 
-function checkOptions({ name, networkKey, capacityBytes, outAfterMs }: NodeOptions): void {
+/** Saves the ports for the next start. A node whose disk is full runs without that, and may get other ones then. */
+async function keepPorts(files: MonitoredFiles, node: Node, logger: ComponentLogger): Promise<void> {
+  try {
+    await rememberPorts(files, node.listening())
+  } catch (error) {
+    logger.forComponent('dfs:node')('the ports could not be saved for the next start: %s', reasonOf(error))
+  }
+}
+
+/** Keeps in mind whether a start that fails must be undone. */
+class FirstStart {
+  readonly #directory: DataDirectory
+  #isUndone: boolean
+  #isKnown = false
+
+  constructor(directory: DataDirectory) {
+    this.#directory = directory
+    // An interrupted start may have become known to others.
+    this.#isUndone = directory.isFirstStart && !directory.wasInterrupted
+  }
+
+  /** False once a member has been reached: it knows this node now, and may count on what this node stores. */
+  get mustUndo(): boolean {
+    return this.#isUndone && !this.#isKnown
+  }
+
+  onEvent({ event }: NodeEvent): void {
+    if (event === 'admitted') this.#isKnown = true
+  }
+
+  async confirm(confirm: NodeOptions['confirmFirstStart']): Promise<void> {
+    if (!this.#directory.isFirstStart) return
+    this.#isUndone = true
+    await confirm?.()
+    await this.#directory.finishFirstStart()
+    this.#isUndone = false
+  }
+}
+
+interface Built {
+  node: Node
+  files: MonitoredFiles
+  hasDefaultPorts: boolean
+}
+
+type BuildOptions = Omit<NodeOptions, 'logger' | 'onEvent'> & Pick<StackOptions, 'logger' | 'onEvent'>
+
+async function buildNode(options: BuildOptions, directory: DataDirectory, unlock: () => Promise<void>): Promise<Built> {
+  const { dataDir, clock = systemClock, chance = systemChance, logger, onEvent } = options
+  const files = new MonitoredFiles(dataDir)
+  if (directory.wasInterrupted && (await isOfAnotherNetwork(options, files))) await directory.clear()
+  const { storeId, isNew } = await openFormat(files, chance, logger)
+  const secrets = await secretsOf(options, files)
+  const hasDefaultPorts = options.listen === undefined && options.transports === undefined
+  const given = options.listen ?? (hasDefaultPorts ? await defaultListen(files) : [])
+  const fixed = { options, files, secrets, storeId, clock, chance, logger, onEvent }
+  const defaults = { replicas: copiesOf(options.replicas) ?? REPLICAS_DEFAULT, ack: copiesOf(options.ack) }
+  const node = new Node({
+    files,
+    unlock,
+    clock,
+    logger,
+    onEvent,
+    network: secrets.network,
+    startStack: (onDoubt, listening) =>
+      // A stack that replaces another one finds the files of that stack, so its directory is not new.
+      startStack({ ...fixed, defaults, onDoubt, isNew: isNew && listening === undefined, listen: listening ?? given })
+  })
+  return { node, files, hasDefaultPorts }
+}
+
+/** Throws an `InvalidInputError` for options that can never work. `createNode` does this before anything else. */
+export function checkNodeOptions(options: NodeOptions): void {
+  const { name, networkKey, capacityBytes, outAfterMs, listen = [], announce = [], bootstrap = [] } = options
+  if (options.dataDir === '') throw new InvalidInputError('the path of the data directory is empty: name a directory')
   if (name !== undefined && (name === '' || utf8(name).byteLength > LABEL_BYTES_MAX || !name.isWellFormed()))
     throw new InvalidInputError(`the name of a device has 1 to ${LABEL_BYTES_MAX} bytes`)
   if (networkKey !== undefined && networkKey.byteLength !== 32)
@@ -71,4 +154,14 @@ function checkOptions({ name, networkKey, capacityBytes, outAfterMs }: NodeOptio
     throw new InvalidInputError('a capacity is a whole number of bytes, at most 1 PiB')
   if (outAfterMs !== undefined && !(outAfterMs >= OUT_AFTER_MS_MIN && outAfterMs <= OUT_AFTER_MS_MAX))
     throw new InvalidInputError(`a member counts as out after 1 second to 30 days`)
+  for (const address of [...announce, ...bootstrap]) parseAddress(address)
+  // Other transports have addresses of their own.
+  if (options.transports !== undefined) return
+  for (const address of listen) checkListen(address)
+  for (const address of bootstrap) checkDial(address)
+}
+
+/** Returns true until a first start on this directory has succeeded. Changes nothing, and refuses as `createNode` does. */
+export function isFirstStart({ dataDir, ownersFiles }: Pick<NodeOptions, 'dataDir' | 'ownersFiles'>): Promise<boolean> {
+  return isFirstStartOn(dataDir, ownersFiles)
 }

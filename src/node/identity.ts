@@ -20,11 +20,11 @@ import { debugLogger } from '../util/logger.ts'
  * `UnknownLayoutError` for a directory that has lost its keystore, and the errors of the keystore.
  */
 export async function secretsOf(options: NodeOptions, files: Files): Promise<Secrets> {
-  const { networkKey, passphrase, bootstrap = [], clock = systemClock, chance = systemChance } = options
-  const keystore = new Keystore({ files, chance, logger: options.logger ?? debugLogger, passphrase })
+  const { networkKey, bootstrap = [], clock = systemClock, chance = systemChance } = options
+  const keystore = keystoreOf(options, files)
   const known = await keystore.load()
   if (known !== undefined) {
-    if (networkKey !== undefined && !equalBytes(deriveNetwork(networkKey).network, known.network)) {
+    if (isAnother(known, networkKey)) {
       throw new InvalidInputError('this data directory belongs to another network than this key')
     }
     assertOwnGrant(known)
@@ -47,6 +47,24 @@ export async function secretsOf(options: NodeOptions, files: Files): Promise<Sec
   })
   await keystore.save(secrets)
   return secrets
+}
+
+/**
+ * Returns true if there is a keystore, and it belongs to another network than the one whose key is given. Throws the
+ * errors of the keystore.
+ */
+export async function isOfAnotherNetwork(options: NodeOptions, files: Files): Promise<boolean> {
+  if (options.networkKey === undefined) return false
+  const known = await keystoreOf(options, files).load()
+  return known !== undefined && isAnother(known, options.networkKey)
+}
+
+function isAnother(known: Secrets, networkKey: Uint8Array | undefined): boolean {
+  return networkKey !== undefined && !equalBytes(deriveNetwork(networkKey).network, known.network)
+}
+
+function keystoreOf({ chance = systemChance, logger = debugLogger, passphrase }: NodeOptions, files: Files): Keystore {
+  return new Keystore({ files, chance, logger, passphrase })
 }
 
 /**

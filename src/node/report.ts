@@ -63,6 +63,8 @@ function* warningsOf(
   if (members.writeError !== undefined) yield members.writeError.message
   if (members.isRefusedForClock)
     yield 'a member refused this node because their clocks differ: set the one that is wrong'
+  if (disk.indexFailure !== undefined)
+    yield `the index could not be written (${codeOf(disk.indexFailure)}): nothing is stored until it can be; it is tried again by itself`
   for (const { name } of members.missingNewsOf)
     yield `changes by ${name} have not reached this node: another member may hold them back; let this node connect to ${name} directly`
   const { flag, network } = members.outAfterMs
@@ -74,6 +76,8 @@ function* warningsOf(
     yield `blocks on this disk were damaged or could not be read since the start (${blocks.badBlocks}): the disk may be wearing out`
   if (log.asides.count > 0)
     yield `statements that this release cannot process were set aside (${log.asides.count}): ${nameAsides(log.asides, members)}; upgrading dfs-node may help`
+  if (fs.sync.inDoubt.length > 0)
+    yield `members have other statements than this one, although all is exchanged (${fs.sync.inDoubt.length}): one of them may refuse or withhold some`
   if (report.damagedStretches > 0)
     yield `damaged stretches were found in the store (${report.damagedStretches}): the disk may be wearing out`
   if (capacity.isFull) yield 'this node is full and takes no more blocks: raise --capacity or free space on its disk'

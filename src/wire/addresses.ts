@@ -53,6 +53,18 @@ export function checkListen(address: string): void {
     throw new InvalidInputError('an address to listen on ends in /tcp/PORT or /tcp/PORT/ws')
 }
 
+/**
+ * Throws an `InvalidInputError` for an address that cannot be dialled over TCP or WebSockets. An address of the kind
+ * `dnsaddr` is a name that stands for addresses.
+ */
+export function checkDial(address: string): void {
+  const names = parseAddress(address)
+    .getComponents()
+    .map(({ name }) => name)
+  if (!names.includes('tcp') && !names.includes('dnsaddr'))
+    throw new InvalidInputError(`an address to dial has a TCP port: ${HOW_ADDRESSES_READ}`)
+}
+
 /** The TCP port in an address; undefined if there is none. */
 export function portOf(address: string): number | undefined {
   const port = parseAddress(address)

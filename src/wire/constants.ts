@@ -57,3 +57,7 @@ export const STREAMS_PER_PROTOCOL_MAX = 8
 
 export const MDNS_SERVICE_TAG = '_dfs-node._udp.local'
 export const MDNS_INTERVAL_MS = 10_000
+/** The same announcement of a peer is told again after this time. It is the time from one query to the next. */
+export const ANNOUNCED_AGAIN_MS = MDNS_INTERVAL_MS
+/** The number of peers whose last announcement is remembered. Those of other peers may be told too often. */
+export const ANNOUNCERS_MAX = 1_024

@@ -30,8 +30,9 @@ export class DialTarget {
   readonly #stopped = new AbortController()
   #addresses: readonly string[]
   #hints: readonly string[]
-  /** When new hints last ended a pause; monotonic time. */
+  /** When new hints last ended a pause, and when any announcement last did; monotonic time. */
   #hintedAtMs: number
+  #announcedAtMs: number
   #failures = 0
   #pauseMs = 0
   #endPause: () => void = () => {}
@@ -46,6 +47,7 @@ export class DialTarget {
     this.#addresses = isHint ? [] : addresses
     this.#hints = isHint ? addresses : []
     this.#hintedAtMs = isHint ? clock.monotonic() : Number.NEGATIVE_INFINITY
+    this.#announcedAtMs = this.#hintedAtMs
   }
 
   /** The addresses that the peer stated, that it was reached at, or that the user gave. */
@@ -83,16 +85,17 @@ export class DialTarget {
   }
 
   /**
-   * Adds hints. New hints may end the pause early, but only at a limited rate, because anyone can announce any number
-   * of them.
+   * Adds hints. Whoever announces itself is there now, so hints may end the pause early, known ones too, but only at a
+   * limited rate, because anyone can announce anything. Known hints do not delay the dial to which new ones lead.
    */
   addHints(addresses: readonly string[]): void {
     const fresh = addresses.filter(address => !this.#hints.includes(address) && !this.#addresses.includes(address))
-    if (fresh.length === 0) return
-    this.#hints = [...fresh, ...this.#hints].slice(0, ADDRESSES_MAX)
+    const isNew = fresh.length > 0
+    if (isNew) this.#hints = [...fresh, ...this.#hints].slice(0, ADDRESSES_MAX)
     const nowMs = this.#clock.monotonic()
-    if (nowMs - this.#hintedAtMs < REDIAL_MS_MAX) return
-    this.#hintedAtMs = nowMs
+    if (nowMs - (isNew ? this.#hintedAtMs : this.#announcedAtMs) < REDIAL_MS_MAX) return
+    if (isNew) this.#hintedAtMs = nowMs
+    this.#announcedAtMs = nowMs
     this.#endPause()
   }
 

@@ -41,7 +41,10 @@ export interface Host {
    * connections result.
    */
   onDialled(listener: (peer: PeerId) => void): void
-  /** Calls back when a peer has announced itself on the local network. */
+  /**
+   * Calls back when a peer has announced itself on the local network: at once if its addresses are new or others than
+   * before, and again and again, but not more often than once in `ANNOUNCED_AGAIN_MS`, while it announces the same.
+   */
   onDiscovered(listener: (peer: PeerId, addresses: string[]) => void): void
   /** Calls back when the addresses of this node have changed. */
   onAddresses(listener: () => void): void

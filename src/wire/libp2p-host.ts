@@ -3,12 +3,12 @@ import { yamux } from '@chainsafe/libp2p-yamux'
 import { generateKeyPairFromSeed } from '@libp2p/crypto/keys'
 import { identify } from '@libp2p/identify'
 import type { Connection, Libp2p, PrivateKey } from '@libp2p/interface'
-import { mdns } from '@libp2p/mdns'
 import { peerIdFromString } from '@libp2p/peer-id'
 import { ping } from '@libp2p/ping'
 import { tcp } from '@libp2p/tcp'
 import { createLibp2p, type Libp2pOptions } from 'libp2p'
 import type { PeerId } from '../format/peer-id.ts'
+import { type Clock, systemClock } from '../util/clock.ts'
 import { type ComponentLogger, type Logger, reasonOf } from '../util/logger.ts'
 import { checkListen, checkPort, dialTargets, parseAddress } from './addresses.ts'
 import {
@@ -16,14 +16,13 @@ import {
   DIAL_TIMEOUT_MS,
   INBOUND_PENDING_MAX,
   INBOUND_PER_S_MAX,
-  MDNS_INTERVAL_MS,
-  MDNS_SERVICE_TAG,
   STREAM_WINDOW_BYTES,
   STREAMS_PER_PROTOCOL_MAX
 } from './constants.ts'
 import { DisconnectedError } from './errors.ts'
 import type { ByteStream, ConnectionInfo, Host } from './host.ts'
 import { Libp2pStream } from './libp2p-stream.ts'
+import { LocalDiscovery } from './local-discovery.ts'
 import { socketTls } from './socket-tls.ts'
 import { closingWebSockets } from './websockets.ts'
 
@@ -38,6 +37,8 @@ export interface Libp2pHostOptions {
   announce?: readonly string[] | undefined
   /** Whether to find other nodes on the local network, and to be found by them. */
   mdns?: boolean | undefined
+  /** The pause between two queries on the local network. */
+  mdnsIntervalMs?: number | undefined
   /** Transports to use instead of TCP and WebSockets. */
   transports?: Transports | undefined
   /**
@@ -45,6 +46,15 @@ export interface Libp2pHostOptions {
    * lines are written only if `DEBUG=libp2p:*` asks for them.
    */
   logger: ComponentLogger
+  clock?: Clock | undefined
+}
+
+/** Called with what a peer announces on the local network. */
+type DiscoveryListener = (peer: PeerId, addresses: string[]) => void
+
+interface Discovering {
+  listeners: DiscoveryListener[]
+  discovery: LocalDiscovery | undefined
 }
 
 /** The real network: libp2p over TCP and WebSockets, with TLS 1.3 preferred to Noise, and yamux. */
@@ -55,9 +65,13 @@ export class Libp2pHost implements Host {
   readonly #log: Logger
   readonly #handlers = new Map<string, (stream: ByteStream) => void>()
   readonly #dialListeners: Array<(peer: PeerId) => void> = []
+  readonly #discoveryListeners: DiscoveryListener[]
+  readonly #discovery: LocalDiscovery | undefined
 
-  private constructor(libp2p: Libp2p, { listen, logger }: Libp2pHostOptions) {
+  private constructor(libp2p: Libp2p, { listen, logger }: Libp2pHostOptions, { listeners, discovery }: Discovering) {
     this.#libp2p = libp2p
+    this.#discoveryListeners = listeners
+    this.#discovery = discovery
     this.#listen = listen
     this.logger = logger
     this.#log = logger.forComponent('dfs:wire:host')
@@ -68,7 +82,14 @@ export class Libp2pHost implements Host {
     for (const address of [...options.listen, ...(options.announce ?? [])]) parseAddress(address)
     if (options.transports === undefined) for (const address of options.listen) checkListen(address)
     const privateKey = await generateKeyPairFromSeed('Ed25519', options.deviceSeed)
-    return new Libp2pHost(await createLibp2p(configOf(options, privateKey)), options)
+    const listeners: DiscoveryListener[] = []
+    const { clock = systemClock, mdnsIntervalMs: intervalMs } = options
+    const onAnnounced: DiscoveryListener = (peer, addresses) => {
+      for (const listener of listeners) listener(peer, addresses)
+    }
+    const discovery = options.mdns === true ? new LocalDiscovery({ clock, intervalMs, onAnnounced }) : undefined
+    const libp2p = await createLibp2p(configOf(options, privateKey, discovery))
+    return new Libp2pHost(libp2p, options, { listeners, discovery })
   }
 
   get peerId(): PeerId {
@@ -179,10 +200,12 @@ export class Libp2pHost implements Host {
   }
 
   onDiscovered(listener: (peer: PeerId, addresses: string[]) => void): void {
-    this.#libp2p.addEventListener('peer:discovery', ({ detail }) => {
-      const addresses = detail.multiaddrs.map(address => address.toString())
-      if (addresses.length > 0) listener(detail.id.toString(), addresses)
-    })
+    this.#discoveryListeners.push(listener)
+  }
+
+  /** Listens on the local network again if the interfaces of this machine have changed. Call it regularly. */
+  async refreshDiscovery(): Promise<void> {
+    if (await this.#discovery?.refresh()) this.#log('the network interfaces have changed: listening there again')
   }
 
   onAddresses(listener: () => void): void {
@@ -203,7 +226,7 @@ export class Libp2pHost implements Host {
   }
 }
 
-function configOf(options: Libp2pHostOptions, privateKey: PrivateKey): Libp2pOptions {
+function configOf(options: Libp2pHostOptions, privateKey: PrivateKey, discovery?: LocalDiscovery): Libp2pOptions {
   const { listen, announce = [], transports } = options
   return {
     start: false,
@@ -214,7 +237,7 @@ function configOf(options: Libp2pHostOptions, privateKey: PrivateKey): Libp2pOpt
     transports: transports ?? [tcp(), closingWebSockets()],
     connectionEncrypters: [socketTls(options.logger), noise()],
     streamMuxers: [yamux({ streamOptions: { maxStreamWindowSize: STREAM_WINDOW_BYTES } })],
-    peerDiscovery: options.mdns === true ? [mdns({ serviceTag: MDNS_SERVICE_TAG, interval: MDNS_INTERVAL_MS })] : [],
+    peerDiscovery: discovery === undefined ? [] : [components => discovery.serve(components)],
     services: { identify: identify(), ping: ping() },
     connectionManager: {
       maxConnections: CONNECTIONS_MAX,

@@ -83,6 +83,25 @@ export function testFiles(name: string, make: (t: TestContext) => Promise<Files>
     await files.removeDirectory('no')
   })
 
+  check('overwrites bytes in place, and nothing else of the file', async files => {
+    await files.writeNew('f', [bytes('0123456789')])
+    const file = await files.openRead('f')
+    await files.overwrite('f', [
+      { offset: 8, bytes: bytes('xy') },
+      { offset: 1, bytes: bytes('ab') }
+    ])
+    assert.equal(text(await files.read('f')), '0ab34567xy')
+    assert.equal(text(await file.read(0, 10)), '0ab34567xy')
+    await file.close()
+    const appended = await files.openAppend('f')
+    await appended.append(bytes('!'))
+    await files.overwrite('f', [{ offset: 0, bytes: bytes('>') }])
+    await appended.append(bytes('?'))
+    await appended.close()
+    assert.equal(text(await files.read('f')), '>ab34567xy!?')
+    await assert.rejects(files.overwrite('none', [{ offset: 0, bytes: bytes('x') }]), FileMissingError)
+  })
+
   check('replaces the target of a rename', async files => {
     await files.makeDirectory('a')
     await files.makeDirectory('b')

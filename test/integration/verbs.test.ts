@@ -188,6 +188,36 @@ test('a node that is full says so once, however much it refuses', async t => {
   assert.ok((await read(full, '/f0')).byteLength === MIB)
 })
 
+test('a node that small files have filled refuses files and directories, and takes deletes and what others write', async t => {
+  const networkKey = generateNetworkKey()
+  const clock = fastClock(10)
+  const { node: full } = await startNode(t, { networkKey, clock, capacityBytes: MIB })
+  let count = 0
+  const fill = async (): Promise<string> => {
+    for (;;) {
+      // Their content is in the statement, so no block is stored.
+      const puts = Array.from({ length: 32 }, () => full.put(`/d/f${count++}`, randomBytes(900)))
+      const codes = (await Promise.allSettled(puts)).flatMap(put =>
+        put.status === 'rejected' ? [codeOf(put.reason)] : []
+      )
+      if (codes.length > 0) return codes[0] as string
+      if (count > 3_000) return 'never full'
+    }
+  }
+  assert.equal(await fill(), 'no-space')
+  const { disk } = await full.status()
+  assert.ok(disk.used > 0.9 * MIB && disk.used < 1.5 * MIB, `${disk.used} bytes are used`)
+  assert.equal(disk.state, 'full')
+  assert.equal(await codeOfRejection(full.mkdir('/new')), 'no-space')
+  assert.equal(await codeOfRejection(full.put('/empty', Buffer.alloc(0))), 'no-space')
+  await full.remove('/d/f0')
+  const { node: other } = await startNode(t, { networkKey, clock, bootstrap: [full.multiaddrs[0] as string] })
+  await until('it takes what another member writes', async () => {
+    await other.put('/others', randomBytes(900))
+    return (await full.stat('/others')).size === 900
+  })
+})
+
 test('a rotten block is mended from another member, and the status warns of the disk', async t => {
   const networkKey = generateNetworkKey()
   const { node: other } = await startNode(t, { networkKey })

@@ -112,7 +112,13 @@ export class Acknowledgement {
   /** Returns true if this member may count itself. A laptop that slept until its own claims expired must not. */
   async #holdsOwnCopy(): Promise<boolean> {
     if (this.#kept === null) return true
-    return this.#deps.hasAll(this.#kept.root, this.#kept.putId)
+    try {
+      return await this.#deps.hasAll(this.#kept.root, this.#kept.putId)
+    } catch (error) {
+      // The record is durable already, so this must not look as if the put had failed.
+      this.#log('this member could not check its own copy: %s', reasonOf(error))
+      return false
+    }
   }
 
   /**

@@ -3,7 +3,7 @@ import type { Path } from '../../format/path.ts'
 import type { Chance } from '../../util/chance.ts'
 import type { Clock } from '../../util/clock.ts'
 import type { Logger } from '../../util/logger.ts'
-import type { Author, Placement } from '../author.ts'
+import type { Author } from '../author.ts'
 import type { Bodies } from '../bodies.ts'
 import type { Records } from '../change.ts'
 import { ChangedError } from '../errors.ts'
@@ -59,11 +59,6 @@ export interface FoundEntry {
 export async function findEntry({ tree, bodies }: ChangeContext, id: Uint8Array): Promise<FoundEntry | undefined> {
   const found = await tree.entry(id)
   return found === undefined ? undefined : { ...found, body: await bodies.open(found.shown.place) }
-}
-
-/** Returns the place, in a parent directory, that a path names. */
-export function placementIn(parent: DirectoryNode, path: Path): Placement {
-  return { parent: parent.ids[0] as Uint8Array, name: path.at(-1) as string }
 }
 
 /** Signs the records that delete an entry, covering all its heads. Returns none if there is no such entry. */

@@ -2,30 +2,66 @@ import { ENTRY_ID_BYTES } from '../../format/entry.ts'
 import type { Path } from '../../format/path.ts'
 import type { Change, Records } from '../change.ts'
 import { NotADirectoryError } from '../errors.ts'
-import { type ChangeContext, findDirectory, placementIn } from './context.ts'
+import type { DirectoryNode } from '../tree-node.ts'
+import { attempt, type ChangeContext, findDirectory } from './context.ts'
 
-/** Makes a directory and any missing directories above it. */
+/** Makes a directory and any missing directories above it, in one append. */
 export async function mkdir(context: ChangeContext, path: Path, replicas: number): Promise<Change> {
-  return { path, statements: await ensureDirectory(context, path, replicas) }
+  return attempt(context, async () => {
+    const missing = await missingDirectories(context, path)
+    if (missing.length === 0) return { path, statements: [] }
+    const statements = await context.locks.paths(missing, async () => {
+      const parent = await parentAt(context, path, missing, replicas)
+      return parent === undefined ? undefined : context.append(parent.made)
+    })
+    return statements === undefined ? undefined : { path, statements }
+  })
+}
+
+/** The directory that a change puts something into. */
+export interface Parent {
+  id: Uint8Array
+  /** The directory as it is in the tree; undefined if it is one of those that this change makes. */
+  node: DirectoryNode | undefined
+  /** The records that make it. They must be appended together with those of the change, before them. */
+  made: Records
 }
 
 /**
- * Makes the directory at a path, and those above it, unless they exist. Returns the records that it signed. By the time
- * this resolves, another change may already have removed one of the directories again.
+ * Returns the paths of the directories that are missing on the way to a path, the highest first, and last the path
+ * itself. Throws a `NotADirectoryError` if a file is in the way.
  */
-export async function ensureDirectory(context: ChangeContext, path: Path, replicas: number): Promise<Records> {
-  const { tree, author, chance, clock, locks, append } = context
-  const found = await tree.resolve(path)
+export async function missingDirectories(context: ChangeContext, path: Path): Promise<Path[]> {
+  const found = await context.tree.resolve(path)
   if (found?.kind === 'directory') return []
   if (found !== undefined) throw new NotADirectoryError('a file is where a directory should be')
-  const statements = await ensureDirectory(context, path.slice(0, -1), replicas)
-  await locks.paths([path], async () => {
-    if ((await tree.resolve(path)) !== undefined) return
-    const parent = await findDirectory(context, path.slice(0, -1))
-    if (parent === undefined) return
-    const at = placementIn(parent, path)
-    const record = author.createDirectory(chance.bytes(ENTRY_ID_BYTES), at, Math.floor(clock.now()), replicas)
-    statements.push(...(await append([record])))
-  })
-  return statements
+  return [...(await missingDirectories(context, path.slice(0, -1))), path]
+}
+
+/**
+ * Returns the directory at a path, for a change that puts something into it. The missing directories are signed but not
+ * appended, so that they never become visible unless the change does. The caller must hold the locks of the missing
+ * paths. Returns undefined if the directory is missing in spite of `missing`, or if one of `missing` has been made
+ * meanwhile.
+ */
+export async function parentAt(
+  context: ChangeContext,
+  path: Path,
+  missing: readonly Path[],
+  replicas: number
+): Promise<Parent | undefined> {
+  const { tree, author, chance, clock } = context
+  const [highest] = missing
+  const base = await findDirectory(context, highest === undefined ? path : highest.slice(0, -1))
+  if (base === undefined) return undefined
+  const made: Records = []
+  let id = base.ids[0] as Uint8Array
+  if (highest !== undefined && (await tree.resolve(highest)) !== undefined) return undefined
+  for (const directory of missing) {
+    const below = chance.bytes(ENTRY_ID_BYTES)
+    const at = { parent: id, name: directory.at(-1) as string }
+    made.push(author.createDirectory(below, at, Math.floor(clock.now()), replicas))
+    id = below
+  }
+  return { id, node: highest === undefined ? base : undefined, made }
 }

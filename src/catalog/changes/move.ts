@@ -7,8 +7,8 @@ import { isPastTooLong, type Placement } from '../author.ts'
 import type { Change, Records } from '../change.ts'
 import { DamagedEntryError, NotFoundError } from '../errors.ts'
 import { checkReplace, refuseVersion } from './checks.ts'
-import { attempt, type ChangeContext, deletionOf, findDirectory, findEntry, placementIn } from './context.ts'
-import { ensureDirectory } from './mkdir.ts'
+import { attempt, type ChangeContext, deletionOf, findEntry } from './context.ts'
+import { missingDirectories, parentAt } from './mkdir.ts'
 
 export interface MoveOptions {
   noClobber?: boolean | undefined
@@ -16,16 +16,18 @@ export interface MoveOptions {
   replicas: number
 }
 
-interface Move {
+interface Move extends MoveOptions {
   from: Path
   to: Path
+  /** The directories that are missing on the way to `to`, the highest first. */
+  missing: readonly Path[]
   isDirectory: boolean
-  noClobber: boolean
 }
 
 /**
  * Moves the file or directory at a path to another path. That path must be free, or hold a file that may be replaced.
- * Directories are never merged.
+ * Directories are never merged. Missing directories are made in the same append, so if the move is refused, none of them
+ * is visible.
  */
 export async function move(context: ChangeContext, from: Path, to: Path, options: MoveOptions): Promise<Change> {
   if (from.length === 0) throw new InvalidInputError('the root directory cannot be moved')
@@ -33,37 +35,38 @@ export async function move(context: ChangeContext, from: Path, to: Path, options
     throw new InvalidInputError('a directory cannot be moved into itself')
   }
   const { tree, locks } = context
-  const made: Records = []
   return attempt(context, async () => {
-    made.push(...(await ensureDirectory(context, to.slice(0, -1), options.replicas)))
+    const missing = await missingDirectories(context, to.slice(0, -1))
     const isDirectory = (await tree.resolve(from))?.kind === 'directory'
-    const details = { from, to, isDirectory, noClobber: options.noClobber === true }
-    const locked = (): Promise<Records | undefined> => locks.paths([from, to], () => moveLocked(context, details))
-    const records = await (isDirectory ? locks.directoryMove(locked) : locked())
-    return records === undefined ? undefined : { path: to, statements: [...made, ...records] }
+    const details = { from, to, missing, isDirectory, ...options }
+    const locked = (): Promise<Records | undefined> =>
+      locks.paths([...missing, from, to], () => moveLocked(context, details))
+    const statements = await (isDirectory ? locks.directoryMove(locked) : locked())
+    return statements === undefined ? undefined : { path: to, statements }
   })
 }
 
 /** Returns undefined if something that was found before the locks were taken has changed. */
 async function moveLocked(
   context: ChangeContext,
-  { from, to, isDirectory, noClobber }: Move
+  { from, to, missing, isDirectory, noClobber = false, replicas }: Move
 ): Promise<Records | undefined> {
   const { tree, append } = context
   const node = await tree.resolve(from)
   if (node === undefined) throw new NotFoundError('nothing is at this path')
   if ((node.kind === 'directory') !== isDirectory) return undefined
   refuseVersion(node)
-  const parent = await findDirectory(context, to.slice(0, -1))
+  const parent = await parentAt(context, to.slice(0, -1), missing, replicas)
   if (parent === undefined) return undefined
-  const target = await tree.child(parent, to.at(-1) as string)
+  const name = to.at(-1) as string
+  const target = parent.node === undefined ? undefined : await tree.child(parent.node, name)
   if (target !== undefined && formatPath(target.path) === formatPath(node.path)) return []
   if (target !== undefined) checkReplace(node, target, noClobber)
   const replaced = target?.kind === 'file' ? [target.id, ...target.rivals] : []
   const moved = node.kind === 'directory' ? node.ids : [node.id]
-  const at = placementIn(parent, to)
+  const at = { parent: parent.id, name }
   return lockFamilies(context, moved, replaced, async () => {
-    const records: Records = []
+    const records: Records = [...parent.made]
     for (const id of moved) pushAll(records, await moveEntry(context, id, at))
     for (const id of replaced) pushAll(records, await deletionOf(context, id))
     return append(records)

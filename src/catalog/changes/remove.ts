@@ -18,6 +18,8 @@ export interface RemoveOptions {
   /** The tag of the content that must be there now. */
   ifTag?: string | undefined
   signal?: AbortSignal | undefined
+  /** Called after each append of a recursive removal, with the number of entries that it deleted. */
+  onDeleted?: ((count: number) => void) | undefined
 }
 
 /** The most entries that one append deletes. */
@@ -25,14 +27,14 @@ const DELETE_BATCH = 256
 
 /** Deletes a file, or a directory and everything below it. An entry that cannot be read can still be deleted. */
 export async function remove(context: ChangeContext, path: Path, options: RemoveOptions): Promise<RecordChange> {
-  const { recursive = false, ifTag, signal } = options
+  const { recursive = false, ifTag } = options
   if (path.length === 0) throw new InvalidInputError('the root directory cannot be removed')
   const node = await context.tree.resolve(path)
   if (node === undefined) throw new NotFoundError('nothing is at this path')
   if (node.kind === 'file') return changeOf(path, await removeFile(context, node, ifTag))
   if (ifTag !== undefined) throw new ChangedError('what is at this path has changed')
   if (!recursive) throw new IsADirectoryError('this is a directory: remove it with -r')
-  return changeOf(path, await removeDirectory(context, node, signal))
+  return changeOf(path, await removeDirectory(context, node, options))
 }
 
 function changeOf(path: Path, statements: Records): RecordChange {
@@ -54,23 +56,29 @@ async function removeFile(context: ChangeContext, node: FileNode, ifTag: string 
   })
 }
 
-/** Deletes files before the directories that hold them, so that no entry is ever left without a parent. */
+/**
+ * Deletes files before the directories that hold them, so that no entry is ever left without a parent. Every batch is an
+ * append of its own, so a failure leaves what was deleted before it.
+ */
 async function removeDirectory(
   context: ChangeContext,
   directory: DirectoryNode,
-  signal: AbortSignal | undefined
+  options: RemoveOptions
 ): Promise<Records> {
+  const { signal, onDeleted } = options
   const statements: Records = []
   const files = new Map<string, Uint8Array>()
   for await (const node of context.tree.list(directory)) {
     signal?.throwIfAborted()
-    if (node.kind === 'directory') pushAll(statements, await removeDirectory(context, node, signal))
+    if (node.kind === 'directory') pushAll(statements, await removeDirectory(context, node, options))
     else files.set(toHex(node.id), node.id)
   }
   const ids = [...files.values(), ...directory.ids]
   for (let start = 0; start < ids.length; start += DELETE_BATCH) {
     signal?.throwIfAborted()
-    pushAll(statements, await deleteAll(context, ids.slice(start, start + DELETE_BATCH)))
+    const batch = ids.slice(start, start + DELETE_BATCH)
+    pushAll(statements, await deleteAll(context, batch))
+    onDeleted?.(batch.length)
   }
   return statements
 }

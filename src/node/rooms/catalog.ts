@@ -45,6 +45,7 @@ export function buildCatalog(init: RoomOptions, { disk, membership, blocks }: Ro
   const tree = new Tree({ index, bodies, names, clock, depthOf })
   const author = new Author({ self, keys, chance, bodies, nodeCodecs })
   const assertMayWrite = (): void => members.assertMayWrite()
-  const catalog = new Catalog({ log, tree, bodies, author, self, clock, chance, logger, assertMayWrite })
+  const assertRoom = (): Promise<void> => disk.capacity.assertRoom()
+  const catalog = new Catalog({ assertRoom, log, tree, bodies, author, self, clock, chance, logger, assertMayWrite })
   return { tree, author, catalog }
 }

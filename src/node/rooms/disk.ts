@@ -3,9 +3,11 @@ import { ClassicLevel } from 'classic-level'
 import type { NodeOptions } from '../../api.ts'
 import { BlockFiles } from '../../disk/block-files.ts'
 import { DurableBlockstore } from '../../disk/blockstore.ts'
-import { Capacity } from '../../disk/capacity.ts'
+import { Capacity, folderBytes } from '../../disk/capacity.ts'
 import { DiskMonitor } from '../../disk/disk-monitor.ts'
 import { type Database, IndexDb } from '../../disk/index-db.ts'
+import type { DiskState } from '../../disk/monitored-files.ts'
+import { Reserve } from '../../disk/reserve.ts'
 import { Segments } from '../../disk/segments.ts'
 import { type OpenReport, Store } from '../../disk/store.ts'
 import { closeAll } from '../../util/close-all.ts'
@@ -13,7 +15,9 @@ import type { RoomOptions } from './options.ts'
 
 /** Everything that this member has on its disk. */
 export interface DiskRoom {
+  files: RoomOptions['files']
   index: IndexDb
+  reserve: Reserve
   store: Store
   capacity: Capacity
   monitor: DiskMonitor
@@ -33,15 +37,28 @@ export function buildDisk({ options, files, storeId, clock, chance, logger, onEv
   })
   const index = new IndexDb(level as unknown as Database, logger)
   index.onCorrupt = onDoubt
-  const capacity = new Capacity({ files, clock, capacityBytes: options.capacityBytes })
-  const monitor = new DiskMonitor({ files, capacity, logger, onChange: state => onEvent({ event: 'disk', state }) })
+  const reserve = new Reserve({ files, chance, logger })
   const segments = new Segments({ files, storeId, logger })
-  const store = new Store({ segments, index, storeId, logger, onDamage: () => onEvent({ event: 'damaged', rows: 1 }) })
+  const makeRoom = (): Promise<boolean> => reserve.release()
+  const onDamage = (): void => onEvent({ event: 'damaged', rows: 1 })
+  const store = new Store({ segments, index, storeId, logger, onDamage, makeRoom })
+  const capacity = new Capacity({
+    files,
+    clock,
+    capacityBytes: options.capacityBytes,
+    rowBytes: () => store.rowBytes,
+    keepFreeBytes: () => reserve.missingBytes,
+    indexBytes: () => folderBytes(files, INDEX_FOLDER)
+  })
+  const onChange = (state: DiskState): void => onEvent({ event: 'disk', state })
+  const monitor = new DiskMonitor({ files, capacity, index, logger, onChange })
   const blockFiles = new BlockFiles(files, chance, logger)
   const durable = new DurableBlockstore(store, blockFiles, capacity, logger)
   const isOwn = options.blockstore === undefined
   return {
+    files,
     index,
+    reserve,
     store,
     capacity,
     monitor,
@@ -49,11 +66,13 @@ export function buildDisk({ options, files, storeId, clock, chance, logger, onEv
     start: async () => {
       await index.open()
       try {
+        await reserve.look()
         await capacity.measure()
         if (isOwn) await blockFiles.open()
         await segments.open()
         const report = await store.open()
-        if (isOwn) for await (const { bytes } of durable.all()) capacity.countExisting(bytes)
+        if (isOwn) for await (const { bytes } of blockFiles.all()) capacity.countExisting(bytes)
+        await capacity.measureAll()
         return report
       } catch (error) {
         await closeAll([() => segments.close(), () => index.close()]).catch(() => {

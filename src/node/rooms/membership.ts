@@ -32,9 +32,9 @@ interface RoomsAround {
 
 export async function buildMembership(init: RoomOptions, rooms: RoomsAround): Promise<Membership> {
   const { secrets, clock, chance, onEvent } = init
-  const { store } = rooms.disk
+  const { store, index } = rooms.disk
   const host = await buildHost(init)
-  const log = new Log({ store, clock, logger: init.logger })
+  const log = new Log({ store, clock, chance, logger: init.logger })
   const roster = new Roster(secrets.network, clock)
   log.authorizer = roster
   const settings = new Settings()
@@ -48,6 +48,7 @@ export async function buildMembership(init: RoomOptions, rooms: RoomsAround): Pr
   const members = buildMembers(init, rooms.disk, { host, log, self, roster, settings, statuses, onFault })
   const sync = new Sync({
     host,
+    index,
     log,
     clock,
     logger: init.logger,
@@ -55,19 +56,23 @@ export async function buildMembership(init: RoomOptions, rooms: RoomsAround): Pr
     admitted: () => members.admitted,
     confirmPut: (statement, put, from) => rooms.blocks.confirmPut(statement, put, from),
     onFault,
+    onChanged: peer => members.compareSoon(peer),
+    onDoubt: peer => onEvent({ event: 'differs', peerId: peer }),
+    lost: async () => [],
     onClockOff: () => members.askForTime()
   })
   return { host, log, self, keys: new KeyRing(secrets.epochs), members, statuses, sync }
 }
 
-function buildHost({ options, secrets, listen, logger }: RoomOptions): Promise<Libp2pHost> {
+function buildHost({ options, secrets, listen, logger, clock }: RoomOptions): Promise<Libp2pHost> {
   return Libp2pHost.create({
     deviceSeed: secrets.device,
     listen,
     announce: options.announce,
     mdns: options.mdns ?? true,
     transports: options.transports,
-    logger
+    logger,
+    clock
   })
 }
 

@@ -1,4 +1,5 @@
 import { compactor } from '../../disk/compactor.ts'
+import { indexReopener } from '../../disk/index-reopener.ts'
 import { leafCheck } from '../../disk/leaf-check.ts'
 import { Worker } from '../../util/worker.ts'
 import type { DiskRoom } from './disk.ts'
@@ -6,6 +7,8 @@ import { failureReporter } from './failures.ts'
 import type { Membership } from './membership.ts'
 import type { RoomOptions } from './options.ts'
 
+/** How often the node checks whether its network interfaces have changed. */
+const INTERFACES_INTERVAL_MS = 10_000
 /** How often the node checks whether it is full. */
 const CAPACITY_INTERVAL_MS = 10_000
 
@@ -18,12 +21,25 @@ interface RoomsBelow {
  * Builds the workers of the disk room and those that concern several rooms. The other rooms have workers of their own.
  */
 export function buildWorkers({ clock, logger, onEvent }: RoomOptions, { disk, membership }: RoomsBelow): Worker[] {
-  const { store, capacity, monitor } = disk
+  const { store, index, files, reserve, capacity, monitor } = disk
   const onError = (task: string) => failureReporter(task, monitor, onEvent)
+  const reopener = indexReopener({ store, index, files, reserve, clock, logger, onError: onError('index reopen') })
+  index.onFailed = () => {
+    reopener.schedule()
+    monitor.update()
+  }
   return [
+    reopener,
     compactor({ store, clock, logger, onError: onError('compaction') }),
     leafCheck({ store, clock, logger, onError: onError('leaf check') }),
     membership.log.worker,
+    new Worker({
+      name: 'local network',
+      clock,
+      log: logger.forComponent('dfs:wire:host'),
+      everyMs: INTERFACES_INTERVAL_MS,
+      work: () => membership.host.refreshDiscovery()
+    }),
     new Worker({
       name: 'capacity',
       clock,
@@ -31,9 +47,10 @@ export function buildWorkers({ clock, logger, onEvent }: RoomOptions, { disk, me
       everyMs: CAPACITY_INTERVAL_MS,
       onError: onError('capacity'),
       work: async () => {
-        await capacity.measure()
+        await capacity.measureAll()
         monitor.update()
         await membership.members.announceIfChanged()
+        await reserve.fill()
       }
     })
   ]

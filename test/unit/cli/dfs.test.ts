@@ -59,6 +59,19 @@ test('dfs exits with 5 if the node goes away during a get', async t => {
   assert.deepEqual(await readdir(folder), [])
 })
 
+test('dfs does not say that a change failed if the node goes away during it', async t => {
+  const { node, dfs, api } = await setUp(t)
+  node.hooks.remove = async () => {
+    await api.close()
+    throw new Fault('aborted', 'nobody hears this')
+  }
+  node.set('/f', 'bytes')
+  const result = await dfs(['rm', '/f'])
+  assert.equal(result.code, 5, result.stderr)
+  assert.match(result.stderr, /broke off: .* may have taken effect/)
+  assert.match((await dfs(['rm', '/f'])).stderr, /no node runs|does not answer/)
+})
+
 test('names from the network cannot make get write outside its target', async t => {
   const { node, folder, dfs } = await setUp(t)
   await mkdir(join(folder, 'target/real'), { recursive: true })

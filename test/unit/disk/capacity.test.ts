@@ -23,6 +23,59 @@ test('existing bytes do not count twice against the room', async () => {
   assert.equal(capacity.isFull, true)
 })
 
+/** The capacity of a node that may hold 1,000 bytes, with a clock that makes every measurement old. */
+async function capacityWith({ rows, index }: { rows: () => number; index: () => number }) {
+  const files = { space: async () => ({ totalBytes: 1e6, freeBytes: 1e6 }) } as unknown as Files
+  const clock = new ManualClock()
+  const capacity = new Capacity({ files, clock, capacityBytes: 1000, rowBytes: rows, indexBytes: async () => index() })
+  await capacity.measureAll()
+  return { capacity, pass: () => clock.advance(1_001) }
+}
+
+test('statements, claims and the index count, each once', async () => {
+  let rows = 100
+  let index = 10
+  const { capacity, pass } = await capacityWith({ rows: () => rows, index: () => index })
+  capacity.countExisting(200)
+  assert.equal(capacity.usedBytes, 310)
+  // A small block is counted when it is taken, and afterwards with the rows of the segment.
+  await capacity.take(50, 'row')
+  assert.equal(capacity.usedBytes, 360)
+  rows = 150
+  pass()
+  await capacity.take(40, 'file')
+  assert.equal(capacity.usedBytes, 400)
+  index = 30
+  await capacity.measureAll()
+  assert.equal(capacity.usedBytes, 420)
+})
+
+test('bytes that have to stay free are not room', async () => {
+  const files = { space: async () => ({ totalBytes: 1000, freeBytes: 400 }) } as unknown as Files
+  let keepFreeBytes = 300
+  const capacity = new Capacity({ files, clock: new ManualClock(), keepFreeBytes: () => keepFreeBytes })
+  await capacity.measure()
+  await assert.rejects(capacity.take(100), NoSpaceError)
+  keepFreeBytes = 0
+  await capacity.take(100)
+})
+
+test('a node that is filled by statements alone is full, until rows are dead', async () => {
+  let rows = 900
+  const { capacity, pass } = await capacityWith({ rows: () => rows, index: () => 0 })
+  await capacity.assertRoom()
+  rows = 960
+  pass()
+  await assert.rejects(capacity.assertRoom(), NoSpaceError)
+  assert.equal(capacity.isFull, true)
+  rows = 920
+  pass()
+  await assert.rejects(capacity.assertRoom(), NoSpaceError)
+  rows = 800
+  pass()
+  await capacity.assertRoom()
+})
+
 test('a write after the measurement takes room, and a removal returns it', async () => {
   const capacity = await capacityOf(1000)
   await capacity.take(920)

@@ -1,14 +1,11 @@
 import assert from 'node:assert/strict'
-import { chmod, mkdir, stat, writeFile } from 'node:fs/promises'
-import { join } from 'node:path'
 import { test } from 'node:test'
-import { makeDataDirectory, openFormat } from '../../../src/disk/data-directory.ts'
-import { DiskError, UnknownLayoutError } from '../../../src/disk/errors.ts'
+import { openFormat } from '../../../src/disk/data-directory.ts'
+import { UnknownLayoutError } from '../../../src/disk/errors.ts'
 import { toHex } from '../../../src/util/bytes.ts'
 import { FakeFiles } from '../../fixtures/fake-files.ts'
 import { silentLogger } from '../../fixtures/logger.ts'
 import { seededChance } from '../../fixtures/seeded-chance.ts'
-import { temporaryFolder } from '../../fixtures/temporary-folder.ts'
 
 const withFormat = async (text: string): Promise<FakeFiles> => {
   const files = new FakeFiles()
@@ -65,24 +62,4 @@ test('openFormat refuses segments without a format file', async () => {
   await files.makeDirectory('segments')
   await files.writeNew('segments/00000001.seg', [Buffer.from('rows')])
   await assert.rejects(openFormat(files, seededChance(1), silentLogger), /lost its format file/)
-})
-
-test('a data directory is made with its parents, and only its owner can enter it', async t => {
-  const folder = await temporaryFolder(t)
-  const root = join(folder, 'a/b/data')
-  await makeDataDirectory(root)
-  await makeDataDirectory(root)
-  for (const made of ['a', 'a/b', 'a/b/data']) assert.equal((await stat(join(folder, made))).mode & 0o777, 0o700)
-  const open = join(folder, 'open')
-  await mkdir(open)
-  await chmod(open, 0o755)
-  await makeDataDirectory(open)
-  assert.equal((await stat(open)).mode & 0o777, 0o700)
-})
-
-test('a file in place of the data directory is a disk error', async t => {
-  const folder = await temporaryFolder(t)
-  await writeFile(join(folder, 'file'), '')
-  await assert.rejects(makeDataDirectory(join(folder, 'file')), DiskError)
-  await assert.rejects(makeDataDirectory(join(folder, 'file/below')), DiskError)
 })

@@ -19,6 +19,19 @@ test('a failed write is remembered until another succeeds', async t => {
   assert.equal(files.state, 'ok')
 })
 
+test('a full disk that cuts a file and overwrites it in place is still full', async t => {
+  const folder = await temporaryFolder(t)
+  const files = new MonitoredFiles(folder)
+  await writeFile(join(folder, 'file'), 'text')
+  await assert.rejects(files.writeNew('file/below', [Buffer.of(1)]), { name: 'DiskError' })
+  const file = await files.openAppend('file')
+  await file.truncate(3)
+  await file.sync()
+  await file.close()
+  await files.overwrite('file', [{ offset: 0, bytes: Buffer.of(1) }])
+  assert.equal(files.state, 'failing')
+})
+
 test('an append clears the failure only once its bytes are durable', async t => {
   const folder = await temporaryFolder(t)
   const files = new MonitoredFiles(folder)

@@ -6,7 +6,15 @@ import { type TestContext, test } from 'node:test'
 import { decodeStatement, verifyStatement } from '../../../src/format/statement.ts'
 import { SYNC_PROTOCOL } from '../../../src/log/constants.ts'
 import { Sync } from '../../../src/log/sync.ts'
-import { fetchReply, listReply, pushReply, requestSchema, splitBody, splitIds } from '../../../src/log/sync-frames.ts'
+import {
+  fetchReply,
+  listReply,
+  newsReply,
+  pushReply,
+  requestSchema,
+  splitBody,
+  splitIds
+} from '../../../src/log/sync-frames.ts'
 import { answerSync } from '../../../src/log/sync-server.ts'
 import { ProtocolError, RefusedError } from '../../../src/wire/errors.ts'
 import { encodeFrame, type Frame, FrameReader, fieldsOf } from '../../../src/wire/frames.ts'
@@ -92,7 +100,11 @@ async function filled(t: TestContext): Promise<{ member: TestMember; answer: (re
     async answer({ header, body }) {
       const { id, ...fields } = fieldsOf(header)
       const request = { peer: 'somebody', fields, body, signal: AbortSignal.timeout(10_000) }
-      const { status, fields: more, body: parts } = await answerSync({ log: member.log, confirmPut: holdsPut }, request)
+      const {
+        status,
+        fields: more,
+        body: parts
+      } = await answerSync({ log: member.log, confirmPut: holdsPut, onChanged: () => {} }, request)
       return toHex(Buffer.concat(encodeFrame({ ...more, id, status }, parts)))
     }
   }
@@ -134,6 +146,11 @@ test('this version accepts the frozen requests and cuts their bodies into the ri
     if (parsed.do === 'push') assert.equal(pushReply.parse(reply).verdicts.length, parsed.lengths.length, name)
     if (parsed.do === 'list')
       assert.deepEqual([listReply.parse(reply).isEnd, cut(answer.body, undefined)], [true, answer.body])
+    if (parsed.do === 'news') {
+      const news = newsReply.parse(reply)
+      assert.equal(news.known, !name.includes('unknown'), name)
+      if (news.known) assert.deepEqual([news.isEnd, cut(answer.body, undefined)], [true, answer.body], name)
+    }
     if (parsed.do === 'fetch') assert.deepEqual(cut(answer.body, fetchReply.parse(reply).lengths), answer.body, name)
     if (parsed.do === 'offer') assert.equal(hex(answer.body.join('')).byteLength, request.body.length, name)
   }
@@ -172,10 +189,14 @@ test('a new member sends the frozen requests and accepts the statements of the f
   const faults: string[] = []
   const sync = new Sync({
     host,
+    index: member.store.index,
     clock,
     logger: silentLogger,
     log: member.log,
     confirmPut: holdsPut,
+    onChanged: () => {},
+    onDoubt: () => {},
+    lost: async () => [],
     isAdmitted: () => true,
     admitted: () => ['other'],
     onFault: peer => faults.push(peer),

@@ -9,6 +9,8 @@ import { encodeStatementRow } from '../../../src/log/statement-row.ts'
 import { LocalMember } from '../../../src/members/local-member.ts'
 import { toHex } from '../../../src/util/bytes.ts'
 import type { Clock } from '../../../src/util/clock.ts'
+import { DISCOVERED_DIALS_MAX } from '../../../src/wire/constants.ts'
+import { DisconnectedError } from '../../../src/wire/errors.ts'
 import { ManualClock } from '../../fixtures/clock.ts'
 import { RecordingLogger } from '../../fixtures/logger.ts'
 import { adminSecrets, entryBy, grantedSecrets, type MemberOptions, TestMember } from '../../fixtures/member.ts'
@@ -65,19 +67,16 @@ test('the background work of a member is listed by name, and stops with it', asy
   const setup = new Setup(t)
   const { members, stop } = await setup.start('a', setup.secrets('a'))
   const states = (): string[] => members.workers.map(({ status: { name, state } }) => `${name}: ${state}`)
-  assert.deepEqual(states(), [
-    'status renewal: waiting',
-    'clock check: waiting',
-    'news check: waiting',
-    'view refresh: waiting'
-  ])
+  const names = ['status renewal', 'clock check', 'news check', 'log comparison', 'view refresh']
+  assert.deepEqual(
+    states(),
+    names.map(name => `${name}: waiting`)
+  )
   await stop()
-  assert.deepEqual(states(), [
-    'status renewal: stopped',
-    'clock check: stopped',
-    'news check: stopped',
-    'view refresh: stopped'
-  ])
+  assert.deepEqual(
+    states(),
+    names.map(name => `${name}: stopped`)
+  )
 })
 
 test('the log tells how two members met and compared, and that one failed and is tried again', async t => {
@@ -100,9 +99,9 @@ test('the log tells how two members met and compared, and that one failed and is
     places
   )
   setup.network.cut(a.host as MemoryHost, b.host as MemoryHost)
-  setup.clock.advance(MINUTE)
-  await settle()
-  assert.ok(logger.lines.some(line => /^dfs:wire:redial:trace dial \d of .* failed, next in \d+ ms$/.test(line)))
+  await timePassesUntil(setup.clock, 'a failed dial', () =>
+    logger.lines.some(line => /^dfs:wire:redial:trace dial \d of .* failed, next in \d+ ms$/.test(line))
+  )
 })
 
 test('only admins and writers may write, and a stranger may not', async t => {
@@ -308,6 +307,30 @@ test('bogus announcements of a member do not delay dials of its true addresses',
   const isTrue = (addresses: string[]): boolean => addresses.includes('/memory/a')
   assert.ok(dials.filter(isTrue).every(addresses => addresses.length === 1))
   assert.equal(dials.filter(isTrue).length, Math.ceil(dials.length / 2), 'the true address first, each time')
+})
+
+test('a stranger that announces the same again and again gets a few dials, and a few more for other addresses', async t => {
+  const setup = new Setup(t)
+  const b = await setup.start('b', setup.secrets('b'))
+  const stranger = new LocalMember(setup.secrets('nobody'), setup.clock, setup.chance).peerId
+  const host = b.host as MemoryHost
+  let dials = 0
+  host.dial = async () => {
+    dials++
+    throw new DisconnectedError('nobody answers')
+  }
+  const announceFor = async (minutes: number, address: string): Promise<number> => {
+    dials = 0
+    for (let i = 0; i < minutes * 6; i++) {
+      host.discover(stranger, [address])
+      setup.clock.advance(10_000)
+      await settle(5)
+    }
+    return dials
+  }
+  assert.equal(await announceFor(9, '/ip4/127.0.0.1/tcp/9'), DISCOVERED_DIALS_MAX)
+  assert.equal(await announceFor(9, '/ip4/127.0.0.1/tcp/10'), DISCOVERED_DIALS_MAX)
+  assert.equal(await announceFor(2, '/ip4/127.0.0.1/tcp/10'), DISCOVERED_DIALS_MAX, 'after a long while again')
 })
 
 test('an older status that a power cut left in the index is removed at the next start', async t => {

@@ -15,10 +15,8 @@ test('appends more items than a call can have arguments', () => {
 /** Files that spread a list into the arguments of `push` or `Math.max`, and what bounds the list. */
 const BOUNDED: Record<string, string> = {
   'blocks/put/block-placement.ts': 'the members of a view',
-  'catalog/changes/link.ts': 'the parts of a path',
-  'catalog/changes/mkdir.ts': 'one record',
-  'catalog/changes/move.ts': 'the parts of a path',
   'format/seal-file.ts': 'the manifest nodes that one chunk completes',
+  'log/positions.ts': 'the lineages that a member keeps',
   'log/receiver.ts': 'the statements of one message',
   'wire/socket-tls.ts': 'the messages of one read'
 }

@@ -72,6 +72,23 @@ test('a pause ends by time, by news, or by the end of the target', async () => {
   assert.deepEqual(ended, ['time', 'address', 'hint', 'stop'])
 })
 
+test('a peer that announces itself again ends a pause once a minute, and does not delay a new address', async () => {
+  const { clock, target } = setup(0.5, true)
+  let pauses = 0
+  const announce = async (...addresses: string[]): Promise<number> => {
+    void target.pause(Number.POSITIVE_INFINITY).then(() => pauses++)
+    target.addHints(addresses)
+    await settle()
+    return pauses
+  }
+  assert.equal(await announce('/a'), 0, 'it was announced a moment ago')
+  clock.advance(REDIAL_MS_MAX)
+  assert.equal(await announce('/a'), 1)
+  assert.equal(await announce('/a'), 1, 'too soon')
+  assert.equal(await announce('/b'), 2, 'a new address')
+  assert.equal(await announce('/c'), 2, 'too soon after the last new address')
+})
+
 test('addresses that were only announced are hints from the start', () => {
   const { target } = setup(0.5, true)
   assert.deepEqual([target.addresses, target.hints], [[], ['/a']])

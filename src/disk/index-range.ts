@@ -1,0 +1,56 @@
+import type { AbstractIterator } from 'abstract-level'
+import type { Database } from './database.ts'
+import { pastPrefix } from './index-rows.ts'
+
+/** The rows that one read of a range returns at most. */
+const ROWS_AT_ONCE = 256
+
+type Iterator = AbstractIterator<Database, Uint8Array, Uint8Array>
+
+export interface RangeOptions {
+  /** Only rows after this key. */
+  after?: Uint8Array | undefined
+  /** The most rows. */
+  limit?: number | undefined
+}
+
+export interface RangeSource {
+  db: Database
+  /** Runs a read while the database is open, and translates its errors. */
+  read: <T>(work: () => Promise<T>) => Promise<T>
+  /** Counts how often the database was closed to be opened again. Iterators of earlier times are closed. */
+  reopenings: () => number
+}
+
+/**
+ * Yields the rows whose key starts with `prefix`, some at a time. If the database is opened again meanwhile, it goes on
+ * after the last key.
+ */
+export async function* rangeOf(
+  { db, read, reopenings }: RangeSource,
+  prefix: Uint8Array,
+  { after, limit = -1 }: RangeOptions
+): AsyncGenerator<Array<[key: Uint8Array, value: Uint8Array]>> {
+  let last = after
+  let left = limit
+  let iterator: Iterator | undefined
+  let openedIn = 0
+  try {
+    while (left !== 0) {
+      const rows = await read(async () => {
+        if (iterator === undefined || openedIn !== reopenings()) {
+          openedIn = reopenings()
+          const from = last === undefined ? { gte: prefix } : { gt: last }
+          iterator = db.iterator({ ...from, lt: pastPrefix(prefix), limit: left }) as Iterator
+        }
+        return iterator.nextv(ROWS_AT_ONCE)
+      })
+      if (rows.length === 0) return
+      yield rows
+      last = (rows.at(-1) as [Uint8Array, Uint8Array])[0]
+      if (left > 0) left -= rows.length
+    }
+  } finally {
+    await iterator?.close()
+  }
+}

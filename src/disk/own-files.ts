@@ -1,0 +1,61 @@
+import { lstat, readdir, rm } from 'node:fs/promises'
+import { join } from 'node:path'
+import { FORMAT_FILE } from './data-directory.ts'
+import { removeFolders } from './make-folders.ts'
+
+/** The file that is in a data directory until its first start has succeeded. */
+export const FIRST_START = 'first-start'
+
+/** The files that a first start writes before it is over, apart from those of the lock, by folder. */
+const FILES: ReadonlyArray<readonly [folder: RegExp, name: RegExp]> = [
+  [/^$/, /^((format\.json|keystore|index\.doubt|ports\.json)(\.new)?|reserve|probe)$/],
+  [/^segments$/, /^\d{8}\.seg$/],
+  [/^index$/, /^(\d+\.(log|ldb|sst|dbtmp)|MANIFEST-\d+|CURRENT|LOCK|LOG|LOG\.old)$/],
+  [/^blocks\/tmp$/, /^[0-9a-f]{24}$/],
+  [/^blocks\/[0-9a-f]{2}$/, /^[0-9a-f]{68}$/]
+]
+const FOLDERS: ReadonlyArray<readonly [folder: RegExp, name: RegExp]> = [
+  [/^$/, /^(segments|index|blocks)$/],
+  [/^blocks$/, /^(tmp|[0-9a-f]{2})$/]
+]
+/** The files of the lock, and the mark of a first start. A process that is killed at once leaves no others. */
+const FIRST_FILES = /^(lock(\.[0-9a-f]{16,32})*|first-start(\.new)?|format\.json\.new)$/
+
+/** Returns true for a file that a first start writes before the format file. */
+export function isFirstFile(name: string): boolean {
+  return FIRST_FILES.test(name)
+}
+
+/**
+ * Removes the files that a first start has written, and then the folders, unless somebody else has put something into
+ * them. The files of the lock and the mark of the first start stay. Only names that a node writes are removed, one by
+ * one, so files of other people stay, wherever they are.
+ */
+export async function removeOwnFiles(root: string, folder = ''): Promise<void> {
+  const entries = await readdir(join(root, folder), { withFileTypes: true })
+  // The format file goes last. Without it, what a crash in between leaves would not be recognised as a node's.
+  entries.sort((a, b) => Number(a.name === FORMAT_FILE) - Number(b.name === FORMAT_FILE))
+  for (const entry of entries) {
+    const path = folder === '' ? entry.name : `${folder}/${entry.name}`
+    if (entry.isFile() && isNamed(FILES, folder, entry.name)) await rm(join(root, path), { force: true })
+    if (!entry.isDirectory() || !isNamed(FOLDERS, folder, entry.name)) continue
+    await removeOwnFiles(root, path)
+    await removeFolders([join(root, path)])
+  }
+}
+
+/**
+ * Returns true for a plain file, and for one that is gone: a process that is starting removes its temporary files.
+ */
+export async function isPlainFile(path: string): Promise<boolean> {
+  try {
+    return (await lstat(path)).isFile()
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return true
+    throw error
+  }
+}
+
+function isNamed(table: typeof FILES, folder: string, name: string): boolean {
+  return table.some(([folders, names]) => folders.test(folder) && names.test(name))
+}

@@ -1,0 +1,32 @@
+import type { PeerId } from '../format/peer-id.ts'
+import type { Clock } from '../util/clock.ts'
+import { ANNOUNCED_AGAIN_MS, ANNOUNCERS_MAX } from './constants.ts'
+
+/**
+ * Decides which announcements of the local network are worth telling. Each query is answered by all nodes to all nodes,
+ * so the same announcement arrives many times. One with other addresses than the last of its peer is told at once, and
+ * the same one again after a while. It must be told again, because the node that hears it may have changed since: it
+ * may have moved into the subnet of the announced addresses only now.
+ */
+export class Announcements {
+  readonly #clock: Clock
+  /** What each peer announced last, and when that was told; monotonic time. The peer told longest ago comes first. */
+  readonly #told = new Map<PeerId, { content: string; atMs: number }>()
+
+  constructor(clock: Clock) {
+    this.#clock = clock
+  }
+
+  /** Returns true if this announcement must be told, and notes that it was. */
+  mustTell(peer: PeerId, addresses: readonly string[]): boolean {
+    const content = addresses.toSorted().join(' ')
+    const before = this.#told.get(peer)
+    const nowMs = this.#clock.monotonic()
+    if (before?.content === content && nowMs - before.atMs < ANNOUNCED_AGAIN_MS) return false
+    this.#told.delete(peer)
+    const [oldest] = this.#told.keys()
+    if (oldest !== undefined && this.#told.size >= ANNOUNCERS_MAX) this.#told.delete(oldest)
+    this.#told.set(peer, { content, atMs: nowMs })
+    return true
+  }
+}
