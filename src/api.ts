@@ -75,7 +75,10 @@ export interface NodeOptions {
    * and 1 otherwise.
    */
   ack?: Copies | undefined
-  /** A member whose status lags behind the others' by this much is out. By default 10 minutes. */
+  /**
+   * How long this member may lag behind the others before it is out. The node that founds a network sets it for all
+   * members; any other node can only ask for more than the network's. By default 10 minutes; 1 second to 30 days.
+   */
   outAfterMs?: number | undefined
   /** Called with events inside the node. They contain no names, paths or secrets. */
   onEvent?: ((event: NodeEvent) => void) | undefined
