@@ -154,7 +154,8 @@ export function checkNodeOptions(options: NodeOptions): void {
     throw new InvalidInputError('a capacity is a whole number of bytes, at most 1 PiB')
   if (outAfterMs !== undefined && !(outAfterMs >= OUT_AFTER_MS_MIN && outAfterMs <= OUT_AFTER_MS_MAX))
     throw new InvalidInputError(`a member counts as out after 1 second to 30 days`)
-  for (const address of [...announce, ...bootstrap]) parseAddress(address)
+  for (const address of announce) parseAddress(address, '--announce')
+  for (const address of bootstrap) parseAddress(address, '--bootstrap')
   // Other transports have addresses of their own.
   if (options.transports !== undefined) return
   for (const address of listen) checkListen(address)
