@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
+import type { Secrets } from '../../../src/disk/keystore.ts'
 import { REST } from '../../../src/log/keys.ts'
 import type { FakeFiles } from '../../fixtures/fake-files.ts'
 import { entryBy, TestMember } from '../../fixtures/member.ts'
@@ -16,11 +17,19 @@ function rot(member: TestMember, { bytes }: { bytes: Uint8Array }): void {
   })
 }
 
-async function filled(setup: Setup) {
-  const a = await setup.member('a')
+async function filled(setup: Setup, secrets = setup.admin('a')) {
+  const a = await setup.member('a', { secrets })
   const entries = [1, 2, 3].map(() => entryBy(a.self, setup.chance))
   await a.log.append(entries, { author: a.self.publicKey, role: 'admin' })
   return { a, entries, lost: entries[1]! }
+}
+
+/** Stops a member and opens what it left on its disk. */
+async function reopen({ clock, chance, network }: Setup, member: TestMember, secrets: Secrets): Promise<TestMember> {
+  await member.stop()
+  const files = (member.files as FakeFiles).reopen()
+  const database = member.database.after(member.database.batches)
+  return TestMember.open({ secrets, host: network.host('again', member.peer), clock, chance, files, database })
 }
 
 test('a damaged statement that nobody reads is found by the leaf check, and counts as absent', async t => {
@@ -53,12 +62,14 @@ test('a damaged statement is noted once, and no more once it has come again, als
 })
 
 test('what was lost is still asked for after a restart', async t => {
-  const { a, lost } = await filled(new Setup(t))
+  const setup = new Setup(t)
+  const secrets = setup.admin('a')
+  const { a, lost } = await filled(setup, secrets)
   rot(a, lost)
   await a.store.checkLeaf()
   await settle()
-  await a.log.load()
-  assert.deepEqual(a.log.lost(10), [Buffer.from(lost.id)])
+  const again = await reopen(setup, a, secrets)
+  assert.deepEqual(again.log.lost(10), [Buffer.from(lost.id)])
 })
 
 test('a member starts although the row of its own grant is damaged, and writes the grant anew', async t => {
@@ -66,19 +77,8 @@ test('a member starts although the row of its own grant is damaged, and writes t
   const secrets = setup.admin('a')
   const a = await setup.member('a', { secrets })
   const grant = a.self.statements.at(-1)!
-  await a.stop()
   rot(a, grant)
-  const { clock, chance } = setup
-  const host = setup.network.host('again', a.peer)
-  const files = (a.files as FakeFiles).reopen()
-  const again = await TestMember.open({
-    secrets,
-    host,
-    clock,
-    chance,
-    files,
-    database: a.database.after(a.database.batches)
-  })
+  const again = await reopen(setup, a, secrets)
   await settle()
   assert.deepEqual(await again.log.has([grant.id]), [true])
   assert.equal(again.log.lostCount, 0)
