@@ -32,11 +32,12 @@ class FakeStack {
       fs: {
         members,
         sync: { inDoubt: [] },
-        blocks: { owed: nothing, repairing: nothing, badBlocks: 0 },
+        blocks: { owed: nothing, repairing: nothing, badBlocks: { found: 0, left: 0 } },
         tree: { countFiles: async () => 7, resolve: async () => undefined }
       },
-      log: { asides: { count: 0 } },
       workers: [],
+      log: { asides: { count: 0 } },
+      comparison: { isWhole: true, missing: 0 },
       host: { addresses: () => [] },
       capacity: { isFull: false, usedBytes: 0, capacityBytes: 0 },
       diskMonitor: { state: 'ok' },
