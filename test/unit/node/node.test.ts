@@ -136,6 +136,21 @@ test('a rebuild that fails is repeated; meanwhile verbs fail with its reason, an
   assert.deepEqual([stacks[0]?.isStopped, stacks[1]?.isStopped], [true, false])
 })
 
+test('a node whose index cannot be opened again still answers a status, which says so', async t => {
+  const { node, stacks } = await setup(t, () => {})
+  const failure = new NoSpaceError('the disk is full')
+  const stack = (stacks[0] as FakeStack).stack as { diskMonitor: object; fs: { tree: object } }
+  stack.diskMonitor = { state: 'full', indexFailure: failure }
+  stack.fs.tree = {
+    countFiles: async () => {
+      throw failure
+    }
+  }
+  const { files, disk, warnings } = await node.status()
+  assert.deepEqual([files, disk.state], [0, 'full'])
+  assert.match(warnings.join(), /the index could not be written \(no-space\): nothing is stored until it can be/)
+})
+
 test('the stack in doubt stops even if the doubt cannot be written down, and the next attempt writes it', async t => {
   let isFailing = false
   const { stacks, doubt, clock, releases } = await setup(
