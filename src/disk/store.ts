@@ -59,6 +59,7 @@ export class Store {
   readonly #cursor: IndexCursor
   readonly #usage: SegmentUsage
   readonly #damage: Damage
+  readonly #damageListeners: Array<(at: Cursor) => void> = []
   readonly #refused: RefusedRows
   readonly #writer: RowWriter
   readonly #check: IndexCheck
@@ -71,7 +72,9 @@ export class Store {
     this.#log = logger.forComponent('dfs:disk:store')
     this.#cursor = new IndexCursor(segments)
     this.#usage = new SegmentUsage({ index, segments })
-    this.#damage = new Damage(this.#log, onDamage)
+    this.#damage = new Damage(this.#log, onDamage, at => {
+      for (const listener of this.#damageListeners) listener(at)
+    })
     const parts = {
       segments,
       index,
@@ -87,6 +90,11 @@ export class Store {
     this.#check = new IndexCheck(parts)
     const log = logger.forComponent('dfs:disk:compaction')
     this.#compaction = new Compaction({ ...parts, log, check: this.#check, writer: this.#writer })
+  }
+
+  /** The listener is called with every damaged stretch that is found while the store is open, and each time it is. */
+  onDamageFound(listener: (at: Cursor) => void): void {
+    this.#damageListeners.push(listener)
   }
 
   /** Registers what rows of a type mean for the index. Register all types before `open`. */

@@ -36,6 +36,8 @@ export const TABLES = {
   totals: 'k',
   /** The starts of this member, and the sequence at which each of them began. */
   lineages: 'l',
+  /** Statements whose rows are damaged. */
+  lost: 'D',
   /** The facts that the index stores about itself. */
   meta: 'm',
   /** Entries by directory and name, deleted directories included. */

@@ -79,6 +79,8 @@ function* warningsOf(
     yield `statements that this release cannot process were set aside (${log.asides.count}): ${nameAsides(log.asides, members)}; upgrading dfs-node may help`
   if (fs.sync.inDoubt.length > 0)
     yield `members have other statements than this one, although all is exchanged (${fs.sync.inDoubt.length}): one of them may refuse or withhold some`
+  if (log.lostCount > 0)
+    yield `statements on this disk are damaged (${log.lostCount}): they are asked of the other members; until they have come, the files that they describe are shown as damaged`
   if (report.damagedStretches > 0)
     yield `damaged stretches were found in the store (${report.damagedStretches}): the disk may be wearing out`
   if (!comparison.isWhole)

@@ -1,13 +1,14 @@
 import assert from 'node:assert/strict'
-import { randomBytes } from 'node:crypto'
+import { createHash, randomBytes } from 'node:crypto'
 import { readdir, readFile, truncate, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { test } from 'node:test'
 import { ClassicLevel } from 'classic-level'
+import { ROW_HEADER_BYTES, ROW_MAGIC } from '../../src/disk/row.ts'
 import { TABLES } from '../../src/disk/tables.ts'
-import { generateNetworkKey, type NodeOptions } from '../../src/index.ts'
+import { type DfsNode, generateNetworkKey } from '../../src/index.ts'
 import { fastClock } from '../fixtures/clock.ts'
-import { allConnected, codeOfRejection, read, startNode, temporaryFolder, until } from '../fixtures/nodes.ts'
+import { allConnected, codeOfRejection, listing, read, startNode, temporaryFolder, until } from '../fixtures/nodes.ts'
 
 /** The paths of the files that hold larger blocks. */
 async function blockFiles(dataDir: string): Promise<string[]> {
@@ -48,7 +49,7 @@ test('a member whose copy was cut short pulls the block again before it says tha
   const dataDir = await temporaryFolder(t)
   const first = await startNode(t, { networkKey: generateNetworkKey() })
   const { networkKey } = first.options
-  const second = await startNode(t, { networkKey, dataDir, bootstrap: [first.node.multiaddrs[0]!] } as NodeOptions)
+  const second = await startNode(t, { networkKey: networkKey!, dataDir, bootstrap: [first.node.multiaddrs[0]!] })
   await allConnected([first.node, second.node])
   const bytes = randomBytes(300_000)
   await first.node.put('/f', bytes, { ack: 2 })
@@ -91,3 +92,84 @@ for (const table of ['statements', 'claims', 'entries', 'children', 'names', 're
     await again.node.stop()
   })
 }
+
+/** Flips one bit in the row of a statement, on the disk of a node that has stopped. */
+async function rotStatement(dataDir: string, id: string): Promise<void> {
+  const folder = join(dataDir, 'segments')
+  for (const name of await readdir(folder)) {
+    const bytes = await readFile(join(folder, name))
+    for (let at = bytes.indexOf(ROW_MAGIC); at >= 0; at = bytes.indexOf(ROW_MAGIC, at + 1)) {
+      const payload = bytes.subarray(at + ROW_HEADER_BYTES, at + ROW_HEADER_BYTES + bytes.readUInt32BE(at + 4))
+      if (decodeStatementIdOf(payload) !== id) continue
+      payload[100]! ^= 1
+      return writeFile(join(folder, name), bytes)
+    }
+  }
+  assert.fail('no such statement')
+}
+
+function decodeStatementIdOf(payload: Buffer): string | undefined {
+  return payload.byteLength > 49 ? createHash('sha256').update(payload.subarray(49)).digest('hex') : undefined
+}
+
+async function warnings(node: DfsNode): Promise<string> {
+  return (await node.status()).warnings.join('\n')
+}
+
+test('with one damaged statement the rest works, and its path can be put and removed', { timeout: 60_000 }, async t => {
+  const { node, options } = await startNode(t)
+  const versions = new Map<string, string>()
+  for (let i = 0; i < 5; i++) versions.set(`/f${i}`, (await node.put(`/f${i}`, Buffer.from(`content ${i}`))).version)
+  await node.stop()
+  for (const path of ['/f1', '/f2', '/f3']) await rotStatement(options.dataDir, versions.get(path)!)
+  const again = await startNode(t, options)
+  const paths = (await listing(again.node)).map(line => line.split(' ')[0]!)
+  assert.deepEqual(
+    paths.filter(path => path.startsWith('/f')),
+    ['/f0', '/f4']
+  )
+  const damaged = paths.filter(path => path.startsWith('/damaged-'))
+  assert.equal(damaged.length, 3)
+  assert.match(await warnings(again.node), /statements on this disk are damaged \(3\)/)
+  await again.node.put('/f1', Buffer.from('anew'))
+  assert.equal(`${await read(again.node, '/f1')}`, 'anew')
+  await again.node.remove('/f2')
+  for (const path of (await listing(again.node)).map(line => line.split(' ')[0]!))
+    if (path.startsWith('/damaged-')) await again.node.remove(path)
+  assert.deepEqual(await listing(again.node), ['/f0 9', '/f1 4', '/f4 9'])
+  await again.node.stop()
+})
+
+test('a damaged statement comes again from another member, and then everything is as it was', {
+  timeout: 60_000
+}, async t => {
+  const networkKey = generateNetworkKey()
+  const { node: other } = await startNode(t, { networkKey })
+  const dataDir = await temporaryFolder(t)
+  const bootstrap = [other.multiaddrs[0]!]
+  const first = await startNode(t, { networkKey, dataDir, bootstrap })
+  await allConnected([other, first.node])
+  const { version } = await other.put('/f', Buffer.from('content'), { ack: 2 })
+  await first.node.stop()
+  await rotStatement(dataDir, version)
+  const again = await startNode(t, { networkKey, dataDir, bootstrap })
+  await until('the statement is here again', async () => (await listing(again.node)).includes('/f 7'))
+  assert.doesNotMatch(await warnings(again.node), /statements on this disk/)
+  assert.equal(`${await read(again.node, '/f')}`, 'content')
+  await again.node.stop()
+})
+
+test('a newcomer that knows only a member with a damaged statement gets everything else', {
+  timeout: 60_000
+}, async t => {
+  const { node, options } = await startNode(t, { networkKey: generateNetworkKey() })
+  const { version } = await node.put('/f0', Buffer.from('content'))
+  for (let i = 1; i < 5; i++) await node.put(`/f${i}`, Buffer.from('content'))
+  await node.stop()
+  await rotStatement(options.dataDir, version)
+  const again = await startNode(t, options)
+  const bootstrap = [again.node.multiaddrs[0]!]
+  const newcomer = await startNode(t, { networkKey: options.networkKey!, bootstrap })
+  await until('all others', async () => (await newcomer.node.status()).files === 4)
+  await Promise.all([newcomer.node.stop(), again.node.stop()])
+})
