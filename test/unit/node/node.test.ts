@@ -15,6 +15,7 @@ const MINUTE = 60_000
 /** A stack in which nothing runs, but which answers `stat` of `/` and what a status is made of. */
 class FakeStack {
   isStopped = false
+  readonly inDoubt: string[] = []
   readonly stack: Stack
 
   constructor() {
@@ -31,6 +32,7 @@ class FakeStack {
     this.stack = {
       fs: {
         members,
+        sync: { inDoubt: this.inDoubt },
         blocks: { owed: nothing, repairing: nothing, badBlocks: 0 },
         tree: { countFiles: async () => 7, resolve: async () => undefined }
       },
@@ -126,6 +128,14 @@ test('a rebuild that fails is repeated; meanwhile verbs fail with its reason, an
   assert.equal(stacks.length, 2)
   assert.deepEqual((await node.status()).warnings, [])
   assert.deepEqual([stacks[0]?.isStopped, stacks[1]?.isStopped], [true, false])
+})
+
+test('status warns of members whose statements stay different', async t => {
+  const { node, stacks } = await setup(t, () => {})
+  assert.deepEqual((await node.status()).warnings, [])
+  stacks[0]!.inDoubt.push('somebody')
+  const { warnings } = await node.status()
+  assert.match(warnings.join(), /^members have other statements than this one.*\(1\)/)
 })
 
 test('the stack in doubt stops even if the doubt cannot be written down, and the next attempt writes it', async t => {
