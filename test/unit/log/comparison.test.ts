@@ -127,7 +127,7 @@ test('a member that freezes while it sends statements does not hold up the other
   }
   const fresh = await setup.member('fresh', { bootstrap: ['p', 'q'] })
   await timePassesUntil(setup.clock, 'all of them', async () => (await fresh.ids(1)).length === 300, {
-    stepMs: 100,
+    stepMs: 20,
     msMax: 4 * FETCH_TURN_MS
   })
   assert.ok(4 * FETCH_TURN_MS < SYNC_TIMEOUT_MS)
