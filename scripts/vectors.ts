@@ -329,7 +329,7 @@ function refusedStatements(): unknown {
   const good = { kind: 'out', v: 1, hlc: encodeHlc(HLC), grant: GRANT, subject: author, sig: fill(64, 0) }
   const { sig: _, ...unsigned } = good
   const { subject: __, ...rest } = good
-  const status = { kind: 'status', instance: fill(16, 0), weight: 0, state: 'in', outAfter: 0, head: fill(8, 0) }
+  const status = { kind: 'status', instance: fill(16, 0), weight: 0, state: 'in', outAfter: 600_000, head: fill(8, 0) }
   const bad: Record<string, unknown> = {
     'an unknown kind': { ...good, kind: 'in' },
     'another version': { ...good, v: 2 },
@@ -347,6 +347,9 @@ function refusedStatements(): unknown {
     },
     'one id twice': { ...rest, kind: 'epoch', previous: [], hash: fill(32, 0), excludes: [fill(32, 1), fill(32, 1)] },
     'an empty address': { ...rest, ...status, addresses: [''] },
+    'a weight above 1 PiB': { ...rest, ...status, addresses: [], weight: 2 ** 50 + 1 },
+    'an outAfter of more than 30 days': { ...rest, ...status, addresses: [], outAfter: 30 * 86_400_000 + 1 },
+    'more than 255 copies': { ...rest, kind: 'settings', replicas: 256 },
     'a list': [good]
   }
   return Object.fromEntries(Object.entries(bad).map(([what, value]) => [what, toHex(encodeCanonical(value))]))

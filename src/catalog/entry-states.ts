@@ -50,7 +50,7 @@ export class EntryStates {
     writePast(sink, entry, state, raised.keys())
     const counted = await this.#count(state, records, { isNew: before === undefined, sink })
     if (before !== undefined) await this.#findDeletes(state, counted)
-    await this.#setHeads(entry, state, counted, { raised: [...raised.values()], sink })
+    await this.#setHeads(entry, state, counted, { raised, sink })
     return state
   }
 
@@ -87,44 +87,48 @@ export class EntryStates {
     entry: Uint8Array,
     state: EntryState,
     counted: readonly Counted[],
-    { raised, sink }: { raised: readonly Seen[]; sink: IndexSink }
+    { raised, sink }: { raised: ReadonlyMap<string, Seen>; sink: IndexSink }
   ): Promise<void> {
     const older = new OlderHeads(this.#index, entry)
-    const added = counted.flatMap(({ record }) => record ?? [])
-    const replaced = counted.flatMap(({ record, before }) =>
-      record === undefined || before === undefined ? [] : record.stamp
-    )
-    const isKept = ({ stamp }: EntryRecord): boolean => !replaced.some(other => compareStamps(stamp, other) === 0)
     const oldest = state.heads[0]?.stamp
-    let heads = uncovered(state, [...(replaced.length === 0 ? state.heads : state.heads.filter(isKept)), ...added])
+    const replaced = counted.filter(({ record, before }) => record !== undefined && before !== undefined)
+    const isReplaced = ({ stamp }: EntryRecord): boolean =>
+      replaced.some(({ record }) => compareStamps((record as EntryRecord).stamp, stamp) === 0)
+    const kept = replaced.length === 0 ? state.heads : state.heads.filter(head => !isReplaced(head))
+    let heads = uncovered(state, [...kept, ...counted.flatMap(({ record }) => record ?? [])])
     let returned: EntryRecord[] = []
-    if (state.hasMore) {
-      for (const stamp of replaced) older.remove(sink, stamp)
-      await older.removeCovered(sink, raised)
+    if (state.older > 0) {
+      for (const { record } of replaced) await older.replace(sink, (record as EntryRecord).stamp)
+      await older.removeCovered(sink, raised, state.older)
+      state.older -= older.removed
       // Every older head is older than all heads of the state were.
       const isComplete = heads.filter(({ stamp }) => compareStamps(stamp, oldest as Stamp) >= 0).length >= HEADS_MAX
-      if (older.hasRemoved || !isComplete) {
-        returned = await older.latest()
-        await loadPast(
-          this.#index,
-          entry,
-          state,
-          returned.map(({ written }) => written)
-        )
-        await this.#findDeletes(
-          state,
-          returned.map(record => ({ record }))
-        )
+      if (state.older > 0 && !isComplete) {
+        returned = await this.#olderHeads(entry, state, older)
         heads = [...heads, ...returned].sort(byStampAndId)
-        state.hasMore = false
       }
     }
     state.heads = heads.slice(-HEADS_MAX)
-    const left = heads.slice(0, -HEADS_MAX)
-    state.hasMore ||= left.length > 0
     const back = new Set(returned)
-    for (const head of state.heads) if (back.has(head)) older.remove(sink, head.stamp)
-    for (const head of left) if (!back.has(head)) older.add(sink, head)
+    for (const head of heads.slice(0, -HEADS_MAX)) {
+      if (back.delete(head)) continue
+      older.add(sink, head)
+      state.older++
+    }
+    for (const head of back) older.remove(sink, head.stamp)
+    state.older -= back.size
+  }
+
+  /** Returns the latest of the older heads, and loads what must be known of them to show them. */
+  async #olderHeads(entry: Uint8Array, state: EntryState, older: OlderHeads): Promise<EntryRecord[]> {
+    const heads = await older.latest()
+    const written = heads.map(head => head.written)
+    await loadPast(this.#index, entry, state, written)
+    await this.#findDeletes(
+      state,
+      heads.map(record => ({ record }))
+    )
+    return heads
   }
 }
 

@@ -22,8 +22,8 @@ export interface EntryState {
    * ones.
    */
   heads: EntryRecord[]
-  /** True if there are older heads than these. */
-  hasMore: boolean
+  /** How many older heads than these there are. */
+  older: number
   /** The number of records that wrote content, rather than carrying the content of another record. */
   writes: number
   /** What waits for the record whose content it carries: the number of these records, and of all that they have seen. */
@@ -45,7 +45,7 @@ export interface Shown {
 
 export function emptyState(): EntryState {
   const [covered, deletedPast, deleteStamps] = [new Map(), new Map(), new Set<string>()]
-  return { covered, deletedPast, deleteStamps, heads: [], hasMore: false, writes: 0, waiting: 0 }
+  return { covered, deletedPast, deleteStamps, heads: [], older: 0, writes: 0, waiting: 0 }
 }
 
 /**

@@ -4,6 +4,7 @@ import { ROOT_ENTRY } from '../format/entry.ts'
 import type { Path } from '../format/path.ts'
 import { compareBytes, utf8 } from '../util/bytes.ts'
 import type { Clock } from '../util/clock.ts'
+import { pushAll } from '../util/push-all.ts'
 import type { Bodies } from './bodies.ts'
 import { LIST_BATCH } from './constants.ts'
 import { Entries } from './entries.ts'
@@ -80,7 +81,7 @@ export class Tree {
     for (let start = 0; start < groups.length; start += LIST_BATCH) {
       const some = groups.slice(start, start + LIST_BATCH)
       for (const shown of await Promise.all(some.map(group => this.#builder.ofGroup(group, directory.path))))
-        nodes.push(...shown)
+        pushAll(nodes, shown)
     }
     if (directory.path.length === 0) {
       for await (const node of this.#unreachable.nodes()) {

@@ -1,4 +1,5 @@
 import { type Logger, reasonOf } from '../util/logger.ts'
+import { pushAll } from '../util/push-all.ts'
 import type { IndexDb } from './index-db.ts'
 import type { Place } from './place.ts'
 import type { Projections } from './projections.ts'
@@ -42,7 +43,7 @@ export class RefusedRows {
     for (const row of rows) if (!(await this.#isLive(row))) refused.push(row)
     if (refused.length < rows.length)
       log('rows of a failed write are indexed, so they stay: %d', rows.length - refused.length)
-    if (index.state !== 'open') this.#suspects.push(...refused)
+    if (index.state !== 'open') pushAll(this.#suspects, refused)
     await segments.void(refused.map(({ place }) => place))
   }
 

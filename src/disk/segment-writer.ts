@@ -1,6 +1,7 @@
 import { Batcher } from '../util/batcher.ts'
 import { byteLengthOf, concatBytes } from '../util/bytes.ts'
 import { type Logger, reasonOf } from '../util/logger.ts'
+import { pushAll } from '../util/push-all.ts'
 import { type AbandonedSegments, footerOf, type Unfinished } from './abandoned-segments.ts'
 import { COMMIT_BYTES_MAX, COMMIT_ROWS_MAX, ROW_BYTES_MAX } from './constants.ts'
 import { DiskError } from './errors.ts'
@@ -118,7 +119,7 @@ export class SegmentWriter {
       for (const row of rows) {
         if (staged.offset >= segmentBytes) {
           await this.#flush(open, staged)
-          durable.push(...staged.places)
+          pushAll(durable, staged.places)
           await this.#finish(open)
           open = await this.#writable()
           staged = new StagedRows(open)

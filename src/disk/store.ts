@@ -6,7 +6,7 @@ import { DiskError, FileMissingError, IndexCorruptError } from './errors.ts'
 import { IndexCheck } from './index-check.ts'
 import { IndexCursor, readCursor } from './index-cursor.ts'
 import type { IndexDb, IndexOp } from './index-db.ts'
-import { adoptIndex, closedOp, openedOps, wasClosed } from './index-marks.ts'
+import { adoptIndex, closedOp, doubtOps, openedOps, wasClosed } from './index-marks.ts'
 import { type Cursor, isBefore, type Place } from './place.ts'
 import { Projections } from './projections.ts'
 import { RefusedRows } from './refused-rows.ts'
@@ -191,6 +191,11 @@ export class Store {
     return this.#check.checkLeaf(rowsMax)
   }
 
+  /** True once every row has been compared with the index since the start, and the index lacked none. */
+  get isVerified(): boolean {
+    return this.#check.isVerified
+  }
+
   async #open(): Promise<OpenReport> {
     const isBuilt = await adoptIndex(this.index, this.#storeId)
     const cursor = await readCursor(this.index)
@@ -201,8 +206,10 @@ export class Store {
     const stale = await this.#usage.load()
     const wasClean = await wasClosed(this.index)
     const { replayedRows, damagedStretches, voidPlaces } = await this.#replay(cursor)
+    // A damaged row may have been one that the index does not have yet.
+    const doubt = damagedStretches > 0 ? await doubtOps(this.index) : []
     // This batch is synced. If it were lost, the next start would mistake a crash for a proper end.
-    const ops = [...stale, ...openedOps(), ...this.#usage.markDead(voidPlaces), ...this.#positionOps()]
+    const ops = [...stale, ...openedOps(), ...this.#usage.markDead(voidPlaces), ...this.#positionOps(), ...doubt]
     await this.index.batch(ops, { sync: true })
     return {
       rebuilt: !isBuilt,

@@ -43,5 +43,27 @@ export const PATH_BYTES_MAX = 4096
 /** The longest name of a device or a zone. */
 export const LABEL_BYTES_MAX = 64
 
+/**
+ * The bounds of numbers in statements and bodies. A number from another member goes into rows of the index, into dates
+ * and into sums, so it is refused when it is decoded, and not where it is used.
+ */
+
+/** The most copies that a record may ask for: one byte. 0 stands for every member. */
+export const REPLICAS_MAX = 255
+/** The most bytes that a member may offer: 1 PiB, which is more than one machine has. */
+export const CAPACITY_BYTES_MAX = 2 ** 50
+/** The largest size of a file in bytes: the greatest whole number that JavaScript has exactly, 8 PiB. */
+export const FILE_BYTES_MAX = Number.MAX_SAFE_INTEGER
+/** The latest time that a JavaScript `Date` can hold, in ms since the Unix epoch. The earliest is minus that. */
+export const TIME_MS_MAX = 8_640_000_000_000_000
+/** After how long without a status a member may count as out, in ms: 30 days at most. */
+export const OUT_AFTER_MS_MAX = 30 * 24 * 60 * 60_000
+/** The most devices that one invite may admit. Without a number it admits any number. */
+export const USES_MAX = 65_535
+/** The most statements that the quota of a member may allow: far more than a whole network has. */
+export const QUOTA_STATEMENTS_MAX = 1_000_000_000
+/** The permission bits of a file: those of `chmod`, with setuid, setgid and sticky. */
+export const MODE_MAX = 0o7777
+
 /** How far a stamp may be ahead of this member's clock and still be accepted. */
 export const FUTURE_MS_MAX = 5 * 60_000

@@ -3,7 +3,16 @@ import { z } from 'zod'
 import { compareBytes, equalBytes, toHex, utf8 } from '../util/bytes.ts'
 import { decodeCanonical, encodeCanonical } from './canonical.ts'
 import { type BlockCid, CID, DAG_CBOR, decodeCid } from './cid.ts'
-import { BODY_BYTES_MAX, INLINE_BYTES_MAX, SEEN_MAX, TARGET_BYTES_MAX, TYPE_BYTES_MAX } from './constants.ts'
+import {
+  BODY_BYTES_MAX,
+  FILE_BYTES_MAX,
+  INLINE_BYTES_MAX,
+  MODE_MAX,
+  SEEN_MAX,
+  TARGET_BYTES_MAX,
+  TIME_MS_MAX,
+  TYPE_BYTES_MAX
+} from './constants.ts'
 import { FormatError } from './errors.ts'
 import type { Fields } from './kinds.ts'
 import { isSealedBodyLength, paddedBodyLength, padInPlace, unpad } from './padding.ts'
@@ -74,9 +83,9 @@ const bodySchema = z.strictObject({
   parent: bytesOf(ENTRY_ID_BYTES),
   name: textUpTo(BODY_BYTES_MAX),
   kind: z.enum(['file', 'directory']),
-  size: z.number().int().nonnegative().max(Number.MAX_SAFE_INTEGER),
-  mtime: z.number().int().min(-Number.MAX_SAFE_INTEGER).max(Number.MAX_SAFE_INTEGER),
-  mode: z.number().int().nonnegative().max(0o7777).optional(),
+  size: z.number().int().nonnegative().max(FILE_BYTES_MAX),
+  mtime: z.number().int().min(-TIME_MS_MAX).max(TIME_MS_MAX),
+  mode: z.number().int().nonnegative().max(MODE_MAX).optional(),
   type: textUpTo(TYPE_BYTES_MAX).optional(),
   key: bytesOf(32).optional(),
   content: z

@@ -1,7 +1,17 @@
 import { z } from 'zod'
 import { compareBytes, utf8 } from '../util/bytes.ts'
 import { CID, checkCid } from './cid.ts'
-import { BODY_BYTES_MAX, LABEL_BYTES_MAX, SEAL_OVERHEAD_BYTES, SEEN_OF_DELETE_MAX } from './constants.ts'
+import {
+  BODY_BYTES_MAX,
+  CAPACITY_BYTES_MAX,
+  LABEL_BYTES_MAX,
+  OUT_AFTER_MS_MAX,
+  QUOTA_STATEMENTS_MAX,
+  REPLICAS_MAX,
+  SEAL_OVERHEAD_BYTES,
+  SEEN_OF_DELETE_MAX,
+  USES_MAX
+} from './constants.ts'
 import { bytesOf } from './schemas.ts'
 
 /**
@@ -14,7 +24,10 @@ const bytesUpTo = (max: number) =>
 // This does not check that the text is well-formed Unicode, because the encoder does.
 const text = (bytesMax: number) => z.string().refine(text => text !== '' && utf8(text).byteLength <= bytesMax)
 const label = text(LABEL_BYTES_MAX)
-const count = z.number().int().nonnegative().max(Number.MAX_SAFE_INTEGER)
+const upTo = (max: number, min = 0) => z.number().int().min(min).max(max)
+const replicas = upTo(REPLICAS_MAX)
+const capacityBytes = upTo(CAPACITY_BYTES_MAX)
+const outAfter = upTo(OUT_AFTER_MS_MAX, 1)
 const cid = z.custom<CID>(isOurCid, 'a CID of ours')
 
 const id = bytesOf(32)
@@ -50,12 +63,12 @@ export const KINDS = {
     role,
     epoch: id,
     name: label,
-    capacityMax: count.optional(),
+    capacityMax: capacityBytes.optional(),
     zone: label.optional(),
     notAfter: hlc.optional(),
     admit: z.strictObject({ invite: id, inviteSig: signature, subjectSig: signature }).optional()
   }),
-  invite: z.strictObject({ key: publicKey, role, notAfter: hlc, uses: count.nullable() }),
+  invite: z.strictObject({ key: publicKey, role, notAfter: hlc, uses: upTo(USES_MAX, 1).nullable() }),
   revocation: z.strictObject({ target: id, list: cid.nullable() }),
   epoch: z.strictObject({
     previous: idSet,
@@ -63,12 +76,14 @@ export const KINDS = {
     excludes: idSet
   }),
   settings: z.strictObject({
-    replicas: count.optional(),
-    ack: count.optional(),
+    replicas: replicas.optional(),
+    ack: replicas.optional(),
     chunker: z.enum(['fixed', 'fastcdc']).optional(),
     dedupe: z.boolean().optional(),
-    outAfter: count.optional(),
-    quotas: z.strictObject({ statements: count.optional(), nodeBytes: count.optional() }).optional()
+    outAfter: outAfter.optional(),
+    quotas: z
+      .strictObject({ statements: upTo(QUOTA_STATEMENTS_MAX).optional(), nodeBytes: capacityBytes.optional() })
+      .optional()
   }),
   out: z.strictObject({ subject: publicKey }),
   successor: z.strictObject({ root: publicKey, recovery: publicKey, rootSig: signature }),
@@ -76,10 +91,10 @@ export const KINDS = {
   status: z.strictObject({
     instance: bytesOf(16),
     addresses: z.array(text(ADDRESS_BYTES_MAX)).max(ADDRESSES_MAX),
-    weight: count,
+    weight: capacityBytes,
     zone: label.optional(),
     state: z.enum(MEMBER_STATES),
-    outAfter: count,
+    outAfter,
     head: hlc
   }),
   entry: z.strictObject({
@@ -92,7 +107,7 @@ export const KINDS = {
     written: stamp,
     root: bytesUpTo(64).nullable(),
     rootEpoch: id.nullable(),
-    replicas: count,
+    replicas,
     purge: z.literal(true).optional(),
     cancel: z.literal(true).optional(),
     siv: bytesOf(32).optional(),

@@ -1,3 +1,5 @@
+import { REPLICAS_MAX } from '../format/constants.ts'
+
 /** The bounds of the verbs. */
 
 /**
@@ -8,6 +10,6 @@ export const SMALL_FILE_BYTES_MAX = 48 << 10
 /** The number of files of a tree that are copied concurrently. */
 export const TREE_AT_ONCE = 8
 /** The largest number of copies that a caller may ask for; a caller that wants more asks for `all`. */
-export const COPIES_MAX = 1_000
+export const COPIES_MAX = REPLICAS_MAX
 /** How long a change without blocks waits for the connected members to acknowledge it. */
 export const PUSH_WAIT_MS = 5_000

@@ -1,7 +1,7 @@
 import { z } from 'zod'
 import { bytesOf } from '../format/schemas.ts'
 import { ProtocolError } from '../wire/errors.ts'
-import { IDS_MAX, LINEAGE_BYTES, PUSH_STATEMENTS_MAX } from './constants.ts'
+import { IDS_MAX, LINEAGE_BYTES, PUSH_STATEMENTS_MAX, SYNC_BYTES_MAX } from './constants.ts'
 import { VERDICTS } from './projection.ts'
 
 /** The fields of the frames of `/dfs/sync/1.0.0`. SPEC.md describes them in words. */
@@ -12,8 +12,9 @@ const SUM_BYTES = 32
 
 const statementClass = z.union([z.literal(0), z.literal(1)])
 const lineage = bytesOf(LINEAGE_BYTES)
-const sequence = z.number().int().nonnegative()
-const lengths = z.array(z.number().int().positive()).max(PUSH_STATEMENTS_MAX)
+const sequence = z.number().int().nonnegative().max(Number.MAX_SAFE_INTEGER)
+/** Lengths that exceed the largest statement are not refused here, but each statement is when it is decoded. */
+const lengths = z.array(z.number().int().positive().max(SYNC_BYTES_MAX)).max(PUSH_STATEMENTS_MAX)
 
 export const requestSchema = z.discriminatedUnion('do', [
   z.strictObject({

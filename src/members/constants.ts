@@ -37,7 +37,6 @@ export const ADDRESS_LENGTH_MAX = 256
  */
 export const OUT_AFTER_MS = 10 * 60_000
 export const OUT_AFTER_MS_MIN = 1_000
-export const OUT_AFTER_MS_MAX = 30 * 24 * 60 * 60_000
 /** How many times a member renews its status within its `outAfter`. */
 export const STATUS_RENEWALS = 4
 /** The view is recomputed at least this often, because a member becomes out with the passing of time alone. */

@@ -1,5 +1,5 @@
 import { z } from 'zod'
-import { CHAIN_MAX } from '../format/constants.ts'
+import { CHAIN_MAX, STATEMENT_BYTES_MAX, TIME_MS_MAX } from '../format/constants.ts'
 import { type PeerId, publicKeyOf } from '../format/peer-id.ts'
 import { bytesOf } from '../format/schemas.ts'
 import { decodeStatement, idOf, type Statement, verifyStatement } from '../format/statement.ts'
@@ -16,9 +16,9 @@ export const proofFields = {
   network: bytesOf(32),
   instance: bytesOf(INSTANCE_BYTES),
   /** The lengths of the grants in the body, starting with the grant that the root signed. */
-  lengths: z.array(z.number().int().positive()).min(1).max(CHAIN_MAX),
+  lengths: z.array(z.number().int().positive().max(STATEMENT_BYTES_MAX)).min(1).max(CHAIN_MAX),
   /** Milliseconds since the Unix epoch, according to the sender's clock. */
-  now: z.number().int()
+  now: z.number().int().nonnegative().max(TIME_MS_MAX)
 }
 export const proofSchema = z.object(proofFields)
 export type Proof = z.output<typeof proofSchema>

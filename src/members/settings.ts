@@ -4,7 +4,7 @@ import { compareStamps } from '../format/stamp.ts'
 import { type Statement, stampOf } from '../format/statement.ts'
 import type { AcceptedStatement, Change, Projection } from '../log/projection.ts'
 import { compareBytes } from '../util/bytes.ts'
-import { OUT_AFTER_MS, OUT_AFTER_MS_MAX, OUT_AFTER_MS_MIN } from './constants.ts'
+import { OUT_AFTER_MS, OUT_AFTER_MS_MIN } from './constants.ts'
 
 type Key = keyof Fields<'settings'>
 
@@ -49,8 +49,8 @@ export class Settings implements Projection {
 
   check({ fields }: Statement): void {
     const { outAfter } = fields as Fields<'settings'>
-    if (outAfter !== undefined && (outAfter < OUT_AFTER_MS_MIN || outAfter > OUT_AFTER_MS_MAX))
-      throw new FormatError('the outAfter of settings is out of bounds')
+    if (outAfter !== undefined && outAfter < OUT_AFTER_MS_MIN)
+      throw new FormatError('the outAfter of settings is too short')
   }
 
   /** The index holds nothing of the settings besides the statements themselves. */

@@ -7,7 +7,7 @@ import type { AcceptedStatement, Change, Projection } from '../log/projection.ts
 import { compareBytes } from '../util/bytes.ts'
 import type { Clock } from '../util/clock.ts'
 import type { ComponentLogger, Logger } from '../util/logger.ts'
-import { OUT_AFTER_MS_MAX, WEIGHT_MAX } from './constants.ts'
+import { WEIGHT_MAX } from './constants.ts'
 import type { Roster } from './roster.ts'
 import type { Settings } from './settings.ts'
 import { changedPeers, findOut, isSameView, makeView, type Status, type View } from './view.ts'
@@ -174,7 +174,7 @@ export class Statuses implements Projection {
         // zone.
         zone: member.zone !== undefined && member.zone === zone ? zone : null,
         state,
-        outAfterMs: Math.min(Math.max(outAfter, this.#options.settings.outAfterMs), OUT_AFTER_MS_MAX)
+        outAfterMs: Math.max(outAfter, this.#options.settings.outAfterMs)
       })
     }
     return statuses

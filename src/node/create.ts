@@ -3,9 +3,9 @@ import { openFormat } from '../disk/data-directory.ts'
 import { claimDirectory, type DataDirectory, isFirstStartOn } from '../disk/directory-claim.ts'
 import { MonitoredFiles } from '../disk/monitored-files.ts'
 import { Reserve, startWithReserve } from '../disk/reserve.ts'
-import { LABEL_BYTES_MAX } from '../format/constants.ts'
+import { CAPACITY_BYTES_MAX, LABEL_BYTES_MAX, OUT_AFTER_MS_MAX } from '../format/constants.ts'
 import { copiesOf } from '../fs/context.ts'
-import { OUT_AFTER_MS_MAX, OUT_AFTER_MS_MIN } from '../members/constants.ts'
+import { OUT_AFTER_MS_MIN } from '../members/constants.ts'
 import { utf8 } from '../util/bytes.ts'
 import { systemChance } from '../util/chance.ts'
 import { systemClock } from '../util/clock.ts'
@@ -147,11 +147,15 @@ export function checkNodeOptions(options: NodeOptions): void {
     throw new InvalidInputError(`the name of a device has 1 to ${LABEL_BYTES_MAX} bytes`)
   if (networkKey !== undefined && networkKey.byteLength !== 32)
     throw new InvalidInputError('a network key has 32 bytes')
-  if (capacityBytes !== undefined && !(Number.isSafeInteger(capacityBytes) && capacityBytes > 0))
-    throw new InvalidInputError('a capacity is a whole number of bytes')
+  if (
+    capacityBytes !== undefined &&
+    !(Number.isInteger(capacityBytes) && capacityBytes > 0 && capacityBytes <= CAPACITY_BYTES_MAX)
+  )
+    throw new InvalidInputError('a capacity is a whole number of bytes, at most 1 PiB')
   if (outAfterMs !== undefined && !(outAfterMs >= OUT_AFTER_MS_MIN && outAfterMs <= OUT_AFTER_MS_MAX))
     throw new InvalidInputError(`a member counts as out after 1 second to 30 days`)
-  for (const address of [...announce, ...bootstrap]) parseAddress(address)
+  for (const address of announce) parseAddress(address, '--announce')
+  for (const address of bootstrap) parseAddress(address, '--bootstrap')
   // Other transports have addresses of their own.
   if (options.transports !== undefined) return
   for (const address of listen) checkListen(address)

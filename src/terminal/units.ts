@@ -31,11 +31,17 @@ export function parseTime(text: string): number {
   return Math.floor(Number(number) * (TIME_UNITS[unit as string] as number))
 }
 
-/** Parses a number of copies: `all`, or a number from 1 to 999. The library itself accepts up to 1,000. */
+/**
+ * The most copies that a user may ask for. It equals the bound of records in format/constants.ts, which this room must
+ * not load; a test compares the two.
+ */
+export const COPIES_MAX = 255
+
+/** Parses a number of copies: `all`, or a number from 1 to `COPIES_MAX`. */
 export function parseCopies(text: string): number | 'all' {
   if (text === 'all') return 'all'
-  if (!/^[1-9]\d{0,2}$/.test(text))
-    throw usage(`"${text}" is not a number of copies: give "all", or a number from 1 to 999`)
+  if (!/^[1-9]\d{0,2}$/.test(text) || Number(text) > COPIES_MAX)
+    throw usage(`"${text}" is not a number of copies: give "all", or a number from 1 to ${COPIES_MAX}`)
   return Number(text)
 }
 

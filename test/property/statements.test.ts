@@ -4,6 +4,7 @@ import * as dagCbor from '@ipld/dag-cbor'
 import fc from 'fast-check'
 import { decodeCanonical, encodeCanonical } from '../../src/format/canonical.ts'
 import { nameBlock } from '../../src/format/cid.ts'
+import { REPLICAS_MAX, TIME_MS_MAX } from '../../src/format/constants.ts'
 import {
   type EntryBody,
   openBody,
@@ -105,7 +106,7 @@ test('any record that can be signed can be read, opened and verified', async () 
     .map(rows => rows.map(([author, incarnation, hlc]) => ({ author, incarnation, hlc })))
   const body = fc.record({
     name: fc.string({ unit: 'grapheme', maxLength: 60 }),
-    mtime: fc.maxSafeInteger(),
+    mtime: fc.integer({ min: -TIME_MS_MAX, max: TIME_MS_MAX }),
     mode: fc.option(fc.nat(0o7777), { nil: undefined }),
     type: fc.option(fc.string({ unit: 'grapheme-ascii', maxLength: 100 }), { nil: undefined }),
     props: fc.option(
@@ -132,7 +133,7 @@ test('any record that can be signed can be read, opened and verified', async () 
     seen,
     body,
     content,
-    replicas: fc.nat(),
+    replicas: fc.nat(REPLICAS_MAX),
     keeps: fc.boolean()
   })
   await fc.assert(

@@ -58,7 +58,9 @@ export class ReferenceLookup {
 
 /** Returns the number of copies that a block needs: the greatest number that any of its records wants. */
 export function copiesWanted({ records }: Referrers): number {
-  return Math.max(0, ...[...records.values()].map(({ replicas }) => replicas))
+  let most = 0
+  for (const { replicas } of records.values()) most = Math.max(most, replicas)
+  return most
 }
 
 /** Returns the same text for equal sets of records. */

@@ -2,6 +2,7 @@ import { ENTRY_ID_BYTES } from '../../format/entry.ts'
 import { formatPath, type Path } from '../../format/path.ts'
 import { toHex } from '../../util/bytes.ts'
 import { InvalidInputError } from '../../util/errors.ts'
+import { pushAll } from '../../util/push-all.ts'
 import { isPastTooLong, type Placement } from '../author.ts'
 import type { Change, Records } from '../change.ts'
 import { DamagedEntryError, NotFoundError } from '../errors.ts'
@@ -66,8 +67,8 @@ async function moveLocked(
   const at = { parent: parent.id, name }
   return lockFamilies(context, moved, replaced, async () => {
     const records: Records = [...parent.made]
-    for (const id of moved) records.push(...(await moveEntry(context, id, at)))
-    for (const id of replaced) records.push(...(await deletionOf(context, id)))
+    for (const id of moved) pushAll(records, await moveEntry(context, id, at))
+    for (const id of replaced) pushAll(records, await deletionOf(context, id))
     return append(records)
   })
 }
@@ -94,7 +95,7 @@ async function moveEntry(context: ChangeContext, id: Uint8Array, at: Placement):
 async function moveChildren(context: ChangeContext, from: Uint8Array, to: Uint8Array): Promise<Records> {
   const records: Records = []
   for await (const { id, name } of context.tree.childrenOf(from))
-    records.push(...(await moveEntry(context, id, { parent: to, name })))
+    pushAll(records, await moveEntry(context, id, { parent: to, name }))
   return records
 }
 
@@ -109,7 +110,7 @@ async function familyOf(context: ChangeContext, id: Uint8Array): Promise<Uint8Ar
   const { row, shown } = found
   if (row.kind !== 'directory' || !isPastTooLong([shown.content ?? shown.place])) return [id]
   const family = [id]
-  for await (const child of tree.childrenOf(id)) family.push(...(await familyOf(context, child.id)))
+  for await (const child of tree.childrenOf(id)) pushAll(family, await familyOf(context, child.id))
   return family
 }
 

@@ -2,6 +2,7 @@ import type { EntryBody } from '../../format/entry.ts'
 import type { Path } from '../../format/path.ts'
 import { toHex } from '../../util/bytes.ts'
 import { InvalidInputError } from '../../util/errors.ts'
+import { pushAll } from '../../util/push-all.ts'
 import type { Content } from '../author.ts'
 import type { RecordChange, Records } from '../change.ts'
 import { tagOfContent } from '../content-tag.ts'
@@ -69,14 +70,14 @@ async function removeDirectory(
   const files = new Map<string, Uint8Array>()
   for await (const node of context.tree.list(directory)) {
     signal?.throwIfAborted()
-    if (node.kind === 'directory') statements.push(...(await removeDirectory(context, node, options)))
+    if (node.kind === 'directory') pushAll(statements, await removeDirectory(context, node, options))
     else files.set(toHex(node.id), node.id)
   }
   const ids = [...files.values(), ...directory.ids]
   for (let start = 0; start < ids.length; start += DELETE_BATCH) {
     signal?.throwIfAborted()
     const batch = ids.slice(start, start + DELETE_BATCH)
-    statements.push(...(await deleteAll(context, batch)))
+    pushAll(statements, await deleteAll(context, batch))
     onDeleted?.(batch.length)
   }
   return statements

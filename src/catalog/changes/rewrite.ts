@@ -1,4 +1,5 @@
 import { ENTRY_ID_BYTES } from '../../format/entry.ts'
+import { pushAll } from '../../util/push-all.ts'
 import type { Content } from '../author.ts'
 import type { Records } from '../change.ts'
 import { DamagedEntryError } from '../errors.ts'
@@ -17,10 +18,10 @@ export function rewrite(
 ): Promise<Records | undefined> {
   return context.locks.entries([node.id, ...node.rivals], async () => {
     const records: Records = []
-    for (const rival of node.rivals) records.push(...(await deletionOf(context, rival)))
+    for (const rival of node.rivals) pushAll(records, await deletionOf(context, rival))
     const found = await findEntry(context, node.id)
     if (found === undefined || found.shown.isDeleted) return undefined
-    records.push(...(await writesTo(context, found, { entry: node.id, content, replicas })))
+    pushAll(records, await writesTo(context, found, { entry: node.id, content, replicas }))
     return context.append(records)
   })
 }

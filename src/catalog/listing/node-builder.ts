@@ -1,5 +1,6 @@
 import type { Path } from '../../format/path.ts'
 import { compareBytes } from '../../util/bytes.ts'
+import { pushAll } from '../../util/push-all.ts'
 import type { Bodies } from '../bodies.ts'
 import type { Entries } from '../entries.ts'
 import { conflictName, shownName } from '../names.ts'
@@ -34,7 +35,7 @@ export class NodeBuilder {
     if (directories.length > 0) nodes.push(await this.#directory(directories, parent))
     for (const [i, { entry }] of files.entries()) {
       const rivals = i === 0 ? files.slice(1).map(other => other.entry) : []
-      nodes.push(...(await this.#file(entry, parent, { isFirst: nodes.length === 0, rivals })))
+      pushAll(nodes, await this.#file(entry, parent, { isFirst: nodes.length === 0, rivals }))
     }
     return nodes
   }

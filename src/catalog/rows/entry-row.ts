@@ -25,6 +25,7 @@ interface PlainRow {
   b: StampFields[]
   d: StampFields[]
   h: HeadFields[]
+  o: number
   w: number
   u: number
   k: number
@@ -35,7 +36,6 @@ interface PlainRow {
 const IS_DIRECTORY = 1
 const IS_DELETED = 2
 const IS_DAMAGED = 4
-const HAS_MORE = 8
 
 /** The part of an entry's row that the tree is made of. */
 export type TreeRow = Omit<EntryRow, 'state'>
@@ -58,13 +58,10 @@ export function encodeEntryRow({ state, kind, isDeleted, isDamaged, parent, key 
     b: deletedPastOfHeads(state).map(encodeSeen),
     d: deleteStampsOfHeads(state).map(encodeStamp),
     h: state.heads.map(encodeHead),
+    o: state.older,
     w: state.writes,
     u: state.waiting,
-    k:
-      (kind === 'directory' ? IS_DIRECTORY : 0) |
-      (isDeleted ? IS_DELETED : 0) |
-      (isDamaged ? IS_DAMAGED : 0) |
-      (state.hasMore ? HAS_MORE : 0),
+    k: (kind === 'directory' ? IS_DIRECTORY : 0) | (isDeleted ? IS_DELETED : 0) | (isDamaged ? IS_DAMAGED : 0),
     p: parent,
     t: key ?? null
   }
@@ -84,7 +81,7 @@ export function decodeEntryRow(entry: Uint8Array, bytes: Uint8Array): EntryRow {
       deletedPast: new Map(deletedPast.map(seen => [seenKey(seen.author, seen.incarnation), seen])),
       deleteStamps: new Set(row.d.map(stamp => stampKey(decodeStamp(stamp)))),
       heads: row.h.map(fields => decodeHead(entry, fields)),
-      hasMore: (row.k & HAS_MORE) !== 0,
+      older: row.o,
       writes: row.w,
       waiting: row.u
     },

@@ -65,14 +65,11 @@ export function olderHeadKey(entry: Uint8Array, stamp: Stamp): Uint8Array {
   )
 }
 
-/** Returns the key of an older head by its author. Without an hlc, returns a prefix. */
-export function olderHeadsOf(
-  entry: Uint8Array,
-  { author, incarnation }: Pick<Seen, 'author' | 'incarnation'>,
-  hlc?: Hlc
-): Uint8Array {
-  const last = hlc === undefined ? [] : [encodeHlc(hlc)]
-  return indexKey(TABLES.olderHeads, entry, BY_AUTHOR, author, incarnation, ...last)
+/** Returns the key of an older head by its author. Without `of` or without an hlc, returns a prefix. */
+export function olderHeadsOf(entry: Uint8Array, of?: Pick<Seen, 'author' | 'incarnation'>, hlc?: Hlc): Uint8Array {
+  const parts = of === undefined ? [] : [of.author, of.incarnation]
+  if (hlc !== undefined) parts.push(encodeHlc(hlc))
+  return indexKey(TABLES.olderHeads, entry, BY_AUTHOR, ...parts)
 }
 
 /** Returns the stamp in a key that `olderHeadsOf` made with an hlc. */

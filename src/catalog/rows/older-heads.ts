@@ -1,7 +1,8 @@
 import type { IndexDb } from '../../disk/index-db.ts'
 import type { IndexSink } from '../../disk/index-sink.ts'
 import { decodeOwn, encodeCanonical } from '../../format/canonical.ts'
-import type { EntryRecord, Seen } from '../../format/entry.ts'
+import { type EntryRecord, type Seen, seenKey } from '../../format/entry.ts'
+import type { Stamp } from '../../format/stamp.ts'
 import { HEADS_MAX } from '../constants.ts'
 import { decodeHead, encodeHead, type HeadFields } from './head-codec.ts'
 import { olderHeadKey, olderHeadsOf, olderHeadsPrefix, stampOfOlderHead } from './keys.ts'
@@ -22,23 +23,33 @@ export class OlderHeads {
     this.#entry = entry
   }
 
-  /** True if this batch may have removed a head. */
-  get hasRemoved(): boolean {
-    return this.#removed.size > 0
+  /** How many heads this batch has removed. */
+  get removed(): number {
+    return this.#removed.size
   }
 
-  /** Removes the heads that are part of what a record has seen. */
-  async removeCovered(sink: IndexSink, seen: Iterable<Seen>): Promise<void> {
-    for (const item of seen)
-      for await (const { key } of this.#index.range(olderHeadsOf(this.#entry, item))) {
+  /** Removes the heads that are part of what new records have seen, by `seenKey`. `count` is how many heads there are. */
+  async removeCovered(sink: IndexSink, seen: ReadonlyMap<string, Seen>, count: number): Promise<void> {
+    // To open a range takes as long as to read some of its rows.
+    const prefixes =
+      count <= seen.size * ROWS_PER_RANGE
+        ? [olderHeadsOf(this.#entry)]
+        : [...seen.values()].map(item => olderHeadsOf(this.#entry, item))
+    for (const prefix of prefixes)
+      for await (const { key } of this.#index.range(prefix)) {
         const stamp = stampOfOlderHead(key)
-        if (stamp.hlc > item.hlc) break
-        this.remove(sink, stamp)
+        const covered = seen.get(seenKey(stamp.author, stamp.incarnation))
+        if (covered !== undefined && covered.hlc >= stamp.hlc) this.remove(sink, stamp)
       }
   }
 
-  /** Removes the head with this stamp, if there is one. */
-  remove(sink: IndexSink, stamp: EntryRecord['stamp']): void {
+  /** Removes the head with this stamp if there is one, which a twin has replaced. */
+  async replace(sink: IndexSink, stamp: Stamp): Promise<void> {
+    if ((await this.#index.get(olderHeadKey(this.#entry, stamp))) !== undefined) this.remove(sink, stamp)
+  }
+
+  /** Removes the head with this stamp. */
+  remove(sink: IndexSink, stamp: Stamp): void {
     const [byTime, byAuthor] = [olderHeadKey(this.#entry, stamp), olderHeadsOf(this.#entry, stamp, stamp.hlc)]
     this.#removed.add(keyText(byTime))
     sink.del(byTime)
@@ -50,19 +61,20 @@ export class OlderHeads {
     sink.put(olderHeadsOf(this.#entry, head.stamp, head.stamp.hlc), NOTHING)
   }
 
-  /** Returns the latest `HEADS_MAX` + 1 heads that this batch has not removed; fewer if there are no more. */
+  /** Returns the latest `HEADS_MAX` heads that this batch has not removed; fewer if there are no more. */
   async latest(): Promise<EntryRecord[]> {
     const heads: EntryRecord[] = []
     for await (const { key, value } of this.#index.range(olderHeadsPrefix(this.#entry))) {
       if (this.#removed.has(keyText(key))) continue
       heads.push(decodeHead(this.#entry, decodeOwn(value) as HeadFields))
-      if (heads.length > HEADS_MAX) break
+      if (heads.length === HEADS_MAX) break
     }
     return heads
   }
 }
 
 const NOTHING = new Uint8Array(0)
+const ROWS_PER_RANGE = 16
 
 function keyText(key: Uint8Array): string {
   return Buffer.from(key.buffer, key.byteOffset, key.byteLength).toString('latin1')

@@ -1,4 +1,5 @@
 import type { Blocks } from '../../blocks/blocks.ts'
+import { CAPACITY_BYTES_MAX } from '../../format/constants.ts'
 import type { PeerId } from '../../format/peer-id.ts'
 import { Log } from '../../log/log.ts'
 import { Sync } from '../../log/sync.ts'
@@ -94,6 +95,6 @@ function buildMembers(init: RoomOptions, { store, capacity }: DiskRoom, parts: M
     logger: init.logger,
     bootstrap: init.options.bootstrap ?? [],
     outAfterMs: init.options.outAfterMs,
-    capacity: () => ({ weight: capacity.capacityBytes, isFull: capacity.isFull })
+    capacity: () => ({ weight: Math.min(capacity.capacityBytes, CAPACITY_BYTES_MAX), isFull: capacity.isFull })
   })
 }

@@ -154,7 +154,7 @@ export class Setup {
   async add(...batch: readonly Signed[]): Promise<void> {
     const roleOf = ({ stamp }: EntryRecord): Role => (equalBytes(stamp.author, admin.publicKey) ? 'admin' : 'writer')
     const arrivedAtMs = this.clock.now()
-    await this.#apply(
+    await this.project(
       batch.map(({ statement, record }) => ({
         ...acceptedBy(record.stamp.author, statement, roleOf(record)),
         arrivedAtMs
@@ -213,11 +213,12 @@ export class Setup {
   // One batch at a time, as the store does.
   #append(statements: readonly Statement[], { author, role }: Signer): Promise<void> {
     const items = statements.map(statement => acceptedBy(author, statement, role))
-    this.#last = this.#last.then(() => this.#apply(items))
+    this.#last = this.#last.then(() => this.project(items))
     return this.#last
   }
 
-  async #apply(items: readonly AcceptedStatement[]): Promise<void> {
+  /** Projects accepted statements in one batch, which the index applies. */
+  async project(items: readonly AcceptedStatement[]): Promise<void> {
     const ops = new IndexOps()
     await this.projection.project({ added: items, removed: [] }, ops)
     await this.index.batch(ops.all)

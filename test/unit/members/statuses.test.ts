@@ -1,11 +1,12 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import type { Secrets } from '../../../src/disk/keystore.ts'
+import { OUT_AFTER_MS_MAX } from '../../../src/format/constants.ts'
 import type { Fields } from '../../../src/format/kinds.ts'
 import { type Hlc, hlcAt } from '../../../src/format/stamp.ts'
 import { idOf, type Statement } from '../../../src/format/statement.ts'
 import type { AcceptedStatement } from '../../../src/log/projection.ts'
-import { OUT_AFTER_MS_MAX, WEIGHT_MAX } from '../../../src/members/constants.ts'
+import { WEIGHT_MAX } from '../../../src/members/constants.ts'
 import { LocalMember } from '../../../src/members/local-member.ts'
 import { Roster } from '../../../src/members/roster.ts'
 import { Settings } from '../../../src/members/settings.ts'
@@ -114,7 +115,7 @@ test('the fields of a status are limited by the grant and by bounds', async () =
   const capped = setup.member({ capacityMax: 50, zone: 'cellar' })
   setup.add(
     setup.sign(plain, 1n, { weight: 10 ** 15, zone: 'attic', outAfter: 1 }),
-    setup.sign(capped, 1n, { weight: 100, zone: 'cellar', outAfter: OUT_AFTER_MS_MAX * 2 })
+    setup.sign(capped, 1n, { weight: 100, zone: 'cellar', outAfter: OUT_AFTER_MS_MAX })
   )
   const of = (self: LocalMember) => setup.statuses.view.members.find(({ peer }) => peer === self.peerId)
   assert.deepEqual([of(plain)?.weight, of(plain)?.zone], [WEIGHT_MAX, null])

@@ -32,12 +32,13 @@ class FakeStack {
     this.stack = {
       fs: {
         members,
+        blocks: { owed: nothing, repairing: nothing, badBlocks: { found: 0, left: 0 } },
         sync: { inDoubt: this.inDoubt },
-        blocks: { owed: nothing, repairing: nothing, badBlocks: 0 },
         tree: { countFiles: async () => 7, resolve: async () => undefined }
       },
-      log: { asides: { count: 0 } },
       workers: [],
+      log: { asides: { count: 0 } },
+      comparison: { isWhole: true, missing: 0 },
       host: { addresses: () => [] },
       capacity: { isFull: false, usedBytes: 0, capacityBytes: 0 },
       diskMonitor: { state: 'ok' },

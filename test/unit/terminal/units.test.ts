@@ -1,7 +1,15 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
+import { REPLICAS_MAX } from '../../../src/format/constants.ts'
 import { progressText } from '../../../src/terminal/progress.ts'
-import { formatBytes, formatDuration, parseCopies, parseSize, parseTime } from '../../../src/terminal/units.ts'
+import {
+  COPIES_MAX,
+  formatBytes,
+  formatDuration,
+  parseCopies,
+  parseSize,
+  parseTime
+} from '../../../src/terminal/units.ts'
 
 const usage = { code: 'usage' }
 
@@ -15,10 +23,11 @@ test('reads sizes: powers of ten with a B, powers of two with an iB', () => {
 })
 
 test('reads times and numbers of copies, and refuses other text', () => {
+  assert.equal(COPIES_MAX, REPLICAS_MAX)
   assert.deepEqual(['5s', '10m', '24h', '30d'].map(parseTime), [5e3, 600e3, 86_400e3, 30 * 86_400e3])
   for (const text of ['', '5', 's', '-5s', '5 weeks']) assert.throws(() => parseTime(text), usage, text)
-  assert.deepEqual(['all', '1', '999'].map(parseCopies), ['all', 1, 999])
-  for (const text of ['0', '', '1000', 'ALL', '2.5']) assert.throws(() => parseCopies(text), usage, text)
+  assert.deepEqual(['all', '1', '255'].map(parseCopies), ['all', 1, REPLICAS_MAX])
+  for (const text of ['0', '', '256', '999', '1000', 'ALL', '2.5']) assert.throws(() => parseCopies(text), usage, text)
 })
 
 test('formats numbers for a person', () => {

@@ -14,7 +14,7 @@ test('a put whose record is durable does not fail because this disk cannot tell 
     self: 'self',
     clock: new ManualClock(),
     logs: putLogs(logger),
-    ranking: () => ({ keeperCount: 1 }),
+    ranking: () => ({ keeperCount: 1, keepers: ['self'], isKnown: () => true }),
     admitted: () => [],
     isAvoided: () => false,
     announce: () => {},

@@ -1,0 +1,122 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { HEADS_MAX } from '../../../src/catalog/constants.ts'
+import { pastOf, pastOfAll } from '../../../src/catalog/heads.ts'
+import { IndexOps } from '../../../src/disk/index-sink.ts'
+import { TABLES } from '../../../src/disk/tables.ts'
+import { hlcAt } from '../../../src/format/stamp.ts'
+import { acceptedBy } from '../../fixtures/accepted.ts'
+import { seededChance } from '../../fixtures/seeded-chance.ts'
+import { admin, carrying, directoryAt, fileWith, Setup, type Signed, sign } from './setup.ts'
+
+const [D, E, F] = [0xd0, 0xe0, 0xf0].map(byte => Buffer.alloc(16, byte)) as [Buffer, Buffer, Buffer]
+const accepted = ({ statement, record }: Signed) => acceptedBy(record.stamp.author, statement)
+
+test('the number of files is right after a batch that failed, after a replay, and after a rebuild', async () => {
+  const setup = await Setup.open()
+  const made = sign({ entry: D, ...directoryAt('dir') })
+  const one = sign({ entry: E, ...fileWith('1', { parent: D, name: 'one' }) })
+  const two = sign({ entry: F, ...fileWith('2', { name: 'two' }) })
+  const gone = sign({ entry: F, seen: pastOf(two.record), op: 'delete' })
+  await setup.add(made, one)
+  assert.equal(await setup.tree.countFiles(), 1)
+  // The index takes nothing of this batch.
+  await setup.projection.project({ added: [accepted(two)], removed: [] }, new IndexOps())
+  assert.equal(await setup.tree.countFiles(), 1)
+  await setup.add(two)
+  await setup.add(two, one)
+  assert.equal(await setup.tree.countFiles(), 2)
+  await setup.add(gone)
+  assert.equal(await setup.tree.countFiles(), 1)
+  const rebuilt = await Setup.open()
+  await rebuilt.add(gone, one, two, made)
+  assert.equal(await rebuilt.tree.countFiles(), 1)
+})
+
+test('a deleted directory with something live in it is listed after a batch that failed, and after a rebuild', async () => {
+  const made = sign({ entry: D, ...directoryAt('dir') })
+  const child = sign({ entry: E, ...fileWith('x', { parent: D, name: 'f' }) })
+  const gone = sign({ entry: D, seen: pastOf(made.record), op: 'delete', body: directoryAt('dir').body })
+  const setup = await Setup.open()
+  await setup.add(made, child)
+  await setup.projection.project({ added: [accepted(gone)], removed: [] }, new IndexOps())
+  assert.deepEqual(await setup.paths(), ['/dir', '/dir/f'])
+  await setup.add(gone)
+  assert.deepEqual(await setup.paths(), ['/dir', '/dir/f'])
+  const rebuilt = await Setup.open()
+  await rebuilt.add(gone, child, made)
+  assert.deepEqual(await rebuilt.paths(), ['/dir', '/dir/f'])
+})
+
+test('the rows about missing parents and about cycles go when their reason does', async () => {
+  const setup = await Setup.open()
+  const rowsOf = async (table: string) => (await setup.rows()).filter(row => row.startsWith(table)).length
+  const child = sign({ entry: F, ...fileWith('x', { parent: D, name: 'f' }) })
+  await setup.add(child)
+  assert.equal(await rowsOf(TABLES.waiting), 1)
+  const elsewhere = sign({ ...carrying(child), ...fileWith('x', { name: 'f' }) })
+  await setup.add(elsewhere)
+  assert.equal(await rowsOf(TABLES.waiting), 0)
+  const [one, two] = [sign({ entry: D, ...directoryAt('one', E) }), sign({ entry: E, ...directoryAt('two', D) })]
+  await setup.add(one, two)
+  assert.equal(await rowsOf(TABLES.cycles), 2)
+  await setup.add(sign({ ...carrying(one), ...directoryAt('one') }))
+  assert.equal(await rowsOf(TABLES.cycles), 0)
+  assert.deepEqual(await setup.paths(), ['/f', '/one', '/one/two'])
+})
+
+test('an entry whose statement was damaged shows under its name once the statement has arrived again', async () => {
+  const first = sign({ entry: F, ...fileWith('1', { name: 'one' }), hlc: hlcAt(1_000) })
+  // These two have not seen each other. Once the second one is deleted, the first one places the entry again.
+  const second = sign({
+    entry: F,
+    ...fileWith('2', { name: 'two' }),
+    hlc: hlcAt(2_000),
+    incarnation: Buffer.alloc(8, 2)
+  })
+  const gone = sign({ entry: F, seen: pastOf(second.record), op: 'delete', hlc: hlcAt(3_000) })
+  const setup = await Setup.open()
+  await setup.add(first)
+  await setup.add(second)
+  const open = setup.bodies.open.bind(setup.bodies)
+  setup.bodies.open = async () => undefined
+  await setup.add(gone)
+  assert.deepEqual(await setup.paths(), ['/damaged-f0f0f0f0'])
+  await setup.add(first)
+  setup.bodies.open = open
+  assert.deepEqual(await setup.paths(), ['/one'])
+})
+
+test('records of an entry with more heads than its row has room for leave the same rows in any order', async () => {
+  let withOlder = 0
+  for (let seed = 1; seed <= 8; seed++) {
+    const chance = seededChance(seed)
+    const records: Signed[] = []
+    for (let i = 0; i < HEADS_MAX + 50; i++) {
+      const some = records.filter(() => chance.fraction() < (i % 31 === 30 ? 0.1 : 0.002)).map(({ record }) => record)
+      const twin = chance.fraction() < 0.1 ? records.at(-1) : undefined
+      const stamp = twin?.record.stamp ?? { hlc: hlcAt(1_000 + i), incarnation: Buffer.alloc(8, i % 90) }
+      const seen = pastOfAll(some).filter(item => item.hlc < stamp.hlc)
+      const { hlc, incarnation } = stamp
+      const isDelete = chance.fraction() < 0.1
+      const what = isDelete ? { op: 'delete' as const } : fileWith(`${i}`, { name: `f${i}` })
+      records.push(sign({ entry: F, ...what, seen, hlc, incarnation, by: admin }))
+    }
+    let expected: string[] | undefined
+    for (let order = 0; order < 4; order++) {
+      const setup = await Setup.open()
+      const keyed = records.map(record => ({ record, key: order === 0 ? 0 : chance.fraction() }))
+      const list = keyed.sort((a, b) => a.key - b.key).map(({ record }) => record)
+      for (let start = 0; start < list.length; ) {
+        const count = order === 1 ? list.length : 1 + Math.floor(chance.fraction() * 4)
+        await setup.add(...list.slice(start, start + count))
+        start += count
+      }
+      const rows = await setup.rows()
+      expected ??= rows
+      assert.deepEqual(rows, expected, `seed ${seed}, order ${order}`)
+    }
+    if (expected?.some(row => row.startsWith(TABLES.olderHeads))) withOlder++
+  }
+  assert.ok(withOlder >= 3, `${withOlder}`)
+})
