@@ -15,6 +15,7 @@ const MINUTE = 60_000
 /** A stack in which nothing runs, but which answers `stat` of `/` and what a status is made of. */
 class FakeStack {
   isStopped = false
+  readonly inDoubt: string[] = []
   readonly stack: Stack
 
   constructor() {
@@ -31,9 +32,8 @@ class FakeStack {
     this.stack = {
       fs: {
         members,
-        sync: { inDoubt: [] },
         blocks: { owed: nothing, repairing: nothing, badBlocks: { found: 0, left: 0 } },
-        sync: { inDoubt: [] },
+        sync: { inDoubt: this.inDoubt },
         tree: { countFiles: async () => 7, resolve: async () => undefined }
       },
       workers: [],
@@ -150,6 +150,14 @@ test('a node whose index cannot be opened again still answers a status, which sa
   const { files, disk, warnings } = await node.status()
   assert.deepEqual([files, disk.state], [0, 'full'])
   assert.match(warnings.join(), /the index could not be written \(no-space\): nothing is stored until it can be/)
+})
+
+test('status warns of members whose statements stay different', async t => {
+  const { node, stacks } = await setup(t, () => {})
+  assert.deepEqual((await node.status()).warnings, [])
+  stacks[0]!.inDoubt.push('somebody')
+  const { warnings } = await node.status()
+  assert.match(warnings.join(), /^members have other statements than this one.*\(1\)/)
 })
 
 test('the stack in doubt stops even if the doubt cannot be written down, and the next attempt writes it', async t => {
