@@ -48,6 +48,8 @@ export class Log {
   readonly #rows: StatementRows
   readonly #receiver: Receiver
   readonly #listeners: AcceptedListener[] = []
+  /** Sequences whose write has ended and that the horizon has not passed. */
+  readonly #written: Array<{ first: number; count: number }> = []
   /** The newest stamp of each author that has reached this member. */
   readonly newest: NewestStamps
   #authorizer: Authorizer = { authorize: () => ({ refused: 'unknown-grant' }) }
@@ -200,7 +202,11 @@ export class Log {
       const payloads = items.map((item, i) => this.#rows.encode({ ...item, sequence: first + i, arrivedAtMs }))
       await this.#store.write(ROW_STATEMENT, payloads)
     } finally {
-      this.positions.settle(first, items.length)
+      this.#written.push({ first, count: items.length })
+      // If the disk could not undo a failed write, its rows may come back at the next start. Until it has, nobody may be
+      // told a position past them.
+      if (this.#store.segments.isUndone)
+        for (const reserved of this.#written.splice(0)) this.positions.settle(reserved.first, reserved.count)
     }
   }
 

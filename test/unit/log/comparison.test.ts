@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
+import { NoSpaceError } from '../../../src/disk/errors.ts'
 import { indexKey } from '../../../src/disk/index-db.ts'
 import { TABLES } from '../../../src/disk/tables.ts'
 import type { Statement } from '../../../src/format/statement.ts'
@@ -432,4 +433,24 @@ test('a member that has not taken what we have is asked to compare, once', async
     assert.equal(asked.length, expected)
   }
   assert.deepEqual(c.doubts, [])
+})
+
+test('nobody is told a position past a failed write that the disk could not undo', async t => {
+  const setup = new Setup(t)
+  const b = await setup.member('b')
+  const { positions } = b.log
+  const before = positions.position().sequence
+  const { write } = b.store
+  let isUndone = false
+  Object.defineProperty(b.store.segments, 'isUndone', { get: () => isUndone })
+  b.store.write = async () => {
+    throw new NoSpaceError('the disk is full')
+  }
+  await assert.rejects(b.write(setup.chance))
+  b.store.write = write
+  await b.write(setup.chance)
+  assert.equal(positions.position().sequence, before)
+  isUndone = true
+  await b.write(setup.chance)
+  assert.equal(positions.position().sequence, before + 3)
 })

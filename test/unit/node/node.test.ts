@@ -32,6 +32,7 @@ class FakeStack {
       fs: {
         members,
         blocks: { owed: nothing, repairing: nothing, badBlocks: 0 },
+        sync: { inDoubt: [] },
         tree: { countFiles: async () => 7, resolve: async () => undefined }
       },
       log: { asides: { count: 0 } },
