@@ -125,8 +125,10 @@ async function buildNode(options: BuildOptions, directory: DataDirectory, unlock
   const given = options.listen ?? (hasDefaultPorts ? await defaultListen(files) : [])
   const fixed = { options, files, secrets, storeId, clock, chance, logger, onEvent }
   const defaults = { replicas: copiesOf(options.replicas) ?? REPLICAS_DEFAULT, ack: copiesOf(options.ack) }
+  const reserve = new Reserve({ files, chance, logger })
   const node = new Node({
     files,
+    makeRoom: () => reserve.release(),
     unlock,
     clock,
     logger,

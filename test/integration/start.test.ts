@@ -3,7 +3,7 @@ import { mkdir, readdir, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { test } from 'node:test'
 import { serveApi } from '../../src/http/server.ts'
-import { createNode, isFirstStart } from '../../src/index.ts'
+import { checkNodeOptions, createNode, isFirstStart, type NodeOptions } from '../../src/index.ts'
 import { FakeNode } from '../fixtures/fake-node.ts'
 import { codeOfRejection, startNode, temporaryFolder } from '../fixtures/nodes.ts'
 
@@ -37,4 +37,22 @@ test('a library call whose first start is not confirmed leaves nothing, and the 
   // It is asked at a first start only.
   const again = await createNode({ ...options, confirmFirstStart })
   await again.stop()
+})
+
+test('options that can never work are refused before anything is written', async t => {
+  const dataDir = join(await temporaryFolder(t), 'data')
+  const never: Array<Partial<NodeOptions>> = [
+    { bootstrap: ['bogus'] },
+    { bootstrap: ['/ip4/10.0.0.1'] },
+    { bootstrap: ['/ip4/10.0.0.1/udp/1'] },
+    { announce: ['bogus'] },
+    { listen: ['/ip4/127.0.0.1'] }
+  ]
+  for (const options of never) {
+    assert.throws(() => checkNodeOptions({ dataDir, ...options }), { code: 'invalid' }, JSON.stringify(options))
+    assert.equal(await codeOfRejection(createNode({ dataDir, mdns: false, ...options })), 'invalid')
+  }
+  assert.throws(() => checkNodeOptions({ dataDir: '' }), { code: 'invalid' })
+  assert.deepEqual(await readdir(join(dataDir, '..')), [])
+  checkNodeOptions({ dataDir, bootstrap: ['/dns4/node1/tcp/3000', '/dnsaddr/example.org', '/ip6/::1/tcp/1/ws'] })
 })

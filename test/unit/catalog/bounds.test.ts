@@ -36,6 +36,7 @@ test('an entry keeps its latest heads, and older ones come back once those are c
   const one = sign({ entry: ENTRY, ...fileWith('one', { name: 'f' }), seen: pastOfAll([latest[0]!.record]), by: admin })
   const chance = seededChance(5)
   const orders = [
+    (all: Signed[]) => all,
     (all: Signed[]) => all.toReversed(),
     (all: Signed[]) =>
       all

@@ -6,7 +6,7 @@ import { FormatError } from '../../../src/format/errors.ts'
 import type { Hlc } from '../../../src/format/stamp.ts'
 import { toHex } from '../../../src/util/bytes.ts'
 import { seededChance } from '../../fixtures/seeded-chance.ts'
-import { admin, carrying, fileWith, Setup, type Signed, sign, writer } from './setup.ts'
+import { admin, carrying, fileWith, otherWriter, Setup, type Signed, sign, writer } from './setup.ts'
 
 const ENTRY = Buffer.alloc(16, 0xf0)
 const T: Hlc = 1_800_000_000_000n << 16n
@@ -26,7 +26,7 @@ function* ordersOf<T>(list: readonly T[]): Generator<T[]> {
   for (const [i, first] of list.entries()) for (const rest of ordersOf(list.toSpliced(i, 1))) yield [first, ...rest]
 }
 
-const wrote = sign({ entry: ENTRY, ...fileWith('old seal', { name: 'f' }), by: admin, hlc: T })
+const wrote = sign({ entry: ENTRY, ...fileWith('old seal', { name: 'f' }), by: writer, hlc: T })
 /** An admin seals the same content anew: another root under the old `written`. */
 const resealed = sign({
   ...carrying(wrote),
@@ -37,7 +37,7 @@ const resealed = sign({
   hlc: T + 1n
 })
 /** A writer moves what the admin has sealed anew. */
-const moved = sign({ ...carrying(resealed), ...fileWith('new seal', { name: 'g' }), by: writer, hlc: T + 2n })
+const moved = sign({ ...carrying(resealed), ...fileWith('new seal', { name: 'g' }), by: otherWriter, hlc: T + 2n })
 
 test('what an admin has sealed anew shows, whatever the log knows of grants at that time', async () => {
   const setup = await Setup.open()
@@ -59,7 +59,7 @@ test("a writer's move of what an admin has sealed anew counts as soon as the adm
 })
 
 test('a writer cannot put another root under what somebody else wrote', async () => {
-  const forged = sign({ ...carrying(wrote), ...fileWith('forged', { name: 'h' }), by: writer, hlc: T + 3n })
+  const forged = sign({ ...carrying(wrote), ...fileWith('forged', { name: 'h' }), by: otherWriter, hlc: T + 3n })
   for (const order of ordersOf([wrote, resealed, forged])) assert.equal(await shownAfter(order), '/f new seal')
   assert.equal(await shownAfter([wrote], [forged]), '/f old seal')
   assert.equal(await shownAfter([forged]), 'nothing')
@@ -86,7 +86,8 @@ test('of two records under one stamp the one with the smaller id counts, and wha
   const [first] = twins as [Signed, Signed]
   for (const order of ordersOf([left, right, ...twins])) {
     const setup = await Setup.open()
-    for (const record of order) await setup.add(record)
+    if (order[0] === left) await setup.add(...order)
+    else for (const record of order) await setup.add(record)
     const { heads, writes } = (await setup.tree.entry(ENTRY))!.row.state
     assert.deepEqual(
       heads.map(({ id }) => toHex(id)),
@@ -108,7 +109,7 @@ test('no more than a bounded number of records wait for one entry, and the other
       ...carrying(wrote),
       ...fileWith('forged', { name: 'h' }),
       seen: [...seen, ...carrying(wrote).seen],
-      by: writer,
+      by: otherWriter,
       hlc: T + 10n + BigInt(i)
     })
   const fits = Math.floor(WAITING_SEEN_MAX / (SEEN_MAX + 1))

@@ -29,14 +29,15 @@ import { adminSecrets, grantedSecrets } from '../../fixtures/member.ts'
 import { MemoryDatabase } from '../../fixtures/memory-database.ts'
 import { seededChance } from '../../fixtures/seeded-chance.ts'
 
-/** Two members whose records the tests sign. Their keys are no secret. */
+/** Three members whose records the tests sign. Their keys are no secret. */
 const chance = seededChance(1)
-/** The clock of both. */
+/** The clock of all. */
 export const clock = new ManualClock()
 const secrets = adminSecrets(Buffer.alloc(32, 7), clock, chance)
 const writerSecrets = grantedSecrets(secrets, clock, chance)
 export const admin = new LocalMember(secrets, clock, chance)
 export const writer = new LocalMember(writerSecrets, clock, chance)
+export const otherWriter = new LocalMember(grantedSecrets(secrets, clock, chance), clock, chance)
 export const keys = new KeyRing(secrets.epochs)
 export const epoch = keys.newest!
 /** An epoch that nobody holds: a body that is sealed in it opens for no one. */
