@@ -170,8 +170,8 @@ export class StatementRows implements RowProjection {
     await store.index.batch(ops.all)
     const statements = items.map(({ statement }) => statement)
     early.accepted(statements)
+    const fresh = items.filter(({ statement }, i) => entries[i] === undefined || this.lost.has(statement.id))
     this.lost.returned(statements)
-    const fresh = items.filter((_, i) => entries[i] === undefined)
     if (!replay) this.#announce(fresh, projections)
   }
 
