@@ -237,7 +237,7 @@ test('a rotten block is mended from another member, and the status warns of the 
     events.filter(({ event }) => event === 'bad-block'),
     [{ event: 'bad-block', isDamaged: true }]
   )
-  assert.match((await node.status()).warnings.join(), /could not be read since the start \(1\)/)
+  assert.match((await node.status()).warnings.join(), /could not be read since the start \(1, still bad: 0\)/)
   rotten[1000]! ^= 1
   assert.ok((await readFile(path)).equals(rotten))
   assert.deepEqual((await other.status()).warnings, [])
