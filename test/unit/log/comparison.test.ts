@@ -12,14 +12,15 @@ import { statementKey } from '../../../src/log/keys.ts'
 import type { News } from '../../../src/log/positions.ts'
 import { Standings } from '../../../src/log/standing.ts'
 import { COMPARE_EVERY_MS, COMPARE_PAUSE_MS } from '../../../src/members/constants.ts'
+import { LocalMember } from '../../../src/members/local-member.ts'
 import { toHex } from '../../../src/util/bytes.ts'
 import { ProtocolError } from '../../../src/wire/errors.ts'
 import { ManualClock } from '../../fixtures/clock.ts'
 import { silentLogger } from '../../fixtures/logger.ts'
-import type { TestMember } from '../../fixtures/member.ts'
+import { entryBy, type TestMember } from '../../fixtures/member.ts'
 import type { MemoryHost } from '../../fixtures/memory-host.ts'
 import { settle, timePassesUntil, whileTimePasses } from '../../fixtures/pass-time.ts'
-import { MINUTE, Setup } from './setup.ts'
+import { MINUTE, Setup, take } from './setup.ts'
 
 /** What a member was asked for since this was called: how many ids it has listed, and how many statements it has sent. */
 function watch(member: TestMember) {
@@ -456,4 +457,27 @@ test('nobody is told a position past a failed write that the disk could not undo
   isUndone = true
   await b.write(setup.chance)
   assert.equal(positions.position().sequence, before + 3)
+})
+
+test('news and totals hold exactly what stands, after statuses were replaced and statements came twice', async t => {
+  const setup = new Setup(t)
+  const b = await setup.member('b')
+  const left = setup.admin('left')
+  for (let i = 0; i < 3; i++) {
+    setup.clock.advance(MINUTE / 10)
+    await take(b, setup.leftBy(left))
+  }
+  const other = new LocalMember(left, setup.clock, setup.chance)
+  const twice = entryBy(other, setup.chance)
+  await Promise.all(['p', 'q'].map(peer => b.log.receive([twice.bytes], peer)))
+  const { positions } = b.log
+  for (const statementClass of [0, 1] as const) {
+    const all = await positions.news(statementClass, { ...positions.position(), sequence: 0 }, 100)
+    assert.deepEqual(all?.ids.map(toHex).sort(), await b.ids(statementClass))
+  }
+  const kinds: string[] = []
+  for await (const { statement } of b.log.all(0)) kinds.push(statement.kind)
+  assert.equal(kinds.filter(kind => kind === 'status').length, 2)
+  assert.equal((await positions.totals(0)).count, kinds.length - 2)
+  assert.equal((await positions.totals(1)).count, 1)
 })
