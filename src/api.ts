@@ -66,7 +66,10 @@ export interface NodeOptions {
   passphrase?: string | undefined
   /** The name under which other members see this device, up to 64 bytes. By default, the host name. */
   name?: string | undefined
-  /** The number of bytes of blocks that this node may hold. By default 95 % of the disk, which is also the maximum. */
+  /**
+   * The number of bytes that this node may hold: blocks, statements, claims and the index. By default 95 % of the disk,
+   * which is also the maximum.
+   */
   capacityBytes?: number | undefined
   /** The number of copies to keep of each file that this node puts. By default 3. */
   replicas?: Copies | undefined
@@ -75,7 +78,10 @@ export interface NodeOptions {
    * and 1 otherwise.
    */
   ack?: Copies | undefined
-  /** A member whose status lags behind the others' by this much is out. By default 10 minutes. */
+  /**
+   * How long this member may lag behind the others before it is out. The node that founds a network sets it for all
+   * members; any other node can only ask for more than the network's. By default 10 minutes; 1 second to 30 days.
+   */
   outAfterMs?: number | undefined
   /** Called with events inside the node. They contain no names, paths or secrets. */
   onEvent?: ((event: NodeEvent) => void) | undefined
@@ -140,8 +146,8 @@ export interface Status {
   /** Always 0, because it is not counted yet. */
   atRisk: { blocks: number }
   /**
-   * The number of bytes of blocks on this disk, and the number that this node may hold. `cache` is always 0, because
-   * there is no cache yet.
+   * The number of bytes that this node holds (blocks, statements, claims and the index), and the number that it may hold.
+   * `state` is `ok` only if changes can be stored. `cache` is always 0, because there is no cache yet.
    */
   disk: { used: number; capacity: number; cache: number; state: DiskState }
   /** What runs in the background, and how its last round ended. */

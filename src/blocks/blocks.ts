@@ -1,9 +1,7 @@
-import type { IndexOp } from '../disk/index-db.ts'
 import type { BlockCid } from '../format/cid.ts'
 import type { PeerId } from '../format/peer-id.ts'
 import type { AnyStatement, Statement } from '../format/statement.ts'
 import type { Verdict } from '../log/projection.ts'
-import { toHex } from '../util/bytes.ts'
 import type { Worker } from '../util/worker.ts'
 import {
   type Base,
@@ -17,12 +15,12 @@ import {
   type Repairing,
   serveProtocols
 } from './compose.ts'
-import { PUT_NUMBER_BYTES, SMALL_PUTS_SHARE_MS } from './constants.ts'
+import { PUT_NUMBER_BYTES } from './constants.ts'
 import { confirmedCopies } from './fetch/confirmed-copies.ts'
 import type { Fetched, Fetcher } from './fetch/fetcher.ts'
 import type { PeerHealth } from './fetch/peer-health.ts'
 import { type Claims, putIdOf } from './hold/claims.ts'
-import type { LocalBlocks } from './hold/local-blocks.ts'
+import type { BadBlocks, LocalBlocks } from './hold/local-blocks.ts'
 import type { Keeper } from './keep/keeper.ts'
 import type { BlocksOptions } from './options.ts'
 import type { StoreClient } from './protocol/store-client.ts'
@@ -32,11 +30,14 @@ import type { HintedHandoff } from './put/handoff.ts'
 import type { KeptFile } from './put/kept-file.ts'
 import { type PutLogs, putLogs } from './put/logs.ts'
 import { Put, type PutDeps, type PutOptions } from './put/put.ts'
+import { PutsUnderWay } from './put/puts-under-way.ts'
+import { SmallPutNumbers } from './put/small-puts.ts'
 import { PutWindow } from './put/window.ts'
 import { currentRanking, type Ranking } from './rank.ts'
 import type { RecordRef } from './record-ref.ts'
 import type { Evicted } from './repair/evict.ts'
-import { Repair } from './repair/repair.ts'
+import { recordReferenceKey, recordReferenceOps } from './repair/record-rows.ts'
+import { loadStopMarks } from './repair/stop-marks.ts'
 import type { Sweeper } from './repair/sweep.ts'
 
 export type { Fetched } from './fetch/fetcher.ts'
@@ -79,15 +80,19 @@ export class Blocks {
   readonly #sweeper: Sweeper
   readonly #window = new PutWindow()
   readonly #putLogs: PutLogs
-  /** The number of puts under way for each claim id (hex). Small puts share an id. */
-  readonly #underWay = new Map<string, number>()
-  #small: { number: Uint8Array; sinceAtMs: number } | undefined
+  readonly #underWay = new PutsUnderWay()
+  readonly #small: SmallPutNumbers
 
   constructor(options: BlocksOptions) {
     this.#options = options
     this.#putLogs = putLogs(options.logger)
+    this.#small = new SmallPutNumbers(options.clock, options.chance)
     this.#rank = currentRanking(options.view)
-    const base: Base = { ...options, ranking: this.#rank }
+    const onBadBlock: BlocksOptions['onBadBlock'] = error => {
+      options.onBadBlock(error)
+      this.#repairing.repair.noteBad(error.cid)
+    }
+    const base: Base = { ...options, onBadBlock, ranking: this.#rank }
     const held = composeLocalStore(base)
     const clients = composeClients(base)
     const fetching = composeFetching(base, held, clients)
@@ -98,7 +103,7 @@ export class Blocks {
     serveProtocols(base, { local, window: this.#window }, clients, keeping)
     this.#repairing = composeRepair(base, held, fetching, { storeClient, keeper })
     this.#handoff = composeHandoff(base, storeClient, fetching.readNode)
-    this.#sweeper = composeSweep(base, held, this.#repairing, put => this.#underWay.has(toHex(put)))
+    this.#sweeper = composeSweep(base, held, this.#repairing, put => this.#underWay.has(put))
     this.#local = local
     this.#claims = claims
     this.#health = clients.health
@@ -113,15 +118,18 @@ export class Blocks {
    * made to other members are not known.
    */
   async start({ wasClean }: { wasClean: boolean }): Promise<void> {
+    const { store, clock } = this.#options
+    const marks = await loadStopMarks(store.index, clock, { wasClean })
     await this.#handoff.start()
-    this.#repairing.start({ wasClean })
-    this.#sweeper.start({ mayHaveOrphans: !wasClean })
+    this.#repairing.start(marks)
+    this.#sweeper.start(marks)
   }
 
   async stop(): Promise<void> {
     await this.#sweeper.stop()
     await this.#handoff.stop()
     await this.#repairing.stop()
+    await this.#repairing.notePromised()
   }
 
   /** Begins to store a file. The caller must close the put. */
@@ -134,11 +142,7 @@ export class Blocks {
    * opened at about the same time, so that one call can ask a member to keep many blocks.
    */
   openSmallPut(options: PutOptions): Put {
-    const { clock, chance } = this.#options
-    const nowAtMs = clock.monotonic()
-    if (this.#small === undefined || nowAtMs - this.#small.sinceAtMs > SMALL_PUTS_SHARE_MS)
-      this.#small = { number: chance.bytes(PUT_NUMBER_BYTES), sinceAtMs: nowAtMs }
-    return this.#open(options, this.#small.number)
+    return this.#open(options, this.#small.next())
   }
 
   /**
@@ -237,9 +241,14 @@ export class Blocks {
     return { blocks: own.blocks + others.blocks, bytes: own.bytes + others.bytes }
   }
 
-  /** The number of blocks on our own disk that were found damaged or unreadable since the start. */
-  get badBlocks(): number {
-    return this.#local.badCount
+  /** The blocks on our own disk that were found damaged or unreadable. */
+  get badBlocks(): BadBlocks {
+    return this.#local.bad
+  }
+
+  /** True while there may be blocks that nothing claims, since a stop was unclean. They are freed later. */
+  get mayHaveOrphans(): boolean {
+    return this.#sweeper.mayHaveOrphans
   }
 
   /** The blocks that are being pulled at this moment. `bytes` is an upper bound. */
@@ -256,20 +265,13 @@ export class Blocks {
    * Returns the index changes that claim a record's root and mark the record as still to be walked. They must go into
    * the batch that adds the record.
    */
-  static referenceOps(record: Pick<RecordRef, 'id' | 'root' | 'replicas'>): IndexOp[] {
-    return Repair.referenceOps(record)
-  }
+  static readonly referenceOps = recordReferenceOps
+  /** Returns the key of that claim, which stays as long as the record. */
+  static readonly referenceKey = recordReferenceKey
 
   #open(options: PutOptions, number: Uint8Array): Put {
     const { self, codec } = this.#options
     const putId = putIdOf(self, number)
-    const key = toHex(putId)
-    this.#underWay.set(key, (this.#underWay.get(key) ?? 0) + 1)
-    const onClose = (): void => {
-      const left = (this.#underWay.get(key) ?? 1) - 1
-      if (left > 0) this.#underWay.set(key, left)
-      else this.#underWay.delete(key)
-    }
     const deps: PutDeps = {
       ...this.#putDeps(),
       codec,
@@ -278,7 +280,7 @@ export class Blocks {
       window: this.#window,
       endWithRecord: (root, put) => this.#keeper.endWithRecord(root, put)
     }
-    return new Put(deps, { options, putNumber: number, putId, onClose })
+    return new Put(deps, { options, putNumber: number, putId, onClose: this.#underWay.begin(putId) })
   }
 
   #putDeps(): AckMembers & Pick<PutDeps, 'clock' | 'logs' | 'storeClient'> {

@@ -20,6 +20,7 @@ import { Evictor } from './repair/evict.ts'
 import { EvictGuard } from './repair/evict-guard.ts'
 import { ReadRepair } from './repair/read-repair.ts'
 import { Repair } from './repair/repair.ts'
+import { endOrphans, notePromised } from './repair/stop-marks.ts'
 import { Sweeper } from './repair/sweep.ts'
 
 /**
@@ -71,8 +72,10 @@ export interface Repairing {
   /** Returns false while it is not certain which blocks are needed. */
   mayFree: () => boolean
   /** Begins to walk every record, without waiting for the walks to end. */
-  start(options: { wasClean: boolean }): void
+  start(options: { promisedMs: number }): void
   stop(): Promise<void>
+  /** Notes in the index how long the promises to other members last, for the next start. */
+  notePromised(): Promise<void>
 }
 
 /** Builds the parts that know what is on this disk: the blocks, their claims, and the promises to other members. */
@@ -174,15 +177,16 @@ export function composeRepair(
     evictor,
     evictGuard,
     mayFree,
-    start: ({ wasClean }) => {
-      if (!wasClean) evictGuard.noteUncleanStop()
+    start: ({ promisedMs }) => {
+      evictGuard.notePromised(promisedMs)
       walking = repair.start().catch(onError)
     },
     stop: async () => {
       await readRepair.settled()
       await repair.stop()
       await walking
-    }
+    },
+    notePromised: () => notePromised(store.index, clock, Math.max(evictGuard.promisedMs, holds.lastMs))
   }
 }
 
@@ -208,10 +212,12 @@ export function composeHandoff(base: Base, storeClient: StoreClient, readNode: R
  * Builds the part that frees blocks which nothing claims any more. `isUnderWay` says whether a put of ours still runs.
  */
 export function composeSweep(
-  { clock, logger, onError }: Base,
+  { clock, logger, store, onError }: Base,
   held: LocalStore,
-  { mayFree }: Repairing,
+  { mayFree, repair }: Repairing,
   isUnderWay: (put: PutId) => boolean
 ): Sweeper {
-  return new Sweeper({ clock, logger, ...held, isUnderWay, mayFree, onError })
+  const isVerified = (): boolean => store.isVerified && repair.hasWalkedAll
+  const onOrphansFreed = (): Promise<void> => endOrphans(store.index)
+  return new Sweeper({ clock, logger, ...held, isUnderWay, mayFree, isVerified, onOrphansFreed, onError })
 }

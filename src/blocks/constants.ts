@@ -129,6 +129,11 @@ export const WALKS_AT_ONCE = 16
 /** How often the sweeper looks for expired claims, and how many it ends together. */
 export const SWEEP_MS = 60_000
 export const SWEEP_BATCH = 256
+/**
+ * How long after an unclean stop a block that nothing claims is kept: as long as any claim of a put could last that was
+ * made before the stop, in case the index has lost it.
+ */
+export const ORPHANS_WAIT_MS = CLAIM_MS_MAX + CLAIM_SLACK_MS + CLAIM_GRACE_MS
 /** The search for unclaimed blocks lets other work run each time it has looked at this many blocks. */
 export const ORPHANS_PAUSE_BLOCKS = 1_000
 /**
@@ -169,5 +174,10 @@ export const CONFIRM_TIMEOUT_MS = 10_000
  */
 export const READ_REPAIRS_MAX = 16
 
-/** The number of bad blocks on our own disk that are remembered, so that each is reported once. */
-export const BAD_BLOCKS_MAX = 1_024
+/**
+ * The number of bad blocks on our own disk that are remembered, so that each is reported once and none counts as a copy.
+ * This many take about 16 MiB of memory. A block that was forgotten counts as a copy until it is read again.
+ */
+export const BAD_BLOCKS_MAX = 65_536
+/** The number of blocks of a strange length that are remembered once they have been read and verified. */
+export const ODD_BLOCKS_MAX = 4_096

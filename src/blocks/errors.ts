@@ -77,5 +77,5 @@ export class EvictRefusedError extends DfsError {
 
 /** Returns true if an error says that a block cannot be obtained at the moment. */
 export function isOutOfReach(error: unknown): boolean {
-  return error instanceof BlockUnreachableError || error instanceof BlockCorruptError
+  return [BlockUnreachableError, BlockCorruptError, BlockUnreadableError].some(kind => error instanceof kind)
 }

@@ -44,9 +44,9 @@ export function conflictName(name: string, id: Uint8Array): string {
   return utf8(stem + extension).byteLength <= room ? stem + tag + extension : cutTo(name, room) + tag
 }
 
-/** Returns true for every name that `conflictName` makes, and for some others. */
-export function isConflictName(name: string): boolean {
-  return / \(conflict [0-9a-f]{8}\)/.test(name)
+/** Returns true for every name that `conflictName` or `damagedName` makes, and for some others. */
+export function isSubstituteName(name: string): boolean {
+  return / \(conflict [0-9a-f]{8}\)|^damaged-[0-9a-f]{8}$/.test(name)
 }
 
 function cutTo(text: string, bytes: number): string {

@@ -19,6 +19,7 @@ import { countsOf, readCounts, writeCounts } from './rows/counts-row.ts'
 import { decodeEntryRow, type EntryRow, encodeEntryRow, ROW_WITHOUT_PLACE, type TreeRow } from './rows/entry-row.ts'
 import { directoryKey, encodeDirectoryValue, entryKey, recordsKey, twinKey } from './rows/keys.ts'
 import { DirectoryChanges, hasName } from './rows/name-rows.ts'
+import { hasPast } from './rows/past-rows.ts'
 import { type PlaceUpdate, writeReachability } from './rows/reachability-rows.ts'
 import { isOfRecord } from './rows/record-rows.ts'
 
@@ -101,11 +102,15 @@ export class CatalogProjection implements Projection {
   async isIndexed({ statement, author, role }: AcceptedStatement): Promise<boolean> {
     const { index } = this.#options
     const record = this.#reader.read(statement as Statement<'entry'>, author)
+    const root = cidOf(record)
+    // The claim of a record on its root never ends. Its other claims follow from it: the walk of the record writes them.
+    if (root !== undefined && !(await index.has(Blocks.referenceKey({ id: record.id, root })))) return false
     if (!(await this.#isKnown({ record, role }, await index.get(recordsKey(record.entry, record.stamp))))) return false
     const value = await index.get(entryKey(record.entry))
     if (value === undefined) return false
-    const { key } = decodeEntryRow(record.entry, value)
-    return key === undefined || ((await index.has(key)) && (await hasName(index, key)))
+    const row = decodeEntryRow(record.entry, value)
+    if (!(await hasPast(index, record, row.state))) return false
+    return row.key === undefined || ((await index.has(row.key)) && (await hasName(index, row.key)))
   }
 
   /** Returns the records that the index does not have, by entry, in the order in which they are added. */

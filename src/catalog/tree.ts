@@ -13,7 +13,7 @@ import type { Shown } from './heads.ts'
 import { assertListable, NameGroups } from './listing/name-groups.ts'
 import { NodeBuilder } from './listing/node-builder.ts'
 import { Unreachable } from './listing/unreachable.ts'
-import { isConflictName, type Names } from './names.ts'
+import { isSubstituteName, type Names } from './names.ts'
 import { Reachability } from './reachability.ts'
 import { readCounts } from './rows/counts-row.ts'
 import type { EntryRow } from './rows/entry-row.ts'
@@ -68,8 +68,8 @@ export class Tree {
     const group = await this.#groups.one(parent.ids, this.#names.hash(name))
     const [node] = await this.#builder.ofGroup(group, parent.path)
     if (node !== undefined) return node
-    // The index has no row for the name of a conflict.
-    if (!isConflictName(name)) return undefined
+    // The index has no row for the name of a conflict, nor for that of an entry that was damaged later.
+    if (!isSubstituteName(name)) return undefined
     for await (const node of this.list(parent)) if (node.path.at(-1) === name) return node
     return undefined
   }

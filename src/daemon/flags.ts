@@ -88,7 +88,11 @@ function daemonProgram(env: NodeJS.ProcessEnv): Command {
   one('--capacity <size>', 'how much this node may hold, such as 500GB', env['DFS_CAPACITY'])
   one('--replicas <n|all>', 'copies of each file that is put here (default 3)', env['DFS_REPLICAS'])
   one('--ack <n|all>', 'copies that must be durable before a put returns (default 2 where reachable)', env['DFS_ACK'])
-  one('--out-after <time>', 'a member that lags this far behind is out (default 10m)', env['DFS_OUT_AFTER'])
+  one(
+    '--out-after <time>',
+    'how long this node may lag behind; at the founder, the least for every member (default 10m)',
+    env['DFS_OUT_AFTER']
+  )
   one('--api <host:port>', 'where the API listens (default 127.0.0.1:3002)', env['DFS_API'])
   one(
     '--log-level <level>',

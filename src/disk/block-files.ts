@@ -50,9 +50,9 @@ export class BlockFiles {
   }
 
   /**
-   * Writes a block that does not exist, and resolves once it is durable. On error the block's file is removed. If
-   * removal fails too, the file may remain, but the block does not count as durable. The caller must not put the same
-   * block twice concurrently.
+   * Writes a block, and resolves once it is durable. A file that already has its name must be damaged: it is replaced as
+   * a whole. On error the block's file is removed. If removal fails too, the file may remain, but the block does not
+   * count as durable. The caller must not put the same block twice concurrently.
    */
   put(multihash: Uint8Array, parts: readonly Uint8Array[], signal?: AbortSignal): Promise<void> {
     return this.#writes.run(async () => {

@@ -53,8 +53,9 @@ export class DurableBlockstore implements Blockstore {
   }
 
   /**
-   * Stores a block and resolves once it would survive a power cut. If the block is already here, even if it is damaged,
-   * nothing is written. The bytes are not checked against the CID. Throws a `NoSpaceError` if the block does not fit,
+   * Stores a block and resolves once it would survive a power cut. If the block is already here with the same length,
+   * nothing is written, even if it is damaged. A block of another length was cut short, and is written anew. The bytes
+   * are not checked against the CID. Throws a `NoSpaceError` if the block does not fit,
    * an `InvalidInputError` if its digest is not 32 bytes long, and the errors of the disk. After an error or a crash,
    * either the whole block is there or none of it.
    */
@@ -92,7 +93,7 @@ export class DurableBlockstore implements Blockstore {
   async sizeOf(cid: CID): Promise<number | undefined> {
     const multihash = multihashOf(cid)
     const place = await this.#placeOf(multihash)
-    return place === undefined ? this.#files.size(multihash) : place.length - MULTIHASH_BYTES
+    return sizeAt(place) ?? this.#files.size(multihash)
   }
 
   /**
@@ -145,10 +146,11 @@ export class DurableBlockstore implements Blockstore {
     signal?.throwIfAborted()
     const length = byteLengthOf(parts)
     const isSmall = length < SMALL_BLOCK_BYTES_MAX
-    // All blocks with the same multihash have the same length, so it is enough to look where blocks of this size are
-    // kept.
-    if (isSmall ? (await this.#placeOf(multihash)) !== undefined : await this.#files.has(multihash)) return
     const storedIn = isSmall ? 'row' : 'file'
+    // All whole blocks with the same multihash have the same length, so it is enough to look where blocks of this size
+    // are kept.
+    const before = isSmall ? sizeAt(await this.#placeOf(multihash)) : await this.#files.size(multihash)
+    if (before === length) return
     await this.#capacity.take(length, storedIn)
     try {
       if (isSmall) await this.#store.write(ROW_BLOCK, [concatBytes(multihash, ...parts)])
@@ -157,6 +159,7 @@ export class DurableBlockstore implements Blockstore {
       this.#capacity.add(-length, storedIn)
       throw error
     }
+    if (before !== undefined) this.#capacity.add(-before, storedIn)
   }
 
   async #delete(multihash: Uint8Array): Promise<void> {
@@ -245,6 +248,11 @@ export class DurableBlockstore implements Blockstore {
 
 function isPlace(value: Uint8Array | undefined): value is Uint8Array {
   return value !== undefined && value.byteLength > 0
+}
+
+/** Returns the size of the small block at a place. */
+function sizeAt(place: Place | undefined): number | undefined {
+  return place === undefined ? undefined : place.length - MULTIHASH_BYTES
 }
 
 function blockRowKey(row: StoredRow): Uint8Array {

@@ -45,9 +45,9 @@ export class Compaction {
 
   /**
    * Copies a segment's live rows to the end and removes it. A crash in between leaves both copies, which does no harm.
-   * Void rows are dropped. Three kinds of segment are not removed: one that is damaged, because the unreadable part might
-   * still be needed; one with a row of a failed write that could not be undone yet; and one with a row that the index
-   * has lost, for which this throws an `IndexCorruptError`.
+   * Rows of refused writes are dropped, also those that could not be made void yet. Two kinds of segment are not removed:
+   * one that is damaged, because the unreadable part might still be needed; and one with a row that the index has lost,
+   * for which this throws an `IndexCorruptError`.
    */
   async compact(segment: number, signal?: AbortSignal): Promise<void> {
     const { segments, index, cursor, usage, damage, writer, log } = this.#options
@@ -59,7 +59,7 @@ export class Compaction {
       }, signal)
     }
     if (this.#mustStay(segment)) {
-      log('segment %d stays: it is damaged, or a failed write in it is not undone', segment)
+      log('segment %d stays: it is damaged', segment)
       return
     }
     // This batch is synced. A power cut may leave an older index, but not one that still refers to the segment that is
@@ -72,8 +72,7 @@ export class Compaction {
   }
 
   #mustStay(segment: number): boolean {
-    const { damage, segments } = this.#options
-    return damage.has(segment) || segments.hasPendingVoid(segment)
+    return this.#options.damage.has(segment)
   }
 
   async #move(rows: readonly PlacedRow[], write: RowWriter['write']): Promise<number> {

@@ -6,10 +6,13 @@ export class Damage {
   readonly #segments = new Set<number>()
   readonly #log: Logger
   readonly #onDamage: (at: Cursor) => void
+  readonly #onFound: (at: Cursor) => void
 
-  constructor(log: Logger, onDamage: (at: Cursor) => void) {
+  /** `onFound` is called for every stretch, each time that it is found. */
+  constructor(log: Logger, onDamage: (at: Cursor) => void, onFound: (at: Cursor) => void) {
     this.#log = log
     this.#onDamage = onDamage
+    this.#onFound = onFound
   }
 
   has(segment: number): boolean {
@@ -27,6 +30,7 @@ export class Damage {
 
   /** Records damage found while the store is open, and reports the first damage found in each segment. */
   report(at: Cursor): void {
+    this.#onFound(at)
     if (this.#segments.has(at.segment)) return
     this.note(at)
     this.#onDamage(at)

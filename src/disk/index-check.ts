@@ -17,11 +17,17 @@ export interface IndexCheckOptions {
 /** Compares rows of the segments with the index, because LevelDB may silently lose a row after a flipped bit. */
 export class IndexCheck {
   readonly #options: IndexCheckOptions
+  #isVerified = false
   /** Where the next leaf begins. */
   #next: Cursor = FIRST_CURSOR
 
   constructor(options: IndexCheckOptions) {
     this.#options = options
+  }
+
+  /** True once every row has been compared with the index, and the index lacked none. Damaged rows do not count. */
+  get isVerified(): boolean {
+    return this.#isVerified
   }
 
   /**
@@ -39,6 +45,7 @@ export class IndexCheck {
       if (!row.isVoid) await this.assertIndexed(row)
     }
     this.#next = FIRST_CURSOR
+    this.#isVerified = true
     return checked
   }
 

@@ -45,7 +45,7 @@ export class RowWriter {
 
   /** Makes rows of one type durable and indexed. Returns their places. After an error none of them counts. */
   async write(type: number, payloads: readonly Uint8Array[]): Promise<Place[]> {
-    // Asked here too, because a write waits in the gate while the index is opened again.
+    // Asked before the gate, where a write would wait while the index is opened again.
     this.#options.index.assertWritable()
     const writing = this.#gate.run(() => this.#write(type, payloads))
     this.#writes.add(writing)
@@ -86,8 +86,7 @@ export class RowWriter {
   }
 
   async #writeOnce(type: number, payloads: readonly Uint8Array[]): Promise<Place[]> {
-    const { segments, index, projections, cursor, refused } = this.#options
-    index.assertWritable()
+    const { segments, projections, cursor, refused } = this.#options
     const from = segments.end
     const appending = segments.append(payloads.map(payload => ({ type, payload })))
     cursor.begin(from)

@@ -127,11 +127,6 @@ export class Segments {
     return !this.#voids.hasPending && !this.#abandoned.hasUncut
   }
 
-  /** Returns true if a row of this segment must be made void and is not yet. */
-  hasPendingVoid(segment: number): boolean {
-    return this.#voids.isPending(segment)
-  }
-
   /** Tries again to undo writes that failed. Does not throw. */
   retryUndo(): Promise<void> {
     return this.#writer.retryUndo()

@@ -6,7 +6,7 @@ import { DiskError, FileMissingError, IndexCorruptError } from './errors.ts'
 import { IndexCheck } from './index-check.ts'
 import { IndexCursor, readCursor } from './index-cursor.ts'
 import type { IndexDb, IndexOp } from './index-db.ts'
-import { adoptIndex, closedOp, openedOps, wasClosed } from './index-marks.ts'
+import { adoptIndex, closedOp, doubtOps, openedOps, wasClosed } from './index-marks.ts'
 import { type Cursor, isBefore, type Place } from './place.ts'
 import { Projections } from './projections.ts'
 import { RefusedRows } from './refused-rows.ts'
@@ -59,6 +59,7 @@ export class Store {
   readonly #cursor: IndexCursor
   readonly #usage: SegmentUsage
   readonly #damage: Damage
+  readonly #damageListeners: Array<(at: Cursor) => void> = []
   readonly #refused: RefusedRows
   readonly #writer: RowWriter
   readonly #check: IndexCheck
@@ -71,7 +72,9 @@ export class Store {
     this.#log = logger.forComponent('dfs:disk:store')
     this.#cursor = new IndexCursor(segments)
     this.#usage = new SegmentUsage({ index, segments })
-    this.#damage = new Damage(this.#log, onDamage)
+    this.#damage = new Damage(this.#log, onDamage, at => {
+      for (const listener of this.#damageListeners) listener(at)
+    })
     const parts = {
       segments,
       index,
@@ -87,6 +90,11 @@ export class Store {
     this.#check = new IndexCheck(parts)
     const log = logger.forComponent('dfs:disk:compaction')
     this.#compaction = new Compaction({ ...parts, log, check: this.#check, writer: this.#writer })
+  }
+
+  /** The listener is called with every damaged stretch that is found while the store is open, and each time it is. */
+  onDamageFound(listener: (at: Cursor) => void): void {
+    this.#damageListeners.push(listener)
   }
 
   /** Registers what rows of a type mean for the index. Register all types before `open`. */
@@ -191,6 +199,11 @@ export class Store {
     return this.#check.checkLeaf(rowsMax)
   }
 
+  /** True once every row has been compared with the index since the start, and the index lacked none. */
+  get isVerified(): boolean {
+    return this.#check.isVerified
+  }
+
   async #open(): Promise<OpenReport> {
     const isBuilt = await adoptIndex(this.index, this.#storeId)
     const cursor = await readCursor(this.index)
@@ -201,8 +214,10 @@ export class Store {
     const stale = await this.#usage.load()
     const wasClean = await wasClosed(this.index)
     const { replayedRows, damagedStretches, voidPlaces } = await this.#replay(cursor)
+    // A damaged row may have been one that the index does not have yet.
+    const doubt = damagedStretches > 0 ? await doubtOps(this.index) : []
     // This batch is synced. If it were lost, the next start would mistake a crash for a proper end.
-    const ops = [...stale, ...openedOps(), ...this.#usage.markDead(voidPlaces), ...this.#positionOps()]
+    const ops = [...stale, ...openedOps(), ...this.#usage.markDead(voidPlaces), ...this.#positionOps(), ...doubt]
     await this.index.batch(ops, { sync: true })
     return {
       rebuilt: !isBuilt,

@@ -14,6 +14,8 @@ export const TABLES = {
   blocks: 'b',
   /** The reasons for which each block is kept. */
   claims: 'c',
+  /** Members with whose logs this member has compared its own since the index was last in doubt. */
+  compared: 'V',
   /** The entries that a directory shows. */
   children: 'd',
   /** How many files there are, and how many deleted directories. */
@@ -34,6 +36,8 @@ export const TABLES = {
   totals: 'k',
   /** The starts of this member, and the sequence at which each of them began. */
   lineages: 'l',
+  /** Statements whose rows are damaged. */
+  lost: 'D',
   /** The facts that the index stores about itself. */
   meta: 'm',
   /** Entries by directory and name, deleted directories included. */

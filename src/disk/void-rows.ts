@@ -32,11 +32,6 @@ export class VoidRows {
     return this.#pending.size > 0
   }
 
-  /** Returns true if a row of this segment must be made void and is not yet. */
-  isPending(segment: number): boolean {
-    return this.#pending.has(segment)
-  }
-
   /** Makes rows void durably. Does not throw: `hasPending` says whether the disk refused. */
   async add(places: readonly Place[]): Promise<void> {
     for (const place of places) {
@@ -73,7 +68,7 @@ export class VoidRows {
 
   async #void(segment: number, places: readonly Place[]): Promise<void> {
     const { files, list, codec, log } = this.#options
-    // A compaction has removed the segment. It moves only rows that the index holds.
+    // A compaction has removed the segment, and with it these rows. It moves only rows that the index holds.
     if (!list.has(segment)) return
     const path = segmentPath(segment)
     const file = await files.openRead(path)

@@ -1,4 +1,4 @@
-import { BODY_BYTES_MAX, BODY_BYTES_MIN, SEAL_OVERHEAD_BYTES } from './constants.ts'
+import { BLOCK_BYTES_MAX, BODY_BYTES_MAX, BODY_BYTES_MIN, SEAL_OVERHEAD_BYTES } from './constants.ts'
 import { FormatError } from './errors.ts'
 
 /** The size of the field at the end of every padded text. The field holds the length of the text. */
@@ -25,6 +25,15 @@ function floorLog2(value: number): number {
 /** Returns the length of a padded chunk: the Padmé length of its text plus the length field. */
 export function paddedChunkLength(length: number): number {
   return padme(length) + LENGTH_BYTES
+}
+
+/**
+ * Returns true for the lengths that a sealed chunk may have. Few lengths are: so a block that was cut short can nearly
+ * always be told by its length alone.
+ */
+export function isSealedChunkLength(length: number): boolean {
+  const padded = length - SEAL_OVERHEAD_BYTES - LENGTH_BYTES
+  return padded > 0 && length <= BLOCK_BYTES_MAX && padme(padded) === padded
 }
 
 /** Returns the length of a padded body: 256 bytes, doubled until the text and the length field fit. */

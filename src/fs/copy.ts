@@ -38,17 +38,23 @@ export async function copyPath(
   signal?.throwIfAborted()
   if (node.kind === 'file') await copyFile(fs, { file: node, target }, options)
   else {
-    const files = filesToCopy(fs, node, target, signal)
     let copied = 0
-    const copy = async (file: FileToCopy): Promise<void> => {
-      await copyFile(fs, file, options)
+    const countOne = (): void => {
       copied++
     }
+    const files = filesToCopy(fs, node, target, { signal, onMade: countOne })
+    const copy = (file: FileToCopy): Promise<void> => copyFile(fs, file, options).then(countOne)
     await forEachUntilFailure(files, { atOnce: TREE_AT_ONCE, signal }, copy).catch(error => {
-      throw partlyDone(error, copied, `${copied} of its files have been copied, and stay`)
+      throw partlyDone(error, copied, `${copied} of its files and directories have been copied, and stay`)
     })
   }
   return { from: formatPath(from), path: formatPath(target) }
+}
+
+interface FilesToCopyOptions {
+  signal: AbortSignal | undefined
+  /** Called for each directory that the copy now has. */
+  onMade: () => void
 }
 
 /** Makes the directories of the copy, and yields the files to put into each. */
@@ -56,13 +62,15 @@ async function* filesToCopy(
   fs: FsContext,
   directory: DirectoryNode,
   target: Path,
-  signal: AbortSignal | undefined
+  options: FilesToCopyOptions
 ): AsyncGenerator<FileToCopy> {
+  const { signal, onMade } = options
   await makeDirectory(fs, target, { signal })
+  onMade()
   for await (const child of fs.tree.list(directory)) {
     signal?.throwIfAborted()
     const below = [...target, child.path.at(-1) as string]
-    if (child.kind === 'directory') yield* filesToCopy(fs, child, below, signal)
+    if (child.kind === 'directory') yield* filesToCopy(fs, child, below, options)
     else yield { file: child, target: below }
   }
 }

@@ -207,7 +207,7 @@ export class Comparison {
           return { lacking, answers: await client.fetch(peer, lacking, signal) }
         },
         async ({ lacking, answers }) => {
-          await this.#receive(lacking.slice(0, answers.length), answers, walk)
+          if (answers.length > 0) await this.#receive(lacking.slice(0, answers.length), answers, walk)
           return lacking.slice(answers.length)
         },
         signal

@@ -75,3 +75,8 @@ export const EARLY_MAX = 4_096
 export const EARLY_CHECK_MS = 10_000
 /** The most statements set aside that are named one by one in the status. */
 export const ASIDES_NAMED_MAX = 8
+
+/** The most damaged statements that are noted at the same time. The others are noted once some of these have come again. */
+export const LOST_NOTED_MAX = 65_536
+/** The most damaged stretches whose statements are looked for, since each search reads a segment. */
+export const SEARCHES_MAX = 1_024

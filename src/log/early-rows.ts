@@ -1,3 +1,4 @@
+import { RowCorruptError } from '../disk/errors.ts'
 import { indexKey } from '../disk/index-db.ts'
 import { IndexOps, type IndexSink } from '../disk/index-sink.ts'
 import { decodePlace, encodePlace, isSamePlace, type Place } from '../disk/place.ts'
@@ -61,8 +62,14 @@ export class EarlyRows implements RowProjection {
 
   /** Yields the early statements, those whose time comes first, first. */
   async *all(): AsyncGenerator<EarlyStatement> {
-    for await (const { value } of this.#store.index.range(indexKey(TABLES.early))) {
-      const item = readRow(await this.#store.read(decodePlace(value)))
+    for await (const { key, value } of this.#store.index.range(indexKey(TABLES.early))) {
+      const payload = await this.#store.read(decodePlace(value)).catch(error => {
+        if (!(error instanceof RowCorruptError)) throw error
+        return undefined
+      })
+      // Of a damaged row nothing is left. The statement is sent again when the members compare their logs.
+      if (payload === undefined) await this.#store.index.batch([{ type: 'del', key }])
+      const item = payload === undefined ? undefined : readRow(payload)
       if (item !== undefined) yield item
     }
   }

@@ -64,7 +64,7 @@ export class EarlyStatements {
    */
   async keep(items: readonly EarlyStatement[]): Promise<Set<SomeStatement>> {
     const kept = new Set<SomeStatement>()
-    const fresh: EarlyStatement[] = []
+    let fresh: EarlyStatement[] = []
     for (const item of items) {
       const { statement } = item
       const other = statement.kind === 'status' ? this.#statusOf(item) : undefined
@@ -72,7 +72,11 @@ export class EarlyStatements {
         kept.add(statement)
         continue
       }
-      if (other !== undefined) await this.forget([other.statement])
+      if (other !== undefined) {
+        // The later status may have come in this very message.
+        fresh = fresh.filter(item => item !== other)
+        await this.forget([other.statement])
+      }
       if (!this.#hasRoom(item)) continue
       this.#note(item)
       kept.add(statement)

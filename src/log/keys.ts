@@ -32,6 +32,11 @@ export function statementIdOf(key: Uint8Array): Uint8Array {
   return key.subarray(PREFIX_BYTES)
 }
 
+/** The class in a key that `statementKey` made. */
+export function classOfKey(key: Uint8Array): StatementClass {
+  return key[1] === MEMBERSHIP ? MEMBERSHIP : REST
+}
+
 const PREFIX_BYTES = statementKey(REST).byteLength
 
 /** The value of a statement's row: the place of the statement, and the number that it was accepted under. */

@@ -1,4 +1,5 @@
 import { ROW_STATEMENT } from '../disk/constants.ts'
+import { RowCorruptError } from '../disk/errors.ts'
 import type { Place } from '../disk/place.ts'
 import type { Store } from '../disk/store.ts'
 import { type PeerId, peerIdOf } from '../format/peer-id.ts'
@@ -19,6 +20,12 @@ import { type NewStatement, StatementRows } from './rows.ts'
 import { decodeStatementRow } from './statement-row.ts'
 
 export type { AsidesReport } from './asides.ts'
+
+/** Where the index has a statement, and the key of its row there. */
+interface Found {
+  key: Uint8Array
+  place: Place
+}
 
 export interface LogOptions {
   store: Store
@@ -48,6 +55,8 @@ export class Log {
   readonly #rows: StatementRows
   readonly #receiver: Receiver
   readonly #listeners: AcceptedListener[] = []
+  /** Sequences whose write has ended and that the horizon has not passed. */
+  readonly #written: Array<{ first: number; count: number }> = []
   /** The newest stamp of each author that has reached this member. */
   readonly newest: NewestStamps
   #authorizer: Authorizer = { authorize: () => ({ refused: 'unknown-grant' }) }
@@ -78,6 +87,7 @@ export class Log {
       write: items => this.#write(items)
     })
     store.register(ROW_STATEMENT, this.#rows)
+    store.onDamageFound(at => this.#rows.lost.search(at))
     this.worker = new Worker({
       name: 'early statements',
       clock,
@@ -115,6 +125,7 @@ export class Log {
     await this.positions.load()
     await this.#early.load()
     await this.#rows.asides.load()
+    await this.#rows.lost.load()
   }
 
   /** The listener is called once new statements are durable and indexed. */
@@ -137,14 +148,24 @@ export class Log {
     return this.#receiver.receive(all, from, finalCheck)
   }
 
-  /** Returns a statement by its id, or undefined if the log does not have it. */
+  /** Returns a statement by its id, or undefined if the log does not have it or its row is damaged. */
   async get(id: Uint8Array): Promise<LoggedStatement | undefined> {
-    const [place] = await this.#places([id])
-    return place === undefined ? undefined : this.read(place)
+    const [found] = await this.#find([id])
+    return found === undefined ? undefined : this.#readFound(found)
   }
 
-  /** Reads the statement that is stored at a place, which comes from the index. */
-  async read(place: Place): Promise<LoggedStatement> {
+  /** The number of statements whose rows are damaged, and that have not come again. */
+  get lostCount(): number {
+    return this.#rows.lost.count
+  }
+
+  /** Returns the ids of at most `limit` statements whose rows are damaged, for the other members to be asked for. */
+  lost(limit: number): Uint8Array[] {
+    return this.#rows.lost.list(limit)
+  }
+
+  /** Reads the statement that is stored at a place, which comes from the index. Throws a `RowCorruptError`. */
+  async #read(place: Place): Promise<LoggedStatement> {
     const { statement, id: _id, ...facts } = decodeStatementRow(await this.#store.read(place))
     if (statement instanceof Error) throw statement
     return { ...facts, statement, place }
@@ -155,7 +176,7 @@ export class Log {
    * far ahead and waits.
    */
   async has(ids: readonly Uint8Array[]): Promise<boolean[]> {
-    return (await this.#places(ids)).map((place, i) => place !== undefined || this.#early.hasId(ids[i] as Uint8Array))
+    return (await this.#find(ids)).map((found, i) => found !== undefined || this.#early.hasId(ids[i] as Uint8Array))
   }
 
   /** Returns at most `limit` ids of a class, in ascending order, starting with the first id after `after`. */
@@ -168,10 +189,12 @@ export class Log {
     return ids
   }
 
-  /** Yields every statement of a class. */
+  /** Yields every statement of a class, without those whose rows are damaged. */
   async *all(statementClass: StatementClass): AsyncGenerator<LoggedStatement> {
-    for await (const { value } of this.#store.index.range(statementKey(statementClass)))
-      yield this.read(decodeEntry(value).place)
+    for await (const { key, value } of this.#store.index.range(statementKey(statementClass))) {
+      const statement = await this.#readFound({ key, place: decodeEntry(value).place })
+      if (statement !== undefined) yield statement
+    }
   }
 
   /** Removes statements that others have replaced. */
@@ -200,16 +223,33 @@ export class Log {
       const payloads = items.map((item, i) => this.#rows.encode({ ...item, sequence: first + i, arrivedAtMs }))
       await this.#store.write(ROW_STATEMENT, payloads)
     } finally {
-      this.positions.settle(first, items.length)
+      this.#written.push({ first, count: items.length })
+      // If the disk could not undo a failed write, its rows may come back at the next start. Until it has, nobody may be
+      // told a position past them.
+      if (this.#store.segments.isUndone)
+        for (const reserved of this.#written.splice(0)) this.positions.settle(reserved.first, reserved.count)
     }
   }
 
-  async #places(ids: readonly Uint8Array[]): Promise<Array<Place | undefined>> {
+  /** Reads a statement that the index has. If its row is damaged, this notes it and returns undefined. */
+  async #readFound({ key, place }: Found): Promise<LoggedStatement | undefined> {
+    try {
+      return await this.#read(place)
+    } catch (error) {
+      if (!(error instanceof RowCorruptError)) throw error
+      this.#rows.lost.note(key, place)
+      return undefined
+    }
+  }
+
+  async #find(ids: readonly Uint8Array[]): Promise<Array<Found | undefined>> {
     const keys = ids.flatMap(id => [statementKey(REST, id), statementKey(MEMBERSHIP, id)])
     const values = await this.#store.index.getMany(keys)
-    return ids.map((_, i) => {
-      const value = values[2 * i] ?? values[2 * i + 1]
-      return value === undefined ? undefined : decodeEntry(value).place
+    return ids.map((id, i) => {
+      const at = values[2 * i] === undefined ? 2 * i + 1 : 2 * i
+      const value = values[at]
+      if (value === undefined || this.#rows.lost.has(id)) return undefined
+      return { key: keys[at] as Uint8Array, place: decodeEntry(value).place }
     })
   }
 }

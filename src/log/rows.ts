@@ -1,19 +1,19 @@
 import { PROJECT_ROWS_MAX } from '../disk/constants.ts'
-import type { IndexDb } from '../disk/index-db.ts'
 import { IndexOps } from '../disk/index-sink.ts'
 import { isSamePlace, type Place } from '../disk/place.ts'
 import type { RowProjection, StoredRow } from '../disk/row-projection.ts'
-import type { Store } from '../disk/store.ts'
 import { FormatError, SealError, SignatureError } from '../format/errors.ts'
 import type { Kind } from '../format/kinds.ts'
 import type { PeerId } from '../format/peer-id.ts'
 import { idOf, type SomeStatement } from '../format/statement.ts'
 import { shortHex } from '../util/bytes.ts'
 import { DfsError } from '../util/errors.ts'
+import { KeyedLocks } from '../util/locks.ts'
 import { type Logger, reasonOf } from '../util/logger.ts'
 import { type Aside, Asides } from './asides.ts'
 import type { EarlyStatements } from './early.ts'
 import { classOf, decodeEntry, encodeEntry, keyOf, signedUnderKey } from './keys.ts'
+import { LostStatements, type LostStatementsOptions } from './lost.ts'
 import type { NewestStamps } from './newest-stamps.ts'
 import type { Numbered, Positions } from './positions.ts'
 import type { AcceptedListener, AcceptedStatement, LoggedStatement, Projection, Signer } from './projection.ts'
@@ -35,7 +35,7 @@ interface Entry {
 }
 
 export interface StatementRowsOptions {
-  store: { index: IndexDb } & Pick<Store, 'markDead'>
+  store: LostStatementsOptions['store']
   positions: Positions
   early: Pick<EarlyStatements, 'removeFrom' | 'accepted'>
   newest: Pick<NewestStamps, 'project'>
@@ -52,8 +52,11 @@ export interface StatementRowsOptions {
  */
 export class StatementRows implements RowProjection {
   readonly asides: Asides
+  readonly lost: LostStatements
   readonly #options: StatementRowsOptions
   readonly #projections: Projection[] = []
+  /** Only one batch may be under way, since the totals are read before they are written. */
+  readonly #batches = new KeyedLocks()
   // Keyed by the buffer of the row, so that a row which was just written can be indexed without decoding it. If two
   // peers send the same statement at the same time, each of the two rows keeps its own sender.
   readonly #written = new WeakMap<Uint8Array, RowStatement & Pick<NewStatement, 'from'>>()
@@ -61,6 +64,7 @@ export class StatementRows implements RowProjection {
   constructor(options: StatementRowsOptions) {
     this.#options = options
     this.asides = new Asides(options.store.index)
+    this.lost = new LostStatements({ ...options, alone: work => this.#batches.run('', work) })
   }
 
   register(projection: Projection): void {
@@ -108,9 +112,11 @@ export class StatementRows implements RowProjection {
 
   /** Removes statements that others have replaced from the index. Their rows are dead from then on. */
   async forget(items: readonly LoggedStatement[]): Promise<void> {
-    const ops = new IndexOps()
-    await this.#forgetIn(ops, items)
-    await this.#options.store.index.batch(ops.all)
+    await this.#batches.run('', async () => {
+      const ops = new IndexOps()
+      await this.#forgetIn(ops, items)
+      await this.#options.store.index.batch(ops.all)
+    })
   }
 
   /**
@@ -147,15 +153,25 @@ export class StatementRows implements RowProjection {
     }
   }
 
-  async #commit(items: readonly StoredStatement[], projections: readonly Projection[], replay: boolean): Promise<void> {
+  #commit(items: readonly StoredStatement[], projections: readonly Projection[], replay: boolean): Promise<void> {
+    return this.#batches.run('', () => this.#commitAlone(items, projections, replay))
+  }
+
+  async #commitAlone(
+    items: readonly StoredStatement[],
+    projections: readonly Projection[],
+    replay: boolean
+  ): Promise<void> {
     const { store, early } = this.#options
     const entries = await this.#entriesOf(items)
     const ops = new IndexOps()
     await this.#logOps(ops, items, entries)
     for (const projection of projections) await this.#projectionOps(ops, projection, items)
     await store.index.batch(ops.all)
-    early.accepted(items.map(({ statement }) => statement))
-    const fresh = items.filter((_, i) => entries[i] === undefined)
+    const statements = items.map(({ statement }) => statement)
+    early.accepted(statements)
+    const fresh = items.filter(({ statement }, i) => entries[i] === undefined || this.lost.has(statement.id))
+    this.lost.returned(statements)
     if (!replay) this.#announce(fresh, projections)
   }
 
@@ -183,6 +199,7 @@ export class StatementRows implements RowProjection {
     await positions.addTo(ops, entered)
     const statements = items.map(({ statement }) => statement)
     await early.removeFrom(ops, statements)
+    this.lost.returnIn(ops, statements)
     await newest.project(items, ops)
   }
 

@@ -26,7 +26,7 @@ export interface JoinOptions {
   logger: ComponentLogger
   /** See `JoinServer`. By default every peer is a stranger. */
   isKnown?: (peer: PeerId) => boolean
-  /** See `Admissions`. By default no grant is ever renewed. */
+  /** See `Admissions` and `ProofFacts`. By default no grant is ever renewed. */
   chainOf?: (peer: PeerId) => GrantChain | undefined
   /** See `ProofChecker`. Without it, every verified chain is accepted. */
   learn?: (chain: GrantChain, peer: PeerId) => Promise<Verdict>
@@ -63,7 +63,8 @@ export class Join {
 
   constructor(options: JoinOptions) {
     this.#options = options
-    const { host, self, clock, chance, logger, onFault, isKnown = () => false, learn = async () => 'ok' } = options
+    const { host, self, clock, chance, logger, onFault } = options
+    const { isKnown = () => false, learn = async () => 'ok', chainOf = () => undefined } = options
     const log = logger.forComponent('dfs:members:join')
     this.#log = log
     this.#strangers = new ExpiringSet({ clock, lifetimeMs: STRANGER_MS, onExpired: peer => this.#endStranger(peer) })
@@ -73,6 +74,7 @@ export class Join {
       self,
       clock,
       log,
+      chainOf,
       learn,
       client: this.#client,
       admissionOf: peer => this.#admissions.of(peer),

@@ -1,9 +1,7 @@
 import type { Store } from '../disk/store.ts'
 import type { PeerId } from '../format/peer-id.ts'
-import type { AnyStatement } from '../format/statement.ts'
-import { MEMBERSHIP } from '../log/keys.ts'
 import type { Log } from '../log/log.ts'
-import type { AcceptedStatement, LoggedStatement, Verdict } from '../log/projection.ts'
+import type { Verdict } from '../log/projection.ts'
 import type { Sync } from '../log/sync.ts'
 import type { Chance } from '../util/chance.ts'
 import type { Clock } from '../util/clock.ts'
@@ -18,6 +16,7 @@ import { Comparisons } from './comparisons.ts'
 import { ClockOffError, NotAllowedError, WrongNetworkError } from './errors.ts'
 import type { GrantChain } from './grant-chain.ts'
 import { Join } from './join.ts'
+import { loadMembership } from './load.ts'
 import type { LocalMember } from './local-member.ts'
 import { MemberDialler } from './member-dialler.ts'
 import { OwnStatus } from './own-status.ts'
@@ -61,8 +60,8 @@ export type MembershipEvent =
 /**
  * Decides who is in. This class owns the parts of membership and starts and stops them: `Join` proves grants,
  * `MemberDialler` dials every member until it is connected, `Comparisons` fetches what a newly admitted member has and
- * we lack, `OwnStatus` publishes this member's state, and `ClockCheck` compares clocks. Other rooms ask this class who
- * is admitted, who is a member, and what this member may do.
+ * we lack, `OwnStatus` publishes this member's state, `ClockCheck` compares clocks, and `WithheldNews` notices what does
+ * not arrive. Other rooms ask this class who is admitted, who is a member, and what this member may do.
  */
 export class Members {
   /** The background work of this room. */
@@ -215,20 +214,8 @@ export class Members {
 
   /** Loads what the log held at the last stop. Call it before the host starts. */
   async load(): Promise<void> {
-    const { log, roster, statuses, settings, self } = this.#options
-    const known: LoggedStatement[] = []
-    for await (const item of log.all(MEMBERSHIP)) known.push(item)
-    roster.load(known.map(({ statement }) => statement))
-    const isSetting = (item: LoggedStatement): boolean => item.statement.kind === 'settings'
-    settings.load(known.filter(isSetting) as AcceptedStatement[])
-    const isStatus = (item: LoggedStatement): boolean => item.statement.kind === 'status'
-    await log.forget(statuses.load(known.filter(isStatus) as AcceptedStatement[]))
-    for (const statement of self.statements) {
-      const [isKnown] = await log.has([statement.id])
-      const authorized = roster.authorize(statement as AnyStatement)
-      if (isKnown !== true && 'author' in authorized) await log.append([statement], authorized)
-    }
-    this.#log('members loaded: %d', roster.members.length)
+    await loadMembership(this.#options)
+    this.#log('members loaded: %d', this.#options.roster.members.length)
   }
 
   /** Starts dialling members and renewing the status. Call it after the host has started. */

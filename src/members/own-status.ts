@@ -65,14 +65,6 @@ export class OwnStatus {
     return Math.max(settings.outAfterMs, outAfterMs)
   }
 
-  /**
-   * Signs a status after one of ours that came from another member. We do not know the other one, so this directory was
-   * restored from a backup. The others ignore our statuses until one is stamped after it.
-   */
-  renewAfterOwn(): void {
-    this.worker.wake()
-  }
-
   /** Signs the first status after this start, and renews the status from then on. */
   async start(sync: Pick<Sync, 'announce'>): Promise<void> {
     this.#sync = sync
@@ -153,13 +145,13 @@ export class OwnStatus {
 
   /**
    * The stamps that a new status must come after: our last status, and the median of all statuses, so that members whose
-   * clocks differ by minutes agree on who lags behind. A stamp that is too far ahead is ignored, since we accepted or
-   * signed it while our own clock was ahead. The others do not count such a status either.
+   * clocks differ by minutes agree on who lags behind. If our last status is too far ahead, we signed it while our clock
+   * was ahead. The others do not count such a status yet, so the next one may have an earlier stamp.
    */
   get #pastHlcs(): Hlc[] {
     const { statuses, clock, self } = this.#options
-    const limitMs = clock.now() + FUTURE_MS_MAX
-    const past = [statuses.of(self.peerId)?.hlc, statuses.medianHlc]
-    return past.filter(hlc => hlc !== undefined).filter(hlc => hlcMs(hlc) <= limitMs)
+    const last = statuses.of(self.peerId)?.hlc
+    const isFar = last !== undefined && hlcMs(last) > clock.now() + FUTURE_MS_MAX
+    return [isFar ? undefined : last, statuses.medianHlc].filter(hlc => hlc !== undefined)
   }
 }

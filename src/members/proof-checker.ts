@@ -19,6 +19,8 @@ export interface ProofCheckerOptions {
   client: Pick<JoinClient, 'alive'>
   /** The admission of a peer; undefined if it is not admitted. */
   admissionOf: (peer: PeerId) => Admission | undefined
+  /** See `ProofFacts`. */
+  chainOf: (peer: PeerId) => GrantChain | undefined
   /**
    * Appends a chain that was verified to the log, and returns the verdict. We wait for the verdict before we tell the
    * other side that it is admitted, because the statements that it sends next depend on its grant.
@@ -42,8 +44,8 @@ export class ProofChecker {
    * and what the log throws.
    */
   async check(peer: PeerId, proof: Proof, body: Uint8Array): Promise<Proven> {
-    const { self, clock, learn } = this.#options
-    const proven = await checkProof(proof, body, { peer, self, clock })
+    const { self, clock, chainOf, learn } = this.#options
+    const proven = await checkProof(proof, body, { peer, self, clock, chainOf })
     if (await this.#isCopy(peer, proven.instance)) throw new GrantError('two nodes run with one peer id')
     const verdict = await learn(proven.chain, peer)
     if (isForClock(verdict)) throw new ClockOffError('its grant is stamped later than now: one of our clocks is off')

@@ -7,7 +7,7 @@ import { equalBytes } from '../util/bytes.ts'
 import type { Clock } from '../util/clock.ts'
 import { INSTANCE_BYTES } from './constants.ts'
 import { GrantError, WrongNetworkError } from './errors.ts'
-import { endOf, isOver } from './grant-chain.ts'
+import { endOf, type GrantChain, isOver } from './grant-chain.ts'
 import type { LocalMember } from './local-member.ts'
 import { Roster } from './roster.ts'
 
@@ -26,8 +26,17 @@ export type Proof = z.output<typeof proofSchema>
 /** The contents of a valid proof. */
 export interface Proven {
   instance: Uint8Array
-  chain: Array<Statement<'grant'>>
+  /** The chain that the peer has shown, or the one in our log that has renewed it. */
+  chain: GrantChain
   now: number
+}
+
+export interface ProofFacts {
+  peer: PeerId
+  self: LocalMember
+  clock: Clock
+  /** Returns the chain of the peer's grant that takes effect by our log; undefined if it is no member. */
+  chainOf?: ((peer: PeerId) => GrantChain | undefined) | undefined
 }
 
 /** Returns the proof message that this member sends. `chainOf` returns the body that follows it. */
@@ -48,20 +57,22 @@ export function chainOf(self: LocalMember): Uint8Array[] {
 /**
  * Checks that a peer, whose id the connection has proven, holds a grant of our network. Its chain has at most
  * `CHAIN_MAX` grants. The root must have signed the first, the subject of each grant must have signed the next, the
- * last must be for this peer, and none may have expired. Throws a `WrongNetworkError`, a `GrantError`, or a
+ * last must be for this peer. If one has expired, our log must have another grant of the peer that is in force: a device
+ * that was away while its grant was renewed learns of that only once it is admitted. Throws a `WrongNetworkError`, a `GrantError`, or a
  * `FormatError` if the bytes are not statements.
  */
 export async function checkProof(
   { network, instance, lengths, now }: Proof,
   body: Uint8Array,
-  { peer, self, clock }: { peer: PeerId; self: LocalMember; clock: Clock }
+  { peer, self, clock, chainOf = () => undefined }: ProofFacts
 ): Promise<Proven> {
   if (!equalBytes(network, self.network)) throw new WrongNetworkError()
-  const chain = decodeChain(body, lengths)
-  const authors = Roster.authorsOfChain(chain, self.network, publicKeyOf(peer))
+  const shown = decodeChain(body, lengths)
+  const authors = Roster.authorsOfChain(shown, self.network, publicKeyOf(peer))
   if (authors === undefined) throw new GrantError('the grant is not valid for this peer')
-  if (isOver(endOf(chain), clock.now())) throw new GrantError('the grant has expired')
-  for (const [i, grant] of chain.entries()) await assertSigned(grant, self.network, authors[i] as Uint8Array)
+  const chain = isOver(endOf(shown), clock.now()) ? chainOf(peer) : shown
+  if (chain === undefined) throw new GrantError('the grant has expired')
+  for (const [i, grant] of shown.entries()) await assertSigned(grant, self.network, authors[i] as Uint8Array)
   return { instance, chain, now }
 }
 

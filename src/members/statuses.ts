@@ -1,7 +1,7 @@
 import { FUTURE_MS_MAX } from '../format/constants.ts'
 import type { Kind } from '../format/kinds.ts'
 import { type PeerId, peerIdOf } from '../format/peer-id.ts'
-import { type Hlc, hlcMs } from '../format/stamp.ts'
+import { type Hlc, hlcAt, hlcMs } from '../format/stamp.ts'
 import { idOf, type Statement } from '../format/statement.ts'
 import type { AcceptedStatement, Change, Projection } from '../log/projection.ts'
 import { compareBytes } from '../util/bytes.ts'
@@ -57,7 +57,10 @@ export class Statuses implements Projection {
     return this.#last.get(peer)?.statement
   }
 
-  /** The median stamp of the statuses. A member whose status is much older than that is out. */
+  /**
+   * The median stamp of the statuses, never more than `FUTURE_MS_MAX` ahead of our clock. A member whose status is much
+   * older than that is out.
+   */
   get medianHlc(): Hlc | undefined {
     return findOut(this.#statuses()).medianHlc
   }
@@ -155,6 +158,7 @@ export class Statuses implements Projection {
 
   #statuses(): Status[] {
     const statuses: Status[] = []
+    const nowMs = this.#options.clock.now()
     for (const [peer, { statement }] of this.#last) {
       const member = this.#options.roster.member(peer)
       if (member === undefined) continue
@@ -162,7 +166,8 @@ export class Statuses implements Projection {
       statuses.push({
         peer,
         key: member.key,
-        hlc: statement.hlc,
+        // A status that is too far ahead was accepted while our own clock was ahead. It must not make the others look late.
+        hlc: this.#isFar(statement) ? hlcAt(nowMs) : statement.hlc,
         role: member.role,
         weight: Math.min(weight, member.capacityMax ?? WEIGHT_MAX),
         // Count a zone only if the member's grant contains it. Otherwise a member could choose its blocks by claiming a

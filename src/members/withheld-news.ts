@@ -66,7 +66,7 @@ export class WithheldNews {
     return this.#overdue().filter(peer => this.#sinceAtMs(peer) < this.#comparedAllAtMs)
   }
 
-  /** Call this when everything that a member has and we lacked has been fetched. */
+  /** Call this when our log has been compared with a member's. */
   compared(): void {
     this.#comparedAtMs = this.#options.clock.monotonic()
   }
@@ -76,8 +76,10 @@ export class WithheldNews {
     await this.#look()
     const overdue = this.#overdue()
     if (overdue.length === 0 || clock.monotonic() - this.#comparedAllAtMs < NEWS_COMPARE_MS) return
+    const peers = this.#peersFor(overdue)
+    if (peers.length === 0) return
     log('news that statuses name has not come, authors: %d; comparing whole logs', overdue.length)
-    for (const peer of this.#peersFor(overdue)) await this.#compareAll(peer, signal)
+    for (const peer of peers) await this.#compareAll(peer, signal)
     // An attempt that failed counts too. Otherwise a member that breaks off would have us list everything each minute.
     this.#comparedAllAtMs = clock.monotonic()
     await this.#look()

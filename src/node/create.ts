@@ -125,8 +125,10 @@ async function buildNode(options: BuildOptions, directory: DataDirectory, unlock
   const given = options.listen ?? (hasDefaultPorts ? await defaultListen(files) : [])
   const fixed = { options, files, secrets, storeId, clock, chance, logger, onEvent }
   const defaults = { replicas: copiesOf(options.replicas) ?? REPLICAS_DEFAULT, ack: copiesOf(options.ack) }
+  const reserve = new Reserve({ files, chance, logger })
   const node = new Node({
     files,
+    makeRoom: () => reserve.release(),
     unlock,
     clock,
     logger,
@@ -154,7 +156,8 @@ export function checkNodeOptions(options: NodeOptions): void {
     throw new InvalidInputError('a capacity is a whole number of bytes, at most 1 PiB')
   if (outAfterMs !== undefined && !(outAfterMs >= OUT_AFTER_MS_MIN && outAfterMs <= OUT_AFTER_MS_MAX))
     throw new InvalidInputError(`a member counts as out after 1 second to 30 days`)
-  for (const address of [...announce, ...bootstrap]) parseAddress(address)
+  for (const address of announce) parseAddress(address, '--announce')
+  for (const address of bootstrap) parseAddress(address, '--bootstrap')
   // Other transports have addresses of their own.
   if (options.transports !== undefined) return
   for (const address of listen) checkListen(address)

@@ -171,7 +171,7 @@ export class Node implements DfsNode {
       return await stack.fs.tree.countFiles()
     } catch (error) {
       // Without an index, files cannot be counted.
-      if (this.#supervisor.rebuildError !== undefined) return 0
+      if (this.#supervisor.rebuildError !== undefined || stack.diskMonitor.indexFailure !== undefined) return 0
       throw error
     }
   }

@@ -54,7 +54,7 @@ export function peersOf(members: Members): Peer[] {
 
 /** Yields warnings about facts that the owner of the node should know and can usually act on. */
 function* warningsOf(
-  { capacity, diskMonitor: disk, report, fs, log }: Stack,
+  { capacity, diskMonitor: disk, report, comparison, fs, log }: Stack,
   rebuildError: unknown
 ): Generator<string> {
   const { members, blocks } = fs
@@ -72,14 +72,19 @@ function* warningsOf(
     yield `--out-after has no effect: the network's is ${network / 1_000} s, and a node can only ask for more`
   if (disk.state === 'readonly') yield 'the data directory is not writable: nothing is stored until it is'
   if (disk.state === 'failing') yield 'the last write to the disk failed: the data on it may be in danger'
-  if (blocks.badBlocks > 0)
-    yield `blocks on this disk were damaged or could not be read since the start (${blocks.badBlocks}): the disk may be wearing out`
+  const { found, left } = blocks.badBlocks
+  if (found > 0)
+    yield `blocks on this disk were damaged or could not be read since the start (${found}, still bad: ${left}): the disk may be wearing out`
   if (log.asides.count > 0)
     yield `statements that this release cannot process were set aside (${log.asides.count}): ${nameAsides(log.asides, members)}; upgrading dfs-node may help`
   if (fs.sync.inDoubt.length > 0)
     yield `members have other statements than this one, although all is exchanged (${fs.sync.inDoubt.length}): one of them may refuse or withhold some`
+  if (log.lostCount > 0)
+    yield `statements on this disk are damaged (${log.lostCount}): they are asked of the other members; until they have come, the files that they describe are shown as damaged`
   if (report.damagedStretches > 0)
     yield `damaged stretches were found in the store (${report.damagedStretches}): the disk may be wearing out`
+  if (!comparison.isWhole)
+    yield `the index was rebuilt or in doubt: this node frees nothing until it has compared with every other member that is not out (still missing: ${comparison.missing})`
   if (capacity.isFull) yield 'this node is full and takes no more blocks: raise --capacity or free space on its disk'
 }
 

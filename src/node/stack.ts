@@ -8,6 +8,7 @@ import type { Log } from '../log/log.ts'
 import { closeAll } from '../util/close-all.ts'
 import type { Worker } from '../util/worker.ts'
 import type { Host } from '../wire/host.ts'
+import { FullComparison, type OtherMember } from './full-comparison.ts'
 import { INDEX_FOLDER } from './rooms/disk.ts'
 import type { RoomOptions } from './rooms/options.ts'
 import { buildRooms, fsContextOf, type Rooms } from './rooms/rooms.ts'
@@ -18,11 +19,12 @@ export interface Stack {
   host: Pick<Host, 'addresses'>
   capacity: Capacity
   diskMonitor: DiskMonitor
-  log: Pick<Log, 'asides'>
+  log: Pick<Log, 'asides' | 'lostCount'>
   /** All background work of the rooms. */
   workers: readonly Worker[]
   /** What was found when the store was opened. */
   report: OpenReport
+  comparison: FullComparison
   /** Stops all rooms. A second call has no effect. */
   stop(): Promise<void>
 }
@@ -38,23 +40,26 @@ export interface StackOptions extends Omit<RoomOptions, 'mayFree'> {
  * order. Throws an `IndexCorruptError` if the index must be removed first.
  */
 export async function startStack({ isNew, defaults, ...options }: StackOptions): Promise<Stack> {
-  let mustCompare = false
   const stops: Array<() => unknown> = []
   const stop = (): Promise<void> => closeAll(stops.splice(0).reverse())
   try {
-    const init: RoomOptions = { ...options, mayFree: () => mayFree(rooms, mustCompare) }
+    const onEvent = (event: NodeEvent): void => {
+      // If the index has lost what follows from the damaged row too, nobody knows what that row needs.
+      if (event.event === 'damaged' && rooms.blocks.mayHaveOrphans) void comparison.begin()
+      options.onEvent(event)
+    }
+    const init: RoomOptions = { ...options, onEvent, mayFree: () => mayFree(rooms, comparison) }
     const rooms: Rooms = await buildRooms(init)
+    const comparison = comparisonOf(init, rooms)
     const { disk, membership, blocks, workers } = rooms
     const { host, members, sync } = membership
 
     const report = await disk.start()
     stops.push(disk.stop)
-    // A rebuilt index may lack facts that only the old one held, so we compare with the other members before we free
-    // anything.
-    mustCompare = report.rebuilt && !isNew
     await membership.log.load()
     await members.load()
-    passNewsUp(rooms, options.onEvent)
+    await comparison.load({ isNew })
+    passNewsUp(rooms, comparison, options.onEvent)
     await host.start()
     stops.push(() => host.stop())
     await blocks.start({ wasClean: report.wasClean || isNew })
@@ -72,7 +77,7 @@ export async function startStack({ isNew, defaults, ...options }: StackOptions):
     const fs = fsContextOf(init, rooms, defaults)
     const all = [...members.workers, ...blocks.workers, ...workers]
     const { log } = membership
-    return { fs, host, capacity, diskMonitor: monitor, log, workers: all, report, stop }
+    return { fs, host, capacity, diskMonitor: monitor, log, workers: all, report, comparison, stop }
   } catch (error) {
     await stop().catch(() => {
       // The error that ended the start is the one to report, not this one.
@@ -82,20 +87,35 @@ export async function startStack({ isNew, defaults, ...options }: StackOptions):
 }
 
 /** Passes membership news up to the blocks room, which retries what was out of reach, and to the owner of the node. */
-function passNewsUp({ membership, blocks }: Rooms, onEvent: (event: NodeEvent) => void): void {
+function passNewsUp(
+  { membership, blocks }: Rooms,
+  comparison: FullComparison,
+  onEvent: (event: NodeEvent) => void
+): void {
   membership.members.on(({ event, ...rest }) => {
     if (event === 'admitted' || event === 'compared') blocks.retry()
+    if (event === 'compared') void comparison.noteCompared(rest.peer)
     if (event !== 'compared') onEvent({ event, peerId: rest.peer })
   })
-  membership.statuses.onView(() => blocks.retry())
+  membership.statuses.onView(() => {
+    blocks.retry()
+    void comparison.noteView()
+  })
 }
 
-/**
- * Returns false while the clock is off. After a rebuild it also returns false until this member has compared its log
- * with every other member.
- */
-function mayFree({ membership: { members } }: Rooms, mustCompare: boolean): boolean {
-  return !members.isClockOff && (!mustCompare || members.compared.size === members.all.length - 1)
+/** Returns false while the clock is off, or while this member has to compare its log with the others. */
+function mayFree({ membership: { members } }: Rooms, comparison: FullComparison): boolean {
+  return !members.isClockOff && comparison.isWhole
+}
+
+function comparisonOf({ logger }: RoomOptions, { disk, membership: { members } }: Rooms): FullComparison {
+  const others = (): OtherMember[] => {
+    const states = new Map(members.view.members.map(({ peer, isOut }) => [peer, isOut ? 'out' : 'in'] as const))
+    return members.all
+      .filter(({ peer }) => peer !== members.self.peerId)
+      .map(({ peer }) => ({ peer, state: states.get(peer) ?? 'unknown' }))
+  }
+  return new FullComparison({ index: disk.index, logger, others })
 }
 
 /** Removes the index. It can be rebuilt from the segments and blocks. */

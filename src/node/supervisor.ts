@@ -1,5 +1,5 @@
 import type { NodeEvent } from '../api.ts'
-import { IndexCorruptError } from '../disk/errors.ts'
+import { IndexCorruptError, NoSpaceError } from '../disk/errors.ts'
 import { type Files, replaceFile } from '../disk/files.ts'
 import { Backoff } from '../util/backoff.ts'
 import type { Clock } from '../util/clock.ts'
@@ -25,6 +25,8 @@ export interface SupervisorOptions {
   logger: ComponentLogger
   onEvent: (event: NodeEvent) => void
   startStack: StartStack
+  /** Frees some space on a full disk. Resolves to true if it did. */
+  makeRoom: () => Promise<boolean>
 }
 
 /**
@@ -126,6 +128,8 @@ export class Supervisor {
       await this.#current
     } catch (error) {
       this.#rebuildError = error
+      // The next attempt has more room.
+      if (error instanceof NoSpaceError) await this.#options.makeRoom()
       throw error
     }
     this.#rebuildError = undefined

@@ -7,10 +7,14 @@ import { holderOfPort } from './port-holder.ts'
 
 const HOW_ADDRESSES_READ = 'an address reads like /ip4/192.168.1.7/tcp/3000 or /dns4/host/tcp/3001/ws'
 
-/** Parses a multiaddr that a user gave. Throws an `InvalidInputError` whose message shows an example. */
-export function parseAddress(address: string): Multiaddr {
+/**
+ * Parses a multiaddr that a user gave. Throws an `InvalidInputError` whose message shows an example, and begins with
+ * the flag that the address was given with, if it is known.
+ */
+export function parseAddress(address: string, flag?: string): Multiaddr {
   const parsed = parseOrUndefined(address)
-  if (parsed === undefined) throw new InvalidInputError(HOW_ADDRESSES_READ)
+  if (parsed === undefined)
+    throw new InvalidInputError(flag === undefined ? HOW_ADDRESSES_READ : `${flag}: ${HOW_ADDRESSES_READ}`)
   return parsed
 }
 
@@ -62,7 +66,7 @@ export function checkDial(address: string): void {
     .getComponents()
     .map(({ name }) => name)
   if (!names.includes('tcp') && !names.includes('dnsaddr'))
-    throw new InvalidInputError(`an address to dial has a TCP port: ${HOW_ADDRESSES_READ}`)
+    throw new InvalidInputError(`--bootstrap: an address to dial has a TCP port; ${HOW_ADDRESSES_READ}`)
 }
 
 /** The TCP port in an address; undefined if there is none. */

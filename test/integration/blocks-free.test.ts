@@ -1,7 +1,9 @@
 import assert from 'node:assert/strict'
 import { type TestContext, test } from 'node:test'
+import { Blocks } from '../../src/blocks/blocks.ts'
 import { EvictRefusedError } from '../../src/blocks/errors.ts'
 import { walkManifest } from '../../src/blocks/manifest-walk.ts'
+import { IndexCorruptError } from '../../src/disk/errors.ts'
 import { type BlockCid, nameBlock } from '../../src/format/cid.ts'
 import { defaultNodeCodec } from '../../src/format/manifest.ts'
 import { BlockCluster, type BlockMember, type MemberOptions } from '../fixtures/block-cluster.ts'
@@ -179,6 +181,35 @@ test('a member that is asked for a hold first pulls the chunks that it lacks', a
   assert.equal(await writer.count(), 1)
 })
 
+test('a member keeps what it has promised across a clean restart', async t => {
+  const { clock, members } = await start(t, 3)
+  const [writer, second, third] = members
+  const { record } = await whileTimePasses(clock, writer.put(bytesOf(2), { replicas: 2 }))
+  for (const member of members) await member.stand(record)
+  await pass(clock, MINUTE)
+  const { freed } = await whileTimePasses(clock, writer.blocks.evict(record))
+  assert.ok(freed.blocks > 0)
+  const holders = (
+    await Promise.all([second, third].map(async member => ((await member.count()) > 1 ? [member] : [])))
+  ).flat()
+  for (const holder of holders) {
+    await holder.restart()
+    await assert.rejects(whileTimePasses(clock, holder.blocks.evict(record)), EvictRefusedError)
+  }
+  assert.ok(holders.length > 0)
+})
+
+test('a walk that finds the claim of its record missing says that the index is damaged', async t => {
+  const { clock, members } = await start(t, 1)
+  const [member] = members
+  const { record } = await whileTimePasses(clock, member.put(bytesOf(2), { replicas: 1 }))
+  await pass(clock, MINUTE)
+  await member.store.index.batch([{ type: 'del', key: Blocks.referenceKey(record) }])
+  await member.restart()
+  await timePassesUntil(clock, 'reported', () => member.errors.some(error => error instanceof IndexCorruptError))
+  member.errors.length = 0
+})
+
 test('a member that does not know the record cannot hold its chunks for another', async t => {
   const { clock, cluster, members } = await start(t, 2)
   const [writer, other] = members
@@ -279,7 +310,11 @@ test('blocks that a crash left without a claim are freed, and claimed ones are n
   await pass(clock, 10 * MINUTE)
   assert.equal(await member.count(), 5, 'after a clean stop it does not search')
   await member.restart({ crash: true })
-  await pass(clock, 5 * MINUTE)
+  await pass(clock, 24 * HOUR, 10 * MINUTE)
+  assert.equal(await member.count(), 5, 'a claim that the index has lost may still last')
+  // A clean stop in between changes nothing.
+  await member.restart()
+  await pass(clock, HOUR, MINUTE)
   assert.equal(await member.count(), 3)
   assert.deepEqual((await survey(record.root, [member])).chunks, [1, 1])
 })

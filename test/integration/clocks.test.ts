@@ -23,11 +23,16 @@ test('an edit of one file from a fast machine does not stop what a member writes
   const { node: c } = await startNode(t, { networkKey, name: 'C', clock: off(-160), bootstrap })
   const { node: a } = await startNode(t, { networkKey, name: 'A', clock: off(160), bootstrap })
   await until('B sees both', async () => (await b.status()).peersConnected === 2)
+  // They are connected, but B learns only from their first statuses that they keep blocks.
+  await until(
+    'B counts on both',
+    async () => (await b.put('/first', Buffer.from('0'), { replicas: 'all' })).wanted === 3
+  )
   await a.put('/shared', Buffer.from('by A'))
   await until('B has it', () => has(b, '/shared'))
   await b.put('/shared', Buffer.from('by B'))
-  const { reached } = await b.put('/unrelated', Buffer.from('2'), { replicas: 'all', ack: 2 })
-  assert.ok(reached.includes(c.peerId), 'C acknowledges it at once')
+  const { reached } = await b.put('/unrelated', Buffer.from('2'), { replicas: 'all', ack: 3 })
+  assert.ok(reached.includes(c.peerId), 'C acknowledges it')
   assert.equal(await has(c, '/unrelated'), true)
   assert.deepEqual((await b.status()).warnings, [])
   assert.equal(await has(c, '/shared'), false, 'its stamp is more than 5 minutes ahead of the clock of C')
@@ -49,4 +54,16 @@ test('a file that was written while the clock was far ahead can be written again
   )
   seconds = 3_600
   await node.put('/early', Buffer.from('2'))
+})
+
+test('the founder´s --out-after counts for the network, and a lower one of another node has no effect and is reported', async t => {
+  const networkKey = generateNetworkKey()
+  const { node: founder } = await startNode(t, { networkKey, found: true, outAfterMs: 1_200_000 })
+  const bootstrap = [founder.multiaddrs[0] as string]
+  const { node: other } = await startNode(t, { networkKey, bootstrap, outAfterMs: 900_000 })
+  const warnings = async (node: DfsNode): Promise<string[]> =>
+    (await node.status()).warnings.filter(warning => warning.includes('--out-after'))
+  await until('the other node knows the setting', async () => (await warnings(other)).length === 1)
+  assert.match((await warnings(other))[0] as string, /1200 s/)
+  assert.deepEqual(await warnings(founder), [])
 })

@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict'
 import { randomBytes } from 'node:crypto'
 import { readdir } from 'node:fs/promises'
-import { join } from 'node:path'
+import { basename, join } from 'node:path'
 import { type TestContext, test } from 'node:test'
-import { type Daemon, startDaemon, until } from '../../scripts/lib/daemon.ts'
+import { connected, type Daemon, startDaemon, until } from '../../scripts/lib/daemon.ts'
 import { ROOT, shell } from '../fixtures/shell.ts'
 import { lacksOwnDisk, SmallDisk } from '../fixtures/small-disk.ts'
 import { temporaryFolder } from '../fixtures/temporary-folder.ts'
@@ -13,7 +13,7 @@ const EXIT_NO_SPACE = 7
 
 async function daemon(t: TestContext, dataDir: string, keys: string, args: string[] = []): Promise<Daemon> {
   const started = await startDaemon({
-    name: 'solo',
+    name: basename(dataDir),
     dataDir,
     fromSource: true,
     args: ['--network-key-file', join(keys, 'key'), '--no-mdns', '--listen', '/ip4/127.0.0.1/tcp/0', ...args]
@@ -153,3 +153,108 @@ test('a node on a disk that others have filled to the last byte starts, reads, d
   node = await daemon(t, dataDir, keys)
   await expected.check(node)
 })
+
+/** What became of each file that was written while disks were full and nodes were killed. */
+class Fates {
+  readonly sure = new Map<string, Buffer>()
+  /** Files of puts and deletes whose outcome nobody was told, because the node was killed or another error came. */
+  readonly unknown = new Set<string>()
+  readonly refused = new Set<string>()
+
+  async put({ client }: Daemon, path: string, bytes: Buffer): Promise<void> {
+    if (await this.#accepted(path, client.put(path, once(bytes), {}, never))) this.sure.set(path, bytes)
+  }
+
+  async remove({ client }: Daemon, path: string): Promise<void> {
+    if (!this.sure.has(path) || this.unknown.has(path)) return
+    if (await this.#accepted(path, client.call('remove', { path, recursive: false }, never))) this.sure.delete(path)
+  }
+
+  /** Throws unless a node shows every file that was accepted, with its bytes, and none that was refused or deleted. */
+  async check({ client, name }: Daemon): Promise<void> {
+    const listed = new Set<string>()
+    for await (const item of client.stream('list', { path: '/', recursive: true }))
+      if (item.kind === 'file') listed.add(item.path)
+    for (const path of listed) assert.ok(this.sure.has(path) || this.unknown.has(path), `${name} shows ${path}`)
+    for (const [path, bytes] of this.sure) {
+      if (this.unknown.has(path)) continue
+      assert.ok(listed.has(path), `${name} has lost ${path}`)
+      assert.ok((await all((await client.get(path, undefined, never)).body)).equals(bytes), path)
+    }
+  }
+
+  async #accepted(path: string, change: Promise<unknown>): Promise<boolean> {
+    try {
+      await change
+      return true
+    } catch (error) {
+      if ((error as { code?: string }).code === 'no-space') this.refused.add(path)
+      else this.unknown.add(path)
+      return false
+    }
+  }
+}
+
+test('rounds of full disks, kills and restarts lose no accepted file, and no refused change comes true', {
+  skip: lacksOwnDisk,
+  timeout: 1_500_000
+}, async t => {
+  const isLong = process.env['DFS_LONG'] === '1'
+  const [size, rounds] = isLong ? [3, 20] : [2, 2]
+  const disk = await SmallDisk.mount(t, 48 * size)
+  const keys = await temporaryFolder(t)
+  const nodes: Daemon[] = []
+  const dirOf = (i: number): string => join(disk.folder, `n${i}`)
+  for (let i = 0; i < size; i++) {
+    const first = nodes[0]?.multiaddrs[0]
+    nodes.push(await daemon(t, dirOf(i), keys, first === undefined ? ['--new'] : ['--bootstrap', first]))
+  }
+  await connected(nodes)
+  const fates = new Fates()
+  for (let round = 0; round < rounds; round++) {
+    let isOver = false
+    // The disk is filled, and whatever becomes free with it, for a while. Then there is room for a while.
+    const hog = (async () => {
+      for (let turn = 0; !isOver; turn++) {
+        if (turn % 60 < 20) await disk.fill()
+        else await disk.free()
+        await pause(100)
+      }
+    })()
+    const writers = nodes.map(async (node, n) => {
+      for (let i = 0; !isOver; i++) {
+        await fates.put(node, `/${round}-${n}-${i}`, randomBytes(i % 4 === 0 ? 5_000 : 300))
+        if (i % 3 === 2) await fates.remove(node, `/${round}-${n}-${i - 2}`)
+      }
+    })
+    await pause(isLong ? 9_000 : 5_000)
+    const victim = round % size
+    await nodes[victim]?.kill()
+    isOver = true
+    await Promise.all([hog, ...writers])
+    // Every other time the disk is still full when the node starts.
+    if (round % 2 === 1) await disk.free()
+    nodes[victim] = await daemon(t, dirOf(victim), keys).catch(async () => {
+      await disk.free()
+      return daemon(t, dirOf(victim), keys)
+    })
+    await disk.free()
+    await connected(nodes)
+    for (const node of nodes) {
+      const shown = until(`${node.name} shows what was accepted`, () => shows(fates, node))
+      // The check itself says what is wrong.
+      await shown.catch(() => fates.check(node))
+    }
+  }
+  t.diagnostic(`accepted ${fates.sure.size}, refused ${fates.refused.size}, unknown ${fates.unknown.size}`)
+  assert.ok(fates.sure.size > 0 && fates.refused.size > 0)
+})
+
+function pause(ms: number): Promise<void> {
+  return new Promise(resolve => setTimeout(resolve, ms))
+}
+
+async function shows(fates: Fates, node: Daemon): Promise<boolean> {
+  await fates.check(node)
+  return true
+}

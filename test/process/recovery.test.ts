@@ -150,6 +150,32 @@ test('the index deleted, or garbled, is made anew and nothing is lost', { timeou
   await check()
 })
 
+test('a member that lost its index frees nothing until it has compared, however often it is killed in between', {
+  timeout: 300_000
+}, async t => {
+  const { folder, daemons } = await cluster(t, 2)
+  const [a, b] = daemons as [Daemon, Daemon]
+  const bytes = randomBytes(200_000)
+  await a.client.put('/f', once(bytes), { ack: '2' }, never)
+  await Promise.all([a.kill(), b.kill()])
+  await rm(join(folder, 'n1', 'index'), { recursive: true })
+  const start = (i: number, args: string[] = []): Promise<Daemon> =>
+    daemon(t, { name: `n${i}`, dataDir: join(folder, `n${i}`), args })
+  const isHeld = async (node: Daemon): Promise<boolean> =>
+    (await node.client.call('status', {})).warnings.some(warning => /frees nothing .*still missing: 1/.test(warning))
+  for (let i = 0; i < 3; i++) {
+    const again = await start(1)
+    assert.ok(await isHeld(again), `after start ${i + 1}`)
+    assert.ok((await all((await again.client.get('/f', undefined, never)).body)).equals(bytes))
+    await again.kill()
+  }
+  const other = await start(0)
+  const again = await start(1, ['--bootstrap', other.multiaddrs[0] as string])
+  await until('the doubt has ended', async () => !(await isHeld(again)))
+  await again.kill()
+  assert.ok(!(await isHeld(await start(1))))
+})
+
 test('neither names nor content are on any disk or in any log', { timeout: 120_000 }, async t => {
   const { folder, daemons } = await cluster(t, 2)
   const [a, b] = daemons as [Daemon, Daemon]

@@ -146,6 +146,8 @@ class Run {
     for (const member of this.cluster.members) await this.#heal(member)
     // Long enough for claims to run out, for evicted chunks to be owed again, and for slow retries.
     for (let i = 0; i < 60; i++) await this.#pass(4 * MINUTE)
+    // After an unclean stop, a block that nothing claims stays for more than a day.
+    for (let i = 0; i < 6; i++) await this.#pass(4 * 60 * MINUTE)
     assert.equal(this.#underWay.size, 0, 'something never ended')
     for (const member of this.cluster.members) member.blocks.retry()
     await this.#pass(2 * MINUTE)

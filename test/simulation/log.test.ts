@@ -105,8 +105,10 @@ class Run {
     await this.#pass(this.#chance.fraction() < 0.5 ? MINUTE : 2_000)
     await this.#note()
     await device.member.stop()
+    // While it is alone, it may use all the sequences again that it has forgotten.
+    if (this.#chance.fraction() < 0.7) for (const other of this.#devices) this.#between('cut', device, other)
     device.member = await this.#start(name, secrets, backup)
-    await this.#write(device)
+    for (let writes = 0; writes < 4; writes++) await this.#write(device)
   }
 
   async #start(name: string, secrets: Secrets, disk: Partial<Pick<TestMember, 'files' | 'database'>> = {}) {

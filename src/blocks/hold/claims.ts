@@ -9,6 +9,7 @@ import { decodeReplicas, encodeReplicas } from '../../format/replicas.ts'
 import { concatBytes, equalBytes, u32be, u64be, utf8 } from '../../util/bytes.ts'
 import type { Clock } from '../../util/clock.ts'
 import { CLAIM_SLACK_MS } from '../constants.ts'
+import type { RecordRef } from '../record-ref.ts'
 
 /**
  * A reason why a block stays. A claimant needs the block. It is a record that names the block as its root, a manifest
@@ -138,6 +139,11 @@ export class Claims {
     return this.#store.index.hasAny(indexKey(TABLES.claims, multihash))
   }
 
+  /** Returns true if a record claims its root, as `reference` says that it must from its first moment on. */
+  hasRecord({ id, root }: Pick<RecordRef, 'id' | 'root'>): Promise<boolean> {
+    return this.#store.index.has(claimKey(root.multihash.bytes, { by: 'record', id, replicas: 0 }))
+  }
+
   /** Returns true if a record or a manifest node claims the block. */
   async isReferenced(multihash: Uint8Array): Promise<boolean> {
     return (
@@ -197,12 +203,13 @@ export class Claims {
         const value = await index.get(key)
         return value !== undefined && isSamePlace(decodePlace(value.subarray(8)), place)
       },
-      // A claim that has ended leaves no row, so a claim that is not in the table counts as ended. A claim that exists
-      // has two rows, which are written and removed together.
+      // A claim that has ended leaves no row, so a claim of which neither row is there counts as ended. Nothing relies on
+      // that before every claim of its time has run out: SPEC.md, "Freeing".
       isIndexed: async row => {
         const { key, expires } = parseRow(row)
         const [value, mark] = await index.getMany([key, expiryKey(expires, key)])
-        return value === undefined || mark !== undefined || !equalBytes(value.subarray(0, 8), expires)
+        if (value === undefined) return mark === undefined
+        return mark !== undefined || !equalBytes(value.subarray(0, 8), expires)
       }
     }
   }

@@ -5,8 +5,8 @@ import { HOLDS_MAX } from '../constants.ts'
 
 /**
  * This member's promises not to free a block for some time. It makes them to members that plan to free their own copy.
- * The promises are in memory only; after an unclean stop, this member does nothing that could break one until all have
- * expired. They are timed by the monotonic clock, because a wall clock that is set ahead would end them early. The
+ * The promises are in memory only; after a stop, this member does nothing that could break one until all have expired.
+ * They are timed by the monotonic clock, because a wall clock that is set ahead would end them early. The
  * monotonic clock may stop while the machine sleeps, which makes the promises last longer and does no harm.
  */
 export class Holds {
@@ -33,6 +33,14 @@ export class Holds {
     const nowAtMs = this.#clock.monotonic()
     for (const untilAtMs of holders.values()) if (untilAtMs > nowAtMs) return true
     return false
+  }
+
+  /** How long the last promise still lasts, in milliseconds; 0 if none does. */
+  get lastMs(): number {
+    let lastAtMs = Number.NEGATIVE_INFINITY
+    for (const holders of this.#untilAtMs.values())
+      for (const untilAtMs of holders.values()) lastAtMs = Math.max(lastAtMs, untilAtMs)
+    return Math.max(0, lastAtMs - this.#clock.monotonic())
   }
 
   /** Forgets the promises that have expired. */

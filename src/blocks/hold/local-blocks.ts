@@ -1,11 +1,12 @@
 import type { Blockstore } from 'interface-blockstore'
 import { LRUCache } from 'lru-cache'
 import { DiskError, ReadOnlyError, RowCorruptError } from '../../disk/errors.ts'
-import { type BlockCid, blockKey, verifyBlock } from '../../format/cid.ts'
+import { type BlockCid, blockKey, isNode, verifyBlock } from '../../format/cid.ts'
+import { isSealedChunkLength } from '../../format/padding.ts'
 import { returnBuffer } from '../../util/buffer-pool.ts'
 import { concatBytes } from '../../util/bytes.ts'
 import { KeyedLocks } from '../../util/locks.ts'
-import { BAD_BLOCKS_MAX } from '../constants.ts'
+import { BAD_BLOCKS_MAX, ODD_BLOCKS_MAX } from '../constants.ts'
 import { BlockCorruptError, BlockUnreachableError, BlockUnreadableError } from '../errors.ts'
 import type { Claims } from './claims.ts'
 
@@ -25,22 +26,35 @@ export type BlockPort = Pick<Blockstore, 'has' | 'get' | 'put' | 'delete'> & {
   isCopying?: boolean
 }
 
+/** How many bad blocks this member has found. */
+export interface BadBlocks {
+  /** The number of findings since the start. */
+  found: number
+  /** The number of blocks that are known to be bad now. */
+  left: number
+}
+
 /**
  * The blocks on this member's disk. A block is hashed again whenever it is read, so corruption is never passed on. One
  * lock covers both writing and claiming a block, so nothing can free it in between. A block is freed only if nothing
  * claims it, or if an evict has proven that the other members hold it.
+ *
+ * A block counts as here only if it is not known to be bad and its length may be that of a whole block. If it is bad,
+ * `keep` and `replace` write it anew from the bytes that the caller has.
  */
 export class LocalBlocks {
   readonly #store: BlockPort
   readonly #claims: Claims
   readonly #onBad: (error: BlockCorruptError | BlockUnreadableError) => void
   readonly #bad = new LRUCache<string, true>({ max: BAD_BLOCKS_MAX })
-  #badCount = 0
+  #badFound = 0
+  /** Blocks whose length is not that of a sealed chunk, but whose bytes have been verified; with that length. */
+  readonly #odd = new LRUCache<string, number>({ max: ODD_BLOCKS_MAX })
   readonly #locks = new KeyedLocks()
 
   /**
    * `onBad` is called once for each block that is found damaged or unreadable, and again only for a block that has been
-   * forgotten since.
+   * mended or forgotten since.
    */
   constructor(
     store: BlockPort,
@@ -52,9 +66,8 @@ export class LocalBlocks {
     this.#onBad = onBad
   }
 
-  /** The number of blocks that were found damaged or unreadable since the start. */
-  get badCount(): number {
-    return this.#badCount
+  get bad(): BadBlocks {
+    return { found: this.#badFound, left: this.#bad.size }
   }
 
   /** Returns a block's buffer to the pool. The caller must hold the only reference. */
@@ -62,8 +75,18 @@ export class LocalBlocks {
     if (this.#store.isCopying === true) returnBuffer(bytes)
   }
 
+  /**
+   * Returns true if the block is here, is not known to be bad, and has a length that a whole block may have. A store
+   * without `sizeOf` is only asked whether it has the block.
+   */
   async has(cid: BlockCid): Promise<boolean> {
-    return this.#store.has(cid)
+    const key = blockKey(cid)
+    if (this.#bad.has(key)) return false
+    if (this.#store.sizeOf === undefined) return this.#store.has(cid)
+    const size = await this.#store.sizeOf(cid)
+    if (size === undefined) return false
+    if (isPlausible(cid, size) || this.#odd.get(key) === size) return true
+    return this.#isTrue(cid)
   }
 
   /**
@@ -74,6 +97,8 @@ export class LocalBlocks {
   async get(cid: BlockCid, signal?: AbortSignal): Promise<Uint8Array | undefined> {
     const bytes = await this.#read(cid, signal)
     if (bytes !== undefined && !verifyBlock(cid, bytes)) throw this.#reported(new BlockCorruptError(cid, null))
+    // A read that failed once may have been repeated with success, and a block may have been written anew.
+    this.#forgetBad(cid)
     return bytes
   }
 
@@ -102,20 +127,21 @@ export class LocalBlocks {
 
   /**
    * Stores a block whose bytes the caller has verified, and runs `claim`, both under the block's lock. Both are durable
-   * when this resolves. Leave `claim` out if something already claims the block.
+   * when this resolves. A copy that is known to be bad, or that has another length, is written anew. Leave `claim` out
+   * if something already claims the block.
    */
   async keep(cid: BlockCid, bytes: Uint8Array, claim: () => Promise<void> = noChange): Promise<void> {
     await this.#locks.run(blockKey(cid), async () => {
       // Both must end before the lock is released, even if one fails, so that nothing is written after that.
-      for (const result of await Promise.allSettled([claim(), this.#store.put(cid, bytes)]))
+      for (const result of await Promise.allSettled([claim(), this.#write(cid, bytes)]))
         if (result.status === 'rejected') throw result.reason
     })
   }
 
-  /** Runs `claim` under the block's lock if the block is here. Returns true if the block was here. */
+  /** Runs `claim` under the block's lock if the block is here as `has` says it. Returns true if the block was here. */
   async claimIfHere(cid: BlockCid, claim: () => Promise<void>): Promise<boolean> {
     return this.#locks.run(blockKey(cid), async () => {
-      if (!(await this.#store.has(cid))) return false
+      if (!(await this.has(cid))) return false
       await claim()
       return true
     })
@@ -123,10 +149,7 @@ export class LocalBlocks {
 
   /** Replaces a damaged block with the correct bytes. */
   async replace(cid: BlockCid, bytes: Uint8Array): Promise<void> {
-    await this.#locks.run(blockKey(cid), async () => {
-      await this.#store.delete(cid)
-      await this.#store.put(cid, bytes)
-    })
+    await this.#locks.run(blockKey(cid), () => this.#rewrite(cid, bytes))
   }
 
   /**
@@ -139,8 +162,9 @@ export class LocalBlocks {
       if (!mayFree()) return false
       await endClaim()
       if (await this.#claims.isClaimed(cid.multihash.bytes)) return false
+      // A bad block is freed too.
       if (!(await this.#store.has(cid))) return false
-      await this.#store.delete(cid)
+      await this.#delete(cid)
       return true
     })
   }
@@ -152,7 +176,7 @@ export class LocalBlocks {
   async freeProven(cid: BlockCid, mayFree: () => Promise<boolean>): Promise<boolean> {
     return this.#locks.run(blockKey(cid), async () => {
       if (!(await mayFree())) return false
-      await this.#store.delete(cid)
+      await this.#delete(cid)
       return true
     })
   }
@@ -171,16 +195,59 @@ export class LocalBlocks {
     return parts.length === 1 ? parts[0] : concatBytes(...parts)
   }
 
+  async #write(cid: BlockCid, bytes: Uint8Array): Promise<void> {
+    if (this.#bad.has(blockKey(cid))) await this.#rewrite(cid, bytes)
+    else await this.#store.put(cid, bytes)
+  }
+
+  // A bad copy is no copy, so a crash between the two steps loses nothing.
+  async #rewrite(cid: BlockCid, bytes: Uint8Array): Promise<void> {
+    await this.#store.delete(cid)
+    await this.#store.put(cid, bytes)
+    this.#forgetBad(cid)
+  }
+
+  async #delete(cid: BlockCid): Promise<void> {
+    await this.#store.delete(cid)
+    this.#forgetBad(cid)
+  }
+
+  #forgetBad(cid: BlockCid): void {
+    if (this.#bad.size > 0) this.#bad.delete(blockKey(cid))
+  }
+
+  /** Reads a block of a length that a sealed chunk does not have, and returns true if its bytes match its name. */
+  async #isTrue(cid: BlockCid): Promise<boolean> {
+    try {
+      const bytes = await this.get(cid)
+      if (bytes === undefined) return false
+      this.#odd.set(blockKey(cid), bytes.byteLength)
+      return true
+    } catch (error) {
+      // `onBad` has been called with this error.
+      if (error instanceof BlockCorruptError || error instanceof BlockUnreadableError) return false
+      throw error
+    }
+  }
+
   /** Reports a bad block the first time that it is found. Returns the error, for the caller to throw. */
   #reported<E extends BlockCorruptError | BlockUnreadableError>(error: E): E {
     const key = blockKey(error.cid)
     if (!this.#bad.has(key)) {
       this.#bad.set(key, true)
-      this.#badCount++
+      this.#badFound++
       this.#onBad(error)
     }
     return error
   }
+}
+
+/**
+ * Returns true for a length that the block may have. Sealed chunks have few lengths. The length of a manifest node says
+ * nothing, but a node is read and verified whenever a file is walked.
+ */
+function isPlausible(cid: BlockCid, size: number): boolean {
+  return isNode(cid) ? size > 0 : isSealedChunkLength(size)
 }
 
 const noChange = async (): Promise<void> => {}

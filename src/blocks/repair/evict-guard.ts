@@ -2,7 +2,7 @@ import type { Clock } from '../../util/clock.ts'
 import { withDeadline } from '../../util/deadline.ts'
 import { DeadlineError } from '../../util/errors.ts'
 import type { ComponentLogger, Logger } from '../../util/logger.ts'
-import { CATCH_UP_MS, HOLD_MS } from '../constants.ts'
+import { CATCH_UP_MS } from '../constants.ts'
 import { EvictRefusedError } from '../errors.ts'
 import type { ReadRepair } from './read-repair.ts'
 import type { Repair } from './repair.ts'
@@ -28,9 +28,14 @@ export class EvictGuard {
     this.#log = options.logger.forComponent('dfs:blocks:evict')
   }
 
-  /** Refuses evicts until every promise that this member may have made before an unclean stop has expired. */
-  noteUncleanStop(): void {
-    this.#refusedUntilAtMs = this.#options.clock.monotonic() + HOLD_MS
+  /** Refuses evicts for as long as a promise that this member made before it stopped may last. */
+  notePromised(promisedMs: number): void {
+    this.#refusedUntilAtMs = this.#options.clock.monotonic() + promisedMs
+  }
+
+  /** How long evicts are still refused because of those promises, in milliseconds. */
+  get promisedMs(): number {
+    return Math.max(0, this.#refusedUntilAtMs - this.#options.clock.monotonic())
   }
 
   /**
@@ -41,7 +46,7 @@ export class EvictGuard {
     const { clock, mayFree } = this.#options
     if (clock.monotonic() < this.#refusedUntilAtMs)
       throw new EvictRefusedError(
-        'this node did not stop cleanly, so it does not know what it promised to other members: try again in an hour'
+        'this node does not know any more what it promised to other members before its last stop: try again in an hour'
       )
     await this.#caughtUp(signal)
     if (!mayFree())

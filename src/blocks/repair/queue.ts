@@ -7,15 +7,7 @@ import { Worker } from '../../util/worker.ts'
 import { UNCERTAIN_MS, WALK_QUEUE_MAX, WALK_RETRY_MS, WALK_RETRY_MS_MAX, WALKS_AT_ONCE } from '../constants.ts'
 import { nameOfId } from '../log-names.ts'
 import type { RecordRef } from '../record-ref.ts'
-
-/** The blocks that a walk could not bring here, or must not bring here yet. */
-export interface WalkOutcome {
-  missingChunks: number
-  /** The number of manifest nodes that could not be obtained. It is not known which blocks are below them. */
-  missingNodes: number
-  /** The wall-clock time from which an evicted chunk is owed again; `Infinity` if none was evicted. */
-  owedAgainAtMs: number
-}
+import { isMissing, type WalkOutcome } from './walk-outcome.ts'
 
 export interface RepairQueueOptions {
   clock: Clock
@@ -68,6 +60,7 @@ export class RepairQueue {
   #isStopped = false
   // True once every record that was unfinished at the last stop has been walked once.
   #isSettled = false
+  #hasWalkedAll = false
   // True if, for lack of room, new records were not queued or unfinished records were forgotten. The index still has
   // them.
   #hasDroppedNew = false
@@ -117,6 +110,9 @@ export class RepairQueue {
       this.#settled.resolve()
       await this.#addAll(async () => true)
       this.#log.trace('every record is in the queue')
+      void this.#allDone(this.#repeats).then(() => {
+        this.#hasWalkedAll = !this.#isStopped
+      })
     } catch (error) {
       if (!isAbort(error) && !this.#isStopped) throw error
       this.#log('the first walk of every record ended with the node: %s', reasonOf(error))
@@ -159,6 +155,11 @@ export class RepairQueue {
     if (oldest !== undefined && oldest.sinceAtMs < beforeMs) return false
     for (const { sinceAtMs } of this.#walking.values()) if (sinceAtMs < beforeMs) return false
     return true
+  }
+
+  /** True once every record that the log had at the start has been walked. */
+  get hasWalkedAll(): boolean {
+    return this.#hasWalkedAll
   }
 
   /** The number of blocks that the last walks found missing. */
@@ -288,8 +289,4 @@ export class RepairQueue {
   #makeRoom(): void {
     for (const resolve of this.#onRoom.splice(0)) resolve()
   }
-}
-
-function isMissing({ missingChunks, missingNodes }: WalkOutcome): boolean {
-  return missingChunks + missingNodes > 0
 }

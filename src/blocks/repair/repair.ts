@@ -1,13 +1,12 @@
 import { NoSpaceError } from '../../disk/errors.ts'
 import { type IndexDb, type IndexOp, indexKey } from '../../disk/index-db.ts'
 import { TABLES } from '../../disk/tables.ts'
-import { type BlockCid, cidOfMultihash } from '../../format/cid.ts'
+import type { BlockCid } from '../../format/cid.ts'
 import { CHUNK_BYTES } from '../../format/constants.ts'
 import { FormatError } from '../../format/errors.ts'
 import type { NodeCodec } from '../../format/manifest.ts'
 import type { PeerId } from '../../format/peer-id.ts'
 import { Batcher } from '../../util/batcher.ts'
-import { equalBytes, fromHex } from '../../util/bytes.ts'
 import type { Clock } from '../../util/clock.ts'
 import { isAbort } from '../../util/errors.ts'
 import { Limiter } from '../../util/limiter.ts'
@@ -17,7 +16,7 @@ import { EVICTED_MS, WALK_PULLS } from '../constants.ts'
 import { isOutOfReach } from '../errors.ts'
 import type { Fetcher } from '../fetch/fetcher.ts'
 import type { BlockPuller } from '../fetch/puller.ts'
-import { Claims, type PutId } from '../hold/claims.ts'
+import type { Claims, PutId } from '../hold/claims.ts'
 import type { LocalBlocks } from '../hold/local-blocks.ts'
 import type { Referrers } from '../hold/reference-lookup.ts'
 import { listOf, nameOf, nameOfId } from '../log-names.ts'
@@ -25,7 +24,10 @@ import { isAny, isChunk, type ManifestBlock, type ManifestChunk, walkBatches } f
 import type { Ranking } from '../rank.ts'
 import type { RecordRef } from '../record-ref.ts'
 import { EvictedBlocks } from './evicted-blocks.ts'
-import { RepairQueue, type WalkOutcome } from './queue.ts'
+import { mostWanting, recordToWalk } from './needing-record.ts'
+import { RepairQueue } from './queue.ts'
+import { referenceOf, unwalkedKey } from './record-rows.ts'
+import type { WalkOutcome } from './walk-outcome.ts'
 
 export interface RepairOptions {
   self: PeerId
@@ -84,17 +86,6 @@ export class Repair {
     )
   }
 
-  /**
-   * Returns the index changes that claim a record's root and mark the record as still to be walked. They must go into
-   * the batch that adds the record.
-   */
-  static referenceOps({ id, root, replicas }: Pick<RecordRef, 'id' | 'root' | 'replicas'>): IndexOp[] {
-    return [
-      Claims.reference(root.multihash.bytes, { by: 'record', id, replicas }),
-      { type: 'put', key: unwalkedKey(id), value: new Uint8Array(0) }
-    ]
-  }
-
   get worker(): Worker {
     return this.#queue.worker
   }
@@ -133,6 +124,11 @@ export class Repair {
     return this.#queue.isCertain
   }
 
+  /** True once every record that was in the log at the start has been walked since. */
+  get hasWalkedAll(): boolean {
+    return this.#queue.hasWalkedAll
+  }
+
   /** The blocks that this member owes and lacks. `bytes` is an upper bound, since a sealed block hides its size. */
   get owed(): { blocks: number; bytes: number } {
     const { missingBlocks } = this.#queue
@@ -149,14 +145,19 @@ export class Repair {
    * record that needs it and wants a copy here.
    */
   async markEvicted(cid: BlockCid, referrers: Referrers): Promise<void> {
-    const { clock, codec, self } = this.#options
-    const owedAgainAtMs = Math.floor(clock.now() + EVICTED_MS)
+    const owedAgainAtMs = Math.floor(this.#options.clock.now() + EVICTED_MS)
     await this.#evicted.add(cid, owedAgainAtMs)
-    for (const [id, { root, replicas }] of referrers.records) {
-      const rootCid = equalBytes(root, cid.multihash.bytes) ? cid : cidOfMultihash(root, codec.code)
-      // The author matters only as the member to ask first.
-      this.#queue.addLater({ id: fromHex(id), root: rootCid, replicas, author: self }, owedAgainAtMs)
-    }
+    for (const record of referrers.records)
+      this.#queue.addLater(recordToWalk(cid, record, this.#options), owedAgainAtMs)
+  }
+
+  /** Notes that a block here was found bad. Soon a record that needs it is walked, which pulls it again if it is owed. */
+  noteBad(cid: BlockCid): void {
+    const { clock } = this.#options
+    mostWanting(cid, this.#options).then(
+      record => record !== undefined && this.#queue.addLater(record, Math.floor(clock.now())),
+      error => this.#log('could not look for a record that needs the bad block %s: %s', nameOf(cid), reasonOf(error))
+    )
   }
 
   /** Stores a block read from another member, if a record needs it here. If it was evicted, it is now owed again. */
@@ -170,11 +171,13 @@ export class Repair {
 
   /** Claims the blocks that a record needs here, and pulls those that are owed and not here. Counts what is missing. */
   async #walk(record: RecordRef): Promise<WalkOutcome> {
+    const { claims, index } = this.#options
     const { signal } = this.#stopped
     const outcome: WalkOutcome = { missingChunks: 0, missingNodes: 0, owedAgainAtMs: Number.POSITIVE_INFINITY }
     const pulls = new Set<Promise<void>>()
     const pulled = new Map<PeerId, number>()
     this.#log.trace('walking record %s', nameOfId(record.id))
+    if (!(await claims.hasRecord(record))) throw index.reportCorrupt('the index lacks the claim of a record')
     for await (const batch of this.#batches(record, outcome))
       for (const { cid } of await this.#claimHeld(record, batch, outcome)) {
         const free = await this.#slots.acquire(1, signal)
@@ -289,12 +292,4 @@ export class Repair {
       this.#pulling--
     }
   }
-}
-
-function referenceOf(cid: BlockCid, parent: Uint8Array): IndexOp {
-  return Claims.reference(cid.multihash.bytes, { by: 'node', multihash: parent })
-}
-
-function unwalkedKey(id: Uint8Array): Uint8Array {
-  return indexKey(TABLES.unwalked, id)
 }

@@ -20,18 +20,27 @@ export interface SweeperOptions {
   isUnderWay: (put: PutId) => boolean
   /** Returns false while it is not certain which blocks are needed. */
   mayFree: () => boolean
+  /**
+   * Returns true once all rows of the store were compared with the index and all records were walked, both since the
+   * start. Until then, a block without a claim may have one that the index has lost.
+   */
+  isVerified: () => boolean
+  /** Notes that the blocks that nothing claimed have been freed. */
+  onOrphansFreed: () => Promise<void>
   onError: (error: unknown) => void
 }
 
 /**
  * Ends expired claims of puts, and frees the blocks that nothing claims any more. After an unclean stop, it also looks
- * once at every block, to find those that a crash left without a claim. When in doubt, it keeps a block.
+ * once at every block, to find those that a crash left without a claim. It does so only when every claim of a put that
+ * was made before the stop must have run out, and nothing that claims follow from is left unverified. When in doubt, it
+ * keeps a block.
  */
 export class Sweeper {
   readonly worker: Worker
   readonly #options: SweeperOptions
   readonly #log: Logger
-  #mayHaveOrphans = false
+  #orphansFromAtMs: number | undefined
 
   constructor(options: SweeperOptions) {
     const { clock, logger, onError } = options
@@ -47,9 +56,12 @@ export class Sweeper {
     })
   }
 
-  /** Begins to sweep. `mayHaveOrphans` is true if the last stop was unclean. */
-  start({ mayHaveOrphans }: { mayHaveOrphans: boolean }): void {
-    this.#mayHaveOrphans = mayHaveOrphans
+  /**
+   * Begins to sweep. `orphansFromAtMs` is the wall-clock time from which blocks that nothing claims may be freed;
+   * undefined if there can be none.
+   */
+  start({ orphansFromAtMs }: { orphansFromAtMs: number | undefined }): void {
+    this.#orphansFromAtMs = orphansFromAtMs
     this.worker.start()
   }
 
@@ -57,10 +69,21 @@ export class Sweeper {
     return this.worker.stop()
   }
 
+  /** True while there may be blocks that nothing claims, since a stop was unclean. */
+  get mayHaveOrphans(): boolean {
+    return this.#orphansFromAtMs !== undefined
+  }
+
   async #round(signal: AbortSignal): Promise<void> {
-    const { mayFree } = this.#options
     await this.#sweepClaims(signal)
-    if (this.#mayHaveOrphans && mayFree()) this.#mayHaveOrphans = !(await this.#sweepOrphans(signal))
+    if (!this.#mayFreeOrphans() || !(await this.#sweepOrphans(signal))) return
+    await this.#options.onOrphansFreed()
+    this.#orphansFromAtMs = undefined
+  }
+
+  #mayFreeOrphans(): boolean {
+    const { clock, mayFree, isVerified } = this.#options
+    return this.#orphansFromAtMs !== undefined && clock.now() >= this.#orphansFromAtMs && isVerified() && mayFree()
   }
 
   /** Ends the claims that have expired, and frees the blocks that only they claimed. */

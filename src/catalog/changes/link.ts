@@ -55,7 +55,8 @@ async function linkLocked(
   const name = path.at(-1) as string
   const node = parent.node === undefined ? undefined : await tree.child(parent.node, name)
   checkTarget(node, options)
-  if (node !== undefined) return rewrite(context, node as FileNode, content, options.replicas)
+  if (node !== undefined)
+    return rewrite(context, node as FileNode, content, { replicas: options.replicas, name: path.at(-1) })
   const at = { parent: parent.id, name }
   return append([...parent.made, author.createFile(chance.bytes(ENTRY_ID_BYTES), at, content, options.replicas)])
 }

@@ -104,7 +104,7 @@ async function removeVersion(context: ChangeContext, node: FileNode): Promise<Re
   if (body === undefined || root === null || rootEpoch === null)
     throw new DamagedEntryError('this entry cannot be read: it can only be removed')
   const kept: Content = { ...contentOf(body), root, rootEpoch }
-  const records = await rewrite(context, { ...node, rivals: [] }, kept, node.shown.replicas)
+  const records = await rewrite(context, { ...node, rivals: [] }, kept, { replicas: node.shown.replicas })
   if (records === undefined) throw new ChangedError('what is at this path has changed')
   return records
 }

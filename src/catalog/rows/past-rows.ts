@@ -1,8 +1,8 @@
 import type { IndexDb } from '../../disk/index-db.ts'
 import type { IndexSink } from '../../disk/index-sink.ts'
-import { type Seen, seenKey } from '../../format/entry.ts'
+import { type EntryRecord, type Seen, seenKey } from '../../format/entry.ts'
 import { decodeHlc, encodeHlc } from '../../format/stamp.ts'
-import { concatBytes } from '../../util/bytes.ts'
+import { concatBytes, equalBytes } from '../../util/bytes.ts'
 import { type EntryState, raise } from '../heads.ts'
 import { seenRowKey } from './keys.ts'
 
@@ -35,6 +35,23 @@ export async function loadPast(
       if (deleted.byteLength > 0) raise(deletedPast, { author, incarnation, hlc: decodeHlc(deleted) })
     }
   }
+}
+
+/**
+ * Returns true if the rows hold what a record has seen. This is so for a head; what other records have seen, heads that
+ * cover them have seen too.
+ */
+export async function hasPast(
+  index: Pick<IndexDb, 'getMany'>,
+  { id, entry, seen }: EntryRecord,
+  { heads }: EntryState
+): Promise<boolean> {
+  if (!heads.some(head => equalBytes(head.id, id))) return true
+  const values = await index.getMany(seen.map(of => seenRowKey(entry, of)))
+  return seen.every(({ hlc }, i) => {
+    const value = values[i]
+    return value !== undefined && decodeHlc(value.subarray(0, HLC_BYTES)) >= hlc
+  })
 }
 
 /** Writes the rows of those items of a state's past that have changed. */

@@ -58,7 +58,7 @@ export async function buildMembership(init: RoomOptions, rooms: RoomsAround): Pr
     onFault,
     onChanged: peer => members.compareSoon(peer),
     onDoubt: peer => onEvent({ event: 'differs', peerId: peer }),
-    lost: async () => [],
+    lost: async limit => log.lost(limit),
     onClockOff: () => members.askForTime()
   })
   return { host, log, self, keys: new KeyRing(secrets.epochs), members, statuses, sync }

@@ -2,8 +2,10 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { HEADS_MAX } from '../../../src/catalog/constants.ts'
 import { pastOf, pastOfAll } from '../../../src/catalog/heads.ts'
+import { indexKey } from '../../../src/disk/index-db.ts'
 import { IndexOps } from '../../../src/disk/index-sink.ts'
 import { TABLES } from '../../../src/disk/tables.ts'
+import { nameBlock } from '../../../src/format/cid.ts'
 import { hlcAt } from '../../../src/format/stamp.ts'
 import { acceptedBy } from '../../fixtures/accepted.ts'
 import { seededChance } from '../../fixtures/seeded-chance.ts'
@@ -122,4 +124,23 @@ test('records of an entry with more heads than its row has room for leave the sa
     if (expected?.some(row => row.startsWith(TABLES.olderHeads))) withOlder++
   }
   assert.ok(withOlder > 0, `${withOlder}`)
+})
+
+test('a record is not indexed whole without its claim on its root, nor a head without what it has seen', async () => {
+  const setup = await Setup.open()
+  const root = nameBlock(Buffer.from('block')).bytes
+  const file = fileWith('1', { name: 'one' })
+  const { content: _, ...body } = file.body
+  const first = sign({ entry: E, ...file })
+  const second = sign({ entry: E, ...file, root, body: { ...body, key: Buffer.alloc(32) }, seen: pastOf(first.record) })
+  await setup.add(first, second)
+  assert.ok(await setup.projection.isIndexed(accepted(second)))
+  for (const table of [TABLES.claims, TABLES.seen]) {
+    const lost = []
+    for await (const row of setup.index.range(indexKey(table))) lost.push(row)
+    assert.ok(lost.length > 0)
+    await setup.index.batch(lost.map(({ key }) => ({ type: 'del', key })))
+    assert.ok(!(await setup.projection.isIndexed(accepted(second))), table)
+    await setup.index.batch(lost.map(row => ({ type: 'put', ...row })))
+  }
 })

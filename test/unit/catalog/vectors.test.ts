@@ -3,7 +3,7 @@ import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { test } from 'node:test'
 import { Bodies } from '../../../src/catalog/bodies.ts'
-import { conflictName, damagedName, isConflictName, Names } from '../../../src/catalog/names.ts'
+import { conflictName, damagedName, isSubstituteName, Names } from '../../../src/catalog/names.ts'
 import { CatalogProjection } from '../../../src/catalog/projection.ts'
 import { Tree } from '../../../src/catalog/tree.ts'
 import { IndexDb } from '../../../src/disk/index-db.ts'
@@ -268,7 +268,7 @@ function drawRecords(chance: ReturnType<typeof seededChance>): PlainRecord[] {
 test('frozen names give the frozen names of conflicts and of damaged entries, and the frozen hashes', () => {
   for (const { name, id, conflict, damaged, key, hash } of vectors.names) {
     assert.equal(conflictName(name, hex(id)), conflict)
-    assert.ok(isConflictName(conflict) && Buffer.byteLength(conflict) <= 255)
+    assert.ok(isSubstituteName(conflict) && Buffer.byteLength(conflict) <= 255)
     assert.equal(damagedName(hex(id)), damaged)
     assert.equal(toHex(new Names(hex(key)).hash(name)), hash)
   }

@@ -16,6 +16,11 @@ test('reads each flag of the daemon, and its environment variable where the flag
   assert.throws(() => parseDaemonFlags(['--log-level', 'loud'], {}), usage)
 })
 
+test('an empty data directory is a mistake on the command line, and no value in the environment', () => {
+  assert.throws(() => parseDaemonFlags(['--data-dir', ''], {}), usage)
+  assert.notEqual(parseDaemonFlags([], { DFS_DATA_DIR: '' }).dataDir, process.cwd())
+})
+
 test('takes every log level from silent to trace', () => {
   for (const level of ['silent', 'error', 'warn', 'info', 'debug', 'trace'])
     assert.equal(parseDaemonFlags(['--log-level', level], {}).logLevel, level)

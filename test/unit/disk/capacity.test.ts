@@ -1,9 +1,17 @@
 import assert from 'node:assert/strict'
+import { randomBytes } from 'node:crypto'
 import { test } from 'node:test'
+import { DurableBlockstore } from '../../../src/disk/blockstore.ts'
 import { Capacity } from '../../../src/disk/capacity.ts'
+import { SMALL_BLOCK_BYTES_MAX } from '../../../src/disk/constants.ts'
 import { NoSpaceError } from '../../../src/disk/errors.ts'
 import type { Files } from '../../../src/disk/files.ts'
+import { ROW_HEADER_BYTES } from '../../../src/disk/row.ts'
+import { nameBlock } from '../../../src/format/cid.ts'
 import { ManualClock } from '../../fixtures/clock.ts'
+import { openStore } from '../../fixtures/disk-store.ts'
+import { FakeFiles } from '../../fixtures/fake-files.ts'
+import { silentLogger } from '../../fixtures/logger.ts'
 
 /** The capacity of a disk of 1,000 bytes, some of them free. */
 async function capacityOf(freeBytes: number): Promise<Capacity> {
@@ -48,6 +56,25 @@ test('statements, claims and the index count, each once', async () => {
   index = 30
   await capacity.measureAll()
   assert.equal(capacity.usedBytes, 420)
+})
+
+test('a small block counts once, before and after the next measurement', async () => {
+  const { store, facts, blockFiles, files, clock } = await openStore(new FakeFiles())
+  await facts.set('a', '1')
+  const capacity = new Capacity({ files, clock, rowBytes: () => store.rowBytes })
+  await capacity.measure()
+  const before = capacity.usedBytes
+  const blocks = new DurableBlockstore(store, blockFiles, capacity, silentLogger)
+  const [small, large] = [randomBytes(1000), randomBytes(SMALL_BLOCK_BYTES_MAX)]
+  for (const bytes of [small, large]) await blocks.put(nameBlock(bytes), bytes)
+  assert.equal(capacity.usedBytes, before + small.byteLength + large.byteLength)
+  await capacity.measure()
+  const overhead = ROW_HEADER_BYTES + 34
+  assert.equal(capacity.usedBytes, before + small.byteLength + overhead + large.byteLength)
+  for (const bytes of [small, large]) await blocks.delete(nameBlock(bytes))
+  await capacity.measure()
+  // The row that says that the block was freed is dead itself.
+  assert.equal(capacity.usedBytes, before)
 })
 
 test('bytes that have to stay free are not room', async () => {

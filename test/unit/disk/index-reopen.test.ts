@@ -135,6 +135,33 @@ test('LevelDB: reads that are under way when the database is closed get their ro
   for (const rows of await Promise.all(ranges)) assert.equal(rows.length, 2000)
 })
 
+test('the database is closed only once no read is under way', async () => {
+  const memory = new MemoryDatabase()
+  const { index, fail } = await setup(memory.asDatabase)
+  const ops = numbered(100)
+  await index.batch(ops)
+  await fail()
+  const held = Promise.withResolvers<void>()
+  const { getMany, close } = memory
+  let closes = 0
+  memory.close = async () => {
+    closes++
+    await close.call(memory)
+  }
+  memory.getMany = async keys => {
+    await held.promise
+    return getMany.call(memory, keys)
+  }
+  const reading = index.getMany(ops.map(op => op.key))
+  const reopening = index.reopen(async () => {})
+  await settle(3)
+  assert.equal(closes, 0)
+  held.resolve()
+  assert.equal((await reading).length, 100)
+  await reopening
+  assert.equal(index.state, 'open')
+})
+
 test('an index that has lost a batch when it is opened again is corrupt', async () => {
   for (const link of [0, 1]) {
     const memory = new MemoryDatabase()

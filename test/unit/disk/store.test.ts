@@ -3,6 +3,7 @@ import { test } from 'node:test'
 import { ROW_STATEMENT } from '../../../src/disk/constants.ts'
 import { DiskError, IndexCorruptError, NoSpaceError, RowCorruptError } from '../../../src/disk/errors.ts'
 import { IndexDb, indexKey } from '../../../src/disk/index-db.ts'
+import { endDoubtOps, isInDoubt } from '../../../src/disk/index-marks.ts'
 import { decodePlace, encodePlace, type Place } from '../../../src/disk/place.ts'
 import type { RowProjection, StoredRow } from '../../../src/disk/row-projection.ts'
 import { Segments } from '../../../src/disk/segments.ts'
@@ -619,4 +620,33 @@ test('the log tells how the store was opened, what a write met and what was comp
       'dfs:disk:store closed'
     ]
   )
+})
+
+test('damage in a row that the index does not have yet puts the index in doubt, and damage in other rows does not', async () => {
+  for (const isIndexed of [true, false]) {
+    const files = new FakeFiles()
+    const first = await filled(files)
+    await first.index.batch(await endDoubtOps(first.index))
+    const batches = first.database.batches
+    const [place] = await first.store.write(ROW_STATEMENT, [Buffer.from('x=y'), Buffer.from('last=1')])
+    // The cursor is saved a moment later.
+    for (let i = 0; i < 10; i++) await turn()
+    const { segment, offset } = place as Place
+    files.corrupt(`segments/${String(segment).padStart(8, '0')}.seg`, bytes => {
+      bytes[offset + 15]! ^= 1
+      return bytes
+    })
+    const database = first.database.after(isIndexed ? first.database.batches : batches)
+    const { index, report } = await openStore(files.crash(), { ...small, database })
+    assert.deepEqual([report.damagedStretches, await isInDoubt(index)], isIndexed ? [0, false] : [1, true])
+  }
+})
+
+test('all rows count as verified once every leaf was compared, and not before', async () => {
+  const { store } = await filled(new FakeFiles())
+  assert.ok(!store.isVerified)
+  await store.checkLeaf(1)
+  assert.ok(!store.isVerified)
+  for (let rows = 1; rows < 31; rows++) await store.checkLeaf(1)
+  assert.ok(store.isVerified)
 })

@@ -108,10 +108,12 @@ test('the footer of a segment still matches when rows in it are void, and compac
   const { files, database, ...node } = await open()
   await node.facts.set('a', '1')
   await fill(database)
-  await assert.rejects(node.facts.set('b', 'x'.repeat(100)), NoSpaceError)
+  const writes = [node.facts.set('a', '2'), node.facts.set('b', 'x'.repeat(100))]
+  for (const { status } of await Promise.allSettled(writes)) assert.equal(status, 'rejected')
   database.isFull = false
   await node.store.reopenIndex()
-  const deadBytes = ROW_HEADER_BYTES + 'b='.length + 100
+  // The row that `a` would have replaced is not dead.
+  const deadBytes = 2 * ROW_HEADER_BYTES + 'a=2'.length + 'b='.length + 100
   assert.equal(node.segments.bytes - node.store.rowBytes, deadBytes)
   for (let i = 0; i < 40; i++) await node.facts.set('c', `${i}`.padEnd(50, '.'))
   const damage: unknown[] = []
@@ -233,6 +235,70 @@ test('a write that fails after the index took it stays, since it shows', async (
   const again = await restart(node, node.database)
   assert.equal(await again.facts.get('a'), '1')
   assert.equal(again.report.rebuilt, false)
+})
+
+test('rows that could not be made void at once are void before the next row is written', async () => {
+  let isBroken = true
+  const node = await open(({ name, path }) => {
+    if (!isBroken) return
+    if (name === 'overwrite') throw new DiskError('the disk reported EIO')
+    if (name === 'openAppend' && path.includes('00000002')) throw new NoSpaceError('the disk is full')
+  })
+  const payloads = Array.from({ length: 20 }, (_, i) => Buffer.from(`k${i}=${'x'.repeat(60)}`))
+  await assert.rejects(node.store.write(ROW_STATEMENT, payloads), NoSpaceError)
+  assert.equal(node.segments.isUndone, false)
+  isBroken = false
+  await node.facts.set('a', '1')
+  assert.equal(node.segments.isUndone, true)
+  await node.store.compact(1)
+  assert.ok(!node.segments.has(1))
+  const again = await restart(node, node.database)
+  assert.equal(await again.facts.get('k0'), undefined)
+  assert.equal(await again.facts.get('a'), '1')
+})
+
+test('a segment whose listing was lost with a failed batch is listed when the index is reopened', async () => {
+  const node = await open()
+  for (let i = 0; i < 8; i++) await node.facts.set(`k${i}`, 'x'.repeat(50))
+  await settle(5)
+  const { batch } = node.database
+  node.database.batch = async (ops, options) => {
+    if (ops.some(({ key }) => Buffer.from(key).includes('segment'))) throw noSpace()
+    return batch.call(node.database, ops, options)
+  }
+  while (node.segments.end.segment === 1) await node.facts.set('more', 'x'.repeat(50))
+  await settle(5)
+  assert.equal(node.index.state, 'failed')
+  node.database.batch = batch
+  await node.store.reopenIndex()
+  while (node.segments.end.segment === 2) await node.facts.set('more', 'x'.repeat(50))
+  await settle(5)
+  // The segment disappears. The index knows that it is missing, so the loss is noticed.
+  const files = node.files.reopen()
+  await files.remove('segments/00000002.seg')
+  const again = await openStore(files, { ...small, database: await node.database.restarted() })
+  assert.equal(again.report.rebuilt, true)
+  assert.equal(again.report.damagedStretches, 1)
+})
+
+test('a write that comes while the index is reopened is refused at once', async () => {
+  const node = await open()
+  await fill(node.database)
+  await assert.rejects(node.facts.set('a', '1'), NoSpaceError)
+  node.database.isFull = false
+  const held = Promise.withResolvers<void>()
+  const openDatabase = node.database.open.bind(node.database)
+  node.database.open = async () => {
+    await held.promise
+    await openDatabase()
+  }
+  const reopening = node.store.reopenIndex()
+  await settle(3)
+  await assert.rejects(node.facts.set('a', '2'), NoSpaceError)
+  held.resolve()
+  await reopening
+  await node.facts.set('a', '3')
+  assert.equal(await node.facts.get('a'), '3')
 })
 
 test('a full disk gets another attempt once the reserve has made room', async () => {

@@ -4,6 +4,7 @@ import { CID } from 'multiformats/cid'
 import { NoSpaceError } from '../../../src/disk/errors.ts'
 import { parsePath } from '../../../src/format/path.ts'
 import type { FsContext } from '../../../src/fs/context.ts'
+import { copyPath } from '../../../src/fs/copy.ts'
 import { evictPath } from '../../../src/fs/evict.ts'
 import { PartlyDoneError, partlyDone } from '../../../src/fs/partly-done.ts'
 import { removePath } from '../../../src/fs/remove.ts'
@@ -92,4 +93,26 @@ test('an evict that fails half-way says how many blocks it freed', async () => {
     assert.match(error.message, /5 blocks have been freed/)
     return true
   })
+})
+
+test('a copy of a directory that fails says how much of it was made', async () => {
+  const directory = { kind: 'directory', path: ['dir'], ids: [new Uint8Array(16)] }
+  let made = 0
+  const fs = {
+    defaults: { replicas: 1 },
+    tree: {
+      resolve: async (path: string[]) => (path[0] === 'dir' ? directory : undefined),
+      async *list(node: { path: string[] }) {
+        for (const name of node.path.length === 1 ? ['a', 'b'] : [])
+          yield { kind: 'directory', path: ['dir', name], ids: [new Uint8Array(16)] }
+      }
+    },
+    catalog: {
+      mkdir: async (path: string[]) => {
+        if (++made === 3) throw full
+        return { path, statements: [] }
+      }
+    }
+  } as unknown as FsContext
+  await assert.rejects(copyPath(fs, parsePath('/dir'), parsePath('/copy')), { message: /full; 2 of its files and dir/ })
 })

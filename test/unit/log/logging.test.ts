@@ -3,7 +3,7 @@ import { test } from 'node:test'
 import { idOf, type Statement } from '../../../src/format/statement.ts'
 import { ManualClock } from '../../fixtures/clock.ts'
 import { RecordingLogger } from '../../fixtures/logger.ts'
-import { settle, timePassesUntil } from '../../fixtures/pass-time.ts'
+import { timePassesUntil } from '../../fixtures/pass-time.ts'
 import { MINUTE, Setup, SOON } from './setup.ts'
 
 const short = (statement: Statement): string => idOf(statement).slice(0, 8)
@@ -16,9 +16,9 @@ test('the log of messages tells how a comparison went, and why a statement was r
   const b = await setup.member('b', { secrets: secrets[0]! })
   const [entry] = await b.write(setup.chance)
   const logger = new RecordingLogger()
-  const c = await setup.member('c', { secrets: secrets[1]!, bootstrap: ['b'], clock: late, logger })
-  await timePassesUntil(late, 'admitted', () => c.members.admitted.length === 1, SOON)
-  await settle(300)
+  await setup.member('c', { secrets: secrets[1]!, bootstrap: ['b'], clock: late, logger })
+  const isCompared = (): boolean => logger.lines.includes(`dfs:log:sync:trace compared with ${b.peer}: whole`)
+  await timePassesUntil(late, 'compared', isCompared, SOON)
   for (const line of [
     `dfs:log:sync:trace comparing with ${b.peer}`,
     `dfs:log keeps entry ${short(entry!)} from ${b.peer}, which is stamped too far ahead, until its time has come`,

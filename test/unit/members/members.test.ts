@@ -24,6 +24,14 @@ const KEY = Buffer.alloc(32, 7)
 /** Many turns, in which other threads check signatures, and less time than any pause before another try. */
 const SOON = { stepMs: 10, msMax: 4_000 }
 
+const statusFields = {
+  addresses: [],
+  weight: 1,
+  state: 'in' as const,
+  outAfter: 10 * MINUTE,
+  head: encodeHlc(0n)
+}
+
 class Setup {
   readonly clock = new ManualClock()
   readonly chance = seededChance(21)
@@ -43,12 +51,6 @@ class Setup {
     const host = network.host(name, new LocalMember(secrets, clock, chance).peerId)
     const member = await TestMember.open({ clock, chance, host, secrets, ...more })
     await member.start()
-    let isStopped = false
-    const stop = member.stop.bind(member)
-    member.stop = async () => {
-      if (!isStopped) await stop()
-      isStopped = true
-    }
     this.t.after(() => member.stop())
     await settle()
     return member
@@ -65,14 +67,15 @@ class Setup {
 
 test('the background work of a member is listed by name, and stops with it', async t => {
   const setup = new Setup(t)
-  const { members, stop } = await setup.start('a', setup.secrets('a'))
+  const member = await setup.start('a', setup.secrets('a'))
+  const { members } = member
   const states = (): string[] => members.workers.map(({ status: { name, state } }) => `${name}: ${state}`)
   const names = ['status renewal', 'clock check', 'news check', 'log comparison', 'view refresh']
   assert.deepEqual(
     states(),
     names.map(name => `${name}: waiting`)
   )
-  await stop()
+  await member.stop()
   assert.deepEqual(
     states(),
     names.map(name => `${name}: stopped`)
@@ -257,6 +260,35 @@ test('another member´s status that we accepted while our clock was ahead gives 
   const now = status(setup.clock.now())
   assert.deepEqual(await a.log.receive([now.bytes], 'x'), ['ok'])
   assert.deepEqual(a.statuses.of(other.peerId)?.id, now.id)
+})
+
+test('a status that is too far ahead waits beside the one that counts, the earliest of each member', async t => {
+  const setup = new Setup(t)
+  const a = await setup.start('a', setup.secrets('a'))
+  const other = new LocalMember(setup.secrets('other'), setup.clock, setup.chance)
+  const now = setup.clock.now()
+  const status = (minutes: number) =>
+    other.sign(
+      'status',
+      { ...statusFields, instance: other.instance, weight: 100 + minutes },
+      hlcAt(now + minutes * MINUTE)
+    )
+  const [near, far, farther] = [status(0), status(20), status(40)]
+  const receive = async (...statements: Statement[]) =>
+    a.log.receive(
+      statements.map(({ bytes }) => bytes),
+      'x'
+    )
+  await receive(...other.statements)
+  assert.deepEqual(await receive(near), ['ok'])
+  assert.deepEqual(await receive(farther, far, farther), ['waiting', 'waiting', 'waiting'])
+  const counting = (): number | undefined => a.statuses.of(other.peerId)?.fields.weight
+  assert.deepEqual([counting(), a.log.earlyCount], [100, 1])
+  await timePassesUntil(setup.clock, 'its time', () => counting() === 120, { stepMs: 5_000, msMax: 20 * MINUTE })
+  assert.ok(setup.clock.now() >= now + 15 * MINUTE)
+  assert.equal(a.log.earlyCount, 0)
+  const renewed = status(16)
+  assert.deepEqual([await receive(renewed), counting()], [['ok'], 120], 'it is the newest one now')
 })
 
 test('a member whose grant is stamped too far ahead is told so, and admitted once its time has come', async t => {

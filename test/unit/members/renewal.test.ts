@@ -194,6 +194,21 @@ test('a member whose grant ends is not admitted any more, leaves the view, and s
   assert.equal(w.statuses.of(w.peer), last)
 })
 
+test('a member that is not connected leaves the view when its grant ends', async t => {
+  const setup = new Setup(t)
+  const a = await setup.start('a', setup.admin)
+  const w = await setup.start('w', setup.writer, { bootstrap: ['/memory/a'] })
+  await timePassesUntil(setup.clock, 'met', () => a.members.view.members.length === 2, SOON)
+  await w.stop()
+  await timePassesUntil(setup.clock, 'gone', () => a.members.admitted.length === 0, SOON)
+  setup.clock.advance(11 * MINUTE)
+  await timePassesUntil(setup.clock, 'seconds', () => a.members.view.members.length === 1, {
+    stepMs: 500,
+    msMax: 6_000
+  })
+  assert.equal(a.members.all.length, 1)
+})
+
 test('an admission goes on under a renewed grant, and the member signs under it, after a restart too', async t => {
   const setup = new Setup(t)
   const { clock, endMs } = setup
@@ -219,6 +234,25 @@ test('an admission goes on under a renewed grant, and the member signs under it,
   })
   await timePassesUntil(clock, 'admitted again', () => again.members.admitted.length === 1, SOON)
   assert.equal(again.self.name, 'renewed')
+})
+
+test('a member that was away while its grant was renewed is admitted, and learns of the new grant', async t => {
+  const setup = new Setup(t)
+  const a = await setup.start('a', setup.admin)
+  const w = await setup.start('w', setup.writer, { bootstrap: ['/memory/a'] })
+  await timePassesUntil(setup.clock, 'met', () => a.members.compared.size === 1, SOON)
+  await w.stop()
+  const { files, database } = w
+  setup.clock.advance(11 * MINUTE)
+  const away = await setup.start('w', setup.writer, { files, database, bootstrap: ['/memory/a'] })
+  await timePassesUntil(setup.clock, 'refused', () => away.events.some(({ event }) => event === 'rejected'), SOON)
+  assert.deepEqual(a.members.admitted, [])
+  await away.stop()
+  await a.log.append([setup.grant('renewed')], a.self.signer)
+  const again = await setup.start('w', setup.writer, { files, database, bootstrap: ['/memory/a'] })
+  await timePassesUntil(setup.clock, 'admitted', () => again.self.name === 'renewed', SOON)
+  again.members.assertMayWrite()
+  assert.deepEqual(a.members.admitted, [w.peer])
 })
 
 test('an admission ends although the machine slept, or its clock was set, past the end of the grant', async t => {

@@ -223,3 +223,60 @@ test('a status that is stamped too far ahead gives way to one that is not, in an
   setup.add(far)
   assert.equal(setup.statuses.of(self.peerId), far.statement, 'its time has come')
 })
+
+test('a status that is stamped too far ahead is not dropped in favour of the one that counts', async () => {
+  const setup = new Setup()
+  const self = setup.member()
+  const now = setup.clock.now()
+  const [near, far] = [setup.sign(self, hlcAt(now)), setup.sign(self, hlcAt(now + 6 * MINUTE))]
+  setup.statuses.load([near])
+  assert.equal(setup.statuses.isSuperseded(far.statement, self.publicKey), false, 'the log lets it wait')
+  setup.clock.advance(2 * MINUTE)
+  assert.equal(setup.statuses.isSuperseded(far.statement, self.publicKey), false)
+  setup.statuses.load([far])
+  assert.equal(setup.statuses.of(self.peerId), far.statement)
+})
+
+test('statuses that were accepted while this clock was ahead put nobody out once it is right', () => {
+  const setup = new Setup()
+  const members = [setup.member(), setup.member(), setup.member()] as const
+  const [, , late] = members
+  const now = setup.clock.now()
+  setup.clock.jump(60 * MINUTE)
+  setup.statuses.load(members.slice(0, 2).map(self => setup.sign(self, hlcAt(now + 60 * MINUTE))))
+  setup.clock.jump(-60 * MINUTE)
+  for (let passed = 0; passed <= 2 * OUT_AFTER; passed += MINUTE) {
+    setup.statuses.load([setup.sign(late, hlcAt(setup.clock.now()))])
+    setup.clock.advance(MINUTE)
+    setup.statuses.refresh()
+  }
+  assert.deepEqual(
+    setup.statuses.view.members.map(({ isOut }) => isOut),
+    [false, false, false]
+  )
+  assert.ok((setup.statuses.medianHlc ?? 0n) <= hlcAt(setup.clock.now() + 5 * MINUTE))
+})
+
+test('the view uses the outAfter of the network´s settings, and changes with them', () => {
+  const setup = new Setup()
+  const members = [setup.member(), setup.member(), setup.member()] as const
+  const by = new LocalMember(setup.admin, setup.clock, setup.chance)
+  const now = setup.clock.now()
+  setup.statuses.load(
+    members.map((self, i) => setup.sign(self, hlcAt(now - (i === 2 ? 20 * MINUTE : 0)), { outAfter: 1_000 }))
+  )
+  const set = (outAfter: number, hlc: Hlc) =>
+    setup.settings.load([{ statement: by.sign('settings', { outAfter }, hlc), author: by.publicKey }])
+  const countOut = (): number => setup.statuses.view.members.filter(({ isOut }) => isOut).length
+  set(30 * MINUTE, hlcAt(now, 1))
+  setup.clock.advance(60 * MINUTE)
+  setup.statuses.refresh()
+  assert.equal(countOut(), 0, '20 minutes behind is not out')
+  set(MINUTE, hlcAt(now, 2))
+  setup.clock.advance(MINUTE - 1)
+  setup.statuses.refresh()
+  assert.equal(countOut(), 0)
+  setup.clock.advance(1)
+  setup.statuses.refresh()
+  assert.equal(countOut(), 1)
+})

@@ -15,6 +15,7 @@ const MINUTE = 60_000
 /** A stack in which nothing runs, but which answers `stat` of `/` and what a status is made of. */
 class FakeStack {
   isStopped = false
+  readonly inDoubt: string[] = []
   readonly stack: Stack
 
   constructor() {
@@ -31,12 +32,13 @@ class FakeStack {
     this.stack = {
       fs: {
         members,
-        blocks: { owed: nothing, repairing: nothing, badBlocks: 0 },
-        sync: { inDoubt: [] },
+        blocks: { owed: nothing, repairing: nothing, badBlocks: { found: 0, left: 0 } },
+        sync: { inDoubt: this.inDoubt },
         tree: { countFiles: async () => 7, resolve: async () => undefined }
       },
-      log: { asides: { count: 0 } },
       workers: [],
+      log: { asides: { count: 0 }, lostCount: 0 },
+      comparison: { isWhole: true, missing: 0 },
       host: { addresses: () => [] },
       capacity: { isFull: false, usedBytes: 0, capacityBytes: 0 },
       diskMonitor: { state: 'ok' },
@@ -56,6 +58,8 @@ interface Setup {
   /** What was logged. */
   lines: string[]
   unlocks: () => number
+  /** How often the node has asked for room on a full disk. */
+  releases: () => number
   doubt: () => void
 }
 
@@ -66,6 +70,7 @@ async function setup(t: TestContext, mayStart: () => void, before: () => void = 
   const events: NodeEvent[] = []
   const logger = new RecordingLogger()
   let unlocks = 0
+  let releases = 0
   let doubt: (error: IndexCorruptError) => void = () => {}
   const files = Object.assign(new FakeFiles({ before }), { state: 'ok' as const })
   const init = {
@@ -74,6 +79,7 @@ async function setup(t: TestContext, mayStart: () => void, before: () => void = 
     unlock: async () => {
       unlocks++
     },
+    makeRoom: async () => ++releases > 0,
     onEvent: (event: NodeEvent) => events.push(event),
     network: Buffer.alloc(32),
     logger
@@ -95,13 +101,14 @@ async function setup(t: TestContext, mayStart: () => void, before: () => void = 
     events,
     lines: logger.lines,
     unlocks: () => unlocks,
+    releases: () => releases,
     doubt: () => doubt(new IndexCorruptError('a row is missing'))
   }
 }
 
 test('a rebuild that fails is repeated; meanwhile verbs fail with its reason, and status answers', async t => {
   let isFull = true
-  const { node, clock, stacks, events, doubt } = await setup(t, () => {
+  const { node, clock, stacks, events, doubt, releases } = await setup(t, () => {
     if (isFull) throw new NoSpaceError('the disk is full')
   })
   assert.equal((await node.status()).files, 7)
@@ -109,6 +116,7 @@ test('a rebuild that fails is repeated; meanwhile verbs fail with its reason, an
   doubt()
   await settle()
   assert.equal(stacks[0]?.isStopped, true)
+  assert.equal(releases(), 1)
   assert.deepEqual(events, [{ event: 'failed', code: 'no-space', task: 'rebuild' }])
   assert.equal(await codeOfRejection(node.stat('/')), 'no-space')
   const { warnings } = await node.status()
@@ -129,9 +137,32 @@ test('a rebuild that fails is repeated; meanwhile verbs fail with its reason, an
   assert.deepEqual([stacks[0]?.isStopped, stacks[1]?.isStopped], [true, false])
 })
 
+test('a node whose index cannot be opened again still answers a status, which says so', async t => {
+  const { node, stacks } = await setup(t, () => {})
+  const failure = new NoSpaceError('the disk is full')
+  const stack = (stacks[0] as FakeStack).stack as { diskMonitor: object; fs: { tree: object } }
+  stack.diskMonitor = { state: 'full', indexFailure: failure }
+  stack.fs.tree = {
+    countFiles: async () => {
+      throw failure
+    }
+  }
+  const { files, disk, warnings } = await node.status()
+  assert.deepEqual([files, disk.state], [0, 'full'])
+  assert.match(warnings.join(), /the index could not be written \(no-space\): nothing is stored until it can be/)
+})
+
+test('status warns of members whose statements stay different', async t => {
+  const { node, stacks } = await setup(t, () => {})
+  assert.deepEqual((await node.status()).warnings, [])
+  stacks[0]!.inDoubt.push('somebody')
+  const { warnings } = await node.status()
+  assert.match(warnings.join(), /^members have other statements than this one.*\(1\)/)
+})
+
 test('the stack in doubt stops even if the doubt cannot be written down, and the next attempt writes it', async t => {
   let isFailing = false
-  const { stacks, doubt, clock } = await setup(
+  const { stacks, doubt, clock, releases } = await setup(
     t,
     () => {},
     () => {
@@ -141,7 +172,7 @@ test('the stack in doubt stops even if the doubt cannot be written down, and the
   isFailing = true
   doubt()
   await settle()
-  assert.deepEqual([stacks.length, stacks[0]?.isStopped], [1, true])
+  assert.deepEqual([stacks.length, stacks[0]?.isStopped, releases()], [1, true, 0])
   isFailing = false
   clock.advance(MINUTE)
   await settle()

@@ -1,6 +1,9 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { Claims, putIdOf } from '../../../../src/blocks/hold/claims.ts'
+import { IndexCorruptError } from '../../../../src/disk/errors.ts'
+import { indexKey } from '../../../../src/disk/index-db.ts'
+import { TABLES } from '../../../../src/disk/tables.ts'
 import { nameBlock } from '../../../../src/format/cid.ts'
 import { peerIdOf } from '../../../../src/format/peer-id.ts'
 import { toHex } from '../../../../src/util/bytes.ts'
@@ -127,3 +130,14 @@ test("a put's claims end once references have taken their place", async () => {
   assert.deepEqual(await claims.hasPut(other, [a]), [true])
   assert.ok((await claims.isReferenced(a)) && !(await claims.isClaimed(b)))
 })
+
+for (const table of ['claims', 'expiries'] as const) {
+  test(`a claim of a put that has lost its row of ${table} only is found by the leaf check`, async () => {
+    const { claims, store } = await openClaims()
+    await claims.claimForPut(put, [a], HOUR)
+    for await (const { key } of store.index.range(indexKey(TABLES[table])))
+      await store.index.batch([{ type: 'del', key }])
+    await new Promise(resolve => setImmediate(resolve))
+    await assert.rejects(store.checkLeaf(), IndexCorruptError)
+  })
+}

@@ -1,13 +1,16 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
+import { MemoryBlockstore } from 'blockstore-core'
 import { BlockCorruptError } from '../../../../src/blocks/errors.ts'
 import { Claims, putIdOf } from '../../../../src/blocks/hold/claims.ts'
 import { LocalBlocks } from '../../../../src/blocks/hold/local-blocks.ts'
 import { DiskError, ReadOnlyError, RowCorruptError } from '../../../../src/disk/errors.ts'
 import { nameBlock } from '../../../../src/format/cid.ts'
+import { padme } from '../../../../src/format/padding.ts'
 import { peerIdOf } from '../../../../src/format/peer-id.ts'
 import { StoppedError } from '../../../../src/util/errors.ts'
 import { openClaims } from '../../../fixtures/claims-store.ts'
+import type { FakeFiles } from '../../../fixtures/fake-files.ts'
 
 const HOUR = 3_600_000
 const WRITER = peerIdOf(Buffer.alloc(32, 1))
@@ -128,4 +131,100 @@ test('a block that is damaged or cannot be read is reported, and one that is not
   assert.equal(await codeOf(new RowCorruptError('a row is damaged')), 'BlockCorruptError')
   assert.equal(await codeOf(Buffer.from('other bytes')), 'BlockCorruptError')
   assert.deepEqual(told, ['BlockUnreadableError', 'BlockUnreadableError', 'BlockCorruptError', 'BlockCorruptError'])
+})
+
+/** Changes the file that holds a block. */
+function harm(files: FakeFiles, bytes: Uint8Array, change: (content: Buffer) => Buffer): void {
+  for (const [path, content] of files.contents())
+    if (content.includes(Buffer.from(bytes.subarray(0, 1_000)))) files.corrupt(path, change)
+}
+
+/** Bytes of a length that a sealed chunk may have. */
+const chunk = Buffer.alloc(padme(99_000) + 52, 'chunk ')
+
+for (const [what, length] of [
+  ['to nothing', 0],
+  ['to a length that no sealed chunk has', 70_001],
+  ['to the length of another sealed chunk', padme(70_000) + 52]
+] as const) {
+  test(`a block file that was cut ${what} is written anew by a keep that has its bytes`, async () => {
+    const { files, local, capacity } = await openClaims()
+    const cid = nameBlock(chunk)
+    await local.keep(cid, chunk)
+    const usedBytes = capacity.usedBytes
+    harm(files, chunk, content => content.subarray(0, length))
+    capacity.add(length - chunk.byteLength)
+    await local.keep(cid, chunk)
+    assert.ok(await local.has(cid))
+    assert.deepEqual(Buffer.from((await local.get(cid))!), chunk)
+    assert.equal(capacity.usedBytes, usedBytes)
+  })
+}
+
+for (const length of [0, 70_001]) {
+  test(`a block file that was cut to ${length} bytes does not count as here before anybody has read it`, async () => {
+    const { files, local } = await openClaims()
+    const cid = nameBlock(chunk)
+    await local.keep(cid, chunk)
+    harm(files, chunk, content => content.subarray(0, length))
+    assert.ok(!(await local.has(cid)))
+    assert.ok(!(await local.claimIfHere(cid, () => assert.fail('claimed a block that is cut short'))))
+    assert.deepEqual(local.bad, { found: 1, left: 1 })
+  })
+}
+
+for (const bytes of [small, chunk]) {
+  test(`a rotten block of ${bytes.byteLength} bytes counts as missing once it is known, until it is kept again`, async () => {
+    const { files, local } = await openClaims()
+    const cid = nameBlock(bytes)
+    await local.keep(cid, bytes)
+    harm(files, bytes, content => {
+      content[content.byteLength - 1]! ^= 1
+      return content
+    })
+    await assert.rejects(local.get(cid), BlockCorruptError)
+    assert.ok(!(await local.has(cid)))
+    assert.ok(!(await local.claimIfHere(cid, () => assert.fail('claimed a bad block'))))
+    await local.keep(cid, bytes)
+    assert.ok(await local.claimIfHere(cid, nothing))
+    assert.deepEqual(Buffer.from((await local.get(cid))!), bytes)
+    assert.deepEqual(local.bad, { found: 1, left: 0 })
+  })
+}
+
+test('a whole block of a length that no sealed chunk has counts as here, and is read only once for that', async () => {
+  const cid = nameBlock(small)
+  let reads = 0
+  const store = {
+    sizeOf: async () => small.byteLength,
+    async *get() {
+      reads++
+      yield small
+    }
+  }
+  const local = new LocalBlocks(store as never, {} as never)
+  assert.deepEqual([await local.has(cid), await local.has(cid), reads], [true, true, 1])
+})
+
+test('a bad block is freed like any other, and is forgotten then', async () => {
+  const { files, local } = await openClaims()
+  const cid = nameBlock(chunk)
+  await local.keep(cid, chunk)
+  harm(files, chunk, content => content.subarray(0, 10))
+  assert.ok(!(await local.has(cid)))
+  assert.ok(await local.release(cid, () => true))
+  const paths = [...files.contents().keys()].filter(path => path.startsWith('blocks/'))
+  assert.deepEqual([paths, local.bad.left], [[], 0])
+})
+
+test('a block of a store without sizes is written anew once it is known to be bad', async () => {
+  const store = new MemoryBlockstore()
+  const local = new LocalBlocks(store, {} as never)
+  const cid = nameBlock(small)
+  await local.keep(cid, small)
+  await store.put(cid, Buffer.from('rot'))
+  await assert.rejects(local.get(cid), BlockCorruptError)
+  assert.ok(!(await local.has(cid)))
+  await local.keep(cid, small)
+  assert.ok(await local.has(cid))
 })

@@ -30,7 +30,7 @@ test('a member may evict while it is certain what is needed', async () => {
 
 test('a member may not evict for an hour after an unclean stop', async () => {
   const { clock, guard } = setup()
-  guard.noteUncleanStop()
+  guard.notePromised(HOUR)
   clock.advance(HOUR - 1)
   await assert.rejects(guard.assertMayEvict(undefined), EvictRefusedError)
   clock.advance(1)

@@ -1,14 +1,16 @@
 import assert from 'node:assert/strict'
 import { type TestContext, test } from 'node:test'
+import { putIdOf } from '../../../../src/blocks/hold/claims.ts'
 import { Holds } from '../../../../src/blocks/hold/holds.ts'
 import { Sweeper } from '../../../../src/blocks/repair/sweep.ts'
 import { nameBlock } from '../../../../src/format/cid.ts'
+import { peerIdOf } from '../../../../src/format/peer-id.ts'
 import { openClaims } from '../../../fixtures/claims-store.ts'
 import { RecordingLogger } from '../../../fixtures/logger.ts'
 import { settle } from '../../../fixtures/pass-time.ts'
 
 const MINUTE = 60_000
-const put = Buffer.alloc(16, 1)
+const put = putIdOf(peerIdOf(Buffer.alloc(32, 1)), Buffer.alloc(16, 1))
 const bytes = Buffer.from('a block that some put stored')
 const cid = nameBlock(bytes)
 
@@ -16,7 +18,7 @@ async function setup(t: TestContext) {
   const { clock, claims, local, store } = await openClaims()
   const holds = new Holds(clock)
   const logger = new RecordingLogger()
-  const state = { mayFree: true, underWay: false, errors: [] as unknown[] }
+  const state = { mayFree: true, isVerified: true, underWay: false, errors: [] as unknown[], orphansFreed: 0 }
   const sweeper = new Sweeper({
     clock,
     logger,
@@ -25,6 +27,10 @@ async function setup(t: TestContext) {
     holds,
     isUnderWay: () => state.underWay,
     mayFree: () => state.mayFree,
+    isVerified: () => state.isVerified,
+    onOrphansFreed: async () => {
+      state.orphansFreed++
+    },
     onError: error => state.errors.push(error)
   })
   t.after(async () => {
@@ -39,13 +45,13 @@ async function setup(t: TestContext) {
       await settle(20)
     }
   }
-  return { sweeper, local, claims, holds, logger, state, keep, pass }
+  return { clock, sweeper, local, claims, holds, logger, state, keep, pass }
 }
 
 test('the sweeper frees a block within a minute after its claim and the grace have passed', async t => {
   const { sweeper, local, keep, pass, logger } = await setup(t)
   await keep(10 * MINUTE)
-  sweeper.start({ mayHaveOrphans: false })
+  sweeper.start({ orphansFromAtMs: undefined })
   // The claim is written for half an hour more than asked, and ended five minutes late.
   await pass(45)
   assert.ok(await local.has(cid))
@@ -58,7 +64,7 @@ test('a sweep that may not free leaves the claim, and a later one frees the bloc
   const { sweeper, local, state, keep, pass } = await setup(t)
   await keep(MINUTE)
   state.mayFree = false
-  sweeper.start({ mayHaveOrphans: false })
+  sweeper.start({ orphansFromAtMs: undefined })
   await pass(60)
   assert.ok(await local.has(cid))
   state.mayFree = true
@@ -70,7 +76,7 @@ test('the claims of a put that is under way do not end, nor those of a block tha
   const { sweeper, local, holds, state, keep, pass } = await setup(t)
   await keep(MINUTE)
   state.underWay = true
-  sweeper.start({ mayHaveOrphans: false })
+  sweeper.start({ orphansFromAtMs: undefined })
   await pass(60)
   assert.ok(await local.has(cid))
   state.underWay = false
@@ -81,21 +87,37 @@ test('the claims of a put that is under way do not end, nor those of a block tha
   assert.ok(!(await local.has(cid)))
 })
 
-test('blocks without a claim are freed after an unclean stop, once it is certain which blocks are needed, and at no other time', async t => {
+test('blocks without a claim are freed once all is certain after an unclean stop, and at no other time', async t => {
   for (const mayHaveOrphans of [false, true]) {
-    const { sweeper, local, state, pass } = await setup(t)
+    const { clock, sweeper, local, state, pass } = await setup(t)
     await local.keep(cid, bytes)
-    state.mayFree = false
-    sweeper.start({ mayHaveOrphans })
-    await pass(3)
-    assert.ok(await local.has(cid))
+    Object.assign(state, { mayFree: false, isVerified: false })
+    sweeper.start({ orphansFromAtMs: mayHaveOrphans ? clock.now() + 5 * MINUTE : undefined })
+    await pass(6)
+    state.mayFree = true
+    await pass(1)
+    assert.ok(await local.has(cid), 'the index was not verified')
+    Object.assign(state, { mayFree: false, isVerified: true })
+    await pass(1)
+    assert.ok(await local.has(cid), 'it is not certain which blocks are needed')
     state.mayFree = true
     await pass(1)
     assert.equal(await local.has(cid), !mayHaveOrphans)
     await local.keep(cid, bytes)
     await pass(3)
     assert.ok(await local.has(cid), 'the search for such blocks is done once')
+    assert.equal(state.orphansFreed, mayHaveOrphans ? 1 : 0)
   }
+})
+
+test('blocks without a claim stay after an unclean stop for as long as a claim that was lost could last', async t => {
+  const { clock, sweeper, local, pass } = await setup(t)
+  await local.keep(cid, bytes)
+  sweeper.start({ orphansFromAtMs: clock.now() + 10 * MINUTE })
+  await pass(9)
+  assert.ok(await local.has(cid))
+  await pass(1)
+  assert.ok(!(await local.has(cid)))
 })
 
 test('a sweep that fails is reported and repeated a minute later', async t => {
@@ -105,7 +127,7 @@ test('a sweep that fails is reported and repeated a minute later', async t => {
   t.mock.method(claims, 'expired', () => {
     throw new Error('the index cannot be read')
   })
-  sweeper.start({ mayHaveOrphans: false })
+  sweeper.start({ orphansFromAtMs: undefined })
   await pass(60)
   assert.equal(state.errors.length, 60)
   t.mock.method(claims, 'expired', expired)

@@ -1,0 +1,143 @@
+import { RowCorruptError } from '../disk/errors.ts'
+import { type IndexDb, indexKey } from '../disk/index-db.ts'
+import { IndexOps, type IndexSink } from '../disk/index-sink.ts'
+import { type Cursor, encodePlace, isSamePlace, type Place } from '../disk/place.ts'
+import type { Store } from '../disk/store.ts'
+import { TABLES } from '../disk/tables.ts'
+import { idOf, type SomeStatement } from '../format/statement.ts'
+import { fromHex, shortHex, toHex, utf8 } from '../util/bytes.ts'
+import { type Logger, reasonOf } from '../util/logger.ts'
+import { LOST_NOTED_MAX, SEARCHES_MAX } from './constants.ts'
+import { classOfKey, decodeEntry, statementIdOf } from './keys.ts'
+import type { Positions } from './positions.ts'
+
+export interface LostStatementsOptions {
+  store: { index: IndexDb } & Pick<Store, 'markDead' | 'read' | 'readUnchecked' | 'segments'>
+  positions: Pick<Positions, 'removeFrom'>
+  log: Logger
+  /** Runs work while no batch of statements is under way. */
+  alone: (work: () => Promise<void>) => Promise<void>
+}
+
+/**
+ * The statements that this member has lost, because their rows are damaged. Such a statement counts as absent: its row of
+ * the index is removed, so that it is accepted again like any other when another member sends it. What higher rooms
+ * derived from it stays. Its id is noted, so that the other members are asked for it, until it has come again.
+ *
+ * A status is only removed. Its author signs another one soon, and the others do not keep the old one.
+ */
+export class LostStatements {
+  readonly #options: LostStatementsOptions
+  /** The ids (hex). */
+  readonly #ids = new Set<string>()
+  /** Damaged stretches whose statements were looked for. */
+  readonly #searched = new Set<string>()
+  #work: Promise<void> = Promise.resolve()
+
+  constructor(options: LostStatementsOptions) {
+    this.#options = options
+  }
+
+  get count(): number {
+    return this.#ids.size
+  }
+
+  /** Reads the table. Call it once the index is up to date. */
+  async load(): Promise<void> {
+    const table = indexKey(TABLES.lost)
+    for await (const { key } of this.#options.store.index.range(table))
+      this.#ids.add(toHex(key.subarray(table.byteLength)))
+  }
+
+  has(id: Uint8Array): boolean {
+    return this.#ids.size > 0 && this.#ids.has(toHex(id))
+  }
+
+  /** Returns the ids of at most `limit` of them. */
+  list(limit: number): Uint8Array[] {
+    return [...this.#ids].slice(0, limit).map(fromHex)
+  }
+
+  /** Notes that the row at a place, which the index has under this key, is damaged. The index follows a moment later. */
+  note(key: Uint8Array, place: Place): void {
+    const id = statementIdOf(key)
+    if (this.has(id) || this.#ids.size >= LOST_NOTED_MAX) return
+    this.#ids.add(toHex(id))
+    this.#options.log.error('statement %s is damaged on this disk; the other members are asked for it', shortHex(id))
+    this.#inTurn(() => this.#options.alone(() => this.#remove(key, id, place)))
+  }
+
+  /** Looks for the statements whose rows lie in a damaged stretch. Each stretch is searched once. */
+  search({ segment, offset }: Cursor): void {
+    const stretch = `${segment}:${offset}`
+    if (this.#searched.has(stretch) || this.#searched.size >= SEARCHES_MAX) return
+    this.#searched.add(stretch)
+    this.#inTurn(() => this.#search(segment))
+  }
+
+  /** Resolves once everything that was noted by now is in the index. */
+  settled(): Promise<void> {
+    return this.#work
+  }
+
+  /** Removes the notes about statements that have come again. Call `returned` once the index holds the batch. */
+  returnIn(sink: IndexSink, statements: readonly SomeStatement[]): void {
+    for (const { id } of statements) if (this.has(id)) sink.del(lostKey(id))
+  }
+
+  returned(statements: readonly SomeStatement[]): void {
+    if (this.#ids.size > 0) for (const statement of statements) this.#ids.delete(idOf(statement))
+  }
+
+  async #remove(key: Uint8Array, id: Uint8Array, place: Place): Promise<void> {
+    const { store, positions } = this.#options
+    const value = await store.index.get(key)
+    const entry = value === undefined ? undefined : decodeEntry(value)
+    // It may have been replaced, or have come again, since it was read.
+    if (entry === undefined || !isSamePlace(entry.place, place)) {
+      this.#ids.delete(toHex(id))
+      return
+    }
+    const isStatus = Buffer.from(await store.readUnchecked(place)).includes(STATUS)
+    const ops = new IndexOps()
+    ops.del(key)
+    await positions.removeFrom(ops, [{ class: classOfKey(key), id, sequence: entry.sequence, isCounted: !isStatus }])
+    ops.addAll(store.markDead([place]))
+    if (!isStatus) ops.put(lostKey(id), encodePlace(place))
+    await store.index.batch(ops.all)
+    if (isStatus) this.#ids.delete(toHex(id))
+  }
+
+  async #search(segment: number): Promise<void> {
+    const { store } = this.#options
+    const known = new Map<number, { key: Uint8Array; place: Place }>()
+    for await (const { key, value } of store.index.range(indexKey(TABLES.statements))) {
+      const { place } = decodeEntry(value)
+      if (place.segment === segment) known.set(place.offset, { key, place })
+    }
+    for await (const { place } of store.segments.scanSegment(segment)) known.delete(place.offset)
+    for (const { key, place } of known.values()) {
+      await store.read(place).then(
+        () => {},
+        error => {
+          if (!(error instanceof RowCorruptError)) throw error
+          this.note(key, place)
+        }
+      )
+    }
+  }
+
+  // Nobody waits for this, least of all a projection that has just met the damage: it may hold up all other batches.
+  #inTurn(work: () => Promise<void>): void {
+    this.#work = this.#work
+      .then(work)
+      .catch(error => this.#options.log('could not note statements that are damaged: %s', reasonOf(error)))
+  }
+}
+
+/** The kind of a status, as its bytes hold it. A damaged row can only be guessed to be one. */
+const STATUS = Buffer.concat([utf8('dkind'), Buffer.of(0x66), utf8('status')])
+
+function lostKey(id: Uint8Array): Uint8Array {
+  return indexKey(TABLES.lost, id)
+}

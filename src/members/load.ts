@@ -1,0 +1,36 @@
+import type { AnyStatement } from '../format/statement.ts'
+import { MEMBERSHIP } from '../log/keys.ts'
+import type { Log } from '../log/log.ts'
+import type { AcceptedStatement, LoggedStatement } from '../log/projection.ts'
+import type { LocalMember } from './local-member.ts'
+import type { Roster } from './roster.ts'
+import type { Settings } from './settings.ts'
+import type { Statuses } from './statuses.ts'
+
+export interface MembershipParts {
+  log: Log
+  roster: Roster
+  settings: Settings
+  statuses: Statuses
+  self: LocalMember
+}
+
+/**
+ * Loads what the log holds about membership into memory, and adds to the log what it lacks of the statements in our
+ * keystore. Call it once, before anything is received.
+ */
+export async function loadMembership({ log, roster, settings, statuses, self }: MembershipParts): Promise<void> {
+  const known: LoggedStatement[] = []
+  for await (const item of log.all(MEMBERSHIP)) known.push(item)
+  const ofKind = (kind: string): AcceptedStatement[] =>
+    known.filter(({ statement }) => statement.kind === kind) as AcceptedStatement[]
+  roster.load(known.map(({ statement }) => statement))
+  settings.load(ofKind('settings'))
+  // After a power cut the index may hold an older status besides the newer one.
+  await log.forget(statuses.load(ofKind('status')))
+  for (const statement of self.statements) {
+    const [isKnown] = await log.has([statement.id])
+    const authorized = roster.authorize(statement as AnyStatement)
+    if (isKnown !== true && 'author' in authorized) await log.append([statement], authorized)
+  }
+}

@@ -1,0 +1,120 @@
+import type { IndexDb } from '../disk/index-db.ts'
+import { comparedMembers, comparedOp, doubtOps, endDoubtOps, isInDoubt } from '../disk/index-marks.ts'
+import type { PeerId } from '../format/peer-id.ts'
+import { KeyedLocks } from '../util/locks.ts'
+import { type ComponentLogger, type Logger, reasonOf } from '../util/logger.ts'
+
+/** Another member, as this one knows it. */
+export interface OtherMember {
+  peer: PeerId
+  /** What the view says of it; `unknown` if no status of it has arrived. */
+  state: 'in' | 'out' | 'unknown'
+}
+
+export interface FullComparisonOptions {
+  index: IndexDb
+  logger: ComponentLogger
+  /** Returns all members but this one. */
+  others: () => readonly OtherMember[]
+}
+
+/**
+ * Says whether this member has to compare its whole log with the others before it may free anything. That is so once its
+ * index has been in doubt, because only the lost index, or a damaged row, may have known of a record that needs a block
+ * here. The doubt and the members that were compared since are in the index, so that they survive a crash.
+ *
+ * The doubt ends once this member has compared with every other member that is not out. A member of which no status has
+ * arrived counts too, until one comparison is complete: whoever was compared would have known its status. A network with
+ * no other member is compared at once.
+ */
+export class FullComparison {
+  readonly #options: FullComparisonOptions
+  readonly #log: Logger
+  readonly #locks = new KeyedLocks()
+  readonly #compared = new Set<string>()
+  #isInDoubt = true
+
+  constructor(options: FullComparisonOptions) {
+    this.#options = options
+    this.#log = options.logger.forComponent('dfs:node:comparison')
+  }
+
+  /** False while nothing may be freed. To be safe, it is false until `load` has run. */
+  get isWhole(): boolean {
+    return !this.#isInDoubt
+  }
+
+  /** The number of members with which this member still has to compare its log; 0 if the index is not in doubt. */
+  get missing(): number {
+    return this.#isInDoubt ? this.#missing().length : 0
+  }
+
+  /**
+   * Reads what the index says. Call it once the members are loaded. `isNew` says that this start made the data directory,
+   * so that nothing can have been lost.
+   */
+  async load({ isNew }: { isNew: boolean }): Promise<void> {
+    const { index } = this.#options
+    this.#isInDoubt = await isInDoubt(index)
+    for (const peer of await comparedMembers(index)) this.#compared.add(peer)
+    if (this.#isInDoubt && isNew) await this.#alone(() => this.#end())
+    else await this.#check()
+    if (this.#isInDoubt) this.#log('frees nothing until it has compared with members: %d', this.missing)
+  }
+
+  /** Puts the index in doubt: something may have been lost just now. Errors of the index are logged. */
+  async begin(): Promise<void> {
+    const wasWhole = !this.#isInDoubt
+    this.#isInDoubt = true
+    await this.#alone(async () => {
+      this.#compared.clear()
+      await this.#options.index.batch(await doubtOps(this.#options.index))
+      if (wasWhole) this.#log('frees nothing until it has compared with all members again')
+    })
+  }
+
+  /** Notes that this member has fetched everything that another one had. Errors of the index are logged. */
+  async noteCompared(peer: PeerId): Promise<void> {
+    if (!this.#isInDoubt) return
+    await this.#alone(async () => {
+      await this.#options.index.batch([comparedOp(peer)])
+      this.#compared.add(peer)
+    })
+    await this.#check()
+  }
+
+  /** Ends the doubt if nothing is missing any more. Call it when the view changes. Errors of the index are logged. */
+  async noteView(): Promise<void> {
+    await this.#check()
+  }
+
+  async #check(): Promise<void> {
+    if (!this.#isInDoubt || this.#missing().length > 0) return
+    await this.#alone(async () => {
+      if (this.#missing().length === 0) await this.#end()
+    })
+  }
+
+  async #end(): Promise<void> {
+    const { index } = this.#options
+    await index.batch(await endDoubtOps(index))
+    this.#compared.clear()
+    this.#isInDoubt = false
+    this.#log('has compared with every member, and may free blocks')
+  }
+
+  #missing(): OtherMember[] {
+    const isAnyCompared = this.#compared.size > 0
+    return this.#options.others().filter(({ peer, state }) => {
+      if (this.#compared.has(peer)) return false
+      return state === 'in' || (state === 'unknown' && !isAnyCompared)
+    })
+  }
+
+  // If the index cannot be written, the doubt stays, in memory at least. That keeps blocks and does no other harm.
+  async #alone(work: () => Promise<void>): Promise<void> {
+    await this.#locks
+      .run('', work)
+      .catch(error => this.#log('could not note the state of the comparison: %s', reasonOf(error)))
+  }
+}

@@ -1,0 +1,58 @@
+import assert from 'node:assert/strict'
+import { mkdir, readdir, rm } from 'node:fs/promises'
+import { join } from 'node:path'
+import { test } from 'node:test'
+import { serveApi } from '../../src/http/server.ts'
+import { checkNodeOptions, createNode, isFirstStart, type NodeOptions } from '../../src/index.ts'
+import { FakeNode } from '../fixtures/fake-node.ts'
+import { codeOfRejection, startNode, temporaryFolder } from '../fixtures/nodes.ts'
+
+test('a node and its API start although the disk takes no file for their ports', async t => {
+  const { node, options } = await startNode(t, { listen: undefined })
+  await node.stop()
+  const { dataDir } = options
+  await rm(join(dataDir, 'ports.json'))
+  // A folder of this name makes every replacement of the file fail, as a full disk does.
+  for (const name of ['ports.json.new', 'api-port.new']) await mkdir(join(dataDir, name, 'x'), { recursive: true })
+  await startNode(t, { ...options, dataDir })
+  const api = await serveApi(new FakeNode(), { dataDir })
+  t.after(() => api.close())
+  const names = await readdir(dataDir)
+  assert.deepEqual([names.includes('ports.json'), names.includes('api-port')], [false, false])
+})
+
+test('a library call whose first start is not confirmed leaves nothing, and the next one is a first start', async t => {
+  const dataDir = join(await temporaryFolder(t), 'new/data')
+  const options = { dataDir, listen: ['/ip4/127.0.0.1/tcp/0'], mdns: false }
+  const confirmFirstStart = async (): Promise<void> => {
+    assert.ok((await readdir(dataDir)).includes('keystore'))
+    throw new RangeError('no')
+  }
+  assert.equal(await codeOfRejection(createNode({ ...options, confirmFirstStart })), 'RangeError')
+  assert.deepEqual(await readdir(join(dataDir, '../..')), [])
+  assert.ok(await isFirstStart({ dataDir }))
+  const node = await createNode({ ...options, confirmFirstStart: async () => {} })
+  await node.stop()
+  assert.equal(await isFirstStart({ dataDir }), false)
+  // It is asked at a first start only.
+  const again = await createNode({ ...options, confirmFirstStart })
+  await again.stop()
+})
+
+test('options that can never work are refused before anything is written', async t => {
+  const dataDir = join(await temporaryFolder(t), 'data')
+  const never: Array<Partial<NodeOptions>> = [
+    { bootstrap: ['bogus'] },
+    { bootstrap: ['/ip4/10.0.0.1'] },
+    { bootstrap: ['/ip4/10.0.0.1/udp/1'] },
+    { announce: ['bogus'] },
+    { listen: ['/ip4/127.0.0.1'] }
+  ]
+  for (const options of never) {
+    assert.throws(() => checkNodeOptions({ dataDir, ...options }), { code: 'invalid' }, JSON.stringify(options))
+    assert.equal(await codeOfRejection(createNode({ dataDir, mdns: false, ...options })), 'invalid')
+  }
+  assert.throws(() => checkNodeOptions({ dataDir: '' }), { code: 'invalid' })
+  assert.deepEqual(await readdir(join(dataDir, '..')), [])
+  checkNodeOptions({ dataDir, bootstrap: ['/dns4/node1/tcp/3000', '/dnsaddr/example.org', '/ip6/::1/tcp/1/ws'] })
+})

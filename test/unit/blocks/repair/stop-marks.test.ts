@@ -1,0 +1,46 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { HOLD_MS, ORPHANS_WAIT_MS } from '../../../../src/blocks/constants.ts'
+import { endOrphans, loadStopMarks, notePromised } from '../../../../src/blocks/repair/stop-marks.ts'
+import { IndexDb } from '../../../../src/disk/index-db.ts'
+import { ManualClock } from '../../../fixtures/clock.ts'
+import { silentLogger } from '../../../fixtures/logger.ts'
+import { MemoryDatabase } from '../../../fixtures/memory-database.ts'
+
+const HOUR = 3_600_000
+
+async function setup() {
+  const index = new IndexDb(new MemoryDatabase().asDatabase, silentLogger)
+  await index.open()
+  const clock = new ManualClock()
+  return { index, clock, load: (wasClean: boolean) => loadStopMarks(index, clock, { wasClean }) }
+}
+
+test('after an unclean stop the marks outlive clean restarts, and another unclean stop begins them again', async () => {
+  const { clock, load } = await setup()
+  assert.deepEqual(await load(true), { orphansFromAtMs: undefined, promisedMs: 0 })
+  const orphansFromAtMs = clock.now() + ORPHANS_WAIT_MS
+  assert.deepEqual(await load(false), { orphansFromAtMs, promisedMs: HOLD_MS })
+  clock.advance(HOUR / 2)
+  assert.deepEqual(await load(true), { orphansFromAtMs, promisedMs: HOUR / 2 })
+  assert.deepEqual(await load(false), { orphansFromAtMs: clock.now() + ORPHANS_WAIT_MS, promisedMs: HOLD_MS })
+})
+
+test('the mark of orphans goes once they are freed, and a promise that a clean stop notes lasts as long as it said', async () => {
+  const { index, clock, load } = await setup()
+  await load(false)
+  await endOrphans(index)
+  await notePromised(index, clock, HOUR / 4)
+  clock.advance(HOUR / 8)
+  assert.deepEqual(await load(true), { orphansFromAtMs: undefined, promisedMs: HOUR / 8 })
+  await notePromised(index, clock, 0)
+  assert.equal((await load(true)).promisedMs, 0)
+})
+
+test('a clock that was set back does not make the marks last longer than they ever could', async () => {
+  const { index, load } = await setup()
+  await load(false)
+  const earlier = new ManualClock(1_600_000_000_000)
+  const marks = await loadStopMarks(index, earlier, { wasClean: true })
+  assert.deepEqual(marks, { orphansFromAtMs: earlier.now() + ORPHANS_WAIT_MS, promisedMs: HOLD_MS })
+})

@@ -1,0 +1,86 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import type { Secrets } from '../../../src/disk/keystore.ts'
+import { REST } from '../../../src/log/keys.ts'
+import type { FakeFiles } from '../../fixtures/fake-files.ts'
+import { entryBy, TestMember } from '../../fixtures/member.ts'
+import { settle } from '../../fixtures/pass-time.ts'
+import { Setup } from './setup.ts'
+
+/** Flips a bit in the row of a statement. */
+function rot(member: TestMember, { bytes }: { bytes: Uint8Array }): void {
+  ;(member.files as FakeFiles).corrupt('segments/00000001.seg', content => {
+    const at = content.indexOf(Buffer.from(bytes))
+    assert.ok(at > 0)
+    content[at + bytes.byteLength - 1]! ^= 1
+    return content
+  })
+}
+
+async function filled(setup: Setup, secrets = setup.admin('a')) {
+  const a = await setup.member('a', { secrets })
+  const entries = [1, 2, 3].map(() => entryBy(a.self, setup.chance))
+  await a.log.append(entries, { author: a.self.publicKey, role: 'admin' })
+  return { a, entries, lost: entries[1]! }
+}
+
+/** Stops a member and opens what it left on its disk. */
+async function reopen({ clock, chance, network }: Setup, member: TestMember, secrets: Secrets): Promise<TestMember> {
+  await member.stop()
+  const files = (member.files as FakeFiles).reopen()
+  const database = member.database.after(member.database.batches)
+  return TestMember.open({ secrets, host: network.host('again', member.peer), clock, chance, files, database })
+}
+
+test('a damaged statement that nobody reads is found by the leaf check, and counts as absent', async t => {
+  const { a, entries, lost } = await filled(new Setup(t))
+  rot(a, lost)
+  await a.store.checkLeaf()
+  await settle()
+  assert.deepEqual([a.log.lostCount, a.log.lost(10)], [1, [Buffer.from(lost.id)]])
+  const ids = entries.map(({ id }) => id)
+  assert.deepEqual(await a.log.has(ids), [true, false, true])
+  assert.equal(await a.log.get(lost.id), undefined)
+  assert.equal((await a.log.list(REST, undefined, 10)).length, 2)
+  assert.equal((await a.log.positions.totals(REST)).count, 2)
+})
+
+test('a damaged statement is noted once, and no more once it has come again, also after a restart', async t => {
+  const setup = new Setup(t)
+  const { a, lost } = await filled(setup)
+  const before = await a.log.positions.totals(REST)
+  rot(a, lost)
+  for (let i = 0; i < 3; i++) assert.equal(await a.log.get(lost.id), undefined)
+  await settle()
+  assert.equal(a.log.lostCount, 1)
+  assert.deepEqual(await a.log.receive([lost.bytes], a.peer), ['ok'])
+  assert.equal(a.log.lostCount, 0)
+  assert.deepEqual(Buffer.from((await a.log.get(lost.id))!.statement.bytes), Buffer.from(lost.bytes))
+  assert.deepEqual(await a.log.positions.totals(REST), before)
+  await a.log.load()
+  assert.equal(a.log.lostCount, 0)
+})
+
+test('what was lost is still asked for after a restart', async t => {
+  const setup = new Setup(t)
+  const secrets = setup.admin('a')
+  const { a, lost } = await filled(setup, secrets)
+  rot(a, lost)
+  await a.store.checkLeaf()
+  await settle()
+  const again = await reopen(setup, a, secrets)
+  assert.deepEqual(again.log.lost(10), [Buffer.from(lost.id)])
+})
+
+test('a member starts although the row of its own grant is damaged, and writes the grant anew', async t => {
+  const setup = new Setup(t)
+  const secrets = setup.admin('a')
+  const a = await setup.member('a', { secrets })
+  const grant = a.self.statements.at(-1)!
+  rot(a, grant)
+  const again = await reopen(setup, a, secrets)
+  await settle()
+  assert.deepEqual(await again.log.has([grant.id]), [true])
+  assert.equal(again.log.lostCount, 0)
+  assert.ok((await again.log.get(grant.id)) !== undefined)
+})

@@ -1,0 +1,70 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { IndexDb } from '../../../src/disk/index-db.ts'
+import { adoptIndex } from '../../../src/disk/index-marks.ts'
+import { FullComparison, type OtherMember } from '../../../src/node/full-comparison.ts'
+import { silentLogger } from '../../fixtures/logger.ts'
+import { MemoryDatabase } from '../../fixtures/memory-database.ts'
+
+const STORE_ID = Buffer.alloc(16, 1)
+
+/** The comparison of one process, over what earlier ones left in the database. */
+async function open(database: MemoryDatabase, others: OtherMember[], { isNew = false } = {}) {
+  const index = new IndexDb(database.asDatabase, silentLogger)
+  await index.open()
+  await adoptIndex(index, STORE_ID).catch(() => {})
+  const comparison = new FullComparison({ index, logger: silentLogger, others: () => others })
+  assert.ok(!comparison.isWhole, 'before it knows')
+  await comparison.load({ isNew })
+  return { comparison, index }
+}
+
+const member = (peer: string, state: OtherMember['state'] = 'in') => ({ peer, state }) as OtherMember
+
+test('a rebuilt index is in doubt, across any number of crashes, until every member was compared', async () => {
+  let database = new MemoryDatabase()
+  const others = [member('a'), member('b')]
+  for (let i = 0; i < 3; i++) {
+    const { comparison } = await open(database, others)
+    assert.deepEqual([comparison.isWhole, comparison.missing], [false, 2 - Math.min(i, 1)])
+    await comparison.noteCompared('a' as OtherMember['peer'])
+    assert.deepEqual([comparison.isWhole, comparison.missing], [false, 1])
+    database = database.after(database.batches)
+  }
+  const { comparison } = await open(database, others)
+  await comparison.noteCompared('b' as OtherMember['peer'])
+  assert.deepEqual([comparison.isWhole, comparison.missing], [true, 0])
+  const after = await open(database.after(database.batches), [...others, member('c')])
+  assert.ok(after.comparison.isWhole)
+})
+
+test('a member that is out does not keep up the doubt, and one that goes out ends it', async () => {
+  const others = [member('a'), member('b', 'out')]
+  const { comparison } = await open(new MemoryDatabase(), others)
+  assert.equal(comparison.missing, 1)
+  others[0]!.state = 'out'
+  await comparison.noteView()
+  assert.ok(comparison.isWhole)
+})
+
+test('a member of which no status has arrived keeps up the doubt until one comparison is complete', async () => {
+  const others = [member('a', 'unknown'), member('b', 'unknown')]
+  const { comparison } = await open(new MemoryDatabase(), others)
+  assert.equal(comparison.missing, 2)
+  await comparison.noteCompared('a' as OtherMember['peer'])
+  assert.ok(comparison.isWhole)
+})
+
+test('a network of one member, and a new data directory, are compared at once', async () => {
+  assert.ok((await open(new MemoryDatabase(), [])).comparison.isWhole)
+  assert.ok((await open(new MemoryDatabase(), [member('a')], { isNew: true })).comparison.isWhole)
+})
+
+test('a new doubt forgets who was compared before it', async () => {
+  const database = new MemoryDatabase()
+  const { comparison } = await open(database, [member('a'), member('b')])
+  await comparison.noteCompared('a' as OtherMember['peer'])
+  await comparison.begin()
+  assert.equal(comparison.missing, 2)
+  assert.equal((await open(database.after(database.batches), [member('a'), member('b')])).comparison.missing, 2)
+})
