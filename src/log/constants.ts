@@ -26,8 +26,8 @@ export const LOST_MAX = IDS_MAX
 /** How long the others wait for a member that is slow to send statements before they go on without it. */
 export const FETCH_TURN_MS = 5_000
 /**
- * Two members that have exchanged everything but have different totals may still be exchanging. It is in doubt only
- * if neither total has changed for this long.
+ * Two members that have exchanged everything but have different totals may still be exchanging. It is a doubt only
+ * if the difference has been the same for this long.
  */
 export const DOUBT_AFTER_MS = 5 * 60_000
 /** In doubt, all ids of a member are listed again, at most this often. */
