@@ -53,7 +53,7 @@ export class LostStatements {
     return this.#ids.size > 0 && this.#ids.has(toHex(id))
   }
 
-  /** Returns the ids of at most `limit` of them. */
+  /** Returns at most `limit` ids of lost statements, the same ones until some of them come again. */
   list(limit: number): Uint8Array[] {
     return [...this.#ids].slice(0, limit).map(fromHex)
   }
@@ -127,7 +127,8 @@ export class LostStatements {
     }
   }
 
-  // Nobody waits for this, least of all a projection that has just met the damage: it may hold up all other batches.
+  // The caller must not wait for this. It may be a projection that has just met the damage, and all other batches wait
+  // for that projection.
   #inTurn(work: () => Promise<void>): void {
     this.#work = this.#work
       .then(work)
@@ -135,7 +136,7 @@ export class LostStatements {
   }
 }
 
-/** The kind of a status, as its bytes hold it. A damaged row can only be guessed to be one. */
+/** Bytes that every status contains. They let us guess whether a damaged row was a status. */
 const STATUS = Buffer.concat([utf8('dkind'), Buffer.of(0x66), utf8('status')])
 
 function lostKey(id: Uint8Array): Uint8Array {

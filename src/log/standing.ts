@@ -9,8 +9,8 @@ import type { Position, Totals } from './positions.ts'
  */
 export class Standing {
   /**
-   * How far this member has taken what the other has, apart from the statements in `held`. Undefined until the first
-   * comparison on this connection has come to its end.
+   * The position up to which this member has taken the other's statements, apart from those in `held`. Undefined until
+   * the first comparison on this connection has come to its end.
    */
   position: Position | undefined
   /** Statements that our log refused with a verdict that may change, by their ids in hex. */

@@ -24,7 +24,7 @@ export interface WithheldNewsOptions {
   compareAll: (peer: PeerId, signal: AbortSignal) => Promise<unknown>
 }
 
-/** News that a member's status names and that is not here. */
+/** News that is missing here although its author's status names it. */
 interface Missing {
   head: Hlc
   /** When we first saw that it is missing; monotonic time. */
@@ -80,7 +80,8 @@ export class WithheldNews {
     if (peers.length === 0) return
     log('news that statuses name has not come, authors: %d; comparing whole logs', overdue.length)
     for (const peer of peers) await this.#compareAll(peer, signal)
-    // An attempt that failed counts too. Otherwise a member that breaks off would have us list everything each minute.
+    // An attempt that failed counts too. Otherwise a member that breaks off would make us list everything at each
+    // check.
     this.#comparedAllAtMs = clock.monotonic()
     await this.#look()
   }
