@@ -61,7 +61,7 @@ export class EarlyRows implements RowProjection {
     return true
   }
 
-  /** Yields the early statements, those whose time comes first, first. */
+  /** Yields the early statements in the order of their stamps. */
   async *all(): AsyncGenerator<EarlyStatement> {
     for await (const { key, value } of this.#store.index.range(indexKey(TABLES.early))) {
       const payload = await this.#store.read(decodePlace(value)).catch(error => {

@@ -20,9 +20,10 @@ export interface LostStatementsOptions {
 }
 
 /**
- * The statements that this member has lost, because their rows are damaged. Such a statement counts as absent: its row of
- * the index is removed, so that it is accepted again like any other when another member sends it. What higher rooms
- * derived from it stays. Its id is noted, so that the other members are asked for it, until it has come again.
+ * The statements that this member has lost, because their rows are damaged. Such a statement counts as absent: its row
+ * of the index is removed, so that it is accepted again like any other when another member sends it. The rows that
+ * higher rooms derived from it stay. Its id is noted until it has come again, so that the other members are asked for
+ * it.
  *
  * A status is only removed. Its author signs another one soon, and the others do not keep the old one.
  */

@@ -81,9 +81,9 @@ export class Standing {
 }
 
 /**
- * What two totals say. They are `moving` while they may differ only because the two members are still exchanging
- * statements. If the difference stays, the other member may not have taken everything from us, and we `ask` it once to
- * compare. If the difference is still there after that, it is a `doubt`, and all ids should be listed again.
+ * The result of comparing two totals. They are `moving` while they may differ only because the two members are still
+ * exchanging statements. If the difference stays, the other member may not have taken everything from us, and we `ask`
+ * it once to compare. If the difference is still there after that, it is a `doubt`, and all ids should be listed again.
  */
 export type Judgement = 'equal' | 'moving' | 'ask' | 'doubt'
 

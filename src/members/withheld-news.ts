@@ -96,7 +96,8 @@ export class WithheldNews {
       const status = statuses.of(peer)
       const here = (await newest.of(key)) ?? 0n
       const before = this.#missing.get(peer)
-      // While a member goes on writing, each status names later news. What counts is how long the same news is missing.
+      // While a member goes on writing, each status names later news. So we measure how long the same news has been
+      // missing.
       if (before !== undefined && before.head > here) continue
       this.#missing.delete(peer)
       const head = status === undefined ? 0n : decodeHlc(status.fields.head)
