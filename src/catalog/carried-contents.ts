@@ -9,7 +9,7 @@ import { type EntryState, isOrigin, stampKey } from './heads.ts'
 import type { NewRecord } from './record-reader.ts'
 import { decodeHead, encodeHead, type HeadFields } from './rows/head-codec.ts'
 import { carriedKey, recordsKey, waitingRecordKey } from './rows/keys.ts'
-import { contentOf, decodeRecordRow } from './rows/record-rows.ts'
+import { contentOf, contentTag, decodeRecordRow } from './rows/record-rows.ts'
 
 /**
  * Decides which records of an entry may carry the content that they name. A record that keeps an old `written` counts
@@ -35,7 +35,7 @@ export class CarriedContents {
     const admitted = added.filter(isEntitled).map(({ record }) => record)
     const shown = admitted.filter(({ op }) => op === 'put')
     for (const record of shown)
-      if (!isOrigin(record)) sink.put(carriedKey(this.#entry, record.written, contentOf(record)), NOTHING)
+      if (!isOrigin(record)) sink.put(carriedKey(this.#entry, record.written, tagOf(record)), NOTHING)
     if (admitted.length < added.length) {
       const contents = new Set(shown.map(contentKey))
       for (const item of added) {
@@ -55,7 +55,7 @@ export class CarriedContents {
     const wrote = value === undefined ? undefined : decodeRecordRow(value).wrote
     return (
       (wrote !== undefined && equalBytes(wrote, content)) ||
-      this.#index.has(carriedKey(this.#entry, record.written, content))
+      this.#index.has(carriedKey(this.#entry, record.written, contentTag(content)))
     )
   }
 
@@ -74,7 +74,7 @@ export class CarriedContents {
   ): Promise<void> {
     const distinct = new Map(shown.map(record => [contentKey(record), record]))
     for (const { written, ...rest } of distinct.values())
-      for await (const { key, value } of this.#index.range(waitingRecordKey(this.#entry, written, contentOf(rest)))) {
+      for await (const { key, value } of this.#index.range(waitingRecordKey(this.#entry, written, tagOf(rest)))) {
         const record = decodeHead(this.#entry, decodeOwn(value) as HeadFields)
         state.waiting -= weightOf(record)
         sink.del(key)
@@ -85,7 +85,7 @@ export class CarriedContents {
 
 /** Returns the key under which a record waits if it may not carry its content yet. */
 export function keyOfWaiting(record: EntryRecord): Uint8Array {
-  return waitingRecordKey(record.entry, record.written, contentOf(record), record.id)
+  return waitingRecordKey(record.entry, record.written, tagOf(record), record.id)
 }
 
 /**
@@ -99,6 +99,10 @@ export function isEntitled({ record: { op, stamp, written }, role }: Pick<NewRec
 /** Returns what a waiting record counts for: about as many as the rows that the index changes to admit it. */
 function weightOf({ seen }: EntryRecord): number {
   return 1 + seen.length
+}
+
+function tagOf(record: Pick<EntryRecord, 'root' | 'rootEpoch'>): Uint8Array {
+  return contentTag(contentOf(record))
 }
 
 function contentKey(record: EntryRecord): string {

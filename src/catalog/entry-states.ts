@@ -11,7 +11,7 @@ import type { NewRecord } from './record-reader.ts'
 import { carriedKey, recordsKey, twinKey } from './rows/keys.ts'
 import { OlderHeads } from './rows/older-heads.ts'
 import { loadPast, writePast } from './rows/past-rows.ts'
-import { decodeRecordRow, encodeRecordRow, type RecordRow, recordRowOf } from './rows/record-rows.ts'
+import { contentTag, decodeRecordRow, encodeRecordRow, type RecordRow, recordRowOf } from './rows/record-rows.ts'
 
 /** The record that counts under a stamp, if it is new, and the one that counted there before. */
 interface Counted {
@@ -149,7 +149,7 @@ function countTwins(
   for (const { id, wrote } of rows) {
     if (equalBytes(id, first.id)) continue
     sink.put(twinKey({ entry, stamp, id }), NOTHING)
-    if (wrote !== undefined) sink.put(carriedKey(entry, stamp, wrote), NOTHING)
+    if (wrote !== undefined) sink.put(carriedKey(entry, stamp, contentTag(wrote)), NOTHING)
   }
   if (first !== before) sink.put(recordsKey(entry, stamp), encodeRecordRow(first))
   if (first.isDelete) state.deleteStamps.add(stampKey(stamp))

@@ -127,7 +127,9 @@ export class CatalogProjection implements Projection {
       const group = groups.get(key) ?? { entry, added: [], again: [], arrivedAtMs }
       groups.set(key, group)
       group.arrivedAtMs = Math.min(group.arrivedAtMs, arrivedAtMs)
-      if (await this.#isKnown(item, known[i])) group.again.push(item)
+      // Nearly all records are new, and that is seen without another look at the index.
+      const isNew = known[i] === undefined && isEntitled(item)
+      if (!isNew && (await this.#isKnown(item, known[i]))) group.again.push(item)
       else group.added.push(item)
     }
     for (const { added } of groups.values())

@@ -30,7 +30,7 @@ export interface Push {
 /** One page of ids. */
 export interface IdPage {
   ids: Uint8Array[]
-  /** Where the news begins that follows the page. */
+  /** The position at which the news after this page begins. */
   position: Position
   isEnd: boolean
   /** The totals of the class when the peer answered. */

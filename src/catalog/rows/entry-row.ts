@@ -1,7 +1,6 @@
 import { decodeOwn, encodeCanonical } from '../../format/canonical.ts'
 import { decodeStamp, encodeStamp, ROOT_ENTRY, type Seen, seenKey } from '../../format/entry.ts'
 import { compareStamps, type Stamp } from '../../format/stamp.ts'
-import { compareBytes } from '../../util/bytes.ts'
 import { type EntryState, stampKey } from '../heads.ts'
 import { decodeHead, decodeSeen, encodeHead, encodeSeen, type HeadFields, type StampFields } from './head-codec.ts'
 
@@ -97,9 +96,7 @@ export function decodeEntryRow(entry: Uint8Array, bytes: Uint8Array): EntryRow {
 function deletedPastOfHeads({ heads, deletedPast }: EntryState): Seen[] {
   if (deletedPast.size === 0) return []
   const wrote = new Set(heads.map(({ written }) => seenKey(written.author, written.incarnation)))
-  return [...wrote]
-    .flatMap(key => deletedPast.get(key) ?? [])
-    .sort((a, b) => compareBytes(a.author, b.author) || compareBytes(a.incarnation, b.incarnation))
+  return [...wrote].flatMap(key => deletedPast.get(key) ?? [])
 }
 
 /** Returns the stamps that heads name as their `written` although a delete has them. */

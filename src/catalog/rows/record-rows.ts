@@ -17,14 +17,17 @@ export interface RecordRow {
 const ID_BYTES = 32
 const WROTE = 1
 const IS_DELETE = 2
-/** The bytes of a hash that tell contents apart. */
-const CONTENT_BYTES = 16
-const NO_CONTENT: Uint8Array = new Uint8Array(CONTENT_BYTES)
+/** The bytes of the hash that stands for a content in a key. */
+const CONTENT_TAG_BYTES = 16
 
-/** Returns 16 bytes that stand for what a record has as content: its root and the epoch of the root. */
+/** Returns what a record has as content: the epoch of its root and the root, or nothing. */
 export function contentOf({ root, rootEpoch }: Pick<EntryRecord, 'root' | 'rootEpoch'>): Uint8Array {
-  if (root === null || rootEpoch === null) return NO_CONTENT
-  return hash('sha256', concatBytes(rootEpoch, root), 'buffer').subarray(0, CONTENT_BYTES)
+  return root === null || rootEpoch === null ? NOTHING : concatBytes(rootEpoch, root)
+}
+
+/** Returns the bytes that stand for a content in keys, 16 bytes. */
+export function contentTag(content: Uint8Array): Uint8Array {
+  return hash('sha256', content, 'buffer').subarray(0, CONTENT_TAG_BYTES)
 }
 
 /** Returns what the row of a record's stamp says if the record is the only one under it. */

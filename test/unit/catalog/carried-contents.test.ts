@@ -53,6 +53,11 @@ test("a writer's move of what an admin has sealed anew counts as soon as the adm
     assert.equal(await shownAfter(...order.map(record => [record])), '/g new seal')
     assert.equal(await shownAfter(order), '/g new seal')
   }
+  assert.equal(await shownAfter([moved, moved], [wrote, wrote, resealed, resealed]), '/g new seal')
+  const setup = await Setup.open()
+  await setup.add(moved, moved)
+  await setup.add(wrote)
+  assert.equal((await setup.tree.entry(ENTRY))!.row.state.waiting, 1 + moved.record.seen.length)
   assert.equal(await shownAfter([wrote, moved]), '/f old seal', 'until then what was there before shows')
   assert.equal(await shownAfter([moved]), 'nothing')
   assert.equal(await shownAfter([moved], [wrote], [moved], [resealed], [moved]), '/g new seal', 'some of them twice')

@@ -46,6 +46,10 @@ test('each number in a statement is refused outside of its bounds, when it is de
   }
 })
 
+test('copies are a number of one byte, of which 0 stands for every member', () => {
+  assert.equal(bounds.REPLICAS_MAX, 255)
+})
+
 test('no kind of statement has a number without a bound', () => {
   const paths = (value: unknown, path: string): string[] => {
     if (typeof value === 'number') return [path]
