@@ -160,9 +160,9 @@ export class IndexDb {
 
   /**
    * Applies all changes or none, after all earlier batches. Without `sync`, a power cut may undo the batch. In that
-   * case either all later batches are undone too, or `open` refuses the index. Throws the errors of the disk. A batch
-   * that failed does not show, but it may after a restart or a `reopen`. If the index is not open, the batch is refused
-   * at once.
+   * case either all later batches are undone too, or `open` refuses the index. Throws the errors of the disk. The
+   * changes of a failed batch are not visible, but may become visible after a restart or a `reopen`. If the index is
+   * not open, the batch is refused at once.
    */
   async batch(ops: readonly IndexOp[], { sync = false }: BatchOptions = {}): Promise<void> {
     if (ops.length === 0) return

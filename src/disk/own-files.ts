@@ -43,7 +43,7 @@ export function isOwnName(name: string): boolean {
  */
 export async function removeOwnFiles(root: string, folder = ''): Promise<void> {
   const entries = await readdir(join(root, folder), { withFileTypes: true })
-  // The format file goes last. Without it, what a crash in between leaves would not be recognised as a node's.
+  // The format file is removed last. Without it, nobody could tell after a crash that the remaining files are a node's.
   entries.sort((a, b) => Number(a.name === FORMAT_FILE) - Number(b.name === FORMAT_FILE))
   for (const entry of entries) {
     const path = folder === '' ? entry.name : `${folder}/${entry.name}`

@@ -9,8 +9,8 @@ import { differenceOf, type Position, type Totals } from './positions.ts'
  */
 export class Standing {
   /**
-   * How far this member has taken what the other has, apart from the statements in `held`. Undefined until the first
-   * comparison on this connection has come to its end.
+   * The position up to which this member has taken the other's statements, apart from those in `held`. Undefined until
+   * the first comparison on this connection has come to its end.
    */
   position: Position | undefined
   /** Statements that our log refused with a verdict that may change, by their ids in hex. */
@@ -85,9 +85,9 @@ export class Standing {
 }
 
 /**
- * What two totals say. They are `moving` while they may differ only because the two members are still exchanging
- * statements. If the difference stays, the other member may not have taken everything from us, and we `ask` it once to
- * compare. If the difference is still there after that, it is a `doubt`, and all ids should be listed again.
+ * The result of comparing two totals. They are `moving` while they may differ only because the two members are still
+ * exchanging statements. If the difference stays, the other member may not have taken everything from us, and we `ask`
+ * it once to compare. If the difference is still there after that, it is a `doubt`, and all ids should be listed again.
  */
 export type Judgement = 'equal' | 'moving' | 'ask' | 'doubt'
 

@@ -37,7 +37,7 @@ export class Comparisons {
   readonly worker: Worker
   readonly #options: ComparisonsOptions
   readonly #compared = new Set<PeerId>()
-  /** Members that have something for us which did not get through. */
+  /** Members that asked us to compare, because something of theirs did not get through to us. */
   readonly #asked = new Set<PeerId>()
   readonly #underWay = new Map<Admission, Promise<Outcome>>()
   /** When the last comparison with a member ended, by the monotonic clock. */
@@ -137,7 +137,7 @@ export class Comparisons {
     const { log, compare, isCurrent } = this.#options
     const { peer } = admission
     const isFirst = !this.#compared.has(peer)
-    // Later comparisons are frequent and seldom bring anything.
+    // Later comparisons are frequent and seldom bring anything, so they are only traced.
     const write = isFirst ? log : log.trace
     write('comparing with %s', peer)
     try {
@@ -163,5 +163,5 @@ export class Comparisons {
   }
 }
 
-/** How a comparison ended: we have everything, it must be repeated, or nobody wants it any more. */
+/** How a comparison ended: we have everything, it must be repeated, or the admission is over. */
 type Outcome = 'done' | 'again' | 'over'

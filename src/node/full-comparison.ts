@@ -19,13 +19,13 @@ export interface FullComparisonOptions {
 }
 
 /**
- * Says whether this member has to compare its whole log with the others before it may free anything. That is so once its
- * index has been in doubt, because only the lost index, or a damaged row, may have known of a record that needs a block
- * here. The doubt and the members that were compared since are in the index, so that they survive a crash.
+ * Says whether this member has to compare its whole log with the others before it may free anything. It has to if its
+ * index is in doubt: only the lost index, or a damaged row, may have known of a record that needs a block here. The
+ * doubt and the members that were compared since are in the index, so that they survive a crash.
  *
  * The doubt ends once this member has compared with every other member that is not out. A member of which no status has
- * arrived counts too, until one comparison is complete: whoever was compared would have known its status. A network with
- * no other member is compared at once.
+ * arrived counts too, until one comparison is complete: the member that was compared would have had its status. A
+ * network with no other member is compared at once.
  */
 export class FullComparison {
   readonly #options: FullComparisonOptions
@@ -116,7 +116,8 @@ export class FullComparison {
     })
   }
 
-  // If the index cannot be written, the doubt stays, in memory at least. That keeps blocks and does no other harm.
+  // If the index cannot be written, the doubt stays, at least in memory. Then blocks are kept for longer, which does no
+  // harm.
   async #alone(work: () => Promise<void>): Promise<void> {
     await this.#locks
       .run('', work)

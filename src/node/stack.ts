@@ -44,7 +44,7 @@ export async function startStack({ isNew, defaults, ...options }: StackOptions):
   const stop = (): Promise<void> => closeAll(stops.splice(0).reverse())
   try {
     const onEvent = (event: NodeEvent): void => {
-      // If the index has lost what follows from the damaged row too, nobody knows what that row needs.
+      // If the index has also lost the rows derived from the damaged row, nobody knows which blocks that row needs.
       if (event.event === 'damaged' && rooms.blocks.mayHaveOrphans) void comparison.begin()
       options.onEvent(event)
     }

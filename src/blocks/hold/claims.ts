@@ -144,7 +144,7 @@ export class Claims {
     return this.#store.index.hasAny(indexKey(TABLES.claims, multihash))
   }
 
-  /** Returns true if a record claims its root, as `reference` says that it must from its first moment on. */
+  /** Returns true if a record claims its root. It must do so from its first moment on: see `reference`. */
   hasRecord({ id, root }: Pick<RecordRef, 'id' | 'root'>): Promise<boolean> {
     return this.#store.index.has(claimKey(root.multihash.bytes, { by: 'record', id, replicas: 0 }))
   }
@@ -210,8 +210,8 @@ export class Claims {
         const value = await index.get(key)
         return value !== undefined && isSamePlace(decodePlace(value.subarray(8)), place)
       },
-      // A claim that has ended leaves no row, so a claim of which neither row is there counts as ended. Nothing relies on
-      // that before every claim of its time has run out: SPEC.md, "Freeing".
+      // A claim that has ended leaves no row, so a claim counts as ended if both of its rows are missing. Nothing
+      // relies on that before every claim of that time has run out: SPEC.md, "Freeing".
       isIndexed: async row => {
         const { key, expires } = parseRow(row)
         const [value, mark] = await index.getMany([key, expiryKey(expires, key)])
