@@ -7,6 +7,7 @@ import type { Store } from '../disk/store.ts'
 import { TABLES } from '../disk/tables.ts'
 import { encodeHlc } from '../format/stamp.ts'
 import type { SomeStatement } from '../format/statement.ts'
+import { loseIn } from './lost.ts'
 import type { Signer } from './projection.ts'
 import { decodeStatementRow } from './statement-row.ts'
 
@@ -20,12 +21,12 @@ export interface EarlyStatement extends Signer {
  * first.
  */
 export class EarlyRows implements RowProjection {
-  readonly #store: Pick<Store, 'index' | 'markDead' | 'read'>
+  readonly #store: Pick<Store, 'index' | 'markDead' | 'read' | 'readUnchecked'>
   /** Called with the statements of rows that were just indexed. */
   readonly #onIndexed: (items: readonly EarlyStatement[]) => void
 
   constructor(
-    store: Pick<Store, 'index' | 'markDead' | 'read'>,
+    store: Pick<Store, 'index' | 'markDead' | 'read' | 'readUnchecked'>,
     onIndexed: (items: readonly EarlyStatement[]) => void
   ) {
     this.#store = store
@@ -60,18 +61,27 @@ export class EarlyRows implements RowProjection {
     return true
   }
 
-  /** Yields the early statements, those whose time comes first, first. */
+  /** Yields the early statements, those whose time comes first, first. Those whose rows are damaged are lost. */
   async *all(): AsyncGenerator<EarlyStatement> {
     for await (const { key, value } of this.#store.index.range(indexKey(TABLES.early))) {
-      const payload = await this.#store.read(decodePlace(value)).catch(error => {
+      const place = decodePlace(value)
+      const payload = await this.#store.read(place).catch(error => {
         if (!(error instanceof RowCorruptError)) throw error
         return undefined
       })
-      // Of a damaged row nothing is left. The statement is sent again when the members compare their logs.
-      if (payload === undefined) await this.#store.index.batch([{ type: 'del', key }])
+      if (payload === undefined) await this.#lose(key, place)
       const item = payload === undefined ? undefined : readRow(payload)
       if (item !== undefined) yield item
     }
+  }
+
+  // Its sender was told that it waits here, so nobody sends it again unless it is asked for.
+  async #lose(key: Uint8Array, place: Place): Promise<void> {
+    const ops = new IndexOps()
+    ops.del(key)
+    ops.addAll(this.#store.markDead([place]))
+    await loseIn(ops, this.#store, { id: key.subarray(-ID_BYTES), place })
+    await this.#store.index.batch(ops.all)
   }
 
   /** Adds the changes that remove these statements from the table. */
@@ -89,6 +99,8 @@ export class EarlyRows implements RowProjection {
     return value === undefined ? undefined : decodePlace(value)
   }
 }
+
+const ID_BYTES = 32
 
 function readRow(payload: Uint8Array): EarlyStatement | undefined {
   const { statement, author, role } = decodeStatementRow(payload)
