@@ -46,7 +46,11 @@ export class EntryStates {
     if (before !== undefined) await loadPast(this.#index, entry, state, namedBy(records))
     const raised = new Map<string, Seen>()
     for (const record of records)
-      for (const seen of addSeen(state, record)) raised.set(seenKey(seen.author, seen.incarnation), seen)
+      for (const { author, incarnation } of addSeen(state, record)) {
+        const key = seenKey(author, incarnation)
+        // A delete adds to the deleted past also what others have seen before it, and more of.
+        raised.set(key, state.covered.get(key) as Seen)
+      }
     writePast(sink, entry, state, raised.keys())
     const counted = await this.#count(state, records, { isNew: before === undefined, sink })
     if (before !== undefined) await this.#findDeletes(state, counted)

@@ -126,6 +126,7 @@ export class Log {
     await this.positions.load()
     await this.#early.load()
     await this.#rows.asides.load()
+    // After the early statements, of which some may turn out to be lost.
     await this.#rows.lost.load()
   }
 

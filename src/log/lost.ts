@@ -110,7 +110,7 @@ export class LostStatements {
       this.#ids.delete(toHex(id))
       return
     }
-    const isStatus = Buffer.from(await store.readUnchecked(place)).includes(STATUS)
+    const isStatus = await seemsStatus(store, place)
     const ops = new IndexOps()
     ops.del(key)
     await positions.removeFrom(ops, [{ class: classOfKey(key), id, sequence: entry.sequence, isCounted: !isStatus }])
@@ -148,7 +148,21 @@ export class LostStatements {
   }
 }
 
-/** Bytes that every status contains. They let us guess whether a damaged row was a status. */
+/** Returns true if a damaged row is likely to have held a status. */
+async function seemsStatus(store: Pick<Store, 'readUnchecked'>, place: Place): Promise<boolean> {
+  return Buffer.from(await store.readUnchecked(place)).includes(STATUS)
+}
+
+/** Notes in the batch that a statement that was not accepted yet is lost, because its row at this place is damaged. */
+export async function loseIn(
+  sink: IndexSink,
+  store: Pick<Store, 'readUnchecked'>,
+  { id, place }: { id: Uint8Array; place: Place }
+): Promise<void> {
+  if (!(await seemsStatus(store, place))) sink.put(lostKey(id), encodePlace(place))
+}
+
+/** The kind of a status, as its bytes hold it. A damaged row can only be guessed to be one. */
 const STATUS = Buffer.concat([utf8('dkind'), Buffer.of(0x66), utf8('status')])
 
 function lostKey(id: Uint8Array): Uint8Array {

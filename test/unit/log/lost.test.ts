@@ -1,11 +1,12 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import type { Secrets } from '../../../src/disk/keystore.ts'
+import { hlcAt } from '../../../src/format/stamp.ts'
 import { REST } from '../../../src/log/keys.ts'
 import type { FakeFiles } from '../../fixtures/fake-files.ts'
 import { entryBy, TestMember } from '../../fixtures/member.ts'
 import { settle } from '../../fixtures/pass-time.ts'
-import { Setup } from './setup.ts'
+import { MINUTE, Setup } from './setup.ts'
 
 /** Flips a bit in the row of a statement. */
 function rot(member: TestMember, { bytes }: { bytes: Uint8Array }): void {
@@ -131,4 +132,20 @@ test('of many statements that were lost, each is asked for in turn', async t => 
     )
   )
   assert.equal(asked.size, 3)
+})
+
+test('a statement whose row is damaged while it waits for its time is asked for after a restart', async t => {
+  const setup = new Setup(t)
+  const secrets = setup.admin('a')
+  const a = await setup.member('a', { secrets })
+  const early = entryBy(a.self, setup.chance, hlcAt(setup.clock.now() + 60 * MINUTE))
+  assert.deepEqual(await a.log.receive([early.bytes], 'somebody'), ['waiting'])
+  await a.write(setup.chance)
+  rot(a, early)
+  const again = await reopen(setup, a, secrets)
+  assert.deepEqual(again.log.lost(10), [Buffer.from(early.id)])
+  assert.deepEqual([await again.log.receive([early.bytes], 'somebody'), again.log.earlyCount], [['waiting'], 1])
+  setup.clock.advance(56 * MINUTE)
+  await again.log.acceptDue()
+  assert.deepEqual([again.log.lostCount, await again.log.has([early.id])], [0, [true]])
 })
