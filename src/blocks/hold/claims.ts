@@ -126,9 +126,13 @@ export class Claims {
     ])
   }
 
-  /** Returns, for each of these blocks, whether the put claims it. */
+  /**
+   * Returns, for each of these blocks, whether the put claims it. A claim that has expired does not count, since it may
+   * be ended at any moment.
+   */
   async hasPut(put: PutId, multihashes: readonly Uint8Array[]): Promise<boolean[]> {
-    return (await this.#putValues(put, multihashes)).map(value => value !== undefined)
+    const nowAtMs = this.#clock.now()
+    return (await this.#putValues(put, multihashes)).map(value => expiryOf(value) > nowAtMs)
   }
 
   /** Returns everything that claims a block. */
