@@ -108,6 +108,11 @@ export class Log {
     return this.#rows.asides.report
   }
 
+  /** Returns true if a statement could not be projected, so that it does not count. */
+  isAside(id: Uint8Array): boolean {
+    return this.#rows.asides.has(id)
+  }
+
   /** The number of early statements: they are stamped too far ahead and wait for their time. */
   get earlyCount(): number {
     return this.#early.count

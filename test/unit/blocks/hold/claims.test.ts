@@ -80,6 +80,15 @@ test('claims run out at their time, the oldest first, and end one by one', async
   assert.equal(store.compactable(1).length, 0)
 })
 
+test('a claim that has expired counts for nothing, even before it is ended', async () => {
+  const { claims, clock } = await openClaims()
+  await claims.claimForPut(put, [a], HOUR)
+  clock.advance(HOUR)
+  assert.deepEqual(await claims.hasPut(put, [a, b]), [true, false])
+  clock.advance(HOUR)
+  assert.deepEqual(await claims.hasPut(put, [a, b]), [false, false])
+})
+
 test('a claim that was renewed after it was found expired does not end', async () => {
   const { claims, clock } = await openClaims()
   await claims.claimForPut(put, [a], HOUR)
