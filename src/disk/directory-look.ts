@@ -78,7 +78,7 @@ async function assertNew(root: string, names: ReadonlySet<string>, ownersFiles: 
     )
   for (const name of names) {
     if (ownersFiles.includes(name) || name === LOST_AND_FOUND) continue
-    if (isFirstFile(name) && (await isPlainFile(join(root, name)))) continue
+    if (await isFirstFile(root, name)) continue
     throw new UnusableDirectoryError(
       'the data directory is not empty, and its files are not those of a node: give another --data-dir, such as a new folder inside it'
     )

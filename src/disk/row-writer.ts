@@ -74,6 +74,8 @@ export class RowWriter {
   }
 
   async #write(type: number, payloads: readonly Uint8Array[]): Promise<Place[]> {
+    // The index may have failed since, and a move does not ask at all before.
+    this.#options.index.assertWritable()
     try {
       return await this.#writeOnce(type, payloads)
     } catch (error) {

@@ -32,7 +32,7 @@ export const LOST_MAX = IDS_MAX
 export const FETCH_TURN_MS = 5_000
 /**
  * Two members that have exchanged everything but have different totals may still be exchanging. There is a doubt only
- * if neither total has changed for this long.
+ * if the difference has been the same for this long.
  */
 export const DOUBT_AFTER_MS = 5 * 60_000
 /**

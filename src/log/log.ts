@@ -81,6 +81,7 @@ export class Log {
     this.#receiver = new Receiver({
       early: this.#early,
       index: store.index,
+      isLost: id => this.#rows.lost.has(id),
       log: this.#log,
       projectionOf: kind => this.#rows.projectionOf(kind),
       authorize: statement => this.#authorizer.authorize(statement),

@@ -8,7 +8,7 @@ import { idOf, type SomeStatement } from '../format/statement.ts'
 import { fromHex, shortHex, toHex, utf8 } from '../util/bytes.ts'
 import { type Logger, reasonOf } from '../util/logger.ts'
 import { LOST_NOTED_MAX, SEARCHES_MAX } from './constants.ts'
-import { classOfKey, decodeEntry, statementIdOf } from './keys.ts'
+import { classOfKey, decodeEntry, MEMBERSHIP, REST, statementIdOf, statementKey } from './keys.ts'
 import type { Positions } from './positions.ts'
 
 export interface LostStatementsOptions {
@@ -45,18 +45,29 @@ export class LostStatements {
 
   /** Reads the table. Call it once the index is up to date. */
   async load(): Promise<void> {
+    const { index } = this.#options.store
     const table = indexKey(TABLES.lost)
-    for await (const { key } of this.#options.store.index.range(table))
-      this.#ids.add(toHex(key.subarray(table.byteLength)))
+    for await (const { key } of index.range(table)) {
+      const id = key.subarray(table.byteLength)
+      const values = await index.getMany([MEMBERSHIP, REST].map(statementClass => statementKey(statementClass, id)))
+      // It came again just before a crash, and the replay, which does not know of this table, has indexed it.
+      if (values.some(value => value !== undefined)) await index.batch([{ type: 'del', key }])
+      else this.#ids.add(toHex(id))
+    }
   }
 
   has(id: Uint8Array): boolean {
     return this.#ids.size > 0 && this.#ids.has(toHex(id))
   }
 
-  /** Returns at most `limit` ids of lost statements, the same ones until some of them come again. */
+  /** Returns the ids of at most `limit` lost statements. The next call begins with others, if there are any. */
   list(limit: number): Uint8Array[] {
-    return [...this.#ids].slice(0, limit).map(fromHex)
+    const ids = [...this.#ids].slice(0, limit)
+    for (const id of ids) {
+      this.#ids.delete(id)
+      this.#ids.add(id)
+    }
+    return ids.map(fromHex)
   }
 
   /** Notes that the row at a place, which the index has under this key, is damaged. The index follows a moment later. */

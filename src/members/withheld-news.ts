@@ -95,12 +95,13 @@ export class WithheldNews {
     for (const { peer, key } of members) {
       const status = statuses.of(peer)
       const here = (await newest.of(key)) ?? 0n
+      const head = status === undefined ? 0n : decodeHlc(status.fields.head)
       const before = this.#missing.get(peer)
       // While a member goes on writing, each status names later news. So we measure how long the same news has been
-      // missing.
-      if (before !== undefined && before.head > here) continue
+      // missing. A member that was restored from a backup names earlier news again: then nobody may have the later news
+      // any more.
+      if (before !== undefined && before.head > here && before.head <= head) continue
       this.#missing.delete(peer)
-      const head = status === undefined ? 0n : decodeHlc(status.fields.head)
       if (head > here && hlcMs(head) <= clock.now() + FUTURE_MS_MAX)
         this.#missing.set(peer, { head, sinceAtMs: clock.monotonic() })
     }

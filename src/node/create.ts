@@ -2,6 +2,7 @@ import type { DfsNode, NodeEvent, NodeOptions } from '../api.ts'
 import { openFormat } from '../disk/data-directory.ts'
 import { claimDirectory, type DataDirectory, isFirstStartOn } from '../disk/directory-claim.ts'
 import { MonitoredFiles } from '../disk/monitored-files.ts'
+import { isOwnName } from '../disk/own-files.ts'
 import { Reserve, startWithReserve } from '../disk/reserve.ts'
 import { CAPACITY_BYTES_MAX, LABEL_BYTES_MAX, OUT_AFTER_MS_MAX } from '../format/constants.ts'
 import { copiesOf } from '../fs/context.ts'
@@ -146,8 +147,12 @@ async function buildNode(options: BuildOptions, directory: DataDirectory, unlock
 
 /** Throws an `InvalidInputError` for options that can never work. `createNode` does this before anything else. */
 export function checkNodeOptions(options: NodeOptions): void {
-  const { name, networkKey, capacityBytes, outAfterMs, listen = [], announce = [], bootstrap = [] } = options
+  const { name, networkKey, capacityBytes, outAfterMs, ownersFiles = [] } = options
+  const { listen = [], announce = [], bootstrap = [] } = options
   if (options.dataDir === '') throw new InvalidInputError('the path of the data directory is empty: name a directory')
+  // The node would overwrite or remove them.
+  if (ownersFiles.some(isOwnName))
+    throw new InvalidInputError('a file that you name has a name that the node uses in its data directory: move it')
   if (name !== undefined && (name === '' || utf8(name).byteLength > LABEL_BYTES_MAX || !name.isWellFormed()))
     throw new InvalidInputError(`the name of a device has 1 to ${LABEL_BYTES_MAX} bytes`)
   if (networkKey !== undefined && networkKey.byteLength !== 32)

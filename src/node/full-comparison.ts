@@ -33,6 +33,8 @@ export class FullComparison {
   readonly #locks = new KeyedLocks()
   readonly #compared = new Set<string>()
   #isInDoubt = true
+  /** How often a doubt began, so that the end of an earlier one, which is still being written, does not end a new one. */
+  #begun = 0
 
   constructor(options: FullComparisonOptions) {
     this.#options = options
@@ -66,6 +68,7 @@ export class FullComparison {
   async begin(): Promise<void> {
     const wasWhole = !this.#isInDoubt
     this.#isInDoubt = true
+    this.#begun++
     await this.#alone(async () => {
       this.#compared.clear()
       await this.#options.index.batch(await doubtOps(this.#options.index))
@@ -97,7 +100,9 @@ export class FullComparison {
 
   async #end(): Promise<void> {
     const { index } = this.#options
+    const begun = this.#begun
     await index.batch(await endDoubtOps(index))
+    if (this.#begun !== begun) return
     this.#compared.clear()
     this.#isInDoubt = false
     this.#log('this member has compared with every other one, and may free blocks')

@@ -108,13 +108,18 @@ export class Claims {
   }
 
   /**
-   * Ends one claim if it expired before `beforeMs`. It reads the claim again, since it may have been renewed after it
-   * was found. The caller must hold the block's lock, as renewals do.
+   * Ends one claim if it expired before `beforeMs`. It reads the claim again, since it may have been renewed or ended
+   * after it was found. The caller must hold the block's lock, as renewals do. Throws an `IndexCorruptError`, and reports
+   * it, if the index has lost the claim: it may have lost the other claims on the block too.
    */
   async endExpired({ put, multihash, expires }: ExpiredClaim, beforeMs: number): Promise<void> {
     const key = claimKey(multihash, { by: 'put', put })
-    const value = await this.#store.index.get(key)
-    const isOver = value !== undefined && expiryOf(value) < beforeMs
+    const [value, mark] = await this.#store.index.getMany([key, expiryKey(expires, key)])
+    if (value === undefined) {
+      if (mark === undefined) return
+      throw this.#store.index.reportCorrupt('the index lacks a claim of a put')
+    }
+    const isOver = expiryOf(value) < beforeMs
     await this.#store.index.batch([
       { type: 'del', key: expiryKey(expires, key) },
       ...(isOver ? this.#endOne(key, value) : [])
@@ -183,18 +188,20 @@ export class Claims {
       project: async rows => {
         const claims = rows.map(parseRow)
         const previous = await index.getMany(claims.map(({ key }) => key))
+        // A replay may bring a claim and its renewal in one batch.
+        const latest = new Map<string, Uint8Array>()
         const ops: IndexOp[] = []
         const dead = []
         for (const [i, { key, expires, place }] of claims.entries()) {
-          const old = previous[i]
+          const name = Buffer.from(key).toString('latin1')
+          const old = latest.get(name) ?? previous[i]
+          const value = concatBytes(expires, encodePlace(place))
+          latest.set(name, value)
           if (old !== undefined && !isSamePlace(decodePlace(old.subarray(8)), place)) {
             ops.push({ type: 'del', key: expiryKey(old.subarray(0, 8), key) })
             dead.push(decodePlace(old.subarray(8)))
           }
-          ops.push(
-            { type: 'put', key, value: concatBytes(expires, encodePlace(place)) },
-            { type: 'put', key: expiryKey(expires, key), value: NOTHING }
-          )
+          ops.push({ type: 'put', key, value }, { type: 'put', key: expiryKey(expires, key), value: NOTHING })
         }
         await index.batch([...ops, ...this.#store.markDead(dead)])
       },

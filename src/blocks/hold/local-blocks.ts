@@ -17,6 +17,8 @@ import type { Claims } from './claims.ts'
 export type BlockPort = Pick<Blockstore, 'has' | 'get' | 'put' | 'delete'> & {
   /** Returns the size of a block in bytes, without reading the block. */
   sizeOf?(cid: BlockCid): Promise<number | undefined>
+  /** Writes a block anew. The copy that is here stays until the new one is durable. */
+  replace?(cid: BlockCid, bytes: Uint8Array): Promise<void>
   /**
    * Yields every block. Only a store that nobody else uses has this method, since we free those of its blocks that
    * nothing claims.
@@ -200,10 +202,13 @@ export class LocalBlocks {
     else await this.#store.put(cid, bytes)
   }
 
-  // A bad copy is no copy, so a crash between the two steps loses nothing.
+  // A copy that could not be read may be whole, and read again later. So it stays until the new one is durable.
   async #rewrite(cid: BlockCid, bytes: Uint8Array): Promise<void> {
-    await this.#store.delete(cid)
-    await this.#store.put(cid, bytes)
+    if (this.#store.replace !== undefined) await this.#store.replace(cid, bytes)
+    else {
+      await this.#store.delete(cid)
+      await this.#store.put(cid, bytes)
+    }
     this.#forgetBad(cid)
   }
 

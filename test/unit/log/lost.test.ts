@@ -24,11 +24,17 @@ async function filled(setup: Setup, secrets = setup.admin('a')) {
   return { a, entries, lost: entries[1]! }
 }
 
-/** Stops a member and opens what it left on its disk. */
-async function reopen({ clock, chance, network }: Setup, member: TestMember, secrets: Secrets): Promise<TestMember> {
+/** Stops a member and opens what it left on its disk. Of its index only some batches may be left. */
+async function reopen(
+  { clock, chance, network }: Setup,
+  member: TestMember,
+  secrets: Secrets,
+  batches?: number
+): Promise<TestMember> {
+  const left = batches === undefined ? undefined : member.database.after(batches)
   await member.stop()
   const files = (member.files as FakeFiles).reopen()
-  const database = member.database.after(member.database.batches)
+  const database = left ?? member.database.after(member.database.batches)
   return TestMember.open({ secrets, host: network.host('again', member.peer), clock, chance, files, database })
 }
 
@@ -83,4 +89,46 @@ test('a member starts although the row of its own grant is damaged, and writes t
   assert.deepEqual(await again.log.has([grant.id]), [true])
   assert.equal(again.log.lostCount, 0)
   assert.ok((await again.log.get(grant.id)) !== undefined)
+})
+
+test('a statement that came again just before a crash is not lost any more', async t => {
+  const setup = new Setup(t)
+  const secrets = setup.admin('a')
+  const { a, lost } = await filled(setup, secrets)
+  rot(a, lost)
+  await a.store.checkLeaf()
+  await settle()
+  const { batches } = a.database
+  assert.deepEqual(await a.log.receive([lost.bytes], a.peer), ['ok'])
+  const again = await reopen(setup, a, secrets, batches)
+  assert.equal(again.log.lostCount, 0)
+  assert.ok((await again.log.get(lost.id)) !== undefined)
+  await again.log.load()
+  assert.equal(again.log.lostCount, 0)
+})
+
+test('a statement that was found damaged is taken when it comes again before the index has noted that', async t => {
+  const { a, lost } = await filled(new Setup(t))
+  rot(a, lost)
+  assert.equal(await a.log.get(lost.id), undefined)
+  assert.deepEqual(await a.log.receive([lost.bytes], a.peer), ['ok'])
+  await settle()
+  assert.ok((await a.log.get(lost.id)) !== undefined)
+  assert.equal(a.log.lostCount, 0)
+})
+
+test('of many statements that were lost, each is asked for in turn', async t => {
+  const { a, entries } = await filled(new Setup(t))
+  for (const entry of entries) rot(a, entry)
+  await a.store.checkLeaf()
+  await settle()
+  const asked = new Set(
+    entries.map(() =>
+      a.log
+        .lost(1)
+        .map(id => Buffer.from(id).toString('hex'))
+        .join()
+    )
+  )
+  assert.equal(asked.size, 3)
 })

@@ -68,3 +68,20 @@ test('a new doubt forgets who was compared before it', async () => {
   assert.equal(comparison.missing, 2)
   assert.equal((await open(database.after(database.batches), [member('a'), member('b')])).comparison.missing, 2)
 })
+
+test('a doubt that begins while the end of an earlier one is written does not end with it', async () => {
+  const database = new MemoryDatabase()
+  const { comparison } = await open(database, [member('a')])
+  const ending = comparison.noteCompared('a' as OtherMember['peer'])
+  const { batch } = database
+  let batches = 0
+  let beginning: Promise<void> | undefined
+  database.batch = async (...parameters) => {
+    if (++batches === 2) beginning = comparison.begin()
+    await batch.apply(database, parameters)
+  }
+  await ending
+  await beginning
+  assert.deepEqual([comparison.isWhole, comparison.missing], [false, 1])
+  assert.equal((await open(database.after(database.batches), [member('a')])).comparison.missing, 1)
+})
