@@ -19,7 +19,7 @@ const UNMAKEABLE: ReadonlySet<string> = new Set(
 
 export interface ClaimOptions {
   logger: ComponentLogger
-  /** Names of files that the owner has put into the directory. It counts as new in spite of them. */
+  /** Names of files that the owner has put into the directory. The directory counts as new in spite of them. */
   ownersFiles?: readonly string[] | undefined
 }
 

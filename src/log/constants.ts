@@ -23,10 +23,7 @@ export const LINEAGES_MAX = 256
  * fetched again later. If there are more, the comparison stops, and a later one begins with the same page.
  */
 export const HELD_MAX = 2 * IDS_MAX
-/**
- * The most statements lost by damage that one comparison asks for. The others are asked for once some of these have
- * come.
- */
+/** The most statements lost by damage that one comparison asks for. The next one begins with the others. */
 export const LOST_MAX = IDS_MAX
 /** How long the others wait for a member that is slow to send statements before they go on without it. */
 export const FETCH_TURN_MS = 5_000

@@ -50,7 +50,7 @@ export class LostStatements {
     for await (const { key } of index.range(table)) {
       const id = key.subarray(table.byteLength)
       const values = await index.getMany([MEMBERSHIP, REST].map(statementClass => statementKey(statementClass, id)))
-      // It came again just before a crash, and the replay, which does not know of this table, has indexed it.
+      // The statement came again just before a crash. The replay has indexed it, but does not know of this table.
       if (values.some(value => value !== undefined)) await index.batch([{ type: 'del', key }])
       else this.#ids.add(toHex(id))
     }

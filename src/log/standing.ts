@@ -15,7 +15,7 @@ export class Standing {
   position: Position | undefined
   /** Statements that our log refused with a verdict that may change, by their ids in hex. */
   readonly #held = new Map<string, Uint8Array>()
-  /** By what the totals differed when the two members last had nothing more to tell each other. */
+  /** The difference of the totals when the two members last had nothing more to tell each other. */
   #difference: { by: string; sinceMs: number; hasAsked: boolean } | undefined
   #listedAgainAtMs = Number.NEGATIVE_INFINITY
   /** True if a difference is still there after all ids were listed again. */
@@ -59,7 +59,7 @@ export class Standing {
 
   /**
    * Compares the totals at the end of a comparison, in which this member took everything that the other told it. The
-   * totals of a busy network change all the time; what stays the same while a statement is missing is their difference.
+   * totals of a busy network change all the time, but their difference stays the same while a statement is missing.
    */
   judge(own: Totals, other: Totals, nowMs: number): Judgement {
     const by = differenceOf(own, other)

@@ -233,7 +233,9 @@ export class Members {
     await Promise.all([this.#comparisons.stop(), this.#status.stop(), ...workers.map(worker => worker.stop())])
   }
 
-  /** Compares our log with a member's soon. Call this when the member has said that something did not get through. */
+  /**
+   * Compares our log with a member's log soon. Call this when the member has said that something did not get through.
+   */
   compareSoon(peer: PeerId): void {
     this.#comparisons.soon(peer)
   }

@@ -152,7 +152,9 @@ export function checkNodeOptions(options: NodeOptions): void {
   if (options.dataDir === '') throw new InvalidInputError('the path of the data directory is empty: name a directory')
   // The node would overwrite or remove them.
   if (ownersFiles.some(isOwnName))
-    throw new InvalidInputError('a file that you name has a name that the node uses in its data directory: move it')
+    throw new InvalidInputError(
+      'a key or passphrase file in the data directory has a name that the node itself uses: rename it or move it'
+    )
   if (name !== undefined && (name === '' || utf8(name).byteLength > LABEL_BYTES_MAX || !name.isWellFormed()))
     throw new InvalidInputError(`the name of a device has 1 to ${LABEL_BYTES_MAX} bytes`)
   if (networkKey !== undefined && networkKey.byteLength !== 32)

@@ -61,7 +61,7 @@ export class FullComparison {
     for (const peer of await comparedMembers(index)) this.#compared.add(peer)
     if (this.#isInDoubt && isNew) await this.#alone(() => this.#end())
     else await this.#check()
-    if (this.#isInDoubt) this.#log('frees nothing until it has compared with members: %d', this.missing)
+    if (this.#isInDoubt) this.#log('this member frees nothing until it has compared with others: %d', this.missing)
   }
 
   /** Puts the index in doubt: something may have been lost just now. Errors of the index are logged. */
@@ -72,7 +72,7 @@ export class FullComparison {
     await this.#alone(async () => {
       this.#compared.clear()
       await this.#options.index.batch(await doubtOps(this.#options.index))
-      if (wasWhole) this.#log('frees nothing until it has compared with all members again')
+      if (wasWhole) this.#log('this member frees nothing until it has compared with all others again')
     })
   }
 
@@ -105,7 +105,7 @@ export class FullComparison {
     if (this.#begun !== begun) return
     this.#compared.clear()
     this.#isInDoubt = false
-    this.#log('has compared with every member, and may free blocks')
+    this.#log('this member has compared with every other one, and may free blocks')
   }
 
   #missing(): OtherMember[] {

@@ -39,7 +39,7 @@ const IS_DAMAGED = 4
 /** The part of an entry's row from which the tree is computed. */
 export type TreeRow = Omit<EntryRow, 'state'>
 
-/** This part for an entry that shows nowhere and can have no entries below it. */
+/** The `TreeRow` of an entry that shows nowhere and can have no entries below it. */
 export const ROW_WITHOUT_PLACE: TreeRow = {
   kind: 'file',
   isDeleted: true,
