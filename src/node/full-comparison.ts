@@ -1,6 +1,7 @@
 import type { IndexDb } from '../disk/index-db.ts'
 import { comparedMembers, comparedOp, doubtOps, endDoubtOps, isInDoubt } from '../disk/index-marks.ts'
 import type { PeerId } from '../format/peer-id.ts'
+import type { Clock } from '../util/clock.ts'
 import { KeyedLocks } from '../util/locks.ts'
 import { type ComponentLogger, type Logger, reasonOf } from '../util/logger.ts'
 
@@ -13,6 +14,7 @@ export interface OtherMember {
 
 export interface FullComparisonOptions {
   index: IndexDb
+  clock: Pick<Clock, 'monotonic'>
   logger: ComponentLogger
   /** Returns all members but this one. */
   others: () => readonly OtherMember[]
@@ -32,6 +34,8 @@ export class FullComparison {
   readonly #log: Logger
   readonly #locks = new KeyedLocks()
   readonly #compared = new Set<string>()
+  /** When the doubt began; monotonic time. A comparison that began earlier may have missed what is in doubt. */
+  #doubtAtMs = Number.NEGATIVE_INFINITY
   #isInDoubt = true
   /** How often a doubt began, so that the end of an earlier one, which is still being written, does not end a new one. */
   #begun = 0
@@ -68,17 +72,22 @@ export class FullComparison {
   async begin(): Promise<void> {
     const wasWhole = !this.#isInDoubt
     this.#isInDoubt = true
+    this.#doubtAtMs = this.#options.clock.monotonic()
     this.#begun++
     await this.#alone(async () => {
       this.#compared.clear()
       await this.#options.index.batch(await doubtOps(this.#options.index))
       if (wasWhole) this.#log('this member frees nothing until it has compared with all others again')
     })
+    await this.#check()
   }
 
-  /** Notes that this member has fetched everything that another one had. Errors of the index are logged. */
-  async noteCompared(peer: PeerId): Promise<void> {
-    if (!this.#isInDoubt) return
+  /**
+   * Notes that this member has fetched everything that another one had, in a comparison that began at `beganAtMs`
+   * (monotonic time). Errors of the index are logged.
+   */
+  async noteCompared(peer: PeerId, beganAtMs: number): Promise<void> {
+    if (!this.#isInDoubt || beganAtMs < this.#doubtAtMs) return
     await this.#alone(async () => {
       await this.#options.index.batch([comparedOp(peer)])
       this.#compared.add(peer)
