@@ -42,6 +42,8 @@ export const LEAF_ROWS = 1024
 export const LEAF_INTERVAL_MS = 60_000
 /** The pause between two checks while all rows are checked for the first time after a start. */
 export const LEAF_PAUSE_MS = 50
+/** While all rows are checked for the first time, the pause is at least this many times as long as the last check took. */
+export const LEAF_REST = 3
 
 /**
  * The number of batches of the index in one chain. Each start reads up to this many rows. After this many batches,

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { LEAF_INTERVAL_MS, LEAF_ROWS } from '../../../src/disk/constants.ts'
+import { LEAF_INTERVAL_MS, LEAF_PAUSE_MS, LEAF_REST, LEAF_ROWS } from '../../../src/disk/constants.ts'
 import { DiskError } from '../../../src/disk/errors.ts'
 import { leafCheck } from '../../../src/disk/leaf-check.ts'
 import { ManualClock } from '../../fixtures/clock.ts'
@@ -31,5 +31,32 @@ test('the leaf check goes on after an error, once the long pause is over', async
   await pass(1_000)
   await pass(100)
   assert.deepEqual([checks, errors.length], [5, 1], 'and then with the short pause again')
+  await worker.stop()
+})
+
+test('while all rows are checked for the first time, a check that took long is followed by a longer rest', async () => {
+  const clock = new ManualClock()
+  let checks = 0
+  const store = {
+    checkLeaf: async () => {
+      checks++
+      await clock.sleep(200)
+      return LEAF_ROWS
+    }
+  }
+  const worker = leafCheck({ store, clock, logger: silentLogger, onError: assert.fail })
+  worker.start()
+  const pass = async (ms: number): Promise<void> => {
+    await settle(3)
+    clock.advance(ms)
+    await settle(3)
+  }
+  await pass(LEAF_PAUSE_MS)
+  await pass(200)
+  await pass(LEAF_REST * 200 - 1)
+  assert.equal(checks, 1)
+  await pass(1)
+  assert.equal(checks, 2)
+  clock.advance(200)
   await worker.stop()
 })
