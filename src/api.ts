@@ -39,7 +39,7 @@ export interface NodeOptions {
   dataDir: string
   /**
    * Names of files that the owner has put into a new data directory, such as one with a passphrase. With any other file
-   * in it, the directory is refused.
+   * in it, the directory is refused. A name that the node itself uses there, such as `lock`, is refused too.
    */
   ownersFiles?: readonly string[] | undefined
   /**

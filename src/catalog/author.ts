@@ -131,8 +131,8 @@ export class Author {
 
   /**
    * Signs a new place for a directory that was deleted and shows again. This is a write: it has seen every head, so the
-   * directory is not deleted any more. A record that carried the delete, which wrote nothing, would not count unless the
-   * delete is of the same author. Returns undefined if the past is too long, as `write` does.
+   * directory is not deleted any more. A move would carry the content of the delete, which wrote none, so it would wait
+   * unless its author also signed the delete. Returns undefined if the past is too long, as `write` does.
    */
   restore({ heads }: EntryState, at: Placement, body: EntryBody): Statement<'entry'> | undefined {
     const [{ entry }] = heads as [EntryRecord]

@@ -50,9 +50,9 @@ export class BlockFiles {
   }
 
   /**
-   * Writes a block, and resolves once it is durable. A file that already has its name must be damaged: it is replaced as
-   * a whole. On error the block's file is removed. If removal fails too, the file may remain, but the block does not
-   * count as durable. The caller must not put the same block twice concurrently.
+   * Writes a block, and resolves once it is durable. A file that already has its name is replaced as a whole, and stays
+   * if the new one cannot be written. On a later error the block's file is removed. If removal fails too, the file may
+   * remain, but the block does not count as durable. The caller must not put the same block twice concurrently.
    */
   put(multihash: Uint8Array, parts: readonly Uint8Array[], signal?: AbortSignal): Promise<void> {
     return this.#writes.run(async () => {
@@ -61,11 +61,17 @@ export class BlockFiles {
       const temp = `${TEMP}/${toHex(this.#chance.bytes(TEMP_NAME_BYTES))}`
       try {
         await this.#files.writeNew(temp, parts)
+      } catch (error) {
+        await this.#removeQuietly(temp)
+        throw error
+      }
+      try {
         this.#unsynced.add(path)
         await this.#files.rename(temp, path)
         await this.#syncName(folder, path)
       } catch (error) {
-        await this.#undoPut(temp, path)
+        await this.#removeQuietly(temp)
+        if (await this.#removeQuietly(path)) this.#unsynced.delete(path)
         throw error
       }
     }, signal)
@@ -118,11 +124,15 @@ export class BlockFiles {
     }
   }
 
-  // If the block cannot be removed either, its name stays in the set of names that are not durable.
-  async #undoPut(temp: string, path: string): Promise<void> {
-    const failed = (error: unknown): void => this.#log('could not remove a block after an error: %s', reasonOf(error))
-    await this.#files.remove(temp).catch(failed)
-    await this.#files.remove(path).then(() => this.#unsynced.delete(path), failed)
+  /** Removes a file after an error that the caller reports. Returns false if it may still be there. */
+  async #removeQuietly(path: string): Promise<boolean> {
+    try {
+      await this.#files.remove(path)
+      return true
+    } catch (error) {
+      this.#log('could not remove a block after an error: %s', reasonOf(error))
+      return false
+    }
   }
 
   async #makeFolder(folder: string): Promise<void> {

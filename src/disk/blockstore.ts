@@ -63,8 +63,18 @@ export class DurableBlockstore implements Blockstore {
     options.signal?.throwIfAborted()
     const multihash = multihashOf(cid)
     const parts = bytes instanceof Uint8Array ? [bytes] : await collect(bytes)
-    await this.#locks.run(toHex(multihash), () => this.#put(multihash, parts, options.signal))
+    await this.#locks.run(toHex(multihash), () => this.#put(multihash, parts, options))
     return cid
+  }
+
+  /**
+   * Like `put`, but writes the block even if one of the same length is here, which may be damaged. That one stays until
+   * the new one is durable, so an error or a crash leaves one of the two.
+   */
+  async replace(cid: CID, bytes: Uint8Array, { signal }: AbortOptions = {}): Promise<void> {
+    signal?.throwIfAborted()
+    const multihash = multihashOf(cid)
+    await this.#locks.run(toHex(multihash), () => this.#put(multihash, [bytes], { signal, isForced: true }))
   }
 
   /**
@@ -142,7 +152,11 @@ export class DurableBlockstore implements Blockstore {
     yield* this.#files.all()
   }
 
-  async #put(multihash: Uint8Array, parts: Uint8Array[], signal: AbortSignal | undefined): Promise<void> {
+  async #put(
+    multihash: Uint8Array,
+    parts: Uint8Array[],
+    { signal, isForced = false }: { signal?: AbortSignal | undefined; isForced?: boolean }
+  ): Promise<void> {
     signal?.throwIfAborted()
     const length = byteLengthOf(parts)
     const isSmall = length < SMALL_BLOCK_BYTES_MAX
@@ -150,7 +164,7 @@ export class DurableBlockstore implements Blockstore {
     // All whole blocks with the same multihash have the same length, so it is enough to look where blocks of this size
     // are kept.
     const before = isSmall ? sizeAt(await this.#placeOf(multihash)) : await this.#files.size(multihash)
-    if (before === length) return
+    if (before === length && !isForced) return
     await this.#capacity.take(length, storedIn)
     try {
       if (isSmall) await this.#store.write(ROW_BLOCK, [concatBytes(multihash, ...parts)])

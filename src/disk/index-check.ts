@@ -1,4 +1,5 @@
 import type { Damage } from './damage.ts'
+import { RowCorruptError } from './errors.ts'
 import { FIRST_CURSOR, type IndexCursor } from './index-cursor.ts'
 import type { IndexDb } from './index-db.ts'
 import { type Cursor, isBefore } from './place.ts'
@@ -59,8 +60,21 @@ export class IndexCheck {
     if (projection === undefined || (await projection.isIndexed(row))) return
     // Rows of writes that are under way, or that failed and could not be undone, need not be in the index yet.
     if (!isBefore(row.place, cursor.position)) return
-    // The row may have been replaced or moved since it was read, so we ask the index again before we report the row.
+    // The row may have been replaced or moved since it was read, or its write may have been refused. So we ask the index
+    // again, and look at the row again, before we report it.
     if (await projection.isIndexed(row)) return
+    if (await this.#isGone(row)) return
     throw index.reportCorrupt('the index lacks a row')
+  }
+
+  /** Returns true if the row is void by now, or damaged. Neither has to be in the index. */
+  async #isGone({ place }: PlacedRow): Promise<boolean> {
+    try {
+      await this.#options.segments.read(place)
+      return false
+    } catch (error) {
+      if (error instanceof RowCorruptError) return true
+      throw error
+    }
   }
 }

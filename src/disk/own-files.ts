@@ -1,4 +1,4 @@
-import { lstat, readdir, rm } from 'node:fs/promises'
+import { lstat, readdir, readFile, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { FORMAT_FILE } from './data-directory.ts'
 import { removeFolders } from './make-folders.ts'
@@ -21,9 +21,19 @@ const FOLDERS: ReadonlyArray<readonly [folder: RegExp, name: RegExp]> = [
 /** The files of the lock, and the mark of a first start. A process that is killed at once leaves no others. */
 const FIRST_FILES = /^(lock(\.[0-9a-f]{16,32})*|first-start(\.new)?|format\.json\.new)$/
 
-/** Returns true for a file that a first start writes before the format file. */
-export function isFirstFile(name: string): boolean {
-  return FIRST_FILES.test(name)
+/** The text of the files of the lock. A power cut may leave them empty, or with zeros. */
+const LOCK_TEXT = /^(\d+ (\d+|-|ended) [0-9a-f]{32}|\0*)$/
+const LOCK_BYTES_MAX = 128
+
+/** Returns true for a file in `root` that a first start writes before the format file. */
+export async function isFirstFile(root: string, name: string): Promise<boolean> {
+  if (!FIRST_FILES.test(name) || !(await isPlainFile(join(root, name)))) return false
+  return !name.startsWith('lock') || (await isLockFile(join(root, name)))
+}
+
+/** Returns true for a name that a node uses in its data directory, so that no other file may have it. */
+export function isOwnName(name: string): boolean {
+  return FIRST_FILES.test(name) || isNamed(FILES, '', name) || isNamed(FOLDERS, '', name)
 }
 
 /**
@@ -33,7 +43,7 @@ export function isFirstFile(name: string): boolean {
  */
 export async function removeOwnFiles(root: string, folder = ''): Promise<void> {
   const entries = await readdir(join(root, folder), { withFileTypes: true })
-  // The format file goes last. Without it, what a crash in between leaves would not be recognised as a node's.
+  // The format file is removed last. Without it, nobody could tell after a crash that the remaining files are a node's.
   entries.sort((a, b) => Number(a.name === FORMAT_FILE) - Number(b.name === FORMAT_FILE))
   for (const entry of entries) {
     const path = folder === '' ? entry.name : `${folder}/${entry.name}`
@@ -50,6 +60,16 @@ export async function removeOwnFiles(root: string, folder = ''): Promise<void> {
 export async function isPlainFile(path: string): Promise<boolean> {
   try {
     return (await lstat(path)).isFile()
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return true
+    throw error
+  }
+}
+
+async function isLockFile(path: string): Promise<boolean> {
+  try {
+    const { size } = await lstat(path)
+    return size <= LOCK_BYTES_MAX && LOCK_TEXT.test(await readFile(path, 'latin1'))
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code === 'ENOENT') return true
     throw error

@@ -38,6 +38,10 @@ export class Asides {
     return { count: this.#ids.size, some: this.#some }
   }
 
+  has(id: Uint8Array): boolean {
+    return this.#ids.size > 0 && this.#ids.has(toHex(id))
+  }
+
   /** Reads the table. Call it once the index is up to date. */
   async load(): Promise<void> {
     const table = indexKey(TABLES.asides)

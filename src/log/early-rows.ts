@@ -38,7 +38,7 @@ export class EarlyRows implements RowProjection {
     const items: EarlyStatement[] = []
     for (const { payload, place } of rows) {
       const item = readRow(payload)
-      // A row that cannot be read names no stamp. It is dropped, and its author sends the statement again.
+      // A row that cannot be read names no stamp, so it cannot be listed, and is dropped.
       if (item === undefined) continue
       const before = await this.#placeOf(item.statement)
       if (before !== undefined && !isSamePlace(before, place)) ops.addAll(this.#store.markDead([before]))
@@ -56,12 +56,13 @@ export class EarlyRows implements RowProjection {
   }
 
   // A statement whose time has come has no row in this table any more, so a row that is missing cannot be told from one
-  // that the index has lost. If it was lost, the statement is sent again when the members compare their logs.
+  // that the index has lost. If it was lost, the statement comes again from a member that accepts it later, or when the
+  // totals show that it is missing.
   async isIndexed(): Promise<boolean> {
     return true
   }
 
-  /** Yields the early statements, those whose time comes first, first. Those whose rows are damaged are lost. */
+  /** Yields the early statements in the order of their stamps. Notes those whose rows are damaged as lost. */
   async *all(): AsyncGenerator<EarlyStatement> {
     for await (const { key, value } of this.#store.index.range(indexKey(TABLES.early))) {
       const place = decodePlace(value)

@@ -20,9 +20,10 @@ export interface LostStatementsOptions {
 }
 
 /**
- * The statements that this member has lost, because their rows are damaged. Such a statement counts as absent: its row of
- * the index is removed, so that it is accepted again like any other when another member sends it. What higher rooms
- * derived from it stays. Its id is noted, so that the other members are asked for it, until it has come again.
+ * The statements that this member has lost, because their rows are damaged. Such a statement counts as absent: its row
+ * of the index is removed, so that it is accepted again like any other when another member sends it. The rows that
+ * higher rooms derived from it stay. Its id is noted until it has come again, so that the other members are asked for
+ * it.
  *
  * A status is only removed. Its author signs another one soon, and the others do not keep the old one.
  */
@@ -49,7 +50,7 @@ export class LostStatements {
     for await (const { key } of index.range(table)) {
       const id = key.subarray(table.byteLength)
       const values = await index.getMany([MEMBERSHIP, REST].map(statementClass => statementKey(statementClass, id)))
-      // It came again just before a crash, and the replay, which does not know of this table, has indexed it.
+      // The statement came again just before a crash. The replay has indexed it, but does not know of this table.
       if (values.some(value => value !== undefined)) await index.batch([{ type: 'del', key }])
       else this.#ids.add(toHex(id))
     }
@@ -59,7 +60,7 @@ export class LostStatements {
     return this.#ids.size > 0 && this.#ids.has(toHex(id))
   }
 
-  /** Returns the ids of at most `limit` of them. The next call begins with others, if there are any. */
+  /** Returns the ids of at most `limit` lost statements. The next call begins with others, if there are any. */
   list(limit: number): Uint8Array[] {
     const ids = [...this.#ids].slice(0, limit)
     for (const id of ids) {
@@ -138,7 +139,8 @@ export class LostStatements {
     }
   }
 
-  // Nobody waits for this, least of all a projection that has just met the damage: it may hold up all other batches.
+  // The caller must not wait for this. It may be a projection that has just met the damage, and all other batches wait
+  // for that projection.
   #inTurn(work: () => Promise<void>): void {
     this.#work = this.#work
       .then(work)

@@ -9,13 +9,13 @@ import { differenceOf, type Position, type Totals } from './positions.ts'
  */
 export class Standing {
   /**
-   * How far this member has taken what the other has, apart from the statements in `held`. Undefined until the first
-   * comparison on this connection has come to its end.
+   * The position up to which this member has taken the other's statements, apart from those in `held`. Undefined until
+   * the first comparison on this connection has come to its end.
    */
   position: Position | undefined
   /** Statements that our log refused with a verdict that may change, by their ids in hex. */
   readonly #held = new Map<string, Uint8Array>()
-  /** By what the totals differed when the two members last had nothing more to tell each other. */
+  /** The difference of the totals when the two members last had nothing more to tell each other. */
   #difference: { by: string; sinceMs: number; hasAsked: boolean } | undefined
   #listedAgainAtMs = Number.NEGATIVE_INFINITY
   /** True if a difference is still there after all ids were listed again. */
@@ -59,7 +59,7 @@ export class Standing {
 
   /**
    * Compares the totals at the end of a comparison, in which this member took everything that the other told it. The
-   * totals of a busy network change all the time; what stays the same while a statement is missing is their difference.
+   * totals of a busy network change all the time, but their difference stays the same while a statement is missing.
    */
   judge(own: Totals, other: Totals, nowMs: number): Judgement {
     const by = differenceOf(own, other)
@@ -85,9 +85,9 @@ export class Standing {
 }
 
 /**
- * What two totals say. They are `moving` while they may differ only because the two members are still exchanging
- * statements. If the difference stays, the other member may not have taken everything from us, and we `ask` it once to
- * compare. If the difference is still there after that, it is a `doubt`, and all ids should be listed again.
+ * The result of comparing two totals. They are `moving` while they may differ only because the two members are still
+ * exchanging statements. If the difference stays, the other member may not have taken everything from us, and we `ask`
+ * it once to compare. If the difference is still there after that, it is a `doubt`, and all ids should be listed again.
  */
 export type Judgement = 'equal' | 'moving' | 'ask' | 'doubt'
 

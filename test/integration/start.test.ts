@@ -46,7 +46,9 @@ test('options that can never work are refused before anything is written', async
     { bootstrap: ['/ip4/10.0.0.1'] },
     { bootstrap: ['/ip4/10.0.0.1/udp/1'] },
     { announce: ['bogus'] },
-    { listen: ['/ip4/127.0.0.1'] }
+    { listen: ['/ip4/127.0.0.1'] },
+    // The node would overwrite these files of the owner, or remove them.
+    ...['reserve', 'keystore', 'probe', 'lock', 'index', 'ports.json'].map(name => ({ ownersFiles: [name] }))
   ]
   for (const options of never) {
     assert.throws(() => checkNodeOptions({ dataDir, ...options }), { code: 'invalid' }, JSON.stringify(options))

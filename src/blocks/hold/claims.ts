@@ -108,22 +108,32 @@ export class Claims {
   }
 
   /**
-   * Ends one claim if it expired before `beforeMs`. It reads the claim again, since it may have been renewed after it
-   * was found. The caller must hold the block's lock, as renewals do.
+   * Ends one claim if it expired before `beforeMs`. It reads the claim again, since it may have been renewed or ended
+   * after it was found. The caller must hold the block's lock, as renewals do. Throws an `IndexCorruptError`, and reports
+   * it, if the index has lost the claim: it may have lost the other claims on the block too.
    */
   async endExpired({ put, multihash, expires }: ExpiredClaim, beforeMs: number): Promise<void> {
     const key = claimKey(multihash, { by: 'put', put })
-    const value = await this.#store.index.get(key)
-    const isOver = value !== undefined && expiryOf(value) < beforeMs
+    const [value, mark] = await this.#store.index.getMany([key, expiryKey(expires, key)])
+    if (value === undefined) {
+      if (mark === undefined) return
+      throw this.#store.index.reportCorrupt('the index lacks a claim of a put')
+    }
+    const isOver = expiryOf(value) < beforeMs
     await this.#store.index.batch([
       { type: 'del', key: expiryKey(expires, key) },
       ...(isOver ? this.#endOne(key, value) : [])
     ])
   }
 
-  /** Returns, for each of these blocks, whether the put claims it. */
-  async hasPut(put: PutId, multihashes: readonly Uint8Array[]): Promise<boolean[]> {
-    return (await this.#putValues(put, multihashes)).map(value => value !== undefined)
+  /**
+   * Returns, for each of these blocks, whether the put claims it now. A claim that has expired counts for nothing, even
+   * if no sweep has removed it yet: a machine that slept past its claims must not answer for the blocks. With
+   * `evenExpired` it counts, as it does for our own puts while they are under way, since no sweep ends their claims.
+   */
+  async hasPut(put: PutId, multihashes: readonly Uint8Array[], { evenExpired = false } = {}): Promise<boolean[]> {
+    const afterMs = evenExpired ? 0 : this.#clock.now()
+    return (await this.#putValues(put, multihashes)).map(value => expiryOf(value) > afterMs)
   }
 
   /** Returns everything that claims a block. */
@@ -139,7 +149,7 @@ export class Claims {
     return this.#store.index.hasAny(indexKey(TABLES.claims, multihash))
   }
 
-  /** Returns true if a record claims its root, as `reference` says that it must from its first moment on. */
+  /** Returns true if a record claims its root. It must do so from its first moment on: see `reference`. */
   hasRecord({ id, root }: Pick<RecordRef, 'id' | 'root'>): Promise<boolean> {
     return this.#store.index.has(claimKey(root.multihash.bytes, { by: 'record', id, replicas: 0 }))
   }
@@ -183,18 +193,20 @@ export class Claims {
       project: async rows => {
         const claims = rows.map(parseRow)
         const previous = await index.getMany(claims.map(({ key }) => key))
+        // A replay may bring a claim and its renewal in one batch.
+        const latest = new Map<string, Uint8Array>()
         const ops: IndexOp[] = []
         const dead = []
         for (const [i, { key, expires, place }] of claims.entries()) {
-          const old = previous[i]
+          const name = Buffer.from(key).toString('latin1')
+          const old = latest.get(name) ?? previous[i]
+          const value = concatBytes(expires, encodePlace(place))
+          latest.set(name, value)
           if (old !== undefined && !isSamePlace(decodePlace(old.subarray(8)), place)) {
             ops.push({ type: 'del', key: expiryKey(old.subarray(0, 8), key) })
             dead.push(decodePlace(old.subarray(8)))
           }
-          ops.push(
-            { type: 'put', key, value: concatBytes(expires, encodePlace(place)) },
-            { type: 'put', key: expiryKey(expires, key), value: NOTHING }
-          )
+          ops.push({ type: 'put', key, value }, { type: 'put', key: expiryKey(expires, key), value: NOTHING })
         }
         await index.batch([...ops, ...this.#store.markDead(dead)])
       },
@@ -203,8 +215,8 @@ export class Claims {
         const value = await index.get(key)
         return value !== undefined && isSamePlace(decodePlace(value.subarray(8)), place)
       },
-      // A claim that has ended leaves no row, so a claim of which neither row is there counts as ended. Nothing relies on
-      // that before every claim of its time has run out: SPEC.md, "Freeing".
+      // A claim that has ended leaves no row, so a claim counts as ended if both of its rows are missing. Nothing
+      // relies on that before every claim of that time has run out: SPEC.md, "Freeing".
       isIndexed: async row => {
         const { key, expires } = parseRow(row)
         const [value, mark] = await index.getMany([key, expiryKey(expires, key)])

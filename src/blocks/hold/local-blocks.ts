@@ -17,6 +17,8 @@ import type { Claims } from './claims.ts'
 export type BlockPort = Pick<Blockstore, 'has' | 'get' | 'put' | 'delete'> & {
   /** Returns the size of a block in bytes, without reading the block. */
   sizeOf?(cid: BlockCid): Promise<number | undefined>
+  /** Writes a block anew. The copy that is here stays until the new one is durable. */
+  replace?(cid: BlockCid, bytes: Uint8Array): Promise<void>
   /**
    * Yields every block. Only a store that nobody else uses has this method, since we free those of its blocks that
    * nothing claims.
@@ -48,7 +50,7 @@ export class LocalBlocks {
   readonly #onBad: (error: BlockCorruptError | BlockUnreadableError) => void
   readonly #bad = new LRUCache<string, true>({ max: BAD_BLOCKS_MAX })
   #badFound = 0
-  /** Blocks whose length is not that of a sealed chunk, but whose bytes have been verified; with that length. */
+  /** The lengths of blocks that have been verified although no sealed chunk has such a length. */
   readonly #odd = new LRUCache<string, number>({ max: ODD_BLOCKS_MAX })
   readonly #locks = new KeyedLocks()
 
@@ -138,7 +140,7 @@ export class LocalBlocks {
     })
   }
 
-  /** Runs `claim` under the block's lock if the block is here as `has` says it. Returns true if the block was here. */
+  /** Runs `claim` under the block's lock if `has` says that the block is here. Returns true if it was here. */
   async claimIfHere(cid: BlockCid, claim: () => Promise<void>): Promise<boolean> {
     return this.#locks.run(blockKey(cid), async () => {
       if (!(await this.has(cid))) return false
@@ -200,10 +202,13 @@ export class LocalBlocks {
     else await this.#store.put(cid, bytes)
   }
 
-  // A bad copy is no copy, so a crash between the two steps loses nothing.
+  // A copy that could not be read may be whole, and read again later. So it stays until the new one is durable.
   async #rewrite(cid: BlockCid, bytes: Uint8Array): Promise<void> {
-    await this.#store.delete(cid)
-    await this.#store.put(cid, bytes)
+    if (this.#store.replace !== undefined) await this.#store.replace(cid, bytes)
+    else {
+      await this.#store.delete(cid)
+      await this.#store.put(cid, bytes)
+    }
     this.#forgetBad(cid)
   }
 

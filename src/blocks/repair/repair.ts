@@ -26,7 +26,7 @@ import type { RecordRef } from '../record-ref.ts'
 import { EvictedBlocks } from './evicted-blocks.ts'
 import { mostWanting, recordToWalk } from './needing-record.ts'
 import { RepairQueue } from './queue.ts'
-import { referenceOf, unwalkedKey } from './record-rows.ts'
+import { recordReferenceOps, referenceOf, unwalkedKey } from './record-rows.ts'
 import type { WalkOutcome } from './walk-outcome.ts'
 
 export interface RepairOptions {
@@ -177,7 +177,10 @@ export class Repair {
     const pulls = new Set<Promise<void>>()
     const pulled = new Map<PeerId, number>()
     this.#log.trace('walking record %s', nameOfId(record.id))
-    if (!(await claims.hasRecord(record))) throw index.reportCorrupt('the index lacks the claim of a record')
+    if (!(await claims.hasRecord(record))) {
+      if (record.isAside !== true) throw index.reportCorrupt('the index lacks the claim of a record')
+      await this.#ops.add(recordReferenceOps(record))
+    }
     for await (const batch of this.#batches(record, outcome))
       for (const { cid } of await this.#claimHeld(record, batch, outcome)) {
         const free = await this.#slots.acquire(1, signal)

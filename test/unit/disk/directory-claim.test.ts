@@ -88,6 +88,8 @@ test('a folder with files of somebody else is refused, and nothing in it changes
     root => mkdir(join(root, 'photos')),
     root => symlink('/nowhere', join(root, 'link')),
     root => mkdir(join(root, 'lock')),
+    root => writeFile(join(root, 'lock'), '1234\n'),
+    root => writeFile(join(root, 'lock'), 'x'.repeat(1_000)),
     root => writeFile(join(root, 'api.json'), '{}'),
     root => writeFile(join(root, 'format.json'), '{"printWidth":80}'),
     root => mkdir(join(root, 'format.json')),

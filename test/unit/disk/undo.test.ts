@@ -221,7 +221,7 @@ test('an index that holds a refused row after all is corrupt, when it is reopene
   }
 })
 
-test('a write that fails after the index took it stays, since it shows', async () => {
+test('a write that fails after the index took it stays, since readers can see it', async () => {
   const node = await open()
   const { batch } = node.database
   node.database.batch = async (ops, options) => {
@@ -331,4 +331,37 @@ test('a full disk gets another attempt once the reserve has made room', async ()
   isFull = true
   await assert.rejects(again.facts.set('a', '2'), NoSpaceError)
   assert.deepEqual(attempts, [true, false])
+})
+
+test('a compaction writes no rows while the index is failed', async () => {
+  const { database, segments, ...node } = await open()
+  for (let i = 0; i < 40; i++) await node.facts.set(i % 2 === 0 ? `k${i}` : 'c', `${i}`.padEnd(50, '.'))
+  await fill(database)
+  await assert.rejects(node.facts.set('a', '1'), NoSpaceError)
+  const { end } = segments
+  for (let i = 0; i < 3; i++) await assert.rejects(node.store.compact(1), NoSpaceError)
+  assert.deepEqual(segments.end, end)
+})
+
+test('a row whose write is refused while the leaf check has it in hand is not taken for a lost one', async () => {
+  const { database, ...node } = await open()
+  await fill(database)
+  const held = Promise.withResolvers<void>()
+  const refuse = database.batch.bind(database)
+  database.batch = async (...parameters) => {
+    await held.promise
+    return refuse(...parameters)
+  }
+  const writing = assert.rejects(node.facts.set('a', '1'), NoSpaceError)
+  await settle(5)
+  const { scan } = node.segments
+  node.segments.scan = async function* (from, onDamage) {
+    for await (const row of scan.call(this, from, onDamage)) {
+      held.resolve()
+      await writing
+      yield row
+    }
+  }
+  assert.equal(await node.store.checkLeaf(), 1)
+  assert.deepEqual(node.corruptions, [])
 })

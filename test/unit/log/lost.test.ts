@@ -52,7 +52,7 @@ test('a damaged statement that nobody reads is found by the leaf check, and coun
   assert.equal((await a.log.positions.totals(REST)).count, 2)
 })
 
-test('a damaged statement is noted once, and no more once it has come again, also after a restart', async t => {
+test('a damaged statement is noted once, and the note goes when it comes again, also after a restart', async t => {
   const setup = new Setup(t)
   const { a, lost } = await filled(setup)
   const before = await a.log.positions.totals(REST)
@@ -68,7 +68,7 @@ test('a damaged statement is noted once, and no more once it has come again, als
   assert.equal(a.log.lostCount, 0)
 })
 
-test('what was lost is still asked for after a restart', async t => {
+test('lost statements are still asked for after a restart', async t => {
   const setup = new Setup(t)
   const secrets = setup.admin('a')
   const { a, lost } = await filled(setup, secrets)

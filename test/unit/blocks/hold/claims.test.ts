@@ -50,6 +50,16 @@ test('the owners of a block are listed, with the copies that each record wants',
   assert.deepEqual(await claims.hasPut(other, names), [false, false, false])
 })
 
+test('a claim that has expired counts for nothing, although no sweep has removed it', async () => {
+  const { claims, clock } = await openClaims()
+  await claims.claimForPut(put, [a], HOUR)
+  clock.advance(HOUR)
+  assert.deepEqual(await claims.hasPut(put, [a]), [true])
+  clock.advance(24 * HOUR)
+  assert.deepEqual([await claims.hasPut(put, [a]), await claims.isClaimed(a)], [[false], true])
+  assert.deepEqual(await claims.hasPut(put, [a], { evenExpired: true }), [true])
+})
+
 test('claims run out at their time, the oldest first, and end one by one', async () => {
   const { claims, clock, store } = await openClaims()
   const started = clock.now()
@@ -68,6 +78,15 @@ test('claims run out at their time, the oldest first, and end one by one', async
   // Nothing of them is left in the index, and their rows count as dead.
   assert.ok(!(await store.index.hasAny(Buffer.from('c'))) && !(await store.index.hasAny(Buffer.from('p'))))
   assert.equal(store.compactable(1).length, 0)
+})
+
+test('a claim that has expired counts for nothing, even before it is ended', async () => {
+  const { claims, clock } = await openClaims()
+  await claims.claimForPut(put, [a], HOUR)
+  clock.advance(HOUR)
+  assert.deepEqual(await claims.hasPut(put, [a, b]), [true, false])
+  clock.advance(HOUR)
+  assert.deepEqual(await claims.hasPut(put, [a, b]), [false, false])
 })
 
 test('a claim that was renewed after it was found expired does not end', async () => {
@@ -141,3 +160,32 @@ for (const table of ['claims', 'expiries'] as const) {
     await assert.rejects(store.checkLeaf(), IndexCorruptError)
   })
 }
+
+test('a claim and its renewal that a rebuild reads in one batch leave nothing behind once the claim ends', async () => {
+  const { claims, files, clock } = await openClaims()
+  await claims.claimForPut(put, [a], HOUR)
+  clock.advance(HOUR)
+  await claims.claimForPut(put, [a], HOUR)
+  const again = await openClaims(files.crash().reopen(), new MemoryDatabase(), clock)
+  assert.equal((await gather(again.claims.expired(clock.now() + 24 * HOUR))).length, 1)
+  await again.claims.add(await again.claims.endOps(put, [a]))
+  assert.ok(!(await again.store.index.hasAny(indexKey(TABLES.expiries))))
+  await again.store.checkLeaf()
+})
+
+test('a claim that runs out but has lost its row frees nothing: the other claims on the block may be lost too', async () => {
+  const { claims, clock, database, local } = await openClaims()
+  const bytes = Buffer.from('a')
+  const cid = nameBlock(bytes)
+  await local.keep(cid, bytes, () => claims.claimForPut(put, [a], HOUR))
+  await claims.add([Claims.reference(a, record)])
+  const [claim] = await gather(claims.expired(clock.now() + 24 * HOUR))
+  database.corrupt(Buffer.concat([Buffer.from('c'), a, Buffer.from('p'), put]))
+  database.corrupt(Buffer.concat([Buffer.from('c'), a, Buffer.from('r'), record.id]))
+  const end = (): Promise<void> => claims.endExpired(claim!, clock.now() + 24 * HOUR)
+  await assert.rejects(
+    local.release(cid, () => true, end),
+    IndexCorruptError
+  )
+  assert.deepEqual(Buffer.from((await local.get(cid))!), bytes)
+})

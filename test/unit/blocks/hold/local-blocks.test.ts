@@ -4,7 +4,7 @@ import { MemoryBlockstore } from 'blockstore-core'
 import { BlockCorruptError } from '../../../../src/blocks/errors.ts'
 import { Claims, putIdOf } from '../../../../src/blocks/hold/claims.ts'
 import { LocalBlocks } from '../../../../src/blocks/hold/local-blocks.ts'
-import { DiskError, ReadOnlyError, RowCorruptError } from '../../../../src/disk/errors.ts'
+import { DiskError, NoSpaceError, ReadOnlyError, RowCorruptError } from '../../../../src/disk/errors.ts'
 import { nameBlock } from '../../../../src/format/cid.ts'
 import { padme } from '../../../../src/format/padding.ts'
 import { peerIdOf } from '../../../../src/format/peer-id.ts'
@@ -228,3 +228,32 @@ test('a block of a store without sizes is written anew once it is known to be ba
   await local.keep(cid, small)
   assert.ok(await local.has(cid))
 })
+
+for (const bytes of [small, large])
+  test(`a block of ${bytes.byteLength} bytes that could not be read once stays if the disk has no room to write it anew`, async () => {
+    const { blockstore, claims, capacity } = await openClaims()
+    const cid = nameBlock(bytes)
+    let isUnreadable = false
+    const store = Object.assign(Object.create(blockstore), {
+      get: (...parameters: Parameters<typeof blockstore.get>) => {
+        if (isUnreadable) throw new DiskError('the disk reported EIO')
+        return blockstore.get(...parameters)
+      },
+      put: blockstore.put.bind(blockstore),
+      delete: blockstore.delete.bind(blockstore),
+      replace: blockstore.replace.bind(blockstore),
+      sizeOf: blockstore.sizeOf.bind(blockstore)
+    })
+    const local = new LocalBlocks(store, claims)
+    await local.keep(cid, bytes, nothing)
+    const { usedBytes } = capacity
+    isUnreadable = true
+    await assert.rejects(local.get(cid), { name: 'BlockUnreadableError' })
+    capacity.take = async () => {
+      throw new NoSpaceError('this node has no room left')
+    }
+    await assert.rejects(local.keep(cid, bytes, nothing), NoSpaceError)
+    isUnreadable = false
+    assert.deepEqual(Buffer.from((await local.get(cid))!), bytes)
+    assert.equal(capacity.usedBytes, usedBytes)
+  })

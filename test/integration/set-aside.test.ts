@@ -1,0 +1,28 @@
+import assert from 'node:assert/strict'
+import { randomBytes } from 'node:crypto'
+import { test } from 'node:test'
+import { CatalogProjection } from '../../src/catalog/projection.ts'
+import { FormatError } from '../../src/format/errors.ts'
+import { createNode, type NodeEvent } from '../../src/index.ts'
+import { RecordingLogger } from '../fixtures/logger.ts'
+import { startNode, until } from '../fixtures/nodes.ts'
+
+test('a record that was set aside is no damage of the index at the next start, and its blocks are kept', async t => {
+  const { node, options } = await startNode(t)
+  await node.put('/good', randomBytes(100_000))
+  const projecting = t.mock.method(CatalogProjection.prototype, 'project', async () => {
+    throw new FormatError('a number is too large')
+  })
+  await node.put('/set-aside', randomBytes(100_000)).catch(() => {})
+  projecting.mock.restore()
+  await node.stop()
+  const events: NodeEvent[] = []
+  const logger = new RecordingLogger()
+  const again = await createNode({ ...options, logger, onEvent: event => events.push(event) })
+  t.after(() => again.stop())
+  assert.match((await again.status()).warnings.join(), /set aside \(1\)/)
+  const countOf = (pattern: RegExp): number => logger.lines.filter(line => pattern.test(line)).length
+  await until('both records were walked', async () => countOf(/record \w+: (nothing is missing|the walk failed)/) === 2)
+  assert.equal(countOf(/nothing is missing/), 2)
+  assert.deepEqual(events, [])
+})
