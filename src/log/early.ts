@@ -25,6 +25,8 @@ export class EarlyStatements {
   readonly #rows: EarlyRows
   readonly #items = new Map<string, EarlyStatement>()
   readonly #countOf = new Map<string, number>()
+  /** Items that are being written, by id, and a promise that resolves when the write has ended, well or not. */
+  readonly #underWay = new Map<string, Promise<void>>()
 
   constructor(options: EarlyStatementsOptions) {
     this.#options = options
@@ -49,8 +51,15 @@ export class EarlyStatements {
     return this.#items.has(idOf(statement))
   }
 
+  /** Returns true if the statement with this id waits and is durable, so that nobody need send it. */
   hasId(id: Uint8Array): boolean {
-    return this.#items.size > 0 && this.#items.has(toHex(id))
+    return this.#items.size > 0 && this.#items.has(toHex(id)) && !this.#underWay.has(toHex(id))
+  }
+
+  /** Returns true if a statement waits, once that is durable. */
+  async waits(statement: SomeStatement): Promise<boolean> {
+    await this.#underWay.get(idOf(statement))
+    return this.has(statement)
   }
 
   /** Reads the table. Call it once the index is up to date. */
@@ -63,30 +72,38 @@ export class EarlyStatements {
    * their author waits. There is no room for the others.
    */
   async keep(items: readonly EarlyStatement[]): Promise<Set<SomeStatement>> {
+    for (const { statement } of items) await this.waits(statement)
     const kept = new Set<SomeStatement>()
+    const { promise: ended, resolve: end } = Promise.withResolvers<void>()
     let fresh: EarlyStatement[] = []
-    for (const item of items) {
-      const { statement } = item
-      const other = statement.kind === 'status' ? this.#statusOf(item) : undefined
-      if (this.has(statement) || (other !== undefined && other.statement.hlc <= statement.hlc)) {
-        kept.add(statement)
-        continue
-      }
-      if (other !== undefined) {
-        // The later status may have come in this very message.
-        fresh = fresh.filter(item => item !== other)
-        await this.forget([other.statement])
-      }
-      if (!this.#hasRoom(item)) continue
-      this.#note(item)
-      kept.add(statement)
-      fresh.push(item)
-    }
     try {
+      for (const item of items) {
+        const { statement } = item
+        const other = statement.kind === 'status' ? this.#statusOf(item) : undefined
+        if (this.hasId(statement.id) || (other !== undefined && other.statement.hlc <= statement.hlc)) {
+          kept.add(statement)
+          continue
+        }
+        if (other !== undefined) {
+          // The later status may have come in this very message.
+          fresh = fresh.filter(item => item !== other)
+          await this.forget([other.statement])
+        }
+        // Another message with it may be under way since a moment ago. This one may come again.
+        if (this.has(statement) || !this.#hasRoom(item)) continue
+        this.#note(item)
+        this.#underWay.set(idOf(statement), ended)
+        kept.add(statement)
+        fresh.push(item)
+      }
       if (fresh.length > 0) await this.#write(fresh)
     } catch (error) {
       for (const { statement } of fresh) this.#drop(statement)
       throw error
+    } finally {
+      for (const { statement } of items)
+        if (this.#underWay.get(idOf(statement)) === ended) this.#underWay.delete(idOf(statement))
+      end()
     }
     return kept
   }

@@ -19,7 +19,7 @@ export type FinalCheck = (statement: AnyStatement, i: number) => Promise<Verdict
 
 export interface ReceiverOptions {
   index: Pick<IndexDb, 'getMany'>
-  early: Pick<EarlyStatements, 'has' | 'isEarly' | 'keep'>
+  early: Pick<EarlyStatements, 'has' | 'isEarly' | 'keep' | 'waits'>
   /** Returns true if the row of a statement is damaged. The index may have the statement for a moment longer. */
   isLost: (id: Uint8Array) => boolean
   log: Logger
@@ -68,7 +68,7 @@ export class Receiver {
         if (typeof statement === 'string') return statement
         if (known.has(statement)) return finalCheck(statement, i)
         const { early: waiting } = this.#options
-        if (waiting.has(statement) && waiting.isEarly(statement)) return 'waiting'
+        if (waiting.has(statement) && waiting.isEarly(statement) && (await waiting.waits(statement))) return 'waiting'
         const checked = await this.#check(statement)
         if ('verdict' in checked) return checked.verdict
         const { author, role } = checked

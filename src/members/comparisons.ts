@@ -117,7 +117,6 @@ export class Comparisons {
     const { chance, admissions } = this.#options
     const free = admissions().filter(admission => this.#isFree(admission))
     const due = new Set(free.filter(({ peer }) => this.#asked.has(peer)))
-    for (const { peer } of due) this.#asked.delete(peer)
     const any = free[Math.floor(chance.fraction() * free.length)]
     if (any !== undefined) due.add(any)
     return due
@@ -145,6 +144,7 @@ export class Comparisons {
     const { log, compare, isCurrent } = this.#options
     const { peer } = admission
     const [isFirst, beganAtMs] = [!this.#compared.has(peer), this.#options.clock.monotonic()]
+    const hasAsked = this.#asked.delete(peer)
     // Later comparisons are frequent and seldom bring anything, so they are only traced.
     const write = isFirst ? log : log.trace
     write('comparing with %s', peer)
@@ -157,6 +157,8 @@ export class Comparisons {
       }
     } catch (error) {
       log('comparing with %s failed: %s', peer, reasonOf(error))
+      // The member does not ask again, since it was told that we compare. With many members, its turn comes late.
+      if (hasAsked && isCurrent(admission)) this.#asked.add(peer)
       return isAbort(error) ? 'over' : 'again'
     }
     write('compared with %s: everything that it has is here', peer)

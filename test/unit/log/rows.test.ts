@@ -15,6 +15,7 @@ import { concatBytes, toHex } from '../../../src/util/bytes.ts'
 import { FakeFiles } from '../../fixtures/fake-files.ts'
 import { entryBy, TestMember } from '../../fixtures/member.ts'
 import { MemoryDatabase } from '../../fixtures/memory-database.ts'
+import { settle } from '../../fixtures/pass-time.ts'
 import { laterStatement, MINUTE, Setup } from './setup.ts'
 
 /** A member alone, which can be stopped and started again on its disk. */
@@ -182,4 +183,24 @@ test('early statements wait across a restart and a rebuild, each author with a b
   assert.deepEqual([again.log.earlyCount, (await again.ids(1)).length], [0, EARLY_OF_AUTHOR_MAX])
   const last = await alone.again({ isRebuilt: true })
   assert.deepEqual([last.log.earlyCount, (await last.ids(1)).length], [0, EARLY_OF_AUTHOR_MAX], 'after a rebuild')
+})
+
+test('nobody is told that an early statement waits before it is durable, also if two members send it at once', async t => {
+  const alone = new Alone(t)
+  const member = await alone.open()
+  const early = entryBy(member.self, alone.setup.chance, hlcAt(alone.setup.clock.now() + 60 * MINUTE))
+  const { write } = member.store
+  const { promise: failed, reject: fail } = Promise.withResolvers<never>()
+  member.store.write = () => failed
+  const receive = (from: string) => member.log.receive([early.bytes], from)
+  const first = receive('b').catch(error => error)
+  await settle(20)
+  const second = receive('c').catch(error => error)
+  await settle(20)
+  assert.deepEqual(await member.log.has([early.id]), [false])
+  const error = new DiskError('the disk does not answer')
+  fail(error)
+  assert.deepEqual([await first, await second], [error, error])
+  member.store.write = write
+  assert.deepEqual([await receive('c'), member.log.earlyCount], [['waiting'], 1])
 })

@@ -81,3 +81,17 @@ test('a member that was admitted anew is compared anew, although a comparison of
   await comparisons.run(admissions[0])
   assert.deepEqual(done, [['p', true]])
 })
+
+test('a member that has asked is compared again soon if the comparison fails, whichever others there are', async t => {
+  const names = Array.from({ length: 50 }, (_, i) => `m${i}`)
+  let fails = 1
+  const { clock, comparisons, asked } = setup(t, names.map(admissionOf), async peer => {
+    if (peer === 'm7' && fails-- > 0) throw new Error('broken off')
+    return true
+  })
+  comparisons.soon('m7')
+  await timePassesUntil(clock, 'a few rounds', () => asked.length >= 5)
+  const times = asked.filter(({ peer }) => peer === 'm7').map(({ ms }) => ms)
+  assert.equal(times.length, 2)
+  assert.ok(times[1]! - times[0]! < 2 * COMPARE_EVERY_MS)
+})
