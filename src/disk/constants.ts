@@ -75,7 +75,7 @@ export const REOPEN_PAUSE_MS_MAX = 60_000
 /** The bytes that are written to find out whether the disk takes writes. */
 export const PROBE_BYTES = 64 << 10
 
-/** The types of rows in a segment. Up to 127. The meaning of a number never changes. A new meaning gets a new number. */
+/** The types of rows in a segment. Up to 126, since a void row of type 127 would look like a footer. The meaning of a number never changes. A new meaning gets a new number. */
 export const ROW_STATEMENT = 1
 export const ROW_BLOCK = 2
 export const ROW_FREED = 3
