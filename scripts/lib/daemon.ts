@@ -5,7 +5,7 @@ import { createInterface } from 'node:readline'
 import { Client } from '../../src/cli/client.ts'
 
 const ROOT = join(import.meta.dirname, '../..')
-const START_MS_MAX = 60_000
+const START_MS_MAX = 300_000
 
 /** A `dfs-node` process, and a client that talks to it as `dfs` does. */
 export interface Daemon {

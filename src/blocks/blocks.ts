@@ -246,7 +246,7 @@ export class Blocks {
     return this.#local.bad
   }
 
-  /** True while there may be blocks that nothing claims, since a stop was unclean. They are freed later. */
+  /** True while there may be blocks that nothing claims, because a stop was unclean. They are freed later. */
   get mayHaveOrphans(): boolean {
     return this.#sweeper.mayHaveOrphans
   }

@@ -130,8 +130,8 @@ export const WALKS_AT_ONCE = 16
 export const SWEEP_MS = 60_000
 export const SWEEP_BATCH = 256
 /**
- * How long after an unclean stop a block that nothing claims is kept: as long as any claim of a put could last that was
- * made before the stop, in case the index has lost it.
+ * How long a block that nothing claims is kept after an unclean stop. The index may have lost the claim of a put from
+ * before the stop, and no such claim lasts longer than this.
  */
 export const ORPHANS_WAIT_MS = CLAIM_MS_MAX + CLAIM_SLACK_MS + CLAIM_GRACE_MS
 /** The search for unclaimed blocks lets other work run each time it has looked at this many blocks. */
@@ -179,5 +179,8 @@ export const READ_REPAIRS_MAX = 16
  * This many take about 16 MiB of memory. A block that was forgotten counts as a copy until it is read again.
  */
 export const BAD_BLOCKS_MAX = 65_536
-/** The number of blocks of a strange length that are remembered once they have been read and verified. */
+/**
+ * The number of blocks of a strange length that are remembered once they have been read and verified. A block that was
+ * forgotten is read again.
+ */
 export const ODD_BLOCKS_MAX = 4_096

@@ -130,6 +130,18 @@ export class Author {
   }
 
   /**
+   * Signs a new place for a directory that was deleted and shows again. This is a write: it has seen every head, so the
+   * directory is not deleted any more. A move would carry the content of the delete, which wrote none, so it would wait
+   * unless its author also signed the delete. Returns undefined if the past is too long, as `write` does.
+   */
+  restore({ heads }: EntryState, at: Placement, body: EntryBody): Statement<'entry'> | undefined {
+    const [{ entry }] = heads as [EntryRecord]
+    if (isPastTooLong(heads)) return undefined
+    const fields = { placed: null, written: null, root: null, rootEpoch: null, replicas: 1 }
+    return this.#sign(heads, heads, { entry, op: 'put', ...fields, body: { ...body, ...at } })
+  }
+
+  /**
    * Signs the delete of an entry. This takes several records if the heads together have seen more than one record may
    * name.
    */

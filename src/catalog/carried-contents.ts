@@ -96,7 +96,7 @@ export function isEntitled({ record: { op, stamp, written }, role }: Pick<NewRec
   return op === 'delete' || role === 'admin' || equalBytes(stamp.author, written.author)
 }
 
-/** What a waiting record counts for: what the index must do to admit it. */
+/** Returns what a waiting record counts for: about as many as the rows that the index changes to admit it. */
 function weightOf({ seen }: EntryRecord): number {
   return 1 + seen.length
 }

@@ -14,14 +14,14 @@ export const LIST_BATCH = 64
 /** The most entries of one directory that a listing sorts in memory. */
 export const LIST_MAX = 1_000_000
 /**
- * The most heads of an entry that are kept. This is far more than the number of members that ever write to one file at
- * the same time. There is a limit because all heads are in the entry's row, which is rewritten for every record.
+ * The most heads in the row of an entry. This is far more than the number of members that ever write to one file at the
+ * same time. There is a limit because the row is rewritten for every record. Older heads are kept in rows of their own.
  */
 export const HEADS_MAX = 64
 /**
  * The most records of one entry that wait for the records whose content they carry, counted with all that they have
- * seen. It is far more than honest members need, for whom the record with the content is on its way. All of them may
- * begin to count at once, in one batch.
+ * seen. It is far more than honest members need, because the record with the content is on its way to them. All of them
+ * may begin to count at once, in one batch.
  */
 export const WAITING_SEEN_MAX = 16_384
 /**

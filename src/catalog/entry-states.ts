@@ -46,7 +46,11 @@ export class EntryStates {
     if (before !== undefined) await loadPast(this.#index, entry, state, namedBy(records))
     const raised = new Map<string, Seen>()
     for (const record of records)
-      for (const seen of addSeen(state, record)) raised.set(seenKey(seen.author, seen.incarnation), seen)
+      for (const { author, incarnation } of addSeen(state, record)) {
+        const key = seenKey(author, incarnation)
+        // A delete adds to the deleted past also what others have seen before it, and more of.
+        raised.set(key, state.covered.get(key) as Seen)
+      }
     writePast(sink, entry, state, raised.keys())
     const counted = await this.#count(state, records, { isNew: before === undefined, sink })
     if (before !== undefined) await this.#findDeletes(state, counted)
@@ -54,7 +58,7 @@ export class EntryStates {
     return state
   }
 
-  /** Decides for each stamp of some records, which are in the order of `byStampAndId`, which record counts there. */
+  /** Decides which record counts under each stamp. The records must be in the order of `byStampAndId`. */
   async #count(
     state: EntryState,
     records: readonly EntryRecord[],
@@ -73,7 +77,7 @@ export class EntryStates {
     return counted
   }
 
-  /** Finds out whether the content that new heads carry is that of a delete, which wrote none. */
+  /** Finds the new heads whose `written` is the stamp of a delete. A delete wrote no content. */
   async #findDeletes(state: EntryState, heads: ReadonlyArray<Pick<Counted, 'record'>>): Promise<void> {
     for (const { record } of heads) {
       if (record === undefined || record.op === 'delete' || isOrigin(record)) continue
@@ -82,7 +86,7 @@ export class EntryStates {
     }
   }
 
-  /** Computes the heads, of which the last ones stay in the state, and the others in rows of their own. */
+  /** Computes the heads. The latest ones stay in the state, and the older ones get rows of their own. */
   async #setHeads(
     entry: Uint8Array,
     state: EntryState,
@@ -119,7 +123,7 @@ export class EntryStates {
     state.older -= back.size
   }
 
-  /** Returns the latest of the older heads, and loads what must be known of them to show them. */
+  /** Returns the latest of the older heads, and loads what `showEntry` must know about them. */
   async #olderHeads(entry: Uint8Array, state: EntryState, older: OlderHeads): Promise<EntryRecord[]> {
     const heads = await older.latest()
     const written = heads.map(head => head.written)

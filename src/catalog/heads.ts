@@ -11,7 +11,7 @@ import { compareBytes, equalBytes, toHex } from '../util/bytes.ts'
 export type Past = Map<string, Seen>
 
 export interface EntryState {
-  /** Everything that any record of the entry has seen, whether the record counts or not. What is in it is no head. */
+  /** Everything that any record of the entry has seen, whether the record counts or not. A record in it is no head. */
   covered: Past
   /** Everything that any delete has seen. If a put's content was written within it, the put is deleted. */
   deletedPast: Past
@@ -26,7 +26,10 @@ export interface EntryState {
   older: number
   /** The number of records that wrote content, rather than carrying the content of another record. */
   writes: number
-  /** What waits for the record whose content it carries: the number of these records, and of all that they have seen. */
+  /**
+   * The number of records that wait for the record whose content they carry, plus the number of items that they have
+   * seen.
+   */
   waiting: number
 }
 
@@ -49,8 +52,8 @@ export function emptyState(): EntryState {
 }
 
 /**
- * Adds what a record has seen to the state. Of several records under one stamp only one counts, but all of them have
- * seen what they name. Returns the items that the state did not have.
+ * Adds what a record has seen to the state. Only one of several records under one stamp counts, but this adds what each
+ * of them has seen. Returns the items that the state did not have.
  */
 export function addSeen(state: EntryState, { op, seen }: EntryRecord): Seen[] {
   return seen.filter(item => {

@@ -76,7 +76,10 @@ export class CatalogProjection implements Projection {
     this.#reader.read(statement as Statement<'entry'>, author)
   }
 
-  /** Throws a `FormatError` for a record that breaks a rule, or that would wait where too many wait already. */
+  /**
+   * Throws a `FormatError` for a record that breaks a rule, or that would have to wait although too many records wait
+   * already.
+   */
   async project({ added: items }: Change, sink: IndexSink): Promise<void> {
     const { index } = this.#options
     const groups = await this.#groupsOf(items as ReadonlyArray<AcceptedStatement<'entry'>>)

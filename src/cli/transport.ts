@@ -121,9 +121,9 @@ export function notDfs(options?: ErrorOptions): CliError {
   return new CliError('io', 'the program that answered is not a dfs-node: check --data-dir or --api', options)
 }
 
-/** Why a connection broke before an answer came. The node may have done by then what it was asked for. */
+/** The message when a connection breaks before an answer has come. The node may have made the change by then. */
 export const BROKE_OFF =
-  'the connection to the node broke off: a change that was under way may have taken effect, so look before you repeat it'
+  'the connection to the node broke off: a change that was under way may have taken effect, so check before you repeat it'
 /** The errors of the system that mean that no request has been sent. */
 const NOBODY_LISTENS: ReadonlySet<string> = new Set(['ECONNREFUSED', 'ENOENT', 'EACCES', 'EPERM', 'ENOTFOUND'])
 

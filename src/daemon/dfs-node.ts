@@ -20,7 +20,7 @@ export function main(args: readonly string[]): Promise<number> {
 
 async function run(flags: DaemonFlags): Promise<void> {
   const { dataDir, json } = flags
-  // What can be refused is refused before anything on the disk is changed.
+  // Flags that make no sense are refused before anything on the disk is changed.
   const listen = parseHostPort(flags.api)
   assertLoopback(listen)
   const log = openLog(flags.logLevel)

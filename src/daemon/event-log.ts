@@ -19,7 +19,7 @@ export function logEvent(log: Logger, event: NodeEvent): void {
     case 'differs':
       scoped(log, 'dfs:log').warn(
         { peer: event.peerId.slice(-8) },
-        'a member has other statements than this one, although both have told each other everything'
+        'a member has other statements than this one, although everything has been exchanged; comparing all of them'
       )
       break
     case 'rebuilt':

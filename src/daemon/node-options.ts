@@ -33,7 +33,10 @@ export async function nodeOptionsOf(flags: DaemonFlags, isFirst: boolean): Promi
   return { ...options, networkKey: await networkKeyOf(flags, isFirst) }
 }
 
-/** Returns the names of the files in the data directory that the flags name. They do not make it a foreign one. */
+/**
+ * Returns the names of the files in the data directory that the flags name. In spite of them, the directory counts as
+ * the owner's.
+ */
 export function filesInDataDir({ dataDir, networkKeyFile, passphraseFile }: DaemonFlags): string[] {
   return [networkKeyFile, passphraseFile]
     .filter(file => file !== undefined)

@@ -33,7 +33,7 @@ export class Capacity {
   readonly #options: CapacityOptions
   /** Bytes of blocks with a file of their own. */
   #fileBytes = 0
-  /** Bytes of rows at the last measurement, and what was reported since. */
+  /** Bytes of rows at the last measurement, plus those that were reported since. */
   #rowBytes = 0
   #indexBytes = 0
   #space = { totalBytes: 0, freeBytes: 0 }
@@ -73,7 +73,7 @@ export class Capacity {
     this.#updateFull()
   }
 
-  /** Like `measure`, and measures the index too, which takes a look at each of its files. */
+  /** Like `measure`, and measures the index too, for which it looks at each file of the index. */
   async measureAll(): Promise<void> {
     this.#indexBytes = (await this.#options.indexBytes?.()) ?? 0
     await this.measure()

@@ -45,9 +45,9 @@ export class Compaction {
 
   /**
    * Copies a segment's live rows to the end and removes it. A crash in between leaves both copies, which does no harm.
-   * Rows of refused writes are dropped, also those that could not be made void yet. Two kinds of segment are not removed:
-   * one that is damaged, because the unreadable part might still be needed; and one with a row that the index has lost,
-   * for which this throws an `IndexCorruptError`.
+   * Rows of refused writes are dropped, even those that could not be made void yet. Two kinds of segment are not
+   * removed: one that is damaged, because the unreadable part might still be needed; and one with a row that the index
+   * has lost, for which this throws an `IndexCorruptError`.
    */
   async compact(segment: number, signal?: AbortSignal): Promise<void> {
     const { segments, index, cursor, usage, damage, writer, log } = this.#options

@@ -65,17 +65,26 @@ export const RESERVE_SHARE = 0.05
  * at most 4 MiB, to a table.
  */
 export const RESERVE_BYTES = 8 << 20
-/** A smaller disk has no such file. */
+/** A smaller disk has no such file, because it would take too large a part of the disk. */
 export const RESERVE_DISK_BYTES_MIN = 32 << 20
-/** A start, and the reopening of the index, need this many free bytes. Below it, the reserve is removed. */
+/**
+ * A start and a reopening of the index need this many free bytes, a little more than LevelDB needs. If fewer are free,
+ * the reserve is removed.
+ */
 export const START_FREE_BYTES = 6 << 20
 /** The pause before the index is opened again after a failed batch, and the longest pause after failed attempts. */
 export const REOPEN_PAUSE_MS = 1_000
 export const REOPEN_PAUSE_MS_MAX = 60_000
-/** The bytes that are written to find out whether the disk takes writes. */
+/**
+ * The size of the probe, the file that shows whether the disk takes writes. It is larger than any block of a usual file
+ * system.
+ */
 export const PROBE_BYTES = 64 << 10
 
-/** The types of rows in a segment. Up to 126, since a void row of type 127 would look like a footer. The meaning of a number never changes. A new meaning gets a new number. */
+/**
+ * The types of rows in a segment, at most 126: a void row of type 127 would look like a footer. The meaning of a number
+ * never changes. A new meaning gets a new number.
+ */
 export const ROW_STATEMENT = 1
 export const ROW_BLOCK = 2
 export const ROW_FREED = 3

@@ -8,7 +8,7 @@ import { DIRECTORY_MODE, makeFolders, removeFolders } from './make-folders.ts'
 import { NodeFiles } from './node-files.ts'
 import { FIRST_START, removeOwnFiles } from './own-files.ts'
 
-/** How often a directory is looked at again because another process removed it meanwhile, after its own failed start. */
+/** The most attempts. Another process may remove the directory meanwhile, when its own first start fails. */
 const ATTEMPTS_MAX = 5
 /** The errors of `mkdir` that mean that there can be no directory at this path. */
 const UNMAKEABLE: ReadonlySet<string> = new Set(
@@ -19,7 +19,7 @@ const UNMAKEABLE: ReadonlySet<string> = new Set(
 
 export interface ClaimOptions {
   logger: ComponentLogger
-  /** Names that the owner has put into the directory, which is new in spite of them. */
+  /** Names of files that the owner has put into the directory. The directory counts as new in spite of them. */
   ownersFiles?: readonly string[] | undefined
 }
 
@@ -155,8 +155,8 @@ class ClaimedDirectory implements DataDirectory {
         if (this.#hasChangedMode && found.mode !== undefined) await chmod(root, found.mode & 0o7777)
       }
     } catch (error) {
-      // The error that ended the start is the one to report, not this one. The mark of the first start tells the next
-      // one what this left.
+      // The caller reports the error that ended the start, so this one is only logged. The mark of the first start
+      // stays, so the next start knows that files may be left.
       log('could not remove everything that this start has written: %s', reasonOf(error))
     }
     await unlock()

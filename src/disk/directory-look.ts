@@ -39,7 +39,7 @@ const WHAT_IS_WRONG: Record<string, string> = {
   EPERM: 'cannot read the data directory, permission denied: start as its owner, or',
   ENOTDIR: 'the path of the data directory leads through a file',
   ENAMETOOLONG: 'the path of the data directory is too long',
-  ELOOP: 'the path of the data directory is a circle of symbolic links',
+  ELOOP: 'the path of the data directory leads in a circle of symbolic links',
   ERR_INVALID_ARG_VALUE: 'the path of the data directory has a NUL character'
 }
 
@@ -66,7 +66,7 @@ async function look(root: string, ownersFiles: readonly string[]): Promise<Direc
 
 async function assertKnownFormat(root: string): Promise<void> {
   const path = join(root, FORMAT_FILE)
-  // What another program calls by this name may be a pipe, which nobody could read to its end.
+  // Another program may have a pipe of this name, and reading a pipe may never end.
   parseFormat((await isPlainFile(path)) ? await readFile(path) : new Uint8Array(0))
 }
 
@@ -80,7 +80,7 @@ async function assertNew(root: string, names: ReadonlySet<string>, ownersFiles: 
     if (ownersFiles.includes(name) || name === LOST_AND_FOUND) continue
     if (await isFirstFile(root, name)) continue
     throw new UnusableDirectoryError(
-      'the data directory is not empty, and what is in it is not from a node: give another --data-dir, such as a new folder inside it'
+      'the data directory is not empty, and its files are not those of a node: give another --data-dir, such as a new folder inside it'
     )
   }
 }

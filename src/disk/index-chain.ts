@@ -43,9 +43,9 @@ export class IndexChain {
   }
 
   /**
-   * Checks the links that were found when the database was opened, and begins another chain: all that was found is in
-   * tables now. Throws an `IndexCorruptError` if a batch is missing before others, or if one is missing that this object
-   * has counted as written.
+   * Checks the links that were found when the database was opened. Then it begins another chain, because LevelDB has
+   * written everything that it found to tables. Throws an `IndexCorruptError` if a batch is missing before others, or
+   * if one is missing that this object has counted as written.
    */
   async check(links: AsyncIterable<{ key: Uint8Array; value: Uint8Array }>): Promise<void> {
     const chainOf: number[] = []

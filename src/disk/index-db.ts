@@ -115,11 +115,11 @@ export class IndexDb {
   }
 
   /**
-   * Closes and opens the database after a failed batch, and then calls `check`, which may read, and write with the
-   * function that it gets. Batches of others are refused until `check` has resolved, and reads wait while the database
-   * is closed. After an error the index is `failed` again, and may be reopened again. If the database could not be
-   * opened, reads fail too until then. Throws an `IndexCorruptError` if a batch is missing that had been written. The
-   * failed batch itself may be there.
+   * Closes and opens the database after a failed batch, and then calls `check`. It may read the index, and write to it
+   * with the function that it is given. Batches of others are refused until `check` has resolved, and reads wait while
+   * the database is closed. After an error the index is `failed` again, and may be reopened again. If the database
+   * could not be opened, reads fail too until then. Throws an `IndexCorruptError` if a batch is missing that had been
+   * written. The failed batch itself may be there.
    */
   async reopen(check: (write: WriteBatch) => Promise<void>): Promise<void> {
     if (this.#state !== 'failed') return
@@ -160,9 +160,9 @@ export class IndexDb {
 
   /**
    * Applies all changes or none, after all earlier batches. Without `sync`, a power cut may undo the batch. In that
-   * case either all later batches are undone too, or `open` refuses the index. Throws the errors of the disk. A batch
-   * that failed does not show, but it may after a restart or a `reopen`. If the index is not open, the batch is refused
-   * at once.
+   * case either all later batches are undone too, or `open` refuses the index. Throws the errors of the disk. The
+   * changes of a failed batch are not visible, but may become visible after a restart or a `reopen`. If the index is
+   * not open, the batch is refused at once.
    */
   async batch(ops: readonly IndexOp[], { sync = false }: BatchOptions = {}): Promise<void> {
     if (ops.length === 0) return

@@ -26,7 +26,7 @@ export async function adoptIndex(index: IndexDb, storeId: Uint8Array): Promise<b
     throw new IndexCorruptError('the index has the layout of another version')
   if (layout === undefined) {
     if (await index.hasAny(new Uint8Array(0))) throw new IndexCorruptError('the index was never completed')
-    // In one batch, so that no crash can leave a rebuilt index that is not in doubt.
+    // This is one batch, so that no crash can leave a rebuilt index that is not in doubt.
     await index.batch([{ type: 'put', key: STORE_ID_KEY, value: storeId }, ...(await doubtOps(index))])
   }
   const owner = await index.get(STORE_ID_KEY)

@@ -42,7 +42,7 @@ export function indexReopener({ store, index, files, reserve, clock, logger, onE
         await assertTakesWrites(files, reserve)
         await store.reopenIndex(signal)
       } catch (error) {
-        // The next round has more room, for example if a quota is used up.
+        // This gives the next round more room, for example if a quota is used up.
         if (error instanceof NoSpaceError) await reserve.release()
         throw error
       }

@@ -31,7 +31,7 @@ export async function removeFolders(folders: readonly string[]): Promise<void> {
     try {
       await rmdir(folder)
     } catch {
-      // The folder is in use, or it has been removed already. Neither is ours to change.
+      // The folder is in use, or somebody has removed it already. There is nothing to do in either case.
       return
     }
   }

@@ -21,7 +21,7 @@ const FOLDERS: ReadonlyArray<readonly [folder: RegExp, name: RegExp]> = [
 /** The files of the lock, and the mark of a first start. A process that is killed at once leaves no others. */
 const FIRST_FILES = /^(lock(\.[0-9a-f]{16,32})*|first-start(\.new)?|format\.json\.new)$/
 
-/** What a node writes into the files of its lock. A power cut may leave them empty, or with zeros. */
+/** The text of the files of the lock. A power cut may leave them empty, or with zeros. */
 const LOCK_TEXT = /^(\d+ (\d+|-|ended) [0-9a-f]{32}|\0*)$/
 const LOCK_BYTES_MAX = 128
 
@@ -43,7 +43,7 @@ export function isOwnName(name: string): boolean {
  */
 export async function removeOwnFiles(root: string, folder = ''): Promise<void> {
   const entries = await readdir(join(root, folder), { withFileTypes: true })
-  // The format file goes last. Without it, what a crash in between leaves would not be recognised as a node's.
+  // The format file is removed last. Without it, nobody could tell after a crash that the remaining files are a node's.
   entries.sort((a, b) => Number(a.name === FORMAT_FILE) - Number(b.name === FORMAT_FILE))
   for (const entry of entries) {
     const path = folder === '' ? entry.name : `${folder}/${entry.name}`

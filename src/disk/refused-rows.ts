@@ -68,7 +68,7 @@ export class RefusedRows {
     try {
       return (await projections.get(row.type)?.isLive(row)) ?? false
     } catch (error) {
-      // An index that cannot be read did not take the row either, as far as anyone can tell.
+      // If the index cannot be read, we assume that it did not take the row.
       log('could not ask the index for a row of a failed write: %s', reasonOf(error))
       return false
     }

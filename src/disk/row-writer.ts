@@ -74,7 +74,7 @@ export class RowWriter {
   }
 
   async #write(type: number, payloads: readonly Uint8Array[]): Promise<Place[]> {
-    // The index may have failed since, and a move does not ask at all before.
+    // The index may have failed since the first check, and a move makes no such check.
     this.#options.index.assertWritable()
     try {
       return await this.#writeOnce(type, payloads)

@@ -66,8 +66,9 @@ export class SegmentUsage {
   }
 
   /**
-   * Counts the rows at these places as dead. Returns the index changes that record this. If their batch fails, more rows
-   * count as dead than are, until `load`: nothing but compaction looks at the count, and it asks for each row.
+   * Counts the rows at these places as dead. Returns the index changes that record this. If their batch fails, some
+   * live rows count as dead until `load`. Until then the capacity counts too few bytes. Compaction loses nothing,
+   * because it asks the index for each row.
    */
   markDead(places: readonly Place[]): IndexOp[] {
     const touched = new Set<number>()

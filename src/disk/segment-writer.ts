@@ -86,7 +86,7 @@ export class SegmentWriter {
     return this.#commits.add(rows)
   }
 
-  /** Tries again to undo writes that failed, where the disk refused it before. Does not throw. */
+  /** Tries again to undo failed writes that the disk refused to undo before. Does not throw. */
   async retryUndo(): Promise<void> {
     await this.#cutQuietly()
     await this.#options.voids.retry()

@@ -92,7 +92,10 @@ export class Store {
     this.#compaction = new Compaction({ ...parts, log, check: this.#check, writer: this.#writer })
   }
 
-  /** The listener is called with every damaged stretch that is found while the store is open, and each time it is. */
+  /**
+   * The listener is called with every damaged stretch that is found while the store is open, each time that it is
+   * found.
+   */
   onDamageFound(listener: (at: Cursor) => void): void {
     this.#damageListeners.push(listener)
   }
@@ -227,7 +230,7 @@ export class Store {
     }
   }
 
-  /** Returns the changes that save where the index has come to, and which segments it needs. */
+  /** Returns the changes that save how far the index has come, and which segments it needs. */
   #positionOps(): IndexOp[] {
     const listed = this.segments.segmentsWithRows().flatMap(segment => this.#usage.listOps(segment))
     return [this.#cursor.saveOp(), ...listed]

@@ -30,7 +30,7 @@ export const TABLES = {
   seen: 'h',
   /** Accepted statements, by the sequence that this member gave them. */
   sequences: 'i',
-  /** How far this member has taken what each other member has. */
+  /** For each other member, the position up to which this member has taken its statements. */
   cursors: 'j',
   /** How many statements of each class there are, and the sum of their ids. */
   totals: 'k',
@@ -62,7 +62,7 @@ export const TABLES = {
   evicted: 'v',
   /** Entries that have other entries below them but are not directories. */
   waiting: 'w',
-  /** Statements that are stamped too far ahead, by the time from which they count. */
+  /** Early statements, which are stamped too far ahead, by their stamp. */
   early: 'z',
   /** Deleted directories, and their former places. */
   deletedDirectories: 'x',

@@ -32,7 +32,7 @@ export class VoidRows {
     return this.#pending.size > 0
   }
 
-  /** Makes rows void durably. Does not throw: `hasPending` says whether the disk refused. */
+  /** Makes rows void, and resolves once that is durable. Does not throw: `hasPending` says whether the disk refused. */
   async add(places: readonly Place[]): Promise<void> {
     for (const place of places) {
       const pending = this.#pending.get(place.segment)

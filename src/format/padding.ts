@@ -28,8 +28,8 @@ export function paddedChunkLength(length: number): number {
 }
 
 /**
- * Returns true for the lengths that a sealed chunk may have. Few lengths are: so a block that was cut short can nearly
- * always be told by its length alone.
+ * Returns true for the lengths that a sealed chunk may have. There are few such lengths, so the length alone nearly
+ * always shows that a block was cut short.
  */
 export function isSealedChunkLength(length: number): boolean {
   const padded = length - SEAL_OVERHEAD_BYTES - LENGTH_BYTES

@@ -41,7 +41,7 @@ export interface UnknownStatement extends Omit<Statement, 'kind' | 'fields'> {
 
 export type AnyStatement = KnownStatement | UnknownStatement
 
-/** The same statements, typed so that one whose kind is not known to the type checker is one of them. */
+/** Any statement, also where the type checker does not know which kind it is. */
 export type SomeStatement = Statement | UnknownStatement
 
 export interface SignOptions {

@@ -23,7 +23,7 @@ interface FileToCopy {
 
 /**
  * Copies a file or a directory: links the same blocks at another path, and keeps them as a put keeps its blocks. Files
- * that were copied before a failure or an abort stay. A failure is a `PartlyDoneError` then.
+ * that were copied before a failure or an abort stay. If there are any, a failure throws a `PartlyDoneError`.
  */
 export async function copyPath(
   fs: FsContext,

@@ -10,8 +10,8 @@ import type { Amount, EvictResult } from './types.ts'
 
 /**
  * Frees this member's copies of a file, or of all files below a directory. It frees a block only if enough other
- * members prove that they hold it. After an abort or a failure, blocks that have been freed stay freed. A failure is a
- * `PartlyDoneError` then.
+ * members prove that they hold it. After an abort or a failure, blocks that have been freed stay freed. If there are
+ * any, a failure throws a `PartlyDoneError`.
  */
 export async function evictPath(fs: FsContext, path: Path, signal?: AbortSignal): Promise<EvictResult> {
   const node = await resolvePath(fs, path, signal)

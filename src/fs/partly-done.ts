@@ -1,8 +1,8 @@
 import { DfsError, type ErrorCode, isAbort } from '../util/errors.ts'
 
 /**
- * A verb on a directory failed after it had taken effect on a part of it, which is not undone. The code is that of the
- * error that ended it, which is the `cause`.
+ * A verb on a directory failed after it had changed a part of the directory, and that part is not undone. `cause` is
+ * the error that ended the verb, and `code` is that error's code.
  */
 export class PartlyDoneError extends DfsError {
   override readonly name = 'PartlyDoneError'
@@ -15,8 +15,8 @@ export class PartlyDoneError extends DfsError {
 }
 
 /**
- * Returns the error to throw when a verb on a directory fails: one that also says what was `done` before, or the error
- * itself if `count` says that nothing was. An abort stays an abort, since its caller ended the verb.
+ * Returns the error to throw when a verb on a directory fails. If `count` is above 0, the error also says what was
+ * `done` before. An abort stays an abort, because the caller ended the verb.
  */
 export function partlyDone(error: unknown, count: number, done: string): unknown {
   return count > 0 && error instanceof DfsError && !isAbort(error) ? new PartlyDoneError(error, done) : error

@@ -13,8 +13,8 @@ export interface RemoveOptions extends AbortOptions {
 /**
  * Deletes a file, or a directory with everything below it. Members that are offline learn of the deletion when they
  * come back. A member is in `removedOn` only once it has acknowledged the deletion. The blocks stay on disk, since
- * older versions are kept. An abort
- * does not undo deletions that were made before it, and neither does a failure, which is a `PartlyDoneError` then.
+ * older versions are kept. Entries that were deleted before a failure or an abort stay deleted. If there are any, a
+ * failure throws a `PartlyDoneError`.
  */
 export async function removePath(fs: FsContext, path: Path, options: RemoveOptions = {}): Promise<RemoveResult> {
   const { signal } = options

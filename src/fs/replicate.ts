@@ -67,7 +67,7 @@ async function handOff(
     await fs.blocks.handOff(ref, owedBlocks, chunkBytes)
   } catch (error) {
     // The file exists, so this must not look as if the put had failed. The members that owe the copies have the record,
-    // and make them without being asked. Only nobody here counts what they owe.
+    // and make them without being asked. This node just does not count what they owe.
     fs.logger.forComponent('dfs:fs:put')('the copies that are owed could not be noted: %s', reasonOf(error))
   }
 }

@@ -112,7 +112,10 @@ export async function writePrivately(path: string, text: string): Promise<void> 
   await rename(temp, path)
 }
 
-/** Saves the port for the next start. On a full disk the API runs without that, and may get another port then. */
+/**
+ * Saves the port for the next start. On a full disk the API runs all the same, and may get another port at the next
+ * start.
+ */
 async function rememberPort(dataDir: string, port: number, log: LogError): Promise<void> {
   try {
     await writePrivately(join(dataDir, PORT_FILE), `${port}\n`)

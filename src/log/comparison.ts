@@ -84,7 +84,7 @@ export class Comparison {
     this.#report(walk)
   }
 
-  /** Does what the totals of the two members call for, once this one has taken everything. */
+  /** Compares the totals of the two members once this one has taken everything, and acts on the result. */
   async #judge(other: Totals, walk: Walk): Promise<void> {
     const { peer, client, clock, log, positions, onDoubt, signal } = this.#options
     const { standing, class: statementClass } = walk
@@ -180,7 +180,7 @@ export class Comparison {
     }
   }
 
-  /** Asks for what this member has lost. The peer need not have it. */
+  /** Fetches the statements that this member has lost by damage. The peer need not have them. */
   async #fetchLost(statementClass: StatementClass): Promise<void> {
     const { lost, peer, log } = this.#options
     const ids = await lost(LOST_MAX)

@@ -14,23 +14,28 @@ export const IDS_MAX = 8_192
 export const LISTS_MAX = 8_192
 /** The bytes of a lineage, which is drawn at each start. */
 export const LINEAGE_BYTES = 16
-/** The starts that a member remembers. A member that took something from us before these lists everything again. */
+/**
+ * The number of starts that a member remembers. A member whose cursor names an earlier start lists everything again.
+ */
 export const LINEAGES_MAX = 256
 /**
- * The most statements of one member and class that were refused with a verdict that may change and are remembered, so
- * that they can be fetched again. If there are more, the comparison stops and goes on from the same page later.
+ * The most statements of one member and class that are held. They were refused with a verdict that may change, and are
+ * fetched again later. If there are more, the comparison stops, and a later one begins with the same page.
  */
 export const HELD_MAX = 2 * IDS_MAX
-/** The most statements lost by damage that are asked for in one comparison. */
+/** The most statements lost by damage that one comparison asks for. The next one begins with the others. */
 export const LOST_MAX = IDS_MAX
 /** How long the others wait for a member that is slow to send statements before they go on without it. */
 export const FETCH_TURN_MS = 5_000
 /**
- * Two members that have exchanged everything but have different totals may still be exchanging. It is in doubt only
- * if neither total has changed for this long.
+ * Two members that have exchanged everything but have different totals may still be exchanging. There is a doubt only
+ * if the difference has been the same for this long.
  */
 export const DOUBT_AFTER_MS = 5 * 60_000
-/** In doubt, all ids of a member are listed again, at most this often. */
+/**
+ * While there is a doubt, all ids of the member are listed again at most this often, since a list takes 32 bytes for
+ * each statement.
+ */
 export const LIST_AGAIN_MS = 60 * 60_000
 /** The most pushes that may be under way to one peer. */
 export const PUSHES_IN_FLIGHT = 4
@@ -66,14 +71,15 @@ export const VERIFY_AT_ONCE = 64
 export const HOLDERS_TIMEOUT_MS = 5_000
 
 /**
- * The most statements of one author, and of all authors together, that wait for their time. More than these are refused
- * and offered again later. A waiting statement has at most 16 KiB on the disk and some hundred bytes in memory.
+ * The most statements of one author, and of all authors together, that wait for their time. Further ones are refused
+ * with `clock-off` and fetched again later. An early statement takes at most 16 KiB on the disk and some hundred bytes
+ * in memory.
  */
 export const EARLY_OF_AUTHOR_MAX = 256
 export const EARLY_MAX = 4_096
-/** How often the log looks for waiting statements whose time has come. */
+/** How often the log looks for early statements whose time has come. */
 export const EARLY_CHECK_MS = 10_000
-/** The most statements set aside that are named one by one in the status. */
+/** The most statements set aside that the status names one by one, so that its warning stays short. */
 export const ASIDES_NAMED_MAX = 8
 
 /** The most damaged statements that are noted at the same time. The others are noted once some of these have come again. */

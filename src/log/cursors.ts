@@ -7,9 +7,9 @@ import type { StatementClass } from './keys.ts'
 import type { Position } from './positions.ts'
 
 /**
- * How far this member has taken what each other member has: everything that the other accepted before the cursor is
- * durable here, or was refused for good. The cursors are part of the index. If the index is rebuilt, they are gone, and
- * everything is compared again.
+ * For each other member, the position up to which this member has taken its statements: everything that the other
+ * accepted before the cursor is durable here, or was refused for good. The cursors are part of the index. If the index
+ * is rebuilt, they are gone, and everything is compared again.
  */
 export class Cursors {
   readonly #index: Pick<IndexDb, 'get' | 'batch'>

@@ -7,6 +7,7 @@ import type { Store } from '../disk/store.ts'
 import { TABLES } from '../disk/tables.ts'
 import { encodeHlc } from '../format/stamp.ts'
 import type { SomeStatement } from '../format/statement.ts'
+import { loseIn } from './lost.ts'
 import type { Signer } from './projection.ts'
 import { decodeStatementRow } from './statement-row.ts'
 
@@ -20,12 +21,12 @@ export interface EarlyStatement extends Signer {
  * first.
  */
 export class EarlyRows implements RowProjection {
-  readonly #store: Pick<Store, 'index' | 'markDead' | 'read'>
+  readonly #store: Pick<Store, 'index' | 'markDead' | 'read' | 'readUnchecked'>
   /** Called with the statements of rows that were just indexed. */
   readonly #onIndexed: (items: readonly EarlyStatement[]) => void
 
   constructor(
-    store: Pick<Store, 'index' | 'markDead' | 'read'>,
+    store: Pick<Store, 'index' | 'markDead' | 'read' | 'readUnchecked'>,
     onIndexed: (items: readonly EarlyStatement[]) => void
   ) {
     this.#store = store
@@ -37,7 +38,7 @@ export class EarlyRows implements RowProjection {
     const items: EarlyStatement[] = []
     for (const { payload, place } of rows) {
       const item = readRow(payload)
-      // A row that cannot be read names no stamp. It is dropped, and its author sends the statement again.
+      // A row that cannot be read names no stamp, so it cannot be listed, and is dropped.
       if (item === undefined) continue
       const before = await this.#placeOf(item.statement)
       if (before !== undefined && !isSamePlace(before, place)) ops.addAll(this.#store.markDead([before]))
@@ -55,23 +56,33 @@ export class EarlyRows implements RowProjection {
   }
 
   // A statement whose time has come has no row in this table any more, so a row that is missing cannot be told from one
-  // that the index has lost. If it was lost, the statement is sent again when the members compare their logs.
+  // that the index has lost. If it was lost, the statement comes again from a member that accepts it later, or when the
+  // totals show that it is missing.
   async isIndexed(): Promise<boolean> {
     return true
   }
 
-  /** Yields the early statements, those whose time comes first, first. */
+  /** Yields the early statements in the order of their stamps. Notes those whose rows are damaged as lost. */
   async *all(): AsyncGenerator<EarlyStatement> {
     for await (const { key, value } of this.#store.index.range(indexKey(TABLES.early))) {
-      const payload = await this.#store.read(decodePlace(value)).catch(error => {
+      const place = decodePlace(value)
+      const payload = await this.#store.read(place).catch(error => {
         if (!(error instanceof RowCorruptError)) throw error
         return undefined
       })
-      // Of a damaged row nothing is left. The statement is sent again when the members compare their logs.
-      if (payload === undefined) await this.#store.index.batch([{ type: 'del', key }])
+      if (payload === undefined) await this.#lose(key, place)
       const item = payload === undefined ? undefined : readRow(payload)
       if (item !== undefined) yield item
     }
+  }
+
+  // Its sender was told that it waits here, so nobody sends it again unless it is asked for.
+  async #lose(key: Uint8Array, place: Place): Promise<void> {
+    const ops = new IndexOps()
+    ops.del(key)
+    ops.addAll(this.#store.markDead([place]))
+    await loseIn(ops, this.#store, { id: key.subarray(-ID_BYTES), place })
+    await this.#store.index.batch(ops.all)
   }
 
   /** Adds the changes that remove these statements from the table. */
@@ -89,6 +100,8 @@ export class EarlyRows implements RowProjection {
     return value === undefined ? undefined : decodePlace(value)
   }
 }
+
+const ID_BYTES = 32
 
 function readRow(payload: Uint8Array): EarlyStatement | undefined {
   const { statement, author, role } = decodeStatementRow(payload)

@@ -16,9 +16,9 @@ export interface EarlyStatementsOptions {
 }
 
 /**
- * Statements that are valid but stamped too far ahead of this member's clock. They are durable, so that nobody has to
- * send them again, but they neither count nor are they passed on before their time. Of the statuses of one member only
- * the earliest waits.
+ * The early statements: valid, but stamped too far ahead of this member's clock. They are durable, so that nobody has
+ * to send them again. They do not count before their time, and they are not passed on. Of the statuses of one member
+ * only the earliest waits.
  */
 export class EarlyStatements {
   readonly #options: EarlyStatementsOptions

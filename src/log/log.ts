@@ -40,8 +40,8 @@ export interface LogOptions {
  * finds the row by class and id.
  *
  * Three things happen to a statement, one after another. `Receiver` decides whether it is accepted. The store makes its
- * row durable. `StatementRows` projects the row into the index. A statement that is stamped too far ahead waits in
- * between (`EarlyStatements`).
+ * row durable. `StatementRows` projects the row into the index. A statement that is stamped too far ahead is early, and
+ * waits in between (`EarlyStatements`).
  */
 export class Log {
   /** Accepts the statements whose time has come. */
@@ -57,7 +57,7 @@ export class Log {
   readonly #listeners: AcceptedListener[] = []
   /** Sequences whose write has ended and that the horizon has not passed. */
   readonly #written: Array<{ first: number; count: number }> = []
-  /** The newest stamp of each author that has reached this member. */
+  /** For each author, the newest stamp that has reached this member. */
   readonly newest: NewestStamps
   #authorizer: Authorizer = { authorize: () => ({ refused: 'unknown-grant' }) }
 
@@ -81,6 +81,7 @@ export class Log {
     this.#receiver = new Receiver({
       early: this.#early,
       index: store.index,
+      isLost: id => this.#rows.lost.has(id),
       log: this.#log,
       projectionOf: kind => this.#rows.projectionOf(kind),
       authorize: statement => this.#authorizer.authorize(statement),
@@ -112,7 +113,7 @@ export class Log {
     return this.#rows.asides.has(id)
   }
 
-  /** The number of statements that are stamped too far ahead and wait for their time. */
+  /** The number of early statements: they are stamped too far ahead and wait for their time. */
   get earlyCount(): number {
     return this.#early.count
   }
@@ -130,6 +131,7 @@ export class Log {
     await this.positions.load()
     await this.#early.load()
     await this.#rows.asides.load()
+    // After the early statements, of which some may turn out to be lost.
     await this.#rows.lost.load()
   }
 
@@ -164,7 +166,10 @@ export class Log {
     return this.#rows.lost.count
   }
 
-  /** Returns the ids of at most `limit` statements whose rows are damaged, for the other members to be asked for. */
+  /**
+   * Returns the ids of at most `limit` statements whose rows are damaged, so that the other members can be asked for
+   * them.
+   */
   lost(limit: number): Uint8Array[] {
     return this.#rows.lost.list(limit)
   }
@@ -176,10 +181,7 @@ export class Log {
     return { ...facts, statement, place }
   }
 
-  /**
-   * Returns, for each id, whether nobody need send that statement: either the log has accepted it, or it is stamped too
-   * far ahead and waits.
-   */
+  /** Returns true for each id whose statement nobody needs to send: the log has accepted it, or it is early. */
   async has(ids: readonly Uint8Array[]): Promise<boolean[]> {
     return (await this.#find(ids)).map((found, i) => found !== undefined || this.#early.hasId(ids[i] as Uint8Array))
   }
@@ -229,8 +231,8 @@ export class Log {
       await this.#store.write(ROW_STATEMENT, payloads)
     } finally {
       this.#written.push({ first, count: items.length })
-      // If the disk could not undo a failed write, its rows may come back at the next start. Until it has, nobody may be
-      // told a position past them.
+      // If the disk could not undo a failed write, its rows may come back at the next start. Until they are undone,
+      // nobody may be told a position past them.
       if (this.#store.segments.isUndone)
         for (const reserved of this.#written.splice(0)) this.positions.settle(reserved.first, reserved.count)
     }

@@ -8,7 +8,7 @@ import { idOf, type SomeStatement } from '../format/statement.ts'
 import { fromHex, shortHex, toHex, utf8 } from '../util/bytes.ts'
 import { type Logger, reasonOf } from '../util/logger.ts'
 import { LOST_NOTED_MAX, SEARCHES_MAX } from './constants.ts'
-import { classOfKey, decodeEntry, statementIdOf } from './keys.ts'
+import { classOfKey, decodeEntry, MEMBERSHIP, REST, statementIdOf, statementKey } from './keys.ts'
 import type { Positions } from './positions.ts'
 
 export interface LostStatementsOptions {
@@ -20,9 +20,10 @@ export interface LostStatementsOptions {
 }
 
 /**
- * The statements that this member has lost, because their rows are damaged. Such a statement counts as absent: its row of
- * the index is removed, so that it is accepted again like any other when another member sends it. What higher rooms
- * derived from it stays. Its id is noted, so that the other members are asked for it, until it has come again.
+ * The statements that this member has lost, because their rows are damaged. Such a statement counts as absent: its row
+ * of the index is removed, so that it is accepted again like any other when another member sends it. The rows that
+ * higher rooms derived from it stay. Its id is noted until it has come again, so that the other members are asked for
+ * it.
  *
  * A status is only removed. Its author signs another one soon, and the others do not keep the old one.
  */
@@ -44,18 +45,29 @@ export class LostStatements {
 
   /** Reads the table. Call it once the index is up to date. */
   async load(): Promise<void> {
+    const { index } = this.#options.store
     const table = indexKey(TABLES.lost)
-    for await (const { key } of this.#options.store.index.range(table))
-      this.#ids.add(toHex(key.subarray(table.byteLength)))
+    for await (const { key } of index.range(table)) {
+      const id = key.subarray(table.byteLength)
+      const values = await index.getMany([MEMBERSHIP, REST].map(statementClass => statementKey(statementClass, id)))
+      // The statement came again just before a crash. The replay has indexed it, but does not know of this table.
+      if (values.some(value => value !== undefined)) await index.batch([{ type: 'del', key }])
+      else this.#ids.add(toHex(id))
+    }
   }
 
   has(id: Uint8Array): boolean {
     return this.#ids.size > 0 && this.#ids.has(toHex(id))
   }
 
-  /** Returns the ids of at most `limit` of them. */
+  /** Returns the ids of at most `limit` lost statements. The next call begins with others, if there are any. */
   list(limit: number): Uint8Array[] {
-    return [...this.#ids].slice(0, limit).map(fromHex)
+    const ids = [...this.#ids].slice(0, limit)
+    for (const id of ids) {
+      this.#ids.delete(id)
+      this.#ids.add(id)
+    }
+    return ids.map(fromHex)
   }
 
   /** Notes that the row at a place, which the index has under this key, is damaged. The index follows a moment later. */
@@ -98,7 +110,7 @@ export class LostStatements {
       this.#ids.delete(toHex(id))
       return
     }
-    const isStatus = Buffer.from(await store.readUnchecked(place)).includes(STATUS)
+    const isStatus = await seemsStatus(store, place)
     const ops = new IndexOps()
     ops.del(key)
     await positions.removeFrom(ops, [{ class: classOfKey(key), id, sequence: entry.sequence, isCounted: !isStatus }])
@@ -127,12 +139,27 @@ export class LostStatements {
     }
   }
 
-  // Nobody waits for this, least of all a projection that has just met the damage: it may hold up all other batches.
+  // The caller must not wait for this. It may be a projection that has just met the damage, and all other batches wait
+  // for that projection.
   #inTurn(work: () => Promise<void>): void {
     this.#work = this.#work
       .then(work)
       .catch(error => this.#options.log('could not note statements that are damaged: %s', reasonOf(error)))
   }
+}
+
+/** Returns true if a damaged row is likely to have held a status. */
+async function seemsStatus(store: Pick<Store, 'readUnchecked'>, place: Place): Promise<boolean> {
+  return Buffer.from(await store.readUnchecked(place)).includes(STATUS)
+}
+
+/** Notes in the batch that a statement that was not accepted yet is lost, because its row at this place is damaged. */
+export async function loseIn(
+  sink: IndexSink,
+  store: Pick<Store, 'readUnchecked'>,
+  { id, place }: { id: Uint8Array; place: Place }
+): Promise<void> {
+  if (!(await seemsStatus(store, place))) sink.put(lostKey(id), encodePlace(place))
 }
 
 /** The kind of a status, as its bytes hold it. A damaged row can only be guessed to be one. */

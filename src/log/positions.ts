@@ -226,6 +226,12 @@ export class Positions {
   }
 }
 
+/** Returns a text that stands for the difference of two totals; undefined if they are the same. */
+export function differenceOf(a: Totals, b: Totals): string | undefined {
+  const [count, sum] = [a.count - b.count, BigInt.asUintN(SUM_BITS, decodeSum(a.sum) - decodeSum(b.sum))]
+  return count === 0 && sum === 0n ? undefined : `${count} ${sum}`
+}
+
 /** No statement has the number 0, so a position with it comes before all. */
 const FIRST_SEQUENCE = 1
 const SUM_BITS = 256

@@ -20,6 +20,8 @@ export type FinalCheck = (statement: AnyStatement, i: number) => Promise<Verdict
 export interface ReceiverOptions {
   index: Pick<IndexDb, 'getMany'>
   early: Pick<EarlyStatements, 'has' | 'isEarly' | 'keep'>
+  /** Returns true if the row of a statement is damaged. The index may have the statement for a moment longer. */
+  isLost: (id: Uint8Array) => boolean
   log: Logger
   projectionOf: (kind: AnyStatement['kind']) => Projection | undefined
   authorize: Authorizer['authorize']
@@ -102,8 +104,9 @@ export class Receiver {
   /** Returns the statements that the log already has. */
   async #known(received: readonly Received[]): Promise<Set<AnyStatement>> {
     const statements = received.filter(statement => typeof statement !== 'string')
-    const places = await this.#options.index.getMany(statements.map(keyOf))
-    return new Set(statements.filter((_, i) => places[i] !== undefined))
+    const { index, isLost } = this.#options
+    const places = await index.getMany(statements.map(keyOf))
+    return new Set(statements.filter(({ id }, i) => places[i] !== undefined && !isLost(id)))
   }
 
   /** Returns who signed a statement, if it is authorized and its signatures are valid, or else the verdict on it. */

@@ -110,7 +110,7 @@ export class StatementRows implements RowProjection {
     return (await isProjected(projection, item)) || (await this.asides.placeOf(id)) !== undefined
   }
 
-  /** Removes statements that others have replaced from the index. Their rows are dead from then on. */
+  /** Removes from the index statements that others have replaced. Their rows are dead from then on. */
   async forget(items: readonly LoggedStatement[]): Promise<void> {
     await this.#batches.run('', async () => {
       const ops = new IndexOps()

@@ -1,7 +1,7 @@
-import { equalBytes, toHex } from '../util/bytes.ts'
+import { toHex } from '../util/bytes.ts'
 import { DOUBT_AFTER_MS, HELD_MAX, LIST_AGAIN_MS } from './constants.ts'
 import type { StatementClass } from './keys.ts'
-import type { Position, Totals } from './positions.ts'
+import { differenceOf, type Position, type Totals } from './positions.ts'
 
 /**
  * What this member knows about one class of another member's statements, from one comparison to the next. It is only in
@@ -9,14 +9,14 @@ import type { Position, Totals } from './positions.ts'
  */
 export class Standing {
   /**
-   * How far this member has taken what the other has, apart from the statements in `held`. Undefined until the first
-   * comparison on this connection has come to its end.
+   * The position up to which this member has taken the other's statements, apart from those in `held`. Undefined until
+   * the first comparison on this connection has come to its end.
    */
   position: Position | undefined
   /** Statements that our log refused with a verdict that may change, by their ids in hex. */
   readonly #held = new Map<string, Uint8Array>()
-  /** The totals that differed when the two members last had nothing more to tell each other. */
-  #difference: { own: Totals; other: Totals; sinceMs: number; hasAsked: boolean } | undefined
+  /** The difference of the totals when the two members last had nothing more to tell each other. */
+  #difference: { by: string; sinceMs: number; hasAsked: boolean } | undefined
   #listedAgainAtMs = Number.NEGATIVE_INFINITY
   /** True if a difference is still there after all ids were listed again. */
   isInDoubt = false
@@ -57,16 +57,20 @@ export class Standing {
     return standing
   }
 
-  /** Compares the totals at the end of a comparison, in which this member took everything that the other told it. */
+  /**
+   * Compares the totals at the end of a comparison, in which this member took everything that the other told it. The
+   * totals of a busy network change all the time, but their difference stays the same while a statement is missing.
+   */
   judge(own: Totals, other: Totals, nowMs: number): Judgement {
-    if (isSame(own, other)) {
+    const by = differenceOf(own, other)
+    if (by === undefined) {
       this.#difference = undefined
       this.isInDoubt = false
       return 'equal'
     }
     const before = this.#difference
-    if (before === undefined || !isSame(before.own, own) || !isSame(before.other, other)) {
-      this.#difference = { own, other, sinceMs: nowMs, hasAsked: false }
+    if (before?.by !== by) {
+      this.#difference = { by, sinceMs: nowMs, hasAsked: false }
       return 'moving'
     }
     if (!before.hasAsked) {
@@ -81,9 +85,9 @@ export class Standing {
 }
 
 /**
- * What two totals say. They are `moving` while they may differ only because the two members are still exchanging
- * statements. If the difference stays, the other member may not have taken everything from us, and we `ask` it once to
- * compare. If the difference is still there after that, it is a `doubt`, and all ids should be listed again.
+ * The result of comparing two totals. They are `moving` while they may differ only because the two members are still
+ * exchanging statements. If the difference stays, the other member may not have taken everything from us, and we `ask`
+ * it once to compare. If the difference is still there after that, it is a `doubt`, and all ids should be listed again.
  */
 export type Judgement = 'equal' | 'moving' | 'ask' | 'doubt'
 
@@ -112,8 +116,4 @@ export class Standings {
     const [membership, rest] = this.#classes
     return new Standings([membership.renewed(), rest.renewed()])
   }
-}
-
-function isSame(a: Totals, b: Totals): boolean {
-  return a.count === b.count && equalBytes(a.sum, b.sum)
 }

@@ -30,7 +30,7 @@ export interface Push {
 /** One page of ids. */
 export interface IdPage {
   ids: Uint8Array[]
-  /** Where the news begins that follows the page. */
+  /** The position at which the news after this page begins. */
   position: Position
   isEnd: boolean
   /** The totals of the class when the peer answered. */
@@ -70,7 +70,7 @@ export class SyncClient {
 
   /**
    * Returns one page of all ids of a class that the peer has, in ascending order, starting with the first id after
-   * `after`. `position` is where the news begins that may be missing in this page and those after it.
+   * `after`. The news from `position` on has every statement that this page and those after it may miss.
    */
   list(
     peer: PeerId,

@@ -76,8 +76,8 @@ export class Sync {
 
   /**
    * Pushes a statement to one member. Resolves with the member's verdict once the statement is durable there, or
-   * refused. If the member refuses it for a reason that may pass, the statement is offered again as long as the member
-   * stays connected.
+   * refused. If the member refuses it for a reason that may pass, or the push fails, the member is told to compare, as
+   * long as it stays connected.
    */
   push(peer: PeerId, statement: SomeStatement, put: Uint8Array | null = null): Promise<Verdict> {
     const pushed = this.#pushesTo(peer).add({ statement, put })

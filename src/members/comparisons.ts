@@ -8,6 +8,14 @@ import { Worker } from '../util/worker.ts'
 import type { Admission } from './admissions.ts'
 import { COMPARE_EVERY_MS, COMPARE_PAUSE_MS, COMPARE_RETRY_MS, COMPARE_RETRY_MS_MAX } from './constants.ts'
 
+/** A comparison after which everything that a member has is here. */
+export interface Compared {
+  /** True if it is the first one since the member was admitted. */
+  isFirst: boolean
+  /** When it began; monotonic time. */
+  beganAtMs: number
+}
+
 export interface ComparisonsOptions {
   clock: Clock
   chance: Pick<Chance, 'fraction'>
@@ -24,7 +32,7 @@ export interface ComparisonsOptions {
    * Called each time when we have received everything that a member had and we lacked, in both classes. `isFirst` is true
    * once for each admission.
    */
-  onCompared: (peer: PeerId, isFirst: boolean) => void
+  onCompared: (peer: PeerId, compared: Compared) => void
 }
 
 /**
@@ -37,7 +45,7 @@ export class Comparisons {
   readonly worker: Worker
   readonly #options: ComparisonsOptions
   readonly #compared = new Set<PeerId>()
-  /** Members that have something for us which did not get through. */
+  /** Members that asked us to compare, because something of theirs did not get through to us. */
   readonly #asked = new Set<PeerId>()
   readonly #underWay = new Map<Admission, Promise<Outcome>>()
   /** When the last comparison with a member ended, by the monotonic clock. */
@@ -136,8 +144,8 @@ export class Comparisons {
   async #compareOnce(admission: Admission): Promise<Outcome> {
     const { log, compare, isCurrent } = this.#options
     const { peer } = admission
-    const isFirst = !this.#compared.has(peer)
-    // Later comparisons are frequent and seldom bring anything.
+    const [isFirst, beganAtMs] = [!this.#compared.has(peer), this.#options.clock.monotonic()]
+    // Later comparisons are frequent and seldom bring anything, so they are only traced.
     const write = isFirst ? log : log.trace
     write('comparing with %s', peer)
     try {
@@ -152,16 +160,16 @@ export class Comparisons {
       return isAbort(error) ? 'over' : 'again'
     }
     write('compared with %s: everything that it has is here', peer)
-    this.#complete(peer)
+    this.#complete(peer, beganAtMs)
     return 'done'
   }
 
-  #complete(peer: PeerId): void {
+  #complete(peer: PeerId, beganAtMs: number): void {
     const isFirst = !this.#compared.has(peer)
     this.#compared.add(peer)
-    this.#options.onCompared(peer, isFirst)
+    this.#options.onCompared(peer, { isFirst, beganAtMs })
   }
 }
 
-/** How a comparison ended: we have everything, it must be repeated, or nobody wants it any more. */
+/** How a comparison ended: we have everything, it must be repeated, or the admission is over. */
 type Outcome = 'done' | 'again' | 'over'

@@ -61,11 +61,15 @@ export const CLOCK_RECHECK_MS = 30_000
 /** How often we look whether news of a member is missing here. */
 export const NEWS_CHECK_MS = 60_000
 /**
- * How long news that a status names may be missing here before we doubt that the others pass everything on. A put pushes
- * its status and its records separately, and a member that is behind is offered them again within minutes.
+ * How long news that a status names may be missing here before we doubt that the others pass everything on. A member
+ * pushes its statuses and its other statements separately, and a member that did not get a push compares within
+ * minutes.
  */
 export const NEWS_GRACE_MS = 5 * 60_000
 /** While news of a member is missing, whole logs are compared at most this often. */
 export const NEWS_COMPARE_MS = 60 * 60_000
-/** The number of members whose whole logs are compared then: the author, if it is here, and others. */
+/**
+ * The number of members whose whole logs are compared then: the author, if it is here, and others. With two, one member
+ * that withholds the news is not enough to hide it.
+ */
 export const NEWS_COMPARE_PEERS = 2

@@ -16,7 +16,7 @@ export function notAfterOf({ fields: { notAfter } }: Statement<'grant'>): Hlc | 
   return notAfter === undefined ? undefined : decodeHlc(notAfter)
 }
 
-/** Of two ends, the earlier one. Undefined is the end of a grant that has none. */
+/** Returns the earlier of two ends. Undefined means that there is no end. */
 export function earlier(a: Hlc | undefined, b: Hlc | undefined): Hlc | undefined {
   if (a === undefined || b === undefined) return a ?? b
   return a < b ? a : b

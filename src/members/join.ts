@@ -26,7 +26,7 @@ export interface JoinOptions {
   logger: ComponentLogger
   /** See `JoinServer`. By default every peer is a stranger. */
   isKnown?: (peer: PeerId) => boolean
-  /** See `Admissions` and `ProofFacts`. By default no grant is ever renewed. */
+  /** See `Admissions` and `ProofFacts`. Without it, no grant counts as renewed. */
   chainOf?: (peer: PeerId) => GrantChain | undefined
   /** See `ProofChecker`. Without it, every verified chain is accepted. */
   learn?: (chain: GrantChain, peer: PeerId) => Promise<Verdict>

@@ -26,7 +26,7 @@ export async function loadMembership({ log, roster, settings, statuses, self }: 
     known.filter(({ statement }) => statement.kind === kind) as AcceptedStatement[]
   roster.load(known.map(({ statement }) => statement))
   settings.load(ofKind('settings'))
-  // After a power cut the index may hold an older status besides the newer one.
+  // After a power cut the index may hold an older status as well as the newer one.
   await log.forget(statuses.load(ofKind('status')))
   for (const statement of self.statements) {
     const [isKnown] = await log.has([statement.id])

@@ -129,6 +129,6 @@ function tooEarly(hlc: Hlc): ClockOffError {
   // Rounded up to the next minute, so that the time that we name is never too early.
   const fromMs = Math.ceil((hlcMs(hlc) - FUTURE_MS_MAX) / MINUTE_MS) * MINUTE_MS
   return new ClockOffError(
-    `something was signed while a clock was ahead, so its time is later than now: set this machine's clock if it is wrong; if it is right, this works again from ${new Date(fromMs).toISOString().slice(0, 16)}Z`
+    `the time of an earlier change is still to come, because a clock was ahead when it was signed: set this machine's clock if it is wrong; if it is right, this works again from ${new Date(fromMs).toISOString().slice(0, 16)}Z`
   )
 }

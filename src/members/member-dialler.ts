@@ -37,7 +37,7 @@ export class MemberDialler {
   readonly #redialler: Redialler
   /** Peers that turned out to belong to another network. We ignore their announcements for a while. */
   readonly #foreign: ExpiringSet<PeerId>
-  /** What peers that are not members have announced a short time ago. They get a few dials for it, and no more. */
+  /** Recent announcements of peers that are not members. Each of them gets a few dials, and no more. */
   readonly #strangers: ExpiringSet<string>
 
   constructor(options: MemberDiallerOptions) {

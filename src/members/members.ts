@@ -12,7 +12,7 @@ import type { ConnectionInfo, Host } from '../wire/host.ts'
 import { AddressBook } from './address-book.ts'
 import type { Admission } from './admissions.ts'
 import { ClockCheck } from './clock-check.ts'
-import { Comparisons } from './comparisons.ts'
+import { type Compared, Comparisons } from './comparisons.ts'
 import { ClockOffError, NotAllowedError, WrongNetworkError } from './errors.ts'
 import type { GrantChain } from './grant-chain.ts'
 import { Join } from './join.ts'
@@ -55,7 +55,7 @@ export type MembershipEvent =
   | { event: 'foreign'; peer: PeerId }
   | { event: 'rejected'; peer: PeerId }
   /** We have received everything that this member had and we lacked. */
-  | { event: 'compared'; peer: PeerId }
+  | ({ event: 'compared'; peer: PeerId } & Compared)
 
 /**
  * Decides who is in. This class owns the parts of membership and starts and stops them: `Join` proves grants,
@@ -100,7 +100,7 @@ export class Members {
       admissions: () => this.#join.admissions,
       compare: (peer, signal) => this.#compare(peer, signal),
       isCurrent: admission => this.#join.isCurrent(admission),
-      onCompared: (peer, isFirst) => this.#onCompared(peer, isFirst)
+      onCompared: (peer, compared) => this.#onCompared(peer, compared)
     })
     this.#news = new WithheldNews({
       roster,
@@ -233,7 +233,9 @@ export class Members {
     await Promise.all([this.#comparisons.stop(), this.#status.stop(), ...workers.map(worker => worker.stop())])
   }
 
-  /** Compares our log with a member's soon. Call this when the member has said that something did not get through. */
+  /**
+   * Compares our log with a member's log soon. Call this when the member has said that something did not get through.
+   */
   compareSoon(peer: PeerId): void {
     this.#comparisons.soon(peer)
   }
@@ -267,9 +269,9 @@ export class Members {
     return (await this.#sync?.compare(peer, signal)) ?? true
   }
 
-  #onCompared(peer: PeerId, isFirst: boolean): void {
+  #onCompared(peer: PeerId, compared: Compared): void {
     this.#news.compared()
-    if (isFirst) this.#emit({ event: 'compared', peer })
+    this.#emit({ event: 'compared', peer, ...compared })
   }
 
   #onDeparted(peer: PeerId): void {

@@ -21,7 +21,7 @@ export interface OwnStatusOptions {
   settings: Pick<Settings, 'outAfterMs' | 'onChange'>
   clock: Clock
   logger: ComponentLogger
-  /** How long this node may be behind, in ms, by its own flag; undefined if the network's setting is good enough. */
+  /** How long this node may be behind, in ms, by its own flag; undefined if there is no such flag. */
   outAfterMs: number | undefined
   /** The bytes that this member offers, and whether it is full. */
   capacity: () => { weight: number; isFull: boolean }
@@ -53,7 +53,7 @@ export class OwnStatus {
     host.onAddresses(() => {
       if (this.#sync !== undefined && this.#haveAddressesChanged) void this.#tryToRenew()
     })
-    // The pause until the next renewal may be too long by the new settings.
+    // The pause until the next renewal may be too long under the new settings.
     settings.onChange(() => {
       if (this.#sync !== undefined) this.worker.wake()
     })

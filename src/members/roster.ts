@@ -136,7 +136,7 @@ export class Roster implements Projection, Authorizer {
     }
   }
 
-  /** The index holds nothing of the roster. */
+  /** The roster has no rows of its own in the index. */
   async project(): Promise<void> {}
 
   applied({ added }: Change): void {

@@ -53,7 +53,7 @@ export class Settings implements Projection {
       throw new FormatError('the outAfter of settings is too short')
   }
 
-  /** The index holds nothing of the settings besides the statements themselves. */
+  /** Settings have no rows in the index besides those of their statements. */
   async project(): Promise<void> {}
 
   applied({ added }: Change): void {

@@ -17,8 +17,8 @@ export interface StatusesOptions {
   clock: Clock
   logger: ComponentLogger
   /**
-   * The network's `outAfterMs` is how long a member must have appeared as `out` before this node acts on that. It is also
-   * the least time that a member is granted, whatever its own status says.
+   * The network's `outAfterMs` is how long a member must have appeared as `out` before this node acts on that. No
+   * member is out sooner than that, whatever its own status says.
    */
   settings: Pick<Settings, 'outAfterMs' | 'onChange'>
 }
@@ -76,7 +76,7 @@ export class Statuses implements Projection {
     return last !== undefined && idOf(last.statement) !== idOf(statement)
   }
 
-  /** The index holds nothing of the statuses besides the statements themselves. */
+  /** Statuses have no rows in the index besides those of their statements. */
   async project(): Promise<void> {}
 
   replacedBy(added: readonly AcceptedStatement[]): AcceptedStatement[] {
@@ -93,7 +93,7 @@ export class Statuses implements Projection {
 
   /**
    * Adds accepted statuses, in any order. Returns those that are superseded. After a power cut the index may hold an
-   * older status besides the newer one.
+   * older status as well as the newer one.
    */
   load(items: readonly AcceptedStatement[]): AcceptedStatement[] {
     const replaced = this.#replaced(items as ReadonlyArray<AcceptedStatement<'status'>>, this.#last)

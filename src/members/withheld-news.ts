@@ -24,7 +24,7 @@ export interface WithheldNewsOptions {
   compareAll: (peer: PeerId, signal: AbortSignal) => Promise<unknown>
 }
 
-/** News that a member's status names and that is not here. */
+/** News that is missing here although its author's status names it. */
 interface Missing {
   head: Hlc
   /** When we first saw that it is missing; monotonic time. */
@@ -80,7 +80,8 @@ export class WithheldNews {
     if (peers.length === 0) return
     log('news that statuses name has not come, authors: %d; comparing whole logs', overdue.length)
     for (const peer of peers) await this.#compareAll(peer, signal)
-    // An attempt that failed counts too. Otherwise a member that breaks off would have us list everything each minute.
+    // An attempt that failed counts too. Otherwise a member that breaks off would make us list everything at each
+    // check.
     this.#comparedAllAtMs = clock.monotonic()
     await this.#look()
   }
@@ -94,11 +95,13 @@ export class WithheldNews {
     for (const { peer, key } of members) {
       const status = statuses.of(peer)
       const here = (await newest.of(key)) ?? 0n
-      const before = this.#missing.get(peer)
-      // While a member goes on writing, each status names later news. What counts is how long the same news is missing.
-      if (before !== undefined && before.head > here) continue
-      this.#missing.delete(peer)
       const head = status === undefined ? 0n : decodeHlc(status.fields.head)
+      const before = this.#missing.get(peer)
+      // While a member goes on writing, each status names later news. So we measure how long the same news has been
+      // missing. A member that was restored from a backup names earlier news again: then nobody may have the later news
+      // any more.
+      if (before !== undefined && before.head > here && before.head <= head) continue
+      this.#missing.delete(peer)
       if (head > here && hlcMs(head) <= clock.now() + FUTURE_MS_MAX)
         this.#missing.set(peer, { head, sinceAtMs: clock.monotonic() })
     }

@@ -62,14 +62,17 @@ async function startNode(options: NodeOptions): Promise<DfsNode> {
     return node
   } catch (error) {
     await node?.stop().catch(() => {
-      // The error that ended the start is the one to report, not this one.
+      // The caller gets the error that ended the start, not this one.
     })
     await release()
     throw error
   }
 }
 
-/** Saves the ports for the next start. A node whose disk is full runs without that, and may get other ones then. */
+/**
+ * Saves the ports for the next start. A node whose disk is full runs all the same, and may get other ports at its next
+ * start.
+ */
 async function keepPorts(files: MonitoredFiles, node: Node, logger: ComponentLogger): Promise<void> {
   try {
     await rememberPorts(files, node.listening())
@@ -78,7 +81,7 @@ async function keepPorts(files: MonitoredFiles, node: Node, logger: ComponentLog
   }
 }
 
-/** Keeps in mind whether a start that fails must be undone. */
+/** Decides whether a start that fails must be undone. */
 class FirstStart {
   readonly #directory: DataDirectory
   #isUndone: boolean
@@ -149,7 +152,9 @@ export function checkNodeOptions(options: NodeOptions): void {
   if (options.dataDir === '') throw new InvalidInputError('the path of the data directory is empty: name a directory')
   // The node would overwrite or remove them.
   if (ownersFiles.some(isOwnName))
-    throw new InvalidInputError('a file that you name has a name that the node uses in its data directory: move it')
+    throw new InvalidInputError(
+      'a key or passphrase file in the data directory has a name that the node itself uses: rename it or move it'
+    )
   if (name !== undefined && (name === '' || utf8(name).byteLength > LABEL_BYTES_MAX || !name.isWellFormed()))
     throw new InvalidInputError(`the name of a device has 1 to ${LABEL_BYTES_MAX} bytes`)
   if (networkKey !== undefined && networkKey.byteLength !== 32)
@@ -158,9 +163,9 @@ export function checkNodeOptions(options: NodeOptions): void {
     capacityBytes !== undefined &&
     !(Number.isInteger(capacityBytes) && capacityBytes > 0 && capacityBytes <= CAPACITY_BYTES_MAX)
   )
-    throw new InvalidInputError('a capacity is a whole number of bytes, at most 1 PiB')
+    throw new InvalidInputError('capacityBytes is out of bounds: give a whole number of bytes, at most 1 PiB')
   if (outAfterMs !== undefined && !(outAfterMs >= OUT_AFTER_MS_MIN && outAfterMs <= OUT_AFTER_MS_MAX))
-    throw new InvalidInputError(`a member counts as out after 1 second to 30 days`)
+    throw new InvalidInputError('outAfterMs is out of bounds: give a time from 1 second to 30 days')
   for (const address of announce) parseAddress(address, '--announce')
   for (const address of bootstrap) parseAddress(address, '--bootstrap')
   // Other transports have addresses of their own.

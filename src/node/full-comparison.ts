@@ -1,6 +1,7 @@
 import type { IndexDb } from '../disk/index-db.ts'
 import { comparedMembers, comparedOp, doubtOps, endDoubtOps, isInDoubt } from '../disk/index-marks.ts'
 import type { PeerId } from '../format/peer-id.ts'
+import type { Clock } from '../util/clock.ts'
 import { KeyedLocks } from '../util/locks.ts'
 import { type ComponentLogger, type Logger, reasonOf } from '../util/logger.ts'
 
@@ -13,25 +14,28 @@ export interface OtherMember {
 
 export interface FullComparisonOptions {
   index: IndexDb
+  clock: Pick<Clock, 'monotonic'>
   logger: ComponentLogger
   /** Returns all members but this one. */
   others: () => readonly OtherMember[]
 }
 
 /**
- * Says whether this member has to compare its whole log with the others before it may free anything. That is so once its
- * index has been in doubt, because only the lost index, or a damaged row, may have known of a record that needs a block
- * here. The doubt and the members that were compared since are in the index, so that they survive a crash.
+ * Says whether this member has to compare its whole log with the others before it may free anything. It has to if its
+ * index is in doubt: only the lost index, or a damaged row, may have known of a record that needs a block here. The
+ * doubt and the members that were compared since are in the index, so that they survive a crash.
  *
  * The doubt ends once this member has compared with every other member that is not out. A member of which no status has
- * arrived counts too, until one comparison is complete: whoever was compared would have known its status. A network with
- * no other member is compared at once.
+ * arrived counts too, until one comparison is complete: the member that was compared would have had its status. A
+ * network with no other member is compared at once.
  */
 export class FullComparison {
   readonly #options: FullComparisonOptions
   readonly #log: Logger
   readonly #locks = new KeyedLocks()
   readonly #compared = new Set<string>()
+  /** When the doubt began; monotonic time. A comparison that began earlier may have missed what is in doubt. */
+  #doubtAtMs = Number.NEGATIVE_INFINITY
   #isInDoubt = true
   /** How often a doubt began, so that the end of an earlier one, which is still being written, does not end a new one. */
   #begun = 0
@@ -61,24 +65,29 @@ export class FullComparison {
     for (const peer of await comparedMembers(index)) this.#compared.add(peer)
     if (this.#isInDoubt && isNew) await this.#alone(() => this.#end())
     else await this.#check()
-    if (this.#isInDoubt) this.#log('frees nothing until it has compared with members: %d', this.missing)
+    if (this.#isInDoubt) this.#log('this member frees nothing until it has compared with others: %d', this.missing)
   }
 
   /** Puts the index in doubt: something may have been lost just now. Errors of the index are logged. */
   async begin(): Promise<void> {
     const wasWhole = !this.#isInDoubt
     this.#isInDoubt = true
+    this.#doubtAtMs = this.#options.clock.monotonic()
     this.#begun++
     await this.#alone(async () => {
       this.#compared.clear()
       await this.#options.index.batch(await doubtOps(this.#options.index))
-      if (wasWhole) this.#log('frees nothing until it has compared with all members again')
+      if (wasWhole) this.#log('this member frees nothing until it has compared with all others again')
     })
+    await this.#check()
   }
 
-  /** Notes that this member has fetched everything that another one had. Errors of the index are logged. */
-  async noteCompared(peer: PeerId): Promise<void> {
-    if (!this.#isInDoubt) return
+  /**
+   * Notes that this member has fetched everything that another one had, in a comparison that began at `beganAtMs`
+   * (monotonic time). Errors of the index are logged.
+   */
+  async noteCompared(peer: PeerId, beganAtMs: number): Promise<void> {
+    if (!this.#isInDoubt || beganAtMs < this.#doubtAtMs) return
     await this.#alone(async () => {
       await this.#options.index.batch([comparedOp(peer)])
       this.#compared.add(peer)
@@ -105,7 +114,7 @@ export class FullComparison {
     if (this.#begun !== begun) return
     this.#compared.clear()
     this.#isInDoubt = false
-    this.#log('has compared with every member, and may free blocks')
+    this.#log('this member has compared with every other one, and may free blocks')
   }
 
   #missing(): OtherMember[] {
@@ -116,7 +125,8 @@ export class FullComparison {
     })
   }
 
-  // If the index cannot be written, the doubt stays, in memory at least. That keeps blocks and does no other harm.
+  // If the index cannot be written, the doubt stays, at least in memory. Then blocks are kept for longer, which does no
+  // harm.
   async #alone(work: () => Promise<void>): Promise<void> {
     await this.#locks
       .run('', work)

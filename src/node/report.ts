@@ -64,7 +64,7 @@ function* warningsOf(
   if (members.isRefusedForClock)
     yield 'a member refused this node because their clocks differ: set the one that is wrong'
   if (disk.indexFailure !== undefined)
-    yield `the index could not be written (${codeOf(disk.indexFailure)}): nothing is stored until it can be; it is tried again by itself`
+    yield `the index could not be written (${codeOf(disk.indexFailure)}): nothing is stored until it can be written; this node keeps trying. Free space on the disk or check it`
   for (const { name } of members.missingNewsOf)
     yield `changes by ${name} have not reached this node: another member may hold them back; let this node connect to ${name} directly`
   const { flag, network } = members.outAfterMs
@@ -78,13 +78,13 @@ function* warningsOf(
   if (log.asides.count > 0)
     yield `statements that this release cannot process were set aside (${log.asides.count}): ${nameAsides(log.asides, members)}; upgrading dfs-node may help`
   if (fs.sync.inDoubt.length > 0)
-    yield `members have other statements than this one, although all is exchanged (${fs.sync.inDoubt.length}): one of them may refuse or withhold some`
+    yield `members have other statements than this one, although everything has been exchanged (${fs.sync.inDoubt.length}): one of them may refuse or withhold some; check that all run the same release of dfs-node`
   if (log.lostCount > 0)
-    yield `statements on this disk are damaged (${log.lostCount}): they are asked of the other members; until they have come, the files that they describe are shown as damaged`
+    yield `statements on this disk are damaged (${log.lostCount}): this node asks the other members for them; until they have come, the files that they describe are shown as damaged`
   if (report.damagedStretches > 0)
     yield `damaged stretches were found in the store (${report.damagedStretches}): the disk may be wearing out`
   if (!comparison.isWhole)
-    yield `the index was rebuilt or in doubt: this node frees nothing until it has compared with every other member that is not out (still missing: ${comparison.missing})`
+    yield `the index may lack something after a rebuild or damage: this node frees nothing until it has compared with every other member that is not out (still missing: ${comparison.missing})`
   if (capacity.isFull) yield 'this node is full and takes no more blocks: raise --capacity or free space on its disk'
 }
 

@@ -44,7 +44,7 @@ export async function startStack({ isNew, defaults, ...options }: StackOptions):
   const stop = (): Promise<void> => closeAll(stops.splice(0).reverse())
   try {
     const onEvent = (event: NodeEvent): void => {
-      // If the index has lost what follows from the damaged row too, nobody knows what that row needs.
+      // If the index has also lost the rows derived from the damaged row, nobody knows which blocks that row needs.
       if (event.event === 'damaged' && rooms.blocks.mayHaveOrphans) void comparison.begin()
       options.onEvent(event)
     }
@@ -92,10 +92,11 @@ function passNewsUp(
   comparison: FullComparison,
   onEvent: (event: NodeEvent) => void
 ): void {
-  membership.members.on(({ event, ...rest }) => {
-    if (event === 'admitted' || event === 'compared') blocks.retry()
-    if (event === 'compared') void comparison.noteCompared(rest.peer)
-    if (event !== 'compared') onEvent({ event, peerId: rest.peer })
+  membership.members.on(news => {
+    const { event, peer } = news
+    if (event === 'admitted' || (event === 'compared' && news.isFirst)) blocks.retry()
+    if (event === 'compared') void comparison.noteCompared(peer, news.beganAtMs)
+    else onEvent({ event, peerId: peer })
   })
   membership.statuses.onView(() => {
     blocks.retry()
@@ -108,14 +109,14 @@ function mayFree({ membership: { members } }: Rooms, comparison: FullComparison)
   return !members.isClockOff && comparison.isWhole
 }
 
-function comparisonOf({ logger }: RoomOptions, { disk, membership: { members } }: Rooms): FullComparison {
+function comparisonOf({ clock, logger }: RoomOptions, { disk, membership: { members } }: Rooms): FullComparison {
   const others = (): OtherMember[] => {
     const states = new Map(members.view.members.map(({ peer, isOut }) => [peer, isOut ? 'out' : 'in'] as const))
     return members.all
       .filter(({ peer }) => peer !== members.self.peerId)
       .map(({ peer }) => ({ peer, state: states.get(peer) ?? 'unknown' }))
   }
-  return new FullComparison({ index: disk.index, logger, others })
+  return new FullComparison({ index: disk.index, clock, logger, others })
 }
 
 /** Removes the index. It can be rebuilt from the segments and blocks. */

@@ -128,7 +128,7 @@ export class Supervisor {
       await this.#current
     } catch (error) {
       this.#rebuildError = error
-      // The next attempt has more room.
+      // This gives the next attempt more room.
       if (error instanceof NoSpaceError) await this.#options.makeRoom()
       throw error
     }

@@ -3,10 +3,10 @@ import type { Clock } from '../util/clock.ts'
 import { ANNOUNCED_AGAIN_MS, ANNOUNCERS_MAX } from './constants.ts'
 
 /**
- * Decides which announcements of the local network are worth telling. Each query is answered by all nodes to all nodes,
- * so the same announcement arrives many times. One with other addresses than the last of its peer is told at once, and
- * the same one again after a while. It must be told again, because the node that hears it may have changed since: it
- * may have moved into the subnet of the announced addresses only now.
+ * Decides which announcements of the local network the node is told of. Each query is answered by all nodes to all
+ * nodes, so the same announcement arrives many times. An announcement with other addresses than the last one of its
+ * peer is told at once, and the same one is told again after a while, because our node may have changed since: it may
+ * have moved into the subnet of the announced addresses only now.
  */
 export class Announcements {
   readonly #clock: Clock

@@ -85,8 +85,9 @@ export class DialTarget {
   }
 
   /**
-   * Adds hints. Whoever announces itself is there now, so hints may end the pause early, known ones too, but only at a
-   * limited rate, because anyone can announce anything. Known hints do not delay the dial to which new ones lead.
+   * Adds hints. A peer that announces itself can be reached now, so hints may end the pause early, even known ones.
+   * Their rate is limited, because anyone can announce anything. Known hints do not delay the dial to which new ones
+   * lead.
    */
   addHints(addresses: readonly string[]): void {
     const fresh = addresses.filter(address => !this.#hints.includes(address) && !this.#addresses.includes(address))

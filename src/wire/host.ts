@@ -42,8 +42,8 @@ export interface Host {
    */
   onDialled(listener: (peer: PeerId) => void): void
   /**
-   * Calls back when a peer has announced itself on the local network: at once if its addresses are new or others than
-   * before, and again and again, but not more often than once in `ANNOUNCED_AGAIN_MS`, while it announces the same.
+   * Calls back when a peer has announced itself on the local network: at once if its addresses are new or have changed.
+   * While it announces the same, the listener is called again at most once in `ANNOUNCED_AGAIN_MS`.
    */
   onDiscovered(listener: (peer: PeerId, addresses: string[]) => void): void
   /** Calls back when the addresses of this node have changed. */

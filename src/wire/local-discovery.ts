@@ -62,7 +62,9 @@ export class LocalDiscovery {
     return true
   }
 
-  /** Names each address with its interface. The MAC and the scope of IPv6 are others for a new interface. */
+  /**
+   * Returns a text that names each address and its interface. A new interface has another MAC and another IPv6 scope.
+   */
   #interfaces(): string {
     const { interfaces = networkInterfaces } = this.#options
     return Object.entries(interfaces())

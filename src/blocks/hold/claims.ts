@@ -127,12 +127,13 @@ export class Claims {
   }
 
   /**
-   * Returns, for each of these blocks, whether the put claims it. A claim that has expired does not count, since it may
-   * be ended at any moment.
+   * Returns, for each of these blocks, whether the put claims it now. A claim that has expired counts for nothing, even
+   * if no sweep has removed it yet: a machine that slept past its claims must not answer for the blocks. With
+   * `evenExpired` it counts, as it does for our own puts while they are under way, since no sweep ends their claims.
    */
-  async hasPut(put: PutId, multihashes: readonly Uint8Array[]): Promise<boolean[]> {
-    const nowAtMs = this.#clock.now()
-    return (await this.#putValues(put, multihashes)).map(value => expiryOf(value) > nowAtMs)
+  async hasPut(put: PutId, multihashes: readonly Uint8Array[], { evenExpired = false } = {}): Promise<boolean[]> {
+    const afterMs = evenExpired ? 0 : this.#clock.now()
+    return (await this.#putValues(put, multihashes)).map(value => expiryOf(value) > afterMs)
   }
 
   /** Returns everything that claims a block. */
@@ -148,7 +149,7 @@ export class Claims {
     return this.#store.index.hasAny(indexKey(TABLES.claims, multihash))
   }
 
-  /** Returns true if a record claims its root, as `reference` says that it must from its first moment on. */
+  /** Returns true if a record claims its root. It must do so from its first moment on: see `reference`. */
   hasRecord({ id, root }: Pick<RecordRef, 'id' | 'root'>): Promise<boolean> {
     return this.#store.index.has(claimKey(root.multihash.bytes, { by: 'record', id, replicas: 0 }))
   }
@@ -214,8 +215,8 @@ export class Claims {
         const value = await index.get(key)
         return value !== undefined && isSamePlace(decodePlace(value.subarray(8)), place)
       },
-      // A claim that has ended leaves no row, so a claim of which neither row is there counts as ended. Nothing relies on
-      // that before every claim of its time has run out: SPEC.md, "Freeing".
+      // A claim that has ended leaves no row, so a claim counts as ended if both of its rows are missing. Nothing
+      // relies on that before every claim of that time has run out: SPEC.md, "Freeing".
       isIndexed: async row => {
         const { key, expires } = parseRow(row)
         const [value, mark] = await index.getMany([key, expiryKey(expires, key)])

@@ -50,7 +50,7 @@ export class LocalBlocks {
   readonly #onBad: (error: BlockCorruptError | BlockUnreadableError) => void
   readonly #bad = new LRUCache<string, true>({ max: BAD_BLOCKS_MAX })
   #badFound = 0
-  /** Blocks whose length is not that of a sealed chunk, but whose bytes have been verified; with that length. */
+  /** The lengths of blocks that have been verified although no sealed chunk has such a length. */
   readonly #odd = new LRUCache<string, number>({ max: ODD_BLOCKS_MAX })
   readonly #locks = new KeyedLocks()
 
@@ -140,7 +140,7 @@ export class LocalBlocks {
     })
   }
 
-  /** Runs `claim` under the block's lock if the block is here as `has` says it. Returns true if the block was here. */
+  /** Runs `claim` under the block's lock if `has` says that the block is here. Returns true if it was here. */
   async claimIfHere(cid: BlockCid, claim: () => Promise<void>): Promise<boolean> {
     return this.#locks.run(blockKey(cid), async () => {
       if (!(await this.has(cid))) return false

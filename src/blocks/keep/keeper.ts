@@ -118,7 +118,7 @@ export class Keeper {
     if ('siv' in root) return 'ok'
     const id = putIdOf(peer, put)
     const count = this.#counts.get(countKey(id, root.cid)) ?? (isNode(root.cid) ? undefined : Bitmap.full(1))
-    if (count === undefined || !(await this.#holds(root.cid, count, id))) {
+    if (count === undefined || !(await this.#holds(root.cid, count, { put: id, evenExpired: false }))) {
       const reason = count === undefined ? 'it is not known which chunks count on us' : 'a block is not here'
       this.#log(
         'put %s of %s: cannot confirm its record with root %s: %s',
@@ -135,9 +135,9 @@ export class Keeper {
     return 'ok'
   }
 
-  /** Returns true if every block of a file is here, and is claimed by the put or by a record. */
+  /** Returns true if every block of a file is here, and is claimed by our own put, which is under way, or by a record. */
   hasAll(root: BlockCid, put: PutId): Promise<boolean> {
-    return this.#holds(root, EVERY_CHUNK, put)
+    return this.#holds(root, EVERY_CHUNK, { put, evenExpired: true })
   }
 
   /** Lets a put's claims on a file end once the references of a record have replaced them. */
@@ -172,19 +172,19 @@ export class Keeper {
     }
   }
 
-  async #holds(root: BlockCid, chunks: Pick<Bitmap, 'has'>, put: PutId): Promise<boolean> {
+  async #holds(root: BlockCid, chunks: Pick<Bitmap, 'has'>, by: PutClaim): Promise<boolean> {
     const { local, codec } = this.#options
     let isSafe = true
     const onBatch = async (batch: ManifestChunk[]): Promise<void> => {
-      isSafe &&= await this.#areSafe(batch, put)
+      isSafe &&= await this.#areSafe(batch, by)
     }
     return (await walkCounted({ local, codec, root, chunks, onBatch })) !== undefined && isSafe
   }
 
-  async #areSafe(batch: ManifestChunk[], put: PutId): Promise<boolean> {
+  async #areSafe(batch: ManifestChunk[], { put, evenExpired }: PutClaim): Promise<boolean> {
     const { local, claims } = this.#options
     const multihashes = batch.map(({ cid }) => cid.multihash.bytes)
-    const isInPut = await claims.hasPut(put, multihashes)
+    const isInPut = await claims.hasPut(put, multihashes, { evenExpired })
     const isSafe = await Promise.all(
       batch.map(
         async ({ cid }, i) =>
@@ -193,6 +193,12 @@ export class Keeper {
     )
     return isSafe.every(Boolean)
   }
+}
+
+/** The put whose claims count, and whether they count after their time. */
+interface PutClaim {
+  put: PutId
+  evenExpired: boolean
 }
 
 /** A rough number of bytes that one entry takes in addition to its bitmap. */

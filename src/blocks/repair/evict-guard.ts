@@ -46,7 +46,7 @@ export class EvictGuard {
     const { clock, mayFree } = this.#options
     if (clock.monotonic() < this.#refusedUntilAtMs)
       throw new EvictRefusedError(
-        'this node does not know any more what it promised to other members before its last stop: try again in an hour'
+        'this node no longer knows what it promised to other members before its last stop: try again in an hour'
       )
     await this.#caughtUp(signal)
     if (!mayFree())

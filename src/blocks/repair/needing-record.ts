@@ -25,7 +25,7 @@ export function recordToWalk(
   return { id: fromHex(id), root: rootCid, replicas, author: self }
 }
 
-/** Returns the record that wants the most copies of a block, and so one here if any does. */
+/** Returns the record that wants the most copies of a block. If any record wants a copy here, this one does. */
 export async function mostWanting(
   cid: BlockCid,
   { claims, ...options }: NeedingRecordOptions

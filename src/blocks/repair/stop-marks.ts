@@ -4,7 +4,9 @@ import { u64be, utf8 } from '../../util/bytes.ts'
 import type { Clock } from '../../util/clock.ts'
 import { HOLD_MS, ORPHANS_WAIT_MS } from '../constants.ts'
 
-/** What an earlier stop left to be observed. Both are in the index, so that they survive any number of restarts. */
+/**
+ * Marks of earlier stops that a start must observe. They are in the index, so that they survive any number of restarts.
+ */
 export interface StopMarks {
   /**
    * The wall-clock time from which blocks that nothing claims may be freed; undefined if there can be none. Until then,
@@ -19,9 +21,9 @@ const ORPHANS_KEY = indexKey(TABLES.meta, utf8('orphans'))
 const PROMISED_KEY = indexKey(TABLES.meta, utf8('promised'))
 
 /**
- * Reads the marks of earlier stops, and after an unclean stop writes them anew: the moment of that stop is not known, so
- * that of this start counts. Both are wall-clock times, as the claims of puts are. A time that lies further ahead than it
- * ever could, since the clock was set back, is cut.
+ * Reads the marks of earlier stops. After an unclean stop it writes them anew. The moment of that stop is not known, so
+ * they are counted from this start. Both marks are wall-clock times, like the ends of claims of puts. If the clock was
+ * set back, a mark may lie further ahead than it ever could; then it is cut.
  */
 export async function loadStopMarks(
   index: Pick<IndexDb, 'getMany' | 'batch'>,

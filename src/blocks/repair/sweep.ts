@@ -69,7 +69,7 @@ export class Sweeper {
     return this.worker.stop()
   }
 
-  /** True while there may be blocks that nothing claims, since a stop was unclean. */
+  /** True while there may be blocks that nothing claims, because a stop was unclean. */
   get mayHaveOrphans(): boolean {
     return this.#orphansFromAtMs !== undefined
   }

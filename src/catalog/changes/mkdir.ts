@@ -28,8 +28,8 @@ export interface Parent {
 }
 
 /**
- * Returns the paths of the directories that are missing on the way to a path, the highest first, and last the path
- * itself. Throws a `NotADirectoryError` if a file is in the way.
+ * Returns the paths of the directories that are missing on the way to a path, from the highest down to the path itself.
+ * Throws a `NotADirectoryError` if a file is in the way.
  */
 export async function missingDirectories(context: ChangeContext, path: Path): Promise<Path[]> {
   const found = await context.tree.resolve(path)
@@ -41,7 +41,7 @@ export async function missingDirectories(context: ChangeContext, path: Path): Pr
 /**
  * Returns the directory at a path, for a change that puts something into it. The missing directories are signed but not
  * appended, so that they never become visible unless the change does. The caller must hold the locks of the missing
- * paths. Returns undefined if the directory is missing in spite of `missing`, or if one of `missing` has been made
+ * paths. Returns undefined if `missing` is out of date: another directory is missing too, or one of them has been made
  * meanwhile.
  */
 export async function parentAt(

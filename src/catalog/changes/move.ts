@@ -81,7 +81,7 @@ async function moveEntry(context: ChangeContext, id: Uint8Array, at: Placement):
   const carried = shown.content ?? shown.place
   const body = await bodies.open(carried)
   if (body === undefined) throw new DamagedEntryError('this entry cannot be read: it can only be removed')
-  const moved = author.move(row.state, carried, body, at)
+  const moved = shown.isDeleted ? author.restore(row.state, at, body) : author.move(row.state, carried, body, at)
   if (moved !== undefined) return [moved]
   // Its past has grown too long for another put, so the entry continues under a new id.
   const renewed = chance.bytes(ENTRY_ID_BYTES)
@@ -108,7 +108,8 @@ async function familyOf(context: ChangeContext, id: Uint8Array): Promise<Uint8Ar
   const found = await tree.entry(id)
   if (found === undefined) return [id]
   const { row, shown } = found
-  if (row.kind !== 'directory' || !isPastTooLong([shown.content ?? shown.place])) return [id]
+  const past = shown.isDeleted ? row.state.heads : [shown.content ?? shown.place]
+  if (row.kind !== 'directory' || !isPastTooLong(past)) return [id]
   const family = [id]
   for await (const child of tree.childrenOf(id)) pushAll(family, await familyOf(context, child.id))
   return family

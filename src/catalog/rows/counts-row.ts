@@ -6,7 +6,7 @@ import { COUNTS_KEY } from './keys.ts'
 
 /**
  * How many entries of some kinds there are. The numbers are in the index, and each batch that changes an entry changes
- * them too, so they are right after a failed batch, a replay and a rebuild, and need no counting at the start.
+ * them too. So they are right after a failed batch, a replay and a rebuild, and a start need not count.
  */
 export interface Counts {
   /** The files that are not deleted. */

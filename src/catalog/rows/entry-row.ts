@@ -36,10 +36,10 @@ const IS_DIRECTORY = 1
 const IS_DELETED = 2
 const IS_DAMAGED = 4
 
-/** The part of an entry's row that the tree is made of. */
+/** The part of an entry's row from which the tree is computed. */
 export type TreeRow = Omit<EntryRow, 'state'>
 
-/** What the row of an entry that shows nowhere, and of which nothing can be below it, says about the tree. */
+/** The `TreeRow` of an entry that shows nowhere and can have no entries below it. */
 export const ROW_WITHOUT_PLACE: TreeRow = {
   kind: 'file',
   isDeleted: true,

@@ -39,8 +39,8 @@ export function carriedKey(entry: Uint8Array, written: Stamp, content: Uint8Arra
 }
 
 /**
- * Returns the key of a record that waits for another one which shows that its content is that of the stamp. Without an
- * id, returns the prefix of all records that wait for the same.
+ * Returns the key of a record that waits until another record shows this content under this `written`. Without an id,
+ * returns the prefix of all records that wait for the same content.
  */
 export function waitingRecordKey(entry: Uint8Array, written: Stamp, content: Uint8Array, id?: Uint8Array): Uint8Array {
   return indexKey(TABLES.waitingRecords, entry, stampBytes(written), content, ...(id === undefined ? [] : [id]))

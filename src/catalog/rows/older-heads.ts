@@ -8,9 +8,9 @@ import { decodeHead, encodeHead, type HeadFields } from './head-codec.ts'
 import { olderHeadKey, olderHeadsOf, olderHeadsPrefix, stampOfOlderHead } from './keys.ts'
 
 /**
- * The table of older heads has those heads of an entry for which its row in `entries` has no room. Each has two rows: one
- * with the record, in the order from the latest to the oldest, so that the latest come back when there is room again; and
- * one by author and incarnation, so that those that a new record covers are found.
+ * The older heads of an entry: those for which its row in `entries` has no room. Each has two rows. The first holds the
+ * record. These rows are in order from the latest to the oldest, so that the latest heads come back when there is room
+ * again. The second is found by author and incarnation, so that a new record finds the heads that it covers.
  */
 export class OlderHeads {
   readonly #index: Pick<IndexDb, 'get' | 'range'>
@@ -28,9 +28,12 @@ export class OlderHeads {
     return this.#removed.size
   }
 
-  /** Removes the heads that are part of what new records have seen, by `seenKey`. `count` is how many heads there are. */
+  /**
+   * Removes the heads that new records have seen. `seen` has `seenKey` as its keys. `count` is how many older heads
+   * there are.
+   */
   async removeCovered(sink: IndexSink, seen: ReadonlyMap<string, Seen>, count: number): Promise<void> {
-    // To open a range takes as long as to read some of its rows.
+    // Opening a range takes as long as reading some of its rows.
     const prefixes =
       count <= seen.size * ROWS_PER_RANGE
         ? [olderHeadsOf(this.#entry)]
@@ -43,7 +46,7 @@ export class OlderHeads {
       }
   }
 
-  /** Removes the head with this stamp if there is one, which a twin has replaced. */
+  /** Removes the head with this stamp, if there is one, because a twin has replaced it. */
   async replace(sink: IndexSink, stamp: Stamp): Promise<void> {
     if ((await this.#index.get(olderHeadKey(this.#entry, stamp))) !== undefined) this.remove(sink, stamp)
   }

@@ -38,8 +38,8 @@ export async function loadPast(
 }
 
 /**
- * Returns true if the rows hold what a record has seen. This is so for a head; what other records have seen, heads that
- * cover them have seen too.
+ * Returns true if the rows hold what a record has seen. The rows of a head must do so. Other records need not be asked
+ * about: the heads that cover them have seen the same.
  */
 export async function hasPast(
   index: Pick<IndexDb, 'getMany'>,

@@ -25,8 +25,8 @@ export interface PlaceUpdate {
 }
 
 /**
- * Writes the rows that note why entries cannot be reached: their parent is no directory, or a directory is below itself.
- * There is such a row exactly as long as its reason.
+ * Writes the rows that note why entries cannot be reached: their parent is no directory, or a directory is below
+ * itself. A row is there exactly as long as its reason lasts.
  */
 export async function writeReachability(context: ReachabilityContext, updates: readonly PlaceUpdate[]): Promise<void> {
   const after = new Reachability(context.index, new Map(updates.map(({ entry, row }) => [toHex(entry), row])))

@@ -126,7 +126,7 @@ test('records of an entry with more heads than its row has room for leave the sa
   assert.ok(withOlder > 0, `${withOlder}`)
 })
 
-test('a record is not indexed whole without its claim on its root, nor a head without what it has seen', async () => {
+test('a record counts as indexed only with the claim on its root, and a head only with the rows of what it has seen', async () => {
   const setup = await Setup.open()
   const root = nameBlock(Buffer.from('block')).bytes
   const file = fileWith('1', { name: 'one' })

@@ -54,7 +54,7 @@ test('a put, a move or a directory is either made with all directories above it,
   }
 })
 
-test('a put or a move that is refused for what it finds makes no directories', async () => {
+test('a put or a move that is refused makes no directories', async () => {
   const setup = await Setup.open()
   const { catalog } = setup
   await catalog.link(parsePath('/file'), content, { replicas: 1 })

@@ -290,7 +290,7 @@ test('a full disk is waited for with growing pauses, after its reserve was used'
   assert.deepEqual([reopened(), worker.status.lastError], [1, null])
 })
 
-test('the reserve is enough to open the index again on a disk that is full', async () => {
+test('the reserve has enough space to open the index again on a disk that is full', async () => {
   const { worker, index, pass, reopened, setFreeBytes } = await reopenerOf()
   setFreeBytes(0)
   index.failure = new NoSpaceError('the disk is full')

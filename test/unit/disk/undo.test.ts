@@ -221,7 +221,7 @@ test('an index that holds a refused row after all is corrupt, when it is reopene
   }
 })
 
-test('a write that fails after the index took it stays, since it shows', async () => {
+test('a write that fails after the index took it stays, since readers can see it', async () => {
   const node = await open()
   const { batch } = node.database
   node.database.batch = async (ops, options) => {

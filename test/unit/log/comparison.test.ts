@@ -459,7 +459,7 @@ test('nobody is told a position past a failed write that the disk could not undo
   assert.equal(positions.position().sequence, before + 3)
 })
 
-test('news and totals hold exactly what stands, after statuses were replaced and statements came twice', async t => {
+test('news and totals hold exactly the statements that count, after statuses were replaced and statements came twice', async t => {
   const setup = new Setup(t)
   const b = await setup.member('b')
   const left = setup.admin('left')

@@ -1,11 +1,12 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import type { Secrets } from '../../../src/disk/keystore.ts'
+import { hlcAt } from '../../../src/format/stamp.ts'
 import { REST } from '../../../src/log/keys.ts'
 import type { FakeFiles } from '../../fixtures/fake-files.ts'
 import { entryBy, TestMember } from '../../fixtures/member.ts'
 import { settle } from '../../fixtures/pass-time.ts'
-import { Setup } from './setup.ts'
+import { MINUTE, Setup } from './setup.ts'
 
 /** Flips a bit in the row of a statement. */
 function rot(member: TestMember, { bytes }: { bytes: Uint8Array }): void {
@@ -24,11 +25,17 @@ async function filled(setup: Setup, secrets = setup.admin('a')) {
   return { a, entries, lost: entries[1]! }
 }
 
-/** Stops a member and opens what it left on its disk. */
-async function reopen({ clock, chance, network }: Setup, member: TestMember, secrets: Secrets): Promise<TestMember> {
+/** Stops a member and opens what it left on its disk. Of its index only some batches may be left. */
+async function reopen(
+  { clock, chance, network }: Setup,
+  member: TestMember,
+  secrets: Secrets,
+  batches?: number
+): Promise<TestMember> {
+  const left = batches === undefined ? undefined : member.database.after(batches)
   await member.stop()
   const files = (member.files as FakeFiles).reopen()
-  const database = member.database.after(member.database.batches)
+  const database = left ?? member.database.after(member.database.batches)
   return TestMember.open({ secrets, host: network.host('again', member.peer), clock, chance, files, database })
 }
 
@@ -45,7 +52,7 @@ test('a damaged statement that nobody reads is found by the leaf check, and coun
   assert.equal((await a.log.positions.totals(REST)).count, 2)
 })
 
-test('a damaged statement is noted once, and no more once it has come again, also after a restart', async t => {
+test('a damaged statement is noted once, and the note goes when it comes again, also after a restart', async t => {
   const setup = new Setup(t)
   const { a, lost } = await filled(setup)
   const before = await a.log.positions.totals(REST)
@@ -61,7 +68,7 @@ test('a damaged statement is noted once, and no more once it has come again, als
   assert.equal(a.log.lostCount, 0)
 })
 
-test('what was lost is still asked for after a restart', async t => {
+test('lost statements are still asked for after a restart', async t => {
   const setup = new Setup(t)
   const secrets = setup.admin('a')
   const { a, lost } = await filled(setup, secrets)
@@ -83,4 +90,62 @@ test('a member starts although the row of its own grant is damaged, and writes t
   assert.deepEqual(await again.log.has([grant.id]), [true])
   assert.equal(again.log.lostCount, 0)
   assert.ok((await again.log.get(grant.id)) !== undefined)
+})
+
+test('a statement that came again just before a crash is not lost any more', async t => {
+  const setup = new Setup(t)
+  const secrets = setup.admin('a')
+  const { a, lost } = await filled(setup, secrets)
+  rot(a, lost)
+  await a.store.checkLeaf()
+  await settle()
+  const { batches } = a.database
+  assert.deepEqual(await a.log.receive([lost.bytes], a.peer), ['ok'])
+  const again = await reopen(setup, a, secrets, batches)
+  assert.equal(again.log.lostCount, 0)
+  assert.ok((await again.log.get(lost.id)) !== undefined)
+  await again.log.load()
+  assert.equal(again.log.lostCount, 0)
+})
+
+test('a statement that was found damaged is taken when it comes again before the index has noted that', async t => {
+  const { a, lost } = await filled(new Setup(t))
+  rot(a, lost)
+  assert.equal(await a.log.get(lost.id), undefined)
+  assert.deepEqual(await a.log.receive([lost.bytes], a.peer), ['ok'])
+  await settle()
+  assert.ok((await a.log.get(lost.id)) !== undefined)
+  assert.equal(a.log.lostCount, 0)
+})
+
+test('of many statements that were lost, each is asked for in turn', async t => {
+  const { a, entries } = await filled(new Setup(t))
+  for (const entry of entries) rot(a, entry)
+  await a.store.checkLeaf()
+  await settle()
+  const asked = new Set(
+    entries.map(() =>
+      a.log
+        .lost(1)
+        .map(id => Buffer.from(id).toString('hex'))
+        .join()
+    )
+  )
+  assert.equal(asked.size, 3)
+})
+
+test('a statement whose row is damaged while it waits for its time is asked for after a restart', async t => {
+  const setup = new Setup(t)
+  const secrets = setup.admin('a')
+  const a = await setup.member('a', { secrets })
+  const early = entryBy(a.self, setup.chance, hlcAt(setup.clock.now() + 60 * MINUTE))
+  assert.deepEqual(await a.log.receive([early.bytes], 'somebody'), ['waiting'])
+  await a.write(setup.chance)
+  rot(a, early)
+  const again = await reopen(setup, a, secrets)
+  assert.deepEqual(again.log.lost(10), [Buffer.from(early.id)])
+  assert.deepEqual([await again.log.receive([early.bytes], 'somebody'), again.log.earlyCount], [['waiting'], 1])
+  setup.clock.advance(56 * MINUTE)
+  await again.log.acceptDue()
+  assert.deepEqual([again.log.lostCount, await again.log.has([early.id])], [0, [true]])
 })

@@ -195,7 +195,7 @@ test('sequences are not used again after a restart, even if nothing that has the
   assert.deepEqual(await second.listed(end), [])
 })
 
-test('the totals count what stands, without statuses', async () => {
+test('the totals count the statements that are in the log, without statuses', async () => {
   const { positions, index, accept } = await started()
   const totals = async () => {
     const { count, sum } = await positions.totals(REST)

@@ -26,7 +26,7 @@ function setup(t: TestContext, admissions: Admission[], compare: (peer: string) 
     },
     admissions: () => admissions,
     isCurrent: admission => admissions.includes(admission),
-    onCompared: (peer, isFirst) => done.push([peer, isFirst])
+    onCompared: (peer, { isFirst }) => done.push([peer, isFirst])
   })
   comparisons.worker.start()
   t.after(() => comparisons.stop())

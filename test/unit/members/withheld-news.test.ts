@@ -148,6 +148,16 @@ test('a statement that is stamped too far ahead is not missing before its time h
   assert.deepEqual(setup.news.missing, ['a'])
 })
 
+test('news that its author does not state any more is not missing, such as what a restored backup has forgotten', async t => {
+  const setup = new Setup(t)
+  setup.state('a')
+  await setup.pass(GRACE_MINUTES + 2)
+  assert.deepEqual(setup.news.missing, ['a'])
+  setup.heads.set('a', 0n)
+  await setup.pass(1)
+  assert.deepEqual(setup.news.missing, [])
+})
+
 test('nothing is doubted while no comparison with any member succeeds', async t => {
   const setup = new Setup(t)
   setup.news.compared()

@@ -57,7 +57,7 @@ test('every announcement is told: other addresses at once, and the same ones aga
   assert.deepEqual(told, [before, after, after])
 })
 
-test('it listens again when an interface has been replaced by one with the same address', async () => {
+test('a node listens again when an interface has been replaced by one with the same address', async () => {
   const { service, machine, discovery, eth0 } = setup()
   assert.equal(await discovery.refresh(), false)
   machine.interfaces = { eth0: [{ ...eth0, mac: '02' }] }

@@ -50,6 +50,16 @@ test('the owners of a block are listed, with the copies that each record wants',
   assert.deepEqual(await claims.hasPut(other, names), [false, false, false])
 })
 
+test('a claim that has expired counts for nothing, although no sweep has removed it', async () => {
+  const { claims, clock } = await openClaims()
+  await claims.claimForPut(put, [a], HOUR)
+  clock.advance(HOUR)
+  assert.deepEqual(await claims.hasPut(put, [a]), [true])
+  clock.advance(24 * HOUR)
+  assert.deepEqual([await claims.hasPut(put, [a]), await claims.isClaimed(a)], [[false], true])
+  assert.deepEqual(await claims.hasPut(put, [a], { evenExpired: true }), [true])
+})
+
 test('claims run out at their time, the oldest first, and end one by one', async () => {
   const { claims, clock, store } = await openClaims()
   const started = clock.now()
