@@ -1,4 +1,5 @@
 import type { PeerId } from '../format/peer-id.ts'
+import { reasonOf } from '../util/logger.ts'
 import { Fetcher } from './fetch/fetcher.ts'
 import { PeerHealth } from './fetch/peer-health.ts'
 import { BlockPuller } from './fetch/puller.ts'
@@ -186,7 +187,11 @@ export function composeRepair(
       await repair.stop()
       await walking
     },
-    notePromised: () => notePromised(store.index, clock, Math.max(evictGuard.promisedMs, holds.lastMs))
+    notePromised: () =>
+      // An index that takes no changes is not marked as closed either, so the next start assumes the longest promise.
+      notePromised(store.index, clock, Math.max(evictGuard.promisedMs, holds.lastMs)).catch(error =>
+        logger.forComponent('dfs:blocks')('could not note what this member has promised: %s', reasonOf(error))
+      )
   }
 }
 

@@ -84,7 +84,8 @@ export const REOPEN_PAUSE_MS_MAX = 60_000
 export const PROBE_BYTES = 64 << 10
 
 /**
- * The types of rows in a segment, at most 127. The meaning of a number never changes. A new meaning gets a new number.
+ * The types of rows in a segment, at most 126: a void row of type 127 would look like a footer. The meaning of a number
+ * never changes. A new meaning gets a new number.
  */
 export const ROW_STATEMENT = 1
 export const ROW_BLOCK = 2

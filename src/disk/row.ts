@@ -29,7 +29,7 @@ export interface PlacedRow extends ParsedRow {
 }
 
 export const ROW_HEADER_BYTES = 13
-/** Row type of the footer that closes a segment. All other types, up to 127, belong to the callers. */
+/** Row type of the footer that closes a segment. All other types, up to 126, belong to the callers. */
 export const FOOTER = 0xff
 /**
  * This bit of the type makes a row void. The rest of the type says what the row was, so that a start can ask whether the

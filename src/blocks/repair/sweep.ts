@@ -134,14 +134,21 @@ export class Sweeper {
     return true
   }
 
-  #end(claim: ExpiredClaim, beforeMs: number): Promise<boolean> {
-    const { claims, local } = this.#options
+  async #end(claim: ExpiredClaim, beforeMs: number): Promise<boolean> {
+    const { claims, local, clock } = this.#options
     const cid = cidOfMultihash(claim.multihash)
-    return local.release(
-      cid,
-      () => this.#mayFree(cid),
-      () => claims.endExpired(claim, beforeMs)
-    )
+    let isEnded = false
+    const endClaim = async (): Promise<void> => {
+      await claims.endExpired(claim, beforeMs)
+      isEnded = true
+    }
+    try {
+      return await local.release(cid, () => this.#mayFree(cid), endClaim)
+    } catch (error) {
+      // The claim has ended, and the block is still here, for example on a full disk. No claim leads to it any more.
+      if (isEnded) this.#orphansFromAtMs ??= clock.now()
+      throw error
+    }
   }
 
   #mayFree(cid: BlockCid): boolean {

@@ -2,10 +2,14 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { HOLD_MS, ORPHANS_WAIT_MS } from '../../../../src/blocks/constants.ts'
 import { endOrphans, loadStopMarks, notePromised } from '../../../../src/blocks/repair/stop-marks.ts'
+import { NoSpaceError } from '../../../../src/disk/errors.ts'
 import { IndexDb } from '../../../../src/disk/index-db.ts'
+import { wasClosed } from '../../../../src/disk/index-marks.ts'
+import { BlockCluster, type BlockMember } from '../../../fixtures/block-cluster.ts'
 import { ManualClock } from '../../../fixtures/clock.ts'
 import { silentLogger } from '../../../fixtures/logger.ts'
 import { MemoryDatabase } from '../../../fixtures/memory-database.ts'
+import { settle } from '../../../fixtures/pass-time.ts'
 
 const HOUR = 3_600_000
 
@@ -43,4 +47,20 @@ test('a clock that was set back does not make the marks last longer than they ev
   const earlier = new ManualClock(1_600_000_000_000)
   const marks = await loadStopMarks(index, earlier, { wasClean: true })
   assert.deepEqual(marks, { orphansFromAtMs: earlier.now() + ORPHANS_WAIT_MS, promisedMs: HOLD_MS })
+})
+
+test('a node whose index takes no changes stops without an error, and its next start is one after an unclean stop', async () => {
+  const clock = new ManualClock()
+  const cluster = await BlockCluster.start(clock, 1)
+  const [member] = cluster.members as [BlockMember]
+  await settle(5)
+  const { batch } = member.database
+  member.database.batch = async () => {
+    throw Object.assign(new Error('IO error: No space left on device'), { code: 'LEVEL_IO_ERROR' })
+  }
+  await assert.rejects(member.store.index.batch([{ type: 'del', key: Buffer.from('x') }]), NoSpaceError)
+  await member.stop()
+  member.database.batch = batch
+  await member.database.open()
+  assert.equal(await wasClosed(member.store.index), false)
 })

@@ -3,6 +3,7 @@ import { type TestContext, test } from 'node:test'
 import { putIdOf } from '../../../../src/blocks/hold/claims.ts'
 import { Holds } from '../../../../src/blocks/hold/holds.ts'
 import { Sweeper } from '../../../../src/blocks/repair/sweep.ts'
+import { NoSpaceError } from '../../../../src/disk/errors.ts'
 import { nameBlock } from '../../../../src/format/cid.ts'
 import { peerIdOf } from '../../../../src/format/peer-id.ts'
 import { openClaims } from '../../../fixtures/claims-store.ts'
@@ -15,7 +16,7 @@ const bytes = Buffer.from('a block that some put stored')
 const cid = nameBlock(bytes)
 
 async function setup(t: TestContext) {
-  const { clock, claims, local, store } = await openClaims()
+  const { clock, claims, local, store, blockstore } = await openClaims()
   const holds = new Holds(clock)
   const logger = new RecordingLogger()
   const state = { mayFree: true, isVerified: true, underWay: false, errors: [] as unknown[], orphansFreed: 0 }
@@ -45,7 +46,7 @@ async function setup(t: TestContext) {
       await settle(20)
     }
   }
-  return { clock, sweeper, local, claims, holds, logger, state, keep, pass }
+  return { clock, sweeper, local, claims, holds, logger, state, keep, pass, blockstore }
 }
 
 test('the sweeper frees a block within a minute after its claim and the grace have passed', async t => {
@@ -133,5 +134,20 @@ test('a sweep that fails is reported and repeated a minute later', async t => {
   t.mock.method(claims, 'expired', expired)
   await pass(1)
   assert.equal(state.errors.length, 60)
+  assert.ok(!(await local.has(cid)))
+})
+
+test('a block whose claim has ended but which could not be removed is freed later', async t => {
+  const { sweeper, local, state, keep, pass, blockstore } = await setup(t)
+  await keep(MINUTE)
+  const remove = t.mock.method(blockstore, 'delete', async () => {
+    throw new NoSpaceError('the disk is full')
+  })
+  sweeper.start({ orphansFromAtMs: undefined })
+  await pass(60)
+  assert.ok(state.errors.length > 0)
+  assert.ok(await local.has(cid))
+  remove.mock.restore()
+  await pass(2)
   assert.ok(!(await local.has(cid)))
 })
