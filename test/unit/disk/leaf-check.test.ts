@@ -44,7 +44,7 @@ test('while all rows are checked for the first time, a check that took long is f
       return LEAF_ROWS
     }
   }
-  const worker = leafCheck({ store, clock, logger: silentLogger, onError: assert.fail })
+  const worker = leafCheck({ store, clock, logger: silentLogger, onError: error => assert.fail(String(error)) })
   worker.start()
   const pass = async (ms: number): Promise<void> => {
     await settle(3)
