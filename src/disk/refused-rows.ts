@@ -34,10 +34,11 @@ export class RefusedRows {
   }
 
   /**
-   * Makes rows void, except those that the index holds: they count, whatever went wrong after they were indexed. Does
+   * Makes rows void, except those that the index holds: they count, whatever went wrong after they were indexed. Resolves
+   * to true if that is so for all of them and the index has not failed, so that the write has succeeded after all. Does
    * not throw: `Segments.isUndone` says whether the disk refused it.
    */
-  async undo(rows: readonly RefusedRow[]): Promise<void> {
+  async undo(rows: readonly RefusedRow[]): Promise<boolean> {
     const { segments, index, log } = this.#options
     const refused: RefusedRow[] = []
     for (const row of rows) if (!(await this.#isLive(row))) refused.push(row)
@@ -45,6 +46,7 @@ export class RefusedRows {
       log('rows of a failed write are indexed, so they stay: %d', rows.length - refused.length)
     if (index.state !== 'open') pushAll(this.#suspects, refused)
     await segments.void(refused.map(({ place }) => place))
+    return rows.length > 0 && refused.length === 0 && index.state === 'open'
   }
 
   /**

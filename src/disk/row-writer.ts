@@ -97,16 +97,20 @@ export class RowWriter {
       const places = await appending
       rows = places.map((place, i) => ({ place, payload: payloads[i] as Uint8Array }))
       await projections.apply(type, rows)
-      cursor.end(from)
-      if (cursor.isHeld && segments.isUndone) cursor.release()
-      this.#saveCursor(places)
-      return places
     } catch (error) {
-      await refused.undo(rows.map(row => ({ ...row, type })))
-      if (segments.isUndone) cursor.end(from)
-      else cursor.hold(from)
-      throw error
+      // Another write of the same batch may have failed alone. Then these rows are indexed, and this write succeeded.
+      const isIndexed = await refused.undo(rows.map(row => ({ ...row, type })))
+      if (!isIndexed) {
+        if (segments.isUndone) cursor.end(from)
+        else cursor.hold(from)
+        throw error
+      }
     }
+    cursor.end(from)
+    if (cursor.isHeld && segments.isUndone) cursor.release()
+    const places = rows.map(({ place }) => place)
+    this.#saveCursor(places)
+    return places
   }
 
   // Nobody waits for this. If it fails, the next start reads these rows again, which changes nothing. The cursor is

@@ -2,12 +2,10 @@ import { PROJECT_ROWS_MAX } from '../disk/constants.ts'
 import { IndexOps } from '../disk/index-sink.ts'
 import { isSamePlace, type Place } from '../disk/place.ts'
 import type { RowProjection, StoredRow } from '../disk/row-projection.ts'
-import { FormatError, SealError, SignatureError } from '../format/errors.ts'
 import type { Kind } from '../format/kinds.ts'
 import type { PeerId } from '../format/peer-id.ts'
 import { idOf, type SomeStatement } from '../format/statement.ts'
 import { shortHex } from '../util/bytes.ts'
-import { DfsError } from '../util/errors.ts'
 import { KeyedLocks } from '../util/locks.ts'
 import { type Logger, reasonOf } from '../util/logger.ts'
 import { type Aside, Asides } from './asides.ts'
@@ -17,6 +15,7 @@ import { LostStatements, type LostStatementsOptions } from './lost.ts'
 import type { NewestStamps } from './newest-stamps.ts'
 import type { Numbered, Positions } from './positions.ts'
 import type { AcceptedListener, AcceptedStatement, LoggedStatement, Projection, Signer } from './projection.ts'
+import { isOfStatement } from './statement-fault.ts'
 import { decodeStatementRow, encodeStatementRow, type RowStatement } from './statement-row.ts'
 
 /** A statement on its way into the log, and the peer that sent it; null if it is our own. */
@@ -26,7 +25,7 @@ export interface NewStatement extends Signer {
 }
 
 /** A statement whose row is in a segment, and the peer that sent it. */
-type StoredStatement = LoggedStatement & Pick<NewStatement, 'from'>
+type StoredStatement = LoggedStatement & Pick<NewStatement, 'from'> & { isOurs: boolean }
 
 /** What the index says about a statement. */
 interface Entry {
@@ -128,12 +127,12 @@ export class StatementRows implements RowProjection {
     for (const { payload, place } of rows) {
       const written = this.#written.get(payload)
       if (written !== undefined) {
-        items.set(idOf(written.statement), { ...written, place })
+        items.set(idOf(written.statement), { ...written, place, isOurs: written.from === null })
         continue
       }
       const { statement, id, ...facts } = decodeStatementRow(payload)
       if (statement instanceof Error) await this.#setAside({ id, place, author: facts.author }, statement)
-      else items.set(idOf(statement), { ...facts, statement, place, from: null })
+      else items.set(idOf(statement), { ...facts, statement, place, from: null, isOurs: false })
     }
     return [...items.values()]
   }
@@ -144,12 +143,27 @@ export class StatementRows implements RowProjection {
       await this.#commit(items, this.#projections, replay)
     } catch (error) {
       if (!isOfStatement(error)) throw error
-      const [only] = items as [StoredStatement]
-      if (items.length > 1) for (const item of items) await this.#projectSome([item], replay)
-      else {
-        await this.#setAside({ id: only.statement.id, place: only.place, author: only.author }, error)
-        await this.#commit(items, [], replay)
-      }
+      const refused: unknown[] = []
+      for (const item of items)
+        await this.#projectOne(item, replay).catch(cause => {
+          if (!isOfStatement(cause)) throw cause
+          refused.push(cause)
+        })
+      if (refused.length > 0) throw refused[0]
+    }
+  }
+
+  /**
+   * Projects one statement, or sets it aside. A statement of our own that cannot be projected is refused instead, since
+   * the verb that signed it would report something that does not show. Its row is then undone.
+   */
+  async #projectOne(item: StoredStatement, replay: boolean): Promise<void> {
+    try {
+      await this.#commit([item], this.#projections, replay)
+    } catch (error) {
+      if (item.isOurs || !isOfStatement(error)) throw error
+      await this.#setAside({ id: item.statement.id, place: item.place, author: item.author }, error)
+      await this.#commit([item], [], replay)
     }
   }
 
@@ -279,15 +293,4 @@ async function isProjected(projection: Projection | undefined, item: AcceptedSta
     if (isOfStatement(error)) return false
     throw error
   }
-}
-
-/**
- * Returns true for an error that a statement itself caused. Any other error comes from the disk or the index, and says
- * nothing about the statement.
- */
-function isOfStatement(error: unknown): boolean {
-  if (error instanceof FormatError || error instanceof SealError || error instanceof SignatureError) return true
-  if (error instanceof DfsError) return false
-  // The errors of a database have such a code.
-  return error instanceof Error && !String((error as NodeJS.ErrnoException).code).startsWith('LEVEL_')
 }

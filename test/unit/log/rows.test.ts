@@ -69,7 +69,11 @@ test('a statement that cannot be projected is set aside, and the others of its b
   const entries = Array.from({ length: 5 }, () => entryBy(member.self, alone.setup.chance))
   const bad = entries[2]!
   poison(member, new Set([idOf(bad)]), new FormatError('a number is too large'))
-  await member.log.append(entries, member.self.signer)
+  const verdicts = await member.log.receive(
+    entries.map(({ bytes }) => bytes),
+    'somebody'
+  )
+  assert.deepEqual(new Set(verdicts), new Set(['ok']))
   assert.deepEqual([member.log.asides.count, member.log.asides.some.map(({ id }) => toHex(id))], [1, [idOf(bad)]])
   assert.equal((await member.ids(1)).length, 5, 'all are in the log, so that other members get them')
   const projected = await Promise.all(
@@ -78,6 +82,21 @@ test('a statement that cannot be projected is set aside, and the others of its b
   assert.deepEqual(projected, [true, true, false, true, true])
   const again = await alone.again()
   assert.equal(again.log.asides.count, 1, 'after a restart')
+})
+
+test('a statement of our own that cannot be projected is refused, and does not come back', async t => {
+  const alone = new Alone(t)
+  const member = await alone.open()
+  const [good, bad] = [entryBy(member.self, alone.setup.chance), entryBy(member.self, alone.setup.chance)]
+  poison(member, new Set([idOf(bad)]), new FormatError('a number is too large'))
+  const writes = [good, bad].map(entry => member.log.append([entry], member.self.signer))
+  assert.deepEqual(
+    (await Promise.allSettled(writes)).map(({ status }) => status),
+    ['fulfilled', 'rejected']
+  )
+  assert.equal(member.log.asides.count, 0)
+  const again = await alone.again({ isRebuilt: true })
+  assert.deepEqual(await again.ids(1), [idOf(good)])
 })
 
 test('a statement that throws anything at all does not stop a rebuild', async t => {
