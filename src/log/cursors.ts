@@ -1,7 +1,7 @@
 import { type IndexDb, indexKey } from '../disk/index-db.ts'
 import { TABLES } from '../disk/tables.ts'
 import type { PeerId } from '../format/peer-id.ts'
-import { asBuffer, concatBytes, u64be, utf8 } from '../util/bytes.ts'
+import { asBuffer, concatBytes, equalBytes, u64be, utf8 } from '../util/bytes.ts'
 import { LINEAGE_BYTES } from './constants.ts'
 import type { StatementClass } from './keys.ts'
 import type { Position } from './positions.ts'
@@ -31,8 +31,11 @@ export class Cursors {
    * so a cursor never outlives the statements that it stands for.
    */
   async set(peer: PeerId, statementClass: StatementClass, { lineage, sequence }: Position): Promise<void> {
+    const key = cursorKey(peer, statementClass)
     const value = concatBytes(lineage, u64be(sequence))
-    await this.#index.batch([{ type: 'put', key: cursorKey(peer, statementClass), value }])
+    const before = await this.#index.get(key)
+    // Most comparisons bring nothing new.
+    if (before === undefined || !equalBytes(before, value)) await this.#index.batch([{ type: 'put', key, value }])
   }
 }
 

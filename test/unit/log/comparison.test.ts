@@ -327,7 +327,7 @@ test('a member whose news or list has no end is at fault after a bounded number 
           throw new ProtocolError(message)
         }
       },
-      statements: { has: async ids => ids.map(() => true), receive: async () => [] },
+      statements: { has: async ids => ids.map(() => true), receive: async () => [], earlyCount: 0 },
       positions: { totals: async () => ({ count: 0, sum: Buffer.alloc(32) }) },
       cursors: { get: async () => undefined, set: async () => {} },
       turns: new FetchTurns(new ManualClock()),

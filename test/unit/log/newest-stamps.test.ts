@@ -56,7 +56,8 @@ test('a statement that is set aside has reached this member too', async t => {
   member.entries.project = async () => {
     throw new FormatError('cannot be projected')
   }
-  const [entry] = await member.write(setup.chance)
+  const entry = entryBy(member.self, setup.chance)
+  await take(member, [entry])
   assert.equal(member.log.asides.count, 1)
-  assert.equal(await member.log.newest.of(member.self.publicKey), entry?.hlc)
+  assert.equal(await member.log.newest.of(member.self.publicKey), entry.hlc)
 })
