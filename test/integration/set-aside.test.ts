@@ -36,8 +36,10 @@ test('a record that was set aside is no damage of the index at the next start, a
   const again = await createNode({ ...options, logger, onEvent: event => events.push(event) })
   t.after(() => again.stop())
   assert.match((await again.status()).warnings.join(), /set aside \(1\)/)
-  const countOf = (pattern: RegExp): number => logger.lines.filter(line => pattern.test(line)).length
-  await until('both records were walked', async () => countOf(/record \w+: (nothing is missing|the walk failed)/) === 2)
-  assert.equal(countOf(/nothing is missing/), 2)
+  // A record may be walked more than once.
+  const walked = (): Set<string> =>
+    new Set(logger.lines.flatMap(line => /record (\w+): nothing is missing/.exec(line)?.[1] ?? []))
+  await until('both records were walked', async () => walked().size === 2)
+  assert.ok(!logger.lines.some(line => line.includes('the walk failed')))
   assert.deepEqual(events, [])
 })
