@@ -142,7 +142,7 @@ export class Blocks {
    * opened at about the same time, so that one call can ask a member to keep many blocks.
    */
   openSmallPut(options: PutOptions): Put {
-    return this.#open(options, this.#small.next())
+    return this.#open(options, this.#small.next(), { isShared: true })
   }
 
   /**
@@ -269,18 +269,20 @@ export class Blocks {
   /** Returns the key of that claim, which stays as long as the record. */
   static readonly referenceKey = recordReferenceKey
 
-  #open(options: PutOptions, number: Uint8Array): Put {
-    const { self, codec } = this.#options
-    const putId = putIdOf(self, number)
+  /** Small puts share a number, so none of them may end the claims of all. */
+  #open(options: PutOptions, number: Uint8Array, { isShared = false } = {}): Put {
+    const putId = putIdOf(this.#options.self, number)
     const deps: PutDeps = {
       ...this.#putDeps(),
-      codec,
+      codec: this.#options.codec,
       local: this.#local,
       claims: this.#claims,
       window: this.#window,
       endWithRecord: (root, put) => this.#keeper.endWithRecord(root, put)
     }
-    return new Put(deps, { options, putNumber: number, putId, onClose: this.#underWay.begin(putId) })
+    const abandon = (): void => this.#sweeper.abandon(putId)
+    const onClose = this.#underWay.begin(putId, ({ hasNoRoom }) => hasNoRoom && !isShared && abandon())
+    return new Put(deps, { options, putNumber: number, putId, onClose })
   }
 
   #putDeps(): AckMembers & Pick<PutDeps, 'clock' | 'logs' | 'storeClient'> {

@@ -75,6 +75,8 @@ function* warningsOf(
   const { found, left } = blocks.badBlocks
   if (found > 0)
     yield `blocks on this disk were damaged or could not be read since the start (${found}, still bad: ${left}): the disk may be wearing out`
+  if (log.earlyCount > 0)
+    yield `changes that are dated more than 5 minutes ahead of this machine's clock wait until their time comes (${log.earlyCount}): some machine's clock is or was wrong`
   if (log.asides.count > 0)
     yield `statements that this release cannot process were set aside (${log.asides.count}): ${nameAsides(log.asides, members)}; upgrading dfs-node may help`
   if (fs.sync.inDoubt.length > 0)

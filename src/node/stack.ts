@@ -19,7 +19,7 @@ export interface Stack {
   host: Pick<Host, 'addresses'>
   capacity: Capacity
   diskMonitor: DiskMonitor
-  log: Pick<Log, 'asides' | 'lostCount'>
+  log: Pick<Log, 'earlyCount' | 'asides' | 'lostCount'>
   /** All background work of the rooms. */
   workers: readonly Worker[]
   /** What was found when the store was opened. */

@@ -3,7 +3,7 @@ import { type TestContext, test } from 'node:test'
 import { Blocks } from '../../src/blocks/blocks.ts'
 import { EvictRefusedError } from '../../src/blocks/errors.ts'
 import { walkManifest } from '../../src/blocks/manifest-walk.ts'
-import { IndexCorruptError } from '../../src/disk/errors.ts'
+import { IndexCorruptError, NoSpaceError } from '../../src/disk/errors.ts'
 import { type BlockCid, nameBlock } from '../../src/format/cid.ts'
 import { defaultNodeCodec } from '../../src/format/manifest.ts'
 import { BlockCluster, type BlockMember, type MemberOptions } from '../fixtures/block-cluster.ts'
@@ -60,6 +60,17 @@ test('blocks of a put that failed are freed on every member once their claims ha
   await pass(clock, HOUR)
   assert.deepEqual(await totals(pair), [0, 0])
   for (const { errors } of pair) assert.deepEqual(errors, [])
+})
+
+test('a put for which the disk had no room does not keep it full', async t => {
+  const { clock, members } = await start(t, 1, { capacityBytes: 12 * CHUNK })
+  const [writer] = members
+  await assert.rejects(whileTimePasses(clock, writer.put(bytesOf(20), { replicas: 1 })), NoSpaceError)
+  await pass(clock, 2 * MINUTE)
+  assert.equal(await writer.count(), 0)
+  await whileTimePasses(clock, writer.put(bytesOf(6), { replicas: 1 }))
+  assert.ok((await writer.count()) > 0)
+  assert.deepEqual(writer.errors, [])
 })
 
 test('claims that run out free no block that a record or another put needs', async t => {

@@ -1,3 +1,4 @@
+import { NoSpaceError } from '../../disk/errors.ts'
 import type { BlockCid } from '../../format/cid.ts'
 import { blockKey, isNode } from '../../format/cid.ts'
 import { CHUNK_BYTES } from '../../format/constants.ts'
@@ -43,13 +44,19 @@ export interface PutDeps extends AckMembers {
   endWithRecord: (root: BlockCid, putId: PutId) => void
 }
 
+/** How a put ended. */
+export interface PutEnd {
+  /** True if this disk had no room for a block of the put. */
+  hasNoRoom: boolean
+}
+
 export interface PutInit {
   options: PutOptions
   /** The number that identifies the put to the keepers. */
   putNumber: Uint8Array
   /** The id under which the put claims blocks on this disk. */
   putId: PutId
-  onClose: () => void
+  onClose: (end: PutEnd) => void
 }
 
 /**
@@ -66,6 +73,8 @@ export class Put {
   /** The most recent blocks. If the same block comes again while it is in this map, it is not stored again. */
   readonly #recent = new Map<string, { placing: Placing; placed: Promise<void> }>()
   #isClosed = false
+  /** True once this disk had no room for a block. */
+  #hasNoRoom = false
 
   constructor(deps: PutDeps, init: PutInit) {
     this.#deps = deps
@@ -105,10 +114,15 @@ export class Put {
    */
   readonly keep = async (blocks: AsyncIterable<SealedBlock>): Promise<FileRoot | null> => {
     let root: FileRoot | null = null
-    await this.#forEach(blocks, block => {
-      if (block.root !== undefined) root = block.root
-      return this.#place(block, { isOurs: true })
-    })
+    try {
+      await this.#forEach(blocks, block => {
+        if (block.root !== undefined) root = block.root
+        return this.#place(block, { isOurs: true })
+      })
+    } catch (error) {
+      this.#hasNoRoom = error instanceof NoSpaceError
+      throw error
+    }
     return root
   }
 
@@ -150,12 +164,16 @@ export class Put {
     return kept
   }
 
-  /** Ends the put. Claims on blocks that no record refers to expire by themselves. */
+  /**
+   * Ends the put. Claims on blocks that no record refers to expire by themselves, so that a put that was cut off can be
+   * repeated and finds its blocks here. If this disk had no room for the put, its claims here end soon, since its blocks
+   * would keep the disk full for an hour.
+   */
   close(): void {
     if (this.#isClosed) return
     this.#isClosed = true
     this.#renewal.end()
-    this.#init.onClose()
+    this.#init.onClose({ hasNoRoom: this.#hasNoRoom })
   }
 
   async #confirmAll(kept: KeptFile): Promise<void> {

@@ -1,4 +1,5 @@
 import { type BlockCid, cidOfMultihash } from '../../format/cid.ts'
+import { toHex } from '../../util/bytes.ts'
 import type { Clock } from '../../util/clock.ts'
 import type { ComponentLogger, Logger } from '../../util/logger.ts'
 import { Worker } from '../../util/worker.ts'
@@ -41,6 +42,8 @@ export class Sweeper {
   readonly #options: SweeperOptions
   readonly #log: Logger
   #orphansFromAtMs: number | undefined
+  /** Puts (hex) whose claims end before their time. */
+  readonly #abandoned = new Set<string>()
 
   constructor(options: SweeperOptions) {
     const { clock, logger, onError } = options
@@ -74,7 +77,17 @@ export class Sweeper {
     return this.#orphansFromAtMs !== undefined
   }
 
+  /**
+   * Ends the claims of a put of this member soon, and frees the blocks that only they claimed. Call it once the put has
+   * ended. If the put was linked after all, its blocks stay, because nothing is freed before its record was walked.
+   */
+  abandon(put: PutId): void {
+    this.#abandoned.add(toHex(put))
+    this.worker.wake()
+  }
+
   async #round(signal: AbortSignal): Promise<void> {
+    await this.#sweepAbandoned(signal)
     await this.#sweepClaims(signal)
     if (!this.#mayFreeOrphans() || !(await this.#sweepOrphans(signal))) return
     await this.#options.onOrphansFreed()
@@ -84,6 +97,20 @@ export class Sweeper {
   #mayFreeOrphans(): boolean {
     const { clock, mayFree, isVerified } = this.#options
     return this.#orphansFromAtMs !== undefined && clock.now() >= this.#orphansFromAtMs && isVerified() && mayFree()
+  }
+
+  async #sweepAbandoned(signal: AbortSignal): Promise<void> {
+    const { claims, mayFree } = this.#options
+    const puts = new Set(this.#abandoned)
+    if (puts.size === 0) return
+    let freedCount = 0
+    for await (const claim of claims.expired(Number.POSITIVE_INFINITY)) {
+      // The next round goes on with what is left.
+      if (signal.aborted || !mayFree()) return
+      if (puts.has(toHex(claim.put)) && (await this.#end(claim, Number.POSITIVE_INFINITY))) freedCount++
+    }
+    for (const put of puts) this.#abandoned.delete(put)
+    this.#log('puts for which there was no room: %d, blocks freed: %d', puts.size, freedCount)
   }
 
   /** Ends the claims that have expired, and frees the blocks that only they claimed. */

@@ -37,7 +37,7 @@ class FakeStack {
         tree: { countFiles: async () => 7, resolve: async () => undefined }
       },
       workers: [],
-      log: { asides: { count: 0 }, lostCount: 0 },
+      log: { earlyCount: 0, asides: { count: 0 }, lostCount: 0 },
       comparison: { isWhole: true, missing: 0 },
       host: { addresses: () => [] },
       capacity: { isFull: false, usedBytes: 0, capacityBytes: 0 },
