@@ -3,7 +3,7 @@ import type { IndexSink } from '../disk/index-sink.ts'
 import { decodeOwn, encodeCanonical } from '../format/canonical.ts'
 import type { EntryRecord } from '../format/entry.ts'
 import { FormatError } from '../format/errors.ts'
-import { equalBytes, toHex } from '../util/bytes.ts'
+import { equalBytes, NO_BYTES, toHex } from '../util/bytes.ts'
 import { WAITING_SEEN_MAX } from './constants.ts'
 import { type EntryState, isOrigin, stampKey } from './heads.ts'
 import type { NewRecord } from './record-reader.ts'
@@ -35,7 +35,7 @@ export class CarriedContents {
     const admitted = added.filter(isEntitled).map(({ record }) => record)
     const shown = admitted.filter(({ op }) => op === 'put')
     for (const record of shown)
-      if (!isOrigin(record)) sink.put(carriedKey(this.#entry, record.written, tagOf(record)), NOTHING)
+      if (!isOrigin(record)) sink.put(carriedKey(this.#entry, record.written, tagOf(record)), NO_BYTES)
     if (admitted.length < added.length) {
       const contents = new Set(shown.map(contentKey))
       for (const item of added) {
@@ -108,5 +108,3 @@ function tagOf(record: Pick<EntryRecord, 'root' | 'rootEpoch'>): Uint8Array {
 function contentKey(record: EntryRecord): string {
   return stampKey(record.written) + toHex(contentOf(record))
 }
-
-const NOTHING = new Uint8Array(0)

@@ -3,7 +3,7 @@ import type { IndexSink } from '../disk/index-sink.ts'
 import type { EntryRecord, Seen } from '../format/entry.ts'
 import { seenKey } from '../format/entry.ts'
 import { compareStamps, type Stamp } from '../format/stamp.ts'
-import { compareBytes, equalBytes } from '../util/bytes.ts'
+import { compareBytes, equalBytes, NO_BYTES } from '../util/bytes.ts'
 import { CarriedContents } from './carried-contents.ts'
 import { HEADS_MAX } from './constants.ts'
 import { addSeen, type EntryState, emptyState, isOrigin, stampKey, uncovered } from './heads.ts'
@@ -152,8 +152,8 @@ function countTwins(
   const first = rows.reduce((least, row) => (compareBytes(row.id, least.id) < 0 ? row : least))
   for (const { id, wrote } of rows) {
     if (equalBytes(id, first.id)) continue
-    sink.put(twinKey({ entry, stamp, id }), NOTHING)
-    if (wrote !== undefined) sink.put(carriedKey(entry, stamp, contentTag(wrote)), NOTHING)
+    sink.put(twinKey({ entry, stamp, id }), NO_BYTES)
+    if (wrote !== undefined) sink.put(carriedKey(entry, stamp, contentTag(wrote)), NO_BYTES)
   }
   if (first !== before) sink.put(recordsKey(entry, stamp), encodeRecordRow(first))
   if (first.isDelete) state.deleteStamps.add(stampKey(stamp))
@@ -178,5 +178,3 @@ function* namedBy(records: readonly EntryRecord[]): Generator<Pick<Seen, 'author
 export function byStampAndId(a: EntryRecord, b: EntryRecord): number {
   return compareStamps(a.stamp, b.stamp) || compareBytes(a.id, b.id)
 }
-
-const NOTHING = new Uint8Array(0)

@@ -1,6 +1,6 @@
 import { covers, type EntryRecord, REPLICAS_ALL, type Seen, seenKey } from '../format/entry.ts'
 import { compareStamps, type Stamp } from '../format/stamp.ts'
-import { compareBytes, equalBytes, toHex } from '../util/bytes.ts'
+import { compareBytes, equalBytes, NO_BYTES, toHex } from '../util/bytes.ts'
 
 /**
  * Computes the state of one entry from its records, in any order. These functions are pure: they do no I/O, read no
@@ -127,7 +127,7 @@ function mostReplicas(puts: readonly EntryRecord[]): number {
 // For records with the same `written`: the deeper epoch wins, then the greater root, then the later stamp.
 function compareContents(a: EntryRecord, b: EntryRecord, depthOf: (epoch: Uint8Array) => number): number {
   const depth = (record: EntryRecord): number => (record.rootEpoch === null ? 0 : depthOf(record.rootEpoch))
-  return depth(a) - depth(b) || compareBytes(a.root ?? new Uint8Array(0), b.root ?? new Uint8Array(0)) || byStamp(a, b)
+  return depth(a) - depth(b) || compareBytes(a.root ?? NO_BYTES, b.root ?? NO_BYTES) || byStamp(a, b)
 }
 
 function byStamp(a: EntryRecord, b: EntryRecord): number {

@@ -7,7 +7,7 @@ import { type EntryBody, type EntryRecord, ROOT_ENTRY, rootOf } from '../format/
 import type { Kind } from '../format/kinds.ts'
 import type { Statement } from '../format/statement.ts'
 import type { AcceptedStatement, Change, Projection } from '../log/projection.ts'
-import { equalBytes, toHex } from '../util/bytes.ts'
+import { equalBytes, NO_BYTES, toHex } from '../util/bytes.ts'
 import type { ComponentLogger, Logger } from '../util/logger.ts'
 import type { Bodies } from './bodies.ts'
 import { isEntitled, keyOfWaiting } from './carried-contents.ts'
@@ -192,12 +192,12 @@ export class CatalogProjection implements Projection {
     arrived: readonly NewRecord[]
   ): Promise<TreeRow & Pick<EntryUpdate, 'value'>> {
     const { names, depthOf } = this.#options
-    if (state.heads.length === 0) return { ...ROW_WITHOUT_PLACE, value: NOTHING }
+    if (state.heads.length === 0) return { ...ROW_WITHOUT_PLACE, value: NO_BYTES }
     const { isDeleted, place } = showEntry(state, depthOf)
     const body = await this.#bodyOf(place, arrived)
     const kind = body?.kind ?? 'file'
     // A deleted file has no place. A deleted directory keeps its place, since live entries may be below it.
-    if (isDeleted && kind !== 'directory') return { ...ROW_WITHOUT_PLACE, value: NOTHING }
+    if (isDeleted && kind !== 'directory') return { ...ROW_WITHOUT_PLACE, value: NO_BYTES }
     const name = shownName(body, entry)
     const parent = body?.parent ?? ROOT_ENTRY
     const isDamaged = name !== body?.name
@@ -218,7 +218,6 @@ export class CatalogProjection implements Projection {
 
 /** The number of entries whose rows are in memory at once. Each row may have `HEADS_MAX` heads with all they have seen. */
 const ENTRIES_AT_ONCE = 32
-const NOTHING = new Uint8Array(0)
 
 /** Returns the root of a record's content, or undefined if the content has no blocks. */
 export function cidOf({ root }: Pick<EntryRecord, 'root'>): BlockCid | undefined {

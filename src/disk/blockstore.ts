@@ -54,7 +54,7 @@ export class DurableBlockstore implements Blockstore {
 
   /**
    * Stores a block and resolves once it would survive a power cut. If the block is already here with the same length,
-   * nothing is written, even if it is damaged. A block of another length was cut short, and is written anew. The bytes
+   * nothing is written, even if it is damaged. A block of another length was cut short, and is written again. The bytes
    * are not checked against the CID. Throws a `NoSpaceError` if the block does not fit,
    * an `InvalidInputError` if its digest is not 32 bytes long, and the errors of the disk. After an error or a crash,
    * either the whole block is there or none of it.

@@ -1,4 +1,4 @@
-import { equalBytes, utf8 } from '../util/bytes.ts'
+import { equalBytes, NO_BYTES, utf8 } from '../util/bytes.ts'
 import { IndexCorruptError } from './errors.ts'
 import { type IndexDb, type IndexOp, indexKey } from './index-db.ts'
 import { TABLES } from './tables.ts'
@@ -25,7 +25,7 @@ export async function adoptIndex(index: IndexDb, storeId: Uint8Array): Promise<b
   if (layout !== undefined && !equalBytes(layout, INDEX_LAYOUT))
     throw new IndexCorruptError('the index has the layout of another version')
   if (layout === undefined) {
-    if (await index.hasAny(new Uint8Array(0))) throw new IndexCorruptError('the index was never completed')
+    if (await index.hasAny(NO_BYTES)) throw new IndexCorruptError('the index was never completed')
     // This is one batch, so that no crash can leave a rebuilt index that is not in doubt.
     await index.batch([{ type: 'put', key: STORE_ID_KEY, value: storeId }, ...(await doubtOps(index))])
   }
@@ -42,7 +42,7 @@ export function isInDoubt(index: IndexDb): Promise<boolean> {
 
 /** Returns the changes that put the index in doubt. They forget the members with which this member has compared. */
 export async function doubtOps(index: IndexDb): Promise<IndexOp[]> {
-  return [{ type: 'put', key: DOUBT_KEY, value: new Uint8Array(0) }, ...(await forgetComparedOps(index))]
+  return [{ type: 'put', key: DOUBT_KEY, value: NO_BYTES }, ...(await forgetComparedOps(index))]
 }
 
 /** Returns the changes that end the doubt. */
@@ -61,7 +61,7 @@ export async function comparedMembers(index: IndexDb): Promise<string[]> {
 
 /** Returns the change that notes that this member has compared its whole log with another one. */
 export function comparedOp(peer: string): IndexOp {
-  return { type: 'put', key: indexKey(TABLES.compared, utf8(peer)), value: new Uint8Array(0) }
+  return { type: 'put', key: indexKey(TABLES.compared, utf8(peer)), value: NO_BYTES }
 }
 
 async function forgetComparedOps(index: IndexDb): Promise<IndexOp[]> {
@@ -83,5 +83,5 @@ export function openedOps(): IndexOp[] {
 
 /** Marks the index as closed properly. */
 export function closedOp(): IndexOp {
-  return { type: 'put', key: CLEAN_KEY, value: new Uint8Array(0) }
+  return { type: 'put', key: CLEAN_KEY, value: NO_BYTES }
 }

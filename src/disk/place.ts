@@ -11,6 +11,8 @@ export interface Place extends Cursor {
   length: number
 }
 
+export const PLACE_BYTES = 12
+
 /** Returns a place in the form in which the index holds it: three numbers of 4 bytes each. */
 export function encodePlace({ segment, offset, length }: Place): Uint8Array {
   return concatBytes(u32be(segment), u32be(offset), u32be(length))

@@ -1,4 +1,4 @@
-import { concatBytes, u32be } from '../util/bytes.ts'
+import { concatBytes, NO_BYTES, u32be } from '../util/bytes.ts'
 import { IndexCorruptError } from './errors.ts'
 import { type IndexDb, type IndexOp, indexKey } from './index-db.ts'
 import type { Place } from './place.ts'
@@ -89,7 +89,7 @@ export class SegmentUsage {
   listOps(segment: number): IndexOp[] {
     if (this.#listed.has(segment)) return []
     this.#listed.add(segment)
-    return [{ type: 'put', key: listKey(segment), value: new Uint8Array(0) }]
+    return [{ type: 'put', key: listKey(segment), value: NO_BYTES }]
   }
 
   /** Returns the change that takes a segment off the list. It must be durable before the segment is removed. */

@@ -1,4 +1,5 @@
 import { compareBytes, u64be } from '../util/bytes.ts'
+import { FUTURE_MS_MAX } from './constants.ts'
 import { FormatError } from './errors.ts'
 
 /**
@@ -8,7 +9,7 @@ import { FormatError } from './errors.ts'
  */
 export type Hlc = bigint
 
-const HLC_BYTES = 8
+export const HLC_BYTES = 8
 const COUNTER_BITS = 16n
 const HLC_MAX = (1n << 64n) - 1n
 
@@ -20,6 +21,14 @@ export function hlcAt(ms: number, counter = 0): Hlc {
 /** Returns the time of an HLC in milliseconds since the Unix epoch. */
 export function hlcMs(hlc: Hlc): number {
   return Number(hlc >> COUNTER_BITS)
+}
+
+/**
+ * Returns true if the HLC is so far ahead of a clock that shows `nowMs`, in milliseconds since the Unix epoch, that a
+ * statement with it does not count yet.
+ */
+export function isFarAhead(hlc: Hlc, nowMs: number): boolean {
+  return hlcMs(hlc) > nowMs + FUTURE_MS_MAX
 }
 
 export function encodeHlc(hlc: Hlc): Uint8Array {

@@ -7,6 +7,9 @@ import { FormatError } from './errors.ts'
 import { type Fields, isKind, KINDS, type Kind } from './kinds.ts'
 import { decodeHlc, encodeHlc, type Hlc, NO_INCARNATION, type Stamp } from './stamp.ts'
 
+/** The bytes of a statement's id, which is a SHA-256. */
+export const STATEMENT_ID_BYTES = 32
+
 /**
  * A signed fact. `grant` is the id of the grant under which it was signed. That grant names the author, so the
  * statement does not repeat it. The root key signs without a grant. The signature covers kind, version, network and

@@ -1,6 +1,6 @@
 import { type IndexDb, indexKey } from '../disk/index-db.ts'
 import type { IndexSink } from '../disk/index-sink.ts'
-import { decodePlace, encodePlace, type Place } from '../disk/place.ts'
+import { decodePlace, encodePlace, PLACE_BYTES, type Place } from '../disk/place.ts'
 import { TABLES } from '../disk/tables.ts'
 import { concatBytes, toHex } from '../util/bytes.ts'
 import { ASIDES_NAMED_MAX } from './constants.ts'
@@ -70,8 +70,6 @@ export class Asides {
     if (this.#some.length < ASIDES_NAMED_MAX) this.#some.push({ id: Buffer.from(id), author: Buffer.from(author) })
   }
 }
-
-const PLACE_BYTES = 12
 
 function asideKey(id: Uint8Array): Uint8Array {
   return indexKey(TABLES.asides, id)

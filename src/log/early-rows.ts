@@ -1,12 +1,12 @@
 import { RowCorruptError } from '../disk/errors.ts'
 import { indexKey } from '../disk/index-db.ts'
-import { IndexOps, type IndexSink } from '../disk/index-sink.ts'
+import { IndexOps } from '../disk/index-sink.ts'
 import { decodePlace, encodePlace, isSamePlace, type Place } from '../disk/place.ts'
 import type { RowProjection, StoredRow } from '../disk/row-projection.ts'
 import type { Store } from '../disk/store.ts'
 import { TABLES } from '../disk/tables.ts'
 import { encodeHlc } from '../format/stamp.ts'
-import type { SomeStatement } from '../format/statement.ts'
+import { type SomeStatement, STATEMENT_ID_BYTES } from '../format/statement.ts'
 import { loseIn } from './lost.ts'
 import type { Signer } from './projection.ts'
 import { decodeStatementRow } from './statement-row.ts'
@@ -81,17 +81,17 @@ export class EarlyRows implements RowProjection {
     const ops = new IndexOps()
     ops.del(key)
     ops.addAll(this.#store.markDead([place]))
-    await loseIn(ops, this.#store, { id: key.subarray(-ID_BYTES), place })
+    await loseIn(ops, this.#store, { id: key.subarray(-STATEMENT_ID_BYTES), place })
     await this.#store.index.batch(ops.all)
   }
 
   /** Adds the changes that remove these statements from the table. */
-  async remove(statements: readonly SomeStatement[], sink: IndexSink & Pick<IndexOps, 'addAll'>): Promise<void> {
+  async remove(statements: readonly SomeStatement[], ops: IndexOps): Promise<void> {
     for (const statement of statements) {
       const place = await this.#placeOf(statement)
       if (place === undefined) continue
-      sink.del(earlyKey(statement))
-      sink.addAll(this.#store.markDead([place]))
+      ops.del(earlyKey(statement))
+      ops.addAll(this.#store.markDead([place]))
     }
   }
 
@@ -100,8 +100,6 @@ export class EarlyRows implements RowProjection {
     return value === undefined ? undefined : decodePlace(value)
   }
 }
-
-const ID_BYTES = 32
 
 function readRow(payload: Uint8Array): EarlyStatement | undefined {
   const { statement, author, role } = decodeStatementRow(payload)

@@ -1,8 +1,7 @@
 import { ROW_EARLY } from '../disk/constants.ts'
 import { IndexOps } from '../disk/index-sink.ts'
 import type { Store } from '../disk/store.ts'
-import { FUTURE_MS_MAX } from '../format/constants.ts'
-import { hlcMs } from '../format/stamp.ts'
+import { isFarAhead } from '../format/stamp.ts'
 import { idOf, type SomeStatement } from '../format/statement.ts'
 import { toHex } from '../util/bytes.ts'
 import type { Clock } from '../util/clock.ts'
@@ -17,8 +16,8 @@ export interface EarlyStatementsOptions {
 
 /**
  * The early statements: valid, but stamped too far ahead of this member's clock. They are durable, so that nobody has
- * to send them again. They do not count before their time, and they are not passed on. Of the statuses of one member
- * only the earliest waits.
+ * to send them again. They do not count before their time, and they are not passed on. If several statuses of
+ * one member are early, only the earliest of them waits.
  */
 export class EarlyStatements {
   readonly #options: EarlyStatementsOptions
@@ -44,7 +43,7 @@ export class EarlyStatements {
 
   /** Returns true if the stamp is further ahead of our clock than a statement that counts may be. */
   isEarly({ hlc }: Pick<SomeStatement, 'hlc'>): boolean {
-    return hlcMs(hlc) > this.#options.clock.now() + FUTURE_MS_MAX
+    return isFarAhead(hlc, this.#options.clock.now())
   }
 
   has(statement: SomeStatement): boolean {

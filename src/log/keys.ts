@@ -1,9 +1,9 @@
 import { indexKey } from '../disk/index-db.ts'
-import { decodePlace, encodePlace, type Place } from '../disk/place.ts'
+import { decodePlace, encodePlace, PLACE_BYTES, type Place } from '../disk/place.ts'
 import { TABLES } from '../disk/tables.ts'
 import { MEMBERSHIP_KINDS } from '../format/kinds.ts'
 import type { SomeStatement } from '../format/statement.ts'
-import { asBuffer, concatBytes, u64be } from '../util/bytes.ts'
+import { asBuffer, concatBytes, NO_BYTES, u64be } from '../util/bytes.ts'
 
 /** Keys and values of the table `statements`, and keys of the table `signedUnder`. */
 
@@ -23,7 +23,7 @@ export function keyOf(statement: Pick<SomeStatement, 'kind' | 'id'>): Uint8Array
 }
 
 /** The key of a statement; without an id, the prefix of all keys of its class. */
-export function statementKey(statementClass: StatementClass, id: Uint8Array = new Uint8Array(0)): Uint8Array {
+export function statementKey(statementClass: StatementClass, id: Uint8Array = NO_BYTES): Uint8Array {
   return indexKey(TABLES.statements, Uint8Array.of(statementClass), id)
 }
 
@@ -39,16 +39,21 @@ export function classOfKey(key: Uint8Array): StatementClass {
 
 const PREFIX_BYTES = statementKey(REST).byteLength
 
-/** The value of a statement's row: the place of the statement, and the number that it was accepted under. */
-export function encodeEntry(place: Place, sequence: number): Uint8Array {
+/** What the index says about a statement. */
+export interface Entry {
+  place: Place
+  /** The number that the statement was accepted under. */
+  sequence: number
+}
+
+/** The value of a statement's row. */
+export function encodeEntry({ place, sequence }: Entry): Uint8Array {
   return concatBytes(encodePlace(place), u64be(sequence))
 }
 
-export function decodeEntry(value: Uint8Array): { place: Place; sequence: number } {
+export function decodeEntry(value: Uint8Array): Entry {
   return { place: decodePlace(value), sequence: Number(asBuffer(value).readBigUInt64BE(PLACE_BYTES)) }
 }
-
-const PLACE_BYTES = 12
 
 /**
  * The key of the row that lists a statement under the grant that it names, so that a revocation finds all statements of

@@ -1,16 +1,16 @@
 import { PROJECT_ROWS_MAX } from '../disk/constants.ts'
 import { IndexOps } from '../disk/index-sink.ts'
-import { isSamePlace, type Place } from '../disk/place.ts'
+import { isSamePlace } from '../disk/place.ts'
 import type { RowProjection, StoredRow } from '../disk/row-projection.ts'
 import type { Kind } from '../format/kinds.ts'
 import type { PeerId } from '../format/peer-id.ts'
 import { idOf, type SomeStatement } from '../format/statement.ts'
-import { shortHex } from '../util/bytes.ts'
-import { KeyedLocks } from '../util/locks.ts'
+import { NO_BYTES, shortHex } from '../util/bytes.ts'
+import { Limiter } from '../util/limiter.ts'
 import { type Logger, reasonOf } from '../util/logger.ts'
 import { type Aside, Asides } from './asides.ts'
 import type { EarlyStatements } from './early.ts'
-import { classOf, decodeEntry, encodeEntry, keyOf, signedUnderKey } from './keys.ts'
+import { classOf, decodeEntry, type Entry, encodeEntry, keyOf, signedUnderKey } from './keys.ts'
 import { LostStatements, type LostStatementsOptions } from './lost.ts'
 import type { NewestStamps } from './newest-stamps.ts'
 import type { Numbered, Positions } from './positions.ts'
@@ -26,12 +26,6 @@ export interface NewStatement extends Signer {
 
 /** A statement whose row is in a segment, and the peer that sent it. */
 type StoredStatement = LoggedStatement & Pick<NewStatement, 'from'> & { isOurs: boolean }
-
-/** What the index says about a statement. */
-interface Entry {
-  place: Place
-  sequence: number
-}
 
 export interface StatementRowsOptions {
   store: LostStatementsOptions['store']
@@ -55,7 +49,7 @@ export class StatementRows implements RowProjection {
   readonly #options: StatementRowsOptions
   readonly #projections: Projection[] = []
   /** Only one batch may be under way, since the totals are read before they are written. */
-  readonly #batches = new KeyedLocks()
+  readonly #batches = new Limiter(1)
   // Keyed by the buffer of the row, so that a row which was just written can be indexed without decoding it. If two
   // peers send the same statement at the same time, each of the two rows keeps its own sender.
   readonly #written = new WeakMap<Uint8Array, RowStatement & Pick<NewStatement, 'from'>>()
@@ -63,7 +57,7 @@ export class StatementRows implements RowProjection {
   constructor(options: StatementRowsOptions) {
     this.#options = options
     this.asides = new Asides(options.store.index)
-    this.lost = new LostStatements({ ...options, alone: work => this.#batches.run('', work) })
+    this.lost = new LostStatements({ ...options, alone: work => this.#batches.run(work) })
   }
 
   register(projection: Projection): void {
@@ -111,7 +105,7 @@ export class StatementRows implements RowProjection {
 
   /** Removes from the index statements that others have replaced. Their rows are dead from then on. */
   async forget(items: readonly LoggedStatement[]): Promise<void> {
-    await this.#batches.run('', async () => {
+    await this.#batches.run(async () => {
       const ops = new IndexOps()
       await this.#forgetIn(ops, items)
       await this.#options.store.index.batch(ops.all)
@@ -168,7 +162,7 @@ export class StatementRows implements RowProjection {
   }
 
   #commit(items: readonly StoredStatement[], projections: readonly Projection[], replay: boolean): Promise<void> {
-    return this.#batches.run('', () => this.#commitAlone(items, projections, replay))
+    return this.#batches.run(() => this.#commitAlone(items, projections, replay))
   }
 
   async #commitAlone(
@@ -200,8 +194,8 @@ export class StatementRows implements RowProjection {
     for (const [i, item] of items.entries()) {
       const { statement, place, sequence } = item
       const entry = entries[i]
-      ops.put(keyOf(statement), encodeEntry(place, sequence))
-      ops.put(signedUnderKey(statement), NOTHING)
+      ops.put(keyOf(statement), encodeEntry(item))
+      ops.put(signedUnderKey(statement), NO_BYTES)
       // The same statement may already be at another place: compaction copied it, a replay repeats it, or two peers sent
       // it at the same time.
       if (entry !== undefined && !isSamePlace(entry.place, place)) ops.addAll(store.markDead([entry.place]))
@@ -230,14 +224,16 @@ export class StatementRows implements RowProjection {
     if (items.length === 0) return
     const { store, positions } = this.#options
     const entries = await this.#entriesOf(items)
+    const left: Numbered[] = []
     for (const [i, item] of items.entries()) {
       // A statement that arrives in this very batch is not in the index yet.
       const { place, sequence } = entries[i] ?? item
       ops.del(keyOf(item.statement))
       ops.del(signedUnderKey(item.statement))
-      await positions.removeFrom(ops, [numbered({ ...item, sequence })])
+      left.push(numbered({ ...item, sequence }))
       ops.addAll(store.markDead([place]))
     }
+    await positions.removeFrom(ops, left)
   }
 
   async #setAside(aside: Aside, error: unknown): Promise<void> {
@@ -269,8 +265,6 @@ export class StatementRows implements RowProjection {
     }
   }
 }
-
-const NOTHING = new Uint8Array(0)
 
 function itemsOf({ kinds }: Projection, items: readonly StoredStatement[]): Array<AcceptedStatement & StoredStatement> {
   return items.filter(({ statement }) => kinds.has(statement.kind as Kind)) as Array<

@@ -1,12 +1,12 @@
 import { z } from 'zod'
 import { bytesOf } from '../format/schemas.ts'
+import { STATEMENT_ID_BYTES } from '../format/statement.ts'
 import { ProtocolError } from '../wire/errors.ts'
 import { IDS_MAX, LINEAGE_BYTES, PUSH_STATEMENTS_MAX, SYNC_BYTES_MAX } from './constants.ts'
 import { VERDICTS } from './projection.ts'
 
 /** The fields of the frames of `/dfs/sync/1.0.0`. SPEC.md describes them in words. */
 
-const ID_BYTES = 32
 const PUT_NUMBER_BYTES = 16
 const SUM_BYTES = 32
 
@@ -22,7 +22,7 @@ export const requestSchema = z.discriminatedUnion('do', [
     lengths,
     puts: z.array(bytesOf(PUT_NUMBER_BYTES).nullable()).max(PUSH_STATEMENTS_MAX)
   }),
-  z.strictObject({ do: z.literal('list'), class: statementClass, after: bytesOf(ID_BYTES).nullable() }),
+  z.strictObject({ do: z.literal('list'), class: statementClass, after: bytesOf(STATEMENT_ID_BYTES).nullable() }),
   z.strictObject({ do: z.literal('news'), class: statementClass, lineage, after: sequence }),
   z.strictObject({ do: z.literal('fetch') }),
   z.strictObject({ do: z.literal('offer') }),
@@ -47,10 +47,10 @@ export const GONE = Uint8Array.of(0)
 
 /** Cuts a body into ids. Throws a `ProtocolError` if a list of ids cannot have the body's length. */
 export function splitIds(body: Uint8Array): Uint8Array[] {
-  if (body.byteLength % ID_BYTES !== 0 || body.byteLength > IDS_MAX * ID_BYTES)
+  if (body.byteLength % STATEMENT_ID_BYTES !== 0 || body.byteLength > IDS_MAX * STATEMENT_ID_BYTES)
     throw new ProtocolError('the body of a list of ids has an impossible length')
   const ids: Uint8Array[] = []
-  for (let i = 0; i < body.byteLength; i += ID_BYTES) ids.push(body.subarray(i, i + ID_BYTES))
+  for (let i = 0; i < body.byteLength; i += STATEMENT_ID_BYTES) ids.push(body.subarray(i, i + STATEMENT_ID_BYTES))
   return ids
 }
 

@@ -4,7 +4,7 @@ import { FUTURE_MS_MAX } from '../format/constants.ts'
 import type { Fields, Kind, Role } from '../format/kinds.ts'
 import { privateKey, rawPublicKey } from '../format/network-key.ts'
 import { type PeerId, peerIdOf } from '../format/peer-id.ts'
-import { type Hlc, hlcAfter, hlcMs } from '../format/stamp.ts'
+import { type Hlc, hlcAfter, hlcMs, isFarAhead } from '../format/stamp.ts'
 import { decodeStatement, type SignOptions, type Statement, signStatement } from '../format/statement.ts'
 import type { Signer } from '../log/projection.ts'
 import type { Chance } from '../util/chance.ts'
@@ -82,7 +82,7 @@ export class LocalMember {
    */
   nextHlc(...past: readonly Hlc[]): Hlc {
     const hlc = hlcAfter(this.#clock.now(), ...this.#before, ...past)
-    if (this.#isTooFar(hlc)) throw tooEarly(hlc)
+    if (isFarAhead(hlc, this.#clock.now())) throw tooEarly(hlc)
     if (this.#end !== undefined && hlc > this.#end) throw new NotAllowedError(GRANT_ENDED)
     return hlc
   }
@@ -118,10 +118,6 @@ export class LocalMember {
   /** The last stamp that our grant allows; undefined if there is no such limit. */
   get #end(): Hlc | undefined {
     return endOf(this.#chain)
-  }
-
-  #isTooFar(hlc: Hlc): boolean {
-    return hlcMs(hlc) > this.#clock.now() + FUTURE_MS_MAX
   }
 }
 

@@ -1,6 +1,5 @@
-import { FUTURE_MS_MAX } from '../format/constants.ts'
 import type { MemberState } from '../format/kinds.ts'
-import { encodeHlc, type Hlc, hlcMs } from '../format/stamp.ts'
+import { encodeHlc, type Hlc, isFarAhead } from '../format/stamp.ts'
 import type { Log } from '../log/log.ts'
 import type { Sync } from '../log/sync.ts'
 import type { Clock } from '../util/clock.ts'
@@ -151,7 +150,7 @@ export class OwnStatus {
   get #pastHlcs(): Hlc[] {
     const { statuses, clock, self } = this.#options
     const last = statuses.of(self.peerId)?.hlc
-    const isFar = last !== undefined && hlcMs(last) > clock.now() + FUTURE_MS_MAX
+    const isFar = last !== undefined && isFarAhead(last, clock.now())
     return [isFar ? undefined : last, statuses.medianHlc].filter(hlc => hlc !== undefined)
   }
 }

@@ -59,8 +59,8 @@ interface ChainedGrant {
  * Knows who is a member, in which role, and who signs under which grant. All of this is computed from the grants and
  * the time. It is kept in memory, because it decides for each incoming statement whether the author may sign it.
  *
- * Who may sign a statement depends only on the grant that the statement names. Who is a member now depends on the time
- * too: `refresh` must be called regularly.
+ * Only the grant that a statement names decides who may sign it. The list of current members changes with time too,
+ * so `refresh` must be called regularly.
  */
 export class Roster implements Projection, Authorizer {
   readonly kinds: ReadonlySet<Kind> = new Set<Kind>(['root', 'grant'])
@@ -228,8 +228,8 @@ export class Roster implements Projection, Authorizer {
   }
 
   /**
-   * Chooses the grant of a device that takes effect now. Of those that are in force it is the one with the shortest
-   * chain, and among chains of equal length the earliest. An ended grant never wins, so a renewed one extends it.
+   * Chooses the grant of a device that takes effect now: the grant in force that has the shortest chain. If several
+   * chains are equally short, the earliest grant wins. An ended grant never wins, so a renewed one extends it.
    * Returns true if it is not the one that took effect before.
    */
   #choose(peer: PeerId): boolean {

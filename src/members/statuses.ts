@@ -1,7 +1,6 @@
-import { FUTURE_MS_MAX } from '../format/constants.ts'
 import type { Kind } from '../format/kinds.ts'
 import { type PeerId, peerIdOf } from '../format/peer-id.ts'
-import { type Hlc, hlcAt, hlcMs } from '../format/stamp.ts'
+import { type Hlc, hlcAt, isFarAhead } from '../format/stamp.ts'
 import { idOf, type Statement } from '../format/statement.ts'
 import type { AcceptedStatement, Change, Projection } from '../log/projection.ts'
 import { compareBytes } from '../util/bytes.ts'
@@ -153,7 +152,7 @@ export class Statuses implements Projection {
   }
 
   #isFar({ hlc }: Pick<Statement, 'hlc'>): boolean {
-    return hlcMs(hlc) > this.#options.clock.now() + FUTURE_MS_MAX
+    return isFarAhead(hlc, this.#options.clock.now())
   }
 
   #statuses(): Status[] {

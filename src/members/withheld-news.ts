@@ -1,6 +1,5 @@
-import { FUTURE_MS_MAX } from '../format/constants.ts'
 import type { PeerId } from '../format/peer-id.ts'
-import { decodeHlc, type Hlc, hlcMs } from '../format/stamp.ts'
+import { decodeHlc, type Hlc, isFarAhead } from '../format/stamp.ts'
 import type { Log } from '../log/log.ts'
 import type { Chance } from '../util/chance.ts'
 import type { Clock } from '../util/clock.ts'
@@ -102,8 +101,7 @@ export class WithheldNews {
       // any more.
       if (before !== undefined && before.head > here && before.head <= head) continue
       this.#missing.delete(peer)
-      if (head > here && hlcMs(head) <= clock.now() + FUTURE_MS_MAX)
-        this.#missing.set(peer, { head, sinceAtMs: clock.monotonic() })
+      if (head > here && !isFarAhead(head, clock.now())) this.#missing.set(peer, { head, sinceAtMs: clock.monotonic() })
     }
   }
 

@@ -2,7 +2,7 @@ import type { IndexDb } from '../disk/index-db.ts'
 import { comparedMembers, comparedOp, doubtOps, endDoubtOps, isInDoubt } from '../disk/index-marks.ts'
 import type { PeerId } from '../format/peer-id.ts'
 import type { Clock } from '../util/clock.ts'
-import { KeyedLocks } from '../util/locks.ts'
+import { Limiter } from '../util/limiter.ts'
 import { type ComponentLogger, type Logger, reasonOf } from '../util/logger.ts'
 
 /** Another member, as this one knows it. */
@@ -32,7 +32,7 @@ export interface FullComparisonOptions {
 export class FullComparison {
   readonly #options: FullComparisonOptions
   readonly #log: Logger
-  readonly #locks = new KeyedLocks()
+  readonly #turns = new Limiter(1)
   readonly #compared = new Set<string>()
   /** When the doubt began; monotonic time. A comparison that began earlier may have missed what is in doubt. */
   #doubtAtMs = Number.NEGATIVE_INFINITY
@@ -128,8 +128,8 @@ export class FullComparison {
   // If the index cannot be written, the doubt stays, at least in memory. Then blocks are kept for longer, which does no
   // harm.
   async #alone(work: () => Promise<void>): Promise<void> {
-    await this.#locks
-      .run('', work)
+    await this.#turns
+      .run(work)
       .catch(error => this.#log('could not note the state of the comparison: %s', reasonOf(error)))
   }
 }

@@ -1,5 +1,7 @@
 /** Small helpers for byte arrays. They allocate only where they must. */
 
+export const NO_BYTES: Uint8Array = new Uint8Array(0)
+
 /** Returns the same bytes as a Buffer, without a copy, for native functions that require one. */
 export function asBuffer(bytes: Uint8Array): Buffer {
   return Buffer.isBuffer(bytes) ? bytes : Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength)

@@ -72,16 +72,23 @@ async function dfs(dataDir: string, ...args: string[]): Promise<number | null> {
   return code
 }
 
+/** A new node on a small disk of its own, with some files. */
+async function withFiles(t: TestContext) {
+  const disk = await SmallDisk.mount(t, 40)
+  const keys = await temporaryFolder(t)
+  const dataDir = join(disk.folder, 'n')
+  const node = await daemon(t, dataDir, keys, ['--new'])
+  const expected = new Expected()
+  for (let i = 0; i < 29; i++) await expected.put(node, `/f${i}`)
+  return { disk, keys, dataDir, node, expected }
+}
+
 test('a change that a full disk refused never comes true, and the node goes on once there is room', {
   skip: lacksOwnDisk,
   timeout: 300_000
 }, async t => {
-  const disk = await SmallDisk.mount(t, 40)
-  const keys = await temporaryFolder(t)
-  const dataDir = join(disk.folder, 'n')
-  let node = await daemon(t, dataDir, keys, ['--new'])
-  const expected = new Expected()
-  for (let i = 0; i < 29; i++) await expected.put(node, `/f${i}`)
+  const { disk, keys, dataDir, expected, ...first } = await withFiles(t)
+  let { node } = first
   // Another program fills the disk, and takes whatever becomes free.
   for (let i = 0; i < 12; i++) {
     await disk.fill()
@@ -121,12 +128,8 @@ test('a node on a disk that others have filled to the last byte starts, reads, d
   skip: lacksOwnDisk,
   timeout: 300_000
 }, async t => {
-  const disk = await SmallDisk.mount(t, 40)
-  const keys = await temporaryFolder(t)
-  const dataDir = join(disk.folder, 'n')
-  let node = await daemon(t, dataDir, keys, ['--new'])
-  const expected = new Expected()
-  for (let i = 0; i < 29; i++) await expected.put(node, `/f${i}`)
+  const { disk, keys, dataDir, expected, ...first } = await withFiles(t)
+  let { node } = first
   await until('the reserve is there', async () => (await readdir(dataDir)).includes('reserve'))
   await disk.fill()
   await node.kill()

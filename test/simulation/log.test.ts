@@ -26,7 +26,7 @@ interface Device {
 
 /**
  * Some members write, are cut apart, meet again, are restarted and are put back to an older copy of their disk, in an
- * order that a seed draws. Of what they push, a part gets lost. At the end, when all can reach each other, all have the
+ * order that a seed draws. Some of their pushes get lost. At the end, when all can reach each other, all have the
  * same statements, and the totals of all are equal.
  */
 class Run {
@@ -126,7 +126,7 @@ class Run {
     return member
   }
 
-  /** Notes what the members have. What only a member had that forgot it is gone, and nobody can bring it back. */
+  /** Notes what the members have. A statement that only one member had is gone for good once that member forgets it. */
   async #note(): Promise<void> {
     this.#written.clear()
     for (const { member } of this.#devices) for (const id of await member.ids(1)) this.#written.add(id)

@@ -6,7 +6,7 @@ import type { Store } from '../../disk/store.ts'
 import { TABLES } from '../../disk/tables.ts'
 import { type PeerId, publicKeyOf } from '../../format/peer-id.ts'
 import { decodeReplicas, encodeReplicas } from '../../format/replicas.ts'
-import { concatBytes, equalBytes, u32be, u64be, utf8 } from '../../util/bytes.ts'
+import { concatBytes, equalBytes, NO_BYTES, u32be, u64be, utf8 } from '../../util/bytes.ts'
 import type { Clock } from '../../util/clock.ts'
 import { CLAIM_SLACK_MS } from '../constants.ts'
 import type { RecordRef } from '../record-ref.ts'
@@ -40,7 +40,6 @@ export interface ExpiredClaim {
 
 const MULTIHASH_BYTES = 34
 const PUT_ID_BYTES = 48
-const NOTHING = new Uint8Array(0)
 const LETTERS = { record: utf8('r'), node: utf8('m'), put: utf8('p') } as const
 
 /**
@@ -86,7 +85,7 @@ export class Claims {
    * claimant.
    */
   static reference(multihash: Uint8Array, claimant: Exclude<Claimant, { by: 'put' }>): IndexOp {
-    const value = claimant.by === 'record' ? u32be(encodeReplicas(claimant.replicas)) : NOTHING
+    const value = claimant.by === 'record' ? u32be(encodeReplicas(claimant.replicas)) : NO_BYTES
     return { type: 'put', key: claimKey(multihash, claimant), value }
   }
 
@@ -206,7 +205,7 @@ export class Claims {
             ops.push({ type: 'del', key: expiryKey(old.subarray(0, 8), key) })
             dead.push(decodePlace(old.subarray(8)))
           }
-          ops.push({ type: 'put', key, value }, { type: 'put', key: expiryKey(expires, key), value: NOTHING })
+          ops.push({ type: 'put', key, value }, { type: 'put', key: expiryKey(expires, key), value: NO_BYTES })
         }
         await index.batch([...ops, ...this.#store.markDead(dead)])
       },

@@ -42,7 +42,7 @@ export interface BadBlocks {
  * claims it, or if an evict has proven that the other members hold it.
  *
  * A block counts as here only if it is not known to be bad and its length may be that of a whole block. If it is bad,
- * `keep` and `replace` write it anew from the bytes that the caller has.
+ * `keep` and `replace` overwrite it with the caller's bytes.
  */
 export class LocalBlocks {
   readonly #store: BlockPort
@@ -99,7 +99,7 @@ export class LocalBlocks {
   async get(cid: BlockCid, signal?: AbortSignal): Promise<Uint8Array | undefined> {
     const bytes = await this.#read(cid, signal)
     if (bytes !== undefined && !verifyBlock(cid, bytes)) throw this.#reported(new BlockCorruptError(cid, null))
-    // A read that failed once may have been repeated with success, and a block may have been written anew.
+    // The block is whole now: a second read may have succeeded, or the block was written again.
     this.#forgetBad(cid)
     return bytes
   }
@@ -129,7 +129,7 @@ export class LocalBlocks {
 
   /**
    * Stores a block whose bytes the caller has verified, and runs `claim`, both under the block's lock. Both are durable
-   * when this resolves. A copy that is known to be bad, or that has another length, is written anew. Leave `claim` out
+   * when this resolves. A copy that is known to be bad, or that has another length, is overwritten. Leave `claim` out
    * if something already claims the block.
    */
   async keep(cid: BlockCid, bytes: Uint8Array, claim: () => Promise<void> = noChange): Promise<void> {

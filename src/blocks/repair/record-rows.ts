@@ -1,6 +1,7 @@
 import { type IndexOp, indexKey } from '../../disk/index-db.ts'
 import { TABLES } from '../../disk/tables.ts'
 import type { BlockCid } from '../../format/cid.ts'
+import { NO_BYTES } from '../../util/bytes.ts'
 import { Claims } from '../hold/claims.ts'
 import type { RecordRef } from '../record-ref.ts'
 
@@ -11,7 +12,7 @@ import type { RecordRef } from '../record-ref.ts'
 export function recordReferenceOps({ id, root, replicas }: Pick<RecordRef, 'id' | 'root' | 'replicas'>): IndexOp[] {
   return [
     Claims.reference(root.multihash.bytes, { by: 'record', id, replicas }),
-    { type: 'put', key: unwalkedKey(id), value: new Uint8Array(0) }
+    { type: 'put', key: unwalkedKey(id), value: NO_BYTES }
   ]
 }
 

@@ -21,9 +21,9 @@ const ORPHANS_KEY = indexKey(TABLES.meta, utf8('orphans'))
 const PROMISED_KEY = indexKey(TABLES.meta, utf8('promised'))
 
 /**
- * Reads the marks of earlier stops. After an unclean stop it writes them anew. The moment of that stop is not known, so
- * they are counted from this start. Both marks are wall-clock times, like the ends of claims of puts. If the clock was
- * set back, a mark may lie further ahead than it ever could; then it is cut.
+ * Reads the marks of earlier stops. After an unclean stop, whose moment is not known, it replaces them with marks that
+ * count from this start. Both marks are wall-clock times, like the ends of claims of puts. If the clock was set back, a
+ * mark may lie further ahead than it ever could; then it is cut.
  */
 export async function loadStopMarks(
   index: Pick<IndexDb, 'getMany' | 'batch'>,

@@ -1,6 +1,6 @@
 import type { IndexDb } from '../../disk/index-db.ts'
 import type { IndexSink } from '../../disk/index-sink.ts'
-import { concatBytes, u64be } from '../../util/bytes.ts'
+import { asBuffer, concatBytes, u64be } from '../../util/bytes.ts'
 import type { EntryRow } from './entry-row.ts'
 import { COUNTS_KEY } from './keys.ts'
 
@@ -18,7 +18,7 @@ export interface Counts {
 export async function readCounts(index: Pick<IndexDb, 'get'>): Promise<Counts> {
   const value = await index.get(COUNTS_KEY)
   if (value === undefined) return { files: 0, deletedDirectories: 0 }
-  const row = Buffer.from(value.buffer, value.byteOffset, value.byteLength)
+  const row = asBuffer(value)
   return { files: Number(row.readBigUInt64BE()), deletedDirectories: Number(row.readBigUInt64BE(8)) }
 }
 

@@ -1,12 +1,11 @@
 import { indexKey } from '../../disk/index-db.ts'
 import { TABLES } from '../../disk/tables.ts'
 import { type EntryRecord, ROOT_ENTRY, type Seen } from '../../format/entry.ts'
-import { decodeHlc, encodeHlc, type Hlc, INCARNATION_BYTES, type Stamp } from '../../format/stamp.ts'
+import { decodeHlc, encodeHlc, HLC_BYTES, type Hlc, INCARNATION_BYTES, type Stamp } from '../../format/stamp.ts'
 import { concatBytes } from '../../util/bytes.ts'
 
 /** Keys of the catalog's rows in the index. `disk/tables.ts` says what each table holds. */
 
-const HLC_BYTES = 8
 const KEY_BYTES = 32
 
 /**

@@ -2,7 +2,7 @@ import type { IndexDb } from '../../disk/index-db.ts'
 import type { IndexSink } from '../../disk/index-sink.ts'
 import { TABLES } from '../../disk/tables.ts'
 import { ENTRY_ID_BYTES } from '../../format/entry.ts'
-import { concatBytes, equalBytes, toHex } from '../../util/bytes.ts'
+import { concatBytes, equalBytes, NO_BYTES, toHex } from '../../util/bytes.ts'
 import { DIRECTORY_TABLES, type DirectoryTable, directoryKey, entryOfKey, nameKeyOf } from './keys.ts'
 
 /**
@@ -104,7 +104,7 @@ export class DirectoryChanges {
     }
     const [only] = left.values()
     if (only === undefined) return undefined
-    if (left.size > 1 || only.key[0] !== IN_DIRECTORY) return new Uint8Array(0)
+    if (left.size > 1 || only.key[0] !== IN_DIRECTORY) return NO_BYTES
     return concatBytes(entryOfKey(only.key), only.value)
   }
 }

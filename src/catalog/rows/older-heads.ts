@@ -3,6 +3,7 @@ import type { IndexSink } from '../../disk/index-sink.ts'
 import { decodeOwn, encodeCanonical } from '../../format/canonical.ts'
 import { type EntryRecord, type Seen, seenKey } from '../../format/entry.ts'
 import type { Stamp } from '../../format/stamp.ts'
+import { asBuffer, NO_BYTES } from '../../util/bytes.ts'
 import { HEADS_MAX } from '../constants.ts'
 import { decodeHead, encodeHead, type HeadFields } from './head-codec.ts'
 import { olderHeadKey, olderHeadsOf, olderHeadsPrefix, stampOfOlderHead } from './keys.ts'
@@ -61,7 +62,7 @@ export class OlderHeads {
 
   add(sink: IndexSink, head: EntryRecord): void {
     sink.put(olderHeadKey(this.#entry, head.stamp), encodeCanonical(encodeHead(head)))
-    sink.put(olderHeadsOf(this.#entry, head.stamp, head.stamp.hlc), NOTHING)
+    sink.put(olderHeadsOf(this.#entry, head.stamp, head.stamp.hlc), NO_BYTES)
   }
 
   /** Returns the latest `HEADS_MAX` heads that this batch has not removed; fewer if there are no more. */
@@ -76,9 +77,8 @@ export class OlderHeads {
   }
 }
 
-const NOTHING = new Uint8Array(0)
 const ROWS_PER_RANGE = 16
 
 function keyText(key: Uint8Array): string {
-  return Buffer.from(key.buffer, key.byteOffset, key.byteLength).toString('latin1')
+  return asBuffer(key).toString('latin1')
 }

@@ -1,8 +1,8 @@
 import type { IndexDb } from '../../disk/index-db.ts'
 import type { IndexSink } from '../../disk/index-sink.ts'
 import { type EntryRecord, type Seen, seenKey } from '../../format/entry.ts'
-import { decodeHlc, encodeHlc } from '../../format/stamp.ts'
-import { concatBytes, equalBytes } from '../../util/bytes.ts'
+import { decodeHlc, encodeHlc, HLC_BYTES } from '../../format/stamp.ts'
+import { concatBytes, equalBytes, NO_BYTES } from '../../util/bytes.ts'
 import { type EntryState, raise } from '../heads.ts'
 import { seenRowKey } from './keys.ts'
 
@@ -10,8 +10,6 @@ import { seenRowKey } from './keys.ts'
  * The rows for what the records of an entry have seen, one for each author and incarnation. Any writer can add any
  * number of them, so adding a record reads only the rows that the record names.
  */
-
-const HLC_BYTES = 8
 
 /** The most rows that are read at once. */
 const ROWS_AT_ONCE = 4_096
@@ -66,12 +64,10 @@ export function writePast(
     const deleted = deletedPast.get(key)
     sink.put(
       seenRowKey(entry, seen),
-      concatBytes(encodeHlc(seen.hlc), deleted === undefined ? NOTHING : encodeHlc(deleted.hlc))
+      concatBytes(encodeHlc(seen.hlc), deleted === undefined ? NO_BYTES : encodeHlc(deleted.hlc))
     )
   }
 }
-
-const NOTHING = new Uint8Array(0)
 
 function* chunksOf<T>(list: readonly T[], length: number): Generator<T[]> {
   for (let start = 0; start < list.length; start += length) yield list.slice(start, start + length)

@@ -1,7 +1,7 @@
 import type { IndexDb } from '../../disk/index-db.ts'
 import type { IndexSink } from '../../disk/index-sink.ts'
 import { ROOT_ENTRY } from '../../format/entry.ts'
-import { equalBytes, toHex, u64be } from '../../util/bytes.ts'
+import { equalBytes, NO_BYTES, toHex, u64be } from '../../util/bytes.ts'
 import { Reachability } from '../reachability.ts'
 import type { TreeRow } from './entry-row.ts'
 import { cycleKey, waitingKey } from './keys.ts'
@@ -96,7 +96,5 @@ async function writeCycles(
     if (is) for (const directory of await after.cycleOf(entry)) now.set(toHex(directory), directory)
   }
   for (const [key, directory] of gone) if (!now.has(key)) sink.del(cycleKey(directory))
-  for (const directory of now.values()) sink.put(cycleKey(directory), NOTHING)
+  for (const directory of now.values()) sink.put(cycleKey(directory), NO_BYTES)
 }
-
-const NOTHING = new Uint8Array(0)

@@ -1,6 +1,7 @@
 import { hash } from 'node:crypto'
 import type { EntryRecord } from '../../format/entry.ts'
-import { concatBytes, equalBytes } from '../../util/bytes.ts'
+import { STATEMENT_ID_BYTES } from '../../format/statement.ts'
+import { concatBytes, equalBytes, NO_BYTES } from '../../util/bytes.ts'
 import { isOrigin } from '../heads.ts'
 
 /**
@@ -14,7 +15,6 @@ export interface RecordRow {
   isDelete: boolean
 }
 
-const ID_BYTES = 32
 const WROTE = 1
 const IS_DELETE = 2
 /** The bytes of the hash that stands for a content in a key. */
@@ -22,7 +22,7 @@ const CONTENT_TAG_BYTES = 16
 
 /** Returns what a record has as content: the epoch of its root and the root, or nothing. */
 export function contentOf({ root, rootEpoch }: Pick<EntryRecord, 'root' | 'rootEpoch'>): Uint8Array {
-  return root === null || rootEpoch === null ? NOTHING : concatBytes(rootEpoch, root)
+  return root === null || rootEpoch === null ? NO_BYTES : concatBytes(rootEpoch, root)
 }
 
 /** Returns the bytes that stand for a content in keys, 16 bytes. */
@@ -39,18 +39,16 @@ export function recordRowOf(record: EntryRecord): RecordRow {
 
 export function encodeRecordRow({ id, wrote, isDelete }: RecordRow): Uint8Array {
   const flags = (wrote === undefined ? 0 : WROTE) | (isDelete ? IS_DELETE : 0)
-  return concatBytes(id, Uint8Array.of(flags), wrote ?? NOTHING)
+  return concatBytes(id, Uint8Array.of(flags), wrote ?? NO_BYTES)
 }
 
 export function decodeRecordRow(value: Uint8Array): RecordRow {
-  const flags = value[ID_BYTES] as number
-  const wrote = (flags & WROTE) === 0 ? undefined : value.subarray(ID_BYTES + 1)
-  return { id: value.subarray(0, ID_BYTES), wrote, isDelete: (flags & IS_DELETE) !== 0 }
+  const flags = value[STATEMENT_ID_BYTES] as number
+  const wrote = (flags & WROTE) === 0 ? undefined : value.subarray(STATEMENT_ID_BYTES + 1)
+  return { id: value.subarray(0, STATEMENT_ID_BYTES), wrote, isDelete: (flags & IS_DELETE) !== 0 }
 }
 
 /** Returns true if a row, which may be missing, is about the record with this id. */
 export function isOfRecord(value: Uint8Array | undefined, id: Uint8Array): boolean {
-  return value !== undefined && equalBytes(value.subarray(0, ID_BYTES), id)
+  return value !== undefined && equalBytes(value.subarray(0, STATEMENT_ID_BYTES), id)
 }
-
-const NOTHING = new Uint8Array(0)

@@ -36,10 +36,10 @@ const resealed = sign({
   incarnation: Buffer.alloc(8, 2),
   hlc: T + 1n
 })
-/** A writer moves what the admin has sealed anew. */
+/** A writer moves what the admin has sealed again. */
 const moved = sign({ ...carrying(resealed), ...fileWith('new seal', { name: 'g' }), by: otherWriter, hlc: T + 2n })
 
-test('content that an admin has sealed anew shows, whatever the log knows of grants at that time', async () => {
+test('content that an admin has sealed again shows, whatever the log knows of grants at that time', async () => {
   const setup = await Setup.open()
   // Compaction may write the row of a grant behind those of the records that were signed under it.
   setup.log.get = async () => undefined
@@ -48,7 +48,7 @@ test('content that an admin has sealed anew shows, whatever the log knows of gra
   assert.equal(node?.kind === 'file' && Buffer.from(node.body!.content!).toString(), 'new seal')
 })
 
-test("a writer's move of what an admin has sealed anew counts as soon as the admin's record is here", async () => {
+test("a writer's move of what an admin has sealed again counts as soon as the admin's record is here", async () => {
   for (const order of ordersOf([wrote, resealed, moved])) {
     assert.equal(await shownAfter(...order.map(record => [record])), '/g new seal')
     assert.equal(await shownAfter(order), '/g new seal')

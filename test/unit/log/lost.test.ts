@@ -25,6 +25,13 @@ async function filled(setup: Setup, secrets = setup.admin('a')) {
   return { a, entries, lost: entries[1]! }
 }
 
+/** Damages the row of a statement, and lets the leaf check find it. */
+async function lose(member: TestMember, statement: { bytes: Uint8Array }): Promise<void> {
+  rot(member, statement)
+  await member.store.checkLeaf()
+  await settle()
+}
+
 /** Stops a member and opens what it left on its disk. Of its index only some batches may be left. */
 async function reopen(
   { clock, chance, network }: Setup,
@@ -41,9 +48,7 @@ async function reopen(
 
 test('a damaged statement that nobody reads is found by the leaf check, and counts as absent', async t => {
   const { a, entries, lost } = await filled(new Setup(t))
-  rot(a, lost)
-  await a.store.checkLeaf()
-  await settle()
+  await lose(a, lost)
   assert.deepEqual([a.log.lostCount, a.log.lost(10)], [1, [Buffer.from(lost.id)]])
   const ids = entries.map(({ id }) => id)
   assert.deepEqual(await a.log.has(ids), [true, false, true])
@@ -72,9 +77,7 @@ test('lost statements are still asked for after a restart', async t => {
   const setup = new Setup(t)
   const secrets = setup.admin('a')
   const { a, lost } = await filled(setup, secrets)
-  rot(a, lost)
-  await a.store.checkLeaf()
-  await settle()
+  await lose(a, lost)
   const again = await reopen(setup, a, secrets)
   assert.deepEqual(again.log.lost(10), [Buffer.from(lost.id)])
 })
@@ -96,9 +99,7 @@ test('a statement that came again just before a crash is not lost any more', asy
   const setup = new Setup(t)
   const secrets = setup.admin('a')
   const { a, lost } = await filled(setup, secrets)
-  rot(a, lost)
-  await a.store.checkLeaf()
-  await settle()
+  await lose(a, lost)
   const { batches } = a.database
   assert.deepEqual(await a.log.receive([lost.bytes], a.peer), ['ok'])
   const again = await reopen(setup, a, secrets, batches)

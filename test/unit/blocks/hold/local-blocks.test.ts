@@ -147,7 +147,7 @@ for (const [what, length] of [
   ['to a length that no sealed chunk has', 70_001],
   ['to the length of another sealed chunk', padme(70_000) + 52]
 ] as const) {
-  test(`a block file that was cut ${what} is written anew by a keep that has its bytes`, async () => {
+  test(`a block file that was cut ${what} is written again by a keep that has its bytes`, async () => {
     const { files, local, capacity } = await openClaims()
     const cid = nameBlock(chunk)
     await local.keep(cid, chunk)
@@ -217,7 +217,7 @@ test('a bad block is freed like any other, and is forgotten then', async () => {
   assert.deepEqual([paths, local.bad.left], [[], 0])
 })
 
-test('a block of a store without sizes is written anew once it is known to be bad', async () => {
+test('a block of a store without sizes is written again once it is known to be bad', async () => {
   const store = new MemoryBlockstore()
   const local = new LocalBlocks(store, {} as never)
   const cid = nameBlock(small)
@@ -230,7 +230,7 @@ test('a block of a store without sizes is written anew once it is known to be ba
 })
 
 for (const bytes of [small, large])
-  test(`a block of ${bytes.byteLength} bytes that could not be read once stays if the disk has no room to write it anew`, async () => {
+  test(`a block of ${bytes.byteLength} bytes that could not be read once stays if the disk has no room to write it again`, async () => {
     const { blockstore, claims, capacity } = await openClaims()
     const cid = nameBlock(bytes)
     let isUnreadable = false
