@@ -24,13 +24,15 @@ import type { BadBlocks, LocalBlocks } from './hold/local-blocks.ts'
 import type { Keeper } from './keep/keeper.ts'
 import type { BlocksOptions } from './options.ts'
 import type { StoreClient } from './protocol/store-client.ts'
-import { Acknowledgement, type AcknowledgementDeps, type PutOutcome } from './put/acknowledgement.ts'
-import type { AckMembers } from './put/acks-wanted.ts'
+import { acknowledge, type PutOutcome } from './put/acknowledgement.ts'
 import type { HintedHandoff } from './put/handoff.ts'
 import type { KeptFile } from './put/kept-file.ts'
 import { type PutLogs, putLogs } from './put/logs.ts'
+import { restoreOwnCopy } from './put/own-copy.ts'
 import { Put, type PutDeps, type PutOptions } from './put/put.ts'
+import type { PutDriverDeps } from './put/put-driver.ts'
 import { PutsUnderWay } from './put/puts-under-way.ts'
+import type { SilenceWatch } from './put/silence.ts'
 import { SmallPutNumbers } from './put/small-puts.ts'
 import { PutWindow } from './put/window.ts'
 import { currentRanking, type Ranking } from './rank.ts'
@@ -74,6 +76,7 @@ export class Blocks {
   readonly #health: PeerHealth
   readonly #fetcher: Fetcher
   readonly #storeClient: StoreClient
+  readonly #silence: SilenceWatch
   readonly #keeper: Keeper
   readonly #repairing: Repairing
   readonly #handoff: HintedHandoff
@@ -109,6 +112,7 @@ export class Blocks {
     this.#health = clients.health
     this.#fetcher = fetching.fetcher
     this.#storeClient = storeClient
+    this.#silence = clients.silence
     this.#keeper = keeper
     this.workers = [this.#repairing.repair.worker, this.#handoff.worker, this.#sweeper.worker]
   }
@@ -148,13 +152,25 @@ export class Blocks {
   /**
    * Pushes the record of a file until enough members have acknowledged it. `kept` is what the put returned for the
    * file's blocks, or null if the record has no blocks. Throws a `NotEnoughCopiesError` if an explicit `ack` was not
-   * reached.
+   * reached, or if some block is on no member at all.
    */
   async pushRecord(record: Statement<'entry'>, kept: KeptFile | null, options: PutOptions): Promise<PutOutcome> {
-    const { push, announce } = this.#options
-    const hasAll: AcknowledgementDeps['hasAll'] = (root, put) => this.#keeper.hasAll(root, put)
-    const deps = { ...this.#putDeps(), push, announce, hasAll }
-    return new Acknowledgement(deps, options, record, kept).run()
+    const { self, push, announce, codec } = this.#options
+    const read = async (cid: BlockCid): Promise<Uint8Array> => (await this.#fetcher.fetch(cid)).bytes
+    const ownCopy = { codec, local: this.#local, claims: this.#claims, read }
+    return acknowledge(
+      {
+        ...this.#putDeps(),
+        self,
+        push,
+        announce,
+        hasAll: (root, put) => this.#keeper.hasAll(root, put),
+        restoreOwn: (root, put) => restoreOwnCopy(root, put, ownCopy)
+      },
+      options,
+      record,
+      kept
+    )
   }
 
   /** Returns a block's verified bytes, from this disk or another member, and who delivered them. */
@@ -274,6 +290,7 @@ export class Blocks {
     const putId = putIdOf(this.#options.self, number)
     const deps: PutDeps = {
       ...this.#putDeps(),
+      self: this.#options.self,
       codec: this.#options.codec,
       local: this.#local,
       claims: this.#claims,
@@ -285,13 +302,13 @@ export class Blocks {
     return new Put(deps, { options, putNumber: number, putId, onClose })
   }
 
-  #putDeps(): AckMembers & Pick<PutDeps, 'clock' | 'logs' | 'storeClient'> {
-    const { self, clock, admitted } = this.#options
+  #putDeps(): PutDriverDeps {
+    const { clock, admitted } = this.#options
     return {
-      self,
       clock,
       logs: this.#putLogs,
       storeClient: this.#storeClient,
+      silence: this.#silence,
       ranking: this.#rank,
       admitted,
       isAvoided: (peer: PeerId) => this.#health.isAvoided(peer)

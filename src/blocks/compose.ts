@@ -15,6 +15,7 @@ import { GetServer } from './protocol/get-server.ts'
 import { StoreClient } from './protocol/store-client.ts'
 import { StoreServer } from './protocol/store-server.ts'
 import { HintedHandoff } from './put/handoff.ts'
+import { SilenceWatch } from './put/silence.ts'
 import type { PutWindow } from './put/window.ts'
 import type { Ranking } from './rank.ts'
 import { Evictor } from './repair/evict.ts'
@@ -48,6 +49,8 @@ export interface Clients {
   health: PeerHealth
   gets: GetClient
   storeClient: StoreClient
+  /** Which peers show no sign of life while a put waits for them. */
+  silence: SilenceWatch
   /** Counts a fault of a peer, in this room and in the callback that the room was given. */
   onFault: (peer: PeerId) => void
 }
@@ -93,8 +96,10 @@ export function composeClients({ host, clock, logger, onFault: onFaultAbove }: B
     onFaultAbove(peer)
   }
   const gets = new GetClient({ host, clock, onFault })
-  const storeClient = new StoreClient({ host, clock, logger, onFault })
-  return { health, gets, storeClient, onFault }
+  const silence = new SilenceWatch(clock)
+  const onAnswer = (peer: PeerId): void => silence.noteAnswer(peer)
+  const storeClient = new StoreClient({ host, clock, logger, onFault, onAnswer })
+  return { health, gets, storeClient, silence, onFault }
 }
 
 /** Builds the parts that get a block from disk or from another member. */
@@ -128,7 +133,7 @@ export function composeForOthers(base: Base, { claims, local, holds }: LocalStor
 export function serveProtocols(
   { host, clock, isAdmitted, codec }: Base,
   { local, window }: { local: LocalBlocks; window: PutWindow },
-  { storeClient, onFault }: Clients,
+  { storeClient, silence, onFault }: Clients,
   { keeper, granter }: ForOthers
 ): void {
   const nodeCodecs = [codec.code]
@@ -139,6 +144,7 @@ export function serveProtocols(
     nodeCodecs,
     read: async (cid, signal, peer) => {
       storeClient.noteActivity(peer)
+      silence.notePull(peer)
       return window.get(cid, peer) ?? local.get(cid, signal)
     },
     onFault
