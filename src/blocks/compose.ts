@@ -1,3 +1,4 @@
+import type { BlockCid } from '../format/cid.ts'
 import type { PeerId } from '../format/peer-id.ts'
 import { reasonOf } from '../util/logger.ts'
 import { Fetcher } from './fetch/fetcher.ts'
@@ -15,6 +16,8 @@ import { GetServer } from './protocol/get-server.ts'
 import { StoreClient } from './protocol/store-client.ts'
 import { StoreServer } from './protocol/store-server.ts'
 import { HintedHandoff } from './put/handoff.ts'
+import { putLogs } from './put/logs.ts'
+import { Puts } from './put/puts.ts'
 import { SilenceWatch } from './put/silence.ts'
 import type { PutWindow } from './put/window.ts'
 import type { Ranking } from './rank.ts'
@@ -231,4 +234,39 @@ export function composeSweep(
   const isVerified = (): boolean => store.isVerified && repair.hasWalkedAll
   const onOrphansFreed = (): Promise<void> => endOrphans(store.index)
   return new Sweeper({ clock, logger, ...held, isUnderWay, mayFree, isVerified, onOrphansFreed, onError })
+}
+
+/** Builds the part that stores files here and on other members. */
+export function composePuts(
+  base: Base,
+  { claims, local, window }: LocalStore & { window: PutWindow },
+  { clients, fetching, keeper, abandon }: PutParts
+): Puts {
+  const { self, clock, chance, logger, codec, ranking, admitted, push, announce } = base
+  const { storeClient, silence, health } = clients
+  const shared = {
+    self,
+    clock,
+    chance,
+    logs: putLogs(logger),
+    codec,
+    local,
+    claims,
+    window,
+    storeClient,
+    silence
+  }
+  const isAvoided = (peer: PeerId): boolean => health.isAvoided(peer)
+  const read = async (cid: BlockCid): Promise<Uint8Array> => (await fetching.fetcher.fetch(cid)).bytes
+  const hasAll = keeper.hasAll.bind(keeper)
+  const endWithRecord = keeper.endWithRecord.bind(keeper)
+  return new Puts({ ...shared, ranking, admitted, isAvoided, push, announce, hasAll, endWithRecord, read, abandon })
+}
+
+export interface PutParts {
+  clients: Clients
+  fetching: Fetching
+  keeper: Keeper
+  /** Lets the claims of a put of ours end soon. */
+  abandon: (put: PutId) => void
 }

@@ -8,7 +8,8 @@ import { listOf, nameOf, nameOfId } from '../log-names.ts'
 import type { KeptFile } from './kept-file.ts'
 import { type LogValue, whenSlow } from './logs.ts'
 import type { PutOptions } from './put.ts'
-import { PutDriver, type PutDriverDeps } from './put-driver.ts'
+import { PutDriver } from './put-driver.ts'
+import type { PutDriverDeps } from './put-ports.ts'
 import { copiesToWaitFor, isWaitedFor, leastCopies, reachedBy } from './yes.ts'
 
 export interface AcknowledgementDeps extends PutDriverDeps {

@@ -1,17 +1,14 @@
 import type { BlockCid } from '../../format/cid.ts'
 import { blockKey } from '../../format/cid.ts'
 import type { PeerId } from '../../format/peer-id.ts'
-import type { Verdict } from '../../log/projection.ts'
-import type { Clock } from '../../util/clock.ts'
 import { raceSignal } from '../../util/deadline.ts'
 import { reasonOf } from '../../util/logger.ts'
 import { Bitmap } from '../bitmap.ts'
-import { ACK_TIMEOUT_MS, AVOID_MS, CONFIRM_CHUNK_MS, NEWCOMERS_MS } from '../constants.ts'
-import { nameOf, nameOfId } from '../log-names.ts'
-import type { StoreClient } from '../protocol/store-client.ts'
-import type { Ranking } from '../rank.ts'
-import type { LogValue, PutLogs } from './logs.ts'
+import { ACK_TIMEOUT_MS, CONFIRM_CHUNK_MS, NEWCOMERS_MS } from '../constants.ts'
+import type { LogValue } from './logs.ts'
+import { MemberNews } from './member-news.ts'
 import { PutMachine } from './put-machine.ts'
+import type { Placing, PushPorts, PutDriverDeps, Wanted } from './put-ports.ts'
 import {
   type Bits,
   type KeepAnswer,
@@ -21,51 +18,8 @@ import {
   type PutEvent,
   type PutRule
 } from './put-state.ts'
-import type { SilenceWatch } from './silence.ts'
 import { PutStory } from './story.ts'
 import { isAnyWaitedFor } from './yes.ts'
-
-export interface PutDriverDeps {
-  clock: Clock
-  logs: PutLogs
-  storeClient: Pick<StoreClient, 'keepBlock' | 'keepRoot'>
-  silence: SilenceWatch
-  ranking: () => Ranking
-  /** Returns the members that can be asked now. */
-  admitted: () => PeerId[]
-  /** Returns true for a member that recently misbehaved or was silent. It is asked only if there is nobody else. */
-  isAvoided: (peer: PeerId) => boolean
-}
-
-/** What a put needs once its record is durable. */
-export interface PushPorts {
-  /** Pushes the record to a member. */
-  push: (peer: PeerId) => Promise<Verdict>
-  /** Returns true if every block of the file is on this disk and is claimed. */
-  isOwnWhole: () => Promise<boolean>
-  /** Brings the blocks that are missing on this disk back from other members. */
-  restoreOwn: () => Promise<void>
-  log: (text: string, ...args: LogValue[]) => void
-}
-
-/**
- * A block to keep. It does not contain the bytes of a large block, so that waiting for slow members costs no memory.
- */
-export interface Wanted {
-  cid: BlockCid
-  /** Its number among the file's chunks; null for a manifest node. */
-  chunkIndex: number | null
-  sizeBytes: number
-  inline: Uint8Array | null
-}
-
-/** A block that is being placed. */
-export interface Placing {
-  /** Resolves once enough members keep the block, or nobody is left to ask. */
-  enough: Promise<void>
-  /** The members that keep it so far. */
-  keptBy: () => readonly PeerId[]
-}
 
 /**
  * Runs the state machine of one put: tells it what happens, and does what it asks. Members that come, go, fall silent
@@ -73,6 +27,7 @@ export interface Placing {
  */
 export class PutDriver {
   readonly machine: PutMachine
+  readonly #news: MemberNews
   readonly #deps: PutDriverDeps
   readonly #putNumber: Uint8Array | null
   readonly #story: PutStory | null
@@ -80,14 +35,13 @@ export class PutDriver {
     string,
     { wanted: Wanted; enough: PromiseWithResolvers<void>; keptBy: readonly PeerId[] }
   >()
-  /** Until when a member that failed this put is not asked again, by the monotonic clock. */
-  readonly #lostUntilAtMs = new Map<PeerId, number>()
   readonly #link = Promise.withResolvers<void>()
   readonly #answer = Promise.withResolvers<boolean>()
   #root: BlockCid | undefined
   #ports: PushPorts | undefined
   #onQuiet: (() => void) | undefined
   #stopListening: (() => void) | undefined
+  #isEnded = false
 
   /** `putNumber` identifies the put to the keepers; null for a record without blocks. */
   constructor(deps: PutDriverDeps, rule: PutRule, putNumber: Uint8Array | null) {
@@ -95,6 +49,7 @@ export class PutDriver {
     this.#putNumber = putNumber
     this.#story = putNumber === null ? null : new PutStory(deps.logs, putNumber)
     this.machine = new PutMachine(newPutState(rule), deps.ranking())
+    this.#news = new MemberNews(deps, this.machine)
   }
 
   /** Asks members to keep a block. Does not wait for their answers. */
@@ -175,39 +130,23 @@ export class PutDriver {
     }
   }
 
-  /** Ends the watch over members. Answers that are under way change nothing that matters any more. */
+  /** Asks nobody any more. Answers that are under way change nothing. */
   end(): void {
+    this.#isEnded = true
     this.#stopListening?.()
-    this.#stopListening = undefined
   }
 
   /** Tells the machine who is there now, and what is to be thought of them. */
   #look(): void {
-    const { ranking, admitted, silence, clock } = this.#deps
-    const { members } = this.machine.state
-    this.#stopListening ??= silence.listen(() => this.#look())
-    if (ranking() !== this.machine.ranking) this.#feed({ type: 'view', ranking: ranking() })
-    const reachable = admitted()
-    for (const peer of reachable) {
-      this.#lookAt(peer)
-      const member = members.get(peer)
-      const isBack = member?.isLost === true && (this.#lostUntilAtMs.get(peer) ?? 0) <= clock.monotonic()
-      if (member?.isReachable !== true || isBack) this.#feed({ type: 'joined', peer })
+    this.#stopListening ??= this.#deps.silence.listen(() => this.#look())
+    for (const event of this.#news.take()) {
+      if (event.type === 'silent') this.#story?.silent(event.peer, event.is)
+      this.#feed(event)
     }
-    for (const [peer, { isReachable }] of members)
-      if (isReachable && !reachable.includes(peer)) this.#feed({ type: 'left', peer })
-  }
-
-  #lookAt(peer: PeerId): void {
-    const [isAvoided, isSilent] = [this.#deps.isAvoided(peer), this.#deps.silence.isSilent(peer)]
-    const member = this.machine.state.members.get(peer)
-    if (isAvoided !== (member?.isAvoided ?? false)) this.#feed({ type: 'avoided', peer, is: isAvoided })
-    if (isSilent === (member?.isSilent ?? false)) return
-    this.#story?.silent(peer, isSilent)
-    this.#feed({ type: 'silent', peer, is: isSilent })
   }
 
   #feed(event: PutEvent): PutAsk[] {
+    if (this.#isEnded) return []
     const asks = this.machine.handle(event)
     if (asks.length > 0) this.#story?.asks(asks)
     for (const ask of asks) this.#carryOut(ask)
@@ -259,7 +198,7 @@ export class PutDriver {
       )
       this.#story?.answers(peer, cid, answer)
     } catch (error) {
-      this.#noteLost(peer)
+      this.#news.noteLost(peer)
       this.#story?.answers(peer, cid, answer, error)
     }
     this.#feed({ type: 'answer', peer, key, answer })
@@ -268,19 +207,16 @@ export class PutDriver {
   async #confirm(peer: PeerId, chunks: Bits): Promise<void> {
     const put = this.#putNumber as Uint8Array
     const root = this.#root as BlockCid
-    const [bitmap, log] = [new Bitmap(chunks), this.#deps.logs.put]
-    const total = bitmap.size
+    const bitmap = new Bitmap(chunks)
     let lacking: Bits | null = null
     try {
       const ask = (): Promise<Bitmap> => this.#deps.storeClient.keepRoot(peer, put, root, bitmap)
-      const answer = await this.#waitFor(peer, ask, total * CONFIRM_CHUNK_MS)
+      const answer = await this.#waitFor(peer, ask, bitmap.size * CONFIRM_CHUNK_MS)
       lacking = answer.bytes
-      const lacks = answer.and(bitmap).size
-      if (lacks === 0) log('put %s: %s confirms root %s, chunks: %d', nameOfId(put), peer, nameOf(root), total)
-      else log('put %s: %s lacks %d of the %d chunks that it is to keep', nameOfId(put), peer, lacks, total)
+      this.#story?.confirms(peer, root, { chunks: bitmap.size, lacking: answer.and(bitmap).size })
     } catch (error) {
-      this.#noteLost(peer)
-      log('put %s: %s did not confirm root %s: %s', nameOfId(put), peer, nameOf(root), reasonOf(error))
+      this.#news.noteLost(peer)
+      this.#story?.confirmsNot(peer, root, error)
     }
     this.#feed({ type: 'confirmed', peer, lacking })
   }
@@ -295,7 +231,7 @@ export class PutDriver {
       // The log room reports the push of a record without blocks.
       if (this.#putNumber !== null) this.#log('%s says %s', peer, verdict)
     } catch (error) {
-      this.#noteLost(peer)
+      this.#news.noteLost(peer)
       this.#log('%s did not answer the push: %s', peer, reasonOf(error))
     }
     this.#feed({ type: 'pushed', peer, answer })
@@ -330,11 +266,6 @@ export class PutDriver {
     } finally {
       end()
     }
-  }
-
-  /** A member that fails although it is connected would fail again, and slowly. */
-  #noteLost(peer: PeerId): void {
-    this.#lostUntilAtMs.set(peer, this.#deps.clock.monotonic() + AVOID_MS)
   }
 
   #log(text: string, ...args: LogValue[]): void {

@@ -38,6 +38,17 @@ export class PutStory {
     else this.#once(`${answer} ${peer}`, NOT_KEPT[answer], peer)
   }
 
+  /** Logs what a member said about the chunks that it was asked to confirm. */
+  confirms(peer: PeerId, root: BlockCid, { chunks, lacking }: { chunks: number; lacking: number }): void {
+    const { put } = this.#logs
+    if (lacking === 0) put('put %s: %s confirms root %s, chunks: %d', this.#name, peer, nameOf(root), chunks)
+    else put('put %s: %s lacks %d of the %d chunks that it is to keep', this.#name, peer, lacking, chunks)
+  }
+
+  confirmsNot(peer: PeerId, root: BlockCid, error: unknown): void {
+    this.#logs.put('put %s: %s did not confirm root %s: %s', this.#name, peer, nameOf(root), reasonOf(error))
+  }
+
   /** Logs that a member is silent, or is heard again. */
   silent(peer: PeerId, isSilent: boolean): void {
     if (isSilent) this.#once(`silent ${peer}`, '%s is silent: others are asked in its place', peer)
