@@ -95,15 +95,10 @@ export class Put {
    */
   readonly keep = async (blocks: AsyncIterable<SealedBlock>): Promise<FileRoot | null> => {
     let root: FileRoot | null = null
-    try {
-      await this.#forEach(blocks, block => {
-        if (block.root !== undefined) root = block.root
-        return this.#place(block, { isOurs: true })
-      })
-    } catch (error) {
-      this.#hasNoRoom = error instanceof NoSpaceError
-      throw error
-    }
+    await this.#forEach(blocks, (block, signal) => {
+      if (block.root !== undefined) root = block.root
+      return this.#place(block, { isOurs: true, signal })
+    })
     return root
   }
 
@@ -114,13 +109,13 @@ export class Put {
    */
   async keepStored(root: BlockCid, read: (cid: BlockCid) => Promise<Uint8Array>): Promise<void> {
     const { local, codec } = this.#deps
-    await this.#forEach(walkManifest(root, read, codec), async ({ cid, chunkIndex }) => {
+    await this.#forEach(walkManifest(root, read, codec), async ({ cid, chunkIndex }, signal) => {
       // A file of one chunk may be small, and a small block travels with the request, so its bytes must be read.
       const isHeld = isNode(root) && (await local.claimIfHere(cid, () => this.#claim(cid)))
       // Other callers may be reading the same buffer.
-      if (!isHeld) return this.#place({ cid, bytes: await read(cid), chunkIndex }, { isOurs: false })
+      if (!isHeld) return this.#place({ cid, bytes: await read(cid), chunkIndex }, { isOurs: false, signal })
       const { enough } = this.#driver.place({ cid, chunkIndex, sizeBytes: CHUNK_BYTES, inline: null })
-      return raceSignal(enough, this.#init.options.signal)
+      return raceSignal(enough, signal)
     })
   }
 
@@ -177,17 +172,24 @@ export class Put {
     this.#log('root %s, chunks: %d; kept by %s', nameOf(root), chunkCount, listOf(keepers))
   }
 
-  async #forEach<Block>(blocks: AsyncIterable<Block>, place: (block: Block) => Promise<void>): Promise<void> {
-    await forEachUntilFailure(blocks, { atOnce: PUT_WINDOW_BLOCKS, signal: this.#init.options.signal }, place)
+  async #forEach<Block>(
+    blocks: AsyncIterable<Block>,
+    place: (block: Block, signal: AbortSignal) => Promise<void>
+  ): Promise<void> {
+    try {
+      await forEachUntilFailure(blocks, { atOnce: PUT_WINDOW_BLOCKS, signal: this.#init.options.signal }, place)
+    } catch (error) {
+      this.#hasNoRoom = error instanceof NoSpaceError
+      throw error
+    }
   }
 
   /**
    * Keeps a block on this disk and on its owners. A block that was placed a moment ago is not placed again; only the
-   * new chunk index is noted. `isOurs` says that nobody else holds the buffer.
+   * new chunk index is noted.
    */
-  async #place({ cid, bytes, chunkIndex }: SealedBlock, { isOurs }: { isOurs: boolean }): Promise<void> {
+  async #place({ cid, bytes, chunkIndex }: SealedBlock, { isOurs, signal }: PlaceOptions): Promise<void> {
     const { local, window } = this.#deps
-    const { signal } = this.#init.options
     if (chunkIndex === null) this.#renewal.addNode(cid)
     else this.#renewal.addChunk(cid, chunkIndex)
     const known = this.#recent.get(blockKey(cid))
@@ -207,9 +209,9 @@ export class Put {
     }
     const placed = Promise.all([kept, raceSignal(placing.enough, signal)])
       .then(() => {})
-      // Nobody awaits `letGo`. The block leaves the window only once it is written, because until then members can pull
-      // it only from there.
-      .finally(() => void letGo())
+      // The block leaves the window only once it is written, because until then members can pull it only from there. A
+      // put that fails waits for the write too, so that nothing of it goes on after its end.
+      .finally(letGo)
     this.#remember(cid, { chunkIndex, placed })
     return placed
   }
@@ -228,6 +230,13 @@ export class Put {
     const log = this.#deps.logs.put
     if (log.enabled) log(`put %s: ${text}`, nameOfId(this.#init.putNumber), ...args)
   }
+}
+
+interface PlaceOptions {
+  /** True if nobody else holds the buffer of the block. */
+  isOurs: boolean
+  /** Fires when the put has failed or its caller has gone. */
+  signal: AbortSignal
 }
 
 /** Resolves once a promise has settled, with true if it was fulfilled. Its failure is reported elsewhere. */
