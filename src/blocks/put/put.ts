@@ -138,7 +138,7 @@ export class Put {
     // Once a record refers to these blocks, the record keeps them, and the put's claims may end.
     endWithRecord(root, putId)
     const end = whenSlow(clock, logs.put, () => {
-      const waiting = [...state.members].filter(([, member]) => isWaitedFor(member)).map(([peer]) => peer)
+      const waiting = [...state.members].filter(([, member]) => isWaitedFor(state, member)).map(([peer]) => peer)
       this.#log('still waits for %s to confirm the root', listOf(waiting))
     })
     try {
