@@ -203,15 +203,17 @@ export class Put {
     const inline = sizeBytes < INLINE_BLOCK_BYTES_MAX ? bytes : null
     const placing = this.#driver.place({ cid, chunkIndex, sizeBytes, inline })
     const kept = local.keep(cid, bytes, () => this.#claim(cid))
-    const letGo = async (): Promise<void> => {
-      const isKept = await isFulfilled(kept)
-      if (release(new Set(placing.keptBy())) && isKept && isOurs) local.returnBuffer(bytes)
+    const place = async (): Promise<void> => {
+      try {
+        await Promise.all([kept, raceSignal(placing.enough, signal)])
+      } finally {
+        // The block leaves the window only once it is written, because until then members can pull it only from there.
+        // A put that fails waits for the write too, so that nothing of it goes on after its end.
+        const isKept = await isFulfilled(kept)
+        if (release(new Set(placing.keptBy())) && isKept && isOurs) local.returnBuffer(bytes)
+      }
     }
-    const placed = Promise.all([kept, raceSignal(placing.enough, signal)])
-      .then(() => {})
-      // The block leaves the window only once it is written, because until then members can pull it only from there. A
-      // put that fails waits for the write too, so that nothing of it goes on after its end.
-      .finally(letGo)
+    const placed = place()
     this.#remember(cid, { chunkIndex, placed })
     return placed
   }
