@@ -2,7 +2,7 @@ import type { IndexDb } from '../disk/index-db.ts'
 import { TABLES } from '../disk/tables.ts'
 import { ROOT_ENTRY } from '../format/entry.ts'
 import type { Path } from '../format/path.ts'
-import { compareBytes, utf8 } from '../util/bytes.ts'
+import { compareBytes, equalBytes, utf8 } from '../util/bytes.ts'
 import type { Clock } from '../util/clock.ts'
 import { pushAll } from '../util/push-all.ts'
 import type { Bodies } from './bodies.ts'
@@ -17,7 +17,7 @@ import { isSubstituteName, type Names } from './names.ts'
 import { Reachability } from './reachability.ts'
 import { readCounts } from './rows/counts-row.ts'
 import type { EntryRow } from './rows/entry-row.ts'
-import { directoryKey, entryOfKey } from './rows/keys.ts'
+import { DIRECTORY_TABLES, decodeDirectoryValue, directoryKey, entryOfKey } from './rows/keys.ts'
 import type { DirectoryNode, TreeNode } from './tree-node.ts'
 
 export interface TreeOptions {
@@ -99,14 +99,23 @@ export class Tree {
     return this.#entries.get(id)
   }
 
-  /** Yields the entries that are shown directly below one directory. */
-  async *childrenOf(directory: Uint8Array): AsyncGenerator<{ id: Uint8Array; name: string }> {
+  /**
+   * Yields the entries that are shown directly below one directory, by their ids: those after the key `after`. Deleted
+   * directories that show again come last.
+   */
+  async *childrenOf(directory: Uint8Array, after?: Uint8Array): AsyncGenerator<ChildEntry> {
     const reachability = new Reachability(this.#index)
-    for await (const { key } of this.#index.range(directoryKey(TABLES.children, directory))) {
-      const id = entryOfKey(key)
-      if (await reachability.endsCycle(id)) continue
-      const body = await this.#entries.placeBody(id)
-      if (body !== undefined) yield { id, name: body.name }
+    for (const table of DIRECTORY_TABLES) {
+      const prefix = directoryKey(table, directory)
+      if (after !== undefined && compareBytes(after.subarray(0, 1), prefix.subarray(0, 1)) > 0) continue
+      const isAfter = after !== undefined && equalBytes(after.subarray(0, 1), prefix.subarray(0, 1))
+      for await (const { key, value } of this.#index.range(prefix, { after: isAfter ? after : undefined })) {
+        const id = entryOfKey(key)
+        const { kind } = decodeDirectoryValue(value)
+        if (table === TABLES.deletedDirectories && !(await this.#groups.hasLiveBelow(id))) continue
+        if (kind === 'directory' && (await reachability.endsCycle(id))) continue
+        yield { id, kind, key }
+      }
     }
   }
 
@@ -114,6 +123,14 @@ export class Tree {
   async countFiles(): Promise<number> {
     return (await readCounts(this.#index)).files
   }
+}
+
+/** An entry directly below a directory. */
+export interface ChildEntry {
+  id: Uint8Array
+  kind: 'file' | 'directory'
+  /** Its row, which says where a later call goes on. */
+  key: Uint8Array
 }
 
 export function rootNode(): DirectoryNode {
