@@ -67,14 +67,19 @@ export class NameGroups {
     return group
   }
 
-  /** Returns true if a directory has anything below it, at any depth, that is not deleted. */
+  /**
+   * Returns true if a directory has anything below it, at any depth, that is not deleted. A directory that ends a cycle
+   * shows at `/` and not there.
+   */
   async hasLiveBelow(directory: Uint8Array): Promise<boolean> {
     const { index } = this.#options
+    const reachability = new Reachability(index)
     // Visit each directory once, since deleted directories may form a cycle too. The loop also visits the directories
     // that it adds.
     const below = new Map([[toHex(directory), directory]])
     for (const at of below.values()) {
-      if (await index.hasAny(directoryKey(TABLES.children, at))) return true
+      for await (const { key } of index.range(directoryKey(TABLES.children, at)))
+        if (!(await reachability.endsCycle(entryOfKey(key)))) return true
       for await (const { key } of index.range(directoryKey(TABLES.deletedDirectories, at))) {
         const entry = entryOfKey(key)
         below.set(toHex(entry), entry)

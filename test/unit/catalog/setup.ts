@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict'
-import { Author } from '../../../src/catalog/author.ts'
+import { Author, type Content } from '../../../src/catalog/author.ts'
 import { Bodies } from '../../../src/catalog/bodies.ts'
 import { Catalog } from '../../../src/catalog/catalog.ts'
 import { pastOf } from '../../../src/catalog/heads.ts'
@@ -92,6 +92,12 @@ export function fileWith(text: string, at: { parent?: Uint8Array; name: string }
     rootEpoch: epoch.id,
     body: { parent: ROOT_ENTRY, ...at, kind: 'file' as const, size: content.byteLength, mtime: 0, content }
   }
+}
+
+/** The content that a put of this text would link. */
+export function contentOf(text: string): Content {
+  const { root, rootEpoch, body } = fileWith(text, { name: '' })
+  return { root, rootEpoch, size: body.size, mtime: 0, content: body.content }
 }
 
 export function directoryAt(name: string, parent: Uint8Array = ROOT_ENTRY) {
@@ -205,6 +211,16 @@ export class Setup {
   /** The paths of everything that the tree shows. */
   async paths(): Promise<string[]> {
     return (await this.listing()).map(line => line.split(' | ')[0] as string)
+  }
+
+  /** The path and the text of each file that the tree shows. */
+  async contents(directory: DirectoryNode = rootNode()): Promise<string[]> {
+    const lines: string[] = []
+    for await (const node of this.tree.list(directory)) {
+      if (node.kind === 'directory') lines.push(...(await this.contents(node)))
+      else lines.push(`/${node.path.join('/')} ${Buffer.from(node.body?.content ?? []).toString()}`)
+    }
+    return lines
   }
 
   async at(path: string): Promise<TreeNode | undefined> {
