@@ -39,6 +39,11 @@ export class Puts {
     return this.#open(options, this.#small.next(), { isShared: true })
   }
 
+  /** True while any put is under way. */
+  get hasAny(): boolean {
+    return this.#underWay.hasAny
+  }
+
   isUnderWay(putId: PutId): boolean {
     return this.#underWay.has(putId)
   }
