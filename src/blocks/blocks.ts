@@ -12,11 +12,9 @@ import {
   composeHandoff,
   composeLocalStore,
   composePuts,
-  composeRepair,
-  composeSweep,
-  type Repairing,
   serveProtocols
 } from './compose.ts'
+import { composeRepair, composeSweep, type Repairing } from './compose-repair.ts'
 import type { Fetched, Fetcher } from './fetch/fetcher.ts'
 import type { PeerHealth } from './fetch/peer-health.ts'
 import type { PutId } from './hold/claims.ts'

@@ -39,7 +39,7 @@ export class Puts {
     return this.#open(options, this.#small.next(), { isShared: true })
   }
 
-  /** True while any put is under way. */
+  /** True while a put is under way. */
   get hasAny(): boolean {
     return this.#underWay.hasAny
   }
