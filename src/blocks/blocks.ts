@@ -10,28 +10,25 @@ import {
   composeForOthers,
   composeHandoff,
   composeLocalStore,
+  composePuts,
   composeRepair,
   composeSweep,
   type Repairing,
   serveProtocols
 } from './compose.ts'
-import { PUT_NUMBER_BYTES } from './constants.ts'
 import { confirmedCopies } from './fetch/confirmed-copies.ts'
 import type { Fetched, Fetcher } from './fetch/fetcher.ts'
 import type { PeerHealth } from './fetch/peer-health.ts'
-import { type Claims, putIdOf } from './hold/claims.ts'
+import type { PutId } from './hold/claims.ts'
 import type { BadBlocks, LocalBlocks } from './hold/local-blocks.ts'
 import type { Keeper } from './keep/keeper.ts'
 import type { BlocksOptions } from './options.ts'
 import type { StoreClient } from './protocol/store-client.ts'
-import { Acknowledgement, type AcknowledgementDeps, type PutOutcome } from './put/acknowledgement.ts'
-import type { AckMembers } from './put/acks-wanted.ts'
+import type { PutOutcome } from './put/acknowledgement.ts'
 import type { HintedHandoff } from './put/handoff.ts'
 import type { KeptFile } from './put/kept-file.ts'
-import { type PutLogs, putLogs } from './put/logs.ts'
-import { Put, type PutDeps, type PutOptions } from './put/put.ts'
-import { PutsUnderWay } from './put/puts-under-way.ts'
-import { SmallPutNumbers } from './put/small-puts.ts'
+import type { Put, PutOptions } from './put/put.ts'
+import type { Puts } from './put/puts.ts'
 import { PutWindow } from './put/window.ts'
 import { currentRanking, type Ranking } from './rank.ts'
 import type { RecordRef } from './record-ref.ts'
@@ -70,7 +67,6 @@ export class Blocks {
   readonly #options: BlocksOptions
   readonly #rank: () => Ranking
   readonly #local: LocalBlocks
-  readonly #claims: Claims
   readonly #health: PeerHealth
   readonly #fetcher: Fetcher
   readonly #storeClient: StoreClient
@@ -78,15 +74,10 @@ export class Blocks {
   readonly #repairing: Repairing
   readonly #handoff: HintedHandoff
   readonly #sweeper: Sweeper
-  readonly #window = new PutWindow()
-  readonly #putLogs: PutLogs
-  readonly #underWay = new PutsUnderWay()
-  readonly #small: SmallPutNumbers
+  readonly #puts: Puts
 
   constructor(options: BlocksOptions) {
     this.#options = options
-    this.#putLogs = putLogs(options.logger)
-    this.#small = new SmallPutNumbers(options.clock, options.chance)
     this.#rank = currentRanking(options.view)
     const onBadBlock: BlocksOptions['onBadBlock'] = error => {
       options.onBadBlock(error)
@@ -97,15 +88,17 @@ export class Blocks {
     const clients = composeClients(base)
     const fetching = composeFetching(base, held, clients)
     const keeping = composeForOthers(base, held, fetching)
-    const { local, claims } = held
+    const { local } = held
     const { storeClient } = clients
     const { keeper } = keeping
-    serveProtocols(base, { local, window: this.#window }, clients, keeping)
+    const window = new PutWindow()
+    serveProtocols(base, { local, window }, clients, keeping)
     this.#repairing = composeRepair(base, held, fetching, { storeClient, keeper })
     this.#handoff = composeHandoff(base, storeClient, fetching.readNode)
-    this.#sweeper = composeSweep(base, held, this.#repairing, put => this.#underWay.has(put))
+    this.#sweeper = composeSweep(base, held, this.#repairing, put => this.#puts.isUnderWay(put))
+    const abandon = (put: PutId): void => this.#sweeper.abandon(put)
+    this.#puts = composePuts(base, { ...held, window }, { clients, fetching, keeper, abandon })
     this.#local = local
-    this.#claims = claims
     this.#health = clients.health
     this.#fetcher = fetching.fetcher
     this.#storeClient = storeClient
@@ -134,7 +127,7 @@ export class Blocks {
 
   /** Begins to store a file. The caller must close the put. */
   openPut(options: PutOptions): Put {
-    return this.#open(options, this.#options.chance.bytes(PUT_NUMBER_BYTES))
+    return this.#puts.open(options)
   }
 
   /**
@@ -142,19 +135,16 @@ export class Blocks {
    * opened at about the same time, so that one call can ask a member to keep many blocks.
    */
   openSmallPut(options: PutOptions): Put {
-    return this.#open(options, this.#small.next(), { isShared: true })
+    return this.#puts.openSmall(options)
   }
 
   /**
    * Pushes the record of a file until enough members have acknowledged it. `kept` is what the put returned for the
    * file's blocks, or null if the record has no blocks. Throws a `NotEnoughCopiesError` if an explicit `ack` was not
-   * reached.
+   * reached, or if some block is on no member at all.
    */
-  async pushRecord(record: Statement<'entry'>, kept: KeptFile | null, options: PutOptions): Promise<PutOutcome> {
-    const { push, announce } = this.#options
-    const hasAll: AcknowledgementDeps['hasAll'] = (root, put) => this.#keeper.hasAll(root, put)
-    const deps = { ...this.#putDeps(), push, announce, hasAll }
-    return new Acknowledgement(deps, options, record, kept).run()
+  pushRecord(record: Statement<'entry'>, kept: KeptFile | null, options: PutOptions): Promise<PutOutcome> {
+    return this.#puts.push(record, kept, options)
   }
 
   /** Returns a block's verified bytes, from this disk or another member, and who delivered them. */
@@ -268,33 +258,4 @@ export class Blocks {
   static readonly referenceOps = recordReferenceOps
   /** Returns the key of that claim, which stays as long as the record. */
   static readonly referenceKey = recordReferenceKey
-
-  /** Small puts share a number, so none of them may end the claims of all. */
-  #open(options: PutOptions, number: Uint8Array, { isShared = false } = {}): Put {
-    const putId = putIdOf(this.#options.self, number)
-    const deps: PutDeps = {
-      ...this.#putDeps(),
-      codec: this.#options.codec,
-      local: this.#local,
-      claims: this.#claims,
-      window: this.#window,
-      endWithRecord: (root, put) => this.#keeper.endWithRecord(root, put)
-    }
-    const abandon = (): void => this.#sweeper.abandon(putId)
-    const onClose = this.#underWay.begin(putId, ({ hasNoRoom }) => hasNoRoom && !isShared && abandon())
-    return new Put(deps, { options, putNumber: number, putId, onClose })
-  }
-
-  #putDeps(): AckMembers & Pick<PutDeps, 'clock' | 'logs' | 'storeClient'> {
-    const { self, clock, admitted } = this.#options
-    return {
-      self,
-      clock,
-      logs: this.#putLogs,
-      storeClient: this.#storeClient,
-      ranking: this.#rank,
-      admitted,
-      isAvoided: (peer: PeerId) => this.#health.isAvoided(peer)
-    }
-  }
 }

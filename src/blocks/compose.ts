@@ -1,3 +1,4 @@
+import type { BlockCid } from '../format/cid.ts'
 import type { PeerId } from '../format/peer-id.ts'
 import { reasonOf } from '../util/logger.ts'
 import { Fetcher } from './fetch/fetcher.ts'
@@ -15,6 +16,9 @@ import { GetServer } from './protocol/get-server.ts'
 import { StoreClient } from './protocol/store-client.ts'
 import { StoreServer } from './protocol/store-server.ts'
 import { HintedHandoff } from './put/handoff.ts'
+import { putLogs } from './put/logs.ts'
+import { Puts } from './put/puts.ts'
+import { SilenceWatch } from './put/silence.ts'
 import type { PutWindow } from './put/window.ts'
 import type { Ranking } from './rank.ts'
 import { Evictor } from './repair/evict.ts'
@@ -48,6 +52,8 @@ export interface Clients {
   health: PeerHealth
   gets: GetClient
   storeClient: StoreClient
+  /** Which peers show no sign of life while a put waits for them. */
+  silence: SilenceWatch
   /** Counts a fault of a peer, in this room and in the callback that the room was given. */
   onFault: (peer: PeerId) => void
 }
@@ -93,8 +99,10 @@ export function composeClients({ host, clock, logger, onFault: onFaultAbove }: B
     onFaultAbove(peer)
   }
   const gets = new GetClient({ host, clock, onFault })
-  const storeClient = new StoreClient({ host, clock, logger, onFault })
-  return { health, gets, storeClient, onFault }
+  const silence = new SilenceWatch(clock)
+  const onAnswer = (peer: PeerId): void => silence.noteAnswer(peer)
+  const storeClient = new StoreClient({ host, clock, logger, onFault, onAnswer })
+  return { health, gets, storeClient, silence, onFault }
 }
 
 /** Builds the parts that get a block from disk or from another member. */
@@ -128,7 +136,7 @@ export function composeForOthers(base: Base, { claims, local, holds }: LocalStor
 export function serveProtocols(
   { host, clock, isAdmitted, codec }: Base,
   { local, window }: { local: LocalBlocks; window: PutWindow },
-  { storeClient, onFault }: Clients,
+  { storeClient, silence, onFault }: Clients,
   { keeper, granter }: ForOthers
 ): void {
   const nodeCodecs = [codec.code]
@@ -139,6 +147,7 @@ export function serveProtocols(
     nodeCodecs,
     read: async (cid, signal, peer) => {
       storeClient.noteActivity(peer)
+      silence.notePull(peer)
       return window.get(cid, peer) ?? local.get(cid, signal)
     },
     onFault
@@ -225,4 +234,39 @@ export function composeSweep(
   const isVerified = (): boolean => store.isVerified && repair.hasWalkedAll
   const onOrphansFreed = (): Promise<void> => endOrphans(store.index)
   return new Sweeper({ clock, logger, ...held, isUnderWay, mayFree, isVerified, onOrphansFreed, onError })
+}
+
+/** Builds the part that stores files here and on other members. */
+export function composePuts(
+  base: Base,
+  { claims, local, window }: LocalStore & { window: PutWindow },
+  { clients, fetching, keeper, abandon }: PutParts
+): Puts {
+  const { self, clock, chance, logger, codec, ranking, admitted, push, announce } = base
+  const { storeClient, silence, health } = clients
+  const shared = {
+    self,
+    clock,
+    chance,
+    logs: putLogs(logger),
+    codec,
+    local,
+    claims,
+    window,
+    storeClient,
+    silence
+  }
+  const isAvoided = (peer: PeerId): boolean => health.isAvoided(peer)
+  const read = async (cid: BlockCid): Promise<Uint8Array> => (await fetching.fetcher.fetch(cid)).bytes
+  const hasAll = keeper.hasAll.bind(keeper)
+  const endWithRecord = keeper.endWithRecord.bind(keeper)
+  return new Puts({ ...shared, ranking, admitted, isAvoided, push, announce, hasAll, endWithRecord, read, abandon })
+}
+
+export interface PutParts {
+  clients: Clients
+  fetching: Fetching
+  keeper: Keeper
+  /** Lets the claims of a put of ours end soon. */
+  abandon: (put: PutId) => void
 }

@@ -85,6 +85,14 @@ export const BEHIND_MAX = 64
 export const REPEATS_MAX = 1_024
 /** How long a put waits for members that it does not need, so that it can count them too. */
 export const STRAGGLERS_MS = 250
+/**
+ * If a member shows no sign of life for this long, and for this many times as long as it usually is quiet, a put asks
+ * the next in rank too. The silent member may still answer.
+ */
+export const SILENCE_MS = 2_000
+export const SILENCE_GAPS = 4
+/** How much longer a member may be quiet for each chunk that it is asked to confirm: it looks each of them up. */
+export const CONFIRM_CHUNK_MS = 0.25
 /** After waiting this long for members, a put logs which of them it is waiting for. */
 export const PUT_SLOW_MS = 2_000
 /** How often a put that lacks copies looks for newly connected members. */

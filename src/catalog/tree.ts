@@ -14,8 +14,8 @@ import { assertListable, NameGroups } from './listing/name-groups.ts'
 import { NodeBuilder } from './listing/node-builder.ts'
 import { Unreachable } from './listing/unreachable.ts'
 import { isSubstituteName, type Names } from './names.ts'
-import { Reachability } from './reachability.ts'
-import { readCounts } from './rows/counts-row.ts'
+import { readFileCount } from './rows/counts-row.ts'
+import { endsCycle } from './rows/cycles.ts'
 import type { EntryRow } from './rows/entry-row.ts'
 import { directoryKey, entryOfKey } from './rows/keys.ts'
 import type { DirectoryNode, TreeNode } from './tree-node.ts'
@@ -44,8 +44,8 @@ export class Tree {
     this.#entries = new Entries({ index, bodies, depthOf })
     this.#groups = new NameGroups({ index })
     this.#builder = new NodeBuilder({ entries: this.#entries, bodies })
-    const [entries, groups, builder] = [this.#entries, this.#groups, this.#builder]
-    this.#unreachable = new Unreachable({ index, clock, entries, groups, builder })
+    const [entries, builder] = [this.#entries, this.#builder]
+    this.#unreachable = new Unreachable({ index, clock, entries, builder })
   }
 
   /**
@@ -101,18 +101,17 @@ export class Tree {
 
   /** Yields the entries that are shown directly below one directory. */
   async *childrenOf(directory: Uint8Array): AsyncGenerator<{ id: Uint8Array; name: string }> {
-    const reachability = new Reachability(this.#index)
     for await (const { key } of this.#index.range(directoryKey(TABLES.children, directory))) {
       const id = entryOfKey(key)
-      if (await reachability.endsCycle(id)) continue
+      if (await endsCycle(this.#index, id)) continue
       const body = await this.#entries.placeBody(id)
       if (body !== undefined) yield { id, name: body.name }
     }
   }
 
   /** Returns the number of files that are not deleted. */
-  async countFiles(): Promise<number> {
-    return (await readCounts(this.#index)).files
+  countFiles(): Promise<number> {
+    return readFileCount(this.#index)
   }
 }
 

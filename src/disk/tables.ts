@@ -18,7 +18,7 @@ export const TABLES = {
   compared: 'V',
   /** The entries that a directory shows. */
   children: 'd',
-  /** How many files there are, and how many deleted directories. */
+  /** How many files there are. */
   counts: 'C',
   /** The state that results from the records of an entry. */
   entries: 'e',
@@ -40,9 +40,9 @@ export const TABLES = {
   lost: 'D',
   /** The facts that the index stores about itself. */
   meta: 'm',
-  /** Entries by directory and name, deleted directories included. */
+  /** The entries that show, by directory and name. */
   names: 'n',
-  /** Directories that were in a cycle when one of that cycle was last moved. */
+  /** Directories that are in a cycle. */
   cycles: 'o',
   /** Claims of puts, by the time at which they expire. */
   expiries: 'p',
@@ -64,7 +64,7 @@ export const TABLES = {
   waiting: 'w',
   /** Early statements, which are stamped too far ahead, by their stamp. */
   early: 'z',
-  /** Deleted directories, and their former places. */
+  /** Deleted directories that do not show, and their places. */
   deletedDirectories: 'x',
   /** The newest stamp of each author. */
   newestStamps: 'N'

@@ -15,6 +15,7 @@ import { type ComponentLogger, debugLogger, reasonOf } from '../util/logger.ts'
 import { checkDial, checkListen, parseAddress } from '../wire/addresses.ts'
 import { isOfAnotherNetwork, secretsOf } from './identity.ts'
 import { Node } from './node.ts'
+import { systemPlatform } from './platform.ts'
 import { defaultListen, rememberPorts } from './ports.ts'
 import { type StackOptions, startStack } from './stack.ts'
 
@@ -132,7 +133,8 @@ async function buildNode(options: BuildOptions, directory: DataDirectory, unlock
   const secrets = await secretsOf(options, files)
   const hasDefaultPorts = options.listen === undefined && options.transports === undefined
   const given = options.listen ?? (hasDefaultPorts ? await defaultListen(files) : [])
-  const fixed = { options, files, secrets, storeId, clock, chance, logger, onEvent }
+  const platform = systemPlatform(options)
+  const fixed = { options, files, platform, secrets, storeId, clock, chance, logger, onEvent }
   const defaults = { replicas: copiesOf(options.replicas) ?? REPLICAS_DEFAULT, ack: copiesOf(options.ack) }
   const reserve = new Reserve({ files, chance, logger })
   const node = new Node({

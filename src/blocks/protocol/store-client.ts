@@ -36,6 +36,8 @@ export interface StoreClientOptions {
   clock: Clock
   logger: ComponentLogger
   onFault: (peer: PeerId) => void
+  /** Called with each answer of a peer: a sign of life. */
+  onAnswer?: ((peer: PeerId) => void) | undefined
 }
 
 /**
@@ -147,6 +149,7 @@ export class StoreClient {
       const call = this.#callers.call(peer, fields, { body, timeoutMs: KEEP_TIMEOUT_MS })
       const reply = await raceSignal(call, lane.ended.signal)
       lane.idleTimer.noteActivity()
+      this.#options.onAnswer?.(peer)
       return reply
     } catch (error) {
       // The requests that are queued behind this one would fail too, only later, so end them now.

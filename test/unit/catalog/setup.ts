@@ -184,18 +184,16 @@ export class Setup {
     return lines
   }
 
-  /** Checks the rows of names against the rows of both directory tables. */
+  /** Checks the rows of names against the rows of the table of children. */
   async #checkNames(): Promise<void> {
     const byName = new Map<string, Array<{ key: Uint8Array; value: Uint8Array }>>()
-    for (const table of [TABLES.children, TABLES.deletedDirectories])
-      for await (const row of this.index.range(indexKey(table))) {
-        const name = toHex(nameKeyOf(row.key))
-        byName.set(name, [...(byName.get(name) ?? []), row])
-      }
+    for await (const row of this.index.range(indexKey(TABLES.children))) {
+      const name = toHex(nameKeyOf(row.key))
+      byName.set(name, [...(byName.get(name) ?? []), row])
+    }
     const expected = [...byName].map(([name, rows]) => {
       const [{ key, value }] = rows as [{ key: Uint8Array; value: Uint8Array }]
-      const isOne = rows.length === 1 && key[0] === TABLES.children.charCodeAt(0)
-      return [name, isOne ? toHex(key.subarray(-16)) + toHex(value) : '']
+      return [name, rows.length === 1 ? toHex(key.subarray(-16)) + toHex(value) : '']
     })
     const actual: string[][] = []
     for await (const { key, value } of this.index.range(indexKey(TABLES.names))) actual.push([toHex(key), toHex(value)])
