@@ -17,7 +17,11 @@ type Reasons = Record<string, string>
 const NOT_AWAITED: Reasons = {
   'blocks/protocol/store-client.ts: lane.large.close': 'a batcher rejects its items, and its end never fails',
   'blocks/protocol/store-client.ts: lane.small.close': 'a batcher rejects its items, and its end never fails',
-  'blocks/put/placer.ts: asking.finally': 'an ask that fails is an answer',
+  'blocks/put/put-driver.ts: this.#checkOwn': 'it catches what the disk throws',
+  'blocks/put/put-driver.ts: this.#confirm': 'a member that fails is an answer',
+  'blocks/put/put-driver.ts: this.#keep': 'a member that fails is an answer',
+  'blocks/put/put-driver.ts: this.#push': 'a member that fails is an answer',
+  'blocks/put/put-driver.ts: this.#restoreOwn': 'it catches what the disk throws',
   'blocks/put/renewal.ts: this.#worker.stop': 'a worker catches what its rounds throw',
   'blocks/repair/queue.ts: this.#addAll': 'its chain ends with a catch',
   'blocks/repair/queue.ts: this.#allDone': 'it waits for promises that only resolve',
@@ -43,7 +47,6 @@ const NOT_AWAITED: Reasons = {
 
 /** `Promise.all(list)` of a list that was filled before: its promises must not reject until then. */
 const COLLECTED: Reasons = {
-  'blocks/put/placer.ts: this.#underWay': 'an ask that fails is an answer',
   'blocks/repair/read-repair.ts: this.#underWay': 'each has its own catch',
   'blocks/repair/repair.ts: pulls': 'each has a catch from the start',
   'disk/blockstore.ts: underWay': 'each has a catch from the start',
@@ -58,8 +61,7 @@ const STORED: Reasons = {
   'blocks/fetch/source-race.ts: #asked': 'an ask that fails is an answer',
   'blocks/fetch/source-race.ts: #hedge': 'it has a catch from the start',
   'blocks/hold/reference-lookup.ts: #nodes': 'the caller that makes it awaits it',
-  'blocks/put/block-placement.ts: enough': 'it only resolves',
-  'blocks/put/placer.ts: #underWay': 'an ask that fails is an answer',
+  'blocks/put/put-ports.ts: enough': 'it only resolves',
   'blocks/put/put.ts: #recent': 'the caller that makes it awaits it',
   'blocks/repair/read-repair.ts: #underWay': 'each has its own catch',
   'blocks/repair/repair.ts: pulls': 'each has a catch from the start',
