@@ -17,11 +17,12 @@ import {
 } from './compose.ts'
 import { PUT_NUMBER_BYTES } from './constants.ts'
 import { confirmedCopies } from './fetch/confirmed-copies.ts'
-import type { Fetched, Fetcher } from './fetch/fetcher.ts'
+import type { Fetched, Fetcher, FetchOptions } from './fetch/fetcher.ts'
 import type { PeerHealth } from './fetch/peer-health.ts'
 import { type Claims, putIdOf } from './hold/claims.ts'
 import type { BadBlocks, LocalBlocks } from './hold/local-blocks.ts'
 import type { Keeper } from './keep/keeper.ts'
+import { Memory } from './memory.ts'
 import type { BlocksOptions } from './options.ts'
 import type { StoreClient } from './protocol/store-client.ts'
 import { Acknowledgement, type AcknowledgementDeps, type PutOutcome } from './put/acknowledgement.ts'
@@ -67,6 +68,8 @@ export type { Put, PutOptions } from './put/put.ts'
 export class Blocks {
   /** All background workers of this room. `start` starts them. */
   readonly workers: readonly Worker[]
+  /** The memory for the bytes of blocks. */
+  readonly memory: Memory
   readonly #options: BlocksOptions
   readonly #rank: () => Ranking
   readonly #local: LocalBlocks
@@ -92,7 +95,8 @@ export class Blocks {
       options.onBadBlock(error)
       this.#repairing.repair.noteBad(error.cid)
     }
-    const base: Base = { ...options, onBadBlock, ranking: this.#rank }
+    this.memory = new Memory(options.clock)
+    const base: Base = { ...options, onBadBlock, ranking: this.#rank, memory: this.memory }
     const held = composeLocalStore(base)
     const clients = composeClients(base)
     const fetching = composeFetching(base, held, clients)
@@ -157,8 +161,14 @@ export class Blocks {
     return new Acknowledgement(deps, options, record, kept).run()
   }
 
-  /** Returns a block's verified bytes, from this disk or another member, and who delivered them. */
-  async read(cid: BlockCid, options: { signal?: AbortSignal | undefined } = {}): Promise<Fetched> {
+  /**
+   * Returns a block's verified bytes, from this disk or another member, and who delivered them. The caller has a lease for
+   * them.
+   */
+  async read(
+    cid: BlockCid,
+    options: Pick<FetchOptions, 'signal' | 'author' | 'replicas' | 'bytesMax'> = {}
+  ): Promise<Fetched> {
     const fetched = await this.#fetcher.fetch(cid, options)
     return fetched.from === this.#options.self ? fetched : this.#repairing.readRepair.keep(cid, fetched)
   }
@@ -278,6 +288,7 @@ export class Blocks {
       local: this.#local,
       claims: this.#claims,
       window: this.#window,
+      memory: this.memory.puts,
       endWithRecord: (root, put) => this.#keeper.endWithRecord(root, put)
     }
     const abandon = (): void => this.#sweeper.abandon(putId)

@@ -8,7 +8,9 @@ import { Holds } from './hold/holds.ts'
 import { LocalBlocks } from './hold/local-blocks.ts'
 import { HoldGranter } from './keep/granter.ts'
 import { Keeper } from './keep/keeper.ts'
+import { ServedBlocks } from './keep/served-blocks.ts'
 import type { ReadNode } from './manifest-walk.ts'
+import type { Memory } from './memory.ts'
 import type { BlocksOptions } from './options.ts'
 import { GetClient } from './protocol/get-client.ts'
 import { GetServer } from './protocol/get-server.ts'
@@ -34,6 +36,7 @@ import { Sweeper } from './repair/sweep.ts'
 export interface Base extends BlocksOptions {
   /** The ranking of the current view. */
   ranking: () => Ranking
+  memory: Memory
 }
 
 /** The blocks on this disk, the claims that say why they stay, and the promises that were made about them. */
@@ -99,7 +102,7 @@ export function composeClients({ host, clock, logger, onFault: onFaultAbove }: B
 
 /** Builds the parts that get a block from disk or from another member. */
 export function composeFetching(base: Base, { local }: LocalStore, { health, gets }: Clients): Fetching {
-  const { self, clock, logger, ranking, admitted } = base
+  const { self, clock, logger, ranking, admitted, memory } = base
   const fetcher = new Fetcher({
     self,
     clock,
@@ -108,10 +111,11 @@ export function composeFetching(base: Base, { local }: LocalStore, { health, get
     health,
     ranking,
     admitted,
-    ask: (peer, cid, signal) => gets.get(peer, cid, signal)
+    ask: (peer, cid, options) => gets.get(peer, cid, options),
+    hedges: memory.hedges
   })
   const readNode: ReadNode = async cid => (await fetcher.fetch(cid)).bytes
-  return { fetcher, puller: new BlockPuller(fetcher, local), readNode }
+  return { fetcher, puller: new BlockPuller(fetcher, local, memory.pulls), readNode }
 }
 
 /** Builds the part that keeps blocks for other members' puts, and the part that promises and proves replicas. */
@@ -126,12 +130,13 @@ export function composeForOthers(base: Base, { claims, local, holds }: LocalStor
 
 /** Begins to answer `/dfs/get` and `/dfs/store`. Blocks of a put under way are served from memory, out of `window`. */
 export function serveProtocols(
-  { host, clock, isAdmitted, codec }: Base,
+  { host, clock, isAdmitted, codec, memory }: Base,
   { local, window }: { local: LocalBlocks; window: PutWindow },
   { storeClient, onFault }: Clients,
   { keeper, granter }: ForOthers
 ): void {
   const nodeCodecs = [codec.code]
+  const served = new ServedBlocks({ clock, memory: memory.serves, local, window })
   new GetServer({
     host,
     clock,
@@ -139,7 +144,7 @@ export function serveProtocols(
     nodeCodecs,
     read: async (cid, signal, peer) => {
       storeClient.noteActivity(peer)
-      return window.get(cid, peer) ?? local.get(cid, signal)
+      return served.read(cid, signal, peer)
     },
     onFault
   })

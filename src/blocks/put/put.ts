@@ -1,13 +1,15 @@
 import { NoSpaceError } from '../../disk/errors.ts'
 import type { BlockCid } from '../../format/cid.ts'
 import { blockKey, isNode } from '../../format/cid.ts'
-import { CHUNK_BYTES } from '../../format/constants.ts'
 import type { FileRoot, NodeCodec, SealedBlock } from '../../format/manifest.ts'
 import type { PeerId } from '../../format/peer-id.ts'
+import type { Budget, Lease } from '../../util/budget.ts'
+import { toHex } from '../../util/bytes.ts'
 import type { Clock } from '../../util/clock.ts'
 import { raceSignal } from '../../util/deadline.ts'
 import { forEachUntilFailure } from '../../util/for-each.ts'
 import { INLINE_BLOCK_BYTES_MAX, PUT_CLAIM_MS, PUT_WINDOW_BLOCKS, REPEATS_MAX, STRAGGLERS_MS } from '../constants.ts'
+import { boundOf } from '../fetch/source-asker.ts'
 import type { Claims, PutId } from '../hold/claims.ts'
 import type { LocalBlocks } from '../hold/local-blocks.ts'
 import { listOf, nameOf, nameOfId } from '../log-names.ts'
@@ -40,6 +42,8 @@ export interface PutDeps extends AckMembers {
   claims: Claims
   storeClient: StoreClient
   window: PutWindow
+  /** The memory of all puts. */
+  memory: Budget
   /** Lets this put's own claims on a file end once the references of a record have replaced them. */
   endWithRecord: (root: BlockCid, putId: PutId) => void
 }
@@ -106,6 +110,10 @@ export class Put {
     }
   }
 
+  /** Waits until this put may have so many more bytes in memory. */
+  readonly lease = (bytes: number): Promise<Lease> =>
+    this.#deps.memory.acquire(bytes, { owner: toHex(this.#init.putId), signal: this.#init.options.signal })
+
   /**
    * Keeps sealed blocks as they arrive. It takes more blocks only once earlier ones are on this disk and on as many
    * members as `ack` asks for, so that at most a window of blocks is in memory. Returns the root, or null for a stream
@@ -136,11 +144,25 @@ export class Put {
     await this.#forEach(walkManifest(root, read, codec), async ({ cid, chunkIndex }) => {
       // A file of one chunk may be small, and a small block travels with the request, so its bytes must be read.
       const isHeld = isNode(root) && (await local.claimIfHere(cid, () => this.#claim(cid)))
-      // Other callers may be reading the same buffer.
-      if (!isHeld) return this.#place({ cid, bytes: await read(cid), chunkIndex }, { isOurs: false })
-      const placing = this.#placer.ask({ cid, chunkIndex, sizeBytes: CHUNK_BYTES, inline: null })
+      if (!isHeld) return this.#readAndPlace({ cid, chunkIndex }, read)
+      const placing = this.#placer.ask({ cid, chunkIndex, sizeBytes: undefined, inline: null })
       return raceSignal(placing.enough, this.#init.options.signal)
     })
+  }
+
+  async #readAndPlace(
+    { cid, chunkIndex }: Pick<SealedBlock, 'cid' | 'chunkIndex'>,
+    read: (cid: BlockCid) => Promise<Uint8Array>
+  ): Promise<void> {
+    const lease = await this.lease(boundOf(cid))
+    try {
+      const bytes = await read(cid)
+      lease.shrink(bytes.byteLength)
+      // Other callers may be reading the same buffer.
+      await this.#place({ cid, bytes, chunkIndex, lease }, { isOurs: false })
+    } finally {
+      lease.release()
+    }
   }
 
   /**
@@ -205,17 +227,21 @@ export class Put {
    * Keeps a block on this disk and on its owners. A block that was placed a moment ago is not placed again; only the
    * new chunk index is noted. `isOurs` says that nobody else holds the buffer.
    */
-  async #place({ cid, bytes, chunkIndex }: SealedBlock, { isOurs }: { isOurs: boolean }): Promise<void> {
+  async #place(block: SealedBlock, { isOurs }: { isOurs: boolean }): Promise<void> {
+    const { cid, bytes, chunkIndex } = block
     const { local, window } = this.#deps
     const { signal } = this.#init.options
+    const passed = block.lease?.take()
     if (chunkIndex === null) this.#renewal.addNode(cid)
     else this.#renewal.addChunk(cid, chunkIndex)
     const known = this.#recent.get(blockKey(cid))
     if (known !== undefined) {
       if (chunkIndex !== null) known.placing.addChunk(chunkIndex)
+      passed?.release()
       return known.placed
     }
-    const release = await window.add(cid, bytes, signal)
+    const lease = passed ?? (await this.lease(bytes.byteLength))
+    const release = window.add(cid, bytes)
     const sizeBytes = bytes.byteLength
     const inline = sizeBytes < INLINE_BLOCK_BYTES_MAX ? bytes : null
     const placing = this.#placer.ask({ cid, chunkIndex, sizeBytes, inline })
@@ -223,6 +249,7 @@ export class Put {
     const letGo = async (): Promise<void> => {
       const isKept = await isFulfilled(kept)
       if (release(placing.keptBy) && isKept && isOurs) local.returnBuffer(bytes)
+      lease.release()
     }
     const placed = Promise.all([kept, raceSignal(placing.enough, signal)])
       .then(() => {})
