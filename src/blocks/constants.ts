@@ -101,9 +101,9 @@ export const PULL_PEER_BYTES_MAX = 20 << 20
 export const GET_WINDOW_BLOCKS = 8
 /**
  * The most bytes of blocks in memory, over all gets: each has the one that its reader is at, and what is left is read
- * ahead. So 64 readers that pause do not make a further one wait.
+ * ahead. So a further reader waits only behind some fifty that pause.
  */
-export const GET_BYTES_MAX = 64 << 20
+export const GET_BYTES_MAX = 48 << 20
 /**
  * The most bytes of blocks that are being sent to members, and the most to one member. A member that does not read its
  * answers has no more than its share, and the rest is for members to which nothing is being sent.
