@@ -72,6 +72,11 @@ export interface Range {
 
 export interface GetOptions extends AbortOptions {
   range?: Range | undefined
+  /**
+   * Called if the reader has not come back for the next piece for a minute, and other readers wait for memory. The piece
+   * that it has counts as its own from then on. A server closes the connection then; others need not do anything.
+   */
+  onStalled?: (() => void) | undefined
 }
 
 /**
