@@ -199,7 +199,7 @@ export class CatalogProjection implements Projection {
   ): Promise<TreeRow & Pick<EntryUpdate, 'value'>> {
     const { names, depthOf } = this.#options
     if (state.heads.length === 0) return { ...ROW_WITHOUT_PLACE, value: undefined }
-    const { isDeleted, place } = showEntry(state, depthOf)
+    const { isDeleted, place, conflicts } = showEntry(state, depthOf)
     const body = await this.#bodyOf(place, arrived)
     const kind = body?.kind ?? 'file'
     // A deleted file has no place. A deleted directory keeps its place, since live entries may be below it.
@@ -207,8 +207,10 @@ export class CatalogProjection implements Projection {
     const name = shownName(body, entry)
     const isDamaged = name !== body?.name
     const parent = body?.parent ?? ROOT_ENTRY
-    const value = encodeDirectoryValue(kind, isDamaged, place.placed)
-    return { kind, isDeleted, isDamaged, isHidden: false, parent, name: names.hash(name), value }
+    const hash = names.hash(name)
+    const listed = { placed: place.placed, hasVersions: conflicts.length > 0, sealedName: names.seal(name, hash) }
+    const value = encodeDirectoryValue({ kind, isDamaged, ...listed })
+    return { kind, isDeleted, isDamaged, isHidden: false, parent, name: hash, value }
   }
 
   /**

@@ -16,7 +16,7 @@ export const TABLES = {
   claims: 'c',
   /** Members with whose logs this member has compared its own since the index was last in doubt. */
   compared: 'V',
-  /** The entries that a directory shows. */
+  /** The entries that a directory shows, with their sealed names. */
   children: 'd',
   /** How many files there are. */
   counts: 'C',
