@@ -26,6 +26,8 @@ export const TABLES = {
   deadBytes: 'g',
   /** The heads of an entry for which its row has no room. */
   olderHeads: 'H',
+  /** What each head of an entry has seen, if the entry has several. */
+  headPasts: 'P',
   /** What the records of an entry have seen. */
   seen: 'h',
   /** Accepted statements, by the sequence that this member gave them. */

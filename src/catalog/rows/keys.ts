@@ -6,7 +6,8 @@ import { concatBytes } from '../../util/bytes.ts'
 
 /** Keys of the catalog's rows in the index. `disk/tables.ts` says what each table holds. */
 
-const KEY_BYTES = 32
+/** The bytes of an author's key. */
+export const KEY_BYTES = 32
 
 /**
  * The two tables of a directory's entries. One has the entries that it shows; the other has the deleted directories that
@@ -43,6 +44,11 @@ export function carriedKey(entry: Uint8Array, written: Stamp, content: Uint8Arra
  */
 export function waitingRecordKey(entry: Uint8Array, written: Stamp, content: Uint8Array, id?: Uint8Array): Uint8Array {
   return indexKey(TABLES.waitingRecords, entry, stampBytes(written), content, ...(id === undefined ? [] : [id]))
+}
+
+/** Returns the key of the row for what a head has seen. */
+export function headPastKey(entry: Uint8Array, stamp: Stamp): Uint8Array {
+  return indexKey(TABLES.headPasts, entry, stampBytes(stamp))
 }
 
 /** Keys of the table of older heads have one of these after the entry. */
