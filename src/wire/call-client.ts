@@ -3,7 +3,14 @@ import type { Clock } from '../util/clock.ts'
 import { DeadlineError, type DfsError } from '../util/errors.ts'
 import { Limiter } from '../util/limiter.ts'
 import { type Logger, reasonOf } from '../util/logger.ts'
-import { CALL_TIMEOUT_MS, IN_FLIGHT_MAX, SLOWEST_BYTES_PER_S, STALL_MS } from './constants.ts'
+import {
+  CALL_TIMEOUT_MS,
+  EMPTY_ANSWER_CREDIT_BYTES,
+  IN_FLIGHT_MAX,
+  RATE_WINDOW_MS,
+  SLOWEST_BYTES_PER_S,
+  STALL_MS
+} from './constants.ts'
 import { DisconnectedError, ProtocolError, RefusedError, STATUSES, type WireStatus } from './errors.ts'
 import { encodeFrame, type Frame, FrameReader, fieldsOf } from './frames.ts'
 import type { ByteStream } from './host.ts'
@@ -20,6 +27,11 @@ export interface CallOptions {
   timeoutMs?: number
   /** The bytes that the answer will carry, or that the other side must move before it can answer. */
   expectBytes?: number
+  /**
+   * Called with the length of the answer's body before memory is taken for it. If it returns false, the body is dropped
+   * and the call fails with a `RefusedError` (`over-limit`), which is no fault of the peer.
+   */
+  admit?: ((bodyBytes: number) => boolean) | undefined
 }
 
 export interface Reply {
@@ -34,6 +46,11 @@ export interface CallClientOptions {
   faults: PeerFaults
   /** The most bytes that the body of an answer may hold. */
   responseBytesMax: number
+  /**
+   * If calls wait and the peer delivers less than this for `RATE_WINDOW_MS`, it has failed. Leave it out for a protocol
+   * whose answers are small and take time to prepare.
+   */
+  leastBytesPerS?: number | undefined
 }
 
 /**
@@ -44,6 +61,7 @@ interface Call extends Limits {
   reject: (error: unknown) => void
   /** Releases the slot. */
   release: () => void
+  admit: ((bodyBytes: number) => boolean) | undefined
   isGivenUp: boolean
 }
 
@@ -75,6 +93,9 @@ export class CallClient {
   #nextId = 1
   /** When bytes last arrived; monotonic time. */
   #lastDataAtMs: number
+  /** When the rate was last looked at while calls were waiting, and what the peer has delivered since. */
+  #rateSinceMs = 0
+  #rateBytes = 0
   #ended: DfsError | undefined
 
   constructor(stream: ByteStream, options: CallClientOptions) {
@@ -82,11 +103,16 @@ export class CallClient {
     this.#options = options
     this.#lastDataAtMs = options.clock.monotonic()
     this.#stallTimer = new StallTimer(options.clock, () => this.#checkStalls())
-    const reader = new FrameReader(options.responseBytesMax, frame => this.#onResponse(frame))
+    const reader = new FrameReader(
+      options.responseBytesMax,
+      frame => this.#onResponse(frame),
+      (header, bodyBytes) => this.#wantsBody(header, bodyBytes)
+    )
     stream.onEnd(() => this.#end(new DisconnectedError('the stream ended before the answer')))
     stream.onData(bytes => {
       if (this.#ended !== undefined) return
       this.#lastDataAtMs = options.clock.monotonic()
+      this.#rateBytes += bytes.byteLength
       try {
         options.faults.read(stream.peer, () => reader.push(bytes))
       } catch (error) {
@@ -102,7 +128,7 @@ export class CallClient {
 
   /** See `Callers.call`. An abort takes effect immediately, but the slot becomes free only when the answer comes. */
   async call(fields: Record<string, unknown>, options: CallOptions): Promise<Reply> {
-    const { signal, body = [] } = options
+    const { signal, body = [], admit } = options
     const id = this.#nextId++
     const frame = encodeFrame({ ...fields, id }, body)
     const release = await this.#slots.acquire(1, signal)
@@ -111,7 +137,8 @@ export class CallClient {
       throw this.#ended
     }
     const { promise, resolve, reject } = Promise.withResolvers<Reply>()
-    const call: Call = { ...this.#reserve(options), resolve, reject, release, isGivenUp: false }
+    const call: Call = { ...this.#reserve(options), resolve, reject, release, admit, isGivenUp: false }
+    if (this.#calls.size === 0) this.#restartRate()
     this.#calls.set(id, call)
     this.#stallTimer.start()
     const onAbort = (): void => {
@@ -156,14 +183,28 @@ export class CallClient {
     }
   }
 
-  #onResponse({ header, body }: Frame): void {
+  /** Only the answer that somebody waits for may take memory. */
+  #wantsBody(header: unknown, bodyBytes: number): boolean {
+    const { id, status } = fieldsOf(header)
+    const call = this.#callOf(id)
+    return status === 'ok' && !call.isGivenUp && call.admit?.(bodyBytes) !== false
+  }
+
+  #onResponse({ header, body, isBodyDropped }: Frame): void {
     const { id, status, ...fields } = fieldsOf(header)
-    const call = this.#calls.get(id as number)
-    if (call === undefined) throw new ProtocolError('an answer to a request that was not sent')
+    const call = this.#callOf(id)
     if (!STATUSES.includes(status as WireStatus)) throw new ProtocolError('an answer with an unknown status')
     this.#forget(id as number, call)
-    if (status === 'ok') call.resolve({ fields, body })
-    else call.reject(new RefusedError(status as WireStatus))
+    if (body.byteLength === 0) this.#rateBytes += EMPTY_ANSWER_CREDIT_BYTES
+    if (status !== 'ok') call.reject(new RefusedError(status as WireStatus))
+    else if (isBodyDropped) call.reject(new RefusedError('over-limit'))
+    else call.resolve({ fields, body })
+  }
+
+  #callOf(id: unknown): Call {
+    const call = this.#calls.get(id as number)
+    if (call === undefined) throw new ProtocolError('an answer to a request that was not sent')
+    return call
   }
 
   #forget(id: number, call: Call): void {
@@ -182,11 +223,30 @@ export class CallClient {
     const nowMs = this.#options.clock.monotonic()
     const isLate = ({ startedAtMs, limitMs, stallMs }: Limits): boolean =>
       nowMs - Math.max(startedAtMs, this.#lastDataAtMs) > stallMs || nowMs - startedAtMs > limitMs
-    if (![...this.#calls.values()].some(isLate)) return this.#calls.size > 0
-    const error = new DeadlineError('the peer did not answer in time')
+    const error = [...this.#calls.values()].some(isLate)
+      ? new DeadlineError('the peer did not answer in time')
+      : this.#isTooSlow(nowMs)
+        ? new DeadlineError('the peer delivers less than the least rate')
+        : undefined
+    if (error === undefined) return this.#calls.size > 0
     this.#options.faults.blame(this.#stream.peer, error)
     this.#end(error)
     return false
+  }
+
+  /** Looks at what the peer has delivered in the last `RATE_WINDOW_MS`, during which calls have always been waiting. */
+  #isTooSlow(nowMs: number): boolean {
+    const { leastBytesPerS } = this.#options
+    const passedMs = nowMs - this.#rateSinceMs
+    if (leastBytesPerS === undefined || this.#calls.size === 0 || passedMs < RATE_WINDOW_MS) return false
+    const isTooSlow = this.#rateBytes < (leastBytesPerS * passedMs) / 1000
+    this.#restartRate()
+    return isTooSlow
+  }
+
+  #restartRate(): void {
+    this.#rateSinceMs = this.#options.clock.monotonic()
+    this.#rateBytes = 0
   }
 
   #end(error: DfsError): void {

@@ -24,6 +24,8 @@ export interface Response {
   status: WireStatus
   fields?: Record<string, unknown>
   body?: readonly Uint8Array[]
+  /** Called once the answer has left, or never will. */
+  onDone?: () => void
 }
 
 export interface CallServerOptions {
@@ -64,7 +66,8 @@ export class CallServer {
   /** The time by which the answer that is being written must have been sent. */
   #writeDueAtMs: number | undefined
 
-  constructor(stream: ByteStream, options: CallServerOptions) {
+  /** `onEnd` is called once, when the stream has ended for any reason. */
+  constructor(stream: ByteStream, options: CallServerOptions, onEnd: () => void = () => {}) {
     this.#stream = stream
     this.#options = options
     this.#reader = new FrameReader(options.requestBytesMax, frame => this.#onRequest(frame))
@@ -72,6 +75,7 @@ export class CallServer {
     stream.onEnd(() => {
       this.#stallTimer.stop()
       this.#ended.abort(new DisconnectedError('the stream ended'))
+      onEnd()
     })
     stream.onData(bytes => this.#onData(bytes))
   }
@@ -100,8 +104,9 @@ export class CallServer {
   }
 
   async #respond(id: number, fields: Record<string, unknown>, body: Uint8Array): Promise<void> {
+    let response: Response | undefined
     try {
-      const response = await this.#answer(fields, body)
+      response = await this.#answer(fields, body)
       if (this.#ended.signal.aborted) return
       const frame = encodeFrame({ ...response.fields, id, status: response.status }, response.body)
       await this.#writes.run(() => this.#write(frame), this.#ended.signal)
@@ -109,6 +114,7 @@ export class CallServer {
       this.#onResponseFailed(error as Error)
     } finally {
       this.#served--
+      response?.onDone?.()
     }
   }
 
@@ -164,6 +170,11 @@ export class CallServer {
     this.#options.log('ended a stream of %s: %s', this.#stream.peer, reasonOf(error))
     this.#abort(error)
     return false
+  }
+
+  /** Ends the stream because its peer has opened another. */
+  replace(): void {
+    this.#abort(new DisconnectedError('the peer asks on newer streams'))
   }
 
   #abort(error: Error): void {

@@ -5,7 +5,7 @@ import { raceSignal, withDeadline } from '../util/deadline.ts'
 import { type Logger, reasonOf } from '../util/logger.ts'
 import { CallClient, type CallOptions, type Reply } from './call-client.ts'
 import { CallServer, type Request, type Response } from './call-server.ts'
-import { OPEN_TIMEOUT_MS } from './constants.ts'
+import { ASKING_STREAMS_MAX, OPEN_TIMEOUT_MS } from './constants.ts'
 import { DisconnectedError, ProtocolError, RefusedError } from './errors.ts'
 import type { ByteStream, Host } from './host.ts'
 import { PeerFaults } from './peer-faults.ts'
@@ -27,6 +27,8 @@ export interface ProtocolOptions {
 }
 
 export interface CallersOptions extends ProtocolOptions {
+  /** Set it for a protocol whose answers carry bulk data: see `CallClientOptions`. */
+  leastBytesPerS?: number
   /** Called when a peer breaks the protocol or keeps us waiting too long. */
   onFault?: (peer: PeerId) => void
 }
@@ -40,13 +42,29 @@ export interface ServeOptions extends ProtocolOptions {
   clock?: Clock
 }
 
-/** Serves a protocol. A stranger's stream is reset before we look at any of its bytes. */
+/**
+ * Serves a protocol. A stranger's stream is reset before we look at any of its bytes. If a peer opens more than
+ * `ASKING_STREAMS_MAX` streams, the oldest is ended: it may be one that the peer has given up already.
+ */
 export function serveCalls(host: Host, { clock = systemClock, onFault, ...options }: ServeOptions): void {
   const log = callLog(host)
   const faults = new PeerFaults({ log, onFault })
+  const serversByPeer = new Map<PeerId, Set<CallServer>>()
+  const serve = (stream: ByteStream): void => {
+    const servers = serversByPeer.get(stream.peer) ?? new Set<CallServer>()
+    serversByPeer.set(stream.peer, servers)
+    const onEnd = (): void => {
+      servers.delete(server)
+      if (servers.size === 0 && serversByPeer.get(stream.peer) === servers) serversByPeer.delete(stream.peer)
+    }
+    const server: CallServer = new CallServer(stream, { ...options, clock, log, faults }, onEnd)
+    servers.add(server)
+    const [oldest] = servers
+    if (servers.size > ASKING_STREAMS_MAX) oldest?.replace()
+  }
   host.handle(options.protocol, stream => {
     if (options.mayAsk(stream.peer)) {
-      new CallServer(stream, { ...options, clock, log, faults })
+      serve(stream)
       return
     }
     log('reset a stream of %s, which speaks %s: it is not admitted', stream.peer, options.protocol)
@@ -105,7 +123,7 @@ export class Callers {
   }
 
   async #open(peer: PeerId): Promise<CallClient> {
-    const { protocol, responseBytesMax } = this.#options
+    const { protocol, responseBytesMax, leastBytesPerS } = this.#options
     let stream: ByteStream
     try {
       stream = await withDeadline(this.#clock, OPEN_TIMEOUT_MS, undefined, signal =>
@@ -116,7 +134,8 @@ export class Callers {
       throw new DisconnectedError('the peer could not be reached', { cause })
     }
     this.#log.trace('opened a stream of %s to %s', protocol, peer)
-    return new CallClient(stream, { responseBytesMax, clock: this.#clock, log: this.#log, faults: this.#faults })
+    const shared = { clock: this.#clock, log: this.#log, faults: this.#faults }
+    return new CallClient(stream, { ...shared, responseBytesMax, leastBytesPerS })
   }
 }
 

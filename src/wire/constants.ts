@@ -5,6 +5,11 @@ export const HEADER_BYTES_MAX = 64 << 10
 /** The number of requests that one side may have under way on one stream. */
 export const IN_FLIGHT_MAX = 16
 /**
+ * The number of streams of one protocol on which a peer may ask at the same time, over all connections. One is enough;
+ * the second is for the moment in which it is replaced. It bounds what one peer can make us hold.
+ */
+export const ASKING_STREAMS_MAX = 2
+/**
  * The most bytes that are passed to a stream in one write. Yamux does not split a write, and a receiver buffers whole
  * yamux frames.
  */
@@ -21,6 +26,15 @@ export const STALL_MS = 10_000
  * rate.
  */
 export const SLOWEST_BYTES_PER_S = 16 << 10
+/**
+ * The least rate of a peer that others ask for bulk data, measured over `RATE_WINDOW_MS` in which requests wait all the
+ * time. It is a quarter of the slowest link: the uplink of one member may be shared by four that pull from it. Below it
+ * a block of 1 MiB would take longer than four minutes, and everybody is better off with another source.
+ */
+export const LEAST_BYTES_PER_S = SLOWEST_BYTES_PER_S / 4
+export const RATE_WINDOW_MS = 30_000
+/** An answer without a body counts as this many bytes: a peer that quickly says that it has nothing is not slow. */
+export const EMPTY_ANSWER_CREDIT_BYTES = 64 << 10
 /** How long a call may take if it is answered from memory or by one disk read. */
 export const CALL_TIMEOUT_MS = 30_000
 /** How often a stream checks whether a wait has become too long. */

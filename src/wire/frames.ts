@@ -11,7 +11,12 @@ import { ProtocolError } from './errors.ts'
 export interface Frame {
   header: unknown
   body: Uint8Array
+  /** True if the receiver did not want the body. It was read and dropped, and `body` is empty. */
+  isBodyDropped: boolean
 }
+
+/** Decides, before any memory is allocated, whether to keep a body of this length. It may throw a `ProtocolError`. */
+export type WantsBody = (header: unknown, bodyBytes: number) => boolean
 
 const LENGTHS_BYTES = 8
 const EMPTY = new Uint8Array(0)
@@ -24,23 +29,28 @@ export function encodeFrame(header: unknown, body: readonly Uint8Array[] = []): 
 }
 
 /**
- * Assembles frames from the pieces that the stream delivers. It checks lengths before it allocates anything. It copies
- * each byte of a body once, into the array that it passes on.
+ * Assembles frames from the pieces that the stream delivers. It checks lengths before it allocates anything, and asks
+ * whether a body is wanted before it allocates the body. It copies each byte of a body once, into the array that it
+ * passes on.
  */
 export class FrameReader {
   readonly #bodyBytesMax: number
   readonly #onFrame: (frame: Frame) => void
+  readonly #wants: WantsBody
   readonly #lengths = Buffer.alloc(LENGTHS_BYTES)
   #lengthsFilled = 0
   #header: Buffer | undefined
   #headerFilled = 0
-  #body: Uint8Array = EMPTY
+  #bodyBytes = 0
+  /** Undefined if the body is dropped. */
+  #body: Uint8Array | undefined
   #bodyFilled = 0
   #value: unknown
 
-  constructor(bodyBytesMax: number, onFrame: (frame: Frame) => void) {
+  constructor(bodyBytesMax: number, onFrame: (frame: Frame) => void, wants: WantsBody = () => true) {
     this.#bodyBytesMax = bodyBytesMax
     this.#onFrame = onFrame
+    this.#wants = wants
   }
 
   /** True between the first and the last byte of a frame. */
@@ -73,10 +83,10 @@ export class FrameReader {
       if (this.#headerFilled === header.byteLength) this.#endHeader(header)
       return bytes.subarray(part.byteLength)
     }
-    const part = bytes.subarray(0, this.#body.byteLength - this.#bodyFilled)
-    this.#body.set(part, this.#bodyFilled)
+    const part = bytes.subarray(0, this.#bodyBytes - this.#bodyFilled)
+    this.#body?.set(part, this.#bodyFilled)
     this.#bodyFilled += part.byteLength
-    if (this.#bodyFilled === this.#body.byteLength) this.#end()
+    if (this.#bodyFilled === this.#bodyBytes) this.#end()
     return bytes.subarray(part.byteLength)
   }
 
@@ -88,7 +98,7 @@ export class FrameReader {
     if (bodyBytes > this.#bodyBytesMax) throw new ProtocolError('a frame with a body over the limit')
     this.#header = Buffer.allocUnsafe(headerBytes)
     this.#headerFilled = 0
-    this.#body = bodyBytes === 0 ? EMPTY : takeBuffer(bodyBytes)
+    this.#bodyBytes = bodyBytes
     this.#bodyFilled = 0
   }
 
@@ -99,13 +109,15 @@ export class FrameReader {
       throw new ProtocolError('a frame with a header that is not dag-cbor', { cause })
     }
     this.#header = undefined
-    if (this.#body.byteLength === 0) this.#end()
+    if (this.#bodyBytes === 0) this.#body = EMPTY
+    else this.#body = this.#wants(this.#value, this.#bodyBytes) ? takeBuffer(this.#bodyBytes) : undefined
+    if (this.#bodyBytes === 0) this.#end()
   }
 
   #end(): void {
-    const frame = { header: this.#value, body: this.#body }
+    const frame = { header: this.#value, body: this.#body ?? EMPTY, isBodyDropped: this.#body === undefined }
     this.#lengthsFilled = 0
-    this.#body = EMPTY
+    this.#body = undefined
     this.#value = undefined
     this.#onFrame(frame)
   }

@@ -44,8 +44,9 @@ export class NodeBuilder {
     files.sort(byPrecedence)
     if (directories.length > 0) unnamed.push({ node: await this.#directory(directories), tag: undefined })
     for (const [i, { entry }] of files.entries()) {
-      const rivals = i === 0 ? files.slice(1).map(other => other.entry) : []
-      pushAll(unnamed, await this.#file(entry, { isFirst: unnamed.length === 0, rivals }))
+      const isFirst = i === 0 && directories.length === 0
+      const rivals = isFirst ? files.slice(1).map(other => other.entry) : []
+      pushAll(unnamed, await this.#file(entry, { isFirst, rivals }))
     }
     const tags = unnamed.flatMap(({ tag }) => tag ?? [])
     const nodes: TreeNode[] = []

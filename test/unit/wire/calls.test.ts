@@ -3,7 +3,15 @@ import { randomBytes } from 'node:crypto'
 import { type TestContext, test } from 'node:test'
 import { peerIdOf } from '../../../src/format/peer-id.ts'
 import { Callers, type Response, type ServeOptions, serveCalls } from '../../../src/wire/calls.ts'
-import { CALL_TIMEOUT_MS, IN_FLIGHT_MAX, OPEN_TIMEOUT_MS, STALL_MS } from '../../../src/wire/constants.ts'
+import {
+  ASKING_STREAMS_MAX,
+  CALL_TIMEOUT_MS,
+  IN_FLIGHT_MAX,
+  LEAST_BYTES_PER_S,
+  OPEN_TIMEOUT_MS,
+  RATE_WINDOW_MS,
+  STALL_MS
+} from '../../../src/wire/constants.ts'
 import { RefusedError } from '../../../src/wire/errors.ts'
 import { encodeFrame } from '../../../src/wire/frames.ts'
 import type { ByteStream } from '../../../src/wire/host.ts'
@@ -481,4 +489,123 @@ test('an asker that does not finish a request is cut off', async t => {
   clock.advance(3_000)
   await settle()
   assert.equal(isEnded, true)
+})
+
+test('an answer that its caller does not admit fails that call, and is no fault', async t => {
+  const { callers, b, faults } = await setup(
+    t,
+    serving(async ({ fields }) => ({ status: 'ok', fields, body: [Buffer.alloc(1_000)] }))
+  )
+  const lengths: number[] = []
+  const admit = (bodyBytes: number): boolean => {
+    lengths.push(bodyBytes)
+    return false
+  }
+  const refused = callers.call(b.peerId, { n: 1 }, { admit })
+  const other = callers.call(b.peerId, { n: 2 }, { admit: () => true })
+  await assert.rejects(refused, { name: 'RefusedError', status: 'over-limit' })
+  assert.equal((await other).body.byteLength, 1_000)
+  assert.deepEqual([lengths, faults], [[1_000], []])
+})
+
+test('the answer to a caller that has left is not admitted', async t => {
+  const { asked, answer } = held()
+  const { callers, b } = await setup(t, serving(answer))
+  const controller = new AbortController()
+  const admit = (): boolean => assert.fail('asked')
+  const left = callers.call(b.peerId, {}, { signal: controller.signal, admit })
+  const other = callers.call(b.peerId, {})
+  await settle()
+  controller.abort(new Error('enough'))
+  await assert.rejects(left, /enough/)
+  for (const { give } of asked) give({ status: 'ok', body: [Buffer.alloc(1_000)] })
+  assert.equal((await other).body.byteLength, 1_000)
+})
+
+/** Calls a peer that delivers so many bytes of its answer a second. */
+async function trickle(t: TestContext, bytesPerS: number, leastBytesPerS: number | undefined) {
+  const { promise: opened, resolve } = Promise.withResolvers<ByteStream>()
+  const { clock, a, b } = await setup(t, raw(resolve))
+  const faults: string[] = []
+  const callers = new Callers(a, clock, {
+    ...bounds,
+    ...(leastBytesPerS === undefined ? {} : { leastBytesPerS }),
+    onFault: peer => faults.push(peer)
+  })
+  let outcome = ''
+  void nameOf(callers.call(b.peerId, {}, { expectBytes: 1 << 20, timeoutMs: 10 * 60_000 })).then(name => {
+    outcome = name
+  })
+  const stream = await opened
+  stream.onData(() => {})
+  await settle()
+  const frame = Buffer.concat(encodeFrame({ id: 1, status: 'ok' }, [Buffer.alloc(1 << 20)]))
+  let seconds = 0
+  for (let at = 0; at < frame.byteLength && outcome === ''; at += bytesPerS) {
+    await stream.write([frame.subarray(at, at + bytesPerS)]).catch(() => {})
+    clock.advance(1_000)
+    seconds++
+    await settle(4)
+  }
+  return { outcome, seconds, faults, b }
+}
+
+test('a peer that serves bulk data below the least rate is cut and blamed, though it is never silent', async t => {
+  const { outcome, seconds, faults, b } = await trickle(t, LEAST_BYTES_PER_S - 100, LEAST_BYTES_PER_S)
+  assert.deepEqual([outcome, faults], ['DeadlineError', [b.peerId]])
+  assert.ok(seconds <= RATE_WINDOW_MS / 1000 + 2, `cut after ${seconds} s`)
+})
+
+test('a thin link above the least rate is not cut, nor a slow peer of a protocol without one', async t => {
+  assert.deepEqual((await trickle(t, LEAST_BYTES_PER_S + 100, LEAST_BYTES_PER_S)).outcome, 'resolved')
+  assert.deepEqual((await trickle(t, LEAST_BYTES_PER_S - 100, undefined)).outcome, 'resolved')
+})
+
+test('a peer that has nothing, and says so quickly, is above the least rate', async t => {
+  const { clock, a, b, faults } = await setup(
+    t,
+    serving(async () => ({ status: 'not-found' }))
+  )
+  const callers = new Callers(a, clock, { ...bounds, leastBytesPerS: LEAST_BYTES_PER_S })
+  for (let seconds = 0; seconds < 100; seconds += 5) {
+    const call = nameOf(callers.call(b.peerId, {}))
+    clock.advance(5_000)
+    assert.equal(await call, 'RefusedError')
+  }
+  assert.deepEqual(faults, [])
+})
+
+test('a peer asks on few streams: when it opens another, the oldest ends', async t => {
+  const { asked, answer } = held()
+  const { a, b, faults } = await setup(t, serving(answer))
+  const ended: number[] = []
+  for (let n = 0; n < ASKING_STREAMS_MAX + 2; n++) {
+    const stream = await a.open(b.peerId, PROTOCOL, { signal: AbortSignal.timeout(5_000) })
+    stream.onEnd(() => ended.push(n))
+    await stream.write(encodeFrame({ id: 1, n }))
+    await settle()
+  }
+  assert.deepEqual(ended, [0, 1])
+  assert.deepEqual(
+    asked.map(({ signal }) => signal.aborted),
+    [true, true, false, false]
+  )
+  assert.deepEqual(faults, [])
+})
+
+test('the answerer is told once its answer has left, and when it never will', async t => {
+  const done: number[] = []
+  const { asked, answer } = held()
+  const { callers, a, b } = await setup(t, serving(answer))
+  const calls = [0, 1].map(n => nameOf(callers.call(b.peerId, { n })))
+  await settle()
+  asked[0]?.give({ status: 'ok', body: [Buffer.alloc(1_000)], onDone: () => done.push(0) })
+  assert.equal(await calls[0], 'resolved')
+  await settle()
+  assert.deepEqual(done, [0])
+  await a.hangUp(b.peerId)
+  assert.equal(await calls[1], 'DisconnectedError')
+  asked[1]?.give({ status: 'ok', body: [Buffer.alloc(1_000)], onDone: () => done.push(1) })
+  await settle()
+  assert.deepEqual(done, [0, 1])
 })

@@ -119,3 +119,30 @@ test('a header that is not a map is refused', () => {
     assert.throws(() => fieldsOf(header), ProtocolError)
   assert.deepEqual(fieldsOf({ id: 1 }), { id: 1 })
 })
+
+test('a body that nobody wants is read past and takes no memory', () => {
+  const frames: Frame[] = []
+  const asked: Array<[unknown, number]> = []
+  const to = new FrameReader(
+    BODY_MAX,
+    frame => frames.push(frame),
+    (header, bodyBytes) => {
+      asked.push([header, bodyBytes])
+      return (header as { id: number }).id !== 1
+    }
+  )
+  const stream = Buffer.concat([1, 2, 3].map(id => bytesOf({ id }, id === 3 ? [] : [randomBytes(1_000)])))
+  for (const byte of stream) to.push(Uint8Array.of(byte))
+  assert.deepEqual(
+    frames.map(({ body, isBodyDropped }) => [body.byteLength, isBodyDropped]),
+    [
+      [0, true],
+      [1_000, false],
+      [0, false]
+    ]
+  )
+  assert.deepEqual(asked, [
+    [{ id: 1 }, 1_000],
+    [{ id: 2 }, 1_000]
+  ])
+})

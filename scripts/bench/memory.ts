@@ -1,0 +1,25 @@
+/**
+ * The most memory that a process takes under loads that pile up what nobody reads. `node scripts/bench/memory.ts
+ * [puts|deaf|paused]…`; without names, all of them. Linux.
+ */
+import { mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { deafMembers, pausedReaders, putsAtOnce } from '../../test/fixtures/memory-load.ts'
+
+const LOADS: Record<string, (folder: string) => Promise<number>> = {
+  puts: putsAtOnce,
+  deaf: deafMembers,
+  paused: pausedReaders
+}
+const named = process.argv.slice(2)
+
+for (const name of named.length > 0 ? named : Object.keys(LOADS)) {
+  const folder = await mkdtemp(join(process.env['DFS_BENCH_DIR'] ?? tmpdir(), 'dfs-bench-'))
+  try {
+    const bytes = (await LOADS[name]?.(folder)) ?? Number.NaN
+    console.log(`${name}: peak RSS ${(bytes / 2 ** 20).toFixed(0)} MiB`)
+  } finally {
+    await rm(folder, { recursive: true, force: true })
+  }
+}

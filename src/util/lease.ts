@@ -1,0 +1,85 @@
+/** Whose leases these are, and how many bytes they hold. */
+export interface LeaseHolder {
+  taken: number
+}
+
+/** A part of a budget. The handle of it may move from hand to hand. */
+export interface Share<Owner extends LeaseHolder = LeaseHolder> {
+  bytes: number
+  owner: Owner
+  /** Set while it is lent: since when (monotonic), and whom to tell when it is taken back. */
+  lent?: { sinceMs: number; onTakenBack: () => void } | undefined
+}
+
+/** What a lease tells its budget. */
+export interface Ledger {
+  free: (share: Share, bytes: number) => void
+  keep: (share: Share) => void
+  noteLent: (share: Share, onTakenBack: (() => void) | undefined) => void
+}
+
+/**
+ * Permission to have some bytes in memory. Whoever has the handle owns the buffer that the lease stands for. It releases
+ * the lease in a `finally`, or passes it on to whoever calls `take`; a handle whose lease was taken, or was released,
+ * releases nothing. So a lease is released exactly once, also if nobody takes what was passed on.
+ */
+export class Lease {
+  readonly #ledger: Ledger
+  #share: Share | undefined
+
+  /** Only a `Budget` makes leases. */
+  constructor(ledger: Ledger, share: Share) {
+    this.#ledger = ledger
+    this.#share = share
+  }
+
+  /** How many bytes it holds; 0 once it was taken or released. */
+  get bytes(): number {
+    return this.#share?.bytes ?? 0
+  }
+
+  /** Moves the lease into the hands of the caller. */
+  take(): Lease {
+    const share = this.#share
+    if (share === undefined) throw new TypeError('this lease is in other hands')
+    this.#share = undefined
+    return new Lease(this.#ledger, share)
+  }
+
+  /** Lets go of the bytes that turned out not to be needed. A lease never grows. */
+  shrink(bytes: number): void {
+    if (this.#share !== undefined && bytes < this.#share.bytes)
+      this.#ledger.free(this.#share, this.#share.bytes - bytes)
+  }
+
+  /** Releases what is left. Does nothing if it was released or taken before. */
+  release(): void {
+    const share = this.#share
+    this.#share = undefined
+    if (share !== undefined) this.#ledger.free(share, share.bytes)
+  }
+
+  /**
+   * Says that the owner now waits for somebody outside this node, such as a client that reads or writes. If that takes
+   * too long while others wait for the budget, the lease is released, and then `onTakenBack` is called.
+   */
+  lend(onTakenBack: () => void): void {
+    const share = this.#share
+    if (share === undefined) return
+    const onDue = (): void => {
+      this.release()
+      onTakenBack()
+    }
+    this.#ledger.noteLent(share, onDue)
+  }
+
+  /** Says that the owner can no longer do without the bytes: see `trySpare`. */
+  keep(): void {
+    if (this.#share !== undefined) this.#ledger.keep(this.#share)
+  }
+
+  /** Ends `lend`. */
+  endLoan(): void {
+    if (this.#share !== undefined) this.#ledger.noteLent(this.#share, undefined)
+  }
+}
