@@ -17,7 +17,7 @@ import { type Names, type Substitute, substitutesIn } from './names.ts'
 import { readFileCount } from './rows/counts-row.ts'
 import { endsCycle } from './rows/cycles.ts'
 import type { EntryRow } from './rows/entry-row.ts'
-import { decodeDirectoryValue, directoryKey, entryOfKey, nameHashOf } from './rows/keys.ts'
+import { decodeDirectoryValue, directoryKey, entryOfKey } from './rows/keys.ts'
 import { type DirectoryNode, rootNode, type TreeNode } from './tree-node.ts'
 
 export { rootNode } from './tree-node.ts'
@@ -35,8 +35,6 @@ export interface TreeOptions {
 export interface ChildEntry {
   id: Uint8Array
   kind: 'file' | 'directory'
-  /** The name under which it shows, or would show if no other entry had it. */
-  name: string
   /** Its row, which says where a later call goes on. */
   key: Uint8Array
 }
@@ -44,7 +42,6 @@ export interface ChildEntry {
 /** Reads the tree in the form that paths and listings show. */
 export class Tree {
   readonly #index: IndexDb
-  readonly #names: Names
   readonly #bodies: Bodies
   readonly #entries: Entries
   readonly #groups: NameGroups
@@ -54,7 +51,6 @@ export class Tree {
 
   constructor({ index, bodies, names, clock, depthOf }: TreeOptions) {
     this.#index = index
-    this.#names = names
     this.#bodies = bodies
     const entries = new Entries({ index, bodies, depthOf })
     const groups = new NameGroups({ index, names })
@@ -106,13 +102,13 @@ export class Tree {
     return this.#entries.get(id)
   }
 
-  /** Yields the entries that are shown directly below one directory, in the order of their rows: those after `after`. */
+  /** Yields the entries that are shown directly below one directory, by their ids: those after the key `after`. */
   async *childrenOf(directory: Uint8Array, after?: Uint8Array): AsyncGenerator<ChildEntry> {
     for await (const { key, value } of this.#index.range(directoryKey(TABLES.children, directory), { after })) {
       const id = entryOfKey(key)
-      const { kind, sealedName } = decodeDirectoryValue(value)
+      const { kind } = decodeDirectoryValue(value)
       if (kind === 'directory' && (await endsCycle(this.#index, id))) continue
-      yield { id, kind, name: this.#names.open(sealedName, nameHashOf(key)), key }
+      yield { id, kind, key }
     }
   }
 
