@@ -5,6 +5,7 @@ import { decodeOwn, encodeCanonical } from '../../format/canonical.ts'
 import { peerIdOf } from '../../format/peer-id.ts'
 import type { View } from '../../members/view.ts'
 import { equalBytes, NO_BYTES, utf8 } from '../../util/bytes.ts'
+import { VIEW_STANDS_MS } from '../constants.ts'
 
 const VIEWS_KEY = indexKey(TABLES.meta, utf8('round'))
 const CURSOR_KEY = indexKey(TABLES.meta, utf8('round at'))
@@ -26,6 +27,8 @@ export class ViewRound {
   #now: View | undefined
   /** The view of the round before. */
   #before: View | undefined
+  /** The id of another view, and since when it stands (monotonic time). */
+  #next: { id: Uint8Array; sinceMs: number } | undefined
   #after: Uint8Array = NO_BYTES
   #isDone = false
 
@@ -60,9 +63,17 @@ export class ViewRound {
     return this.#before
   }
 
-  /** True if the round is about this view. */
-  isOf({ id }: View): boolean {
-    return this.#now !== undefined && equalBytes(this.#now.id, id)
+  /**
+   * Returns for how long the present view has still to stand before a round under it begins, `Infinity` if the last round
+   * was about it. `nowMs` is the monotonic time.
+   */
+  waitMs({ id }: View, nowMs: number): number {
+    if (this.#now !== undefined && equalBytes(this.#now.id, id)) {
+      this.#next = undefined
+      return Number.POSITIVE_INFINITY
+    }
+    if (this.#next === undefined || !equalBytes(this.#next.id, id)) this.#next = { id, sinceMs: nowMs }
+    return Math.max(0, this.#next.sinceMs + VIEW_STANDS_MS - nowMs)
   }
 
   /** True until the first round of this index begins. */
