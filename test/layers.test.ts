@@ -31,7 +31,7 @@ const BLOCKS_COLUMN: string[][] = [
   ['fetch'],
   ['hold'],
   ['protocol'],
-  ['manifest-walk', 'rank', 'record-ref', 'log-names', 'errors'],
+  ['manifest-walk', 'memory', 'rank', 'record-ref', 'log-names', 'errors'],
   ['bitmap', 'constants', 'log2-table']
 ]
 /**

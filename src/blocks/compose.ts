@@ -9,7 +9,9 @@ import { Holds } from './hold/holds.ts'
 import { LocalBlocks } from './hold/local-blocks.ts'
 import { HoldGranter } from './keep/granter.ts'
 import { Keeper } from './keep/keeper.ts'
+import { ServedBlocks } from './keep/served-blocks.ts'
 import type { ReadNode } from './manifest-walk.ts'
+import type { Memory } from './memory.ts'
 import type { BlocksOptions } from './options.ts'
 import { GetClient } from './protocol/get-client.ts'
 import { GetServer } from './protocol/get-server.ts'
@@ -34,6 +36,7 @@ export interface Base extends BlocksOptions {
   ranking: () => Ranking
   /** Returns true while a put or a read of this member is under way. */
   isBusy: () => boolean
+  memory: Memory
 }
 
 /** The blocks on this disk, the claims that say why they stay, and the promises that were made about them. */
@@ -89,7 +92,7 @@ export function composeClients({ host, clock, logger, onFault: onFaultAbove }: B
 
 /** Builds the parts that get a block from disk or from another member. */
 export function composeFetching(base: Base, { local }: LocalStore, { health, gets }: Clients): Fetching {
-  const { self, clock, logger, ranking, admitted } = base
+  const { self, clock, logger, ranking, admitted, memory } = base
   const fetcher = new Fetcher({
     self,
     clock,
@@ -98,10 +101,11 @@ export function composeFetching(base: Base, { local }: LocalStore, { health, get
     health,
     ranking,
     admitted,
-    ask: (peer, cid, signal) => gets.get(peer, cid, signal)
+    ask: (peer, cid, options) => gets.get(peer, cid, options),
+    hedges: memory.hedges
   })
   const readNode: ReadNode = async cid => (await fetcher.fetch(cid)).bytes
-  return { fetcher, puller: new BlockPuller(fetcher, local), readNode }
+  return { fetcher, puller: new BlockPuller(fetcher, local, memory.pulls), readNode }
 }
 
 /** Builds the part that keeps blocks for other members' puts, and the part that promises and proves replicas. */
@@ -116,12 +120,13 @@ export function composeForOthers(base: Base, { claims, local, holds }: LocalStor
 
 /** Begins to answer `/dfs/get` and `/dfs/store`. Blocks of a put under way are served from memory, out of `window`. */
 export function serveProtocols(
-  { host, clock, isAdmitted, codec }: Base,
+  { host, clock, isAdmitted, codec, memory }: Base,
   { local, window }: { local: LocalBlocks; window: PutWindow },
   { storeClient, silence, onFault }: Clients,
   { keeper, granter }: ForOthers
 ): void {
   const nodeCodecs = [codec.code]
+  const served = new ServedBlocks({ clock, memory: memory.serves, local, window })
   new GetServer({
     host,
     clock,
@@ -130,7 +135,7 @@ export function serveProtocols(
     read: async (cid, signal, peer) => {
       storeClient.noteActivity(peer)
       silence.notePull(peer)
-      return window.get(cid, peer) ?? local.get(cid, signal)
+      return served.read(cid, signal, peer)
     },
     onFault
   })
@@ -188,6 +193,7 @@ export function composePuts(
     local,
     claims,
     window,
+    memory: base.memory.puts,
     storeClient,
     silence
   }

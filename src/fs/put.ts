@@ -42,7 +42,7 @@ export async function putFile(fs: FsContext, path: Path, source: Source, options
   const put = openPut(fs, resolved, whole !== undefined)
   try {
     // A small file is one chunk of exactly its size, so that no large buffer is allocated for it.
-    const chunk = fixedChunker(whole === undefined ? CHUNK_BYTES : whole.byteLength)
+    const chunk = fixedChunker(whole?.byteLength, put.lease)
     const root = await pipe(all, chunk, sealFile({ subkey, codec: fs.codec }), put.keep)
     if (root === null) throw new TypeError('a file that is not inline has a root')
     const kept = await put.keepRoot(root.cid)

@@ -53,7 +53,12 @@ async function startNode(options: NodeOptions): Promise<DfsNode> {
     const { onEvent = () => {} } = options
     const listenFor = (event: NodeEvent): void => {
       firstStart.onEvent(event)
-      onEvent(event)
+      // The listener belongs to the program that embeds the node. If it throws, what the event reports must go on.
+      try {
+        onEvent(event)
+      } catch (error) {
+        logger.forComponent('dfs:node')('the listener for events threw an error: %s', reasonOf(error))
+      }
     }
     const { files, ...rest } = await buildNode({ ...options, logger, onEvent: listenFor }, directory, release)
     node = rest.node
