@@ -75,6 +75,7 @@ export class RepairBackground {
   #hasFailed = false
   #hasPassFailed = false
   #isRetryWanted = false
+  #cancelAgain: () => void = () => {}
   /** The next time at which a record is due, by the wall clock. */
   #nextDueMs = Number.POSITIVE_INFINITY
   /** When records that have been incomplete for long are tried again, by the monotonic clock. */
@@ -96,11 +97,13 @@ export class RepairBackground {
   }
 
   start(): void {
+    this.#wakeAgain()
     this.worker.wake()
     this.worker.start()
   }
 
   async stop(): Promise<void> {
+    this.#cancelAgain()
     await this.worker.stop()
     this.#settled.resolve()
   }
@@ -155,7 +158,7 @@ export class RepairBackground {
   #pauseMs(): number {
     const { clock, round, view } = this.#options
     const dueMs = Math.max(0, this.#nextDueMs - clock.now())
-    const roundMs = round.isDone ? round.waitMs(view(), clock.monotonic()) : WALK_RETRY_MS
+    const roundMs = round.isDone ? round.waitMs(view()) : WALK_RETRY_MS
     return Math.min(this.#mustRetry ? this.#backoff.nextMs() : Number.POSITIVE_INFINITY, dueMs, roundMs)
   }
 
@@ -222,16 +225,16 @@ export class RepairBackground {
 
   /** Walks every record once under the present view, if that stands and the last round was about another one. */
   async #walkRound(signal: AbortSignal): Promise<void> {
-    const { round, records, view, isQueued, onRound, clock } = this.#options
+    const { round, records, view, isQueued, onRound } = this.#options
     if (round.isFirst) {
       // Each record of this index has been walked by now, because it was unfinished.
       await round.begin(view())
       await round.end()
     }
-    if (round.waitMs(view(), clock.monotonic()) === 0) await round.begin(view())
+    if (round.waitMs(view()) === 0 || round.againMs === 0) await round.begin(view())
     if (round.isDone) return
     onRound(round.before, view())
-    this.#log('walks every record, since the view has changed or an unclean stop left doubt')
+    this.#log('walks every record: the view has changed, the last stop was unclean, or it is long ago')
     let step: RecordRef[] = []
     const walkStep = async (): Promise<void> => {
       const walks = step.filter(record => !isQueued(record)).map(record => ({ record, from: 0, isRound: true }))
@@ -246,7 +249,15 @@ export class RepairBackground {
       if (this.#isRetryWanted) await this.#walkDue(signal)
     }
     if (step.length > 0) await walkStep()
-    if (!signal.aborted) await round.end()
+    if (signal.aborted) return
+    await round.end()
+    this.#wakeAgain()
+  }
+
+  #wakeAgain(): void {
+    const { round, clock } = this.#options
+    this.#cancelAgain()
+    if (round.isDone) this.#cancelAgain = clock.after(round.againMs, () => this.worker.wake())
   }
 
   /** Walks records, several at once. Returns true if blocks were pulled or could not be had. */

@@ -67,7 +67,7 @@ async function setup(t: TestContext) {
     const stops = new FreeStops({ index, clock })
     const write = (ops: readonly IndexOp[]): Promise<void> => index.batch(ops)
     const unfinished = new UnfinishedRecords({ index, clock, codec, stops, write, onMended: () => {} })
-    const round = new ViewRound(index)
+    const round = new ViewRound(index, clock)
     const background = new RepairBackground({
       clock,
       logger: silentLogger,
@@ -141,6 +141,21 @@ test('every record is walked once more after an unclean stop, and once after a n
   assert.deepEqual(taken(), [1, 2, 3])
   await start()
   await pass(5 * MINUTE)
+  assert.deepEqual(taken(), [])
+})
+
+test('every record is walked once a month, in case the index has lost a reference, through any number of starts', async t => {
+  const { accept, start, taken, pass } = await setup(t)
+  await accept(1)
+  await start()
+  taken()
+  await pass(20 * DAY, HOUR)
+  await start()
+  await pass(9 * DAY, HOUR)
+  assert.deepEqual(taken(), [])
+  await pass(2 * DAY, HOUR)
+  assert.deepEqual(taken(), [1])
+  await pass(27 * DAY, HOUR)
   assert.deepEqual(taken(), [])
 })
 
