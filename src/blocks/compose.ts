@@ -85,6 +85,9 @@ export function composeClients({ host, clock, logger, onFault: onFaultAbove }: B
   }
   const gets = new GetClient({ host, clock, onFault })
   const silence = new SilenceWatch(clock)
+  host.onPeer((event, peer) => {
+    if (event === 'disconnected') silence.forget(peer)
+  })
   const onAnswer = (peer: PeerId): void => silence.noteAnswer(peer)
   const storeClient = new StoreClient({ host, clock, logger, onFault, onAnswer })
   return { health, gets, storeClient, silence, onFault }
