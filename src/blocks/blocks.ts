@@ -6,24 +6,22 @@ import type { Worker } from '../util/worker.ts'
 import {
   type Base,
   composeClients,
+  composeConfirmed,
   composeFetching,
   composeForOthers,
   composeHandoff,
   composeLocalStore,
   composePuts,
-  composeRepair,
-  composeSweep,
-  type Repairing,
   serveProtocols
 } from './compose.ts'
-import { confirmedCopies } from './fetch/confirmed-copies.ts'
-import type { Fetched, Fetcher } from './fetch/fetcher.ts'
+import { composeRepair, composeSweep, type Repairing } from './compose-repair.ts'
+import type { Fetched, Fetcher, FetchOptions } from './fetch/fetcher.ts'
 import type { PeerHealth } from './fetch/peer-health.ts'
 import type { PutId } from './hold/claims.ts'
 import type { BadBlocks, LocalBlocks } from './hold/local-blocks.ts'
 import type { Keeper } from './keep/keeper.ts'
+import { Memory } from './memory.ts'
 import type { BlocksOptions } from './options.ts'
-import type { StoreClient } from './protocol/store-client.ts'
 import type { PutOutcome } from './put/acknowledgement.ts'
 import type { HintedHandoff } from './put/handoff.ts'
 import type { KeptFile } from './put/kept-file.ts'
@@ -32,7 +30,8 @@ import type { Puts } from './put/puts.ts'
 import { PutWindow } from './put/window.ts'
 import { currentRanking, type Ranking } from './rank.ts'
 import type { RecordRef } from './record-ref.ts'
-import type { Evicted } from './repair/evict.ts'
+import type { Freed } from './repair/copy-freer.ts'
+import type { IncompleteRecords } from './repair/free-stops.ts'
 import { recordReferenceKey, recordReferenceOps } from './repair/record-rows.ts'
 import { loadStopMarks } from './repair/stop-marks.ts'
 import type { Sweeper } from './repair/sweep.ts'
@@ -52,8 +51,8 @@ export type { Put, PutOptions } from './put/put.ts'
  * It promises:
  * - the bytes of a block that it returns or sends match the block's name;
  * - once it says that it keeps a block, the block is durable, and stays as long as it said;
- * - it walks a record when the record is accepted, at every start, and repeatedly while blocks of it that this member
- *   owes are missing. If no block of a record is missing, a change of the view alone does not cause a walk;
+ * - it walks a record when the record is accepted, when the view has changed, after an unclean stop, and repeatedly while
+ *   blocks of it that this member owes are missing;
  * - it frees a block only if it is certain that nothing needs the block here. When in doubt, it keeps the block.
  *
  * It leaves to others: what files exist and what their records say (`catalog/`), who is a member and may store here
@@ -64,17 +63,25 @@ export type { Put, PutOptions } from './put/put.ts'
 export class Blocks {
   /** All background workers of this room. `start` starts them. */
   readonly workers: readonly Worker[]
+  /**
+   * Asks the other members which chunks of a file they hold. Returns the number of members, including this one, that
+   * hold the chunk with the fewest copies.
+   */
+  readonly confirmed: (root: BlockCid) => Promise<number>
+  /** The memory for the bytes of blocks. */
+  readonly memory: Memory
   readonly #options: BlocksOptions
   readonly #rank: () => Ranking
   readonly #local: LocalBlocks
   readonly #health: PeerHealth
   readonly #fetcher: Fetcher
-  readonly #storeClient: StoreClient
   readonly #keeper: Keeper
   readonly #repairing: Repairing
   readonly #handoff: HintedHandoff
   readonly #sweeper: Sweeper
   readonly #puts: Puts
+  /** The number of reads under way. */
+  #reading = 0
 
   constructor(options: BlocksOptions) {
     this.#options = options
@@ -83,7 +90,9 @@ export class Blocks {
       options.onBadBlock(error)
       this.#repairing.repair.noteBad(error.cid)
     }
-    const base: Base = { ...options, onBadBlock, ranking: this.#rank }
+    this.memory = new Memory(options.clock)
+    const isBusy = (): boolean => this.#reading > 0 || this.#puts.hasAny
+    const base: Base = { ...options, onBadBlock, ranking: this.#rank, memory: this.memory, isBusy }
     const held = composeLocalStore(base)
     const clients = composeClients(base)
     const fetching = composeFetching(base, held, clients)
@@ -95,26 +104,23 @@ export class Blocks {
     serveProtocols(base, { local, window }, clients, keeping)
     this.#repairing = composeRepair(base, held, fetching, { storeClient, keeper })
     this.#handoff = composeHandoff(base, storeClient, fetching.readNode)
+    this.confirmed = composeConfirmed(base, local, storeClient, fetching.readNode)
     this.#sweeper = composeSweep(base, held, this.#repairing, put => this.#puts.isUnderWay(put))
     const abandon = (put: PutId): void => this.#sweeper.abandon(put)
     this.#puts = composePuts(base, { ...held, window }, { clients, fetching, keeper, abandon })
     this.#local = local
     this.#health = clients.health
     this.#fetcher = fetching.fetcher
-    this.#storeClient = storeClient
     this.#keeper = keeper
-    this.workers = [this.#repairing.repair.worker, this.#handoff.worker, this.#sweeper.worker]
+    this.workers = [...this.#repairing.workers, this.#handoff.worker, this.#sweeper.worker]
   }
 
-  /**
-   * Resumes the work that was under way at the last stop. `wasClean` matters because after an unclean stop the promises
-   * made to other members are not known.
-   */
+  /** Resumes the work that was under way at the last stop. After an unclean stop, some of its state is not known. */
   async start({ wasClean }: { wasClean: boolean }): Promise<void> {
     const { store, clock } = this.#options
     const marks = await loadStopMarks(store.index, clock, { wasClean })
     await this.#handoff.start()
-    this.#repairing.start(marks)
+    await this.#repairing.start({ ...marks, wasClean })
     this.#sweeper.start(marks)
   }
 
@@ -160,38 +166,31 @@ export class Blocks {
     return this.#puts.push(record, kept, options)
   }
 
-  /** Returns a block's verified bytes, from this disk or another member, and who delivered them. */
-  async read(cid: BlockCid, options: { signal?: AbortSignal | undefined } = {}): Promise<Fetched> {
-    const fetched = await this.#fetcher.fetch(cid, options)
-    return fetched.from === this.#options.self ? fetched : this.#repairing.readRepair.keep(cid, fetched)
-  }
-
   /**
-   * Asks the other members which chunks of a file they hold. Returns the number of members, including this one, that
-   * hold the chunk with the fewest copies.
+   * Returns a block's verified bytes, from this disk or another member, and who delivered them. The caller has a lease for
+   * them.
    */
-  confirmed(root: BlockCid): Promise<number> {
-    const { clock, logger, codec, admitted, view } = this.#options
-    return confirmedCopies(root, {
-      clock,
-      logger,
-      codec,
-      admitted,
-      viewId: () => view().id,
-      local: this.#local,
-      storeClient: this.#storeClient,
-      readNode: async cid => (await this.read(cid)).bytes
-    })
+  async read(
+    cid: BlockCid,
+    options: Pick<FetchOptions, 'signal' | 'author' | 'replicas' | 'bytesMax'> = {}
+  ): Promise<Fetched> {
+    this.#reading++
+    try {
+      const fetched = await this.#fetcher.fetch(cid, options)
+      return fetched.from === this.#options.self ? fetched : this.#repairing.readRepair.keep(cid, fetched)
+    } finally {
+      this.#reading--
+    }
   }
 
   /**
    * Frees those of this member's copies of a file for which other members prove that they hold theirs. Throws an
    * `EvictRefusedError` while it is not certain which records need the copies, and for an hour after an unclean stop.
    */
-  async evict(record: RecordRef, signal?: AbortSignal): Promise<Evicted> {
-    const { evictGuard, evictor } = this.#repairing
-    await evictGuard.assertMayEvict(signal)
-    return evictor.evict(record, signal)
+  async evict(record: RecordRef, signal?: AbortSignal): Promise<Freed> {
+    const { guard, copyFreer } = this.#repairing
+    await guard.assertMayEvict(signal)
+    return copyFreer.free(record, 'evict', signal)
   }
 
   /**
@@ -211,8 +210,8 @@ export class Blocks {
    * Leaves the copies of a file that members still owe to the hinted handoff, which asks those members until they
    * confirm the copies. Each owed block holds at most `eachBytes` of text.
    */
-  async handOff(record: RecordRef, owedBlocks: number, eachBytes: number): Promise<void> {
-    await this.#handoff.add(record, owedBlocks, eachBytes)
+  handOff(record: RecordRef, owedBlocks: number, eachBytes: number): Promise<void> {
+    return this.#handoff.add(record, owedBlocks, eachBytes)
   }
 
   /**
@@ -242,6 +241,11 @@ export class Blocks {
     const own = this.#repairing.repair.owed
     const others = this.#handoff.owed
     return { blocks: own.blocks + others.blocks, bytes: own.bytes + others.bytes }
+  }
+
+  /** The number of blocks here of which no other copy is known any more, and the authors of incomplete records. */
+  get inDanger(): { blocksAtRisk: number; incomplete: IncompleteRecords[] } {
+    return { blocksAtRisk: this.#repairing.atRisk.blocks, incomplete: this.#repairing.repair.incomplete }
   }
 
   /** The blocks on our own disk that were found damaged or unreadable. */

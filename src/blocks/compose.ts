@@ -1,6 +1,6 @@
 import type { BlockCid } from '../format/cid.ts'
 import type { PeerId } from '../format/peer-id.ts'
-import { reasonOf } from '../util/logger.ts'
+import { confirmedCopies } from './fetch/confirmed-copies.ts'
 import { Fetcher } from './fetch/fetcher.ts'
 import { PeerHealth } from './fetch/peer-health.ts'
 import { BlockPuller } from './fetch/puller.ts'
@@ -9,7 +9,9 @@ import { Holds } from './hold/holds.ts'
 import { LocalBlocks } from './hold/local-blocks.ts'
 import { HoldGranter } from './keep/granter.ts'
 import { Keeper } from './keep/keeper.ts'
+import { ServedBlocks } from './keep/served-blocks.ts'
 import type { ReadNode } from './manifest-walk.ts'
+import type { Memory } from './memory.ts'
 import type { BlocksOptions } from './options.ts'
 import { GetClient } from './protocol/get-client.ts'
 import { GetServer } from './protocol/get-server.ts'
@@ -21,12 +23,6 @@ import { Puts } from './put/puts.ts'
 import { SilenceWatch } from './put/silence.ts'
 import type { PutWindow } from './put/window.ts'
 import type { Ranking } from './rank.ts'
-import { Evictor } from './repair/evict.ts'
-import { EvictGuard } from './repair/evict-guard.ts'
-import { ReadRepair } from './repair/read-repair.ts'
-import { Repair } from './repair/repair.ts'
-import { endOrphans, notePromised } from './repair/stop-marks.ts'
-import { Sweeper } from './repair/sweep.ts'
 
 /**
  * Assembles the blocks room, one part at a time. Each step takes the parts that earlier steps have built, so nothing is
@@ -38,6 +34,9 @@ import { Sweeper } from './repair/sweep.ts'
 export interface Base extends BlocksOptions {
   /** The ranking of the current view. */
   ranking: () => Ranking
+  /** Returns true while a put or a read of this member is under way. */
+  isBusy: () => boolean
+  memory: Memory
 }
 
 /** The blocks on this disk, the claims that say why they stay, and the promises that were made about them. */
@@ -71,20 +70,6 @@ export interface ForOthers {
   granter: HoldGranter
 }
 
-export interface Repairing {
-  repair: Repair
-  readRepair: ReadRepair
-  evictor: Evictor
-  evictGuard: EvictGuard
-  /** Returns false while it is not certain which blocks are needed. */
-  mayFree: () => boolean
-  /** Begins to walk every record, without waiting for the walks to end. */
-  start(options: { promisedMs: number }): void
-  stop(): Promise<void>
-  /** Notes in the index how long the promises to other members last, for the next start. */
-  notePromised(): Promise<void>
-}
-
 /** Builds the parts that know what is on this disk: the blocks, their claims, and the promises to other members. */
 export function composeLocalStore({ store, blockstore, clock, onBadBlock }: Base): LocalStore {
   const claims = new Claims(store, clock)
@@ -107,7 +92,7 @@ export function composeClients({ host, clock, logger, onFault: onFaultAbove }: B
 
 /** Builds the parts that get a block from disk or from another member. */
 export function composeFetching(base: Base, { local }: LocalStore, { health, gets }: Clients): Fetching {
-  const { self, clock, logger, ranking, admitted } = base
+  const { self, clock, logger, ranking, admitted, memory } = base
   const fetcher = new Fetcher({
     self,
     clock,
@@ -116,10 +101,11 @@ export function composeFetching(base: Base, { local }: LocalStore, { health, get
     health,
     ranking,
     admitted,
-    ask: (peer, cid, signal) => gets.get(peer, cid, signal)
+    ask: (peer, cid, options) => gets.get(peer, cid, options),
+    hedges: memory.hedges
   })
   const readNode: ReadNode = async cid => (await fetcher.fetch(cid)).bytes
-  return { fetcher, puller: new BlockPuller(fetcher, local), readNode }
+  return { fetcher, puller: new BlockPuller(fetcher, local, memory.pulls), readNode }
 }
 
 /** Builds the part that keeps blocks for other members' puts, and the part that promises and proves replicas. */
@@ -134,12 +120,13 @@ export function composeForOthers(base: Base, { claims, local, holds }: LocalStor
 
 /** Begins to answer `/dfs/get` and `/dfs/store`. Blocks of a put under way are served from memory, out of `window`. */
 export function serveProtocols(
-  { host, clock, isAdmitted, codec }: Base,
+  { host, clock, isAdmitted, codec, memory }: Base,
   { local, window }: { local: LocalBlocks; window: PutWindow },
   { storeClient, silence, onFault }: Clients,
   { keeper, granter }: ForOthers
 ): void {
   const nodeCodecs = [codec.code]
+  const served = new ServedBlocks({ clock, memory: memory.serves, local, window })
   new GetServer({
     host,
     clock,
@@ -148,7 +135,7 @@ export function serveProtocols(
     read: async (cid, signal, peer) => {
       storeClient.noteActivity(peer)
       silence.notePull(peer)
-      return window.get(cid, peer) ?? local.get(cid, signal)
+      return served.read(cid, signal, peer)
     },
     onFault
   })
@@ -160,48 +147,15 @@ export function serveProtocols(
   new StoreServer({ host, clock, isAdmitted, nodeCodecs, keeping, onFault })
 }
 
-/**
- * Builds the part that walks records and pulls the blocks that are owed, and the part that evicts. Nothing runs before
- * `start`.
- */
-export function composeRepair(
-  base: Base,
-  held: LocalStore,
-  { fetcher, puller, readNode }: Fetching,
-  { storeClient, keeper }: { storeClient: StoreClient; keeper: Keeper }
-): Repairing {
-  const { self, clock, chance, logger, codec, store, ranking, admitted, view, records, onError } = base
-  const { claims, local, holds } = held
-  const shared = { self, clock, logger, codec, local, claims, ranking }
-  const takeLinkedPuts = keeper.takeLinkedPuts.bind(keeper)
-  const repair = new Repair({ ...shared, index: store.index, fetcher, puller, takeLinkedPuts, records, onError })
-  const readRepair = new ReadRepair({ logger, repair, onError })
+/** Builds the function that counts the members that confirm now that they hold a file. */
+export function composeConfirmed(
+  { clock, logger, codec, admitted, view }: Base,
+  local: LocalBlocks,
+  storeClient: StoreClient,
+  readNode: ReadNode
+): (root: BlockCid) => Promise<number> {
   const viewId = (): Uint8Array => view().id
-  const evictor = new Evictor({ ...shared, chance, holds, storeClient, repair, admitted, viewId, readNode })
-  const mayFree = (): boolean => base.mayFree() && repair.isCertain
-  const evictGuard = new EvictGuard({ clock, logger, repair, readRepair, mayFree })
-  let walking: Promise<void> | undefined
-  return {
-    repair,
-    readRepair,
-    evictor,
-    evictGuard,
-    mayFree,
-    start: ({ promisedMs }) => {
-      evictGuard.notePromised(promisedMs)
-      walking = repair.start().catch(onError)
-    },
-    stop: async () => {
-      await readRepair.settled()
-      await repair.stop()
-      await walking
-    },
-    notePromised: () =>
-      // An index that takes no changes is not marked as closed either, so the next start assumes the longest promise.
-      notePromised(store.index, clock, Math.max(evictGuard.promisedMs, holds.lastMs)).catch(error =>
-        logger.forComponent('dfs:blocks')('could not note what this member has promised: %s', reasonOf(error))
-      )
-  }
+  return root => confirmedCopies(root, { clock, logger, codec, admitted, viewId, local, storeClient, readNode })
 }
 
 /** Builds the part that asks members until they confirm the copies that they still owe for our puts. */
@@ -222,20 +176,6 @@ export function composeHandoff(base: Base, storeClient: StoreClient, readNode: R
   })
 }
 
-/**
- * Builds the part that frees blocks which nothing claims any more. `isUnderWay` says whether a put of ours still runs.
- */
-export function composeSweep(
-  { clock, logger, store, onError }: Base,
-  held: LocalStore,
-  { mayFree, repair }: Repairing,
-  isUnderWay: (put: PutId) => boolean
-): Sweeper {
-  const isVerified = (): boolean => store.isVerified && repair.hasWalkedAll
-  const onOrphansFreed = (): Promise<void> => endOrphans(store.index)
-  return new Sweeper({ clock, logger, ...held, isUnderWay, mayFree, isVerified, onOrphansFreed, onError })
-}
-
 /** Builds the part that stores files here and on other members. */
 export function composePuts(
   base: Base,
@@ -253,6 +193,7 @@ export function composePuts(
     local,
     claims,
     window,
+    memory: base.memory.puts,
     storeClient,
     silence
   }

@@ -70,10 +70,12 @@ export const PLAN_MS = HOLD_MS / 2
 export const GET_RESPONSE_BYTES_MAX = BLOCK_BYTES_MAX
 
 /**
- * The most bytes of sealed blocks in memory, over all puts under way. Keepers pull blocks from there, so we need not
- * read our disk for them.
+ * The most bytes of chunks in memory, over all puts under way, from the first byte that comes until the sealed block is
+ * durable here and on enough members. Keepers pull blocks from there, so we need not read our disk for them.
  */
-export const PUT_WINDOW_BYTES = 32 << 20
+export const PUT_BYTES_MAX = 32 << 20
+/** The most of one put. The rest is for puts that have nothing in memory. */
+export const PUT_OWN_BYTES_MAX = 24 << 20
 /** The most blocks of one put that are not acknowledged yet. */
 export const PUT_WINDOW_BLOCKS = 16
 /**
@@ -98,12 +100,33 @@ export const PUT_SLOW_MS = 2_000
 /** How often a put that lacks copies looks for newly connected members. */
 export const NEWCOMERS_MS = 1_000
 /**
- * The most bytes being pulled concurrently, for any reason. Each pull counts as one chunk, although a block may be
- * larger.
+ * The most bytes of blocks being pulled, for any reason, and the most of one peer: those that are pulled from it or
+ * because it asked. The rest is for peers of which nothing is being pulled.
  */
-export const PULL_BYTES_MAX = 24 << 20
+export const PULL_BYTES_MAX = 32 << 20
+export const PULL_PEER_BYTES_MAX = 20 << 20
 /** The most blocks that one get fetches ahead of its reader. */
 export const GET_WINDOW_BLOCKS = 8
+/**
+ * The most bytes of blocks in memory, over all gets: each has the one that its reader is at, and what is left is read
+ * ahead. So a further reader waits only behind some fifty that pause.
+ */
+export const GET_BYTES_MAX = 48 << 20
+/**
+ * The most bytes of blocks that are being sent to members, and the most to one member. A member that does not read its
+ * answers has no more than its share, and the rest is for members to which nothing is being sent.
+ */
+export const SERVE_BYTES_MAX = 32 << 20
+export const SERVE_PEER_BYTES_MAX = 20 << 20
+/** If there is no memory for an answer after this long, the asker is told to ask others. It is half of its patience. */
+export const SERVE_WAIT_MS = 5_000
+/** The most bytes of blocks that are received a second time because the first source is slow. */
+export const HEDGE_BYTES_MAX = 8 << 20
+/**
+ * How long a put may wait for its source, or a get for its reader, with a block in hand while others wait for memory.
+ * It is the time after which web servers give up a client that does not read.
+ */
+export const LENT_MS_MAX = 60_000
 
 /**
  * If a source takes longer than this, and longer than this many times its usual latency, the next source is asked too.
@@ -112,7 +135,7 @@ export const GET_WINDOW_BLOCKS = 8
 export const HEDGE_MS = 1_500
 export const HEDGE_LATENCIES = 3
 /** The most sources that are asked for one block concurrently. */
-export const HEDGE_MAX = 4
+export const ASKED_AT_ONCE_MAX = 16
 /** The number of rounds down the ranking before a block counts as out of reach, and the pause between two rounds. */
 export const FETCH_ROUNDS = 3
 export const FETCH_PAUSE_MS = 700
@@ -124,15 +147,49 @@ export const WALK_RETRY_MS = 10_000
 export const WALK_RETRY_MS_MAX = 10 * 60_000
 /** The most records that wait in memory to be walked. Records that do not fit are found again in the index. */
 export const WALK_QUEUE_MAX = 20_000
+/**
+ * How long a record whose manifest nodes cannot be obtained stops this member from freeing blocks, and how long all such
+ * records of one author may do so in any `STOP_WINDOW_MS`.
+ */
+export const STOP_MS_MAX = 7 * 24 * 60 * 60_000
+export const STOP_WINDOW_MS = 30 * 24 * 60 * 60_000
+/** The most times that are remembered for one author. */
+export const STOP_SPANS_MAX = 32
 /** While any new record has waited longer than this to be walked, nothing is freed. */
 export const UNCERTAIN_MS = 60_000
 /** How long an evict waits for the walks of records that have just arrived. */
 export const CATCH_UP_MS = 10_000
+/**
+ * The most chunks of one file: 64 TiB in chunks of 1 MiB. A manifest that states more is refused when its root is read.
+ * It bounds the manifest nodes that one walk remembers, to 65,600.
+ */
+export const FILE_CHUNKS_MAX = 2 ** 26
 /** The number of blocks of one manifest that are handled together. */
 export const WALK_BATCH = 256
 /** The most blocks that walks pull concurrently, and the most records that are walked concurrently. */
 export const WALK_PULLS = 8
 export const WALKS_AT_ONCE = 16
+/** The records that background work walks before it notes how far it has come, and rests. */
+export const WALKS_PER_STEP = 64
+/** The first walk of a large file notes how far it has come after this many batches. */
+export const WALK_NOTE_BATCHES = 64
+/** If this many manifest nodes of a file cannot be had, a walk does not ask for the others. */
+export const LACKING_NODES_MAX = 16
+/** A view must stand for this long before all records are walked under it: views change in quick succession. */
+export const VIEW_STANDS_MS = 60_000
+/** How often a record is tried again that has been incomplete for longer than it stops freeing, if nobody connects. */
+export const WALK_OLD_MS = 24 * 60 * 60_000
+/** Background work rests for this many times the time that it worked: while a put or a read is under way, and else. */
+export const REST_BUSY = 19
+export const REST_IDLE = 3
+
+/**
+ * How long chunks here that this member does not owe stay while it has room, how often it looks for those whose time has
+ * come, and after how long those are tried again that could not be freed.
+ */
+export const SURPLUS_MS = 7 * 24 * 60 * 60_000
+export const SURPLUS_LOOK_MS = 10 * 60_000
+export const SURPLUS_AGAIN_MS = 24 * 60 * 60_000
 
 /** How often the sweeper looks for expired claims, and how many it ends together. */
 export const SWEEP_MS = 60_000

@@ -4,6 +4,8 @@ import type { IndexSink } from '../disk/index-sink.ts'
 import type { BlockCid } from '../format/cid.ts'
 import { type EntryBody, type EntryRecord, ROOT_ENTRY, rootOf } from '../format/entry.ts'
 import type { Kind } from '../format/kinds.ts'
+import { peerIdOf } from '../format/peer-id.ts'
+import { decodeReplicas } from '../format/replicas.ts'
 import type { Statement } from '../format/statement.ts'
 import type { AcceptedStatement, Change, Projection } from '../log/projection.ts'
 import { equalBytes, toHex } from '../util/bytes.ts'
@@ -235,7 +237,9 @@ export function cidOf({ root }: Pick<EntryRecord, 'root'>): BlockCid | undefined
 function writeClaim(sink: IndexSink, record: EntryRecord): void {
   const root = cidOf(record)
   if (root === undefined) return
-  for (const op of Blocks.referenceOps({ id: record.id, root, replicas: record.replicas }))
+  const { id, stamp } = record
+  const ref = { id, root, replicas: decodeReplicas(record.replicas), author: peerIdOf(stamp.author) }
+  for (const op of Blocks.referenceOps(ref))
     if (op.type === 'put') sink.put(op.key, op.value)
     else sink.del(op.key)
 }

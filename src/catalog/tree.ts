@@ -17,7 +17,7 @@ import { isSubstituteName, type Names } from './names.ts'
 import { readFileCount } from './rows/counts-row.ts'
 import { endsCycle } from './rows/cycles.ts'
 import type { EntryRow } from './rows/entry-row.ts'
-import { directoryKey, entryOfKey } from './rows/keys.ts'
+import { decodeDirectoryValue, directoryKey, entryOfKey } from './rows/keys.ts'
 import type { DirectoryNode, TreeNode } from './tree-node.ts'
 
 export interface TreeOptions {
@@ -99,13 +99,13 @@ export class Tree {
     return this.#entries.get(id)
   }
 
-  /** Yields the entries that are shown directly below one directory. */
-  async *childrenOf(directory: Uint8Array): AsyncGenerator<{ id: Uint8Array; name: string }> {
-    for await (const { key } of this.#index.range(directoryKey(TABLES.children, directory))) {
+  /** Yields the entries that are shown directly below one directory, by their ids: those after the key `after`. */
+  async *childrenOf(directory: Uint8Array, after?: Uint8Array): AsyncGenerator<ChildEntry> {
+    for await (const { key, value } of this.#index.range(directoryKey(TABLES.children, directory), { after })) {
       const id = entryOfKey(key)
-      if (await endsCycle(this.#index, id)) continue
-      const body = await this.#entries.placeBody(id)
-      if (body !== undefined) yield { id, name: body.name }
+      const { kind } = decodeDirectoryValue(value)
+      if (kind === 'directory' && (await endsCycle(this.#index, id))) continue
+      yield { id, kind, key }
     }
   }
 
@@ -113,6 +113,14 @@ export class Tree {
   countFiles(): Promise<number> {
     return readFileCount(this.#index)
   }
+}
+
+/** An entry directly below a directory. */
+export interface ChildEntry {
+  id: Uint8Array
+  kind: 'file' | 'directory'
+  /** Its row, which says where a later call goes on. */
+  key: Uint8Array
 }
 
 export function rootNode(): DirectoryNode {

@@ -54,8 +54,14 @@ export const TABLES = {
   records: 'r',
   /** The place of each statement. */
   statements: 's',
-  /** Records whose blocks are still to be walked. */
-  unwalked: 't',
+  /** Records for which something is still to be done, and what their last walks found missing. */
+  unfinished: 't',
+  /** Records with chunks here that this member does not owe. */
+  surplus: 'S',
+  /** The time for which the records of each author have stopped this member from freeing blocks. */
+  stops: 'T',
+  /** Blocks that may have too few copies since a member is out. */
+  atRisk: 'R',
   /** Puts whose copies other members still have to confirm. */
   hints: 'u',
   /** Evicted blocks, and the time from which this member owes them again. */

@@ -1,4 +1,4 @@
-import { CHUNK_BYTES, INLINE_BYTES_MAX } from '../format/constants.ts'
+import { INLINE_BYTES_MAX } from '../format/constants.ts'
 import type { Path } from '../format/path.ts'
 import { SMALL_FILE_BYTES_MAX } from './constants.ts'
 import { type FsContext, resolvePutOptions } from './context.ts'
@@ -21,7 +21,7 @@ export async function putFile(fs: FsContext, path: Path, source: Source, options
     if (whole !== undefined && whole.byteLength <= INLINE_BYTES_MAX)
       return await upload.commitInline(path, facts, whole)
     // A small file is one chunk of exactly its size, so that no large buffer is allocated for it.
-    const part = await upload.append(all, whole === undefined ? CHUNK_BYTES : whole.byteLength)
+    const part = await upload.append(all, whole?.byteLength)
     return await upload.commit(path, facts, [part])
   } finally {
     upload.close()

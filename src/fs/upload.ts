@@ -88,12 +88,12 @@ export class Upload {
    * once all of it is durable there. `chunkBytes` is the size of its chunks. Throws what `Put.keep` throws; other parts
    * are not affected.
    */
-  async append(text: AsyncIterable<Uint8Array>, chunkBytes: number = CHUNK_BYTES): Promise<UploadPart> {
+  async append(text: AsyncIterable<Uint8Array>, chunkBytes?: number): Promise<UploadPart> {
     const { codec, author } = this.#fs
     const { id: rootEpoch, content: subkey } = author.epoch
     const put = this.#open()
     try {
-      const root = await pipe(text, fixedChunker(chunkBytes), sealFile({ subkey, codec }), put.keep)
+      const root = await pipe(text, fixedChunker(chunkBytes, put.lease), sealFile({ subkey, codec }), put.keep)
       if (root === null) {
         this.#close(put)
         return { root: null, key: NO_BYTES, rootEpoch, size: 0 }

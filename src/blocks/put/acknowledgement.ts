@@ -69,7 +69,9 @@ export async function acknowledge(
     log
   }
   const end = whenSlow(clock, logs.acknowledgement, () => {
-    const waiting = [...machine.state.members].filter(([, member]) => isWaitedFor(member)).map(([peer]) => peer)
+    const waiting = [...machine.state.members]
+      .filter(([, member]) => isWaitedFor(machine.state, member))
+      .map(([peer]) => peer)
     const wait = waiting.length > 0 ? 'waits for' : 'asks'
     const copies = [leastCopies(machine.state), copiesToWaitFor(machine.state, machine.ranking)] as const
     log(`%d of %d copies are durable, ${wait} %s`, ...copies, listOf(waiting))

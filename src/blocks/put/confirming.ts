@@ -127,12 +127,17 @@ export function forgive({ state }: Step): void {
   if (state.ack === undefined || isAnyWaitedFor(state)) return
   state.isShort = true
   for (const member of state.members.values()) {
-    member.isLost = false
-    member.isRefusing = false
-    member.declined = NONE
-    member.tries = 0
+    forgiveOne(member)
     if (!state.hasBlocks && member.isReachable) countRecord(member)
   }
+}
+
+/** Forgets what a member could not do. */
+export function forgiveOne(member: MemberState): void {
+  member.isLost = false
+  member.isRefusing = false
+  member.declined = NONE
+  member.tries = 0
 }
 
 /** Asks whatever is to be asked now, and says what has been decided. */
@@ -152,20 +157,16 @@ export function settle(step: Step): void {
 }
 
 function askNext({ state, asks }: Step, peer: PeerId, member: MemberState): void {
-  if (!isAskable(member)) {
-    member.mustConfirm = false
-    member.mustPush = false
-    return
-  }
+  const mayAsk = isAskable(member)
+  member.mustConfirm &&= mayAsk && !isEmpty(member.counted)
+  member.mustPush &&= mayAsk && !isEmpty(member.confirmed)
   if (member.confirming !== null || member.pushing !== null) return
   if (member.mustConfirm) {
     member.mustConfirm = false
-    if (isEmpty(member.counted)) return
     member.confirming = member.counted.slice()
     asks.push({ ask: 'confirm', peer, chunks: member.confirming })
   } else if (member.mustPush && state.phase === 'pushing') {
     member.mustPush = false
-    if (isEmpty(member.confirmed)) return
     member.pushing = member.confirmed.slice()
     asks.push({ ask: 'push', peer })
   }

@@ -5,6 +5,7 @@ import {
   confirmAgain,
   countRecord,
   forgive,
+  forgiveOne,
   noteConfirmed,
   noteOwn,
   notePushed,
@@ -116,7 +117,7 @@ function noteMember({ state }: Step, event: MemberEvent): void {
   switch (event.type) {
     case 'joined':
       member.isReachable = true
-      member.isLost = false
+      forgiveOne(member)
       if (state.phase === 'pushing' && !state.hasBlocks) countRecord(member)
       else if (state.phase !== 'placing' && !isEmpty(member.counted) && isEmpty(member.acknowledged))
         confirmAgain(state, member)

@@ -49,6 +49,11 @@ export class Puts {
     return this.#open(options, this.#small.next(), { isShared: true })
   }
 
+  /** True while a put is under way. */
+  get hasAny(): boolean {
+    return this.#underWay.hasAny
+  }
+
   isUnderWay(putId: PutId): boolean {
     return this.#underWay.has(putId)
   }

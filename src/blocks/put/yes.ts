@@ -64,12 +64,15 @@ export function* owedBy(state: PutState): Generator<[PeerId, number]> {
 
 /** Returns true while a member that was asked, or is about to be, may still answer. */
 export function isAnyWaitedFor(state: PutState): boolean {
-  return [...state.members.values()].some(member => isWaitedFor(member) && mayAnswer(member))
+  return [...state.members.values()].some(member => isWaitedFor(state, member) && mayAnswer(member))
 }
 
-/** Returns true if a member was asked something that it has not answered. */
-export function isWaitedFor({ pending, confirming, pushing, mustConfirm, mustPush }: MemberState): boolean {
-  return pending > 0 || confirming !== null || pushing !== null || mustConfirm || mustPush
+/** Returns true if a member was asked something that it has not answered, or is about to be. */
+export function isWaitedFor({ phase }: PutState, member: MemberState): boolean {
+  const { pending, confirming, pushing, mustConfirm, mustPush } = member
+  // The record is pushed only once it is durable here.
+  const isAboutTo = mustConfirm || (mustPush && phase === 'pushing')
+  return pending > 0 || confirming !== null || pushing !== null || isAboutTo
 }
 
 function isOwnOpen({ own }: PutState): boolean {

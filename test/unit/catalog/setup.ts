@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict'
-import { Author } from '../../../src/catalog/author.ts'
+import { Author, type Content } from '../../../src/catalog/author.ts'
 import { Bodies } from '../../../src/catalog/bodies.ts'
 import { Catalog } from '../../../src/catalog/catalog.ts'
 import { pastOf } from '../../../src/catalog/heads.ts'
@@ -21,6 +21,7 @@ import type { AcceptedStatement, Signer } from '../../../src/log/projection.ts'
 import { KeyRing } from '../../../src/members/key-ring.ts'
 import { LocalMember } from '../../../src/members/local-member.ts'
 import { equalBytes, toHex } from '../../../src/util/bytes.ts'
+import type { Chance } from '../../../src/util/chance.ts'
 import type { ComponentLogger } from '../../../src/util/logger.ts'
 import { acceptedBy } from '../../fixtures/accepted.ts'
 import { ManualClock } from '../../fixtures/clock.ts'
@@ -94,6 +95,12 @@ export function fileWith(text: string, at: { parent?: Uint8Array; name: string }
   }
 }
 
+/** The content that a put of this text would link. */
+export function contentOf(text: string): Content {
+  const { root, rootEpoch, body } = fileWith(text, { name: '' })
+  return { root, rootEpoch, size: body.size, mtime: 0, content: body.content }
+}
+
 export function directoryAt(name: string, parent: Uint8Array = ROOT_ENTRY) {
   return { body: { parent, name, kind: 'directory' as const, size: 0, mtime: 0 } }
 }
@@ -104,11 +111,48 @@ export function carrying({ record }: Signed) {
   return { entry, seen: pastOf(record), written, root, rootEpoch }
 }
 
+export interface SetupOptions {
+  logger?: ComponentLogger
+  /** The member that makes the changes. */
+  self?: LocalMember
+  /** Of what the member draws. */
+  seed?: number
+}
+
+/** An index that calls somebody before each read. */
+class ObservedIndex extends IndexDb {
+  readonly #before: () => Promise<void> | undefined
+
+  constructor(before: () => Promise<void> | undefined) {
+    super(new MemoryDatabase().asDatabase, silentLogger)
+    this.#before = before
+  }
+
+  override async get(key: Uint8Array): Promise<Uint8Array | undefined> {
+    await this.#before()
+    return super.get(key)
+  }
+
+  override async getMany(keys: Uint8Array[]): Promise<Array<Uint8Array | undefined>> {
+    await this.#before()
+    return super.getMany(keys)
+  }
+
+  override async *range(...args: Parameters<IndexDb['range']>): ReturnType<IndexDb['range']> {
+    await this.#before()
+    yield* super.range(...args)
+  }
+}
+
 /** A catalog over a database in memory, with a log that accepts every statement. */
 export class Setup {
   readonly clock = new ManualClock()
-  readonly chance = seededChance(2)
-  readonly index = new IndexDb(new MemoryDatabase().asDatabase, silentLogger)
+  readonly chance: Chance
+  /** Called before each read of the index and before each append of the catalog. The caller waits for it. */
+  beforeEach: (() => Promise<void>) | undefined
+  /** Called with each batch that the index has taken. */
+  onProjected: ((items: readonly AcceptedStatement[]) => void) | undefined
+  readonly index = new ObservedIndex(() => this.beforeEach?.())
   readonly #accepted = new Map<string, AcceptedStatement>()
   readonly log = {
     get: async (id: Uint8Array): Promise<AcceptedStatement | undefined> => this.#accepted.get(toHex(id)),
@@ -121,21 +165,22 @@ export class Setup {
   readonly catalog: Catalog
   #last: Promise<void> = Promise.resolve()
 
-  private constructor(logger: ComponentLogger) {
+  private constructor({ logger = silentLogger, self = admin, seed = 2 }: SetupOptions) {
+    this.chance = seededChance(seed)
     const { index, log, clock, chance } = this
     const bodies = new Bodies(log, keys, logger)
     this.bodies = bodies
     const rest = { index, bodies, names: new Names(Buffer.alloc(32)), depthOf: () => 0 }
     this.projection = new CatalogProjection({ ...rest, logger, nodeCodecs: [0x71], onRecords: () => {} })
     this.tree = new Tree({ ...rest, clock })
-    this.author = new Author({ self: admin, keys, chance, bodies, nodeCodecs: [0x71] })
+    this.author = new Author({ self, keys, chance, bodies, nodeCodecs: [0x71] })
     const { tree, author } = this
     this.catalog = new Catalog({
       log,
       tree,
       bodies,
       author,
-      self: admin,
+      self,
       clock,
       chance,
       logger,
@@ -143,8 +188,8 @@ export class Setup {
     })
   }
 
-  static async open(logger: ComponentLogger = silentLogger): Promise<Setup> {
-    const setup = new Setup(logger)
+  static async open(options: SetupOptions = {}): Promise<Setup> {
+    const setup = new Setup(options)
     await setup.index.open()
     for (const { statements, network } of [admin, writer])
       for (const statement of statements) setup.#accepted.set(idOf(statement), acceptedBy(network, statement, 'root'))
@@ -205,23 +250,38 @@ export class Setup {
     return (await this.listing()).map(line => line.split(' | ')[0] as string)
   }
 
+  /** The path and the text of each file that the tree shows. */
+  async contents(directory: DirectoryNode = rootNode()): Promise<string[]> {
+    const lines: string[] = []
+    for await (const node of this.tree.list(directory)) {
+      if (node.kind === 'directory') lines.push(...(await this.contents(node)))
+      else lines.push(`/${node.path.join('/')} ${Buffer.from(node.body?.content ?? []).toString()}`)
+    }
+    return lines
+  }
+
   async at(path: string): Promise<TreeNode | undefined> {
     return this.tree.resolve(parsePath(path))
   }
 
-  // One batch at a time, as the store does.
-  #append(statements: readonly Statement[], { author, role }: Signer): Promise<void> {
-    const items = statements.map(statement => acceptedBy(author, statement, role))
-    this.#last = this.#last.then(() => this.project(items))
-    return this.#last
+  async #append(statements: readonly Statement[], { author, role }: Signer): Promise<void> {
+    await this.beforeEach?.()
+    await this.project(statements.map(statement => acceptedBy(author, statement, role)))
   }
 
-  /** Projects accepted statements in one batch, which the index applies. */
-  async project(items: readonly AcceptedStatement[]): Promise<void> {
+  /** Projects accepted statements in one batch, which the index applies. One batch at a time, as the log does. */
+  project(items: readonly AcceptedStatement[]): Promise<void> {
+    const projected = this.#last.then(() => this.#projectNow(items))
+    this.#last = projected.catch(() => {})
+    return projected
+  }
+
+  async #projectNow(items: readonly AcceptedStatement[]): Promise<void> {
     const ops = new IndexOps()
     await this.projection.project({ added: items, removed: [] }, ops)
     await this.index.batch(ops.all)
     for (const item of items) this.#accepted.set(idOf(item.statement), item)
+    this.onProjected?.(items)
   }
 }
 
