@@ -143,7 +143,10 @@ export interface Status {
   repairing: Amount
   /** Always null, because it is not estimated yet. */
   etaSeconds: number | null
-  /** Always 0, because it is not counted yet. */
+  /**
+   * Blocks on this node of which no other copy is known any more: the other members that had one are out, and no member
+   * has confirmed a new one since. A block of which no other member ever confirmed a copy counts as owed instead.
+   */
   atRisk: { blocks: number }
   /**
    * The number of bytes that this node holds (blocks, statements, claims and the index), and the number that it may hold.

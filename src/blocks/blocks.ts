@@ -6,37 +6,34 @@ import type { Worker } from '../util/worker.ts'
 import {
   type Base,
   composeClients,
+  composeConfirmed,
   composeFetching,
   composeForOthers,
   composeHandoff,
   composeLocalStore,
+  composePuts,
   composeRepair,
   composeSweep,
   type Repairing,
   serveProtocols
 } from './compose.ts'
-import { PUT_NUMBER_BYTES } from './constants.ts'
-import { confirmedCopies } from './fetch/confirmed-copies.ts'
 import type { Fetched, Fetcher, FetchOptions } from './fetch/fetcher.ts'
 import type { PeerHealth } from './fetch/peer-health.ts'
-import { type Claims, putIdOf } from './hold/claims.ts'
+import type { PutId } from './hold/claims.ts'
 import type { BadBlocks, LocalBlocks } from './hold/local-blocks.ts'
 import type { Keeper } from './keep/keeper.ts'
 import { Memory } from './memory.ts'
 import type { BlocksOptions } from './options.ts'
-import type { StoreClient } from './protocol/store-client.ts'
-import { Acknowledgement, type AcknowledgementDeps, type PutOutcome } from './put/acknowledgement.ts'
-import type { AckMembers } from './put/acks-wanted.ts'
+import type { PutOutcome } from './put/acknowledgement.ts'
 import type { HintedHandoff } from './put/handoff.ts'
 import type { KeptFile } from './put/kept-file.ts'
-import { type PutLogs, putLogs } from './put/logs.ts'
-import { Put, type PutDeps, type PutOptions } from './put/put.ts'
-import { PutsUnderWay } from './put/puts-under-way.ts'
-import { SmallPutNumbers } from './put/small-puts.ts'
+import type { Put, PutOptions } from './put/put.ts'
+import type { Puts } from './put/puts.ts'
 import { PutWindow } from './put/window.ts'
 import { currentRanking, type Ranking } from './rank.ts'
 import type { RecordRef } from './record-ref.ts'
-import type { Evicted } from './repair/evict.ts'
+import type { Freed } from './repair/copy-freer.ts'
+import type { IncompleteRecords } from './repair/free-stops.ts'
 import { recordReferenceKey, recordReferenceOps } from './repair/record-rows.ts'
 import { loadStopMarks } from './repair/stop-marks.ts'
 import type { Sweeper } from './repair/sweep.ts'
@@ -56,8 +53,8 @@ export type { Put, PutOptions } from './put/put.ts'
  * It promises:
  * - the bytes of a block that it returns or sends match the block's name;
  * - once it says that it keeps a block, the block is durable, and stays as long as it said;
- * - it walks a record when the record is accepted, at every start, and repeatedly while blocks of it that this member
- *   owes are missing. If no block of a record is missing, a change of the view alone does not cause a walk;
+ * - it walks a record when the record is accepted, when the view has changed, after an unclean stop, and repeatedly while
+ *   blocks of it that this member owes are missing;
  * - it frees a block only if it is certain that nothing needs the block here. When in doubt, it keeps the block.
  *
  * It leaves to others: what files exist and what their records say (`catalog/`), who is a member and may store here
@@ -70,62 +67,62 @@ export class Blocks {
   readonly workers: readonly Worker[]
   /** The memory for the bytes of blocks. */
   readonly memory: Memory
+  /**
+   * Asks the other members which chunks of a file they hold. Returns the number of members, including this one, that
+   * hold the chunk with the fewest copies.
+   */
+  readonly confirmed: (root: BlockCid) => Promise<number>
   readonly #options: BlocksOptions
   readonly #rank: () => Ranking
   readonly #local: LocalBlocks
-  readonly #claims: Claims
   readonly #health: PeerHealth
   readonly #fetcher: Fetcher
-  readonly #storeClient: StoreClient
   readonly #keeper: Keeper
   readonly #repairing: Repairing
   readonly #handoff: HintedHandoff
   readonly #sweeper: Sweeper
-  readonly #window = new PutWindow()
-  readonly #putLogs: PutLogs
-  readonly #underWay = new PutsUnderWay()
-  readonly #small: SmallPutNumbers
+  readonly #puts: Puts
+  /** The number of reads under way. */
+  #reading = 0
 
   constructor(options: BlocksOptions) {
     this.#options = options
-    this.#putLogs = putLogs(options.logger)
-    this.#small = new SmallPutNumbers(options.clock, options.chance)
     this.#rank = currentRanking(options.view)
     const onBadBlock: BlocksOptions['onBadBlock'] = error => {
       options.onBadBlock(error)
       this.#repairing.repair.noteBad(error.cid)
     }
+    const isBusy = (): boolean => this.#reading > 0 || this.#puts.hasAny
     this.memory = new Memory(options.clock)
-    const base: Base = { ...options, onBadBlock, ranking: this.#rank, memory: this.memory }
+    const base: Base = { ...options, onBadBlock, ranking: this.#rank, isBusy, memory: this.memory }
     const held = composeLocalStore(base)
     const clients = composeClients(base)
     const fetching = composeFetching(base, held, clients)
     const keeping = composeForOthers(base, held, fetching)
-    const { local, claims } = held
+    const { local } = held
     const { storeClient } = clients
     const { keeper } = keeping
-    serveProtocols(base, { local, window: this.#window }, clients, keeping)
+    const window = new PutWindow()
+    serveProtocols(base, { local, window }, clients, keeping)
     this.#repairing = composeRepair(base, held, fetching, { storeClient, keeper })
     this.#handoff = composeHandoff(base, storeClient, fetching.readNode)
-    this.#sweeper = composeSweep(base, held, this.#repairing, put => this.#underWay.has(put))
+    this.confirmed = composeConfirmed(base, local, storeClient, fetching.readNode)
+    this.#sweeper = composeSweep(base, held, this.#repairing, put => this.#puts.isUnderWay(put))
+    const abandon = (put: PutId): void => this.#sweeper.abandon(put)
+    this.#puts = composePuts(base, { ...held, window }, { clients, fetching, keeper, abandon })
     this.#local = local
-    this.#claims = claims
     this.#health = clients.health
     this.#fetcher = fetching.fetcher
-    this.#storeClient = storeClient
     this.#keeper = keeper
-    this.workers = [this.#repairing.repair.worker, this.#handoff.worker, this.#sweeper.worker]
+    this.workers = [...this.#repairing.workers, this.#handoff.worker, this.#sweeper.worker]
   }
 
-  /**
-   * Resumes the work that was under way at the last stop. `wasClean` matters because after an unclean stop the promises
-   * made to other members are not known.
-   */
+  /** Resumes the work that was under way at the last stop. After an unclean stop, some of its state is not known. */
   async start({ wasClean }: { wasClean: boolean }): Promise<void> {
     const { store, clock } = this.#options
     const marks = await loadStopMarks(store.index, clock, { wasClean })
     await this.#handoff.start()
-    this.#repairing.start(marks)
+    await this.#repairing.start({ ...marks, wasClean })
     this.#sweeper.start(marks)
   }
 
@@ -138,7 +135,7 @@ export class Blocks {
 
   /** Begins to store a file. The caller must close the put. */
   openPut(options: PutOptions): Put {
-    return this.#open(options, this.#options.chance.bytes(PUT_NUMBER_BYTES))
+    return this.#puts.open(options)
   }
 
   /**
@@ -146,19 +143,16 @@ export class Blocks {
    * opened at about the same time, so that one call can ask a member to keep many blocks.
    */
   openSmallPut(options: PutOptions): Put {
-    return this.#open(options, this.#small.next(), { isShared: true })
+    return this.#puts.openSmall(options)
   }
 
   /**
    * Pushes the record of a file until enough members have acknowledged it. `kept` is what the put returned for the
    * file's blocks, or null if the record has no blocks. Throws a `NotEnoughCopiesError` if an explicit `ack` was not
-   * reached.
+   * reached, or if some block is on no member at all.
    */
-  async pushRecord(record: Statement<'entry'>, kept: KeptFile | null, options: PutOptions): Promise<PutOutcome> {
-    const { push, announce } = this.#options
-    const hasAll: AcknowledgementDeps['hasAll'] = (root, put) => this.#keeper.hasAll(root, put)
-    const deps = { ...this.#putDeps(), push, announce, hasAll }
-    return new Acknowledgement(deps, options, record, kept).run()
+  pushRecord(record: Statement<'entry'>, kept: KeptFile | null, options: PutOptions): Promise<PutOutcome> {
+    return this.#puts.push(record, kept, options)
   }
 
   /**
@@ -169,36 +163,23 @@ export class Blocks {
     cid: BlockCid,
     options: Pick<FetchOptions, 'signal' | 'author' | 'replicas' | 'bytesMax'> = {}
   ): Promise<Fetched> {
-    const fetched = await this.#fetcher.fetch(cid, options)
-    return fetched.from === this.#options.self ? fetched : this.#repairing.readRepair.keep(cid, fetched)
-  }
-
-  /**
-   * Asks the other members which chunks of a file they hold. Returns the number of members, including this one, that
-   * hold the chunk with the fewest copies.
-   */
-  confirmed(root: BlockCid): Promise<number> {
-    const { clock, logger, codec, admitted, view } = this.#options
-    return confirmedCopies(root, {
-      clock,
-      logger,
-      codec,
-      admitted,
-      viewId: () => view().id,
-      local: this.#local,
-      storeClient: this.#storeClient,
-      readNode: async cid => (await this.read(cid)).bytes
-    })
+    this.#reading++
+    try {
+      const fetched = await this.#fetcher.fetch(cid, options)
+      return fetched.from === this.#options.self ? fetched : this.#repairing.readRepair.keep(cid, fetched)
+    } finally {
+      this.#reading--
+    }
   }
 
   /**
    * Frees those of this member's copies of a file for which other members prove that they hold theirs. Throws an
    * `EvictRefusedError` while it is not certain which records need the copies, and for an hour after an unclean stop.
    */
-  async evict(record: RecordRef, signal?: AbortSignal): Promise<Evicted> {
-    const { evictGuard, evictor } = this.#repairing
-    await evictGuard.assertMayEvict(signal)
-    return evictor.evict(record, signal)
+  async evict(record: RecordRef, signal?: AbortSignal): Promise<Freed> {
+    const { guard, copyFreer } = this.#repairing
+    await guard.assertMayEvict(signal)
+    return copyFreer.free(record, 'evict', signal)
   }
 
   /**
@@ -218,8 +199,8 @@ export class Blocks {
    * Leaves the copies of a file that members still owe to the hinted handoff, which asks those members until they
    * confirm the copies. Each owed block holds at most `eachBytes` of text.
    */
-  async handOff(record: RecordRef, owedBlocks: number, eachBytes: number): Promise<void> {
-    await this.#handoff.add(record, owedBlocks, eachBytes)
+  handOff(record: RecordRef, owedBlocks: number, eachBytes: number): Promise<void> {
+    return this.#handoff.add(record, owedBlocks, eachBytes)
   }
 
   /**
@@ -251,6 +232,11 @@ export class Blocks {
     return { blocks: own.blocks + others.blocks, bytes: own.bytes + others.bytes }
   }
 
+  /** The number of blocks here of which no other copy is known any more, and the authors of incomplete records. */
+  get inDanger(): { blocksAtRisk: number; incomplete: IncompleteRecords[] } {
+    return { blocksAtRisk: this.#repairing.atRisk.blocks, incomplete: this.#repairing.repair.incomplete }
+  }
+
   /** The blocks on our own disk that were found damaged or unreadable. */
   get badBlocks(): BadBlocks {
     return this.#local.bad
@@ -278,34 +264,4 @@ export class Blocks {
   static readonly referenceOps = recordReferenceOps
   /** Returns the key of that claim, which stays as long as the record. */
   static readonly referenceKey = recordReferenceKey
-
-  /** Small puts share a number, so none of them may end the claims of all. */
-  #open(options: PutOptions, number: Uint8Array, { isShared = false } = {}): Put {
-    const putId = putIdOf(this.#options.self, number)
-    const deps: PutDeps = {
-      ...this.#putDeps(),
-      codec: this.#options.codec,
-      local: this.#local,
-      claims: this.#claims,
-      window: this.#window,
-      memory: this.memory.puts,
-      endWithRecord: (root, put) => this.#keeper.endWithRecord(root, put)
-    }
-    const abandon = (): void => this.#sweeper.abandon(putId)
-    const onClose = this.#underWay.begin(putId, ({ hasNoRoom }) => hasNoRoom && !isShared && abandon())
-    return new Put(deps, { options, putNumber: number, putId, onClose })
-  }
-
-  #putDeps(): AckMembers & Pick<PutDeps, 'clock' | 'logs' | 'storeClient'> {
-    const { self, clock, admitted } = this.#options
-    return {
-      self,
-      clock,
-      logs: this.#putLogs,
-      storeClient: this.#storeClient,
-      ranking: this.#rank,
-      admitted,
-      isAvoided: (peer: PeerId) => this.#health.isAvoided(peer)
-    }
-  }
 }

@@ -1,5 +1,8 @@
+import type { BlockCid } from '../format/cid.ts'
 import type { PeerId } from '../format/peer-id.ts'
 import { reasonOf } from '../util/logger.ts'
+import type { Worker } from '../util/worker.ts'
+import { confirmedCopies } from './fetch/confirmed-copies.ts'
 import { Fetcher } from './fetch/fetcher.ts'
 import { PeerHealth } from './fetch/peer-health.ts'
 import { BlockPuller } from './fetch/puller.ts'
@@ -17,13 +20,19 @@ import { GetServer } from './protocol/get-server.ts'
 import { StoreClient } from './protocol/store-client.ts'
 import { StoreServer } from './protocol/store-server.ts'
 import { HintedHandoff } from './put/handoff.ts'
+import { putLogs } from './put/logs.ts'
+import { Puts } from './put/puts.ts'
+import { SilenceWatch } from './put/silence.ts'
 import type { PutWindow } from './put/window.ts'
 import type { Ranking } from './rank.ts'
-import { Evictor } from './repair/evict.ts'
-import { EvictGuard } from './repair/evict-guard.ts'
+import { AtRisk } from './repair/at-risk.ts'
+import { CopyFreer } from './repair/copy-freer.ts'
+import { FreeGuard } from './repair/free-guard.ts'
+import { Freer } from './repair/freer.ts'
 import { ReadRepair } from './repair/read-repair.ts'
 import { Repair } from './repair/repair.ts'
 import { endOrphans, notePromised } from './repair/stop-marks.ts'
+import { Surplus } from './repair/surplus.ts'
 import { Sweeper } from './repair/sweep.ts'
 
 /**
@@ -36,6 +45,8 @@ import { Sweeper } from './repair/sweep.ts'
 export interface Base extends BlocksOptions {
   /** The ranking of the current view. */
   ranking: () => Ranking
+  /** Returns true while a put or a read of this member is under way. */
+  isBusy: () => boolean
   memory: Memory
 }
 
@@ -51,6 +62,8 @@ export interface Clients {
   health: PeerHealth
   gets: GetClient
   storeClient: StoreClient
+  /** Which peers show no sign of life while a put waits for them. */
+  silence: SilenceWatch
   /** Counts a fault of a peer, in this room and in the callback that the room was given. */
   onFault: (peer: PeerId) => void
 }
@@ -71,12 +84,15 @@ export interface ForOthers {
 export interface Repairing {
   repair: Repair
   readRepair: ReadRepair
-  evictor: Evictor
-  evictGuard: EvictGuard
+  freer: Freer
+  copyFreer: CopyFreer
+  guard: FreeGuard
+  atRisk: AtRisk
+  workers: readonly Worker[]
   /** Returns false while it is not certain which blocks are needed. */
   mayFree: () => boolean
-  /** Begins to walk every record, without waiting for the walks to end. */
-  start(options: { promisedMs: number }): void
+  /** Goes on with what was unfinished at the last stop, in the background. */
+  start(options: { promisedMs: number; wasClean: boolean }): Promise<void>
   stop(): Promise<void>
   /** Notes in the index how long the promises to other members last, for the next start. */
   notePromised(): Promise<void>
@@ -96,8 +112,10 @@ export function composeClients({ host, clock, logger, onFault: onFaultAbove }: B
     onFaultAbove(peer)
   }
   const gets = new GetClient({ host, clock, onFault })
-  const storeClient = new StoreClient({ host, clock, logger, onFault })
-  return { health, gets, storeClient, onFault }
+  const silence = new SilenceWatch(clock)
+  const onAnswer = (peer: PeerId): void => silence.noteAnswer(peer)
+  const storeClient = new StoreClient({ host, clock, logger, onFault, onAnswer })
+  return { health, gets, storeClient, silence, onFault }
 }
 
 /** Builds the parts that get a block from disk or from another member. */
@@ -132,7 +150,7 @@ export function composeForOthers(base: Base, { claims, local, holds }: LocalStor
 export function serveProtocols(
   { host, clock, isAdmitted, codec, memory }: Base,
   { local, window }: { local: LocalBlocks; window: PutWindow },
-  { storeClient, onFault }: Clients,
+  { storeClient, silence, onFault }: Clients,
   { keeper, granter }: ForOthers
 ): void {
   const nodeCodecs = [codec.code]
@@ -144,6 +162,7 @@ export function serveProtocols(
     nodeCodecs,
     read: async (cid, signal, peer) => {
       storeClient.noteActivity(peer)
+      silence.notePull(peer)
       return served.read(cid, signal, peer)
     },
     onFault
@@ -157,7 +176,7 @@ export function serveProtocols(
 }
 
 /**
- * Builds the part that walks records and pulls the blocks that are owed, and the part that evicts. Nothing runs before
+ * Builds the parts that walk records and pull the blocks that are owed, and those that free copies. Nothing runs before
  * `start`.
  */
 export function composeRepair(
@@ -166,38 +185,64 @@ export function composeRepair(
   { fetcher, puller, readNode }: Fetching,
   { storeClient, keeper }: { storeClient: StoreClient; keeper: Keeper }
 ): Repairing {
-  const { self, clock, chance, logger, codec, store, ranking, admitted, view, records, onError } = base
-  const { claims, local, holds } = held
-  const shared = { self, clock, logger, codec, local, claims, ranking }
-  const takeLinkedPuts = keeper.takeLinkedPuts.bind(keeper)
-  const repair = new Repair({ ...shared, index: store.index, fetcher, puller, takeLinkedPuts, records, onError })
-  const readRepair = new ReadRepair({ logger, repair, onError })
-  const viewId = (): Uint8Array => view().id
-  const evictor = new Evictor({ ...shared, chance, holds, storeClient, repair, admitted, viewId, readNode })
+  const { self, clock, logger, store, view } = base
+  const { holds } = held
+  const { index } = store
+  const shared = { ...base, ...held, index, storeClient }
+  // The parts call each other. No such function is called before all of them are built.
   const mayFree = (): boolean => base.mayFree() && repair.isCertain
-  const evictGuard = new EvictGuard({ clock, logger, repair, readRepair, mayFree })
-  let walking: Promise<void> | undefined
+  const markEvicted: Repair['markEvicted'] = (cid, referrers) => repair.markEvicted(cid, referrers)
+  const freer = new Freer({ ...shared, markEvicted, mayFree })
+  const copyFreer = new CopyFreer({ ...shared, freer, viewId: () => view().id, readNode })
+  const caughtUp = async (): Promise<void> => {
+    await readRepair.settled()
+    await repair.caughtUp()
+  }
+  const guard = new FreeGuard({ clock, logger, caughtUp, mayFree })
+  const isFull = (): boolean => view().members.some(member => member.peer === self && member.isFull)
+  const surplus = new Surplus({ ...shared, copyFreer, guard, isFull })
+  const atRisk = new AtRisk(shared)
+  const takeLinkedPuts = keeper.takeLinkedPuts.bind(keeper)
+  const repair = new Repair({ ...shared, fetcher, puller, takeLinkedPuts, surplus, atRisk })
+  const readRepair = new ReadRepair({ ...base, repair })
   return {
     repair,
     readRepair,
-    evictor,
-    evictGuard,
+    freer,
+    copyFreer,
+    guard,
+    atRisk,
+    workers: [repair.worker, atRisk.worker, surplus.worker],
     mayFree,
-    start: ({ promisedMs }) => {
-      evictGuard.notePromised(promisedMs)
-      walking = repair.start().catch(onError)
+    start: async ({ promisedMs, wasClean }) => {
+      guard.notePromised(promisedMs)
+      await repair.start({ wasClean })
+      await atRisk.start()
+      surplus.worker.start()
     },
     stop: async () => {
+      await surplus.worker.stop()
+      await atRisk.worker.stop()
       await readRepair.settled()
       await repair.stop()
-      await walking
     },
     notePromised: () =>
       // An index that takes no changes is not marked as closed either, so the next start assumes the longest promise.
-      notePromised(store.index, clock, Math.max(evictGuard.promisedMs, holds.lastMs)).catch(error =>
+      notePromised(index, clock, Math.max(guard.promisedMs, holds.lastMs)).catch(error =>
         logger.forComponent('dfs:blocks')('could not note what this member has promised: %s', reasonOf(error))
       )
   }
+}
+
+/** Builds the function that counts the members that confirm now that they hold a file. */
+export function composeConfirmed(
+  { clock, logger, codec, admitted, view }: Base,
+  local: LocalBlocks,
+  storeClient: StoreClient,
+  readNode: ReadNode
+): (root: BlockCid) => Promise<number> {
+  const viewId = (): Uint8Array => view().id
+  return root => confirmedCopies(root, { clock, logger, codec, admitted, viewId, local, storeClient, readNode })
 }
 
 /** Builds the part that asks members until they confirm the copies that they still owe for our puts. */
@@ -224,10 +269,46 @@ export function composeHandoff(base: Base, storeClient: StoreClient, readNode: R
 export function composeSweep(
   { clock, logger, store, onError }: Base,
   held: LocalStore,
-  { mayFree, repair }: Repairing,
+  { mayFree, repair, freer }: Repairing,
   isUnderWay: (put: PutId) => boolean
 ): Sweeper {
   const isVerified = (): boolean => store.isVerified && repair.hasWalkedAll
   const onOrphansFreed = (): Promise<void> => endOrphans(store.index)
-  return new Sweeper({ clock, logger, ...held, isUnderWay, mayFree, isVerified, onOrphansFreed, onError })
+  return new Sweeper({ clock, logger, ...held, freer, isUnderWay, mayFree, isVerified, onOrphansFreed, onError })
+}
+
+/** Builds the part that stores files here and on other members. */
+export function composePuts(
+  base: Base,
+  { claims, local, window }: LocalStore & { window: PutWindow },
+  { clients, fetching, keeper, abandon }: PutParts
+): Puts {
+  const { self, clock, chance, logger, codec, ranking, admitted, push, announce, memory } = base
+  const { storeClient, silence, health } = clients
+  const shared = {
+    self,
+    clock,
+    chance,
+    logs: putLogs(logger),
+    codec,
+    local,
+    claims,
+    window,
+    memory: memory.puts,
+    storeClient,
+    silence
+  }
+  const isAvoided = (peer: PeerId): boolean => health.isAvoided(peer)
+  const read = async (cid: BlockCid): Promise<Uint8Array> => (await fetching.fetcher.fetch(cid)).bytes
+  const hasAll = keeper.hasAll.bind(keeper)
+  const endWithRecord = keeper.endWithRecord.bind(keeper)
+  return new Puts({ ...shared, ranking, admitted, isAvoided, push, announce, hasAll, endWithRecord, read, abandon })
+}
+
+export interface PutParts {
+  clients: Clients
+  fetching: Fetching
+  keeper: Keeper
+  /** Lets the claims of a put of ours end soon. */
+  abandon: (put: PutId) => void
 }

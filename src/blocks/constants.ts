@@ -87,6 +87,14 @@ export const BEHIND_MAX = 64
 export const REPEATS_MAX = 1_024
 /** How long a put waits for members that it does not need, so that it can count them too. */
 export const STRAGGLERS_MS = 250
+/**
+ * If a member shows no sign of life for this long, and for this many times as long as it usually is quiet, a put asks
+ * the next in rank too. The silent member may still answer.
+ */
+export const SILENCE_MS = 2_000
+export const SILENCE_GAPS = 4
+/** How much longer a member may be quiet for each chunk that it is asked to confirm: it looks each of them up. */
+export const CONFIRM_CHUNK_MS = 0.25
 /** After waiting this long for members, a put logs which of them it is waiting for. */
 export const PUT_SLOW_MS = 2_000
 /** How often a put that lacks copies looks for newly connected members. */
@@ -139,15 +147,49 @@ export const WALK_RETRY_MS = 10_000
 export const WALK_RETRY_MS_MAX = 10 * 60_000
 /** The most records that wait in memory to be walked. Records that do not fit are found again in the index. */
 export const WALK_QUEUE_MAX = 20_000
+/**
+ * How long a record whose manifest nodes cannot be obtained stops this member from freeing blocks, and how long all such
+ * records of one author may do so in any `STOP_WINDOW_MS`.
+ */
+export const STOP_MS_MAX = 7 * 24 * 60 * 60_000
+export const STOP_WINDOW_MS = 30 * 24 * 60 * 60_000
+/** The most times that are remembered for one author. */
+export const STOP_SPANS_MAX = 32
 /** While any new record has waited longer than this to be walked, nothing is freed. */
 export const UNCERTAIN_MS = 60_000
 /** How long an evict waits for the walks of records that have just arrived. */
 export const CATCH_UP_MS = 10_000
+/**
+ * The most chunks of one file: 64 TiB in chunks of 1 MiB. A manifest that states more is refused when its root is read.
+ * It bounds the manifest nodes that one walk remembers, to 65,600.
+ */
+export const FILE_CHUNKS_MAX = 2 ** 26
 /** The number of blocks of one manifest that are handled together. */
 export const WALK_BATCH = 256
 /** The most blocks that walks pull concurrently, and the most records that are walked concurrently. */
 export const WALK_PULLS = 8
 export const WALKS_AT_ONCE = 16
+/** The records that background work walks before it notes how far it has come, and rests. */
+export const WALKS_PER_STEP = 64
+/** The first walk of a large file notes how far it has come after this many batches. */
+export const WALK_NOTE_BATCHES = 64
+/** If this many manifest nodes of a file cannot be had, a walk does not ask for the others. */
+export const LACKING_NODES_MAX = 16
+/** A view must stand for this long before all records are walked under it: views change in quick succession. */
+export const VIEW_STANDS_MS = 60_000
+/** How often a record is tried again that has been incomplete for longer than it stops freeing, if nobody connects. */
+export const WALK_OLD_MS = 24 * 60 * 60_000
+/** Background work rests for this many times the time that it worked: while a put or a read is under way, and else. */
+export const REST_BUSY = 19
+export const REST_IDLE = 3
+
+/**
+ * How long chunks here that this member does not owe stay while it has room, how often it looks for those whose time has
+ * come, and after how long those are tried again that could not be freed.
+ */
+export const SURPLUS_MS = 7 * 24 * 60 * 60_000
+export const SURPLUS_LOOK_MS = 10 * 60_000
+export const SURPLUS_AGAIN_MS = 24 * 60 * 60_000
 
 /** How often the sweeper looks for expired claims, and how many it ends together. */
 export const SWEEP_MS = 60_000

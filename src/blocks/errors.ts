@@ -45,7 +45,7 @@ export class BlockUnreachableError extends DfsError {
 }
 
 /**
- * Fewer members than requested have the blocks. The file is stored here nevertheless, and the other members get their
+ * Fewer members than requested have the blocks. The record is stored nevertheless, and the other members get their
  * copies once they can be reached.
  */
 export class NotEnoughCopiesError extends DfsError {
@@ -56,14 +56,25 @@ export class NotEnoughCopiesError extends DfsError {
   /** The number of copies of chunks that members still owe. */
   readonly owedBlocks: number
 
-  constructor(reached: readonly PeerId[], wanted: number, owedBlocks: number) {
-    super(
-      `fewer than ${wanted} members hold and acknowledged the whole file: it is stored here, and the other copies are made when members can be reached`
-    )
+  constructor({ reached, wanted, owedBlocks, isHere }: NotEnoughCopies) {
+    const where = isHere
+      ? 'it is stored here, and the other copies are made when members can be reached'
+      : 'the copy here is not whole, so put the file again'
+    super(`fewer than ${wanted} members hold and acknowledged the whole file: ${where}`)
     this.reached = reached
     this.wanted = wanted
     this.owedBlocks = owedBlocks
   }
+}
+
+export interface NotEnoughCopies {
+  /** The members that acknowledged the record and hold the blocks that they are counted on for. */
+  reached: readonly PeerId[]
+  wanted: number
+  /** The number of copies of chunks that members still owe. */
+  owedBlocks: number
+  /** True if every block of the file is on this disk. */
+  isHere: boolean
 }
 
 /**

@@ -30,8 +30,10 @@ export interface BlocksOptions {
   view: () => View
   push: AcknowledgementDeps['push']
   announce: AcknowledgementDeps['announce']
-  /** Yields every record that has blocks. */
-  records: () => AsyncIterable<RecordRef>
+  /** Yields every record that has blocks and whose id is greater than `after`, in the order of the ids. */
+  records: (after: Uint8Array) => AsyncIterable<RecordRef>
+  /** Yields the records that the log has set aside. */
+  asides: () => AsyncIterable<RecordRef>
   /** Returns false while it is not certain which blocks are needed. During that time nothing is freed. */
   mayFree: () => boolean
   /** Called with a peer that sent something wrong, or was silent while we waited for it. */

@@ -42,12 +42,27 @@ export class Ranking {
   }
 
   /**
-   * Returns the first `count` members that owe a block with this digest, or all members that store blocks if there are
-   * fewer. The order does not depend on `count`. To spread copies over zones, the next member is always the one with
-   * the best draw among those whose zone was used least.
+   * Returns the `count` members that owe a block with this digest, or all members that store blocks if there are fewer.
+   * They are the first of an order that does not depend on `count`. To spread copies over zones, the next member is
+   * always the one with the best draw among those whose zone was used least. If none of the first `count` can read
+   * content, the first member that can takes the place of the last.
    */
   owners(digest: Uint8Array, count: number): ViewMember[] {
-    return this.#order(digest, count)
+    const first = this.#order(digest, count)
+    // The rest of the order is needed only if no owner can read, which is rare.
+    if (first.length === 0 || first.some(({ canRead }) => canRead)) return first
+    return this.inOrder(digest, count).slice(0, first.length)
+  }
+
+  /**
+   * Returns all members that store blocks: first the `count` owners, then the others in the order in which they take
+   * the place of an owner.
+   */
+  inOrder(digest: Uint8Array, count: number): ViewMember[] {
+    const order = this.#order(digest, Number.POSITIVE_INFINITY)
+    const reader = order.findIndex(({ canRead }) => canRead)
+    if (count > 0 && reader >= count) order.splice(count - 1, 0, ...order.splice(reader, 1))
+    return order
   }
 
   /**

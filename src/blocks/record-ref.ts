@@ -9,9 +9,4 @@ export interface RecordRef {
   /** The number of copies wanted; `Infinity` for every member. */
   replicas: number
   author: PeerId
-  /**
-   * True if the log has set the record aside. It does not count, so nothing has claimed its root. A later release may
-   * count it, so its blocks are kept like those of any other record.
-   */
-  isAside?: boolean
 }

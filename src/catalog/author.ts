@@ -35,6 +35,9 @@ export interface Content {
   props?: Record<string, unknown> | undefined
 }
 
+/** The heads of an entry that has no records yet. */
+const NO_HEADS = { heads: [], older: 0 }
+
 /** Where an entry is placed. */
 export interface Placement {
   parent: Uint8Array
@@ -42,7 +45,6 @@ export interface Placement {
 }
 
 export interface WriteInit {
-  entry: Uint8Array
   state: EntryState
   shown: Shown
   at: Placement
@@ -89,18 +91,17 @@ export class Author {
     body: EntryBody,
     { root, rootEpoch, replicas }: Pick<EntryRecord, 'root' | 'rootEpoch' | 'replicas'>
   ): Statement<'entry'> {
-    return this.#sign([], [], { entry, op: 'put', placed: null, written: null, root, rootEpoch, replicas, body })
+    return this.#sign(NO_HEADS, [], { entry, op: 'put', placed: null, written: null, root, rootEpoch, replicas, body })
   }
 
   /**
-   * Signs new content for an entry that keeps its place. Returns undefined if the entry's past is too long; the caller
-   * must then continue the entry under a new id.
+   * Signs new content for an entry that keeps its place. The past of the heads must not be too long: the caller then has
+   * to continue the entry under a new id.
    */
-  write({ entry, state: { heads }, shown, at, content, replicas }: WriteInit): Statement<'entry'> | undefined {
+  write({ state, shown, at, content, replicas }: WriteInit): Statement<'entry'> {
     const { root, rootEpoch, ...rest } = content
-    if (isPastTooLong(heads)) return undefined
-    return this.#sign(heads, heads, {
-      entry,
+    return this.#sign(state, state.heads, {
+      entry: shown.place.entry,
       op: 'put',
       placed: shown.place.placed,
       written: null,
@@ -113,11 +114,10 @@ export class Author {
 
   /**
    * Signs a new place for an entry that keeps its content. The record carries the content of one head and has seen no
-   * other, so that a conflict stays visible. Returns undefined if the past is too long, as `write` does.
+   * other, so that a conflict stays visible. The past of that head must not be too long.
    */
-  move({ heads }: EntryState, carried: EntryRecord, body: EntryBody, at: Placement): Statement<'entry'> | undefined {
-    if (isPastTooLong([carried])) return undefined
-    return this.#sign(heads, [carried], {
+  move(state: EntryState, carried: EntryRecord, body: EntryBody, at: Placement): Statement<'entry'> {
+    return this.#sign(state, [carried], {
       entry: carried.entry,
       op: 'put',
       placed: null,
@@ -132,47 +132,37 @@ export class Author {
   /**
    * Signs a new place for a directory that was deleted and shows again. This is a write: it has seen every head, so the
    * directory is not deleted any more. A move would carry the content of the delete, which wrote none, so it would wait
-   * unless its author also signed the delete. Returns undefined if the past is too long, as `write` does.
+   * unless its author also signed the delete. The past of the heads must not be too long.
    */
-  restore({ heads }: EntryState, at: Placement, body: EntryBody): Statement<'entry'> | undefined {
-    const [{ entry }] = heads as [EntryRecord]
-    if (isPastTooLong(heads)) return undefined
+  restore(state: EntryState, at: Placement, body: EntryBody): Statement<'entry'> {
+    const [{ entry }] = state.heads as [EntryRecord]
     const fields = { placed: null, written: null, root: null, rootEpoch: null, replicas: 1 }
-    return this.#sign(heads, heads, { entry, op: 'put', ...fields, body: { ...body, ...at } })
+    return this.#sign(state, state.heads, { entry, op: 'put', ...fields, body: { ...body, ...at } })
   }
 
   /**
-   * Signs the delete of an entry. This takes several records if the heads together have seen more than one record may
-   * name.
+   * Signs the delete of some heads of an entry. This takes several records if the heads together have seen more than one
+   * record may name. A head that alone has seen that much is left out: it is a delete, and needs no other. `body` is that
+   * of the record that places the entry.
    */
   delete(
-    entry: Uint8Array,
-    { heads }: EntryState,
-    shown: Shown,
+    { heads, older }: EntryState,
+    covered: readonly EntryRecord[],
     body: EntryBody | undefined
   ): Array<Statement<'entry'>> {
     const kept =
       body?.kind === 'directory'
         ? { parent: body.parent, name: body.name, kind: body.kind, size: 0, mtime: body.mtime }
         : null
-    return groupsOf(heads).map(group => {
-      const isPlaced = group.includes(shown.place)
-      return this.#sign(heads, group, {
-        entry,
-        op: 'delete',
-        placed: isPlaced ? shown.place.placed : (group[0] as EntryRecord).placed,
-        written: null,
-        root: null,
-        rootEpoch: null,
-        replicas: 1,
-        body: kept
-      })
-    })
+    const fields = { op: 'delete', placed: null, written: null, root: null, rootEpoch: null, replicas: 1 } as const
+    return groupsOf(covered).map(group =>
+      this.#sign({ heads, older }, group, { entry: (group[0] as EntryRecord).entry, ...fields, body: kept })
+    )
   }
 
   /** Signs a record that covers some of the heads. */
   #sign(
-    heads: readonly EntryRecord[],
+    { heads, older }: Pick<EntryState, 'heads' | 'older'>,
     covered: readonly EntryRecord[],
     init: Omit<RecordInit, 'incarnation' | 'epoch' | 'seen'>
   ): Statement<'entry'> {
@@ -181,7 +171,7 @@ export class Author {
     // An author that has seen this record names its stamp, and thereby covers everything that was written before it
     // under the same incarnation. That must not include a head that this record does not cover, so draw a new
     // incarnation.
-    if (covered.length < heads.length) this.#incarnation = chance.bytes(INCARNATION_BYTES)
+    if (covered.length < heads.length + older) this.#incarnation = chance.bytes(INCARNATION_BYTES)
     const hlc = self.nextHlc(...heads.map(head => head.stamp.hlc))
     const statement = signRecord(
       { ...init, incarnation: this.#incarnation, epoch: id, seen: pastOfAll(covered) },
@@ -200,8 +190,10 @@ export function isPastTooLong(heads: readonly EntryRecord[]): boolean {
 /** Splits heads into groups, so that one delete can name the combined past of each group. */
 function groupsOf(heads: readonly EntryRecord[]): EntryRecord[][] {
   const groups: EntryRecord[][] = []
+  const fits = (group: readonly EntryRecord[]): boolean => pastOfAll(group).length <= SEEN_OF_DELETE_MAX
   for (const head of heads) {
-    const group = groups.find(group => pastOfAll([...group, head]).length <= SEEN_OF_DELETE_MAX)
+    if (!fits([head])) continue
+    const group = groups.find(group => fits([...group, head]))
     if (group === undefined) groups.push([head])
     else group.push(head)
   }

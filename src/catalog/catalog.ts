@@ -43,8 +43,7 @@ export interface CatalogOptions {
  * entries that it touches. The records are durable in the log before the tree shows them. The caller pushes them to
  * other members.
  *
- * Each change takes its locks, looks up everything that it relies on while it holds them, signs, and appends. `link`
- * and `move` start again if something that they found before they held the locks has changed.
+ * Each change is a `Transaction`, or several: see there for what it promises when it meets others.
  */
 export class Catalog {
   readonly #options: CatalogOptions
@@ -86,16 +85,16 @@ export class Catalog {
   }
 
   /**
-   * Moves the file or directory at a path to another path. That path must be free, or hold a file that may be replaced.
-   * Directories are never merged.
+   * Moves the file or directory at a path to another path, or into it if it is a directory. Returns the new path. It must
+   * be free, or hold a file that may be replaced. Directories are never merged.
    */
-  async move(from: Path, to: Path, options: MoveOptions): Promise<Change> {
+  async move(from: Path, to: Path, options: MoveOptions): Promise<Path> {
     this.#options.assertMayWrite()
     return move(this.#context, from, to, options)
   }
 
-  /** Deletes a file or, with `recursive`, a directory and everything below it. */
-  async remove(path: Path, options: RemoveOptions): Promise<RecordChange> {
+  /** Deletes a file or, with `recursive`, a directory and everything below it. Returns the last record. */
+  async remove(path: Path, options: RemoveOptions): Promise<Statement<'entry'>> {
     this.#options.assertMayWrite()
     return remove(this.#context, path, options)
   }

@@ -17,3 +17,12 @@ export interface RecordChange extends Change {
   /** The last of the statements. */
   record: Statement<'entry'>
 }
+
+/** For a change that may take any number of records. It keeps none of them. */
+export interface ChangeOptions {
+  /**
+   * Called after each append, with its records and the number of entries that were asked for and that it changed. The
+   * change goes on once this resolves.
+   */
+  onAppended?: ((records: Records, entries: number) => Promise<void>) | undefined
+}

@@ -26,8 +26,8 @@ export const HEADS_MAX = 64
 export const WAITING_SEEN_MAX = 16_384
 /**
  * The most directories that the search for a cycle visits. Two simultaneous moves can make a cycle as long as both
- * their paths together.
+ * their paths together, and a path has at most `PATH_BYTES_MAX` / 2 parts.
  */
-export const CYCLE_MAX = 1_024
+export const CYCLE_MAX = 4_096
 /** The number of digits of an id in the name of an entry that cannot be shown under its own name. */
 export const TAG_DIGITS = 8

@@ -1,13 +1,14 @@
 import { Blocks } from '../blocks/blocks.ts'
 import type { IndexDb } from '../disk/index-db.ts'
 import type { IndexSink } from '../disk/index-sink.ts'
-import { TABLES } from '../disk/tables.ts'
 import type { BlockCid } from '../format/cid.ts'
 import { type EntryBody, type EntryRecord, ROOT_ENTRY, rootOf } from '../format/entry.ts'
 import type { Kind } from '../format/kinds.ts'
+import { peerIdOf } from '../format/peer-id.ts'
+import { decodeReplicas } from '../format/replicas.ts'
 import type { Statement } from '../format/statement.ts'
 import type { AcceptedStatement, Change, Projection } from '../log/projection.ts'
-import { equalBytes, NO_BYTES, toHex } from '../util/bytes.ts'
+import { equalBytes, toHex } from '../util/bytes.ts'
 import type { ComponentLogger, Logger } from '../util/logger.ts'
 import type { Bodies } from './bodies.ts'
 import { isEntitled, keyOfWaiting } from './carried-contents.ts'
@@ -15,13 +16,18 @@ import { byStampAndId, EntryStates } from './entry-states.ts'
 import { type EntryState, showEntry } from './heads.ts'
 import { type Names, shownName } from './names.ts'
 import { type NewRecord, RecordReader } from './record-reader.ts'
-import { countsOf, readCounts, writeCounts } from './rows/counts-row.ts'
-import { decodeEntryRow, type EntryRow, encodeEntryRow, ROW_WITHOUT_PLACE, type TreeRow } from './rows/entry-row.ts'
-import { directoryKey, encodeDirectoryValue, entryKey, recordsKey, twinKey } from './rows/keys.ts'
-import { DirectoryChanges, hasName } from './rows/name-rows.ts'
+import { filesIn, readFileCount, writeFileCount } from './rows/counts-row.ts'
+import { Cycles } from './rows/cycles.ts'
+import { DirectoryChanges } from './rows/directory-changes.ts'
+import { decodeEntryRow, type EntryRow, placeKey, ROW_WITHOUT_PLACE, type TreeRow } from './rows/entry-row.ts'
+import { encodeDirectoryValue, entryKey, recordsKey, twinKey } from './rows/keys.ts'
+import { hasName } from './rows/name-rows.ts'
 import { hasPast } from './rows/past-rows.ts'
-import { type PlaceUpdate, writeReachability } from './rows/reachability-rows.ts'
+import { type PendingRow, PendingRows } from './rows/pending-rows.ts'
 import { isOfRecord } from './rows/record-rows.ts'
+import { showAgain } from './rows/shown-again.ts'
+import { encodeState } from './rows/state-codec.ts'
+import { writeWaiting } from './rows/waiting.ts'
 
 export interface CatalogProjectionOptions {
   index: IndexDb
@@ -37,9 +43,11 @@ export interface CatalogProjectionOptions {
 }
 
 /** How a batch changes one entry. */
-interface EntryUpdate extends PlaceUpdate {
-  /** The value of the row that `row.key` names. */
-  value: Uint8Array
+interface EntryUpdate extends PendingRow {
+  /** The value of its row in the directory tables; undefined if it has no place. */
+  value: Uint8Array | undefined
+  /** When the first record that the batch has of it reached this member, in ms since the Unix epoch. */
+  arrivedAtMs: number
 }
 
 /** New records of one entry. */
@@ -113,7 +121,8 @@ export class CatalogProjection implements Projection {
     if (value === undefined) return false
     const row = decodeEntryRow(record.entry, value)
     if (!(await hasPast(index, record, row.state))) return false
-    return row.key === undefined || ((await index.has(row.key)) && (await hasName(index, row.key)))
+    const key = placeKey(record.entry, row)
+    return key === undefined || ((await index.has(key)) && (row.isHidden || (await hasName(index, key))))
   }
 
   /** Returns the records that the index does not have, by entry, in the order in which they are added. */
@@ -149,61 +158,59 @@ export class CatalogProjection implements Projection {
   }
 
   /**
-   * Adds records to one entry, and writes all rows of the entry but those of the tree. Returns undefined if nothing
-   * changes.
+   * Adds records to one entry, and writes all of its rows but those of the tree. Returns undefined if nothing changes.
    */
   async #update(group: Group, value: Uint8Array | undefined, sink: IndexSink): Promise<EntryUpdate | undefined> {
     const { entry, added, again, arrivedAtMs } = group
     const old = value === undefined ? undefined : decodeEntryRow(entry, value)
     if (added.length === 0 && !isPlacedBy(old, again)) return undefined
-    const before = old === undefined ? undefined : treePartOf(old)
     const state = await this.#states.add(entry, old?.state, added, sink)
     for (const { record } of added) writeClaim(sink, record)
     const { value: listed, ...row } = await this.#place(entry, state, [...added, ...again])
-    sink.put(entryKey(entry), encodeEntryRow({ ...row, state }))
-    return { entry, old: before, row, value: listed, arrivedAtMs }
+    // Until it is known what is below it, a deleted directory shows if it did so before.
+    const isHidden = row.isDeleted && row.kind === 'directory' && (old?.isDeleted !== true || old.isHidden)
+    return { entry, old, row: { ...row, isHidden }, state: encodeState(state), value: listed, arrivedAtMs }
   }
 
   /** Writes the rows of the tree that a batch changes. */
   async #placeAll(updates: readonly EntryUpdate[], sink: IndexSink): Promise<void> {
     const { index } = this.#options
-    const counts = await readCounts(index)
     const changes = new DirectoryChanges(index)
-    for (const { old, row, value } of updates) {
-      // If both keys are the same, the last call wins.
-      if (old?.key !== undefined) changes.set(old.key, undefined)
-      if (row.key !== undefined) changes.set(row.key, value)
-      const [now, then] = [countsOf(row), countsOf(old)]
-      counts.files += now.files - then.files
-      counts.deletedDirectories += now.deletedDirectories - then.deletedDirectories
+    const rows = new PendingRows(index, changes)
+    const cycles = new Cycles(index, rows, changes)
+    const arrivals = new Map(updates.map(({ entry, arrivedAtMs }) => [toHex(entry), arrivedAtMs]))
+    let files = await readFileCount(index)
+    for (const { entry, old, row, state, value } of updates) {
+      rows.set({ entry, old, row, state }, value)
+      files += filesIn(row) - filesIn(old)
     }
+    await cycles.find()
+    await showAgain({ rows, changes, cycles })
+    await writeWaiting({ index, rows, changes, sink, arrivals })
     await changes.write(sink)
-    await writeReachability({ index, changes, sink }, updates)
-    writeCounts(sink, counts)
+    cycles.write(sink)
+    rows.write(sink)
+    writeFileCount(sink, files)
   }
 
-  /**
-   * Returns the row of an entry, and the value of its row in the directory where the record that counts for its place
-   * puts it.
-   */
+  /** Returns the place of an entry, and the value of its row in the directory tables. */
   async #place(
     entry: Uint8Array,
     state: EntryState,
     arrived: readonly NewRecord[]
   ): Promise<TreeRow & Pick<EntryUpdate, 'value'>> {
     const { names, depthOf } = this.#options
-    if (state.heads.length === 0) return { ...ROW_WITHOUT_PLACE, value: NO_BYTES }
+    if (state.heads.length === 0) return { ...ROW_WITHOUT_PLACE, value: undefined }
     const { isDeleted, place } = showEntry(state, depthOf)
     const body = await this.#bodyOf(place, arrived)
     const kind = body?.kind ?? 'file'
     // A deleted file has no place. A deleted directory keeps its place, since live entries may be below it.
-    if (isDeleted && kind !== 'directory') return { ...ROW_WITHOUT_PLACE, value: NO_BYTES }
+    if (isDeleted && kind !== 'directory') return { ...ROW_WITHOUT_PLACE, value: undefined }
     const name = shownName(body, entry)
-    const parent = body?.parent ?? ROOT_ENTRY
     const isDamaged = name !== body?.name
-    const table = isDeleted ? TABLES.deletedDirectories : TABLES.children
-    const key = directoryKey(table, parent, names.hash(name), entry)
-    return { kind, isDeleted, isDamaged, parent, key, value: encodeDirectoryValue(kind, isDamaged, place.placed) }
+    const parent = body?.parent ?? ROOT_ENTRY
+    const value = encodeDirectoryValue(kind, isDamaged, place.placed)
+    return { kind, isDeleted, isDamaged, isHidden: false, parent, name: names.hash(name), value }
   }
 
   /**
@@ -230,7 +237,9 @@ export function cidOf({ root }: Pick<EntryRecord, 'root'>): BlockCid | undefined
 function writeClaim(sink: IndexSink, record: EntryRecord): void {
   const root = cidOf(record)
   if (root === undefined) return
-  for (const op of Blocks.referenceOps({ id: record.id, root, replicas: record.replicas }))
+  const { id, stamp } = record
+  const ref = { id, root, replicas: decodeReplicas(record.replicas), author: peerIdOf(stamp.author) }
+  for (const op of Blocks.referenceOps(ref))
     if (op.type === 'put') sink.put(op.key, op.value)
     else sink.del(op.key)
 }
@@ -243,10 +252,6 @@ function isPlacedBy(row: EntryRow | undefined, records: readonly NewRecord[]): b
   if (row === undefined || row.state.heads.length === 0) return false
   const { id } = showEntry(row.state, () => 0).place
   return records.some(({ record }) => equalBytes(record.id, id))
-}
-
-function treePartOf({ kind, isDeleted, isDamaged, parent, key }: EntryRow): TreeRow {
-  return { kind, isDeleted, isDamaged, parent, key }
 }
 
 /** Returns false for a record that a sorted list has twice, the second time. */

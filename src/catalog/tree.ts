@@ -14,10 +14,10 @@ import { assertListable, NameGroups } from './listing/name-groups.ts'
 import { NodeBuilder } from './listing/node-builder.ts'
 import { Unreachable } from './listing/unreachable.ts'
 import { isSubstituteName, type Names } from './names.ts'
-import { Reachability } from './reachability.ts'
-import { readCounts } from './rows/counts-row.ts'
+import { readFileCount } from './rows/counts-row.ts'
+import { endsCycle } from './rows/cycles.ts'
 import type { EntryRow } from './rows/entry-row.ts'
-import { directoryKey, entryOfKey } from './rows/keys.ts'
+import { decodeDirectoryValue, directoryKey, entryOfKey } from './rows/keys.ts'
 import type { DirectoryNode, TreeNode } from './tree-node.ts'
 
 export interface TreeOptions {
@@ -44,8 +44,8 @@ export class Tree {
     this.#entries = new Entries({ index, bodies, depthOf })
     this.#groups = new NameGroups({ index })
     this.#builder = new NodeBuilder({ entries: this.#entries, bodies })
-    const [entries, groups, builder] = [this.#entries, this.#groups, this.#builder]
-    this.#unreachable = new Unreachable({ index, clock, entries, groups, builder })
+    const [entries, builder] = [this.#entries, this.#builder]
+    this.#unreachable = new Unreachable({ index, clock, entries, builder })
   }
 
   /**
@@ -99,21 +99,28 @@ export class Tree {
     return this.#entries.get(id)
   }
 
-  /** Yields the entries that are shown directly below one directory. */
-  async *childrenOf(directory: Uint8Array): AsyncGenerator<{ id: Uint8Array; name: string }> {
-    const reachability = new Reachability(this.#index)
-    for await (const { key } of this.#index.range(directoryKey(TABLES.children, directory))) {
+  /** Yields the entries that are shown directly below one directory, by their ids: those after the key `after`. */
+  async *childrenOf(directory: Uint8Array, after?: Uint8Array): AsyncGenerator<ChildEntry> {
+    for await (const { key, value } of this.#index.range(directoryKey(TABLES.children, directory), { after })) {
       const id = entryOfKey(key)
-      if (await reachability.endsCycle(id)) continue
-      const body = await this.#entries.placeBody(id)
-      if (body !== undefined) yield { id, name: body.name }
+      const { kind } = decodeDirectoryValue(value)
+      if (kind === 'directory' && (await endsCycle(this.#index, id))) continue
+      yield { id, kind, key }
     }
   }
 
   /** Returns the number of files that are not deleted. */
-  async countFiles(): Promise<number> {
-    return (await readCounts(this.#index)).files
+  countFiles(): Promise<number> {
+    return readFileCount(this.#index)
   }
+}
+
+/** An entry directly below a directory. */
+export interface ChildEntry {
+  id: Uint8Array
+  kind: 'file' | 'directory'
+  /** Its row, which says where a later call goes on. */
+  key: Uint8Array
 }
 
 export function rootNode(): DirectoryNode {

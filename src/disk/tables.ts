@@ -18,7 +18,7 @@ export const TABLES = {
   compared: 'V',
   /** The entries that a directory shows. */
   children: 'd',
-  /** How many files there are, and how many deleted directories. */
+  /** How many files there are. */
   counts: 'C',
   /** The state that results from the records of an entry. */
   entries: 'e',
@@ -40,9 +40,9 @@ export const TABLES = {
   lost: 'D',
   /** The facts that the index stores about itself. */
   meta: 'm',
-  /** Entries by directory and name, deleted directories included. */
+  /** The entries that show, by directory and name. */
   names: 'n',
-  /** Directories that were in a cycle when one of that cycle was last moved. */
+  /** Directories that are in a cycle. */
   cycles: 'o',
   /** Claims of puts, by the time at which they expire. */
   expiries: 'p',
@@ -54,8 +54,14 @@ export const TABLES = {
   records: 'r',
   /** The place of each statement. */
   statements: 's',
-  /** Records whose blocks are still to be walked. */
-  unwalked: 't',
+  /** Records for which something is still to be done, and what their last walks found missing. */
+  unfinished: 't',
+  /** Records with chunks here that this member does not owe. */
+  surplus: 'S',
+  /** The time for which the records of each author have stopped this member from freeing blocks. */
+  stops: 'T',
+  /** Blocks that may have too few copies since a member is out. */
+  atRisk: 'R',
   /** Puts whose copies other members still have to confirm. */
   hints: 'u',
   /** Evicted blocks, and the time from which this member owes them again. */
@@ -64,7 +70,7 @@ export const TABLES = {
   waiting: 'w',
   /** Early statements, which are stamped too far ahead, by their stamp. */
   early: 'z',
-  /** Deleted directories, and their former places. */
+  /** Deleted directories that do not show, and their places. */
   deletedDirectories: 'x',
   /** The newest stamp of each author. */
   newestStamps: 'N'

@@ -13,3 +13,5 @@ export const TREE_AT_ONCE = 8
 export const COPIES_MAX = REPLICAS_MAX
 /** How long a change without blocks waits for the connected members to acknowledge it. */
 export const PUSH_WAIT_MS = 5_000
+/** The most appends of one verb whose pushes to the members may wait for their answers. */
+export const PUSHES_AHEAD = 2

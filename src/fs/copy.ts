@@ -3,7 +3,7 @@ import { cidOf } from '../catalog/projection.ts'
 import type { DirectoryNode, FileNode } from '../catalog/tree-node.ts'
 import { formatPath, type Path } from '../format/path.ts'
 import { decodeReplicas } from '../format/replicas.ts'
-import { InvalidInputError } from '../util/errors.ts'
+import { DfsError, type ErrorCode, InvalidInputError } from '../util/errors.ts'
 import { forEachUntilFailure } from '../util/for-each.ts'
 import { TREE_AT_ONCE } from './constants.ts'
 import type { FsContext } from './context.ts'
@@ -22,8 +22,9 @@ interface FileToCopy {
 }
 
 /**
- * Copies a file or a directory: links the same blocks at another path, and keeps them as a put keeps its blocks. Files
- * that were copied before a failure or an abort stay. If there are any, a failure throws a `PartlyDoneError`.
+ * Copies a file or a directory: links the same blocks at another path, and keeps them as a put keeps its blocks. If one
+ * file of a directory cannot be copied, for example because its record is damaged, the others are copied nevertheless.
+ * Everything that was copied before a failure or an abort stays. A failure then throws a `PartlyDoneError`.
  */
 export async function copyPath(
   fs: FsContext,
@@ -37,44 +38,80 @@ export async function copyPath(
     throw new InvalidInputError('a directory cannot be copied into itself')
   signal?.throwIfAborted()
   if (node.kind === 'file') await copyFile(fs, { file: node, target }, options)
-  else {
-    let copied = 0
-    const countOne = (): void => {
-      copied++
-    }
-    const files = filesToCopy(fs, node, target, { signal, onMade: countOne })
-    const copy = (file: FileToCopy): Promise<void> => copyFile(fs, file, options).then(countOne)
-    await forEachUntilFailure(files, { atOnce: TREE_AT_ONCE, signal }, copy).catch(error => {
-      throw partlyDone(error, copied, `${copied} of its files and directories have been copied, and stay`)
-    })
-  }
+  else await new TreeCopy(fs, options).run(node, target)
   return { from: formatPath(from), path: formatPath(target) }
 }
 
-interface FilesToCopyOptions {
-  signal: AbortSignal | undefined
-  /** Called for each directory that the copy now has. */
-  onMade: () => void
-}
+/** One copy of a directory and everything below it. */
+class TreeCopy {
+  readonly #fs: FsContext
+  readonly #options: CopyOptions
+  /** The number of files and directories that the copy now has. */
+  #copied = 0
+  /** Why single files, or directories with all that is in them, were left out. */
+  readonly #failures: DfsError[] = []
 
-/** Makes the directories of the copy, and yields the files to put into each. */
-async function* filesToCopy(
-  fs: FsContext,
-  directory: DirectoryNode,
-  target: Path,
-  options: FilesToCopyOptions
-): AsyncGenerator<FileToCopy> {
-  const { signal, onMade } = options
-  await makeDirectory(fs, target, { signal })
-  onMade()
-  for await (const child of fs.tree.list(directory)) {
-    signal?.throwIfAborted()
-    const below = [...target, child.path.at(-1) as string]
-    if (child.kind === 'directory') yield* filesToCopy(fs, child, below, options)
-    else yield { file: child, target: below }
+  constructor(fs: FsContext, options: CopyOptions) {
+    this.#fs = fs
+    this.#options = options
+  }
+
+  async run(from: DirectoryNode, target: Path): Promise<void> {
+    const { signal } = this.#options
+    try {
+      await forEachUntilFailure(this.#files(from, target), { atOnce: TREE_AT_ONCE, signal }, (file, signal) =>
+        this.#unlessOfOneItem(() => copyFile(this.#fs, file, { ...this.#options, signal }))
+      )
+    } catch (error) {
+      throw partlyDone(error, this.#copied, this.#copiedText)
+    }
+    const [first] = this.#failures
+    if (first === undefined) return
+    throw partlyDone(first, this.#copied, `could not be copied: ${this.#failures.length}; ${this.#copiedText}`)
+  }
+
+  get #copiedText(): string {
+    return `${this.#copied} of its files and directories have been copied, and stay`
+  }
+
+  /** Makes the directories of the copy, and yields the files to put into each. */
+  async *#files(directory: DirectoryNode, target: Path): AsyncGenerator<FileToCopy> {
+    const { signal } = this.#options
+    if (!(await this.#unlessOfOneItem(() => makeDirectory(this.#fs, target, { signal })))) return
+    for await (const child of this.#fs.tree.list(directory)) {
+      signal?.throwIfAborted()
+      const below = [...target, child.path.at(-1) as string]
+      if (child.kind === 'directory') yield* this.#files(child, below)
+      else yield { file: child, target: below }
+    }
+  }
+
+  /** Runs `work` and counts it. Returns false if it failed for a reason that need not affect other items. */
+  async #unlessOfOneItem(work: () => Promise<unknown>): Promise<boolean> {
+    try {
+      await work()
+      this.#copied++
+      return true
+    } catch (error) {
+      if (!(error instanceof DfsError) || !OF_ONE_ITEM.has(error.code)) throw error
+      this.#failures.push(error)
+      return false
+    }
   }
 }
 
+/** What can be wrong with one file or directory. With any other error, such as a full disk, the next would fail too. */
+const OF_ONE_ITEM: ReadonlySet<ErrorCode> = new Set([
+  'changed',
+  'damaged',
+  'exists',
+  'invalid',
+  'is-a-directory',
+  'not-a-directory',
+  'not-found'
+])
+
+/** Copies one file. */
 async function copyFile(fs: FsContext, { file, target }: FileToCopy, options: CopyOptions): Promise<void> {
   const there = await fs.tree.resolve(target)
   if (there?.kind === 'directory') throw new IsADirectoryError('a directory has this name already')

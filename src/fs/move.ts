@@ -1,8 +1,8 @@
+import type { Records } from '../catalog/change.ts'
 import { formatPath, type Path } from '../format/path.ts'
 import { encodeReplicas } from '../format/replicas.ts'
 import type { FsContext } from './context.ts'
-import { pushToMembers } from './push-to-members.ts'
-import { resolveTarget } from './resolve.ts'
+import { MemberPushes } from './push-to-members.ts'
 import type { AbortOptions } from './types.ts'
 
 export interface MoveOptions extends AbortOptions {
@@ -20,11 +20,10 @@ export async function movePath(
   { noClobber, signal }: MoveOptions = {}
 ): Promise<{ from: string; path: string }> {
   signal?.throwIfAborted()
-  const isOntoItself = formatPath(from) === formatPath(to)
-  const { target } = isOntoItself ? { target: to } : await resolveTarget(fs, from, to, signal)
-  signal?.throwIfAborted()
+  const pushes = new MemberPushes(fs, signal)
   const replicas = encodeReplicas(fs.defaults.replicas)
-  const change = await fs.catalog.move(from, target, { noClobber, replicas })
-  await pushToMembers(fs, change.statements, signal)
-  return { from: formatPath(from), path: formatPath(change.path) }
+  const onAppended = (records: Records): Promise<void> => pushes.push(records)
+  const path = await fs.catalog.move(from, to, { noClobber, replicas, signal, onAppended })
+  await pushes.settle()
+  return { from: formatPath(from), path: formatPath(path) }
 }

@@ -2,8 +2,10 @@ import type { PeerId } from '../format/peer-id.ts'
 import type { Statement } from '../format/statement.ts'
 import { raceSignal } from '../util/deadline.ts'
 import { reasonOf } from '../util/logger.ts'
-import { PUSH_WAIT_MS } from './constants.ts'
+import { PUSH_WAIT_MS, PUSHES_AHEAD } from './constants.ts'
 import type { FsContext } from './context.ts'
+
+type PushContext = Pick<FsContext, 'members' | 'sync' | 'clock' | 'logger'>
 
 /**
  * Pushes records without blocks to every connected member, and waits a while for their answers. Returns the members
@@ -12,27 +14,75 @@ import type { FsContext } from './context.ts'
  * members must get them even if the caller has gone.
  */
 export async function pushToMembers(
-  { members, sync, clock, logger }: Pick<FsContext, 'members' | 'sync' | 'clock' | 'logger'>,
+  fs: PushContext,
   statements: readonly Statement[],
   signal?: AbortSignal
 ): Promise<PeerId[]> {
-  if (statements.length === 0) return []
-  const acknowledged: PeerId[] = []
-  const push = async (peer: PeerId): Promise<void> => {
-    try {
-      const verdicts = await Promise.all(statements.map(statement => sync.push(peer, statement)))
-      if (verdicts.every(verdict => verdict === 'ok')) acknowledged.push(peer)
-    } catch (error) {
-      logger.forComponent('dfs:fs:push')('%s did not answer the push: %s', peer, reasonOf(error))
+  const pushes = new MemberPushes(fs, signal)
+  await pushes.push(statements)
+  return pushes.settle()
+}
+
+/**
+ * Pushes the records of one verb as the verb appends them, to the members that are connected at
+ * the first push. At most
+ * `PUSHES_AHEAD` of these pushes wait for their answers, so that a verb with any number of records holds few of them. A
+ * member that does not answer in time gets the later records in another way: the log offers them to it.
+ */
+export class MemberPushes {
+  readonly #fs: PushContext
+  readonly #signal: AbortSignal | undefined
+  /** The members that have acknowledged all records so far, or may still do so. */
+  #members: Set<PeerId> | undefined
+  readonly #waiting: Array<Promise<void>> = []
+
+  constructor(fs: PushContext, signal?: AbortSignal) {
+    this.#fs = fs
+    this.#signal = signal
+  }
+
+  /** Begins to push records. Waits if too many of the earlier pushes have not been answered. */
+  async push(statements: readonly Statement[]): Promise<void> {
+    if (statements.length === 0) return
+    this.#members ??= new Set(this.#fs.members.admitted)
+    this.#waiting.push(this.#pushToAll(this.#members, statements))
+    while (this.#waiting.length > PUSHES_AHEAD) {
+      const [oldest] = this.#waiting.splice(0, 1)
+      await raceSignal(oldest as Promise<void>, this.#signal)
     }
   }
-  const pushes = Promise.all(members.admitted.map(push))
-  const { promise: isOver, resolve } = Promise.withResolvers<void>()
-  const cancel = clock.after(PUSH_WAIT_MS, resolve)
-  try {
-    await raceSignal(Promise.race([pushes, isOver]), signal)
-  } finally {
-    cancel()
+
+  /** Waits for the answers. Returns the members that have acknowledged all records; none if there were no records. */
+  async settle(): Promise<PeerId[]> {
+    await raceSignal(Promise.all(this.#waiting), this.#signal)
+    return [...(this.#members ?? [])]
   }
-  return [...acknowledged]
+
+  /** Pushes to all members, and gives up those that refuse or do not answer in time. */
+  async #pushToAll(members: Set<PeerId>, statements: readonly Statement[]): Promise<void> {
+    const { clock } = this.#fs
+    const silent = new Set(members)
+    const pushes = [...members].map(async peer => {
+      if (!(await this.#pushTo(peer, statements))) members.delete(peer)
+      silent.delete(peer)
+    })
+    const { promise: isOver, resolve } = Promise.withResolvers<void>()
+    const cancel = clock.after(PUSH_WAIT_MS, resolve)
+    try {
+      await Promise.race([Promise.all(pushes), isOver])
+    } finally {
+      cancel()
+    }
+    for (const peer of silent) members.delete(peer)
+  }
+
+  async #pushTo(peer: PeerId, statements: readonly Statement[]): Promise<boolean> {
+    try {
+      const verdicts = await Promise.all(statements.map(statement => this.#fs.sync.push(peer, statement)))
+      return verdicts.every(verdict => verdict === 'ok')
+    } catch (error) {
+      this.#fs.logger.forComponent('dfs:fs:push')('%s did not answer the push: %s', peer, reasonOf(error))
+      return false
+    }
+  }
 }

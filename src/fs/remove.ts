@@ -1,8 +1,9 @@
+import type { Records } from '../catalog/change.ts'
 import { formatPath, type Path } from '../format/path.ts'
 import { idOf } from '../format/statement.ts'
 import type { FsContext } from './context.ts'
 import { partlyDone } from './partly-done.ts'
-import { pushToMembers } from './push-to-members.ts'
+import { MemberPushes } from './push-to-members.ts'
 import type { AbortOptions, RemoveResult } from './types.ts'
 
 export interface RemoveOptions extends AbortOptions {
@@ -17,19 +18,21 @@ export interface RemoveOptions extends AbortOptions {
  * failure throws a `PartlyDoneError`.
  */
 export async function removePath(fs: FsContext, path: Path, options: RemoveOptions = {}): Promise<RemoveResult> {
-  const { signal } = options
+  const { recursive, ifTag, signal } = options
   signal?.throwIfAborted()
+  const pushes = new MemberPushes(fs, signal)
   let deleted = 0
-  const onDeleted = (count: number): void => {
-    deleted += count
+  const onAppended = async (records: Records, entries: number): Promise<void> => {
+    deleted += entries
+    await pushes.push(records)
   }
-  const change = await fs.catalog.remove(path, { ...options, onDeleted }).catch(error => {
+  const record = await fs.catalog.remove(path, { recursive, ifTag, signal, onAppended }).catch(error => {
     throw partlyDone(error, deleted, `${deleted} of the entries below it have been removed, repeat this for the rest`)
   })
   const self = fs.members.self.peerId
-  const removedOn = [self, ...(await pushToMembers(fs, change.statements, signal))]
+  const removedOn = [self, ...(await pushes.settle())]
   const waitingFor = fs.members.all
     .filter(({ peer }) => !removedOn.includes(peer))
     .map(({ peer, name }) => ({ peerId: peer, name }))
-  return { path: formatPath(change.path), version: idOf(change.record), removedOn, waitingFor, freesAt: null }
+  return { path: formatPath(path), version: idOf(record), removedOn, waitingFor, freesAt: null }
 }

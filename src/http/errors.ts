@@ -20,6 +20,11 @@ export class HttpError extends Error {
   }
 }
 
+/** Returns the error for a target that no route of the API has. */
+export function noRoute(): HttpError {
+  return new HttpError(404, 'not-found', 'the API has no such route')
+}
+
 /** Another program is using the port that `--api` names. */
 export class ApiPortTakenError extends DfsError {
   override readonly name = 'ApiPortTakenError'

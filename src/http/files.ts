@@ -1,11 +1,13 @@
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import { FILES_ROUTE } from '../contract/routes.ts'
+import { begin } from '../flow/begin.ts'
 import { writeTo } from '../flow/write.ts'
 import type { OpenFile, PutOptions } from '../index.ts'
 import { goneSignal, withBody } from './body.ts'
 import { HttpError } from './errors.ts'
-import { factsOf, matchesTag, parseRange, pathOf, queryOf, rulesOf, tagIn } from './request.ts'
+import { factsOf, matchesTag, parseRange, rulesOf, tagIn } from './request.ts'
 import type { RouteContext } from './route-context.ts'
+import { pathOf, queryOf } from './target.ts'
 
 const ONE_FILE = `${FILES_ROUTE}/*`
 
@@ -69,9 +71,8 @@ async function send(
   isPart: boolean
 ): Promise<FastifyReply> {
   const headers = fileHeaders(file, isPart)
-  const pieces = file[Symbol.asyncIterator]()
   // If the node fails before the first byte, the answer can still have the status of that failure.
-  const first = await pieces.next()
+  const pieces = await begin(file)
   const { id, end } = transfers.begin()
   reply.hijack()
   const response = reply.raw
@@ -79,8 +80,7 @@ async function send(
   response.strictContentLength = true
   response.writeHead(isPart ? 206 : 200, { ...headers, 'dfs-transfer': id })
   try {
-    if (first.done !== true) await writeTo(response, first.value)
-    for await (const bytes of { [Symbol.asyncIterator]: () => pieces }) await writeTo(response, bytes)
+    for await (const bytes of pieces) await writeTo(response, bytes)
     // The end is recorded before the last byte is sent, because a client that has read the last byte may ask for the
     // transfer immediately.
     end(file.from)
@@ -90,7 +90,6 @@ async function send(
     end(file.from, error)
     // If the response ended normally, the client would take this part for the whole file.
     response.destroy()
-    void pieces.return?.().catch(fault => log('an open file could not be closed', fault))
   }
   return reply
 }

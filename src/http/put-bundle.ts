@@ -9,8 +9,9 @@ import { goneSignal, withBody } from './body.ts'
 import { type BundledFile, readBundle } from './bundle.ts'
 import { BUNDLED_AT_ONCE, NDJSON_HEADERS } from './constants.ts'
 import { errorOf } from './errors.ts'
-import { factsOf, queryOf, rulesOf } from './request.ts'
+import { factsOf, rulesOf } from './request.ts'
 import type { RouteContext } from './route-context.ts'
+import { queryOf } from './target.ts'
 
 /** `POST /v1/files`: puts each file of a bundle separately, and answers with one line of JSON per file. */
 export function serveBundles(app: FastifyInstance, context: RouteContext): void {

@@ -1,34 +1,9 @@
-import type { FastifyRequest } from 'fastify'
 import type { Copies, PutOptions, Range } from '../index.ts'
 import { TYPE_BYTES_MAX } from './constants.ts'
 import { HttpError } from './errors.ts'
 
-/** Returns the path after a route's prefix. Each part is decoded separately, so an encoded slash is not a separator. */
-export function pathAfter(url: string, prefix: string): string {
-  const end = url.indexOf('?')
-  const encoded = (end < 0 ? url : url.slice(0, end)).slice(prefix.length)
-  const parts = encoded.split('/').map(part => {
-    try {
-      return decodeURIComponent(part)
-    } catch {
-      throw new HttpError(400, 'invalid', 'the path is not percent-encoded UTF-8')
-    }
-  })
-  if (parts.some(part => part.includes('/')))
-    throw new HttpError(400, 'invalid', 'a name in the path contains an encoded slash')
-  return `/${parts.join('/')}`
-}
-
-/** Returns the path in a request whose route ends with a path. */
-export function pathOf({ raw, routeOptions }: FastifyRequest): string {
-  return pathAfter(raw.url ?? '', String(routeOptions.url).slice(0, -1))
-}
-
-export function queryOf({ raw }: FastifyRequest): URLSearchParams {
-  const url = raw.url ?? ''
-  const start = url.indexOf('?')
-  return new URLSearchParams(start < 0 ? '' : url.slice(start + 1))
-}
+/** A time as in RFC 3339. The year may also have a sign and six digits, since files have times beyond the year 9999. */
+const TIME = /^([+-]\d{6}|\d{4})-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)$/
 
 /**
  * Parses the facts about a file in a put: a time as in RFC 3339, permission bits in octal, and a media type. Throws an
@@ -42,7 +17,7 @@ export function factsOf(given: {
   const { modified, mode, type } = given
   if (type !== undefined && Buffer.byteLength(type) > TYPE_BYTES_MAX)
     throw new HttpError(400, 'invalid', `the media type is too long: it may have ${TYPE_BYTES_MAX} bytes`)
-  const date = modified === null ? undefined : new Date(modified)
+  const date = modified === null ? undefined : new Date(TIME.test(modified) ? modified : Number.NaN)
   if (date !== undefined && Number.isNaN(date.getTime()))
     throw new HttpError(400, 'invalid', '"modified" is not a time as in RFC 3339')
   if (mode !== null && !/^[0-7]{1,4}$/.test(mode))

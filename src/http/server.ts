@@ -6,7 +6,7 @@ import fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest }
 import { API_FILE, type ApiFile } from '../contract/api-file.ts'
 import { type ComponentLogger, type DfsNode, debugLogger, reasonOf } from '../index.ts'
 import { HEADER_BYTES_MAX, KEEP_ALIVE_MS, TOKEN_BYTES } from './constants.ts'
-import { describe, HttpError } from './errors.ts'
+import { describe, HttpError, noRoute } from './errors.ts'
 import { serveFiles } from './files.ts'
 import {
   type Address,
@@ -19,6 +19,7 @@ import {
 } from './listen.ts'
 import { serveBundles } from './put-bundle.ts'
 import type { LogError, RouteContext } from './route-context.ts'
+import { targetOf } from './target.ts'
 import { serveTransfers, Transfers } from './transfers.ts'
 import { serveVerbs } from './verbs.ts'
 
@@ -57,11 +58,11 @@ export async function serveApi(node: DfsNode, options: ApiOptions): Promise<Api>
   const token = randomBytes(TOKEN_BYTES).toString('base64url')
   const hosts = new Set<string>()
   const handler = await handlerFor({ node, transfers: new Transfers(), log }, token, hosts)
-  const tcp = newServer(handler)
+  const tcp = newServer(handler, log)
   const unix = newServer((request, response) => {
     onSocket.add(request)
     handler(request, response)
-  })
+  }, log)
   const closing: Array<() => Promise<void>> = [() => closeServer(tcp)]
   const close = async (): Promise<void> => {
     await Promise.all(closing.map(end => end()))
@@ -125,6 +126,7 @@ function guard(app: FastifyInstance, token: string, hosts: ReadonlySet<string>):
   // Handlers read the body themselves, as a stream.
   app.addContentTypeParser('*', (_request, payload, done) => done(null, payload))
   app.addHook('onRequest', async request => {
+    if (hostCount(request) > 1) throw new HttpError(400, 'invalid', 'the request names more than one host')
     // A browser sends the origin of the web page, and the host name under which the page reached this port.
     if (request.headers.origin !== undefined)
       throw new HttpError(403, 'not-allowed', 'this API does not answer web pages')
@@ -134,11 +136,16 @@ function guard(app: FastifyInstance, token: string, hosts: ReadonlySet<string>):
     const given = hash('sha256', request.headers.authorization ?? '', 'buffer')
     if (!timingSafeEqual(given, expected))
       throw new HttpError(401, 'not-allowed', 'the token is missing or wrong: send the one in api.json')
+    // A handler may read no part of the target, so it is checked here, for every route.
+    if (request.routeOptions.url !== undefined) targetOf(request)
   })
 }
 
-function noRoute(): HttpError {
-  return new HttpError(404, 'not-found', 'the API has no such route')
+/** Node takes the first of several `Host` headers, so another program in between may have taken another one. */
+function hostCount({ raw: { rawHeaders } }: FastifyRequest): number {
+  let count = 0
+  for (let i = 0; i < rawHeaders.length; i += 2) if (rawHeaders[i]?.toLowerCase() === 'host') count++
+  return count
 }
 
 interface Failed {
@@ -161,9 +168,11 @@ function routeOf({ routeOptions }: FastifyRequest): string {
   return routeOptions?.url ?? 'without a route'
 }
 
-function newServer(handler: RequestListener): Server {
+function newServer(handler: RequestListener, log: LogError): Server {
   const server = createServer({ maxHeaderSize: HEADER_BYTES_MAX, keepAliveTimeout: KEEP_ALIVE_MS }, handler)
   // A transfer may take any length of time.
   server.requestTimeout = 0
+  // Without a listener, a connection that the system cannot accept, for lack of file handles, would end the process.
+  server.on('error', error => log('the server of the API failed', error))
   return server
 }

@@ -4,6 +4,7 @@ import { TRANSFERS_ROUTE } from '../contract/routes.ts'
 import type { Transfer } from '../contract/transfer.ts'
 import { TRANSFER_TTL_MS, TRANSFERS_MAX } from './constants.ts'
 import { errorOf, HttpError } from './errors.ts'
+import { targetOf } from './target.ts'
 
 /**
  * Remembers how recent downloads ended. HTTP cannot express why a body broke off or which members delivered it, so a
@@ -32,8 +33,8 @@ export class Transfers {
 
 /** `GET /v1/transfers/ID` */
 export function serveTransfers(app: FastifyInstance, transfers: Transfers): void {
-  app.get<{ Params: { id: string } }>(`${TRANSFERS_ROUTE}/:id`, async request => {
-    const transfer = transfers.get(request.params.id)
+  app.get(`${TRANSFERS_ROUTE}/:id`, async request => {
+    const transfer = transfers.get(targetOf(request).rest)
     if (transfer === undefined) throw new HttpError(404, 'not-found', 'there is no such transfer, or it was forgotten')
     return transfer
   })

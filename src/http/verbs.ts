@@ -3,12 +3,14 @@ import { encodeLine } from '../contract/ndjson.ts'
 import type { CallVerb, StreamVerb, Verb } from '../contract/verb.ts'
 import { collectFields, hasPath, plainFieldsOf, type ReceivedFields } from '../contract/verb-request.ts'
 import { VERBS } from '../contract/verbs.ts'
+import { begin } from '../flow/begin.ts'
 import { writeTo } from '../flow/write.ts'
 import { goneSignal, readJson } from './body.ts'
 import { NDJSON_HEADERS } from './constants.ts'
 import { errorOf, HttpError } from './errors.ts'
-import { pathOf, queryOf, tagIn } from './request.ts'
+import { tagIn } from './request.ts'
 import type { RouteContext } from './route-context.ts'
+import { pathOf, queryOf } from './target.ts'
 
 const ALL_VERBS: readonly Verb[] = Object.values(VERBS)
 
@@ -44,15 +46,13 @@ async function answerStream(
 ): Promise<FastifyReply> {
   const signal = goneSignal(reply.raw)
   const work = verb.bind(await fieldsOf(verb, request, log)) ?? refuseFields(verb)
-  const items = work(node, { signal })
   // If the verb fails before the first item, for example because a path is missing, the answer can still have the
   // status of that failure.
-  const first = await items.next()
+  const items = await begin(work(node, { signal }))
   reply.hijack()
   const response = reply.raw
   response.writeHead(200, NDJSON_HEADERS)
   try {
-    if (first.done !== true) await writeTo(response, encodeLine(first.value))
     for await (const item of items) await writeTo(response, encodeLine(item))
   } catch (error) {
     log('a stream of lines broke off', error)

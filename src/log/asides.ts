@@ -2,7 +2,7 @@ import { type IndexDb, indexKey } from '../disk/index-db.ts'
 import type { IndexSink } from '../disk/index-sink.ts'
 import { decodePlace, encodePlace, PLACE_BYTES, type Place } from '../disk/place.ts'
 import { TABLES } from '../disk/tables.ts'
-import { concatBytes, toHex } from '../util/bytes.ts'
+import { concatBytes, fromHex, toHex } from '../util/bytes.ts'
 import { ASIDES_NAMED_MAX } from './constants.ts'
 
 /** A statement that is durable but could not be projected. */
@@ -36,6 +36,11 @@ export class Asides {
 
   get report(): AsidesReport {
     return { count: this.#ids.size, some: this.#some }
+  }
+
+  /** The ids of all of them. */
+  get ids(): Uint8Array[] {
+    return [...this.#ids].map(fromHex)
   }
 
   has(id: Uint8Array): boolean {

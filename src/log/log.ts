@@ -4,6 +4,7 @@ import type { Place } from '../disk/place.ts'
 import type { Store } from '../disk/store.ts'
 import { type PeerId, peerIdOf } from '../format/peer-id.ts'
 import type { Statement } from '../format/statement.ts'
+import { NO_BYTES } from '../util/bytes.ts'
 import type { Chance } from '../util/chance.ts'
 import type { Clock } from '../util/clock.ts'
 import type { ComponentLogger, Logger } from '../util/logger.ts'
@@ -20,6 +21,7 @@ import { type NewStatement, StatementRows } from './rows.ts'
 import { decodeStatementRow } from './statement-row.ts'
 
 export type { AsidesReport } from './asides.ts'
+export { REST } from './keys.ts'
 
 /** Where the index has a statement, and the key of its row there. */
 interface Found {
@@ -196,9 +198,21 @@ export class Log {
     return ids
   }
 
-  /** Yields every statement of a class, without those whose rows are damaged. */
-  async *all(statementClass: StatementClass): AsyncGenerator<LoggedStatement> {
-    for await (const { key, value } of this.#store.index.range(statementKey(statementClass))) {
+  /** Yields the statements that were set aside although they can be read. */
+  async *setAside(): AsyncGenerator<LoggedStatement> {
+    for (const id of this.#rows.asides.ids) {
+      const statement = await this.get(id)
+      if (statement !== undefined) yield statement
+    }
+  }
+
+  /**
+   * Yields every statement of a class whose id is greater than `after`, in the order of the ids, without those whose rows
+   * are damaged.
+   */
+  async *all(statementClass: StatementClass, after: Uint8Array = NO_BYTES): AsyncGenerator<LoggedStatement> {
+    const from = statementKey(statementClass, after)
+    for await (const { key, value } of this.#store.index.range(statementKey(statementClass), { after: from })) {
       const statement = await this.#readFound({ key, place: decodeEntry(value).place })
       if (statement !== undefined) yield statement
     }

@@ -15,6 +15,7 @@ import { type ComponentLogger, debugLogger, reasonOf } from '../util/logger.ts'
 import { checkDial, checkListen, parseAddress } from '../wire/addresses.ts'
 import { isOfAnotherNetwork, secretsOf } from './identity.ts'
 import { Node } from './node.ts'
+import { systemPlatform } from './platform.ts'
 import { defaultListen, rememberPorts } from './ports.ts'
 import { type StackOptions, startStack } from './stack.ts'
 
@@ -52,7 +53,12 @@ async function startNode(options: NodeOptions): Promise<DfsNode> {
     const { onEvent = () => {} } = options
     const listenFor = (event: NodeEvent): void => {
       firstStart.onEvent(event)
-      onEvent(event)
+      // The listener belongs to the program that embeds the node. If it throws, what the event reports must go on.
+      try {
+        onEvent(event)
+      } catch (error) {
+        logger.forComponent('dfs:node')('the listener for events threw an error: %s', reasonOf(error))
+      }
     }
     const { files, ...rest } = await buildNode({ ...options, logger, onEvent: listenFor }, directory, release)
     node = rest.node
@@ -127,7 +133,8 @@ async function buildNode(options: BuildOptions, directory: DataDirectory, unlock
   const secrets = await secretsOf(options, files)
   const hasDefaultPorts = options.listen === undefined && options.transports === undefined
   const given = options.listen ?? (hasDefaultPorts ? await defaultListen(files) : [])
-  const fixed = { options, files, secrets, storeId, clock, chance, logger, onEvent }
+  const platform = systemPlatform(options)
+  const fixed = { options, files, platform, secrets, storeId, clock, chance, logger, onEvent }
   const defaults = { replicas: copiesOf(options.replicas) ?? REPLICAS_DEFAULT, ack: copiesOf(options.ack) }
   const reserve = new Reserve({ files, chance, logger })
   const node = new Node({

@@ -32,7 +32,7 @@ export function statusOf(stack: Stack, { files, rebuildError, rebuilding }: Stat
     owed: blocks.owed,
     repairing: blocks.repairing,
     etaSeconds: null,
-    atRisk: { blocks: 0 },
+    atRisk: { blocks: blocks.inDanger.blocksAtRisk },
     disk: { used: capacity.usedBytes, capacity: capacity.capacityBytes, cache: 0, state: disk.state },
     workers: [...stack.workers, rebuilding].map(({ status }) => status),
     warnings: [...warningsOf(stack, rebuildError)]
@@ -75,6 +75,8 @@ function* warningsOf(
   const { found, left } = blocks.badBlocks
   if (found > 0)
     yield `blocks on this disk were damaged or could not be read since the start (${found}, still bad: ${left}): the disk may be wearing out`
+  for (const { author, records, isStopping } of blocks.inDanger.incomplete)
+    yield `files by ${nameOfMember(author, members)} are incomplete (${records}): no member that can be reached has all that describes them${isStopping ? '. This node frees nothing until it comes, for 7 days at most' : ''}; start the member that has them, or put them again`
   if (log.earlyCount > 0)
     yield `changes that are dated more than 5 minutes ahead of this machine's clock wait until their time comes (${log.earlyCount}): some machine's clock is or was wrong`
   if (log.asides.count > 0)
@@ -88,6 +90,10 @@ function* warningsOf(
   if (!comparison.isWhole)
     yield `the index may lack something after a rebuild or damage: this node frees nothing until it has compared with every other member that is not out (still missing: ${comparison.missing})`
   if (capacity.isFull) yield 'this node is full and takes no more blocks: raise --capacity or free space on its disk'
+}
+
+function nameOfMember(peer: string, members: Members): string {
+  return members.all.find(member => member.peer === peer)?.name ?? peer
 }
 
 /** Names the statements that were set aside, or some of them, by the first digits of their ids and by their authors. */

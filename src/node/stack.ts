@@ -9,7 +9,7 @@ import { closeAll } from '../util/close-all.ts'
 import type { Worker } from '../util/worker.ts'
 import type { Host } from '../wire/host.ts'
 import { FullComparison, type OtherMember } from './full-comparison.ts'
-import { INDEX_FOLDER } from './rooms/disk.ts'
+import { INDEX_FOLDER } from './platform.ts'
 import type { RoomOptions } from './rooms/options.ts'
 import { buildRooms, fsContextOf, type Rooms } from './rooms/rooms.ts'
 

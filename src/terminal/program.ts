@@ -1,7 +1,7 @@
 import { Command, CommanderError } from 'commander'
 import { usage } from './errors.ts'
 import { EXIT, exitOf, report } from './exit.ts'
-import { watchStdout } from './stdout.ts'
+import { watchOutput } from './stdout.ts'
 import { version } from './version.ts'
 
 /** Returns a program or subcommand that throws instead of exiting. `runProgram` catches and reports the error. */
@@ -15,7 +15,7 @@ export function newProgram(name: string, description: string): Command {
 
 /** Runs a program. A failure becomes an exit code and one line on stderr, or one object with `--json`. */
 export async function runProgram(isJson: boolean, run: () => Promise<void>): Promise<number> {
-  watchStdout(isJson)
+  watchOutput(isJson)
   try {
     await run()
     return EXIT.done

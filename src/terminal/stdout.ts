@@ -2,10 +2,12 @@ import { pipeline } from 'node:stream/promises'
 import { exitOf, report } from './exit.ts'
 
 /**
- * Decides how a program ends when it cannot print. If the reader closes the pipe early, as `head` does, that is not a
- * failure, but a full disk is. Without this, Node would end the process with a stack trace.
+ * Decides how a program goes on when it cannot print. If the reader of stdout closes the pipe early, as `head` does, that
+ * is not a failure, but a full disk is. If stderr cannot be written, nobody can be told of it, and the program goes on.
+ * Without this, Node would end the process with a stack trace.
  */
-export function watchStdout(isJson: boolean): void {
+export function watchOutput(isJson: boolean): void {
+  process.stderr.on('error', () => {})
   process.stdout.on('error', error => {
     if (isClosedPipe(error)) return
     report(error, isJson)

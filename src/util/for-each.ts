@@ -9,37 +9,80 @@ export interface ForEachOptions {
 
 /**
  * Runs `work` for each item of a stream, for several items concurrently. It takes an item only when there is a slot for
- * its work. It rejects with the first failure, or with the signal's reason. After that it begins no other item, but
- * work that is under way continues.
+ * its work. The first failure, of the work or of the stream, or an abort by the caller ends it at once, even while the
+ * stream makes it wait: no other item is begun, and the signal that each `work` gets fires. It owns everything that it
+ * has started, so it settles only when all of that has ended, and no rejection is left unhandled. It rejects with the
+ * first failure, or with the reason of the caller's signal.
  */
 export async function forEachUntilFailure<T>(
   items: AsyncIterable<T>,
-  { atOnce, signal }: ForEachOptions,
-  work: (item: T) => Promise<void>
+  { atOnce, signal: outer }: ForEachOptions,
+  work: (item: T, signal: AbortSignal) => Promise<unknown>
 ): Promise<void> {
+  outer?.throwIfAborted()
   const slots = new Limiter(atOnce)
-  const underWay = new Set<Promise<void>>()
-  const failure = Promise.withResolvers<never>()
-  // The race below handles this promise. Until then nobody does, and a rejection would count as unhandled.
-  failure.promise.catch(() => {})
-  let isFailed = false
-  for await (const item of items) {
-    const release = await slots.acquire(1, signal)
-    if (isFailed) {
-      release()
-      break
+  const ended = new AbortController()
+  const { signal } = ended
+  const onAbort = (): void => ended.abort(outer?.reason)
+  outer?.addEventListener('abort', onAbort, { once: true })
+  const underWay = new Set<Promise<unknown>>()
+  const reader = new ItemReader(items, signal)
+  try {
+    for (;;) {
+      const release = await slots.acquire(1, signal)
+      const next = await reader.next()
+      if (next.done === true) break
+      // This promise never rejects, so it may wait in the set. A failure becomes the reason of the signal.
+      const done: Promise<unknown> = work(next.value, signal)
+        .catch(error => ended.abort(error))
+        .finally(() => {
+          underWay.delete(done)
+          release()
+        })
+      underWay.add(done)
     }
-    const done = work(item)
-      .catch(error => {
-        isFailed = true
-        failure.reject(error)
-      })
-      .finally(() => {
-        underWay.delete(done)
-        release()
-      })
-    underWay.add(done)
+  } catch (error) {
+    ended.abort(error)
+  } finally {
+    await Promise.all(underWay)
+    outer?.removeEventListener('abort', onAbort)
   }
-  await Promise.race([failure.promise, raceSignal(Promise.all(underWay), signal)])
-  if (isFailed) await failure.promise
+  if (!signal.aborted) return
+  await reader.close()
+  throw signal.reason
+}
+
+/** Reads a stream until a signal fires. */
+class ItemReader<T> {
+  readonly #items: AsyncIterator<T>
+  readonly #signal: AbortSignal
+  #isWaiting = false
+
+  constructor(items: AsyncIterable<T>, signal: AbortSignal) {
+    this.#items = items[Symbol.asyncIterator]()
+    this.#signal = signal
+  }
+
+  /** Returns the next item. Rejects with the signal's reason once the signal fires, even if no item comes. */
+  next(): Promise<IteratorResult<T>> {
+    return raceSignal(this.#read(), this.#signal)
+  }
+
+  /**
+   * Ends the stream. Waits for its end, unless the stream has still to deliver an item: that may take for ever. The
+   * caller has a failure to report already, so a failure of the end is dropped.
+   */
+  async close(): Promise<void> {
+    const closed = Promise.resolve(this.#items.return?.()).catch(() => {})
+    if (!this.#isWaiting) await closed
+  }
+
+  async #read(): Promise<IteratorResult<T>> {
+    this.#isWaiting = true
+    try {
+      return await this.#items.next()
+    } finally {
+      this.#isWaiting = false
+    }
+  }
 }

@@ -140,15 +140,22 @@ test('a member frees nothing while a manifest node of a record cannot be had', a
   assert.ok(owned[1] !== undefined && owned[1] <= 4)
 })
 
-test('a member does not free a block that it has promised to another while the promise lasts', async t => {
+test('a member does not free a block that it has promised to another before that one has its copy again', async t => {
   const { clock, members } = await start(t, 2)
   const [writer, keeper] = members
   const { record } = await whileTimePasses(clock, writer.put(bytesOf(2), { replicas: 2 }))
   const evicted = await whileTimePasses(clock, writer.blocks.evict(record))
   assert.deepEqual(evicted.freed.blocks, 2)
-  // The keeper's copies are the last ones: it promised them, and no other member proves to have copies.
+  // The keeper's copies are the last ones, and the writer has no room for others.
+  const put = t.mock.method(writer.blockstore, 'put', async () => {
+    throw new NoSpaceError('the disk is full')
+  })
   const alone = await whileTimePasses(clock, keeper.blocks.evict(record))
   assert.deepEqual([alone.freed.blocks, alone.left.blocks], [0, 2])
+  put.mock.restore()
+  const second = await whileTimePasses(clock, keeper.blocks.evict(record))
+  assert.deepEqual([second.freed.blocks, second.left.blocks], [2, 0])
+  assert.deepEqual((await survey(record.root, [writer])).chunks, [1, 1])
 })
 
 test('two members that evict at the same time never free both copies', async t => {
@@ -158,6 +165,24 @@ test('two members that evict at the same time never free both copies', async t =
   await whileTimePasses(clock, Promise.all([a.blocks.evict(record), b.blocks.evict(record)]))
   const { chunks } = await survey(record.root, [a, b])
   for (const holders of chunks) assert.ok(holders >= 1)
+})
+
+test('a member evicts what the others hold again, although it promised them its copies when they evicted theirs', async t => {
+  const { clock, members } = await start(t, 3)
+  const [a, b, c] = members
+  const { record } = await whileTimePasses(clock, a.put(bytesOf(20), { replicas: ALL, ack: ALL }))
+  const first = await whileTimePasses(clock, b.blocks.evict(record))
+  assert.deepEqual([first.freed.blocks, first.left.blocks], [20, 0])
+  // To prove its copies to C, B pulls them again. From then on it does not rely on those of C.
+  const second = await whileTimePasses(clock, c.blocks.evict(record))
+  assert.deepEqual([second.freed.blocks, second.left.blocks], [20, 0])
+  assert.deepEqual(
+    (await survey(record.root, [a, b])).chunks,
+    Array.from({ length: 20 }, () => 2)
+  )
+  // B promised its copies to C a moment ago, and C has none to prove.
+  const third = await whileTimePasses(clock, b.blocks.evict(record))
+  assert.deepEqual([third.freed.blocks, third.left.blocks], [20, 0], 'C pulls them again for B')
 })
 
 test('evict frees a chunk that as many others prove as the record that wants the most copies asks for', async t => {
@@ -211,12 +236,13 @@ test('a member keeps what it has promised across a clean restart', async t => {
 })
 
 test('a walk that finds the claim of its record missing says that the index is damaged', async t => {
-  const { clock, members } = await start(t, 1)
+  const { clock, cluster, members } = await start(t, 1)
   const [member] = members
   const { record } = await whileTimePasses(clock, member.put(bytesOf(2), { replicas: 1 }))
   await pass(clock, MINUTE)
   await member.store.index.batch([{ type: 'del', key: Blocks.referenceKey(record) }])
-  await member.restart()
+  // A new member changes the view, so that every record is walked.
+  await cluster.add()
   await timePassesUntil(clock, 'reported', () => member.errors.some(error => error instanceof IndexCorruptError))
   member.errors.length = 0
 })

@@ -88,3 +88,12 @@ test('a restarted node finds the others again by itself', async t => {
   await allConnected([a.node, again.node])
   await until('caught up', async () => (await again.node.stat('/while/away')).replicas.confirmed === 2)
 })
+
+test('a listener for events that throws does not disturb the nodes', async t => {
+  const onEvent = (): never => {
+    throw new Error('a bug of the program')
+  }
+  const [one, other] = await startNodes(t, 2, { onEvent })
+  await one!.put('/file', Buffer.from('content'), { ack: 2 })
+  assert.equal((await read(other!, '/file')).toString(), 'content')
+})

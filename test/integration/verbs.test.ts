@@ -16,6 +16,7 @@ import {
   startNodes,
   until
 } from '../fixtures/nodes.ts'
+import { settle } from '../fixtures/pass-time.ts'
 
 const KIB = 1024
 const MIB = 1024 * KIB
@@ -253,14 +254,33 @@ test('the owed bytes are those of the files, not of chunks of the largest size',
   assert.deepEqual((await node!.status()).owed, { blocks: 1, bytes: 10 * KIB })
 })
 
-test('copying a tree fails with what one of its files met, and the node goes on', async t => {
+test('a copy of a directory copies every file that it can, and fails with what one of the others met', async t => {
   const { node } = await startNode(t)
   await node.put('/from/a', Buffer.from('a'))
   for (let i = 0; i < 20; i++) await node.put(`/from/below${i}/c`, Buffer.from('c'))
   // The copy moves into the directory that is there, where a directory has the name of a file.
   await node.mkdir('/to/from/a')
-  assert.equal(await codeOfRejection(node.copy('/from', '/to')), 'is-a-directory')
-  assert.equal((await node.stat('/from/a')).size, 1)
+  const copied = node.copy('/from', '/to')
+  await assert.rejects(copied, { code: 'is-a-directory', message: /: 1; 41 of its files and directories/ })
+  for (let i = 0; i < 20; i++) assert.equal((await node.stat(`/to/from/below${i}/c`)).size, 1)
+  const again = node.copy('/from', '/to', { noClobber: true })
+  await assert.rejects(again, { name: 'PartlyDoneError', message: /: 21; 21 of its files and directories/ })
+  assert.equal((await node.status()).files, 41)
+})
+
+test('a copy of a directory that is aborted ends with the abort, and nothing of it goes on', async t => {
+  const { node } = await startNode(t)
+  const put = (i: number) => node.put(`/from/d${i % 3}/f${i}`, Buffer.from(`file ${i}`))
+  await Promise.all(Array.from({ length: 200 }, (_, i) => put(i)))
+  const cut = new AbortController()
+  const copied = node.copy('/from', '/to', { signal: cut.signal })
+  while ((await node.status()).files < 203) await settle(1)
+  cut.abort()
+  await assert.rejects(copied, { name: 'AbortError' })
+  const left = await listing(node, '/to')
+  assert.ok(left.length < 200, `copied: ${left.length}`)
+  await node.put('/later', Buffer.from('later'))
+  assert.deepEqual(await listing(node, '/to'), left)
 })
 
 test('the log of a put that loses its keeper tells what is owed, and holds no path, name, key or content', async t => {

@@ -57,14 +57,12 @@ class Member {
     const content = { root: chance.bytes(32), rootEpoch: this.self.network, size: 1, mtime: 0, content: Buffer.of(1) }
     if (state.heads.length === 0) return this.#add([this.#author.createFile(entry, at, content, 1)])
     const shown = showEntry(state, () => 0)
-    if (verb === 'delete') return this.#add(this.#author.delete(entry, state, shown, undefined))
+    if (verb === 'delete') return this.#add(this.#author.delete(state, state.heads, undefined))
     const body = { ...at, kind: 'file' as const, size: 1, mtime: 0, content: Buffer.of(1) }
     if (verb === 'move' && shown.content !== undefined) {
-      const moved = this.#author.move(state, shown.content, body, at)
-      return moved === undefined ? [] : this.#add([moved])
+      return this.#add([this.#author.move(state, shown.content, body, at)])
     }
-    const written = this.#author.write({ entry, state, shown, at, content, replicas: 1 })
-    return written === undefined ? [] : this.#add([written])
+    return this.#add([this.#author.write({ state, shown, at, content, replicas: 1 })])
   }
 
   /** Takes a record that another signed. */

@@ -144,6 +144,20 @@ export class Claims {
     return claimants
   }
 
+  /**
+   * Returns, for each of these blocks, whether the manifest node that links to it claims it. The root, to which no node
+   * links, is claimed by its record.
+   */
+  async hasReferences(
+    blocks: ReadonlyArray<{ cid: { multihash: { bytes: Uint8Array } }; parent: Uint8Array | null }>
+  ): Promise<boolean[]> {
+    const keys = blocks.flatMap(({ cid, parent }) =>
+      parent === null ? [] : [claimKey(cid.multihash.bytes, { by: 'node', multihash: parent })]
+    )
+    const values = (await this.#store.index.getMany(keys)).values()
+    return blocks.map(({ parent }) => parent === null || values.next().value !== undefined)
+  }
+
   async isClaimed(multihash: Uint8Array): Promise<boolean> {
     return this.#store.index.hasAny(indexKey(TABLES.claims, multihash))
   }

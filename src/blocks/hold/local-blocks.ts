@@ -38,8 +38,8 @@ export interface BadBlocks {
 
 /**
  * The blocks on this member's disk. A block is hashed again whenever it is read, so corruption is never passed on. One
- * lock covers both writing and claiming a block, so nothing can free it in between. A block is freed only if nothing
- * claims it, or if an evict has proven that the other members hold it.
+ * lock covers both writing and claiming a block, so nothing can free it in between. `Freer` alone decides which blocks
+ * are freed.
  *
  * A block counts as here only if it is not known to be bad and its length may be that of a whole block. If it is bad,
  * `keep` and `replace` overwrite it with the caller's bytes.
@@ -140,10 +140,22 @@ export class LocalBlocks {
     })
   }
 
-  /** Runs `claim` under the block's lock if `has` says that the block is here. Returns true if it was here. */
+  /**
+   * Returns true if the block is kept here: it is here, and something claims it. A block that nothing claims is only
+   * cached. It may be gone at any time, so no answer to another member may count it.
+   */
+  async isKept(cid: BlockCid): Promise<boolean> {
+    return (await this.has(cid)) && this.#claims.isClaimed(cid.multihash.bytes)
+  }
+
+  /**
+   * Runs `claim` under the block's lock if `has` says that the block is here. Returns true if it was here. A block that
+   * was only cached is read and verified first, since it counts as a copy from now on.
+   */
   async claimIfHere(cid: BlockCid, claim: () => Promise<void>): Promise<boolean> {
     return this.#locks.run(blockKey(cid), async () => {
       if (!(await this.has(cid))) return false
+      if (!(await this.#claims.isClaimed(cid.multihash.bytes)) && !(await this.#isTrue(cid))) return false
       await claim()
       return true
     })
@@ -155,30 +167,15 @@ export class LocalBlocks {
   }
 
   /**
-   * Runs `endClaim`, then frees the block if nothing else claims it, all under the block's lock. Returns true if the
-   * block was freed. If `mayFree` returns false it does nothing, and the claim stays, so that a later sweep finds it
-   * again. Leave `endClaim` out for a block without claims.
+   * Removes a block if `mayFree`, which runs under the block's lock, returns true. Returns true if the block was removed.
+   * Only `Freer` calls this.
    */
-  async release(cid: BlockCid, mayFree: () => boolean, endClaim: () => Promise<void> = noChange): Promise<boolean> {
+  async free(cid: BlockCid, mayFree: () => Promise<boolean>): Promise<boolean> {
     return this.#locks.run(blockKey(cid), async () => {
-      if (!mayFree()) return false
-      await endClaim()
-      if (await this.#claims.isClaimed(cid.multihash.bytes)) return false
       // A bad block is freed too.
-      if (!(await this.#store.has(cid))) return false
-      await this.#delete(cid)
-      return true
-    })
-  }
-
-  /**
-   * Frees a block even though it is claimed, for an evict that has collected its proofs. `mayFree` runs under the
-   * block's lock.
-   */
-  async freeProven(cid: BlockCid, mayFree: () => Promise<boolean>): Promise<boolean> {
-    return this.#locks.run(blockKey(cid), async () => {
-      if (!(await mayFree())) return false
-      await this.#delete(cid)
+      if (!(await mayFree()) || !(await this.#store.has(cid))) return false
+      await this.#store.delete(cid)
+      this.#forgetBad(cid)
       return true
     })
   }
@@ -212,21 +209,16 @@ export class LocalBlocks {
     this.#forgetBad(cid)
   }
 
-  async #delete(cid: BlockCid): Promise<void> {
-    await this.#store.delete(cid)
-    this.#forgetBad(cid)
-  }
-
   #forgetBad(cid: BlockCid): void {
     if (this.#bad.size > 0) this.#bad.delete(blockKey(cid))
   }
 
-  /** Reads a block of a length that a sealed chunk does not have, and returns true if its bytes match its name. */
+  /** Reads a block, and returns true if its bytes match its name. A strange length is remembered as that of a whole block. */
   async #isTrue(cid: BlockCid): Promise<boolean> {
     try {
       const bytes = await this.get(cid)
       if (bytes === undefined) return false
-      this.#odd.set(blockKey(cid), bytes.byteLength)
+      if (!isPlausible(cid, bytes.byteLength)) this.#odd.set(blockKey(cid), bytes.byteLength)
       return true
     } catch (error) {
       // `onBad` has been called with this error.

@@ -107,7 +107,7 @@ export class HoldGranter {
     const { local, holds } = this.#options
     const { cid } = chunk
     const { nonce, peer, fetch, signal } = question
-    if (nonce === undefined && !fetch) return (await local.has(cid)) ? NO_PROOF : undefined
+    if (nonce === undefined && !fetch) return (await local.isKept(cid)) ? NO_PROOF : undefined
     if (!(await this.#isNeededByAll(chunk, question))) return undefined
     // The promise is made under the block's lock, so that no evict of ours can be freeing the block at the same moment.
     let isPromised = false

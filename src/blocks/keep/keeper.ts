@@ -69,7 +69,8 @@ export class Keeper {
     peer: PeerId,
     signal: AbortSignal
   ): Promise<KeepState[]> {
-    if (!this.#options.mayStore(peer)) return blocks.map(() => 'refused')
+    const isQuestion = !fetch && blocks.every(({ inline }) => inline === null)
+    if (!isQuestion && !this.#options.mayStore(peer)) return blocks.map(() => 'refused')
     for (const { cid, inline } of blocks) {
       if (inline !== null && !verifyBlock(cid, inline)) throw new ProtocolError('an inline block is not the one named')
     }
@@ -160,7 +161,7 @@ export class Keeper {
     try {
       // The store itself checks whether it already has the block.
       if (inline !== null) await local.keep(cid, inline, claim)
-      else if (from === null) return (await local.has(cid)) ? 'kept' : 'lacking'
+      else if (from === null) return (await local.isKept(cid)) ? 'kept' : 'lacking'
       else if (!(await local.claimIfHere(cid, claim)))
         await puller.pull(cid, { claim, signal, prefer: [from], only: true })
       this.#log.trace('kept block %s', nameOf(cid))

@@ -18,6 +18,7 @@ import {
   KEEP_TIMEOUT_MS,
   KEEPS_IN_FLIGHT,
   PUT_CLAIM_MS,
+  PUT_NUMBER_BYTES,
   STORE_PROTOCOL
 } from '../constants.ts'
 import { IdleTimer } from './idle-timer.ts'
@@ -36,6 +37,8 @@ export interface StoreClientOptions {
   clock: Clock
   logger: ComponentLogger
   onFault: (peer: PeerId) => void
+  /** Called with each answer of a peer: a sign of life. */
+  onAnswer?: ((peer: PeerId) => void) | undefined
 }
 
 /**
@@ -78,6 +81,18 @@ export class StoreClient {
   keepBlock(peer: PeerId, request: KeepRequest): Promise<KeepState> {
     const { small, large } = this.#lane(peer)
     return (request.bytes === null ? large : small).add(request)
+  }
+
+  /** Asks a member which of these blocks it keeps. It claims nothing. At most `KEEP_CIDS_MAX` blocks. */
+  async hasBlocks(peer: PeerId, cids: readonly BlockCid[]): Promise<boolean[]> {
+    const put = new Uint8Array(PUT_NUMBER_BYTES)
+    const fields = { put, cids, lengths: cids.map(() => 0), until: PUT_CLAIM_MS, fetch: false }
+    const { fields: reply } = await this.#call(peer, fields, [])
+    return this.#callers.read(peer, () => {
+      const { states } = parseReply(statesReply, reply)
+      if (states.byteLength !== cids.length) throw new ProtocolError('answer to a keep with a state missing')
+      return [...states].map(state => KEEP_STATES[state] === 'kept')
+    })
   }
 
   /** Tells a member which chunks of a file the put counts on it for. Returns the chunks that the member lacks. */
@@ -147,6 +162,7 @@ export class StoreClient {
       const call = this.#callers.call(peer, fields, { body, timeoutMs: KEEP_TIMEOUT_MS })
       const reply = await raceSignal(call, lane.ended.signal)
       lane.idleTimer.noteActivity()
+      this.#options.onAnswer?.(peer)
       return reply
     } catch (error) {
       // The requests that are queued behind this one would fail too, only later, so end them now.

@@ -10,7 +10,7 @@ import { decodeReplicas, encodeReplicas } from '../../format/replicas.ts'
 import type { ViewMember } from '../../members/view.ts'
 import { Backoff } from '../../util/backoff.ts'
 import type { Clock } from '../../util/clock.ts'
-import { Limiter } from '../../util/limiter.ts'
+import { forEachUntilFailure } from '../../util/for-each.ts'
 import { type ComponentLogger, type Logger, reasonOf } from '../../util/logger.ts'
 import { Worker } from '../../util/worker.ts'
 import { Bitmap } from '../bitmap.ts'
@@ -149,18 +149,7 @@ export class HintedHandoff {
 
   async #followUpAll(signal: AbortSignal): Promise<void> {
     const owedBefore = this.#owed
-    const slots = new Limiter(HANDOFFS_AT_ONCE)
-    const underWay = new Set<Promise<void>>()
-    for await (const hint of this.#hints()) {
-      signal.throwIfAborted()
-      const free = await slots.acquire(1, signal)
-      const following = this.#followUp(hint).finally(() => {
-        free()
-        underWay.delete(following)
-      })
-      underWay.add(following)
-    }
-    await Promise.all(underWay)
+    await forEachUntilFailure(this.#hints(), { atOnce: HANDOFFS_AT_ONCE, signal }, hint => this.#followUp(hint))
     if (this.#owed < owedBefore) this.#backoff.reset()
   }
 

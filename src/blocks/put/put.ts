@@ -5,23 +5,22 @@ import type { FileRoot, NodeCodec, SealedBlock } from '../../format/manifest.ts'
 import type { PeerId } from '../../format/peer-id.ts'
 import type { Budget, Lease } from '../../util/budget.ts'
 import { toHex } from '../../util/bytes.ts'
-import type { Clock } from '../../util/clock.ts'
 import { raceSignal } from '../../util/deadline.ts'
 import { forEachUntilFailure } from '../../util/for-each.ts'
+import { Bitmap } from '../bitmap.ts'
 import { INLINE_BLOCK_BYTES_MAX, PUT_CLAIM_MS, PUT_WINDOW_BLOCKS, REPEATS_MAX, STRAGGLERS_MS } from '../constants.ts'
 import { boundOf } from '../fetch/source-asker.ts'
 import type { Claims, PutId } from '../hold/claims.ts'
 import type { LocalBlocks } from '../hold/local-blocks.ts'
 import { listOf, nameOf, nameOfId } from '../log-names.ts'
 import { walkManifest } from '../manifest-walk.ts'
-import type { StoreClient } from '../protocol/store-client.ts'
-import { type AckMembers, acksWanted } from './acks-wanted.ts'
-import type { ReplicaCounts } from './counts.ts'
-import { confirmCounted, type KeptFile } from './kept-file.ts'
-import { type LogValue, type PutLogs, whenSlow } from './logs.ts'
-import { type Placing, ReplicaPlacer } from './placer.ts'
+import type { KeptFile } from './kept-file.ts'
+import { type LogValue, whenSlow } from './logs.ts'
+import { PutDriver } from './put-driver.ts'
+import type { PutDriverDeps } from './put-ports.ts'
 import { Renewal } from './renewal.ts'
 import type { PutWindow } from './window.ts'
+import { copiesToWaitFor, isWaitedFor } from './yes.ts'
 
 export interface PutOptions {
   /** The number of copies wanted; `Infinity` for every member. */
@@ -34,13 +33,11 @@ export interface PutOptions {
   signal?: AbortSignal | undefined
 }
 
-export interface PutDeps extends AckMembers {
-  clock: Clock
-  logs: PutLogs
+export interface PutDeps extends PutDriverDeps {
+  self: PeerId
   codec: NodeCodec
   local: LocalBlocks
   claims: Claims
-  storeClient: StoreClient
   window: PutWindow
   /** The memory of all puts. */
   memory: Budget
@@ -66,16 +63,16 @@ export interface PutInit {
 /**
  * Keeps each block of one file on this disk, and on the members that will owe the block. Every block is claimed under
  * the put's id on each of those disks, and long puts renew their claims. Nothing is visible until a record links the
- * root; if the file is never linked, the claims expire. Once the root is kept, the put hands over its counts, and the
- * push of the record decides whether there are enough copies. The caller must close the put, even if it fails.
+ * root; if the file is never linked, the claims expire. Which members are asked, and when there are enough copies, is
+ * decided by the put's state machine (`PutMachine`). The caller must close the put, even if it fails.
  */
 export class Put {
   readonly #deps: PutDeps
   readonly #init: PutInit
-  readonly #placer: ReplicaPlacer
+  readonly #driver: PutDriver
   readonly #renewal: Renewal
   /** The most recent blocks. If the same block comes again while it is in this map, it is not stored again. */
-  readonly #recent = new Map<string, { placing: Placing; placed: Promise<void> }>()
+  readonly #recent = new Map<string, { chunkIndex: number | null; placed: Promise<void> }>()
   #isClosed = false
   /** True once this disk had no room for a block. */
   #hasNoRoom = false
@@ -83,36 +80,20 @@ export class Put {
   constructor(deps: PutDeps, init: PutInit) {
     this.#deps = deps
     this.#init = init
-    const { self, clock, logs, storeClient, ranking, admitted, isAvoided } = deps
+    const { self, clock, logs, storeClient } = deps
     const { putNumber, options } = init
     const { ack, replicas } = options
-    const members = { self, ranking, admitted, isAvoided: (peer: PeerId) => this.#placer.isAvoided(peer) }
-    this.#placer = new ReplicaPlacer({
-      self,
-      clock,
-      log: logs.placer,
-      storeClient,
-      ranking,
-      admitted,
-      isAvoided,
-      putNumber,
-      replicas,
-      needed: () => acksWanted(members, { ack, replicas, isRecordOnly: false }) - 1
-    })
-    this.#renewal = new Renewal({ clock, log: logs.put, storeClient, putNumber, counts: () => this.#placer.counts })
-    if (logs.put.enabled) {
-      const copies = Number.isFinite(replicas) ? String(replicas) : 'all'
-      this.#log(
-        'opened: %s copies wanted, waits for %d',
-        copies,
-        acksWanted(members, { ack, replicas, isRecordOnly: false })
-      )
-    }
+    this.#driver = new PutDriver(deps, { self, replicas, ack, hasBlocks: true }, putNumber)
+    const { machine } = this.#driver
+    this.#renewal = new Renewal({ clock, log: logs.put, storeClient, putNumber, state: machine.state })
+    if (!logs.put.enabled) return
+    const copies = Number.isFinite(replicas) ? String(replicas) : 'all'
+    this.#log('opened: %s copies wanted, waits for %d', copies, copiesToWaitFor(machine.state, machine.ranking))
   }
 
   /** Waits until this put may have so many more bytes in memory. */
-  readonly lease = (bytes: number): Promise<Lease> =>
-    this.#deps.memory.acquire(bytes, { owner: toHex(this.#init.putId), signal: this.#init.options.signal })
+  readonly lease = (bytes: number, signal = this.#init.options.signal): Promise<Lease> =>
+    this.#deps.memory.acquire(bytes, { owner: toHex(this.#init.putId), signal })
 
   /**
    * Keeps sealed blocks as they arrive. It takes more blocks only once earlier ones are on this disk and on as many
@@ -122,15 +103,10 @@ export class Put {
    */
   readonly keep = async (blocks: AsyncIterable<SealedBlock>): Promise<FileRoot | null> => {
     let root: FileRoot | null = null
-    try {
-      await this.#forEach(blocks, block => {
-        if (block.root !== undefined) root = block.root
-        return this.#place(block, { isOurs: true })
-      })
-    } catch (error) {
-      this.#hasNoRoom = error instanceof NoSpaceError
-      throw error
-    }
+    await this.#forEach(blocks, (block, signal) => {
+      if (block.root !== undefined) root = block.root
+      return this.#place(block, { isOurs: true, signal })
+    })
     return root
   }
 
@@ -141,49 +117,45 @@ export class Put {
    */
   async keepStored(root: BlockCid, read: (cid: BlockCid) => Promise<Uint8Array>): Promise<void> {
     const { local, codec } = this.#deps
-    await this.#forEach(walkManifest(root, read, codec), async ({ cid, chunkIndex }) => {
+    await this.#forEach(walkManifest(root, read, codec), async ({ cid, chunkIndex }, signal) => {
       // A file of one chunk may be small, and a small block travels with the request, so its bytes must be read.
       const isHeld = isNode(root) && (await local.claimIfHere(cid, () => this.#claim(cid)))
-      if (!isHeld) return this.#readAndPlace({ cid, chunkIndex }, read)
-      const placing = this.#placer.ask({ cid, chunkIndex, sizeBytes: undefined, inline: null })
-      return raceSignal(placing.enough, this.#init.options.signal)
+      if (!isHeld) return this.#readAndPlace({ cid, chunkIndex }, read, signal)
+      const { enough } = this.#driver.place({ cid, chunkIndex, sizeBytes: undefined, inline: null })
+      return raceSignal(enough, signal)
     })
   }
 
-  async #readAndPlace(
-    { cid, chunkIndex }: Pick<SealedBlock, 'cid' | 'chunkIndex'>,
-    read: (cid: BlockCid) => Promise<Uint8Array>
-  ): Promise<void> {
-    const lease = await this.lease(boundOf(cid))
-    try {
-      const bytes = await read(cid)
-      lease.shrink(bytes.byteLength)
-      // Other callers may be reading the same buffer.
-      await this.#place({ cid, bytes, chunkIndex, lease }, { isOurs: false })
-    } finally {
-      lease.release()
-    }
-  }
-
   /**
-   * Asks each member to confirm the chunks that it is counted on for, and hands over the resulting counts. Call it only
-   * once. From then on the put renews no claims, because the claims that members hold by then last much longer than the
-   * push of the record takes.
+   * Asks members to confirm the chunks that they are counted on for, and resolves once enough of them have, or nobody is
+   * left to ask. Call it only once. From then on the put renews no claims, because the claims that members hold by then
+   * last much longer than the push of the record takes.
+   *
+   * If the chunks were not placed in the order of the file, `order` lists them by the indexes under which they were
+   * placed: the first of the file first. A chunk may be listed several times, or not at all.
    */
-  async keepRoot(root: BlockCid): Promise<KeptFile> {
-    const { clock, endWithRecord } = this.#deps
+  async keepRoot(root: BlockCid, { order }: { order?: readonly number[] } = {}): Promise<KeptFile> {
+    const { clock, endWithRecord, logs } = this.#deps
     const { putNumber, putId, options } = this.#init
     const { signal } = options
-    if (this.#placer.isBusy) await Promise.race([this.#placer.stragglers(), clock.sleep(STRAGGLERS_MS, signal)])
+    const { state } = this.#driver.machine
+    await this.#driver.untilQuiet(STRAGGLERS_MS, signal)
     this.#renewal.end()
-    const counts = this.#placer.finish()
-    this.#logKept(root, counts)
+    this.#logKept(root)
     // Once a record refers to these blocks, the record keeps them, and the put's claims may end.
     endWithRecord(root, putId)
-    const kept: KeptFile = { root, putNumber, putId, counts, isAvoided: peer => this.#placer.isAvoided(peer) }
-    // A file of one chunk is its own root, so a member that kept the chunk has already confirmed it.
-    if (isNode(root)) await this.#confirmAll(kept)
-    return kept
+    const end = whenSlow(clock, logs.put, () => {
+      const waiting = [...state.members].filter(([, member]) => isWaitedFor(state, member)).map(([peer]) => peer)
+      this.#log('still waits for %s to confirm the root', listOf(waiting))
+    })
+    try {
+      // A file of one chunk is its own root, so a member that kept the chunk has already confirmed it.
+      await this.#driver.confirm(root, isNode(root), { order, signal })
+      if (isNode(root)) await this.#driver.untilQuiet(STRAGGLERS_MS, signal)
+    } finally {
+      end()
+    }
+    return { root, putNumber, putId, driver: this.#driver }
   }
 
   /**
@@ -195,72 +167,87 @@ export class Put {
     if (this.#isClosed) return
     this.#isClosed = true
     this.#renewal.end()
+    this.#driver.end()
     this.#init.onClose({ hasNoRoom: this.#hasNoRoom })
   }
 
-  async #confirmAll(kept: KeptFile): Promise<void> {
-    const { storeClient, logs, clock } = this.#deps
-    const waiting = new Set(kept.counts.peers)
-    const confirm = async (peer: PeerId): Promise<void> => {
-      await confirmCounted(peer, kept, { storeClient, log: logs.put })
-      waiting.delete(peer)
-    }
-    const end = whenSlow(clock, logs.put, () => this.#log('still waits for %s to confirm the root', listOf(waiting)))
-    try {
-      await raceSignal(Promise.all([...waiting].map(confirm)), this.#init.options.signal)
-    } finally {
-      end()
-    }
-  }
-
-  #logKept(root: BlockCid, counts: ReplicaCounts): void {
+  #logKept(root: BlockCid): void {
     if (!this.#deps.logs.put.enabled) return
-    const keepers = counts.peers.map(peer => `${peer}: ${counts.chunksOf(peer)?.size}`)
-    this.#log('root %s, chunks: %d; kept by %s', nameOf(root), counts.chunkCount, listOf(keepers))
+    const { members, chunkCount } = this.#driver.machine.state
+    const counts = [...members].map(([peer, { counted }]) => [peer, new Bitmap(counted).size] as const)
+    const keepers = counts.filter(([, count]) => count > 0).map(([peer, count]) => `${peer}: ${count}`)
+    this.#log('root %s, chunks: %d; kept by %s', nameOf(root), chunkCount, listOf(keepers))
   }
 
-  async #forEach<Block>(blocks: AsyncIterable<Block>, place: (block: Block) => Promise<void>): Promise<void> {
-    await forEachUntilFailure(blocks, { atOnce: PUT_WINDOW_BLOCKS, signal: this.#init.options.signal }, place)
+  async #forEach<Block>(
+    blocks: AsyncIterable<Block>,
+    place: (block: Block, signal: AbortSignal) => Promise<void>
+  ): Promise<void> {
+    try {
+      await forEachUntilFailure(blocks, { atOnce: PUT_WINDOW_BLOCKS, signal: this.#init.options.signal }, place)
+    } catch (error) {
+      this.#hasNoRoom = error instanceof NoSpaceError
+      throw error
+    }
+  }
+
+  async #readAndPlace(
+    { cid, chunkIndex }: Pick<SealedBlock, 'cid' | 'chunkIndex'>,
+    read: (cid: BlockCid) => Promise<Uint8Array>,
+    signal: AbortSignal
+  ): Promise<void> {
+    const lease = await this.lease(boundOf(cid), signal)
+    try {
+      const bytes = await read(cid)
+      lease.shrink(bytes.byteLength)
+      // Other callers may be reading the same buffer.
+      await this.#place({ cid, bytes, chunkIndex, lease }, { isOurs: false, signal })
+    } finally {
+      lease.release()
+    }
   }
 
   /**
    * Keeps a block on this disk and on its owners. A block that was placed a moment ago is not placed again; only the
-   * new chunk index is noted. `isOurs` says that nobody else holds the buffer.
+   * new chunk index is noted.
    */
-  async #place(block: SealedBlock, { isOurs }: { isOurs: boolean }): Promise<void> {
+  async #place(block: SealedBlock, { isOurs, signal }: PlaceOptions): Promise<void> {
     const { cid, bytes, chunkIndex } = block
     const { local, window } = this.#deps
-    const { signal } = this.#init.options
     const passed = block.lease?.take()
     if (chunkIndex === null) this.#renewal.addNode(cid)
     else this.#renewal.addChunk(cid, chunkIndex)
     const known = this.#recent.get(blockKey(cid))
     if (known !== undefined) {
-      if (chunkIndex !== null) known.placing.addChunk(chunkIndex)
       passed?.release()
+      if (chunkIndex !== null && known.chunkIndex !== null)
+        this.#driver.repeat({ cid, chunkIndex, sameAs: known.chunkIndex })
       return known.placed
     }
-    const lease = passed ?? (await this.lease(bytes.byteLength))
+    // A manifest node comes without a lease.
+    const lease = passed ?? (await this.lease(bytes.byteLength, signal))
     const release = window.add(cid, bytes)
     const sizeBytes = bytes.byteLength
     const inline = sizeBytes < INLINE_BLOCK_BYTES_MAX ? bytes : null
-    const placing = this.#placer.ask({ cid, chunkIndex, sizeBytes, inline })
+    const placing = this.#driver.place({ cid, chunkIndex, sizeBytes, inline })
     const kept = local.keep(cid, bytes, () => this.#claim(cid))
-    const letGo = async (): Promise<void> => {
-      const isKept = await isFulfilled(kept)
-      if (release(placing.keptBy) && isKept && isOurs) local.returnBuffer(bytes)
-      lease.release()
+    const place = async (): Promise<void> => {
+      try {
+        await Promise.all([kept, raceSignal(placing.enough, signal)])
+      } finally {
+        // The block leaves the window only once it is written, because until then members can pull it only from there.
+        // A put that fails waits for the write too, so that nothing of it goes on after its end.
+        const isKept = await isFulfilled(kept)
+        if (release(new Set(placing.keptBy())) && isKept && isOurs) local.returnBuffer(bytes)
+        lease.release()
+      }
     }
-    const placed = Promise.all([kept, raceSignal(placing.enough, signal)])
-      .then(() => {})
-      // Nobody awaits `letGo`. The block leaves the window only once it is written, because until then members can pull
-      // it only from there.
-      .finally(() => void letGo())
-    this.#remember(cid, { placing, placed })
+    const placed = place()
+    this.#remember(cid, { chunkIndex, placed })
     return placed
   }
 
-  #remember(cid: BlockCid, recent: { placing: Placing; placed: Promise<void> }): void {
+  #remember(cid: BlockCid, recent: { chunkIndex: number | null; placed: Promise<void> }): void {
     const [oldest] = this.#recent.keys()
     if (oldest !== undefined && this.#recent.size >= REPEATS_MAX) this.#recent.delete(oldest)
     this.#recent.set(blockKey(cid), recent)
@@ -274,6 +261,13 @@ export class Put {
     const log = this.#deps.logs.put
     if (log.enabled) log(`put %s: ${text}`, nameOfId(this.#init.putNumber), ...args)
   }
+}
+
+interface PlaceOptions {
+  /** True if nobody else holds the buffer of the block. */
+  isOurs: boolean
+  /** Fires when the put has failed or its caller has gone. */
+  signal: AbortSignal
 }
 
 /** Resolves once a promise has settled, with true if it was fulfilled. Its failure is reported elsewhere. */

@@ -19,6 +19,10 @@ export class PutsUnderWay {
     }
   }
 
+  get hasAny(): boolean {
+    return this.#counts.size > 0
+  }
+
   has(put: PutId): boolean {
     return this.#counts.has(toHex(put))
   }

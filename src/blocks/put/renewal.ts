@@ -4,10 +4,11 @@ import type { PeerId } from '../../format/peer-id.ts'
 import type { Clock } from '../../util/clock.ts'
 import { type Logger, reasonOf } from '../../util/logger.ts'
 import { Worker } from '../../util/worker.ts'
+import { Bitmap } from '../bitmap.ts'
 import { PUT_RENEW_MS } from '../constants.ts'
 import { nameOfId } from '../log-names.ts'
 import type { StoreClient } from '../protocol/store-client.ts'
-import type { ReplicaCounts } from './counts.ts'
+import { isEmpty, type PutState } from './put-state.ts'
 
 export interface RenewalOptions {
   clock: Clock
@@ -15,10 +16,8 @@ export interface RenewalOptions {
   storeClient: Pick<StoreClient, 'keepRoot' | 'keepBlock'>
   /** The number that identifies the put to the keepers. */
   putNumber: Uint8Array
-  /**
-   * Returns the chunks that members are counted on for so far, or undefined once the put has handed the counts over.
-   */
-  counts: () => Pick<ReplicaCounts, 'peers' | 'chunksOf'> | undefined
+  /** Says which members are counted on for which chunks so far. */
+  state: Pick<PutState, 'members'>
 }
 
 /**
@@ -69,9 +68,9 @@ export class Renewal {
   }
 
   async #renew(signal: AbortSignal): Promise<void> {
-    const { counts, putNumber, log } = this.#options
+    const { state, putNumber, log } = this.#options
     const tail = this.#tail
-    const peers = counts()?.peers ?? []
+    const peers = [...state.members].filter(([, { counted }]) => !isEmpty(counted)).map(([peer]) => peer)
     log('put %s: renews its claims, members: %d', nameOfId(putNumber), peers.length)
     await Promise.all(
       peers.map(peer =>
@@ -88,15 +87,19 @@ export class Renewal {
     tail: ReadonlyArray<{ cid: BlockCid; chunkIndex: number }>,
     signal: AbortSignal
   ): Promise<void> {
-    const { storeClient, putNumber, counts } = this.#options
+    const { storeClient, putNumber } = this.#options
     for (const { cid, firstChunk } of [...this.#nodes]) {
-      const chunks = counts()?.chunksOf(peer)?.slice(firstChunk, FANOUT)
-      if (signal.aborted || chunks === undefined) return
+      if (signal.aborted) return
+      const chunks = this.#countedOn(peer).slice(firstChunk, FANOUT)
       if (chunks.size > 0) await storeClient.keepRoot(peer, putNumber, cid, chunks)
     }
-    const counted = tail.filter(({ chunkIndex }) => counts()?.chunksOf(peer)?.has(chunkIndex))
+    const all = this.#countedOn(peer)
+    const counted = tail.filter(({ chunkIndex }) => all.has(chunkIndex))
     await Promise.all(
       counted.map(({ cid }) => storeClient.keepBlock(peer, { put: putNumber, cid, bytes: null, sizeBytes: undefined }))
     )
+  }
+  #countedOn(peer: PeerId): Bitmap {
+    return new Bitmap(this.#options.state.members.get(peer)?.counted)
   }
 }

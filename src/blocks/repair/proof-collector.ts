@@ -8,18 +8,20 @@ import { type Logger, reasonOf } from '../../util/logger.ts'
 import { RefusedError } from '../../wire/errors.ts'
 import { Bitmap } from '../bitmap.ts'
 import { EVICT_HOLD_BLOCKS, VIEW_PAUSE_MS, VIEW_TRIES } from '../constants.ts'
+import type { Holds } from '../hold/holds.ts'
 import { referrersKey } from '../hold/reference-lookup.ts'
 import { nameOf } from '../log-names.ts'
 import { NONCE_BYTES, PROOF_BYTES } from '../protocol/proof.ts'
 import type { StoreClient } from '../protocol/store-client.ts'
 import type { HoldAnswer, HoldRoot } from '../protocol/store-messages.ts'
-import { type ChunkPlan, nextToAsk } from './evict-plan.ts'
+import { type CopyPlan, nextToAsk } from './copy-plan.ts'
 
 export interface ProofCollectorOptions {
   clock: Clock
   chance: Chance
   log: Logger
   storeClient: Pick<StoreClient, 'holdRoot'>
+  holds: Pick<Holds, 'order'>
   /** Returns the members that may be asked now. */
   admitted: () => PeerId[]
   viewId: () => Uint8Array
@@ -27,7 +29,7 @@ export interface ProofCollectorOptions {
 
 /**
  * Asks other members for holds on the chunks of one file, with a proof for each chunk. It stores their answers in the
- * candidates.
+ * plans.
  */
 export class ProofCollector {
   readonly #options: ProofCollectorOptions
@@ -36,17 +38,16 @@ export class ProofCollector {
     this.#options = options
   }
 
-  /** Asks in rounds until each candidate either has the proofs that it needs or must stay. */
-  async collect(root: BlockCid, candidates: readonly ChunkPlan[], signal: AbortSignal | undefined): Promise<void> {
+  /** Asks in rounds until each plan either has the proofs that it needs or must stay. */
+  async collect(root: BlockCid, plans: readonly CopyPlan[], signal: AbortSignal | undefined): Promise<void> {
     const reachable = new Set(this.#options.admitted())
     for (;;) {
-      const questions = new Map<PeerId, ChunkPlan[]>()
-      for (const candidate of candidates) {
-        const peers = nextToAsk(candidate)
-        if (peers === 'must-stay' || !peers.every(peer => reachable.has(peer))) candidate.mustStay = true
+      const questions = new Map<PeerId, CopyPlan[]>()
+      for (const plan of plans) {
+        const peers = nextToAsk(plan)
+        if (peers === 'must-stay' || !peers.every(peer => reachable.has(peer))) plan.mustStay = true
         if (peers === 'must-stay') continue
-        for (const peer of peers)
-          if (reachable.has(peer)) questions.set(peer, [...(questions.get(peer) ?? []), candidate])
+        for (const peer of peers) if (reachable.has(peer)) questions.set(peer, [...(questions.get(peer) ?? []), plan])
       }
       if (questions.size === 0) return
       await Promise.all([...questions].map(([peer, asked]) => this.#askPeer(root, peer, asked, signal)))
@@ -54,20 +55,20 @@ export class ProofCollector {
   }
 
   /**
-   * Asks one member about the candidates for which it is needed. Each request names only candidates that the same
+   * Asks one member about the plans for which it is needed. Each request names only plans that the same
    * records need.
    */
   async #askPeer(
     root: BlockCid,
     peer: PeerId,
-    candidates: readonly ChunkPlan[],
+    plans: readonly CopyPlan[],
     signal: AbortSignal | undefined
   ): Promise<void> {
-    for (const group of Map.groupBy(candidates, ({ referrers }) => referrersKey(referrers)).values()) {
+    for (const group of Map.groupBy(plans, ({ referrers }) => referrersKey(referrers)).values()) {
       for (let start = 0; start < group.length; start += EVICT_HOLD_BLOCKS) {
         if (await this.#ask(root, peer, group.slice(start, start + EVICT_HOLD_BLOCKS), signal)) continue
         // The member is silent, has disconnected or has another view, so it will not prove the rest either.
-        for (const candidate of candidates) candidate.mustStay ||= !candidate.proofs.has(peer)
+        for (const plan of plans) plan.mustStay ||= !plan.proofs.has(peer)
         return
       }
     }
@@ -77,21 +78,23 @@ export class ProofCollector {
   async #ask(
     root: BlockCid,
     peer: PeerId,
-    candidates: readonly ChunkPlan[],
+    plans: readonly CopyPlan[],
     signal: AbortSignal | undefined
   ): Promise<boolean> {
     const nonce = this.#options.chance.bytes(NONCE_BYTES)
-    const records = [...(candidates[0] as ChunkPlan).referrers.records.keys()].map(fromHex)
+    const records = [...(plans[0] as CopyPlan).referrers.records.keys()].map(fromHex)
     const chunks = new Bitmap()
-    for (const { chunkIndex } of candidates) chunks.add(chunkIndex)
+    for (const { chunkIndex } of plans) chunks.add(chunkIndex)
+    const askedAt = this.#options.holds.order
     const answer = await this.#hold(peer, { root, chunks, fetch: true, nonce, records }, signal)
     if (answer === undefined) return false
     const { lacking, proofs } = answer
     let proofIndex = 0
-    for (const { chunkIndex, proofs: known } of candidates) {
+    for (const { chunkIndex, proofs: known } of plans) {
       const at = PROOF_BYTES * proofIndex
       if (!lacking.has(chunkIndex)) proofIndex++
-      known.set(peer, { nonce, proof: lacking.has(chunkIndex) ? NO_PROOF : proofs.subarray(at, at + PROOF_BYTES) })
+      const proof = lacking.has(chunkIndex) ? NO_PROOF : proofs.subarray(at, at + PROOF_BYTES)
+      known.set(peer, { nonce, proof, askedAt })
     }
     return true
   }

@@ -1,4 +1,4 @@
-import { type BlockCid, cidOfMultihash } from '../../format/cid.ts'
+import { cidOfMultihash } from '../../format/cid.ts'
 import { toHex } from '../../util/bytes.ts'
 import type { Clock } from '../../util/clock.ts'
 import type { ComponentLogger, Logger } from '../../util/logger.ts'
@@ -7,13 +7,15 @@ import { CLAIM_GRACE_MS, ORPHANS_PAUSE_BLOCKS, SWEEP_BATCH, SWEEP_MS } from '../
 import type { Claims, ExpiredClaim, PutId } from '../hold/claims.ts'
 import type { Holds } from '../hold/holds.ts'
 import type { LocalBlocks } from '../hold/local-blocks.ts'
+import type { Freer } from './freer.ts'
 
 export interface SweeperOptions {
   clock: Clock
   logger: ComponentLogger
   claims: Claims
-  local: LocalBlocks
-  holds: Holds
+  local: Pick<LocalBlocks, 'all'>
+  holds: Pick<Holds, 'sweep'>
+  freer: Pick<Freer, 'execute'>
   /**
    * Returns true if the put is one of this member's and is under way. Its claims are not ended, even if they have
    * expired.
@@ -144,7 +146,7 @@ export class Sweeper {
    * because it became uncertain which blocks are needed.
    */
   async #sweepOrphans(signal: AbortSignal): Promise<boolean> {
-    const { local, mayFree, clock, claims } = this.#options
+    const { local, mayFree, clock, claims, freer } = this.#options
     let lookedCount = 0
     let freedCount = 0
     for await (const multihash of local.all()) {
@@ -154,32 +156,27 @@ export class Sweeper {
         return false
       }
       if (await claims.isClaimed(multihash)) continue
-      const cid = cidOfMultihash(multihash)
-      if (await local.release(cid, () => this.#mayFree(cid))) freedCount++
+      const plan = { reason: 'unclaimed', cid: cidOfMultihash(multihash) } as const
+      if ((await freer.execute(plan)) === undefined) freedCount++
     }
     this.#log('after an unclean stop: blocks here: %d, freed because nothing claims them: %d', lookedCount, freedCount)
     return true
   }
 
   async #end(claim: ExpiredClaim, beforeMs: number): Promise<boolean> {
-    const { claims, local, clock } = this.#options
-    const cid = cidOfMultihash(claim.multihash)
+    const { claims, freer, clock } = this.#options
     let isEnded = false
     const endClaim = async (): Promise<void> => {
       await claims.endExpired(claim, beforeMs)
       isEnded = true
     }
     try {
-      return await local.release(cid, () => this.#mayFree(cid), endClaim)
+      const plan = { reason: 'unclaimed', cid: cidOfMultihash(claim.multihash), endClaim } as const
+      return (await freer.execute(plan)) === undefined
     } catch (error) {
       // The claim has ended, and the block is still here, for example on a full disk. No claim leads to it any more.
       if (isEnded) this.#orphansFromAtMs ??= clock.now()
       throw error
     }
-  }
-
-  #mayFree(cid: BlockCid): boolean {
-    const { holds, mayFree } = this.#options
-    return mayFree() && !holds.isHeld(cid)
   }
 }

@@ -1,10 +1,28 @@
-/** The blocks that a walk could not bring here, or must not bring here yet. */
+/** What a walk found, updated while it goes on. */
 export interface WalkOutcome {
+  /** The number of chunks that are owed here and could not be brought here. */
   missingChunks: number
   /** The number of manifest nodes that could not be obtained. It is not known which blocks are below them. */
   missingNodes: number
+  /** The first chunk that may be missing, or that the walk has not reached yet; `Infinity` if there is none. */
+  position: number
   /** The wall-clock time from which an evicted chunk is owed again; `Infinity` if none was evicted. */
   owedAgainAtMs: number
+  /** True if chunks are here that the record does not want here. */
+  hasSurplus: boolean
+  /** The number of chunks that the walk pulled. */
+  pulled: number
+}
+
+export function newOutcome(): WalkOutcome {
+  return {
+    missingChunks: 0,
+    missingNodes: 0,
+    position: Number.POSITIVE_INFINITY,
+    owedAgainAtMs: Number.POSITIVE_INFINITY,
+    hasSurplus: false,
+    pulled: 0
+  }
 }
 
 /** Returns true if the walk left blocks missing. */

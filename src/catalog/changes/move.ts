@@ -1,134 +1,175 @@
-import { ENTRY_ID_BYTES } from '../../format/entry.ts'
+import type { EntryBody } from '../../format/entry.ts'
 import { formatPath, type Path } from '../../format/path.ts'
-import { toHex } from '../../util/bytes.ts'
+import { equalBytes } from '../../util/bytes.ts'
 import { InvalidInputError } from '../../util/errors.ts'
-import { pushAll } from '../../util/push-all.ts'
 import { isPastTooLong, type Placement } from '../author.ts'
-import type { Change, Records } from '../change.ts'
-import { DamagedEntryError, NotFoundError } from '../errors.ts'
+import type { ChangeOptions } from '../change.ts'
+import { DamagedEntryError, ExistsError, NotFoundError } from '../errors.ts'
+import type { DirectoryNode, TreeNode } from '../tree-node.ts'
 import { checkReplace, refuseVersion } from './checks.ts'
-import { attempt, type ChangeContext, deletionOf, findEntry } from './context.ts'
-import { missingDirectories, parentAt } from './mkdir.ts'
+import type { ChangeContext } from './context.ts'
+import { type FoundEntry, foundIn, type Transaction, transact } from './transaction.ts'
 
-export interface MoveOptions {
+export interface MoveOptions extends ChangeOptions {
+  signal?: AbortSignal | undefined
   noClobber?: boolean | undefined
   /** The number of copies wanted of the directories that have to be made. */
   replicas: number
 }
 
-interface Move extends MoveOptions {
-  from: Path
-  to: Path
-  /** The directories that are missing on the way to `to`, the highest first. */
-  missing: readonly Path[]
-  isDirectory: boolean
+/** A directory that continues under a new id, so that everything below the old one has to move too. */
+interface Continued {
+  from: Uint8Array
+  to: Uint8Array
+  /** The last child that was looked at. */
+  after?: Uint8Array | undefined
 }
+
+/** What one plan of a move leaves to the next. */
+interface Moving {
+  target: Path
+  continued: Continued[]
+}
+
+/** The most children that one append moves to the new id of their directory. */
+const CHILDREN_AT_ONCE = 256
 
 /**
- * Moves the file or directory at a path to another path. That path must be free, or hold a file that may be replaced.
- * Directories are never merged. Missing directories are made in the same append, so if the move is refused, none of them
- * is visible.
+ * Moves the file or directory at a path to another path, and returns that path. As in a shell, if there is a directory
+ * at `to`, the new path is inside it. The new path must be free, or hold a file that may be replaced. Directories are
+ * never merged. Missing directories are made in the same append, so if the move is refused, none of them is visible.
+ *
+ * This is one append, with a record for each entry of that name, unless the past of a directory has grown too long: then
+ * the directory continues under a new id, and all that is directly below it moves too. That takes an append for each
+ * `CHILDREN_AT_ONCE` children. If it fails half-way, both directories are there, and each child is in one of them.
  */
-export async function move(context: ChangeContext, from: Path, to: Path, options: MoveOptions): Promise<Change> {
+export async function move(context: ChangeContext, from: Path, to: Path, options: MoveOptions): Promise<Path> {
   if (from.length === 0) throw new InvalidInputError('the root directory cannot be moved')
-  if (formatPath(to).startsWith(`${formatPath(from)}/`)) {
-    throw new InvalidInputError('a directory cannot be moved into itself')
+  const { onAppended = async () => {}, signal } = options
+  const first = await transact(context, tx => moveNode(context, tx, { from, to, options }), signal)
+  await onAppended(first.records, 1)
+  let { continued } = first.value
+  while (continued.length > 0) {
+    const next = await transact(context, tx => moveChildren(context, tx, continued))
+    await onAppended(next.records, 0)
+    continued = next.value
   }
-  const { tree, locks } = context
-  return attempt(context, async () => {
-    const missing = await missingDirectories(context, to.slice(0, -1))
-    const isDirectory = (await tree.resolve(from))?.kind === 'directory'
-    const details = { from, to, missing, isDirectory, ...options }
-    const locked = (): Promise<Records | undefined> =>
-      locks.paths([...missing, from, to], () => moveLocked(context, details))
-    const statements = await (isDirectory ? locks.directoryMove(locked) : locked())
-    return statements === undefined ? undefined : { path: to, statements }
-  })
+  return first.value.target
 }
 
-/** Returns undefined if something that was found before the locks were taken has changed. */
-async function moveLocked(
+async function moveNode(
   context: ChangeContext,
-  { from, to, missing, isDirectory, noClobber = false, replicas }: Move
-): Promise<Records | undefined> {
-  const { tree, append } = context
-  const node = await tree.resolve(from)
-  if (node === undefined) throw new NotFoundError('nothing is at this path')
-  if ((node.kind === 'directory') !== isDirectory) return undefined
+  tx: Transaction,
+  { from, to, options: { noClobber = false, replicas } }: { from: Path; to: Path; options: MoveOptions }
+): Promise<Moving> {
+  const found = await tx.resolve(from)
+  if (found === undefined) throw new NotFoundError('nothing is at this path')
+  const { node } = found
   refuseVersion(node)
-  const parent = await parentAt(context, to.slice(0, -1), missing, replicas)
-  if (parent === undefined) return undefined
-  const name = to.at(-1) as string
-  const target = parent.node === undefined ? undefined : await tree.child(parent.node, name)
-  if (target !== undefined && formatPath(target.path) === formatPath(node.path)) return []
-  if (target !== undefined) checkReplace(node, target, noClobber)
-  const replaced = target?.kind === 'file' ? [target.id, ...target.rivals] : []
-  const moved = node.kind === 'directory' ? node.ids : [node.id]
-  const at = { parent: parent.id, name }
-  return lockFamilies(context, moved, replaced, async () => {
-    const records: Records = [...parent.made]
-    for (const id of moved) pushAll(records, await moveEntry(context, id, at))
-    for (const id of replaced) pushAll(records, await deletionOf(context, id))
-    return append(records)
-  })
+  if (node.kind === 'directory') tx.lockDirectoryMoves()
+  const target = await targetOf(tx, from, to, node)
+  if (formatPath(target).startsWith(`${formatPath(from)}/`))
+    throw new InvalidInputError('a directory cannot be moved into itself')
+  const name = target.at(-1) as string
+  const parent = await tx.parent(target.slice(0, -1), replicas)
+  const there = await tx.child(parent.node, name)
+  if (there !== undefined && formatPath(there.path) === formatPath(node.path)) return { target, continued: [] }
+  if (there !== undefined) checkReplace(node, there, noClobber)
+  const moved = node.kind === 'file' ? [foundIn(node)] : await tx.entriesOf(node, found.parent)
+  const continued: Continued[] = []
+  for (const entry of moved) await moveEntry(context, tx, { entry, at: { parent: parent.id, name }, continued })
+  if (there?.kind === 'file') {
+    // The file that is moved may itself be a rival of the one that it replaces.
+    const rivals = await tx.filesIn(parent.node as DirectoryNode, there.rivals)
+    for (const replaced of [foundIn(there), ...rivals])
+      if (!moved.some(({ id }) => equalBytes(id, replaced.id))) await tx.remove(replaced)
+  }
+  return { target, continued: await moveChildren(context, tx, continued) }
 }
 
-async function moveEntry(context: ChangeContext, id: Uint8Array, at: Placement): Promise<Records> {
-  const { author, bodies, chance } = context
-  const found = await findEntry(context, id)
-  if (found === undefined) return []
-  const { row, shown } = found
+/** Returns the new path of a node that is moved to `to`. */
+async function targetOf(tx: Transaction, from: Path, to: Path, node: TreeNode): Promise<Path> {
+  if (formatPath(from) === formatPath(to)) return to
+  const there = await tx.resolve(to)
+  if (there?.node.kind !== 'directory') return to
+  const name = from.at(-1) as string
+  const inside = await tx.child(there.node, name)
+  if (inside?.kind === 'directory' && node.kind === 'file') throw new ExistsError('a directory has this name already')
+  return [...there.node.path, name]
+}
+
+interface EntryMove {
+  entry: FoundEntry
+  at: Placement
+  /** Where to note a directory that continues under a new id. */
+  continued: Continued[]
+}
+
+async function moveEntry(
+  { author, bodies }: ChangeContext,
+  tx: Transaction,
+  { entry, at, continued }: EntryMove
+): Promise<void> {
+  const { row, shown } = entry
   const carried = shown.content ?? shown.place
   const body = await bodies.open(carried)
   if (body === undefined) throw new DamagedEntryError('this entry cannot be read: it can only be removed')
-  const moved = shown.isDeleted ? author.restore(row.state, at, body) : author.move(row.state, carried, body, at)
-  if (moved !== undefined) return [moved]
-  // Its past has grown too long for another put, so the entry continues under a new id.
-  const renewed = chance.bytes(ENTRY_ID_BYTES)
-  const deleted = author.delete(id, row.state, shown, body)
-  const created = author.create(renewed, { ...body, ...at }, carried)
-  if (body.kind === 'file') return [...deleted, created]
-  return [created, ...(await moveChildren(context, id, renewed)), ...deleted]
-}
-
-/** Moves the children of a directory to its new id. */
-async function moveChildren(context: ChangeContext, from: Uint8Array, to: Uint8Array): Promise<Records> {
-  const records: Records = []
-  for await (const { id, name } of context.tree.childrenOf(from))
-    pushAll(records, await moveEntry(context, id, { parent: to, name }))
-  return records
+  const isTooLong = isPastTooLong(shown.isDeleted ? row.state.heads : [carried])
+  if (!isTooLong) {
+    tx.change(entry, () => [
+      shown.isDeleted ? author.restore(row.state, at, body) : author.move(row.state, carried, body, at)
+    ])
+    return
+  }
+  const id = tx.continueAs(body, carried, at)
+  if (body.kind === 'directory') continued.push({ from: entry.id, to: id })
+  // A move has seen one head, so its delete has too: conflict versions stay where they are.
+  else await tx.remove(entry, [carried])
 }
 
 /**
- * Returns the entries that a move of this entry changes: the entry itself and, if it is a directory that needs a new
- * id, its children, each with the entries that it changes in turn.
+ * Moves children of directories to their new ids, at most `CHILDREN_AT_ONCE`. A directory that has no more of them is
+ * deleted. Returns the directories that are left.
  */
-async function familyOf(context: ChangeContext, id: Uint8Array): Promise<Uint8Array[]> {
-  const { tree } = context
-  const found = await tree.entry(id)
-  if (found === undefined) return [id]
-  const { row, shown } = found
-  const past = shown.isDeleted ? row.state.heads : [shown.content ?? shown.place]
-  if (row.kind !== 'directory' || !isPastTooLong(past)) return [id]
-  const family = [id]
-  for await (const child of tree.childrenOf(id)) pushAll(family, await familyOf(context, child.id))
-  return family
-}
-
-/**
- * Locks some entries, all entries that have to move along with them, and `others`. Returns undefined if, by the time
- * the locks are held, further entries have to move along.
- */
-async function lockFamilies<T>(
+async function moveChildren(
   context: ChangeContext,
-  ids: readonly Uint8Array[],
-  others: readonly Uint8Array[],
-  work: () => Promise<T>
-): Promise<T | undefined> {
-  const families = async (): Promise<Uint8Array[]> => (await Promise.all(ids.map(id => familyOf(context, id)))).flat()
-  const locked = await families()
-  const known = new Set(locked.map(toHex))
-  return context.locks.entries([...locked, ...others], async () =>
-    (await families()).every(id => known.has(toHex(id))) ? work() : undefined
-  )
+  tx: Transaction,
+  continued: readonly Continued[]
+): Promise<Continued[]> {
+  const left = [...continued]
+  let room = CHILDREN_AT_ONCE
+  for (let at = left[0]; at !== undefined && room > 0; at = left[0]) {
+    const { from, to } = at
+    let after = at.after
+    let isEnd = true
+    for await (const { id, key } of context.tree.childrenOf(from, after)) {
+      if (room === 0) {
+        isEnd = false
+        break
+      }
+      room--
+      after = key
+      const entry = await tx.entry(id)
+      const body = await placeIn(context, entry, from)
+      if (entry !== undefined && body !== undefined)
+        await moveEntry(context, tx, { entry, at: { parent: to, name: body.name }, continued: left })
+    }
+    left.shift()
+    if (!isEnd) left.unshift({ from, to, after })
+    else {
+      const old = await tx.entry(from)
+      if (old !== undefined && !old.shown.isDeleted) await tx.remove(old)
+    }
+  }
+  return left
+}
+
+/** Returns the body of the record that places an entry, if that can be read and the entry is in this directory. */
+async function placeIn(
+  { bodies }: ChangeContext,
+  entry: FoundEntry | undefined,
+  parent: Uint8Array
+): Promise<EntryBody | undefined> {
+  if (entry === undefined || !equalBytes(entry.row.parent, parent)) return undefined
+  return bodies.open(entry.shown.place)
 }

@@ -3,17 +3,8 @@ import { TABLES } from '../../disk/tables.ts'
 import { toHex } from '../../util/bytes.ts'
 import { OverLimitError } from '../../util/errors.ts'
 import { LIST_MAX } from '../constants.ts'
-import { Reachability } from '../reachability.ts'
-import { readCounts } from '../rows/counts-row.ts'
-import {
-  DIRECTORY_TABLES,
-  type DirectoryTable,
-  type DirectoryValue,
-  decodeDirectoryValue,
-  directoryKey,
-  entryOfKey,
-  nameKeyOf
-} from '../rows/keys.ts'
+import { endsCycle } from '../rows/cycles.ts'
+import { type DirectoryValue, decodeDirectoryValue, directoryKey, entryOfKey, nameKeyOf } from '../rows/keys.ts'
 import { type PlacedEntry, underName } from '../rows/name-rows.ts'
 
 /** An entry in a directory, with the value of its row there. */
@@ -44,15 +35,13 @@ export class NameGroups {
    * directories hold more than `LIST_MAX` entries.
    */
   async all(parents: readonly Uint8Array[]): Promise<NameGroup[]> {
-    const { index } = this.#options
     const groups = new Map<string, NameGroup>()
-    const reachability = new Reachability(index)
     let count = 0
     for await (const { parent, key, placed } of this.#rows(parents)) {
       const name = toHex(nameKeyOf(key).subarray(1 + parent.byteLength))
       const group = groups.get(name) ?? emptyGroup()
       groups.set(name, group)
-      if (await this.#add(group, placed, reachability)) assertListable(++count)
+      if (await this.#add(group, placed)) assertListable(++count)
     }
     return [...groups.values()]
   }
@@ -60,49 +49,26 @@ export class NameGroups {
   /** Returns the group for the name with this hash. It looks in all of `parents`, which are shown as one directory. */
   async one(parents: readonly Uint8Array[], hash: Uint8Array): Promise<NameGroup> {
     const { index } = this.#options
-    const reachability = new Reachability(index)
     const group = emptyGroup()
     for (const parent of parents)
-      for (const placed of await underName(index, parent, hash)) await this.#add(group, placed, reachability)
+      for (const placed of await underName(index, parent, hash)) await this.#add(group, placed)
     return group
-  }
-
-  /** Returns true if a directory has anything below it, at any depth, that is not deleted. */
-  async hasLiveBelow(directory: Uint8Array): Promise<boolean> {
-    const { index } = this.#options
-    // Visit each directory once, since deleted directories may form a cycle too. The loop also visits the directories
-    // that it adds.
-    const below = new Map([[toHex(directory), directory]])
-    for (const at of below.values()) {
-      if (await index.hasAny(directoryKey(TABLES.children, at))) return true
-      for await (const { key } of index.range(directoryKey(TABLES.deletedDirectories, at))) {
-        const entry = entryOfKey(key)
-        below.set(toHex(entry), entry)
-      }
-    }
-    return false
   }
 
   async *#rows(
     parents: readonly Uint8Array[]
   ): AsyncGenerator<{ parent: Uint8Array; key: Uint8Array; placed: PlacedEntry }> {
     const { index } = this.#options
-    const { deletedDirectories } = await readCounts(index)
-    // Opening a range costs more than reading the count.
-    const tables: readonly DirectoryTable[] = deletedDirectories > 0 ? DIRECTORY_TABLES : [TABLES.children]
-    for (const parent of parents) {
-      for (const table of tables)
-        for await (const { key, value } of index.range(directoryKey(table, parent)))
-          yield { parent, key, placed: { table, entry: entryOfKey(key), value } }
-    }
+    for (const parent of parents)
+      for await (const { key, value } of index.range(directoryKey(TABLES.children, parent)))
+        yield { parent, key, placed: { entry: entryOfKey(key), value } }
   }
 
   /** Adds an entry to the group of its name if it is shown there. Returns true if the entry was added. */
-  async #add(group: NameGroup, { table, entry, value }: PlacedEntry, reachability: Reachability): Promise<boolean> {
-    if (table === TABLES.deletedDirectories && !(await this.hasLiveBelow(entry))) return false
+  async #add(group: NameGroup, { entry, value }: PlacedEntry): Promise<boolean> {
     const child = { ...decodeDirectoryValue(value), entry }
     // A directory that ends a cycle is shown at `/` instead. If it were shown below itself, the tree would have no end.
-    if (child.kind === 'directory' && (await reachability.endsCycle(entry))) return false
+    if (child.kind === 'directory' && (await endsCycle(this.#options.index, entry))) return false
     if (child.kind === 'directory') group.directories.push(child)
     else group.files.push(child)
     return true

@@ -34,8 +34,9 @@ export class NodeBuilder {
     files.sort(byPrecedence)
     if (directories.length > 0) nodes.push(await this.#directory(directories, parent))
     for (const [i, { entry }] of files.entries()) {
-      const rivals = i === 0 ? files.slice(1).map(other => other.entry) : []
-      pushAll(nodes, await this.#file(entry, parent, { isFirst: nodes.length === 0, rivals }))
+      const isFirst = i === 0 && directories.length === 0
+      const rivals = isFirst ? files.slice(1).map(other => other.entry) : []
+      pushAll(nodes, await this.#file(entry, parent, { isFirst, rivals }))
     }
     return nodes
   }

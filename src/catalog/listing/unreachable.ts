@@ -1,18 +1,17 @@
 import type { IndexDb } from '../../disk/index-db.ts'
+import { TABLES } from '../../disk/tables.ts'
 import type { Clock } from '../../util/clock.ts'
 import { ORPHAN_MS } from '../constants.ts'
 import type { Entries } from '../entries.ts'
-import { Reachability } from '../reachability.ts'
-import { cycleKey, DIRECTORY_TABLES, directoryKey, entryOfKey, waitingKey } from '../rows/keys.ts'
+import { isEnd } from '../rows/cycles.ts'
+import { cycleKey, directoryKey, entryOfKey, waitingKey } from '../rows/keys.ts'
 import type { TreeNode } from '../tree-node.ts'
-import type { NameGroups } from './name-groups.ts'
 import type { NodeBuilder } from './node-builder.ts'
 
 export interface UnreachableOptions {
   index: IndexDb
   clock: Clock
   entries: Entries
-  groups: NameGroups
   builder: NodeBuilder
 }
 
@@ -28,18 +27,14 @@ export class Unreachable {
   }
 
   async *nodes(): AsyncGenerator<TreeNode> {
-    const { index } = this.#options
-    const reachability = new Reachability(index)
+    const { index, entries } = this.#options
     for await (const { key, value } of index.range(waitingKey())) {
       const parent = entryOfKey(key)
-      if (this.#mayStillCome(value) && !(await reachability.isKnown(parent))) continue
-      for (const table of DIRECTORY_TABLES)
-        for await (const row of index.range(directoryKey(table, parent))) yield* this.#nodesOf(entryOfKey(row.key))
+      if (this.#mayStillCome(value) && (await entries.get(parent)) === undefined) continue
+      for await (const row of index.range(directoryKey(TABLES.children, parent)))
+        yield* this.#nodesOf(entryOfKey(row.key))
     }
-    for await (const { key } of index.range(cycleKey())) {
-      const entry = entryOfKey(key)
-      if (await reachability.endsCycle(entry)) yield* this.#nodesOf(entry)
-    }
+    for await (const { key, value } of index.range(cycleKey())) if (isEnd(value)) yield* this.#nodesOf(entryOfKey(key))
   }
 
   /**
@@ -52,10 +47,10 @@ export class Unreachable {
   }
 
   async *#nodesOf(id: Uint8Array): AsyncGenerator<TreeNode> {
-    const { entries, groups, builder } = this.#options
+    const { entries, builder } = this.#options
     const found = await entries.get(id)
-    if (found === undefined) return
+    if (found === undefined || found.row.isHidden) return
     if (found.row.kind === 'file') yield* await builder.ofUnreachableFile(id)
-    else if (!found.shown.isDeleted || (await groups.hasLiveBelow(id))) yield builder.ofUnreachableDirectory(id)
+    else yield builder.ofUnreachableDirectory(id)
   }
 }

@@ -9,8 +9,8 @@ import { concatBytes } from '../../util/bytes.ts'
 const KEY_BYTES = 32
 
 /**
- * The two tables of a directory's entries. One has the entries that it shows; the other has the directories that were
- * deleted there.
+ * The two tables of a directory's entries. One has the entries that it shows; the other has the deleted directories that
+ * it does not show.
  */
 export const DIRECTORY_TABLES = [TABLES.children, TABLES.deletedDirectories] as const
 export type DirectoryTable = (typeof DIRECTORY_TABLES)[number]
@@ -82,7 +82,7 @@ export function stampOfOlderHead(key: Uint8Array): Stamp {
   }
 }
 
-/** The row with the number of files, and that of deleted directories. */
+/** The row with the number of files. */
 export const COUNTS_KEY: Uint8Array = indexKey(TABLES.counts)
 
 /**
@@ -124,6 +124,11 @@ export function seenRowKey(entry: Uint8Array, of?: Pick<Seen, 'author' | 'incarn
  */
 export function entryOfKey(key: Uint8Array): Uint8Array {
   return Buffer.from(key.subarray(key.byteLength - ROOT_ENTRY.byteLength))
+}
+
+/** Returns the id of the directory that a row of a directory table belongs to. */
+export function parentOfKey(key: Uint8Array): Uint8Array {
+  return key.subarray(1, 1 + ROOT_ENTRY.byteLength)
 }
 
 /**

@@ -3,7 +3,7 @@ import type { DiskRoom } from './disk.ts'
 import { failureReporter } from './failures.ts'
 import type { Membership } from './membership.ts'
 import { codecOf, type RoomOptions } from './options.ts'
-import { allRecords } from './records.ts'
+import { allRecords, recordsSetAside } from './records.ts'
 
 interface RoomsBelow {
   disk: DiskRoom
@@ -31,7 +31,8 @@ export function buildBlocks(init: RoomOptions, { disk, membership }: RoomsBelow)
     view: () => members.view,
     push: (peer, statement, put) => sync.push(peer, statement, put),
     announce: (statement, except) => sync.announce([statement], except),
-    records: () => allRecords(log, [codec.code]),
+    records: after => allRecords(log, [codec.code], after),
+    asides: () => recordsSetAside(log, [codec.code]),
     mayFree,
     onFault: peer => onEvent({ event: 'fault', peerId: peer }),
     onBadBlock: error => onEvent({ event: 'bad-block', isDamaged: error.code === 'corrupt' }),

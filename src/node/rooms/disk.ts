@@ -1,16 +1,15 @@
-import { join } from 'node:path'
-import { ClassicLevel } from 'classic-level'
 import type { NodeOptions } from '../../api.ts'
 import { BlockFiles } from '../../disk/block-files.ts'
 import { DurableBlockstore } from '../../disk/blockstore.ts'
 import { Capacity, folderBytes } from '../../disk/capacity.ts'
 import { DiskMonitor } from '../../disk/disk-monitor.ts'
-import { type Database, IndexDb } from '../../disk/index-db.ts'
+import { IndexDb } from '../../disk/index-db.ts'
 import type { DiskState } from '../../disk/monitored-files.ts'
 import { Reserve } from '../../disk/reserve.ts'
 import { Segments } from '../../disk/segments.ts'
 import { type OpenReport, Store } from '../../disk/store.ts'
 import { closeAll } from '../../util/close-all.ts'
+import { INDEX_FOLDER } from '../platform.ts'
 import type { RoomOptions } from './options.ts'
 
 /** Everything that this member has on its disk. */
@@ -27,15 +26,9 @@ export interface DiskRoom {
   stop(): Promise<void>
 }
 
-/** The path of the index inside the data directory. */
-export const INDEX_FOLDER = 'index'
-
-export function buildDisk({ options, files, storeId, clock, chance, logger, onEvent, onDoubt }: RoomOptions): DiskRoom {
-  const level = new ClassicLevel<Uint8Array, Uint8Array>(join(options.dataDir, INDEX_FOLDER), {
-    keyEncoding: 'view',
-    valueEncoding: 'view'
-  })
-  const index = new IndexDb(level as unknown as Database, logger)
+export function buildDisk(init: RoomOptions): DiskRoom {
+  const { options, files, platform, storeId, clock, chance, logger, onEvent, onDoubt } = init
+  const index = new IndexDb(platform.database(), logger)
   index.onCorrupt = onDoubt
   const reserve = new Reserve({ files, chance, logger })
   const segments = new Segments({ files, storeId, logger })

@@ -9,13 +9,13 @@ import { Members, type MembersOptions } from '../../members/members.ts'
 import { Roster } from '../../members/roster.ts'
 import { Settings } from '../../members/settings.ts'
 import { Statuses } from '../../members/statuses.ts'
-import { Libp2pHost } from '../../wire/libp2p-host.ts'
+import type { NodeHost } from '../platform.ts'
 import type { DiskRoom } from './disk.ts'
 import type { RoomOptions } from './options.ts'
 
 /** The members, the statements that they have signed, and the means by which they reach each other. */
 export interface Membership {
-  host: Libp2pHost
+  host: NodeHost
   log: Log
   self: LocalMember
   keys: KeyRing
@@ -33,7 +33,7 @@ interface RoomsAround {
 export async function buildMembership(init: RoomOptions, rooms: RoomsAround): Promise<Membership> {
   const { secrets, clock, chance, onEvent } = init
   const { store, index } = rooms.disk
-  const host = await buildHost(init)
+  const host = await init.platform.host(init)
   const log = new Log({ store, clock, chance, logger: init.logger })
   const roster = new Roster(secrets.network, clock)
   log.authorizer = roster
@@ -62,18 +62,6 @@ export async function buildMembership(init: RoomOptions, rooms: RoomsAround): Pr
     onClockOff: () => members.askForTime()
   })
   return { host, log, self, keys: new KeyRing(secrets.epochs), members, statuses, sync }
-}
-
-function buildHost({ options, secrets, listen, logger, clock }: RoomOptions): Promise<Libp2pHost> {
-  return Libp2pHost.create({
-    deviceSeed: secrets.device,
-    listen,
-    announce: options.announce,
-    mdns: options.mdns ?? true,
-    transports: options.transports,
-    logger,
-    clock
-  })
 }
 
 function buildStatuses(init: RoomOptions, parts: { roster: Roster; settings: Settings }): Statuses {

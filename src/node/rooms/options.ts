@@ -7,10 +7,12 @@ import { defaultNodeCodec, type NodeCodec } from '../../format/manifest.ts'
 import type { Chance } from '../../util/chance.ts'
 import type { Clock } from '../../util/clock.ts'
 import type { ComponentLogger } from '../../util/logger.ts'
+import type { Platform } from '../platform.ts'
 
 export interface RoomOptions {
   options: NodeOptions
   files: Files & Pick<MonitoredFiles, 'state'>
+  platform: Platform
   secrets: Secrets
   storeId: Uint8Array
   listen: readonly string[]

@@ -10,7 +10,8 @@ import {
   walkBatches,
   walkManifest
 } from '../../../src/blocks/manifest-walk.ts'
-import { type BlockCid, blockKey } from '../../../src/format/cid.ts'
+import { type BlockCid, blockKey, nameBlock, RAW } from '../../../src/format/cid.ts'
+import { FormatError } from '../../../src/format/errors.ts'
 import { defaultNodeCodec as codec } from '../../../src/format/manifest.ts'
 import { sealInMemory } from '../../fixtures/sealed-files.ts'
 import { seededChance } from '../../fixtures/seeded-chance.ts'
@@ -100,22 +101,90 @@ test('an error of the reader ends the walk', async () => {
   assert.deepEqual(lengths, [WALK_BATCH, WALK_BATCH, WALK_BATCH, WALK_BATCH])
 })
 
-test('a walk that may be cut short yields what it had chosen until then', async () => {
+test('a walk that may skip nodes goes on after a node that cannot be read', async () => {
   const errors: unknown[] = []
-  const onCutShort = (error: unknown): unknown => errors.push(error)
-  const batches = await collect(walkBatches({ root, readNode: readAllButLast(), codec, select: isAny, onCutShort }))
+  const onSkip = (error: unknown, firstChunk: number): unknown => errors.push(error, firstChunk)
+  const batches = await collect(walkBatches({ root, readNode: readAllButLast(), codec, select: isAny, onSkip }))
   // The root, both nodes below it, and the chunks of the first.
   assert.equal(batches.flat().length, 3 + 1_024)
   assert.deepEqual(
-    errors.map(error => (error as Error).name),
-    ['BlockUnreachableError']
+    errors.map(error => (error as Error).name ?? error),
+    ['BlockUnreachableError', 1_024]
   )
 })
 
 test('an error that the caller of a walk does not accept is thrown', async () => {
-  const onCutShort = (error: unknown): never => {
+  const onSkip = (error: unknown): never => {
     throw error
   }
-  const batches = walkBatches({ root, readNode: readAllButLast(), codec, select: isAny, onCutShort })
+  const batches = walkBatches({ root, readNode: readAllButLast(), codec, select: isAny, onSkip })
   await assert.rejects(collect(batches), BlockUnreachableError)
+})
+
+test('a walk that skips the first of two nodes yields the chunks below the second', async () => {
+  let nodes = 0
+  const readNode: ReadNode = async (cid, parent) => {
+    if (++nodes === 2) throw new BlockUnreachableError(cid)
+    return read(cid, parent)
+  }
+  const skipped: number[] = []
+  const onSkip = (_: unknown, firstChunk: number): unknown => skipped.push(firstChunk)
+  const chunks = (await collect(walkBatches({ root, readNode, codec, select: isChunk, onSkip }))).flat()
+  assert.deepEqual([skipped, chunks.length, chunks[0]?.chunkIndex], [[0], CHUNKS - 1_024, 1_024])
+})
+
+test('a walk that begins later reads no node that lies before', async () => {
+  let reads = 0
+  const readNode: ReadNode = async (cid, parent) => {
+    reads++
+    return read(cid, parent)
+  }
+  const chunks = (await collect(walkBatches({ root, readNode, codec, select: isChunk, from: 1_100 }))).flat()
+  assert.deepEqual([reads, chunks.length, chunks[0]?.chunkIndex], [2, CHUNKS - 1_100, 1_100])
+})
+
+/** Manifest nodes of 1,024 equal links each, one above the other, over one chunk. Returns the root of each height. */
+function bomb(heights: number): { roots: BlockCid[]; nodes: Map<string, Uint8Array> } {
+  const nodes = new Map<string, Uint8Array>()
+  const roots: BlockCid[] = []
+  let link = nameBlock(Buffer.from('a chunk'), RAW)
+  for (let height = 1; height <= heights; height++) {
+    const value = {
+      v: 1,
+      leaves: 1_024 ** height,
+      links: Array(1_024).fill(link),
+      sealed: Buffer.alloc(1_024 * 40 + 48)
+    }
+    const bytes = codec.encode(value) as Uint8Array
+    link = nameBlock(bytes, codec.code)
+    nodes.set(blockKey(link), bytes)
+    roots.push(link)
+  }
+  return { roots, nodes }
+}
+
+test('a walk reads a node once, however many links lead to it', async () => {
+  const { roots, nodes } = bomb(2)
+  let reads = 0
+  const readNode: ReadNode = async cid => {
+    reads++
+    return nodes.get(blockKey(cid)) as Uint8Array
+  }
+  const chunks = (
+    await collect(walkBatches({ root: roots[1]!, readNode, codec, select: isChunk, isOnce: true }))
+  ).flat()
+  assert.deepEqual([reads, chunks.length], [2, 1_024])
+})
+
+test('a root that states more chunks than a file may have is refused, and nothing below it is read', async () => {
+  const { roots, nodes } = bomb(4)
+  for (const root of [roots[2]!, roots[3]!]) {
+    let reads = 0
+    const readNode: ReadNode = async cid => {
+      reads++
+      return nodes.get(blockKey(cid)) as Uint8Array
+    }
+    await assert.rejects(collect(walkBatches({ root, readNode, codec, select: isChunk })), FormatError)
+    assert.equal(reads, 1)
+  }
 })

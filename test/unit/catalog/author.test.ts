@@ -27,18 +27,16 @@ function memberOf(self: typeof admin, seed: number) {
     create: (text: string) => read(author.createFile(ENTRY, at, contentWith(text), 1)),
     write(text: string, ...known: EntryRecord[]) {
       const state = stateOf(known)
-      return read(
-        author.write({ entry: ENTRY, state, shown: shownOf(state), at, content: contentWith(text), replicas: 1 })!
-      )
+      return read(author.write({ state, shown: shownOf(state), at, content: contentWith(text), replicas: 1 }))
     },
     move(name: string, ...known: EntryRecord[]) {
       const state = stateOf(known)
       const { body } = fileWith('moved', at)
-      return read(author.move(state, shownOf(state).content!, body, { parent: ROOT_ENTRY, name })!)
+      return read(author.move(state, shownOf(state).content!, body, { parent: ROOT_ENTRY, name }))
     },
     delete(...known: EntryRecord[]) {
       const state = stateOf(known)
-      return author.delete(ENTRY, state, shownOf(state), undefined).map(read)
+      return author.delete(state, state.heads, undefined).map(read)
     }
   }
 }

@@ -88,10 +88,10 @@ test('a recursive removal that fails tells how many entries it deleted before', 
   const setup = await withRoomFor(files + 1)
   for (let i = 0; i < files; i++) await setup.catalog.link(parsePath(`/dir/${i}`), content, { replicas: 1 })
   let deleted = 0
-  const onDeleted = (count: number): void => {
-    deleted += count
+  const onAppended = async (_: unknown, entries: number): Promise<void> => {
+    deleted += entries
   }
-  assert.equal(await outcomeOf(setup.catalog.remove(parsePath('/dir'), { recursive: true, onDeleted })), 'no-space')
+  assert.equal(await outcomeOf(setup.catalog.remove(parsePath('/dir'), { recursive: true, onAppended })), 'no-space')
   assert.equal(deleted, 256)
   assert.equal((await setup.paths()).length, 1 + files - deleted)
 })

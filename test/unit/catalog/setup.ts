@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict'
-import { Author } from '../../../src/catalog/author.ts'
+import { Author, type Content } from '../../../src/catalog/author.ts'
 import { Bodies } from '../../../src/catalog/bodies.ts'
 import { Catalog } from '../../../src/catalog/catalog.ts'
 import { pastOf } from '../../../src/catalog/heads.ts'
@@ -94,6 +94,12 @@ export function fileWith(text: string, at: { parent?: Uint8Array; name: string }
   }
 }
 
+/** The content that a put of this text would link. */
+export function contentOf(text: string): Content {
+  const { root, rootEpoch, body } = fileWith(text, { name: '' })
+  return { root, rootEpoch, size: body.size, mtime: 0, content: body.content }
+}
+
 export function directoryAt(name: string, parent: Uint8Array = ROOT_ENTRY) {
   return { body: { parent, name, kind: 'directory' as const, size: 0, mtime: 0 } }
 }
@@ -104,11 +110,38 @@ export function carrying({ record }: Signed) {
   return { entry, seen: pastOf(record), written, root, rootEpoch }
 }
 
+/** An index that calls somebody before each read. */
+class ObservedIndex extends IndexDb {
+  readonly #before: () => Promise<void> | undefined
+
+  constructor(before: () => Promise<void> | undefined) {
+    super(new MemoryDatabase().asDatabase, silentLogger)
+    this.#before = before
+  }
+
+  override async get(key: Uint8Array): Promise<Uint8Array | undefined> {
+    await this.#before()
+    return super.get(key)
+  }
+
+  override async getMany(keys: Uint8Array[]): Promise<Array<Uint8Array | undefined>> {
+    await this.#before()
+    return super.getMany(keys)
+  }
+
+  override async *range(...args: Parameters<IndexDb['range']>): ReturnType<IndexDb['range']> {
+    await this.#before()
+    yield* super.range(...args)
+  }
+}
+
 /** A catalog over a database in memory, with a log that accepts every statement. */
 export class Setup {
   readonly clock = new ManualClock()
   readonly chance = seededChance(2)
-  readonly index = new IndexDb(new MemoryDatabase().asDatabase, silentLogger)
+  /** Called before each read of the index and before each append of the catalog. The caller waits for it. */
+  beforeEach: (() => Promise<void>) | undefined
+  readonly index = new ObservedIndex(() => this.beforeEach?.())
   readonly #accepted = new Map<string, AcceptedStatement>()
   readonly log = {
     get: async (id: Uint8Array): Promise<AcceptedStatement | undefined> => this.#accepted.get(toHex(id)),
@@ -184,18 +217,16 @@ export class Setup {
     return lines
   }
 
-  /** Checks the rows of names against the rows of both directory tables. */
+  /** Checks the rows of names against the rows of the table of children. */
   async #checkNames(): Promise<void> {
     const byName = new Map<string, Array<{ key: Uint8Array; value: Uint8Array }>>()
-    for (const table of [TABLES.children, TABLES.deletedDirectories])
-      for await (const row of this.index.range(indexKey(table))) {
-        const name = toHex(nameKeyOf(row.key))
-        byName.set(name, [...(byName.get(name) ?? []), row])
-      }
+    for await (const row of this.index.range(indexKey(TABLES.children))) {
+      const name = toHex(nameKeyOf(row.key))
+      byName.set(name, [...(byName.get(name) ?? []), row])
+    }
     const expected = [...byName].map(([name, rows]) => {
       const [{ key, value }] = rows as [{ key: Uint8Array; value: Uint8Array }]
-      const isOne = rows.length === 1 && key[0] === TABLES.children.charCodeAt(0)
-      return [name, isOne ? toHex(key.subarray(-16)) + toHex(value) : '']
+      return [name, rows.length === 1 ? toHex(key.subarray(-16)) + toHex(value) : '']
     })
     const actual: string[][] = []
     for await (const { key, value } of this.index.range(indexKey(TABLES.names))) actual.push([toHex(key), toHex(value)])
@@ -207,19 +238,33 @@ export class Setup {
     return (await this.listing()).map(line => line.split(' | ')[0] as string)
   }
 
+  /** The path and the text of each file that the tree shows. */
+  async contents(directory: DirectoryNode = rootNode()): Promise<string[]> {
+    const lines: string[] = []
+    for await (const node of this.tree.list(directory)) {
+      if (node.kind === 'directory') lines.push(...(await this.contents(node)))
+      else lines.push(`/${node.path.join('/')} ${Buffer.from(node.body?.content ?? []).toString()}`)
+    }
+    return lines
+  }
+
   async at(path: string): Promise<TreeNode | undefined> {
     return this.tree.resolve(parsePath(path))
   }
 
-  // One batch at a time, as the store does.
-  #append(statements: readonly Statement[], { author, role }: Signer): Promise<void> {
-    const items = statements.map(statement => acceptedBy(author, statement, role))
-    this.#last = this.#last.then(() => this.project(items))
-    return this.#last
+  async #append(statements: readonly Statement[], { author, role }: Signer): Promise<void> {
+    await this.beforeEach?.()
+    await this.project(statements.map(statement => acceptedBy(author, statement, role)))
   }
 
-  /** Projects accepted statements in one batch, which the index applies. */
-  async project(items: readonly AcceptedStatement[]): Promise<void> {
+  /** Projects accepted statements in one batch, which the index applies. One batch at a time, as the log does. */
+  project(items: readonly AcceptedStatement[]): Promise<void> {
+    const projected = this.#last.then(() => this.#projectNow(items))
+    this.#last = projected.catch(() => {})
+    return projected
+  }
+
+  async #projectNow(items: readonly AcceptedStatement[]): Promise<void> {
     const ops = new IndexOps()
     await this.projection.project({ added: items, removed: [] }, ops)
     await this.index.batch(ops.all)

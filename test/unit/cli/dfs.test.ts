@@ -232,6 +232,14 @@ test('dfs exits with 0 if the reader of its output closes early', async t => {
   }
 })
 
+test('dfs exits with its own code if nobody reads its errors', async t => {
+  const dataDir = await temporaryFolder(t)
+  const during = async ({ stderr }: { stderr: { destroy(): unknown } }): Promise<void> => {
+    stderr.destroy()
+  }
+  assert.equal((await runProgram('dfs', ['--data-dir', dataDir, 'status'], { during })).code, 5)
+})
+
 test('a flag that says where the node is wins over the environment, and --api needs --token-file', async t => {
   const { dfs, url, token, folder, dataDir } = await setUp(t)
   await writeFile(join(folder, 'token'), `${token}\n`)

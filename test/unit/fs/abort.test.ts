@@ -34,9 +34,15 @@ const verbs: Record<string, Verb> = {
 /** Rooms in which nothing is found, and one member is connected that never answers. */
 function fakeFs(some: { resolve?: () => Promise<unknown> } = {}) {
   const done: string[] = []
-  const change = async (verb: string): Promise<unknown> => {
+  const record = { id: new Uint8Array(32) }
+  const change = async <T>(
+    verb: string,
+    result: T,
+    options?: { onAppended: (records: unknown[]) => Promise<void> }
+  ) => {
     done.push(verb)
-    return { path, statements: [{ id: new Uint8Array(32) }], record: { id: new Uint8Array(32) } }
+    await options?.onAppended([record])
+    return result
   }
   const fs = {
     clock: new ManualClock(),
@@ -44,9 +50,9 @@ function fakeFs(some: { resolve?: () => Promise<unknown> } = {}) {
     defaults: { replicas: 3, ack: undefined },
     tree: { resolve: some.resolve ?? (async () => undefined) },
     catalog: {
-      mkdir: () => change('mkdir'),
-      move: () => change('move'),
-      remove: () => change('remove')
+      mkdir: () => change('mkdir', { path, statements: [record] }),
+      move: (_: unknown, to: unknown, options: never) => change('move', to, options),
+      remove: (_: unknown, options: never) => change('remove', record, options)
     },
     members: { admitted: ['other'], all: [], self: { peerId: 'self' } },
     sync: {
@@ -67,7 +73,7 @@ for (const [name, verb] of Object.entries(verbs)) {
   })
 }
 
-for (const name of ['stat', 'copy', 'evict', 'get', 'list', 'move']) {
+for (const name of ['stat', 'copy', 'evict', 'get', 'list']) {
   const verb = verbs[name] as Verb
   test(`${name} that is aborted while a path is looked up says so, and not that nothing is there`, async () => {
     const cut = new AbortController()

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { CID } from 'multiformats/cid'
+import type { RemoveOptions } from '../../../src/catalog/changes/remove.ts'
 import { NoSpaceError } from '../../../src/disk/errors.ts'
 import { parsePath } from '../../../src/format/path.ts'
 import type { FsContext } from '../../../src/fs/context.ts'
@@ -16,8 +17,8 @@ const full = new NoSpaceError('the disk is full')
 test('a recursive removal that fails half-way says so, and keeps the code of the cause', async () => {
   const remove = (deleted: number) => {
     const catalog = {
-      remove: async (_: unknown, { onDeleted }: { onDeleted: (count: number) => void }) => {
-        if (deleted > 0) onDeleted(deleted)
+      remove: async (_: unknown, { onAppended }: Pick<RemoveOptions, 'onAppended'>) => {
+        if (deleted > 0) await onAppended?.([], deleted)
         throw full
       }
     }

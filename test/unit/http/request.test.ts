@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { copiesIn, matchesTag, parseRange, pathAfter, tagIn } from '../../../src/http/request.ts'
+import { copiesIn, factsOf, matchesTag, parseRange, tagIn } from '../../../src/http/request.ts'
+import { decodePath } from '../../../src/http/target.ts'
 
 test('reads one range of bytes, and ignores what a server may ignore', () => {
   const cases: Array<[string | undefined, number, ReturnType<typeof parseRange>]> = [
@@ -41,10 +42,20 @@ test('matches a tag against a list or `*`, and a weak tag only in a weak compari
 })
 
 test('decodes a path part by part', () => {
-  assert.equal(pathAfter('/v1/files/a%20b/%C3%A9?x=/y', '/v1/files/'), '/a b/é')
-  assert.equal(pathAfter('/v1/files/', '/v1/files/'), '/')
-  assert.throws(() => pathAfter('/v1/files/a%2Fb', '/v1/files/'), { status: 400 })
-  assert.throws(() => pathAfter('/v1/files/%E9', '/v1/files/'), { status: 400 })
+  assert.equal(decodePath('a%20b/%C3%A9'), '/a b/é')
+  assert.equal(decodePath(''), '/')
+  assert.throws(() => decodePath('a%2Fb'), { status: 400 })
+  assert.throws(() => decodePath('%E9'), { status: 400 })
+})
+
+test('reads times as in RFC 3339, also far from today, and no other text', () => {
+  const modifiedOf = (modified: string): number | undefined =>
+    factsOf({ modified, mode: null, type: undefined }).modified?.getTime()
+  assert.equal(modifiedOf('2020-09-13T12:26:40.5Z'), 1_600_000_000_500)
+  assert.equal(modifiedOf('2020-09-13T14:26:40+02:00'), 1_600_000_000_000)
+  assert.equal(new Date(modifiedOf('+012345-01-01T00:00:00.000Z')!).getUTCFullYear(), 12_345)
+  for (const text of ['', '1', '2020', '2020-09-13', 'Sun, 13 Sep 2020 12:26:40 GMT', '2020-13-13T00:00:00Z'])
+    assert.throws(() => modifiedOf(text), { status: 400 }, text)
 })
 
 test('reads numbers of copies', () => {

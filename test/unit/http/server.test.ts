@@ -6,9 +6,10 @@ import { dirname, join } from 'node:path'
 import { test } from 'node:test'
 import { VERBS } from '../../../src/contract/verbs.ts'
 import { serveApi } from '../../../src/http/server.ts'
+import type { AbortOptions } from '../../../src/index.ts'
 import { serveFake } from '../../fixtures/api.ts'
 import { FakeNode, Fault } from '../../fixtures/fake-node.ts'
-import { temporaryFolder } from '../../fixtures/nodes.ts'
+import { temporaryFolder, until } from '../../fixtures/nodes.ts'
 
 /** Every route: those of the table of verbs, those with handlers of their own, and one that does not exist. */
 const ROUTES = [
@@ -101,6 +102,46 @@ test('a listing is one object a line, and its last line says if it broke off', a
     throw new Fault('not-found')
   }
   assert.equal((await ask('GET', '/v1/list/none')).status, 404)
+})
+
+test('a client that goes away ends every verb that it has begun', async t => {
+  const { node, url, token } = await serveFake(t)
+  const begun = new Map<string, AbortSignal | undefined>()
+  /** Stays under way until its signal fires. */
+  const wait = (verb: string, options: AbortOptions | undefined): Promise<never> => {
+    const { promise, reject } = Promise.withResolvers<never>()
+    options?.signal?.addEventListener('abort', () => reject(options.signal?.reason), { once: true })
+    begun.set(verb, options?.signal)
+    return promise
+  }
+  node.hooks.stat = (_path, options) => wait('GET /v1/stat/f', options)
+  node.hooks.mkdir = (_path, options) => wait('POST /v1/mkdir/f', options)
+  node.hooks.move = (_from, _to, options) => wait('POST /v1/move', options)
+  node.hooks.copy = (_from, _to, options) => wait('POST /v1/copy', options)
+  node.hooks.remove = (_path, options) => wait('DELETE /v1/files/f?recursive=true', options)
+  node.hooks.evict = (_path, options) => wait('POST /v1/evict/f', options)
+  let isListEnded = false
+  node.hooks.list = async function* (_path, options) {
+    try {
+      yield { path: '/a', kind: 'file' as const, size: 1, modified: new Date(0), conflict: false }
+      await wait('GET /v1/list/', options)
+    } finally {
+      isListEnded = true
+    }
+  }
+  const verbs = ['GET /v1/stat/f', 'POST /v1/mkdir/f', 'POST /v1/move', 'POST /v1/copy', 'POST /v1/evict/f']
+  for (const verb of [...verbs, 'DELETE /v1/files/f?recursive=true', 'GET /v1/list/']) {
+    const [method, path] = verb.split(' ') as [string, string]
+    const headers = { authorization: `Bearer ${token}` }
+    const outgoing = request({ hostname: url.hostname, port: url.port, method, path, headers })
+    outgoing.on('error', () => {})
+    outgoing.end(path === '/v1/move' || path === '/v1/copy' ? '{"from":"/a","to":"/b"}' : undefined)
+    await until(`${verb} began`, async () => begun.has(verb))
+    assert.equal(begun.get(verb)?.aborted, false, verb)
+    outgoing.destroy()
+    await until(`${verb} ended`, async () => begun.get(verb)?.aborted === true)
+  }
+  await until('the listing ended', async () => isListEnded)
 })
 
 test('changes to the tree pass their fields on, and refuse malformed ones', async t => {

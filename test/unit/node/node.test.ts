@@ -32,7 +32,12 @@ class FakeStack {
     this.stack = {
       fs: {
         members,
-        blocks: { owed: nothing, repairing: nothing, badBlocks: { found: 0, left: 0 } },
+        blocks: {
+          owed: nothing,
+          repairing: nothing,
+          badBlocks: { found: 0, left: 0 },
+          inDanger: { blocksAtRisk: 0, incomplete: [] }
+        },
         sync: { inDoubt: this.inDoubt },
         tree: { countFiles: async () => 7, resolve: async () => undefined }
       },

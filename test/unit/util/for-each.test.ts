@@ -11,6 +11,12 @@ async function* numbers(count: number, onEnd = () => {}): AsyncGenerator<number>
   }
 }
 
+/** Yields one number, then makes its reader wait for ever. */
+async function* stalled(): AsyncGenerator<number> {
+  yield 0
+  await new Promise(() => {})
+}
+
 test('every item is worked on, never more at once than allowed', async () => {
   const seen: number[] = []
   let underWay = 0
@@ -41,26 +47,71 @@ test('the first failure ends it: it is thrown, no other item is begun, and the s
   assert.ok(isClosed)
 })
 
-test('a failure while the stream makes its reader wait is thrown once the next item comes, and is never unhandled', async () => {
-  const { promise: next, resolve } = Promise.withResolvers<void>()
-  async function* slow(): AsyncGenerator<number> {
-    yield 0
-    await next
-    yield 1
-  }
-  const done = forEachUntilFailure(slow(), { atOnce: 2 }, async () => {
+test('a failure is thrown at once, although the stream makes its reader wait for the next item', async () => {
+  const work = async (): Promise<void> => {
+    await settle(1)
     throw new Error('it failed')
-  })
-  await settle()
-  resolve()
-  await assert.rejects(done, /it failed/)
+  }
+  await assert.rejects(forEachUntilFailure(stalled(), { atOnce: 2 }, work), /it failed/)
 })
 
-test('an abort ends the waiting for work that is under way', async () => {
+test('an abort is thrown at once, although the stream makes its reader wait for the next item', async () => {
   const cut = new AbortController()
-  const never = new Promise<void>(() => {})
-  const done = forEachUntilFailure(numbers(2), { atOnce: 2, signal: cut.signal }, () => never)
+  const done = forEachUntilFailure(stalled(), { atOnce: 2, signal: cut.signal }, async () => {})
   await settle()
   cut.abort()
   await assert.rejects(done, { name: 'AbortError' })
+})
+
+test('after a failure, the work that is under way is told to stop, and nothing of it is left once the failure is thrown', async () => {
+  let underWay = 0
+  const work = async (item: number, signal: AbortSignal): Promise<void> => {
+    underWay++
+    if (item === 2) throw new Error('the third item failed')
+    await new Promise(resolve => signal.addEventListener('abort', resolve, { once: true }))
+    await settle()
+    underWay--
+    throw new Error('stopped')
+  }
+  await assert.rejects(forEachUntilFailure(numbers(5), { atOnce: 3 }, work), /the third item failed/)
+  assert.equal(underWay, 1)
+})
+
+test('a failure of the stream stops the work that is under way, and waits for it', async () => {
+  async function* broken(): AsyncGenerator<number> {
+    yield 0
+    throw new Error('the stream broke off')
+  }
+  let isStopped = false
+  const work = async (_: number, signal: AbortSignal): Promise<void> => {
+    await new Promise(resolve => signal.addEventListener('abort', resolve, { once: true }))
+    await settle()
+    isStopped = true
+  }
+  await assert.rejects(forEachUntilFailure(broken(), { atOnce: 2 }, work), /the stream broke off/)
+  assert.ok(isStopped)
+})
+
+test('an abort by the caller stops the work that is under way', async () => {
+  const cut = new AbortController()
+  const work = (_: number, signal: AbortSignal): Promise<void> =>
+    new Promise((_, reject) => signal.addEventListener('abort', () => reject(signal.reason), { once: true }))
+  const done = forEachUntilFailure(numbers(2), { atOnce: 2, signal: cut.signal }, work)
+  await settle()
+  cut.abort()
+  await assert.rejects(done, { name: 'AbortError' })
+})
+
+test('many failures at once are one rejection, and none of them is unhandled', async t => {
+  const unhandled: unknown[] = []
+  const note = (error: unknown): unknown => unhandled.push(error)
+  process.on('unhandledRejection', note)
+  t.after(() => process.off('unhandledRejection', note))
+  const work = async (item: number): Promise<void> => {
+    await settle(1)
+    throw new Error(`item ${item} failed`)
+  }
+  await assert.rejects(forEachUntilFailure(numbers(20), { atOnce: 8 }, work), /item 0 failed/)
+  await settle()
+  assert.deepEqual(unhandled, [])
 })

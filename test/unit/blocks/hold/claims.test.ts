@@ -7,7 +7,7 @@ import { TABLES } from '../../../../src/disk/tables.ts'
 import { nameBlock } from '../../../../src/format/cid.ts'
 import { peerIdOf } from '../../../../src/format/peer-id.ts'
 import { toHex } from '../../../../src/util/bytes.ts'
-import { openClaims } from '../../../fixtures/claims-store.ts'
+import { freerOf, openClaims } from '../../../fixtures/claims-store.ts'
 import { MemoryDatabase } from '../../../fixtures/memory-database.ts'
 import { gather } from '../../../fixtures/streams.ts'
 
@@ -174,7 +174,8 @@ test('a claim and its renewal that a rebuild reads in one batch leave nothing be
 })
 
 test('a claim that runs out but has lost its row frees nothing: the other claims on the block may be lost too', async () => {
-  const { claims, clock, database, local } = await openClaims()
+  const open = await openClaims()
+  const { claims, clock, database, local } = open
   const bytes = Buffer.from('a')
   const cid = nameBlock(bytes)
   await local.keep(cid, bytes, () => claims.claimForPut(put, [a], HOUR))
@@ -182,10 +183,7 @@ test('a claim that runs out but has lost its row frees nothing: the other claims
   const [claim] = await gather(claims.expired(clock.now() + 24 * HOUR))
   database.corrupt(Buffer.concat([Buffer.from('c'), a, Buffer.from('p'), put]))
   database.corrupt(Buffer.concat([Buffer.from('c'), a, Buffer.from('r'), record.id]))
-  const end = (): Promise<void> => claims.endExpired(claim!, clock.now() + 24 * HOUR)
-  await assert.rejects(
-    local.release(cid, () => true, end),
-    IndexCorruptError
-  )
+  const endClaim = (): Promise<void> => claims.endExpired(claim!, clock.now() + 24 * HOUR)
+  await assert.rejects(freerOf(open).execute({ reason: 'unclaimed', cid, endClaim }), IndexCorruptError)
   assert.deepEqual(Buffer.from((await local.get(cid))!), bytes)
 })

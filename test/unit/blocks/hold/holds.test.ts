@@ -43,3 +43,15 @@ test('a wall clock that is set ahead ends no promise', () => {
   holds.sweep()
   assert.ok(holds.isHeld(cid))
 })
+
+test('a promise does not bind against a member that proved its own copy when it was asked after the promise', () => {
+  const holds = new Holds(new ManualClock())
+  const askedBefore = holds.order
+  holds.grant(cid, 'a', HOUR)
+  assert.ok(holds.isHeld(cid, new Map([['a', askedBefore]])), 'its answer may be about a copy that it frees now')
+  const askedAfter = holds.order
+  assert.ok(!holds.isHeld(cid, new Map([['a', askedAfter]])))
+  assert.ok(holds.isHeld(cid, new Map([['b', askedAfter]])), 'another member proved nothing about that of this one')
+  holds.grant(cid, 'a', HOUR)
+  assert.ok(holds.isHeld(cid, new Map([['a', askedAfter]])), 'it got a new promise since')
+})

@@ -9,7 +9,7 @@ import { nameBlock } from '../../../../src/format/cid.ts'
 import { padme } from '../../../../src/format/padding.ts'
 import { peerIdOf } from '../../../../src/format/peer-id.ts'
 import { StoppedError } from '../../../../src/util/errors.ts'
-import { openClaims } from '../../../fixtures/claims-store.ts'
+import { freerOf, openClaims } from '../../../fixtures/claims-store.ts'
 import type { FakeFiles } from '../../../fixtures/fake-files.ts'
 
 const HOUR = 3_600_000
@@ -49,45 +49,68 @@ test('a block that is not here is not corrupt', async () => {
 })
 
 test('a block that is kept and released at the same time stays if it is claimed, whichever comes first', async () => {
-  const { local, claims } = await openClaims()
+  const open = await openClaims()
+  const { local, claims } = open
   const cid = nameBlock(small)
   const claim = (): Promise<void> => claims.claimForPut(put, [cid.multihash.bytes], HOUR)
   for (const order of [0, 1]) {
     await local.keep(cid, small, nothing)
-    const release = () => local.release(cid, () => true, nothing)
+    const release = () => freerOf(open).execute({ reason: 'unclaimed', cid })
     const keep = () => local.keep(cid, small, claim)
     await Promise.all(order === 0 ? [release(), keep()] : [keep(), release()])
     assert.ok(await local.has(cid))
     assert.ok(await claims.isClaimed(cid.multihash.bytes))
     await claims.add(await claims.endOps(put, [cid.multihash.bytes]))
-    assert.ok(await release())
+    assert.equal(await release(), undefined)
     assert.ok(!(await local.has(cid)))
   }
 })
 
 test('nothing frees a block between the moment it is found here and the moment it is claimed', async () => {
-  const { local, claims } = await openClaims()
+  const open = await openClaims()
+  const { local, claims } = open
   const cid = nameBlock(small)
   const claim = (): Promise<void> => claims.claimForPut(put, [cid.multihash.bytes], HOUR)
   await local.keep(cid, small, nothing)
-  const [isClaimed, isFreed] = await Promise.all([
+  const [isClaimed, stays] = await Promise.all([
     local.claimIfHere(cid, claim),
-    local.release(cid, () => true, nothing)
+    freerOf(open).execute({ reason: 'unclaimed', cid })
   ])
-  assert.deepEqual([isClaimed, isFreed, await local.has(cid)], [true, false, true])
+  assert.deepEqual([isClaimed, stays, await local.has(cid)], [true, 'something claims it', true])
 })
 
 test('a release that may not free ends no claim and frees nothing', async () => {
-  const { local, claims } = await openClaims()
+  const open = await openClaims()
+  const { local, claims } = open
   const cid = nameBlock(small)
   await local.keep(cid, small, () => claims.claimForPut(put, [cid.multihash.bytes], HOUR))
-  const end = async (): Promise<void> => claims.add(await claims.endOps(put, [cid.multihash.bytes]))
-  assert.equal(await local.release(cid, () => false, end), false)
+  const endClaim = async (): Promise<void> => claims.add(await claims.endOps(put, [cid.multihash.bytes]))
+  const plan = { reason: 'unclaimed', cid, endClaim } as const
+  assert.ok(await freerOf(open, { mayFree: () => false }).execute(plan))
   assert.ok(await claims.isClaimed(cid.multihash.bytes))
   // The claim has ended, but another owner remains.
   await claims.add([Claims.reference(cid.multihash.bytes, { by: 'record', id: Buffer.alloc(32), replicas: 1 })])
-  assert.equal(await local.release(cid, () => true, end), false)
+  assert.equal(await freerOf(open).execute(plan), 'something claims it')
   assert.ok(await local.has(cid))
+})
+
+test('a block that nothing claims is cached, not kept, and is read and verified before it is claimed', async () => {
+  const { files, local, claims } = await openClaims()
+  const [cid, other] = [nameBlock(small), nameBlock(chunk)]
+  const claimOf =
+    ({ multihash }: typeof cid) =>
+    (): Promise<void> =>
+      claims.claimForPut(put, [multihash.bytes], HOUR)
+  await local.keep(cid, small)
+  await local.keep(other, chunk)
+  assert.deepEqual([await local.has(cid), await local.isKept(cid)], [true, false])
+  assert.ok(await local.claimIfHere(cid, claimOf(cid)))
+  assert.ok(await local.isKept(cid))
+  // Damage that the length does not show is found, since the block becomes a copy that others may count on.
+  harm(files, chunk, content => Buffer.from(content).fill(0))
+  assert.ok(await local.has(other))
+  assert.equal(await local.claimIfHere(other, claimOf(other)), false)
+  assert.deepEqual([await claims.isClaimed(other.multihash.bytes), local.bad.left], [false, 1])
 })
 
 test('nothing of a keep still runs once it has failed', async () => {
@@ -207,12 +230,13 @@ test('a whole block of a length that no sealed chunk has counts as here, and is 
 })
 
 test('a bad block is freed like any other, and is forgotten then', async () => {
-  const { files, local } = await openClaims()
+  const open = await openClaims()
+  const { files, local } = open
   const cid = nameBlock(chunk)
   await local.keep(cid, chunk)
   harm(files, chunk, content => content.subarray(0, 10))
   assert.ok(!(await local.has(cid)))
-  assert.ok(await local.release(cid, () => true))
+  assert.equal(await freerOf(open).execute({ reason: 'unclaimed', cid }), undefined)
   const paths = [...files.contents().keys()].filter(path => path.startsWith('blocks/'))
   assert.deepEqual([paths, local.bad.left], [[], 0])
 })

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { EvictRefusedError } from '../../../../src/blocks/errors.ts'
-import { EvictGuard } from '../../../../src/blocks/repair/evict-guard.ts'
+import { FreeGuard } from '../../../../src/blocks/repair/free-guard.ts'
 import { ManualClock } from '../../../fixtures/clock.ts'
 import { silentLogger } from '../../../fixtures/logger.ts'
 import { settle } from '../../../fixtures/pass-time.ts'
@@ -10,12 +10,11 @@ const HOUR = 3_600_000
 
 function setup() {
   const clock = new ManualClock()
-  const state = { mayFree: true, caughtUp: Promise.resolve(), settled: Promise.resolve() }
-  const guard = new EvictGuard({
+  const state = { mayFree: true, caughtUp: Promise.resolve() }
+  const guard = new FreeGuard({
     clock,
     logger: silentLogger,
-    repair: { caughtUp: () => state.caughtUp },
-    readRepair: { settled: () => state.settled },
+    caughtUp: () => state.caughtUp,
     mayFree: () => state.mayFree
   })
   return { clock, guard, state }
@@ -54,9 +53,9 @@ test('an evict waits for records that have just come, and goes on after ten seco
 
 test('an error of the wait, and an abort, are no reason to go on', async () => {
   const { guard, state } = setup()
-  state.settled = Promise.reject(new Error('the index cannot be read'))
+  state.caughtUp = Promise.reject(new Error('the index cannot be read'))
   await assert.rejects(guard.assertMayEvict(undefined), /index cannot be read/)
-  state.settled = new Promise(() => {})
+  state.caughtUp = new Promise(() => {})
   const controller = new AbortController()
   const asserted = guard.assertMayEvict(controller.signal)
   controller.abort()

@@ -4,38 +4,40 @@ import { DeadlineError } from '../../util/errors.ts'
 import type { ComponentLogger, Logger } from '../../util/logger.ts'
 import { CATCH_UP_MS } from '../constants.ts'
 import { EvictRefusedError } from '../errors.ts'
-import type { ReadRepair } from './read-repair.ts'
-import type { Repair } from './repair.ts'
 
-export interface EvictGuardOptions {
+export interface FreeGuardOptions {
   clock: Clock
   logger: ComponentLogger
-  repair: Pick<Repair, 'caughtUp'>
-  readRepair: Pick<ReadRepair, 'settled'>
+  /** Resolves once the blocks that have just been stored or read are claimed by their records. */
+  caughtUp: () => Promise<void>
   /** Returns false while it is not certain which blocks are needed. */
   mayFree: () => boolean
 }
 
-/** Decides whether this member may evict anything at the moment. */
-export class EvictGuard {
-  readonly #options: EvictGuardOptions
+/** Decides whether this member may free copies that records need, as an evict does, at the moment. */
+export class FreeGuard {
+  readonly #options: FreeGuardOptions
   readonly #log: Logger
-  /** Until this time of the monotonic clock, every evict is refused. */
+  /** Until this time of the monotonic clock, no copies may be freed. */
   #refusedUntilAtMs = Number.NEGATIVE_INFINITY
 
-  constructor(options: EvictGuardOptions) {
+  constructor(options: FreeGuardOptions) {
     this.#options = options
-    this.#log = options.logger.forComponent('dfs:blocks:evict')
+    this.#log = options.logger.forComponent('dfs:blocks:free')
   }
 
-  /** Refuses evicts for as long as a promise that this member made before it stopped may last. */
+  /** Lets no copies be freed for as long as a promise that this member made before it stopped may last. */
   notePromised(promisedMs: number): void {
     this.#refusedUntilAtMs = this.#options.clock.monotonic() + promisedMs
   }
 
-  /** How long evicts are still refused because of those promises, in milliseconds. */
+  /** How long no copies may be freed because of those promises, in milliseconds. */
   get promisedMs(): number {
     return Math.max(0, this.#refusedUntilAtMs - this.#options.clock.monotonic())
+  }
+
+  get mayFreeCopies(): boolean {
+    return this.promisedMs === 0 && this.#options.mayFree()
   }
 
   /**
@@ -43,8 +45,8 @@ export class EvictGuard {
    * have just arrived.
    */
   async assertMayEvict(signal: AbortSignal | undefined): Promise<void> {
-    const { clock, mayFree } = this.#options
-    if (clock.monotonic() < this.#refusedUntilAtMs)
+    const { mayFree } = this.#options
+    if (this.promisedMs > 0)
       throw new EvictRefusedError(
         'this node no longer knows what it promised to other members before its last stop: try again in an hour'
       )
@@ -53,13 +55,9 @@ export class EvictGuard {
       throw new EvictRefusedError('this node does not know yet which records need its blocks: try again later')
   }
 
-  /** Waits until blocks that have just been stored or read are claimed by their records. */
   async #caughtUp(signal: AbortSignal | undefined): Promise<void> {
-    const { clock, repair, readRepair } = this.#options
-    await withDeadline(clock, CATCH_UP_MS, signal, async () => {
-      await readRepair.settled()
-      await repair.caughtUp()
-    }).catch(error => {
+    const { clock, caughtUp } = this.#options
+    await withDeadline(clock, CATCH_UP_MS, signal, caughtUp).catch(error => {
       if (!(error instanceof DeadlineError)) throw error
       this.#log('not all records that have just come were walked within %d ms', CATCH_UP_MS)
     })

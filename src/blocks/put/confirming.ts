@@ -1,0 +1,251 @@
+import type { PeerId } from '../../format/peer-id.ts'
+import type { Ranking } from '../rank.ts'
+import { noteConfirmedByKeeping, type Step } from './placing.ts'
+import {
+  and,
+  andNot,
+  type Bits,
+  hasBit,
+  isAskable,
+  isEmpty,
+  isGood,
+  isLive,
+  type MemberState,
+  mayAnswer,
+  memberOf,
+  NONE,
+  or,
+  type PushAnswer,
+  type PutState,
+  RANK_BYTES,
+  rankOf,
+  withBit
+} from './put-state.ts'
+import { copiesToWaitFor, isAnyWaitedFor, isConfirmedEnough, verdictOf } from './yes.ts'
+
+/** How many times a member may lack what it is counted on for, until it is forgiven. */
+const LACKS_MAX = 3
+
+/** All blocks have been placed: members are asked to confirm the root, each for the chunks that it keeps. */
+export function beginConfirming({ state }: Step, hasNodes: boolean, order: readonly number[] | undefined): void {
+  state.phase = 'confirming'
+  state.hasNodes = hasNodes
+  if (order !== undefined) reorder(state, order)
+  for (const member of state.members.values()) {
+    // A member that failed once may still have what it kept before.
+    if (!isEmpty(member.counted)) member.isLost = false
+    confirmAgain(state, member)
+  }
+}
+
+/** Asks a member to confirm the chunks that it is counted on for. */
+export function confirmAgain({ hasNodes }: PutState, member: MemberState): void {
+  if (isEmpty(member.counted)) return
+  if (hasNodes) member.mustConfirm = true
+  else noteConfirmedByKeeping(member)
+}
+
+/** The record is durable here: it is pushed to each member once the member has confirmed the root. */
+export function beginPushing({ state, asks }: Step): void {
+  state.phase = 'pushing'
+  if (state.hasBlocks) asks.push({ ask: 'check-own' })
+  else {
+    // A record without blocks counts as a file of one chunk, which everybody has who has the record.
+    state.own = 'held'
+    state.chunkCount = 1
+    for (const member of state.members.values()) if (member.isReachable) countRecord(member)
+  }
+}
+
+/** A record without blocks is pushed to a member that has come. */
+export function countRecord(member: MemberState): void {
+  if (member.acknowledged.byteLength > 0) return
+  member.counted = ONE.slice()
+  noteConfirmedByKeeping(member)
+}
+
+const ONE: Bits = Uint8Array.of(1)
+
+/** Notes what a member lacks of the chunks that it was asked to confirm; null if it did not answer. */
+export function noteConfirmed({ state }: Step, peer: PeerId, answer: Bits | null): void {
+  const member = memberOf(state, peer)
+  const asked = member.confirming
+  if (asked === null) return
+  member.confirming = null
+  if (answer === null) {
+    noteLost(state, member)
+    return
+  }
+  const lacking = and(asked, answer)
+  member.confirmed = andNot(asked, lacking)
+  member.mustPush = true
+  if (isEmpty(lacking)) return
+  member.counted = andNot(member.counted, lacking)
+  member.acknowledged = andNot(member.acknowledged, lacking)
+  member.declined = or(member.declined, lacking)
+  // A keeper remembers the chunks of the last request. It is asked anew, so that it does not vouch for chunks that no
+  // longer count.
+  noteLack(state, member)
+}
+
+/** Notes a member's answer to the push of the record. */
+export function notePushed({ state }: Step, peer: PeerId, answer: PushAnswer): void {
+  const member = memberOf(state, peer)
+  const pushed = member.pushing
+  if (pushed === null) return
+  member.pushing = null
+  if (answer === 'ok') member.acknowledged = or(member.acknowledged, pushed)
+  else if (answer === 'failed') noteLost(state, member)
+  else if (answer === 'refused') {
+    member.isRefusing = true
+    state.isShort = true
+  } else {
+    // Its claims ran out, or it forgot in a restart what it is counted on for.
+    member.confirmed = NONE
+    member.acknowledged = NONE
+    noteLack(state, member)
+  }
+}
+
+/** Notes whether this member's own copy is whole. If it is not, it is restored once. */
+export function noteOwn({ state, asks }: Step, isHeld: boolean): void {
+  if (isHeld) state.own = 'held'
+  else if (state.own === 'unchecked') {
+    state.own = 'restoring'
+    asks.push({ ask: 'restore-own' })
+  } else {
+    state.own = 'lost'
+    state.isShort = true
+  }
+}
+
+/**
+ * Gives members that could not help another chance. Only a put whose caller asked for a number of copies waits long
+ * enough for this to matter.
+ */
+export function forgive({ state }: Step): void {
+  if (state.ack === undefined || isAnyWaitedFor(state)) return
+  state.isShort = true
+  for (const member of state.members.values()) {
+    forgiveOne(member)
+    if (!state.hasBlocks && member.isReachable) countRecord(member)
+  }
+}
+
+/** Forgets what a member could not do. */
+export function forgiveOne(member: MemberState): void {
+  member.isLost = false
+  member.isRefusing = false
+  member.declined = NONE
+  member.tries = 0
+}
+
+/** Asks whatever is to be asked now, and says what has been decided. */
+export function settle(step: Step): void {
+  const { state, ranking, asks } = step
+  if (state.isShort && state.hasBlocks) replace(step)
+  for (const [peer, member] of state.members) askNext(step, peer, member)
+  if (!state.isConfirmed && (isConfirmedEnough(state, ranking) || !isAnyWaitedFor(state))) {
+    state.isConfirmed = true
+    asks.push({ ask: 'link' })
+  }
+  if (state.phase !== 'pushing') return
+  const verdict = verdictOf(state, ranking)
+  if (verdict === 'wait') return
+  state.phase = 'over'
+  asks.push({ ask: 'answer', isYes: verdict === 'yes' })
+}
+
+function askNext({ state, asks }: Step, peer: PeerId, member: MemberState): void {
+  const mayAsk = isAskable(member)
+  member.mustConfirm &&= mayAsk && !isEmpty(member.counted)
+  member.mustPush &&= mayAsk && !isEmpty(member.confirmed)
+  if (member.confirming !== null || member.pushing !== null) return
+  if (member.mustConfirm) {
+    member.mustConfirm = false
+    member.confirming = member.counted.slice()
+    asks.push({ ask: 'confirm', peer, chunks: member.confirming })
+  } else if (member.mustPush && state.phase === 'pushing') {
+    member.mustPush = false
+    member.pushing = member.confirmed.slice()
+    asks.push({ ask: 'push', peer })
+  }
+}
+
+/**
+ * Counts on other members for the chunks that would have too few copies: for each chunk, on the next in rank that can
+ * be asked.
+ */
+function replace({ state, ranking }: Step): void {
+  state.isShort = false
+  const wanted = copiesToWaitFor(state, ranking)
+  const members = [...state.members.values()]
+  const askable = members.filter(state.ack === undefined ? mayAnswer : isAskable)
+  for (let chunk = 0; chunk < state.chunkCount; chunk++) {
+    let missing = wanted - (state.own === 'lost' ? 0 : 1)
+    for (const member of members) if (isExpected(member, chunk)) missing--
+    if (missing <= 0) continue
+    const fresh = askable.filter(member => !has(member, chunk))
+    if (fresh.length > 0) countOn(inRank(state, ranking, chunk, fresh).slice(0, missing), chunk)
+  }
+}
+
+/** Returns these members in the order in which they are asked for a chunk. */
+function inRank(state: PutState, ranking: Ranking, chunk: number, members: readonly MemberState[]): MemberState[] {
+  const ranked = ranking.inOrder(rankOf(state, chunk), state.replicas).map(({ peer }) => peer)
+  const unknown = [...state.members.keys()].filter(peer => !ranking.isKnown(peer))
+  const ordered = [...ranked, ...unknown].flatMap(peer => {
+    const member = state.members.get(peer)
+    return member !== undefined && members.includes(member) ? [member] : []
+  })
+  return [...ordered.filter(isGood), ...ordered.filter(member => !isGood(member))]
+}
+
+function countOn(members: readonly MemberState[], chunk: number): void {
+  for (const member of members) {
+    member.counted = withBit(member.counted, chunk)
+    member.mustConfirm = true
+  }
+}
+
+/** Returns true if a copy of the chunk on this member is certain, or to be expected soon. */
+function isExpected(member: MemberState, chunk: number): boolean {
+  if (hasBit(member.acknowledged, chunk)) return true
+  return isLive(member) && (hasBit(member.counted, chunk) || hasBit(member.asked, chunk))
+}
+
+/** Returns true if it makes no sense to ask this member for a chunk. */
+function has({ counted, asked, declined }: MemberState, chunk: number): boolean {
+  return hasBit(counted, chunk) || hasBit(asked, chunk) || hasBit(declined, chunk)
+}
+
+function noteLost(state: PutState, member: MemberState): void {
+  member.isLost = true
+  member.confirmed = NONE
+  member.counted = NONE
+  state.isShort = true
+}
+
+function noteLack(state: PutState, member: MemberState): void {
+  member.mustConfirm = true
+  member.tries++
+  if (member.tries >= LACKS_MAX) member.isRefusing = true
+  state.isShort = true
+}
+
+/** Lists the chunks in the order of the file instead of the order in which they were placed. */
+function reorder(state: PutState, order: readonly number[]): void {
+  const moved = (bits: Bits): Bits => {
+    let result: Bits = NONE
+    for (const [chunk, placed] of order.entries()) if (hasBit(bits, placed)) result = withBit(result, chunk)
+    return result
+  }
+  const ranks = new Uint8Array(order.length * RANK_BYTES)
+  for (const [chunk, placed] of order.entries()) ranks.set(rankOf(state, placed), chunk * RANK_BYTES)
+  state.ranks = ranks
+  state.chunkCount = order.length
+  for (const member of state.members.values())
+    for (const bits of ['asked', 'counted', 'declined', 'full', 'owed'] as const) member[bits] = moved(member[bits])
+  for (const block of state.blocks.values())
+    block.chunks = block.chunks.flatMap(placed => order.flatMap((from, chunk) => (from === placed ? [chunk] : [])))
+}

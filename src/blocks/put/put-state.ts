@@ -1,0 +1,277 @@
+import type { PeerId } from '../../format/peer-id.ts'
+import { Bitmap } from '../bitmap.ts'
+import type { KeepState } from '../protocol/store-messages.ts'
+import type { Ranking } from '../rank.ts'
+
+/**
+ * The state of a put, what happens to it, and what it asks for. The state is plain data, so that a put can be written
+ * down and taken up again. Bitmaps are kept as their bytes. Only the members' facts (`isReachable` and so on) are not
+ * worth keeping: whoever takes a put up tells it anew who is there.
+ */
+
+/** The bytes of a bitmap of chunks. */
+export type Bits = Uint8Array
+
+export interface PutRule {
+  self: PeerId
+  /** The number of copies wanted; `Infinity` for every member. */
+  replicas: number
+  /** The number of copies to wait for; `Infinity` for every member, undefined for the default. */
+  ack: number | undefined
+  /** False for a record without blocks. Every member that has the record then counts as a copy. */
+  hasBlocks: boolean
+}
+
+export interface PutState extends PutRule {
+  phase: 'placing' | 'confirming' | 'pushing' | 'over'
+  members: Map<PeerId, MemberState>
+  /** The blocks that some member was asked for and has not answered, and those that the put waits for. */
+  blocks: Map<string, BlockState>
+  chunkCount: number
+  /** The first `RANK_BYTES` of each chunk's digest, from which its rank is computed. */
+  ranks: Uint8Array
+  /** False for a file of one chunk: whoever keeps its chunk has confirmed its root. */
+  hasNodes: boolean
+  /** This member's own copy. It is checked once the record is durable, and restored once if it is not whole. */
+  own: 'unchecked' | 'restoring' | 'held' | 'lost'
+  /** True once the put has waited for members long enough. */
+  isLate: boolean
+  /** True if the debts of the chunks were computed from a view that has changed since. */
+  isDebtOld: boolean
+  /** True if a chunk may have lost a copy, or a member that could take one has come. */
+  isShort: boolean
+  /** True once the caller was told that the root is confirmed. */
+  isConfirmed: boolean
+}
+
+/** One member, as this put sees it. */
+export interface MemberState {
+  isReachable: boolean
+  /** It recently misbehaved or failed. It is asked only if there is nobody else. */
+  isAvoided: boolean
+  /** It shows no sign of life while it is waited for. Somebody else is asked, but its answer still counts. */
+  isSilent: boolean
+  /** It failed to answer this put. It is not asked again until it comes back. */
+  isLost: boolean
+  /** It said something that it would say again: that it takes no blocks or no such record. */
+  isRefusing: boolean
+  /** The number of blocks that it was asked for and has not answered. */
+  pending: number
+  /** The chunks that it was asked to keep and has not answered. */
+  asked: Bits
+  /** The chunks that it keeps, or is to keep, for this put. */
+  counted: Bits
+  /** The chunks that it could not take. `full` is the part for which it had no room. */
+  declined: Bits
+  full: Bits
+  /** The chunks that it owes by its rank. */
+  owed: Bits
+  /** The chunks that it last confirmed, and those that it is being asked to confirm. */
+  confirmed: Bits
+  confirming: Bits | null
+  mustConfirm: boolean
+  /** The chunks for which it acknowledged the record, and those for which the record is being pushed to it. */
+  acknowledged: Bits
+  pushing: Bits | null
+  mustPush: boolean
+  /** How often it was asked to confirm the root and to acknowledge the record since it was last forgiven. */
+  tries: number
+}
+
+/** A block on its way to its owners. */
+export interface BlockState {
+  key: string
+  /** All members that store blocks, in rank. The first `owing` of them owe it, less those without room. */
+  order: PeerId[]
+  owing: number
+  /** The chunks of the file that this block is. None for a manifest node. */
+  chunks: number[]
+  /** Those that said that they keep it, those that were asked and have not answered, and all that were ever asked. */
+  keptBy: PeerId[]
+  pending: PeerId[]
+  asked: PeerId[]
+  /** The number of members, besides this one, that are to have it. */
+  goal: number
+  /** The position in `order` of the next member that inherits from a full owner. */
+  heir: number
+  /** True once the put need not wait for it any more. */
+  isPlaced: boolean
+}
+
+/** A member's answer about one block. `failed` means that it gave none. */
+export type KeepAnswer = KeepState | 'failed'
+/** A member's answer to the push of the record. `refused` covers every verdict but the other two. */
+export type PushAnswer = 'ok' | 'lacking' | 'refused' | 'failed'
+
+export type PutEvent =
+  | { type: 'view'; ranking: Ranking }
+  /** A member can be asked, for the first time or again. */
+  | { type: 'joined'; peer: PeerId }
+  | { type: 'left'; peer: PeerId }
+  | { type: 'avoided'; peer: PeerId; is: boolean }
+  | { type: 'silent'; peer: PeerId; is: boolean }
+  /**
+   * A block is to be kept. `chunk` is its number in the file, null for a manifest node. `sameAs` is the number of an
+   * earlier chunk with the same bytes.
+   */
+  | { type: 'block'; key: string; digest: Uint8Array; chunk: number | null; sameAs?: number | undefined }
+  | { type: 'answer'; peer: PeerId; key: string; answer: KeepAnswer }
+  /**
+   * All blocks have been placed, and the root is to be confirmed. `order` lists the file's chunks by the numbers under
+   * which they were placed; without it, they were placed under their numbers in the file.
+   */
+  | { type: 'root'; hasNodes: boolean; order?: readonly number[] | undefined }
+  /** A member's answer to the question for the root; null if it gave none. */
+  | { type: 'confirmed'; peer: PeerId; lacking: Bits | null }
+  /** The record is durable here. */
+  | { type: 'record' }
+  | { type: 'pushed'; peer: PeerId; answer: PushAnswer }
+  | { type: 'own'; isHeld: boolean }
+  /** A moment has passed in which members may have become able to help. */
+  | { type: 'tick' }
+  | { type: 'late' }
+
+/** What a put asks its driver to do, or says. */
+export type PutAsk =
+  /** `inPlaceOf` is the member whose answer made this necessary. */
+  | { ask: 'keep'; peer: PeerId; key: string; inPlaceOf?: PeerId | undefined }
+  /** The put need not wait for this block any more. */
+  | { ask: 'placed'; key: string; keptBy: readonly PeerId[] }
+  /** Nobody will be asked for this block again. */
+  | { ask: 'drop'; key: string }
+  | { ask: 'confirm'; peer: PeerId; chunks: Bits }
+  /** Enough members have confirmed the root, or none is left that may: the record may be made. */
+  | { ask: 'link' }
+  | { ask: 'push'; peer: PeerId }
+  | { ask: 'check-own' }
+  | { ask: 'restore-own' }
+  | { ask: 'answer'; isYes: boolean }
+
+/** The number of bytes of a digest that decide its rank. */
+export const RANK_BYTES = 8
+const CHUNKS_FIRST = 16
+
+export function newPutState(rule: PutRule): PutState {
+  return {
+    ...rule,
+    phase: 'placing',
+    members: new Map(),
+    blocks: new Map(),
+    chunkCount: 0,
+    ranks: NONE,
+    hasNodes: false,
+    own: 'unchecked',
+    isLate: false,
+    isDebtOld: false,
+    isShort: true,
+    isConfirmed: false
+  }
+}
+
+/** Returns what is known of a member, and begins to know it. */
+export function memberOf(state: PutState, peer: PeerId): MemberState {
+  let member = state.members.get(peer)
+  if (member === undefined) {
+    member = newMember()
+    state.members.set(peer, member)
+  }
+  return member
+}
+
+function newMember(): MemberState {
+  return {
+    isReachable: false,
+    isAvoided: false,
+    isSilent: false,
+    isLost: false,
+    isRefusing: false,
+    pending: 0,
+    asked: NONE,
+    counted: NONE,
+    declined: NONE,
+    full: NONE,
+    owed: NONE,
+    confirmed: NONE,
+    confirming: null,
+    mustConfirm: false,
+    acknowledged: NONE,
+    pushing: null,
+    mustPush: false,
+    tries: 0
+  }
+}
+
+/** Returns true if a member can be asked at all. */
+export function isAskable({ isReachable, isLost, isRefusing }: MemberState): boolean {
+  return isReachable && !isLost && !isRefusing
+}
+
+/** Returns true if a member that was asked is expected to answer soon, so that nobody is asked in its place. */
+export function isLive(member: MemberState): boolean {
+  return isAskable(member) && !member.isSilent
+}
+
+/** Returns true for a member that is asked before all that are not good. */
+export function isGood(member: MemberState): boolean {
+  return isLive(member) && !member.isAvoided
+}
+
+/**
+ * Returns true if it is worth waiting for an answer of a member that was asked. A member that is merely silent may be
+ * busy. One that is silent and has failed before is not waited for.
+ */
+export function mayAnswer(member: MemberState): boolean {
+  return isAskable(member) && !(member.isSilent && member.isAvoided)
+}
+
+// A bitmap without bytes may be shared: setting a bit in it makes a new array.
+export const NONE: Bits = new Uint8Array(0)
+
+export function withBit(bits: Bits, chunk: number): Bits {
+  const bitmap = new Bitmap(bits)
+  bitmap.add(chunk)
+  return bitmap.bytes
+}
+
+export function withoutBit(bits: Bits, chunk: number): Bits {
+  new Bitmap(bits).delete(chunk)
+  return bits
+}
+
+export function hasBit(bits: Bits, chunk: number): boolean {
+  return (((bits[chunk >>> 3] ?? 0) >>> (chunk & 7)) & 1) === 1
+}
+
+export function isEmpty(bits: Bits): boolean {
+  return bits.every(byte => byte === 0)
+}
+
+export function and(a: Bits, b: Bits): Bits {
+  return a.map((byte, i) => byte & (b[i] ?? 0))
+}
+
+export function andNot(a: Bits, b: Bits): Bits {
+  return a.map((byte, i) => byte & ~(b[i] ?? 0))
+}
+
+export function or(a: Bits, b: Bits): Bits {
+  const [long, short] = a.byteLength >= b.byteLength ? [a, b] : [b, a]
+  return long.map((byte, i) => byte | (short[i] ?? 0))
+}
+
+/** Notes a chunk, and the beginning of its digest. */
+export function addRank(state: PutState, chunk: number, digest: Uint8Array): void {
+  const end = (chunk + 1) * RANK_BYTES
+  if (end > state.ranks.byteLength) {
+    const ranks = new Uint8Array(Math.max(end, state.ranks.byteLength * 2, CHUNKS_FIRST * RANK_BYTES))
+    ranks.set(state.ranks)
+    state.ranks = ranks
+  }
+  state.ranks.set(digest.subarray(0, RANK_BYTES), chunk * RANK_BYTES)
+  state.chunkCount = Math.max(state.chunkCount, chunk + 1)
+}
+
+/** Returns the beginning of a chunk's digest. */
+export function rankOf({ ranks }: PutState, chunk: number): Uint8Array {
+  return ranks.subarray(chunk * RANK_BYTES, (chunk + 1) * RANK_BYTES)
+}

@@ -1,0 +1,67 @@
+import type { BlockCid } from '../../format/cid.ts'
+import type { Statement } from '../../format/statement.ts'
+import type { Chance } from '../../util/chance.ts'
+import { PUT_NUMBER_BYTES } from '../constants.ts'
+import { type PutId, putIdOf } from '../hold/claims.ts'
+import { type AcknowledgementDeps, acknowledge, type PutOutcome } from './acknowledgement.ts'
+import type { KeptFile } from './kept-file.ts'
+import { restoreOwnCopy } from './own-copy.ts'
+import { Put, type PutDeps, type PutOptions } from './put.ts'
+import { PutsUnderWay } from './puts-under-way.ts'
+import { SmallPutNumbers } from './small-puts.ts'
+
+export interface PutsDeps extends PutDeps, Pick<AcknowledgementDeps, 'push' | 'announce' | 'hasAll'> {
+  chance: Chance
+  /** Returns a block's verified bytes, from this disk or another member. */
+  read: (cid: BlockCid) => Promise<Uint8Array>
+  /** Lets the claims of a put end soon, because this disk had no room for it. */
+  abandon: (putId: PutId) => void
+}
+
+/** Opens puts, knows which of them are under way, and pushes their records. */
+export class Puts {
+  readonly #deps: PutsDeps
+  readonly #underWay = new PutsUnderWay()
+  readonly #small: SmallPutNumbers
+
+  constructor(deps: PutsDeps) {
+    this.#deps = deps
+    this.#small = new SmallPutNumbers(deps.clock, deps.chance)
+  }
+
+  /** Begins to store a file. The caller must close the put. */
+  open(options: PutOptions): Put {
+    return this.#open(options, this.#deps.chance.bytes(PUT_NUMBER_BYTES), { isShared: false })
+  }
+
+  /** Begins to store a file of one small block. It shares its number with other small puts. */
+  openSmall(options: PutOptions): Put {
+    return this.#open(options, this.#small.next(), { isShared: true })
+  }
+
+  /** True while any put is under way. */
+  get hasAny(): boolean {
+    return this.#underWay.hasAny
+  }
+
+  isUnderWay(putId: PutId): boolean {
+    return this.#underWay.has(putId)
+  }
+
+  /** Pushes the record of a file until enough members have acknowledged it: see `acknowledge`. */
+  push(record: Statement<'entry'>, kept: KeptFile | null, options: PutOptions): Promise<PutOutcome> {
+    const deps: AcknowledgementDeps = {
+      ...this.#deps,
+      restoreOwn: (root, putId) => restoreOwnCopy(root, putId, this.#deps)
+    }
+    return acknowledge(deps, options, record, kept)
+  }
+
+  /** Small puts share a number, so none of them may end the claims of all. */
+  #open(options: PutOptions, number: Uint8Array, { isShared }: { isShared: boolean }): Put {
+    const { self, abandon } = this.#deps
+    const putId = putIdOf(self, number)
+    const onClose = this.#underWay.begin(putId, ({ hasNoRoom }) => hasNoRoom && !isShared && abandon(putId))
+    return new Put(this.#deps, { options, putNumber: number, putId, onClose })
+  }
+}

@@ -1,0 +1,134 @@
+import type { PeerId } from '../../format/peer-id.ts'
+import type { Clock } from '../../util/clock.ts'
+import { AVOID_MS, KEEP_SILENCE_MS, SILENCE_GAPS, SILENCE_MS } from '../constants.ts'
+
+interface PeerSigns {
+  /** The number of callers that wait for the peer, and the longest extra time that one of them grants it. */
+  waiting: number
+  extraMs: number
+  lastSignAtMs: number
+  /** The longest recent time between two signs of life while a caller waited. */
+  gapMs: number
+  /** True while the peer has pulled a block and given no answer since. */
+  isPulling: boolean
+  /** True once it has answered after it had pulled a block, so that `gapMs` says how long that takes. */
+  hasDelivered: boolean
+  silentSinceAtMs: number | undefined
+  cancel: (() => void) | undefined
+}
+
+/**
+ * Notices members that show no sign of life while a put waits for them: no answer, no pull. All puts share what one of
+ * them notices. A member behind a slow link is not silent: it pulls a block, and then nothing is heard of it until all
+ * of the block has arrived. So a member may be quiet for as long as it usually is between two signs, and some times
+ * longer; and as long as it likes (until the client gives it up) while it pulls its first block.
+ *
+ * A silent member may still answer. That only other members are asked in its place costs a surplus copy at worst.
+ */
+export class SilenceWatch {
+  readonly #clock: Clock
+  readonly #peers = new Map<PeerId, PeerSigns>()
+  readonly #listeners = new Set<() => void>()
+
+  constructor(clock: Clock) {
+    this.#clock = clock
+  }
+
+  /** Calls a listener whenever a member falls silent or is heard again. Returns the function that ends this. */
+  listen(listener: () => void): () => void {
+    this.#listeners.add(listener)
+    return () => this.#listeners.delete(listener)
+  }
+
+  /**
+   * Notes that a caller begins to wait for a peer, which may be quiet for `extraMs` longer than usual. The caller must
+   * call the returned function once, when the wait is over.
+   */
+  begin(peer: PeerId, extraMs = 0): () => void {
+    const signs = this.#of(peer)
+    signs.extraMs = Math.max(signs.extraMs, extraMs)
+    if (signs.waiting++ === 0) {
+      signs.lastSignAtMs = this.#clock.monotonic()
+      this.#watch(signs)
+    }
+    return () => {
+      if (--signs.waiting > 0) return
+      signs.extraMs = 0
+      signs.cancel?.()
+      signs.cancel = undefined
+    }
+  }
+
+  /** Notes an answer of a peer. */
+  noteAnswer(peer: PeerId): void {
+    const signs = this.#peers.get(peer)
+    if (signs === undefined) return
+    if (signs.isPulling) signs.hasDelivered = true
+    signs.isPulling = false
+    this.#noteSign(signs)
+  }
+
+  /** Notes that a peer pulls a block from us. */
+  notePull(peer: PeerId): void {
+    const signs = this.#peers.get(peer)
+    if (signs === undefined) return
+    signs.isPulling = true
+    this.#noteSign(signs)
+  }
+
+  /** Returns true for a peer that was silent when it was last waited for, unless that was long ago. */
+  isSilent(peer: PeerId): boolean {
+    const since = this.#peers.get(peer)?.silentSinceAtMs
+    return since !== undefined && this.#clock.monotonic() - since < AVOID_MS
+  }
+
+  #noteSign(signs: PeerSigns): void {
+    const nowMs = this.#clock.monotonic()
+    if (signs.silentSinceAtMs !== undefined) {
+      signs.silentSinceAtMs = undefined
+      this.#tell()
+    } else if (signs.waiting > 0) signs.gapMs = Math.max(nowMs - signs.lastSignAtMs, signs.gapMs * GAP_DECAY)
+    signs.lastSignAtMs = nowMs
+    if (signs.waiting > 0 && signs.cancel === undefined) this.#watch(signs)
+  }
+
+  #watch(signs: PeerSigns): void {
+    const quietMs = this.#clock.monotonic() - signs.lastSignAtMs
+    signs.cancel = this.#clock.after(allowedMs(signs) - quietMs, () => {
+      signs.cancel = undefined
+      if (this.#clock.monotonic() - signs.lastSignAtMs < allowedMs(signs)) return this.#watch(signs)
+      signs.silentSinceAtMs = this.#clock.monotonic()
+      this.#tell()
+    })
+  }
+
+  #tell(): void {
+    for (const listener of [...this.#listeners]) listener()
+  }
+
+  #of(peer: PeerId): PeerSigns {
+    let signs = this.#peers.get(peer)
+    if (signs === undefined) {
+      signs = {
+        waiting: 0,
+        extraMs: 0,
+        lastSignAtMs: 0,
+        gapMs: 0,
+        isPulling: false,
+        hasDelivered: false,
+        silentSinceAtMs: undefined,
+        cancel: undefined
+      }
+      this.#peers.set(peer, signs)
+    }
+    return signs
+  }
+}
+
+/** How much of the longest gap is left after each sign, so that one long gap is forgotten after some hundred signs. */
+const GAP_DECAY = 0.98
+
+function allowedMs({ isPulling, hasDelivered, gapMs, extraMs }: PeerSigns): number {
+  if (isPulling && !hasDelivered) return KEEP_SILENCE_MS
+  return Math.min(KEEP_SILENCE_MS, Math.max(SILENCE_MS, gapMs * SILENCE_GAPS) + extraMs)
+}

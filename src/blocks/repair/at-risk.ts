@@ -1,0 +1,165 @@
+import { type IndexDb, type IndexOp, indexKey } from '../../disk/index-db.ts'
+import { TABLES } from '../../disk/tables.ts'
+import { type BlockCid, blockKey, cidOfMultihash } from '../../format/cid.ts'
+import type { PeerId } from '../../format/peer-id.ts'
+import { decodeReplicas, encodeReplicas } from '../../format/replicas.ts'
+import type { View } from '../../members/view.ts'
+import { Backoff } from '../../util/backoff.ts'
+import { u32be } from '../../util/bytes.ts'
+import type { Clock } from '../../util/clock.ts'
+import { Limiter } from '../../util/limiter.ts'
+import { type ComponentLogger, type Logger, reasonOf } from '../../util/logger.ts'
+import { Worker } from '../../util/worker.ts'
+import { KEEP_CIDS_MAX, WALK_RETRY_MS, WALK_RETRY_MS_MAX } from '../constants.ts'
+import type { LocalBlocks } from '../hold/local-blocks.ts'
+import type { StoreClient } from '../protocol/store-client.ts'
+import { Ranking } from '../rank.ts'
+import type { RecordRef } from '../record-ref.ts'
+
+export interface AtRiskOptions {
+  self: PeerId
+  index: Pick<IndexDb, 'range' | 'has' | 'getMany' | 'batch'>
+  clock: Clock
+  logger: ComponentLogger
+  local: Pick<LocalBlocks, 'has'>
+  storeClient: Pick<StoreClient, 'hasBlocks'>
+  ranking: () => Ranking
+  /** Returns the members that may be asked now. */
+  admitted: () => PeerId[]
+  onError: (error: unknown) => void
+}
+
+/** A block of which the copy here may be the only one. */
+interface Risk {
+  cid: BlockCid
+  /** The number of copies that its record wants. */
+  replicas: number
+}
+
+/**
+ * Counts the blocks here of which no other copy is known any more: all other members that owed one are out, and since
+ * then no member that owes one now has confirmed it. When members have gone out, the walk of every record finds these
+ * blocks by rank alone. Then their new owners are asked, until each block is confirmed by one of them. The blocks are rows
+ * of the index. A block that no other member ever confirmed is not counted: it is owed, but it has not become worse.
+ */
+export class AtRisk {
+  readonly worker: Worker
+  readonly #options: AtRiskOptions
+  readonly #log: Logger
+  readonly #backoff = new Backoff({ minMs: WALK_RETRY_MS, maxMs: WALK_RETRY_MS_MAX })
+  /** Changes of the rows follow one another, so that each block is counted once. */
+  readonly #turns = new Limiter(1)
+  #count = 0
+  /** The ranking before members went out, and the members that went out; undefined if none did. */
+  #lost: { before: Ranking; out: ReadonlySet<PeerId> } | undefined
+
+  constructor(options: AtRiskOptions) {
+    const { clock, logger, onError } = options
+    this.#options = options
+    this.#log = logger.forComponent('dfs:blocks:repair')
+    this.worker = new Worker({
+      name: 'blocks at risk',
+      clock,
+      log: this.#log,
+      everyMs: () => (this.#count > 0 ? this.#backoff.nextMs() : Number.POSITIVE_INFINITY),
+      onError,
+      work: signal => this.#askAll(signal)
+    })
+  }
+
+  /** The number of blocks of which the copy here is the only one that is known. */
+  get blocks(): number {
+    return this.#count
+  }
+
+  async start(): Promise<void> {
+    for await (const _ of this.#options.index.range(indexKey(TABLES.atRisk))) this.#count++
+    this.worker.start()
+  }
+
+  /** Asks at once. Call it when a member has connected or the view has changed. */
+  retry(): void {
+    this.#backoff.reset()
+    if (this.#count > 0) this.worker.wake()
+  }
+
+  /** Notes between which views the walk of every record takes place that begins or goes on now. */
+  beginRound(before: View | undefined, now: View): void {
+    const isIn = new Set(now.members.filter(({ isOut }) => !isOut).map(({ peer }) => peer))
+    const out = (before?.members ?? []).filter(({ peer, isOut }) => !isOut && !isIn.has(peer)).map(({ peer }) => peer)
+    this.#lost =
+      before === undefined || out.length === 0 ? undefined : { before: new Ranking(before), out: new Set(out) }
+  }
+
+  /** Notes those blocks of a record, of which all are here, that have no other copy left. Part of the walk of all records. */
+  async noteHere(record: RecordRef, blocks: readonly BlockCid[]): Promise<void> {
+    const { index } = this.#options
+    const alone = blocks.filter(cid => this.#isAlone(cid, record.replicas))
+    // Its copies were never all confirmed, so they are still counted as owed.
+    if (alone.length === 0 || (await index.has(indexKey(TABLES.hints, record.id)))) return
+    await this.#turns.run(async () => {
+      const known = await index.getMany(alone.map(rowKey))
+      const fresh = new Map(alone.filter((_, i) => known[i] === undefined).map(cid => [blockKey(cid), cid]))
+      const value = u32be(encodeReplicas(record.replicas))
+      await index.batch([...fresh.values()].map((cid): IndexOp => ({ type: 'put', key: rowKey(cid), value })))
+      this.#count += fresh.size
+    })
+    this.worker.schedule()
+  }
+
+  #isAlone({ multihash }: BlockCid, replicas: number): boolean {
+    if (this.#lost === undefined) return false
+    const { before, out } = this.#lost
+    const others = before.owners(multihash.digest, replicas).filter(({ peer }) => peer !== this.#options.self)
+    return others.length > 0 && others.every(({ peer }) => out.has(peer))
+  }
+
+  async #askAll(signal: AbortSignal): Promise<void> {
+    const table = indexKey(TABLES.atRisk)
+    const before = this.#count
+    let risks: Risk[] = []
+    for await (const { key, value } of this.#options.index.range(table)) {
+      if (signal.aborted) return
+      const cid = cidOfMultihash(key.subarray(table.byteLength))
+      risks.push({ cid, replicas: decodeReplicas(Buffer.from(value).readUInt32BE()) })
+      if (risks.length < KEEP_CIDS_MAX) continue
+      await this.#ask(risks)
+      risks = []
+    }
+    if (risks.length > 0) await this.#ask(risks)
+    if (this.#count < before) this.#backoff.reset()
+    this.#log('blocks of which the only known copy is here: %d, before: %d', this.#count, before)
+  }
+
+  /** Asks the owners of some blocks, and forgets the blocks that one of them has. */
+  async #ask(risks: readonly Risk[]): Promise<void> {
+    const { self, index, ranking, admitted, storeClient, local } = this.#options
+    const safe = new Set<Risk>()
+    for (const risk of risks) if (!(await local.has(risk.cid))) safe.add(risk)
+    const order = ranking()
+    for (const peer of admitted()) {
+      if (peer === self) continue
+      const asked = risks.filter(
+        risk => !safe.has(risk) && order.isOwner(peer, risk.cid.multihash.digest, risk.replicas)
+      )
+      if (asked.length === 0) continue
+      try {
+        const has = await storeClient.hasBlocks(
+          peer,
+          asked.map(({ cid }) => cid)
+        )
+        for (const [i, risk] of asked.entries()) if (has[i] === true) safe.add(risk)
+      } catch (error) {
+        this.#log('%s did not say which blocks it has: %s', peer, reasonOf(error))
+      }
+    }
+    await this.#turns.run(async () => {
+      await index.batch([...safe].map(({ cid }): IndexOp => ({ type: 'del', key: rowKey(cid) })))
+      this.#count -= safe.size
+    })
+  }
+}
+
+function rowKey({ multihash }: BlockCid): Uint8Array {
+  return indexKey(TABLES.atRisk, multihash.bytes)
+}

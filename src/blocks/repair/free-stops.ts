@@ -1,0 +1,149 @@
+import { z } from 'zod'
+import { type IndexDb, type IndexOp, indexKey } from '../../disk/index-db.ts'
+import { TABLES } from '../../disk/tables.ts'
+import { decodeOwn, encodeCanonical } from '../../format/canonical.ts'
+import { type PeerId, peerIdOf, publicKeyOf } from '../../format/peer-id.ts'
+import type { Clock } from '../../util/clock.ts'
+import { STOP_MS_MAX, STOP_SPANS_MAX, STOP_WINDOW_MS } from '../constants.ts'
+
+export interface FreeStopsOptions {
+  index: Pick<IndexDb, 'range' | 'batch'>
+  clock: Pick<Clock, 'now'>
+}
+
+/** The incomplete records of one author: their number, and whether they stop this member from freeing blocks. */
+export interface IncompleteRecords {
+  author: PeerId
+  records: number
+  isStopping: boolean
+}
+
+/** A time during which an author's records stopped freeing. `untilMs` is undefined while they still do. */
+interface Span {
+  fromMs: number
+  untilMs: number | undefined
+}
+
+interface Author {
+  /** The number of its records of which a manifest node could not be obtained. */
+  records: number
+  /** When the latest of these records became incomplete. The older ones stop freeing for less long. */
+  latestMs: number
+  spans: Span[]
+}
+
+const rowSchema = z.array(z.tuple([z.number(), z.number()]))
+/** Stands for the end of a span that has not ended. */
+const OPEN = 0
+
+/**
+ * Decides for how long records whose manifest nodes cannot be obtained stop this member from freeing blocks. It is not
+ * known which blocks such a record needs, so at first nothing may be freed. But its author may have died with the only
+ * copy, or may do this on purpose. So one record stops freeing for `STOP_MS_MAX`, and all records of one author together
+ * for no more than that in any `STOP_WINDOW_MS`. These times are in the index, so that restarts do not begin them again.
+ */
+export class FreeStops {
+  readonly #options: FreeStopsOptions
+  #authors = new Map<PeerId, Author>()
+
+  constructor(options: FreeStopsOptions) {
+    this.#options = options
+  }
+
+  /** Reads for how long each author has already stopped freeing. */
+  async load(): Promise<void> {
+    const table = indexKey(TABLES.stops)
+    for await (const { key, value } of this.#options.index.range(table)) {
+      const spans = rowSchema.parse(decodeOwn(value)).map(([fromMs, untilMs]) => ({
+        fromMs,
+        untilMs: untilMs === OPEN ? undefined : untilMs
+      }))
+      this.#authors.set(peerIdOf(key.subarray(table.byteLength)), { records: 0, latestMs: 0, spans })
+    }
+  }
+
+  /** True while some record stops this member from freeing. */
+  get isStopping(): boolean {
+    const nowMs = this.#options.clock.now()
+    for (const author of this.#authors.values()) if (isStopping(author, nowMs)) return true
+    return false
+  }
+
+  /** The authors that have incomplete records here. */
+  get incomplete(): IncompleteRecords[] {
+    const nowMs = this.#options.clock.now()
+    return [...this.#authors]
+      .filter(([, { records }]) => records > 0)
+      .map(([author, facts]) => ({ author, records: facts.records, isStopping: isStopping(facts, nowMs) }))
+  }
+
+  /** Notes that a record of an author has become incomplete. It stops freeing at once. */
+  add(author: PeerId, sinceMs: number): void {
+    const facts = this.#of(author)
+    facts.records++
+    facts.latestMs = Math.max(facts.latestMs, sinceMs)
+  }
+
+  /** Notes that a record of an author is not incomplete any more. */
+  remove(author: PeerId): void {
+    const facts = this.#of(author)
+    facts.records = Math.max(0, facts.records - 1)
+    if (facts.records === 0) facts.latestMs = 0
+  }
+
+  /** Writes down the times that have begun or ended since the last call. */
+  async save(): Promise<void> {
+    const nowMs = Math.floor(this.#options.clock.now())
+    const ops: IndexOp[] = []
+    for (const [author, facts] of this.#authors) {
+      const key = indexKey(TABLES.stops, publicKeyOf(author))
+      const last = facts.spans.at(-1)
+      const isOpen = last !== undefined && last.untilMs === undefined
+      if (isStopping(facts, nowMs) !== isOpen) {
+        if (isOpen) last.untilMs = endOf(last, nowMs)
+        else facts.spans.push({ fromMs: nowMs, untilMs: undefined })
+        facts.spans = bounded(facts.spans, nowMs)
+        ops.push({ type: 'put', key, value: encodeSpans(facts.spans) })
+      } else if (facts.records === 0 && bounded(facts.spans, nowMs).length === 0) {
+        this.#authors.delete(author)
+        ops.push({ type: 'del', key })
+      }
+    }
+    await this.#options.index.batch(ops)
+  }
+
+  #of(author: PeerId): Author {
+    const facts = this.#authors.get(author) ?? { records: 0, latestMs: 0, spans: [] }
+    this.#authors.set(author, facts)
+    return facts
+  }
+}
+
+function isStopping({ records, latestMs, spans }: Author, nowMs: number): boolean {
+  return records > 0 && nowMs < latestMs + STOP_MS_MAX && stoppedMs(spans, nowMs) < STOP_MS_MAX
+}
+
+/** Returns for how long these spans have stopped freeing within the last `STOP_WINDOW_MS`. */
+function stoppedMs(spans: readonly Span[], nowMs: number): number {
+  const windowMs = nowMs - STOP_WINDOW_MS
+  return spans.reduce((sum, span) => sum + Math.max(0, endOf(span, nowMs) - Math.max(span.fromMs, windowMs)), 0)
+}
+
+// A span never lasts longer than its author may stop freeing, even if this member was switched off when that time ended.
+function endOf({ fromMs, untilMs }: Span, nowMs: number): number {
+  return untilMs ?? Math.min(Math.max(fromMs, nowMs), fromMs + STOP_MS_MAX)
+}
+
+/** Leaves out the spans that are over for long enough. If there are too many, two of them and the time between become one. */
+function bounded(spans: readonly Span[], nowMs: number): Span[] {
+  const kept = spans.filter(span => endOf(span, nowMs) > nowMs - STOP_WINDOW_MS)
+  while (kept.length > STOP_SPANS_MAX) {
+    const [first, second] = kept.splice(0, 2) as [Span, Span]
+    kept.unshift({ fromMs: first.fromMs, untilMs: second.untilMs })
+  }
+  return kept
+}
+
+function encodeSpans(spans: readonly Span[]): Uint8Array {
+  return encodeCanonical(spans.map(({ fromMs, untilMs }) => [Math.floor(fromMs), untilMs ?? OPEN]))
+}

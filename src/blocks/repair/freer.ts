@@ -1,0 +1,116 @@
+import type { BlockCid } from '../../format/cid.ts'
+import type { PeerId } from '../../format/peer-id.ts'
+import type { Clock } from '../../util/clock.ts'
+import { type ComponentLogger, type Logger, reasonOf } from '../../util/logger.ts'
+import { PLAN_MS } from '../constants.ts'
+import type { Claims } from '../hold/claims.ts'
+import type { Holds } from '../hold/holds.ts'
+import type { LocalBlocks } from '../hold/local-blocks.ts'
+import { ReferenceLookup, type Referrers, referrersKey } from '../hold/reference-lookup.ts'
+import { nameOf } from '../log-names.ts'
+import { type CopyPlan, provenBy } from './copy-plan.ts'
+
+/** The plan to free a block that nothing claims any more. */
+export interface UnclaimedPlan {
+  reason: 'unclaimed'
+  cid: BlockCid
+  /** Ends the claim that is over; left out for a block without claims. It runs under the block's lock. */
+  endClaim?: (() => Promise<void>) | undefined
+}
+
+/** What is to be freed, and why. It can be looked at before it is executed, once. */
+export type FreePlan = UnclaimedPlan | CopyPlan
+
+/** Why a block stays; undefined if it was freed. */
+export type Stays = string | undefined
+
+export interface FreerOptions {
+  self: PeerId
+  clock: Clock
+  logger: ComponentLogger
+  local: LocalBlocks
+  claims: Claims
+  holds: Holds
+  /** Notes that a chunk that records need is about to be evicted. */
+  markEvicted: (cid: BlockCid, referrers: Referrers) => Promise<void>
+  /** Returns false while it is not certain which blocks are needed. */
+  mayFree: () => boolean
+}
+
+/**
+ * The only way in which a block leaves this disk, whatever the reason. It executes a plan under the block's lock, which
+ * keeping, claiming and promising take too, and checks there that everything the plan relies on is still true. When in
+ * doubt, the block stays.
+ */
+export class Freer {
+  readonly #options: FreerOptions
+  readonly #log: Logger
+
+  constructor(options: FreerOptions) {
+    this.#options = options
+    this.#log = options.logger.forComponent('dfs:blocks:free')
+  }
+
+  /** Executes a plan. Returns the reason if the block stays. Throws the errors of the disk and of the index. */
+  async execute(plan: FreePlan): Promise<Stays> {
+    const stays = plan.reason === 'unclaimed' ? await this.#freeUnclaimed(plan) : await this.#freeCopy(plan)
+    if (stays === undefined) this.#log.trace('block %s was freed: %s', nameOf(plan.cid), plan.reason)
+    else this.#log.trace('block %s stays: %s', nameOf(plan.cid), stays)
+    return stays
+  }
+
+  // A promise does not count here: it was made for a record that needed the block here, and no record does any more.
+  #freeUnclaimed({ cid, endClaim }: UnclaimedPlan): Promise<Stays> {
+    return this.#free(cid, async () => {
+      await endClaim?.()
+      return (await this.#options.claims.isClaimed(cid.multihash.bytes)) ? 'something claims it' : undefined
+    })
+  }
+
+  async #freeCopy(plan: CopyPlan): Promise<Stays> {
+    const { cid, mustStay, proofs, wanted, referrers, reason } = plan
+    if (mustStay) return 'a put needs it, or too few other members hold it'
+    if (proofs.size < wanted) return 'too few members proved that they hold it'
+    const proven = await this.#proven(plan)
+    if (proven === undefined) return 'too few proofs are true'
+    // Before it is freed, so that no crash lets a walk miss that it is owed again.
+    if (reason === 'evict') await this.#options.markEvicted(cid, referrers)
+    return this.#free(cid, () => this.#changed(plan, proven))
+  }
+
+  /** Checks the proofs of a plan against the chunk itself, which is read once for all of them. */
+  async #proven(plan: CopyPlan): Promise<ReadonlyMap<PeerId, number> | undefined> {
+    const { local, self } = this.#options
+    try {
+      const bytes = await local.get(plan.cid)
+      return bytes === undefined ? undefined : provenBy(plan, self, bytes)
+    } catch (error) {
+      this.#log('could not read block %s to check its proofs: %s', nameOf(plan.cid), reasonOf(error))
+      return undefined
+    }
+  }
+
+  /** Returns the reason if the chunk must stay because something has changed since it was planned. */
+  async #changed({ cid, referrers, plannedAt }: CopyPlan, proven: ReadonlyMap<PeerId, number>): Promise<Stays> {
+    const { claims, holds, clock } = this.#options
+    // The wall clock also counts the time that the machine sleeps, and the monotonic clock cannot be set back.
+    const ageMs = Math.max(clock.now() - plannedAt.wallAtMs, clock.monotonic() - plannedAt.monotonicAtMs)
+    if (ageMs > PLAN_MS) return 'its plan is too old'
+    if (holds.isHeld(cid, proven)) return 'another member relies on it'
+    const current = await new ReferenceLookup(claims).of(cid.multihash.bytes)
+    if (current.isInPut) return 'a put needs it'
+    return referrersKey(current) === referrersKey(referrers) ? undefined : 'other records need it than before'
+  }
+
+  async #free(cid: BlockCid, check: () => Promise<Stays>): Promise<Stays> {
+    let stays: Stays = 'it is not here'
+    const isFreed = await this.#options.local.free(cid, async () => {
+      const reason = this.#options.mayFree() ? await check() : UNCERTAIN
+      if (reason !== undefined) stays = reason
+      return reason === undefined
+    })
+    return isFreed ? undefined : stays
+  }
+}
+
+const UNCERTAIN = 'it is not certain which blocks are needed'

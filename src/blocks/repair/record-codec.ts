@@ -1,0 +1,42 @@
+import { LRUCache } from 'lru-cache'
+import { z } from 'zod'
+import { decodeCid } from '../../format/cid.ts'
+import { type PeerId, peerIdOf, publicKeyOf } from '../../format/peer-id.ts'
+import { decodeReplicas, encodeReplicas } from '../../format/replicas.ts'
+import type { RecordRef } from '../record-ref.ts'
+
+/** The fields by which a row of the index says which record it is about. Its id is in the key. */
+export const recordFields = {
+  root: z.instanceof(Uint8Array),
+  replicas: z.number(),
+  author: z.instanceof(Uint8Array)
+}
+
+export interface RecordFields {
+  root: Uint8Array
+  replicas: number
+  author: Uint8Array
+}
+
+export function fieldsOfRecord({ root, replicas, author }: RecordRef): RecordFields {
+  return { root: root.bytes, replicas: encodeReplicas(replicas), author: keyOf(author) }
+}
+
+export function recordOfFields(id: Uint8Array, { root, replicas, author }: RecordFields, nodeCodec: number): RecordRef {
+  return {
+    id,
+    root: decodeCid(root, [nodeCodec]),
+    replicas: decodeReplicas(replicas),
+    author: peerIdOf(author)
+  }
+}
+
+/** A peer id is decoded for each new record, and most records are by a few authors. */
+const AUTHORS_MAX = 1_024
+const keys = new LRUCache<PeerId, Uint8Array>({ max: AUTHORS_MAX })
+
+function keyOf(author: PeerId): Uint8Array {
+  const key = keys.get(author) ?? publicKeyOf(author)
+  keys.set(author, key)
+  return key
+}

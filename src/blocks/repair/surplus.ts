@@ -1,0 +1,104 @@
+import { z } from 'zod'
+import { type IndexDb, type IndexOp, indexKey } from '../../disk/index-db.ts'
+import { TABLES } from '../../disk/tables.ts'
+import { decodeOwn, encodeCanonical } from '../../format/canonical.ts'
+import type { NodeCodec } from '../../format/manifest.ts'
+import type { Clock } from '../../util/clock.ts'
+import { isAbort } from '../../util/errors.ts'
+import { type ComponentLogger, type Logger, reasonOf } from '../../util/logger.ts'
+import { Worker } from '../../util/worker.ts'
+import { SURPLUS_AGAIN_MS, SURPLUS_LOOK_MS, SURPLUS_MS } from '../constants.ts'
+import { isOutOfReach } from '../errors.ts'
+import { nameOfId } from '../log-names.ts'
+import type { RecordRef } from '../record-ref.ts'
+import type { CopyFreer } from './copy-freer.ts'
+import type { FreeGuard } from './free-guard.ts'
+import { Pace } from './pace.ts'
+import { fieldsOfRecord, recordFields, recordOfFields } from './record-codec.ts'
+
+export interface SurplusOptions {
+  index: Pick<IndexDb, 'range' | 'has' | 'batch'>
+  clock: Clock
+  logger: ComponentLogger
+  codec: NodeCodec
+  copyFreer: Pick<CopyFreer, 'free'>
+  guard: Pick<FreeGuard, 'mayFreeCopies'>
+  /** Returns true while this member is full. */
+  isFull: () => boolean
+  /** Returns true while this member works for somebody who waits. */
+  isBusy: () => boolean
+  onError: (error: unknown) => void
+}
+
+const rowSchema = z.object({ ...recordFields, due: z.number() })
+
+/**
+ * Frees chunks here that this member does not owe, such as those of its own puts, once the members that owe them prove
+ * their copies: after `SURPLUS_MS`, or at once while this member is full. A walk says which records have such chunks
+ * here; they are rows of the index.
+ */
+export class Surplus {
+  readonly worker: Worker
+  readonly #options: SurplusOptions
+  readonly #log: Logger
+  readonly #pace: Pace
+
+  constructor(options: SurplusOptions) {
+    const { clock, logger, onError } = options
+    this.#options = options
+    this.#log = logger.forComponent('dfs:blocks:free')
+    this.#pace = new Pace(options)
+    this.worker = new Worker({
+      name: 'surplus',
+      clock,
+      log: this.#log,
+      everyMs: SURPLUS_LOOK_MS,
+      onError,
+      work: signal => this.#look(signal)
+    })
+  }
+
+  /** Returns the index changes that note, after a walk, whether a record has chunks here that are not owed. */
+  async noteOps(record: RecordRef, hasSurplus: boolean): Promise<IndexOp[]> {
+    const { index, clock } = this.#options
+    const key = rowKey(record)
+    const isNoted = await index.has(key)
+    if (isNoted === hasSurplus) return []
+    return [hasSurplus ? putOp(record, clock.now() + SURPLUS_MS) : { type: 'del', key }]
+  }
+
+  async #look(signal: AbortSignal): Promise<void> {
+    const { index, clock, codec, guard, isFull } = this.#options
+    const table = indexKey(TABLES.surplus)
+    for await (const { key, value } of index.range(table)) {
+      if (signal.aborted || !guard.mayFreeCopies) return
+      const { due, ...fields } = rowSchema.parse(decodeOwn(value))
+      if (due > clock.now() && !isFull()) continue
+      const record = recordOfFields(key.subarray(table.byteLength), fields, codec.code)
+      await this.#pace.run(() => this.#free(record, signal), signal)
+    }
+  }
+
+  /** Returns true, since nearly all of the time is spent waiting for other members. */
+  async #free(record: RecordRef, signal: AbortSignal): Promise<boolean> {
+    const { index, clock, copyFreer } = this.#options
+    let isDone = false
+    try {
+      isDone = (await copyFreer.free(record, 'surplus', signal)).left.blocks === 0
+    } catch (error) {
+      if (isAbort(error) || !isOutOfReach(error)) throw error
+      this.#log('record %s: could not look for surplus chunks: %s', nameOfId(record.id), reasonOf(error))
+    }
+    await index.batch([isDone ? { type: 'del', key: rowKey(record) } : putOp(record, clock.now() + SURPLUS_AGAIN_MS)])
+    return true
+  }
+}
+
+function putOp(record: RecordRef, dueAtMs: number): IndexOp {
+  const value = encodeCanonical({ ...fieldsOfRecord(record), due: Math.floor(dueAtMs) })
+  return { type: 'put', key: rowKey(record), value }
+}
+
+function rowKey({ id }: Pick<RecordRef, 'id'>): Uint8Array {
+  return indexKey(TABLES.surplus, id)
+}

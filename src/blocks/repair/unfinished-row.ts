@@ -1,0 +1,67 @@
+import { z } from 'zod'
+import { decodeOwn, encodeCanonical } from '../../format/canonical.ts'
+import type { RecordRef } from '../record-ref.ts'
+import { fieldsOfRecord, recordFields, recordOfFields } from './record-codec.ts'
+
+/** What is still to be done for a record. A record without such a row has everything here that it needs here. */
+export interface Unfinished {
+  /**
+   * The wall-clock time from which the record is to be walked; `Infinity` if only `lacking` calls for a walk. It is 0
+   * until the first walk has reached the end of the manifest: until then, blocks here may lack a reference.
+   */
+  dueAtMs: number
+  /** The first chunk that may be missing. All chunks before it are done, and another walk begins here. */
+  position: number
+  /** What the last walk could not bring here; undefined if nothing was missing. */
+  lacking: Lacking | undefined
+}
+
+export interface Lacking {
+  /** The wall-clock time since which blocks of this kind are missing: manifest nodes if any are, otherwise chunks. */
+  sinceMs: number
+  chunks: number
+  /** The number of manifest nodes that could not be obtained. It is not known which blocks are below them. */
+  nodes: number
+}
+
+/** A record that has not been walked yet. */
+export const NEW: Unfinished = { dueAtMs: 0, position: 0, lacking: undefined }
+
+/** Returns true for a record of which blocks may be here that nothing refers to yet. */
+export function isNew({ dueAtMs }: Unfinished): boolean {
+  return dueAtMs === 0
+}
+
+const natural = z.number().int().nonnegative()
+const rowSchema = z.object({
+  ...recordFields,
+  due: natural.optional(),
+  position: natural.default(0),
+  since: natural.optional(),
+  lacking: z.tuple([natural, natural]).optional()
+})
+
+export function encodeUnfinished(record: RecordRef, { dueAtMs, position, lacking }: Unfinished): Uint8Array {
+  return encodeCanonical({
+    ...fieldsOfRecord(record),
+    ...(Number.isFinite(dueAtMs) ? { due: Math.floor(dueAtMs) } : {}),
+    ...(position > 0 ? { position } : {}),
+    ...(lacking === undefined ? {} : { since: Math.floor(lacking.sinceMs), lacking: [lacking.chunks, lacking.nodes] })
+  })
+}
+
+export function decodeUnfinished(
+  id: Uint8Array,
+  value: Uint8Array,
+  nodeCodec: number
+): { record: RecordRef; unfinished: Unfinished } {
+  const { due, position, since = 0, lacking, ...fields } = rowSchema.parse(decodeOwn(value))
+  return {
+    record: recordOfFields(id, fields, nodeCodec),
+    unfinished: {
+      dueAtMs: due ?? Number.POSITIVE_INFINITY,
+      position,
+      lacking: lacking === undefined ? undefined : { sinceMs: since, chunks: lacking[0], nodes: lacking[1] }
+    }
+  }
+}

@@ -1,0 +1,260 @@
+import { ENTRY_ID_BYTES, type EntryBody, type EntryRecord } from '../../format/entry.ts'
+import type { Path } from '../../format/path.ts'
+import { equalBytes } from '../../util/bytes.ts'
+import { pushAll } from '../../util/push-all.ts'
+import type { Content, Placement } from '../author.ts'
+import type { Records } from '../change.ts'
+import { ChangedError, NotADirectoryError } from '../errors.ts'
+import type { Shown } from '../heads.ts'
+import type { EntryRow } from '../rows/entry-row.ts'
+import { rootNode } from '../tree.ts'
+import type { DirectoryNode, FileNode, TreeNode } from '../tree-node.ts'
+import type { ChangeContext } from './context.ts'
+import { DIRECTORY_MOVES, entryLock, nameLock } from './locks.ts'
+
+/**
+ * The number of times that a change is planned. The first time finds its locks. It takes further ones only if what is
+ * at its paths has changed meanwhile.
+ */
+const ATTEMPTS_MAX = 16
+
+/** An entry as it is now. What is signed about it covers the heads of this row, and no others. */
+export interface FoundEntry {
+  id: Uint8Array
+  row: EntryRow
+  shown: Shown
+}
+
+/** A directory to put something into. */
+export interface Parent {
+  id: Uint8Array
+  /** The directory as it is in the tree; undefined if it is one of those that this change makes. */
+  node: DirectoryNode | undefined
+}
+
+export interface Outcome<T> {
+  /** What the plan returned. */
+  value: T
+  /** The records that were appended. */
+  records: Records
+}
+
+/**
+ * Runs one change of the tree. `plan` reads through the transaction, checks what it finds, and says what to sign; it has
+ * no other effect, because it may run several times. All that it said is then signed and appended as one.
+ *
+ * Promises, for changes of this member that run at the same time, and for records that arrive from others meanwhile:
+ *
+ * - A change acts on, and fails because of, only what it read while it held the locks of it: those of the last name of
+ *   each path, and of each entry that it signs a record about. A plan that has read anything else is run again, from the
+ *   names, with the locks that were missing. So ids and names cross the taking of a lock, and nothing that was read does.
+ * - A record covers exactly the heads of the row that the checks looked at, because it is signed from that row, which is
+ *   read once. A record that arrives after this is not covered: it stays a head, and shows as a conflict if its content
+ *   differs.
+ * - Two changes of this member never sign about one entry, or give the same name of one directory away, at the same time.
+ *   The outcome is that of one after the other.
+ * - A plan appends all of its records or none. The signal ends it only before it is planned.
+ *
+ * The directories on the way to a name are not locked. A file is put into the directory that was at its path when the
+ * lock of the name was held; if that directory is moved or deleted meanwhile, the file moves along with it, or the
+ * directory shows again. This is what happens if the put comes first.
+ */
+export async function transact<T>(
+  context: ChangeContext,
+  plan: (tx: Transaction) => Promise<T>,
+  signal?: AbortSignal
+): Promise<Outcome<T>> {
+  const keys = new Set<string>()
+  for (let count = 1; count <= ATTEMPTS_MAX; count++) {
+    signal?.throwIfAborted()
+    const tx = new Transaction(context, new Set(keys))
+    const outcome = await context.locks.hold(keys, () => tx.run(plan))
+    if (outcome !== undefined) return outcome
+    for (const key of tx.wanted) keys.add(key)
+    context.log.trace('attempt %d of a change needs other locks', count)
+  }
+  throw new ChangedError('what is at this path keeps changing: try again')
+}
+
+/** One attempt of a change. See `transact`. */
+export class Transaction {
+  readonly #context: ChangeContext
+  readonly #held: ReadonlySet<string>
+  /** The locks of all that was read. */
+  readonly wanted = new Set<string>()
+  /** True if one thing changed between two reads that belong together. */
+  #isTorn = false
+  readonly #signings: Array<() => Records> = []
+
+  constructor(context: ChangeContext, held: ReadonlySet<string>) {
+    this.#context = context
+    this.#held = held
+  }
+
+  /** Plans, signs and appends. Returns undefined if the plan has read something whose lock it does not hold. */
+  async run<T>(plan: (tx: Transaction) => Promise<T>): Promise<Outcome<T> | undefined> {
+    try {
+      const value = await plan(this)
+      if (!this.#isFinal) return undefined
+      const records: Records = []
+      for (const sign of this.#signings) pushAll(records, sign())
+      return { value, records: await this.#context.append(records) }
+    } catch (error) {
+      if (!this.#isFinal) return undefined
+      throw error
+    }
+  }
+
+  /** Allows one move of a directory at a time, because two that are moved into each other would make a cycle. */
+  lockDirectoryMoves(): void {
+    this.wanted.add(DIRECTORY_MOVES)
+  }
+
+  /**
+   * Returns the node at a path, and the directory that shows it; undefined if there is none. Throws a
+   * `NotADirectoryError` if a file is on the way.
+   */
+  async resolve(path: Path): Promise<{ node: TreeNode; parent: DirectoryNode } | undefined> {
+    let parent = rootNode()
+    for (const name of path.slice(0, -1)) {
+      const child = await this.#context.tree.child(parent, name)
+      if (child?.kind === 'directory') {
+        parent = child
+        continue
+      }
+      this.#wantName(parent, name)
+      if (child === undefined) return undefined
+      throw new NotADirectoryError('a part of this path is a file, not a directory')
+    }
+    const name = path.at(-1)
+    const node = name === undefined ? rootNode() : await this.child(parent, name)
+    return node === undefined ? undefined : { node, parent }
+  }
+
+  /** Returns the node that a directory shows under a name, or undefined. A directory that is being made has none. */
+  async child(parent: DirectoryNode | undefined, name: string): Promise<TreeNode | undefined> {
+    if (parent === undefined) return undefined
+    this.#wantName(parent, name)
+    const node = await this.#context.tree.child(parent, name)
+    // The row of the entry was read after that of its name, and may place the entry elsewhere.
+    if (node?.kind === 'file' && !(node.path.at(-1) === name && isShownIn(parent, node))) throw this.#torn()
+    return node
+  }
+
+  /** Returns an entry by its id; undefined if no record of it counts. */
+  async entry(id: Uint8Array): Promise<FoundEntry | undefined> {
+    this.wanted.add(entryLock(id))
+    const found = await this.#context.tree.entry(id)
+    return found === undefined ? undefined : { id, ...found }
+  }
+
+  /** Returns the entries of a directory node. If one of them is no longer in `parent`, the plan is run again. */
+  async entriesOf(node: DirectoryNode, parent: DirectoryNode): Promise<FoundEntry[]> {
+    const entries: FoundEntry[] = []
+    for (const id of node.ids) {
+      const found = await this.entry(id)
+      if (found === undefined || !(node.isConflict || isIn(parent, found))) throw this.#torn()
+      entries.push(found)
+    }
+    return entries
+  }
+
+  /** Returns those of the files that `parent` still has, such as the rivals of a node that it has shown. */
+  async filesIn(parent: DirectoryNode, ids: readonly Uint8Array[]): Promise<FoundEntry[]> {
+    const files: FoundEntry[] = []
+    for (const id of ids) {
+      const found = await this.entry(id)
+      if (found !== undefined && !found.shown.isDeleted && isIn(parent, found)) files.push(found)
+    }
+    return files
+  }
+
+  /**
+   * Returns the directory at a path. Those that are missing are made, with the rest of the change. Throws a
+   * `NotADirectoryError` if a file is in the way.
+   */
+  async parent(path: Path, replicas: number): Promise<Parent> {
+    let node = rootNode()
+    for (const [depth, name] of path.entries()) {
+      const child = await this.#context.tree.child(node, name)
+      if (child?.kind === 'directory') {
+        node = child
+        continue
+      }
+      this.#wantName(node, name)
+      if (child !== undefined) throw new NotADirectoryError('a file is where a directory should be')
+      return { id: this.#makeDirectories(node, path.slice(depth), replicas), node: undefined }
+    }
+    return { id: node.ids[0] as Uint8Array, node }
+  }
+
+  /** Signs the first record of an entry that continues another one, and returns its id. */
+  continueAs(body: EntryBody, carried: EntryRecord, at: Placement): Uint8Array {
+    const id = this.#newId()
+    this.#signings.push(() => [this.#context.author.create(id, { ...body, ...at }, carried)])
+    return id
+  }
+
+  createFile(at: Placement, content: Content, replicas: number): void {
+    const id = this.#newId()
+    this.#signings.push(() => [this.#context.author.createFile(id, at, content, replicas)])
+  }
+
+  /** Signs with `sign` about an entry that this transaction has found. */
+  change({ id }: Pick<FoundEntry, 'id'>, sign: () => Records): void {
+    this.wanted.add(entryLock(id))
+    this.#signings.push(sign)
+  }
+
+  /** Deletes some heads of an entry; by default all, so that the entry is deleted. */
+  async remove(found: FoundEntry, covered: readonly EntryRecord[] = found.row.state.heads): Promise<void> {
+    const { author, bodies } = this.#context
+    const body = found.row.kind === 'directory' ? await bodies.open(found.shown.place) : undefined
+    this.change(found, () => author.delete(found.row.state, covered, body))
+  }
+
+  get #isFinal(): boolean {
+    if (this.#isTorn) return false
+    for (const key of this.wanted) if (!this.#held.has(key)) return false
+    return true
+  }
+
+  #torn(): ChangedError {
+    this.#isTorn = true
+    return new ChangedError('what is at this path has changed')
+  }
+
+  #wantName(parent: DirectoryNode, name: string): void {
+    for (const id of parent.ids) this.wanted.add(nameLock(id, name))
+  }
+
+  /** Makes the directories of `path` below `base`, each in the one before it. Returns the id of the last. */
+  #makeDirectories(base: DirectoryNode, path: Path, replicas: number): Uint8Array {
+    const { author, clock } = this.#context
+    let parent = base.ids[0] as Uint8Array
+    for (const name of path) {
+      const [id, at] = [this.#newId(), { parent, name }]
+      this.#signings.push(() => [author.createDirectory(id, at, Math.floor(clock.now()), replicas)])
+      parent = id
+    }
+    return parent
+  }
+
+  #newId(): Uint8Array {
+    return this.#context.chance.bytes(ENTRY_ID_BYTES)
+  }
+}
+
+/** Returns what a node says about its entry. */
+export function foundIn({ id, row, shown }: FileNode): FoundEntry {
+  return { id, row, shown }
+}
+
+function isIn({ ids }: DirectoryNode, { row }: Pick<FoundEntry, 'row'>): boolean {
+  return ids.some(id => equalBytes(id, row.parent))
+}
+
+/** What no directory shows is shown at `/` as a conflict, wherever its record places it. */
+function isShownIn(parent: DirectoryNode, node: FileNode): boolean {
+  return isIn(parent, node) || (parent.path.length === 0 && node.isConflict)
+}

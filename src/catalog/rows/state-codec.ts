@@ -1,0 +1,59 @@
+import { decodeOwn, encodeCanonical } from '../../format/canonical.ts'
+import { decodeStamp, encodeStamp, type Seen, seenKey } from '../../format/entry.ts'
+import { compareStamps, type Stamp } from '../../format/stamp.ts'
+import { type EntryState, stampKey } from '../heads.ts'
+import { decodeHead, decodeSeen, encodeHead, encodeSeen, type HeadFields, type StampFields } from './head-codec.ts'
+
+/** The fields of the map that `SPEC.md` describes. */
+interface StateFields {
+  b: StampFields[]
+  d: StampFields[]
+  h: HeadFields[]
+  o: number
+  w: number
+  u: number
+}
+
+/**
+ * Encodes the state of an entry for its row. The row holds only the part of the past that decides which heads are
+ * deleted. There is no bound on how much the records of an entry have seen, so the rest is in rows of the table `seen`.
+ */
+export function encodeState(state: EntryState): Uint8Array {
+  const fields: StateFields = {
+    b: deletedPastOfHeads(state).map(encodeSeen),
+    d: deleteStampsOfHeads(state).map(encodeStamp),
+    h: state.heads.map(encodeHead),
+    o: state.older,
+    w: state.writes,
+    u: state.waiting
+  }
+  return encodeCanonical(fields)
+}
+
+export function decodeState(entry: Uint8Array, bytes: Uint8Array): EntryState {
+  const row = decodeOwn(bytes) as StateFields
+  const deletedPast = row.b.map(decodeSeen)
+  return {
+    covered: new Map(),
+    deletedPast: new Map(deletedPast.map(seen => [seenKey(seen.author, seen.incarnation), seen])),
+    deleteStamps: new Set(row.d.map(stamp => stampKey(decodeStamp(stamp)))),
+    heads: row.h.map(fields => decodeHead(entry, fields)),
+    older: row.o,
+    writes: row.w,
+    waiting: row.u
+  }
+}
+
+/** Returns what some delete has seen of the authors and incarnations that wrote the contents of the heads. */
+function deletedPastOfHeads({ heads, deletedPast }: EntryState): Seen[] {
+  if (deletedPast.size === 0) return []
+  const wrote = new Set(heads.map(({ written }) => seenKey(written.author, written.incarnation)))
+  return [...wrote].flatMap(key => deletedPast.get(key) ?? [])
+}
+
+/** Returns the stamps that heads name as their `written` although a delete has them. */
+function deleteStampsOfHeads({ heads, deleteStamps }: EntryState): Stamp[] {
+  if (deleteStamps.size === 0) return []
+  const carried = heads.filter(({ op, written }) => op === 'put' && deleteStamps.has(stampKey(written)))
+  return [...new Map(carried.map(({ written }) => [stampKey(written), written])).values()].sort(compareStamps)
+}

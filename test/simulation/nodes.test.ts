@@ -1,0 +1,45 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { runSeed } from './whole/schedule.ts'
+
+const SEEDS = process.env['DFS_LONG'] === '1' ? 1_000 : 24
+/** Seeds that once found a fault, and run each time. */
+const PAST_SEEDS: readonly number[] = []
+const MINUTE = 60_000
+const only = process.env['DFS_SEED']
+
+/** Runs some seeds one after another, and says how each that fails is run alone. */
+async function runAll(seeds: readonly number[]): Promise<string[]> {
+  const failures: string[] = []
+  const rejections: unknown[] = []
+  const onRejection = (reason: unknown): void => {
+    rejections.push(reason)
+  }
+  process.on('unhandledRejection', onRejection)
+  try {
+    for (const seed of seeds) {
+      const { world, fault } = await runSeed({ seed })
+      const [rejection] = rejections.splice(0)
+      const found = fault ?? rejection
+      if (found === undefined) continue
+      const why = found instanceof Error ? (found.stack ?? found.message) : String(found)
+      failures.push(`seed ${seed} (DFS_SEED=${seed} runs it alone): ${why}\n${world.trace.join('\n')}`)
+    }
+  } finally {
+    process.off('unhandledRejection', onRejection)
+  }
+  return failures
+}
+
+test(`whole nodes, ${SEEDS} seeds: no acknowledged file is lost, no yes is false, and every node starts`, {
+  timeout: 60 * MINUTE
+}, async () => {
+  const seeds = only === undefined ? Array.from({ length: SEEDS }, (_, i) => i + 1) : [Number(only)]
+  const failures = await runAll([...new Set([...PAST_SEEDS, ...seeds])])
+  assert.equal(failures.length, 0, failures.join('\n\n'))
+})
+
+test('a seed runs the same way each time', { skip: only !== undefined }, async () => {
+  const [first, second] = [await runSeed({ seed: 7 }), await runSeed({ seed: 7 })]
+  assert.equal(second.hash, first.hash)
+})

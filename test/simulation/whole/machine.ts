@@ -1,0 +1,174 @@
+import type { NodeEvent, NodeOptions } from '../../../src/api.ts'
+import { openFormat } from '../../../src/disk/data-directory.ts'
+import type { Secrets } from '../../../src/disk/keystore.ts'
+import { Reserve } from '../../../src/disk/reserve.ts'
+import { privateKey, rawPublicKey } from '../../../src/format/network-key.ts'
+import { type PeerId, peerIdOf } from '../../../src/format/peer-id.ts'
+import { secretsOf } from '../../../src/node/identity.ts'
+import { Node } from '../../../src/node/node.ts'
+import type { Platform } from '../../../src/node/platform.ts'
+import { type Stack, startStack } from '../../../src/node/stack.ts'
+import type { ComponentLogger } from '../../../src/util/logger.ts'
+import { seededChance } from '../../fixtures/seeded-chance.ts'
+import { SimDatabase } from './sim-database.ts'
+import { SimDisk, SimFiles } from './sim-files.ts'
+import { SimHost, type SimNetwork } from './sim-network.ts'
+import { SimProcess, type SimTime } from './sim-time.ts'
+
+export interface MachineInit {
+  name: string
+  seed: number
+  time: SimTime
+  network: SimNetwork
+  networkKey: Uint8Array
+  /** The names of all machines. */
+  names: readonly string[]
+  options?: Partial<NodeOptions>
+  logger: ComponentLogger
+  onEvent: (machine: Machine, event: NodeEvent) => void
+}
+
+/** A machine with a disk, on which a node runs, or has run. */
+export class Machine {
+  readonly name: string
+  readonly disk: SimDisk
+  /** Is never started again. */
+  isDestroyed = false
+  /** How far the wall clock of this machine is off. */
+  skewMs = 0
+  starts = 0
+  process: SimProcess
+  node: Node | undefined
+  stack: Stack | undefined
+  secrets: Secrets | undefined
+  peerId: PeerId = ''
+  #hosts: SimHost[] = []
+  readonly #init: MachineInit
+
+  constructor(init: MachineInit) {
+    this.#init = init
+    this.name = init.name
+    this.disk = new SimDisk(seededChance(init.seed ^ 0x51f15e))
+    this.process = new SimProcess(init.time)
+    this.process.kill()
+  }
+
+  get address(): string {
+    return `/memory/${this.name}`
+  }
+
+  get isUp(): boolean {
+    return this.node !== undefined && !this.process.isDead
+  }
+
+  get host(): SimHost | undefined {
+    return this.#hosts.at(-1)
+  }
+
+  /** Starts a node on this disk, as `createNode` does on a data directory that it has locked. */
+  async start(): Promise<void> {
+    const { time, network, names, networkKey, logger, seed } = this.#init
+    this.starts++
+    this.endLinks()
+    const process = new SimProcess(time)
+    process.skewMs = this.skewMs
+    this.process = process
+    const chance = seededChance(seed + 7_919 * this.starts)
+    const files = new SimFiles(this.disk, process)
+    const bootstrap = names.filter(name => name !== this.name).map(name => `/memory/${name}`)
+    const options: NodeOptions = {
+      dataDir: this.name,
+      name: this.name,
+      networkKey,
+      bootstrap,
+      clock: process,
+      chance,
+      ...this.#init.options
+    }
+    const { storeId, isNew } = await openFormat(files, chance, logger)
+    const secrets = await secretsOf(options, files)
+    this.secrets = secrets
+    const onEvent = (event: NodeEvent): void => this.#init.onEvent(this, event)
+    const reserve = new Reserve({ files, chance, logger })
+    const platform: Platform = {
+      database: () =>
+        new SimDatabase({
+          rows: this.disk.rows,
+          operation: (name, bytes) => this.disk.operation(process, name, bytes)
+        }).asDatabase,
+      host: async ({ secrets: { device } }) => {
+        const host = new SimHost(network, this.address, peerIdOf(rawPublicKey(privateKey('ed25519', device))), process)
+        this.#hosts.push(host)
+        return host
+      }
+    }
+    const fixed = { options, files, platform, secrets, storeId, clock: process, chance, logger, onEvent }
+    const defaults = { replicas: (options.replicas as number | undefined) ?? 3, ack: undefined }
+    const node = new Node({
+      files,
+      makeRoom: () => reserve.release(),
+      unlock: async () => {},
+      clock: process,
+      logger,
+      onEvent,
+      network: secrets.network,
+      startStack: async (onDoubt, listening) => {
+        const stack = await startStack({
+          ...fixed,
+          defaults,
+          onDoubt,
+          isNew: isNew && listening === undefined,
+          listen: []
+        })
+        this.stack = stack
+        return stack
+      }
+    })
+    await node.start()
+    this.node = node
+    this.peerId = node.peerId
+  }
+
+  /** Stops the node cleanly. */
+  async stop(): Promise<void> {
+    const { node, process } = this
+    this.node = undefined
+    await node?.stop()
+    if (this.process === process) {
+      process.kill()
+      this.disk.killed()
+    }
+    this.endLinks()
+  }
+
+  /** Kills the process. What it has written stays, synced or not. The others notice at once. */
+  kill(): void {
+    this.#end()
+    this.disk.killed()
+    this.endLinks()
+  }
+
+  /** Cuts the power. The others notice when this machine is back, or when they have waited for too long. */
+  powerCut(): void {
+    this.#end()
+    this.disk.powerCut()
+  }
+
+  /** Ends the connections of processes that are gone. */
+  endLinks(): void {
+    for (const host of this.#hosts.splice(0)) {
+      if (!host.process.isDead) {
+        this.#hosts.push(host)
+        continue
+      }
+      for (const { peer } of host.connections()) for (const link of host.linksTo(peer)) link.end(new Error('reset'))
+      void host.stop()
+    }
+  }
+
+  #end(): void {
+    this.process.kill()
+    this.node = undefined
+    this.stack = undefined
+  }
+}

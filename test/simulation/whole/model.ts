@@ -1,0 +1,189 @@
+import type { Content } from './contents.ts'
+
+/** Directories that are moved into each other could have paths without an end. No machine shows longer ones than this. */
+const PLACE_PARTS_MAX = 8
+
+/** What a verb came to. `refused`: it says that it did nothing. `unknown`: it may have had its effect. */
+export type Outcome = 'pending' | 'ok' | 'refused' | 'unknown'
+
+/** What a machine showed: the tag of the file at each path. */
+export type Shown = ReadonlyMap<string, string>
+
+/** One verb that a machine was asked for. Times are those of the simulated world. */
+export interface Verb {
+  n: number
+  kind: 'put' | 'rm' | 'mv' | 'cp'
+  machine: string
+  path: string
+  /** Where `mv` and `cp` go. */
+  to?: string
+  recursive?: boolean
+  noClobber?: boolean
+  ifTag?: string | null
+  content?: Content
+  startMs: number
+  endMs: number
+  outcome: Outcome
+  /** What the machine showed at the paths of this verb when it began; undefined if it could not say. */
+  saw: Shown | undefined
+  /** The members that a put says it has reached. */
+  reached?: readonly string[]
+  /** The number of copies that there were at the moment of the yes: the least over the blocks. */
+  copies?: number
+}
+
+/**
+ * What may have become of each file, told from outside: from the verbs that were asked for, what they answered, and what
+ * their machines showed when they began. It knows nothing of records and heads. Where it cannot know, it allows.
+ */
+export class Model {
+  readonly verbs: Verb[] = []
+  /** Machines whose disk lost something for good, and since when. */
+  readonly destroyed = new Map<string, number>()
+
+  get puts(): Verb[] {
+    return this.verbs.filter(({ kind }) => kind === 'put')
+  }
+
+  /** Returns the verb that may have replaced or removed what a put stored; undefined if there is none. */
+  excuseFor(put: Verb): Verb | undefined {
+    const places = this.placesOf(put)
+    return this.verbs.find(verb => this.#mayEnd(verb, put, places))
+  }
+
+  /** Returns true if so much was destroyed that a file may be lost. */
+  isBeyondRepair(put: Verb): boolean {
+    const { reached = [], copies = 1, content } = put
+    const hit = [...this.destroyed].filter(([, atMs]) => atMs >= put.startMs)
+    // A block may be on any machine, and a file without blocks is where it says.
+    const lost = content?.blocks.length === 0 ? hit.filter(([peer]) => reached.includes(peer)) : hit
+    return lost.length >= copies
+  }
+
+  /** Returns an acknowledged verb after which the file of a put must not show again; undefined if there is none. */
+  endOf(put: Verb): Verb | undefined {
+    const { tag } = put.content as Content
+    if (this.verbs.some(verb => verb.kind === 'cp' && verb.outcome !== 'refused' && this.#isBelow(verb.path, put)))
+      return undefined
+    return this.verbs.find(verb => {
+      if (verb.outcome !== 'ok' || verb === put || verb.saw === undefined || hasConflict(verb.path)) return false
+      if ([...this.destroyed.values()].some(atMs => atMs >= verb.startMs)) return false
+      const isExact = (verb.kind === 'put' || verb.kind === 'rm') && verb.saw.get(verb.path) === tag
+      const isUnder = verb.kind === 'rm' && verb.recursive === true && [...verb.saw.values()].includes(tag)
+      if (!isExact && !isUnder) return false
+      return !this.verbs.some(other => this.#disturbs(other, verb, put))
+    })
+  }
+
+  /** Every path at which the file of a put may have been shown. */
+  placesOf(put: Verb): Set<string> {
+    const places = new Set([plain(put.path)])
+    const moves = this.verbs.filter(({ kind, outcome }) => (kind === 'mv' || kind === 'cp') && outcome !== 'refused')
+    for (let before = 0; before !== places.size; ) {
+      before = places.size
+      for (const { path, to = '' } of moves) {
+        for (const place of [...places]) {
+          const from = plain(path)
+          if (place !== from && !place.startsWith(`${from}/`)) continue
+          const rest = place.slice(from.length)
+          for (const moved of [plain(to) + rest, `${plain(to)}/${nameOf(from)}${rest}`])
+            if (moved.split('/').length <= PLACE_PARTS_MAX) places.add(moved)
+        }
+      }
+      // Directories whose parents are gone, or that are in a cycle, are shown at the top.
+      if (moves.some(({ saw }) => saw === undefined || saw.size !== 1))
+        for (const place of [...places])
+          for (let at = place.indexOf('/', 1); at > 0; at = place.indexOf('/', at + 1)) places.add(place.slice(at))
+    }
+    return places
+  }
+
+  #mayEnd(verb: Verb, put: Verb, places: ReadonlySet<string>): boolean {
+    if (verb === put || verb.outcome === 'refused' || verb.noClobber === true || verb.ifTag === null) return false
+    if (verb.endMs < put.startMs) return false
+    const { tag } = put.content as Content
+    const seenAt =
+      verb.saw === undefined ? [] : [...verb.saw].filter(([, shown]) => shown === tag).map(([path]) => path)
+    const hit = seenAt.filter(path => this.#reaches(verb, path))
+    if (hit.length > 0) {
+      if (this.#wasMovedOut(verb, put)) return false
+      if (typeof verb.ifTag === 'string') return verb.ifTag === tag || hit.some(path => path !== verb.path)
+      return true
+    }
+    if (seenAt.length > 0 && verb.saw !== undefined) return false
+    // It may have arrived at the path while the verb was under way.
+    if (hasConflict(verb.path) && verb.kind !== 'mv' && verb.kind !== 'cp') return places.has(verb.path)
+    if (![...places].some(place => this.#reaches(verb, place))) return false
+    return typeof verb.ifTag === 'string' ? !this.#isNewerThan(put, verb.ifTag) : true
+  }
+
+  /** Returns true if a verb ends what is at a path. */
+  #reaches(verb: Verb, path: string): boolean {
+    const at = plain(path)
+    if (verb.kind === 'mv' || verb.kind === 'cp') {
+      const { path: from, to = '' } = verb
+      if (path === from || path.startsWith(`${from}/`)) return false
+      if (at === plain(to) || at === `${plain(to)}/${nameOf(plain(from))}`) return true
+      // A copy of a directory merges, and replaces file by file.
+      return verb.kind === 'cp' && at.startsWith(`${plain(to)}/`)
+    }
+    if (hasConflict(verb.path))
+      return path === verb.path || (verb.recursive === true && path.startsWith(`${verb.path}/`))
+    return at === plain(verb.path) || (verb.recursive === true && at.startsWith(`${plain(verb.path)}/`))
+  }
+
+  /** Returns true if a move on the same machine says that it has taken the file out of what a verb removes. */
+  #wasMovedOut(verb: Verb, put: Verb): boolean {
+    const { tag } = put.content as Content
+    if (verb.kind !== 'rm') return false
+    return this.verbs.some(
+      move =>
+        move.kind === 'mv' &&
+        move.outcome === 'ok' &&
+        move.machine === verb.machine &&
+        overlap(move, verb) &&
+        move.saw?.get(move.path) === tag &&
+        !this.#reaches(verb, move.to as string) &&
+        !this.#reaches(verb, `${move.to}/${nameOf(move.path)}`)
+    )
+  }
+
+  /** Returns true if a put certainly came later than the one with this tag. */
+  #isNewerThan(put: Verb, tag: string): boolean {
+    const other = this.puts.find(({ content }) => content?.tag === tag)
+    return other !== undefined && put.startMs > other.endMs
+  }
+
+  /** Returns true if the file of a put may have been copied by a verb on this path. */
+  #isBelow(path: string, put: Verb): boolean {
+    return [...this.placesOf(put)].some(place => place === plain(path) || place.startsWith(`${plain(path)}/`))
+  }
+
+  /** Returns true if, because of another verb, a verb may have met another file than it saw. */
+  #disturbs(other: Verb, verb: Verb, put: Verb): boolean {
+    if (other === verb || other === put || other.outcome === 'refused') return false
+    if (other.startMs > verb.endMs) return false
+    if (other.machine === verb.machine && other.endMs < verb.startMs) return false
+    if (other.kind === 'put' && verb.saw !== undefined && other.content !== undefined)
+      if ([...verb.saw.values()].includes(other.content.tag)) return false
+    if (other.kind !== 'put') return other.machine === verb.machine || other.kind === 'mv'
+    return plain(other.path) === plain(verb.path) || plain(other.path).startsWith(`${plain(verb.path)}/`)
+  }
+}
+
+/** Returns a path without what tells conflicting names apart. */
+export function plain(path: string): string {
+  return path.replace(/ \(conflict [0-9a-f]+\)/g, '')
+}
+
+export function hasConflict(path: string): boolean {
+  return path !== plain(path)
+}
+
+export function nameOf(path: string): string {
+  return path.slice(path.lastIndexOf('/') + 1)
+}
+
+function overlap(a: Verb, b: Verb): boolean {
+  return a.startMs <= b.endMs && b.startMs <= a.endMs
+}

@@ -1,0 +1,440 @@
+import type { PutOptions } from '../../../src/api.ts'
+import { seededChance } from '../../fixtures/seeded-chance.ts'
+import type { Machine } from './machine.ts'
+import { flipBit } from './sim-files.ts'
+import type { SimHost } from './sim-network.ts'
+import { World } from './world.ts'
+
+const STEPS = 36
+const SECOND = 1_000
+const MINUTE = 60 * SECOND
+/** After this long without a fault, everything must be at rest. */
+const REST_MS_MAX = 90 * MINUTE
+/** For so long, the machines may look for what is lost for good. */
+const PATIENCE_MS = 3 * MINUTE
+const REST_STEP_MS = 20 * SECOND
+
+const PATHS = ['/a', '/b.txt', '/d/a', '/d/b', '/d/e/c', '/g/a', '/g/h/c']
+const DIRECTORIES = ['/d', '/g', '/d/e', '/g/h', '/x']
+const SIZES = [300, 300, 300, 5_000, 5_000, 30_000, 90_000, 90_000, 1_200_000]
+
+type Kind = keyof typeof STEP_WEIGHTS
+
+/** How often each step is drawn, if a seed has it at all. */
+const STEP_WEIGHTS = {
+  put: 10,
+  overwrite: 6,
+  guardedPut: 3,
+  move: 5,
+  moveDirectory: 3,
+  remove: 4,
+  removeTree: 2,
+  copy: 2,
+  get: 3,
+  evict: 3,
+  burst: 4,
+  restart: 2,
+  kill: 3,
+  powerCut: 3,
+  freeze: 2,
+  cut: 3,
+  isolate: 2,
+  silence: 2,
+  heal: 3,
+  slow: 2,
+  fill: 2,
+  failDisk: 1,
+  loseRows: 2,
+  flip: 2,
+  destroy: 1
+}
+/** Steps that every seed has. */
+const ALWAYS: ReadonlySet<Kind> = new Set<Kind>(['put', 'overwrite', 'get', 'heal', 'burst'])
+
+export interface RunOptions {
+  seed: number
+  isLogging?: boolean | undefined
+}
+
+export interface RunResult {
+  world: World
+  fault: Error | undefined
+  hash: string
+  virtualMs: number
+}
+
+/**
+ * Runs the world of one seed. The seed draws the number of machines, the kinds of steps, and the steps. Nothing else does,
+ * so a seed always runs the same way.
+ */
+export async function runSeed({ seed, isLogging }: RunOptions): Promise<RunResult> {
+  const chance = seededChance(seed ^ 0x5eed)
+  const machines = 3 + Math.floor(chance.fraction() * 3)
+  const world = new World({ seed, machines, isLogging })
+  world.time.install()
+  let fault: Error | undefined
+  try {
+    await new Schedule(world, seed).run()
+    world.check()
+  } catch (error) {
+    fault = error as Error
+  } finally {
+    for (const machine of world.machines) machine.process.kill()
+    world.time.uninstall()
+  }
+  return { world, fault, hash: world.traceHash, virtualMs: world.time.nowMs }
+}
+
+class Schedule {
+  readonly #world: World
+  readonly #chance
+  readonly #kinds: Kind[]
+  /** The one machine on which bytes are flipped, or which is destroyed. The others keep what they acknowledged. */
+  readonly #victim: Machine
+  readonly #restartAt = new Map<Machine, number>()
+  #steps = 0
+
+  constructor(world: World, seed: number) {
+    this.#world = world
+    this.#chance = seededChance(seed)
+    this.#victim = this.#pick(world.machines)
+    this.#kinds = (Object.keys(STEP_WEIGHTS) as Kind[]).filter(kind => ALWAYS.has(kind) || this.#draw() < 0.5)
+  }
+
+  async run(): Promise<void> {
+    const world = this.#world
+    world.say(`steps: ${this.#kinds.join(' ')}`)
+    for (const machine of world.machines) await world.start(machine)
+    await world.time.pass(5 * SECOND)
+    for (; this.#steps < STEPS; this.#steps++) {
+      await this.#step(this.#drawKind())
+      await this.#pass()
+      world.check()
+    }
+    await this.#comeToRest()
+    world.check()
+    await world.checkEnd()
+  }
+
+  async #pass(): Promise<void> {
+    const draw = this.#draw()
+    const ms =
+      draw < 0.3
+        ? 0
+        : draw < 0.55
+          ? 60 * this.#draw()
+          : draw < 0.85
+            ? 4 * SECOND * this.#draw()
+            : 25 * SECOND * this.#draw()
+    await this.#world.time.pass(ms)
+    for (const [machine, atMs] of this.#restartAt) {
+      if (this.#world.time.nowMs < atMs || machine.isDestroyed) continue
+      this.#restartAt.delete(machine)
+      if (machine.process.isDead) await this.#world.start(machine)
+    }
+    // Some die in the middle of something, at an operation that was drawn before.
+    for (const machine of this.#world.machines)
+      if (machine.process.isDead && !machine.isDestroyed && !this.#restartAt.has(machine)) this.#restartLater(machine)
+  }
+
+  async #step(kind: Kind): Promise<void> {
+    const world = this.#world
+    const machine = this.#pickUp()
+    if (machine === undefined) return
+    switch (kind) {
+      case 'put':
+        return this.#put(machine, await this.#somePath(machine), {})
+      case 'overwrite':
+        return this.#put(machine, await this.#shownPath(machine), {})
+      case 'guardedPut': {
+        const path = await this.#shownPath(machine)
+        const tag = (await world.shownAt(machine, [path]))?.get(path)
+        const options =
+          this.#draw() < 0.5 ? { ifTag: tag ?? null } : this.#draw() < 0.5 ? { noClobber: true } : { ifTag: null }
+        return this.#put(machine, path, options)
+      }
+      case 'move': {
+        const noClobber = this.#draw() < 0.2
+        const to = this.#draw() < 0.4 ? await this.#shownPath(machine) : await this.#somePath(machine)
+        return world.move(machine, await this.#shownPath(machine), to, noClobber ? { noClobber } : {})
+      }
+      case 'moveDirectory':
+        return world.move(machine, this.#pick(DIRECTORIES), this.#pick(DIRECTORIES))
+      case 'remove': {
+        const path = await this.#shownPath(machine)
+        const tag = (await world.shownAt(machine, [path]))?.get(path)
+        return world.remove(machine, path, tag !== undefined && this.#draw() < 0.3 ? { ifTag: tag } : {})
+      }
+      case 'removeTree':
+        return world.remove(machine, this.#pick(DIRECTORIES), { recursive: true })
+      case 'copy':
+        return world.copy(machine, await this.#shownPath(machine), await this.#somePath(machine))
+      case 'get':
+        return world.get(machine, await this.#shownPath(machine))
+      case 'evict':
+        return world.evict(machine, await this.#shownPath(machine))
+      case 'burst':
+        return this.#burst(machine)
+      case 'restart':
+        return this.#restart(machine)
+      case 'kill':
+      case 'powerCut':
+        return this.#armDeath(machine, kind)
+      case 'freeze':
+        return this.#freeze(machine)
+      case 'cut':
+      case 'silence': {
+        const other = this.#pickUp()
+        if (other === undefined || other === machine) return
+        world.say(`${kind} ${machine.name} ${other.name}`)
+        for (const each of [machine, other]) world.disturb(each)
+        world.network[kind](machine.host as SimHost, other.host as SimHost)
+        return
+      }
+      case 'isolate':
+        world.say(`isolate ${machine.name}`)
+        for (const other of world.live)
+          if (other !== machine) world.network.cut(machine.host as SimHost, other.host as SimHost)
+        for (const each of world.machines) world.disturb(each)
+        return
+      case 'heal':
+        world.say('heal')
+        return this.#healNetwork()
+      case 'slow': {
+        const ms = this.#pick([0, 20, 200, 1_500])
+        world.say(`slow ${machine.name} ${ms}`)
+        world.disturb(machine)
+        world.network.slow(machine.address, ms)
+        return
+      }
+      case 'fill':
+        return this.#fill(machine)
+      case 'failDisk':
+        return this.#failDisk(machine)
+      case 'loseRows':
+        return this.#loseRows(machine)
+      case 'flip':
+        return this.#flip()
+      case 'destroy':
+        return this.#destroy()
+    }
+  }
+
+  async #put(machine: Machine, path: string, guards: PutOptions): Promise<void> {
+    const content = await this.#world.contents.make(this.#pick(SIZES))
+    const draw = this.#draw()
+    const replicas = draw < 0.5 ? {} : { replicas: this.#pick([1, 2, 2, 'all'] as const) }
+    const ack = this.#draw() < 0.75 ? {} : { ack: this.#pick([1, 2] as const) }
+    await this.#world.put(machine, path, content, { ...replicas, ...ack, ...guards })
+  }
+
+  /** Several verbs on the same few paths at nearly the same time, on one machine or on several. */
+  async #burst(machine: Machine): Promise<void> {
+    const world = this.#world
+    const path = await this.#shownPath(machine)
+    const isOnOne = this.#draw() < 0.5
+    const count = 2 + Math.floor(this.#draw() * 3)
+    for (let i = 0; i < count; i++) {
+      const on = isOnOne ? machine : (this.#pickUp() ?? machine)
+      const at = this.#draw() < 0.7 ? path : await this.#shownPath(on)
+      const draw = this.#draw()
+      if (draw < 0.45)
+        await this.#put(on, at, draw < 0.1 ? { ifTag: (await world.shownAt(on, [at]))?.get(at) ?? null } : {})
+      else if (draw < 0.6) await world.remove(on, at)
+      else if (draw < 0.85) await world.move(on, at, await this.#somePath(on))
+      else if (draw < 0.93) await world.remove(on, parentOf(at), { recursive: true })
+      else await world.copy(on, at, await this.#somePath(on))
+      if (this.#draw() < 0.3) await world.time.pass(this.#draw() * 20)
+    }
+  }
+
+  async #restart(machine: Machine): Promise<void> {
+    const world = this.#world
+    world.say(`${machine.name} stops`)
+    world.disturb(machine)
+    const { process } = machine
+    world.track(
+      machine.stop().then(
+        () => world.say(`${machine.name} has stopped`),
+        error => {
+          if (!process.isDead) machine.kill()
+          world.say(`${machine.name} stops with ${(error as Error).message}`)
+        }
+      )
+    )
+  }
+
+  /** Lets a machine die at an operation of its disk that is still to come. */
+  #armDeath(machine: Machine, kind: 'kill' | 'powerCut'): void {
+    const world = this.#world
+    let left = Math.floor(this.#draw() * (this.#draw() < 0.5 ? 8 : 60))
+    world.say(`${machine.name} ${kind} in ${left} operations`)
+    world.disturb(machine)
+    const { process } = machine
+    machine.disk.onOperation = () => {
+      if (machine.process !== process || left-- > 0) return
+      machine.disk.onOperation = () => {}
+      world.say(`${machine.name} ${kind}`)
+      world.disturb(machine)
+      machine[kind]()
+    }
+  }
+
+  #restartLater(machine: Machine): void {
+    this.#restartAt.set(machine, this.#world.time.nowMs + this.#draw() * 30 * SECOND)
+  }
+
+  #freeze(machine: Machine): void {
+    const world = this.#world
+    const ms = this.#pick([3, 12, 40]) * SECOND * this.#draw()
+    world.say(`freeze ${machine.name} ${Math.round(ms)}`)
+    world.disturb(machine)
+    const { process } = machine
+    process.freeze()
+    world.time.after(ms, () => {
+      world.disturb(machine)
+      process.thaw()
+    })
+  }
+
+  #healNetwork(): void {
+    const { machines, network } = this.#world
+    for (const a of machines)
+      for (const b of machines)
+        if (a !== b && a.host !== undefined && b.host !== undefined) network.heal(a.host, b.host)
+  }
+
+  #fill(machine: Machine): void {
+    const { disk } = machine
+    this.#world.disturb(machine)
+    if (disk.isFilled) {
+      disk.mend(this.#world.time.nowMs)
+      this.#world.say(`unfill ${machine.name}`)
+      return
+    }
+    const freeBytes = Math.floor(this.#draw() * (this.#draw() < 0.5 ? 20_000 : 1_500_000))
+    this.#world.say(`fill ${machine.name} but ${freeBytes}`)
+    disk.fill(freeBytes)
+  }
+
+  #failDisk(machine: Machine): void {
+    const { disk } = machine
+    this.#world.disturb(machine)
+    this.#world.say(`${disk.isFailing ? 'mend' : 'fail'} disk of ${machine.name}`)
+    if (disk.isFailing) disk.mend(this.#world.time.nowMs)
+    else disk.isFailing = true
+  }
+
+  #loseRows(machine: Machine): void {
+    const count = 1 + Math.floor(this.#draw() * 6)
+    this.#world.say(`${machine.name} loses ${count} rows of its index`)
+    this.#world.hurt.add(machine)
+    this.#world.disturb(machine)
+    machine.disk.rows.lose(this.#chance, count)
+  }
+
+  #flip(): void {
+    const victim = this.#victim
+    if (victim.isDestroyed) return
+    const world = this.#world
+    const { disk } = victim
+    world.hurt.add(victim)
+    world.disturb(victim)
+    const draw = this.#draw()
+    if (draw < 0.3) {
+      world.say(`flip a bit in the index of ${victim.name}`)
+      disk.rows.flip(this.#chance)
+      return
+    }
+    const folder = draw < 0.65 ? 'blocks/' : 'segments/'
+    const paths = [...disk.files.contents().keys()].filter(path => path.startsWith(folder))
+    if (paths.length === 0) return
+    const path = this.#pick(paths)
+    world.say(`flip a bit in ${path} of ${victim.name}`)
+    this.#noteDestroyed(victim)
+    flipBit(disk.files, path, this.#chance)
+  }
+
+  #destroy(): void {
+    const victim = this.#victim
+    if (victim.isDestroyed || victim.peerId === '') return
+    this.#world.say(`destroy ${victim.name}`)
+    this.#noteDestroyed(victim)
+    victim.isDestroyed = true
+    victim.kill()
+  }
+
+  #noteDestroyed(victim: Machine): void {
+    this.#world.model.destroyed.set(victim.peerId, this.#world.time.nowMs)
+    for (const machine of this.#world.machines) this.#world.disturb(machine)
+  }
+
+  async #comeToRest(): Promise<void> {
+    const world = this.#world
+    world.say('all is mended')
+    for (const machine of world.machines) {
+      machine.disk.onOperation = () => {}
+      machine.disk.mend(world.time.nowMs)
+      world.network.slow(machine.address, 0)
+      machine.process.thaw()
+    }
+    this.#healNetwork()
+    await world.time.pass(MINUTE)
+    for (const machine of world.machines) if (machine.process.isDead && !machine.isDestroyed) await world.start(machine)
+    this.#healNetwork()
+    let why: string | undefined = 'it has just begun'
+    for (let passed = 0; why !== undefined && passed < REST_MS_MAX; passed += REST_STEP_MS) {
+      await world.time.pass(REST_STEP_MS)
+      world.check()
+      this.#healNetwork()
+      for (const machine of world.machines)
+        if (machine.process.isDead && !machine.isDestroyed) await world.start(machine)
+      why = await world.unrest(passed > PATIENCE_MS)
+    }
+    world.say(`at rest: ${why ?? 'yes'}`)
+    if (why !== undefined) world.fault('no rest', why)
+  }
+
+  #drawKind(): Kind {
+    const total = this.#kinds.reduce((sum, kind) => sum + STEP_WEIGHTS[kind], 0)
+    let left = this.#draw() * total
+    for (const kind of this.#kinds) {
+      left -= STEP_WEIGHTS[kind]
+      if (left < 0) return kind
+    }
+    return 'put'
+  }
+
+  #pickUp(): Machine | undefined {
+    const { live } = this.#world
+    return live.length === 0 ? undefined : this.#pick(live)
+  }
+
+  async #somePath(machine: Machine): Promise<string> {
+    if (this.#draw() < 0.15) return this.#shownPath(machine)
+    return this.#pick(this.#draw() < 0.1 ? DIRECTORIES : PATHS)
+  }
+
+  /** Returns the path of a file that a machine shows, also one under a conflicting name. */
+  async #shownPath(machine: Machine): Promise<string> {
+    const shown = await this.#world.glance(machine, async node => {
+      const paths: string[] = []
+      for await (const { path, kind } of node.list('/', { recursive: true })) if (kind === 'file') paths.push(path)
+      return paths
+    })
+    return this.#pick(shown === undefined || shown.length === 0 ? PATHS : shown)
+  }
+
+  #draw(): number {
+    return this.#chance.fraction()
+  }
+
+  #pick<T>(items: readonly T[]): T {
+    return items[Math.floor(this.#draw() * items.length)] as T
+  }
+}
+
+function parentOf(path: string): string {
+  const parent = path.slice(0, path.lastIndexOf('/'))
+  return parent === '' ? path : parent
+}

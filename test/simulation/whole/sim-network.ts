@@ -1,0 +1,56 @@
+import type { PeerId } from '../../../src/format/peer-id.ts'
+import type { Chance } from '../../../src/util/chance.ts'
+import { MemoryHost, MemoryNetwork } from '../../fixtures/memory-host.ts'
+import type { SimProcess, SimTime } from './sim-time.ts'
+
+const DELAY_MS = 0.5
+const JITTER_MS = 2
+
+/** A host of a process. It has no local network to look at. */
+export class SimHost extends MemoryHost {
+  readonly process: SimProcess
+
+  constructor(network: SimNetwork, address: string, peerId: PeerId, process: SimProcess) {
+    super(network, address, peerId)
+    this.process = process
+  }
+
+  async refreshDiscovery(): Promise<void> {}
+}
+
+/**
+ * Hosts that reach each other with some delay, which varies. What one sends another arrives in order. A link may be slow,
+ * or lose everything.
+ */
+export class SimNetwork extends MemoryNetwork {
+  readonly #time: SimTime
+  readonly #chance: Chance
+  /** When the last message from one address to another arrives. */
+  readonly #lastAtMs = new Map<string, number>()
+  readonly #slowMs = new Map<string, number>()
+
+  constructor(time: SimTime, chance: Chance) {
+    super({ pieceBytes: 256 << 10 })
+    this.#time = time
+    this.#chance = chance
+  }
+
+  /** Everything that a host sends or gets takes this much longer. */
+  slow(address: string, ms: number): void {
+    if (ms === 0) this.#slowMs.delete(address)
+    else this.#slowMs.set(address, ms)
+  }
+
+  override carry(from: MemoryHost, to: MemoryHost, deliver: () => void): void {
+    if (this.isSilent(from, to) || (from as SimHost).process.isDead) return
+    const { nowMs } = this.#time
+    const slowMs = (this.#slowMs.get(from.address) ?? 0) + (this.#slowMs.get(to.address) ?? 0)
+    const delayMs = DELAY_MS + this.#chance.fraction() * JITTER_MS + slowMs
+    const way = `${from.address} ${to.address}`
+    const atMs = Math.max(nowMs + delayMs, this.#lastAtMs.get(way) ?? 0)
+    this.#lastAtMs.set(way, atMs)
+    this.#time.at(atMs, () => {
+      if (!this.isSilent(from, to)) (to as SimHost).process.deliver(deliver)
+    })
+  }
+}

@@ -1,0 +1,558 @@
+import { hash } from 'node:crypto'
+import type { DfsNode, NodeEvent, PutOptions } from '../../../src/api.ts'
+import { DfsError, isAbort } from '../../../src/util/errors.ts'
+import type { ComponentLogger } from '../../../src/util/logger.ts'
+import { loggerTo, silentLogger } from '../../fixtures/logger.ts'
+import { seededChance } from '../../fixtures/seeded-chance.ts'
+import { type BlockOfContent, type Content, Contents } from './contents.ts'
+import { Machine } from './machine.ts'
+import { hasConflict, Model, nameOf, plain, type Verb } from './model.ts'
+import { SimNetwork } from './sim-network.ts'
+import { SimTime } from './sim-time.ts'
+
+const NETWORK_KEY = Buffer.alloc(32, 7)
+/** A glance at a machine that takes more turns than this waits for something. */
+const GLANCE_TURNS_MAX = 400
+/** A machine counts as undisturbed once it has been left alone for this long: others avoid one that was silent for a minute. */
+const CALM_MS = 70_000
+/** The answers with which a verb says that it has done nothing. */
+const REFUSALS: ReadonlySet<string> = new Set(
+  'exists changed not-found is-a-directory not-a-directory invalid not-allowed clock-off'.split(' ')
+)
+
+/** Something that must not happen. */
+export class Fault extends Error {
+  override readonly name = 'Fault'
+  /** The kind of fault, in a word or two. */
+  readonly kind: string
+
+  constructor(kind: string, message: string) {
+    super(`${kind}: ${message}`)
+    this.kind = kind
+  }
+}
+
+export interface WorldOptions {
+  seed: number
+  machines: number
+  /** Whether to remember what the nodes log, in `logged`. */
+  isLogging?: boolean | undefined
+}
+
+/** Some machines and what connects them, the verbs that they were asked for, and what must be true of both. */
+export class World {
+  readonly time = new SimTime()
+  readonly model = new Model()
+  readonly contents: Contents
+  readonly network: SimNetwork
+  readonly machines: Machine[]
+  readonly trace: string[] = []
+  readonly underWay = new Set<Promise<void>>()
+  readonly #faults: Fault[] = []
+  readonly #logged: string[] = []
+  readonly #disturbedAtMs = new Map<string, number>()
+  /** Machines whose bytes were changed behind their backs. Their errors are no faults. */
+  readonly hurt = new Set<Machine>()
+
+  constructor({ seed, machines, isLogging = false }: WorldOptions) {
+    this.contents = new Contents(NETWORK_KEY, seed)
+    this.network = new SimNetwork(this.time, seededChance(seed ^ 0x2f0c))
+    const names = 'abcdefgh'.slice(0, machines).split('')
+    this.machines = names.map(
+      (name, i) =>
+        new Machine({
+          name,
+          seed: seed * 64 + i,
+          time: this.time,
+          network: this.network,
+          networkKey: NETWORK_KEY,
+          names,
+          logger: isLogging ? this.#loggerOf(name) : silentLogger,
+          onEvent: (machine, event) => this.#onEvent(machine, event)
+        })
+    )
+  }
+
+  /** What the nodes logged, and the trace between, if this world remembers it. */
+  get log(): string {
+    const names = new Map(this.machines.map(({ peerId, name }) => [peerId, name]))
+    return this.#logged.join('\n').replace(/12D3Koo\w+/g, peer => names.get(peer) ?? peer)
+  }
+
+  #loggerOf(name: string): ComponentLogger {
+    return loggerTo((scope, text) =>
+      this.#logged.push(`${(this.time.nowMs / 1_000).toFixed(3)}   ${name} ${scope} ${text}`)
+    )
+  }
+
+  get traceHash(): string {
+    return hash('sha256', this.trace.join('\n'))
+  }
+
+  get live(): Machine[] {
+    return this.machines.filter(machine => machine.isUp)
+  }
+
+  say(text: string): void {
+    if (process.env['DFS_SIM_TRACE'] === '1') console.log(this.time.nowMs.toFixed(1), text)
+    const line = `${(this.time.nowMs / 1_000).toFixed(3)} ${text}`
+    this.trace.push(line)
+    this.#logged.push(line)
+  }
+
+  fault(kind: string, message: string): void {
+    this.say(`FAULT ${kind}: ${message}`)
+    this.#faults.push(new Fault(kind, message))
+  }
+
+  /** Throws the first fault that was found. */
+  check(): void {
+    const [fault] = this.#faults
+    if (fault !== undefined) throw fault
+  }
+
+  /** Notes that something happens to a machine, so that nobody expects it to be at its best for a while. */
+  disturb(machine: Machine): void {
+    this.#disturbedAtMs.set(machine.name, this.time.nowMs)
+  }
+
+  isCalm(machine: Machine, sinceMs: number): boolean {
+    return (this.#disturbedAtMs.get(machine.name) ?? Number.NEGATIVE_INFINITY) < sinceMs - CALM_MS
+  }
+
+  machineOf(peer: string): Machine | undefined {
+    return this.machines.find(({ peerId }) => peerId === peer)
+  }
+
+  // Starting and stopping
+
+  /** Starts a node. A node that does not start is a fault, unless its disk takes no writes. */
+  async start(machine: Machine): Promise<void> {
+    this.disturb(machine)
+    this.say(`${machine.name} starts`)
+    const startedAtMs = this.time.nowMs
+    const isHindered = (): boolean => machine.disk.hinderedAtMs >= startedAtMs || machine.disk.isHindered
+    let process = machine.process
+    const start = machine.start()
+    process = machine.process
+    const work = start.then(
+      () => {
+        if (!process.isDead) this.say(`${machine.name} is up`)
+      },
+      (error: unknown) => {
+        if (process.isDead) return
+        machine.kill()
+        if (isHindered()) this.say(`${machine.name} does not start: ${describe(error)}`)
+        else this.fault('no start', `${machine.name} does not start: ${describe(error)}`)
+      }
+    )
+    this.track(work)
+  }
+
+  /** Waits for something in the background. */
+  track(work: Promise<void>): void {
+    this.underWay.add(work)
+    void work.finally(() => this.underWay.delete(work))
+  }
+
+  // Looking
+
+  /** Looks at a machine without letting time pass. Resolves to undefined if it cannot say without waiting. */
+  async glance<T>(machine: Machine, look: (node: DfsNode) => Promise<T>): Promise<T | undefined> {
+    const { node, disk } = machine
+    if (node === undefined || !machine.isUp) return undefined
+    disk.isObserved = true
+    try {
+      let result: T | undefined
+      const work = look(node).then(
+        value => {
+          result = value
+        },
+        () => {}
+      )
+      await this.time.turn(work, GLANCE_TURNS_MAX)
+      return result
+    } finally {
+      disk.isObserved = false
+    }
+  }
+
+  /** Returns the tags of the files at a path, below it, and under names that conflict with it. */
+  async shownAt(machine: Machine, paths: readonly string[]): Promise<Map<string, string> | undefined> {
+    return this.glance(machine, async node => {
+      const shown = new Map<string, string>()
+      for (const path of paths) {
+        const parent = path.slice(0, path.lastIndexOf('/')) || '/'
+        for (const item of await list(node, parent, false)) {
+          if (plain(item.path) !== plain(path)) continue
+          const files = item.kind === 'file' ? [item] : await list(node, item.path, true)
+          for (const file of files) if (file.kind === 'file') shown.set(file.path, await tagAt(node, file.path))
+        }
+      }
+      return shown
+    })
+  }
+
+  // Verbs
+
+  async put(machine: Machine, path: string, content: Content, options: PutOptions): Promise<void> {
+    const verb = await this.#begin({ kind: 'put', machine, path, content, ...options })
+    const { replicas = 3, ack } = options
+    const calm = this.#calmPeersOf(machine)
+    this.#drive(machine, verb, async node => {
+      const { reached, wanted, tag } = await node.put(path, content.bytes, options)
+      if (tag !== content.tag) this.fault('wrong tag', `put ${verb.n} is not what was put`)
+      verb.reached = reached
+      const isCalm = calm.some(other => this.#isStillCalm(other, verb))
+      const asked = typeof ack === 'number' ? ack : isCalm ? Math.min(2, Number(replicas) || 2) : 1
+      this.#checkYes(verb, asked)
+      return ` reached ${reached.map(peer => this.machineOf(peer)?.name ?? '?').join('')} of ${wanted}`
+    })
+  }
+
+  async remove(machine: Machine, path: string, options: { recursive?: boolean; ifTag?: string } = {}): Promise<void> {
+    const verb = await this.#begin({ kind: 'rm', machine, path, ...options })
+    this.#drive(machine, verb, async node => {
+      await node.remove(path, options)
+      return ''
+    })
+  }
+
+  async move(machine: Machine, path: string, to: string, options: { noClobber?: boolean } = {}): Promise<void> {
+    const verb = await this.#begin({ kind: 'mv', machine, path, to, ...options })
+    this.#drive(machine, verb, async node => {
+      await node.move(path, to, options)
+      return ''
+    })
+  }
+
+  async copy(machine: Machine, path: string, to: string): Promise<void> {
+    const verb = await this.#begin({ kind: 'cp', machine, path, to })
+    this.#drive(machine, verb, async node => {
+      await node.copy(path, to)
+      return ''
+    })
+  }
+
+  async evict(machine: Machine, path: string): Promise<void> {
+    this.say(`${machine.name} evict ${path}`)
+    this.#driveOther(machine, 'evict', async node => {
+      const { freed, left } = await node.evict(path)
+      return `${freed.blocks} freed, ${left.blocks} left`
+    })
+  }
+
+  async get(machine: Machine, path: string): Promise<void> {
+    this.say(`${machine.name} get ${path}`)
+    this.#driveOther(machine, 'get', async node => {
+      const { tag, bytes } = await readFile(node, path)
+      const content = this.contents.all.find(known => known.tag === tag)
+      if (content === undefined) this.fault('foreign content', `${path} on ${machine.name}`)
+      else if (!Buffer.from(content.bytes).equals(bytes)) this.fault('wrong bytes', `${path} on ${machine.name}`)
+      return `content ${content?.n}`
+    })
+  }
+
+  async #begin(init: VerbInit): Promise<Verb> {
+    const { machine, kind, path } = init
+    const { to, noClobber, ifTag, recursive, content } = init
+    const paths = to === undefined ? [path] : [path, to, `${to}/${nameOf(path)}`]
+    const verb: Verb = {
+      n: this.model.verbs.length,
+      kind,
+      machine: machine.name,
+      path,
+      startMs: this.time.nowMs,
+      endMs: Number.POSITIVE_INFINITY,
+      outcome: 'pending',
+      saw: await this.shownAt(machine, paths),
+      ...(to === undefined ? {} : { to }),
+      ...(noClobber === undefined ? {} : { noClobber }),
+      ...(ifTag === undefined ? {} : { ifTag }),
+      ...(recursive === undefined ? {} : { recursive }),
+      ...(content === undefined ? {} : { content })
+    }
+    this.model.verbs.push(verb)
+    const flags = [
+      recursive === true ? ' -r' : '',
+      noClobber === true ? ' no clobber' : '',
+      ifTag === undefined ? '' : ` if ${this.nameOfTag(ifTag)}`
+    ].join('')
+    const what = content === undefined ? '' : ` content ${content.n} (${content.bytes.byteLength})`
+    const saw = [...(verb.saw ?? [])].map(([at, tag]) => `${at}=${this.nameOfTag(tag)}`).join(' ')
+    this.say(
+      `${machine.name} #${verb.n} ${kind} ${path}${to === undefined ? '' : ` ${to}`}${flags}${what} sees {${saw}}`
+    )
+    return verb
+  }
+
+  nameOfTag(tag: string | null): string {
+    return String(tag === null ? 'nothing' : (this.contents.all.find(content => content.tag === tag)?.n ?? tag))
+  }
+
+  #drive(machine: Machine, verb: Verb, work: (node: DfsNode) => Promise<string>): void {
+    const { node, process } = machine
+    const end = (outcome: Verb['outcome'], text: string): void => {
+      verb.outcome = outcome
+      verb.endMs = this.time.nowMs
+      this.say(`${machine.name} #${verb.n} ${text}`)
+    }
+    if (node === undefined) {
+      end('refused', 'is not up')
+      return
+    }
+    const running = work(node).then(
+      text => {
+        // The caller was on the machine that has died, and never heard the answer.
+        if (process.isDead) end('unknown', 'died')
+        else end('ok', `ok${text}`)
+      },
+      (error: unknown) => {
+        if (process.isDead) end('unknown', 'died')
+        else {
+          this.#checkError(machine, error)
+          end(REFUSALS.has((error as DfsError).code) ? 'refused' : 'unknown', describe(error))
+        }
+      }
+    )
+    const died = new Promise<void>(resolve => process.onDeath(resolve)).then(() => {
+      if (verb.outcome === 'pending') end('unknown', 'died')
+    })
+    this.track(Promise.race([running, died]))
+  }
+
+  #driveOther(machine: Machine, what: string, work: (node: DfsNode) => Promise<string>): void {
+    const { node, process } = machine
+    if (node === undefined) return
+    const running = work(node).then(
+      text => {
+        if (!process.isDead) this.say(`${machine.name} ${what}: ${text}`)
+      },
+      (error: unknown) => {
+        if (process.isDead) return
+        this.#checkError(machine, error)
+        this.say(`${machine.name} ${what}: ${describe(error)}`)
+      }
+    )
+    this.track(Promise.race([running, new Promise<void>(resolve => process.onDeath(resolve))]))
+  }
+
+  /** Every error of a verb is one of those that the library documents. */
+  #checkError(machine: Machine, error: unknown): void {
+    if (!(error instanceof DfsError) && !isAbort(error))
+      this.fault('undocumented error', `${machine.name}: ${(error as Error).stack}`)
+    else if (!this.hurt.has(machine) && ['corrupt', 'damaged'].includes((error as DfsError).code))
+      this.fault('damage', `${machine.name} says ${describe(error)}, and nothing is damaged`)
+  }
+
+  // What must be true at a yes
+
+  #calmPeersOf(machine: Machine): Machine[] {
+    const now = this.time.nowMs
+    if (!this.isCalm(machine, now)) return []
+    return this.live.filter(
+      other =>
+        other !== machine &&
+        this.isCalm(other, now) &&
+        machine.stack?.fs.members.isAdmitted(other.peerId) === true &&
+        other.stack?.capacity.isFull === false
+    )
+  }
+
+  #isStillCalm(other: Machine, { machine, startMs }: Verb): boolean {
+    const own = this.machines.find(({ name }) => name === machine) as Machine
+    const isLeftAlone = this.isCalm(own, startMs) && this.isCalm(other, startMs)
+    return isLeftAlone && other.isUp && other.stack?.capacity.isFull === false
+  }
+
+  /**
+   * A yes stands for what lies on disks at that moment. `asked` is the number of copies that the caller asked for or, if
+   * nothing hindered more, may expect.
+   */
+  #checkYes(verb: Verb, asked: number): void {
+    const { reached = [], content, n } = verb
+    const { blocks } = content as Content
+    if (reached.length < asked) this.fault('lonely yes', `put ${n} reached ${reached.length}, and should have ${asked}`)
+    verb.copies = reached.length
+    for (const [i, block] of blocks.entries()) {
+      const holders = this.machines.filter(machine => !machine.isDestroyed && holds(machine, block))
+      verb.copies = Math.min(verb.copies, holders.length)
+      // Each member that was reached has the one block of a small file, and some of the blocks of a larger one.
+      if (holders.length >= (blocks.length === 1 ? Math.max(asked, reached.length) : asked)) continue
+      const names = holders.map(({ name }) => name).join('') || 'none'
+      this.fault(
+        'false yes',
+        `put ${n}: block ${i} is durable on ${names}, ${reached.length} reached, ${asked} asked for`
+      )
+    }
+  }
+
+  // What must be true in the end
+
+  /**
+   * Returns why the world is not at rest yet; undefined if it is. If bytes were destroyed, the only copy of something may
+   * have been among them. Then nobody has to have it.
+   */
+  async unrest(isPatient: boolean): Promise<string | undefined> {
+    const mayLack = isPatient && process.env['DFS_SIM_STRICT'] === undefined && this.model.destroyed.size > 0
+    if (this.underWay.size > 0) return `${this.underWay.size} are under way`
+    const totals = new Set<string>()
+    for (const machine of this.machines) {
+      if (machine.isDestroyed) continue
+      const { stack } = machine
+      if (!machine.isUp || stack === undefined) return `${machine.name} is not up`
+      const { blocks } = stack.fs
+      if (blocks.owed.blocks > 0 && !mayLack) return `${machine.name} owes ${blocks.owed.blocks}`
+      if (blocks.repairing.blocks > 0) return `${machine.name} repairs`
+      const ids = await this.glance(machine, async () => {
+        const sums = []
+        for (const kind of [0, 1] as const) {
+          const { count, sum } = await (stack.log as unknown as LogWithPositions).positions.totals(kind)
+          sums.push(count, Buffer.from(sum).toString('hex'))
+        }
+        return sums.join(' ')
+      })
+      if (ids === undefined) return `${machine.name} does not say what it has`
+      totals.add(ids)
+    }
+    return totals.size > 1 && !mayLack ? 'the logs differ' : undefined
+  }
+
+  /** All machines show the same, and all that was acknowledged is there. */
+  async checkEnd(): Promise<void> {
+    const survivors = this.machines.filter(({ peerId }) => !this.model.destroyed.has(peerId))
+    const trees = new Map<string, string>()
+    let shown = new Map<string, string>()
+    for (const machine of survivors) {
+      const tree = await this.glance(machine, node => treeOf(node))
+      if (tree === undefined) {
+        this.fault('unlisted', `${machine.name} cannot list its files`)
+        return
+      }
+      shown = new Map(tree.filter(({ tag }) => tag !== '').map(({ path, tag }) => [path, tag]))
+      trees.set(machine.name, tree.map(({ path, tag }) => `${path} ${this.nameOfTag(tag)}`).join('\n'))
+    }
+    const [first] = trees.values()
+    for (const [name, tree] of trees)
+      if (tree !== first)
+        this.fault('divergence', `${survivors[0]?.name} and ${name} show different trees:\n${first}\n---\n${tree}`)
+    this.#checkFiles(shown)
+    await this.#checkBytes(survivors, shown)
+  }
+
+  #checkFiles(shown: ReadonlyMap<string, string>): void {
+    const tags = new Set(shown.values())
+    for (const put of this.model.puts) {
+      const { tag, n } = put.content as Content
+      if (tags.has(tag)) {
+        const end = this.model.endOf(put)
+        const at = [...shown].find(([, other]) => other === tag)?.[0] as string
+        if (end !== undefined && !hasConflict(at))
+          this.fault('came back', `content ${n} of put ${put.n} shows at ${at} after ${end.kind} ${end.n}`)
+      } else if (put.outcome === 'ok' && !this.model.isBeyondRepair(put)) {
+        if (this.model.excuseFor(put) === undefined)
+          this.fault('lost', `content ${n} of put ${put.n} at ${put.path} is shown nowhere`)
+      }
+    }
+  }
+
+  async #checkBytes(machines: readonly Machine[], shown: ReadonlyMap<string, string>): Promise<void> {
+    let i = 0
+    for (const [path, tag] of shown) {
+      const put = this.model.puts.find(({ content }) => content?.tag === tag)
+      if (put === undefined) {
+        this.fault('foreign content', path)
+        continue
+      }
+      if (put.outcome !== 'ok' || this.model.isBeyondRepair(put)) continue
+      const machine = machines[i++ % machines.length] as Machine
+      if (machine.node === undefined) continue
+      let bytes: Uint8Array | undefined
+      let why: unknown = 'it takes too long'
+      const reading = readFile(machine.node, path).then(
+        file => {
+          bytes = file.bytes
+        },
+        error => {
+          why = error
+        }
+      )
+      await this.time.passUntil(reading, 60_000)
+      if (bytes === undefined) this.fault('unreadable', `${path} (put ${put.n}) on ${machine.name}: ${describe(why)}`)
+      else if (!Buffer.from((put.content as Content).bytes).equals(bytes))
+        this.fault('wrong bytes', `${path} (put ${put.n}) on ${machine.name}`)
+    }
+  }
+
+  #onEvent(machine: Machine, event: NodeEvent): void {
+    const { event: name } = event
+    const details =
+      'code' in event
+        ? ` ${event.code} in ${event.task}`
+        : 'peerId' in event
+          ? ` ${this.machineOf(event.peerId)?.name}`
+          : ''
+    this.say(`${machine.name} ${name}${details}`)
+    const isHurt =
+      this.hurt.has(machine) || machine.disk.isHindered || machine.disk.hinderedAtMs > this.time.nowMs - CALM_MS
+    if (name === 'failed' && event.code === 'io' && !isHurt)
+      this.fault('background failure', `${machine.name}:${details}`)
+  }
+}
+
+interface VerbInit {
+  kind: Verb['kind']
+  machine: Machine
+  path: string
+  to?: string
+  recursive?: boolean | undefined
+  noClobber?: boolean | undefined
+  ifTag?: string | null | undefined
+  content?: Content
+}
+
+interface LogWithPositions {
+  positions: { totals(kind: 0 | 1): Promise<{ count: number; sum: Uint8Array }> }
+}
+
+export function describe(error: unknown): string {
+  if (!(error instanceof Error)) return String(error)
+  const { code } = error as { code?: string }
+  return `${error.name}${code === undefined ? '' : ` (${code})`}: ${error.message}`
+}
+
+function holds({ disk }: Machine, { path, bytes: { buffer, byteOffset, byteLength } }: BlockOfContent): boolean {
+  const bytes = Buffer.from(buffer, byteOffset, byteLength)
+  const files = disk.files.durable()
+  if (path !== undefined) return files.get(path)?.equals(bytes) === true
+  for (const [name, data] of files) if (name.startsWith('segments/') && data.includes(bytes)) return true
+  return false
+}
+
+async function list(node: DfsNode, path: string, recursive: boolean): Promise<Array<{ path: string; kind: string }>> {
+  const items: Array<{ path: string; kind: string }> = []
+  try {
+    for await (const item of node.list(path, { recursive })) items.push(item)
+  } catch (error) {
+    if (!['not-found', 'not-a-directory'].includes((error as DfsError).code)) throw error
+  }
+  return items
+}
+
+async function tagAt(node: DfsNode, path: string): Promise<string> {
+  return (await node.get(path)).tag
+}
+
+async function treeOf(node: DfsNode): Promise<Array<{ path: string; tag: string }>> {
+  const tree = []
+  for (const { path, kind } of await list(node, '/', true))
+    tree.push({ path, tag: kind === 'file' ? await tagAt(node, path) : '' })
+  return tree
+}
+
+async function readFile(node: DfsNode, path: string): Promise<{ tag: string; bytes: Uint8Array }> {
+  const file = await node.get(path)
+  const parts: Uint8Array[] = []
+  for await (const part of file) parts.push(Uint8Array.from(part))
+  return { tag: file.tag, bytes: Buffer.concat(parts) }
+}
