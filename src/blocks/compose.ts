@@ -185,7 +185,7 @@ export function composePuts(
   { claims, local, window }: LocalStore & { window: PutWindow },
   { clients, fetching, keeper, abandon }: PutParts
 ): Puts {
-  const { self, clock, chance, logger, codec, ranking, admitted, push, announce } = base
+  const { self, clock, chance, logger, codec, ranking, admitted, push, announce, memory } = base
   const { storeClient, silence, health } = clients
   const shared = {
     self,
@@ -196,7 +196,7 @@ export function composePuts(
     local,
     claims,
     window,
-    memory: base.memory.puts,
+    memory: memory.puts,
     storeClient,
     silence
   }
