@@ -1,14 +1,11 @@
 import { Bitmap } from '../../../src/blocks/bitmap.ts'
-import { STORE_PROTOCOL } from '../../../src/blocks/constants.ts'
-import { GetServer } from '../../../src/blocks/protocol/get-server.ts'
-import { StoreServer } from '../../../src/blocks/protocol/store-server.ts'
+import { GET_PROTOCOL, STORE_PROTOCOL } from '../../../src/blocks/constants.ts'
 import { tagOfContent } from '../../../src/catalog/content-tag.ts'
 import { pastOfAll } from '../../../src/catalog/heads.ts'
 import type { Tree } from '../../../src/catalog/tree.ts'
 import { DAG_CBOR, nameBlock } from '../../../src/format/cid.ts'
 import { SEEN_MAX, SEEN_OF_DELETE_MAX } from '../../../src/format/constants.ts'
 import { type Seen, signRecord } from '../../../src/format/entry.ts'
-import { defaultNodeCodec } from '../../../src/format/manifest.ts'
 import { parsePath } from '../../../src/format/path.ts'
 import type { PeerId } from '../../../src/format/peer-id.ts'
 import { hlcAfter } from '../../../src/format/stamp.ts'
@@ -19,7 +16,7 @@ import { Join } from '../../../src/members/join.ts'
 import { type Epoch, KeyRing } from '../../../src/members/key-ring.ts'
 import { LocalMember } from '../../../src/members/local-member.ts'
 import type { Chance } from '../../../src/util/chance.ts'
-import { Callers } from '../../../src/wire/calls.ts'
+import { Callers, serveCalls } from '../../../src/wire/calls.ts'
 import { silentLogger } from '../../fixtures/logger.ts'
 import type { Machine } from './machine.ts'
 import { SimHost, type SimNetwork } from './sim-network.ts'
@@ -198,25 +195,27 @@ export class Hostile {
   #serve(): void {
     const { chance, serving } = this.#init
     const shared = {
-      host: this.#host,
+      requestBytesMax: BODY_BYTES_MAX,
+      responseBytesMax: BODY_BYTES_MAX,
       clock: this.#process,
-      isAdmitted: () => true,
-      nodeCodecs: [defaultNodeCodec.code],
-      onFault: () => {}
+      mayAsk: () => true
     }
-    new StoreServer({
+    serveCalls(this.#host, {
       ...shared,
-      keeping: {
-        keepBlocks: async ({ blocks }) => blocks.map(() => 'kept'),
-        keepRoot: async () => new Bitmap(),
-        holdRoot: async ({ chunks }) => ({ lacking: new Bitmap(), proofs: chance.bytes(32 * chunks.size) })
+      protocol: STORE_PROTOCOL,
+      // Everything is kept, nothing is lacking, and each proof is a guess.
+      answer: async ({ fields: { cids, put }, body }) => {
+        if (Array.isArray(cids)) return { status: 'ok', fields: { states: new Uint8Array(cids.length) } }
+        if (put !== undefined) return { status: 'ok' }
+        return { status: 'ok', fields: { lacking: 0 }, body: [chance.bytes(32 * new Bitmap(body).size)] }
       }
     })
-    new GetServer({
+    serveCalls(this.#host, {
       ...shared,
-      read: async () => {
+      protocol: GET_PROTOCOL,
+      answer: async () => {
         if (serving === 'never') await new Promise(() => {})
-        return serving === 'wrong' ? chance.bytes(100) : undefined
+        return serving === 'wrong' ? { status: 'ok', body: [chance.bytes(100)] } : { status: 'not-found' }
       }
     })
   }

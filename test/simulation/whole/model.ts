@@ -94,7 +94,7 @@ export class Model {
     if (this.verbs.some(({ kind, outcome }) => kind === 'cp' && outcome !== 'refused')) return false
     const isGuarded = (verb: Verb): boolean => verb.ifTag === tag && (verb.kind === 'put' || verb.kind === 'rm')
     if (isGuarded(a) && isGuarded(b)) return true
-    const takesAway = ({ kind }: Verb): boolean => kind === 'rm' || kind === 'mv'
+    const takesAway = (verb: Verb): boolean => verb.kind === 'rm' || (verb.kind === 'mv' && !brings(verb, verb.path))
     if (!takesAway(a) || !takesAway(b) || a.recursive === true || b.recursive === true) return false
     // Another file may have come to the path in between.
     return !this.verbs.some(
