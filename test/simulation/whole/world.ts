@@ -475,6 +475,7 @@ export class World {
         'double yes',
         `${first2.kind} ${first2.n} and ${second.kind} ${second.n} of ${first2.path} are both ok`
       )
+    await this.#checkWorkers(survivors)
     await this.#checkBytes(survivors, shown)
     await this.#checkUse(survivors, shown)
   }
@@ -492,6 +493,17 @@ export class World {
         if (this.model.excuseFor(put) === undefined)
           this.fault('lost', `content ${n} of put ${put.n} at ${put.path} is shown nowhere`)
       }
+    }
+  }
+
+  /** No background work goes on failing once nothing hinders it. */
+  async #checkWorkers(machines: readonly Machine[]): Promise<void> {
+    for (const machine of machines) {
+      const status = await this.glance(machine, node => node.status())
+      if (status === undefined) this.fault('no status', machine.name)
+      for (const { name, lastError } of status?.workers ?? [])
+        if (lastError !== null && !this.hurt.has(machine))
+          this.fault('worker fails', `${name} on ${machine.name} failed last with ${lastError}`)
     }
   }
 
