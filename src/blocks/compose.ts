@@ -85,6 +85,9 @@ export function composeClients({ host, clock, logger, onFault: onFaultAbove }: B
   }
   const gets = new GetClient({ host, clock, onFault })
   const silence = new SilenceWatch(clock)
+  host.onPeer((event, peer) => {
+    if (event === 'disconnected') silence.forget(peer)
+  })
   const onAnswer = (peer: PeerId): void => silence.noteAnswer(peer)
   const storeClient = new StoreClient({ host, clock, logger, onFault, onAnswer })
   return { health, gets, storeClient, silence, onFault }
@@ -182,7 +185,7 @@ export function composePuts(
   { claims, local, window }: LocalStore & { window: PutWindow },
   { clients, fetching, keeper, abandon }: PutParts
 ): Puts {
-  const { self, clock, chance, logger, codec, ranking, admitted, push, announce } = base
+  const { self, clock, chance, logger, codec, ranking, admitted, push, announce, memory } = base
   const { storeClient, silence, health } = clients
   const shared = {
     self,
@@ -193,7 +196,7 @@ export function composePuts(
     local,
     claims,
     window,
-    memory: base.memory.puts,
+    memory: memory.puts,
     storeClient,
     silence
   }

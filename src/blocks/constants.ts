@@ -177,6 +177,8 @@ export const WALK_NOTE_BATCHES = 64
 export const LACKING_NODES_MAX = 16
 /** A view must stand for this long before all records are walked under it: views change in quick succession. */
 export const VIEW_STANDS_MS = 60_000
+/** Every record is walked at least this often: about 16 s of CPU for 100,000 records. */
+export const ROUND_AGAIN_MS = 30 * 24 * 60 * 60_000
 /** How often a record is tried again that has been incomplete for longer than it stops freeing, if nobody connects. */
 export const WALK_OLD_MS = 24 * 60 * 60_000
 /** Background work rests for this many times the time that it worked: while a put or a read is under way, and else. */

@@ -9,8 +9,8 @@ export interface ListOptions extends AbortOptions {
 }
 
 /**
- * Lists the entries of a directory in the order of their names' bytes. With `recursive`, the entries of each directory follow
- * it. A file lists itself.
+ * Lists the entries of a directory in the order of their names' bytes. With `recursive`, the entries of each directory
+ * follow it. A file lists itself. It takes a bounded amount of memory, however many entries there are.
  */
 export async function* listPath(fs: FsContext, path: Path, options: ListOptions = {}): AsyncGenerator<ListItem> {
   const node = await resolvePath(fs, path, options.signal)
@@ -19,7 +19,7 @@ export async function* listPath(fs: FsContext, path: Path, options: ListOptions 
 }
 
 async function* listDirectory(fs: FsContext, node: DirectoryNode, options: ListOptions): AsyncGenerator<ListItem> {
-  for await (const child of fs.tree.list(node)) {
+  for await (const child of fs.tree.list(node, options.signal)) {
     options.signal?.throwIfAborted()
     yield toItem(child)
     if (options.recursive === true && child.kind === 'directory') yield* listDirectory(fs, child, options)

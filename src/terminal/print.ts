@@ -1,3 +1,4 @@
+import { once } from 'node:events'
 import { escapeForTerminal } from './escape.ts'
 import { hideProgress } from './progress.ts'
 
@@ -15,6 +16,19 @@ export function printLine(text: string): void {
 export function note(text: string): void {
   hideProgress()
   process.stderr.write(`${escapeForTerminal(text)}\n`)
+}
+
+/** Resolves when the reader of our output can take more, or has closed the pipe. Await it while printing much. */
+export async function stdoutDrained(): Promise<void> {
+  const { stdout } = process
+  if (!stdout.writableNeedDrain || stdout.destroyed) return
+  const ended = new AbortController()
+  const { signal } = ended
+  try {
+    await Promise.race([once(stdout, 'drain', { signal }), once(stdout, 'close', { signal })])
+  } finally {
+    ended.abort()
+  }
 }
 
 /** Returns false once the reader of our output has closed the pipe, as `head` does. */

@@ -42,6 +42,7 @@ for (let first = FIRST; first < FIRST + COUNT; first += SEEDS_AT_ONCE) {
   }, async () => {
     const failed: string[] = []
     for (let seed = first; seed <= last; seed++) failed.push(...(await runSeed(seed)))
-    assert.equal(failed.length, 0, `${failed.length} seeds failed, the first: ${failed[0]}`)
+    const all = failed.map(text => text.split('\n', 1)[0]).join('\n')
+    assert.ok(failed.length === 0, `${failed.length} seeds failed:\n${all}\nThe first: ${failed[0]}`)
   })
 }

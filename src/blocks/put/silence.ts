@@ -76,6 +76,12 @@ export class SilenceWatch {
     this.#noteSign(signs)
   }
 
+  /** Forgets a peer that has disconnected. When it comes back, nothing is held against it. */
+  forget(peer: PeerId): void {
+    this.#peers.get(peer)?.cancel?.()
+    this.#peers.delete(peer)
+  }
+
   /** Returns true for a peer that was silent when it was last waited for, unless that was long ago. */
   isSilent(peer: PeerId): boolean {
     const since = this.#peers.get(peer)?.silentSinceAtMs

@@ -44,6 +44,9 @@ export const epoch = keys.newest!
 /** An epoch that nobody holds: a body that is sealed in it opens for no one. */
 export const LOST_EPOCH = Buffer.alloc(32, 9)
 
+/** The names of all catalogs here, whose key is no secret. */
+export const names = new Names(Buffer.alloc(32))
+
 export interface Signed {
   statement: Statement<'entry'>
   record: EntryRecord
@@ -170,7 +173,7 @@ export class Setup {
     const { index, log, clock, chance } = this
     const bodies = new Bodies(log, keys, logger)
     this.bodies = bodies
-    const rest = { index, bodies, names: new Names(Buffer.alloc(32)), depthOf: () => 0 }
+    const rest = { index, bodies, names, depthOf: () => 0 }
     this.projection = new CatalogProjection({ ...rest, logger, nodeCodecs: [0x71], onRecords: () => {} })
     this.tree = new Tree({ ...rest, clock })
     this.author = new Author({ self, keys, chance, bodies, nodeCodecs: [0x71] })

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { mkdir, readdir, readFile, stat } from 'node:fs/promises'
-import { createServer, request } from 'node:http'
+import { createServer, type IncomingMessage, request } from 'node:http'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { test } from 'node:test'
@@ -102,6 +102,29 @@ test('a listing is one object a line, and its last line says if it broke off', a
     throw new Fault('not-found')
   }
   assert.equal((await ask('GET', '/v1/list/none')).status, 404)
+})
+
+test('a listing is read no further than its reader takes it', async t => {
+  const { node, url, token } = await serveFake(t)
+  const name = 'x'.repeat(4096)
+  let listed = 0
+  node.hooks.list = async function* () {
+    for (; listed < 100_000; listed++)
+      yield { path: `/${name}`, kind: 'file', size: 0, modified: new Date(0), conflict: false }
+  }
+  const headers = { authorization: `Bearer ${token}` }
+  const response = await new Promise<IncomingMessage>((resolve, reject) => {
+    request(new URL('/v1/list/', url), { headers }, resolve).on('error', reject).end()
+  })
+  // It goes on until the buffers of both sockets are full, and then no further.
+  let before = -1
+  await until('the server waits', async () => {
+    if (listed === before) return true
+    before = listed
+    return false
+  })
+  assert.ok(listed < 50_000, `${listed} items were listed for a reader that takes none`)
+  response.destroy()
 })
 
 test('a client that goes away ends every verb that it has begun', async t => {

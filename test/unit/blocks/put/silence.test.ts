@@ -99,3 +99,14 @@ test('a member that was silent is given another chance after a while, and a list
   pass(SILENCE_MS + 100)
   assert.deepEqual([watch.isSilent('a'), changes()], [true, 1])
 })
+
+test('nothing is held against a member that was disconnected, and an old wait for it changes nothing', () => {
+  const { watch, pass } = watching()
+  const end = watch.begin('a')
+  pass(SILENCE_MS + 100)
+  watch.forget('a')
+  assert.equal(watch.isSilent('a'), false)
+  end()
+  pass(2 * SILENCE_MS)
+  assert.equal(watch.isSilent('a'), false)
+})
