@@ -12,16 +12,15 @@ import {
   composeHandoff,
   composeLocalStore,
   composePuts,
-  composeRepair,
-  composeSweep,
-  type Repairing,
   serveProtocols
 } from './compose.ts'
-import type { Fetched, Fetcher } from './fetch/fetcher.ts'
+import { composeRepair, composeSweep, type Repairing } from './compose-repair.ts'
+import type { Fetched, Fetcher, FetchOptions } from './fetch/fetcher.ts'
 import type { PeerHealth } from './fetch/peer-health.ts'
 import type { PutId } from './hold/claims.ts'
 import type { BadBlocks, LocalBlocks } from './hold/local-blocks.ts'
 import type { Keeper } from './keep/keeper.ts'
+import { Memory } from './memory.ts'
 import type { BlocksOptions } from './options.ts'
 import type { PutOutcome } from './put/acknowledgement.ts'
 import type { HintedHandoff } from './put/handoff.ts'
@@ -69,6 +68,8 @@ export class Blocks {
    * hold the chunk with the fewest copies.
    */
   readonly confirmed: (root: BlockCid) => Promise<number>
+  /** The memory for the bytes of blocks. */
+  readonly memory: Memory
   readonly #options: BlocksOptions
   readonly #rank: () => Ranking
   readonly #local: LocalBlocks
@@ -89,8 +90,9 @@ export class Blocks {
       options.onBadBlock(error)
       this.#repairing.repair.noteBad(error.cid)
     }
+    this.memory = new Memory(options.clock)
     const isBusy = (): boolean => this.#reading > 0 || this.#puts.hasAny
-    const base: Base = { ...options, onBadBlock, ranking: this.#rank, isBusy }
+    const base: Base = { ...options, onBadBlock, ranking: this.#rank, memory: this.memory, isBusy }
     const held = composeLocalStore(base)
     const clients = composeClients(base)
     const fetching = composeFetching(base, held, clients)
@@ -129,9 +131,22 @@ export class Blocks {
     await this.#repairing.notePromised()
   }
 
-  /** Begins to store a file. The caller must close the put. */
-  openPut(options: PutOptions): Put {
-    return this.#puts.open(options)
+  /** Draws a number under which the blocks of a new file are claimed, here and on their keepers. */
+  newPutNumber(): Uint8Array {
+    return this.#puts.newNumber()
+  }
+
+  /**
+   * Begins to store a file, or, with the number of an earlier put, goes on with it: the puts of one number share their
+   * claims. The caller must close the put.
+   */
+  openPut(options: PutOptions, number: Uint8Array = this.newPutNumber()): Put {
+    return this.#puts.open(options, number)
+  }
+
+  /** Ends the claims on this disk of a put that has been closed, and frees the blocks that nothing else claims. */
+  abandonPut(number: Uint8Array): void {
+    this.#puts.abandon(number)
   }
 
   /**
@@ -151,8 +166,14 @@ export class Blocks {
     return this.#puts.push(record, kept, options)
   }
 
-  /** Returns a block's verified bytes, from this disk or another member, and who delivered them. */
-  async read(cid: BlockCid, options: { signal?: AbortSignal | undefined } = {}): Promise<Fetched> {
+  /**
+   * Returns a block's verified bytes, from this disk or another member, and who delivered them. The caller has a lease for
+   * them.
+   */
+  async read(
+    cid: BlockCid,
+    options: Pick<FetchOptions, 'signal' | 'author' | 'replicas' | 'bytesMax'> = {}
+  ): Promise<Fetched> {
     this.#reading++
     try {
       const fetched = await this.#fetcher.fetch(cid, options)

@@ -70,10 +70,12 @@ export const PLAN_MS = HOLD_MS / 2
 export const GET_RESPONSE_BYTES_MAX = BLOCK_BYTES_MAX
 
 /**
- * The most bytes of sealed blocks in memory, over all puts under way. Keepers pull blocks from there, so we need not
- * read our disk for them.
+ * The most bytes of chunks in memory, over all puts under way, from the first byte that comes until the sealed block is
+ * durable here and on enough members. Keepers pull blocks from there, so we need not read our disk for them.
  */
-export const PUT_WINDOW_BYTES = 32 << 20
+export const PUT_BYTES_MAX = 32 << 20
+/** The most of one put. The rest is for puts that have nothing in memory. */
+export const PUT_OWN_BYTES_MAX = 24 << 20
 /** The most blocks of one put that are not acknowledged yet. */
 export const PUT_WINDOW_BLOCKS = 16
 /**
@@ -91,6 +93,8 @@ export const STRAGGLERS_MS = 250
  */
 export const SILENCE_MS = 2_000
 export const SILENCE_GAPS = 4
+/** How long a member that was silent counts as silent when nobody waits for it any more. Then it has another chance. */
+export const SILENT_AGAIN_MS = 10_000
 /** How much longer a member may be quiet for each chunk that it is asked to confirm: it looks each of them up. */
 export const CONFIRM_CHUNK_MS = 0.25
 /** After waiting this long for members, a put logs which of them it is waiting for. */
@@ -98,12 +102,33 @@ export const PUT_SLOW_MS = 2_000
 /** How often a put that lacks copies looks for newly connected members. */
 export const NEWCOMERS_MS = 1_000
 /**
- * The most bytes being pulled concurrently, for any reason. Each pull counts as one chunk, although a block may be
- * larger.
+ * The most bytes of blocks being pulled, for any reason, and the most of one peer: those that are pulled from it or
+ * because it asked. The rest is for peers of which nothing is being pulled.
  */
-export const PULL_BYTES_MAX = 24 << 20
+export const PULL_BYTES_MAX = 32 << 20
+export const PULL_PEER_BYTES_MAX = 20 << 20
 /** The most blocks that one get fetches ahead of its reader. */
 export const GET_WINDOW_BLOCKS = 8
+/**
+ * The most bytes of blocks in memory, over all gets: each has the one that its reader is at, and what is left is read
+ * ahead. So a further reader waits only behind some fifty that pause.
+ */
+export const GET_BYTES_MAX = 48 << 20
+/**
+ * The most bytes of blocks that are being sent to members, and the most to one member. A member that does not read its
+ * answers has no more than its share, and the rest is for members to which nothing is being sent.
+ */
+export const SERVE_BYTES_MAX = 32 << 20
+export const SERVE_PEER_BYTES_MAX = 20 << 20
+/** If there is no memory for an answer after this long, the asker is told to ask others. It is half of its patience. */
+export const SERVE_WAIT_MS = 5_000
+/** The most bytes of blocks that are received a second time because the first source is slow. */
+export const HEDGE_BYTES_MAX = 8 << 20
+/**
+ * How long a put may wait for its source, or a get for its reader, with a block in hand while others wait for memory.
+ * It is the time after which web servers give up a client that does not read.
+ */
+export const LENT_MS_MAX = 60_000
 
 /**
  * If a source takes longer than this, and longer than this many times its usual latency, the next source is asked too.
@@ -112,7 +137,7 @@ export const GET_WINDOW_BLOCKS = 8
 export const HEDGE_MS = 1_500
 export const HEDGE_LATENCIES = 3
 /** The most sources that are asked for one block concurrently. */
-export const HEDGE_MAX = 4
+export const ASKED_AT_ONCE_MAX = 16
 /** The number of rounds down the ranking before a block counts as out of reach, and the pause between two rounds. */
 export const FETCH_ROUNDS = 3
 export const FETCH_PAUSE_MS = 700
@@ -154,6 +179,8 @@ export const WALK_NOTE_BATCHES = 64
 export const LACKING_NODES_MAX = 16
 /** A view must stand for this long before all records are walked under it: views change in quick succession. */
 export const VIEW_STANDS_MS = 60_000
+/** Every record is walked at least this often: about 16 s of CPU for 100,000 records. */
+export const ROUND_AGAIN_MS = 30 * 24 * 60 * 60_000
 /** How often a record is tried again that has been incomplete for longer than it stops freeing, if nobody connects. */
 export const WALK_OLD_MS = 24 * 60 * 60_000
 /** Background work rests for this many times the time that it worked: while a put or a read is under way, and else. */

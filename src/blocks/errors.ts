@@ -38,8 +38,8 @@ export class BlockUnreachableError extends DfsError {
   override readonly code = 'unreachable'
   readonly cid: BlockCid
 
-  constructor(cid: BlockCid) {
-    super('no member that can be reached has a part of this file: try again when more of them are connected')
+  constructor(cid: BlockCid, options: { cause?: unknown } = {}) {
+    super('no member that can be reached has a part of this file: try again when more of them are connected', options)
     this.cid = cid
   }
 }

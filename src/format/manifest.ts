@@ -2,6 +2,7 @@ import type { KeyObject } from 'node:crypto'
 import * as dagCbor from '@ipld/dag-cbor'
 import type { BlockCodec } from 'multiformats/codecs/interface'
 import { equalBytes } from '../util/bytes.ts'
+import type { Lease } from '../util/lease.ts'
 import { type BlockCid, CID, decodeCid, nameBlock, RAW } from './cid.ts'
 import {
   CHUNK_BYTES_MAX,
@@ -48,6 +49,8 @@ export interface SealedBlock {
   chunkIndex: number | null
   /** Set on the last block of a file, which is its root. */
   root?: FileRoot
+  /** The memory of a chunk. Whoever places the block takes it. */
+  lease?: Lease | undefined
 }
 
 /** A manifest node whose clear part has been checked. */

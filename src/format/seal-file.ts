@@ -1,6 +1,8 @@
 import type { KeyObject } from 'node:crypto'
+import { returnBuffer } from '../util/buffer-pool.ts'
 import type { Chunk } from './chunker.ts'
 import { nameBlock, RAW } from './cid.ts'
+import { SEAL_OVERHEAD_BYTES } from './constants.ts'
 import { FormatError } from './errors.ts'
 import { ManifestBuilder, type NodeCodec, type SealedBlock } from './manifest.ts'
 import { paddedChunkLength, padInPlace, unpad } from './padding.ts'
@@ -15,28 +17,44 @@ export interface SealFileOptions {
 
 /**
  * Returns a function that turns chunks into sealed blocks. It yields each chunk as it comes, each manifest node as soon
- * as it is full, and the root last, with `root` set. A stream without chunks has no blocks. The function holds one
- * chunk in memory, and the links of one node of each level.
+ * as it is full, and the root last, with `root` set. A stream without chunks has no blocks. The function holds no chunk
+ * while it waits for the next, only the links of one node of each level. The lease of a chunk goes on to its block; if
+ * nobody takes it there, it is released before the next chunk is asked for.
  */
 export function sealFile(options: SealFileOptions): (chunks: AsyncIterable<Chunk>) => AsyncGenerator<SealedBlock> {
   const { subkey, salt = NO_SALT } = options
   return async function* (chunks) {
     const manifest = new ManifestBuilder(options)
-    let held: SealedBlock[] = []
     let chunkIndex = 0
     for await (const chunk of chunks) {
-      yield* held
-      const { bytes, key } = seal(subkey, padChunk(chunk), { label: 'chunk', salt })
-      const cid = nameBlock(bytes, RAW)
-      held = [{ cid, bytes, chunkIndex: chunkIndex++ }, ...manifest.add({ cid, key, size: chunk.length })]
+      const lease = chunk.lease?.take()
+      try {
+        const { bytes, key } = seal(subkey, padChunk(chunk), { label: 'chunk', salt })
+        returnBuffer(chunk.buffer)
+        lease?.shrink(bytes.byteLength)
+        const cid = nameBlock(bytes, RAW)
+        const blocks: SealedBlock[] = [{ cid, bytes, chunkIndex: chunkIndex++, lease }]
+        blocks.push(...manifest.add({ cid, key, size: chunk.length }))
+        if (chunk.isLast) finish(manifest, blocks)
+        yield* blocks
+      } finally {
+        lease?.release()
+      }
     }
-    // The last block is the root. It is either one of the blocks held back or one that `finish` adds.
-    const { nodes, root } = manifest.finish()
-    held.push(...nodes)
-    const last = held.pop()
-    yield* held
-    if (last !== undefined && root !== null) yield { ...last, root }
   }
+}
+
+/** Adds the remaining nodes. The last block is the root: the only chunk, or a node. */
+function finish(manifest: ManifestBuilder, blocks: SealedBlock[]): void {
+  const { nodes, root } = manifest.finish()
+  blocks.push(...nodes)
+  const last = blocks.at(-1)
+  if (last !== undefined && root !== null) last.root = root
+}
+
+/** Returns the number of bytes in the sealed block of a chunk with this much text. */
+export function sealedChunkLength(textBytes: number): number {
+  return paddedChunkLength(textBytes) + SEAL_OVERHEAD_BYTES
 }
 
 /** Opens one chunk and removes its padding. Returns a view of its text. */
@@ -58,6 +76,6 @@ export function inlineRoot(subkey: KeyObject, text: Uint8Array, salt: Uint8Array
   return sivOf(subkey, padChunk({ buffer, length: text.byteLength }), { label: 'chunk', salt })
 }
 
-function padChunk(chunk: Chunk): Uint8Array {
+function padChunk(chunk: Pick<Chunk, 'buffer' | 'length'>): Uint8Array {
   return padInPlace(chunk.buffer, chunk.length, paddedChunkLength(chunk.length))
 }

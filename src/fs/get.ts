@@ -10,13 +10,14 @@ import type { EntryBody } from '../format/entry.ts'
 import { FormatError, SealError } from '../format/errors.ts'
 import type { Link } from '../format/manifest.ts'
 import { formatPath, type Path } from '../format/path.ts'
-import type { PeerId } from '../format/peer-id.ts'
-import { openChunkOf } from '../format/seal-file.ts'
+import { type PeerId, peerIdOf } from '../format/peer-id.ts'
+import { decodeReplicas } from '../format/replicas.ts'
+import { openChunkOf, sealedChunkLength } from '../format/seal-file.ts'
 import { toHex } from '../util/bytes.ts'
 import { InvalidInputError } from '../util/errors.ts'
 import { type ChunkRef, chunksInRange, type Span } from './chunks-in-range.ts'
 import type { FsContext } from './context.ts'
-import { readAhead } from './read-ahead.ts'
+import { type Ahead, readAhead } from './read-ahead.ts'
 import { resolvePath } from './resolve.ts'
 import type { GetOptions, OpenFile, Range } from './types.ts'
 
@@ -37,6 +38,13 @@ export function readableBody({ body, record }: FileNode): EntryBody {
   return body
 }
 
+interface FetchedChunk extends Fetched {
+  ref: ChunkRef
+}
+
+/** Numbers the readers of this process, as the owners of leases. */
+let readers = 0
+
 /** One file that is being read. It keeps nothing open unless it is being iterated. */
 class FileReader implements OpenFile {
   readonly path: string
@@ -51,17 +59,21 @@ class FileReader implements OpenFile {
   readonly #fs: FsContext
   readonly #body: EntryBody
   readonly #root: BlockCid | undefined
-  readonly #signal: AbortSignal | undefined
+  readonly #options: GetOptions
+  readonly #author: PeerId
+  readonly #replicas: number
   readonly #bytesByPeer = new Map<PeerId, number>()
 
-  constructor(fs: FsContext, { path, record }: FileNode, body: EntryBody, { range, signal }: GetOptions) {
+  constructor(fs: FsContext, { path, record, shown }: FileNode, body: EntryBody, options: GetOptions) {
     this.#fs = fs
     this.#body = body
     this.#root = cidOf(record)
-    this.#signal = signal
+    this.#options = options
+    this.#author = peerIdOf(record.stamp.author)
+    this.#replicas = decodeReplicas(shown.replicas)
     this.path = formatPath(path)
     this.size = body.size
-    this.range = spanOf(range, body.size)
+    this.range = spanOf(options.range, body.size)
     this.root = this.#root?.toString() ?? null
     this.version = toHex(record.id)
     this.tag = tagOfContent(record) as string
@@ -89,16 +101,25 @@ class FileReader implements OpenFile {
       return
     }
     const { blocks, codec } = this.#fs
-    const signal = this.#signal
+    const { signal } = this.#options
     const root: Link = { cid: this.#root, key: this.#body.key as Uint8Array, size: this.size }
-    const read = async (cid: BlockCid): Promise<Uint8Array> => (await blocks.read(cid, { signal })).bytes
-    const fetch = async (ref: ChunkRef, signal: AbortSignal): Promise<Fetched & { ref: ChunkRef }> => ({
-      ref,
-      ...(await blocks.read(ref.cid, { signal }))
+    const readNode = async (cid: BlockCid): Promise<Uint8Array> =>
+      (await blocks.read(cid, { signal, author: this.#author })).bytes
+    const ahead = readAhead<ChunkRef, FetchedChunk>({
+      window: GET_WINDOW_BLOCKS,
+      memory: blocks.memory.gets,
+      owner: `reader ${++readers}`,
+      bytesOf: ({ size }) => sealedChunkLength(size),
+      work: (ref, signal) => this.#fetch(ref, signal),
+      discard: ({ release }) => release(),
+      signal
     })
-    yield* pipe(chunksInRange(root, this.range, { read, codec }), readAhead(GET_WINDOW_BLOCKS, signal, fetch), source =>
-      this.#open(source)
-    )
+    yield* pipe(chunksInRange(root, this.range, { read: readNode, codec }), ahead, source => this.#open(source))
+  }
+
+  async #fetch(ref: ChunkRef, signal: AbortSignal): Promise<FetchedChunk> {
+    const [author, replicas, bytesMax] = [this.#author, this.#replicas, sealedChunkLength(ref.size)]
+    return { ref, ...(await this.#fs.blocks.read(ref.cid, { signal, author, replicas, bytesMax })) }
   }
 
   #readInline(content: Uint8Array): Uint8Array {
@@ -109,12 +130,17 @@ class FileReader implements OpenFile {
   }
 
   /** Decrypts and verifies chunks, and yields the part of each that was asked for. */
-  async *#open(source: AsyncIterable<Fetched & { ref: ChunkRef }>): AsyncGenerator<Uint8Array> {
-    for await (const { ref, bytes, from, release } of source) {
+  async *#open(source: AsyncIterable<Ahead<FetchedChunk>>): AsyncGenerator<Uint8Array> {
+    const { onStalled = () => {} } = this.#options
+    for await (const { result, lease } of source) {
+      const { ref, bytes, from, release } = result
+      // From here on the lease stands for the text. Opening takes both for a moment, and nothing else runs meanwhile.
       const text = openChunkOf(ref, bytes).subarray(ref.from, ref.to)
       release()
       this.#noteBytes(from, text.byteLength)
+      lease.lend(onStalled)
       yield text
+      lease.endLoan()
     }
   }
 

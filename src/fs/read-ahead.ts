@@ -1,40 +1,147 @@
+import type { Budget, Lease } from '../util/budget.ts'
+import { StoppedError } from '../util/errors.ts'
+
+export interface ReadAheadOptions<In, Out> {
+  /** The most items that are worked on, or whose results wait for the reader. */
+  window: number
+  memory: Budget
+  /** Whose leases these are. */
+  owner: string
+  /** The number of bytes that the result of an item takes. */
+  bytesOf: (item: In) => number
+  work: (item: In, signal: AbortSignal) => Promise<Out>
+  /** Called with a result that nobody will use. */
+  discard: (result: Out) => void
+  signal?: AbortSignal | undefined
+}
+
+/** A result, and the lease on the memory that it takes. The lease ends when the next result is asked for. */
+export interface Ahead<Out> {
+  result: Out
+  lease: Lease
+}
+
+// Created once, because the error that `abort` would create by itself costs a stack trace for each block.
+const NOT_NEEDED = new StoppedError('the result is not needed now')
+
 /**
- * Maps a stream, working on several items concurrently, and yields the results in order. At most `window` results have
- * been started and not yet taken, which bounds the memory. If the consumer stops early, the work under way is aborted.
+ * Maps a stream, working on several items concurrently, and yields the results in order. It waits for memory for the
+ * result that the reader asks for. It works on further items only while there is memory that nobody else wants: it gives
+ * that back as soon as others have to wait, and then begins anew when the reader has come that far. If the reader stops
+ * early, the work under way is aborted.
  */
 export function readAhead<In, Out>(
-  window: number,
-  outer: AbortSignal | undefined,
-  work: (item: In, signal: AbortSignal) => Promise<Out>
-): (source: AsyncIterable<In>) => AsyncGenerator<Out> {
+  options: ReadAheadOptions<In, Out>
+): (source: AsyncIterable<In>) => AsyncGenerator<Ahead<Out>> {
+  const { window, memory, owner, bytesOf, signal } = options
   return async function* (source) {
-    const controller = new AbortController()
-    const signal = outer === undefined ? controller.signal : AbortSignal.any([outer, controller.signal])
     const items = source[Symbol.asyncIterator]()
-    const underWay: Array<Promise<Out>> = []
+    const ahead: Array<Task<In, Out>> = []
+    const onAbort = (): void => {
+      for (const task of ahead) task.abort(signal?.reason)
+    }
+    signal?.addEventListener('abort', onAbort)
     let isEnded = false
+    /** Takes items in until the window is full, and begins those for which there is memory to spare. */
+    const fill = async (window: number): Promise<void> => {
+      while (!isEnded && ahead.length < window) {
+        const next = await items.next()
+        if (next.done === true) isEnded = true
+        else ahead.push(new Task(next.value, options))
+      }
+      for (const task of ahead) if (!task.isBegun && !task.tryBegin()) break
+    }
     try {
       for (;;) {
-        while (!isEnded && underWay.length < window) {
-          const next = await items.next()
-          if (next.done === true) {
-            isEnded = true
-            break
-          }
-          const result = work(next.value, signal)
-          // If this work fails, the error is thrown when the reader reaches its result. If the reader never reaches it,
-          // then an earlier error was thrown or the reader stopped.
-          result.catch(() => {})
-          underWay.push(result)
-        }
-        const first = underWay.shift()
+        if (ahead.length === 0) await fill(1)
+        const first = ahead[0]
         if (first === undefined) return
-        yield await first
+        if (!first.isBegun) first.begin(await memory.acquire(bytesOf(first.item), { owner, signal }))
+        const lease = first.keep()
+        try {
+          await fill(window)
+          const result = await first.result
+          ahead.shift()
+          yield { result, lease }
+        } finally {
+          lease.release()
+        }
       }
     } finally {
-      // An abort creates an error with a stack trace, so abort only if some work is still under way.
-      if (underWay.length > 0) controller.abort()
+      signal?.removeEventListener('abort', onAbort)
+      for (const task of ahead) task.drop()
       await items.return?.(undefined)
     }
+  }
+}
+
+interface UnderWay<Out> {
+  lease: Lease
+  controller: AbortController
+  result: Promise<Out>
+}
+
+/** The work on one item. It may be dropped and begun again. */
+class Task<In, Out> {
+  readonly item: In
+  readonly #options: ReadAheadOptions<In, Out>
+  #underWay: UnderWay<Out> | undefined
+
+  constructor(item: In, options: ReadAheadOptions<In, Out>) {
+    this.item = item
+    this.#options = options
+  }
+
+  get isBegun(): boolean {
+    return this.#underWay !== undefined
+  }
+
+  get result(): Promise<Out> {
+    return this.#running().result
+  }
+
+  /** Begins if there is memory to spare. Returns true if it has begun. */
+  tryBegin(): boolean {
+    const { memory, owner, bytesOf } = this.#options
+    const lease = memory.trySpare(bytesOf(this.item), owner, () => this.drop())
+    if (lease !== undefined) this.begin(lease)
+    return lease !== undefined
+  }
+
+  begin(lease: Lease): void {
+    const controller = new AbortController()
+    const { signal } = this.#options
+    if (signal?.aborted === true) controller.abort(signal.reason)
+    const result = this.#options.work(this.item, controller.signal)
+    // If this work fails, the error is thrown when the reader reaches its result. If the reader never reaches it, then
+    // an earlier error was thrown or the reader stopped.
+    result.catch(() => {})
+    this.#underWay = { lease, controller, result }
+  }
+
+  /** The reader is here: from now on it is not dropped for others. The caller owns the lease. */
+  keep(): Lease {
+    const { lease } = this.#running()
+    lease.keep()
+    return lease.take()
+  }
+
+  abort(reason: unknown): void {
+    this.#underWay?.controller.abort(reason)
+  }
+
+  /** Gives the memory back. */
+  drop(): void {
+    const dropped = this.#underWay
+    if (dropped === undefined) return
+    this.#underWay = undefined
+    dropped.controller.abort(NOT_NEEDED)
+    dropped.lease.release()
+    dropped.result.then(this.#options.discard, () => {})
+  }
+
+  #running(): UnderWay<Out> {
+    if (this.#underWay === undefined) throw new TypeError('the work has not begun')
+    return this.#underWay
   }
 }

@@ -36,9 +36,10 @@ async function* iterate(source: Source): AsyncGenerator<Uint8Array> {
  * Yields `head`, then the rest. If the reader stops early it also ends the source, so that the source can close its
  * files.
  */
-async function* resume(head: readonly Uint8Array[], rest: AsyncGenerator<Uint8Array>): AsyncGenerator<Uint8Array> {
+async function* resume(head: Uint8Array[], rest: AsyncGenerator<Uint8Array>): AsyncGenerator<Uint8Array> {
   try {
-    yield* head
+    // Taken out one by one, so that no piece stays in memory for as long as the rest takes.
+    for (let piece = head.shift(); piece !== undefined; piece = head.shift()) yield piece
     yield* rest
   } finally {
     await rest.return(undefined)

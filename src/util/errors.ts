@@ -55,6 +55,16 @@ export class DeadlineError extends DfsError {
   override readonly code = 'unreachable'
 }
 
+/** A source of bytes gave nothing for so long that others needed the memory that was kept for it. */
+export class SourceStalledError extends DfsError {
+  override readonly name = 'SourceStalledError'
+  override readonly code = 'busy'
+
+  constructor() {
+    super('the source of this file gave no bytes for a minute while other files waited for memory: put it again')
+  }
+}
+
 /** The component that the caller used has been stopped. */
 export class StoppedError extends DfsError {
   override readonly name = 'StoppedError'

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
 import { randomBytes } from 'node:crypto'
 import { type TestContext, test } from 'node:test'
+import { HEDGE_BYTES_MAX } from '../../src/blocks/constants.ts'
 import { BlockCorruptError, BlockUnreachableError } from '../../src/blocks/errors.ts'
 import { Fetcher } from '../../src/blocks/fetch/fetcher.ts'
 import { PeerHealth } from '../../src/blocks/fetch/peer-health.ts'
@@ -10,6 +11,7 @@ import { GetServer } from '../../src/blocks/protocol/get-server.ts'
 import { Ranking } from '../../src/blocks/rank.ts'
 import { nameBlock } from '../../src/format/cid.ts'
 import { makeView } from '../../src/members/view.ts'
+import { Budget } from '../../src/util/budget.ts'
 import { encodeFrame } from '../../src/wire/frames.ts'
 import type { ByteStream } from '../../src/wire/host.ts'
 import { Libp2pHost } from '../../src/wire/libp2p-host.ts'
@@ -57,7 +59,11 @@ async function setup(t: TestContext, behaviour: Behaviour) {
   bad.handle(GET, behaviour)
   const onFault = (peer: string): void => health.fault(peer)
   const options = { clock, isAdmitted: () => true, nodeCodecs: [0x71], onFault }
-  new GetServer({ ...options, host: honest, read: async asked => (asked.equals(cid) ? bytes : undefined) })
+  new GetServer({
+    ...options,
+    host: honest,
+    read: async asked => (asked.equals(cid) ? { bytes, release: () => {} } : undefined)
+  })
   const gets = new GetClient({ ...options, host: reader })
   const health = new PeerHealth(clock)
   const ranking = new Ranking(makeView([], new Set()))
@@ -71,7 +77,8 @@ async function setup(t: TestContext, behaviour: Behaviour) {
     health,
     ranking: () => ranking,
     admitted: () => admitted,
-    ask: (peer, asked, signal) => gets.get(peer, asked, signal)
+    ask: (peer, asked, options) => gets.get(peer, asked, options),
+    hedges: new Budget({ bytesMax: HEDGE_BYTES_MAX })
   })
   for (const host of [reader, bad, honest]) {
     await host.start()

@@ -1,17 +1,17 @@
-import { type BlockCid, blockKey, verifyBlock } from '../../format/cid.ts'
+import { type BlockCid, blockKey, isNode } from '../../format/cid.ts'
 import type { PeerId } from '../../format/peer-id.ts'
 import type { Clock } from '../../util/clock.ts'
 import { raceSignal } from '../../util/deadline.ts'
-import { isAbort, StoppedError } from '../../util/errors.ts'
+import { StoppedError } from '../../util/errors.ts'
 import { type ComponentLogger, type Logger, reasonOf } from '../../util/logger.ts'
-import { DisconnectedError, ProtocolError, RefusedError } from '../../wire/errors.ts'
-import { FETCH_PAUSE_MS, FETCH_ROUNDS, HEDGE_LATENCIES, HEDGE_MS } from '../constants.ts'
+import { FETCH_PAUSE_MS, FETCH_ROUNDS } from '../constants.ts'
 import { BlockCorruptError, BlockUnreachableError, BlockUnreadableError } from '../errors.ts'
 import type { LocalBlocks } from '../hold/local-blocks.ts'
 import { nameOf } from '../log-names.ts'
 import type { Ranking } from '../rank.ts'
 import type { PeerHealth } from './peer-health.ts'
-import { type Outcome, SourceRace } from './source-race.ts'
+import { boundOf, SourceAsker, type SourceAskerOptions } from './source-asker.ts'
+import { orderSources } from './source-order.ts'
 
 export interface FetcherOptions {
   self: PeerId
@@ -22,7 +22,8 @@ export interface FetcherOptions {
   ranking: () => Ranking
   /** Returns the members that may be asked now. */
   admitted: () => PeerId[]
-  ask: (peer: PeerId, cid: BlockCid, signal: AbortSignal) => Promise<Uint8Array>
+  ask: SourceAskerOptions['ask']
+  hedges: SourceAskerOptions['hedges']
 }
 
 export interface Fetched {
@@ -40,23 +41,33 @@ interface Search {
   waiters: number
   /** The number of callers that have not released the block. */
   holders: number
+  /** Called with the length of the block as soon as it is known. */
+  readonly lengthListeners: Array<(bytes: number) => void>
   controller: AbortController
 }
 
 export interface FetchOptions {
   signal?: AbortSignal | undefined
-  /** Members to ask first: the author of the record, or the member that asked us to keep the block. */
+  /** Members to ask first: the member that asked us to keep the block, or the one that it named. */
   prefer?: readonly PeerId[] | undefined
+  /** Who wrote the record that needs the block. It is asked after the members that owe the block. */
+  author?: PeerId | undefined
+  /** How many of the first in rank owe the block. By default a few; everybody owes manifest nodes. */
+  replicas?: number | undefined
+  /** The most bytes for which the caller has memory. A longer block is not received. */
+  bytesMax?: number | undefined
+  /** Called with the length of the block as soon as it is known, before the block is here. */
+  onLength?: ((bytes: number) => void) | undefined
   /** Asks only the preferred members, and does not look on our disk, because a keeper has already looked there. */
   only?: boolean | undefined
   /** Goes down the ranking only once. Set it if the caller will retry by itself. */
   once?: boolean | undefined
 }
 
-interface SearchOptions {
+type SearchOptions = Required<Pick<FetchOptions, 'prefer' | 'only' | 'once' | 'author' | 'replicas' | 'bytesMax'>> & {
   prefer: readonly PeerId[]
-  only: boolean
-  once: boolean
+  bytesMax: number
+  replicas: number
 }
 
 /**
@@ -69,11 +80,14 @@ interface SearchOptions {
 export class Fetcher {
   readonly #options: FetcherOptions
   readonly #log: Logger
+  readonly #asker: SourceAsker
   readonly #searches = new Map<string, Search>()
 
   constructor(options: FetcherOptions) {
     this.#options = options
     this.#log = options.logger.forComponent('dfs:blocks:fetch')
+    const { clock, health, ask, hedges } = options
+    this.#asker = new SourceAsker({ clock, log: this.#log, health, ask, hedges })
   }
 
   /**
@@ -82,19 +96,20 @@ export class Fetcher {
    * unreadable and no other can be obtained, it throws the error about our copy.
    */
   async fetch(cid: BlockCid, options: FetchOptions = {}): Promise<Fetched> {
-    const local = options.only === true ? undefined : await this.#fromDisk(cid, options.signal)
+    const local = options.only === true ? undefined : await this.#fromDisk(cid, options)
     if (local !== undefined) return local
     return this.#fromPeers(cid, options)
   }
 
-  async #fromDisk(cid: BlockCid, signal: AbortSignal | undefined): Promise<Fetched | undefined> {
+  async #fromDisk(cid: BlockCid, options: FetchOptions): Promise<Fetched | undefined> {
     const { local, self } = this.#options
+    const { signal } = options
     try {
       const bytes = await local.get(cid, signal)
       return bytes === undefined ? undefined : { bytes, from: self, release: () => local.returnBuffer(bytes) }
     } catch (error) {
       if (!(error instanceof BlockCorruptError || error instanceof BlockUnreadableError)) throw error
-      return this.#repairDamaged(cid, error, signal)
+      return this.#repairDamaged(cid, error, options)
     }
   }
 
@@ -104,10 +119,10 @@ export class Fetcher {
   async #repairDamaged(
     cid: BlockCid,
     bad: BlockCorruptError | BlockUnreadableError,
-    signal: AbortSignal | undefined
+    options: FetchOptions
   ): Promise<Fetched> {
     this.#log('block %s is bad on this disk, asking other members for it', nameOf(cid))
-    const fetched = await this.#fromPeers(cid, { signal }).catch(error => {
+    const fetched = await this.#fromPeers(cid, options).catch(error => {
       this.#log('no other member could deliver block %s: %s', nameOf(cid), reasonOf(error))
       throw bad
     })
@@ -121,10 +136,14 @@ export class Fetcher {
   }
 
   async #fromPeers(cid: BlockCid, options: FetchOptions): Promise<Fetched> {
-    const { signal, prefer = [], only = false, once = false } = options
+    const { signal, prefer = [], only = false, once = false, author, onLength } = options
+    const { replicas = isNode(cid) ? Number.POSITIVE_INFINITY : REPLICAS_USUAL, bytesMax = boundOf(cid) } = options
     signal?.throwIfAborted()
-    const key = [blockKey(cid), ...(only ? prefer : []), ...(once ? ['once'] : [])].join(' ')
-    const search = this.#searches.get(key) ?? this.#begin(key, cid, { prefer, only, once })
+    const key = [blockKey(cid), bytesMax, ...(only ? prefer : []), ...(once ? ['once'] : [])].join(' ')
+    const known = this.#searches.get(key)
+    if (onLength !== undefined) known?.lengthListeners.push(onLength)
+    const listeners = onLength === undefined ? [] : [onLength]
+    const search = known ?? this.#begin(key, cid, { prefer, only, once, author, replicas, bytesMax }, listeners)
     search.waiters++
     search.holders++
     try {
@@ -137,10 +156,13 @@ export class Fetcher {
     }
   }
 
-  #begin(key: string, cid: BlockCid, options: SearchOptions): Search {
+  #begin(key: string, cid: BlockCid, options: SearchOptions, lengthListeners: Search['lengthListeners']): Search {
     const controller = new AbortController()
-    const promise = this.#search(cid, options, controller.signal)
-    const search = { promise, waiters: 0, holders: 0, controller }
+    const onLength = (bytes: number): void => {
+      for (const listener of lengthListeners) listener(bytes)
+    }
+    const promise = this.#search(cid, options, onLength, controller.signal)
+    const search = { promise, waiters: 0, holders: 0, lengthListeners, controller }
     this.#searches.set(key, search)
     const forget = (): void => this.#forget(key, promise)
     // Every waiting caller gets the error. If no caller waits any more, the error is the abort.
@@ -163,97 +185,44 @@ export class Fetcher {
     if (this.#searches.get(key)?.promise === promise) this.#searches.delete(key)
   }
 
-  async #search(cid: BlockCid, options: SearchOptions, signal: AbortSignal): Search['promise'] {
+  async #search(
+    cid: BlockCid,
+    options: SearchOptions,
+    onLength: (bytes: number) => void,
+    signal: AbortSignal
+  ): Search['promise'] {
     let corrupt: BlockCorruptError | undefined
+    let cause: unknown
     const rounds = options.once ? 1 : FETCH_ROUNDS
     for (let round = 1; round <= rounds; round++) {
       if (round > 1) await this.#options.clock.sleep(FETCH_PAUSE_MS, signal)
       const sources = this.#sources(cid, options)
-      const race = new SourceRace({
-        sources,
-        ask: (peer, signal) => this.#askOne(peer, cid, signal),
-        patience: (peer, signal) => this.#patience(peer, signal),
-        onSlow: peer => this.#log('%s is slow to deliver block %s, asking the next member too', peer, nameOf(cid))
-      })
-      const found = await race.run(signal)
+      const found = await this.#asker.ask(cid, { sources, bytesMax: options.bytesMax, onLength, signal })
       if ('bytes' in found) return found
       this.#log('round %d: no member delivered block %s, asked: %d', round, nameOf(cid), sources.length)
       corrupt ??= found.corrupt
+      cause = found.error
       if (!found.isWorthRetrying) break
     }
-    throw corrupt ?? new BlockUnreachableError(cid)
+    throw corrupt ?? new BlockUnreachableError(cid, { cause })
   }
 
-  /**
-   * Returns the members to ask, in order: first the preferred ones, then the ranking, with the fastest of the likely
-   * owners first.
-   */
-  #sources(cid: BlockCid, { prefer, only }: SearchOptions): PeerId[] {
+  /** Returns the members to ask, in order: first the preferred ones, then as `orderSources` says. */
+  #sources(cid: BlockCid, { prefer, only, author, replicas }: SearchOptions): PeerId[] {
     const { admitted, ranking, health, self } = this.#options
     const reachable = new Set(admitted())
-    const preferred = prefer.filter(peer => reachable.has(peer) && peer !== self)
+    reachable.delete(self)
+    const preferred = prefer.filter(peer => reachable.has(peer))
     if (only) return preferred
-    const ranked = ranking()
-      .readers(cid.multihash.digest)
-      .filter(peer => reachable.has(peer) && !preferred.includes(peer))
-    const unranked = [...reachable].filter(peer => !preferred.includes(peer) && !ranked.includes(peer))
-    const ordered = [...preferred, ...bySpeed(ranked, health), ...unranked]
-    return [...ordered.filter(peer => !health.isAvoided(peer)), ...ordered.filter(peer => health.isAvoided(peer))]
+    const ranked = ranking().readers(cid.multihash.digest)
+    const ordered = orderSources({ ranked, replicas, author, reachable, health })
+    const isFirst = (peer: PeerId): boolean => preferred.includes(peer) && !health.isAvoided(peer)
+    return [...preferred.filter(isFirst), ...ordered.filter(peer => !isFirst(peer))]
   }
-
-  /**
-   * Resolves once a source has taken much longer than it usually does. It compares with the usual time because over a
-   * slow link every source takes long.
-   */
-  #patience(peer: PeerId, signal: AbortSignal): Promise<undefined> {
-    const { clock, health } = this.#options
-    const patienceMs = Math.max(HEDGE_MS, HEDGE_LATENCIES * health.latencyMs(peer))
-    const patience = clock.sleep(patienceMs, signal).then(() => undefined)
-    // The sleep rejects only when it is aborted. By then the race is over and nobody awaits it.
-    patience.catch(() => {})
-    return patience
-  }
-
-  async #askOne(peer: PeerId, cid: BlockCid, signal: AbortSignal): Promise<Outcome> {
-    const { ask, health } = this.#options
-    const end = health.begin(peer)
-    this.#log.trace('asking %s for block %s', peer, nameOf(cid))
-    try {
-      const bytes = await ask(peer, cid, signal)
-      if (!verifyBlock(cid, bytes)) throw new BlockCorruptError(cid, peer)
-      end('delivered')
-      this.#log.trace('%s delivered block %s', peer, nameOf(cid))
-      return { peer, bytes }
-    } catch (error) {
-      const isMissing = error instanceof RefusedError && error.status === 'not-found'
-      end(isMissing ? 'missing' : 'failed')
-      if (isMissing || signal.aborted)
-        this.#log.trace('%s did not deliver block %s: %s', peer, nameOf(cid), reasonOf(error))
-      else this.#log('%s did not deliver block %s: %s', peer, nameOf(cid), reasonOf(error))
-      if (isFault(error) && !signal.aborted) health.fault(peer)
-      return { peer, error }
-    }
-  }
-}
-
-/**
- * Returns true if the error is the source's fault: silence or a wrong block. Not having the block, or disconnecting, is
- * not a fault. Broken frames were already counted as faults where they were read. The call has already counted silence
- * as a fault, so silence counts twice.
- */
-function isFault(error: unknown): boolean {
-  const isInnocent = [RefusedError, DisconnectedError, ProtocolError].some(kind => error instanceof kind)
-  return !isInnocent && !isAbort(error)
 }
 
 // Created once, because the error that `abort` would create by itself costs a stack trace for each block.
 const NOBODY_WAITS = new StoppedError('nobody waits for the block any more')
 
-// The first few members in rank should have the block, so speed decides among them. The sort is stable, so equally fast
-// members keep the order of their rank.
-const LIKELY_OWNERS = 3
-
-function bySpeed(ranked: PeerId[], health: PeerHealth): PeerId[] {
-  const likely = ranked.slice(0, LIKELY_OWNERS).sort((a, b) => health.costMs(a) - health.costMs(b))
-  return [...likely, ...ranked.slice(LIKELY_OWNERS)]
-}
+/** So many of the first in rank are taken to have a block if the caller does not say how many do. */
+const REPLICAS_USUAL = 3

@@ -1,43 +1,62 @@
 import type { BlockCid } from '../../format/cid.ts'
-import { CHUNK_BYTES } from '../../format/constants.ts'
 import type { PeerId } from '../../format/peer-id.ts'
-import { Limiter } from '../../util/limiter.ts'
-import { PULL_BYTES_MAX } from '../constants.ts'
+import type { Budget } from '../../util/budget.ts'
+import { DeadlineError } from '../../util/errors.ts'
+import { BlockUnreachableError } from '../errors.ts'
 import type { LocalBlocks } from '../hold/local-blocks.ts'
 import type { Fetcher, FetchOptions } from './fetcher.ts'
+import { boundOf } from './source-asker.ts'
 
 export interface PullOptions extends FetchOptions {
+  /** The peer that asked for it, and so has its share of the memory; this member itself if it is left out. */
+  askedBy?: PeerId | undefined
+  /** The length of the block, as the peer that asked says. */
+  sizeBytes?: number | undefined
   /** Claims the block while its lock is held. Leave it out if something already claims the block. */
   claim?: (() => Promise<void>) | undefined
 }
 
+/** The owner of what this member pulls because it owes it. */
+const OWN = 'this member'
+
 /**
  * Brings blocks onto this disk for whatever reason: a writer asked us to keep them, a hold needs them, or this member
- * owes them. All pulls share one limit on the bytes under way, so that memory stays bounded.
+ * owes them. All pulls share one budget of memory, and the peers that asked for them take turns, so one whose blocks come
+ * slowly waits for itself. If a peer serves its own blocks so slowly that it was cut, the pulls that wait for it fail at
+ * once: they would only be as slow.
  */
 export class BlockPuller {
   readonly #fetcher: Pick<Fetcher, 'fetch'>
   readonly #local: Pick<LocalBlocks, 'keep'>
-  readonly #bytes = new Limiter(PULL_BYTES_MAX)
+  readonly #memory: Budget
 
-  constructor(fetcher: Pick<Fetcher, 'fetch'>, local: Pick<LocalBlocks, 'keep'>) {
+  constructor(fetcher: Pick<Fetcher, 'fetch'>, local: Pick<LocalBlocks, 'keep'>, memory: Budget) {
     this.#fetcher = fetcher
     this.#local = local
+    this.#memory = memory
   }
 
   /**
    * Fetches one block, verifies it, and stores it together with its claim. Both are durable when this resolves. Returns
    * the peer that delivered the block. Throws what `fetch` throws, and a `NoSpaceError` if the disk is full.
    */
-  async pull(cid: BlockCid, { claim, ...options }: PullOptions): Promise<PeerId> {
-    const free = await this.#bytes.acquire(CHUNK_BYTES, options.signal)
+  async pull(cid: BlockCid, { claim, askedBy, sizeBytes, ...options }: PullOptions): Promise<PeerId> {
+    const owner = askedBy ?? OWN
+    const bytesMax = Math.min(sizeBytes ?? Number.POSITIVE_INFINITY, boundOf(cid))
+    const lease = await this.#memory.acquire(bytesMax, { owner, signal: options.signal })
     try {
-      const { bytes, from, release } = await this.#fetcher.fetch(cid, options)
+      const onLength = (bytes: number): void => lease.shrink(bytes)
+      const { bytes, from, release } = await this.#fetcher.fetch(cid, { ...options, bytesMax, onLength })
+      lease.shrink(bytes.byteLength)
       await this.#local.keep(cid, bytes, claim)
       release()
       return from
+    } catch (error) {
+      const isCut = error instanceof BlockUnreachableError && error.cause instanceof DeadlineError
+      if (isCut && options.only === true) this.#memory.fail(owner, error)
+      throw error
     } finally {
-      free()
+      lease.release()
     }
   }
 }

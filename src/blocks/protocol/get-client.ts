@@ -2,8 +2,17 @@ import type { BlockCid } from '../../format/cid.ts'
 import type { PeerId } from '../../format/peer-id.ts'
 import type { Clock } from '../../util/clock.ts'
 import { Callers } from '../../wire/calls.ts'
+import { LEAST_BYTES_PER_S } from '../../wire/constants.ts'
 import type { Host } from '../../wire/host.ts'
 import { GET_PROTOCOL, GET_RESPONSE_BYTES_MAX } from '../constants.ts'
+
+export interface GetCallOptions {
+  signal?: AbortSignal | undefined
+  /** The most bytes that the block may have. */
+  bytesMax: number
+  /** Called with the length of the block before memory is taken for it. If it returns false, the call fails. */
+  admit?: ((bytes: number) => boolean) | undefined
+}
 
 export interface GetClientOptions {
   host: Host
@@ -20,13 +29,14 @@ export class GetClient {
       protocol: GET_PROTOCOL,
       requestBytesMax: 0,
       responseBytesMax: GET_RESPONSE_BYTES_MAX,
+      leastBytesPerS: LEAST_BYTES_PER_S,
       onFault
     })
   }
 
   /** Asks one member for a block. The caller must verify the bytes. */
-  async get(peer: PeerId, cid: BlockCid, signal?: AbortSignal): Promise<Uint8Array> {
-    const { body } = await this.#callers.call(peer, { cid }, { signal, expectBytes: GET_RESPONSE_BYTES_MAX })
+  async get(peer: PeerId, cid: BlockCid, { signal, bytesMax, admit }: GetCallOptions): Promise<Uint8Array> {
+    const { body } = await this.#callers.call(peer, { cid }, { signal, expectBytes: bytesMax, admit })
     return body
   }
 }

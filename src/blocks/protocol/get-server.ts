@@ -10,13 +10,20 @@ import { acceptCid } from './accept-cid.ts'
 
 const requestSchema = z.strictObject({ cid: z.custom<CID>(value => value instanceof CID) })
 
+/** A block to be sent. */
+export interface ReadBlock {
+  bytes: Uint8Array
+  /** Called once when the bytes have been sent, or never will be. */
+  release: () => void
+}
+
 export interface GetServerOptions {
   host: Host
   clock: Clock
   isAdmitted: (peer: PeerId) => boolean
   nodeCodecs: readonly number[]
   /** Returns the verified bytes of a block that is here, or undefined. */
-  read: (cid: BlockCid, signal: AbortSignal, peer: PeerId) => Promise<Uint8Array | undefined>
+  read: (cid: BlockCid, signal: AbortSignal, peer: PeerId) => Promise<ReadBlock | undefined>
   onFault: (peer: PeerId) => void
 }
 
@@ -42,7 +49,8 @@ export class GetServer {
     const request = requestSchema.safeParse(fields)
     if (!request.success) throw new RefusedError('invalid')
     const { nodeCodecs, read } = this.#options
-    const bytes = await read(acceptCid(request.data.cid, nodeCodecs), signal, peer)
-    return bytes === undefined ? { status: 'not-found' } : { status: 'ok', body: [bytes] }
+    const block = await read(acceptCid(request.data.cid, nodeCodecs), signal, peer)
+    if (block === undefined) return { status: 'not-found' }
+    return { status: 'ok', body: [block.bytes], onDone: block.release }
   }
 }

@@ -57,7 +57,8 @@ export interface KeepRequest {
   cid: BlockCid
   /** The bytes that travel inline; null for a block that the keeper must pull. */
   bytes: Uint8Array | null
-  sizeBytes: number
+  /** The length of the block, if it is known. With it the keeper need not set aside memory for the largest block. */
+  sizeBytes: number | undefined
 }
 
 /** Form 1 of `keep`: keep these blocks for this put. */

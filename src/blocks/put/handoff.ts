@@ -205,7 +205,7 @@ export class HintedHandoff {
     const nextInRank = new Map<number, ViewMember[]>()
     for await (const batch of walkBatches({ root, readNode, codec, select: isChunk })) {
       for (const { cid, chunkIndex } of batch) {
-        const ranked = order.owners(cid.multihash.digest, Number.POSITIVE_INFINITY)
+        const ranked = order.inOrder(cid.multihash.digest, replicas)
         const owners = ranked.slice(0, replicas)
         for (const owner of owners) addDebt(byMember, owner, chunkIndex)
         if (owners.some(({ isFull }) => isFull)) nextInRank.set(chunkIndex, ranked.slice(owners.length))

@@ -28,7 +28,8 @@ export interface Wanted {
   cid: BlockCid
   /** Its number among the file's chunks; null for a manifest node. */
   chunkIndex: number | null
-  sizeBytes: number
+  /** Undefined if it is not known without reading the block. */
+  sizeBytes: number | undefined
   inline: Uint8Array | null
 }
 

@@ -1,13 +1,15 @@
 import { NoSpaceError } from '../../disk/errors.ts'
 import type { BlockCid } from '../../format/cid.ts'
 import { blockKey, isNode } from '../../format/cid.ts'
-import { CHUNK_BYTES } from '../../format/constants.ts'
 import type { FileRoot, NodeCodec, SealedBlock } from '../../format/manifest.ts'
 import type { PeerId } from '../../format/peer-id.ts'
+import type { Budget, Lease } from '../../util/budget.ts'
+import { toHex } from '../../util/bytes.ts'
 import { raceSignal } from '../../util/deadline.ts'
 import { forEachUntilFailure } from '../../util/for-each.ts'
 import { Bitmap } from '../bitmap.ts'
 import { INLINE_BLOCK_BYTES_MAX, PUT_CLAIM_MS, PUT_WINDOW_BLOCKS, REPEATS_MAX, STRAGGLERS_MS } from '../constants.ts'
+import { boundOf } from '../fetch/source-asker.ts'
 import type { Claims, PutId } from '../hold/claims.ts'
 import type { LocalBlocks } from '../hold/local-blocks.ts'
 import { listOf, nameOf, nameOfId } from '../log-names.ts'
@@ -37,6 +39,8 @@ export interface PutDeps extends PutDriverDeps {
   local: LocalBlocks
   claims: Claims
   window: PutWindow
+  /** The memory of all puts. */
+  memory: Budget
   /** Lets this put's own claims on a file end once the references of a record have replaced them. */
   endWithRecord: (root: BlockCid, putId: PutId) => void
 }
@@ -87,6 +91,10 @@ export class Put {
     this.#log('opened: %s copies wanted, waits for %d', copies, copiesToWaitFor(machine.state, machine.ranking))
   }
 
+  /** Waits until this put may have so many more bytes in memory. */
+  readonly lease = (bytes: number, signal = this.#init.options.signal): Promise<Lease> =>
+    this.#deps.memory.acquire(bytes, { owner: toHex(this.#init.putId), signal })
+
   /**
    * Keeps sealed blocks as they arrive. It takes more blocks only once earlier ones are on this disk and on as many
    * members as `ack` asks for, so that at most a window of blocks is in memory. Returns the root, or null for a stream
@@ -112,9 +120,8 @@ export class Put {
     await this.#forEach(walkManifest(root, read, codec), async ({ cid, chunkIndex }, signal) => {
       // A file of one chunk may be small, and a small block travels with the request, so its bytes must be read.
       const isHeld = isNode(root) && (await local.claimIfHere(cid, () => this.#claim(cid)))
-      // Other callers may be reading the same buffer.
-      if (!isHeld) return this.#place({ cid, bytes: await read(cid), chunkIndex }, { isOurs: false, signal })
-      const { enough } = this.#driver.place({ cid, chunkIndex, sizeBytes: CHUNK_BYTES, inline: null })
+      if (!isHeld) return this.#readAndPlace({ cid, chunkIndex }, read, signal)
+      const { enough } = this.#driver.place({ cid, chunkIndex, sizeBytes: undefined, inline: null })
       return raceSignal(enough, signal)
     })
   }
@@ -184,21 +191,42 @@ export class Put {
     }
   }
 
+  async #readAndPlace(
+    { cid, chunkIndex }: Pick<SealedBlock, 'cid' | 'chunkIndex'>,
+    read: (cid: BlockCid) => Promise<Uint8Array>,
+    signal: AbortSignal
+  ): Promise<void> {
+    const lease = await this.lease(boundOf(cid), signal)
+    try {
+      const bytes = await read(cid)
+      lease.shrink(bytes.byteLength)
+      // Other callers may be reading the same buffer.
+      await this.#place({ cid, bytes, chunkIndex, lease }, { isOurs: false, signal })
+    } finally {
+      lease.release()
+    }
+  }
+
   /**
    * Keeps a block on this disk and on its owners. A block that was placed a moment ago is not placed again; only the
    * new chunk index is noted.
    */
-  async #place({ cid, bytes, chunkIndex }: SealedBlock, { isOurs, signal }: PlaceOptions): Promise<void> {
+  async #place(block: SealedBlock, { isOurs, signal }: PlaceOptions): Promise<void> {
+    const { cid, bytes, chunkIndex } = block
     const { local, window } = this.#deps
+    const passed = block.lease?.take()
     if (chunkIndex === null) this.#renewal.addNode(cid)
     else this.#renewal.addChunk(cid, chunkIndex)
     const known = this.#recent.get(blockKey(cid))
     if (known !== undefined) {
+      passed?.release()
       if (chunkIndex !== null && known.chunkIndex !== null)
         this.#driver.repeat({ cid, chunkIndex, sameAs: known.chunkIndex })
       return known.placed
     }
-    const release = await window.add(cid, bytes, signal)
+    // A manifest node comes without a lease.
+    const lease = passed ?? (await this.lease(bytes.byteLength, signal))
+    const release = window.add(cid, bytes)
     const sizeBytes = bytes.byteLength
     const inline = sizeBytes < INLINE_BLOCK_BYTES_MAX ? bytes : null
     const placing = this.#driver.place({ cid, chunkIndex, sizeBytes, inline })
@@ -211,6 +239,7 @@ export class Put {
         // A put that fails waits for the write too, so that nothing of it goes on after its end.
         const isKept = await isFulfilled(kept)
         if (release(new Set(placing.keptBy())) && isKept && isOurs) local.returnBuffer(bytes)
+        lease.release()
       }
     }
     const placed = place()

@@ -14,7 +14,7 @@ export interface PutsDeps extends PutDeps, Pick<AcknowledgementDeps, 'push' | 'a
   chance: Chance
   /** Returns a block's verified bytes, from this disk or another member. */
   read: (cid: BlockCid) => Promise<Uint8Array>
-  /** Lets the claims of a put end soon, because this disk had no room for it. */
+  /** Lets the claims of a put end soon, because this disk had no room for it, or its caller has given it up. */
   abandon: (putId: PutId) => void
 }
 
@@ -29,9 +29,19 @@ export class Puts {
     this.#small = new SmallPutNumbers(deps.clock, deps.chance)
   }
 
-  /** Begins to store a file. The caller must close the put. */
-  open(options: PutOptions): Put {
-    return this.#open(options, this.#deps.chance.bytes(PUT_NUMBER_BYTES), { isShared: false })
+  /** Draws the number of a new put. */
+  newNumber(): Uint8Array {
+    return this.#deps.chance.bytes(PUT_NUMBER_BYTES)
+  }
+
+  /** Begins to store a file. Puts of one number share their claims. The caller must close the put. */
+  open(options: PutOptions, number: Uint8Array): Put {
+    return this.#open(options, number, { isShared: false })
+  }
+
+  /** Lets the claims of a put that has been closed end soon. */
+  abandon(number: Uint8Array): void {
+    this.#deps.abandon(putIdOf(this.#deps.self, number))
   }
 
   /** Begins to store a file of one small block. It shares its number with other small puts. */
@@ -39,7 +49,7 @@ export class Puts {
     return this.#open(options, this.#small.next(), { isShared: true })
   }
 
-  /** True while any put is under way. */
+  /** True while a put is under way. */
   get hasAny(): boolean {
     return this.#underWay.hasAny
   }

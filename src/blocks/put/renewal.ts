@@ -1,5 +1,5 @@
 import type { BlockCid } from '../../format/cid.ts'
-import { CHUNK_BYTES, FANOUT } from '../../format/constants.ts'
+import { FANOUT } from '../../format/constants.ts'
 import type { PeerId } from '../../format/peer-id.ts'
 import type { Clock } from '../../util/clock.ts'
 import { type Logger, reasonOf } from '../../util/logger.ts'
@@ -96,9 +96,7 @@ export class Renewal {
     const all = this.#countedOn(peer)
     const counted = tail.filter(({ chunkIndex }) => all.has(chunkIndex))
     await Promise.all(
-      counted.map(({ cid }) =>
-        storeClient.keepBlock(peer, { put: putNumber, cid, bytes: null, sizeBytes: CHUNK_BYTES })
-      )
+      counted.map(({ cid }) => storeClient.keepBlock(peer, { put: putNumber, cid, bytes: null, sizeBytes: undefined }))
     )
   }
   #countedOn(peer: PeerId): Bitmap {

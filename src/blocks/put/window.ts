@@ -1,15 +1,12 @@
 import { type BlockCid, blockKey } from '../../format/cid.ts'
 import type { PeerId } from '../../format/peer-id.ts'
-import { Limiter } from '../../util/limiter.ts'
-import { PUT_WINDOW_BYTES } from '../constants.ts'
 
 /**
  * The blocks of all puts under way, in memory. Members that are asked to keep a block pull it from this window. They
- * need not wait for our disk write, and we need not read the block back. A put waits for room in the window, which
- * bounds the memory of all puts together.
+ * need not wait for our disk write, and we need not read the block back. Each put has leases for its blocks, which bounds
+ * the window.
  */
 export class PutWindow {
-  readonly #room = new Limiter(PUT_WINDOW_BYTES)
   readonly #blocks = new Map<string, { bytes: Uint8Array; users: number; takers: Set<PeerId> }>()
 
   /**
@@ -17,14 +14,12 @@ export class PutWindow {
    * with the members that said that they keep it. The function returns true if nobody reads the bytes any more. They
    * may wait in a socket for a long time, but a member that keeps the block has read all of them.
    */
-  async add(cid: BlockCid, bytes: Uint8Array, signal?: AbortSignal): Promise<(keptBy: ReadonlySet<PeerId>) => boolean> {
-    const release = await this.#room.acquire(bytes.byteLength, signal)
+  add(cid: BlockCid, bytes: Uint8Array): (keptBy: ReadonlySet<PeerId>) => boolean {
     const key = blockKey(cid)
     const block = this.#blocks.get(key) ?? { bytes, users: 0, takers: new Set() }
     block.users++
     this.#blocks.set(key, block)
     return keptBy => {
-      release()
       if (--block.users > 0) return false
       this.#blocks.delete(key)
       return block.bytes === bytes && [...block.takers].every(peer => keptBy.has(peer))

@@ -93,7 +93,7 @@ export class Repair {
       this.#background.noteHelped()
     }
     this.#unfinished = new UnfinishedRecords({ index, clock, codec, stops: this.#stops, onMended, write })
-    this.#round = new ViewRound(index)
+    this.#round = new ViewRound(index, clock)
     this.#walker = new RecordWalker({ ...options, evicted: this.#evicted, write })
     this.#queue = new RepairQueue({
       clock,

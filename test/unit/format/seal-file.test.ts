@@ -8,6 +8,7 @@ import type { SealedBlock } from '../../../src/format/manifest.ts'
 import { paddedBodyLength, paddedChunkLength, padInPlace } from '../../../src/format/padding.ts'
 import { seal } from '../../../src/format/seal.ts'
 import { inlineRoot, openChunk, openChunkOf, sealFile } from '../../../src/format/seal-file.ts'
+import { Budget } from '../../../src/util/budget.ts'
 import { toHex } from '../../../src/util/bytes.ts'
 import { contentSubkey as subkey } from '../../fixtures/keys.ts'
 import { gather } from '../../fixtures/streams.ts'
@@ -49,7 +50,7 @@ test('sealFile handles a file of exactly one full node, of one chunk, and of non
   assert.deepEqual(await sealAll(new Uint8Array(0)), [])
 })
 
-test('later blocks do not change an earlier block, although chunks share a buffer', async () => {
+test('later blocks do not change an earlier block', async () => {
   const text = counting(64)
   let at = 0
   let last: { block: SealedBlock; copy: string } | undefined
@@ -61,7 +62,7 @@ test('later blocks do not change an earlier block, although chunks share a buffe
   assert.equal(at, 5)
 })
 
-test('sealFile holds back at most one chunk, and returns blocks before it asks for more', async () => {
+test('sealFile returns blocks before it asks for more than the piece after them', async () => {
   let asked = 0
   async function* source(): AsyncGenerator<Uint8Array> {
     for (let i = 0; i < 5; i++) {
@@ -127,4 +128,36 @@ test('inline content has the siv that its chunk would have', () => {
     assert.equal(toHex(inlineRoot(subkey, text)), toHex(seal(subkey, padded, { label: 'chunk' }).siv))
     assert.notEqual(toHex(inlineRoot(subkey, text, Buffer.alloc(32))), toHex(inlineRoot(subkey, text)))
   }
+})
+
+test('the lease of a chunk shrinks to its block, and ends with the next chunk if nobody takes it', async () => {
+  const memory = new Budget({ bytesMax: 1_000 })
+  const chunk = fixedChunker(100, bytes => memory.acquire(bytes, { owner: 'put' }))
+  const blocks = pipe([counting(210)], chunk, sealFile({ subkey }))
+  const first = (await blocks.next()).value as SealedBlock
+  const taken = first.lease?.take()
+  assert.equal(taken?.bytes, first.bytes.byteLength)
+  await blocks.next()
+  const third = (await blocks.next()).value as SealedBlock
+  assert.ok(third.bytes.byteLength < first.bytes.byteLength)
+  // The second was not taken.
+  assert.equal(memory.taken, first.bytes.byteLength + third.bytes.byteLength)
+  await gather(blocks)
+  taken?.release()
+  assert.equal(memory.taken, 0)
+})
+
+test('sealFile holds no memory while it waits for the next chunk', async () => {
+  const memory = new Budget({ bytesMax: paddedChunkLength(16) + 48 })
+  const chunk = fixedChunker(16, bytes => memory.acquire(bytes, { owner: 'put' }))
+  // There is memory for one chunk, and its block is done with before the next is asked for.
+  let count = 0
+  for await (const { lease, bytes } of pipe([counting(160)], chunk, sealFile({ subkey }))) {
+    if (lease === undefined) continue
+    const taken = lease.take()
+    assert.equal(memory.taken, bytes.byteLength)
+    taken.release()
+    count++
+  }
+  assert.equal(count, 10)
 })

@@ -7,6 +7,7 @@ import type { LocalBlocks } from '../../../../src/blocks/hold/local-blocks.ts'
 import { Ranking } from '../../../../src/blocks/rank.ts'
 import { nameBlock } from '../../../../src/format/cid.ts'
 import { makeView } from '../../../../src/members/view.ts'
+import { Budget } from '../../../../src/util/budget.ts'
 import { DeadlineError } from '../../../../src/util/errors.ts'
 import { DisconnectedError, ProtocolError, RefusedError } from '../../../../src/wire/errors.ts'
 import { ManualClock } from '../../../fixtures/clock.ts'
@@ -16,7 +17,7 @@ import { settle, whileTimePasses } from '../../../fixtures/pass-time.ts'
 const bytes = Buffer.from('the bytes that were asked for')
 const cid = nameBlock(bytes)
 
-type Answer = (signal: AbortSignal) => Promise<Uint8Array>
+type Answer = (signal: AbortSignal, admit: (bytes: number) => boolean) => Promise<Uint8Array>
 const gives: Answer = async () => bytes
 const hasNone: Answer = async () => {
   throw new RefusedError('not-found')
@@ -35,6 +36,7 @@ function setup(
   const replaced: Uint8Array[] = []
   const given: Uint8Array[] = []
   const health = new PeerHealth(clock)
+  const hedges = new Budget({ bytesMax: 2 * bytes.byteLength })
   const logger = new RecordingLogger()
   const state = { admitted: Object.keys(answers), answers }
   const view = makeView(
@@ -63,14 +65,15 @@ function setup(
     health,
     ranking: () => ranking,
     admitted: () => state.admitted,
-    ask: async (peer, _, signal) => {
+    ask: async (peer, _, { signal, admit = () => true }) => {
       asked.push(peer)
-      signal.addEventListener('abort', () => aborted.push(peer))
-      return (state.answers[peer] as Answer)(signal)
-    }
+      signal?.addEventListener('abort', () => aborted.push(peer))
+      return (state.answers[peer] as Answer)(signal as AbortSignal, admit)
+    },
+    hedges
   })
   const order = ranking.readers(cid.multihash.digest)
-  return { clock, fetcher, health, logger, asked, aborted, replaced, given, state, order }
+  return { clock, fetcher, hedges, health, logger, asked, aborted, replaced, given, state, order }
 }
 
 test('a block that is on our disk is not asked for', async t => {
@@ -156,8 +159,8 @@ test('over a thin link the next source is asked only after three times the usual
   assert.equal((await whileTimePasses(clock, fetching)).from, 'good')
 })
 
-test('at most four members are asked at once, however silent they are', async t => {
-  const answers = Object.fromEntries(['a', 'b', 'c', 'd', 'e', 'f'].map(peer => [peer, silent]))
+test('at most sixteen members are asked at once, however silent they are', async t => {
+  const answers = Object.fromEntries(Array.from({ length: 20 }, (_, n) => [`m${n}`, silent]))
   const { clock, fetcher, asked } = setup(t, answers)
   const cut = new AbortController()
   const fetching = fetcher.fetch(cid, { signal: cut.signal })
@@ -165,7 +168,7 @@ test('at most four members are asked at once, however silent they are', async t 
     clock.advance(500)
     await settle(3)
   }
-  assert.equal(asked.length, 4)
+  assert.equal(asked.length, 16)
   cut.abort()
   await assert.rejects(fetching, { name: 'AbortError' })
 })
@@ -282,18 +285,122 @@ test('the log says whom it asked, why each did not deliver, who was slow and who
   }
   const { clock, fetcher, logger, state, order } = setup(t, { a: hasNone, b: hasNone, c: hasNone, d: hasNone })
   const [first, second, third, fourth] = order as [string, string, string, string]
-  state.answers = { [first]: hasNone, [second]: broken, [third]: silent, [fourth]: gives }
+  state.answers = { [first]: silent, [second]: broken, [third]: hasNone, [fourth]: gives }
   await whileTimePasses(clock, fetcher.fetch(cid))
   const name = Buffer.from(cid.multihash.digest).toString('hex').slice(0, 8)
   const scope = 'dfs:blocks:fetch'
   assert.deepEqual(logger.lines.slice(0, 8), [
     `${scope}:trace asking ${first} for block ${name}`,
-    `${scope}:trace ${first} did not deliver block ${name}: RefusedError: ${new RefusedError('not-found').message}`,
+    `${scope} ${first} is slow to deliver block ${name}, asking the next member too`,
     `${scope}:trace asking ${second} for block ${name}`,
     `${scope} ${second} did not deliver block ${name}: DisconnectedError: the peer disconnected`,
     `${scope}:trace asking ${third} for block ${name}`,
-    `${scope} ${third} is slow to deliver block ${name}, asking the next member too`,
+    `${scope}:trace ${third} did not deliver block ${name}: RefusedError: ${new RefusedError('not-found').message}`,
     `${scope}:trace asking ${fourth} for block ${name}`,
     `${scope}:trace ${fourth} delivered block ${name}`
   ])
+})
+
+test('a block that one of a hundred members has is found in few rounds', async t => {
+  const names = Array.from({ length: 100 }, (_, n) => `m${n}`)
+  const { fetcher, asked, order, state, clock } = setup(t, Object.fromEntries(names.map(peer => [peer, hasNone])))
+  let rounds = 0
+  let isCounting = false
+  // All that are asked at once answer at once, one after another, as over links of equal length.
+  const answering =
+    (answer: Answer): Answer =>
+    async (signal, admit) => {
+      if (!isCounting) rounds++
+      isCounting = true
+      await clock.sleep(100, signal)
+      isCounting = false
+      return answer(signal, admit)
+    }
+  state.answers = Object.fromEntries(names.map(peer => [peer, answering(hasNone)]))
+  state.answers[order[99] as string] = answering(gives)
+  const { from } = await whileTimePasses(clock, fetcher.fetch(cid), { stepMs: 100 })
+  assert.equal(from, order[99])
+  assert.deepEqual(asked, order)
+  assert.ok(rounds <= 12, `${rounds} rounds`)
+})
+
+test('members that begin to deliver the same block are not all received', async t => {
+  const names = Array.from({ length: 8 }, (_, n) => `m${n}`)
+  const { fetcher, state, order, clock } = setup(t, Object.fromEntries(names.map(peer => [peer, hasNone])))
+  const admitted: string[] = []
+  const delivering =
+    (peer: string): Answer =>
+    async (signal, admit) => {
+      await clock.sleep(100, signal)
+      if (!admit(bytes.byteLength)) throw new RefusedError('over-limit')
+      admitted.push(peer)
+      await clock.sleep(100, signal)
+      return bytes
+    }
+  for (const peer of order.slice(3)) state.answers[peer] = delivering(peer)
+  const { from } = await whileTimePasses(clock, fetcher.fetch(cid), { stepMs: 100 })
+  assert.deepEqual(admitted, [from])
+})
+
+test('a member whose block was dropped is asked again if the one that delivered it fails', async t => {
+  const names = ['a', 'b', 'c', 'd']
+  const { fetcher, state, order, asked, clock, health } = setup(
+    t,
+    Object.fromEntries(names.map(peer => [peer, hasNone]))
+  )
+  const [, second, third] = order as [string, string, string]
+  const delivering =
+    (delivered: Uint8Array): Answer =>
+    async (signal, admit) => {
+      await clock.sleep(100, signal)
+      if (!admit(delivered.byteLength)) throw new RefusedError('over-limit')
+      await clock.sleep(100, signal)
+      return delivered
+    }
+  state.answers[second] = delivering(Buffer.from('the bytes of another block...'))
+  state.answers[third] = delivering(bytes)
+  assert.equal((await whileTimePasses(clock, fetcher.fetch(cid), { stepMs: 100 })).from, third)
+  assert.equal(asked.filter(peer => peer === third).length, 2)
+  assert.deepEqual([health.faults(second), health.faults(third)], [1, 0])
+})
+
+test('a second source of a slow block is received only while there is memory for it', async t => {
+  const trickling: Answer = async (signal, admit) => {
+    admit(bytes.byteLength)
+    return silent(signal, admit)
+  }
+  const good: Answer = async (_, admit) => {
+    if (!admit(bytes.byteLength)) throw new RefusedError('over-limit')
+    return bytes
+  }
+  const { fetcher, hedges, clock } = setup(t, { slow: trickling, good })
+  const others = await hedges.acquire(2 * bytes.byteLength, { owner: 'other fetches' })
+  let from: string | undefined
+  const fetching = fetcher.fetch(cid, { prefer: ['slow'] }).then(fetched => {
+    from = fetched.from
+  })
+  await settle()
+  clock.advance(1_500)
+  await settle()
+  assert.equal(from, undefined)
+  others.release()
+  await whileTimePasses(clock, fetching)
+  assert.equal(from, 'good')
+  assert.equal(hedges.taken, 0)
+})
+
+test('a block that is longer than its reader has memory for is not received, and nobody is blamed', async t => {
+  const good: Answer = async (_, admit) => {
+    if (!admit(bytes.byteLength)) throw new RefusedError('over-limit')
+    return bytes
+  }
+  const { fetcher, clock, health } = setup(t, { good })
+  await assert.rejects(
+    whileTimePasses(clock, fetcher.fetch(cid, { bytesMax: bytes.byteLength - 1 })),
+    BlockUnreachableError
+  )
+  assert.equal(health.faults('good'), 0)
+  const lengths: number[] = []
+  await fetcher.fetch(cid, { bytesMax: bytes.byteLength, onLength: length => lengths.push(length) })
+  assert.deepEqual(lengths, [bytes.byteLength])
 })

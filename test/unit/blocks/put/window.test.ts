@@ -9,7 +9,7 @@ const cid = nameBlock(bytes)
 test('members can pull a block from the window until its put lets it go', async () => {
   const window = new PutWindow()
   assert.equal(window.get(cid, 'a'), undefined)
-  const release = await window.add(cid, bytes)
+  const release = window.add(cid, bytes)
   assert.equal(window.get(cid, 'a'), bytes)
   release(new Set(['a']))
   assert.equal(window.get(cid, 'a'), undefined)
@@ -18,7 +18,7 @@ test('members can pull a block from the window until its put lets it go', async 
 test('a buffer is free once every member that pulled it has said that it keeps the block, and not before', async () => {
   const window = new PutWindow()
   const held = async (takers: string[], keptBy: string[]): Promise<boolean> => {
-    const release = await window.add(cid, bytes)
+    const release = window.add(cid, bytes)
     for (const taker of takers) window.get(cid, taker)
     return release(new Set(keptBy))
   }
@@ -31,8 +31,8 @@ test('a buffer is free once every member that pulled it has said that it keeps t
 test('the last of two puts that lets a block go decides, and about its own buffer only', async () => {
   const window = new PutWindow()
   const twin = Buffer.from(bytes)
-  const first = await window.add(cid, bytes)
-  const second = await window.add(cid, twin)
+  const first = window.add(cid, bytes)
+  const second = window.add(cid, twin)
   assert.equal(window.get(cid, 'a'), bytes)
   assert.equal(first(new Set(['a'])), false)
   assert.equal(window.get(cid, 'a'), bytes)

@@ -1,0 +1,60 @@
+import type { BlockCid } from '../../format/cid.ts'
+import { BLOCK_BYTES_MAX } from '../../format/constants.ts'
+import type { PeerId } from '../../format/peer-id.ts'
+import type { Budget, Lease } from '../../util/budget.ts'
+import type { Clock } from '../../util/clock.ts'
+import { RefusedError } from '../../wire/errors.ts'
+import { SERVE_WAIT_MS } from '../constants.ts'
+import type { LocalBlocks } from '../hold/local-blocks.ts'
+import type { ReadBlock } from '../protocol/get-server.ts'
+
+export interface ServedBlocksOptions {
+  clock: Clock
+  memory: Budget
+  local: Pick<LocalBlocks, 'get'>
+  /** The blocks of puts under way, which are in memory already. */
+  window: { get: (cid: BlockCid, taker: PeerId) => Uint8Array | undefined }
+}
+
+/**
+ * Reads the blocks that members ask for. A block is in memory until the last byte of the answer has left, which depends on
+ * the member, so each answer has a lease on the member's share of the memory.
+ */
+export class ServedBlocks {
+  readonly #options: ServedBlocksOptions
+
+  constructor(options: ServedBlocksOptions) {
+    this.#options = options
+  }
+
+  /**
+   * Returns a block that is here, or undefined. Throws a `RefusedError` (`busy`) if there is no memory for it within
+   * `SERVE_WAIT_MS`.
+   */
+  async read(cid: BlockCid, signal: AbortSignal, peer: PeerId): Promise<ReadBlock | undefined> {
+    const { memory, local, window } = this.#options
+    const lease = memory.tryAcquire(BLOCK_BYTES_MAX, peer) ?? (await this.#waitForLease(peer, signal))
+    let isRead = false
+    try {
+      const bytes = window.get(cid, peer) ?? (await local.get(cid, signal))
+      if (bytes === undefined) return undefined
+      lease.shrink(bytes.byteLength)
+      isRead = true
+      return { bytes, release: () => lease.release() }
+    } finally {
+      if (!isRead) lease.release()
+    }
+  }
+
+  async #waitForLease(peer: PeerId, signal: AbortSignal): Promise<Lease> {
+    const { clock, memory } = this.#options
+    const tooLong = new AbortController()
+    const cancel = clock.after(SERVE_WAIT_MS, () => tooLong.abort(new RefusedError('busy')))
+    try {
+      const either = AbortSignal.any([signal, tooLong.signal])
+      return await memory.acquire(BLOCK_BYTES_MAX, { owner: peer, signal: either })
+    } finally {
+      cancel()
+    }
+  }
+}

@@ -1,0 +1,101 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { SERVE_WAIT_MS } from '../../../../src/blocks/constants.ts'
+import { ServedBlocks } from '../../../../src/blocks/keep/served-blocks.ts'
+import { nameBlock } from '../../../../src/format/cid.ts'
+import { BLOCK_BYTES_MAX } from '../../../../src/format/constants.ts'
+import { Budget } from '../../../../src/util/budget.ts'
+import { RefusedError } from '../../../../src/wire/errors.ts'
+import { ManualClock } from '../../../fixtures/clock.ts'
+import { settle } from '../../../fixtures/pass-time.ts'
+
+const bytes = Buffer.from('a block')
+const cid = nameBlock(bytes)
+const never = new AbortController().signal
+
+/** Memory for three of the largest blocks, of which one peer has two at most. */
+function setup() {
+  const clock = new ManualClock()
+  const memory = new Budget({
+    bytesMax: 3 * BLOCK_BYTES_MAX,
+    ownerBytesMax: 2 * BLOCK_BYTES_MAX,
+    reservedBytes: BLOCK_BYTES_MAX
+  })
+  const state: { disk: () => Promise<Uint8Array | undefined>; window: Uint8Array | undefined } = {
+    disk: async () => bytes,
+    window: undefined
+  }
+  const local = { get: () => state.disk() }
+  const served = new ServedBlocks({ clock, memory, local, window: { get: () => state.window } })
+  return { clock, memory, state, served }
+}
+
+test('a block takes memory until its answer has left', async () => {
+  const { memory, served } = setup()
+  const block = await served.read(cid, never, 'a')
+  assert.deepEqual([block?.bytes, memory.taken], [bytes, bytes.byteLength])
+  block?.release()
+  block?.release()
+  assert.equal(memory.taken, 0)
+})
+
+test('memory is taken before the disk is read, and given back if the block is not here or cannot be read', async () => {
+  const { memory, served, state } = setup()
+  state.disk = async () => {
+    assert.equal(memory.taken, BLOCK_BYTES_MAX)
+    return undefined
+  }
+  assert.equal(await served.read(cid, never, 'a'), undefined)
+  assert.equal(memory.taken, 0)
+  state.disk = async () => {
+    throw new Error('the disk')
+  }
+  await assert.rejects(served.read(cid, never, 'a'), /the disk/)
+  assert.equal(memory.taken, 0)
+})
+
+test('a block of a put under way comes from its window, and takes memory too', async () => {
+  const { memory, served, state } = setup()
+  state.window = bytes
+  state.disk = () => assert.fail('the disk was read')
+  const block = await served.read(cid, never, 'a')
+  assert.deepEqual([block?.bytes, memory.taken], [bytes, bytes.byteLength])
+})
+
+test('a member that does not read its answers keeps others from none', async () => {
+  const { clock, served, memory, state } = setup()
+  state.disk = () => new Promise(() => {})
+  for (let i = 0; i < 10; i++) void served.read(cid, never, 'deaf').catch(() => {})
+  await settle(2)
+  assert.equal(memory.taken, 2 * BLOCK_BYTES_MAX)
+  state.disk = async () => bytes
+  const block = await served.read(cid, never, 'honest')
+  assert.equal(block?.bytes, bytes)
+  block?.release()
+  clock.advance(SERVE_WAIT_MS)
+})
+
+test('an asker for which there is no memory for long is told to ask others', async () => {
+  const { clock, served, state, memory } = setup()
+  state.disk = () => new Promise(() => {})
+  for (let i = 0; i < 2; i++) void served.read(cid, never, 'a')
+  const waiting = served.read(cid, never, 'a')
+  await settle(2)
+  clock.advance(SERVE_WAIT_MS - 1)
+  assert.equal(memory.waiting, 1)
+  clock.advance(1)
+  await assert.rejects(waiting, (error: unknown) => error instanceof RefusedError && error.status === 'busy')
+  assert.equal(memory.waiting, 0)
+})
+
+test('an asker that has gone does not wait for memory any more', async () => {
+  const { served, state, memory } = setup()
+  state.disk = () => new Promise(() => {})
+  for (let i = 0; i < 2; i++) void served.read(cid, never, 'a')
+  const gone = new AbortController()
+  const waiting = served.read(cid, gone.signal, 'a')
+  await settle(2)
+  gone.abort(new Error('gone'))
+  await assert.rejects(waiting, /gone/)
+  assert.equal(memory.waiting, 0)
+})
