@@ -186,11 +186,12 @@ export class Blocks {
   /**
    * Frees those of this member's copies of a file for which other members prove that they hold theirs. Throws an
    * `EvictRefusedError` while it is not certain which records need the copies, and for an hour after an unclean stop.
+   * Adds to `result` what it does, also if it fails half-way.
    */
-  async evict(record: RecordRef, signal?: AbortSignal): Promise<Freed> {
+  async evict(record: RecordRef, signal?: AbortSignal, result?: Freed): Promise<Freed> {
     const { guard, copyFreer } = this.#repairing
     await guard.assertMayEvict(signal)
-    return copyFreer.free(record, 'evict', signal)
+    return copyFreer.free(record, 'evict', signal, result)
   }
 
   /**
