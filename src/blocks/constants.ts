@@ -93,6 +93,8 @@ export const STRAGGLERS_MS = 250
  */
 export const SILENCE_MS = 2_000
 export const SILENCE_GAPS = 4
+/** How long a member that was silent counts as silent when nobody waits for it any more. Then it has another chance. */
+export const SILENT_AGAIN_MS = 10_000
 /** How much longer a member may be quiet for each chunk that it is asked to confirm: it looks each of them up. */
 export const CONFIRM_CHUNK_MS = 0.25
 /** After waiting this long for members, a put logs which of them it is waiting for. */

@@ -9,7 +9,7 @@ import type { Bodies } from './bodies.ts'
 import { Entries } from './entries.ts'
 import { NotADirectoryError } from './errors.ts'
 import type { Shown } from './heads.ts'
-import { Listing } from './listing/listing.ts'
+import { Listing, type ListOptions } from './listing/listing.ts'
 import { NameGroups } from './listing/name-groups.ts'
 import { NodeBuilder } from './listing/node-builder.ts'
 import { Unreachable } from './listing/unreachable.ts'
@@ -93,8 +93,8 @@ export class Tree {
   }
 
   /** Yields the nodes that a directory shows, in the order of the names' bytes. See `Listing`. */
-  list(directory: DirectoryNode, signal?: AbortSignal): AsyncGenerator<TreeNode> {
-    return this.#listing.nodes(directory, signal)
+  list(directory: DirectoryNode, options: ListOptions = {}): AsyncGenerator<TreeNode> {
+    return this.#listing.nodes(directory, options)
   }
 
   /** Returns an entry by its id, even if it is deleted. Returns undefined if no record of it has arrived. */

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { type TestContext, test } from 'node:test'
-import { PUT_WINDOW_BLOCKS } from '../../src/blocks/constants.ts'
+import { PUT_WINDOW_BLOCKS, SILENT_AGAIN_MS } from '../../src/blocks/constants.ts'
 import { NotEnoughCopiesError } from '../../src/blocks/errors.ts'
 import { walkManifest } from '../../src/blocks/manifest-walk.ts'
 import type { RecordRef } from '../../src/blocks/record-ref.ts'
@@ -189,6 +189,19 @@ test('a member that falls silent half way is blamed, and asked last for a while'
   const again = clock.now()
   await whileTimePasses(clock, writer.put(bytesOf(4), { replicas: 2 }))
   assert.ok(clock.now() - again < 2_000, `${clock.now() - again} ms`)
+})
+
+test('a member that froze counts again soon after it goes on, although it was blamed', async t => {
+  const { clock, cluster, members } = await start(t, 2)
+  const [writer, other] = members
+  await whileTimePasses(clock, writer.put(bytesOf(1), { replicas: 2 }))
+  cluster.silence(other)
+  const alone = await whileTimePasses(clock, writer.put(bytesOf(3), { replicas: 2 }))
+  assert.deepEqual(alone.outcome.reached, [writer.peer])
+  await cluster.heal(other)
+  clock.advance(SILENT_AGAIN_MS)
+  const { outcome } = await whileTimePasses(clock, writer.put(bytesOf(3), { replicas: 2 }))
+  assert.deepEqual(outcome.reached, [writer.peer, other.peer])
 })
 
 test('a put reaches two members that are never connected at the same time', async t => {

@@ -185,7 +185,7 @@ export class Transaction {
       if (child !== undefined) throw new NotADirectoryError('a file is where a directory should be')
       return { id: this.#makeDirectories(node, path.slice(depth), replicas), node: undefined }
     }
-    return { id: node.ids[0] as Uint8Array, node }
+    return parentIn(node)
   }
 
   /** Signs the first record of an entry that continues another one, and returns its id. */
@@ -248,6 +248,11 @@ export class Transaction {
 /** Returns what a node says about its entry. */
 export function foundIn({ id, row, shown }: FileNode): FoundEntry {
   return { id, row, shown }
+}
+
+/** Returns a directory as one to put something into: into the first of its entries. */
+export function parentIn(node: DirectoryNode): Parent {
+  return { id: node.ids[0] as Uint8Array, node }
 }
 
 function isIn({ ids }: DirectoryNode, { row }: Pick<FoundEntry, 'row'>): boolean {

@@ -1,4 +1,4 @@
-import { LIST_BATCH, LIST_NAMES_MAX } from '../constants.ts'
+import { LIST_BATCH, LIST_NAMES_MAX, LIST_NAMES_MIN } from '../constants.ts'
 import type { DirectoryNode, TreeNode } from '../tree-node.ts'
 import type { NameGroup, NameGroups } from './name-groups.ts'
 import type { NodeBuilder } from './node-builder.ts'
@@ -13,6 +13,12 @@ export interface ListingOptions {
   child: (parent: DirectoryNode, name: string) => Promise<TreeNode | undefined>
   /** The most names that are in memory at once. */
   namesMax?: number
+}
+
+export interface ListOptions {
+  signal?: AbortSignal | undefined
+  /** How many listings of directories further up stay open meanwhile. Each further one holds half as many names. */
+  open?: number | undefined
 }
 
 /** Separates a name from what the listing knows about it. No name has this character, and none is less. */
@@ -32,8 +38,8 @@ export class Listing {
   }
 
   /** Yields the nodes that a directory shows. */
-  async *nodes(directory: DirectoryNode, signal?: AbortSignal): AsyncGenerator<TreeNode> {
-    const { namesMax = LIST_NAMES_MAX } = this.#options
+  async *nodes(directory: DirectoryNode, { signal, open = 0 }: ListOptions = {}): AsyncGenerator<TreeNode> {
+    const { namesMax = Math.max(LIST_NAMES_MIN, Math.floor(LIST_NAMES_MAX / 2 ** open)) } = this.#options
     for (let after = '', isEnd = false; !isEnd; ) {
       const names = new SortedNames(namesMax)
       for await (const key of this.#keys(directory)) {

@@ -1,10 +1,10 @@
 import type { IndexDb } from '../../disk/index-db.ts'
 import { TABLES } from '../../disk/tables.ts'
 import { ENTRY_ID_BYTES, ROOT_ENTRY } from '../../format/entry.ts'
-import { concatBytes, NO_BYTES } from '../../util/bytes.ts'
+import { concatBytes, equalBytes, NO_BYTES } from '../../util/bytes.ts'
 import { NAME_HASH_BYTES } from '../constants.ts'
 import type { EntryState } from '../heads.ts'
-import { directoryKey } from './keys.ts'
+import { directoryKey, entryKey } from './keys.ts'
 import { readState } from './state-codec.ts'
 
 /**
@@ -87,9 +87,17 @@ export function stateIn(bytes: Uint8Array): Uint8Array {
  * `showEntry`. Before records are added, `loadPast` must add what the entry's records have seen.
  */
 export async function readEntryRow(
-  index: Pick<IndexDb, 'getMany' | 'reportCorrupt'>,
+  index: Pick<IndexDb, 'get' | 'getMany' | 'reportCorrupt'>,
   entry: Uint8Array,
   value: Uint8Array
 ): Promise<EntryRow> {
-  return { ...decodeTreeRow(value), state: await readState(index, entry, stateIn(value)) }
+  for (let row = value; ; ) {
+    const state = await readState(index, entry, stateIn(row))
+    if (state !== undefined) return { ...decodeTreeRow(row), state }
+    // A batch may have changed the entry between the two reads, and removed what its old heads had seen.
+    const now = await index.get(entryKey(entry))
+    if (now === undefined || equalBytes(now, row))
+      throw index.reportCorrupt('the index lacks what a head of an entry has seen')
+    row = now
+  }
 }

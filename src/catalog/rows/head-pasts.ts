@@ -36,16 +36,16 @@ export function writeHeadPasts(
   for (const head of now) if (!isIn(old, head)) sink.put(headPastKey(entry, head.stamp), encodePast(head.seen))
 }
 
-/** Reads the rows of some heads. Returns a look-up of their values. */
+/** Reads the rows of some heads. Returns a look-up of their values, or undefined if one of them is not there. */
 export async function readHeadPasts(
-  index: Pick<IndexDb, 'getMany' | 'reportCorrupt'>,
+  index: Pick<IndexDb, 'getMany'>,
   entry: Uint8Array,
   stamps: readonly Stamp[]
-): Promise<(stamp: Stamp) => Uint8Array | undefined> {
+): Promise<((stamp: Stamp) => Uint8Array | undefined) | undefined> {
   const keys = stamps.map(stamp => headPastKey(entry, stamp))
   const byKey = new Map<string, Uint8Array>()
   for (const [i, value] of (await index.getMany(keys)).entries()) {
-    if (value === undefined) throw index.reportCorrupt('the index lacks what a head of an entry has seen')
+    if (value === undefined) return undefined
     byKey.set(textOf(keys[i] as Uint8Array), value)
   }
   return stamp => byKey.get(textOf(headPastKey(entry, stamp)))

@@ -41,15 +41,17 @@ export function encodeState(state: EntryState): Uint8Array {
   return encodeCanonical(fields)
 }
 
+/** Decodes a state. Returns undefined if what one of its heads has seen is not in the index. */
 export async function readState(
-  index: Pick<IndexDb, 'getMany' | 'reportCorrupt'>,
+  index: Pick<IndexDb, 'getMany'>,
   entry: Uint8Array,
   bytes: Uint8Array
-): Promise<EntryState> {
+): Promise<EntryState | undefined> {
   const row = decodeOwn(bytes) as StateFields
   const deletedPast = row.b.map(decodeSeen)
   const stamps = hasOwnRows(row.h) ? row.h.map(([, stamp]) => decodeStamp(stamp)) : []
   const pastOf = stamps.length === 0 ? undefined : await readHeadPasts(index, entry, stamps)
+  if (stamps.length > 0 && pastOf === undefined) return undefined
   return {
     covered: new Map(),
     deletedPast: new Map(deletedPast.map(seen => [seenKey(seen.author, seen.incarnation), seen])),

@@ -200,15 +200,23 @@ type Chance = ReturnType<typeof seededChance>
 /** Files and directories whose names are often those of conflicts, and whose ids often begin with the same digits. */
 function drawRecords(chance: Chance): Signed[] {
   const pick = <T>(list: readonly T[]): T => list[Math.floor(chance.fraction() * list.length)] as T
-  const ids = Array.from({ length: 14 }, (_, i) => idOf(i + 1))
+  const ids = Array.from({ length: 14 }, (_, i) => (i % 2 === 0 ? idOf(i + 1) : Buffer.alloc(16, i + 1)))
   const [directories, files] = [ids.slice(0, 4), ids.slice(4)]
   const long = 'é'.repeat(127)
   const all: Signed[] = []
   for (let i = 0; i < 24; i++) {
-    const base = pick(['a', 'a', 'a.txt', long, `${'y'.repeat(225)}.txt`])
-    const taken = all.length === 0 ? ids[0]! : pick([pick(ids), pick(all).record.id])
+    const base = pick(['a', 'a', 'a', 'a', 'a.txt', long, `${'y'.repeat(225)}.txt`])
+    const of = all.length === 0 ? undefined : pick(all).record
+    const taken = of === undefined ? ids[0]! : pick([of.entry, of.id])
     const name = chance.fraction() < 0.3 ? conflictName(base, taken, pick([8, 16, 32])) : base
-    const parent = pick([ROOT_ENTRY, ROOT_ENTRY, directories[0]!, pick(directories), Buffer.alloc(16, 0x77)])
+    const parent = pick([
+      ROOT_ENTRY,
+      ROOT_ENTRY,
+      ROOT_ENTRY,
+      directories[0]!,
+      pick(directories),
+      Buffer.alloc(16, 0x77)
+    ])
     const isDirectory = chance.fraction() < 0.3
     const entry = pick(isDirectory ? directories : files)
     const known = all.filter(({ record }) => toHex(record.entry) === toHex(entry) && chance.fraction() < 0.5)
