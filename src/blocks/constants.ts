@@ -56,6 +56,11 @@ export const COUNTS_BYTES_MAX = 32 << 20
 export const LINKED_PUTS_MAX = 8_192
 /** The most records that one hold may name. */
 export const HOLD_RECORDS_MAX = 64
+/**
+ * The most claims that are followed from one block up to its records. A block with more of them is neither evicted nor
+ * freed as surplus: any writer can make as many as it likes, and each costs a look into the index.
+ */
+export const REFERENCES_MAX = 1_024
 /** The most chunks that one hold may name. This many proofs fit into the answer. */
 export const HOLD_CHUNKS_MAX = 16_384
 /**
@@ -177,6 +182,11 @@ export const WALKS_PER_STEP = 64
 export const WALK_NOTE_BATCHES = 64
 /** If this many manifest nodes of a file cannot be had, a walk does not ask for the others. */
 export const LACKING_NODES_MAX = 16
+/**
+ * How long a walk may fetch and pull. What is left then counts as missing, and another walk goes on there, so that one
+ * large file, or a slow member, does not keep other records waiting. Less than `UNCERTAIN_MS`.
+ */
+export const WALK_TURN_MS = 30_000
 /** A view must stand for this long before all records are walked under it: views change in quick succession. */
 export const VIEW_STANDS_MS = 60_000
 /** Every record is walked at least this often: about 16 s of CPU for 100,000 records. */
