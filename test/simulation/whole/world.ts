@@ -13,6 +13,9 @@ import { SimNetwork } from './sim-network.ts'
 import { SimTime } from './sim-time.ts'
 
 const NETWORK_KEY = Buffer.alloc(32, 7)
+/** Background work may fail this often in a time, on a machine that is hindered. More is a loop without a pause. */
+const FAILURES_MAX = 60
+const FAILURES_MS = 10_000
 /** So many files are replaced and removed at the end. */
 const USED_MAX = 3
 /** A glance at a machine that takes more turns than this waits for something. */
@@ -55,6 +58,7 @@ export class World {
   hostile: Hostile | undefined
   readonly #faults: Fault[] = []
   readonly #logged: string[] = []
+  readonly #failedAtMs = new Map<string, number[]>()
   readonly #disturbedAtMs = new Map<string, number>()
   /** Machines whose bytes were changed behind their backs. Their errors are no faults. */
   readonly hurt = new Set<Machine>()
@@ -558,6 +562,17 @@ export class World {
     }
   }
 
+  #countFailure(machine: Machine): void {
+    const { nowMs } = this.time
+    const recent = (this.#failedAtMs.get(machine.name) ?? []).filter(atMs => atMs > nowMs - FAILURES_MS)
+    this.#failedAtMs.set(machine.name, [...recent, nowMs])
+    if (recent.length === FAILURES_MAX)
+      this.fault(
+        'busy',
+        `background work of ${machine.name} has failed ${FAILURES_MAX} times in ${FAILURES_MS / 1_000} s`
+      )
+  }
+
   #onEvent(machine: Machine, event: NodeEvent): void {
     const { event: name } = event
     const details =
@@ -569,6 +584,7 @@ export class World {
     this.say(`${machine.name} ${name}${details}`)
     const isHurt =
       this.hurt.has(machine) || machine.disk.isHindered || machine.disk.hinderedAtMs > this.time.nowMs - CALM_MS
+    if (name === 'failed') this.#countFailure(machine)
     if (name === 'failed' && event.code === 'io' && !isHurt)
       this.fault('background failure', `${machine.name}:${details}`)
   }
