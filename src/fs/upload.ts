@@ -16,12 +16,6 @@ import type { FsContext, ResolvedPutOptions } from './context.ts'
 import { replicate } from './replicate.ts'
 import type { PutResult } from './types.ts'
 
-/** What names an upload, as plain data: enough to go on with it after a restart. */
-export interface UploadState {
-  /** The number under which its blocks are claimed, here and on their keepers. */
-  number: Uint8Array
-}
-
 /**
  * A stretch of text that is durable, as plain data. It holds the key of its text, so whoever writes it down must keep it
  * as private as the text.
@@ -33,17 +27,12 @@ export interface UploadPart {
   key: Uint8Array
   rootEpoch: Uint8Array
   size: number
+  /** The number of the put that kept the part, which its claims bear. */
+  number: Uint8Array
 }
 
 /** The facts about a file other than its content. */
 export type UploadFacts = Pick<Content, 'mtime' | 'mode' | 'type'>
-
-export interface UploadOptions {
-  /** Goes on with an upload that was begun before. By default, a new one begins. */
-  state?: UploadState | undefined
-  /** True for a file of one small block. Such uploads share their calls, and cannot be gone on with. */
-  isSmall?: boolean
-}
 
 /**
  * The only way in which content comes into the network: `append` keeps a part of it, `commit` makes a file of parts, and
@@ -54,11 +43,11 @@ export interface UploadOptions {
  * window of blocks. One part is the file as it is. A commit of several parts reads their manifests, builds the manifest
  * of the file, and asks the owners of the blocks to keep them once more; they do not pull blocks that they have.
  *
- * Nothing is visible before the commit. The blocks are claimed under the number of the upload. While the object is open,
- * it renews the claims that it has made. The claims of an upload that is not open, because the node has restarted, last
- * an hour (`PUT_CLAIM_MS`) from the last renewal, and a commit claims all blocks of the file again. If it comes too late,
- * so that a block is neither here nor on a member that can be reached, it throws a `BlockUnreachableError`: the parts
- * have to be appended anew.
+ * Nothing is visible before the commit. The state of an upload is its parts, which whoever uploads keeps: each has a put
+ * and claims of its own. While the object is open, it renews the claims of the parts that it has appended. After a
+ * restart of the node, a new object commits them. Claims that are not renewed last an hour (`PUT_CLAIM_MS`). A commit
+ * claims all blocks of the file again. If it comes too late, so that a block is neither here nor on a member that can be
+ * reached, it throws a `BlockUnreachableError`, and the parts have to be appended anew.
  *
  * The caller must close the upload. Closing it frees nothing: claims on blocks that no record refers to expire.
  */
@@ -66,21 +55,15 @@ export class Upload {
   readonly #fs: FsContext
   readonly #resolved: ResolvedPutOptions
   readonly #isSmall: boolean
-  readonly #number: Uint8Array
   readonly #puts = new Set<Put>()
   /** The puts that have kept a part since this upload was opened, by the text of the part's root. */
   readonly #appended = new Map<string, Put>()
 
-  constructor(fs: FsContext, resolved: ResolvedPutOptions, { state, isSmall = false }: UploadOptions = {}) {
+  /** `isSmall` is for a file of one small block. Such uploads share their calls, and cannot be aborted. */
+  constructor(fs: FsContext, resolved: ResolvedPutOptions, { isSmall = false }: { isSmall?: boolean } = {}) {
     this.#fs = fs
     this.#resolved = resolved
     this.#isSmall = isSmall
-    this.#number = isSmall ? NO_BYTES : (state?.number ?? fs.blocks.newPutNumber())
-  }
-
-  get state(): UploadState {
-    if (this.#isSmall) throw new TypeError('an upload of a small file cannot be gone on with')
-    return { number: this.#number }
   }
 
   /**
@@ -92,14 +75,15 @@ export class Upload {
     const { codec, author } = this.#fs
     const { id: rootEpoch, content: subkey } = author.epoch
     const put = this.#open()
+    const { number } = put
     try {
       const root = await pipe(text, fixedChunker(chunkBytes, put.lease), sealFile({ subkey, codec }), put.keep)
       if (root === null) {
         this.#close(put)
-        return { root: null, key: NO_BYTES, rootEpoch, size: 0 }
+        return { root: null, key: NO_BYTES, rootEpoch, size: 0, number }
       }
       this.#appended.set(root.cid.toString(), put)
-      return { root: root.cid.bytes, key: root.key, rootEpoch, size: root.size }
+      return { root: root.cid.bytes, key: root.key, rootEpoch, size: root.size, number }
     } catch (error) {
       this.#close(put)
       throw error
@@ -114,7 +98,7 @@ export class Upload {
     const filled = parts.filter(({ root }) => root !== null)
     const [first] = filled
     if (first === undefined) return this.commitInline(path, facts, NO_BYTES)
-    const { root, ...sealed } = filled.length === 1 ? first : await this.#assemble(filled)
+    const { root, number: _, ...sealed } = filled.length === 1 ? first : await this.#assemble(filled)
     const cid = this.#cidOf(root)
     return this.#link(path, { ...facts, ...sealed, root: cid.bytes }, await this.#keepRoot(cid))
   }
@@ -131,23 +115,25 @@ export class Upload {
     return this.#link(path, content, root === undefined ? null : await this.#keepRoot(root))
   }
 
-  /** Gives the upload up. Its claims here end soon; those of the keepers expire. */
-  abort(): void {
+  /**
+   * Gives these parts up: their claims here end soon. Those of the keepers expire. The blocks of a part stay if a file
+   * needs them.
+   */
+  abort(parts: readonly UploadPart[]): void {
     this.close()
-    if (!this.#isSmall) this.#fs.blocks.abandonPut(this.#number)
+    if (!this.#isSmall) for (const { number } of parts) this.#fs.blocks.abandonPut(number)
   }
 
-  /** Stops the renewal of claims. The upload can be gone on with as long as they last. */
+  /** Stops the renewal of claims. The parts can be committed as long as these last. */
   close(): void {
     for (const put of this.#puts) this.#close(put)
   }
 
-  /** The claims of all puts of an upload have one number, so that one record, or an abort, ends them all. */
   #open(): Put {
     const { copies: replicas, acks: ack, signal } = this.#resolved
     const { blocks } = this.#fs
     const options = { replicas, ack, signal }
-    const put = this.#isSmall ? blocks.openSmallPut(options) : blocks.openPut(options, this.#number)
+    const put = this.#isSmall ? blocks.openSmallPut(options) : blocks.openPut(options)
     this.#puts.add(put)
     return put
   }
@@ -184,9 +170,10 @@ export class Upload {
       root = end.root
       yield* end.nodes
     }
-    await this.#open().keep(nodes())
+    const put = this.#open()
+    await put.keep(nodes())
     const { cid, key, size } = root as unknown as Link
-    return { root: cid.bytes, key, rootEpoch, size }
+    return { root: cid.bytes, key, rootEpoch, size, number: put.number }
   }
 
   #chunksOf({ root, key, size }: UploadPart): AsyncGenerator<Link> {

@@ -83,27 +83,31 @@ export class RecordWalker {
     this.#log.trace('walking record %s', nameOfId(record.id))
     if (!(await claims.hasRecord(record))) throw index.reportCorrupt('the index lacks the claim of a record')
     let batches = 0
-    for await (const batch of this.#batches(record, from, turn)) {
-      for (const chunk of await this.#claimHeld(record, batch, { outcome, onHere })) {
-        if (this.#isOver(turn)) {
-          noteMissingChunk(outcome, chunk)
-          continue
+    try {
+      for await (const batch of this.#batches(record, from, turn)) {
+        for (const chunk of await this.#claimHeld(record, batch, { outcome, onHere })) {
+          if (this.#isOver(turn)) {
+            noteMissingChunk(outcome, chunk)
+            continue
+          }
+          const free = await this.#slots.acquire(1, signal)
+          const pull = this.#pull(record, chunk, outcome, { pulled, signal }).finally(() => {
+            free()
+            pulls.delete(pull)
+          })
+          // The pull rejects only when the node stops, and then the walk fails too.
+          pull.catch(() => {})
+          pulls.add(pull)
         }
-        const free = await this.#slots.acquire(1, signal)
-        const pull = this.#pull(record, chunk, outcome, { pulled, signal }).finally(() => {
-          free()
-          pulls.delete(pull)
-        })
-        // The pull rejects only when the node stops, and then the walk fails too.
-        pull.catch(() => {})
-        pulls.add(pull)
+        if (onProgress === undefined || ++batches % WALK_NOTE_BATCHES !== 0) continue
+        await Promise.all(pulls)
+        const next = (batch.at(-1) as ManifestChunk).chunkIndex + 1
+        await onProgress({ ...outcome, position: Math.min(outcome.position, next) })
       }
-      if (onProgress === undefined || ++batches % WALK_NOTE_BATCHES !== 0) continue
-      await Promise.all(pulls)
-      const next = (batch.at(-1) as ManifestChunk).chunkIndex + 1
-      await onProgress({ ...outcome, position: Math.min(outcome.position, next) })
+    } finally {
+      // A walk that fails waits for its pulls too, so that none of them goes on after the node has stopped.
+      await Promise.allSettled(pulls)
     }
-    await Promise.all(pulls)
     signal.throwIfAborted()
     const endOps = isMissing(outcome) ? [] : await this.#endPuts(record)
     this.#logWalk(record, outcome, pulled)

@@ -496,14 +496,14 @@ export class World {
     }
   }
 
-  /** No background work goes on failing once nothing hinders it. */
+  /** Background work that failed while something hindered it is repeated. */
   async #checkWorkers(machines: readonly Machine[]): Promise<void> {
     for (const machine of machines) {
       const status = await this.glance(machine, node => node.status())
       if (status === undefined) this.fault('no status', machine.name)
-      for (const { name, lastError } of status?.workers ?? [])
-        if (lastError !== null && !this.hurt.has(machine))
-          this.fault('worker fails', `${name} on ${machine.name} failed last with ${lastError}`)
+      for (const { name, lastError, nextInMs, state } of status?.workers ?? [])
+        if (lastError !== null && nextInMs === null && state === 'waiting' && !this.hurt.has(machine))
+          this.fault('worker fails', `${name} on ${machine.name} failed with ${lastError}, and is not repeated`)
     }
   }
 
