@@ -53,6 +53,8 @@ export class Listing {
         const some = keys.slice(start, start + LIST_BATCH)
         for (const node of await Promise.all(some.map(key => this.#node(directory, key))))
           if (node !== undefined) yield node
+        // Nearly all reads of the index resolve in the same turn of the event loop.
+        await new Promise(resolve => setImmediate(resolve))
       }
     }
   }
