@@ -3,7 +3,7 @@ import type { KeptFile, Put } from '../blocks/blocks.ts'
 import type { Content } from '../catalog/author.ts'
 import { tagOfContent } from '../catalog/content-tag.ts'
 import { fixedChunker } from '../format/chunker.ts'
-import { CHUNK_BYTES, INLINE_BYTES_MAX } from '../format/constants.ts'
+import { CHUNK_BYTES_MAX, INLINE_BYTES_MAX } from '../format/constants.ts'
 import { formatPath, type Path } from '../format/path.ts'
 import { encodeReplicas } from '../format/replicas.ts'
 import { inlineRoot, sealFile } from '../format/seal-file.ts'
@@ -47,7 +47,7 @@ export async function putFile(fs: FsContext, path: Path, source: Source, options
     if (root === null) throw new TypeError('a file that is not inline has a root')
     const kept = await put.keepRoot(root.cid)
     const content = { ...facts, root: root.cid.bytes, size: root.size, key: root.key }
-    return await linkAndReplicate(fs, { path, content, kept, resolved })
+    return await linkAndReplicate(fs, { path, content, kept, resolved, chunkBytesMax: root.chunkBytesMax })
   } finally {
     put.close()
   }
@@ -59,17 +59,19 @@ export interface FileToLink {
   /** What the put returned for the file's blocks; null for a file without blocks. */
   kept: KeptFile | null
   resolved: ResolvedPutOptions
+  /** The most bytes of text in one chunk of the file, if that is known. */
+  chunkBytesMax?: number
 }
 
 /** Makes kept content visible at a path, then waits until the requested number of members have acknowledged it. */
 export async function linkAndReplicate(
   fs: FsContext,
-  { path, content, kept, resolved }: FileToLink
+  { path, content, kept, resolved, chunkBytesMax = CHUNK_BYTES_MAX }: FileToLink
 ): Promise<PutResult> {
   const { copies: replicas, acks: ack, noClobber, ifTag, signal } = resolved
   signal?.throwIfAborted()
   const change = await fs.catalog.link(path, content, { replicas: encodeReplicas(replicas), noClobber, ifTag })
-  const chunkBytes = Math.min(content.size, CHUNK_BYTES)
+  const chunkBytes = Math.min(content.size, chunkBytesMax)
   const { reached, wanted, owedBlocks } = await replicate(fs, change, { kept, replicas, ack, chunkBytes, signal })
   return {
     path: formatPath(change.path),
