@@ -12,11 +12,9 @@ import {
   composeHandoff,
   composeLocalStore,
   composePuts,
-  composeRepair,
-  composeSweep,
-  type Repairing,
   serveProtocols
 } from './compose.ts'
+import { composeRepair, composeSweep, type Repairing } from './compose-repair.ts'
 import type { Fetched, Fetcher, FetchOptions } from './fetch/fetcher.ts'
 import type { PeerHealth } from './fetch/peer-health.ts'
 import type { PutId } from './hold/claims.ts'
@@ -65,13 +63,13 @@ export type { Put, PutOptions } from './put/put.ts'
 export class Blocks {
   /** All background workers of this room. `start` starts them. */
   readonly workers: readonly Worker[]
-  /** The memory for the bytes of blocks. */
-  readonly memory: Memory
   /**
    * Asks the other members which chunks of a file they hold. Returns the number of members, including this one, that
    * hold the chunk with the fewest copies.
    */
   readonly confirmed: (root: BlockCid) => Promise<number>
+  /** The memory for the bytes of blocks. */
+  readonly memory: Memory
   readonly #options: BlocksOptions
   readonly #rank: () => Ranking
   readonly #local: LocalBlocks
@@ -92,9 +90,9 @@ export class Blocks {
       options.onBadBlock(error)
       this.#repairing.repair.noteBad(error.cid)
     }
-    const isBusy = (): boolean => this.#reading > 0 || this.#puts.hasAny
     this.memory = new Memory(options.clock)
-    const base: Base = { ...options, onBadBlock, ranking: this.#rank, isBusy, memory: this.memory }
+    const isBusy = (): boolean => this.#reading > 0 || this.#puts.hasAny
+    const base: Base = { ...options, onBadBlock, ranking: this.#rank, memory: this.memory, isBusy }
     const held = composeLocalStore(base)
     const clients = composeClients(base)
     const fetching = composeFetching(base, held, clients)
@@ -139,6 +137,14 @@ export class Blocks {
   }
 
   /**
+   * Ends the claims on this disk of a put that has been closed, and frees the blocks that nothing else claims. A small
+   * put shares its number, so it cannot be abandoned.
+   */
+  abandonPut(number: Uint8Array): void {
+    this.#puts.abandon(number)
+  }
+
+  /**
    * Does the same as `openPut` for a file of one small block. The put shares its number with other small puts that are
    * opened at about the same time, so that one call can ask a member to keep many blocks.
    */
@@ -175,11 +181,12 @@ export class Blocks {
   /**
    * Frees those of this member's copies of a file for which other members prove that they hold theirs. Throws an
    * `EvictRefusedError` while it is not certain which records need the copies, and for an hour after an unclean stop.
+   * Adds to `result` what it does, also if it fails half-way.
    */
-  async evict(record: RecordRef, signal?: AbortSignal): Promise<Freed> {
+  async evict(record: RecordRef, signal?: AbortSignal, result?: Freed): Promise<Freed> {
     const { guard, copyFreer } = this.#repairing
     await guard.assertMayEvict(signal)
-    return copyFreer.free(record, 'evict', signal)
+    return copyFreer.free(record, 'evict', signal, result)
   }
 
   /**

@@ -1,7 +1,5 @@
 import type { BlockCid } from '../format/cid.ts'
 import type { PeerId } from '../format/peer-id.ts'
-import { reasonOf } from '../util/logger.ts'
-import type { Worker } from '../util/worker.ts'
 import { confirmedCopies } from './fetch/confirmed-copies.ts'
 import { Fetcher } from './fetch/fetcher.ts'
 import { PeerHealth } from './fetch/peer-health.ts'
@@ -25,15 +23,6 @@ import { Puts } from './put/puts.ts'
 import { SilenceWatch } from './put/silence.ts'
 import type { PutWindow } from './put/window.ts'
 import type { Ranking } from './rank.ts'
-import { AtRisk } from './repair/at-risk.ts'
-import { CopyFreer } from './repair/copy-freer.ts'
-import { FreeGuard } from './repair/free-guard.ts'
-import { Freer } from './repair/freer.ts'
-import { ReadRepair } from './repair/read-repair.ts'
-import { Repair } from './repair/repair.ts'
-import { endOrphans, notePromised } from './repair/stop-marks.ts'
-import { Surplus } from './repair/surplus.ts'
-import { Sweeper } from './repair/sweep.ts'
 
 /**
  * Assembles the blocks room, one part at a time. Each step takes the parts that earlier steps have built, so nothing is
@@ -81,23 +70,6 @@ export interface ForOthers {
   granter: HoldGranter
 }
 
-export interface Repairing {
-  repair: Repair
-  readRepair: ReadRepair
-  freer: Freer
-  copyFreer: CopyFreer
-  guard: FreeGuard
-  atRisk: AtRisk
-  workers: readonly Worker[]
-  /** Returns false while it is not certain which blocks are needed. */
-  mayFree: () => boolean
-  /** Goes on with what was unfinished at the last stop, in the background. */
-  start(options: { promisedMs: number; wasClean: boolean }): Promise<void>
-  stop(): Promise<void>
-  /** Notes in the index how long the promises to other members last, for the next start. */
-  notePromised(): Promise<void>
-}
-
 /** Builds the parts that know what is on this disk: the blocks, their claims, and the promises to other members. */
 export function composeLocalStore({ store, blockstore, clock, onBadBlock }: Base): LocalStore {
   const claims = new Claims(store, clock)
@@ -113,6 +85,9 @@ export function composeClients({ host, clock, logger, onFault: onFaultAbove }: B
   }
   const gets = new GetClient({ host, clock, onFault })
   const silence = new SilenceWatch(clock)
+  host.onPeer((event, peer) => {
+    if (event === 'disconnected') silence.forget(peer)
+  })
   const onAnswer = (peer: PeerId): void => silence.noteAnswer(peer)
   const storeClient = new StoreClient({ host, clock, logger, onFault, onAnswer })
   return { health, gets, storeClient, silence, onFault }
@@ -179,65 +154,6 @@ export function serveProtocols(
   new StoreServer({ host, clock, isAdmitted, nodeCodecs, keeping, onFault })
 }
 
-/**
- * Builds the parts that walk records and pull the blocks that are owed, and those that free copies. Nothing runs before
- * `start`.
- */
-export function composeRepair(
-  base: Base,
-  held: LocalStore,
-  { fetcher, puller, readNode }: Fetching,
-  { storeClient, keeper }: { storeClient: StoreClient; keeper: Keeper }
-): Repairing {
-  const { self, clock, logger, store, view } = base
-  const { holds } = held
-  const { index } = store
-  const shared = { ...base, ...held, index, storeClient }
-  // The parts call each other. No such function is called before all of them are built.
-  const mayFree = (): boolean => base.mayFree() && repair.isCertain
-  const markEvicted: Repair['markEvicted'] = (cid, referrers) => repair.markEvicted(cid, referrers)
-  const freer = new Freer({ ...shared, markEvicted, mayFree })
-  const copyFreer = new CopyFreer({ ...shared, freer, viewId: () => view().id, readNode })
-  const caughtUp = async (): Promise<void> => {
-    await readRepair.settled()
-    await repair.caughtUp()
-  }
-  const guard = new FreeGuard({ clock, logger, caughtUp, mayFree })
-  const isFull = (): boolean => view().members.some(member => member.peer === self && member.isFull)
-  const surplus = new Surplus({ ...shared, copyFreer, guard, isFull })
-  const atRisk = new AtRisk(shared)
-  const takeLinkedPuts = keeper.takeLinkedPuts.bind(keeper)
-  const repair = new Repair({ ...shared, fetcher, puller, takeLinkedPuts, surplus, atRisk })
-  const readRepair = new ReadRepair({ ...base, repair })
-  return {
-    repair,
-    readRepair,
-    freer,
-    copyFreer,
-    guard,
-    atRisk,
-    workers: [repair.worker, atRisk.worker, surplus.worker],
-    mayFree,
-    start: async ({ promisedMs, wasClean }) => {
-      guard.notePromised(promisedMs)
-      await repair.start({ wasClean })
-      await atRisk.start()
-      surplus.worker.start()
-    },
-    stop: async () => {
-      await surplus.worker.stop()
-      await atRisk.worker.stop()
-      await readRepair.settled()
-      await repair.stop()
-    },
-    notePromised: () =>
-      // An index that takes no changes is not marked as closed either, so the next start assumes the longest promise.
-      notePromised(index, clock, Math.max(guard.promisedMs, holds.lastMs)).catch(error =>
-        logger.forComponent('dfs:blocks')('could not note what this member has promised: %s', reasonOf(error))
-      )
-  }
-}
-
 /** Builds the function that counts the members that confirm now that they hold a file. */
 export function composeConfirmed(
   { clock, logger, codec, admitted, view }: Base,
@@ -265,20 +181,6 @@ export function composeHandoff(base: Base, storeClient: StoreClient, readNode: R
     readNode,
     onError
   })
-}
-
-/**
- * Builds the part that frees blocks which nothing claims any more. `isUnderWay` says whether a put of ours still runs.
- */
-export function composeSweep(
-  { clock, logger, store, onError }: Base,
-  held: LocalStore,
-  { mayFree, repair, freer }: Repairing,
-  isUnderWay: (put: PutId) => boolean
-): Sweeper {
-  const isVerified = (): boolean => store.isVerified && repair.hasWalkedAll
-  const onOrphansFreed = (): Promise<void> => endOrphans(store.index)
-  return new Sweeper({ clock, logger, ...held, freer, isUnderWay, mayFree, isVerified, onOrphansFreed, onError })
 }
 
 /** Builds the part that stores files here and on other members. */

@@ -73,6 +73,11 @@ export const COUNTS_BYTES_MAX = 32 << 20
 export const LINKED_PUTS_MAX = 8_192
 /** The most records that one hold may name. */
 export const HOLD_RECORDS_MAX = 64
+/**
+ * The most claims that are followed from one block up to its records. A block with more of them is neither evicted nor
+ * freed as surplus: any writer can make as many as it likes, and each costs a look into the index.
+ */
+export const REFERENCES_MAX = 1_024
 /** The most chunks that one hold may name. Each has to be read and hashed. */
 export const HOLD_CHUNKS_MAX = 1_024
 /**
@@ -118,6 +123,8 @@ export const STRAGGLERS_MS = 250
  */
 export const SILENCE_MS = 2_000
 export const SILENCE_GAPS = 4
+/** How long a member that was silent counts as silent when nobody waits for it any more. Then it has another chance. */
+export const SILENT_AGAIN_MS = 10_000
 /** How much longer a member may be quiet for each chunk that it is asked to confirm: it looks each of them up. */
 export const CONFIRM_CHUNK_MS = 0.25
 /** After waiting this long for members, a put logs which of them it is waiting for. */
@@ -200,8 +207,15 @@ export const WALKS_PER_STEP = 64
 export const WALK_NOTE_BATCHES = 64
 /** If this many manifest nodes of a file cannot be had, a walk does not ask for the others. */
 export const LACKING_NODES_MAX = 16
+/**
+ * How long a walk may fetch and pull. What is left then counts as missing, and another walk goes on there, so that one
+ * large file, or a slow member, does not keep other records waiting. Less than `UNCERTAIN_MS`.
+ */
+export const WALK_TURN_MS = 30_000
 /** A view must stand for this long before all records are walked under it: views change in quick succession. */
 export const VIEW_STANDS_MS = 60_000
+/** Every record is walked at least this often: about 16 s of CPU for 100,000 records. */
+export const ROUND_AGAIN_MS = 30 * 24 * 60 * 60_000
 /** How often a record is tried again that has been incomplete for longer than it stops freeing, if nobody connects. */
 export const WALK_OLD_MS = 24 * 60 * 60_000
 /** Background work rests for this many times the time that it worked: while a put or a read is under way, and else. */

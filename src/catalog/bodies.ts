@@ -34,6 +34,12 @@ export class Bodies {
       : undefined
   }
 
+  /** Returns the entry that a record is about, or undefined if the log does not have the record. */
+  async entryOf(record: Uint8Array): Promise<Uint8Array | undefined> {
+    const accepted = await this.#statements.get(record)
+    return accepted?.statement.kind === 'entry' ? (accepted.statement as Statement<'entry'>).fields.id : undefined
+  }
+
   /** Does the same as `open` for a record whose statement the caller already has. */
   openStatement(statement: Statement<'entry'>): EntryBody | undefined {
     const known = this.#opened.get(idOf(statement))

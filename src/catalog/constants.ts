@@ -9,10 +9,19 @@ export const ORPHAN_MS = 60 * 60_000
 export const NAME_HASH_BYTES = 16
 /** The number of opened bodies that are kept in memory, so that a repeated listing need not decrypt them again. */
 export const BODIES_MAX = 8_192
-/** The number of names in one directory whose bodies are read concurrently. */
+/** The number of names in one directory whose entries are read concurrently. */
 export const LIST_BATCH = 64
-/** The most entries of one directory that a listing sorts in memory. */
-export const LIST_MAX = 1_000_000
+/**
+ * The most names of one directory that a listing holds in memory, sorted: about 10 MiB. It reads the names of a larger
+ * directory again for each as many that it has listed.
+ */
+export const LIST_NAMES_MAX = 131_072
+/** The same for the lowest of many listings that are open one below the other. */
+export const LIST_NAMES_MIN = 1_024
+/** The number of names that a listing sorts at a time, so that it never blocks the event loop for long. */
+export const LIST_SORT = 4_096
+/** The rows that a listing holds at once of all the directories that show as one. */
+export const LIST_ROWS = 1_024
 /**
  * The most heads in the row of an entry. This is far more than the number of members that ever write to one file at the
  * same time. There is a limit because the row is rewritten for every record. Older heads are kept in rows of their own.
@@ -31,3 +40,5 @@ export const WAITING_SEEN_MAX = 16_384
 export const CYCLE_MAX = 4_096
 /** The number of digits of an id in the name of an entry that cannot be shown under its own name. */
 export const TAG_DIGITS = 8
+/** The number of digits if the name with fewer is taken. If this one is taken too, the name has the whole id. */
+export const TAG_DIGITS_MORE = 16

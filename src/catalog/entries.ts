@@ -2,11 +2,11 @@ import type { IndexDb } from '../disk/index-db.ts'
 import type { EntryBody } from '../format/entry.ts'
 import type { Bodies } from './bodies.ts'
 import { type Shown, showEntry } from './heads.ts'
-import { decodeEntryRow, type EntryRow } from './rows/entry-row.ts'
+import { type EntryRow, readEntryRow } from './rows/entry-row.ts'
 import { entryKey } from './rows/keys.ts'
 
 export interface EntriesOptions {
-  index: Pick<IndexDb, 'get'>
+  index: Pick<IndexDb, 'get' | 'getMany' | 'reportCorrupt'>
   bodies: Bodies
   /** Returns the position of an epoch in the chain of epochs. */
   depthOf: (epoch: Uint8Array) => number
@@ -28,7 +28,7 @@ export class Entries {
     const { index, depthOf } = this.#options
     const value = await index.get(entryKey(id))
     if (value === undefined) return undefined
-    const row = decodeEntryRow(id, value)
+    const row = await readEntryRow(index, id, value)
     if (row.state.heads.length === 0) return undefined
     return { row, shown: showEntry(row.state, depthOf) }
   }

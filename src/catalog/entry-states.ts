@@ -8,6 +8,7 @@ import { CarriedContents } from './carried-contents.ts'
 import { HEADS_MAX } from './constants.ts'
 import { addSeen, type EntryState, emptyState, isOrigin, stampKey, uncovered } from './heads.ts'
 import type { NewRecord } from './record-reader.ts'
+import { writeHeadPasts } from './rows/head-pasts.ts'
 import { carriedKey, recordsKey, twinKey } from './rows/keys.ts'
 import { OlderHeads } from './rows/older-heads.ts'
 import { loadPast, writePast } from './rows/past-rows.ts'
@@ -94,7 +95,8 @@ export class EntryStates {
     { raised, sink }: { raised: ReadonlyMap<string, Seen>; sink: IndexSink }
   ): Promise<void> {
     const older = new OlderHeads(this.#index, entry)
-    const oldest = state.heads[0]?.stamp
+    const before = state.heads
+    const oldest = before[0]?.stamp
     const replaced = counted.filter(({ record, before }) => record !== undefined && before !== undefined)
     const isReplaced = ({ stamp }: EntryRecord): boolean =>
       replaced.some(({ record }) => compareStamps((record as EntryRecord).stamp, stamp) === 0)
@@ -113,6 +115,7 @@ export class EntryStates {
       }
     }
     state.heads = heads.slice(-HEADS_MAX)
+    writeHeadPasts(sink, entry, before, state.heads)
     const back = new Set(returned)
     for (const head of heads.slice(0, -HEADS_MAX)) {
       if (back.delete(head)) continue

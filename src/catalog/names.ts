@@ -1,22 +1,50 @@
-import type { KeyObject } from 'node:crypto'
+import { createCipheriv, createDecipheriv, type KeyObject } from 'node:crypto'
 import { PATH_PART_BYTES_MAX } from '../format/constants.ts'
 import type { EntryBody } from '../format/entry.ts'
 import { nameFault } from '../format/path.ts'
 import { hmac, secretKey } from '../format/seal.ts'
 import { toHex, utf8 } from '../util/bytes.ts'
-import { NAME_HASH_BYTES, TAG_DIGITS } from './constants.ts'
+import { NAME_HASH_BYTES, TAG_DIGITS, TAG_DIGITS_MORE } from './constants.ts'
 
-/** Hashes names for the index with a key from the keystore, so that a stolen index does not reveal any names. */
+/** Sealed names have a multiple of this many bytes, so that a stolen index says little about their lengths. */
+const PADDING_BYTES = 32
+const CIPHER = 'aes-256-ctr'
+
+/**
+ * Hashes and seals names for the index with a key from the keystore, so that a stolen index does not reveal any names.
+ * The hash finds a name. The sealed name allows to list a directory without opening the records of its entries.
+ */
 export class Names {
   readonly #key: KeyObject
+  readonly #cipherKey: KeyObject
 
   constructor(key: Uint8Array) {
     this.#key = secretKey(key)
+    this.#cipherKey = secretKey(hmac(this.#key, utf8('names'), utf8('seal')))
   }
 
   /** Returns the bytes by which the index finds a name. The name must be in NFC. */
   hash(name: string): Uint8Array {
     return hmac(this.#key, utf8(name)).subarray(0, NAME_HASH_BYTES)
+  }
+
+  /**
+   * Seals a name. Its hash is the nonce: as in a synthetic IV (RFC 5297), equal names become equal bytes, and no nonce
+   * ever meets a second name.
+   */
+  seal(name: string, hash: Uint8Array): Uint8Array {
+    const text = utf8(name)
+    const padded = Buffer.alloc(Math.ceil(text.byteLength / PADDING_BYTES) * PADDING_BYTES)
+    padded.set(text)
+    return createCipheriv(CIPHER, this.#cipherKey, hash).update(padded)
+  }
+
+  /** Opens a sealed name. The index has verified its checksum. */
+  open(sealed: Uint8Array, hash: Uint8Array): string {
+    const padded = createDecipheriv(CIPHER, this.#cipherKey, hash).update(sealed)
+    // A name has no NUL.
+    const end = padded.indexOf(0)
+    return padded.toString('utf8', 0, end === -1 ? undefined : end)
   }
 }
 
@@ -30,23 +58,53 @@ export function shownName(body: EntryBody | undefined, entry: Uint8Array): strin
 
 /** Returns the name under which an entry is shown if its own name cannot be read or must not be part of a path. */
 export function damagedName(entry: Uint8Array): string {
-  return `damaged-${tagOf(entry)}`
+  return `damaged-${toHex(entry).slice(0, TAG_DIGITS)}`
 }
 
 /**
- * Returns the name under which a conflict is shown. The id goes before the extension, so that programs still recognize
- * the type. If the result would be too long, the end of the name is cut off.
+ * Returns the name under which a conflict is shown, with so many digits of an id. The id goes before the extension, so
+ * that programs still recognize the type. If the result would be too long, the end of the name is cut off, and the name
+ * has all digits of the id: the entry cannot be found by what is left of its name, but by its id.
  */
-export function conflictName(name: string, id: Uint8Array): string {
-  const tag = ` (conflict ${tagOf(id)})`
+export function conflictName(name: string, id: Uint8Array, digits: number = TAG_DIGITS): string {
   const [, stem, extension = ''] = /^(.+?)(\.[^.]+)?$/s.exec(name) as unknown as [string, string, string | undefined]
-  const room = PATH_PART_BYTES_MAX - utf8(tag).byteLength
-  return utf8(stem + extension).byteLength <= room ? stem + tag + extension : cutTo(name, room) + tag
+  const whole = stem + conflictTag(id, digits) + extension
+  if (utf8(whole).byteLength <= PATH_PART_BYTES_MAX) return whole
+  const tag = conflictTag(id)
+  return cutTo(name, PATH_PART_BYTES_MAX - utf8(tag).byteLength) + tag
+}
+
+/** Returns the names under which a conflict may be shown, the preferred one first, each with the digits in it. */
+export function conflictNames(name: string, id: Uint8Array): Array<{ name: string; digits: string }> {
+  const lengths = [TAG_DIGITS, TAG_DIGITS_MORE, 2 * id.byteLength]
+  const names = lengths.map(digits => conflictName(name, id, digits))
+  return [...new Set(names)].map(name => ({ name, digits: substitutesIn(name).at(-1)?.digits as string }))
+}
+
+/** A name that may be that of a conflict, taken apart. */
+export interface Substitute {
+  /** The name of the entry. If `isCut`, only its beginning. */
+  base: string
+  /** The digits of the id. */
+  digits: string
+  /** True if the name may have been cut, because it ends with the id. */
+  isCut: boolean
+}
+
+/** Returns all ways in which a name may be that of a conflict. */
+export function substitutesIn(name: string): Substitute[] {
+  const found: Substitute[] = []
+  for (const { 0: tag, 1: digits, index } of name.matchAll(/ \(conflict ([0-9a-f]{8,64})\)/g)) {
+    const [stem, extension] = [name.slice(0, index), name.slice(index + tag.length)]
+    if (stem === '' || !/^(\.[^.]+)?$/s.test(extension)) continue
+    found.push({ base: stem + extension, digits: digits as string, isCut: extension === '' })
+  }
+  return found
 }
 
 /** Returns true for every name that `conflictName` or `damagedName` makes, and for some others. */
 export function isSubstituteName(name: string): boolean {
-  return / \(conflict [0-9a-f]{8}\)|^damaged-[0-9a-f]{8}$/.test(name)
+  return / \(conflict [0-9a-f]{8,64}\)|^damaged-[0-9a-f]{8}$/.test(name)
 }
 
 function cutTo(text: string, bytes: number): string {
@@ -60,7 +118,6 @@ function cutTo(text: string, bytes: number): string {
   return cut
 }
 
-/** Returns the first digits of an id, which are enough to tell a few ids apart. */
-export function tagOf(id: Uint8Array): string {
-  return toHex(id).slice(0, TAG_DIGITS)
+function conflictTag(id: Uint8Array, digits: number = 2 * id.byteLength): string {
+  return ` (conflict ${toHex(id).slice(0, digits)})`
 }

@@ -19,7 +19,7 @@ import { type NewRecord, RecordReader } from './record-reader.ts'
 import { filesIn, readFileCount, writeFileCount } from './rows/counts-row.ts'
 import { Cycles } from './rows/cycles.ts'
 import { DirectoryChanges } from './rows/directory-changes.ts'
-import { decodeEntryRow, type EntryRow, placeKey, ROW_WITHOUT_PLACE, type TreeRow } from './rows/entry-row.ts'
+import { type EntryRow, placeKey, ROW_WITHOUT_PLACE, readEntryRow, type TreeRow } from './rows/entry-row.ts'
 import { encodeDirectoryValue, entryKey, recordsKey, twinKey } from './rows/keys.ts'
 import { hasName } from './rows/name-rows.ts'
 import { hasPast } from './rows/past-rows.ts'
@@ -119,7 +119,7 @@ export class CatalogProjection implements Projection {
     if (!(await this.#isKnown({ record, role }, await index.get(recordsKey(record.entry, record.stamp))))) return false
     const value = await index.get(entryKey(record.entry))
     if (value === undefined) return false
-    const row = decodeEntryRow(record.entry, value)
+    const row = await readEntryRow(index, record.entry, value)
     if (!(await hasPast(index, record, row.state))) return false
     const key = placeKey(record.entry, row)
     return key === undefined || ((await index.has(key)) && (row.isHidden || (await hasName(index, key))))
@@ -162,7 +162,7 @@ export class CatalogProjection implements Projection {
    */
   async #update(group: Group, value: Uint8Array | undefined, sink: IndexSink): Promise<EntryUpdate | undefined> {
     const { entry, added, again, arrivedAtMs } = group
-    const old = value === undefined ? undefined : decodeEntryRow(entry, value)
+    const old = value === undefined ? undefined : await readEntryRow(this.#options.index, entry, value)
     if (added.length === 0 && !isPlacedBy(old, again)) return undefined
     const state = await this.#states.add(entry, old?.state, added, sink)
     for (const { record } of added) writeClaim(sink, record)
@@ -201,7 +201,7 @@ export class CatalogProjection implements Projection {
   ): Promise<TreeRow & Pick<EntryUpdate, 'value'>> {
     const { names, depthOf } = this.#options
     if (state.heads.length === 0) return { ...ROW_WITHOUT_PLACE, value: undefined }
-    const { isDeleted, place } = showEntry(state, depthOf)
+    const { isDeleted, place, conflicts } = showEntry(state, depthOf)
     const body = await this.#bodyOf(place, arrived)
     const kind = body?.kind ?? 'file'
     // A deleted file has no place. A deleted directory keeps its place, since live entries may be below it.
@@ -209,8 +209,10 @@ export class CatalogProjection implements Projection {
     const name = shownName(body, entry)
     const isDamaged = name !== body?.name
     const parent = body?.parent ?? ROOT_ENTRY
-    const value = encodeDirectoryValue(kind, isDamaged, place.placed)
-    return { kind, isDeleted, isDamaged, isHidden: false, parent, name: names.hash(name), value }
+    const hash = names.hash(name)
+    const listed = { placed: place.placed, hasVersions: conflicts.length > 0, sealedName: names.seal(name, hash) }
+    const value = encodeDirectoryValue({ kind, isDamaged, ...listed })
+    return { kind, isDeleted, isDamaged, isHidden: false, parent, name: hash, value }
   }
 
   /**

@@ -1,4 +1,4 @@
-import type { EntryBody, EntryRecord } from '../format/entry.ts'
+import { type EntryBody, type EntryRecord, ROOT_ENTRY } from '../format/entry.ts'
 import type { Path } from '../format/path.ts'
 import type { Shown } from './heads.ts'
 import type { EntryRow } from './rows/entry-row.ts'
@@ -31,3 +31,7 @@ export interface FileNode {
 }
 
 export type TreeNode = DirectoryNode | FileNode
+
+export function rootNode(): DirectoryNode {
+  return { kind: 'directory', path: [], ids: [ROOT_ENTRY], mtime: 0, isConflict: false }
+}

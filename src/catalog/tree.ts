@@ -1,24 +1,26 @@
 import type { IndexDb } from '../disk/index-db.ts'
 import { TABLES } from '../disk/tables.ts'
-import { ROOT_ENTRY } from '../format/entry.ts'
+import { ENTRY_ID_BYTES } from '../format/entry.ts'
 import type { Path } from '../format/path.ts'
-import { compareBytes, utf8 } from '../util/bytes.ts'
+import { STATEMENT_ID_BYTES } from '../format/statement.ts'
+import { equalBytes, fromHex } from '../util/bytes.ts'
 import type { Clock } from '../util/clock.ts'
-import { pushAll } from '../util/push-all.ts'
 import type { Bodies } from './bodies.ts'
-import { LIST_BATCH } from './constants.ts'
 import { Entries } from './entries.ts'
 import { NotADirectoryError } from './errors.ts'
 import type { Shown } from './heads.ts'
-import { assertListable, NameGroups } from './listing/name-groups.ts'
+import { Listing, type ListOptions } from './listing/listing.ts'
+import { NameGroups } from './listing/name-groups.ts'
 import { NodeBuilder } from './listing/node-builder.ts'
 import { Unreachable } from './listing/unreachable.ts'
-import { isSubstituteName, type Names } from './names.ts'
+import { type Names, type Substitute, substitutesIn } from './names.ts'
 import { readFileCount } from './rows/counts-row.ts'
 import { endsCycle } from './rows/cycles.ts'
 import type { EntryRow } from './rows/entry-row.ts'
 import { decodeDirectoryValue, directoryKey, entryOfKey } from './rows/keys.ts'
-import type { DirectoryNode, TreeNode } from './tree-node.ts'
+import { type DirectoryNode, rootNode, type TreeNode } from './tree-node.ts'
+
+export { rootNode } from './tree-node.ts'
 
 export interface TreeOptions {
   index: IndexDb
@@ -29,23 +31,37 @@ export interface TreeOptions {
   depthOf: (epoch: Uint8Array) => number
 }
 
+/** An entry directly below a directory. */
+export interface ChildEntry {
+  id: Uint8Array
+  kind: 'file' | 'directory'
+  /** Its row, which says where a later call goes on. */
+  key: Uint8Array
+}
+
 /** Reads the tree in the form that paths and listings show. */
 export class Tree {
   readonly #index: IndexDb
-  readonly #names: Names
+  readonly #bodies: Bodies
   readonly #entries: Entries
   readonly #groups: NameGroups
   readonly #builder: NodeBuilder
   readonly #unreachable: Unreachable
+  readonly #listing: Listing
 
   constructor({ index, bodies, names, clock, depthOf }: TreeOptions) {
     this.#index = index
-    this.#names = names
-    this.#entries = new Entries({ index, bodies, depthOf })
-    this.#groups = new NameGroups({ index })
-    this.#builder = new NodeBuilder({ entries: this.#entries, bodies })
-    const [entries, builder] = [this.#entries, this.#builder]
-    this.#unreachable = new Unreachable({ index, clock, entries, builder })
+    this.#bodies = bodies
+    const entries = new Entries({ index, bodies, depthOf })
+    const groups = new NameGroups({ index, names })
+    const builder = new NodeBuilder({ entries, bodies, groups })
+    const unreachable = new Unreachable({ index, clock, entries, bodies, groups, builder })
+    const child = (parent: DirectoryNode, name: string): Promise<TreeNode | undefined> => this.child(parent, name)
+    this.#entries = entries
+    this.#groups = groups
+    this.#builder = builder
+    this.#unreachable = unreachable
+    this.#listing = new Listing({ groups, builder, unreachable, child })
   }
 
   /**
@@ -63,35 +79,22 @@ export class Tree {
     return node
   }
 
-  /** Returns the node that a directory shows under a name, or undefined. */
+  /**
+   * Returns the node that a directory shows under a name, or undefined. An entry that has the name as its own comes
+   * first. Otherwise it may be that of a conflict, which the index does not have: it is looked for beside the entry whose
+   * conflict it would be.
+   */
   async child(parent: DirectoryNode, name: string): Promise<TreeNode | undefined> {
-    const group = await this.#groups.one(parent.ids, this.#names.hash(name))
-    const [node] = await this.#builder.ofGroup(group, parent.path)
-    if (node !== undefined) return node
-    // The index has no row for the name of a conflict, nor for that of an entry that was damaged later.
-    if (!isSubstituteName(name)) return undefined
-    for await (const node of this.list(parent)) if (node.path.at(-1) === name) return node
+    const [own] = await this.#builder.ofGroup(await this.#groups.one(parent.ids, name), parent)
+    if (own !== undefined) return own
+    for (const substitute of substitutesIn(name))
+      for await (const node of this.#beside(parent, substitute)) if (node.path.at(-1) === name) return node
     return undefined
   }
 
-  /** Yields the nodes that a directory shows, in the order of the names' bytes. */
-  async *list(directory: DirectoryNode): AsyncGenerator<TreeNode> {
-    const nodes: TreeNode[] = []
-    const groups = await this.#groups.all(directory.ids)
-    for (let start = 0; start < groups.length; start += LIST_BATCH) {
-      const some = groups.slice(start, start + LIST_BATCH)
-      for (const shown of await Promise.all(some.map(group => this.#builder.ofGroup(group, directory.path))))
-        pushAll(nodes, shown)
-    }
-    if (directory.path.length === 0) {
-      for await (const node of this.#unreachable.nodes()) {
-        nodes.push(node)
-        assertListable(nodes.length)
-      }
-    }
-    const keyed = nodes.map(node => ({ node, name: utf8(node.path.at(-1) as string) }))
-    keyed.sort((a, b) => compareBytes(a.name, b.name))
-    for (const { node } of keyed) yield node
+  /** Yields the nodes that a directory shows, in the order of the names' bytes. See `Listing`. */
+  list(directory: DirectoryNode, options: ListOptions = {}): AsyncGenerator<TreeNode> {
+    return this.#listing.nodes(directory, options)
   }
 
   /** Returns an entry by its id, even if it is deleted. Returns undefined if no record of it has arrived. */
@@ -113,16 +116,23 @@ export class Tree {
   countFiles(): Promise<number> {
     return readFileCount(this.#index)
   }
-}
 
-/** An entry directly below a directory. */
-export interface ChildEntry {
-  id: Uint8Array
-  kind: 'file' | 'directory'
-  /** Its row, which says where a later call goes on. */
-  key: Uint8Array
-}
+  /** Returns the nodes of which one may be the conflict that has this name. */
+  async *#beside(parent: DirectoryNode, substitute: Substitute): AsyncGenerator<TreeNode> {
+    const bases = new Set([substitute.base])
+    const cut = substitute.isCut ? await this.#nameOf(parent, substitute) : undefined
+    if (cut !== undefined) bases.add(cut)
+    for (const base of bases) yield* await this.#builder.ofGroup(await this.#groups.one(parent.ids, base), parent)
+    if (parent.path.length === 0) yield* await this.#unreachable.candidates(substitute)
+  }
 
-export function rootNode(): DirectoryNode {
-  return { kind: 'directory', path: [], ids: [ROOT_ENTRY], mtime: 0, isConflict: false }
+  /** Returns the name of the entry in a directory that has this id, or of which a record has it. */
+  async #nameOf({ ids }: DirectoryNode, { digits }: Substitute): Promise<string | undefined> {
+    let id: Uint8Array | undefined
+    if (digits.length === 2 * ENTRY_ID_BYTES) id = fromHex(digits)
+    if (digits.length === 2 * STATEMENT_ID_BYTES) id = await this.#bodies.entryOf(fromHex(digits))
+    const row = id === undefined ? undefined : (await this.#entries.get(id))?.row
+    if (id === undefined || row === undefined || !ids.some(parent => equalBytes(parent, row.parent))) return undefined
+    return this.#groups.nameOf(id, row)
+  }
 }

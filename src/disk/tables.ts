@@ -16,7 +16,7 @@ export const TABLES = {
   claims: 'c',
   /** Members with whose logs this member has compared its own since the index was last in doubt. */
   compared: 'V',
-  /** The entries that a directory shows. */
+  /** The entries that a directory shows, with their sealed names. */
   children: 'd',
   /** How many files there are. */
   counts: 'C',
@@ -26,6 +26,8 @@ export const TABLES = {
   deadBytes: 'g',
   /** The heads of an entry for which its row has no room. */
   olderHeads: 'H',
+  /** What each head of an entry has seen, if the entry has several. */
+  headPasts: 'P',
   /** What the records of an entry have seen. */
   seen: 'h',
   /** Accepted statements, by the sequence that this member gave them. */

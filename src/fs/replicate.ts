@@ -20,7 +20,7 @@ export interface ReplicateOptions {
 /**
  * The last step of a put: pushes its records until enough members have acknowledged the file. The records are durable
  * here even if this fails. The copies that members still owe are left to the hinted handoff, which survives a restart.
- * Throws a `NotEnoughCopiesError` if an explicit `ack` was not reached.
+ * Throws a `NotEnoughCopiesError` if an explicit `ack` was not reached, or if some block is on no member at all.
  */
 export async function replicate(
   fs: FsContext,

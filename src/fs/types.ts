@@ -17,7 +17,7 @@ export interface PutOptions extends AbortOptions {
   /**
    * The number of copies that must be durable before the put succeeds. If an explicit number is not reached within 60
    * seconds, the put fails with a `NotEnoughCopiesError` (code `unreachable`). The file is stored nevertheless, and the
-   * missing copies are made later.
+   * missing copies are made later. By default, two if a second member can be reached and has room.
    */
   ack?: Copies | undefined
   /** By default, now. */

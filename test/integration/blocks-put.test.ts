@@ -1,12 +1,13 @@
 import assert from 'node:assert/strict'
 import { type TestContext, test } from 'node:test'
-import { PUT_WINDOW_BLOCKS } from '../../src/blocks/constants.ts'
+import { PUT_WINDOW_BLOCKS, SILENT_AGAIN_MS } from '../../src/blocks/constants.ts'
 import { NotEnoughCopiesError } from '../../src/blocks/errors.ts'
 import { walkManifest } from '../../src/blocks/manifest-walk.ts'
 import type { RecordRef } from '../../src/blocks/record-ref.ts'
 import { type BlockCid, blockKey } from '../../src/format/cid.ts'
 import { defaultNodeCodec } from '../../src/format/manifest.ts'
-import { FrameReader } from '../../src/wire/frames.ts'
+import { DisconnectedError } from '../../src/wire/errors.ts'
+import { FrameReader, fieldsOf } from '../../src/wire/frames.ts'
 import { BlockCluster, type BlockMember, type MemberOptions } from '../fixtures/block-cluster.ts'
 import { ManualClock } from '../fixtures/clock.ts'
 import { assertInOrder, RecordingLogger, silentLogger } from '../fixtures/logger.ts'
@@ -190,6 +191,19 @@ test('a member that falls silent half way is blamed, and asked last for a while'
   assert.ok(clock.now() - again < 2_000, `${clock.now() - again} ms`)
 })
 
+test('a member that froze counts again soon after it goes on, although it was blamed', async t => {
+  const { clock, cluster, members } = await start(t, 2)
+  const [writer, other] = members
+  await whileTimePasses(clock, writer.put(bytesOf(1), { replicas: 2 }))
+  cluster.silence(other)
+  const alone = await whileTimePasses(clock, writer.put(bytesOf(3), { replicas: 2 }))
+  assert.deepEqual(alone.outcome.reached, [writer.peer])
+  await cluster.heal(other)
+  clock.advance(SILENT_AGAIN_MS)
+  const { outcome } = await whileTimePasses(clock, writer.put(bytesOf(3), { replicas: 2 }))
+  assert.deepEqual(outcome.reached, [writer.peer, other.peer])
+})
+
 test('a put reaches two members that are never connected at the same time', async t => {
   const { clock, cluster, members } = await start(t, 3)
   const [writer, ...others] = members
@@ -260,6 +274,105 @@ test('a writer that lost its own copy does not count it', async t => {
   const outcome = await whileTimePasses(clock, writer.blocks.pushRecord(statement, kept, { replicas: 3 }))
   assert.ok(!outcome.reached.includes(writer.peer))
   assert.equal(outcome.reached.length, 2)
+})
+
+/** Three members: the writer and a keeper own two copies of every block, and a spare one comes after them in rank. */
+async function startWithSpare(t: TestContext) {
+  const clock = new ManualClock()
+  const cluster = new BlockCluster(clock)
+  t.after(() => cluster.stop())
+  const [writer, keeper] = [await cluster.add(), await cluster.add()]
+  return { clock, cluster, writer, keeper, spare: await cluster.add({ weight: 1 }) }
+}
+
+for (const moment of ['keeps the root', 'acknowledges the record'] as const)
+  test(`if the only keeper dies before it ${moment}, a third member is asked, and the put has two copies`, async t => {
+    const { clock, cluster, writer, keeper, spare } = await startWithSpare(t)
+    const die = async (): Promise<void> => {
+      cluster.isolate(keeper)
+      throw new DisconnectedError('it is dead')
+    }
+    if (moment === 'acknowledges the record') keeper.onPush = die
+    else onRequest(keeper, '/dfs/store/1.0.0', fields => 'root' in fields && die().catch(() => {}))
+    const { record, outcome } = await whileTimePasses(clock, writer.put(bytesOf(3), { replicas: 2 }))
+    assert.deepEqual(outcome.reached, [writer.peer, spare.peer])
+    for (const { cid } of await blocksOf(record, writer)) assert.ok(await spare.holds(cid))
+    // What the dead member owes is still owed, and nothing else.
+    assert.equal(outcome.owedBlocks, 3)
+  })
+
+test('if the only keeper of a small file dies before the push, a third member is asked', async t => {
+  const { clock, writer, keeper, spare } = await startWithSpare(t)
+  keeper.onPush = async () => {
+    throw new DisconnectedError('it is dead')
+  }
+  const options = { replicas: 2, isSmall: true, chunkBytes: 3_000 }
+  const { outcome } = await whileTimePasses(clock, writer.put(chance.bytes(3_000), options))
+  assert.deepEqual(outcome.reached, [writer.peer, spare.peer])
+})
+
+for (const step of ['block', 'root', 'record'] as const)
+  test(`a member that freezes when it is sent a ${step} does not hold a put up: the next in rank is asked after two seconds`, async t => {
+    const { clock, cluster, writer, keeper, spare } = await startWithSpare(t)
+    let isArmed = false
+    const freeze = async (): Promise<void> => {
+      if (!isArmed) return
+      cluster.silence(keeper)
+      await new Promise(() => {})
+    }
+    if (step === 'record') keeper.onPush = freeze
+    else onRequest(keeper, '/dfs/store/1.0.0', fields => (step === 'root') === 'root' in fields && freeze())
+    // Lets every stream open, and the pace of each member be known.
+    await whileTimePasses(clock, writer.put(bytesOf(3), { replicas: 3, ack: 3 }))
+    isArmed = true
+    const started = clock.now()
+    const { outcome } = await whileTimePasses(clock, writer.put(bytesOf(3), { replicas: 2 }), { stepMs: 250 })
+    assert.ok(clock.now() - started < 5_000, `${clock.now() - started} ms`)
+    assert.deepEqual(outcome.reached, [writer.peer, spare.peer])
+  })
+
+test('a put whose own copy is gone brings it back before it says yes to it', async t => {
+  const { clock, members } = await start(t, 2)
+  const [writer, keeper] = members
+  const { statement, kept, root } = await keptFile(t, { clock, writer, replicas: 2 })
+  await writer.blockstore.delete(root)
+  const outcome = await whileTimePasses(clock, writer.blocks.pushRecord(statement, kept, { replicas: 2 }))
+  assert.deepEqual(outcome.reached, [writer.peer, keeper.peer])
+  assert.ok(await writer.holds(root))
+})
+
+test('a put whose own copy is gone fails if no other member has the file', async t => {
+  const { clock, members } = await start(t, 1)
+  const [writer] = members
+  const { statement, kept, root } = await keptFile(t, { clock, writer, replicas: 2 })
+  await writer.blockstore.delete(root)
+  const pushed = writer.blocks.pushRecord(statement, kept, { replicas: 2 })
+  await assert.rejects(whileTimePasses(clock, pushed), error => {
+    assert.ok(error instanceof NotEnoughCopiesError)
+    assert.deepEqual(error.reached, [])
+    assert.match(error.message, /the copy here is not whole/)
+    return true
+  })
+})
+
+test('a file whose chunks were placed in another order is kept under the order that is given with its root', async t => {
+  const { clock, members } = await start(t, 3)
+  const [writer, ...others] = members
+  const put = writer.blocks.openPut({ replicas: 3, ack: 3 })
+  t.after(() => put.close())
+  const { root, blocks } = await sealed(bytesOf(5))
+  // As they were placed: the last chunk first.
+  async function* inPlacedOrder() {
+    for await (const block of blocks)
+      yield { ...block, chunkIndex: block.chunkIndex === null ? null : 4 - block.chunkIndex }
+  }
+  await whileTimePasses(clock, put.keep(inPlacedOrder()))
+  const kept = await whileTimePasses(clock, put.keepRoot(root, { order: [4, 3, 2, 1, 0] }))
+  const { record, statement } = writer.record(root, 3)
+  await writer.stand(record)
+  const outcome = await whileTimePasses(clock, writer.blocks.pushRecord(statement, kept, { replicas: 3, ack: 3 }))
+  assert.deepEqual([outcome.reached.length, outcome.owedBlocks], [3, 0])
+  for (const member of others) assert.equal(await member.count(), 6)
 })
 
 test('a member that may not store is refused, and has the only copy of its file', async t => {
@@ -360,6 +473,37 @@ function countWrites({ blockstore }: BlockMember): { count: number } {
     return put.apply(blockstore, args)
   }
   return writes
+}
+
+/** A file that a put has kept, and its record, which is not pushed yet. */
+async function keptFile(
+  t: TestContext,
+  { clock, writer, replicas }: { clock: ManualClock; writer: BlockMember; replicas: number }
+) {
+  const put = writer.blocks.openPut({ replicas })
+  t.after(() => put.close())
+  const { root, blocks } = await sealed(bytesOf(3))
+  await whileTimePasses(clock, put.keep(blocks))
+  const kept = await whileTimePasses(clock, put.keepRoot(root))
+  const { record, statement } = writer.record(root, replicas)
+  await writer.stand(record)
+  return { kept, root, record, statement }
+}
+
+/** Calls back with the fields of each request that a member gets, before the member does. */
+function onRequest(member: BlockMember, protocol: string, onFields: (fields: object) => unknown): void {
+  const handler = member.host.handlerOf(protocol)!
+  member.host.handle(protocol, stream => {
+    const reader = new FrameReader(1 << 20, ({ header }) => {
+      onFields(fieldsOf(header))
+    })
+    const onData = (listener: (bytes: Uint8Array) => void): void =>
+      stream.onData(bytes => {
+        reader.push(bytes)
+        listener(bytes)
+      })
+    handler(withMethod(stream, 'onData', onData))
+  })
 }
 
 async function sealed(bytes: Uint8Array) {

@@ -4,7 +4,9 @@ import { runSeed } from './whole/schedule.ts'
 
 const SEEDS = process.env['DFS_LONG'] === '1' ? 1_000 : 24
 /** Seeds that once found a fault, and run each time. */
-const PAST_SEEDS: readonly number[] = []
+const PAST_SEEDS: readonly number[] = [51, 64, 74]
+/** Seeds that find a fault that is known and not mended yet, with its name. A seed leaves this list with the mend. */
+const OPEN_SEEDS: ReadonlyMap<number, string> = new Map()
 const MINUTE = 60_000
 const only = process.env['DFS_SEED']
 
@@ -34,8 +36,9 @@ async function runAll(seeds: readonly number[]): Promise<string[]> {
 test(`whole nodes, ${SEEDS} seeds: no acknowledged file is lost, no yes is false, and every node starts`, {
   timeout: 60 * MINUTE
 }, async () => {
-  const seeds = only === undefined ? Array.from({ length: SEEDS }, (_, i) => i + 1) : [Number(only)]
-  const failures = await runAll([...new Set([...PAST_SEEDS, ...seeds])])
+  const ordinary = Array.from({ length: SEEDS }, (_, i) => i + 1).filter(seed => !OPEN_SEEDS.has(seed))
+  const seeds = only === undefined ? [...PAST_SEEDS, ...ordinary] : [Number(only)]
+  const failures = await runAll([...new Set(seeds)])
   assert.equal(failures.length, 0, failures.join('\n\n'))
 })
 

@@ -10,6 +10,8 @@ import { decodeReplicas, encodeReplicas } from '../../format/replicas.ts'
 import type { ViewMember } from '../../members/view.ts'
 import { Backoff } from '../../util/backoff.ts'
 import type { Clock } from '../../util/clock.ts'
+import { raceSignal } from '../../util/deadline.ts'
+import { isAbort } from '../../util/errors.ts'
 import { forEachUntilFailure } from '../../util/for-each.ts'
 import { type ComponentLogger, type Logger, reasonOf } from '../../util/logger.ts'
 import { Worker } from '../../util/worker.ts'
@@ -92,6 +94,8 @@ export class HintedHandoff {
   readonly #options: HintedHandoffOptions
   readonly #log: Logger
   readonly #backoff = new Backoff({ minMs: WALK_RETRY_MS, maxMs: WALK_RETRY_MS_MAX })
+  /** Fires when the node stops during a round. */
+  #round: AbortSignal | undefined
   #owed = 0
   #owedBytes = 0
 
@@ -149,6 +153,7 @@ export class HintedHandoff {
 
   async #followUpAll(signal: AbortSignal): Promise<void> {
     const owedBefore = this.#owed
+    this.#round = signal
     await forEachUntilFailure(this.#hints(), { atOnce: HANDOFFS_AT_ONCE, signal }, hint => this.#followUp(hint))
     if (this.#owed < owedBefore) this.#backoff.reset()
   }
@@ -159,7 +164,7 @@ export class HintedHandoff {
       await this.#askOwners(hint)
     } catch (error) {
       this.#log('record %s: could not ask what is owed: %s', nameOfId(hint.id), reasonOf(error))
-      if (!isOutOfReach(error)) this.#options.onError(error)
+      if (!isOutOfReach(error) && !isAbort(error)) this.#options.onError(error)
     }
   }
 
@@ -205,7 +210,7 @@ export class HintedHandoff {
     const nextInRank = new Map<number, ViewMember[]>()
     for await (const batch of walkBatches({ root, readNode, codec, select: isChunk })) {
       for (const { cid, chunkIndex } of batch) {
-        const ranked = order.owners(cid.multihash.digest, Number.POSITIVE_INFINITY)
+        const ranked = order.inOrder(cid.multihash.digest, replicas)
         const owners = ranked.slice(0, replicas)
         for (const owner of owners) addDebt(byMember, owner, chunkIndex)
         if (owners.some(({ isFull }) => isFull)) nextInRank.set(chunkIndex, ranked.slice(owners.length))
@@ -251,8 +256,11 @@ export class HintedHandoff {
   async #lacking(peer: PeerId, root: BlockCid, chunks: Bitmap, fetch: boolean): Promise<Bitmap | undefined> {
     const question = { view: this.#options.viewId(), root, chunks, fetch, nonce: undefined, records: [] }
     try {
-      return (await this.#options.storeClient.holdRoot(peer, question)).lacking.and(chunks)
+      const asked = this.#options.storeClient.holdRoot(peer, question)
+      return (await raceSignal(asked, this.#round)).lacking.and(chunks)
     } catch (error) {
+      // A node that stops does not wait for a silent member, and its silence then says nothing.
+      this.#round?.throwIfAborted()
       this.#log('%s did not say which chunks of root %s it holds: %s', peer, nameOf(root), reasonOf(error))
       return undefined
     }

@@ -93,7 +93,7 @@ export class Repair {
       this.#background.noteHelped()
     }
     this.#unfinished = new UnfinishedRecords({ index, clock, codec, stops: this.#stops, onMended, write })
-    this.#round = new ViewRound(index)
+    this.#round = new ViewRound(index, clock)
     this.#walker = new RecordWalker({ ...options, evicted: this.#evicted, write })
     this.#queue = new RepairQueue({
       clock,
@@ -231,7 +231,7 @@ export class Repair {
   }
 
   async #walk(record: RecordRef, { from, isRound }: WalkOptions): Promise<WalkOutcome> {
-    const { onError, surplus, atRisk } = this.#options
+    const { onError, surplus, atRisk, clock } = this.#options
     const { signal } = this.#stopped
     const onProgress = (outcome: WalkOutcome): Promise<void> => this.#unfinished.noteProgress(record, outcome)
     try {
@@ -242,7 +242,11 @@ export class Repair {
         const surplusOps = from === 0 ? await surplus.noteOps(record, walked.outcome.hasSurplus) : []
         return { ...walked, endOps: [...walked.endOps, ...surplusOps] }
       })
-      if (isMissing(outcome) || Number.isFinite(outcome.owedAgainAtMs)) this.#background.schedule(outcome.owedAgainAtMs)
+      if (outcome.isCut) {
+        this.#background.noteHelped()
+        this.#background.schedule(clock.now())
+      } else if (isMissing(outcome) || Number.isFinite(outcome.owedAgainAtMs))
+        this.#background.schedule(outcome.owedAgainAtMs)
       return outcome
     } catch (error) {
       if (!isAbort(error) && !signal.aborted) onError(error)

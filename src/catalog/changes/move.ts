@@ -8,7 +8,7 @@ import { DamagedEntryError, ExistsError, NotFoundError } from '../errors.ts'
 import type { DirectoryNode, TreeNode } from '../tree-node.ts'
 import { checkReplace, refuseVersion } from './checks.ts'
 import type { ChangeContext } from './context.ts'
-import { type FoundEntry, foundIn, type Transaction, transact } from './transaction.ts'
+import { type FoundEntry, foundIn, type Parent, parentIn, type Transaction, transact } from './transaction.ts'
 
 export interface MoveOptions extends ChangeOptions {
   signal?: AbortSignal | undefined
@@ -67,17 +67,15 @@ async function moveNode(
   const { node } = found
   refuseVersion(node)
   if (node.kind === 'directory') tx.lockDirectoryMoves()
-  const target = await targetOf(tx, from, to, node)
+  const { target, parent, there } = await targetOf(tx, { from, to, node, replicas })
   if (formatPath(target).startsWith(`${formatPath(from)}/`))
     throw new InvalidInputError('a directory cannot be moved into itself')
-  const name = target.at(-1) as string
-  const parent = await tx.parent(target.slice(0, -1), replicas)
-  const there = await tx.child(parent.node, name)
   if (there !== undefined && formatPath(there.path) === formatPath(node.path)) return { target, continued: [] }
   if (there !== undefined) checkReplace(node, there, noClobber)
+  const at = { parent: parent.id, name: target.at(-1) as string }
   const moved = node.kind === 'file' ? [foundIn(node)] : await tx.entriesOf(node, found.parent)
   const continued: Continued[] = []
-  for (const entry of moved) await moveEntry(context, tx, { entry, at: { parent: parent.id, name }, continued })
+  for (const entry of moved) await moveEntry(context, tx, { entry, at, continued })
   if (there?.kind === 'file') {
     // The file that is moved may itself be a rival of the one that it replaces.
     const rivals = await tx.filesIn(parent.node as DirectoryNode, there.rivals)
@@ -87,15 +85,27 @@ async function moveNode(
   return { target, continued: await moveChildren(context, tx, continued) }
 }
 
-/** Returns the new path of a node that is moved to `to`. */
-async function targetOf(tx: Transaction, from: Path, to: Path, node: TreeNode): Promise<Path> {
-  if (formatPath(from) === formatPath(to)) return to
-  const there = await tx.resolve(to)
-  if (there?.node.kind !== 'directory') return to
+interface Target {
+  /** The new path of what is moved. */
+  target: Path
+  parent: Parent
+  /** What is there now. */
+  there: TreeNode | undefined
+}
+
+/** Looks up where a node goes that is moved to `to`. Each name is read once. */
+async function targetOf(
+  tx: Transaction,
+  { from, to, node, replicas }: { from: Path; to: Path; node: TreeNode; replicas: number }
+): Promise<Target> {
+  const found = await tx.resolve(to)
+  if (found === undefined) return { target: to, parent: await tx.parent(to.slice(0, -1), replicas), there: undefined }
+  if (found.node.kind === 'file' || formatPath(from) === formatPath(to))
+    return { target: to, parent: parentIn(found.parent), there: found.node }
   const name = from.at(-1) as string
-  const inside = await tx.child(there.node, name)
-  if (inside?.kind === 'directory' && node.kind === 'file') throw new ExistsError('a directory has this name already')
-  return [...there.node.path, name]
+  const there = await tx.child(found.node, name)
+  if (there?.kind === 'directory' && node.kind === 'file') throw new ExistsError('a directory has this name already')
+  return { target: [...found.node.path, name], parent: parentIn(found.node), there }
 }
 
 interface EntryMove {

@@ -21,6 +21,9 @@ export interface RemoveOptions extends ChangeOptions {
   signal?: AbortSignal | undefined
 }
 
+/** How often the path is looked up. */
+const ATTEMPTS_MAX = 16
+
 /**
  * Deletes a file, or a directory and everything below it. An entry that cannot be read can still be deleted. Returns the
  * last record.
@@ -33,12 +36,15 @@ export async function remove(context: ChangeContext, path: Path, options: Remove
     last = records.at(-1) ?? last
     await onAppended(records, entries)
   }
-  const { value: found, records } = await transact(context, tx => removeNode(context, tx, path, options), signal)
-  if (records.length > 0) await note(records, 1)
-  if (found?.kind === 'directory') await removeTree(context, { path, ids: found.ids }, { ...options, onAppended: note })
-  else if (found !== undefined) await removeRest(context, found.id, { onAppended: note })
-  // All that was below it may have been moved out or deleted before any of it was.
-  if (last === undefined) throw new NotFoundError('nothing is at this path')
+  for (let count = 1; last === undefined; count++) {
+    // Whatever was found may have been moved away before any of it was deleted, and something else be there now.
+    if (count > ATTEMPTS_MAX) throw new ChangedError('what is at this path keeps changing: try again')
+    const { value: found, records } = await transact(context, tx => removeNode(context, tx, path, options), signal)
+    if (records.length > 0) await note(records, 1)
+    if (found?.kind === 'directory')
+      await removeTree(context, { path, ids: found.ids }, { ...options, onAppended: note })
+    else if (found !== undefined) await removeRest(context, found.id, { onAppended: note })
+  }
   return last
 }
 

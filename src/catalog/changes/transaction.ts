@@ -127,8 +127,12 @@ export class Transaction {
       throw new NotADirectoryError('a part of this path is a file, not a directory')
     }
     const name = path.at(-1)
-    const node = name === undefined ? rootNode() : await this.child(parent, name)
-    return node === undefined ? undefined : { node, parent }
+    if (name === undefined) return { node: parent, parent }
+    const node = await this.child(parent, name)
+    if (node !== undefined) return { node, parent }
+    // A record that arrives while a name is looked up may replace what has it, and then neither is found.
+    if ((await this.child(parent, name)) !== undefined) throw this.#torn()
+    return undefined
   }
 
   /** Returns the node that a directory shows under a name, or undefined. A directory that is being made has none. */
@@ -185,7 +189,7 @@ export class Transaction {
       if (child !== undefined) throw new NotADirectoryError('a file is where a directory should be')
       return { id: this.#makeDirectories(node, path.slice(depth), replicas), node: undefined }
     }
-    return { id: node.ids[0] as Uint8Array, node }
+    return parentIn(node)
   }
 
   /** Signs the first record of an entry that continues another one, and returns its id. */
@@ -248,6 +252,11 @@ export class Transaction {
 /** Returns what a node says about its entry. */
 export function foundIn({ id, row, shown }: FileNode): FoundEntry {
   return { id, row, shown }
+}
+
+/** Returns a directory as one to put something into: into the first of its entries. */
+export function parentIn(node: DirectoryNode): Parent {
+  return { id: node.ids[0] as Uint8Array, node }
 }
 
 function isIn({ ids }: DirectoryNode, { row }: Pick<FoundEntry, 'row'>): boolean {

@@ -1,15 +1,15 @@
-import type { Path } from '../../format/path.ts'
-import { compareBytes } from '../../util/bytes.ts'
+import { compareBytes, equalBytes, toHex } from '../../util/bytes.ts'
 import { pushAll } from '../../util/push-all.ts'
 import type { Bodies } from '../bodies.ts'
 import type { Entries } from '../entries.ts'
-import { conflictName, shownName } from '../names.ts'
+import { conflictNames } from '../names.ts'
 import type { DirectoryNode, FileNode, TreeNode } from '../tree-node.ts'
-import type { Child, NameGroup } from './name-groups.ts'
+import type { Child, NameGroup, NameGroups } from './name-groups.ts'
 
 export interface NodeBuilderOptions {
   entries: Entries
   bodies: Bodies
+  groups: NameGroups
 }
 
 /** How a file is shown beside others with the same name. */
@@ -20,6 +20,13 @@ interface Precedence {
   rivals: Uint8Array[]
 }
 
+/** A node whose name is not known yet. */
+interface Unnamed {
+  node: TreeNode
+  /** The id in the node's name if it shows as a conflict; undefined if it has its own name. */
+  tag: Uint8Array | undefined
+}
+
 /** Makes the nodes that show entries: it decides their names, their contents, and which of them are conflicts. */
 export class NodeBuilder {
   readonly #options: NodeBuilderOptions
@@ -28,66 +35,84 @@ export class NodeBuilder {
     this.#options = options
   }
 
-  /** Returns the nodes of one name. A directory, or else a file, has the name itself; the others are conflicts. */
-  async ofGroup({ directories, files }: NameGroup, parent: Path): Promise<TreeNode[]> {
-    const nodes: TreeNode[] = []
+  /**
+   * Returns the nodes of one name in a directory. A directory, or else a file, has the name itself; the others are
+   * conflicts. No two nodes of a directory have the same name.
+   */
+  async ofGroup({ name, directories, files }: NameGroup, { path, ids }: DirectoryNode): Promise<TreeNode[]> {
+    const unnamed: Unnamed[] = []
     files.sort(byPrecedence)
-    if (directories.length > 0) nodes.push(await this.#directory(directories, parent))
+    if (directories.length > 0) unnamed.push({ node: await this.#directory(directories), tag: undefined })
     for (const [i, { entry }] of files.entries()) {
       const isFirst = i === 0 && directories.length === 0
       const rivals = isFirst ? files.slice(1).map(other => other.entry) : []
-      pushAll(nodes, await this.#file(entry, parent, { isFirst, rivals }))
+      pushAll(unnamed, await this.#file(entry, { isFirst, rivals }))
+    }
+    const tags = unnamed.flatMap(({ tag }) => tag ?? [])
+    const nodes: TreeNode[] = []
+    for (const { node, tag } of unnamed) {
+      const isTaken = (taken: string, digits: string): Promise<boolean> | boolean =>
+        isOfAnother(tags, tag as Uint8Array, digits) || this.#options.groups.has(ids, taken)
+      const own = tag === undefined ? name : await freeName(name, tag, isTaken)
+      if (own !== undefined) nodes.push({ ...node, path: [...path, own] })
     }
     return nodes
   }
 
-  /** Returns the nodes of a file that no directory shows. They are shown at `/`, as conflicts. */
-  ofUnreachableFile(id: Uint8Array): Promise<FileNode[]> {
-    return this.#file(id, [], { isFirst: false, rivals: [] })
+  /** Returns a file that no directory shows, with its versions. They show at `/`, as conflicts, and have no names yet. */
+  ofUnreachableFile(id: Uint8Array): Promise<Unnamed[]> {
+    return this.#file(id, { isFirst: false, rivals: [] })
   }
 
-  /** Returns the node of a directory that no other directory shows. It is shown at `/`, as a conflict. */
-  async ofUnreachableDirectory(id: Uint8Array): Promise<DirectoryNode> {
+  /** Returns a directory that no other directory shows. It shows at `/`, as a conflict, and has no name yet. */
+  async ofUnreachableDirectory(id: Uint8Array): Promise<Unnamed> {
     const body = await this.#options.entries.placeBody(id)
-    const name = conflictName(shownName(body, id), id)
-    return { kind: 'directory', path: [name], ids: [id], mtime: body?.mtime ?? 0, isConflict: true }
+    return { node: { kind: 'directory', path: [], ids: [id], mtime: body?.mtime ?? 0, isConflict: true }, tag: id }
   }
 
-  async #directory(directories: readonly Child[], parent: Path): Promise<DirectoryNode> {
+  async #directory(directories: readonly Child[]): Promise<DirectoryNode> {
     const ids = directories.map(({ entry }) => entry).sort(compareBytes)
     const bodies = await Promise.all(ids.map(id => this.#options.entries.placeBody(id)))
-    const name = shownName(bodies[0], ids[0] as Uint8Array)
     const mtime = bodies.reduce((latest, body) => Math.max(latest, body?.mtime ?? 0), 0)
-    return { kind: 'directory', path: [...parent, name], ids, mtime, isConflict: false }
+    return { kind: 'directory', path: [], ids, mtime, isConflict: false }
   }
 
   /** Returns a file and its conflict versions. */
-  async #file(id: Uint8Array, parent: Path, { isFirst, rivals }: Precedence): Promise<FileNode[]> {
+  async #file(id: Uint8Array, { isFirst, rivals }: Precedence): Promise<Unnamed[]> {
     const { entries, bodies } = this.#options
     const found = await entries.get(id)
     if (found === undefined) return []
     const { row, shown } = found
     if (shown.content === undefined) return []
-    const name = shownName(await bodies.open(shown.place), id)
-    const own = isFirst ? name : conflictName(name, id)
     const contents = [shown.content, ...shown.conflicts]
     return Promise.all(
-      contents.map(async (record, i): Promise<FileNode> => {
+      contents.map(async (record, i): Promise<Unnamed> => {
         const body = await bodies.open(record)
-        return {
-          kind: 'file',
-          path: [...parent, i === 0 ? own : conflictName(name, record.id)],
-          id,
-          row,
-          shown,
-          record,
-          body,
-          isConflict: i > 0 || !isFirst || row.isDamaged || body === undefined,
-          rivals: i === 0 ? rivals : []
-        }
+        const isConflict = i > 0 || !isFirst || row.isDamaged || body === undefined
+        const node: FileNode = { kind: 'file', path: [], id, row, shown, record, body, isConflict, rivals: [] }
+        if (i === 0) return { node: { ...node, rivals }, tag: isFirst ? undefined : id }
+        return { node, tag: record.id }
       })
     )
   }
+}
+
+/**
+ * Returns the first of the names for a conflict that nothing else has. Returns undefined if all are taken: the conflict
+ * shows once one of the entries that have these names is removed.
+ */
+export async function freeName(
+  name: string,
+  tag: Uint8Array,
+  isTaken: (name: string, digits: string) => Promise<boolean> | boolean
+): Promise<string | undefined> {
+  for (const candidate of conflictNames(name, tag))
+    if (!(await isTaken(candidate.name, candidate.digits))) return candidate.name
+  return undefined
+}
+
+function isOfAnother(tags: readonly Uint8Array[], tag: Uint8Array, digits: string): boolean {
+  return tags.some(other => !equalBytes(other, tag) && toHex(other).startsWith(digits))
 }
 
 // A file that can be read comes before one that cannot. Among the rest, the file that was placed there last comes

@@ -1,17 +1,25 @@
 import type { IndexDb } from '../../disk/index-db.ts'
 import { TABLES } from '../../disk/tables.ts'
+import { ENTRY_ID_BYTES, ROOT_ENTRY } from '../../format/entry.ts'
+import { STATEMENT_ID_BYTES } from '../../format/statement.ts'
+import { equalBytes, fromHex } from '../../util/bytes.ts'
 import type { Clock } from '../../util/clock.ts'
-import { ORPHAN_MS } from '../constants.ts'
+import type { Bodies } from '../bodies.ts'
+import { ORPHAN_MS, TAG_DIGITS, TAG_DIGITS_MORE } from '../constants.ts'
 import type { Entries } from '../entries.ts'
-import { isEnd } from '../rows/cycles.ts'
-import { cycleKey, directoryKey, entryOfKey, waitingKey } from '../rows/keys.ts'
-import type { TreeNode } from '../tree-node.ts'
-import type { NodeBuilder } from './node-builder.ts'
+import type { Substitute } from '../names.ts'
+import { endsCycle, isEnd } from '../rows/cycles.ts'
+import { cycleKey, directoryKey, entryKey, entryOfKey, waitingKey } from '../rows/keys.ts'
+import { rootNode, type TreeNode } from '../tree-node.ts'
+import type { NameGroups } from './name-groups.ts'
+import { freeName, type NodeBuilder } from './node-builder.ts'
 
 export interface UnreachableOptions {
   index: IndexDb
   clock: Clock
   entries: Entries
+  bodies: Pick<Bodies, 'entryOf'>
+  groups: NameGroups
   builder: NodeBuilder
 }
 
@@ -27,30 +35,78 @@ export class Unreachable {
   }
 
   async *nodes(): AsyncGenerator<TreeNode> {
-    const { index, entries } = this.#options
+    const { index } = this.#options
     for await (const { key, value } of index.range(waitingKey())) {
       const parent = entryOfKey(key)
-      if (this.#mayStillCome(value) && (await entries.get(parent)) === undefined) continue
+      if (!(await this.#hasWaited(parent, value))) continue
       for await (const row of index.range(directoryKey(TABLES.children, parent)))
-        yield* this.#nodesOf(entryOfKey(row.key))
+        yield* await this.#nodesOf(entryOfKey(row.key))
     }
-    for await (const { key, value } of index.range(cycleKey())) if (isEnd(value)) yield* this.#nodesOf(entryOfKey(key))
+    for await (const { key, value } of index.range(cycleKey()))
+      if (isEnd(value)) yield* await this.#nodesOf(entryOfKey(key))
+  }
+
+  /** Returns the nodes of the entry whose nodes may have this name, if it is unreachable. */
+  async candidates({ digits }: Substitute): Promise<TreeNode[]> {
+    const [id] = await this.#ids(digits)
+    return id !== undefined && (await this.#isUnreachable(id)) ? this.#nodesOf(id) : []
+  }
+
+  /** Returns true if a directory does not show an entry, and has been given the time to do so. */
+  async #isUnreachable(id: Uint8Array): Promise<boolean> {
+    const { index, entries } = this.#options
+    const found = await entries.get(id)
+    if (found === undefined || found.row.name === undefined || found.row.isHidden) return false
+    if (await endsCycle(index, id)) return true
+    const since = await index.get(waitingKey(found.row.parent))
+    return since !== undefined && this.#hasWaited(found.row.parent, since)
   }
 
   /**
-   * Returns true while an unknown parent may still arrive. The value of its row is the time since which it has been
+   * Returns false while an unknown parent may still arrive. The value of its row is the time since which it has been
    * unknown.
    */
-  #mayStillCome(value: Uint8Array): boolean {
+  async #hasWaited(parent: Uint8Array, value: Uint8Array): Promise<boolean> {
+    const { clock, entries } = this.#options
     const sinceMs = Number(Buffer.from(value).readBigUInt64BE())
-    return this.#options.clock.now() - sinceMs < ORPHAN_MS
+    return clock.now() - sinceMs >= ORPHAN_MS || (await entries.get(parent)) !== undefined
   }
 
-  async *#nodesOf(id: Uint8Array): AsyncGenerator<TreeNode> {
-    const { entries, builder } = this.#options
+  /**
+   * Returns the nodes of an entry. The name of an entry has the digits of no other entry's id, and that of a version has
+   * the whole id, so that the names can be found by the digits and do not depend on other unreachable entries.
+   */
+  async #nodesOf(id: Uint8Array): Promise<TreeNode[]> {
+    const { entries, groups, builder } = this.#options
     const found = await entries.get(id)
-    if (found === undefined || found.row.isHidden) return
-    if (found.row.kind === 'file') yield* await builder.ofUnreachableFile(id)
-    else yield builder.ofUnreachableDirectory(id)
+    const name = found === undefined ? undefined : await groups.nameOf(id, found.row)
+    if (found === undefined || name === undefined) return []
+    const unnamed =
+      found.row.kind === 'file' ? await builder.ofUnreachableFile(id) : [await builder.ofUnreachableDirectory(id)]
+    const shown = await builder.ofGroup(await groups.one([ROOT_ENTRY], name), rootNode())
+    const nodes: TreeNode[] = []
+    for (const { node, tag = id } of unnamed) {
+      const own = await freeName(name, tag, async (taken, digits) => {
+        const isFound = equalBytes(tag, id)
+          ? (await this.#ids(digits)).length === 1
+          : digits.length === 2 * tag.byteLength
+        return !isFound || shown.some(({ path }) => path.at(-1) === taken) || groups.has([ROOT_ENTRY], taken)
+      })
+      if (own !== undefined) nodes.push({ ...node, path: [own] })
+    }
+    return nodes
+  }
+
+  /** Returns the entry whose id has these digits. Returns none or two if there is not exactly one. */
+  async #ids(digits: string): Promise<Uint8Array[]> {
+    const { index, bodies } = this.#options
+    const ids: Uint8Array[] = []
+    if (digits.length === 2 * STATEMENT_ID_BYTES) {
+      const entry = await bodies.entryOf(fromHex(digits))
+      return entry === undefined ? [] : [entry]
+    }
+    if (![TAG_DIGITS, TAG_DIGITS_MORE, 2 * ENTRY_ID_BYTES].includes(digits.length)) return []
+    for await (const { key } of index.range(entryKey(fromHex(digits)), { limit: 2 })) ids.push(key.subarray(1))
+    return ids
   }
 }

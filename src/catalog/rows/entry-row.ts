@@ -1,10 +1,11 @@
+import type { IndexDb } from '../../disk/index-db.ts'
 import { TABLES } from '../../disk/tables.ts'
 import { ENTRY_ID_BYTES, ROOT_ENTRY } from '../../format/entry.ts'
-import { concatBytes, NO_BYTES } from '../../util/bytes.ts'
+import { concatBytes, equalBytes, NO_BYTES } from '../../util/bytes.ts'
 import { NAME_HASH_BYTES } from '../constants.ts'
 import type { EntryState } from '../heads.ts'
-import { directoryKey } from './keys.ts'
-import { decodeState } from './state-codec.ts'
+import { directoryKey, entryKey } from './keys.ts'
+import { readState } from './state-codec.ts'
 
 /**
  * The part of an entry's row from which the tree is computed: where the entry is, and how it shows there. If all records
@@ -82,9 +83,21 @@ export function stateIn(bytes: Uint8Array): Uint8Array {
 }
 
 /**
- * Decodes the row of this entry, which `encodeEntryRow` made; the index has verified its checksum. The state is complete
- * enough for `showEntry`. Before records are added, `loadPast` must add what the entry's records have seen.
+ * Reads the whole row of this entry, given its value, which `encodeEntryRow` made. The state is complete enough for
+ * `showEntry`. Before records are added, `loadPast` must add what the entry's records have seen.
  */
-export function decodeEntryRow(entry: Uint8Array, bytes: Uint8Array): EntryRow {
-  return { ...decodeTreeRow(bytes), state: decodeState(entry, stateIn(bytes)) }
+export async function readEntryRow(
+  index: Pick<IndexDb, 'get' | 'getMany' | 'reportCorrupt'>,
+  entry: Uint8Array,
+  value: Uint8Array
+): Promise<EntryRow> {
+  for (let row = value; ; ) {
+    const state = await readState(index, entry, stateIn(row))
+    if (state !== undefined) return { ...decodeTreeRow(row), state }
+    // A batch may have changed the entry between the two reads, and removed what its old heads had seen.
+    const now = await index.get(entryKey(entry))
+    if (now === undefined || equalBytes(now, row))
+      throw index.reportCorrupt('the index lacks what a head of an entry has seen')
+    row = now
+  }
 }

@@ -1,5 +1,7 @@
 import { decodeStamp, type EntryRecord, encodeStamp, type Seen } from '../../format/entry.ts'
-import { decodeHlc, encodeHlc } from '../../format/stamp.ts'
+import { compareStamps, decodeHlc, encodeHlc, HLC_BYTES, INCARNATION_BYTES, type Stamp } from '../../format/stamp.ts'
+import { concatBytes } from '../../util/bytes.ts'
+import { KEY_BYTES } from './keys.ts'
 
 /**
  * How rows of the index hold the clear part of a record: as values of dag-cbor, without the id of the entry, which is in
@@ -10,10 +12,13 @@ export type StampFields = [Uint8Array, Uint8Array, Uint8Array]
 export type HeadFields = [
   id: Uint8Array,
   stamp: StampFields,
-  seen: StampFields[],
+  /** Null if a row of its own has it. */
+  seen: StampFields[] | null,
   op: number,
-  placed: StampFields,
-  written: StampFields,
+  /** Null if it is the stamp. */
+  placed: StampFields | null,
+  /** Null if it is the stamp. */
+  written: StampFields | null,
   root: Uint8Array | null,
   rootEpoch: Uint8Array | null,
   epoch: Uint8Array,
@@ -21,13 +26,22 @@ export type HeadFields = [
 ]
 
 export function encodeHead(head: EntryRecord): HeadFields {
+  const fields = encodeHeadAlone(head)
+  fields[2] = head.seen.map(encodeSeen)
+  return fields
+}
+
+/** Encodes a head without what it has seen. */
+export function encodeHeadAlone(head: Omit<EntryRecord, 'seen'>): HeadFields {
+  const ofAnother = (stamp: Stamp): StampFields | null =>
+    compareStamps(stamp, head.stamp) === 0 ? null : encodeStamp(stamp)
   return [
     head.id,
     encodeStamp(head.stamp),
-    head.seen.map(encodeSeen),
+    null,
     head.op === 'put' ? 1 : 0,
-    encodeStamp(head.placed),
-    encodeStamp(head.written),
+    ofAnother(head.placed),
+    ofAnother(head.written),
     head.root,
     head.rootEpoch,
     head.epoch,
@@ -35,21 +49,52 @@ export function encodeHead(head: EntryRecord): HeadFields {
   ]
 }
 
-export function decodeHead(entry: Uint8Array, fields: HeadFields): EntryRecord {
-  const [id, stamp, seen, op, placed, written, root, rootEpoch, epoch, replicas] = fields
+/** Decodes a head. `pastOf` returns what it has seen if a row of its own has that. */
+export function decodeHead(
+  entry: Uint8Array,
+  fields: HeadFields,
+  pastOf: (stamp: Stamp) => Uint8Array | undefined = () => undefined
+): EntryRecord {
+  const [id, stampFields, seenFields, op, placed, written, root, rootEpoch, epoch, replicas] = fields
+  const stamp = decodeStamp(stampFields)
+  let seen = seenFields?.map(decodeSeen)
   return {
     id,
     entry,
-    stamp: decodeStamp(stamp),
-    seen: seen.map(decodeSeen),
+    stamp,
+    // Nearly always nobody asks what a head has seen if there are several.
+    get seen() {
+      seen ??= decodePast(pastOf(stamp))
+      return seen
+    },
     op: op === 1 ? 'put' : 'delete',
-    placed: decodeStamp(placed),
-    written: decodeStamp(written),
+    placed: placed === null ? stamp : decodeStamp(placed),
+    written: written === null ? stamp : decodeStamp(written),
     root,
     rootEpoch,
     epoch,
     replicas
   }
+}
+
+const SEEN_BYTES = KEY_BYTES + INCARNATION_BYTES + HLC_BYTES
+
+/** Encodes what a head has seen for a row of its own: author ‖ incarnation ‖ hlc of each item. */
+export function encodePast(seen: readonly Seen[]): Uint8Array {
+  return concatBytes(...seen.flatMap(({ author, incarnation, hlc }) => [author, incarnation, encodeHlc(hlc)]))
+}
+
+function decodePast(bytes: Uint8Array | undefined): Seen[] {
+  const seen: Seen[] = []
+  for (let at = 0; bytes !== undefined && at < bytes.byteLength; at += SEEN_BYTES) {
+    const [incarnation, hlc] = [at + KEY_BYTES, at + KEY_BYTES + INCARNATION_BYTES]
+    seen.push({
+      hlc: decodeHlc(bytes.subarray(hlc, at + SEEN_BYTES)),
+      author: bytes.subarray(at, incarnation),
+      incarnation: bytes.subarray(incarnation, hlc)
+    })
+  }
+  return seen
 }
 
 export function encodeSeen({ hlc, author, incarnation }: Seen): StampFields {

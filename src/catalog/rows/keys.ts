@@ -6,7 +6,8 @@ import { concatBytes } from '../../util/bytes.ts'
 
 /** Keys of the catalog's rows in the index. `disk/tables.ts` says what each table holds. */
 
-const KEY_BYTES = 32
+/** The bytes of an author's key. */
+export const KEY_BYTES = 32
 
 /**
  * The two tables of a directory's entries. One has the entries that it shows; the other has the deleted directories that
@@ -43,6 +44,11 @@ export function carriedKey(entry: Uint8Array, written: Stamp, content: Uint8Arra
  */
 export function waitingRecordKey(entry: Uint8Array, written: Stamp, content: Uint8Array, id?: Uint8Array): Uint8Array {
   return indexKey(TABLES.waitingRecords, entry, stampBytes(written), content, ...(id === undefined ? [] : [id]))
+}
+
+/** Returns the key of the row for what a head has seen. */
+export function headPastKey(entry: Uint8Array, stamp: Stamp): Uint8Array {
+  return indexKey(TABLES.headPasts, entry, stampBytes(stamp))
 }
 
 /** Keys of the table of older heads have one of these after the entry. */
@@ -132,23 +138,46 @@ export function parentOfKey(key: Uint8Array): Uint8Array {
 }
 
 /**
- * The value of a row of a directory table. It is enough to order the entries with the same name without opening their
- * bodies.
+ * The value of a row of a directory table. It is enough to list names, and to order the entries with the same name,
+ * without opening their bodies.
  */
 export interface DirectoryValue {
   kind: 'file' | 'directory'
   isDamaged: boolean
+  /** True if the file shows with conflict versions beside it. */
+  hasVersions: boolean
   /** The stamp of the record that placed the entry, in bytes that compare as stamps do. */
   placed: Uint8Array
+  /** The name under which the entry shows, sealed. */
+  sealedName: Uint8Array
 }
 
-export function encodeDirectoryValue(kind: 'file' | 'directory', isDamaged: boolean, placed: Stamp): Uint8Array {
-  return concatBytes(Uint8Array.of((kind === 'directory' ? 1 : 0) | (isDamaged ? 2 : 0)), stampBytes(placed))
+const IS_DIRECTORY = 1
+const IS_DAMAGED = 2
+const HAS_VERSIONS = 4
+const STAMP_BYTES = HLC_BYTES + KEY_BYTES + INCARNATION_BYTES
+
+export function encodeDirectoryValue(value: Omit<DirectoryValue, 'placed'> & { placed: Stamp }): Uint8Array {
+  const { kind, isDamaged, hasVersions, placed, sealedName } = value
+  const flags =
+    (kind === 'directory' ? IS_DIRECTORY : 0) | (isDamaged ? IS_DAMAGED : 0) | (hasVersions ? HAS_VERSIONS : 0)
+  return concatBytes(Uint8Array.of(flags), stampBytes(placed), sealedName)
 }
 
 export function decodeDirectoryValue(value: Uint8Array): DirectoryValue {
   const flags = value[0] as number
-  return { kind: (flags & 1) === 0 ? 'file' : 'directory', isDamaged: (flags & 2) !== 0, placed: value.subarray(1) }
+  return {
+    kind: (flags & IS_DIRECTORY) === 0 ? 'file' : 'directory',
+    isDamaged: (flags & IS_DAMAGED) !== 0,
+    hasVersions: (flags & HAS_VERSIONS) !== 0,
+    placed: value.subarray(1, 1 + STAMP_BYTES),
+    sealedName: value.subarray(1 + STAMP_BYTES)
+  }
+}
+
+/** Returns the hash of the name in the key of a row of a directory table. */
+export function nameHashOf(key: Uint8Array): Uint8Array {
+  return key.subarray(1 + ROOT_ENTRY.byteLength, key.byteLength - ROOT_ENTRY.byteLength)
 }
 
 function stampBytes({ hlc, author, incarnation }: Stamp): Uint8Array {

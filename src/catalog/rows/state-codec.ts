@@ -1,8 +1,18 @@
+import type { IndexDb } from '../../disk/index-db.ts'
 import { decodeOwn, encodeCanonical } from '../../format/canonical.ts'
 import { decodeStamp, encodeStamp, type Seen, seenKey } from '../../format/entry.ts'
 import { compareStamps, type Stamp } from '../../format/stamp.ts'
 import { type EntryState, stampKey } from '../heads.ts'
-import { decodeHead, decodeSeen, encodeHead, encodeSeen, type HeadFields, type StampFields } from './head-codec.ts'
+import {
+  decodeHead,
+  decodeSeen,
+  encodeHead,
+  encodeHeadAlone,
+  encodeSeen,
+  type HeadFields,
+  type StampFields
+} from './head-codec.ts'
+import { hasOwnRows, readHeadPasts } from './head-pasts.ts'
 
 /** The fields of the map that `SPEC.md` describes. */
 interface StateFields {
@@ -17,12 +27,13 @@ interface StateFields {
 /**
  * Encodes the state of an entry for its row. The row holds only the part of the past that decides which heads are
  * deleted. There is no bound on how much the records of an entry have seen, so the rest is in rows of the table `seen`.
+ * What the heads have seen is in rows of its own if there are several.
  */
 export function encodeState(state: EntryState): Uint8Array {
   const fields: StateFields = {
     b: deletedPastOfHeads(state).map(encodeSeen),
     d: deleteStampsOfHeads(state).map(encodeStamp),
-    h: state.heads.map(encodeHead),
+    h: state.heads.map(hasOwnRows(state.heads) ? encodeHeadAlone : encodeHead),
     o: state.older,
     w: state.writes,
     u: state.waiting
@@ -30,14 +41,22 @@ export function encodeState(state: EntryState): Uint8Array {
   return encodeCanonical(fields)
 }
 
-export function decodeState(entry: Uint8Array, bytes: Uint8Array): EntryState {
+/** Decodes a state. Returns undefined if what one of its heads has seen is not in the index. */
+export async function readState(
+  index: Pick<IndexDb, 'getMany'>,
+  entry: Uint8Array,
+  bytes: Uint8Array
+): Promise<EntryState | undefined> {
   const row = decodeOwn(bytes) as StateFields
   const deletedPast = row.b.map(decodeSeen)
+  const stamps = hasOwnRows(row.h) ? row.h.map(([, stamp]) => decodeStamp(stamp)) : []
+  const pastOf = stamps.length === 0 ? undefined : await readHeadPasts(index, entry, stamps)
+  if (stamps.length > 0 && pastOf === undefined) return undefined
   return {
     covered: new Map(),
     deletedPast: new Map(deletedPast.map(seen => [seenKey(seen.author, seen.incarnation), seen])),
     deleteStamps: new Set(row.d.map(stamp => stampKey(decodeStamp(stamp)))),
-    heads: row.h.map(fields => decodeHead(entry, fields)),
+    heads: row.h.map(fields => decodeHead(entry, fields, pastOf)),
     older: row.o,
     writes: row.w,
     waiting: row.u

@@ -1,6 +1,6 @@
 import { basename } from 'node:path'
 import type { AnswerOf } from '../../contract/verbs.ts'
-import { isStdoutOpen, printJson, printLine } from '../../terminal/print.ts'
+import { isStdoutOpen, printJson, printLine, stdoutDrained } from '../../terminal/print.ts'
 import { type DfsCommand, nonEmpty } from '../command.ts'
 import type { Session } from '../session.ts'
 
@@ -24,6 +24,7 @@ export const ls: DfsCommand = {
       if (!isStdoutOpen()) return
       if (isJson) printJson(item)
       else printLine(lineOf(item, flags))
+      await stdoutDrained()
     }
   }
 }

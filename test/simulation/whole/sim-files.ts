@@ -17,7 +17,7 @@ const DELAY_MS_MAX = 6
 export class SimDisk {
   readonly rows = new SimRows()
   readonly chance: Chance
-  readonly #options: FakeFilesOptions = { totalBytes: DISK_BYTES }
+  readonly #options: FakeFilesOptions = { totalBytes: DISK_BYTES, othersBytes: 0 }
   files: FakeFiles
   /** Every write fails with an I/O error. */
   isFailing = false
@@ -35,13 +35,12 @@ export class SimDisk {
 
   /** Leaves this many bytes free, as other programs do that fill the disk. */
   fill(freeBytes: number): void {
-    let usedBytes = 0
-    for (const { byteLength } of this.files.contents().values()) usedBytes += byteLength
-    this.#options.totalBytes = usedBytes + freeBytes
+    this.#options.othersBytes = 0
+    this.#options.othersBytes = this.freeBytes - freeBytes
   }
 
   get isFilled(): boolean {
-    return this.#options.totalBytes !== DISK_BYTES
+    return this.#options.othersBytes !== 0
   }
 
   get isHindered(): boolean {
@@ -51,14 +50,14 @@ export class SimDisk {
   /** Lets the disk take writes again. */
   mend(nowMs: number): void {
     if (this.isHindered) this.hinderedAtMs = nowMs
-    this.#options.totalBytes = DISK_BYTES
+    this.#options.othersBytes = 0
     this.isFailing = false
   }
 
   get freeBytes(): number {
     let usedBytes = 0
     for (const { byteLength } of this.files.contents().values()) usedBytes += byteLength
-    return (this.#options.totalBytes as number) - usedBytes
+    return DISK_BYTES - (this.#options.othersBytes as number) - usedBytes
   }
 
   /** Leaves what the killing of the process leaves: everything that was written. */

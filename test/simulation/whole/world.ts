@@ -1,16 +1,20 @@
 import { hash } from 'node:crypto'
 import type { DfsNode, NodeEvent, PutOptions } from '../../../src/api.ts'
+import type { Chance } from '../../../src/util/chance.ts'
 import { DfsError, isAbort } from '../../../src/util/errors.ts'
 import type { ComponentLogger } from '../../../src/util/logger.ts'
 import { loggerTo, silentLogger } from '../../fixtures/logger.ts'
 import { seededChance } from '../../fixtures/seeded-chance.ts'
 import { type BlockOfContent, type Content, Contents } from './contents.ts'
+import { Hostile } from './hostile.ts'
 import { Machine } from './machine.ts'
 import { hasConflict, Model, nameOf, plain, type Verb } from './model.ts'
 import { SimNetwork } from './sim-network.ts'
 import { SimTime } from './sim-time.ts'
 
 const NETWORK_KEY = Buffer.alloc(32, 7)
+/** So many files are replaced and removed at the end. */
+const USED_MAX = 3
 /** A glance at a machine that takes more turns than this waits for something. */
 const GLANCE_TURNS_MAX = 400
 /** A machine counts as undisturbed once it has been left alone for this long: others avoid one that was silent for a minute. */
@@ -48,6 +52,7 @@ export class World {
   readonly machines: Machine[]
   readonly trace: string[] = []
   readonly underWay = new Set<Promise<void>>()
+  hostile: Hostile | undefined
   readonly #faults: Fault[] = []
   readonly #logged: string[] = []
   readonly #disturbedAtMs = new Map<string, number>()
@@ -118,6 +123,28 @@ export class World {
 
   isCalm(machine: Machine, sinceMs: number): boolean {
     return (this.#disturbedAtMs.get(machine.name) ?? Number.NEGATIVE_INFINITY) < sinceMs - CALM_MS
+  }
+
+  /** Lets a hostile member join. */
+  async addHostile(chance: Chance): Promise<void> {
+    const serving = (['nothing', 'never', 'wrong'] as const)[Math.floor(chance.fraction() * 3)] ?? 'nothing'
+    const weight = chance.fraction() < 0.5 ? 30_000_000 : 0
+    this.say(`a hostile member of weight ${weight} serves ${serving}`)
+    const { time, network, machines } = this
+    this.hostile = new Hostile({ time, network, networkKey: NETWORK_KEY, chance, machines, serving, weight })
+    await this.hostile.start()
+  }
+
+  /** Lets the hostile member sign something about the file at a path. */
+  async attack(machine: Machine, what: 'deleteWidely' | 'linkForeignRoot', path: string): Promise<void> {
+    const { hostile } = this
+    if (hostile === undefined) return
+    const isDone = await this.glance(machine, () => hostile[what](machine, path))
+    this.say(`hostile ${what} ${path}: ${isDone}`)
+    if (isDone !== true) return
+    const startMs = this.time.nowMs
+    const fields = { kind: 'rm', machine: 'hostile', outcome: 'unknown', endMs: Number.POSITIVE_INFINITY } as const
+    this.model.verbs.push({ ...fields, n: this.model.verbs.length, path: plain(path), startMs, saw: undefined })
   }
 
   machineOf(peer: string): Machine | undefined {
@@ -341,7 +368,11 @@ export class World {
   #checkError(machine: Machine, error: unknown): void {
     if (!(error instanceof DfsError) && !isAbort(error))
       this.fault('undocumented error', `${machine.name}: ${(error as Error).stack}`)
-    else if (!this.hurt.has(machine) && ['corrupt', 'damaged'].includes((error as DfsError).code))
+    else if (
+      !this.hurt.has(machine) &&
+      this.hostile === undefined &&
+      ['corrupt', 'damaged'].includes((error as DfsError).code)
+    )
       this.fault('damage', `${machine.name} says ${describe(error)}, and nothing is damaged`)
   }
 
@@ -372,13 +403,14 @@ export class World {
   #checkYes(verb: Verb, asked: number): void {
     const { reached = [], content, n } = verb
     const { blocks } = content as Content
+    const liars = this.hostile !== undefined && reached.includes(this.hostile.peerId) ? 1 : 0
     if (reached.length < asked) this.fault('lonely yes', `put ${n} reached ${reached.length}, and should have ${asked}`)
-    verb.copies = reached.length
+    verb.copies = reached.length - liars
     for (const [i, block] of blocks.entries()) {
       const holders = this.machines.filter(machine => !machine.isDestroyed && holds(machine, block))
       verb.copies = Math.min(verb.copies, holders.length)
       // Each member that was reached has the one block of a small file, and some of the blocks of a larger one.
-      if (holders.length >= (blocks.length === 1 ? Math.max(asked, reached.length) : asked)) continue
+      if (holders.length >= (blocks.length === 1 ? Math.max(asked, reached.length) : asked) - liars) continue
       const names = holders.map(({ name }) => name).join('') || 'none'
       this.fault(
         'false yes',
@@ -394,7 +426,7 @@ export class World {
    * have been among them. Then nobody has to have it.
    */
   async unrest(isPatient: boolean): Promise<string | undefined> {
-    const mayLack = isPatient && process.env['DFS_SIM_STRICT'] === undefined && this.model.destroyed.size > 0
+    const mayLack = isPatient && (this.model.destroyed.size > 0 || this.hostile !== undefined)
     if (this.underWay.size > 0) return `${this.underWay.size} are under way`
     const totals = new Set<string>()
     for (const machine of this.machines) {
@@ -437,7 +469,15 @@ export class World {
       if (tree !== first)
         this.fault('divergence', `${survivors[0]?.name} and ${name} show different trees:\n${first}\n---\n${tree}`)
     this.#checkFiles(shown)
+    const [first2, second] = this.model.doubleYes() ?? []
+    if (first2 !== undefined && second !== undefined)
+      this.fault(
+        'double yes',
+        `${first2.kind} ${first2.n} and ${second.kind} ${second.n} of ${first2.path} are both ok`
+      )
+    await this.#checkWorkers(survivors)
     await this.#checkBytes(survivors, shown)
+    await this.#checkUse(survivors, shown)
   }
 
   #checkFiles(shown: ReadonlyMap<string, string>): void {
@@ -456,9 +496,21 @@ export class World {
     }
   }
 
+  /** Background work that failed while something hindered it is repeated. */
+  async #checkWorkers(machines: readonly Machine[]): Promise<void> {
+    for (const machine of machines) {
+      const status = await this.glance(machine, node => node.status())
+      if (status === undefined) this.fault('no status', machine.name)
+      for (const { name, lastError, nextInMs, state } of status?.workers ?? [])
+        if (lastError !== null && nextInMs === null && state === 'waiting' && !this.hurt.has(machine))
+          this.fault('worker fails', `${name} on ${machine.name} failed with ${lastError}, and is not repeated`)
+    }
+  }
+
   async #checkBytes(machines: readonly Machine[], shown: ReadonlyMap<string, string>): Promise<void> {
     let i = 0
     for (const [path, tag] of shown) {
+      if (this.hostile?.foreignTags.has(tag) === true) continue
       const put = this.model.puts.find(({ content }) => content?.tag === tag)
       if (put === undefined) {
         this.fault('foreign content', path)
@@ -481,6 +533,28 @@ export class World {
       if (bytes === undefined) this.fault('unreadable', `${path} (put ${put.n}) on ${machine.name}: ${describe(why)}`)
       else if (!Buffer.from((put.content as Content).bytes).equals(bytes))
         this.fault('wrong bytes', `${path} (put ${put.n}) on ${machine.name}`)
+    }
+  }
+
+  /** Every file can be replaced and removed, whatever was signed about it. */
+  async #checkUse(machines: readonly Machine[], shown: ReadonlyMap<string, string>): Promise<void> {
+    const paths = [...shown.keys()].filter(path => !hasConflict(path)).slice(0, USED_MAX)
+    for (const [i, path] of paths.entries()) {
+      const { node, name } = machines[i % machines.length] as Machine
+      if (node === undefined) continue
+      let what = 'put'
+      let why: unknown = 'it takes too long'
+      const work = async (): Promise<void> => {
+        await node.put(path, Buffer.from('used'))
+        what = 'rm'
+        await node.remove(path)
+        what = ''
+      }
+      const working = work().catch(error => {
+        why = error
+      })
+      await this.time.passUntil(working, 120_000)
+      if (what !== '') this.fault('locked', `${name} cannot ${what} ${path}: ${describe(why)}`)
     }
   }
 

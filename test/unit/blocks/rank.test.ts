@@ -137,6 +137,30 @@ test('every zone is used once before any is used twice', () => {
   }
 })
 
+test('if no owner could read content, the first member that can takes the place of the last', () => {
+  const list = members(6, i => ({ canRead: i === 0, zone: i % 2 === 0 ? 'attic' : 'cellar' }))
+  const ranking = rankingOf(list)
+  const reader = (list[0] as ViewMember).peer
+  let moved = 0
+  for (const digest of digests(100)) {
+    const all = names(ranking.owners(digest, Number.POSITIVE_INFINITY))
+    for (const count of [1, 2, 3]) {
+      const owners = names(ranking.owners(digest, count))
+      const isAmongFirst = all.slice(0, count).includes(reader)
+      if (!isAmongFirst) moved++
+      assert.deepEqual(owners, isAmongFirst ? all.slice(0, count) : [...all.slice(0, count - 1), reader])
+      assert.equal(ranking.isOwner(reader, digest, count), true)
+      // The others keep their order behind the owners.
+      const rest = all.filter(peer => !owners.includes(peer))
+      assert.deepEqual(names(ranking.inOrder(digest, count)), [...owners, ...rest])
+    }
+  }
+  assert.ok(moved > 100)
+  const sealed = rankingOf(list.slice(1))
+  for (const digest of digests(10)) assert.equal(sealed.owners(digest, 2).length, 2)
+  assert.deepEqual(ranking.owners(new Uint8Array(32), 0), [])
+})
+
 test('a member without a zone counts as a zone of its own', () => {
   const list = members(4, i => ({ zone: i < 2 ? 'attic' : null }))
   for (const digest of digests(100)) {

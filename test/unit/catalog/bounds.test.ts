@@ -86,3 +86,35 @@ test('the row of an entry does not grow with what its records have seen', async 
   )
   assert.ok(Math.max(...sizes) < sizes[0]! + 200, sizes.join())
 })
+
+test('a record of an entry that has as many heads as fit, with long pasts, does not write the pasts of the others again', async () => {
+  const setup = await Setup.open()
+  const chance = seededChance(7)
+  const wide = (): Signed =>
+    sign({
+      entry: ENTRY,
+      ...fileWith('x', { name: 'f' }),
+      incarnation: chance.bytes(8),
+      seen: Array.from({ length: SEEN_MAX }, () => ({
+        author: chance.bytes(32),
+        incarnation: chance.bytes(8),
+        hlc: 5n
+      }))
+    })
+  const records = Array.from({ length: HEADS_MAX + 2 }, wide)
+  const last = records.pop() as Signed
+  for (const record of records) await setup.add(record)
+  const before = (await setup.tree.entry(ENTRY))?.row.state.heads ?? []
+  assert.equal(before.length, HEADS_MAX)
+  assert.ok(before.every(({ seen }) => seen.length === SEEN_MAX))
+  let bytes = 0
+  const batch = setup.index.batch.bind(setup.index)
+  setup.index.batch = async ops => {
+    for (const op of ops) bytes += op.key.byteLength + (op.type === 'put' ? op.value.byteLength : 0)
+    return batch(ops)
+  }
+  await setup.add(last)
+  assert.ok(bytes < 8 * last.statement.bytes.byteLength, `${bytes} bytes of the index were written`)
+  const { row } = (await setup.tree.entry(ENTRY)) as NonNullable<Awaited<ReturnType<typeof setup.tree.entry>>>
+  assert.deepEqual(row.state.heads.at(-1)?.seen, last.record.seen)
+})

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { tagOfContent } from '../../../src/catalog/content-tag.ts'
-import { pastOf } from '../../../src/catalog/heads.ts'
+import { pastOf, pastOfAll } from '../../../src/catalog/heads.ts'
 import type { FileNode } from '../../../src/catalog/tree-node.ts'
 import { parsePath } from '../../../src/format/path.ts'
 import { toHex } from '../../../src/util/bytes.ts'
@@ -268,4 +268,20 @@ test('a put or a move that replaces a file deletes no rival that has been moved 
         assert.ok(contents.includes('/f new'), contents.join())
       }
     })
+})
+
+test('an entry whose heads are replaced while it is read is read as it is then, and the index is not called damaged', async () => {
+  const made = first()
+  const other = sign({ entry: ENTRY, by: writer, ...fileWith('other', { name: 'f' }) })
+  const seen = pastOfAll([made.record, other.record])
+  const hlc = made.record.stamp.hlc + 9n
+  await race({
+    prepare: setup => setup.add(made, other),
+    change: setup => setup.at('/f'),
+    other: setup => setup.add(sign({ entry: ENTRY, hlc, seen, ...fileWith('last', { name: 'f' }) })),
+    check: async (setup, { change }) => {
+      assert.equal(change, 'ok')
+      assert.deepEqual(await setup.contents(), ['/f last'])
+    }
+  })
 })

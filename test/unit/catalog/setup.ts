@@ -21,6 +21,7 @@ import type { AcceptedStatement, Signer } from '../../../src/log/projection.ts'
 import { KeyRing } from '../../../src/members/key-ring.ts'
 import { LocalMember } from '../../../src/members/local-member.ts'
 import { equalBytes, toHex } from '../../../src/util/bytes.ts'
+import type { Chance } from '../../../src/util/chance.ts'
 import type { ComponentLogger } from '../../../src/util/logger.ts'
 import { acceptedBy } from '../../fixtures/accepted.ts'
 import { ManualClock } from '../../fixtures/clock.ts'
@@ -42,6 +43,9 @@ export const keys = new KeyRing(secrets.epochs)
 export const epoch = keys.newest!
 /** An epoch that nobody holds: a body that is sealed in it opens for no one. */
 export const LOST_EPOCH = Buffer.alloc(32, 9)
+
+/** The names of all catalogs here, whose key is no secret. */
+export const names = new Names(Buffer.alloc(32))
 
 export interface Signed {
   statement: Statement<'entry'>
@@ -110,6 +114,14 @@ export function carrying({ record }: Signed) {
   return { entry, seen: pastOf(record), written, root, rootEpoch }
 }
 
+export interface SetupOptions {
+  logger?: ComponentLogger
+  /** The member that makes the changes. */
+  self?: LocalMember
+  /** Of what the member draws. */
+  seed?: number
+}
+
 /** An index that calls somebody before each read. */
 class ObservedIndex extends IndexDb {
   readonly #before: () => Promise<void> | undefined
@@ -138,9 +150,11 @@ class ObservedIndex extends IndexDb {
 /** A catalog over a database in memory, with a log that accepts every statement. */
 export class Setup {
   readonly clock = new ManualClock()
-  readonly chance = seededChance(2)
+  readonly chance: Chance
   /** Called before each read of the index and before each append of the catalog. The caller waits for it. */
   beforeEach: (() => Promise<void>) | undefined
+  /** Called with each batch that the index has taken. */
+  onProjected: ((items: readonly AcceptedStatement[]) => void) | undefined
   readonly index = new ObservedIndex(() => this.beforeEach?.())
   readonly #accepted = new Map<string, AcceptedStatement>()
   readonly log = {
@@ -154,21 +168,22 @@ export class Setup {
   readonly catalog: Catalog
   #last: Promise<void> = Promise.resolve()
 
-  private constructor(logger: ComponentLogger) {
+  private constructor({ logger = silentLogger, self = admin, seed = 2 }: SetupOptions) {
+    this.chance = seededChance(seed)
     const { index, log, clock, chance } = this
     const bodies = new Bodies(log, keys, logger)
     this.bodies = bodies
-    const rest = { index, bodies, names: new Names(Buffer.alloc(32)), depthOf: () => 0 }
+    const rest = { index, bodies, names, depthOf: () => 0 }
     this.projection = new CatalogProjection({ ...rest, logger, nodeCodecs: [0x71], onRecords: () => {} })
     this.tree = new Tree({ ...rest, clock })
-    this.author = new Author({ self: admin, keys, chance, bodies, nodeCodecs: [0x71] })
+    this.author = new Author({ self, keys, chance, bodies, nodeCodecs: [0x71] })
     const { tree, author } = this
     this.catalog = new Catalog({
       log,
       tree,
       bodies,
       author,
-      self: admin,
+      self,
       clock,
       chance,
       logger,
@@ -176,8 +191,8 @@ export class Setup {
     })
   }
 
-  static async open(logger: ComponentLogger = silentLogger): Promise<Setup> {
-    const setup = new Setup(logger)
+  static async open(options: SetupOptions = {}): Promise<Setup> {
+    const setup = new Setup(options)
     await setup.index.open()
     for (const { statements, network } of [admin, writer])
       for (const statement of statements) setup.#accepted.set(idOf(statement), acceptedBy(network, statement, 'root'))
@@ -269,6 +284,7 @@ export class Setup {
     await this.projection.project({ added: items, removed: [] }, ops)
     await this.index.batch(ops.all)
     for (const item of items) this.#accepted.set(idOf(item.statement), item)
+    this.onProjected?.(items)
   }
 }
 

@@ -56,7 +56,15 @@ interface PlainSet {
 interface Vectors {
   authors: Record<string, { seed: string; key: string; role: 'admin' | 'writer' }>
   sets: PlainSet[]
-  names: Array<{ name: string; id: string; conflict: string; damaged: string; key: string; hash: string }>
+  names: Array<{
+    name: string
+    id: string
+    conflict: string
+    damaged: string
+    key: string
+    hash: string
+    sealed: string
+  }>
 }
 const vectors: Vectors = JSON.parse(readFileSync(join(import.meta.dirname, '../../vectors/heads.json'), 'utf8'))
 
@@ -266,11 +274,14 @@ function drawRecords(chance: ReturnType<typeof seededChance>): PlainRecord[] {
 }
 
 test('frozen names give the frozen names of conflicts and of damaged entries, and the frozen hashes', () => {
-  for (const { name, id, conflict, damaged, key, hash } of vectors.names) {
+  for (const { name, id, conflict, damaged, key, hash, sealed } of vectors.names) {
     assert.equal(conflictName(name, hex(id)), conflict)
     assert.ok(isSubstituteName(conflict) && Buffer.byteLength(conflict) <= 255)
     assert.equal(damagedName(hex(id)), damaged)
-    assert.equal(toHex(new Names(hex(key)).hash(name)), hash)
+    const names = new Names(hex(key))
+    assert.equal(toHex(names.hash(name)), hash)
+    assert.equal(toHex(names.seal(name, hex(hash))), sealed)
+    assert.equal(names.open(hex(sealed), hex(hash)), name)
   }
 })
 

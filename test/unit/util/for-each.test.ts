@@ -31,6 +31,12 @@ test('every item is worked on, never more at once than allowed', async () => {
   assert.equal(most, 3)
 })
 
+test('a list is worked on like a stream', async () => {
+  const seen: number[] = []
+  await forEachUntilFailure([1, 2, 3], { atOnce: 2 }, async item => seen.push(item))
+  assert.deepEqual(seen, [1, 2, 3])
+})
+
 test('the first failure ends it: it is thrown, no other item is begun, and the stream is closed', async () => {
   const begun: number[] = []
   let isClosed = false

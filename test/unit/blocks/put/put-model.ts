@@ -120,8 +120,9 @@ export class PutModel {
       // In the end no more goes wrong.
       if (steps < 60) this.#somethingHappens()
       if (isSo()) return
-      if (this.#underWay.length > 0 && this.#odds(0.8)) this.#deliver()
-      else if (this.#ack !== undefined && this.#isLinked) this.#passTime(steps)
+      if (this.#underWay.length > 0 && this.#odds(0.8)) {
+        if (!this.#deliver()) this.#checkNobodyIsIdle()
+      } else if (this.#ack !== undefined && this.#isLinked) this.#passTime(steps)
       else if (steps >= 60 && this.#underWay.length === 0) assert.fail(`it is stuck, and never will be so: ${what}`)
       assert.ok(steps < 5_000, `it takes for ever: ${what}`)
       // A frozen member is given up after a while.
@@ -205,10 +206,10 @@ export class PutModel {
     else this.#feed({ type: 'pushed', peer, answer: 'failed' })
   }
 
-  /** One answer arrives, of any member that is not frozen. */
-  #deliver(): void {
+  /** One answer arrives, of any member that is not frozen. Returns false if all are. */
+  #deliver(): boolean {
     const ready = this.#underWay.filter(({ peer }) => peer === SELF || !this.#truth(peer).isFrozen)
-    if (ready.length === 0) return
+    if (ready.length === 0) return false
     const under = this.#pick(ready)
     this.#underWay.splice(this.#underWay.indexOf(under), 1)
     const { ask, peer } = under
@@ -225,6 +226,14 @@ export class PutModel {
       this.#feed({ type: 'own', isHeld: this.#own })
     } else if (this.#odds(0.05)) this.#fail(under)
     else this.#answerOf(under, this.#truth(peer))
+    return true
+  }
+
+  /** The put waits for frozen members alone. Then nobody else is left that it could ask. */
+  #checkNobodyIsIdle(): void {
+    for (const [peer, { isHere, isFrozen, hasFailed, asks }] of this.#members)
+      if (isHere && !isFrozen && !hasFailed)
+        assert.ok(asks > 0, `it waits for frozen members, and does not ask ${peer}`)
   }
 
   #answerOf({ ask, peer }: Under, member: Truth): void {

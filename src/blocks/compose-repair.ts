@@ -1,0 +1,107 @@
+import { reasonOf } from '../util/logger.ts'
+import type { Worker } from '../util/worker.ts'
+import type { Base, Fetching, LocalStore } from './compose.ts'
+import type { PutId } from './hold/claims.ts'
+import type { Keeper } from './keep/keeper.ts'
+import type { StoreClient } from './protocol/store-client.ts'
+import { AtRisk } from './repair/at-risk.ts'
+import { CopyFreer } from './repair/copy-freer.ts'
+import { FreeGuard } from './repair/free-guard.ts'
+import { Freer } from './repair/freer.ts'
+import { ReadRepair } from './repair/read-repair.ts'
+import { Repair } from './repair/repair.ts'
+import { endOrphans, notePromised } from './repair/stop-marks.ts'
+import { Surplus } from './repair/surplus.ts'
+import { Sweeper } from './repair/sweep.ts'
+
+/** Assembles the parts of the blocks room that walk records, pull what is owed, and free what is not needed. */
+
+export interface Repairing {
+  repair: Repair
+  readRepair: ReadRepair
+  freer: Freer
+  copyFreer: CopyFreer
+  guard: FreeGuard
+  atRisk: AtRisk
+  workers: readonly Worker[]
+  /** Returns false while it is not certain which blocks are needed. */
+  mayFree: () => boolean
+  /** Goes on with what was unfinished at the last stop, in the background. */
+  start(options: { promisedMs: number; wasClean: boolean }): Promise<void>
+  stop(): Promise<void>
+  /** Notes in the index how long the promises to other members last, for the next start. */
+  notePromised(): Promise<void>
+}
+
+/**
+ * Builds the parts that walk records and pull the blocks that are owed, and those that free copies. Nothing runs before
+ * `start`.
+ */
+export function composeRepair(
+  base: Base,
+  held: LocalStore,
+  { fetcher, puller, readNode }: Fetching,
+  { storeClient, keeper }: { storeClient: StoreClient; keeper: Keeper }
+): Repairing {
+  const { self, clock, logger, store, view } = base
+  const { holds } = held
+  const { index } = store
+  const shared = { ...base, ...held, index, storeClient }
+  // The parts call each other. No such function is called before all of them are built.
+  const mayFree = (): boolean => base.mayFree() && repair.isCertain
+  const markEvicted: Repair['markEvicted'] = (cid, referrers) => repair.markEvicted(cid, referrers)
+  const freer = new Freer({ ...shared, markEvicted, mayFree })
+  const copyFreer = new CopyFreer({ ...shared, freer, viewId: () => view().id, readNode })
+  const caughtUp = async (): Promise<void> => {
+    await readRepair.settled()
+    await repair.caughtUp()
+  }
+  const guard = new FreeGuard({ clock, logger, caughtUp, mayFree })
+  const isFull = (): boolean => view().members.some(member => member.peer === self && member.isFull)
+  const surplus = new Surplus({ ...shared, copyFreer, guard, isFull })
+  const atRisk = new AtRisk(shared)
+  const takeLinkedPuts = keeper.takeLinkedPuts.bind(keeper)
+  const repair = new Repair({ ...shared, fetcher, puller, takeLinkedPuts, surplus, atRisk })
+  const readRepair = new ReadRepair({ ...base, repair })
+  return {
+    repair,
+    readRepair,
+    freer,
+    copyFreer,
+    guard,
+    atRisk,
+    workers: [repair.worker, atRisk.worker, surplus.worker],
+    mayFree,
+    start: async ({ promisedMs, wasClean }) => {
+      guard.notePromised(promisedMs)
+      await repair.start({ wasClean })
+      await atRisk.start()
+      surplus.worker.start()
+    },
+    stop: async () => {
+      await surplus.worker.stop()
+      await atRisk.worker.stop()
+      await readRepair.settled()
+      await repair.stop()
+    },
+    notePromised: () =>
+      // An index that takes no changes is not marked as closed either, so the next start assumes the longest promise.
+      notePromised(index, clock, Math.max(guard.promisedMs, holds.lastMs)).catch(error =>
+        logger.forComponent('dfs:blocks')('could not note what this member has promised: %s', reasonOf(error))
+      )
+  }
+}
+
+/**
+ * Builds the part that frees blocks which nothing claims any more. `isUnderWay` says whether a put of ours still runs.
+ */
+export function composeSweep(
+  { clock, logger, store, onError }: Base,
+  held: LocalStore,
+  { mayFree, repair, freer }: Repairing,
+  isUnderWay: (put: PutId) => boolean
+): Sweeper {
+  const isVerified = (): boolean => store.isVerified && repair.hasWalkedAll
+  const onOrphansFreed = (): Promise<void> => endOrphans(store.index)
+  return new Sweeper({ clock, logger, ...held, freer, isUnderWay, mayFree, isVerified, onOrphansFreed, onError })
+}
