@@ -4,8 +4,8 @@ import type { Content } from '../catalog/author.ts'
 import { tagOfContent } from '../catalog/content-tag.ts'
 import { fixedChunker } from '../format/chunker.ts'
 import { type BlockCid, decodeCid, RAW } from '../format/cid.ts'
-import { CHUNK_BYTES } from '../format/constants.ts'
-import { type Link, ManifestBuilder, type SealedBlock } from '../format/manifest.ts'
+import { CHUNK_BYTES_MAX } from '../format/constants.ts'
+import { type FileRoot, type Link, ManifestBuilder, type SealedBlock } from '../format/manifest.ts'
 import { formatPath, type Path } from '../format/path.ts'
 import { encodeReplicas } from '../format/replicas.ts'
 import { inlineRoot, sealFile } from '../format/seal-file.ts'
@@ -27,6 +27,8 @@ export interface UploadPart {
   key: Uint8Array
   rootEpoch: Uint8Array
   size: number
+  /** The most bytes of text in one of its chunks. */
+  chunkBytesMax: number
   /** The number of the put that kept the part, which its claims bear. */
   number: Uint8Array
 }
@@ -80,10 +82,11 @@ export class Upload {
       const root = await pipe(text, fixedChunker(chunkBytes, put.lease), sealFile({ subkey, codec }), put.keep)
       if (root === null) {
         this.#close(put)
-        return { root: null, key: NO_BYTES, rootEpoch, size: 0, number }
+        return { root: null, key: NO_BYTES, rootEpoch, size: 0, chunkBytesMax: 0, number }
       }
       this.#appended.set(root.cid.toString(), put)
-      return { root: root.cid.bytes, key: root.key, rootEpoch, size: root.size, number }
+      const { key, size, chunkBytesMax } = root
+      return { root: root.cid.bytes, key, rootEpoch, size, chunkBytesMax, number }
     } catch (error) {
       this.#close(put)
       throw error
@@ -98,9 +101,9 @@ export class Upload {
     const filled = parts.filter(({ root }) => root !== null)
     const [first] = filled
     if (first === undefined) return this.commitInline(path, facts, NO_BYTES)
-    const { root, number: _, ...sealed } = filled.length === 1 ? first : await this.#assemble(filled)
+    const { root, chunkBytesMax, number: _, ...sealed } = filled.length === 1 ? first : await this.#assemble(filled)
     const cid = this.#cidOf(root)
-    return this.#link(path, { ...facts, ...sealed, root: cid.bytes }, await this.#keepRoot(cid))
+    return this.#link(path, { ...facts, ...sealed, root: cid.bytes }, await this.#keepRoot(cid), chunkBytesMax)
   }
 
   /** Makes a small file visible whose text travels in its record. */
@@ -162,7 +165,7 @@ export class Upload {
     const { id: rootEpoch, content: subkey } = author.epoch
     const manifest = new ManifestBuilder({ subkey, codec })
     const chunks = (part: UploadPart) => this.#chunksOf(part)
-    let root: Link | null = null
+    let root: FileRoot | null = null
     async function* nodes(): AsyncGenerator<SealedBlock> {
       for (const part of parts)
         for await (const { cid, key, size } of chunks(part)) yield* manifest.add({ cid, key, size })
@@ -172,8 +175,8 @@ export class Upload {
     }
     const put = this.#open()
     await put.keep(nodes())
-    const { cid, key, size } = root as unknown as Link
-    return { root: cid.bytes, key, rootEpoch, size, number: put.number }
+    const { cid, key, size, chunkBytesMax } = root as unknown as FileRoot
+    return { root: cid.bytes, key, rootEpoch, size, chunkBytesMax, number: put.number }
   }
 
   #chunksOf({ root, key, size }: UploadPart): AsyncGenerator<Link> {
@@ -190,12 +193,17 @@ export class Upload {
     return (await this.#fs.blocks.read(cid, { signal })).bytes
   }
 
-  async #link(path: Path, content: Content, kept: KeptFile | null): Promise<PutResult> {
+  async #link(
+    path: Path,
+    content: Content,
+    kept: KeptFile | null,
+    chunkBytesMax: number = CHUNK_BYTES_MAX
+  ): Promise<PutResult> {
     const { copies: replicas, acks: ack, noClobber, ifTag, signal } = this.#resolved
     signal?.throwIfAborted()
     const rules = { replicas: encodeReplicas(replicas), noClobber, ifTag }
     const change = await this.#fs.catalog.link(path, content, rules)
-    const chunkBytes = Math.min(content.size, CHUNK_BYTES)
+    const chunkBytes = Math.min(content.size, chunkBytesMax)
     const { reached, wanted, owedBlocks } = await replicate(this.#fs, change, {
       kept,
       replicas,

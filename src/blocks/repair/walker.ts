@@ -156,7 +156,7 @@ export class RecordWalker {
     if (turn.outcome.missingNodes >= LACKING_NODES_MAX || this.#isOver(turn)) throw new BlockUnreachableError(cid)
     const [isClaimed] = await claims.hasReferences([{ cid, parent }])
     if (parent !== null && isClaimed !== true) await write([referenceOf(cid, parent)])
-    const { bytes, from } = await fetcher.fetch(cid, { signal: turn.signal, prefer: [author], once: true })
+    const { bytes, from } = await fetcher.fetch(cid, { signal: turn.signal, author, once: true })
     if (from !== self) await local.keep(cid, bytes)
     return bytes
   }
@@ -197,7 +197,7 @@ export class RecordWalker {
   }
 
   async #pull(
-    { author }: RecordRef,
+    { author, replicas }: RecordRef,
     { cid, chunkIndex }: ManifestChunk,
     outcome: WalkOutcome,
     { pulled, signal }: { pulled: Map<PeerId, number>; signal: AbortSignal }
@@ -205,7 +205,7 @@ export class RecordWalker {
     const { puller, onError } = this.#options
     this.#pulling++
     try {
-      const from = await puller.pull(cid, { signal, prefer: [author], once: true })
+      const from = await puller.pull(cid, { signal, author, replicas, once: true })
       pulled.set(from, (pulled.get(from) ?? 0) + 1)
       outcome.pulled++
       this.#log.trace('pulled block %s, which was owed here', nameOf(cid))
