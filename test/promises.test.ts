@@ -23,8 +23,6 @@ const NOT_AWAITED: Reasons = {
   'blocks/put/put-driver.ts: this.#push': 'a member that fails is an answer',
   'blocks/put/put-driver.ts: this.#restoreOwn': 'it catches what the disk throws',
   'blocks/put/renewal.ts: this.#worker.stop': 'a worker catches what its rounds throw',
-  'blocks/repair/queue.ts: this.#addAll': 'its chain ends with a catch',
-  'blocks/repair/queue.ts: this.#allDone': 'it waits for promises that only resolve',
   'blocks/repair/queue.ts: this.#drain': 'it catches what a walk throws',
   'flow/at-once.ts: start': 'it catches what the work throws',
   'http/body.ts: body.return': 'its chain ends with a catch',
@@ -47,16 +45,18 @@ const NOT_AWAITED: Reasons = {
 
 /** `Promise.all(list)` of a list that was filled before: its promises must not reject until then. */
 const COLLECTED: Reasons = {
+  'blocks/repair/background.ts: walkers': 'it is awaited as soon as it is filled',
   'blocks/repair/read-repair.ts: this.#underWay': 'each has its own catch',
-  'blocks/repair/repair.ts: pulls': 'each has a catch from the start',
+  'blocks/repair/walker.ts: pulls': 'each has a catch from the start',
   'disk/blockstore.ts: underWay': 'each has a catch from the start',
   'disk/row-writer.ts: this.#writes': 'the caller of each awaits it too',
+  'fs/push-to-members.ts: pushes': 'a member that fails is an answer',
+  'fs/push-to-members.ts: this.#waiting': 'a member that fails is an answer',
   'util/for-each.ts: underWay': 'a failure becomes the reason of the signal'
 }
 
 /** A promise in a field or a collection outlives the call that made it. */
 const STORED: Reasons = {
-  'blocks/compose.ts: walking': 'it has a catch from the start',
   'blocks/fetch/fetcher.ts: promise': 'it has a handler from the start',
   'blocks/fetch/source-race.ts: #asked': 'an ask that fails is an answer',
   'blocks/fetch/source-race.ts: #hedge': 'it has a catch from the start',
@@ -64,7 +64,7 @@ const STORED: Reasons = {
   'blocks/put/put-ports.ts: enough': 'it only resolves',
   'blocks/put/put.ts: #recent': 'the caller that makes it awaits it',
   'blocks/repair/read-repair.ts: #underWay': 'each has its own catch',
-  'blocks/repair/repair.ts: pulls': 'each has a catch from the start',
+  'blocks/repair/walker.ts: pulls': 'each has a catch from the start',
   'cli/bundle.ts: #running': 'it catches everything, and rejects the puts',
   'daemon/dfs-node.ts: stopping': 'it only resolves',
   'disk/blockstore.ts: underWay': 'each has a catch from the start',
@@ -72,7 +72,8 @@ const STORED: Reasons = {
   'disk/row-writer.ts: #writes': 'the caller of each awaits it too',
   'disk/segment-readers.ts: file': 'it has a catch from the start, or the caller awaits it',
   'disk/void-rows.ts: #last': 'it catches everything',
-  'fs/read-ahead.ts: underWay': 'each has a catch from the start',
+  'fs/push-to-members.ts: #waiting': 'a member that fails is an answer',
+  'fs/read-ahead.ts: result': 'it has a catch from the start',
   'http/put-bundle.ts: writing': 'the caller that makes it awaits it',
   'log/early.ts: #underWay': 'it only resolves',
   'log/lost.ts: #work': 'it has a catch from the start',

@@ -1,17 +1,24 @@
 /**
  * The most memory that a process takes under loads that pile up what nobody reads. `node scripts/bench/memory.ts
- * [puts|uploads|deaf|paused]…`; without names, all of them. Linux.
+ * [puts|uploads|deaf|paused|directory]…`; without names, all of them. Linux.
  */
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { deafMembers, pausedReaders, putsAtOnce, uploadsAtOnce } from '../../test/fixtures/memory-load.ts'
+import {
+  deafMembers,
+  fullDirectory,
+  pausedReaders,
+  putsAtOnce,
+  uploadsAtOnce
+} from '../../test/fixtures/memory-load.ts'
 
 const LOADS: Record<string, (folder: string) => Promise<number>> = {
   puts: putsAtOnce,
   uploads: uploadsAtOnce,
   deaf: deafMembers,
-  paused: pausedReaders
+  paused: pausedReaders,
+  directory: fullDirectory
 }
 const named = process.argv.slice(2)
 

@@ -137,6 +137,14 @@ export class Blocks {
   }
 
   /**
+   * Ends the claims on this disk of a put that has been closed, and frees the blocks that nothing else claims. A small
+   * put shares its number, so it cannot be abandoned.
+   */
+  abandonPut(number: Uint8Array): void {
+    this.#puts.abandon(number)
+  }
+
+  /**
    * Does the same as `openPut` for a file of one small block. The put shares its number with other small puts that are
    * opened at about the same time, so that one call can ask a member to keep many blocks.
    */
@@ -173,11 +181,12 @@ export class Blocks {
   /**
    * Frees those of this member's copies of a file for which other members prove that they hold theirs. Throws an
    * `EvictRefusedError` while it is not certain which records need the copies, and for an hour after an unclean stop.
+   * Adds to `result` what it does, also if it fails half-way.
    */
-  async evict(record: RecordRef, signal?: AbortSignal): Promise<Freed> {
+  async evict(record: RecordRef, signal?: AbortSignal, result?: Freed): Promise<Freed> {
     const { guard, copyFreer } = this.#repairing
     await guard.assertMayEvict(signal)
-    return copyFreer.free(record, 'evict', signal)
+    return copyFreer.free(record, 'evict', signal, result)
   }
 
   /**

@@ -85,6 +85,9 @@ export function composeClients({ host, clock, logger, onFault: onFaultAbove }: B
   }
   const gets = new GetClient({ host, clock, onFault })
   const silence = new SilenceWatch(clock)
+  host.onPeer((event, peer) => {
+    if (event === 'disconnected') silence.forget(peer)
+  })
   const onAnswer = (peer: PeerId): void => silence.noteAnswer(peer)
   const storeClient = new StoreClient({ host, clock, logger, onFault, onAnswer })
   return { health, gets, storeClient, silence, onFault }
@@ -110,11 +113,15 @@ export function composeFetching(base: Base, { local }: LocalStore, { health, get
 
 /** Builds the part that keeps blocks for other members' puts, and the part that promises and proves replicas. */
 export function composeForOthers(base: Base, { claims, local, holds }: LocalStore, { puller }: Fetching): ForOthers {
-  const { self, logger, codec, mayStore, view } = base
-  const shared = { logger, codec, local, claims, puller, mayStore }
+  const { self, clock, logger, codec, mayStore, view, memory } = base
+  const shared = { clock, logger, codec, local, claims, puller, mayStore }
+  const storesBlocks = (peer: PeerId): boolean =>
+    view().members.some(member => member.peer === peer && member.weight > 0)
+  const mayHold = (peer: PeerId): boolean => mayStore(peer) || storesBlocks(peer)
+  const viewId = (): Uint8Array => view().id
   return {
     keeper: new Keeper(shared),
-    granter: new HoldGranter({ ...shared, self, holds, viewId: () => view().id })
+    granter: new HoldGranter({ ...shared, self, holds, memory: memory.serves, mayHold, viewId })
   }
 }
 
@@ -182,7 +189,7 @@ export function composePuts(
   { claims, local, window }: LocalStore & { window: PutWindow },
   { clients, fetching, keeper, abandon }: PutParts
 ): Puts {
-  const { self, clock, chance, logger, codec, ranking, admitted, push, announce } = base
+  const { self, clock, chance, logger, codec, ranking, admitted, push, announce, memory } = base
   const { storeClient, silence, health } = clients
   const shared = {
     self,
@@ -193,7 +200,7 @@ export function composePuts(
     local,
     claims,
     window,
-    memory: base.memory.puts,
+    memory: memory.puts,
     storeClient,
     silence
   }

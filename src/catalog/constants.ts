@@ -16,6 +16,8 @@ export const LIST_BATCH = 64
  * directory again for each as many that it has listed.
  */
 export const LIST_NAMES_MAX = 131_072
+/** The same for the lowest of many listings that are open one below the other. */
+export const LIST_NAMES_MIN = 1_024
 /** The number of names that a listing sorts at a time, so that it never blocks the event loop for long. */
 export const LIST_SORT = 4_096
 /** The rows that a listing holds at once of all the directories that show as one. */

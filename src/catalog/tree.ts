@@ -9,7 +9,7 @@ import type { Bodies } from './bodies.ts'
 import { Entries } from './entries.ts'
 import { NotADirectoryError } from './errors.ts'
 import type { Shown } from './heads.ts'
-import { Listing } from './listing/listing.ts'
+import { Listing, type ListOptions } from './listing/listing.ts'
 import { NameGroups } from './listing/name-groups.ts'
 import { NodeBuilder } from './listing/node-builder.ts'
 import { Unreachable } from './listing/unreachable.ts'
@@ -17,7 +17,7 @@ import { type Names, type Substitute, substitutesIn } from './names.ts'
 import { readFileCount } from './rows/counts-row.ts'
 import { endsCycle } from './rows/cycles.ts'
 import type { EntryRow } from './rows/entry-row.ts'
-import { decodeDirectoryValue, directoryKey, entryOfKey, nameHashOf } from './rows/keys.ts'
+import { decodeDirectoryValue, directoryKey, entryOfKey } from './rows/keys.ts'
 import { type DirectoryNode, rootNode, type TreeNode } from './tree-node.ts'
 
 export { rootNode } from './tree-node.ts'
@@ -35,8 +35,6 @@ export interface TreeOptions {
 export interface ChildEntry {
   id: Uint8Array
   kind: 'file' | 'directory'
-  /** The name under which it shows, or would show if no other entry had it. */
-  name: string
   /** Its row, which says where a later call goes on. */
   key: Uint8Array
 }
@@ -44,7 +42,6 @@ export interface ChildEntry {
 /** Reads the tree in the form that paths and listings show. */
 export class Tree {
   readonly #index: IndexDb
-  readonly #names: Names
   readonly #bodies: Bodies
   readonly #entries: Entries
   readonly #groups: NameGroups
@@ -54,18 +51,16 @@ export class Tree {
 
   constructor({ index, bodies, names, clock, depthOf }: TreeOptions) {
     this.#index = index
-    this.#names = names
     this.#bodies = bodies
     const entries = new Entries({ index, bodies, depthOf })
     const groups = new NameGroups({ index, names })
     const builder = new NodeBuilder({ entries, bodies, groups })
     const unreachable = new Unreachable({ index, clock, entries, bodies, groups, builder })
-    const child = (parent: DirectoryNode, name: string): Promise<TreeNode | undefined> => this.child(parent, name)
     this.#entries = entries
     this.#groups = groups
     this.#builder = builder
     this.#unreachable = unreachable
-    this.#listing = new Listing({ groups, builder, unreachable, child })
+    this.#listing = new Listing({ groups, builder, unreachable })
   }
 
   /**
@@ -89,7 +84,7 @@ export class Tree {
    * conflict it would be.
    */
   async child(parent: DirectoryNode, name: string): Promise<TreeNode | undefined> {
-    const [own] = await this.#builder.ofGroup(await this.#groups.one(parent.ids, name), parent)
+    const own = await this.#builder.first(await this.#groups.one(parent.ids, name), parent)
     if (own !== undefined) return own
     for (const substitute of substitutesIn(name))
       for await (const node of this.#beside(parent, substitute)) if (node.path.at(-1) === name) return node
@@ -97,8 +92,8 @@ export class Tree {
   }
 
   /** Yields the nodes that a directory shows, in the order of the names' bytes. See `Listing`. */
-  list(directory: DirectoryNode, signal?: AbortSignal): AsyncGenerator<TreeNode> {
-    return this.#listing.nodes(directory, signal)
+  list(directory: DirectoryNode, options: ListOptions = {}): AsyncGenerator<TreeNode> {
+    return this.#listing.nodes(directory, options)
   }
 
   /** Returns an entry by its id, even if it is deleted. Returns undefined if no record of it has arrived. */
@@ -106,13 +101,13 @@ export class Tree {
     return this.#entries.get(id)
   }
 
-  /** Yields the entries that are shown directly below one directory, in the order of their rows: those after `after`. */
+  /** Yields the entries that are shown directly below one directory, by their ids: those after the key `after`. */
   async *childrenOf(directory: Uint8Array, after?: Uint8Array): AsyncGenerator<ChildEntry> {
     for await (const { key, value } of this.#index.range(directoryKey(TABLES.children, directory), { after })) {
       const id = entryOfKey(key)
-      const { kind, sealedName } = decodeDirectoryValue(value)
+      const { kind } = decodeDirectoryValue(value)
       if (kind === 'directory' && (await endsCycle(this.#index, id))) continue
-      yield { id, kind, name: this.#names.open(sealedName, nameHashOf(key)), key }
+      yield { id, kind, key }
     }
   }
 

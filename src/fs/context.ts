@@ -9,7 +9,7 @@ import type { Clock } from '../util/clock.ts'
 import { InvalidInputError } from '../util/errors.ts'
 import type { ComponentLogger } from '../util/logger.ts'
 import { COPIES_MAX } from './constants.ts'
-import type { Copies } from './types.ts'
+import type { Copies, PutOptions } from './types.ts'
 
 /** The rooms that the verbs use. */
 export interface FsContext {
@@ -39,4 +39,18 @@ export function copiesOf(copies: Copies | undefined): number | undefined {
   if (!Number.isInteger(copies) || copies < 1 || copies > COPIES_MAX)
     throw new InvalidInputError(`the number of copies must be "all" or from 1 to ${COPIES_MAX}`)
   return copies
+}
+
+/**
+ * The options of a put, with this node's defaults filled in and the numbers of copies in the form that the blocks room
+ * uses.
+ */
+export interface ResolvedPutOptions extends PutOptions {
+  copies: number
+  acks: number | undefined
+}
+
+export function resolvePutOptions({ defaults }: Pick<FsContext, 'defaults'>, options: PutOptions): ResolvedPutOptions {
+  const copies = copiesOf(options.replicas) ?? defaults.replicas
+  return { ...options, copies, acks: copiesOf(options.ack) ?? defaults.ack }
 }

@@ -6,13 +6,13 @@ import { decodeReplicas } from '../format/replicas.ts'
 import { DfsError, type ErrorCode, InvalidInputError } from '../util/errors.ts'
 import { forEachUntilFailure } from '../util/for-each.ts'
 import { TREE_AT_ONCE } from './constants.ts'
-import type { FsContext } from './context.ts'
+import { type FsContext, resolvePutOptions } from './context.ts'
 import { readableBody } from './get.ts'
 import { makeDirectory } from './mkdir.ts'
 import { partlyDone } from './partly-done.ts'
-import { linkAndReplicate, openPut, resolvePutOptions } from './put.ts'
 import { resolveTarget } from './resolve.ts'
 import type { PutOptions } from './types.ts'
+import { Upload } from './upload.ts'
 
 type CopyOptions = Pick<PutOptions, 'noClobber' | 'signal'>
 
@@ -119,17 +119,10 @@ async function copyFile(fs: FsContext, { file, target }: FileToCopy, options: Co
   const named = { root: file.record.root as Uint8Array, rootEpoch: file.record.rootEpoch as Uint8Array }
   const copied = { ...named, size, mtime, mode, type, key, content }
   const resolved = { ...resolvePutOptions(fs, options), copies: decodeReplicas(file.shown.replicas) }
-  const root = cidOf(file.record)
-  if (root === undefined) {
-    await linkAndReplicate(fs, { path: target, content: copied, kept: null, resolved })
-    return
-  }
-  const put = openPut(fs, resolved, false)
+  const upload = new Upload(fs, resolved)
   try {
-    await put.keepStored(root, async cid => (await fs.blocks.read(cid, { signal: options.signal })).bytes)
-    const kept = await put.keepRoot(root)
-    await linkAndReplicate(fs, { path: target, content: copied, kept, resolved })
+    await upload.commitCopy(target, copied, cidOf(file.record))
   } finally {
-    put.close()
+    upload.close()
   }
 }

@@ -19,10 +19,22 @@ export async function* listPath(fs: FsContext, path: Path, options: ListOptions 
 }
 
 async function* listDirectory(fs: FsContext, node: DirectoryNode, options: ListOptions): AsyncGenerator<ListItem> {
-  for await (const child of fs.tree.list(node, options.signal)) {
-    options.signal?.throwIfAborted()
-    yield toItem(child)
-    if (options.recursive === true && child.kind === 'directory') yield* listDirectory(fs, child, options)
+  const { recursive = false, signal } = options
+  // The listings of the directories on the way down. One generator a level would make each item pass through all.
+  const way = [fs.tree.list(node, { signal })]
+  try {
+    for (let listing = way.at(-1); listing !== undefined; listing = way.at(-1)) {
+      signal?.throwIfAborted()
+      const { done, value: child } = await listing.next()
+      if (done === true) {
+        way.pop()
+        continue
+      }
+      yield toItem(child)
+      if (recursive && child.kind === 'directory') way.push(fs.tree.list(child, { signal, open: way.length }))
+    }
+  } finally {
+    for (const listing of way) await listing.return(undefined)
   }
 }
 

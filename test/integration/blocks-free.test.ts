@@ -4,7 +4,7 @@ import { Blocks } from '../../src/blocks/blocks.ts'
 import { EvictRefusedError } from '../../src/blocks/errors.ts'
 import { walkManifest } from '../../src/blocks/manifest-walk.ts'
 import { IndexCorruptError, NoSpaceError } from '../../src/disk/errors.ts'
-import { type BlockCid, nameBlock } from '../../src/format/cid.ts'
+import { type BlockCid, DAG_CBOR, nameBlock, RAW } from '../../src/format/cid.ts'
 import { defaultNodeCodec } from '../../src/format/manifest.ts'
 import { BlockCluster, type BlockMember, type MemberOptions } from '../fixtures/block-cluster.ts'
 import { ManualClock } from '../fixtures/clock.ts'
@@ -53,8 +53,8 @@ test('blocks of a put that failed are freed on every member once their claims ha
   const pair = members.slice(0, 2)
   await cutOff(clock, members[0], 6)
   const before = await totals(pair)
-  // The last chunk was not complete, and the one before it was held back for the root.
-  assert.deepEqual(before, [4, 4])
+  // The last chunk was not complete.
+  assert.deepEqual(before, [5, 5])
   await pass(clock, HOUR)
   assert.deepEqual(await totals(pair), before)
   await pass(clock, HOUR)
@@ -104,7 +104,7 @@ test('the claims of a put that is under way do not run out on the member that wr
   }
   const put = writer.put(slow(), { replicas: 1 })
   await pass(clock, 5 * HOUR, 60_000)
-  assert.equal(await writer.count(), 3)
+  assert.equal(await writer.count(), 4)
   goOn()
   const { outcome } = await whileTimePasses(clock, put)
   assert.deepEqual(outcome.reached, [writer.peer])
@@ -383,4 +383,165 @@ async function survey(root: BlockCid, members: BlockMember[]) {
     chunks.push((await Promise.all(members.map(member => member.holds(cid)))).filter(Boolean).length)
   }
   return { chunks, chunkCids }
+}
+
+const DAY = 24 * HOUR
+
+/** Manifest nodes of 1,024 equal links each, one above the other, over one chunk. Returns the root, which states 2^(10 · heights) chunks. */
+async function putBomb(member: BlockMember, heights: number): Promise<BlockCid> {
+  const chunk = chance.bytes(200)
+  let link = nameBlock(chunk, RAW)
+  await member.blockstore.put(link, chunk)
+  for (let height = 1; height <= heights; height++) {
+    const sealed = chance.bytes(1_024 * 40 + 48)
+    const node = { v: 1, leaves: 1_024 ** height, links: Array(1_024).fill(link), sealed }
+    const bytes = defaultNodeCodec.encode(node) as Uint8Array
+    link = nameBlock(bytes, DAG_CBOR)
+    await member.blockstore.put(link, bytes)
+  }
+  return link
+}
+
+test('a record whose root died with its author stops freeing and evict for seven days, and status names the author', async t => {
+  const { clock, members } = await start(t, 2)
+  const [author, member] = members
+  const { record } = await whileTimePasses(clock, author.put(bytesOf(2), { replicas: 2 }))
+  const lost = author.record(nameBlock(chance.bytes(500), DAG_CBOR), 2).record
+  await member.stand(lost)
+  await cutOff(clock, member, 3)
+  const before = await member.count()
+  await pass(clock, 7 * DAY - HOUR, 10 * MINUTE)
+  assert.equal(await member.count(), before)
+  await assert.rejects(whileTimePasses(clock, member.blocks.evict(record)), EvictRefusedError)
+  assert.deepEqual(member.blocks.inDanger.incomplete, [{ author: author.peer, records: 1, isStopping: true }])
+  // A restart does not begin the seven days again.
+  await member.restart()
+  await pass(clock, 2 * HOUR, MINUTE)
+  assert.ok(before > 3)
+  assert.equal(await member.count(), 3, 'only the blocks of the record are left')
+  assert.deepEqual(member.blocks.inDanger.incomplete, [{ author: author.peer, records: 1, isStopping: false }])
+  assert.equal((await whileTimePasses(clock, member.blocks.evict(record))).freed.blocks, 2)
+  assert.equal(member.blocks.owed.blocks, 1)
+})
+
+test('a manifest of equal links costs a walk no more than its few nodes, whatever it states, and stops nothing', async t => {
+  for (const heights of [2, 4]) {
+    const { clock, members } = await start(t, 2)
+    const [author, member] = members
+    const { record } = await whileTimePasses(clock, author.put(bytesOf(2), { replicas: 2 }))
+    const root = await putBomb(member, heights)
+    await member.stand(author.record(root, 2).record)
+    await settle()
+    const before = await member.count()
+    await cutOff(clock, member, 3)
+    assert.ok((await member.count()) > before)
+    await pass(clock, 3 * HOUR, MINUTE)
+    assert.equal(await member.count(), before)
+    assert.equal((await whileTimePasses(clock, member.blocks.evict(record))).freed.blocks, 2)
+    assert.deepEqual(member.errors, [])
+  }
+})
+
+test('a start after which nothing has changed reads no manifest node and writes no reference', async t => {
+  const { clock, members } = await start(t, 2)
+  const [a, b] = members
+  for (let i = 0; i < 5; i++) await whileTimePasses(clock, a.put(bytesOf(3), { replicas: 2 }))
+  await pass(clock, 5 * MINUTE)
+  for (const crash of [false, true]) {
+    await b.restart({ crash })
+    const get = t.mock.method(b.blockstore, 'get')
+    const batch = t.mock.method(b.store.index, 'batch')
+    await pass(clock, 5 * MINUTE)
+    // After a crash everything is walked again.
+    assert.equal(get.mock.callCount() > 0, crash)
+    const keys = batch.mock.calls.flatMap(({ arguments: [ops] }) =>
+      ops.map(({ key }) => String.fromCharCode(key[0] ?? 0))
+    )
+    assert.ok(!keys.includes('c'))
+    get.mock.restore()
+    batch.mock.restore()
+  }
+})
+
+test('chunks that a writer does not owe are freed after seven days, once their owners prove them, and not before', async t => {
+  const { clock, cluster, members } = await start(t, 4)
+  const [writer] = members
+  const { record } = await whileTimePasses(clock, writer.put(bytesOf(12), { replicas: 2, ack: 2 }))
+  const { chunkCids } = await survey(record.root, members)
+  const surplus = chunkCids.filter(cid => !cluster.owners(cid, 2).includes(writer))
+  assert.ok(surplus.length > 0)
+  const held = async (): Promise<number> =>
+    (await Promise.all(surplus.map(cid => writer.holds(cid)))).filter(Boolean).length
+  for (const member of members) await member.stand(record)
+  await pass(clock, 6 * DAY, HOUR)
+  assert.equal(await held(), surplus.length)
+  // The time that has passed is not forgotten.
+  await writer.restart()
+  const [away] = cluster.owners(surplus[0] as BlockCid, 1) as [BlockMember]
+  cluster.isolate(away)
+  await pass(clock, 2 * DAY, HOUR)
+  const left = await held()
+  assert.ok(left > 0 && left < surplus.length, `${left} of ${surplus.length} are left`)
+  await cluster.heal(away)
+  await pass(clock, 2 * DAY, HOUR)
+  assert.equal(await held(), 0)
+  for (const cid of chunkCids) {
+    const holders = await Promise.all(cluster.owners(cid, 2).map(member => member.holds(cid)))
+    assert.deepEqual(holders, [true, true])
+  }
+})
+
+test('a member that is full frees surplus chunks at once', async t => {
+  const { clock, cluster, members } = await start(t, 4)
+  const [writer] = members
+  const { record } = await whileTimePasses(clock, writer.put(bytesOf(12), { replicas: 2, ack: 2 }))
+  for (const member of members) await member.stand(record)
+  const { chunkCids } = await survey(record.root, members)
+  const owned = chunkCids.filter(cid => cluster.owners(cid, 2).includes(writer))
+  await pass(clock, HOUR)
+  assert.equal(await writer.count(), chunkCids.length + 1)
+  writer.options = { isFull: true }
+  cluster.refreshView()
+  await pass(clock, 20 * MINUTE)
+  assert.equal(await writer.count(), owned.length + 1)
+})
+
+test('status counts the blocks whose other owner is out, until another member has confirmed a copy', async t => {
+  const { clock, cluster, members } = await start(t, 3)
+  const [a, b, c] = members
+  for (let i = 0; i < 4; i++) {
+    const { record } = await whileTimePasses(clock, a.put(bytesOf(3), { replicas: 2, ack: 2 }))
+    for (const member of members) await member.stand(record)
+  }
+  await pass(clock, 5 * MINUTE)
+  const atRisk = (): number[] => [a, b, c].map(({ blocks }) => blocks.inDanger.blocksAtRisk)
+  assert.deepEqual(atRisk(), [0, 0, 0])
+  // Only those chunks are in danger that C and one other member owed. A and B cannot reach each other to mend that.
+  const only = await Promise.all([a, b].map(member => onlyWith(cluster, member, c)))
+  cluster.isolate(c)
+  cluster.isolate(a)
+  // No other member ever had this file, so it is owed, but has not come into danger.
+  await whileTimePasses(clock, a.put(bytesOf(6), { replicas: 2 }))
+  c.options = { isOut: true }
+  cluster.refreshView()
+  for (const { blocks } of [a, b]) blocks.retry()
+  await pass(clock, 5 * MINUTE)
+  assert.deepEqual(atRisk().slice(0, 2), only)
+  assert.ok(only.every(count => count > 0))
+  await a.restart()
+  assert.equal(a.blocks.inDanger.blocksAtRisk, only[0], 'it outlives a restart')
+  await cluster.heal(a)
+  await pass(clock, 30 * MINUTE)
+  assert.deepEqual(atRisk().slice(0, 2), [0, 0])
+})
+
+/** The number of chunks of all records that only these two members owe. */
+async function onlyWith(cluster: BlockCluster, member: BlockMember, other: BlockMember): Promise<number> {
+  const chunks = (await Promise.all(member.standing.map(({ root }) => survey(root, cluster.members)))).flatMap(
+    ({ chunkCids }) => chunkCids
+  )
+  return chunks.filter(cid => {
+    const owners = cluster.owners(cid, 2)
+    return owners.includes(member) && owners.includes(other)
+  }).length
 }

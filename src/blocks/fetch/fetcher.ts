@@ -140,9 +140,9 @@ export class Fetcher {
     const { replicas = isNode(cid) ? Number.POSITIVE_INFINITY : REPLICAS_USUAL, bytesMax = boundOf(cid) } = options
     signal?.throwIfAborted()
     const key = [blockKey(cid), bytesMax, ...(only ? prefer : []), ...(once ? ['once'] : [])].join(' ')
-    const listeners = onLength === undefined ? [] : [onLength]
     const known = this.#searches.get(key)
-    known?.lengthListeners.push(...listeners)
+    if (onLength !== undefined) known?.lengthListeners.push(onLength)
+    const listeners = onLength === undefined ? [] : [onLength]
     const search = known ?? this.#begin(key, cid, { prefer, only, once, author, replicas, bytesMax }, listeners)
     search.waiters++
     search.holders++

@@ -235,6 +235,7 @@ function noteLack(state: PutState, member: MemberState): void {
 
 /** Lists the chunks in the order of the file instead of the order in which they were placed. */
 function reorder(state: PutState, order: readonly number[]): void {
+  if (!order.every(placed => placed < state.chunkCount)) throw new RangeError('a chunk of the file was never placed')
   const moved = (bits: Bits): Bits => {
     let result: Bits = NONE
     for (const [chunk, placed] of order.entries()) if (hasBit(bits, placed)) result = withBit(result, chunk)

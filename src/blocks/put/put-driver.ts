@@ -198,7 +198,7 @@ export class PutDriver {
       )
       this.#story?.answers(peer, cid, answer)
     } catch (error) {
-      this.#news.noteLost(peer)
+      this.#noteLost(peer)
       this.#story?.answers(peer, cid, answer, error)
     }
     this.#feed({ type: 'answer', peer, key, answer })
@@ -215,7 +215,7 @@ export class PutDriver {
       lacking = answer.bytes
       this.#story?.confirms(peer, root, { chunks: bitmap.size, lacking: answer.and(bitmap).size })
     } catch (error) {
-      this.#news.noteLost(peer)
+      this.#noteLost(peer)
       this.#story?.confirmsNot(peer, root, error)
     }
     this.#feed({ type: 'confirmed', peer, lacking })
@@ -231,7 +231,7 @@ export class PutDriver {
       // The log room reports the push of a record without blocks.
       if (this.#putNumber !== null) this.#log('%s says %s', peer, verdict)
     } catch (error) {
-      this.#news.noteLost(peer)
+      this.#noteLost(peer)
       this.#log('%s did not answer the push: %s', peer, reasonOf(error))
     }
     this.#feed({ type: 'pushed', peer, answer })
@@ -266,6 +266,12 @@ export class PutDriver {
     } finally {
       end()
     }
+  }
+
+  /** Somebody else may have to be asked now, so it matters who is there. */
+  #noteLost(peer: PeerId): void {
+    this.#news.noteLost(peer)
+    if (!this.#isEnded) this.#look()
   }
 
   #log(text: string, ...args: LogValue[]): void {

@@ -92,8 +92,13 @@ export class Put {
   }
 
   /** Waits until this put may have so many more bytes in memory. */
-  readonly lease = (bytes: number): Promise<Lease> =>
-    this.#deps.memory.acquire(bytes, { owner: toHex(this.#init.putId), signal: this.#init.options.signal })
+  readonly lease = (bytes: number, signal = this.#init.options.signal): Promise<Lease> =>
+    this.#deps.memory.acquire(bytes, { owner: toHex(this.#init.putId), signal })
+
+  /** The number under which its blocks are claimed, here and on their keepers. */
+  get number(): Uint8Array {
+    return this.#init.putNumber
+  }
 
   /**
    * Keeps sealed blocks as they arrive. It takes more blocks only once earlier ones are on this disk and on as many
@@ -124,22 +129,6 @@ export class Put {
       const { enough } = this.#driver.place({ cid, chunkIndex, sizeBytes: undefined, inline: null })
       return raceSignal(enough, signal)
     })
-  }
-
-  async #readAndPlace(
-    { cid, chunkIndex }: Pick<SealedBlock, 'cid' | 'chunkIndex'>,
-    read: (cid: BlockCid) => Promise<Uint8Array>,
-    signal: AbortSignal
-  ): Promise<void> {
-    const lease = await this.lease(boundOf(cid))
-    try {
-      const bytes = await read(cid)
-      lease.shrink(bytes.byteLength)
-      // Other callers may be reading the same buffer.
-      await this.#place({ cid, bytes, chunkIndex, lease }, { isOurs: false, signal })
-    } finally {
-      lease.release()
-    }
   }
 
   /**
@@ -207,6 +196,22 @@ export class Put {
     }
   }
 
+  async #readAndPlace(
+    { cid, chunkIndex }: Pick<SealedBlock, 'cid' | 'chunkIndex'>,
+    read: (cid: BlockCid) => Promise<Uint8Array>,
+    signal: AbortSignal
+  ): Promise<void> {
+    const lease = await this.lease(boundOf(cid), signal)
+    try {
+      const bytes = await read(cid)
+      lease.shrink(bytes.byteLength)
+      // Other callers may be reading the same buffer.
+      await this.#place({ cid, bytes, chunkIndex, lease }, { isOurs: false, signal })
+    } finally {
+      lease.release()
+    }
+  }
+
   /**
    * Keeps a block on this disk and on its owners. A block that was placed a moment ago is not placed again; only the
    * new chunk index is noted.
@@ -219,12 +224,13 @@ export class Put {
     else this.#renewal.addChunk(cid, chunkIndex)
     const known = this.#recent.get(blockKey(cid))
     if (known !== undefined) {
+      passed?.release()
       if (chunkIndex !== null && known.chunkIndex !== null)
         this.#driver.repeat({ cid, chunkIndex, sameAs: known.chunkIndex })
-      passed?.release()
       return known.placed
     }
-    const lease = passed ?? (await this.lease(bytes.byteLength))
+    // A manifest node comes without a lease.
+    const lease = passed ?? (await this.lease(bytes.byteLength, signal))
     const release = window.add(cid, bytes)
     const sizeBytes = bytes.byteLength
     const inline = sizeBytes < INLINE_BLOCK_BYTES_MAX ? bytes : null

@@ -14,7 +14,7 @@ export interface PutsDeps extends PutDeps, Pick<AcknowledgementDeps, 'push' | 'a
   chance: Chance
   /** Returns a block's verified bytes, from this disk or another member. */
   read: (cid: BlockCid) => Promise<Uint8Array>
-  /** Lets the claims of a put end soon, because this disk had no room for it. */
+  /** Lets the claims of a put end soon, because this disk had no room for it, or its caller has given it up. */
   abandon: (putId: PutId) => void
 }
 
@@ -32,6 +32,11 @@ export class Puts {
   /** Begins to store a file. The caller must close the put. */
   open(options: PutOptions): Put {
     return this.#open(options, this.#deps.chance.bytes(PUT_NUMBER_BYTES), { isShared: false })
+  }
+
+  /** Lets the claims of a put that has been closed end soon. Not for a small put, which shares its number. */
+  abandon(number: Uint8Array): void {
+    this.#deps.abandon(putIdOf(this.#deps.self, number))
   }
 
   /** Begins to store a file of one small block. It shares its number with other small puts. */

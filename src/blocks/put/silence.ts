@@ -1,6 +1,6 @@
 import type { PeerId } from '../../format/peer-id.ts'
 import type { Clock } from '../../util/clock.ts'
-import { AVOID_MS, KEEP_SILENCE_MS, SILENCE_GAPS, SILENCE_MS } from '../constants.ts'
+import { KEEP_SILENCE_MS, SILENCE_GAPS, SILENCE_MS, SILENT_AGAIN_MS } from '../constants.ts'
 
 interface PeerSigns {
   /** The number of callers that wait for the peer, and the longest extra time that one of them grants it. */
@@ -13,7 +13,9 @@ interface PeerSigns {
   isPulling: boolean
   /** True once it has answered after it had pulled a block, so that `gapMs` says how long that takes. */
   hasDelivered: boolean
-  silentSinceAtMs: number | undefined
+  isSilent: boolean
+  /** When the last wait for it ended. */
+  endedAtMs: number
   cancel: (() => void) | undefined
 }
 
@@ -53,6 +55,7 @@ export class SilenceWatch {
     }
     return () => {
       if (--signs.waiting > 0) return
+      signs.endedAtMs = this.#clock.monotonic()
       signs.extraMs = 0
       signs.cancel?.()
       signs.cancel = undefined
@@ -76,16 +79,23 @@ export class SilenceWatch {
     this.#noteSign(signs)
   }
 
-  /** Returns true for a peer that was silent when it was last waited for, unless that was long ago. */
+  /** Forgets a peer that has disconnected. When it comes back, nothing is held against it. */
+  forget(peer: PeerId): void {
+    this.#peers.get(peer)?.cancel?.()
+    this.#peers.delete(peer)
+  }
+
+  /** Returns true for a peer that is silent, or was when it was last waited for, unless that was long ago. */
   isSilent(peer: PeerId): boolean {
-    const since = this.#peers.get(peer)?.silentSinceAtMs
-    return since !== undefined && this.#clock.monotonic() - since < AVOID_MS
+    const signs = this.#peers.get(peer)
+    if (signs?.isSilent !== true) return false
+    return signs.waiting > 0 || this.#clock.monotonic() - signs.endedAtMs < SILENT_AGAIN_MS
   }
 
   #noteSign(signs: PeerSigns): void {
     const nowMs = this.#clock.monotonic()
-    if (signs.silentSinceAtMs !== undefined) {
-      signs.silentSinceAtMs = undefined
+    if (signs.isSilent) {
+      signs.isSilent = false
       this.#tell()
     } else if (signs.waiting > 0) signs.gapMs = Math.max(nowMs - signs.lastSignAtMs, signs.gapMs * GAP_DECAY)
     signs.lastSignAtMs = nowMs
@@ -97,7 +107,7 @@ export class SilenceWatch {
     signs.cancel = this.#clock.after(allowedMs(signs) - quietMs, () => {
       signs.cancel = undefined
       if (this.#clock.monotonic() - signs.lastSignAtMs < allowedMs(signs)) return this.#watch(signs)
-      signs.silentSinceAtMs = this.#clock.monotonic()
+      signs.isSilent = true
       this.#tell()
     })
   }
@@ -116,7 +126,8 @@ export class SilenceWatch {
         gapMs: 0,
         isPulling: false,
         hasDelivered: false,
-        silentSinceAtMs: undefined,
+        isSilent: false,
+        endedAtMs: 0,
         cancel: undefined
       }
       this.#peers.set(peer, signs)

@@ -1,13 +1,11 @@
 import type { View } from '../../members/view.ts'
 import { Backoff } from '../../util/backoff.ts'
-import { equalBytes } from '../../util/bytes.ts'
 import type { Clock } from '../../util/clock.ts'
 import { isAbort } from '../../util/errors.ts'
 import { type ComponentLogger, type Logger, reasonOf } from '../../util/logger.ts'
 import { Worker } from '../../util/worker.ts'
 import {
   STOP_MS_MAX,
-  VIEW_STANDS_MS,
   WALK_OLD_MS,
   WALK_RETRY_MS,
   WALK_RETRY_MS_MAX,
@@ -77,12 +75,11 @@ export class RepairBackground {
   #hasFailed = false
   #hasPassFailed = false
   #isRetryWanted = false
+  #cancelAgain: () => void = () => {}
   /** The next time at which a record is due, by the wall clock. */
   #nextDueMs = Number.POSITIVE_INFINITY
   /** When records that have been incomplete for long are tried again, by the monotonic clock. */
   #oldAtMs = Number.NEGATIVE_INFINITY
-  /** The id of a view that is not that of the last round, and since when it stands (monotonic clock). */
-  #newView: { id: Uint8Array; sinceMs: number } | undefined
 
   constructor(options: RepairBackgroundOptions) {
     const { clock, logger, onError } = options
@@ -93,7 +90,6 @@ export class RepairBackground {
       name: 'repair',
       clock,
       log: this.#log,
-      firstMs: 0,
       everyMs: () => this.#pauseMs(),
       onError,
       work: signal => this.#work(signal)
@@ -101,10 +97,13 @@ export class RepairBackground {
   }
 
   start(): void {
+    this.#wakeAgain()
+    this.worker.wake()
     this.worker.start()
   }
 
   async stop(): Promise<void> {
+    this.#cancelAgain()
     await this.worker.stop()
     this.#settled.resolve()
   }
@@ -157,25 +156,27 @@ export class RepairBackground {
   }
 
   #pauseMs(): number {
-    const { clock } = this.#options
+    const { clock, round, view } = this.#options
     const dueMs = Math.max(0, this.#nextDueMs - clock.now())
-    const standsMs =
-      this.#newView === undefined
-        ? Number.POSITIVE_INFINITY
-        : Math.max(0, this.#newView.sinceMs + VIEW_STANDS_MS - clock.monotonic())
-    return Math.min(this.#mustRetry ? this.#backoff.nextMs() : Number.POSITIVE_INFINITY, dueMs, standsMs)
+    const roundMs = round.isDone ? round.waitMs(view()) : WALK_RETRY_MS
+    return Math.min(this.#mustRetry ? this.#backoff.nextMs() : Number.POSITIVE_INFINITY, dueMs, roundMs)
   }
 
   async #work(signal: AbortSignal): Promise<void> {
     await this.#options.claimAsides()
-    if (!this.#isSettled) {
-      await this.#pass(({ unfinished }) => isNew(unfinished), signal)
-      if (this.#hasPassFailed || signal.aborted) return
-      this.#isSettled = true
-      this.#settled.resolve()
-    }
-    await this.#walkDue(signal)
-    await this.#walkRound(signal)
+    if (this.#isSettled || !(await this.#settle(signal))) await this.#walkDue(signal)
+    if (this.#isSettled) await this.#walkRound(signal)
+  }
+
+  /** Walks the records that were not walked at the last stop. Returns false if there were none. */
+  async #settle(signal: AbortSignal): Promise<boolean> {
+    const count = await this.#pass(({ unfinished }) => isNew(unfinished), signal)
+    if (this.#hasPassFailed || signal.aborted) return true
+    this.#isSettled = true
+    this.#settled.resolve()
+    // The others follow. Just after a start there is hardly a member to get their blocks from.
+    this.#nextDueMs = this.#options.clock.now() + WALK_RETRY_MS
+    return count > 0
   }
 
   /** Walks the unfinished records that are due. */
@@ -200,8 +201,8 @@ export class RepairBackground {
     await stops.save()
   }
 
-  /** Walks those of the unfinished records that `select` chooses. */
-  async #pass(select: (row: UnfinishedRecord) => boolean, signal: AbortSignal): Promise<void> {
+  /** Walks those of the unfinished records that `select` chooses. Returns their number. */
+  async #pass(select: (row: UnfinishedRecord) => boolean, signal: AbortSignal): Promise<number> {
     const { unfinished, isQueued, clock } = this.#options
     this.#hasPassFailed = false
     let step: UnfinishedRecord[] = []
@@ -211,12 +212,15 @@ export class RepairBackground {
       step = []
       await this.#pace.run(() => this.#walkAll(walks), signal)
     }
+    let count = 0
     for await (const row of unfinished.all()) {
-      if (signal.aborted) return
+      if (signal.aborted) return count
       if (!select(row) || isQueued(row.record)) continue
+      count++
       if (step.push(row) === WALKS_AT_ONCE) await walkStep()
     }
     if (step.length > 0) await walkStep()
+    return count
   }
 
   /** Walks every record once under the present view, if that stands and the last round was about another one. */
@@ -227,10 +231,10 @@ export class RepairBackground {
       await round.begin(view())
       await round.end()
     }
-    await this.#beginRound()
+    if (round.waitMs(view()) === 0 || round.againMs === 0) await round.begin(view())
     if (round.isDone) return
     onRound(round.before, view())
-    this.#log('walks every record, since the view has changed or an unclean stop left doubt')
+    this.#log('walks every record: the view has changed, the last stop was unclean, or it is long ago')
     let step: RecordRef[] = []
     const walkStep = async (): Promise<void> => {
       const walks = step.filter(record => !isQueued(record)).map(record => ({ record, from: 0, isRound: true }))
@@ -245,21 +249,15 @@ export class RepairBackground {
       if (this.#isRetryWanted) await this.#walkDue(signal)
     }
     if (step.length > 0) await walkStep()
-    if (!signal.aborted) await round.end()
+    if (signal.aborted) return
+    await round.end()
+    this.#wakeAgain()
   }
 
-  async #beginRound(): Promise<void> {
-    const { round, view, clock } = this.#options
-    const current = view()
-    if (round.isOf(current)) {
-      this.#newView = undefined
-      return
-    }
-    if (this.#newView === undefined || !equalBytes(this.#newView.id, current.id))
-      this.#newView = { id: current.id, sinceMs: clock.monotonic() }
-    if (clock.monotonic() < this.#newView.sinceMs + VIEW_STANDS_MS) return
-    this.#newView = undefined
-    await round.begin(current)
+  #wakeAgain(): void {
+    const { round, clock } = this.#options
+    this.#cancelAgain()
+    if (round.isDone) this.#cancelAgain = clock.after(round.againMs, () => this.worker.wake())
   }
 
   /** Walks records, several at once. Returns true if blocks were pulled or could not be had. */

@@ -112,7 +112,7 @@ export class Sweeper {
       if (puts.has(toHex(claim.put)) && (await this.#end(claim, Number.POSITIVE_INFINITY))) freedCount++
     }
     for (const put of puts) this.#abandoned.delete(put)
-    this.#log('puts for which there was no room: %d, blocks freed: %d', puts.size, freedCount)
+    this.#log('puts that were given up: %d, blocks freed: %d', puts.size, freedCount)
   }
 
   /** Ends the claims that have expired, and frees the blocks that only they claimed. */

@@ -4,10 +4,15 @@ import { TABLES } from '../../disk/tables.ts'
 import { decodeOwn, encodeCanonical } from '../../format/canonical.ts'
 import { peerIdOf } from '../../format/peer-id.ts'
 import type { View } from '../../members/view.ts'
-import { equalBytes, NO_BYTES, utf8 } from '../../util/bytes.ts'
+import { concatBytes, equalBytes, NO_BYTES, u64be, utf8 } from '../../util/bytes.ts'
+import type { Clock } from '../../util/clock.ts'
+import { ROUND_AGAIN_MS, VIEW_STANDS_MS } from '../constants.ts'
 
 const VIEWS_KEY = indexKey(TABLES.meta, utf8('round'))
 const CURSOR_KEY = indexKey(TABLES.meta, utf8('round at'))
+/** The first byte of the cursor: the id of the last record that was walked follows, or the time at which all were. */
+const AFTER = 0
+const ENDED = 1
 
 const bytes = z.instanceof(Uint8Array)
 const viewSchema = z.object({
@@ -19,18 +24,25 @@ const viewsSchema = z.object({ now: viewSchema, before: viewSchema.nullable() })
 /**
  * The walk of every record under a new view. A record that has no row among the unfinished ones was walked under the view
  * of the last round, or since. So nothing has to be walked again before the view changes, however often this member
- * starts. The index holds the view and the last record that was walked, so that a round goes on after a restart.
+ * starts. Only after `ROUND_AGAIN_MS` there is another round, because the index may have lost a reference: LevelDB can lose
+ * rows without an error, and nothing else compares these rows with anything. The index holds the view and the last record
+ * that was walked, so that a round goes on after a restart.
  */
 export class ViewRound {
   readonly #index: Pick<IndexDb, 'getMany' | 'batch'>
+  readonly #clock: Pick<Clock, 'now' | 'monotonic'>
   #now: View | undefined
   /** The view of the round before. */
   #before: View | undefined
+  /** The id of another view, and since when it stands (monotonic time). */
+  #next: { id: Uint8Array; sinceMs: number } | undefined
   #after: Uint8Array = NO_BYTES
-  #isDone = false
+  /** When the round came to its end, by the wall clock; undefined until then. */
+  #endedAtMs: number | undefined
 
-  constructor(index: Pick<IndexDb, 'getMany' | 'batch'>) {
+  constructor(index: Pick<IndexDb, 'getMany' | 'batch'>, clock: Pick<Clock, 'now' | 'monotonic'>) {
     this.#index = index
+    this.#clock = clock
   }
 
   /** Reads how far the last round came. With `fromStart`, it begins again. */
@@ -41,13 +53,13 @@ export class ViewRound {
     this.#now = viewOf(now)
     this.#before = before === null ? undefined : viewOf(before)
     if (fromStart) await this.advance(NO_BYTES)
+    else if (cursor?.[0] === ENDED) this.#endedAtMs = Number(Buffer.from(cursor).readBigUInt64BE(1))
     else this.#after = cursor?.subarray(1) ?? NO_BYTES
-    this.#isDone = !fromStart && cursor?.[0] === 1
   }
 
   /** False until every record has been walked under the view of this round. */
   get isDone(): boolean {
-    return this.#isDone
+    return this.#endedAtMs !== undefined
   }
 
   /** The id of the last record that was walked; empty if none was. */
@@ -60,9 +72,18 @@ export class ViewRound {
     return this.#before
   }
 
-  /** True if the round is about this view. */
-  isOf({ id }: View): boolean {
-    return this.#now !== undefined && equalBytes(this.#now.id, id)
+  /**
+   * Returns how long the present view has still to stand before a round under it begins; 0 if that is now, and `Infinity`
+   * if the last round was about this view.
+   */
+  waitMs({ id }: View): number {
+    const nowMs = this.#clock.monotonic()
+    if (this.#now !== undefined && equalBytes(this.#now.id, id)) {
+      this.#next = undefined
+      return Number.POSITIVE_INFINITY
+    }
+    if (this.#next === undefined || !equalBytes(this.#next.id, id)) this.#next = { id, sinceMs: nowMs }
+    return Math.max(0, this.#next.sinceMs + VIEW_STANDS_MS - nowMs)
   }
 
   /** True until the first round of this index begins. */
@@ -70,12 +91,18 @@ export class ViewRound {
     return this.#now === undefined
   }
 
+  /** Returns how long it takes until another round is due although the view is the same. */
+  get againMs(): number {
+    if (this.#endedAtMs === undefined) return Number.POSITIVE_INFINITY
+    return Math.max(0, this.#endedAtMs + ROUND_AGAIN_MS - this.#clock.now())
+  }
+
   /** Begins a round under a view. */
   async begin(view: View): Promise<void> {
-    if (this.#isDone) this.#before = this.#now
+    if (this.isDone) this.#before = this.#now
     this.#now = view
     this.#after = NO_BYTES
-    this.#isDone = false
+    this.#endedAtMs = undefined
     const value = encodeCanonical({ now: rowOf(view), before: this.#before === undefined ? null : rowOf(this.#before) })
     await this.#index.batch([
       { type: 'put', key: VIEWS_KEY, value },
@@ -85,14 +112,17 @@ export class ViewRound {
 
   /** Notes that all records up to this one have been walked. */
   async advance(after: Uint8Array): Promise<void> {
-    await this.#index.batch([{ type: 'put', key: CURSOR_KEY, value: Buffer.concat([Uint8Array.of(0), after]) }])
+    await this.#index.batch([{ type: 'put', key: CURSOR_KEY, value: concatBytes(Uint8Array.of(AFTER), after) }])
     this.#after = Buffer.from(after)
   }
 
   /** Notes that all records have been walked. */
   async end(): Promise<void> {
-    await this.#index.batch([{ type: 'put', key: CURSOR_KEY, value: Uint8Array.of(1) }])
-    this.#isDone = true
+    const endedAtMs = Math.floor(this.#clock.now())
+    await this.#index.batch([
+      { type: 'put', key: CURSOR_KEY, value: concatBytes(Uint8Array.of(ENDED), u64be(endedAtMs)) }
+    ])
+    this.#endedAtMs = endedAtMs
   }
 }
 

@@ -86,7 +86,11 @@ export class Cycles {
     const rowOf = async (entry: Uint8Array): Promise<TreeRow | undefined> =>
       isClosed ? this.#rows.after(entry) : this.#rows.get(entry)
     const done = new Set<string>()
-    for (const start of starts) await this.#enter(await findCycle(start, rowOf, done))
+    for (const start of starts) {
+      await this.#enter(await findCycle(start, rowOf, done))
+      // The reads of the index resolve in the same turn of the event loop, and these ways may be long.
+      if (isClosed) await new Promise(resolve => setImmediate(resolve))
+    }
   }
 
   /** Returns true if a directory will end a cycle. */
@@ -128,8 +132,7 @@ export class Cycles {
 
   async #placed(entry: Uint8Array): Promise<Uint8Array> {
     const row = (await this.#rows.after(entry)) as TreeRow
-    const value = await this.#changes.get(placeKey(entry, row) as Uint8Array)
-    return decodeDirectoryValue(value as Uint8Array).placed
+    return decodeDirectoryValue(await this.#changes.get(placeKey(entry, row) as Uint8Array)).placed
   }
 }
 

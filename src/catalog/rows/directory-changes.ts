@@ -30,10 +30,12 @@ export class DirectoryChanges {
     this.#byKey.set(toHex(key), change)
   }
 
-  /** Returns the value that a row will have. */
-  async get(key: Uint8Array): Promise<Uint8Array | undefined> {
+  /** Returns the value that a row will have. Throws an `IndexCorruptError` if there is no such row. */
+  async get(key: Uint8Array): Promise<Uint8Array> {
     const change = this.#byKey.get(toHex(key))
-    return change === undefined ? this.#index.get(key) : change.value
+    const value = change === undefined ? await this.#index.get(key) : change.value
+    if (value === undefined) throw this.#index.reportCorrupt('the index lacks the row of an entry in its directory')
+    return value
   }
 
   /** Writes the changed rows, and those of the table of names that follow from them. */

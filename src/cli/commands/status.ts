@@ -16,7 +16,9 @@ export const status: DfsCommand = {
     printLine(`${now.name} (${now.role}, ${now.state})  ${now.peerId}`)
     printLine(`  network ${now.network.slice(0, 16)}…  ${now.peersConnected} peers connected  ${now.files} files`)
     printLine(`  disk ${formatBytes(now.disk.used)} of ${formatBytes(now.disk.capacity)}, ${now.disk.state}`)
-    printLine(`  owed ${formatBytes(now.owed.bytes)}  repairing ${formatBytes(now.repairing.bytes)}`)
+    printLine(
+      `  owed ${formatBytes(now.owed.bytes)}  repairing ${formatBytes(now.repairing.bytes)}  at risk ${now.atRisk.blocks} blocks`
+    )
     for (const warning of now.warnings) note(`  ! ${warning}`)
   }
 }

@@ -75,6 +75,34 @@ export class Model {
     })
   }
 
+  /**
+   * Returns two verbs of one machine that both say ok, although either leaves nothing for the other; undefined if there
+   * are none.
+   */
+  doubleYes(): [Verb, Verb] | undefined {
+    const oks = this.verbs.filter(({ outcome, saw }) => outcome === 'ok' && saw !== undefined)
+    for (const [i, a] of oks.entries())
+      for (const b of oks.slice(i + 1))
+        if (a.machine === b.machine && a.path === b.path && this.#exclude(a, b)) return [a, b]
+    return undefined
+  }
+
+  /** Returns true if the two cannot both have had their effect. */
+  #exclude(a: Verb, b: Verb): boolean {
+    const tag = a.saw?.get(a.path)
+    if (tag === undefined || hasConflict(a.path) || b.saw?.get(b.path) !== tag) return false
+    if (this.verbs.some(({ kind, outcome }) => kind === 'cp' && outcome !== 'refused')) return false
+    const isGuarded = (verb: Verb): boolean => verb.ifTag === tag && (verb.kind === 'put' || verb.kind === 'rm')
+    if (isGuarded(a) && isGuarded(b)) return true
+    const takesAway = (verb: Verb): boolean => verb.kind === 'rm' || (verb.kind === 'mv' && !brings(verb, verb.path))
+    if (!takesAway(a) || !takesAway(b) || a.recursive === true || b.recursive === true) return false
+    // Another file may have come to the path in between.
+    return !this.verbs.some(
+      other =>
+        other !== a && other !== b && other.content?.tag !== tag && other.startMs <= b.endMs && brings(other, a.path)
+    )
+  }
+
   /** Every path at which the file of a put may have been shown. */
   placesOf(put: Verb): Set<string> {
     const places = new Set([plain(put.path)])
@@ -182,6 +210,13 @@ export function hasConflict(path: string): boolean {
 
 export function nameOf(path: string): string {
   return path.slice(path.lastIndexOf('/') + 1)
+}
+
+/** Returns true if a verb may have put something at a path. */
+function brings({ kind, outcome, path, to }: Verb, at: string): boolean {
+  if (kind === 'rm' || outcome === 'refused') return false
+  const places = to === undefined ? [plain(path)] : [plain(to), `${plain(to)}/${nameOf(plain(path))}`]
+  return places.some(place => plain(at) === place || plain(at).startsWith(`${place}/`))
 }
 
 function overlap(a: Verb, b: Verb): boolean {

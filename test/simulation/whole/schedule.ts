@@ -1,6 +1,7 @@
 import type { PutOptions } from '../../../src/api.ts'
 import { seededChance } from '../../fixtures/seeded-chance.ts'
 import type { Machine } from './machine.ts'
+import { plain } from './model.ts'
 import { flipBit } from './sim-files.ts'
 import type { SimHost } from './sim-network.ts'
 import { World } from './world.ts'
@@ -32,7 +33,8 @@ const STEP_WEIGHTS = {
   copy: 2,
   get: 3,
   evict: 3,
-  burst: 4,
+  burst: 7,
+  putAndLoss: 4,
   restart: 2,
   kill: 3,
   powerCut: 3,
@@ -46,7 +48,8 @@ const STEP_WEIGHTS = {
   failDisk: 1,
   loseRows: 2,
   flip: 2,
-  destroy: 1
+  destroy: 1,
+  hostile: 5
 }
 /** Steps that every seed has. */
 const ALWAYS: ReadonlySet<Kind> = new Set<Kind>(['put', 'overwrite', 'get', 'heal', 'burst'])
@@ -98,14 +101,19 @@ class Schedule {
     this.#world = world
     this.#chance = seededChance(seed)
     this.#victim = this.#pick(world.machines)
-    this.#kinds = (Object.keys(STEP_WEIGHTS) as Kind[]).filter(kind => ALWAYS.has(kind) || this.#draw() < 0.5)
+    this.#kinds = (Object.keys(STEP_WEIGHTS) as Kind[]).filter(
+      kind => ALWAYS.has(kind) || this.#draw() < (kind === 'hostile' ? 0.25 : 0.5)
+    )
   }
 
   async run(): Promise<void> {
     const world = this.#world
     world.say(`steps: ${this.#kinds.join(' ')}`)
     for (const machine of world.machines) await world.start(machine)
+    if (this.#kinds.includes('hostile')) await world.addHostile(this.#chance)
     await world.time.pass(5 * SECOND)
+    world.hostile?.announce()
+    world.calm()
     for (; this.#steps < STEPS; this.#steps++) {
       await this.#step(this.#drawKind())
       await this.#pass()
@@ -175,6 +183,8 @@ class Schedule {
         return world.evict(machine, await this.#shownPath(machine))
       case 'burst':
         return this.#burst(machine)
+      case 'putAndLoss':
+        return this.#putAndLoss(machine)
       case 'restart':
         return this.#restart(machine)
       case 'kill':
@@ -217,6 +227,8 @@ class Schedule {
         return this.#flip()
       case 'destroy':
         return this.#destroy()
+      case 'hostile':
+        return this.#attack(machine)
     }
   }
 
@@ -231,21 +243,44 @@ class Schedule {
   /** Several verbs on the same few paths at nearly the same time, on one machine or on several. */
   async #burst(machine: Machine): Promise<void> {
     const world = this.#world
-    const path = await this.#shownPath(machine)
-    const isOnOne = this.#draw() < 0.5
-    const count = 2 + Math.floor(this.#draw() * 3)
+    let path = await this.#shownPath(machine)
+    if (this.#draw() < 0.4) {
+      path = this.#pick(PATHS)
+      // Two files of one name, of which one shows as a conflict.
+      await this.#put(machine, path, {})
+      await this.#put(this.#pickUp() ?? machine, path, {})
+      await world.time.pass(this.#draw() * 400)
+    }
+    const isOnOne = this.#draw() < 0.65
+    const count = 2 + Math.floor(this.#draw() * 4)
     for (let i = 0; i < count; i++) {
       const on = isOnOne ? machine : (this.#pickUp() ?? machine)
-      const at = this.#draw() < 0.7 ? path : await this.#shownPath(on)
-      const draw = this.#draw()
-      if (draw < 0.45)
-        await this.#put(on, at, draw < 0.1 ? { ifTag: (await world.shownAt(on, [at]))?.get(at) ?? null } : {})
-      else if (draw < 0.6) await world.remove(on, at)
-      else if (draw < 0.85) await world.move(on, at, await this.#somePath(on))
-      else if (draw < 0.93) await world.remove(on, parentOf(at), { recursive: true })
-      else await world.copy(on, at, await this.#somePath(on))
+      const shown = [...((await world.shownAt(on, [path])) ?? [])]
+      const at = shown.length === 0 || this.#draw() < 0.2 ? path : (this.#pick(shown)[0] as string)
+      await this.#oneOfBurst(on, at, shown.find(([shownAt]) => shownAt === at)?.[1])
       if (this.#draw() < 0.3) await world.time.pass(this.#draw() * 20)
     }
+  }
+
+  /** A put, in the middle of which another machine dies or stands still. */
+  async #putAndLoss(machine: Machine): Promise<void> {
+    const other = this.#pick(this.#world.live)
+    if (other !== machine) {
+      if (this.#draw() < 0.5) this.#armDeath(other, 'kill')
+      else this.#world.time.after(this.#draw() * 40, () => this.#freeze(other))
+    }
+    await this.#put(machine, this.#pick(PATHS), {})
+  }
+
+  async #oneOfBurst(on: Machine, at: string, tag: string | undefined): Promise<void> {
+    const world = this.#world
+    const draw = this.#draw()
+    if (draw < 0.25) return this.#put(on, at, this.#draw() < 0.7 ? { ifTag: tag ?? null } : { noClobber: true })
+    if (draw < 0.4) return this.#put(on, at, {})
+    if (draw < 0.55) return world.remove(on, at, this.#draw() < 0.2 && tag !== undefined ? { ifTag: tag } : {})
+    if (draw < 0.65) return world.remove(on, parentOf(at), { recursive: true })
+    if (draw < 0.95) return world.move(on, at, this.#draw() < 0.4 ? plain(at) : await this.#somePath(on))
+    return world.copy(on, at, await this.#somePath(on))
   }
 
   async #restart(machine: Machine): Promise<void> {
@@ -254,13 +289,16 @@ class Schedule {
     world.disturb(machine)
     const { process } = machine
     world.track(
-      machine.stop().then(
-        () => world.say(`${machine.name} has stopped`),
-        error => {
-          if (!process.isDead) machine.kill()
-          world.say(`${machine.name} stops with ${(error as Error).message}`)
-        }
-      )
+      Promise.race([
+        new Promise<void>(resolve => process.onDeath(resolve)),
+        machine.stop().then(
+          () => world.say(`${machine.name} has stopped`),
+          error => {
+            if (!process.isDead) machine.kill()
+            world.say(`${machine.name} stops with ${(error as Error).message}`)
+          }
+        )
+      ])
     )
   }
 
@@ -355,6 +393,14 @@ class Schedule {
     flipBit(disk.files, path, this.#chance)
   }
 
+  async #attack(machine: Machine): Promise<void> {
+    const world = this.#world
+    const draw = this.#draw()
+    if (draw < 0.2) world.hostile?.announce()
+    else if (draw < 0.4) world.hostile?.starve()
+    else await world.attack(machine, draw < 0.7 ? 'deleteWidely' : 'linkForeignRoot', await this.#shownPath(machine))
+  }
+
   #destroy(): void {
     const victim = this.#victim
     if (victim.isDestroyed || victim.peerId === '') return
@@ -372,6 +418,7 @@ class Schedule {
   async #comeToRest(): Promise<void> {
     const world = this.#world
     world.say('all is mended')
+    world.hostile?.stop()
     for (const machine of world.machines) {
       machine.disk.onOperation = () => {}
       machine.disk.mend(world.time.nowMs)

@@ -20,7 +20,7 @@ export class SimHost extends MemoryHost {
 
 /**
  * Hosts that reach each other with some delay, which varies. What one sends another arrives in order. A link may be slow,
- * or lose everything.
+ * or stand still.
  */
 export class SimNetwork extends MemoryNetwork {
   readonly #time: SimTime
@@ -28,6 +28,8 @@ export class SimNetwork extends MemoryNetwork {
   /** When the last message from one address to another arrives. */
   readonly #lastAtMs = new Map<string, number>()
   readonly #slowMs = new Map<string, number>()
+  /** What arrives once a silence is over, by the two hosts: a connection may stand still, but it loses nothing. */
+  readonly #held = new Map<string, Array<() => void>>()
 
   constructor(time: SimTime, chance: Chance) {
     super({ pieceBytes: 256 << 10 })
@@ -41,8 +43,24 @@ export class SimNetwork extends MemoryNetwork {
     else this.#slowMs.set(address, ms)
   }
 
+  isSlow(address: string): boolean {
+    return this.#slowMs.has(address)
+  }
+
+  override heal(a: MemoryHost, b: MemoryHost): void {
+    super.heal(a, b)
+    const pair = pairOf(a, b)
+    const held = this.#held.get(pair) ?? []
+    this.#held.delete(pair)
+    for (const release of held) release()
+  }
+
   override carry(from: MemoryHost, to: MemoryHost, deliver: () => void): void {
-    if (this.isSilent(from, to) || (from as SimHost).process.isDead) return
+    if ((from as SimHost).process.isDead) return
+    if (this.isSilent(from, to)) {
+      this.#hold(from, to, () => this.carry(from, to, deliver))
+      return
+    }
     const { nowMs } = this.#time
     const slowMs = (this.#slowMs.get(from.address) ?? 0) + (this.#slowMs.get(to.address) ?? 0)
     const delayMs = DELAY_MS + this.#chance.fraction() * JITTER_MS + slowMs
@@ -50,7 +68,17 @@ export class SimNetwork extends MemoryNetwork {
     const atMs = Math.max(nowMs + delayMs, this.#lastAtMs.get(way) ?? 0)
     this.#lastAtMs.set(way, atMs)
     this.#time.at(atMs, () => {
-      if (!this.isSilent(from, to)) (to as SimHost).process.deliver(deliver)
+      if (this.isSilent(from, to)) this.#hold(from, to, () => (to as SimHost).process.deliver(deliver))
+      else (to as SimHost).process.deliver(deliver)
     })
   }
+
+  #hold(a: MemoryHost, b: MemoryHost, release: () => void): void {
+    const pair = pairOf(a, b)
+    this.#held.set(pair, [...(this.#held.get(pair) ?? []), release])
+  }
+}
+
+function pairOf(a: MemoryHost, b: MemoryHost): string {
+  return [a.address, b.address].sort().join(' ')
 }

@@ -6,6 +6,9 @@ const START_MS = 1_700_000_000_000
 /** Signatures that were checked, and the answer. Each member checks the same ones. */
 const VERIFIED_MAX = 20_000
 
+/** The parts into which a millisecond is divided. */
+const TICKS = 1_024
+
 interface Event {
   atMs: number
   order: number
@@ -58,7 +61,8 @@ export class SimTime {
   }
 
   at(atMs: number, run: () => void): () => void {
-    const event: Event = { atMs: Math.max(atMs, this.#nowMs), order: this.#order++, run }
+    // Times are multiples of a power of two, so that sums and differences of them are exact, and no wait ends too early.
+    const event: Event = { atMs: ticksOf(Math.max(atMs, this.#nowMs)), order: this.#order++, run }
     push(this.#heap, event)
     return () => {
       event.run = undefined
@@ -71,7 +75,7 @@ export class SimTime {
 
   /** Lets time pass. */
   async pass(ms: number): Promise<void> {
-    await this.#runUntil(this.#nowMs + ms, () => false)
+    await this.#runUntil(ticksOf(this.#nowMs + ms), () => false)
   }
 
   /** Lets time pass until a promise settles. Resolves to false if it has not after this long. */
@@ -81,7 +85,7 @@ export class SimTime {
       isSettled = true
     }
     work.then(settled, settled)
-    await this.#runUntil(this.#nowMs + msMax, () => isSettled)
+    await this.#runUntil(ticksOf(this.#nowMs + msMax), () => isSettled)
     return isSettled
   }
 
@@ -225,6 +229,10 @@ function verifyOnce(data: Uint8Array, key: crypto.KeyObject, signature: Uint8Arr
     verified.set(id, isValid)
   }
   return isValid
+}
+
+function ticksOf(ms: number): number {
+  return Math.ceil(ms * TICKS) / TICKS
 }
 
 function isBefore(a: Event, b: Event): boolean {

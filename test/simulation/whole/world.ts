@@ -1,20 +1,31 @@
 import { hash } from 'node:crypto'
 import type { DfsNode, NodeEvent, PutOptions } from '../../../src/api.ts'
+import type { Chance } from '../../../src/util/chance.ts'
 import { DfsError, isAbort } from '../../../src/util/errors.ts'
 import type { ComponentLogger } from '../../../src/util/logger.ts'
 import { loggerTo, silentLogger } from '../../fixtures/logger.ts'
 import { seededChance } from '../../fixtures/seeded-chance.ts'
 import { type BlockOfContent, type Content, Contents } from './contents.ts'
+import { Hostile } from './hostile.ts'
 import { Machine } from './machine.ts'
 import { hasConflict, Model, nameOf, plain, type Verb } from './model.ts'
-import { SimNetwork } from './sim-network.ts'
+import { type SimHost, SimNetwork } from './sim-network.ts'
 import { SimTime } from './sim-time.ts'
 
 const NETWORK_KEY = Buffer.alloc(32, 7)
+/** Background work may fail this often in a time, on a machine that is hindered. More is a loop without a pause. */
+const FAILURES_MAX = 60
+const FAILURES_MS = 10_000
+/** So many files are replaced and removed at the end. */
+const USED_MAX = 3
 /** A glance at a machine that takes more turns than this waits for something. */
 const GLANCE_TURNS_MAX = 400
-/** A machine counts as undisturbed once it has been left alone for this long: others avoid one that was silent for a minute. */
-const CALM_MS = 70_000
+/** A machine counts as undisturbed once it has been left alone for this long. */
+const CALM_MS = 25_000
+/** For so long, errors may come from a disk that has just begun to take writes again. */
+const HINDERED_MS = 70_000
+/** A put that nothing hinders may take so long, even if one of the members that it asks says nothing. */
+const PUT_MS_MAX = 15_000
 /** The answers with which a verb says that it has done nothing. */
 const REFUSALS: ReadonlySet<string> = new Set(
   'exists changed not-found is-a-directory not-a-directory invalid not-allowed clock-off'.split(' ')
@@ -48,8 +59,10 @@ export class World {
   readonly machines: Machine[]
   readonly trace: string[] = []
   readonly underWay = new Set<Promise<void>>()
+  hostile: Hostile | undefined
   readonly #faults: Fault[] = []
   readonly #logged: string[] = []
+  readonly #failedAtMs = new Map<string, number[]>()
   readonly #disturbedAtMs = new Map<string, number>()
   /** Machines whose bytes were changed behind their backs. Their errors are no faults. */
   readonly hurt = new Set<Machine>()
@@ -116,8 +129,37 @@ export class World {
     this.#disturbedAtMs.set(machine.name, this.time.nowMs)
   }
 
+  /** Forgets what happened to the machines before. */
+  calm(): void {
+    this.#disturbedAtMs.clear()
+  }
+
   isCalm(machine: Machine, sinceMs: number): boolean {
+    const { disk, process, address } = machine
+    if (disk.isHindered || process.isFrozen || this.network.isSlow(address)) return false
     return (this.#disturbedAtMs.get(machine.name) ?? Number.NEGATIVE_INFINITY) < sinceMs - CALM_MS
+  }
+
+  /** Lets a hostile member join. */
+  async addHostile(chance: Chance): Promise<void> {
+    const serving = (['nothing', 'never', 'wrong'] as const)[Math.floor(chance.fraction() * 3)] ?? 'nothing'
+    const weight = chance.fraction() < 0.5 ? 30_000_000 : 0
+    this.say(`a hostile member of weight ${weight} serves ${serving}`)
+    const { time, network, machines } = this
+    this.hostile = new Hostile({ time, network, networkKey: NETWORK_KEY, chance, machines, serving, weight })
+    await this.hostile.start()
+  }
+
+  /** Lets the hostile member sign something about the file at a path. */
+  async attack(machine: Machine, what: 'deleteWidely' | 'linkForeignRoot', path: string): Promise<void> {
+    const { hostile } = this
+    if (hostile === undefined) return
+    const isDone = await this.glance(machine, () => hostile[what](machine, path))
+    this.say(`hostile ${what} ${path}: ${isDone}`)
+    if (isDone !== true) return
+    const startMs = this.time.nowMs
+    const fields = { kind: 'rm', machine: 'hostile', outcome: 'unknown', endMs: Number.POSITIVE_INFINITY } as const
+    this.model.verbs.push({ ...fields, n: this.model.verbs.length, path: plain(path), startMs, saw: undefined })
   }
 
   machineOf(peer: string): Machine | undefined {
@@ -206,6 +248,8 @@ export class World {
       const isCalm = calm.some(other => this.#isStillCalm(other, verb))
       const asked = typeof ack === 'number' ? ack : isCalm ? Math.min(2, Number(replicas) || 2) : 1
       this.#checkYes(verb, asked)
+      if (isCalm && this.time.nowMs - verb.startMs > PUT_MS_MAX)
+        this.fault('slow yes', `put ${verb.n} took ${Math.round(this.time.nowMs - verb.startMs)} ms`)
       return ` reached ${reached.map(peer => this.machineOf(peer)?.name ?? '?').join('')} of ${wanted}`
     })
   }
@@ -341,7 +385,11 @@ export class World {
   #checkError(machine: Machine, error: unknown): void {
     if (!(error instanceof DfsError) && !isAbort(error))
       this.fault('undocumented error', `${machine.name}: ${(error as Error).stack}`)
-    else if (!this.hurt.has(machine) && ['corrupt', 'damaged'].includes((error as DfsError).code))
+    else if (
+      !this.hurt.has(machine) &&
+      this.hostile === undefined &&
+      ['corrupt', 'damaged'].includes((error as DfsError).code)
+    )
       this.fault('damage', `${machine.name} says ${describe(error)}, and nothing is damaged`)
   }
 
@@ -355,6 +403,7 @@ export class World {
         other !== machine &&
         this.isCalm(other, now) &&
         machine.stack?.fs.members.isAdmitted(other.peerId) === true &&
+        !this.network.isSilent(machine.host as SimHost, other.host as SimHost) &&
         other.stack?.capacity.isFull === false
     )
   }
@@ -362,7 +411,8 @@ export class World {
   #isStillCalm(other: Machine, { machine, startMs }: Verb): boolean {
     const own = this.machines.find(({ name }) => name === machine) as Machine
     const isLeftAlone = this.isCalm(own, startMs) && this.isCalm(other, startMs)
-    return isLeftAlone && other.isUp && other.stack?.capacity.isFull === false
+    const isHeard = own.isUp && other.isUp && !this.network.isSilent(own.host as SimHost, other.host as SimHost)
+    return isLeftAlone && isHeard && other.stack?.capacity.isFull === false
   }
 
   /**
@@ -372,13 +422,16 @@ export class World {
   #checkYes(verb: Verb, asked: number): void {
     const { reached = [], content, n } = verb
     const { blocks } = content as Content
+    const liars = this.hostile !== undefined && reached.includes(this.hostile.peerId) ? 1 : 0
     if (reached.length < asked) this.fault('lonely yes', `put ${n} reached ${reached.length}, and should have ${asked}`)
-    verb.copies = reached.length
+    // Bytes that were changed while the put ran, and that nobody has read since, are known to nobody.
+    const hit = [...this.model.destroyed.values()].filter(atMs => atMs >= verb.startMs).length
+    verb.copies = reached.length - liars
     for (const [i, block] of blocks.entries()) {
       const holders = this.machines.filter(machine => !machine.isDestroyed && holds(machine, block))
       verb.copies = Math.min(verb.copies, holders.length)
       // Each member that was reached has the one block of a small file, and some of the blocks of a larger one.
-      if (holders.length >= (blocks.length === 1 ? Math.max(asked, reached.length) : asked)) continue
+      if (holders.length >= (blocks.length === 1 ? Math.max(asked, reached.length) : asked) - liars - hit) continue
       const names = holders.map(({ name }) => name).join('') || 'none'
       this.fault(
         'false yes',
@@ -394,7 +447,7 @@ export class World {
    * have been among them. Then nobody has to have it.
    */
   async unrest(isPatient: boolean): Promise<string | undefined> {
-    const mayLack = isPatient && process.env['DFS_SIM_STRICT'] === undefined && this.model.destroyed.size > 0
+    const mayLack = isPatient && (this.model.destroyed.size > 0 || this.hostile !== undefined)
     if (this.underWay.size > 0) return `${this.underWay.size} are under way`
     const totals = new Set<string>()
     for (const machine of this.machines) {
@@ -437,7 +490,15 @@ export class World {
       if (tree !== first)
         this.fault('divergence', `${survivors[0]?.name} and ${name} show different trees:\n${first}\n---\n${tree}`)
     this.#checkFiles(shown)
+    const [first2, second] = this.model.doubleYes() ?? []
+    if (first2 !== undefined && second !== undefined)
+      this.fault(
+        'double yes',
+        `${first2.kind} ${first2.n} and ${second.kind} ${second.n} of ${first2.path} are both ok`
+      )
+    await this.#checkWorkers(survivors)
     await this.#checkBytes(survivors, shown)
+    await this.#checkUse(survivors, shown)
   }
 
   #checkFiles(shown: ReadonlyMap<string, string>): void {
@@ -456,9 +517,21 @@ export class World {
     }
   }
 
+  /** Background work that failed while something hindered it is repeated. */
+  async #checkWorkers(machines: readonly Machine[]): Promise<void> {
+    for (const machine of machines) {
+      const status = await this.glance(machine, node => node.status())
+      if (status === undefined) this.fault('no status', machine.name)
+      for (const { name, lastError, nextInMs, state } of status?.workers ?? [])
+        if (lastError !== null && nextInMs === null && state === 'waiting' && !this.hurt.has(machine))
+          this.fault('worker fails', `${name} on ${machine.name} failed with ${lastError}, and is not repeated`)
+    }
+  }
+
   async #checkBytes(machines: readonly Machine[], shown: ReadonlyMap<string, string>): Promise<void> {
     let i = 0
     for (const [path, tag] of shown) {
+      if (this.hostile?.foreignTags.has(tag) === true) continue
       const put = this.model.puts.find(({ content }) => content?.tag === tag)
       if (put === undefined) {
         this.fault('foreign content', path)
@@ -484,6 +557,39 @@ export class World {
     }
   }
 
+  /** Every file can be replaced and removed, whatever was signed about it. */
+  async #checkUse(machines: readonly Machine[], shown: ReadonlyMap<string, string>): Promise<void> {
+    const paths = [...shown.keys()].filter(path => !hasConflict(path)).slice(0, USED_MAX)
+    for (const [i, path] of paths.entries()) {
+      const { node, name } = machines[i % machines.length] as Machine
+      if (node === undefined) continue
+      let what = 'put'
+      let why: unknown = 'it takes too long'
+      const work = async (): Promise<void> => {
+        await node.put(path, Buffer.from('used'))
+        what = 'rm'
+        await node.remove(path)
+        what = ''
+      }
+      const working = work().catch(error => {
+        why = error
+      })
+      await this.time.passUntil(working, 120_000)
+      if (what !== '') this.fault('locked', `${name} cannot ${what} ${path}: ${describe(why)}`)
+    }
+  }
+
+  #countFailure(machine: Machine): void {
+    const { nowMs } = this.time
+    const recent = (this.#failedAtMs.get(machine.name) ?? []).filter(atMs => atMs > nowMs - FAILURES_MS)
+    this.#failedAtMs.set(machine.name, [...recent, nowMs])
+    if (recent.length === FAILURES_MAX)
+      this.fault(
+        'busy',
+        `background work of ${machine.name} has failed ${FAILURES_MAX} times in ${FAILURES_MS / 1_000} s`
+      )
+  }
+
   #onEvent(machine: Machine, event: NodeEvent): void {
     const { event: name } = event
     const details =
@@ -494,7 +600,8 @@ export class World {
           : ''
     this.say(`${machine.name} ${name}${details}`)
     const isHurt =
-      this.hurt.has(machine) || machine.disk.isHindered || machine.disk.hinderedAtMs > this.time.nowMs - CALM_MS
+      this.hurt.has(machine) || machine.disk.isHindered || machine.disk.hinderedAtMs > this.time.nowMs - HINDERED_MS
+    if (name === 'failed') this.#countFailure(machine)
     if (name === 'failed' && event.code === 'io' && !isHurt)
       this.fault('background failure', `${machine.name}:${details}`)
   }

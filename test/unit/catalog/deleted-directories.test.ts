@@ -49,6 +49,43 @@ test('a path is found with as many reads of the index beside a thousand deleted 
   assert.equal(await reads(1_000), await reads(1))
 })
 
+test('twice as many new levels of directories take about twice as many reads of the index, in any order', async () => {
+  const readsOf = async (levels: number, order: 'down' | 'up' | 'random', batch: number): Promise<number> => {
+    const setup = await Setup.open()
+    const chance = seededChance(levels)
+    let parent = ROOT_ENTRY
+    const made = Array.from({ length: levels }, () => {
+      const entry = Buffer.from(chance.bytes(16))
+      const record = sign({ entry, ...directoryAt('d', parent) })
+      parent = entry
+      return record
+    })
+    const records = order === 'down' ? made : order === 'up' ? made.toReversed() : shuffled(made, chance)
+    let reads = 0
+    const { index } = setup
+    const [get, getMany, range] = [index.get.bind(index), index.getMany.bind(index), index.range.bind(index)]
+    index.get = key => {
+      reads++
+      return get(key)
+    }
+    index.getMany = wanted => {
+      reads += wanted.length
+      return getMany(wanted)
+    }
+    index.range = (prefix, options) => {
+      reads++
+      return range(prefix, options)
+    }
+    for (let i = 0; i < levels; i += batch) await setup.add(...records.slice(i, i + batch))
+    return reads
+  }
+  for (const order of ['down', 'up', 'random'] as const)
+    for (const batch of [1, 32]) {
+      const [some, more] = [await readsOf(100, order, batch), await readsOf(200, order, batch)]
+      assert.ok(more < 2.5 * some, `${order}, ${batch} at once: ${some} reads for 100 levels, ${more} for 200`)
+    }
+})
+
 test('a deleted directory shows exactly while something below it shows, whatever moves, cycles and orders there are', {
   timeout: 120_000
 }, async () => {

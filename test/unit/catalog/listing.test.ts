@@ -28,12 +28,12 @@ async function nodesOf(nodes: AsyncGenerator<TreeNode>): Promise<TreeNode[]> {
   return all
 }
 
-function listingOf({ index, bodies, clock, tree }: Setup, namesMax: number): Listing {
+function listingOf({ index, bodies, clock }: Setup, namesMax: number): Listing {
   const entries = new Entries({ index, bodies, depthOf: () => 0 })
   const groups = new NameGroups({ index, names })
   const builder = new NodeBuilder({ entries, bodies, groups })
   const unreachable = new Unreachable({ index, clock, entries, bodies, groups, builder })
-  return new Listing({ groups, builder, unreachable, child: (parent, name) => tree.child(parent, name), namesMax })
+  return new Listing({ groups, builder, unreachable, namesMax })
 }
 
 test('a listing that holds few names at once yields every node once, in the order of the bytes of the names', async () => {
@@ -187,6 +187,28 @@ test('a missing path with the name of a conflict is found missing without listin
   assert.ok(rows < 30, `${rows} rows of the index were read`)
 })
 
+test('twice as many files of one name take about twice as many reads of the index to list', async () => {
+  const readsOf = async (count: number): Promise<number> => {
+    const setup = await Setup.open()
+    const chance = seededChance(count)
+    await setup.add(
+      ...Array.from({ length: count }, () =>
+        sign({ entry: Buffer.from(chance.bytes(16)), ...fileWith('x', { name: 'same' }) })
+      )
+    )
+    let reads = 0
+    const get = setup.index.get.bind(setup.index)
+    setup.index.get = key => {
+      reads++
+      return get(key)
+    }
+    assert.equal((await nodesOf(setup.tree.list(rootNode()))).length, count)
+    return reads
+  }
+  const [some, more] = [await readsOf(100), await readsOf(200)]
+  assert.ok(more < 2.5 * some, `${some} reads for 100 files, ${more} for 200`)
+})
+
 function keyOf(node: TreeNode | undefined): unknown {
   if (node === undefined) return undefined
   const { path, kind, isConflict } = node
@@ -200,15 +222,23 @@ type Chance = ReturnType<typeof seededChance>
 /** Files and directories whose names are often those of conflicts, and whose ids often begin with the same digits. */
 function drawRecords(chance: Chance): Signed[] {
   const pick = <T>(list: readonly T[]): T => list[Math.floor(chance.fraction() * list.length)] as T
-  const ids = Array.from({ length: 14 }, (_, i) => idOf(i + 1))
+  const ids = Array.from({ length: 14 }, (_, i) => (i % 2 === 0 ? idOf(i + 1) : Buffer.alloc(16, i + 1)))
   const [directories, files] = [ids.slice(0, 4), ids.slice(4)]
   const long = 'é'.repeat(127)
   const all: Signed[] = []
   for (let i = 0; i < 24; i++) {
-    const base = pick(['a', 'a', 'a.txt', long, `${'y'.repeat(225)}.txt`])
-    const taken = all.length === 0 ? ids[0]! : pick([pick(ids), pick(all).record.id])
+    const base = pick(['a', 'a', 'a', 'a', 'a.txt', long, `${'y'.repeat(225)}.txt`])
+    const of = all.length === 0 ? undefined : pick(all).record
+    const taken = of === undefined ? ids[0]! : pick([of.entry, of.id])
     const name = chance.fraction() < 0.3 ? conflictName(base, taken, pick([8, 16, 32])) : base
-    const parent = pick([ROOT_ENTRY, ROOT_ENTRY, directories[0]!, pick(directories), Buffer.alloc(16, 0x77)])
+    const parent = pick([
+      ROOT_ENTRY,
+      ROOT_ENTRY,
+      ROOT_ENTRY,
+      directories[0]!,
+      pick(directories),
+      Buffer.alloc(16, 0x77)
+    ])
     const isDirectory = chance.fraction() < 0.3
     const entry = pick(isDirectory ? directories : files)
     const known = all.filter(({ record }) => toHex(record.entry) === toHex(entry) && chance.fraction() < 0.5)

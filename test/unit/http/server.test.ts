@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
 import { mkdir, readdir, readFile, stat } from 'node:fs/promises'
-import { createServer, type IncomingMessage, request } from 'node:http'
+import http, { createServer, type IncomingMessage, request, type Server } from 'node:http'
+import { syncBuiltinESMExports } from 'node:module'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { test } from 'node:test'
@@ -9,8 +10,7 @@ import { serveApi } from '../../../src/http/server.ts'
 import type { AbortOptions } from '../../../src/index.ts'
 import { serveFake } from '../../fixtures/api.ts'
 import { FakeNode, Fault } from '../../fixtures/fake-node.ts'
-import { temporaryFolder } from '../../fixtures/nodes.ts'
-import { until } from '../../fixtures/until.ts'
+import { temporaryFolder, until } from '../../fixtures/nodes.ts'
 
 /** Every route: those of the table of verbs, those with handlers of their own, and one that does not exist. */
 const ROUTES = [
@@ -105,6 +105,29 @@ test('a listing is one object a line, and its last line says if it broke off', a
   assert.equal((await ask('GET', '/v1/list/none')).status, 404)
 })
 
+test('a listing is read no further than its reader takes it', async t => {
+  const { node, url, token } = await serveFake(t)
+  const name = 'x'.repeat(4096)
+  let listed = 0
+  node.hooks.list = async function* () {
+    for (; listed < 100_000; listed++)
+      yield { path: `/${name}`, kind: 'file', size: 0, modified: new Date(0), conflict: false }
+  }
+  const headers = { authorization: `Bearer ${token}` }
+  const response = await new Promise<IncomingMessage>((resolve, reject) => {
+    request(new URL('/v1/list/', url), { headers }, resolve).on('error', reject).end()
+  })
+  // It goes on until the buffers of both sockets are full, and then no further.
+  let before = -1
+  await until('the server waits', async () => {
+    if (listed === before) return true
+    before = listed
+    return false
+  })
+  assert.ok(listed < 50_000, `${listed} items were listed for a reader that takes none`)
+  response.destroy()
+})
+
 test('a client that goes away ends every verb that it has begun', async t => {
   const { node, url, token } = await serveFake(t)
   const begun = new Map<string, AbortSignal | undefined>()
@@ -145,29 +168,6 @@ test('a client that goes away ends every verb that it has begun', async t => {
   await until('the listing ended', async () => isListEnded)
 })
 
-test('a listing is read no further than its reader takes it', async t => {
-  const { node, url, token } = await serveFake(t)
-  const name = 'x'.repeat(4096)
-  let listed = 0
-  node.hooks.list = async function* () {
-    for (; listed < 100_000; listed++)
-      yield { path: `/${name}`, kind: 'file', size: 0, modified: new Date(0), conflict: false }
-  }
-  const headers = { authorization: `Bearer ${token}` }
-  const response = await new Promise<IncomingMessage>((resolve, reject) => {
-    request(new URL('/v1/list/', url), { headers }, resolve).on('error', reject).end()
-  })
-  // It goes on until the buffers of both sockets are full, and then no further.
-  let before = -1
-  await until('the server waits', async () => {
-    if (listed === before) return true
-    before = listed
-    return false
-  })
-  assert.ok(listed < 50_000, `${listed} items were listed for a reader that takes none`)
-  response.destroy()
-})
-
 test('changes to the tree pass their fields on, and refuse malformed ones', async t => {
   const { node, ask } = await serveFake(t)
   await ask('POST', '/v1/mkdir/a%20b')
@@ -187,6 +187,25 @@ test('changes to the tree pass their fields on, and refuse malformed ones', asyn
   assert.equal((await ask('POST', '/v1/move', {}, ' '.repeat(65 << 10))).status, 413)
   node.set('/f', 'x')
   assert.equal((await ask('DELETE', '/v1/files/f', { 'if-match': '"other"' })).status, 412)
+})
+
+test('a connection that the system cannot accept does not end the API', async t => {
+  const servers: Server[] = []
+  const { createServer: create } = http
+  http.createServer = ((...args: Parameters<typeof create>) => {
+    const server = create(...args)
+    servers.push(server)
+    return server
+  }) as typeof create
+  syncBuiltinESMExports()
+  const { ask } = await serveFake(t)
+  http.createServer = create
+  syncBuiltinESMExports()
+  const listening = servers.filter(server => server.listening)
+  assert.equal(listening.length, 2)
+  // What Node does when the process has no file handle left.
+  for (const server of listening) server.emit('error', Object.assign(new Error('accept EMFILE'), { code: 'EMFILE' }))
+  assert.equal((await ask('GET', '/healthz')).status, 200)
 })
 
 test('api.json is private, new at each start, and removed when the API closes', async t => {

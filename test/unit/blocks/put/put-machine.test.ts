@@ -276,3 +276,17 @@ test('a view that changes under way decides who owes what', () => {
   tell({ type: 'view', ranking: orderOf('b', 'self', 'a') })
   assert.deepEqual([...machine.owedBy()], [['b', 2]])
 })
+
+test('a member that keeps lacking what it said it had is not asked for ever', () => {
+  const { tell } = putOf(['a', 'self'])
+  tell(block(0), answer('a', 0, 'kept'), root, confirmed('a'), record, own())
+  let asks = 0
+  for (let asked = tell(pushed('a', 'lacking')); asked.length > 0 && !asked.includes('yes'); asks++)
+    asked = asked[0] === 'push a' ? tell(pushed('a', 'lacking')) : tell(confirmed('a'))
+  assert.ok(asks < 10, `${asks}`)
+})
+
+test('an order that names a chunk which was never placed is an error', () => {
+  const { tell } = placed()
+  assert.throws(() => tell({ type: 'root', hasNodes: true, order: [0, 1, 2] }), RangeError)
+})

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { AVOID_MS, KEEP_SILENCE_MS, SILENCE_GAPS, SILENCE_MS } from '../../../../src/blocks/constants.ts'
+import { KEEP_SILENCE_MS, SILENCE_GAPS, SILENCE_MS, SILENT_AGAIN_MS } from '../../../../src/blocks/constants.ts'
 import { SilenceWatch } from '../../../../src/blocks/put/silence.ts'
 import { ManualClock } from '../../../fixtures/clock.ts'
 
@@ -93,9 +93,20 @@ test('a member that was silent is given another chance after a while, and a list
   end()
   stop()
   assert.equal(watch.isSilent('a'), true)
-  pass(AVOID_MS)
+  pass(SILENT_AGAIN_MS)
   assert.equal(watch.isSilent('a'), false)
   watch.begin('a')
   pass(SILENCE_MS + 100)
   assert.deepEqual([watch.isSilent('a'), changes()], [true, 1])
+})
+
+test('nothing is held against a member that was disconnected, and an old wait for it changes nothing', () => {
+  const { watch, pass } = watching()
+  const end = watch.begin('a')
+  pass(SILENCE_MS + 100)
+  watch.forget('a')
+  assert.equal(watch.isSilent('a'), false)
+  end()
+  pass(2 * SILENCE_MS)
+  assert.equal(watch.isSilent('a'), false)
 })

@@ -1,0 +1,71 @@
+/**
+ * Plants faults back, one at a time, and says in how many seeds the simulator of whole nodes finds each:
+ * `node scripts/plant.ts [--seeds N] [--first] [WORD]…`, with words only the faults whose names have one of them, with
+ * `--first` only until each is found once. It works on a copy
+ * of the sources in a temporary folder.
+ */
+import { spawnSync } from 'node:child_process'
+import { cpSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { type Edit, PLANTS } from '../test/simulation/whole/plants.ts'
+
+const root = join(import.meta.dirname, '..')
+const args = process.argv.slice(2)
+const seedsAt = args.indexOf('--seeds')
+const seeds = seedsAt < 0 ? 100 : Number(args[seedsAt + 1])
+const words = args.filter((arg, i) => !arg.startsWith('--') && i !== seedsAt + 1)
+/** A fault may also make a node loop. */
+const MS_MAX = 60 * 60_000
+
+interface Line {
+  seed: number
+  kind: string | null
+}
+
+const folder = mkdtempSync(join(tmpdir(), 'dfs-plant-'))
+try {
+  for (const part of ['src', 'test', 'scripts']) cpSync(join(root, part), join(folder, part), { recursive: true })
+  cpSync(join(root, 'package.json'), join(folder, 'package.json'))
+  symlinkSync(join(root, 'node_modules'), join(folder, 'node_modules'))
+  console.log(`| fault | found in, of ${seeds} seeds | first | as |`)
+  console.log('| --- | --- | --- | --- |')
+  for (const { name, edits } of [{ name: 'none', edits: [] }, ...PLANTS]) {
+    if (words.length > 0 && !words.some(word => name.includes(word))) continue
+    for (const edit of edits) apply(edit)
+    console.log(`| ${name} | ${count()} |`)
+    for (const { file } of edits) cpSync(join(root, file), join(folder, file))
+  }
+} finally {
+  rmSync(folder, { recursive: true })
+}
+
+function apply({ file, find, replace }: Edit): void {
+  const path = join(folder, file)
+  const parts = readFileSync(path, 'utf8').split(find)
+  if (parts.length !== 2) throw new Error(`${file} has ${parts.length - 1} times: ${find}`)
+  writeFileSync(path, parts.join(replace))
+}
+
+function count(): string {
+  const command = [
+    join(folder, 'scripts/simulate.ts'),
+    '1',
+    String(seeds),
+    '--json',
+    ...(args.includes('--first') ? ['--first'] : [])
+  ]
+  const { stdout, status, stderr } = spawnSync(process.execPath, command, {
+    encoding: 'utf8',
+    timeout: MS_MAX,
+    maxBuffer: 64 << 20
+  })
+  const lines = stdout
+    .split('\n')
+    .filter(line => line.endsWith('}'))
+    .map(line => JSON.parse(line) as Line)
+  const found = lines.filter(({ kind }) => kind !== null)
+  const kinds = [...new Set(found.map(({ kind }) => kind))].join(', ')
+  const note = status === 0 ? '' : ` (ended after ${lines.length}: ${stderr.split('\n')[0]})`
+  return `${found.length}${note} | ${found[0]?.seed ?? ''} | ${kinds}`
+}

@@ -1,0 +1,225 @@
+import { pipe } from 'it-pipe'
+import type { KeptFile, Put } from '../blocks/blocks.ts'
+import type { Content } from '../catalog/author.ts'
+import { tagOfContent } from '../catalog/content-tag.ts'
+import { fixedChunker } from '../format/chunker.ts'
+import { type BlockCid, decodeCid, RAW } from '../format/cid.ts'
+import { CHUNK_BYTES_MAX } from '../format/constants.ts'
+import { type FileRoot, type Link, ManifestBuilder, type SealedBlock } from '../format/manifest.ts'
+import { formatPath, type Path } from '../format/path.ts'
+import { encodeReplicas } from '../format/replicas.ts'
+import { inlineRoot, sealFile } from '../format/seal-file.ts'
+import { idOf } from '../format/statement.ts'
+import { NO_BYTES } from '../util/bytes.ts'
+import { chunksInRange } from './chunks-in-range.ts'
+import type { FsContext, ResolvedPutOptions } from './context.ts'
+import { replicate } from './replicate.ts'
+import type { PutResult } from './types.ts'
+
+/**
+ * A stretch of text that is durable, as plain data. It holds the key of its text, so whoever writes it down must keep it
+ * as private as the text.
+ */
+export interface UploadPart {
+  /** The CID of the root of the part's own manifest; null for a part without bytes. */
+  root: Uint8Array | null
+  /** The key that opens the root, and the epoch whose key sealed it. */
+  key: Uint8Array
+  rootEpoch: Uint8Array
+  size: number
+  /** The most bytes of text in one of its chunks. */
+  chunkBytesMax: number
+  /** The number of the put that kept the part, which its claims bear. */
+  number: Uint8Array
+}
+
+/** The facts about a file other than its content. */
+export type UploadFacts = Pick<Content, 'mtime' | 'mode' | 'type'>
+
+/**
+ * The only way in which content comes into the network: `append` keeps a part of it, `commit` makes a file of parts, and
+ * `abort` gives it up. A put appends one part and commits it; a copy commits what is stored. An upload in many parts may
+ * append them in any order, also concurrently, and commits them in the order of the file.
+ *
+ * Each part has a manifest of its own, so a part of any size is a few bytes of plain data, and memory is bounded by a
+ * window of blocks. One part is the file as it is. A commit of several parts reads their manifests, builds the manifest
+ * of the file, and asks the owners of the blocks to keep them once more; they do not pull blocks that they have.
+ *
+ * Nothing is visible before the commit. The state of an upload is its parts, which whoever uploads keeps: each has a put
+ * and claims of its own. While the object is open, it renews the claims of the parts that it has appended. After a
+ * restart of the node, a new object commits them. Claims that are not renewed last an hour (`PUT_CLAIM_MS`). A commit
+ * claims all blocks of the file again. If it comes too late, so that a block is neither here nor on a member that can be
+ * reached, it throws a `BlockUnreachableError`, and the parts have to be appended anew.
+ *
+ * The caller must close the upload. Closing it frees nothing: claims on blocks that no record refers to expire.
+ */
+export class Upload {
+  readonly #fs: FsContext
+  readonly #resolved: ResolvedPutOptions
+  readonly #isSmall: boolean
+  readonly #puts = new Set<Put>()
+  /** The puts that have kept a part since this upload was opened, by the text of the part's root. */
+  readonly #appended = new Map<string, Put>()
+
+  /** `isSmall` is for a file of one small block. Such uploads share their calls, and cannot be aborted. */
+  constructor(fs: FsContext, resolved: ResolvedPutOptions, { isSmall = false }: { isSmall?: boolean } = {}) {
+    this.#fs = fs
+    this.#resolved = resolved
+    this.#isSmall = isSmall
+  }
+
+  /**
+   * Seals and keeps a stretch of text as it arrives, on this disk and on as many members as `ack` asks for. Resolves
+   * once all of it is durable there. `chunkBytes` is the size of its chunks. Throws what `Put.keep` throws; other parts
+   * are not affected.
+   */
+  async append(text: AsyncIterable<Uint8Array>, chunkBytes?: number): Promise<UploadPart> {
+    const { codec, author } = this.#fs
+    const { id: rootEpoch, content: subkey } = author.epoch
+    const put = this.#open()
+    const { number } = put
+    try {
+      const root = await pipe(text, fixedChunker(chunkBytes, put.lease), sealFile({ subkey, codec }), put.keep)
+      if (root === null) {
+        this.#close(put)
+        return { root: null, key: NO_BYTES, rootEpoch, size: 0, chunkBytesMax: 0, number }
+      }
+      this.#appended.set(root.cid.toString(), put)
+      const { key, size, chunkBytesMax } = root
+      return { root: root.cid.bytes, key, rootEpoch, size, chunkBytesMax, number }
+    } catch (error) {
+      this.#close(put)
+      throw error
+    }
+  }
+
+  /**
+   * Makes the file that consists of these parts visible at a path, and waits until the requested number of members have
+   * acknowledged it. A part may occur several times, or not at all.
+   */
+  async commit(path: Path, facts: UploadFacts, parts: readonly UploadPart[]): Promise<PutResult> {
+    const filled = parts.filter(({ root }) => root !== null)
+    const [first] = filled
+    if (first === undefined) return this.commitInline(path, facts, NO_BYTES)
+    const { root, chunkBytesMax, number: _, ...sealed } = filled.length === 1 ? first : await this.#assemble(filled)
+    const cid = this.#cidOf(root)
+    return this.#link(path, { ...facts, ...sealed, root: cid.bytes }, await this.#keepRoot(cid), chunkBytesMax)
+  }
+
+  /** Makes a small file visible whose text travels in its record. */
+  commitInline(path: Path, facts: UploadFacts, text: Uint8Array): Promise<PutResult> {
+    const { id: rootEpoch, content: subkey } = this.#fs.author.epoch
+    const content = { ...facts, rootEpoch, root: inlineRoot(subkey, text), size: text.byteLength, content: text }
+    return this.#link(path, content, null)
+  }
+
+  /** Makes the content of another file visible at a path. `root` is undefined if the content travels in its record. */
+  async commitCopy(path: Path, content: Content, root: BlockCid | undefined): Promise<PutResult> {
+    return this.#link(path, content, root === undefined ? null : await this.#keepRoot(root))
+  }
+
+  /**
+   * Gives these parts up: their claims here end soon. Those of the keepers expire. The blocks of a part stay if a file
+   * needs them.
+   */
+  abort(parts: readonly UploadPart[]): void {
+    this.close()
+    if (!this.#isSmall) for (const { number } of parts) this.#fs.blocks.abandonPut(number)
+  }
+
+  /** Stops the renewal of claims. The parts can be committed as long as these last. */
+  close(): void {
+    for (const put of this.#puts) this.#close(put)
+  }
+
+  #open(): Put {
+    const { copies: replicas, acks: ack, signal } = this.#resolved
+    const { blocks } = this.#fs
+    const options = { replicas, ack, signal }
+    const put = this.#isSmall ? blocks.openSmallPut(options) : blocks.openPut(options)
+    this.#puts.add(put)
+    return put
+  }
+
+  #close(put: Put): void {
+    this.#puts.delete(put)
+    put.close()
+  }
+
+  /** Keeps the blocks below a root, unless an append has just done so, and has the members confirm them. */
+  async #keepRoot(root: BlockCid): Promise<KeptFile> {
+    const appended = this.#appended.get(root.toString())
+    if (appended !== undefined) {
+      // Its counts are handed over, so another commit of this part has to keep it again.
+      this.#appended.delete(root.toString())
+      return appended.keepRoot(root)
+    }
+    const put = this.#open()
+    await put.keepStored(root, cid => this.#read(cid))
+    return put.keepRoot(root)
+  }
+
+  /** Builds and keeps the manifest of a file that consists of several parts. */
+  async #assemble(parts: readonly UploadPart[]): Promise<UploadPart> {
+    const { author, codec } = this.#fs
+    const { id: rootEpoch, content: subkey } = author.epoch
+    const manifest = new ManifestBuilder({ subkey, codec })
+    const chunks = (part: UploadPart) => this.#chunksOf(part)
+    let root: FileRoot | null = null
+    async function* nodes(): AsyncGenerator<SealedBlock> {
+      for (const part of parts)
+        for await (const { cid, key, size } of chunks(part)) yield* manifest.add({ cid, key, size })
+      const end = manifest.finish()
+      root = end.root
+      yield* end.nodes
+    }
+    const put = this.#open()
+    await put.keep(nodes())
+    const { cid, key, size, chunkBytesMax } = root as unknown as FileRoot
+    return { root: cid.bytes, key, rootEpoch, size, chunkBytesMax, number: put.number }
+  }
+
+  #chunksOf({ root, key, size }: UploadPart): AsyncGenerator<Link> {
+    const read = (cid: BlockCid): Promise<Uint8Array> => this.#read(cid)
+    return chunksInRange({ cid: this.#cidOf(root), key, size }, { from: 0, to: size }, { read, codec: this.#fs.codec })
+  }
+
+  #cidOf(root: UploadPart['root']): BlockCid {
+    return decodeCid(root as Uint8Array, [RAW, this.#fs.codec.code])
+  }
+
+  async #read(cid: BlockCid): Promise<Uint8Array> {
+    const { signal } = this.#resolved
+    return (await this.#fs.blocks.read(cid, { signal })).bytes
+  }
+
+  async #link(
+    path: Path,
+    content: Content,
+    kept: KeptFile | null,
+    chunkBytesMax: number = CHUNK_BYTES_MAX
+  ): Promise<PutResult> {
+    const { copies: replicas, acks: ack, noClobber, ifTag, signal } = this.#resolved
+    signal?.throwIfAborted()
+    const rules = { replicas: encodeReplicas(replicas), noClobber, ifTag }
+    const change = await this.#fs.catalog.link(path, content, rules)
+    const chunkBytes = Math.min(content.size, chunkBytesMax)
+    const { reached, wanted, owedBlocks } = await replicate(this.#fs, change, {
+      kept,
+      replicas,
+      ack,
+      chunkBytes,
+      signal
+    })
+    return {
+      path: formatPath(change.path),
+      size: content.size,
+      root: kept === null ? null : kept.root.toString(),
+      version: idOf(change.record),
+      tag: tagOfContent(content) as string,
+      reached,
+      wanted,
+      owed: { blocks: owedBlocks, bytes: owedBlocks * chunkBytes }
+    }
+  }
+}

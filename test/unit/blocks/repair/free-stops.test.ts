@@ -1,0 +1,104 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { FreeStops } from '../../../../src/blocks/repair/free-stops.ts'
+import { IndexDb } from '../../../../src/disk/index-db.ts'
+import { peerIdOf } from '../../../../src/format/peer-id.ts'
+import { ManualClock } from '../../../fixtures/clock.ts'
+import { silentLogger } from '../../../fixtures/logger.ts'
+import { MemoryDatabase } from '../../../fixtures/memory-database.ts'
+
+const DAY = 24 * 60 * 60_000
+const [anna, ben] = [1, 2].map(n => peerIdOf(Buffer.alloc(32, n))) as [string, string]
+
+async function setup() {
+  const clock = new ManualClock()
+  const index = new IndexDb(new MemoryDatabase().asDatabase, silentLogger)
+  await index.open()
+  const restart = async (): Promise<FreeStops> => {
+    const stops = new FreeStops({ index, clock })
+    await stops.load()
+    return stops
+  }
+  return { clock, index, restart, stops: await restart() }
+}
+
+test('a record that is incomplete stops freeing for seven days, and not longer', async () => {
+  const { clock, stops } = await setup()
+  assert.ok(!stops.isStopping)
+  stops.add(anna, clock.now())
+  await stops.save()
+  clock.advance(7 * DAY - 1)
+  assert.ok(stops.isStopping)
+  clock.advance(1)
+  assert.ok(!stops.isStopping)
+  assert.deepEqual(stops.incomplete, [{ author: anna, records: 1, isStopping: false }])
+})
+
+test('a record that is complete again stops freeing no more, and its author is not named any more', async () => {
+  const { clock, stops } = await setup()
+  stops.add(anna, clock.now())
+  stops.add(ben, clock.now())
+  stops.remove(anna)
+  assert.deepEqual(stops.incomplete, [{ author: ben, records: 1, isStopping: true }])
+  stops.remove(ben)
+  assert.ok(!stops.isStopping)
+  assert.deepEqual(stops.incomplete, [])
+})
+
+test('the records of one author stop freeing for seven days in any thirty, however many there are', async () => {
+  const { clock, stops } = await setup()
+  // One incomplete record after another, each for three days, with a day in between.
+  let stoppedMs = 0
+  for (let hour = 0; hour < 30 * 24; hour++) {
+    const inRound = hour % (4 * 24)
+    if (inRound === 0) stops.add(anna, clock.now())
+    if (inRound === 3 * 24) stops.remove(anna)
+    await stops.save()
+    if (stops.isStopping) stoppedMs += DAY / 24
+    clock.advance(DAY / 24)
+  }
+  assert.equal(stoppedMs, 7 * DAY)
+  // Another author has its own time.
+  stops.add(ben, clock.now())
+  assert.ok(stops.isStopping)
+})
+
+test('a restart does not begin the time again, and time passes while the member is off', async () => {
+  const { clock, stops, restart } = await setup()
+  const sinceMs = clock.now()
+  stops.add(anna, sinceMs)
+  await stops.save()
+  clock.advance(5 * DAY)
+  const second = await restart()
+  second.add(anna, clock.now())
+  await second.save()
+  assert.ok(second.isStopping)
+  clock.advance(2 * DAY + 1)
+  const third = await restart()
+  third.add(anna, clock.now())
+  assert.ok(!third.isStopping, 'a record that became incomplete a moment ago finds the time of its author used up')
+  clock.advance(30 * DAY)
+  third.add(anna, clock.now())
+  assert.ok(third.isStopping, 'a month later, it may stop freeing again')
+})
+
+test('what is remembered of an author is bounded, and is forgotten after thirty days', async () => {
+  const { clock, stops, index, restart } = await setup()
+  const rows = async (): Promise<number[]> => {
+    const sizes: number[] = []
+    for await (const { value } of index.range(Buffer.from('T'))) sizes.push(value.byteLength)
+    return sizes
+  }
+  for (let i = 0; i < 500; i++) {
+    stops.add(anna, clock.now())
+    await stops.save()
+    clock.advance(1_000)
+    stops.remove(anna)
+    await stops.save()
+    clock.advance(1_000)
+  }
+  assert.ok((await rows()).every(size => size < 1_000))
+  clock.advance(31 * DAY)
+  await (await restart()).save()
+  assert.deepEqual(await rows(), [])
+})
