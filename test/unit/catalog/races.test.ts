@@ -7,7 +7,7 @@ import { parsePath } from '../../../src/format/path.ts'
 import { toHex } from '../../../src/util/bytes.ts'
 import { codeOf } from '../../../src/util/errors.ts'
 import { settle } from '../../fixtures/pass-time.ts'
-import { carrying, contentOf, directoryAt, fileWith, Setup, type Signed, sign, writer } from './setup.ts'
+import { admin, carrying, contentOf, directoryAt, fileWith, Setup, type Signed, sign, writer } from './setup.ts'
 
 /**
  * One change meets another one, or a record of another member, at each of its reads and at its append: every test here
@@ -274,7 +274,7 @@ test('an entry whose heads are replaced while it is read is read as it is then, 
   const made = first()
   const other = sign({ entry: ENTRY, by: writer, ...fileWith('other', { name: 'f' }) })
   const seen = pastOfAll([made.record, other.record])
-  const hlc = made.record.stamp.hlc + 9n
+  const hlc = admin.nextHlc(...seen.map(item => item.hlc))
   await race({
     prepare: setup => setup.add(made, other),
     change: setup => setup.at('/f'),
