@@ -1,6 +1,7 @@
 /**
  * Plants faults back, one at a time, and says in how many seeds the simulator of whole nodes finds each:
- * `node scripts/plant.ts [--seeds N] [WORD]…`, with words only the faults whose names have one of them. It works on a copy
+ * `node scripts/plant.ts [--seeds N] [--first] [WORD]…`, with words only the faults whose names have one of them, with
+ * `--first` only until each is found once. It works on a copy
  * of the sources in a temporary folder.
  */
 import { spawnSync } from 'node:child_process'
@@ -47,7 +48,13 @@ function apply({ file, find, replace }: Edit): void {
 }
 
 function count(): string {
-  const command = [join(folder, 'scripts/simulate.ts'), '1', String(seeds), '--json']
+  const command = [
+    join(folder, 'scripts/simulate.ts'),
+    '1',
+    String(seeds),
+    '--json',
+    ...(args.includes('--first') ? ['--first'] : [])
+  ]
   const { stdout, status, stderr } = spawnSync(process.execPath, command, {
     encoding: 'utf8',
     timeout: MS_MAX,

@@ -1,6 +1,7 @@
 /**
- * Runs seeds of the simulator of whole nodes: `node scripts/simulate.ts FROM [TO] [--json] [--log FILE]`. A single seed
- * prints its trace; with `--log`, what its nodes logged goes to a file, in between. `--json` prints one object a seed.
+ * Runs seeds of the simulator of whole nodes: `node scripts/simulate.ts FROM [TO] [--json] [--first] [--log FILE]`. A single seed
+ * prints its trace; with `--log`, what its nodes logged goes to a file, in between. `--json` prints one object a seed;
+ * `--first` ends with the first seed that finds something.
  */
 import { writeFileSync } from 'node:fs'
 import { runSeed } from '../test/simulation/whole/schedule.ts'
@@ -29,6 +30,7 @@ for (let seed = from; seed <= to; seed++) {
     console.log(
       `${seed} ${message} (${ms} ms, ${(world.time.nowMs / 60_000).toFixed(1)} min of theirs, ${hash.slice(0, 8)})`
     )
+  if (kind !== null && args.includes('--first')) break
   if (from !== to) continue
   if (!isJson) console.log(world.trace.join('\n'))
   if (!isJson && error instanceof Error) console.log(error.stack)

@@ -24,9 +24,24 @@ export class Bitmap {
     return size
   }
 
-  /** Returns the `count` bits that start at `from`, which must be a multiple of 8. */
+  /** Returns the `count` bits that start at `from`. The result has no bytes for bits beyond the last that is set. */
   slice(from: number, count: number): Bitmap {
-    return new Bitmap(this.#bytes.slice(from / 8, Math.ceil((from + count) / 8))).and(Bitmap.full(count))
+    if (from % 8 === 0) {
+      const bytes = this.#bytes.slice(from / 8, Math.ceil((from + count) / 8))
+      return new Bitmap(bytes).and(Bitmap.full(count))
+    }
+    const part = new Bitmap()
+    const end = Math.min(count, this.#bytes.byteLength * 8 - from)
+    for (let bit = 0; bit < end; bit++) if (this.has(from + bit)) part.add(bit)
+    return part
+  }
+
+  /** Sets the `count` bits that start at `from` to those of `part`. */
+  setSlice(from: number, count: number, part: Bitmap): void {
+    const end = Math.min(count, this.#bytes.byteLength * 8 - from)
+    for (let bit = 0; bit < end; bit++) this.delete(from + bit)
+    const set = Math.min(count, part.bytes.byteLength * 8)
+    for (let bit = 0; bit < set; bit++) if (part.has(bit)) this.add(from + bit)
   }
 
   /** Returns the bits that are set in both bitmaps. */

@@ -131,20 +131,15 @@ export class Blocks {
     await this.#repairing.notePromised()
   }
 
-  /** Draws a number under which the blocks of a new file are claimed, here and on their keepers. */
-  newPutNumber(): Uint8Array {
-    return this.#puts.newNumber()
+  /** Begins to store a file. The caller must close the put. */
+  openPut(options: PutOptions): Put {
+    return this.#puts.open(options)
   }
 
   /**
-   * Begins to store a file, or, with the number of an earlier put, goes on with it: the puts of one number share their
-   * claims. The caller must close the put.
+   * Ends the claims on this disk of a put that has been closed, and frees the blocks that nothing else claims. A small
+   * put shares its number, so it cannot be abandoned.
    */
-  openPut(options: PutOptions, number: Uint8Array = this.newPutNumber()): Put {
-    return this.#puts.open(options, number)
-  }
-
-  /** Ends the claims on this disk of a put that has been closed, and frees the blocks that nothing else claims. */
   abandonPut(number: Uint8Array): void {
     this.#puts.abandon(number)
   }
@@ -186,11 +181,12 @@ export class Blocks {
   /**
    * Frees those of this member's copies of a file for which other members prove that they hold theirs. Throws an
    * `EvictRefusedError` while it is not certain which records need the copies, and for an hour after an unclean stop.
+   * Adds to `result` what it does, also if it fails half-way.
    */
-  async evict(record: RecordRef, signal?: AbortSignal): Promise<Freed> {
+  async evict(record: RecordRef, signal?: AbortSignal, result?: Freed): Promise<Freed> {
     const { guard, copyFreer } = this.#repairing
     await guard.assertMayEvict(signal)
-    return copyFreer.free(record, 'evict', signal)
+    return copyFreer.free(record, 'evict', signal, result)
   }
 
   /**

@@ -113,11 +113,15 @@ export function composeFetching(base: Base, { local }: LocalStore, { health, get
 
 /** Builds the part that keeps blocks for other members' puts, and the part that promises and proves replicas. */
 export function composeForOthers(base: Base, { claims, local, holds }: LocalStore, { puller }: Fetching): ForOthers {
-  const { self, logger, codec, mayStore, view } = base
-  const shared = { logger, codec, local, claims, puller, mayStore }
+  const { self, clock, logger, codec, mayStore, view, memory } = base
+  const shared = { clock, logger, codec, local, claims, puller, mayStore }
+  const storesBlocks = (peer: PeerId): boolean =>
+    view().members.some(member => member.peer === peer && member.weight > 0)
+  const mayHold = (peer: PeerId): boolean => mayStore(peer) || storesBlocks(peer)
+  const viewId = (): Uint8Array => view().id
   return {
     keeper: new Keeper(shared),
-    granter: new HoldGranter({ ...shared, self, holds, viewId: () => view().id })
+    granter: new HoldGranter({ ...shared, self, holds, memory: memory.serves, mayHold, viewId })
   }
 }
 

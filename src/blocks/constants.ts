@@ -25,6 +25,23 @@ export const KEEP_LARGE_MAX = 4
  * becomes one `keep` call for each put that has blocks in it.
  */
 export const KEEPS_IN_FLIGHT = 8
+/**
+ * The most chunks that one `keep` names by a bitmap: a page of the file, which begins at a multiple of this. The chunks
+ * of 64 full manifest nodes fit.
+ */
+export const PAGE_CHUNKS = 65_536
+export const PAGE_BITMAP_BYTES = PAGE_CHUNKS / 8
+/**
+ * How long a keeper works on a page before it answers how far it has come. So its asker hears from it often, however
+ * large the file is.
+ */
+export const KEEP_PAGE_MS = 1_000
+/**
+ * For how long a keeper relies on having confirmed a page of a file of several pages when the record is pushed. The
+ * other pages are looked at again, if it is only one; else the push is answered `lacking`, and the pages are confirmed
+ * again.
+ */
+export const CONFIRMED_MS = 10 * 60_000
 /** If a keeper neither answers nor pulls for this long while a caller waits for it, the client gives up on it. */
 export const KEEP_SILENCE_MS = 30_000
 /**
@@ -56,13 +73,26 @@ export const COUNTS_BYTES_MAX = 32 << 20
 export const LINKED_PUTS_MAX = 8_192
 /** The most records that one hold may name. */
 export const HOLD_RECORDS_MAX = 64
-/** The most chunks that one hold may name. This many proofs fit into the answer. */
-export const HOLD_CHUNKS_MAX = 16_384
 /**
- * The most blocks that this member promises to hold at the same time. Once it has promised this many, it promises no
- * others.
+ * The most claims that are followed from one block up to its records. A block with more of them is neither evicted nor
+ * freed as surplus: any writer can make as many as it likes, and each costs a look into the index.
+ */
+export const REFERENCES_MAX = 1_024
+/** The most chunks that one hold may name. Each has to be read and hashed. */
+export const HOLD_CHUNKS_MAX = 1_024
+/**
+ * The most promises to hold a block that this member makes at the same time, and the most to one peer. Beyond these it
+ * makes no others, so no peer keeps it from freeing more than that for an hour.
  */
 export const HOLDS_MAX = 262_144
+export const HOLDS_PEER_MAX = HOLDS_MAX / 4
+/**
+ * How fast blocks are hashed to prove them to one peer. SHA-256 does more than ten times as much a second (DESIGN), so no
+ * peer takes more than a tenth of a processor. A plan to free 100 GB takes a quarter of an hour.
+ */
+export const PROOF_BYTES_PER_S = 128 << 20
+/** The most bytes that are hashed ahead of that rate. */
+export const PROOF_BURST_BYTES = 64 << 20
 /** How long a hold binds a keeper. A plan that relies on the hold may take half as long. */
 export const HOLD_MS = 60 * 60_000
 export const PLAN_MS = HOLD_MS / 2
@@ -177,6 +207,11 @@ export const WALKS_PER_STEP = 64
 export const WALK_NOTE_BATCHES = 64
 /** If this many manifest nodes of a file cannot be had, a walk does not ask for the others. */
 export const LACKING_NODES_MAX = 16
+/**
+ * How long a walk may fetch and pull. What is left then counts as missing, and another walk goes on there, so that one
+ * large file, or a slow member, does not keep other records waiting. Less than `UNCERTAIN_MS`.
+ */
+export const WALK_TURN_MS = 30_000
 /** A view must stand for this long before all records are walked under it: views change in quick succession. */
 export const VIEW_STANDS_MS = 60_000
 /** Every record is walked at least this often: about 16 s of CPU for 100,000 records. */

@@ -26,6 +26,8 @@ export type ReadNode = (cid: BlockCid, parent: Uint8Array | null) => Promise<Uin
 export interface WalkOptions {
   /** Chunks before this one are passed over, and so are the nodes that have no other chunks below them. */
   from?: number | undefined
+  /** This chunk and those after it are passed over likewise. */
+  to?: number | undefined
   /**
    * Yields and reads each manifest node only once, however many links lead to it. A chunk then has the index of its
    * first occurrence. Without this, four nodes of a thousand equal links each make a walk that never ends.
@@ -91,19 +93,20 @@ export async function* walkManifest(
   codec: NodeCodec,
   options: WalkOptions = {}
 ): AsyncGenerator<ManifestBlock> {
-  const { from = 0 } = options
+  const { from = 0, to = Number.POSITIVE_INFINITY } = options
   if (!isNode(root)) {
-    if (from === 0) yield { cid: root, parent: null, chunkIndex: 0 }
+    if (from === 0 && to > 0) yield { cid: root, parent: null, chunkIndex: 0 }
     return
   }
   yield { cid: root, parent: null, chunkIndex: null }
-  const walk: Walk = { ...options, from, readNode, codec, seen: options.isOnce === true ? new Set() : undefined }
+  const walk: Walk = { ...options, from, to, readNode, codec, seen: options.isOnce === true ? new Set() : undefined }
   const node = await nodeAt(walk, { cid: root, parent: null, firstChunk: 0 })
   if (node !== undefined) yield* walkNode(walk, { cid: root, node, firstChunk: 0 })
 }
 
 interface Walk extends WalkOptions {
   from: number
+  to: number
   readNode: ReadNode
   codec: NodeCodec
   /** The nodes that have been read; undefined if each link counts. */
@@ -140,6 +143,7 @@ async function* walkNode(
   const parent = cid.multihash.bytes
   let chunkIndex = firstChunk
   for (const [i, link] of node.links.entries()) {
+    if (chunkIndex >= walk.to) return
     if (node.height === 1) {
       if (chunkIndex >= walk.from) yield { cid: link, parent, chunkIndex }
       chunkIndex++

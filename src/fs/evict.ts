@@ -6,7 +6,7 @@ import { decodeReplicas } from '../format/replicas.ts'
 import type { FsContext } from './context.ts'
 import { partlyDone } from './partly-done.ts'
 import { resolvePath } from './resolve.ts'
-import type { Amount, EvictResult } from './types.ts'
+import type { EvictResult } from './types.ts'
 
 /**
  * Frees this member's copies of a file, or of all files below a directory. It frees a block only if enough other
@@ -36,12 +36,5 @@ async function evictNode(fs: FsContext, node: TreeNode, result: EvictResult, sig
   if (root === undefined) return
   const { id, stamp } = node.record
   const replicas = decodeReplicas(node.shown.replicas)
-  const { freed, left } = await fs.blocks.evict({ id, root, replicas, author: peerIdOf(stamp.author) }, signal)
-  add(result.freed, freed)
-  add(result.left, left)
-}
-
-function add(sum: Amount, { blocks, bytes }: Amount): void {
-  sum.blocks += blocks
-  sum.bytes += bytes
+  await fs.blocks.evict({ id, root, replicas, author: peerIdOf(stamp.author) }, signal, result)
 }

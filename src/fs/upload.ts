@@ -4,8 +4,8 @@ import type { Content } from '../catalog/author.ts'
 import { tagOfContent } from '../catalog/content-tag.ts'
 import { fixedChunker } from '../format/chunker.ts'
 import { type BlockCid, decodeCid, RAW } from '../format/cid.ts'
-import { CHUNK_BYTES } from '../format/constants.ts'
-import { type Link, ManifestBuilder, type SealedBlock } from '../format/manifest.ts'
+import { CHUNK_BYTES_MAX } from '../format/constants.ts'
+import { type FileRoot, type Link, ManifestBuilder, type SealedBlock } from '../format/manifest.ts'
 import { formatPath, type Path } from '../format/path.ts'
 import { encodeReplicas } from '../format/replicas.ts'
 import { inlineRoot, sealFile } from '../format/seal-file.ts'
@@ -15,12 +15,6 @@ import { chunksInRange } from './chunks-in-range.ts'
 import type { FsContext, ResolvedPutOptions } from './context.ts'
 import { replicate } from './replicate.ts'
 import type { PutResult } from './types.ts'
-
-/** What names an upload, as plain data: enough to go on with it after a restart. */
-export interface UploadState {
-  /** The number under which its blocks are claimed, here and on their keepers. */
-  number: Uint8Array
-}
 
 /**
  * A stretch of text that is durable, as plain data. It holds the key of its text, so whoever writes it down must keep it
@@ -33,17 +27,14 @@ export interface UploadPart {
   key: Uint8Array
   rootEpoch: Uint8Array
   size: number
+  /** The most bytes of text in one of its chunks. */
+  chunkBytesMax: number
+  /** The number of the put that kept the part, which its claims bear. */
+  number: Uint8Array
 }
 
 /** The facts about a file other than its content. */
 export type UploadFacts = Pick<Content, 'mtime' | 'mode' | 'type'>
-
-export interface UploadOptions {
-  /** Goes on with an upload that was begun before. By default, a new one begins. */
-  state?: UploadState | undefined
-  /** True for a file of one small block. Such uploads share their calls, and cannot be gone on with. */
-  isSmall?: boolean
-}
 
 /**
  * The only way in which content comes into the network: `append` keeps a part of it, `commit` makes a file of parts, and
@@ -54,11 +45,11 @@ export interface UploadOptions {
  * window of blocks. One part is the file as it is. A commit of several parts reads their manifests, builds the manifest
  * of the file, and asks the owners of the blocks to keep them once more; they do not pull blocks that they have.
  *
- * Nothing is visible before the commit. The blocks are claimed under the number of the upload. While the object is open,
- * it renews the claims that it has made. The claims of an upload that is not open, because the node has restarted, last
- * an hour (`PUT_CLAIM_MS`) from the last renewal, and a commit claims all blocks of the file again. If it comes too late,
- * so that a block is neither here nor on a member that can be reached, it throws a `BlockUnreachableError`: the parts
- * have to be appended anew.
+ * Nothing is visible before the commit. The state of an upload is its parts, which whoever uploads keeps: each has a put
+ * and claims of its own. While the object is open, it renews the claims of the parts that it has appended. After a
+ * restart of the node, a new object commits them. Claims that are not renewed last an hour (`PUT_CLAIM_MS`). A commit
+ * claims all blocks of the file again. If it comes too late, so that a block is neither here nor on a member that can be
+ * reached, it throws a `BlockUnreachableError`, and the parts have to be appended anew.
  *
  * The caller must close the upload. Closing it frees nothing: claims on blocks that no record refers to expire.
  */
@@ -66,21 +57,15 @@ export class Upload {
   readonly #fs: FsContext
   readonly #resolved: ResolvedPutOptions
   readonly #isSmall: boolean
-  readonly #number: Uint8Array
   readonly #puts = new Set<Put>()
   /** The puts that have kept a part since this upload was opened, by the text of the part's root. */
   readonly #appended = new Map<string, Put>()
 
-  constructor(fs: FsContext, resolved: ResolvedPutOptions, { state, isSmall = false }: UploadOptions = {}) {
+  /** `isSmall` is for a file of one small block. Such uploads share their calls, and cannot be aborted. */
+  constructor(fs: FsContext, resolved: ResolvedPutOptions, { isSmall = false }: { isSmall?: boolean } = {}) {
     this.#fs = fs
     this.#resolved = resolved
     this.#isSmall = isSmall
-    this.#number = isSmall ? NO_BYTES : (state?.number ?? fs.blocks.newPutNumber())
-  }
-
-  get state(): UploadState {
-    if (this.#isSmall) throw new TypeError('an upload of a small file cannot be gone on with')
-    return { number: this.#number }
   }
 
   /**
@@ -92,14 +77,16 @@ export class Upload {
     const { codec, author } = this.#fs
     const { id: rootEpoch, content: subkey } = author.epoch
     const put = this.#open()
+    const { number } = put
     try {
       const root = await pipe(text, fixedChunker(chunkBytes, put.lease), sealFile({ subkey, codec }), put.keep)
       if (root === null) {
         this.#close(put)
-        return { root: null, key: NO_BYTES, rootEpoch, size: 0 }
+        return { root: null, key: NO_BYTES, rootEpoch, size: 0, chunkBytesMax: 0, number }
       }
       this.#appended.set(root.cid.toString(), put)
-      return { root: root.cid.bytes, key: root.key, rootEpoch, size: root.size }
+      const { key, size, chunkBytesMax } = root
+      return { root: root.cid.bytes, key, rootEpoch, size, chunkBytesMax, number }
     } catch (error) {
       this.#close(put)
       throw error
@@ -114,9 +101,9 @@ export class Upload {
     const filled = parts.filter(({ root }) => root !== null)
     const [first] = filled
     if (first === undefined) return this.commitInline(path, facts, NO_BYTES)
-    const { root, ...sealed } = filled.length === 1 ? first : await this.#assemble(filled)
+    const { root, chunkBytesMax, number: _, ...sealed } = filled.length === 1 ? first : await this.#assemble(filled)
     const cid = this.#cidOf(root)
-    return this.#link(path, { ...facts, ...sealed, root: cid.bytes }, await this.#keepRoot(cid))
+    return this.#link(path, { ...facts, ...sealed, root: cid.bytes }, await this.#keepRoot(cid), chunkBytesMax)
   }
 
   /** Makes a small file visible whose text travels in its record. */
@@ -131,23 +118,25 @@ export class Upload {
     return this.#link(path, content, root === undefined ? null : await this.#keepRoot(root))
   }
 
-  /** Gives the upload up. Its claims here end soon; those of the keepers expire. */
-  abort(): void {
+  /**
+   * Gives these parts up: their claims here end soon. Those of the keepers expire. The blocks of a part stay if a file
+   * needs them.
+   */
+  abort(parts: readonly UploadPart[]): void {
     this.close()
-    if (!this.#isSmall) this.#fs.blocks.abandonPut(this.#number)
+    if (!this.#isSmall) for (const { number } of parts) this.#fs.blocks.abandonPut(number)
   }
 
-  /** Stops the renewal of claims. The upload can be gone on with as long as they last. */
+  /** Stops the renewal of claims. The parts can be committed as long as these last. */
   close(): void {
     for (const put of this.#puts) this.#close(put)
   }
 
-  /** The claims of all puts of an upload have one number, so that one record, or an abort, ends them all. */
   #open(): Put {
     const { copies: replicas, acks: ack, signal } = this.#resolved
     const { blocks } = this.#fs
     const options = { replicas, ack, signal }
-    const put = this.#isSmall ? blocks.openSmallPut(options) : blocks.openPut(options, this.#number)
+    const put = this.#isSmall ? blocks.openSmallPut(options) : blocks.openPut(options)
     this.#puts.add(put)
     return put
   }
@@ -176,7 +165,7 @@ export class Upload {
     const { id: rootEpoch, content: subkey } = author.epoch
     const manifest = new ManifestBuilder({ subkey, codec })
     const chunks = (part: UploadPart) => this.#chunksOf(part)
-    let root: Link | null = null
+    let root: FileRoot | null = null
     async function* nodes(): AsyncGenerator<SealedBlock> {
       for (const part of parts)
         for await (const { cid, key, size } of chunks(part)) yield* manifest.add({ cid, key, size })
@@ -184,9 +173,10 @@ export class Upload {
       root = end.root
       yield* end.nodes
     }
-    await this.#open().keep(nodes())
-    const { cid, key, size } = root as unknown as Link
-    return { root: cid.bytes, key, rootEpoch, size }
+    const put = this.#open()
+    await put.keep(nodes())
+    const { cid, key, size, chunkBytesMax } = root as unknown as FileRoot
+    return { root: cid.bytes, key, rootEpoch, size, chunkBytesMax, number: put.number }
   }
 
   #chunksOf({ root, key, size }: UploadPart): AsyncGenerator<Link> {
@@ -203,12 +193,17 @@ export class Upload {
     return (await this.#fs.blocks.read(cid, { signal })).bytes
   }
 
-  async #link(path: Path, content: Content, kept: KeptFile | null): Promise<PutResult> {
+  async #link(
+    path: Path,
+    content: Content,
+    kept: KeptFile | null,
+    chunkBytesMax: number = CHUNK_BYTES_MAX
+  ): Promise<PutResult> {
     const { copies: replicas, acks: ack, noClobber, ifTag, signal } = this.#resolved
     signal?.throwIfAborted()
     const rules = { replicas: encodeReplicas(replicas), noClobber, ifTag }
     const change = await this.#fs.catalog.link(path, content, rules)
-    const chunkBytes = Math.min(content.size, CHUNK_BYTES)
+    const chunkBytes = Math.min(content.size, chunkBytesMax)
     const { reached, wanted, owedBlocks } = await replicate(this.#fs, change, {
       kept,
       replicas,

@@ -1,4 +1,3 @@
-import { once } from 'node:events'
 import { escapeForTerminal } from './escape.ts'
 import { hideProgress } from './progress.ts'
 
@@ -22,13 +21,11 @@ export function note(text: string): void {
 export async function stdoutDrained(): Promise<void> {
   const { stdout } = process
   if (!stdout.writableNeedDrain || stdout.destroyed) return
-  const ended = new AbortController()
-  const { signal } = ended
-  try {
-    await Promise.race([once(stdout, 'drain', { signal }), once(stdout, 'close', { signal })])
-  } finally {
-    ended.abort()
-  }
+  const { promise, resolve } = Promise.withResolvers<void>()
+  // Not `once` of node:events, which rejects at an error. `watchOutput` decides what an error of stdout means.
+  stdout.once('drain', resolve).once('close', resolve)
+  await promise
+  stdout.off('drain', resolve).off('close', resolve)
 }
 
 /** Returns false once the reader of our output has closed the pipe, as `head` does. */

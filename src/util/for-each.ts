@@ -8,14 +8,14 @@ export interface ForEachOptions {
 }
 
 /**
- * Runs `work` for each item of a stream, for several items concurrently. It takes an item only when there is a slot for
+ * Runs `work` for each item of a stream or a list, for several items concurrently. It takes an item only when there is a slot for
  * its work. The first failure, of the work or of the stream, or an abort by the caller ends it at once, even while the
  * stream makes it wait: no other item is begun, and the signal that each `work` gets fires. It owns everything that it
  * has started, so it settles only when all of that has ended, and no rejection is left unhandled. It rejects with the
  * first failure, or with the reason of the caller's signal.
  */
 export async function forEachUntilFailure<T>(
-  items: AsyncIterable<T>,
+  items: AsyncIterable<T> | Iterable<T>,
   { atOnce, signal: outer }: ForEachOptions,
   work: (item: T, signal: AbortSignal) => Promise<unknown>
 ): Promise<void> {
@@ -54,12 +54,12 @@ export async function forEachUntilFailure<T>(
 
 /** Reads a stream until a signal fires. */
 class ItemReader<T> {
-  readonly #items: AsyncIterator<T>
+  readonly #items: AsyncIterator<T> | Iterator<T>
   readonly #signal: AbortSignal
   #isWaiting = false
 
-  constructor(items: AsyncIterable<T>, signal: AbortSignal) {
-    this.#items = items[Symbol.asyncIterator]()
+  constructor(items: AsyncIterable<T> | Iterable<T>, signal: AbortSignal) {
+    this.#items = Symbol.asyncIterator in items ? items[Symbol.asyncIterator]() : items[Symbol.iterator]()
     this.#signal = signal
   }
 
@@ -73,8 +73,12 @@ class ItemReader<T> {
    * caller has a failure to report already, so a failure of the end is dropped.
    */
   async close(): Promise<void> {
-    const closed = Promise.resolve(this.#items.return?.()).catch(() => {})
+    const closed = this.#return().catch(() => {})
     if (!this.#isWaiting) await closed
+  }
+
+  async #return(): Promise<void> {
+    await this.#items.return?.()
   }
 
   async #read(): Promise<IteratorResult<T>> {

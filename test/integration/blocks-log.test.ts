@@ -110,12 +110,14 @@ test('a node lists the background work of this room, and all of it ends with it'
   const { clock, watched } = await start(t)
   const names = watched.blocks.workers.map(({ status }) => status.name)
   assert.deepEqual(names, ['repair', 'blocks at risk', 'surplus', 'hinted handoff', 'claim sweep'])
-  // The view has changed since its start, and stands now.
-  clock.advance(MINUTE)
-  await settle()
+  // The view has changed since its start, and stands by then.
+  for (let i = 0; i < 3; i++) {
+    clock.advance(MINUTE)
+    await settle()
+  }
   assert.deepEqual(
     watched.blocks.workers.map(({ status }) => status.nextInMs),
-    [null, null, 9 * MINUTE, null, MINUTE],
+    [null, null, 7 * MINUTE, null, MINUTE],
     'nothing is missing, owed or at risk'
   )
   clock.advance(MINUTE)

@@ -66,17 +66,20 @@ for (const [what, cid] of Object.entries(FOREIGN)) {
     await assert.rejects(call(GET, { cid }), status('invalid'))
     await assert.rejects(keep({ cids: [smallCid, cid], lengths: [0, 0] }), status('invalid'))
     await assert.rejects(
-      call(STORE, { put, root: cid, until: HOUR, fetch: true }, [Bitmap.full(1).bytes]),
+      call(STORE, { put, root: cid, first: 0, until: HOUR, fetch: true }, [Bitmap.full(1).bytes]),
       status('invalid')
     )
-    await assert.rejects(call(STORE, { view: new Uint8Array(32), root: cid, fetch: false }), status('invalid'))
+    await assert.rejects(
+      call(STORE, { view: new Uint8Array(32), root: cid, first: 0, fetch: false }),
+      status('invalid')
+    )
     // A refusal is no fault: the stream stays open.
     assert.deepEqual(await keep({ lengths: [3_000] }, [small]), ['kept'])
     assert.deepEqual(member.faults, [])
   })
 }
 
-test('a keep has exactly the fields of its form', async t => {
+test('a keep has the fields of its form, and `/dfs/get` has no others', async t => {
   const { keep, call, member } = await setup(t)
   for (const fields of [
     { put: put.subarray(1) },
@@ -90,12 +93,20 @@ test('a keep has exactly the fields of its form', async t => {
     { until: 24 * HOUR + 1 },
     { until: 1.5 },
     { fetch: 1 },
-    { extra: true }
+    { sizes: [(4 << 20) + 65] },
+    { from: put }
   ])
     await assert.rejects(keep(fields), status('invalid'), JSON.stringify(Object.keys(fields)))
   await assert.rejects(call(STORE, {}), status('invalid'))
   await assert.rejects(
-    call(STORE, { view: Buffer.alloc(32), root: smallCid, fetch: true, nonce: Buffer.alloc(31), records: [] }),
+    call(STORE, {
+      view: Buffer.alloc(32),
+      root: smallCid,
+      first: 0,
+      fetch: true,
+      nonce: Buffer.alloc(31),
+      records: []
+    }),
     status('invalid')
   )
   await assert.rejects(call(GET, { cid: smallCid, more: 1 }), status('invalid'))
@@ -162,11 +173,14 @@ test('a member that may not store is refused, but may ask questions', async t =>
   const { keep, call } = await setup(t, { mayStore: () => false })
   assert.deepEqual(await keep({ lengths: [3_000] }, [small]), ['refused'])
   await assert.rejects(
-    call(STORE, { put, root: smallCid, until: HOUR, fetch: true }, [Bitmap.full(1).bytes]),
+    call(STORE, { put, root: smallCid, first: 0, until: HOUR, fetch: true }, [Bitmap.full(1).bytes]),
     status('forbidden')
   )
-  await assert.rejects(call(STORE, { view: new Uint8Array(32), root: smallCid, fetch: true }), status('forbidden'))
-  const { fields } = await call(STORE, { view: new Uint8Array(32), root: smallCid, fetch: false }, [
+  await assert.rejects(
+    call(STORE, { view: new Uint8Array(32), root: smallCid, first: 0, fetch: true }),
+    status('forbidden')
+  )
+  const { fields } = await call(STORE, { view: new Uint8Array(32), root: smallCid, first: 0, fetch: false }, [
     Bitmap.full(1).bytes
   ])
   assert.equal(fields['lacking'], 1)
@@ -177,7 +191,10 @@ test('a member refuses to walk a manifest that breaks the format', async t => {
   const garbage = chance.bytes(1_000)
   const root = nameBlock(garbage, 0x71)
   assert.deepEqual(await keep({ cids: [root], lengths: [1_000] }, [garbage]), ['kept'])
-  await assert.rejects(call(STORE, { put, root, until: HOUR, fetch: true }, [Bitmap.full(1).bytes]), status('invalid'))
+  await assert.rejects(
+    call(STORE, { put, root, first: 0, until: HOUR, fetch: true }, [Bitmap.full(1).bytes]),
+    status('invalid')
+  )
 })
 
 test('a hold is granted and proven under the same view, for records that the keeper knows', async t => {
@@ -185,16 +202,150 @@ test('a hold is granted and proven under the same view, for records that the kee
   const { record } = await whileTimePasses(clock, member.put(small, { replicas: 1, chunkBytes: 3_000 }))
   const nonce = chance.bytes(32)
   const leaves = [Bitmap.full(1).bytes]
-  const hold = { view: cluster.view.id, root: record.root, fetch: false, nonce, records: [record.id] }
+  const hold = { view: cluster.view.id, root: record.root, first: 0, fetch: false, nonce, records: [record.id] }
   await assert.rejects(call(STORE, { ...hold, view: Buffer.alloc(32) }, leaves), status('view-differs'))
   for (const records of [[], [Buffer.alloc(32)], [record.id, Buffer.alloc(32)]]) {
     const { fields, body } = await call(STORE, { ...hold, records }, leaves)
     assert.deepEqual([fields['lacking'], body.byteLength], [1, 1])
   }
-  await assert.rejects(call(STORE, hold, [Bitmap.full(16_385).bytes]), status('over-limit'))
+  await assert.rejects(call(STORE, hold, [Bitmap.full(1_025).bytes]), status('over-limit'))
   const { fields, body } = await call(STORE, hold, leaves)
   assert.equal(fields['lacking'], 0)
   let block: Uint8Array = new Uint8Array(0)
   for await (const bytes of member.blockstore.get(record.root)) block = bytes
   assert.ok(isProof({ proof: body, nonce }, peer, member.peer, block))
+})
+
+test('a keep passes over fields that it does not know, in each of its forms', async t => {
+  const { keep, call } = await setup(t)
+  const later = { chain: ['a', 'b'], priority: 3 }
+  assert.deepEqual(await keep({ lengths: [3_000], ...later }, [small]), ['kept'])
+  const bits = [Bitmap.full(1).bytes]
+  const { fields } = await call(STORE, { put, root: smallCid, first: 0, until: HOUR, fetch: true, ...later }, bits)
+  assert.equal(fields['covered'], 65_536)
+  await call(STORE, { view: new Uint8Array(32), root: smallCid, first: 0, fetch: false, ...later }, bits)
+})
+
+test('a keep with `from` pulls from that member first, and from the asker if it has nothing', async t => {
+  const { keep, cluster, member, host, clock } = await setup(t)
+  const other = await cluster.add()
+  const block = chance.bytes(100_000)
+  const [theirs, ours] = [nameBlock(block), nameBlock(chance.bytes(100_000))]
+  await other.blockstore.put(theirs, block)
+  const asked: string[] = []
+  // The asker serves nothing, and notes that it was asked.
+  host.handle(GET, stream => {
+    stream.onData(() => {
+      asked.push('asker')
+      stream.abort(new Error('nothing here'))
+    })
+  })
+  const lengths = [0]
+  const from = other.key
+  assert.deepEqual(await whileTimePasses(clock, keep({ cids: [theirs], lengths, from })), ['kept'])
+  assert.deepEqual([asked, await member.holds(theirs)], [[], true])
+  assert.deepEqual(await whileTimePasses(clock, keep({ cids: [ours], lengths, from })), ['lacking'])
+  assert.ok(asked.length > 0)
+  // Whoever is no member is passed over, and what comes is verified as any block is.
+  const unknown = chance.bytes(32)
+  assert.deepEqual(await whileTimePasses(clock, keep({ cids: [ours], lengths, from: unknown })), ['lacking'])
+})
+
+test('a keeper does not pull a block that is longer than its asker said, and blames nobody', async t => {
+  const { keep, cluster, member, clock } = await setup(t)
+  const other = await cluster.add()
+  const block = chance.bytes(100_000)
+  const cid = nameBlock(block)
+  await other.blockstore.put(cid, block)
+  const request = { cids: [cid], lengths: [0], from: other.key }
+  assert.deepEqual(await whileTimePasses(clock, keep({ ...request, sizes: [99_999] })), ['lacking'])
+  assert.equal(member.blocks.faults(other.peer), 0)
+  assert.deepEqual(await whileTimePasses(clock, keep({ ...request, sizes: [100_000] })), ['kept'])
+})
+
+test('a request that reaches beyond the end of its page is refused', async t => {
+  const { call } = await setup(t)
+  for (const [first, chunks] of [
+    [0, 65_537],
+    [65_528, 9],
+    [1, 65_536 + 8]
+  ] as const) {
+    const bits = [Bitmap.full(chunks).bytes]
+    await assert.rejects(
+      call(STORE, { put, root: smallCid, first, until: HOUR, fetch: true }, bits),
+      status('over-limit')
+    )
+    const question = { view: new Uint8Array(32), root: smallCid, first, fetch: false }
+    await assert.rejects(call(STORE, question, bits), status('over-limit'))
+  }
+  await assert.rejects(call(STORE, { put, root: smallCid, first: -1, until: HOUR, fetch: true }), status('invalid'))
+})
+
+test('a hold is for members that may have a copy to free: those that store blocks, writers and admins', async t => {
+  const { call, cluster, member, clock } = await setup(t, { mayStore: () => false })
+  const { record } = await whileTimePasses(clock, member.put(small, { replicas: 1, chunkBytes: 3_000 }))
+  const hold = { view: cluster.view.id, root: record.root, first: 0, fetch: false, records: [record.id] }
+  const nonce = chance.bytes(32)
+  // The asker is not in the view, and it is a reader or a stranger to it.
+  await assert.rejects(call(STORE, { ...hold, nonce }, [Bitmap.full(1).bytes]), status('forbidden'))
+  // It may still ask what is here.
+  const { fields } = await call(STORE, hold, [Bitmap.full(1).bytes])
+  assert.equal(fields['lacking'], 0)
+  const storing = await cluster.add({ mayStore: () => false })
+  const answer = await whileTimePasses(
+    clock,
+    new Callers(storing.host, clock, { protocol: STORE, requestBytesMax: 1 << 20, responseBytesMax: 1 << 20 }).call(
+      member.peer,
+      { ...hold, view: cluster.view.id, nonce },
+      { body: [Bitmap.full(1).bytes] }
+    )
+  )
+  assert.equal(answer.fields['lacking'], 0)
+})
+
+test('a writer that serves a byte every eight seconds is cut and blamed, and no other writer waits for it', async t => {
+  const { clock, cluster, member, host, peer } = await setup(t)
+  const honest = await cluster.add()
+  // Of each answer it sends a part of the lengths, and then of a header that never ends.
+  const frame = Buffer.alloc(64)
+  frame.writeUInt32BE(65_000)
+  frame.writeUInt32BE(4 << 20, 4)
+  let streams = 0
+  host.handle(GET, stream => {
+    streams++
+    let sent = 0
+    let isOver = false
+    const send = (): void => {
+      if (isOver) return
+      void stream.write([frame.subarray(sent, ++sent)]).catch(() => {})
+      clock.after(8_000, send)
+    }
+    stream.onEnd(() => {
+      isOver = true
+    })
+    stream.onData(() => {})
+    send()
+  })
+  const cids = Array.from({ length: 512 }, () => nameBlock(chance.bytes(40)))
+  const patient = new Callers(host, clock, { protocol: STORE, requestBytesMax: 1 << 20, responseBytesMax: 1 << 20 })
+  const fields = { put, cids, lengths: cids.map(() => 0), until: HOUR, fetch: true }
+  const asked = patient.call(member.peer, fields, { timeoutMs: 10 * HOUR })
+  let states: number[] | undefined
+  void asked.then(({ fields }) => {
+    states = [...(fields['states'] as Uint8Array)]
+  })
+  await settle()
+  const startedAtMs = clock.now()
+  const { outcome } = await whileTimePasses(
+    clock,
+    honest.put(chance.bytes(3 << 20), { replicas: 2, chunkBytes: 256 << 10 })
+  )
+  assert.deepEqual(outcome.reached.toSorted(), [honest.peer, member.peer].sort())
+  assert.ok(clock.now() - startedAtMs < 2_000, 'the honest writer waited')
+  await timePassesUntil(clock, 'its blocks are given up', () => states !== undefined, { msMax: 5 * 60_000 })
+  assert.deepEqual(new Set(states), new Set([1]))
+  assert.ok(clock.now() - startedAtMs < 60_000, 'all of its blocks were waited for')
+  assert.ok(streams <= 2)
+  assert.ok(member.blocks.faults(peer) > 0)
+  assert.equal(honest.blocks.faults(member.peer), 0)
 })

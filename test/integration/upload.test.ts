@@ -20,8 +20,8 @@ async function* pieces(bytes: Uint8Array): AsyncGenerator<Uint8Array> {
   for (let at = 0; at < bytes.byteLength; at += 100 * KIB) yield bytes.subarray(at, at + 100 * KIB)
 }
 
-function begin({ fs }: Stack, options: { state?: { number: Uint8Array } } = {}): Upload {
-  return new Upload(fs, resolvePutOptions(fs, {}), options)
+function begin({ fs }: Stack): Upload {
+  return new Upload(fs, resolvePutOptions(fs, {}))
 }
 
 function read({ fs }: Stack): Promise<Buffer> {
@@ -87,21 +87,18 @@ test('an upload goes on after a restart of its node: what was appended before it
   const texts = [1_500 * KIB, 900 * KIB, 1_100 * KIB].map(size => randomBytes(size))
   const first = await startRooms(t, { dataDir, networkKey })
   const before = begin(first)
-  const written = rewritten({
-    state: before.state,
-    parts: [await before.append(pieces(texts[0]!)), await before.append(pieces(texts[1]!))]
-  })
-  // The node ends without a word to the upload, as if it were killed.
+  const written = rewritten([await before.append(pieces(texts[0]!)), await before.append(pieces(texts[1]!))])
+  // Only the parts are left of the upload.
   await first.stop()
   const second = await startRooms(t, { dataDir, networkKey })
   const bootstrap = second.host.addresses()
   const other = await startRooms(t, { dataDir: otherDir, networkKey, bootstrap })
   await until('the members count on each other', async () => second.fs.blocks.keeperCount === 2)
   await until('they are connected', async () => second.fs.members.admitted.length === 1)
-  const upload = begin(second, { state: written.state })
+  const upload = begin(second)
   t.after(() => upload.close())
   const last = await upload.append(pieces(texts[2]!))
-  const { reached, wanted } = await upload.commit(PATH, FACTS, [last, ...written.parts])
+  const { reached, wanted } = await upload.commit(PATH, FACTS, [last, ...written])
   assert.deepEqual([reached.length, wanted], [2, 2])
   await second.stop()
   assert.ok((await read(other)).equals(Buffer.concat([texts[2]!, texts[0]!, texts[1]!])))
@@ -115,10 +112,10 @@ test('an upload that is aborted later frees its blocks, and a commit of its part
   const part = await upload.append(pieces(randomBytes(2_000 * KIB)))
   const used = stack.capacity.usedBytes
   upload.close()
-  // As after a restart: only the state is left.
-  begin(stack, { state: upload.state }).abort()
+  // As after a restart: only the parts are left.
+  begin(stack).abort([part])
   await until('the blocks are freed', async () => stack.capacity.usedBytes < used - 1_900 * KIB)
-  const late = begin(stack, { state: upload.state })
+  const late = begin(stack)
   t.after(() => late.close())
   await assert.rejects(late.commit(parsePath('/late'), FACTS, [part]), { name: 'BlockUnreachableError' })
   assert.equal(await stack.fs.tree.resolve(parsePath('/late')), undefined)
@@ -139,4 +136,21 @@ test('an append that breaks off keeps the parts before it', async t => {
   await assert.rejects(upload.append(broken()), /the client went away/)
   await upload.commit(PATH, FACTS, [part, part])
   assert.ok((await read(stack)).equals(Buffer.concat([text, text])))
+})
+
+test('an append for which there is no room is freed, and the parts before it stay', async t => {
+  const capacityBytes = 24 << 20
+  const stack = await startRooms(t, {
+    dataDir: await temporaryFolder(t),
+    networkKey: generateNetworkKey(),
+    capacityBytes
+  })
+  const upload = begin(stack)
+  t.after(() => upload.close())
+  const text = randomBytes(1_000 * KIB)
+  const part = await upload.append(pieces(text))
+  await assert.rejects(upload.append(pieces(randomBytes(64 << 20))), { code: 'no-space' })
+  await until('its blocks are freed', async () => stack.capacity.usedBytes < 4 << 20)
+  await upload.commit(PATH, FACTS, [part])
+  assert.ok((await read(stack)).equals(text))
 })

@@ -135,13 +135,11 @@ export class Claims {
     return (await this.#putValues(put, multihashes)).map(value => expiryOf(value) > afterMs)
   }
 
-  /** Returns everything that claims a block. */
-  async claimants(multihash: Uint8Array): Promise<Claimant[]> {
+  /** Yields everything that claims a block. */
+  async *claimants(multihash: Uint8Array): AsyncGenerator<Claimant> {
     const prefix = indexKey(TABLES.claims, multihash)
-    const claimants: Claimant[] = []
     for await (const { key, value } of this.#store.index.range(prefix))
-      claimants.push(decodeClaimant(key.subarray(prefix.byteLength), value))
-    return claimants
+      yield decodeClaimant(key.subarray(prefix.byteLength), value)
   }
 
   /**

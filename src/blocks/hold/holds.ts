@@ -1,7 +1,7 @@
 import { type BlockCid, blockKey } from '../../format/cid.ts'
 import type { PeerId } from '../../format/peer-id.ts'
 import type { Clock } from '../../util/clock.ts'
-import { HOLDS_MAX } from '../constants.ts'
+import { HOLDS_MAX, HOLDS_PEER_MAX } from '../constants.ts'
 
 /** A promise to one member. */
 interface Hold {
@@ -23,6 +23,8 @@ interface Hold {
 export class Holds {
   readonly #clock: Clock
   readonly #holds = new Map<string, Map<PeerId, Hold>>()
+  /** The number of promises to each peer. */
+  readonly #countByPeer = new Map<PeerId, number>()
   #order = 0
 
   constructor(clock: Clock) {
@@ -34,11 +36,17 @@ export class Holds {
     return this.#order
   }
 
-  /** Promises a peer that a block will not be freed. Returns false if no more promises can be remembered. */
+  /**
+   * Promises a peer that a block will not be freed. Returns false if no more promises can be remembered, or if the peer
+   * has too many of them already.
+   */
   grant(cid: BlockCid, peer: PeerId, holdMs: number): boolean {
     const key = blockKey(cid)
     const holders = this.#holds.get(key) ?? new Map<PeerId, Hold>()
-    if (holders.size === 0 && this.#holds.size >= HOLDS_MAX) return false
+    const isNew = !holders.has(peer)
+    const count = this.#countByPeer.get(peer) ?? 0
+    if (isNew && ((holders.size === 0 && this.#holds.size >= HOLDS_MAX) || count >= HOLDS_PEER_MAX)) return false
+    if (isNew) this.#countByPeer.set(peer, count + 1)
     const untilAtMs = this.#clock.monotonic() + holdMs
     this.#holds.set(key, holders.set(peer, { untilAtMs, order: ++this.#order }))
     return true
@@ -69,9 +77,19 @@ export class Holds {
   sweep(): void {
     const nowAtMs = this.#clock.monotonic()
     for (const [key, holders] of this.#holds) {
-      for (const [peer, { untilAtMs }] of holders) if (untilAtMs <= nowAtMs) holders.delete(peer)
+      for (const [peer, { untilAtMs }] of holders)
+        if (untilAtMs <= nowAtMs) {
+          holders.delete(peer)
+          this.#countOneLess(peer)
+        }
       if (holders.size === 0) this.#holds.delete(key)
     }
+  }
+
+  #countOneLess(peer: PeerId): void {
+    const count = (this.#countByPeer.get(peer) ?? 1) - 1
+    if (count > 0) this.#countByPeer.set(peer, count)
+    else this.#countByPeer.delete(peer)
   }
 }
 

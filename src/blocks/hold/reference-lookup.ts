@@ -1,4 +1,5 @@
 import { toHex } from '../../util/bytes.ts'
+import { REFERENCES_MAX } from '../constants.ts'
 import type { Claims } from './claims.ts'
 
 /** A record that needs a block, with what the claims say about the record. */
@@ -15,6 +16,8 @@ export interface Referrers {
   records: ReadonlyMap<string, ReferringRecord>
   /** True if a put that is still under way needs the block too. */
   isInPut: boolean
+  /** True if more claims lead up from the block than were followed. Then there may be other records and puts. */
+  isCut: boolean
 }
 
 /**
@@ -29,28 +32,35 @@ export class ReferenceLookup {
     this.#claims = claims
   }
 
-  async of(multihash: Uint8Array): Promise<Referrers> {
+  of(multihash: Uint8Array): Promise<Referrers> {
+    return this.#follow(multihash, { claims: REFERENCES_MAX })
+  }
+
+  /** Follows claims as long as `left` lasts. */
+  async #follow(multihash: Uint8Array, left: { claims: number }): Promise<Referrers> {
     const records = new Map<string, ReferringRecord>()
     let isInPut = false
-    for (const claimant of await this.#claims.claimants(multihash)) {
+    for await (const claimant of this.#claims.claimants(multihash)) {
+      if (left.claims-- <= 0) return { records, isInPut, isCut: true }
       if (claimant.by === 'record') records.set(toHex(claimant.id), { replicas: claimant.replicas, root: multihash })
       else if (claimant.by === 'put') isInPut = true
       else {
         // A node's name is a hash over the names of the blocks that it links to, so there can be no cycle on the way
         // up.
-        const above = await this.#ofNode(claimant.multihash)
+        const above = await this.#followNode(claimant.multihash, left)
         for (const [id, record] of above.records) records.set(id, record)
         isInPut ||= above.isInPut
+        if (above.isCut) return { records, isInPut, isCut: true }
       }
     }
-    return { records, isInPut }
+    return { records, isInPut, isCut: false }
   }
 
-  #ofNode(multihash: Uint8Array): Promise<Referrers> {
+  #followNode(multihash: Uint8Array, left: { claims: number }): Promise<Referrers> {
     const key = toHex(multihash)
     const known = this.#nodes.get(key)
     if (known !== undefined) return known
-    const referrers = this.of(multihash)
+    const referrers = this.#follow(multihash, left)
     this.#nodes.set(key, referrers)
     return referrers
   }

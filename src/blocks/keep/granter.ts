@@ -1,13 +1,15 @@
 import { NoSpaceError } from '../../disk/errors.ts'
 import type { BlockCid } from '../../format/cid.ts'
+import { BLOCK_BYTES_MAX } from '../../format/constants.ts'
 import type { NodeCodec } from '../../format/manifest.ts'
 import type { PeerId } from '../../format/peer-id.ts'
+import type { Budget } from '../../util/budget.ts'
 import { concatBytes, equalBytes, toHex } from '../../util/bytes.ts'
-import { Limiter } from '../../util/limiter.ts'
+import type { Clock } from '../../util/clock.ts'
 import { type ComponentLogger, type Logger, reasonOf } from '../../util/logger.ts'
 import { RefusedError } from '../../wire/errors.ts'
 import { Bitmap } from '../bitmap.ts'
-import { HOLD_CHUNKS_MAX, HOLD_MS, PROOF_READS } from '../constants.ts'
+import { HOLD_CHUNKS_MAX, HOLD_MS, PROOF_BURST_BYTES, PROOF_BYTES_PER_S } from '../constants.ts'
 import { isOutOfReach } from '../errors.ts'
 import type { BlockPuller } from '../fetch/puller.ts'
 import { Claims } from '../hold/claims.ts'
@@ -17,24 +19,30 @@ import { ReferenceLookup } from '../hold/reference-lookup.ts'
 import { nameOf } from '../log-names.ts'
 import type { ManifestBlock, ManifestChunk } from '../manifest-walk.ts'
 import { possessionProofOf } from '../protocol/proof.ts'
-import type { HoldAnswer, HoldRoot } from '../protocol/store-messages.ts'
-import { walkCounted } from './walk-counted.ts'
+import type { HoldPage, HoldPageAnswer } from '../protocol/store-messages.ts'
+import { ProofPace } from './proof-pace.ts'
+import { pageEnd, walkPage } from './walk-page.ts'
 
 export interface HoldGranterOptions {
   self: PeerId
+  clock: Clock
   logger: ComponentLogger
   codec: NodeCodec
   local: LocalBlocks
   claims: Claims
   puller: BlockPuller
   holds: Holds
+  /** The memory of what is being sent to members. A proof takes as much of it as the block. */
+  memory: Budget
   /** Returns true if a peer may ask us to store bytes. */
   mayStore: (peer: PeerId) => boolean
+  /** Returns true if a peer may have copies to free, and so may ask for promises. */
+  mayHold: (peer: PeerId) => boolean
   viewId: () => Uint8Array
 }
 
 /** A request, and what this member knows of its file. */
-interface Question extends Pick<HoldRoot, 'fetch' | 'nonce'> {
+interface Question extends Pick<HoldPage, 'fetch' | 'from' | 'nonce'> {
   peer: PeerId
   signal: AbortSignal
   /** The ids (hex) of all records that, as far as the asker knows, need its chunks. */
@@ -51,48 +59,53 @@ interface Question extends Pick<HoldRoot, 'fetch' | 'nonce'> {
 export class HoldGranter {
   readonly #options: HoldGranterOptions
   readonly #log: Logger
-  readonly #reads = new Limiter(PROOF_READS)
+  readonly #pace: ProofPace
 
   constructor(options: HoldGranterOptions) {
     this.#options = options
     this.#log = options.logger.forComponent('dfs:blocks:keep')
+    const { clock } = options
+    this.#pace = new ProofPace({ clock, bytesPerS: PROOF_BYTES_PER_S, burstBytes: PROOF_BURST_BYTES })
   }
 
   /**
-   * Returns the chunks of the bitmap that are not here. Without a nonce and without `fetch`, it does nothing else. With
+   * Returns the chunks of a page that are not here. Without a nonce and without `fetch`, it does nothing else. With
    * `fetch`, it first pulls the missing chunks, and a record claims them from then on. With a nonce, it also promises
    * not to free the chunks that are here for `HOLD_MS` from now, and proves that it has them: 32 bytes for each chunk,
-   * in the order of the file.
+   * in the order of the file. It answers for a part of the page if the whole page takes too long.
    */
-  async holdRoot(request: HoldRoot, peer: PeerId, signal: AbortSignal): Promise<HoldAnswer> {
+  async holdRoot(request: HoldPage, peer: PeerId, signal: AbortSignal): Promise<HoldPageAnswer> {
     this.#assertMayAsk(request, peer)
-    const { root, chunks, fetch, nonce, records } = request
-    const { local, codec, claims } = this.#options
+    const { root, first, chunks, fetch, from, nonce, records } = request
+    const { clock, local, codec, claims } = this.#options
     const lookup = new ReferenceLookup(claims)
     const rootRecords = new Set((await lookup.of(root.multihash.bytes)).records.keys())
-    const question: Question = { fetch, nonce, peer, signal, records: records.map(toHex), rootRecords, lookup }
+    const question: Question = { fetch, from, nonce, peer, signal, records: records.map(toHex), rootRecords, lookup }
     const lacking = new Bitmap()
     const proofs: Uint8Array[] = []
+    let asked = 0
     const onBatch = async (batch: ManifestChunk[]): Promise<void> => {
       const answers = await Promise.all(batch.map(chunk => this.#answer(chunk, question)))
       for (const [i, { chunkIndex }] of batch.entries()) {
         const proof = answers[i]
-        if (proof === undefined) lacking.add(chunkIndex)
+        asked++
+        if (proof === undefined) lacking.add(chunkIndex - first)
         else proofs.push(proof)
       }
     }
-    if ((await walkCounted({ local, codec, root, chunks, onBatch })) === undefined) {
+    const covered = await walkPage({ clock, local, codec, root, first, chunks, onBatch })
+    if (covered === undefined) {
       this.#log('%s asks about root %s: a manifest node of the file is not here', peer, nameOf(root))
-      return { lacking: chunks, proofs: new Uint8Array(0) }
+      return { lacking: chunks, covered: pageEnd(first) - first, proofs: new Uint8Array(0) }
     }
     const asks = nonce !== undefined ? 'for a hold on' : fetch ? 'us to take over' : 'about'
-    const here = chunks.size - lacking.size
-    this.#log('%s asks %s chunks of root %s: %d, here: %d', peer, asks, nameOf(root), chunks.size, here)
-    return { lacking, proofs: concatBytes(...proofs) }
+    this.#log('%s asks %s chunks of root %s: %d, here: %d', peer, asks, nameOf(root), asked, asked - lacking.size)
+    return { lacking, covered, proofs: concatBytes(...proofs) }
   }
 
-  #assertMayAsk({ view, chunks, fetch, nonce }: HoldRoot, peer: PeerId): void {
-    const { mayStore, viewId } = this.#options
+  #assertMayAsk({ view, chunks, fetch, nonce }: HoldPage, peer: PeerId): void {
+    const { mayStore, mayHold, viewId } = this.#options
+    if (nonce !== undefined && !mayHold(peer)) throw new RefusedError('forbidden')
     // Ranks under different views differ, so a promise made under one view means nothing under the other.
     if (nonce !== undefined && !equalBytes(view, viewId())) throw new RefusedError('view-differs')
     if (nonce === undefined && fetch && !mayStore(peer)) throw new RefusedError('forbidden')
@@ -116,17 +129,22 @@ export class HoldGranter {
       isPromised = nonce !== undefined && holds.grant(cid, peer, HOLD_MS)
     }
     const isHere =
-      (await local.claimIfHere(cid, claimAndHold)) || (fetch && (await this.#pull(cid, peer, claimAndHold, signal)))
+      (await local.claimIfHere(cid, claimAndHold)) || (fetch && (await this.#pull(cid, question, claimAndHold)))
     if (!isHere) return undefined
     if (nonce === undefined) return NO_PROOF
     return isPromised ? this.#prove(cid, nonce, peer, signal) : undefined
   }
 
   async #prove(cid: BlockCid, nonce: Uint8Array, peer: PeerId, signal: AbortSignal): Promise<Uint8Array | undefined> {
-    const { local, self } = this.#options
+    const { local, self, memory } = this.#options
     try {
-      const bytes = await this.#reads.run(() => local.get(cid), signal)
-      return bytes === undefined ? undefined : possessionProofOf(nonce, peer, self, bytes)
+      return await memory.run(BLOCK_BYTES_MAX, { owner: peer, signal }, async lease => {
+        const bytes = await local.get(cid)
+        if (bytes === undefined) return undefined
+        lease.shrink(bytes.byteLength)
+        await this.#pace.take(peer, bytes.byteLength, signal)
+        return possessionProofOf(nonce, peer, self, bytes)
+      })
     } catch (error) {
       if (!isOutOfReach(error)) throw error
       this.#log('could not prove block %s: %s', nameOf(cid), reasonOf(error))
@@ -134,9 +152,10 @@ export class HoldGranter {
     }
   }
 
-  async #pull(cid: BlockCid, peer: PeerId, claim: () => Promise<void>, signal: AbortSignal): Promise<boolean> {
+  async #pull(cid: BlockCid, { peer, from, signal }: Question, claim: () => Promise<void>): Promise<boolean> {
     try {
-      await this.#options.puller.pull(cid, { claim, signal, prefer: [peer] })
+      const prefer = from === undefined ? [peer] : [from, peer]
+      await this.#options.puller.pull(cid, { claim, signal, prefer, askedBy: peer })
       return true
     } catch (error) {
       if (!(error instanceof NoSpaceError || isOutOfReach(error))) throw error

@@ -7,21 +7,24 @@ import type { PeerId } from '../../format/peer-id.ts'
 import type { AnyStatement } from '../../format/statement.ts'
 import type { Verdict } from '../../log/projection.ts'
 import { fromHex, toHex } from '../../util/bytes.ts'
+import type { Clock } from '../../util/clock.ts'
 import { isAbort } from '../../util/errors.ts'
 import { type ComponentLogger, type Logger, reasonOf } from '../../util/logger.ts'
 import { ProtocolError, RefusedError } from '../../wire/errors.ts'
 import { Bitmap } from '../bitmap.ts'
-import { COUNTS_BYTES_MAX, LINKED_PUTS_MAX } from '../constants.ts'
+import { CONFIRMED_MS, LINKED_PUTS_MAX } from '../constants.ts'
 import { isOutOfReach } from '../errors.ts'
 import type { BlockPuller } from '../fetch/puller.ts'
 import { type Claims, type PutId, putIdOf } from '../hold/claims.ts'
 import type { LocalBlocks } from '../hold/local-blocks.ts'
 import { nameOf, nameOfId } from '../log-names.ts'
-import type { ManifestChunk } from '../manifest-walk.ts'
-import type { KeepBlocks, KeepRoot, KeepState } from '../protocol/store-messages.ts'
-import { walkCounted } from './walk-counted.ts'
+import { isChunk, type ManifestChunk, walkBatches } from '../manifest-walk.ts'
+import type { KeepBlocks, KeepRoot, KeepState, PageAnswer } from '../protocol/store-messages.ts'
+import { CountedFiles, type CountedPage } from './counted-files.ts'
+import { pageEnd, walkPage } from './walk-page.ts'
 
 export interface KeeperOptions {
+  clock: Clock
   logger: ComponentLogger
   local: LocalBlocks
   claims: Claims
@@ -36,8 +39,12 @@ interface Reason {
   put: PutId
   claimMs: number
   inline: Uint8Array | null
-  /** The peer to pull from; null if the peer only asks whether the block is here. */
-  from: PeerId | null
+  /** Who asks. */
+  peer: PeerId
+  /** The members to pull from, in this order; null if the peer only asks whether the block is here. */
+  sources: readonly PeerId[] | null
+  /** The length of the block, as the peer says. */
+  sizeBytes?: number | undefined
   signal: AbortSignal
 }
 
@@ -49,12 +56,7 @@ interface Reason {
 export class Keeper {
   readonly #options: KeeperOptions
   readonly #log: Logger
-  // The chunks that each put counts on us for, by put and root. If such an entry was forgotten, its writer is answered
-  // `lacking`.
-  readonly #counts = new LRUCache<string, Bitmap>({
-    maxSize: COUNTS_BYTES_MAX,
-    sizeCalculation: chunks => chunks.bytes.byteLength + COUNT_BYTES
-  })
+  readonly #counted = new CountedFiles()
   // By root, the puts whose record has arrived. Their claims end once all references of the record are written.
   readonly #linkedPuts = new LRUCache<string, Set<string>>({ max: LINKED_PUTS_MAX })
 
@@ -65,7 +67,7 @@ export class Keeper {
 
   /** Keeps some blocks for a put. Returns the state of each block, in the same order. */
   async keepBlocks(
-    { put, blocks, claimMs, fetch }: KeepBlocks,
+    { put, blocks, claimMs, fetch, from }: KeepBlocks,
     peer: PeerId,
     signal: AbortSignal
   ): Promise<KeepState[]> {
@@ -74,39 +76,48 @@ export class Keeper {
     for (const { cid, inline } of blocks) {
       if (inline !== null && !verifyBlock(cid, inline)) throw new ProtocolError('an inline block is not the one named')
     }
-    const id = putIdOf(peer, put)
-    const from = fetch ? peer : null
-    return Promise.all(blocks.map(({ cid, inline }) => this.#keepOne(cid, { put: id, claimMs, inline, from, signal })))
+    const reason = { put: putIdOf(peer, put), claimMs, peer, sources: fetch ? sourcesOf(peer, from) : null, signal }
+    return Promise.all(blocks.map(({ cid, inline, sizeBytes }) => this.#keepOne(cid, { ...reason, inline, sizeBytes })))
   }
 
   /**
-   * Returns the chunks of the bitmap that are not durable here. With `fetch`, it first pulls the missing chunks, claims
-   * all chunks that are here, and remembers that the put counts on them. Without `fetch`, it only answers the question
-   * and changes nothing.
+   * Returns the chunks of a page that are not durable here. With `fetch`, it first pulls the missing chunks, claims all
+   * chunks that are here, and remembers that the put counts on them. Without `fetch`, it only answers the question and
+   * changes nothing. It answers for a part of the page if the whole page takes too long.
    */
-  async keepRoot({ put, root, chunks, claimMs, fetch }: KeepRoot, peer: PeerId, signal: AbortSignal): Promise<Bitmap> {
-    const { local, codec, mayStore } = this.#options
+  async keepRoot(request: KeepRoot, peer: PeerId, signal: AbortSignal): Promise<PageAnswer> {
+    const { put, root, first, chunks, claimMs, fetch, from } = request
+    const { clock, local, codec, mayStore } = this.#options
     if (!mayStore(peer)) throw new RefusedError('forbidden')
     const id = putIdOf(peer, put)
     const lacking = new Bitmap()
-    const reason: Reason = { put: id, claimMs, inline: null, from: fetch ? peer : null, signal }
-    const keep = (cid: BlockCid): Promise<KeepState> => this.#keepOne(cid, reason)
+    const counted = new Bitmap()
+    const sources = fetch ? sourcesOf(peer, from) : null
+    const keep = (cid: BlockCid): Promise<KeepState> =>
+      this.#keepOne(cid, { put: id, claimMs, inline: null, peer, sources, signal })
     const onBatch = async (batch: ManifestChunk[]): Promise<void> => {
       const states = await Promise.all(batch.map(({ cid }) => keep(cid)))
-      for (const [i, { chunkIndex }] of batch.entries()) if (states[i] !== 'kept') lacking.add(chunkIndex)
+      for (const [i, { chunkIndex }] of batch.entries()) {
+        counted.add(chunkIndex - first)
+        if (states[i] !== 'kept') lacking.add(chunkIndex - first)
+      }
     }
-    const chunkCount = await walkCounted({ local, codec, root, chunks, ensureNode: keep, onBatch })
-    if (chunkCount === undefined) {
+    const sinceAtMs = clock.now()
+    const badBefore = local.bad.found
+    const covered = await walkPage({ clock, local, codec, root, first, chunks, ensureNode: keep, onBatch })
+    if (covered === undefined) {
       this.#log('put %s of %s: a manifest node of root %s cannot be had', nameOfId(put), peer, nameOf(root))
-      return chunks
+      return { lacking: chunks, covered: pageEnd(first) - first }
     }
-    // Drop the bits beyond the end of the file; otherwise a peer could fill our memory with them.
-    if (fetch) this.#counts.set(countKey(id, root), chunks.slice(0, chunkCount))
+    const isSafe = lacking.size === 0 && local.bad.found === badBefore
+    const safeUntilAtMs = isSafe ? sinceAtMs + Math.min(claimMs, CONFIRMED_MS) : Number.NEGATIVE_INFINITY
+    // Only chunks that the file has are counted; otherwise a peer could fill our memory with others.
+    if (fetch) this.#counted.note(id, root, { first, covered, counted, safeUntilAtMs, badFound: badBefore })
     if (this.#log.enabled) {
       const text = `put %s of %s, root %s: chunks ${fetch ? 'counted on us' : 'asked about'}: %d, here: %d`
-      this.#log(text, nameOfId(put), peer, nameOf(root), chunks.size, chunks.size - lacking.and(chunks).size)
+      this.#log(text, nameOfId(put), peer, nameOf(root), counted.size, counted.size - lacking.size)
     }
-    return lacking
+    return { lacking, covered }
   }
 
   /**
@@ -118,16 +129,10 @@ export class Keeper {
     const root = rootOf(statement.fields.root)
     if ('siv' in root) return 'ok'
     const id = putIdOf(peer, put)
-    const count = this.#counts.get(countKey(id, root.cid)) ?? (isNode(root.cid) ? undefined : Bitmap.full(1))
-    if (count === undefined || !(await this.#holds(root.cid, count, { put: id, evenExpired: false }))) {
-      const reason = count === undefined ? 'it is not known which chunks count on us' : 'a block is not here'
-      this.#log(
-        'put %s of %s: cannot confirm its record with root %s: %s',
-        nameOfId(put),
-        peer,
-        nameOf(root.cid),
-        reason
-      )
+    const reason = await this.#whyNotConfirmed(root.cid, id)
+    if (reason !== undefined) {
+      const text = 'put %s of %s: cannot confirm its record with root %s: %s'
+      this.#log(text, nameOfId(put), peer, nameOf(root.cid), reason)
       return 'lacking'
     }
     this.endWithRecord(root.cid, id)
@@ -136,9 +141,36 @@ export class Keeper {
     return 'ok'
   }
 
+  /** Returns why the record of a put cannot be confirmed; undefined if it can. */
+  async #whyNotConfirmed(root: BlockCid, put: PutId): Promise<string | undefined> {
+    const pages = this.#counted.get(put, root) ?? (isNode(root) ? undefined : [ONLY_CHUNK])
+    if (pages === undefined) return 'it is not known which chunks count on us'
+    // A large file is not looked at again as a whole, because its writer would not hear from us for too long.
+    const toCheck = pages.length === 1 ? pages : pages.filter(page => !this.#isFresh(page))
+    if (toCheck.length > 1) return 'too much of it was confirmed too long ago'
+    if (!(await this.#options.local.has(root))) return 'its root is not here'
+    for (const page of toCheck)
+      if (!(await this.#holdsPage(root, page, { put, evenExpired: false }))) return 'a block is not here'
+    return undefined
+  }
+
+  #isFresh({ safeUntilAtMs, badFound }: CountedPage): boolean {
+    const { clock, local } = this.#options
+    return safeUntilAtMs > clock.now() && local.bad.found === badFound
+  }
+
   /** Returns true if every block of a file is here, and is claimed by our own put, which is under way, or by a record. */
-  hasAll(root: BlockCid, put: PutId): Promise<boolean> {
-    return this.#holds(root, EVERY_CHUNK, { put, evenExpired: true })
+  async hasAll(root: BlockCid, put: PutId): Promise<boolean> {
+    const { local, codec } = this.#options
+    const readNode = (cid: BlockCid): Promise<Uint8Array> => local.getOrThrow(cid)
+    try {
+      for await (const batch of walkBatches({ root, readNode, codec, select: isChunk }))
+        if (!(await this.#areSafe(batch, { put, evenExpired: true }))) return false
+      return true
+    } catch (error) {
+      if (isOutOfReach(error)) return false
+      throw error
+    }
   }
 
   /** Lets a put's claims on a file end once the references of a record have replaced them. */
@@ -155,15 +187,18 @@ export class Keeper {
     return [...puts].map(fromHex)
   }
 
-  async #keepOne(cid: BlockCid, { put, claimMs, inline, from, signal }: Reason): Promise<KeepState> {
+  async #keepOne(
+    cid: BlockCid,
+    { put, claimMs, inline, peer, sources, sizeBytes, signal }: Reason
+  ): Promise<KeepState> {
     const { local, claims, puller } = this.#options
     const claim = (): Promise<void> => claims.claimForPut(put, [cid.multihash.bytes], claimMs)
     try {
       // The store itself checks whether it already has the block.
       if (inline !== null) await local.keep(cid, inline, claim)
-      else if (from === null) return (await local.isKept(cid)) ? 'kept' : 'lacking'
+      else if (sources === null) return (await local.isKept(cid)) ? 'kept' : 'lacking'
       else if (!(await local.claimIfHere(cid, claim)))
-        await puller.pull(cid, { claim, signal, prefer: [from], only: true })
+        await puller.pull(cid, { claim, signal, prefer: sources, only: true, askedBy: peer, sizeBytes })
       this.#log.trace('kept block %s', nameOf(cid))
       return 'kept'
     } catch (error) {
@@ -173,13 +208,18 @@ export class Keeper {
     }
   }
 
-  async #holds(root: BlockCid, chunks: Pick<Bitmap, 'has'>, by: PutClaim): Promise<boolean> {
-    const { local, codec } = this.#options
+  async #holdsPage(
+    root: BlockCid,
+    { first, chunks }: Pick<CountedPage, 'first' | 'chunks'>,
+    by: PutClaim
+  ): Promise<boolean> {
+    const { clock, local, codec } = this.#options
     let isSafe = true
     const onBatch = async (batch: ManifestChunk[]): Promise<void> => {
       isSafe &&= await this.#areSafe(batch, by)
     }
-    return (await walkCounted({ local, codec, root, chunks, onBatch })) !== undefined && isSafe
+    const msMax = Number.POSITIVE_INFINITY
+    return (await walkPage({ clock, local, codec, root, first, chunks, onBatch, msMax })) !== undefined && isSafe
   }
 
   async #areSafe(batch: ManifestChunk[], { put, evenExpired }: PutClaim): Promise<boolean> {
@@ -202,10 +242,10 @@ interface PutClaim {
   evenExpired: boolean
 }
 
-/** A rough number of bytes that one entry takes in addition to its bitmap. */
-const COUNT_BYTES = 256
-const EVERY_CHUNK = { has: () => true }
+/** The page of a file whose only chunk is its root. */
+const ONLY_CHUNK: CountedPage = { first: 0, chunks: Bitmap.full(1), safeUntilAtMs: 0, badFound: 0 }
 
-function countKey(put: PutId, root: BlockCid): string {
-  return `${toHex(put)} ${blockKey(root)}`
+/** Returns the members to pull from: the one that the asker named, then the asker. */
+function sourcesOf(peer: PeerId, from: PeerId | undefined): PeerId[] {
+  return from === undefined ? [peer] : [from, peer]
 }

@@ -1,7 +1,7 @@
 import type { BlockCid } from '../../format/cid.ts'
 import type { PeerId } from '../../format/peer-id.ts'
 import { Batcher } from '../../util/batcher.ts'
-import { toHex } from '../../util/bytes.ts'
+import { concatBytes, toHex } from '../../util/bytes.ts'
 import type { Clock } from '../../util/clock.ts'
 import { raceSignal } from '../../util/deadline.ts'
 import { DeadlineError, type DfsError } from '../../util/errors.ts'
@@ -21,14 +21,17 @@ import {
   PUT_NUMBER_BYTES,
   STORE_PROTOCOL
 } from '../constants.ts'
+import { askPages } from './ask-pages.ts'
 import { IdleTimer } from './idle-timer.ts'
 import {
   type HoldAnswer,
+  type HoldPageAnswer,
   type HoldRoot,
   holdReply,
   KEEP_STATES,
   type KeepRequest,
   type KeepState,
+  pageReply,
   statesReply
 } from './store-messages.ts'
 
@@ -95,25 +98,36 @@ export class StoreClient {
     })
   }
 
-  /** Tells a member which chunks of a file the put counts on it for. Returns the chunks that the member lacks. */
+  /**
+   * Tells a member which chunks of a file the put counts on it for, page by page. Returns the chunks that the member
+   * lacks. A page without any chunk is told too, since the member may have been told others before.
+   */
   async keepRoot(peer: PeerId, put: Uint8Array, root: BlockCid, chunks: Bitmap): Promise<Bitmap> {
-    const fields = { put, root, until: PUT_CLAIM_MS, fetch: true }
-    const { body } = await this.#call(peer, fields, [chunks.bytes])
-    return new Bitmap(body)
+    const { lacking } = await askPages(chunks, { emptyToo: true }, async ({ first, chunks: page }) => {
+      const fields = { put, root, first, until: PUT_CLAIM_MS, fetch: true }
+      const { fields: reply, body } = await this.#call(peer, fields, [page.bytes])
+      const { covered } = this.#callers.read(peer, () => parseReply(pageReply, reply))
+      return { lacking: new Bitmap(body), covered }
+    })
+    return lacking
   }
 
   /**
-   * Asks which chunks of a file a member lacks. With a nonce, it also asks for a hold on the other chunks, and for
-   * their proofs.
+   * Asks which chunks of a file a member lacks, page by page. With a nonce, it also asks for a hold on the other chunks,
+   * and for their proofs, in the order of the file.
    */
-  async holdRoot(peer: PeerId, { view, root, chunks, fetch, nonce, records }: HoldRoot): Promise<HoldAnswer> {
-    const fields = { view, root, fetch, ...(nonce === undefined ? {} : { nonce, records }) }
-    const { fields: reply, body } = await this.#call(peer, fields, [chunks.bytes])
-    return this.#callers.read(peer, () => {
-      const { lacking } = parseReply(holdReply, reply)
-      if (lacking > body.byteLength) throw new ProtocolError('answer to a hold with a length over its body')
-      return { lacking: new Bitmap(body.subarray(0, lacking)), proofs: body.subarray(lacking) }
+  async holdRoot(peer: PeerId, hold: HoldRoot): Promise<HoldAnswer> {
+    const { view, root, fetch, nonce, records } = hold
+    const { lacking, answers } = await askPages(hold.chunks, { emptyToo: false }, async ({ first, chunks }) => {
+      const fields = { view, root, first, fetch, ...(nonce === undefined ? {} : { nonce, records }) }
+      const { fields: reply, body } = await this.#call(peer, fields, [chunks.bytes])
+      return this.#callers.read(peer, (): HoldPageAnswer => {
+        const { covered, lacking } = parseReply(holdReply, reply)
+        if (lacking > body.byteLength) throw new ProtocolError('answer to a hold with a length over its body')
+        return { covered, lacking: new Bitmap(body.subarray(0, lacking)), proofs: body.subarray(lacking) }
+      })
     })
+    return { lacking, proofs: concatBytes(...answers.map(({ proofs }) => proofs)) }
   }
 
   /** Notes a sign of life that a member gave on another stream, where it pulled a block. */
@@ -139,6 +153,7 @@ export class StoreClient {
       put: first.put,
       cids: requests.map(({ cid }) => cid),
       lengths: requests.map(({ bytes }) => bytes?.byteLength ?? 0),
+      sizes: requests.map(({ bytes, sizeBytes = 0 }) => (bytes === null ? sizeBytes : 0)),
       until: PUT_CLAIM_MS,
       fetch: true
     }

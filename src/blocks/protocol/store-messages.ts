@@ -1,5 +1,7 @@
 import { z } from 'zod'
 import { type BlockCid, CID } from '../../format/cid.ts'
+import { BLOCK_BYTES_MAX } from '../../format/constants.ts'
+import type { PeerId } from '../../format/peer-id.ts'
 import { bytesOf } from '../../format/schemas.ts'
 import { ProtocolError } from '../../wire/errors.ts'
 import type { Bitmap } from '../bitmap.ts'
@@ -8,6 +10,7 @@ import {
   HOLD_RECORDS_MAX,
   INLINE_BLOCK_BYTES_MAX,
   KEEP_CIDS_MAX,
+  PAGE_CHUNKS,
   PUT_NUMBER_BYTES
 } from '../constants.ts'
 import { NONCE_BYTES } from './proof.ts'
@@ -21,10 +24,14 @@ export type KeepState = (typeof KEEP_STATES)[number]
 const cidSchema = z.custom<CID>(value => value instanceof CID)
 const until = z.number().int().positive().max(CLAIM_MS_MAX)
 
-/** The three forms of `keep`. */
+const first = z.number().int().nonnegative().max(Number.MAX_SAFE_INTEGER)
+/** The public key of the member to pull from before the asker. */
+const from = bytesOf(32).optional()
+
+/** The three forms of `keep`. Fields that this version does not know are passed over, so that later ones can come. */
 export const requestSchema = z.union([
-  // Keep these blocks for this put. The request carries small ones inline; the keeper pulls the others from the asker.
-  z.strictObject({
+  // Keep these blocks for this put. The request carries small ones inline; the keeper pulls the others.
+  z.object({
     put: bytesOf(PUT_NUMBER_BYTES),
     cids: z.array(cidSchema).min(1).max(KEEP_CIDS_MAX),
     lengths: z.array(
@@ -34,17 +41,22 @@ export const requestSchema = z.union([
         .nonnegative()
         .max(INLINE_BLOCK_BYTES_MAX - 1)
     ),
+    sizes: z.array(z.number().int().nonnegative().max(BLOCK_BYTES_MAX)).max(KEEP_CIDS_MAX).optional(),
     until,
-    fetch: z.boolean()
+    fetch: z.boolean(),
+    from
   }),
-  // Confirm, for this put, the chunks of this file that the bitmap names. The asker counts on the keeper for them.
-  z.strictObject({ put: bytesOf(PUT_NUMBER_BYTES), root: cidSchema, until, fetch: z.boolean() }),
+  // Confirm, for this put, the chunks of this page of a file that the bitmap names. The asker counts on the keeper for
+  // them.
+  z.object({ put: bytesOf(PUT_NUMBER_BYTES), root: cidSchema, first, until, fetch: z.boolean(), from }),
   // Answer which of these chunks are here. By itself this is a question; with `fetch` it is a debt, and with a nonce it
   // is a hold under this view.
-  z.strictObject({
+  z.object({
     view: bytesOf(32),
     root: cidSchema,
+    first,
     fetch: z.boolean(),
+    from,
     nonce: bytesOf(NONCE_BYTES).optional(),
     records: z.array(bytesOf(32)).max(HOLD_RECORDS_MAX).optional()
   })
@@ -65,8 +77,11 @@ export interface KeepRequest {
 export interface KeepBlocks {
   /** The random number that the writer drew for the put, 16 bytes. */
   put: Uint8Array
-  /** 1 to `KEEP_CIDS_MAX` blocks. `inline` holds the bytes of a block if they came with the request, or else null. */
-  blocks: Array<{ cid: BlockCid; inline: Uint8Array | null }>
+  /**
+   * 1 to `KEEP_CIDS_MAX` blocks. `inline` holds the bytes of a block if they came with the request, or else null.
+   * `sizeBytes` is the length of a block to be pulled, if the asker said it.
+   */
+  blocks: Array<{ cid: BlockCid; inline: Uint8Array | null; sizeBytes?: number | undefined }>
   /** How long the claims last, at most `CLAIM_MS_MAX`. The keeper measures this from its answer, by its own clock. */
   claimMs: number
   /**
@@ -74,22 +89,39 @@ export interface KeepBlocks {
    * inline.
    */
   fetch: boolean
+  /** The member to pull from first, in place of the asker. */
+  from?: PeerId | undefined
+}
+
+/** A part of a file: the chunks from `first` to the end of the page in which it is, of `PAGE_CHUNKS`. */
+export interface Page {
+  first: number
+  /** The chunks that the request is about. Bit 0 stands for `first`. */
+  chunks: Bitmap
+}
+
+/** What a keeper says about a page. */
+export interface PageAnswer {
+  /** The chunks that it lacks. Bit 0 stands for `first`. */
+  lacking: Bitmap
+  /** How many chunks from `first` on the answer covers, 1 to `PAGE_CHUNKS`. The asker asks about the others again. */
+  covered: number
 }
 
 /** Form 2 of `keep`: the put counts on you for these chunks of this file. */
-export interface KeepRoot {
+export interface KeepRoot extends Page {
   /** The random number that the writer drew for the put, 16 bytes. */
   put: Uint8Array
   root: BlockCid
-  /** The chunks that the keeper is counted on for. The bitmap has at most `KEEP_BYTES_MAX` bytes. */
-  chunks: Bitmap
   /** How long the claims last, as in `KeepBlocks`. */
   claimMs: number
   /** Whether to pull, claim and remember the chunks. If false, the request is a question and changes nothing. */
   fetch: boolean
+  /** The member to pull from first, in place of the asker. */
+  from?: PeerId | undefined
 }
 
-/** Form 3 of `keep`: a question about these chunks, a debt, or a hold. */
+/** What form 3 of `keep` asks about a file: a question about these chunks, a debt, or a hold. */
 export interface HoldRoot {
   /** The id of the asker's view, 32 bytes. It matters only for a hold. */
   view: Uint8Array
@@ -110,7 +142,9 @@ export interface HoldRoot {
 }
 
 export const statesReply = z.object({ states: z.custom<Uint8Array>(value => value instanceof Uint8Array) })
-export const holdReply = z.object({ lacking: z.number().int().nonnegative() })
+const covered = z.number().int().positive().max(PAGE_CHUNKS)
+export const pageReply = z.object({ covered })
+export const holdReply = z.object({ covered, lacking: z.number().int().nonnegative() })
 
 /**
  * The chunks that the keeper lacks and, if there was a nonce, the proofs of the other chunks, 32 bytes each, in order.
@@ -119,6 +153,14 @@ export interface HoldAnswer {
   lacking: Bitmap
   proofs: Uint8Array
 }
+
+/** Form 3 of `keep`, as one request asks it. */
+export interface HoldPage extends Omit<HoldRoot, 'chunks'>, Page {
+  /** The member to pull from first. */
+  from?: PeerId | undefined
+}
+
+export interface HoldPageAnswer extends PageAnswer, HoldAnswer {}
 
 /**
  * Cuts a body into its inline blocks. A length of zero means that the block is not inline, since no sealed block is

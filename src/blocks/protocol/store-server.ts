@@ -1,18 +1,19 @@
-import type { PeerId } from '../../format/peer-id.ts'
+import { type PeerId, peerIdOf } from '../../format/peer-id.ts'
 import type { Clock } from '../../util/clock.ts'
 import { type Request, type Response, serveCalls } from '../../wire/calls.ts'
 import { RefusedError } from '../../wire/errors.ts'
 import type { Host } from '../../wire/host.ts'
 import { Bitmap } from '../bitmap.ts'
-import { KEEP_BYTES_MAX, STORE_PROTOCOL } from '../constants.ts'
+import { KEEP_BYTES_MAX, PAGE_CHUNKS, STORE_PROTOCOL } from '../constants.ts'
 import { acceptCid } from './accept-cid.ts'
 import {
-  type HoldAnswer,
-  type HoldRoot,
+  type HoldPage,
+  type HoldPageAnswer,
   KEEP_STATES,
   type KeepBlocks,
   type KeepRoot,
   type KeepState,
+  type PageAnswer,
   requestSchema,
   splitInline
 } from './store-messages.ts'
@@ -20,9 +21,9 @@ import {
 /** Carries out what a request asks, with one method for each form of `keep`. */
 export interface Keeping {
   keepBlocks(request: KeepBlocks, peer: PeerId, signal: AbortSignal): Promise<KeepState[]>
-  /** Returns the chunks of the bitmap that are not durable here. */
-  keepRoot(request: KeepRoot, peer: PeerId, signal: AbortSignal): Promise<Bitmap>
-  holdRoot(request: HoldRoot, peer: PeerId, signal: AbortSignal): Promise<HoldAnswer>
+  /** Returns the chunks of the page that are not durable here. */
+  keepRoot(request: KeepRoot, peer: PeerId, signal: AbortSignal): Promise<PageAnswer>
+  holdRoot(request: HoldPage, peer: PeerId, signal: AbortSignal): Promise<HoldPageAnswer>
 }
 
 export interface StoreServerOptions {
@@ -57,23 +58,39 @@ export class StoreServer {
     if (!parsed.success) throw new RefusedError('invalid')
     const request = parsed.data
     const { keeping, nodeCodecs } = this.#options
+    const from = request.from === undefined ? undefined : peerIdOf(request.from)
     if ('cids' in request) {
-      const { put, cids, lengths, fetch } = request
+      const { put, cids, lengths, sizes = [], fetch } = request
       if (lengths.length !== cids.length) throw new RefusedError('invalid')
       const inline = splitInline(body, lengths)
-      const blocks = cids.map((cid, i) => ({ cid: acceptCid(cid, nodeCodecs), inline: inline[i] ?? null }))
-      const states = await keeping.keepBlocks({ put, blocks, fetch, claimMs: request.until }, peer, signal)
+      const blocks = cids.map((cid, i) => {
+        const size = sizes[i] ?? 0
+        return {
+          cid: acceptCid(cid, nodeCodecs),
+          inline: inline[i] ?? null,
+          sizeBytes: size === 0 ? undefined : size
+        }
+      })
+      const states = await keeping.keepBlocks({ put, blocks, fetch, from, claimMs: request.until }, peer, signal)
       return { status: 'ok', fields: { states: Uint8Array.from(states, state => KEEP_STATES.indexOf(state)) } }
     }
     const root = acceptCid(request.root, nodeCodecs)
-    const chunks = new Bitmap(body)
+    const { first, fetch } = request
+    const page = { root, first, chunks: pageOf(first, body), fetch, from }
     if ('put' in request) {
-      const { put, fetch } = request
-      const lacking = await keeping.keepRoot({ put, root, chunks, fetch, claimMs: request.until }, peer, signal)
-      return { status: 'ok', body: [lacking.bytes] }
+      const { put } = request
+      const { lacking, covered } = await keeping.keepRoot({ ...page, put, claimMs: request.until }, peer, signal)
+      return { status: 'ok', fields: { covered }, body: [lacking.bytes] }
     }
-    const { view, fetch, nonce, records = [] } = request
-    const { lacking, proofs } = await keeping.holdRoot({ view, root, chunks, fetch, nonce, records }, peer, signal)
-    return { status: 'ok', fields: { lacking: lacking.bytes.byteLength }, body: [lacking.bytes, proofs] }
+    const { view, nonce, records = [] } = request
+    const { lacking, covered, proofs } = await keeping.holdRoot({ ...page, view, nonce, records }, peer, signal)
+    return { status: 'ok', fields: { covered, lacking: lacking.bytes.byteLength }, body: [lacking.bytes, proofs] }
   }
+}
+
+/** Returns the bitmap of a request. A request that reaches beyond the end of a page is refused as `over-limit`. */
+function pageOf(first: number, body: Uint8Array): Bitmap {
+  const chunks = new Bitmap(body)
+  if (body.byteLength * 8 - 7 > PAGE_CHUNKS - (first % PAGE_CHUNKS)) throw new RefusedError('over-limit')
+  return chunks
 }

@@ -3,13 +3,15 @@ import { type IndexDb, indexKey } from '../../disk/index-db.ts'
 import { TABLES } from '../../disk/tables.ts'
 import { decodeOwn, encodeCanonical } from '../../format/canonical.ts'
 import { type BlockCid, decodeCid } from '../../format/cid.ts'
-import { CHUNK_BYTES } from '../../format/constants.ts'
+import { BLOCK_BYTES_MAX } from '../../format/constants.ts'
 import type { NodeCodec } from '../../format/manifest.ts'
 import type { PeerId } from '../../format/peer-id.ts'
 import { decodeReplicas, encodeReplicas } from '../../format/replicas.ts'
 import type { ViewMember } from '../../members/view.ts'
 import { Backoff } from '../../util/backoff.ts'
 import type { Clock } from '../../util/clock.ts'
+import { raceSignal } from '../../util/deadline.ts'
+import { isAbort } from '../../util/errors.ts'
 import { forEachUntilFailure } from '../../util/for-each.ts'
 import { type ComponentLogger, type Logger, reasonOf } from '../../util/logger.ts'
 import { Worker } from '../../util/worker.ts'
@@ -27,7 +29,7 @@ const rowSchema = z.object({
   replicas: z.number(),
   author: z.string(),
   owed: z.number(),
-  eachBytes: z.number().default(CHUNK_BYTES),
+  eachBytes: z.number().default(BLOCK_BYTES_MAX),
   done: z.array(z.tuple([z.string(), z.number()]))
 })
 
@@ -92,6 +94,8 @@ export class HintedHandoff {
   readonly #options: HintedHandoffOptions
   readonly #log: Logger
   readonly #backoff = new Backoff({ minMs: WALK_RETRY_MS, maxMs: WALK_RETRY_MS_MAX })
+  /** Fires when the node stops during a round. */
+  #round: AbortSignal | undefined
   #owed = 0
   #owedBytes = 0
 
@@ -149,6 +153,7 @@ export class HintedHandoff {
 
   async #followUpAll(signal: AbortSignal): Promise<void> {
     const owedBefore = this.#owed
+    this.#round = signal
     await forEachUntilFailure(this.#hints(), { atOnce: HANDOFFS_AT_ONCE, signal }, hint => this.#followUp(hint))
     if (this.#owed < owedBefore) this.#backoff.reset()
   }
@@ -159,7 +164,7 @@ export class HintedHandoff {
       await this.#askOwners(hint)
     } catch (error) {
       this.#log('record %s: could not ask what is owed: %s', nameOfId(hint.id), reasonOf(error))
-      if (!isOutOfReach(error)) this.#options.onError(error)
+      if (!isOutOfReach(error) && !isAbort(error)) this.#options.onError(error)
     }
   }
 
@@ -251,8 +256,11 @@ export class HintedHandoff {
   async #lacking(peer: PeerId, root: BlockCid, chunks: Bitmap, fetch: boolean): Promise<Bitmap | undefined> {
     const question = { view: this.#options.viewId(), root, chunks, fetch, nonce: undefined, records: [] }
     try {
-      return (await this.#options.storeClient.holdRoot(peer, question)).lacking.and(chunks)
+      const asked = this.#options.storeClient.holdRoot(peer, question)
+      return (await raceSignal(asked, this.#round)).lacking.and(chunks)
     } catch (error) {
+      // A node that stops does not wait for a silent member, and its silence then says nothing.
+      this.#round?.throwIfAborted()
       this.#log('%s did not say which chunks of root %s it holds: %s', peer, nameOf(root), reasonOf(error))
       return undefined
     }

@@ -11,9 +11,11 @@ import {
   type MemberState,
   mayAnswer,
   memberOf,
+  NONE,
   type PutAsk,
   type PutEvent,
   type PutState,
+  rankOf,
   withBit,
   withoutBit
 } from './put-state.ts'
@@ -84,18 +86,16 @@ export function askMoreForAll(step: Step, changed: PeerId): void {
 
 /** Computes anew which member owes which chunk, under a new view. */
 export function computeDebts(state: PutState, ranking: Ranking): void {
-  for (const member of state.members.values()) member.owed = new Uint8Array(0)
+  for (const member of state.members.values()) member.owed = NONE
   for (let chunk = 0; chunk < state.chunkCount; chunk++) {
-    const order = ranking.inOrder(state.ranks.subarray(chunk * 8, chunk * 8 + 8), state.replicas)
-    const isFull = ({ peer }: { peer: PeerId }): boolean => hasBit(state.members.get(peer)?.full ?? NO_BITS, chunk)
+    const order = ranking.inOrder(rankOf(state, chunk), state.replicas)
+    const isFull = ({ peer }: { peer: PeerId }): boolean => hasBit(state.members.get(peer)?.full ?? NONE, chunk)
     // The debt of each full owner passes to the next in rank that is not known to be full.
     const owners = order.filter(member => !isFull(member)).slice(0, state.replicas)
     for (const { peer } of owners) owe(state, peer, chunk)
   }
   state.isDebtOld = false
 }
-
-const NO_BITS = new Uint8Array(0)
 
 function addChunk(state: PutState, block: BlockState, chunk: number | null): void {
   if (chunk === null) return
@@ -132,7 +132,8 @@ export function noteConfirmedByKeeping(member: MemberState): void {
 }
 
 /** A member that does not keep a block is replaced, unless there are enough copies and the heir is this member. */
-function noteNotKept({ state, ranking, asks }: Step, block: BlockState, peer: PeerId, answer: KeepAnswer): void {
+function noteNotKept(step: Step, block: BlockState, peer: PeerId, answer: KeepAnswer): void {
+  const { state } = step
   const member = memberOf(state, peer)
   if (answer === 'failed') member.isLost = true
   else if (answer === 'refused') member.isRefusing = true
@@ -140,7 +141,6 @@ function noteNotKept({ state, ranking, asks }: Step, block: BlockState, peer: Pe
   state.isShort = true
   if (answer !== 'full' || !block.order.slice(0, block.heir).includes(peer)) return
   const heir = moveDebt(state, block, peer)
-  const step = { state, ranking, asks }
   if (heir === state.self && block.keptBy.length + block.pending.length >= neededOthers(step)) block.goal--
 }
 

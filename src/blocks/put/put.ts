@@ -95,6 +95,11 @@ export class Put {
   readonly lease = (bytes: number, signal = this.#init.options.signal): Promise<Lease> =>
     this.#deps.memory.acquire(bytes, { owner: toHex(this.#init.putId), signal })
 
+  /** The number under which its blocks are claimed, here and on their keepers. */
+  get number(): Uint8Array {
+    return this.#init.putNumber
+  }
+
   /**
    * Keeps sealed blocks as they arrive. It takes more blocks only once earlier ones are on this disk and on as many
    * members as `ack` asks for, so that at most a window of blocks is in memory. Returns the root, or null for a stream

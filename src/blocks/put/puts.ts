@@ -29,17 +29,12 @@ export class Puts {
     this.#small = new SmallPutNumbers(deps.clock, deps.chance)
   }
 
-  /** Draws the number of a new put. */
-  newNumber(): Uint8Array {
-    return this.#deps.chance.bytes(PUT_NUMBER_BYTES)
+  /** Begins to store a file. The caller must close the put. */
+  open(options: PutOptions): Put {
+    return this.#open(options, this.#deps.chance.bytes(PUT_NUMBER_BYTES), { isShared: false })
   }
 
-  /** Begins to store a file. Puts of one number share their claims. The caller must close the put. */
-  open(options: PutOptions, number: Uint8Array): Put {
-    return this.#open(options, number, { isShared: false })
-  }
-
-  /** Lets the claims of a put that has been closed end soon. */
+  /** Lets the claims of a put that has been closed end soon. Not for a small put, which shares its number. */
   abandon(number: Uint8Array): void {
     this.#deps.abandon(putIdOf(this.#deps.self, number))
   }

@@ -3,7 +3,7 @@ import type { NodeCodec } from '../../format/manifest.ts'
 import type { PeerId } from '../../format/peer-id.ts'
 import type { Chance } from '../../util/chance.ts'
 import type { Clock } from '../../util/clock.ts'
-import { Limiter } from '../../util/limiter.ts'
+import { forEachUntilFailure } from '../../util/for-each.ts'
 import type { ComponentLogger, Logger } from '../../util/logger.ts'
 import { PROOF_READS } from '../constants.ts'
 import type { Claims } from '../hold/claims.ts'
@@ -70,10 +70,17 @@ export class CopyFreer {
     this.#proofs = new ProofCollector({ ...options, log: this.#log })
   }
 
-  /** Frees chunks of one record. After an abort, the chunks that it has not looked at yet stay. */
-  async free({ id, root }: RecordRef, reason: CopyReason, signal?: AbortSignal): Promise<Freed> {
+  /**
+   * Frees chunks of one record. After an abort or a failure, the chunks that it has not looked at yet stay. What it has
+   * done by then is added to `result`.
+   */
+  async free(
+    { id, root }: RecordRef,
+    reason: CopyReason,
+    signal?: AbortSignal,
+    result: Freed = { freed: { blocks: 0, bytes: 0 }, left: { blocks: 0, bytes: 0 } }
+  ): Promise<Freed> {
     const { codec } = this.#options
-    const result: Freed = { freed: { blocks: 0, bytes: 0 }, left: { blocks: 0, bytes: 0 } }
     const readNode: ReadNode = (cid, parent) => {
       signal?.throwIfAborted()
       return this.#options.readNode(cid, parent)
@@ -111,17 +118,12 @@ export class CopyFreer {
 
   async #execute(plans: readonly CopyPlan[], result: Freed, signal: AbortSignal | undefined): Promise<void> {
     const { local, freer } = this.#options
-    const slots = new Limiter(PROOF_READS)
-    await Promise.all(
-      plans.map(plan =>
-        slots.run(async () => {
-          const bytes = await local.sizeOf(plan.cid)
-          const sum = (await freer.execute(plan)) === undefined ? result.freed : result.left
-          sum.blocks++
-          sum.bytes += bytes
-        }, signal)
-      )
-    )
+    await forEachUntilFailure(plans, { atOnce: PROOF_READS, signal }, async plan => {
+      const bytes = await local.sizeOf(plan.cid)
+      const sum = (await freer.execute(plan)) === undefined ? result.freed : result.left
+      sum.blocks++
+      sum.bytes += bytes
+    })
   }
 }
 

@@ -61,7 +61,8 @@ export function planCopy({ cid, chunkIndex }: ManifestChunk, options: PlanCopyOp
   const copies = copiesWanted(referrers)
   const isOwed = reason === 'surplus' && at >= 0 && at < copies
   const wanted = Math.min(copies, others.length)
-  const mustStay = wanted === 0 || isOwed || referrers.isInPut || referrers.records.size > HOLD_RECORDS_MAX
+  const mustStay =
+    wanted === 0 || isOwed || referrers.isInPut || referrers.isCut || referrers.records.size > HOLD_RECORDS_MAX
   return { reason, cid, chunkIndex, plannedAt, referrers, others, wanted, proofs: new Map(), mustStay }
 }
 

@@ -98,7 +98,7 @@ export class Freer {
     if (ageMs > PLAN_MS) return 'its plan is too old'
     if (holds.isHeld(cid, proven)) return 'another member relies on it'
     const current = await new ReferenceLookup(claims).of(cid.multihash.bytes)
-    if (current.isInPut) return 'a put needs it'
+    if (current.isInPut || current.isCut) return 'a put needs it, or too many records do'
     return referrersKey(current) === referrersKey(referrers) ? undefined : 'other records need it than before'
   }
 

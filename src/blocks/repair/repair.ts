@@ -1,6 +1,6 @@
 import type { IndexDb, IndexOp } from '../../disk/index-db.ts'
 import type { BlockCid } from '../../format/cid.ts'
-import { CHUNK_BYTES } from '../../format/constants.ts'
+import { BLOCK_BYTES_MAX } from '../../format/constants.ts'
 import type { NodeCodec } from '../../format/manifest.ts'
 import type { PeerId } from '../../format/peer-id.ts'
 import type { View } from '../../members/view.ts'
@@ -177,13 +177,13 @@ export class Repair {
   /** The blocks that this member owes and lacks. `bytes` is an upper bound, since a sealed block hides its size. */
   get owed(): { blocks: number; bytes: number } {
     const { missingBlocks } = this.#unfinished
-    return { blocks: missingBlocks, bytes: missingBlocks * CHUNK_BYTES }
+    return { blocks: missingBlocks, bytes: missingBlocks * BLOCK_BYTES_MAX }
   }
 
   /** The blocks that are being pulled at this moment. `bytes` is an upper bound. */
   get repairing(): { blocks: number; bytes: number } {
     const { pulling } = this.#walker
-    return { blocks: pulling, bytes: pulling * CHUNK_BYTES }
+    return { blocks: pulling, bytes: pulling * BLOCK_BYTES_MAX }
   }
 
   /**
@@ -231,7 +231,7 @@ export class Repair {
   }
 
   async #walk(record: RecordRef, { from, isRound }: WalkOptions): Promise<WalkOutcome> {
-    const { onError, surplus, atRisk } = this.#options
+    const { onError, surplus, atRisk, clock } = this.#options
     const { signal } = this.#stopped
     const onProgress = (outcome: WalkOutcome): Promise<void> => this.#unfinished.noteProgress(record, outcome)
     try {
@@ -242,7 +242,11 @@ export class Repair {
         const surplusOps = from === 0 ? await surplus.noteOps(record, walked.outcome.hasSurplus) : []
         return { ...walked, endOps: [...walked.endOps, ...surplusOps] }
       })
-      if (isMissing(outcome) || Number.isFinite(outcome.owedAgainAtMs)) this.#background.schedule(outcome.owedAgainAtMs)
+      if (outcome.isCut) {
+        this.#background.noteHelped()
+        this.#background.schedule(clock.now())
+      } else if (isMissing(outcome) || Number.isFinite(outcome.owedAgainAtMs))
+        this.#background.schedule(outcome.owedAgainAtMs)
       return outcome
     } catch (error) {
       if (!isAbort(error) && !signal.aborted) onError(error)

@@ -10,6 +10,8 @@ export interface WalkOutcome {
   owedAgainAtMs: number
   /** True if chunks are here that the record does not want here. */
   hasSurplus: boolean
+  /** True if the walk ended before its time because its turn was over. */
+  isCut: boolean
   /** The number of chunks that the walk pulled. */
   pulled: number
 }
@@ -21,6 +23,7 @@ export function newOutcome(): WalkOutcome {
     position: Number.POSITIVE_INFINITY,
     owedAgainAtMs: Number.POSITIVE_INFINITY,
     hasSurplus: false,
+    isCut: false,
     pulled: 0
   }
 }

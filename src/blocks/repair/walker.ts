@@ -8,7 +8,7 @@ import type { Clock } from '../../util/clock.ts'
 import { isAbort } from '../../util/errors.ts'
 import { Limiter } from '../../util/limiter.ts'
 import { type ComponentLogger, type Logger, reasonOf } from '../../util/logger.ts'
-import { LACKING_NODES_MAX, WALK_NOTE_BATCHES, WALK_PULLS } from '../constants.ts'
+import { LACKING_NODES_MAX, WALK_NOTE_BATCHES, WALK_PULLS, WALK_TURN_MS } from '../constants.ts'
 import { BlockUnreachableError, isOutOfReach } from '../errors.ts'
 import type { Fetcher } from '../fetch/fetcher.ts'
 import type { BlockPuller } from '../fetch/puller.ts'
@@ -75,30 +75,39 @@ export class RecordWalker {
 
   /** Walks a record. If nothing is missing, `endOps` ends the claims of the puts that brought it here. */
   async walk(record: RecordRef, { from, signal, onHere, onProgress }: WalkRecordOptions): Promise<Walked> {
-    const { claims, index } = this.#options
+    const { claims, index, clock } = this.#options
     const outcome = newOutcome()
+    const turn = { outcome, endsAtMs: clock.monotonic() + WALK_TURN_MS, signal }
     const pulled = new Map<PeerId, number>()
     const pulls = new Set<Promise<void>>()
     this.#log.trace('walking record %s', nameOfId(record.id))
     if (!(await claims.hasRecord(record))) throw index.reportCorrupt('the index lacks the claim of a record')
     let batches = 0
-    for await (const batch of this.#batches(record, from, outcome, signal)) {
-      for (const chunk of await this.#claimHeld(record, batch, { outcome, onHere })) {
-        const free = await this.#slots.acquire(1, signal)
-        const pull = this.#pull(record, chunk, outcome, { pulled, signal }).finally(() => {
-          free()
-          pulls.delete(pull)
-        })
-        // The pull rejects only when the node stops, and then the walk fails too.
-        pull.catch(() => {})
-        pulls.add(pull)
+    try {
+      for await (const batch of this.#batches(record, from, turn)) {
+        for (const chunk of await this.#claimHeld(record, batch, { outcome, onHere })) {
+          if (this.#isOver(turn)) {
+            noteMissingChunk(outcome, chunk)
+            continue
+          }
+          const free = await this.#slots.acquire(1, signal)
+          const pull = this.#pull(record, chunk, outcome, { pulled, signal }).finally(() => {
+            free()
+            pulls.delete(pull)
+          })
+          // The pull rejects only when the node stops, and then the walk fails too.
+          pull.catch(() => {})
+          pulls.add(pull)
+        }
+        if (onProgress === undefined || ++batches % WALK_NOTE_BATCHES !== 0) continue
+        await Promise.all(pulls)
+        const next = (batch.at(-1) as ManifestChunk).chunkIndex + 1
+        await onProgress({ ...outcome, position: Math.min(outcome.position, next) })
       }
-      if (onProgress === undefined || ++batches % WALK_NOTE_BATCHES !== 0) continue
-      await Promise.all(pulls)
-      const next = (batch.at(-1) as ManifestChunk).chunkIndex + 1
-      await onProgress({ ...outcome, position: Math.min(outcome.position, next) })
+    } finally {
+      // A walk that fails waits for its pulls too, so that none of them goes on after the node has stopped.
+      await Promise.allSettled(pulls)
     }
-    await Promise.all(pulls)
     signal.throwIfAborted()
     const endOps = isMissing(outcome) ? [] : await this.#endPuts(record)
     this.#logWalk(record, outcome, pulled)
@@ -116,15 +125,11 @@ export class RecordWalker {
   }
 
   /** Yields the chunks of a record. The outcome says which manifest nodes could not be obtained. */
-  #batches(
-    record: RecordRef,
-    from: number,
-    outcome: WalkOutcome,
-    signal: AbortSignal
-  ): AsyncGenerator<ManifestChunk[]> {
+  #batches(record: RecordRef, from: number, turn: Turn): AsyncGenerator<ManifestChunk[]> {
+    const { outcome } = turn
     return walkBatches({
       root: record.root,
-      readNode: (cid, parent) => this.#node({ cid, parent }, record, { outcome, signal }),
+      readNode: (cid, parent) => this.#node({ cid, parent }, record, turn),
       codec: this.#options.codec,
       select: isChunk,
       from,
@@ -134,7 +139,7 @@ export class RecordWalker {
         // Nothing below a node that breaks the format can be reached.
         if (error instanceof FormatError) return
         if (!(isOutOfReach(error) || error instanceof NoSpaceError)) throw error
-        outcome.missingNodes++
+        if (!outcome.isCut || outcome.missingNodes === 0) outcome.missingNodes++
         outcome.position = Math.min(outcome.position, firstChunk)
       }
     })
@@ -144,14 +149,14 @@ export class RecordWalker {
   async #node(
     { cid, parent }: Omit<ManifestBlock, 'chunkIndex'>,
     { author }: RecordRef,
-    { outcome, signal }: { outcome: WalkOutcome; signal: AbortSignal }
+    turn: Turn
   ): Promise<Uint8Array> {
     const { local, fetcher, self, claims, write } = this.#options
     // Each node that is asked for in vain costs a question to every member.
-    if (outcome.missingNodes >= LACKING_NODES_MAX) throw new BlockUnreachableError(cid)
+    if (turn.outcome.missingNodes >= LACKING_NODES_MAX || this.#isOver(turn)) throw new BlockUnreachableError(cid)
     const [isClaimed] = await claims.hasReferences([{ cid, parent }])
     if (parent !== null && isClaimed !== true) await write([referenceOf(cid, parent)])
-    const { bytes, from } = await fetcher.fetch(cid, { signal, prefer: [author], once: true })
+    const { bytes, from } = await fetcher.fetch(cid, { signal: turn.signal, author, once: true })
     if (from !== self) await local.keep(cid, bytes)
     return bytes
   }
@@ -192,7 +197,7 @@ export class RecordWalker {
   }
 
   async #pull(
-    { author }: RecordRef,
+    { author, replicas }: RecordRef,
     { cid, chunkIndex }: ManifestChunk,
     outcome: WalkOutcome,
     { pulled, signal }: { pulled: Map<PeerId, number>; signal: AbortSignal }
@@ -200,7 +205,7 @@ export class RecordWalker {
     const { puller, onError } = this.#options
     this.#pulling++
     try {
-      const from = await puller.pull(cid, { signal, prefer: [author], once: true })
+      const from = await puller.pull(cid, { signal, author, replicas, once: true })
       pulled.set(from, (pulled.get(from) ?? 0) + 1)
       outcome.pulled++
       this.#log.trace('pulled block %s, which was owed here', nameOf(cid))
@@ -209,11 +214,15 @@ export class RecordWalker {
       // At its end, the walk logs how many blocks are missing.
       this.#log.trace('could not pull block %s: %s', nameOf(cid), reasonOf(error))
       if (!isOutOfReach(error) && !(error instanceof NoSpaceError)) onError(error)
-      outcome.missingChunks++
-      outcome.position = Math.min(outcome.position, chunkIndex)
+      noteMissingChunk(outcome, { chunkIndex })
     } finally {
       this.#pulling--
     }
+  }
+
+  #isOver({ outcome, endsAtMs }: Turn): boolean {
+    outcome.isCut ||= this.#options.clock.monotonic() >= endsAtMs
+    return outcome.isCut
   }
 
   /** Returns the changes that end the claims of puts, now that references replace them. */
@@ -236,6 +245,18 @@ export class RecordWalker {
     }
     return endOps
   }
+}
+
+/** A walk under way, and when its turn ends, by the monotonic clock. */
+interface Turn {
+  outcome: WalkOutcome
+  endsAtMs: number
+  signal: AbortSignal
+}
+
+function noteMissingChunk(outcome: WalkOutcome, { chunkIndex }: Pick<ManifestChunk, 'chunkIndex'>): void {
+  outcome.missingChunks++
+  outcome.position = Math.min(outcome.position, chunkIndex)
 }
 
 /** Returns a function that says whether a member owes a chunk of which this many copies are wanted. */

@@ -127,8 +127,12 @@ export class Transaction {
       throw new NotADirectoryError('a part of this path is a file, not a directory')
     }
     const name = path.at(-1)
-    const node = name === undefined ? rootNode() : await this.child(parent, name)
-    return node === undefined ? undefined : { node, parent }
+    if (name === undefined) return { node: parent, parent }
+    const node = await this.child(parent, name)
+    if (node !== undefined) return { node, parent }
+    // A record that arrives while a name is looked up may replace what has it, and then neither is found.
+    if ((await this.child(parent, name)) !== undefined) throw this.#torn()
+    return undefined
   }
 
   /** Returns the node that a directory shows under a name, or undefined. A directory that is being made has none. */

@@ -34,6 +34,7 @@ const STEP_WEIGHTS = {
   get: 3,
   evict: 3,
   burst: 7,
+  putAndLoss: 4,
   restart: 2,
   kill: 3,
   powerCut: 3,
@@ -112,6 +113,7 @@ class Schedule {
     if (this.#kinds.includes('hostile')) await world.addHostile(this.#chance)
     await world.time.pass(5 * SECOND)
     world.hostile?.announce()
+    world.calm()
     for (; this.#steps < STEPS; this.#steps++) {
       await this.#step(this.#drawKind())
       await this.#pass()
@@ -181,6 +183,8 @@ class Schedule {
         return world.evict(machine, await this.#shownPath(machine))
       case 'burst':
         return this.#burst(machine)
+      case 'putAndLoss':
+        return this.#putAndLoss(machine)
       case 'restart':
         return this.#restart(machine)
       case 'kill':
@@ -256,6 +260,16 @@ class Schedule {
       await this.#oneOfBurst(on, at, shown.find(([shownAt]) => shownAt === at)?.[1])
       if (this.#draw() < 0.3) await world.time.pass(this.#draw() * 20)
     }
+  }
+
+  /** A put, in the middle of which another machine dies or stands still. */
+  async #putAndLoss(machine: Machine): Promise<void> {
+    const other = this.#pick(this.#world.live)
+    if (other !== machine) {
+      if (this.#draw() < 0.5) this.#armDeath(other, 'kill')
+      else this.#world.time.after(this.#draw() * 40, () => this.#freeze(other))
+    }
+    await this.#put(machine, this.#pick(PATHS), {})
   }
 
   async #oneOfBurst(on: Machine, at: string, tag: string | undefined): Promise<void> {

@@ -9,16 +9,23 @@ import { type BlockOfContent, type Content, Contents } from './contents.ts'
 import { Hostile } from './hostile.ts'
 import { Machine } from './machine.ts'
 import { hasConflict, Model, nameOf, plain, type Verb } from './model.ts'
-import { SimNetwork } from './sim-network.ts'
+import { type SimHost, SimNetwork } from './sim-network.ts'
 import { SimTime } from './sim-time.ts'
 
 const NETWORK_KEY = Buffer.alloc(32, 7)
+/** Background work may fail this often in a time, on a machine that is hindered. More is a loop without a pause. */
+const FAILURES_MAX = 60
+const FAILURES_MS = 10_000
 /** So many files are replaced and removed at the end. */
 const USED_MAX = 3
 /** A glance at a machine that takes more turns than this waits for something. */
 const GLANCE_TURNS_MAX = 400
-/** A machine counts as undisturbed once it has been left alone for this long: others avoid one that was silent for a minute. */
-const CALM_MS = 70_000
+/** A machine counts as undisturbed once it has been left alone for this long. */
+const CALM_MS = 25_000
+/** For so long, errors may come from a disk that has just begun to take writes again. */
+const HINDERED_MS = 70_000
+/** A put that nothing hinders may take so long, even if one of the members that it asks says nothing. */
+const PUT_MS_MAX = 15_000
 /** The answers with which a verb says that it has done nothing. */
 const REFUSALS: ReadonlySet<string> = new Set(
   'exists changed not-found is-a-directory not-a-directory invalid not-allowed clock-off'.split(' ')
@@ -55,6 +62,7 @@ export class World {
   hostile: Hostile | undefined
   readonly #faults: Fault[] = []
   readonly #logged: string[] = []
+  readonly #failedAtMs = new Map<string, number[]>()
   readonly #disturbedAtMs = new Map<string, number>()
   /** Machines whose bytes were changed behind their backs. Their errors are no faults. */
   readonly hurt = new Set<Machine>()
@@ -121,7 +129,14 @@ export class World {
     this.#disturbedAtMs.set(machine.name, this.time.nowMs)
   }
 
+  /** Forgets what happened to the machines before. */
+  calm(): void {
+    this.#disturbedAtMs.clear()
+  }
+
   isCalm(machine: Machine, sinceMs: number): boolean {
+    const { disk, process, address } = machine
+    if (disk.isHindered || process.isFrozen || this.network.isSlow(address)) return false
     return (this.#disturbedAtMs.get(machine.name) ?? Number.NEGATIVE_INFINITY) < sinceMs - CALM_MS
   }
 
@@ -233,6 +248,8 @@ export class World {
       const isCalm = calm.some(other => this.#isStillCalm(other, verb))
       const asked = typeof ack === 'number' ? ack : isCalm ? Math.min(2, Number(replicas) || 2) : 1
       this.#checkYes(verb, asked)
+      if (isCalm && this.time.nowMs - verb.startMs > PUT_MS_MAX)
+        this.fault('slow yes', `put ${verb.n} took ${Math.round(this.time.nowMs - verb.startMs)} ms`)
       return ` reached ${reached.map(peer => this.machineOf(peer)?.name ?? '?').join('')} of ${wanted}`
     })
   }
@@ -386,6 +403,7 @@ export class World {
         other !== machine &&
         this.isCalm(other, now) &&
         machine.stack?.fs.members.isAdmitted(other.peerId) === true &&
+        !this.network.isSilent(machine.host as SimHost, other.host as SimHost) &&
         other.stack?.capacity.isFull === false
     )
   }
@@ -393,7 +411,8 @@ export class World {
   #isStillCalm(other: Machine, { machine, startMs }: Verb): boolean {
     const own = this.machines.find(({ name }) => name === machine) as Machine
     const isLeftAlone = this.isCalm(own, startMs) && this.isCalm(other, startMs)
-    return isLeftAlone && other.isUp && other.stack?.capacity.isFull === false
+    const isHeard = own.isUp && other.isUp && !this.network.isSilent(own.host as SimHost, other.host as SimHost)
+    return isLeftAlone && isHeard && other.stack?.capacity.isFull === false
   }
 
   /**
@@ -405,12 +424,14 @@ export class World {
     const { blocks } = content as Content
     const liars = this.hostile !== undefined && reached.includes(this.hostile.peerId) ? 1 : 0
     if (reached.length < asked) this.fault('lonely yes', `put ${n} reached ${reached.length}, and should have ${asked}`)
+    // Bytes that were changed while the put ran, and that nobody has read since, are known to nobody.
+    const hit = [...this.model.destroyed.values()].filter(atMs => atMs >= verb.startMs).length
     verb.copies = reached.length - liars
     for (const [i, block] of blocks.entries()) {
       const holders = this.machines.filter(machine => !machine.isDestroyed && holds(machine, block))
       verb.copies = Math.min(verb.copies, holders.length)
       // Each member that was reached has the one block of a small file, and some of the blocks of a larger one.
-      if (holders.length >= (blocks.length === 1 ? Math.max(asked, reached.length) : asked) - liars) continue
+      if (holders.length >= (blocks.length === 1 ? Math.max(asked, reached.length) : asked) - liars - hit) continue
       const names = holders.map(({ name }) => name).join('') || 'none'
       this.fault(
         'false yes',
@@ -496,14 +517,14 @@ export class World {
     }
   }
 
-  /** No background work goes on failing once nothing hinders it. */
+  /** Background work that failed while something hindered it is repeated. */
   async #checkWorkers(machines: readonly Machine[]): Promise<void> {
     for (const machine of machines) {
       const status = await this.glance(machine, node => node.status())
       if (status === undefined) this.fault('no status', machine.name)
-      for (const { name, lastError } of status?.workers ?? [])
-        if (lastError !== null && !this.hurt.has(machine))
-          this.fault('worker fails', `${name} on ${machine.name} failed last with ${lastError}`)
+      for (const { name, lastError, nextInMs, state } of status?.workers ?? [])
+        if (lastError !== null && nextInMs === null && state === 'waiting' && !this.hurt.has(machine))
+          this.fault('worker fails', `${name} on ${machine.name} failed with ${lastError}, and is not repeated`)
     }
   }
 
@@ -558,6 +579,17 @@ export class World {
     }
   }
 
+  #countFailure(machine: Machine): void {
+    const { nowMs } = this.time
+    const recent = (this.#failedAtMs.get(machine.name) ?? []).filter(atMs => atMs > nowMs - FAILURES_MS)
+    this.#failedAtMs.set(machine.name, [...recent, nowMs])
+    if (recent.length === FAILURES_MAX)
+      this.fault(
+        'busy',
+        `background work of ${machine.name} has failed ${FAILURES_MAX} times in ${FAILURES_MS / 1_000} s`
+      )
+  }
+
   #onEvent(machine: Machine, event: NodeEvent): void {
     const { event: name } = event
     const details =
@@ -568,7 +600,8 @@ export class World {
           : ''
     this.say(`${machine.name} ${name}${details}`)
     const isHurt =
-      this.hurt.has(machine) || machine.disk.isHindered || machine.disk.hinderedAtMs > this.time.nowMs - CALM_MS
+      this.hurt.has(machine) || machine.disk.isHindered || machine.disk.hinderedAtMs > this.time.nowMs - HINDERED_MS
+    if (name === 'failed') this.#countFailure(machine)
     if (name === 'failed' && event.code === 'io' && !isHurt)
       this.fault('background failure', `${machine.name}:${details}`)
   }

@@ -36,3 +36,20 @@ test('a bitmap can be sliced, and two of them intersected', () => {
   part.delete(0)
   assert.ok(bitmap.has(0))
 })
+
+test('a slice may begin at any bit, and replaces what is there', () => {
+  const bitmap = new Bitmap()
+  for (const bit of [3, 5, 12, 700]) bitmap.add(bit)
+  for (const from of [0, 1, 3, 5, 8, 11]) {
+    const part = bitmap.slice(from, 12)
+    for (let bit = 0; bit < 12; bit++) assert.equal(part.has(bit), bitmap.has(from + bit), `${from} + ${bit}`)
+    assert.ok(part.bytes.byteLength <= 2)
+  }
+  const part = new Bitmap()
+  for (const bit of [0, 4, 9]) part.add(bit)
+  bitmap.setSlice(5, 8, part)
+  assert.deepEqual(
+    [3, 5, 9, 12, 14, 700].map(bit => bitmap.has(bit)),
+    [true, true, true, false, false, true]
+  )
+})

@@ -3,9 +3,11 @@ import { test } from 'node:test'
 import { HEADS_MAX } from '../../../src/catalog/constants.ts'
 import { pastOf } from '../../../src/catalog/heads.ts'
 import type { DirectoryNode } from '../../../src/catalog/tree-node.ts'
+import { NoSpaceError } from '../../../src/disk/errors.ts'
 import { SEEN_MAX, SEEN_OF_DELETE_MAX } from '../../../src/format/constants.ts'
 import type { Seen } from '../../../src/format/entry.ts'
 import { parsePath } from '../../../src/format/path.ts'
+import type { Statement } from '../../../src/format/statement.ts'
 import { toHex } from '../../../src/util/bytes.ts'
 import { codeOf } from '../../../src/util/errors.ts'
 import { carrying, contentOf, directoryAt, fileWith, Setup, sign, writer } from './setup.ts'
@@ -184,4 +186,41 @@ test('a file is moved into the directory that is at the new path when it is move
   assert.equal(await move(setup, '/d/f', '/e').catch(codeOf), 'exists')
   assert.equal(await move(setup, '/d', '/d/e').catch(codeOf), 'invalid')
   assert.deepEqual(await move(setup, '/d', '/d'), ['d'])
+})
+
+test('a recursive removal appends some entries at a time, each after all that is below it, and can be repeated after a failure', async () => {
+  const setup = await Setup.open()
+  const [top, inner] = [idOf(1), idOf(2)]
+  await setup.add(sign({ entry: top, ...directoryAt('d') }), sign({ entry: inner, ...directoryAt('i', top) }))
+  for (let start = 0; start < 600; start += 100)
+    await setup.add(
+      ...Array.from({ length: 100 }, (_, i) => {
+        const entry = Buffer.alloc(16, 3)
+        entry.writeUInt32BE(start + i)
+        return sign({ entry, ...fileWith('x', { parent: inner, name: `f${start + i}` }) })
+      })
+    )
+  const order: string[] = []
+  const counts: number[] = []
+  let room = 1
+  const { append } = setup.log
+  setup.log.append = async (statements, signer) => {
+    if (room-- <= 0) throw new NoSpaceError('the disk is full')
+    await append(statements, signer)
+  }
+  const onAppended = async (records: Array<Statement<'entry'>>, entries: number): Promise<void> => {
+    order.push(...records.map(({ fields }) => toHex(fields.id)))
+    counts.push(entries)
+  }
+  const removal = () =>
+    setup.catalog.remove(parsePath('/d'), { recursive: true, onAppended }).then(({ fields }) => fields.op, codeOf)
+  assert.equal(await removal(), 'no-space')
+  assert.deepEqual(counts, [256])
+  assert.equal((await setup.paths()).length, 2 + 600 - 256)
+  room = 10
+  assert.equal(await removal(), 'delete')
+  assert.deepEqual(counts, [256, 256, 90])
+  assert.equal(new Set(order).size, 602)
+  assert.deepEqual(order.slice(-2), [toHex(inner), toHex(top)])
+  assert.deepEqual(await setup.paths(), [])
 })

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
 import { mkdir, readdir, readFile, stat } from 'node:fs/promises'
-import { createServer, type IncomingMessage, request } from 'node:http'
+import http, { createServer, type IncomingMessage, request, type Server } from 'node:http'
+import { syncBuiltinESMExports } from 'node:module'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { test } from 'node:test'
@@ -186,6 +187,25 @@ test('changes to the tree pass their fields on, and refuse malformed ones', asyn
   assert.equal((await ask('POST', '/v1/move', {}, ' '.repeat(65 << 10))).status, 413)
   node.set('/f', 'x')
   assert.equal((await ask('DELETE', '/v1/files/f', { 'if-match': '"other"' })).status, 412)
+})
+
+test('a connection that the system cannot accept does not end the API', async t => {
+  const servers: Server[] = []
+  const { createServer: create } = http
+  http.createServer = ((...args: Parameters<typeof create>) => {
+    const server = create(...args)
+    servers.push(server)
+    return server
+  }) as typeof create
+  syncBuiltinESMExports()
+  const { ask } = await serveFake(t)
+  http.createServer = create
+  syncBuiltinESMExports()
+  const listening = servers.filter(server => server.listening)
+  assert.equal(listening.length, 2)
+  // What Node does when the process has no file handle left.
+  for (const server of listening) server.emit('error', Object.assign(new Error('accept EMFILE'), { code: 'EMFILE' }))
+  assert.equal((await ask('GET', '/healthz')).status, 200)
 })
 
 test('api.json is private, new at each start, and removed when the API closes', async t => {

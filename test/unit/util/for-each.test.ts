@@ -31,6 +31,12 @@ test('every item is worked on, never more at once than allowed', async () => {
   assert.equal(most, 3)
 })
 
+test('a list is worked on like a stream', async () => {
+  const seen: number[] = []
+  await forEachUntilFailure([1, 2, 3], { atOnce: 2 }, async item => seen.push(item))
+  assert.deepEqual(seen, [1, 2, 3])
+})
+
 test('the first failure ends it: it is thrown, no other item is begun, and the stream is closed', async () => {
   const begun: number[] = []
   let isClosed = false
@@ -114,4 +120,19 @@ test('many failures at once are one rejection, and none of them is unhandled', a
   await assert.rejects(forEachUntilFailure(numbers(20), { atOnce: 8 }, work), /item 0 failed/)
   await settle()
   assert.deepEqual(unhandled, [])
+})
+
+test('a stream that cannot be closed does not hide the failure', async () => {
+  const items: AsyncIterable<number> = {
+    [Symbol.asyncIterator]: () => ({
+      next: async () => ({ done: false, value: 1 }),
+      return: () => {
+        throw new Error('it cannot be closed')
+      }
+    })
+  }
+  const work = async (): Promise<void> => {
+    throw new Error('the work failed')
+  }
+  await assert.rejects(forEachUntilFailure(items, { atOnce: 1 }, work), /the work failed/)
 })

@@ -34,7 +34,7 @@ test('the owners of a block are listed, with the copies that each record wants',
     Claims.reference(a, { by: 'node', multihash: b })
   ])
   await claims.claimForPut(put, [a, c], HOUR)
-  const owners = await claims.claimants(a)
+  const owners = await gather(claims.claimants(a))
   assert.deepEqual(
     owners.map(owner => [owner.by, owner.by === 'record' ? owner.replicas : undefined]),
     [

@@ -12,10 +12,10 @@ function claims(table: Record<string, Claimant[]>) {
   const asked: string[] = []
   return {
     asked,
-    claimants: async (multihash: Uint8Array) => {
+    claimants: async function* (multihash: Uint8Array) {
       const key = Buffer.from(multihash).toString().replace(/\.+$/, '')
       asked.push(key)
-      return table[key] ?? []
+      yield* table[key] ?? []
     }
   }
 }
@@ -67,4 +67,15 @@ test('a node is looked up once however many chunks it has, and equal sets of rec
   assert.equal(table.asked.filter(key => key === 'n').length, 1)
   assert.equal(referrersKey(one!), referrersKey(two!))
   assert.equal(referrersKey(one!), referrersKey(three!))
+})
+
+test('a block that very many claim is looked up only in part, and that is said', async () => {
+  const many = Array.from({ length: 3_000 }, (_, i) => node(`n${i}`))
+  const table: Record<string, Claimant[]> = { chunk: many }
+  for (let i = 0; i < many.length; i++) table[`n${i}`] = [record(`r${i}`, 2)]
+  const { asked, claimants } = claims(table)
+  const need = await new ReferenceLookup({ claimants }).of(name('chunk'))
+  assert.ok(need.isCut)
+  assert.ok(asked.length < 1_100, `${asked.length} looks`)
+  assert.ok(!(await new ReferenceLookup({ claimants }).of(name('n7'))).isCut)
 })

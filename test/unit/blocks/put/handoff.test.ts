@@ -167,3 +167,17 @@ test('members that are away or do not answer leave everything owed', async t => 
   assert.deepEqual(asked, [[10, 'a']])
   assert.deepEqual([handoff.owed.blocks, state.errors], [2, []])
 })
+
+test('a node that stops does not wait for members that do not say what they hold, and changes no hint', async t => {
+  const { handoff, database, asked, state, passSeconds } = await setup(t)
+  state.answer = () => new Promise(() => {})
+  await handoff.start()
+  for (let i = 0; i < 40; i++) await handoff.add(recordOf(`file ${i}`), 2, 1_000)
+  await passSeconds(20)
+  assert.ok(asked.length > 0)
+  await handoff.stop()
+  assert.deepEqual(state.errors, [])
+  const { handoff: next } = await setup(t, { database })
+  await next.start()
+  assert.deepEqual(next.owed, { blocks: 80, bytes: 80_000 })
+})

@@ -24,6 +24,7 @@ function member(peer: string, options: Partial<ViewMember> = {}): ViewMember {
 
 interface PlanOptions {
   isInPut?: boolean
+  isCut?: boolean
   records?: number
   reason?: CopyReason
   /** The rank of this member; undefined if it stores nothing. */
@@ -32,12 +33,12 @@ interface PlanOptions {
 
 /** Plans a chunk of a record that wants some copies, on a member that ranks second unless the test says otherwise. */
 function plan(replicas: number, others: ViewMember[], options: PlanOptions = {}): CopyPlan {
-  const { isInPut = false, records = 1, reason = 'evict' } = options
+  const { isInPut = false, isCut = false, records = 1, reason = 'evict' } = options
   const at = 'at' in options ? options.at : 1
   const root = cid.multihash.bytes
   const ids = Array.from({ length: records }, (_, i): [string, ReferringRecord] => [`${i}`, { replicas, root }])
   const ranked = at === undefined ? others : others.toSpliced(at, 0, member('self'))
-  const referrers = { records: new Map(ids), isInPut }
+  const referrers = { records: new Map(ids), isInPut, isCut }
   return planCopy(chunk, { reason, plannedAt: { wallAtMs: 0, monotonicAtMs: 0 }, referrers, ranked, self: 'self' })
 }
 
@@ -78,6 +79,7 @@ test('a chunk that no other owes, that a put needs, or that too many records nee
   assert.equal(nextToAsk(plan(2, [])), 'must-stay')
   assert.equal(nextToAsk(plan(2, [member('a'), member('b')], { isInPut: true })), 'must-stay')
   assert.equal(nextToAsk(plan(2, [member('a'), member('b')], { records: 65 })), 'must-stay')
+  assert.equal(nextToAsk(plan(2, [member('a'), member('b')], { isCut: true })), 'must-stay')
   assert.equal(nextToAsk(plan(2, [member('a'), member('b')], { records: 0 })), 'must-stay')
 })
 
