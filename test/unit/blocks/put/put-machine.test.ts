@@ -290,3 +290,11 @@ test('an order that names a chunk which was never placed is an error', () => {
   const { tell } = placed()
   assert.throws(() => tell({ type: 'root', hasNodes: true, order: [0, 1, 2] }), RangeError)
 })
+
+test('a member that has lost everything it acknowledged is not named among those that have the file', () => {
+  const { tell, state } = putOf(['a', 'self'])
+  tell(block(0), block(1), answer('a', 0, 'kept'), root, confirmed('a'), record, own(), pushed('a'))
+  assert.deepEqual(tell(answer('a', 1, 'kept')), ['placed chunk 1', 'drop chunk 1', 'confirm a 11'])
+  assert.deepEqual(tell(confirmed('a', Uint8Array.of(3))), ['link', 'yes'])
+  assert.deepEqual(reachedBy(state), ['self'])
+})
