@@ -46,8 +46,8 @@ export type UploadFacts = Pick<Content, 'mtime' | 'mode' | 'type'>
  * of the file, and asks the owners of the blocks to keep them once more; they do not pull blocks that they have.
  *
  * Nothing is visible before the commit. The state of an upload is its parts, which whoever uploads keeps: each has a put
- * and claims of its own. While the object is open, it renews the claims of the parts that it has appended. After a
- * restart of the node, a new object commits them. Claims that are not renewed last an hour (`PUT_CLAIM_MS`). A commit
+ * and claims of its own. While the object is open, it renews the claims of the parts that it has appended and that no
+ * commit has taken yet. After a restart of the node, a new object commits them. Claims that are not renewed last an hour (`PUT_CLAIM_MS`). A commit
  * claims all blocks of the file again. If it comes too late, so that a block is neither here nor on a member that can be
  * reached, it throws a `BlockUnreachableError`, and the parts have to be appended anew.
  *
@@ -101,9 +101,13 @@ export class Upload {
     const filled = parts.filter(({ root }) => root !== null)
     const [first] = filled
     if (first === undefined) return this.commitInline(path, facts, NO_BYTES)
-    const { root, chunkBytesMax, number: _, ...sealed } = filled.length === 1 ? first : await this.#assemble(filled)
-    const cid = this.#cidOf(root)
-    return this.#link(path, { ...facts, ...sealed, root: cid.bytes }, await this.#keepRoot(cid), chunkBytesMax)
+    if (filled.length === 1) return this.#commitPart(path, facts, first)
+    const nodes = this.#open()
+    try {
+      return await this.#commitPart(path, facts, await this.#assemble(filled, nodes))
+    } finally {
+      this.#close(nodes)
+    }
   }
 
   /** Makes a small file visible whose text travels in its record. */
@@ -115,7 +119,7 @@ export class Upload {
 
   /** Makes the content of another file visible at a path. `root` is undefined if the content travels in its record. */
   async commitCopy(path: Path, content: Content, root: BlockCid | undefined): Promise<PutResult> {
-    return this.#link(path, content, root === undefined ? null : await this.#keepRoot(root))
+    return root === undefined ? this.#link(path, content, null) : this.#commitRoot(path, content, root)
   }
 
   /**
@@ -127,8 +131,9 @@ export class Upload {
     if (!this.#isSmall) for (const { number } of parts) this.#fs.blocks.abandonPut(number)
   }
 
-  /** Stops the renewal of claims. The parts can be committed as long as these last. */
+  /** Stops the renewal of claims. The parts can be committed as long as these last, also by this object. */
   close(): void {
+    this.#appended.clear()
     for (const put of this.#puts) this.#close(put)
   }
 
@@ -146,21 +151,28 @@ export class Upload {
     put.close()
   }
 
-  /** Keeps the blocks below a root, unless an append has just done so, and has the members confirm them. */
-  async #keepRoot(root: BlockCid): Promise<KeptFile> {
-    const appended = this.#appended.get(root.toString())
-    if (appended !== undefined) {
-      // Its counts are handed over, so another commit of this part has to keep it again.
-      this.#appended.delete(root.toString())
-      return appended.keepRoot(root)
-    }
-    const put = this.#open()
-    await put.keepStored(root, cid => this.#read(cid))
-    return put.keepRoot(root)
+  #commitPart(path: Path, facts: UploadFacts, part: UploadPart): Promise<PutResult> {
+    const { root, key, rootEpoch, size, chunkBytesMax } = part
+    const cid = this.#cidOf(root)
+    return this.#commitRoot(path, { ...facts, root: cid.bytes, key, rootEpoch, size }, cid, chunkBytesMax)
   }
 
-  /** Builds and keeps the manifest of a file that consists of several parts. */
-  async #assemble(parts: readonly UploadPart[]): Promise<UploadPart> {
+  /** Keeps the blocks below a root, unless an append has just done so, has the members confirm them, and links the root. */
+  async #commitRoot(path: Path, content: Content, root: BlockCid, chunkBytesMax?: number): Promise<PutResult> {
+    const appended = this.#appended.get(root.toString())
+    // A put serves one commit. Another commit of the same part keeps it again.
+    this.#appended.delete(root.toString())
+    const put = appended ?? this.#open()
+    try {
+      if (appended === undefined) await put.keepStored(root, cid => this.#read(cid))
+      return await this.#link(path, content, await put.keepRoot(root), chunkBytesMax)
+    } finally {
+      this.#close(put)
+    }
+  }
+
+  /** Builds the manifest of a file that consists of several parts, and keeps its nodes with `put`. */
+  async #assemble(parts: readonly UploadPart[], put: Put): Promise<UploadPart> {
     const { author, codec } = this.#fs
     const { id: rootEpoch, content: subkey } = author.epoch
     const manifest = new ManifestBuilder({ subkey, codec })
@@ -173,7 +185,6 @@ export class Upload {
       root = end.root
       yield* end.nodes
     }
-    const put = this.#open()
     await put.keep(nodes())
     const { cid, key, size, chunkBytesMax } = root as unknown as FileRoot
     return { root: cid.bytes, key, rootEpoch, size, chunkBytesMax, number: put.number }

@@ -7,7 +7,7 @@ import { parsePath } from '../../../src/format/path.ts'
 import { toHex } from '../../../src/util/bytes.ts'
 import { codeOf } from '../../../src/util/errors.ts'
 import { settle } from '../../fixtures/pass-time.ts'
-import { admin, carrying, contentOf, directoryAt, fileWith, Setup, type Signed, sign, writer } from './setup.ts'
+import { carrying, contentOf, directoryAt, fileWith, Setup, type Signed, sign, writer } from './setup.ts'
 
 /**
  * One change meets another one, or a record of another member, at each of its reads and at its append: every test here
