@@ -23,6 +23,7 @@ const SIZES = [300, 300, 300, 5_000, 5_000, 30_000, 90_000, 90_000, 1_200_000]
 const RACING_SIZES = [300, 300, 300, 5_000]
 /** How many of the seeds are races of verbs, without faults of machines. They are short. */
 const RACING_SHARE = 0.4
+const RACING_DELAYED_SHARE = 0.8
 
 type Kind = keyof typeof STEP_WEIGHTS
 
@@ -127,6 +128,7 @@ class Schedule {
       kind => ALWAYS.has(kind) || this.#draw() < (kind === 'hostile' ? 0.25 : 0.5)
     )
     this.#kinds = this.#isRacing ? RACING : some
+    if (this.#isRacing) for (const { disk } of world.machines) disk.delayedShare = RACING_DELAYED_SHARE
   }
 
   async run(): Promise<void> {
@@ -449,7 +451,7 @@ class Schedule {
       machine.process.thaw()
     }
     this.#healNetwork()
-    await world.time.pass(MINUTE)
+    await world.time.pass(this.#isRacing ? REST_STEP_MS : MINUTE)
     for (const machine of world.machines) if (machine.process.isDead && !machine.isDestroyed) await world.start(machine)
     this.#healNetwork()
     let why: string | undefined = 'it has just begun'
