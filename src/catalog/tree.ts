@@ -56,12 +56,11 @@ export class Tree {
     const groups = new NameGroups({ index, names })
     const builder = new NodeBuilder({ entries, bodies, groups })
     const unreachable = new Unreachable({ index, clock, entries, bodies, groups, builder })
-    const child = (parent: DirectoryNode, name: string): Promise<TreeNode | undefined> => this.child(parent, name)
     this.#entries = entries
     this.#groups = groups
     this.#builder = builder
     this.#unreachable = unreachable
-    this.#listing = new Listing({ groups, builder, unreachable, child })
+    this.#listing = new Listing({ groups, builder, unreachable })
   }
 
   /**
@@ -85,7 +84,7 @@ export class Tree {
    * conflict it would be.
    */
   async child(parent: DirectoryNode, name: string): Promise<TreeNode | undefined> {
-    const [own] = await this.#builder.ofGroup(await this.#groups.one(parent.ids, name), parent)
+    const own = await this.#builder.first(await this.#groups.one(parent.ids, name), parent)
     if (own !== undefined) return own
     for (const substitute of substitutesIn(name))
       for await (const node of this.#beside(parent, substitute)) if (node.path.at(-1) === name) return node

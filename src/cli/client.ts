@@ -34,6 +34,8 @@ export interface Download {
   mode: number | undefined
   /** The bytes as they arrive. Throws the daemon's own reason if the transfer breaks off. */
   body: AsyncIterable<Buffer>
+  /** Ends the transfer. Call it if the body may not have been read: an answer that waits occupies a connection. */
+  close(): void
   /** Asks the daemon how many bytes each member delivered. Call it after the body has ended. */
   from(): Promise<Transfer['from']>
 }
@@ -135,6 +137,7 @@ export class Client {
       modified: new Date(String(response.headers['dfs-modified'])),
       mode: typeof mode === 'string' ? Number.parseInt(mode, 8) : undefined,
       body: this.#body(response, size, id),
+      close: () => void response.destroy(),
       from: async () => (await this.#transfer(id)).from
     }
   }

@@ -6,7 +6,9 @@ import { hideProgress } from '../terminal/progress.ts'
 export class FileFailures {
   readonly #verb: string
   readonly #isJson: boolean
-  readonly #codes: string[] = []
+  #count = 0
+  /** The code of all failures, or `failed` if they have different codes. */
+  #code = 'failed'
 
   /** `verb` is the participle in messages such as "not put". */
   constructor(verb: string, isJson: boolean) {
@@ -17,7 +19,8 @@ export class FileFailures {
   /** Reports immediately that a file was left out, and why. */
   add(name: string, error: unknown): void {
     const code = codeOfAny(error)
-    this.#codes.push(code)
+    this.#code = this.#count === 0 || this.#code === code ? code : 'failed'
+    this.#count++
     hideProgress()
     report(new CliError(code, `not ${this.#verb}: ${name}: ${messageOf(error)}`), this.#isJson)
   }
@@ -28,9 +31,8 @@ export class FileFailures {
    */
   end(): void {
     hideProgress()
-    const [first] = this.#codes
-    if (first === undefined) return
-    const code = first !== 'invalid' && this.#codes.every(other => other === first) ? first : 'failed'
-    throw new CliError(code, `${this.#codes.length} could not be ${this.#verb}; all others were`)
+    if (this.#count === 0) return
+    const code = this.#code === 'invalid' ? 'failed' : this.#code
+    throw new CliError(code, `${this.#count} could not be ${this.#verb}; all others were`)
   }
 }

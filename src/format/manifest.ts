@@ -39,6 +39,8 @@ export interface Link {
 export interface FileRoot extends Link {
   /** The number of chunks in the file. */
   leaves: number
+  /** The most bytes of text in one chunk. */
+  chunkBytesMax: number
 }
 
 /** A block on its way to the members: a chunk with its position in the file, or a manifest node. */
@@ -94,6 +96,7 @@ export class ManifestBuilder {
   readonly #options: Required<ManifestOptions>
   readonly #levels: Array<Array<Link & { leaves: number }>> = [[]]
   #leaves = 0
+  #chunkBytesMax = 0
 
   constructor({ subkey, salt = NO_SALT, codec = defaultNodeCodec }: ManifestOptions) {
     this.#options = { subkey, salt, codec }
@@ -102,6 +105,7 @@ export class ManifestBuilder {
   /** Adds the link to the next chunk. Returns the nodes that this completes. */
   add(link: Link): SealedBlock[] {
     this.#leaves++
+    this.#chunkBytesMax = Math.max(this.#chunkBytesMax, link.size)
     const nodes: SealedBlock[] = []
     this.#push(0, { ...link, leaves: 1 }, nodes)
     return nodes
@@ -115,7 +119,8 @@ export class ManifestBuilder {
       const links = this.#levels[level] ?? []
       const isTop = this.#levels.slice(level + 1).every(above => above.length === 0)
       const [only] = links
-      if (isTop && links.length === 1 && only !== undefined) return { nodes, root: only }
+      if (isTop && links.length === 1 && only !== undefined)
+        return { nodes, root: { ...only, chunkBytesMax: this.#chunkBytesMax } }
       if (links.length > 0) this.#close(level, nodes)
     }
   }

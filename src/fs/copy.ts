@@ -48,8 +48,10 @@ class TreeCopy {
   readonly #options: CopyOptions
   /** The number of files and directories that the copy now has. */
   #copied = 0
-  /** Why single files, or directories with all that is in them, were left out. */
-  readonly #failures: DfsError[] = []
+  /** The number of single files, or directories with all that is in them, that were left out. */
+  #failed = 0
+  /** Why the first of them was. */
+  #failure: DfsError | undefined
 
   constructor(fs: FsContext, options: CopyOptions) {
     this.#fs = fs
@@ -65,9 +67,8 @@ class TreeCopy {
     } catch (error) {
       throw partlyDone(error, this.#copied, this.#copiedText)
     }
-    const [first] = this.#failures
-    if (first === undefined) return
-    throw partlyDone(first, this.#copied, `could not be copied: ${this.#failures.length}; ${this.#copiedText}`)
+    if (this.#failure === undefined) return
+    throw partlyDone(this.#failure, this.#copied, `could not be copied: ${this.#failed}; ${this.#copiedText}`)
   }
 
   get #copiedText(): string {
@@ -94,7 +95,8 @@ class TreeCopy {
       return true
     } catch (error) {
       if (!(error instanceof DfsError) || !OF_ONE_ITEM.has(error.code)) throw error
-      this.#failures.push(error)
+      this.#failed++
+      this.#failure ??= error
       return false
     }
   }

@@ -4,8 +4,8 @@ import type { Content } from '../catalog/author.ts'
 import { tagOfContent } from '../catalog/content-tag.ts'
 import { fixedChunker } from '../format/chunker.ts'
 import { type BlockCid, decodeCid, RAW } from '../format/cid.ts'
-import { CHUNK_BYTES } from '../format/constants.ts'
-import { type Link, ManifestBuilder, type SealedBlock } from '../format/manifest.ts'
+import { CHUNK_BYTES_MAX } from '../format/constants.ts'
+import { type FileRoot, type Link, ManifestBuilder, type SealedBlock } from '../format/manifest.ts'
 import { formatPath, type Path } from '../format/path.ts'
 import { encodeReplicas } from '../format/replicas.ts'
 import { inlineRoot, sealFile } from '../format/seal-file.ts'
@@ -27,6 +27,8 @@ export interface UploadPart {
   key: Uint8Array
   rootEpoch: Uint8Array
   size: number
+  /** The most bytes of text in one of its chunks. */
+  chunkBytesMax: number
   /** The number of the put that kept the part, which its claims bear. */
   number: Uint8Array
 }
@@ -44,8 +46,8 @@ export type UploadFacts = Pick<Content, 'mtime' | 'mode' | 'type'>
  * of the file, and asks the owners of the blocks to keep them once more; they do not pull blocks that they have.
  *
  * Nothing is visible before the commit. The state of an upload is its parts, which whoever uploads keeps: each has a put
- * and claims of its own. While the object is open, it renews the claims of the parts that it has appended. After a
- * restart of the node, a new object commits them. Claims that are not renewed last an hour (`PUT_CLAIM_MS`). A commit
+ * and claims of its own. While the object is open, it renews the claims of the parts that it has appended and that no
+ * commit has taken yet. After a restart of the node, a new object commits them. Claims that are not renewed last an hour (`PUT_CLAIM_MS`). A commit
  * claims all blocks of the file again. If it comes too late, so that a block is neither here nor on a member that can be
  * reached, it throws a `BlockUnreachableError`, and the parts have to be appended anew.
  *
@@ -80,10 +82,11 @@ export class Upload {
       const root = await pipe(text, fixedChunker(chunkBytes, put.lease), sealFile({ subkey, codec }), put.keep)
       if (root === null) {
         this.#close(put)
-        return { root: null, key: NO_BYTES, rootEpoch, size: 0, number }
+        return { root: null, key: NO_BYTES, rootEpoch, size: 0, chunkBytesMax: 0, number }
       }
       this.#appended.set(root.cid.toString(), put)
-      return { root: root.cid.bytes, key: root.key, rootEpoch, size: root.size, number }
+      const { key, size, chunkBytesMax } = root
+      return { root: root.cid.bytes, key, rootEpoch, size, chunkBytesMax, number }
     } catch (error) {
       this.#close(put)
       throw error
@@ -98,9 +101,13 @@ export class Upload {
     const filled = parts.filter(({ root }) => root !== null)
     const [first] = filled
     if (first === undefined) return this.commitInline(path, facts, NO_BYTES)
-    const { root, number: _, ...sealed } = filled.length === 1 ? first : await this.#assemble(filled)
-    const cid = this.#cidOf(root)
-    return this.#link(path, { ...facts, ...sealed, root: cid.bytes }, await this.#keepRoot(cid))
+    if (filled.length === 1) return this.#commitPart(path, facts, first)
+    const nodes = this.#open()
+    try {
+      return await this.#commitPart(path, facts, await this.#assemble(filled, nodes))
+    } finally {
+      this.#close(nodes)
+    }
   }
 
   /** Makes a small file visible whose text travels in its record. */
@@ -112,7 +119,7 @@ export class Upload {
 
   /** Makes the content of another file visible at a path. `root` is undefined if the content travels in its record. */
   async commitCopy(path: Path, content: Content, root: BlockCid | undefined): Promise<PutResult> {
-    return this.#link(path, content, root === undefined ? null : await this.#keepRoot(root))
+    return root === undefined ? this.#link(path, content, null) : this.#commitRoot(path, content, root)
   }
 
   /**
@@ -124,8 +131,9 @@ export class Upload {
     if (!this.#isSmall) for (const { number } of parts) this.#fs.blocks.abandonPut(number)
   }
 
-  /** Stops the renewal of claims. The parts can be committed as long as these last. */
+  /** Stops the renewal of claims. The parts can be committed as long as these last, also by this object. */
   close(): void {
+    this.#appended.clear()
     for (const put of this.#puts) this.#close(put)
   }
 
@@ -143,26 +151,33 @@ export class Upload {
     put.close()
   }
 
-  /** Keeps the blocks below a root, unless an append has just done so, and has the members confirm them. */
-  async #keepRoot(root: BlockCid): Promise<KeptFile> {
-    const appended = this.#appended.get(root.toString())
-    if (appended !== undefined) {
-      // Its counts are handed over, so another commit of this part has to keep it again.
-      this.#appended.delete(root.toString())
-      return appended.keepRoot(root)
-    }
-    const put = this.#open()
-    await put.keepStored(root, cid => this.#read(cid))
-    return put.keepRoot(root)
+  #commitPart(path: Path, facts: UploadFacts, part: UploadPart): Promise<PutResult> {
+    const { root, key, rootEpoch, size, chunkBytesMax } = part
+    const cid = this.#cidOf(root)
+    return this.#commitRoot(path, { ...facts, root: cid.bytes, key, rootEpoch, size }, cid, chunkBytesMax)
   }
 
-  /** Builds and keeps the manifest of a file that consists of several parts. */
-  async #assemble(parts: readonly UploadPart[]): Promise<UploadPart> {
+  /** Keeps the blocks below a root, unless an append has just done so, has the members confirm them, and links the root. */
+  async #commitRoot(path: Path, content: Content, root: BlockCid, chunkBytesMax?: number): Promise<PutResult> {
+    const appended = this.#appended.get(root.toString())
+    // A put serves one commit. Another commit of the same part keeps it again.
+    this.#appended.delete(root.toString())
+    const put = appended ?? this.#open()
+    try {
+      if (appended === undefined) await put.keepStored(root, cid => this.#read(cid))
+      return await this.#link(path, content, await put.keepRoot(root), chunkBytesMax)
+    } finally {
+      this.#close(put)
+    }
+  }
+
+  /** Builds the manifest of a file that consists of several parts, and keeps its nodes with `put`. */
+  async #assemble(parts: readonly UploadPart[], put: Put): Promise<UploadPart> {
     const { author, codec } = this.#fs
     const { id: rootEpoch, content: subkey } = author.epoch
     const manifest = new ManifestBuilder({ subkey, codec })
     const chunks = (part: UploadPart) => this.#chunksOf(part)
-    let root: Link | null = null
+    let root: FileRoot | null = null
     async function* nodes(): AsyncGenerator<SealedBlock> {
       for (const part of parts)
         for await (const { cid, key, size } of chunks(part)) yield* manifest.add({ cid, key, size })
@@ -170,10 +185,9 @@ export class Upload {
       root = end.root
       yield* end.nodes
     }
-    const put = this.#open()
     await put.keep(nodes())
-    const { cid, key, size } = root as unknown as Link
-    return { root: cid.bytes, key, rootEpoch, size, number: put.number }
+    const { cid, key, size, chunkBytesMax } = root as unknown as FileRoot
+    return { root: cid.bytes, key, rootEpoch, size, chunkBytesMax, number: put.number }
   }
 
   #chunksOf({ root, key, size }: UploadPart): AsyncGenerator<Link> {
@@ -190,12 +204,17 @@ export class Upload {
     return (await this.#fs.blocks.read(cid, { signal })).bytes
   }
 
-  async #link(path: Path, content: Content, kept: KeptFile | null): Promise<PutResult> {
+  async #link(
+    path: Path,
+    content: Content,
+    kept: KeptFile | null,
+    chunkBytesMax: number = CHUNK_BYTES_MAX
+  ): Promise<PutResult> {
     const { copies: replicas, acks: ack, noClobber, ifTag, signal } = this.#resolved
     signal?.throwIfAborted()
     const rules = { replicas: encodeReplicas(replicas), noClobber, ifTag }
     const change = await this.#fs.catalog.link(path, content, rules)
-    const chunkBytes = Math.min(content.size, CHUNK_BYTES)
+    const chunkBytes = Math.min(content.size, chunkBytesMax)
     const { reached, wanted, owedBlocks } = await replicate(this.#fs, change, {
       kept,
       replicas,

@@ -53,7 +53,8 @@ async function answerStream(
   const response = reply.raw
   response.writeHead(200, NDJSON_HEADERS)
   try {
-    for await (const item of items) await writeTo(response, encodeLine(item))
+    if (request.method === 'HEAD') await items.return?.()
+    else for await (const item of items) await writeTo(response, encodeLine(item))
   } catch (error) {
     log('a stream of lines broke off', error)
     if (!response.destroyed) response.write(encodeLine({ error: errorOf(error) }))

@@ -67,6 +67,11 @@ export class Budget {
     return this.#taken
   }
 
+  /** The bytes of the leases of one owner. */
+  takenBy(name: string): number {
+    return this.#owners.get(name)?.taken ?? 0
+  }
+
   /** The number of requests that wait. */
   get waiting(): number {
     let waiting = 0

@@ -73,8 +73,12 @@ class ItemReader<T> {
    * caller has a failure to report already, so a failure of the end is dropped.
    */
   async close(): Promise<void> {
-    const closed = Promise.resolve(this.#items.return?.()).catch(() => {})
+    const closed = this.#return().catch(() => {})
     if (!this.#isWaiting) await closed
+  }
+
+  async #return(): Promise<void> {
+    await this.#items.return?.()
   }
 
   async #read(): Promise<IteratorResult<T>> {

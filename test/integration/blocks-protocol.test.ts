@@ -302,3 +302,50 @@ test('a hold is for members that may have a copy to free: those that store block
   )
   assert.equal(answer.fields['lacking'], 0)
 })
+
+test('a writer that serves a byte every eight seconds is cut and blamed, and no other writer waits for it', async t => {
+  const { clock, cluster, member, host, peer } = await setup(t)
+  const honest = await cluster.add()
+  // Of each answer it sends a part of the lengths, and then of a header that never ends.
+  const frame = Buffer.alloc(64)
+  frame.writeUInt32BE(65_000)
+  frame.writeUInt32BE(4 << 20, 4)
+  let streams = 0
+  host.handle(GET, stream => {
+    streams++
+    let sent = 0
+    let isOver = false
+    const send = (): void => {
+      if (isOver) return
+      void stream.write([frame.subarray(sent, ++sent)]).catch(() => {})
+      clock.after(8_000, send)
+    }
+    stream.onEnd(() => {
+      isOver = true
+    })
+    stream.onData(() => {})
+    send()
+  })
+  const cids = Array.from({ length: 512 }, () => nameBlock(chance.bytes(40)))
+  const patient = new Callers(host, clock, { protocol: STORE, requestBytesMax: 1 << 20, responseBytesMax: 1 << 20 })
+  const fields = { put, cids, lengths: cids.map(() => 0), until: HOUR, fetch: true }
+  const asked = patient.call(member.peer, fields, { timeoutMs: 10 * HOUR })
+  let states: number[] | undefined
+  void asked.then(({ fields }) => {
+    states = [...(fields['states'] as Uint8Array)]
+  })
+  await settle()
+  const startedAtMs = clock.now()
+  const { outcome } = await whileTimePasses(
+    clock,
+    honest.put(chance.bytes(3 << 20), { replicas: 2, chunkBytes: 256 << 10 })
+  )
+  assert.deepEqual(outcome.reached.toSorted(), [honest.peer, member.peer].sort())
+  assert.ok(clock.now() - startedAtMs < 2_000, 'the honest writer waited')
+  await timePassesUntil(clock, 'its blocks are given up', () => states !== undefined, { msMax: 5 * 60_000 })
+  assert.deepEqual(new Set(states), new Set([1]))
+  assert.ok(clock.now() - startedAtMs < 60_000, 'all of its blocks were waited for')
+  assert.ok(streams <= 2)
+  assert.ok(member.blocks.faults(peer) > 0)
+  assert.equal(honest.blocks.faults(member.peer), 0)
+})

@@ -370,26 +370,6 @@ test('a put whose own copy is gone fails if no other member has the file', async
   })
 })
 
-test('a file whose chunks were placed in another order is kept under the order that is given with its root', async t => {
-  const { clock, members } = await start(t, 3)
-  const [writer, ...others] = members
-  const put = writer.blocks.openPut({ replicas: 3, ack: 3 })
-  t.after(() => put.close())
-  const { root, blocks } = await sealed(bytesOf(5))
-  // As they were placed: the last chunk first.
-  async function* inPlacedOrder() {
-    for await (const block of blocks)
-      yield { ...block, chunkIndex: block.chunkIndex === null ? null : 4 - block.chunkIndex }
-  }
-  await whileTimePasses(clock, put.keep(inPlacedOrder()))
-  const kept = await whileTimePasses(clock, put.keepRoot(root, { order: [4, 3, 2, 1, 0] }))
-  const { record, statement } = writer.record(root, 3)
-  await writer.stand(record)
-  const outcome = await whileTimePasses(clock, writer.blocks.pushRecord(statement, kept, { replicas: 3, ack: 3 }))
-  assert.deepEqual([outcome.reached.length, outcome.owedBlocks], [3, 0])
-  for (const member of others) assert.equal(await member.count(), 6)
-})
-
 test('a member that may not store is refused, and has the only copy of its file', async t => {
   const { clock, members } = await start(t, 2)
   const [reader, keeper] = members

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
 import { randomBytes } from 'node:crypto'
 import { type TestContext, test } from 'node:test'
+import type { Put } from '../../src/blocks/blocks.ts'
 import { decodeOwn, encodeCanonical } from '../../src/format/canonical.ts'
 import { parsePath } from '../../src/format/path.ts'
 import { resolvePutOptions } from '../../src/fs/context.ts'
@@ -121,6 +122,47 @@ test('an upload that is aborted later frees its blocks, and a commit of its part
   assert.equal(await stack.fs.tree.resolve(parsePath('/late')), undefined)
   // What was committed before stays.
   assert.equal((await read(stack)).byteLength, 600 * KIB)
+})
+
+test('a part is committed after its upload was closed, while its claims last', async t => {
+  const stack = await startOne(t)
+  const upload = begin(stack)
+  const text = randomBytes(600 * KIB)
+  const part = await upload.append(pieces(text))
+  upload.close()
+  upload.close()
+  await upload.commit(PATH, FACTS, [part])
+  assert.ok((await read(stack)).equals(text))
+  upload.close()
+})
+
+test('an upload leaves no put under way, however many commits it makes and however they end', async t => {
+  const stack = await startOne(t)
+  const open = new Set<Put>()
+  const { blocks } = stack.fs
+  const openPut = blocks.openPut.bind(blocks)
+  blocks.openPut = options => {
+    const put = openPut(options)
+    const close = put.close.bind(put)
+    open.add(put)
+    put.close = () => {
+      open.delete(put)
+      close()
+    }
+    return put
+  }
+  const upload = begin(stack)
+  t.after(() => upload.close())
+  const parts = [await upload.append(pieces(randomBytes(600 * KIB))), await upload.append(pieces(randomBytes(KIB)))]
+  assert.equal(open.size, 2)
+  await upload.commit(PATH, FACTS, [parts[0]!])
+  await upload.commit(PATH, FACTS, [parts[1]!])
+  assert.equal(open.size, 0)
+  const refused = new Upload(stack.fs, resolvePutOptions(stack.fs, { noClobber: true }))
+  t.after(() => refused.close())
+  for (const chosen of [[parts[0]!], parts])
+    await assert.rejects(refused.commit(PATH, FACTS, chosen), { code: 'exists' })
+  assert.equal(open.size, 0)
 })
 
 test('an append that breaks off keeps the parts before it', async t => {

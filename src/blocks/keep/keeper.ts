@@ -114,8 +114,8 @@ export class Keeper {
     // Only chunks that the file has are counted; otherwise a peer could fill our memory with others.
     if (fetch) this.#counted.note(id, root, { first, covered, counted, safeUntilAtMs, badFound: badBefore })
     if (this.#log.enabled) {
-      const text = `put %s of %s, root %s: chunks from %d on ${fetch ? 'counted on us' : 'asked about'}: %d, here: %d`
-      this.#log(text, nameOfId(put), peer, nameOf(root), first, counted.size, counted.size - lacking.size)
+      const text = `put %s of %s, root %s: chunks ${fetch ? 'counted on us' : 'asked about'}: %d, here: %d`
+      this.#log(text, nameOfId(put), peer, nameOf(root), counted.size, counted.size - lacking.size)
     }
     return { lacking, covered }
   }

@@ -17,7 +17,6 @@ import {
   or,
   type PushAnswer,
   type PutState,
-  RANK_BYTES,
   rankOf,
   withBit
 } from './put-state.ts'
@@ -27,10 +26,9 @@ import { copiesToWaitFor, isAnyWaitedFor, isConfirmedEnough, verdictOf } from '.
 const LACKS_MAX = 3
 
 /** All blocks have been placed: members are asked to confirm the root, each for the chunks that it keeps. */
-export function beginConfirming({ state }: Step, hasNodes: boolean, order: readonly number[] | undefined): void {
+export function beginConfirming({ state }: Step, hasNodes: boolean): void {
   state.phase = 'confirming'
   state.hasNodes = hasNodes
-  if (order !== undefined) reorder(state, order)
   for (const member of state.members.values()) {
     // A member that failed once may still have what it kept before.
     if (!isEmpty(member.counted)) member.isLost = false
@@ -231,22 +229,4 @@ function noteLack(state: PutState, member: MemberState): void {
   member.tries++
   if (member.tries >= LACKS_MAX) member.isRefusing = true
   state.isShort = true
-}
-
-/** Lists the chunks in the order of the file instead of the order in which they were placed. */
-function reorder(state: PutState, order: readonly number[]): void {
-  if (!order.every(placed => placed < state.chunkCount)) throw new RangeError('a chunk of the file was never placed')
-  const moved = (bits: Bits): Bits => {
-    let result: Bits = NONE
-    for (const [chunk, placed] of order.entries()) if (hasBit(bits, placed)) result = withBit(result, chunk)
-    return result
-  }
-  const ranks = new Uint8Array(order.length * RANK_BYTES)
-  for (const [chunk, placed] of order.entries()) ranks.set(rankOf(state, placed), chunk * RANK_BYTES)
-  state.ranks = ranks
-  state.chunkCount = order.length
-  for (const member of state.members.values())
-    for (const bits of ['asked', 'counted', 'declined', 'full', 'owed'] as const) member[bits] = moved(member[bits])
-  for (const block of state.blocks.values())
-    block.chunks = block.chunks.flatMap(placed => order.flatMap((from, chunk) => (from === placed ? [chunk] : [])))
 }

@@ -3,7 +3,7 @@ import { type IndexDb, indexKey } from '../../disk/index-db.ts'
 import { TABLES } from '../../disk/tables.ts'
 import { decodeOwn, encodeCanonical } from '../../format/canonical.ts'
 import { type BlockCid, decodeCid } from '../../format/cid.ts'
-import { CHUNK_BYTES } from '../../format/constants.ts'
+import { BLOCK_BYTES_MAX } from '../../format/constants.ts'
 import type { NodeCodec } from '../../format/manifest.ts'
 import type { PeerId } from '../../format/peer-id.ts'
 import { decodeReplicas, encodeReplicas } from '../../format/replicas.ts'
@@ -29,7 +29,7 @@ const rowSchema = z.object({
   replicas: z.number(),
   author: z.string(),
   owed: z.number(),
-  eachBytes: z.number().default(CHUNK_BYTES),
+  eachBytes: z.number().default(BLOCK_BYTES_MAX),
   done: z.array(z.tuple([z.string(), z.number()]))
 })
 

@@ -69,19 +69,12 @@ export class PutDriver {
     this.#feed({ type: 'block', key: blockKey(cid), digest: cid.multihash.digest, chunk, sameAs })
   }
 
-  /**
-   * Asks the members to confirm the root, and resolves once enough of them have, or nobody is left to ask. `order` lists
-   * the chunks of the file by the numbers under which they were placed; without it they were placed in their order.
-   */
-  async confirm(
-    root: BlockCid,
-    hasNodes: boolean,
-    options: { order?: readonly number[] | undefined; signal?: AbortSignal | undefined }
-  ): Promise<void> {
+  /** Asks the members to confirm the root, and resolves once enough of them have, or nobody is left to ask. */
+  async confirm(root: BlockCid, hasNodes: boolean, signal: AbortSignal | undefined): Promise<void> {
     this.#root = root
     this.#look()
-    this.#feed({ type: 'root', hasNodes, order: options.order })
-    await raceSignal(this.#link.promise, options.signal)
+    this.#feed({ type: 'root', hasNodes })
+    await raceSignal(this.#link.promise, signal)
   }
 
   /**

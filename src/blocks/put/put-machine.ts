@@ -82,7 +82,7 @@ export class PutMachine {
         noteAnswer(step, event.peer, event.key, event.answer)
         break
       case 'root':
-        beginConfirming(step, event.hasNodes, event.order)
+        beginConfirming(step, event.hasNodes)
         break
       case 'confirmed':
         noteConfirmed(step, event.peer, event.lacking)

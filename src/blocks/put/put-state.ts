@@ -116,11 +116,8 @@ export type PutEvent =
    */
   | { type: 'block'; key: string; digest: Uint8Array; chunk: number | null; sameAs?: number | undefined }
   | { type: 'answer'; peer: PeerId; key: string; answer: KeepAnswer }
-  /**
-   * All blocks have been placed, and the root is to be confirmed. `order` lists the file's chunks by the numbers under
-   * which they were placed; without it, they were placed under their numbers in the file.
-   */
-  | { type: 'root'; hasNodes: boolean; order?: readonly number[] | undefined }
+  /** All blocks have been placed, and the root is to be confirmed. */
+  | { type: 'root'; hasNodes: boolean }
   /** A member's answer to the question for the root; null if it gave none. */
   | { type: 'confirmed'; peer: PeerId; lacking: Bits | null }
   /** The record is durable here. */

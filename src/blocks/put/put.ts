@@ -139,11 +139,8 @@ export class Put {
    * Asks members to confirm the chunks that they are counted on for, and resolves once enough of them have, or nobody is
    * left to ask. Call it only once. From then on the put renews no claims, because the claims that members hold by then
    * last much longer than the push of the record takes.
-   *
-   * If the chunks were not placed in the order of the file, `order` lists them by the indexes under which they were
-   * placed: the first of the file first. A chunk may be listed several times, or not at all.
    */
-  async keepRoot(root: BlockCid, { order }: { order?: readonly number[] } = {}): Promise<KeptFile> {
+  async keepRoot(root: BlockCid): Promise<KeptFile> {
     const { clock, endWithRecord, logs } = this.#deps
     const { putNumber, putId, options } = this.#init
     const { signal } = options
@@ -159,7 +156,7 @@ export class Put {
     })
     try {
       // A file of one chunk is its own root, so a member that kept the chunk has already confirmed it.
-      await this.#driver.confirm(root, isNode(root), { order, signal })
+      await this.#driver.confirm(root, isNode(root), signal)
       if (isNode(root)) await this.#driver.untilQuiet(STRAGGLERS_MS, signal)
     } finally {
       end()

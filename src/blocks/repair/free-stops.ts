@@ -99,9 +99,14 @@ export class FreeStops {
       const key = indexKey(TABLES.stops, publicKeyOf(author))
       const last = facts.spans.at(-1)
       const isOpen = last !== undefined && last.untilMs === undefined
-      if (isStopping(facts, nowMs) !== isOpen) {
-        if (isOpen) last.untilMs = endOf(last, nowMs)
-        else facts.spans.push({ fromMs: nowMs, untilMs: undefined })
+      // If the clock was set back while a span lasted, the span begins again. Otherwise it would last until the clock has
+      // caught up.
+      const isAhead = isOpen && last.fromMs > nowMs
+      if (isAhead) last.fromMs = nowMs
+      const mustStop = isStopping(facts, nowMs)
+      if (mustStop !== isOpen || isAhead) {
+        if (!isOpen) facts.spans.push({ fromMs: nowMs, untilMs: undefined })
+        else if (!mustStop) last.untilMs = endOf(last, nowMs)
         facts.spans = bounded(facts.spans, nowMs)
         ops.push({ type: 'put', key, value: encodeSpans(facts.spans) })
       } else if (facts.records === 0 && bounded(facts.spans, nowMs).length === 0) {
@@ -126,7 +131,10 @@ function isStopping({ records, latestMs, spans }: Author, nowMs: number): boolea
 /** Returns for how long these spans have stopped freeing within the last `STOP_WINDOW_MS`. */
 function stoppedMs(spans: readonly Span[], nowMs: number): number {
   const windowMs = nowMs - STOP_WINDOW_MS
-  return spans.reduce((sum, span) => sum + Math.max(0, endOf(span, nowMs) - Math.max(span.fromMs, windowMs)), 0)
+  return spans.reduce((sum, span) => {
+    const untilMs = Math.min(endOf(span, nowMs), nowMs)
+    return sum + Math.max(0, untilMs - Math.max(span.fromMs, windowMs))
+  }, 0)
 }
 
 // A span never lasts longer than its author may stop freeing, even if this member was switched off when that time ended.
@@ -134,9 +142,12 @@ function endOf({ fromMs, untilMs }: Span, nowMs: number): number {
   return untilMs ?? Math.min(Math.max(fromMs, nowMs), fromMs + STOP_MS_MAX)
 }
 
-/** Leaves out the spans that are over for long enough. If there are too many, two of them and the time between become one. */
+/**
+ * Leaves out the spans that are over for long enough, and those that lie ahead, from before the clock was set back. If there
+ * are too many, two of them and the time between become one.
+ */
 function bounded(spans: readonly Span[], nowMs: number): Span[] {
-  const kept = spans.filter(span => endOf(span, nowMs) > nowMs - STOP_WINDOW_MS)
+  const kept = spans.filter(span => span.fromMs <= nowMs && endOf(span, nowMs) > nowMs - STOP_WINDOW_MS)
   while (kept.length > STOP_SPANS_MAX) {
     const [first, second] = kept.splice(0, 2) as [Span, Span]
     kept.unshift({ fromMs: first.fromMs, untilMs: second.untilMs })

@@ -1,6 +1,6 @@
 import type { IndexDb, IndexOp } from '../../disk/index-db.ts'
 import type { BlockCid } from '../../format/cid.ts'
-import { CHUNK_BYTES } from '../../format/constants.ts'
+import { BLOCK_BYTES_MAX } from '../../format/constants.ts'
 import type { NodeCodec } from '../../format/manifest.ts'
 import type { PeerId } from '../../format/peer-id.ts'
 import type { View } from '../../members/view.ts'
@@ -177,13 +177,13 @@ export class Repair {
   /** The blocks that this member owes and lacks. `bytes` is an upper bound, since a sealed block hides its size. */
   get owed(): { blocks: number; bytes: number } {
     const { missingBlocks } = this.#unfinished
-    return { blocks: missingBlocks, bytes: missingBlocks * CHUNK_BYTES }
+    return { blocks: missingBlocks, bytes: missingBlocks * BLOCK_BYTES_MAX }
   }
 
   /** The blocks that are being pulled at this moment. `bytes` is an upper bound. */
   get repairing(): { blocks: number; bytes: number } {
     const { pulling } = this.#walker
-    return { blocks: pulling, bytes: pulling * CHUNK_BYTES }
+    return { blocks: pulling, bytes: pulling * BLOCK_BYTES_MAX }
   }
 
   /**
@@ -210,7 +210,7 @@ export class Repair {
     const { local, claims } = this.#options
     if (!(await claims.isReferenced(cid.multihash.bytes))) return
     await local.keep(cid, bytes)
-    await this.#evicted.remove(cid)
+    await this.#evicted.remove([cid])
     this.#log.trace('kept block %s, which was read from another member', nameOf(cid))
   }
 

@@ -4,7 +4,9 @@ import type { NodeCodec } from '../../format/manifest.ts'
 import { toHex } from '../../util/bytes.ts'
 import type { Clock } from '../../util/clock.ts'
 import { KeyedLocks } from '../../util/locks.ts'
+import { EVICTED_MS } from '../constants.ts'
 import type { RecordRef } from '../record-ref.ts'
+import { hasCome } from './due.ts'
 import type { FreeStops } from './free-stops.ts'
 import { unfinishedKey } from './record-rows.ts'
 import { decodeUnfinished, encodeUnfinished, isNew, type Lacking, type Unfinished } from './unfinished-row.ts'
@@ -158,13 +160,18 @@ export class UnfinishedRecords {
 
 /** Returns true if a record is to be walked now. */
 export function isDue(unfinished: Unfinished, nowMs: number): boolean {
-  return unfinished.lacking !== undefined || unfinished.dueAtMs <= nowMs
+  return unfinished.lacking !== undefined || mustBegin(unfinished, nowMs)
 }
 
 /** Returns the chunk at which the walk of a record begins. */
 export function startOf(unfinished: Unfinished, nowMs: number): number {
   // An evicted or bad chunk may be anywhere.
-  return !isNew(unfinished) && unfinished.dueAtMs <= nowMs ? 0 : unfinished.position
+  return !isNew(unfinished) && mustBegin(unfinished, nowMs) ? 0 : unfinished.position
+}
+
+/** Returns true if the time has come from which a record is to be walked. No such time is further ahead than an evict's. */
+function mustBegin({ dueAtMs }: Unfinished, nowMs: number): boolean {
+  return Number.isFinite(dueAtMs) && hasCome(dueAtMs, nowMs, EVICTED_MS)
 }
 
 function blocksOf(lacking: Lacking | undefined): number {

@@ -8,7 +8,7 @@ import type { Clock } from '../../util/clock.ts'
 import { isAbort } from '../../util/errors.ts'
 import { Limiter } from '../../util/limiter.ts'
 import { type ComponentLogger, type Logger, reasonOf } from '../../util/logger.ts'
-import { LACKING_NODES_MAX, WALK_NOTE_BATCHES, WALK_PULLS, WALK_TURN_MS } from '../constants.ts'
+import { EVICTED_MS, LACKING_NODES_MAX, WALK_NOTE_BATCHES, WALK_PULLS, WALK_TURN_MS } from '../constants.ts'
 import { BlockUnreachableError, isOutOfReach } from '../errors.ts'
 import type { Fetcher } from '../fetch/fetcher.ts'
 import type { BlockPuller } from '../fetch/puller.ts'
@@ -18,6 +18,7 @@ import { listOf, nameOf, nameOfId } from '../log-names.ts'
 import { isAny, isChunk, type ManifestBlock, type ManifestChunk, walkBatches } from '../manifest-walk.ts'
 import type { Ranking } from '../rank.ts'
 import type { RecordRef } from '../record-ref.ts'
+import { hasCome } from './due.ts'
 import type { EvictedBlocks } from './evicted-blocks.ts'
 import { referenceOf } from './record-rows.ts'
 import type { Walked } from './unfinished-records.ts'
@@ -156,7 +157,7 @@ export class RecordWalker {
     if (turn.outcome.missingNodes >= LACKING_NODES_MAX || this.#isOver(turn)) throw new BlockUnreachableError(cid)
     const [isClaimed] = await claims.hasReferences([{ cid, parent }])
     if (parent !== null && isClaimed !== true) await write([referenceOf(cid, parent)])
-    const { bytes, from } = await fetcher.fetch(cid, { signal: turn.signal, prefer: [author], once: true })
+    const { bytes, from } = await fetcher.fetch(cid, { signal: turn.signal, author, once: true })
     if (from !== self) await local.keep(cid, bytes)
     return bytes
   }
@@ -184,8 +185,12 @@ export class RecordWalker {
     await write(unclaimed.flatMap(({ cid, parent }) => (parent === null ? [] : [referenceOf(cid, parent)])))
     const owedAgainAtMs = await evicted.owedAgainAtMs(owed.map(({ cid }) => cid))
     const nowAtMs = clock.now()
-    for (const atMs of owedAgainAtMs) if (atMs > nowAtMs) outcome.owedAgainAtMs = Math.min(outcome.owedAgainAtMs, atMs)
-    return owed.filter((_, i) => (owedAgainAtMs[i] as number) <= nowAtMs)
+    const isOwedNow = owedAgainAtMs.map(atMs => hasCome(atMs, nowAtMs, EVICTED_MS))
+    for (const [i, atMs] of owedAgainAtMs.entries())
+      if (isOwedNow[i] === false) outcome.owedAgainAtMs = Math.min(outcome.owedAgainAtMs, atMs)
+    // Once a chunk is owed again, its row has served its purpose.
+    await evicted.remove(owed.filter((_, i) => isOwedNow[i] && owedAgainAtMs[i] !== 0).map(({ cid }) => cid))
+    return owed.filter((_, i) => isOwedNow[i])
   }
 
   /** Writes a block's reference if the block is here. Returns true if the block is here. */
@@ -197,7 +202,7 @@ export class RecordWalker {
   }
 
   async #pull(
-    { author }: RecordRef,
+    { author, replicas }: RecordRef,
     { cid, chunkIndex }: ManifestChunk,
     outcome: WalkOutcome,
     { pulled, signal }: { pulled: Map<PeerId, number>; signal: AbortSignal }
@@ -205,7 +210,7 @@ export class RecordWalker {
     const { puller, onError } = this.#options
     this.#pulling++
     try {
-      const from = await puller.pull(cid, { signal, prefer: [author], once: true })
+      const from = await puller.pull(cid, { signal, author, replicas, once: true })
       pulled.set(from, (pulled.get(from) ?? 0) + 1)
       outcome.pulled++
       this.#log.trace('pulled block %s, which was owed here', nameOf(cid))

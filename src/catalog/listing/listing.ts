@@ -1,3 +1,4 @@
+import { ENTRY_ID_BYTES } from '../../format/entry.ts'
 import { LIST_BATCH, LIST_NAMES_MAX, LIST_NAMES_MIN } from '../constants.ts'
 import type { DirectoryNode, TreeNode } from '../tree-node.ts'
 import type { NameGroup, NameGroups } from './name-groups.ts'
@@ -9,8 +10,6 @@ export interface ListingOptions {
   groups: NameGroups
   builder: NodeBuilder
   unreachable: Unreachable
-  /** Returns the node that a directory shows under a name. */
-  child: (parent: DirectoryNode, name: string) => Promise<TreeNode | undefined>
   /** The most names that are in memory at once. */
   namesMax?: number
 }
@@ -23,10 +22,13 @@ export interface ListOptions {
 
 /** Separates a name from what the listing knows about it. No name has this character, and none is less. */
 const NUL = '\0'
+/** Begins what the listing knows about a conflict. */
+const CONFLICT = 'c'
 
 /**
  * Lists directories in the order of the names' bytes, in bounded memory. It first reads the names alone, and sorts them.
- * Then it looks up one after the other, as any look-up of that name does, so that a listing and the look-ups agree.
+ * Then it looks up one after the other. All entries of one name are needed to name those that show as conflicts. This is
+ * done along with the names, so that the look-ups that follow need one entry each, however many have the same name.
  *
  * A listing is no snapshot: of what changes meanwhile, it shows some. What is there all the time is shown once.
  */
@@ -53,32 +55,40 @@ export class Listing {
         const some = keys.slice(start, start + LIST_BATCH)
         for (const node of await Promise.all(some.map(key => this.#node(directory, key))))
           if (node !== undefined) yield node
+        // Nearly all reads of the index resolve in the same turn of the event loop.
+        await new Promise(resolve => setImmediate(resolve))
       }
     }
   }
 
   /**
-   * Yields a text for each node: its name, then NUL, then the position of the only directory among those shown as one
-   * that has an entry of this name, if the name needs no further look. These texts are in the order of the names.
+   * Yields a text for each node. It has the node's name, then NUL, then what finds the node: of a conflict its entry and
+   * its record; of any other node that alone has the name, the position of its parent among the directories that show as
+   * one; else nothing. In the order of these texts, the names are in order.
    */
   async *#keys(directory: DirectoryNode): AsyncGenerator<string> {
     const { groups, builder, unreachable } = this.#options
     for await (const group of groups.all(directory.ids)) {
       const only = onlyChild(group)
       if (only !== undefined) yield keyOf(group.name, only.parent)
-      else for (const node of await builder.ofGroup(group, directory)) yield keyOf(nameOf(node))
+      else
+        for (const node of await builder.ofGroup(group, directory))
+          yield nameOf(node) === group.name ? keyOf(group.name) : keyOfConflict(node)
     }
-    if (directory.path.length === 0) for await (const node of unreachable.nodes()) yield keyOf(nameOf(node))
+    if (directory.path.length === 0) for await (const node of unreachable.nodes()) yield keyOfConflict(node)
   }
 
   async #node(directory: DirectoryNode, key: string): Promise<TreeNode | undefined> {
-    const { groups, builder, child } = this.#options
-    const [bytes, parent] = key.split(NUL) as [string, string]
-    const name = Buffer.from(bytes, 'latin1').toString('utf8')
-    if (parent === '') return child(directory, name)
-    const id = directory.ids[Number(parent)] as Uint8Array
-    const [node] = await builder.ofGroup(await groups.one([id], name), directory)
-    return node
+    const { groups, builder } = this.#options
+    const end = key.indexOf(NUL)
+    const [name, rest] = [Buffer.from(key.slice(0, end), 'latin1').toString('utf8'), key.slice(end + 1)]
+    if (rest.startsWith(CONFLICT)) {
+      const ids = Buffer.from(rest.slice(CONFLICT.length), 'latin1')
+      const record = ids.byteLength === ENTRY_ID_BYTES ? undefined : ids.subarray(ENTRY_ID_BYTES)
+      return builder.conflict(ids.subarray(0, ENTRY_ID_BYTES), record, [...directory.path, name])
+    }
+    const parents = rest === '' ? directory.ids : [directory.ids[Number(rest)] as Uint8Array]
+    return builder.first(await groups.one(parents, name), directory)
   }
 }
 
@@ -93,10 +103,15 @@ function nameOf(node: TreeNode): string {
 }
 
 function keyOf(name: string, parent?: number): string {
-  return `${Buffer.from(name, 'utf8').toString('latin1')}${NUL}${parent ?? ''}`
+  return Buffer.from(`${name}${NUL}${parent ?? ''}`, 'utf8').toString('latin1')
+}
+
+function keyOfConflict(node: TreeNode): string {
+  const ids = node.kind === 'file' ? [node.id, node.record.id] : node.ids.slice(0, 1)
+  return keyOf(nameOf(node)) + CONFLICT + Buffer.concat(ids).toString('latin1')
 }
 
 /** Returns a text after all keys of the name in this key, and before those of the next name. */
 function pastName(key: string): string {
-  return `${key.split(NUL)[0]}${NUL}\u00ff`
+  return `${key.slice(0, key.indexOf(NUL) + 1)}\u00ff`
 }

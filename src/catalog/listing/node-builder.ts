@@ -1,6 +1,8 @@
+import type { Path } from '../../format/path.ts'
 import { compareBytes, equalBytes, toHex } from '../../util/bytes.ts'
 import { pushAll } from '../../util/push-all.ts'
 import type { Bodies } from '../bodies.ts'
+import { TAG_DIGITS, TAG_DIGITS_MORE } from '../constants.ts'
 import type { Entries } from '../entries.ts'
 import { conflictNames } from '../names.ts'
 import type { DirectoryNode, FileNode, TreeNode } from '../tree-node.ts'
@@ -48,15 +50,36 @@ export class NodeBuilder {
       const rivals = isFirst ? files.slice(1).map(other => other.entry) : []
       pushAll(unnamed, await this.#file(entry, { isFirst, rivals }))
     }
-    const tags = unnamed.flatMap(({ tag }) => tag ?? [])
+    const isShared = sharedDigits(unnamed.flatMap(({ tag }) => tag ?? []))
     const nodes: TreeNode[] = []
     for (const { node, tag } of unnamed) {
       const isTaken = (taken: string, digits: string): Promise<boolean> | boolean =>
-        isOfAnother(tags, tag as Uint8Array, digits) || this.#options.groups.has(ids, taken)
+        isShared(digits) || this.#options.groups.has(ids, taken)
       const own = tag === undefined ? name : await freeName(name, tag, isTaken)
       if (own !== undefined) nodes.push({ ...node, path: [...path, own] })
     }
     return nodes
+  }
+
+  /** Returns the first of the nodes of `ofGroup`, which has the name itself, without making the others. */
+  async first({ name, directories, files }: NameGroup, { path }: DirectoryNode): Promise<TreeNode | undefined> {
+    const named = { path: [...path, name] }
+    if (directories.length > 0) return { ...(await this.#directory(directories)), ...named }
+    files.sort(byPrecedence)
+    for (const [i, { entry }] of files.entries()) {
+      const rivals = i === 0 ? files.slice(1).map(other => other.entry) : []
+      const [first] = await this.#file(entry, { isFirst: true, rivals })
+      if (first !== undefined) return { ...first.node, ...named }
+    }
+    return undefined
+  }
+
+  /** Returns the node of a conflict whose name is known; undefined if it is gone. */
+  async conflict(id: Uint8Array, record: Uint8Array | undefined, path: Path): Promise<TreeNode | undefined> {
+    if (record === undefined) return { ...(await this.ofUnreachableDirectory(id)).node, path }
+    for (const { node } of await this.#file(id, { isFirst: false, rivals: [] }))
+      if (node.kind === 'file' && equalBytes(node.record.id, record)) return { ...node, path }
+    return undefined
   }
 
   /** Returns a file that no directory shows, with its versions. They show at `/`, as conflicts, and have no names yet. */
@@ -111,8 +134,15 @@ export async function freeName(
   return undefined
 }
 
-function isOfAnother(tags: readonly Uint8Array[], tag: Uint8Array, digits: string): boolean {
-  return tags.some(other => !equalBytes(other, tag) && toHex(other).startsWith(digits))
+/** Returns a function that says whether several ids begin with some digits. */
+function sharedDigits(ids: readonly Uint8Array[]): (digits: string) => boolean {
+  const counts = new Map<string, number>()
+  for (const id of ids)
+    for (const length of [TAG_DIGITS, TAG_DIGITS_MORE]) {
+      const digits = toHex(id).slice(0, length)
+      counts.set(digits, (counts.get(digits) ?? 0) + 1)
+    }
+  return digits => (counts.get(digits) ?? 0) > 1
 }
 
 // A file that can be read comes before one that cannot. Among the rest, the file that was placed there last comes

@@ -10,7 +10,7 @@ import type { Entries } from '../entries.ts'
 import type { Substitute } from '../names.ts'
 import { endsCycle, isEnd } from '../rows/cycles.ts'
 import { cycleKey, directoryKey, entryKey, entryOfKey, waitingKey } from '../rows/keys.ts'
-import { rootNode, type TreeNode } from '../tree-node.ts'
+import type { TreeNode } from '../tree-node.ts'
 import type { NameGroups } from './name-groups.ts'
 import { freeName, type NodeBuilder } from './node-builder.ts'
 
@@ -73,8 +73,9 @@ export class Unreachable {
   }
 
   /**
-   * Returns the nodes of an entry. The name of an entry has the digits of no other entry's id, and that of a version has
-   * the whole id, so that the names can be found by the digits and do not depend on other unreachable entries.
+   * Returns the nodes of an entry. Its name has the digits of no other entry's id. It has the whole id if `/` has an entry
+   * of the same name, whose versions may have any digits, and so has the name of each version. So these names can be
+   * found by the digits, and do not depend on other unreachable entries.
    */
   async #nodesOf(id: Uint8Array): Promise<TreeNode[]> {
     const { entries, groups, builder } = this.#options
@@ -83,14 +84,13 @@ export class Unreachable {
     if (found === undefined || name === undefined) return []
     const unnamed =
       found.row.kind === 'file' ? await builder.ofUnreachableFile(id) : [await builder.ofUnreachableDirectory(id)]
-    const shown = await builder.ofGroup(await groups.one([ROOT_ENTRY], name), rootNode())
+    const mayBeShort = !(await groups.has([ROOT_ENTRY], name))
     const nodes: TreeNode[] = []
     for (const { node, tag = id } of unnamed) {
       const own = await freeName(name, tag, async (taken, digits) => {
-        const isFound = equalBytes(tag, id)
-          ? (await this.#ids(digits)).length === 1
-          : digits.length === 2 * tag.byteLength
-        return !isFound || shown.some(({ path }) => path.at(-1) === taken) || groups.has([ROOT_ENTRY], taken)
+        const isWhole = digits.length === 2 * tag.byteLength
+        const isFound = isWhole || (equalBytes(tag, id) && mayBeShort && (await this.#ids(digits)).length === 1)
+        return !isFound || groups.has([ROOT_ENTRY], taken)
       })
       if (own !== undefined) nodes.push({ ...node, path: [own] })
     }

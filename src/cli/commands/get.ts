@@ -110,8 +110,12 @@ async function getOne({ session, force, progress }: Run, path: string, local: st
     throw new CliError('exists', `a local folder already has this name: ${local}; name another target`)
   if (kind !== undefined && !force)
     throw new CliError('exists', `a local file already has this name: ${local}; give --force to replace it`)
-  const { size, modified, mode, body, from } = await client.get(path)
-  await writeLocal(local, progress.count(body), { modified, mode })
+  const { size, modified, mode, body, close, from } = await client.get(path)
+  try {
+    await writeLocal(local, progress.count(body), { modified, mode })
+  } finally {
+    close()
+  }
   hideProgress()
   if (isJson) printJson({ path, target: local, size, from: await from() })
   else printLine(`${local}  ${formatBytes(size)}`)

@@ -144,6 +144,26 @@ export const PLANTS: readonly Plant[] = [
     ]
   },
   {
+    name: 'evict: two members that prove to each other at once both free their copies',
+    edits: [
+      {
+        file: 'src/blocks/hold/holds.ts',
+        find: 'order > (provenAt.get(peer) ?? -1)',
+        replace: '!provenAt.has(peer)'
+      }
+    ]
+  },
+  {
+    name: 'repair: a record counts as walked although blocks of it are missing',
+    edits: [
+      {
+        file: 'src/blocks/repair/unfinished-records.ts',
+        find: 'const isDone = after.dueAtMs === Number.POSITIVE_INFINITY && after.lacking === undefined',
+        replace: 'const isDone = after.dueAtMs === Number.POSITIVE_INFINITY'
+      }
+    ]
+  },
+  {
     name: 'evict: copies are freed without a proof',
     edits: [
       {

@@ -43,6 +43,10 @@ export class SimNetwork extends MemoryNetwork {
     else this.#slowMs.set(address, ms)
   }
 
+  isSlow(address: string): boolean {
+    return this.#slowMs.has(address)
+  }
+
   override heal(a: MemoryHost, b: MemoryHost): void {
     super.heal(a, b)
     const pair = pairOf(a, b)

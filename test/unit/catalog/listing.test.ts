@@ -28,12 +28,12 @@ async function nodesOf(nodes: AsyncGenerator<TreeNode>): Promise<TreeNode[]> {
   return all
 }
 
-function listingOf({ index, bodies, clock, tree }: Setup, namesMax: number): Listing {
+function listingOf({ index, bodies, clock }: Setup, namesMax: number): Listing {
   const entries = new Entries({ index, bodies, depthOf: () => 0 })
   const groups = new NameGroups({ index, names })
   const builder = new NodeBuilder({ entries, bodies, groups })
   const unreachable = new Unreachable({ index, clock, entries, bodies, groups, builder })
-  return new Listing({ groups, builder, unreachable, child: (parent, name) => tree.child(parent, name), namesMax })
+  return new Listing({ groups, builder, unreachable, namesMax })
 }
 
 test('a listing that holds few names at once yields every node once, in the order of the bytes of the names', async () => {
@@ -185,6 +185,28 @@ test('a missing path with the name of a conflict is found missing without listin
   ])
     assert.equal(await setup.at(`/${name}`), undefined)
   assert.ok(rows < 30, `${rows} rows of the index were read`)
+})
+
+test('twice as many files of one name take about twice as many reads of the index to list', async () => {
+  const readsOf = async (count: number): Promise<number> => {
+    const setup = await Setup.open()
+    const chance = seededChance(count)
+    await setup.add(
+      ...Array.from({ length: count }, () =>
+        sign({ entry: Buffer.from(chance.bytes(16)), ...fileWith('x', { name: 'same' }) })
+      )
+    )
+    let reads = 0
+    const get = setup.index.get.bind(setup.index)
+    setup.index.get = key => {
+      reads++
+      return get(key)
+    }
+    assert.equal((await nodesOf(setup.tree.list(rootNode()))).length, count)
+    return reads
+  }
+  const [some, more] = [await readsOf(100), await readsOf(200)]
+  assert.ok(more < 2.5 * some, `${some} reads for 100 files, ${more} for 200`)
 })
 
 function keyOf(node: TreeNode | undefined): unknown {

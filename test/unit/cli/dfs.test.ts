@@ -118,6 +118,16 @@ test('get fetches every file of a directory that it can, and names the others; t
   )
 })
 
+test('get goes on after any number of files that cannot be written here', async t => {
+  if (process.platform !== 'linux') return t.skip('needs a folder in which nobody can create a file')
+  const { node, dfs } = await setUp(t)
+  // More files than dfs has connections to the daemon.
+  for (let i = 0; i < 70; i++) node.set(`/d/no-file-${i}`, randomBytes(256 << 10))
+  const { code, stderr } = await dfs(['get', '/d', '/proc'])
+  assert.equal(code, 1)
+  assert.equal(stderr.match(/not fetched: /g)?.length, 70)
+})
+
 test('get replaces local files only with --force, and follows a link to a folder that the user named', async t => {
   const { node, folder, dfs } = await setUp(t)
   node.set('/f', 'new')

@@ -105,6 +105,25 @@ test('a listing is one object a line, and its last line says if it broke off', a
   assert.equal((await ask('GET', '/v1/list/none')).status, 404)
 })
 
+test('HEAD says whether there is a listing, and lists nothing', async t => {
+  const { node, ask } = await serveFake(t)
+  let listed = 0
+  let isEnded = false
+  node.hooks.list = async function* (path) {
+    if (path !== '/there') throw new Fault('not-found')
+    try {
+      for (; listed < 1000; listed++)
+        yield { path: `/there/${listed}`, kind: 'file', size: 0, modified: new Date(0), conflict: false }
+    } finally {
+      isEnded = true
+    }
+  }
+  const { status, text, headers } = await ask('HEAD', '/v1/list/there')
+  assert.deepEqual([status, text, headers['content-type']], [200, '', 'application/x-ndjson'])
+  assert.deepEqual([listed, isEnded], [0, true])
+  assert.equal((await ask('HEAD', '/v1/list/none')).status, 404)
+})
+
 test('a listing is read no further than its reader takes it', async t => {
   const { node, url, token } = await serveFake(t)
   const name = 'x'.repeat(4096)

@@ -121,3 +121,18 @@ test('many failures at once are one rejection, and none of them is unhandled', a
   await settle()
   assert.deepEqual(unhandled, [])
 })
+
+test('a stream that cannot be closed does not hide the failure', async () => {
+  const items: AsyncIterable<number> = {
+    [Symbol.asyncIterator]: () => ({
+      next: async () => ({ done: false, value: 1 }),
+      return: () => {
+        throw new Error('it cannot be closed')
+      }
+    })
+  }
+  const work = async (): Promise<void> => {
+    throw new Error('the work failed')
+  }
+  await assert.rejects(forEachUntilFailure(items, { atOnce: 1 }, work), /the work failed/)
+})

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
+import { HOLDS_PEER_MAX } from '../../../../src/blocks/constants.ts'
 import { Holds } from '../../../../src/blocks/hold/holds.ts'
 import { nameBlock } from '../../../../src/format/cid.ts'
 import { ManualClock } from '../../../fixtures/clock.ts'
@@ -54,4 +55,19 @@ test('a promise does not bind against a member that proved its own copy when it 
   assert.ok(holds.isHeld(cid, new Map([['b', askedAfter]])), 'another member proved nothing about that of this one')
   holds.grant(cid, 'a', HOUR)
   assert.ok(holds.isHeld(cid, new Map([['a', askedAfter]])), 'it got a new promise since')
+})
+
+test('one peer gets so many promises and no more, and others get theirs', () => {
+  const clock = new ManualClock()
+  const holds = new Holds(clock)
+  const blocks = Array.from({ length: HOLDS_PEER_MAX + 1 }, (_, i) => nameBlock(Buffer.from(`${i}`)))
+  const last = blocks.pop() as (typeof blocks)[0]
+  for (const block of blocks) assert.ok(holds.grant(block, 'greedy', HOUR))
+  assert.ok(!holds.grant(last, 'greedy', HOUR))
+  // It may renew one that it has.
+  assert.ok(holds.grant(blocks[0] as typeof last, 'greedy', HOUR))
+  assert.ok(holds.grant(last, 'honest', HOUR))
+  clock.advance(HOUR + 1)
+  holds.sweep()
+  assert.ok(holds.grant(last, 'greedy', HOUR))
 })

@@ -256,20 +256,6 @@ test('a record without blocks is pushed to everybody, and two copies of it are e
   assert.deepEqual(tell(pushed('other')), ['yes'])
 })
 
-test('chunks may be placed in any order, and their place in the file may be given at the end', () => {
-  const { tell, state } = putOf(['a', 'b', 'self'], { replicas: 3 })
-  // A part is sent twice, and the later one is used. Placed: the third chunk, the first, the second, the second again.
-  for (const chunk of [0, 1, 2, 3]) tell(block(chunk))
-  for (const chunk of [0, 1, 3]) tell(answer('a', chunk, 'kept'))
-  assert.deepEqual(
-    tell(answer('a', 2, 'full'), answer('b', 2, 'kept'), { type: 'root', hasNodes: true, order: [1, 3, 0, 1] }).slice(
-      -1
-    ),
-    ['confirm a 1111']
-  )
-  assert.equal(state.chunkCount, 4)
-})
-
 test('a view that changes under way decides who owes what', () => {
   const { tell, machine } = placed()
   assert.deepEqual([...machine.owedBy()], [['a', 2]])
@@ -284,11 +270,6 @@ test('a member that keeps lacking what it said it had is not asked for ever', ()
   for (let asked = tell(pushed('a', 'lacking')); asked.length > 0 && !asked.includes('yes'); asks++)
     asked = asked[0] === 'push a' ? tell(pushed('a', 'lacking')) : tell(confirmed('a'))
   assert.ok(asks < 10, `${asks}`)
-})
-
-test('an order that names a chunk which was never placed is an error', () => {
-  const { tell } = placed()
-  assert.throws(() => tell({ type: 'root', hasNodes: true, order: [0, 1, 2] }), RangeError)
 })
 
 test('a member that has lost everything it acknowledged is not named among those that have the file', () => {

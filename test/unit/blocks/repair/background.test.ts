@@ -264,6 +264,35 @@ test('a record that is to be walked at some time is walked then, from its beginn
   background.schedule(clock.now())
 })
 
+test('a clock that ran years ahead for a while puts no walk of a record off for years', async t => {
+  const { accept, start, pass, taken, clock } = await setup(t)
+  await accept(1)
+  const { unfinished } = await start()
+  await pass(MINUTE)
+  assert.deepEqual(taken(), [1])
+  clock.jump(3_650 * DAY)
+  await unfinished.later(refOf(1), clock.now() + HOUR)
+  clock.jump(-3_650 * DAY)
+  await start()
+  await pass(MINUTE)
+  assert.deepEqual(taken(), [1])
+})
+
+test('a clock that ran years ahead for a while puts no walk of all records off for years', async t => {
+  const { accept, start, pass, taken, clock } = await setup(t)
+  clock.jump(3_650 * DAY)
+  await accept(1)
+  await start()
+  await pass(MINUTE)
+  assert.deepEqual(taken(), [1])
+  clock.jump(-3_650 * DAY)
+  await start()
+  await pass(MINUTE)
+  assert.deepEqual(taken(), [1])
+  await pass(29 * DAY, DAY)
+  assert.deepEqual(taken(), [])
+})
+
 test('a record is walked again for chunks that were evicted while it was being walked', async t => {
   const { clock, state, accept, start, taken, pass } = await setup(t)
   await accept(5)

@@ -82,6 +82,36 @@ test('a restart does not begin the time again, and time passes while the member 
   assert.ok(third.isStopping, 'a month later, it may stop freeing again')
 })
 
+test('a clock that ran years ahead for a while makes no record stop freeing for years, also after a restart', async () => {
+  const { clock, stops, restart } = await setup()
+  clock.jump(3_650 * DAY)
+  stops.add(anna, clock.now())
+  await stops.save()
+  const sinceMs = clock.now()
+  clock.jump(-3_650 * DAY)
+  const second = await restart()
+  second.add(anna, sinceMs)
+  await second.save()
+  clock.advance(7 * DAY - 1)
+  assert.ok(second.isStopping)
+  clock.advance(1)
+  assert.ok(!second.isStopping)
+})
+
+test('times that a clock which ran ahead wrote down are not counted as used up', async () => {
+  const { clock, stops } = await setup()
+  clock.jump(3_650 * DAY)
+  stops.add(anna, clock.now())
+  await stops.save()
+  clock.advance(7 * DAY)
+  await stops.save()
+  stops.remove(anna)
+  assert.ok(!stops.isStopping)
+  clock.jump(-3_650 * DAY)
+  stops.add(anna, clock.now())
+  assert.ok(stops.isStopping)
+})
+
 test('what is remembered of an author is bounded, and is forgotten after thirty days', async () => {
   const { clock, stops, index, restart } = await setup()
   const rows = async (): Promise<number[]> => {

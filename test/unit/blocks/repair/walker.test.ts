@@ -1,12 +1,13 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
+import { EVICTED_MS } from '../../../../src/blocks/constants.ts'
 import { BlockUnreachableError } from '../../../../src/blocks/errors.ts'
 import { Claims } from '../../../../src/blocks/hold/claims.ts'
 import { Ranking } from '../../../../src/blocks/rank.ts'
 import { EvictedBlocks } from '../../../../src/blocks/repair/evicted-blocks.ts'
 import type { Walked } from '../../../../src/blocks/repair/unfinished-records.ts'
 import { RecordWalker } from '../../../../src/blocks/repair/walker.ts'
-import { type BlockCid, blockKey } from '../../../../src/format/cid.ts'
+import { type BlockCid, blockKey, nameBlock } from '../../../../src/format/cid.ts'
 import { defaultNodeCodec as codec } from '../../../../src/format/manifest.ts'
 import { peerIdOf } from '../../../../src/format/peer-id.ts'
 import { makeView } from '../../../../src/members/view.ts'
@@ -100,6 +101,20 @@ test('a node that is lost hides only the chunks below it', async () => {
   const { outcome: second } = await walk(outcome.position)
   assert.deepEqual([second.missingNodes, second.missingChunks], [0, 0])
   assert.equal(state.pulled, 2_300)
+})
+
+test('an evicted chunk is owed again once its time has come, or lies years ahead, and is forgotten as evicted', async () => {
+  const { clock, state, walk, store } = await setup()
+  const evicted = new EvictedBlocks(store.index)
+  const chunks = [...blocks.values()].filter(({ byteLength }) => byteLength < 1_000).map(bytes => nameBlock(bytes))
+  const [early, late, wrong] = chunks as [BlockCid, BlockCid, BlockCid]
+  const owedAgainAtMs = clock.now() + EVICTED_MS
+  await evicted.add(early, owedAgainAtMs)
+  await evicted.add(late, clock.now())
+  await evicted.add(wrong, clock.now() + 100_000 * EVICTED_MS)
+  const { outcome } = await walk()
+  assert.deepEqual([state.pulled, outcome.owedAgainAtMs], [2_299, owedAgainAtMs])
+  assert.deepEqual(await evicted.owedAgainAtMs([early, late, wrong]), [owedAgainAtMs, 0, 0])
 })
 
 test('a walk writes a reference once, not again at each walk', async t => {
