@@ -33,27 +33,29 @@ export class MemberNews {
     this.#lostUntilAtMs.set(peer, this.#deps.clock.monotonic() + AVOID_MS)
   }
 
-  /** Yields what the machine has not been told yet. */
-  *take(): Generator<PutEvent> {
+  /** Tells what the machine has not been told yet. Most of the time that is nothing, so this costs a small put little. */
+  tell(feed: (event: PutEvent) => void): void {
     const { ranking, admitted, clock } = this.#deps
     const { members } = this.#machine.state
-    if (ranking() !== this.#machine.ranking) yield { type: 'view', ranking: ranking() }
+    const current = ranking()
+    if (current !== this.#machine.ranking) feed({ type: 'view', ranking: current })
     const reachable = admitted()
     for (const peer of reachable) {
-      yield* this.#opinions(peer)
+      this.#tellOpinions(peer, feed)
       const member = members.get(peer)
       const isBack = member?.isLost === true && (this.#lostUntilAtMs.get(peer) ?? 0) <= clock.monotonic()
-      if (member?.isReachable !== true || isBack) yield { type: 'joined', peer }
+      if (member?.isReachable !== true || isBack) feed({ type: 'joined', peer })
     }
     for (const [peer, { isReachable }] of members)
-      if (isReachable && !reachable.includes(peer)) yield { type: 'left', peer }
+      if (isReachable && !reachable.includes(peer)) feed({ type: 'left', peer })
   }
 
-  *#opinions(peer: PeerId): Generator<PutEvent> {
+  #tellOpinions(peer: PeerId, feed: (event: PutEvent) => void): void {
     const { isAvoided, silence } = this.#deps
     const member = this.#machine.state.members.get(peer)
-    const now = { isAvoided: isAvoided(peer), isSilent: silence.isSilent(peer) }
-    if (now.isAvoided !== (member?.isAvoided ?? false)) yield { type: 'avoided', peer, is: now.isAvoided }
-    if (now.isSilent !== (member?.isSilent ?? false)) yield { type: 'silent', peer, is: now.isSilent }
+    const isAvoidedNow = isAvoided(peer)
+    const isSilentNow = silence.isSilent(peer)
+    if (isAvoidedNow !== (member?.isAvoided ?? false)) feed({ type: 'avoided', peer, is: isAvoidedNow })
+    if (isSilentNow !== (member?.isSilent ?? false)) feed({ type: 'silent', peer, is: isSilentNow })
   }
 }

@@ -131,11 +131,12 @@ export class PutDriver {
 
   /** Tells the machine who is there now, and what is to be thought of them. */
   #look(): void {
+    if (this.#isEnded) return
     this.#stopListening ??= this.#deps.silence.listen(() => this.#look())
-    for (const event of this.#news.take()) {
+    this.#news.tell(event => {
       if (event.type === 'silent') this.#story?.silent(event.peer, event.is)
       this.#feed(event)
-    }
+    })
   }
 
   #feed(event: PutEvent): PutAsk[] {
@@ -264,7 +265,7 @@ export class PutDriver {
   /** Somebody else may have to be asked now, so it matters who is there. */
   #noteLost(peer: PeerId): void {
     this.#news.noteLost(peer)
-    if (!this.#isEnded) this.#look()
+    this.#look()
   }
 
   #log(text: string, ...args: LogValue[]): void {

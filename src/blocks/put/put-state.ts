@@ -146,7 +146,6 @@ export type PutAsk =
 
 /** The number of bytes of a digest that decide its rank. */
 export const RANK_BYTES = 8
-const CHUNKS_FIRST = 16
 
 export function newPutState(rule: PutRule): PutState {
   return {
@@ -260,7 +259,7 @@ export function or(a: Bits, b: Bits): Bits {
 export function addRank(state: PutState, chunk: number, digest: Uint8Array): void {
   const end = (chunk + 1) * RANK_BYTES
   if (end > state.ranks.byteLength) {
-    const ranks = new Uint8Array(Math.max(end, state.ranks.byteLength * 2, CHUNKS_FIRST * RANK_BYTES))
+    const ranks = new Uint8Array(Math.max(end, state.ranks.byteLength * 2))
     ranks.set(state.ranks)
     state.ranks = ranks
   }

@@ -64,7 +64,8 @@ export function* owedBy(state: PutState): Generator<[PeerId, number]> {
 
 /** Returns true while a member that was asked, or is about to be, may still answer. */
 export function isAnyWaitedFor(state: PutState): boolean {
-  return [...state.members.values()].some(member => isWaitedFor(state, member) && mayAnswer(member))
+  for (const member of state.members.values()) if (isWaitedFor(state, member) && mayAnswer(member)) return true
+  return false
 }
 
 /** Returns true if a member was asked something that it has not answered, or is about to be. */
