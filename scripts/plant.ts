@@ -32,9 +32,10 @@ try {
   console.log('| --- | --- | --- | --- |')
   for (const { name, edits } of [{ name: 'none', edits: [] }, ...PLANTS]) {
     if (words.length > 0 && !words.some(word => name.includes(word))) continue
+    const before = new Map(edits.map(({ file }) => [file, readFileSync(join(folder, file))]))
     for (const edit of edits) apply(edit)
     console.log(`| ${name} | ${count()} |`)
-    for (const { file } of edits) cpSync(join(root, file), join(folder, file))
+    for (const [file, bytes] of before) writeFileSync(join(folder, file), bytes)
   }
 } finally {
   rmSync(folder, { recursive: true })

@@ -150,7 +150,10 @@ export const GET_BYTES_MAX = 48 << 20
  */
 export const SERVE_BYTES_MAX = 32 << 20
 export const SERVE_PEER_BYTES_MAX = 20 << 20
-/** If there is no memory for an answer after this long, the asker is told to ask others. It is half of its patience. */
+/**
+ * If there is no memory for an answer after this long, and nothing is being sent to the asker, it is told to ask others.
+ * It is half of its patience.
+ */
 export const SERVE_WAIT_MS = 5_000
 /** The most bytes of blocks that are received a second time because the first source is slow. */
 export const HEDGE_BYTES_MAX = 8 << 20
@@ -270,14 +273,8 @@ export const ACK_TIMEOUT_MS = 60_000
 export const PUT_NUMBER_BYTES = 16
 /** How long small puts share one number. */
 export const SMALL_PUTS_SHARE_MS = 2_000
-/** How long members may take to confirm which chunks of a file they hold. */
+/** How long members may take to confirm which chunks of a page of a file they hold. */
 export const CONFIRM_TIMEOUT_MS = 10_000
-/**
- * The most blocks that are written here concurrently because they were read from other members and are owed. A walk
- * finds the rest.
- */
-export const READ_REPAIRS_MAX = 16
-
 /**
  * The number of bad blocks on our own disk that are remembered, so that each is reported once and none counts as a copy.
  * This many take about 16 MiB of memory. A block that was forgotten counts as a copy until it is read again.

@@ -15,7 +15,7 @@ export const LIST_BATCH = 64
  * The most names of one directory that a listing holds in memory, sorted: about 10 MiB. It reads the names of a larger
  * directory again for each as many that it has listed.
  */
-export const LIST_NAMES_MAX = 131_072
+export const LIST_NAMES_MAX = 65_536
 /** The same for the lowest of many listings that are open one below the other. */
 export const LIST_NAMES_MIN = 1_024
 /** The number of names that a listing sorts at a time, so that it never blocks the event loop for long. */

@@ -67,6 +67,11 @@ export class Budget {
     return this.#taken
   }
 
+  /** The bytes of the leases of one owner. */
+  takenBy(name: string): number {
+    return this.#owners.get(name)?.taken ?? 0
+  }
+
   /** The number of requests that wait. */
   get waiting(): number {
     let waiting = 0
@@ -121,7 +126,7 @@ export class Budget {
 
   /**
    * Like `tryAcquire`, for bytes that the owner can do without. If others have to wait, `onReclaim` is called, and must
-   * drop the bytes and release the lease at once. Call `keep` on the lease when the bytes are needed after all.
+   * drop the bytes and release the lease at once. Take the lease when the bytes are needed after all.
    */
   trySpare(bytes: number, name: string, onReclaim: () => void): Lease | undefined {
     const owner = this.#ownerOf(name)
@@ -213,8 +218,10 @@ export class Budget {
       if (this.#fits(next, (next.waiting[0] as Waiting).bytes)) this.#grantTo(next)
       else {
         // What can be done without goes before anybody waits.
-        const [reclaim] = this.#spare.values()
-        if (reclaim === undefined) break
+        const [spare] = this.#spare
+        if (spare === undefined) break
+        const [share, reclaim] = spare
+        this.#spare.delete(share)
         reclaim()
       }
     }
@@ -246,7 +253,10 @@ export class Budget {
       this.#cancelTimer = undefined
       const [due] = this.#lent
       const isDue = due?.lent !== undefined && due.lent.sinceMs + lending.msMax <= lending.clock.monotonic()
-      if (isDue && this.#turns.size > 0) due.lent?.onTakenBack()
+      if (isDue && this.#turns.size > 0) {
+        this.#lent.delete(due)
+        due.lent?.onTakenBack()
+      }
       if (this.#turns.size > 0) this.#watchLoans()
     })
   }

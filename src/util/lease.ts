@@ -38,10 +38,12 @@ export class Lease {
     return this.#share?.bytes ?? 0
   }
 
-  /** Moves the lease into the hands of the caller. */
+  /** Moves the lease into the hands of the caller. It is not lent any more, nor one to do without: see `trySpare`. */
   take(): Lease {
     const share = this.#share
     if (share === undefined) throw new TypeError('this lease is in other hands')
+    this.endLoan()
+    this.#ledger.keep(share)
     this.#share = undefined
     return new Lease(this.#ledger, share)
   }
@@ -71,11 +73,6 @@ export class Lease {
       onTakenBack()
     }
     this.#ledger.noteLent(share, onDue)
-  }
-
-  /** Says that the owner can no longer do without the bytes: see `trySpare`. */
-  keep(): void {
-    if (this.#share !== undefined) this.#ledger.keep(this.#share)
   }
 
   /** Ends `lend`. */

@@ -10,6 +10,11 @@ export class KeyedLocks {
     return this.#tails.size
   }
 
+  /** Returns true while somebody has the key. If it is false, `run` begins its work at once. */
+  isHeld(key: string): boolean {
+    return this.#tails.has(key)
+  }
+
   /**
    * Waits for the key, runs `work` while holding it, and settles like `work`. `work` must not ask for the same key
    * again.

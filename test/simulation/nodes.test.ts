@@ -4,9 +4,9 @@ import { runSeed } from './whole/schedule.ts'
 
 const SEEDS = process.env['DFS_LONG'] === '1' ? 1_000 : 24
 /** Seeds that once found a fault, and run each time. */
-const PAST_SEEDS: readonly number[] = [51, 64, 74]
+const PAST_SEEDS: readonly number[] = [9, 23]
 /** Seeds that find a fault that is known and not mended yet, with its name. A seed leaves this list with the mend. */
-const OPEN_SEEDS: ReadonlyMap<number, string> = new Map([[15, 'repair has no pause while the index cannot be written']])
+const OPEN_SEEDS: ReadonlyMap<number, string> = new Map()
 const MINUTE = 60_000
 const only = process.env['DFS_SEED']
 

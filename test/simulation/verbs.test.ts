@@ -4,7 +4,7 @@ import { parsePath } from '../../src/format/path.ts'
 import { plainTree } from '../fixtures/plain-tree.ts'
 import { VerbWorld } from '../fixtures/verb-world.ts'
 
-const SEEDS = process.env['DFS_LONG'] === '1' ? 3_000 : 40
+const SEEDS = process.env['DFS_LONG'] === '1' ? 3_000 : 20
 /** To run some seeds again: the first, and how many. */
 const [FIRST = 1, COUNT = SEEDS] = (process.env['DFS_SEEDS'] ?? '').split(',').filter(Boolean).map(Number)
 /** Seeds a test, so that a failure names few of them. */

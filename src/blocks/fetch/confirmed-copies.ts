@@ -5,7 +5,7 @@ import type { Clock } from '../../util/clock.ts'
 import { withDeadline } from '../../util/deadline.ts'
 import { type ComponentLogger, reasonOf } from '../../util/logger.ts'
 import { Bitmap } from '../bitmap.ts'
-import { CONFIRM_TIMEOUT_MS } from '../constants.ts'
+import { CONFIRM_TIMEOUT_MS, PAGE_CHUNKS } from '../constants.ts'
 import type { LocalBlocks } from '../hold/local-blocks.ts'
 import { nameOf } from '../log-names.ts'
 import { isChunk, type ReadNode, walkBatches } from '../manifest-walk.ts'
@@ -32,13 +32,12 @@ export async function confirmedCopies(root: BlockCid, options: ConfirmedCopiesOp
   const log = logger.forComponent('dfs:blocks:confirm')
   const copies = await ownCopies(root, options)
   const chunks = Bitmap.full(copies.length)
+  const timeoutMs = CONFIRM_TIMEOUT_MS * Math.ceil(copies.length / PAGE_CHUNKS)
   const question = { view: viewId(), root, chunks, fetch: false, nonce: undefined, records: [] }
   await Promise.all(
     admitted().map(async peer => {
       try {
-        const { lacking } = await withDeadline(clock, CONFIRM_TIMEOUT_MS, undefined, () =>
-          storeClient.holdRoot(peer, question)
-        )
+        const { lacking } = await withDeadline(clock, timeoutMs, undefined, () => storeClient.holdRoot(peer, question))
         for (const chunkIndex of copies.keys())
           if (!lacking.has(chunkIndex)) copies[chunkIndex] = (copies[chunkIndex] as number) + 1
       } catch (error) {

@@ -29,7 +29,8 @@ export class ServedBlocks {
 
   /**
    * Returns a block that is here, or undefined. Throws a `RefusedError` (`busy`) if there is no memory for it within
-   * `SERVE_WAIT_MS`.
+   * `SERVE_WAIT_MS` and nothing is being sent to the member. If something is, the member waits only for itself: over a
+   * slow link its other answers arrive meanwhile, so it is patient.
    */
   async read(cid: BlockCid, signal: AbortSignal, peer: PeerId): Promise<ReadBlock | undefined> {
     const { memory, local, window } = this.#options
@@ -49,7 +50,14 @@ export class ServedBlocks {
   async #waitForLease(peer: PeerId, signal: AbortSignal): Promise<Lease> {
     const { clock, memory } = this.#options
     const tooLong = new AbortController()
-    const cancel = clock.after(SERVE_WAIT_MS, () => tooLong.abort(new RefusedError('busy')))
+    let cancel: () => void = () => {}
+    const watch = (): void => {
+      cancel = clock.after(SERVE_WAIT_MS, () => {
+        if (memory.takenBy(peer) > 0) watch()
+        else tooLong.abort(new RefusedError('busy'))
+      })
+    }
+    watch()
     try {
       const either = AbortSignal.any([signal, tooLong.signal])
       return await memory.acquire(BLOCK_BYTES_MAX, { owner: peer, signal: either })

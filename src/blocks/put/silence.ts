@@ -49,10 +49,14 @@ export class SilenceWatch {
   begin(peer: PeerId, extraMs = 0): () => void {
     const signs = this.#of(peer)
     signs.extraMs = Math.max(signs.extraMs, extraMs)
-    if (signs.waiting++ === 0) {
+    if (signs.waiting === 0) {
+      // A peer that was silent long ago has another chance. What it began to pull for an earlier wait is over.
+      signs.isSilent = this.isSilent(peer)
+      signs.isPulling = false
       signs.lastSignAtMs = this.#clock.monotonic()
       this.#watch(signs)
     }
+    signs.waiting++
     return () => {
       if (--signs.waiting > 0) return
       signs.endedAtMs = this.#clock.monotonic()

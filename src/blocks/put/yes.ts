@@ -1,6 +1,6 @@
 import type { PeerId } from '../../format/peer-id.ts'
 import type { Ranking } from '../rank.ts'
-import { type Bits, hasBit, isAskable, type MemberState, mayAnswer, type PutState } from './put-state.ts'
+import { type Bits, hasBit, isAskable, isEmpty, type MemberState, mayAnswer, type PutState } from './put-state.ts'
 
 /** The number of copies that a put waits for by default. */
 const ACK_DEFAULT = 2
@@ -48,7 +48,7 @@ export function leastCopies(state: PutState): number {
 /** Returns the members that a yes counts, this one first. */
 export function reachedBy(state: PutState): PeerId[] {
   const reached = state.own === 'held' ? [state.self] : []
-  for (const [peer, { acknowledged }] of state.members) if (acknowledged.byteLength > 0) reached.push(peer)
+  for (const [peer, { acknowledged }] of state.members) if (!isEmpty(acknowledged)) reached.push(peer)
   return reached
 }
 

@@ -91,6 +91,8 @@ export class RepairBackground {
       clock,
       log: this.#log,
       everyMs: () => this.#pauseMs(),
+      // While the index cannot be written, what is due stays due.
+      backoff: new Backoff({ minMs: WALK_RETRY_MS, maxMs: WALK_RETRY_MS_MAX }),
       onError,
       work: signal => this.#work(signal)
     })

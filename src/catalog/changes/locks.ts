@@ -14,15 +14,54 @@ export function nameLock(parent: Uint8Array, name: string): string {
   return `${toHex(parent)}/${name}`
 }
 
-/** The locks that the changes of one member take. There is no deadlock, because each change takes all of its locks in order. */
+/** The number of keys whose last release is remembered. Far more are not released while one change reads. */
+const RELEASES_MAX = 4_096
+
+/**
+ * The locks that the changes of one member take. There is no deadlock, because a change waits for all of its keys in
+ * order, and takes further ones only if they are free.
+ */
 export class TreeLocks {
   readonly #locks = new KeyedLocks()
+  /** When each key was released last, the longest ago first. */
+  readonly #releases = new Map<string, number>()
+  #now = 0
+  /** No key that is not in `#releases` was released after this. */
+  #forgotten = 0
 
-  /** Runs `work` while the keys are held. `work` must not ask for further keys. */
+  /** A moment: the number of releases so far. */
+  get now(): number {
+    return this.#now
+  }
+
+  /**
+   * Returns true if nobody has had any of these keys since a moment. What was read since then is what a change that
+   * held the keys would have read. May return false if it is not known.
+   */
+  wereFree(keys: readonly string[], since: number): boolean {
+    return keys.every(key => !this.#locks.isHeld(key) && (this.#releases.get(key) ?? this.#forgotten) <= since)
+  }
+
+  /** Runs `work` while the keys are held. It may ask for further ones only if they are free, and then has them at once. */
   hold<T>(keys: Iterable<string>, work: () => Promise<T>): Promise<T> {
     const ordered = [...new Set(keys)].sort()
     const lock = (i: number): Promise<T> =>
-      i === ordered.length ? work() : this.#locks.run(ordered[i] as string, () => lock(i + 1))
+      i === ordered.length
+        ? work().finally(() => this.#noteReleases(ordered))
+        : this.#locks.run(ordered[i] as string, () => lock(i + 1))
     return lock(0)
+  }
+
+  #noteReleases(keys: readonly string[]): void {
+    this.#now++
+    for (const key of keys) {
+      this.#releases.delete(key)
+      this.#releases.set(key, this.#now)
+    }
+    for (const [key, at] of this.#releases) {
+      if (this.#releases.size <= RELEASES_MAX) break
+      this.#releases.delete(key)
+      this.#forgotten = at
+    }
   }
 }

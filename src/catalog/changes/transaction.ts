@@ -45,9 +45,10 @@ export interface Outcome<T> {
  *
  * Promises, for changes of this member that run at the same time, and for records that arrive from others meanwhile:
  *
- * - A change acts on, and fails because of, only what it read while it held the locks of it: those of the last name of
- *   each path, and of each entry that it signs a record about. A plan that has read anything else is run again, from the
- *   names, with the locks that were missing. So ids and names cross the taking of a lock, and nothing that was read does.
+ * - A change acts on, and fails because of, only what it read while it held the locks of it, or while nobody did: those of
+ *   the last name of each path, and of each entry that it signs a record about. A plan that has read anything else is run
+ *   again, from the names, with the locks that were missing. So ids and names cross the wait for a lock, and nothing that
+ *   was read does.
  * - A record covers exactly the heads of the row that the checks looked at, because it is signed from that row, which is
  *   read once. A record that arrives after this is not covered: it stays a head, and shows as a conflict if its content
  *   differs.
@@ -64,45 +65,59 @@ export async function transact<T>(
   plan: (tx: Transaction) => Promise<T>,
   signal?: AbortSignal
 ): Promise<Outcome<T>> {
+  const { locks, log } = context
   const keys = new Set<string>()
   for (let count = 1; count <= ATTEMPTS_MAX; count++) {
     signal?.throwIfAborted()
-    const tx = new Transaction(context, new Set(keys))
-    const outcome = await context.locks.hold(keys, () => tx.run(plan))
+    const tx = new Transaction(context)
+    const outcome = await locks.hold(keys, async () => {
+      const since = locks.now
+      const planned = await tx.plan(plan)
+      const missing = [...tx.wanted].filter(key => !keys.has(key))
+      // Nearly always nobody else wants the locks, and the first plan is as good as one that held them.
+      return planned === undefined || !locks.wereFree(missing, since)
+        ? undefined
+        : locks.hold(missing, () => tx.commit(planned))
+    })
     if (outcome !== undefined) return outcome
     for (const key of tx.wanted) keys.add(key)
-    context.log.trace('attempt %d of a change needs other locks', count)
+    log.trace('attempt %d of a change met another one', count)
   }
   throw new ChangedError('what is at this path keeps changing: try again')
 }
 
+/** What a plan came to: its value, or the error with which it ends. */
+type Planned<T> = { value: T } | { error: unknown }
+
 /** One attempt of a change. See `transact`. */
 export class Transaction {
   readonly #context: ChangeContext
-  readonly #held: ReadonlySet<string>
   /** The locks of all that was read. */
   readonly wanted = new Set<string>()
   /** True if one thing changed between two reads that belong together. */
   #isTorn = false
   readonly #signings: Array<() => Records> = []
 
-  constructor(context: ChangeContext, held: ReadonlySet<string>) {
+  constructor(context: ChangeContext) {
     this.#context = context
-    this.#held = held
   }
 
-  /** Plans, signs and appends. Returns undefined if the plan has read something whose lock it does not hold. */
-  async run<T>(plan: (tx: Transaction) => Promise<T>): Promise<Outcome<T> | undefined> {
+  /** Runs the plan. Returns undefined if what it read does not belong together. */
+  async plan<T>(plan: (tx: Transaction) => Promise<T>): Promise<Planned<T> | undefined> {
     try {
       const value = await plan(this)
-      if (!this.#isFinal) return undefined
-      const records: Records = []
-      for (const sign of this.#signings) pushAll(records, sign())
-      return { value, records: await this.#context.append(records) }
+      return this.#isTorn ? undefined : { value }
     } catch (error) {
-      if (!this.#isFinal) return undefined
-      throw error
+      return this.#isTorn ? undefined : { error }
     }
+  }
+
+  /** Signs and appends what was planned, or throws the error of the plan. The caller holds the locks of all of it. */
+  async commit<T>(planned: Planned<T>): Promise<Outcome<T>> {
+    if ('error' in planned) throw planned.error
+    const records: Records = []
+    for (const sign of this.#signings) pushAll(records, sign())
+    return { value: planned.value, records: await this.#context.append(records) }
   }
 
   /** Allows one move of a directory at a time, because two that are moved into each other would make a cycle. */
@@ -215,12 +230,6 @@ export class Transaction {
     const { author, bodies } = this.#context
     const body = found.row.kind === 'directory' ? await bodies.open(found.shown.place) : undefined
     this.change(found, () => author.delete(found.row.state, covered, body))
-  }
-
-  get #isFinal(): boolean {
-    if (this.#isTorn) return false
-    for (const key of this.wanted) if (!this.#held.has(key)) return false
-    return true
   }
 
   #torn(): ChangedError {

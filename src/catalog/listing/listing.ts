@@ -103,7 +103,7 @@ function nameOf(node: TreeNode): string {
 }
 
 function keyOf(name: string, parent?: number): string {
-  return `${Buffer.from(name, 'utf8').toString('latin1')}${NUL}${parent ?? ''}`
+  return Buffer.from(`${name}${NUL}${parent ?? ''}`, 'utf8').toString('latin1')
 }
 
 function keyOfConflict(node: TreeNode): string {

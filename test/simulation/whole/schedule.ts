@@ -16,8 +16,14 @@ const PATIENCE_MS = 3 * MINUTE
 const REST_STEP_MS = 20 * SECOND
 
 const PATHS = ['/a', '/b.txt', '/d/a', '/d/b', '/d/e/c', '/g/a', '/g/h/c']
+/** The fewer paths, the more often verbs meet. */
+const RACING_PATHS = ['/a', '/d/a', '/d/b', '/d/e/c']
 const DIRECTORIES = ['/d', '/g', '/d/e', '/g/h', '/x']
 const SIZES = [300, 300, 300, 5_000, 5_000, 30_000, 90_000, 90_000, 1_200_000]
+const RACING_SIZES = [300, 300, 300, 5_000]
+/** How many of the seeds are races of verbs, without faults of machines. They are short. */
+const RACING_SHARE = 0.4
+const RACING_DELAYED_SHARE = 0.8
 
 type Kind = keyof typeof STEP_WEIGHTS
 
@@ -51,6 +57,21 @@ const STEP_WEIGHTS = {
   destroy: 1,
   hostile: 5
 }
+/** The steps of a race. */
+const RACING: readonly Kind[] = [
+  'put',
+  'guardedPut',
+  'move',
+  'moveDirectory',
+  'remove',
+  'removeTree',
+  'burst',
+  'burst',
+  'burst',
+  'burst',
+  'cut',
+  'heal'
+]
 /** Steps that every seed has. */
 const ALWAYS: ReadonlySet<Kind> = new Set<Kind>(['put', 'overwrite', 'get', 'heal', 'burst'])
 
@@ -91,7 +112,8 @@ export async function runSeed({ seed, isLogging }: RunOptions): Promise<RunResul
 class Schedule {
   readonly #world: World
   readonly #chance
-  readonly #kinds: Kind[]
+  readonly #kinds: readonly Kind[]
+  readonly #isRacing: boolean
   /** The one machine on which bytes are flipped, or which is destroyed. The others keep what they acknowledged. */
   readonly #victim: Machine
   readonly #restartAt = new Map<Machine, number>()
@@ -101,9 +123,12 @@ class Schedule {
     this.#world = world
     this.#chance = seededChance(seed)
     this.#victim = this.#pick(world.machines)
-    this.#kinds = (Object.keys(STEP_WEIGHTS) as Kind[]).filter(
+    this.#isRacing = this.#draw() < RACING_SHARE
+    const some = (Object.keys(STEP_WEIGHTS) as Kind[]).filter(
       kind => ALWAYS.has(kind) || this.#draw() < (kind === 'hostile' ? 0.25 : 0.5)
     )
+    this.#kinds = this.#isRacing ? RACING : some
+    if (this.#isRacing) for (const { disk } of world.machines) disk.delayedShare = RACING_DELAYED_SHARE
   }
 
   async run(): Promise<void> {
@@ -125,7 +150,7 @@ class Schedule {
   }
 
   async #pass(): Promise<void> {
-    const draw = this.#draw()
+    const draw = this.#draw() * (this.#isRacing ? 0.8 : 1)
     const ms =
       draw < 0.3
         ? 0
@@ -233,7 +258,7 @@ class Schedule {
   }
 
   async #put(machine: Machine, path: string, guards: PutOptions): Promise<void> {
-    const content = await this.#world.contents.make(this.#pick(SIZES))
+    const content = await this.#world.contents.make(this.#pick(this.#isRacing ? RACING_SIZES : SIZES))
     const draw = this.#draw()
     const replicas = draw < 0.5 ? {} : { replicas: this.#pick([1, 2, 2, 'all'] as const) }
     const ack = this.#draw() < 0.75 ? {} : { ack: this.#pick([1, 2] as const) }
@@ -245,7 +270,7 @@ class Schedule {
     const world = this.#world
     let path = await this.#shownPath(machine)
     if (this.#draw() < 0.4) {
-      path = this.#pick(PATHS)
+      path = this.#pick(this.#paths)
       // Two files of one name, of which one shows as a conflict.
       await this.#put(machine, path, {})
       await this.#put(this.#pickUp() ?? machine, path, {})
@@ -269,7 +294,7 @@ class Schedule {
       if (this.#draw() < 0.5) this.#armDeath(other, 'kill')
       else this.#world.time.after(this.#draw() * 40, () => this.#freeze(other))
     }
-    await this.#put(machine, this.#pick(PATHS), {})
+    await this.#put(machine, this.#pick(this.#paths), {})
   }
 
   async #oneOfBurst(on: Machine, at: string, tag: string | undefined): Promise<void> {
@@ -365,10 +390,10 @@ class Schedule {
 
   #loseRows(machine: Machine): void {
     const count = 1 + Math.floor(this.#draw() * 6)
-    this.#world.say(`${machine.name} loses ${count} rows of its index`)
     this.#world.hurt.add(machine)
     this.#world.disturb(machine)
-    machine.disk.rows.lose(this.#chance, count)
+    const tables = machine.disk.rows.lose(this.#chance, count)
+    this.#world.say(`${machine.name} loses ${count} rows of its index: ${tables}`)
   }
 
   #flip(): void {
@@ -426,7 +451,7 @@ class Schedule {
       machine.process.thaw()
     }
     this.#healNetwork()
-    await world.time.pass(MINUTE)
+    await world.time.pass(this.#isRacing ? REST_STEP_MS : MINUTE)
     for (const machine of world.machines) if (machine.process.isDead && !machine.isDestroyed) await world.start(machine)
     this.#healNetwork()
     let why: string | undefined = 'it has just begun'
@@ -459,7 +484,7 @@ class Schedule {
 
   async #somePath(machine: Machine): Promise<string> {
     if (this.#draw() < 0.15) return this.#shownPath(machine)
-    return this.#pick(this.#draw() < 0.1 ? DIRECTORIES : PATHS)
+    return this.#pick(this.#draw() < 0.1 ? DIRECTORIES : this.#paths)
   }
 
   /** Returns the path of a file that a machine shows, also one under a conflicting name. */
@@ -469,7 +494,11 @@ class Schedule {
       for await (const { path, kind } of node.list('/', { recursive: true })) if (kind === 'file') paths.push(path)
       return paths
     })
-    return this.#pick(shown === undefined || shown.length === 0 ? PATHS : shown)
+    return this.#pick(shown === undefined || shown.length === 0 ? this.#paths : shown)
+  }
+
+  get #paths(): readonly string[] {
+    return this.#isRacing ? RACING_PATHS : PATHS
   }
 
   #draw(): number {

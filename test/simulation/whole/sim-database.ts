@@ -64,9 +64,15 @@ export class SimRows {
     this.#unsynced = []
   }
 
-  /** Loses some rows, as LevelDB does after a flipped bit: without a word. */
-  lose(chance: Chance, count: number): void {
-    for (let i = 0; i < count && this.#keys.length > 0; i++) this.#set(this.#pick(chance).key, undefined)
+  /** Loses some rows, as LevelDB does after a flipped bit: without a word. Returns the letters of their tables. */
+  lose(chance: Chance, count: number): string {
+    let tables = ''
+    for (let i = 0; i < count && this.#keys.length > 0; i++) {
+      const { key } = this.#pick(chance)
+      tables += String.fromCharCode(key[0] as number)
+      this.#set(key, undefined)
+    }
+    return tables
   }
 
   /** Flips a bit in the value of a row. */

@@ -205,6 +205,34 @@ test('the node reads no faster than the client', async t => {
   response.destroy()
 })
 
+test('the connection of a client that does not read is closed when the node needs the memory', async t => {
+  const { node, open } = await serveFake(t)
+  node.set('/f', '')
+  const get = node.get.bind(node)
+  let stalled: (() => void) | undefined
+  let isEnded = false
+  node.hooks.get = async (path, options) => {
+    delete node.hooks.get
+    stalled = options?.onStalled
+    const size = 4096 * MIB
+    async function* pieces(): AsyncGenerator<Uint8Array> {
+      try {
+        for (;;) yield new Uint8Array(MIB)
+      } finally {
+        isEnded = true
+      }
+    }
+    return { ...(await get(path)), size, range: { from: 0, to: size }, [Symbol.asyncIterator]: pieces }
+  }
+  const response = await open('GET', '/v1/files/f')
+  const broken = new Promise(resolve => response.once('error', resolve))
+  response.pause()
+  stalled?.()
+  await until('the server reads no more of the file', async () => isEnded)
+  response.resume()
+  assert.ok((await broken) instanceof Error)
+})
+
 test('an invalid time does not make a file unreadable', async t => {
   const { node, ask } = await serveFake(t)
   node.set('/f', 'bytes', { modified: new Date(Number.NaN) })

@@ -78,7 +78,7 @@ test('a member that does not read its answers keeps others from none', async () 
 test('an asker for which there is no memory for long is told to ask others', async () => {
   const { clock, served, state, memory } = setup()
   state.disk = () => new Promise(() => {})
-  for (let i = 0; i < 2; i++) void served.read(cid, never, 'a')
+  for (const deaf of ['b', 'c', 'd']) void served.read(cid, never, deaf)
   const waiting = served.read(cid, never, 'a')
   await settle(2)
   clock.advance(SERVE_WAIT_MS - 1)
@@ -98,4 +98,18 @@ test('an asker that has gone does not wait for memory any more', async () => {
   gone.abort(new Error('gone'))
   await assert.rejects(waiting, /gone/)
   assert.equal(memory.waiting, 0)
+})
+
+test('an asker to which something is being sent waits for itself, and is not refused', async () => {
+  const { clock, served, memory } = setup()
+  const underWay = await memory.acquire(2 * BLOCK_BYTES_MAX, { owner: 'slow' })
+  const waiting = served.read(cid, never, 'slow')
+  await settle(2)
+  for (let i = 0; i < 10; i++) {
+    clock.advance(SERVE_WAIT_MS)
+    await settle(2)
+  }
+  assert.equal(memory.waiting, 1)
+  underWay.release()
+  assert.equal((await waiting)?.bytes, bytes)
 })

@@ -271,3 +271,11 @@ test('a member that keeps lacking what it said it had is not asked for ever', ()
     asked = asked[0] === 'push a' ? tell(pushed('a', 'lacking')) : tell(confirmed('a'))
   assert.ok(asks < 10, `${asks}`)
 })
+
+test('a member that has lost everything it acknowledged is not named among those that have the file', () => {
+  const { tell, state } = putOf(['a', 'self'])
+  tell(block(0), block(1), answer('a', 0, 'kept'), root, confirmed('a'), record, own(), pushed('a'))
+  assert.deepEqual(tell(answer('a', 1, 'kept')), ['placed chunk 1', 'drop chunk 1', 'confirm a 11'])
+  assert.deepEqual(tell(confirmed('a', Uint8Array.of(3))), ['link', 'yes'])
+  assert.deepEqual(reachedBy(state), ['self'])
+})

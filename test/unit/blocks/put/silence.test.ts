@@ -110,3 +110,26 @@ test('nothing is held against a member that was disconnected, and an old wait fo
   pass(2 * SILENCE_MS)
   assert.equal(watch.isSilent('a'), false)
 })
+
+test('a member that was silent long ago is waited for like any other', () => {
+  const { watch, pass } = watching()
+  const end = watch.begin('a')
+  pass(SILENCE_MS + 100)
+  end()
+  pass(SILENT_AGAIN_MS)
+  watch.begin('a')
+  assert.equal(watch.isSilent('a'), false)
+  pass(SILENCE_MS + 100)
+  assert.equal(watch.isSilent('a'), true)
+})
+
+test('a member that froze while it pulled its first block is silent soon when it is waited for again', () => {
+  const { watch, pass } = watching()
+  const end = watch.begin('a')
+  watch.notePull('a')
+  pass(2 * SILENCE_MS)
+  end()
+  watch.begin('a')
+  pass(SILENCE_MS + 100)
+  assert.equal(watch.isSilent('a'), true)
+})
