@@ -1,9 +1,13 @@
 import assert from 'node:assert/strict'
 import { type TestContext, test } from 'node:test'
 import { Blocks } from '../../src/blocks/blocks.ts'
+import { HOLD_MS } from '../../src/blocks/constants.ts'
 import { EvictRefusedError } from '../../src/blocks/errors.ts'
 import { walkManifest } from '../../src/blocks/manifest-walk.ts'
+import { loadStopMarks } from '../../src/blocks/repair/stop-marks.ts'
 import { IndexCorruptError, NoSpaceError } from '../../src/disk/errors.ts'
+import { indexKey } from '../../src/disk/index-db.ts'
+import { TABLES } from '../../src/disk/tables.ts'
 import { type BlockCid, DAG_CBOR, nameBlock, RAW } from '../../src/format/cid.ts'
 import { defaultNodeCodec } from '../../src/format/manifest.ts'
 import { BlockCluster, type BlockMember, type MemberOptions } from '../fixtures/block-cluster.ts'
@@ -333,6 +337,23 @@ test('a member evicts nothing for an hour after an unclean stop', async t => {
   })
   await pass(clock, HOUR + MINUTE)
   assert.equal((await whileTimePasses(clock, writer.blocks.evict(record))).freed.blocks, 2)
+})
+
+test('a start that fails leaves no work behind, and does not forget what was promised', async t => {
+  const clock = new ManualClock()
+  const cluster = new BlockCluster(clock)
+  t.after(() => cluster.stop())
+  const member = await cluster.add()
+  await member.store.index.batch([
+    { type: 'put', key: indexKey(TABLES.unfinished, Buffer.alloc(32)), value: Buffer.of(1) }
+  ])
+  await assert.rejects(member.restart({ crash: true }))
+  assert.deepEqual(
+    member.blocks.workers.map(({ status }) => status.state).filter(state => state !== 'stopped'),
+    []
+  )
+  const { promisedMs } = await loadStopMarks(member.store.index, clock, { wasClean: true })
+  assert.equal(promisedMs, HOLD_MS)
 })
 
 test('blocks that a crash left without a claim are freed, and claimed ones are not', async t => {
