@@ -527,6 +527,27 @@ test('a member that is full frees surplus chunks at once', async t => {
   assert.equal(await writer.count(), owned.length + 1)
 })
 
+test('surplus that a put still claims is tried again later', async t => {
+  const { clock, cluster, members } = await start(t, 4)
+  const [writer] = members
+  const bytes = bytesOf(12)
+  const { record } = await whileTimePasses(clock, writer.put(bytes, { replicas: 2, ack: 2 }))
+  for (const member of members) await member.stand(record)
+  async function* broken() {
+    yield bytes
+    throw new Error('cut off')
+  }
+  await assert.rejects(whileTimePasses(clock, writer.put(broken(), { replicas: 2 })), /cut off/)
+  writer.options = { isFull: true }
+  cluster.refreshView()
+  await pass(clock, 20 * MINUTE)
+  const { chunkCids } = await survey(record.root, members)
+  const owned = chunkCids.filter(cid => cluster.owners(cid, 2).includes(writer))
+  assert.ok((await writer.count()) > owned.length + 1)
+  await pass(clock, 2 * DAY, HOUR)
+  assert.equal(await writer.count(), owned.length + 1)
+})
+
 test('status counts the blocks whose other owner is out, until another member has confirmed a copy', async t => {
   const { clock, cluster, members } = await start(t, 3)
   const [a, b, c] = members
