@@ -96,7 +96,7 @@ async function setup(t: TestContext) {
     background.start()
     running.push(background)
     await settle()
-    return { background, unfinished, round }
+    return { background, unfinished, round, stops }
   }
   t.after(() => running.at(-1)?.stop())
   const taken = (): number[] => walked.splice(0).map(([n]) => n)
@@ -320,6 +320,22 @@ test('a missing manifest node makes it uncertain what is needed for seven days, 
   assert.equal(unfinished.missingBlocks, 1)
   ;({ background } = await start())
   assert.ok(background.isCertain, 'the restart does not begin the seven days again')
+})
+
+test('a record whose walk was cut is uncertain and goes on after a restart, and no author is blamed for it', async t => {
+  const { state, accept, start, walked } = await setup(t)
+  await accept(1)
+  state.outcome = () => ({ isCut: true, position: 40 })
+  const first = await start()
+  assert.deepEqual([first.background.isCertain, first.unfinished.missingBlocks], [false, 1])
+  const second = await start()
+  assert.deepEqual([second.stops.isStopping, second.stops.incomplete], [true, []])
+  walked.splice(0)
+  state.outcome = () => ({})
+  second.background.retry()
+  await settle()
+  assert.deepEqual(walked, [[1, 40]])
+  assert.ok(second.background.isCertain)
 })
 
 test('a record that has been incomplete for long is tried once a day, and when a member comes', async t => {
