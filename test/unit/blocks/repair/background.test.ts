@@ -11,17 +11,17 @@ import { newOutcome, type WalkOutcome } from '../../../../src/blocks/repair/walk
 import { IndexDb, type IndexOp } from '../../../../src/disk/index-db.ts'
 import { nameBlock } from '../../../../src/format/cid.ts'
 import { defaultNodeCodec as codec } from '../../../../src/format/manifest.ts'
-import { peerIdOf } from '../../../../src/format/peer-id.ts'
-import { makeView, type View } from '../../../../src/members/view.ts'
+import type { View } from '../../../../src/members/view.ts'
 import { ManualClock } from '../../../fixtures/clock.ts'
 import { silentLogger } from '../../../fixtures/logger.ts'
 import { MemoryDatabase } from '../../../fixtures/memory-database.ts'
 import { settle } from '../../../fixtures/pass-time.ts'
+import { peerOf, viewOf } from '../../../fixtures/views.ts'
 
 const MINUTE = 60_000
 const HOUR = 60 * MINUTE
 const DAY = 24 * HOUR
-const author = peerIdOf(Buffer.alloc(32, 1))
+const author = peerOf(1)
 const root = nameBlock(Buffer.from('a file'))
 
 function refOf(n: number): RecordRef {
@@ -30,15 +30,6 @@ function refOf(n: number): RecordRef {
   return { id, root, replicas: 2, author }
 }
 const numberOf = ({ id }: RecordRef): number => Buffer.from(id).readUInt32BE()
-
-function viewOf(...names: number[]): View {
-  const members = names.map(n => {
-    const key = Buffer.alloc(32, n)
-    const rest = { hlc: 1n, role: 'writer', weight: 10 ** 9, zone: null, state: 'in', outAfterMs: 1 } as const
-    return { peer: peerIdOf(key), key, ...rest }
-  })
-  return makeView(members, new Set())
-}
 
 interface State {
   view: View
