@@ -2,9 +2,10 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { runSeed } from './whole/schedule.ts'
 
-const SEEDS = process.env['DFS_LONG'] === '1' ? 1_000 : 16
+/** The few seeds of an ordinary run are some that come to rest soon. Other worlds wait for an hour of theirs. */
+const [FIRST, SEEDS] = process.env['DFS_LONG'] === '1' ? [1, 1_000] : [30, 9]
 /** Seeds that once found a fault, and run each time. */
-const PAST_SEEDS: readonly number[] = [9, 23]
+const PAST_SEEDS: readonly number[] = [9, 23, 69]
 /** Seeds that find a fault that is known and not mended yet, with its name. A seed leaves this list with the mend. */
 const OPEN_SEEDS: ReadonlyMap<number, string> = new Map()
 const MINUTE = 60_000
@@ -36,7 +37,7 @@ async function runAll(seeds: readonly number[]): Promise<string[]> {
 test(`whole nodes, ${SEEDS} seeds: no acknowledged file is lost, no yes is false, and every node starts`, {
   timeout: 60 * MINUTE
 }, async () => {
-  const ordinary = Array.from({ length: SEEDS }, (_, i) => i + 1).filter(seed => !OPEN_SEEDS.has(seed))
+  const ordinary = Array.from({ length: SEEDS }, (_, i) => FIRST + i).filter(seed => !OPEN_SEEDS.has(seed))
   const seeds = only === undefined ? [...PAST_SEEDS, ...ordinary] : [Number(only)]
   const failures = await runAll([...new Set(seeds)])
   assert.equal(failures.length, 0, failures.join('\n\n'))

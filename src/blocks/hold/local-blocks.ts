@@ -48,7 +48,8 @@ export class LocalBlocks {
   readonly #store: BlockPort
   readonly #claims: Claims
   readonly #onBad: (error: BlockCorruptError | BlockUnreadableError) => void
-  readonly #bad = new LRUCache<string, true>({ max: BAD_BLOCKS_MAX })
+  // Bounded by size, since a bound by number takes the memory for all of them at once.
+  readonly #bad = new LRUCache<string, true>({ maxSize: BAD_BLOCKS_MAX, sizeCalculation: () => 1 })
   #badFound = 0
   /** The lengths of blocks that have been verified although no sealed chunk has such a length. */
   readonly #odd = new LRUCache<string, number>({ max: ODD_BLOCKS_MAX })
