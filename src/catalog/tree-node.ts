@@ -3,21 +3,25 @@ import type { Path } from '../format/path.ts'
 import type { Shown } from './heads.ts'
 import type { EntryRow } from './rows/entry-row.ts'
 
-/** A directory at a path: one entry, or several entries with the same name that are shown as one. */
-export interface DirectoryNode {
-  kind: 'directory'
+interface Node {
   path: Path
+  /** The hash of the name under which its directory has it; undefined for `/`, and for what no directory shows. */
+  nameHash: Uint8Array | undefined
+  isConflict: boolean
+}
+
+/** A directory at a path: one entry, or several entries with the same name that are shown as one. */
+export interface DirectoryNode extends Node {
+  kind: 'directory'
   /** The ids of these entries. Never empty; the root has only `ROOT_ENTRY`. */
   ids: Uint8Array[]
   /** Milliseconds since the Unix epoch; 0 for the root. */
   mtime: number
-  isConflict: boolean
 }
 
 /** A file at a path, in the version that is shown there. */
-export interface FileNode {
+export interface FileNode extends Node {
   kind: 'file'
-  path: Path
   id: Uint8Array
   row: EntryRow
   shown: Shown
@@ -25,7 +29,6 @@ export interface FileNode {
   record: EntryRecord
   /** Undefined if the record cannot be opened. The file exists, but this member cannot read it. */
   body: EntryBody | undefined
-  isConflict: boolean
   /** Other files with the same name, which are shown beside it as conflicts. */
   rivals: Uint8Array[]
 }
@@ -33,5 +36,5 @@ export interface FileNode {
 export type TreeNode = DirectoryNode | FileNode
 
 export function rootNode(): DirectoryNode {
-  return { kind: 'directory', path: [], ids: [ROOT_ENTRY], mtime: 0, isConflict: false }
+  return { kind: 'directory', path: [], nameHash: undefined, ids: [ROOT_ENTRY], mtime: 0, isConflict: false }
 }

@@ -1,6 +1,7 @@
 import type { Records } from '../catalog/change.ts'
 import { formatPath, type Path } from '../format/path.ts'
 import { encodeReplicas } from '../format/replicas.ts'
+import { raceSignal } from '../util/deadline.ts'
 import type { FsContext } from './context.ts'
 import { MemberPushes } from './push-to-members.ts'
 import type { AbortOptions } from './types.ts'
@@ -20,10 +21,11 @@ export async function movePath(
   { noClobber, signal }: MoveOptions = {}
 ): Promise<{ from: string; path: string }> {
   signal?.throwIfAborted()
-  const pushes = new MemberPushes(fs, signal)
+  // A move that takes several appends is not left half done by an abort.
+  const pushes = new MemberPushes(fs)
   const replicas = encodeReplicas(fs.defaults.replicas)
   const onAppended = (records: Records): Promise<void> => pushes.push(records)
   const path = await fs.catalog.move(from, to, { noClobber, replicas, signal, onAppended })
-  await pushes.settle()
+  await raceSignal(pushes.settle(), signal)
   return { from: formatPath(from), path: formatPath(path) }
 }

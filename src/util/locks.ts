@@ -10,7 +10,7 @@ export class KeyedLocks {
     return this.#tails.size
   }
 
-  /** Returns true while somebody has the key. If it is false, `run` begins its work at once. */
+  /** Returns true while somebody has the key. If it is false, whoever asks has the key at once. */
   isHeld(key: string): boolean {
     return this.#tails.has(key)
   }
@@ -20,15 +20,24 @@ export class KeyedLocks {
    * again.
    */
   async run<T>(key: string, work: () => Promise<T>): Promise<T> {
-    const before = this.#tails.get(key)
-    const { promise: tail, resolve: release } = Promise.withResolvers<void>()
-    this.#tails.set(key, tail)
+    const { before, release } = this.take(key)
     try {
       if (before !== undefined) await before
       return await work()
     } finally {
-      if (this.#tails.get(key) === tail) this.#tails.delete(key)
       release()
     }
+  }
+
+  /** Joins those who wait for the key. It is the caller's once `before` resolves, or at once if there is no `before`. */
+  take(key: string): { before: Promise<void> | undefined; release: () => void } {
+    const before = this.#tails.get(key)
+    const { promise: tail, resolve } = Promise.withResolvers<void>()
+    this.#tails.set(key, tail)
+    const release = (): void => {
+      if (this.#tails.get(key) === tail) this.#tails.delete(key)
+      resolve()
+    }
+    return { before, release }
   }
 }

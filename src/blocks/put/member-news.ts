@@ -16,7 +16,7 @@ export interface MemberNewsDeps {
   isAvoided: (peer: PeerId) => boolean
 }
 
-/** Compares what a put knows of the members with what is so. */
+/** Finds what has changed about the members since a put's machine was last told. */
 export class MemberNews {
   readonly #deps: MemberNewsDeps
   readonly #machine: PutMachine
@@ -28,12 +28,12 @@ export class MemberNews {
     this.#machine = machine
   }
 
-  /** Notes a member that failed although it is connected. It would fail again, and slowly. */
+  /** Notes a member that failed although it is connected. It would probably fail again, and only after a timeout. */
   noteLost(peer: PeerId): void {
     this.#lostUntilAtMs.set(peer, this.#deps.clock.monotonic() + AVOID_MS)
   }
 
-  /** Tells what the machine has not been told yet. Most of the time that is nothing, so this costs a small put little. */
+  /** Tells the machine what has changed. Most of the time nothing has, so this costs a small put little. */
   tell(feed: (event: PutEvent) => void): void {
     const { ranking, admitted, clock } = this.#deps
     const { members } = this.#machine.state

@@ -271,7 +271,8 @@ export class RepairBackground {
       for (let next = rest.shift(); next !== undefined; next = rest.shift()) {
         if (unfinished.isWalking(next.record)) continue
         const outcome = await this.#walkOne(next)
-        hasWaited ||= outcome === undefined || outcome.pulled > 0 || isMissing(outcome)
+        // A walk that was cut may have worked all the time.
+        hasWaited ||= outcome === undefined || outcome.pulled > 0 || (isMissing(outcome) && !outcome.isCut)
       }
     })
     await Promise.all(walkers)

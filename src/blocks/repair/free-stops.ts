@@ -5,6 +5,7 @@ import { decodeOwn, encodeCanonical } from '../../format/canonical.ts'
 import { type PeerId, peerIdOf, publicKeyOf } from '../../format/peer-id.ts'
 import type { Clock } from '../../util/clock.ts'
 import { STOP_MS_MAX, STOP_SPANS_MAX, STOP_WINDOW_MS } from '../constants.ts'
+import type { Lacking } from './unfinished-row.ts'
 
 export interface FreeStopsOptions {
   index: Pick<IndexDb, 'range' | 'batch'>
@@ -25,21 +26,24 @@ interface Span {
 }
 
 interface Author {
-  /** The number of its records of which a manifest node could not be obtained. */
+  /** The number of its records of which it is not known which blocks they need. */
   records: number
+  /** Those of them of which a manifest node could not be obtained. The others are still being walked. */
+  incomplete: number
   /** When the latest of these records became incomplete. The older ones stop freeing for less long. */
   latestMs: number
   spans: Span[]
 }
 
+const NOTHING = { records: 0, incomplete: 0, latestMs: 0 }
 const rowSchema = z.array(z.tuple([z.number(), z.number()]))
 /** Stands for the end of a span that has not ended. */
 const OPEN = 0
 
 /**
- * Decides for how long records whose manifest nodes cannot be obtained stop this member from freeing blocks. It is not
- * known which blocks such a record needs, so at first nothing may be freed. But its author may have died with the only
- * copy, or may do this on purpose. So one record stops freeing for `STOP_MS_MAX`, and all records of one author together
+ * Decides for how long records whose manifests are not walked to their ends, or whose nodes cannot be obtained, stop this
+ * member from freeing blocks. It is not known which blocks such a record needs, so at first nothing may be freed. But its
+ * author may have died with the only copy, or may do this on purpose. So one record stops freeing for `STOP_MS_MAX`, and all records of one author together
  * for no more than that in any `STOP_WINDOW_MS`. These times are in the index, so that restarts do not begin them again.
  */
 export class FreeStops {
@@ -58,7 +62,7 @@ export class FreeStops {
         fromMs,
         untilMs: untilMs === OPEN ? undefined : untilMs
       }))
-      this.#authors.set(peerIdOf(key.subarray(table.byteLength)), { records: 0, latestMs: 0, spans })
+      this.#authors.set(peerIdOf(key.subarray(table.byteLength)), { ...NOTHING, spans })
     }
   }
 
@@ -73,21 +77,23 @@ export class FreeStops {
   get incomplete(): IncompleteRecords[] {
     const nowMs = this.#options.clock.now()
     return [...this.#authors]
-      .filter(([, { records }]) => records > 0)
-      .map(([author, facts]) => ({ author, records: facts.records, isStopping: isStopping(facts, nowMs) }))
+      .filter(([, { incomplete }]) => incomplete > 0)
+      .map(([author, facts]) => ({ author, records: facts.incomplete, isStopping: isStopping(facts, nowMs) }))
   }
 
-  /** Notes that a record of an author has become incomplete. It stops freeing at once. */
-  add(author: PeerId, sinceMs: number): void {
+  /** Notes since when it is not known which blocks a record of an author needs. It stops freeing at once. */
+  add(author: PeerId, { sinceMs, nodes }: Pick<Lacking, 'sinceMs' | 'nodes'>): void {
     const facts = this.#of(author)
     facts.records++
+    if (nodes > 0) facts.incomplete++
     facts.latestMs = Math.max(facts.latestMs, sinceMs)
   }
 
-  /** Notes that a record of an author is not incomplete any more. */
-  remove(author: PeerId): void {
+  /** Takes back what `add` noted of a record. */
+  remove(author: PeerId, { nodes }: Pick<Lacking, 'nodes'>): void {
     const facts = this.#of(author)
     facts.records = Math.max(0, facts.records - 1)
+    if (nodes > 0) facts.incomplete = Math.max(0, facts.incomplete - 1)
     if (facts.records === 0) facts.latestMs = 0
   }
 
@@ -118,7 +124,7 @@ export class FreeStops {
   }
 
   #of(author: PeerId): Author {
-    const facts = this.#authors.get(author) ?? { records: 0, latestMs: 0, spans: [] }
+    const facts = this.#authors.get(author) ?? { ...NOTHING, spans: [] }
     this.#authors.set(author, facts)
     return facts
   }

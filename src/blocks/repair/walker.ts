@@ -140,7 +140,8 @@ export class RecordWalker {
         // Nothing below a node that breaks the format can be reached.
         if (error instanceof FormatError) return
         if (!(isOutOfReach(error) || error instanceof NoSpaceError)) throw error
-        if (!outcome.isCut || outcome.missingNodes === 0) outcome.missingNodes++
+        // A node behind the end of the turn was not asked for.
+        if (!outcome.isCut) outcome.missingNodes++
         outcome.position = Math.min(outcome.position, firstChunk)
       }
     })

@@ -39,7 +39,7 @@ export async function link(
     checkTarget(node, options)
     if (node === undefined || parent === undefined) return tx.createFile({ parent: id, name }, content, replicas)
     const file = node as FileNode
-    for (const rival of await tx.filesIn(parent, file.rivals)) await tx.remove(rival)
+    for (const rival of await tx.rivalsOf(file, parent)) await tx.remove(rival)
     await rewrite(context, tx, { file, content, replicas, name })
   })
   return { path, record: records.at(-1) as Records[number], statements: records }

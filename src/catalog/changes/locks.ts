@@ -43,13 +43,20 @@ export class TreeLocks {
   }
 
   /** Runs `work` while the keys are held. It may ask for further ones only if they are free, and then has them at once. */
-  hold<T>(keys: Iterable<string>, work: () => Promise<T>): Promise<T> {
+  async hold<T>(keys: Iterable<string>, work: () => Promise<T>): Promise<T> {
     const ordered = [...new Set(keys)].sort()
-    const lock = (i: number): Promise<T> =>
-      i === ordered.length
-        ? work().finally(() => this.#noteReleases(ordered))
-        : this.#locks.run(ordered[i] as string, () => lock(i + 1))
-    return lock(0)
+    const releases: Array<() => void> = []
+    try {
+      for (const key of ordered) {
+        const { before, release } = this.#locks.take(key)
+        releases.push(release)
+        if (before !== undefined) await before
+      }
+      return await work()
+    } finally {
+      this.#noteReleases(ordered)
+      for (const release of releases) release()
+    }
   }
 
   #noteReleases(keys: readonly string[]): void {

@@ -78,7 +78,7 @@ async function moveNode(
   for (const entry of moved) await moveEntry(context, tx, { entry, at, continued })
   if (there?.kind === 'file') {
     // The file that is moved may itself be a rival of the one that it replaces.
-    const rivals = await tx.filesIn(parent.node as DirectoryNode, there.rivals)
+    const rivals = await tx.rivalsOf(there, parent.node as DirectoryNode)
     for (const replaced of [foundIn(there), ...rivals])
       if (!moved.some(({ id }) => equalBytes(id, replaced.id))) await tx.remove(replaced)
   }

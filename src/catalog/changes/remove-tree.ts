@@ -61,15 +61,19 @@ async function idsLeft({ tree }: Pick<ChangeContext, 'tree'>, { path, ids }: Top
 export async function removeRest(
   context: ChangeContext,
   id: Uint8Array,
-  { onAppended = async () => {} }: ChangeOptions
+  { onAppended = async () => {}, signal }: RemoveTreeOptions
 ): Promise<void> {
   for (let isLeft = true; isLeft; ) {
-    const { value, records } = await transact(context, async tx => {
-      const found = await tx.entry(id)
-      if (found === undefined || found.shown.isDeleted) return false
-      await tx.remove(found)
-      return found.row.state.older > 0
-    })
+    const { value, records } = await transact(
+      context,
+      async tx => {
+        const found = await tx.entry(id)
+        if (found === undefined || found.shown.isDeleted) return false
+        await tx.remove(found)
+        return found.row.state.older > 0
+      },
+      signal
+    )
     isLeft = value
     await onAppended(records, 0)
   }

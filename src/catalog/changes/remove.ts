@@ -43,7 +43,7 @@ export async function remove(context: ChangeContext, path: Path, options: Remove
     if (records.length > 0) await note(records, 1)
     if (found?.kind === 'directory')
       await removeTree(context, { path, ids: found.ids }, { ...options, onAppended: note })
-    else if (found !== undefined) await removeRest(context, found.id, { onAppended: note })
+    else if (found !== undefined) await removeRest(context, found.id, { signal, onAppended: note })
   }
   return last
 }

@@ -156,7 +156,7 @@ export class Transaction {
     this.#wantName(parent, name)
     const node = await this.#context.tree.child(parent, name)
     // The row of the entry was read after that of its name, and may place the entry elsewhere.
-    if (node?.kind === 'file' && !(node.path.at(-1) === name && isShownIn(parent, node))) throw this.#torn()
+    if (node?.kind === 'file' && !isAt(parent, node, node)) throw this.#torn()
     return node
   }
 
@@ -167,23 +167,23 @@ export class Transaction {
     return found === undefined ? undefined : { id, ...found }
   }
 
-  /** Returns the entries of a directory node. If one of them is no longer in `parent`, the plan is run again. */
+  /** Returns the entries of a directory node. If one of them is no longer at its place, the plan is run again. */
   async entriesOf(node: DirectoryNode, parent: DirectoryNode): Promise<FoundEntry[]> {
     const entries: FoundEntry[] = []
     for (const id of node.ids) {
       const found = await this.entry(id)
-      if (found === undefined || !(node.isConflict || isIn(parent, found))) throw this.#torn()
+      if (found === undefined || !isAt(parent, node, found)) throw this.#torn()
       entries.push(found)
     }
     return entries
   }
 
-  /** Returns those of the files that `parent` still has, such as the rivals of a node that it has shown. */
-  async filesIn(parent: DirectoryNode, ids: readonly Uint8Array[]): Promise<FoundEntry[]> {
+  /** Returns those of the rivals of a file that still have its name in its directory. */
+  async rivalsOf(node: FileNode, parent: DirectoryNode): Promise<FoundEntry[]> {
     const files: FoundEntry[] = []
-    for (const id of ids) {
+    for (const id of node.rivals) {
       const found = await this.entry(id)
-      if (found !== undefined && !found.shown.isDeleted && isIn(parent, found)) files.push(found)
+      if (found !== undefined && isAt(parent, node, found)) files.push(found)
     }
     return files
   }
@@ -268,11 +268,12 @@ export function parentIn(node: DirectoryNode): Parent {
   return { id: node.ids[0] as Uint8Array, node }
 }
 
-function isIn({ ids }: DirectoryNode, { row }: Pick<FoundEntry, 'row'>): boolean {
+/**
+ * Returns true if the row of an entry places it where a directory showed it: under the name of this node. What no
+ * directory shows is shown at `/`, wherever its row places it.
+ */
+function isAt({ ids }: DirectoryNode, { nameHash }: TreeNode, { row }: Pick<FoundEntry, 'row'>): boolean {
+  if (nameHash === undefined) return true
+  if (row.isHidden || row.name === undefined || !equalBytes(row.name, nameHash)) return false
   return ids.some(id => equalBytes(id, row.parent))
-}
-
-/** What no directory shows is shown at `/` as a conflict, wherever its record places it. */
-function isShownIn(parent: DirectoryNode, node: FileNode): boolean {
-  return isIn(parent, node) || (parent.path.length === 0 && node.isConflict)
 }

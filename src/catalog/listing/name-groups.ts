@@ -19,6 +19,7 @@ export interface Child extends DirectoryValue {
 /** All entries with the same name in one directory. */
 export interface NameGroup {
   name: string
+  hash: Uint8Array
   directories: Child[]
   files: Child[]
 }
@@ -48,14 +49,12 @@ export class NameGroups {
   async *all(parents: readonly Uint8Array[]): AsyncGenerator<NameGroup> {
     const { names } = this.#options
     let group: NameGroup | undefined
-    let hash: Uint8Array | undefined
     const limit = Math.max(1, Math.floor(LIST_ROWS / parents.length))
     const rows = parents.map((id, parent) => this.#rows(id, { parent, limit }))
     for await (const row of mergeSorted(rows, (a, b) => Buffer.compare(a.hash, b.hash))) {
-      if (group === undefined || hash === undefined || !equalBytes(hash, row.hash)) {
+      if (group === undefined || !equalBytes(group.hash, row.hash)) {
         if (group !== undefined) yield group
-        hash = row.hash
-        group = emptyGroup(names.open(decodeDirectoryValue(row.value).sealedName, hash))
+        group = emptyGroup(names.open(decodeDirectoryValue(row.value).sealedName, row.hash), row.hash)
       }
       await this.#add(group, row)
     }
@@ -65,8 +64,8 @@ export class NameGroups {
   /** Returns the group of a name. It looks in all of `parents`, which are shown as one directory. */
   async one(parents: readonly Uint8Array[], name: string): Promise<NameGroup> {
     const { index, names } = this.#options
-    const group = emptyGroup(name)
     const hash = names.hash(name)
+    const group = emptyGroup(name, hash)
     for (const [parent, id] of parents.entries())
       for (const placed of await underName(index, id, hash)) await this.#add(group, { ...placed, parent })
     return group
@@ -112,6 +111,6 @@ export class NameGroups {
   }
 }
 
-function emptyGroup(name: string): NameGroup {
-  return { name, directories: [], files: [] }
+function emptyGroup(name: string, hash: Uint8Array): NameGroup {
+  return { name, hash, directories: [], files: [] }
 }

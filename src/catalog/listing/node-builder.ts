@@ -20,7 +20,12 @@ interface Precedence {
   isFirst: boolean
   /** The other files with this name if this file keeps the name, or else none. */
   rivals: Uint8Array[]
+  /** The hash of the name; undefined if no directory shows the file. */
+  nameHash: Uint8Array | undefined
 }
+
+/** A file that no directory shows is always a conflict. */
+const UNREACHABLE: Precedence = { isFirst: false, rivals: [], nameHash: undefined }
 
 /** A node whose name is not known yet. */
 interface Unnamed {
@@ -41,14 +46,15 @@ export class NodeBuilder {
    * Returns the nodes of one name in a directory. A directory, or else a file, has the name itself; the others are
    * conflicts. No two nodes of a directory have the same name.
    */
-  async ofGroup({ name, directories, files }: NameGroup, { path, ids }: DirectoryNode): Promise<TreeNode[]> {
+  async ofGroup(group: NameGroup, { path, ids }: DirectoryNode): Promise<TreeNode[]> {
+    const { name, hash: nameHash, directories, files } = group
     const unnamed: Unnamed[] = []
     files.sort(byPrecedence)
-    if (directories.length > 0) unnamed.push({ node: await this.#directory(directories), tag: undefined })
+    if (directories.length > 0) unnamed.push({ node: await this.#directory(group), tag: undefined })
     for (const [i, { entry }] of files.entries()) {
       const isFirst = i === 0 && directories.length === 0
       const rivals = isFirst ? files.slice(1).map(other => other.entry) : []
-      pushAll(unnamed, await this.#file(entry, { isFirst, rivals }))
+      pushAll(unnamed, await this.#file(entry, { isFirst, rivals, nameHash }))
     }
     const isShared = sharedDigits(unnamed.flatMap(({ tag }) => tag ?? []))
     const nodes: TreeNode[] = []
@@ -62,13 +68,14 @@ export class NodeBuilder {
   }
 
   /** Returns the first of the nodes of `ofGroup`, which has the name itself, without making the others. */
-  async first({ name, directories, files }: NameGroup, { path }: DirectoryNode): Promise<TreeNode | undefined> {
+  async first(group: NameGroup, { path }: DirectoryNode): Promise<TreeNode | undefined> {
+    const { name, hash: nameHash, directories, files } = group
     const named = { path: [...path, name] }
-    if (directories.length > 0) return { ...(await this.#directory(directories)), ...named }
+    if (directories.length > 0) return { ...(await this.#directory(group)), ...named }
     files.sort(byPrecedence)
     for (const [i, { entry }] of files.entries()) {
       const rivals = i === 0 ? files.slice(1).map(other => other.entry) : []
-      const [first] = await this.#file(entry, { isFirst: true, rivals })
+      const [first] = await this.#file(entry, { isFirst: true, rivals, nameHash })
       if (first !== undefined) return { ...first.node, ...named }
     }
     return undefined
@@ -77,31 +84,32 @@ export class NodeBuilder {
   /** Returns the node of a conflict whose name is known; undefined if it is gone. */
   async conflict(id: Uint8Array, record: Uint8Array | undefined, path: Path): Promise<TreeNode | undefined> {
     if (record === undefined) return { ...(await this.ofUnreachableDirectory(id)).node, path }
-    for (const { node } of await this.#file(id, { isFirst: false, rivals: [] }))
+    for (const { node } of await this.#file(id, UNREACHABLE))
       if (node.kind === 'file' && equalBytes(node.record.id, record)) return { ...node, path }
     return undefined
   }
 
   /** Returns a file that no directory shows, with its versions. They show at `/`, as conflicts, and have no names yet. */
   ofUnreachableFile(id: Uint8Array): Promise<Unnamed[]> {
-    return this.#file(id, { isFirst: false, rivals: [] })
+    return this.#file(id, UNREACHABLE)
   }
 
   /** Returns a directory that no other directory shows. It shows at `/`, as a conflict, and has no name yet. */
   async ofUnreachableDirectory(id: Uint8Array): Promise<Unnamed> {
     const body = await this.#options.entries.placeBody(id)
-    return { node: { kind: 'directory', path: [], ids: [id], mtime: body?.mtime ?? 0, isConflict: true }, tag: id }
+    const rest = { path: [], nameHash: undefined, isConflict: true }
+    return { node: { kind: 'directory', ids: [id], mtime: body?.mtime ?? 0, ...rest }, tag: id }
   }
 
-  async #directory(directories: readonly Child[]): Promise<DirectoryNode> {
+  async #directory({ hash: nameHash, directories }: NameGroup): Promise<DirectoryNode> {
     const ids = directories.map(({ entry }) => entry).sort(compareBytes)
     const bodies = await Promise.all(ids.map(id => this.#options.entries.placeBody(id)))
     const mtime = bodies.reduce((latest, body) => Math.max(latest, body?.mtime ?? 0), 0)
-    return { kind: 'directory', path: [], ids, mtime, isConflict: false }
+    return { kind: 'directory', path: [], nameHash, ids, mtime, isConflict: false }
   }
 
   /** Returns a file and its conflict versions. */
-  async #file(id: Uint8Array, { isFirst, rivals }: Precedence): Promise<Unnamed[]> {
+  async #file(id: Uint8Array, { isFirst, rivals, nameHash }: Precedence): Promise<Unnamed[]> {
     const { entries, bodies } = this.#options
     const found = await entries.get(id)
     if (found === undefined) return []
@@ -112,7 +120,8 @@ export class NodeBuilder {
       contents.map(async (record, i): Promise<Unnamed> => {
         const body = await bodies.open(record)
         const isConflict = i > 0 || !isFirst || row.isDamaged || body === undefined
-        const node: FileNode = { kind: 'file', path: [], id, row, shown, record, body, isConflict, rivals: [] }
+        const own = { path: [], nameHash, isConflict, rivals: [] }
+        const node: FileNode = { kind: 'file', id, row, shown, record, body, ...own }
         if (i === 0) return { node: { ...node, rivals }, tag: isFirst ? undefined : id }
         return { node, tag: record.id }
       })

@@ -270,12 +270,14 @@ class Schedule {
     const world = this.#world
     let path = await this.#shownPath(machine)
     if (this.#draw() < 0.4) {
-      path = this.#pick(this.#paths)
+      // At a path that is free, they are two entries; at others, two heads of one.
+      path = this.#draw() < 0.5 ? this.#pick(this.#paths) : `/d/n${this.#steps}`
       // Two files of one name, of which one shows as a conflict.
       await this.#put(machine, path, {})
       await this.#put(this.#pickUp() ?? machine, path, {})
       await world.time.pass(this.#draw() * 400)
     }
+    if (this.#draw() < 0.4) return this.#duel(machine, path)
     const isOnOne = this.#draw() < 0.65
     const count = 2 + Math.floor(this.#draw() * 4)
     for (let i = 0; i < count; i++) {
@@ -284,6 +286,30 @@ class Schedule {
       const at = shown.length === 0 || this.#draw() < 0.2 ? path : (this.#pick(shown)[0] as string)
       await this.#oneOfBurst(on, at, shown.find(([shownAt]) => shownAt === at)?.[1])
       if (this.#draw() < 0.3) await world.time.pass(this.#draw() * 20)
+    }
+  }
+
+  /** Two verbs of one machine that exclude each other, or nearly. */
+  async #duel(on: Machine, path: string): Promise<void> {
+    const world = this.#world
+    const shown = [...((await world.shownAt(on, [path])) ?? [])]
+    const [at, tag] = this.#pick(shown) ?? [path, undefined]
+    const ifTag = tag ?? null
+    const moveAway = (): Promise<void> => world.move(on, at, `/n${this.#steps}`)
+    const pairs: Array<Array<() => Promise<void>>> = [
+      [moveAway, () => world.remove(on, parentOf(at), { recursive: true })],
+      [moveAway, () => world.remove(on, at)],
+      [() => world.remove(on, at), () => this.#put(on, plain(at), {})],
+      [() => this.#put(on, at, { ifTag }), () => this.#put(on, at, { ifTag })],
+      [() => world.move(on, at, plain(at)), () => this.#put(on, plain(at), {})],
+      [() => world.move(on, at, plain(at))],
+      [() => this.#put(on, at, { noClobber: true }), moveAway]
+    ]
+    const pair = this.#pick(pairs)
+    if (this.#draw() < 0.5) pair.reverse()
+    for (const verb of pair) {
+      await verb()
+      if (this.#draw() < 0.3) await world.time.pass(this.#draw() * 5)
     }
   }
 

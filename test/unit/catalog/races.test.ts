@@ -4,10 +4,10 @@ import { tagOfContent } from '../../../src/catalog/content-tag.ts'
 import { pastOf, pastOfAll } from '../../../src/catalog/heads.ts'
 import type { FileNode } from '../../../src/catalog/tree-node.ts'
 import { parsePath } from '../../../src/format/path.ts'
-import { toHex } from '../../../src/util/bytes.ts'
+import { equalBytes, toHex } from '../../../src/util/bytes.ts'
 import { codeOf } from '../../../src/util/errors.ts'
 import { settle } from '../../fixtures/pass-time.ts'
-import { carrying, contentOf, directoryAt, fileWith, Setup, type Signed, sign, writer } from './setup.ts'
+import { admin, carrying, contentOf, directoryAt, fileWith, Setup, type Signed, sign, writer } from './setup.ts'
 
 /**
  * One change meets another one, or a record of another member, at each of its reads and at its append: every test here
@@ -283,6 +283,71 @@ test('an entry whose heads are replaced while it is read is read as it is then, 
     check: async (setup, { change }) => {
       assert.equal(change, 'ok')
       assert.deepEqual(await setup.contents(), ['/f last'])
+    }
+  })
+})
+
+test('a change of a name leaves alone what was renamed in its directory, and then written to, before it read the entry', async () => {
+  const rival = sign({ entry: Buffer.alloc(16, 2), ...fileWith('rival', { name: 'f' }) })
+  const made = first()
+  const away = { by: writer, ...fileWith('important', { name: 'away' }) }
+  for (const [change, renamed] of [
+    [(setup: Setup) => put(setup, '/f', 'new'), made],
+    [(setup: Setup) => remove(setup, '/f'), made],
+    [(setup: Setup) => put(setup, '/f', 'new'), rival],
+    [(setup: Setup) => move(setup, '/g', '/f'), rival]
+  ] as const) {
+    const hlc = made.record.stamp.hlc + 9n
+    const moved = sign({
+      ...carrying(renamed),
+      ...fileWith(renamed === made ? 'first' : 'rival', { name: 'away' }),
+      by: writer,
+      hlc
+    })
+    const seen = pastOf(moved.record)
+    const wrote = sign({
+      entry: renamed.record.entry,
+      ...away,
+      hlc: hlc + 1n,
+      seen,
+      placed: moved.record.stamp
+    })
+    await race({
+      prepare: async setup => {
+        await setup.add(rival, made)
+        await put(setup, '/g', 'new')
+      },
+      change,
+      other: setup => setup.add(moved, wrote),
+      check: async (setup, outcomes) => {
+        const contents = await setup.contents()
+        assert.ok(
+          contents.some(line => line.startsWith('/away') && line.endsWith(' important')),
+          `${outcomes.change}: ${contents.join()}`
+        )
+      }
+    })
+  }
+})
+
+test('a move of a directory leaves it alone if it was renamed before its entry was read', async () => {
+  const directory = sign({ entry: ENTRY, ...directoryAt('d') })
+  const hlc = directory.record.stamp.hlc + 9n
+  const renamed = sign({ ...carrying(directory), ...directoryAt('away'), by: writer, hlc })
+  await race({
+    prepare: setup => setup.add(directory),
+    change: setup => move(setup, '/d', '/e'),
+    other: setup => setup.add(renamed),
+    check: async (setup, { change }) => {
+      const found = (await setup.tree.entry(ENTRY))!
+      const saw = found.row.state.heads.every(head =>
+        pastOf(head).some(({ author }) => equalBytes(author, writer.publicKey))
+      )
+      const isOurs = found.row.state.heads.some(({ stamp }) => equalBytes(stamp.author, admin.publicKey))
+      assert.ok(
+        change === 'not-found' || (isOurs && !saw),
+        `${change}: the move has seen a place that it did not check`
+      )
     }
   })
 })

@@ -102,6 +102,31 @@ for (const name of ['mkdir', 'move', 'remove']) {
   })
 }
 
+test('a move of several appends that is aborted between them is done all the same, and then ends', async () => {
+  const cut = new AbortController()
+  const { fs } = fakeFs()
+  let appended = 0
+  const move = async (
+    _: unknown,
+    to: unknown,
+    { onAppended }: { onAppended: (records: unknown[]) => Promise<void> }
+  ) => {
+    for (; appended < 5; appended++) {
+      await onAppended([{ id: new Uint8Array(32) }])
+      cut.abort()
+    }
+    return to
+  }
+  Object.assign(fs.catalog, { move })
+  const ended = assert.rejects(movePath(fs, path, to, { signal: cut.signal }), { name: 'AbortError' })
+  for (let i = 0; i < 5; i++) {
+    await settle()
+    ;(fs.clock as ManualClock).advance(5_000)
+  }
+  await ended
+  assert.equal(appended, 5)
+})
+
 test('mkdir returns after a while, though a member never answers', async () => {
   const { fs } = fakeFs()
   const made = makeDirectory(fs, path)

@@ -5,25 +5,15 @@ import { Ranking } from '../../../../src/blocks/rank.ts'
 import { AtRisk } from '../../../../src/blocks/repair/at-risk.ts'
 import { IndexDb } from '../../../../src/disk/index-db.ts'
 import { type BlockCid, nameBlock } from '../../../../src/format/cid.ts'
-import { peerIdOf } from '../../../../src/format/peer-id.ts'
-import { makeView, type View } from '../../../../src/members/view.ts'
 import { ManualClock } from '../../../fixtures/clock.ts'
 import { silentLogger } from '../../../fixtures/logger.ts'
 import { MemoryDatabase } from '../../../fixtures/memory-database.ts'
 import { settle } from '../../../fixtures/pass-time.ts'
+import { peerOf, viewOf } from '../../../fixtures/views.ts'
 
-const peerOf = (n: number): string => peerIdOf(Buffer.alloc(32, n))
 const [self, gone, heir] = [1, 2, 3].map(peerOf) as [string, string, string]
 const cids = Array.from({ length: 3 * KEEP_CIDS_MAX }, (_, i) => nameBlock(Buffer.from(`chunk ${i}`)))
 const record = { id: Buffer.alloc(32), root: nameBlock(Buffer.from('root')), replicas: 2, author: self }
-
-function viewOf(...names: number[]): View {
-  const rest = { hlc: 1n, role: 'writer', weight: 10 ** 9, zone: null, state: 'in', outAfterMs: 1 } as const
-  return makeView(
-    names.map(n => ({ peer: peerOf(n), key: Buffer.alloc(32, n), ...rest })),
-    new Set()
-  )
-}
 
 /** A member whose only partner has gone out, with chunks in three questions of which its heir may have copies. */
 async function setup(t: TestContext, answer: (asked: readonly BlockCid[]) => Promise<boolean[]>) {
