@@ -32,6 +32,7 @@ export interface FileNode {
 
 export type TreeNode = DirectoryNode | FileNode
 
+/** Returns the node of `/`. */
 export function rootNode(): DirectoryNode {
   return { kind: 'directory', path: [], ids: [ROOT_ENTRY], mtime: 0, isConflict: false }
 }

@@ -139,7 +139,7 @@ export class SourceRace {
   /** It has the block, so it is the next to be asked, unless the one that delivers does. */
   #noteDropped(peer: PeerId): void {
     this.#asked.delete(peer)
-    // If nobody delivers, the block itself was too long, and so it would be the next time.
+    // If nobody delivers, the block was dropped because it is too long. Asking again would not help.
     if (this.#delivering.size > 0) this.#waiting.unshift(peer)
   }
 
