@@ -35,6 +35,7 @@ export interface FileNode extends Node {
 
 export type TreeNode = DirectoryNode | FileNode
 
+/** Returns the node of `/`. */
 export function rootNode(): DirectoryNode {
   return { kind: 'directory', path: [], nameHash: undefined, ids: [ROOT_ENTRY], mtime: 0, isConflict: false }
 }

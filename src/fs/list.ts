@@ -20,7 +20,8 @@ export async function* listPath(fs: FsContext, path: Path, options: ListOptions 
 
 async function* listDirectory(fs: FsContext, node: DirectoryNode, options: ListOptions): AsyncGenerator<ListItem> {
   const { recursive = false, signal } = options
-  // The listings of the directories on the way down. One generator a level would make each item pass through all.
+  // The open listings of the directories on the way down. With a generator for each level, every item would pass
+  // through all.
   const way = [fs.tree.list(node, { signal })]
   try {
     for (let listing = way.at(-1); listing !== undefined; listing = way.at(-1)) {
@@ -38,6 +39,7 @@ async function* listDirectory(fs: FsContext, node: DirectoryNode, options: ListO
   }
 }
 
+/** Returns what a listing says about a node. */
 export function toItem(node: TreeNode): ListItem {
   const isFile = node.kind === 'file'
   return {

@@ -36,7 +36,9 @@ export class SilenceWatch {
     this.#clock = clock
   }
 
-  /** Calls a listener whenever a member falls silent or is heard again. Returns the function that removes the listener. */
+  /**
+   * Calls a listener whenever a member falls silent or is heard again. Returns the function that removes the listener.
+   */
   listen(listener: () => void): () => void {
     this.#listeners.add(listener)
     return () => this.#listeners.delete(listener)

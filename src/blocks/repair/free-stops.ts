@@ -143,14 +143,15 @@ function stoppedMs(spans: readonly Span[], nowMs: number): number {
   }, 0)
 }
 
-// A span never lasts longer than its author may stop freeing, even if this member was switched off when that time ended.
+// A span never lasts longer than an author may stop freeing, even if this member was switched off when it should have
+// ended.
 function endOf({ fromMs, untilMs }: Span, nowMs: number): number {
   return untilMs ?? Math.min(Math.max(fromMs, nowMs), fromMs + STOP_MS_MAX)
 }
 
 /**
- * Leaves out the spans that are over for long enough, and those that lie ahead, from before the clock was set back. If there
- * are too many, two of them and the time between become one.
+ * Leaves out the spans that ended long ago, and those that lie ahead because the clock was set back since. If there are
+ * too many, merges the two oldest, with the time between them.
  */
 function bounded(spans: readonly Span[], nowMs: number): Span[] {
   const kept = spans.filter(span => span.fromMs <= nowMs && endOf(span, nowMs) > nowMs - STOP_WINDOW_MS)

@@ -25,7 +25,7 @@ interface Continued {
   after?: Uint8Array | undefined
 }
 
-/** What one plan of a move leaves to the next. */
+/** The work that one plan of a move leaves to the next. */
 interface Moving {
   target: Path
   continued: Continued[]

@@ -13,12 +13,12 @@ import type { ChangeContext } from './context.ts'
 import { DIRECTORY_MOVES, entryLock, nameLock } from './locks.ts'
 
 /**
- * The number of times that a change is planned. The first time finds its locks. It takes further ones only if what is
- * at its paths has changed meanwhile.
+ * The most times that a change is planned. The first plan finds its locks. More are needed only if the entries at its
+ * paths have changed meanwhile.
  */
 const ATTEMPTS_MAX = 16
 
-/** An entry as it is now. What is signed about it covers the heads of this row, and no others. */
+/** An entry as it is now. A record that is signed about it covers the heads of this row, and no others. */
 export interface FoundEntry {
   id: Uint8Array
   row: EntryRow
@@ -40,25 +40,25 @@ export interface Outcome<T> {
 }
 
 /**
- * Runs one change of the tree. `plan` reads through the transaction, checks what it finds, and says what to sign; it has
- * no other effect, because it may run several times. All that it said is then signed and appended as one.
+ * Runs one change of the tree. `plan` reads through the transaction, checks what it finds, and says what to sign; it
+ * has no other effect, because it may run several times. All that it said is then signed and appended as one.
  *
  * Promises, for changes of this member that run at the same time, and for records that arrive from others meanwhile:
  *
- * - A change acts on, and fails because of, only what it read while it held the locks of it, or while nobody did: those of
- *   the last name of each path, and of each entry that it signs a record about. A plan that has read anything else is run
- *   again, from the names, with the locks that were missing. So ids and names cross the wait for a lock, and nothing that
- *   was read does.
- * - A record covers exactly the heads of the row that the checks looked at, because it is signed from that row, which is
- *   read once. A record that arrives after this is not covered: it stays a head, and shows as a conflict if its content
- *   differs.
- * - Two changes of this member never sign about one entry, or give the same name of one directory away, at the same time.
- *   The outcome is that of one after the other.
+ * - A change succeeds or fails only because of what it read under lock, or while nobody else had the lock. It needs the
+ *   locks of the last name of each path, and of each entry that it signs a record about. A plan that read something
+ *   without its lock is run again, from the names, with the locks that were missing. So only ids and names outlive the
+ *   wait for a lock. Nothing else that was read does.
+ * - A record covers exactly the heads of the row that the checks looked at, because it is signed from that row, which
+ *   is read once. A record that arrives after this is not covered: it stays a head, and shows as a conflict if its
+ *   content differs.
+ * - Two changes of this member never sign about one entry, or give out the same name in one directory, at the same
+ *   time. The outcome is as if one had come after the other.
  * - A plan appends all of its records or none. The signal ends it only before it is planned.
  *
  * The directories on the way to a name are not locked. A file is put into the directory that was at its path when the
  * lock of the name was held; if that directory is moved or deleted meanwhile, the file moves along with it, or the
- * directory shows again. This is what happens if the put comes first.
+ * directory shows again, as if the put had come first.
  */
 export async function transact<T>(
   context: ChangeContext,
@@ -74,7 +74,7 @@ export async function transact<T>(
       const since = locks.now
       const planned = await tx.plan(plan)
       const missing = [...tx.wanted].filter(key => !keys.has(key))
-      // Nearly always nobody else wants the locks, and the first plan is as good as one that held them.
+      // Nearly always nobody else wanted the locks. Then the first plan is as good as one that held them.
       return planned === undefined || !locks.wereFree(missing, since)
         ? undefined
         : locks.hold(missing, () => tx.commit(planned))
@@ -86,15 +86,15 @@ export async function transact<T>(
   throw new ChangedError('what is at this path keeps changing: try again')
 }
 
-/** What a plan came to: its value, or the error with which it ends. */
+/** The result of a plan: its value, or the error with which it ended. */
 type Planned<T> = { value: T } | { error: unknown }
 
 /** One attempt of a change. See `transact`. */
 export class Transaction {
   readonly #context: ChangeContext
-  /** The locks of all that was read. */
+  /** The keys of the locks that cover everything the plan has read. */
   readonly wanted = new Set<string>()
-  /** True if one thing changed between two reads that belong together. */
+  /** True if something changed between two reads that belong together. */
   #isTorn = false
   readonly #signings: Array<() => Records> = []
 
@@ -112,7 +112,7 @@ export class Transaction {
     }
   }
 
-  /** Signs and appends what was planned, or throws the error of the plan. The caller holds the locks of all of it. */
+  /** Signs and appends the records of the plan, or throws its error. The caller holds all of its locks. */
   async commit<T>(planned: Planned<T>): Promise<Outcome<T>> {
     if ('error' in planned) throw planned.error
     const records: Records = []

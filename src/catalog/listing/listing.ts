@@ -16,7 +16,10 @@ export interface ListingOptions {
 
 export interface ListOptions {
   signal?: AbortSignal | undefined
-  /** How many listings of directories further up stay open meanwhile. Each further one holds half as many names. */
+  /**
+   * The number of listings of directories further up that are open at the same time. Each halves the names that are
+   * held.
+   */
   open?: number | undefined
 }
 
@@ -26,11 +29,12 @@ const NUL = '\0'
 const CONFLICT = 'c'
 
 /**
- * Lists directories in the order of the names' bytes, in bounded memory. It first reads the names alone, and sorts them.
- * Then it looks up one after the other. All entries of one name are needed to name those that show as conflicts. This is
- * done along with the names, so that the look-ups that follow need one entry each, however many have the same name.
+ * Lists directories in the order of the names' bytes, in bounded memory. It first reads the names alone, and sorts
+ * them. Then it looks up each name. To name the entries that show as conflicts, all entries of one name are needed. It
+ * reads these together with the names, so that each later look-up reads one entry, however many have the same name.
  *
- * A listing is no snapshot: of what changes meanwhile, it shows some. What is there all the time is shown once.
+ * A listing is no snapshot: it may show some changes that happen meanwhile and not others. It shows every entry that is
+ * there all the time once.
  */
 export class Listing {
   readonly #options: ListingOptions
@@ -55,7 +59,7 @@ export class Listing {
         const some = keys.slice(start, start + LIST_BATCH)
         for (const node of await Promise.all(some.map(key => this.#node(directory, key))))
           if (node !== undefined) yield node
-        // Nearly all reads of the index resolve in the same turn of the event loop.
+        // Let other work run: nearly all reads of the index resolve in the same turn of the event loop.
         await new Promise(resolve => setImmediate(resolve))
       }
     }

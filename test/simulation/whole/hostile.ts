@@ -41,8 +41,8 @@ export interface HostileInit {
 }
 
 /**
- * A member with a valid grant and bad intentions. It says that it keeps whatever it is asked to keep, and serves nothing. It
- * signs records that no honest member signs, and asks others to keep blocks that it never sends.
+ * A member with a valid grant and bad intentions. It says that it keeps whatever it is asked to keep, and serves
+ * nothing. It signs records that no honest member signs, and asks others to keep blocks that it never sends.
  */
 export class Hostile {
   readonly peerId: PeerId

@@ -88,8 +88,8 @@ export interface RunResult {
 }
 
 /**
- * Runs the world of one seed. The seed draws the number of machines, the kinds of steps, and the steps. Nothing else does,
- * so a seed always runs the same way.
+ * Runs the world of one seed. The seed draws the number of machines, the kinds of steps, and the steps. Nothing else
+ * does, so a seed always runs the same way.
  */
 export async function runSeed({ seed, isLogging }: RunOptions): Promise<RunResult> {
   const chance = seededChance(seed ^ 0x5eed)
