@@ -32,19 +32,21 @@ try {
   console.log('| --- | --- | --- | --- |')
   for (const { name, edits } of [{ name: 'none', edits: [] }, ...PLANTS]) {
     if (words.length > 0 && !words.some(word => name.includes(word))) continue
-    for (const edit of edits) apply(edit)
-    console.log(`| ${name} | ${count()} |`)
-    for (const { file } of edits) cpSync(join(root, file), join(folder, file))
+    const before = new Map(edits.map(({ file }) => [file, readFileSync(join(folder, file))]))
+    const isApplied = edits.every(apply)
+    console.log(`| ${name} | ${isApplied ? count() : 'does not fit the sources any more | | '} |`)
+    for (const [file, bytes] of before) writeFileSync(join(folder, file), bytes)
   }
 } finally {
   rmSync(folder, { recursive: true })
 }
 
-function apply({ file, find, replace }: Edit): void {
+function apply({ file, find, replace }: Edit): boolean {
   const path = join(folder, file)
   const parts = readFileSync(path, 'utf8').split(find)
-  if (parts.length !== 2) throw new Error(`${file} has ${parts.length - 1} times: ${find}`)
+  if (parts.length !== 2) return false
   writeFileSync(path, parts.join(replace))
+  return true
 }
 
 function count(): string {

@@ -119,16 +119,26 @@ export class Blocks {
   async start({ wasClean }: { wasClean: boolean }): Promise<void> {
     const { store, clock } = this.#options
     const marks = await loadStopMarks(store.index, clock, { wasClean })
-    await this.#handoff.start()
-    await this.#repairing.start({ ...marks, wasClean })
+    try {
+      await this.#handoff.start()
+      await this.#repairing.start({ ...marks, wasClean })
+    } catch (error) {
+      // The index may be removed now, so no work may go on with it. What was promised before stays as it is noted.
+      await this.#stopWork()
+      throw error
+    }
     this.#sweeper.start(marks)
   }
 
   async stop(): Promise<void> {
+    await this.#stopWork()
+    await this.#repairing.notePromised()
+  }
+
+  async #stopWork(): Promise<void> {
     await this.#sweeper.stop()
     await this.#handoff.stop()
     await this.#repairing.stop()
-    await this.#repairing.notePromised()
   }
 
   /** Begins to store a file. The caller must close the put. */

@@ -205,10 +205,11 @@ export function composePuts(
     silence
   }
   const isAvoided = (peer: PeerId): boolean => health.isAvoided(peer)
-  const read = async (cid: BlockCid): Promise<Uint8Array> => (await fetching.fetcher.fetch(cid)).bytes
   const hasAll = keeper.hasAll.bind(keeper)
   const endWithRecord = keeper.endWithRecord.bind(keeper)
-  return new Puts({ ...shared, ranking, admitted, isAvoided, push, announce, hasAll, endWithRecord, read, abandon })
+  const { puller, readNode } = fetching
+  const records = { push, announce, hasAll, endWithRecord }
+  return new Puts({ ...shared, ...records, ranking, admitted, isAvoided, puller, readNode, abandon })
 }
 
 export interface PutParts {

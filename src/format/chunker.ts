@@ -4,7 +4,7 @@ import type { Lease } from '../util/lease.ts'
 import { CHUNK_BYTES, CHUNK_BYTES_MAX, SEAL_OVERHEAD_BYTES } from './constants.ts'
 import { paddedChunkLength } from './padding.ts'
 
-/** A slice of plain text in a buffer with room for its padding. Whoever gets the chunk owns the buffer and the lease. */
+/** A slice of plain text in a buffer with room for its padding. Its receiver owns the buffer and the lease. */
 export interface Chunk {
   /** At least `paddedChunkLength(length)` bytes. The first `length` are the text. */
   buffer: Uint8Array
@@ -29,8 +29,8 @@ interface Filling {
  * has no chunks. Each byte is copied once, into the buffer in which it is padded.
  *
  * Once the first byte of a chunk has come, it waits for the memory of the whole chunk, and reads no more of the source
- * meanwhile. A full chunk is returned when the next byte has come, so that the last one is known as such. While it waits
- * for the source with a part of a chunk in hand, the lease is lent; if it is taken back, a `SourceStalledError` is thrown.
+ * meanwhile. It yields a full chunk only when the next byte has come, so that it can mark the last one. While it waits for
+ * the source with a part of a chunk in hand, the lease is lent; if that is taken back, it throws a `SourceStalledError`.
  * Throws an `InvalidInputError` if no chunk may have this size.
  */
 export function fixedChunker(

@@ -51,7 +51,7 @@ export interface SealedBlock {
   chunkIndex: number | null
   /** Set on the last block of a file, which is its root. */
   root?: FileRoot
-  /** The memory of a chunk. Whoever places the block takes it. */
+  /** The memory of a chunk. The code that places the block takes it. */
   lease?: Lease | undefined
 }
 

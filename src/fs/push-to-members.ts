@@ -25,8 +25,8 @@ export async function pushToMembers(
 
 /**
  * Pushes the records of one verb as the verb appends them, to the members that are connected at the first push. At most
- * `PUSHES_AHEAD` of these pushes wait for their answers, so that a verb with any number of records holds few of them. A
- * member that does not answer in time gets the later records in another way: the log offers them to it.
+ * `PUSHES_AHEAD` of these pushes wait for their answers, so that a verb with any number of records holds few of them in
+ * memory. If a member does not answer in time, the log offers it the later records instead.
  */
 export class MemberPushes {
   readonly #fs: PushContext

@@ -121,9 +121,7 @@ class Task<In, Out> {
 
   /** The reader is here: from now on it is not dropped for others. The caller owns the lease. */
   keep(): Lease {
-    const { lease } = this.#running()
-    lease.keep()
-    return lease.take()
+    return this.#running().lease.take()
   }
 
   abort(reason: unknown): void {

@@ -17,8 +17,8 @@ import { replicate } from './replicate.ts'
 import type { PutResult } from './types.ts'
 
 /**
- * A stretch of text that is durable, as plain data. It holds the key of its text, so whoever writes it down must keep it
- * as private as the text.
+ * A stretch of text that is durable, as plain data. It holds the key of its text, so it must be stored as privately as the
+ * text itself.
  */
 export interface UploadPart {
   /** The CID of the root of the part's own manifest; null for a part without bytes. */
@@ -45,11 +45,11 @@ export type UploadFacts = Pick<Content, 'mtime' | 'mode' | 'type'>
  * window of blocks. One part is the file as it is. A commit of several parts reads their manifests, builds the manifest
  * of the file, and asks the owners of the blocks to keep them once more; they do not pull blocks that they have.
  *
- * Nothing is visible before the commit. The state of an upload is its parts, which whoever uploads keeps: each has a put
+ * Nothing is visible before the commit. The state of an upload is its parts, which the caller stores. Each part has a put
  * and claims of its own. While the object is open, it renews the claims of the parts that it has appended and that no
- * commit has taken yet. After a restart of the node, a new object commits them. Claims that are not renewed last an hour (`PUT_CLAIM_MS`). A commit
- * claims all blocks of the file again. If it comes too late, so that a block is neither here nor on a member that can be
- * reached, it throws a `BlockUnreachableError`, and the parts have to be appended anew.
+ * commit has taken yet. After a restart of the node, a new object can commit them. Claims that are not renewed expire
+ * (`PUT_CLAIM_MS`). A commit claims all blocks of the file again. If it comes so late that a block is neither here nor on
+ * a member that can be reached, it throws a `BlockUnreachableError`, and the caller has to append the parts again.
  *
  * The caller must close the upload. Closing it frees nothing: claims on blocks that no record refers to expire.
  */

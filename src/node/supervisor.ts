@@ -133,7 +133,6 @@ export class Supervisor {
       throw error
     }
     this.#rebuildError = undefined
-    this.#isInDoubt = false
   }
 
   async #replace(before: Stack): Promise<Stack> {
@@ -154,8 +153,13 @@ export class Supervisor {
    */
   async #open(listen: readonly string[] | undefined): Promise<Stack> {
     const { files, startStack } = this.#options
-    const onDoubt = (error: IndexCorruptError): void => this.#onDoubt(error)
-    let stack: Stack
+    let stack: Stack | undefined
+    let early: IndexCorruptError | undefined
+    // A stack works before it is `last`, so its index may be in doubt before that.
+    const onDoubt = (error: IndexCorruptError): void => {
+      if (stack !== undefined && stack === this.#last) this.#onDoubt(error)
+      else early ??= error
+    }
     let lostStretches = 0
     try {
       stack = await startStack(onDoubt, listen)
@@ -165,12 +169,20 @@ export class Supervisor {
       // Only the old index knew about these stretches.
       lostStretches = error.damagedStretches
       await removeIndex(files)
+      early = undefined
       stack = await startStack(onDoubt, listen)
     }
     stack.report.damagedStretches += lostStretches
-    await files.remove(DOUBT)
+    try {
+      await files.remove(DOUBT)
+    } catch (error) {
+      await stack.stop()
+      throw error
+    }
     this.#report(stack)
     this.#last = stack
+    this.#isInDoubt = false
+    if (early !== undefined) this.#onDoubt(early)
     return stack
   }
 

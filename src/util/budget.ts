@@ -38,7 +38,7 @@ interface Owner extends LeaseHolder {
 /**
  * Bounds the bytes that one kind of work has in memory. Work takes a lease before it allocates, and waits for it if there
  * is no room. Owners take turns, and each owner's requests are granted in their order. Only an owner that has nothing may
- * take the reserved bytes, so whoever holds on to much slows down itself, not the others. An owner without a lease that
+ * take the reserved bytes, so an owner that holds on to much slows down only itself. An owner without a lease that
  * is next and does not fit makes all others wait, so a large request is not starved by small ones.
  */
 export class Budget {
@@ -126,7 +126,7 @@ export class Budget {
 
   /**
    * Like `tryAcquire`, for bytes that the owner can do without. If others have to wait, `onReclaim` is called, and must
-   * drop the bytes and release the lease at once. Call `keep` on the lease when the bytes are needed after all.
+   * drop the bytes and release the lease at once. Take the lease when the bytes are needed after all.
    */
   trySpare(bytes: number, name: string, onReclaim: () => void): Lease | undefined {
     const owner = this.#ownerOf(name)
@@ -217,9 +217,11 @@ export class Budget {
       if (next === undefined) break
       if (this.#fits(next, (next.waiting[0] as Waiting).bytes)) this.#grantTo(next)
       else {
-        // What can be done without goes before anybody waits.
-        const [reclaim] = this.#spare.values()
-        if (reclaim === undefined) break
+        // Take back spare leases before anybody has to wait.
+        const [spare] = this.#spare
+        if (spare === undefined) break
+        const [share, reclaim] = spare
+        this.#spare.delete(share)
         reclaim()
       }
     }
@@ -227,7 +229,7 @@ export class Budget {
     else this.#endWatch()
   }
 
-  /** Returns the owner whose turn it is, of those that wait for the others and not for themselves. */
+  /** Returns the owner whose turn it is. Owners that have used up their own share are passed over. */
   #next(): Owner | undefined {
     for (const owner of this.#turns) if (this.#isAllowed(owner, (owner.waiting[0] as Waiting).bytes)) return owner
     return undefined
@@ -235,7 +237,7 @@ export class Budget {
 
   #grantTo(owner: Owner): void {
     const { bytes, grant } = owner.waiting.shift() as Waiting
-    // To the end of the line.
+    // Move it to the end of the line.
     this.#turns.delete(owner)
     if (owner.waiting.length > 0) this.#turns.add(owner)
     grant(this.#lease(owner, bytes))
@@ -251,7 +253,10 @@ export class Budget {
       this.#cancelTimer = undefined
       const [due] = this.#lent
       const isDue = due?.lent !== undefined && due.lent.sinceMs + lending.msMax <= lending.clock.monotonic()
-      if (isDue && this.#turns.size > 0) due.lent?.onTakenBack()
+      if (isDue && this.#turns.size > 0) {
+        this.#lent.delete(due)
+        due.lent?.onTakenBack()
+      }
       if (this.#turns.size > 0) this.#watchLoans()
     })
   }

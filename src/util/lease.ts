@@ -1,9 +1,9 @@
-/** Whose leases these are, and how many bytes they hold. */
+/** The owner of some leases, and how many bytes they hold. */
 export interface LeaseHolder {
   taken: number
 }
 
-/** A part of a budget. The handle of it may move from hand to hand. */
+/** A part of a budget. A `Lease` is the handle of it, and may be passed on. */
 export interface Share<Owner extends LeaseHolder = LeaseHolder> {
   bytes: number
   owner: Owner
@@ -19,9 +19,9 @@ export interface Ledger {
 }
 
 /**
- * Permission to have some bytes in memory. Whoever has the handle owns the buffer that the lease stands for. It releases
- * the lease in a `finally`, or passes it on to whoever calls `take`; a handle whose lease was taken, or was released,
- * releases nothing. So a lease is released exactly once, also if nobody takes what was passed on.
+ * Permission to have some bytes in memory. The code that has the handle owns the buffer that the lease stands for. It
+ * releases the lease in a `finally`, or passes it on to code that calls `take`. A handle whose lease was taken or released
+ * releases nothing. So a lease is released exactly once, also if nobody takes the lease that was passed on.
  */
 export class Lease {
   readonly #ledger: Ledger
@@ -38,15 +38,17 @@ export class Lease {
     return this.#share?.bytes ?? 0
   }
 
-  /** Moves the lease into the hands of the caller. */
+  /** Moves the lease to the caller. It is not lent any more, and not spare (see `Budget.trySpare`). */
   take(): Lease {
     const share = this.#share
-    if (share === undefined) throw new TypeError('this lease is in other hands')
+    if (share === undefined) throw new TypeError('this lease was taken or released before')
+    this.endLoan()
+    this.#ledger.keep(share)
     this.#share = undefined
     return new Lease(this.#ledger, share)
   }
 
-  /** Lets go of the bytes that turned out not to be needed. A lease never grows. */
+  /** Releases the bytes that are not needed. A lease never grows. */
   shrink(bytes: number): void {
     if (this.#share !== undefined && bytes < this.#share.bytes)
       this.#ledger.free(this.#share, this.#share.bytes - bytes)
@@ -71,11 +73,6 @@ export class Lease {
       onTakenBack()
     }
     this.#ledger.noteLent(share, onDue)
-  }
-
-  /** Says that the owner can no longer do without the bytes: see `trySpare`. */
-  keep(): void {
-    if (this.#share !== undefined) this.#ledger.keep(this.#share)
   }
 
   /** Ends `lend`. */

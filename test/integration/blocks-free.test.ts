@@ -1,9 +1,13 @@
 import assert from 'node:assert/strict'
 import { type TestContext, test } from 'node:test'
 import { Blocks } from '../../src/blocks/blocks.ts'
+import { HOLD_MS } from '../../src/blocks/constants.ts'
 import { EvictRefusedError } from '../../src/blocks/errors.ts'
 import { walkManifest } from '../../src/blocks/manifest-walk.ts'
+import { loadStopMarks } from '../../src/blocks/repair/stop-marks.ts'
 import { IndexCorruptError, NoSpaceError } from '../../src/disk/errors.ts'
+import { indexKey } from '../../src/disk/index-db.ts'
+import { TABLES } from '../../src/disk/tables.ts'
 import { type BlockCid, DAG_CBOR, nameBlock, RAW } from '../../src/format/cid.ts'
 import { defaultNodeCodec } from '../../src/format/manifest.ts'
 import { BlockCluster, type BlockMember, type MemberOptions } from '../fixtures/block-cluster.ts'
@@ -335,6 +339,23 @@ test('a member evicts nothing for an hour after an unclean stop', async t => {
   assert.equal((await whileTimePasses(clock, writer.blocks.evict(record))).freed.blocks, 2)
 })
 
+test('a start that fails leaves no work behind, and does not forget what was promised', async t => {
+  const clock = new ManualClock()
+  const cluster = new BlockCluster(clock)
+  t.after(() => cluster.stop())
+  const member = await cluster.add()
+  await member.store.index.batch([
+    { type: 'put', key: indexKey(TABLES.unfinished, Buffer.alloc(32)), value: Buffer.of(1) }
+  ])
+  await assert.rejects(member.restart({ crash: true }))
+  assert.deepEqual(
+    member.blocks.workers.map(({ status }) => status.state).filter(state => state !== 'stopped'),
+    []
+  )
+  const { promisedMs } = await loadStopMarks(member.store.index, clock, { wasClean: true })
+  assert.equal(promisedMs, HOLD_MS)
+})
+
 test('blocks that a crash left without a claim are freed, and claimed ones are not', async t => {
   const { clock, members } = await start(t, 1)
   const [member] = members
@@ -503,6 +524,27 @@ test('a member that is full frees surplus chunks at once', async t => {
   writer.options = { isFull: true }
   cluster.refreshView()
   await pass(clock, 20 * MINUTE)
+  assert.equal(await writer.count(), owned.length + 1)
+})
+
+test('surplus that a put still claims is tried again later', async t => {
+  const { clock, cluster, members } = await start(t, 4)
+  const [writer] = members
+  const bytes = bytesOf(12)
+  const { record } = await whileTimePasses(clock, writer.put(bytes, { replicas: 2, ack: 2 }))
+  for (const member of members) await member.stand(record)
+  async function* broken() {
+    yield bytes
+    throw new Error('cut off')
+  }
+  await assert.rejects(whileTimePasses(clock, writer.put(broken(), { replicas: 2 })), /cut off/)
+  writer.options = { isFull: true }
+  cluster.refreshView()
+  await pass(clock, 20 * MINUTE)
+  const { chunkCids } = await survey(record.root, members)
+  const owned = chunkCids.filter(cid => cluster.owners(cid, 2).includes(writer))
+  assert.ok((await writer.count()) > owned.length + 1)
+  await pass(clock, 2 * DAY, HOUR)
   assert.equal(await writer.count(), owned.length + 1)
 })
 

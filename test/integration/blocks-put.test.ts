@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { type TestContext, test } from 'node:test'
-import { PUT_WINDOW_BLOCKS, SILENT_AGAIN_MS } from '../../src/blocks/constants.ts'
+import { PULL_BYTES_MAX, PUT_WINDOW_BLOCKS, SILENT_AGAIN_MS } from '../../src/blocks/constants.ts'
 import { NotEnoughCopiesError } from '../../src/blocks/errors.ts'
 import { walkManifest } from '../../src/blocks/manifest-walk.ts'
 import type { RecordRef } from '../../src/blocks/record-ref.ts'
@@ -341,6 +341,21 @@ test('a put whose own copy is gone brings it back before it says yes to it', asy
   assert.ok(await writer.holds(root))
 })
 
+test('a put that brings its own copy back waits for memory, as every pull does', async t => {
+  const { clock, members } = await start(t, 2)
+  const [writer, keeper] = members
+  const { statement, kept, root } = await keptFile(t, { clock, writer, replicas: 2 })
+  await writer.blockstore.delete(root)
+  const { pulls } = writer.blocks.memory
+  const lease = await pulls.acquire(PULL_BYTES_MAX, { owner: 'another pull' })
+  const pushed = writer.blocks.pushRecord(statement, kept, { replicas: 2 })
+  await timePassesUntil(clock, 'the put waits for memory', () => pulls.waiting > 0)
+  lease.release()
+  const outcome = await whileTimePasses(clock, pushed)
+  assert.deepEqual(outcome.reached, [writer.peer, keeper.peer])
+  assert.ok(await writer.holds(root))
+})
+
 test('a put whose own copy is gone fails if no other member has the file', async t => {
   const { clock, members } = await start(t, 1)
   const [writer] = members
@@ -549,7 +564,7 @@ test('the log of a put that loses a keeper tells the story in order', async t =>
   assert.ok(outcome.owedBlocks > 0)
   assertInOrder(logger.lines, [
     /^dfs:blocks:put put [0-9a-f]{8}: opened: 2 copies wanted, waits for 2$/,
-    new RegExp(`^dfs:blocks:placer put .*: asks ${lost.peer} to keep blocks$`),
+    new RegExp(`^dfs:blocks:placer put .*: asks .*${lost.peer}.* to keep blocks$`),
     new RegExp(`^dfs:blocks:placer put .*: ${lost.peer} is silent: others are asked in its place$`),
     new RegExp(`^dfs:blocks:placer put .*: asks ${spare.peer} in place of ${lost.peer}$`),
     new RegExp(`^dfs:blocks:put put .*: root [0-9a-f]{8}, chunks: 12; kept by ${spare.peer}: 12$`),

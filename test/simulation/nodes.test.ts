@@ -2,9 +2,9 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { runSeed } from './whole/schedule.ts'
 
-const SEEDS = process.env['DFS_LONG'] === '1' ? 1_000 : 24
+const SEEDS = process.env['DFS_LONG'] === '1' ? 1_000 : 16
 /** Seeds that once found a fault, and run each time. */
-const PAST_SEEDS: readonly number[] = [51, 64, 74]
+const PAST_SEEDS: readonly number[] = [9, 23]
 /** Seeds that find a fault that is known and not mended yet, with its name. A seed leaves this list with the mend. */
 const OPEN_SEEDS: ReadonlyMap<number, string> = new Map()
 const MINUTE = 60_000

@@ -4,9 +4,12 @@ import { parsePath } from '../../src/format/path.ts'
 import { plainTree } from '../fixtures/plain-tree.ts'
 import { VerbWorld } from '../fixtures/verb-world.ts'
 
-const SEEDS = process.env['DFS_LONG'] === '1' ? 3_000 : 40
+/** Seeds that once found a fault, of the catalog or of the model. They run each time. */
+const PAST_SEEDS: readonly number[] = [30]
+const SEEDS = process.env['DFS_LONG'] === '1' ? 3_000 : 20
 /** To run some seeds again: the first, and how many. */
-const [FIRST = 1, COUNT = SEEDS] = (process.env['DFS_SEEDS'] ?? '').split(',').filter(Boolean).map(Number)
+const ONLY = process.env['DFS_SEEDS']
+const [FIRST = 1, COUNT = SEEDS] = (ONLY ?? '').split(',').filter(Boolean).map(Number)
 /** Seeds a test, so that a failure names few of them. */
 const SEEDS_AT_ONCE = 20
 
@@ -35,14 +38,17 @@ async function runSeed(seed: number): Promise<string[]> {
   return faults.length === 0 ? [] : [`seed ${seed}: ${faults.join('\n')}\nafter\n${world.log.join('\n')}`]
 }
 
-for (let first = FIRST; first < FIRST + COUNT; first += SEEDS_AT_ONCE) {
-  const last = Math.min(first + SEEDS_AT_ONCE, FIRST + COUNT) - 1
-  test(`verbs that meet each other and remote records lose nothing and cover nothing unseen: seeds ${first} to ${last}`, {
-    timeout: 600_000
-  }, async () => {
-    const failed: string[] = []
-    for (let seed = first; seed <= last; seed++) failed.push(...(await runSeed(seed)))
-    const all = failed.map(text => text.split('\n', 1)[0]).join('\n')
-    assert.ok(failed.length === 0, `${failed.length} seeds failed:\n${all}\nThe first: ${failed[0]}`)
-  })
+async function assertAll(seeds: readonly number[]): Promise<void> {
+  const failed: string[] = []
+  for (const seed of seeds) failed.push(...(await runSeed(seed)))
+  const all = failed.map(text => text.split('\n', 1)[0]).join('\n')
+  assert.ok(failed.length === 0, `${failed.length} seeds failed:\n${all}\nThe first: ${failed[0]}`)
 }
+
+const NAME = 'verbs that meet each other and remote records lose nothing and cover nothing unseen'
+for (let first = FIRST; first < FIRST + COUNT; first += SEEDS_AT_ONCE) {
+  const seeds = Array.from({ length: Math.min(SEEDS_AT_ONCE, FIRST + COUNT - first) }, (_, i) => first + i)
+  test(`${NAME}: seeds ${first} to ${seeds.at(-1)}`, { timeout: 600_000 }, () => assertAll(seeds))
+}
+
+test(`${NAME}: seeds of past faults`, { timeout: 600_000, skip: ONLY !== undefined }, () => assertAll(PAST_SEEDS))

@@ -1,6 +1,17 @@
+import { ProtocolError } from '../../wire/errors.ts'
 import { Bitmap } from '../bitmap.ts'
-import { PAGE_CHUNKS } from '../constants.ts'
+import { PAGE_CHUNKS, WALK_BATCH } from '../constants.ts'
 import type { Page, PageAnswer } from './store-messages.ts'
+
+/**
+ * Throws a `ProtocolError` if an answer covers too little of its page. Otherwise a member could keep its asker busy for
+ * days with an answer about each chunk, and would never seem silent.
+ */
+export function assertCovered({ first, chunks }: Page, covered: number): void {
+  const coveredCount = chunks.slice(0, covered).size
+  const isAll = coveredCount === chunks.size && (coveredCount > 0 || covered >= restOfPage(first))
+  if (coveredCount < WALK_BATCH && !isAll) throw new ProtocolError('an answer about too few chunks of a page')
+}
 
 /**
  * Asks a member about chunks of a file, one page after another, and about the rest of a page that an answer did not cover.
@@ -16,7 +27,7 @@ export async function askPages<Answer extends PageAnswer>(
   const answers: Answer[] = []
   const count = chunks.bytes.byteLength * 8
   for (let first = 0; first < count; ) {
-    const inPage = PAGE_CHUNKS - (first % PAGE_CHUNKS)
+    const inPage = restOfPage(first)
     const page = { first, chunks: chunks.slice(first, inPage) }
     let covered = inPage
     if (emptyToo || page.chunks.size > 0) {
@@ -28,4 +39,8 @@ export async function askPages<Answer extends PageAnswer>(
     first += covered
   }
   return { lacking, answers }
+}
+
+function restOfPage(first: number): number {
+  return PAGE_CHUNKS - (first % PAGE_CHUNKS)
 }

@@ -21,7 +21,7 @@ import {
   PUT_NUMBER_BYTES,
   STORE_PROTOCOL
 } from '../constants.ts'
-import { askPages } from './ask-pages.ts'
+import { askPages, assertCovered } from './ask-pages.ts'
 import { IdleTimer } from './idle-timer.ts'
 import {
   type HoldAnswer,
@@ -103,11 +103,14 @@ export class StoreClient {
    * lacks. A page without any chunk is told too, since the member may have been told others before.
    */
   async keepRoot(peer: PeerId, put: Uint8Array, root: BlockCid, chunks: Bitmap): Promise<Bitmap> {
-    const { lacking } = await askPages(chunks, { emptyToo: true }, async ({ first, chunks: page }) => {
-      const fields = { put, root, first, until: PUT_CLAIM_MS, fetch: true }
-      const { fields: reply, body } = await this.#call(peer, fields, [page.bytes])
-      const { covered } = this.#callers.read(peer, () => parseReply(pageReply, reply))
-      return { lacking: new Bitmap(body), covered }
+    const { lacking } = await askPages(chunks, { emptyToo: true }, async page => {
+      const fields = { put, root, first: page.first, until: PUT_CLAIM_MS, fetch: true }
+      const { fields: reply, body } = await this.#call(peer, fields, [page.chunks.bytes])
+      return this.#callers.read(peer, () => {
+        const { covered } = parseReply(pageReply, reply)
+        assertCovered(page, covered)
+        return { lacking: new Bitmap(body), covered }
+      })
     })
     return lacking
   }
@@ -118,11 +121,12 @@ export class StoreClient {
    */
   async holdRoot(peer: PeerId, hold: HoldRoot): Promise<HoldAnswer> {
     const { view, root, fetch, nonce, records } = hold
-    const { lacking, answers } = await askPages(hold.chunks, { emptyToo: false }, async ({ first, chunks }) => {
-      const fields = { view, root, first, fetch, ...(nonce === undefined ? {} : { nonce, records }) }
-      const { fields: reply, body } = await this.#call(peer, fields, [chunks.bytes])
+    const { lacking, answers } = await askPages(hold.chunks, { emptyToo: false }, async page => {
+      const fields = { view, root, first: page.first, fetch, ...(nonce === undefined ? {} : { nonce, records }) }
+      const { fields: reply, body } = await this.#call(peer, fields, [page.chunks.bytes])
       return this.#callers.read(peer, (): HoldPageAnswer => {
         const { covered, lacking } = parseReply(holdReply, reply)
+        assertCovered(page, covered)
         if (lacking > body.byteLength) throw new ProtocolError('answer to a hold with a length over its body')
         return { covered, lacking: new Bitmap(body.subarray(0, lacking)), proofs: body.subarray(lacking) }
       })

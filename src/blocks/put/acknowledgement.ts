@@ -56,8 +56,9 @@ export async function acknowledge(
     if (logs.acknowledgement.enabled) logs.acknowledgement(`record %s: ${text}`, name, ...args)
   }
   const onPushed = (peers: PeerId[]): void => {
-    if (kept === null) log('without blocks; pushed to %s', listOf(peers))
-    else log('of put %s with root %s; pushed to %s', nameOfId(kept.putNumber), nameOf(kept.root), listOf(peers))
+    const names = { toString: () => listOf(peers) }
+    if (kept === null) log('without blocks; pushed to %s', names)
+    else log('of put %s with root %s; pushed to %s', nameOfId(kept.putNumber), nameOf(kept.root), names)
     deps.announce(record, new Set(peers))
   }
   const ports = {

@@ -22,7 +22,7 @@ import {
 } from './put-state.ts'
 import { copiesToWaitFor, isAnyWaitedFor, isConfirmedEnough, verdictOf } from './yes.ts'
 
-/** How many times a member may lack what it is counted on for, until it is forgiven. */
+/** How many times a member may lack blocks that it is counted on for, until it is forgiven. */
 const LACKS_MAX = 3
 
 /** All blocks have been placed: members are asked to confirm the root, each for the chunks that it keeps. */
@@ -81,8 +81,8 @@ export function noteConfirmed({ state }: Step, peer: PeerId, answer: Bits | null
   member.counted = andNot(member.counted, lacking)
   member.acknowledged = andNot(member.acknowledged, lacking)
   member.declined = or(member.declined, lacking)
-  // A keeper remembers the chunks of the last request. It is asked anew, so that it does not vouch for chunks that no
-  // longer count.
+  // A keeper remembers the chunks of the last request. Ask it again, so that it does not answer for chunks that no longer
+  // count.
   noteLack(state, member)
 }
 
@@ -130,7 +130,7 @@ export function forgive({ state }: Step): void {
   }
 }
 
-/** Forgets what a member could not do. */
+/** Forgets that a member failed, refused, or could not take chunks. */
 export function forgiveOne(member: MemberState): void {
   member.isLost = false
   member.isRefusing = false
@@ -138,7 +138,7 @@ export function forgiveOne(member: MemberState): void {
   member.tries = 0
 }
 
-/** Asks whatever is to be asked now, and says what has been decided. */
+/** Asks all that can be asked now, and reports the decisions that follow from the state. */
 export function settle(step: Step): void {
   const { state, ranking, asks } = step
   if (state.isShort && state.hasBlocks) replace(step)

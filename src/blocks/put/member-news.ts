@@ -16,7 +16,7 @@ export interface MemberNewsDeps {
   isAvoided: (peer: PeerId) => boolean
 }
 
-/** Compares what a put knows of the members with what is so. */
+/** Finds what has changed about the members since a put's machine was last told. */
 export class MemberNews {
   readonly #deps: MemberNewsDeps
   readonly #machine: PutMachine
@@ -28,32 +28,34 @@ export class MemberNews {
     this.#machine = machine
   }
 
-  /** Notes a member that failed although it is connected. It would fail again, and slowly. */
+  /** Notes a member that failed although it is connected. It would probably fail again, and only after a timeout. */
   noteLost(peer: PeerId): void {
     this.#lostUntilAtMs.set(peer, this.#deps.clock.monotonic() + AVOID_MS)
   }
 
-  /** Yields what the machine has not been told yet. */
-  *take(): Generator<PutEvent> {
+  /** Tells the machine what has changed. Most of the time nothing has, so this costs a small put little. */
+  tell(feed: (event: PutEvent) => void): void {
     const { ranking, admitted, clock } = this.#deps
     const { members } = this.#machine.state
-    if (ranking() !== this.#machine.ranking) yield { type: 'view', ranking: ranking() }
+    const current = ranking()
+    if (current !== this.#machine.ranking) feed({ type: 'view', ranking: current })
     const reachable = admitted()
     for (const peer of reachable) {
-      yield* this.#opinions(peer)
+      this.#tellOpinions(peer, feed)
       const member = members.get(peer)
       const isBack = member?.isLost === true && (this.#lostUntilAtMs.get(peer) ?? 0) <= clock.monotonic()
-      if (member?.isReachable !== true || isBack) yield { type: 'joined', peer }
+      if (member?.isReachable !== true || isBack) feed({ type: 'joined', peer })
     }
     for (const [peer, { isReachable }] of members)
-      if (isReachable && !reachable.includes(peer)) yield { type: 'left', peer }
+      if (isReachable && !reachable.includes(peer)) feed({ type: 'left', peer })
   }
 
-  *#opinions(peer: PeerId): Generator<PutEvent> {
+  #tellOpinions(peer: PeerId, feed: (event: PutEvent) => void): void {
     const { isAvoided, silence } = this.#deps
     const member = this.#machine.state.members.get(peer)
-    const now = { isAvoided: isAvoided(peer), isSilent: silence.isSilent(peer) }
-    if (now.isAvoided !== (member?.isAvoided ?? false)) yield { type: 'avoided', peer, is: now.isAvoided }
-    if (now.isSilent !== (member?.isSilent ?? false)) yield { type: 'silent', peer, is: now.isSilent }
+    const isAvoidedNow = isAvoided(peer)
+    const isSilentNow = silence.isSilent(peer)
+    if (isAvoidedNow !== (member?.isAvoided ?? false)) feed({ type: 'avoided', peer, is: isAvoidedNow })
+    if (isSilentNow !== (member?.isSilent ?? false)) feed({ type: 'silent', peer, is: isSilentNow })
   }
 }

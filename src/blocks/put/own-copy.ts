@@ -2,26 +2,27 @@ import type { BlockCid } from '../../format/cid.ts'
 import type { NodeCodec } from '../../format/manifest.ts'
 import { forEachUntilFailure } from '../../util/for-each.ts'
 import { PUT_CLAIM_MS, WALK_PULLS } from '../constants.ts'
+import type { BlockPuller } from '../fetch/puller.ts'
 import type { Claims, PutId } from '../hold/claims.ts'
 import type { LocalBlocks } from '../hold/local-blocks.ts'
-import { walkManifest } from '../manifest-walk.ts'
+import { type ReadNode, walkManifest } from '../manifest-walk.ts'
 
 export interface OwnCopyDeps {
   codec: NodeCodec
-  local: Pick<LocalBlocks, 'claimIfHere' | 'keep'>
+  local: Pick<LocalBlocks, 'claimIfHere'>
   claims: Pick<Claims, 'claimForPut'>
-  /** Returns a block's verified bytes, from this disk or another member. */
-  read: (cid: BlockCid) => Promise<Uint8Array>
+  puller: Pick<BlockPuller, 'pull'>
+  readNode: ReadNode
 }
 
 /**
  * Makes this member's own copy of a put whole again: blocks that have gone or are damaged come back from the members
- * that keep them. Throws what `read` and the disk throw.
+ * that keep them. Throws what `readNode` and `pull` throw.
  */
 export async function restoreOwnCopy(root: BlockCid, put: PutId, deps: OwnCopyDeps): Promise<void> {
-  const { codec, local, claims, read } = deps
-  await forEachUntilFailure(walkManifest(root, read, codec), { atOnce: WALK_PULLS }, async ({ cid }) => {
+  const { codec, local, claims, puller, readNode } = deps
+  await forEachUntilFailure(walkManifest(root, readNode, codec), { atOnce: WALK_PULLS }, async ({ cid }, signal) => {
     const claim = (): Promise<void> => claims.claimForPut(put, [cid.multihash.bytes], PUT_CLAIM_MS)
-    if (!(await local.claimIfHere(cid, claim))) await local.keep(cid, await read(cid), claim)
+    if (!(await local.claimIfHere(cid, claim))) await puller.pull(cid, { claim, signal })
   })
 }

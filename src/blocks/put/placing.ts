@@ -125,7 +125,7 @@ function noteKept(state: PutState, block: BlockState, peer: PeerId): void {
   else noteConfirmedByKeeping(member)
 }
 
-/** Whoever keeps the chunk of a file of one chunk has confirmed its root. */
+/** A member that keeps the chunk of a file of one chunk has confirmed its root. */
 export function noteConfirmedByKeeping(member: MemberState): void {
   member.confirmed = member.counted.slice()
   member.mustPush = true
@@ -161,8 +161,8 @@ function moveDebt(state: PutState, block: BlockState, peer: PeerId): PeerId | un
 }
 
 /**
- * Asks members until as many have the block, or may still answer, as are to have it. A member that is silent or best
- * avoided is asked only if the put would otherwise not have the copies that it waits for.
+ * Asks members until enough have the block or may still answer. A member that is silent or avoided is asked only if the
+ * put would otherwise not have the copies that it waits for.
  */
 function askMore(step: Step, block: BlockState, inPlaceOf?: PeerId): void {
   const { state, asks } = step

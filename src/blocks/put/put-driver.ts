@@ -22,8 +22,8 @@ import { PutStory } from './story.ts'
 import { isAnyWaitedFor } from './yes.ts'
 
 /**
- * Runs the state machine of one put: tells it what happens, and does what it asks. Members that come, go, fall silent
- * or misbehave are noticed here, and so is time.
+ * Runs the state machine of one put: tells it what happens, and does what it asks. It notices members that come, go, fall
+ * silent or misbehave, and it keeps the time.
  */
 export class PutDriver {
   readonly machine: PutMachine
@@ -123,19 +123,20 @@ export class PutDriver {
     }
   }
 
-  /** Asks nobody any more. Answers that are under way change nothing. */
+  /** Sends no more requests. Answers that are under way change nothing. */
   end(): void {
     this.#isEnded = true
     this.#stopListening?.()
   }
 
-  /** Tells the machine who is there now, and what is to be thought of them. */
+  /** Tells the machine which members are there now, and which of them are silent or avoided. */
   #look(): void {
+    if (this.#isEnded) return
     this.#stopListening ??= this.#deps.silence.listen(() => this.#look())
-    for (const event of this.#news.take()) {
+    this.#news.tell(event => {
       if (event.type === 'silent') this.#story?.silent(event.peer, event.is)
       this.#feed(event)
-    }
+    })
   }
 
   #feed(event: PutEvent): PutAsk[] {
@@ -261,10 +262,10 @@ export class PutDriver {
     }
   }
 
-  /** Somebody else may have to be asked now, so it matters who is there. */
+  /** Looks at the members too, because another one may have to be asked now. */
   #noteLost(peer: PeerId): void {
     this.#news.noteLost(peer)
-    if (!this.#isEnded) this.#look()
+    this.#look()
   }
 
   #log(text: string, ...args: LogValue[]): void {

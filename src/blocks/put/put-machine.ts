@@ -18,8 +18,8 @@ import { owedBy } from './yes.ts'
 /**
  * Decides for one put, or for one record without blocks: which members are asked to keep which block, who is asked
  * instead of a member that does not, who must confirm the root, to whom the record is pushed, and when to say yes
- * (`yes.ts`). It is a state machine: what happens goes in as events, and what is to be done comes out. It does nothing
- * itself and has no clock, so every run of it can be replayed. `PutDriver` carries out what it asks.
+ * (`yes.ts`). It is a state machine: events go in, and requests (`PutAsk`) come out. It does nothing itself and has no
+ * clock, so every run of it can be replayed. `PutDriver` carries out its requests.
  *
  * Each member is asked to keep each block at most once. A member is asked for the root again only if it said that it
  * lacks something, which it may do `LACKS_MAX` times, or if it is counted on for more chunks than before.

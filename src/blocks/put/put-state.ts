@@ -4,9 +4,9 @@ import type { KeepState } from '../protocol/store-messages.ts'
 import type { Ranking } from '../rank.ts'
 
 /**
- * The state of a put, what happens to it, and what it asks for. The state is plain data, so that a put can be written
- * down and taken up again. Bitmaps are kept as their bytes. Only the members' facts (`isReachable` and so on) are not
- * worth keeping: whoever takes a put up tells it anew who is there.
+ * The state of a put, the events that change it, and the requests that it makes. The state is plain data, so that a put can
+ * be stored and resumed. Bitmaps are kept as their bytes. Only the facts about members (`isReachable` and so on) are not
+ * worth storing: a put that is resumed is told again which members are there.
  */
 
 /** The bytes of a bitmap of chunks. */
@@ -30,7 +30,7 @@ export interface PutState extends PutRule {
   chunkCount: number
   /** The first `RANK_BYTES` of each chunk's digest, from which its rank is computed. */
   ranks: Uint8Array
-  /** False for a file of one chunk: whoever keeps its chunk has confirmed its root. */
+  /** False for a file of one chunk: a member that keeps its chunk has confirmed its root. */
   hasNodes: boolean
   /** This member's own copy. It is checked once the record is durable, and restored once if it is not whole. */
   own: 'unchecked' | 'restoring' | 'held' | 'lost'
@@ -128,7 +128,7 @@ export type PutEvent =
   | { type: 'tick' }
   | { type: 'late' }
 
-/** What a put asks its driver to do, or says. */
+/** What a put asks its driver to do, or tells it. */
 export type PutAsk =
   /** `inPlaceOf` is the member whose answer made this necessary. */
   | { ask: 'keep'; peer: PeerId; key: string; inPlaceOf?: PeerId | undefined }
@@ -146,8 +146,8 @@ export type PutAsk =
 
 /** The number of bytes of a digest that decide its rank. */
 export const RANK_BYTES = 8
-const CHUNKS_FIRST = 16
 
+/** Returns the state of a put that has not been told anything yet. */
 export function newPutState(rule: PutRule): PutState {
   return {
     ...rule,
@@ -165,7 +165,7 @@ export function newPutState(rule: PutRule): PutState {
   }
 }
 
-/** Returns what is known of a member, and begins to know it. */
+/** Returns what the put knows of a member. Adds the member if it is new. */
 export function memberOf(state: PutState, peer: PeerId): MemberState {
   let member = state.members.get(peer)
   if (member === undefined) {
@@ -208,7 +208,7 @@ export function isLive(member: MemberState): boolean {
   return isAskable(member) && !member.isSilent
 }
 
-/** Returns true for a member that is asked before all that are not good. */
+/** Returns true for a member that is asked first: it can be asked, is not silent, and is not avoided. */
 export function isGood(member: MemberState): boolean {
   return isLive(member) && !member.isAvoided
 }
@@ -224,12 +224,14 @@ export function mayAnswer(member: MemberState): boolean {
 // A bitmap without bytes may be shared: setting a bit in it makes a new array.
 export const NONE: Bits = new Uint8Array(0)
 
+/** Returns the bits with one more set. May change `bits` itself. */
 export function withBit(bits: Bits, chunk: number): Bits {
   const bitmap = new Bitmap(bits)
   bitmap.add(chunk)
   return bitmap.bytes
 }
 
+/** Clears a bit, in `bits` itself, and returns them. */
 export function withoutBit(bits: Bits, chunk: number): Bits {
   new Bitmap(bits).delete(chunk)
   return bits
@@ -260,7 +262,7 @@ export function or(a: Bits, b: Bits): Bits {
 export function addRank(state: PutState, chunk: number, digest: Uint8Array): void {
   const end = (chunk + 1) * RANK_BYTES
   if (end > state.ranks.byteLength) {
-    const ranks = new Uint8Array(Math.max(end, state.ranks.byteLength * 2, CHUNKS_FIRST * RANK_BYTES))
+    const ranks = new Uint8Array(Math.max(end, state.ranks.byteLength * 2))
     ranks.set(state.ranks)
     state.ranks = ranks
   }

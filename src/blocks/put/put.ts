@@ -73,6 +73,8 @@ export class Put {
   readonly #renewal: Renewal
   /** The most recent blocks. If the same block comes again while it is in this map, it is not stored again. */
   readonly #recent = new Map<string, { chunkIndex: number | null; placed: Promise<void> }>()
+  /** The name under which it has its leases. */
+  #owner: string | undefined
   #isClosed = false
   /** True once this disk had no room for a block. */
   #hasNoRoom = false
@@ -92,8 +94,10 @@ export class Put {
   }
 
   /** Waits until this put may have so many more bytes in memory. */
-  readonly lease = (bytes: number, signal = this.#init.options.signal): Promise<Lease> =>
-    this.#deps.memory.acquire(bytes, { owner: toHex(this.#init.putId), signal })
+  readonly lease = (bytes: number, signal = this.#init.options.signal): Promise<Lease> => {
+    this.#owner ??= toHex(this.#init.putId)
+    return this.#deps.memory.acquire(bytes, { owner: this.#owner, signal })
+  }
 
   /** The number under which its blocks are claimed, here and on their keepers. */
   get number(): Uint8Array {

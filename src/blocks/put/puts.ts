@@ -1,19 +1,19 @@
-import type { BlockCid } from '../../format/cid.ts'
 import type { Statement } from '../../format/statement.ts'
 import type { Chance } from '../../util/chance.ts'
 import { PUT_NUMBER_BYTES } from '../constants.ts'
 import { type PutId, putIdOf } from '../hold/claims.ts'
 import { type AcknowledgementDeps, acknowledge, type PutOutcome } from './acknowledgement.ts'
 import type { KeptFile } from './kept-file.ts'
-import { restoreOwnCopy } from './own-copy.ts'
+import { type OwnCopyDeps, restoreOwnCopy } from './own-copy.ts'
 import { Put, type PutDeps, type PutOptions } from './put.ts'
 import { PutsUnderWay } from './puts-under-way.ts'
 import { SmallPutNumbers } from './small-puts.ts'
 
-export interface PutsDeps extends PutDeps, Pick<AcknowledgementDeps, 'push' | 'announce' | 'hasAll'> {
+export interface PutsDeps
+  extends PutDeps,
+    Pick<AcknowledgementDeps, 'push' | 'announce' | 'hasAll'>,
+    Pick<OwnCopyDeps, 'puller' | 'readNode'> {
   chance: Chance
-  /** Returns a block's verified bytes, from this disk or another member. */
-  read: (cid: BlockCid) => Promise<Uint8Array>
   /** Lets the claims of a put end soon, because this disk had no room for it, or its caller has given it up. */
   abandon: (putId: PutId) => void
 }
@@ -21,11 +21,13 @@ export interface PutsDeps extends PutDeps, Pick<AcknowledgementDeps, 'push' | 'a
 /** Opens puts, knows which of them are under way, and pushes their records. */
 export class Puts {
   readonly #deps: PutsDeps
+  readonly #acknowledging: AcknowledgementDeps
   readonly #underWay = new PutsUnderWay()
   readonly #small: SmallPutNumbers
 
   constructor(deps: PutsDeps) {
     this.#deps = deps
+    this.#acknowledging = { ...deps, restoreOwn: (root, putId) => restoreOwnCopy(root, putId, deps) }
     this.#small = new SmallPutNumbers(deps.clock, deps.chance)
   }
 
@@ -55,11 +57,7 @@ export class Puts {
 
   /** Pushes the record of a file until enough members have acknowledged it: see `acknowledge`. */
   push(record: Statement<'entry'>, kept: KeptFile | null, options: PutOptions): Promise<PutOutcome> {
-    const deps: AcknowledgementDeps = {
-      ...this.#deps,
-      restoreOwn: (root, putId) => restoreOwnCopy(root, putId, this.#deps)
-    }
-    return acknowledge(deps, options, record, kept)
+    return acknowledge(this.#acknowledging, options, record, kept)
   }
 
   /** Small puts share a number, so none of them may end the claims of all. */

@@ -99,6 +99,7 @@ export class Renewal {
       counted.map(({ cid }) => storeClient.keepBlock(peer, { put: putNumber, cid, bytes: null, sizeBytes: undefined }))
     )
   }
+
   #countedOn(peer: PeerId): Bitmap {
     return new Bitmap(this.#options.state.members.get(peer)?.counted)
   }

@@ -22,10 +22,10 @@ interface PeerSigns {
 /**
  * Notices members that show no sign of life while a put waits for them: no answer, no pull. All puts share what one of
  * them notices. A member behind a slow link is not silent: it pulls a block, and then nothing is heard of it until all
- * of the block has arrived. So a member may be quiet for as long as it usually is between two signs, and some times
- * longer; and as long as it likes (until the client gives it up) while it pulls its first block.
+ * of the block has arrived. So a member may be quiet for `SILENCE_GAPS` times as long as it usually is between
+ * two signs. While it pulls its first block, it may be quiet until the client gives it up.
  *
- * A silent member may still answer. That only other members are asked in its place costs a surplus copy at worst.
+ * A silent member may still answer. If another member was asked in its place, the worst result is a surplus copy.
  */
 export class SilenceWatch {
   readonly #clock: Clock
@@ -36,7 +36,7 @@ export class SilenceWatch {
     this.#clock = clock
   }
 
-  /** Calls a listener whenever a member falls silent or is heard again. Returns the function that ends this. */
+  /** Calls a listener whenever a member falls silent or is heard again. Returns the function that removes the listener. */
   listen(listener: () => void): () => void {
     this.#listeners.add(listener)
     return () => this.#listeners.delete(listener)

@@ -6,13 +6,13 @@ import { type Bits, hasBit, isAskable, isEmpty, type MemberState, mayAnswer, typ
 const ACK_DEFAULT = 2
 
 /**
- * The rule of yes. It is the only place that says when a put may succeed:
+ * The rule of yes: when a put may succeed. No other place decides this.
  *
  * - A copy of a chunk counts on a member that acknowledged the record while it was counted on for the chunk, and here
- *   if this member's own copy has been checked since the record is durable.
+ *   if this member's own copy has been checked after the record became durable.
  * - The put says yes once every chunk has as many copies as its caller asked for.
  * - Left to itself, a put wants two copies, or as many as the file wants if that is fewer. It says yes to less only if
- *   no member that was asked may still answer, and none is left to ask. It never says yes to nothing.
+ *   no member that was asked may still answer, and none is left to ask. It never says yes without any copy.
  * - It says no if the number that its caller asked for was not reached in time.
  */
 export function verdictOf(state: PutState, ranking: Ranking): 'yes' | 'no' | 'wait' {
@@ -64,7 +64,8 @@ export function* owedBy(state: PutState): Generator<[PeerId, number]> {
 
 /** Returns true while a member that was asked, or is about to be, may still answer. */
 export function isAnyWaitedFor(state: PutState): boolean {
-  return [...state.members.values()].some(member => isWaitedFor(state, member) && mayAnswer(member))
+  for (const member of state.members.values()) if (isWaitedFor(state, member) && mayAnswer(member)) return true
+  return false
 }
 
 /** Returns true if a member was asked something that it has not answered, or is about to be. */

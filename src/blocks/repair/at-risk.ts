@@ -15,6 +15,7 @@ import type { LocalBlocks } from '../hold/local-blocks.ts'
 import type { StoreClient } from '../protocol/store-client.ts'
 import { Ranking } from '../rank.ts'
 import type { RecordRef } from '../record-ref.ts'
+import { Pace } from './pace.ts'
 
 export interface AtRiskOptions {
   self: PeerId
@@ -26,6 +27,8 @@ export interface AtRiskOptions {
   ranking: () => Ranking
   /** Returns the members that may be asked now. */
   admitted: () => PeerId[]
+  /** Returns true while this member works for somebody who waits. */
+  isBusy: () => boolean
   onError: (error: unknown) => void
 }
 
@@ -46,6 +49,7 @@ export class AtRisk {
   readonly worker: Worker
   readonly #options: AtRiskOptions
   readonly #log: Logger
+  readonly #pace: Pace
   readonly #backoff = new Backoff({ minMs: WALK_RETRY_MS, maxMs: WALK_RETRY_MS_MAX })
   /** Changes of the rows follow one another, so that each block is counted once. */
   readonly #turns = new Limiter(1)
@@ -57,6 +61,7 @@ export class AtRisk {
     const { clock, logger, onError } = options
     this.#options = options
     this.#log = logger.forComponent('dfs:blocks:repair')
+    this.#pace = new Pace(options)
     this.worker = new Worker({
       name: 'blocks at risk',
       clock,
@@ -117,28 +122,37 @@ export class AtRisk {
   async #askAll(signal: AbortSignal): Promise<void> {
     const table = indexKey(TABLES.atRisk)
     const before = this.#count
+    const peers = new Set(this.#options.admitted().filter(peer => peer !== this.#options.self))
     let risks: Risk[] = []
-    for await (const { key, value } of this.#options.index.range(table)) {
-      if (signal.aborted) return
-      const cid = cidOfMultihash(key.subarray(table.byteLength))
-      risks.push({ cid, replicas: decodeReplicas(Buffer.from(value).readUInt32BE()) })
-      if (risks.length < KEEP_CIDS_MAX) continue
-      await this.#ask(risks)
+    const askStep = async (): Promise<void> => {
+      // It rests although it mostly waits, because those that it waits for do the work.
+      await this.#pace.run(async () => {
+        await this.#ask(risks, peers)
+        return false
+      }, signal)
       risks = []
     }
-    if (risks.length > 0) await this.#ask(risks)
+    for await (const { key, value } of this.#options.index.range(table)) {
+      if (signal.aborted || peers.size === 0) return
+      const cid = cidOfMultihash(key.subarray(table.byteLength))
+      risks.push({ cid, replicas: decodeReplicas(Buffer.from(value).readUInt32BE()) })
+      if (risks.length === KEEP_CIDS_MAX) await askStep()
+    }
+    if (risks.length > 0) await askStep()
     if (this.#count < before) this.#backoff.reset()
     this.#log('blocks of which the only known copy is here: %d, before: %d', this.#count, before)
   }
 
-  /** Asks the owners of some blocks, and forgets the blocks that one of them has. */
-  async #ask(risks: readonly Risk[]): Promise<void> {
-    const { self, index, ranking, admitted, storeClient, local } = this.#options
+  /**
+   * Asks those of `peers` that own some blocks, and forgets the blocks that one of them has. A member that does not answer
+   * leaves `peers`, so that it is waited for only once.
+   */
+  async #ask(risks: readonly Risk[], peers: Set<PeerId>): Promise<void> {
+    const { index, ranking, storeClient, local } = this.#options
     const safe = new Set<Risk>()
     for (const risk of risks) if (!(await local.has(risk.cid))) safe.add(risk)
     const order = ranking()
-    for (const peer of admitted()) {
-      if (peer === self) continue
+    for (const peer of peers) {
       const asked = risks.filter(
         risk => !safe.has(risk) && order.isOwner(peer, risk.cid.multihash.digest, risk.replicas)
       )
@@ -150,6 +164,7 @@ export class AtRisk {
         )
         for (const [i, risk] of asked.entries()) if (has[i] === true) safe.add(risk)
       } catch (error) {
+        peers.delete(peer)
         this.#log('%s did not say which blocks it has: %s', peer, reasonOf(error))
       }
     }

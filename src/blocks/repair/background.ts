@@ -91,6 +91,8 @@ export class RepairBackground {
       clock,
       log: this.#log,
       everyMs: () => this.#pauseMs(),
+      // While the index cannot be written, what is due stays due.
+      backoff: new Backoff({ minMs: WALK_RETRY_MS, maxMs: WALK_RETRY_MS_MAX }),
       onError,
       work: signal => this.#work(signal)
     })
@@ -269,7 +271,8 @@ export class RepairBackground {
       for (let next = rest.shift(); next !== undefined; next = rest.shift()) {
         if (unfinished.isWalking(next.record)) continue
         const outcome = await this.#walkOne(next)
-        hasWaited ||= outcome === undefined || outcome.pulled > 0 || isMissing(outcome)
+        // A walk that was cut may have worked all the time.
+        hasWaited ||= outcome === undefined || outcome.pulled > 0 || (isMissing(outcome) && !outcome.isCut)
       }
     })
     await Promise.all(walkers)

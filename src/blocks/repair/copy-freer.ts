@@ -113,7 +113,7 @@ export class CopyFreer {
           return planCopy(chunk, { reason, plannedAt, referrers, ranked, self })
         })
     )
-    return reason === 'surplus' ? plans.filter(({ mustStay }) => !mustStay) : plans
+    return reason === 'surplus' ? plans.filter(({ isOwed }) => !isOwed) : plans
   }
 
   async #execute(plans: readonly CopyPlan[], result: Freed, signal: AbortSignal | undefined): Promise<void> {

@@ -36,6 +36,8 @@ export interface CopyPlan {
   /** The number of these members that must prove that they hold it. */
   wanted: number
   proofs: Map<PeerId, CopyProof>
+  /** True if the copy here is not surplus, because this member owes it. */
+  isOwed: boolean
   /** True once it is known that the copy here cannot be freed. */
   mustStay: boolean
 }
@@ -59,11 +61,15 @@ export function planCopy({ cid, chunkIndex }: ManifestChunk, options: PlanCopyOp
   const isAbove = (_: ViewMember, i: number): boolean => at < 0 || i < at
   const others = ranked.filter((member, i) => (reason === 'evict' ? member.peer !== self : isAbove(member, i)))
   const copies = copiesWanted(referrers)
-  const isOwed = reason === 'surplus' && at >= 0 && at < copies
+  const isOwed = at >= 0 && at < copies
   const wanted = Math.min(copies, others.length)
   const mustStay =
-    wanted === 0 || isOwed || referrers.isInPut || referrers.isCut || referrers.records.size > HOLD_RECORDS_MAX
-  return { reason, cid, chunkIndex, plannedAt, referrers, others, wanted, proofs: new Map(), mustStay }
+    wanted === 0 ||
+    (isOwed && reason === 'surplus') ||
+    referrers.isInPut ||
+    referrers.isCut ||
+    referrers.records.size > HOLD_RECORDS_MAX
+  return { reason, cid, chunkIndex, plannedAt, referrers, others, wanted, proofs: new Map(), isOwed, mustStay }
 }
 
 /**

@@ -15,8 +15,8 @@ export class EvictedBlocks {
     await this.#index.batch([{ type: 'put', key: keyOf(cid), value: u64be(owedAgainAtMs) }])
   }
 
-  async remove(cid: BlockCid): Promise<void> {
-    await this.#index.batch([{ type: 'del', key: keyOf(cid) }])
+  async remove(cids: readonly BlockCid[]): Promise<void> {
+    if (cids.length > 0) await this.#index.batch(cids.map(cid => ({ type: 'del', key: keyOf(cid) })))
   }
 
   /** Returns, for each block, the time from which this member owes it again, or 0 if no evict of it is on record. */

@@ -5,6 +5,7 @@ import { decodeOwn, encodeCanonical } from '../../format/canonical.ts'
 import { type PeerId, peerIdOf, publicKeyOf } from '../../format/peer-id.ts'
 import type { Clock } from '../../util/clock.ts'
 import { STOP_MS_MAX, STOP_SPANS_MAX, STOP_WINDOW_MS } from '../constants.ts'
+import type { Lacking } from './unfinished-row.ts'
 
 export interface FreeStopsOptions {
   index: Pick<IndexDb, 'range' | 'batch'>
@@ -25,21 +26,24 @@ interface Span {
 }
 
 interface Author {
-  /** The number of its records of which a manifest node could not be obtained. */
+  /** The number of its records of which it is not known which blocks they need. */
   records: number
+  /** Those of them of which a manifest node could not be obtained. The others are still being walked. */
+  incomplete: number
   /** When the latest of these records became incomplete. The older ones stop freeing for less long. */
   latestMs: number
   spans: Span[]
 }
 
+const NOTHING = { records: 0, incomplete: 0, latestMs: 0 }
 const rowSchema = z.array(z.tuple([z.number(), z.number()]))
 /** Stands for the end of a span that has not ended. */
 const OPEN = 0
 
 /**
- * Decides for how long records whose manifest nodes cannot be obtained stop this member from freeing blocks. It is not
- * known which blocks such a record needs, so at first nothing may be freed. But its author may have died with the only
- * copy, or may do this on purpose. So one record stops freeing for `STOP_MS_MAX`, and all records of one author together
+ * Decides for how long records whose manifests are not walked to their ends, or whose nodes cannot be obtained, stop this
+ * member from freeing blocks. It is not known which blocks such a record needs, so at first nothing may be freed. But its
+ * author may have died with the only copy, or may do this on purpose. So one record stops freeing for `STOP_MS_MAX`, and all records of one author together
  * for no more than that in any `STOP_WINDOW_MS`. These times are in the index, so that restarts do not begin them again.
  */
 export class FreeStops {
@@ -58,7 +62,7 @@ export class FreeStops {
         fromMs,
         untilMs: untilMs === OPEN ? undefined : untilMs
       }))
-      this.#authors.set(peerIdOf(key.subarray(table.byteLength)), { records: 0, latestMs: 0, spans })
+      this.#authors.set(peerIdOf(key.subarray(table.byteLength)), { ...NOTHING, spans })
     }
   }
 
@@ -73,21 +77,23 @@ export class FreeStops {
   get incomplete(): IncompleteRecords[] {
     const nowMs = this.#options.clock.now()
     return [...this.#authors]
-      .filter(([, { records }]) => records > 0)
-      .map(([author, facts]) => ({ author, records: facts.records, isStopping: isStopping(facts, nowMs) }))
+      .filter(([, { incomplete }]) => incomplete > 0)
+      .map(([author, facts]) => ({ author, records: facts.incomplete, isStopping: isStopping(facts, nowMs) }))
   }
 
-  /** Notes that a record of an author has become incomplete. It stops freeing at once. */
-  add(author: PeerId, sinceMs: number): void {
+  /** Notes since when it is not known which blocks a record of an author needs. It stops freeing at once. */
+  add(author: PeerId, { sinceMs, nodes }: Pick<Lacking, 'sinceMs' | 'nodes'>): void {
     const facts = this.#of(author)
     facts.records++
+    if (nodes > 0) facts.incomplete++
     facts.latestMs = Math.max(facts.latestMs, sinceMs)
   }
 
-  /** Notes that a record of an author is not incomplete any more. */
-  remove(author: PeerId): void {
+  /** Takes back what `add` noted of a record. */
+  remove(author: PeerId, { nodes }: Pick<Lacking, 'nodes'>): void {
     const facts = this.#of(author)
     facts.records = Math.max(0, facts.records - 1)
+    if (nodes > 0) facts.incomplete = Math.max(0, facts.incomplete - 1)
     if (facts.records === 0) facts.latestMs = 0
   }
 
@@ -99,9 +105,14 @@ export class FreeStops {
       const key = indexKey(TABLES.stops, publicKeyOf(author))
       const last = facts.spans.at(-1)
       const isOpen = last !== undefined && last.untilMs === undefined
-      if (isStopping(facts, nowMs) !== isOpen) {
-        if (isOpen) last.untilMs = endOf(last, nowMs)
-        else facts.spans.push({ fromMs: nowMs, untilMs: undefined })
+      // If the clock was set back while a span lasted, the span begins again. Otherwise it would last until the clock has
+      // caught up.
+      const isAhead = isOpen && last.fromMs > nowMs
+      if (isAhead) last.fromMs = nowMs
+      const mustStop = isStopping(facts, nowMs)
+      if (mustStop !== isOpen || isAhead) {
+        if (!isOpen) facts.spans.push({ fromMs: nowMs, untilMs: undefined })
+        else if (!mustStop) last.untilMs = endOf(last, nowMs)
         facts.spans = bounded(facts.spans, nowMs)
         ops.push({ type: 'put', key, value: encodeSpans(facts.spans) })
       } else if (facts.records === 0 && bounded(facts.spans, nowMs).length === 0) {
@@ -113,7 +124,7 @@ export class FreeStops {
   }
 
   #of(author: PeerId): Author {
-    const facts = this.#authors.get(author) ?? { records: 0, latestMs: 0, spans: [] }
+    const facts = this.#authors.get(author) ?? { ...NOTHING, spans: [] }
     this.#authors.set(author, facts)
     return facts
   }
@@ -126,7 +137,10 @@ function isStopping({ records, latestMs, spans }: Author, nowMs: number): boolea
 /** Returns for how long these spans have stopped freeing within the last `STOP_WINDOW_MS`. */
 function stoppedMs(spans: readonly Span[], nowMs: number): number {
   const windowMs = nowMs - STOP_WINDOW_MS
-  return spans.reduce((sum, span) => sum + Math.max(0, endOf(span, nowMs) - Math.max(span.fromMs, windowMs)), 0)
+  return spans.reduce((sum, span) => {
+    const untilMs = Math.min(endOf(span, nowMs), nowMs)
+    return sum + Math.max(0, untilMs - Math.max(span.fromMs, windowMs))
+  }, 0)
 }
 
 // A span never lasts longer than its author may stop freeing, even if this member was switched off when that time ended.
@@ -134,9 +148,12 @@ function endOf({ fromMs, untilMs }: Span, nowMs: number): number {
   return untilMs ?? Math.min(Math.max(fromMs, nowMs), fromMs + STOP_MS_MAX)
 }
 
-/** Leaves out the spans that are over for long enough. If there are too many, two of them and the time between become one. */
+/**
+ * Leaves out the spans that are over for long enough, and those that lie ahead, from before the clock was set back. If there
+ * are too many, two of them and the time between become one.
+ */
 function bounded(spans: readonly Span[], nowMs: number): Span[] {
-  const kept = spans.filter(span => endOf(span, nowMs) > nowMs - STOP_WINDOW_MS)
+  const kept = spans.filter(span => span.fromMs <= nowMs && endOf(span, nowMs) > nowMs - STOP_WINDOW_MS)
   while (kept.length > STOP_SPANS_MAX) {
     const [first, second] = kept.splice(0, 2) as [Span, Span]
     kept.unshift({ fromMs: first.fromMs, untilMs: second.untilMs })

@@ -45,9 +45,16 @@ export class ProofCollector {
       const questions = new Map<PeerId, CopyPlan[]>()
       for (const plan of plans) {
         const peers = nextToAsk(plan)
-        if (peers === 'must-stay' || !peers.every(peer => reachable.has(peer))) plan.mustStay = true
-        if (peers === 'must-stay') continue
-        for (const peer of peers) if (reachable.has(peer)) questions.set(peer, [...(questions.get(peer) ?? []), plan])
+        if (peers === 'must-stay' || !peers.every(peer => reachable.has(peer))) {
+          // The others are not asked either: their promises would bind them for nothing.
+          plan.mustStay = true
+          continue
+        }
+        for (const peer of peers) {
+          const asked = questions.get(peer)
+          if (asked === undefined) questions.set(peer, [plan])
+          else asked.push(plan)
+        }
       }
       if (questions.size === 0) return
       await Promise.all([...questions].map(([peer, asked]) => this.#askPeer(root, peer, asked, signal)))

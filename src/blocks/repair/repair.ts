@@ -210,7 +210,7 @@ export class Repair {
     const { local, claims } = this.#options
     if (!(await claims.isReferenced(cid.multihash.bytes))) return
     await local.keep(cid, bytes)
-    await this.#evicted.remove(cid)
+    await this.#evicted.remove([cid])
     this.#log.trace('kept block %s, which was read from another member', nameOf(cid))
   }
 

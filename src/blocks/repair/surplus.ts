@@ -12,6 +12,7 @@ import { isOutOfReach } from '../errors.ts'
 import { nameOfId } from '../log-names.ts'
 import type { RecordRef } from '../record-ref.ts'
 import type { CopyFreer } from './copy-freer.ts'
+import { hasCome } from './due.ts'
 import type { FreeGuard } from './free-guard.ts'
 import { Pace } from './pace.ts'
 import { fieldsOfRecord, recordFields, recordOfFields } from './record-codec.ts'
@@ -73,7 +74,7 @@ export class Surplus {
     for await (const { key, value } of index.range(table)) {
       if (signal.aborted || !guard.mayFreeCopies) return
       const { due, ...fields } = rowSchema.parse(decodeOwn(value))
-      if (due > clock.now() && !isFull()) continue
+      if (!hasCome(due, clock.now(), SURPLUS_MS) && !isFull()) continue
       const record = recordOfFields(key.subarray(table.byteLength), fields, codec.code)
       await this.#pace.run(() => this.#free(record, signal), signal)
     }

@@ -4,10 +4,19 @@ import type { NodeCodec } from '../../format/manifest.ts'
 import { toHex } from '../../util/bytes.ts'
 import type { Clock } from '../../util/clock.ts'
 import { KeyedLocks } from '../../util/locks.ts'
+import { EVICTED_MS } from '../constants.ts'
 import type { RecordRef } from '../record-ref.ts'
+import { hasCome } from './due.ts'
 import type { FreeStops } from './free-stops.ts'
 import { unfinishedKey } from './record-rows.ts'
-import { decodeUnfinished, encodeUnfinished, isNew, type Lacking, type Unfinished } from './unfinished-row.ts'
+import {
+  decodeUnfinished,
+  encodeUnfinished,
+  hidesBlocks,
+  isNew,
+  type Lacking,
+  type Unfinished
+} from './unfinished-row.ts'
 import { isMissing, type WalkOutcome } from './walk-outcome.ts'
 
 export interface UnfinishedRecordsOptions {
@@ -111,12 +120,12 @@ export class UnfinishedRecords {
 
   /** Returns what is left to do after a walk. */
   #left(before: Unfinished | undefined, outcome: WalkOutcome): Unfinished {
-    const { missingChunks: chunks, missingNodes: nodes, owedAgainAtMs: dueAtMs, position } = outcome
+    const { missingChunks: chunks, missingNodes: nodes, isCut, owedAgainAtMs: dueAtMs, position } = outcome
     if (!isMissing(outcome)) return { dueAtMs, position: 0, lacking: undefined }
     const known = before?.lacking
-    const isSameKind = known !== undefined && known.nodes > 0 === nodes > 0
-    const sinceMs = isSameKind ? known.sinceMs : Math.floor(this.#options.clock.now())
-    return { dueAtMs, position, lacking: { sinceMs, chunks, nodes } }
+    const lacking = { sinceMs: Math.floor(this.#options.clock.now()), isCut, chunks, nodes }
+    if (known !== undefined && hidesBlocks(known) === hidesBlocks(lacking)) lacking.sinceMs = known.sinceMs
+    return { dueAtMs, position, lacking }
   }
 
   /** Replaces the row of a record, and counts the difference. Changes of the same record follow one another. */
@@ -145,8 +154,8 @@ export class UnfinishedRecords {
   #count({ author }: RecordRef, before: Lacking | undefined, after: Lacking | undefined): void {
     const { stops } = this.#options
     this.#missingBlocks += blocksOf(after) - blocksOf(before)
-    if (before !== undefined && before.nodes > 0) stops.remove(author)
-    if (after !== undefined && after.nodes > 0) stops.add(author, after.sinceMs)
+    if (before !== undefined && hidesBlocks(before)) stops.remove(author, before)
+    if (after !== undefined && hidesBlocks(after)) stops.add(author, after)
   }
 
   async #get({ id }: RecordRef): Promise<UnfinishedRecord | undefined> {
@@ -158,15 +167,22 @@ export class UnfinishedRecords {
 
 /** Returns true if a record is to be walked now. */
 export function isDue(unfinished: Unfinished, nowMs: number): boolean {
-  return unfinished.lacking !== undefined || unfinished.dueAtMs <= nowMs
+  return unfinished.lacking !== undefined || mustBegin(unfinished, nowMs)
 }
 
 /** Returns the chunk at which the walk of a record begins. */
 export function startOf(unfinished: Unfinished, nowMs: number): number {
   // An evicted or bad chunk may be anywhere.
-  return !isNew(unfinished) && unfinished.dueAtMs <= nowMs ? 0 : unfinished.position
+  return !isNew(unfinished) && mustBegin(unfinished, nowMs) ? 0 : unfinished.position
+}
+
+/** Returns true if the time has come from which a record is to be walked. No such time is further ahead than an evict's. */
+function mustBegin({ dueAtMs }: Unfinished, nowMs: number): boolean {
+  return Number.isFinite(dueAtMs) && hasCome(dueAtMs, nowMs, EVICTED_MS)
 }
 
 function blocksOf(lacking: Lacking | undefined): number {
-  return lacking === undefined ? 0 : lacking.chunks + lacking.nodes
+  if (lacking === undefined) return 0
+  // What a walk has not seen counts as one block, so that something is known to be missing.
+  return lacking.chunks + lacking.nodes + (lacking.isCut ? 1 : 0)
 }

@@ -17,8 +17,10 @@ export interface Unfinished {
 }
 
 export interface Lacking {
-  /** The wall-clock time since which blocks of this kind are missing: manifest nodes if any are, otherwise chunks. */
+  /** The wall-clock time since which blocks may be unknown, or since which only chunks are missing. See `hidesBlocks`. */
   sinceMs: number
+  /** True if the last walk ended before the end of the manifest because its turn was over. */
+  isCut: boolean
   chunks: number
   /** The number of manifest nodes that could not be obtained. It is not known which blocks are below them. */
   nodes: number
@@ -32,13 +34,19 @@ export function isNew({ dueAtMs }: Unfinished): boolean {
   return dueAtMs === 0
 }
 
+/** Returns true if it is not known yet which blocks a record needs, since not all of its manifest has been walked. */
+export function hidesBlocks(lacking: Lacking | undefined): boolean {
+  return lacking !== undefined && (lacking.nodes > 0 || lacking.isCut)
+}
+
 const natural = z.number().int().nonnegative()
 const rowSchema = z.object({
   ...recordFields,
   due: natural.optional(),
   position: natural.default(0),
   since: natural.optional(),
-  lacking: z.tuple([natural, natural]).optional()
+  lacking: z.tuple([natural, natural]).optional(),
+  cut: z.literal(true).optional()
 })
 
 export function encodeUnfinished(record: RecordRef, { dueAtMs, position, lacking }: Unfinished): Uint8Array {
@@ -46,7 +54,8 @@ export function encodeUnfinished(record: RecordRef, { dueAtMs, position, lacking
     ...fieldsOfRecord(record),
     ...(Number.isFinite(dueAtMs) ? { due: Math.floor(dueAtMs) } : {}),
     ...(position > 0 ? { position } : {}),
-    ...(lacking === undefined ? {} : { since: Math.floor(lacking.sinceMs), lacking: [lacking.chunks, lacking.nodes] })
+    ...(lacking === undefined ? {} : { since: Math.floor(lacking.sinceMs), lacking: [lacking.chunks, lacking.nodes] }),
+    ...(lacking?.isCut === true ? { cut: true } : {})
   })
 }
 
@@ -55,13 +64,13 @@ export function decodeUnfinished(
   value: Uint8Array,
   nodeCodec: number
 ): { record: RecordRef; unfinished: Unfinished } {
-  const { due, position, since = 0, lacking, ...fields } = rowSchema.parse(decodeOwn(value))
+  const { due, position, since = 0, lacking, cut = false, ...fields } = rowSchema.parse(decodeOwn(value))
   return {
     record: recordOfFields(id, fields, nodeCodec),
     unfinished: {
       dueAtMs: due ?? Number.POSITIVE_INFINITY,
       position,
-      lacking: lacking === undefined ? undefined : { sinceMs: since, chunks: lacking[0], nodes: lacking[1] }
+      lacking: lacking === undefined ? undefined : { sinceMs: since, isCut: cut, chunks: lacking[0], nodes: lacking[1] }
     }
   }
 }

@@ -7,6 +7,7 @@ import type { View } from '../../members/view.ts'
 import { concatBytes, equalBytes, NO_BYTES, u64be, utf8 } from '../../util/bytes.ts'
 import type { Clock } from '../../util/clock.ts'
 import { ROUND_AGAIN_MS, VIEW_STANDS_MS } from '../constants.ts'
+import { hasCome } from './due.ts'
 
 const VIEWS_KEY = indexKey(TABLES.meta, utf8('round'))
 const CURSOR_KEY = indexKey(TABLES.meta, utf8('round at'))
@@ -94,7 +95,8 @@ export class ViewRound {
   /** Returns how long it takes until another round is due although the view is the same. */
   get againMs(): number {
     if (this.#endedAtMs === undefined) return Number.POSITIVE_INFINITY
-    return Math.max(0, this.#endedAtMs + ROUND_AGAIN_MS - this.#clock.now())
+    const [againAtMs, nowMs] = [this.#endedAtMs + ROUND_AGAIN_MS, this.#clock.now()]
+    return hasCome(againAtMs, nowMs, ROUND_AGAIN_MS) ? 0 : againAtMs - nowMs
   }
 
   /** Begins a round under a view. */

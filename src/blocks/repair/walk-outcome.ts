@@ -28,7 +28,7 @@ export function newOutcome(): WalkOutcome {
   }
 }
 
-/** Returns true if the walk left blocks missing. */
-export function isMissing({ missingChunks, missingNodes }: WalkOutcome): boolean {
-  return missingChunks + missingNodes > 0
+/** Returns true if the walk left blocks missing, or unseen because its turn was over. */
+export function isMissing({ missingChunks, missingNodes, isCut }: WalkOutcome): boolean {
+  return missingChunks + missingNodes > 0 || isCut
 }

@@ -8,7 +8,7 @@ import type { Clock } from '../../util/clock.ts'
 import { isAbort } from '../../util/errors.ts'
 import { Limiter } from '../../util/limiter.ts'
 import { type ComponentLogger, type Logger, reasonOf } from '../../util/logger.ts'
-import { LACKING_NODES_MAX, WALK_NOTE_BATCHES, WALK_PULLS, WALK_TURN_MS } from '../constants.ts'
+import { EVICTED_MS, LACKING_NODES_MAX, WALK_NOTE_BATCHES, WALK_PULLS, WALK_TURN_MS } from '../constants.ts'
 import { BlockUnreachableError, isOutOfReach } from '../errors.ts'
 import type { Fetcher } from '../fetch/fetcher.ts'
 import type { BlockPuller } from '../fetch/puller.ts'
@@ -18,6 +18,7 @@ import { listOf, nameOf, nameOfId } from '../log-names.ts'
 import { isAny, isChunk, type ManifestBlock, type ManifestChunk, walkBatches } from '../manifest-walk.ts'
 import type { Ranking } from '../rank.ts'
 import type { RecordRef } from '../record-ref.ts'
+import { hasCome } from './due.ts'
 import type { EvictedBlocks } from './evicted-blocks.ts'
 import { referenceOf } from './record-rows.ts'
 import type { Walked } from './unfinished-records.ts'
@@ -139,7 +140,8 @@ export class RecordWalker {
         // Nothing below a node that breaks the format can be reached.
         if (error instanceof FormatError) return
         if (!(isOutOfReach(error) || error instanceof NoSpaceError)) throw error
-        if (!outcome.isCut || outcome.missingNodes === 0) outcome.missingNodes++
+        // A node behind the end of the turn was not asked for.
+        if (!outcome.isCut) outcome.missingNodes++
         outcome.position = Math.min(outcome.position, firstChunk)
       }
     })
@@ -184,8 +186,12 @@ export class RecordWalker {
     await write(unclaimed.flatMap(({ cid, parent }) => (parent === null ? [] : [referenceOf(cid, parent)])))
     const owedAgainAtMs = await evicted.owedAgainAtMs(owed.map(({ cid }) => cid))
     const nowAtMs = clock.now()
-    for (const atMs of owedAgainAtMs) if (atMs > nowAtMs) outcome.owedAgainAtMs = Math.min(outcome.owedAgainAtMs, atMs)
-    return owed.filter((_, i) => (owedAgainAtMs[i] as number) <= nowAtMs)
+    const isOwedNow = owedAgainAtMs.map(atMs => hasCome(atMs, nowAtMs, EVICTED_MS))
+    for (const [i, atMs] of owedAgainAtMs.entries())
+      if (isOwedNow[i] === false) outcome.owedAgainAtMs = Math.min(outcome.owedAgainAtMs, atMs)
+    // Once a chunk is owed again, its row has served its purpose.
+    await evicted.remove(owed.filter((_, i) => isOwedNow[i] && owedAgainAtMs[i] !== 0).map(({ cid }) => cid))
+    return owed.filter((_, i) => isOwedNow[i])
   }
 
   /** Writes a block's reference if the block is here. Returns true if the block is here. */

@@ -156,14 +156,9 @@ export class Machine {
 
   /** Ends the connections of processes that are gone. */
   endLinks(): void {
-    for (const host of this.#hosts.splice(0)) {
-      if (!host.process.isDead) {
-        this.#hosts.push(host)
-        continue
-      }
-      for (const { peer } of host.connections()) for (const link of host.linksTo(peer)) link.end(new Error('reset'))
-      void host.stop()
-    }
+    for (const host of this.#hosts) if (host.process.isDead) void host.stop()
+    this.#hosts = this.#hosts.filter(host => !host.process.isDead)
+    this.#init.network.endDead()
   }
 
   #end(): void {

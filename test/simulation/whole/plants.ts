@@ -33,13 +33,8 @@ export const PLANTS: readonly Plant[] = [
     edits: [
       {
         file: 'src/catalog/changes/transaction.ts',
-        find: 'await context.locks.hold(keys, () => tx.run(plan))',
-        replace: 'await tx.run(plan)'
-      },
-      {
-        file: 'src/catalog/changes/transaction.ts',
-        find: '    for (const key of this.wanted) if (!this.#held.has(key)) return false\n    return true',
-        replace: '    return this.#held.size >= 0'
+        find: 'return planned === undefined || !locks.wereFree(missing, since)',
+        replace: 'return planned === undefined || since === undefined'
       }
     ]
   },
@@ -108,8 +103,8 @@ export const PLANTS: readonly Plant[] = [
     edits: [
       {
         file: 'src/blocks/keep/keeper.ts',
-        find: 'if (count === undefined || !(await this.#holds(root.cid, count, { put: id, evenExpired: false }))) {',
-        replace: 'if (count === undefined && this.#options.self === "") {'
+        find: '    if (reason !== undefined) {\n      const text',
+        replace: "    if (reason === '') {\n      const text"
       }
     ]
   },

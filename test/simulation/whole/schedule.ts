@@ -23,6 +23,7 @@ const SIZES = [300, 300, 300, 5_000, 5_000, 30_000, 90_000, 90_000, 1_200_000]
 const RACING_SIZES = [300, 300, 300, 5_000]
 /** How many of the seeds are races of verbs, without faults of machines. They are short. */
 const RACING_SHARE = 0.4
+const RACING_DELAYED_SHARE = 0.8
 
 type Kind = keyof typeof STEP_WEIGHTS
 
@@ -127,6 +128,7 @@ class Schedule {
       kind => ALWAYS.has(kind) || this.#draw() < (kind === 'hostile' ? 0.25 : 0.5)
     )
     this.#kinds = this.#isRacing ? RACING : some
+    if (this.#isRacing) for (const { disk } of world.machines) disk.delayedShare = RACING_DELAYED_SHARE
   }
 
   async run(): Promise<void> {
@@ -268,12 +270,14 @@ class Schedule {
     const world = this.#world
     let path = await this.#shownPath(machine)
     if (this.#draw() < 0.4) {
-      path = this.#pick(this.#paths)
+      // At a path that is free, they are two entries; at others, two heads of one.
+      path = this.#draw() < 0.5 ? this.#pick(this.#paths) : `/d/n${this.#steps}`
       // Two files of one name, of which one shows as a conflict.
       await this.#put(machine, path, {})
       await this.#put(this.#pickUp() ?? machine, path, {})
       await world.time.pass(this.#draw() * 400)
     }
+    if (this.#draw() < 0.4) return this.#duel(machine, path)
     const isOnOne = this.#draw() < 0.65
     const count = 2 + Math.floor(this.#draw() * 4)
     for (let i = 0; i < count; i++) {
@@ -282,6 +286,30 @@ class Schedule {
       const at = shown.length === 0 || this.#draw() < 0.2 ? path : (this.#pick(shown)[0] as string)
       await this.#oneOfBurst(on, at, shown.find(([shownAt]) => shownAt === at)?.[1])
       if (this.#draw() < 0.3) await world.time.pass(this.#draw() * 20)
+    }
+  }
+
+  /** Two verbs of one machine that exclude each other, or nearly. */
+  async #duel(on: Machine, path: string): Promise<void> {
+    const world = this.#world
+    const shown = [...((await world.shownAt(on, [path])) ?? [])]
+    const [at, tag] = this.#pick(shown) ?? [path, undefined]
+    const ifTag = tag ?? null
+    const moveAway = (): Promise<void> => world.move(on, at, `/n${this.#steps}`)
+    const pairs: Array<Array<() => Promise<void>>> = [
+      [moveAway, () => world.remove(on, parentOf(at), { recursive: true })],
+      [moveAway, () => world.remove(on, at)],
+      [() => world.remove(on, at), () => this.#put(on, plain(at), {})],
+      [() => this.#put(on, at, { ifTag }), () => this.#put(on, at, { ifTag })],
+      [() => world.move(on, at, plain(at)), () => this.#put(on, plain(at), {})],
+      [() => world.move(on, at, plain(at))],
+      [() => this.#put(on, at, { noClobber: true }), moveAway]
+    ]
+    const pair = this.#pick(pairs)
+    if (this.#draw() < 0.5) pair.reverse()
+    for (const verb of pair) {
+      await verb()
+      if (this.#draw() < 0.3) await world.time.pass(this.#draw() * 5)
     }
   }
 
@@ -449,7 +477,7 @@ class Schedule {
       machine.process.thaw()
     }
     this.#healNetwork()
-    await world.time.pass(MINUTE)
+    await world.time.pass(this.#isRacing ? REST_STEP_MS : MINUTE)
     for (const machine of world.machines) if (machine.process.isDead && !machine.isDestroyed) await world.start(machine)
     this.#healNetwork()
     let why: string | undefined = 'it has just begun'

@@ -1,3 +1,4 @@
+import { AsyncLocalStorage } from 'node:async_hooks'
 import { DiskError, FileMissingError } from '../../../src/disk/errors.ts'
 import type { AppendFile, FilePiece, Files, ReadFile } from '../../../src/disk/files.ts'
 import { type DiskState, stateAfter } from '../../../src/disk/monitored-files.ts'
@@ -13,6 +14,9 @@ export const DISK_BYTES = 31 << 20
 const DELAYED_SHARE = 0.25
 const DELAY_MS_MAX = 6
 
+/** Is true in everything that the test itself asks a node. */
+export const observing = new AsyncLocalStorage<boolean>()
+
 /** The disk of a machine, which outlives the processes that use it. */
 export class SimDisk {
   readonly rows = new SimRows()
@@ -23,8 +27,8 @@ export class SimDisk {
   isFailing = false
   /** When the disk last began to take writes again. */
   hinderedAtMs = Number.NEGATIVE_INFINITY
-  /** The test looks at this machine: nothing waits, and nothing happens meanwhile. */
-  isObserved = false
+  /** How much of its operations it delays. */
+  delayedShare = DELAYED_SHARE
   /** Is told of each operation, before it happens. */
   onOperation: () => void = () => {}
 
@@ -72,8 +76,9 @@ export class SimDisk {
   }
 
   async wait(process: SimProcess): Promise<void> {
-    if (this.isObserved && !process.isDead) return
-    const isDelayed = this.chance.fraction() < DELAYED_SHARE
+    // The test looks at this machine. It does not wait, and changes nothing for those who do.
+    if (observing.getStore() === true && !process.isDead) return
+    const isDelayed = this.chance.fraction() < this.delayedShare
     await process.pause(isDelayed ? this.chance.fraction() * DELAY_MS_MAX : 0)
     if (process.isDead) return never()
     this.onOperation()

@@ -13,6 +13,7 @@ export class SimHost extends MemoryHost {
   constructor(network: SimNetwork, address: string, peerId: PeerId, process: SimProcess) {
     super(network, address, peerId)
     this.process = process
+    network.hosts.add(this)
   }
 
   async refreshDiscovery(): Promise<void> {}
@@ -23,6 +24,8 @@ export class SimHost extends MemoryHost {
  * or stand still.
  */
 export class SimNetwork extends MemoryNetwork {
+  /** Every host whose process may still run. */
+  readonly hosts = new Set<SimHost>()
   readonly #time: SimTime
   readonly #chance: Chance
   /** When the last message from one address to another arrives. */
@@ -41,6 +44,16 @@ export class SimNetwork extends MemoryNetwork {
   slow(address: string, ms: number): void {
     if (ms === 0) this.#slowMs.delete(address)
     else this.#slowMs.set(address, ms)
+  }
+
+  /** Ends all connections to processes that are gone, also those that had not been made on both sides. */
+  endDead(): void {
+    for (const host of this.hosts) {
+      for (const { peer } of host.connections())
+        for (const link of host.linksTo(peer))
+          if (host.process.isDead || (link.otherOf(host) as SimHost).process.isDead) link.end(new Error('reset'))
+      if (host.process.isDead) this.hosts.delete(host)
+    }
   }
 
   isSlow(address: string): boolean {

@@ -11,6 +11,7 @@ import { type BlockOfContent, type Content, Contents } from './contents.ts'
 import { Hostile } from './hostile.ts'
 import { Machine } from './machine.ts'
 import { hasConflict, Model, nameOf, plain, type Verb } from './model.ts'
+import { observing } from './sim-files.ts'
 import { type SimHost, SimNetwork } from './sim-network.ts'
 import { SimTime } from './sim-time.ts'
 
@@ -203,22 +204,19 @@ export class World {
 
   /** Looks at a machine without letting time pass. Resolves to undefined if it cannot say without waiting. */
   async glance<T>(machine: Machine, look: (node: DfsNode) => Promise<T>): Promise<T | undefined> {
-    const { node, disk } = machine
+    const { node } = machine
     if (node === undefined || !machine.isUp) return undefined
-    disk.isObserved = true
-    try {
-      let result: T | undefined
-      const work = look(node).then(
+    let result: T | undefined
+    const work = observing
+      .run(true, () => look(node))
+      .then(
         value => {
           result = value
         },
         () => {}
       )
-      await this.time.turn(work, GLANCE_TURNS_MAX)
-      return result
-    } finally {
-      disk.isObserved = false
-    }
+    await this.time.turn(work, GLANCE_TURNS_MAX)
+    return result
   }
 
   /** Returns the tags of the files at a path, below it, and under names that conflict with it. */

@@ -12,9 +12,10 @@ import { conflictName } from '../../../src/catalog/names.ts'
 import { entryKey } from '../../../src/catalog/rows/keys.ts'
 import { rootNode } from '../../../src/catalog/tree.ts'
 import type { DirectoryNode, TreeNode } from '../../../src/catalog/tree-node.ts'
-import { ROOT_ENTRY } from '../../../src/format/entry.ts'
+import { openBody, ROOT_ENTRY } from '../../../src/format/entry.ts'
 import { hlcAt } from '../../../src/format/stamp.ts'
 import { toHex } from '../../../src/util/bytes.ts'
+import { plainTree } from '../../fixtures/plain-tree.ts'
 import { seededChance } from '../../fixtures/seeded-chance.ts'
 import { admin, directoryAt, epoch, fileWith, LOST_EPOCH, names, Setup, type Signed, sign, writer } from './setup.ts'
 
@@ -155,6 +156,37 @@ test('a file that is named as a conflict would be shows beside it, and the confl
   assert.equal(await idAt('/a (conflict 11111111).txt'), '33')
   assert.equal(await idAt('/a (conflict 1111111111111111).txt'), '11')
   assert.equal(await idAt('/a (conflict 22222222).txt'), undefined)
+})
+
+test('a directory that no directory shows has its whole id in its name while `/` has an entry of that name', async () => {
+  const [own, lost] = [Buffer.alloc(16, 0x11), Buffer.alloc(16, 0x22)]
+  const signed = [
+    sign({ entry: lost, ...directoryAt('b', lost) }),
+    sign({ entry: Buffer.alloc(16, 0x33), ...fileWith('f', { name: 'f', parent: lost }) })
+  ]
+  const setup = await Setup.open()
+  const check = async (...expected: string[]): Promise<void> => {
+    assert.deepEqual(await setup.paths(), expected)
+    // The model that judges the verbs (`../../simulation/verbs.test.ts`) has the same rule.
+    const records = signed.map(({ statement, record }) => ({
+      record,
+      body: openBody(epoch.record, statement),
+      isByAdmin: true
+    }))
+    assert.deepEqual(
+      plainTree(records)
+        .nodes.map(({ path }) => path)
+        .sort(),
+      expected
+    )
+  }
+  await setup.add(...signed)
+  await check('/b (conflict 22222222)', '/b (conflict 22222222)/f')
+  signed.push(sign({ entry: own, ...directoryAt('b') }))
+  await setup.add(...signed.slice(-1))
+  const whole = `/b (conflict ${toHex(lost)})`
+  await check('/b', whole, `${whole}/f`)
+  assert.equal(await setup.at('/b (conflict 22222222)'), undefined)
 })
 
 test('a missing path with the name of a conflict is found missing without listing its directory', async () => {

@@ -5,7 +5,7 @@ import { DiskError, IndexCorruptError, NoSpaceError } from '../../../src/disk/er
 import { Node } from '../../../src/node/node.ts'
 import type { Stack } from '../../../src/node/stack.ts'
 import { ManualClock } from '../../fixtures/clock.ts'
-import { FakeFiles } from '../../fixtures/fake-files.ts'
+import { FakeFiles, type FakeFilesOptions } from '../../fixtures/fake-files.ts'
 import { RecordingLogger } from '../../fixtures/logger.ts'
 import { codeOfRejection } from '../../fixtures/nodes.ts'
 import { settle } from '../../fixtures/pass-time.ts'
@@ -69,7 +69,11 @@ interface Setup {
 }
 
 /** A node whose stacks start as `mayStart` lets them: it throws what keeps them from it. */
-async function setup(t: TestContext, mayStart: () => void, before: () => void = () => {}): Promise<Setup> {
+async function setup(
+  t: TestContext,
+  mayStart: () => void,
+  before: FakeFilesOptions['before'] = () => {}
+): Promise<Setup> {
   const clock = new ManualClock()
   const stacks: FakeStack[] = []
   const events: NodeEvent[] = []
@@ -90,8 +94,8 @@ async function setup(t: TestContext, mayStart: () => void, before: () => void = 
     logger
   }
   const startStack = async (onDoubt: (error: IndexCorruptError) => void): Promise<Stack> => {
-    if (stacks.length > 0) mayStart()
     doubt = onDoubt
+    if (stacks.length > 0) mayStart()
     stacks.push(new FakeStack())
     return (stacks.at(-1) as FakeStack).stack
   }
@@ -182,6 +186,46 @@ test('the stack in doubt stops even if the doubt cannot be written down, and the
   clock.advance(MINUTE)
   await settle()
   assert.equal(stacks.length, 2)
+})
+
+test('an index that is in doubt again before its rebuild is complete is rebuilt once more', async t => {
+  let rebuilds = 0
+  const { stacks, doubt } = await setup(t, () => {
+    if (++rebuilds === 1) doubt()
+  })
+  doubt()
+  await settle()
+  assert.deepEqual(
+    stacks.map(({ isStopped }) => isStopped),
+    [true, true, false]
+  )
+  doubt()
+  await settle()
+  assert.equal(stacks.length, 4)
+})
+
+test('a stack that has started stops if the end of the doubt cannot be written down', async t => {
+  let removals = 0
+  const { stacks, doubt, clock } = await setup(
+    t,
+    () => {},
+    ({ name, path }) => {
+      // Each start removes the file, and the second one fails to.
+      if (name === 'remove' && path === 'index.doubt' && ++removals === 2) throw new DiskError('the disk reported EIO')
+    }
+  )
+  doubt()
+  await settle()
+  assert.deepEqual(
+    stacks.map(({ isStopped }) => isStopped),
+    [true, true]
+  )
+  clock.advance(MINUTE)
+  await settle()
+  assert.deepEqual(
+    stacks.map(({ isStopped }) => isStopped),
+    [true, true, false]
+  )
 })
 
 test('a node can be stopped while it waits to repeat a rebuild', async t => {

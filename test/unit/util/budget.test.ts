@@ -130,14 +130,14 @@ test('what can be done without is given back when somebody has to wait, oldest f
   }
   const [first, second, third] = [spare('first'), spare('second'), spare('third')]
   assert.equal(spare('fourth'), undefined)
-  second?.keep()
+  const kept = second?.take()
   await budget.acquire(4, { owner: 'other' })
   assert.deepEqual(reclaimed, ['first'])
   const waiting = request(budget, 8, 'third')
   await settle(2)
   assert.deepEqual(reclaimed, ['first', 'third'])
   assert.equal(waiting.lease, undefined)
-  assert.deepEqual([first?.bytes, second?.bytes, third?.bytes], [0, 3, 0])
+  assert.deepEqual([first?.bytes, kept?.bytes, third?.bytes], [0, 3, 0])
 })
 
 test('a lease that was lent for too long is taken back if others wait, and only then', async () => {
@@ -169,6 +169,29 @@ test('a lease whose loan ended in time is not taken back', async () => {
   clock.advance(5_000)
   await settle(2)
   assert.equal(waiting.lease, undefined)
+})
+
+test('a lease that was lent and then taken is not taken back', async () => {
+  const clock = new ManualClock()
+  const budget = new Budget({ bytesMax: 10, lending: { clock, msMax: 1_000 } })
+  const lent = await budget.acquire(10, { owner: 'a' })
+  lent.lend(() => assert.fail('taken back'))
+  const taken = lent.take()
+  const waiting = request(budget, 5, 'other')
+  clock.advance(5_000)
+  await settle(2)
+  assert.deepEqual([taken.bytes, waiting.lease], [10, undefined])
+})
+
+test('an owner that does not give back what it can do without is asked once, and others wait', async () => {
+  const budget = new Budget({ bytesMax: 10 })
+  let asked = 0
+  const spare = budget.trySpare(6, 'reader', () => asked++)
+  const waiting = request(budget, 8, 'other')
+  assert.equal(asked, 1)
+  spare?.release()
+  await waiting.granted
+  assert.equal(budget.taken, 8)
 })
 
 test('whatever is asked for in whatever order, the bounds hold and everything is granted', async () => {

@@ -1,8 +1,9 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { Bitmap } from '../../../../src/blocks/bitmap.ts'
-import { PAGE_CHUNKS } from '../../../../src/blocks/constants.ts'
-import { askPages } from '../../../../src/blocks/protocol/ask-pages.ts'
+import { PAGE_CHUNKS, WALK_BATCH } from '../../../../src/blocks/constants.ts'
+import { askPages, assertCovered } from '../../../../src/blocks/protocol/ask-pages.ts'
+import { ProtocolError } from '../../../../src/wire/errors.ts'
 import { seededChance } from '../../../fixtures/seeded-chance.ts'
 
 function bitmapOf(...bits: number[]): Bitmap {
@@ -67,4 +68,15 @@ test('whatever part of a page each answer covers, every chunk is asked about onc
     assert.equal(lacking.size, lackingBits.size, `seed ${seed}`)
     for (const bit of lackingBits) assert.ok(lacking.has(bit))
   }
+})
+
+test('an answer covers all chunks that it was asked about, or at least a batch of them', () => {
+  const page = { first: PAGE_CHUNKS, chunks: Bitmap.full(1_000) }
+  for (const covered of [WALK_BATCH, 999, 1_000, PAGE_CHUNKS]) assertCovered(page, covered)
+  for (const covered of [1, WALK_BATCH - 1]) assert.throws(() => assertCovered(page, covered), ProtocolError)
+  assertCovered({ first: 0, chunks: bitmapOf(3, 40) }, 41)
+  assert.throws(() => assertCovered({ first: 0, chunks: bitmapOf(3, 40) }, 40), ProtocolError)
+  const empty = { first: PAGE_CHUNKS + 10, chunks: new Bitmap() }
+  assertCovered(empty, PAGE_CHUNKS - 10)
+  assert.throws(() => assertCovered(empty, 1), ProtocolError)
 })

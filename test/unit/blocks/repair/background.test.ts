@@ -11,17 +11,17 @@ import { newOutcome, type WalkOutcome } from '../../../../src/blocks/repair/walk
 import { IndexDb, type IndexOp } from '../../../../src/disk/index-db.ts'
 import { nameBlock } from '../../../../src/format/cid.ts'
 import { defaultNodeCodec as codec } from '../../../../src/format/manifest.ts'
-import { peerIdOf } from '../../../../src/format/peer-id.ts'
-import { makeView, type View } from '../../../../src/members/view.ts'
+import type { View } from '../../../../src/members/view.ts'
 import { ManualClock } from '../../../fixtures/clock.ts'
 import { silentLogger } from '../../../fixtures/logger.ts'
 import { MemoryDatabase } from '../../../fixtures/memory-database.ts'
 import { settle } from '../../../fixtures/pass-time.ts'
+import { peerOf, viewOf } from '../../../fixtures/views.ts'
 
 const MINUTE = 60_000
 const HOUR = 60 * MINUTE
 const DAY = 24 * HOUR
-const author = peerIdOf(Buffer.alloc(32, 1))
+const author = peerOf(1)
 const root = nameBlock(Buffer.from('a file'))
 
 function refOf(n: number): RecordRef {
@@ -30,15 +30,6 @@ function refOf(n: number): RecordRef {
   return { id, root, replicas: 2, author }
 }
 const numberOf = ({ id }: RecordRef): number => Buffer.from(id).readUInt32BE()
-
-function viewOf(...names: number[]): View {
-  const members = names.map(n => {
-    const key = Buffer.alloc(32, n)
-    const rest = { hlc: 1n, role: 'writer', weight: 10 ** 9, zone: null, state: 'in', outAfterMs: 1 } as const
-    return { peer: peerIdOf(key), key, ...rest }
-  })
-  return makeView(members, new Set())
-}
 
 interface State {
   view: View
@@ -96,7 +87,7 @@ async function setup(t: TestContext) {
     background.start()
     running.push(background)
     await settle()
-    return { background, unfinished, round }
+    return { background, unfinished, round, stops }
   }
   t.after(() => running.at(-1)?.stop())
   const taken = (): number[] => walked.splice(0).map(([n]) => n)
@@ -264,6 +255,35 @@ test('a record that is to be walked at some time is walked then, from its beginn
   background.schedule(clock.now())
 })
 
+test('a clock that ran years ahead for a while puts no walk of a record off for years', async t => {
+  const { accept, start, pass, taken, clock } = await setup(t)
+  await accept(1)
+  const { unfinished } = await start()
+  await pass(MINUTE)
+  assert.deepEqual(taken(), [1])
+  clock.jump(3_650 * DAY)
+  await unfinished.later(refOf(1), clock.now() + HOUR)
+  clock.jump(-3_650 * DAY)
+  await start()
+  await pass(MINUTE)
+  assert.deepEqual(taken(), [1])
+})
+
+test('a clock that ran years ahead for a while puts no walk of all records off for years', async t => {
+  const { accept, start, pass, taken, clock } = await setup(t)
+  clock.jump(3_650 * DAY)
+  await accept(1)
+  await start()
+  await pass(MINUTE)
+  assert.deepEqual(taken(), [1])
+  clock.jump(-3_650 * DAY)
+  await start()
+  await pass(MINUTE)
+  assert.deepEqual(taken(), [1])
+  await pass(29 * DAY, DAY)
+  assert.deepEqual(taken(), [])
+})
+
 test('a record is walked again for chunks that were evicted while it was being walked', async t => {
   const { clock, state, accept, start, taken, pass } = await setup(t)
   await accept(5)
@@ -291,6 +311,22 @@ test('a missing manifest node makes it uncertain what is needed for seven days, 
   assert.equal(unfinished.missingBlocks, 1)
   ;({ background } = await start())
   assert.ok(background.isCertain, 'the restart does not begin the seven days again')
+})
+
+test('a record whose walk was cut is uncertain and goes on after a restart, and no author is blamed for it', async t => {
+  const { state, accept, start, walked } = await setup(t)
+  await accept(1)
+  state.outcome = () => ({ isCut: true, position: 40 })
+  const first = await start()
+  assert.deepEqual([first.background.isCertain, first.unfinished.missingBlocks], [false, 1])
+  const second = await start()
+  assert.deepEqual([second.stops.isStopping, second.stops.incomplete], [true, []])
+  walked.splice(0)
+  state.outcome = () => ({})
+  second.background.retry()
+  await settle()
+  assert.deepEqual(walked, [[1, 40]])
+  assert.ok(second.background.isCertain)
 })
 
 test('a record that has been incomplete for long is tried once a day, and when a member comes', async t => {

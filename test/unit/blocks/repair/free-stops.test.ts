@@ -10,6 +10,8 @@ import { MemoryDatabase } from '../../../fixtures/memory-database.ts'
 const DAY = 24 * 60 * 60_000
 const [anna, ben] = [1, 2].map(n => peerIdOf(Buffer.alloc(32, n))) as [string, string]
 
+const lackingAt = (sinceMs: number) => ({ sinceMs, nodes: 1 })
+
 async function setup() {
   const clock = new ManualClock()
   const index = new IndexDb(new MemoryDatabase().asDatabase, silentLogger)
@@ -25,7 +27,7 @@ async function setup() {
 test('a record that is incomplete stops freeing for seven days, and not longer', async () => {
   const { clock, stops } = await setup()
   assert.ok(!stops.isStopping)
-  stops.add(anna, clock.now())
+  stops.add(anna, lackingAt(clock.now()))
   await stops.save()
   clock.advance(7 * DAY - 1)
   assert.ok(stops.isStopping)
@@ -34,13 +36,25 @@ test('a record that is incomplete stops freeing for seven days, and not longer',
   assert.deepEqual(stops.incomplete, [{ author: anna, records: 1, isStopping: false }])
 })
 
+test('a record that is still being walked stops freeing too, but its author is not named', async () => {
+  const { clock, stops } = await setup()
+  stops.add(anna, { sinceMs: clock.now(), nodes: 0 })
+  assert.deepEqual([stops.isStopping, stops.incomplete], [true, []])
+  stops.add(anna, lackingAt(clock.now()))
+  assert.deepEqual(stops.incomplete, [{ author: anna, records: 1, isStopping: true }])
+  stops.remove(anna, { nodes: 1 })
+  assert.deepEqual([stops.isStopping, stops.incomplete], [true, []])
+  stops.remove(anna, { nodes: 0 })
+  assert.ok(!stops.isStopping)
+})
+
 test('a record that is complete again stops freeing no more, and its author is not named any more', async () => {
   const { clock, stops } = await setup()
-  stops.add(anna, clock.now())
-  stops.add(ben, clock.now())
-  stops.remove(anna)
+  stops.add(anna, lackingAt(clock.now()))
+  stops.add(ben, lackingAt(clock.now()))
+  stops.remove(anna, { nodes: 1 })
   assert.deepEqual(stops.incomplete, [{ author: ben, records: 1, isStopping: true }])
-  stops.remove(ben)
+  stops.remove(ben, { nodes: 1 })
   assert.ok(!stops.isStopping)
   assert.deepEqual(stops.incomplete, [])
 })
@@ -51,35 +65,65 @@ test('the records of one author stop freeing for seven days in any thirty, howev
   let stoppedMs = 0
   for (let hour = 0; hour < 30 * 24; hour++) {
     const inRound = hour % (4 * 24)
-    if (inRound === 0) stops.add(anna, clock.now())
-    if (inRound === 3 * 24) stops.remove(anna)
+    if (inRound === 0) stops.add(anna, lackingAt(clock.now()))
+    if (inRound === 3 * 24) stops.remove(anna, { nodes: 1 })
     await stops.save()
     if (stops.isStopping) stoppedMs += DAY / 24
     clock.advance(DAY / 24)
   }
   assert.equal(stoppedMs, 7 * DAY)
   // Another author has its own time.
-  stops.add(ben, clock.now())
+  stops.add(ben, lackingAt(clock.now()))
   assert.ok(stops.isStopping)
 })
 
 test('a restart does not begin the time again, and time passes while the member is off', async () => {
   const { clock, stops, restart } = await setup()
   const sinceMs = clock.now()
-  stops.add(anna, sinceMs)
+  stops.add(anna, lackingAt(sinceMs))
   await stops.save()
   clock.advance(5 * DAY)
   const second = await restart()
-  second.add(anna, clock.now())
+  second.add(anna, lackingAt(clock.now()))
   await second.save()
   assert.ok(second.isStopping)
   clock.advance(2 * DAY + 1)
   const third = await restart()
-  third.add(anna, clock.now())
+  third.add(anna, lackingAt(clock.now()))
   assert.ok(!third.isStopping, 'a record that became incomplete a moment ago finds the time of its author used up')
   clock.advance(30 * DAY)
-  third.add(anna, clock.now())
+  third.add(anna, lackingAt(clock.now()))
   assert.ok(third.isStopping, 'a month later, it may stop freeing again')
+})
+
+test('a clock that ran years ahead for a while makes no record stop freeing for years, also after a restart', async () => {
+  const { clock, stops, restart } = await setup()
+  clock.jump(3_650 * DAY)
+  stops.add(anna, lackingAt(clock.now()))
+  await stops.save()
+  const sinceMs = clock.now()
+  clock.jump(-3_650 * DAY)
+  const second = await restart()
+  second.add(anna, lackingAt(sinceMs))
+  await second.save()
+  clock.advance(7 * DAY - 1)
+  assert.ok(second.isStopping)
+  clock.advance(1)
+  assert.ok(!second.isStopping)
+})
+
+test('times that a clock which ran ahead wrote down are not counted as used up', async () => {
+  const { clock, stops } = await setup()
+  clock.jump(3_650 * DAY)
+  stops.add(anna, lackingAt(clock.now()))
+  await stops.save()
+  clock.advance(7 * DAY)
+  await stops.save()
+  stops.remove(anna, { nodes: 1 })
+  assert.ok(!stops.isStopping)
+  clock.jump(-3_650 * DAY)
+  stops.add(anna, lackingAt(clock.now()))
+  assert.ok(stops.isStopping)
 })
 
 test('what is remembered of an author is bounded, and is forgotten after thirty days', async () => {
@@ -90,10 +134,10 @@ test('what is remembered of an author is bounded, and is forgotten after thirty 
     return sizes
   }
   for (let i = 0; i < 500; i++) {
-    stops.add(anna, clock.now())
+    stops.add(anna, lackingAt(clock.now()))
     await stops.save()
     clock.advance(1_000)
-    stops.remove(anna)
+    stops.remove(anna, { nodes: 1 })
     await stops.save()
     clock.advance(1_000)
   }

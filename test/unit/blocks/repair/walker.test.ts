@@ -1,23 +1,21 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
+import { EVICTED_MS } from '../../../../src/blocks/constants.ts'
 import { BlockUnreachableError } from '../../../../src/blocks/errors.ts'
 import { Claims } from '../../../../src/blocks/hold/claims.ts'
 import { Ranking } from '../../../../src/blocks/rank.ts'
 import { EvictedBlocks } from '../../../../src/blocks/repair/evicted-blocks.ts'
 import type { Walked } from '../../../../src/blocks/repair/unfinished-records.ts'
 import { RecordWalker } from '../../../../src/blocks/repair/walker.ts'
-import { type BlockCid, blockKey } from '../../../../src/format/cid.ts'
+import { type BlockCid, blockKey, nameBlock } from '../../../../src/format/cid.ts'
 import { defaultNodeCodec as codec } from '../../../../src/format/manifest.ts'
-import { peerIdOf } from '../../../../src/format/peer-id.ts'
-import { makeView } from '../../../../src/members/view.ts'
 import { openClaims } from '../../../fixtures/claims-store.ts'
 import { silentLogger } from '../../../fixtures/logger.ts'
 import { sealInMemory } from '../../../fixtures/sealed-files.ts'
 import { seededChance } from '../../../fixtures/seeded-chance.ts'
+import { peerOf, viewOf } from '../../../fixtures/views.ts'
 
-const key = Buffer.alloc(32, 1)
-const self = peerIdOf(key)
-const author = peerIdOf(Buffer.alloc(32, 2))
+const [self, author] = [peerOf(1), peerOf(2)]
 
 /** A file whose root links to three nodes, of 1,024, 1,024 and 252 chunks. */
 const { root, blocks } = await sealInMemory(seededChance(1).bytes(2_300 * 64), { chunkBytes: 64 })
@@ -26,8 +24,7 @@ const record = { id: Buffer.alloc(32, 9), root: root!.cid, replicas: 1, author }
 /** The walker of a member that is alone in the view, and gets all blocks of the file from the author. */
 async function setup() {
   const { clock, claims, local, store, blockstore } = await openClaims()
-  const rest = { hlc: 1n, role: 'writer', weight: 10 ** 9, zone: null, state: 'in', outAfterMs: 1 } as const
-  const ranking = new Ranking(makeView([{ peer: self, key, ...rest }], new Set()))
+  const ranking = new Ranking(viewOf(1))
   const state = { nodeMs: 0, chunkMs: 0, pulled: 0, nodes: 0, lost: new Set<string>() }
   const take = (cid: BlockCid): Uint8Array => {
     if (state.lost.has(blockKey(cid))) throw new BlockUnreachableError(cid)
@@ -75,7 +72,7 @@ test('a walk of a file whose blocks come slowly ends with its turn, and the next
   Object.assign(state, { nodeMs: 1_000, chunkMs: 1_000 })
   const { outcome } = await walk()
   assert.ok(outcome.isCut)
-  assert.equal(outcome.missingNodes, 1, 'the nodes behind the end of the turn count once')
+  assert.equal(outcome.missingNodes, 0, 'nodes behind the end of the turn were not asked for')
   assert.ok(state.pulled >= 20 && state.pulled <= 40, `${state.pulled} chunks`)
   assert.ok(outcome.position >= 20 && outcome.position <= state.pulled, `goes on at ${outcome.position}`)
   const before = state.pulled
@@ -100,6 +97,20 @@ test('a node that is lost hides only the chunks below it', async () => {
   const { outcome: second } = await walk(outcome.position)
   assert.deepEqual([second.missingNodes, second.missingChunks], [0, 0])
   assert.equal(state.pulled, 2_300)
+})
+
+test('an evicted chunk is owed again once its time has come, or lies years ahead, and is forgotten as evicted', async () => {
+  const { clock, state, walk, store } = await setup()
+  const evicted = new EvictedBlocks(store.index)
+  const chunks = [...blocks.values()].filter(({ byteLength }) => byteLength < 1_000).map(bytes => nameBlock(bytes))
+  const [early, late, wrong] = chunks as [BlockCid, BlockCid, BlockCid]
+  const owedAgainAtMs = clock.now() + EVICTED_MS
+  await evicted.add(early, owedAgainAtMs)
+  await evicted.add(late, clock.now())
+  await evicted.add(wrong, clock.now() + 100_000 * EVICTED_MS)
+  const { outcome } = await walk()
+  assert.deepEqual([state.pulled, outcome.owedAgainAtMs], [2_299, owedAgainAtMs])
+  assert.deepEqual(await evicted.owedAgainAtMs([early, late, wrong]), [owedAgainAtMs, 0, 0])
 })
 
 test('a walk writes a reference once, not again at each walk', async t => {
