@@ -11,6 +11,7 @@ import { rootNode } from '../tree.ts'
 import type { DirectoryNode, FileNode, TreeNode } from '../tree-node.ts'
 import type { ChangeContext } from './context.ts'
 import { DIRECTORY_MOVES, entryLock, nameLock } from './locks.ts'
+import { Lookups } from './lookups.ts'
 
 /**
  * The number of times that a change is planned. The first time finds its locks. It takes further ones only if what is
@@ -96,20 +97,21 @@ export class Transaction {
   readonly wanted = new Set<string>()
   /** True if one thing changed between two reads that belong together. */
   #isTorn = false
+  readonly #names: Lookups
   readonly #signings: Array<() => Records> = []
 
   constructor(context: ChangeContext) {
     this.#context = context
+    this.#names = new Lookups(context.tree)
   }
 
   /** Runs the plan. Returns undefined if what it read does not belong together. */
   async plan<T>(plan: (tx: Transaction) => Promise<T>): Promise<Planned<T> | undefined> {
-    try {
-      const value = await plan(this)
-      return this.#isTorn ? undefined : { value }
-    } catch (error) {
-      return this.#isTorn ? undefined : { error }
-    }
+    const planned = await plan(this).then<Planned<T>, Planned<T>>(
+      value => ({ value }),
+      (error: unknown) => ({ error })
+    )
+    return !this.#isTorn && (await this.#names.areOfOneMoment()) ? planned : undefined
   }
 
   /** Signs and appends what was planned, or throws the error of the plan. The caller holds the locks of all of it. */
@@ -132,7 +134,7 @@ export class Transaction {
   async resolve(path: Path): Promise<{ node: TreeNode; parent: DirectoryNode } | undefined> {
     let parent = rootNode()
     for (const name of path.slice(0, -1)) {
-      const child = await this.#context.tree.child(parent, name)
+      const child = await this.#names.child(parent, name)
       if (child?.kind === 'directory') {
         parent = child
         continue
@@ -144,17 +146,14 @@ export class Transaction {
     const name = path.at(-1)
     if (name === undefined) return { node: parent, parent }
     const node = await this.child(parent, name)
-    if (node !== undefined) return { node, parent }
-    // A record that arrives while a name is looked up may replace what has it, and then neither is found.
-    if ((await this.child(parent, name)) !== undefined) throw this.#torn()
-    return undefined
+    return node === undefined ? undefined : { node, parent }
   }
 
   /** Returns the node that a directory shows under a name, or undefined. A directory that is being made has none. */
   async child(parent: DirectoryNode | undefined, name: string): Promise<TreeNode | undefined> {
     if (parent === undefined) return undefined
     this.#wantName(parent, name)
-    const node = await this.#context.tree.child(parent, name)
+    const node = await this.#names.child(parent, name)
     // The row of the entry was read after that of its name, and may place the entry elsewhere.
     if (node?.kind === 'file' && !isAt(parent, node, node)) throw this.#torn()
     return node
@@ -195,7 +194,7 @@ export class Transaction {
   async parent(path: Path, replicas: number): Promise<Parent> {
     let node = rootNode()
     for (const [depth, name] of path.entries()) {
-      const child = await this.#context.tree.child(node, name)
+      const child = await this.#names.child(node, name)
       if (child?.kind === 'directory') {
         node = child
         continue
