@@ -50,6 +50,7 @@ export interface Outcome<T> {
  *   the last name of each path, and of each entry that it signs a record about. A plan that has read anything else is run
  *   again, from the names, with the locks that were missing. So ids and names cross the wait for a lock, and nothing that
  *   was read does.
+ * - All that a plan found under names was there at one moment (`Lookups`), whatever arrives while it looks them up.
  * - A record covers exactly the heads of the row that the checks looked at, because it is signed from that row, which is
  *   read once. A record that arrives after this is not covered: it stays a head, and shows as a conflict if its content
  *   differs.

@@ -360,14 +360,20 @@ test('a removal finds a file at its path while records exchange the directory fo
     sign({ entry: ENTRY, ...fileWith('first', { name: 'f', parent: old }) }),
     sign({ entry: Buffer.alloc(16, 4), ...fileWith('second', { name: 'f', parent: next }) })
   ] as const
+  const hlc = (i: 0 | 1 | 2) => made[i].record.stamp.hlc + 1n
   await race({
     prepare: setup => setup.add(...made),
     change: setup => remove(setup, '/d/f', { recursive: false }),
     other: setup =>
       setup.add(
-        sign({ ...carrying(made[0]), by: writer, ...directoryAt('x') }),
-        sign({ ...carrying(made[1]), by: writer, ...directoryAt('d') }),
-        sign({ ...carrying(made[2]), by: writer, body: { ...fileWith('first', { name: 'g' }).body, parent: old } })
+        sign({ ...carrying(made[0]), by: writer, hlc: hlc(0), ...directoryAt('x') }),
+        sign({ ...carrying(made[1]), by: writer, hlc: hlc(1), ...directoryAt('d') }),
+        sign({
+          ...carrying(made[2]),
+          by: writer,
+          hlc: hlc(2),
+          body: { ...fileWith('first', { name: 'g' }).body, parent: old }
+        })
       ),
     check: async (setup, { change }) => {
       assert.equal(change, 'ok')
@@ -387,7 +393,7 @@ test('a put makes no second file at its path while records exchange the file for
     change: setup => put(setup, '/f', 'mine'),
     other: setup =>
       setup.add(
-        sign({ entry: ENTRY, by: writer, op: 'delete', seen: pastOf(made.record) }),
+        sign({ entry: ENTRY, by: writer, hlc: made.record.stamp.hlc + 1n, op: 'delete', seen: pastOf(made.record) }),
         sign({ entry: Buffer.alloc(16, 2), by: writer, ...directoryAt('f') })
       ),
     check: async (setup, { change }) => {
