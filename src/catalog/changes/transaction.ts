@@ -11,6 +11,7 @@ import { rootNode } from '../tree.ts'
 import type { DirectoryNode, FileNode, TreeNode } from '../tree-node.ts'
 import type { ChangeContext } from './context.ts'
 import { DIRECTORY_MOVES, entryLock, nameLock } from './locks.ts'
+import { Lookups } from './lookups.ts'
 
 /**
  * The most times that a change is planned. The first plan finds its locks, and the second finds what was made by those
@@ -49,6 +50,7 @@ export interface Outcome<T> {
  *   locks of the last name of each path, and of each entry that it signs a record about. A plan that read something
  *   without its lock is run again, from the names, with the locks that were missing. So only ids and names outlive the
  *   wait for a lock. Nothing else that was read does.
+ * - All that a plan found under names was there at one moment (`Lookups`), whatever arrives while it looks them up.
  * - A record covers exactly the heads of the row that the checks looked at, because it is signed from that row, which
  *   is read once. A record that arrives after this is not covered: it stays a head, and shows as a conflict if its
  *   content differs.
@@ -100,20 +102,21 @@ export class Transaction {
   readonly wanted = new Set<string>()
   /** True if something changed between two reads that belong together. */
   #isTorn = false
+  readonly #names: Lookups
   readonly #signings: Array<() => Records> = []
 
   constructor(context: ChangeContext) {
     this.#context = context
+    this.#names = new Lookups(context.tree)
   }
 
   /** Runs the plan. Returns undefined if what it read does not belong together. */
   async plan<T>(plan: (tx: Transaction) => Promise<T>): Promise<Planned<T> | undefined> {
-    try {
-      const value = await plan(this)
-      return this.#isTorn ? undefined : { value }
-    } catch (error) {
-      return this.#isTorn ? undefined : { error }
-    }
+    const planned = await plan(this).then<Planned<T>, Planned<T>>(
+      value => ({ value }),
+      (error: unknown) => ({ error })
+    )
+    return !this.#isTorn && (await this.#names.areOfOneMoment()) ? planned : undefined
   }
 
   /** Signs and appends the records of the plan, or throws its error. The caller holds all of its locks. */
@@ -136,7 +139,7 @@ export class Transaction {
   async resolve(path: Path): Promise<{ node: TreeNode; parent: DirectoryNode } | undefined> {
     let parent = rootNode()
     for (const name of path.slice(0, -1)) {
-      const child = await this.#context.tree.child(parent, name)
+      const child = await this.#names.child(parent, name)
       if (child?.kind === 'directory') {
         parent = child
         continue
@@ -148,17 +151,14 @@ export class Transaction {
     const name = path.at(-1)
     if (name === undefined) return { node: parent, parent }
     const node = await this.child(parent, name)
-    if (node !== undefined) return { node, parent }
-    // A record that arrives while a name is looked up may replace what has it, and then neither is found.
-    if ((await this.child(parent, name)) !== undefined) throw this.#torn()
-    return undefined
+    return node === undefined ? undefined : { node, parent }
   }
 
   /** Returns the node that a directory shows under a name, or undefined. A directory that is being made has none. */
   async child(parent: DirectoryNode | undefined, name: string): Promise<TreeNode | undefined> {
     if (parent === undefined) return undefined
     this.#wantName(parent, name)
-    const node = await this.#context.tree.child(parent, name)
+    const node = await this.#names.child(parent, name)
     // The row of the entry was read after that of its name, and may place the entry elsewhere.
     if (node?.kind === 'file' && !isAt(parent, node, node)) throw this.#torn()
     return node
@@ -199,7 +199,7 @@ export class Transaction {
   async parent(path: Path, replicas: number): Promise<Parent> {
     let node = rootNode()
     for (const [depth, name] of path.entries()) {
-      const child = await this.#context.tree.child(node, name)
+      const child = await this.#names.child(node, name)
       if (child?.kind === 'directory') {
         node = child
         continue
