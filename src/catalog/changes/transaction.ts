@@ -269,8 +269,8 @@ export function parentIn(node: DirectoryNode): Parent {
 }
 
 /**
- * Returns true if the row of an entry places it where a directory showed it: under the name of this node. What no
- * directory shows is shown at `/`, wherever its row places it.
+ * Returns true if the row of an entry still places it where a directory showed it: under the name of this node. An entry
+ * that no directory shows is shown at `/`, wherever its row places it.
  */
 function isAt({ ids }: DirectoryNode, { nameHash }: TreeNode, { row }: Pick<FoundEntry, 'row'>): boolean {
   if (nameHash === undefined) return true

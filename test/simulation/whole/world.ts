@@ -16,7 +16,10 @@ import { type SimHost, SimNetwork } from './sim-network.ts'
 import { SimTime } from './sim-time.ts'
 
 const NETWORK_KEY = Buffer.alloc(32, 7)
-/** How often background work may fail within `FAILURES_MS` on a machine that is hindered. More means a loop without a pause. */
+/**
+ * How often background work may fail within `FAILURES_MS` on a machine that is hindered. More means a loop without a
+ * pause.
+ */
 const FAILURES_MAX = 60
 const FAILURES_MS = 10_000
 /** The number of files that are replaced and removed at the end. */
