@@ -81,9 +81,9 @@ export async function transact<T>(
     })
     if (outcome !== undefined) return outcome
     for (const key of tx.wanted) keys.add(key)
-    log.trace('attempt %d of a change met another one', count)
+    log.trace('attempt %d of a change met another change, and is repeated', count)
   }
-  throw new ChangedError('what is at this path keeps changing: try again')
+  throw new ChangedError('the entry at this path keeps changing: try again')
 }
 
 /** The result of a plan: its value, or the error with which it ended. */
@@ -234,7 +234,7 @@ export class Transaction {
 
   #torn(): ChangedError {
     this.#isTorn = true
-    return new ChangedError('what is at this path has changed')
+    return new ChangedError('the entry at this path has changed: try again')
   }
 
   #wantName(parent: DirectoryNode, name: string): void {
