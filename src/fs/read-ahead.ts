@@ -5,7 +5,7 @@ export interface ReadAheadOptions<In, Out> {
   /** The most items that are worked on, or whose results wait for the reader. */
   window: number
   memory: Budget
-  /** Whose leases these are. */
+  /** The owner of the leases. */
   owner: string
   /** The number of bytes that the result of an item takes. */
   bytesOf: (item: In) => number
