@@ -1,4 +1,4 @@
-import type { DirectoryNode, TreeNode } from '../catalog/tree-node.ts'
+import type { DirectoryNode, ListedNode } from '../catalog/tree-node.ts'
 import { formatPath, type Path } from '../format/path.ts'
 import type { FsContext } from './context.ts'
 import { resolvePath } from './resolve.ts'
@@ -40,7 +40,7 @@ async function* listDirectory(fs: FsContext, node: DirectoryNode, options: ListO
 }
 
 /** Returns what a listing says about a node. */
-export function toItem(node: TreeNode): ListItem {
+export function toItem(node: ListedNode): ListItem {
   const isFile = node.kind === 'file'
   return {
     path: formatPath(node.path),

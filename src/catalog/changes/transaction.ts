@@ -13,8 +13,8 @@ import type { ChangeContext } from './context.ts'
 import { DIRECTORY_MOVES, entryLock, nameLock } from './locks.ts'
 
 /**
- * The most times that a change is planned. The first plan finds its locks. More are needed only if the entries at its
- * paths have changed meanwhile.
+ * The most times that a change is planned. The first plan finds its locks, and the second finds what was made by those
+ * that held them. More are needed only if the entries at its paths change again.
  */
 const ATTEMPTS_MAX = 16
 
@@ -80,7 +80,11 @@ export async function transact<T>(
         : locks.hold(missing, () => tx.commit(planned))
     })
     if (outcome !== undefined) return outcome
-    for (const key of tx.wanted) keys.add(key)
+    // The next plan may not need these locks any more: a change that wanted to make a directory finds it if another has
+    // just made it. So a change that meets another for the first time only waits for it. If it kept the locks, many puts
+    // into a new directory would follow one another, each with a write to the disk of its own.
+    if (count === 1) await locks.hold(tx.wanted, async () => {})
+    else for (const key of tx.wanted) keys.add(key)
     log.trace('attempt %d of a change met another change, and is repeated', count)
   }
   throw new ChangedError('the entry at this path keeps changing: try again')

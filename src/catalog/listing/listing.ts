@@ -1,6 +1,6 @@
 import { ENTRY_ID_BYTES } from '../../format/entry.ts'
 import { LIST_BATCH, LIST_NAMES_MAX, LIST_NAMES_MIN } from '../constants.ts'
-import type { DirectoryNode, TreeNode } from '../tree-node.ts'
+import type { DirectoryNode, ListedNode, TreeNode } from '../tree-node.ts'
 import type { NameGroup, NameGroups } from './name-groups.ts'
 import type { NodeBuilder } from './node-builder.ts'
 import { SortedNames } from './sorted-names.ts'
@@ -44,7 +44,7 @@ export class Listing {
   }
 
   /** Yields the nodes that a directory shows. */
-  async *nodes(directory: DirectoryNode, { signal, open = 0 }: ListOptions = {}): AsyncGenerator<TreeNode> {
+  async *nodes(directory: DirectoryNode, { signal, open = 0 }: ListOptions = {}): AsyncGenerator<ListedNode> {
     const { namesMax = Math.max(LIST_NAMES_MIN, Math.floor(LIST_NAMES_MAX / 2 ** open)) } = this.#options
     for (let after = '', isEnd = false; !isEnd; ) {
       const names = new SortedNames(namesMax)
@@ -57,7 +57,7 @@ export class Listing {
       after = pastName(keys.at(-1) ?? '')
       for (let start = 0; start < keys.length; start += LIST_BATCH) {
         const some = keys.slice(start, start + LIST_BATCH)
-        for (const node of await Promise.all(some.map(key => this.#node(directory, key))))
+        for (const node of await Promise.all(some.map(key => this.#listed(directory, key))))
           if (node !== undefined) yield node
         // Let other work run: nearly all reads of the index resolve in the same turn of the event loop.
         await new Promise(resolve => setImmediate(resolve))
@@ -80,6 +80,11 @@ export class Listing {
           yield nameOf(node) === group.name ? keyOf(group.name) : keyOfConflict(node)
     }
     if (directory.path.length === 0) for await (const node of unreachable.nodes()) yield keyOfConflict(node)
+  }
+
+  async #listed(directory: DirectoryNode, key: string): Promise<ListedNode | undefined> {
+    const node = await this.#node(directory, key)
+    return node === undefined ? undefined : this.#options.builder.listed(node)
   }
 
   async #node(directory: DirectoryNode, key: string): Promise<TreeNode | undefined> {

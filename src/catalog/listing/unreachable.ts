@@ -83,7 +83,7 @@ export class Unreachable {
     const name = found === undefined ? undefined : await groups.nameOf(id, found.row)
     if (found === undefined || name === undefined) return []
     const unnamed =
-      found.row.kind === 'file' ? await builder.ofUnreachableFile(id) : [await builder.ofUnreachableDirectory(id)]
+      found.row.kind === 'file' ? await builder.ofUnreachableFile(id) : [builder.ofUnreachableDirectory(id)]
     const mayBeShort = !(await groups.has([ROOT_ENTRY], name))
     const nodes: TreeNode[] = []
     for (const { node, tag = id } of unnamed) {

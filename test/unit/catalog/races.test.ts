@@ -270,6 +270,22 @@ test('a put or a move that replaces a file deletes no rival that has been moved 
     })
 })
 
+test('many puts into a new directory do not wait for one another once it has been made', async () => {
+  const setup = await Setup.open()
+  const paths = Array.from({ length: 20 }, (_, i) => `/new/file ${i}`)
+  let underWay = 0
+  let mostAtOnce = 0
+  setup.beforeAppend = async () => {
+    mostAtOnce = Math.max(mostAtOnce, ++underWay)
+    await settle(20)
+    underWay--
+  }
+  await Promise.all(paths.map(path => put(setup, path, path)))
+  // One makes the directory. All others are appended together.
+  assert.equal(mostAtOnce, paths.length - 1)
+  assert.equal((await setup.contents()).length, paths.length)
+})
+
 test('an entry whose heads are replaced while it is read is read as it is then, and the index is not called damaged', async () => {
   const made = first()
   const other = sign({ entry: ENTRY, by: writer, ...fileWith('other', { name: 'f' }) })
