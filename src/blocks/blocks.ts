@@ -123,7 +123,7 @@ export class Blocks {
       await this.#handoff.start()
       await this.#repairing.start({ ...marks, wasClean })
     } catch (error) {
-      // The index may be removed now, so no work may go on with it. What was promised before stays as it is noted.
+      // The index may be removed now, so nothing may go on using it. The note of earlier promises stays as it is.
       await this.#stopWork()
       throw error
     }

@@ -211,8 +211,8 @@ export const WALK_NOTE_BATCHES = 64
 /** If this many manifest nodes of a file cannot be obtained, a walk does not ask for the others. */
 export const LACKING_NODES_MAX = 16
 /**
- * How long a walk may fetch and pull. What is left then counts as missing, and another walk goes on there, so that one
- * large file, or a slow member, does not keep other records waiting. Less than `UNCERTAIN_MS`.
+ * How long a walk may fetch and pull. After that, another walk goes on where it stopped, so that one large file, or a slow
+ * member, does not keep other records waiting. Less than `UNCERTAIN_MS`.
  */
 export const WALK_TURN_MS = 30_000
 /** A view must stand for this long before all records are walked under it: views change in quick succession. */

@@ -5,7 +5,7 @@ import type { EntryRow } from './rows/entry-row.ts'
 
 interface Node {
   path: Path
-  /** The hash of the name under which its directory has it; undefined for `/`, and for what no directory shows. */
+  /** The hash of the name under which its directory has it; undefined for `/`, and for a node that no directory shows. */
   nameHash: Uint8Array | undefined
   isConflict: boolean
 }

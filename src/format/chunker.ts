@@ -15,7 +15,7 @@ export interface Chunk {
   lease?: Lease | undefined
 }
 
-/** Waits until there is memory for so many bytes. */
+/** Waits until there is memory for this many bytes. */
 export type LeaseBytes = (bytes: number) => Promise<Lease>
 
 interface Filling {

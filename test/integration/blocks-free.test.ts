@@ -574,7 +574,7 @@ test('status counts the blocks whose other owner is out, until another member ha
   assert.deepEqual(atRisk().slice(0, 2), only)
   assert.ok(only.every(count => count > 0))
   await a.restart()
-  assert.equal(a.blocks.inDanger.blocksAtRisk, only[0], 'it outlives a restart')
+  assert.equal(a.blocks.inDanger.blocksAtRisk, only[0], 'the count survives a restart')
   await cluster.heal(a)
   await pass(clock, 30 * MINUTE)
   assert.deepEqual(atRisk().slice(0, 2), [0, 0])

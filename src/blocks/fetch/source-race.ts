@@ -27,7 +27,7 @@ export interface SourceRaceOptions {
   patience: (peer: PeerId, signal: AbortSignal) => Promise<undefined>
   /** Called with a source that is so slow that the next source is asked too. */
   onSlow: (peer: PeerId) => void
-  /** The length that the callers have been told in an earlier round, so that they have memory for no more. */
+  /** The length that the callers were told in an earlier round: they have memory for no more than that. */
   told: number | undefined
   /** Called with the length of the block when the first source begins to deliver it. False if it is too long. */
   onLength: (bytes: number) => boolean
@@ -146,8 +146,8 @@ export class SourceRace {
   #noteDropped(peer: PeerId): void {
     this.#asked.delete(peer)
     if (this.#delivering.size > 0) this.#waiting.unshift(peer)
-    // If nobody delivers, the block itself was too long, and so it would be the next time. Or another source had said
-    // that it is shorter, and there was no memory for the rest.
+    // If nobody delivers, the block was too long for its callers, and asking again would not help. But if another source
+    // had said that it is shorter, there was only no memory for the rest.
     else if (this.#length !== undefined) this.#isWorthRetrying = true
   }
 

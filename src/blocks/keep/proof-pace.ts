@@ -24,7 +24,7 @@ export class ProofPace {
     this.#options = options
   }
 
-  /** Waits until a peer may make us hash so many more bytes. */
+  /** Waits until a peer may make us hash this many more bytes. */
   async take(peer: PeerId, bytes: number, signal: AbortSignal): Promise<void> {
     const { clock, bytesPerS, burstBytes } = this.#options
     const nowMs = clock.monotonic()

@@ -52,7 +52,7 @@ export class SilenceWatch {
     const signs = this.#of(peer)
     signs.extraMs = Math.max(signs.extraMs, extraMs)
     if (signs.waiting === 0) {
-      // A peer that was silent long ago has another chance. What it began to pull for an earlier wait is over.
+      // A peer that was silent long ago has another chance. A pull that it began during an earlier wait is over.
       signs.isSilent = this.isSilent(peer)
       signs.isPulling = false
       signs.lastSignAtMs = this.#clock.monotonic()

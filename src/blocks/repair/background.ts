@@ -236,7 +236,7 @@ export class RepairBackground {
     if (round.waitMs(view()) === 0 || round.againMs === 0) await round.begin(view())
     if (round.isDone) return
     onRound(round.before, view())
-    this.#log('walks every record: the view has changed, the last stop was unclean, or it is long ago')
+    this.#log('walks every record: the view has changed, the last stop was unclean, or the last such walk is long ago')
     let step: RecordRef[] = []
     const walkStep = async (): Promise<void> => {
       const walks = step.filter(record => !isQueued(record)).map(record => ({ record, from: 0, isRound: true }))

@@ -185,6 +185,6 @@ function mustBegin({ dueAtMs }: Unfinished, nowMs: number): boolean {
 
 function blocksOf(lacking: Lacking | undefined): number {
   if (lacking === undefined) return 0
-  // What a walk has not seen counts as one block, so that something is known to be missing.
+  // The part that a walk has not seen counts as one block, so that something is known to be missing.
   return lacking.chunks + lacking.nodes + (lacking.isCut ? 1 : 0)
 }

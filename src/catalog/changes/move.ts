@@ -86,10 +86,10 @@ async function moveNode(
 }
 
 interface Target {
-  /** The new path of what is moved. */
+  /** The new path of the node that is moved. */
   target: Path
   parent: Parent
-  /** What is there now. */
+  /** The node that is there now; undefined if there is none. */
   there: TreeNode | undefined
 }
 

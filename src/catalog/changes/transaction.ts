@@ -82,14 +82,14 @@ export async function transact<T>(
         : locks.hold(missing, () => tx.commit(planned))
     })
     if (outcome !== undefined) return outcome
-    // The next plan may have no use for what was in the way: whoever wanted to make a directory that somebody else has
-    // just made now finds it. So a change that meets another for the first time only waits for it. If it kept the locks,
-    // many puts into a new directory would follow one another, each with a write to the disk of its own.
+    // The next plan may not need these locks any more: a change that wanted to make a directory finds it if another has
+    // just made it. So a change that meets another for the first time only waits for it. If it kept the locks, many puts
+    // into a new directory would follow one another, each with a write to the disk of its own.
     if (count === 1) await locks.hold(tx.wanted, async () => {})
     else for (const key of tx.wanted) keys.add(key)
-    log.trace('attempt %d of a change met another one', count)
+    log.trace('attempt %d of a change met another change, and is repeated', count)
   }
-  throw new ChangedError('what is at this path keeps changing: try again')
+  throw new ChangedError('the entry at this path keeps changing: try again')
 }
 
 /** The result of a plan: its value, or the error with which it ended. */
@@ -238,7 +238,7 @@ export class Transaction {
 
   #torn(): ChangedError {
     this.#isTorn = true
-    return new ChangedError('what is at this path has changed')
+    return new ChangedError('the entry at this path has changed: try again')
   }
 
   #wantName(parent: DirectoryNode, name: string): void {
@@ -273,8 +273,8 @@ export function parentIn(node: DirectoryNode): Parent {
 }
 
 /**
- * Returns true if the row of an entry places it where a directory showed it: under the name of this node. What no
- * directory shows is shown at `/`, wherever its row places it.
+ * Returns true if the row of an entry still places it where a directory showed it: under the name of this node. An entry
+ * that no directory shows is shown at `/`, wherever its row places it.
  */
 function isAt({ ids }: DirectoryNode, { nameHash }: TreeNode, { row }: Pick<FoundEntry, 'row'>): boolean {
   if (nameHash === undefined) return true

@@ -27,7 +27,7 @@ const REDIAL_MS = 3_000
 /** Enough blocks to fill every queue of pulls. */
 const STARVING_BLOCKS = 48
 
-/** How a hostile member answers who asks it for a block. */
+/** How a hostile member answers a request for a block. */
 export type Serving = 'nothing' | 'never' | 'wrong'
 
 export interface HostileInit {

@@ -11,7 +11,7 @@ const SECOND = 1_000
 const MINUTE = 60 * SECOND
 /** After this long without a fault, everything must be at rest. */
 const REST_MS_MAX = 90 * MINUTE
-/** For so long, the machines may look for what is lost for good. */
+/** How long the machines may look for blocks that are lost for good. */
 const PATIENCE_MS = 3 * MINUTE
 const REST_STEP_MS = 20 * SECOND
 

@@ -324,7 +324,7 @@ test('a block that one of a hundred members has is found in few rounds', async t
   assert.ok(rounds <= 12, `${rounds} rounds`)
 })
 
-test('members that begin to deliver the same block are not all received', async t => {
+test('of several members that begin to deliver a block, only one is received', async t => {
   const names = Array.from({ length: 8 }, (_, n) => `m${n}`)
   const { fetcher, state, order, clock } = setup(t, Object.fromEntries(names.map(peer => [peer, hasNone])))
   const admitted: string[] = []
