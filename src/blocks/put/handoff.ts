@@ -1,12 +1,7 @@
-import { z } from 'zod'
-import { type IndexDb, indexKey } from '../../disk/index-db.ts'
-import { TABLES } from '../../disk/tables.ts'
-import { decodeOwn, encodeCanonical } from '../../format/canonical.ts'
-import { type BlockCid, decodeCid } from '../../format/cid.ts'
-import { BLOCK_BYTES_MAX } from '../../format/constants.ts'
+import type { IndexDb } from '../../disk/index-db.ts'
+import type { BlockCid } from '../../format/cid.ts'
 import type { NodeCodec } from '../../format/manifest.ts'
 import type { PeerId } from '../../format/peer-id.ts'
-import { decodeReplicas, encodeReplicas } from '../../format/replicas.ts'
 import type { ViewMember } from '../../members/view.ts'
 import { Backoff } from '../../util/backoff.ts'
 import type { Clock } from '../../util/clock.ts'
@@ -23,15 +18,7 @@ import { isChunk, type ReadNode, walkBatches } from '../manifest-walk.ts'
 import type { StoreClient } from '../protocol/store-client.ts'
 import type { Ranking } from '../rank.ts'
 import type { RecordRef } from '../record-ref.ts'
-
-const rowSchema = z.object({
-  root: z.instanceof(Uint8Array),
-  replicas: z.number(),
-  author: z.string(),
-  owed: z.number(),
-  eachBytes: z.number().default(BLOCK_BYTES_MAX),
-  done: z.array(z.tuple([z.string(), z.number()]))
-})
+import { type Hint, HintRows } from './hint-rows.ts'
 
 export interface HintedHandoffOptions {
   self: PeerId
@@ -46,20 +33,6 @@ export interface HintedHandoffOptions {
   viewId: () => Uint8Array
   readNode: ReadNode
   onError: (error: unknown) => void
-}
-
-/** A record whose copies are not all confirmed yet. */
-interface Hint extends RecordRef {
-  /** The number of copies of chunks that are not confirmed. */
-  owed: number
-  /** The most bytes of text that one of its chunks holds. */
-  eachBytes: number
-  /**
-   * The members that said that they hold everything that they owe, each with the number of chunks that it owed. They
-   * are not asked again, since otherwise, if two members are never online together, one of them would always count as
-   * missing.
-   */
-  done: Array<[PeerId, number]>
 }
 
 /** The chunks of a file that one member owes. */
@@ -92,16 +65,20 @@ interface Debts {
 export class HintedHandoff {
   readonly worker: Worker
   readonly #options: HintedHandoffOptions
+  readonly #rows: HintRows
   readonly #log: Logger
   readonly #backoff = new Backoff({ minMs: WALK_RETRY_MS, maxMs: WALK_RETRY_MS_MAX })
   /** Fires when the node stops during a round. */
   #round: AbortSignal | undefined
   #owed = 0
   #owedBytes = 0
+  /** The number of hints that were added since the start. */
+  #added = 0
 
   constructor(options: HintedHandoffOptions) {
-    const { clock, logger, onError } = options
+    const { clock, codec, index, logger, onError } = options
     this.#options = options
+    this.#rows = new HintRows(index, codec)
     this.#log = logger.forComponent('dfs:blocks:handoff')
     this.worker = new Worker({
       name: 'hinted handoff',
@@ -120,7 +97,7 @@ export class HintedHandoff {
 
   /** Resumes the hints that were open at the last stop. */
   async start(): Promise<void> {
-    for await (const hint of this.#hints()) this.#count(hint, hint.owed)
+    for await (const hint of this.#rows.all()) this.#count(hint, hint.owed)
     if (this.#owed > 0) {
       this.#log('copies of chunks that were owed at the last stop: %d', this.#owed)
       this.check()
@@ -134,7 +111,8 @@ export class HintedHandoff {
 
   /** Adds a record whose members still owe `owed` copies of chunks. Each chunk holds at most `eachBytes` of text. */
   async add(record: RecordRef, owed: number, eachBytes: number): Promise<void> {
-    await this.#write({ ...record, owed, eachBytes, done: [] })
+    await this.#rows.write({ ...record, owed, eachBytes, done: [] })
+    this.#added++
     this.#count({ eachBytes }, owed)
     this.#log('record %s: asks its members until they confirm what they owe', nameOfId(record.id))
     this.worker.schedule()
@@ -153,24 +131,37 @@ export class HintedHandoff {
 
   async #followUpAll(signal: AbortSignal): Promise<void> {
     const owedBefore = this.#owed
+    const added = this.#added
+    let owed = 0
+    let owedBytes = 0
     this.#round = signal
-    await forEachUntilFailure(this.#hints(), { atOnce: HANDOFFS_AT_ONCE, signal }, hint => this.#followUp(hint))
+    await forEachUntilFailure(this.#rows.all(), { atOnce: HANDOFFS_AT_ONCE, signal }, async hint => {
+      const left = await this.#followUp(hint)
+      owed += left
+      owedBytes += left * hint.eachBytes
+    })
+    // The rows are right. One that an index has lost, and that nobody can follow up, must not count as owed for ever.
+    if (this.#added === added) [this.#owed, this.#owedBytes] = [owed, owedBytes]
     if (this.#owed < owedBefore) this.#backoff.reset()
   }
 
-  /** Follows up one record. An error is reported, and does not prevent the other records from being followed up. */
-  async #followUp(hint: Hint): Promise<void> {
+  /**
+   * Follows up one record, and returns what is still owed. An error is reported, and does not prevent the other records
+   * from being followed up.
+   */
+  async #followUp(hint: Hint): Promise<number> {
     try {
-      await this.#askOwners(hint)
+      return await this.#askOwners(hint)
     } catch (error) {
       this.#log('record %s: could not ask what is owed: %s', nameOfId(hint.id), reasonOf(error))
       if (!isOutOfReach(error) && !isAbort(error)) this.#options.onError(error)
+      return hint.owed
     }
   }
 
-  /** Asks each member that owes chunks of a record whether it holds them, and stores how many copies are still owed. */
-  async #askOwners(hint: Hint): Promise<void> {
-    const { index, admitted } = this.#options
+  /** Asks each member that owes chunks of a record whether it holds them. Stores and returns how many are still owed. */
+  async #askOwners(hint: Hint): Promise<number> {
+    const { admitted } = this.#options
     const reachable = new Set(admitted())
     const { byMember, nextInRank } = await this.#debts(hint)
     const answers: Answer[] = []
@@ -190,8 +181,9 @@ export class HintedHandoff {
     }
     this.#count(hint, owed - hint.owed)
     this.#logAnswers(hint, owed, answers)
-    if (owed > 0) await this.#write({ ...hint, owed, done })
-    else await index.batch([{ type: 'del', key: rowKey(hint) }])
+    if (owed > 0) await this.#rows.write({ ...hint, owed, done })
+    else await this.#rows.remove(hint)
+    return owed
   }
 
   /** Logs what members answered, unless the number of owed copies has stayed the same. */
@@ -265,33 +257,10 @@ export class HintedHandoff {
       return undefined
     }
   }
-
-  async *#hints(): AsyncGenerator<Hint> {
-    const { index, codec } = this.#options
-    const table = indexKey(TABLES.hints)
-    for await (const { key, value } of index.range(table)) {
-      const { root, replicas, ...rest } = rowSchema.parse(decodeOwn(value))
-      yield {
-        ...rest,
-        id: key.subarray(table.byteLength),
-        root: decodeCid(root, [codec.code]),
-        replicas: decodeReplicas(replicas)
-      }
-    }
-  }
-
-  async #write({ id, root, replicas, author, owed, eachBytes, done }: Hint): Promise<void> {
-    const row = { root: root.bytes, replicas: encodeReplicas(replicas), author, owed, eachBytes, done }
-    await this.#options.index.batch([{ type: 'put', key: rowKey({ id }), value: encodeCanonical(row) }])
-  }
 }
 
 function addDebt(debts: Map<PeerId, Debt>, { peer, isFull }: ViewMember, chunkIndex: number): void {
   const debt = debts.get(peer) ?? { chunks: new Bitmap(), isFull }
   debt.chunks.add(chunkIndex)
   debts.set(peer, debt)
-}
-
-function rowKey({ id }: { id: Uint8Array }): Uint8Array {
-  return indexKey(TABLES.hints, id)
 }

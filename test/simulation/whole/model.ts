@@ -40,6 +40,7 @@ export class Model {
   readonly verbs: Verb[] = []
   /** Machines whose disk lost something for good, and since when. */
   readonly destroyed = new Map<string, number>()
+  readonly #placesFrom = new Map<string, ReadonlySet<string>>()
 
   get puts(): Verb[] {
     return this.verbs.filter(({ kind }) => kind === 'put')
@@ -103,25 +104,33 @@ export class Model {
     )
   }
 
-  /** Every path at which the file of a put may have been shown. */
-  placesOf(put: Verb): Set<string> {
-    const places = new Set([plain(put.path)])
-    const moves = this.verbs.filter(({ kind, outcome }) => (kind === 'mv' || kind === 'cp') && outcome !== 'refused')
-    for (let before = 0; before !== places.size; ) {
-      before = places.size
-      for (const { path, to = '' } of moves) {
-        for (const place of [...places]) {
-          const from = plain(path)
-          if (place !== from && !place.startsWith(`${from}/`)) continue
-          const rest = place.slice(from.length)
-          for (const moved of [plain(to) + rest, `${plain(to)}/${nameOf(from)}${rest}`])
-            if (moved.split('/').length <= PLACE_PARTS_MAX) places.add(moved)
-        }
+  /** Every path at which the file of a put may have been shown. All verbs must have ended. */
+  placesOf(put: Verb): ReadonlySet<string> {
+    const first = plain(put.path)
+    const places = this.#placesFrom.get(first) ?? this.#moveFrom(first)
+    this.#placesFrom.set(first, places)
+    return places
+  }
+
+  #moveFrom(first: string): ReadonlySet<string> {
+    const verbs = this.verbs.filter(({ kind, outcome }) => (kind === 'mv' || kind === 'cp') && outcome !== 'refused')
+    const moves = verbs.map(({ path, to = '' }) => ({
+      from: plain(path),
+      to: plain(to),
+      into: `${plain(to)}/${nameOf(plain(path))}`
+    }))
+    // Directories whose parents are gone, or that are in a cycle, are shown at the top.
+    const mayRise = verbs.some(({ saw }) => saw === undefined || saw.size !== 1)
+    // A set also goes through what is added meanwhile.
+    const places = new Set([first])
+    for (const place of places) {
+      for (const { from, to, into } of moves) {
+        if (place !== from && !place.startsWith(`${from}/`)) continue
+        const rest = place.slice(from.length)
+        for (const moved of [to + rest, into + rest]) if (moved.split('/').length <= PLACE_PARTS_MAX) places.add(moved)
       }
-      // Directories whose parents are gone, or that are in a cycle, are shown at the top.
-      if (moves.some(({ saw }) => saw === undefined || saw.size !== 1))
-        for (const place of [...places])
-          for (let at = place.indexOf('/', 1); at > 0; at = place.indexOf('/', at + 1)) places.add(place.slice(at))
+      if (!mayRise) continue
+      for (let at = place.indexOf('/', 1); at > 0; at = place.indexOf('/', at + 1)) places.add(place.slice(at))
     }
     return places
   }

@@ -5,7 +5,8 @@ import type { HoldAnswer, HoldRoot } from '../../../../src/blocks/protocol/store
 import { HintedHandoff } from '../../../../src/blocks/put/handoff.ts'
 import { Ranking } from '../../../../src/blocks/rank.ts'
 import type { RecordRef } from '../../../../src/blocks/record-ref.ts'
-import { IndexDb } from '../../../../src/disk/index-db.ts'
+import { IndexDb, indexKey } from '../../../../src/disk/index-db.ts'
+import { TABLES } from '../../../../src/disk/tables.ts'
 import { nameBlock } from '../../../../src/format/cid.ts'
 import { defaultNodeCodec } from '../../../../src/format/manifest.ts'
 import type { PeerId } from '../../../../src/format/peer-id.ts'
@@ -180,4 +181,14 @@ test('a node that stops does not wait for members that do not say what they hold
   const { handoff: next } = await setup(t, { database })
   await next.start()
   assert.deepEqual(next.owed, { blocks: 80, bytes: 80_000 })
+})
+
+test('a hint whose row the index has lost no longer counts as owed after a round', async t => {
+  const { handoff, database, passSeconds } = await setup(t)
+  await handoff.start()
+  await handoff.add(recordOf('a'), 2, 1_000)
+  await handoff.add(recordOf('b'), 2, 1_000)
+  database.corrupt(indexKey(TABLES.hints, recordOf('a').id))
+  await passSeconds(10)
+  assert.deepEqual(handoff.owed, { blocks: 2, bytes: 2_000 })
 })
