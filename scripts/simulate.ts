@@ -1,7 +1,7 @@
 /**
- * Runs seeds of the simulator of whole nodes: `node scripts/simulate.ts FROM [TO] [--json] [--first] [--log FILE]`. A single seed
- * prints its trace; with `--log`, what its nodes logged goes to a file, in between. `--json` prints one object a seed;
- * `--first` ends with the first seed that finds something.
+ * Runs seeds of the simulator of whole nodes: `node scripts/simulate.ts FROM [TO] [--json] [--first] [--log FILE]`. A
+ * single seed prints its trace; with `--log`, what its nodes logged goes to a file, in between. `--json` prints one
+ * object a seed; `--first` ends with the first seed that finds something.
  */
 import { writeFileSync } from 'node:fs'
 import { runSeed } from '../test/simulation/whole/schedule.ts'

@@ -36,7 +36,8 @@ const BLOCKS_COLUMN: string[][] = [
 ]
 /**
  * The files of each room that others may import. `format` and `util` are vocabularies, `fs` has a verb a file, and the
- * small rooms of the faces are public as a whole. The composition root, `node`, names concrete classes and may import any.
+ * small rooms of the faces are public as a whole. The composition root, `node`, names concrete classes and may import
+ * any.
  */
 const PUBLIC: Record<string, readonly string[]> = {
   http: ['listen', 'server'],

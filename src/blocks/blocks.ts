@@ -123,7 +123,7 @@ export class Blocks {
       await this.#handoff.start()
       await this.#repairing.start({ ...marks, wasClean })
     } catch (error) {
-      // The index may be removed now, so no work may go on with it. What was promised before stays as it is noted.
+      // The index may be removed now, so nothing may go on using it. The note of earlier promises stays as it is.
       await this.#stopWork()
       throw error
     }
@@ -172,8 +172,8 @@ export class Blocks {
   }
 
   /**
-   * Returns a block's verified bytes, from this disk or another member, and who delivered them. The caller has a lease for
-   * them.
+   * Returns a block's verified bytes, from this disk or another member, and who delivered them. The caller has a lease
+   * for them.
    */
   async read(
     cid: BlockCid,
@@ -191,7 +191,7 @@ export class Blocks {
   /**
    * Frees those of this member's copies of a file for which other members prove that they hold theirs. Throws an
    * `EvictRefusedError` while it is not certain which records need the copies, and for an hour after an unclean stop.
-   * Adds to `result` what it does, also if it fails half-way.
+   * Counts in `result` what it has done, also if it fails half-way.
    */
   async evict(record: RecordRef, signal?: AbortSignal, result?: Freed): Promise<Freed> {
     const { guard, copyFreer } = this.#repairing

@@ -37,9 +37,9 @@ export const PAGE_BITMAP_BYTES = PAGE_CHUNKS / 8
  */
 export const KEEP_PAGE_MS = 1_000
 /**
- * For how long a keeper relies on having confirmed a page of a file of several pages when the record is pushed. The
- * other pages are looked at again, if it is only one; else the push is answered `lacking`, and the pages are confirmed
- * again.
+ * For a file of several pages: how long a page that was confirmed counts when the record is pushed, without being
+ * looked at again. If one other page is left, it is looked at; if several are, the push is answered `lacking`, and the
+ * writer has them confirmed again.
  */
 export const CONFIRMED_MS = 10 * 60_000
 /** If a keeper neither answers nor pulls for this long while a caller waits for it, the client gives up on it. */
@@ -118,12 +118,12 @@ export const REPEATS_MAX = 1_024
 /** How long a put waits for members that it does not need, so that it can count them too. */
 export const STRAGGLERS_MS = 250
 /**
- * If a member shows no sign of life for this long, and for this many times as long as it usually is quiet, a put asks
- * the next in rank too. The silent member may still answer.
+ * If a member shows no sign of life for `SILENCE_MS`, and for `SILENCE_GAPS` times as long as it usually is quiet, a put
+ * asks the next in rank too. The silent member may still answer.
  */
 export const SILENCE_MS = 2_000
 export const SILENCE_GAPS = 4
-/** How long a member that was silent counts as silent when nobody waits for it any more. Then it has another chance. */
+/** How long a silent member still counts as silent once nobody waits for it. After that it is asked again. */
 export const SILENT_AGAIN_MS = 10_000
 /** How much longer a member may be quiet for each chunk that it is asked to confirm: it looks each of them up. */
 export const CONFIRM_CHUNK_MS = 0.25
@@ -132,16 +132,16 @@ export const PUT_SLOW_MS = 2_000
 /** How often a put that lacks copies looks for newly connected members. */
 export const NEWCOMERS_MS = 1_000
 /**
- * The most bytes of blocks being pulled, for any reason, and the most of one peer: those that are pulled from it or
- * because it asked. The rest is for peers of which nothing is being pulled.
+ * The most bytes of blocks being pulled, for any reason, and the most for one peer: the pulls that it asked for. The
+ * rest is for peers for which nothing is being pulled.
  */
 export const PULL_BYTES_MAX = 32 << 20
 export const PULL_PEER_BYTES_MAX = 20 << 20
 /** The most blocks that one get fetches ahead of its reader. */
 export const GET_WINDOW_BLOCKS = 8
 /**
- * The most bytes of blocks in memory, over all gets: each has the one that its reader is at, and what is left is read
- * ahead. So a further reader waits only behind some fifty that pause.
+ * The most bytes of blocks in memory, over all gets. Each get has the block that its reader is at; the rest is for blocks
+ * that are read ahead. So only if some fifty readers pause does another one have to wait.
  */
 export const GET_BYTES_MAX = 48 << 20
 /**
@@ -151,8 +151,8 @@ export const GET_BYTES_MAX = 48 << 20
 export const SERVE_BYTES_MAX = 32 << 20
 export const SERVE_PEER_BYTES_MAX = 20 << 20
 /**
- * If there is no memory for an answer after this long, and nothing is being sent to the asker, it is told to ask others.
- * It is half of its patience.
+ * If there is no memory for an answer after this long, and nothing is being sent to the asker, the asker is told to ask
+ * others. This is half of the time for which an asker waits.
  */
 export const SERVE_WAIT_MS = 5_000
 /** The most bytes of blocks that are received a second time because the first source is slow. */
@@ -188,7 +188,7 @@ export const WALK_QUEUE_MAX = 20_000
  */
 export const STOP_MS_MAX = 7 * 24 * 60 * 60_000
 export const STOP_WINDOW_MS = 30 * 24 * 60 * 60_000
-/** The most times that are remembered for one author. */
+/** The most spans of time that are remembered for one author. */
 export const STOP_SPANS_MAX = 32
 /** While any new record has waited longer than this to be walked, nothing is freed. */
 export const UNCERTAIN_MS = 60_000
@@ -208,11 +208,11 @@ export const WALKS_AT_ONCE = 16
 export const WALKS_PER_STEP = 64
 /** The first walk of a large file notes how far it has come after this many batches. */
 export const WALK_NOTE_BATCHES = 64
-/** If this many manifest nodes of a file cannot be had, a walk does not ask for the others. */
+/** If this many manifest nodes of a file cannot be obtained, a walk does not ask for the others. */
 export const LACKING_NODES_MAX = 16
 /**
- * How long a walk may fetch and pull. What is left then counts as missing, and another walk goes on there, so that one
- * large file, or a slow member, does not keep other records waiting. Less than `UNCERTAIN_MS`.
+ * How long a walk may fetch and pull. After that, another walk goes on where it stopped, so that one large file, or a slow
+ * member, does not keep other records waiting. Less than `UNCERTAIN_MS`.
  */
 export const WALK_TURN_MS = 30_000
 /** A view must stand for this long before all records are walked under it: views change in quick succession. */
@@ -221,13 +221,15 @@ export const VIEW_STANDS_MS = 60_000
 export const ROUND_AGAIN_MS = 30 * 24 * 60 * 60_000
 /** How often a record is tried again that has been incomplete for longer than it stops freeing, if nobody connects. */
 export const WALK_OLD_MS = 24 * 60 * 60_000
-/** Background work rests for this many times the time that it worked: while a put or a read is under way, and else. */
+/**
+ * Background work rests for this many times the time that it worked: while a put or a read is under way, and otherwise.
+ */
 export const REST_BUSY = 19
 export const REST_IDLE = 3
 
 /**
- * How long chunks here that this member does not owe stay while it has room, how often it looks for those whose time has
- * come, and after how long those are tried again that could not be freed.
+ * How long surplus chunks stay while this member has room, how often it looks for those whose time has come, and how
+ * long it waits before it tries again to free those that it could not free.
  */
 export const SURPLUS_MS = 7 * 24 * 60 * 60_000
 export const SURPLUS_LOOK_MS = 10 * 60_000

@@ -39,7 +39,7 @@ export class BlockUnreachableError extends DfsError {
   readonly cid: BlockCid
 
   constructor(cid: BlockCid, options: { cause?: unknown } = {}) {
-    super('no member that can be reached has a part of this file: try again when more of them are connected', options)
+    super('a part of this file is on no member that can be reached: try again when more members are connected', options)
     this.cid = cid
   }
 }
@@ -60,7 +60,7 @@ export class NotEnoughCopiesError extends DfsError {
     const where = isHere
       ? 'it is stored here, and the other copies are made when members can be reached'
       : 'the copy here is not whole, so put the file again'
-    super(`fewer than ${wanted} members hold and acknowledged the whole file: ${where}`)
+    super(`fewer than ${wanted} members have acknowledged the whole file: ${where}`)
     this.reached = reached
     this.wanted = wanted
     this.owedBlocks = owedBlocks

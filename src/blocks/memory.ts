@@ -13,32 +13,33 @@ import {
 } from './constants.ts'
 
 /**
- * The memory that the bytes of blocks may take, with one budget for each kind of work. Work takes a lease before it has a
- * block in memory, so all puts, gets, pulls and answers of this process together stay within the sum.
+ * The memory that the bytes of blocks may take, with one budget for each kind of work. Work takes a lease before it has
+ * a block in memory, so all puts, gets, pulls and answers of this process together stay within the sum.
  *
- * The budgets are separate because these kinds of work wait for each other across members. A put here ends when a keeper
- * has pulled its blocks: it waits for the pulls of another member, and these for the answers that we serve. If pulls took
- * from the same bytes as puts, two members that put to each other could each fill their memory with puts, and neither
- * could pull the blocks that the other waits for. With separate budgets every wait goes one way, and the last one always
- * makes progress:
+ * The budgets are separate because these kinds of work wait for each other across members. A put here ends when a
+ * keeper has pulled its blocks: it waits for the pulls of another member, and these for the answers that we serve. If
+ * pulls took from the same bytes as puts, two members that put to each other could each fill their memory with puts,
+ * and neither could pull the blocks that the other waits for. With separate budgets every wait goes one way, and the
+ * last one always makes progress:
  *
  *   put → pull of a keeper → answer of ours → the keeper's socket, which is read because its pull has its lease already
  *   get → answer of another member → our socket, likewise
  *
  * Within one budget nothing waits for a lease while it holds one of the same kind that others need to be released:
- * - a put takes the lease of a chunk when the chunk's first bytes have come, and passes it on with the sealed block, which
- *   is placed without waiting for the next chunk; manifest nodes take a lease of their own while they are placed, and of the
- *   `PUT_WINDOW_BLOCKS` blocks in the window all but a few (one for each level of the manifest) do not need another one;
- * - a get holds leases for blocks that it has read ahead, but gives these back whenever anybody waits, and takes the next
- *   one that it needs only when the reader has come back for it;
+ * - a put takes the lease of a chunk when the chunk's first bytes have come, and passes it on with the sealed block,
+ *   which is placed without waiting for the next chunk; manifest nodes take a lease of their own while they are placed,
+ *   and of the `PUT_WINDOW_BLOCKS` blocks in the window all but a few (one for each level of the manifest) do not need
+ *   another one;
+ * - a get holds leases for blocks that it has read ahead, but gives these back whenever anybody waits, and takes the
+ *   next one that it needs only when the reader has come back for it;
  * - a pull and an answer take one lease each.
  *
  * Two waits lead out of the process: for a client that writes to a put, and for one that reads from a get. Those leases
- * are lent, and taken back after `LENT_MS_MAX` if others wait. The same breaks the circle of a program that reads a file
- * from its node and writes it to the node as it comes.
+ * are lent, and taken back after `LENT_MS_MAX` if others wait. The same breaks the circle of a program that reads a
+ * file from its node and writes it to the node as it comes.
  *
- * Peers take turns, and a part of the budget of pulls and answers is for those that hold nothing. So a peer that is slow to
- * deliver or to read delays only its own requests.
+ * Peers take turns, and a part of the budget of pulls and answers is for those that hold nothing. So a peer that is
+ * slow to deliver or to read delays only its own requests.
  */
 export class Memory {
   readonly puts: Budget

@@ -32,8 +32,8 @@ export interface CatalogOptions {
   /** Throws if this member may not write now. */
   assertMayWrite: () => void
   /**
-   * Throws a `NoSpaceError` if this node is full. Only changes that make the catalog grow ask: a full node still moves and
-   * deletes.
+   * Throws a `NoSpaceError` if this node is full. Only changes that make the catalog grow ask: a full node still moves
+   * and deletes.
    */
   assertRoom?: () => Promise<void>
 }

@@ -225,7 +225,9 @@ export class CatalogProjection implements Projection {
   }
 }
 
-/** The number of entries whose rows are in memory at once. Each row may have `HEADS_MAX` heads with all they have seen. */
+/**
+ * The number of entries whose rows are in memory at once. Each row may have `HEADS_MAX` heads with all they have seen.
+ */
 const ENTRIES_AT_ONCE = 32
 
 /** Returns the root of a record's content, or undefined if the content has no blocks. */

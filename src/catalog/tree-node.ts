@@ -5,7 +5,7 @@ import type { EntryRow } from './rows/entry-row.ts'
 
 interface Node {
   path: Path
-  /** The hash of the name under which its directory has it; undefined for `/`, and for what no directory shows. */
+  /** The hash of the name under which its directory has it; undefined for `/`, and for a node that no directory shows. */
   nameHash: Uint8Array | undefined
   isConflict: boolean
 }
@@ -15,8 +15,6 @@ export interface DirectoryNode extends Node {
   kind: 'directory'
   /** The ids of these entries. Never empty; the root has only `ROOT_ENTRY`. */
   ids: Uint8Array[]
-  /** Milliseconds since the Unix epoch; 0 for the root. */
-  mtime: number
 }
 
 /** A file at a path, in the version that is shown there. */
@@ -35,6 +33,10 @@ export interface FileNode extends Node {
 
 export type TreeNode = DirectoryNode | FileNode
 
+/** A node of a listing. A directory has its time, in ms since the Unix epoch. Following a path does not need it. */
+export type ListedNode = FileNode | (DirectoryNode & { mtime: number })
+
+/** Returns the node of `/`. */
 export function rootNode(): DirectoryNode {
-  return { kind: 'directory', path: [], nameHash: undefined, ids: [ROOT_ENTRY], mtime: 0, isConflict: false }
+  return { kind: 'directory', path: [], nameHash: undefined, ids: [ROOT_ENTRY], isConflict: false }
 }

@@ -18,7 +18,7 @@ import { readFileCount } from './rows/counts-row.ts'
 import { endsCycle } from './rows/cycles.ts'
 import type { EntryRow } from './rows/entry-row.ts'
 import { decodeDirectoryValue, directoryKey, entryOfKey } from './rows/keys.ts'
-import { type DirectoryNode, rootNode, type TreeNode } from './tree-node.ts'
+import { type DirectoryNode, type ListedNode, rootNode, type TreeNode } from './tree-node.ts'
 
 export { rootNode } from './tree-node.ts'
 
@@ -92,8 +92,13 @@ export class Tree {
   }
 
   /** Yields the nodes that a directory shows, in the order of the names' bytes. See `Listing`. */
-  list(directory: DirectoryNode, options: ListOptions = {}): AsyncGenerator<TreeNode> {
+  list(directory: DirectoryNode, options: ListOptions = {}): AsyncGenerator<ListedNode> {
     return this.#listing.nodes(directory, options)
+  }
+
+  /** Returns a node with all that a listing says of it. */
+  listed(node: TreeNode): Promise<ListedNode> {
+    return this.#builder.listed(node)
   }
 
   /** Returns an entry by its id, even if it is deleted. Returns undefined if no record of it has arrived. */

@@ -1,7 +1,7 @@
 /**
- * The tables of the index, in all rooms. A table is named by one letter, small or capital, which is the first byte of each of its keys.
- * The letters are part of the layout on disk. If you change a letter, raise the layout's number in `index-marks.ts`, so
- * that every node rebuilds its index.
+ * The tables of the index, in all rooms. A table is named by one letter, small or capital, which is the first byte of
+ * each of its keys. The letters are part of the layout on disk. If you change a letter, raise the layout's number in
+ * `index-marks.ts`, so that every node rebuilds its index.
  */
 export const TABLES = {
   /** Addresses under which members were reached. */
@@ -18,7 +18,7 @@ export const TABLES = {
   compared: 'V',
   /** The entries that a directory shows, with their sealed names. */
   children: 'd',
-  /** How many files there are. */
+  /** The number of files that are not deleted. */
   counts: 'C',
   /** The state that results from the records of an entry. */
   entries: 'e',
@@ -42,9 +42,9 @@ export const TABLES = {
   lost: 'D',
   /** The facts that the index stores about itself. */
   meta: 'm',
-  /** The entries that show, by directory and name. */
+  /** The names that entries show under, by directory: which entry has each name, if only one does. */
   names: 'n',
-  /** Directories that are in a cycle. */
+  /** Directories that are in a cycle, and whether each ends it. */
   cycles: 'o',
   /** Claims of puts, by the time at which they expire. */
   expiries: 'p',
@@ -62,7 +62,7 @@ export const TABLES = {
   surplus: 'S',
   /** The time for which the records of each author have stopped this member from freeing blocks. */
   stops: 'T',
-  /** Blocks that may have too few copies since a member is out. */
+  /** Blocks at risk: the copy here is the only one that is known. */
   atRisk: 'R',
   /** Puts whose copies other members still have to confirm. */
   hints: 'u',

@@ -102,7 +102,10 @@ class TreeCopy {
   }
 }
 
-/** What can be wrong with one file or directory. With any other error, such as a full disk, the next would fail too. */
+/**
+ * The errors that concern one file or directory. After any other error, such as a full disk, the next item would fail
+ * too.
+ */
 const OF_ONE_ITEM: ReadonlySet<ErrorCode> = new Set([
   'changed',
   'damaged',

@@ -1,4 +1,4 @@
-import type { DirectoryNode, TreeNode } from '../catalog/tree-node.ts'
+import type { DirectoryNode, ListedNode } from '../catalog/tree-node.ts'
 import { formatPath, type Path } from '../format/path.ts'
 import type { FsContext } from './context.ts'
 import { resolvePath } from './resolve.ts'
@@ -20,7 +20,8 @@ export async function* listPath(fs: FsContext, path: Path, options: ListOptions 
 
 async function* listDirectory(fs: FsContext, node: DirectoryNode, options: ListOptions): AsyncGenerator<ListItem> {
   const { recursive = false, signal } = options
-  // The listings of the directories on the way down. One generator a level would make each item pass through all.
+  // The open listings of the directories on the way down. With a generator for each level, every item would pass
+  // through all.
   const way = [fs.tree.list(node, { signal })]
   try {
     for (let listing = way.at(-1); listing !== undefined; listing = way.at(-1)) {
@@ -38,7 +39,8 @@ async function* listDirectory(fs: FsContext, node: DirectoryNode, options: ListO
   }
 }
 
-export function toItem(node: TreeNode): ListItem {
+/** Returns what a listing says about a node. */
+export function toItem(node: ListedNode): ListItem {
   const isFile = node.kind === 'file'
   return {
     path: formatPath(node.path),

@@ -5,7 +5,7 @@ export interface ReadAheadOptions<In, Out> {
   /** The most items that are worked on, or whose results wait for the reader. */
   window: number
   memory: Budget
-  /** Whose leases these are. */
+  /** The owner of the leases. */
   owner: string
   /** The number of bytes that the result of an item takes. */
   bytesOf: (item: In) => number
@@ -27,7 +27,7 @@ const NOT_NEEDED = new StoppedError('the result is not needed now')
 /**
  * Maps a stream, working on several items concurrently, and yields the results in order. It waits for memory for the
  * result that the reader asks for. It works on further items only while there is memory that nobody else wants: it gives
- * that back as soon as others have to wait, and then begins anew when the reader has come that far. If the reader stops
+ * that back as soon as others have to wait, and then begins again when the reader has come that far. If the reader stops
  * early, the work under way is aborted.
  */
 export function readAhead<In, Out>(

@@ -38,7 +38,7 @@ async function* iterate(source: Source): AsyncGenerator<Uint8Array> {
  */
 async function* resume(head: Uint8Array[], rest: AsyncGenerator<Uint8Array>): AsyncGenerator<Uint8Array> {
   try {
-    // Taken out one by one, so that no piece stays in memory for as long as the rest takes.
+    // Remove each buffer as it is yielded, so that none stays in memory while the rest is read.
     for (let piece = head.shift(); piece !== undefined; piece = head.shift()) yield piece
     yield* rest
   } finally {

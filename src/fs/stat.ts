@@ -17,15 +17,15 @@ import type { AbortOptions, Stat } from './types.ts'
  */
 export async function statPath(fs: FsContext, path: Path, { signal }: AbortOptions = {}): Promise<Stat> {
   const node = await resolvePath(fs, path, signal)
-  const item = toItem(node)
   if (node.kind === 'directory') {
+    const item = toItem(await fs.tree.listed(node))
     const none = { root: null, version: null, tag: null, type: undefined, mode: undefined }
     const replicas = { wanted: fs.blocks.keeperCount, confirmed: 1 + fs.members.compared.size }
     return { ...item, ...none, replicas, versions: 1 }
   }
   const { record, body, row } = node
   return {
-    ...item,
+    ...toItem(node),
     root: cidOf(record)?.toString() ?? null,
     version: toHex(record.id),
     tag: tagOfContent(record),

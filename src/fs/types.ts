@@ -73,8 +73,9 @@ export interface Range {
 export interface GetOptions extends AbortOptions {
   range?: Range | undefined
   /**
-   * Called if the reader has not come back for the next piece for a minute, and other readers wait for memory. The piece
-   * that it has counts as its own from then on. A server closes the connection then; others need not do anything.
+   * Called if the reader has not asked for the next bytes for a minute, and other readers wait for memory. The bytes
+   * that it has do not count as the node's memory from then on. A server should close the connection; others need not
+   * do anything.
    */
   onStalled?: (() => void) | undefined
 }

@@ -17,8 +17,8 @@ import { replicate } from './replicate.ts'
 import type { PutResult } from './types.ts'
 
 /**
- * A stretch of text that is durable, as plain data. It holds the key of its text, so it must be stored as privately as the
- * text itself.
+ * A stretch of text that is durable, as plain data. It holds the key of its text, so it must be stored as privately as
+ * the text itself.
  */
 export interface UploadPart {
   /** The CID of the root of the part's own manifest; null for a part without bytes. */
@@ -157,7 +157,9 @@ export class Upload {
     return this.#commitRoot(path, { ...facts, root: cid.bytes, key, rootEpoch, size }, cid, chunkBytesMax)
   }
 
-  /** Keeps the blocks below a root, unless an append has just done so, has the members confirm them, and links the root. */
+  /**
+   * Keeps the blocks below a root, unless an append has just done so, has the members confirm them, and links the root.
+   */
   async #commitRoot(path: Path, content: Content, root: BlockCid, chunkBytesMax?: number): Promise<PutResult> {
     const appended = this.#appended.get(root.toString())
     // A put serves one commit. Another commit of the same part keeps it again.

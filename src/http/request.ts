@@ -38,7 +38,10 @@ export function rulesOf(query: URLSearchParams): Pick<PutOptions, 'replicas' | '
   }
 }
 
-/** Parses a number of copies from a query; the node checks its bound. Throws an `HttpError` (400) for text that is neither `all` nor a number. */
+/**
+ * Parses a number of copies from a query; the node checks its bound. Throws an `HttpError` (400) for text that is
+ * neither `all` nor a number.
+ */
 export function copiesIn(text: string | null): Copies | undefined {
   if (text === null || text === 'all') return text ?? undefined
   if (!/^\d{1,4}$/.test(text)) throw new HttpError(400, 'invalid', 'the number of copies is neither "all" nor a number')

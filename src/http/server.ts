@@ -126,7 +126,8 @@ function guard(app: FastifyInstance, token: string, hosts: ReadonlySet<string>):
   // Handlers read the body themselves, as a stream.
   app.addContentTypeParser('*', (_request, payload, done) => done(null, payload))
   app.addHook('onRequest', async request => {
-    if (hostCount(request) > 1) throw new HttpError(400, 'invalid', 'the request names more than one host')
+    if (hostCount(request) > 1)
+      throw new HttpError(400, 'invalid', 'the request has more than one Host header: send one')
     // A browser sends the origin of the web page, and the host name under which the page reached this port.
     if (request.headers.origin !== undefined)
       throw new HttpError(403, 'not-allowed', 'this API does not answer web pages')

@@ -3,7 +3,9 @@ import { HttpError, noRoute } from './errors.ts'
 
 /** The target of a request, in its parts. */
 export interface Target {
-  /** What stands in place of the open end of the route, still percent-encoded. Empty for a route without an open end. */
+  /**
+   * The text in place of the open end (`*`) of the route, still percent-encoded. Empty for a route without an open end.
+   */
   rest: string
   query: URLSearchParams
 }
@@ -43,6 +45,7 @@ export function pathOf(request: FastifyRequest): string {
   return decodePath(targetOf(request).rest)
 }
 
+/** Returns the query of a request's target. */
 export function queryOf(request: FastifyRequest): URLSearchParams {
   return targetOf(request).query
 }

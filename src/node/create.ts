@@ -181,7 +181,9 @@ export function checkNodeOptions(options: NodeOptions): void {
   for (const address of bootstrap) checkDial(address)
 }
 
-/** Returns true until a first start on this directory has succeeded. Changes nothing, and refuses as `createNode` does. */
+/**
+ * Returns true until a first start on this directory has succeeded. Changes nothing, and refuses as `createNode` does.
+ */
 export function isFirstStart({ dataDir, ownersFiles }: Pick<NodeOptions, 'dataDir' | 'ownersFiles'>): Promise<boolean> {
   return isFirstStartOn(dataDir, ownersFiles)
 }

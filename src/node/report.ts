@@ -76,7 +76,7 @@ function* warningsOf(
   if (found > 0)
     yield `blocks on this disk were damaged or could not be read since the start (${found}, still bad: ${left}): the disk may be wearing out`
   for (const { author, records, isStopping } of blocks.inDanger.incomplete)
-    yield `files by ${nameOfMember(author, members)} are incomplete (${records}): no member that can be reached has all that describes them${isStopping ? '. This node frees nothing until it comes, for 7 days at most' : ''}; start the member that has them, or put them again`
+    yield `files by ${nameOfMember(author, members)} are incomplete (${records}): no member that can be reached has all of their manifests${isStopping ? ', and this node frees nothing until they come, for 7 days at most' : ''}; start the machine that has them, or put the files again`
   if (log.earlyCount > 0)
     yield `changes that are dated more than 5 minutes ahead of this machine's clock wait until their time comes (${log.earlyCount}): some machine's clock is or was wrong`
   if (log.asides.count > 0)

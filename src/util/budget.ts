@@ -80,8 +80,8 @@ export class Budget {
   }
 
   /**
-   * Waits until there is room for so many bytes. More than the budget has are granted once all of it is free. Rejects
-   * with the reason of the signal, or of `fail`.
+   * Waits until there is room for this many bytes. A request for more than the budget is granted once all of it is free.
+   * Rejects with the reason of the signal, or of `fail`.
    */
   async acquire(bytes: number, { owner: name, signal }: LeaseOptions): Promise<Lease> {
     signal?.throwIfAborted()

@@ -8,11 +8,11 @@ export interface ForEachOptions {
 }
 
 /**
- * Runs `work` for each item of a stream or a list, for several items concurrently. It takes an item only when there is a
- * slot for its work. The first failure, of the work or of the stream, or an abort by the caller ends it at once, even while
- * the stream makes it wait: no other item is begun, and the signal that each `work` gets fires. It owns everything that it
- * has started, so it settles only when all of that has ended, and no rejection is left unhandled. It rejects with the
- * first failure, or with the reason of the caller's signal.
+ * Runs `work` for each item of a stream or a list, for several items concurrently. It takes an item only when there is
+ * a slot for its work. The first failure, of the work or of the stream, or an abort by the caller ends it at once, even
+ * while the stream makes it wait: no other item is begun, and the signal that each `work` gets fires. It owns
+ * everything that it has started, so it settles only when all of that has ended, and no rejection is left unhandled. It
+ * rejects with the first failure, or with the reason of the caller's signal.
  */
 export async function forEachUntilFailure<T>(
   items: AsyncIterable<T> | Iterable<T>,

@@ -20,8 +20,8 @@ export interface Ledger {
 
 /**
  * Permission to have some bytes in memory. The code that has the handle owns the buffer that the lease stands for. It
- * releases the lease in a `finally`, or passes it on to code that calls `take`. A handle whose lease was taken or released
- * releases nothing. So a lease is released exactly once, also if nobody takes the lease that was passed on.
+ * releases the lease in a `finally`, or passes it on to code that calls `take`. A handle whose lease was taken or
+ * released releases nothing. So a lease is released exactly once, also if nobody takes the lease that was passed on.
  */
 export class Lease {
   readonly #ledger: Ledger

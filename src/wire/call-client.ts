@@ -132,9 +132,9 @@ export class CallClient {
     const id = this.#nextId++
     const frame = encodeFrame({ ...fields, id }, body)
     const release = await this.#slots.acquire(1, signal)
-    if (this.#ended !== undefined) {
+    if (this.#ended !== undefined || signal?.aborted === true) {
       release()
-      throw this.#ended
+      throw this.#ended ?? signal?.reason
     }
     const { promise, resolve, reject } = Promise.withResolvers<Reply>()
     const call: Call = { ...this.#reserve(options), resolve, reject, release, admit, isGivenUp: false }

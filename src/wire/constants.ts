@@ -27,9 +27,9 @@ export const STALL_MS = 10_000
  */
 export const SLOWEST_BYTES_PER_S = 16 << 10
 /**
- * The least rate of a peer that others ask for bulk data, measured over `RATE_WINDOW_MS` in which requests wait all the
- * time. It is a quarter of the slowest link: the uplink of one member may be shared by four that pull from it. Below it
- * a block of 1 MiB would take longer than four minutes, and everybody is better off with another source.
+ * The least rate at which a peer must deliver bulk data, measured over `RATE_WINDOW_MS` during which requests wait all
+ * the time. It is a quarter of the slowest link: the uplink of one member may be shared by four that pull from it.
+ * Below it a block of 1 MiB would take longer than four minutes, and everybody is better off with another source.
  */
 export const LEAST_BYTES_PER_S = SLOWEST_BYTES_PER_S / 4
 export const RATE_WINDOW_MS = 30_000

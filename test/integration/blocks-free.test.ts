@@ -126,7 +126,7 @@ test('a member frees nothing while it is not certain what is needed, and frees i
   assert.equal(await writer.count(), 0)
 })
 
-test('a member frees nothing while a manifest node of a record cannot be had', async t => {
+test('a member frees nothing while a manifest node of a record cannot be obtained', async t => {
   const { clock, cluster, members } = await start(t, 3)
   const [writer, keeper, late] = members
   cluster.isolate(late)
@@ -408,7 +408,10 @@ async function survey(root: BlockCid, members: BlockMember[]) {
 
 const DAY = 24 * HOUR
 
-/** Manifest nodes of 1,024 equal links each, one above the other, over one chunk. Returns the root, which states 2^(10 · heights) chunks. */
+/**
+ * Manifest nodes of 1,024 equal links each, one above the other, over one chunk. Returns the root, which states 2^(10 ·
+ * heights) chunks.
+ */
 async function putBomb(member: BlockMember, heights: number): Promise<BlockCid> {
   const chunk = chance.bytes(200)
   let link = nameBlock(chunk, RAW)
@@ -571,7 +574,7 @@ test('status counts the blocks whose other owner is out, until another member ha
   assert.deepEqual(atRisk().slice(0, 2), only)
   assert.ok(only.every(count => count > 0))
   await a.restart()
-  assert.equal(a.blocks.inDanger.blocksAtRisk, only[0], 'it outlives a restart')
+  assert.equal(a.blocks.inDanger.blocksAtRisk, only[0], 'the count survives a restart')
   await cluster.heal(a)
   await pass(clock, 30 * MINUTE)
   assert.deepEqual(atRisk().slice(0, 2), [0, 0])

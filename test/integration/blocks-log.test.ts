@@ -39,7 +39,7 @@ test('the log of a member that comes back tells which blocks were missing and th
   await settle()
   const id = toHex(record.id).slice(0, 8)
   assert.deepEqual(said('repair'), [
-    `record ${id}: cannot walk its whole manifest: BlockUnreachableError: no member that can be reached has a part of this file: try again when more of them are connected`,
+    `record ${id}: cannot walk its whole manifest: BlockUnreachableError: a part of this file is on no member that can be reached: try again when more members are connected`,
     `record ${id}: missing chunks: 0, missing manifest nodes: 1`
   ])
   await cluster.heal(watched)

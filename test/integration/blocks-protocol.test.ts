@@ -246,7 +246,7 @@ test('a keep with `from` pulls from that member first, and from the asker if it 
   assert.deepEqual([asked, await member.holds(theirs)], [[], true])
   assert.deepEqual(await whileTimePasses(clock, keep({ cids: [ours], lengths, from })), ['lacking'])
   assert.ok(asked.length > 0)
-  // Whoever is no member is passed over, and what comes is verified as any block is.
+  // A peer that is no member is passed over, and the bytes are verified like those of any block.
   const unknown = chance.bytes(32)
   assert.deepEqual(await whileTimePasses(clock, keep({ cids: [ours], lengths, from: unknown })), ['lacking'])
 })

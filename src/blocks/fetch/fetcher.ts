@@ -193,11 +193,17 @@ export class Fetcher {
   ): Search['promise'] {
     let corrupt: BlockCorruptError | undefined
     let cause: unknown
+    let told: number | undefined
+    const tell = (bytes: number): void => {
+      told = bytes
+      onLength(bytes)
+    }
     const rounds = options.once ? 1 : FETCH_ROUNDS
     for (let round = 1; round <= rounds; round++) {
       if (round > 1) await this.#options.clock.sleep(FETCH_PAUSE_MS, signal)
       const sources = this.#sources(cid, options)
-      const found = await this.#asker.ask(cid, { sources, bytesMax: options.bytesMax, onLength, signal })
+      const { bytesMax } = options
+      const found = await this.#asker.ask(cid, { sources, bytesMax, told, onLength: tell, signal })
       if ('bytes' in found) return found
       this.#log('round %d: no member delivered block %s, asked: %d', round, nameOf(cid), sources.length)
       corrupt ??= found.corrupt

@@ -21,9 +21,9 @@ const OWN = 'this member'
 
 /**
  * Brings blocks onto this disk for whatever reason: a writer asked us to keep them, a hold needs them, or this member
- * owes them. All pulls share one budget of memory, and the peers that asked for them take turns, so one whose blocks come
- * slowly waits for itself. If a peer serves its own blocks so slowly that it was cut, the pulls that wait for it fail at
- * once: they would only be as slow.
+ * owes them. All pulls share one budget of memory, and the peers that asked for them take turns, so a peer whose blocks
+ * come slowly delays only itself. If a peer serves its own blocks so slowly that it was cut, the pulls that wait for it
+ * fail at once: they would only be as slow.
  */
 export class BlockPuller {
   readonly #fetcher: Pick<Fetcher, 'fetch'>

@@ -27,6 +27,8 @@ export interface AskOptions {
   sources: readonly PeerId[]
   /** The most bytes for which the callers have memory. */
   bytesMax: number
+  /** The length that `onLength` was called with in an earlier round. */
+  told: number | undefined
   /** Called with the length of the block before memory is taken for it. */
   onLength: (bytes: number) => void
   signal: AbortSignal
@@ -41,7 +43,7 @@ export class SourceAsker {
   }
 
   /** Asks each of the sources at most once, or once more if its block had to be dropped. */
-  async ask(cid: BlockCid, { sources, bytesMax, onLength, signal }: AskOptions): Promise<RaceResult> {
+  async ask(cid: BlockCid, { sources, bytesMax, told, onLength, signal }: AskOptions): Promise<RaceResult> {
     const hedges: Lease[] = []
     const race = new SourceRace({
       sources,
@@ -49,6 +51,7 @@ export class SourceAsker {
       patience: (peer, signal) => this.#patience(peer, signal),
       onSlow: peer =>
         this.#options.log('%s is slow to deliver block %s, asking the next member too', peer, nameOf(cid)),
+      told,
       onLength: bytes => {
         if (bytes > bytesMax) return false
         onLength(bytes)

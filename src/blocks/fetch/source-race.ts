@@ -27,9 +27,14 @@ export interface SourceRaceOptions {
   patience: (peer: PeerId, signal: AbortSignal) => Promise<undefined>
   /** Called with a source that is so slow that the next source is asked too. */
   onSlow: (peer: PeerId) => void
+  /** The length that the callers were told in an earlier round: they have memory for no more than that. */
+  told: number | undefined
   /** Called with the length of the block when the first source begins to deliver it. False if it is too long. */
   onLength: (bytes: number) => boolean
-  /** Takes memory for the block a second time, while a slow source still delivers it. Returns false if there is none. */
+  /**
+   * Takes memory for the block a second time: while a slow source still delivers it, or because a source said a length
+   * that was too short. Returns false if there is none.
+   */
   hasRoomToHedge: (bytes: number) => boolean
 }
 
@@ -51,7 +56,7 @@ export class SourceRace {
   readonly #losers = new AbortController()
   /** The number of sources that may be asked at once. */
   #width = 1
-  /** The length of the block, once a source has begun to deliver it. */
+  /** The length of the block, as the first source that began to deliver it said. It may have lied. */
   #length: number | undefined
   /** True if there is memory for a second source that delivers, and none does yet. */
   #mayHedge = false
@@ -64,6 +69,7 @@ export class SourceRace {
   constructor(options: SourceRaceOptions) {
     this.#options = options
     this.#waiting = [...options.sources]
+    this.#length = options.told
     // If there is nobody to ask now, a member may have connected by the next round.
     this.#isWorthRetrying = this.#waiting.length === 0
   }
@@ -108,14 +114,14 @@ export class SourceRace {
   }
 
   #admit(peer: PeerId, bytes: number): boolean {
-    const { onLength } = this.#options
-    if (this.#delivering.size === 0) {
+    const { onLength, hasRoomToHedge } = this.#options
+    const isHedge = this.#delivering.size > 0
+    if (isHedge && !this.#mayHedge) return false
+    if (this.#length === undefined) {
       if (!onLength(bytes)) return false
       this.#length = bytes
-    } else {
-      if (!this.#mayHedge || bytes !== this.#length) return false
-      this.#mayHedge = false
-    }
+    } else if (bytes > this.#length && !hasRoomToHedge(bytes)) return false
+    if (isHedge) this.#mayHedge = false
     this.#delivering.add(peer)
     return true
   }
@@ -139,8 +145,10 @@ export class SourceRace {
   /** It has the block, so it is the next to be asked, unless the one that delivers does. */
   #noteDropped(peer: PeerId): void {
     this.#asked.delete(peer)
-    // If nobody delivers, the block itself was too long, and so it would be the next time.
     if (this.#delivering.size > 0) this.#waiting.unshift(peer)
+    // If nobody delivers, the block was too long for its callers, and asking again would not help. But if another source
+    // had said that it is shorter, there was only no memory for the rest.
+    else if (this.#length !== undefined) this.#isWorthRetrying = true
   }
 
   // A source that does not have the block would say so again. Only a source that disconnected is worth another round.

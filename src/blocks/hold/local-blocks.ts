@@ -214,7 +214,10 @@ export class LocalBlocks {
     if (this.#bad.size > 0) this.#bad.delete(blockKey(cid))
   }
 
-  /** Reads a block, and returns true if its bytes match its name. A strange length is remembered as that of a whole block. */
+  /**
+   * Reads a block, and returns true if its bytes match its name. If the length of a good block is unusual, it is
+   * remembered, so that the block does not look cut.
+   */
   async #isTrue(cid: BlockCid): Promise<boolean> {
     try {
       const bytes = await this.get(cid)

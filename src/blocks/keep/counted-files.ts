@@ -18,7 +18,7 @@ export interface CountedPage {
   badFound: number
 }
 
-/** What a put was answered about a part of a page. */
+/** The answer that a put got about a part of a page. */
 export interface CountedPart {
   /** The index of its first chunk. It does not reach beyond the end of its page. */
   first: number
@@ -35,8 +35,8 @@ const ENTRY_BYTES = 256
 
 /**
  * Remembers which chunks each put counts on this member for, by put and root. Pages are as those of the protocol:
- * `PAGE_CHUNKS` chunks from a multiple of that number. Memory is bounded; the writer of a file that was forgotten is
- * answered `lacking`, and says it again.
+ * `PAGE_CHUNKS` chunks from a multiple of that number. Memory is bounded. If a file was forgotten, its writer is
+ * answered `lacking`, and asks for a confirmation again.
  */
 export class CountedFiles {
   readonly #files = new LRUCache<string, Map<number, CountedPage>>({

@@ -106,7 +106,7 @@ export class Keeper {
     const badBefore = local.bad.found
     const covered = await walkPage({ clock, local, codec, root, first, chunks, ensureNode: keep, onBatch })
     if (covered === undefined) {
-      this.#log('put %s of %s: a manifest node of root %s cannot be had', nameOfId(put), peer, nameOf(root))
+      this.#log('put %s of %s: a manifest node of root %s cannot be obtained', nameOfId(put), peer, nameOf(root))
       return { lacking: chunks, covered: pageEnd(first) - first }
     }
     const isSafe = lacking.size === 0 && local.bad.found === badBefore

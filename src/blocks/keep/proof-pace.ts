@@ -12,8 +12,8 @@ export interface ProofPaceOptions {
 const PEERS_MAX = 1_024
 
 /**
- * Spreads the work that peers make us do over time. Each has a rate of its own, so one that asks for more than others
- * only waits longer for its answers.
+ * Spreads the work that peers make us do over time. Each peer has a rate of its own, so a peer that asks for more than
+ * others only waits longer for its answers.
  */
 export class ProofPace {
   readonly #options: ProofPaceOptions
@@ -24,7 +24,7 @@ export class ProofPace {
     this.#options = options
   }
 
-  /** Waits until a peer may make us hash so many more bytes. */
+  /** Waits until a peer may make us hash this many more bytes. */
   async take(peer: PeerId, bytes: number, signal: AbortSignal): Promise<void> {
     const { clock, bytesPerS, burstBytes } = this.#options
     const nowMs = clock.monotonic()

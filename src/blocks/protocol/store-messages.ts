@@ -28,7 +28,10 @@ const first = z.number().int().nonnegative().max(Number.MAX_SAFE_INTEGER)
 /** The public key of the member to pull from before the asker. */
 const from = bytesOf(32).optional()
 
-/** The three forms of `keep`. Fields that this version does not know are passed over, so that later ones can come. */
+/**
+ * The three forms of `keep`. Fields that this version does not know are passed over, so that later versions can add
+ * some.
+ */
 export const requestSchema = z.union([
   // Keep these blocks for this put. The request carries small ones inline; the keeper pulls the others.
   z.object({

@@ -84,7 +84,7 @@ export function askMoreForAll(step: Step, changed: PeerId): void {
     askMore(step, block, block.pending.includes(changed) ? changed : undefined)
 }
 
-/** Computes anew which member owes which chunk, under a new view. */
+/** Computes again which member owes which chunk, under a new view. */
 export function computeDebts(state: PutState, ranking: Ranking): void {
   for (const member of state.members.values()) member.owed = NONE
   for (let chunk = 0; chunk < state.chunkCount; chunk++) {

@@ -4,9 +4,9 @@ import type { KeepState } from '../protocol/store-messages.ts'
 import type { Ranking } from '../rank.ts'
 
 /**
- * The state of a put, the events that change it, and the requests that it makes. The state is plain data, so that a put can
- * be stored and resumed. Bitmaps are kept as their bytes. Only the facts about members (`isReachable` and so on) are not
- * worth storing: a put that is resumed is told again which members are there.
+ * The state of a put, the events that change it, and the requests that it makes. The state is plain data, so that a put
+ * can be stored and resumed. Bitmaps are kept as their bytes. Only the facts about members (`isReachable` and so on)
+ * are not worth storing: a put that is resumed is told again which members are there.
  */
 
 /** The bytes of a bitmap of chunks. */

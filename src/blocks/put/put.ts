@@ -93,7 +93,7 @@ export class Put {
     this.#log('opened: %s copies wanted, waits for %d', copies, copiesToWaitFor(machine.state, machine.ranking))
   }
 
-  /** Waits until this put may have so many more bytes in memory. */
+  /** Waits until this put may have this many more bytes in memory. */
   readonly lease = (bytes: number, signal = this.#init.options.signal): Promise<Lease> => {
     this.#owner ??= toHex(this.#init.putId)
     return this.#deps.memory.acquire(bytes, { owner: this.#owner, signal })

@@ -36,7 +36,9 @@ export class SilenceWatch {
     this.#clock = clock
   }
 
-  /** Calls a listener whenever a member falls silent or is heard again. Returns the function that removes the listener. */
+  /**
+   * Calls a listener whenever a member falls silent or is heard again. Returns the function that removes the listener.
+   */
   listen(listener: () => void): () => void {
     this.#listeners.add(listener)
     return () => this.#listeners.delete(listener)
@@ -50,7 +52,7 @@ export class SilenceWatch {
     const signs = this.#of(peer)
     signs.extraMs = Math.max(signs.extraMs, extraMs)
     if (signs.waiting === 0) {
-      // A peer that was silent long ago has another chance. What it began to pull for an earlier wait is over.
+      // A peer that was silent long ago has another chance. A pull that it began during an earlier wait is over.
       signs.isSilent = this.isSilent(peer)
       signs.isPulling = false
       signs.lastSignAtMs = this.#clock.monotonic()

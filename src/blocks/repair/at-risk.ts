@@ -40,10 +40,11 @@ interface Risk {
 }
 
 /**
- * Counts the blocks here of which no other copy is known any more: all other members that owed one are out, and since
- * then no member that owes one now has confirmed it. When members have gone out, the walk of every record finds these
- * blocks by rank alone. Then their new owners are asked, until each block is confirmed by one of them. The blocks are rows
- * of the index. A block that no other member ever confirmed is not counted: it is owed, but it has not become worse.
+ * Counts the blocks at risk: those here of which no other copy is known any more. All other members that owed one are
+ * out, and no member that owes one now has confirmed it since. When members have gone out, the walk of every record
+ * finds these blocks by rank alone. Then their new owners are asked, until one of them confirms each block. The blocks
+ * are rows of the index. A block that no other member ever confirmed is not counted: it is owed, but no copy of it has
+ * been lost.
  */
 export class AtRisk {
   readonly worker: Worker
@@ -88,7 +89,7 @@ export class AtRisk {
     if (this.#count > 0) this.worker.wake()
   }
 
-  /** Notes between which views the walk of every record takes place that begins or goes on now. */
+  /** Notes the view before and the view after the change for which every record is walked from now on. */
   beginRound(before: View | undefined, now: View): void {
     const isIn = new Set(now.members.filter(({ isOut }) => !isOut).map(({ peer }) => peer))
     const out = (before?.members ?? []).filter(({ peer, isOut }) => !isOut && !isIn.has(peer)).map(({ peer }) => peer)
@@ -96,7 +97,10 @@ export class AtRisk {
       before === undefined || out.length === 0 ? undefined : { before: new Ranking(before), out: new Set(out) }
   }
 
-  /** Notes those blocks of a record, of which all are here, that have no other copy left. Part of the walk of all records. */
+  /**
+   * Notes which of these blocks of a record have no other copy left. All of them must be here. Part of a walk of all
+   * records.
+   */
   async noteHere(record: RecordRef, blocks: readonly BlockCid[]): Promise<void> {
     const { index } = this.#options
     const alone = blocks.filter(cid => this.#isAlone(cid, record.replicas))
@@ -125,7 +129,7 @@ export class AtRisk {
     const peers = new Set(this.#options.admitted().filter(peer => peer !== this.#options.self))
     let risks: Risk[] = []
     const askStep = async (): Promise<void> => {
-      // It rests although it mostly waits, because those that it waits for do the work.
+      // Rest although this step mostly waits, because the members that it waits for do the work.
       await this.#pace.run(async () => {
         await this.#ask(risks, peers)
         return false
@@ -144,8 +148,8 @@ export class AtRisk {
   }
 
   /**
-   * Asks those of `peers` that own some blocks, and forgets the blocks that one of them has. A member that does not answer
-   * leaves `peers`, so that it is waited for only once.
+   * Asks those of `peers` that owe some of the blocks, and forgets the blocks that one of them has. Removes a member that
+   * does not answer from `peers`, so that it is waited for only once.
    */
   async #ask(risks: readonly Risk[], peers: Set<PeerId>): Promise<void> {
     const { index, ranking, storeClient, local } = this.#options

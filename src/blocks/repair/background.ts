@@ -54,10 +54,10 @@ interface Walk extends WalkOptions {
 }
 
 /**
- * The one worker that walks records in the background, at a pace that leaves room for puts and reads. It works off the
- * unfinished records: at growing intervals until that helps, and at once when a member connects. When the view has
- * changed and stands, it walks every record once, since this member may owe other blocks now. Both go on after a restart
- * where they were. After a clean stop under the same view nothing is left to do.
+ * The one worker that walks records in the background, at a pace that leaves room for puts and reads. It walks the
+ * unfinished records at growing intervals until nothing is missing, and at once when a member connects. When the view
+ * has changed and has stood for `VIEW_STANDS_MS`, it walks every record once, since this member may owe other blocks
+ * now. After a restart both continue where they stopped. After a clean stop under the same view nothing is left to do.
  */
 export class RepairBackground {
   readonly worker: Worker
@@ -176,7 +176,7 @@ export class RepairBackground {
     if (this.#hasPassFailed || signal.aborted) return true
     this.#isSettled = true
     this.#settled.resolve()
-    // The others follow. Just after a start there is hardly a member to get their blocks from.
+    // Unfinished records of other kinds follow later. Just after a start hardly any member is connected to pull from.
     this.#nextDueMs = this.#options.clock.now() + WALK_RETRY_MS
     return count > 0
   }
@@ -225,7 +225,7 @@ export class RepairBackground {
     return count
   }
 
-  /** Walks every record once under the present view, if that stands and the last round was about another one. */
+  /** Walks every record once if the view has changed and stands, or the last round is long ago. */
   async #walkRound(signal: AbortSignal): Promise<void> {
     const { round, records, view, isQueued, onRound } = this.#options
     if (round.isFirst) {
@@ -236,7 +236,7 @@ export class RepairBackground {
     if (round.waitMs(view()) === 0 || round.againMs === 0) await round.begin(view())
     if (round.isDone) return
     onRound(round.before, view())
-    this.#log('walks every record: the view has changed, the last stop was unclean, or it is long ago')
+    this.#log('walks every record: the view has changed, the last stop was unclean, or the last such walk is long ago')
     let step: RecordRef[] = []
     const walkStep = async (): Promise<void> => {
       const walks = step.filter(record => !isQueued(record)).map(record => ({ record, from: 0, isRound: true }))
@@ -262,7 +262,7 @@ export class RepairBackground {
     if (round.isDone) this.#cancelAgain = clock.after(round.againMs, () => this.worker.wake())
   }
 
-  /** Walks records, several at once. Returns true if blocks were pulled or could not be had. */
+  /** Walks records, several at once. Returns true if blocks were pulled or could not be obtained. */
   async #walkAll(walks: readonly Walk[]): Promise<boolean> {
     const { unfinished } = this.#options
     let hasWaited = false

@@ -71,8 +71,8 @@ export class CopyFreer {
   }
 
   /**
-   * Frees chunks of one record. After an abort or a failure, the chunks that it has not looked at yet stay. What it has
-   * done by then is added to `result`.
+   * Frees chunks of one record. After an abort or a failure, the chunks that it has not looked at yet stay, and
+   * `result` counts those that it has.
    */
   async free(
     { id, root }: RecordRef,

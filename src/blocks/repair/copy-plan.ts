@@ -52,8 +52,8 @@ export interface PlanCopyOptions {
 }
 
 /**
- * Plans to free one chunk. For an evict, this member ranks itself last, and all others may stand in for it. A surplus copy
- * is one that this member does not owe; the members above it in rank must hold the chunk.
+ * Plans to free one chunk. For an evict, this member ranks itself last, and all others may stand in for it. A surplus
+ * copy is one that this member does not owe; the members above it in rank must hold the chunk.
  */
 export function planCopy({ cid, chunkIndex }: ManifestChunk, options: PlanCopyOptions): CopyPlan {
   const { reason, plannedAt, referrers, ranked, self } = options

@@ -1,7 +1,7 @@
 /**
- * Returns true once a wall-clock time has come that was written down as at most `waitMs` ahead. A time that is further ahead
- * than it ever could be was written before the clock was set back. It counts as come, since otherwise a clock that ran years
- * ahead for a moment would put work off for years. Twice the wait is allowed, because small corrections of a clock are usual.
+ * Returns true once a wall-clock time has come that was at most `waitMs` ahead when it was written. If it is more than
+ * twice as far ahead now, the clock has been set back since. Such a time counts as come, because otherwise a clock that
+ * ran years ahead for a moment would delay work for years. The factor of two allows for small corrections of the clock.
  */
 export function hasCome(atMs: number, nowMs: number, waitMs: number): boolean {
   return atMs <= nowMs || atMs > nowMs + 2 * waitMs

@@ -26,9 +26,9 @@ interface Span {
 }
 
 interface Author {
-  /** The number of its records of which it is not known which blocks they need. */
+  /** The number of its records whose blocks are not all known. */
   records: number
-  /** Those of them of which a manifest node could not be obtained. The others are still being walked. */
+  /** How many of these lack a manifest node that could not be obtained. The others are still being walked. */
   incomplete: number
   /** When the latest of these records became incomplete. The older ones stop freeing for less long. */
   latestMs: number
@@ -41,10 +41,11 @@ const rowSchema = z.array(z.tuple([z.number(), z.number()]))
 const OPEN = 0
 
 /**
- * Decides for how long records whose manifests are not walked to their ends, or whose nodes cannot be obtained, stop this
- * member from freeing blocks. It is not known which blocks such a record needs, so at first nothing may be freed. But its
- * author may have died with the only copy, or may do this on purpose. So one record stops freeing for `STOP_MS_MAX`, and all records of one author together
- * for no more than that in any `STOP_WINDOW_MS`. These times are in the index, so that restarts do not begin them again.
+ * Decides for how long records whose manifests are not walked to their ends, or whose nodes cannot be obtained, stop
+ * this member from freeing blocks. It is not known which blocks such a record needs, so at first nothing may be freed.
+ * But its author may have died with the only copy, or may do this on purpose. So one record stops freeing for
+ * `STOP_MS_MAX`, and all records of one author together for no more than that in any `STOP_WINDOW_MS`. These times are
+ * in the index, so that restarts do not begin them again.
  */
 export class FreeStops {
   readonly #options: FreeStopsOptions
@@ -89,7 +90,7 @@ export class FreeStops {
     facts.latestMs = Math.max(facts.latestMs, sinceMs)
   }
 
-  /** Takes back what `add` noted of a record. */
+  /** Undoes `add` for a record. */
   remove(author: PeerId, { nodes }: Pick<Lacking, 'nodes'>): void {
     const facts = this.#of(author)
     facts.records = Math.max(0, facts.records - 1)
@@ -143,14 +144,15 @@ function stoppedMs(spans: readonly Span[], nowMs: number): number {
   }, 0)
 }
 
-// A span never lasts longer than its author may stop freeing, even if this member was switched off when that time ended.
+// A span never lasts longer than an author may stop freeing, even if this member was switched off when it should have
+// ended.
 function endOf({ fromMs, untilMs }: Span, nowMs: number): number {
   return untilMs ?? Math.min(Math.max(fromMs, nowMs), fromMs + STOP_MS_MAX)
 }
 
 /**
- * Leaves out the spans that are over for long enough, and those that lie ahead, from before the clock was set back. If there
- * are too many, two of them and the time between become one.
+ * Leaves out the spans that ended long ago, and those that lie ahead because the clock was set back since. If there are
+ * too many, merges the two oldest, with the time between them.
  */
 function bounded(spans: readonly Span[], nowMs: number): Span[] {
   const kept = spans.filter(span => span.fromMs <= nowMs && endOf(span, nowMs) > nowMs - STOP_WINDOW_MS)

@@ -18,7 +18,9 @@ interface Pending {
   done: PromiseWithResolvers<void>
 }
 
-/** The records that have just been accepted. They are walked at once, several at a time, in the order in which they came. */
+/**
+ * The records that have just been accepted. They are walked at once, several at a time, in the order of their arrival.
+ */
 export class RepairQueue {
   readonly #options: RepairQueueOptions
   readonly #waiting = new Map<string, Pending>()

@@ -18,10 +18,12 @@ export interface RecordFields {
   author: Uint8Array
 }
 
+/** Returns the fields that say which record a row is about. */
 export function fieldsOfRecord({ root, replicas, author }: RecordRef): RecordFields {
   return { root: root.bytes, replicas: encodeReplicas(replicas), author: keyOf(author) }
 }
 
+/** Returns the record that a row with these fields is about. Throws if its root is not a valid CID. */
 export function recordOfFields(id: Uint8Array, { root, replicas, author }: RecordFields, nodeCodec: number): RecordRef {
   return {
     id,
@@ -31,7 +33,7 @@ export function recordOfFields(id: Uint8Array, { root, replicas, author }: Recor
   }
 }
 
-/** A peer id is decoded for each new record, and most records are by a few authors. */
+/** The number of authors whose keys are remembered: decoding a peer id is slow, and most records are by a few authors. */
 const AUTHORS_MAX = 1_024
 const keys = new LRUCache<PeerId, Uint8Array>({ max: AUTHORS_MAX })
 

@@ -6,8 +6,9 @@ import type { RecordRef } from '../record-ref.ts'
 import { encodeUnfinished, NEW } from './unfinished-row.ts'
 
 /**
- * Returns the index changes that claim a record's root and mark the record as still to be walked, in this order. They must
- * go into the batch that adds the record. The claim stays as long as the record, the mark until the walk is complete.
+ * Returns the index changes that claim a record's root and mark the record as still to be walked, in this order. They
+ * must go into the batch that adds the record. The claim stays as long as the record, the mark until the walk is
+ * complete.
  */
 export function recordReferenceOps(record: RecordRef): IndexOp[] {
   const { id, root, replicas } = record

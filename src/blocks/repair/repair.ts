@@ -58,7 +58,7 @@ export interface RepairOptions {
 
 /**
  * Brings the blocks here that this member owes. A new record is walked at once (`RepairQueue`), all other walks happen in
- * the background (`RepairBackground`). What is left to do is in the index (`UnfinishedRecords`). It frees nothing: the
+ * the background (`RepairBackground`). The work that is left is in the index (`UnfinishedRecords`). It frees nothing: the
  * `Freer` does that, and asks here whether it is certain which blocks are needed.
  */
 export class Repair {

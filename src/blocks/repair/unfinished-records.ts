@@ -139,7 +139,7 @@ export class UnfinishedRecords {
       const changed = change(before)
       if (changed === undefined) return
       const { after, endOps = [] } = changed
-      // The row knows the author. Whoever follows claims up to a record does not.
+      // The row has the author. A `RecordRef` that was found by following claims does not.
       const known = row?.record ?? record
       const key = unfinishedKey(record.id)
       const isDone = after.dueAtMs === Number.POSITIVE_INFINITY && after.lacking === undefined
@@ -176,13 +176,15 @@ export function startOf(unfinished: Unfinished, nowMs: number): number {
   return !isNew(unfinished) && mustBegin(unfinished, nowMs) ? 0 : unfinished.position
 }
 
-/** Returns true if the time has come from which a record is to be walked. No such time is further ahead than an evict's. */
+/**
+ * Returns true if the time has come from which a record is to be walked. No such time is further ahead than an evict's.
+ */
 function mustBegin({ dueAtMs }: Unfinished, nowMs: number): boolean {
   return Number.isFinite(dueAtMs) && hasCome(dueAtMs, nowMs, EVICTED_MS)
 }
 
 function blocksOf(lacking: Lacking | undefined): number {
   if (lacking === undefined) return 0
-  // What a walk has not seen counts as one block, so that something is known to be missing.
+  // The part that a walk has not seen counts as one block, so that something is known to be missing.
   return lacking.chunks + lacking.nodes + (lacking.isCut ? 1 : 0)
 }

@@ -3,7 +3,7 @@ import { decodeOwn, encodeCanonical } from '../../format/canonical.ts'
 import type { RecordRef } from '../record-ref.ts'
 import { fieldsOfRecord, recordFields, recordOfFields } from './record-codec.ts'
 
-/** What is still to be done for a record. A record without such a row has everything here that it needs here. */
+/** What is still to be done for a record. If a record has no such row, all blocks that it needs here are here. */
 export interface Unfinished {
   /**
    * The wall-clock time from which the record is to be walked; `Infinity` if only `lacking` calls for a walk. It is 0
@@ -49,6 +49,7 @@ const rowSchema = z.object({
   cut: z.literal(true).optional()
 })
 
+/** Encodes the row of a record. */
 export function encodeUnfinished(record: RecordRef, { dueAtMs, position, lacking }: Unfinished): Uint8Array {
   return encodeCanonical({
     ...fieldsOfRecord(record),
@@ -59,6 +60,7 @@ export function encodeUnfinished(record: RecordRef, { dueAtMs, position, lacking
   })
 }
 
+/** Decodes a row, which says which record it is about and what is still to be done for it. */
 export function decodeUnfinished(
   id: Uint8Array,
   value: Uint8Array,

@@ -11,7 +11,10 @@ import { hasCome } from './due.ts'
 
 const VIEWS_KEY = indexKey(TABLES.meta, utf8('round'))
 const CURSOR_KEY = indexKey(TABLES.meta, utf8('round at'))
-/** The first byte of the cursor: the id of the last record that was walked follows, or the time at which all were. */
+/**
+ * The first byte of the cursor says what follows: the id of the last record walked, or the time at which the round
+ * ended.
+ */
 const AFTER = 0
 const ENDED = 1
 
@@ -23,11 +26,11 @@ const viewSchema = z.object({
 const viewsSchema = z.object({ now: viewSchema, before: viewSchema.nullable() })
 
 /**
- * The walk of every record under a new view. A record that has no row among the unfinished ones was walked under the view
- * of the last round, or since. So nothing has to be walked again before the view changes, however often this member
- * starts. Only after `ROUND_AGAIN_MS` there is another round, because the index may have lost a reference: LevelDB can lose
- * rows without an error, and nothing else compares these rows with anything. The index holds the view and the last record
- * that was walked, so that a round goes on after a restart.
+ * The walk of every record under a new view. A record that has no row among the unfinished ones was walked under the
+ * view of the last round, or since. So nothing has to be walked again before the view changes, however often this
+ * member starts. There is another round after `ROUND_AGAIN_MS` in any case, because the index may have lost a
+ * reference: LevelDB can lose rows without an error, and nothing else checks these rows. The index holds the view and
+ * the last record that was walked, so that a round continues after a restart.
  */
 export class ViewRound {
   readonly #index: Pick<IndexDb, 'getMany' | 'batch'>
@@ -92,7 +95,7 @@ export class ViewRound {
     return this.#now === undefined
   }
 
-  /** Returns how long it takes until another round is due although the view is the same. */
+  /** How long it takes until another round is due although the view is the same. */
   get againMs(): number {
     if (this.#endedAtMs === undefined) return Number.POSITIVE_INFINITY
     const [againAtMs, nowMs] = [this.#endedAtMs + ROUND_AGAIN_MS, this.#clock.now()]

@@ -16,6 +16,7 @@ export interface WalkOutcome {
   pulled: number
 }
 
+/** Returns the outcome of a walk that has found nothing yet. */
 export function newOutcome(): WalkOutcome {
   return {
     missingChunks: 0,

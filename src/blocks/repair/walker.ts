@@ -154,7 +154,7 @@ export class RecordWalker {
     turn: Turn
   ): Promise<Uint8Array> {
     const { local, fetcher, self, claims, write } = this.#options
-    // Each node that is asked for in vain costs a question to every member.
+    // For each node that nobody has, every member is asked.
     if (turn.outcome.missingNodes >= LACKING_NODES_MAX || this.#isOver(turn)) throw new BlockUnreachableError(cid)
     const [isClaimed] = await claims.hasReferences([{ cid, parent }])
     if (parent !== null && isClaimed !== true) await write([referenceOf(cid, parent)])

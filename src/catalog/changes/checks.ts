@@ -15,13 +15,14 @@ export interface TargetOptions {
 export function checkTarget(node: TreeNode | undefined, { noClobber, ifTag }: TargetOptions): void {
   if (node?.kind === 'directory') throw new IsADirectoryError('this path is a directory')
   if (node === undefined) {
-    if (typeof ifTag === 'string') throw new ChangedError('what is at this path has changed')
+    if (typeof ifTag === 'string')
+      throw new ChangedError('this path does not hold the version that the request names: look at it again')
     return
   }
   refuseVersion(node)
   if (noClobber === true) throw new ExistsError('something is at this path already')
   if (ifTag !== undefined && ifTag !== tagOfContent(node.record))
-    throw new ChangedError('what is at this path has changed')
+    throw new ChangedError('this path does not hold the version that the request names: look at it again')
 }
 
 /** Throws if a move must not replace `target` with `node`. */

@@ -23,7 +23,7 @@ const RELEASES_MAX = 4_096
  */
 export class TreeLocks {
   readonly #locks = new KeyedLocks()
-  /** When each key was released last, the longest ago first. */
+  /** When each key was last released, the oldest first. */
   readonly #releases = new Map<string, number>()
   #now = 0
   /** No key that is not in `#releases` was released after this. */
@@ -35,14 +35,17 @@ export class TreeLocks {
   }
 
   /**
-   * Returns true if nobody has had any of these keys since a moment. What was read since then is what a change that
-   * held the keys would have read. May return false if it is not known.
+   * Returns true if nobody has held any of these keys since a moment. Everything read since then is as if the keys had
+   * been held. Returns false if this is not known.
    */
   wereFree(keys: readonly string[], since: number): boolean {
     return keys.every(key => !this.#locks.isHeld(key) && (this.#releases.get(key) ?? this.#forgotten) <= since)
   }
 
-  /** Runs `work` while the keys are held. It may ask for further ones only if they are free, and then has them at once. */
+  /**
+   * Runs `work` while the keys are held. `work` may hold more keys only if they are free, so that it never waits for
+   * them.
+   */
   async hold<T>(keys: Iterable<string>, work: () => Promise<T>): Promise<T> {
     const ordered = [...new Set(keys)].sort()
     const releases: Array<() => void> = []

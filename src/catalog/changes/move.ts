@@ -25,7 +25,7 @@ interface Continued {
   after?: Uint8Array | undefined
 }
 
-/** What one plan of a move leaves to the next. */
+/** The work that one plan of a move leaves to the next. */
 interface Moving {
   target: Path
   continued: Continued[]
@@ -86,10 +86,10 @@ async function moveNode(
 }
 
 interface Target {
-  /** The new path of what is moved. */
+  /** The new path of the node that is moved. */
   target: Path
   parent: Parent
-  /** What is there now. */
+  /** The node that is there now; undefined if there is none. */
   there: TreeNode | undefined
 }
 

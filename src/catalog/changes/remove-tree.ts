@@ -27,14 +27,14 @@ interface Target {
 const DELETE_BATCH = 256
 /** The most children of one directory that are in memory at once. */
 const PAGE = 256
-/** How often the whole tree is walked again, because something has come into it meanwhile. */
+/** The most times that the tree is walked, because something was put into it meanwhile. */
 const WALKS_MAX = 16
 
 /**
  * Deletes directories and everything below them. Each entry is deleted after all that is below it, so what a failure
- * leaves can be found and removed again. Whatever is moved out before its turn comes is left alone; whatever is put or
- * moved in before the end is deleted too. It takes memory for one batch and for a page of each directory on the way
- * down. Throws a `ChangedError` if others keep putting something in.
+ * leaves can be found and removed again. Entries that are moved out before their turn comes are left alone; entries
+ * that are put or moved in before the end are deleted too. It takes memory for one batch and for a page of each
+ * directory on the way down. Throws a `ChangedError` if others keep putting something in.
  */
 export async function removeTree(context: ChangeContext, top: Top, options: RemoveTreeOptions): Promise<void> {
   for (let walk = 1; walk <= WALKS_MAX; walk++) {
@@ -43,7 +43,7 @@ export async function removeTree(context: ChangeContext, top: Top, options: Remo
     await removeOnce(context, { ...top, ids }, options)
   }
   if ((await idsLeft(context, top)).length > 0)
-    throw new ChangedError('something is put into this directory again and again: try again')
+    throw new ChangedError('others keep putting entries into this directory: try again')
 }
 
 /** Returns those of the directories that the path still shows. */

@@ -21,7 +21,7 @@ export interface RemoveOptions extends ChangeOptions {
   signal?: AbortSignal | undefined
 }
 
-/** How often the path is looked up. */
+/** The most times that the path is looked up. */
 const ATTEMPTS_MAX = 16
 
 /**
@@ -37,8 +37,8 @@ export async function remove(context: ChangeContext, path: Path, options: Remove
     await onAppended(records, entries)
   }
   for (let count = 1; last === undefined; count++) {
-    // Whatever was found may have been moved away before any of it was deleted, and something else be there now.
-    if (count > ATTEMPTS_MAX) throw new ChangedError('what is at this path keeps changing: try again')
+    // The entry that was found may have been moved away before any of it was deleted, and another may be there now.
+    if (count > ATTEMPTS_MAX) throw new ChangedError('the entry at this path keeps changing: try again')
     const { value: found, records } = await transact(context, tx => removeNode(context, tx, path, options), signal)
     if (records.length > 0) await note(records, 1)
     if (found?.kind === 'directory')
@@ -49,7 +49,7 @@ export async function remove(context: ChangeContext, path: Path, options: Remove
 }
 
 /**
- * Deletes a file. Returns the directory if the path is one, and the file if it has so many heads that some are left.
+ * Deletes a file. Returns the node if work is left: a directory, or a file with so many heads that some are left.
  */
 async function removeNode(
   context: ChangeContext,
@@ -61,12 +61,13 @@ async function removeNode(
   if (found === undefined) throw new NotFoundError('nothing is at this path')
   const { node } = found
   if (node.kind === 'directory') {
-    if (ifTag !== undefined) throw new ChangedError('what is at this path has changed')
-    if (!recursive) throw new IsADirectoryError('this is a directory: remove it with -r')
+    if (ifTag !== undefined)
+      throw new ChangedError('this path does not hold the version that the request names: look at it again')
+    if (!recursive) throw new IsADirectoryError('this is a directory: remove it recursively (rm -r)')
     return node
   }
   if (ifTag !== undefined && tagOfContent(node.record) !== ifTag)
-    throw new ChangedError('what is at this path has changed')
+    throw new ChangedError('this path does not hold the version that the request names: look at it again')
   if (isVersion(node)) {
     await removeVersion(context, tx, node)
     return undefined

@@ -11,14 +11,15 @@ import { rootNode } from '../tree.ts'
 import type { DirectoryNode, FileNode, TreeNode } from '../tree-node.ts'
 import type { ChangeContext } from './context.ts'
 import { DIRECTORY_MOVES, entryLock, nameLock } from './locks.ts'
+import { Lookups } from './lookups.ts'
 
 /**
- * The number of times that a change is planned. The first time finds its locks. It takes further ones only if what is
- * at its paths has changed meanwhile.
+ * The most times that a change is planned. The first plan finds its locks, and the second finds what was made by those
+ * that held them. More are needed only if the entries at its paths change again.
  */
 const ATTEMPTS_MAX = 16
 
-/** An entry as it is now. What is signed about it covers the heads of this row, and no others. */
+/** An entry as it is now. A record that is signed about it covers the heads of this row, and no others. */
 export interface FoundEntry {
   id: Uint8Array
   row: EntryRow
@@ -40,25 +41,26 @@ export interface Outcome<T> {
 }
 
 /**
- * Runs one change of the tree. `plan` reads through the transaction, checks what it finds, and says what to sign; it has
- * no other effect, because it may run several times. All that it said is then signed and appended as one.
+ * Runs one change of the tree. `plan` reads through the transaction, checks what it finds, and says what to sign; it
+ * has no other effect, because it may run several times. All that it said is then signed and appended as one.
  *
  * Promises, for changes of this member that run at the same time, and for records that arrive from others meanwhile:
  *
- * - A change acts on, and fails because of, only what it read while it held the locks of it, or while nobody did: those of
- *   the last name of each path, and of each entry that it signs a record about. A plan that has read anything else is run
- *   again, from the names, with the locks that were missing. So ids and names cross the wait for a lock, and nothing that
- *   was read does.
- * - A record covers exactly the heads of the row that the checks looked at, because it is signed from that row, which is
- *   read once. A record that arrives after this is not covered: it stays a head, and shows as a conflict if its content
- *   differs.
- * - Two changes of this member never sign about one entry, or give the same name of one directory away, at the same time.
- *   The outcome is that of one after the other.
+ * - A change succeeds or fails only because of what it read under lock, or while nobody else had the lock. It needs the
+ *   locks of the last name of each path, and of each entry that it signs a record about. A plan that read something
+ *   without its lock is run again, from the names, with the locks that were missing. So only ids and names outlive the
+ *   wait for a lock. Nothing else that was read does.
+ * - All that a plan found under names was there at one moment (`Lookups`), whatever arrives while it looks them up.
+ * - A record covers exactly the heads of the row that the checks looked at, because it is signed from that row, which
+ *   is read once. A record that arrives after this is not covered: it stays a head, and shows as a conflict if its
+ *   content differs.
+ * - Two changes of this member never sign about one entry, or give out the same name in one directory, at the same
+ *   time. The outcome is as if one had come after the other.
  * - A plan appends all of its records or none. The signal ends it only before it is planned.
  *
  * The directories on the way to a name are not locked. A file is put into the directory that was at its path when the
  * lock of the name was held; if that directory is moved or deleted meanwhile, the file moves along with it, or the
- * directory shows again. This is what happens if the put comes first.
+ * directory shows again, as if the put had come first.
  */
 export async function transact<T>(
   context: ChangeContext,
@@ -74,45 +76,50 @@ export async function transact<T>(
       const since = locks.now
       const planned = await tx.plan(plan)
       const missing = [...tx.wanted].filter(key => !keys.has(key))
-      // Nearly always nobody else wants the locks, and the first plan is as good as one that held them.
+      // Nearly always nobody else wanted the locks. Then the first plan is as good as one that held them.
       return planned === undefined || !locks.wereFree(missing, since)
         ? undefined
         : locks.hold(missing, () => tx.commit(planned))
     })
     if (outcome !== undefined) return outcome
-    for (const key of tx.wanted) keys.add(key)
-    log.trace('attempt %d of a change met another one', count)
+    // The next plan may not need these locks any more: a change that wanted to make a directory finds it if another has
+    // just made it. So a change that meets another for the first time only waits for it. If it kept the locks, many puts
+    // into a new directory would follow one another, each with a write to the disk of its own.
+    if (count === 1) await locks.hold(tx.wanted, async () => {})
+    else for (const key of tx.wanted) keys.add(key)
+    log.trace('attempt %d of a change met another change, and is repeated', count)
   }
-  throw new ChangedError('what is at this path keeps changing: try again')
+  throw new ChangedError('the entry at this path keeps changing: try again')
 }
 
-/** What a plan came to: its value, or the error with which it ends. */
+/** The result of a plan: its value, or the error with which it ended. */
 type Planned<T> = { value: T } | { error: unknown }
 
 /** One attempt of a change. See `transact`. */
 export class Transaction {
   readonly #context: ChangeContext
-  /** The locks of all that was read. */
+  /** The keys of the locks that cover everything the plan has read. */
   readonly wanted = new Set<string>()
-  /** True if one thing changed between two reads that belong together. */
+  /** True if something changed between two reads that belong together. */
   #isTorn = false
+  readonly #names: Lookups
   readonly #signings: Array<() => Records> = []
 
   constructor(context: ChangeContext) {
     this.#context = context
+    this.#names = new Lookups(context.tree)
   }
 
   /** Runs the plan. Returns undefined if what it read does not belong together. */
   async plan<T>(plan: (tx: Transaction) => Promise<T>): Promise<Planned<T> | undefined> {
-    try {
-      const value = await plan(this)
-      return this.#isTorn ? undefined : { value }
-    } catch (error) {
-      return this.#isTorn ? undefined : { error }
-    }
+    const planned = await plan(this).then<Planned<T>, Planned<T>>(
+      value => ({ value }),
+      (error: unknown) => ({ error })
+    )
+    return !this.#isTorn && (await this.#names.areOfOneMoment()) ? planned : undefined
   }
 
-  /** Signs and appends what was planned, or throws the error of the plan. The caller holds the locks of all of it. */
+  /** Signs and appends the records of the plan, or throws its error. The caller holds all of its locks. */
   async commit<T>(planned: Planned<T>): Promise<Outcome<T>> {
     if ('error' in planned) throw planned.error
     const records: Records = []
@@ -132,7 +139,7 @@ export class Transaction {
   async resolve(path: Path): Promise<{ node: TreeNode; parent: DirectoryNode } | undefined> {
     let parent = rootNode()
     for (const name of path.slice(0, -1)) {
-      const child = await this.#context.tree.child(parent, name)
+      const child = await this.#names.child(parent, name)
       if (child?.kind === 'directory') {
         parent = child
         continue
@@ -144,17 +151,14 @@ export class Transaction {
     const name = path.at(-1)
     if (name === undefined) return { node: parent, parent }
     const node = await this.child(parent, name)
-    if (node !== undefined) return { node, parent }
-    // A record that arrives while a name is looked up may replace what has it, and then neither is found.
-    if ((await this.child(parent, name)) !== undefined) throw this.#torn()
-    return undefined
+    return node === undefined ? undefined : { node, parent }
   }
 
   /** Returns the node that a directory shows under a name, or undefined. A directory that is being made has none. */
   async child(parent: DirectoryNode | undefined, name: string): Promise<TreeNode | undefined> {
     if (parent === undefined) return undefined
     this.#wantName(parent, name)
-    const node = await this.#context.tree.child(parent, name)
+    const node = await this.#names.child(parent, name)
     // The row of the entry was read after that of its name, and may place the entry elsewhere.
     if (node?.kind === 'file' && !isAt(parent, node, node)) throw this.#torn()
     return node
@@ -195,7 +199,7 @@ export class Transaction {
   async parent(path: Path, replicas: number): Promise<Parent> {
     let node = rootNode()
     for (const [depth, name] of path.entries()) {
-      const child = await this.#context.tree.child(node, name)
+      const child = await this.#names.child(node, name)
       if (child?.kind === 'directory') {
         node = child
         continue
@@ -234,7 +238,7 @@ export class Transaction {
 
   #torn(): ChangedError {
     this.#isTorn = true
-    return new ChangedError('what is at this path has changed')
+    return new ChangedError('the entry at this path has changed: try again')
   }
 
   #wantName(parent: DirectoryNode, name: string): void {
@@ -269,8 +273,8 @@ export function parentIn(node: DirectoryNode): Parent {
 }
 
 /**
- * Returns true if the row of an entry places it where a directory showed it: under the name of this node. What no
- * directory shows is shown at `/`, wherever its row places it.
+ * Returns true if the row of an entry still places it where a directory showed it: under the name of this node. An entry
+ * that no directory shows is shown at `/`, wherever its row places it.
  */
 function isAt({ ids }: DirectoryNode, { nameHash }: TreeNode, { row }: Pick<FoundEntry, 'row'>): boolean {
   if (nameHash === undefined) return true

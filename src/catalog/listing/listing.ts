@@ -1,6 +1,6 @@
 import { ENTRY_ID_BYTES } from '../../format/entry.ts'
 import { LIST_BATCH, LIST_NAMES_MAX, LIST_NAMES_MIN } from '../constants.ts'
-import type { DirectoryNode, TreeNode } from '../tree-node.ts'
+import type { DirectoryNode, ListedNode, TreeNode } from '../tree-node.ts'
 import type { NameGroup, NameGroups } from './name-groups.ts'
 import type { NodeBuilder } from './node-builder.ts'
 import { SortedNames } from './sorted-names.ts'
@@ -16,7 +16,10 @@ export interface ListingOptions {
 
 export interface ListOptions {
   signal?: AbortSignal | undefined
-  /** How many listings of directories further up stay open meanwhile. Each further one holds half as many names. */
+  /**
+   * The number of listings of directories further up that are open at the same time. Each halves the names that are
+   * held.
+   */
   open?: number | undefined
 }
 
@@ -26,11 +29,12 @@ const NUL = '\0'
 const CONFLICT = 'c'
 
 /**
- * Lists directories in the order of the names' bytes, in bounded memory. It first reads the names alone, and sorts them.
- * Then it looks up one after the other. All entries of one name are needed to name those that show as conflicts. This is
- * done along with the names, so that the look-ups that follow need one entry each, however many have the same name.
+ * Lists directories in the order of the names' bytes, in bounded memory. It first reads the names alone, and sorts
+ * them. Then it looks up each name. To name the entries that show as conflicts, all entries of one name are needed. It
+ * reads these together with the names, so that each later look-up reads one entry, however many have the same name.
  *
- * A listing is no snapshot: of what changes meanwhile, it shows some. What is there all the time is shown once.
+ * A listing is no snapshot: it may show some changes that happen meanwhile and not others. It shows every entry that is
+ * there all the time once.
  */
 export class Listing {
   readonly #options: ListingOptions
@@ -40,7 +44,7 @@ export class Listing {
   }
 
   /** Yields the nodes that a directory shows. */
-  async *nodes(directory: DirectoryNode, { signal, open = 0 }: ListOptions = {}): AsyncGenerator<TreeNode> {
+  async *nodes(directory: DirectoryNode, { signal, open = 0 }: ListOptions = {}): AsyncGenerator<ListedNode> {
     const { namesMax = Math.max(LIST_NAMES_MIN, Math.floor(LIST_NAMES_MAX / 2 ** open)) } = this.#options
     for (let after = '', isEnd = false; !isEnd; ) {
       const names = new SortedNames(namesMax)
@@ -53,9 +57,9 @@ export class Listing {
       after = pastName(keys.at(-1) ?? '')
       for (let start = 0; start < keys.length; start += LIST_BATCH) {
         const some = keys.slice(start, start + LIST_BATCH)
-        for (const node of await Promise.all(some.map(key => this.#node(directory, key))))
+        for (const node of await Promise.all(some.map(key => this.#listed(directory, key))))
           if (node !== undefined) yield node
-        // Nearly all reads of the index resolve in the same turn of the event loop.
+        // Let other work run: nearly all reads of the index resolve in the same turn of the event loop.
         await new Promise(resolve => setImmediate(resolve))
       }
     }
@@ -76,6 +80,11 @@ export class Listing {
           yield nameOf(node) === group.name ? keyOf(group.name) : keyOfConflict(node)
     }
     if (directory.path.length === 0) for await (const node of unreachable.nodes()) yield keyOfConflict(node)
+  }
+
+  async #listed(directory: DirectoryNode, key: string): Promise<ListedNode | undefined> {
+    const node = await this.#node(directory, key)
+    return node === undefined ? undefined : this.#options.builder.listed(node)
   }
 
   async #node(directory: DirectoryNode, key: string): Promise<TreeNode | undefined> {

@@ -5,7 +5,7 @@ import type { Bodies } from '../bodies.ts'
 import { TAG_DIGITS, TAG_DIGITS_MORE } from '../constants.ts'
 import type { Entries } from '../entries.ts'
 import { conflictNames } from '../names.ts'
-import type { DirectoryNode, FileNode, TreeNode } from '../tree-node.ts'
+import type { DirectoryNode, FileNode, ListedNode, TreeNode } from '../tree-node.ts'
 import type { Child, NameGroup, NameGroups } from './name-groups.ts'
 
 export interface NodeBuilderOptions {
@@ -50,7 +50,7 @@ export class NodeBuilder {
     const { name, hash: nameHash, directories, files } = group
     const unnamed: Unnamed[] = []
     files.sort(byPrecedence)
-    if (directories.length > 0) unnamed.push({ node: await this.#directory(group), tag: undefined })
+    if (directories.length > 0) unnamed.push({ node: directoryOf(group), tag: undefined })
     for (const [i, { entry }] of files.entries()) {
       const isFirst = i === 0 && directories.length === 0
       const rivals = isFirst ? files.slice(1).map(other => other.entry) : []
@@ -71,7 +71,7 @@ export class NodeBuilder {
   async first(group: NameGroup, { path }: DirectoryNode): Promise<TreeNode | undefined> {
     const { name, hash: nameHash, directories, files } = group
     const named = { path: [...path, name] }
-    if (directories.length > 0) return { ...(await this.#directory(group)), ...named }
+    if (directories.length > 0) return { ...directoryOf(group), ...named }
     files.sort(byPrecedence)
     for (const [i, { entry }] of files.entries()) {
       const rivals = i === 0 ? files.slice(1).map(other => other.entry) : []
@@ -83,7 +83,7 @@ export class NodeBuilder {
 
   /** Returns the node of a conflict whose name is known; undefined if it is gone. */
   async conflict(id: Uint8Array, record: Uint8Array | undefined, path: Path): Promise<TreeNode | undefined> {
-    if (record === undefined) return { ...(await this.ofUnreachableDirectory(id)).node, path }
+    if (record === undefined) return { ...this.ofUnreachableDirectory(id).node, path }
     for (const { node } of await this.#file(id, UNREACHABLE))
       if (node.kind === 'file' && equalBytes(node.record.id, record)) return { ...node, path }
     return undefined
@@ -95,17 +95,15 @@ export class NodeBuilder {
   }
 
   /** Returns a directory that no other directory shows. It shows at `/`, as a conflict, and has no name yet. */
-  async ofUnreachableDirectory(id: Uint8Array): Promise<Unnamed> {
-    const body = await this.#options.entries.placeBody(id)
-    const rest = { path: [], nameHash: undefined, isConflict: true }
-    return { node: { kind: 'directory', ids: [id], mtime: body?.mtime ?? 0, ...rest }, tag: id }
+  ofUnreachableDirectory(id: Uint8Array): Unnamed {
+    return { node: { kind: 'directory', path: [], nameHash: undefined, ids: [id], isConflict: true }, tag: id }
   }
 
-  async #directory({ hash: nameHash, directories }: NameGroup): Promise<DirectoryNode> {
-    const ids = directories.map(({ entry }) => entry).sort(compareBytes)
-    const bodies = await Promise.all(ids.map(id => this.#options.entries.placeBody(id)))
-    const mtime = bodies.reduce((latest, body) => Math.max(latest, body?.mtime ?? 0), 0)
-    return { kind: 'directory', path: [], nameHash, ids, mtime, isConflict: false }
+  /** Returns a node with all that a listing says of it: a directory with the latest time of its entries. */
+  async listed(node: TreeNode): Promise<ListedNode> {
+    if (node.kind === 'file') return node
+    const bodies = await Promise.all(node.ids.map(id => this.#options.entries.placeBody(id)))
+    return { ...node, mtime: bodies.reduce((latest, body) => Math.max(latest, body?.mtime ?? 0), 0) }
   }
 
   /** Returns a file and its conflict versions. */
@@ -141,6 +139,11 @@ export async function freeName(
   for (const candidate of conflictNames(name, tag))
     if (!(await isTaken(candidate.name, candidate.digits))) return candidate.name
   return undefined
+}
+
+function directoryOf({ hash: nameHash, directories }: NameGroup): DirectoryNode {
+  const ids = directories.map(({ entry }) => entry).sort(compareBytes)
+  return { kind: 'directory', path: [], nameHash, ids, isConflict: false }
 }
 
 /** Returns a function that says whether several ids begin with some digits. */

@@ -73,9 +73,9 @@ export class Unreachable {
   }
 
   /**
-   * Returns the nodes of an entry. Its name has the digits of no other entry's id. It has the whole id if `/` has an entry
-   * of the same name, whose versions may have any digits, and so has the name of each version. So these names can be
-   * found by the digits, and do not depend on other unreachable entries.
+   * Returns the nodes of an entry. Its name has the digits of no other entry's id. It has the whole id if `/` has an
+   * entry of the same name, whose versions may have any digits, and so has the name of each version. So these names can
+   * be found by the digits, and do not depend on other unreachable entries.
    */
   async #nodesOf(id: Uint8Array): Promise<TreeNode[]> {
     const { entries, groups, builder } = this.#options
@@ -83,7 +83,7 @@ export class Unreachable {
     const name = found === undefined ? undefined : await groups.nameOf(id, found.row)
     if (found === undefined || name === undefined) return []
     const unnamed =
-      found.row.kind === 'file' ? await builder.ofUnreachableFile(id) : [await builder.ofUnreachableDirectory(id)]
+      found.row.kind === 'file' ? await builder.ofUnreachableFile(id) : [builder.ofUnreachableDirectory(id)]
     const mayBeShort = !(await groups.has([ROOT_ENTRY], name))
     const nodes: TreeNode[] = []
     for (const { node, tag = id } of unnamed) {
@@ -97,7 +97,10 @@ export class Unreachable {
     return nodes
   }
 
-  /** Returns the entry whose id has these digits. Returns none or two if there is not exactly one. */
+  /**
+   * Returns the ids of the entries that these digits may stand for: at most two, so that the caller sees if it is not
+   * one.
+   */
   async #ids(digits: string): Promise<Uint8Array[]> {
     const { index, bodies } = this.#options
     const ids: Uint8Array[] = []

@@ -5,14 +5,15 @@ import type { EntryRow } from './entry-row.ts'
 import { COUNTS_KEY } from './keys.ts'
 
 /**
- * How many files there are that are not deleted. The number is in the index, and each batch that changes an entry
- * changes it too. So it is right after a failed batch, a replay and a rebuild, and a start need not count.
+ * Returns the number of files that are not deleted. It is in the index, and each batch that changes an entry changes it
+ * too. So it is right after a failed batch, a replay and a rebuild, and a start need not count.
  */
 export async function readFileCount(index: Pick<IndexDb, 'get'>): Promise<number> {
   const value = await index.get(COUNTS_KEY)
   return value === undefined ? 0 : Number(asBuffer(value).readBigUInt64BE())
 }
 
+/** Writes the number of files. */
 export function writeFileCount(sink: IndexSink, files: number): void {
   sink.put(COUNTS_KEY, u64be(files))
 }

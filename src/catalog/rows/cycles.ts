@@ -67,8 +67,9 @@ export class Cycles {
   }
 
   /**
-   * A cycle begins or ends only by a change of one of its directories. So the rows of every cycle that such a change was
-   * part of are removed, and those of every cycle that it is part of now are written.
+   * Finds the cycles that the batch ends and those that it makes. A cycle begins or ends only by a change of one of its
+   * directories. So this looks at each changed directory: the cycle that it was part of ends, and the one that it is
+   * part of now begins.
    */
   async find(): Promise<void> {
     const [starts, closing]: [Uint8Array[], boolean[]] = [[], []]
@@ -88,7 +89,8 @@ export class Cycles {
     const done = new Set<string>()
     for (const start of starts) {
       await this.#enter(await findCycle(start, rowOf, done))
-      // The reads of the index resolve in the same turn of the event loop, and these ways may be long.
+      // Let other work run: the reads of the index resolve in the same turn of the event loop, and these ways may be
+      // long.
       if (isClosed) await new Promise(resolve => setImmediate(resolve))
     }
   }

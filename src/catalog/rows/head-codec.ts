@@ -25,6 +25,7 @@ export type HeadFields = [
   replicas: number
 ]
 
+/** Encodes a head with what it has seen. */
 export function encodeHead(head: EntryRecord): HeadFields {
   const fields = encodeHeadAlone(head)
   fields[2] = head.seen.map(encodeSeen)
@@ -97,10 +98,12 @@ function decodePast(bytes: Uint8Array | undefined): Seen[] {
   return seen
 }
 
+/** Encodes one item of what a record has seen. */
 export function encodeSeen({ hlc, author, incarnation }: Seen): StampFields {
   return [encodeHlc(hlc), author, incarnation]
 }
 
+/** Decodes one item of what a record has seen. */
 export function decodeSeen([hlc, author, incarnation]: StampFields): Seen {
   return { hlc: decodeHlc(hlc), author, incarnation }
 }

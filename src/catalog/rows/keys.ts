@@ -16,6 +16,7 @@ export const KEY_BYTES = 32
 export const DIRECTORY_TABLES = [TABLES.children, TABLES.deletedDirectories] as const
 export type DirectoryTable = (typeof DIRECTORY_TABLES)[number]
 
+/** Returns the key of an entry's row. */
 export function entryKey(entry: Uint8Array): Uint8Array {
   return indexKey(TABLES.entries, entry)
 }
@@ -108,10 +109,12 @@ export function nameKeyOf(key: Uint8Array): Uint8Array {
   return indexKey(TABLES.names, key.subarray(1, key.byteLength - ROOT_ENTRY.byteLength))
 }
 
+/** Returns the key of the row for a parent that is unknown or no directory; without an id, the prefix of all of them. */
 export function waitingKey(parent?: Uint8Array): Uint8Array {
   return indexKey(TABLES.waiting, ...(parent === undefined ? [] : [parent]))
 }
 
+/** Returns the key of the row for a directory in a cycle; without an id, the prefix of all of them. */
 export function cycleKey(entry?: Uint8Array): Uint8Array {
   return indexKey(TABLES.cycles, ...(entry === undefined ? [] : [entry]))
 }
@@ -157,6 +160,7 @@ const IS_DAMAGED = 2
 const HAS_VERSIONS = 4
 const STAMP_BYTES = HLC_BYTES + KEY_BYTES + INCARNATION_BYTES
 
+/** Encodes the value of a row of a directory table. */
 export function encodeDirectoryValue(value: Omit<DirectoryValue, 'placed'> & { placed: Stamp }): Uint8Array {
   const { kind, isDamaged, hasVersions, placed, sealedName } = value
   const flags =
@@ -164,6 +168,7 @@ export function encodeDirectoryValue(value: Omit<DirectoryValue, 'placed'> & { p
   return concatBytes(Uint8Array.of(flags), stampBytes(placed), sealedName)
 }
 
+/** Decodes the value of a row of a directory table. */
 export function decodeDirectoryValue(value: Uint8Array): DirectoryValue {
   const flags = value[0] as number
   return {

@@ -70,6 +70,7 @@ export async function hasName(index: Pick<IndexDb, 'get'>, key: Uint8Array): Pro
   return row !== undefined && (row.byteLength === 0 || equalBytes(row.subarray(0, ENTRY_ID_BYTES), entryOfKey(key)))
 }
 
+/** Writes a row, or removes it if it has no value. */
 export function writeRow(sink: IndexSink, { key, value }: ChildChange): void {
   if (value === undefined) sink.del(key)
   else sink.put(key, value)

@@ -27,7 +27,7 @@ interface StateFields {
 /**
  * Encodes the state of an entry for its row. The row holds only the part of the past that decides which heads are
  * deleted. There is no bound on how much the records of an entry have seen, so the rest is in rows of the table `seen`.
- * What the heads have seen is in rows of its own if there are several.
+ * If there are several heads, their pasts are in rows of their own.
  */
 export function encodeState(state: EntryState): Uint8Array {
   const fields: StateFields = {

@@ -27,7 +27,7 @@ const REDIAL_MS = 3_000
 /** Enough blocks to fill every queue of pulls. */
 const STARVING_BLOCKS = 48
 
-/** How a hostile member answers who asks it for a block. */
+/** How a hostile member answers a request for a block. */
 export type Serving = 'nothing' | 'never' | 'wrong'
 
 export interface HostileInit {
@@ -41,8 +41,8 @@ export interface HostileInit {
 }
 
 /**
- * A member with a valid grant and bad intentions. It says that it keeps whatever it is asked to keep, and serves nothing. It
- * signs records that no honest member signs, and asks others to keep blocks that it never sends.
+ * A member with a valid grant and bad intentions. It says that it keeps whatever it is asked to keep, and serves
+ * nothing. It signs records that no honest member signs, and asks others to keep blocks that it never sends.
  */
 export class Hostile {
   readonly peerId: PeerId

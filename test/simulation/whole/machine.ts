@@ -32,7 +32,7 @@ export interface MachineInit {
 export class Machine {
   readonly name: string
   readonly disk: SimDisk
-  /** Is never started again. */
+  /** True for a machine that is never started again. */
   isDestroyed = false
   /** How far the wall clock of this machine is off. */
   skewMs = 0

@@ -3,7 +3,7 @@ import type { Content } from './contents.ts'
 /** Directories that are moved into each other could have paths without an end. No machine shows longer ones than this. */
 const PLACE_PARTS_MAX = 8
 
-/** What a verb came to. `refused`: it says that it did nothing. `unknown`: it may have had its effect. */
+/** How a verb ended. `refused`: it says that it did nothing. `unknown`: it may have had its effect. */
 export type Outcome = 'pending' | 'ok' | 'refused' | 'unknown'
 
 /** What a machine showed: the tag of the file at each path. */
@@ -33,8 +33,8 @@ export interface Verb {
 }
 
 /**
- * What may have become of each file, told from outside: from the verbs that were asked for, what they answered, and what
- * their machines showed when they began. It knows nothing of records and heads. Where it cannot know, it allows.
+ * Says what may have become of each file, judged from outside: by the verbs that were asked for, their answers, and what
+ * their machines showed when they began. It knows nothing of records and heads. When in doubt, it reports no fault.
  */
 export class Model {
   readonly verbs: Verb[] = []
@@ -208,7 +208,7 @@ export class Model {
   }
 }
 
-/** Returns a path without what tells conflicting names apart. */
+/** Returns a path without the suffixes of conflicts. */
 export function plain(path: string): string {
   return path.replace(/ \(conflict [0-9a-f]+\)/g, '')
 }

@@ -11,7 +11,7 @@ const SECOND = 1_000
 const MINUTE = 60 * SECOND
 /** After this long without a fault, everything must be at rest. */
 const REST_MS_MAX = 90 * MINUTE
-/** For so long, the machines may look for what is lost for good. */
+/** How long the machines may look for blocks that are lost for good. */
 const PATIENCE_MS = 3 * MINUTE
 const REST_STEP_MS = 20 * SECOND
 
@@ -88,8 +88,8 @@ export interface RunResult {
 }
 
 /**
- * Runs the world of one seed. The seed draws the number of machines, the kinds of steps, and the steps. Nothing else does,
- * so a seed always runs the same way.
+ * Runs the world of one seed. The seed draws the number of machines, the kinds of steps, and the steps. Nothing else
+ * does, so a seed always runs the same way.
  */
 export async function runSeed({ seed, isLogging }: RunOptions): Promise<RunResult> {
   const chance = seededChance(seed ^ 0x5eed)

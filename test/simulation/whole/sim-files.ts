@@ -10,11 +10,11 @@ import type { SimProcess } from './sim-time.ts'
 
 /** A disk of this size is too small for the reserve, whose 8 MiB would be copied for nothing. */
 export const DISK_BYTES = 31 << 20
-/** How much of its operations a disk delays, and by how much. The others are over in the same turn. */
+/** The share of its operations that a disk delays, and by how much. The others end in the same turn of the event loop. */
 const DELAYED_SHARE = 0.25
 const DELAY_MS_MAX = 6
 
-/** Is true in everything that the test itself asks a node. */
+/** True in all code that runs because the test itself asks a node. */
 export const observing = new AsyncLocalStorage<boolean>()
 
 /** The disk of a machine, which outlives the processes that use it. */
@@ -27,7 +27,7 @@ export class SimDisk {
   isFailing = false
   /** When the disk last began to take writes again. */
   hinderedAtMs = Number.NEGATIVE_INFINITY
-  /** How much of its operations it delays. */
+  /** The share of its operations that it delays. */
   delayedShare = DELAYED_SHARE
   /** Is told of each operation, before it happens. */
   onOperation: () => void = () => {}

@@ -3,7 +3,7 @@ import { syncBuiltinESMExports } from 'node:module'
 import type { Clock } from '../../../src/util/clock.ts'
 
 const START_MS = 1_700_000_000_000
-/** Signatures that were checked, and the answer. Each member checks the same ones. */
+/** The results of signature checks, so that each signature is checked once although every member asks. */
 const VERIFIED_MAX = 20_000
 
 /** The parts into which a millisecond is divided. */
@@ -127,7 +127,7 @@ export class SimTime {
 
 /**
  * One process on a machine, and its clock. Nothing reaches a frozen process until it goes on. Nothing ever reaches a
- * process that was killed, and nothing that it still tries has an effect: whatever it waits for never comes.
+ * process that was killed, and nothing that it still tries has an effect: it waits for ever for each answer.
  */
 export class SimProcess implements Clock {
   readonly #time: SimTime

@@ -16,18 +16,21 @@ import { type SimHost, SimNetwork } from './sim-network.ts'
 import { SimTime } from './sim-time.ts'
 
 const NETWORK_KEY = Buffer.alloc(32, 7)
-/** Background work may fail this often in a time, on a machine that is hindered. More is a loop without a pause. */
+/**
+ * How often background work may fail within `FAILURES_MS` on a machine that is hindered. More means a loop without a
+ * pause.
+ */
 const FAILURES_MAX = 60
 const FAILURES_MS = 10_000
-/** So many files are replaced and removed at the end. */
+/** The number of files that are replaced and removed at the end. */
 const USED_MAX = 3
 /** A glance at a machine that takes more turns than this waits for something. */
 const GLANCE_TURNS_MAX = 400
 /** A machine counts as undisturbed once it has been left alone for this long. */
 const CALM_MS = 25_000
-/** For so long, errors may come from a disk that has just begun to take writes again. */
+/** How long errors may still come from a disk that has just begun to take writes again. */
 const HINDERED_MS = 70_000
-/** A put that nothing hinders may take so long, even if one of the members that it asks says nothing. */
+/** How long a put that nothing hinders may take, even if one of the members that it asks says nothing. */
 const PUT_MS_MAX = 15_000
 /** The answers with which a verb says that it has done nothing. */
 const REFUSALS: ReadonlySet<string> = new Set(
@@ -67,7 +70,7 @@ export class World {
   readonly #logged: string[] = []
   readonly #failedAtMs = new Map<string, number[]>()
   readonly #disturbedAtMs = new Map<string, number>()
-  /** Machines whose bytes were changed behind their backs. Their errors are no faults. */
+  /** Machines on whose disks the test has changed bytes. Their errors are no faults. */
   readonly hurt = new Set<Machine>()
 
   constructor({ seed, machines, isLogging = false }: WorldOptions) {
@@ -573,7 +576,7 @@ export class World {
     }
   }
 
-  /** Every file can be replaced and removed, whatever was signed about it. */
+  /** Checks that every file can be replaced and removed, no matter which records were signed about it. */
   async #checkUse(machines: readonly Machine[], shown: ReadonlyMap<string, string>): Promise<void> {
     const paths = [...shown.keys()].filter(path => !hasConflict(path)).slice(0, USED_MAX)
     for (const [i, path] of paths.entries()) {

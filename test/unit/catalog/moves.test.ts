@@ -159,7 +159,7 @@ test('a removal of a file deletes all of its heads, and those for which its row 
   }
 })
 
-test('one that has seen a write beside many heads does not cover those that the write has not seen', async () => {
+test('a record that has seen a write beside many heads does not cover the heads that the write has not seen', async () => {
   const setup = await Setup.open()
   await put(setup, '/f', 'first')
   const { id } = (await setup.at('/f')) as { id: Uint8Array }

@@ -270,6 +270,22 @@ test('a put or a move that replaces a file deletes no rival that has been moved 
     })
 })
 
+test('many puts into a new directory do not wait for one another once it has been made', async () => {
+  const setup = await Setup.open()
+  const paths = Array.from({ length: 20 }, (_, i) => `/new/file ${i}`)
+  let underWay = 0
+  let mostAtOnce = 0
+  setup.beforeAppend = async () => {
+    mostAtOnce = Math.max(mostAtOnce, ++underWay)
+    await settle(20)
+    underWay--
+  }
+  await Promise.all(paths.map(path => put(setup, path, path)))
+  // One makes the directory. All others are appended together.
+  assert.equal(mostAtOnce, paths.length - 1)
+  assert.equal((await setup.contents()).length, paths.length)
+})
+
 test('an entry whose heads are replaced while it is read is read as it is then, and the index is not called damaged', async () => {
   const made = first()
   const other = sign({ entry: ENTRY, by: writer, ...fileWith('other', { name: 'f' }) })
@@ -348,6 +364,58 @@ test('a move of a directory leaves it alone if it was renamed before its entry w
         change === 'not-found' || (isOurs && !saw),
         `${change}: the move has seen a place that it did not check`
       )
+    }
+  })
+})
+
+test('a removal finds a file at its path while records exchange the directory for another one that has such a file', async () => {
+  const [old, next] = [Buffer.alloc(16, 2), Buffer.alloc(16, 3)]
+  const made = [
+    sign({ entry: old, ...directoryAt('d') }),
+    sign({ entry: next, ...directoryAt('e') }),
+    sign({ entry: ENTRY, ...fileWith('first', { name: 'f', parent: old }) }),
+    sign({ entry: Buffer.alloc(16, 4), ...fileWith('second', { name: 'f', parent: next }) })
+  ] as const
+  const hlc = (i: 0 | 1 | 2) => made[i].record.stamp.hlc + 1n
+  await race({
+    prepare: setup => setup.add(...made),
+    change: setup => remove(setup, '/d/f', { recursive: false }),
+    other: setup =>
+      setup.add(
+        sign({ ...carrying(made[0]), by: writer, hlc: hlc(0), ...directoryAt('x') }),
+        sign({ ...carrying(made[1]), by: writer, hlc: hlc(1), ...directoryAt('d') }),
+        sign({
+          ...carrying(made[2]),
+          by: writer,
+          hlc: hlc(2),
+          body: { ...fileWith('first', { name: 'g' }).body, parent: old }
+        })
+      ),
+    check: async (setup, { change }) => {
+      assert.equal(change, 'ok')
+      const contents = await setup.contents()
+      assert.ok(
+        [['/d/f second'], ['/x/g first']].some(one => one.join() === contents.join()),
+        contents.join()
+      )
+    }
+  })
+})
+
+test('a put makes no second file at its path while records exchange the file for a directory', async () => {
+  const made = first()
+  await race({
+    prepare: setup => setup.add(made),
+    change: setup => put(setup, '/f', 'mine'),
+    other: setup =>
+      setup.add(
+        sign({ entry: ENTRY, by: writer, hlc: made.record.stamp.hlc + 1n, op: 'delete', seen: pastOf(made.record) }),
+        sign({ entry: Buffer.alloc(16, 2), by: writer, ...directoryAt('f') })
+      ),
+    check: async (setup, { change }) => {
+      assert.ok(change === 'ok' || change === 'is-a-directory', change)
+      // The file that was there has what was put, if the put came first.
+      assert.deepEqual(await setup.contents(), change === 'ok' ? ['/f (conflict 01010101) mine'] : [])
     }
   })
 })

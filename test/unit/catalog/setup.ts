@@ -153,6 +153,8 @@ export class Setup {
   readonly chance: Chance
   /** Called before each read of the index and before each append of the catalog. The caller waits for it. */
   beforeEach: (() => Promise<void>) | undefined
+  /** Called before each append of the catalog. The caller waits for it. */
+  beforeAppend: (() => Promise<void>) | undefined
   /** Called with each batch that the index has taken. */
   onProjected: ((items: readonly AcceptedStatement[]) => void) | undefined
   readonly index = new ObservedIndex(() => this.beforeEach?.())
@@ -269,6 +271,7 @@ export class Setup {
 
   async #append(statements: readonly Statement[], { author, role }: Signer): Promise<void> {
     await this.beforeEach?.()
+    await this.beforeAppend?.()
     await this.project(statements.map(statement => acceptedBy(author, statement, role)))
   }
 

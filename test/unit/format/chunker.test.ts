@@ -112,7 +112,7 @@ test('memory is leased before a chunk is filled, and the source waits for it', a
   taken[0]?.release()
   const { lease } = (await third).value
   assert.equal(memory.taken, 2 * leaseBytes)
-  // Whoever does not take a lease leaves it to the chunker.
+  // If nobody takes a lease, the chunker releases it.
   await chunks.next()
   assert.equal(lease.bytes, 0)
   assert.equal(memory.taken, 2 * leaseBytes)

@@ -56,7 +56,7 @@ test('with memory for one result only, each is begun when the reader comes for i
   assert.equal(results.length, 5)
 })
 
-test('what was read ahead goes when another reader has to wait, and is read again later', async () => {
+test('results that were read ahead are dropped when another reader has to wait, and are read again later', async () => {
   const { memory, begun, aborted, discarded, read } = setup(4)
   const paused = read(6)
   assert.equal((await paused.next()).value.result, 0)

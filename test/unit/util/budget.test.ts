@@ -28,7 +28,7 @@ test('a lease is granted while there is room, and a request waits until there is
   assert.deepEqual([budget.taken, budget.waiting], [0, 0])
 })
 
-test('a lease is released once, by the last of the hands that it went through', async () => {
+test('a lease that is passed on is released once, by its last owner', async () => {
   const budget = new Budget({ bytesMax: 10 })
   const first = await budget.acquire(6, { owner: 'a' })
   const second = first.take()
@@ -118,7 +118,7 @@ test('the requests of one owner can be failed, and the others keep theirs', asyn
   await other.granted
 })
 
-test('what can be done without is given back when somebody has to wait, oldest first', async () => {
+test('spare leases are given back when somebody has to wait, the oldest first', async () => {
   const budget = new Budget({ bytesMax: 10 })
   const reclaimed: string[] = []
   const spare = (name: string): Lease | undefined => {
@@ -183,7 +183,7 @@ test('a lease that was lent and then taken is not taken back', async () => {
   assert.deepEqual([taken.bytes, waiting.lease], [10, undefined])
 })
 
-test('an owner that does not give back what it can do without is asked once, and others wait', async () => {
+test('an owner that does not give back its spare lease is asked once, and others wait', async () => {
   const budget = new Budget({ bytesMax: 10 })
   let asked = 0
   const spare = budget.trySpare(6, 'reader', () => asked++)

@@ -508,6 +508,25 @@ test('an answer that its caller does not admit fails that call, and is no fault'
   assert.deepEqual([lengths, faults], [[1_000], []])
 })
 
+test('a caller that leaves in the moment in which its slot becomes free is not kept waiting', async t => {
+  const { promise: opened, resolve } = Promise.withResolvers<ByteStream>()
+  const { callers, b } = await setup(t, raw(resolve))
+  const leaving = new AbortController()
+  const admit = (): boolean => {
+    leaving.abort(new Error('gone'))
+    return true
+  }
+  for (let i = 0; i < IN_FLIGHT_MAX; i++) void callers.call(b.peerId, {}, { admit }).catch(() => {})
+  const stream = await opened
+  await settle()
+  const waiting = callers.call(b.peerId, {}, { signal: leaving.signal })
+  await settle()
+  // Both answers arrive at once: the first frees the slot, and the caller leaves before it can use it.
+  const answers = [...encodeFrame({ id: 1, status: 'ok' }), ...encodeFrame({ id: 2, status: 'ok' }, [Buffer.alloc(1)])]
+  await stream.write([Buffer.concat(answers)])
+  await assert.rejects(Promise.race([waiting, settle().then(() => 'still waits')]), /gone/)
+})
+
 test('the answer to a caller that has left is not admitted', async t => {
   const { asked, answer } = held()
   const { callers, b } = await setup(t, serving(answer))

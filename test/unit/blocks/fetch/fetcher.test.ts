@@ -324,7 +324,7 @@ test('a block that one of a hundred members has is found in few rounds', async t
   assert.ok(rounds <= 12, `${rounds} rounds`)
 })
 
-test('members that begin to deliver the same block are not all received', async t => {
+test('of several members that begin to deliver a block, only one is received', async t => {
   const names = Array.from({ length: 8 }, (_, n) => `m${n}`)
   const { fetcher, state, order, clock } = setup(t, Object.fromEntries(names.map(peer => [peer, hasNone])))
   const admitted: string[] = []
@@ -403,4 +403,42 @@ test('a block that is longer than its reader has memory for is not received, and
   const lengths: number[] = []
   await fetcher.fetch(cid, { bytesMax: bytes.byteLength, onLength: length => lengths.push(length) })
   assert.deepEqual(lengths, [bytes.byteLength])
+})
+
+test('a source that says a wrong length and delivers slowly does not keep the others from delivering', async t => {
+  for (const wrong of [1, bytes.byteLength + 1]) {
+    const lying: Answer = async (signal, admit) => {
+      admit(wrong)
+      return silent(signal, admit)
+    }
+    const good: Answer = async (_, admit) => {
+      if (!admit(bytes.byteLength)) throw new RefusedError('over-limit')
+      return bytes
+    }
+    const { fetcher, hedges, clock } = setup(t, { lying, good })
+    const { from } = await whileTimePasses(clock, fetcher.fetch(cid, { prefer: ['lying'] }), { msMax: 20_000 })
+    assert.equal(from, 'good')
+    assert.equal(hedges.taken, 0)
+  }
+})
+
+test('a block that is longer than a source said takes memory of its own, since its caller has kept too little', async t => {
+  const lying: Answer = async (_, admit) => {
+    admit(1)
+    throw new DisconnectedError('gone')
+  }
+  const { fetcher, hedges, clock, state } = setup(t, { lying })
+  let taken: number | undefined
+  const good: Answer = async (_, admit) => {
+    if (!admit(bytes.byteLength)) throw new RefusedError('over-limit')
+    taken = hedges.taken
+    return bytes
+  }
+  const lengths: number[] = []
+  const fetching = fetcher.fetch(cid, { onLength: length => lengths.push(length) })
+  await settle()
+  // In the next round.
+  state.answers = { lying: good }
+  assert.equal((await whileTimePasses(clock, fetching)).bytes, bytes)
+  assert.deepEqual([lengths, taken, hedges.taken], [[1], bytes.byteLength, 0])
 })

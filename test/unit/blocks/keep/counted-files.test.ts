@@ -14,7 +14,7 @@ function part(first: number, covered: number, bits: number[], safeUntilAtMs = 10
   return { first, covered, counted, safeUntilAtMs, badFound }
 }
 
-test('the parts of a page add up, and what is said again replaces what was said', () => {
+test('the parts of a page add up, and a part that is noted again replaces the earlier one', () => {
   const files = new CountedFiles()
   assert.equal(files.get(put, root), undefined)
   files.note(put, root, part(0, 300, [1, 299]))

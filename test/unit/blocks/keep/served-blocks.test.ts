@@ -62,7 +62,7 @@ test('a block of a put under way comes from its window, and takes memory too', a
   assert.deepEqual([block?.bytes, memory.taken], [bytes, bytes.byteLength])
 })
 
-test('a member that does not read its answers keeps others from none', async () => {
+test('a member that does not read its answers does not keep others from theirs', async () => {
   const { clock, served, memory, state } = setup()
   state.disk = () => new Promise(() => {})
   for (let i = 0; i < 10; i++) void served.read(cid, never, 'deaf').catch(() => {})

@@ -83,7 +83,8 @@ test('the claims of a put that is under way do not end, and a promise alone keep
   await pass(60)
   assert.ok(await local.has(cid))
   state.underWay = false
-  // Promises are made about blocks that a record needs here. If none does any more, nobody may pin the block.
+  // Promises are made about blocks that a record needs here. If none does any more, a promise must not keep the block
+  // here.
   holds.grant(cid, 'a', 10 * MINUTE)
   await pass(2)
   assert.ok(!(await local.has(cid)))
