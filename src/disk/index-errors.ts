@@ -1,3 +1,4 @@
+import { StoppedError } from '../util/errors.ts'
 import { DiskError, IndexCorruptError, LockedError, NoSpaceError, ReadOnlyError } from './errors.ts'
 
 /**
@@ -23,10 +24,13 @@ export function asIndexError(error: unknown): unknown {
     return new DiskError('cannot read or write the index: the system log may say what the disk reported', {
       cause: error
     })
+  // A verb may still read when the node stops, or closes an index to rebuild it.
+  if (cause === undefined && isNotOpen(error)) return new StoppedError('the index has been closed: try again')
   return error
 }
 
-/** Returns true if the database was not open when it was called. */
+/** Returns true if the database was not open when it was called, or was closed while it was read. */
 export function isNotOpen(error: unknown): boolean {
-  return (error as { code?: string }).code === 'LEVEL_DATABASE_NOT_OPEN'
+  const { code } = error as { code?: string }
+  return code === 'LEVEL_DATABASE_NOT_OPEN' || code === 'LEVEL_ITERATOR_NOT_OPEN'
 }

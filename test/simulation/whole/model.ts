@@ -180,8 +180,17 @@ export class Model {
         move.machine === verb.machine &&
         overlap(move, verb) &&
         move.saw?.get(move.path) === tag &&
+        this.#metNoOther(move, verb) &&
         !this.#reaches(verb, move.to as string) &&
         !this.#reaches(verb, `${move.to}/${nameOf(move.path)}`)
+    )
+  }
+
+  /** Returns true unless a move may have met another file than it saw: one in conflict, or one that came meanwhile. */
+  #metNoOther(move: Verb, verb: Verb): boolean {
+    const shown = [...(move.saw ?? [])].filter(([path]) => plain(path) === plain(move.path))
+    return (
+      shown.length === 1 && !this.verbs.some(o => o !== move && o !== verb && overlap(o, move) && brings(o, move.path))
     )
   }
 

@@ -250,6 +250,12 @@ test('errors of the system are told apart', async () => {
       return true
     })
   }
+})
+
+test('who reads an index that has been closed learns so in an error of ours', async () => {
   const index = new IndexDb(new MemoryDatabase().asDatabase, silentLogger)
-  await assert.rejects(index.get(key('a')), { code: 'LEVEL_DATABASE_NOT_OPEN' })
+  await index.open()
+  await index.close()
+  await assert.rejects(index.get(key('a')), { name: 'StoppedError', code: 'aborted' })
+  await assert.rejects(index.batch([put('a', '1')]), { name: 'StoppedError' })
 })
