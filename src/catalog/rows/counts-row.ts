@@ -13,9 +13,9 @@ export async function readFileCount(index: Pick<IndexDb, 'get'>): Promise<number
   return value === undefined ? 0 : Number(asBuffer(value).readBigUInt64BE())
 }
 
-/** Writes the number of files. */
-export function writeFileCount(sink: IndexSink, files: number): void {
-  sink.put(COUNTS_KEY, u64be(files))
+/** Writes the number of files. If the index had lost it, it is too low until the next rebuild, and never below nothing. */
+export function writeFileCount(sink: Pick<IndexSink, 'put'>, files: number): void {
+  sink.put(COUNTS_KEY, u64be(Math.max(0, files)))
 }
 
 /** Returns 1 for the row of a file that is not deleted, and 0 for any other, and if there is no such entry. */
