@@ -194,7 +194,8 @@ export class World {
         else this.fault('no start', `${machine.name} does not start: ${describe(error)}`)
       }
     )
-    this.track(work)
+    // A machine may be destroyed while it starts.
+    this.track(Promise.race([work, new Promise<void>(resolve => process.onDeath(resolve))]))
   }
 
   /** Waits for something in the background. */
