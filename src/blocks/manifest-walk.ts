@@ -1,6 +1,7 @@
 import { type BlockCid, blockKey, isNode } from '../format/cid.ts'
 import { FormatError } from '../format/errors.ts'
 import { childShape, decodeNode, type ManifestNode, type NodeCodec, type NodeShape } from '../format/manifest.ts'
+import { batchesOf } from '../util/batches.ts'
 import { FILE_CHUNKS_MAX, WALK_BATCH } from './constants.ts'
 
 /** A block of a file as its manifest names it. */
@@ -64,22 +65,18 @@ export function isAny(_: ManifestBlock): _ is ManifestBlock {
  * not continue until the caller asks for the next batch, so that the blocks of a large file are never all in memory. If
  * the walk ends with an error, the batch that was being filled is dropped.
  */
-export async function* walkBatches<B extends ManifestBlock>({
+export function walkBatches<B extends ManifestBlock>(options: WalkBatchesOptions<B>): AsyncGenerator<B[]> {
+  return batchesOf(chosenBlocks(options), WALK_BATCH)
+}
+
+async function* chosenBlocks<B extends ManifestBlock>({
   root,
   readNode,
   codec,
   select,
   ...options
-}: WalkBatchesOptions<B>): AsyncGenerator<B[]> {
-  let batch: B[] = []
-  for await (const block of walkManifest(root, readNode, codec, options)) {
-    if (!select(block)) continue
-    batch.push(block)
-    if (batch.length < WALK_BATCH) continue
-    yield batch
-    batch = []
-  }
-  if (batch.length > 0) yield batch
+}: WalkBatchesOptions<B>): AsyncGenerator<B> {
+  for await (const block of walkManifest(root, readNode, codec, options)) if (select(block)) yield block
 }
 
 /**

@@ -5,6 +5,7 @@ import type { PeerId } from '../../format/peer-id.ts'
 import { decodeReplicas, encodeReplicas } from '../../format/replicas.ts'
 import type { View } from '../../members/view.ts'
 import { Backoff } from '../../util/backoff.ts'
+import { batchesOf } from '../../util/batches.ts'
 import { u32be } from '../../util/bytes.ts'
 import type { Clock } from '../../util/clock.ts'
 import { Limiter } from '../../util/limiter.ts'
@@ -124,27 +125,26 @@ export class AtRisk {
   }
 
   async #askAll(signal: AbortSignal): Promise<void> {
-    const table = indexKey(TABLES.atRisk)
     const before = this.#count
     const peers = new Set(this.#options.admitted().filter(peer => peer !== this.#options.self))
-    let risks: Risk[] = []
-    const askStep = async (): Promise<void> => {
+    for await (const risks of batchesOf(this.#risks(), KEEP_CIDS_MAX)) {
+      if (signal.aborted || peers.size === 0) return
       // Rest although this step mostly waits, because the members that it waits for do the work.
       await this.#pace.run(async () => {
         await this.#ask(risks, peers)
         return false
       }, signal)
-      risks = []
     }
-    for await (const { key, value } of this.#options.index.range(table)) {
-      if (signal.aborted || peers.size === 0) return
-      const cid = cidOfMultihash(key.subarray(table.byteLength))
-      risks.push({ cid, replicas: decodeReplicas(Buffer.from(value).readUInt32BE()) })
-      if (risks.length === KEEP_CIDS_MAX) await askStep()
-    }
-    if (risks.length > 0) await askStep()
     if (this.#count < before) this.#backoff.reset()
     this.#log('blocks of which the only known copy is here: %d, before: %d', this.#count, before)
+  }
+
+  async *#risks(): AsyncGenerator<Risk> {
+    const table = indexKey(TABLES.atRisk)
+    for await (const { key, value } of this.#options.index.range(table)) {
+      const cid = cidOfMultihash(key.subarray(table.byteLength))
+      yield { cid, replicas: decodeReplicas(Buffer.from(value).readUInt32BE()) }
+    }
   }
 
   /**

@@ -1,5 +1,6 @@
 import type { View } from '../../members/view.ts'
 import { Backoff } from '../../util/backoff.ts'
+import { batchesOf } from '../../util/batches.ts'
 import type { Clock } from '../../util/clock.ts'
 import { isAbort } from '../../util/errors.ts'
 import { type ComponentLogger, type Logger, reasonOf } from '../../util/logger.ts'
@@ -207,21 +208,20 @@ export class RepairBackground {
   async #pass(select: (row: UnfinishedRecord) => boolean, signal: AbortSignal): Promise<number> {
     const { unfinished, isQueued, clock } = this.#options
     this.#hasPassFailed = false
-    let step: UnfinishedRecord[] = []
-    const walkStep = async (): Promise<void> => {
-      const nowMs = clock.now()
-      const walks = step.map(({ record, unfinished: row }) => ({ record, from: startOf(row, nowMs), isRound: false }))
-      step = []
-      await this.#pace.run(() => this.#walkAll(walks), signal)
+    async function* selected(): AsyncGenerator<UnfinishedRecord> {
+      for await (const row of unfinished.all()) {
+        if (signal.aborted) return
+        if (select(row) && !isQueued(row.record)) yield row
+      }
     }
     let count = 0
-    for await (const row of unfinished.all()) {
-      if (signal.aborted) return count
-      if (!select(row) || isQueued(row.record)) continue
-      count++
-      if (step.push(row) === WALKS_AT_ONCE) await walkStep()
+    for await (const step of batchesOf(selected(), WALKS_AT_ONCE)) {
+      if (signal.aborted) break
+      count += step.length
+      const nowMs = clock.now()
+      const walks = step.map(({ record, unfinished: row }) => ({ record, from: startOf(row, nowMs), isRound: false }))
+      await this.#pace.run(() => this.#walkAll(walks), signal)
     }
-    if (step.length > 0) await walkStep()
     return count
   }
 
@@ -237,20 +237,13 @@ export class RepairBackground {
     if (round.isDone) return
     onRound(round.before, view())
     this.#log('walks every record: the view has changed, the last stop was unclean, or the last such walk is long ago')
-    let step: RecordRef[] = []
-    const walkStep = async (): Promise<void> => {
+    for await (const step of batchesOf(records(round.after), WALKS_PER_STEP)) {
+      if (signal.aborted) return
       const walks = step.filter(record => !isQueued(record)).map(record => ({ record, from: 0, isRound: true }))
       await this.#pace.run(() => this.#walkAll(walks), signal)
       await round.advance((step.at(-1) as RecordRef).id)
-      step = []
-    }
-    for await (const record of records(round.after)) {
-      if (signal.aborted) return
-      if (step.push(record) < WALKS_PER_STEP) continue
-      await walkStep()
       if (this.#isRetryWanted) await this.#walkDue(signal)
     }
-    if (step.length > 0) await walkStep()
     if (signal.aborted) return
     await round.end()
     this.#wakeAgain()

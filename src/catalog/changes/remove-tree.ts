@@ -1,4 +1,5 @@
 import type { Path } from '../../format/path.ts'
+import { batchesOf } from '../../util/batches.ts'
 import { equalBytes, toHex } from '../../util/bytes.ts'
 import type { ChangeOptions } from '../change.ts'
 import { ChangedError, NotADirectoryError } from '../errors.ts'
@@ -81,20 +82,13 @@ export async function removeRest(
 
 async function removeOnce(context: ChangeContext, top: Top, options: RemoveTreeOptions): Promise<void> {
   const { signal, onAppended = async () => {} } = options
-  let batch: Target[] = []
-  const deleteBatch = async (): Promise<void> => {
+  for await (const targets of batchesOf(walk(context, top), DELETE_BATCH)) {
     signal?.throwIfAborted()
-    const targets = batch
-    batch = []
     const { value, records } = await transact(context, tx => deleteAll(context, tx, top, targets))
-    if (records.length === 0) return
+    if (records.length === 0) continue
     await onAppended(records, value.length)
     for (const { id, row } of value) if (row.state.older > 0) await removeRest(context, id, options)
   }
-  for await (const target of walk(context, top)) {
-    if (batch.push(target) === DELETE_BATCH) await deleteBatch()
-  }
-  if (batch.length > 0) await deleteBatch()
 }
 
 /** Deletes those of the entries that are still where they were found, and returns them. */
