@@ -30,7 +30,6 @@ export const KEEPS_IN_FLIGHT = 8
  * of 64 full manifest nodes fit.
  */
 export const PAGE_CHUNKS = 65_536
-export const PAGE_BITMAP_BYTES = PAGE_CHUNKS / 8
 /**
  * How long a keeper works on a page before it answers how far it has come. So its asker hears from it often, however
  * large the file is.

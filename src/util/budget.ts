@@ -118,10 +118,8 @@ export class Budget {
 
   /** Returns a lease if there is room now and nobody waits. */
   tryAcquire(bytes: number, name: string): Lease | undefined {
-    const owner = this.#ownerOf(name)
-    if (this.#turns.size === 0 && this.#fits(owner, bytes)) return this.#lease(owner, bytes)
-    this.#forget(owner)
-    return undefined
+    const share = this.#tryShare(bytes, name)
+    return share === undefined ? undefined : new Lease(this.#ledger, share)
   }
 
   /**
@@ -129,12 +127,8 @@ export class Budget {
    * drop the bytes and release the lease at once. Take the lease when the bytes are needed after all.
    */
   trySpare(bytes: number, name: string, onReclaim: () => void): Lease | undefined {
-    const owner = this.#ownerOf(name)
-    if (this.#turns.size > 0 || !this.#fits(owner, bytes)) {
-      this.#forget(owner)
-      return undefined
-    }
-    const share = this.#share(owner, bytes)
+    const share = this.#tryShare(bytes, name)
+    if (share === undefined) return undefined
     this.#spare.set(share, onReclaim)
     return new Lease(this.#ledger, share)
   }
@@ -199,6 +193,13 @@ export class Budget {
 
   #fits(owner: Owner, bytes: number): boolean {
     return this.#isAllowed(owner, bytes) && this.#taken + bytes <= this.#options.bytesMax
+  }
+
+  #tryShare(bytes: number, name: string): Share<Owner> | undefined {
+    const owner = this.#ownerOf(name)
+    if (this.#turns.size === 0 && this.#fits(owner, bytes)) return this.#share(owner, bytes)
+    this.#forget(owner)
+    return undefined
   }
 
   #share(owner: Owner, bytes: number): Share<Owner> {

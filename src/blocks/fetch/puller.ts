@@ -60,3 +60,8 @@ export class BlockPuller {
     }
   }
 }
+
+/** Returns the members to pull from: the one that the asker named, then the asker. */
+export function sourcesOf(peer: PeerId, from: PeerId | undefined): PeerId[] {
+  return from === undefined ? [peer] : [from, peer]
+}

@@ -4,14 +4,14 @@ import { BLOCK_BYTES_MAX } from '../../format/constants.ts'
 import type { NodeCodec } from '../../format/manifest.ts'
 import type { PeerId } from '../../format/peer-id.ts'
 import type { Budget } from '../../util/budget.ts'
-import { concatBytes, equalBytes, toHex } from '../../util/bytes.ts'
+import { concatBytes, equalBytes, NO_BYTES, toHex } from '../../util/bytes.ts'
 import type { Clock } from '../../util/clock.ts'
 import { type ComponentLogger, type Logger, reasonOf } from '../../util/logger.ts'
 import { RefusedError } from '../../wire/errors.ts'
 import { Bitmap } from '../bitmap.ts'
 import { HOLD_CHUNKS_MAX, HOLD_MS, PROOF_BURST_BYTES, PROOF_BYTES_PER_S } from '../constants.ts'
 import { isOutOfReach } from '../errors.ts'
-import type { BlockPuller } from '../fetch/puller.ts'
+import { type BlockPuller, sourcesOf } from '../fetch/puller.ts'
 import { Claims } from '../hold/claims.ts'
 import type { Holds } from '../hold/holds.ts'
 import type { LocalBlocks } from '../hold/local-blocks.ts'
@@ -96,7 +96,7 @@ export class HoldGranter {
     const covered = await walkPage({ clock, local, codec, root, first, chunks, onBatch })
     if (covered === undefined) {
       this.#log('%s asks about root %s: a manifest node of the file is not here', peer, nameOf(root))
-      return { lacking: chunks, covered: pageEnd(first) - first, proofs: new Uint8Array(0) }
+      return { lacking: chunks, covered: pageEnd(first) - first, proofs: NO_BYTES }
     }
     const asks = nonce !== undefined ? 'for a hold on' : fetch ? 'us to take over' : 'about'
     this.#log('%s asks %s chunks of root %s: %d, here: %d', peer, asks, nameOf(root), asked, asked - lacking.size)
@@ -120,7 +120,7 @@ export class HoldGranter {
     const { local, holds } = this.#options
     const { cid } = chunk
     const { nonce, peer, fetch, signal } = question
-    if (nonce === undefined && !fetch) return (await local.isKept(cid)) ? NO_PROOF : undefined
+    if (nonce === undefined && !fetch) return (await local.isKept(cid)) ? NO_BYTES : undefined
     if (!(await this.#isNeededByAll(chunk, question))) return undefined
     // The promise is made under the block's lock, so that no evict of ours can be freeing the block at the same moment.
     let isPromised = false
@@ -131,7 +131,7 @@ export class HoldGranter {
     const isHere =
       (await local.claimIfHere(cid, claimAndHold)) || (fetch && (await this.#pull(cid, question, claimAndHold)))
     if (!isHere) return undefined
-    if (nonce === undefined) return NO_PROOF
+    if (nonce === undefined) return NO_BYTES
     return isPromised ? this.#prove(cid, nonce, peer, signal) : undefined
   }
 
@@ -154,7 +154,7 @@ export class HoldGranter {
 
   async #pull(cid: BlockCid, { peer, from, signal }: Question, claim: () => Promise<void>): Promise<boolean> {
     try {
-      const prefer = from === undefined ? [peer] : [from, peer]
+      const prefer = sourcesOf(peer, from)
       await this.#options.puller.pull(cid, { claim, signal, prefer, askedBy: peer })
       return true
     } catch (error) {
@@ -182,5 +182,3 @@ export class HoldGranter {
     return records.every(id => rootRecords.has(id) || referrers.records.has(id))
   }
 }
-
-const NO_PROOF = new Uint8Array(0)

@@ -14,7 +14,7 @@ import { ProtocolError, RefusedError } from '../../wire/errors.ts'
 import { Bitmap } from '../bitmap.ts'
 import { CONFIRMED_MS, LINKED_PUTS_MAX } from '../constants.ts'
 import { isOutOfReach } from '../errors.ts'
-import type { BlockPuller } from '../fetch/puller.ts'
+import { type BlockPuller, sourcesOf } from '../fetch/puller.ts'
 import { type Claims, type PutId, putIdOf } from '../hold/claims.ts'
 import type { LocalBlocks } from '../hold/local-blocks.ts'
 import { nameOf, nameOfId } from '../log-names.ts'
@@ -244,8 +244,3 @@ interface PutClaim {
 
 /** The page of a file whose only chunk is its root. */
 const ONLY_CHUNK: CountedPage = { first: 0, chunks: Bitmap.full(1), safeUntilAtMs: 0, badFound: 0 }
-
-/** Returns the members to pull from: the one that the asker named, then the asker. */
-function sourcesOf(peer: PeerId, from: PeerId | undefined): PeerId[] {
-  return from === undefined ? [peer] : [from, peer]
-}

@@ -90,12 +90,7 @@ export class StoreClient {
   async hasBlocks(peer: PeerId, cids: readonly BlockCid[]): Promise<boolean[]> {
     const put = new Uint8Array(PUT_NUMBER_BYTES)
     const fields = { put, cids, lengths: cids.map(() => 0), until: PUT_CLAIM_MS, fetch: false }
-    const { fields: reply } = await this.#call(peer, fields, [])
-    return this.#callers.read(peer, () => {
-      const { states } = parseReply(statesReply, reply)
-      if (states.byteLength !== cids.length) throw new ProtocolError('answer to a keep with a state missing')
-      return [...states].map(state => KEEP_STATES[state] === 'kept')
-    })
+    return (await this.#askStates(peer, fields, [])).map(state => state === 'kept')
   }
 
   /**
@@ -162,10 +157,19 @@ export class StoreClient {
       fetch: true
     }
     const inline = requests.flatMap(({ bytes }) => (bytes === null ? [] : [bytes]))
+    return this.#askStates(peer, fields, inline)
+  }
+
+  /** Returns the state of each block that a request names. */
+  async #askStates(
+    peer: PeerId,
+    fields: { cids: readonly BlockCid[] } & Record<string, unknown>,
+    inline: Uint8Array[]
+  ): Promise<KeepState[]> {
     const { fields: reply } = await this.#call(peer, fields, inline)
     return this.#callers.read(peer, () => {
       const { states } = parseReply(statesReply, reply)
-      if (states.byteLength !== requests.length) throw new ProtocolError('answer to a keep with a state missing')
+      if (states.byteLength !== fields.cids.length) throw new ProtocolError('answer to a keep with a state missing')
       return [...states].map(state => {
         const name = KEEP_STATES[state]
         if (name === undefined) throw new ProtocolError('answer to a keep with an unknown state')

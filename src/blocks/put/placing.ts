@@ -47,7 +47,6 @@ function placeNew(step: Step, { key, digest, chunk }: Extract<PutEvent, { type: 
   const block: BlockState = {
     key,
     order,
-    owing,
     chunks: [],
     keptBy: [],
     pending: [],

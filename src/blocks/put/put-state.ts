@@ -1,4 +1,5 @@
 import type { PeerId } from '../../format/peer-id.ts'
+import { NO_BYTES } from '../../util/bytes.ts'
 import { Bitmap } from '../bitmap.ts'
 import type { KeepState } from '../protocol/store-messages.ts'
 import type { Ranking } from '../rank.ts'
@@ -81,9 +82,8 @@ export interface MemberState {
 /** A block on its way to its owners. */
 export interface BlockState {
   key: string
-  /** All members that store blocks, in rank. The first `owing` of them owe it, less those without room. */
+  /** All members that store blocks, in rank. Those before `heir` owe it, less those without room. */
   order: PeerId[]
-  owing: number
   /** The chunks of the file that this block is. None for a manifest node. */
   chunks: number[]
   /** Those that said that they keep it, those that were asked and have not answered, and all that were ever asked. */
@@ -145,7 +145,7 @@ export type PutAsk =
   | { ask: 'answer'; isYes: boolean }
 
 /** The number of bytes of a digest that decide its rank. */
-export const RANK_BYTES = 8
+const RANK_BYTES = 8
 
 /** Returns the state of a put that has not been told anything yet. */
 export function newPutState(rule: PutRule): PutState {
@@ -222,7 +222,7 @@ export function mayAnswer(member: MemberState): boolean {
 }
 
 // A bitmap without bytes may be shared: setting a bit in it makes a new array.
-export const NONE: Bits = new Uint8Array(0)
+export const NONE: Bits = NO_BYTES
 
 /** Returns the bits with one more set. May change `bits` itself. */
 export function withBit(bits: Bits, chunk: number): Bits {

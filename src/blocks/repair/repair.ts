@@ -1,22 +1,14 @@
-import type { IndexDb, IndexOp } from '../../disk/index-db.ts'
+import type { IndexOp } from '../../disk/index-db.ts'
 import type { BlockCid } from '../../format/cid.ts'
 import { BLOCK_BYTES_MAX } from '../../format/constants.ts'
-import type { NodeCodec } from '../../format/manifest.ts'
-import type { PeerId } from '../../format/peer-id.ts'
 import type { View } from '../../members/view.ts'
 import { Batcher } from '../../util/batcher.ts'
-import type { Clock } from '../../util/clock.ts'
 import { isAbort } from '../../util/errors.ts'
-import { type ComponentLogger, type Logger, reasonOf } from '../../util/logger.ts'
+import { type Logger, reasonOf } from '../../util/logger.ts'
 import type { Worker } from '../../util/worker.ts'
 import { EVICTED_MS } from '../constants.ts'
-import type { Fetcher } from '../fetch/fetcher.ts'
-import type { BlockPuller } from '../fetch/puller.ts'
-import type { Claims, PutId } from '../hold/claims.ts'
-import type { LocalBlocks } from '../hold/local-blocks.ts'
 import type { Referrers } from '../hold/reference-lookup.ts'
 import { nameOf, nameOfId } from '../log-names.ts'
-import type { Ranking } from '../rank.ts'
 import type { RecordRef } from '../record-ref.ts'
 import type { AtRisk } from './at-risk.ts'
 import { RepairBackground, type WalkOptions } from './background.ts'
@@ -29,22 +21,11 @@ import type { Surplus } from './surplus.ts'
 import { UnfinishedRecords } from './unfinished-records.ts'
 import { ViewRound } from './view-round.ts'
 import { isMissing, type WalkOutcome } from './walk-outcome.ts'
-import { RecordWalker } from './walker.ts'
+import { RecordWalker, type RecordWalkerOptions } from './walker.ts'
 
-export interface RepairOptions {
-  self: PeerId
-  clock: Clock
-  logger: ComponentLogger
-  codec: NodeCodec
-  index: IndexDb
-  local: LocalBlocks
-  claims: Claims
-  fetcher: Fetcher
-  puller: BlockPuller
-  ranking: () => Ranking
+/** What the walks need, and what decides when records are walked. */
+export interface RepairOptions extends Omit<RecordWalkerOptions, 'evicted' | 'write'> {
   view: () => View
-  /** Returns the puts whose claims on a file end once its references are written. */
-  takeLinkedPuts: (root: BlockCid) => PutId[]
   /** Yields every record that has blocks and whose id is greater than `after`, in the order of the ids. */
   records: (after: Uint8Array) => AsyncIterable<RecordRef>
   /** Yields the records that the log has set aside. */
@@ -53,7 +34,6 @@ export interface RepairOptions {
   isBusy: () => boolean
   surplus: Pick<Surplus, 'noteOps'>
   atRisk: Pick<AtRisk, 'beginRound' | 'noteHere' | 'retry'>
-  onError: (error: unknown) => void
 }
 
 /**

@@ -2,14 +2,14 @@ import type { IndexDb } from '../../disk/index-db.ts'
 import type { IndexSink } from '../../disk/index-sink.ts'
 import type { EntryRecord } from '../../format/entry.ts'
 import type { Stamp } from '../../format/stamp.ts'
-import { asBuffer, equalBytes } from '../../util/bytes.ts'
+import { equalBytes } from '../../util/bytes.ts'
 import { encodePast } from './head-codec.ts'
-import { headPastKey } from './keys.ts'
+import { headPastKey, textOf } from './keys.ts'
 
 /**
  * What each head of an entry has seen, if its row has several heads. A head may have seen `SEEN_OF_DELETE_MAX` items,
- * and the row may have `HEADS_MAX` heads: if the row had all of this, each record would write it anew. The past of a
- * single head is in the row, so nearly every entry needs no other row.
+ * and the row may have `HEADS_MAX` heads. If the row held all of this, each new record would write all of it again. The
+ * past of a single head is in the row, so nearly every entry needs no other row.
  */
 
 /** Returns the heads whose pasts have rows of their own. */
@@ -49,8 +49,4 @@ export async function readHeadPasts(
     byKey.set(textOf(keys[i] as Uint8Array), value)
   }
   return stamp => byKey.get(textOf(headPastKey(entry, stamp)))
-}
-
-function textOf(key: Uint8Array): string {
-  return asBuffer(key).toString('latin1')
 }

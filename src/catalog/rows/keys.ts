@@ -2,7 +2,7 @@ import { indexKey } from '../../disk/index-db.ts'
 import { TABLES } from '../../disk/tables.ts'
 import { type EntryRecord, ROOT_ENTRY, type Seen } from '../../format/entry.ts'
 import { decodeHlc, encodeHlc, HLC_BYTES, type Hlc, INCARNATION_BYTES, type Stamp } from '../../format/stamp.ts'
-import { concatBytes } from '../../util/bytes.ts'
+import { asBuffer, concatBytes } from '../../util/bytes.ts'
 
 /** Keys of the catalog's rows in the index. `disk/tables.ts` says what each table holds. */
 
@@ -187,4 +187,9 @@ export function nameHashOf(key: Uint8Array): Uint8Array {
 
 function stampBytes({ hlc, author, incarnation }: Stamp): Uint8Array {
   return concatBytes(encodeHlc(hlc), author, incarnation)
+}
+
+/** Returns a text that stands for the bytes of a key or an id, for use in a `Map`. */
+export function textOf(bytes: Uint8Array): string {
+  return asBuffer(bytes).toString('latin1')
 }

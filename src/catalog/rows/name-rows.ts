@@ -3,7 +3,7 @@ import type { IndexSink } from '../../disk/index-sink.ts'
 import { TABLES } from '../../disk/tables.ts'
 import { ENTRY_ID_BYTES } from '../../format/entry.ts'
 import { concatBytes, equalBytes, NO_BYTES } from '../../util/bytes.ts'
-import { directoryKey, entryOfKey, nameKeyOf } from './keys.ts'
+import { directoryKey, entryOfKey, nameKeyOf, textOf } from './keys.ts'
 
 /**
  * The table of names has a row for each name that some entry shows under. If exactly one entry has the name, the row
@@ -78,8 +78,4 @@ export function writeRow(sink: IndexSink, { key, value }: ChildChange): void {
 
 function decodeOnly(value: Uint8Array): PlacedEntry {
   return { entry: value.subarray(0, ENTRY_ID_BYTES), value: value.subarray(ENTRY_ID_BYTES) }
-}
-
-function textOf(entry: Uint8Array): string {
-  return Buffer.from(entry).toString('latin1')
 }

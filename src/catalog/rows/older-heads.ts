@@ -3,10 +3,10 @@ import type { IndexSink } from '../../disk/index-sink.ts'
 import { decodeOwn, encodeCanonical } from '../../format/canonical.ts'
 import { type EntryRecord, type Seen, seenKey } from '../../format/entry.ts'
 import type { Stamp } from '../../format/stamp.ts'
-import { asBuffer, NO_BYTES } from '../../util/bytes.ts'
+import { NO_BYTES } from '../../util/bytes.ts'
 import { HEADS_MAX } from '../constants.ts'
 import { decodeHead, encodeHead, type HeadFields } from './head-codec.ts'
-import { olderHeadKey, olderHeadsOf, olderHeadsPrefix, stampOfOlderHead } from './keys.ts'
+import { olderHeadKey, olderHeadsOf, olderHeadsPrefix, stampOfOlderHead, textOf } from './keys.ts'
 
 /**
  * The older heads of an entry: those for which its row in `entries` has no room. Each has two rows. The first holds the
@@ -55,7 +55,7 @@ export class OlderHeads {
   /** Removes the head with this stamp. */
   remove(sink: IndexSink, stamp: Stamp): void {
     const [byTime, byAuthor] = [olderHeadKey(this.#entry, stamp), olderHeadsOf(this.#entry, stamp, stamp.hlc)]
-    this.#removed.add(keyText(byTime))
+    this.#removed.add(textOf(byTime))
     sink.del(byTime)
     sink.del(byAuthor)
   }
@@ -69,7 +69,7 @@ export class OlderHeads {
   async latest(): Promise<EntryRecord[]> {
     const heads: EntryRecord[] = []
     for await (const { key, value } of this.#index.range(olderHeadsPrefix(this.#entry))) {
-      if (this.#removed.has(keyText(key))) continue
+      if (this.#removed.has(textOf(key))) continue
       heads.push(decodeHead(this.#entry, decodeOwn(value) as HeadFields))
       if (heads.length === HEADS_MAX) break
     }
@@ -78,7 +78,3 @@ export class OlderHeads {
 }
 
 const ROWS_PER_RANGE = 16
-
-function keyText(key: Uint8Array): string {
-  return asBuffer(key).toString('latin1')
-}
