@@ -141,7 +141,7 @@ export class Machine {
     this.endLinks()
   }
 
-  /** Kills the process. What it has written stays, synced or not. The others notice at once. */
+  /** Kills the process. Its writes stay, synced or not. The other machines notice at once. */
   kill(): void {
     this.#end()
     this.disk.killed()

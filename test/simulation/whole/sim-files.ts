@@ -94,7 +94,7 @@ export class SimDisk {
   }
 }
 
-/** The disk, as one process sees it. What a process that was killed still tries has no effect, and never ends. */
+/** The disk as one process sees it. Once the process is killed, its calls have no effect and never return. */
 export class SimFiles implements Files {
   readonly namesAreDurable = true
   readonly #disk: SimDisk

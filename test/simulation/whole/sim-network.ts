@@ -20,8 +20,8 @@ export class SimHost extends MemoryHost {
 }
 
 /**
- * Hosts that reach each other with some delay, which varies. What one sends another arrives in order. A link may be slow,
- * or stand still.
+ * Hosts that reach each other with a varying delay. Messages between two hosts arrive in order. A link may be slow, or
+ * stand still.
  */
 export class SimNetwork extends MemoryNetwork {
   /** Every host whose process may still run. */

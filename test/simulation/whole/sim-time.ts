@@ -20,7 +20,7 @@ const realVerify = crypto.verify
 const verified = new Map<string, boolean>()
 
 /**
- * The time of one simulated world, and its event loop. Whatever is ready runs first; when nothing is, time jumps to the
+ * The time of one simulated world, and its event loop. Work that is ready runs first. When none is, time jumps to the
  * next event. So nothing depends on the machine that runs the simulation. While a world is installed, `setImmediate`
  * belongs to it, and signatures are checked at once instead of on another thread.
  */

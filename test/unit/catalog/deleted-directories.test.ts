@@ -5,7 +5,7 @@ import type { EntryRow } from '../../../src/catalog/rows/entry-row.ts'
 import { ROOT_ENTRY } from '../../../src/format/entry.ts'
 import { compareStamps } from '../../../src/format/stamp.ts'
 import { compareBytes, equalBytes, toHex } from '../../../src/util/bytes.ts'
-import { seededChance } from '../../fixtures/seeded-chance.ts'
+import { seededChance, shuffled } from '../../fixtures/seeded-chance.ts'
 import { carrying, directoryAt, fileWith, Setup, type Signed, sign } from './setup.ts'
 
 const idOf = (byte: number): Buffer => Buffer.alloc(16, byte)
@@ -189,11 +189,4 @@ function drawRecords(chance: Chance): Signed[] {
     all.push(signed)
   }
   return all
-}
-
-function shuffled<T>(list: readonly T[], chance: Chance): T[] {
-  return list
-    .map(item => ({ item, key: chance.fraction() }))
-    .sort((a, b) => a.key - b.key)
-    .map(({ item }) => item)
 }

@@ -161,7 +161,7 @@ test('a recursive removal also deletes what is put or moved in while it runs', a
       check: async (setup, { change, other }) => {
         assert.equal(change, 'ok')
         const contents = await setup.contents()
-        // What comes when the directory is deleted already makes it anew.
+        // A file that comes after the directory was deleted makes a new directory.
         assert.ok(contents.length === 0 || (other === 'ok' && contents.length === 1), `${other}: ${contents.join()}`)
       }
     })

@@ -8,7 +8,7 @@ import { ROOT_ENTRY } from '../../../src/format/entry.ts'
 import { FormatError } from '../../../src/format/errors.ts'
 import { hlcAt } from '../../../src/format/stamp.ts'
 import { equalBytes, toHex } from '../../../src/util/bytes.ts'
-import { seededChance } from '../../fixtures/seeded-chance.ts'
+import { seededChance, shuffled } from '../../fixtures/seeded-chance.ts'
 import {
   admin,
   carrying,
@@ -220,13 +220,6 @@ function drawRecords(chance: Chance): Signed[] {
     }
   }
   return all
-}
-
-function shuffled<T>(list: readonly T[], chance: Chance): T[] {
-  return list
-    .map(item => ({ item, key: chance.fraction() }))
-    .sort((a, b) => a.key - b.key)
-    .map(({ item }) => item)
 }
 
 function batchesOf<T>(list: readonly T[], chance: Chance): T[][] {

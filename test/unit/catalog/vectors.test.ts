@@ -19,7 +19,7 @@ import { ManualClock } from '../../fixtures/clock.ts'
 import { network, recordSubkey } from '../../fixtures/keys.ts'
 import { silentLogger } from '../../fixtures/logger.ts'
 import { MemoryDatabase } from '../../fixtures/memory-database.ts'
-import { seededChance } from '../../fixtures/seeded-chance.ts'
+import { seededChance, shuffled } from '../../fixtures/seeded-chance.ts'
 
 /** A stamp is written `hlc/author/incarnation`: a number, a name, and in hex the byte that fills all eight. */
 interface PlainRecord {
@@ -185,20 +185,13 @@ function* ordersOf<T>(list: readonly T[]): Generator<T[]> {
   const chance = seededChance(list.length)
   yield [...list]
   yield list.toReversed()
-  for (let i = 0; i < 24; i++) yield shuffled(list, chance.fraction)
+  for (let i = 0; i < 24; i++) yield shuffled(list, chance)
 }
 
 function* permutationsOf<T>(list: readonly T[]): Generator<T[]> {
   if (list.length === 0) yield []
   for (const [i, first] of list.entries())
     for (const rest of permutationsOf(list.toSpliced(i, 1))) yield [first, ...rest]
-}
-
-function shuffled<T>(list: readonly T[], fraction: () => number): T[] {
-  return list
-    .map(item => ({ item, key: fraction() }))
-    .sort((a, b) => a.key - b.key)
-    .map(({ item }) => item)
 }
 
 test('frozen records are signed to the frozen statements and read from them', () => {
@@ -239,7 +232,7 @@ test('the second implementation agrees with the code on random records, honest o
   for (let round = 0; round < 500; round++) {
     const records = drawRecords(chance)
     const batches: PlainRecord[][] = [[]]
-    for (const record of shuffled(records, chance.fraction)) {
+    for (const record of shuffled(records, chance)) {
       if (chance.fraction() < 0.6) batches.push([])
       batches.at(-1)!.push(record)
     }

@@ -27,7 +27,7 @@ test('the parts of a page add up, and a part that is noted again replaces the ea
   assert.deepEqual([files.get(put, root)?.length, files.get(put, root)?.[0]?.chunks.size], [1, 1])
 })
 
-test('a page is as safe as the part of it that is least so, until it is confirmed anew', () => {
+test('a page is only as safe as its least safe part, until it is confirmed again', () => {
   const files = new CountedFiles()
   files.note(put, root, part(PAGE_CHUNKS, 10, [1], 500, 3))
   files.note(put, root, part(PAGE_CHUNKS + 10, 10, [1], Number.NEGATIVE_INFINITY, 4))

@@ -24,7 +24,7 @@ test('a peer has its rate and a burst, and another does not wait for it', async 
   await fourth
 })
 
-test('a peer that asked for nothing for long starts anew', async () => {
+test('a peer that has not asked for long is treated like a new one', async () => {
   const clock = new ManualClock()
   const pace = new ProofPace({ clock, bytesPerS: 1_000, burstBytes: 1_000 })
   await pace.take('a', 1_000, never)
