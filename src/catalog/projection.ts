@@ -16,11 +16,11 @@ import { byStampAndId, EntryStates } from './entry-states.ts'
 import { type EntryState, showEntry } from './heads.ts'
 import { type Names, shownName } from './names.ts'
 import { type NewRecord, RecordReader } from './record-reader.ts'
-import { filesIn, readFileCount, writeFileCount } from './rows/counts-row.ts'
+import { changeFileCount, filesIn } from './rows/counts-row.ts'
 import { Cycles } from './rows/cycles.ts'
 import { DirectoryChanges } from './rows/directory-changes.ts'
 import { type EntryRow, placeKey, ROW_WITHOUT_PLACE, readEntryRow, type TreeRow } from './rows/entry-row.ts'
-import { encodeDirectoryValue, entryKey, recordsKey, twinKey } from './rows/keys.ts'
+import { encodeDirectoryValue, entryKey, recordsKey, recordsOf, twinKey } from './rows/keys.ts'
 import { hasName } from './rows/name-rows.ts'
 import { hasPast } from './rows/past-rows.ts'
 import { type PendingRow, PendingRows } from './rows/pending-rows.ts'
@@ -96,6 +96,7 @@ export class CatalogProjection implements Projection {
       const some = groups.slice(start, start + ENTRIES_AT_ONCE)
       const before = await index.getMany(some.map(({ entry }) => entryKey(entry)))
       for (const [i, group] of some.entries()) {
+        if (before[i] === undefined) await this.#assertNew(group)
         const update = await this.#update(group, before[i], sink)
         if (update !== undefined) updates.push(update)
       }
@@ -158,6 +159,18 @@ export class CatalogProjection implements Projection {
   }
 
   /**
+   * Throws an `IndexCorruptError` if the index had this entry, and has lost its row. Without it nobody would know where
+   * the entry was, which would then show at two places.
+   */
+  async #assertNew({ entry, added, again }: Group): Promise<void> {
+    const { index } = this.#options
+    // The first record of an entry has seen nothing. Nearly all entries without a row begin with it.
+    const mayHaveRow = again.length > 0 || added.some(({ record }) => record.seen.length > 0)
+    if (mayHaveRow && (await index.hasAny(recordsOf(entry))))
+      throw index.reportCorrupt('the index lacks the row of an entry')
+  }
+
+  /**
    * Adds records to one entry, and writes all of its rows but those of the tree. Returns undefined if nothing changes.
    */
   async #update(group: Group, value: Uint8Array | undefined, sink: IndexSink): Promise<EntryUpdate | undefined> {
@@ -179,18 +192,18 @@ export class CatalogProjection implements Projection {
     const rows = new PendingRows(index, changes)
     const cycles = new Cycles(index, rows, changes)
     const arrivals = new Map(updates.map(({ entry, arrivedAtMs }) => [toHex(entry), arrivedAtMs]))
-    let files = await readFileCount(index)
+    let files = 0
     for (const { entry, old, row, state, value } of updates) {
       rows.set({ entry, old, row, state }, value)
       files += filesIn(row) - filesIn(old)
     }
+    await changeFileCount({ index, sink, by: files, isFirst: updates.every(({ old }) => old === undefined) })
     await cycles.find()
     await showAgain({ rows, changes, cycles })
     await writeWaiting({ index, rows, changes, sink, arrivals })
     await changes.write(sink)
     cycles.write(sink)
     rows.write(sink)
-    writeFileCount(sink, files)
   }
 
   /** Returns the place of an entry, and the value of its row in the directory tables. */

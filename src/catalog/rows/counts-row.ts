@@ -9,16 +9,36 @@ import { COUNTS_KEY } from './keys.ts'
  * too. So it is right after a failed batch, a replay and a rebuild, and a start need not count.
  */
 export async function readFileCount(index: Pick<IndexDb, 'get'>): Promise<number> {
-  const value = await index.get(COUNTS_KEY)
-  return value === undefined ? 0 : Number(asBuffer(value).readBigUInt64BE())
+  return filesOf(await index.get(COUNTS_KEY))
 }
 
-/** Writes the number of files. If the index had lost it, it is too low until the next rebuild, and never below nothing. */
-export function writeFileCount(sink: Pick<IndexSink, 'put'>, files: number): void {
-  sink.put(COUNTS_KEY, u64be(Math.max(0, files)))
+/**
+ * Adds to the number of files. `isFirst` is false if the batch changes an entry that the index has: then it has the
+ * number too. Throws an `IndexCorruptError` if it does not, or if there would be less than none.
+ */
+export async function changeFileCount({
+  index,
+  sink,
+  by,
+  isFirst
+}: {
+  index: Pick<IndexDb, 'get' | 'reportCorrupt'>
+  sink: Pick<IndexSink, 'put'>
+  by: number
+  isFirst: boolean
+}): Promise<void> {
+  const value = await index.get(COUNTS_KEY)
+  const files = filesOf(value) + by
+  if (files < 0 || (value === undefined && !isFirst))
+    throw index.reportCorrupt('the index has lost the number of files')
+  sink.put(COUNTS_KEY, u64be(files))
 }
 
 /** Returns 1 for the row of a file that is not deleted, and 0 for any other, and if there is no such entry. */
 export function filesIn(row: Pick<EntryRow, 'kind' | 'isDeleted'> | undefined): number {
   return row?.kind === 'file' && !row.isDeleted ? 1 : 0
+}
+
+function filesOf(value: Uint8Array | undefined): number {
+  return value === undefined ? 0 : Number(asBuffer(value).readBigUInt64BE())
 }

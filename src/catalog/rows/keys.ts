@@ -26,6 +26,11 @@ export function recordsKey(entry: Uint8Array, stamp: Stamp): Uint8Array {
   return indexKey(TABLES.records, entry, stampBytes(stamp))
 }
 
+/** Returns the prefix of the rows for the records of an entry. */
+export function recordsOf(entry: Uint8Array): Uint8Array {
+  return indexKey(TABLES.records, entry)
+}
+
 /** Returns the key of the row of a record that does not count, because another one under its stamp does. */
 export function twinKey({ entry, stamp, id }: Pick<EntryRecord, 'entry' | 'stamp' | 'id'>): Uint8Array {
   return indexKey(TABLES.records, entry, stampBytes(stamp), id)

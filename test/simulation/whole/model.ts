@@ -149,9 +149,12 @@ export class Model {
     }
     if (seenAt.length > 0 && verb.saw !== undefined) return false
     // It may have arrived at the path while the verb was under way.
-    if (hasConflict(verb.path) && verb.kind !== 'mv' && verb.kind !== 'cp') return places.has(verb.path)
+    if (hasConflict(verb.path) && verb.kind !== 'mv' && verb.kind !== 'cp')
+      return verb.path === put.path || places.has(verb.path)
     if (![...places].some(place => this.#reaches(verb, place))) return false
-    return typeof verb.ifTag === 'string' ? !this.#isNewerThan(put, verb.ifTag) : true
+    if (typeof verb.ifTag !== 'string') return true
+    // The tag says nothing about the conflicts beside it, which a write ends too.
+    return hasConflict(put.path) || !this.#isNewerThan(put, verb.ifTag)
   }
 
   /** Returns true if a verb ends what is at a path. */

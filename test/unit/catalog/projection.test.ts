@@ -2,6 +2,7 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { HEADS_MAX } from '../../../src/catalog/constants.ts'
 import { pastOf, pastOfAll } from '../../../src/catalog/heads.ts'
+import { COUNTS_KEY, entryKey } from '../../../src/catalog/rows/keys.ts'
 import { indexKey } from '../../../src/disk/index-db.ts'
 import { IndexOps } from '../../../src/disk/index-sink.ts'
 import { TABLES } from '../../../src/disk/tables.ts'
@@ -48,6 +49,28 @@ test('a deleted directory with something live in it is listed after a batch that
   const rebuilt = await Setup.open()
   await rebuilt.add(gone, child, made)
   assert.deepEqual(await rebuilt.paths(), ['/dir', '/dir/f'])
+})
+
+test('an index that has lost the row of an entry, or the number of files, is rebuilt rather than believed', async () => {
+  const one = sign({ entry: E, ...fileWith('1', { name: 'one' }) })
+  const moved = sign({ ...carrying(one), ...fileWith('1', { name: 'moved' }) })
+  const gone = sign({ entry: E, seen: pastOf(one.record), op: 'delete' })
+  const isReported = { name: 'IndexCorruptError' }
+  for (const key of [entryKey(E), COUNTS_KEY]) {
+    const setup = await Setup.open()
+    await setup.add(one)
+    await setup.index.batch([{ type: 'del', key }])
+    await assert.rejects(setup.add(moved), isReported)
+    await assert.rejects(setup.add(gone), isReported)
+  }
+  const setup = await Setup.open()
+  await setup.add(one)
+  await setup.index.batch([{ type: 'del', key: entryKey(E) }])
+  await assert.rejects(setup.add(one), isReported)
+  const late = await Setup.open()
+  await late.add(moved)
+  await late.add(one)
+  assert.deepEqual(await late.paths(), ['/moved'])
 })
 
 test('the rows about missing parents and about cycles go when their reason does', async () => {
