@@ -57,11 +57,12 @@ function count(): string {
     '--json',
     ...(args.includes('--first') ? ['--first'] : [])
   ]
-  const { stdout, status, stderr } = spawnSync(process.execPath, command, {
+  const { stdout, status, stderr, error } = spawnSync(process.execPath, command, {
     encoding: 'utf8',
     timeout: MS_MAX,
     maxBuffer: 64 << 20
   })
+  if (stdout === null) throw error ?? new Error('the simulator could not be started')
   const lines = stdout
     .split('\n')
     .filter(line => line.endsWith('}'))

@@ -64,8 +64,7 @@ export class Model {
   /** Returns an acknowledged verb after which the file of a put must not show again; undefined if there is none. */
   endOf(put: Verb): Verb | undefined {
     const { tag } = put.content as Content
-    if (this.verbs.some(verb => verb.kind === 'cp' && verb.outcome !== 'refused' && this.#isBelow(verb.path, put)))
-      return undefined
+    if (this.#mayBeCopied(put)) return undefined
     return this.verbs.find(verb => {
       if (verb.outcome !== 'ok' || verb === put || verb.saw === undefined || hasConflict(verb.path)) return false
       if ([...this.destroyed.values()].some(atMs => atMs >= verb.startMs)) return false
@@ -137,7 +136,7 @@ export class Model {
 
   #mayEnd(verb: Verb, put: Verb, places: ReadonlySet<string>): boolean {
     if (verb === put || verb.outcome === 'refused' || verb.noClobber === true || verb.ifTag === null) return false
-    if (verb.endMs < put.startMs) return false
+    if (verb.endMs < put.startMs || this.#wasSeenAfter(verb, put)) return false
     const { tag } = put.content as Content
     const seenAt =
       verb.saw === undefined ? [] : [...verb.saw].filter(([, shown]) => shown === tag).map(([path]) => path)
@@ -157,12 +156,29 @@ export class Model {
     return hasConflict(put.path) || !this.#isNewerThan(put, verb.ifTag)
   }
 
+  /**
+   * Returns true if a verb did not end the file of a put, because a machine that knew of the verb still showed the file:
+   * the verb's own machine afterwards, or any that showed the two beside each other. A copy would show the same.
+   */
+  #wasSeenAfter(verb: Verb, put: Verb): boolean {
+    const { tag } = put.content as Content
+    if (this.destroyed.size > 0 || this.#mayBeCopied(put)) return false
+    return this.verbs.some(({ machine, startMs, saw }) => {
+      const shown = [...(saw?.values() ?? [])]
+      if (!shown.includes(tag)) return false
+      const isOwn = machine === verb.machine && verb.outcome === 'ok' && startMs > verb.endMs
+      return isOwn || (verb.content !== undefined && shown.includes(verb.content.tag))
+    })
+  }
+
   /** Returns true if a verb ends what is at a path. */
   #reaches(verb: Verb, path: string): boolean {
     const at = plain(path)
     if (verb.kind === 'mv' || verb.kind === 'cp') {
       const { path: from, to = '' } = verb
-      if (path === from || path.startsWith(`${from}/`)) return false
+      // A copy onto itself writes once more what was there when it began.
+      const isOnItself = verb.kind === 'cp' && to === from
+      if (!isOnItself && (path === from || path.startsWith(`${from}/`))) return false
       if (at === plain(to) || at === `${plain(to)}/${nameOf(plain(from))}`) return true
       // A copy of a directory merges, and replaces file by file.
       return verb.kind === 'cp' && at.startsWith(`${plain(to)}/`)
@@ -203,9 +219,11 @@ export class Model {
     return other !== undefined && put.startMs > other.endMs
   }
 
-  /** Returns true if the file of a put may have been copied by a verb on this path. */
-  #isBelow(path: string, put: Verb): boolean {
-    return [...this.placesOf(put)].some(place => place === plain(path) || place.startsWith(`${plain(path)}/`))
+  #mayBeCopied(put: Verb): boolean {
+    const copies = this.verbs.filter(({ kind, outcome }) => kind === 'cp' && outcome !== 'refused')
+    if (copies.length === 0) return false
+    const places = [...this.placesOf(put)]
+    return copies.some(({ path }) => places.some(place => place === plain(path) || place.startsWith(`${plain(path)}/`)))
   }
 
   /** Returns true if, because of another verb, a verb may have met another file than it saw. */

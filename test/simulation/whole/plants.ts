@@ -119,6 +119,22 @@ export const PLANTS: readonly Plant[] = [
     ]
   },
   {
+    // Each of the two is harmless alone: what a member has not pulled it does not confirm, and the other way round.
+    name: 'keep: a member says kept although the pull failed, and confirms the record without a look',
+    edits: [
+      {
+        file: 'src/blocks/keep/keeper.ts',
+        find: "return error instanceof NoSpaceError ? 'full' : 'lacking'",
+        replace: "return error instanceof NoSpaceError ? 'kept' : 'kept'"
+      },
+      {
+        file: 'src/blocks/keep/keeper.ts',
+        find: '    if (reason !== undefined) {\n      const text',
+        replace: "    if (reason === '') {\n      const text"
+      }
+    ]
+  },
+  {
     name: 'disk: a block counts before its name is durable',
     edits: [
       {

@@ -1,7 +1,8 @@
 import type { PutOptions } from '../../../src/api.ts'
 import { seededChance } from '../../fixtures/seeded-chance.ts'
+import type { Content } from './contents.ts'
 import type { Machine } from './machine.ts'
-import { plain } from './model.ts'
+import { hasConflict, plain } from './model.ts'
 import { flipBit } from './sim-files.ts'
 import type { SimHost } from './sim-network.ts'
 import { World } from './world.ts'
@@ -14,6 +15,9 @@ const REST_MS_MAX = 90 * MINUTE
 /** How long the machines may look for blocks that are lost for good. */
 const PATIENCE_MS = 3 * MINUTE
 const REST_STEP_MS = 20 * SECOND
+
+/** After this long, the verbs that are under way have ended, unless something hinders them. */
+const ALONE_MS = 3 * SECOND
 
 const PATHS = ['/a', '/b.txt', '/d/a', '/d/b', '/d/e/c', '/g/a', '/g/h/c']
 /** The fewer paths, the more often verbs meet. */
@@ -40,6 +44,7 @@ const STEP_WEIGHTS = {
   get: 3,
   evict: 3,
   burst: 7,
+  conflict: 2,
   putAndLoss: 4,
   restart: 2,
   kill: 3,
@@ -69,6 +74,7 @@ const RACING: readonly Kind[] = [
   'burst',
   'burst',
   'burst',
+  'conflict',
   'cut',
   'heal'
 ]
@@ -204,10 +210,17 @@ class Schedule {
         return world.copy(machine, await this.#shownPath(machine), await this.#somePath(machine))
       case 'get':
         return world.get(machine, await this.#shownPath(machine))
-      case 'evict':
-        return world.evict(machine, await this.#shownPath(machine))
+      case 'evict': {
+        const path = await this.#shownPath(machine)
+        await world.evict(machine, path)
+        // Members may each count on the copy of the other.
+        if (this.#draw() < 0.5) for (const other of world.live) if (other !== machine) await world.evict(other, path)
+        return
+      }
       case 'burst':
         return this.#burst(machine)
+      case 'conflict':
+        return this.#conflict(machine)
       case 'putAndLoss':
         return this.#putAndLoss(machine)
       case 'restart':
@@ -289,6 +302,33 @@ class Schedule {
     }
   }
 
+  /** One verb about a conflict, with no other verb beside it, so that its effect is certain. */
+  async #conflict(machine: Machine): Promise<void> {
+    const world = this.#world
+    const find = async (): Promise<string | undefined> => (await this.#filesOn(machine)).find(hasConflict)
+    await world.time.pass(ALONE_MS)
+    let conflict = await find()
+    if (conflict === undefined) {
+      const path = `/n${this.#steps}`
+      await this.#put(machine, path, {})
+      await this.#put(this.#pickUp() ?? machine, path, {})
+      await world.time.pass(ALONE_MS)
+      conflict = await find()
+    }
+    if (conflict === undefined || machine.process.isDead) return
+    const at = conflict
+    const verbs: Array<() => Promise<void>> = [
+      () => world.move(machine, at, plain(at)),
+      () => world.move(machine, at, plain(at)),
+      () => world.move(machine, plain(at), `/n${this.#steps}`),
+      () => world.remove(machine, at),
+      () => world.remove(machine, plain(at)),
+      () => this.#put(machine, at, {})
+    ]
+    await this.#pick(verbs)()
+    await world.time.pass(ALONE_MS)
+  }
+
   /** Two verbs of one machine that exclude each other, or nearly. */
   async #duel(on: Machine, path: string): Promise<void> {
     const world = this.#world
@@ -313,14 +353,18 @@ class Schedule {
     }
   }
 
-  /** A put, in the middle of which another machine dies or stands still. */
+  /** A put, in the middle of which another machine dies or stands still, or the own copy of a block goes. */
   async #putAndLoss(machine: Machine): Promise<void> {
-    const other = this.#pick(this.#world.live)
+    const world = this.#world
+    const other = this.#pick(world.live)
     if (other !== machine) {
       if (this.#draw() < 0.5) this.#armDeath(other, 'kill')
-      else this.#world.time.after(this.#draw() * 40, () => this.#freeze(other))
+      else world.time.after(this.#draw() * 40, () => this.#freeze(other))
     }
-    await this.#put(machine, this.#pick(this.#paths), {})
+    const path = this.#pick(this.#paths)
+    await this.#put(machine, path, {})
+    const content = world.contents.all.at(-1) as Content
+    if (this.#draw() < 0.25) world.time.after(this.#draw() * 40, () => void world.loseOwnBlock(machine, path, content))
   }
 
   async #oneOfBurst(on: Machine, at: string, tag: string | undefined): Promise<void> {
@@ -515,12 +559,18 @@ class Schedule {
 
   /** Returns the path of a file that a machine shows, also one under a conflicting name. */
   async #shownPath(machine: Machine): Promise<string> {
+    const shown = await this.#filesOn(machine)
+    return this.#pick(shown.length === 0 ? this.#paths : shown)
+  }
+
+  /** Returns the paths of all files that a machine shows; none if it cannot say. */
+  async #filesOn(machine: Machine): Promise<string[]> {
     const shown = await this.#world.glance(machine, async node => {
       const paths: string[] = []
       for await (const { path, kind } of node.list('/', { recursive: true })) if (kind === 'file') paths.push(path)
       return paths
     })
-    return this.#pick(shown === undefined || shown.length === 0 ? this.#paths : shown)
+    return shown ?? []
   }
 
   get #paths(): readonly string[] {

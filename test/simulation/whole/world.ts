@@ -72,6 +72,8 @@ export class World {
   readonly #disturbedAtMs = new Map<string, number>()
   /** Machines on whose disks the test has changed bytes. Their errors are no faults. */
   readonly hurt = new Set<Machine>()
+  /** True if a machine has lost the only copy of a block, and its put has failed. */
+  #hasLostBlocks = false
 
   constructor({ seed, machines, isLogging = false }: WorldOptions) {
     this.contents = new Contents(NETWORK_KEY, seed)
@@ -397,6 +399,20 @@ export class World {
       this.fault('damage', `${machine.name} says ${describe(error)}, and nothing is damaged`)
   }
 
+  /** Takes a block file away from the machine that puts it, if the put has not linked the file yet. */
+  async loseOwnBlock(machine: Machine, path: string, { tag, blocks }: Content): Promise<void> {
+    const { files } = machine.disk
+    const lost = blocks.find(block => block.path !== undefined && files.contents().has(block.path))?.path
+    const shown = await this.shownAt(machine, [path])
+    if (lost === undefined || shown === undefined || [...shown.values()].includes(tag)) return
+    this.#hasLostBlocks = true
+    this.hurt.add(machine)
+    this.disturb(machine)
+    this.say(`${machine.name} loses ${lost}`)
+    await files.remove(lost)
+    await files.syncDirectory(lost.slice(0, lost.lastIndexOf('/')))
+  }
+
   // What must be true at a yes
 
   #calmPeersOf(machine: Machine): Machine[] {
@@ -451,14 +467,16 @@ export class World {
    * have been among them. Then nobody has to have it.
    */
   async unrest(isPatient: boolean): Promise<string | undefined> {
-    const mayLack = isPatient && (this.model.destroyed.size > 0 || this.hostile !== undefined)
+    const mayLack = isPatient && (this.model.destroyed.size > 0 || this.hostile !== undefined || this.#hasLostBlocks)
     if (this.underWay.size > 0) return `${this.underWay.size} are under way`
     const totals = new Set<string>()
     for (const machine of this.machines) {
       if (machine.isDestroyed) continue
       const { stack } = machine
       if (!machine.isUp || stack === undefined) return `${machine.name} is not up`
-      const { blocks } = stack.fs
+      const { blocks, members } = stack.fs
+      const missed = this.live.find(other => other !== machine && !members.isAdmitted(other.peerId))
+      if (missed !== undefined) return `${machine.name} has not met ${missed.name}`
       if (blocks.owed.blocks > 0 && !mayLack) return `${machine.name} owes ${blocks.owed.blocks}`
       if (blocks.repairing.blocks > 0) return `${machine.name} repairs`
       const ids = await this.glance(machine, async () => {
