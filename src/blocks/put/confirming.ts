@@ -43,6 +43,11 @@ export function confirmAgain({ hasNodes }: PutState, member: MemberState): void 
   else noteConfirmedByKeeping(member)
 }
 
+/** Asks a member that can be asked again to confirm what it is counted on for, unless it has acknowledged all of that. */
+export function confirmRest(state: PutState, member: MemberState): void {
+  if (!isEmpty(andNot(member.counted, member.acknowledged))) confirmAgain(state, member)
+}
+
 /** The record is durable here: it is pushed to each member once the member has confirmed the root. */
 export function beginPushing({ state, asks }: Step): void {
   state.phase = 'pushing'
@@ -125,8 +130,11 @@ export function forgive({ state }: Step): void {
   if (state.ack === undefined || isAnyWaitedFor(state)) return
   state.isShort = true
   for (const member of state.members.values()) {
+    // Nobody asked it while it was lost, or refused.
+    const wasAskable = isAskable(member)
     forgiveOne(member)
     if (!state.hasBlocks && member.isReachable) countRecord(member)
+    else if (!wasAskable && isAskable(member)) confirmRest(state, member)
   }
 }
 
@@ -196,7 +204,10 @@ function inRank(state: PutState, ranking: Ranking, chunk: number, members: reado
     const member = state.members.get(peer)
     return member !== undefined && members.includes(member) ? [member] : []
   })
-  return [...ordered.filter(isGood), ...ordered.filter(member => !isGood(member))]
+  // A member that is slow is asked before one that is silent: only the first is sure to answer.
+  const [good, slow, silent]: [MemberState[], MemberState[], MemberState[]] = [[], [], []]
+  for (const member of ordered) (isGood(member) ? good : isLive(member) ? slow : silent).push(member)
+  return [...good, ...slow, ...silent]
 }
 
 function countOn(members: readonly MemberState[], chunk: number): void {

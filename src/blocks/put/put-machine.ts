@@ -2,7 +2,7 @@ import type { Ranking } from '../rank.ts'
 import {
   beginConfirming,
   beginPushing,
-  confirmAgain,
+  confirmRest,
   countRecord,
   forgive,
   forgiveOne,
@@ -12,7 +12,7 @@ import {
   settle
 } from './confirming.ts'
 import { askMoreForAll, computeDebts, noteAnswer, placeBlock, type Step } from './placing.ts'
-import { isEmpty, memberOf, type PutAsk, type PutEvent, type PutState } from './put-state.ts'
+import { memberOf, type PutAsk, type PutEvent, type PutState } from './put-state.ts'
 import { owedBy } from './yes.ts'
 
 /**
@@ -119,8 +119,7 @@ function noteMember({ state }: Step, event: MemberEvent): void {
       member.isReachable = true
       forgiveOne(member)
       if (state.phase === 'pushing' && !state.hasBlocks) countRecord(member)
-      else if (state.phase !== 'placing' && !isEmpty(member.counted) && isEmpty(member.acknowledged))
-        confirmAgain(state, member)
+      else if (state.phase !== 'placing') confirmRest(state, member)
       return
     case 'left':
       member.isReachable = false
