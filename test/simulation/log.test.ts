@@ -111,7 +111,11 @@ class Run {
     for (let writes = 0; writes < 4; writes++) await this.#write(device)
   }
 
-  async #start(name: string, secrets: Secrets, disk: Partial<Pick<TestMember, 'files' | 'database'>> = {}) {
+  async #start(
+    name: string,
+    secrets: Secrets,
+    { files, database }: Partial<Pick<TestMember, 'files' | 'database'>> = {}
+  ) {
     const { peerId } = new LocalMember(secrets, this.#clock, this.#chance)
     const member = await TestMember.open({
       secrets,
@@ -119,7 +123,8 @@ class Run {
       clock: this.#clock,
       chance: this.#chance,
       bootstrap: NAMES.filter(other => other !== name).map(other => `/memory/${other}`),
-      ...disk
+      ...(files === undefined ? {} : { files }),
+      ...(database === undefined ? {} : { database })
     })
     await member.start()
     await settle()
