@@ -7,6 +7,8 @@
 export const ORPHAN_MS = 60 * 60_000
 /** The number of bytes of the HMAC that stands for a name in the index. */
 export const NAME_HASH_BYTES = 16
+/** The number of names whose hashes are kept in memory: more than are changed at the same time. */
+export const NAME_HASHES_MAX = 1_024
 /** The number of opened bodies that are kept in memory, so that a repeated listing need not decrypt them again. */
 export const BODIES_MAX = 8_192
 /** The number of names in one directory whose entries are read concurrently. */

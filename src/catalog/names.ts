@@ -1,10 +1,11 @@
 import { createCipheriv, createDecipheriv, type KeyObject } from 'node:crypto'
+import { LRUCache } from 'lru-cache'
 import { PATH_PART_BYTES_MAX } from '../format/constants.ts'
 import type { EntryBody } from '../format/entry.ts'
 import { nameFault } from '../format/path.ts'
 import { hmac, secretKey } from '../format/seal.ts'
 import { toHex, utf8 } from '../util/bytes.ts'
-import { NAME_HASH_BYTES, TAG_DIGITS, TAG_DIGITS_MORE } from './constants.ts'
+import { NAME_HASH_BYTES, NAME_HASHES_MAX, TAG_DIGITS, TAG_DIGITS_MORE } from './constants.ts'
 
 /** Sealed names have a multiple of this many bytes, so that a stolen index says little about their lengths. */
 const PADDING_BYTES = 32
@@ -17,6 +18,8 @@ const CIPHER = 'aes-256-ctr'
 export class Names {
   readonly #key: KeyObject
   readonly #cipherKey: KeyObject
+  /** A change hashes each of its names several times: it looks twice, and then it is projected. */
+  readonly #hashes = new LRUCache<string, Uint8Array>({ max: NAME_HASHES_MAX })
 
   constructor(key: Uint8Array) {
     this.#key = secretKey(key)
@@ -25,7 +28,12 @@ export class Names {
 
   /** Returns the bytes by which the index finds a name. The name must be in NFC. */
   hash(name: string): Uint8Array {
-    return hmac(this.#key, utf8(name)).subarray(0, NAME_HASH_BYTES)
+    let hash = this.#hashes.get(name)
+    if (hash === undefined) {
+      hash = hmac(this.#key, utf8(name)).subarray(0, NAME_HASH_BYTES)
+      this.#hashes.set(name, hash)
+    }
+    return hash
   }
 
   /**
