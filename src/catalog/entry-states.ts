@@ -54,7 +54,12 @@ export class EntryStates {
       }
     writePast(sink, entry, state, raised.keys())
     const counted = await this.#count(state, records, { isNew: before === undefined, sink })
-    if (before !== undefined) await this.#findDeletes(state, counted)
+    if (before !== undefined)
+      await this.#findDeletes(
+        state,
+        counted.flatMap(({ record }) => record ?? []),
+        counted
+      )
     await this.#setHeads(entry, state, counted, { raised, sink })
     return state
   }
@@ -78,12 +83,18 @@ export class EntryStates {
     return counted
   }
 
-  /** Finds the new heads whose `written` is the stamp of a delete. A delete wrote no content. */
-  async #findDeletes(state: EntryState, heads: ReadonlyArray<Pick<Counted, 'record'>>): Promise<void> {
-    for (const { record } of heads) {
-      if (record === undefined || record.op === 'delete' || isOrigin(record)) continue
-      const value = await this.#index.get(recordsKey(record.entry, record.written))
-      if (value !== undefined && decodeRecordRow(value).isDelete) state.deleteStamps.add(stampKey(record.written))
+  /**
+   * Finds the heads whose `written` is the stamp of a delete. A delete wrote no content. Which record counts under a stamp
+   * may have changed just now: the index does not know that yet.
+   */
+  async #findDeletes(state: EntryState, heads: readonly EntryRecord[], counted: readonly Counted[]): Promise<void> {
+    const justCounted = new Set(counted.flatMap(({ record }) => (record ? [stampKey(record.stamp)] : [])))
+    for (const head of heads) {
+      if (head.op === 'delete' || isOrigin(head)) continue
+      const key = stampKey(head.written)
+      if (justCounted.has(key)) continue
+      const value = await this.#index.get(recordsKey(head.entry, head.written))
+      if (value !== undefined && decodeRecordRow(value).isDelete) state.deleteStamps.add(key)
     }
   }
 
@@ -110,7 +121,7 @@ export class EntryStates {
       // Every older head is older than all heads of the state were.
       const isComplete = heads.filter(({ stamp }) => compareStamps(stamp, oldest as Stamp) >= 0).length >= HEADS_MAX
       if (state.older > 0 && !isComplete) {
-        returned = await this.#olderHeads(entry, state, older)
+        returned = await this.#olderHeads(entry, state, { older, counted })
         heads = [...heads, ...returned].sort(byStampAndId)
       }
     }
@@ -127,14 +138,19 @@ export class EntryStates {
   }
 
   /** Returns the latest of the older heads, and loads what `showEntry` must know about them. */
-  async #olderHeads(entry: Uint8Array, state: EntryState, older: OlderHeads): Promise<EntryRecord[]> {
+  async #olderHeads(
+    entry: Uint8Array,
+    state: EntryState,
+    { older, counted }: { older: OlderHeads; counted: readonly Counted[] }
+  ): Promise<EntryRecord[]> {
     const heads = await older.latest()
-    const written = heads.map(head => head.written)
-    await loadPast(this.#index, entry, state, written)
-    await this.#findDeletes(
+    await loadPast(
+      this.#index,
+      entry,
       state,
-      heads.map(record => ({ record }))
+      heads.map(head => head.written)
     )
+    await this.#findDeletes(state, heads, counted)
     return heads
   }
 }

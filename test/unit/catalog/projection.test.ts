@@ -8,9 +8,10 @@ import { IndexOps } from '../../../src/disk/index-sink.ts'
 import { TABLES } from '../../../src/disk/tables.ts'
 import { nameBlock } from '../../../src/format/cid.ts'
 import { hlcAt } from '../../../src/format/stamp.ts'
+import { compareBytes } from '../../../src/util/bytes.ts'
 import { acceptedBy } from '../../fixtures/accepted.ts'
 import { seededChance } from '../../fixtures/seeded-chance.ts'
-import { admin, carrying, directoryAt, fileWith, Setup, type Signed, sign } from './setup.ts'
+import { admin, carrying, directoryAt, fileWith, Setup, type Signed, sign, writer } from './setup.ts'
 
 const [D, E, F] = [0xd0, 0xe0, 0xf0].map(byte => Buffer.alloc(16, byte)) as [Buffer, Buffer, Buffer]
 const accepted = ({ statement, record }: Signed) => acceptedBy(record.stamp.author, statement)
@@ -71,6 +72,25 @@ test('an index that has lost the row of an entry, or the number of files, is reb
   await late.add(moved)
   await late.add(one)
   assert.deepEqual(await late.paths(), ['/moved'])
+})
+
+test('a record that carries the content of a stamp counts as written by the twin that counts, whichever comes first', async () => {
+  const put = (n: number) => sign({ entry: E, ...fileWith(`${n}`, { name: 'f' }), by: admin, hlc: hlcAt(5_000_000) })
+  const gone = sign({ entry: E, op: 'delete', by: admin, hlc: hlcAt(5_000_000) })
+  // Of two records under one stamp the one with the smaller id counts.
+  let written = put(0)
+  for (let n = 1; compareBytes(written.record.id, gone.record.id) > 0; n++) written = put(n)
+  const moved = sign({ ...carrying(written), by: writer, body: { ...fileWith('', { name: 'g' }).body } })
+  const [first, last] = [await Setup.open(), await Setup.open()]
+  await first.add(written)
+  await first.add(gone)
+  await first.add(moved)
+  await last.add(moved)
+  await last.add(gone)
+  await last.add(written)
+  assert.deepEqual(await first.paths(), ['/g'])
+  assert.deepEqual(await last.paths(), ['/g'])
+  assert.deepEqual(await last.rows(), await first.rows())
 })
 
 test('the rows about missing parents and about cycles go when their reason does', async () => {
