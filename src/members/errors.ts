@@ -30,3 +30,13 @@ export class ClockOffError extends DfsError {
   override readonly name = 'ClockOffError'
   override readonly code = 'clock-off'
 }
+
+/** Another process runs with the identity of this peer: its data directory was copied. */
+export class DuplicateError extends DfsError {
+  override readonly name = 'DuplicateError'
+  override readonly code = 'not-allowed'
+
+  constructor() {
+    super('two nodes run with one peer id')
+  }
+}

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { type TestContext, test } from 'node:test'
-import type { Admission } from '../../../src/members/admissions.ts'
+import type { Admission } from '../../../src/members/joining/peer-machine.ts'
 import { Comparisons } from '../../../src/members/comparisons.ts'
 import { COMPARE_EVERY_MS, COMPARE_PAUSE_MS } from '../../../src/members/constants.ts'
 import { ManualClock } from '../../fixtures/clock.ts'
