@@ -90,7 +90,11 @@ export class Join {
     const [peers, checker] = [this.#peers, this.#checker]
     const onTwice = (): void => onDuplicate(self.peerId)
     const server = new JoinServer({
-      ...{ host, self, clock, chance, log, peers, checker, isKnown, entrance, onAsked, onTwice }
+      ...{ host, self, clock, chance, log, peers, checker, isKnown, entrance, onTwice },
+      onAsked: attempt => {
+        host.welcome?.(attempt.peer, 'waiting')
+        onAsked(attempt)
+      }
     })
     serveCalls(host, {
       protocol: JOIN_PROTOCOL,
@@ -188,6 +192,7 @@ export class Join {
         const { peer, aheadMs } = admission
         const direction = aheadMs < 0 ? 'behind' : 'ahead of'
         this.#log('%s is admitted, its clock is %d ms %s ours', peer, Math.abs(aheadMs), direction)
+        host.welcome?.(peer, 'member')
         onAdmitted(admission)
       },
       onDeparted: peer => {
