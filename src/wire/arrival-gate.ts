@@ -53,7 +53,9 @@ export class ArrivalGate {
     const gained = ((nowMs - this.#roomAtMs) / 1000) * STRANGER_ARRIVALS_PER_S
     this.#room = Math.min(STRANGER_ARRIVALS_BURST, this.#room + gained)
     this.#roomAtMs = nowMs
-    if (this.#room < 1) return false
+    // Part of the room is for addresses that are new, so that those that keep coming back do not take all of it.
+    const kept = (origin?.failures ?? 0) > 0 ? STRANGER_ARRIVALS_BURST / 2 : 0
+    if (this.#room < kept + 1) return false
     this.#room--
     return true
   }

@@ -67,6 +67,17 @@ test('an address whose connections lead to nothing pauses, longer each time, and
   assert.ok(gate.mayArrive(at(2)))
 })
 
+test('addresses that keep coming back leave room for new ones', () => {
+  const clock = new ManualClock()
+  const gate = new ArrivalGate(clock)
+  for (let host = 100; host < 150; host++) gate.ended(at(host))
+  assert.equal(
+    arrivals(gate, 50, i => at(100 + i)),
+    STRANGER_ARRIVALS_BURST / 2
+  )
+  assert.equal(arrivals(gate, 50, at), STRANGER_ARRIVALS_BURST / 2)
+})
+
 test('a machine that waits for a person may connect again at once, but shares the rate of strangers', () => {
   const clock = new ManualClock()
   const gate = new ArrivalGate(clock)
