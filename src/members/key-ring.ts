@@ -64,6 +64,11 @@ export class KeyRing {
     return this.#epochs.get(toHex(id))
   }
 
+  /** The ids of the epochs whose keys it holds. */
+  get ids(): Uint8Array[] {
+    return [...this.#epochs.values()].map(({ id }) => id)
+  }
+
   has(id: Uint8Array): boolean {
     return this.#epochs.has(toHex(id))
   }

@@ -16,7 +16,7 @@ import { type Compared, Comparisons } from './comparisons.ts'
 import { ClockOffError, NotAllowedError, WrongNetworkError } from './errors.ts'
 import type { GrantChain } from './grant-chain.ts'
 import { Join } from './join.ts'
-import { loadMembership } from './load.ts'
+import { loadMembership, type MembershipParts } from './load.ts'
 import type { LocalMember } from './local-member.ts'
 import { MemberDialler } from './member-dialler.ts'
 import { OwnStatus } from './own-status.ts'
@@ -27,7 +27,7 @@ import { timePassing } from './time-passing.ts'
 import type { View } from './view.ts'
 import { WithheldNews } from './withheld-news.ts'
 
-export interface MembersOptions {
+export interface MembersOptions extends Pick<MembershipParts, 'alsoLoad'> {
   host: Host
   store: Store
   log: Log

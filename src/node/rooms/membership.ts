@@ -3,6 +3,7 @@ import { CAPACITY_BYTES_MAX } from '../../format/constants.ts'
 import type { PeerId } from '../../format/peer-id.ts'
 import { Log } from '../../log/log.ts'
 import { Sync } from '../../log/sync.ts'
+import { Epochs } from '../../members/epochs.ts'
 import { KeyRing } from '../../members/key-ring.ts'
 import { LocalMember } from '../../members/local-member.ts'
 import { Members, type MembersOptions } from '../../members/members.ts'
@@ -19,6 +20,7 @@ export interface Membership {
   log: Log
   self: LocalMember
   keys: KeyRing
+  epochs: Epochs
   members: Members
   statuses: Statuses
   sync: Sync
@@ -39,13 +41,23 @@ export async function buildMembership(init: RoomOptions, rooms: RoomsAround): Pr
   log.authorizer = roster
   const settings = new Settings()
   const statuses = buildStatuses(init, { roster, settings })
-  for (const projection of [roster, settings, statuses]) log.register(projection)
+  const epochs = new Epochs({ network: secrets.network, isEffective: () => true })
+  for (const projection of [roster, settings, statuses, epochs]) log.register(projection)
   const self = new LocalMember(secrets, clock, chance)
   const onFault = (peer: PeerId): void => {
     rooms.blocks.onFault(peer)
     onEvent({ event: 'fault', peerId: peer })
   }
-  const members = buildMembers(init, rooms.disk, { host, log, self, roster, settings, statuses, onFault })
+  const members = buildMembers(init, rooms.disk, {
+    host,
+    log,
+    self,
+    roster,
+    settings,
+    statuses,
+    alsoLoad: [epochs],
+    onFault
+  })
   const sync = new Sync({
     host,
     index,
@@ -61,7 +73,7 @@ export async function buildMembership(init: RoomOptions, rooms: RoomsAround): Pr
     lost: async limit => log.lost(limit),
     onClockOff: () => members.askForTime()
   })
-  return { host, log, self, keys: new KeyRing(secrets.epochs), members, statuses, sync }
+  return { host, log, self, keys: new KeyRing(secrets.epochs, epochs), epochs, members, statuses, sync }
 }
 
 function buildStatuses(init: RoomOptions, parts: { roster: Roster; settings: Settings }): Statuses {
@@ -72,7 +84,10 @@ function buildStatuses(init: RoomOptions, parts: { roster: Roster; settings: Set
   })
 }
 
-type MembersParts = Pick<MembersOptions, 'host' | 'log' | 'self' | 'roster' | 'settings' | 'statuses' | 'onFault'>
+type MembersParts = Pick<
+  MembersOptions,
+  'host' | 'log' | 'self' | 'roster' | 'settings' | 'statuses' | 'alsoLoad' | 'onFault'
+>
 
 function buildMembers(init: RoomOptions, { store, capacity }: DiskRoom, parts: MembersParts): Members {
   return new Members({

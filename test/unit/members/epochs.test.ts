@@ -8,6 +8,7 @@ import { LocalMember } from '../../../src/members/local-member.ts'
 import { toHex } from '../../../src/util/bytes.ts'
 import { ManualClock } from '../../fixtures/clock.ts'
 import { adminSecrets } from '../../fixtures/member.ts'
+import { permutations } from '../../fixtures/permutations.ts'
 import { seededChance } from '../../fixtures/seeded-chance.ts'
 
 const clock = new ManualClock()
@@ -36,12 +37,6 @@ function epochsOf(
   const epochs = new Epochs({ network, isEffective })
   for (const statement of statements) epochs.load([{ statement }])
   return epochs
-}
-
-/** All orders of some items. */
-function permutations<T>(items: readonly T[]): T[][] {
-  if (items.length === 0) return [[]]
-  return items.flatMap((item, i) => permutations(items.toSpliced(i, 1)).map(rest => [item, ...rest]))
 }
 
 test('each epoch is one deeper than the deepest of its predecessors, in whatever order the statements come', () => {
