@@ -1,4 +1,4 @@
-import type { DfsNode, Peer, Status } from '../api.ts'
+import type { Admitted, DfsNode, InviteItem, MadeInvite, MemberItem, NetworkInfo, Peer, Status } from '../api.ts'
 import { parsePath } from '../format/path.ts'
 import type { FsContext } from '../fs/context.ts'
 import { copyPath } from '../fs/copy.ts'
@@ -23,7 +23,7 @@ import type {
   Stat
 } from '../fs/types.ts'
 import { toHex } from '../util/bytes.ts'
-import { StoppedError } from '../util/errors.ts'
+import { DfsError, StoppedError } from '../util/errors.ts'
 import type { Logger } from '../util/logger.ts'
 import { peersOf, statusOf } from './report.ts'
 import type { Stack } from './stack.ts'
@@ -33,6 +33,16 @@ export interface NodeInit extends SupervisorOptions {
   /** Releases the lock of the data directory. */
   unlock: () => Promise<void>
   network: Uint8Array
+}
+
+/** This verb has no implementation yet. */
+class NotBuiltError extends DfsError {
+  override readonly name = 'NotBuiltError'
+  override readonly code = 'unsupported'
+
+  constructor() {
+    super('this is not built yet')
+  }
 }
 
 /**
@@ -139,6 +149,44 @@ export class Node implements DfsNode {
 
   peers(): Peer[] {
     return peersOf(this.#supervisor.last.fs.members)
+  }
+
+  async ready(): Promise<void> {}
+
+  async members(): Promise<MemberItem[]> {
+    throw new NotBuiltError()
+  }
+
+  async approve(): Promise<Admitted> {
+    throw new NotBuiltError()
+  }
+
+  async deny(): Promise<Admitted> {
+    throw new NotBuiltError()
+  }
+
+  async setRole(): Promise<Admitted> {
+    throw new NotBuiltError()
+  }
+
+  async invite(): Promise<MadeInvite> {
+    throw new NotBuiltError()
+  }
+
+  async invites(): Promise<InviteItem[]> {
+    throw new NotBuiltError()
+  }
+
+  async revokeInvite(): Promise<{ id: string }> {
+    throw new NotBuiltError()
+  }
+
+  async networkInfo(): Promise<NetworkInfo> {
+    throw new NotBuiltError()
+  }
+
+  async forgetNetworkKey(): Promise<{ forgotten: boolean }> {
+    throw new NotBuiltError()
   }
 
   async stop(): Promise<void> {
