@@ -49,7 +49,6 @@ const PUBLIC: Record<string, readonly string[]> = {
   wire: ['calls', 'constants', 'errors', 'host', 'libp2p-host', 'redial'],
   disk: [
     ...[
-      'candidate',
       'constants',
       'errors',
       'files',
