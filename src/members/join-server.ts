@@ -51,6 +51,8 @@ export class JoinServer {
         return this.#admitted(peer)
       case 'alive':
         return this.#alive(peer)
+      default:
+        throw new RefusedError('unsupported')
     }
   }
 
