@@ -1,6 +1,7 @@
 import type { DfsNode, NodeEvent, NodeOptions } from '../api.ts'
 import { openFormat } from '../disk/data-directory.ts'
 import { claimDirectory, type DataDirectory, isFirstStartOn } from '../disk/directory-claim.ts'
+import type { KeepSecrets } from '../disk/keystore.ts'
 import { MonitoredFiles } from '../disk/monitored-files.ts'
 import { isOwnName } from '../disk/own-files.ts'
 import { Reserve, startWithReserve } from '../disk/reserve.ts'
@@ -13,7 +14,7 @@ import { systemClock } from '../util/clock.ts'
 import { InvalidInputError } from '../util/errors.ts'
 import { type ComponentLogger, debugLogger, reasonOf } from '../util/logger.ts'
 import { checkDial, checkListen, parseAddress } from '../wire/addresses.ts'
-import { isOfAnotherNetwork, secretsOf } from './identity.ts'
+import { isOfAnotherNetwork, keystoreOf, secretsOf } from './identity.ts'
 import { Node } from './node.ts'
 import { systemPlatform } from './platform.ts'
 import { defaultListen, rememberPorts } from './ports.ts'
@@ -134,7 +135,11 @@ async function buildNode(options: BuildOptions, directory: DataDirectory, unlock
   const hasDefaultPorts = options.listen === undefined && options.transports === undefined
   const given = options.listen ?? (hasDefaultPorts ? await defaultListen(files) : [])
   const platform = systemPlatform(options)
-  const fixed = { options, files, platform, secrets, storeId, clock, chance, logger, onEvent }
+  const keystore = keystoreOf(options, files)
+  const keep: KeepSecrets = async change => {
+    await keystore.update(change)
+  }
+  const fixed = { options, files, platform, keep, storeId, clock, chance, logger, onEvent }
   const defaults = { replicas: copiesOf(options.replicas) ?? REPLICAS_DEFAULT, ack: copiesOf(options.ack) }
   const reserve = new Reserve({ files, chance, logger })
   const node = new Node({
@@ -145,9 +150,20 @@ async function buildNode(options: BuildOptions, directory: DataDirectory, unlock
     logger,
     onEvent,
     network: secrets.network,
-    startStack: (onDoubt, listening) =>
-      // A stack that replaces another one finds the files of that stack, so its directory is not new.
-      startStack({ ...fixed, defaults, onDoubt, isNew: isNew && listening === undefined, listen: listening ?? given })
+    startStack: async (onDoubt, listening) => {
+      // A stack that replaces another one finds the files of that stack, so its directory is not new. Epoch keys may
+      // have arrived meanwhile, and they are in the keystore only.
+      const replaces = listening !== undefined
+      const own = replaces ? ((await keystore.load()) ?? secrets) : secrets
+      return startStack({
+        ...fixed,
+        secrets: own,
+        defaults,
+        onDoubt,
+        isNew: isNew && !replaces,
+        listen: listening ?? given
+      })
+    }
   })
   return { node, files, hasDefaultPorts }
 }

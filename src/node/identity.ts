@@ -13,6 +13,8 @@ import { systemClock } from '../util/clock.ts'
 import { InvalidInputError } from '../util/errors.ts'
 import { debugLogger } from '../util/logger.ts'
 
+type KeystoreInit = Pick<NodeOptions, 'chance' | 'logger' | 'passphrase'>
+
 /**
  * Returns the secrets of the member that this directory belongs to. A new directory is first made a member, either of
  * the network whose key is given or of a network that it founds. Throws an `InvalidInputError` for a directory of
@@ -63,7 +65,11 @@ function isAnother(known: Secrets, networkKey: Uint8Array | undefined): boolean 
   return networkKey !== undefined && !equalBytes(deriveNetwork(networkKey).network, known.network)
 }
 
-function keystoreOf({ chance = systemChance, logger = debugLogger, passphrase }: NodeOptions, files: Files): Keystore {
+/** Returns the keystore in the data directory. */
+export function keystoreOf(
+  { chance = systemChance, logger = debugLogger, passphrase }: KeystoreInit,
+  files: Files
+): Keystore {
   return new Keystore({ files, chance, logger, passphrase })
 }
 

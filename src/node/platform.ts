@@ -15,7 +15,7 @@ export const INDEX_FOLDER = 'index'
 export type NodeHost = Host & Pick<Libp2pHost, 'refreshDiscovery'>
 
 export interface HostInit {
-  secrets: Secrets
+  secrets: Pick<Secrets, 'device'>
   /** The multiaddrs to listen on. */
   listen: readonly string[]
   clock: Clock
