@@ -16,23 +16,20 @@ export class NoSuchMemberError extends DfsError {
 
 /**
  * Finds a member by its peer id, by a start or an end of it that no other member has, or by a name that only one member
- * has. Throws a `NoSuchMemberError`, and an `InvalidInputError` if it could be several.
+ * has. Members choose their names, so a name that looks like a part of another's id names neither of the two. Throws a
+ * `NoSuchMemberError`, and an `InvalidInputError` if it could be several.
  */
 export function findMember<M extends { peer: PeerId; name: string }>(text: string, members: readonly M[]): M {
   const exact = members.find(({ peer }) => peer === text)
   if (exact !== undefined) return exact
-  const named = members.filter(({ name }) => name === text)
-  if (named.length > 1)
-    throw new InvalidInputError(`${countOf(named)} members are named ${text}: give the start of a peer id`)
-  if (named[0] !== undefined) return named[0]
-  const alike =
-    text.length < ID_CHARACTERS_MIN ? [] : members.filter(({ peer }) => peer.startsWith(text) || peer.endsWith(text))
-  if (alike.length > 1)
-    throw new InvalidInputError(`${countOf(alike)} members have a peer id like this: give more of it`)
-  if (alike[0] === undefined) throw new NoSuchMemberError()
-  return alike[0]
-}
-
-function countOf({ length }: readonly unknown[]): string {
-  return length === 2 ? 'two' : String(length)
+  const isPartOf = (peer: PeerId): boolean =>
+    text.length >= ID_CHARACTERS_MIN && (peer.startsWith(text) || peer.endsWith(text))
+  const [found, ...others] = members.filter(({ peer, name }) => name === text || isPartOf(peer))
+  if (found === undefined) throw new NoSuchMemberError()
+  if (others.length === 0) return found
+  const all = [found, ...others]
+  const count = all.length === 2 ? 'two' : String(all.length)
+  if (all.every(({ name }) => name === text))
+    throw new InvalidInputError(`${count} members are named ${text}: give the start of a peer id`)
+  throw new InvalidInputError(`${count} members have a peer id or a name like this: give a whole peer id`)
 }

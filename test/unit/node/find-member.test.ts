@@ -16,12 +16,15 @@ test('a member is found by its peer id, a start or an end of it, or its name', (
 test('a text that fits several members is refused, and one that fits none names nobody', () => {
   const isWrong = (words: RegExp) => (error: Error) => error instanceof InvalidInputError && words.test(error.message)
   assert.throws(() => findMember('laptop', ALL), isWrong(/^two members are named laptop: give the start of a peer id$/))
-  assert.throws(() => findMember('12D3KooW', ALL), isWrong(/^3 members have a peer id like this: give more of it$/))
+  assert.throws(() => findMember('12D3KooW', ALL), isWrong(/^3 members have a peer id or a name like this/))
   for (const text of ['cellar', 'AAAAA', '', '12D3Koo!', `${ATTIC.peer}A`])
     assert.throws(() => findMember(text, ALL), { name: 'NoSuchMemberError', code: 'not-found' }, text)
 })
 
-test('a name that looks like the peer id of another member does not hide that member', () => {
-  const forger = { peer: '12D3KooWddddddddDDDDDD', name: ATTIC.peer }
-  assert.equal(findMember(ATTIC.peer, [forger, ...ALL]), ATTIC)
+test('a member whose name looks like the peer id of another is not taken for that other', () => {
+  for (const name of [ATTIC.peer, 'AAAAAA']) {
+    const forger = { peer: '12D3KooWddddddddDDDDDD', name }
+    if (name === ATTIC.peer) assert.equal(findMember(name, [forger, ...ALL]), ATTIC)
+    else assert.throws(() => findMember(name, [forger, ...ALL]), InvalidInputError)
+  }
 })
