@@ -1,10 +1,11 @@
 import { z } from 'zod'
-import { LABEL_BYTES_MAX, STATEMENT_BYTES_MAX, TIME_MS_MAX } from '../format/constants.ts'
+import { CODE_LENGTH } from '../format/approval.ts'
+import { LABEL_BYTES_MAX, STATEMENT_BYTES_MAX, SUPPORT_STATEMENTS_MAX, TIME_MS_MAX } from '../format/constants.ts'
 import { ROLES } from '../format/kinds.ts'
 import { bytesOf } from '../format/schemas.ts'
 import { utf8 } from '../util/bytes.ts'
 import { INSTANCE_BYTES, NONCE_BYTES } from './constants.ts'
-import { ATTEMPTS_MAX, CODE_LENGTH, SUPPORT_MAX } from './joining/constants.ts'
+import { ATTEMPTS_MAX } from './joining/constants.ts'
 import { proofFields } from './proof.ts'
 
 const label = z.string().refine(text => text !== '' && utf8(text).byteLength <= LABEL_BYTES_MAX)
@@ -13,7 +14,7 @@ const code = z.string().length(CODE_LENGTH)
 const key = bytesOf(32)
 const signature = bytesOf(64)
 /** The lengths of the statements in a body, in the order in which each can be checked. */
-const lengths = z.array(z.number().int().positive().max(STATEMENT_BYTES_MAX)).max(SUPPORT_MAX)
+const lengths = z.array(z.number().int().positive().max(STATEMENT_BYTES_MAX)).max(SUPPORT_STATEMENTS_MAX)
 
 /** The roles that a machine may ask for. The role admin takes an invite, or a later change by an admin. */
 export const ASKED_ROLES = ['writer', 'reader', 'storage'] as const

@@ -18,12 +18,8 @@ export const CODES_PER_ORIGIN_MAX = 8
 export const WAIT_MS = 20_000
 /** How long the asker of a `wait` allows the answer to take. */
 export const WAIT_TIMEOUT_MS = 30_000
-/** The most statements that a grant or an invite rests on, which travel in one body. */
-export const SUPPORT_MAX = 20
 /** How long an admin has to tell another which machines wait there, and to turn one away. */
 export const ASK_ADMIN_MS = 2_000
-/** The characters of a code. */
-export const CODE_LENGTH = 6
 
 /** How long an invite may be valid: from a minute to a year. */
 export const INVITE_MS_MIN = 60_000
