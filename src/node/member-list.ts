@@ -1,4 +1,5 @@
 import type { MemberItem } from '../api.ts'
+import type { Fields } from '../format/kinds.ts'
 import { type PeerId, peerIdOf } from '../format/peer-id.ts'
 import { hlcMs } from '../format/stamp.ts'
 import type { AttemptItem } from '../members/admitting.ts'
@@ -6,6 +7,7 @@ import type { Authority, Member } from '../members/authority.ts'
 import { chainIn } from '../members/grant-chain.ts'
 import type { Members } from '../members/members.ts'
 import type { Statuses } from '../members/statuses.ts'
+import type { ViewMember } from '../members/view.ts'
 import { fromHex, toHex } from '../util/bytes.ts'
 import type { Clock } from '../util/clock.ts'
 
@@ -14,6 +16,15 @@ export interface MemberListOptions {
   roster: Pick<Authority, 'removed' | 'supportOf'>
   statuses: Pick<Statuses, 'of'>
   clock: Pick<Clock, 'now'>
+}
+
+/** What is looked up for each member, collected once for the whole list. */
+interface Known {
+  members: ReadonlyMap<PeerId, Member>
+  states: ReadonlyMap<PeerId, MemberItem['state']>
+  admitted: ReadonlySet<PeerId>
+  /** The addresses of those that are connected. */
+  addresses: ReadonlyMap<PeerId, string>
 }
 
 /** Everybody who is in, was in, or waits to be let in, as people see them. */
@@ -33,21 +44,28 @@ export class MemberList {
   /** Returns this member, the others by their names, those that were removed, and those that wait. */
   items(attempts: readonly AttemptItem[]): MemberItem[] {
     const { members, roster } = this.#options
-    const isSelf = ({ peer }: Member): boolean => peer === members.self.peerId
-    const others = members.all.filter(member => !isSelf(member)).sort(byName)
-    const shown = [...members.all.filter(isSelf), ...others].map(member => this.#item(member, this.#stateOf(member)))
-    const removed = [...roster.removed].sort(byName).map(member => this.#item(member, 'removed'))
-    return [...shown, ...removed, ...attempts.map(pendingItem)]
+    const known: Known = {
+      members: new Map(members.all.map(member => [member.peer, member])),
+      states: new Map(members.view.members.map(shown => [shown.peer, stateOf(shown)])),
+      admitted: new Set(members.admitted),
+      addresses: new Map(members.connections().map(({ peer, address }) => [peer, address]))
+    }
+    const own = known.members.get(members.self.peerId)
+    const others = [...known.members.values()].filter(member => member !== own).sort(byName)
+    const all = own === undefined ? others : [own, ...others]
+    return [
+      ...all.map(member => this.#item(member, known.states.get(member.peer) ?? 'in', known)),
+      ...[...roster.removed].sort(byName).map(member => this.#item(member, 'removed', known)),
+      ...attempts.map(pendingItem)
+    ]
   }
 
-  #item({ peer, name, role, grantId }: Member, state: MemberItem['state']): MemberItem {
+  #item({ peer, name, role, grantId }: Member, state: MemberItem['state'], known: Known): MemberItem {
     const { members, roster, statuses, clock } = this.#options
     const self = peer === members.self.peerId
-    const isHere = self || members.admitted.includes(peer)
     const chain = chainIn(roster.supportOf(fromHex(grantId)))
     const issuer = chain.at(-2)?.fields
     const invite = chain.at(-1)?.fields.admit?.invite
-    const connection = members.connections().find(connection => connection.peer === peer)
     return {
       peerId: peer,
       name,
@@ -56,18 +74,11 @@ export class MemberList {
       code: null,
       expires: null,
       self,
-      lastSeen: isHere ? new Date(clock.now()) : this.#lastSeen(peer),
-      address: withoutPeer(connection?.address ?? statuses.of(peer)?.fields.addresses[0]),
-      admittedBy: issuer === undefined ? null : this.#named(issuer.subject, issuer.name),
+      lastSeen: self || known.admitted.has(peer) ? new Date(clock.now()) : this.#lastSeen(peer),
+      address: withoutPeer(known.addresses.get(peer) ?? statuses.of(peer)?.fields.addresses[0]),
+      admittedBy: issuer === undefined ? null : named(issuer, known),
       invite: invite === undefined ? null : toHex(invite)
     }
-  }
-
-  #stateOf({ peer }: Member): MemberItem['state'] {
-    const shown = this.#options.members.view.members.find(member => member.peer === peer)
-    if (shown?.isOut === true) return 'out'
-    if (shown?.isDraining === true) return 'draining'
-    return shown?.isFull === true ? 'full' : 'in'
   }
 
   /** The later of its last status and the end of its last connection here. A stamp ahead of our clock counts as now. */
@@ -79,12 +90,18 @@ export class MemberList {
     if (stampedMs === undefined && seenMs === undefined) return null
     return new Date(Math.max(stampedMs ?? 0, seenMs ?? 0))
   }
+}
 
-  /** A member has the name of its grant that takes effect now. One that is no member any more keeps its old name. */
-  #named(key: Uint8Array, name: string): NonNullable<MemberItem['admittedBy']> {
-    const peer = peerIdOf(key)
-    return { peerId: peer, name: this.#options.members.all.find(member => member.peer === peer)?.name ?? name }
-  }
+function stateOf({ isOut, isDraining, isFull }: ViewMember): MemberItem['state'] {
+  if (isOut) return 'out'
+  if (isDraining) return 'draining'
+  return isFull ? 'full' : 'in'
+}
+
+/** A member has the name of its grant that takes effect now. One that is no member any more keeps its old name. */
+function named(grant: Fields<'grant'>, { members }: Known): NonNullable<MemberItem['admittedBy']> {
+  const peer = peerIdOf(grant.subject)
+  return { peerId: peer, name: members.get(peer)?.name ?? grant.name }
 }
 
 function pendingItem({ peer, name, role, code, untilMs, address }: AttemptItem): MemberItem {
