@@ -74,6 +74,11 @@ export class Admitting implements Entrance {
     this.#invites = new Invites({ ...options, signer: this.#signer })
   }
 
+  /** The number of machines that wait here until a person decides. */
+  get waiting(): number {
+    return this.#options.waiting().length
+  }
+
   /**
    * The machines that wait here, and at the connected admins. Only an admin is told of the others. An admin that does
    * not answer within `ASK_ADMIN_MS` is left out.
