@@ -1,5 +1,6 @@
+import { LRUCache } from 'lru-cache'
 import { base58btc } from 'multiformats/bases/base58'
-import { concatBytes, equalBytes, fromHex } from '../util/bytes.ts'
+import { concatBytes, equalBytes, fromHex, toHex } from '../util/bytes.ts'
 import { FormatError } from './errors.ts'
 
 /**
@@ -14,17 +15,35 @@ const ED25519_PREFIX = fromHex('002408011220')
  * time.
  */
 const TEXT_LENGTH = 52
+/** A network has few members, and each put names some of them several times. Base58 takes longer than a hash. */
+const REMEMBERED_MAX = 1_024
+const texts = new LRUCache<string, PeerId>({ max: REMEMBERED_MAX })
+const keys = new LRUCache<PeerId, Uint8Array>({ max: REMEMBERED_MAX })
 
 /** Returns the peer id of a public key (Ed25519, 32 raw bytes). */
 export function peerIdOf(publicKey: Uint8Array): PeerId {
-  return base58btc.baseEncode(concatBytes(ED25519_PREFIX, publicKey))
+  const key = toHex(publicKey)
+  let text = texts.get(key)
+  if (text === undefined) {
+    text = base58btc.baseEncode(concatBytes(ED25519_PREFIX, publicKey))
+    texts.set(key, text)
+  }
+  return text
 }
 
 /**
- * Returns the 32 raw bytes of the public key in a peer id. Throws a `FormatError` if the peer id contains any other
- * type of key.
+ * Returns the 32 raw bytes of the public key in a peer id, which the caller must not change. Throws a `FormatError` if
+ * the peer id contains any other type of key.
  */
 export function publicKeyOf(peerId: PeerId): Uint8Array {
+  const known = keys.get(peerId)
+  if (known !== undefined) return known
+  const key = decodeKey(peerId)
+  keys.set(peerId, key)
+  return key
+}
+
+function decodeKey(peerId: PeerId): Uint8Array {
   if (peerId.length !== TEXT_LENGTH) throw new FormatError('this is not the peer id of an Ed25519 key')
   let bytes: Uint8Array
   try {

@@ -1,7 +1,6 @@
-import { LRUCache } from 'lru-cache'
 import { z } from 'zod'
 import { decodeCid } from '../../format/cid.ts'
-import { type PeerId, peerIdOf, publicKeyOf } from '../../format/peer-id.ts'
+import { peerIdOf, publicKeyOf } from '../../format/peer-id.ts'
 import { decodeReplicas, encodeReplicas } from '../../format/replicas.ts'
 import type { RecordRef } from '../record-ref.ts'
 
@@ -20,7 +19,7 @@ export interface RecordFields {
 
 /** Returns the fields that say which record a row is about. */
 export function fieldsOfRecord({ root, replicas, author }: RecordRef): RecordFields {
-  return { root: root.bytes, replicas: encodeReplicas(replicas), author: keyOf(author) }
+  return { root: root.bytes, replicas: encodeReplicas(replicas), author: publicKeyOf(author) }
 }
 
 /** Returns the record that a row with these fields is about. Throws if its root is not a valid CID. */
@@ -31,14 +30,4 @@ export function recordOfFields(id: Uint8Array, { root, replicas, author }: Recor
     replicas: decodeReplicas(replicas),
     author: peerIdOf(author)
   }
-}
-
-/** The number of authors whose keys are remembered: decoding a peer id is slow, and most records are by a few authors. */
-const AUTHORS_MAX = 1_024
-const keys = new LRUCache<PeerId, Uint8Array>({ max: AUTHORS_MAX })
-
-function keyOf(author: PeerId): Uint8Array {
-  const key = keys.get(author) ?? publicKeyOf(author)
-  keys.set(author, key)
-  return key
 }
