@@ -40,3 +40,29 @@ export class DuplicateError extends DfsError {
     super('two nodes run with one peer id')
   }
 }
+
+/** No machine waits with this code, here or at an admin that is connected. */
+export class UnknownCodeError extends DfsError {
+  override readonly name = 'UnknownCodeError'
+  override readonly code = 'not-found'
+
+  constructor(code: string) {
+    super(`no machine waits with the code ${code}: see dfs members`)
+  }
+}
+
+/** No member, or no invite, is known by what the caller gave. */
+export class UnknownMemberError extends DfsError {
+  override readonly name = 'UnknownMemberError'
+  override readonly code = 'not-found'
+}
+
+/** Somebody was to get a lower role. */
+export class LowerRoleError extends DfsError {
+  override readonly name = 'LowerRoleError'
+  override readonly code = 'unsupported'
+
+  constructor() {
+    super('taking a role away is not built yet')
+  }
+}

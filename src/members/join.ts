@@ -10,7 +10,7 @@ import { RefusedError } from '../wire/errors.ts'
 import type { Host } from '../wire/host.ts'
 import { JOIN_BYTES_MAX, JOIN_PROTOCOL, JOIN_TIMEOUT_MS } from './constants.ts'
 import { WrongNetworkError } from './errors.ts'
-import type { GrantChain } from './grant-chain.ts'
+import type { GrantChain, Support } from './grant-chain.ts'
 import { JoinClient } from './join-client.ts'
 import { JoinServer } from './join-server.ts'
 import type { Entrance } from './joining/entry-server.ts'
@@ -30,7 +30,7 @@ export interface JoinOptions {
   /** See `JoiningPeers` and `ProofFacts`. Without it, no grant counts as renewed. */
   chainOf?: (peer: PeerId) => GrantChain | undefined
   /** See `ProofChecker`. Without it, every verified chain is accepted. */
-  learn?: (chain: GrantChain, peer: PeerId) => Promise<Verdict>
+  learn?: (statements: Support, peer: PeerId) => Promise<Verdict>
   /** Called when both sides have proven themselves. */
   onAdmitted: (admission: Admission) => void
   onDeparted: (peer: PeerId) => void

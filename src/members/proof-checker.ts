@@ -6,7 +6,7 @@ import { withDeadline } from '../util/deadline.ts'
 import { type Logger, reasonOf } from '../util/logger.ts'
 import { ALIVE_TIMEOUT_MS } from './constants.ts'
 import { ClockOffError, DuplicateError, GrantError } from './errors.ts'
-import type { GrantChain } from './grant-chain.ts'
+import type { GrantChain, Support } from './grant-chain.ts'
 import type { JoinClient } from './join-client.ts'
 import type { Admission } from './joining/peer-machine.ts'
 import type { LocalMember } from './local-member.ts'
@@ -22,10 +22,10 @@ export interface ProofCheckerOptions {
   /** See `ProofFacts`. */
   chainOf: (peer: PeerId) => GrantChain | undefined
   /**
-   * Appends a chain that was verified to the log, and returns the verdict. We wait for the verdict before we tell the
+   * Appends what a peer has shown, which was verified, to the log, and returns the verdict. We wait for the verdict before we tell the
    * other side that it is admitted, because the statements that it sends next depend on its grant.
    */
-  learn: (chain: GrantChain, peer: PeerId) => Promise<Verdict>
+  learn: (statements: Support, peer: PeerId) => Promise<Verdict>
   /** Ends the admission of a process that no longer answers, and its connections. */
   drop: (peer: PeerId) => Promise<void>
   /** Called when two processes run with the identity of a peer. */
@@ -49,7 +49,7 @@ export class ProofChecker {
     const { self, clock, chainOf, learn } = this.#options
     const proven = await checkProof(proof, body, { peer, self, clock, chainOf })
     if (await this.#isCopy(peer, proven.instance)) throw new DuplicateError()
-    const verdict = await learn(proven.chain, peer)
+    const verdict = await learn(proven.support, peer)
     if (isForClock(verdict)) throw new ClockOffError('its grant is stamped later than now: one of our clocks is off')
     if (verdict !== 'ok') throw new GrantError('our log refuses the grant')
     return proven

@@ -77,8 +77,8 @@ export interface InviteItem {
   uses: number | null
   /** How many devices have used it. */
   used: number
-  /** `open` if a machine can still use it. */
-  state: 'open' | 'expired' | 'revoked' | 'used-up'
+  /** `open` if a machine can still use it; `void` if whoever made it was no member. */
+  state: 'open' | 'expired' | 'revoked' | 'used-up' | 'void'
 }
 
 export interface NetworkInfo {

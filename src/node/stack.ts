@@ -96,6 +96,8 @@ function passNewsUp(
     const { event, peer } = news
     if (event === 'admitted' || (event === 'compared' && news.isFirst)) blocks.retry()
     if (event === 'compared') void comparison.noteCompared(peer, news.beganAtMs)
+    else if (event === 'asking') onEvent({ event, code: news.code, name: news.name, role: news.role })
+    else if (event === 'removed') onEvent({ event })
     else onEvent({ event, peerId: peer })
   })
   membership.statuses.onView(() => {

@@ -1,4 +1,5 @@
 import type { AnswerOf } from '../../contract/verbs.ts'
+import { escapeForTerminal } from '../../terminal/escape.ts'
 import { printJson, printLine } from '../../terminal/print.ts'
 import { tableLines } from '../../terminal/table.ts'
 import { type DfsCommand, nonEmpty } from '../command.ts'
@@ -23,7 +24,7 @@ const approve: DfsCommand = {
   async run({ client, isJson }: Session, code: string, { role }: { role?: ReturnType<typeof parseRole> }) {
     const admitted = await client.call('approve', { code, ...(role === undefined ? {} : { role }) })
     if (isJson) printJson(admitted)
-    else printLine(`${admitted.name} is in, as ${admitted.role}`)
+    else printLine(`${escapeForTerminal(admitted.name)} is in, as ${admitted.role}`)
   }
 }
 
@@ -37,7 +38,7 @@ const deny: DfsCommand = {
   async run({ client, isJson }: Session, code: string) {
     const denied = await client.call('deny', { code })
     if (isJson) printJson(denied)
-    else printLine(`${denied.name} was turned away`)
+    else printLine(`${escapeForTerminal(denied.name)} was turned away`)
   }
 }
 
@@ -53,7 +54,7 @@ const role: DfsCommand = {
   async run({ client, isJson }: Session, member: string, role: ReturnType<typeof parseRole>) {
     const changed = await client.call('setRole', { member, role })
     if (isJson) printJson(changed)
-    else printLine(`${changed.name} is ${withArticle(changed.role)} now`)
+    else printLine(`${escapeForTerminal(changed.name)} is ${withArticle(changed.role)} now`)
   }
 }
 

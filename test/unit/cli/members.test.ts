@@ -6,6 +6,7 @@ import type { MemberItem } from '../../../src/index.ts'
 import { setUpDfs } from '../../fixtures/dfs.ts'
 import { Fault } from '../../fixtures/fake-node.ts'
 import { jsonLines } from '../../fixtures/program.ts'
+import { hasTerminal, runOnTerminal } from '../../fixtures/terminal.ts'
 
 const NOW_MS = Date.parse('2026-11-26T07:00:00Z')
 const LAPTOP = '12D3KooWAAAAAAAASRNC72kd'
@@ -128,4 +129,28 @@ test('a code that nobody shows, a member that is no admin, and a role taken away
     assert.equal(result.code, exit, code)
     assert.deepEqual(JSON.parse(result.stderr), { event: 'error', code, message: `because of ${code}` })
   }
+})
+
+test('ls tells a person at a storage member why it lists nothing', async t => {
+  if (!hasTerminal) return t.skip('needs the script command of util-linux')
+  const { node, dfs, dataDir } = await setUpDfs(t)
+  const status = await node.status()
+  node.hooks.status = async () => ({ ...status, role: 'storage' })
+  const terminal = runOnTerminal('dfs', ['--data-dir', dataDir, 'ls'])
+  assert.equal(await terminal.ended, 0)
+  assert.equal(terminal.text, 'this machine is a storage member: it cannot read names\r\n')
+  const piped = await dfs(['ls'])
+  assert.deepEqual([piped.stdout.toString(), piped.stderr], ['', ''])
+})
+
+test('status shows the words of the network, and of a machine that waits only what there is', async t => {
+  const { node, dfs } = await setUpDfs(t)
+  const status = await node.status()
+  const shown = (await dfs(['status'])).stdout.toString()
+  assert.match(shown, /^fake \(admin, in\) {2}fake-peer\n {2}network ocean gravity .* \(0{16}…\)\n {2}0 peers/)
+  const warnings = ['this machine waits to be let in: on a machine that is already in, run dfs members approve K7Q2ZD']
+  node.hooks.status = async () => ({ ...status, state: 'pending', role: 'writer', network: '', words: '', warnings })
+  const waiting = await dfs(['status'])
+  assert.equal(waiting.stdout.toString(), 'fake (writer, pending)  fake-peer\n')
+  assert.equal(waiting.stderr, `  ! ${warnings[0]}\n`)
 })
