@@ -1,4 +1,15 @@
-import type { Admitted, DfsNode, InviteItem, MadeInvite, MemberItem, NetworkInfo, Peer, Status } from '../api.ts'
+import type {
+  Admitted,
+  DfsNode,
+  InviteItem,
+  InviteOptions,
+  MadeInvite,
+  MemberItem,
+  NetworkInfo,
+  Peer,
+  Role,
+  Status
+} from '../api.ts'
 import { parsePath } from '../format/path.ts'
 import type { FsContext } from '../fs/context.ts'
 import { copyPath } from '../fs/copy.ts'
@@ -23,8 +34,9 @@ import type {
   Stat
 } from '../fs/types.ts'
 import { toHex } from '../util/bytes.ts'
-import { DfsError, StoppedError } from '../util/errors.ts'
+import { StoppedError } from '../util/errors.ts'
 import type { Logger } from '../util/logger.ts'
+import type { MembershipVerbs } from './membership-verbs.ts'
 import { peersOf, statusOf } from './report.ts'
 import type { Stack } from './stack.ts'
 import { Supervisor, type SupervisorOptions } from './supervisor.ts'
@@ -33,16 +45,6 @@ export interface NodeInit extends SupervisorOptions {
   /** Releases the lock of the data directory. */
   unlock: () => Promise<void>
   network: Uint8Array
-}
-
-/** This verb has no implementation yet. */
-class NotBuiltError extends DfsError {
-  override readonly name = 'NotBuiltError'
-  override readonly code = 'unsupported'
-
-  constructor() {
-    super('this is not built yet')
-  }
 }
 
 /**
@@ -153,40 +155,40 @@ export class Node implements DfsNode {
 
   async ready(): Promise<void> {}
 
-  async members(): Promise<MemberItem[]> {
-    throw new NotBuiltError()
+  async members(options: AbortOptions = {}): Promise<MemberItem[]> {
+    return (await this.#membership()).list(options)
   }
 
-  async approve(): Promise<Admitted> {
-    throw new NotBuiltError()
+  async approve(code: string, options: AbortOptions & { role?: Role | undefined } = {}): Promise<Admitted> {
+    return (await this.#membership()).approve(code, options)
   }
 
-  async deny(): Promise<Admitted> {
-    throw new NotBuiltError()
+  async deny(code: string, options: AbortOptions = {}): Promise<Admitted> {
+    return (await this.#membership()).deny(code, options)
   }
 
-  async setRole(): Promise<Admitted> {
-    throw new NotBuiltError()
+  async setRole(member: string, role: Role): Promise<Admitted> {
+    return (await this.#membership()).setRole(member, role)
   }
 
-  async invite(): Promise<MadeInvite> {
-    throw new NotBuiltError()
+  async invite(options: AbortOptions & InviteOptions = {}): Promise<MadeInvite> {
+    return (await this.#membership()).invite(options)
   }
 
   async invites(): Promise<InviteItem[]> {
-    throw new NotBuiltError()
+    return (await this.#membership()).invites()
   }
 
-  async revokeInvite(): Promise<{ id: string }> {
-    throw new NotBuiltError()
+  async revokeInvite(invite: string): Promise<{ id: string }> {
+    return (await this.#membership()).revokeInvite(invite)
   }
 
   async networkInfo(): Promise<NetworkInfo> {
-    throw new NotBuiltError()
+    return (await this.#membership()).networkInfo()
   }
 
   async forgetNetworkKey(): Promise<{ forgotten: boolean }> {
-    throw new NotBuiltError()
+    return (await this.#membership()).forgetNetworkKey()
   }
 
   async stop(): Promise<void> {
@@ -207,6 +209,11 @@ export class Node implements DfsNode {
   async #fs(): Promise<FsContext> {
     this.#assertRunning()
     return (await this.#supervisor.current).fs
+  }
+
+  async #membership(): Promise<MembershipVerbs> {
+    this.#assertRunning()
+    return (await this.#supervisor.current).membership
   }
 
   #assertRunning(): void {
