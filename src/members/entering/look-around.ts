@@ -31,10 +31,12 @@ export async function lookAround({ host, client, clock, logger }: LookOptions): 
   const log = logger.forComponent('dfs:members:entering')
   const found = new Map<string, NetworkNearby>()
   const asked = new Set<PeerId>()
-  const ask = async (peer: PeerId, addresses: string[], signal: AbortSignal): Promise<void> => {
+  const ask = async (peer: PeerId, addresses: string[], outer: AbortSignal): Promise<void> => {
     try {
-      await host.dial(addresses, { signal, peer })
-      const { network } = await client.hello(peer, undefined, signal)
+      const network = await withDeadline(clock, LOOK_MS, outer, async signal => {
+        await host.dial(addresses, { signal, peer })
+        return (await client.hello(peer, undefined, signal)).network
+      })
       const id = toHex(network)
       const nearby = found.get(id) ?? { network, peers: [] }
       nearby.peers.push({ peer, addresses })
@@ -48,9 +50,7 @@ export async function lookAround({ host, client, clock, logger }: LookOptions): 
     const addresses = onOurSubnets(announced)
     if (over.signal.aborted || addresses.length === 0 || asked.has(peer) || asked.size >= FOUND_PEERS_MAX) return
     asked.add(peer)
-    void withDeadline(clock, LOOK_MS, over.signal, signal => ask(peer, addresses, signal)).catch(error =>
-      log('stopped asking %s: %s', peer, reasonOf(error))
-    )
+    void ask(peer, addresses, over.signal)
   })
   try {
     await host.start()
