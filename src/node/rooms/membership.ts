@@ -25,6 +25,7 @@ export interface Membership {
   host: NodeHost
   log: Log
   self: LocalMember
+  roster: Roster
   keys: KeyRing
   epochs: Epochs
   keyReceiver: KeyReceiver
@@ -94,7 +95,7 @@ export async function buildMembership(init: RoomOptions, rooms: RoomsAround): Pr
     lost: async limit => log.lost(limit),
     onClockOff: () => members.askForTime()
   })
-  return { host, log, self, keys, epochs, keyReceiver, members, statuses, sync }
+  return { host, log, self, roster, keys, epochs, keyReceiver, members, statuses, sync }
 }
 
 function buildKeyReceiver(
