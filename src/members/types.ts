@@ -77,10 +77,8 @@ export interface InviteItem {
   uses: number | null
   /** How many devices have used it. */
   used: number
-  /** `open` if a machine can still use it; `void` if whoever made it was no admin. */
+  /** `open` if a machine can still use it; `void` if whoever made it was no member. */
   state: 'open' | 'expired' | 'revoked' | 'used-up' | 'void'
-  /** The name of the member that made it; null if that is not known. */
-  by: string | null
 }
 
 export interface NetworkInfo {
