@@ -1,7 +1,7 @@
-import { readFile } from 'node:fs/promises'
 import { basename, dirname, resolve } from 'node:path'
 import { checkNodeOptions, type NodeOptions } from '../index.ts'
-import { messageOf, usage } from '../terminal/errors.ts'
+import { usage } from '../terminal/errors.ts'
+import { readPassphrase } from '../terminal/passphrase-file.ts'
 import { note } from '../terminal/print.ts'
 import { parseCopies, parseSize, parseTime } from '../terminal/units.ts'
 import type { DaemonFlags } from './flags.ts'
@@ -27,7 +27,7 @@ export async function nodeOptionsOf(flags: DaemonFlags, isFirst: boolean): Promi
     replicas: replicas === undefined ? undefined : parseCopies(replicas),
     ack: ack === undefined ? undefined : parseCopies(ack),
     outAfterMs: outAfter === undefined ? undefined : parseTime(outAfter),
-    passphrase: passphraseFile === undefined ? undefined : await passphraseFrom(passphraseFile)
+    passphrase: passphraseFile === undefined ? undefined : await readPassphrase(passphraseFile)
   }
   checkNodeOptions(options)
   return { ...options, networkKey: await networkKeyOf(flags, isFirst) }
@@ -59,13 +59,4 @@ async function networkKeyOf(flags: DaemonFlags, isFirst: boolean): Promise<Uint8
     'the file named by --network-key-file is missing: this directory is a member already, so the node starts without it'
   )
   return undefined
-}
-
-async function passphraseFrom(file: string): Promise<string> {
-  const text = await readFile(file, 'utf8').catch(error => {
-    throw usage(`cannot read the file named by --passphrase-file: ${messageOf(error)}`)
-  })
-  const passphrase = text.replace(/\r?\n$/, '')
-  if (passphrase === '') throw usage('the file named by --passphrase-file is empty: write the passphrase into it')
-  return passphrase
 }

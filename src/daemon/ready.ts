@@ -1,6 +1,7 @@
 import type { DfsNode } from '../index.ts'
 import { defaultDataDir } from '../terminal/data-dir.ts'
 import { printJson } from '../terminal/print.ts'
+import { shellQuoted } from '../terminal/shell.ts'
 import type { DaemonFlags } from './flags.ts'
 
 /** Prints that the daemon is ready, and tells a person what to do next. */
@@ -33,8 +34,4 @@ const NO_KEY_FILE = [
 /** Returns the address of this node that is most likely to work from another machine. */
 function reachable(multiaddrs: readonly string[]): string {
   return multiaddrs.find(address => !address.includes('/127.0.0.1/')) ?? multiaddrs[0] ?? 'MULTIADDR'
-}
-
-function shellQuoted(text: string): string {
-  return /^[\w./@:+-]+$/.test(text) ? text : `'${text.replaceAll("'", "'\\''")}'`
 }
