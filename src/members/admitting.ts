@@ -79,13 +79,18 @@ export class Admitting implements Entrance {
     return this.#options.waiting().length
   }
 
+  /** The machines that wait here until a person decides. */
+  get waitingHere(): AttemptItem[] {
+    return this.#options.waiting().map(attempt => this.#itemOf(attempt))
+  }
+
   /**
    * The machines that wait here, and at the connected admins. Only an admin is told of the others. An admin that does
    * not answer within `ASK_ADMIN_MS` is left out.
    */
   async attempts({ signal }: AbortOptions = {}): Promise<AttemptItem[]> {
-    const { admitted, waiting } = this.#options
-    const here = waiting().map(attempt => this.#itemOf(attempt))
+    const { admitted } = this.#options
+    const here = this.waitingHere
     if (!this.isAdmin(this.#options.self.peerId)) return here
     const admins = admitted().filter(peer => this.isAdmin(peer))
     const elsewhere = await Promise.all(admins.map(peer => this.#attemptsAt(peer, signal)))

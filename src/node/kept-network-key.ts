@@ -1,20 +1,20 @@
-import type { Keystore, Secrets } from '../disk/keystore.ts'
+import type { KeepSecrets, Secrets } from '../disk/keystore.ts'
 
 export interface KeptNetworkKeyOptions {
-  keystore: Pick<Keystore, 'update'>
   secrets: Pick<Secrets, 'networkKey'>
+  keep: KeepSecrets
   /** Whether a passphrase seals the keystore. */
   isSealed: boolean
 }
 
 /** The network key in the keystore of a running node: whether it is there, and its removal. */
 export class KeptNetworkKey {
-  readonly #keystore: Pick<Keystore, 'update'>
+  readonly #keep: KeepSecrets
   readonly #isSealed: boolean
   #isHeld: boolean
 
-  constructor({ keystore, secrets, isSealed }: KeptNetworkKeyOptions) {
-    this.#keystore = keystore
+  constructor({ secrets, keep, isSealed }: KeptNetworkKeyOptions) {
+    this.#keep = keep
     this.#isSealed = isSealed
     this.#isHeld = secrets.networkKey !== undefined
   }
@@ -31,7 +31,7 @@ export class KeptNetworkKey {
   /** Removes the key, durably. Returns false if it was not there. */
   async forget(): Promise<boolean> {
     const wasHeld = this.#isHeld
-    await this.#keystore.update(({ networkKey: _, ...rest }) => rest)
+    await this.#keep(({ networkKey: _, ...rest }) => rest)
     this.#isHeld = false
     return wasHeld
   }

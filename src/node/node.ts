@@ -1,4 +1,15 @@
-import type { Admitted, DfsNode, InviteItem, MadeInvite, MemberItem, NetworkInfo, Peer, Status } from '../api.ts'
+import type {
+  Admitted,
+  DfsNode,
+  InviteItem,
+  InviteOptions,
+  MadeInvite,
+  MemberItem,
+  NetworkInfo,
+  Peer,
+  Role,
+  Status
+} from '../api.ts'
 import { parsePath } from '../format/path.ts'
 import type { FsContext } from '../fs/context.ts'
 import { copyPath } from '../fs/copy.ts'
@@ -25,7 +36,7 @@ import type {
 import { PendingError } from '../members/entering/errors.ts'
 import { toHex } from '../util/bytes.ts'
 import { raceSignal } from '../util/deadline.ts'
-import { DfsError, StoppedError } from '../util/errors.ts'
+import { StoppedError } from '../util/errors.ts'
 import { type Logger, reasonOf } from '../util/logger.ts'
 import { diskOf, pendingStatus, pendingText, type Waiting } from './pending-status.ts'
 import { peersOf, statusOf } from './report.ts'
@@ -51,16 +62,6 @@ export interface NodeEntry {
 }
 
 const STOPPED = new StoppedError('this node has been stopped')
-
-/** This verb has no implementation yet. */
-class NotBuiltError extends DfsError {
-  override readonly name = 'NotBuiltError'
-  override readonly code = 'unsupported'
-
-  constructor() {
-    super('this is not built yet')
-  }
-}
 
 /**
  * The running node, as the library exposes it. Each verb is passed to the stack that is running, and waits while the
@@ -218,40 +219,40 @@ export class Node implements DfsNode {
     await raceSignal(this.#entering, signal)
   }
 
-  async members(): Promise<MemberItem[]> {
-    throw new NotBuiltError()
+  async members(options: AbortOptions = {}): Promise<MemberItem[]> {
+    return (await this.#stack()).membership.list(options)
   }
 
-  async approve(): Promise<Admitted> {
-    throw new NotBuiltError()
+  async approve(code: string, options: AbortOptions & { role?: Role | undefined } = {}): Promise<Admitted> {
+    return (await this.#stack()).membership.approve(code, options)
   }
 
-  async deny(): Promise<Admitted> {
-    throw new NotBuiltError()
+  async deny(code: string, options: AbortOptions = {}): Promise<Admitted> {
+    return (await this.#stack()).membership.deny(code, options)
   }
 
-  async setRole(): Promise<Admitted> {
-    throw new NotBuiltError()
+  async setRole(member: string, role: Role): Promise<Admitted> {
+    return (await this.#stack()).membership.setRole(member, role)
   }
 
-  async invite(): Promise<MadeInvite> {
-    throw new NotBuiltError()
+  async invite(options: AbortOptions & InviteOptions = {}): Promise<MadeInvite> {
+    return (await this.#stack()).membership.invite(options)
   }
 
   async invites(): Promise<InviteItem[]> {
-    throw new NotBuiltError()
+    return (await this.#stack()).membership.invites()
   }
 
-  async revokeInvite(): Promise<{ id: string }> {
-    throw new NotBuiltError()
+  async revokeInvite(invite: string): Promise<{ id: string }> {
+    return (await this.#stack()).membership.revokeInvite(invite)
   }
 
   async networkInfo(): Promise<NetworkInfo> {
-    throw new NotBuiltError()
+    return (await this.#stack()).membership.networkInfo()
   }
 
   async forgetNetworkKey(): Promise<{ forgotten: boolean }> {
-    throw new NotBuiltError()
+    return (await this.#stack()).membership.forgetNetworkKey()
   }
 
   async stop(): Promise<void> {
@@ -271,10 +272,15 @@ export class Node implements DfsNode {
     return this.#supervisor.last.fs.members.self
   }
 
-  async #fs(): Promise<FsContext> {
+  /** Returns the stack that is running, once there is one. Throws for a node that is no member. */
+  async #stack(): Promise<Stack> {
     this.#assertRunning()
     if (this.#entry !== undefined) throw this.#failure ?? new PendingError(pendingText(this.#entry.waiting))
-    return (await this.#supervisor.current).fs
+    return this.#supervisor.current
+  }
+
+  async #fs(): Promise<FsContext> {
+    return (await this.#stack()).fs
   }
 
   #assertRunning(): void {

@@ -32,9 +32,7 @@ export async function forgetNetworkKey(place: KeystorePlace): Promise<{ forgotte
   if ((await keystore.load())?.networkKey === undefined) return { forgotten: false }
   const directory = await claimDirectory(dataDir, { logger })
   try {
-    const secrets = await keystore.load()
-    if (secrets?.networkKey === undefined) return { forgotten: false }
-    await keystore.save({ ...secrets, networkKey: undefined })
+    await keystore.update(({ networkKey: _, ...rest }) => rest)
     return { forgotten: true }
   } finally {
     await directory.release({ undo: false })

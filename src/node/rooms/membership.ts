@@ -18,6 +18,7 @@ export interface Membership {
   host: NodeHost
   log: Log
   self: LocalMember
+  roster: Roster
   keys: KeyRing
   members: Members
   statuses: Statuses
@@ -61,7 +62,7 @@ export async function buildMembership(init: RoomOptions, rooms: RoomsAround): Pr
     lost: async limit => log.lost(limit),
     onClockOff: () => members.askForTime()
   })
-  return { host, log, self, keys: new KeyRing(secrets.epochs), members, statuses, sync }
+  return { host, log, self, roster, keys: new KeyRing(secrets.epochs), members, statuses, sync }
 }
 
 function buildStatuses(init: RoomOptions, parts: { roster: Roster; settings: Settings }): Statuses {

@@ -15,7 +15,7 @@ export interface RoomOptions {
   platform: Platform
   secrets: Secrets
   /** Changes the secrets in the keystore. `secrets` stay as they were at the start of the stack. */
-  keep?: KeepSecrets | undefined
+  keep: KeepSecrets
   storeId: Uint8Array
   listen: readonly string[]
   clock: Clock

@@ -18,7 +18,7 @@ test('a text that fits several members is refused, and one that fits none names 
   assert.throws(() => findMember('laptop', ALL), isWrong(/^two members are named laptop: give the start of a peer id$/))
   assert.throws(() => findMember('12D3KooW', ALL), isWrong(/^3 members have a peer id or a name like this/))
   for (const text of ['cellar', 'AAAAA', '', '12D3Koo!', `${ATTIC.peer}A`])
-    assert.throws(() => findMember(text, ALL), { name: 'NoSuchMemberError', code: 'not-found' }, text)
+    assert.throws(() => findMember(text, ALL), { name: 'UnknownMemberError', code: 'not-found' }, text)
 })
 
 test('a member whose name looks like the peer id of another is not taken for that other', () => {

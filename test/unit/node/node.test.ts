@@ -26,7 +26,9 @@ class FakeStack {
       writeError: undefined,
       missingNewsOf: [],
       outAfterMs: { network: 600_000, flag: undefined },
-      isRefusedForClock: false
+      isRefusedForClock: false,
+      standing: { isRemoved: false, isDuplicated: false },
+      admitting: { waitingHere: [] }
     }
     const nothing = { blocks: 0, bytes: 0 }
     this.stack = {
@@ -41,6 +43,7 @@ class FakeStack {
         sync: { inDoubt: this.inDoubt },
         tree: { countFiles: async () => 7, resolve: async () => undefined }
       },
+      membership: { networkKey: { isExposed: false } },
       workers: [],
       log: { earlyCount: 0, asides: { count: 0 }, lostCount: 0 },
       comparison: { isWhole: true, missing: 0 },
