@@ -94,7 +94,7 @@ async function startNode(flags: DaemonFlags, { isFirst, log, logger, stopping }:
     logEvent(log, event)
     screen.onEvent(event)
     firstAnswer?.onEvent(event)
-    sayAsking(event, json)
+    sayAsking(event, flags)
     if (event.event !== 'foreign' || firstAnswer !== undefined || foreign.has(event.peerId)) return
     // Once a member is connected, the user need not do anything about a nearby node of another network.
     if (node?.peers().some(({ connected }) => connected) === true) return
@@ -132,11 +132,11 @@ async function startNode(flags: DaemonFlags, { isFirst, log, logger, stopping }:
 }
 
 /** Tells a person at this machine that another machine asks to be let in. */
-function sayAsking(event: NodeEvent, json: boolean): void {
+function sayAsking(event: NodeEvent, { json, dataDir }: DaemonFlags): void {
   if (event.event !== 'asking') return
   const { code, name, role } = event
   if (json) printJson({ event: 'asking', code, name, role })
-  else process.stdout.write(`${askingWords(name, code, role)}\n`)
+  else process.stdout.write(`${askingWords(event, dataDir)}\n`)
 }
 
 /** Ends the process at an uncaught error, because a daemon in an unforeseen state must not go on. */

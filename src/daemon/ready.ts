@@ -1,5 +1,4 @@
 import type { DfsNode } from '../index.ts'
-import { defaultDataDir } from '../terminal/data-dir.ts'
 import { printJson } from '../terminal/print.ts'
 import type { DaemonFlags } from './flags.ts'
 import { type FirstWords, firstWords } from './words.ts'
@@ -14,8 +13,7 @@ export async function sayReady(node: DfsNode, api: string, flags: DaemonFlags, w
   }
   const { words, holdsKey } = await node.networkInfo()
   const admins = role === 'admin' ? [] : await adminsOf(node)
-  const isDefaultDir = dataDir === defaultDataDir()
-  const lines = firstWords({ name, role, words, way, dataDir, isDefaultDir, multiaddrs, api, admins, holdsKey })
+  const lines = firstWords({ name, role, words, way, dataDir, multiaddrs, api, admins, holdsKey })
   process.stdout.write(`${lines.join('\n')}\n`)
 }
 

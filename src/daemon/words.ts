@@ -1,3 +1,4 @@
+import { defaultDataDir } from '../terminal/data-dir.ts'
 import { escapeForTerminal } from '../terminal/escape.ts'
 import { shellQuoted } from '../terminal/shell.ts'
 import { formatDuration } from '../terminal/units.ts'
@@ -6,9 +7,14 @@ import { formatDuration } from '../terminal/units.ts'
 
 const DFS = 'npx -p dfs-node dfs'
 
-/** Returns the command that lets a machine in. */
-export function approveCommand(code: string, role: string): string {
-  return `${DFS} members approve ${code} --role ${role}`
+/** Returns the command line of `dfs` for a data directory of this machine; by default it finds the usual one. */
+function dfsFor(dataDir: string | undefined): string {
+  return dataDir === undefined || dataDir === defaultDataDir() ? DFS : `${DFS} --data-dir ${shellQuoted(dataDir)}`
+}
+
+/** Returns the command that lets a machine in, on a member with this data directory. */
+export function approveCommand(code: string, role: string, dataDir?: string): string {
+  return `${dfsFor(dataDir)} members approve ${code} --role ${role}`
 }
 
 export interface FirstWords {
@@ -19,8 +25,6 @@ export interface FirstWords {
   /** How this start came about. */
   way: 'founded' | 'recovered' | 'joined' | 'again'
   dataDir: string
-  /** True if `dfs` finds the data directory by itself. */
-  isDefaultDir: boolean
   multiaddrs: readonly string[]
   api: string
   /** The names of admins, if this member is none. */
@@ -30,8 +34,8 @@ export interface FirstWords {
 
 /** Returns the lines that say that the node is up, and what to do next. */
 export function firstWords(facts: FirstWords): string[] {
-  const { dataDir, isDefaultDir, multiaddrs, api, role, admins, holdsKey } = facts
-  const dfs = isDefaultDir ? DFS : `${DFS} --data-dir ${shellQuoted(dataDir)}`
+  const { dataDir, multiaddrs, api, role, admins, holdsKey } = facts
+  const dfs = dfsFor(dataDir)
   return [
     headline(facts),
     `  data in ${dataDir}`,
@@ -39,7 +43,7 @@ export function firstWords(facts: FirstWords): string[] {
     `  API at ${api}`,
     '',
     `Use it:         ${dfs} status`,
-    ...(role === 'admin' ? admit(dfs, multiaddrs) : [`Add a machine:  on an admin${named(admins)}: ${DFS} invite`]),
+    ...(role === 'admin' ? admit(dataDir, multiaddrs) : [`Add a machine:  on an admin${named(admins)}: ${DFS} invite`]),
     ...(holdsKey ? [`Keep the key:   ${dfs} network recovery`] : []),
     ''
   ].map(escapeForTerminal)
@@ -58,10 +62,10 @@ function headline({ name, role, words, way }: FirstWords): string {
   }
 }
 
-function admit(dfs: string, multiaddrs: readonly string[]): string[] {
+function admit(dataDir: string, multiaddrs: readonly string[]): string[] {
   return [
     `Add a machine:  npx dfs-node --bootstrap ${reachable(multiaddrs)}`,
-    `                It shows a code. Let it in here: ${dfs} members approve CODE --role writer`
+    `                It shows a code. Let it in here: ${approveCommand('CODE', 'writer', dataDir)}`
   ]
 }
 
@@ -108,9 +112,15 @@ export function admittedWords(by: string | null, role: string): string {
   return escapeForTerminal(`${by ?? 'a member'} let this machine in, as ${role}.`)
 }
 
+interface Asking {
+  name: string
+  code: string
+  role: string
+}
+
 /** Returns the line on a member's screen about a machine that asks to be let in. */
-export function askingWords(name: string, code: string, role: string): string {
-  return escapeForTerminal(`${name} asks to be let in as ${role}: ${approveCommand(code, role)}`)
+export function askingWords({ name, code, role }: Asking, dataDir: string): string {
+  return escapeForTerminal(`${name} asks to be let in as ${role}: ${approveCommand(code, role, dataDir)}`)
 }
 
 /** Returns the place of an address, for a person: a host name or an IP address. */
