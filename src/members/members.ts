@@ -1,6 +1,4 @@
 import type { PeerId } from '../format/peer-id.ts'
-import type { Log } from '../log/log.ts'
-import type { Verdict } from '../log/projection.ts'
 import type { Sync } from '../log/sync.ts'
 import { type Logger, reasonOf } from '../util/logger.ts'
 import type { Worker } from '../util/worker.ts'
@@ -12,7 +10,6 @@ import { isWriter, type Member } from './authority.ts'
 import { ClockCheck } from './clock-check.ts'
 import { type Compared, Comparisons } from './comparisons.ts'
 import { ClockOffError, type NotAllowedError, WrongNetworkError } from './errors.ts'
-import type { Support } from './grant-chain.ts'
 import { Join } from './join.ts'
 import { entryAddresses } from './joining/entry-addresses.ts'
 import type { Admission } from './joining/peer-machine.ts'
@@ -61,12 +58,13 @@ export class Members {
     this.#dialler = new MemberDialler({ ...options, addresses: new AddressBook(store.index, logger) })
     this.standing = new OwnStanding({ ...options, log: this.#log, emit: event => this.#emit(event) })
     this.admitting = this.#makeAdmitting()
+    const isMember = (peer: PeerId): boolean => roster.member(peer) !== undefined
     this.#join = new Join({
       ...options,
       entrance: this.admitting,
-      isKnown: peer => roster.member(peer) !== undefined,
+      ...{ isKnown: isMember, isMember },
       chainOf: peer => roster.chainOf(peer),
-      learn: (statements, peer) => learn(log, statements, peer),
+      learn: (statements, peer) => log.receive(statements, peer),
       onAdmitted: admission => this.#onAdmitted(admission),
       onDeparted: peer => this.#onDeparted(peer),
       onRejected: (peer, error) => this.#onRejected(peer, error),
@@ -289,12 +287,4 @@ export class Members {
     this.#log.trace('%s %s', event.event, event.peer)
     for (const listener of this.#listeners) listener(event)
   }
-}
-
-async function learn(log: Log, statements: Support, peer: PeerId): Promise<Verdict> {
-  const verdicts = await log.receive(
-    statements.map(({ bytes }) => bytes),
-    peer
-  )
-  return verdicts.find(verdict => verdict !== 'ok') ?? 'ok'
 }
