@@ -203,8 +203,7 @@ export class Members {
     this.#sync = sync
     await this.#dialler.start()
     await this.#status.start(sync)
-    for (const worker of [this.#clocks.worker, this.#news.worker, this.#comparisons.worker, this.#timePassing])
-      worker.start()
+    for (const worker of this.workers) worker.start()
   }
 
   async stop(): Promise<void> {
@@ -213,9 +212,7 @@ export class Members {
     await Promise.all([this.#comparisons.stop(), this.#status.stop(), ...workers.map(worker => worker.stop())])
   }
 
-  /**
-   * Compares our log with a member's log soon. Call this when the member has said that something did not get through.
-   */
+  /** Compares our log with a member's log soon, because the member has said that something did not get through. */
   compareSoon(peer: PeerId): void {
     this.#comparisons.soon(peer)
   }
@@ -228,6 +225,11 @@ export class Members {
   /** Asks the others for the time. Call this when one of them has refused a stamp of ours. */
   askForTime(): void {
     this.#clocks.askSoon()
+  }
+
+  /** Asks a member for a handover of an epoch's key to us. Returns the bytes of a statement, which nobody has checked. */
+  askForKey(peer: PeerId, epoch: Uint8Array, signal: AbortSignal): Promise<Uint8Array> {
+    return this.#join.client.key(peer, epoch, signal)
   }
 
   #makeAdmitting(): Admitting {
