@@ -63,5 +63,5 @@ test('the token of an invite is in the answer that makes it, and in no log, not 
     throw new Fault('used-up', 'it was used up')
   }
   await assert.rejects(client.call('revokeInvite', { invite: TOKEN }), { code: 'used-up', message: 'it was used up' })
-  assert.deepEqual(logger.lines, ['dfs:http POST /v1/invites/revoke failed: Fault (used-up)'])
+  assert.deepEqual(logger.lines, ['dfs:http POST /v1/invites/revoke failed: Fault: it was used up'])
 })
