@@ -28,8 +28,8 @@ export type { MembershipEvent, MembersOptions } from './members-options.ts'
 /**
  * Decides who is in. This class owns the parts of membership and starts and stops them: `Join` proves grants,
  * `MemberDialler` dials every member until it is connected, `Admitting` lets new members in, `Comparisons` fetches what a
- * newly admitted member has and we lack, `OwnStatus` publishes this member's state, `ClockCheck` compares clocks, and `WithheldNews` notices what does
- * not arrive. Other rooms ask this class who is admitted, who is a member, and what this member may do.
+ * newly admitted member has and we lack, `OwnStatus` publishes this member's state, `OwnStanding` follows what becomes of
+ * its membership, `ClockCheck` compares clocks, and `WithheldNews` notices what does not arrive. Other rooms ask this class who is admitted, who is a member, and what this member may do.
  */
 export class Members {
   /** The background work of this room. */
