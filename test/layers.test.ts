@@ -46,7 +46,7 @@ const PUBLIC: Record<string, readonly string[]> = {
   blocks: ['blocks', 'constants', 'errors', 'record-ref'],
   members: ['entering/invite', 'errors', 'founding', 'key-ring', 'local-member', 'members', 'types', 'view'],
   log: ['keys', 'log', 'projection', 'sync'],
-  wire: ['addresses', 'calls', 'constants', 'errors', 'host', 'libp2p-host', 'redial'],
+  wire: ['addresses', 'calls', 'constants', 'errors', 'host', 'libp2p-host', 'origin', 'redial'],
   disk: [
     ...[
       'constants',

@@ -8,12 +8,13 @@ import type { ComponentLogger } from '../util/logger.ts'
 import type { Host } from '../wire/host.ts'
 import type { Compared } from './comparisons.ts'
 import type { Handovers } from './joining/grant-signer.ts'
+import type { MembershipParts } from './load.ts'
 import type { LocalMember } from './local-member.ts'
 import type { Roster } from './roster.ts'
 import type { Settings } from './settings.ts'
 import type { Statuses } from './statuses.ts'
 
-export interface MembersOptions {
+export interface MembersOptions extends Pick<MembershipParts, 'alsoLoad'> {
   host: Host
   store: Store
   log: Log

@@ -101,6 +101,8 @@ function passNewsUp(
   membership.members.on(news => {
     const { event, peer } = news
     if (event === 'admitted' || (event === 'compared' && news.isFirst)) blocks.retry()
+    // Whoever holds a key that this member lacks would have handed it over by now.
+    if (event === 'compared') membership.keyReceiver.worker.wake()
     if (event === 'compared') void comparison.noteCompared(peer, news.beganAtMs)
     else if (event === 'asking') onEvent({ event, code: news.code, name: news.name, role: news.role })
     else if (event === 'removed') onEvent({ event })
