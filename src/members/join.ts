@@ -265,7 +265,7 @@ export class Join {
 
   async #exchange(peer: PeerId, signal: AbortSignal): Promise<void> {
     const network = await this.#client.hello(peer, signal)
-    if (!equalBytes(network, this.#options.self.network)) throw new WrongNetworkError()
+    if (!equalBytes(network, this.#options.self.network)) throw new WrongNetworkError(network)
     this.#log('dialling %s: it is of our network, showing our grant', peer)
     const { proof, body, aheadMs } = await this.#client.prove(peer, signal)
     const { instance, chain } = await this.#checker.check(peer, proof, body)
