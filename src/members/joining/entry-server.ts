@@ -95,6 +95,7 @@ export class EntryServer {
     if (this.#waitState(peer) === 'waiting') await peers.decision(peer, WAIT_MS, signal)
     const state = this.#waitState(peer)
     const statements = state === 'granted' ? this.#entrance.supportOf(peer) : undefined
+    if (statements !== undefined) this.#expectBack(peer)
     const { lengths, body } = packStatements(statements ?? [])
     return { status: 'ok', fields: { state, lengths }, body }
   }
@@ -110,6 +111,7 @@ export class EntryServer {
     const { name, x25519, inviteSig, subjectSig } = request
     const reply = await this.#entrance.enter({ peer, name, x25519, inviteSig, subjectSig, statements })
     log('answering %s, which has an invite: %s', peer, reply.outcome)
+    if (reply.outcome === 'granted') this.#expectBack(peer)
     return entered(reply)
   }
 
@@ -154,6 +156,11 @@ export class EntryServer {
     const { self, peers } = this.#options
     const areAdmins = self.role === 'admin' && peers.mayAsk(peer) && this.#entrance.isAdmin(peer)
     if (!areAdmins) throw new RefusedError('forbidden')
+  }
+
+  /** A machine that was let in hangs up, and comes back as a member. */
+  #expectBack(peer: PeerId): void {
+    this.#options.host.welcome?.(peer, 'member')
   }
 
   #assertClocksAgree(now: number): void {
