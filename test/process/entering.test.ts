@@ -222,10 +222,15 @@ test('--invite-out leaves an invite that counts before the API answers, and repl
   assert.equal((await stat(file)).mode & 0o777, 0o600)
   await first.stop()
   const second = start()
-  await second.event('ready')
+  // It listens on another port now, so the addresses in the invite lead nowhere.
+  const [address] = (await second.event('ready'))['multiaddrs'] as string[]
   assert.equal(await readFile(file, 'utf8'), token)
-  for (const name of ['b', 'c'])
-    await startProcess(t, ['--data-dir', join(folder, name), '--join', file]).event('ready')
+  for (const name of ['b', 'c']) {
+    const args = ['--data-dir', join(folder, name), '--join', file, '--bootstrap', address as string]
+    const joined = startProcess(t, args)
+    await joined.event('ready')
+    await joined.stop()
+  }
   await answer(own, 'invite', '--revoke', file)
   await second.stop()
   const third = start()
