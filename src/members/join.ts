@@ -10,9 +10,10 @@ import { RefusedError } from '../wire/errors.ts'
 import type { Host } from '../wire/host.ts'
 import { JOIN_BYTES_MAX, JOIN_PROTOCOL, JOIN_TIMEOUT_MS } from './constants.ts'
 import { WrongNetworkError } from './errors.ts'
-import type { GrantChain, Support } from './grant-chain.ts'
+import type { GrantChain } from './grant-chain.ts'
 import { JoinClient } from './join-client.ts'
 import { JoinServer } from './join-server.ts'
+import { EXPEL_MS } from './joining/constants.ts'
 import type { Entrance } from './joining/entry-server.ts'
 import { JoiningPeers } from './joining/joining-peers.ts'
 import type { Admission, Attempt } from './joining/peer-machine.ts'
@@ -30,7 +31,9 @@ export interface JoinOptions {
   /** See `JoiningPeers` and `ProofFacts`. Without it, no grant counts as renewed. */
   chainOf?: (peer: PeerId) => GrantChain | undefined
   /** See `ProofChecker`. Without it, every verified chain is accepted. */
-  learn?: (statements: Support, peer: PeerId) => Promise<Verdict>
+  learn?: (statements: readonly Uint8Array[], peer: PeerId) => Promise<Verdict[]>
+  /** See `ProofChecker`. Without it, everyone with a valid proof is a member. */
+  isMember?: (peer: PeerId) => boolean
   /** Called when both sides have proven themselves. */
   onAdmitted: (admission: Admission) => void
   onDeparted: (peer: PeerId) => void
@@ -61,12 +64,13 @@ export class Join {
   readonly #peers: JoiningPeers
   readonly #client: JoinClient
   readonly #checker: ProofChecker
+  #isRecheckDue = false
 
   constructor(options: JoinOptions) {
     this.#options = options
     const { host, self, clock, chance, logger, onFault, entrance } = options
-    const { isKnown = () => false, learn = async () => 'ok', chainOf = () => undefined } = options
-    const { onAsked = () => {}, onDuplicate = () => {} } = options
+    const { isKnown = () => false, learn = async () => [], chainOf = () => undefined } = options
+    const { onAsked = () => {}, onDuplicate = () => {}, isMember = () => true } = options
     const log = logger.forComponent('dfs:members:join')
     this.#log = log
     this.#peers = this.#makePeers()
@@ -77,6 +81,7 @@ export class Join {
       log,
       chainOf,
       learn,
+      isMember,
       client: this.#client,
       admissionOf: peer => this.#peers.admissionOf(peer),
       drop: peer => this.#drop(peer),
@@ -85,7 +90,11 @@ export class Join {
     const [peers, checker] = [this.#peers, this.#checker]
     const onTwice = (): void => onDuplicate(self.peerId)
     const server = new JoinServer({
-      ...{ host, self, clock, chance, log, peers, checker, isKnown, entrance, onAsked, onTwice }
+      ...{ host, self, clock, chance, log, peers, checker, isKnown, entrance, onTwice },
+      onAsked: attempt => {
+        host.welcome?.(attempt.peer, 'waiting')
+        onAsked(attempt)
+      }
     })
     serveCalls(host, {
       protocol: JOIN_PROTOCOL,
@@ -132,13 +141,23 @@ export class Join {
   }
 
   /**
-   * Ends the admissions of peers that are no members any more, and answers the machines that have become members. Call
-   * it when the roster has changed.
+   * Answers the machines that have become members, and ends the admissions of peers that are no members any more. Call
+   * it when the roster has changed. A peer stays admitted for `EXPEL_MS`, in which it gets the news that made its grant
+   * void, so that it can tell its owner.
    */
   recheck(): void {
-    const { chainOf = () => undefined, isKnown = () => false } = this.#options
-    for (const { peer } of this.admissions) if (chainOf(peer) === undefined) this.#end(peer, 'it is no member any more')
+    const { isMember = () => true, isKnown = () => false, clock } = this.#options
     for (const { peer } of this.attempts) if (isKnown(peer)) this.decide(peer, 'granted')
+    const isVoid = ({ peer }: Admission): boolean => !isMember(peer)
+    if (this.#isRecheckDue || !this.admissions.some(isVoid)) return
+    this.#isRecheckDue = true
+    clock.after(EXPEL_MS, () => {
+      this.#isRecheckDue = false
+      for (const { peer } of this.admissions.filter(isVoid)) {
+        this.#log('the grant of %s is void', peer)
+        this.expel(peer)
+      }
+    })
   }
 
   /** The machines that wait for a person here. */
@@ -164,11 +183,6 @@ export class Join {
     this.#peers.handle(peer, { event: 'expelled' })
   }
 
-  #end(peer: PeerId, why: string): void {
-    this.#log('the admission of %s ends: %s', peer, why)
-    this.expel(peer)
-  }
-
   #makePeers(): JoiningPeers {
     const { host, clock, onAdmitted, onDeparted, chainOf = () => undefined } = this.#options
     return new JoiningPeers({
@@ -178,6 +192,7 @@ export class Join {
         const { peer, aheadMs } = admission
         const direction = aheadMs < 0 ? 'behind' : 'ahead of'
         this.#log('%s is admitted, its clock is %d ms %s ours', peer, Math.abs(aheadMs), direction)
+        host.welcome?.(peer, 'member')
         onAdmitted(admission)
       },
       onDeparted: peer => {

@@ -1,6 +1,4 @@
 import type { PeerId } from '../format/peer-id.ts'
-import type { Log } from '../log/log.ts'
-import type { Verdict } from '../log/projection.ts'
 import type { Sync } from '../log/sync.ts'
 import { type Logger, reasonOf } from '../util/logger.ts'
 import type { Worker } from '../util/worker.ts'
@@ -12,7 +10,6 @@ import { isWriter, type Member } from './authority.ts'
 import { ClockCheck } from './clock-check.ts'
 import { type Compared, Comparisons } from './comparisons.ts'
 import { ClockOffError, type NotAllowedError, WrongNetworkError } from './errors.ts'
-import type { Support } from './grant-chain.ts'
 import { Join } from './join.ts'
 import { entryAddresses } from './joining/entry-addresses.ts'
 import type { Admission } from './joining/peer-machine.ts'
@@ -31,8 +28,8 @@ export type { MembershipEvent, MembersOptions } from './members-options.ts'
 /**
  * Decides who is in. This class owns the parts of membership and starts and stops them: `Join` proves grants,
  * `MemberDialler` dials every member until it is connected, `Admitting` lets new members in, `Comparisons` fetches what a
- * newly admitted member has and we lack, `OwnStatus` publishes this member's state, `ClockCheck` compares clocks, and `WithheldNews` notices what does
- * not arrive. Other rooms ask this class who is admitted, who is a member, and what this member may do.
+ * newly admitted member has and we lack, `OwnStatus` publishes this member's state, `OwnStanding` follows what becomes of
+ * its membership, `ClockCheck` compares clocks, and `WithheldNews` notices what does not arrive. Other rooms ask this class who is admitted, who is a member, and what this member may do.
  */
 export class Members {
   /** The background work of this room. */
@@ -61,12 +58,13 @@ export class Members {
     this.#dialler = new MemberDialler({ ...options, addresses: new AddressBook(store.index, logger) })
     this.standing = new OwnStanding({ ...options, log: this.#log, emit: event => this.#emit(event) })
     this.admitting = this.#makeAdmitting()
+    const isMember = (peer: PeerId): boolean => roster.member(peer) !== undefined
     this.#join = new Join({
       ...options,
       entrance: this.admitting,
-      isKnown: peer => roster.member(peer) !== undefined,
+      ...{ isKnown: isMember, isMember },
       chainOf: peer => roster.chainOf(peer),
-      learn: (statements, peer) => learn(log, statements, peer),
+      learn: (statements, peer) => log.receive(statements, peer),
       onAdmitted: admission => this.#onAdmitted(admission),
       onDeparted: peer => this.#onDeparted(peer),
       onRejected: (peer, error) => this.#onRejected(peer, error),
@@ -291,10 +289,4 @@ export class Members {
     this.#log.trace('%s %s', event.event, event.peer)
     for (const listener of this.#listeners) listener(event)
   }
-}
-
-async function learn(log: Log, statements: Support, peer: PeerId): Promise<Verdict> {
-  const bytes = statements.map(({ bytes }) => bytes)
-  const verdicts = await log.receive(bytes, peer)
-  return verdicts.find(verdict => verdict !== 'ok') ?? 'ok'
 }

@@ -6,7 +6,7 @@ import { withDeadline } from '../util/deadline.ts'
 import { type Logger, reasonOf } from '../util/logger.ts'
 import { ALIVE_TIMEOUT_MS } from './constants.ts'
 import { ClockOffError, DuplicateError, GrantError } from './errors.ts'
-import type { GrantChain, Support } from './grant-chain.ts'
+import type { GrantChain } from './grant-chain.ts'
 import type { JoinClient } from './join-client.ts'
 import type { Admission } from './joining/peer-machine.ts'
 import type { LocalMember } from './local-member.ts'
@@ -22,10 +22,12 @@ export interface ProofCheckerOptions {
   /** See `ProofFacts`. */
   chainOf: (peer: PeerId) => GrantChain | undefined
   /**
-   * Appends what a peer has shown, which was verified, to the log, and returns the verdict. We wait for the verdict before we tell the
-   * other side that it is admitted, because the statements that it sends next depend on its grant.
+   * Appends what a peer has shown, which was verified, to the log, and returns the verdicts. We wait for them before we
+   * tell the other side that it is admitted, because the statements that it sends next depend on its grant.
    */
-  learn: (statements: Support, peer: PeerId) => Promise<Verdict>
+  learn: (statements: readonly Uint8Array[], peer: PeerId) => Promise<Verdict[]>
+  /** Returns true if our log, which has what the peer has shown, counts it as a member. */
+  isMember: (peer: PeerId) => boolean
   /** Ends the admission of a process that no longer answers, and its connections. */
   drop: (peer: PeerId) => Promise<void>
   /** Called when two processes run with the identity of a peer. */
@@ -46,12 +48,18 @@ export class ProofChecker {
    * not statements, and what the log throws.
    */
   async check(peer: PeerId, proof: Proof, body: Uint8Array): Promise<Proven> {
-    const { self, clock, chainOf, learn } = this.#options
+    const { self, clock, chainOf, learn, isMember } = this.#options
     const proven = await checkProof(proof, body, { peer, self, clock, chainOf })
     if (await this.#isCopy(peer, proven.instance)) throw new DuplicateError()
-    const verdict = await learn(proven.support, peer)
-    if (isForClock(verdict)) throw new ClockOffError('its grant is stamped later than now: one of our clocks is off')
-    if (verdict !== 'ok') throw new GrantError('our log refuses the grant')
+    const verdicts = await learn(
+      proven.support.map(({ bytes }) => bytes),
+      peer
+    )
+    if (verdicts.some(isForClock))
+      throw new ClockOffError('its grant is stamped later than now: one of our clocks is off')
+    if (verdicts.some(verdict => verdict !== 'ok')) throw new GrantError('our log refuses the grant')
+    // What it shows proves that the grant was signed. The log may know why it is void.
+    if (!isMember(peer)) throw new GrantError('the grant is void')
     return proven
   }
 

@@ -364,7 +364,7 @@ class Schedule {
     const path = this.#pick(this.#paths)
     await this.#put(machine, path, {})
     const content = world.contents.all.at(-1) as Content
-    if (this.#draw() < 0.25) world.time.after(this.#draw() * 40, () => void world.loseOwnBlock(machine, path, content))
+    if (this.#draw() < 0.5) world.loseOwnBlockSoon(machine, path, content)
   }
 
   async #oneOfBurst(on: Machine, at: string, tag: string | undefined): Promise<void> {

@@ -56,6 +56,9 @@ export interface WorldOptions {
   isLogging?: boolean | undefined
 }
 
+/** How many ms a put may take until its first block is on the disk of its machine. */
+const OWN_BLOCK_LOOKS = 60
+
 /** Some machines and what connects them, the verbs that they were asked for, and what must be true of both. */
 export class World {
   readonly time = new SimTime()
@@ -399,11 +402,23 @@ export class World {
       this.fault('damage', `${machine.name} says ${describe(error)}, and nothing is damaged`)
   }
 
-  /** Takes a block file away from the machine that puts it, if the put has not linked the file yet. */
-  async loseOwnBlock(machine: Machine, path: string, { tag, blocks }: Content): Promise<void> {
+  /** Takes a block file away from the machine that puts it, as soon as it is there, if the put has not linked the file. */
+  loseOwnBlockSoon(machine: Machine, path: string, content: Content): void {
     const { files } = machine.disk
-    const lost = blocks.find(block => block.path !== undefined && files.contents().has(block.path))?.path
+    const isHere = (): boolean =>
+      content.blocks.some(block => block.path !== undefined && files.contents().has(block.path))
+    let looksLeft = OWN_BLOCK_LOOKS
+    const look = (): void => {
+      if (isHere()) void this.#loseOwnBlock(machine, path, content)
+      else if (looksLeft-- > 0) this.time.after(1, look)
+    }
+    look()
+  }
+
+  async #loseOwnBlock(machine: Machine, path: string, { tag, blocks }: Content): Promise<void> {
+    const { files } = machine.disk
     const shown = await this.shownAt(machine, [path])
+    const lost = blocks.find(block => block.path !== undefined && files.contents().has(block.path))?.path
     if (lost === undefined || shown === undefined || [...shown.values()].includes(tag)) return
     this.#hasLostBlocks = true
     this.hurt.add(machine)
