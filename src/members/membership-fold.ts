@@ -8,6 +8,13 @@ import type { ChainedGrant } from './grant-chain.ts'
  */
 export type Standing = 'effective' | 'issuer-void' | 'invite-void' | 'used-up'
 
+/** The devices that an invite has let in. */
+interface Uses {
+  subjects: Set<string>
+  /** The last of their first grants, or one after it, in the order in which grants are judged. */
+  last: ChainedGrant | undefined
+}
+
 /**
  * Computes which grants take effect. The result depends only on the set of statements that were added.
  *
@@ -23,8 +30,8 @@ export class MembershipFold {
   /** Revocations by what they revoke, as an id in hex. */
   readonly #revocations = new Map<string, Array<Statement<'revocation'>>>()
   readonly #standings = new Map<string, Standing>()
-  /** The devices that each invite has let in, by the id of the invite. */
-  readonly #admitted = new Map<string, Set<string>>()
+  /** By the id of the invite. */
+  readonly #uses = new Map<string, Uses>()
   /** True if a statement that was added may change the standing of grants that were judged before. */
   #isStale = false
 
@@ -42,7 +49,7 @@ export class MembershipFold {
     const others = this.#revocations.get(target)
     if (others === undefined) this.#revocations.set(target, [revocation])
     else others.push(revocation)
-    if (this.#admitted.has(target)) this.#isStale = true
+    if (this.#uses.has(target)) this.#isStale = true
   }
 
   /** Judges all grants again if that is needed. Returns true if it did. Call it before asking anything. */
@@ -50,7 +57,7 @@ export class MembershipFold {
     if (!this.#isStale) return false
     this.#isStale = false
     this.#standings.clear()
-    this.#admitted.clear()
+    this.#uses.clear()
     this.#grants.sort(compareGrants)
     for (const grant of this.#grants) this.#judge(grant)
     return true
@@ -62,7 +69,7 @@ export class MembershipFold {
 
   /** The number of devices that an invite has let in. */
   usesOf(invite: Statement<'invite'>): number {
-    return this.#admitted.get(idOf(invite))?.size ?? 0
+    return this.#uses.get(idOf(invite))?.subjects.size ?? 0
   }
 
   /** Returns true if the issuer of an invite or a revocation has power. The root always has. */
@@ -79,41 +86,49 @@ export class MembershipFold {
     this.#standings.set(grant.id, this.#standingOfNext(grant))
   }
 
-  #standingOfNext({ statement, issuer, invite }: ChainedGrant): Standing {
+  #standingOfNext(grant: ChainedGrant): Standing {
+    const { statement, issuer, invite } = grant
     if (issuer !== undefined && this.#standings.get(issuer.id) !== 'effective') return 'issuer-void'
     if (invite === undefined) return 'effective'
     const isRevoked = this.#revocationsOf(invite).some(
       revocation => revocation.hlc < statement.hlc && this.isOfEffective(revocation)
     )
     if (isRevoked || !this.isOfEffective(invite)) return 'invite-void'
-    const { uses } = invite.fields
-    const admitted = this.#admittedBy(invite)
+    const used = this.#usedOf(invite)
     const subject = toHex(statement.fields.subject)
-    if (uses !== null && admitted.size >= uses && !admitted.has(subject)) return 'used-up'
-    admitted.add(subject)
+    if (used.subjects.has(subject)) return 'effective'
+    if (isFull(invite, used)) return 'used-up'
+    used.subjects.add(subject)
+    if (used.last === undefined || compareGrants(used.last, grant) < 0) used.last = grant
     return 'effective'
   }
 
   /** Returns true if a grant may take the place that another device has in the uses of an invite. */
-  #mayDisplace({ statement, invite }: ChainedGrant): boolean {
-    if (invite === undefined || invite.fields.uses === null) return false
-    const admitted = this.#admittedBy(invite)
-    return admitted.size >= invite.fields.uses && !admitted.has(toHex(statement.fields.subject))
+  #mayDisplace(grant: ChainedGrant): boolean {
+    const { statement, invite } = grant
+    if (invite === undefined) return false
+    const used = this.#usedOf(invite)
+    if (!isFull(invite, used) || used.subjects.has(toHex(statement.fields.subject))) return false
+    return used.last !== undefined && compareGrants(grant, used.last) < 0
   }
 
-  #admittedBy(invite: Statement<'invite'>): Set<string> {
+  #usedOf(invite: Statement<'invite'>): Uses {
     const id = idOf(invite)
-    let admitted = this.#admitted.get(id)
-    if (admitted === undefined) {
-      admitted = new Set()
-      this.#admitted.set(id, admitted)
+    let used = this.#uses.get(id)
+    if (used === undefined) {
+      used = { subjects: new Set(), last: undefined }
+      this.#uses.set(id, used)
     }
-    return admitted
+    return used
   }
 
   #revocationsOf(invite: Statement<'invite'>): ReadonlyArray<Statement<'revocation'>> {
     return this.#revocations.get(idOf(invite)) ?? []
   }
+}
+
+function isFull({ fields: { uses } }: Statement<'invite'>, { subjects }: Uses): boolean {
+  return uses !== null && subjects.size >= uses
 }
 
 function compareGrants(a: ChainedGrant, b: ChainedGrant): number {

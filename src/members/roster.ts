@@ -7,7 +7,7 @@ import { toHex } from '../util/bytes.ts'
 import type { Clock } from '../util/clock.ts'
 import { type Authority, authorize, type InviteFacts, type Member } from './authority.ts'
 import { type ChainedGrant, type GrantChain, isOver, type Support } from './grant-chain.ts'
-import { type Known, KnownGrants } from './known-grants.ts'
+import { KnownGrants } from './known-grants.ts'
 import { MembershipFold, type Standing } from './membership-fold.ts'
 
 /** A device that has grants, and which of them takes effect now. */
@@ -116,11 +116,14 @@ export class Roster implements Projection, Authority {
 
   /** Adds accepted statements, in any order. Those of other kinds are ignored. */
   load(statements: ReadonlyArray<AnyStatement | SomeStatement>): void {
-    const added: ChainedGrant[] = []
-    for (const known of this.#known.add(statements)) this.#add(known, added)
+    const added: Array<{ device: Device; grant: ChainedGrant }> = []
+    for (const known of this.#known.add(statements)) {
+      if (known.kind === 'revocation') this.#fold.addRevocation(known.revocation)
+      if (known.kind === 'grant') added.push({ device: this.#add(known.grant), grant: known.grant })
+    }
     // One more use of an invite, or a revocation, may make grants void that took effect before.
     if (this.#fold.settle()) for (const device of this.#devices.values()) this.#choose(device)
-    else for (const grant of added) this.#compete(grant)
+    else for (const { device, grant } of added) this.#compete(device, grant)
     for (const listener of this.#listeners) listener()
   }
 
@@ -135,30 +138,22 @@ export class Roster implements Projection, Authority {
     if (hasChanged) for (const listener of this.#listeners) listener()
   }
 
-  #add(known: Known, added: ChainedGrant[]): void {
-    if (known.kind === 'revocation') this.#fold.addRevocation(known.revocation)
-    if (known.kind !== 'grant') return
-    const { grant } = known
+  /** Adds a grant to those of its device, and returns the device. */
+  #add(grant: ChainedGrant): Device {
     this.#fold.addGrant(grant)
-    const device = this.#deviceOf(grant)
-    device.grants.push(grant)
-    if (grant.end !== undefined) this.#ending.add(device)
-    added.push(grant)
-  }
-
-  #deviceOf({ statement }: ChainedGrant): Device {
-    const peer = peerIdOf(statement.fields.subject)
+    const peer = peerIdOf(grant.statement.fields.subject)
     let device = this.#devices.get(peer)
     if (device === undefined) {
       device = { peer, grants: [], best: undefined }
       this.#devices.set(peer, device)
     }
+    device.grants.push(grant)
+    if (grant.end !== undefined) this.#ending.add(device)
     return device
   }
 
   /** Lets a new grant take effect if it is better than the one that does. */
-  #compete(grant: ChainedGrant): void {
-    const device = this.#deviceOf(grant)
+  #compete(device: Device, grant: ChainedGrant): void {
     // Of the others, one may have ended by now.
     if (this.#ending.has(device)) this.#choose(device)
     else if (this.#isInForce(grant) && (device.best === undefined || better(device.best, grant) === grant))

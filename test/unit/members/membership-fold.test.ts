@@ -124,6 +124,26 @@ test('of two devices let in at the same moment the one with the shorter chain st
   ])
 })
 
+test('of grants that are stamped alike the issuer is judged first, whatever their ids', () => {
+  const setup = new Setup()
+  const invite = setup.invite(setup.admin, 1, 'admin')
+  const open = setup.invite(setup.admin, null)
+  const [first, second] = [setup.admit(setup.admin, invite), setup.admit(setup.admin, invite)]
+  const below = (by: Secrets): Secrets[] => {
+    const { hlc } = setup.selfOf(by).grant
+    return Array.from({ length: 6 }, () => setup.admit(by, open, { hlc }))
+  }
+  const [ofFirst, ofSecond] = [below(first), below(second)]
+  const id = (secrets: Secrets): string => idOf(setup.selfOf(secrets).grant)
+  assert.ok(ofFirst.some(one => id(one) < id(first)) && ofSecond.some(one => id(one) < id(second)))
+  setup.assertStandings([
+    [first, 'effective'],
+    [second, 'used-up'],
+    ...ofFirst.map((one): [Secrets, string] => [one, 'effective']),
+    ...ofSecond.map((one): [Secrets, string] => [one, 'issuer-void'])
+  ])
+})
+
 test('a device that comes again with the same invite uses it once', () => {
   const setup = new Setup()
   const invite = setup.invite(setup.admin, 2)
