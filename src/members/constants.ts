@@ -74,7 +74,7 @@ export const NEWS_COMPARE_MS = 60 * 60_000
  */
 export const NEWS_COMPARE_PEERS = 2
 
-/** While a key that this member may have is missing, it asks a member for it at most this often. */
+/** While the key of an epoch is missing, this member asks another one for it at most this often. */
 export const KEY_REQUEST_MS = 30_000
 /**
  * The most handovers for this member that wait in memory until they can be used: far more than there are members and

@@ -4,7 +4,7 @@ import { openHandover, sealHandover } from '../format/handover.ts'
 import type { Fields, Role } from '../format/kinds.ts'
 import type { PeerId } from '../format/peer-id.ts'
 import type { Verdict } from '../log/projection.ts'
-import { equalBytes, shortHex } from '../util/bytes.ts'
+import { equalBytes, shortHex, toHex } from '../util/bytes.ts'
 import type { Chance } from '../util/chance.ts'
 import type { Clock } from '../util/clock.ts'
 import { type ComponentLogger, type Logger, reasonOf } from '../util/logger.ts'
@@ -75,7 +75,8 @@ export class KeyReceiver implements KeyKeeper {
   readonly #options: KeyReceiverOptions
   readonly #log: Logger
   readonly #held: EpochKey[]
-  #askedAtMs = Number.NEGATIVE_INFINITY
+  /** When each key that is missing was last asked for, by epoch; monotonic time. */
+  readonly #askedAtMs = new Map<string, number>()
 
   constructor(options: KeyReceiverOptions) {
     this.#options = options
@@ -113,11 +114,12 @@ export class KeyReceiver implements KeyKeeper {
   async #receiveMissing(signal: AbortSignal): Promise<void> {
     const { self, keys, epochs, clock } = this.#options
     if (self.role === 'storage') return
-    const missing: Uint8Array[] = []
-    for (const epoch of epochs.ids) if (!keys.has(epoch) && !(await this.#openAny(epoch))) missing.push(epoch)
-    // What wakes this worker need not have to do with the keys that are missing.
-    if (missing.length === 0 || clock.monotonic() - this.#askedAtMs < KEY_REQUEST_MS) return
-    for (const epoch of missing) await this.#ask(epoch, signal)
+    for (const epoch of epochs.ids) {
+      if (keys.has(epoch) || (await this.#openAny(epoch))) continue
+      // What wakes this worker need not have to do with the keys that are missing.
+      const askedAtMs = this.#askedAtMs.get(toHex(epoch)) ?? Number.NEGATIVE_INFINITY
+      if (clock.monotonic() - askedAtMs >= KEY_REQUEST_MS) await this.#ask(epoch, signal)
+    }
   }
 
   /** Returns true once the key of an epoch has been opened. */
@@ -137,6 +139,7 @@ export class KeyReceiver implements KeyKeeper {
     )
     this.#held.push({ id: epoch, key })
     keys.add(epoch, key)
+    this.#askedAtMs.delete(toHex(epoch))
     for (const used of handovers.of(epoch)) handovers.drop(used)
     this.#log('received the key of epoch %s', shortHex(epoch))
     return true
@@ -185,7 +188,7 @@ export class KeyReceiver implements KeyKeeper {
     const able = this.#able(epoch)
     const peer = able[Math.floor(chance.fraction() * able.length)]
     if (peer === undefined) return
-    this.#askedAtMs = clock.monotonic()
+    this.#askedAtMs.set(toHex(epoch), clock.monotonic())
     try {
       const verdict = await receive(await ask(peer, epoch, signal), peer)
       this.#log('asked %s for the key of epoch %s: %s', peer, shortHex(epoch), verdict)

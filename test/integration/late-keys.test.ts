@@ -1,11 +1,22 @@
 import assert from 'node:assert/strict'
+import { hash, randomBytes } from 'node:crypto'
 import { rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { type TestContext, test } from 'node:test'
-import type { DfsNode } from '../../src/index.ts'
+import { ROOT_ENTRY, signRecord } from '../../src/format/entry.ts'
+import { sealHandover } from '../../src/format/handover.ts'
+import { privateKey, rawPublicKey } from '../../src/format/network-key.ts'
+import { inlineRoot } from '../../src/format/seal-file.ts'
+import type { Statement } from '../../src/format/statement.ts'
+import { type DfsNode, generateNetworkKey } from '../../src/index.ts'
+import { type Epoch, KeyRing } from '../../src/members/key-ring.ts'
+import { LocalMember } from '../../src/members/local-member.ts'
 import { equalBytes } from '../../src/util/bytes.ts'
+import { systemChance } from '../../src/util/chance.ts'
+import { systemClock } from '../../src/util/clock.ts'
 import { makeDevice, secretsIn } from '../fixtures/device.ts'
 import { codeOfRejection, listing, read, startNode, temporaryFolder, until } from '../fixtures/nodes.ts'
+import { joinRaw, type RawMember } from '../fixtures/raw-member.ts'
 
 const TEXT = Buffer.from('content '.repeat(1_000))
 const TREE = ['/docs/', '/docs/long.txt 8000', '/docs/short.txt 5']
@@ -80,3 +91,62 @@ test('a member that lost its index opens what is sealed with the key that it has
   const again = await startNode(t, { dataDir })
   assert.deepEqual(await listing(again.node), TREE)
 })
+
+test('a later epoch is read and written by the members that hold its key, and its key is handed to a newcomer', async t => {
+  const networkKey = generateNetworkKey()
+  const founder = await startNode(t, { networkKey, name: 'founder' })
+  const founderSecrets = await secretsIn(founder.options.dataDir)
+  const bootstrap = [founder.node.multiaddrs[0] as string]
+  // No program opens an epoch yet. This member does it by hand.
+  const raw = await joinRaw(t, networkKey, bootstrap[0] as string)
+  const key = randomBytes(32)
+  const { self } = raw
+  const fields = { previous: [self.network], hash: hash('sha256', key, 'buffer'), excludes: [] }
+  const epoch = self.sign('epoch', fields, self.nextHlc())
+  const later = new KeyRing([{ id: epoch.id, key }]).newest as Epoch
+  const content = Buffer.from('later')
+  const record = signRecord(
+    {
+      ...{ entry: randomBytes(16), incarnation: randomBytes(8), epoch: epoch.id, seen: [], op: 'put' },
+      ...{ placed: null, written: null, root: inlineRoot(later.content, content), rootEpoch: epoch.id, replicas: 0 },
+      body: { parent: ROOT_ENTRY, name: 'later.txt', kind: 'file', size: content.byteLength, mtime: 0, content }
+    },
+    { ...self.signing(self.nextHlc()), subkey: later.record }
+  )
+  await push(raw, [epoch, record])
+  await founder.node.put('/first.txt', Buffer.from('first'))
+  assert.deepEqual(await listing(founder.node), ['/first.txt 5'])
+
+  const to = new LocalMember(founderSecrets, systemClock, systemChance)
+  const facts = { network: self.network, epoch: epoch.id, recipient: to.publicKey }
+  const x25519 = rawPublicKey(privateKey('x25519', founderSecrets.x25519))
+  const box = sealHandover({ ...facts, x25519, epochKey: key }, randomBytes(32))
+  await push(raw, [self.sign('handover', { epoch: epoch.id, recipient: to.publicKey, box }, self.nextHlc())])
+  await until('the key', async () => (await listing(founder.node)).includes('/later.txt 5'))
+  assert.equal((await read(founder.node, '/later.txt')).toString(), 'later')
+  assert.equal(await holds(founder.options.dataDir), 2)
+  // What is written from now on is sealed in the later epoch.
+  await founder.node.put('/second.txt', Buffer.from('second'))
+  await raw.host.stop()
+
+  const dataDir = await temporaryFolder(t)
+  await makeDevice(dataDir, founderSecrets, 'writer')
+  const { node } = await startNode(t, { dataDir, bootstrap })
+  await until('all', async () => (await listing(node)).length === 3)
+  assert.deepEqual(await listing(node), ['/first.txt 5', '/later.txt 5', '/second.txt 6'])
+  assert.equal(await holds(dataDir), 2)
+})
+
+async function push(raw: RawMember, statements: readonly Statement[]): Promise<void> {
+  const lengths = statements.map(({ bytes }) => bytes.byteLength)
+  const request = { do: 'push', lengths, puts: lengths.map(() => null) }
+  const { fields } = await raw.call(
+    '/dfs/sync/1.0.0',
+    request,
+    statements.map(({ bytes }) => bytes)
+  )
+  assert.deepEqual(
+    fields['verdicts'],
+    lengths.map(() => 'ok')
+  )
+}
