@@ -266,7 +266,7 @@ export class Join {
 
   async #exchange(peer: PeerId, signal: AbortSignal): Promise<void> {
     const network = await this.#client.hello(peer, signal)
-    if (!equalBytes(network, this.#options.self.network)) throw new WrongNetworkError()
+    if (!equalBytes(network, this.#options.self.network)) throw new WrongNetworkError(network)
     this.#log('dialling %s: it is of our network, showing our grant', peer)
     const { proof, body, aheadMs } = await showProof(
       peer,

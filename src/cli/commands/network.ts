@@ -114,7 +114,8 @@ async function removeKey({ where, signal }: Call, directory: Directory): Promise
 }
 
 async function ask(question: string, { signal }: AbortOptions): Promise<string> {
-  const lines = createInterface({ input: process.stdin, output: process.stdout })
+  // The terminal itself edits the line, so that Ctrl-C is a signal, as at any other moment.
+  const lines = createInterface({ input: process.stdin, output: process.stdout, terminal: false })
   try {
     return await lines.question(question, signal === undefined ? {} : { signal })
   } finally {

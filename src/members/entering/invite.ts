@@ -1,7 +1,8 @@
-import { InviteAlteredError } from '../../format/errors.ts'
+import { FormatError, InviteAlteredError } from '../../format/errors.ts'
 import { decodeInviteToken, inviteOf } from '../../format/invite-token.ts'
 import { privateKey } from '../../format/network-key.ts'
 import { decodeHlc, hlcMs } from '../../format/stamp.ts'
+import { toHex } from '../../util/bytes.ts'
 import { peerInAddress } from '../../wire/addresses.ts'
 import { checkStatements } from '../proof.ts'
 import type { CheckedInvite, Target } from './newcomer-options.ts'
@@ -29,5 +30,18 @@ export async function readInvite(text: string): Promise<ReadInvite> {
     statements: token.statements,
     network: token.network,
     targets: token.addresses.map(address => ({ addresses: [address], peer: peerInAddress(address) }))
+  }
+}
+
+/**
+ * Returns the id of the invite whose token this is, in hex; undefined if the text is not the token of an invite, or was
+ * altered.
+ */
+export function inviteIdIn(text: string): string | undefined {
+  try {
+    return toHex(inviteOf(decodeInviteToken(text)).id)
+  } catch (error) {
+    if (error instanceof FormatError || error instanceof InviteAlteredError) return undefined
+    throw error
   }
 }

@@ -136,7 +136,7 @@ test('ls tells a person at a storage member why it lists nothing', async t => {
   const { node, dfs, dataDir } = await setUpDfs(t)
   const status = await node.status()
   node.hooks.status = async () => ({ ...status, role: 'storage' })
-  const terminal = runOnTerminal('dfs', ['--data-dir', dataDir, 'ls'])
+  const terminal = runOnTerminal(t, 'dfs', ['--data-dir', dataDir, 'ls'])
   assert.equal(await terminal.ended, 0)
   assert.equal(terminal.text, 'this machine is a storage member: it cannot read names\r\n')
   const piped = await dfs(['ls'])

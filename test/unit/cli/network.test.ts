@@ -30,7 +30,7 @@ test('the recovery words are shown on a terminal only, and not through the API',
 test('recovery says so if this machine does not hold the network key', async t => {
   if (!hasTerminal) return t.skip('needs the script command of util-linux')
   const { dataDir } = await setUpDfs(t)
-  const terminal = runOnTerminal('dfs', ['--data-dir', dataDir, 'network', 'recovery'])
+  const terminal = runOnTerminal(t, 'dfs', ['--data-dir', dataDir, 'network', 'recovery'])
   assert.equal(await terminal.ended, 3)
   assert.match(terminal.text, /this machine does not hold the network key: only the founder does/)
 })
