@@ -17,6 +17,7 @@ import { EXPEL_MS } from './joining/constants.ts'
 import type { Entrance } from './joining/entry-server.ts'
 import { JoiningPeers } from './joining/joining-peers.ts'
 import type { Admission, Attempt } from './joining/peer-machine.ts'
+import { showProof } from './joining/show-proof.ts'
 import type { LocalMember } from './local-member.ts'
 import { ProofChecker } from './proof-checker.ts'
 
@@ -267,7 +268,11 @@ export class Join {
     const network = await this.#client.hello(peer, signal)
     if (!equalBytes(network, this.#options.self.network)) throw new WrongNetworkError(network)
     this.#log('dialling %s: it is of our network, showing our grant', peer)
-    const { proof, body, aheadMs } = await this.#client.prove(peer, signal)
+    const { proof, body, aheadMs } = await showProof(
+      peer,
+      { ...this.#options, client: this.#client, log: this.#log },
+      signal
+    )
     const { instance, chain } = await this.#checker.check(peer, proof, body)
     signal.throwIfAborted()
     // From here on we send the peer our news. It compares its log with ours when it learns that it is admitted. If we

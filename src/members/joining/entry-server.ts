@@ -35,6 +35,8 @@ export interface Entrance {
   isAdmin(peer: PeerId): boolean
   /** Returns what the grant of a member rests on, its grant last; undefined if the device is no member. */
   supportOf(peer: PeerId): readonly Uint8Array[] | undefined
+  /** Returns what shows a device that its grant is void; empty if there is nothing to show. */
+  evidenceAgainst(peer: PeerId): readonly Uint8Array[]
   /** Lets a machine in that has an invite. Throws a `RefusedError`. */
   enter(entering: Entering): Promise<EnterReply>
   /** Returns a handover of an epoch's key to a member. Throws a `RefusedError`. */
@@ -96,8 +98,9 @@ export class EntryServer {
     const state = this.#waitState(peer)
     const statements = state === 'granted' ? this.#entrance.supportOf(peer) : undefined
     if (statements !== undefined) this.#expectBack(peer)
-    const { lengths, body } = packStatements(statements ?? [])
-    return { status: 'ok', fields: { state, lengths }, body }
+    const evidence = state === 'over' ? this.#evidenceAgainst(peer) : []
+    const { lengths, body } = packStatements(statements ?? evidence)
+    return { status: 'ok', fields: { state: evidence.length > 0 ? 'denied' : state, lengths }, body }
   }
 
   async enter(peer: PeerId, request: RequestOf<'enter'>, body: Uint8Array): Promise<Response> {
@@ -143,6 +146,14 @@ export class EntryServer {
     const { entrance } = this.#options
     if (entrance === undefined) throw new RefusedError('forbidden')
     return entrance
+  }
+
+  /** To collect it takes a look at every member, so it counts as a proof. */
+  #evidenceAgainst(peer: PeerId): readonly Uint8Array[] {
+    const { greeting } = this.#options.peers.of(peer)
+    if (greeting === undefined || greeting.proofsLeft === 0) return []
+    this.#options.peers.handle(peer, { event: 'proving' })
+    return this.#entrance.evidenceAgainst(peer)
   }
 
   #waitState(peer: PeerId): 'waiting' | 'granted' | 'denied' | 'over' {
