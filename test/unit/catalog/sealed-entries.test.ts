@@ -1,8 +1,9 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { ORPHAN_MS, PROBES_MAX } from '../../../src/catalog/constants.ts'
+import { OPEN_AT_ONCE, ORPHAN_MS, PROBES_MAX } from '../../../src/catalog/constants.ts'
 import { pastOf } from '../../../src/catalog/heads.ts'
 import { TABLES } from '../../../src/disk/tables.ts'
+import { parsePath } from '../../../src/format/path.ts'
 import { hlcAt } from '../../../src/format/stamp.ts'
 import { permutations } from '../../fixtures/permutations.ts'
 import {
@@ -166,4 +167,23 @@ test('a key is taken for that of an epoch if it opens one entry, however many a 
   assert.equal(await isRight(wrong), false)
   // The forged entries have the least ids, and the entry that opens is drawn all the same.
   assert.equal(await isRight(right), true)
+})
+
+test('many entries are opened some at a time, and changes meanwhile do not wait for all of them', async () => {
+  const { keys, addLate } = ringWithout()
+  const setup = await Setup.open({ keys })
+  const count = 3 * OPEN_AT_ONCE + 1
+  const entries = Array.from({ length: count }, (_, i) => {
+    return sign({ entry: Buffer.from(`${1e15 + i}`), ...directoryAt(`${i}`), ...LATE, hlc: hlcAt(1_000 + i) })
+  })
+  await setup.add(...entries)
+  addLate()
+  const batches: number[] = []
+  setup.onProjected = items => batches.push(items.length)
+  const opening = setup.sealed.open()
+  const change = setup.catalog.mkdir(parsePath('/mine'), 1)
+  await Promise.all([opening, change])
+  assert.deepEqual([Math.max(...batches), batches.reduce((a, b) => a + b)], [OPEN_AT_ONCE, count + 1])
+  assert.ok(batches.indexOf(1) < batches.length - 1, 'the change came in between')
+  assert.equal((await setup.paths()).length, count + 1)
 })
