@@ -127,7 +127,9 @@ export interface NodeOptions {
 
 /** Something that happened inside a node, for a log. */
 export type NodeEvent =
-  | { event: 'admitted' | 'departed' | 'foreign' | 'rejected' | 'fault'; peerId: string }
+  | { event: 'admitted' | 'departed' | 'rejected' | 'fault'; peerId: string }
+  /** A node of another network answered at this address. The words are those of its network. */
+  | { event: 'foreign'; peerId: string; words: string | null; address: string | null }
   /**
    * This member and another have told each other everything, and still do not have the same statements. All statements
    * are compared once more.

@@ -29,6 +29,8 @@ const GET = '/dfs/get/1.0.0'
 const FOR_MEMBERS = [SYNC, STORE, GET]
 const HOUR = 60 * 60_000
 const RANDOM_REQUESTS = 60
+/** `state` and `lengths`. */
+const FIELDS_OF_WAIT = 2
 
 interface Request {
   name: string
@@ -147,6 +149,7 @@ function requestsOf(stage: Stage, peer: RawPeer, signer: LocalMember): Request[]
   const entering = { name: 'me', x25519: randomBytes(32), inviteSig: randomBytes(64), subjectSig: randomBytes(64) }
   return [
     join('hello', { commit: commitOf(nonce) }),
+    join('wait'),
     join('prove', { network: signer.network, instance: signer.instance, lengths, now }, support),
     join('admitted'),
     join('alive'),
@@ -258,10 +261,12 @@ test('programs with an identity and no valid grant get nothing written, read or 
       ({ protocol, bytes, answer }) => FOR_MEMBERS.includes(protocol) && (bytes > 0 || answer === 'ok')
     )
     assert.deepEqual(answered, [], name)
-    const learned = outcomes.filter(
-      ({ name, protocol, answer }) => protocol === JOIN && answer === 'ok' && name !== 'hello'
-    )
-    assert.deepEqual(learned, [], name)
+    const answers = outcomes.filter(({ protocol, answer }) => protocol === JOIN && answer === 'ok')
+    const spoken = new Set(answers.map(({ name }) => name))
+    assert.deepEqual([...spoken].sort(), ['hello', 'wait'], name)
+    // Only a device that was a member is told more than that nothing of it waits: why its grant is void.
+    const told = answers.filter(outcome => outcome.name === 'wait' && outcome.bytes > FIELDS_OF_WAIT)
+    assert.equal(told.length, name === 'with a grant that is void' ? 1 : 0, name)
     await peer.host.stop()
   }
   assert.deepEqual(await stateOf(stage), before)
