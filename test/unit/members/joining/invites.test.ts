@@ -169,7 +169,9 @@ test('one member lets in no more machines at once than an invite allows', async 
   const attic = await setup.member('attic', setup.admin)
   const { token } = await attic.members.admitting.invite({ uses: 2 })
   const crowd = await Promise.all(Array.from({ length: 5 }, (_, i) => setup.entrant(attic, { name: `m${i}` })))
+  const before = (await attic.ids(0)).length
   const replies = await Promise.all(crowd.map(machine => machine.enter(attic.peer, token)))
+  assert.equal((await attic.ids(0)).length, before + 2, 'no grant is signed that would be void')
   assert.deepEqual(replies.map(({ outcome }) => outcome).sort(), [
     'granted',
     'granted',
