@@ -48,6 +48,33 @@ async function assertEmpty(node: DfsNode): Promise<void> {
   assert.equal(await codeOfRejection(node.get('/docs/short.txt')), 'not-found')
 }
 
+test('a machine that was approved reads what was there before, with the key that it was handed', async t => {
+  const founder = await startNode(t, { found: true, name: 'founder' })
+  await founder.node.put('/a.txt', Buffer.from('hello'), { replicas: 1, ack: 1 })
+  for (const role of ['writer', 'reader', 'storage'] as const) {
+    const { node, events } = await startNode(t, {
+      bootstrap: [founder.node.multiaddrs[0] as string],
+      name: role,
+      role,
+      found: false
+    })
+    await until('pending', async () => events.some(({ event }) => event === 'pending'))
+    const pending = events.find(({ event }) => event === 'pending') as { code: string }
+    const t0 = performance.now()
+    await founder.node.approve(pending.code, { role })
+    await node.ready()
+    const t1 = performance.now()
+    if (role === 'storage') {
+      await until('connected', async () => (await node.status()).peersConnected >= 1)
+      assert.deepEqual(await listing(node), [])
+      continue
+    }
+    await until('file', async () => (await listing(node)).length === 1)
+    assert.equal((await read(node, '/a.txt')).toString(), 'hello')
+    t.diagnostic(`${role}: ready after ${Math.round(t1 - t0)} ms, read after ${Math.round(performance.now() - t0)} ms`)
+  }
+})
+
 test('a member whose key has not come shows nothing and nothing damaged, and everything once it has', async t => {
   const { founder, admin, storage } = await setup(t)
   await founder.node.stop()
