@@ -5,7 +5,7 @@ import { join } from 'node:path'
 import { type TestContext, test } from 'node:test'
 import { ROOT_ENTRY, signRecord } from '../../src/format/entry.ts'
 import { sealHandover } from '../../src/format/handover.ts'
-import { privateKey, rawPublicKey } from '../../src/format/network-key.ts'
+import { epochSubkeys, privateKey, rawPublicKey } from '../../src/format/network-key.ts'
 import { inlineRoot } from '../../src/format/seal-file.ts'
 import type { Statement } from '../../src/format/statement.ts'
 import { type DfsNode, generateNetworkKey } from '../../src/index.ts'
@@ -17,6 +17,9 @@ import { systemClock } from '../../src/util/clock.ts'
 import { makeDevice, secretsIn } from '../fixtures/device.ts'
 import { codeOfRejection, listing, read, startNode, temporaryFolder, until } from '../fixtures/nodes.ts'
 import { joinRaw, type RawMember } from '../fixtures/raw-member.ts'
+import { Received } from '../fixtures/recorded-host.ts'
+import { foundIn, needlesOf } from '../fixtures/secret-search.ts'
+import { startRooms } from '../fixtures/stack.ts'
 
 const TEXT = Buffer.from('content '.repeat(1_000))
 const TREE = ['/docs/', '/docs/long.txt 8000', '/docs/short.txt 5']
@@ -56,12 +59,14 @@ test('a member whose key has not come shows nothing and nothing damaged, and eve
   await until('a copy', async () => (await node.status()).disk.used > TEXT.byteLength)
   await assertEmpty(node)
   assert.equal(await codeOfRejection(node.put('/new.txt', TEXT)), 'unreachable')
+  assert.match((await node.status()).warnings.join('\n'), /has not received the key of the network yet/)
   const again = await startNode(t, { ...founder.options, bootstrap: [storage.multiaddrs[0] as string] })
   await until('the key', async () => (await listing(node)).length === TREE.length)
   assert.deepEqual(await listing(node), TREE)
   assert.deepEqual(await read(node, '/docs/long.txt'), TEXT)
   assert.equal((await node.status()).files, 2)
   assert.equal(await holds(dataDir), 1)
+  assert.doesNotMatch((await node.status()).warnings.join('\n'), /key of the network/)
   await node.put('/new.txt', TEXT, { replicas: 1, ack: 1 })
   await until('seen', async () => (await listing(again.node)).includes('/new.txt 8000'))
 })
@@ -150,3 +155,35 @@ async function push(raw: RawMember, statements: readonly Statement[]): Promise<v
     lengths.map(() => 'ok')
   )
 }
+
+test('a storage member receives nothing of names, contents or keys, and a reader receives its key sealed', async t => {
+  const founder = await startNode(t, { found: true, name: 'founder' })
+  const admin = await secretsIn(founder.options.dataDir)
+  const [directory, file, marker] = [24, 24, 48].map(length => randomBytes(length).toString('base64url')) as [
+    string,
+    string,
+    string
+  ]
+  const { key } = admin.epochs[0]!
+  const { content, record } = epochSubkeys(key)
+  const keys = { epochKey: key, contentKey: content, recordKey: record, networkKey: admin.networkKey! }
+  const needles = needlesOf({ directory, file, marker, ...keys })
+  const received = new Received()
+  const dataDir = await temporaryFolder(t)
+  await makeDevice(dataDir, admin, 'storage')
+  const bootstrap = [founder.node.multiaddrs[0] as string]
+  const { fs } = await startRooms(t, { dataDir, bootstrap, platform: system => received.over(system) })
+  await until('connected', async () => (await founder.node.status()).peersConnected === 1)
+  const large = Buffer.from(Array.from({ length: 20_000 }, (_, i) => `${marker} ${i}\n`).join(''))
+  await founder.node.put(`/${directory}/${file}`, large, { replicas: 2, ack: 2 })
+  await founder.node.put(`/${directory}/small-${file}`, Buffer.from(marker), { replicas: 2, ack: 2 })
+  const bytes = (): number => received.streams.reduce((sum, stream) => sum + stream.byteLength, 0)
+  assert.ok(bytes() > large.byteLength, 'it received the blocks')
+  const found = (of = needles): string[] => received.streams.flatMap(stream => foundIn(stream, of))
+  assert.notDeepEqual(found(needlesOf({ device: 'founder' })), [], 'the search finds what is sent in clear')
+  assert.deepEqual(found(), [])
+  assert.equal(await fs.tree.countFiles(), 0)
+  await founder.node.setRole(fs.members.self.peerId, 'reader')
+  await until('the key', async () => (await fs.tree.countFiles()) === 2)
+  assert.deepEqual(found(), [])
+})
