@@ -81,7 +81,9 @@ export interface NodeOptions {
   /**
    * Called at a first start with neither a key, an invite, `found` nor an address to join at, with the networks that
    * answer nearby. It decides which one this node asks to join, or that it founds its own. Without it, the node founds
-   * one and does not look around.
+   * one and does not look around. If a `bootstrap` address has no `/p2p/` and this node has neither a key nor an invite,
+   * it is called with the network that answers there; `found` then means that it is the wrong one. Without it, that
+   * network is believed to be the right one.
    */
   choose?: ((found: readonly FoundNetwork[]) => Promise<FoundNetwork | 'found'>) | undefined
   /** Seals the keystore. A keystore that was created without a passphrase does not open with one. */

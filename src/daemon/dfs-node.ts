@@ -95,6 +95,7 @@ async function startNode(flags: DaemonFlags, { isFirst, log, logger, stopping }:
     screen.onEvent(event)
     firstAnswer?.onEvent(event)
     sayAsking(event, flags)
+    if (event.event === 'removed') sayRemoved(json)
     if (event.event !== 'foreign' || firstAnswer !== undefined || foreign.has(event.peerId)) return
     // Once a member is connected, the user need not do anything about a nearby node of another network.
     if (node?.peers().some(({ connected }) => connected) === true) return
@@ -130,6 +131,12 @@ async function startNode(flags: DaemonFlags, { isFirst, log, logger, stopping }:
     return isNamed || hasChosen ? 'joined' : 'founded'
   }
   return { node, screen, way }
+}
+
+/** Tells a person, or a program, that this machine is no member any more. */
+function sayRemoved(json: boolean): void {
+  if (json) printJson({ event: 'removed' })
+  else note('this machine is no member any more: dfs status says why')
 }
 
 /** Tells a person at this machine that another machine asks to be let in. */

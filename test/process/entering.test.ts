@@ -139,6 +139,34 @@ test('a machine that is killed or stopped while it waits asks again with the sam
   assert.equal((await members(dataDir)).find(({ name }) => name === 'laptop')?.role, 'reader')
 })
 
+test('a machine that is killed at any moment while an invite lets it in ends as one member', {
+  timeout: 400_000
+}, async t => {
+  const kills = 10
+  const home = await founder(t)
+  const { folder, dataDir } = home
+  // If a machine drew new keys, it would take a second use of the invite, and the last machine would get none.
+  const file = await invite(home, 'all.invite', '--uses', String(kills))
+  for (let kill = 0; kill < kills; kill++) {
+    const own = join(folder, `m${kill}`)
+    const args = ['--data-dir', own, '--name', `m${kill}`, '--join', file]
+    const first = startProcess(t, args)
+    await until('its keys on the disk', async () => (await readdir(own)).some(name => /candidate|keystore/.test(name)))
+    await new Promise(resolve => setTimeout(resolve, kill * 20))
+    await first.stop('SIGKILL')
+    const again = startProcess(t, args)
+    await again.event('ready')
+    assert.deepEqual(
+      (await readdir(own)).filter(name => /candidate|first-start/.test(name)),
+      []
+    )
+    await again.stop()
+  }
+  const list = await members(dataDir)
+  assert.equal(list.length, kills + 1)
+  assert.equal(new Set(list.map(({ name }) => name)).size, kills + 1)
+})
+
 test('a machine that waits when the admin restarts shows a new code, and is let in with it', { timeout }, async t => {
   const { folder, dataDir, daemon, address } = await founder(t)
   const port = /tcp\/(\d+)/.exec(address)?.[1] as string
@@ -222,10 +250,15 @@ test('--invite-out leaves an invite that counts before the API answers, and repl
   assert.equal((await stat(file)).mode & 0o777, 0o600)
   await first.stop()
   const second = start()
-  await second.event('ready')
+  // It listens on another port now, so the addresses in the invite lead nowhere.
+  const [address] = (await second.event('ready'))['multiaddrs'] as string[]
   assert.equal(await readFile(file, 'utf8'), token)
-  for (const name of ['b', 'c'])
-    await startProcess(t, ['--data-dir', join(folder, name), '--join', file]).event('ready')
+  for (const name of ['b', 'c']) {
+    const args = ['--data-dir', join(folder, name), '--join', file, '--bootstrap', address as string]
+    const joined = startProcess(t, args)
+    await joined.event('ready')
+    await joined.stop()
+  }
   await answer(own, 'invite', '--revoke', file)
   await second.stop()
   const third = start()
