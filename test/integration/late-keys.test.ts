@@ -5,7 +5,7 @@ import { join } from 'node:path'
 import { type TestContext, test } from 'node:test'
 import { ROOT_ENTRY, signRecord } from '../../src/format/entry.ts'
 import { sealHandover } from '../../src/format/handover.ts'
-import { epochSubkeys, privateKey, rawPublicKey } from '../../src/format/network-key.ts'
+import { deriveNetwork, epochSubkeys, privateKey, rawPublicKey } from '../../src/format/network-key.ts'
 import { inlineRoot } from '../../src/format/seal-file.ts'
 import type { Statement } from '../../src/format/statement.ts'
 import { type DfsNode, generateNetworkKey } from '../../src/index.ts'
@@ -155,6 +155,21 @@ async function push(raw: RawMember, statements: readonly Statement[]): Promise<v
     lengths.map(() => 'ok')
   )
 }
+
+test('a member that was given the network key opens a later epoch whose key was handed to the recovery key', async t => {
+  const networkKey = generateNetworkKey()
+  const { node, options } = await startNode(t, { networkKey })
+  const raw = await joinRaw(t, networkKey, node.multiaddrs[0] as string)
+  const { self } = raw
+  const key = randomBytes(32)
+  const fields = { previous: [self.network], hash: hash('sha256', key, 'buffer'), excludes: [] }
+  const epoch = self.sign('epoch', fields, self.nextHlc())
+  const { recovery } = deriveNetwork(networkKey)
+  const facts = { network: self.network, epoch: epoch.id, recipient: recovery, x25519: recovery, epochKey: key }
+  const box = sealHandover(facts, randomBytes(32))
+  await push(raw, [epoch, self.sign('handover', { epoch: epoch.id, recipient: recovery, box }, self.nextHlc())])
+  await until('the key', async () => (await holds(options.dataDir)) === 2)
+})
 
 test('a storage member receives nothing of names, contents or keys, and a reader receives its key sealed', async t => {
   const founder = await startNode(t, { found: true, name: 'founder' })
