@@ -87,7 +87,7 @@ function countOfMembership(): string {
     timeout: MS_MAX,
     maxBuffer: 64 << 20
   })
-  if (stdout === null) throw error ?? new Error('the model could not be started')
+  if (error !== undefined) throw error
   const found = [...stdout.matchAll(/^ *not ok .*: seed (\d+)$/gm)].map(([, seed]) => seed)
   return `${found.length} | ${found[0] ?? ''} | membership`
 }

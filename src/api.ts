@@ -81,7 +81,9 @@ export interface NodeOptions {
   /**
    * Called at a first start with neither a key, an invite, `found` nor an address to join at, with the networks that
    * answer nearby. It decides which one this node asks to join, or that it founds its own. Without it, the node founds
-   * one and does not look around.
+   * one and does not look around. If a `bootstrap` address has no `/p2p/` and this node has neither a key nor an invite,
+   * it is called with the network that answers there; `found` then means that it is the wrong one. Without it, that
+   * network is believed to be the right one.
    */
   choose?: ((found: readonly FoundNetwork[]) => Promise<FoundNetwork | 'found'>) | undefined
   /** Seals the keystore. A keystore that was created without a passphrase does not open with one. */
@@ -127,7 +129,9 @@ export interface NodeOptions {
 
 /** Something that happened inside a node, for a log. */
 export type NodeEvent =
-  | { event: 'admitted' | 'departed' | 'foreign' | 'rejected' | 'fault'; peerId: string }
+  | { event: 'admitted' | 'departed' | 'rejected' | 'fault'; peerId: string }
+  /** A node of another network answered at this address. The words are those of its network. */
+  | { event: 'foreign'; peerId: string; words: string | null; address: string | null }
   /**
    * This member and another have told each other everything, and still do not have the same statements. All statements
    * are compared once more.

@@ -4,7 +4,7 @@ import { assertLoopback, checkPortFree } from '../http/listen.ts'
 import { serveApi } from '../http/server.ts'
 import { type ComponentLogger, createNode, type DfsNode, isFirstStart, type NodeEvent, reasonOf } from '../index.ts'
 import { EXIT, report } from '../terminal/exit.ts'
-import { printJson } from '../terminal/print.ts'
+import { note, printJson } from '../terminal/print.ts'
 import { isOn, runProgram } from '../terminal/program.ts'
 import { chooserFor, looksAround, say } from './choose.ts'
 import { logEvent } from './event-log.ts'
@@ -15,7 +15,7 @@ import { componentLogger, openLog } from './log.ts'
 import { filesInDataDir, nodeOptionsOf } from './node-options.ts'
 import { PendingScreen } from './pending.ts'
 import { sayReady } from './ready.ts'
-import { askingWords, type FirstWords } from './words.ts'
+import { askingWords, type FirstWords, nearbyWords } from './words.ts'
 
 /** How often the timer fires that keeps the process alive during a start. It does nothing. */
 const ALIVE_MS = 60_000
@@ -95,11 +95,13 @@ async function startNode(flags: DaemonFlags, { isFirst, log, logger, stopping }:
     screen.onEvent(event)
     firstAnswer?.onEvent(event)
     sayAsking(event, flags)
+    if (event.event === 'removed') sayRemoved(json)
     if (event.event !== 'foreign' || firstAnswer !== undefined || foreign.has(event.peerId)) return
     // Once a member is connected, the user need not do anything about a nearby node of another network.
     if (node?.peers().some(({ connected }) => connected) === true) return
     foreign.add(event.peerId)
-    report(foreignError(), json)
+    if (!isFirst || (flags.bootstrap ?? []).length > 0 || options.networkKey !== undefined) report(foreignError(), json)
+    else if (foreign.size === 1) note(nearbyWords(event, flags.dataDir))
   }
   const confirmFirstStart = async (): Promise<void> => {
     await firstAnswer?.wait(stopping)
@@ -129,6 +131,12 @@ async function startNode(flags: DaemonFlags, { isFirst, log, logger, stopping }:
     return isNamed || hasChosen ? 'joined' : 'founded'
   }
   return { node, screen, way }
+}
+
+/** Tells a person, or a program, that this machine is no member any more. */
+function sayRemoved(json: boolean): void {
+  if (json) printJson({ event: 'removed' })
+  else note('this machine is no member any more: dfs status says why')
 }
 
 /** Tells a person at this machine that another machine asks to be let in. */

@@ -127,3 +127,14 @@ export function askingWords({ name, code, role }: Asking, dataDir: string): stri
 export function hostIn(address: string): string {
   return /^\/(?:ip6zone\/[^/]+\/)?(?:ip4|ip6|dns|dns4|dns6|dnsaddr)\/([^/]+)/.exec(address)?.[1] ?? address
 }
+
+interface Nearby {
+  words: string | null
+  /** Where a member of it answered. */
+  address: string | null
+}
+
+/** Returns the line that tells the founder of a network that there is another one, which may be the one to join. */
+export function nearbyWords({ words, address }: Nearby, dataDir: string): string {
+  return `another network is nearby${words === null ? '' : `: ${words}`}. To join that one instead: stop this node, remove ${shellQuoted(dataDir)}, and start npx dfs-node --bootstrap ${address ?? 'ADDRESS'}`
+}

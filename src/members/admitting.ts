@@ -14,6 +14,7 @@ import type { JoinClient } from './join-client.ts'
 import { ASK_ADMIN_MS, ATTEMPT_MS } from './joining/constants.ts'
 import type { EnterReply } from './joining/entry-client.ts'
 import type { Entering, Entrance } from './joining/entry-server.ts'
+import { evidenceAgainst } from './joining/evidence.ts'
 import { GrantSigner, type GrantSignerOptions } from './joining/grant-signer.ts'
 import { Invites } from './joining/invites.ts'
 import type { Attempt } from './joining/peer-machine.ts'
@@ -180,6 +181,10 @@ export class Admitting implements Entrance {
     const { roster } = this.#options
     const member = roster.member(peer)
     return member === undefined ? undefined : roster.supportOf(fromHex(member.grantId)).map(({ bytes }) => bytes)
+  }
+
+  evidenceAgainst(peer: PeerId): readonly Uint8Array[] {
+    return evidenceAgainst(peer, this.#options.roster)
   }
 
   enter(entering: Entering): Promise<EnterReply> {

@@ -5,8 +5,12 @@ export class WrongNetworkError extends DfsError {
   override readonly name = 'WrongNetworkError'
   override readonly code = 'wrong-network'
 
-  constructor() {
+  /** The id of that network, if it is known. */
+  readonly network: Uint8Array | undefined
+
+  constructor(network?: Uint8Array) {
     super('that node belongs to another network: its key is not ours')
+    this.network = network
   }
 }
 

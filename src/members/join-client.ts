@@ -3,7 +3,8 @@ import type { Clock } from '../util/clock.ts'
 import { Callers, parseReply } from '../wire/calls.ts'
 import type { Host } from '../wire/host.ts'
 import { JOIN_BYTES_MAX, JOIN_PROTOCOL } from './constants.ts'
-import { aliveReply, helloReply, type WaitingAttempt, waitingReply } from './join-messages.ts'
+import { aliveReply, helloReply, type WaitingAttempt, waitingReply, waitReply } from './join-messages.ts'
+import { unpackReply } from './joining/statement-list.ts'
 import type { LocalMember } from './local-member.ts'
 import { chainOf, grantProofOf, type Proof, proofSchema } from './proof.ts'
 
@@ -47,6 +48,18 @@ export class JoinClient {
     )
     const proof = this.#callers.read(peer, () => parseReply(proofSchema, fields))
     return { proof, body, aheadMs: this.#aheadMs(proof.now, sentAtMs) }
+  }
+
+  /**
+   * Asks a peer that refused our proof why our grant is void. Returns the statements that show it, which the caller must
+   * check; empty if the peer knows of none.
+   */
+  async evidence(peer: PeerId, signal: AbortSignal): Promise<Uint8Array[]> {
+    const { fields, body } = await this.#callers.call(peer, { do: 'wait' }, { signal })
+    return this.#callers.read(peer, () => {
+      const { state, lengths } = parseReply(waitReply, fields)
+      return state === 'denied' ? unpackReply(body, lengths) : []
+    })
   }
 
   /** Tells a peer that we accepted its proof. */

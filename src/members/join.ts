@@ -13,10 +13,10 @@ import { WrongNetworkError } from './errors.ts'
 import type { GrantChain } from './grant-chain.ts'
 import { JoinClient } from './join-client.ts'
 import { JoinServer } from './join-server.ts'
-import { EXPEL_MS } from './joining/constants.ts'
 import type { Entrance } from './joining/entry-server.ts'
 import { JoiningPeers } from './joining/joining-peers.ts'
 import type { Admission, Attempt } from './joining/peer-machine.ts'
+import { showProof } from './joining/show-proof.ts'
 import type { LocalMember } from './local-member.ts'
 import { ProofChecker } from './proof-checker.ts'
 
@@ -64,7 +64,6 @@ export class Join {
   readonly #peers: JoiningPeers
   readonly #client: JoinClient
   readonly #checker: ProofChecker
-  #isRecheckDue = false
 
   constructor(options: JoinOptions) {
     this.#options = options
@@ -142,22 +141,15 @@ export class Join {
 
   /**
    * Answers the machines that have become members, and ends the admissions of peers that are no members any more. Call
-   * it when the roster has changed. A peer stays admitted for `EXPEL_MS`, in which it gets the news that made its grant
-   * void, so that it can tell its owner.
+   * it when the roster has changed.
    */
   recheck(): void {
-    const { isMember = () => true, isKnown = () => false, clock } = this.#options
+    const { isMember = () => true, isKnown = () => false } = this.#options
     for (const { peer } of this.attempts) if (isKnown(peer)) this.decide(peer, 'granted')
-    const isVoid = ({ peer }: Admission): boolean => !isMember(peer)
-    if (this.#isRecheckDue || !this.admissions.some(isVoid)) return
-    this.#isRecheckDue = true
-    clock.after(EXPEL_MS, () => {
-      this.#isRecheckDue = false
-      for (const { peer } of this.admissions.filter(isVoid)) {
-        this.#log('the grant of %s is void', peer)
-        this.expel(peer)
-      }
-    })
+    for (const { peer } of this.admissions.filter(({ peer }) => !isMember(peer))) {
+      this.#log('the grant of %s is void', peer)
+      this.expel(peer)
+    }
   }
 
   /** The machines that wait for a person here. */
@@ -265,9 +257,13 @@ export class Join {
 
   async #exchange(peer: PeerId, signal: AbortSignal): Promise<void> {
     const network = await this.#client.hello(peer, signal)
-    if (!equalBytes(network, this.#options.self.network)) throw new WrongNetworkError()
+    if (!equalBytes(network, this.#options.self.network)) throw new WrongNetworkError(network)
     this.#log('dialling %s: it is of our network, showing our grant', peer)
-    const { proof, body, aheadMs } = await this.#client.prove(peer, signal)
+    const { proof, body, aheadMs } = await showProof(
+      peer,
+      { ...this.#options, client: this.#client, log: this.#log },
+      signal
+    )
     const { instance, chain } = await this.#checker.check(peer, proof, body)
     signal.throwIfAborted()
     // From here on we send the peer our news. It compares its log with ours when it learns that it is admitted. If we

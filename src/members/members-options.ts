@@ -40,8 +40,8 @@ export interface MembersOptions extends Pick<MembershipParts, 'alsoLoad'> {
 export type MembershipEvent =
   | { event: 'admitted'; peer: PeerId }
   | { event: 'departed'; peer: PeerId }
-  /** The peer belongs to another network. */
-  | { event: 'foreign'; peer: PeerId }
+  /** The peer belongs to another network, whose id is not always known. `address` is where it answered. */
+  | { event: 'foreign'; peer: PeerId; network: Uint8Array | undefined; address: string | undefined }
   | { event: 'rejected'; peer: PeerId }
   /** We have received everything that this member had and we lacked. */
   | ({ event: 'compared'; peer: PeerId } & Compared)

@@ -272,10 +272,11 @@ export class Members {
   }
 
   #onRejected(peer: PeerId, error: unknown): void {
+    const address = this.connections().find(connection => connection.peer === peer)?.address
     this.#options.host.hangUp(peer).catch(cause => this.#log('could not hang up on %s: %s', peer, reasonOf(cause)))
     if (error instanceof WrongNetworkError) {
       this.#dialler.dropForeign(peer)
-      this.#emit({ event: 'foreign', peer })
+      this.#emit({ event: 'foreign', peer, network: error.network, address })
       return
     }
     const status = error instanceof RefusedError ? error.status : undefined

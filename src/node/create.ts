@@ -17,7 +17,7 @@ import { InvalidInputError } from '../util/errors.ts'
 import { type ComponentLogger, debugLogger, reasonOf } from '../util/logger.ts'
 import { checkDial, checkListen, checkPort, parseAddress } from '../wire/addresses.ts'
 import { FirstStart } from './first-start.ts'
-import { isOfAnotherNetwork, keystoreOf, makeAdmin, memberSecrets, wayInOf } from './identity.ts'
+import { candidateFileOf, isOfAnotherNetwork, keystoreOf, makeAdmin, memberSecrets, wayInOf } from './identity.ts'
 import { type Entry, type EntryInit, prepareEntry } from './newcomer.ts'
 import { Node, type NodeEntry } from './node.ts'
 import { systemPlatform } from './platform.ts'
@@ -167,6 +167,8 @@ async function identify(around: EntryInit): Promise<Identified> {
   // A member that has just been let in may not have connected yet when it stopped.
   const addresses = options.join === undefined ? [] : decodeInviteToken(options.join).addresses
   let secrets = await memberSecrets(options, files)
+  // The process was killed between the two writes that made it a member.
+  if (secrets !== undefined) await candidateFileOf(options, files).remove()
   const way = wayInOf(options)
   const mustEnter = secrets === undefined && way !== 'key' && way !== 'found'
   const entry = mustEnter ? await prepareEntry(around) : undefined

@@ -20,7 +20,8 @@ export function findMember<M extends { peer: PeerId; name: string }>(text: strin
   if (others.length === 0) return found
   const all = [found, ...others]
   const count = all.length === 2 ? 'two' : String(all.length)
+  // The message does not repeat the name, because it may reach a log.
   if (all.every(({ name }) => name === text))
-    throw new InvalidInputError(`${count} members are named ${text}: give the start of a peer id`)
+    throw new InvalidInputError(`${count} members have this name: give the start of a peer id`)
   throw new InvalidInputError(`${count} members have a peer id or a name like this: give a whole peer id`)
 }

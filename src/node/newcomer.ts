@@ -103,8 +103,8 @@ export class Entry implements Waiting {
     const x25519 = rawPublicKey(privateKey('x25519', this.#candidate.x25519))
     const device = { key, publicKey: rawPublicKey(key), x25519 }
     const log = logger.forComponent('dfs:members:entering')
-    const given = [...(options.bootstrap ?? []).map(targetOf), ...(invite?.targets ?? [])]
-    const nearby = this.#chosen?.peers ?? []
+    const own = (options.bootstrap ?? []).map(targetOf)
+    const targets = [...own, ...(invite?.targets ?? []), ...(this.#chosen?.peers ?? [])]
     const newcomer = new Newcomer({
       host,
       client: new EntryClient(host, clock),
@@ -114,7 +114,8 @@ export class Entry implements Waiting {
       device,
       name: this.name,
       role: this.role,
-      targets: [...given, ...nearby],
+      targets,
+      named: own.length > 0 ? own.length : targets.length,
       network: invite?.network ?? this.#chosen?.network,
       invite,
       choose: this.#chooseOf(),

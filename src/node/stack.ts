@@ -3,8 +3,10 @@ import type { Capacity } from '../disk/capacity.ts'
 import type { DiskMonitor } from '../disk/disk-monitor.ts'
 import type { Files } from '../disk/files.ts'
 import type { OpenReport } from '../disk/store.ts'
+import { networkWords } from '../format/approval.ts'
 import type { FsContext } from '../fs/context.ts'
 import type { Log } from '../log/log.ts'
+import type { MembershipEvent } from '../members/members-options.ts'
 import { closeAll } from '../util/close-all.ts'
 import type { Worker } from '../util/worker.ts'
 import type { Host } from '../wire/host.ts'
@@ -106,12 +108,20 @@ function passNewsUp(
     if (event === 'compared') void comparison.noteCompared(peer, news.beganAtMs)
     else if (event === 'asking') onEvent({ event, code: news.code, name: news.name, role: news.role })
     else if (event === 'removed') onEvent({ event })
+    else if (event === 'foreign') onEvent(foreignEvent(news))
     else onEvent({ event, peerId: peer })
   })
   membership.statuses.onView(() => {
     blocks.retry()
     void comparison.noteView()
   })
+}
+
+type Foreign = Extract<MembershipEvent, { event: 'foreign' }>
+
+function foreignEvent({ event, peer, network, address }: Foreign): NodeEvent {
+  const words = network === undefined ? null : networkWords(network)
+  return { event, peerId: peer, words, address: address ?? null }
 }
 
 /** Returns false while the clock is off, or while this member has to compare its log with the others. */

@@ -55,6 +55,13 @@ test('nodes with different network keys notice it and exchange nothing', async t
   await a.node.put('/f', Buffer.from('x'))
   const b = await startNode(t, { networkKey: generateNetworkKey(), bootstrap: [a.node.multiaddrs[0] as string] })
   await until('noticed', async () => b.events.some(({ event }) => event === 'foreign'))
+  const foreign = b.events.find(event => event.event === 'foreign')
+  assert.deepEqual(foreign, {
+    event: 'foreign',
+    peerId: a.node.peerId,
+    words: (await a.node.networkInfo()).words,
+    address: a.node.multiaddrs[0]
+  })
   assert.deepEqual(b.node.peers(), [])
   assert.deepEqual(a.node.peers(), [])
   assert.deepEqual(await listing(b.node), [])

@@ -29,19 +29,20 @@ export const MEMBERSHIP_PLANTS: readonly Plant[] = [
   plant('an invite of a void admin lets devices in', FOLD, 'isRevoked || !this.isOfEffective(invite)', 'isRevoked'),
   plant('a revocation by a void admin counts', FOLD, ' && this.isOfEffective(revocation)\n', '\n'),
   plant('a revocation reaches back', FOLD, 'revocation.hlc < statement.hlc && ', ''),
-  plant(
-    'a revocation that comes late is not followed',
-    FOLD,
-    'if (this.#admitted.has(target)) this.#isStale = true',
-    ''
-  ),
+  plant('a revocation that comes late is not followed', FOLD, 'if (this.#uses.has(target)) this.#isStale = true', ''),
   plant(
     'an earlier use that comes late is not followed',
     FOLD,
-    'admitted.size >= invite.fields.uses && ',
-    'invite === undefined && '
+    'return used.last !== undefined && compareGrants(grant, used.last) < 0',
+    'return false'
   ),
-  plant('a device uses an invite twice', FOLD, '&& !admitted.has(subject)) return', ') return'),
+  plant(
+    'the last use of an invite is taken for the first',
+    FOLD,
+    'if (used.last === undefined || compareGrants(used.last, grant) < 0) used.last = grant',
+    'used.last ??= grant'
+  ),
+  plant('a device uses an invite twice', FOLD, "if (used.subjects.has(subject)) return 'effective'\n", ''),
   plant(
     'nobody asks whether an invite is void',
     FOLD,

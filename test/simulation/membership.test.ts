@@ -58,7 +58,7 @@ class Run {
     )
     for (const i of this.#draw.hosts.keys()) this.#members.push(await this.#open(i))
     for (const i of this.#members.keys()) await this.#deliver(i)
-    this.#clock.advance(10 * MINUTE_MS)
+    this.#clock.advance(30 * MINUTE_MS)
     for (const { log } of this.#members) await log.acceptDue()
     await this.#converge(oracle)
     for (const minutes of [0, 3, 20]) {

@@ -78,7 +78,9 @@ export interface NewcomerFacts {
   hasInvite: boolean
   /** True if nothing but the words tells the owner that this target is of the right network. */
   mustChoose: boolean
-  /** The number of targets that the owner or the invite named. */
+  /** The number of targets that the owner named, or else the invite. They come first. */
+  named: number
+  /** The number of targets that the owner or the invite named. They come before those that announced themselves. */
   given: number
   /** All targets: those, and others that announced themselves nearby. */
   targets: number
@@ -202,12 +204,13 @@ function refused(state: Newcomer, status: WireStatus, facts: NewcomerFacts): New
 }
 
 /** Goes on to the next target, because this one cannot help. After the last one the round is judged. */
-function nextTarget(state: Newcomer, why: keyof Round, { given, targets }: NewcomerFacts): Newcomer {
-  // Anyone nearby may belong to another network, or be gone again, which says nothing.
-  const counts = why === 'refused' || state.target < given
+function nextTarget(state: Newcomer, why: keyof Round, { named, given, targets }: NewcomerFacts): Newcomer {
+  // Anyone nearby may belong to another network, or be gone again, which says nothing. An owner who names a machine of
+  // another network is told so, even if the members that the invite names are away.
+  const counts = why === 'refused' || state.target < (why === 'foreign' ? named : given)
   const round = counts ? { ...state.round, [why]: state.round[why] + 1 } : state.round
   if (state.target + 1 < targets) return { ...state, round, target: state.target + 1, step: { at: 'looking' } }
-  if (given > 0 && round.foreign === given) return ended(state, 'foreign')
+  if (named > 0 && round.foreign === named) return ended(state, 'foreign')
   if (round.silent === 0 && round.refused > 0) return ended(state, 'nobody-admits')
   return { ...state, round: NEW_ROUND, target: 0, step: { at: 'pausing', reason: 'silence' } }
 }

@@ -44,6 +44,8 @@ export interface NewcomerOptions {
   role: AskedRole
   /** Where to ask, in this order. */
   targets: readonly Target[]
+  /** How many of them the owner named, or the invite if the owner named none. They come first. */
+  named: number
   /** The network to join, if the invite or the owner has named it. */
   network: Uint8Array | undefined
   invite: CheckedInvite | undefined

@@ -85,10 +85,11 @@ export class Newcomer {
   }
 
   #facts({ target }: State): NewcomerFacts {
-    const { invite, choose, targets } = this.#options
+    const { invite, choose, targets, named } = this.#options
     return {
       hasInvite: invite !== undefined,
       mustChoose: choose !== undefined && this.#targets[target]?.peer === undefined,
+      named,
       given: targets.length,
       targets: this.#targets.length
     }

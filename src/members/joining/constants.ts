@@ -27,7 +27,3 @@ export const INVITE_MS_MAX = 365 * 24 * 60 * 60_000
 export const INVITE_MS_DEFAULT = 24 * 60 * 60_000
 /** How long a sign of a second process with one identity is shown as a warning. */
 export const DUPLICATE_MS = 10 * 60_000
-/**
- * How long a member whose grant has become void stays admitted: until the statement that made it void has reached it too.
- */
-export const EXPEL_MS = 1_000

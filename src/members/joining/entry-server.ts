@@ -35,6 +35,8 @@ export interface Entrance {
   isAdmin(peer: PeerId): boolean
   /** Returns what the grant of a member rests on, its grant last; undefined if the device is no member. */
   supportOf(peer: PeerId): readonly Uint8Array[] | undefined
+  /** Returns what shows a device that its grant is void; empty if there is nothing to show. */
+  evidenceAgainst(peer: PeerId): readonly Uint8Array[]
   /** Lets a machine in that has an invite. Throws a `RefusedError`. */
   enter(entering: Entering): Promise<EnterReply>
   /** Returns a handover of an epoch's key to a member. Throws a `RefusedError`. */
@@ -95,8 +97,10 @@ export class EntryServer {
     if (this.#waitState(peer) === 'waiting') await peers.decision(peer, WAIT_MS, signal)
     const state = this.#waitState(peer)
     const statements = state === 'granted' ? this.#entrance.supportOf(peer) : undefined
-    const { lengths, body } = packStatements(statements ?? [])
-    return { status: 'ok', fields: { state, lengths }, body }
+    if (statements !== undefined) this.#expectBack(peer)
+    const evidence = state === 'over' ? this.#evidenceAgainst(peer) : []
+    const { lengths, body } = packStatements(statements ?? evidence)
+    return { status: 'ok', fields: { state: evidence.length > 0 ? 'denied' : state, lengths }, body }
   }
 
   async enter(peer: PeerId, request: RequestOf<'enter'>, body: Uint8Array): Promise<Response> {
@@ -110,6 +114,7 @@ export class EntryServer {
     const { name, x25519, inviteSig, subjectSig } = request
     const reply = await this.#entrance.enter({ peer, name, x25519, inviteSig, subjectSig, statements })
     log('answering %s, which has an invite: %s', peer, reply.outcome)
+    if (reply.outcome === 'granted') this.#expectBack(peer)
     return entered(reply)
   }
 
@@ -143,6 +148,14 @@ export class EntryServer {
     return entrance
   }
 
+  /** To collect it takes a look at every member, so it counts as a proof. */
+  #evidenceAgainst(peer: PeerId): readonly Uint8Array[] {
+    const { greeting } = this.#options.peers.of(peer)
+    if (greeting === undefined || greeting.proofsLeft === 0) return []
+    this.#options.peers.handle(peer, { event: 'proving' })
+    return this.#entrance.evidenceAgainst(peer)
+  }
+
   #waitState(peer: PeerId): 'waiting' | 'granted' | 'denied' | 'over' {
     if (this.#entrance.supportOf(peer) !== undefined) return 'granted'
     const { attempt } = this.#options.peers.of(peer)
@@ -154,6 +167,11 @@ export class EntryServer {
     const { self, peers } = this.#options
     const areAdmins = self.role === 'admin' && peers.mayAsk(peer) && this.#entrance.isAdmin(peer)
     if (!areAdmins) throw new RefusedError('forbidden')
+  }
+
+  /** A machine that was let in hangs up, and comes back as a member. */
+  #expectBack(peer: PeerId): void {
+    this.#options.host.welcome?.(peer, 'member')
   }
 
   #assertClocksAgree(now: number): void {

@@ -2,7 +2,6 @@ import { admitBytes } from '../../format/admit.ts'
 import { ADDRESSES_MAX, SUPPORT_STATEMENTS_MAX, USES_MAX } from '../../format/constants.ts'
 import { FormatError } from '../../format/errors.ts'
 import { decodeInviteToken, encodeInviteToken, inviteOf } from '../../format/invite-token.ts'
-import type { Role } from '../../format/kinds.ts'
 import { privateKey, rawPublicKey } from '../../format/network-key.ts'
 import { type PeerId, publicKeyOf } from '../../format/peer-id.ts'
 import { decodeHlc, encodeHlc, hlcAt, hlcMs } from '../../format/stamp.ts'
@@ -15,7 +14,7 @@ import type { Clock } from '../../util/clock.ts'
 import { InvalidInputError } from '../../util/errors.ts'
 import { Limiter } from '../../util/limiter.ts'
 import { RefusedError } from '../../wire/errors.ts'
-import { type Authority, type InviteFacts, isWriter } from '../authority.ts'
+import type { Authority, InviteFacts } from '../authority.ts'
 import { NotAllowedError, UnknownMemberError } from '../errors.ts'
 import type { LocalMember } from '../local-member.ts'
 import type { InviteItem, InviteOptions, MadeInvite } from '../types.ts'
@@ -125,7 +124,6 @@ export class Invites {
     const data = admitBytes({ network: self.network, invite: invite.id, key, x25519 })
     const isShown = await verifySignature({ key: invite.fields.key, data, sig: inviteSig })
     if (!isShown || !(await verifySignature({ key, data, sig: subjectSig }))) throw new RefusedError('invalid')
-    if (!this.#mayAdmit(invite.fields.role)) return { outcome: 'elsewhere' }
     if (signer.isUnable) throw new RefusedError('busy')
     // Another of its requests may have let it in while this one waited for its turn.
     const known = this.#supportOf(peer)
@@ -155,12 +153,6 @@ export class Invites {
     const verdict: Verdict | undefined = verdicts.find(verdict => verdict !== 'ok')
     if (verdict !== undefined) throw new RefusedError(isForClock(verdict) ? 'clock-off' : 'invalid')
     return shown
-  }
-
-  #mayAdmit(role: Role): boolean {
-    const { self, roster, signer } = this.#options
-    const own = roster.member(self.peerId)?.role
-    return own !== undefined && isWriter(own) && (role !== 'admin' || own === 'admin') && signer.hasRoom
   }
 
   #supportOf(peer: PeerId): Uint8Array[] | undefined {

@@ -106,13 +106,15 @@ export class JoiningPeers {
     const { promise, resolve } = Promise.withResolvers<void>()
     this.#waits.set(peer, resolve)
     const cancel = this.#options.clock.after(waitMs, resolve)
-    signal.addEventListener('abort', () => resolve(), { once: true })
+    const onAbort = (): void => resolve()
+    signal.addEventListener('abort', onAbort, { once: true })
     if (signal.aborted) resolve()
     try {
       await promise
       return true
     } finally {
       cancel()
+      signal.removeEventListener('abort', onAbort)
       this.#waits.delete(peer)
     }
   }

@@ -15,7 +15,7 @@ test('a member is found by its peer id, a start or an end of it, or its name', (
 
 test('a text that fits several members is refused, and one that fits none names nobody', () => {
   const isWrong = (words: RegExp) => (error: Error) => error instanceof InvalidInputError && words.test(error.message)
-  assert.throws(() => findMember('laptop', ALL), isWrong(/^two members are named laptop: give the start of a peer id$/))
+  assert.throws(() => findMember('laptop', ALL), isWrong(/^two members have this name: give the start of a peer id$/))
   assert.throws(() => findMember('12D3KooW', ALL), isWrong(/^3 members have a peer id or a name like this/))
   for (const text of ['cellar', 'AAAAA', '', '12D3Koo!', `${ATTIC.peer}A`])
     assert.throws(() => findMember(text, ALL), { name: 'UnknownMemberError', code: 'not-found' }, text)

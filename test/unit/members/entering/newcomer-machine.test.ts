@@ -18,6 +18,7 @@ const GRANT = [Buffer.from('grant')]
 const facts = (changes: Partial<NewcomerFacts> = {}): NewcomerFacts => ({
   hasInvite: false,
   mustChoose: false,
+  named: 2,
   given: 2,
   targets: 2,
   ...changes
@@ -139,6 +140,13 @@ const TABLE: Array<[what: string, from: Newcomer, event: NewcomerEvent, to: stri
     at({ at: 'looking' }, { ...last, round: { silent: 0, foreign: 1, refused: 0 } }),
     { event: 'found', network: OTHER },
     'ended foreign'
+  ],
+  [
+    'the machine that the owner names is of another network, and the member that the invite names is away',
+    at({ at: 'looking' }, { ...last, round: { silent: 0, foreign: 1, refused: 0 } }),
+    { event: 'silent' },
+    'ended foreign',
+    { named: 1 }
   ],
   [
     'a network nearby is another one, which says nothing',

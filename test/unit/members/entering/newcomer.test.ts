@@ -164,6 +164,7 @@ function run(peers: readonly FakePeer[], options: RunOptions = {}, hidden: reado
     name: 'laptop',
     role: 'writer',
     targets,
+    named: targets.length,
     network: options.network,
     invite:
       options.hasInvite === true

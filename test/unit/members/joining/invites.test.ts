@@ -169,7 +169,9 @@ test('one member lets in no more machines at once than an invite allows', async 
   const attic = await setup.member('attic', setup.admin)
   const { token } = await attic.members.admitting.invite({ uses: 2 })
   const crowd = await Promise.all(Array.from({ length: 5 }, (_, i) => setup.entrant(attic, { name: `m${i}` })))
+  const before = (await attic.ids(0)).length
   const replies = await Promise.all(crowd.map(machine => machine.enter(attic.peer, token)))
+  assert.equal((await attic.ids(0)).length, before + 2, 'no grant is signed that would be void')
   assert.deepEqual(replies.map(({ outcome }) => outcome).sort(), [
     'granted',
     'granted',
@@ -227,4 +229,34 @@ test('an invite has bounds', async t => {
   const made = await admitting.invite({ uses: 'unlimited', role: 'storage', expiresMs: 60_000 })
   assert.deepEqual([made.uses, made.role], [null, 'storage'])
   assert.deepEqual(KEY.length, 32)
+})
+
+test('a machine whose grant became void while it was away is told when it comes back', async t => {
+  const setup = new Setup(t)
+  const attic = await setup.member('attic', setup.admin)
+  const cellar = await setup.member('cellar', setup.granted('admin', 'cellar'))
+  const { admitting } = attic.members
+  const [used, revoked] = [await admitting.invite(), await admitting.invite()]
+  setup.clock.advance(5)
+  await admitting.revokeInvite(revoked.id)
+  const one = await setup.entrant(attic, { name: 'one' })
+  grantedIn(await one.enter(attic.peer, used.token))
+  setup.clock.advance(5)
+  const [two, three] = [await setup.entrant(cellar, { name: 'two' }), await setup.entrant(cellar, { name: 'three' })]
+  const late = [
+    { machine: two, statements: grantedIn(await two.enter(cellar.peer, used.token)), why: /another machine used/ },
+    { machine: three, statements: grantedIn(await three.enter(cellar.peer, revoked.token)), why: /was revoked/ }
+  ]
+  for (const { machine, statements, why } of late) {
+    await machine.host.stop()
+    await settle()
+    await attic.log.receive(statements, cellar.peer)
+    const secrets = machine.secrets(setup.admin.network, statements)
+    const name = `${machine.name} again`
+    const member = await setup.member(name, secrets, { bootstrap: [setup.addressOf(attic)] })
+    await timePassesUntil(setup.clock, 'it is told', () => member.members.standing.isRemoved, SOON)
+    assert.throws(() => member.members.assertMayWrite(), { code: 'not-allowed', message: why })
+    assert.deepEqual([member.members.admitted, attic.members.admitted], [[], []])
+    await member.stop()
+  }
 })
