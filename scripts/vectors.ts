@@ -3,15 +3,20 @@
  * may still change (`src/format/SPEC.md`, section "Versions"), and read the diff before you keep it.
  */
 import { spawnSync } from 'node:child_process'
+import { type KeyObject, sign } from 'node:crypto'
 import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { base58btc } from 'multiformats/bases/base58'
+import { admitBytes } from '../src/format/admit.ts'
+import { approvalCode, commitOf, networkWords, readCode } from '../src/format/approval.ts'
 import { encodeCanonical } from '../src/format/canonical.ts'
 import { formatCapability } from '../src/format/capability.ts'
 import { type Chunk, fixedChunker } from '../src/format/chunker.ts'
 import { CID, DAG_CBOR, nameBlock, RAW } from '../src/format/cid.ts'
 import { type EntryBody, type RecordInit, ROOT_ENTRY, type Seen, signRecord } from '../src/format/entry.ts'
+import { sealHandover } from '../src/format/handover.ts'
 import { blake3, HASHES, sha256 } from '../src/format/hash.ts'
+import { encodeInviteToken, type InviteToken } from '../src/format/invite-token.ts'
 import type { Fields, Kind } from '../src/format/kinds.ts'
 import { type FileRoot, heightOf } from '../src/format/manifest.ts'
 import { deriveNetwork, epochSubkeys, networkKeyWords, privateKey, rawPublicKey } from '../src/format/network-key.ts'
@@ -55,7 +60,8 @@ const hexes = (value: Record<string, Uint8Array>) =>
 const networkKey = counting(32)
 const network = deriveNetwork(networkKey)
 const subkeys = epochSubkeys(network.epochKey)
-const rootSeed = Buffer.from(network.root.export({ format: 'der', type: 'pkcs8' })).subarray(-32)
+const seedOf = (key: KeyObject) => Buffer.from(key.export({ format: 'der', type: 'pkcs8' })).subarray(-32)
+const rootSeed = seedOf(network.root)
 const content = secretKey(subkeys.content)
 const record = secretKey(subkeys.record)
 const deviceSeed = fill(32, 2)
@@ -349,6 +355,15 @@ function refusedStatements(): unknown {
     'an empty address': { ...rest, ...status, addresses: [''] },
     'a weight above 1 PiB': { ...rest, ...status, addresses: [], weight: 2 ** 50 + 1 },
     'an outAfter of more than 30 days': { ...rest, ...status, addresses: [], outAfter: 30 * 86_400_000 + 1 },
+    'an epoch after 17 others': {
+      ...rest,
+      kind: 'epoch',
+      previous: Array.from({ length: 17 }, (_, i) => fill(32, i)),
+      hash: fill(32, 0),
+      excludes: []
+    },
+    'a box of 81 bytes': { ...rest, kind: 'handover', epoch: fill(32, 0), recipient: author, box: fill(81, 0) },
+    'an invite for nobody': { ...rest, kind: 'invite', key: author, role: 'reader', notAfter: fill(8, 9), uses: 0 },
     'more than 255 copies': { ...rest, kind: 'settings', replicas: 256 },
     'a list': [good]
   }
@@ -472,6 +487,142 @@ function entries(): unknown {
   return { ...ids, records, covers, refused }
 }
 
+function handovers(): unknown {
+  const epochs = [network.network, sha256.digest(counting(32))]
+  const first = { epoch: epochs[0]!, epochKey: network.epochKey }
+  const later = { epoch: epochs[1]!, epochKey: counting(32) }
+  const box = (
+    facts: { epoch: Uint8Array; epochKey: Uint8Array; recipient: Uint8Array },
+    seed: Uint8Array,
+    n: number
+  ) => {
+    const x25519 = rawPublicKey(privateKey('x25519', seed))
+    const all = { network: network.network, ...facts, x25519 }
+    const ephemeralSeed = fill(32, n)
+    return hexes({ ...all, seed, ephemeralSeed, box: sealHandover(all, ephemeralSeed) })
+  }
+  const boxes: Array<Record<string, string>> = [
+    { what: 'the first epoch for a device', ...box({ ...first, recipient: author }, fill(32, 0x41), 0x51) },
+    { what: 'a later epoch for a device', ...box({ ...later, recipient: author }, fill(32, 0x42), 0x52) },
+    {
+      what: 'a later epoch for the recovery key',
+      ...box({ ...later, recipient: network.recovery }, seedOf(network.recoveryKey), 0x53)
+    }
+  ]
+  const good = boxes[0]!.box!
+  const refused = {
+    'a byte too few': good.slice(2),
+    'a byte too many': `${good}00`,
+    'another tag': `${good.slice(0, -2)}${good.endsWith('00') ? '01' : '00'}`,
+    'an ephemeral key of zeros': `${'00'.repeat(32)}${good.slice(64)}`,
+    'an ephemeral key of order eight': `e0eb7a7c3b41b8ae1656e3faf19fc46ada098deb9c32b1fd866205165f49b800${good.slice(64)}`
+  }
+  return { boxes, refused }
+}
+
+/** A network in which a writer has let a device in by an invite, and the token of that invite. */
+function invites(): unknown {
+  const seeds = { admin: fill(32, 0x61), writer: fill(32, 0x62), invite: fill(32, 0x63), newcomer: fill(32, 0x64) }
+  const keyOf = (seed: Uint8Array) => privateKey('ed25519', seed)
+  const id = network.network
+  const ask = { network: id, hlc: HLC + 1n }
+  const grantOf = (seed: Uint8Array, role: 'admin' | 'writer', name: string) => {
+    const subject = rawPublicKey(keyOf(seed))
+    return { subject, x25519: fill(32, 0x65), role, epoch: id, name }
+  }
+  const root = signStatement('grant', grantOf(seeds.admin, 'admin', 'attic'), byRoot)
+  const admin = { ...ask, key: keyOf(seeds.admin), grant: root.id }
+  const writer = signStatement('grant', grantOf(seeds.writer, 'writer', 'laptop'), admin)
+  const key = rawPublicKey(keyOf(seeds.invite))
+  const notAfter = encodeHlc(HLC + 100n)
+  const invite = signStatement('invite', { key, role: 'writer', notAfter, uses: 2 }, admin)
+  const newcomer = grantOf(seeds.newcomer, 'writer', 'phone')
+  const facts = { network: id, invite: invite.id, key: newcomer.subject, x25519: newcomer.x25519 }
+  const bytes = admitBytes(facts)
+  const sigs = {
+    inviteSig: sign(null, bytes, keyOf(seeds.invite)),
+    subjectSig: sign(null, bytes, keyOf(seeds.newcomer))
+  }
+  const byWriter = { ...ask, key: keyOf(seeds.writer), grant: writer.id, hlc: HLC + 2n }
+  const admitted = signStatement('grant', { ...newcomer, admit: { invite: invite.id, ...sigs } }, byWriter)
+  const token: InviteToken = {
+    network: id,
+    seed: seeds.invite,
+    statements: [root.bytes, invite.bytes],
+    addresses: ['/ip4/192.0.2.1/tcp/3000', '/dns4/example.org/tcp/443/tls/ws']
+  }
+  const short: InviteToken = { ...token, statements: [invite.bytes], addresses: [] }
+  const text = encodeInviteToken(token)
+  const [, body, checksum] = text.split('.') as [string, string, string]
+  const textOf = (value: unknown): string => {
+    const encoded = encodeCanonical(value)
+    return `dfsinvite1.${Buffer.from(encoded).toString('base64url')}.${toHex(sha256.digest(encoded)).slice(0, 8)}`
+  }
+  return {
+    ...hexes({ network: id, ...seeds }),
+    admit: hexes({ ...facts, bytes, ...sigs }),
+    statements: Object.fromEntries(
+      Object.entries({ root, writer, invite, admitted }).map(([what, statement]) => [what, sayStatement(statement)])
+    ),
+    tokens: [token, short].map(token => ({ ...(say(token) as object), text: encodeInviteToken(token) })),
+    none: {
+      nothing: '',
+      'a capability': formatCapability({ root: someCid, key: fill(32, 0x77) }),
+      'another version': text.replace('1', '2'),
+      'a cut beginning': text.slice(1),
+      'a network key': toHex(networkKey)
+    },
+    altered: {
+      'the version alone': 'dfsinvite1',
+      'a cut end': text.slice(0, -1),
+      'a part too few': `dfsinvite1.${body}`,
+      'a part too many': `${text}.x`,
+      'a checksum in capitals': `dfsinvite1.${body}.${checksum.toUpperCase()}`,
+      'another checksum': `dfsinvite1.${body}.00000000`,
+      'a body with padding': `dfsinvite1.${body}=.${checksum}`,
+      'a line break inside': `${text.slice(0, 80)}\n${text.slice(80)}`,
+      'another alphabet': `dfsinvite1.${body.replaceAll('-', '+').replaceAll('_', '/')}.${checksum}`,
+      'another seed': textOf({ ...token, seed: fill(32, 0x66) }),
+      'a network of 31 bytes': textOf({ ...token, network: fill(31, 1) }),
+      'a field too many': textOf({ ...token, role: 'admin' }),
+      'no statements': textOf({ ...token, statements: [] }),
+      '21 statements': textOf({ ...token, statements: [...Array(20).fill(root.bytes), invite.bytes] }),
+      'a last statement that is no invite': textOf({ ...token, statements: [invite.bytes, root.bytes] }),
+      'a last statement that is none': textOf({ ...token, statements: [root.bytes, fill(3, 1)] }),
+      '17 addresses': textOf({ ...token, addresses: Array(17).fill('/ip4/192.0.2.1') }),
+      'an empty address': textOf({ ...token, addresses: [''] }),
+      'an address of 257 bytes': textOf({ ...token, addresses: [`/${'x'.repeat(256)}`] }),
+      'a list': textOf([token]),
+      'more than 32768 characters': `dfsinvite1.${'A'.repeat(32_768)}.${checksum}`
+    }
+  }
+}
+
+function approvals(): unknown {
+  const side = (n: number) => ({ key: fill(32, n), nonce: fill(32, n + 1) })
+  const codes = [
+    { dialler: side(0x11), listener: side(0x21), network: network.network },
+    { dialler: side(0x21), listener: side(0x11), network: network.network },
+    { dialler: { key: author, nonce: counting(32) }, listener: side(0), network: fill(32, 0xff) }
+  ].map(facts => ({
+    dialler: hexes({ ...facts.dialler }),
+    listener: hexes({ ...facts.listener }),
+    network: toHex(facts.network),
+    code: approvalCode(facts)
+  }))
+  const typed = ['K7Q2ZD', 'k7q2zd', ' k7q-2zd\n', 'K 7 Q 2 Z D', 'OIL0o1', 'oil-ooo', 'VWXYZ8']
+  return {
+    commits: [fill(32, 0), counting(32)].map(nonce => hexes({ nonce, commit: commitOf(nonce) })),
+    codes,
+    typed: typed.map(text => [text, readCode(text)]),
+    refusedCodes: ['', 'K7Q2Z', 'K7Q2ZDD', 'K7Q2ZU', 'K7Q2Z!', 'K7Q2Z_', 'K7Q2Z\u017f', 'K7Q2Z\u0131', 'K7Q2Z\uff24'],
+    networks: [network.network, fill(32, 0), counting(32)].map(network => ({
+      network: toHex(network),
+      words: networkWords(network)
+    }))
+  }
+}
+
 function capabilities(): unknown {
   const key = fill(32, 0x77)
   const gateway = 'https://files.example.org:8443/dfs?x=1'
@@ -547,6 +698,9 @@ write('manifest', await manifest())
 write('stamps', stamps())
 write('statements', statements())
 write('entry', entries())
+write('handovers', handovers())
+write('invites', invites())
+write('approval', approvals())
 write('capability', capabilities())
 write('paths', paths())
 const biome = join(root, 'node_modules/@biomejs/biome/bin/biome')

@@ -27,6 +27,13 @@ export const STATEMENT_VERSION = 1
 export const NESTING_MAX = 64
 /** The most grants between a statement and the root key. */
 export const CHAIN_MAX = 4
+/**
+ * The most statements that prove a grant or an invite, itself included. A chain of grants rests on further statements
+ * if its devices joined by invites: on these invites, and on the chains of those who signed them.
+ */
+export const SUPPORT_STATEMENTS_MAX = 20
+/** The most characters of an invite token. An ordinary one has fewer than 3,000. */
+export const TOKEN_LENGTH_MAX = 32 << 10
 /** The most items in the `seen` of a put, and of a delete. */
 export const SEEN_MAX = 128
 export const SEEN_OF_DELETE_MAX = 256
@@ -42,6 +49,15 @@ export const PATH_PART_BYTES_MAX = 255
 export const PATH_BYTES_MAX = 4096
 /** The longest name of a device or a zone. */
 export const LABEL_BYTES_MAX = 64
+/** The most addresses in a status or in an invite token, and the longest address. */
+export const ADDRESSES_MAX = 16
+export const ADDRESS_BYTES_MAX = 256
+/** The most epochs that one epoch follows: more than ever are opened at the same moment. */
+export const PREVIOUS_EPOCHS_MAX = 16
+/** The exact length of a handover's box: an X25519 key, an encrypted epoch key and a tag. */
+export const HANDOVER_BOX_BYTES = 32 + 32 + 16
+/** The most revocations that one epoch excludes. */
+export const EXCLUDED_MAX = 256
 
 /**
  * The bounds of numbers in statements and bodies. A number from another member goes into rows of the index, into dates

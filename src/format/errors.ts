@@ -25,6 +25,16 @@ export class ForeignCidError extends FormatError {
   override readonly name = 'ForeignCidError'
 }
 
+/** An invite token that was altered or cut: it begins as one, and what follows does not fit together. */
+export class InviteAlteredError extends DfsError {
+  override readonly name = 'InviteAlteredError'
+  override readonly code = 'corrupt'
+
+  constructor(options?: ErrorOptions) {
+    super('this invite was altered or cut: copy the file again', options)
+  }
+}
+
 /** The author did not make this signature over these bytes. */
 export class SignatureError extends DfsError {
   override readonly name = 'SignatureError'

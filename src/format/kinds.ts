@@ -1,18 +1,22 @@
 import { z } from 'zod'
-import { compareBytes, utf8 } from '../util/bytes.ts'
+import { compareBytes } from '../util/bytes.ts'
 import { CID, checkCid } from './cid.ts'
 import {
+  ADDRESSES_MAX,
   BODY_BYTES_MAX,
   CAPACITY_BYTES_MAX,
+  EXCLUDED_MAX,
+  HANDOVER_BOX_BYTES,
   LABEL_BYTES_MAX,
   OUT_AFTER_MS_MAX,
+  PREVIOUS_EPOCHS_MAX,
   QUOTA_STATEMENTS_MAX,
   REPLICAS_MAX,
   SEAL_OVERHEAD_BYTES,
   SEEN_OF_DELETE_MAX,
   USES_MAX
 } from './constants.ts'
-import { bytesOf } from './schemas.ts'
+import { addressText, bytesOf, textUpTo } from './schemas.ts'
 
 /**
  * The fields of every kind of statement, without those that all kinds share (kind, v, hlc, grant, sig). Unknown fields
@@ -21,9 +25,7 @@ import { bytesOf } from './schemas.ts'
 
 const bytesUpTo = (max: number) =>
   z.custom<Uint8Array>(value => value instanceof Uint8Array && value.byteLength <= max, `at most ${max} bytes`)
-// This does not check that the text is well-formed Unicode, because the encoder does.
-const text = (bytesMax: number) => z.string().refine(text => text !== '' && utf8(text).byteLength <= bytesMax)
-const label = text(LABEL_BYTES_MAX)
+const label = textUpTo(LABEL_BYTES_MAX)
 const upTo = (max: number, min = 0) => z.number().int().min(min).max(max)
 const replicas = upTo(REPLICAS_MAX)
 const capacityBytes = upTo(CAPACITY_BYTES_MAX)
@@ -47,13 +49,8 @@ const role = z.enum(ROLES)
 export const MEMBER_STATES = ['in', 'draining', 'full'] as const
 export type MemberState = (typeof MEMBER_STATES)[number]
 
-/** The most addresses in one status, and the longest address. */
-const ADDRESSES_MAX = 16
-const ADDRESS_BYTES_MAX = 256
-/** The most ids in one list of an epoch. */
-const EPOCH_IDS_MAX = 256
 /** Each id occurs once, and ids are in ascending order, so that a set of ids has only one encoding. */
-const idSet = z.array(id).max(EPOCH_IDS_MAX).refine(isAscending)
+const idSet = (max: number) => z.array(id).max(max).refine(isAscending)
 
 export const KINDS = {
   root: z.strictObject({ recovery: publicKey }),
@@ -71,9 +68,9 @@ export const KINDS = {
   invite: z.strictObject({ key: publicKey, role, notAfter: hlc, uses: upTo(USES_MAX, 1).nullable() }),
   revocation: z.strictObject({ target: id, list: cid.nullable() }),
   epoch: z.strictObject({
-    previous: idSet,
+    previous: idSet(PREVIOUS_EPOCHS_MAX),
     hash: id,
-    excludes: idSet
+    excludes: idSet(EXCLUDED_MAX)
   }),
   settings: z.strictObject({
     replicas: replicas.optional(),
@@ -87,10 +84,10 @@ export const KINDS = {
   }),
   out: z.strictObject({ subject: publicKey }),
   successor: z.strictObject({ root: publicKey, recovery: publicKey, rootSig: signature }),
-  handover: z.strictObject({ epoch: id, recipient: publicKey, box: bytesUpTo(256) }),
+  handover: z.strictObject({ epoch: id, recipient: publicKey, box: bytesOf(HANDOVER_BOX_BYTES) }),
   status: z.strictObject({
     instance: bytesOf(16),
-    addresses: z.array(text(ADDRESS_BYTES_MAX)).max(ADDRESSES_MAX),
+    addresses: z.array(addressText).max(ADDRESSES_MAX),
     weight: capacityBytes,
     zone: label.optional(),
     state: z.enum(MEMBER_STATES),

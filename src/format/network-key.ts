@@ -25,6 +25,8 @@ export interface NetworkSecrets {
   epochKey: Uint8Array
   /** The X25519 recovery public key, 32 bytes. Every later epoch key is also encrypted to it. */
   recovery: Uint8Array
+  /** The private half of `recovery`. It opens the handovers of later epochs for whoever has only the network key. */
+  recoveryKey: KeyObject
 }
 
 /**
@@ -34,11 +36,13 @@ export interface NetworkSecrets {
 export function deriveNetwork(key: NetworkKey): NetworkSecrets {
   if (key.byteLength !== NETWORK_KEY_BYTES) throw new FormatError('a network key is 32 bytes')
   const root = privateKey('ed25519', derive(key, 'root'))
+  const recoveryKey = privateKey('x25519', derive(key, 'recovery'))
   return {
     root,
     network: rawPublicKey(root),
     epochKey: derive(key, 'epoch 1'),
-    recovery: rawPublicKey(privateKey('x25519', derive(key, 'recovery')))
+    recovery: rawPublicKey(recoveryKey),
+    recoveryKey
   }
 }
 

@@ -8,6 +8,7 @@ export const STATUSES = [
   'ok',
   'busy',
   'clock-off',
+  'duplicate',
   'forbidden',
   'full',
   'internal',
@@ -26,6 +27,7 @@ export type WireStatus = (typeof STATUSES)[number]
 const CODES: Partial<Record<WireStatus, ErrorCode>> = {
   busy: 'busy',
   'clock-off': 'clock-off',
+  duplicate: 'not-allowed',
   forbidden: 'not-allowed',
   full: 'no-space',
   'not-admitted': 'not-allowed',

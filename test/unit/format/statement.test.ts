@@ -164,16 +164,23 @@ test('an epoch names each id once and in order, so that it has one encoding', ()
 
 test('lists over their bounds are refused', () => {
   const ids = (count: number): Uint8Array[] => Array.from({ length: count }, (_, i) => numbered(i))
-  signSample('epoch', { previous: ids(256), hash: Buffer.alloc(32), excludes: [] })
-  assert.throws(() => signSample('epoch', { previous: ids(257), hash: Buffer.alloc(32), excludes: [] }), FormatError)
+  signSample('epoch', { previous: ids(16), hash: Buffer.alloc(32), excludes: ids(256) })
+  assert.throws(() => signSample('epoch', { previous: ids(17), hash: Buffer.alloc(32), excludes: [] }), FormatError)
   assert.throws(() => signSample('epoch', { previous: [], hash: Buffer.alloc(32), excludes: ids(257) }), FormatError)
 })
 
+test('the box of a handover has exactly 80 bytes', () => {
+  const { handover } = SAMPLE_FIELDS
+  signSample('handover', handover)
+  for (const length of [0, 79, 81, 256])
+    assert.throws(() => signSample('handover', { ...handover, box: Buffer.alloc(length) }), FormatError)
+})
+
 test('a statement over its bound is refused before it is decoded', () => {
-  const epoch = { hash: Buffer.alloc(32), excludes: [] as Uint8Array[], previous: [] as Uint8Array[] }
-  const ids = (count: number): Uint8Array[] => Array.from({ length: count }, (_, i) => numbered(i))
-  // 2 × 256 ids of 34 bytes: 17 KiB.
-  assert.throws(() => signSample('epoch', { ...epoch, previous: ids(256), excludes: ids(256) }), FormatError)
+  const seen = Array.from({ length: 256 }, (_, i) => [numbered(i), Buffer.alloc(8), Buffer.alloc(8)] as const)
+  // 256 times 53 bytes in `seen`, and a body of 8 KiB.
+  const large = { ...SAMPLE_FIELDS.entry, seen, body: Buffer.alloc(8240) } as never
+  assert.throws(() => signSample('entry', large), /more than 16384 bytes/)
   assert.throws(() => decodeStatement(Buffer.alloc(STATEMENT_BYTES_MAX + 1, 0xff)), /more than 16384 bytes/)
 })
 
