@@ -1,5 +1,5 @@
 /**
- * Plants faults back, one at a time, and says in how many seeds the simulator of whole nodes finds each:
+ * Plants faults back, one at a time, and says in how many seeds the simulator of whole nodes, or the model of membership, finds each:
  * `node scripts/plant.ts [--seeds N] [--first] [WORD]…`, with words only the faults whose names have one of them, with
  * `--first` only until each is found once. It works on a copy
  * of the sources in a temporary folder.
@@ -8,7 +8,8 @@ import { spawnSync } from 'node:child_process'
 import { cpSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { type Edit, PLANTS } from '../test/simulation/whole/plants.ts'
+import { MEMBERSHIP_PLANTS } from '../test/simulation/membership-plants.ts'
+import { type Edit, PLANTS, type Plant } from '../test/simulation/whole/plants.ts'
 
 const root = join(import.meta.dirname, '..')
 const args = process.argv.slice(2)
@@ -30,11 +31,14 @@ try {
   symlinkSync(join(root, 'node_modules'), join(folder, 'node_modules'))
   console.log(`| fault | found in, of ${seeds} seeds | first | as |`)
   console.log('| --- | --- | --- | --- |')
-  for (const { name, edits } of [{ name: 'none', edits: [] }, ...PLANTS]) {
+  const none: Plant = { name: 'none', edits: [] }
+  for (const { name, edits, model } of [none, ...PLANTS, ...MEMBERSHIP_PLANTS]) {
     if (words.length > 0 && !words.some(word => name.includes(word))) continue
     const before = new Map(edits.map(({ file }) => [file, readFileSync(join(folder, file))]))
     const isApplied = edits.every(apply)
-    console.log(`| ${name} | ${isApplied ? count() : 'does not fit the sources any more | | '} |`)
+    console.log(
+      `| ${name} | ${isApplied ? (model === 'membership' ? countOfMembership() : count()) : 'does not fit the sources any more | | '} |`
+    )
     for (const [file, bytes] of before) writeFileSync(join(folder, file), bytes)
   }
 } finally {
@@ -71,4 +75,19 @@ function count(): string {
   const kinds = [...new Set(found.map(({ kind }) => kind))].join(', ')
   const note = status === 0 ? '' : ` (ended after ${lines.length}: ${stderr.split('\n')[0]})`
   return `${found.length}${note} | ${found[0]?.seed ?? ''} | ${kinds}`
+}
+
+/** The model of membership is a test, in which every seed is a test of its own. */
+function countOfMembership(): string {
+  const test = join(folder, 'test/simulation/membership.test.ts')
+  const { stdout, error } = spawnSync(process.execPath, ['--test', '--test-reporter', 'tap', test], {
+    cwd: folder,
+    encoding: 'utf8',
+    env: { ...process.env, DFS_SEEDS: String(seeds) },
+    timeout: MS_MAX,
+    maxBuffer: 64 << 20
+  })
+  if (error !== undefined) throw error
+  const found = [...stdout.matchAll(/^ *not ok .*: seed (\d+)$/gm)].map(([, seed]) => seed)
+  return `${found.length} | ${found[0] ?? ''} | membership`
 }

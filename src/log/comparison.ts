@@ -1,4 +1,4 @@
-import { CHAIN_MAX } from '../format/constants.ts'
+import { SUPPORT_STATEMENTS_MAX } from '../format/constants.ts'
 import type { PeerId } from '../format/peer-id.ts'
 import type { Clock } from '../util/clock.ts'
 import { OverLimitError } from '../util/errors.ts'
@@ -173,9 +173,10 @@ export class Comparison {
     walk.lacking += lacking.length
     let accepted = verdicts.get('ok')
     await this.#fetch(lacking, walk)
-    // In a list, many grants come before the grant that they name, because they are in the order of their ids. That
-    // grant may itself name one that comes later, but the length of a chain of grants is limited.
-    for (let again = 0; again < CHAIN_MAX && walk.class === MEMBERSHIP && !standing.isWhole; again++) {
+    // In a list, many grants come before the grant or the invite that they name, because they are in the order of their
+    // ids. What they name may itself name one that comes later, but the number of statements that a grant rests on is
+    // limited.
+    for (let again = 0; again < SUPPORT_STATEMENTS_MAX && walk.class === MEMBERSHIP && !standing.isWhole; again++) {
       if (verdicts.get('ok') === accepted) return
       accepted = verdicts.get('ok')
       await this.#fetch(standing.held, walk)

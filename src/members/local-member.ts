@@ -9,12 +9,20 @@ import { decodeStatement, type SignOptions, type Statement, signStatement } from
 import type { Signer } from '../log/projection.ts'
 import type { Chance } from '../util/chance.ts'
 import type { Clock } from '../util/clock.ts'
+import type { Authority } from './authority.ts'
 import { INSTANCE_BYTES } from './constants.ts'
 import { ClockOffError, GrantError, NotAllowedError } from './errors.ts'
-import { endOf, type GrantChain } from './grant-chain.ts'
+import { chainIn, endOf, type GrantChain, type Support } from './grant-chain.ts'
+import type { Standing } from './membership-fold.ts'
 
 const MINUTE_MS = 60_000
 const GRANT_ENDED = 'the grant of this device has ended: ask an admin of the network for a new one'
+/** Why this device is no member any more, and what its owner can do. */
+const GRANT_VOID: Record<Exclude<Standing, 'effective'>, string> = {
+  'used-up': noMember('another machine used the invite before it'),
+  'invite-void': noMember('its invite was revoked before it was used'),
+  'issuer-void': noMember('the machine that let it in was no member itself')
+}
 
 /** This member: its keys, its grant, and the stamps of its statements. */
 export class LocalMember {
@@ -27,7 +35,10 @@ export class LocalMember {
   /** All statements that the keystore holds. */
   readonly statements: Statement[]
   readonly #clock: Clock
+  #support: Support
   #chain: GrantChain
+  /** Why nothing may be signed under the grant; undefined if it takes effect, or if only its end tells. */
+  #refusal: string | undefined
 
   constructor(secrets: Secrets, clock: Clock, chance: Chance) {
     this.#clock = clock
@@ -37,13 +48,19 @@ export class LocalMember {
     this.network = secrets.network
     this.instance = chance.bytes(INSTANCE_BYTES)
     this.statements = secrets.grants.map(bytes => decodeStatement(bytes))
-    this.#chain = this.statements.filter(statement => statement.kind === 'grant') as Array<Statement<'grant'>>
+    this.#support = this.statements.filter(({ kind }) => kind === 'grant' || kind === 'invite') as Support
+    this.#chain = chainIn(this.#support)
     if (this.#chain.length === 0) throw new GrantError('the keystore holds no grant')
   }
 
-  /** The grants that its own grant depends on, and then its own grant. */
+  /** The grants above its own grant, and then its own grant. */
   get chain(): GrantChain {
     return this.#chain
+  }
+
+  /** All statements that prove its own grant to somebody who knows only the network id. Its own grant comes last. */
+  get support(): Support {
+    return this.#support
   }
 
   get grant(): Statement<'grant'> {
@@ -64,11 +81,20 @@ export class LocalMember {
   }
 
   /**
-   * Signs under this chain from now on: that of the grant of this device that takes effect. An admin may have renewed
-   * our grant, or given us another role. Without a chain nothing changes, so that an ended grant can still be named.
+   * From now on signs under the grant of this device that takes effect. An admin may have renewed our grant, or given us
+   * another role. If no grant takes effect, the last one is kept, so that it can still be named, and `nextHlc` throws.
    */
-  follow(chain: GrantChain | undefined): void {
-    if (chain !== undefined && chain.length > 0) this.#chain = chain
+  follow(authority: Pick<Authority, 'chainOf' | 'supportOf' | 'standingOf'>): void {
+    const grant = authority.chainOf(this.peerId)?.at(-1)
+    if (grant === undefined) {
+      const standing = authority.standingOf(this.grant.id)
+      // A grant that is not in the log yet is about to be added, and one that is over is known by its end.
+      this.#refusal = standing === undefined || standing === 'effective' ? undefined : GRANT_VOID[standing]
+      return
+    }
+    this.#refusal = undefined
+    this.#support = authority.supportOf(grant.id)
+    this.#chain = chainIn(this.#support)
   }
 
   /**
@@ -78,9 +104,10 @@ export class LocalMember {
    * clock, would move everything that we sign afterwards into the future.
    *
    * Throws a `ClockOffError` if the others would let a statement with this stamp wait, and a `NotAllowedError` if our
-   * grant has ended before it.
+   * grant has ended before it or is void.
    */
   nextHlc(...past: readonly Hlc[]): Hlc {
+    if (this.#refusal !== undefined) throw new NotAllowedError(this.#refusal)
     const hlc = hlcAfter(this.#clock.now(), ...this.#before, ...past)
     if (isFarAhead(hlc, this.#clock.now())) throw tooEarly(hlc)
     if (this.#end !== undefined && hlc > this.#end) throw new NotAllowedError(GRANT_ENDED)
@@ -119,6 +146,10 @@ export class LocalMember {
   get #end(): Hlc | undefined {
     return endOf(this.#chain)
   }
+}
+
+function noMember(reason: string): string {
+  return `this machine is no member any more: ${reason}. Ask for a new invite and start with an empty data directory`
 }
 
 function tooEarly(hlc: Hlc): ClockOffError {

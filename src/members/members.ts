@@ -11,6 +11,7 @@ import { RefusedError } from '../wire/errors.ts'
 import type { ConnectionInfo, Host } from '../wire/host.ts'
 import { AddressBook } from './address-book.ts'
 import type { Admission } from './admissions.ts'
+import { isWriter, type Member } from './authority.ts'
 import { ClockCheck } from './clock-check.ts'
 import { type Compared, Comparisons } from './comparisons.ts'
 import { ClockOffError, NotAllowedError, WrongNetworkError } from './errors.ts'
@@ -20,7 +21,7 @@ import { loadMembership } from './load.ts'
 import type { LocalMember } from './local-member.ts'
 import { MemberDialler } from './member-dialler.ts'
 import { OwnStatus } from './own-status.ts'
-import { isWriter, type Member, type Roster } from './roster.ts'
+import type { Roster } from './roster.ts'
 import type { Settings } from './settings.ts'
 import type { Statuses } from './statuses.ts'
 import { timePassing } from './time-passing.ts'
@@ -123,7 +124,7 @@ export class Members {
     this.#timePassing = timePassing({ ...options, join: this.#join, log: this.#log })
     const workers = [this.#clocks.worker, this.#news.worker, this.#comparisons.worker, this.#timePassing]
     this.workers = [this.#status.worker, ...workers]
-    roster.onChange(() => self.follow(roster.chainOf(self.peerId)))
+    roster.onChange(() => self.follow(roster))
     log.onAccepted(items => {
       if (items.some(({ statement }) => statement.kind === 'status')) this.#dialler.dialMembers()
     })

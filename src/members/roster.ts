@@ -1,79 +1,44 @@
-import { CHAIN_MAX } from '../format/constants.ts'
 import { FormatError } from '../format/errors.ts'
 import type { Kind, Role } from '../format/kinds.ts'
 import { type PeerId, peerIdOf } from '../format/peer-id.ts'
-import type { Hlc } from '../format/stamp.ts'
-import { type AnyStatement, idOf, type Statement, signatureOf } from '../format/statement.ts'
-import type { Authorized, Authorizer, Change, Projection, Signer, Verdict } from '../log/projection.ts'
-import { equalBytes, toHex } from '../util/bytes.ts'
+import { type AnyStatement, idOf, type SomeStatement, type Statement } from '../format/statement.ts'
+import type { Authorized, Change, Projection, Verdict } from '../log/projection.ts'
+import { toHex } from '../util/bytes.ts'
 import type { Clock } from '../util/clock.ts'
-import { earlier, type GrantChain, isOver, notAfterOf } from './grant-chain.ts'
+import { type Authority, authorize, type InviteFacts, type Member } from './authority.ts'
+import { type ChainedGrant, type GrantChain, isOver, type Support } from './grant-chain.ts'
+import { KnownGrants } from './known-grants.ts'
+import { MembershipFold, type Standing } from './membership-fold.ts'
 
-/** A device that the network admits now. */
-export interface Member {
+/** A device that has grants, and which of them takes effect now. */
+interface Device {
   peer: PeerId
-  key: Uint8Array
-  name: string
-  role: Role
-  capacityMax: number | undefined
-  zone: string | undefined
-  grantId: string
+  grants: ChainedGrant[]
+  best: ChainedGrant | undefined
 }
 
-/** Kinds of statement that the root key may sign, without a grant. */
-const ROOT_KINDS: ReadonlySet<Kind> = new Set<Kind>(['root', 'grant', 'revocation', 'successor'])
-
-/** The kinds of statement that each role may sign. All others are refused. */
-const KINDS_OF: Record<Role, ReadonlySet<Kind>> = {
-  admin: new Set<Kind>([
-    'grant',
-    'invite',
-    'revocation',
-    'epoch',
-    'settings',
-    'out',
-    'handover',
-    'status',
-    'entry',
-    'share'
-  ]),
-  writer: new Set<Kind>(['handover', 'status', 'entry', 'share']),
-  reader: new Set<Kind>(['handover', 'status']),
-  storage: new Set<Kind>(['status'])
-}
-
-/** Returns true if a role may write files. */
-export function isWriter(role: Role): boolean {
-  return role === 'admin' || role === 'writer'
-}
-
-interface ChainedGrant {
-  statement: Statement<'grant'>
-  /** The number of grants above this one, up to the one that the root signed. */
-  depth: number
-  /** The earliest `notAfter` in the chain. */
-  end: Hlc | undefined
-}
+/** How much a role allows. Of two grants in force the one with the higher role takes effect. */
+const RANK: Record<Role, number> = { storage: 0, reader: 1, writer: 2, admin: 3 }
 
 /**
- * Knows who is a member, in which role, and who signs under which grant. All of this is computed from the grants and
- * the time. It is kept in memory, because it decides for each incoming statement whether the author may sign it.
+ * Knows who is a member, in which role, and who signs under which grant. All of this is computed from the grants,
+ * invites and revocations, and from the time. It is kept in memory, because it decides for each incoming statement
+ * whether the author may sign it.
  *
- * Only the grant that a statement names decides who may sign it. The list of current members changes with time too,
- * so `refresh` must be called regularly.
+ * `KnownGrants` links the statements, `authorize` decides who may sign, `MembershipFold` decides which grants are void.
+ * This class adds the time: of the grants of a device that are neither void nor over, the best takes effect. The list of
+ * current members changes with time too, so `refresh` must be called regularly.
  */
-export class Roster implements Projection, Authorizer {
-  readonly kinds: ReadonlySet<Kind> = new Set<Kind>(['root', 'grant'])
+export class Roster implements Projection, Authority {
+  readonly kinds: ReadonlySet<Kind> = new Set<Kind>(['root', 'grant', 'invite', 'revocation'])
   readonly #network: Uint8Array
   readonly #clock: Pick<Clock, 'now'>
-  readonly #grants = new Map<string, ChainedGrant>()
-  /** Grants whose issuer is not known yet, by the id of the issuing grant. The log accepted them, so they are few. */
-  readonly #waiting = new Map<string, Array<Statement<'grant'>>>()
+  readonly #known = new KnownGrants()
+  readonly #fold = new MembershipFold()
   readonly #listeners: Array<() => void> = []
-  /** The grants of each device that has one that ends. All other devices keep the best grant that they ever had. */
-  readonly #ending = new Map<PeerId, ChainedGrant[]>()
-  /** The grant of each member that takes effect now. */
-  readonly #best = new Map<PeerId, ChainedGrant>()
+  readonly #devices = new Map<PeerId, Device>()
+  /** Devices that have a grant with an end, so that the passing of time changes which grant takes effect. */
+  readonly #ending = new Set<Device>()
   readonly #members = new Map<PeerId, Member>()
 
   constructor(network: Uint8Array, clock: Pick<Clock, 'now'>) {
@@ -85,49 +50,55 @@ export class Roster implements Projection, Authorizer {
     this.#listeners.push(listener)
   }
 
-  /** All devices with a grant that is in force now. */
   get members(): Member[] {
     return [...this.#members.values()]
+  }
+
+  get removed(): Member[] {
+    return [...this.#devices.values()].flatMap(({ peer, grants }) => {
+      const isVoid = grants.every(grant => this.#fold.standingOf(grant.id) !== 'effective')
+      return isVoid ? [toMember(peer, grants.reduce(better))] : []
+    })
+  }
+
+  get invites(): InviteFacts[] {
+    return [...this.#known.invites].map(invite => this.#factsOf(invite))
   }
 
   member(peer: PeerId): Member | undefined {
     return this.#members.get(peer)
   }
 
-  /** Returns the chain of the grant of a member that takes effect now; undefined if the device is no member. */
+  standingOf(grant: Uint8Array): Standing | undefined {
+    return this.#fold.standingOf(toHex(grant))
+  }
+
+  isEffective(grant: Uint8Array): boolean {
+    return this.standingOf(grant) === 'effective'
+  }
+
   chainOf(peer: PeerId): GrantChain | undefined {
     this.refresh()
-    const chain: Array<Statement<'grant'>> = []
-    for (let grant = this.#best.get(peer); grant !== undefined; grant = this.#issuerOf(grant.statement))
-      chain.unshift(grant.statement)
-    return chain.length === 0 ? undefined : chain
+    const best = this.#devices.get(peer)?.best
+    return best === undefined ? undefined : this.#known.chainOf(best)
   }
 
-  /**
-   * Returns who signed a statement and the signatures to check, if its grant is known and allows it. Returns the verdict
-   * otherwise.
-   */
+  supportOf(grant: Uint8Array): Support {
+    const chained = this.#known.grant(toHex(grant))
+    return chained === undefined ? [] : this.#known.supportOf(chained)
+  }
+
+  grantsOf(peer: PeerId): GrantChain {
+    return (this.#devices.get(peer)?.grants ?? []).map(({ statement }) => statement)
+  }
+
+  invite(id: Uint8Array): InviteFacts | undefined {
+    const invite = this.#known.invite(toHex(id))
+    return invite === undefined ? undefined : this.#factsOf(invite)
+  }
+
   authorize(statement: AnyStatement): Authorized | { refused: Verdict } {
-    const signer = this.#signerOf(statement)
-    if ('refused' in signer) return signer
-    return { ...signer, signatures: [signatureOf(statement, this.#network, signer.author)] }
-  }
-
-  #signerOf(statement: AnyStatement): Signer | { refused: Verdict } {
-    const { kind, hlc } = statement
-    if (statement.grant === null) {
-      const isAllowed = kind === 'unknown' || ROOT_KINDS.has(kind)
-      return isAllowed ? { author: this.#network, role: 'root' } : { refused: 'forbidden' }
-    }
-    const grant = this.#grants.get(toHex(statement.grant))
-    if (grant === undefined) return { refused: 'unknown-grant' }
-    const { subject, role } = grant.statement.fields
-    const isInTime = hlc >= grant.statement.hlc && (grant.end === undefined || hlc <= grant.end)
-    // Nobody knows what a statement of an unknown kind says, so those who may write may also sign these.
-    const isAllowed = kind === 'unknown' ? isWriter(role) : KINDS_OF[role].has(kind)
-    if (!isInTime || !isAllowed) return { refused: 'forbidden' }
-    if (kind === 'grant' && grant.depth + 1 >= CHAIN_MAX) return { refused: 'forbidden' }
-    return { author: subject, role }
+    return authorize(statement, this.#network, this.#known)
   }
 
   check(statement: Statement): void {
@@ -143,28 +114,16 @@ export class Roster implements Projection, Authorizer {
     this.load(added.map(({ statement }) => statement))
   }
 
-  /**
-   * Adds accepted statements, in any order. A grant whose issuer is not known yet is kept until the issuer is known.
-   */
-  load(statements: ReadonlyArray<AnyStatement | Statement>): void {
-    const ready = statements.filter(({ kind }) => kind === 'grant') as Array<Statement<'grant'>>
-    // Grants that were waiting for one of these are appended to the list while we walk it.
-    for (const grant of ready) {
-      const id = idOf(grant)
-      if (this.#grants.has(id)) continue
-      const chained = this.#chain(grant)
-      if (chained === undefined) {
-        const issuer = toHex(grant.grant as Uint8Array)
-        const waiting = this.#waiting.get(issuer)
-        if (waiting === undefined) this.#waiting.set(issuer, [grant])
-        else waiting.push(grant)
-        continue
-      }
-      this.#grants.set(id, chained)
-      this.#count(chained)
-      for (const next of this.#waiting.get(id) ?? []) ready.push(next)
-      this.#waiting.delete(id)
+  /** Adds accepted statements, in any order. Those of other kinds are ignored. */
+  load(statements: ReadonlyArray<AnyStatement | SomeStatement>): void {
+    const added: Array<{ device: Device; grant: ChainedGrant }> = []
+    for (const known of this.#known.add(statements)) {
+      if (known.kind === 'revocation') this.#fold.addRevocation(known.revocation)
+      if (known.kind === 'grant') added.push({ device: this.#add(known.grant), grant: known.grant })
     }
+    // One more use of an invite, or a revocation, may make grants void that took effect before.
+    if (this.#fold.settle()) for (const device of this.#devices.values()) this.#choose(device)
+    else for (const { device, grant } of added) this.#compete(device, grant)
     for (const listener of this.#listeners) listener()
   }
 
@@ -175,90 +134,72 @@ export class Roster implements Projection, Authorizer {
    */
   refresh(): void {
     let hasChanged = false
-    for (const peer of this.#ending.keys()) if (this.#choose(peer)) hasChanged = true
+    for (const device of this.#ending) if (this.#choose(device)) hasChanged = true
     if (hasChanged) for (const listener of this.#listeners) listener()
   }
 
-  /**
-   * Checks a chain that a stranger shows: the root issued the first grant, each grant issued the next, and the last is
-   * for the peer whose id the connection proved. Returns the authors of the grants, or undefined if the chain is not
-   * valid. The caller verifies the signatures.
-   */
-  static authorsOfChain(
-    chain: ReadonlyArray<Statement<'grant'>>,
-    network: Uint8Array,
-    subject: Uint8Array
-  ): Uint8Array[] | undefined {
-    const probe = new Roster(network, { now: () => 0 })
-    const authors: Uint8Array[] = []
-    if (chain.length === 0 || chain.length > CHAIN_MAX) return undefined
-    for (const statement of chain) {
-      const authorized = probe.authorize(statement as AnyStatement)
-      if ('refused' in authorized) return undefined
-      authors.push(authorized.author)
-      probe.load([statement])
-    }
-    const last = chain.at(-1)
-    return last !== undefined && equalBytes(last.fields.subject, subject) ? authors : undefined
-  }
-
-  #issuerOf({ grant }: Statement<'grant'>): ChainedGrant | undefined {
-    return grant === null ? undefined : this.#grants.get(toHex(grant))
-  }
-
-  /** Returns a grant with its depth in the chain; undefined if its issuer is not known yet. */
-  #chain(statement: Statement<'grant'>): ChainedGrant | undefined {
-    const end = notAfterOf(statement)
-    if (statement.grant === null) return { statement, depth: 0, end }
-    const issuer = this.#issuerOf(statement)
-    if (issuer === undefined) return undefined
-    return { statement, depth: issuer.depth + 1, end: earlier(end, issuer.end) }
-  }
-
-  /** Adds a grant to those of its device. */
-  #count(grant: ChainedGrant): void {
+  /** Adds a grant to those of its device, and returns the device. */
+  #add(grant: ChainedGrant): Device {
+    this.#fold.addGrant(grant)
     const peer = peerIdOf(grant.statement.fields.subject)
-    const ending = this.#ending.get(peer)
-    const best = this.#best.get(peer)
-    if (ending !== undefined) ending.push(grant)
-    // The best grant that does not end is better than all others that do not end, so those are not needed.
-    else if (grant.end !== undefined) this.#ending.set(peer, best === undefined ? [grant] : [best, grant])
-    if (this.#ending.has(peer)) this.#choose(peer)
-    else if (best === undefined || isBetter(grant, best)) this.#setBest(peer, grant)
+    let device = this.#devices.get(peer)
+    if (device === undefined) {
+      device = { peer, grants: [], best: undefined }
+      this.#devices.set(peer, device)
+    }
+    device.grants.push(grant)
+    if (grant.end !== undefined) this.#ending.add(device)
+    return device
+  }
+
+  /** Lets a new grant take effect if it is better than the one that does. */
+  #compete(device: Device, grant: ChainedGrant): void {
+    // Of the others, one may have ended by now.
+    if (this.#ending.has(device)) this.#choose(device)
+    else if (this.#isInForce(grant) && (device.best === undefined || better(device.best, grant) === grant))
+      this.#setBest(device, grant)
   }
 
   /**
-   * Chooses the grant of a device that takes effect now: the grant in force that has the shortest chain. If several
-   * chains are equally short, the earliest grant wins. An ended grant never wins, so a renewed one extends it.
-   * Returns true if it is not the one that took effect before.
+   * Chooses the grant of a device that takes effect now: of those that are neither void nor over, the best. So a renewed
+   * grant extends a membership, and a void or ended one never takes the place of a valid one. Returns true if it is not
+   * the one that took effect before.
    */
-  #choose(peer: PeerId): boolean {
-    const nowMs = this.#clock.now()
-    const inForce = (this.#ending.get(peer) ?? []).filter(({ end }) => !isOver(end, nowMs))
-    const [first, ...others] = inForce
-    if (first === undefined) {
-      this.#members.delete(peer)
-      return this.#best.delete(peer)
-    }
-    const best = others.reduce((a, b) => (isBetter(b, a) ? b : a), first)
-    if (best === this.#best.get(peer)) return false
-    this.#setBest(peer, best)
+  #choose(device: Device): boolean {
+    const inForce = device.grants.filter(grant => this.#isInForce(grant))
+    const best = inForce.length === 0 ? undefined : inForce.reduce(better)
+    if (best === device.best) return false
+    this.#setBest(device, best)
     return true
   }
 
-  #setBest(peer: PeerId, grant: ChainedGrant): void {
-    this.#best.set(peer, grant)
-    this.#members.set(peer, toMember(peer, grant))
+  #isInForce({ id, end }: ChainedGrant): boolean {
+    return this.#fold.standingOf(id) === 'effective' && !isOver(end, this.#clock.now())
+  }
+
+  #setBest(device: Device, grant: ChainedGrant | undefined): void {
+    device.best = grant
+    if (grant === undefined) this.#members.delete(device.peer)
+    else this.#members.set(device.peer, toMember(device.peer, grant))
+  }
+
+  #factsOf(statement: Statement<'invite'>): InviteFacts {
+    const fold = this.#fold
+    const [isRevoked, isEffective] = [fold.isRevoked(statement), fold.isOfEffective(statement)]
+    return { statement, used: fold.usesOf(statement), isRevoked, isEffective }
   }
 }
 
-function isBetter(a: ChainedGrant, b: ChainedGrant): boolean {
-  if (a.depth !== b.depth) return a.depth < b.depth
-  if (a.statement.hlc !== b.statement.hlc) return a.statement.hlc < b.statement.hlc
-  return idOf(a.statement) < idOf(b.statement)
+/** Returns the grant that takes effect before the other: the higher role, the shorter chain, the earlier grant. */
+function better(a: ChainedGrant, b: ChainedGrant): ChainedGrant {
+  const [rankA, rankB] = [RANK[a.statement.fields.role], RANK[b.statement.fields.role]]
+  if (rankA !== rankB) return rankA > rankB ? a : b
+  if (a.depth !== b.depth) return a.depth < b.depth ? a : b
+  if (a.statement.hlc !== b.statement.hlc) return a.statement.hlc < b.statement.hlc ? a : b
+  return a.id < b.id ? a : b
 }
 
 function toMember(peer: PeerId, { statement }: ChainedGrant): Member {
-  const { subject, name, role, capacityMax, zone } = statement.fields
-  return { peer, key: subject, name, role, capacityMax, zone, grantId: idOf(statement) }
+  const { subject, x25519, name, role, capacityMax, zone } = statement.fields
+  return { peer, key: subject, x25519, name, role, capacityMax, zone, grantId: idOf(statement) }
 }

@@ -9,6 +9,8 @@ export interface Edit {
 export interface Plant {
   name: string
   edits: readonly Edit[]
+  /** The model that must find it; by default that of whole nodes. */
+  model?: 'membership'
 }
 
 /**

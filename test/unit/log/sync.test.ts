@@ -19,7 +19,7 @@ import type { Clock } from '../../../src/util/clock.ts'
 import { ManualClock } from '../../fixtures/clock.ts'
 import { FakeFiles } from '../../fixtures/fake-files.ts'
 import { silentLogger } from '../../fixtures/logger.ts'
-import { adminSecrets, entryBy, grantedSecrets } from '../../fixtures/member.ts'
+import { adminSecrets, admittedSecrets, entryBy, grantedSecrets, inviteOf } from '../../fixtures/member.ts'
 import { settle, timePassesUntil } from '../../fixtures/pass-time.ts'
 import { seededChance } from '../../fixtures/seeded-chance.ts'
 import { KEY, laterStatement, MINUTE, Setup, SOON, take } from './setup.ts'
@@ -33,6 +33,12 @@ test('a newcomer fetches every statement, whatever the order of their ids', asyn
   for (let depth = 1; depth < 4; depth++) {
     secrets = grantedSecrets(secrets, setup.clock, setup.chance, { role: 'admin' })
     await take(b, setup.leftBy(secrets))
+  }
+  // Admins that each invited the next: what the last grant rests on is as much as may be.
+  const founder = setup.admin('founder')
+  for (let issuer = founder, i = 0; i < 9; i++) {
+    issuer = admittedSecrets(founder, inviteOf(issuer, setup.clock, setup.chance, { role: 'admin' }), setup)
+    await take(b, setup.leftBy(issuer))
   }
   await b.write(setup.chance, 3)
   const c = await setup.member('c', { bootstrap: ['b'] })

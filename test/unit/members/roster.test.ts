@@ -4,13 +4,7 @@ import type { Secrets } from '../../../src/disk/keystore.ts'
 import { deriveNetwork } from '../../../src/format/network-key.ts'
 import { peerIdOf } from '../../../src/format/peer-id.ts'
 import { hlcAt } from '../../../src/format/stamp.ts'
-import {
-  type AnyStatement,
-  decodeStatement,
-  idOf,
-  type Statement,
-  signStatement
-} from '../../../src/format/statement.ts'
+import { type AnyStatement, idOf, type Statement, signStatement } from '../../../src/format/statement.ts'
 import type { Authorized } from '../../../src/log/projection.ts'
 import { assertOwnGrant } from '../../../src/members/founding.ts'
 import { LocalMember } from '../../../src/members/local-member.ts'
@@ -130,27 +124,31 @@ test('a chain of grants has a greatest length', () => {
   assert.equal(verdict(roster, selfOf(chain[4] as Secrets).grant), 'forbidden')
 })
 
-test('if a device has several grants, the shortest chain counts, then the earliest, then the smaller id', () => {
+test('if a device has several grants, the highest role counts, then the shortest chain, the earliest, the smaller id', () => {
   const second = grantedSecrets(admin, clock, chance, { role: 'admin' })
   const target = grantedSecrets(second, clock, chance, { role: 'writer', name: 'far' })
   const subject = selfOf(target).publicKey
   const peer = peerIdOf(subject)
   const roster = rosterOf(second, target)
-  assert.equal(roster.member(peer)?.name, 'far')
-  const near = grantedSecrets(admin, clock, chance, { role: 'reader', name: 'near', subject })
-  const grant = decodeStatement(near.grants.at(-1) as Uint8Array) as Statement<'grant'>
-  roster.load([grant])
-  assert.deepEqual([roster.member(peer)?.name, roster.member(peer)?.role], ['near', 'reader'])
   const by = selfOf(admin)
-  const sign = (name: string, hlc: bigint) => by.sign('grant', { ...grant.fields, name }, hlc)
-  const earlier = sign('earlier', grant.hlc - 1n)
+  const fields = { ...grantFields, subject, role: 'writer' as const }
+  const sign = (name: string, hlc: bigint) => by.sign('grant', { ...fields, name }, hlc)
+  const now = (): [string, string] => [roster.member(peer)?.name ?? '', roster.member(peer)?.role ?? '']
+  roster.load([by.sign('grant', { ...fields, name: 'reads', role: 'reader' }, by.nextHlc())])
+  assert.deepEqual(now(), ['far', 'writer'], 'a lower role does not take effect, however short its chain is')
+  const near = sign('near', by.nextHlc())
+  roster.load([near])
+  assert.deepEqual(now(), ['near', 'writer'])
+  const earlier = sign('earlier', near.hlc - 1n)
   roster.load([earlier])
-  assert.equal(roster.member(peer)?.name, 'earlier')
+  assert.deepEqual(now(), ['earlier', 'writer'])
   const twins = [sign('one', earlier.hlc - 1n), sign('two', earlier.hlc - 1n)].sort((a, b) =>
     idOf(a) < idOf(b) ? -1 : 1
   )
   roster.load(twins.toReversed())
-  assert.equal(roster.member(peer)?.name, twins[0]?.fields.name)
+  assert.deepEqual(now(), [twins[0]?.fields.name, 'writer'])
+  roster.load([selfOf(second).sign('grant', { ...fields, name: 'raised', role: 'admin' }, near.hlc + 1n)])
+  assert.deepEqual(now(), ['raised', 'admin'], 'a later grant with a longer chain raises the role')
 })
 
 test('a grant waits until its issuer´s grant is loaded', () => {

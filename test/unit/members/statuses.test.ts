@@ -138,15 +138,14 @@ test('a peer that is not in the roster is not in the view', async () => {
 
 test('a change of role changes the view', async () => {
   const setup = new Setup()
-  const far = grantedSecrets(setup.admin, setup.clock, setup.chance, { role: 'admin' })
-  const target = grantedSecrets(far, setup.clock, setup.chance, { role: 'writer' })
+  const target = grantedSecrets(setup.admin, setup.clock, setup.chance, { role: 'storage' })
   const self = new LocalMember(target, setup.clock, setup.chance)
   setup.roster.load(self.statements)
   setup.add(setup.sign(self, 1n))
-  assert.equal(setup.statuses.view.members[0]?.canRead, true)
-  const near = grantedSecrets(setup.admin, setup.clock, setup.chance, { role: 'storage', subject: self.publicKey })
-  setup.roster.load([new LocalMember(near, setup.clock, setup.chance).grant])
   assert.equal(setup.statuses.view.members[0]?.canRead, false)
+  const raised = grantedSecrets(setup.admin, setup.clock, setup.chance, { role: 'reader', subject: self.publicKey })
+  setup.roster.load([new LocalMember(raised, setup.clock, setup.chance).grant])
+  assert.equal(setup.statuses.view.members[0]?.canRead, true)
 })
 
 test('a member counts as out once this node has seen it out for long enough', async () => {

@@ -29,6 +29,7 @@ class Setup {
   members = ['self', 'a', 'b', 'c'].map((peer, i) => ({
     peer,
     key: Buffer.alloc(32, i),
+    x25519: Buffer.alloc(32),
     name: peer,
     role: 'admin' as const,
     capacityMax: undefined,
