@@ -15,6 +15,17 @@ import type {
   Source,
   Stat
 } from './fs/types.ts'
+import type {
+  Admitted,
+  FoundNetwork,
+  InviteItem,
+  InviteOptions,
+  MadeInvite,
+  MemberItem,
+  NetworkInfo,
+  Peer,
+  Role
+} from './members/types.ts'
 import type { Chance } from './util/chance.ts'
 import type { Clock } from './util/clock.ts'
 import type { ComponentLogger } from './util/logger.ts'
@@ -28,6 +39,7 @@ import type { Transports } from './wire/libp2p-host.ts'
  */
 
 export type * from './fs/types.ts'
+export type * from './members/types.ts'
 export type { ComponentLogger, Logger } from './util/logger.ts'
 export type { WorkerStatus } from './util/worker.ts'
 
@@ -62,6 +74,18 @@ export interface NodeOptions {
   found?: boolean | undefined
   /** The 32-byte network key. It makes this node an admin of that network, if this directory belongs to none yet. */
   networkKey?: Uint8Array | undefined
+  /** The token of an invite. It makes this node a member, if this directory belongs to no network yet. */
+  join?: string | undefined
+  /** The role that this node asks for, if a person has to let it in. By default writer. */
+  role?: Exclude<Role, 'admin'> | undefined
+  /**
+   * Called at a first start with neither a key, an invite, `found` nor an address to join at, with the networks that
+   * answer nearby. It decides which one this node asks to join, or that it founds its own. Without it, the node founds
+   * one and does not look around. If a `bootstrap` address has no `/p2p/` and this node has neither a key nor an invite,
+   * it is called with the network that answers there; `found` then means that it is the wrong one. Without it, that
+   * network is believed to be the right one.
+   */
+  choose?: ((found: readonly FoundNetwork[]) => Promise<FoundNetwork | 'found'>) | undefined
   /** Seals the keystore. A keystore that was created without a passphrase does not open with one. */
   passphrase?: string | undefined
   /** The name under which other members see this device, up to 64 bytes. By default, the host name. */
@@ -83,7 +107,7 @@ export interface NodeOptions {
    * members; any other node can only ask for more than the network's. By default 10 minutes; 1 second to 30 days.
    */
   outAfterMs?: number | undefined
-  /** Called with events inside the node. They contain no names, paths or secrets. */
+  /** Called with events inside the node. They contain no paths or secrets, and no names except that `asking` has one. */
   onEvent?: ((event: NodeEvent) => void) | undefined
 
   /**
@@ -105,7 +129,9 @@ export interface NodeOptions {
 
 /** Something that happened inside a node, for a log. */
 export type NodeEvent =
-  | { event: 'admitted' | 'departed' | 'foreign' | 'rejected' | 'fault'; peerId: string }
+  | { event: 'admitted' | 'departed' | 'rejected' | 'fault'; peerId: string }
+  /** A node of another network answered at this address. The words are those of its network. */
+  | { event: 'foreign'; peerId: string; words: string | null; address: string | null }
   /**
    * This member and another have told each other everything, and still do not have the same statements. All statements
    * are compared once more.
@@ -121,6 +147,14 @@ export type NodeEvent =
   | { event: 'disk'; state: DiskState }
   /** A background task failed. It will be repeated. */
   | { event: 'failed'; code: string; task: string }
+  /** This node waits until a person on an admin's machine approves this code. Reported again if the code changes. */
+  | { event: 'pending'; code: string; network: string; words: string; role: Role; expires: Date }
+  /** A machine asks this node to be let in. Only the code may be logged, because the name is the stranger's. */
+  | { event: 'asking'; code: string; name: string; role: Role }
+  /** This node is no member any more. */
+  | { event: 'removed' }
+  /** Another node runs with the identity of this peer, which may be this node itself: its data directory was copied. */
+  | { event: 'duplicate'; peerId: string }
 
 /** The state of a node. */
 export interface Status {
@@ -129,7 +163,14 @@ export interface Status {
   network: string
   name: string
   role: string
-  state: 'in' | 'draining' | 'full' | 'out'
+  /** `pending` while it waits to be let in, and `removed` once its grant does not count any more. */
+  state: 'in' | 'draining' | 'full' | 'out' | 'pending' | 'removed'
+  /** Six words by which people compare networks. */
+  words: string
+  /** The code that this node shows while it waits to be let in, if it has one. */
+  code: string | null
+  /** The number of machines that wait until this node lets them in. */
+  waiting: number
   /** The number of files in the tree. */
   files: number
   /** The number of members that are connected and have shown their grants. */
@@ -157,18 +198,6 @@ export interface Status {
   workers: WorkerStatus[]
   /** Sentences for the owner of the node. */
   warnings: string[]
-}
-
-export interface Peer {
-  peerId: string
-  name: string
-  role: string
-  /** True if the member is connected and has shown its grant. */
-  connected: boolean
-  /** The round trip of the last ping; null if there was none, or while not connected. */
-  latencyMs: number | null
-  /** Transport and security layer, such as `tcp+tls`; null while not connected. */
-  via: string | null
 }
 
 /** A running member of a network. */
@@ -230,6 +259,35 @@ export interface DfsNode {
   status(): Promise<Status>
   /** Returns the other members that are known. */
   peers(): Peer[]
+  /**
+   * Resolves once this node is a member. Rejects with the reason if it never will be, for example because it was turned
+   * away.
+   */
+  ready(options?: AbortOptions): Promise<void>
+  /** Returns all members, this one included, and the machines that wait to be let in at any admin that is connected. */
+  members(options?: AbortOptions): Promise<MemberItem[]>
+  /**
+   * Lets in the machine that shows this code, here or at another admin that is connected. By default as a reader.
+   * Throws `not-found` if no machine waits with it, and `not-allowed` unless this node is an admin.
+   */
+  approve(code: string, options?: AbortOptions & { role?: Role | undefined }): Promise<Admitted>
+  /** Turns away the machine that shows this code. Throws as `approve` does. */
+  deny(code: string, options?: AbortOptions): Promise<Admitted>
+  /**
+   * Gives a member a higher role. `member` is a peer id, a start or an end of one that no other member has, or a name
+   * that only one member has. Throws `not-found` or `invalid` if it is not, `unsupported` for a lower role, and
+   * `not-allowed` unless this node is an admin.
+   */
+  setRole(member: string, role: Role, options?: AbortOptions): Promise<Admitted>
+  /** Makes an invite. Throws `not-allowed` unless this node is an admin. */
+  invite(options?: AbortOptions & InviteOptions): Promise<MadeInvite>
+  /** Returns the invites that this node knows of, the newest first. */
+  invites(options?: AbortOptions): Promise<InviteItem[]>
+  /** Ends an invite, which is given by its id, by a start of it, or by its token. Those whom it let in stay. */
+  revokeInvite(invite: string, options?: AbortOptions): Promise<{ id: string }>
+  networkInfo(options?: AbortOptions): Promise<NetworkInfo>
+  /** Removes the network key from the keystore of this node. `forgotten` is false if it did not hold the key. */
+  forgetNetworkKey(options?: AbortOptions): Promise<{ forgotten: boolean }>
   /** Stops the node. Everything that was acknowledged remains durable. A second call has no effect. */
   stop(): Promise<void>
 }

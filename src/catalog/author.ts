@@ -7,6 +7,7 @@ import type { Epoch, KeyRing } from '../members/key-ring.ts'
 import type { LocalMember } from '../members/local-member.ts'
 import type { Chance } from '../util/chance.ts'
 import type { Bodies } from './bodies.ts'
+import { NO_KEY, NoKeyError } from './errors.ts'
 import { type EntryState, pastOfAll, type Shown } from './heads.ts'
 
 export interface AuthorOptions {
@@ -68,11 +69,22 @@ export class Author {
     this.#incarnation = options.chance.bytes(INCARNATION_BYTES)
   }
 
-  /** The epoch in which new content is sealed. Throws a `NotAllowedError` if this member holds no key. */
+  /**
+   * The epoch in which new content is sealed. Throws a `NotAllowedError` if this member may have no key, and a
+   * `NoKeyError` if none has reached it yet.
+   */
   get epoch(): Epoch {
-    const epoch = this.#options.keys.newest
-    if (epoch === undefined) throw new NotAllowedError('this member holds no key to write with')
-    return epoch
+    const { keys, self } = this.#options
+    const epoch = keys.newest
+    if (epoch !== undefined) return epoch
+    if (self.role !== 'storage') throw new NoKeyError(NO_KEY)
+    throw new NotAllowedError('this machine is a storage member: it holds what others store and can read nothing')
+  }
+
+  /** True if this member may have a key, and none has reached it yet. */
+  get waitsForKey(): boolean {
+    const { keys, self } = this.#options
+    return keys.newest === undefined && self.role !== 'storage'
   }
 
   createFile(entry: Uint8Array, at: Placement, content: Content, replicas: number): Statement<'entry'> {

@@ -1,21 +1,41 @@
 import { LRUCache } from 'lru-cache'
-import { type EntryBody, openBody } from '../format/entry.ts'
+import { type EntryBody, type EntryRecord, openBody } from '../format/entry.ts'
 import { FormatError, SealError } from '../format/errors.ts'
+import { epochSubkeys } from '../format/network-key.ts'
+import { secretKey } from '../format/seal.ts'
 import { idOf, type Statement } from '../format/statement.ts'
 import type { Log } from '../log/log.ts'
 import type { KeyRing } from '../members/key-ring.ts'
 import { shortHex, toHex } from '../util/bytes.ts'
 import { type ComponentLogger, type Logger, reasonOf } from '../util/logger.ts'
 import { BODIES_MAX } from './constants.ts'
+import { DamagedEntryError, NO_KEY, NoKeyError, UNREADABLE } from './errors.ts'
+
+/**
+ * What this member can tell about the body of a record: the body itself; that the key of its epoch is not here; that it
+ * does not open although the key is here; or that the record has none, as the delete of a file has none.
+ */
+export type BodyState = EntryBody | 'sealed' | 'damaged' | 'none'
+
+/** Returns true if a key of an epoch, 32 bytes, opens the body of a record. */
+export function opensBody(epochKey: Uint8Array, statement: Statement<'entry'>): boolean {
+  try {
+    openBody(secretKey(epochSubkeys(epochKey).record), statement)
+    return true
+  } catch (error) {
+    if (error instanceof FormatError || error instanceof SealError) return false
+    throw error
+  }
+}
 
 /** Opens the sealed parts of records: names, sizes, keys. Opened bodies stay in memory and never go to disk. */
 export class Bodies {
   readonly #statements: Pick<Log, 'get'>
-  readonly #keys: KeyRing
+  readonly #keys: Pick<KeyRing, 'get' | 'has'>
   readonly #log: Logger
   readonly #opened = new LRUCache<string, EntryBody>({ max: BODIES_MAX })
 
-  constructor(statements: Pick<Log, 'get'>, keys: KeyRing, logger: ComponentLogger) {
+  constructor(statements: Pick<Log, 'get'>, keys: Pick<KeyRing, 'get' | 'has'>, logger: ComponentLogger) {
     this.#statements = statements
     this.#log = logger.forComponent('dfs:catalog')
     this.#keys = keys
@@ -28,27 +48,55 @@ export class Bodies {
   async open(record: { id: Uint8Array }): Promise<EntryBody | undefined> {
     const known = this.#opened.get(toHex(record.id))
     if (known !== undefined) return known
-    const accepted = await this.#statements.get(record.id)
-    return accepted?.statement.kind === 'entry'
-      ? this.openStatement(accepted.statement as Statement<'entry'>)
-      : undefined
+    const statement = await this.#statementOf(record.id)
+    return statement === undefined ? undefined : this.openStatement(statement)
+  }
+
+  /**
+   * Returns the body of a record without which an entry cannot be changed. Throws a `NoKeyError` if the key of its epoch is
+   * not here, and otherwise a `DamagedEntryError` if it cannot be read.
+   */
+  async need(record: Pick<EntryRecord, 'id' | 'epoch'>): Promise<EntryBody> {
+    const body = await this.open(record)
+    if (body !== undefined) return body
+    if (this.isSealed(record)) throw new NoKeyError(NO_KEY)
+    throw new DamagedEntryError(UNREADABLE)
+  }
+
+  /** Returns the body of a record, or why there is none. */
+  async stateOf(record: Pick<EntryRecord, 'id' | 'epoch' | 'op'>): Promise<BodyState> {
+    const known = this.#opened.get(toHex(record.id))
+    if (known !== undefined) return known
+    // A put always has a body. So members whose rows are damaged and members whose rows are not say the same.
+    if (record.op === 'put' && this.isSealed(record)) return 'sealed'
+    const statement = await this.#statementOf(record.id)
+    return statement === undefined ? 'damaged' : this.stateOfStatement(statement)
+  }
+
+  /** Returns true if the key of the epoch in which the body of a record is sealed is not here. */
+  isSealed({ epoch }: Pick<EntryRecord, 'epoch'>): boolean {
+    return !this.#keys.has(epoch)
   }
 
   /** Returns the entry that a record is about, or undefined if the log does not have the record. */
   async entryOf(record: Uint8Array): Promise<Uint8Array | undefined> {
-    const accepted = await this.#statements.get(record)
-    return accepted?.statement.kind === 'entry' ? (accepted.statement as Statement<'entry'>).fields.id : undefined
+    return (await this.#statementOf(record))?.fields.id
   }
 
   /** Does the same as `open` for a record whose statement the caller already has. */
   openStatement(statement: Statement<'entry'>): EntryBody | undefined {
+    const body = this.stateOfStatement(statement)
+    return typeof body === 'string' ? undefined : body
+  }
+
+  /** Does the same as `stateOf` for a record whose statement the caller already has. */
+  stateOfStatement(statement: Statement<'entry'>): BodyState {
     const known = this.#opened.get(idOf(statement))
     if (known !== undefined) return known
     const { op, body: sealed, epoch: epochId } = statement.fields
-    // The delete of a file has no body.
-    if (op === 'delete' && sealed === undefined) return undefined
+    if (op === 'delete' && sealed === undefined) return 'none'
     const epoch = this.#keys.get(epochId)
-    if (epoch === undefined) return undefined
+    if (epoch === undefined) return 'sealed'
     try {
       const body = openBody(epoch.record, statement)
       this.#opened.set(idOf(statement), body)
@@ -56,7 +104,7 @@ export class Bodies {
     } catch (error) {
       if (!(error instanceof FormatError || error instanceof SealError)) throw error
       this.#log.trace('the body of record %s does not open: %s', shortHex(statement.id), reasonOf(error))
-      return undefined
+      return 'damaged'
     }
   }
 
@@ -66,5 +114,10 @@ export class Bodies {
     // Copy the content, because the caller may overwrite its buffer.
     const own = content === undefined ? rest : { ...rest, content: Uint8Array.from(content) }
     this.#opened.set(idOf(statement), own)
+  }
+
+  async #statementOf(record: Uint8Array): Promise<Statement<'entry'> | undefined> {
+    const accepted = await this.#statements.get(record)
+    return accepted?.statement.kind === 'entry' ? (accepted.statement as Statement<'entry'>) : undefined
   }
 }

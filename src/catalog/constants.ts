@@ -40,6 +40,12 @@ export const WAITING_SEEN_MAX = 16_384
  * their paths together, and a path has at most `PATH_BYTES_MAX` / 2 parts.
  */
 export const CYCLE_MAX = 4_096
+/** How often the node looks for entries that it could open, besides whenever a key arrives. */
+export const OPEN_EVERY_MS = 60_000
+/** The number of entries that are opened in one batch of the index once their key has arrived. */
+export const OPEN_AT_ONCE = 256
+/** The most entries that are opened to see whether a key is that of their epoch. */
+export const PROBES_MAX = 8
 /** The number of digits of an id in the name of an entry that cannot be shown under its own name. */
 export const TAG_DIGITS = 8
 /** The number of digits if the name with fewer is taken. If this one is taken too, the name has the whole id. */

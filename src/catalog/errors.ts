@@ -30,6 +30,18 @@ export class IsADirectoryError extends DfsError {
   override readonly code = 'is-a-directory'
 }
 
+/** What to do about a key that is not here. */
+export const NO_KEY =
+  'this machine has not received the key of the network yet: it comes with the next member that connects'
+/** What can still be done with an entry whose record does not open. */
+export const UNREADABLE = 'this entry cannot be read: it can only be removed'
+
+/** The key that opens this has not reached this member yet. */
+export class NoKeyError extends DfsError {
+  override readonly name = 'NoKeyError'
+  override readonly code = 'unreachable'
+}
+
 /** The entry's record cannot be opened, or breaks a rule. The entry is listed, but its content cannot be read. */
 export class DamagedEntryError extends DfsError {
   override readonly name = 'DamagedEntryError'

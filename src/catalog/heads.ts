@@ -89,6 +89,17 @@ export function pastOf({ seen, stamp: { author, incarnation, hlc } }: EntryRecor
   return [...others, { author, incarnation, hlc }]
 }
 
+/** Returns the heads that are puts and that no delete has beaten. If there are none, the entry is deleted. */
+export function liveHeads({
+  heads,
+  deletedPast,
+  deleteStamps
+}: Pick<EntryState, 'heads' | 'deletedPast' | 'deleteStamps'>): EntryRecord[] {
+  const isDeletedWrite = (stamp: Stamp): boolean =>
+    isIn(deletedPast, stamp) || (deleteStamps.size > 0 && deleteStamps.has(stampKey(stamp)))
+  return heads.filter(head => head.op === 'put' && !isDeletedWrite(head.written))
+}
+
 /**
  * Computes from the heads of an entry, of which there must be one, how the entry is shown. `depthOf` returns the position of an epoch in the chain
  * of epochs. If two contents have the same `written` stamp, the one sealed in the later epoch wins.
@@ -97,9 +108,7 @@ export function showEntry(
   { heads, deletedPast, deleteStamps }: Pick<EntryState, 'heads' | 'deletedPast' | 'deleteStamps'>,
   depthOf: (epoch: Uint8Array) => number
 ): Shown {
-  const isDeletedWrite = (stamp: Stamp): boolean =>
-    isIn(deletedPast, stamp) || (deleteStamps.size > 0 && deleteStamps.has(stampKey(stamp)))
-  const puts = heads.filter(head => head.op === 'put' && !isDeletedWrite(head.written))
+  const puts = liveHeads({ heads, deletedPast, deleteStamps })
   const isDeleted = puts.length === 0
   const place = greatest(isDeleted ? heads : puts, (a, b) => compareStamps(a.placed, b.placed) || byStamp(a, b))
   if (isDeleted) return { isDeleted, content: undefined, place, conflicts: [], replicas: 1 }
@@ -116,6 +125,11 @@ export function showEntry(
       })
   )
   return { isDeleted, content, place, conflicts, replicas: mostReplicas(puts) }
+}
+
+/** Returns the record that places an entry, which must have a head. It does not depend on the order of the epochs. */
+export function placeOf(state: Pick<EntryState, 'heads' | 'deletedPast' | 'deleteStamps'>): EntryRecord {
+  return showEntry(state, () => 0).place
 }
 
 /** Returns the greatest number of copies that any put asks for. `REPLICAS_ALL` is greater than any number. */

@@ -2,25 +2,25 @@ import { Blocks } from '../blocks/blocks.ts'
 import type { IndexDb } from '../disk/index-db.ts'
 import type { IndexSink } from '../disk/index-sink.ts'
 import type { BlockCid } from '../format/cid.ts'
-import { type EntryBody, type EntryRecord, ROOT_ENTRY, rootOf } from '../format/entry.ts'
+import { type EntryRecord, ROOT_ENTRY, rootOf } from '../format/entry.ts'
 import type { Kind } from '../format/kinds.ts'
 import { peerIdOf } from '../format/peer-id.ts'
 import { decodeReplicas } from '../format/replicas.ts'
 import type { Statement } from '../format/statement.ts'
 import type { AcceptedStatement, Change, Projection } from '../log/projection.ts'
-import { equalBytes, toHex } from '../util/bytes.ts'
+import { equalBytes, NO_BYTES, toHex } from '../util/bytes.ts'
 import type { ComponentLogger, Logger } from '../util/logger.ts'
-import type { Bodies } from './bodies.ts'
+import type { Bodies, BodyState } from './bodies.ts'
 import { isEntitled, keyOfWaiting } from './carried-contents.ts'
 import { byStampAndId, EntryStates } from './entry-states.ts'
-import { type EntryState, showEntry } from './heads.ts'
+import { type EntryState, liveHeads, placeOf } from './heads.ts'
 import { type Names, shownName } from './names.ts'
 import { type NewRecord, RecordReader } from './record-reader.ts'
 import { changeFileCount, filesIn } from './rows/counts-row.ts'
 import { Cycles } from './rows/cycles.ts'
 import { DirectoryChanges } from './rows/directory-changes.ts'
 import { type EntryRow, placeKey, ROW_WITHOUT_PLACE, readEntryRow, type TreeRow } from './rows/entry-row.ts'
-import { encodeDirectoryValue, entryKey, recordsKey, recordsOf, twinKey } from './rows/keys.ts'
+import { encodeDirectoryValue, entryKey, recordsKey, recordsOf, sealedKey, twinKey } from './rows/keys.ts'
 import { hasName } from './rows/name-rows.ts'
 import { hasPast } from './rows/past-rows.ts'
 import { type PendingRow, PendingRows } from './rows/pending-rows.ts'
@@ -36,8 +36,6 @@ export interface CatalogProjectionOptions {
   logger: ComponentLogger
   /** The codecs that manifest nodes may have. */
   nodeCodecs: readonly number[]
-  /** Returns the position of an epoch in the chain of epochs. */
-  depthOf: (epoch: Uint8Array) => number
   /** Called with records that were just accepted. */
   onRecords: (records: readonly EntryRecord[]) => void
 }
@@ -122,6 +120,7 @@ export class CatalogProjection implements Projection {
     if (value === undefined) return false
     const row = await readEntryRow(index, record.entry, value)
     if (!(await hasPast(index, record, row.state))) return false
+    if (row.isSealed) return index.has(sealedKey(placeOf(row.state).epoch, record.entry))
     const key = placeKey(record.entry, row)
     return key === undefined || ((await index.has(key)) && (row.isHidden || (await hasName(index, key))))
   }
@@ -177,11 +176,15 @@ export class CatalogProjection implements Projection {
     const { entry, added, again, arrivedAtMs } = group
     const old = value === undefined ? undefined : await readEntryRow(this.#options.index, entry, value)
     if (added.length === 0 && !isPlacedBy(old, again)) return undefined
+    // This must come first, since the state is changed in place.
+    if (old?.isSealed === true) sink.del(sealedKey(placeOf(old.state).epoch, entry))
     const state = await this.#states.add(entry, old?.state, added, sink)
     for (const { record } of added) writeClaim(sink, record)
     const { value: listed, ...row } = await this.#place(entry, state, [...added, ...again])
+    if (row.isSealed) sink.put(sealedKey(placeOf(state).epoch, entry), NO_BYTES)
     // Until it is known what is below it, a deleted directory shows if it did so before.
-    const isHidden = row.isDeleted && row.kind === 'directory' && (old?.isDeleted !== true || old.isHidden)
+    const wasShown = old?.name !== undefined && old.isDeleted && !old.isHidden
+    const isHidden = row.isDeleted && row.kind === 'directory' && !wasShown
     return { entry, old, row: { ...row, isHidden }, state: encodeState(state), value: listed, arrivedAtMs }
   }
 
@@ -212,29 +215,33 @@ export class CatalogProjection implements Projection {
     state: EntryState,
     arrived: readonly NewRecord[]
   ): Promise<TreeRow & Pick<EntryUpdate, 'value'>> {
-    const { names, depthOf } = this.#options
+    const { names } = this.#options
     if (state.heads.length === 0) return { ...ROW_WITHOUT_PLACE, value: undefined }
-    const { isDeleted, place, conflicts } = showEntry(state, depthOf)
-    const body = await this.#bodyOf(place, arrived)
+    const place = placeOf(state)
+    const found = await this.#bodyOf(place, arrived)
+    if (found === 'sealed') return { ...ROW_WITHOUT_PLACE, isSealed: true, value: undefined }
+    const body = typeof found === 'string' ? undefined : found
     const kind = body?.kind ?? 'file'
+    const live = liveHeads(state).length
+    const isDeleted = live === 0
     // A deleted file has no place. A deleted directory keeps its place, since live entries may be below it.
     if (isDeleted && kind !== 'directory') return { ...ROW_WITHOUT_PLACE, value: undefined }
     const name = shownName(body, entry)
     const isDamaged = name !== body?.name
     const parent = body?.parent ?? ROOT_ENTRY
     const hash = names.hash(name)
-    const listed = { placed: place.placed, hasVersions: conflicts.length > 0, sealedName: names.seal(name, hash) }
+    const listed = { placed: place.placed, hasVersions: live > 1, sealedName: names.seal(name, hash) }
     const value = encodeDirectoryValue({ kind, isDamaged, ...listed })
-    return { kind, isDeleted, isDamaged, isHidden: false, parent, name: hash, value }
+    return { ...ROW_WITHOUT_PLACE, kind, isDeleted, isDamaged, parent, name: hash, value }
   }
 
   /**
    * Returns the body of a record. It looks in the batch first, because the log does not have the batch's records yet.
    */
-  async #bodyOf({ id }: EntryRecord, arrived: readonly NewRecord[]): Promise<EntryBody | undefined> {
+  async #bodyOf(place: EntryRecord, arrived: readonly NewRecord[]): Promise<BodyState> {
     const { bodies } = this.#options
-    const statement = arrived.find(({ record }) => equalBytes(record.id, id))?.statement
-    return statement === undefined ? bodies.open({ id }) : bodies.openStatement(statement)
+    const statement = arrived.find(({ record }) => equalBytes(record.id, place.id))?.statement
+    return statement === undefined ? bodies.stateOf(place) : bodies.stateOfStatement(statement)
   }
 }
 
@@ -263,11 +270,11 @@ function writeClaim(sink: IndexSink, record: EntryRecord): void {
 
 /**
  * Returns true if the record that places an entry has arrived again. Its body may not have been readable before, because
- * the row of the statement was damaged.
+ * the row of the statement was damaged, or because the key of its epoch was not here.
  */
 function isPlacedBy(row: EntryRow | undefined, records: readonly NewRecord[]): boolean {
   if (row === undefined || row.state.heads.length === 0) return false
-  const { id } = showEntry(row.state, () => 0).place
+  const { id } = placeOf(row.state)
   return records.some(({ record }) => equalBytes(record.id, id))
 }
 

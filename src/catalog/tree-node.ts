@@ -27,6 +27,8 @@ export interface FileNode extends Node {
   record: EntryRecord
   /** Undefined if the record cannot be opened. The file exists, but this member cannot read it. */
   body: EntryBody | undefined
+  /** True if the body cannot be opened because the key of its epoch is not here. */
+  isSealed: boolean
   /** Other files with the same name, which are shown beside it as conflicts. */
   rivals: Uint8Array[]
 }

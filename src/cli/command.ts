@@ -1,19 +1,36 @@
 import { type Command, InvalidArgumentError } from 'commander'
+import { usage } from '../terminal/errors.ts'
 import { EXIT_WORDS, type ExitName, exitLine } from '../terminal/exit.ts'
-import type { Session } from './session.ts'
+import { type Call, openSession, type Session } from './session.ts'
 
-/** A command of `dfs`. Each file in commands/ holds one: its arguments, flags, help, exit codes, and its action. */
-export interface DfsCommand {
+interface CommandFacts {
   name: string
-  /** The line that `dfs --help` shows for this command. */
+  /** The line that the help shows for this command. */
   summary: string
   /** The exit codes that are specific to this command, in addition to the common ones. The help lists both. */
   exits: readonly ExitName[]
   /** Declares the arguments and flags, if there are any. */
   declare?(command: Command): void
+  /** Commands below this one, such as `approve` below `members`. */
+  below?: readonly DfsCommand[]
+  /** Names below this one that are promised but not built yet. They are refused by name, like those in dfs.ts. */
+  unbuiltBelow?: readonly string[]
+}
+
+/** A command that talks to the node. */
+interface NodeCommand extends CommandFacts {
   /** Called with the arguments in their order, and then with the flags as one object. */
   run(session: Session, ...args: never[]): Promise<void>
 }
+
+/** A command that needs no node to run, because it works on the data directory itself. */
+interface LocalCommand extends CommandFacts {
+  /** As `run`. */
+  runLocally(call: Call, ...args: never[]): Promise<void>
+}
+
+/** A command of `dfs`. Each file in commands/ holds one: its arguments, flags, help, exit codes, and its action. */
+export type DfsCommand = NodeCommand | LocalCommand
 
 /**
  * The exit codes of every command. For every command, the daemon may refuse the token or may not be running, and the
@@ -21,24 +38,44 @@ export interface DfsCommand {
  */
 const COMMON_EXITS: readonly ExitName[] = ['done', 'failed', 'usage', 'notAllowed', 'unreachable', 'interrupted']
 
-/** Adds a command to the program. `open` opens the session for one run of the command. */
-export function addCommand(program: Command, spec: DfsCommand, open: () => Promise<Session>): void {
-  const command = program.command(spec.name).description(spec.summary)
+/** Adds a command to the program, or to the command above it. `callOf` tells how the program was called. */
+export function addCommand(above: Command, spec: DfsCommand, callOf: () => Call): void {
+  const command = above.command(spec.name).description(spec.summary)
   spec.declare?.(command)
   const exits = (Object.keys(EXIT_WORDS) as ExitName[]).filter(
     name => COMMON_EXITS.includes(name) || spec.exits.includes(name)
   )
   command.addHelpText('after', `\n${exitLine(exits)}`)
   command.action(async (...args: unknown[]) => {
-    const session = await open()
-    try {
-      // Commander appends the `Command` object, which no command needs. The other arguments are those that `declare`
-      // has declared.
-      await spec.run(session, ...(args.slice(0, -1) as never[]))
-    } finally {
-      session.client.close()
-    }
+    // Commander appends the `Command` object, which no command needs. The other arguments are those that `declare` has
+    // declared.
+    await runCommand(spec, callOf(), args.slice(0, -1) as never[])
   })
+  for (const below of spec.below ?? []) addCommand(command, below, callOf)
+  for (const name of spec.unbuiltBelow ?? []) refuseBelow(command, name)
+}
+
+async function runCommand(spec: DfsCommand, call: Call, args: never[]): Promise<void> {
+  if ('runLocally' in spec) {
+    await spec.runLocally(call, ...args)
+    return
+  }
+  const session = await openSession(call)
+  try {
+    await spec.run(session, ...args)
+  } finally {
+    session.client.close()
+  }
+}
+
+function refuseBelow(above: Command, name: string): void {
+  above
+    .command(name, { hidden: true })
+    .argument('[args...]')
+    .allowUnknownOption()
+    .action(() => {
+      throw usage(`dfs ${above.name()} ${name} is not built yet`)
+    })
 }
 
 /**

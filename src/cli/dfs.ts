@@ -8,25 +8,30 @@ import { cat } from './commands/cat.ts'
 import { cp } from './commands/cp.ts'
 import { evict } from './commands/evict.ts'
 import { get } from './commands/get.ts'
+import { invite } from './commands/invite.ts'
 import { ls } from './commands/ls.ts'
+import { members } from './commands/members.ts'
 import { mkdir } from './commands/mkdir.ts'
 import { mv } from './commands/mv.ts'
+import { network } from './commands/network.ts'
 import { peers } from './commands/peers.ts'
 import { put } from './commands/put.ts'
 import { rm } from './commands/rm.ts'
 import { stat } from './commands/stat.ts'
 import { status } from './commands/status.ts'
 import { addGlobalFlags, type GlobalFlags, whereOf } from './global-flags.ts'
-import { openSession } from './session.ts'
+import type { Call } from './session.ts'
 
 /** Every command, in the order of the help. Add a new command here, and remove it from the list below. */
-const COMMANDS: readonly DfsCommand[] = [put, get, cat, ls, stat, mkdir, mv, cp, rm, evict, status, peers]
+const COMMANDS: readonly DfsCommand[] = [
+  ...[put, get, cat, ls, stat, mkdir, mv, cp, rm, evict],
+  ...[status, peers, members, invite, network]
+]
 
 /** Commands that are promised but not built yet. They are refused by name, so that no script relies on them. */
 const UNBUILT_COMMANDS = [
   ...['df', 'du', 'versions', 'restore', 'sync', 'replicas', 'share', 'unshare', 'fetch', 'export', 'import'],
-  ...['members', 'invite', 'drain', 'repair', 'gc', 'fsck', 'network', 'config', 'reencrypt', 'access', 'console'],
-  ...['doctor', 'service', 'completion']
+  ...['drain', 'repair', 'gc', 'fsck', 'config', 'reencrypt', 'access', 'console', 'doctor', 'service', 'completion']
 ]
 /** Flags of commands that are promised but not built yet. */
 const UNBUILT_FLAGS = ['version', 'watch', 'purge', 'wait', 'cancel']
@@ -53,8 +58,8 @@ async function run(args: readonly string[], signal: AbortSignal): Promise<void> 
     'Files of a private, encrypted, replicated file system. Talks to the dfs-node on this machine.'
   )
   addGlobalFlags(program)
-  for (const command of COMMANDS)
-    addCommand(program, command, () => openSession(whereOf(program), program.opts<GlobalFlags>().json, signal))
+  const callOf = (): Call => ({ where: whereOf(program), isJson: program.opts<GlobalFlags>().json, signal })
+  for (const command of COMMANDS) addCommand(program, command, callOf)
   program.on('command:*', ([name]: string[]) => refuseCommand(name as string))
   // Flags before the command belong to the program itself, like `--version`.
   const names = new Set(COMMANDS.map(({ name }) => name))

@@ -1,13 +1,18 @@
 import { Client, type Where } from './client.ts'
 
-/** The objects that every command needs. */
-export interface Session {
-  client: Client
+/** How a command was called. */
+export interface Call {
+  where: Where
   isJson: boolean
   /** Fires on Ctrl-C. */
   signal: AbortSignal
 }
 
-export async function openSession(where: Where, isJson: boolean, signal: AbortSignal): Promise<Session> {
-  return { client: await Client.open(where, signal), isJson, signal }
+/** What a command has that talks to the node. */
+export interface Session extends Call {
+  client: Client
+}
+
+export async function openSession(call: Call): Promise<Session> {
+  return { ...call, client: await Client.open(call.where, call.signal) }
 }

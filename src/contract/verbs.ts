@@ -9,6 +9,7 @@ const flag = z
   .transform(text => text === 'true')
 const none = z.object({})
 const onePath = z.object({ path: z.string() })
+const role = z.enum(['admin', 'writer', 'reader', 'storage'])
 const twoPaths = z.strictObject({ from: z.string(), to: z.string(), noClobber: z.boolean().optional() })
 
 /**
@@ -60,7 +61,65 @@ export const VERBS = {
     run: (node, { path }, options) => node.evict(path, options)
   }),
   status: call({ method: 'GET', route: '/v1/status', fields: none, run: node => node.status() }),
-  peers: call({ method: 'GET', route: '/v1/peers', fields: none, run: node => node.peers() })
+  peers: call({ method: 'GET', route: '/v1/peers', fields: none, run: node => node.peers() }),
+  members: call({
+    method: 'GET',
+    route: '/v1/members',
+    fields: none,
+    run: (node, _fields, options) => node.members(options)
+  }),
+  approve: call({
+    method: 'POST',
+    route: '/v1/members/approve',
+    fields: z.strictObject({ code: z.string(), role: role.optional() }),
+    run: (node, { code, role }, options) => node.approve(code, { role, ...options })
+  }),
+  deny: call({
+    method: 'POST',
+    route: '/v1/members/deny',
+    fields: z.strictObject({ code: z.string() }),
+    run: (node, { code }, options) => node.deny(code, options)
+  }),
+  setRole: call({
+    method: 'POST',
+    route: '/v1/members/role',
+    fields: z.strictObject({ member: z.string(), role }),
+    run: (node, { member, role }, options) => node.setRole(member, role, options)
+  }),
+  invite: call({
+    method: 'POST',
+    route: '/v1/invites',
+    fields: z.strictObject({
+      role: role.optional(),
+      expiresMs: z.number().optional(),
+      uses: z.union([z.number(), z.literal('unlimited')]).optional()
+    }),
+    run: (node, { role, expiresMs, uses }, options) => node.invite({ role, expiresMs, uses, ...options })
+  }),
+  invites: call({
+    method: 'GET',
+    route: '/v1/invites',
+    fields: none,
+    run: (node, _fields, options) => node.invites(options)
+  }),
+  revokeInvite: call({
+    method: 'POST',
+    route: '/v1/invites/revoke',
+    fields: z.strictObject({ invite: z.string() }),
+    run: (node, { invite }, options) => node.revokeInvite(invite, options)
+  }),
+  networkInfo: call({
+    method: 'GET',
+    route: '/v1/network',
+    fields: none,
+    run: (node, _fields, options) => node.networkInfo(options)
+  }),
+  forgetNetworkKey: call({
+    method: 'POST',
+    route: '/v1/network/forget',
+    fields: none,
+    run: (node, _fields, options) => node.forgetNetworkKey(options)
+  })
 }
 
 type Verbs = typeof VERBS

@@ -1,16 +1,24 @@
+import { hostname } from 'node:os'
 import type { Logger } from 'pino'
 import { assertLoopback, checkPortFree } from '../http/listen.ts'
 import { serveApi } from '../http/server.ts'
 import { type ComponentLogger, createNode, type DfsNode, isFirstStart, type NodeEvent, reasonOf } from '../index.ts'
 import { EXIT, report } from '../terminal/exit.ts'
-import { printJson } from '../terminal/print.ts'
+import { note, printJson } from '../terminal/print.ts'
 import { isOn, runProgram } from '../terminal/program.ts'
+import { chooserFor, looksAround, say } from './choose.ts'
 import { logEvent } from './event-log.ts'
 import { FirstAnswer, foreignError } from './first-start.ts'
 import { type DaemonFlags, parseDaemonFlags, parseHostPort } from './flags.ts'
+import { leaveInvite } from './invite-files.ts'
 import { componentLogger, openLog } from './log.ts'
 import { filesInDataDir, nodeOptionsOf } from './node-options.ts'
+import { PendingScreen } from './pending.ts'
 import { sayReady } from './ready.ts'
+import { askingWords, type FirstWords, nearbyWords } from './words.ts'
+
+/** How often the timer fires that keeps the process alive during a start. It does nothing. */
+const ALIVE_MS = 60_000
 
 /** Runs the daemon. Resolves with the exit code once it has stopped. */
 export function main(args: readonly string[]): Promise<number> {
@@ -29,11 +37,15 @@ async function run(flags: DaemonFlags): Promise<void> {
   const stopping = stopSignal()
   const isFirst = await isFirstStart({ dataDir, ownersFiles: filesInDataDir(flags) })
   if (listen !== undefined) await checkPortFree(listen)
-  const node = await startNode(flags, { isFirst, log, logger, stopping })
+  const { node, screen, way } = await startNode(flags, { isFirst, log, logger, stopping })
   try {
+    const isPending = (await node.status()).state === 'pending'
+    if (!isPending) await leaveInviteOf(node, flags)
     const api = await serveApi(node, { dataDir, listen, logger })
     try {
-      sayReady(node, api.url, flags, isFirst)
+      const isMember = !isPending || (await screen.wait(node, stopping))
+      if (isPending && isMember) await leaveInviteOf(node, flags)
+      if (isMember) await sayReady(node, api.url, flags, way())
       await stopping
     } finally {
       await api.close()
@@ -42,6 +54,10 @@ async function run(flags: DaemonFlags): Promise<void> {
     await node.stop()
   }
   if (json) printJson({ event: 'stopped' })
+}
+
+async function leaveInviteOf(node: DfsNode, { inviteOut }: DaemonFlags): Promise<void> {
+  if (inviteOut !== undefined) await leaveInvite(node, inviteOut)
 }
 
 interface Start {
@@ -54,31 +70,81 @@ interface Start {
   stopping: Promise<void>
 }
 
+interface Started {
+  node: DfsNode
+  screen: PendingScreen
+  /** Returns how this start came about, once the node is a member. */
+  way: () => FirstWords['way']
+}
+
 /**
- * Starts the node. If the node joins a network for the first time, this also waits until the network key has been
- * checked, as `FirstAnswer` describes.
+ * Starts the node. If the node joins a network for the first time with its key, this also waits until the key has been
+ * checked, as `FirstAnswer` describes. A node that asks to be let in may still wait when this resolves.
  */
-async function startNode(flags: DaemonFlags, { isFirst, log, logger, stopping }: Start): Promise<DfsNode> {
+async function startNode(flags: DaemonFlags, { isFirst, log, logger, stopping }: Start): Promise<Started> {
   const { json } = flags
-  const joins = isFirst && !flags.new && flags.networkKeyFile !== undefined && flags.bootstrap !== undefined
+  const options = await nodeOptionsOf(flags, isFirst)
+  const joins = isFirst && !flags.new && options.networkKey !== undefined && flags.bootstrap !== undefined
   let firstAnswer = joins ? new FirstAnswer() : undefined
   let node: DfsNode | undefined
+  let hasChosen = false
   const foreign = new Set<string>()
+  const screen = new PendingScreen(flags, () => node?.name ?? flags.name ?? hostname())
   const onEvent = (event: NodeEvent): void => {
     logEvent(log, event)
+    screen.onEvent(event)
     firstAnswer?.onEvent(event)
+    sayAsking(event, flags)
+    if (event.event === 'removed') sayRemoved(json)
     if (event.event !== 'foreign' || firstAnswer !== undefined || foreign.has(event.peerId)) return
     // Once a member is connected, the user need not do anything about a nearby node of another network.
     if (node?.peers().some(({ connected }) => connected) === true) return
     foreign.add(event.peerId)
-    report(foreignError(), json)
+    if (!isFirst || (flags.bootstrap ?? []).length > 0 || options.networkKey !== undefined) report(foreignError(), json)
+    else if (foreign.size === 1) note(nearbyWords(event, flags.dataDir))
   }
   const confirmFirstStart = async (): Promise<void> => {
     await firstAnswer?.wait(stopping)
     firstAnswer = undefined
   }
-  node = await createNode({ ...(await nodeOptionsOf(flags, isFirst)), logger, onEvent, confirmFirstStart })
-  return node
+  const stopped = new AbortController()
+  void stopping.then(() => stopped.abort())
+  const chooser = chooserFor(flags, stopped.signal)
+  const choose: typeof chooser = async found => {
+    const choice = await chooser(found)
+    hasChosen = choice !== 'found'
+    return choice
+  }
+  if (isFirst && looksAround(flags)) say('Looking for networks nearby…', flags)
+  // While no member answers, nothing else may keep the process alive.
+  const alive = setInterval(() => {}, ALIVE_MS)
+  try {
+    node = await createNode({ ...options, logger, onEvent, confirmFirstStart, choose })
+  } finally {
+    clearInterval(alive)
+  }
+  const way = (): FirstWords['way'] => {
+    if (!isFirst) return 'again'
+    if (flags.recover) return 'recovered'
+    if (flags.new) return 'founded'
+    const isNamed = options.networkKey !== undefined || options.join !== undefined || flags.bootstrap !== undefined
+    return isNamed || hasChosen ? 'joined' : 'founded'
+  }
+  return { node, screen, way }
+}
+
+/** Tells a person, or a program, that this machine is no member any more. */
+function sayRemoved(json: boolean): void {
+  if (json) printJson({ event: 'removed' })
+  else note('this machine is no member any more: dfs status says why')
+}
+
+/** Tells a person at this machine that another machine asks to be let in. */
+function sayAsking(event: NodeEvent, { json, dataDir }: DaemonFlags): void {
+  if (event.event !== 'asking') return
+  const { code, name, role } = event
+  if (json) printJson({ event: 'asking', code, name, role })
+  else process.stdout.write(`${askingWords(event, dataDir)}\n`)
 }
 
 /** Ends the process at an uncaught error, because a daemon in an unforeseen state must not go on. */

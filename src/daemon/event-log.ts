@@ -3,7 +3,8 @@ import type { NodeEvent } from '../index.ts'
 import { scoped } from './log.ts'
 
 /**
- * Logs an event of the node. A peer appears as the end of its id. No line contains a file name, an address or a key.
+ * Logs an event of the node. A peer appears as the end of its id. No line contains a file name, an address, a key, or a
+ * name that a stranger chose.
  */
 export function logEvent(log: Logger, event: NodeEvent): void {
   switch (event.event) {
@@ -15,6 +16,18 @@ export function logEvent(log: Logger, event: NodeEvent): void {
     case 'rejected':
     case 'fault':
       scoped(log, 'dfs:members').warn({ peer: event.peerId.slice(-8) }, event.event)
+      break
+    case 'pending':
+      scoped(log, 'dfs:members').info({ code: event.code }, 'this machine waits to be let in')
+      break
+    case 'asking':
+      scoped(log, 'dfs:members').info({ code: event.code }, 'a machine asks to be let in')
+      break
+    case 'removed':
+      scoped(log, 'dfs:members').error('this machine is no member any more')
+      break
+    case 'duplicate':
+      scoped(log, 'dfs:members').warn({ peer: event.peerId.slice(-8) }, 'two processes run with one identity')
       break
     case 'differs':
       scoped(log, 'dfs:log').warn(

@@ -10,10 +10,6 @@ export type LogLevel = (typeof LOG_LEVELS)[number]
 
 /** Flags that are promised but not built yet. Remove a flag from this list when `parseDaemonFlags` supports it. */
 const UNBUILT_FLAGS = [
-  'join',
-  'recover',
-  'invite-out',
-  'role',
   'zone',
   'cache',
   'chunker',
@@ -27,6 +23,10 @@ const UNBUILT_FLAGS = [
   'config'
 ]
 
+/** The roles that a machine can ask for. */
+export type AskedRole = 'writer' | 'reader' | 'storage'
+const ASKED_ROLES: readonly string[] = ['writer', 'reader', 'storage'] satisfies AskedRole[]
+
 export interface DaemonFlags {
   dataDir: string
   listen?: string[]
@@ -34,7 +34,11 @@ export interface DaemonFlags {
   bootstrap?: string[]
   mdns: boolean
   new: boolean
+  join?: string
   networkKeyFile?: string
+  recover: boolean
+  inviteOut?: string
+  role?: AskedRole
   passphraseFile?: string
   name?: string
   capacity?: string
@@ -56,9 +60,31 @@ export function parseDaemonFlags(args: readonly string[], env: NodeJS.ProcessEnv
   program.parse([...args], { from: 'user' })
   const flags = program.opts<DaemonFlags>()
   if (!LOG_LEVELS.includes(flags.logLevel)) throw usage(`--log-level takes one of ${LOG_LEVELS.join(', ')}`)
+  checkWayIn(flags)
   if (flags.dataDir === '') throw usage('--data-dir is empty: name a directory')
   // The path is made absolute, because the daemon records it for programs that run in other folders.
   return { ...flags, dataDir: resolve(flags.dataDir) }
+}
+
+/** Throws a usage error if the flags name several ways into a network, or a role where no person gives one. */
+function checkWayIn(flags: DaemonFlags): void {
+  const { join, networkKeyFile, recover, new: isNew, role } = flags
+  const ways = [
+    join !== undefined && '--join',
+    networkKeyFile !== undefined && '--network-key-file',
+    recover && '--recover'
+  ]
+  const given = ways.filter(way => way !== false)
+  if (given.length > 1) throw usage(`${given.join(' and ')} exclude each other: give one of them`)
+  if (isNew && (join !== undefined || recover))
+    throw usage(`--new founds a network, and ${given[0]} enters one: give one of them`)
+  if (role === undefined) return
+  if (!ASKED_ROLES.includes(role)) throw usage(`--role takes one of ${ASKED_ROLES.join(', ')}`)
+  const other = given[0] ?? (isNew ? '--new' : undefined)
+  if (other !== undefined)
+    throw usage(
+      `--role is for a machine that asks to be let in: ${join === undefined ? 'a network key makes an admin' : 'an invite has a role'}, so leave it out with ${other}`
+    )
 }
 
 function daemonProgram(env: NodeJS.ProcessEnv): Command {
@@ -78,10 +104,22 @@ function daemonProgram(env: NodeJS.ProcessEnv): Command {
   many('--bootstrap', 'address of another node to stay connected to', env['DFS_BOOTSTRAP'])
   program.option('--no-mdns', 'do not use the local network to find members or to be found', !isOn(env['DFS_NO_MDNS']))
   program.option('--new', 'found a new network, if this directory belongs to none yet', isOn(env['DFS_NEW']))
+  one('--join <file|->', 'file with an invite, or - for one on stdin', env['DFS_JOIN'] || undefined)
+  one('--role <role>', 'the role to ask for: writer, reader or storage (default writer)', env['DFS_ROLE'] || undefined)
   one(
     '--network-key-file <file>',
     'key of the network; with --new it is created if missing',
     env['DFS_NETWORK_KEY_FILE']
+  )
+  program.option(
+    '--recover',
+    'become an admin by the 24 words of the network, read from stdin',
+    isOn(env['DFS_RECOVER'])
+  )
+  one(
+    '--invite-out <file>',
+    'leave an invite for any number of writers there, if there is none that counts',
+    env['DFS_INVITE_OUT'] || undefined
   )
   one('--passphrase-file <file>', 'passphrase that seals the keystore', env['DFS_PASSPHRASE_FILE'])
   one('--name <name>', 'the name of this device that other members see', env['DFS_NAME'])

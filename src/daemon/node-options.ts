@@ -1,11 +1,17 @@
-import { readFile } from 'node:fs/promises'
 import { basename, dirname, resolve } from 'node:path'
-import { checkNodeOptions, type NodeOptions } from '../index.ts'
-import { messageOf, usage } from '../terminal/errors.ts'
+import { checkNodeOptions, type NodeOptions, parseNetworkKey } from '../index.ts'
+import { usage } from '../terminal/errors.ts'
+import { readPassphrase } from '../terminal/passphrase-file.ts'
 import { note } from '../terminal/print.ts'
+import { ask } from '../terminal/prompt.ts'
+import { readStdin } from '../terminal/stdin.ts'
 import { parseCopies, parseSize, parseTime } from '../terminal/units.ts'
 import type { DaemonFlags } from './flags.ts'
+import { checkInviteOut, readJoin } from './invite-files.ts'
 import { makeNetworkKey, readNetworkKey } from './key-file.ts'
+
+/** The bytes that 24 words may have, with all the white space of a careless paste. */
+const WORDS_BYTES_MAX = 4096
 
 /**
  * Turns the flags into the options of `createNode`. A new network key is drawn last, when nothing else can fail, and
@@ -14,6 +20,7 @@ import { makeNetworkKey, readNetworkKey } from './key-file.ts'
  */
 export async function nodeOptionsOf(flags: DaemonFlags, isFirst: boolean): Promise<NodeOptions> {
   const { passphraseFile, capacity, replicas, ack, outAfter } = flags
+  if (flags.inviteOut !== undefined) await checkInviteOut(flags.inviteOut)
   const options: NodeOptions = {
     dataDir: flags.dataDir,
     ownersFiles: filesInDataDir(flags),
@@ -22,27 +29,44 @@ export async function nodeOptionsOf(flags: DaemonFlags, isFirst: boolean): Promi
     bootstrap: flags.bootstrap,
     mdns: flags.mdns,
     found: flags.new,
+    role: flags.role,
     name: flags.name,
     capacityBytes: capacity === undefined ? undefined : parseSize(capacity),
     replicas: replicas === undefined ? undefined : parseCopies(replicas),
     ack: ack === undefined ? undefined : parseCopies(ack),
     outAfterMs: outAfter === undefined ? undefined : parseTime(outAfter),
-    passphrase: passphraseFile === undefined ? undefined : await passphraseFrom(passphraseFile)
+    passphrase: passphraseFile === undefined ? undefined : await readPassphrase(passphraseFile),
+    join: await inviteOf(flags, isFirst)
   }
   checkNodeOptions(options)
-  return { ...options, networkKey: await networkKeyOf(flags, isFirst) }
+  return { ...options, networkKey: flags.recover ? await typedKey() : await networkKeyOf(flags, isFirst) }
 }
 
 /**
  * Returns the names of the files in the data directory that the flags name. In spite of them, the directory counts as
  * the owner's.
  */
-export function filesInDataDir({ dataDir, networkKeyFile, passphraseFile }: DaemonFlags): string[] {
-  return [networkKeyFile, passphraseFile]
+export function filesInDataDir({ dataDir, networkKeyFile, passphraseFile, join, inviteOut }: DaemonFlags): string[] {
+  return [networkKeyFile, passphraseFile, join === '-' ? undefined : join, inviteOut]
     .filter(file => file !== undefined)
     .map(file => resolve(file))
     .filter(file => dirname(file) === dataDir)
     .map(file => basename(file))
+}
+
+async function inviteOf({ join }: DaemonFlags, isFirst: boolean): Promise<string | undefined> {
+  if (join === undefined) return undefined
+  const token = await readJoin(join)
+  if (token !== undefined) return token
+  if (isFirst) throw usage('the file named by --join does not exist: copy the invite to this machine')
+  note('the file named by --join is missing: this directory is a member already, so the node starts without it')
+  return undefined
+}
+
+/** Returns the network key that a person types, or that comes through stdin. */
+async function typedKey(): Promise<Uint8Array> {
+  const isTyped = process.stdin.isTTY === true
+  return parseNetworkKey(isTyped ? await ask('Type the 24 words: ') : await readStdin('24 words', WORDS_BYTES_MAX))
 }
 
 async function networkKeyOf(flags: DaemonFlags, isFirst: boolean): Promise<Uint8Array | undefined> {
@@ -59,13 +83,4 @@ async function networkKeyOf(flags: DaemonFlags, isFirst: boolean): Promise<Uint8
     'the file named by --network-key-file is missing: this directory is a member already, so the node starts without it'
   )
   return undefined
-}
-
-async function passphraseFrom(file: string): Promise<string> {
-  const text = await readFile(file, 'utf8').catch(error => {
-    throw usage(`cannot read the file named by --passphrase-file: ${messageOf(error)}`)
-  })
-  const passphrase = text.replace(/\r?\n$/, '')
-  if (passphrase === '') throw usage('the file named by --passphrase-file is empty: write the passphrase into it')
-  return passphrase
 }

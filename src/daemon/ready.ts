@@ -1,40 +1,23 @@
 import type { DfsNode } from '../index.ts'
-import { defaultDataDir } from '../terminal/data-dir.ts'
 import { printJson } from '../terminal/print.ts'
 import type { DaemonFlags } from './flags.ts'
+import { type FirstWords, firstWords } from './words.ts'
 
 /** Prints that the daemon is ready, and tells a person what to do next. */
-export function sayReady(node: DfsNode, api: string, flags: DaemonFlags, isFirst: boolean): void {
-  const { json, dataDir, networkKeyFile } = flags
+export async function sayReady(node: DfsNode, api: string, flags: DaemonFlags, way: FirstWords['way']): Promise<void> {
+  const { json, dataDir } = flags
   const { peerId, network, multiaddrs, name, role } = node
   if (json) {
     printJson({ event: 'ready', peerId, network, multiaddrs, api })
     return
   }
-  const where = dataDir === defaultDataDir() ? '' : `--data-dir ${shellQuoted(dataDir)} `
-  const lines = [
-    `${name} is up, as ${role} of network ${network.slice(0, 16)}…`,
-    ...multiaddrs.map(address => `  listening on ${address}`),
-    `  API at ${api}`,
-    '',
-    `Use it:        npx -p dfs-node dfs ${where}status`,
-    `Add a machine: npx dfs-node --network-key-file FILE --bootstrap ${reachable(multiaddrs)}`,
-    ...(!isFirst || networkKeyFile !== undefined ? [] : ['', ...NO_KEY_FILE]),
-    ''
-  ]
+  const { words, holdsKey } = await node.networkInfo()
+  const admins = role === 'admin' ? [] : await adminsOf(node)
+  const lines = firstWords({ name, role, words, way, dataDir, multiaddrs, api, admins, holdsKey })
   process.stdout.write(`${lines.join('\n')}\n`)
 }
 
-const NO_KEY_FILE = [
-  'The key of this new network is not in a file, and no machine can be added without one.',
-  'To have a network that you can add machines to, found it with --new --network-key-file FILE.'
-]
-
-/** Returns the address of this node that is most likely to work from another machine. */
-function reachable(multiaddrs: readonly string[]): string {
-  return multiaddrs.find(address => !address.includes('/127.0.0.1/')) ?? multiaddrs[0] ?? 'MULTIADDR'
-}
-
-function shellQuoted(text: string): string {
-  return /^[\w./@:+-]+$/.test(text) ? text : `'${text.replaceAll("'", "'\\''")}'`
+async function adminsOf(node: DfsNode): Promise<string[]> {
+  const members = await node.members()
+  return members.filter(({ role, state }) => role === 'admin' && state !== 'pending').map(({ name }) => name)
 }

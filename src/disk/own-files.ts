@@ -8,7 +8,7 @@ export const FIRST_START = 'first-start'
 
 /** The files that a first start writes before it is over, apart from those of the lock, by folder. */
 const FILES: ReadonlyArray<readonly [folder: RegExp, name: RegExp]> = [
-  [/^$/, /^((format\.json|keystore|index\.doubt|ports\.json)(\.new)?|reserve|probe)$/],
+  [/^$/, /^((format\.json|keystore|candidate|index\.doubt|ports\.json|api\.json|api-port)(\.new)?|reserve|probe)$/],
   [/^segments$/, /^\d{8}\.seg$/],
   [/^index$/, /^(\d+\.(log|ldb|sst|dbtmp)|MANIFEST-\d+|CURRENT|LOCK|LOG|LOG\.old)$/],
   [/^blocks\/tmp$/, /^[0-9a-f]{24}$/],

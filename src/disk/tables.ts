@@ -22,6 +22,8 @@ export const TABLES = {
   counts: 'C',
   /** The state that results from the records of an entry. */
   entries: 'e',
+  /** Entries whose place is sealed in an epoch whose key is not here, by epoch. */
+  sealedEntries: 'E',
   /** The number of dead bytes in each segment. */
   deadBytes: 'g',
   /** The heads of an entry for which its row has no room. */

@@ -2,7 +2,7 @@ import { pipe } from 'it-pipe'
 import type { Fetched } from '../blocks/blocks.ts'
 import { GET_WINDOW_BLOCKS } from '../blocks/constants.ts'
 import { tagOfContent } from '../catalog/content-tag.ts'
-import { DamagedEntryError, IsADirectoryError } from '../catalog/errors.ts'
+import { DamagedEntryError, IsADirectoryError, NO_KEY, NoKeyError } from '../catalog/errors.ts'
 import { cidOf } from '../catalog/projection.ts'
 import type { FileNode } from '../catalog/tree-node.ts'
 import type { BlockCid } from '../format/cid.ts'
@@ -31,8 +31,12 @@ export async function openFile(fs: FsContext, path: Path, options: GetOptions = 
   return new FileReader(fs, node, readableBody(node), options)
 }
 
-/** Returns the body of a file's record. Throws a `DamagedEntryError` if the body cannot be used. */
-export function readableBody({ body, record }: FileNode): EntryBody {
+/**
+ * Returns the body of a file's record. Throws a `NoKeyError` if the key that opens it is not here, and a
+ * `DamagedEntryError` if the body cannot be used.
+ */
+export function readableBody({ body, record, isSealed }: FileNode): EntryBody {
+  if (isSealed) throw new NoKeyError(NO_KEY)
   const isWhole = body !== undefined && (cidOf(record) === undefined ? body.content : body.key) !== undefined
   if (!isWhole) throw new DamagedEntryError('the record of this file is damaged: its content cannot be read')
   return body

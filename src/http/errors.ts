@@ -44,6 +44,7 @@ const STATUS: Record<ErrorCode, number> = {
   corrupt: 500,
   damaged: 500,
   exists: 409,
+  expired: 403,
   invalid: 400,
   io: 500,
   'is-a-directory': 409,
@@ -56,8 +57,10 @@ const STATUS: Record<ErrorCode, number> = {
   'port-taken': 500,
   protocol: 502,
   'read-only': 507,
+  revoked: 403,
   unreachable: 503,
   unsupported: 501,
+  'used-up': 403,
   'wrong-key': 403,
   'wrong-network': 403
 }

@@ -218,6 +218,19 @@ export class Log {
     }
   }
 
+  /**
+   * Projects statements of this log once more. Call it when a projection can read more of them than when they arrived.
+   * It begins after the batch that is being projected now has ended, even if it is called with no statement.
+   */
+  async again(ids: readonly Uint8Array[]): Promise<void> {
+    const items: LoggedStatement[] = []
+    for (const found of await this.#find(ids)) {
+      const item = found === undefined ? undefined : await this.#readFound(found)
+      if (item !== undefined) items.push(item)
+    }
+    await this.#rows.again(items)
+  }
+
   /** Removes statements that others have replaced. */
   forget(items: readonly LoggedStatement[]): Promise<void> {
     return this.#rows.forget(items)

@@ -10,6 +10,7 @@ import { Limiter } from '../util/limiter.ts'
 import { type Logger, reasonOf } from '../util/logger.ts'
 import { type Aside, Asides } from './asides.ts'
 import type { EarlyStatements } from './early.ts'
+import { isProjected } from './is-projected.ts'
 import { classOf, decodeEntry, type Entry, encodeEntry, keyOf, signedUnderKey } from './keys.ts'
 import { LostStatements, type LostStatementsOptions } from './lost.ts'
 import type { NewestStamps } from './newest-stamps.ts'
@@ -103,6 +104,14 @@ export class StatementRows implements RowProjection {
     return (await isProjected(projection, item)) || (await this.asides.placeOf(id)) !== undefined
   }
 
+  /**
+   * Projects statements that the log has once more. The log's own tables do not change. A statement that cannot be
+   * projected is skipped, and keeps the rows that it has.
+   */
+  again(items: readonly LoggedStatement[]): Promise<void> {
+    return this.#batches.run(() => this.#projectAgain(items.map(item => ({ ...item, from: null, isOurs: false }))))
+  }
+
   /** Removes from the index statements that others have replaced. Their rows are dead from then on. */
   async forget(items: readonly LoggedStatement[]): Promise<void> {
     await this.#batches.run(async () => {
@@ -181,6 +190,19 @@ export class StatementRows implements RowProjection {
     const fresh = items.filter(({ statement }, i) => entries[i] === undefined || this.lost.has(statement.id))
     this.lost.returned(statements)
     if (!replay) this.#announce(fresh, projections)
+  }
+
+  async #projectAgain(items: readonly StoredStatement[]): Promise<void> {
+    const ops = new IndexOps()
+    try {
+      for (const projection of this.#projections) await this.#projectionOps(ops, projection, items)
+    } catch (error) {
+      if (!isOfStatement(error)) throw error
+      if (items.length > 1) for (const item of items) await this.#projectAgain([item])
+      else this.#options.log('a statement could not be projected again: %s', reasonOf(error))
+      return
+    }
+    if (items.length > 0) await this.#options.store.index.batch(ops.all)
   }
 
   /** Adds the changes to the tables of the log itself. `entries` is what the index says about each statement. */
@@ -275,16 +297,4 @@ function itemsOf({ kinds }: Projection, items: readonly StoredStatement[]): Arra
 function numbered({ statement, sequence }: LoggedStatement): Numbered {
   // A member's statuses replace each other all the time, and not at the same moment on all members.
   return { class: classOf(statement.kind), id: statement.id, sequence, isCounted: statement.kind !== 'status' }
-}
-
-/** Returns true if the index holds what the projection of a statement wrote there. */
-async function isProjected(projection: Projection | undefined, item: AcceptedStatement): Promise<boolean> {
-  if (projection?.isIndexed === undefined) return true
-  try {
-    return await projection.isIndexed(item)
-  } catch (error) {
-    // A statement that cannot be projected is not in the projection's tables.
-    if (isOfStatement(error)) return false
-    throw error
-  }
 }

@@ -7,6 +7,7 @@ import type { PeerId } from '../format/peer-id.ts'
 import { utf8 } from '../util/bytes.ts'
 import { type ComponentLogger, type Logger, reasonOf } from '../util/logger.ts'
 import { ADDRESSES_MAX } from '../wire/constants.ts'
+import { ipIn } from '../wire/origin.ts'
 import { ADDRESS_LENGTH_MAX } from './constants.ts'
 
 const rowSchema = z.array(z.string()).max(ADDRESSES_MAX)
@@ -79,28 +80,6 @@ export function onOurSubnets(addresses: readonly string[], interfaces = networkI
     const ip = ipIn(address)
     return isIP(ip) !== 0 && subnets.check(ip, familyOf(ip))
   })
-}
-
-/**
- * Returns the address under which the strangers from one host are counted. For IPv4 this is the whole address. For IPv6
- * it is the upper half, because a host that has one such address has 2^64 of them. Link-local addresses are returned
- * whole. Any other text is returned unchanged.
- */
-export function originOf(address: string): string {
-  const ip = ipIn(address)
-  const mapped = /^::ffff:(\d+\.\d+\.\d+\.\d+)$/i.exec(ip)?.[1]
-  if (mapped !== undefined) return mapped
-  if (isIP(ip) !== 6 || /^fe80:/i.test(ip)) return ip || address
-  const [left = [], right = []] = ip.split('::').map(half => half.split(':').filter(group => group !== ''))
-  const groups = [...left, ...new Array<string>(8 - left.length - right.length).fill('0'), ...right]
-  return `${groups
-    .slice(0, 4)
-    .map(group => Number.parseInt(group, 16).toString(16))
-    .join(':')}::/64`
-}
-
-function ipIn(address: string): string {
-  return /^(?:\/ip6zone\/[^/]+)?\/ip[46]\/([^/]+)(?:\/|$)/.exec(address)?.[1] ?? ''
 }
 
 function familyOf(ip: string): 'ipv4' | 'ipv6' {

@@ -60,6 +60,8 @@ export interface Authority extends Authorizer {
   /** Returns every grant of a device, whatever its standing. */
   grantsOf(peer: PeerId): GrantChain
   invite(id: Uint8Array): InviteFacts | undefined
+  /** Returns the accepted revocations of an invite, also those that do not count. */
+  revocationsOf(invite: Uint8Array): ReadonlyArray<Statement<'revocation'>>
   onChange(listener: () => void): void
 }
 

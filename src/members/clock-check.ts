@@ -2,9 +2,9 @@ import { FUTURE_MS_MAX } from '../format/constants.ts'
 import type { Clock } from '../util/clock.ts'
 import type { Logger } from '../util/logger.ts'
 import { Worker } from '../util/worker.ts'
-import type { Admission } from './admissions.ts'
 import { CLOCK_CHECK_MS, CLOCK_RECHECK_MS, CLOCK_WITNESSES_MIN } from './constants.ts'
 import { ClockOffError } from './errors.ts'
+import type { Admission } from './joining/peer-machine.ts'
 
 export interface ClockCheckOptions {
   clock: Clock

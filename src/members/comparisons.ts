@@ -5,8 +5,8 @@ import type { Clock } from '../util/clock.ts'
 import { isAbort } from '../util/errors.ts'
 import { type Logger, reasonOf } from '../util/logger.ts'
 import { Worker } from '../util/worker.ts'
-import type { Admission } from './admissions.ts'
 import { COMPARE_EVERY_MS, COMPARE_PAUSE_MS, COMPARE_RETRY_MS, COMPARE_RETRY_MS_MAX } from './constants.ts'
+import type { Admission } from './joining/peer-machine.ts'
 
 /** A comparison after which everything that a member has is here. */
 export interface Compared {

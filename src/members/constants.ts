@@ -73,3 +73,11 @@ export const NEWS_COMPARE_MS = 60 * 60_000
  * that withholds the news is not enough to hide it.
  */
 export const NEWS_COMPARE_PEERS = 2
+
+/** While the key of an epoch is missing, this member asks another one for it at most this often. */
+export const KEY_REQUEST_MS = 30_000
+/**
+ * The most handovers for this member that wait in memory until they can be used: far more than there are members and
+ * epochs to come. Any member that reads may sign any number of them.
+ */
+export const HANDOVERS_MAX = 1_024

@@ -5,8 +5,12 @@ export class WrongNetworkError extends DfsError {
   override readonly name = 'WrongNetworkError'
   override readonly code = 'wrong-network'
 
-  constructor() {
+  /** The id of that network, if it is known. */
+  readonly network: Uint8Array | undefined
+
+  constructor(network?: Uint8Array) {
     super('that node belongs to another network: its key is not ours')
+    this.network = network
   }
 }
 
@@ -29,4 +33,40 @@ export class NotAllowedError extends DfsError {
 export class ClockOffError extends DfsError {
   override readonly name = 'ClockOffError'
   override readonly code = 'clock-off'
+}
+
+/** Another process runs with the identity of this peer: its data directory was copied. */
+export class DuplicateError extends DfsError {
+  override readonly name = 'DuplicateError'
+  override readonly code = 'not-allowed'
+
+  constructor() {
+    super('two nodes run with one peer id')
+  }
+}
+
+/** No machine waits with this code, here or at an admin that is connected. */
+export class UnknownCodeError extends DfsError {
+  override readonly name = 'UnknownCodeError'
+  override readonly code = 'not-found'
+
+  constructor(code: string) {
+    super(`no machine waits with the code ${code}: see dfs members`)
+  }
+}
+
+/** No member, or no invite, is known by what the caller gave. */
+export class UnknownMemberError extends DfsError {
+  override readonly name = 'UnknownMemberError'
+  override readonly code = 'not-found'
+}
+
+/** Somebody was to get a lower role. */
+export class LowerRoleError extends DfsError {
+  override readonly name = 'LowerRoleError'
+  override readonly code = 'unsupported'
+
+  constructor() {
+    super('taking a role away is not built yet')
+  }
 }

@@ -1,82 +1,86 @@
 import { FormatError } from '../format/errors.ts'
 import type { PeerId } from '../format/peer-id.ts'
 import type { Chance } from '../util/chance.ts'
-import type { Clock } from '../util/clock.ts'
-import { type Logger, reasonOf } from '../util/logger.ts'
+import { reasonOf } from '../util/logger.ts'
 import type { Request, Response } from '../wire/calls.ts'
 import { RefusedError, type WireStatus } from '../wire/errors.ts'
-import type { Host } from '../wire/host.ts'
-import { originOf } from './address-book.ts'
-import type { Admissions } from './admissions.ts'
+import { originOf } from '../wire/origin.ts'
 import { NONCE_BYTES } from './constants.ts'
-import { ClockOffError, GrantError, WrongNetworkError } from './errors.ts'
-import { requestSchema } from './join-messages.ts'
-import { JoinSlots } from './join-slots.ts'
-import type { LocalMember } from './local-member.ts'
+import { ClockOffError, DuplicateError, GrantError, WrongNetworkError } from './errors.ts'
+import { type RequestOf, requestSchema } from './join-messages.ts'
+import { EntryServer, type EntryServerOptions } from './joining/entry-server.ts'
 import { chainOf, grantProofOf, type Proof, type Proven } from './proof.ts'
 import type { ProofChecker } from './proof-checker.ts'
 
-export interface JoinServerOptions {
-  host: Host
-  self: LocalMember
-  clock: Clock
+export interface JoinServerOptions extends EntryServerOptions {
   chance: Chance
-  log: Logger
-  admissions: Admissions
   checker: ProofChecker
   /** Returns true if a peer is already a member. Members always get a slot, so that strangers cannot keep them out. */
   isKnown: (peer: PeerId) => boolean
+  /** Called when a peer says that a second process runs with our identity. */
+  onTwice: () => void
 }
 
 /** The answering end of `/dfs/join/1.0.0`. Anyone may ask it. */
 export class JoinServer {
   readonly #options: JoinServerOptions
-  readonly #slots: JoinSlots
+  readonly #entry: EntryServer
 
   constructor(options: JoinServerOptions) {
     this.#options = options
-    this.#slots = new JoinSlots(options.clock)
+    this.#entry = new EntryServer(options)
   }
 
   /** Throws a `RefusedError` with the status that SPEC.md names. */
-  async answer({ peer, fields, body }: Request): Promise<Response> {
+  async answer({ peer, fields, body, signal }: Request): Promise<Response> {
     const request = requestSchema.safeParse(fields)
     if (!request.success) throw new RefusedError('invalid')
-    switch (request.data.do) {
+    const { data } = request
+    switch (data.do) {
       case 'hello':
-        return this.#hello(peer)
+        return this.#hello(peer, data)
       case 'prove':
-        return this.#prove(peer, request.data, body)
+        return this.#prove(peer, data, body)
       case 'admitted':
         return this.#admitted(peer)
       case 'alive':
-        return this.#alive(peer)
+        return this.#alive(peer, data)
+      case 'ask':
+        return this.#entry.ask(peer, data)
+      case 'wait':
+        return this.#entry.wait(peer, signal)
+      case 'enter':
+        return this.#entry.enter(peer, data, body)
+      case 'key':
+        return this.#entry.key(peer, data)
+      case 'waiting':
+        return this.#entry.waiting(peer)
+      case 'deny':
+        return this.#entry.deny(peer, data)
     }
-  }
-
-  /** Frees the slot of a peer whose last connection has ended. */
-  disconnected(peer: PeerId): void {
-    this.#slots.free(peer)
   }
 
   /** Tells a stranger the network's id and a nonce, but nothing else. */
-  #hello(peer: PeerId): Response {
-    const { self, chance, log } = this.#options
-    if (!this.#slots.reserve(peer, this.#originOf(peer))) {
+  #hello(peer: PeerId, { commit }: RequestOf<'hello'>): Response {
+    const { self, chance, log, peers } = this.#options
+    const nonce = chance.bytes(NONCE_BYTES)
+    try {
+      peers.handle(peer, { event: 'hello', origin: this.#originOf(peer), commit, nonce })
+    } catch (error) {
       log('answering %s: turned it away, since too many strangers are joining', peer)
-      throw new RefusedError('busy')
+      throw error
     }
     log('answering %s: it says hello', peer)
-    return { status: 'ok', fields: { network: self.network, nonce: chance.bytes(NONCE_BYTES) } }
+    return { status: 'ok', fields: { network: self.network, nonce } }
   }
 
   async #prove(peer: PeerId, proof: Proof, body: Uint8Array): Promise<Response> {
-    const { self, clock, host, admissions, log } = this.#options
-    if (!this.#slots.has(peer)) throw new RefusedError('invalid')
-    if (!this.#slots.countProof(peer)) throw new RefusedError('busy')
+    const { self, clock, host, peers, log } = this.#options
+    peers.handle(peer, { event: 'proving' })
     const { instance, chain, now } = await this.#check(peer, proof, body)
     if (!host.isConnected(peer)) throw new RefusedError('busy')
-    admissions.addProven({ peer, instance, chain, aheadMs: Math.round(now - clock.now()) })
+    const admission = { peer, instance, chain, aheadMs: Math.round(now - clock.now()) }
+    peers.handle(peer, { event: 'proved', admission })
     log('answering %s: its grant is valid, showing ours', peer)
     return { status: 'ok', fields: grantProofOf(self, clock), body: chainOf(self) }
   }
@@ -92,15 +96,15 @@ export class JoinServer {
   }
 
   #admitted(peer: PeerId): Response {
-    if (!this.#options.admissions.confirm(peer)) throw new RefusedError('not-admitted')
-    this.#slots.free(peer)
+    this.#options.peers.handle(peer, { event: 'confirmed' })
     return { status: 'ok' }
   }
 
   /** Tells a member the random number that our process drew at its start, and our time. Strangers are refused. */
-  #alive(peer: PeerId): Response {
-    const { admissions, self, clock } = this.#options
-    if (!admissions.mayAsk(peer)) throw new RefusedError('not-admitted')
+  #alive(peer: PeerId, { twice }: RequestOf<'alive'>): Response {
+    const { peers, self, clock, onTwice } = this.#options
+    if (!peers.mayAsk(peer)) throw new RefusedError('not-admitted')
+    if (twice === true) onTwice()
     return { status: 'ok', fields: { instance: self.instance, now: Math.round(clock.now()) } }
   }
 
@@ -116,5 +120,6 @@ export class JoinServer {
 function refusalOf(error: unknown): WireStatus | undefined {
   if (error instanceof WrongNetworkError) return 'wrong-network'
   if (error instanceof ClockOffError) return 'clock-off'
+  if (error instanceof DuplicateError) return 'duplicate'
   return error instanceof GrantError || error instanceof FormatError ? 'forbidden' : undefined
 }

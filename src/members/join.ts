@@ -8,13 +8,15 @@ import { type ComponentLogger, type Logger, reasonOf } from '../util/logger.ts'
 import { serveCalls } from '../wire/calls.ts'
 import { RefusedError } from '../wire/errors.ts'
 import type { Host } from '../wire/host.ts'
-import { type Admission, Admissions } from './admissions.ts'
-import { JOIN_BYTES_MAX, JOIN_PROTOCOL, JOIN_TIMEOUT_MS, STRANGER_MS } from './constants.ts'
+import { JOIN_BYTES_MAX, JOIN_PROTOCOL, JOIN_TIMEOUT_MS } from './constants.ts'
 import { WrongNetworkError } from './errors.ts'
-import { ExpiringSet } from './expiring-set.ts'
 import type { GrantChain } from './grant-chain.ts'
 import { JoinClient } from './join-client.ts'
 import { JoinServer } from './join-server.ts'
+import type { Entrance } from './joining/entry-server.ts'
+import { JoiningPeers } from './joining/joining-peers.ts'
+import type { Admission, Attempt } from './joining/peer-machine.ts'
+import { showProof } from './joining/show-proof.ts'
 import type { LocalMember } from './local-member.ts'
 import { ProofChecker } from './proof-checker.ts'
 
@@ -26,16 +28,24 @@ export interface JoinOptions {
   logger: ComponentLogger
   /** See `JoinServer`. By default every peer is a stranger. */
   isKnown?: (peer: PeerId) => boolean
-  /** See `Admissions` and `ProofFacts`. Without it, no grant counts as renewed. */
+  /** See `JoiningPeers` and `ProofFacts`. Without it, no grant counts as renewed. */
   chainOf?: (peer: PeerId) => GrantChain | undefined
   /** See `ProofChecker`. Without it, every verified chain is accepted. */
-  learn?: (chain: GrantChain, peer: PeerId) => Promise<Verdict>
+  learn?: (statements: readonly Uint8Array[], peer: PeerId) => Promise<Verdict[]>
+  /** See `ProofChecker`. Without it, everyone with a valid proof is a member. */
+  isMember?: (peer: PeerId) => boolean
   /** Called when both sides have proven themselves. */
   onAdmitted: (admission: Admission) => void
   onDeparted: (peer: PeerId) => void
   /** Called when our attempt to join a peer has failed. */
   onRejected: (peer: PeerId, error: unknown) => void
   onFault: (peer: PeerId) => void
+  /** Lets machines in that are no members yet. Without it, none is. */
+  entrance?: Entrance
+  /** Called when a machine begins to wait for a person. */
+  onAsked?: (attempt: Attempt) => void
+  /** Called when two processes run with the identity of a peer, which may be our own. */
+  onDuplicate?: (peer: PeerId) => void
 }
 
 /**
@@ -45,30 +55,24 @@ export interface JoinOptions {
  * one start of its process, and lasts as long as there is any connection between the two. SPEC.md describes the
  * exchange.
  *
- * `Admissions` holds who is admitted, `JoinServer` answers, `JoinClient` asks, and `ProofChecker` decides about proofs.
- * This class makes one attempt for each peer that we dialled, and hangs up on peers that are not admitted in time.
+ * `JoiningPeers` holds how far each peer has come, `JoinServer` answers, `JoinClient` asks, and `ProofChecker` decides
+ * about proofs. This class makes one attempt for each peer that we dialled.
  */
 export class Join {
   readonly #options: JoinOptions
   readonly #log: Logger
-  readonly #admissions: Admissions
+  readonly #peers: JoiningPeers
   readonly #client: JoinClient
   readonly #checker: ProofChecker
-  readonly #attempts = new Set<PeerId>()
-  /**
-   * Connected peers that are not admitted. We hang up on them after a while. Otherwise they could use up all
-   * connections.
-   */
-  readonly #strangers: ExpiringSet<PeerId>
 
   constructor(options: JoinOptions) {
     this.#options = options
-    const { host, self, clock, chance, logger, onFault } = options
-    const { isKnown = () => false, learn = async () => 'ok', chainOf = () => undefined } = options
+    const { host, self, clock, chance, logger, onFault, entrance } = options
+    const { isKnown = () => false, learn = async () => [], chainOf = () => undefined } = options
+    const { onAsked = () => {}, onDuplicate = () => {}, isMember = () => true } = options
     const log = logger.forComponent('dfs:members:join')
     this.#log = log
-    this.#strangers = new ExpiringSet({ clock, lifetimeMs: STRANGER_MS, onExpired: peer => this.#endStranger(peer) })
-    this.#admissions = this.#makeAdmissions()
+    this.#peers = this.#makePeers()
     this.#client = new JoinClient({ host, self, clock, onFault })
     this.#checker = new ProofChecker({
       self,
@@ -76,12 +80,21 @@ export class Join {
       log,
       chainOf,
       learn,
+      isMember,
       client: this.#client,
-      admissionOf: peer => this.#admissions.of(peer),
-      drop: peer => this.#drop(peer)
+      admissionOf: peer => this.#peers.admissionOf(peer),
+      drop: peer => this.#drop(peer),
+      onDuplicate
     })
-    const [admissions, checker] = [this.#admissions, this.#checker]
-    const server = new JoinServer({ host, self, clock, chance, log, admissions, checker, isKnown })
+    const [peers, checker] = [this.#peers, this.#checker]
+    const onTwice = (): void => onDuplicate(self.peerId)
+    const server = new JoinServer({
+      ...{ host, self, clock, chance, log, peers, checker, isKnown, entrance, onTwice },
+      onAsked: attempt => {
+        host.welcome?.(attempt.peer, 'waiting')
+        onAsked(attempt)
+      }
+    })
     serveCalls(host, {
       protocol: JOIN_PROTOCOL,
       requestBytesMax: JOIN_BYTES_MAX,
@@ -91,26 +104,26 @@ export class Join {
       answer: request => server.answer(request),
       onFault
     })
-    this.#listen(server)
+    this.#listen()
   }
 
   /** Returns true if a peer may ask us for more than to join. */
   isAdmitted(peer: PeerId): boolean {
-    return this.#admissions.mayAsk(peer)
+    return this.#peers.mayAsk(peer)
   }
 
   /** Members that we may ask. */
   get admitted(): PeerId[] {
-    return this.#admissions.peers
+    return this.#peers.admitted
   }
 
   get admissions(): Admission[] {
-    return this.#admissions.all
+    return this.#peers.admissions
   }
 
   /** Returns true if this is the current admission of its peer. */
   isCurrent(admission: Admission): boolean {
-    return this.#admissions.isCurrent(admission)
+    return this.#peers.admissionOf(admission.peer) === admission
   }
 
   /**
@@ -123,7 +136,35 @@ export class Join {
 
   /** Ends the admissions of members whose grants have expired. Call it regularly. */
   endExpired(): void {
-    this.#admissions.endExpired()
+    this.#peers.endExpired()
+  }
+
+  /**
+   * Answers the machines that have become members, and ends the admissions of peers that are no members any more. Call
+   * it when the roster has changed.
+   */
+  recheck(): void {
+    const { isMember = () => true, isKnown = () => false } = this.#options
+    for (const { peer } of this.attempts) if (isKnown(peer)) this.decide(peer, 'granted')
+    for (const { peer } of this.admissions.filter(({ peer }) => !isMember(peer))) {
+      this.#log('the grant of %s is void', peer)
+      this.expel(peer)
+    }
+  }
+
+  /** The machines that wait for a person here. */
+  get attempts(): Attempt[] {
+    return this.#peers.attempts
+  }
+
+  /** Tells a machine that waits here what a person has decided. */
+  decide(peer: PeerId, decision: 'granted' | 'denied'): void {
+    this.#peers.handle(peer, { event: 'decided', decision })
+  }
+
+  /** The asking end of the protocol. */
+  get client(): JoinClient {
+    return this.#client
   }
 
   /**
@@ -131,19 +172,19 @@ export class Join {
    * that succeeds.
    */
   expel(peer: PeerId): void {
-    this.#admissions.remove(peer)
-    if (this.#options.host.isConnected(peer)) this.#strangers.add(peer)
+    this.#peers.handle(peer, { event: 'expelled' })
   }
 
-  #makeAdmissions(): Admissions {
+  #makePeers(): JoiningPeers {
     const { host, clock, onAdmitted, onDeparted, chainOf = () => undefined } = this.#options
-    return new Admissions({
+    return new JoiningPeers({
       clock,
       chainOf,
       onAdmitted: admission => {
         const { peer, aheadMs } = admission
         const direction = aheadMs < 0 ? 'behind' : 'ahead of'
         this.#log('%s is admitted, its clock is %d ms %s ours', peer, Math.abs(aheadMs), direction)
+        host.welcome?.(peer, 'member')
         onAdmitted(admission)
       },
       onDeparted: peer => {
@@ -151,39 +192,26 @@ export class Join {
         else this.#log('%s has gone; it must show its grant again', peer)
         onDeparted(peer)
       },
-      onExpired: peer => {
-        this.#log('the grant of %s has expired', peer)
-        this.expel(peer)
+      onExpired: peer => this.#log('the grant of %s has expired', peer),
+      hangUp: peer => {
+        this.#log('hanging up on %s, which was not admitted in time', peer)
+        void this.#hangUp(peer)
       }
     })
   }
 
-  #listen(server: JoinServer): void {
+  #listen(): void {
     const { host } = this.#options
-    host.onPeer((event, peer) => {
-      if (event === 'connected') {
-        this.#strangers.add(peer)
-        return
-      }
-      this.#strangers.delete(peer)
-      server.disconnected(peer)
-      this.#admissions.remove(peer)
-    })
+    host.onPeer((event, peer) => this.#peers.handle(peer, { event }))
     // The dialler shows its grant first. If both sides dialled, both try, and it is enough that one of them succeeds.
     host.onDialled(peer => {
-      const isBusy = this.#attempts.has(peer) || this.#admissions.of(peer) !== undefined
+      const isBusy = this.#peers.of(peer).isDialling || this.#peers.admissionOf(peer) !== undefined
       if (!isBusy && this.#isDialler(peer)) void this.#join(peer)
     })
   }
 
   #isDialler(peer: PeerId): boolean {
     return this.#options.host.connections().some(connection => connection.peer === peer && connection.isOutbound)
-  }
-
-  #endStranger(peer: PeerId): void {
-    if (this.#admissions.of(peer) !== undefined) return
-    this.#log('hanging up on %s, which was not admitted within %d ms', peer, STRANGER_MS)
-    void this.#hangUp(peer)
   }
 
   async #drop(peer: PeerId): Promise<void> {
@@ -202,47 +230,51 @@ export class Join {
   async #measureClock(admission: Admission, signal: AbortSignal | undefined): Promise<void> {
     const { peer } = admission
     try {
-      const { instance, aheadMs } = await this.#client.alive(peer, signal)
+      const { instance, aheadMs } = await this.#client.alive(peer, { signal })
       admission.aheadMs = aheadMs
       if (equalBytes(instance, admission.instance)) return
     } catch (error) {
       this.#log('could not ask %s for the time: %s', peer, reasonOf(error))
       if (!(error instanceof RefusedError) || error.status !== 'not-admitted') return
     }
-    if (!this.#admissions.isCurrent(admission)) return
+    if (!this.isCurrent(admission)) return
     this.#log('%s has forgotten us, or has restarted: joining it again', peer)
     await this.#drop(peer)
   }
 
   async #join(peer: PeerId): Promise<void> {
     const { clock, onRejected } = this.#options
-    this.#attempts.add(peer)
+    this.#peers.handle(peer, { event: 'dialling' })
     try {
       await withDeadline(clock, JOIN_TIMEOUT_MS, undefined, signal => this.#exchange(peer, signal))
     } catch (error) {
       this.#log('dialling %s: it did not admit us, or we did not admit it: %s', peer, reasonOf(error))
-      if (this.#admissions.of(peer) === undefined) onRejected(peer, error)
+      if (this.#peers.admissionOf(peer) === undefined) onRejected(peer, error)
     } finally {
-      this.#attempts.delete(peer)
+      this.#peers.handle(peer, { event: 'dialled' })
     }
   }
 
   async #exchange(peer: PeerId, signal: AbortSignal): Promise<void> {
     const network = await this.#client.hello(peer, signal)
-    if (!equalBytes(network, this.#options.self.network)) throw new WrongNetworkError()
+    if (!equalBytes(network, this.#options.self.network)) throw new WrongNetworkError(network)
     this.#log('dialling %s: it is of our network, showing our grant', peer)
-    const { proof, body, aheadMs } = await this.#client.prove(peer, signal)
+    const { proof, body, aheadMs } = await showProof(
+      peer,
+      { ...this.#options, client: this.#client, log: this.#log },
+      signal
+    )
     const { instance, chain } = await this.#checker.check(peer, proof, body)
     signal.throwIfAborted()
     // From here on we send the peer our news. It compares its log with ours when it learns that it is admitted. If we
     // began later, it would miss the news between that comparison and our first message.
-    const admission = this.#admissions.enter({ peer, instance, chain, aheadMs })
+    const admission = this.#peers.enter({ peer, instance, chain, aheadMs })
     try {
       await this.#client.admitted(peer, signal)
     } catch (error) {
-      this.#admissions.withdraw(admission)
+      this.#peers.handle(peer, { event: 'withdrawn', admission })
       throw error
     }
-    this.#admissions.announce(admission)
+    this.#peers.handle(peer, { event: 'announced', admission })
   }
 }

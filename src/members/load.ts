@@ -1,7 +1,8 @@
+import type { Kind } from '../format/kinds.ts'
 import type { AnyStatement } from '../format/statement.ts'
 import { MEMBERSHIP } from '../log/keys.ts'
 import type { Log } from '../log/log.ts'
-import type { AcceptedStatement, LoggedStatement } from '../log/projection.ts'
+import type { AcceptedStatement, LoggedStatement, Projection } from '../log/projection.ts'
 import type { LocalMember } from './local-member.ts'
 import type { Roster } from './roster.ts'
 import type { Settings } from './settings.ts'
@@ -13,13 +14,21 @@ export interface MembershipParts {
   settings: Settings
   statuses: Statuses
   self: LocalMember
+  /** Other projections of membership statements that are kept in memory. They are loaded last. */
+  alsoLoad?: readonly Loaded[]
+}
+
+/** A projection that is kept in memory, and loaded from the log at start. */
+export interface Loaded extends Pick<Projection, 'kinds'> {
+  load(items: readonly AcceptedStatement[]): void
 }
 
 /**
  * Loads what the log holds about membership into memory, and adds to the log what it lacks of the statements in our
  * keystore. Call it once, before anything is received.
  */
-export async function loadMembership({ log, roster, settings, statuses, self }: MembershipParts): Promise<void> {
+export async function loadMembership(parts: MembershipParts): Promise<void> {
+  const { log, roster, settings, statuses, self, alsoLoad = [] } = parts
   const known: LoggedStatement[] = []
   for await (const item of log.all(MEMBERSHIP)) known.push(item)
   const ofKind = (kind: string): AcceptedStatement[] =>
@@ -28,6 +37,8 @@ export async function loadMembership({ log, roster, settings, statuses, self }: 
   settings.load(ofKind('settings'))
   // After a power cut the index may hold an older status as well as the newer one.
   await log.forget(statuses.load(ofKind('status')))
+  for (const other of alsoLoad)
+    other.load(known.filter(({ statement }) => other.kinds.has(statement.kind as Kind)) as AcceptedStatement[])
   for (const statement of self.statements) {
     const [isKnown] = await log.has([statement.id])
     const authorized = roster.authorize(statement as AnyStatement)

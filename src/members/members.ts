@@ -1,72 +1,43 @@
-import type { Store } from '../disk/store.ts'
 import type { PeerId } from '../format/peer-id.ts'
-import type { Log } from '../log/log.ts'
-import type { Verdict } from '../log/projection.ts'
 import type { Sync } from '../log/sync.ts'
-import type { Chance } from '../util/chance.ts'
-import type { Clock } from '../util/clock.ts'
-import { type ComponentLogger, type Logger, reasonOf } from '../util/logger.ts'
+import { type Logger, reasonOf } from '../util/logger.ts'
 import type { Worker } from '../util/worker.ts'
 import { RefusedError } from '../wire/errors.ts'
-import type { ConnectionInfo, Host } from '../wire/host.ts'
+import type { ConnectionInfo } from '../wire/host.ts'
 import { AddressBook } from './address-book.ts'
-import type { Admission } from './admissions.ts'
+import { Admitting } from './admitting.ts'
 import { isWriter, type Member } from './authority.ts'
 import { ClockCheck } from './clock-check.ts'
 import { type Compared, Comparisons } from './comparisons.ts'
-import { ClockOffError, NotAllowedError, WrongNetworkError } from './errors.ts'
-import type { GrantChain } from './grant-chain.ts'
+import { ClockOffError, type NotAllowedError, WrongNetworkError } from './errors.ts'
 import { Join } from './join.ts'
+import { entryAddresses } from './joining/entry-addresses.ts'
+import type { Admission } from './joining/peer-machine.ts'
 import { loadMembership } from './load.ts'
 import type { LocalMember } from './local-member.ts'
 import { MemberDialler } from './member-dialler.ts'
+import type { MembershipEvent, MembersOptions } from './members-options.ts'
+import { OwnStanding } from './own-standing.ts'
 import { OwnStatus } from './own-status.ts'
-import type { Roster } from './roster.ts'
-import type { Settings } from './settings.ts'
-import type { Statuses } from './statuses.ts'
 import { timePassing } from './time-passing.ts'
 import type { View } from './view.ts'
 import { WithheldNews } from './withheld-news.ts'
 
-export interface MembersOptions {
-  host: Host
-  store: Store
-  log: Log
-  self: LocalMember
-  roster: Roster
-  statuses: Statuses
-  clock: Clock
-  chance: Chance
-  logger: ComponentLogger
-  /** Addresses to stay connected to, as multiaddr text. */
-  bootstrap: readonly string[]
-  settings: Settings
-  /** This node's own `--out-after`, in ms, which can only raise the network's for this node; undefined if none is given. */
-  outAfterMs: number | undefined
-  /** The bytes that this member offers, and whether it is full. */
-  capacity: () => { weight: number; isFull: boolean }
-  onFault: (peer: PeerId) => void
-}
-
-/** Something that happened with a peer. */
-export type MembershipEvent =
-  | { event: 'admitted'; peer: PeerId }
-  | { event: 'departed'; peer: PeerId }
-  /** The peer belongs to another network. */
-  | { event: 'foreign'; peer: PeerId }
-  | { event: 'rejected'; peer: PeerId }
-  /** We have received everything that this member had and we lacked. */
-  | ({ event: 'compared'; peer: PeerId } & Compared)
+export type { MembershipEvent, MembersOptions } from './members-options.ts'
 
 /**
  * Decides who is in. This class owns the parts of membership and starts and stops them: `Join` proves grants,
- * `MemberDialler` dials every member until it is connected, `Comparisons` fetches what a newly admitted member has and
- * we lack, `OwnStatus` publishes this member's state, `ClockCheck` compares clocks, and `WithheldNews` notices what does
- * not arrive. Other rooms ask this class who is admitted, who is a member, and what this member may do.
+ * `MemberDialler` dials every member until it is connected, `Admitting` lets new members in, `Comparisons` fetches what a
+ * newly admitted member has and we lack, `OwnStatus` publishes this member's state, `OwnStanding` follows what becomes of
+ * its membership, `ClockCheck` compares clocks, and `WithheldNews` notices what does not arrive. Other rooms ask this class who is admitted, who is a member, and what this member may do.
  */
 export class Members {
   /** The background work of this room. */
   readonly workers: readonly Worker[]
+  /** The verbs that let machines in and give members other roles. */
+  readonly admitting: Admitting
+  /** What has become of our own membership. */
+  readonly standing: OwnStanding
   readonly #options: MembersOptions
   readonly #log: Logger
   readonly #join: Join
@@ -85,14 +56,20 @@ export class Members {
     const { self, log, roster, statuses, store, clock, chance, logger } = options
     this.#log = logger.forComponent('dfs:members')
     this.#dialler = new MemberDialler({ ...options, addresses: new AddressBook(store.index, logger) })
+    this.standing = new OwnStanding({ ...options, log: this.#log, emit: event => this.#emit(event) })
+    this.admitting = this.#makeAdmitting()
+    const isMember = (peer: PeerId): boolean => roster.member(peer) !== undefined
     this.#join = new Join({
       ...options,
-      isKnown: peer => roster.member(peer) !== undefined,
+      entrance: this.admitting,
+      ...{ isKnown: isMember, isMember },
       chainOf: peer => roster.chainOf(peer),
-      learn: (chain, peer) => this.#learn(chain, peer),
+      learn: (statements, peer) => log.receive(statements, peer),
       onAdmitted: admission => this.#onAdmitted(admission),
       onDeparted: peer => this.#onDeparted(peer),
-      onRejected: (peer, error) => this.#onRejected(peer, error)
+      onRejected: (peer, error) => this.#onRejected(peer, error),
+      onAsked: ({ peer, code, name, role }) => this.#emit({ event: 'asking', peer, code, name, role }),
+      onDuplicate: peer => this.standing.onDuplicate(peer)
     })
     this.#comparisons = new Comparisons({
       clock,
@@ -124,7 +101,10 @@ export class Members {
     this.#timePassing = timePassing({ ...options, join: this.#join, log: this.#log })
     const workers = [this.#clocks.worker, this.#news.worker, this.#comparisons.worker, this.#timePassing]
     this.workers = [this.#status.worker, ...workers]
-    roster.onChange(() => self.follow(roster))
+    roster.onChange(() => {
+      this.standing.follow()
+      this.#join.recheck()
+    })
     log.onAccepted(items => {
       if (items.some(({ statement }) => statement.kind === 'status')) this.#dialler.dialMembers()
     })
@@ -183,8 +163,7 @@ export class Members {
    * or is stamped too far ahead.
    */
   assertMayWrite(): void {
-    const { role } = this.self
-    if (!isWriter(role)) throw new NotAllowedError(`this member is a ${role}: it may not write`)
+    this.standing.assertRole()
     if (this.writeError !== undefined) throw this.writeError
   }
 
@@ -224,8 +203,7 @@ export class Members {
     this.#sync = sync
     await this.#dialler.start()
     await this.#status.start(sync)
-    for (const worker of [this.#clocks.worker, this.#news.worker, this.#comparisons.worker, this.#timePassing])
-      worker.start()
+    for (const worker of this.workers) worker.start()
   }
 
   async stop(): Promise<void> {
@@ -234,9 +212,7 @@ export class Members {
     await Promise.all([this.#comparisons.stop(), this.#status.stop(), ...workers.map(worker => worker.stop())])
   }
 
-  /**
-   * Compares our log with a member's log soon. Call this when the member has said that something did not get through.
-   */
+  /** Compares our log with a member's log soon, because the member has said that something did not get through. */
   compareSoon(peer: PeerId): void {
     this.#comparisons.soon(peer)
   }
@@ -251,10 +227,25 @@ export class Members {
     this.#clocks.askSoon()
   }
 
-  async #learn(chain: GrantChain, peer: PeerId): Promise<Verdict> {
-    const grants = chain.map(grant => grant.bytes)
-    const verdicts = await this.#options.log.receive(grants, peer)
-    return verdicts.find(verdict => verdict !== 'ok') ?? 'ok'
+  /** Asks a member for a handover of an epoch's key to us. Returns the bytes of a statement, which nobody has checked. */
+  askForKey(peer: PeerId, epoch: Uint8Array, signal: AbortSignal): Promise<Uint8Array> {
+    return this.#join.client.key(peer, epoch, signal)
+  }
+
+  #makeAdmitting(): Admitting {
+    const options = this.#options
+    return new Admitting({
+      ...options,
+      logger: this.#log,
+      handovers: options.handovers,
+      writeError: () => this.writeError,
+      announce: statements => this.#sync?.announce(statements),
+      admitted: () => this.#join.admitted,
+      waiting: () => this.#join.attempts,
+      decide: (peer, decision) => this.#join.decide(peer, decision),
+      client: () => this.#join.client,
+      addresses: () => entryAddresses(options)
+    })
   }
 
   #onAdmitted(admission: Admission): void {
@@ -281,14 +272,16 @@ export class Members {
   }
 
   #onRejected(peer: PeerId, error: unknown): void {
+    const address = this.connections().find(connection => connection.peer === peer)?.address
     this.#options.host.hangUp(peer).catch(cause => this.#log('could not hang up on %s: %s', peer, reasonOf(cause)))
     if (error instanceof WrongNetworkError) {
       this.#dialler.dropForeign(peer)
-      this.#emit({ event: 'foreign', peer })
+      this.#emit({ event: 'foreign', peer, network: error.network, address })
       return
     }
     const status = error instanceof RefusedError ? error.status : undefined
     this.#isRefusedForClock = status === 'clock-off' || error instanceof ClockOffError
+    if (status === 'duplicate') this.standing.onDuplicate(this.self.peerId)
     // `busy` is not a refusal: too many peers are joining there now, and we dial again later.
     if (status !== 'busy') this.#emit({ event: 'rejected', peer })
   }

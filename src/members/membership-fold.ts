@@ -79,7 +79,12 @@ export class MembershipFold {
 
   /** Returns true if an invite was revoked, by a revocation that counts. */
   isRevoked(invite: Statement<'invite'>): boolean {
-    return this.#revocationsOf(invite).some(revocation => this.isOfEffective(revocation))
+    return this.revocationsOf(idOf(invite)).some(revocation => this.isOfEffective(revocation))
+  }
+
+  /** Returns the revocations of an invite, also those that do not count. `invite` is its id in hex. */
+  revocationsOf(invite: string): ReadonlyArray<Statement<'revocation'>> {
+    return this.#revocations.get(invite) ?? []
   }
 
   #judge(grant: ChainedGrant): void {
@@ -90,7 +95,7 @@ export class MembershipFold {
     const { statement, issuer, invite } = grant
     if (issuer !== undefined && this.#standings.get(issuer.id) !== 'effective') return 'issuer-void'
     if (invite === undefined) return 'effective'
-    const isRevoked = this.#revocationsOf(invite).some(
+    const isRevoked = this.revocationsOf(idOf(invite)).some(
       revocation => revocation.hlc < statement.hlc && this.isOfEffective(revocation)
     )
     if (isRevoked || !this.isOfEffective(invite)) return 'invite-void'
@@ -120,10 +125,6 @@ export class MembershipFold {
       this.#uses.set(id, used)
     }
     return used
-  }
-
-  #revocationsOf(invite: Statement<'invite'>): ReadonlyArray<Statement<'revocation'>> {
-    return this.#revocations.get(idOf(invite)) ?? []
   }
 }
 

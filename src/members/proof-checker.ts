@@ -4,11 +4,11 @@ import { equalBytes } from '../util/bytes.ts'
 import type { Clock } from '../util/clock.ts'
 import { withDeadline } from '../util/deadline.ts'
 import { type Logger, reasonOf } from '../util/logger.ts'
-import type { Admission } from './admissions.ts'
 import { ALIVE_TIMEOUT_MS } from './constants.ts'
-import { ClockOffError, GrantError } from './errors.ts'
+import { ClockOffError, DuplicateError, GrantError } from './errors.ts'
 import type { GrantChain } from './grant-chain.ts'
 import type { JoinClient } from './join-client.ts'
+import type { Admission } from './joining/peer-machine.ts'
 import type { LocalMember } from './local-member.ts'
 import { checkProof, type Proof, type Proven } from './proof.ts'
 
@@ -22,12 +22,16 @@ export interface ProofCheckerOptions {
   /** See `ProofFacts`. */
   chainOf: (peer: PeerId) => GrantChain | undefined
   /**
-   * Appends a chain that was verified to the log, and returns the verdict. We wait for the verdict before we tell the
-   * other side that it is admitted, because the statements that it sends next depend on its grant.
+   * Appends what a peer has shown, which was verified, to the log, and returns the verdicts. We wait for them before we
+   * tell the other side that it is admitted, because the statements that it sends next depend on its grant.
    */
-  learn: (chain: GrantChain, peer: PeerId) => Promise<Verdict>
+  learn: (statements: readonly Uint8Array[], peer: PeerId) => Promise<Verdict[]>
+  /** Returns true if our log, which has what the peer has shown, counts it as a member. */
+  isMember: (peer: PeerId) => boolean
   /** Ends the admission of a process that no longer answers, and its connections. */
   drop: (peer: PeerId) => Promise<void>
+  /** Called when two processes run with the identity of a peer. */
+  onDuplicate: (peer: PeerId) => void
 }
 
 /** Decides whether a proof that a peer shows admits it. */
@@ -40,16 +44,22 @@ export class ProofChecker {
 
   /**
    * Checks that a proof is valid, that no other process runs with this peer id, and that the log accepts the grants.
-   * Throws a `WrongNetworkError`, a `GrantError`, a `ClockOffError`, a `FormatError` if the bytes are not statements,
-   * and what the log throws.
+   * Throws a `WrongNetworkError`, a `GrantError`, a `DuplicateError`, a `ClockOffError`, a `FormatError` if the bytes are
+   * not statements, and what the log throws.
    */
   async check(peer: PeerId, proof: Proof, body: Uint8Array): Promise<Proven> {
-    const { self, clock, chainOf, learn } = this.#options
+    const { self, clock, chainOf, learn, isMember } = this.#options
     const proven = await checkProof(proof, body, { peer, self, clock, chainOf })
-    if (await this.#isCopy(peer, proven.instance)) throw new GrantError('two nodes run with one peer id')
-    const verdict = await learn(proven.chain, peer)
-    if (isForClock(verdict)) throw new ClockOffError('its grant is stamped later than now: one of our clocks is off')
-    if (verdict !== 'ok') throw new GrantError('our log refuses the grant')
+    if (await this.#isCopy(peer, proven.instance)) throw new DuplicateError()
+    const verdicts = await learn(
+      proven.support.map(({ bytes }) => bytes),
+      peer
+    )
+    if (verdicts.some(isForClock))
+      throw new ClockOffError('its grant is stamped later than now: one of our clocks is off')
+    if (verdicts.some(verdict => verdict !== 'ok')) throw new GrantError('our log refuses the grant')
+    // What it shows proves that the grant was signed. The log may know why it is void.
+    if (!isMember(peer)) throw new GrantError('the grant is void')
     return proven
   }
 
@@ -63,9 +73,10 @@ export class ProofChecker {
     if (before === undefined || equalBytes(before.instance, instance)) return false
     const { clock, client, log, drop } = this.#options
     try {
-      const alive = await withDeadline(clock, ALIVE_TIMEOUT_MS, undefined, signal => client.alive(peer, signal))
+      const alive = await withDeadline(clock, ALIVE_TIMEOUT_MS, undefined, signal => client.alive(peer, { signal }))
       if (!equalBytes(alive.instance, before.instance)) return false
       log('%s runs twice: the process that was admitted first still answers', peer)
+      this.#tell(peer)
       return true
     } catch (error) {
       // Requests on a connection to a dead process would be lost. The new process dials again.
@@ -73,5 +84,11 @@ export class ProofChecker {
       await drop(peer)
       return false
     }
+  }
+  /** Tells the process that was admitted first, and this program, that there is a second one. */
+  #tell(peer: PeerId): void {
+    const { client, log, onDuplicate } = this.#options
+    client.alive(peer, { twice: true }).catch(error => log('could not tell %s of its copy: %s', peer, reasonOf(error)))
+    onDuplicate(peer)
   }
 }

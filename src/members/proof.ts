@@ -77,16 +77,28 @@ export async function checkProof(
 }
 
 /**
- * Checks statements that somebody shows to prove a grant: they are grants and invites of this network, each comes after
- * everything that it names, each signer was allowed to sign it, the last is a grant for this device, and all signatures
- * are valid. Nothing but the network id has to be known for this. Whether the grant is over, or void because of what
- * other statements say, is not checked. Throws a `GrantError`, or a `FormatError` if the bytes are not statements.
+ * Checks statements that somebody shows to prove a grant: what `checkStatements` checks, and that the last is a grant for
+ * this device. Throws a `GrantError`, or a `FormatError` if the bytes are not statements.
  */
 export async function checkSupport(
   statements: readonly Uint8Array[],
   network: Uint8Array,
   subject: Uint8Array
 ): Promise<Support> {
+  const support = await checkStatements(statements, network)
+  const last = support.at(-1)
+  if (last?.kind !== 'grant' || !equalBytes(last.fields.subject, subject))
+    throw new GrantError('the grant is not valid for this peer')
+  return support
+}
+
+/**
+ * Checks statements that a grant or an invite rests on: they are grants and invites of this network, each comes after
+ * everything that it names, each signer was allowed to sign it, and all signatures are valid. Nothing but the network id
+ * has to be known for this. Whether a grant is over, or void because of what other statements say, is not checked. Throws
+ * a `GrantError`, or a `FormatError` if the bytes are not statements.
+ */
+export async function checkStatements(statements: readonly Uint8Array[], network: Uint8Array): Promise<Support> {
   if (statements.length > SUPPORT_STATEMENTS_MAX) throw new GrantError('a grant rests on too many statements')
   const known = new KnownGrants()
   const support: Array<Statement<'grant'> | Statement<'invite'>> = []
@@ -103,9 +115,6 @@ export async function checkSupport(
     signatures.push([...authorized.signatures])
     known.add([statement])
   }
-  const last = support.at(-1)
-  if (last?.kind !== 'grant' || !equalBytes(last.fields.subject, subject))
-    throw new GrantError('the grant is not valid for this peer')
   for (const [i, statement] of support.entries()) await assertSigned(statement, signatures[i] as Signature[])
   return support
 }

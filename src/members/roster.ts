@@ -97,6 +97,10 @@ export class Roster implements Projection, Authority {
     return invite === undefined ? undefined : this.#factsOf(invite)
   }
 
+  revocationsOf(invite: Uint8Array): ReadonlyArray<Statement<'revocation'>> {
+    return this.#fold.revocationsOf(toHex(invite))
+  }
+
   authorize(statement: AnyStatement): Authorized | { refused: Verdict } {
     return authorize(statement, this.#network, this.#known)
   }

@@ -1,20 +1,25 @@
 import type { DfsNode, NodeEvent, NodeOptions } from '../api.ts'
 import { openFormat } from '../disk/data-directory.ts'
 import { claimDirectory, type DataDirectory, isFirstStartOn } from '../disk/directory-claim.ts'
+import type { KeepSecrets, Secrets } from '../disk/keystore.ts'
 import { MonitoredFiles } from '../disk/monitored-files.ts'
 import { isOwnName } from '../disk/own-files.ts'
 import { Reserve, startWithReserve } from '../disk/reserve.ts'
 import { CAPACITY_BYTES_MAX, LABEL_BYTES_MAX, OUT_AFTER_MS_MAX } from '../format/constants.ts'
+import { decodeInviteToken } from '../format/invite-token.ts'
 import { copiesOf } from '../fs/context.ts'
 import { OUT_AFTER_MS_MIN } from '../members/constants.ts'
+import { ASKED_ROLES } from '../members/join-messages.ts'
 import { utf8 } from '../util/bytes.ts'
 import { systemChance } from '../util/chance.ts'
 import { systemClock } from '../util/clock.ts'
 import { InvalidInputError } from '../util/errors.ts'
 import { type ComponentLogger, debugLogger, reasonOf } from '../util/logger.ts'
-import { checkDial, checkListen, parseAddress } from '../wire/addresses.ts'
-import { isOfAnotherNetwork, secretsOf } from './identity.ts'
-import { Node } from './node.ts'
+import { checkDial, checkListen, checkPort, parseAddress } from '../wire/addresses.ts'
+import { FirstStart } from './first-start.ts'
+import { candidateFileOf, isOfAnotherNetwork, keystoreOf, makeAdmin, memberSecrets, wayInOf } from './identity.ts'
+import { type Entry, type EntryInit, prepareEntry } from './newcomer.ts'
+import { Node, type NodeEntry } from './node.ts'
 import { systemPlatform } from './platform.ts'
 import { defaultListen, rememberPorts } from './ports.ts'
 import { type StackOptions, startStack } from './stack.ts'
@@ -23,17 +28,20 @@ const REPLICAS_DEFAULT = 3
 
 /**
  * Starts a node on a data directory and resolves once the node answers. The node is the member whose keystore is in the
- * directory. In a new directory, it becomes an admin of the network whose key is given, or of a network that it founds.
+ * directory. In a new directory, it becomes an admin of the network whose key is given, or of a network that it founds;
+ * or it asks to be let in, with an invite, or by approval at the `bootstrap` addresses or at a network nearby that
+ * `choose` names. Then the node may be pending when this resolves: `ready` resolves once it is a member.
  *
  * If a first start fails before a member has been reached, everything that it has written is removed again. If the
- * process is killed during a first start, the next start goes on from there, or begins again if the network key is
- * another one.
+ * process ends during a first start, the next start goes on from there, or begins again if it names another network. A
+ * machine that waits to be let in keeps its keys meanwhile.
  *
  * Throws a `DfsError` with one of these codes: `locked` if another process has the directory; `wrong-key` for the
- * passphrase; `not-allowed` if there is an address to join at but neither a key nor `found`; `invalid` for options that
- * can never work, for a directory of another network, and for a path that can be no data directory or that belongs to
- * somebody else, in which nothing is changed; `port-taken`; `unsupported` for a directory of an unknown layout, or for
- * one that has lost its keystore; and the codes of the disk. It also throws what `confirmFirstStart` throws.
+ * passphrase; `invalid` for options that can never work, for a directory of another network, and for a path that can be
+ * no data directory or that belongs to somebody else, in which nothing is changed; `port-taken`; `unsupported` for a
+ * directory of an unknown layout, or for one that has lost its keystore; the codes of the disk; and for an invite
+ * `corrupt`, `expired`, `used-up`, `revoked`, `wrong-network`, `clock-off`, and `unreachable` if no member that answers
+ * may let this device in. It also throws what `confirmFirstStart` and `choose` throw.
  */
 export async function createNode(options: NodeOptions): Promise<DfsNode> {
   checkNodeOptions(options)
@@ -60,11 +68,10 @@ async function startNode(options: NodeOptions): Promise<DfsNode> {
         logger.forComponent('dfs:node')('the listener for events threw an error: %s', reasonOf(error))
       }
     }
-    const { files, ...rest } = await buildNode({ ...options, logger, onEvent: listenFor }, directory, release)
-    node = rest.node
+    const all = { ...options, logger, onEvent: listenFor }
+    node = await buildNode(all, { directory, firstStart, unlock: release })
     await node.start()
-    if (rest.hasDefaultPorts) await keepPorts(files, node, logger)
-    await firstStart.confirm(options.confirmFirstStart)
+    if (!node.isPending) await firstStart.confirm(options.confirmFirstStart)
     return node
   } catch (error) {
     await node?.stop().catch(() => {
@@ -87,54 +94,31 @@ async function keepPorts(files: MonitoredFiles, node: Node, logger: ComponentLog
   }
 }
 
-/** Decides whether a start that fails must be undone. */
-class FirstStart {
-  readonly #directory: DataDirectory
-  #isUndone: boolean
-  #isKnown = false
-
-  constructor(directory: DataDirectory) {
-    this.#directory = directory
-    // An interrupted start may have become known to others.
-    this.#isUndone = directory.isFirstStart && !directory.wasInterrupted
-  }
-
-  /** False once a member has been reached: it knows this node now, and may count on what this node stores. */
-  get mustUndo(): boolean {
-    return this.#isUndone && !this.#isKnown
-  }
-
-  onEvent({ event }: NodeEvent): void {
-    if (event === 'admitted') this.#isKnown = true
-  }
-
-  async confirm(confirm: NodeOptions['confirmFirstStart']): Promise<void> {
-    if (!this.#directory.isFirstStart) return
-    this.#isUndone = true
-    await confirm?.()
-    await this.#directory.finishFirstStart()
-    this.#isUndone = false
-  }
-}
-
-interface Built {
-  node: Node
-  files: MonitoredFiles
-  hasDefaultPorts: boolean
-}
-
 type BuildOptions = Omit<NodeOptions, 'logger' | 'onEvent'> & Pick<StackOptions, 'logger' | 'onEvent'>
 
-async function buildNode(options: BuildOptions, directory: DataDirectory, unlock: () => Promise<void>): Promise<Built> {
+interface Claim {
+  directory: DataDirectory
+  firstStart: FirstStart
+  unlock: () => Promise<void>
+}
+
+async function buildNode(options: BuildOptions, { directory, firstStart, unlock }: Claim): Promise<Node> {
   const { dataDir, clock = systemClock, chance = systemChance, logger, onEvent } = options
   const files = new MonitoredFiles(dataDir)
   if (directory.wasInterrupted && (await isOfAnotherNetwork(options, files))) await directory.clear()
   const { storeId, isNew } = await openFormat(files, chance, logger)
-  const secrets = await secretsOf(options, files)
+  const platform = systemPlatform(options)
+  const around = { options, files, platform, clock, chance, logger, onEvent }
+  const start = await identify(around)
   const hasDefaultPorts = options.listen === undefined && options.transports === undefined
   const given = options.listen ?? (hasDefaultPorts ? await defaultListen(files) : [])
-  const platform = systemPlatform(options)
-  const fixed = { options, files, platform, secrets, storeId, clock, chance, logger, onEvent }
+  // A device that was let in must be able to start.
+  if (start.entry !== undefined && options.transports === undefined)
+    for (const address of given) await checkPort(address)
+  const keystore = keystoreOf(options, files)
+  const keep: KeepSecrets = async change => {
+    await keystore.update(change)
+  }
   const defaults = { replicas: copiesOf(options.replicas) ?? REPLICAS_DEFAULT, ack: copiesOf(options.ack) }
   const reserve = new Reserve({ files, chance, logger })
   const node = new Node({
@@ -144,17 +128,76 @@ async function buildNode(options: BuildOptions, directory: DataDirectory, unlock
     clock,
     logger,
     onEvent,
-    network: secrets.network,
-    startStack: (onDoubt, listening) =>
-      // A stack that replaces another one finds the files of that stack, so its directory is not new.
-      startStack({ ...fixed, defaults, onDoubt, isNew: isNew && listening === undefined, listen: listening ?? given })
+    network: start.secrets?.network,
+    entry: start.entry && entryOf(start, start.entry, firstStart),
+    onUp: async () => {
+      if (hasDefaultPorts) await keepPorts(files, node, logger)
+    },
+    startStack: async (onDoubt, listening) => {
+      // A stack that replaces another one finds the files of that stack, so its directory is not new. Epoch keys may
+      // have arrived meanwhile, and they are in the keystore only.
+      const replaces = listening !== undefined
+      if (replaces || start.secrets === undefined) start.secrets = (await keystore.load()) ?? start.secrets
+      return startStack({
+        ...around,
+        options: { ...options, bootstrap: [...(options.bootstrap ?? []), ...start.addresses] },
+        secrets: start.secrets as Secrets,
+        keep,
+        storeId,
+        defaults,
+        onDoubt,
+        isNew: isNew && !replaces,
+        listen: listening ?? given
+      })
+    }
   })
-  return { node, files, hasDefaultPorts }
+  return node
 }
 
-/** Throws an `InvalidInputError` for options that can never work. `createNode` does this before anything else. */
+/** Who this device is. Either it is a member already, or it has to be let in. */
+interface Identified {
+  secrets: Secrets | undefined
+  entry: Entry | undefined
+  /** Where members answer, apart from the addresses that the owner gave for good. */
+  addresses: string[]
+}
+
+async function identify(around: EntryInit): Promise<Identified> {
+  const { options, files } = around
+  // A member that has just been let in may not have connected yet when it stopped.
+  const addresses = options.join === undefined ? [] : decodeInviteToken(options.join).addresses
+  let secrets = await memberSecrets(options, files)
+  // The process was killed between the two writes that made it a member.
+  if (secrets !== undefined) await candidateFileOf(options, files).remove()
+  const way = wayInOf(options)
+  const mustEnter = secrets === undefined && way !== 'key' && way !== 'found'
+  const entry = mustEnter ? await prepareEntry(around) : undefined
+  if (entry === undefined) secrets ??= await makeAdmin(options, files)
+  return { secrets, entry, addresses }
+}
+
+/** The first phase of a node that has to be let in. Until a member has let it in, stopping it undoes nothing. */
+function entryOf(start: Identified, entry: Entry, firstStart: FirstStart): NodeEntry {
+  return {
+    waiting: entry,
+    run: async signal => {
+      try {
+        const { secrets, address } = await entry.run(signal, () => firstStart.asks())
+        await firstStart.joined()
+        start.secrets = secrets
+        if (address !== undefined) start.addresses.push(address)
+        return secrets.network
+      } catch (error) {
+        if (!signal.aborted) firstStart.refused()
+        throw error
+      }
+    }
+  }
+}
+
+/** Throws an `InvalidInputError` for options that can never work, and what `decodeInviteToken` throws. `createNode` does this before anything else. */
 export function checkNodeOptions(options: NodeOptions): void {
-  const { name, networkKey, capacityBytes, outAfterMs, ownersFiles = [] } = options
+  const { name, networkKey, join, found, role, capacityBytes, outAfterMs, ownersFiles = [] } = options
   const { listen = [], announce = [], bootstrap = [] } = options
   if (options.dataDir === '') throw new InvalidInputError('the path of the data directory is empty: name a directory')
   // The node would overwrite or remove them.
@@ -166,6 +209,13 @@ export function checkNodeOptions(options: NodeOptions): void {
     throw new InvalidInputError(`the name of a device has 1 to ${LABEL_BYTES_MAX} bytes`)
   if (networkKey !== undefined && networkKey.byteLength !== 32)
     throw new InvalidInputError('a network key has 32 bytes')
+  if (join !== undefined) {
+    if (networkKey !== undefined || found === true)
+      throw new InvalidInputError('an invite and a network key, or an invite and a new network, exclude each other')
+    decodeInviteToken(join)
+  }
+  if (role !== undefined && !ASKED_ROLES.includes(role))
+    throw new InvalidInputError('a machine can ask for one of the roles writer, reader and storage')
   if (
     capacityBytes !== undefined &&
     !(Number.isInteger(capacityBytes) && capacityBytes > 0 && capacityBytes <= CAPACITY_BYTES_MAX)

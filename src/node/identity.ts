@@ -1,11 +1,12 @@
 import { hostname } from 'node:os'
 import type { NodeOptions } from '../api.ts'
+import { CandidateFile } from '../disk/candidate.ts'
 import { UnknownLayoutError } from '../disk/errors.ts'
 import type { Files } from '../disk/files.ts'
 import { Keystore, type Secrets } from '../disk/keystore.ts'
 import { LABEL_BYTES_MAX } from '../format/constants.ts'
+import { decodeInviteToken } from '../format/invite-token.ts'
 import { deriveNetwork } from '../format/network-key.ts'
-import { NotAllowedError } from '../members/errors.ts'
 import { assertOwnGrant, becomeAdmin, generateNetworkKey } from '../members/founding.ts'
 import { equalBytes, utf8 } from '../util/bytes.ts'
 import { systemChance } from '../util/chance.ts'
@@ -14,29 +15,49 @@ import { InvalidInputError } from '../util/errors.ts'
 import { debugLogger } from '../util/logger.ts'
 
 /**
- * Returns the secrets of the member that this directory belongs to. A new directory is first made a member, either of
- * the network whose key is given or of a network that it founds. Throws an `InvalidInputError` for a directory of
- * another network, a `NotAllowedError` if there is an address to join at but neither a key nor `found`, an
- * `UnknownLayoutError` for a directory that has lost its keystore, and the errors of the keystore.
+ * How a new directory becomes that of a member: by the network's key, by an invite, by approval of a member at an
+ * address, by approval of a member nearby if there is one, or by founding a network.
+ */
+export type WayIn = 'key' | 'invite' | 'approval' | 'look' | 'found'
+
+export function wayInOf({ networkKey, found, join, bootstrap = [], choose }: NodeOptions): WayIn {
+  if (found === true) return 'found'
+  if (networkKey !== undefined) return 'key'
+  if (join !== undefined) return 'invite'
+  if (bootstrap.length > 0) return 'approval'
+  return choose === undefined ? 'found' : 'look'
+}
+
+/**
+ * Returns the secrets of the member that this directory belongs to. A new directory is first made an admin's, either of
+ * the network whose key is given or of a network that it founds. Throws what `memberSecrets` throws.
  */
 export async function secretsOf(options: NodeOptions, files: Files): Promise<Secrets> {
-  const { networkKey, bootstrap = [], clock = systemClock, chance = systemChance } = options
-  const keystore = keystoreOf(options, files)
-  const known = await keystore.load()
-  if (known !== undefined) {
-    if (isAnother(known, networkKey)) {
-      throw new InvalidInputError('this data directory belongs to another network than this key')
-    }
-    assertOwnGrant(known)
-    return known
+  return (await memberSecrets(options, files)) ?? makeAdmin(options, files)
+}
+
+/**
+ * Returns the secrets of the member that this directory belongs to, or undefined if it is new. Throws an
+ * `InvalidInputError` for a directory of another network than that of the key or the invite, an `UnknownLayoutError` for
+ * a directory that has lost its keystore, and the errors of the keystore.
+ */
+export async function memberSecrets(options: NodeOptions, files: Files): Promise<Secrets | undefined> {
+  const known = await keystoreOf(options, files).load()
+  if (known === undefined) {
+    await assertNew(files)
+    return undefined
   }
-  await assertNew(files)
-  const founds = options.found === true || (networkKey === undefined && bootstrap.length === 0)
-  if (networkKey === undefined && !founds) {
-    throw new NotAllowedError(
-      'this node belongs to no network yet: give --network-key-file with the key of the network to join, or --new to found one'
-    )
-  }
+  const { network, source } = namedNetwork(options) ?? {}
+  if (network !== undefined && !equalBytes(network, known.network))
+    throw new InvalidInputError(`this data directory belongs to another network than this ${source}`)
+  assertOwnGrant(known)
+  return known
+}
+
+/** Makes a new directory that of an admin. What it writes is durable when this resolves. */
+export async function makeAdmin(options: NodeOptions, files: Files): Promise<Secrets> {
+  const { networkKey, clock = systemClock, chance = systemChance } = options
+  const founds = options.found === true || networkKey === undefined
   const secrets = becomeAdmin({
     networkKey: networkKey ?? generateNetworkKey(chance),
     name: deviceName(options.name),
@@ -45,26 +66,42 @@ export async function secretsOf(options: NodeOptions, files: Files): Promise<Sec
     clock,
     chance
   })
-  await keystore.save(secrets)
+  await keystoreOf(options, files).save(secrets)
+  // An earlier start may have asked to be let in elsewhere.
+  await candidateFileOf(options, files).remove()
   return secrets
 }
 
 /**
- * Returns true if there is a keystore, and it belongs to another network than the one whose key is given. Throws the
+ * Returns true if there is a keystore, and it belongs to another network than that of the key or the invite. Throws the
  * errors of the keystore.
  */
 export async function isOfAnotherNetwork(options: NodeOptions, files: Files): Promise<boolean> {
-  if (options.networkKey === undefined) return false
+  const { network } = namedNetwork(options) ?? {}
+  if (network === undefined) return false
   const known = await keystoreOf(options, files).load()
-  return known !== undefined && isAnother(known, options.networkKey)
+  return known !== undefined && !equalBytes(network, known.network)
 }
 
-function isAnother(known: Secrets, networkKey: Uint8Array | undefined): boolean {
-  return networkKey !== undefined && !equalBytes(deriveNetwork(networkKey).network, known.network)
+/** The network that the options name, and what names it. */
+function namedNetwork({ networkKey, join }: NodeOptions): { network: Uint8Array; source: string } | undefined {
+  if (networkKey !== undefined) return { network: deriveNetwork(networkKey).network, source: 'key' }
+  return join === undefined ? undefined : { network: decodeInviteToken(join).network, source: 'invite' }
 }
 
-function keystoreOf({ chance = systemChance, logger = debugLogger, passphrase }: NodeOptions, files: Files): Keystore {
+type KeystoreInit = Pick<NodeOptions, 'chance' | 'logger' | 'passphrase'>
+
+/** Returns the keystore in the data directory. */
+export function keystoreOf(
+  { chance = systemChance, logger = debugLogger, passphrase }: KeystoreInit,
+  files: Files
+): Keystore {
   return new Keystore({ files, chance, logger, passphrase })
+}
+
+/** Returns the file with the keys of a device that is no member yet. */
+export function candidateFileOf({ chance = systemChance, passphrase }: KeystoreInit, files: Files): CandidateFile {
+  return new CandidateFile({ files, chance, passphrase })
 }
 
 /**
@@ -80,7 +117,8 @@ async function assertNew(files: Files): Promise<void> {
   }
 }
 
-function deviceName(name: string | undefined): string {
+/** Returns the name of this device, by default that of the machine. */
+export function deviceName(name: string | undefined): string {
   if (name !== undefined) return name
   const host = [...hostname()].filter(character => utf8(character).byteLength === 1).join('')
   return host.slice(0, LABEL_BYTES_MAX) || 'node'

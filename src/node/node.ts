@@ -1,4 +1,15 @@
-import type { DfsNode, Peer, Status } from '../api.ts'
+import type {
+  Admitted,
+  DfsNode,
+  InviteItem,
+  InviteOptions,
+  MadeInvite,
+  MemberItem,
+  NetworkInfo,
+  Peer,
+  Role,
+  Status
+} from '../api.ts'
 import { parsePath } from '../format/path.ts'
 import type { FsContext } from '../fs/context.ts'
 import { copyPath } from '../fs/copy.ts'
@@ -22,9 +33,12 @@ import type {
   Source,
   Stat
 } from '../fs/types.ts'
+import { PendingError } from '../members/entering/errors.ts'
 import { toHex } from '../util/bytes.ts'
+import { raceSignal } from '../util/deadline.ts'
 import { StoppedError } from '../util/errors.ts'
-import type { Logger } from '../util/logger.ts'
+import { type Logger, reasonOf } from '../util/logger.ts'
+import { diskOf, pendingStatus, pendingText, type Waiting } from './pending-status.ts'
 import { peersOf, statusOf } from './report.ts'
 import type { Stack } from './stack.ts'
 import { Supervisor, type SupervisorOptions } from './supervisor.ts'
@@ -32,37 +46,72 @@ import { Supervisor, type SupervisorOptions } from './supervisor.ts'
 export interface NodeInit extends SupervisorOptions {
   /** Releases the lock of the data directory. */
   unlock: () => Promise<void>
-  network: Uint8Array
+  /** Undefined while it is not known. */
+  network: Uint8Array | undefined
+  /** What makes this device a member first; undefined for a member. */
+  entry?: NodeEntry | undefined
+  /** Called once the first stack runs. */
+  onUp?: (() => Promise<void>) | undefined
 }
+
+/** The first phase of a node that has to be let in. */
+export interface NodeEntry {
+  waiting: Waiting
+  /** Resolves with the network once this device is a member. Throws the reason if it never will be. */
+  run(signal: AbortSignal): Promise<Uint8Array>
+}
+
+const STOPPED = new StoppedError('this node has been stopped')
 
 /**
  * The running node, as the library exposes it. Each verb is passed to the stack that is running, and waits while the
  * supervisor replaces that stack.
  */
 export class Node implements DfsNode {
-  readonly network: string
   readonly #supervisor: Supervisor
   readonly #unlock: () => Promise<void>
   readonly #log: Logger
+  readonly #files: SupervisorOptions['files']
+  readonly #onUp: () => Promise<void>
+  readonly #stopping = new AbortController()
+  /** Settles once this node is a member, or never will be. */
+  #entering: Promise<void> = Promise.resolve()
+  /** The first phase, until it is over. */
+  #entry: NodeEntry | undefined
+  /** Why this node is no member and never will be. */
+  #failure: unknown
+  #network: Uint8Array | undefined
   #isStopped = false
 
-  constructor({ unlock, network, ...options }: NodeInit) {
+  constructor({ unlock, network, entry, onUp = async () => {}, ...options }: NodeInit) {
     this.#supervisor = new Supervisor(options)
     this.#unlock = unlock
     this.#log = options.logger.forComponent('dfs:node')
-    this.network = toHex(network)
+    this.#files = options.files
+    this.#network = network
+    this.#entry = entry
+    this.#onUp = onUp
+  }
+
+  /** True until this node is a member. */
+  get isPending(): boolean {
+    return this.#entry !== undefined
+  }
+
+  get network(): string {
+    return this.#network === undefined ? (this.#entry?.waiting.pending.network ?? '') : toHex(this.#network)
   }
 
   get peerId(): string {
-    return this.#self.peerId
+    return (this.#entry?.waiting ?? this.#self).peerId
   }
 
   get name(): string {
-    return this.#self.name
+    return (this.#entry?.waiting ?? this.#self).name
   }
 
   get role(): string {
-    return this.#self.role
+    return (this.#entry?.waiting ?? this.#self).role
   }
 
   get multiaddrs(): string[] {
@@ -71,12 +120,35 @@ export class Node implements DfsNode {
 
   /** Returns the addresses on which it listens, without its peer id. */
   listening(): string[] {
-    return this.#supervisor.last.host.addresses()
+    return this.#entry === undefined ? this.#supervisor.last.host.addresses() : []
   }
 
+  /** Resolves once the node answers. It may be pending then, and goes on by itself. */
   async start(): Promise<void> {
+    if (this.#entry === undefined) return this.#up()
+    this.#entering = this.#enter(this.#entry)
+    this.#entering.catch(() => {
+      // Whoever waits for `ready` gets this error.
+    })
+    await Promise.race([this.#entering, this.#entry.waiting.settled])
+  }
+
+  async #enter(entry: NodeEntry): Promise<void> {
+    try {
+      this.#network = await entry.run(this.#stopping.signal)
+      await this.#up()
+      this.#entry = undefined
+    } catch (error) {
+      this.#failure = error
+      throw error
+    }
+  }
+
+  async #up(): Promise<void> {
     await this.#supervisor.start()
-    this.#log('up: member %s of network %s', this.peerId, this.network.slice(0, 8))
+    const { self } = this.#supervisor.last.fs.members
+    this.#log('up: member %s of network %s', self.peerId, this.network.slice(0, 8))
+    await this.#onUp()
   }
 
   async put(path: string, source: Source, options: PutOptions = {}): Promise<PutResult> {
@@ -131,6 +203,7 @@ export class Node implements DfsNode {
 
   async status(): Promise<Status> {
     this.#assertRunning()
+    if (this.#entry !== undefined) return pendingStatus(this.#entry.waiting, await diskOf(this.#files))
     const { current, last, rebuildError, worker } = this.#supervisor
     // While the index cannot be rebuilt, no stack runs, but the last stack knows most of the answer.
     const stack = await current.catch(() => last)
@@ -138,14 +211,57 @@ export class Node implements DfsNode {
   }
 
   peers(): Peer[] {
-    return peersOf(this.#supervisor.last.fs.members)
+    return this.#entry === undefined ? peersOf(this.#supervisor.last.fs.members) : []
+  }
+
+  async ready({ signal }: AbortOptions = {}): Promise<void> {
+    this.#assertRunning()
+    await raceSignal(this.#entering, signal)
+  }
+
+  async members(options: AbortOptions = {}): Promise<MemberItem[]> {
+    return (await this.#stack()).membership.list(options)
+  }
+
+  async approve(code: string, options: AbortOptions & { role?: Role | undefined } = {}): Promise<Admitted> {
+    return (await this.#stack()).membership.approve(code, options)
+  }
+
+  async deny(code: string, options: AbortOptions = {}): Promise<Admitted> {
+    return (await this.#stack()).membership.deny(code, options)
+  }
+
+  async setRole(member: string, role: Role): Promise<Admitted> {
+    return (await this.#stack()).membership.setRole(member, role)
+  }
+
+  async invite(options: AbortOptions & InviteOptions = {}): Promise<MadeInvite> {
+    return (await this.#stack()).membership.invite(options)
+  }
+
+  async invites(): Promise<InviteItem[]> {
+    return (await this.#stack()).membership.invites()
+  }
+
+  async revokeInvite(invite: string): Promise<{ id: string }> {
+    return (await this.#stack()).membership.revokeInvite(invite)
+  }
+
+  async networkInfo(): Promise<NetworkInfo> {
+    return (await this.#stack()).membership.networkInfo()
+  }
+
+  async forgetNetworkKey(): Promise<{ forgotten: boolean }> {
+    return (await this.#stack()).membership.forgetNetworkKey()
   }
 
   async stop(): Promise<void> {
     if (this.#isStopped) return
     this.#isStopped = true
     this.#log('stopping')
+    this.#stopping.abort(STOPPED)
     try {
+      await this.#entering.catch(error => this.#log('the entry ended: %s', reasonOf(error)))
       await this.#supervisor.stop()
     } finally {
       await this.#unlock()
@@ -156,13 +272,19 @@ export class Node implements DfsNode {
     return this.#supervisor.last.fs.members.self
   }
 
-  async #fs(): Promise<FsContext> {
+  /** Returns the stack that is running, once there is one. Throws for a node that is no member. */
+  async #stack(): Promise<Stack> {
     this.#assertRunning()
-    return (await this.#supervisor.current).fs
+    if (this.#entry !== undefined) throw this.#failure ?? new PendingError(pendingText(this.#entry.waiting))
+    return this.#supervisor.current
+  }
+
+  async #fs(): Promise<FsContext> {
+    return (await this.#stack()).fs
   }
 
   #assertRunning(): void {
-    if (this.#isStopped) throw new StoppedError('this node has been stopped')
+    if (this.#isStopped) throw STOPPED
   }
 
   /** Returns the number of files that the catalog shows. */

@@ -15,9 +15,11 @@ export const INDEX_FOLDER = 'index'
 export type NodeHost = Host & Pick<Libp2pHost, 'refreshDiscovery'>
 
 export interface HostInit {
-  secrets: Secrets
+  secrets: Pick<Secrets, 'device'>
   /** The multiaddrs to listen on. */
   listen: readonly string[]
+  /** Whether to find others on the local network, if the options say nothing else. By default it does. */
+  mdns?: boolean | undefined
   clock: Clock
   logger: ComponentLogger
 }
@@ -41,12 +43,13 @@ export function systemPlatform(options: NodeOptions): Platform {
       const level = new ClassicLevel<Uint8Array, Uint8Array>(path, { keyEncoding: 'view', valueEncoding: 'view' })
       return level as unknown as Database
     },
-    host: ({ secrets, listen, clock, logger }) =>
+    host: ({ secrets, listen, mdns = true, clock, logger }) =>
       Libp2pHost.create({
         deviceSeed: secrets.device,
         listen,
-        announce: options.announce,
-        mdns: options.mdns ?? true,
+        // A machine that listens nowhere cannot be reached.
+        announce: listen.length === 0 && options.transports === undefined ? [] : options.announce,
+        mdns: mdns && (options.mdns ?? true),
         transports: options.transports,
         logger,
         clock

@@ -1,4 +1,6 @@
 import type { Peer, Status } from '../api.ts'
+import { NO_KEY } from '../catalog/errors.ts'
+import { networkWords } from '../format/approval.ts'
 import type { AsidesReport } from '../log/log.ts'
 import type { Members } from '../members/members.ts'
 import { equalBytes, shortHex, toHex } from '../util/bytes.ts'
@@ -26,7 +28,18 @@ export function statusOf(stack: Stack, { files, rebuildError, rebuilding }: Stat
     network: toHex(self.network),
     name: self.name,
     role: self.role,
-    state: own?.isOut === true ? 'out' : own?.isDraining === true ? 'draining' : capacity.isFull ? 'full' : 'in',
+    state: members.standing.isRemoved
+      ? 'removed'
+      : own?.isOut === true
+        ? 'out'
+        : own?.isDraining === true
+          ? 'draining'
+          : capacity.isFull
+            ? 'full'
+            : 'in',
+    words: networkWords(self.network),
+    code: null,
+    waiting: members.admitting.waitingHere.length,
     files,
     peersConnected: members.admitted.length,
     owed: blocks.owed,
@@ -54,13 +67,14 @@ export function peersOf(members: Members): Peer[] {
 
 /** Yields warnings about facts that the owner of the node should know and can usually act on. */
 function* warningsOf(
-  { capacity, diskMonitor: disk, report, comparison, fs, log }: Stack,
+  { capacity, diskMonitor: disk, report, comparison, fs, log, membership }: Stack,
   rebuildError: unknown
 ): Generator<string> {
   const { members, blocks } = fs
   if (rebuildError !== undefined)
     yield `the index is damaged and could not be rebuilt (${codeOf(rebuildError)}); retrying. The node cannot serve files until it is.`
-  if (members.writeError !== undefined) yield members.writeError.message
+  yield* membershipWarnings(members, membership)
+  if (fs.author.waitsForKey) yield NO_KEY
   if (members.isRefusedForClock)
     yield 'a member refused this node because their clocks differ: set the one that is wrong'
   if (disk.indexFailure !== undefined)
@@ -90,6 +104,21 @@ function* warningsOf(
   if (!comparison.isWhole)
     yield `the index may lack something after a rebuild or damage: this node frees nothing until it has compared with every other member that is not out (still missing: ${comparison.missing})`
   if (capacity.isFull) yield 'this node is full and takes no more blocks: raise --capacity or free space on its disk'
+}
+
+/** Yields warnings about this member itself, about those that want to become members, and about the network key. */
+function* membershipWarnings(
+  { standing, writeError, admitting }: Members,
+  { networkKey }: Stack['membership']
+): Generator<string> {
+  if (standing.isRemoved)
+    yield 'this machine is no member any more: another machine used the invite before it. Ask for a new invite and start with an empty data directory'
+  else if (writeError !== undefined) yield writeError.message
+  if (standing.isDuplicated)
+    yield "another node runs with this machine's identity: was the data directory copied? Stop one of them, and let the other machine in anew"
+  for (const { code } of admitting.waitingHere) yield `a machine waits to be let in (code ${code}): see dfs members`
+  if (networkKey.isExposed)
+    yield 'the disk of this machine holds the network key, and whoever takes the disk owns the network: write the words down (dfs network recovery), then dfs network recovery --forget'
 }
 
 function nameOfMember(peer: string, members: Members): string {

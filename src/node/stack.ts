@@ -3,12 +3,17 @@ import type { Capacity } from '../disk/capacity.ts'
 import type { DiskMonitor } from '../disk/disk-monitor.ts'
 import type { Files } from '../disk/files.ts'
 import type { OpenReport } from '../disk/store.ts'
+import { networkWords } from '../format/approval.ts'
 import type { FsContext } from '../fs/context.ts'
 import type { Log } from '../log/log.ts'
+import type { MembershipEvent } from '../members/members-options.ts'
 import { closeAll } from '../util/close-all.ts'
 import type { Worker } from '../util/worker.ts'
 import type { Host } from '../wire/host.ts'
 import { FullComparison, type OtherMember } from './full-comparison.ts'
+import { KeptNetworkKey } from './kept-network-key.ts'
+import { MemberList } from './member-list.ts'
+import { MembershipVerbs } from './membership-verbs.ts'
 import { INDEX_FOLDER } from './platform.ts'
 import type { RoomOptions } from './rooms/options.ts'
 import { buildRooms, fsContextOf, type Rooms } from './rooms/rooms.ts'
@@ -16,6 +21,8 @@ import { buildRooms, fsContextOf, type Rooms } from './rooms/rooms.ts'
 /** The running rooms of one node. They start and stop together. */
 export interface Stack {
   fs: FsContext
+  /** The verbs about members, invites and the network. */
+  membership: MembershipVerbs
   host: Pick<Host, 'addresses'>
   capacity: Capacity
   diskMonitor: DiskMonitor
@@ -53,6 +60,7 @@ export async function startStack({ isNew, defaults, ...options }: StackOptions):
     const comparison = comparisonOf(init, rooms)
     const { disk, membership, blocks, workers } = rooms
     const { host, members, sync } = membership
+    const verbs = membershipVerbsOf(init, rooms)
 
     const report = await disk.start()
     stops.push(disk.stop)
@@ -77,7 +85,7 @@ export async function startStack({ isNew, defaults, ...options }: StackOptions):
     const fs = fsContextOf(init, rooms, defaults)
     const all = [...members.workers, ...blocks.workers, ...workers]
     const { log } = membership
-    return { fs, host, capacity, diskMonitor: monitor, log, workers: all, report, comparison, stop }
+    return { fs, membership: verbs, host, capacity, diskMonitor: monitor, log, workers: all, report, comparison, stop }
   } catch (error) {
     await stop().catch(() => {
       // The error that ended the start is the one to report, not this one.
@@ -95,13 +103,25 @@ function passNewsUp(
   membership.members.on(news => {
     const { event, peer } = news
     if (event === 'admitted' || (event === 'compared' && news.isFirst)) blocks.retry()
+    // Whoever holds a key that this member lacks would have handed it over by now.
+    if (event === 'compared') membership.keyReceiver.worker.wake()
     if (event === 'compared') void comparison.noteCompared(peer, news.beganAtMs)
+    else if (event === 'asking') onEvent({ event, code: news.code, name: news.name, role: news.role })
+    else if (event === 'removed') onEvent({ event })
+    else if (event === 'foreign') onEvent(foreignEvent(news))
     else onEvent({ event, peerId: peer })
   })
   membership.statuses.onView(() => {
     blocks.retry()
     void comparison.noteView()
   })
+}
+
+type Foreign = Extract<MembershipEvent, { event: 'foreign' }>
+
+function foreignEvent({ event, peer, network, address }: Foreign): NodeEvent {
+  const words = network === undefined ? null : networkWords(network)
+  return { event, peerId: peer, words, address: address ?? null }
 }
 
 /** Returns false while the clock is off, or while this member has to compare its log with the others. */
@@ -117,6 +137,12 @@ function comparisonOf({ clock, logger }: RoomOptions, { disk, membership: { memb
       .map(({ peer }) => ({ peer, state: states.get(peer) ?? 'unknown' }))
   }
   return new FullComparison({ index: disk.index, clock, logger, others })
+}
+
+function membershipVerbsOf({ clock, secrets, keep, options }: RoomOptions, { membership }: Rooms): MembershipVerbs {
+  const list = new MemberList({ ...membership, clock })
+  const networkKey = new KeptNetworkKey({ secrets, keep, isSealed: options.passphrase !== undefined })
+  return new MembershipVerbs({ members: membership.members, list, networkKey })
 }
 
 /** Removes the index. It can be rebuilt from the segments and blocks. */

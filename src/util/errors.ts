@@ -11,6 +11,7 @@ export type ErrorCode =
   | 'corrupt'
   | 'damaged'
   | 'exists'
+  | 'expired'
   | 'invalid'
   | 'io'
   | 'is-a-directory'
@@ -23,8 +24,10 @@ export type ErrorCode =
   | 'port-taken'
   | 'protocol'
   | 'read-only'
+  | 'revoked'
   | 'unreachable'
   | 'unsupported'
+  | 'used-up'
   | 'wrong-key'
   | 'wrong-network'
 

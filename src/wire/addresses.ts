@@ -98,3 +98,9 @@ export async function checkPort(address: string): Promise<void> {
   if (code === 'EADDRNOTAVAIL')
     throw new InvalidInputError(`this machine has no address ${host}: give another --listen`)
 }
+
+/** Returns the peer id at the end of an address; undefined if the address does not say who answers there. */
+export function peerInAddress(address: string): PeerId | undefined {
+  const last = parseOrUndefined(address)?.getComponents().at(-1)
+  return last?.name === 'p2p' ? last.value : undefined
+}

@@ -75,3 +75,20 @@ export const MDNS_INTERVAL_MS = 10_000
 export const ANNOUNCED_AGAIN_MS = MDNS_INTERVAL_MS
 /** The number of peers whose last announcement is remembered. Those of other peers may be told too often. */
 export const ANNOUNCERS_MAX = 1_024
+
+/**
+ * How many connections a second we accept from addresses where no member was lately, all of them together, and how many
+ * at once after a quiet time. Each costs a TLS handshake, 3 to 5 ms of a core.
+ */
+export const STRANGER_ARRIVALS_PER_S = 4
+export const STRANGER_ARRIVALS_BURST = 16
+/** How long an address counts as one of a member after a member was admitted there, or has left. */
+export const WELCOME_MS = 10 * 60_000
+/**
+ * The pause after a connection from such an address has ended and nobody was admitted there. The first one is free, since
+ * a newcomer looks at who answers and comes back. Then the pause doubles each time, from the first value up to the second.
+ */
+export const ARRIVAL_PAUSE_MS_MIN = 2_000
+export const ARRIVAL_PAUSE_MS_MAX = 60_000
+/** The number of addresses that are remembered. The one that was used longest ago is forgotten. */
+export const ORIGINS_MAX = 1_024

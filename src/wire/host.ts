@@ -1,5 +1,6 @@
 import type { PeerId } from '../format/peer-id.ts'
 import type { ComponentLogger } from '../util/logger.ts'
+import type { Welcome } from './arrival-gate.ts'
 
 /**
  * The wire as a port: connections to peers that have proven their ids, and streams of bytes over those connections.
@@ -32,6 +33,12 @@ export interface Host {
   hangUp(peer: PeerId): Promise<void>
   isConnected(peer: PeerId): boolean
   connections(): ConnectionInfo[]
+
+  /**
+   * Says that a connected peer is a member, or a machine that waits to be let in. A host that limits how often strangers
+   * connect then lets the peer's address connect again.
+   */
+  welcome?(peer: PeerId, as: Welcome): void
 
   /** Calls back when the first connection to a peer has been made, and when the last one has ended. */
   onPeer(listener: (event: 'connected' | 'disconnected', peer: PeerId) => void): void

@@ -11,6 +11,7 @@ import type { PeerId } from '../format/peer-id.ts'
 import { type Clock, systemClock } from '../util/clock.ts'
 import { type ComponentLogger, type Logger, reasonOf } from '../util/logger.ts'
 import { checkListen, checkPort, dialTargets, parseAddress } from './addresses.ts'
+import { ArrivalGate, type Welcome } from './arrival-gate.ts'
 import {
   CONNECTIONS_MAX,
   DIAL_TIMEOUT_MS,
@@ -52,7 +53,9 @@ export interface Libp2pHostOptions {
 /** Called with what a peer announces on the local network. */
 type DiscoveryListener = (peer: PeerId, addresses: string[]) => void
 
-interface Discovering {
+interface Parts {
+  gate: ArrivalGate
+
   listeners: DiscoveryListener[]
   discovery: LocalDiscovery | undefined
 }
@@ -67,8 +70,11 @@ export class Libp2pHost implements Host {
   readonly #dialListeners: Array<(peer: PeerId) => void> = []
   readonly #discoveryListeners: DiscoveryListener[]
   readonly #discovery: LocalDiscovery | undefined
+  readonly #gate: ArrivalGate
+  /** Connected peers that are members. */
+  readonly #members = new Set<PeerId>()
 
-  private constructor(libp2p: Libp2p, { listen, logger }: Libp2pHostOptions, { listeners, discovery }: Discovering) {
+  private constructor(libp2p: Libp2p, { listen, logger }: Libp2pHostOptions, { gate, listeners, discovery }: Parts) {
     this.#libp2p = libp2p
     this.#discoveryListeners = listeners
     this.#discovery = discovery
@@ -76,6 +82,8 @@ export class Libp2pHost implements Host {
     this.logger = logger
     this.#log = logger.forComponent('dfs:wire:host')
     this.onPeer((event, peer) => this.#log('%s %s', event, peer))
+    this.#gate = gate
+    libp2p.addEventListener('connection:close', ({ detail }) => this.#onClose(detail))
   }
 
   static async create(options: Libp2pHostOptions): Promise<Libp2pHost> {
@@ -88,8 +96,9 @@ export class Libp2pHost implements Host {
       for (const listener of listeners) listener(peer, addresses)
     }
     const discovery = options.mdns === true ? new LocalDiscovery({ clock, intervalMs, onAnnounced }) : undefined
-    const libp2p = await createLibp2p(configOf(options, privateKey, discovery))
-    return new Libp2pHost(libp2p, options, { listeners, discovery })
+    const gate = new ArrivalGate(clock)
+    const libp2p = await createLibp2p(configOf(options, privateKey, { gate, discovery }))
+    return new Libp2pHost(libp2p, options, { gate, listeners, discovery })
   }
 
   get peerId(): PeerId {
@@ -190,6 +199,12 @@ export class Libp2pHost implements Host {
     }))
   }
 
+  welcome(peer: PeerId, as: Welcome): void {
+    if (as === 'member') this.#members.add(peer)
+    for (const { remoteAddr } of this.#libp2p.getConnections(peerIdFromString(peer)))
+      this.#gate.welcome(remoteAddr.toString(), as)
+  }
+
   onPeer(listener: (event: 'connected' | 'disconnected', peer: PeerId) => void): void {
     this.#libp2p.addEventListener('peer:connect', ({ detail }) => listener('connected', detail.toString()))
     this.#libp2p.addEventListener('peer:disconnect', ({ detail }) => listener('disconnected', detail.toString()))
@@ -212,6 +227,15 @@ export class Libp2pHost implements Host {
     this.#libp2p.addEventListener('self:peer:update', () => listener())
   }
 
+  #onClose({ remotePeer, remoteAddr, direction }: Connection): void {
+    const peer = remotePeer.toString()
+    const address = remoteAddr.toString()
+    // A member that has left is expected back.
+    if (direction === 'inbound' && this.#members.has(peer)) this.#gate.welcome(address, 'member')
+    else if (direction === 'inbound') this.#gate.ended(address)
+    if (!this.isConnected(peer)) this.#members.delete(peer)
+  }
+
   #wrap(stream: Parameters<Parameters<Libp2p['handle']>[1]>[0], connection: Connection): ByteStream {
     return new Libp2pStream(stream, connection, this.#log)
   }
@@ -226,7 +250,11 @@ export class Libp2pHost implements Host {
   }
 }
 
-function configOf(options: Libp2pHostOptions, privateKey: PrivateKey, discovery?: LocalDiscovery): Libp2pOptions {
+function configOf(
+  options: Libp2pHostOptions,
+  privateKey: PrivateKey,
+  { gate, discovery }: Pick<Parts, 'gate' | 'discovery'>
+): Libp2pOptions {
   const { listen, announce = [], transports } = options
   return {
     start: false,
@@ -239,6 +267,7 @@ function configOf(options: Libp2pHostOptions, privateKey: PrivateKey, discovery?
     streamMuxers: [yamux({ streamOptions: { maxStreamWindowSize: STREAM_WINDOW_BYTES } })],
     peerDiscovery: discovery === undefined ? [] : [components => discovery.serve(components)],
     services: { identify: identify(), ping: ping() },
+    connectionGater: { denyInboundConnection: ({ remoteAddr }) => !gate.mayArrive(remoteAddr.toString()) },
     connectionManager: {
       maxConnections: CONNECTIONS_MAX,
       inboundConnectionThreshold: INBOUND_PER_S_MAX,

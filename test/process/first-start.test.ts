@@ -88,7 +88,9 @@ test('a first start that fails for any reason leaves nothing, and the mode of th
   const bootstrap = right.multiaddrs[0] as string
   const ways: Array<[code: number, args: string[]]> = [
     [4, ['--network-key-file', wrong, '--bootstrap', bootstrap]],
-    [4, ['--bootstrap', bootstrap]],
+    [2, ['--bootstrap', bootstrap, '--role', 'admin']],
+    [2, ['--new', '--role', 'writer']],
+    [1, ['--bootstrap', bootstrap, '--listen', `/ip4/127.0.0.1/tcp/${port}`]],
     [2, ['--network-key-file', join(folder, 'none')]],
     [2, ['--passphrase-file', join(folder, 'none'), '--new']],
     [1, ['--new', '--listen', `/ip4/127.0.0.1/tcp/${port}`]],

@@ -4,7 +4,7 @@ import { equalBytes } from '../../util/bytes.ts'
 import { InvalidInputError } from '../../util/errors.ts'
 import { isPastTooLong, type Placement } from '../author.ts'
 import type { ChangeOptions } from '../change.ts'
-import { DamagedEntryError, ExistsError, NotFoundError } from '../errors.ts'
+import { ExistsError, NotFoundError } from '../errors.ts'
 import type { DirectoryNode, TreeNode } from '../tree-node.ts'
 import { checkReplace, refuseVersion } from './checks.ts'
 import type { ChangeContext } from './context.ts'
@@ -122,8 +122,7 @@ async function moveEntry(
 ): Promise<void> {
   const { row, shown } = entry
   const carried = shown.content ?? shown.place
-  const body = await bodies.open(carried)
-  if (body === undefined) throw new DamagedEntryError('this entry cannot be read: it can only be removed')
+  const body = await bodies.need(carried)
   const isTooLong = isPastTooLong(shown.isDeleted ? row.state.heads : [carried])
   if (!isTooLong) {
     tx.change(entry, () => [

@@ -5,7 +5,7 @@ import { InvalidInputError } from '../../util/errors.ts'
 import type { Content } from '../author.ts'
 import type { ChangeOptions, Records } from '../change.ts'
 import { tagOfContent } from '../content-tag.ts'
-import { ChangedError, DamagedEntryError, IsADirectoryError, NotFoundError } from '../errors.ts'
+import { ChangedError, DamagedEntryError, IsADirectoryError, NotFoundError, UNREADABLE } from '../errors.ts'
 import type { DirectoryNode, FileNode } from '../tree-node.ts'
 import { isVersion } from './checks.ts'
 import type { ChangeContext } from './context.ts'
@@ -86,9 +86,8 @@ async function removeVersion(context: ChangeContext, tx: Transaction, file: File
   }
   const carried = file.shown.content ?? file.record
   const { root, rootEpoch } = carried
-  const body = await context.bodies.open(carried)
-  if (body === undefined || root === null || rootEpoch === null)
-    throw new DamagedEntryError('this entry cannot be read: it can only be removed')
+  const body = await context.bodies.need(carried)
+  if (root === null || rootEpoch === null) throw new DamagedEntryError(UNREADABLE)
   const content: Content = { ...contentOf(body), root, rootEpoch }
   await rewrite(context, tx, { file, content, replicas: file.shown.replicas })
 }

@@ -118,7 +118,8 @@ export class NodeBuilder {
       contents.map(async (record, i): Promise<Unnamed> => {
         const body = await bodies.open(record)
         const isConflict = i > 0 || !isFirst || row.isDamaged || body === undefined
-        const own = { path: [], nameHash, isConflict, rivals: [] }
+        const isSealed = body === undefined && bodies.isSealed(record)
+        const own = { path: [], nameHash, isConflict, isSealed, rivals: [] }
         const node: FileNode = { kind: 'file', id, row, shown, record, body, ...own }
         if (i === 0) return { node: { ...node, rivals }, tag: isFirst ? undefined : id }
         return { node, tag: record.id }

@@ -18,7 +18,7 @@ export interface UnreachableOptions {
   index: IndexDb
   clock: Clock
   entries: Entries
-  bodies: Pick<Bodies, 'entryOf'>
+  bodies: Pick<Bodies, 'entryOf' | 'isSealed'>
   groups: NameGroups
   builder: NodeBuilder
 }
@@ -63,13 +63,17 @@ export class Unreachable {
   }
 
   /**
-   * Returns false while an unknown parent may still arrive. The value of its row is the time since which it has been
-   * unknown.
+   * Returns false while an unknown parent may still arrive, or a sealed one may still open. The value of its row is the
+   * time since which it has been unknown.
    */
   async #hasWaited(parent: Uint8Array, value: Uint8Array): Promise<boolean> {
-    const { clock, entries } = this.#options
+    const { clock, entries, bodies } = this.#options
+    const found = await entries.get(parent)
+    if (found !== undefined && !found.row.isSealed) return true
+    // Once its key is here, it is about to open: see `SealedEntries`.
+    if (found !== undefined && !bodies.isSealed(found.shown.place)) return false
     const sinceMs = Number(Buffer.from(value).readBigUInt64BE())
-    return clock.now() - sinceMs >= ORPHAN_MS || (await entries.get(parent)) !== undefined
+    return clock.now() - sinceMs >= ORPHAN_MS
   }
 
   /**

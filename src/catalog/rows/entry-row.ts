@@ -9,13 +9,18 @@ import { readState } from './state-codec.ts'
 
 /**
  * The part of an entry's row from which the tree is computed: where the entry is, and how it shows there. If all records
- * of an entry wait, or if it is a deleted file, it has no place.
+ * of an entry wait, if it is a deleted file, or if its place is sealed, it has no place.
  */
 export interface TreeRow {
   kind: 'file' | 'directory'
   isDeleted: boolean
   /** True if the record that places the entry cannot be opened, or if its name must not be part of a path. */
   isDamaged: boolean
+  /**
+   * True if the key of the epoch that seals the entry's place is not here. The entry then has no place, and nobody here
+   * knows whether it is a file or a directory.
+   */
+  isSealed: boolean
   /** True for a deleted directory that shows nowhere, because nothing below it shows. */
   isHidden: boolean
   /** The id of its parent. */
@@ -34,6 +39,7 @@ const IS_DELETED = 2
 const IS_DAMAGED = 4
 const IS_HIDDEN = 8
 const HAS_PLACE = 16
+const IS_SEALED = 32
 const NAME_AT = 1 + ENTRY_ID_BYTES
 
 /** The `TreeRow` of an entry that shows nowhere and can have no entries below it. */
@@ -41,6 +47,7 @@ export const ROW_WITHOUT_PLACE: TreeRow = {
   kind: 'file',
   isDeleted: true,
   isDamaged: false,
+  isSealed: false,
   isHidden: false,
   parent: ROOT_ENTRY,
   name: undefined
@@ -54,11 +61,12 @@ export function placeKey(entry: Uint8Array, { isHidden, parent, name }: TreeRow)
 
 /** Encodes a row. `state` is what `encodeState` returned. Equal states and places have equal rows. */
 export function encodeEntryRow(row: TreeRow, state: Uint8Array): Uint8Array {
-  const { kind, isDeleted, isDamaged, isHidden, parent, name } = row
+  const { kind, isDeleted, isDamaged, isSealed, isHidden, parent, name } = row
   const flags =
     (kind === 'directory' ? IS_DIRECTORY : 0) |
     (isDeleted ? IS_DELETED : 0) |
     (isDamaged ? IS_DAMAGED : 0) |
+    (isSealed ? IS_SEALED : 0) |
     (isHidden ? IS_HIDDEN : 0) |
     (name === undefined ? 0 : HAS_PLACE)
   return concatBytes(Uint8Array.of(flags), parent, name ?? NO_BYTES, state)
@@ -71,6 +79,7 @@ export function decodeTreeRow(bytes: Uint8Array): TreeRow {
     kind: (flags & IS_DIRECTORY) === 0 ? 'file' : 'directory',
     isDeleted: (flags & IS_DELETED) !== 0,
     isDamaged: (flags & IS_DAMAGED) !== 0,
+    isSealed: (flags & IS_SEALED) !== 0,
     isHidden: (flags & IS_HIDDEN) !== 0,
     parent: bytes.subarray(1, NAME_AT),
     name: (flags & HAS_PLACE) === 0 ? undefined : bytes.subarray(NAME_AT, NAME_AT + NAME_HASH_BYTES)

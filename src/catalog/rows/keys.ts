@@ -94,6 +94,14 @@ export function stampOfOlderHead(key: Uint8Array): Stamp {
   }
 }
 
+/**
+ * Returns the key of the row for an entry whose place is sealed in an epoch whose key is not here. Without an entry,
+ * returns the prefix of all entries of the epoch.
+ */
+export function sealedKey(epoch: Uint8Array, ...entry: readonly Uint8Array[]): Uint8Array {
+  return indexKey(TABLES.sealedEntries, epoch, ...entry)
+}
+
 /** The row with the number of files. */
 export const COUNTS_KEY: Uint8Array = indexKey(TABLES.counts)
 
@@ -133,7 +141,7 @@ export function seenRowKey(entry: Uint8Array, of?: Pick<Seen, 'author' | 'incarn
 }
 
 /**
- * Returns the id of the entry that a row of a directory table, of `waiting` or of `cycles` is about: the last 16 bytes
+ * Returns the id of the entry that a row of a directory table, of `waiting`, of `cycles` or of `sealedEntries` is about: the last 16 bytes
  * of its key.
  */
 export function entryOfKey(key: Uint8Array): Uint8Array {
@@ -152,7 +160,10 @@ export function parentOfKey(key: Uint8Array): Uint8Array {
 export interface DirectoryValue {
   kind: 'file' | 'directory'
   isDamaged: boolean
-  /** True if the file shows with conflict versions beside it. */
+  /**
+   * True if the file has several heads that are not deleted. Whether they show as conflict versions depends on the order
+   * of the epochs, which is not known while an index is rebuilt.
+   */
   hasVersions: boolean
   /** The stamp of the record that placed the entry, in bytes that compare as stamps do. */
   placed: Uint8Array

@@ -1,3 +1,4 @@
+import type { AnswerOf } from '../../contract/verbs.ts'
 import { note, printJson, printLine } from '../../terminal/print.ts'
 import { formatBytes } from '../../terminal/units.ts'
 import type { DfsCommand } from '../command.ts'
@@ -14,11 +15,18 @@ export const status: DfsCommand = {
       return
     }
     printLine(`${now.name} (${now.role}, ${now.state})  ${now.peerId}`)
-    printLine(`  network ${now.network.slice(0, 16)}…  ${now.peersConnected} peers connected  ${now.files} files`)
-    printLine(`  disk ${formatBytes(now.disk.used)} of ${formatBytes(now.disk.capacity)}, ${now.disk.state}`)
-    printLine(
-      `  owed ${formatBytes(now.owed.bytes)}  repairing ${formatBytes(now.repairing.bytes)}  at risk ${now.atRisk.blocks} blocks`
-    )
+    // A machine that waits knows its network only once a member has answered, and has no files.
+    if (now.words !== '') printLine(`  network ${now.words}  (${now.network.slice(0, 16)}…)`)
+    if (now.state !== 'pending') for (const line of workLines(now)) printLine(line)
     for (const warning of now.warnings) note(`  ! ${warning}`)
   }
+}
+
+function workLines(now: AnswerOf<'status'>): string[] {
+  const { disk, owed, repairing, atRisk } = now
+  return [
+    `  ${now.peersConnected} peers connected  ${now.files} files`,
+    `  disk ${formatBytes(disk.used)} of ${formatBytes(disk.capacity)}, ${disk.state}`,
+    `  owed ${formatBytes(owed.bytes)}  repairing ${formatBytes(repairing.bytes)}  at risk ${atRisk.blocks} blocks`
+  ]
 }

@@ -4,6 +4,7 @@ import { Bodies } from '../../catalog/bodies.ts'
 import { Catalog } from '../../catalog/catalog.ts'
 import { Names } from '../../catalog/names.ts'
 import { CatalogProjection } from '../../catalog/projection.ts'
+import { SealedEntries } from '../../catalog/sealed-entries.ts'
 import { Tree } from '../../catalog/tree.ts'
 import type { DiskRoom } from './disk.ts'
 import type { Membership } from './membership.ts'
@@ -15,6 +16,7 @@ export interface CatalogRoom {
   tree: Tree
   author: Author
   catalog: Catalog
+  sealed: SealedEntries
 }
 
 interface RoomsBelow {
@@ -26,26 +28,26 @@ interface RoomsBelow {
 export function buildCatalog(init: RoomOptions, { disk, membership, blocks }: RoomsBelow): CatalogRoom {
   const { secrets, clock, chance, logger } = init
   const { index } = disk
-  const { log, self, keys, members } = membership
+  const { log, self, keys, epochs, members } = membership
   const nodeCodecs = [codecOf(init).code]
   const bodies = new Bodies(log, keys, logger)
   const names = new Names(secrets.names)
-  // There is only one epoch so far, so all content is sealed in the first.
-  const depthOf = (): number => 0
+  // An epoch whose place is not known counts as the first.
+  const depthOf = (epoch: Uint8Array): number => epochs.depthOf(epoch) ?? 0
   const projection = new CatalogProjection({
     index,
     bodies,
     names,
     logger,
     nodeCodecs,
-    depthOf,
     onRecords: records => blocks.enqueue(records.flatMap(refOf))
   })
   log.register(projection)
   const tree = new Tree({ index, bodies, names, clock, depthOf })
+  const sealed = new SealedEntries({ index, log, keys, clock, chance, logger })
   const author = new Author({ self, keys, chance, bodies, nodeCodecs })
   const assertMayWrite = (): void => members.assertMayWrite()
   const assertRoom = (): Promise<void> => disk.capacity.assertRoom()
   const catalog = new Catalog({ assertRoom, log, tree, bodies, author, self, clock, chance, logger, assertMayWrite })
-  return { tree, author, catalog }
+  return { tree, author, catalog, sealed }
 }

@@ -1,14 +1,21 @@
 import type { Blocks } from '../../blocks/blocks.ts'
+import type { SealedEntries } from '../../catalog/sealed-entries.ts'
 import { CAPACITY_BYTES_MAX } from '../../format/constants.ts'
+import { privateKey } from '../../format/network-key.ts'
 import type { PeerId } from '../../format/peer-id.ts'
 import { Log } from '../../log/log.ts'
+import type { Verdict } from '../../log/projection.ts'
 import { Sync } from '../../log/sync.ts'
+import { Epochs } from '../../members/epochs.ts'
+import { Handovers } from '../../members/handovers.ts'
+import { KeyReceiver, type KeyReceiverOptions } from '../../members/key-receiver.ts'
 import { KeyRing } from '../../members/key-ring.ts'
 import { LocalMember } from '../../members/local-member.ts'
 import { Members, type MembersOptions } from '../../members/members.ts'
 import { Roster } from '../../members/roster.ts'
 import { Settings } from '../../members/settings.ts'
 import { Statuses } from '../../members/statuses.ts'
+import { equalBytes } from '../../util/bytes.ts'
 import type { NodeHost } from '../platform.ts'
 import type { DiskRoom } from './disk.ts'
 import type { RoomOptions } from './options.ts'
@@ -18,7 +25,10 @@ export interface Membership {
   host: NodeHost
   log: Log
   self: LocalMember
+  roster: Roster
   keys: KeyRing
+  epochs: Epochs
+  keyReceiver: KeyReceiver
   members: Members
   statuses: Statuses
   sync: Sync
@@ -26,8 +36,9 @@ export interface Membership {
 
 interface RoomsAround {
   disk: DiskRoom
-  /** The room above. It is not built yet when this object is passed. */
+  /** The rooms above. They are not built yet when this object is passed. */
   blocks: Blocks
+  catalog: { sealed: Pick<SealedEntries, 'opensAny'> }
 }
 
 export async function buildMembership(init: RoomOptions, rooms: RoomsAround): Promise<Membership> {
@@ -39,13 +50,36 @@ export async function buildMembership(init: RoomOptions, rooms: RoomsAround): Pr
   log.authorizer = roster
   const settings = new Settings()
   const statuses = buildStatuses(init, { roster, settings })
-  for (const projection of [roster, settings, statuses]) log.register(projection)
   const self = new LocalMember(secrets, clock, chance)
+  const epochs = new Epochs({ network: secrets.network, isEffective: grant => roster.isEffective(grant) })
+  roster.onChange(() => epochs.refresh())
+  const handovers = new Handovers([self.publicKey])
+  for (const projection of [roster, settings, statuses, epochs, handovers]) log.register(projection)
+  const keys = new KeyRing(secrets.epochs, epochs)
+  const keyReceiver = buildKeyReceiver(init, rooms, {
+    self,
+    log,
+    roster,
+    epochs,
+    handovers,
+    keys,
+    members: () => members
+  })
   const onFault = (peer: PeerId): void => {
     rooms.blocks.onFault(peer)
     onEvent({ event: 'fault', peerId: peer })
   }
-  const members = buildMembers(init, rooms.disk, { host, log, self, roster, settings, statuses, onFault })
+  const members = buildMembers(init, rooms.disk, {
+    host,
+    log,
+    self,
+    roster,
+    settings,
+    statuses,
+    alsoLoad: [epochs, handovers],
+    handovers: keyReceiver,
+    onFault
+  })
   const sync = new Sync({
     host,
     index,
@@ -61,7 +95,33 @@ export async function buildMembership(init: RoomOptions, rooms: RoomsAround): Pr
     lost: async limit => log.lost(limit),
     onClockOff: () => members.askForTime()
   })
-  return { host, log, self, keys: new KeyRing(secrets.epochs), members, statuses, sync }
+  return { host, log, self, roster, keys, epochs, keyReceiver, members, statuses, sync }
+}
+
+function buildKeyReceiver(
+  { secrets, keep, clock, chance, logger }: RoomOptions,
+  rooms: Pick<RoomsAround, 'catalog'>,
+  parts: Pick<KeyReceiverOptions, 'self' | 'roster' | 'epochs' | 'handovers' | 'keys'> & {
+    log: Log
+    /** They are built after this. */
+    members: () => Members
+  }
+): KeyReceiver {
+  const { self, log, members } = parts
+  return new KeyReceiver({
+    ...parts,
+    clock,
+    chance,
+    logger,
+    held: secrets.epochs,
+    recipients: [{ key: self.publicKey, x25519: privateKey('x25519', secrets.x25519) }],
+    opensAny: (epoch, key) => rooms.catalog.sealed.opensAny(epoch, key),
+    keep: async key =>
+      keep?.(now => ({ ...now, epochs: [...now.epochs.filter(({ id }) => !equalBytes(id, key.id)), key] })),
+    admitted: () => members().admitted,
+    ask: (peer, epoch, signal) => members().askForKey(peer, epoch, signal),
+    receive: async (statement, from) => (await log.receive([statement], from))[0] as Verdict
+  })
 }
 
 function buildStatuses(init: RoomOptions, parts: { roster: Roster; settings: Settings }): Statuses {
@@ -72,7 +132,10 @@ function buildStatuses(init: RoomOptions, parts: { roster: Roster; settings: Set
   })
 }
 
-type MembersParts = Pick<MembersOptions, 'host' | 'log' | 'self' | 'roster' | 'settings' | 'statuses' | 'onFault'>
+type MembersParts = Pick<
+  MembersOptions,
+  'host' | 'log' | 'self' | 'roster' | 'settings' | 'statuses' | 'alsoLoad' | 'handovers' | 'onFault'
+>
 
 function buildMembers(init: RoomOptions, { store, capacity }: DiskRoom, parts: MembersParts): Members {
   return new Members({

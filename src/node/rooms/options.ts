@@ -1,7 +1,7 @@
 import type { NodeEvent, NodeOptions } from '../../api.ts'
 import type { IndexCorruptError } from '../../disk/errors.ts'
 import type { Files } from '../../disk/files.ts'
-import type { Secrets } from '../../disk/keystore.ts'
+import type { KeepSecrets, Secrets } from '../../disk/keystore.ts'
 import type { MonitoredFiles } from '../../disk/monitored-files.ts'
 import { defaultNodeCodec, type NodeCodec } from '../../format/manifest.ts'
 import type { Chance } from '../../util/chance.ts'
@@ -14,6 +14,8 @@ export interface RoomOptions {
   files: Files & Pick<MonitoredFiles, 'state'>
   platform: Platform
   secrets: Secrets
+  /** Changes the secrets in the keystore. `secrets` stay as they were at the start of the stack. */
+  keep: KeepSecrets
   storeId: Uint8Array
   listen: readonly string[]
   clock: Clock

@@ -1,10 +1,10 @@
 import type { NodeEvent, NodeOptions } from '../../../src/api.ts'
 import { openFormat } from '../../../src/disk/data-directory.ts'
-import type { Secrets } from '../../../src/disk/keystore.ts'
+import type { KeepSecrets, Secrets } from '../../../src/disk/keystore.ts'
 import { Reserve } from '../../../src/disk/reserve.ts'
 import { privateKey, rawPublicKey } from '../../../src/format/network-key.ts'
 import { type PeerId, peerIdOf } from '../../../src/format/peer-id.ts'
-import { secretsOf } from '../../../src/node/identity.ts'
+import { keystoreOf, secretsOf } from '../../../src/node/identity.ts'
 import { Node } from '../../../src/node/node.ts'
 import type { Platform } from '../../../src/node/platform.ts'
 import { type Stack, startStack } from '../../../src/node/stack.ts'
@@ -102,7 +102,11 @@ export class Machine {
         return host
       }
     }
-    const fixed = { options, files, platform, secrets, storeId, clock: process, chance, logger, onEvent }
+    const keystore = keystoreOf(options, files)
+    const keep: KeepSecrets = async change => {
+      await keystore.update(change)
+    }
+    const fixed = { options, files, platform, secrets, keep, storeId, clock: process, chance, logger, onEvent }
     const defaults = { replicas: (options.replicas as number | undefined) ?? 3, ack: undefined }
     const node = new Node({
       files,

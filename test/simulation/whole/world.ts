@@ -646,7 +646,7 @@ export class World {
   #onEvent(machine: Machine, event: NodeEvent): void {
     const { event: name } = event
     const details =
-      'code' in event
+      event.event === 'failed'
         ? ` ${event.code} in ${event.task}`
         : 'peerId' in event
           ? ` ${this.machineOf(event.peerId)?.name}`

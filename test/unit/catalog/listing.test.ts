@@ -17,7 +17,7 @@ import { hlcAt } from '../../../src/format/stamp.ts'
 import { toHex } from '../../../src/util/bytes.ts'
 import { plainTree } from '../../fixtures/plain-tree.ts'
 import { seededChance } from '../../fixtures/seeded-chance.ts'
-import { admin, directoryAt, epoch, fileWith, LOST_EPOCH, names, Setup, type Signed, sign, writer } from './setup.ts'
+import { admin, directoryAt, epoch, fileWith, names, Setup, type Signed, sign, writer } from './setup.ts'
 
 /** Ids of which some begin with the same eight or sixteen digits. */
 const idOf = (tail: number): Buffer =>
@@ -280,7 +280,7 @@ function drawRecords(chance: Chance): Signed[] {
       by: pick([admin, writer]),
       hlc: hlcAt(1_000_000 + i),
       incarnation: Buffer.from(chance.bytes(8)),
-      epoch: chance.fraction() < 0.1 ? LOST_EPOCH : epoch.id
+      isForged: chance.fraction() < 0.1
     }
     all.push(sign({ ...init, ...(isDirectory ? directoryAt(name, parent) : fileWith(`${i}`, { parent, name })) }))
   }

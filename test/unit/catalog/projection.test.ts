@@ -123,12 +123,12 @@ test('an entry whose statement was damaged shows under its name once the stateme
   const setup = await Setup.open()
   await setup.add(first)
   await setup.add(second)
-  const open = setup.bodies.open.bind(setup.bodies)
-  setup.bodies.open = async () => undefined
+  const stateOf = setup.bodies.stateOf.bind(setup.bodies)
+  setup.bodies.stateOf = async () => 'damaged'
   await setup.add(gone)
   assert.deepEqual(await setup.paths(), ['/damaged-f0f0f0f0'])
   await setup.add(first)
-  setup.bodies.open = open
+  setup.bodies.stateOf = stateOf
   assert.deepEqual(await setup.paths(), ['/one'])
   assert.equal((await setup.at('/one'))?.kind, 'file')
 })

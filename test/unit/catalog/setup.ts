@@ -6,6 +6,7 @@ import { pastOf } from '../../../src/catalog/heads.ts'
 import { Names } from '../../../src/catalog/names.ts'
 import { CatalogProjection } from '../../../src/catalog/projection.ts'
 import { nameKeyOf } from '../../../src/catalog/rows/keys.ts'
+import { SealedEntries } from '../../../src/catalog/sealed-entries.ts'
 import { rootNode, Tree } from '../../../src/catalog/tree.ts'
 import type { DirectoryNode, TreeNode } from '../../../src/catalog/tree-node.ts'
 import { IndexDb, indexKey } from '../../../src/disk/index-db.ts'
@@ -14,11 +15,12 @@ import { TABLES } from '../../../src/disk/tables.ts'
 import { type EntryRecord, type RecordInit, ROOT_ENTRY, readRecord, signRecord } from '../../../src/format/entry.ts'
 import type { Role } from '../../../src/format/kinds.ts'
 import { parsePath } from '../../../src/format/path.ts'
+import { secretKey } from '../../../src/format/seal.ts'
 import { inlineRoot } from '../../../src/format/seal-file.ts'
 import type { Hlc } from '../../../src/format/stamp.ts'
 import { idOf, type Statement } from '../../../src/format/statement.ts'
 import type { AcceptedStatement, Signer } from '../../../src/log/projection.ts'
-import { KeyRing } from '../../../src/members/key-ring.ts'
+import { type Epoch, KeyRing } from '../../../src/members/key-ring.ts'
 import { LocalMember } from '../../../src/members/local-member.ts'
 import { equalBytes, toHex } from '../../../src/util/bytes.ts'
 import type { Chance } from '../../../src/util/chance.ts'
@@ -41,11 +43,24 @@ export const writer = new LocalMember(writerSecrets, clock, chance)
 export const otherWriter = new LocalMember(grantedSecrets(secrets, clock, chance), clock, chance)
 export const keys = new KeyRing(secrets.epochs)
 export const epoch = keys.newest!
-/** An epoch that nobody holds: a body that is sealed in it opens for no one. */
-export const LOST_EPOCH = Buffer.alloc(32, 9)
 
 /** The names of all catalogs here, whose key is no secret. */
 export const names = new Names(Buffer.alloc(32))
+
+/** An epoch whose key arrives late, if at all. */
+const LATE = { id: Buffer.alloc(32, 9), key: Buffer.alloc(32, 8) }
+export const lateEpoch = new KeyRing([LATE]).newest!
+
+/** A ring with the key of the first epoch, and a function that adds the key of the late one. */
+export function ringWithout(): { keys: KeyRing; addLate: () => void } {
+  const keys = new KeyRing(secrets.epochs)
+  return { keys, addLate: () => keys.add(LATE.id, LATE.key) }
+}
+
+/** A ring with the keys of both epochs. */
+export function ringWithBoth(): KeyRing {
+  return new KeyRing([...secrets.epochs, LATE])
+}
 
 export interface Signed {
   statement: Statement<'entry'>
@@ -56,7 +71,12 @@ export interface SignInit extends Partial<RecordInit> {
   entry: Uint8Array
   by?: LocalMember
   hlc?: Hlc
+  /** True for a body that no key of the epoch opens. */
+  isForged?: boolean
 }
+
+/** Seals what nobody opens. */
+const FORGED_KEY = secretKey(Buffer.alloc(32, 0x66))
 
 /** The last stamp of each member here. The clock stands still, and what the tests sign later is to be later. */
 const lastHlcs = new Map<LocalMember, Hlc>()
@@ -68,7 +88,7 @@ function laterHlc(by: LocalMember): Hlc {
 }
 
 /** Signs a record with any fields, honest or not. By default it is a put whose body opens. */
-export function sign({ by = admin, hlc = laterHlc(by), ...init }: SignInit): Signed {
+export function sign({ by = admin, hlc = laterHlc(by), isForged = false, ...init }: SignInit): Signed {
   const statement = signRecord(
     {
       incarnation: Buffer.alloc(8, 1),
@@ -83,9 +103,13 @@ export function sign({ by = admin, hlc = laterHlc(by), ...init }: SignInit): Sig
       body: null,
       ...init
     },
-    { ...by.signing(hlc), subkey: epoch.record }
+    { ...by.signing(hlc), subkey: isForged ? FORGED_KEY : subkeyOf(init.epoch) }
   )
   return { statement, record: readRecord(statement, by.publicKey) }
+}
+
+function subkeyOf(id: Uint8Array = epoch.id): Epoch['record'] {
+  return (equalBytes(id, lateEpoch.id) ? lateEpoch : epoch).record
 }
 
 /** The fields of a record of a file. */
@@ -120,6 +144,8 @@ export interface SetupOptions {
   self?: LocalMember
   /** Of what the member draws. */
   seed?: number
+  /** By default it holds the key of the first epoch. */
+  keys?: KeyRing
 }
 
 /** An index that calls somebody before each read. */
@@ -161,24 +187,28 @@ export class Setup {
   readonly #accepted = new Map<string, AcceptedStatement>()
   readonly log = {
     get: async (id: Uint8Array): Promise<AcceptedStatement | undefined> => this.#accepted.get(toHex(id)),
-    append: (statements: readonly Statement[], signer: Signer): Promise<void> => this.#append(statements, signer)
+    append: (statements: readonly Statement[], signer: Signer): Promise<void> => this.#append(statements, signer),
+    again: (ids: readonly Uint8Array[]): Promise<void> =>
+      this.project(ids.flatMap(id => this.#accepted.get(toHex(id)) ?? []))
   }
   readonly bodies: Bodies
   readonly projection: CatalogProjection
   readonly tree: Tree
+  readonly sealed: SealedEntries
   readonly author: Author
   readonly catalog: Catalog
   #last: Promise<void> = Promise.resolve()
 
-  private constructor({ logger = silentLogger, self = admin, seed = 2 }: SetupOptions) {
+  private constructor({ logger = silentLogger, self = admin, seed = 2, keys: ring = keys }: SetupOptions) {
     this.chance = seededChance(seed)
     const { index, log, clock, chance } = this
-    const bodies = new Bodies(log, keys, logger)
+    const bodies = new Bodies(log, ring, logger)
     this.bodies = bodies
-    const rest = { index, bodies, names, depthOf: () => 0 }
+    const rest = { index, bodies, names }
     this.projection = new CatalogProjection({ ...rest, logger, nodeCodecs: [0x71], onRecords: () => {} })
-    this.tree = new Tree({ ...rest, clock })
-    this.author = new Author({ self, keys, chance, bodies, nodeCodecs: [0x71] })
+    this.tree = new Tree({ ...rest, clock, depthOf: () => 0 })
+    this.sealed = new SealedEntries({ index, log, keys: ring, clock, chance, logger })
+    this.author = new Author({ self, keys: ring, chance, bodies, nodeCodecs: [0x71] })
     const { tree, author } = this
     this.catalog = new Catalog({
       log,

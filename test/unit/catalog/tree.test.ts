@@ -15,7 +15,9 @@ import {
   directoryAt,
   epoch,
   fileWith,
-  LOST_EPOCH,
+  lateEpoch,
+  ringWithBoth,
+  ringWithout,
   Setup,
   type Signed,
   type SignInit,
@@ -41,7 +43,7 @@ async function pathsAfter(...records: Signed[]): Promise<string[]> {
 test('children of a directory that no longer opens show at the root, and below it again once it opens', async () => {
   const made = sign({ entry: D, ...directoryAt('dir') })
   const child = sign({ entry: CHILD, ...fileWith('x', { parent: D, name: 'child' }) })
-  const bad = sign({ ...carrying(made), ...directoryAt('dir'), epoch: LOST_EPOCH })
+  const bad = sign({ ...carrying(made), ...directoryAt('dir'), isForged: true })
   const good = sign({ ...carrying(bad), ...directoryAt('again') })
   for (const order of [
     [made, child, bad],
@@ -148,16 +150,24 @@ test('a record may carry only the content of the record under the stamp it names
     assert.deepEqual(await pathsAfter(...order), ['/moved'])
 })
 
-test('any records add up to the same tree and the same rows of the index, in any order and any batches, and twice', async () => {
+test('any records add up to the same tree and the same rows of the index, in any order and any batches, twice, and with a key that arrives at any time', async () => {
   for (let seed = 1; seed <= SEEDS; seed++) {
     const chance = seededChance(seed)
     const records = drawRecords(chance)
     let expected: string[] | undefined
-    for (let order = 0; order < 3; order++) {
-      const setup = await Setup.open()
+    for (let order = 0; order < 4; order++) {
+      const { keys, addLate } = ringWithout()
+      const setup = await Setup.open({ keys: order < 2 ? ringWithBoth() : keys })
       const arriving = order === 1 ? [...records, ...records] : records
-      for (const batch of batchesOf(order === 0 ? records : shuffled(arriving, chance), chance))
-        await setup.add(...batch)
+      const batches = batchesOf(order === 0 ? records : shuffled(arriving, chance), chance)
+      const keyAt = Math.floor(chance.fraction() * (batches.length + 1))
+      for (const [i, batch] of [...batches, []].entries()) {
+        if (i === keyAt) {
+          addLate()
+          await setup.sealed.open()
+        }
+        if (batch.length > 0) await setup.add(...batch)
+      }
       // All of it once more, as after a crash.
       if (order === 2) for (const batch of batchesOf(shuffled(records, chance), chance)) await setup.add(...batch)
       const rows = await setup.rows()
@@ -211,7 +221,13 @@ function drawRecords(chance: Chance): Signed[] {
     const init: SignInit =
       chance.fraction() < 0.25
         ? { entry, op: 'delete', body: chance.fraction() < 0.5 ? directoryAt(name, parent).body : null }
-        : { entry, ...what, written: carried?.written ?? null, epoch: chance.fraction() < 0.15 ? LOST_EPOCH : epoch.id }
+        : {
+            entry,
+            ...what,
+            written: carried?.written ?? null,
+            isForged: chance.fraction() < 0.15,
+            epoch: (chance.fraction() < 0.3 ? lateEpoch : epoch).id
+          }
     const rest = { seen: past, placed: pick(stamps), incarnation: twin?.stamp.incarnation ?? incarnation, by, hlc }
     try {
       all.push(sign({ ...init, ...rest }))

@@ -2,27 +2,16 @@ import assert from 'node:assert/strict'
 import { randomBytes } from 'node:crypto'
 import { mkdir, readdir, readFile, symlink, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import { type TestContext, test } from 'node:test'
-import { type Served, serveFake } from '../../fixtures/api.ts'
+import { test } from 'node:test'
+import { setUpDfs } from '../../fixtures/dfs.ts'
 import { Fault } from '../../fixtures/fake-node.ts'
 import { temporaryFolder, until } from '../../fixtures/nodes.ts'
-import { jsonLines, type Result, type RunOptions, runProgram } from '../../fixtures/program.ts'
+import { jsonLines, runProgram } from '../../fixtures/program.ts'
 
 const MIB = 1 << 20
 
-/** Runs `dfs` against a fake node, in a folder of its own. */
-async function setUp(
-  t: TestContext
-): Promise<Served & { folder: string; dfs: (args: string[], options?: RunOptions) => Promise<Result> }> {
-  const served = await serveFake(t)
-  const folder = await temporaryFolder(t)
-  const dfs = (args: string[], options: RunOptions = {}): Promise<Result> =>
-    runProgram('dfs', args, { cwd: folder, ...options, env: { DFS_DATA_DIR: served.dataDir, ...options.env } })
-  return { ...served, folder, dfs }
-}
-
 test('a get that breaks off leaves nothing, and reports the reason in words and as an exit code', async t => {
-  const { node, folder, dfs } = await setUp(t)
+  const { node, folder, dfs } = await setUpDfs(t)
   const cases = [
     ['corrupt', 6],
     ['unreachable', 5],
@@ -41,7 +30,7 @@ test('a get that breaks off leaves nothing, and reports the reason in words and 
 })
 
 test('dfs exits with 5 if the node goes away during a get', async t => {
-  const { node, folder, dfs, api } = await setUp(t)
+  const { node, folder, dfs, api } = await setUpDfs(t)
   const content = randomBytes(MIB)
   node.hooks.get = async path => {
     delete node.hooks.get
@@ -60,7 +49,7 @@ test('dfs exits with 5 if the node goes away during a get', async t => {
 })
 
 test('dfs does not say that a change failed if the node goes away during it', async t => {
-  const { node, dfs, api } = await setUp(t)
+  const { node, dfs, api } = await setUpDfs(t)
   node.hooks.remove = async () => {
     await api.close()
     throw new Fault('aborted', 'nobody hears this')
@@ -73,7 +62,7 @@ test('dfs does not say that a change failed if the node goes away during it', as
 })
 
 test('names from the network cannot make get write outside its target', async t => {
-  const { node, folder, dfs } = await setUp(t)
+  const { node, folder, dfs } = await setUpDfs(t)
   await mkdir(join(folder, 'target/real'), { recursive: true })
   await mkdir(join(folder, 'outside'))
   await symlink(join(folder, 'outside'), join(folder, 'target/door'))
@@ -94,7 +83,7 @@ test('names from the network cannot make get write outside its target', async t 
 })
 
 test('get fetches every file of a directory that it can, and names the others; they decide the exit code', async t => {
-  const { node, folder, dfs } = await setUp(t)
+  const { node, folder, dfs } = await setUpDfs(t)
   for (const name of ['a', 'b', 'c']) node.set(`/d/${name}`, `content of ${name}`)
   const { bytes } = node.files.get('/d/b') as { bytes: Uint8Array }
   node.set('/d/b', bytes, { failsAfter: { bytes: 0, error: new Fault('damaged', 'it is damaged') } })
@@ -120,7 +109,7 @@ test('get fetches every file of a directory that it can, and names the others; t
 
 test('get goes on after any number of files that cannot be written here', async t => {
   if (process.platform !== 'linux') return t.skip('needs a folder in which nobody can create a file')
-  const { node, dfs } = await setUp(t)
+  const { node, dfs } = await setUpDfs(t)
   // More files than dfs has connections to the daemon.
   for (let i = 0; i < 70; i++) node.set(`/d/no-file-${i}`, randomBytes(256 << 10))
   const { code, stderr } = await dfs(['get', '/d', '/proc'])
@@ -129,7 +118,7 @@ test('get goes on after any number of files that cannot be written here', async 
 })
 
 test('get replaces local files only with --force, and follows a link to a folder that the user named', async t => {
-  const { node, folder, dfs } = await setUp(t)
+  const { node, folder, dfs } = await setUpDfs(t)
   node.set('/f', 'new')
   await writeFile(join(folder, 'f'), 'old')
   assert.equal((await dfs(['get', '/f'])).code, 1)
@@ -145,7 +134,7 @@ test('get replaces local files only with --force, and follows a link to a folder
 })
 
 test('a put that is refused reports the reason, however much is still to be sent', async t => {
-  const { node, folder, dfs } = await setUp(t)
+  const { node, folder, dfs } = await setUpDfs(t)
   node.set('/f', 'x')
   await writeFile(join(folder, 'big'), randomBytes(32 * MIB))
   const refused = await dfs(['--json', 'put', '--no-clobber', 'big', '/f'])
@@ -158,7 +147,7 @@ test('a put that is refused reports the reason, however much is still to be sent
 })
 
 test('a put of stdin is refused before stdin has brought any bytes', async t => {
-  const { node, dfs } = await setUp(t)
+  const { node, dfs } = await setUpDfs(t)
   node.hooks.put = async () => {
     throw new Fault('not-allowed', 'a reader may not write')
   }
@@ -167,7 +156,7 @@ test('a put of stdin is refused before stdin has brought any bytes', async t => 
 })
 
 test('put stores every file of a folder that it can, and names the others', async t => {
-  const { node, folder, dfs } = await setUp(t)
+  const { node, folder, dfs } = await setUpDfs(t)
   await mkdir(join(folder, 'tree/sub'), { recursive: true })
   for (const name of ['a.txt', 'b', 'sub/c']) await writeFile(join(folder, 'tree', name), name)
   await writeFile(join(folder, 'tree/large'), randomBytes(5 * MIB), { mode: 0o750 })
@@ -185,7 +174,7 @@ test('put stores every file of a folder that it can, and names the others', asyn
 })
 
 test('Ctrl-C ends a put and a get, and leaves nothing behind', async t => {
-  const { node, folder, dfs } = await setUp(t)
+  const { node, folder, dfs } = await setUpDfs(t)
   let isReading = false
   const never = new Promise<never>(() => {})
   node.set('/f', 'bytes')
@@ -225,7 +214,7 @@ test('Ctrl-C ends a put and a get, and leaves nothing behind', async t => {
 })
 
 test('dfs exits with 0 if the reader of its output closes early', async t => {
-  const { node, dfs } = await setUp(t)
+  const { node, dfs } = await setUpDfs(t)
   for (let i = 0; i < 20_000; i++) node.set(`/a file with number ${i}`, 'x')
   node.set('/big', randomBytes(16 * MIB))
   for (const args of [
@@ -251,7 +240,7 @@ test('dfs exits with its own code if nobody reads its errors', async t => {
 })
 
 test('a flag that says where the node is wins over the environment, and --api needs --token-file', async t => {
-  const { dfs, url, token, folder, dataDir } = await setUp(t)
+  const { dfs, url, token, folder, dataDir } = await setUpDfs(t)
   await writeFile(join(folder, 'token'), `${token}\n`)
   await writeFile(join(folder, 'other'), 'not it')
   const byAddress = ['--api', url.origin, '--token-file']
@@ -268,7 +257,7 @@ test('a flag that says where the node is wins over the environment, and --api ne
 })
 
 test('wrong usage exits with 2 and one line; a command or flag that is not built says so', async t => {
-  const { node, dfs } = await setUp(t)
+  const { node, dfs } = await setUpDfs(t)
   node.set('/f', 'x')
   const cases: Array<[string[], RegExp]> = [
     [[], /dfs --help/],
@@ -294,16 +283,47 @@ test('wrong usage exits with 2 and one line; a command or flag that is not built
   }
   assert.equal(node.calls.length, 0)
   const help = (await dfs(['--help'])).stdout.toString()
-  for (const word of ['put', 'evict', '--token-file']) assert.ok(help.includes(word), word)
-  for (const word of ['versions', 'purge', 'invite', 'fsck']) assert.ok(!help.includes(word), word)
+  for (const word of ['put', 'evict', 'members', 'invite', 'network', '--token-file'])
+    assert.ok(help.includes(word), word)
+  for (const word of ['versions', 'purge', 'vouch', 'rekey', 'fsck']) assert.ok(!help.includes(word), word)
   assert.match((await dfs(['--version'])).stdout.toString(), /^\d+\.\d+\.\d+\n$/)
 })
 
+test('a command below another refuses what it cannot do before the node is asked', async t => {
+  const { node, dfs } = await setUpDfs(t)
+  const cases: Array<[string[], RegExp]> = [
+    [['members', 'remove', 'laptop', '--now'], /dfs members remove is not built yet/],
+    [['members', 'out', 'laptop'], /dfs members out is not built yet/],
+    [['members', 'vouch', 'laptop'], /dfs members vouch is not built yet/],
+    [['network', 'rekey', '--confirm', 'x'], /dfs network rekey is not built yet/],
+    [['members', 'frobnicate'], /too many arguments/],
+    [['members', 'approve'], /missing required argument 'code'/],
+    [['members', 'approve', 'K7Q2ZD', '--role', 'owner'], /"owner" is not a role: give one of admin, writer/],
+    [['members', 'role', 'laptop', 'owner'], /"owner" is not a role/],
+    [['invite', '--role', 'owner'], /"owner" is not a role/],
+    [['invite', '--expires', '366d'], /--expires takes a time from 1m to 365d/],
+    [['invite', '--expires', '59s'], /--expires takes a time from 1m to 365d/],
+    [['invite', '--uses', '0'], /--uses takes "unlimited", or a number from 1 to 65535/],
+    [['invite', '--uses', '65536'], /--uses takes "unlimited"/],
+    [['invite', '--list', '--role', 'writer'], /--list takes no other flag/],
+    [['invite', '--revoke', '01234567', '--uses', '2'], /--revoke takes no other flag/],
+    [['invite', '--revoke', ''], /empty/]
+  ]
+  for (const [args, words] of cases) {
+    const result = await dfs(args)
+    assert.deepEqual([result.code, result.stdout.toString()], [2, ''], args.join(' '))
+    assert.match(result.stderr, words)
+  }
+  assert.equal(node.calls.length, 0)
+})
+
 test('the help of each command lists its arguments, flags and exit codes', async t => {
-  const { dfs } = await setUp(t)
+  const { dfs } = await setUpDfs(t)
   const cases: Array<[string, RegExp]> = [
     ['put', /<source> \[path\][\s\S]*--no-clobber[\s\S]*^Exit codes: .*3 not found, .*7 no space, 130 interrupted\.$/m],
     ['get', /<path> \[target\][\s\S]*--force[\s\S]*^Exit codes: .*6 damaged, 7 no space/m],
+    ['members', /approve[\s\S]*deny[\s\S]*role/],
+    ['network', /recovery/],
     ['peers', /^Exit codes: 0 done, 1 failed, 2 wrong usage, 4 not allowed, 5 unreachable, 130 interrupted\.$/m]
   ]
   for (const [command, words] of cases) {

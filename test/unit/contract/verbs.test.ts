@@ -40,7 +40,23 @@ test('every verb calls its method of the node with the fields that the client ga
     [VERBS.copy, { from: ODD, to: '/to' }, `copy ${ODD} /to`, { noClobber: undefined }],
     [VERBS.remove, { path: ODD, recursive: true }, `remove ${ODD}`, { recursive: true, ifTag: undefined }],
     [VERBS.remove, { path: ODD, recursive: false, ifTag: 't1' }, `remove ${ODD}`, { recursive: false, ifTag: 't1' }],
-    [VERBS.evict, { path: ODD }, `evict ${ODD}`, {}]
+    [VERBS.evict, { path: ODD }, `evict ${ODD}`, {}],
+    [VERBS.members, {}, 'members ', {}],
+    [VERBS.approve, { code: ODD, role: 'writer' }, `approve ${ODD}`, { role: 'writer' }],
+    [VERBS.approve, { code: ODD }, `approve ${ODD}`, { role: undefined }],
+    [VERBS.deny, { code: ODD }, `deny ${ODD}`, {}],
+    [VERBS.setRole, { member: ODD, role: 'storage' }, `setRole ${ODD} storage`, {}],
+    [
+      VERBS.invite,
+      { role: 'admin', expiresMs: 60_000, uses: 'unlimited' },
+      'invite ',
+      { role: 'admin', expiresMs: 60_000, uses: 'unlimited' }
+    ],
+    [VERBS.invite, { uses: 3 }, 'invite ', { role: undefined, expiresMs: undefined, uses: 3 }],
+    [VERBS.invites, {}, 'invites ', {}],
+    [VERBS.revokeInvite, { invite: ODD }, `revokeInvite ${ODD}`, {}],
+    [VERBS.networkInfo, {}, 'networkInfo ', {}],
+    [VERBS.forgetNetworkKey, {}, 'forgetNetworkKey ', {}]
   ]
   for (const [verb, fields, call, options] of cases) {
     const made = await callOf(verb, fields)
@@ -65,6 +81,21 @@ test('a field that is missing, wrong or unknown is found before the node is call
   ])
     assert.equal(VERBS.move.bind(collectFields(VERBS.move, { query, json })), undefined, JSON.stringify(json))
   assert.equal(VERBS.stat.bind(collectFields(VERBS.stat, { query })), undefined)
+})
+
+test('a role or a number of uses that does not exist is refused before the node is called', () => {
+  const query = new URLSearchParams()
+  const cases: Array<[Verb, unknown]> = [
+    [VERBS.approve, { code: 'K7Q2ZD', role: 'owner' }],
+    [VERBS.approve, {}],
+    [VERBS.deny, { code: 'K7Q2ZD', role: 'reader' }],
+    [VERBS.setRole, { member: 'laptop' }],
+    [VERBS.invite, { uses: 'all' }],
+    [VERBS.invite, { expiresMs: '24h' }],
+    [VERBS.revokeInvite, { id: 'aa' }]
+  ]
+  for (const [verb, json] of cases)
+    assert.equal(verb.bind(collectFields(verb, { query, json })), undefined, JSON.stringify(json))
 })
 
 test('a query cannot replace the path, and its first value counts', async () => {

@@ -12,7 +12,7 @@ test('reads each flag of the daemon, and its environment variable where the flag
   const byFlag = parseDaemonFlags(['--bootstrap', '/c', '--bootstrap', '/d', '--new', '--data-dir', 'rel'], env)
   assert.deepEqual(byFlag.bootstrap, ['/c', '/d'])
   assert.deepEqual([byFlag.new, byFlag.dataDir], [true, `${process.cwd()}/rel`])
-  assert.throws(() => parseDaemonFlags(['--role', 'reader'], {}), { code: 'usage', message: '--role is not built yet' })
+  assert.throws(() => parseDaemonFlags(['--zone', 'x'], {}), { code: 'usage', message: '--zone is not built yet' })
   assert.throws(() => parseDaemonFlags(['--log-level', 'loud'], {}), usage)
 })
 
@@ -33,4 +33,24 @@ test('reads where the API listens', () => {
   assert.deepEqual(parseHostPort('[::1]:0'), { host: '::1', port: 0 })
   for (const text of ['', '3002', 'localhost', '::1:3002', 'a:65536', '[::1:1'])
     assert.throws(() => parseHostPort(text), usage)
+})
+
+test('a machine enters by one way, and asks for a role only if a person lets it in', () => {
+  const ways = [['--join', 'f'], ['--network-key-file', 'f'], ['--recover']]
+  for (const [i, way] of ways.entries()) {
+    parseDaemonFlags(way, {})
+    for (const other of ways.slice(i + 1)) assert.throws(() => parseDaemonFlags([...way, ...other], {}), usage)
+    assert.throws(() => parseDaemonFlags([...way, '--role', 'writer'], {}), { ...usage, message: /^--role is for/ })
+  }
+  for (const way of [['--join', 'f'], ['--recover']])
+    assert.throws(() => parseDaemonFlags(['--new', ...way], {}), usage)
+  assert.throws(() => parseDaemonFlags(['--new', '--role', 'reader'], {}), usage)
+  parseDaemonFlags(['--new', '--network-key-file', 'f'], {})
+  for (const role of ['writer', 'reader', 'storage'])
+    assert.equal(parseDaemonFlags(['--bootstrap', '/a', '--role', role], {}).role, role)
+  for (const role of ['admin', 'owner', '']) assert.throws(() => parseDaemonFlags(['--role', role], {}), usage, role)
+  const env = { DFS_JOIN: 'i', DFS_INVITE_OUT: 'o', DFS_RECOVER: '0' }
+  const { join, inviteOut, recover } = parseDaemonFlags([], env)
+  assert.deepEqual([join, inviteOut, recover], ['i', 'o', false])
+  assert.equal(parseDaemonFlags([], { DFS_ROLE: 'reader' }).role, 'reader')
 })

@@ -2,7 +2,8 @@ import assert from 'node:assert/strict'
 import { readdir, readFile, stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import { test } from 'node:test'
-import { UnknownLayoutError, WrongPassphraseError } from '../../../src/disk/errors.ts'
+import { CandidateFile, drawCandidate } from '../../../src/disk/candidate.ts'
+import { FileMissingError, UnknownLayoutError, WrongPassphraseError } from '../../../src/disk/errors.ts'
 import type { Files } from '../../../src/disk/files.ts'
 import { Keystore, type Secrets } from '../../../src/disk/keystore.ts'
 import { NodeFiles } from '../../../src/disk/node-files.ts'
@@ -180,5 +181,57 @@ test('a power cut while the keystore is replaced leaves the old one or the new o
       assert.ok(isDone ? loaded === flat(next) : [flat(SECRETS), flat(next)].includes(loaded), `operation ${n}`)
       await open(after).save(next)
     }
+  }
+})
+
+test('changes of the keystore follow one another, and none brings back what another has removed', async () => {
+  for (const passphrase of [undefined, 'correct horse']) {
+    const { files } = await written(passphrase)
+    const keystore = open(files, passphrase)
+    const forget = ({ networkKey: _, ...rest }: Secrets): Secrets => rest
+    const add = (secrets: Secrets): Secrets => ({
+      ...secrets,
+      epochs: [...secrets.epochs, { id: fill(12), key: fill(13) }]
+    })
+    const [, last] = await Promise.all([keystore.update(forget), keystore.update(add)])
+    assert.equal(flat(await open(files, passphrase).load()), flat(add(forget(SECRETS))))
+    assert.equal(flat(last), flat(add(forget(SECRETS))))
+  }
+})
+
+test('a change of the keystore that throws changes nothing, and one of a keystore that is gone is refused', async () => {
+  const { files } = await written()
+  const refuse = (): never => {
+    throw new RangeError('no')
+  }
+  const keystore = open(files)
+  await assert.rejects(keystore.update(refuse), RangeError)
+  assert.equal(flat(await keystore.load()), flat(SECRETS))
+  assert.equal((await files.list('')).includes('keystore.new'), false)
+  await files.remove('keystore')
+  await assert.rejects(
+    keystore.update(secrets => secrets),
+    FileMissingError
+  )
+  assert.equal(await keystore.load(), undefined)
+})
+
+test('the keys of a candidate are kept as the keystore is, until they are removed', async () => {
+  for (const passphrase of [undefined, 'correct horse']) {
+    const files = new FakeFiles()
+    const candidate = drawCandidate(systemChance)
+    const file = new CandidateFile({ files, chance: systemChance, passphrase })
+    assert.equal(await file.load(), undefined)
+    await file.remove()
+    await file.save(candidate)
+    assert.equal(flat(await new CandidateFile({ files, chance: systemChance, passphrase }).load()), flat(candidate))
+    const other = new CandidateFile({
+      files,
+      chance: systemChance,
+      passphrase: passphrase === undefined ? 'x' : undefined
+    })
+    await assert.rejects(other.load(), WrongPassphraseError)
+    await file.remove()
+    assert.equal(await file.load(), undefined)
   }
 })

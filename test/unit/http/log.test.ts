@@ -4,7 +4,7 @@ import { join } from 'node:path'
 import { test } from 'node:test'
 import { Client } from '../../../src/cli/client.ts'
 import { serveApi } from '../../../src/http/server.ts'
-import { FakeNode } from '../../fixtures/fake-node.ts'
+import { FakeNode, Fault, TOKEN } from '../../fixtures/fake-node.ts'
 import { RecordingLogger } from '../../fixtures/logger.ts'
 import { temporaryFolder } from '../../fixtures/nodes.ts'
 
@@ -48,4 +48,20 @@ test('the log of a request that no route serves, or that Fastify refuses, names 
     'dfs:http GET without a route failed: FastifyError (FST_ERR_BAD_URL)',
     'dfs:http GET /v1/stat/* failed: HttpError (not-allowed)'
   ])
+})
+
+test('the token of an invite is in the answer that makes it, and in no log, not even when it is refused', async t => {
+  const node = new FakeNode()
+  const dataDir = await temporaryFolder(t)
+  const logger = new RecordingLogger()
+  const api = await serveApi(node, { dataDir, listen: { host: '127.0.0.1', port: 0 }, logger })
+  t.after(() => api.close())
+  const client = await Client.open({ dataDir })
+  t.after(() => client.close())
+  assert.equal((await client.call('invite', {})).token, TOKEN)
+  node.hooks.revokeInvite = async () => {
+    throw new Fault('used-up', 'it was used up')
+  }
+  await assert.rejects(client.call('revokeInvite', { invite: TOKEN }), { code: 'used-up', message: 'it was used up' })
+  assert.deepEqual(logger.lines, ['dfs:http POST /v1/invites/revoke failed: Fault: it was used up'])
 })

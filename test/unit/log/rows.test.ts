@@ -223,3 +223,58 @@ test('nobody is told that an early statement waits before it is durable, also if
   member.store.write = write
   assert.deepEqual([await receive('c'), member.log.earlyCount], [['waiting'], 1])
 })
+
+test('statements are projected again without a change to the tables of the log, or an announcement', async t => {
+  const alone = new Alone(t)
+  const member = await alone.open()
+  const [first, second, third] = (await member.write(alone.setup.chance, 3)) as [Written, Written, Written]
+  const before = await rowsOf(member)
+  const announced = member.entries.announced.length
+  const projected: string[] = []
+  member.entries.project = async ({ added }: Change, sink: IndexSink) => {
+    for (const { statement } of added) {
+      if (idOf(statement) === idOf(second)) throw new FormatError('this one fails')
+      projected.push(idOf(statement))
+      sink.put(ownKey(statement.id), statement.id)
+    }
+  }
+  await member.log.again([first.id, second.id, Buffer.alloc(32), third.id])
+  assert.deepEqual(projected.slice(-2), [idOf(first), idOf(third)], 'the one that fails does not stop the others')
+  const after = (await rowsOf(member)).filter(row => !row.startsWith(toHex(OWN_TABLE)))
+  assert.deepEqual(after, before)
+  assert.equal(member.entries.announced.length, announced)
+  assert.deepEqual([await member.store.index.has(ownKey(first.id)), member.log.asides.count], [true, 0])
+})
+
+test('what is projected again waits for the batch that is being projected, even if there is nothing to project', async t => {
+  const alone = new Alone(t)
+  const member = await alone.open()
+  const { promise, resolve } = Promise.withResolvers<void>()
+  member.entries.project = () => promise
+  const steps: string[] = []
+  const writing = member.write(alone.setup.chance).then(() => steps.push('written'))
+  await settle()
+  const again = member.log.again([]).then(() => steps.push('again'))
+  await settle()
+  assert.deepEqual(steps, [])
+  resolve()
+  await Promise.all([writing, again])
+  assert.deepEqual(steps.sort(), ['again', 'written'])
+})
+
+type Written = Awaited<ReturnType<TestMember['write']>>[number]
+
+/** A table that no room has. */
+const OWN_TABLE = Buffer.from('#')
+
+function ownKey(id: Uint8Array): Uint8Array {
+  return concatBytes(OWN_TABLE, id)
+}
+
+async function rowsOf(member: TestMember): Promise<string[]> {
+  const rows: string[] = []
+  // The links of batches are rows too, and each batch writes one.
+  for await (const { key, value } of member.store.index.range(new Uint8Array(0)))
+    if (key[0] !== 'm'.charCodeAt(0)) rows.push(`${toHex(key)} ${toHex(value)}`)
+  return rows
+}

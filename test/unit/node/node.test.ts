@@ -15,6 +15,9 @@ const MINUTE = 60_000
 /** A stack in which nothing runs, but which answers `stat` of `/` and what a status is made of. */
 class FakeStack {
   isStopped = false
+  readonly standing = { isRemoved: false, isDuplicated: false }
+  readonly waitingHere: Array<{ code: string }> = []
+  readonly networkKey = { isExposed: false }
   readonly inDoubt: string[] = []
   readonly stack: Stack
 
@@ -26,7 +29,9 @@ class FakeStack {
       writeError: undefined,
       missingNewsOf: [],
       outAfterMs: { network: 600_000, flag: undefined },
-      isRefusedForClock: false
+      isRefusedForClock: false,
+      standing: this.standing,
+      admitting: { waitingHere: this.waitingHere }
     }
     const nothing = { blocks: 0, bytes: 0 }
     this.stack = {
@@ -41,6 +46,7 @@ class FakeStack {
         sync: { inDoubt: this.inDoubt },
         tree: { countFiles: async () => 7, resolve: async () => undefined }
       },
+      membership: { networkKey: this.networkKey },
       workers: [],
       log: { earlyCount: 0, asides: { count: 0 }, lostCount: 0 },
       comparison: { isWhole: true, missing: 0 },
@@ -167,6 +173,25 @@ test('status warns of members whose statements stay different', async t => {
   stacks[0]!.inDoubt.push('somebody')
   const { warnings } = await node.status()
   assert.match(warnings.join(), /^members have other statements than this one.*\(1\)/)
+})
+
+test('status says who waits, that this machine was removed or copied, and that its disk holds the network key', async t => {
+  const { node, stacks } = await setup(t, () => {})
+  const [stack] = stacks as [FakeStack]
+  const before = await node.status()
+  assert.deepEqual([before.state, before.waiting, before.warnings], ['in', 0, []])
+  assert.equal(before.words.split(' ').length, 6)
+  stack.waitingHere.push({ code: 'K7Q2ZD' }, { code: '000000' })
+  stack.networkKey.isExposed = true
+  Object.assign(stack.standing, { isRemoved: true, isDuplicated: true })
+  const { state, waiting, warnings } = await node.status()
+  assert.deepEqual([state, waiting, warnings.length], ['removed', 2, 5])
+  const all = warnings.join('\n')
+  assert.match(all, /^this machine is no member any more: .* Ask for a new invite/m)
+  assert.match(all, /^another node runs with this machine's identity: was the data directory copied\?/m)
+  for (const code of ['K7Q2ZD', '000000'])
+    assert.ok(warnings.includes(`a machine waits to be let in (code ${code}): see dfs members`))
+  assert.match(all, /^the disk of this machine holds the network key, .* dfs network recovery --forget$/m)
 })
 
 test('the stack in doubt stops even if the doubt cannot be written down, and the next attempt writes it', async t => {

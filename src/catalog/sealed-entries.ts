@@ -1,0 +1,115 @@
+import type { IndexDb } from '../disk/index-db.ts'
+import { ENTRY_ID_BYTES } from '../format/entry.ts'
+import type { Statement } from '../format/statement.ts'
+import type { Log } from '../log/log.ts'
+import type { KeyRing } from '../members/key-ring.ts'
+import type { Chance } from '../util/chance.ts'
+import type { Clock } from '../util/clock.ts'
+import type { ComponentLogger, Logger } from '../util/logger.ts'
+import { Worker } from '../util/worker.ts'
+import { opensBody } from './bodies.ts'
+import { OPEN_AT_ONCE, OPEN_EVERY_MS, PROBES_MAX } from './constants.ts'
+import { placeOf } from './heads.ts'
+import { readEntryRow } from './rows/entry-row.ts'
+import { entryKey, entryOfKey, sealedKey } from './rows/keys.ts'
+
+export interface SealedEntriesOptions {
+  index: IndexDb
+  log: Pick<Log, 'again' | 'get'>
+  keys: Pick<KeyRing, 'ids' | 'onAdded'>
+  clock: Clock
+  chance: Pick<Chance, 'bytes'>
+  logger: ComponentLogger
+}
+
+/**
+ * The entries that show nowhere because the key of the epoch that seals their place is not here. When a key arrives, the
+ * worker has the record that places each of its entries projected once more, so that they show. A crash repeats some of
+ * that, which changes nothing.
+ */
+export class SealedEntries {
+  readonly worker: Worker
+  readonly #options: SealedEntriesOptions
+  readonly #log: Logger
+
+  constructor(options: SealedEntriesOptions) {
+    this.#options = options
+    this.#log = options.logger.forComponent('dfs:catalog:sealed')
+    this.worker = new Worker({
+      name: 'sealed entries',
+      clock: options.clock,
+      log: this.#log,
+      everyMs: OPEN_EVERY_MS,
+      firstMs: 0,
+      work: signal => this.open(signal)
+    })
+    options.keys.onAdded(() => this.worker.wake())
+  }
+
+  /** Opens all entries whose keys are here. */
+  async open(signal?: AbortSignal): Promise<void> {
+    const { log, keys } = this.#options
+    // A batch that is being projected now may have looked for the key before it was here. All batches after this call
+    // find it.
+    await log.again([])
+    for (const epoch of keys.ids) await this.#openEpoch(epoch, signal)
+  }
+
+  /**
+   * Returns false if an epoch has sealed entries here, and the key opens none of a few that are drawn at random. Any
+   * writer may have signed entries that nobody can open, so one that opens is enough. If all fail, another draw may find
+   * one.
+   */
+  async opensAny(epoch: Uint8Array, key: Uint8Array): Promise<boolean> {
+    const { log, chance } = this.#options
+    for (let i = 0; i < PROBES_MAX; i++) {
+      const entry = await this.#first(epoch, chance.bytes(ENTRY_ID_BYTES))
+      if (entry === undefined) return true
+      const [place] = await this.#placesOf([entry])
+      const found = place === undefined ? undefined : await log.get(place)
+      if (found !== undefined && opensBody(key, found.statement as Statement<'entry'>)) return true
+    }
+    return false
+  }
+
+  async #openEpoch(epoch: Uint8Array, signal: AbortSignal | undefined): Promise<void> {
+    let opened = 0
+    let after: Uint8Array | undefined
+    for (let isEnd = false; !isEnd; ) {
+      signal?.throwIfAborted()
+      const entries: Uint8Array[] = []
+      for await (const { key } of this.#options.index.range(sealedKey(epoch), { after, limit: OPEN_AT_ONCE })) {
+        entries.push(entryOfKey(key))
+        after = key
+      }
+      isEnd = entries.length < OPEN_AT_ONCE
+      if (entries.length > 0) await this.#options.log.again(await this.#placesOf(entries))
+      opened += entries.length
+      // Let other work run: nearly all reads of the index resolve in the same turn of the event loop.
+      await new Promise(resolve => setImmediate(resolve))
+    }
+    if (opened > 0) this.#log('looked again at %d entries whose key has arrived', opened)
+  }
+
+  /** Returns the ids of the records that place some entries. */
+  async #placesOf(entries: readonly Uint8Array[]): Promise<Uint8Array[]> {
+    const { index } = this.#options
+    const values = await index.getMany(entries.map(entry => entryKey(entry)))
+    const places: Uint8Array[] = []
+    for (const [i, value] of values.entries()) {
+      if (value === undefined) continue
+      const { isSealed, state } = await readEntryRow(index, entries[i] as Uint8Array, value)
+      // A record that has arrived meanwhile may have opened the entry.
+      if (isSealed) places.push(placeOf(state).id)
+    }
+    return places
+  }
+
+  /** Returns the first sealed entry of an epoch from this id on, or else the first of all; undefined if there is none. */
+  async #first(epoch: Uint8Array, from: Uint8Array): Promise<Uint8Array | undefined> {
+    const { index } = this.#options
+    for (const after of [sealedKey(epoch, from), undefined])
+      for await (const { key } of index.range(sealedKey(epoch), { after, limit: 1 })) return entryOfKey(key)
+    return undefined
+  }
+}

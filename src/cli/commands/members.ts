@@ -1,0 +1,106 @@
+import type { AnswerOf } from '../../contract/verbs.ts'
+import { escapeForTerminal } from '../../terminal/escape.ts'
+import { printJson, printLine } from '../../terminal/print.ts'
+import { tableLines } from '../../terminal/table.ts'
+import { type DfsCommand, nonEmpty } from '../command.ts'
+import { parseRole, ROLE_VALUES, withArticle } from '../roles.ts'
+import type { Session } from '../session.ts'
+import { agoText, leftText } from '../times.ts'
+
+type Item = AnswerOf<'members'>[number]
+
+/** The number of characters of a peer id that the table shows: those at its end, since all ids begin alike. */
+const PEER_END_CHARACTERS = 8
+
+const approve: DfsCommand = {
+  name: 'approve',
+  summary: 'let in the machine that shows a code',
+  exits: ['notFound'],
+  declare(command) {
+    command
+      .argument('<code>', 'the code on the screen of that machine', nonEmpty)
+      .option(`--role <${ROLE_VALUES}>`, 'what it may do (default reader)', parseRole)
+  },
+  async run({ client, isJson }: Session, code: string, { role }: { role?: ReturnType<typeof parseRole> }) {
+    const admitted = await client.call('approve', { code, ...(role === undefined ? {} : { role }) })
+    if (isJson) printJson(admitted)
+    else printLine(`${escapeForTerminal(admitted.name)} is in, as ${admitted.role}`)
+  }
+}
+
+const deny: DfsCommand = {
+  name: 'deny',
+  summary: 'turn away the machine that shows a code',
+  exits: ['notFound'],
+  declare(command) {
+    command.argument('<code>', 'the code on the screen of that machine', nonEmpty)
+  },
+  async run({ client, isJson }: Session, code: string) {
+    const denied = await client.call('deny', { code })
+    if (isJson) printJson(denied)
+    else printLine(`${escapeForTerminal(denied.name)} was turned away`)
+  }
+}
+
+const role: DfsCommand = {
+  name: 'role',
+  summary: 'give a member a higher role',
+  exits: ['notFound'],
+  declare(command) {
+    command
+      .argument('<peer>', 'its peer id, a start or end of it, or its name', nonEmpty)
+      .argument(`<${ROLE_VALUES}>`, 'its new role', parseRole)
+  },
+  async run({ client, isJson }: Session, member: string, role: ReturnType<typeof parseRole>) {
+    const changed = await client.call('setRole', { member, role })
+    if (isJson) printJson(changed)
+    else printLine(`${escapeForTerminal(changed.name)} is ${withArticle(changed.role)} now`)
+  }
+}
+
+export const members: DfsCommand = {
+  name: 'members',
+  summary: 'show who is in and who waits to be let in; approve, deny, role',
+  exits: [],
+  below: [approve, deny, role],
+  unbuiltBelow: ['remove', 'out', 'vouch'],
+  async run({ client, isJson }: Session) {
+    const all = await client.call('members', {})
+    if (isJson) printJson(all)
+    else for (const line of memberLines(all, Date.now())) printLine(line)
+  }
+}
+
+/** Returns the table of members. Of names, nothing reaches the terminal unescaped. */
+export function memberLines(all: readonly Item[], nowMs: number): string[] {
+  const head = ['NAME', 'ROLE', 'STATE', 'LAST SEEN', 'ADDRESS', 'LET IN BY', 'PEER']
+  return tableLines([
+    head,
+    ...all.map(item => [
+      item.name,
+      item.role,
+      item.state,
+      seenText(item, nowMs),
+      hostOf(item.address),
+      letInByText(item),
+      item.peerId === null ? '-' : `…${item.peerId.slice(-PEER_END_CHARACTERS)}`
+    ])
+  ])
+}
+
+function seenText({ self, code, expires, lastSeen }: Item, nowMs: number): string {
+  if (code !== null) return `code ${code}${expires === null ? '' : `, ${leftText(expires, nowMs)}`}`
+  if (self) return 'this one'
+  return lastSeen === null ? 'never' : agoText(lastSeen, nowMs)
+}
+
+function letInByText({ state, admittedBy, invite }: Item): string {
+  if (state === 'pending') return '-'
+  const by = admittedBy === null ? 'the network key' : admittedBy.name
+  return invite === null ? by : `${by}, by invite`
+}
+
+/** Returns the host in a multiaddr, such as `192.168.1.20`. */
+function hostOf(address: string | null): string {
+  return /^\/(?:ip4|ip6|dns|dns4|dns6)\/([^/]+)/.exec(address ?? '')?.[1] ?? '-'
+}

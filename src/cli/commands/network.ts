@@ -1,0 +1,124 @@
+import { createInterface } from 'node:readline/promises'
+import type { AbortOptions } from '../../index.ts'
+import { CliError, usage } from '../../terminal/errors.ts'
+import { readPassphrase } from '../../terminal/passphrase-file.ts'
+import { printJson, printLine } from '../../terminal/print.ts'
+import { tableLines } from '../../terminal/table.ts'
+import { Client } from '../client.ts'
+import type { DfsCommand } from '../command.ts'
+import type { Call, Session } from '../session.ts'
+import { NoAnswerError } from '../transport.ts'
+
+const WORDS_PER_LINE = 4
+/** What a person types, so that the key is not removed by a key press. */
+const CONFIRMATION = 'forget'
+
+interface Flags {
+  forget: boolean
+  passphraseFile?: string
+}
+
+/** A data directory on this machine, and what opens its keystore. */
+interface Directory {
+  dataDir: string
+  passphrase: string | undefined
+}
+
+const recovery: DfsCommand = {
+  name: 'recovery',
+  summary: 'show the 24 words that bring the network back, on a terminal of the machine that founded it',
+  exits: ['notFound'],
+  declare(command) {
+    command
+      .option('--forget', 'then remove the network key from this machine', false)
+      .option(
+        '--passphrase-file <file>',
+        'passphrase that seals the keystore',
+        process.env['DFS_PASSPHRASE_FILE'] || undefined
+      )
+  },
+  async runLocally(call: Call, { forget, passphraseFile }: Flags) {
+    const { dataDir, api } = call.where
+    if (call.isJson) throw usage('the words are for a person: leave out --json')
+    if (dataDir === undefined || api !== undefined)
+      throw usage('the words are read from the disk of this machine: give --data-dir, not --api')
+    if (!(process.stdin.isTTY && process.stdout.isTTY))
+      throw new CliError('not-allowed', 'the words are shown on a terminal only')
+    const passphrase = passphraseFile === undefined ? undefined : await readPassphrase(passphraseFile)
+    const directory = { dataDir, passphrase }
+    // The only import of the node in `dfs`: the words must not travel through the API.
+    const { readRecoveryWords } = await import('../../index.ts')
+    const words = await readRecoveryWords(directory)
+    if (words === undefined)
+      throw new CliError(
+        'not-found',
+        'this machine does not hold the network key: only the founder does, until it forgets it'
+      )
+    for (const line of wordLines(words)) printLine(line)
+    if (forget) await forgetKey(call, directory)
+  }
+}
+
+export const network: DfsCommand = {
+  name: 'network',
+  summary: 'show the words of the network, by which people recognise it; recovery',
+  exits: [],
+  below: [recovery],
+  unbuiltBelow: ['rekey'],
+  async run({ client, isJson }: Session) {
+    const info = await client.call('networkInfo', {})
+    if (isJson) {
+      printJson(info)
+      return
+    }
+    printLine(info.words)
+    printLine(`  ${info.network}`)
+    printLine(`  ${info.members === 1 ? '1 member' : `${info.members} members`}`)
+    if (info.holdsKey) printLine('  this machine holds the network key')
+  }
+}
+
+/** Returns the words with their numbers, in aligned columns. */
+function wordLines(words: string): string[] {
+  const numbered = words.split(' ').map((word, i) => `${String(i + 1).padStart(2)} ${word}`)
+  const rows: string[][] = []
+  while (numbered.length > 0) rows.push(numbered.splice(0, WORDS_PER_LINE))
+  return tableLines(rows)
+}
+
+async function forgetKey(call: Call, directory: Directory): Promise<void> {
+  const answer = await ask(`Type "${CONFIRMATION}" once the words are written down: `, call)
+  if (answer.trim().toLowerCase() !== CONFIRMATION)
+    throw new CliError('failed', 'nothing was changed: this machine still holds the network key')
+  await removeKey(call, directory)
+  printLine('this machine holds the network key no longer: only the words bring it back (dfs-node --recover)')
+}
+
+/**
+ * Removes the key. A running node removes it itself, because it would write its keystore again later, with the key. If
+ * no node runs, this process changes the keystore under the lock of the directory.
+ */
+async function removeKey({ where, signal }: Call, directory: Directory): Promise<void> {
+  try {
+    const client = await Client.open(where, signal)
+    try {
+      await client.call('forgetNetworkKey', {})
+    } finally {
+      client.close()
+    }
+  } catch (error) {
+    if (!(error instanceof NoAnswerError)) throw error
+    const { forgetNetworkKey } = await import('../../index.ts')
+    await forgetNetworkKey(directory)
+  }
+}
+
+async function ask(question: string, { signal }: AbortOptions): Promise<string> {
+  // The terminal itself edits the line, so that Ctrl-C is a signal, as at any other moment.
+  const lines = createInterface({ input: process.stdin, output: process.stdout, terminal: false })
+  try {
+    return await lines.question(question, signal === undefined ? {} : { signal })
+  } finally {
+    lines.close()
+  }
+}

@@ -1,0 +1,90 @@
+import { link, open, readFile, rename, rm, stat } from 'node:fs/promises'
+import { type DfsNode, inviteIdIn } from '../index.ts'
+import { CliError, messageOf, usage } from '../terminal/errors.ts'
+import { note } from '../terminal/print.ts'
+import { readStdin } from '../terminal/stdin.ts'
+
+/** No invite is longer. */
+const INVITE_BYTES_MAX = 32 << 10
+const INVITE_START = 'dfsinvite1.'
+/** An invite for compose and other scripts counts for a year. */
+const INVITE_OUT_MS = 365 * 24 * 60 * 60_000
+
+/**
+ * Reads the token that `--join` names, from a file or from stdin. Returns undefined if there is no such file. Throws a
+ * usage error if it holds no invite.
+ */
+export async function readJoin(file: string): Promise<string | undefined> {
+  if (file === '-' && process.stdin.isTTY === true)
+    throw usage('--join - reads an invite from stdin: pipe one in, or name its file')
+  const text = file === '-' ? await readStdin('an invite', INVITE_BYTES_MAX) : await readIfThere(file, '--join')
+  if (text !== undefined && !isInvite(text)) throw usage('the file named by --join holds no invite')
+  return text?.trim()
+}
+
+/**
+ * Leaves an invite for any number of writers in a file that only its owner can read, unless there is one that still
+ * counts. A program that waits for the file never sees it half written. Throws `not-allowed` unless this node is an
+ * admin, and a usage error for a file that is no invite, which is not touched.
+ */
+export async function leaveInvite(node: DfsNode, file: string): Promise<void> {
+  if (node.role !== 'admin')
+    throw new CliError('not-allowed', `--invite-out is for an admin: this machine is a ${node.role}`)
+  const before = await readIfThere(file, '--invite-out')
+  if (before !== undefined && !isInvite(before))
+    throw usage('the file named by --invite-out holds something else than an invite: name another one')
+  if (before !== undefined && (await isOpen(node, before))) return
+  const { token } = await node.invite({ role: 'writer', uses: 'unlimited', expiresMs: INVITE_OUT_MS })
+  await writeWhole(file, token, before !== undefined)
+}
+
+/** Throws what `leaveInvite` throws for the file, before anything is started. */
+export async function checkInviteOut(file: string): Promise<void> {
+  const before = await readIfThere(file, '--invite-out')
+  if (before !== undefined && !isInvite(before))
+    throw usage('the file named by --invite-out holds something else than an invite: name another one')
+}
+
+/** Returns true if an invite is of the node's network and still counts. */
+async function isOpen(node: DfsNode, token: string): Promise<boolean> {
+  const id = inviteIdIn(token)
+  return (await node.invites()).some(invite => invite.id === id && invite.state === 'open')
+}
+
+async function writeWhole(file: string, token: string, mayReplace: boolean): Promise<void> {
+  const temp = `${file}.${process.pid}.new`
+  await rm(temp, { force: true })
+  try {
+    const handle = await open(temp, 'wx', 0o600)
+    try {
+      await handle.writeFile(`${token}\n`)
+      await handle.sync()
+    } finally {
+      await handle.close()
+    }
+    // A file that has appeared meanwhile is not ours to replace.
+    if (mayReplace) await rename(temp, file)
+    else await link(temp, file)
+  } catch (error) {
+    throw new CliError('io', `cannot write the file named by --invite-out: ${messageOf(error)}`, { cause: error })
+  } finally {
+    await rm(temp, { force: true })
+  }
+}
+
+async function readIfThere(file: string, flag: string): Promise<string | undefined> {
+  try {
+    const { mode, size } = await stat(file)
+    if (size > INVITE_BYTES_MAX) return ''
+    if (process.platform !== 'win32' && (mode & 0o077) !== 0)
+      note(`warning: others on this machine can read the file named by ${flag} (run chmod 600 on it)`)
+    return await readFile(file, 'utf8')
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined
+    throw usage(`cannot read the file named by ${flag}: ${messageOf(error)}`)
+  }
+}
+
+function isInvite(text: string): boolean {
+  return text.trimStart().startsWith(INVITE_START)
+}

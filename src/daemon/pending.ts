@@ -1,0 +1,90 @@
+import type { DfsNode, NodeEvent } from '../index.ts'
+import { note, printJson } from '../terminal/print.ts'
+import type { DaemonFlags } from './flags.ts'
+import { admittedWords, approveCommand, approveWords, countdown, hostIn, pendingWords } from './words.ts'
+
+const REDRAW_MS = 1_000
+/** If no member has answered for this long, the screen says so. */
+const SILENCE_MS = 10_000
+
+type PendingEvent = Extract<NodeEvent, { event: 'pending' }>
+
+/** The screen of a machine that waits to be let in: its code, and on a terminal how long that code counts. */
+export class PendingScreen {
+  readonly #flags: DaemonFlags
+  readonly #name: () => string
+  #shown: PendingEvent | undefined
+  #redraw: NodeJS.Timeout | undefined
+
+  /** `name` returns the name of this machine. */
+  constructor(flags: DaemonFlags, name: () => string) {
+    this.#flags = flags
+    this.#name = name
+  }
+
+  /** Must be called with every event since the start. */
+  onEvent(event: NodeEvent): void {
+    if (event.event !== 'pending') return
+    const isFirst = this.#shown === undefined
+    this.#shown = event
+    const { code, network, words, role, expires } = event
+    if (this.#flags.json) {
+      printJson({ event: 'pending', code, network, words, role, command: approveCommand(code, role), expires })
+      return
+    }
+    const lines = isFirst
+      ? pendingWords({ name: this.#name(), words, code, role, where: this.#where })
+      : ['The code has changed.', ...approveWords(code, role)]
+    this.#hide()
+    process.stdout.write(`${lines.join('\n')}\n`)
+    this.#show()
+  }
+
+  /** Waits until the node is a member. Throws why it never will be. Resolves to false if the process must stop first. */
+  async wait(node: DfsNode, stopping: Promise<void>): Promise<boolean> {
+    const silence = setTimeout(() => this.#saySilence(), SILENCE_MS)
+    try {
+      const isMember = await Promise.race([node.ready().then(() => true), stopping.then(() => false)])
+      this.#hide()
+      if (isMember && this.#shown !== undefined && !this.#flags.json) await this.#sayAdmitted(node)
+      return isMember
+    } finally {
+      clearTimeout(silence)
+      this.#hide()
+    }
+  }
+
+  async #sayAdmitted(node: DfsNode): Promise<void> {
+    const own = (await node.members()).find(({ self }) => self)
+    process.stdout.write(`${admittedWords(own?.admittedBy?.name ?? null, node.role)}\n\n`)
+  }
+
+  #saySilence(): void {
+    if (this.#shown === undefined)
+      note(`no member that can let this machine in answers ${this.#where} yet: trying again until one does`)
+  }
+
+  get #where(): string {
+    const { bootstrap = [], join } = this.#flags
+    const [address] = bootstrap
+    if (address === undefined) return join === undefined ? 'nearby' : 'at the addresses of the invite'
+    return bootstrap.length === 1 ? `at ${hostIn(address)}` : 'at one of these addresses'
+  }
+
+  #show(): void {
+    if (process.stdout.isTTY !== true) return
+    const draw = (): void => {
+      const { code, expires } = this.#shown as PendingEvent
+      process.stdout.write(`\r\x1b[K${countdown(code, expires.getTime() - Date.now())}`)
+    }
+    draw()
+    this.#redraw = setInterval(draw, REDRAW_MS)
+  }
+
+  #hide(): void {
+    if (this.#redraw === undefined) return
+    clearInterval(this.#redraw)
+    this.#redraw = undefined
+    process.stdout.write('\r\x1b[K')
+  }
+}

@@ -1,0 +1,140 @@
+import { defaultDataDir } from '../terminal/data-dir.ts'
+import { escapeForTerminal } from '../terminal/escape.ts'
+import { shellQuoted } from '../terminal/shell.ts'
+import { formatDuration } from '../terminal/units.ts'
+
+/** What the daemon says to a person. Everything is text without control characters of others. */
+
+const DFS = 'npx -p dfs-node dfs'
+
+/** Returns the command line of `dfs` for a data directory of this machine; by default it finds the usual one. */
+function dfsFor(dataDir: string | undefined): string {
+  return dataDir === undefined || dataDir === defaultDataDir() ? DFS : `${DFS} --data-dir ${shellQuoted(dataDir)}`
+}
+
+/** Returns the command that lets a machine in, on a member with this data directory. */
+export function approveCommand(code: string, role: string, dataDir?: string): string {
+  return `${dfsFor(dataDir)} members approve ${code} --role ${role}`
+}
+
+export interface FirstWords {
+  name: string
+  role: string
+  /** The words of the network. */
+  words: string
+  /** How this start came about. */
+  way: 'founded' | 'recovered' | 'joined' | 'again'
+  dataDir: string
+  multiaddrs: readonly string[]
+  api: string
+  /** The names of admins, if this member is none. */
+  admins: readonly string[]
+  holdsKey: boolean
+}
+
+/** Returns the lines that say that the node is up, and what to do next. */
+export function firstWords(facts: FirstWords): string[] {
+  const { dataDir, multiaddrs, api, role, admins, holdsKey } = facts
+  const dfs = dfsFor(dataDir)
+  return [
+    headline(facts),
+    `  data in ${dataDir}`,
+    ...multiaddrs.map(address => `  listening on ${address}`),
+    `  API at ${api}`,
+    '',
+    `Use it:         ${dfs} status`,
+    ...(role === 'admin' ? admit(dataDir, multiaddrs) : [`Add a machine:  on an admin${named(admins)}: ${DFS} invite`]),
+    ...(holdsKey ? [`Keep the key:   ${dfs} network recovery`] : []),
+    ''
+  ].map(escapeForTerminal)
+}
+
+function headline({ name, role, words, way }: FirstWords): string {
+  switch (way) {
+    case 'founded':
+      return `${name} founded a new network: ${words}`
+    case 'recovered':
+      return `${name} recovered the network ${words}, as ${role}`
+    case 'joined':
+      return `${name} joined ${words}, as ${role}`
+    case 'again':
+      return `${name} is up, as ${role} of ${words}`
+  }
+}
+
+function admit(dataDir: string, multiaddrs: readonly string[]): string[] {
+  return [
+    `Add a machine:  npx dfs-node --bootstrap ${reachable(multiaddrs)}`,
+    `                It shows a code. Let it in here: ${approveCommand('CODE', 'writer', dataDir)}`
+  ]
+}
+
+function named(admins: readonly string[]): string {
+  return admins.length === 0 ? '' : ` (${admins.slice(0, 3).join(', ')})`
+}
+
+/** Returns the address of a node that is most likely to work from another machine. */
+function reachable(multiaddrs: readonly string[]): string {
+  return multiaddrs.find(address => !/^\/ip4\/127\.|^\/ip6\/::1\//.test(address)) ?? multiaddrs[0] ?? 'MULTIADDR'
+}
+
+export interface PendingWords {
+  name: string
+  words: string
+  code: string
+  role: string
+  /** Where the network answers, such as `at 192.168.1.20`. */
+  where: string
+}
+
+/** Returns the lines that a machine shows which asks to be let in. */
+export function pendingWords({ name, words, code, role, where }: PendingWords): string[] {
+  return [
+    `This machine (${name}) asks to join the network`,
+    `    ${words}`,
+    `that answers ${where}. \`dfs network\` shows the same words there.`,
+    '',
+    ...approveWords(code, role)
+  ].map(escapeForTerminal)
+}
+
+export function approveWords(code: string, role: string): string[] {
+  return ['On a machine that is already in and an admin, run:', `    ${approveCommand(code, role)}`, '']
+}
+
+/** Returns the line that is redrawn while the machine waits. */
+export function countdown(code: string, leftMs: number): string {
+  return `waiting for approval of ${code}, ${formatDuration(Math.max(0, leftMs) / 1_000)} left`
+}
+
+/** Returns the line that says who let this machine in; `by` is null if the member has no name here. */
+export function admittedWords(by: string | null, role: string): string {
+  return escapeForTerminal(`${by ?? 'a member'} let this machine in, as ${role}.`)
+}
+
+interface Asking {
+  name: string
+  code: string
+  role: string
+}
+
+/** Returns the line on a member's screen about a machine that asks to be let in. */
+export function askingWords({ name, code, role }: Asking, dataDir: string): string {
+  return escapeForTerminal(`${name} asks to be let in as ${role}: ${approveCommand(code, role, dataDir)}`)
+}
+
+/** Returns the place of an address, for a person: a host name or an IP address. */
+export function hostIn(address: string): string {
+  return /^\/(?:ip6zone\/[^/]+\/)?(?:ip4|ip6|dns|dns4|dns6|dnsaddr)\/([^/]+)/.exec(address)?.[1] ?? address
+}
+
+interface Nearby {
+  words: string | null
+  /** Where a member of it answered. */
+  address: string | null
+}
+
+/** Returns the line that tells the founder of a network that there is another one, which may be the one to join. */
+export function nearbyWords({ words, address }: Nearby, dataDir: string): string {
+  return `another network is nearby${words === null ? '' : `: ${words}`}. To join that one instead: stop this node, remove ${shellQuoted(dataDir)}, and start npx dfs-node --bootstrap ${address ?? 'ADDRESS'}`
+}

@@ -1,0 +1,20 @@
+/** The bounds of a machine that asks to be let in. */
+
+/** The number of times that the code on the screen may change. After that the machine gives up. */
+export const CODES_CHANGED_MAX = 3
+/** How long a first start looks for networks nearby. */
+export const LOOK_MS = 5_000
+/** The number of peers nearby that are asked for their network, or with an invite for entrance. */
+export const FOUND_PEERS_MAX = 32
+/** If nobody has answered for this long, the machine says so. It goes on trying. */
+export const SILENCE_MS = 10_000
+/** How long `hello`, `ask` and `enter` may take. An `enter` waits for the disk of a member and for other newcomers. */
+export const ENTRY_CALL_MS = 20_000
+/** The pause before all addresses are tried again. It doubles each time, from the first value up to the second. */
+export const ROUND_RETRY_MS = 1_000
+export const ROUND_RETRY_MS_MAX = 30_000
+/** The same for a member that is busy with other newcomers. */
+export const BUSY_RETRY_MS = 2_000
+export const BUSY_RETRY_MS_MAX = 60_000
+/** The least time between two `wait` calls, in case that a member answers them at once. */
+export const WAIT_PAUSE_MS = 1_000

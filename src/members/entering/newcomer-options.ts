@@ -1,0 +1,68 @@
+import type { KeyObject } from 'node:crypto'
+import type { PeerId } from '../../format/peer-id.ts'
+import type { Chance } from '../../util/chance.ts'
+import type { Clock } from '../../util/clock.ts'
+import type { ComponentLogger } from '../../util/logger.ts'
+import type { Host } from '../../wire/host.ts'
+import type { AskedRole } from '../join-messages.ts'
+import type { EntryClient } from '../joining/entry-client.ts'
+
+/** Addresses of one peer at which a newcomer asks. `peer` is undefined if the owner did not say who answers there. */
+export interface Target {
+  addresses: readonly string[]
+  peer: PeerId | undefined
+}
+
+/** An invite that was read and verified. */
+export interface CheckedInvite {
+  /** The id of its statement. */
+  id: Uint8Array
+  /** Its private key. */
+  key: KeyObject
+  notAfterMs: number
+  /** What it rests on, and itself last. */
+  statements: readonly Uint8Array[]
+}
+
+/** A code that the owner reads on this machine and types on another one. */
+export interface ShownCode {
+  code: string
+  network: Uint8Array
+  /** The end of the code, in ms since the Unix epoch. */
+  untilMs: number
+}
+
+export interface NewcomerOptions {
+  host: Host
+  client: Pick<EntryClient, 'hello' | 'ask' | 'wait' | 'enter'>
+  clock: Clock
+  chance: Chance
+  logger: ComponentLogger
+  /** The keys of this device: its private Ed25519 key, and its two public keys. */
+  device: { key: KeyObject; publicKey: Uint8Array; x25519: Uint8Array }
+  name: string
+  role: AskedRole
+  /** Where to ask, in this order. */
+  targets: readonly Target[]
+  /** How many of them the owner named, or the invite if the owner named none. They come first. */
+  named: number
+  /** The network to join, if the invite or the owner has named it. */
+  network: Uint8Array | undefined
+  invite: CheckedInvite | undefined
+  /** Asks the owner whether the network at a target without a peer id is the right one. Without it, nobody is asked. */
+  choose: ((network: Uint8Array, target: Target, signal: AbortSignal) => Promise<boolean>) | undefined
+  /** Returns true if these statements make this device a member of this network. */
+  verify: (statements: readonly Uint8Array[], network: Uint8Array) => Promise<boolean>
+  onCode: (shown: ShownCode) => void
+  /** Called once, if nobody has answered for `SILENCE_MS`. */
+  onSilence: () => void
+}
+
+/** What made this device a member. */
+export interface Entrance {
+  network: Uint8Array
+  /** The statements that its grant rests on, and its grant last. */
+  statements: readonly Uint8Array[]
+  /** The address of the member that answered. */
+  address: string | undefined
+}

@@ -1,0 +1,219 @@
+import type { PeerId } from '../../format/peer-id.ts'
+import { hlcMs } from '../../format/stamp.ts'
+import type { Clock } from '../../util/clock.ts'
+import { RefusedError } from '../../wire/errors.ts'
+import { endOf, type GrantChain, isOver } from '../grant-chain.ts'
+import { ATTEMPT_MS } from './constants.ts'
+import {
+  type Admission,
+  type Attempt,
+  dueAtMs,
+  type Effect,
+  isNobody,
+  isWaiting,
+  type JoinEvent,
+  type JoiningPeer,
+  NOBODY,
+  step
+} from './peer-machine.ts'
+
+export interface JoiningPeersOptions {
+  clock: Clock
+  /** Called when both sides have proven themselves. */
+  onAdmitted: (admission: Admission) => void
+  /** Called when an admission ends, if `onAdmitted` was called for it. */
+  onDeparted: (peer: PeerId) => void
+  /** Called when the grant behind an admission has expired. The admission ends then. */
+  onExpired: (peer: PeerId) => void
+  hangUp: (peer: PeerId) => void
+  /** Returns the chain of the peer's grant that takes effect now; undefined if the peer is no member any more. */
+  chainOf: (peer: PeerId) => GrantChain | undefined
+}
+
+/**
+ * The peers that are connected, that wait for a person, or that are admitted. This class holds the only state of
+ * joining: it passes each event to the state machine of its peer, counts the peers against the bounds, keeps their
+ * timers, and runs the effects.
+ */
+export class JoiningPeers {
+  readonly #options: JoiningPeersOptions
+  readonly #peers = new Map<PeerId, JoiningPeer>()
+  readonly #timers = new Map<PeerId, () => void>()
+  /** What to call when a person has decided about a peer that has an unanswered `wait`. */
+  readonly #waits = new Map<PeerId, () => void>()
+  /** The codes that strangers could compute lately, the oldest first. There are at most `CODES_MAX`. */
+  #draws: Array<{ origin: string | undefined; atMs: number }> = []
+
+  constructor(options: JoiningPeersOptions) {
+    this.#options = options
+  }
+
+  of(peer: PeerId): JoiningPeer {
+    return this.#peers.get(peer) ?? NOBODY
+  }
+
+  /** The admissions of members that we may ask. */
+  get admissions(): Admission[] {
+    return [...this.#peers.values()].map(admissionIn).filter(admission => admission !== undefined)
+  }
+
+  /** Members that we may ask. */
+  get admitted(): PeerId[] {
+    return this.admissions.map(({ peer }) => peer)
+  }
+
+  /** Returns the admission of a member that we may ask, or undefined if there is none. */
+  admissionOf(peer: PeerId): Admission | undefined {
+    return admissionIn(this.of(peer))
+  }
+
+  /** Returns true if a peer may ask us for more than to join. */
+  mayAsk(peer: PeerId): boolean {
+    return this.of(peer).admission !== undefined
+  }
+
+  /** The machines about which a person has not decided yet. */
+  get attempts(): Attempt[] {
+    return [...this.#peers.values()].map(({ attempt }) => attempt).filter(isWaiting)
+  }
+
+  /** Applies an event to a peer. Throws a `RefusedError` if the peer may not do this now; then nothing changes. */
+  handle(peer: PeerId, event: JoinEvent): void {
+    const before = this.of(peer)
+    const { next, effects } = step(before, event, this.#factsFor(peer, event))
+    const refusal = effects.find(effect => effect.do === 'refuse')
+    if (refusal !== undefined) throw new RefusedError(refusal.status)
+    if (event.event === 'hello' && event.commit !== undefined)
+      this.#draws.push({ origin: event.origin, atMs: this.#options.clock.monotonic() })
+    if (isNobody(next)) this.#peers.delete(peer)
+    else this.#peers.set(peer, next)
+    this.#setTimer(peer)
+    for (const effect of effects) this.#run(peer, effect)
+  }
+
+  /**
+   * Admits a peer, so that we may ask it. Returns its current admission, which is an earlier one if the peer's process
+   * has not restarted since.
+   */
+  enter(admission: Admission): Admission {
+    this.handle(admission.peer, { event: 'entered', admission })
+    return this.admissionOf(admission.peer) ?? admission
+  }
+
+  /** Resolves once a person has decided about a peer, or the signal fires. Returns false if one call waits already. */
+  async decision(peer: PeerId, waitMs: number, signal: AbortSignal): Promise<boolean> {
+    if (this.#waits.has(peer)) return false
+    const { promise, resolve } = Promise.withResolvers<void>()
+    this.#waits.set(peer, resolve)
+    const cancel = this.#options.clock.after(waitMs, resolve)
+    const onAbort = (): void => resolve()
+    signal.addEventListener('abort', onAbort, { once: true })
+    if (signal.aborted) resolve()
+    try {
+      await promise
+      return true
+    } finally {
+      cancel()
+      signal.removeEventListener('abort', onAbort)
+      this.#waits.delete(peer)
+    }
+  }
+
+  /**
+   * Ends the admissions whose grants have expired. Call it regularly: a timer does not notice that the clock was set, or
+   * that the machine slept.
+   */
+  endExpired(): void {
+    for (const admission of this.admissions) this.#endIfExpired(admission)
+  }
+
+  #run(peer: PeerId, effect: Effect): void {
+    switch (effect.do) {
+      case 'hang-up':
+        this.#options.hangUp(peer)
+        return
+      case 'admitted':
+        this.#options.onAdmitted(effect.admission)
+        return
+      case 'departed':
+        this.#options.onDeparted(peer)
+        return
+      default:
+        this.#waits.get(peer)?.()
+    }
+  }
+
+  #factsFor(peer: PeerId, event: JoinEvent): Parameters<typeof step>[2] {
+    const nowMs = this.#options.clock.monotonic()
+    const facts = { nowMs, strangers: NONE, attempts: NONE, codes: NONE }
+    if (event.event !== 'hello' && event.event !== 'asked') return facts
+    const others = [...this.#peers].filter(([other]) => other !== peer).map(([, state]) => state)
+    const greetings = others.map(({ greeting }) => greeting).filter(greeting => greeting?.origin !== undefined)
+    const attempts = others.map(({ attempt }) => attempt).filter(attempt => attempt !== undefined)
+    this.#draws = this.#draws.filter(({ atMs }) => atMs > nowMs - ATTEMPT_MS)
+    const origin = event.event === 'hello' ? event.origin : event.attempt.origin
+    return {
+      nowMs,
+      strangers: countOf(greetings, origin),
+      attempts: countOf(attempts, origin),
+      codes: countOf(this.#draws, origin)
+    }
+  }
+
+  #setTimer(peer: PeerId): void {
+    const { clock } = this.#options
+    this.#timers.get(peer)?.()
+    this.#timers.delete(peer)
+    const state = this.#peers.get(peer)
+    if (state === undefined) return
+    const pauses = [dueAtMs(state) - clock.monotonic(), endMsOf(state) - clock.now()]
+    const pauseMs = Math.max(0, Math.min(...pauses))
+    if (Number.isFinite(pauseMs))
+      this.#timers.set(
+        peer,
+        clock.after(pauseMs, () => this.#onTimer(peer))
+      )
+  }
+
+  #onTimer(peer: PeerId): void {
+    this.handle(peer, { event: 'timer' })
+    const admission = this.admissionOf(peer)
+    if (admission !== undefined) this.#endIfExpired(admission)
+  }
+
+  #endIfExpired(admission: Admission): void {
+    const { clock, chainOf, onExpired } = this.#options
+    const { peer } = admission
+    if (!isOver(endOf(admission.chain), clock.now())) return
+    const renewed = chainOf(peer)
+    if (renewed === undefined || isOver(endOf(renewed), clock.now())) {
+      onExpired(peer)
+      this.handle(peer, { event: 'expelled' })
+      return
+    }
+    // The peer need not show the grant that extends its membership, because our log has it.
+    admission.chain = renewed
+    this.#setTimer(peer)
+  }
+}
+
+const NONE = { all: 0, ofOrigin: 0 }
+
+function countOf(
+  items: ReadonlyArray<{ origin: string | undefined } | undefined>,
+  origin: string | undefined
+): { all: number; ofOrigin: number } {
+  return { all: items.length, ofOrigin: items.filter(item => item?.origin === origin).length }
+}
+
+function admissionIn({ admission: held }: JoiningPeer): Admission | undefined {
+  return held === undefined || held.stage === 'proven' ? undefined : held.admission
+}
+
+/** The first moment, in ms since the Unix epoch, at which the grant of a peer that we may ask has ended. */
+function endMsOf(peer: JoiningPeer): number {
+  const admission = admissionIn(peer)
+  const end = admission === undefined ? undefined : endOf(admission.chain)
+  // The end itself still counts.
+  return end === undefined ? Number.POSITIVE_INFINITY : hlcMs(end) + 1
+}

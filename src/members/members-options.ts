@@ -1,0 +1,53 @@
+import type { Store } from '../disk/store.ts'
+import type { Role } from '../format/kinds.ts'
+import type { PeerId } from '../format/peer-id.ts'
+import type { Log } from '../log/log.ts'
+import type { Chance } from '../util/chance.ts'
+import type { Clock } from '../util/clock.ts'
+import type { ComponentLogger } from '../util/logger.ts'
+import type { Host } from '../wire/host.ts'
+import type { Compared } from './comparisons.ts'
+import type { Handovers } from './joining/grant-signer.ts'
+import type { MembershipParts } from './load.ts'
+import type { LocalMember } from './local-member.ts'
+import type { Roster } from './roster.ts'
+import type { Settings } from './settings.ts'
+import type { Statuses } from './statuses.ts'
+
+export interface MembersOptions extends Pick<MembershipParts, 'alsoLoad'> {
+  host: Host
+  store: Store
+  log: Log
+  self: LocalMember
+  roster: Roster
+  statuses: Statuses
+  clock: Clock
+  chance: Chance
+  logger: ComponentLogger
+  /** Addresses to stay connected to, as multiaddr text. */
+  bootstrap: readonly string[]
+  settings: Settings
+  /** This node's own `--out-after`, in ms, which can only raise the network's for this node; undefined if none is given. */
+  outAfterMs: number | undefined
+  /** The bytes that this member offers, and whether it is full. */
+  capacity: () => { weight: number; isFull: boolean }
+  /** Hands over the keys that this member holds. Without it, those whom we let in get their keys from others. */
+  handovers?: Handovers | undefined
+  onFault: (peer: PeerId) => void
+}
+
+/** Something that happened with a peer. */
+export type MembershipEvent =
+  | { event: 'admitted'; peer: PeerId }
+  | { event: 'departed'; peer: PeerId }
+  /** The peer belongs to another network, whose id is not always known. `address` is where it answered. */
+  | { event: 'foreign'; peer: PeerId; network: Uint8Array | undefined; address: string | undefined }
+  | { event: 'rejected'; peer: PeerId }
+  /** We have received everything that this member had and we lacked. */
+  | ({ event: 'compared'; peer: PeerId } & Compared)
+  /** A machine asks us to be let in. Its name is its own choice. */
+  | { event: 'asking'; peer: PeerId; code: string; name: string; role: Role }
+  /** Two processes run with the identity of this peer, which may be our own: a data directory was copied. */
+  | { event: 'duplicate'; peer: PeerId }
+  /** We are no member any more. */
+  | { event: 'removed'; peer: PeerId }

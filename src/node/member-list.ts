@@ -1,0 +1,130 @@
+import type { MemberItem } from '../api.ts'
+import type { Fields } from '../format/kinds.ts'
+import { type PeerId, peerIdOf } from '../format/peer-id.ts'
+import { hlcMs } from '../format/stamp.ts'
+import type { AttemptItem } from '../members/admitting.ts'
+import type { Authority, Member } from '../members/authority.ts'
+import { chainIn } from '../members/grant-chain.ts'
+import type { Members } from '../members/members.ts'
+import type { Statuses } from '../members/statuses.ts'
+import type { ViewMember } from '../members/view.ts'
+import { fromHex, toHex } from '../util/bytes.ts'
+import type { Clock } from '../util/clock.ts'
+
+export interface MemberListOptions {
+  members: Pick<Members, 'self' | 'all' | 'view' | 'admitted' | 'connections' | 'on'>
+  roster: Pick<Authority, 'removed' | 'supportOf'>
+  statuses: Pick<Statuses, 'of'>
+  clock: Pick<Clock, 'now'>
+}
+
+/** What is looked up for each member, collected once for the whole list. */
+interface Known {
+  members: ReadonlyMap<PeerId, Member>
+  states: ReadonlyMap<PeerId, MemberItem['state']>
+  admitted: ReadonlySet<PeerId>
+  /** The addresses of those that are connected. */
+  addresses: ReadonlyMap<PeerId, string>
+}
+
+/** Everybody who is in, was in, or waits to be let in, as people see them. */
+export class MemberList {
+  readonly #options: MemberListOptions
+  /** When the connection to a member ended, in this process. Only members are in it, so it has a bound. */
+  readonly #seenAtMs = new Map<PeerId, number>()
+
+  constructor(options: MemberListOptions) {
+    this.#options = options
+    const { members, clock } = options
+    members.on(({ event, peer }) => {
+      if (event === 'departed') this.#seenAtMs.set(peer, clock.now())
+    })
+  }
+
+  /** Returns this member, the others by their names, those that were removed, and those that wait. */
+  items(attempts: readonly AttemptItem[]): MemberItem[] {
+    const { members, roster } = this.#options
+    const known: Known = {
+      members: new Map(members.all.map(member => [member.peer, member])),
+      states: new Map(members.view.members.map(shown => [shown.peer, stateOf(shown)])),
+      admitted: new Set(members.admitted),
+      addresses: new Map(members.connections().map(({ peer, address }) => [peer, address]))
+    }
+    const own = known.members.get(members.self.peerId)
+    const others = [...known.members.values()].filter(member => member !== own).sort(byName)
+    const all = own === undefined ? others : [own, ...others]
+    return [
+      ...all.map(member => this.#item(member, known.states.get(member.peer) ?? 'in', known)),
+      ...[...roster.removed].sort(byName).map(member => this.#item(member, 'removed', known)),
+      ...attempts.map(pendingItem)
+    ]
+  }
+
+  #item({ peer, name, role, grantId }: Member, state: MemberItem['state'], known: Known): MemberItem {
+    const { members, roster, statuses, clock } = this.#options
+    const self = peer === members.self.peerId
+    const chain = chainIn(roster.supportOf(fromHex(grantId)))
+    const issuer = chain.at(-2)?.fields
+    const invite = chain.at(-1)?.fields.admit?.invite
+    return {
+      peerId: peer,
+      name,
+      role,
+      state,
+      code: null,
+      expires: null,
+      self,
+      lastSeen: self || known.admitted.has(peer) ? new Date(clock.now()) : this.#lastSeen(peer),
+      address: withoutPeer(known.addresses.get(peer) ?? statuses.of(peer)?.fields.addresses[0]),
+      admittedBy: issuer === undefined ? null : named(issuer, known),
+      invite: invite === undefined ? null : toHex(invite)
+    }
+  }
+
+  /** The later of its last status and the end of its last connection here. A stamp ahead of our clock counts as now. */
+  #lastSeen(peer: PeerId): Date | null {
+    const { statuses, clock } = this.#options
+    const status = statuses.of(peer)
+    const stampedMs = status === undefined ? undefined : Math.min(hlcMs(status.hlc), clock.now())
+    const seenMs = this.#seenAtMs.get(peer)
+    if (stampedMs === undefined && seenMs === undefined) return null
+    return new Date(Math.max(stampedMs ?? 0, seenMs ?? 0))
+  }
+}
+
+function stateOf({ isOut, isDraining, isFull }: ViewMember): MemberItem['state'] {
+  if (isOut) return 'out'
+  if (isDraining) return 'draining'
+  return isFull ? 'full' : 'in'
+}
+
+/** A member has the name of its grant that takes effect now. One that is no member any more keeps its old name. */
+function named(grant: Fields<'grant'>, { members }: Known): NonNullable<MemberItem['admittedBy']> {
+  const peer = peerIdOf(grant.subject)
+  return { peerId: peer, name: members.get(peer)?.name ?? grant.name }
+}
+
+function pendingItem({ peer, name, role, code, untilMs, address }: AttemptItem): MemberItem {
+  return {
+    peerId: peer,
+    name,
+    role,
+    state: 'pending',
+    code,
+    expires: new Date(untilMs),
+    self: false,
+    lastSeen: null,
+    address: withoutPeer(address),
+    admittedBy: null,
+    invite: null
+  }
+}
+
+function withoutPeer(address: string | undefined): string | null {
+  return address?.replace(/\/p2p\/[^/]+$/, '') ?? null
+}
+
+function byName(a: Member, b: Member): number {
+  if (a.name !== b.name) return a.name < b.name ? -1 : 1
+  return a.peer < b.peer ? -1 : 1
+}

@@ -1,0 +1,206 @@
+import type { FoundNetwork, NodeEvent, NodeOptions } from '../api.ts'
+import { type Candidate, drawCandidate } from '../disk/candidate.ts'
+import type { Files } from '../disk/files.ts'
+import type { Secrets } from '../disk/keystore.ts'
+import { networkWords } from '../format/approval.ts'
+import { privateKey, rawPublicKey } from '../format/network-key.ts'
+import { type PeerId, peerIdOf } from '../format/peer-id.ts'
+import { type ReadInvite, readInvite } from '../members/entering/invite.ts'
+import { lookAround, type NetworkNearby } from '../members/entering/look-around.ts'
+import { Newcomer } from '../members/entering/newcomer.ts'
+import type { Entrance, ShownCode, Target } from '../members/entering/newcomer-options.ts'
+import { isMembership } from '../members/entering/verify.ts'
+import type { AskedRole } from '../members/join-messages.ts'
+import { EntryClient } from '../members/joining/entry-client.ts'
+import { equalBytes, fromHex, toHex } from '../util/bytes.ts'
+import type { Chance } from '../util/chance.ts'
+import type { Clock } from '../util/clock.ts'
+import type { ComponentLogger } from '../util/logger.ts'
+import { peerInAddress } from '../wire/addresses.ts'
+import { candidateFileOf, deviceName, keystoreOf, wayInOf } from './identity.ts'
+import type { Pending, Waiting } from './pending-status.ts'
+import type { NodeHost, Platform } from './platform.ts'
+
+export interface EntryInit {
+  options: NodeOptions
+  files: Files
+  platform: Platform
+  clock: Clock
+  chance: Chance
+  logger: ComponentLogger
+  onEvent: (event: NodeEvent) => void
+}
+
+const ROLE_DEFAULT: AskedRole = 'writer'
+
+/**
+ * The first phase of a node whose directory belongs to no network: it asks to be let in. It has the keys of the device,
+ * which are on the disk before anybody is asked, and a host that listens nowhere. It ends with the secrets of a member
+ * in the keystore, and then the rooms of the node can start.
+ */
+export class Entry implements Waiting {
+  readonly peerId: PeerId
+  readonly name: string
+  /**
+   * Resolves once there is nothing more to wait for before the node can answer its owner. With an invite, most of the
+   * time a member answers within a second, so this waits until nobody has for a while.
+   */
+  readonly settled: Promise<void>
+  readonly #init: EntryInit
+  readonly #candidate: Candidate
+  readonly #chosen: NetworkNearby | undefined
+  readonly #settle: () => void
+  #shown: ShownCode | undefined
+
+  constructor(init: EntryInit, candidate: Candidate, chosen: NetworkNearby | undefined) {
+    this.#init = init
+    this.#candidate = candidate
+    this.#chosen = chosen
+    this.peerId = peerIdOf(rawPublicKey(privateKey('ed25519', candidate.device)))
+    this.name = deviceName(init.options.name)
+    const { promise, resolve } = Promise.withResolvers<void>()
+    this.settled = promise
+    this.#settle = resolve
+  }
+
+  get role(): AskedRole {
+    return this.#init.options.role ?? ROLE_DEFAULT
+  }
+
+  get pending(): Pending {
+    const { code, network, untilMs } = this.#shown ?? {}
+    return {
+      code: code ?? null,
+      network: network === undefined ? null : toHex(network),
+      words: network === undefined ? null : networkWords(network),
+      role: this.role,
+      expiresAtMs: untilMs ?? null
+    }
+  }
+
+  /**
+   * Asks until this machine is let in. Returns its secrets, which are durable then, and the address of the member that
+   * let it in. Throws the reason if it will not be let in, or that of the signal. `onKept` is called once the keys of
+   * the device are on the disk.
+   */
+  async run(signal: AbortSignal, onKept: () => void): Promise<{ secrets: Secrets; address: string | undefined }> {
+    const { options, files } = this.#init
+    const invite = options.join === undefined ? undefined : await readInvite(options.join)
+    const candidates = candidateFileOf(options, files)
+    await candidates.save(this.#candidate)
+    onKept()
+    const { network, statements, address } = await this.#ask(invite, signal)
+    const secrets: Secrets = { ...this.#candidate, network, epochs: [], grants: [...statements] }
+    await keystoreOf(options, files).save(secrets)
+    await candidates.remove()
+    return { secrets, address }
+  }
+
+  async #ask(invite: ReadInvite | undefined, signal: AbortSignal): Promise<Entrance> {
+    const { clock, chance, logger, options } = this.#init
+    const host = await newcomerHost(this.#init, this.#candidate, invite !== undefined)
+    const key = privateKey('ed25519', this.#candidate.device)
+    const x25519 = rawPublicKey(privateKey('x25519', this.#candidate.x25519))
+    const device = { key, publicKey: rawPublicKey(key), x25519 }
+    const log = logger.forComponent('dfs:members:entering')
+    const own = (options.bootstrap ?? []).map(targetOf)
+    const targets = [...own, ...(invite?.targets ?? []), ...(this.#chosen?.peers ?? [])]
+    const newcomer = new Newcomer({
+      host,
+      client: new EntryClient(host, clock),
+      clock,
+      chance,
+      logger,
+      device,
+      name: this.name,
+      role: this.role,
+      targets,
+      named: own.length > 0 ? own.length : targets.length,
+      network: invite?.network ?? this.#chosen?.network,
+      invite,
+      choose: this.#chooseOf(),
+      verify: (statements, network) => isMembership(statements, network, { ...device, log }),
+      onCode: shown => this.#show(shown),
+      onSilence: () => this.#settle()
+    })
+    if (invite === undefined) this.#settle()
+    try {
+      await host.start()
+      return await newcomer.run(signal)
+    } finally {
+      await host.stop()
+    }
+  }
+
+  #show(shown: ShownCode): void {
+    this.#shown = shown
+    const { code, network, untilMs } = shown
+    const words = networkWords(network)
+    this.#init.onEvent({
+      event: 'pending',
+      code,
+      network: toHex(network),
+      words,
+      role: this.role,
+      expires: new Date(untilMs)
+    })
+  }
+
+  /** The question to the owner whether the network at an address without a peer id is the right one. */
+  #chooseOf(): ((network: Uint8Array, target: Target) => Promise<boolean>) | undefined {
+    const { choose } = this.#init.options
+    if (choose === undefined) return undefined
+    return async (network, { addresses, peer }) => {
+      const peers = [{ peer: peer ?? '', addresses: [...addresses] }]
+      return (await choose([shownNetwork({ network, peers })])) !== 'found'
+    }
+  }
+}
+
+/**
+ * Prepares the entry of a new directory. Returns undefined if there is no network nearby to join, or if the owner would
+ * rather found one. Throws what the owner's `choose` throws.
+ */
+export async function prepareEntry(init: EntryInit): Promise<Entry | undefined> {
+  const { options, files, chance } = init
+  const candidate = (await candidateFileOf(options, files).load()) ?? drawCandidate(chance)
+  if (wayInOf(options) !== 'look') return new Entry(init, candidate, undefined)
+  const chosen = await chooseNearby(init, candidate)
+  return chosen === undefined ? undefined : new Entry(init, candidate, chosen)
+}
+
+/** Asks the owner about the networks that answer nearby. Returns undefined if the owner would rather found one. */
+async function chooseNearby(init: EntryInit, candidate: Candidate): Promise<NetworkNearby | undefined> {
+  const { options, logger } = init
+  const found = options.mdns === false ? [] : await look(init, candidate)
+  logger.forComponent('dfs:node')('networks nearby: %d', found.length)
+  const choice = (await options.choose?.(found.map(shownNetwork))) ?? 'found'
+  return choice === 'found' ? undefined : found.find(({ network }) => equalBytes(network, fromHex(choice.network)))
+}
+
+async function look(init: EntryInit, candidate: Candidate): Promise<NetworkNearby[]> {
+  const { clock, logger } = init
+  const host = await newcomerHost(init, candidate, true)
+  try {
+    return await lookAround({ host, client: new EntryClient(host, clock), clock, logger })
+  } finally {
+    await host.stop()
+  }
+}
+
+function newcomerHost(init: EntryInit, { device }: Candidate, mdns: boolean): Promise<NodeHost> {
+  const { platform, clock, logger } = init
+  return platform.host({ secrets: { device }, listen: [], mdns, clock, logger })
+}
+
+function targetOf(address: string): Target {
+  return { addresses: [address], peer: peerInAddress(address) }
+}
+
+function shownNetwork({ network, peers }: NetworkNearby): FoundNetwork {
+  return {
+    network: toHex(network),
+    words: networkWords(network),
+    peers: peers.map(({ peer, addresses }) => ({ peerId: peer, addresses: [...addresses] }))
+  }
+}

@@ -1,0 +1,62 @@
+import type { Status } from '../api.ts'
+import type { Files } from '../disk/files.ts'
+import type { MonitoredFiles } from '../disk/monitored-files.ts'
+import type { AskedRole } from '../members/join-messages.ts'
+
+/** What a machine that waits to be let in shows. Null is what it does not know yet. */
+export interface Pending {
+  code: string | null
+  /** The network's id in hex. */
+  network: string | null
+  words: string | null
+  role: AskedRole
+  expiresAtMs: number | null
+}
+
+/** A device that is no member yet. */
+export interface Waiting {
+  readonly peerId: string
+  readonly name: string
+  readonly role: AskedRole
+  readonly pending: Pending
+  /** Resolves once there is nothing more to wait for before the node can answer its owner. */
+  readonly settled: Promise<void>
+}
+
+/** Returns the sentence that tells the owner what this machine waits for. */
+export function pendingText({ pending: { code, role } }: Pick<Waiting, 'pending'>): string {
+  return code === null
+    ? 'this machine waits to be let in: no member that can let it in has answered yet'
+    : `this machine waits to be let in: on a machine that is already in, run dfs members approve ${code} --role ${role}`
+}
+
+/** Returns the status of a node that has no rooms yet. */
+export function pendingStatus(waiting: Waiting, disk: Status['disk']): Status {
+  const { network, words, code } = waiting.pending
+  const { peerId, name, role } = waiting
+  return {
+    peerId,
+    network: network ?? '',
+    name,
+    role,
+    state: 'pending',
+    words: words ?? '',
+    code,
+    waiting: 0,
+    files: 0,
+    peersConnected: 0,
+    owed: { blocks: 0, bytes: 0 },
+    repairing: { blocks: 0, bytes: 0 },
+    etaSeconds: null,
+    atRisk: { blocks: 0 },
+    disk,
+    workers: [],
+    warnings: [pendingText(waiting)]
+  }
+}
+
+/** Returns the state of a disk on which nothing is stored yet. */
+export async function diskOf(files: Files & Partial<Pick<MonitoredFiles, 'state'>>): Promise<Status['disk']> {
+  const { totalBytes } = await files.space()
+  return { used: 0, capacity: totalBytes, cache: 0, state: files.state ?? 'ok' }
+}

@@ -1,0 +1,44 @@
+import assert from 'node:assert/strict'
+import { randomBytes } from 'node:crypto'
+import { test } from 'node:test'
+import type { NodeEvent } from '../../src/index.ts'
+import { codeOfRejection, read, startNode, until } from '../fixtures/nodes.ts'
+
+function codeIn(events: readonly NodeEvent[]): string | undefined {
+  return events.flatMap(event => (event.event === 'pending' ? [event.code] : [])).at(-1)
+}
+
+test('a machine that is approved reads what is there, and writes what its role allows', async t => {
+  const { node: attic, events } = await startNode(t, { name: 'attic', found: true })
+  const content = randomBytes(300_000)
+  await attic.put('/file.bin', content)
+  const bootstrap = [attic.multiaddrs[0] as string]
+  for (const role of ['writer', 'reader'] as const) {
+    const started = await startNode(t, { name: `new ${role}`, bootstrap, role })
+    await until('it shows its code', async () => codeIn(started.events) !== undefined)
+    const code = codeIn(started.events) as string
+    assert.ok(events.some(event => event.event === 'asking' && event.code === code && event.name === `new ${role}`))
+    assert.equal((await attic.status()).waiting, 1)
+    assert.deepEqual((await attic.members()).map(({ state, code }) => [state, code]).at(-1), ['pending', code])
+    assert.equal((await attic.approve(code, { role })).role, role)
+    await started.node.ready()
+    await until('it reads', async () => (await codeOfRejection(read(started.node, '/file.bin'))) === 'resolved')
+    assert.ok((await read(started.node, '/file.bin')).equals(content))
+    const put = codeOfRejection(started.node.put('/mine.txt', Buffer.from('mine')))
+    assert.equal(await put, role === 'writer' ? 'resolved' : 'not-allowed')
+    await started.node.stop()
+  }
+})
+
+test('a machine with an invite is let in, and reads what is there', async t => {
+  const { node: attic } = await startNode(t, { name: 'attic', found: true })
+  const content = randomBytes(300_000)
+  await attic.put('/file.bin', content)
+  const { token } = await attic.invite({ role: 'writer' })
+  const { node } = await startNode(t, { name: 'laptop', join: token })
+  await until('it reads', async () => (await codeOfRejection(read(node, '/file.bin'))) === 'resolved')
+  assert.ok((await read(node, '/file.bin')).equals(content))
+  const [item] = await attic.invites()
+  assert.deepEqual([item?.used, item?.state], [1, 'used-up'])
+  assert.equal(await codeOfRejection(startNode(t, { name: 'late', join: token })), 'used-up')
+})

@@ -1,0 +1,48 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { DUPLICATE_MS } from '../../../../src/members/joining/constants.ts'
+import { LocalMember } from '../../../../src/members/local-member.ts'
+import { timePassesUntil } from '../../../fixtures/pass-time.ts'
+import { Setup, SOON } from './setup.ts'
+
+test('the process that was there first and its copy are both told, and the copy is refused', async t => {
+  const setup = new Setup(t)
+  const attic = await setup.member('attic', setup.admin)
+  const secrets = setup.granted('writer', 'laptop')
+  const bootstrap = [setup.addressOf(attic)]
+  const first = await setup.member('laptop', secrets, { bootstrap })
+  await setup.admitted(first, attic)
+  const copy = await setup.member('copy', secrets, { bootstrap })
+  const areTold = (): boolean => copy.members.standing.isDuplicated && first.members.standing.isDuplicated
+  await timePassesUntil(setup.clock, 'both are told', areTold, SOON)
+  const { peer } = first
+  for (const member of [first, copy, attic])
+    assert.ok(
+      member.events.some(event => event.event === 'duplicate' && event.peer === peer),
+      member.self.name
+    )
+  assert.equal(attic.members.standing.isDuplicated, false)
+  assert.deepEqual(attic.members.admitted, [peer])
+  assert.deepEqual(copy.members.admitted, [])
+  assert.deepEqual(first.members.admitted, [attic.peer])
+  await copy.stop()
+  setup.clock.advance(DUPLICATE_MS + 1)
+  assert.equal(first.members.standing.isDuplicated, false, 'the warning ends')
+})
+
+test('a machine that lost power and came back is no copy', async t => {
+  const setup = new Setup(t)
+  const attic = await setup.member('attic', setup.admin)
+  const secrets = setup.granted('writer', 'laptop')
+  const bootstrap = [setup.addressOf(attic)]
+  const before = await setup.member('laptop', secrets, { bootstrap })
+  await setup.admitted(before, attic)
+  // Its connection stays, with nobody behind it.
+  setup.network.silence(before.host as never, attic.host as never)
+  const after = await setup.member('laptop again', secrets, { bootstrap })
+  await setup.admitted(after, attic)
+  assert.deepEqual(after.self.instance, attic.members.admitted.length === 1 ? after.self.instance : undefined)
+  for (const member of [after, attic])
+    assert.ok(!member.events.some(({ event }) => event === 'duplicate'), member.self.name)
+  assert.equal(new LocalMember(secrets, setup.clock, setup.chance).peerId, after.peer)
+})
