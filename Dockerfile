@@ -17,7 +17,7 @@ COPY --from=build /build/node_modules ./node_modules
 COPY --from=build /build/dist ./dist
 # Volumes take their owner from the folder they are mounted on.
 RUN ln -s /app/dist/bin/dfs.js /usr/local/bin/dfs && ln -s /app/dist/bin/dfs-node.js /usr/local/bin/dfs-node \
-  && mkdir -m 700 /data /keys && chown node:node /data /keys
+  && mkdir -m 700 /data /invites && chown node:node /data /invites
 USER node
 VOLUME /data
 EXPOSE 3000 3001

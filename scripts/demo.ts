@@ -77,20 +77,16 @@ async function run(): Promise<void> {
 }
 
 async function startCluster(): Promise<[Daemon, Daemon, Daemon]> {
-  const key = join(folder, 'network.key')
+  const invite = join(folder, 'writer.invite')
   for (const [i, name] of NAMES.entries()) {
     const port = await freePort(PORTS[i] as number)
     const daemon = await startDaemon({
       name,
       dataDir: join(folder, name),
       args: [
-        '--network-key-file',
-        key,
-        ...(i === 0 ? ['--new'] : []),
+        ...(i === 0 ? ['--new', '--invite-out', invite] : ['--join', invite]),
         ...['--listen', `/ip4/127.0.0.1/tcp/${port}`],
-        ...['--api', '127.0.0.1:0', '--replicas', 'all', '--no-mdns'],
-        // The last one knows both of the others.
-        ...daemons.slice(i === 2 ? 0 : -1).flatMap(({ multiaddrs }) => ['--bootstrap', multiaddrs[0] as string])
+        ...['--api', '127.0.0.1:0', '--replicas', 'all', '--no-mdns']
       ]
     })
     daemons.push(daemon)

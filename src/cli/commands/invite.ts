@@ -58,18 +58,20 @@ export const invite: DfsCommand = {
 async function make({ client, isJson }: Session, flags: Flags): Promise<void> {
   const { role = ROLE_DEFAULT, expires: expiresMs, uses } = flags
   const file = await createInviteFile(flags.out, role)
-  let made: AnswerOf<'invite'>
+  let made: AnswerOf<'invite'> | undefined
   try {
     made = await client.call('invite', {
       role,
       ...(expiresMs === undefined ? {} : { expiresMs }),
       ...(uses === undefined ? {} : { uses })
     })
+    await file.write(made.token)
   } catch (error) {
     await file.remove()
+    // The disk is full, for example. An invite that nobody has is ended, so that it is not listed as open.
+    if (made !== undefined) await client.call('revokeInvite', { invite: made.id })
     throw error
   }
-  await file.write(made.token)
   const facts = { file: file.path, command: commandFor(file.path), role: made.role, expires: made.expires }
   if (isJson) printJson({ ...facts, uses: made.uses, id: made.id })
   else for (const line of madeLines(facts, made.uses)) printLine(line)

@@ -1,8 +1,7 @@
-import { createInterface } from 'node:readline/promises'
-import type { AbortOptions } from '../../index.ts'
 import { CliError, usage } from '../../terminal/errors.ts'
 import { readPassphrase } from '../../terminal/passphrase-file.ts'
 import { printJson, printLine } from '../../terminal/print.ts'
+import { ask, isInteractive } from '../../terminal/prompt.ts'
 import { tableLines } from '../../terminal/table.ts'
 import { Client } from '../client.ts'
 import type { DfsCommand } from '../command.ts'
@@ -42,8 +41,7 @@ const recovery: DfsCommand = {
     if (call.isJson) throw usage('the words are for a person: leave out --json')
     if (dataDir === undefined || api !== undefined)
       throw usage('the words are read from the disk of this machine: give --data-dir, not --api')
-    if (!(process.stdin.isTTY && process.stdout.isTTY))
-      throw new CliError('not-allowed', 'the words are shown on a terminal only')
+    if (!isInteractive()) throw new CliError('not-allowed', 'the words are shown on a terminal only')
     const passphrase = passphraseFile === undefined ? undefined : await readPassphrase(passphraseFile)
     const directory = { dataDir, passphrase }
     // The only import of the node in `dfs`: the words must not travel through the API.
@@ -110,15 +108,5 @@ async function removeKey({ where, signal }: Call, directory: Directory): Promise
     if (!(error instanceof NoAnswerError)) throw error
     const { forgetNetworkKey } = await import('../../index.ts')
     await forgetNetworkKey(directory)
-  }
-}
-
-async function ask(question: string, { signal }: AbortOptions): Promise<string> {
-  // The terminal itself edits the line, so that Ctrl-C is a signal, as at any other moment.
-  const lines = createInterface({ input: process.stdin, output: process.stdout, terminal: false })
-  try {
-    return await lines.question(question, signal === undefined ? {} : { signal })
-  } finally {
-    lines.close()
   }
 }

@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict'
+import { spawn } from 'node:child_process'
 import { mkdir, readdir, readFile, stat, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { test } from 'node:test'
@@ -75,6 +76,23 @@ test('an invite that the node refuses leaves no file', async t => {
   const result = await dfs(['invite'])
   assert.deepEqual([result.code, result.stderr], [4, 'only an admin makes invites\n'])
   assert.deepEqual(await readdir(folder), [])
+})
+
+test('an invite that cannot be written leaves no file, and is ended again', async t => {
+  if (process.platform !== 'linux') return t.skip('needs a limit on the size of files')
+  const { node, folder, dataDir } = await setUpDfs(t)
+  const program = join(import.meta.dirname, '../../../src/bin/dfs.js')
+  // A write beyond the limit fails as on a full disk.
+  const line = `trap '' XFSZ; ulimit -f 0; exec "${process.execPath}" "${program}" invite`
+  const child = spawn('sh', ['-c', line], { cwd: folder, env: { ...process.env, DFS_DATA_DIR: dataDir } })
+  let stderr = ''
+  child.stderr.setEncoding('utf8').on('data', text => {
+    stderr += text
+  })
+  const code = await new Promise(resolve => child.once('close', resolve))
+  assert.deepEqual([code, stderr], [1, 'the system reported EFBIG\n'])
+  assert.deepEqual(await readdir(folder), [])
+  assert.equal(node.calls.at(-1)?.call, `revokeInvite ${'aa'.repeat(32)}`)
 })
 
 test('invite --list shows the invites, and --revoke ends one by its id or its file', async t => {
