@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { spawn } from 'node:child_process'
-import { mkdir, readdir, writeFile } from 'node:fs/promises'
+import { mkdir, readdir, readFile, writeFile } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { test } from 'node:test'
 import { temporaryFolder, until } from '../fixtures/nodes.ts'
@@ -8,7 +8,9 @@ import { must, ROOT, shell } from '../fixtures/shell.ts'
 
 const MODULES = join(ROOT, 'node_modules')
 
-test('the packed package works in a clean home, as programs and as a library', { timeout: 600_000 }, async t => {
+test('the packed package works in a clean home, as programs and as the library of the program in the README', {
+  timeout: 600_000
+}, async t => {
   const folder = await temporaryFolder(t)
   // npm passes its own configuration to what it runs, in the environment.
   const clean = Object.fromEntries(Object.entries(process.env).filter(([name]) => !/^(npm_|DFS_)/i.test(name)))
@@ -56,14 +58,9 @@ test('the packed package works in a clean home, as programs and as a library', {
   await must([...dfs, 'put', 'file', '/file'], { cwd: home, env })
   assert.equal(await must([...dfs, 'cat', '/file'], { cwd: home, env }), 'packed')
 
-  const program = `import { createNode, type DfsNode } from 'dfs-node'
-const node: DfsNode = await createNode({ dataDir: ${JSON.stringify(join(folder, 'library'))}, mdns: false, listen: [] })
-await node.put('/a', new TextEncoder().encode('by the library'))
-for await (const bytes of await node.get('/a')) console.log(new TextDecoder().decode(bytes))
-await node.stop()
-`
-  await writeFile(join(home, 'program.ts'), program)
-  assert.equal(await must([process.execPath, 'program.ts'], { cwd: home, env }), 'by the library\n')
+  const [, program] = /^```ts\n(.*?)^```$/ms.exec(await readFile(join(ROOT, 'README.md'), 'utf8')) ?? []
+  await writeFile(join(home, 'program.ts'), program as string)
+  assert.equal(await must([process.execPath, 'program.ts'], { cwd: home, env }), 'hello')
   const options = [
     '--noEmit',
     '--strict',
