@@ -81,6 +81,12 @@ export class Author {
     throw new NotAllowedError('this machine is a storage member: it holds what others store and can read nothing')
   }
 
+  /** True if this member may have a key, and none has reached it yet. */
+  get waitsForKey(): boolean {
+    const { keys, self } = this.#options
+    return keys.newest === undefined && self.role !== 'storage'
+  }
+
   createFile(entry: Uint8Array, at: Placement, content: Content, replicas: number): Statement<'entry'> {
     const { root, rootEpoch, ...rest } = content
     return this.create(entry, { ...at, kind: 'file', ...rest }, { root, rootEpoch, replicas })

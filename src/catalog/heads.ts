@@ -110,7 +110,7 @@ export function showEntry(
 ): Shown {
   const puts = liveHeads({ heads, deletedPast, deleteStamps })
   const isDeleted = puts.length === 0
-  const place = greatest(isDeleted ? heads : puts, (a, b) => compareStamps(a.placed, b.placed) || byStamp(a, b))
+  const place = lastPlaced(isDeleted ? heads : puts)
   if (isDeleted) return { isDeleted, content: undefined, place, conflicts: [], replicas: 1 }
   const isBetter = (a: EntryRecord, b: EntryRecord): number => compareContents(a, b, depthOf)
   const content = greatest(puts, (a, b) => compareStamps(a.written, b.written) || isBetter(a, b))
@@ -129,7 +129,12 @@ export function showEntry(
 
 /** Returns the record that places an entry, which must have a head. It does not depend on the order of the epochs. */
 export function placeOf(state: Pick<EntryState, 'heads' | 'deletedPast' | 'deleteStamps'>): EntryRecord {
-  return showEntry(state, () => 0).place
+  const live = liveHeads(state)
+  return lastPlaced(live.length === 0 ? state.heads : live)
+}
+
+function lastPlaced(records: readonly EntryRecord[]): EntryRecord {
+  return greatest(records, (a, b) => compareStamps(a.placed, b.placed) || byStamp(a, b))
 }
 
 /** Returns the greatest number of copies that any put asks for. `REPLICAS_ALL` is greater than any number. */

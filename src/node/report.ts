@@ -1,4 +1,5 @@
 import type { Peer, Status } from '../api.ts'
+import { NO_KEY } from '../catalog/errors.ts'
 import { networkWords } from '../format/approval.ts'
 import type { AsidesReport } from '../log/log.ts'
 import type { Members } from '../members/members.ts'
@@ -73,6 +74,7 @@ function* warningsOf(
   if (rebuildError !== undefined)
     yield `the index is damaged and could not be rebuilt (${codeOf(rebuildError)}); retrying. The node cannot serve files until it is.`
   yield* membershipWarnings(members, membership)
+  if (fs.author.waitsForKey) yield NO_KEY
   if (members.isRefusedForClock)
     yield 'a member refused this node because their clocks differ: set the one that is wrong'
   if (disk.indexFailure !== undefined)

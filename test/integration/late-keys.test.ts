@@ -5,7 +5,7 @@ import { join } from 'node:path'
 import { type TestContext, test } from 'node:test'
 import { ROOT_ENTRY, signRecord } from '../../src/format/entry.ts'
 import { sealHandover } from '../../src/format/handover.ts'
-import { epochSubkeys, privateKey, rawPublicKey } from '../../src/format/network-key.ts'
+import { deriveNetwork, epochSubkeys, privateKey, rawPublicKey } from '../../src/format/network-key.ts'
 import { inlineRoot } from '../../src/format/seal-file.ts'
 import type { Statement } from '../../src/format/statement.ts'
 import { type DfsNode, generateNetworkKey } from '../../src/index.ts'
@@ -48,6 +48,33 @@ async function assertEmpty(node: DfsNode): Promise<void> {
   assert.equal(await codeOfRejection(node.get('/docs/short.txt')), 'not-found')
 }
 
+test('a machine that was approved reads what was there before, with the key that it was handed', async t => {
+  const founder = await startNode(t, { found: true, name: 'founder' })
+  await founder.node.put('/a.txt', Buffer.from('hello'), { replicas: 1, ack: 1 })
+  for (const role of ['writer', 'reader', 'storage'] as const) {
+    const { node, events } = await startNode(t, {
+      bootstrap: [founder.node.multiaddrs[0] as string],
+      name: role,
+      role,
+      found: false
+    })
+    await until('pending', async () => events.some(({ event }) => event === 'pending'))
+    const pending = events.find(({ event }) => event === 'pending') as { code: string }
+    const t0 = performance.now()
+    await founder.node.approve(pending.code, { role })
+    await node.ready()
+    const t1 = performance.now()
+    if (role === 'storage') {
+      await until('connected', async () => (await node.status()).peersConnected >= 1)
+      assert.deepEqual(await listing(node), [])
+      continue
+    }
+    await until('file', async () => (await listing(node)).length === 1)
+    assert.equal((await read(node, '/a.txt')).toString(), 'hello')
+    t.diagnostic(`${role}: ready after ${Math.round(t1 - t0)} ms, read after ${Math.round(performance.now() - t0)} ms`)
+  }
+})
+
 test('a member whose key has not come shows nothing and nothing damaged, and everything once it has', async t => {
   const { founder, admin, storage } = await setup(t)
   await founder.node.stop()
@@ -59,12 +86,14 @@ test('a member whose key has not come shows nothing and nothing damaged, and eve
   await until('a copy', async () => (await node.status()).disk.used > TEXT.byteLength)
   await assertEmpty(node)
   assert.equal(await codeOfRejection(node.put('/new.txt', TEXT)), 'unreachable')
+  assert.match((await node.status()).warnings.join('\n'), /has not received the key of the network yet/)
   const again = await startNode(t, { ...founder.options, bootstrap: [storage.multiaddrs[0] as string] })
   await until('the key', async () => (await listing(node)).length === TREE.length)
   assert.deepEqual(await listing(node), TREE)
   assert.deepEqual(await read(node, '/docs/long.txt'), TEXT)
   assert.equal((await node.status()).files, 2)
   assert.equal(await holds(dataDir), 1)
+  assert.doesNotMatch((await node.status()).warnings.join('\n'), /key of the network/)
   await node.put('/new.txt', TEXT, { replicas: 1, ack: 1 })
   await until('seen', async () => (await listing(again.node)).includes('/new.txt 8000'))
 })
@@ -153,6 +182,21 @@ async function push(raw: RawMember, statements: readonly Statement[]): Promise<v
     lengths.map(() => 'ok')
   )
 }
+
+test('a member that was given the network key opens a later epoch whose key was handed to the recovery key', async t => {
+  const networkKey = generateNetworkKey()
+  const { node, options } = await startNode(t, { networkKey })
+  const raw = await joinRaw(t, networkKey, node.multiaddrs[0] as string)
+  const { self } = raw
+  const key = randomBytes(32)
+  const fields = { previous: [self.network], hash: hash('sha256', key, 'buffer'), excludes: [] }
+  const epoch = self.sign('epoch', fields, self.nextHlc())
+  const { recovery } = deriveNetwork(networkKey)
+  const facts = { network: self.network, epoch: epoch.id, recipient: recovery, x25519: recovery, epochKey: key }
+  const box = sealHandover(facts, randomBytes(32))
+  await push(raw, [epoch, self.sign('handover', { epoch: epoch.id, recipient: recovery, box }, self.nextHlc())])
+  await until('the key', async () => (await holds(options.dataDir)) === 2)
+})
 
 test('a storage member receives nothing of names, contents or keys, and a reader receives its key sealed', async t => {
   const founder = await startNode(t, { found: true, name: 'founder' })

@@ -320,3 +320,39 @@ test('a machine that asks a member that is no admin is told to ask an admin', { 
   const both = ['--bootstrap', address as string, '--bootstrap', home.address]
   await startProcess(t, ['--data-dir', join(folder, 'laptop'), ...both]).event('pending')
 })
+
+test('a machine that waits keeps its keys sealed, and says aloud that it believes an address without a peer id', {
+  timeout
+}, async t => {
+  const { folder, dataDir, address } = await founder(t)
+  const own = join(folder, 'laptop')
+  const passphrase = join(folder, 'passphrase')
+  await writeFile(passphrase, 'correct horse\n', { mode: 0o600 })
+  const bare = address.replace(/\/p2p\/.*/, '')
+  const args = ['--data-dir', own, '--bootstrap', bare, '--passphrase-file', passphrase]
+  const laptop = startProcess(t, args)
+  const { code, words } = await laptop.event('pending')
+  assert.match(laptop.stderr, /could let this machine into a network of their own/)
+  assert.ok(laptop.stderr.includes(words as string), laptop.stderr)
+  assert.deepEqual(Object.keys(JSON.parse(await readFile(join(own, 'candidate'), 'utf8'))), [
+    'v',
+    'scrypt',
+    'nonce',
+    'box'
+  ])
+  await answer(dataDir, 'members', 'approve', code as string, '--role', 'writer')
+  const { peerId } = await laptop.event('ready')
+  assert.deepEqual(Object.keys(JSON.parse(await readFile(join(own, 'keystore'), 'utf8'))), [
+    'v',
+    'scrypt',
+    'nonce',
+    'box'
+  ])
+  // Keys that were handed over later are in the sealed keystore too.
+  await writeFile(join(folder, 'letter'), 'dear')
+  await until('it can write', async () => (await dfs(own, 'put', join(folder, 'letter'), '/letter')).code === 0)
+  await laptop.stop()
+  const again = startProcess(t, args)
+  assert.equal((await again.event('ready'))['peerId'], peerId)
+  await until('the file is read', async () => (await dfs(own, 'cat', '/letter')).stdout.toString() === 'dear')
+})

@@ -99,7 +99,7 @@ test('--forget removes the key from a node that runs, once a person has typed it
     assert.match(hesitant.text, /nothing was changed: this machine still holds the network key/)
     const interrupted = recovery(t, dataDir, '--forget')
     await interrupted.shows(/written down: /)
-    interrupted.interrupt()
+    interrupted.press('\u0003')
     assert.equal(await interrupted.ended, 130)
     assert.equal(await keyIn(dataDir), key)
     const sure = recovery(t, dataDir, '--forget')

@@ -1,14 +1,14 @@
 import type { Blocks } from '../../blocks/blocks.ts'
 import type { SealedEntries } from '../../catalog/sealed-entries.ts'
 import { CAPACITY_BYTES_MAX } from '../../format/constants.ts'
-import { privateKey } from '../../format/network-key.ts'
+import { deriveNetwork, privateKey } from '../../format/network-key.ts'
 import type { PeerId } from '../../format/peer-id.ts'
 import { Log } from '../../log/log.ts'
 import type { Verdict } from '../../log/projection.ts'
 import { Sync } from '../../log/sync.ts'
 import { Epochs } from '../../members/epochs.ts'
 import { Handovers } from '../../members/handovers.ts'
-import { KeyReceiver, type KeyReceiverOptions } from '../../members/key-receiver.ts'
+import { KeyReceiver, type KeyReceiverOptions, type Recipient } from '../../members/key-receiver.ts'
 import { KeyRing } from '../../members/key-ring.ts'
 import { LocalMember } from '../../members/local-member.ts'
 import { Members, type MembersOptions } from '../../members/members.ts'
@@ -53,11 +53,13 @@ export async function buildMembership(init: RoomOptions, rooms: RoomsAround): Pr
   const self = new LocalMember(secrets, clock, chance)
   const epochs = new Epochs({ network: secrets.network, isEffective: grant => roster.isEffective(grant) })
   roster.onChange(() => epochs.refresh())
-  const handovers = new Handovers([self.publicKey])
+  const recipients = recipientsOf(init, self)
+  const handovers = new Handovers(recipients.map(({ key }) => key))
   for (const projection of [roster, settings, statuses, epochs, handovers]) log.register(projection)
   const keys = new KeyRing(secrets.epochs, epochs)
   const keyReceiver = buildKeyReceiver(init, rooms, {
     self,
+    recipients,
     log,
     roster,
     epochs,
@@ -98,23 +100,34 @@ export async function buildMembership(init: RoomOptions, rooms: RoomsAround): Pr
   return { host, log, self, roster, keys, epochs, keyReceiver, members, statuses, sync }
 }
 
+/**
+ * Returns under which names keys are handed over to this member. Whoever has the network key can open what is handed over
+ * to the recovery key, while it has that key: other members of a network may open later epochs before they know of it.
+ */
+function recipientsOf({ secrets, options }: RoomOptions, self: LocalMember): Recipient[] {
+  const own = { key: self.publicKey, x25519: privateKey('x25519', secrets.x25519) }
+  const networkKey = options.networkKey ?? secrets.networkKey
+  if (networkKey === undefined) return [own]
+  const { recovery, recoveryKey } = deriveNetwork(networkKey)
+  return [own, { key: recovery, x25519: recoveryKey }]
+}
+
 function buildKeyReceiver(
   { secrets, keep, clock, chance, logger }: RoomOptions,
   rooms: Pick<RoomsAround, 'catalog'>,
-  parts: Pick<KeyReceiverOptions, 'self' | 'roster' | 'epochs' | 'handovers' | 'keys'> & {
+  parts: Pick<KeyReceiverOptions, 'self' | 'recipients' | 'roster' | 'epochs' | 'handovers' | 'keys'> & {
     log: Log
     /** They are built after this. */
     members: () => Members
   }
 ): KeyReceiver {
-  const { self, log, members } = parts
+  const { log, members } = parts
   return new KeyReceiver({
     ...parts,
     clock,
     chance,
     logger,
     held: secrets.epochs,
-    recipients: [{ key: self.publicKey, x25519: privateKey('x25519', secrets.x25519) }],
     opensAny: (epoch, key) => rooms.catalog.sealed.opensAny(epoch, key),
     keep: async key =>
       keep?.(now => ({ ...now, epochs: [...now.epochs.filter(({ id }) => !equalBytes(id, key.id)), key] })),

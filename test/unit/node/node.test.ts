@@ -44,6 +44,7 @@ class FakeStack {
           inDanger: { blocksAtRisk: 0, incomplete: [] }
         },
         sync: { inDoubt: this.inDoubt },
+        author: { waitsForKey: false },
         tree: { countFiles: async () => 7, resolve: async () => undefined }
       },
       membership: { networkKey: this.networkKey },

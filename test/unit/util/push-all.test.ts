@@ -17,6 +17,8 @@ const BOUNDED: Record<string, string> = {
   'format/seal-file.ts': 'the manifest nodes that one chunk completes',
   'log/positions.ts': 'the lineages that a member keeps',
   'log/receiver.ts': 'the statements of one message',
+  'members/joining/joining-peers.ts': 'the two times of one timer',
+  'members/joining/peer-machine.ts': 'the times of one peer',
   'wire/socket-tls.ts': 'the messages of one read'
 }
 
