@@ -38,7 +38,9 @@ test('Ctrl-C in the middle of any command ends it with 130, and the daemon goes 
     })
     assert.deepEqual([code, stderr], [130, ''], args[0])
     const status = await dfs(['status'])
-    assert.deepEqual([status.code, status.stderr], [0, ''], `status after ${args[0]}`)
+    // The one warning is that a founder's disk holds the network key.
+    const others = status.stderr.split('\n').filter(line => line !== '' && !line.includes('holds the network key'))
+    assert.deepEqual([status.code, others], [0, []], `status after ${args[0]}`)
   }
   const tree = join(folder, 'tree')
   await makeTree(tree)
