@@ -146,7 +146,8 @@ export class Join {
   recheck(): void {
     const { isMember = () => true, isKnown = () => false } = this.#options
     for (const { peer } of this.attempts) if (isKnown(peer)) this.decide(peer, 'granted')
-    for (const { peer } of this.admissions.filter(({ peer }) => !isMember(peer))) {
+    // A peer that has shown its grant may ask us already, although it has not accepted ours.
+    for (const { peer } of this.#peers.held.filter(({ peer }) => !isMember(peer))) {
       this.#log('the grant of %s is void', peer)
       this.expel(peer)
     }

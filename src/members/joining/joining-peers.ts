@@ -67,6 +67,11 @@ export class JoiningPeers {
     return admissionIn(this.of(peer))
   }
 
+  /** All admissions: those of members that we may ask, and of peers that so far may only ask us. */
+  get held(): Admission[] {
+    return [...this.#peers.values()].flatMap(({ admission: held }) => (held === undefined ? [] : [held.admission]))
+  }
+
   /** Returns true if a peer may ask us for more than to join. */
   mayAsk(peer: PeerId): boolean {
     return this.of(peer).admission !== undefined
@@ -124,7 +129,7 @@ export class JoiningPeers {
    * that the machine slept.
    */
   endExpired(): void {
-    for (const admission of this.admissions) this.#endIfExpired(admission)
+    for (const admission of this.held) this.#endIfExpired(admission)
   }
 
   #run(peer: PeerId, effect: Effect): void {
@@ -177,8 +182,8 @@ export class JoiningPeers {
 
   #onTimer(peer: PeerId): void {
     this.handle(peer, { event: 'timer' })
-    const admission = this.admissionOf(peer)
-    if (admission !== undefined) this.#endIfExpired(admission)
+    const held = this.of(peer).admission
+    if (held !== undefined) this.#endIfExpired(held.admission)
   }
 
   #endIfExpired(admission: Admission): void {
@@ -210,10 +215,9 @@ function admissionIn({ admission: held }: JoiningPeer): Admission | undefined {
   return held === undefined || held.stage === 'proven' ? undefined : held.admission
 }
 
-/** The first moment, in ms since the Unix epoch, at which the grant of a peer that we may ask has ended. */
-function endMsOf(peer: JoiningPeer): number {
-  const admission = admissionIn(peer)
-  const end = admission === undefined ? undefined : endOf(admission.chain)
+/** The first moment, in ms since the Unix epoch, at which the grant behind the admission of a peer has ended. */
+function endMsOf({ admission: held }: JoiningPeer): number {
+  const end = held === undefined ? undefined : endOf(held.admission.chain)
   // The end itself still counts.
   return end === undefined ? Number.POSITIVE_INFINITY : hlcMs(end) + 1
 }

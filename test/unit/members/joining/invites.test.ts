@@ -3,6 +3,8 @@ import { test } from 'node:test'
 import { decodeInviteToken } from '../../../../src/format/invite-token.ts'
 import { privateKey, rawPublicKey } from '../../../../src/format/network-key.ts'
 import { hlcAt } from '../../../../src/format/stamp.ts'
+import { JoinClient } from '../../../../src/members/join-client.ts'
+import { LocalMember } from '../../../../src/members/local-member.ts'
 import { grantedIn, peerOf } from '../../../fixtures/entrant.ts'
 import { adminSecrets, grantedSecrets } from '../../../fixtures/member.ts'
 import { settle, timePassesUntil } from '../../../fixtures/pass-time.ts'
@@ -259,4 +261,38 @@ test('a machine whose grant became void while it was away is told when it comes 
     assert.deepEqual([member.members.admitted, attic.members.admitted], [[], []])
     await member.stop()
   }
+})
+
+test('a peer that has shown its grant and never accepted ours may ask only while its grant counts', async t => {
+  const setup = new Setup(t)
+  const { clock, chance } = setup
+  const attic = await setup.member('attic', setup.admin)
+  const cellar = await setup.member('cellar', setup.granted('admin', 'cellar'))
+  const { token } = await attic.members.admitting.invite()
+  const one = await setup.entrant(attic, { name: 'one' })
+  const first = grantedIn(await one.enter(attic.peer, token))
+  clock.advance(5)
+  const two = await setup.entrant(cellar, { name: 'two' })
+  const late = two.secrets(setup.admin.network, grantedIn(await two.enter(cellar.peer, token)))
+  const ending = grantedSecrets(setup.admin, clock, chance, { role: 'reader', notAfter: hlcAt(clock.now() + 5_000) })
+  const guest = await setup.entrant(cellar, { name: 'guest', candidate: ending })
+  const shown = [
+    { host: two.host, secrets: late },
+    { host: guest.host, secrets: ending }
+  ]
+  for (const { host, secrets } of shown) {
+    const client = new JoinClient({ host, self: new LocalMember(secrets, clock, chance), clock, onFault: () => {} })
+    await client.hello(cellar.peer, AbortSignal.timeout(5_000))
+    await client.prove(cellar.peer, AbortSignal.timeout(5_000))
+    assert.ok(cellar.members.isAdmitted(host.peerId))
+  }
+  await cellar.log.receive(first, attic.peer)
+  assert.deepEqual(
+    [two, guest].map(({ host }) => cellar.members.isAdmitted(host.peerId)),
+    [false, true]
+  )
+  clock.advance(6_000)
+  await settle()
+  assert.ok(guest.host.isConnected(cellar.peer))
+  assert.equal(cellar.members.isAdmitted(guest.host.peerId), false)
 })
