@@ -182,7 +182,10 @@ function entryOf(start: Identified, entry: Entry, firstStart: FirstStart): NodeE
     waiting: entry,
     run: async signal => {
       try {
-        const { secrets, address } = await entry.run(signal, () => firstStart.asks())
+        const { secrets, address } = await entry.run(signal, {
+          onKept: () => firstStart.asks(),
+          onGranted: () => firstStart.granted()
+        })
         await firstStart.joined()
         start.secrets = secrets
         if (address !== undefined) start.addresses.push(address)

@@ -34,6 +34,11 @@ export class FirstStart {
     this.#isUndone = false
   }
 
+  /** Members have let this device in, so its keys must stay, even if the disk refuses the keystore now. */
+  granted(): void {
+    this.#isKnown = true
+  }
+
   /** This device will not be let in, so nobody knows its keys. */
   refused(): void {
     this.#isUndone = this.#directory.isFirstStart

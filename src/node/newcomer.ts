@@ -80,16 +80,20 @@ export class Entry implements Waiting {
 
   /**
    * Asks until this machine is let in. Returns its secrets, which are durable then, and the address of the member that
-   * let it in. Throws the reason if it will not be let in, or that of the signal. `onKept` is called once the keys of
-   * the device are on the disk.
+   * let it in. Throws the reason if it will not be let in, that of the signal, and the errors of the disk. `onKept` is
+   * called once the keys of the device are on the disk, and `onGranted` once it has been let in.
    */
-  async run(signal: AbortSignal, onKept: () => void): Promise<{ secrets: Secrets; address: string | undefined }> {
+  async run(
+    signal: AbortSignal,
+    { onKept, onGranted }: { onKept: () => void; onGranted: () => void }
+  ): Promise<{ secrets: Secrets; address: string | undefined }> {
     const { options, files } = this.#init
     const invite = options.join === undefined ? undefined : await readInvite(options.join)
     const candidates = candidateFileOf(options, files)
     await candidates.save(this.#candidate)
     onKept()
     const { network, statements, address } = await this.#ask(invite, signal)
+    onGranted()
     const secrets: Secrets = { ...this.#candidate, network, epochs: [], grants: [...statements] }
     await keystoreOf(options, files).save(secrets)
     await candidates.remove()

@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict'
+import { mkdirSync } from 'node:fs'
 import { mkdir, readdir, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { test } from 'node:test'
@@ -37,6 +38,35 @@ test('a library call whose first start is not confirmed leaves nothing, and the 
   // It is asked at a first start only.
   const again = await createNode({ ...options, confirmFirstStart })
   await again.stop()
+})
+
+test('a machine that was let in keeps its keys if the disk takes no keystore, and the next start goes on', async t => {
+  const { node: founder } = await startNode(t)
+  const dataDir = join(await temporaryFolder(t), 'data')
+  const blocked = join(dataDir, 'keystore.new')
+  const bootstrap = founder.multiaddrs
+  const options: NodeOptions = { dataDir, listen: ['/ip4/127.0.0.1/tcp/0'], mdns: false, bootstrap }
+  const asked = Promise.withResolvers<string>()
+  const choose: NonNullable<NodeOptions['choose']> = async () => assert.fail('the address names its peer')
+  const laptop = await createNode({
+    ...options,
+    choose,
+    onEvent: event => {
+      if (event.event === 'pending') asked.resolve(event.code)
+    }
+  })
+  const { peerId } = laptop
+  const code = await asked.promise
+  mkdirSync(join(blocked, 'x'), { recursive: true })
+  await founder.approve(code, { role: 'writer' })
+  await assert.rejects(laptop.ready())
+  await laptop.stop()
+  assert.ok((await readdir(dataDir)).includes('candidate'))
+  await rm(blocked, { recursive: true })
+  const again = await createNode({ ...options, choose })
+  t.after(() => again.stop())
+  await again.ready()
+  assert.deepEqual([again.peerId, again.role], [peerId, 'writer'])
 })
 
 test('options that can never work are refused before anything is written', async t => {
