@@ -36,6 +36,9 @@ export async function createInviteFile(path: string | undefined, role: string): 
 
 /** Reads the token in a file. The file may end with a line break. */
 export async function readInvite(path: string): Promise<string> {
+  // An error of the system would repeat the name, and with it the invite.
+  if (path.trimStart().startsWith(INVITE_START))
+    throw new CliError('invalid', '--revoke takes the file of an invite or its id, and not the invite itself')
   const text = await readStart(path)
   if (!text.startsWith(INVITE_START)) throw new CliError('invalid', 'the file named by --revoke holds no invite')
   return text

@@ -15,6 +15,9 @@ const INVITE_OUT_MS = 365 * 24 * 60 * 60_000
  * usage error if it holds no invite.
  */
 export async function readJoin(file: string): Promise<string | undefined> {
+  // An error of the system would repeat the name, and with it the invite.
+  if (isInvite(file))
+    throw usage('--join takes the name of a file that holds the invite, or - for stdin, and not the invite itself')
   if (file === '-' && process.stdin.isTTY === true)
     throw usage('--join - reads an invite from stdin: pipe one in, or name its file')
   const text = file === '-' ? await readStdin('an invite', INVITE_BYTES_MAX) : await readIfThere(file, '--join')

@@ -123,4 +123,7 @@ test('invite --list shows the invites, and --revoke ends one by its id or its fi
     const result = await dfs(['--json', 'invite', '--revoke', file])
     assert.deepEqual([result.code, JSON.parse(result.stderr).code], [2, 'invalid'], file)
   }
+  const given = await dfs(['invite', '--revoke', `${TOKEN}${'x'.repeat(400)}`])
+  assert.equal(given.code, 2)
+  assert.ok(!given.stderr.includes(TOKEN), 'an invite given in the place of its file is not repeated')
 })
