@@ -114,6 +114,9 @@ export class Admitting implements Entrance {
     if (another !== undefined) throw new InvalidInputError('two machines show this code: deny both')
     signal?.throwIfAborted()
     const { peer, name, x25519 } = found
+    // While the other admins were asked, somebody may have turned it away, or its time may have ended.
+    const isLate = found.at === undefined && !this.waitingHere.some(now => now.peer === peer && now.code === code)
+    if (isLate) throw new UnknownCodeError(code)
     const subject = publicKeyOf(peer)
     const fields = { subject, x25519, role, epoch: this.#options.self.network, name }
     await this.#signer.grant(fields, this.#signer.nextHlc(subject))

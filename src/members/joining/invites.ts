@@ -118,9 +118,7 @@ export class Invites {
     const { roster, signer, self } = this.#options
     const { peer, name, x25519, inviteSig, subjectSig } = entering
     const invite = await this.#learn(entering)
-    const facts = roster.invite(invite.id)
     const key = publicKeyOf(peer)
-    if (facts === undefined) throw new RefusedError('invalid')
     const data = admitBytes({ network: self.network, invite: invite.id, key, x25519 })
     const isShown = await verifySignature({ key: invite.fields.key, data, sig: inviteSig })
     if (!isShown || !(await verifySignature({ key, data, sig: subjectSig }))) throw new RefusedError('invalid')
@@ -128,6 +126,9 @@ export class Invites {
     // Another of its requests may have let it in while this one waited for its turn.
     const known = this.#supportOf(peer)
     if (known !== undefined) return { outcome: 'granted', statements: known }
+    // From here to the signature nothing else runs, so a revocation or a use that arrives is counted, or comes later.
+    const facts = roster.invite(invite.id)
+    if (facts === undefined) throw new RefusedError('invalid')
     const state = this.#stateOf(facts)
     if (state !== 'open') return { outcome: state === 'void' ? 'revoked' : state }
     const hlc = signer.nextHlc(key, invite.hlc)
