@@ -281,7 +281,8 @@ export class Members {
     }
     const status = error instanceof RefusedError ? error.status : undefined
     this.#isRefusedForClock = status === 'clock-off' || error instanceof ClockOffError
-    if (status === 'duplicate') this.standing.onDuplicate(this.self.peerId)
+    // Anyone who answers may say so, but only a member can know.
+    if (status === 'duplicate' && this.member(peer) !== undefined) this.standing.onDuplicate(this.self.peerId)
     // `busy` is not a refusal: too many peers are joining there now, and we dial again later.
     if (status !== 'busy') this.#emit({ event: 'rejected', peer })
   }

@@ -1,7 +1,11 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
+import { JOIN_BYTES_MAX, JOIN_PROTOCOL, NONCE_BYTES } from '../../../../src/members/constants.ts'
 import { DUPLICATE_MS } from '../../../../src/members/joining/constants.ts'
 import { LocalMember } from '../../../../src/members/local-member.ts'
+import { serveCalls } from '../../../../src/wire/calls.ts'
+import { RefusedError } from '../../../../src/wire/errors.ts'
+import { drawCandidate, peerOf } from '../../../fixtures/entrant.ts'
 import { timePassesUntil } from '../../../fixtures/pass-time.ts'
 import { Setup, SOON } from './setup.ts'
 
@@ -45,4 +49,30 @@ test('a machine that lost power and came back is no copy', async t => {
   for (const member of [after, attic])
     assert.ok(!member.events.some(({ event }) => event === 'duplicate'), member.self.name)
   assert.equal(new LocalMember(secrets, setup.clock, setup.chance).peerId, after.peer)
+})
+
+test('a stranger that answers cannot make a member believe that it was copied', async t => {
+  const setup = new Setup(t)
+  const impostor = setup.network.host('impostor', peerOf(drawCandidate(setup.chance)))
+  const asked: unknown[] = []
+  serveCalls(impostor, {
+    protocol: JOIN_PROTOCOL,
+    requestBytesMax: JOIN_BYTES_MAX,
+    responseBytesMax: JOIN_BYTES_MAX,
+    clock: setup.clock,
+    mayAsk: () => true,
+    answer: async ({ fields }) => {
+      asked.push(fields['do'])
+      if (fields['do'] === 'hello')
+        return { status: 'ok', fields: { network: setup.admin.network, nonce: Buffer.alloc(NONCE_BYTES) } }
+      throw new RefusedError('duplicate')
+    }
+  })
+  await impostor.start()
+  t.after(() => impostor.stop())
+  const attic = await setup.member('attic', setup.admin, { bootstrap: [impostor.address] })
+  const isRejected = (): boolean => attic.events.some(({ event }) => event === 'rejected')
+  await timePassesUntil(setup.clock, 'the stranger has answered', isRejected, SOON)
+  assert.ok(asked.includes('prove'))
+  assert.equal(attic.members.standing.isDuplicated, false)
 })
