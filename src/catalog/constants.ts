@@ -46,6 +46,11 @@ export const OPEN_EVERY_MS = 60_000
 export const OPEN_AT_ONCE = 256
 /** The most entries that are opened to see whether a key is that of their epoch. */
 export const PROBES_MAX = 8
+/**
+ * From how many neighbours these are drawn. Whoever knows the ids of entries can put forged ones right before them, so a
+ * single entry after a random id would always be a forged one.
+ */
+export const DRAWN_FROM_MAX = 1_024
 /** The number of digits of an id in the name of an entry that cannot be shown under its own name. */
 export const TAG_DIGITS = 8
 /** The number of digits if the name with fewer is taken. If this one is taken too, the name has the whole id. */

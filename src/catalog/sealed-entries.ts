@@ -3,12 +3,13 @@ import { ENTRY_ID_BYTES } from '../format/entry.ts'
 import type { Statement } from '../format/statement.ts'
 import type { Log } from '../log/log.ts'
 import type { KeyRing } from '../members/key-ring.ts'
+import { toHex } from '../util/bytes.ts'
 import type { Chance } from '../util/chance.ts'
 import type { Clock } from '../util/clock.ts'
 import type { ComponentLogger, Logger } from '../util/logger.ts'
 import { Worker } from '../util/worker.ts'
 import { opensBody } from './bodies.ts'
-import { OPEN_AT_ONCE, OPEN_EVERY_MS, PROBES_MAX } from './constants.ts'
+import { DRAWN_FROM_MAX, OPEN_AT_ONCE, OPEN_EVERY_MS, PROBES_MAX } from './constants.ts'
 import { placeOf } from './heads.ts'
 import { readEntryRow } from './rows/entry-row.ts'
 import { entryKey, entryOfKey, sealedKey } from './rows/keys.ts'
@@ -18,7 +19,7 @@ export interface SealedEntriesOptions {
   log: Pick<Log, 'again' | 'get'>
   keys: Pick<KeyRing, 'ids' | 'onAdded'>
   clock: Clock
-  chance: Pick<Chance, 'bytes'>
+  chance: Chance
   logger: ComponentLogger
 }
 
@@ -61,12 +62,11 @@ export class SealedEntries {
    * one.
    */
   async opensAny(epoch: Uint8Array, key: Uint8Array): Promise<boolean> {
-    const { log, chance } = this.#options
-    for (let i = 0; i < PROBES_MAX; i++) {
-      const entry = await this.#first(epoch, chance.bytes(ENTRY_ID_BYTES))
-      if (entry === undefined) return true
-      const [place] = await this.#placesOf([entry])
-      const found = place === undefined ? undefined : await log.get(place)
+    const { log } = this.#options
+    const drawn = await this.#draw(epoch)
+    if (drawn.length === 0) return true
+    for (const place of await this.#placesOf(drawn)) {
+      const found = await log.get(place)
       if (found !== undefined && opensBody(key, found.statement as Statement<'entry'>)) return true
     }
     return false
@@ -105,11 +105,20 @@ export class SealedEntries {
     return places
   }
 
-  /** Returns the first sealed entry of an epoch from this id on, or else the first of all; undefined if there is none. */
-  async #first(epoch: Uint8Array, from: Uint8Array): Promise<Uint8Array | undefined> {
-    const { index } = this.#options
-    for (const after of [sealedKey(epoch, from), undefined])
-      for await (const { key } of index.range(sealedKey(epoch), { after, limit: 1 })) return entryOfKey(key)
-    return undefined
+  /** Returns up to `PROBES_MAX` sealed entries of an epoch, drawn from those that follow a random id. */
+  async #draw(epoch: Uint8Array): Promise<Uint8Array[]> {
+    const { index, chance } = this.#options
+    const near = new Map<string, Uint8Array>()
+    // After the last entry the first ones follow.
+    for (const after of [sealedKey(epoch, chance.bytes(ENTRY_ID_BYTES)), undefined]) {
+      const limit = DRAWN_FROM_MAX - near.size
+      if (limit === 0) break
+      for await (const { key } of index.range(sealedKey(epoch), { after, limit })) near.set(toHex(key), entryOfKey(key))
+    }
+    const rest = [...near.values()]
+    const drawn: Uint8Array[] = []
+    while (drawn.length < PROBES_MAX && rest.length > 0)
+      drawn.push(...rest.splice(Math.floor(chance.fraction() * rest.length), 1))
+    return drawn
   }
 }

@@ -169,6 +169,19 @@ test('a key is taken for that of an epoch if it opens one entry, however many a 
   assert.equal(await isRight(right), true)
 })
 
+test('entries that a writer forges right before those of others do not hide them from the draw', async () => {
+  const { keys } = ringWithout()
+  const setup = await Setup.open({ keys })
+  for (let i = 0; i < 3; i++) {
+    const entry = Buffer.concat([Buffer.alloc(15, 0x40 + i), Buffer.of(9)])
+    const before = Buffer.concat([entry.subarray(0, 15), Buffer.of(8)])
+    await setup.add(sign({ entry, ...directoryAt(`real${i}`), ...LATE }))
+    await setup.add(sign({ entry: before, ...directoryAt(`forged${i}`), isForged: true, ...LATE }))
+  }
+  assert.equal(await setup.sealed.opensAny(lateEpoch.id, Buffer.alloc(32, 8)), true)
+  assert.equal(await setup.sealed.opensAny(lateEpoch.id, Buffer.alloc(32, 7)), false)
+})
+
 test('many entries are opened some at a time, and changes meanwhile do not wait for all of them', async () => {
   const { keys, addLate } = ringWithout()
   const setup = await Setup.open({ keys })
