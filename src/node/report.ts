@@ -108,11 +108,12 @@ function* warningsOf(
 
 /** Yields warnings about this member itself, about those that want to become members, and about the network key. */
 function* membershipWarnings(
-  { standing, writeError, admitting }: Members,
+  { standing, writeError, admitting, self }: Members,
   { networkKey }: Stack['membership']
 ): Generator<string> {
   if (standing.isRemoved)
-    yield 'this machine is no member any more: another machine used the invite before it. Ask for a new invite and start with an empty data directory'
+    yield self.stampError?.message ??
+      'this machine is no member any more. Ask for a new invite and start with an empty data directory'
   else if (writeError !== undefined) yield writeError.message
   if (standing.isDuplicated)
     yield "another node runs with this machine's identity: was the data directory copied? Stop one of them, and let the other machine in anew"

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict'
 import { type TestContext, test } from 'node:test'
 import type { NodeEvent } from '../../../src/api.ts'
 import { DiskError, IndexCorruptError, NoSpaceError } from '../../../src/disk/errors.ts'
+import { NotAllowedError } from '../../../src/members/errors.ts'
 import { Node } from '../../../src/node/node.ts'
 import type { Stack } from '../../../src/node/stack.ts'
 import { ManualClock } from '../../fixtures/clock.ts'
@@ -188,7 +189,10 @@ test('status says who waits, that this machine was removed or copied, and that i
   const { state, waiting, warnings } = await node.status()
   assert.deepEqual([state, waiting, warnings.length], ['removed', 2, 5])
   const all = warnings.join('\n')
-  assert.match(all, /^this machine is no member any more: .* Ask for a new invite/m)
+  assert.match(all, /^this machine is no member any more\. Ask for a new invite/m)
+  const why = 'this machine is no member any more: its invite was revoked before it was used'
+  Object.assign(stack.stack.fs.members.self, { stampError: new NotAllowedError(why) })
+  assert.ok((await node.status()).warnings.includes(why), 'the reason is the one of this machine')
   assert.match(all, /^another node runs with this machine's identity: was the data directory copied\?/m)
   for (const code of ['K7Q2ZD', '000000'])
     assert.ok(warnings.includes(`a machine waits to be let in (code ${code}): see dfs members`))
