@@ -2,7 +2,7 @@
 // Makes a fresh clone ready: installs what is missing, and sees to it that the Node of our dev dependency is there.
 // Plain JavaScript for whatever Node the machine has. When all is well it takes a few milliseconds and changes nothing.
 import { spawnSync } from 'node:child_process'
-import { existsSync, statSync } from 'node:fs'
+import { existsSync, lstatSync, statSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 
@@ -12,6 +12,10 @@ const modules = join(root, 'node_modules')
 const installed = join(modules, '.package-lock.json')
 
 if (!isInstalled()) {
+  if (isLink()) {
+    console.error('node_modules is a link, and npm would empty what it points to: install there, or remove the link.')
+    process.exit(1)
+  }
   console.error('Installing what dfs-node is made of (once)…')
   run(['ci', '--no-fund', '--no-audit', '--loglevel=error'])
 }
@@ -28,6 +32,10 @@ if (!hasNode()) {
 
 function isInstalled() {
   return existsSync(installed) && statSync(installed).mtimeMs >= statSync(join(root, 'package-lock.json')).mtimeMs
+}
+
+function isLink() {
+  return existsSync(modules) && lstatSync(modules).isSymbolicLink()
 }
 
 function hasNode() {
