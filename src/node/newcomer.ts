@@ -15,6 +15,7 @@ import { EntryClient } from '../members/joining/entry-client.ts'
 import { equalBytes, fromHex, toHex } from '../util/bytes.ts'
 import type { Chance } from '../util/chance.ts'
 import type { Clock } from '../util/clock.ts'
+import { InvalidInputError } from '../util/errors.ts'
 import type { ComponentLogger } from '../util/logger.ts'
 import { peerInAddress } from '../wire/addresses.ts'
 import { candidateFileOf, deviceName, keystoreOf, wayInOf } from './identity.ts'
@@ -163,14 +164,22 @@ export class Entry implements Waiting {
 
 /**
  * Prepares the entry of a new directory. Returns undefined if there is no network nearby to join, or if the owner would
- * rather found one. Throws what the owner's `choose` throws.
+ * rather found one. Throws what the owner's `choose` throws, and an `InvalidInputError` instead of founding if this device
+ * has asked to be let in before.
  */
 export async function prepareEntry(init: EntryInit): Promise<Entry | undefined> {
   const { options, files, chance } = init
-  const candidate = (await candidateFileOf(options, files).load()) ?? drawCandidate(chance)
+  const kept = await candidateFileOf(options, files).load()
+  const candidate = kept ?? drawCandidate(chance)
   if (wayInOf(options) !== 'look') return new Entry(init, candidate, undefined)
   const chosen = await chooseNearby(init, candidate)
-  return chosen === undefined ? undefined : new Entry(init, candidate, chosen)
+  if (chosen !== undefined) return new Entry(init, candidate, chosen)
+  // A member may have let this device in meanwhile.
+  if (kept !== undefined)
+    throw new InvalidInputError(
+      'this machine has asked a network to let it in: start it as before, with --bootstrap or --join, or pass --new to found a network of its own'
+    )
+  return undefined
 }
 
 /** Asks the owner about the networks that answer nearby. Returns undefined if the owner would rather found one. */

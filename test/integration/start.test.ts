@@ -69,6 +69,30 @@ test('a machine that was let in keeps its keys if the disk takes no keystore, an
   assert.deepEqual([again.peerId, again.role], [peerId, 'writer'])
 })
 
+test('a machine that has asked to be let in founds no network of its own when it starts without flags', async t => {
+  const { node: founder } = await startNode(t)
+  const dataDir = join(await temporaryFolder(t), 'data')
+  const options: NodeOptions = { dataDir, listen: ['/ip4/127.0.0.1/tcp/0'], mdns: false }
+  const asked = Promise.withResolvers<void>()
+  const choose: NonNullable<NodeOptions['choose']> = async () => 'found'
+  const laptop = await createNode({
+    ...options,
+    choose,
+    bootstrap: founder.multiaddrs,
+    onEvent: ({ event }) => {
+      if (event === 'pending') asked.resolve()
+    }
+  })
+  const refused = assert.rejects(laptop.ready())
+  await asked.promise
+  await laptop.stop()
+  await refused
+  assert.equal(await codeOfRejection(createNode({ ...options, choose })), 'invalid')
+  assert.ok((await readdir(dataDir)).includes('candidate'))
+  const anew = await createNode({ ...options, choose, found: true })
+  await anew.stop()
+})
+
 test('options that can never work are refused before anything is written', async t => {
   const dataDir = join(await temporaryFolder(t), 'data')
   const never: Array<Partial<NodeOptions>> = [

@@ -154,7 +154,8 @@ export class JoiningPeers {
     if (event.event !== 'hello' && event.event !== 'asked') return facts
     const others = [...this.#peers].filter(([other]) => other !== peer).map(([, state]) => state)
     const greetings = others.map(({ greeting }) => greeting).filter(greeting => greeting?.origin !== undefined)
-    const attempts = others.map(({ attempt }) => attempt).filter(attempt => attempt !== undefined)
+    // A machine that was let in needs no place any more. One that was turned away keeps it, so that it asks no more.
+    const attempts = others.map(({ attempt }) => attempt).filter(attempt => attempt && attempt.decision !== 'granted')
     this.#draws = this.#draws.filter(({ atMs }) => atMs > nowMs - ATTEMPT_MS)
     const origin = event.event === 'hello' ? event.origin : event.attempt.origin
     return {

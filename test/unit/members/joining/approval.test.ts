@@ -190,6 +190,11 @@ test('machines from one address leave room for others', async t => {
   assert.equal(await statusOf(late.ask(attic.peer)), 'busy')
   const elsewhere = await setup.entrant(attic)
   assert.equal(await statusOf(elsewhere.ask(attic.peer)), 'ok')
+  // Whoever was let in needs no place any more.
+  const [item] = await attic.members.admitting.attempts()
+  await attic.members.admitting.approve(item?.code as string)
+  const next = await setup.entrant(attic, { name: 'crowd' })
+  assert.equal(await statusOf(next.ask(attic.peer)), 'ok')
 })
 
 test('a role is raised by an admin, and not lowered', async t => {
