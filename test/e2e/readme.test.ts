@@ -127,6 +127,9 @@ class Machines {
   }
 }
 
+/** How often a command is tried again while the key of the network is on its way. */
+const KEY_TRIES = 30
+
 /** Returns the first line of the README that was not printed, or undefined if all were, in this order. */
 function missing(lines: readonly string[], printed: string): string | undefined {
   const rest = printed.split('\n').map(normalized)
@@ -149,7 +152,10 @@ async function replay(machines: Machines, session: readonly Shown[], facts: Map<
         throw new Error(`${command}: "${missing(lines, soFar())}" is not in\n${soFar()}`, { cause: error })
       })
     } else {
-      const printed = await whole
+      let printed = await whole
+      // The key of the network comes a moment after the approval. A person types more slowly than this test.
+      for (let tries = 0; tries < KEY_TRIES && printed.includes('has not received the key'); tries++)
+        printed = await (await machines.run(host, real)).whole
       assert.equal(missing(lines, printed), undefined, `${command} printed\n${printed}`)
     }
     const printed = soFar()
