@@ -1,7 +1,6 @@
 import { readCode } from '../format/approval.ts'
 import type { Role } from '../format/kinds.ts'
 import { type PeerId, publicKeyOf } from '../format/peer-id.ts'
-import { fromHex } from '../util/bytes.ts'
 import type { Chance } from '../util/chance.ts'
 import type { Clock } from '../util/clock.ts'
 import { withDeadline } from '../util/deadline.ts'
@@ -9,6 +8,7 @@ import { InvalidInputError } from '../util/errors.ts'
 import { type Logger, reasonOf } from '../util/logger.ts'
 import { RefusedError, type WireStatus } from '../wire/errors.ts'
 import type { Host } from '../wire/host.ts'
+import { RANK_OF } from './authority.ts'
 import { LowerRoleError, UnknownCodeError, UnknownMemberError } from './errors.ts'
 import type { JoinClient } from './join-client.ts'
 import { ASK_ADMIN_MS, ATTEMPT_MS } from './joining/constants.ts'
@@ -150,7 +150,7 @@ export class Admitting implements Entrance {
     if (member === undefined || grant === undefined) throw new UnknownMemberError('no such member is known')
     const admitted = { peerId: peer, name: member.name, role }
     if (role === member.role) return admitted
-    if (RANK[role] < RANK[member.role]) throw new LowerRoleError()
+    if (RANK_OF[role] < RANK_OF[member.role]) throw new LowerRoleError()
     this.#signer.assertHasRoom()
     const { admit: _admit, ...fields } = grant.fields
     await this.#signer.grant({ ...fields, role }, this.#signer.nextHlc(fields.subject))
@@ -181,9 +181,7 @@ export class Admitting implements Entrance {
   }
 
   supportOf(peer: PeerId): readonly Uint8Array[] | undefined {
-    const { roster } = this.#options
-    const member = roster.member(peer)
-    return member === undefined ? undefined : roster.supportOf(fromHex(member.grantId)).map(({ bytes }) => bytes)
+    return this.#signer.supportOf(peer)
   }
 
   evidenceAgainst(peer: PeerId): readonly Uint8Array[] {
@@ -226,8 +224,6 @@ export class Admitting implements Entrance {
     }
   }
 }
-
-const RANK: Record<Role, number> = { storage: 0, reader: 1, writer: 2, admin: 3 }
 
 function codeIn(text: string): string {
   const code = readCode(text)

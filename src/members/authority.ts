@@ -90,6 +90,9 @@ const KINDS_OF: Record<Role, ReadonlySet<Kind>> = {
   storage: new Set<Kind>(['status'])
 }
 
+/** How much a role allows. Of two grants of one device, the one with the higher role takes effect. */
+export const RANK_OF: Record<Role, number> = { storage: 0, reader: 1, writer: 2, admin: 3 }
+
 /** Returns true if a role may write files. */
 export function isWriter(role: Role): boolean {
   return role === 'admin' || role === 'writer'

@@ -1,11 +1,11 @@
 import { FormatError } from '../format/errors.ts'
-import type { Kind, Role } from '../format/kinds.ts'
+import type { Kind } from '../format/kinds.ts'
 import { type PeerId, peerIdOf } from '../format/peer-id.ts'
 import { type AnyStatement, idOf, type SomeStatement, type Statement } from '../format/statement.ts'
 import type { Authorized, Change, Projection, Verdict } from '../log/projection.ts'
 import { toHex } from '../util/bytes.ts'
 import type { Clock } from '../util/clock.ts'
-import { type Authority, authorize, type InviteFacts, type Member } from './authority.ts'
+import { type Authority, authorize, type InviteFacts, type Member, RANK_OF } from './authority.ts'
 import { type ChainedGrant, type GrantChain, isOver, type Support } from './grant-chain.ts'
 import { KnownGrants } from './known-grants.ts'
 import { MembershipFold, type Standing } from './membership-fold.ts'
@@ -16,9 +16,6 @@ interface Device {
   grants: ChainedGrant[]
   best: ChainedGrant | undefined
 }
-
-/** How much a role allows. Of two grants in force the one with the higher role takes effect. */
-const RANK: Record<Role, number> = { storage: 0, reader: 1, writer: 2, admin: 3 }
 
 /**
  * Knows who is a member, in which role, and who signs under which grant. All of this is computed from the grants,
@@ -196,7 +193,7 @@ export class Roster implements Projection, Authority {
 
 /** Returns the grant that takes effect before the other: the higher role, the shorter chain, the earlier grant. */
 function better(a: ChainedGrant, b: ChainedGrant): ChainedGrant {
-  const [rankA, rankB] = [RANK[a.statement.fields.role], RANK[b.statement.fields.role]]
+  const [rankA, rankB] = [RANK_OF[a.statement.fields.role], RANK_OF[b.statement.fields.role]]
   if (rankA !== rankB) return rankA > rankB ? a : b
   if (a.depth !== b.depth) return a.depth < b.depth ? a : b
   if (a.statement.hlc !== b.statement.hlc) return a.statement.hlc < b.statement.hlc ? a : b

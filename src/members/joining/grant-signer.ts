@@ -1,10 +1,10 @@
 import { CHAIN_MAX } from '../../format/constants.ts'
 import type { Fields, Kind, Role } from '../../format/kinds.ts'
-import { peerIdOf } from '../../format/peer-id.ts'
+import { type PeerId, peerIdOf } from '../../format/peer-id.ts'
 import type { Hlc } from '../../format/stamp.ts'
 import type { AnyStatement, Statement } from '../../format/statement.ts'
 import type { Log } from '../../log/log.ts'
-import { equalBytes } from '../../util/bytes.ts'
+import { equalBytes, fromHex } from '../../util/bytes.ts'
 import { RefusedError, type WireStatus } from '../../wire/errors.ts'
 import type { Authority, Member } from '../authority.ts'
 import { type ClockOffError, NotAllowedError } from '../errors.ts'
@@ -114,6 +114,13 @@ export class GrantSigner {
     if (fields === undefined) throw new RefusedError('not-found')
     if (this.isUnable) throw new RefusedError('busy')
     return self.sign('handover', fields, self.nextHlc()).bytes
+  }
+
+  /** Returns what the grant of a member rests on, and then the grant; undefined if the peer is no member. */
+  supportOf(peer: PeerId): Uint8Array[] | undefined {
+    const { roster } = this.#options
+    const member = roster.member(peer)
+    return member === undefined ? undefined : roster.supportOf(fromHex(member.grantId)).map(({ bytes }) => bytes)
   }
 
   get #isAdmin(): boolean {

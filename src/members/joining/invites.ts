@@ -3,7 +3,7 @@ import { ADDRESSES_MAX, SUPPORT_STATEMENTS_MAX, USES_MAX } from '../../format/co
 import { FormatError } from '../../format/errors.ts'
 import { decodeInviteToken, encodeInviteToken, inviteOf } from '../../format/invite-token.ts'
 import { privateKey, rawPublicKey } from '../../format/network-key.ts'
-import { type PeerId, publicKeyOf } from '../../format/peer-id.ts'
+import { publicKeyOf } from '../../format/peer-id.ts'
 import { decodeHlc, encodeHlc, hlcAt, hlcMs } from '../../format/stamp.ts'
 import { decodeStatement, idOf, type Statement, verifySignature } from '../../format/statement.ts'
 import type { Log } from '../../log/log.ts'
@@ -124,7 +124,7 @@ export class Invites {
     if (!isShown || !(await verifySignature({ key, data, sig: subjectSig }))) throw new RefusedError('invalid')
     if (signer.isUnable) throw new RefusedError('busy')
     // Another of its requests may have let it in while this one waited for its turn.
-    const known = this.#supportOf(peer)
+    const known = signer.supportOf(peer)
     if (known !== undefined) return { outcome: 'granted', statements: known }
     // From here to the signature nothing else runs, so a revocation or a use that arrives is counted, or comes later.
     const facts = roster.invite(invite.id)
@@ -141,7 +141,7 @@ export class Invites {
       if (error instanceof NotAllowedError) return { outcome: 'elsewhere' }
       throw error instanceof FormatError ? new RefusedError('invalid') : error
     }
-    const statements = this.#supportOf(peer)
+    const statements = signer.supportOf(peer)
     // Another member let somebody in with this invite, and we learned of that meanwhile.
     return statements === undefined ? { outcome: 'used-up' } : { outcome: 'granted', statements }
   }
@@ -154,12 +154,6 @@ export class Invites {
     const verdict: Verdict | undefined = verdicts.find(verdict => verdict !== 'ok')
     if (verdict !== undefined) throw new RefusedError(isForClock(verdict) ? 'clock-off' : 'invalid')
     return shown
-  }
-
-  #supportOf(peer: PeerId): Uint8Array[] | undefined {
-    const { roster } = this.#options
-    const member = roster.member(peer)
-    return member === undefined ? undefined : roster.supportOf(fromHex(member.grantId)).map(({ bytes }) => bytes)
   }
 
   #stateOf({ statement, used, isRevoked, isEffective }: InviteFacts): InviteItem['state'] {
