@@ -37,13 +37,13 @@ test('a machine that a person approves is let in, and is then a member', async t
 })
 
 test('a machine becomes a reader unless the admin says another role, and a storage member if that is what it asked for', async t => {
-  const setup = new Setup(t)
-  const attic = await setup.member('attic', setup.admin)
   for (const [asked, granted] of [
     ['writer', 'reader'],
     ['reader', 'reader'],
     ['storage', 'storage']
   ] as const) {
+    const setup = new Setup(t)
+    const attic = await setup.member('attic', setup.admin)
     const laptop = await setup.entrant(attic)
     const code = await laptop.ask(attic.peer, asked)
     assert.equal((await attic.members.admitting.approve(code)).role, granted)
