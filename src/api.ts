@@ -260,8 +260,10 @@ export interface DfsNode {
   /** Returns the other members that are known. */
   peers(): Peer[]
   /**
-   * Resolves once this node is a member. Rejects with the reason if it never will be, for example because it was turned
-   * away.
+   * Resolves once this node is a member and holds the key of the network, which it gets from another member when it is
+   * new. If no key has come within 10 seconds, it resolves all the same, and `status` warns until the key is there. A
+   * storage member needs no key. Rejects with the reason if this node will never be a member, for example because it was
+   * turned away.
    */
   ready(options?: AbortOptions): Promise<void>
   /** Returns all members, this one included, and the machines that wait to be let in at any admin that is connected. */

@@ -77,6 +77,11 @@ export const NEWS_COMPARE_PEERS = 2
 /** While the key of an epoch is missing, this member asks another one for it at most this often. */
 export const KEY_REQUEST_MS = 30_000
 /**
+ * How long a node that has no key of the network waits for one before it says that it is ready. A newcomer gets its key
+ * when its log has been compared with that of the member which let it in, most of the time within a second.
+ */
+export const KEY_WAIT_MS = 10_000
+/**
  * The most handovers for this member that wait in memory until they can be used: far more than there are members and
  * epochs to come. Any member that reads may sign any number of them.
  */

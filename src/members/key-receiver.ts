@@ -7,10 +7,11 @@ import type { Verdict } from '../log/projection.ts'
 import { equalBytes, shortHex, toHex } from '../util/bytes.ts'
 import type { Chance } from '../util/chance.ts'
 import type { Clock } from '../util/clock.ts'
+import { withDeadline } from '../util/deadline.ts'
 import { type ComponentLogger, type Logger, reasonOf } from '../util/logger.ts'
 import { Worker } from '../util/worker.ts'
 import type { Authority, Member } from './authority.ts'
-import { KEY_REQUEST_MS } from './constants.ts'
+import { KEY_REQUEST_MS, KEY_WAIT_MS } from './constants.ts'
 import type { Epochs } from './epochs.ts'
 import type { Handover, Handovers } from './handovers.ts'
 import type { KeyRing } from './key-ring.ts'
@@ -75,12 +76,14 @@ export class KeyReceiver implements KeyKeeper {
   readonly #options: KeyReceiverOptions
   readonly #log: Logger
   readonly #held: EpochKey[]
+  /** Settles once this member holds a key under which it can write. */
+  readonly #first = Promise.withResolvers<void>()
   /** When each key that is missing was last asked for, by epoch; monotonic time. */
   readonly #askedAtMs = new Map<string, number>()
 
   constructor(options: KeyReceiverOptions) {
     this.#options = options
-    const { held, handovers, epochs, roster, clock, logger } = options
+    const { held, handovers, keys, epochs, roster, clock, logger } = options
     this.#held = [...held]
     this.#log = logger.forComponent('dfs:members:keys')
     this.worker = new Worker({
@@ -95,10 +98,32 @@ export class KeyReceiver implements KeyKeeper {
     handovers.onChange(wake)
     epochs.onChange(wake)
     roster.onChange(wake)
+    const lookAtRing = (): void => {
+      if (keys.newest !== undefined) this.#first.resolve()
+    }
+    keys.onAdded(lookAtRing)
+    lookAtRing()
   }
 
   get held(): readonly EpochKey[] {
     return this.#held
+  }
+
+  /**
+   * Resolves once this member holds a key to write and read with, and at once for a storage member, which gets none.
+   * Returns false if no key has come within `KEY_WAIT_MS`. Throws only the reason of the signal.
+   */
+  async received(signal: AbortSignal): Promise<boolean> {
+    const { self, clock } = this.#options
+    if (self.role === 'storage') return true
+    try {
+      await withDeadline(clock, KEY_WAIT_MS, signal, () => this.#first.promise)
+      return true
+    } catch (error) {
+      signal.throwIfAborted()
+      this.#log('no key has come yet: %s', reasonOf(error))
+      return false
+    }
   }
 
   handoversFor({ key, x25519, role }: { key: Uint8Array; x25519: Uint8Array; role: Role }): Array<Fields<'handover'>> {

@@ -42,3 +42,29 @@ test('a machine with an invite is let in, and reads what is there', async t => {
   assert.deepEqual([item?.used, item?.state], [1, 'used-up'])
   assert.equal(await codeOfRejection(startNode(t, { name: 'late', join: token })), 'used-up')
 })
+
+test('a machine that was let in puts as soon as it is ready', async t => {
+  const { node: attic } = await startNode(t, { name: 'attic', found: true })
+  const bootstrap = [attic.multiaddrs[0] as string]
+  for (let i = 0; i < 3; i++) {
+    const approved = await startNode(t, { name: `approved ${i}`, bootstrap, role: 'writer' })
+    await until('it shows its code', async () => codeIn(approved.events) !== undefined)
+    await attic.approve(codeIn(approved.events) as string, { role: 'writer' })
+    await approved.node.ready()
+    await approved.node.put(`/approved-${i}.txt`, Buffer.from('mine'), { replicas: 1, ack: 1 })
+    const { token } = await attic.invite({ role: 'writer' })
+    const invited = await startNode(t, { name: `invited ${i}`, join: token })
+    await invited.node.ready()
+    await invited.node.put(`/invited-${i}.txt`, Buffer.from('mine'), { replicas: 1, ack: 1 })
+    await approved.node.stop()
+    await invited.node.stop()
+  }
+})
+
+test('a storage member, which gets no key, is ready without one', async t => {
+  const { node: attic } = await startNode(t, { name: 'attic', found: true })
+  const { token } = await attic.invite({ role: 'storage' })
+  const { node } = await startNode(t, { name: 'cellar', join: token })
+  await node.ready()
+  assert.doesNotMatch((await node.status()).warnings.join(), /has not received the key/)
+})

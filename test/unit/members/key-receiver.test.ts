@@ -7,7 +7,7 @@ import { privateKey, rawPublicKey } from '../../../src/format/network-key.ts'
 import type { PeerId } from '../../../src/format/peer-id.ts'
 import { type Hlc, hlcAt } from '../../../src/format/stamp.ts'
 import type { Statement } from '../../../src/format/statement.ts'
-import { KEY_REQUEST_MS } from '../../../src/members/constants.ts'
+import { KEY_REQUEST_MS, KEY_WAIT_MS } from '../../../src/members/constants.ts'
 import { Epochs } from '../../../src/members/epochs.ts'
 import { Handovers } from '../../../src/members/handovers.ts'
 import { type EpochKey, KeyReceiver, type Recipient } from '../../../src/members/key-receiver.ts'
@@ -137,6 +137,25 @@ test('a reader receives the key that an admin hands over, and keeps it', async (
   assert.deepEqual(reader.receiver.held, reader.kept)
   assert.deepEqual(reader.asked, [])
   assert.equal(reader.handovers.of(network).length, 0)
+})
+
+test('whoever waits for the key gets it when it comes, and waits no longer than the bound', async () => {
+  const admin = new Machine(adminOf, [FIRST])
+  const reader = granted(admin, 'reader')
+  const { signal } = new AbortController()
+  const late = reader.receiver.received(signal)
+  clock.advance(KEY_WAIT_MS)
+  assert.equal(await late, false)
+  const stopped = new AbortController()
+  const ended = reader.receiver.received(stopped.signal)
+  stopped.abort(new Error('stopped'))
+  await assert.rejects(ended, { message: 'stopped' })
+  const soon = reader.receiver.received(signal)
+  await reader.run(async () => {
+    reader.accept(admin.hands(reader), admin)
+    assert.equal(await soon, true)
+  })
+  for (const has of [admin, granted(admin, 'storage')]) assert.equal(await has.receiver.received(signal), true)
 })
 
 test('a key that cannot be written to the keystore is used all the same', async () => {
