@@ -147,7 +147,8 @@ async function buildNode(options: BuildOptions, { directory, firstStart, unlock 
         storeId,
         defaults,
         onDoubt,
-        isNew: isNew && !replaces,
+        // While it asked to be let in, over any number of starts, there was nothing yet that could be lost.
+        isNew: (isNew || start.entry !== undefined) && !replaces,
         listen: listening ?? given
       })
     }

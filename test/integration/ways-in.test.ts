@@ -68,3 +68,23 @@ test('a storage member, which gets no key, is ready without one', async t => {
   await node.ready()
   assert.doesNotMatch((await node.status()).warnings.join(), /has not received the key/)
 })
+
+test('a machine that was stopped while it waited has lost nothing, so it waits for nobody before it frees', async t => {
+  const { node: attic } = await startNode(t, { name: 'attic', found: true })
+  const { token } = await attic.invite({ role: 'writer' })
+  const away = await startNode(t, { name: 'away', join: token })
+  await away.node.stop()
+  const bootstrap = [attic.multiaddrs[0] as string]
+  const first = await startNode(t, { name: 'laptop', bootstrap })
+  await until('it shows its code', async () => codeIn(first.events) !== undefined)
+  await first.node.stop()
+  const events: NodeEvent[] = []
+  const { node } = await startNode(t, { ...first.options, onEvent: event => events.push(event) })
+  await until('it shows its code', async () => codeIn(events) !== undefined)
+  await attic.approve(codeIn(events) as string, { role: 'writer' })
+  await node.ready()
+  assert.doesNotMatch((await node.status()).warnings.join(), /frees nothing/)
+  await attic.put('/file.bin', randomBytes(300_000), { replicas: 2, ack: 2 })
+  await until('it has the file', async () => (await codeOfRejection(node.stat('/file.bin'))) === 'resolved')
+  assert.notEqual(await codeOfRejection(node.evict('/file.bin')), 'busy')
+})
