@@ -9,6 +9,11 @@ export const JOIN_TIMEOUT_MS = 10_000
 export const JOINING_MAX = 32
 /** The number of these that may come from one address. An IPv6 /64 counts as one address. */
 export const JOINING_PER_ADDRESS_MAX = 2
+/**
+ * The number of times that a peer may say `hello` in one exchange. A machine that asks to be let in says it twice, and
+ * again each time that it tries.
+ */
+export const HELLOS_MAX = 8
 /** The number of proofs that a stranger may show in one exchange. For each proof we must verify a few signatures. */
 export const PROOFS_MAX = 4
 /**

@@ -26,8 +26,11 @@ export interface EpochKey {
 /** What this member holds of epoch keys, and how it passes them on. */
 export interface KeyKeeper {
   readonly held: readonly EpochKey[]
-  /** Returns a handover of each key that is held; none for a device that may not read. The caller signs them. */
-  handoversFor(member: { key: Uint8Array; x25519: Uint8Array; role: Role }): Array<Fields<'handover'>>
+  /** Returns a handover of a key that is held, which the caller signs; undefined for a device that may not read. */
+  handoverFor(
+    member: { key: Uint8Array; x25519: Uint8Array; role: Role },
+    epoch: Uint8Array
+  ): Fields<'handover'> | undefined
 }
 
 /** A name under which keys are handed over to this member, and the private key that opens them. */
@@ -126,13 +129,15 @@ export class KeyReceiver implements KeyKeeper {
     }
   }
 
-  handoversFor({ key, x25519, role }: { key: Uint8Array; x25519: Uint8Array; role: Role }): Array<Fields<'handover'>> {
+  handoverFor(
+    { key, x25519, role }: { key: Uint8Array; x25519: Uint8Array; role: Role },
+    epoch: Uint8Array
+  ): Fields<'handover'> | undefined {
     const { self, chance } = this.#options
-    if (role === 'storage') return []
-    return this.#held.map(({ id, key: epochKey }) => {
-      const facts = { network: self.network, epoch: id, recipient: key, x25519, epochKey }
-      return { epoch: id, recipient: key, box: sealHandover(facts, chance.bytes(32)) }
-    })
+    const held = this.#held.find(({ id }) => equalBytes(id, epoch))
+    if (role === 'storage' || held === undefined) return undefined
+    const facts = { network: self.network, epoch, recipient: key, x25519, epochKey: held.key }
+    return { epoch, recipient: key, box: sealHandover(facts, chance.bytes(32)) }
   }
 
   /** Opens what has been handed over of the keys that are missing, and asks a member for one that was not. */
