@@ -240,8 +240,10 @@ export interface DfsVerbs {
   /** Returns the other members that are known. */
   peers(): Peer[]
   /**
-   * Resolves once this node is a member and as many others are connected as `members` says. Rejects with the reason if it
-   * never will be a member, for example because it was turned away.
+   * Resolves once this node is a member and holds the key of the network, which it gets from another member when it is
+   * new, and as many others are connected as `members` says. If no key has come within 10 seconds, it goes on all the
+   * same, and `status` warns until the key is there. A storage member needs no key. Rejects with the reason if this node
+   * will never be a member, for example because it was turned away.
    */
   ready(options?: ReadyOptions): Promise<void>
   /** Returns all members, this one included, and the machines that wait to be let in at any admin that is connected. */

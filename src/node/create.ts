@@ -19,7 +19,8 @@ import { checkDial, checkListen, checkPort, parseAddress } from '../wire/address
 import { FirstStart } from './first-start.ts'
 import { candidateFileOf, isOfAnotherNetwork, keystoreOf, makeAdmin, memberSecrets, wayInOf } from './identity.ts'
 import { type Entry, type EntryInit, prepareEntry } from './newcomer.ts'
-import { Node, type NodeEntry } from './node.ts'
+import { Node } from './node.ts'
+import type { NodeEntry } from './pending-status.ts'
 import { systemPlatform } from './platform.ts'
 import { defaultListen, rememberPorts } from './ports.ts'
 import { type StackOptions, startStack } from './stack.ts'
@@ -150,7 +151,8 @@ async function buildNode(options: BuildOptions, { directory, firstStart, unlock 
         storeId,
         defaults,
         onDoubt,
-        isNew: isNew && !replaces,
+        // While it asked to be let in, over any number of starts, there was nothing yet that could be lost.
+        isNew: (isNew || start.entry !== undefined) && !replaces,
         listen: listening ?? given
       })
     }
