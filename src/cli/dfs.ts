@@ -1,3 +1,4 @@
+import { closest } from '../terminal/closest.ts'
 import { usage } from '../terminal/errors.ts'
 import { EXIT } from '../terminal/exit.ts'
 import { newProgram, runProgram } from '../terminal/program.ts'
@@ -71,5 +72,8 @@ async function run(args: readonly string[], signal: AbortSignal): Promise<void> 
 
 function refuseCommand(name: string): never {
   if (UNBUILT_COMMANDS.includes(name)) throw usage(`dfs ${name} is not built yet`)
-  throw usage('there is no such command: see dfs --help')
+  const meant = closest(name, [...COMMANDS.map(({ name }) => name), ...UNBUILT_COMMANDS])
+  throw usage(
+    `dfs ${name}: there is no such command: ${meant === undefined ? 'see dfs --help' : `did you mean dfs ${meant}?`}`
+  )
 }

@@ -1,7 +1,8 @@
 import { type DfsNode, type NodeEvent, reasonOf } from '../index.ts'
+import { hostIn } from '../terminal/host-in.ts'
 import { note, printJson } from '../terminal/print.ts'
 import type { DaemonFlags } from './flags.ts'
-import { admittedWords, approveCommand, approveWords, countdown, hostIn, pendingWords } from './words.ts'
+import { admittedWords, approveCommand, approveWords, countdown, pendingWords } from './words.ts'
 
 const REDRAW_MS = 1_000
 /** If no member has answered for this long, the screen says so. */
@@ -70,7 +71,7 @@ export class PendingScreen {
     const { bootstrap = [], join } = this.#flags
     const [address] = bootstrap
     if (address === undefined) return join === undefined ? 'nearby' : 'at the addresses of the invite'
-    return bootstrap.length === 1 ? `at ${hostIn(address)}` : 'at one of these addresses'
+    return bootstrap.length === 1 ? `at ${hostIn(address) ?? address}` : 'at one of these addresses'
   }
 
   #show(): void {
