@@ -24,6 +24,7 @@ import type {
   MemberItem,
   NetworkInfo,
   Peer,
+  RejectionReason,
   Role
 } from './members/types.ts'
 import type { Chance } from './util/chance.ts'
@@ -107,7 +108,7 @@ export interface NodeOptions {
    * members; any other node can only ask for more than the network's. By default 10 minutes; 1 second to 30 days.
    */
   outAfterMs?: number | undefined
-  /** Called with events inside the node. They contain no paths or secrets, and no names except that `asking` has one. */
+  /** Called with events inside the node. They contain no paths or secrets. Some name a member, and `asking` has a name that a stranger chose. */
   onEvent?: ((event: NodeEvent) => void) | undefined
 
   /**
@@ -129,7 +130,11 @@ export interface NodeOptions {
 
 /** Something that happened inside a node, for a log. */
 export type NodeEvent =
-  | { event: 'admitted' | 'departed' | 'rejected' | 'fault'; peerId: string }
+  /** A member is connected and has proven itself, or is connected no more. `name` is null if it is no member any more. */
+  | { event: 'admitted' | 'departed'; peerId: string; name: string | null }
+  /** A node that answered and this one do not accept each other. `name` is null if our log has no such member. */
+  | { event: 'rejected'; peerId: string; name: string | null; reason: RejectionReason }
+  | { event: 'fault'; peerId: string }
   /** A node of another network answered at this address. The words are those of its network. */
   | { event: 'foreign'; peerId: string; words: string | null; address: string | null }
   /**
@@ -153,8 +158,8 @@ export type NodeEvent =
   | { event: 'asking'; code: string; name: string; role: Role }
   /** This node is no member any more. */
   | { event: 'removed' }
-  /** Another node runs with the identity of this peer, which may be this node itself: its data directory was copied. */
-  | { event: 'duplicate'; peerId: string }
+  /** Another node runs with the identity of this peer, which is this node itself if `isSelf`: a data directory was copied. */
+  | { event: 'duplicate'; peerId: string; name: string | null; isSelf: boolean }
 
 /** The state of a node. */
 export interface Status {

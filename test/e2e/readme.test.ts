@@ -63,6 +63,8 @@ class Machines {
   readonly #folder: string
   readonly #enter: string[]
   readonly #processes: ChildProcess[] = []
+  /** What the last command on each machine that started a daemon has printed so far. */
+  readonly screens = new Map<string, () => string>()
 
   constructor(folder: string, enter: string[]) {
     this.#folder = folder
@@ -100,7 +102,6 @@ class Machines {
         ...Object.fromEntries(clean),
         HOME: home,
         PATH: `${this.#folder}:${dirname(process.execPath)}:${process.env['PATH']}`,
-        DFS_LOG_LEVEL: 'silent',
         TERM: 'xterm'
       }
     })
@@ -147,6 +148,7 @@ async function replay(machines: Machines, session: readonly Shown[], facts: Map<
     for (const [shown, actual] of facts) real = real.replaceAll(shown, actual)
     const { soFar, whole } = await machines.run(host, real)
     if (/^npx dfs-node\b/.test(command)) {
+      machines.screens.set(host, soFar)
       const isThere = (): boolean => missing(lines, soFar()) === undefined && /waiting for|Use it:/.test(soFar())
       await until(`${command} prints what the README says`, isThere, START_MS_MAX).catch(error => {
         throw new Error(`${command}: "${missing(lines, soFar())}" is not in\n${soFar()}`, { cause: error })
@@ -179,6 +181,10 @@ test('the sessions that the README shows happen as it shows them', { skip, timeo
   await replay(machines, first, facts)
   await writeFile(join(machines.home('laptop'), 'holiday.png'), randomBytes(3_000_000))
   await replay(machines, second, facts)
+  // Below the session, the README shows the line with which the daemon says that the other machine is there.
+  const joined = (): boolean =>
+    /^\d\d:\d\d:\d\d laptop joined \(…\w{8}\)$/m.test(machines.screens.get('attic')?.() ?? '')
+  await until('attic says that laptop joined', joined, START_MS_MAX)
 
   const [make, ...later] = invite
   await replay(machines, [make as Shown], facts)
