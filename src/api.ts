@@ -67,7 +67,7 @@ export interface NodeOptions {
   listen?: readonly string[] | undefined
   /** Multiaddrs under which others reach this node, if they differ from the addresses on which it listens. */
   announce?: readonly string[] | undefined
-  /** Multiaddrs of other nodes to stay connected to, with or without `/p2p/`. */
+  /** Addresses of other nodes to stay connected to: `host:port` for TCP, or multiaddrs, with or without `/p2p/`. */
   bootstrap?: readonly string[] | undefined
   /** Whether to find members on the local network, and to be found by them. On by default. */
   mdns?: boolean | undefined
@@ -135,6 +135,8 @@ export type NodeEvent =
   /** A node that answered and this one do not accept each other. `name` is null if our log has no such member. */
   | { event: 'rejected'; peerId: string; name: string | null; reason: RejectionReason }
   | { event: 'fault'; peerId: string }
+  /** Nobody answers at an address of `bootstrap`. Reported once for each; this node goes on trying. */
+  | { event: 'unreachable'; address: string; reason: string }
   /** A node of another network answered at this address. The words are those of its network. */
   | { event: 'foreign'; peerId: string; words: string | null; address: string | null }
   /**

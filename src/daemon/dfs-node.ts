@@ -94,6 +94,7 @@ async function startNode(flags: DaemonFlags, { isFirst, events, logger, stopping
     screen.onEvent(event)
     firstAnswer?.onEvent(event)
     sayAsking(event, flags)
+    if (event.event === 'unreachable' && json) printJson(event)
     if (event.event === 'removed') sayRemoved(json)
     if (event.event !== 'foreign' || firstAnswer !== undefined || foreign.has(event.peerId)) return
     // Once a member is connected, the user need not do anything about a nearby node of another network.

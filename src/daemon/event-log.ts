@@ -22,6 +22,8 @@ interface EventLine {
  */
 export class EventLog {
   readonly #log: DaemonLog
+  /** The members that are connected. */
+  readonly #connected = new Set<string>()
   /** When each line was last shown on the terminal; monotonic time. There are few lines, each with few members. */
   readonly #saidAtMs = new Map<string, number>()
 
@@ -30,8 +32,10 @@ export class EventLog {
   }
 
   onEvent(event: NodeEvent): void {
+    if (event.event === 'admitted') this.#connected.add(event.peerId)
+    if (event.event === 'departed') this.#connected.delete(event.peerId)
     const { log, isForPeople } = this.#log
-    const { level, scope, message, fields = {}, words } = lineOf(event)
+    const { level, scope, message, fields = {}, words } = lineOf(event, this.#connected.size === 0)
     if (!isForPeople) scoped(log, scope)[level](fields, message)
     else if (words !== undefined && !(level !== 'info' && this.#wasSaid(words))) scoped(log, scope)[level](words)
   }
@@ -50,7 +54,7 @@ function peerWords(peerId: string, name: string | null): string {
   return `${name ?? 'a node'} (…${peerId.slice(-8)})`
 }
 
-function lineOf(event: NodeEvent): EventLine {
+function lineOf(event: NodeEvent, isAlone: boolean): EventLine {
   switch (event.event) {
     case 'admitted':
     case 'departed': {
@@ -67,6 +71,15 @@ function lineOf(event: NodeEvent): EventLine {
       }
     case 'fault':
       return ofPeer(event, 'warn', `a node (…${event.peerId.slice(-8)}) broke the protocol`)
+    case 'unreachable':
+      // The address may be one that must not be in a log.
+      return {
+        level: 'warn',
+        scope: 'dfs:members',
+        message: 'nobody answers at a bootstrap address',
+        fields: { reason: event.reason },
+        words: `nobody answered at ${event.address} (${event.reason}): ${isAlone ? 'running alone, ' : ''}still trying`
+      }
     case 'pending':
       return {
         level: 'info',

@@ -125,7 +125,8 @@ export function askingWords({ name, code, role }: Asking, dataDir: string): stri
 
 /** Returns the place of an address, for a person: a host name or an IP address. */
 export function hostIn(address: string): string {
-  return /^\/(?:ip6zone\/[^/]+\/)?(?:ip4|ip6|dns|dns4|dns6|dnsaddr)\/([^/]+)/.exec(address)?.[1] ?? address
+  const inMultiaddr = /^\/(?:ip6zone\/[^/]+\/)?(?:ip4|ip6|dns|dns4|dns6|dnsaddr)\/([^/]+)/.exec(address)?.[1]
+  return inMultiaddr ?? address.replace(/:\d+$/, '').replace(/^\[|\]$/g, '')
 }
 
 interface Nearby {

@@ -4,6 +4,7 @@ import { type Logger, reasonOf } from '../util/logger.ts'
 import type { Worker } from '../util/worker.ts'
 import { RefusedError } from '../wire/errors.ts'
 import type { ConnectionInfo } from '../wire/host.ts'
+import type { Unreachable } from '../wire/redial.ts'
 import { AddressBook } from './address-book.ts'
 import { Admitting } from './admitting.ts'
 import { isWriter, type Member } from './authority.ts'
@@ -176,6 +177,11 @@ export class Members {
   /** Members whose news is missing here, although our whole log has been compared with others'. */
   get missingNewsOf(): Member[] {
     return this.#news.missing.map(peer => this.member(peer)).filter(member => member !== undefined)
+  }
+
+  /** The addresses of `bootstrap` at which no dial has reached anyone since the start, and why. */
+  get unreachable(): Unreachable[] {
+    return this.#dialler.unreachable
   }
 
   /** The network's `outAfter`, and that of this node's own flag, in ms. */

@@ -3,6 +3,7 @@ import { join } from 'node:path'
 import { test } from 'node:test'
 import { startProcess } from '../fixtures/daemon-process.ts'
 import { temporaryFolder } from '../fixtures/nodes.ts'
+import { runProgram } from '../fixtures/program.ts'
 import { hasTerminal, type OnTerminal, runOnTerminal } from '../fixtures/terminal.ts'
 
 const skip = hasTerminal ? false : 'needs the terminal of util-linux'
@@ -50,4 +51,44 @@ test('a person sees on the daemon´s terminal who joins and who goes away, and p
     ...ALONE
   ])
   await scripted.shows(/"msg":"admitted"/)
+})
+
+test('a bootstrap address at which nobody answers is named on the terminal and in the status, and host:port works', {
+  skip
+}, async t => {
+  const folder = await temporaryFolder(t)
+  const key = join(folder, 'key')
+  const dataDir = join(folder, 'attic')
+  const attic = runOnTerminal(t, 'dfs-node', [
+    ...['--data-dir', dataDir, '--new', '--network-key-file', key, '--name', 'attic', '--bootstrap', 'localhost:1'],
+    ...ALONE
+  ])
+  await attic.shows(/nobody answered/)
+  assert.deepEqual(
+    lines(attic).flatMap(line => /^\d\d:\d\d:\d\d (.* nobody answered .*)$/.exec(line)?.[1] ?? []),
+    ['warning: nobody answered at localhost:1 (nothing listens there): running alone, still trying']
+  )
+  await attic.shows(/Use it:/)
+  const warnings = async (of: string): Promise<string[]> => {
+    const { stdout } = await runProgram('dfs', ['--data-dir', of, '--json', 'status'])
+    return (JSON.parse(stdout.toString()) as { warnings: string[] }).warnings.filter(text => text.includes('nobody'))
+  }
+  assert.deepEqual(await warnings(dataDir), [
+    'nobody answers at localhost:1 (nothing listens there): this node keeps trying'
+  ])
+
+  const port = /listening on \/ip4\/127\.0\.0\.1\/tcp\/(\d+)\//.exec(attic.text)?.[1]
+  const laptop = startProcess(t, [
+    ...['--data-dir', join(folder, 'laptop'), '--network-key-file', key],
+    ...['--bootstrap', `127.0.0.1:${port}`, '--bootstrap', '127.0.0.1:1']
+  ])
+  await laptop.event('ready')
+  await attic.shows(/joined/)
+  assert.deepEqual(
+    { ...(await laptop.event('unreachable')) },
+    { event: 'unreachable', address: '127.0.0.1:1', reason: 'nothing listens there' }
+  )
+  assert.deepEqual(await warnings(join(folder, 'laptop')), [
+    'nobody answers at 127.0.0.1:1 (nothing listens there): this node keeps trying'
+  ])
 })
