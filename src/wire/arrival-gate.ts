@@ -13,7 +13,7 @@ import { originOf } from './origin.ts'
 /** Who is expected from an address: a member, or a machine that waits for a person to let it in. */
 export type Welcome = 'member' | 'waiting'
 
-/** What is remembered of the connections from one address. All times are monotonic. */
+/** What we remember about the connections from one address. All times are monotonic. */
 interface Origin {
   /** Until when a member is expected from here. */
   memberUntilMs: number
@@ -28,9 +28,10 @@ interface Origin {
 const LONG_AGO = Number.NEGATIVE_INFINITY
 
 /**
- * Decides which connections may begin, before any cryptography, so that strangers who dial in a loop cannot take the core
- * from the members. Connections from addresses where a member was lately always may. All others share a small rate, and
- * an address whose connections lead to nothing has to pause. Addresses are counted as `originOf` does.
+ * Decides which connections may begin, before any cryptography, so that strangers who dial in a loop cannot use up the
+ * processor time that members need. A connection from an address where a member was recently connected may always
+ * begin. All others share a small rate, and an address whose connections lead to nothing has to pause. Addresses are
+ * counted as `originOf` does.
  */
 export class ArrivalGate {
   readonly #clock: Pick<Clock, 'monotonic'>
@@ -44,7 +45,10 @@ export class ArrivalGate {
     this.#roomAtMs = clock.monotonic()
   }
 
-  /** Returns true if a connection from this address, given as multiaddr text, may begin. It then counts. */
+  /**
+   * Returns true if a connection from this address, given as multiaddr text, may begin. If so, the connection is
+   * counted.
+   */
   mayArrive(address: string): boolean {
     const nowMs = this.#clock.monotonic()
     const origin = this.#origins.get(originOf(address))
