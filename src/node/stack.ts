@@ -109,6 +109,7 @@ function passNewsUp(
     else if (event === 'asking') onEvent({ event, code: news.code, name: news.name, role: news.role })
     else if (event === 'removed') onEvent({ event })
     else if (event === 'foreign') onEvent(foreignEvent(news))
+    else if (event === 'rejected') onEvent({ event, peerId: peer, reason: news.reason })
     else onEvent({ event, peerId: peer })
   })
   membership.statuses.onView(() => {
