@@ -247,7 +247,8 @@ export interface DfsVerbs {
   /** Returns all members, this one included, and the machines that wait to be let in at any admin that is connected. */
   members(options?: AbortOptions): Promise<MemberItem[]>
   /**
-   * Lets in the machine that shows this code, here or at another admin that is connected. By default as a reader.
+   * Lets in the machine that shows this code, here or at another admin that is connected. By default as a reader,
+   * or as a storage member if it asked for that.
    * Throws `not-found` if no machine waits with it, and `not-allowed` unless this node is an admin.
    */
   approve(code: string, options?: AbortOptions & { role?: Role | undefined }): Promise<Admitted>

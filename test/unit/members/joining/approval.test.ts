@@ -36,12 +36,18 @@ test('a machine that a person approves is let in, and is then a member', async t
   member.members.assertMayWrite()
 })
 
-test('the role is reader unless the admin says another one', async t => {
-  const setup = new Setup(t)
-  const attic = await setup.member('attic', setup.admin)
-  const laptop = await setup.entrant(attic)
-  const code = await laptop.ask(attic.peer, 'writer')
-  assert.equal((await attic.members.admitting.approve(code)).role, 'reader')
+test('a machine becomes a reader unless the admin says another role, and a storage member if that is what it asked for', async t => {
+  for (const [asked, granted] of [
+    ['writer', 'reader'],
+    ['reader', 'reader'],
+    ['storage', 'storage']
+  ] as const) {
+    const setup = new Setup(t)
+    const attic = await setup.member('attic', setup.admin)
+    const laptop = await setup.entrant(attic)
+    const code = await laptop.ask(attic.peer, asked)
+    assert.equal((await attic.members.admitting.approve(code)).role, granted)
+  }
 })
 
 test('a machine that a person denies is told so, and gets no other code until its time is over', async t => {
