@@ -30,11 +30,17 @@ const SYSTEM: Record<string, string> = {
 
 /** Returns a sentence for people about any failure. */
 export function messageOf(error: unknown): string {
-  const { code, message, path } = error as NodeJS.ErrnoException
+  const { path, syscall } = error as NodeJS.ErrnoException
+  const words = reasonOf(error)
+  return path === undefined || syscall === undefined ? words : `${words}: ${path}`
+}
+
+/** Like `messageOf`, but does not name the file that the system failed on. For a line that names it already. */
+export function reasonOf(error: unknown): string {
+  const { code, message } = error as NodeJS.ErrnoException
   if (isOurs(code)) return message
   if (code === undefined) return `something went wrong: ${message}`
-  const words = SYSTEM[code] ?? `the system reported ${code}`
-  return path === undefined ? words : `${words}: ${path}`
+  return SYSTEM[code] ?? `the system reported ${code}`
 }
 
 /** Returns a stable code for scripts: one of the library's codes, `usage`, or `failed`. */
