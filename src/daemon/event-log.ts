@@ -25,6 +25,9 @@ export function logEvent(log: Logger, event: NodeEvent): void {
     case 'asking':
       scoped(log, 'dfs:members').info({ code: event.code }, 'a machine asks to be let in')
       break
+    case 'turned-away':
+      scoped(log, 'dfs:members').info({ peer: event.peerId.slice(-8), reason: event.reason }, event.event)
+      break
     case 'removed':
       scoped(log, 'dfs:members').error('this machine is no member any more')
       break

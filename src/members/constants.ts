@@ -9,6 +9,8 @@ export const JOIN_TIMEOUT_MS = 10_000
 export const JOINING_MAX = 32
 /** The number of these that may come from one address. An IPv6 /64 counts as one address. */
 export const JOINING_PER_ADDRESS_MAX = 2
+/** The same for an address of a private network or of this machine: a lab may start several machines on one host. */
+export const JOINING_PER_PRIVATE_ADDRESS_MAX = 8
 /** The number of proofs that a stranger may show in one exchange. For each proof we must verify a few signatures. */
 export const PROOFS_MAX = 4
 /**
