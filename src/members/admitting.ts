@@ -12,8 +12,7 @@ import { RANK_OF } from './authority.ts'
 import { LowerRoleError, UnknownCodeError, UnknownMemberError } from './errors.ts'
 import type { JoinClient } from './join-client.ts'
 import { ASK_ADMIN_MS, ATTEMPT_MS } from './joining/constants.ts'
-import type { EnterReply } from './joining/entry-client.ts'
-import type { Entering, Entrance } from './joining/entry-server.ts'
+import type { Entering, Entrance, EntryOutcome } from './joining/entry-server.ts'
 import { evidenceAgainst } from './joining/evidence.ts'
 import { GrantSigner, type GrantSignerOptions } from './joining/grant-signer.ts'
 import { Invites } from './joining/invites.ts'
@@ -190,7 +189,7 @@ export class Admitting implements Entrance {
     return evidenceAgainst(peer, this.#options.roster)
   }
 
-  enter(entering: Entering): Promise<EnterReply> {
+  enter(entering: Entering): Promise<EntryOutcome> {
     return this.#invites.enter(entering)
   }
 
