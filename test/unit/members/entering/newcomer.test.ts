@@ -66,6 +66,7 @@ class FakePeer {
   readonly asked: AskRequest[] = []
   readonly entered: EnterRequest[] = []
   readonly commits: Uint8Array[] = []
+  withdrawals = 0
 
   constructor(byte: number) {
     this.key = rawPublicKey(privateKey('ed25519', Buffer.alloc(32, byte)))
@@ -116,6 +117,7 @@ function run(peers: readonly FakePeer[], options: RunOptions = {}, hidden: reado
       return up(name).peer
     },
     connections: () => peers.map(({ peer, address }) => ({ peer, address })),
+    isConnected: (peer: string) => of(peer).isUp,
     onDiscovered: (listener: typeof discover) => {
       discover = listener
     }
@@ -143,6 +145,9 @@ function run(peers: readonly FakePeer[], options: RunOptions = {}, hidden: reado
         throw new DisconnectedError('gone')
       }
       return take(of(peer).waits as WaitReply[])
+    },
+    withdraw: async (peer: string) => {
+      up(peer).withdrawals++
     },
     enter: async (peer: string, request: EnterRequest) => {
       up(peer).entered.push(request)
@@ -328,4 +333,14 @@ test('a newcomer that is stopped ends with the reason of its stop, whatever it w
   const { done, abort } = run([peer])
   abort.abort(new RangeError('stop'))
   await assert.rejects(done, RangeError)
+})
+
+test('a newcomer that is stopped while it waits takes its request back where it asked', async () => {
+  const peer = new FakePeer(10)
+  const { done, abort, codes } = run([peer])
+  peer.waits.push(...new Array<WaitReply>(50).fill({ state: 'waiting' }))
+  while (codes.length === 0) await new Promise(resolve => setImmediate(resolve))
+  abort.abort(new RangeError('stop'))
+  await assert.rejects(done, RangeError)
+  assert.equal(peer.withdrawals, 1)
 })
