@@ -61,7 +61,6 @@ async function openInviteIn(token: string, node: DfsNode): Promise<{ id: string;
   const shared = (beyond.length > 0 ? beyond : own).slice(0, facts.addresses.length)
   return { id: facts.id, isReachable: shared.every(address => facts.addresses.includes(address)) }
 }
-}
 
 function noInvite(): CliError {
   return usage('--invite-out: this file holds something else than an invite: name another one')
