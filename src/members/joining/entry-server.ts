@@ -61,8 +61,8 @@ export interface EntryServerOptions {
 }
 
 /**
- * Answers the requests of `/dfs/join/1.0.0` that bring new members in: `ask`, `wait` and `enter` of machines that are
- * no members, `waiting` and `deny` of other admins, and `key` of members. Throws a `RefusedError` with the status that
+ * Answers the requests of `/dfs/join/1.0.0` that bring new members in: `ask`, `wait`, `withdraw` and `enter` of machines that
+ * are no members, `waiting` and `deny` of other admins, and `key` of members. Throws a `RefusedError` with the status that
  * SPEC.md names.
  */
 export class EntryServer {
@@ -111,6 +111,13 @@ export class EntryServer {
     const evidence = state === 'over' && !hasWaited ? this.#evidenceAgainst(peer) : []
     const { lengths, body } = packStatements(statements ?? evidence)
     return { status: 'ok', fields: { state: evidence.length > 0 ? 'denied' : state, lengths }, body }
+  }
+
+  /** The machine waits no more. A decision that a person has made stays. */
+  withdraw(peer: PeerId): Response {
+    this.#options.peers.handle(peer, { event: 'gave-up' })
+    this.#options.log('answering %s: it does not wait any more', peer)
+    return { status: 'ok' }
   }
 
   async enter(peer: PeerId, request: RequestOf<'enter'>, body: Uint8Array): Promise<Response> {

@@ -77,7 +77,7 @@ export interface HeldAdmission {
 export type JoinEvent =
   | { event: 'connected' | 'disconnected' | 'dialling' | 'dialled' | 'proving' | 'confirmed' | 'expelled' | 'timer' }
   | { event: 'hello'; origin: string | undefined; commit: Uint8Array | undefined; nonce: Uint8Array }
-  | { event: 'revealed' }
+  | { event: 'revealed' | 'gave-up' }
   | { event: 'asked'; attempt: Omit<Attempt, 'untilMs' | 'decision'> }
   | { event: 'decided'; decision: 'granted' | 'denied' }
   | { event: 'proved' | 'entered' | 'announced' | 'withdrawn'; admission: Admission }
@@ -161,6 +161,8 @@ function stepParts(peer: JoiningPeer, event: JoinEvent, facts: Facts): Step {
       return revealed(peer)
     case 'asked':
       return asked(peer, event.attempt, facts)
+    case 'gave-up':
+      return isWaiting(peer.attempt) ? to({ ...peer, attempt: undefined }, { do: 'answer-wait' }) : to(peer)
     case 'decided':
       return decided(peer, event.decision)
     case 'timer':

@@ -249,3 +249,32 @@ test('a role is raised by an admin, and not lowered', async t => {
   assert.equal((await attic.ids(0)).length, (await member.ids(0)).length)
   await assert.rejects(admitting.changeRole(member.peer, 'reader'), { name: 'LowerRoleError', code: 'unsupported' })
 })
+
+test('a person who types a code late learns what became of the machine that showed it', async t => {
+  const setup = new Setup(t)
+  const attic = await setup.member('attic', setup.admin)
+  const { admitting } = attic.members
+  const [laptop, phone, tablet, box] = await Promise.all(
+    ['laptop', 'phone', 'tablet', 'box'].map(name => setup.entrant(attic, { name }))
+  )
+  const ask = async (entrant: typeof laptop): Promise<string> => (entrant as NonNullable<typeof laptop>).ask(attic.peer)
+  const approved = await ask(laptop)
+  const { peerId } = await admitting.approve(approved, { role: 'writer' })
+  assert.deepEqual(await admitting.approve(approved, { role: 'admin' }), {
+    ...{ peerId, name: 'laptop', role: 'writer' },
+    already: true
+  })
+  await assert.rejects(admitting.deny(approved), /^UnknownCodeError: [0-9A-Z]{6}: laptop was let in with this code$/)
+  const denied = await ask(phone)
+  await admitting.deny(denied)
+  await assert.rejects(admitting.approve(denied), /phone was turned away/)
+  const withdrawn = await ask(tablet)
+  await tablet?.client.withdraw(attic.peer)
+  assert.deepEqual(await admitting.attempts(), [])
+  await assert.rejects(admitting.approve(withdrawn), { code: 'not-found', message: /tablet was stopped/ })
+  const expired = await ask(box)
+  setup.clock.advance(ATTEMPT_MS)
+  await settle()
+  await assert.rejects(admitting.approve(expired), { code: 'not-found', message: /this code of box counts no more/ })
+  await assert.rejects(admitting.approve('K7Q2ZD'), /K7Q2ZD: no machine waits with this code: see dfs members/)
+})
