@@ -32,8 +32,8 @@ export interface CatalogOptions {
   /** Throws if this member may not write now. */
   assertMayWrite: () => void
   /**
-   * Throws a `NoSpaceError` if this node is full. Only changes that make the catalog grow ask: a full node still moves
-   * and deletes.
+   * Throws a `NoSpaceError` if this node is full. Only changes that make the catalog grow call this, because a full
+   * node still moves and deletes.
    */
   assertRoom?: () => Promise<void>
 }
@@ -43,7 +43,7 @@ export interface CatalogOptions {
  * entries that it touches. The records are durable in the log before the tree shows them. The caller pushes them to
  * other members.
  *
- * Each change is a `Transaction`, or several: see there for what it promises when it meets others.
+ * Each change is one transaction or several. `transact` says what a change promises while others run.
  */
 export class Catalog {
   readonly #options: CatalogOptions
@@ -85,8 +85,8 @@ export class Catalog {
   }
 
   /**
-   * Moves the file or directory at a path to another path, or into it if it is a directory. Returns the new path. It must
-   * be free, or hold a file that may be replaced. Directories are never merged.
+   * Moves the file or directory at a path to another path, or into it if it is a directory. Returns the new path, which
+   * must be free or hold a file that may be replaced. Directories are never merged.
    */
   async move(from: Path, to: Path, options: MoveOptions): Promise<Path> {
     this.#options.assertMayWrite()

@@ -24,11 +24,11 @@ export interface LinkChange extends RecordChange {
   isSameContent: boolean
 }
 
-/** For a change that may take any number of records. It keeps none of them. */
+/** For a change that may sign any number of records, so that it cannot return them all. */
 export interface ChangeOptions {
   /**
-   * Called after each append, with its records and the number of entries that were asked for and that it changed. The
-   * change goes on once this resolves.
+   * Called after each append, with its records and with the number of requested entries that it changed. The change
+   * goes on once this resolves.
    */
   onAppended?: ((records: Records, entries: number) => Promise<void>) | undefined
 }

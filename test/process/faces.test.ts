@@ -190,7 +190,10 @@ test('a first start that founds a network creates its key, and reports a port th
     ['--api', '3002'],
     ['--capacity', 'much'],
     ['--join', 'x'],
-    ['--log-level', 'loud']
+    ['--log-level', 'loud'],
+    ['--bootstrap', '10.0.0.2'],
+    ['--bootstrap', '/ip4/10.0.0.2/3000'],
+    ['--bootstrap', 'http://10.0.0.2:3000']
   ]) {
     const result = await runProgram('dfs-node', ['--data-dir', at('y'), '--new', '--network-key-file', key, ...bad])
     assert.deepEqual([result.code, linesOf(result.stderr).length], [2, 1], bad.join(' '))
