@@ -24,9 +24,9 @@ export interface SealedEntriesOptions {
 }
 
 /**
- * The entries that show nowhere because the key of the epoch that seals their place is not here. When a key arrives, the
- * worker has the record that places each of its entries projected once more, so that they show. A crash repeats some of
- * that, which changes nothing.
+ * The entries that show nowhere because the key of the epoch that seals their place is not here. When a key arrives,
+ * the worker asks the log to project again the record that places each of its entries. Then the entries show. After a
+ * crash some of this is repeated, which changes nothing.
  */
 export class SealedEntries {
   readonly worker: Worker

@@ -26,7 +26,7 @@ import { KEY_BYTES, NO_SALT, open, seal } from './seal.ts'
 export type NodeCodec = BlockCodec<number, unknown>
 export const defaultNodeCodec: NodeCodec = dagCbor
 
-/** What a parent knows about a block below it. */
+/** The facts that a parent holds about a block below it. */
 export interface Link {
   cid: BlockCid
   /** The key that opens the block. */
@@ -64,7 +64,7 @@ export interface ManifestNode {
   sealed: Uint8Array
 }
 
-/** What the parent of a node states about it. The height of a root follows from the number of its leaves. */
+/** The facts that the parent of a node states about it. The height of a root follows from the number of its leaves. */
 export interface NodeShape {
   leaves: number
   height: number

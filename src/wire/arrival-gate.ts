@@ -15,9 +15,9 @@ export type Welcome = 'member' | 'waiting'
 
 /** What we remember about the connections from one address. All times are monotonic. */
 interface Origin {
-  /** Until when a member is expected from here. */
+  /** The time until which a member is expected from here. */
   memberUntilMs: number
-  /** Until when a machine that waits is expected from here. */
+  /** The time until which a machine that waits is expected from here. */
   waitingUntilMs: number
   /** The number of connections that have ended and led to nothing, and when the last one did. */
   failures: number

@@ -87,8 +87,9 @@ export const STRANGER_ARRIVALS_BURST = 16
 /** How long an address counts as one of a member after a member was admitted there, or has left. */
 export const WELCOME_MS = 10 * 60_000
 /**
- * The pause after a connection from such an address has ended and nobody was admitted there. The first one is free, since
- * a newcomer looks at who answers and comes back. Then the pause doubles each time, from the first value up to the second.
+ * The pause after a connection from such an address has ended and nobody was admitted there. The first one is free,
+ * since a newcomer first looks at who answers, and then comes back. Then the pause doubles each time, from the first
+ * value up to the second.
  */
 export const ARRIVAL_PAUSE_MS_MIN = 2_000
 export const ARRIVAL_PAUSE_MS_MAX = 60_000

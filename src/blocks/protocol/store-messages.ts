@@ -81,7 +81,7 @@ export interface KeepBlocks {
   put: Uint8Array
   /**
    * 1 to `KEEP_CIDS_MAX` blocks. `inline` holds the bytes of a block if they came with the request, or else null.
-   * `sizeBytes` is the length of a block to be pulled, if the asker said it.
+   * `sizeBytes` is the length of a block to be pulled, if the asker stated it.
    */
   blocks: Array<{ cid: BlockCid; inline: Uint8Array | null; sizeBytes?: number | undefined }>
   /** How long the claims last, at most `CLAIM_MS_MAX`. The keeper measures this from its answer, by its own clock. */
@@ -102,11 +102,14 @@ export interface Page {
   chunks: Bitmap
 }
 
-/** What a keeper says about a page. */
+/** A keeper's answer about a page. */
 export interface PageAnswer {
   /** The chunks that it lacks. Bit 0 stands for `first`. */
   lacking: Bitmap
-  /** How many chunks from `first` on the answer covers, 1 to `PAGE_CHUNKS`. The asker asks about the others again. */
+  /**
+   * The number of chunks, counted from `first`, that the answer covers: 1 to `PAGE_CHUNKS`. The asker asks about the
+   * others again.
+   */
   covered: number
 }
 
@@ -123,7 +126,7 @@ export interface KeepRoot extends Page {
   from?: PeerId | undefined
 }
 
-/** What form 3 of `keep` asks about a file: a question about these chunks, a debt, or a hold. */
+/** A request of form 3 of `keep` about a file: a question about these chunks, a debt, or a hold. */
 export interface HoldRoot {
   /** The id of the asker's view, 32 bytes. It matters only for a hold. */
   view: Uint8Array

@@ -39,7 +39,7 @@ export interface PutState extends PutRule {
   isLate: boolean
   /** True if the debts of the chunks were computed from a view that has changed since. */
   isDebtOld: boolean
-  /** True if a chunk may have lost a copy, or a member that could take one has come. */
+  /** True if a chunk may have lost a copy, or a member that could take one has become available. */
   isShort: boolean
   /** True once the caller was told that the root is confirmed. */
   isConfirmed: boolean
@@ -128,7 +128,7 @@ export type PutEvent =
   | { type: 'tick' }
   | { type: 'late' }
 
-/** What a put asks its driver to do, or tells it. */
+/** A request or a piece of news from a put to its driver. */
 export type PutAsk =
   /** `inPlaceOf` is the member whose answer made this necessary. */
   | { ask: 'keep'; peer: PeerId; key: string; inPlaceOf?: PeerId | undefined }

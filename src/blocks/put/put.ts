@@ -242,7 +242,7 @@ export class Put {
         await Promise.all([kept, raceSignal(placing.enough, signal)])
       } finally {
         // The block leaves the window only once it is written, because until then members can pull it only from there.
-        // A put that fails waits for the write too, so that nothing of it goes on after its end.
+        // A put that fails waits for the write too, so that none of its work goes on after its end.
         const isKept = await isFulfilled(kept)
         if (release(new Set(placing.keptBy())) && isKept && isOurs) local.returnBuffer(bytes)
         lease.release()

@@ -41,11 +41,11 @@ interface Risk {
 }
 
 /**
- * Counts the blocks at risk: those here of which no other copy is known any more. All other members that owed one are
- * out, and no member that owes one now has confirmed it since. When members have gone out, the walk of every record
- * finds these blocks by rank alone. Then their new owners are asked, until one of them confirms each block. The blocks
- * are rows of the index. A block that no other member ever confirmed is not counted: it is owed, but no copy of it has
- * been lost.
+ * Counts the blocks at risk: those blocks here of which no other copy is known any more. All other members that owed
+ * one are out, and no member that owes one now has confirmed it since. When members have gone out, the walk of every
+ * record finds these blocks by rank alone. Then their new owners are asked, until one of them confirms each block. The
+ * blocks are rows of the index. A block that no other member ever confirmed is not counted: it is owed, but no copy of
+ * it has been lost.
  */
 export class AtRisk {
   readonly worker: Worker

@@ -35,16 +35,16 @@ export interface UnfinishedRecord {
   unfinished: Unfinished
 }
 
-/** What a walk has found, and the index changes that become valid if nothing is missing. */
+/** The outcome of a walk, and the index changes that become valid if nothing is missing. */
 export interface Walked {
   outcome: WalkOutcome
   endOps: readonly IndexOp[]
 }
 
 /**
- * The records for which something is still to be done: those that have not been walked, those of which blocks are
- * missing, and those that are to be walked again at some time. They are rows of the index, so they survive a restart, and
- * any number of them takes no memory. Only the totals of what is missing are in memory.
+ * The records for which something is still to be done: those that have not been walked, those that lack blocks, and
+ * those that are to be walked again at some time. They are rows of the index, so they survive a restart, and any number
+ * of them takes no memory. Only the totals of what is missing are in memory.
  */
 export class UnfinishedRecords {
   readonly #options: UnfinishedRecordsOptions

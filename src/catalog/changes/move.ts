@@ -111,7 +111,7 @@ async function targetOf(
 interface EntryMove {
   entry: FoundEntry
   at: Placement
-  /** Where to note a directory that continues under a new id. */
+  /** The list in which to note a directory that continues under a new id. */
   continued: Continued[]
 }
 

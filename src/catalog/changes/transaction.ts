@@ -34,7 +34,7 @@ export interface Parent {
 }
 
 export interface Outcome<T> {
-  /** What the plan returned. */
+  /** The return value of the plan. */
   value: T
   /** The records that were appended. */
   records: Records
