@@ -10,7 +10,7 @@ import type { Clock } from '../util/clock.ts'
 import type { ComponentLogger, Logger } from '../util/logger.ts'
 import type { Author, Content } from './author.ts'
 import type { Bodies } from './bodies.ts'
-import type { Change, RecordChange, Records } from './change.ts'
+import type { Change, LinkChange, Records } from './change.ts'
 import type { TargetOptions } from './changes/checks.ts'
 import type { ChangeContext } from './changes/context.ts'
 import { checkLink, type LinkOptions, link } from './changes/link.ts'
@@ -73,7 +73,7 @@ export class Catalog {
   }
 
   /** Links content to a path. The content becomes that of the file at the path, or of a new file if there is none. */
-  async link(path: Path, content: Content, options: LinkOptions): Promise<RecordChange> {
+  async link(path: Path, content: Content, options: LinkOptions): Promise<LinkChange> {
     await this.#assertMayGrow()
     return link(this.#context, path, content, options)
   }

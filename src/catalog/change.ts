@@ -18,6 +18,12 @@ export interface RecordChange extends Change {
   record: Statement<'entry'>
 }
 
+/** The result of linking content to a path. */
+export interface LinkChange extends RecordChange {
+  /** True if the file had this content before. */
+  isSameContent: boolean
+}
+
 /** For a change that may sign any number of records, so that it cannot return them all. */
 export interface ChangeOptions {
   /**

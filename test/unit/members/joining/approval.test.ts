@@ -91,6 +91,26 @@ test('a machine may wait for ten minutes, across connections, and no longer', as
   assert.deepEqual(await attic.members.admitting.attempts(), [])
 })
 
+test('a machine that has waited in vain is told that its time is over, although an earlier grant of it is void', async t => {
+  const setup = new Setup(t)
+  const attic = await setup.member('attic', setup.admin)
+  const cellar = await setup.member('cellar', setup.granted('admin', 'cellar'))
+  const { token } = await attic.members.admitting.invite()
+  grantedIn(await (await setup.entrant(attic, { name: 'first' })).enter(attic.peer, token))
+  setup.clock.advance(5)
+  const laptop = await setup.entrant(cellar)
+  await attic.log.receive(grantedIn(await laptop.enter(cellar.peer, token)), cellar.peer)
+  await setup.dial(laptop.host, attic)
+  await laptop.ask(attic.peer)
+  setup.clock.advance(ATTEMPT_MS - 5_000)
+  await settle()
+  await laptop.client.hello(attic.peer)
+  const waiting = laptop.wait(attic.peer)
+  await settle()
+  setup.clock.advance(5_000)
+  assert.deepEqual(await waiting, { state: 'over' })
+})
+
 test('a machine that was let in while it was away gets its grant from any member', async t => {
   const setup = new Setup(t)
   const attic = await setup.member('attic', setup.admin)
