@@ -82,6 +82,7 @@ const STORED: Reasons = {
   'log/lost.ts: #work': 'it has a catch from the start',
   'members/comparisons.ts: #underWay': 'it catches what a comparison throws',
   'members/own-status.ts: #lastRenewal': 'the caller that makes it awaits it',
+  'node/file-streams.ts: #stored': 'it has a catch from the start',
   'node/newcomer.ts: settled': 'it only resolves',
   'node/node.ts: #entering': 'it has a catch from the start',
   'node/pending-status.ts: settled': 'it only resolves',

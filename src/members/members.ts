@@ -2,7 +2,6 @@ import type { PeerId } from '../format/peer-id.ts'
 import type { Sync } from '../log/sync.ts'
 import { type Logger, reasonOf } from '../util/logger.ts'
 import type { Worker } from '../util/worker.ts'
-import { RefusedError } from '../wire/errors.ts'
 import type { ConnectionInfo } from '../wire/host.ts'
 import type { Unreachable } from '../wire/redial.ts'
 import { AddressBook } from './address-book.ts'
@@ -20,7 +19,7 @@ import { MemberDialler } from './member-dialler.ts'
 import type { MembershipEvent, MembersOptions } from './members-options.ts'
 import { OwnStanding } from './own-standing.ts'
 import { OwnStatus } from './own-status.ts'
-import { rejectionOf } from './rejection.ts'
+import { rejectionOf, saysDuplicate } from './rejection.ts'
 import { timePassing } from './time-passing.ts'
 import type { View } from './view.ts'
 import { WithheldNews } from './withheld-news.ts'
@@ -31,7 +30,8 @@ export type { MembershipEvent, MembersOptions } from './members-options.ts'
  * Decides who is in. This class owns the parts of membership and starts and stops them: `Join` proves grants,
  * `MemberDialler` dials every member until it is connected, `Admitting` lets new members in, `Comparisons` fetches what a
  * newly admitted member has and we lack, `OwnStatus` publishes this member's state, `OwnStanding` follows what becomes of
- * its membership, `ClockCheck` compares clocks, and `WithheldNews` notices what does not arrive. Other rooms ask this class who is admitted, who is a member, and what this member may do.
+ * its membership, `ClockCheck` compares clocks, and `WithheldNews` notices what does not arrive. Other rooms ask this
+ * class who is admitted, who is a member, and what this member may do.
  */
 export class Members {
   /** The background work of this room. */
@@ -289,8 +289,7 @@ export class Members {
     const reason = rejectionOf(error)
     this.#isRefusedForClock = reason === 'clock-off'
     // Anyone who answers may say so, but only a member can know.
-    if (error instanceof RefusedError && error.status === 'duplicate' && this.member(peer) !== undefined)
-      this.standing.onDuplicate(this.self.peerId)
+    if (saysDuplicate(error) && this.member(peer) !== undefined) this.standing.onDuplicate(this.self.peerId)
     if (reason !== undefined) this.#emit({ event: 'rejected', peer, reason })
   }
 
