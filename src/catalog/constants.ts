@@ -31,8 +31,8 @@ export const LIST_ROWS = 1_024
 export const HEADS_MAX = 64
 /**
  * The most records of one entry that wait for the records whose content they carry, counted together with the items
- * that they have seen. It is far more than honest members need, because the record with the content is on its way to
- * them. All of them may begin to count at once, in one batch.
+ * that they have seen. This is far more than honest members need, because the record with the content soon arrives. All
+ * of them may begin to count at once, in one batch.
  */
 export const WAITING_SEEN_MAX = 16_384
 /**

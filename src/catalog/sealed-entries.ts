@@ -57,9 +57,9 @@ export class SealedEntries {
   }
 
   /**
-   * Returns false if an epoch has sealed entries here, and the key opens none of a few that are drawn at random. Any
-   * writer may have signed entries that nobody can open, so one that opens is enough. If all fail, another draw may find
-   * one.
+   * Returns false if an epoch has sealed entries here, and the key opens none of those in a small random sample. Any
+   * writer may have signed entries that nobody can open, so one that opens is enough. If all fail, another draw may
+   * find one.
    */
   async opensAny(epoch: Uint8Array, key: Uint8Array): Promise<boolean> {
     const { log } = this.#options

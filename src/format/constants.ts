@@ -70,7 +70,10 @@ export const REPLICAS_MAX = 255
 export const CAPACITY_BYTES_MAX = 2 ** 50
 /** The largest size of a file in bytes: the greatest integer that JavaScript represents exactly, 8 PiB. */
 export const FILE_BYTES_MAX = Number.MAX_SAFE_INTEGER
-/** The latest time that a JavaScript `Date` can hold, in ms since the Unix epoch. The earliest is minus that. */
+/**
+ * The latest time that a JavaScript `Date` can hold, in ms since the Unix epoch. The earliest is the same number with a
+ * minus sign.
+ */
 export const TIME_MS_MAX = 8_640_000_000_000_000
 /** The longest time in ms that a member may be without a status before it counts as out: 30 days. */
 export const OUT_AFTER_MS_MAX = 30 * 24 * 60 * 60_000

@@ -47,7 +47,7 @@ export interface FileRoot extends Link {
 export interface SealedBlock {
   cid: BlockCid
   bytes: Uint8Array
-  /** Which chunk of the file this is, counted from 0. Null for a manifest node. */
+  /** The number of the chunk in the file, counted from 0. Null for a manifest node. */
   chunkIndex: number | null
   /** Set on the last block of a file, which is its root. */
   root?: FileRoot

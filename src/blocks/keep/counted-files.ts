@@ -27,7 +27,7 @@ export interface CountedPart {
   first: number
   /** How many chunks were looked at. */
   covered: number
-  /** Those of them that the put counts on this member for. Bit 0 stands for `first`. */
+  /** The chunks among them that the put counts on this member for. Bit 0 stands for `first`. */
   counted: Bitmap
   safeUntilAtMs: number
   badFound: number

@@ -95,7 +95,7 @@ export interface KeepBlocks {
   from?: PeerId | undefined
 }
 
-/** A part of a file: the chunks from `first` to the end of the page in which it is, of `PAGE_CHUNKS`. */
+/** A part of a file: the chunks from `first` to the end of its page. A page has `PAGE_CHUNKS` chunks. */
 export interface Page {
   first: number
   /** The chunks that the request is about. Bit 0 stands for `first`. */
@@ -159,7 +159,7 @@ export interface HoldAnswer {
   proofs: Uint8Array
 }
 
-/** Form 3 of `keep`, as one request asks it. */
+/** Form 3 of `keep`, as one request carries it. */
 export interface HoldPage extends Omit<HoldRoot, 'chunks'>, Page {
   /** The member to pull from first. */
   from?: PeerId | undefined

@@ -21,7 +21,7 @@ export interface UnclaimedPlan {
 /** The block to free, and the reason. It can be inspected before it is executed. It must be executed only once. */
 export type FreePlan = UnclaimedPlan | CopyPlan
 
-/** Why a block stays; undefined if it was freed. */
+/** The reason why a block stays; undefined if it was freed. */
 export type Stays = string | undefined
 
 export interface FreerOptions {

@@ -149,7 +149,7 @@ export class Repair {
     return this.#round.isDone
   }
 
-  /** The authors of records of which a manifest node cannot be obtained. */
+  /** The authors of records that have a manifest node which cannot be obtained. */
   get incomplete(): IncompleteRecords[] {
     return this.#stops.incomplete
   }

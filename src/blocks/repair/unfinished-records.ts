@@ -177,7 +177,8 @@ export function startOf(unfinished: Unfinished, nowMs: number): number {
 }
 
 /**
- * Returns true if the time has come from which a record is to be walked. No such time is further ahead than an evict's.
+ * Returns true once the time is reached from which a record is to be walked. No such time is further ahead than an
+ * evict's.
  */
 function mustBegin({ dueAtMs }: Unfinished, nowMs: number): boolean {
   return Number.isFinite(dueAtMs) && hasCome(dueAtMs, nowMs, EVICTED_MS)

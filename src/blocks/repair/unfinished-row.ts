@@ -31,7 +31,7 @@ export interface Lacking {
 /** A record that has not been walked yet. */
 export const NEW: Unfinished = { dueAtMs: 0, position: 0, lacking: undefined }
 
-/** Returns true for a record of which blocks may be here that nothing refers to yet. */
+/** Returns true for a record that may have blocks here to which nothing refers yet. */
 export function isNew({ dueAtMs }: Unfinished): boolean {
   return dueAtMs === 0
 }
