@@ -8,7 +8,7 @@ export const CHUNK_BYTES_MAX = 4 << 20
 export const SEAL_OVERHEAD_BYTES = 48
 /** The most bytes in one sealed block: the largest chunk, its length field and the seal. */
 export const BLOCK_BYTES_MAX = CHUNK_BYTES_MAX + 64
-/** Files up to this size travel inside the body of their record. */
+/** Files up to this size travel inside the body of their record, so that a tiny file needs no block. */
 export const INLINE_BYTES_MAX = 1024
 
 /** The most links in one manifest node. */

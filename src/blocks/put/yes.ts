@@ -2,7 +2,10 @@ import type { PeerId } from '../../format/peer-id.ts'
 import type { Ranking } from '../rank.ts'
 import { type Bits, hasBit, isAskable, isEmpty, type MemberState, mayAnswer, type PutState } from './put-state.ts'
 
-/** The number of copies that a put waits for by default. */
+/**
+ * The number of copies that a put waits for by default, so that the failure of one disk right after the put loses no
+ * file.
+ */
 const ACK_DEFAULT = 2
 
 /**

@@ -43,8 +43,8 @@ export interface Walked {
 
 /**
  * The records for which something is still to be done: those that have not been walked, those that lack blocks, and
- * those that are to be walked again at some time. They are rows of the index, so they survive a restart, and any number
- * of them takes no memory. Only the totals of what is missing are in memory.
+ * those that are to be walked again at some time. They are rows of the index, so they survive a restart, and take no
+ * memory however many there are. Only the totals of what is missing are in memory.
  */
 export class UnfinishedRecords {
   readonly #options: UnfinishedRecordsOptions
