@@ -52,7 +52,7 @@ export interface Clients {
   health: PeerHealth
   gets: GetClient
   storeClient: StoreClient
-  /** Which peers show no sign of life while a put waits for them. */
+  /** Knows which peers show no sign of life while a put waits for them. */
   silence: SilenceWatch
   /** Counts a fault of a peer, in this room and in the callback that the room was given. */
   onFault: (peer: PeerId) => void
@@ -161,7 +161,7 @@ export function serveProtocols(
   new StoreServer({ host, clock, isAdmitted, nodeCodecs, keeping, onFault })
 }
 
-/** Builds the function that counts the members that confirm now that they hold a file. */
+/** Builds the function that counts the members that currently confirm that they hold a file. */
 export function composeConfirmed(
   { clock, logger, codec, admitted, view }: Base,
   local: LocalBlocks,

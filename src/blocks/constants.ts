@@ -224,8 +224,8 @@ export const VIEW_STANDS_MS = 60_000
 /** Every record is walked at least this often: about 16 s of CPU for 100,000 records. */
 export const ROUND_AGAIN_MS = 30 * 24 * 60 * 60_000
 /**
- * How often a record that has been incomplete for so long that it no longer stops freeing is tried again, if nobody
- * connects.
+ * How often a record is retried, if nobody connects, once it has been incomplete for so long that it no longer stops
+ * freeing.
  */
 export const WALK_OLD_MS = 24 * 60 * 60_000
 /**

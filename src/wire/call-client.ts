@@ -93,7 +93,10 @@ export class CallClient {
   #nextId = 1
   /** When bytes last arrived; monotonic time. */
   #lastDataAtMs: number
-  /** When the rate was last looked at while calls were waiting, and what the peer has delivered since. */
+  /**
+   * The time of the last check of the rate, or of the moment when calls began to wait, and the bytes that the peer has
+   * delivered since.
+   */
   #rateSinceMs = 0
   #rateBytes = 0
   #ended: DfsError | undefined

@@ -36,7 +36,7 @@ export interface KeeperOptions {
   mayStore: (peer: PeerId) => boolean
 }
 
-/** Which put a block is kept for, and where to get the block if it is not here. */
+/** The put for which a block is kept, and where to get the block if it is not here. */
 interface Reason {
   put: PutId
   claimMs: number

@@ -49,7 +49,7 @@ interface Answer {
   chunkCount: number
 }
 
-/** The chunks that each member owes of a file, under the current view. */
+/** The chunks of a file that each member owes under the current view. */
 interface Debts {
   byMember: Map<PeerId, Debt>
   /** For each chunk that a full member owes, the members after its owners, in rank. */

@@ -67,8 +67,8 @@ export interface PutInit {
 /**
  * Keeps each block of one file on this disk, and on the members that will owe the block. Every block is claimed under
  * the put's id on each of those disks, and long puts renew their claims. Nothing is visible until a record links the
- * root; if the file is never linked, the claims expire. Which members are asked, and when there are enough copies, is
- * decided by the put's state machine (`PutMachine`). The caller must close the put, even if it fails.
+ * root; if the file is never linked, the claims expire. The put's state machine (`PutMachine`) decides which members
+ * are asked, and when there are enough copies. The caller must close the put, even if it fails.
  */
 export class Put {
   readonly #deps: PutDeps
@@ -172,9 +172,9 @@ export class Put {
   }
 
   /**
-   * Ends the put. Claims on blocks that no record refers to expire by themselves, so that a put that was cut off can be
-   * repeated and finds its blocks here. If this disk had no room for the put, its claims here end soon, since its blocks
-   * would keep the disk full for an hour.
+   * Ends the put. Claims on blocks that no record refers to are left to expire by themselves. Until then, a put that
+   * was cut off can be repeated and finds its blocks here. If this disk had no room for the put, its claims here end
+   * soon, since its blocks would keep the disk full for an hour.
    */
   close(): void {
     if (this.#isClosed) return
@@ -251,7 +251,7 @@ export class Put {
         await Promise.all([kept, raceSignal(placing.enough, signal)])
       } finally {
         // The block leaves the window only once it is written, because until then members can pull it only from there.
-        // A put that fails waits for the write too, so that nothing of it goes on after its end.
+        // A put that fails waits for the write too, so that none of its work goes on after its end.
         const isKept = await isFulfilled(kept)
         if (release(new Set(placing.keptBy())) && isKept && isOurs) local.returnBuffer(bytes)
         lease.release()

@@ -41,7 +41,10 @@ export class Puts {
     return this.#open(options, this.#deps.chance.bytes(PUT_NUMBER_BYTES), { isShared: false })
   }
 
-  /** Lets the claims of a put that has been closed end soon. Not for a small put, which shares its number. */
+  /**
+   * Lets the claims of a put that has been closed end soon. Do not call it for a small put, because small puts share a
+   * number.
+   */
   abandon(number: Uint8Array): void {
     this.#deps.abandon(putIdOf(this.#deps.self, number))
   }
