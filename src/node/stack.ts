@@ -5,6 +5,7 @@ import type { Files } from '../disk/files.ts'
 import type { OpenReport } from '../disk/store.ts'
 import type { FsContext } from '../fs/context.ts'
 import type { Log } from '../log/log.ts'
+import type { KeyReceiver } from '../members/key-receiver.ts'
 import { closeAll } from '../util/close-all.ts'
 import type { Worker } from '../util/worker.ts'
 import type { Host } from '../wire/host.ts'
@@ -31,6 +32,7 @@ export interface Stack {
   /** What was found when the store was opened. */
   report: OpenReport
   comparison: FullComparison
+  keys: Pick<KeyReceiver, 'received'>
   /** Stops all rooms. A second call has no effect. */
   stop(): Promise<void>
 }
@@ -83,8 +85,9 @@ export async function startStack({ isNew, defaults, ...options }: StackOptions):
     const { capacity, monitor } = disk
     const fs = fsContextOf(init, rooms, defaults)
     const all = [...members.workers, ...blocks.workers, ...workers]
-    const { log } = membership
-    return { fs, membership: verbs, host, capacity, diskMonitor: monitor, log, workers: all, report, comparison, stop }
+    const { log, keyReceiver: keys } = membership
+    const parts = { fs, membership: verbs, host, capacity, diskMonitor: monitor, log, comparison, keys }
+    return { ...parts, workers: all, report, stop }
   } catch (error) {
     await stop().catch(() => {
       // The error that ended the start is the one to report, not this one.
