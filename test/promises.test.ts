@@ -24,6 +24,7 @@ const NOT_AWAITED: Reasons = {
   'blocks/put/put-driver.ts: this.#restoreOwn': 'it catches what the disk throws',
   'blocks/put/renewal.ts: this.#worker.stop': 'a worker catches what its rounds throw',
   'blocks/repair/queue.ts: this.#drain': 'it catches what a walk throws',
+  'cli/put-run.ts: this.#count': 'the walk reports what it cannot read, and throws nothing',
   'daemon/dfs-node.ts: stopping.then': 'it only resolves',
   'flow/at-once.ts: start': 'it catches what the work throws',
   'http/body.ts: body.return': 'its chain ends with a catch',

@@ -1,4 +1,4 @@
-import type { NodeEvent } from '../index.ts'
+import type { NodeEvent, RejectionReason } from '../index.ts'
 import { type DaemonLog, scoped } from './log.ts'
 
 /** How long the same line is not repeated on a terminal. A member that is refused dials again and again. */
@@ -66,7 +66,7 @@ function lineOf(event: NodeEvent, isAlone: boolean): EventLine {
       return ofPeer(event, 'warn', undefined)
     case 'rejected':
       return {
-        ...ofPeer(event, 'warn', `${peerWords(event.peerId, event.name)} ${REJECTED[event.reason] ?? REFUSED}`),
+        ...ofPeer(event, 'warn', `${peerWords(event.peerId, event.name)} ${REJECTED[event.reason]}`),
         fields: { peer: event.peerId.slice(-8), reason: event.reason }
       }
     case 'fault':
@@ -139,10 +139,10 @@ function ofDisk(level: EventLine['level'], message: string, fields: Record<strin
   return { level, scope: 'dfs:disk', message, fields, words: message }
 }
 
-const REFUSED = 'and this node did not prove to each other that they are members'
-const REJECTED: Record<string, string> = {
+const REJECTED: Record<RejectionReason, string> = {
   'clock-off': 'and this node refuse each other, because their clocks differ: set the one that is wrong',
   duplicate: 'refuses this node, because another node runs with its identity: was the data directory copied?',
+  refused: 'and this node could not prove to each other that they are members',
   unreachable: 'ended the connection before it had proved that it is a member'
 }
 

@@ -123,12 +123,6 @@ export function askingWords({ name, code, role }: Asking, dataDir: string): stri
   return escapeForTerminal(`${name} asks to be let in as ${role}: ${approveCommand(code, role, dataDir)}`)
 }
 
-/** Returns the place of an address, for a person: a host name or an IP address. */
-export function hostIn(address: string): string {
-  const inMultiaddr = /^\/(?:ip6zone\/[^/]+\/)?(?:ip4|ip6|dns|dns4|dns6|dnsaddr)\/([^/]+)/.exec(address)?.[1]
-  return inMultiaddr ?? address.replace(/:\d+$/, '').replace(/^\[|\]$/g, '')
-}
-
 interface Nearby {
   words: string | null
   /** Where a member of it answered. */

@@ -14,6 +14,7 @@ import type { MemberDiallerOptions } from './member-dialler.ts'
 import type { Roster } from './roster.ts'
 import type { Settings } from './settings.ts'
 import type { Statuses } from './statuses.ts'
+import type { RejectionReason } from './types.ts'
 
 export interface MembersOptions
   extends Pick<MembershipParts, 'alsoLoad'>,
@@ -43,8 +44,8 @@ export type MembershipEvent =
   | { event: 'departed'; peer: PeerId }
   /** The peer belongs to another network, whose id is not always known. `address` is where it answered. */
   | { event: 'foreign'; peer: PeerId; network: Uint8Array | undefined; address: string | undefined }
-  /** The peer refused us, or we refused it. `reason` is a status of the wire or an error code. */
-  | { event: 'rejected'; peer: PeerId; reason: string }
+  /** The peer and this node do not accept each other. */
+  | { event: 'rejected'; peer: PeerId; reason: RejectionReason }
   /** We have received everything that this member had and we lacked. */
   | ({ event: 'compared'; peer: PeerId } & Compared)
   /** A machine asks us to be let in. Its name is its own choice. */

@@ -1,6 +1,5 @@
 import type { PeerId } from '../format/peer-id.ts'
 import type { Sync } from '../log/sync.ts'
-import { codeOf } from '../util/errors.ts'
 import { type Logger, reasonOf } from '../util/logger.ts'
 import type { Worker } from '../util/worker.ts'
 import { RefusedError } from '../wire/errors.ts'
@@ -11,7 +10,7 @@ import { Admitting } from './admitting.ts'
 import { isWriter, type Member } from './authority.ts'
 import { ClockCheck } from './clock-check.ts'
 import { type Compared, Comparisons } from './comparisons.ts'
-import { ClockOffError, type NotAllowedError, WrongNetworkError } from './errors.ts'
+import { type ClockOffError, type NotAllowedError, WrongNetworkError } from './errors.ts'
 import { Join } from './join.ts'
 import { entryAddresses } from './joining/entry-addresses.ts'
 import type { Admission } from './joining/peer-machine.ts'
@@ -21,6 +20,7 @@ import { MemberDialler } from './member-dialler.ts'
 import type { MembershipEvent, MembersOptions } from './members-options.ts'
 import { OwnStanding } from './own-standing.ts'
 import { OwnStatus } from './own-status.ts'
+import { rejectionOf } from './rejection.ts'
 import { timePassing } from './time-passing.ts'
 import type { View } from './view.ts'
 import { WithheldNews } from './withheld-news.ts'
@@ -286,12 +286,12 @@ export class Members {
       this.#emit({ event: 'foreign', peer, network: error.network, address })
       return
     }
-    const status = error instanceof RefusedError ? error.status : undefined
-    this.#isRefusedForClock = status === 'clock-off' || error instanceof ClockOffError
+    const reason = rejectionOf(error)
+    this.#isRefusedForClock = reason === 'clock-off'
     // Anyone who answers may say so, but only a member can know.
-    if (status === 'duplicate' && this.member(peer) !== undefined) this.standing.onDuplicate(this.self.peerId)
-    // `busy` is not a refusal: too many peers are joining there now, and we dial again later.
-    if (status !== 'busy') this.#emit({ event: 'rejected', peer, reason: status ?? codeOf(error) })
+    if (error instanceof RefusedError && error.status === 'duplicate' && this.member(peer) !== undefined)
+      this.standing.onDuplicate(this.self.peerId)
+    if (reason !== undefined) this.#emit({ event: 'rejected', peer, reason })
   }
 
   #emit(event: MembershipEvent): void {

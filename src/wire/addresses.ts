@@ -8,8 +8,8 @@ import { holderOfPort } from './port-holder.ts'
 const HOW_ADDRESSES_READ = 'an address reads like /ip4/192.168.1.7/tcp/3000 or /dns4/host/tcp/3001/ws'
 
 /**
- * Parses a multiaddr that a user gave. Throws an `InvalidInputError` whose message shows an example, and begins with
- * the flag that the address was given with, if it is known.
+ * Parses a multiaddr that a user gave. Throws an `InvalidInputError` whose message shows an example. If `flag` is
+ * given, the message begins with it.
  */
 export function parseAddress(address: string, flag?: string): Multiaddr {
   const parsed = parseOrUndefined(address)
