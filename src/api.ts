@@ -9,6 +9,7 @@ import type {
   GetOptions,
   ListItem,
   OpenFile,
+  Owed,
   PutOptions,
   PutResult,
   RemoveResult,
@@ -177,9 +178,10 @@ export interface Status {
   peersConnected: number
   /**
    * Copies that are not confirmed: those that this node owes but lacks, and those of its own puts that other members
-   * owe.
+   * owe. `waitingFor` are these members, and `files` is the number of files that were put here and are not yet on enough
+   * members.
    */
-  owed: Amount
+  owed: Owed & { files: number }
   /** Blocks that this node is pulling from other members at the moment. */
   repairing: Amount
   /** Always null, because it is not estimated yet. */

@@ -23,6 +23,7 @@ const NOT_AWAITED: Reasons = {
   'blocks/put/put-driver.ts: this.#push': 'a member that fails is an answer',
   'blocks/put/put-driver.ts: this.#restoreOwn': 'it catches what the disk throws',
   'blocks/put/renewal.ts: this.#worker.stop': 'a worker catches what its rounds throw',
+  'blocks/put/silence.ts: this.#ask': 'a member that fails is an answer',
   'blocks/repair/queue.ts: this.#drain': 'it catches what a walk throws',
   'daemon/dfs-node.ts: stopping.then': 'it only resolves',
   'flow/at-once.ts: start': 'it catches what the work throws',

@@ -3,6 +3,7 @@ import type { IncomingMessage } from 'node:http'
 import { join } from 'node:path'
 import { API_FILE, apiFileSchema } from '../contract/api-file.ts'
 import { errorSchema } from '../contract/errors.ts'
+import type { Json } from '../contract/json.ts'
 import { encodePath, FILES_ROUTE, TRANSFERS_ROUTE } from '../contract/routes.ts'
 import { type Transfer, transferSchema } from '../contract/transfer.ts'
 import { encodeRequest } from '../contract/verb-request.ts'
@@ -101,7 +102,7 @@ export class Client {
    * Throws a `CliError` with the daemon's code, a `NoAnswerError` if the connection breaks off, and any error that the
    * body throws.
    */
-  async put(path: string, body: Body, fields: PutFields, signal?: AbortSignal): Promise<PutResult> {
+  async put(path: string, body: Body, fields: PutFields, signal?: AbortSignal): Promise<Json<PutResult>> {
     const { size } = fields
     const { modified, mode, type } = textsOf(fields)
     const query = queryOf(fields)
@@ -113,7 +114,7 @@ export class Client {
     }
     return (await readJson(
       await this.#send('PUT', `${fileUrl(path)}?${query}`, { body, headers, signal })
-    )) as PutResult
+    )) as Json<PutResult>
   }
 
   /**

@@ -45,7 +45,7 @@ export function pendingStatus(waiting: Waiting, disk: Status['disk']): Status {
     waiting: 0,
     files: 0,
     peersConnected: 0,
-    owed: { blocks: 0, bytes: 0 },
+    owed: { blocks: 0, bytes: 0, files: 0, waitingFor: [] },
     repairing: { blocks: 0, bytes: 0 },
     etaSeconds: null,
     atRisk: { blocks: 0 },

@@ -82,7 +82,7 @@ export async function startStack({ isNew, defaults, ...options }: StackOptions):
       stops.push(() => worker.stop())
     }
     const { capacity, monitor } = disk
-    const fs = fsContextOf(init, rooms, defaults)
+    const fs = fsContextOf(init, rooms, { defaults, lastSeen: peer => verbs.lastSeen(peer) })
     const all = [...members.workers, ...blocks.workers, ...workers]
     const { log } = membership
     return { fs, membership: verbs, host, capacity, diskMonitor: monitor, log, workers: all, report, comparison, stop }

@@ -1,6 +1,7 @@
 import { realpath, stat } from 'node:fs/promises'
 import { basename, resolve } from 'node:path'
 import { SMALL_FILE_BYTES_MAX } from '../../contract/constants.ts'
+import type { Json } from '../../contract/json.ts'
 import { forEachAtOnce, Slots } from '../../flow/at-once.ts'
 import type { PutResult } from '../../index.ts'
 import { CliError, isOfOneFile, usage } from '../../terminal/errors.ts'
@@ -9,6 +10,7 @@ import { hideProgress, Progress } from '../../terminal/progress.ts'
 import { formatBytes, parseCopies } from '../../terminal/units.ts'
 import type { Bundle } from '../bundle.ts'
 import { type DfsCommand, nonEmpty } from '../command.ts'
+import { copiesText } from '../copies-text.ts'
 import { FileFailures } from '../file-failures.ts'
 import { readLocal } from '../local-file.ts'
 import { type LocalItem, walkLocal } from '../local-tree.ts'
@@ -142,7 +144,7 @@ async function putOne(
   { session, rules, progress, bundle }: Run,
   { local, size, modified, mode }: Pick<LocalItem, 'local' | 'size' | 'modified' | 'mode'>,
   target: string
-): Promise<PutResult> {
+): Promise<Json<PutResult>> {
   const { client, signal } = session
   const bytes = await readLocal(local, size, SMALL_FILE_BYTES_MAX)
   const facts = { modified, mode, type: mediaTypeOf(local) }
@@ -160,9 +162,9 @@ function isOfThisFile(error: unknown): boolean {
   return ['invalid', 'exists', 'changed', 'is-a-directory', 'not-a-directory', 'damaged'].includes(error.code)
 }
 
-function show({ isJson }: Session, result: PutResult): void {
+function show({ isJson }: Session, result: Json<PutResult>): void {
   hideProgress()
-  const { path, size, root, version, reached, wanted, owed } = result
-  if (isJson) printJson({ path, size, root, version, reached, wanted, owed })
-  else printLine(`${path}  ${formatBytes(size)}  on ${reached.length} of ${wanted}`)
+  const { path, size, root, version, reached, confirmed, wanted, owed } = result
+  if (isJson) printJson({ path, size, root, version, reached, confirmed, wanted, owed })
+  else printLine(`${path}  ${formatBytes(size)}  ${copiesText(result, Date.now())}`)
 }
