@@ -9,10 +9,14 @@ import { type Transfer, transferSchema } from '../contract/transfer.ts'
 import { encodeRequest } from '../contract/verb-request.ts'
 import { type AnswerOf, type CallName, type FieldsOf, type StreamName, VERBS } from '../contract/verbs.ts'
 import type { PutResult } from '../index.ts'
-import { CliError, messageOf, usage } from '../terminal/errors.ts'
+import { CliError, usage } from '../terminal/errors.ts'
+import { readSecret } from '../terminal/secret-file.ts'
 import { Bundle } from './bundle.ts'
 import { type PutFields, type PutRules, queryOf, textsOf } from './put-fields.ts'
 import { type Body, NoAnswerError, readJson, readLines, type SendOptions, type Target, Transport } from './transport.ts'
+
+/** No token is longer. */
+const TOKEN_BYTES_MAX = 4096
 
 /** How to reach a daemon and its token: by its data directory, or by an address and a file with the token. */
 export interface Where {
@@ -58,9 +62,7 @@ export class Client {
   static async open({ dataDir, api, tokenFile }: Where, signal?: AbortSignal): Promise<Client> {
     if (api !== undefined) {
       if (tokenFile === undefined) throw usage('--api needs --token-file: name the file that holds the token')
-      const token = await readFile(tokenFile, 'utf8').catch(error => {
-        throw usage(`cannot read the file named by --token-file: ${messageOf(error)}`)
-      })
+      const token = await readSecret(tokenFile, { flag: '--token-file', what: 'a token', bytesMax: TOKEN_BYTES_MAX })
       return new Client(new Transport(targetOf(api), token.trim()), signal)
     }
     let text: string

@@ -43,9 +43,9 @@ async function run(flags: DaemonFlags): Promise<void> {
     if (!isPending) await leaveInviteOf(node, flags)
     const api = await serveApi(node, { dataDir, listen, logger })
     try {
-      const isMember = !isPending || (await screen.wait(node, stopping))
-      if (isPending && isMember) await leaveInviteOf(node, flags)
-      if (isMember) await sayReady(node, api.url, flags, way())
+      const isReady = await screen.wait(node, stopping)
+      if (isPending && isReady) await leaveInviteOf(node, flags)
+      if (isReady) await sayReady(node, api.url, flags, way())
       await stopping
     } finally {
       await api.close()

@@ -12,8 +12,10 @@ export function logEvent(log: Logger, event: NodeEvent): void {
     case 'departed':
       scoped(log, 'dfs:members').info({ peer: event.peerId.slice(-8) }, event.event)
       break
-    case 'foreign':
     case 'rejected':
+      scoped(log, 'dfs:members').warn({ peer: event.peerId.slice(-8), reason: event.reason }, event.event)
+      break
+    case 'foreign':
     case 'fault':
       scoped(log, 'dfs:members').warn({ peer: event.peerId.slice(-8) }, event.event)
       break

@@ -1,7 +1,7 @@
-import { link, open, readFile, rename, rm, stat } from 'node:fs/promises'
+import { link, open, rename, rm } from 'node:fs/promises'
 import { type DfsNode, inviteIdIn } from '../index.ts'
 import { CliError, messageOf, usage } from '../terminal/errors.ts'
-import { note } from '../terminal/print.ts'
+import { readSecretIfThere } from '../terminal/secret-file.ts'
 import { readStdin } from '../terminal/stdin.ts'
 
 /** No invite is longer. */
@@ -17,11 +17,12 @@ const INVITE_OUT_MS = 365 * 24 * 60 * 60_000
 export async function readJoin(file: string): Promise<string | undefined> {
   // An error of the system would repeat the name, and with it the invite.
   if (isInvite(file))
-    throw usage('--join takes the name of a file that holds the invite, or - for stdin, and not the invite itself')
+    throw usage('--join takes the name of a file that holds the invite, or - for stdin, not the invite itself')
   if (file === '-' && process.stdin.isTTY === true)
     throw usage('--join - reads an invite from stdin: pipe one in, or name its file')
   const text = file === '-' ? await readStdin('an invite', INVITE_BYTES_MAX) : await readIfThere(file, '--join')
-  if (text !== undefined && !isInvite(text)) throw usage('the file named by --join holds no invite')
+  if (text !== undefined && !isInvite(text))
+    throw usage('--join: this file holds no invite: copy the file that dfs invite made')
   return text?.trim()
 }
 
@@ -35,7 +36,7 @@ export async function leaveInvite(node: DfsNode, file: string): Promise<void> {
     throw new CliError('not-allowed', `--invite-out is for an admin: this machine is a ${node.role}`)
   const before = await readIfThere(file, '--invite-out')
   if (before !== undefined && !isInvite(before))
-    throw usage('the file named by --invite-out holds something else than an invite: name another one')
+    throw usage('--invite-out: this file holds something else than an invite: name another one')
   if (before !== undefined && (await isOpen(node, before))) return
   const { token } = await node.invite({ role: 'writer', uses: 'unlimited', expiresMs: INVITE_OUT_MS })
   await writeWhole(file, token, before !== undefined)
@@ -45,7 +46,7 @@ export async function leaveInvite(node: DfsNode, file: string): Promise<void> {
 export async function checkInviteOut(file: string): Promise<void> {
   const before = await readIfThere(file, '--invite-out')
   if (before !== undefined && !isInvite(before))
-    throw usage('the file named by --invite-out holds something else than an invite: name another one')
+    throw usage('--invite-out: this file holds something else than an invite: name another one')
 }
 
 /** Returns true if an invite is of the node's network and still counts. */
@@ -69,23 +70,14 @@ async function writeWhole(file: string, token: string, mayReplace: boolean): Pro
     if (mayReplace) await rename(temp, file)
     else await link(temp, file)
   } catch (error) {
-    throw new CliError('io', `cannot write the file named by --invite-out: ${messageOf(error)}`, { cause: error })
+    throw new CliError('io', `--invite-out: ${messageOf(error)}`, { cause: error })
   } finally {
     await rm(temp, { force: true })
   }
 }
 
-async function readIfThere(file: string, flag: string): Promise<string | undefined> {
-  try {
-    const { mode, size } = await stat(file)
-    if (size > INVITE_BYTES_MAX) return ''
-    if (process.platform !== 'win32' && (mode & 0o077) !== 0)
-      note(`warning: others on this machine can read the file named by ${flag} (run chmod 600 on it)`)
-    return await readFile(file, 'utf8')
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined
-    throw usage(`cannot read the file named by ${flag}: ${messageOf(error)}`)
-  }
+function readIfThere(file: string, flag: string): Promise<string | undefined> {
+  return readSecretIfThere(file, { flag, what: 'an invite', bytesMax: INVITE_BYTES_MAX })
 }
 
 function isInvite(text: string): boolean {

@@ -1,7 +1,7 @@
 import { lstat, readdir, readFile, stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import { FORMAT_FILE, parseFormat } from './data-directory.ts'
-import { asDiskError, UnknownLayoutError, UnusableDirectoryError } from './errors.ts'
+import { asDiskError, ReadOnlyError, UnknownLayoutError, UnusableDirectoryError } from './errors.ts'
 import { FIRST_START, isFirstFile, isPlainFile } from './own-files.ts'
 
 /** The folder that `mkfs` puts into every new ext file system, so a new disk that is mounted as data directory has it. */
@@ -29,14 +29,17 @@ export async function lookAtDirectory(root: string, ownersFiles: readonly string
   } catch (cause) {
     const { code } = cause as NodeJS.ErrnoException
     const what = WHAT_IS_WRONG[code ?? '']
+    if (code === 'EACCES' || code === 'EPERM')
+      throw new ReadOnlyError(
+        'cannot read the data directory: permission denied: start as its owner, or give another --data-dir',
+        { cause }
+      )
     if (what !== undefined) throw new UnusableDirectoryError(`${what}: give another --data-dir`, { cause })
     throw asDiskError(cause)
   }
 }
 
 const WHAT_IS_WRONG: Record<string, string> = {
-  EACCES: 'cannot read the data directory, permission denied: start as its owner, or',
-  EPERM: 'cannot read the data directory, permission denied: start as its owner, or',
   ENOTDIR: 'the path of the data directory leads through a file',
   ENAMETOOLONG: 'the path of the data directory is too long',
   ELOOP: 'the path of the data directory leads in a circle of symbolic links',

@@ -1,3 +1,5 @@
+import type { ReadableStream } from 'node:stream/web'
+
 /** The options and results of the verbs. Paths are text from the root, sizes are bytes, and times are dates. */
 
 /** The number of copies of a file: a number of members, or every member. */
@@ -8,8 +10,11 @@ export interface AbortOptions {
   signal?: AbortSignal | undefined
 }
 
-/** Bytes to store, in whatever form a program has them. */
-export type Source = Uint8Array | Iterable<Uint8Array> | AsyncIterable<Uint8Array>
+/**
+ * Bytes to store, in whatever form a program has them: text, which is stored as UTF-8, bytes, a Node.js or web stream, or
+ * anything else that yields bytes. A stream that yields text is refused with code `invalid`.
+ */
+export type Source = string | Uint8Array | Iterable<Uint8Array> | AsyncIterable<Uint8Array> | ReadableStream<Uint8Array>
 
 export interface PutOptions extends AbortOptions {
   /** By default, this node's setting. */

@@ -42,7 +42,8 @@ export type MembershipEvent =
   | { event: 'departed'; peer: PeerId }
   /** The peer belongs to another network, whose id is not always known. `address` is where it answered. */
   | { event: 'foreign'; peer: PeerId; network: Uint8Array | undefined; address: string | undefined }
-  | { event: 'rejected'; peer: PeerId }
+  /** The peer refused us, or we refused it. `reason` is a status of the wire or an error code. */
+  | { event: 'rejected'; peer: PeerId; reason: string }
   /** We have received everything that this member had and we lacked. */
   | ({ event: 'compared'; peer: PeerId } & Compared)
   /** A machine asks us to be let in. Its name is its own choice. */

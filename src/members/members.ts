@@ -1,5 +1,6 @@
 import type { PeerId } from '../format/peer-id.ts'
 import type { Sync } from '../log/sync.ts'
+import { codeOf } from '../util/errors.ts'
 import { type Logger, reasonOf } from '../util/logger.ts'
 import type { Worker } from '../util/worker.ts'
 import { RefusedError } from '../wire/errors.ts'
@@ -289,7 +290,7 @@ export class Members {
     // Anyone who answers may say so, but only a member can know.
     if (status === 'duplicate' && this.member(peer) !== undefined) this.standing.onDuplicate(this.self.peerId)
     // `busy` is not a refusal: too many peers are joining there now, and we dial again later.
-    if (status !== 'busy') this.#emit({ event: 'rejected', peer })
+    if (status !== 'busy') this.#emit({ event: 'rejected', peer, reason: status ?? codeOf(error) })
   }
 
   #emit(event: MembershipEvent): void {

@@ -36,7 +36,7 @@ export interface MemberItem {
   lastSeen: Date | null
   /** Where it was last reached, as multiaddr text without its peer id; null if that is not known. */
   address: string | null
-  /** The member that signed its grant. Null if the network key did, and for a machine that waits. */
+  /** The member that let it in. Null if the network key did, and for a machine that waits. A later role changes nothing. */
   admittedBy: { peerId: string; name: string } | null
   /** The id of the invite that it used; null if it used none. */
   invite: string | null

@@ -19,12 +19,16 @@ import { checkDial, checkListen, checkPort, parseAddress } from '../wire/address
 import { FirstStart } from './first-start.ts'
 import { candidateFileOf, isOfAnotherNetwork, keystoreOf, makeAdmin, memberSecrets, wayInOf } from './identity.ts'
 import { type Entry, type EntryInit, prepareEntry } from './newcomer.ts'
-import { Node, type NodeEntry } from './node.ts'
+import { Node } from './node.ts'
+import type { NodeEntry } from './pending-status.ts'
 import { systemPlatform } from './platform.ts'
 import { defaultListen, rememberPorts } from './ports.ts'
 import { type StackOptions, startStack } from './stack.ts'
 
 const REPLICAS_DEFAULT = 3
+/** A network that nobody asked for is one that nobody joins. */
+const NO_WAY_IN =
+  'this data directory belongs to no network yet: set `found` to found one, or enter one with `join`, `networkKey`, `bootstrap` or `choose`'
 
 /**
  * Starts a node on a data directory and resolves once the node answers. The node is the member whose keystore is in the
@@ -64,6 +68,7 @@ async function startNode(options: NodeOptions): Promise<DfsNode> {
       // The listener belongs to the program that embeds the node. If it throws, what the event reports must go on.
       try {
         onEvent(event)
+        node?.announce(event)
       } catch (error) {
         logger.forComponent('dfs:node')('the listener for events threw an error: %s', reasonOf(error))
       }
@@ -146,7 +151,8 @@ async function buildNode(options: BuildOptions, { directory, firstStart, unlock 
         storeId,
         defaults,
         onDoubt,
-        isNew: isNew && !replaces,
+        // While it asked to be let in, over any number of starts, there was nothing yet that could be lost.
+        isNew: (isNew || start.entry !== undefined) && !replaces,
         listen: listening ?? given
       })
     }
@@ -170,6 +176,7 @@ async function identify(around: EntryInit): Promise<Identified> {
   // The process was killed between the two writes that made it a member.
   if (secrets !== undefined) await candidateFileOf(options, files).remove()
   const way = wayInOf(options)
+  if (secrets === undefined && way === 'none') throw new InvalidInputError(NO_WAY_IN)
   const mustEnter = secrets === undefined && way !== 'key' && way !== 'found'
   const entry = mustEnter ? await prepareEntry(around) : undefined
   if (entry === undefined) secrets ??= await makeAdmin(options, files)

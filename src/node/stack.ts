@@ -6,6 +6,7 @@ import type { OpenReport } from '../disk/store.ts'
 import { networkWords } from '../format/approval.ts'
 import type { FsContext } from '../fs/context.ts'
 import type { Log } from '../log/log.ts'
+import type { KeyReceiver } from '../members/key-receiver.ts'
 import type { MembershipEvent } from '../members/members-options.ts'
 import { closeAll } from '../util/close-all.ts'
 import type { Worker } from '../util/worker.ts'
@@ -32,6 +33,7 @@ export interface Stack {
   /** What was found when the store was opened. */
   report: OpenReport
   comparison: FullComparison
+  keys: Pick<KeyReceiver, 'received'>
   /** Stops all rooms. A second call has no effect. */
   stop(): Promise<void>
 }
@@ -84,8 +86,9 @@ export async function startStack({ isNew, defaults, ...options }: StackOptions):
     const { capacity, monitor } = disk
     const fs = fsContextOf(init, rooms, { defaults, lastSeen: peer => verbs.lastSeen(peer) })
     const all = [...members.workers, ...blocks.workers, ...workers]
-    const { log } = membership
-    return { fs, membership: verbs, host, capacity, diskMonitor: monitor, log, workers: all, report, comparison, stop }
+    const { log, keyReceiver: keys } = membership
+    const parts = { fs, membership: verbs, host, capacity, diskMonitor: monitor, log, comparison, keys }
+    return { ...parts, workers: all, report, stop }
   } catch (error) {
     await stop().catch(() => {
       // The error that ended the start is the one to report, not this one.
@@ -109,6 +112,7 @@ function passNewsUp(
     else if (event === 'asking') onEvent({ event, code: news.code, name: news.name, role: news.role })
     else if (event === 'removed') onEvent({ event })
     else if (event === 'foreign') onEvent(foreignEvent(news))
+    else if (event === 'rejected') onEvent({ event, peerId: peer, reason: news.reason })
     else onEvent({ event, peerId: peer })
   })
   membership.statuses.onView(() => {

@@ -1,5 +1,6 @@
 import type { AnswerOf } from '../../contract/verbs.ts'
 import { escapeForTerminal } from '../../terminal/escape.ts'
+import { hostIn } from '../../terminal/host-in.ts'
 import { printJson, printLine } from '../../terminal/print.ts'
 import { tableLines } from '../../terminal/table.ts'
 import { type DfsCommand, nonEmpty } from '../command.ts'
@@ -19,7 +20,7 @@ const approve: DfsCommand = {
   declare(command) {
     command
       .argument('<code>', 'the code on the screen of that machine', nonEmpty)
-      .option(`--role <${ROLE_VALUES}>`, 'what it may do (default reader)', parseRole)
+      .option(`--role <${ROLE_VALUES}>`, 'what it may do (default reader, or storage if it asked for that)', parseRole)
   },
   async run({ client, isJson }: Session, code: string, { role }: { role?: ReturnType<typeof parseRole> }) {
     const admitted = await client.call('approve', { code, ...(role === undefined ? {} : { role }) })
@@ -81,7 +82,7 @@ export function memberLines(all: readonly Item[], nowMs: number): string[] {
       item.role,
       item.state,
       seenText(item, nowMs),
-      hostOf(item.address),
+      hostIn(item.address ?? '') ?? '-',
       letInByText(item),
       item.peerId === null ? '-' : `…${item.peerId.slice(-PEER_END_CHARACTERS)}`
     ])
@@ -98,9 +99,4 @@ function letInByText({ state, admittedBy, invite }: Item): string {
   if (state === 'pending') return '-'
   const by = admittedBy === null ? 'the network key' : admittedBy.name
   return invite === null ? by : `${by}, by invite`
-}
-
-/** Returns the host in a multiaddr, such as `192.168.1.20`. */
-function hostOf(address: string | null): string {
-  return /^\/(?:ip4|ip6|dns|dns4|dns6)\/([^/]+)/.exec(address ?? '')?.[1] ?? '-'
 }

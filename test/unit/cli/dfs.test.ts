@@ -279,7 +279,7 @@ test('a flag that says where the node is wins over the environment, and --api ne
   const byAddress = ['--api', url.origin, '--token-file']
   assert.equal((await dfs([...byAddress, 'token', 'status'])).code, 0)
   assert.equal((await dfs([...byAddress, 'other', 'status'])).code, 4)
-  assert.equal((await dfs([...byAddress, 'none', 'status'])).code, 2)
+  assert.equal((await dfs([...byAddress, 'none', 'status'])).code, 3)
   assert.equal((await dfs(['--api', url.origin, 'status'])).code, 2)
   assert.equal((await dfs(['--api', 'https://x', '--token-file', 'token', 'status'])).code, 2)
   assert.equal((await dfs(['--data-dir', dataDir, ...byAddress, 'token', 'status'])).code, 2)
@@ -294,13 +294,15 @@ test('wrong usage exits with 2 and one line; a command or flag that is not built
   node.set('/f', 'x')
   const cases: Array<[string[], RegExp]> = [
     [[], /dfs --help/],
-    [['frobnicate'], /no such command/],
+    [['frobnicate'], /dfs frobnicate: there is no such command: see dfs --help/],
+    [['lst'], /dfs lst: there is no such command: did you mean dfs ls\?/],
+    [['stauts'], /did you mean dfs status\?/],
     [['df'], /dfs df is not built yet/],
     [['rm', '--purge', '/f'], /--purge is not built yet/],
     [['get', '/f', '--version', '2'], /--version is not built yet/],
-    [['ls', '--nonsense'], /unknown option '--nonsense'/],
-    [['ls', '/a', '/b'], /too many arguments/],
-    [['put'], /missing required argument 'source'/],
+    [['ls', '--nonsense'], /--nonsense: dfs ls has no such flag/],
+    [['ls', '/a', '/b'], /dfs ls takes one argument, and was given 2/],
+    [['put'], /dfs put: SOURCE is missing: see dfs put --help/],
     [['rm', '-r', ''], /empty/],
     [['put', '-'], /needs the path/],
     [['cat', '/f', '--range', '9-2'], /FIRST-LAST/],
@@ -329,8 +331,8 @@ test('a command below another refuses what it cannot do before the node is asked
     [['members', 'out', 'laptop'], /dfs members out is not built yet/],
     [['members', 'vouch', 'laptop'], /dfs members vouch is not built yet/],
     [['network', 'rekey', '--confirm', 'x'], /dfs network rekey is not built yet/],
-    [['members', 'frobnicate'], /too many arguments/],
-    [['members', 'approve'], /missing required argument 'code'/],
+    [['members', 'frobnicate'], /dfs members has no such command below it: it has approve, deny, role/],
+    [['members', 'approve'], /dfs members approve: CODE is missing/],
     [['members', 'approve', 'K7Q2ZD', '--role', 'owner'], /"owner" is not a role: give one of admin, writer/],
     [['members', 'role', 'laptop', 'owner'], /"owner" is not a role/],
     [['invite', '--role', 'owner'], /"owner" is not a role/],
