@@ -4,9 +4,8 @@ import { encodeHead } from '../contract/bundle-head.ts'
 import { failureSchema } from '../contract/errors.ts'
 import type { Json } from '../contract/json.ts'
 import type { PutResult } from '../index.ts'
-import { CliError } from '../terminal/errors.ts'
 import { type PutFacts, textsOf } from './put-fields.ts'
-import { BROKE_OFF, NoAnswerError, notDfs, readLines } from './transport.ts'
+import { BROKE_OFF, NoAnswerError, nodeError, notDfs, readLines } from './transport.ts'
 
 /** A line of the answer. It says how the put of a file ended, or, without `item`, how the whole bundle ended. */
 const answerSchema = z.object({
@@ -76,7 +75,7 @@ export class Bundle {
   #onAnswer(line: unknown): void {
     const parsed = answerSchema.safeParse(line)
     const { item, result, error } = parsed.data ?? {}
-    const failure = error === undefined ? undefined : new CliError(error.code, error.message)
+    const failure = error === undefined ? undefined : nodeError(error)
     const answer = item === undefined ? undefined : this.#waiting.get(item)
     if (item === undefined || answer === undefined) throw failure ?? notDfs()
     this.#waiting.delete(item)

@@ -13,7 +13,16 @@ import { CliError, usage } from '../terminal/errors.ts'
 import { readSecret } from '../terminal/secret-file.ts'
 import { Bundle } from './bundle.ts'
 import { type PutFields, type PutRules, queryOf, textsOf } from './put-fields.ts'
-import { type Body, NoAnswerError, readJson, readLines, type SendOptions, type Target, Transport } from './transport.ts'
+import {
+  type Body,
+  NoAnswerError,
+  nodeError,
+  readJson,
+  readLines,
+  type SendOptions,
+  type Target,
+  Transport
+} from './transport.ts'
 
 /** No token is longer. */
 const TOKEN_BYTES_MAX = 4096
@@ -94,7 +103,7 @@ export class Client {
     const response = await this.#request(name, fields, signal)
     for await (const item of readLines(response)) {
       const failed = errorSchema.safeParse(item)
-      if (failed.success) throw new CliError(failed.data.error.code, failed.data.error.message)
+      if (failed.success) throw nodeError(failed.data.error)
       yield item as AnswerOf<Name>
     }
   }
@@ -168,7 +177,7 @@ export class Client {
     const { error } = await this.#transfer(id).catch(() => ({ error: undefined }))
     if (error === undefined || error.code === 'aborted')
       throw new NoAnswerError('the connection to the node broke off', { cause: broken })
-    throw new CliError(error.code, error.message)
+    throw nodeError(error)
   }
 
   #request(

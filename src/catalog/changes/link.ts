@@ -5,6 +5,7 @@ import { IsADirectoryError } from '../errors.ts'
 import type { FileNode } from '../tree-node.ts'
 import { checkTarget, type TargetOptions } from './checks.ts'
 import type { ChangeContext } from './context.ts'
+import { assertPathFits } from './path-room.ts'
 import { rewrite } from './rewrite.ts'
 import { transact } from './transaction.ts'
 
@@ -31,6 +32,7 @@ export async function link(
   options: LinkOptions
 ): Promise<RecordChange> {
   refuseRoot(path)
+  assertPathFits(path)
   const { replicas } = options
   const name = path.at(-1) as string
   const { records } = await transact(context, async tx => {
