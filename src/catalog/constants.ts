@@ -44,7 +44,7 @@ export const CYCLE_MAX = 4_096
  * The most entries that a move to a longer path looks at below a directory, which takes about a tenth of a second, and
  * how many of one directory it looks at before it goes down.
  */
-export const MOVE_LOOK_MAX = 20_000
+export const MOVE_LOOK_MAX = 8_192
 export const MOVE_PAGE = 256
 /** How often the node looks for entries that it could open, besides whenever a key arrives. */
 export const OPEN_EVERY_MS = 60_000
