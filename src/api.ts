@@ -96,8 +96,8 @@ export interface NodeOptions {
   /** The name under which other members see this device, up to 64 bytes. By default, the host name. */
   name?: string | undefined
   /**
-   * The number of bytes that this node may hold: blocks, statements, claims and the index. By default 95 % of the disk,
-   * which is also the maximum.
+   * The number of bytes that this node may hold: blocks, statements, claims and the index, at most 95 % of the disk. By
+   * default what is free at the first start, less 5 % of the disk.
    */
   capacityBytes?: number | undefined
   /** The number of copies to keep of each file that this node puts. By default 3. */
