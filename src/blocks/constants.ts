@@ -122,6 +122,8 @@ export const STRAGGLERS_MS = 250
  */
 export const SILENCE_MS = 2_000
 export const SILENCE_GAPS = 4
+/** How long a silent member may take to answer the question whether it is there. */
+export const THERE_MS = 2_000
 /** How long a silent member still counts as silent once nobody waits for it. After that it is asked again. */
 export const SILENT_AGAIN_MS = 10_000
 /**
