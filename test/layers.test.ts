@@ -47,7 +47,7 @@ const PUBLIC: Record<string, readonly string[]> = {
   blocks: ['blocks', 'constants', 'errors', 'record-ref'],
   members: ['entering/invite', 'errors', 'founding', 'key-ring', 'local-member', 'members', 'types', 'view'],
   log: ['keys', 'log', 'projection', 'sync'],
-  wire: ['addresses', 'calls', 'constants', 'errors', 'host', 'libp2p-host', 'origin', 'redial'],
+  wire: ['addresses', 'calls', 'constants', 'dial-failure', 'errors', 'host', 'libp2p-host', 'origin', 'redial'],
   disk: [
     ...[
       'constants',
