@@ -70,7 +70,7 @@ export interface NodeOptions {
   listen?: readonly string[] | undefined
   /** Multiaddrs under which others reach this node, if they differ from the addresses on which it listens. */
   announce?: readonly string[] | undefined
-  /** Multiaddrs of other nodes to stay connected to, with or without `/p2p/`. */
+  /** Addresses of other nodes to stay connected to: `host:port` for TCP, or multiaddrs, with or without `/p2p/`. */
   bootstrap?: readonly string[] | undefined
   /** Whether to find members on the local network, and to be found by them. On by default. */
   mdns?: boolean | undefined
@@ -111,7 +111,7 @@ export interface NodeOptions {
    * members; any other node can only ask for more than the network's. By default 10 minutes; 1 second to 30 days.
    */
   outAfterMs?: number | undefined
-  /** Called with events inside the node. They contain no paths or secrets, and no names except that `asking` has one. */
+  /** Called with events inside the node. They contain no paths or secrets. Some name a member, and `asking` has a name that a stranger chose. */
   onEvent?: ((event: NodeEvent) => void) | undefined
 
   /**
@@ -240,14 +240,17 @@ export interface DfsVerbs {
   /** Returns the other members that are known. */
   peers(): Peer[]
   /**
-   * Resolves once this node is a member and as many others are connected as `members` says. Rejects with the reason if it
-   * never will be a member, for example because it was turned away.
+   * Resolves once this node is a member and holds the key of the network, which it gets from another member when it is
+   * new, and as many others are connected as `members` says. If no key has come within 10 seconds, it goes on all the
+   * same, and `status` warns until the key is there. A storage member needs no key. Rejects with the reason if this node
+   * will never be a member, for example because it was turned away.
    */
   ready(options?: ReadyOptions): Promise<void>
   /** Returns all members, this one included, and the machines that wait to be let in at any admin that is connected. */
   members(options?: AbortOptions): Promise<MemberItem[]>
   /**
-   * Lets in the machine that shows this code, here or at another admin that is connected. By default as a reader.
+   * Lets in the machine that shows this code, here or at another admin that is connected. By default as a reader,
+   * or as a storage member if it asked for that.
    * Throws `not-found` if no machine waits with it, and `not-allowed` unless this node is an admin.
    */
   approve(code: string, options?: AbortOptions & { role?: Role | undefined }): Promise<Admitted>

@@ -63,9 +63,9 @@ export class Author {
 
   constructor(options: AuthorOptions) {
     this.#options = options
-    // Drawn again at each start. A member restored from a backup has lost some of its own records. If it kept its old
-    // incarnation, its next record would cover them without having seen them. The incarnation may be drawn long before
-    // it is used, since no record has it until the first write.
+    // The incarnation is drawn again at each start. A member restored from a backup has lost some of its own records.
+    // If it kept its old incarnation, its next record would cover them without having seen them. The incarnation may be
+    // drawn long before it is used, since no record has it until the first write.
     this.#incarnation = options.chance.bytes(INCARNATION_BYTES)
   }
 
@@ -184,6 +184,7 @@ export class Author {
     // under the same incarnation. That must not include a head that this record does not cover, so draw a new
     // incarnation.
     if (covered.length < heads.length + older) this.#incarnation = chance.bytes(INCARNATION_BYTES)
+    // Not after our own last stamp: one jump of our clock would then move everything that we sign later into the future.
     const hlc = self.nextHlc(...heads.map(head => head.stamp.hlc))
     const statement = signRecord(
       { ...init, incarnation: this.#incarnation, epoch: id, seen: pastOfAll(covered) },

@@ -1,6 +1,7 @@
-import { type Command, InvalidArgumentError } from 'commander'
+import type { Command } from 'commander'
 import { usage } from '../terminal/errors.ts'
 import { EXIT_WORDS, type ExitName, exitLine } from '../terminal/exit.ts'
+import { throwUsage } from '../terminal/program.ts'
 import { type Call, openSession, type Session } from './session.ts'
 
 interface CommandFacts {
@@ -41,6 +42,7 @@ const COMMON_EXITS: readonly ExitName[] = ['done', 'failed', 'usage', 'notAllowe
 /** Adds a command to the program, or to the command above it. `callOf` tells how the program was called. */
 export function addCommand(above: Command, spec: DfsCommand, callOf: () => Call): void {
   const command = above.command(spec.name).description(spec.summary)
+  throwUsage(command)
   spec.declare?.(command)
   const exits = (Object.keys(EXIT_WORDS) as ExitName[]).filter(
     name => COMMON_EXITS.includes(name) || spec.exits.includes(name)
@@ -83,6 +85,6 @@ function refuseBelow(above: Command, name: string): void {
  * would act on the root.
  */
 export function nonEmpty(text: string): string {
-  if (text === '') throw new InvalidArgumentError('It is empty.')
+  if (text === '') throw usage('an argument is empty: was a variable not set?')
   return text
 }

@@ -1,5 +1,7 @@
 import { type FileHandle, open, rm } from 'node:fs/promises'
-import { CliError, messageOf } from '../terminal/errors.ts'
+import { CliError, codeOfAny, usage } from '../terminal/errors.ts'
+import { readSecret } from '../terminal/secret-file.ts'
+import { systemWords } from '../util/system-words.ts'
 
 /** The most names that are tried for a file whose name nobody gave. */
 const NAMES_MAX = 1_000
@@ -27,20 +29,22 @@ export async function createInviteFile(path: string | undefined, role: string): 
     try {
       return fileOf(name, await open(name, 'wx', 0o600))
     } catch (error) {
-      if ((error as NodeJS.ErrnoException).code !== 'EEXIST')
-        throw new CliError('io', `cannot create the file for the invite: ${messageOf(error)}`, { cause: error })
+      const { code } = error as NodeJS.ErrnoException
+      if (code !== 'EEXIST')
+        throw new CliError(codeOfAny(error), `${name}: cannot create the invite there: ${systemWords(code)}`)
     }
   }
-  throw new CliError('exists', 'there is a file with the name of the invite already: name another one with --out')
+  throw new CliError('exists', `${names[0]}: there is a file with this name already: name another one with --out`)
 }
 
 /** Reads the token in a file. The file may end with a line break. */
 export async function readInvite(path: string): Promise<string> {
   // An error of the system would repeat the name, and with it the invite.
   if (path.trimStart().startsWith(INVITE_START))
-    throw new CliError('invalid', '--revoke takes the file of an invite or its id, and not the invite itself')
-  const text = await readStart(path)
-  if (!text.startsWith(INVITE_START)) throw new CliError('invalid', 'the file named by --revoke holds no invite')
+    throw usage('--revoke takes the file of an invite or its id, not the invite itself')
+  const text = (await readSecret(path, { flag: '--revoke', what: 'an invite', bytesMax: INVITE_BYTES_MAX })).trim()
+  if (!text.startsWith(INVITE_START))
+    throw usage('--revoke: this file holds no invite: give its id (dfs invite --list)')
   return text
 }
 
@@ -52,27 +56,18 @@ function fileOf(path: string, handle: FileHandle): InviteFile {
   return {
     path,
     async write(token) {
-      await handle.writeFile(`${token}\n`)
-      await handle.sync()
-      await handle.close()
+      try {
+        await handle.writeFile(`${token}\n`)
+        await handle.sync()
+        await handle.close()
+      } catch (error) {
+        const words = systemWords((error as NodeJS.ErrnoException).code)
+        throw new CliError(codeOfAny(error), `${path}: cannot write the invite there: ${words}`, { cause: error })
+      }
     },
     async remove() {
       await handle.close()
       await rm(path, { force: true })
     }
-  }
-}
-
-async function readStart(path: string): Promise<string> {
-  let handle: FileHandle | undefined
-  try {
-    handle = await open(path)
-    // One byte more than the longest invite shows that the file is something else.
-    const { buffer, bytesRead } = await handle.read(Buffer.alloc(INVITE_BYTES_MAX + 1))
-    return bytesRead > INVITE_BYTES_MAX ? '' : buffer.subarray(0, bytesRead).toString('utf8').trim()
-  } catch (error) {
-    throw new CliError('invalid', `cannot read the file named by --revoke: ${messageOf(error)}`, { cause: error })
-  } finally {
-    await handle?.close()
   }
 }

@@ -1,7 +1,7 @@
-import { link, open, readFile, rename, rm, stat } from 'node:fs/promises'
-import { type DfsNode, inviteIdIn } from '../index.ts'
+import { link, open, rename, rm } from 'node:fs/promises'
+import { type DfsNode, inviteFactsIn } from '../index.ts'
 import { CliError, messageOf, usage } from '../terminal/errors.ts'
-import { note } from '../terminal/print.ts'
+import { readSecretIfThere } from '../terminal/secret-file.ts'
 import { readStdin } from '../terminal/stdin.ts'
 
 /** No invite is longer. */
@@ -17,41 +17,53 @@ const INVITE_OUT_MS = 365 * 24 * 60 * 60_000
 export async function readJoin(file: string): Promise<string | undefined> {
   // An error of the system would repeat the name, and with it the invite.
   if (isInvite(file))
-    throw usage('--join takes the name of a file that holds the invite, or - for stdin, and not the invite itself')
+    throw usage('--join takes the name of a file that holds the invite, or - for stdin, not the invite itself')
   if (file === '-' && process.stdin.isTTY === true)
     throw usage('--join - reads an invite from stdin: pipe one in, or name its file')
   const text = file === '-' ? await readStdin('an invite', INVITE_BYTES_MAX) : await readIfThere(file, '--join')
-  if (text !== undefined && !isInvite(text)) throw usage('the file named by --join holds no invite')
+  if (text !== undefined && !isInvite(text))
+    throw usage('--join: this file holds no invite: copy the file that dfs invite made')
   return text?.trim()
 }
 
 /**
  * Leaves an invite for any number of writers in a file that only its owner can read, unless there is one that still
- * counts. A program that waits for the file never sees it half written. Throws `not-allowed` unless this node is an
- * admin, and a usage error for a file that is no invite, which is not touched.
+ * counts and whose addresses of this machine are still right. One that is replaced is revoked. A program that waits for
+ * the file never sees it half written. Throws `not-allowed` unless this node is an admin, and a usage error for a file
+ * that is no invite, which is not touched.
  */
 export async function leaveInvite(node: DfsNode, file: string): Promise<void> {
   if (node.role !== 'admin')
     throw new CliError('not-allowed', `--invite-out is for an admin: this machine is a ${node.role}`)
   const before = await readIfThere(file, '--invite-out')
-  if (before !== undefined && !isInvite(before))
-    throw usage('the file named by --invite-out holds something else than an invite: name another one')
-  if (before !== undefined && (await isOpen(node, before))) return
+  if (before !== undefined && !isInvite(before)) throw noInvite()
+  const old = before === undefined ? undefined : await openInviteIn(before, node)
+  if (old?.isReachable === true) return
   const { token } = await node.invite({ role: 'writer', uses: 'unlimited', expiresMs: INVITE_OUT_MS })
   await writeWhole(file, token, before !== undefined)
+  if (old !== undefined) await node.revokeInvite(old.id)
 }
 
 /** Throws what `leaveInvite` throws for the file, before anything is started. */
 export async function checkInviteOut(file: string): Promise<void> {
   const before = await readIfThere(file, '--invite-out')
-  if (before !== undefined && !isInvite(before))
-    throw usage('the file named by --invite-out holds something else than an invite: name another one')
+  if (before !== undefined && !isInvite(before)) throw noInvite()
 }
 
-/** Returns true if an invite is of the node's network and still counts. */
-async function isOpen(node: DfsNode, token: string): Promise<boolean> {
-  const id = inviteIdIn(token)
-  return (await node.invites()).some(invite => invite.id === id && invite.state === 'open')
+/** Returns the invite of this text if it is of the node's network and still counts. */
+async function openInviteIn(token: string, node: DfsNode): Promise<{ id: string; isReachable: boolean } | undefined> {
+  const facts = inviteFactsIn(token)
+  const isOpen = (await node.invites()).some(invite => invite.id === facts?.id && invite.state === 'open')
+  if (facts === undefined || !isOpen) return undefined
+  // What a machine far away can reach is what counts, unless there is only this machine.
+  const own = node.multiaddrs.map(address => address.replace(/\/p2p\/[^/]+$/, ''))
+  const beyond = own.filter(address => !/^\/(ip4\/127\.|ip6\/::1\/)/.test(address))
+  const shared = (beyond.length > 0 ? beyond : own).slice(0, facts.addresses.length)
+  return { id: facts.id, isReachable: shared.every(address => facts.addresses.includes(address)) }
+}
+
+function noInvite(): CliError {
+  return usage('--invite-out: this file holds something else than an invite: name another one')
 }
 
 async function writeWhole(file: string, token: string, mayReplace: boolean): Promise<void> {
@@ -69,23 +81,14 @@ async function writeWhole(file: string, token: string, mayReplace: boolean): Pro
     if (mayReplace) await rename(temp, file)
     else await link(temp, file)
   } catch (error) {
-    throw new CliError('io', `cannot write the file named by --invite-out: ${messageOf(error)}`, { cause: error })
+    throw new CliError('io', `--invite-out: ${messageOf(error)}`, { cause: error })
   } finally {
     await rm(temp, { force: true })
   }
 }
 
-async function readIfThere(file: string, flag: string): Promise<string | undefined> {
-  try {
-    const { mode, size } = await stat(file)
-    if (size > INVITE_BYTES_MAX) return ''
-    if (process.platform !== 'win32' && (mode & 0o077) !== 0)
-      note(`warning: others on this machine can read the file named by ${flag} (run chmod 600 on it)`)
-    return await readFile(file, 'utf8')
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined
-    throw usage(`cannot read the file named by ${flag}: ${messageOf(error)}`)
-  }
+function readIfThere(file: string, flag: string): Promise<string | undefined> {
+  return readSecretIfThere(file, { flag, what: 'an invite', bytesMax: INVITE_BYTES_MAX })
 }
 
 function isInvite(text: string): boolean {

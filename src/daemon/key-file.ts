@@ -1,26 +1,22 @@
-import { link, open, readFile, rm, stat } from 'node:fs/promises'
+import { link, open, rm } from 'node:fs/promises'
 import { formatNetworkKey, generateNetworkKey, parseNetworkKey } from '../index.ts'
-import { messageOf, usage } from '../terminal/errors.ts'
-import { note } from '../terminal/print.ts'
+import { usage } from '../terminal/errors.ts'
+import { readSecretIfThere } from '../terminal/secret-file.ts'
 
 const KEY_FILE_BYTES_MAX = 4096
 
-/** Reads a network key from a file: 64 hex digits or 24 words. Returns undefined if there is no such file. */
+const FILE = { flag: '--network-key-file', what: 'a network key', bytesMax: KEY_FILE_BYTES_MAX }
+
+/**
+ * Reads a network key from a file: 64 hex digits or 24 words. Returns undefined if there is no such file. Throws what
+ * `readSecretIfThere` throws, and a usage error if the key itself stands where the name of its file should be.
+ */
 export async function readNetworkKey(file: string): Promise<Uint8Array | undefined> {
-  let text: string
-  try {
-    const { mode, size } = await stat(file)
-    if (size > KEY_FILE_BYTES_MAX) throw usage('the file named by --network-key-file is too large for a network key')
-    if (process.platform !== 'win32' && (mode & 0o077) !== 0)
-      note('warning: others on this machine can read the network key file (run chmod 600 on it)')
-    text = await readFile(file, 'utf8')
-  } catch (error) {
-    const { code } = error as NodeJS.ErrnoException
-    if (code === 'ENOENT') return undefined
-    if (code === 'usage') throw error
-    throw usage(`cannot read the file named by --network-key-file: ${messageOf(error)}`)
-  }
-  return parseNetworkKey(text)
+  // With `--new` a missing file is created, and the key would become its name.
+  if (isNetworkKey(file))
+    throw usage('--network-key-file takes the name of a file that holds the key, not the key itself')
+  const text = await readSecretIfThere(file, FILE)
+  return text === undefined ? undefined : parseNetworkKey(text)
 }
 
 /**
@@ -47,5 +43,14 @@ export async function makeNetworkKey(file: string): Promise<Uint8Array> {
     return there
   } finally {
     await rm(temp, { force: true })
+  }
+}
+
+function isNetworkKey(text: string): boolean {
+  try {
+    parseNetworkKey(text)
+    return true
+  } catch {
+    return false
   }
 }

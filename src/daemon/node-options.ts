@@ -1,9 +1,9 @@
 import { basename, dirname, resolve } from 'node:path'
 import { checkNodeOptions, type NodeOptions, parseNetworkKey } from '../index.ts'
-import { usage } from '../terminal/errors.ts'
 import { readPassphrase } from '../terminal/passphrase-file.ts'
 import { note } from '../terminal/print.ts'
 import { ask } from '../terminal/prompt.ts'
+import { noSecret } from '../terminal/secret-file.ts'
 import { readStdin } from '../terminal/stdin.ts'
 import { parseCopies, parseSize, parseTime } from '../terminal/units.ts'
 import type { DaemonFlags } from './flags.ts'
@@ -58,7 +58,7 @@ async function inviteOf({ join }: DaemonFlags, isFirst: boolean): Promise<string
   if (join === undefined) return undefined
   const token = await readJoin(join)
   if (token !== undefined) return token
-  if (isFirst) throw usage('the file named by --join does not exist: copy the invite to this machine')
+  if (isFirst) throw noSecret({ flag: '--join', what: 'an invite' }, ', which dfs invite makes on another machine')
   note('the file named by --join is missing: this directory is a member already, so the node starts without it')
   return undefined
 }
@@ -75,9 +75,7 @@ async function networkKeyOf(flags: DaemonFlags, isFirst: boolean): Promise<Uint8
   const key = await readNetworkKey(file)
   if (key !== undefined) return key
   if (!flags.new)
-    throw usage(
-      'the file named by --network-key-file does not exist: name one that does, or add --new to found a network'
-    )
+    throw noSecret({ flag: '--network-key-file', what: 'the network key' }, ', or add --new to found a network')
   if (isFirst) return makeNetworkKey(file)
   note(
     'the file named by --network-key-file is missing: this directory is a member already, so the node starts without it'

@@ -123,11 +123,6 @@ export function askingWords({ name, code, role }: Asking, dataDir: string): stri
   return escapeForTerminal(`${name} asks to be let in as ${role}: ${approveCommand(code, role, dataDir)}`)
 }
 
-/** Returns the place of an address, for a person: a host name or an IP address. */
-export function hostIn(address: string): string {
-  return /^\/(?:ip6zone\/[^/]+\/)?(?:ip4|ip6|dns|dns4|dns6|dnsaddr)\/([^/]+)/.exec(address)?.[1] ?? address
-}
-
 interface Nearby {
   words: string | null
   /** Where a member of it answered. */

@@ -13,7 +13,7 @@ export const COMMIT_BYTES_MAX = 16 << 20
 export const COMMIT_ROWS_MAX = 4096
 /**
  * The most rows that are projected into one batch of the index, unless one write has more. It bounds the memory of a
- * batch, because one record may need some hundred rows of the index.
+ * batch, because one record may need a few hundred rows of the index.
  */
 export const PROJECT_ROWS_MAX = 512
 /** The number of bytes that a compaction moves at a time, while other writes wait. */
@@ -26,7 +26,10 @@ export const RETIRED_SEGMENTS_MAX = 4
 /** The number of bytes in one read when a whole segment is read. */
 export const SCAN_BYTES = 1 << 20
 
-/** Blocks of this length or more have a file of their own. Smaller ones are rows of a segment. */
+/**
+ * Blocks of this length or more have a file of their own. Smaller ones are rows of a segment, because creating,
+ * renaming and syncing a file costs more than writing so few bytes.
+ */
 export const SMALL_BLOCK_BYTES_MAX = 64 << 10
 /** The number of block files that are written concurrently. */
 export const BLOCK_WRITES_MAX = 16
@@ -78,8 +81,8 @@ export const START_FREE_BYTES = 6 << 20
 export const REOPEN_PAUSE_MS = 1_000
 export const REOPEN_PAUSE_MS_MAX = 60_000
 /**
- * The size of the probe, the file that shows whether the disk takes writes. It is larger than any block of a usual file
- * system.
+ * The size of the probe, the file that shows whether the disk accepts writes. It is larger than any block of a usual
+ * file system.
  */
 export const PROBE_BYTES = 64 << 10
 

@@ -1,8 +1,9 @@
 import { chmod, rm } from 'node:fs/promises'
 import { dirname, join, resolve } from 'node:path'
 import { type ComponentLogger, type Logger, reasonOf } from '../util/logger.ts'
+import { systemWords } from '../util/system-words.ts'
 import { type DirectoryState, lookAtDirectory } from './directory-look.ts'
-import { asDiskError, FileMissingError, LockedError, UnusableDirectoryError } from './errors.ts'
+import { asDiskError, FileMissingError, LockedError, ReadOnlyError, UnusableDirectoryError } from './errors.ts'
 import { lockDirectory } from './lock.ts'
 import { DIRECTORY_MODE, makeFolders, removeFolders } from './make-folders.ts'
 import { NodeFiles } from './node-files.ts'
@@ -43,6 +44,7 @@ export interface DataDirectory {
 /**
  * Locks a data directory, and creates it if it does not exist. Nothing is changed in a directory that is refused. Throws
  * an `UnusableDirectoryError` for a path where no data directory can be, and for one that belongs to somebody else; a
+ * `ReadOnlyError` if this user may not read or create it; a
  * `LockedError` if another process has it; an `UnknownLayoutError` if its format is unknown; and the errors of the disk.
  */
 export async function claimDirectory(root: string, options: ClaimOptions): Promise<DataDirectory> {
@@ -68,7 +70,9 @@ async function make(root: string): Promise<string[]> {
   } catch (cause) {
     const code = (cause as NodeJS.ErrnoException).code ?? ''
     if (!UNMAKEABLE.has(code)) throw asDiskError(cause)
-    throw new UnusableDirectoryError(`cannot create the data directory (${code}): give another --data-dir`, { cause })
+    const isDenied = code === 'EACCES' || code === 'EPERM'
+    const message = `cannot create the data directory: ${systemWords(code)}: give another --data-dir`
+    throw isDenied ? new ReadOnlyError(message, { cause }) : new UnusableDirectoryError(message, { cause })
   }
 }
 

@@ -1,7 +1,7 @@
 import { lstat, readdir, readFile, stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import { FORMAT_FILE, parseFormat } from './data-directory.ts'
-import { asDiskError, UnknownLayoutError, UnusableDirectoryError } from './errors.ts'
+import { asDiskError, ReadOnlyError, UnknownLayoutError, UnusableDirectoryError } from './errors.ts'
 import { FIRST_START, isFirstFile, isPlainFile } from './own-files.ts'
 
 /** The folder that `mkfs` puts into every new ext file system, so a new disk that is mounted as data directory has it. */
@@ -9,8 +9,8 @@ const LOST_AND_FOUND = 'lost+found'
 const STICKY = 0o1000
 
 /**
- * What is at the path of a data directory: nothing; an empty directory; one whose first start was interrupted; or one
- * that a node has used. `mode` is undefined if there is no directory.
+ * The state of the path of a data directory: there is nothing; an empty directory; one whose first start was
+ * interrupted; or one that a node has used. `mode` is undefined if there is no directory.
  */
 export interface DirectoryState {
   kind: 'missing' | 'new' | 'interrupted' | 'used'
@@ -29,17 +29,20 @@ export async function lookAtDirectory(root: string, ownersFiles: readonly string
   } catch (cause) {
     const { code } = cause as NodeJS.ErrnoException
     const what = WHAT_IS_WRONG[code ?? '']
+    if (code === 'EACCES' || code === 'EPERM')
+      throw new ReadOnlyError(
+        'cannot read the data directory: permission denied: start as its owner, or give another --data-dir',
+        { cause }
+      )
     if (what !== undefined) throw new UnusableDirectoryError(`${what}: give another --data-dir`, { cause })
     throw asDiskError(cause)
   }
 }
 
 const WHAT_IS_WRONG: Record<string, string> = {
-  EACCES: 'cannot read the data directory, permission denied: start as its owner, or',
-  EPERM: 'cannot read the data directory, permission denied: start as its owner, or',
   ENOTDIR: 'the path of the data directory leads through a file',
   ENAMETOOLONG: 'the path of the data directory is too long',
-  ELOOP: 'the path of the data directory leads in a circle of symbolic links',
+  ELOOP: 'the path of the data directory leads through a loop of symbolic links',
   ERR_INVALID_ARG_VALUE: 'the path of the data directory has a NUL character'
 }
 
@@ -93,7 +96,7 @@ function assertOurs(mode: number, owner: number): void {
     throw new UnusableDirectoryError(
       'the data directory is one that all users share: give another --data-dir, such as a new folder inside it'
     )
-  // The superuser may: a container runs as root on a folder of the host's user.
+  // The superuser may use it, because a container runs as root on a folder of the host's user.
   if (self !== 0 && owner !== self)
     throw new UnusableDirectoryError(
       'the data directory belongs to another user: give another --data-dir, such as a new folder inside it'

@@ -1,4 +1,5 @@
 import { DfsError } from '../util/errors.ts'
+import { systemWords } from '../util/system-words.ts'
 
 /**
  * The disk, its quota or the configured capacity has no room left. Nothing was lost. Writes succeed again once there is
@@ -96,10 +97,10 @@ export function asDiskError(cause: unknown): DfsError {
     case 'EACCES':
     case 'EPERM':
       return new ReadOnlyError(
-        `cannot read or write the data directory (${code}): check its owner, its permissions and how the disk is mounted`,
+        `cannot read or write the data directory (${systemWords(code)}): check its owner, its permissions and how the disk is mounted`,
         { cause }
       )
     default:
-      return new DiskError(`the disk reported ${code}: the system log may say more`, { cause })
+      return new DiskError(`cannot read or write the data directory: ${systemWords(code)}`, { cause })
   }
 }

@@ -22,7 +22,7 @@ const FOLDERS: ReadonlyArray<readonly [folder: RegExp, name: RegExp]> = [
 const FIRST_FILES = /^(lock(\.[0-9a-f]{16,32})*|first-start(\.new)?|format\.json\.new)$/
 
 /** The text of the files of the lock. A power cut may leave them empty, or with zeros. */
-const LOCK_TEXT = /^(\d+ (\d+|-|ended) [0-9a-f]{32}|\0*)$/
+const LOCK_TEXT = /^(\d+ (\d+|-|ended) [0-9a-f]{32}( \d+:\d+)?|\0*)$/
 const LOCK_BYTES_MAX = 128
 
 /** Returns true for a file in `root` that a first start writes before the format file. */
@@ -55,7 +55,8 @@ export async function removeOwnFiles(root: string, folder = ''): Promise<void> {
 }
 
 /**
- * Returns true for a plain file, and for one that is gone: a process that is starting removes its temporary files.
+ * Returns true for a plain file. Also returns true if the file is gone, because a process that is starting removes its
+ * temporary files.
  */
 export async function isPlainFile(path: string): Promise<boolean> {
   try {

@@ -33,7 +33,7 @@ export interface Numbered {
   isCounted: boolean
 }
 
-/** One page of what was accepted after a position. */
+/** One page of the statements that were accepted after a position. */
 export interface News {
   /** In the order in which they were accepted. */
   ids: Uint8Array[]
@@ -57,7 +57,7 @@ interface Lineage {
   first: number
 }
 
-/** What the row of a class in the table `totals` holds. */
+/** The content of the row of a class in the table `totals`. */
 interface TotalsRow {
   count: number
   sum: bigint
@@ -66,8 +66,8 @@ interface TotalsRow {
 }
 
 /**
- * Numbers what this member accepts, so that another member can ask for what came after a position instead of listing
- * everything.
+ * Numbers the statements that this member accepts, so that another member can ask for those after a position instead of
+ * listing everything.
  *
  * Each start draws a lineage and notes the sequence with which it begins. A position is known here if its lineage is,
  * and if its sequence is not past the sequence with which the next lineage began: up to there both members saw the same
@@ -232,7 +232,7 @@ export function differenceOf(a: Totals, b: Totals): string | undefined {
   return count === 0 && sum === 0n ? undefined : `${count} ${sum}`
 }
 
-/** No statement has the number 0, so a position with it comes before all. */
+/** No statement has the number 0, so a position with that number comes before every statement. */
 const FIRST_SEQUENCE = 1
 const SUM_BITS = 256
 const SUM_BYTES = SUM_BITS / 8

@@ -21,13 +21,15 @@ export const VERDICTS = [
 
 export type Verdict = (typeof VERDICTS)[number]
 
-/** In which role a statement was signed: that of the grant that it names, or as the network's root key. */
+/**
+ * The roles in which a statement can be signed: that of the grant that it names, or `root` for the network's root key.
+ */
 export const SIGNER_ROLES = ['root', 'admin', 'writer', 'reader', 'storage'] as const satisfies ReadonlyArray<
   Role | 'root'
 >
 export type SignerRole = (typeof SIGNER_ROLES)[number]
 
-/** Who signed a statement. Both follow from the grant that the statement names, which never changes. */
+/** The signer of a statement. Both follow from the grant that the statement names, which never changes. */
 export interface Signer {
   /** The Ed25519 public key, 32 bytes. */
   author: Uint8Array

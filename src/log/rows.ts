@@ -38,11 +38,11 @@ export interface StatementRowsOptions {
 }
 
 /**
- * Projects the rows of the log into the index: where each statement lies, and the rows that the projections compute
- * from it. Both go into one batch, so that after a crash the index holds all of a statement or nothing of it.
+ * Projects the rows of the log into the index: the place of each statement, and the rows that the projections compute
+ * from it. Both go into one batch, so that after a crash the index holds either all rows of a statement or none.
  *
- * A row is durable before it is projected, so no row may ever stop the node. A statement that cannot be projected is set
- * aside, and the others of its batch are projected without it.
+ * A row is durable before it is projected, so no row may ever stop the node. A statement that cannot be projected is
+ * set aside, and the others of its batch are projected without it.
  */
 export class StatementRows implements RowProjection {
   readonly asides: Asides
@@ -158,7 +158,7 @@ export class StatementRows implements RowProjection {
 
   /**
    * Projects one statement, or sets it aside. A statement of our own that cannot be projected is refused instead, since
-   * the verb that signed it would report something that does not show. Its row is then undone.
+   * otherwise the verb that signed it would report a success that has no effect. Its row is then undone.
    */
   async #projectOne(item: StoredStatement, replay: boolean): Promise<void> {
     try {

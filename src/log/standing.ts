@@ -4,13 +4,13 @@ import type { StatementClass } from './keys.ts'
 import { differenceOf, type Position, type Totals } from './positions.ts'
 
 /**
- * What this member knows about one class of another member's statements, from one comparison to the next. It is only in
- * memory. The cursors on the disk are enough to begin again without it.
+ * This member's knowledge about one class of another member's statements, from one comparison to the next. It is only
+ * in memory. The cursors on the disk are enough to begin again without it.
  */
 export class Standing {
   /**
    * The position up to which this member has taken the other's statements, apart from those in `held`. Undefined until
-   * the first comparison on this connection has come to its end.
+   * the first comparison on this connection has ended.
    */
   position: Position | undefined
   /** Statements that our log refused with a verdict that may change, by their ids in hex. */

@@ -32,6 +32,7 @@ export const requestSchema = z.discriminatedUnion('do', [
     now
   }),
   z.strictObject({ do: z.literal('wait') }),
+  z.strictObject({ do: z.literal('withdraw') }),
   z.strictObject({
     do: z.literal('enter'),
     name: label,

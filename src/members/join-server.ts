@@ -49,6 +49,8 @@ export class JoinServer {
         return this.#entry.ask(peer, data)
       case 'wait':
         return this.#entry.wait(peer, signal)
+      case 'withdraw':
+        return this.#entry.withdraw(peer)
       case 'enter':
         return this.#entry.enter(peer, data, body)
       case 'key':

@@ -21,7 +21,7 @@ import { raceSignal } from '../util/deadline.ts'
 import { StoppedError } from '../util/errors.ts'
 import { type Logger, reasonOf } from '../util/logger.ts'
 import { FileVerbs } from './file-verbs.ts'
-import { diskOf, pendingStatus, pendingText, type Waiting } from './pending-status.ts'
+import { diskOf, type NodeEntry, pendingStatus, pendingText } from './pending-status.ts'
 import { peersOf, statusOf } from './report.ts'
 import type { Stack } from './stack.ts'
 import { Supervisor, type SupervisorOptions } from './supervisor.ts'
@@ -37,13 +37,6 @@ export interface NodeInit extends SupervisorOptions {
   onUp?: (() => Promise<void>) | undefined
 }
 
-/** The first phase of a node that has to be let in. */
-export interface NodeEntry {
-  waiting: Waiting
-  /** Resolves with the network once this device is a member. Throws the reason if it never will be. */
-  run(signal: AbortSignal): Promise<Uint8Array>
-}
-
 const STOPPED = new StoppedError('this node has been stopped')
 
 /**
@@ -57,7 +50,7 @@ export class Node extends FileVerbs implements DfsNode {
   readonly #files: SupervisorOptions['files']
   readonly #onUp: () => Promise<void>
   readonly #stopping = new AbortController()
-  /** Settles once this node is a member, or never will be. */
+  /** Settles once this node is a member that can be used, or never will be. */
   #entering: Promise<void> = Promise.resolve()
   /** The first phase, until it is over. */
   #entry: NodeEntry | undefined
@@ -109,12 +102,19 @@ export class Node extends FileVerbs implements DfsNode {
 
   /** Resolves once the node answers. It may be pending then, and goes on by itself. */
   async start(): Promise<void> {
-    if (this.#entry === undefined) return this.#up()
-    this.#entering = this.#enter(this.#entry)
+    const entry = this.#entry
+    if (entry === undefined) await this.#up()
+    this.#entering = this.#getReady(entry)
     this.#entering.catch(() => {
       // Whoever waits for `ready` gets this error.
     })
-    await Promise.race([this.#entering, this.#entry.waiting.settled])
+    if (entry !== undefined) await Promise.race([this.#entering, entry.waiting.settled])
+  }
+
+  /** Verbs that need the key of the network would fail before it has come, so whoever waits for `ready` waits for it. */
+  async #getReady(entry: NodeEntry | undefined): Promise<void> {
+    if (entry !== undefined) await this.#enter(entry)
+    await this.#supervisor.last.keys.received(this.#stopping.signal)
   }
 
   async #enter(entry: NodeEntry): Promise<void> {

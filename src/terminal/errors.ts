@@ -1,3 +1,5 @@
+import { systemWords } from '../util/system-words.ts'
+
 /** A failure that one of the programs found, or that the daemon reported to `dfs`. */
 export class CliError extends Error {
   override readonly name: string = 'CliError'
@@ -14,34 +16,36 @@ export function usage(message: string): CliError {
   return new CliError('usage', message)
 }
 
-/** Errors of the operating system, in words. */
-const SYSTEM: Record<string, string> = {
-  EACCES: 'permission denied',
-  EPERM: 'permission denied',
-  EROFS: 'the disk is read-only',
-  EDQUOT: 'no space left on this disk',
-  ENOSPC: 'no space left on this disk',
-  ENOENT: 'no such file or folder',
-  ENOTDIR: 'a file is where a folder should be',
-  EISDIR: 'a folder is where a file should be',
-  ENAMETOOLONG: 'the name is too long for this disk',
-  EADDRNOTAVAIL: 'this machine has no such address'
+/** Returns a sentence for people about any failure. It begins with the local path, if the system names one. */
+export function messageOf(error: unknown): string {
+  const { path, syscall } = error as NodeJS.ErrnoException
+  const words = reasonOf(error)
+  return path === undefined || syscall === undefined ? words : `${path}: ${words}`
 }
 
-/** Returns a sentence for people about any failure. */
-export function messageOf(error: unknown): string {
-  const { code, message, path } = error as NodeJS.ErrnoException
+/** Like `messageOf`, but does not name the file that the system failed on. For a line that names it already. */
+export function reasonOf(error: unknown): string {
+  const { code, message } = error as NodeJS.ErrnoException
   if (isOurs(code)) return message
   if (code === undefined) return `something went wrong: ${message}`
-  const words = SYSTEM[code] ?? `the system reported ${code}`
-  return path === undefined ? words : `${words}: ${path}`
+  return systemWords(code)
+}
+
+/** The errors of the system that scripts can tell apart. */
+const CODES: Readonly<Record<string, string>> = {
+  ENOSPC: 'no-space',
+  EDQUOT: 'no-space',
+  EACCES: 'not-allowed',
+  EPERM: 'not-allowed',
+  EROFS: 'read-only'
 }
 
 /** Returns a stable code for scripts: one of the library's codes, `usage`, or `failed`. */
 export function codeOfAny(error: unknown): string {
   const { code, name } = error as NodeJS.ErrnoException
   if (isOurs(code)) return code
-  if (code === 'ENOSPC' || code === 'EDQUOT') return 'no-space'
+  const known = code === undefined ? undefined : CODES[code]
+  if (known !== undefined) return known
   return name === 'AbortError' ? 'aborted' : 'io'
 }
 

@@ -52,7 +52,7 @@ const EXITS: Partial<Record<ErrorCode | 'usage', number>> = {
   corrupt: EXIT.integrity,
   damaged: EXIT.integrity,
   'no-space': EXIT.noSpace,
-  'read-only': EXIT.noSpace,
+  'read-only': EXIT.notAllowed,
   aborted: EXIT.interrupted
 }
 

@@ -1,12 +1,11 @@
-import { readFile } from 'node:fs/promises'
-import { messageOf, usage } from './errors.ts'
+import { usage } from './errors.ts'
+import { readSecret } from './secret-file.ts'
 
-/** Reads a passphrase from the file that `--passphrase-file` names. Throws a usage error if there is none. */
+const FILE = { flag: '--passphrase-file', what: 'a passphrase', bytesMax: 4096 }
+
+/** Reads a passphrase from the file that `--passphrase-file` names. Throws what `readSecret` throws. */
 export async function readPassphrase(file: string): Promise<string> {
-  const text = await readFile(file, 'utf8').catch(error => {
-    throw usage(`cannot read the file named by --passphrase-file: ${messageOf(error)}`)
-  })
-  const passphrase = text.replace(/\r?\n$/, '')
-  if (passphrase === '') throw usage('the file named by --passphrase-file is empty: write the passphrase into it')
+  const passphrase = (await readSecret(file, FILE)).replace(/\r?\n$/, '')
+  if (passphrase === '') throw usage('--passphrase-file: this file is empty: write the passphrase into it')
   return passphrase
 }

@@ -2,15 +2,37 @@ import { Command, CommanderError } from 'commander'
 import { usage } from './errors.ts'
 import { EXIT, exitOf, report } from './exit.ts'
 import { watchOutput } from './stdout.ts'
+import { usageWords } from './usage-words.ts'
 import { version } from './version.ts'
 
-/** Returns a program or subcommand that throws instead of exiting. `runProgram` catches and reports the error. */
+/** Returns a program that throws instead of exiting. `runProgram` catches and reports the error. */
 export function newProgram(name: string, description: string): Command {
-  return new Command(name)
+  const program = new Command(name)
     .description(description)
-    .version(version)
+    .version(version, '--version', 'print the version')
+    .helpOption('-h, --help', 'print this help')
     .configureOutput({ writeErr: () => {} })
-    .exitOverride()
+  return throwUsage(program)
+}
+
+/** Makes a command throw a usage error in our words, instead of exiting. Help and version still end the program. */
+export function throwUsage(command: Command): Command {
+  return command.exitOverride(error => {
+    if (error.exitCode === 0) throw error
+    const below = command.createHelp().visibleCommands(command)
+    throw usage(
+      usageWords(
+        error,
+        fullName(command),
+        below.map(other => other.name()).filter(other => other !== 'help')
+      )
+    )
+  })
+}
+
+/** Returns a command as it is typed, such as `dfs members approve`. */
+export function fullName(command: Command): string {
+  return command.parent === null ? command.name() : `${fullName(command.parent)} ${command.name()}`
 }
 
 /** Runs a program. A failure becomes an exit code and one line on stderr, or one object with `--json`. */
@@ -19,9 +41,8 @@ export async function runProgram(isJson: boolean, run: () => Promise<void>): Pro
   try {
     await run()
     return EXIT.done
-  } catch (thrown) {
-    if (thrown instanceof CommanderError && thrown.exitCode === 0) return EXIT.done
-    const error = thrown instanceof CommanderError ? wrongUsage(thrown) : thrown
+  } catch (error) {
+    if (error instanceof CommanderError) return EXIT.done
     report(error, isJson)
     return exitOf(error)
   }
@@ -30,10 +51,4 @@ export async function runProgram(isJson: boolean, run: () => Promise<void>): Pro
 /** Returns true if an environment variable switches something on. `0`, `false`, `no` and the empty string do not. */
 export function isOn(value: string | undefined): boolean {
   return value !== undefined && !['', '0', 'false', 'no'].includes(value.toLowerCase())
-}
-
-function wrongUsage({ code, message }: CommanderError): Error {
-  // Without a command, Commander prints the help and gives no message of its own.
-  if (code === 'commander.help') return usage('no command was given: see dfs --help')
-  return usage(message.replace(/^error: /, '').replaceAll(/\s*\n\s*/g, ' '))
 }

@@ -8,7 +8,9 @@ import type { Fetcher, FetchOptions } from './fetcher.ts'
 import { boundOf } from './source-asker.ts'
 
 export interface PullOptions extends FetchOptions {
-  /** The peer that asked for it, and so has its share of the memory; this member itself if it is left out. */
+  /**
+   * The peer that asked for the block, so that the memory counts as its share. If left out, this member asked for it.
+   */
   askedBy?: PeerId | undefined
   /** The length of the block, as the peer that asked says. */
   sizeBytes?: number | undefined
@@ -16,14 +18,14 @@ export interface PullOptions extends FetchOptions {
   claim?: (() => Promise<void>) | undefined
 }
 
-/** The owner of what this member pulls because it owes it. */
+/** The owner of the leases for blocks that this member pulls because it owes them. */
 const OWN = 'this member'
 
 /**
  * Brings blocks onto this disk for whatever reason: a writer asked us to keep them, a hold needs them, or this member
  * owes them. All pulls share one budget of memory, and the peers that asked for them take turns, so a peer whose blocks
  * come slowly delays only itself. If a peer serves its own blocks so slowly that it was cut, the pulls that wait for it
- * fail at once: they would only be as slow.
+ * fail at once: they would be just as slow.
  */
 export class BlockPuller {
   readonly #fetcher: Pick<Fetcher, 'fetch'>

@@ -92,7 +92,7 @@ export class RepairBackground {
       clock,
       log: this.#log,
       everyMs: () => this.#pauseMs(),
-      // While the index cannot be written, what is due stays due.
+      // While the index cannot be written, due records stay due.
       backoff: new Backoff({ minMs: WALK_RETRY_MS, maxMs: WALK_RETRY_MS_MAX }),
       onError,
       work: signal => this.#work(signal)
@@ -225,7 +225,10 @@ export class RepairBackground {
     return count
   }
 
-  /** Walks every record once if the view has changed and stands, or the last round is long ago. */
+  /**
+   * Walks every record once if the view has changed and has stayed the same for long enough, or if the last round was
+   * long ago.
+   */
   async #walkRound(signal: AbortSignal): Promise<void> {
     const { round, records, view, isQueued, onRound } = this.#options
     if (round.isFirst) {
@@ -264,7 +267,7 @@ export class RepairBackground {
       for (let next = rest.shift(); next !== undefined; next = rest.shift()) {
         if (unfinished.isWalking(next.record)) continue
         const outcome = await this.#walkOne(next)
-        // A walk that was cut may have worked all the time.
+        // A walk that was cut may have been busy all the time, so it does not count as waiting.
         hasWaited ||= outcome === undefined || outcome.pulled > 0 || (isMissing(outcome) && !outcome.isCut)
       }
     })

@@ -36,8 +36,8 @@ export interface SweeperOptions {
 /**
  * Ends expired claims of puts, and frees the blocks that nothing claims any more. After an unclean stop, it also looks
  * once at every block, to find those that a crash left without a claim. It does so only when every claim of a put that
- * was made before the stop must have run out, and nothing that claims follow from is left unverified. When in doubt, it
- * keeps a block.
+ * was made before the stop must have expired, and when everything from which claims are derived has been verified. When
+ * in doubt, it keeps a block.
  */
 export class Sweeper {
   readonly worker: Worker
@@ -101,16 +101,31 @@ export class Sweeper {
     return this.#orphansFromAtMs !== undefined && clock.now() >= this.#orphansFromAtMs && isVerified() && mayFree()
   }
 
-  async #sweepAbandoned(signal: AbortSignal): Promise<void> {
+  /**
+   * Ends the claims of puts (hex) before their time. Returns the number of blocks that this freed. The puts must have
+   * ended, and the records that some of them ended with must have been walked. Stops early if it becomes uncertain which
+   * blocks are needed.
+   */
+  async endPuts(puts: ReadonlySet<string>, signal: AbortSignal): Promise<number> {
+    return (await this.#endPuts(puts, signal)).freedCount
+  }
+
+  async #endPuts(puts: ReadonlySet<string>, signal: AbortSignal): Promise<{ freedCount: number; isDone: boolean }> {
     const { claims, mayFree } = this.#options
-    const puts = new Set(this.#abandoned)
-    if (puts.size === 0) return
     let freedCount = 0
     for await (const claim of claims.expired(Number.POSITIVE_INFINITY)) {
-      // The next round goes on with what is left.
-      if (signal.aborted || !mayFree()) return
+      if (signal.aborted || !mayFree()) return { freedCount, isDone: false }
       if (puts.has(toHex(claim.put)) && (await this.#end(claim, Number.POSITIVE_INFINITY))) freedCount++
     }
+    return { freedCount, isDone: true }
+  }
+
+  async #sweepAbandoned(signal: AbortSignal): Promise<void> {
+    const puts = new Set(this.#abandoned)
+    if (puts.size === 0) return
+    const { freedCount, isDone } = await this.#endPuts(puts, signal)
+    // The next round goes on with what is left.
+    if (!isDone) return
     for (const put of puts) this.#abandoned.delete(put)
     this.#log('puts that were given up: %d, blocks freed: %d', puts.size, freedCount)
   }

@@ -13,7 +13,7 @@ import { type FoundEntry, foundIn, type Parent, parentIn, type Transaction, tran
 export interface MoveOptions extends ChangeOptions {
   signal?: AbortSignal | undefined
   noClobber?: boolean | undefined
-  /** The number of copies wanted of the directories that have to be made. */
+  /** The number of copies wanted for directories that have to be made. */
   replicas: number
 }
 
@@ -25,7 +25,7 @@ interface Continued {
   after?: Uint8Array | undefined
 }
 
-/** The work that one plan of a move leaves to the next. */
+/** The work that one plan of a move leaves for the next. */
 interface Moving {
   target: Path
   continued: Continued[]
@@ -93,7 +93,7 @@ interface Target {
   there: TreeNode | undefined
 }
 
-/** Looks up where a node goes that is moved to `to`. Each name is read once. */
+/** Finds the new path of a node that is moved to `to`. Each name is read once. */
 async function targetOf(
   tx: Transaction,
   { from, to, node, replicas }: { from: Path; to: Path; node: TreeNode; replicas: number }
@@ -111,7 +111,7 @@ async function targetOf(
 interface EntryMove {
   entry: FoundEntry
   at: Placement
-  /** Where to note a directory that continues under a new id. */
+  /** The list in which to note a directory that continues under a new id. */
   continued: Continued[]
 }
 

@@ -47,7 +47,7 @@ export interface TurnedAway {
 
 export interface NewcomerOptions {
   host: Host
-  client: Pick<EntryClient, 'hello' | 'ask' | 'wait' | 'enter'>
+  client: Pick<EntryClient, 'hello' | 'ask' | 'wait' | 'withdraw' | 'enter'>
   clock: Clock
   chance: Chance
   logger: ComponentLogger

@@ -17,7 +17,8 @@ import {
   ROUND_RETRY_MS,
   ROUND_RETRY_MS_MAX,
   SILENCE_MS,
-  WAIT_PAUSE_MS
+  WAIT_PAUSE_MS,
+  WITHDRAW_MS
 } from './constants.ts'
 import { errorOf } from './errors.ts'
 import { FoundPeers } from './found-peers.ts'
@@ -52,6 +53,8 @@ export class Newcomer {
   /** What the owner was told of answers that did not let this machine in. */
   readonly #told = new Set<string>()
   #here: Here | undefined
+  /** The members that show a code of this machine. Codes change a few times at most. */
+  readonly #asked = new Set<PeerId>()
   #codeUntilMs = 0
   /** Monotonic. */
   #waitedAtMs = Number.NEGATIVE_INFINITY
@@ -85,9 +88,26 @@ export class Newcomer {
         if (state.step.at !== 'ended') this.#tellIfTurnedAway(before, event)
         this.#log('%s: %s', event.event, state.step.at)
       }
+    } catch (error) {
+      if (signal.aborted) await this.#withdraw()
+      throw error
     } finally {
       this.#cancelSilence()
     }
+  }
+
+  /** Takes the request back from the members that are still connected, so that nobody approves a machine that is gone. */
+  async #withdraw(): Promise<void> {
+    const { client, clock, host } = this.#options
+    const here = [...this.#asked].filter(peer => host.isConnected(peer))
+    const tell = async (peer: PeerId): Promise<void> => {
+      try {
+        await withDeadline(clock, WITHDRAW_MS, undefined, signal => client.withdraw(peer, signal))
+      } catch (error) {
+        this.#log('could not take the request back from %s: %s', peer, reasonOf(error))
+      }
+    }
+    await Promise.all(here.map(tell))
   }
 
   #facts({ target }: State): NewcomerFacts {
@@ -181,6 +201,7 @@ export class Newcomer {
       if (reply?.state !== 'granted') throw error
       return { event: 'said', reply }
     }
+    this.#asked.add(peer)
     this.#busy.reset()
     this.#rounds.reset()
     this.#codeUntilMs = clock.now() + ATTEMPT_MS

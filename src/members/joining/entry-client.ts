@@ -105,6 +105,11 @@ export class EntryClient {
     })
   }
 
+  /** Tells a peer that this machine waits no more. */
+  async withdraw(peer: PeerId, signal?: AbortSignal): Promise<void> {
+    await this.#callers.call(peer, { do: 'withdraw' }, { signal })
+  }
+
   /** Enters with an invite. `statements` are those that the invite rests on, the invite last. */
   async enter(
     peer: PeerId,

@@ -61,8 +61,8 @@ export interface EntryServerOptions {
 }
 
 /**
- * Answers the requests of `/dfs/join/1.0.0` that bring new members in: `ask`, `wait` and `enter` of machines that are
- * no members, `waiting` and `deny` of other admins, and `key` of members. Throws a `RefusedError` with the status that
+ * Answers the requests of `/dfs/join/1.0.0` that bring new members in: `ask`, `wait`, `withdraw` and `enter` of machines that
+ * are no members, `waiting` and `deny` of other admins, and `key` of members. Throws a `RefusedError` with the status that
  * SPEC.md names.
  */
 export class EntryServer {
@@ -102,13 +102,22 @@ export class EntryServer {
 
   async wait(peer: PeerId, signal: AbortSignal): Promise<Response> {
     const { peers } = this.#options
-    if (this.#waitState(peer) === 'waiting') await peers.decision(peer, WAIT_MS, signal)
+    const hasWaited = this.#waitState(peer) === 'waiting'
+    if (hasWaited) await peers.decision(peer, WAIT_MS, signal)
     const state = this.#waitState(peer)
     const statements = state === 'granted' ? this.#entrance.supportOf(peer) : undefined
     if (statements !== undefined) this.#expectBack(peer)
-    const evidence = state === 'over' ? this.#evidenceAgainst(peer) : []
+    // Whoever has waited for a person is told what became of that, whatever grants it had before.
+    const evidence = state === 'over' && !hasWaited ? this.#evidenceAgainst(peer) : []
     const { lengths, body } = packStatements(statements ?? evidence)
     return { status: 'ok', fields: { state: evidence.length > 0 ? 'denied' : state, lengths }, body }
+  }
+
+  /** The machine waits no more. A decision that a person has made stays. */
+  withdraw(peer: PeerId): Response {
+    this.#options.peers.handle(peer, { event: 'gave-up' })
+    this.#options.log('answering %s: it does not wait any more', peer)
+    return { status: 'ok' }
   }
 
   async enter(peer: PeerId, request: RequestOf<'enter'>, body: Uint8Array): Promise<Response> {

@@ -6,6 +6,7 @@ import { isPrivateOrigin } from '../../wire/origin.ts'
 import { endOf, type GrantChain, isOver } from '../grant-chain.ts'
 import { hasNoPlace, type Used } from './bounds.ts'
 import { ATTEMPT_MS, ATTEMPTS_MAX } from './constants.ts'
+import type { CodeEnd } from './ended-codes.ts'
 import type { Places } from './entry-client.ts'
 import {
   type Admission,
@@ -28,6 +29,8 @@ export interface JoiningPeersOptions {
   onDeparted: (peer: PeerId) => void
   /** Called when the grant behind an admission has expired. The admission ends then. */
   onExpired: (peer: PeerId) => void
+  /** Called when a code counts no more. */
+  onCodeEnded: (attempt: Attempt, how: CodeEnd) => void
   hangUp: (peer: PeerId) => void
   /** Returns the chain of the peer's grant that takes effect now; undefined if the peer is no member any more. */
   chainOf: (peer: PeerId) => GrantChain | undefined
@@ -109,6 +112,8 @@ export class JoiningPeers {
     else this.#peers.set(peer, next)
     this.#setTimer(peer)
     for (const effect of effects) this.#run(peer, effect)
+    const how = endOfCode(before, next, event)
+    if (how !== undefined) this.#options.onCodeEnded(before.attempt as Attempt, how)
   }
 
   /**
@@ -224,6 +229,15 @@ export class JoiningPeers {
     admission.chain = renewed
     this.#setTimer(peer)
   }
+}
+
+/** Returns how the code that a machine showed has ended; undefined if it showed none, or still shows it. */
+function endOfCode({ attempt: before }: JoiningPeer, { attempt }: JoiningPeer, event: JoinEvent): CodeEnd | undefined {
+  if (before === undefined || before.decision === 'granted') return undefined
+  if (attempt?.code === before.code) return attempt.decision === before.decision ? undefined : attempt.decision
+  if (before.decision === 'denied') return undefined
+  if (event.event === 'gave-up') return 'withdrawn'
+  return event.event === 'timer' || event.event === 'asked' ? 'expired' : 'granted'
 }
 
 const NONE = { all: 0, ofOrigin: 0 }

@@ -1,7 +1,7 @@
 import type { PeerId } from '../../format/peer-id.ts'
 import { equalBytes } from '../../util/bytes.ts'
 import type { WireStatus } from '../../wire/errors.ts'
-import { JOIN_TIMEOUT_MS, PROOFS_MAX, STRANGER_MS } from '../constants.ts'
+import { HELLOS_MAX, JOIN_TIMEOUT_MS, PROOFS_MAX, STRANGER_MS } from '../constants.ts'
 import type { GrantChain } from '../grant-chain.ts'
 import type { AskedRole } from '../join-messages.ts'
 import { hasNoCode, hasNoPlace, hasNoSlot, type Used } from './bounds.ts'
@@ -30,6 +30,7 @@ export interface JoiningPeer {
 export interface Greeting {
   /** Another `hello` extends neither this nor the number of proofs. */
   readonly untilMs: number
+  readonly hellosLeft: number
   readonly proofsLeft: number
   /** The address under which the stranger is counted; undefined for a member, which always gets a place. */
   readonly origin: string | undefined
@@ -76,7 +77,7 @@ export interface HeldAdmission {
 export type JoinEvent =
   | { event: 'connected' | 'disconnected' | 'dialling' | 'dialled' | 'proving' | 'confirmed' | 'expelled' | 'timer' }
   | { event: 'hello'; origin: string | undefined; commit: Uint8Array | undefined; nonce: Uint8Array }
-  | { event: 'revealed' }
+  | { event: 'revealed' | 'gave-up' }
   | { event: 'asked'; attempt: Omit<Attempt, 'untilMs' | 'decision'> }
   | { event: 'decided'; decision: 'granted' | 'denied' }
   | { event: 'proved' | 'entered' | 'announced' | 'withdrawn'; admission: Admission }
@@ -160,6 +161,8 @@ function stepParts(peer: JoiningPeer, event: JoinEvent, facts: Facts): Step {
       return revealed(peer)
     case 'asked':
       return asked(peer, event.attempt, facts)
+    case 'gave-up':
+      return isWaiting(peer.attempt) ? to({ ...peer, attempt: undefined }, { do: 'answer-wait' }) : to(peer)
     case 'decided':
       return decided(peer, event.decision)
     case 'timer':
@@ -176,11 +179,16 @@ function hello(peer: JoiningPeer, event: Extract<JoinEvent, { event: 'hello' }>,
   // Without a place it could only use up the codes of its address, one with every try.
   if (isDrawing && (hasNoCode(facts) || hasNoPlace(facts))) return refuse(peer, 'busy')
   const { greeting } = peer
-  if (greeting !== undefined) return to({ ...peer, greeting: { ...greeting, commit, nonce } })
+  if (greeting?.hellosLeft === 0) return refuse(peer, 'busy')
+  if (greeting !== undefined)
+    return to({ ...peer, greeting: { ...greeting, hellosLeft: greeting.hellosLeft - 1, commit, nonce } })
   const isStranger = origin !== undefined
   if (isStranger && hasNoSlot(facts)) return refuse(peer, 'busy')
   const untilMs = facts.nowMs + JOIN_TIMEOUT_MS
-  return to({ ...peer, greeting: { untilMs, proofsLeft: PROOFS_MAX, origin, commit, nonce } })
+  return to({
+    ...peer,
+    greeting: { untilMs, hellosLeft: HELLOS_MAX - 1, proofsLeft: PROOFS_MAX, origin, commit, nonce }
+  })
 }
 
 /** A proof takes signature checks, so it is counted before it is checked. */

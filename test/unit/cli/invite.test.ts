@@ -65,7 +65,7 @@ test('invite replaces no file, and asks the node for nothing if it cannot create
   assert.equal(await readFile(join(folder, 'mine'), 'utf8'), 'kept')
   const nowhere = await dfs(['invite', '--out', 'none/x'])
   assert.deepEqual([nowhere.code, node.calls.length], [1, 0])
-  assert.match(nowhere.stderr, /cannot create the file for the invite: no such file or folder/)
+  assert.match(nowhere.stderr, /^none\/x: cannot create the invite there: no such file or folder$/m)
 })
 
 test('an invite that the node refuses leaves no file', async t => {
@@ -90,7 +90,10 @@ test('an invite that cannot be written leaves no file, and is ended again', asyn
     stderr += text
   })
   const code = await new Promise(resolve => child.once('close', resolve))
-  assert.deepEqual([code, stderr], [1, 'the system reported EFBIG\n'])
+  assert.deepEqual(
+    [code, stderr],
+    [1, 'dfs-writer.invite: cannot write the invite there: the file is larger than this disk allows\n']
+  )
   assert.deepEqual(await readdir(folder), [])
   assert.equal(node.calls.at(-1)?.call, `revokeInvite ${'aa'.repeat(32)}`)
 })
@@ -117,11 +120,12 @@ test('invite --list shows the invites, and --revoke ends one by its id or its fi
   await writeFile(join(folder, 'cafecafe'), `${TOKEN}\n`)
   assert.equal((await dfs(['invite', '--revoke', './cafecafe'])).code, 0)
   assert.equal(node.calls.at(-1)?.call, `revokeInvite ${TOKEN}`)
-  await writeFile(join(folder, 'text'), 'no invite')
-  await writeFile(join(folder, 'long'), `${TOKEN}${'x'.repeat(40_000)}`)
+  await writeFile(join(folder, 'text'), 'no invite', { mode: 0o600 })
+  await writeFile(join(folder, 'long'), `${TOKEN}${'x'.repeat(40_000)}`, { mode: 0o600 })
   for (const file of ['text', 'long', 'none', '.']) {
     const result = await dfs(['--json', 'invite', '--revoke', file])
-    assert.deepEqual([result.code, JSON.parse(result.stderr).code], [2, 'invalid'], file)
+    const expected = file === 'none' ? [3, 'not-found'] : [2, 'usage']
+    assert.deepEqual([result.code, JSON.parse(result.stderr).code], expected, file)
   }
   const given = await dfs(['invite', '--revoke', `${TOKEN}${'x'.repeat(400)}`])
   assert.equal(given.code, 2)

@@ -6,7 +6,6 @@ import {
   countdown,
   type FirstWords,
   firstWords,
-  hostIn,
   nearbyWords,
   pendingWords
 } from '../../../src/daemon/words.ts'
@@ -96,9 +95,4 @@ test('a founder near another network is told its words, and how to join it inste
     `another network is nearby: ${WORDS}. To join that one instead: stop this node, remove /data, and start npx dfs-node --bootstrap ${LAN}`
   )
   assert.match(nearbyWords({ words: null, address: null }, '/data'), /^another network is nearby\. .*ADDRESS$/)
-})
-
-test('the place of an address is its host', () => {
-  const places = [LAN, '/dns4/node1/tcp/3000', '/ip6/fe80::1/tcp/1', '/ip6zone/eth0/ip6/fe80::2/tcp/1', '/memory/x']
-  assert.deepEqual(places.map(hostIn), ['192.168.1.20', 'node1', 'fe80::1', 'fe80::2', '/memory/x'])
 })

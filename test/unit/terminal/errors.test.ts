@@ -14,8 +14,8 @@ test('each kind of failure has its exit code and its sentence', () => {
   assert.equal(exitOf(new Error('x')), 1)
   const full = Object.assign(new Error('ENOSPC: …'), { code: 'ENOSPC', syscall: 'write' })
   const denied = Object.assign(new Error('EACCES: …'), { code: 'EACCES', syscall: 'open', path: '/x/y' })
-  assert.deepEqual([exitOf(full), isOfOneFile(full), messageOf(full)], [7, false, 'no space left on this disk'])
-  assert.deepEqual([exitOf(denied), isOfOneFile(denied), messageOf(denied)], [1, true, 'permission denied: /x/y'])
+  assert.deepEqual([exitOf(full), isOfOneFile(full), messageOf(full)], [7, false, 'no space is left on the disk'])
+  assert.deepEqual([exitOf(denied), isOfOneFile(denied), messageOf(denied)], [4, true, '/x/y: permission denied'])
 })
 
 test('escapes text from elsewhere that would move the cursor or change the direction of text', () => {

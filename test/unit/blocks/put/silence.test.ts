@@ -46,7 +46,7 @@ test('a second caller does not make a silent member look alive', () => {
   assert.equal(watch.isSilent('a'), true)
 })
 
-test('a member that pulls slowly is not silent, nor later, if it is quiet no longer than a few times as long', () => {
+test('a member that pulls slowly is not silent, and later may be quiet for a few times as long', () => {
   const { watch, pass } = watching()
   watch.begin('a')
   watch.notePull('a')

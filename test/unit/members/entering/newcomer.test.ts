@@ -75,6 +75,7 @@ class FakePeer {
   readonly asked: AskRequest[] = []
   readonly entered: EnterRequest[] = []
   readonly commits: Uint8Array[] = []
+  withdrawals = 0
 
   constructor(byte: number) {
     this.key = rawPublicKey(privateKey('ed25519', Buffer.alloc(32, byte)))
@@ -129,6 +130,7 @@ function run(peers: readonly FakePeer[], options: RunOptions = {}, hidden: reado
       return up(name).peer
     },
     connections: () => peers.map(({ peer, address }) => ({ peer, address })),
+    isConnected: (peer: string) => of(peer).isUp,
     onDiscovered: (listener: typeof discover) => {
       discover = listener
     }
@@ -156,6 +158,9 @@ function run(peers: readonly FakePeer[], options: RunOptions = {}, hidden: reado
         throw new DisconnectedError('gone')
       }
       return take(of(peer).waits as WaitReply[])
+    },
+    withdraw: async (peer: string) => {
+      up(peer).withdrawals++
     },
     enter: async (peer: string, request: EnterRequest) => {
       up(peer).entered.push(request)
@@ -387,4 +392,14 @@ test('a newcomer for which there is no place tells its owner how many wait, and 
   const { address } = peer
   assert.deepEqual(turnedAway, [{ peer: peer.peer, address, reason: 'busy', places: { waiting: 2, freeMs: 60_000 } }])
   assert.equal(codes.length, 1)
+})
+
+test('a newcomer that is stopped while it waits takes its request back where it asked', async () => {
+  const peer = new FakePeer(10)
+  const { done, abort, codes } = run([peer])
+  peer.waits.push(...new Array<WaitReply>(50).fill({ state: 'waiting' }))
+  while (codes.length === 0) await new Promise(resolve => setImmediate(resolve))
+  abort.abort(new RangeError('stop'))
+  await assert.rejects(done, RangeError)
+  assert.equal(peer.withdrawals, 1)
 })

@@ -42,12 +42,18 @@ test('a machine that a person approves is let in, and is then a member', async t
   member.members.assertMayWrite()
 })
 
-test('the role is reader unless the admin says another one', async t => {
-  const setup = new Setup(t)
-  const attic = await setup.member('attic', setup.admin)
-  const laptop = await setup.entrant(attic)
-  const code = await laptop.ask(attic.peer, 'writer')
-  assert.equal((await attic.members.admitting.approve(code)).role, 'reader')
+test('a machine becomes a reader unless the admin says another role, and a storage member if that is what it asked for', async t => {
+  for (const [asked, granted] of [
+    ['writer', 'reader'],
+    ['reader', 'reader'],
+    ['storage', 'storage']
+  ] as const) {
+    const setup = new Setup(t)
+    const attic = await setup.member('attic', setup.admin)
+    const laptop = await setup.entrant(attic)
+    const code = await laptop.ask(attic.peer, asked)
+    assert.equal((await attic.members.admitting.approve(code)).role, granted)
+  }
 })
 
 test('a machine that a person denies is told so, and gets no other code until its time is over', async t => {
@@ -89,6 +95,26 @@ test('a machine may wait for ten minutes, across connections, and no longer', as
   setup.clock.advance(WAIT_MS)
   assert.deepEqual(await last, { state: 'over' })
   assert.deepEqual(await attic.members.admitting.attempts(), [])
+})
+
+test('a machine that has waited in vain is told that its time is over, although an earlier grant of it is void', async t => {
+  const setup = new Setup(t)
+  const attic = await setup.member('attic', setup.admin)
+  const cellar = await setup.member('cellar', setup.granted('admin', 'cellar'))
+  const { token } = await attic.members.admitting.invite()
+  grantedIn(await (await setup.entrant(attic, { name: 'first' })).enter(attic.peer, token))
+  setup.clock.advance(5)
+  const laptop = await setup.entrant(cellar)
+  await attic.log.receive(grantedIn(await laptop.enter(cellar.peer, token)), cellar.peer)
+  await setup.dial(laptop.host, attic)
+  await laptop.ask(attic.peer)
+  setup.clock.advance(ATTEMPT_MS - 5_000)
+  await settle()
+  await laptop.client.hello(attic.peer)
+  const waiting = laptop.wait(attic.peer)
+  await settle()
+  setup.clock.advance(5_000)
+  assert.deepEqual(await waiting, { state: 'over' })
 })
 
 test('a machine that was let in while it was away gets its grant from any member', async t => {
@@ -222,4 +248,33 @@ test('a role is raised by an admin, and not lowered', async t => {
   assert.equal((await admitting.changeRole(member.peer, 'writer')).role, 'writer')
   assert.equal((await attic.ids(0)).length, (await member.ids(0)).length)
   await assert.rejects(admitting.changeRole(member.peer, 'reader'), { name: 'LowerRoleError', code: 'unsupported' })
+})
+
+test('a person who types a code late learns what became of the machine that showed it', async t => {
+  const setup = new Setup(t)
+  const attic = await setup.member('attic', setup.admin)
+  const { admitting } = attic.members
+  const [laptop, phone, tablet, box] = await Promise.all(
+    ['laptop', 'phone', 'tablet', 'box'].map(name => setup.entrant(attic, { name }))
+  )
+  const ask = async (entrant: typeof laptop): Promise<string> => (entrant as NonNullable<typeof laptop>).ask(attic.peer)
+  const approved = await ask(laptop)
+  const { peerId } = await admitting.approve(approved, { role: 'writer' })
+  assert.deepEqual(await admitting.approve(approved, { role: 'admin' }), {
+    ...{ peerId, name: 'laptop', role: 'writer' },
+    already: true
+  })
+  await assert.rejects(admitting.deny(approved), /^UnknownCodeError: [0-9A-Z]{6}: laptop was let in with this code$/)
+  const denied = await ask(phone)
+  await admitting.deny(denied)
+  await assert.rejects(admitting.approve(denied), /phone was turned away/)
+  const withdrawn = await ask(tablet)
+  await tablet?.client.withdraw(attic.peer)
+  assert.deepEqual(await admitting.attempts(), [])
+  await assert.rejects(admitting.approve(withdrawn), { code: 'not-found', message: /tablet was stopped/ })
+  const expired = await ask(box)
+  setup.clock.advance(ATTEMPT_MS)
+  await settle()
+  await assert.rejects(admitting.approve(expired), { code: 'not-found', message: /this code of box counts no more/ })
+  await assert.rejects(admitting.approve('K7Q2ZD'), /K7Q2ZD: no machine waits with this code: see dfs members/)
 })

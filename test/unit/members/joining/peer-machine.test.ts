@@ -2,6 +2,7 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import fc from 'fast-check'
 import {
+  HELLOS_MAX,
   JOIN_TIMEOUT_MS,
   JOINING_MAX,
   JOINING_PER_ADDRESS_MAX,
@@ -123,6 +124,17 @@ const TABLE: Row[] = [
     is: { greeted: JOIN_TIMEOUT_MS }
   },
   {
+    name: 'a peer says hello no more often than a place allows',
+    events: [connected, ...new Array<JoinEvent>(HELLOS_MAX + 1).fill(hello)],
+    effects: ['refuse busy'],
+    is: { greeted: JOIN_TIMEOUT_MS }
+  },
+  {
+    name: 'a new place allows as many times hello again',
+    events: [connected, ...new Array<JoinEvent>(HELLOS_MAX).fill(hello), [JOIN_TIMEOUT_MS, timer], hello],
+    is: { greeted: 2 * JOIN_TIMEOUT_MS }
+  },
+  {
     name: 'another hello extends neither time nor proofs',
     events: [connected, hello, { event: 'proving' }, [5_000, hello]],
     is: { greeted: JOIN_TIMEOUT_MS }
@@ -186,6 +198,17 @@ const TABLE: Row[] = [
     name: 'an attempt outlives its connection',
     events: [connected, asked, { event: 'disconnected' }],
     is: { waits: ATTEMPT_MS, nobody: false }
+  },
+  {
+    name: 'an attempt ends when its machine gives up',
+    events: [connected, asked, { event: 'gave-up' }],
+    effects: ['answer-wait'],
+    is: { waits: undefined, hangUpAtMs: STRANGER_MS }
+  },
+  {
+    name: 'a machine cannot take back what a person has decided',
+    events: [connected, asked, denied, { event: 'gave-up' }],
+    is: { decision: 'denied', waits: ATTEMPT_MS }
   },
   {
     name: 'an attempt ends, and its machine is told',
@@ -316,6 +339,7 @@ test('random events keep the promises of the state machine', () => {
     { event: 'confirmed' },
     { event: 'expelled' },
     { event: 'revealed' },
+    { event: 'gave-up' },
     timer,
     hello,
     committed,
