@@ -1,5 +1,8 @@
+import type { Readable, Writable } from 'node:stream'
 import type { Blockstore } from 'interface-blockstore'
+import type { TypedEventTarget } from 'main-event'
 import type { DiskState } from './disk/monitored-files.ts'
+import type { DfsNodeEvents, NodeEvent } from './events.ts'
 import type { NodeCodec } from './format/manifest.ts'
 import type {
   AbortOptions,
@@ -38,6 +41,7 @@ import type { Transports } from './wire/libp2p-host.ts'
  * `AbortError`.
  */
 
+export type * from './events.ts'
 export type * from './fs/types.ts'
 export type * from './members/types.ts'
 export type { ComponentLogger, Logger } from './util/logger.ts'
@@ -66,7 +70,7 @@ export interface NodeOptions {
   listen?: readonly string[] | undefined
   /** Multiaddrs under which others reach this node, if they differ from the addresses on which it listens. */
   announce?: readonly string[] | undefined
-  /** Multiaddrs of other nodes to stay connected to, with or without `/p2p/`. */
+  /** Addresses of other nodes to stay connected to: `host:port` for TCP, or multiaddrs, with or without `/p2p/`. */
   bootstrap?: readonly string[] | undefined
   /** Whether to find members on the local network, and to be found by them. On by default. */
   mdns?: boolean | undefined
@@ -80,8 +84,8 @@ export interface NodeOptions {
   role?: Exclude<Role, 'admin'> | undefined
   /**
    * Called at a first start with neither a key, an invite, `found` nor an address to join at, with the networks that
-   * answer nearby. It decides which one this node asks to join, or that it founds its own. Without it, the node founds
-   * one and does not look around. If a `bootstrap` address has no `/p2p/` and this node has neither a key nor an invite,
+   * answer nearby. It decides which one this node asks to join, or that it founds its own. Without it, such a start is
+   * refused with code `invalid`. If a `bootstrap` address has no `/p2p/` and this node has neither a key nor an invite,
    * it is called with the network that answers there; `found` then means that it is the wrong one. Without it, that
    * network is believed to be the right one.
    */
@@ -107,7 +111,7 @@ export interface NodeOptions {
    * members; any other node can only ask for more than the network's. By default 10 minutes; 1 second to 30 days.
    */
   outAfterMs?: number | undefined
-  /** Called with events inside the node. They contain no paths or secrets, and no names except that `asking` has one. */
+  /** Called with events inside the node. They contain no paths or secrets. Some name a member, and `asking` has a name that a stranger chose. */
   onEvent?: ((event: NodeEvent) => void) | undefined
 
   /**
@@ -127,34 +131,10 @@ export interface NodeOptions {
   chance?: Chance | undefined
 }
 
-/** Something that happened inside a node, for a log. */
-export type NodeEvent =
-  | { event: 'admitted' | 'departed' | 'rejected' | 'fault'; peerId: string }
-  /** A node of another network answered at this address. The words are those of its network. */
-  | { event: 'foreign'; peerId: string; words: string | null; address: string | null }
-  /**
-   * This member and another have told each other everything, and still do not have the same statements. All statements
-   * are compared once more.
-   */
-  | { event: 'differs'; peerId: string }
-  /** The index was rebuilt from this many rows of the segments. */
-  | { event: 'rebuilt'; rows: number }
-  /** This many stretches of the segments are damaged. */
-  | { event: 'damaged'; rows: number }
-  /** A block on this disk is damaged, or cannot be read. Reported once per block. */
-  | { event: 'bad-block'; isDamaged: boolean }
-  /** The state of the disk has changed: it is `ok`, or the reason why this node cannot store data. */
-  | { event: 'disk'; state: DiskState }
-  /** A background task failed. It will be repeated. */
-  | { event: 'failed'; code: string; task: string }
-  /** This node waits until a person on an admin's machine approves this code. Reported again if the code changes. */
-  | { event: 'pending'; code: string; network: string; words: string; role: Role; expires: Date }
-  /** A machine asks this node to be let in. Only the code may be logged, because the name is the stranger's. */
-  | { event: 'asking'; code: string; name: string; role: Role }
-  /** This node is no member any more. */
-  | { event: 'removed' }
-  /** Another node runs with the identity of this peer, which may be this node itself: its data directory was copied. */
-  | { event: 'duplicate'; peerId: string }
+export interface ReadyOptions extends AbortOptions {
+  /** The number of other members that must be connected. By default none. */
+  members?: number | undefined
+}
 
 /** The state of a node. */
 export interface Status {
@@ -200,8 +180,8 @@ export interface Status {
   warnings: string[]
 }
 
-/** A running member of a network. */
-export interface DfsNode {
+/** The verbs of a running member of a network. */
+export interface DfsVerbs {
   readonly peerId: string
   /** The network's id, 64 hex digits. */
   readonly network: string
@@ -260,14 +240,17 @@ export interface DfsNode {
   /** Returns the other members that are known. */
   peers(): Peer[]
   /**
-   * Resolves once this node is a member. Rejects with the reason if it never will be, for example because it was turned
-   * away.
+   * Resolves once this node is a member and holds the key of the network, which it gets from another member when it is
+   * new, and as many others are connected as `members` says. If no key has come within 10 seconds, it goes on all the
+   * same, and `status` warns until the key is there. A storage member needs no key. Rejects with the reason if this node
+   * will never be a member, for example because it was turned away.
    */
-  ready(options?: AbortOptions): Promise<void>
+  ready(options?: ReadyOptions): Promise<void>
   /** Returns all members, this one included, and the machines that wait to be let in at any admin that is connected. */
   members(options?: AbortOptions): Promise<MemberItem[]>
   /**
-   * Lets in the machine that shows this code, here or at another admin that is connected. By default as a reader.
+   * Lets in the machine that shows this code, here or at another admin that is connected. By default as a reader,
+   * or as a storage member if it asked for that.
    * Throws `not-found` if no machine waits with it, and `not-allowed` unless this node is an admin.
    */
   approve(code: string, options?: AbortOptions & { role?: Role | undefined }): Promise<Admitted>
@@ -290,4 +273,22 @@ export interface DfsNode {
   forgetNetworkKey(options?: AbortOptions): Promise<{ forgotten: boolean }>
   /** Stops the node. Everything that was acknowledged remains durable. A second call has no effect. */
   stop(): Promise<void>
+}
+
+/**
+ * A running member of a network. It is an `EventTarget`: `addEventListener('admitted', ({ detail }) => …)` tells what
+ * happens inside it. `onEvent` of the options also gets the events of the start itself.
+ */
+export interface DfsNode extends DfsVerbs, TypedEventTarget<DfsNodeEvents> {
+  /** Returns true if a file or directory is at the path. Asks no other member. */
+  exists(path: string, options?: AbortOptions): Promise<boolean>
+  /** Opens a file or a range of it as a stream, which ends with the errors of `get`. */
+  createReadStream(path: string, options?: GetOptions): Readable
+  /**
+   * Stores what is written. `finish` comes once the file is stored as `put` promises. A stream that is destroyed before
+   * its end stores nothing. It ends with the errors of `put`.
+   */
+  createWriteStream(path: string, options?: PutOptions): Writable
+  /** Stops the node, for `await using node = await createNode(…)`. */
+  [Symbol.asyncDispose](): Promise<void>
 }

@@ -15,6 +15,7 @@ const COLUMN: string[][] = [
   ['index'],
   ['node'],
   ['api'],
+  ['events'],
   ['fs'],
   ['catalog'],
   ['blocks'],

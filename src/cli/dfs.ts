@@ -18,6 +18,7 @@ import { network } from './commands/network.ts'
 import { peers } from './commands/peers.ts'
 import { put } from './commands/put.ts'
 import { rm } from './commands/rm.ts'
+import { service } from './commands/service.ts'
 import { stat } from './commands/stat.ts'
 import { status } from './commands/status.ts'
 import { addGlobalFlags, type GlobalFlags, whereOf } from './global-flags.ts'
@@ -26,13 +27,13 @@ import type { Call } from './session.ts'
 /** Every command, in the order of the help. Add a new command here, and remove it from the list below. */
 const COMMANDS: readonly DfsCommand[] = [
   ...[put, get, cat, ls, stat, mkdir, mv, cp, rm, evict],
-  ...[status, peers, members, invite, network]
+  ...[status, peers, members, invite, network, service]
 ]
 
 /** Commands that are promised but not built yet. They are refused by name, so that no script relies on them. */
 const UNBUILT_COMMANDS = [
   ...['df', 'du', 'versions', 'restore', 'sync', 'replicas', 'share', 'unshare', 'fetch', 'export', 'import'],
-  ...['drain', 'repair', 'gc', 'fsck', 'config', 'reencrypt', 'access', 'console', 'doctor', 'service', 'completion']
+  ...['drain', 'repair', 'gc', 'fsck', 'config', 'reencrypt', 'access', 'console', 'doctor', 'completion']
 ]
 /** Flags of commands that are promised but not built yet. */
 const UNBUILT_FLAGS = ['version', 'watch', 'purge', 'wait', 'cancel']

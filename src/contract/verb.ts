@@ -1,5 +1,5 @@
 import type { z } from 'zod'
-import type { AbortOptions, DfsNode } from '../index.ts'
+import type { AbortOptions, DfsVerbs } from '../index.ts'
 
 /**
  * A verb that is sent as one plain request. The server checks the fields with zod and calls the node; the client
@@ -20,14 +20,14 @@ interface Route<Fields extends z.ZodObject> {
 export interface CallVerb<Fields extends z.ZodObject = z.ZodObject, Answer = unknown> extends Route<Fields> {
   kind: 'call'
   /** Checks the fields of a request. Returns the call of the node, or undefined if the fields are wrong. */
-  bind(given: unknown): ((node: DfsNode, options: AbortOptions) => Promise<Answer>) | undefined
+  bind(given: unknown): ((node: DfsVerbs, options: AbortOptions) => Promise<Answer>) | undefined
 }
 
 /** A verb whose answer is a stream of lines, with one item per line. */
 export interface StreamVerb<Fields extends z.ZodObject = z.ZodObject, Item = unknown> extends Route<Fields> {
   kind: 'stream'
   /** As for a `CallVerb`. */
-  bind(given: unknown): ((node: DfsNode, options: AbortOptions) => AsyncGenerator<Item>) | undefined
+  bind(given: unknown): ((node: DfsVerbs, options: AbortOptions) => AsyncGenerator<Item>) | undefined
 }
 
 export type Verb = CallVerb | StreamVerb
@@ -35,7 +35,7 @@ export type Verb = CallVerb | StreamVerb
 /** Creates the table row of a verb that has one answer. `run` calls the method of the node. */
 export function call<Fields extends z.ZodObject, Answer>(
   row: Route<Fields> & {
-    run(node: DfsNode, fields: z.output<Fields>, options: AbortOptions): Answer | Promise<Answer>
+    run(node: DfsVerbs, fields: z.output<Fields>, options: AbortOptions): Answer | Promise<Answer>
   }
 ): CallVerb<Fields, Answer> {
   const { method, route, fields, run } = row
@@ -49,7 +49,7 @@ export function call<Fields extends z.ZodObject, Answer>(
 /** Creates the table row of a verb that answers with a stream of lines. */
 export function stream<Fields extends z.ZodObject, Item>(
   row: Route<Fields> & {
-    run(node: DfsNode, fields: z.output<Fields>, options: AbortOptions): AsyncGenerator<Item>
+    run(node: DfsVerbs, fields: z.output<Fields>, options: AbortOptions): AsyncGenerator<Item>
   }
 ): StreamVerb<Fields, Item> {
   const { method, route, fields, run } = row

@@ -1,4 +1,4 @@
-import type { DfsNode, NodeEvent } from '../index.ts'
+import { type DfsNode, type NodeEvent, reasonOf } from '../index.ts'
 import { hostIn } from '../terminal/host-in.ts'
 import { note, printJson } from '../terminal/print.ts'
 import type { DaemonFlags } from './flags.ts'
@@ -41,14 +41,14 @@ export class PendingScreen {
     this.#show()
   }
 
-  /** Waits until the node is a member. Throws why it never will be. Resolves to false if the process must stop first. */
+  /** Waits until the node is ready. Throws why it never will be. Resolves to false if the process must stop first. */
   async wait(node: DfsNode, stopping: Promise<void>): Promise<boolean> {
-    const silence = setTimeout(() => this.#saySilence(), SILENCE_MS)
+    const silence = setTimeout(() => void this.#saySilence(node), SILENCE_MS)
     try {
-      const isMember = await Promise.race([node.ready().then(() => true), stopping.then(() => false)])
+      const isReady = await Promise.race([node.ready().then(() => true), stopping.then(() => false)])
       this.#hide()
-      if (isMember && this.#shown !== undefined && !this.#flags.json) await this.#sayAdmitted(node)
-      return isMember
+      if (isReady && this.#shown !== undefined && !this.#flags.json) await this.#sayAdmitted(node)
+      return isReady
     } finally {
       clearTimeout(silence)
       this.#hide()
@@ -60,8 +60,10 @@ export class PendingScreen {
     process.stdout.write(`${admittedWords(own?.admittedBy?.name ?? null, node.role)}\n\n`)
   }
 
-  #saySilence(): void {
-    if (this.#shown === undefined)
+  async #saySilence(node: DfsNode): Promise<void> {
+    // A member that waits for the key of the network is in already, and a node that has stopped waits for nothing.
+    const state = await node.status().then(({ state }) => state, reasonOf)
+    if (this.#shown === undefined && state === 'pending')
       note(`no member that can let this machine in answers ${this.#where} yet: trying again until one does`)
   }
 

@@ -12,7 +12,7 @@ import { Upload } from './upload.ts'
  */
 export async function putFile(fs: FsContext, path: Path, source: Source, options: PutOptions = {}): Promise<PutResult> {
   const resolved = resolvePutOptions(fs, options)
-  const { whole, all } = await peek(source, SMALL_FILE_BYTES_MAX)
+  const { whole, all } = await peek(source, SMALL_FILE_BYTES_MAX, options)
   // Refuse a link that cannot succeed before much is stored. The link itself checks again.
   if (whole === undefined) await fs.catalog.checkLink(path, options)
   const facts = { mtime: timeOf(fs, options), mode: options.mode, type: options.type }

@@ -21,6 +21,18 @@ export async function resolvePath(
   return node
 }
 
+/** Returns true if a file or directory is at a path. Throws the signal's reason if it has fired. */
+export async function isThere(
+  { tree }: Pick<FsContext, 'tree'>,
+  path: Path,
+  signal: AbortSignal | undefined
+): Promise<boolean> {
+  signal?.throwIfAborted()
+  const node = await tree.resolve(path)
+  signal?.throwIfAborted()
+  return node !== undefined
+}
+
 /**
  * Returns the node to move or copy, and its new path. As in a shell, if there is a directory at `to`, the new path is
  * inside it.

@@ -1,3 +1,5 @@
+import type { ReadableStream } from 'node:stream/web'
+
 /** The options and results of the verbs. Paths are text from the root, sizes are bytes, and times are dates. */
 
 /** The number of copies of a file: a number of members, or every member. */
@@ -8,8 +10,11 @@ export interface AbortOptions {
   signal?: AbortSignal | undefined
 }
 
-/** Bytes to store, in whatever form a program has them. */
-export type Source = Uint8Array | Iterable<Uint8Array> | AsyncIterable<Uint8Array>
+/**
+ * Bytes to store, in whatever form a program has them: text, which is stored as UTF-8, bytes, a Node.js or web stream, or
+ * anything else that yields bytes. A stream that yields text is refused with code `invalid`.
+ */
+export type Source = string | Uint8Array | Iterable<Uint8Array> | AsyncIterable<Uint8Array> | ReadableStream<Uint8Array>
 
 export interface PutOptions extends AbortOptions {
   /** By default, this node's setting. */
@@ -46,6 +51,8 @@ export interface PutResult {
   version: string
   /** Identifies the content. It changes when the content does, but not when only the path or the metadata change. */
   tag: string
+  /** True if the file at the path had this content before, so that only its time, mode or type are new. */
+  unchanged: boolean
   /**
    * The peer ids of the members, including this one, that acknowledged the record and hold the blocks that they are
    * counted on for.
@@ -114,11 +121,13 @@ export interface ListItem {
   /** The number of bytes of content; 0 for a directory, and for a file whose record cannot be read. */
   size: number
   modified: Date
+  /** Permission bits; undefined for a directory, for a file that was put without, and if its record cannot be read. */
+  mode?: number | undefined
   /** True if the entry is shown beside another version, or if it is damaged. */
   conflict: boolean
 }
 
-/** The metadata of a file or directory. A directory has no root, version, tag, type or mode. */
+/** The metadata of a file or directory. A directory has no root, version, tag or type. */
 export interface Stat extends ListItem {
   /** The CID of the root; null for a directory, and for content inside the record. */
   root: string | null
@@ -128,8 +137,6 @@ export interface Stat extends ListItem {
   tag: string | null
   /** Media type; undefined if the file has none, or its record cannot be read. */
   type: string | undefined
-  /** Permission bits; undefined as for `type`. */
-  mode: number | undefined
   /**
    * `wanted` is the number of copies that the settings ask for, but no more than there are members that store blocks.
    * `confirmed` is the lowest number of copies that any chunk has on the members that have just answered. For a

@@ -1,4 +1,4 @@
-import type { DfsNode } from '../index.ts'
+import type { DfsVerbs } from '../index.ts'
 import type { Transfers } from './transfers.ts'
 
 /**
@@ -9,7 +9,7 @@ export type LogError = (what: string, error: unknown) => void
 
 /** The objects that the handlers of every route need. */
 export interface RouteContext {
-  node: DfsNode
+  node: DfsVerbs
   transfers: Transfers
   log: LogError
 }

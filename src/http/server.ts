@@ -4,7 +4,7 @@ import { createServer, type RequestListener, type Server } from 'node:http'
 import { join, resolve } from 'node:path'
 import fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest } from 'fastify'
 import { API_FILE, type ApiFile } from '../contract/api-file.ts'
-import { type ComponentLogger, type DfsNode, debugLogger, reasonOf } from '../index.ts'
+import { type ComponentLogger, type DfsVerbs, debugLogger, reasonOf } from '../index.ts'
 import { directoryId } from '../terminal/directory-id.ts'
 import { HEADER_BYTES_MAX, KEEP_ALIVE_MS, TOKEN_BYTES } from './constants.ts'
 import { describe, HttpError, noRoute } from './errors.ts'
@@ -52,7 +52,7 @@ export interface Api {
  * token. The token is new at each start, and the file is removed when the API closes. Throws an `InvalidInputError` for
  * an address beyond loopback, an `ApiPortTakenError` if the given port is taken, and the errors of the file system.
  */
-export async function serveApi(node: DfsNode, options: ApiOptions): Promise<Api> {
+export async function serveApi(node: DfsVerbs, options: ApiOptions): Promise<Api> {
   const { listen, keyFile, logger = debugLogger } = options
   const component = logger.forComponent('dfs:http')
   const log: LogError = (what, error) => component('%s: %s', what, reasonOf(error))

@@ -101,13 +101,14 @@ export class Admitting implements Entrance {
   }
 
   /**
-   * Lets in the machine that shows this code. Resolves once its grant is durable here. If the machine is in already,
-   * this says so and changes nothing. Throws an `UnknownCodeError`, an
+   * Lets in the machine that shows this code. Without a role it may do the least: it becomes a reader, or a storage member
+   * if that is what it asked for, because a key that was handed out cannot be taken back. Resolves once its grant is
+   * durable here. If the machine is in already, this says so and changes nothing. Throws an `UnknownCodeError`, an
    * `InvalidInputError`, a `NotAllowedError` or a `ClockOffError`.
    */
   async approve(
     text: string,
-    { role = 'reader', signal }: AbortOptions & { role?: Role | undefined } = {}
+    { role: given, signal }: AbortOptions & { role?: Role | undefined } = {}
   ): Promise<Admitted> {
     this.#signer.assertAdmin('lets machines in')
     this.#signer.assertHasRoom()
@@ -117,6 +118,7 @@ export class Admitting implements Entrance {
     if (another !== undefined) throw new InvalidInputError('two machines show this code: deny both')
     signal?.throwIfAborted()
     const { peer, name, x25519 } = found
+    const role = given ?? (found.role === 'storage' ? 'storage' : 'reader')
     // While the other admins were asked, somebody may have turned it away, or its time may have ended.
     const isLate = found.at === undefined && !this.waitingHere.some(now => now.peer === peer && now.code === code)
     if (isLate) return this.#admittedBy(code)

@@ -60,6 +60,11 @@ export interface Authority extends Authorizer {
   /** Returns every grant of a device, whatever its standing. */
   grantsOf(peer: PeerId): GrantChain
   invite(id: Uint8Array): InviteFacts | undefined
+  /**
+   * Returns the grants of the devices that an invite has let in, one of each device, in the order in which they are
+   * judged. There are no more of them than the invite allows.
+   */
+  usersOf(invite: Uint8Array): GrantChain
   /** Returns the accepted revocations of an invite, also those that do not count. */
   revocationsOf(invite: Uint8Array): ReadonlyArray<Statement<'revocation'>>
   onChange(listener: () => void): void

@@ -9,6 +9,11 @@ export const JOIN_TIMEOUT_MS = 10_000
 export const JOINING_MAX = 32
 /** The number of these that may come from one address. An IPv6 /64 counts as one address. */
 export const JOINING_PER_ADDRESS_MAX = 2
+/**
+ * The number of times that a peer may say `hello` in one exchange. A machine that asks to be let in says it twice, and
+ * again each time that it tries.
+ */
+export const HELLOS_MAX = 8
 /** The number of proofs that a stranger may show in one exchange. For each proof we must verify a few signatures. */
 export const PROOFS_MAX = 4
 /**
@@ -76,6 +81,11 @@ export const NEWS_COMPARE_PEERS = 2
 
 /** While the key of an epoch is missing, this member asks another one for it at most this often. */
 export const KEY_REQUEST_MS = 30_000
+/**
+ * How long a node that has no key of the network waits for one before it says that it is ready. A newcomer gets its key
+ * when its log has been compared with that of the member which let it in, most of the time within a second.
+ */
+export const KEY_WAIT_MS = 10_000
 /**
  * The most handovers for this member that wait in memory until they can be used: far more than there are members and
  * epochs to come. Any member that reads may sign any number of them.

@@ -7,10 +7,11 @@ import type { Verdict } from '../log/projection.ts'
 import { equalBytes, shortHex, toHex } from '../util/bytes.ts'
 import type { Chance } from '../util/chance.ts'
 import type { Clock } from '../util/clock.ts'
+import { withDeadline } from '../util/deadline.ts'
 import { type ComponentLogger, type Logger, reasonOf } from '../util/logger.ts'
 import { Worker } from '../util/worker.ts'
 import type { Authority, Member } from './authority.ts'
-import { KEY_REQUEST_MS } from './constants.ts'
+import { KEY_REQUEST_MS, KEY_WAIT_MS } from './constants.ts'
 import type { Epochs } from './epochs.ts'
 import type { Handover, Handovers } from './handovers.ts'
 import type { KeyRing } from './key-ring.ts'
@@ -25,8 +26,11 @@ export interface EpochKey {
 /** What this member holds of epoch keys, and how it passes them on. */
 export interface KeyKeeper {
   readonly held: readonly EpochKey[]
-  /** Returns a handover of each key that is held; none for a device that may not read. The caller signs them. */
-  handoversFor(member: { key: Uint8Array; x25519: Uint8Array; role: Role }): Array<Fields<'handover'>>
+  /** Returns a handover of a key that is held, which the caller signs; undefined for a device that may not read. */
+  handoverFor(
+    member: { key: Uint8Array; x25519: Uint8Array; role: Role },
+    epoch: Uint8Array
+  ): Fields<'handover'> | undefined
 }
 
 /** A name under which keys are handed over to this member, and the private key that opens them. */
@@ -75,12 +79,14 @@ export class KeyReceiver implements KeyKeeper {
   readonly #options: KeyReceiverOptions
   readonly #log: Logger
   readonly #held: EpochKey[]
+  /** Settles once this member holds a key under which it can write. */
+  readonly #first = Promise.withResolvers<void>()
   /** When each key that is missing was last asked for, by epoch; monotonic time. */
   readonly #askedAtMs = new Map<string, number>()
 
   constructor(options: KeyReceiverOptions) {
     this.#options = options
-    const { held, handovers, epochs, roster, clock, logger } = options
+    const { held, handovers, keys, epochs, roster, clock, logger } = options
     this.#held = [...held]
     this.#log = logger.forComponent('dfs:members:keys')
     this.worker = new Worker({
@@ -95,19 +101,43 @@ export class KeyReceiver implements KeyKeeper {
     handovers.onChange(wake)
     epochs.onChange(wake)
     roster.onChange(wake)
+    const lookAtRing = (): void => {
+      if (keys.newest !== undefined) this.#first.resolve()
+    }
+    keys.onAdded(lookAtRing)
+    lookAtRing()
   }
 
   get held(): readonly EpochKey[] {
     return this.#held
   }
 
-  handoversFor({ key, x25519, role }: { key: Uint8Array; x25519: Uint8Array; role: Role }): Array<Fields<'handover'>> {
+  /**
+   * Resolves once this member holds a key to write and read with, and at once for a storage member, which gets none.
+   * Returns false if no key has come within `KEY_WAIT_MS`. Throws only the reason of the signal.
+   */
+  async received(signal: AbortSignal): Promise<boolean> {
+    const { self, clock } = this.#options
+    if (self.role === 'storage') return true
+    try {
+      await withDeadline(clock, KEY_WAIT_MS, signal, () => this.#first.promise)
+      return true
+    } catch (error) {
+      signal.throwIfAborted()
+      this.#log('no key has come yet: %s', reasonOf(error))
+      return false
+    }
+  }
+
+  handoverFor(
+    { key, x25519, role }: { key: Uint8Array; x25519: Uint8Array; role: Role },
+    epoch: Uint8Array
+  ): Fields<'handover'> | undefined {
     const { self, chance } = this.#options
-    if (role === 'storage') return []
-    return this.#held.map(({ id, key: epochKey }) => {
-      const facts = { network: self.network, epoch: id, recipient: key, x25519, epochKey }
-      return { epoch: id, recipient: key, box: sealHandover(facts, chance.bytes(32)) }
-    })
+    const held = this.#held.find(({ id }) => equalBytes(id, epoch))
+    if (role === 'storage' || held === undefined) return undefined
+    const facts = { network: self.network, epoch, recipient: key, x25519, epochKey: held.key }
+    return { epoch, recipient: key, box: sealHandover(facts, chance.bytes(32)) }
   }
 
   /** Opens what has been handed over of the keys that are missing, and asks a member for one that was not. */

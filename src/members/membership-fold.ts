@@ -10,7 +10,8 @@ export type Standing = 'effective' | 'issuer-void' | 'invite-void' | 'used-up'
 
 /** The devices that an invite has let in. */
 interface Uses {
-  subjects: Set<string>
+  /** The grant by which each of them took its place, by its key in hex. */
+  grants: Map<string, ChainedGrant>
   /** The last of their first grants, or one after it, in the order in which grants are judged. */
   last: ChainedGrant | undefined
 }
@@ -69,7 +70,13 @@ export class MembershipFold {
 
   /** The number of devices that an invite has let in. */
   usesOf(invite: Statement<'invite'>): number {
-    return this.#uses.get(idOf(invite))?.subjects.size ?? 0
+    return this.#uses.get(idOf(invite))?.grants.size ?? 0
+  }
+
+  /** Returns the grants by which an invite let in devices, one of each, in order. `invite` is its id in hex. */
+  usersOf(invite: string): Array<Statement<'grant'>> {
+    const grants = [...(this.#uses.get(invite)?.grants.values() ?? [])]
+    return grants.sort(compareGrants).map(({ statement }) => statement)
   }
 
   /** Returns true if the issuer of an invite or a revocation has power. The root always has. */
@@ -101,9 +108,9 @@ export class MembershipFold {
     if (isRevoked || !this.isOfEffective(invite)) return 'invite-void'
     const used = this.#usedOf(invite)
     const subject = toHex(statement.fields.subject)
-    if (used.subjects.has(subject)) return 'effective'
+    if (used.grants.has(subject)) return 'effective'
     if (isFull(invite, used)) return 'used-up'
-    used.subjects.add(subject)
+    used.grants.set(subject, grant)
     if (used.last === undefined || compareGrants(used.last, grant) < 0) used.last = grant
     return 'effective'
   }
@@ -113,7 +120,7 @@ export class MembershipFold {
     const { statement, invite } = grant
     if (invite === undefined) return false
     const used = this.#usedOf(invite)
-    if (!isFull(invite, used) || used.subjects.has(toHex(statement.fields.subject))) return false
+    if (!isFull(invite, used) || used.grants.has(toHex(statement.fields.subject))) return false
     return used.last !== undefined && compareGrants(grant, used.last) < 0
   }
 
@@ -121,15 +128,15 @@ export class MembershipFold {
     const id = idOf(invite)
     let used = this.#uses.get(id)
     if (used === undefined) {
-      used = { subjects: new Set(), last: undefined }
+      used = { grants: new Map(), last: undefined }
       this.#uses.set(id, used)
     }
     return used
   }
 }
 
-function isFull({ fields: { uses } }: Statement<'invite'>, { subjects }: Uses): boolean {
-  return uses !== null && subjects.size >= uses
+function isFull({ fields: { uses } }: Statement<'invite'>, { grants }: Uses): boolean {
+  return uses !== null && grants.size >= uses
 }
 
 function compareGrants(a: ChainedGrant, b: ChainedGrant): number {

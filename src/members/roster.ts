@@ -94,6 +94,10 @@ export class Roster implements Projection, Authority {
     return invite === undefined ? undefined : this.#factsOf(invite)
   }
 
+  usersOf(invite: Uint8Array): GrantChain {
+    return this.#fold.usersOf(toHex(invite))
+  }
+
   revocationsOf(invite: Uint8Array): ReadonlyArray<Statement<'revocation'>> {
     return this.#fold.revocationsOf(toHex(invite))
   }

@@ -36,11 +36,17 @@ export interface MemberItem {
   lastSeen: Date | null
   /** Where it was last reached, as multiaddr text without its peer id; null if that is not known. */
   address: string | null
-  /** The member that signed its grant. Null if the network key did, and for a machine that waits. */
+  /** The member that let it in. Null if the network key did, and for a machine that waits. A later role changes nothing. */
   admittedBy: { peerId: string; name: string } | null
   /** The id of the invite that it used; null if it used none. */
   invite: string | null
 }
+
+/**
+ * Why a node that answered and this one do not accept each other: their clocks differ too much; another process runs
+ * with the same identity; one of them cannot prove that it is a member; or the exchange ended early.
+ */
+export type RejectionReason = 'clock-off' | 'duplicate' | 'refused' | 'unreachable'
 
 /** The device that was let in, turned away, or given another role. */
 export interface Admitted {

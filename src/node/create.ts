@@ -15,16 +15,21 @@ import { systemChance } from '../util/chance.ts'
 import { systemClock } from '../util/clock.ts'
 import { InvalidInputError } from '../util/errors.ts'
 import { type ComponentLogger, debugLogger, reasonOf } from '../util/logger.ts'
-import { checkDial, checkListen, checkPort, parseAddress } from '../wire/addresses.ts'
+import { checkListen, checkPort, parseAddress } from '../wire/addresses.ts'
+import { dialAddress } from '../wire/dial-address.ts'
 import { FirstStart } from './first-start.ts'
 import { candidateFileOf, isOfAnotherNetwork, keystoreOf, makeAdmin, memberSecrets, wayInOf } from './identity.ts'
 import { type Entry, type EntryInit, prepareEntry } from './newcomer.ts'
-import { Node, type NodeEntry } from './node.ts'
+import { Node } from './node.ts'
+import type { NodeEntry } from './pending-status.ts'
 import { systemPlatform } from './platform.ts'
 import { defaultListen, rememberPorts } from './ports.ts'
 import { type StackOptions, startStack } from './stack.ts'
 
 const REPLICAS_DEFAULT = 3
+/** A network that nobody asked for is one that nobody joins. */
+const NO_WAY_IN =
+  'this data directory belongs to no network yet: set `found` to found one, or enter one with `join`, `networkKey`, `bootstrap` or `choose`'
 
 /**
  * Starts a node on a data directory and resolves once the node answers. The node is the member whose keystore is in the
@@ -43,8 +48,11 @@ const REPLICAS_DEFAULT = 3
  * `corrupt`, `expired`, `used-up`, `revoked`, `wrong-network`, `clock-off`, and `unreachable` if no member that answers
  * may let this device in. It also throws what `confirmFirstStart` and `choose` throw.
  */
-export async function createNode(options: NodeOptions): Promise<DfsNode> {
-  checkNodeOptions(options)
+export async function createNode(given: NodeOptions): Promise<DfsNode> {
+  checkNodeOptions(given)
+  // Other transports have addresses of their own.
+  const { transports, bootstrap } = given
+  const options = transports === undefined ? { ...given, bootstrap: bootstrap?.map(dialAddress) } : given
   const { dataDir, ownersFiles, chance = systemChance, logger = debugLogger } = options
   const reserve = new Reserve({ files: new MonitoredFiles(dataDir), chance, logger })
   const isOwn = async (): Promise<boolean> => !(await isFirstStartOn(dataDir, ownersFiles))
@@ -64,6 +72,7 @@ async function startNode(options: NodeOptions): Promise<DfsNode> {
       // The listener belongs to the program that embeds the node. If it throws, what the event reports must go on.
       try {
         onEvent(event)
+        node?.announce(event)
       } catch (error) {
         logger.forComponent('dfs:node')('the listener for events threw an error: %s', reasonOf(error))
       }
@@ -140,13 +149,14 @@ async function buildNode(options: BuildOptions, { directory, firstStart, unlock 
       if (replaces || start.secrets === undefined) start.secrets = (await keystore.load()) ?? start.secrets
       return startStack({
         ...around,
-        options: { ...options, bootstrap: [...(options.bootstrap ?? []), ...start.addresses] },
+        entryAddresses: start.addresses,
         secrets: start.secrets as Secrets,
         keep,
         storeId,
         defaults,
         onDoubt,
-        isNew: isNew && !replaces,
+        // While it asked to be let in, over any number of starts, there was nothing yet that could be lost.
+        isNew: (isNew || start.entry !== undefined) && !replaces,
         listen: listening ?? given
       })
     }
@@ -170,6 +180,7 @@ async function identify(around: EntryInit): Promise<Identified> {
   // The process was killed between the two writes that made it a member.
   if (secrets !== undefined) await candidateFileOf(options, files).remove()
   const way = wayInOf(options)
+  if (secrets === undefined && way === 'none') throw new InvalidInputError(NO_WAY_IN)
   const mustEnter = secrets === undefined && way !== 'key' && way !== 'found'
   const entry = mustEnter ? await prepareEntry(around) : undefined
   if (entry === undefined) secrets ??= await makeAdmin(options, files)
@@ -227,11 +238,9 @@ export function checkNodeOptions(options: NodeOptions): void {
   if (outAfterMs !== undefined && !(outAfterMs >= OUT_AFTER_MS_MIN && outAfterMs <= OUT_AFTER_MS_MAX))
     throw new InvalidInputError('outAfterMs is out of bounds: give a time from 1 second to 30 days')
   for (const address of announce) parseAddress(address, '--announce')
-  for (const address of bootstrap) parseAddress(address, '--bootstrap')
-  // Other transports have addresses of their own.
   if (options.transports !== undefined) return
   for (const address of listen) checkListen(address)
-  for (const address of bootstrap) checkDial(address)
+  for (const address of bootstrap) dialAddress(address)
 }
 
 /**

@@ -16,16 +16,17 @@ import { debugLogger } from '../util/logger.ts'
 
 /**
  * How a new directory becomes that of a member: by the network's key, by an invite, by approval of a member at an
- * address, by approval of a member nearby if there is one, or by founding a network.
+ * address, by approval of a member nearby if there is one, or by founding a network. `none` if the options name no way:
+ * then the directory must be a member's already.
  */
-export type WayIn = 'key' | 'invite' | 'approval' | 'look' | 'found'
+export type WayIn = 'key' | 'invite' | 'approval' | 'look' | 'found' | 'none'
 
 export function wayInOf({ networkKey, found, join, bootstrap = [], choose }: NodeOptions): WayIn {
   if (found === true) return 'found'
   if (networkKey !== undefined) return 'key'
   if (join !== undefined) return 'invite'
   if (bootstrap.length > 0) return 'approval'
-  return choose === undefined ? 'found' : 'look'
+  return choose === undefined ? 'none' : 'look'
 }
 
 /**

@@ -2,18 +2,19 @@ import type { MemberItem } from '../api.ts'
 import type { Fields } from '../format/kinds.ts'
 import { type PeerId, peerIdOf } from '../format/peer-id.ts'
 import { hlcMs } from '../format/stamp.ts'
+import type { Statement } from '../format/statement.ts'
 import type { AttemptItem } from '../members/admitting.ts'
 import type { Authority, Member } from '../members/authority.ts'
 import { chainIn } from '../members/grant-chain.ts'
 import type { Members } from '../members/members.ts'
 import type { Statuses } from '../members/statuses.ts'
 import type { ViewMember } from '../members/view.ts'
-import { fromHex, toHex } from '../util/bytes.ts'
+import { compareBytes, toHex } from '../util/bytes.ts'
 import type { Clock } from '../util/clock.ts'
 
 export interface MemberListOptions {
   members: Pick<Members, 'self' | 'all' | 'view' | 'admitted' | 'connections' | 'on'>
-  roster: Pick<Authority, 'removed' | 'supportOf'>
+  roster: Pick<Authority, 'removed' | 'supportOf' | 'grantsOf' | 'isEffective'>
   statuses: Pick<Statuses, 'of'>
   clock: Pick<Clock, 'now'>
 }
@@ -60,12 +61,12 @@ export class MemberList {
     ]
   }
 
-  #item({ peer, name, role, grantId }: Member, state: MemberItem['state'], known: Known): MemberItem {
+  #item({ peer, name, role }: Member, state: MemberItem['state'], known: Known): MemberItem {
     const { members, roster, statuses, clock } = this.#options
     const self = peer === members.self.peerId
-    const chain = chainIn(roster.supportOf(fromHex(grantId)))
-    const issuer = chain.at(-2)?.fields
-    const invite = chain.at(-1)?.fields.admit?.invite
+    const first = this.#firstGrantOf(peer)
+    const issuer = first && chainIn(roster.supportOf(first.id)).at(-2)?.fields
+    const invite = first?.fields.admit?.invite
     return {
       peerId: peer,
       name,
@@ -79,6 +80,21 @@ export class MemberList {
       admittedBy: issuer === undefined ? null : named(issuer, known),
       invite: invite === undefined ? null : toHex(invite)
     }
+  }
+
+  /** The grant that let a device in. Later ones raise its role; they do not change how it came in. */
+  #firstGrantOf(peer: PeerId): Statement<'grant'> | undefined {
+    const { roster } = this.#options
+    const grants = roster.grantsOf(peer)
+    const effective = grants.filter(({ id }) => roster.isEffective(id))
+    const isEarlier = (a: Statement, b: Statement): boolean =>
+      a.hlc === b.hlc ? compareBytes(a.id, b.id) < 0 : a.hlc < b.hlc
+    // A device that was removed has only void ones.
+    const candidates = effective.length > 0 ? effective : grants
+    return candidates.reduce<Statement<'grant'> | undefined>(
+      (first, grant) => (first === undefined || isEarlier(grant, first) ? grant : first),
+      undefined
+    )
   }
 
   /** The later of its last status and the end of its last connection here. A stamp ahead of our clock counts as now. */

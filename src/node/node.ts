@@ -1,3 +1,4 @@
+import { once } from 'node:events'
 import type {
   Admitted,
   DfsNode,
@@ -6,39 +7,21 @@ import type {
   MadeInvite,
   MemberItem,
   NetworkInfo,
+  NodeEvent,
   Peer,
+  ReadyOptions,
   Role,
   Status
 } from '../api.ts'
-import { parsePath } from '../format/path.ts'
 import type { FsContext } from '../fs/context.ts'
-import { copyPath } from '../fs/copy.ts'
-import { evictPath } from '../fs/evict.ts'
-import { openFile } from '../fs/get.ts'
-import { listPath } from '../fs/list.ts'
-import { makeDirectory } from '../fs/mkdir.ts'
-import { movePath } from '../fs/move.ts'
-import { putFile } from '../fs/put.ts'
-import { removePath } from '../fs/remove.ts'
-import { statPath } from '../fs/stat.ts'
-import type {
-  AbortOptions,
-  EvictResult,
-  GetOptions,
-  ListItem,
-  OpenFile,
-  PutOptions,
-  PutResult,
-  RemoveResult,
-  Source,
-  Stat
-} from '../fs/types.ts'
+import type { AbortOptions } from '../fs/types.ts'
 import { PendingError } from '../members/entering/errors.ts'
 import { toHex } from '../util/bytes.ts'
 import { raceSignal } from '../util/deadline.ts'
 import { StoppedError } from '../util/errors.ts'
 import { type Logger, reasonOf } from '../util/logger.ts'
-import { diskOf, pendingStatus, pendingText, type Waiting } from './pending-status.ts'
+import { FileVerbs } from './file-verbs.ts'
+import { diskOf, type NodeEntry, pendingStatus, pendingText } from './pending-status.ts'
 import { peersOf, statusOf } from './report.ts'
 import type { Stack } from './stack.ts'
 import { Supervisor, type SupervisorOptions } from './supervisor.ts'
@@ -54,27 +37,20 @@ export interface NodeInit extends SupervisorOptions {
   onUp?: (() => Promise<void>) | undefined
 }
 
-/** The first phase of a node that has to be let in. */
-export interface NodeEntry {
-  waiting: Waiting
-  /** Resolves with the network once this device is a member. Throws the reason if it never will be. */
-  run(signal: AbortSignal): Promise<Uint8Array>
-}
-
 const STOPPED = new StoppedError('this node has been stopped')
 
 /**
  * The running node, as the library exposes it. Each verb is passed to the stack that is running, and waits while the
  * supervisor replaces that stack.
  */
-export class Node implements DfsNode {
+export class Node extends FileVerbs implements DfsNode {
   readonly #supervisor: Supervisor
   readonly #unlock: () => Promise<void>
   readonly #log: Logger
   readonly #files: SupervisorOptions['files']
   readonly #onUp: () => Promise<void>
   readonly #stopping = new AbortController()
-  /** Settles once this node is a member, or never will be. */
+  /** Settles once this node is a member that can be used, or never will be. */
   #entering: Promise<void> = Promise.resolve()
   /** The first phase, until it is over. */
   #entry: NodeEntry | undefined
@@ -84,6 +60,7 @@ export class Node implements DfsNode {
   #isStopped = false
 
   constructor({ unlock, network, entry, onUp = async () => {}, ...options }: NodeInit) {
+    super()
     this.#supervisor = new Supervisor(options)
     this.#unlock = unlock
     this.#log = options.logger.forComponent('dfs:node')
@@ -125,12 +102,19 @@ export class Node implements DfsNode {
 
   /** Resolves once the node answers. It may be pending then, and goes on by itself. */
   async start(): Promise<void> {
-    if (this.#entry === undefined) return this.#up()
-    this.#entering = this.#enter(this.#entry)
+    const entry = this.#entry
+    if (entry === undefined) await this.#up()
+    this.#entering = this.#getReady(entry)
     this.#entering.catch(() => {
       // Whoever waits for `ready` gets this error.
     })
-    await Promise.race([this.#entering, this.#entry.waiting.settled])
+    if (entry !== undefined) await Promise.race([this.#entering, entry.waiting.settled])
+  }
+
+  /** Verbs that need the key of the network would fail before it has come, so whoever waits for `ready` waits for it. */
+  async #getReady(entry: NodeEntry | undefined): Promise<void> {
+    if (entry !== undefined) await this.#enter(entry)
+    await this.#supervisor.last.keys.received(this.#stopping.signal)
   }
 
   async #enter(entry: NodeEntry): Promise<void> {
@@ -151,56 +135,6 @@ export class Node implements DfsNode {
     await this.#onUp()
   }
 
-  async put(path: string, source: Source, options: PutOptions = {}): Promise<PutResult> {
-    return putFile(await this.#fs(), parsePath(path), source, options)
-  }
-
-  async get(path: string, options: GetOptions = {}): Promise<OpenFile> {
-    return openFile(await this.#fs(), parsePath(path), options)
-  }
-
-  async *list(
-    path: string,
-    options: AbortOptions & { recursive?: boolean | undefined } = {}
-  ): AsyncGenerator<ListItem> {
-    yield* listPath(await this.#fs(), parsePath(path), options)
-  }
-
-  async stat(path: string, options: AbortOptions = {}): Promise<Stat> {
-    return statPath(await this.#fs(), parsePath(path), options)
-  }
-
-  async mkdir(path: string, options: AbortOptions = {}): Promise<{ path: string }> {
-    return makeDirectory(await this.#fs(), parsePath(path), options)
-  }
-
-  async move(
-    from: string,
-    to: string,
-    options: AbortOptions & { noClobber?: boolean | undefined } = {}
-  ): Promise<{ from: string; path: string }> {
-    return movePath(await this.#fs(), parsePath(from), parsePath(to), options)
-  }
-
-  async copy(
-    from: string,
-    to: string,
-    options: AbortOptions & { noClobber?: boolean | undefined } = {}
-  ): Promise<{ from: string; path: string }> {
-    return copyPath(await this.#fs(), parsePath(from), parsePath(to), options)
-  }
-
-  async remove(
-    path: string,
-    options: AbortOptions & { recursive?: boolean | undefined; ifTag?: string | undefined } = {}
-  ): Promise<RemoveResult> {
-    return removePath(await this.#fs(), parsePath(path), options)
-  }
-
-  async evict(path: string, options: AbortOptions = {}): Promise<EvictResult> {
-    return evictPath(await this.#fs(), parsePath(path), options.signal)
-  }
-
   async status(): Promise<Status> {
     this.#assertRunning()
     if (this.#entry !== undefined) return pendingStatus(this.#entry.waiting, await diskOf(this.#files))
@@ -214,9 +148,12 @@ export class Node implements DfsNode {
     return this.#entry === undefined ? peersOf(this.#supervisor.last.fs.members) : []
   }
 
-  async ready({ signal }: AbortOptions = {}): Promise<void> {
+  async ready({ members = 0, signal }: ReadyOptions = {}): Promise<void> {
     this.#assertRunning()
     await raceSignal(this.#entering, signal)
+    const ends = signal === undefined ? this.#stopping.signal : AbortSignal.any([signal, this.#stopping.signal])
+    while (this.peers().filter(({ connected }) => connected).length < members)
+      await raceSignal(once(this, 'admitted', { signal: ends }), ends)
   }
 
   async members(options: AbortOptions = {}): Promise<MemberItem[]> {
@@ -268,6 +205,15 @@ export class Node implements DfsNode {
     }
   }
 
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.stop()
+  }
+
+  /** Passes an event on to the listeners of a program. */
+  announce(event: NodeEvent): void {
+    this.safeDispatchEvent(event.event, { detail: event })
+  }
+
   get #self(): Stack['fs']['members']['self'] {
     return this.#supervisor.last.fs.members.self
   }
@@ -279,7 +225,7 @@ export class Node implements DfsNode {
     return this.#supervisor.current
   }
 
-  async #fs(): Promise<FsContext> {
+  protected override async fs(): Promise<FsContext> {
     return (await this.#stack()).fs
   }
 

@@ -23,6 +23,13 @@ export interface Waiting {
   readonly settled: Promise<void>
 }
 
+/** The first phase of a node that has to be let in. */
+export interface NodeEntry {
+  waiting: Waiting
+  /** Resolves with the network once this device is a member. Throws the reason if it never will be. */
+  run(signal: AbortSignal): Promise<Uint8Array>
+}
+
 /** Returns the sentence that tells the owner what this machine waits for. */
 export function pendingText({ pending: { code, role } }: Pick<Waiting, 'pending'>): string {
   return code === null

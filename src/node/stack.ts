@@ -3,16 +3,16 @@ import type { Capacity } from '../disk/capacity.ts'
 import type { DiskMonitor } from '../disk/disk-monitor.ts'
 import type { Files } from '../disk/files.ts'
 import type { OpenReport } from '../disk/store.ts'
-import { networkWords } from '../format/approval.ts'
 import type { FsContext } from '../fs/context.ts'
 import type { Log } from '../log/log.ts'
-import type { MembershipEvent } from '../members/members-options.ts'
+import type { KeyReceiver } from '../members/key-receiver.ts'
 import { closeAll } from '../util/close-all.ts'
 import type { Worker } from '../util/worker.ts'
 import type { Host } from '../wire/host.ts'
 import { FullComparison, type OtherMember } from './full-comparison.ts'
 import { KeptNetworkKey } from './kept-network-key.ts'
 import { MemberList } from './member-list.ts'
+import { nodeEventOf } from './membership-events.ts'
 import { MembershipVerbs } from './membership-verbs.ts'
 import { INDEX_FOLDER } from './platform.ts'
 import type { RoomOptions } from './rooms/options.ts'
@@ -32,6 +32,7 @@ export interface Stack {
   /** What was found when the store was opened. */
   report: OpenReport
   comparison: FullComparison
+  keys: Pick<KeyReceiver, 'received'>
   /** Stops all rooms. A second call has no effect. */
   stop(): Promise<void>
 }
@@ -84,8 +85,9 @@ export async function startStack({ isNew, defaults, ...options }: StackOptions):
     const { capacity, monitor } = disk
     const fs = fsContextOf(init, rooms, defaults)
     const all = [...members.workers, ...blocks.workers, ...workers]
-    const { log } = membership
-    return { fs, membership: verbs, host, capacity, diskMonitor: monitor, log, workers: all, report, comparison, stop }
+    const { log, keyReceiver: keys } = membership
+    const parts = { fs, membership: verbs, host, capacity, diskMonitor: monitor, log, comparison, keys }
+    return { ...parts, workers: all, report, stop }
   } catch (error) {
     await stop().catch(() => {
       // The error that ended the start is the one to report, not this one.
@@ -106,22 +108,12 @@ function passNewsUp(
     // Whoever holds a key that this member lacks would have handed it over by now.
     if (event === 'compared') membership.keyReceiver.worker.wake()
     if (event === 'compared') void comparison.noteCompared(peer, news.beganAtMs)
-    else if (event === 'asking') onEvent({ event, code: news.code, name: news.name, role: news.role })
-    else if (event === 'removed') onEvent({ event })
-    else if (event === 'foreign') onEvent(foreignEvent(news))
-    else onEvent({ event, peerId: peer })
+    else onEvent(nodeEventOf(news, membership.members))
   })
   membership.statuses.onView(() => {
     blocks.retry()
     void comparison.noteView()
   })
-}
-
-type Foreign = Extract<MembershipEvent, { event: 'foreign' }>
-
-function foreignEvent({ event, peer, network, address }: Foreign): NodeEvent {
-  const words = network === undefined ? null : networkWords(network)
-  return { event, peerId: peer, words, address: address ?? null }
 }
 
 /** Returns false while the clock is off, or while this member has to compare its log with the others. */

@@ -3,6 +3,7 @@ import type { Clock } from '../util/clock.ts'
 import {
   ARRIVAL_PAUSE_MS_MAX,
   ARRIVAL_PAUSE_MS_MIN,
+  MEMBER_ADDRESS_MS,
   ORIGINS_MAX,
   STRANGER_ARRIVALS_BURST,
   STRANGER_ARRIVALS_PER_S,
@@ -13,10 +14,8 @@ import { originOf } from './origin.ts'
 /** Who is expected from an address: a member, or a machine that waits for a person to let it in. */
 export type Welcome = 'member' | 'waiting'
 
-/** What is remembered of the connections from one address. All times are monotonic. */
-interface Origin {
-  /** Until when a member is expected from here. */
-  memberUntilMs: number
+/** What is remembered of the strangers from one address. All times are monotonic. */
+interface Strangers {
   /** Until when a machine that waits is expected from here. */
   waitingUntilMs: number
   /** The number of connections that have ended and led to nothing, and when the last one did. */
@@ -29,12 +28,16 @@ const LONG_AGO = Number.NEGATIVE_INFINITY
 
 /**
  * Decides which connections may begin, before any cryptography, so that strangers who dial in a loop cannot take the core
- * from the members. Connections from addresses where a member was lately always may. All others share a small rate, and
- * an address whose connections lead to nothing has to pause. Addresses are counted as `originOf` does.
+ * from the members. Connections from addresses where a member was in the last days always may, whoever else is behind
+ * the same router. All others share a small rate, and an address whose connections lead to nothing has to pause: so
+ * briefly that a member that is new behind a router finds a gap between the tries of a machine that fails there.
+ * Addresses are counted as `originOf` does.
  */
 export class ArrivalGate {
   readonly #clock: Pick<Clock, 'monotonic'>
-  readonly #origins = new LRUCache<string, Origin>({ max: ORIGINS_MAX })
+  /** Until when members are expected from an address. Kept apart, so that strangers cannot crowd members out. */
+  readonly #membersUntilMs = new LRUCache<string, number>({ max: ORIGINS_MAX })
+  readonly #strangers = new LRUCache<string, Strangers>({ max: ORIGINS_MAX })
   /** The number of strangers that may arrive now, and when that was computed. */
   #room = STRANGER_ARRIVALS_BURST
   #roomAtMs: number
@@ -44,17 +47,21 @@ export class ArrivalGate {
     this.#roomAtMs = clock.monotonic()
   }
 
-  /** Returns true if a connection from this address, given as multiaddr text, may begin. It then counts. */
+  /**
+   * Returns true if a connection from this address, given as multiaddr text, may begin. If so, the connection is
+   * counted.
+   */
   mayArrive(address: string): boolean {
     const nowMs = this.#clock.monotonic()
-    const origin = this.#origins.get(originOf(address))
-    if (origin !== undefined && origin.memberUntilMs > nowMs) return true
+    const name = originOf(address)
+    if (this.#isOfMember(name, nowMs)) return true
+    const origin = this.#strangers.get(name)
     if (origin !== undefined && origin.pausedUntilMs > nowMs) return false
     const gained = ((nowMs - this.#roomAtMs) / 1000) * STRANGER_ARRIVALS_PER_S
     this.#room = Math.min(STRANGER_ARRIVALS_BURST, this.#room + gained)
     this.#roomAtMs = nowMs
-    // Part of the room is for addresses that are new, so that those that keep coming back do not take all of it.
-    const kept = (origin?.failures ?? 0) > 0 ? STRANGER_ARRIVALS_BURST / 2 : 0
+    // Part of the room is for addresses that have not failed, so that those that keep coming back do not take all of it.
+    const kept = (origin?.failures ?? 0) > FREE_FAILURES ? STRANGER_ARRIVALS_BURST / 2 : 0
     if (this.#room < kept + 1) return false
     this.#room--
     return true
@@ -62,39 +69,38 @@ export class ArrivalGate {
 
   /** Says that somebody is expected from this address for a while. */
   welcome(address: string, as: Welcome): void {
-    const untilMs = this.#clock.monotonic() + WELCOME_MS
-    const origin = this.#of(address)
-    if (as === 'member') origin.memberUntilMs = untilMs
-    else origin.waitingUntilMs = untilMs
-    origin.failures = 0
-    origin.pausedUntilMs = LONG_AGO
+    const name = originOf(address)
+    const nowMs = this.#clock.monotonic()
+    if (as === 'member') {
+      this.#membersUntilMs.set(name, nowMs + MEMBER_ADDRESS_MS)
+      this.#strangers.delete(name)
+      return
+    }
+    this.#strangers.set(name, { ...NOTHING, waitingUntilMs: nowMs + WELCOME_MS })
   }
 
   /** Says that a connection from this address has ended. */
   ended(address: string): void {
     const nowMs = this.#clock.monotonic()
-    const origin = this.#of(address)
-    if (origin.memberUntilMs > nowMs || origin.waitingUntilMs > nowMs) return
+    const name = originOf(address)
+    if (this.#isOfMember(name, nowMs)) return
+    const origin = this.#strangers.get(name) ?? { ...NOTHING }
+    if (origin.waitingUntilMs > nowMs) return
     if (nowMs - origin.failedAtMs > WELCOME_MS) origin.failures = 0
     origin.failures++
     origin.failedAtMs = nowMs
-    if (origin.failures === 1) return
-    const pauseMs = ARRIVAL_PAUSE_MS_MIN * 2 ** Math.min(origin.failures - 2, 16)
+    this.#strangers.set(name, origin)
+    if (origin.failures <= FREE_FAILURES) return
+    const pauseMs = ARRIVAL_PAUSE_MS_MIN * 2 ** Math.min(origin.failures - FREE_FAILURES - 1, 16)
     origin.pausedUntilMs = nowMs + Math.min(ARRIVAL_PAUSE_MS_MAX, pauseMs)
   }
 
-  #of(address: string): Origin {
-    const name = originOf(address)
-    const known = this.#origins.get(name)
-    if (known !== undefined) return known
-    const origin: Origin = {
-      memberUntilMs: LONG_AGO,
-      waitingUntilMs: LONG_AGO,
-      failures: 0,
-      failedAtMs: LONG_AGO,
-      pausedUntilMs: LONG_AGO
-    }
-    this.#origins.set(name, origin)
-    return origin
+  #isOfMember(name: string, nowMs: number): boolean {
+    return (this.#membersUntilMs.get(name) ?? LONG_AGO) > nowMs
   }
 }
+
+/** A newcomer looks at who answers and comes back, so the first connection from an address may lead to nothing. */
+const FREE_FAILURES = 1
+
+const NOTHING: Strangers = { waitingUntilMs: LONG_AGO, failures: 0, failedAtMs: LONG_AGO, pausedUntilMs: LONG_AGO }

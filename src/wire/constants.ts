@@ -71,24 +71,35 @@ export const STREAMS_PER_PROTOCOL_MAX = 8
 
 export const MDNS_SERVICE_TAG = '_dfs-node._udp.local'
 export const MDNS_INTERVAL_MS = 10_000
-/** The same announcement of a peer is told again after this time. It is the time from one query to the next. */
+/** The same announcement of a peer is reported again after this time. It is the time from one query to the next. */
 export const ANNOUNCED_AGAIN_MS = MDNS_INTERVAL_MS
-/** The number of peers whose last announcement is remembered. Those of other peers may be told too often. */
+/**
+ * The number of peers whose last announcement is remembered. Announcements of other peers may be reported too often.
+ */
 export const ANNOUNCERS_MAX = 1_024
 
 /**
- * How many connections a second we accept from addresses where no member was lately, all of them together, and how many
- * at once after a quiet time. Each costs a TLS handshake, 3 to 5 ms of a core.
+ * How many connections per second we accept from all addresses together where no member was recently connected, and how
+ * many at once after a quiet time. Each costs a TLS handshake, 3 to 5 ms of a core.
  */
 export const STRANGER_ARRIVALS_PER_S = 4
 export const STRANGER_ARRIVALS_BURST = 16
-/** How long an address counts as one of a member after a member was admitted there, or has left. */
+/**
+ * How long an address counts as one of a member after a member was admitted there, or has left. It spans a long weekend,
+ * so that a laptop that was shut comes back at once even if another machine behind its router fails all the time.
+ */
+export const MEMBER_ADDRESS_MS = 7 * 24 * 60 * 60_000
+/** How long a machine that waits for a person is expected at an address, and failures there are remembered. */
 export const WELCOME_MS = 10 * 60_000
 /**
  * The pause after a connection from such an address has ended and nobody was admitted there. The first one is free, since
  * a newcomer looks at who answers and comes back. Then the pause doubles each time, from the first value up to the second.
+ * A member of which we know nothing may be behind the same address, so even the longest pause is short.
  */
 export const ARRIVAL_PAUSE_MS_MIN = 2_000
-export const ARRIVAL_PAUSE_MS_MAX = 60_000
-/** The number of addresses that are remembered. The one that was used longest ago is forgotten. */
+export const ARRIVAL_PAUSE_MS_MAX = 15_000
+/**
+ * The number of addresses of members that are remembered, and of strangers. The one that was used longest ago is
+ * forgotten.
+ */
 export const ORIGINS_MAX = 1_024

@@ -8,6 +8,21 @@ import { must, ROOT, shell } from '../fixtures/shell.ts'
 
 const MODULES = join(ROOT, 'node_modules')
 
+/** What a program in strict TypeScript may write. It is only compiled. */
+const VERBS = `
+import { createReadStream } from 'node:fs'
+import { createNode, type DfsNode } from 'dfs-node'
+
+await using node: DfsNode = await createNode({ dataDir: './data', found: true })
+node.addEventListener('admitted', ({ detail }) => console.log(detail.peerId))
+node.addEventListener('rejected', ({ detail }) => console.log(detail.reason))
+await node.ready({ members: 1, signal: AbortSignal.timeout(1000) })
+await node.put('/a', createReadStream('a'))
+const { body } = await fetch('http://127.0.0.1')
+if (body !== null) await node.put('/b', body)
+if (await node.exists('/a')) node.createReadStream('/a').pipe(node.createWriteStream('/c'))
+`
+
 test('the packed package works in a clean home, as programs and as the library of the program in the README', {
   timeout: 600_000
 }, async t => {
@@ -61,6 +76,8 @@ test('the packed package works in a clean home, as programs and as the library o
   const [, program] = /^```ts\n(.*?)^```$/ms.exec(await readFile(join(ROOT, 'README.md'), 'utf8')) ?? []
   await writeFile(join(home, 'program.ts'), program as string)
   assert.equal(await must([process.execPath, 'program.ts'], { cwd: home, env }), 'hello')
+  const requires = "console.log(typeof require('dfs-node').createNode)"
+  assert.equal(await must([process.execPath, '--eval', requires], { cwd: home, env }), 'function\n')
   const options = [
     '--noEmit',
     '--strict',
@@ -69,11 +86,17 @@ test('the packed package works in a clean home, as programs and as the library o
     'nodenext',
     '--target',
     'es2024',
+    // No DOM: a program for Node.js has none.
+    '--lib',
+    'es2024',
+    '--exactOptionalPropertyTypes',
+    '--noUncheckedIndexedAccess',
     '--types',
     'node'
   ]
   const types = ['--typeRoots', join(MODULES, '@types')]
-  await must([process.execPath, join(MODULES, 'typescript/bin/tsc'), ...options, ...types, 'program.ts'], {
+  await writeFile(join(home, 'verbs.ts'), VERBS)
+  await must([process.execPath, join(MODULES, 'typescript/bin/tsc'), ...options, ...types, 'program.ts', 'verbs.ts'], {
     cwd: home,
     env
   })

@@ -63,6 +63,8 @@ class Machines {
   readonly #folder: string
   readonly #enter: string[]
   readonly #processes: ChildProcess[] = []
+  /** What the last command on each machine that started a daemon has printed so far. */
+  readonly screens = new Map<string, () => string>()
 
   constructor(folder: string, enter: string[]) {
     this.#folder = folder
@@ -100,7 +102,6 @@ class Machines {
         ...Object.fromEntries(clean),
         HOME: home,
         PATH: `${this.#folder}:${dirname(process.execPath)}:${process.env['PATH']}`,
-        DFS_LOG_LEVEL: 'silent',
         TERM: 'xterm'
       }
     })
@@ -115,6 +116,10 @@ class Machines {
     return { soFar, whole }
   }
 
+  isReady(host: string): boolean {
+    return /Use it:/.test(this.screens.get(host)?.() ?? '')
+  }
+
   async stop(): Promise<void> {
     await Promise.all(
       this.#processes.map(async child => {
@@ -126,9 +131,6 @@ class Machines {
     )
   }
 }
-
-/** How often a command is tried again while the key of the network is on its way. */
-const KEY_TRIES = 30
 
 /** Returns the first line of the README that was not printed, or undefined if all were, in this order. */
 function missing(lines: readonly string[], printed: string): string | undefined {
@@ -145,17 +147,18 @@ async function replay(machines: Machines, session: readonly Shown[], facts: Map<
   for (const { host, command, lines } of session) {
     let real = command
     for (const [shown, actual] of facts) real = real.replaceAll(shown, actual)
+    const isDaemon = /^npx dfs-node\b/.test(command)
+    // A person who uses a machine has read on its screen that it is ready.
+    if (!isDaemon) await until(`${host} is ready`, () => machines.isReady(host), START_MS_MAX)
     const { soFar, whole } = await machines.run(host, real)
-    if (/^npx dfs-node\b/.test(command)) {
+    if (isDaemon) {
+      machines.screens.set(host, soFar)
       const isThere = (): boolean => missing(lines, soFar()) === undefined && /waiting for|Use it:/.test(soFar())
       await until(`${command} prints what the README says`, isThere, START_MS_MAX).catch(error => {
         throw new Error(`${command}: "${missing(lines, soFar())}" is not in\n${soFar()}`, { cause: error })
       })
     } else {
-      let printed = await whole
-      // The key of the network comes a moment after the approval. A person types more slowly than this test.
-      for (let tries = 0; tries < KEY_TRIES && printed.includes('has not received the key'); tries++)
-        printed = await (await machines.run(host, real)).whole
+      const printed = await whole
       assert.equal(missing(lines, printed), undefined, `${command} printed\n${printed}`)
     }
     const printed = soFar()
@@ -179,6 +182,10 @@ test('the sessions that the README shows happen as it shows them', { skip, timeo
   await replay(machines, first, facts)
   await writeFile(join(machines.home('laptop'), 'holiday.png'), randomBytes(3_000_000))
   await replay(machines, second, facts)
+  // Below the session, the README shows the line with which the daemon says that the other machine is there.
+  const joined = (): boolean =>
+    /^\d\d:\d\d:\d\d laptop joined \(…\w{8}\)$/m.test(machines.screens.get('attic')?.() ?? '')
+  await until('attic says that laptop joined', joined, START_MS_MAX)
 
   const [make, ...later] = invite
   await replay(machines, [make as Shown], facts)

@@ -24,7 +24,7 @@ test('a node and its API start although the disk takes no file for their ports',
 
 test('a library call whose first start is not confirmed leaves nothing, and the next one is a first start', async t => {
   const dataDir = join(await temporaryFolder(t), 'new/data')
-  const options = { dataDir, listen: ['/ip4/127.0.0.1/tcp/0'], mdns: false }
+  const options = { dataDir, found: true, listen: ['/ip4/127.0.0.1/tcp/0'], mdns: false }
   const confirmFirstStart = async (): Promise<void> => {
     assert.ok((await readdir(dataDir)).includes('keystore'))
     throw new RangeError('no')

@@ -42,3 +42,49 @@ test('a machine with an invite is let in, and reads what is there', async t => {
   assert.deepEqual([item?.used, item?.state], [1, 'used-up'])
   assert.equal(await codeOfRejection(startNode(t, { name: 'late', join: token })), 'used-up')
 })
+
+test('a machine that was let in puts as soon as it is ready', async t => {
+  const { node: attic } = await startNode(t, { name: 'attic', found: true })
+  const bootstrap = [attic.multiaddrs[0] as string]
+  for (let i = 0; i < 3; i++) {
+    const approved = await startNode(t, { name: `approved ${i}`, bootstrap, role: 'writer' })
+    await until('it shows its code', async () => codeIn(approved.events) !== undefined)
+    await attic.approve(codeIn(approved.events) as string, { role: 'writer' })
+    await approved.node.ready()
+    await approved.node.put(`/approved-${i}.txt`, Buffer.from('mine'), { replicas: 1, ack: 1 })
+    const { token } = await attic.invite({ role: 'writer' })
+    const invited = await startNode(t, { name: `invited ${i}`, join: token })
+    await invited.node.ready()
+    await invited.node.put(`/invited-${i}.txt`, Buffer.from('mine'), { replicas: 1, ack: 1 })
+    await approved.node.stop()
+    await invited.node.stop()
+  }
+})
+
+test('a storage member, which gets no key, is ready without one', async t => {
+  const { node: attic } = await startNode(t, { name: 'attic', found: true })
+  const { token } = await attic.invite({ role: 'storage' })
+  const { node } = await startNode(t, { name: 'cellar', join: token })
+  await node.ready()
+  assert.doesNotMatch((await node.status()).warnings.join(), /has not received the key/)
+})
+
+test('a machine that was stopped while it waited has lost nothing, so it waits for nobody before it frees', async t => {
+  const { node: attic } = await startNode(t, { name: 'attic', found: true })
+  const { token } = await attic.invite({ role: 'writer' })
+  const away = await startNode(t, { name: 'away', join: token })
+  await away.node.stop()
+  const bootstrap = [attic.multiaddrs[0] as string]
+  const first = await startNode(t, { name: 'laptop', bootstrap })
+  await until('it shows its code', async () => codeIn(first.events) !== undefined)
+  await first.node.stop()
+  const events: NodeEvent[] = []
+  const { node } = await startNode(t, { ...first.options, onEvent: event => events.push(event) })
+  await until('it shows its code', async () => codeIn(events) !== undefined)
+  await attic.approve(codeIn(events) as string, { role: 'writer' })
+  await node.ready()
+  assert.doesNotMatch((await node.status()).warnings.join(), /frees nothing/)
+  await attic.put('/file.bin', randomBytes(300_000), { replicas: 2, ack: 2 })
+  await until('it has the file', async () => (await codeOfRejection(node.stat('/file.bin'))) === 'resolved')
+  assert.notEqual(await codeOfRejection(node.evict('/file.bin')), 'busy')
+})

@@ -57,15 +57,15 @@ interface Run {
 
 async function getFolder(session: Session, path: string, folder: string, force: boolean): Promise<void> {
   const { client, isJson } = session
-  const progress = new Progress('get', isJson, 0)
+  const progress = new Progress('get', isJson, 'files')
   const failures = new FileFailures('fetched', isJson)
   // The user may specify a link to a folder. Below that folder, no links are followed.
   if ((await kindOf(folder, 'follow')) !== 'directory') await makeLocalFolder(folder)
   const files = localFiles(client.stream('list', { path, recursive: true }), path, folder, failures)
   await forEachAtOnce(files, FILES_AT_ONCE, async ({ item, local }) => {
-    progress.expect(item.size)
     try {
       await getOne({ session, force, progress }, item.path, local)
+      progress.addFile()
     } catch (error) {
       if (error instanceof NoAnswerError || !(error instanceof CliError || isOfOneFile(error))) throw error
       failures.add(item.path, error)

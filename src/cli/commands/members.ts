@@ -21,7 +21,7 @@ const approve: DfsCommand = {
   declare(command) {
     command
       .argument('<code>', 'the code on the screen of that machine', nonEmpty)
-      .option(`--role <${ROLE_VALUES}>`, 'what it may do (default reader)', parseRole)
+      .option(`--role <${ROLE_VALUES}>`, 'what it may do (default reader, or storage if it asked for that)', parseRole)
   },
   async run({ client, isJson }: Session, code: string, { role }: { role?: Role }) {
     const admitted = await client.call('approve', { code, ...(role === undefined ? {} : { role }) })

@@ -4,8 +4,12 @@
 export const CODES_CHANGED_MAX = 3
 /** How long a first start looks for networks nearby. */
 export const LOOK_MS = 5_000
-/** The number of peers nearby that are asked for their network, or with an invite for entrance. */
-export const FOUND_PEERS_MAX = 32
+/**
+ * The number of peers nearby that are asked for their network, or with an invite for entrance, and of these at one host
+ * (an IPv6 /64 counts as one). A lab runs some members on one host.
+ */
+export const FOUND_PEERS_MAX = 128
+export const FOUND_PER_HOST_MAX = 8
 /** If nobody has answered for this long, the machine says so. It goes on trying. */
 export const SILENCE_MS = 10_000
 /** How long `hello`, `ask` and `enter` may take. An `enter` waits for the disk of a member and for other newcomers. */

@@ -4,9 +4,9 @@ import type { Clock } from '../../util/clock.ts'
 import { withDeadline } from '../../util/deadline.ts'
 import { type ComponentLogger, reasonOf } from '../../util/logger.ts'
 import type { Host } from '../../wire/host.ts'
-import { onOurSubnets } from '../address-book.ts'
 import type { EntryClient } from '../joining/entry-client.ts'
-import { FOUND_PEERS_MAX, LOOK_MS } from './constants.ts'
+import { LOOK_MS } from './constants.ts'
+import { FoundPeers } from './found-peers.ts'
 
 /** A network of which members answer nearby. */
 export interface NetworkNearby {
@@ -30,7 +30,7 @@ export interface LookOptions {
 export async function lookAround({ host, client, clock, logger }: LookOptions): Promise<NetworkNearby[]> {
   const log = logger.forComponent('dfs:members:entering')
   const found = new Map<string, NetworkNearby>()
-  const asked = new Set<PeerId>()
+  const nearby = new FoundPeers()
   const ask = async (peer: PeerId, addresses: string[], outer: AbortSignal): Promise<void> => {
     try {
       const network = await withDeadline(clock, LOOK_MS, outer, async signal => {
@@ -38,19 +38,18 @@ export async function lookAround({ host, client, clock, logger }: LookOptions): 
         return (await client.hello(peer, undefined, signal)).network
       })
       const id = toHex(network)
-      const nearby = found.get(id) ?? { network, peers: [] }
-      nearby.peers.push({ peer, addresses })
-      found.set(id, nearby)
+      const known = found.get(id) ?? { network, peers: [] }
+      known.peers.push({ peer, addresses })
+      found.set(id, known)
     } catch (error) {
       log('%s announced itself and told no network: %s', peer, reasonOf(error))
     }
   }
   const over = new AbortController()
   host.onDiscovered((peer, announced) => {
-    const addresses = onOurSubnets(announced)
-    if (over.signal.aborted || addresses.length === 0 || asked.has(peer) || asked.size >= FOUND_PEERS_MAX) return
-    asked.add(peer)
-    void ask(peer, addresses, over.signal)
+    if (over.signal.aborted) return
+    const addresses = nearby.take(peer, announced)
+    if (addresses.length > 0) void ask(peer, addresses, over.signal)
   })
   try {
     await host.start()

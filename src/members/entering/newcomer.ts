@@ -7,14 +7,12 @@ import { withDeadline } from '../../util/deadline.ts'
 import { type Logger, reasonOf } from '../../util/logger.ts'
 import { DIAL_TIMEOUT_MS } from '../../wire/constants.ts'
 import { RefusedError } from '../../wire/errors.ts'
-import { onOurSubnets } from '../address-book.ts'
 import { NONCE_BYTES } from '../constants.ts'
 import { ATTEMPT_MS } from '../joining/constants.ts'
 import {
   BUSY_RETRY_MS,
   BUSY_RETRY_MS_MAX,
   ENTRY_CALL_MS,
-  FOUND_PEERS_MAX,
   ROUND_RETRY_MS,
   ROUND_RETRY_MS_MAX,
   SILENCE_MS,
@@ -22,6 +20,7 @@ import {
   WITHDRAW_MS
 } from './constants.ts'
 import { errorOf } from './errors.ts'
+import { FoundPeers } from './found-peers.ts'
 import {
   type NewcomerEvent,
   type NewcomerFacts,
@@ -46,6 +45,7 @@ export class Newcomer {
   readonly #options: NewcomerOptions
   readonly #log: Logger
   readonly #targets: Target[]
+  readonly #found = new FoundPeers()
   readonly #rounds: Backoff
   readonly #busy: Backoff
   #here: Here | undefined
@@ -277,9 +277,8 @@ export class Newcomer {
   }
 
   #onDiscovered(peer: PeerId, addresses: string[]): void {
-    const nearby = onOurSubnets(addresses)
-    if (nearby.length === 0 || this.#targets.some(target => target.peer === peer)) return
-    if (this.#targets.length - this.#options.targets.length >= FOUND_PEERS_MAX) return
-    this.#targets.push({ addresses: nearby, peer })
+    if (this.#targets.some(target => target.peer === peer)) return
+    const nearby = this.#found.take(peer, addresses)
+    if (nearby.length > 0) this.#targets.push({ addresses: nearby, peer })
   }
 }

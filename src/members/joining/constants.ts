@@ -25,5 +25,10 @@ export const ASK_ADMIN_MS = 2_000
 export const INVITE_MS_MIN = 60_000
 export const INVITE_MS_MAX = 365 * 24 * 60 * 60_000
 export const INVITE_MS_DEFAULT = 24 * 60 * 60_000
+/**
+ * The most handovers that are remembered, so that a member that asks for a key again gets the same statement. They have
+ * about 400 bytes each. After that, the oldest is forgotten, and would be signed again.
+ */
+export const HANDED_MAX = 1_024
 /** How long a sign of a second process with one identity is shown as a warning. */
 export const DUPLICATE_MS = 10 * 60_000

@@ -94,11 +94,13 @@ export class EntryServer {
 
   async wait(peer: PeerId, signal: AbortSignal): Promise<Response> {
     const { peers } = this.#options
-    if (this.#waitState(peer) === 'waiting') await peers.decision(peer, WAIT_MS, signal)
+    const hasWaited = this.#waitState(peer) === 'waiting'
+    if (hasWaited) await peers.decision(peer, WAIT_MS, signal)
     const state = this.#waitState(peer)
     const statements = state === 'granted' ? this.#entrance.supportOf(peer) : undefined
     if (statements !== undefined) this.#expectBack(peer)
-    const evidence = state === 'over' ? this.#evidenceAgainst(peer) : []
+    // Whoever has waited for a person is told what became of that, whatever grants it had before.
+    const evidence = state === 'over' && !hasWaited ? this.#evidenceAgainst(peer) : []
     const { lengths, body } = packStatements(statements ?? evidence)
     return { status: 'ok', fields: { state: evidence.length > 0 ? 'denied' : state, lengths }, body }
   }

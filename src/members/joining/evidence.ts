@@ -1,44 +1,42 @@
 import { SUPPORT_STATEMENTS_MAX } from '../../format/constants.ts'
 import type { PeerId } from '../../format/peer-id.ts'
 import { idOf, type Statement } from '../../format/statement.ts'
-import { byteLengthOf, fromHex, toHex } from '../../util/bytes.ts'
+import { byteLengthOf } from '../../util/bytes.ts'
 import type { Authority } from '../authority.ts'
 import { JOIN_BYTES_MAX } from '../constants.ts'
 
+type Facts = Pick<Authority, 'grantsOf' | 'supportOf' | 'standingOf' | 'usersOf' | 'revocationsOf'>
+
 /**
- * Returns the statements from which a device whose grant is void can see that for itself: those who used its invite
- * before it, and the revocations of its invite, each after everything that it rests on. Empty if the device never had a
- * grant, or if they do not fit into one message.
+ * Returns the statements from which a device whose grants are void can see that for itself, each after everything that
+ * it rests on. They are as few as can be: the revocation of an invite, or as many other devices as an invite may let in.
+ * Empty unless all grants of the device are void, and if they do not fit into one message.
  */
-export function evidenceAgainst(
-  peer: PeerId,
-  roster: Pick<Authority, 'grantsOf' | 'supportOf' | 'members' | 'revocationsOf'>
-): Uint8Array[] {
+export function evidenceAgainst(peer: PeerId, roster: Facts): Uint8Array[] {
+  const grants = roster.grantsOf(peer)
+  if (grants.some(({ id }) => roster.standingOf(id) === 'effective')) return []
   const found = new Map<string, Uint8Array>()
-  const add = (...statements: ReadonlyArray<Statement>): void => {
-    for (const statement of statements) found.set(idOf(statement), statement.bytes)
-  }
-  const invites = new Map<string, Uint8Array>()
-  for (const { id } of roster.grantsOf(peer))
-    for (const above of roster.supportOf(id)) {
-      const invite = inviteOf(above)
-      if (invite !== undefined) invites.set(toHex(invite), invite)
-    }
-  if (invites.size === 0) return []
-  for (const { grantId } of roster.members) {
-    const support = roster.supportOf(fromHex(grantId))
-    const invite = inviteOf(support.at(-1))
-    if (invite !== undefined && invites.has(toHex(invite))) add(...support)
-  }
-  for (const invite of invites.values())
-    for (const revocation of roster.revocationsOf(invite)) {
-      if (revocation.grant !== null) add(...roster.supportOf(revocation.grant))
-      add(revocation)
-    }
+  for (const { id } of grants) for (const statement of reasonOf(id, roster)) found.set(idOf(statement), statement.bytes)
   const statements = [...found.values()]
   return statements.length <= SUPPORT_STATEMENTS_MAX && byteLengthOf(statements) <= JOIN_BYTES_MAX ? statements : []
 }
 
-function inviteOf(statement: Statement<'grant'> | Statement<'invite'> | undefined): Uint8Array | undefined {
-  return statement?.kind === 'grant' ? statement.fields.admit?.invite : undefined
+/** Returns why a grant is void: what made the first void grant void of those that it rests on, itself included. */
+function reasonOf(id: Uint8Array, roster: Facts): Statement[] {
+  for (const above of roster.supportOf(id)) {
+    if (above.kind !== 'grant' || above.fields.admit === undefined) continue
+    const { invite } = above.fields.admit
+    const standing = roster.standingOf(above.id)
+    if (standing === 'used-up') return roster.usersOf(invite).flatMap(({ id }) => roster.supportOf(id))
+    if (standing === 'invite-void') return revocationBefore(above, invite, roster)
+  }
+  return []
+}
+
+/** Returns the first revocation of an invite that makes a grant void, with what it rests on. */
+function revocationBefore({ hlc }: Statement, invite: Uint8Array, roster: Facts): Statement[] {
+  const counts = (grant: Uint8Array | null): boolean => grant === null || roster.standingOf(grant) === 'effective'
+  const revocation = roster.revocationsOf(invite).find(({ hlc: at, grant }) => at < hlc && counts(grant))
+  if (revocation === undefined) return []
+  return [...(revocation.grant === null ? [] : roster.supportOf(revocation.grant)), revocation]
 }

@@ -1,19 +1,25 @@
 import { CHAIN_MAX } from '../../format/constants.ts'
-import type { Fields, Kind, Role } from '../../format/kinds.ts'
+import type { Fields, Kind } from '../../format/kinds.ts'
 import { type PeerId, peerIdOf } from '../../format/peer-id.ts'
 import type { Hlc } from '../../format/stamp.ts'
 import type { AnyStatement, Statement } from '../../format/statement.ts'
 import type { Log } from '../../log/log.ts'
-import { equalBytes, fromHex } from '../../util/bytes.ts'
+import { fromHex, toHex } from '../../util/bytes.ts'
 import { RefusedError, type WireStatus } from '../../wire/errors.ts'
 import type { Authority, Member } from '../authority.ts'
 import { type ClockOffError, NotAllowedError } from '../errors.ts'
 import type { LocalMember } from '../local-member.ts'
+import { HANDED_MAX } from './constants.ts'
+
+/** To whom a key is handed over. */
+type Recipient = Pick<Member, 'key' | 'x25519' | 'role'>
 
 /** Hands over the keys of the network that this member holds. The key keeper implements it. */
 export interface Handovers {
-  /** Returns a handover for each epoch key that this member holds; none for a device that may not read. */
-  handoversFor(member: { key: Uint8Array; x25519: Uint8Array; role: Role }): Array<Fields<'handover'>>
+  /** The epochs whose keys this member holds. */
+  readonly held: ReadonlyArray<{ id: Uint8Array }>
+  /** Returns a handover of one of these keys; undefined if it is not held, and for a device that may not read. */
+  handoverFor(member: Recipient, epoch: Uint8Array): Fields<'handover'> | undefined
 }
 
 export interface GrantSignerOptions {
@@ -31,6 +37,11 @@ export interface GrantSignerOptions {
 /** Signs what changes the membership: grants, with the keys that go with them, invites and revocations. */
 export class GrantSigner {
   readonly #options: GrantSignerOptions
+  /**
+   * The handovers that were signed here, by epoch, device and the grant under which they were signed. Whoever asks again
+   * gets the same one, so that asking adds nothing to any log.
+   */
+  readonly #handed = new Map<string, Statement<'handover'>>()
 
   constructor(options: GrantSignerOptions) {
     this.#options = options
@@ -90,30 +101,41 @@ export class GrantSigner {
     if ('refused' in roster.authorize(grant as AnyStatement))
       throw new NotAllowedError('this machine may not sign this grant: its own rests on too many others')
     const { subject: key, x25519, role } = fields
-    const keys = this.#handoversFor({ key, x25519, role })
-    await this.#keep([grant, ...keys.map(handover => self.sign('handover', handover, hlc))])
+    const epochs = this.#options.handovers?.held.map(({ id }) => id) ?? []
+    // What it was handed before is here already, or on the machine itself.
+    const missing = epochs.filter(epoch => !this.#handed.has(this.#idOf(epoch, key)))
+    const signed = missing.map(epoch => this.#sign({ key, x25519, role }, epoch, hlc))
+    const keys = signed.filter(handover => handover !== undefined)
+    await this.keep([grant, ...keys])
+    for (const handover of keys) this.#remember(handover)
     return grant
   }
 
-  /** Signs an invite or a revocation. */
-  async sign<K extends Kind>(kind: K, fields: Fields<K>, ...past: Hlc[]): Promise<Statement<K>> {
+  /** Signs an invite or a revocation. The caller has to `keep` it. */
+  sign<K extends Kind>(kind: K, fields: Fields<K>, ...past: Hlc[]): Statement<K> {
     const { self } = this.#options
-    const statement = self.sign(kind, fields, self.nextHlc(...past))
-    await this.#keep([statement])
-    return statement
+    return self.sign(kind, fields, self.nextHlc(...past))
+  }
+
+  /** Adds statements to our log, and sends them to the others. Durable when this resolves. Throws what the log throws. */
+  async keep(statements: readonly Statement[]): Promise<void> {
+    const { self, log, announce } = this.#options
+    await log.append(statements, self.signer)
+    announce(statements)
   }
 
   /**
-   * Returns a handover of one epoch's key to a member. It is not kept here: only that member needs it. Throws a
-   * `RefusedError`.
+   * Returns a handover of one epoch's key to a member, the same one each time. It is not added to our log: only that
+   * member needs it. Throws a `RefusedError`.
    */
   handover(member: Member, epoch: Uint8Array): Uint8Array {
-    const { self } = this.#options
     if (member.role === 'storage') throw new RefusedError('forbidden')
-    const fields = this.#handoversFor(member).find(handover => equalBytes(handover.epoch, epoch))
-    if (fields === undefined) throw new RefusedError('not-found')
     if (this.isUnable) throw new RefusedError('busy')
-    return self.sign('handover', fields, self.nextHlc()).bytes
+    const before = this.#handed.get(this.#idOf(epoch, member.key))
+    const handover = before ?? this.#sign(member, epoch, this.#options.self.nextHlc())
+    if (handover === undefined) throw new RefusedError('not-found')
+    this.#remember(handover)
+    return handover.bytes
   }
 
   /** Returns what the grant of a member rests on, and then the grant; undefined if the peer is no member. */
@@ -128,13 +150,24 @@ export class GrantSigner {
     return roster.member(self.peerId)?.role === 'admin'
   }
 
-  #handoversFor(member: { key: Uint8Array; x25519: Uint8Array; role: Role }): Array<Fields<'handover'>> {
-    return member.role === 'storage' ? [] : (this.#options.handovers?.handoversFor(member) ?? [])
+  /** Signs a handover of a key; returns undefined if the key is not held, and for a device that may not read. */
+  #sign(member: Recipient, epoch: Uint8Array, hlc: Hlc): Statement<'handover'> | undefined {
+    const { self, handovers } = this.#options
+    const fields = handovers?.handoverFor(member, epoch)
+    return fields && self.sign('handover', fields, hlc)
   }
 
-  async #keep(statements: readonly Statement[]): Promise<void> {
-    const { self, log, announce } = this.#options
-    await log.append(statements, self.signer)
-    announce(statements)
+  #remember(handover: Statement<'handover'>): void {
+    const { epoch, recipient } = handover.fields
+    this.#handed.set(this.#idOf(epoch, recipient), handover)
+    for (const oldest of this.#handed.keys()) {
+      if (this.#handed.size <= HANDED_MAX) break
+      this.#handed.delete(oldest)
+    }
+  }
+
+  /** A device keeps its X25519 key for as long as it is a member, so the key is no part of this. */
+  #idOf(epoch: Uint8Array, device: Uint8Array): string {
+    return toHex(epoch) + toHex(device) + toHex(this.#options.self.grant.id)
   }
 }

@@ -64,7 +64,7 @@ export class Invites {
       throw new NotAllowedError('the grant of this machine rests on too many others: make the invite on another admin')
     const seed = chance.bytes(32)
     const notAfter = hlcAt(clock.now() + expiresMs)
-    const invite = await signer.sign('invite', {
+    const invite = signer.sign('invite', {
       key: rawPublicKey(privateKey('ed25519', seed)),
       role,
       notAfter: encodeHlc(notAfter),
@@ -76,6 +76,8 @@ export class Invites {
       statements: [...support.map(({ bytes }) => bytes), invite.bytes],
       addresses: addresses().slice(0, ADDRESSES_MAX)
     })
+    // Only now, so that no invite is in the log whose token nobody could be given.
+    await signer.keep([invite])
     return { id: idOf(invite), token, role, expires: new Date(hlcMs(notAfter)), uses: invite.fields.uses }
   }
 
@@ -104,7 +106,7 @@ export class Invites {
     signer.assertAdmin('revokes invites')
     const { statement, isRevoked } = this.#find(text.trim())
     const id = idOf(statement)
-    if (!isRevoked) await signer.sign('revocation', { target: fromHex(id), list: null }, statement.hlc)
+    if (!isRevoked) await signer.keep([signer.sign('revocation', { target: fromHex(id), list: null }, statement.hlc)])
     if (roster.invite(statement.id)?.isRevoked !== true) throw new UnknownMemberError('this invite cannot be revoked')
     return { id }
   }

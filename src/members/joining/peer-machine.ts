@@ -1,7 +1,14 @@
 import type { PeerId } from '../../format/peer-id.ts'
 import { equalBytes } from '../../util/bytes.ts'
 import type { WireStatus } from '../../wire/errors.ts'
-import { JOIN_TIMEOUT_MS, JOINING_MAX, JOINING_PER_ADDRESS_MAX, PROOFS_MAX, STRANGER_MS } from '../constants.ts'
+import {
+  HELLOS_MAX,
+  JOIN_TIMEOUT_MS,
+  JOINING_MAX,
+  JOINING_PER_ADDRESS_MAX,
+  PROOFS_MAX,
+  STRANGER_MS
+} from '../constants.ts'
 import type { GrantChain } from '../grant-chain.ts'
 import type { AskedRole } from '../join-messages.ts'
 import { ATTEMPT_MS, ATTEMPTS_MAX, ATTEMPTS_PER_ORIGIN_MAX, CODES_MAX, CODES_PER_ORIGIN_MAX } from './constants.ts'
@@ -29,6 +36,7 @@ export interface JoiningPeer {
 export interface Greeting {
   /** Another `hello` extends neither this nor the number of proofs. */
   readonly untilMs: number
+  readonly hellosLeft: number
   readonly proofsLeft: number
   /** The address under which the stranger is counted; undefined for a member, which always gets a place. */
   readonly origin: string | undefined
@@ -174,11 +182,16 @@ function hello(peer: JoiningPeer, event: Extract<JoinEvent, { event: 'hello' }>,
   const isDrawing = commit !== undefined
   if (isDrawing && isOverBound(facts.codes, CODES_MAX, CODES_PER_ORIGIN_MAX)) return refuse(peer, 'busy')
   const { greeting } = peer
-  if (greeting !== undefined) return to({ ...peer, greeting: { ...greeting, commit, nonce } })
+  if (greeting?.hellosLeft === 0) return refuse(peer, 'busy')
+  if (greeting !== undefined)
+    return to({ ...peer, greeting: { ...greeting, hellosLeft: greeting.hellosLeft - 1, commit, nonce } })
   const isStranger = origin !== undefined
   if (isStranger && isOverBound(facts.strangers, JOINING_MAX, JOINING_PER_ADDRESS_MAX)) return refuse(peer, 'busy')
   const untilMs = facts.nowMs + JOIN_TIMEOUT_MS
-  return to({ ...peer, greeting: { untilMs, proofsLeft: PROOFS_MAX, origin, commit, nonce } })
+  return to({
+    ...peer,
+    greeting: { untilMs, hellosLeft: HELLOS_MAX - 1, proofsLeft: PROOFS_MAX, origin, commit, nonce }
+  })
 }
 
 /** A proof takes signature checks, so it is counted before it is checked. */

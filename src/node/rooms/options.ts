@@ -17,6 +17,8 @@ export interface RoomOptions {
   /** Changes the secrets in the keystore. `secrets` stay as they were at the start of the stack. */
   keep: KeepSecrets
   storeId: Uint8Array
+  /** Where members answer, apart from the addresses that the owner gave. */
+  entryAddresses: readonly string[]
   listen: readonly string[]
   clock: Clock
   chance: Chance

@@ -106,7 +106,19 @@ export class Machine {
     const keep: KeepSecrets = async change => {
       await keystore.update(change)
     }
-    const fixed = { options, files, platform, secrets, keep, storeId, clock: process, chance, logger, onEvent }
+    const fixed = {
+      options,
+      files,
+      platform,
+      secrets,
+      keep,
+      storeId,
+      entryAddresses: [],
+      clock: process,
+      chance,
+      logger,
+      onEvent
+    }
     const defaults = { replicas: (options.replicas as number | undefined) ?? 3, ack: undefined }
     const node = new Node({
       files,

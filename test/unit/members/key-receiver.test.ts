@@ -7,7 +7,7 @@ import { privateKey, rawPublicKey } from '../../../src/format/network-key.ts'
 import type { PeerId } from '../../../src/format/peer-id.ts'
 import { type Hlc, hlcAt } from '../../../src/format/stamp.ts'
 import type { Statement } from '../../../src/format/statement.ts'
-import { KEY_REQUEST_MS } from '../../../src/members/constants.ts'
+import { KEY_REQUEST_MS, KEY_WAIT_MS } from '../../../src/members/constants.ts'
 import { Epochs } from '../../../src/members/epochs.ts'
 import { Handovers } from '../../../src/members/handovers.ts'
 import { type EpochKey, KeyReceiver, type Recipient } from '../../../src/members/key-receiver.ts'
@@ -92,9 +92,7 @@ class Machine {
   /** The handover of an epoch's key to another machine, as this one signs it. */
   hands(to: Machine, { epoch = network, hlc }: { epoch?: Uint8Array; hlc?: Hlc } = {}): Statement<'handover'> {
     const { publicKey: key } = to.self
-    const [fields] = this.receiver
-      .handoversFor({ key, x25519: to.x25519, role: 'reader' })
-      .filter(handover => Buffer.compare(handover.epoch, epoch) === 0)
+    const fields = this.receiver.handoverFor({ key, x25519: to.x25519, role: 'reader' }, epoch)
     return this.self.sign('handover', fields as Fields<'handover'>, hlc ?? this.self.nextHlc())
   }
 
@@ -137,6 +135,25 @@ test('a reader receives the key that an admin hands over, and keeps it', async (
   assert.deepEqual(reader.receiver.held, reader.kept)
   assert.deepEqual(reader.asked, [])
   assert.equal(reader.handovers.of(network).length, 0)
+})
+
+test('whoever waits for the key gets it when it comes, and waits no longer than the bound', async () => {
+  const admin = new Machine(adminOf, [FIRST])
+  const reader = granted(admin, 'reader')
+  const { signal } = new AbortController()
+  const late = reader.receiver.received(signal)
+  clock.advance(KEY_WAIT_MS)
+  assert.equal(await late, false)
+  const stopped = new AbortController()
+  const ended = reader.receiver.received(stopped.signal)
+  stopped.abort(new Error('stopped'))
+  await assert.rejects(ended, { message: 'stopped' })
+  const soon = reader.receiver.received(signal)
+  await reader.run(async () => {
+    reader.accept(admin.hands(reader), admin)
+    assert.equal(await soon, true)
+  })
+  for (const has of [admin, granted(admin, 'storage')]) assert.equal(await has.receiver.received(signal), true)
 })
 
 test('a key that cannot be written to the keystore is used all the same', async () => {
@@ -212,10 +229,8 @@ test('a storage member neither opens a key nor asks for one, until it is a reade
   const storage = granted(admin, 'storage')
   storage.roster.load(admin.self.statements)
   storage.admitted = [admin.self.peerId]
-  assert.deepEqual(
-    admin.receiver.handoversFor({ key: storage.self.publicKey, x25519: storage.x25519, role: 'storage' }),
-    []
-  )
+  const { x25519, self } = storage
+  assert.equal(admin.receiver.handoverFor({ key: self.publicKey, x25519, role: 'storage' }, network), undefined)
   await storage.run(async () => {
     storage.accept(admin.hands(storage), admin)
     await storage.looked()
@@ -257,7 +272,7 @@ test('a handover to the recovery key is opened by who holds it', async () => {
     key: recovery,
     x25519
   })
-  const [fields] = admin.receiver.handoversFor({ key: recovery, x25519: recovery, role: 'admin' })
+  const fields = admin.receiver.handoverFor({ key: recovery, x25519: recovery, role: 'admin' }, network)
   recovered.accept(admin.self.sign('handover', fields!, admin.self.nextHlc()), admin)
   await recovered.run(() => timePassesUntil(clock, 'the key', () => recovered.keys.has(network), SOON))
 })

@@ -4,6 +4,7 @@ import type { MemberItem } from '../../../src/api.ts'
 import type { Secrets } from '../../../src/disk/keystore.ts'
 import type { PeerId } from '../../../src/format/peer-id.ts'
 import { hlcAt } from '../../../src/format/stamp.ts'
+import { decodeStatement } from '../../../src/format/statement.ts'
 import type { AttemptItem } from '../../../src/members/admitting.ts'
 import { LocalMember } from '../../../src/members/local-member.ts'
 import type { MembershipEvent } from '../../../src/members/members.ts'
@@ -95,6 +96,26 @@ test('the list says who let a member in, and by which invite', () => {
   assert.deepEqual(world.item(barn).admittedBy, { peerId: attic, name: 'attic' })
   assert.deepEqual(world.item(laptop).admittedBy, { peerId: barn, name: 'barn' })
   assert.equal(world.item(laptop).invite, toHex(invite.statement.id))
+})
+
+test('the list says how a member came in, also after its role was raised by somebody else', () => {
+  const world = new World()
+  const { admin, clock, chance } = world
+  world.add(admin)
+  const cellar = grantedSecrets(admin, clock, chance, { name: 'cellar', role: 'admin' })
+  world.add(cellar)
+  const invite = inviteOf(admin, clock, chance, { role: 'reader' })
+  const laptop = admittedSecrets(admin, invite, { clock, chance })
+  const peer = world.add(laptop)
+  const before = world.item(peer)
+  clock.advance(MINUTE)
+  const { publicKey: subject } = world.selfOf(laptop)
+  const raised = grantedSecrets(cellar, clock, chance, { name: 'laptop', role: 'writer', subject })
+  world.roster.load(raised.grants.map(bytes => decodeStatement(bytes)))
+  const after = world.item(peer)
+  assert.deepEqual([before.role, after.role], ['reader', 'writer'])
+  assert.deepEqual([after.admittedBy?.name, after.invite], ['attic', toHex(invite.statement.id)])
+  assert.deepEqual([after.admittedBy, after.invite], [before.admittedBy, before.invite])
 })
 
 test('a device that used an invite after another had used it up is shown as removed', () => {

@@ -30,6 +30,7 @@ class FakeStack {
       writeError: undefined,
       missingNewsOf: [],
       outAfterMs: { network: 600_000, flag: undefined },
+      unreachable: [],
       isRefusedForClock: false,
       standing: this.standing,
       admitting: { waitingHere: this.waitingHere }
@@ -53,6 +54,7 @@ class FakeStack {
       log: { earlyCount: 0, asides: { count: 0 }, lostCount: 0 },
       comparison: { isWhole: true, missing: 0 },
       host: { addresses: () => [] },
+      keys: { received: async () => true },
       capacity: { isFull: false, usedBytes: 0, capacityBytes: 0 },
       diskMonitor: { state: 'ok' },
       report: { rebuilt: false, wasClean: true, replayedRows: 0, damagedStretches: 0 },

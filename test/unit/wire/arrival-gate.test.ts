@@ -4,10 +4,10 @@ import { ArrivalGate } from '../../../src/wire/arrival-gate.ts'
 import {
   ARRIVAL_PAUSE_MS_MAX,
   ARRIVAL_PAUSE_MS_MIN,
+  MEMBER_ADDRESS_MS,
   ORIGINS_MAX,
   STRANGER_ARRIVALS_BURST,
-  STRANGER_ARRIVALS_PER_S,
-  WELCOME_MS
+  STRANGER_ARRIVALS_PER_S
 } from '../../../src/wire/constants.ts'
 import { ManualClock } from '../../fixtures/clock.ts'
 
@@ -39,7 +39,7 @@ test('an address of a member is let through while strangers flood, and for a whi
     100
   )
   gate.ended(at(1))
-  clock.advance(WELCOME_MS - 1)
+  clock.advance(MEMBER_ADDRESS_MS - 1)
   arrivals(gate, 100, i => at(i + 2))
   assert.equal(gate.mayArrive(at(1)), true)
   clock.advance(2)
@@ -70,7 +70,8 @@ test('an address whose connections lead to nothing pauses, longer each time, and
 test('addresses that keep coming back leave room for new ones', () => {
   const clock = new ManualClock()
   const gate = new ArrivalGate(clock)
-  for (let host = 100; host < 150; host++) gate.ended(at(host))
+  for (let host = 100; host < 150; host++) for (let i = 0; i < 2; i++) gate.ended(at(host))
+  clock.advance(ARRIVAL_PAUSE_MS_MIN)
   assert.equal(
     arrivals(gate, 50, i => at(100 + i)),
     STRANGER_ARRIVALS_BURST / 2
@@ -103,4 +104,40 @@ test('the gate remembers a bounded number of addresses', () => {
   for (let i = 0; i < 2; i++) gate.ended('/ip4/198.51.100.1/tcp/1')
   for (let i = 0; i < ORIGINS_MAX; i++) gate.ended(`/ip4/10.0.${i >> 8}.${i & 255}/tcp/1`)
   assert.equal(gate.mayArrive('/ip4/198.51.100.1/tcp/1'), true)
+})
+
+test('a machine that fails behind a router keeps no member out that was seen there in the last days', () => {
+  const clock = new ManualClock()
+  const gate = new ArrivalGate(clock)
+  gate.welcome(at(1), 'member')
+  gate.ended(at(1))
+  clock.advance(3 * 24 * 60 * 60_000)
+  for (let i = 0; i < 100; i++) {
+    assert.equal(gate.mayArrive(at(1)), true)
+    gate.ended(at(1))
+  }
+  // Strangers with any number of addresses do not make it forgotten.
+  for (let i = 0; i < 2 * ORIGINS_MAX; i++) gate.ended(`/ip4/10.0.${i >> 8}.${i & 255}/tcp/1`)
+  assert.equal(gate.mayArrive(at(1)), true)
+})
+
+test('a member that is new behind a router where a machine fails all the time waits for two pauses at most', () => {
+  const clock = new ManualClock()
+  const gate = new ArrivalGate(clock)
+  // The machine that fails redials as our own nodes do, at most once a minute.
+  let failMs = 500
+  const nextFailures: number[] = []
+  for (let atMs = 0; atMs < 3_600_000; atMs += failMs, failMs = Math.min(2 * failMs, 60_000)) nextFailures.push(atMs)
+  let waitedMs = 0
+  let longestMs = 0
+  for (let nowMs = 0; nowMs < 3_600_000; nowMs += 1_000) {
+    while ((nextFailures[0] ?? Number.POSITIVE_INFINITY) <= nowMs) {
+      nextFailures.shift()
+      if (gate.mayArrive(at(1))) gate.ended(at(1))
+    }
+    waitedMs = gate.mayArrive(at(1)) ? 0 : waitedMs + 1_000
+    longestMs = Math.max(longestMs, waitedMs)
+    clock.advance(1_000)
+  }
+  assert.ok(longestMs <= 2 * ARRIVAL_PAUSE_MS_MAX, `${longestMs} ms`)
 })

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { FOUND_PEERS_MAX, LOOK_MS } from '../../../../src/members/entering/constants.ts'
+import { FOUND_PEERS_MAX, FOUND_PER_HOST_MAX, LOOK_MS } from '../../../../src/members/entering/constants.ts'
 import { type LookOptions, lookAround, type NetworkNearby } from '../../../../src/members/entering/look-around.ts'
 import { RefusedError } from '../../../../src/wire/errors.ts'
 import { ManualClock } from '../../../fixtures/clock.ts'
@@ -65,7 +65,7 @@ test('a look around groups the members that answer by network, and leaves the ot
 
 test('a look around asks a bounded number of peers, and none in another subnet or after its end', async () => {
   const { clock, announce, dialled, found } = look({})
-  for (let i = 0; i < 2 * FOUND_PEERS_MAX; i++) announce(`p${i}`, HERE)
+  for (let i = 0; i < 2 * FOUND_PEERS_MAX; i++) announce(`p${i}`, `/ip4/127.0.1.${i >> 1}/tcp/1`)
   announce('far', '/ip4/203.0.113.9/tcp/1')
   await settle()
   assert.equal(dialled.length, FOUND_PEERS_MAX)
@@ -74,4 +74,17 @@ test('a look around asks a bounded number of peers, and none in another subnet o
   announce('late', HERE)
   await settle()
   assert.equal(dialled.length, FOUND_PEERS_MAX)
+})
+
+test('a host that announces many peers does not hide a network at another host', async () => {
+  const { clock, announce, dialled, found } = look({ ours: OURS })
+  for (let i = 0; i < 2 * FOUND_PEERS_MAX; i++) announce(`p${i}`, HERE)
+  announce('ours', '/ip4/127.0.0.2/tcp/1')
+  await settle()
+  assert.equal(dialled.length, FOUND_PER_HOST_MAX + 1)
+  clock.advance(LOOK_MS)
+  assert.deepEqual(
+    (await found).map(({ network }) => network),
+    [OURS]
+  )
 })

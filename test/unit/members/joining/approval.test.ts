@@ -36,12 +36,18 @@ test('a machine that a person approves is let in, and is then a member', async t
   member.members.assertMayWrite()
 })
 
-test('the role is reader unless the admin says another one', async t => {
-  const setup = new Setup(t)
-  const attic = await setup.member('attic', setup.admin)
-  const laptop = await setup.entrant(attic)
-  const code = await laptop.ask(attic.peer, 'writer')
-  assert.equal((await attic.members.admitting.approve(code)).role, 'reader')
+test('a machine becomes a reader unless the admin says another role, and a storage member if that is what it asked for', async t => {
+  for (const [asked, granted] of [
+    ['writer', 'reader'],
+    ['reader', 'reader'],
+    ['storage', 'storage']
+  ] as const) {
+    const setup = new Setup(t)
+    const attic = await setup.member('attic', setup.admin)
+    const laptop = await setup.entrant(attic)
+    const code = await laptop.ask(attic.peer, asked)
+    assert.equal((await attic.members.admitting.approve(code)).role, granted)
+  }
 })
 
 test('a machine that a person denies is told so, and gets no other code until its time is over', async t => {
@@ -83,6 +89,26 @@ test('a machine may wait for ten minutes, across connections, and no longer', as
   setup.clock.advance(WAIT_MS)
   assert.deepEqual(await last, { state: 'over' })
   assert.deepEqual(await attic.members.admitting.attempts(), [])
+})
+
+test('a machine that has waited in vain is told that its time is over, although an earlier grant of it is void', async t => {
+  const setup = new Setup(t)
+  const attic = await setup.member('attic', setup.admin)
+  const cellar = await setup.member('cellar', setup.granted('admin', 'cellar'))
+  const { token } = await attic.members.admitting.invite()
+  grantedIn(await (await setup.entrant(attic, { name: 'first' })).enter(attic.peer, token))
+  setup.clock.advance(5)
+  const laptop = await setup.entrant(cellar)
+  await attic.log.receive(grantedIn(await laptop.enter(cellar.peer, token)), cellar.peer)
+  await setup.dial(laptop.host, attic)
+  await laptop.ask(attic.peer)
+  setup.clock.advance(ATTEMPT_MS - 5_000)
+  await settle()
+  await laptop.client.hello(attic.peer)
+  const waiting = laptop.wait(attic.peer)
+  await settle()
+  setup.clock.advance(5_000)
+  assert.deepEqual(await waiting, { state: 'over' })
 })
 
 test('a machine that was let in while it was away gets its grant from any member', async t => {

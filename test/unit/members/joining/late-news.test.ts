@@ -2,10 +2,14 @@ import assert from 'node:assert/strict'
 import { sign } from 'node:crypto'
 import { type TestContext, test } from 'node:test'
 import { admitBytes } from '../../../../src/format/admit.ts'
+import { HANDOVER_BOX_BYTES } from '../../../../src/format/constants.ts'
 import { decodeInviteToken, inviteOf } from '../../../../src/format/invite-token.ts'
 import { privateKey } from '../../../../src/format/network-key.ts'
+import { decodeStatement, idOf } from '../../../../src/format/statement.ts'
 import { Admitting, type AdmittingOptions } from '../../../../src/members/admitting.ts'
 import type { Authority } from '../../../../src/members/authority.ts'
+import { KEY_REQUEST_MS } from '../../../../src/members/constants.ts'
+import { NotAllowedError } from '../../../../src/members/errors.ts'
 import type { Attempt } from '../../../../src/members/joining/peer-machine.ts'
 import { LocalMember } from '../../../../src/members/local-member.ts'
 import { drawCandidate, Entrant, peerOf } from '../../../fixtures/entrant.ts'
@@ -95,4 +99,53 @@ test('an invite that is revoked while signatures are checked lets nobody in, and
     subjectSig
   })
   assert.deepEqual([reply, attic.members.member(peerOf(candidate))], [{ outcome: 'revoked' }, undefined])
+})
+
+test('an invite whose token cannot be encoded leaves no statement in the log', async t => {
+  const { attic, admitting } = await admittingOf(t, () => ({ addresses: () => ['x'.repeat(10_000)] }))
+  const before = await attic.ids(0)
+  await assert.rejects(admitting.invite(), { name: 'FormatError' })
+  assert.deepEqual(await attic.ids(0), before)
+})
+
+test('a member that asks for a key again gets the same handover, and whoever may not have it costs no signature', async t => {
+  const sealed: string[] = []
+  const epoch = Buffer.alloc(32, 3)
+  let isUnable = false
+  const { setup, attic, admitting } = await admittingOf(t, () => ({
+    writeError: () => (isUnable ? new NotAllowedError('not now') : undefined),
+    handovers: {
+      held: [{ id: epoch }],
+      handoverFor: ({ key, role }, id) => {
+        if (role === 'storage' || Buffer.compare(id, epoch) !== 0) return undefined
+        sealed.push(role)
+        return { epoch, recipient: key, box: Buffer.alloc(HANDOVER_BOX_BYTES, sealed.length) }
+      }
+    }
+  }))
+  const peers: string[] = []
+  for (const role of ['reader', 'storage'] as const) {
+    const secrets = setup.granted(role)
+    await attic.log.receive(secrets.grants, attic.peer)
+    peers.push(new LocalMember(secrets, setup.clock, setup.chance).peerId)
+  }
+  const [reader, storage] = peers as [string, string]
+  isUnable = true
+  await assert.rejects(admitting.handover(reader, epoch), { status: 'busy' })
+  isUnable = false
+  await assert.rejects(admitting.handover(storage, epoch), { status: 'forbidden' })
+  await assert.rejects(admitting.handover(reader, Buffer.alloc(32, 4)), { status: 'not-found' })
+  assert.deepEqual(sealed, [])
+  const first = await admitting.handover(reader, epoch)
+  setup.clock.advance(KEY_REQUEST_MS)
+  assert.deepEqual(await admitting.handover(reader, epoch), first)
+  const before = (await attic.ids(0)).length
+  await admitting.changeRole(reader, 'writer')
+  assert.equal((await attic.ids(0)).length, before + 1, 'a machine that has the key is handed over none')
+  assert.deepEqual(await admitting.handover(reader, epoch), first)
+  assert.deepEqual(sealed, ['reader'])
+  await admitting.changeRole(storage, 'reader')
+  const handed = await admitting.handover(storage, epoch)
+  assert.deepEqual(sealed, ['reader', 'reader'], 'the one that came with the grant')
+  assert.ok((await attic.ids(0)).includes(idOf(decodeStatement(handed))))
 })

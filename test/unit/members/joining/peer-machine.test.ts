@@ -2,6 +2,7 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import fc from 'fast-check'
 import {
+  HELLOS_MAX,
   JOIN_TIMEOUT_MS,
   JOINING_MAX,
   JOINING_PER_ADDRESS_MAX,
@@ -120,6 +121,17 @@ const TABLE: Row[] = [
     events: [connected, { ...hello, origin: undefined } as JoinEvent],
     facts: { strangers: { all: JOINING_MAX, ofOrigin: JOINING_MAX } },
     is: { greeted: JOIN_TIMEOUT_MS }
+  },
+  {
+    name: 'a peer says hello no more often than a place allows',
+    events: [connected, ...new Array<JoinEvent>(HELLOS_MAX + 1).fill(hello)],
+    effects: ['refuse busy'],
+    is: { greeted: JOIN_TIMEOUT_MS }
+  },
+  {
+    name: 'a new place allows as many times hello again',
+    events: [connected, ...new Array<JoinEvent>(HELLOS_MAX).fill(hello), [JOIN_TIMEOUT_MS, timer], hello],
+    is: { greeted: 2 * JOIN_TIMEOUT_MS }
   },
   {
     name: 'another hello extends neither time nor proofs',

@@ -1,0 +1,40 @@
+import type { DiskState } from './disk/monitored-files.ts'
+import type { RejectionReason, Role } from './members/types.ts'
+
+/** Something that happened inside a node, for a log. */
+export type NodeEvent =
+  /** A member is connected and has proven itself, or is connected no more. `name` is null if it is no member any more. */
+  | { event: 'admitted' | 'departed'; peerId: string; name: string | null }
+  /** A node that answered and this one do not accept each other. `name` is null if our log has no such member. */
+  | { event: 'rejected'; peerId: string; name: string | null; reason: RejectionReason }
+  | { event: 'fault'; peerId: string }
+  /** Nobody answers at an address of `bootstrap`. Reported once for each; this node goes on trying. */
+  | { event: 'unreachable'; address: string; reason: string }
+  /** A node of another network answered at this address. The words are those of its network. */
+  | { event: 'foreign'; peerId: string; words: string | null; address: string | null }
+  /**
+   * This member and another have told each other everything, and still do not have the same statements. All statements
+   * are compared once more.
+   */
+  | { event: 'differs'; peerId: string }
+  /** The index was rebuilt from this many rows of the segments. */
+  | { event: 'rebuilt'; rows: number }
+  /** This many stretches of the segments are damaged. */
+  | { event: 'damaged'; rows: number }
+  /** A block on this disk is damaged, or cannot be read. Reported once per block. */
+  | { event: 'bad-block'; isDamaged: boolean }
+  /** The state of the disk has changed: it is `ok`, or the reason why this node cannot store data. */
+  | { event: 'disk'; state: DiskState }
+  /** A background task failed. It will be repeated. */
+  | { event: 'failed'; code: string; task: string }
+  /** This node waits until a person on an admin's machine approves this code. Reported again if the code changes. */
+  | { event: 'pending'; code: string; network: string; words: string; role: Role; expires: Date }
+  /** A machine asks this node to be let in. Only the code may be logged, because the name is the stranger's. */
+  | { event: 'asking'; code: string; name: string; role: Role }
+  /** This node is no member any more. */
+  | { event: 'removed' }
+  /** Another node runs with the identity of this peer, which is this node itself if `isSelf`: a data directory was copied. */
+  | { event: 'duplicate'; peerId: string; name: string | null; isSelf: boolean }
+
+/** The events of a node, by their names. `detail` is the whole event. */
+export type DfsNodeEvents = { [Name in NodeEvent['event']]: CustomEvent<NodeEvent & { event: Name }> }

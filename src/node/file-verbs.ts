@@ -1,0 +1,96 @@
+import type { Readable, Writable } from 'node:stream'
+import { TypedEventEmitter } from 'main-event'
+import type { DfsNodeEvents } from '../api.ts'
+import { parsePath } from '../format/path.ts'
+import type { FsContext } from '../fs/context.ts'
+import { copyPath } from '../fs/copy.ts'
+import { evictPath } from '../fs/evict.ts'
+import { openFile } from '../fs/get.ts'
+import { listPath } from '../fs/list.ts'
+import { makeDirectory } from '../fs/mkdir.ts'
+import { movePath } from '../fs/move.ts'
+import { putFile } from '../fs/put.ts'
+import { removePath } from '../fs/remove.ts'
+import { isThere } from '../fs/resolve.ts'
+import { statPath } from '../fs/stat.ts'
+import type {
+  AbortOptions,
+  EvictResult,
+  GetOptions,
+  ListItem,
+  OpenFile,
+  PutOptions,
+  PutResult,
+  RemoveResult,
+  Source,
+  Stat
+} from '../fs/types.ts'
+import { PutStream, readStreamOf } from './file-streams.ts'
+
+/** The verbs of a node that act on files and directories. Each is passed to the rooms that are running. */
+export abstract class FileVerbs extends TypedEventEmitter<DfsNodeEvents> {
+  /** Returns the rooms, once they run. Throws for a node that is no member, and for one that has been stopped. */
+  protected abstract fs(): Promise<FsContext>
+
+  async put(path: string, source: Source, options: PutOptions = {}): Promise<PutResult> {
+    return putFile(await this.fs(), parsePath(path), source, options)
+  }
+
+  async get(path: string, options: GetOptions = {}): Promise<OpenFile> {
+    return openFile(await this.fs(), parsePath(path), options)
+  }
+
+  async *list(
+    path: string,
+    options: AbortOptions & { recursive?: boolean | undefined } = {}
+  ): AsyncGenerator<ListItem> {
+    yield* listPath(await this.fs(), parsePath(path), options)
+  }
+
+  async stat(path: string, options: AbortOptions = {}): Promise<Stat> {
+    return statPath(await this.fs(), parsePath(path), options)
+  }
+
+  async mkdir(path: string, options: AbortOptions = {}): Promise<{ path: string }> {
+    return makeDirectory(await this.fs(), parsePath(path), options)
+  }
+
+  async move(
+    from: string,
+    to: string,
+    options: AbortOptions & { noClobber?: boolean | undefined } = {}
+  ): Promise<{ from: string; path: string }> {
+    return movePath(await this.fs(), parsePath(from), parsePath(to), options)
+  }
+
+  async copy(
+    from: string,
+    to: string,
+    options: AbortOptions & { noClobber?: boolean | undefined } = {}
+  ): Promise<{ from: string; path: string }> {
+    return copyPath(await this.fs(), parsePath(from), parsePath(to), options)
+  }
+
+  async remove(
+    path: string,
+    options: AbortOptions & { recursive?: boolean | undefined; ifTag?: string | undefined } = {}
+  ): Promise<RemoveResult> {
+    return removePath(await this.fs(), parsePath(path), options)
+  }
+
+  async evict(path: string, options: AbortOptions = {}): Promise<EvictResult> {
+    return evictPath(await this.fs(), parsePath(path), options.signal)
+  }
+
+  async exists(path: string, options: AbortOptions = {}): Promise<boolean> {
+    return isThere(await this.fs(), parsePath(path), options.signal)
+  }
+
+  createReadStream(path: string, options: GetOptions = {}): Readable {
+    return readStreamOf(() => this.get(path, options))
+  }
+
+  createWriteStream(path: string, options: PutOptions = {}): Writable {
+    return new PutStream(source => this.put(path, source, options))
+  }
+}
