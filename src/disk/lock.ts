@@ -23,7 +23,7 @@ export interface LockOptions {
   chance?: Chance
 }
 
-/** What identifies this process in a lock file. */
+/** The identity of this process in a lock file. */
 interface Self {
   /** 32 random hex digits. */
   token: string

@@ -13,8 +13,7 @@ import { LowerRoleError, UnknownCodeError, UnknownMemberError } from './errors.t
 import type { JoinClient } from './join-client.ts'
 import { ASK_ADMIN_MS, ATTEMPT_MS } from './joining/constants.ts'
 import { type CodeEnd, EndedCodes } from './joining/ended-codes.ts'
-import type { EnterReply } from './joining/entry-client.ts'
-import type { Entering, Entrance } from './joining/entry-server.ts'
+import type { Entering, Entrance, EntryOutcome } from './joining/entry-server.ts'
 import { evidenceAgainst } from './joining/evidence.ts'
 import { GrantSigner, type GrantSignerOptions } from './joining/grant-signer.ts'
 import { Invites } from './joining/invites.ts'
@@ -195,7 +194,7 @@ export class Admitting implements Entrance {
     return evidenceAgainst(peer, this.#options.roster)
   }
 
-  enter(entering: Entering): Promise<EnterReply> {
+  enter(entering: Entering): Promise<EntryOutcome> {
     return this.#invites.enter(entering)
   }
 

@@ -29,7 +29,10 @@ export async function readInvite(text: string): Promise<ReadInvite> {
     notAfterMs: hlcMs(decodeHlc(invite.fields.notAfter)),
     statements: token.statements,
     network: token.network,
-    targets: token.addresses.map(address => ({ addresses: [address], peer: peerInAddress(address) }))
+    targets: token.addresses.map(address => {
+      const peer = peerInAddress(address)
+      return { addresses: [address], peer, isVouched: peer !== undefined }
+    })
   }
 }
 

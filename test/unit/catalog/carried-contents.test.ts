@@ -39,7 +39,7 @@ const resealed = sign({
 /** A writer moves what the admin has sealed again. */
 const moved = sign({ ...carrying(resealed), ...fileWith('new seal', { name: 'g' }), by: otherWriter, hlc: T + 2n })
 
-test('content that an admin has sealed again shows, whatever the log knows of grants at that time', async () => {
+test('content that an admin has sealed again is shown, whatever the log knows about grants at that time', async () => {
   const setup = await Setup.open()
   // Compaction may write the row of a grant behind those of the records that were signed under it.
   setup.log.get = async () => undefined
@@ -70,7 +70,7 @@ test('a writer cannot put another root under what somebody else wrote', async ()
   assert.equal(await shownAfter([forged]), 'nothing')
 })
 
-test('a waiting record can be covered, and a write covers the content that shows', async () => {
+test('a waiting record can be covered, and a write covers the content that is shown', async () => {
   const over = sign({ entry: ENTRY, ...fileWith('over', { name: 'f' }), seen: carrying(wrote).seen, hlc: T + 5n })
   for (const order of ordersOf([wrote, moved, over])) assert.equal(await shownAfter(order), '/f over')
 })

@@ -137,7 +137,7 @@ test('every node that is listed has a path of its own, and that path leads to it
   assert.ok(conflicts > 200)
 })
 
-test('a file that is named as a conflict would be shows beside it, and the conflict with more digits', async () => {
+test('a file that has the name of a conflict keeps it, and the conflict shows beside it with more digits', async () => {
   const [one, other] = [Buffer.alloc(16, 0x11), Buffer.alloc(16, 0x22)]
   const base = [
     sign({ entry: one, ...fileWith('1', { name: 'a.txt' }) }),
@@ -189,7 +189,7 @@ test('a directory that no directory shows has its whole id in its name while `/`
   assert.equal(await setup.at('/b (conflict 22222222)'), undefined)
 })
 
-test('a missing path with the name of a conflict is found missing without listing its directory', async () => {
+test('a missing path that looks like a conflict is reported missing without listing its directory', async () => {
   const setup = await Setup.open()
   const chance = seededChance(6)
   await setup.add(

@@ -114,7 +114,7 @@ test('a member without the key has an empty tree, no damaged entry and no file t
   assert.equal(sealed.length, 2, 'a delete without a body has nothing to open')
 })
 
-test('what is below a directory whose key is not here waits for it as for one that has not come', async () => {
+test('entries below a directory whose key is not here wait for it as for one that has not arrived', async () => {
   const dir = sign({ entry: D, ...directoryAt('dir'), ...LATE })
   const file = sign({ entry: F, ...fileWith('x', { parent: D, name: 'file' }) })
   const { keys, addLate } = ringWithout()
@@ -186,7 +186,7 @@ test('entries that a writer forges right before those of others do not hide them
   assert.equal(await setup.sealed.opensAny(lateEpoch.id, Buffer.alloc(32, 7)), false)
 })
 
-test('many entries are opened some at a time, and changes meanwhile do not wait for all of them', async t => {
+test('many entries are opened in batches, and changes meanwhile do not wait for all of them', async t => {
   const { keys, addLate } = ringWithout()
   const setup = await Setup.open({ keys })
   for (let first = 0; first < MANY; first += ADDED_AT_ONCE) {

@@ -150,7 +150,7 @@ test('a record may carry only the content of the record under the stamp it names
     assert.deepEqual(await pathsAfter(...order), ['/moved'])
 })
 
-test('any records add up to the same tree and the same rows of the index, in any order and any batches, twice, and with a key that arrives at any time', async () => {
+test('any records add up to the same tree and the same rows of the index, in any order and any batches, if they arrive twice, and whenever the key arrives', async () => {
   for (let seed = 1; seed <= SEEDS; seed++) {
     const chance = seededChance(seed)
     const records = drawRecords(chance)

@@ -55,7 +55,7 @@ test('a value under another key, or cut short, is refused', async () => {
   }
 })
 
-test('open refuses an index that lacks a batch before others', async () => {
+test('open refuses an index that lacks a batch although it has later ones', async () => {
   const database = new MemoryDatabase()
   const { index } = await withCorruptions(database.asDatabase)
   for (let i = 0; i < 10; i++) await index.batch([put(`k${i}`, `${i}`)], { sync: i === 3 })
@@ -252,7 +252,7 @@ test('errors of the system are told apart', async () => {
   }
 })
 
-test('who reads an index that has been closed learns so in an error of ours', async () => {
+test('a reader of an index that has been closed gets an error of ours that says so', async () => {
   const index = new IndexDb(new MemoryDatabase().asDatabase, silentLogger)
   await index.open()
   await index.close()

@@ -57,7 +57,7 @@ test('after a failed batch all others are refused at once with its error, and re
   )
 })
 
-test('batches that wait behind a failed one are refused too, since LevelDB would write them behind a torn one', async () => {
+test('batches that wait behind a failed one are refused too, since LevelDB would write them after a torn one', async () => {
   const memory = new MemoryDatabase()
   const { index } = await setup(memory.asDatabase)
   const { batch } = memory

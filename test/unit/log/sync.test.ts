@@ -64,7 +64,7 @@ test('statements that are stamped too far ahead are fetched once, and count once
   assert.deepEqual(c.faults, [])
 })
 
-test('a member refuses what is no statement, and fetches statements of a later version without knowing them', async t => {
+test('a member refuses bytes that are not a statement, and fetches statements of a later version without understanding them', async t => {
   const setup = new Setup(t)
   const b = await setup.member('b')
   const [good] = await b.write(setup.chance)
@@ -124,7 +124,7 @@ test('a statement that two peers send at once is announced, even if writing the 
   assert.deepEqual(b.entries.announced, [{ id: idOf(entry), from: taken[0] }])
 })
 
-test('a member that a push did not reach fetches the statement later if it stays connected', async t => {
+test('a member that did not get a push fetches the statement later if it stays connected', async t => {
   const setup = new Setup(t)
   const a = await setup.member('a')
   let isFull = false

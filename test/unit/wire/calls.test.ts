@@ -129,7 +129,7 @@ test('every status but ok is a RefusedError, and no fault of the peer', async t 
   assert.deepEqual(faults, [])
 })
 
-test('a failed answer is sent as `internal`, a refusal as its status, a stop as `busy`, and no error text leaves', async t => {
+test('a failed answer is sent as `internal`, a refusal as its status, a stop as `busy`, and no error text is sent', async t => {
   const { callers, b } = await setup(
     t,
     serving(async ({ fields }) => {
@@ -350,7 +350,7 @@ test('the end of a connection fails the calls that wait, and none after it', asy
   await again
 })
 
-test('a malformed answer ends the stream and is the peer´s fault', async t => {
+test('a malformed answer ends the stream and is a fault of the peer', async t => {
   const nonsense: Record<string, Uint8Array[]> = {
     garbage: [randomBytes(500)],
     'a wrong id': encodeFrame({ id: 77, status: 'ok' }),
@@ -508,7 +508,7 @@ test('an answer that its caller does not admit fails that call, and is no fault'
   assert.deepEqual([lengths, faults], [[1_000], []])
 })
 
-test('a caller that leaves in the moment in which its slot becomes free is not kept waiting', async t => {
+test('a caller that leaves at the moment when its slot becomes free is not kept waiting', async t => {
   const { promise: opened, resolve } = Promise.withResolvers<ByteStream>()
   const { callers, b } = await setup(t, raw(resolve))
   const leaving = new AbortController()
@@ -575,7 +575,7 @@ test('a peer that serves bulk data below the least rate is cut and blamed, thoug
   assert.ok(seconds <= RATE_WINDOW_MS / 1000 + 2, `cut after ${seconds} s`)
 })
 
-test('a thin link above the least rate is not cut, nor a slow peer of a protocol without one', async t => {
+test('a slow link above the least rate is not cut, and neither is a slow peer of a protocol without a least rate', async t => {
   assert.deepEqual((await trickle(t, LEAST_BYTES_PER_S + 100, LEAST_BYTES_PER_S)).outcome, 'resolved')
   assert.deepEqual((await trickle(t, LEAST_BYTES_PER_S - 100, undefined)).outcome, 'resolved')
 })
@@ -612,7 +612,7 @@ test('a peer asks on few streams: when it opens another, the oldest ends', async
   assert.deepEqual(faults, [])
 })
 
-test('the answerer is told once its answer has left, and when it never will', async t => {
+test('the answerer is told once its answer has been sent, and when it never will be', async t => {
   const done: number[] = []
   const { asked, answer } = held()
   const { callers, a, b } = await setup(t, serving(answer))

@@ -216,7 +216,7 @@ test('the redialler does not dial its own host', async t => {
   assert.equal(dials.length, 0)
 })
 
-test('a peer that only made itself known gets a few dials, and the number of such peers is bounded', async t => {
+test('a peer that has only announced itself gets a few dials, and the number of such peers is bounded', async t => {
   const { redialler, dials, clock, b } = await setup(t)
   await b.stop()
   redialler.start()

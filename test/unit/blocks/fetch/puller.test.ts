@@ -72,7 +72,7 @@ test('pulls for all reasons share one budget, and no peer has all of it', async 
   assert.equal(memory.taken, 0)
 })
 
-test('a pull sets aside what the block may have, and no more once its length is known', async t => {
+test('a pull reserves memory for the largest block, and only for the length of the block once it is known', async t => {
   const { puller, asked, state, memory } = setup(t)
   const gate = Promise.withResolvers<Fetched>()
   state.fetch = () => gate.promise

@@ -60,7 +60,7 @@ test('a claim that has expired counts for nothing, although no sweep has removed
   assert.deepEqual(await claims.hasPut(put, [a], { evenExpired: true }), [true])
 })
 
-test('claims run out at their time, the oldest first, and end one by one', async () => {
+test('claims expire at their time, the oldest first, and end one by one', async () => {
   const { claims, clock, store } = await openClaims()
   const started = clock.now()
   await claims.claimForPut(put, [a], 2 * HOUR)

@@ -3,7 +3,13 @@ import { test } from 'node:test'
 import { commitOf } from '../../../../src/format/approval.ts'
 import { FUTURE_MS_MAX } from '../../../../src/format/constants.ts'
 import { STRANGER_MS } from '../../../../src/members/constants.ts'
-import { ATTEMPT_MS, ATTEMPTS_PER_ORIGIN_MAX, WAIT_MS } from '../../../../src/members/joining/constants.ts'
+import {
+  ATTEMPT_MS,
+  ATTEMPTS_PER_ORIGIN_MAX,
+  CODES_PER_ORIGIN_MAX,
+  WAIT_MS
+} from '../../../../src/members/joining/constants.ts'
+import { placesIn } from '../../../../src/members/joining/entry-client.ts'
 import { ManualClock } from '../../../fixtures/clock.ts'
 import { grantedIn, peerOf } from '../../../fixtures/entrant.ts'
 import { settle, timePassesUntil, whileTimePasses } from '../../../fixtures/pass-time.ts'
@@ -213,7 +219,11 @@ test('machines from one address leave room for others', async t => {
     await settle()
   }
   const late = await setup.entrant(attic, { name: 'crowd' })
-  assert.equal(await statusOf(late.ask(attic.peer)), 'busy')
+  const refusal = await late.ask(attic.peer).catch(error => error)
+  assert.equal(refusal.status, 'busy')
+  // It is told how many wait, and when the place of the first is free. To ask in vain uses up no code.
+  assert.deepEqual(placesIn(refusal), { waiting: ATTEMPTS_PER_ORIGIN_MAX, freeMs: ATTEMPT_MS })
+  for (let i = 0; i < CODES_PER_ORIGIN_MAX; i++) assert.equal(await statusOf(late.ask(attic.peer)), 'busy')
   const elsewhere = await setup.entrant(attic)
   assert.equal(await statusOf(elsewhere.ask(attic.peer)), 'ok')
   // Whoever was let in needs no place any more.

@@ -34,6 +34,7 @@ const NONCE = Buffer.alloc(32, 1)
 const COMMIT = Buffer.alloc(32, 2)
 const NO_FACTS: Facts = {
   nowMs: 0,
+  isPrivate: false,
   strangers: { all: 0, ofOrigin: 0 },
   attempts: { all: 0, ofOrigin: 0 },
   codes: { all: 0, ofOrigin: 0 }
