@@ -19,6 +19,7 @@ import type { Fetched, Fetcher, FetchOptions } from './fetch/fetcher.ts'
 import type { PeerHealth } from './fetch/peer-health.ts'
 import type { PutId } from './hold/claims.ts'
 import type { BadBlocks, LocalBlocks } from './hold/local-blocks.ts'
+import { type MakeRoom, withRoom } from './hold/with-room.ts'
 import type { Keeper } from './keep/keeper.ts'
 import { Memory } from './memory.ts'
 import type { BlocksOptions } from './options.ts'
@@ -33,6 +34,7 @@ import type { RecordRef } from './record-ref.ts'
 import type { Freed } from './repair/copy-freer.ts'
 import type { IncompleteRecords } from './repair/free-stops.ts'
 import { recordReferenceKey, recordReferenceOps } from './repair/record-rows.ts'
+import type { RoomMaker } from './repair/room-maker.ts'
 import { loadStopMarks } from './repair/stop-marks.ts'
 import type { Sweeper } from './repair/sweep.ts'
 
@@ -79,6 +81,7 @@ export class Blocks {
   readonly #repairing: Repairing
   readonly #handoff: HintedHandoff
   readonly #sweeper: Sweeper
+  readonly #roomMaker: RoomMaker
   readonly #puts: Puts
   /** The number of reads under way. */
   #reading = 0
@@ -96,7 +99,8 @@ export class Blocks {
     const held = composeLocalStore(base)
     const clients = composeClients(base)
     const fetching = composeFetching(base, held, clients)
-    const keeping = composeForOthers(base, held, fetching)
+    const makeRoom: MakeRoom = () => this.#roomMaker.makeRoom()
+    const keeping = composeForOthers(base, held, fetching, makeRoom)
     const { local } = held
     const { storeClient } = clients
     const { keeper } = keeping
@@ -105,14 +109,19 @@ export class Blocks {
     this.#repairing = composeRepair(base, held, fetching, { storeClient, keeper })
     this.#handoff = composeHandoff(base, storeClient, fetching.readNode)
     this.confirmed = composeConfirmed(base, local, storeClient, fetching.readNode)
-    this.#sweeper = composeSweep(base, held, this.#repairing, put => this.#puts.isUnderWay(put))
+    const sweep = composeSweep(base, held, this.#repairing, {
+      isUnderWay: put => this.#puts.isUnderWay(put),
+      isGivenUp: put => keeper.isGivenUp(put)
+    })
+    this.#sweeper = sweep.sweeper
+    this.#roomMaker = sweep.roomMaker
     const abandon = (put: PutId): void => this.#sweeper.abandon(put)
-    this.#puts = composePuts(base, { ...held, window }, { clients, fetching, keeper, abandon })
+    this.#puts = composePuts(base, { ...held, window }, { clients, fetching, keeper, abandon, makeRoom })
     this.#local = local
     this.#health = clients.health
     this.#fetcher = fetching.fetcher
     this.#keeper = keeper
-    this.workers = [...this.#repairing.workers, this.#handoff.worker, this.#sweeper.worker]
+    this.workers = [...this.#repairing.workers, this.#handoff.worker, this.#sweeper.worker, this.#roomMaker.worker]
   }
 
   /** Resumes the work that was under way at the last stop. After an unclean stop, some of its state is not known. */
@@ -128,6 +137,7 @@ export class Blocks {
       throw error
     }
     this.#sweeper.start(marks)
+    this.#roomMaker.worker.start()
   }
 
   async stop(): Promise<void> {
@@ -136,9 +146,15 @@ export class Blocks {
   }
 
   async #stopWork(): Promise<void> {
+    await this.#roomMaker.stop()
     await this.#sweeper.stop()
     await this.#handoff.stop()
     await this.#repairing.stop()
+  }
+
+  /** Runs `work`, and once more if the disk was full and blocks could be freed that only puts claim that are over. */
+  withRoom<T>(work: () => Promise<T>): Promise<T> {
+    return withRoom(() => this.#roomMaker.makeRoom(), work)
   }
 
   /** Begins to store a file. The caller must close the put. */

@@ -242,6 +242,11 @@ export const SURPLUS_MS = 7 * 24 * 60 * 60_000
 export const SURPLUS_LOOK_MS = 10 * 60_000
 export const SURPLUS_AGAIN_MS = 24 * 60 * 60_000
 
+/** How long after a vain attempt to make room on a full disk none is made. Each looks at the claims of all puts. */
+export const MAKE_ROOM_MS = 10_000
+/** The most puts of other members of which it is remembered that their writer has given them up. */
+export const GIVEN_UP_MAX = 4_096
+
 /** How often the sweeper looks for expired claims, and how many it ends together. */
 export const SWEEP_MS = 60_000
 export const SWEEP_BATCH = 256

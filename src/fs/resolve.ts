@@ -4,13 +4,17 @@ import type { Path } from '../format/path.ts'
 import { InvalidInputError } from '../util/errors.ts'
 import type { FsContext } from './context.ts'
 
-/** Returns the node at a path. Throws a `NotFoundError` if there is none, and the signal's reason if it has fired. */
+/**
+ * Returns the node at a path. Throws a `NotFoundError` if there is none, a `NotAllowedError` if this member can read no
+ * names, and the signal's reason if it has fired.
+ */
 export async function resolvePath(
-  { tree }: Pick<FsContext, 'tree'>,
+  { tree, members }: Pick<FsContext, 'tree' | 'members'>,
   path: Path,
   signal?: AbortSignal
 ): Promise<TreeNode> {
   signal?.throwIfAborted()
+  members.standing.assertReads()
   const node = await tree.resolve(path)
   signal?.throwIfAborted()
   if (node === undefined) throw new NotFoundError('nothing is at this path')
@@ -34,7 +38,7 @@ export async function isThere(
  * inside it.
  */
 export async function resolveTarget(
-  fs: Pick<FsContext, 'tree'>,
+  fs: Pick<FsContext, 'tree' | 'members'>,
   from: Path,
   to: Path,
   signal?: AbortSignal

@@ -71,6 +71,7 @@ export class Members {
       onDeparted: peer => this.#onDeparted(peer),
       onRejected: (peer, error) => this.#onRejected(peer, error),
       onAsked: ({ peer, code, name, role }) => this.#emit({ event: 'asking', peer, code, name, role }),
+      onCodeEnded: (attempt, how) => this.admitting.onCodeEnded(attempt, how),
       onDuplicate: peer => this.standing.onDuplicate(peer)
     })
     this.#comparisons = new Comparisons({

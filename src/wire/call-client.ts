@@ -199,7 +199,7 @@ export class CallClient {
     if (!STATUSES.includes(status as WireStatus)) throw new ProtocolError('an answer with an unknown status')
     this.#forget(id as number, call)
     if (body.byteLength === 0) this.#rateBytes += EMPTY_ANSWER_CREDIT_BYTES
-    if (status !== 'ok') call.reject(new RefusedError(status as WireStatus))
+    if (status !== 'ok') call.reject(new RefusedError(status as WireStatus, fields))
     else if (isBodyDropped) call.reject(new RefusedError('over-limit'))
     else call.resolve({ fields, body })
   }

@@ -29,7 +29,7 @@ const first = z.number().int().nonnegative().max(Number.MAX_SAFE_INTEGER)
 const from = bytesOf(32).optional()
 
 /**
- * The three forms of `keep`. Fields that this version does not know are ignored, so that later versions can add some.
+ * The forms of `keep`. Fields that this version does not know are ignored, so that later versions can add some.
  */
 export const requestSchema = z.union([
   // Keep these blocks for this put. The request carries small ones inline; the keeper pulls the others.
@@ -61,7 +61,9 @@ export const requestSchema = z.union([
     from,
     nonce: bytesOf(NONCE_BYTES).optional(),
     records: z.array(bytesOf(32)).max(HOLD_RECORDS_MAX).optional()
-  })
+  }),
+  // This put has ended, and no record of it follows.
+  z.object({ put: bytesOf(PUT_NUMBER_BYTES), ended: z.literal(true) })
 ])
 
 /** One block that a put asks a member to keep. */

@@ -12,6 +12,7 @@ import { INLINE_BLOCK_BYTES_MAX, PUT_CLAIM_MS, PUT_WINDOW_BLOCKS, REPEATS_MAX, S
 import { boundOf } from '../fetch/source-asker.ts'
 import type { Claims, PutId } from '../hold/claims.ts'
 import type { LocalBlocks } from '../hold/local-blocks.ts'
+import { type MakeRoom, withRoom } from '../hold/with-room.ts'
 import { listOf, nameOf, nameOfId } from '../log-names.ts'
 import { walkManifest } from '../manifest-walk.ts'
 import type { KeptFile } from './kept-file.ts'
@@ -41,6 +42,7 @@ export interface PutDeps extends PutDriverDeps {
   window: PutWindow
   /** The memory of all puts. */
   memory: Budget
+  makeRoom: MakeRoom
   /** Lets this put's own claims on a file end once the references of a record have replaced them. */
   endWithRecord: (root: BlockCid, putId: PutId) => void
 }
@@ -49,6 +51,8 @@ export interface PutDeps extends PutDriverDeps {
 export interface PutEnd {
   /** True if this disk had no room for a block of the put. */
   hasNoRoom: boolean
+  /** The members that may hold blocks for nothing, because no record of the put can follow. */
+  forNothing: PeerId[]
 }
 
 export interface PutInit {
@@ -78,6 +82,8 @@ export class Put {
   #isClosed = false
   /** True once this disk had no room for a block. */
   #hasNoRoom = false
+  /** True once a record may refer to the blocks. */
+  #mayBeLinked = false
 
   constructor(deps: PutDeps, init: PutInit) {
     this.#deps = deps
@@ -148,6 +154,7 @@ export class Put {
     await this.#driver.untilQuiet(STRAGGLERS_MS, signal)
     this.#renewal.end()
     this.#logKept(root)
+    this.#mayBeLinked = true
     // Once a record refers to these blocks, the record keeps them, and the put's claims may end.
     endWithRecord(root, putId)
     const end = whenSlow(clock, logs.put, () => {
@@ -174,7 +181,8 @@ export class Put {
     this.#isClosed = true
     this.#renewal.end()
     this.#driver.end()
-    this.#init.onClose({ hasNoRoom: this.#hasNoRoom })
+    const forNothing = this.#mayBeLinked ? [] : [...this.#driver.machine.state.members.keys()]
+    this.#init.onClose({ hasNoRoom: this.#hasNoRoom, forNothing })
   }
 
   #logKept(root: BlockCid): void {
@@ -192,8 +200,9 @@ export class Put {
     try {
       await forEachUntilFailure(blocks, { atOnce: PUT_WINDOW_BLOCKS, signal: this.#init.options.signal }, place)
     } catch (error) {
-      this.#hasNoRoom = error instanceof NoSpaceError
-      throw error
+      if (!(error instanceof NoSpaceError)) throw error
+      this.#hasNoRoom = true
+      throw new NoSpaceError(`${error.message}; what was stored of this file is freed again`, { cause: error })
     }
   }
 
@@ -219,7 +228,7 @@ export class Put {
    */
   async #place(block: SealedBlock, { isOurs, signal }: PlaceOptions): Promise<void> {
     const { cid, bytes, chunkIndex } = block
-    const { local, window } = this.#deps
+    const { local, window, makeRoom } = this.#deps
     const passed = block.lease?.take()
     if (chunkIndex === null) this.#renewal.addNode(cid)
     else this.#renewal.addChunk(cid, chunkIndex)
@@ -236,7 +245,7 @@ export class Put {
     const sizeBytes = bytes.byteLength
     const inline = sizeBytes < INLINE_BLOCK_BYTES_MAX ? bytes : null
     const placing = this.#driver.place({ cid, chunkIndex, sizeBytes, inline })
-    const kept = local.keep(cid, bytes, () => this.#claim(cid))
+    const kept = withRoom(makeRoom, () => local.keep(cid, bytes, () => this.#claim(cid)))
     const place = async (): Promise<void> => {
       try {
         await Promise.all([kept, raceSignal(placing.enough, signal)])
