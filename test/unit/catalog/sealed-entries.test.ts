@@ -25,7 +25,7 @@ const INCARNATION = Buffer.alloc(8, 2)
 
 type Step = Signed | 'key'
 
-/** A member to which the steps happen one by one. What waited for the key has been opened. */
+/** A member for which the steps have happened one by one. The entries that waited for the key have been opened. */
 async function after(steps: readonly Step[]): Promise<Setup> {
   const { keys, addLate } = ringWithout()
   const setup = await Setup.open({ keys })
