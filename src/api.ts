@@ -71,7 +71,7 @@ export interface NodeOptions {
   listen?: readonly string[] | undefined
   /** Multiaddrs under which others reach this node, if they differ from the addresses on which it listens. */
   announce?: readonly string[] | undefined
-  /** Multiaddrs of other nodes to stay connected to, with or without `/p2p/`. */
+  /** Addresses of other nodes to stay connected to: `host:port` for TCP, or multiaddrs, with or without `/p2p/`. */
   bootstrap?: readonly string[] | undefined
   /** Whether to find members on the local network, and to be found by them. On by default. */
   mdns?: boolean | undefined
@@ -112,7 +112,7 @@ export interface NodeOptions {
    * members; any other node can only ask for more than the network's. By default 10 minutes; 1 second to 30 days.
    */
   outAfterMs?: number | undefined
-  /** Called with events inside the node. They contain no paths or secrets, and no names except that `asking` has one. */
+  /** Called with events inside the node. They contain no paths or secrets. Some name a member, and `asking` has a name that a stranger chose. */
   onEvent?: ((event: NodeEvent) => void) | undefined
 
   /**

@@ -1,14 +1,15 @@
 import type { DiskState } from './disk/monitored-files.ts'
-import type { Role } from './members/types.ts'
+import type { RejectionReason, Role } from './members/types.ts'
 
 /** Something that happened inside a node, for a log. */
 export type NodeEvent =
-  | { event: 'admitted' | 'departed' | 'fault'; peerId: string }
-  /**
-   * A peer refused this node, or this node refused it. `reason` is a word such as `clock-off`, `expired`, `forbidden` or
-   * `duplicate`.
-   */
-  | { event: 'rejected'; peerId: string; reason: string }
+  /** A member is connected and has proven itself, or is connected no more. `name` is null if it is no member any more. */
+  | { event: 'admitted' | 'departed'; peerId: string; name: string | null }
+  /** A node that answered and this one do not accept each other. `name` is null if our log has no such member. */
+  | { event: 'rejected'; peerId: string; name: string | null; reason: RejectionReason }
+  | { event: 'fault'; peerId: string }
+  /** Nobody answers at an address of `bootstrap`. Reported once for each; this node goes on trying. */
+  | { event: 'unreachable'; address: string; reason: string }
   /** A node of another network answered at this address. The words are those of its network. */
   | { event: 'foreign'; peerId: string; words: string | null; address: string | null }
   /**
@@ -32,8 +33,8 @@ export type NodeEvent =
   | { event: 'asking'; code: string; name: string; role: Role }
   /** This node is no member any more. */
   | { event: 'removed' }
-  /** Another node runs with the identity of this peer, which may be this node itself: its data directory was copied. */
-  | { event: 'duplicate'; peerId: string }
+  /** Another node runs with the identity of this peer, which is this node itself if `isSelf`: a data directory was copied. */
+  | { event: 'duplicate'; peerId: string; name: string | null; isSelf: boolean }
 
 /** The events of a node, by their names. `detail` is the whole event. */
 export type DfsNodeEvents = { [Name in NodeEvent['event']]: CustomEvent<NodeEvent & { event: Name }> }

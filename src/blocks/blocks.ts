@@ -192,7 +192,7 @@ export class Blocks {
   /**
    * Frees those of this member's copies of a file for which other members prove that they hold theirs. Throws an
    * `EvictRefusedError` while it is not certain which records need the copies, and for an hour after an unclean stop.
-   * Counts in `result` what it has done, also if it fails half-way.
+   * Counts in `result` what it has done, even if it fails half-way.
    */
   async evict(record: RecordRef, signal?: AbortSignal, result?: Freed): Promise<Freed> {
     const { guard, copyFreer } = this.#repairing

@@ -26,7 +26,7 @@ export interface Repairing {
   workers: readonly Worker[]
   /** Returns false while it is not certain which blocks are needed. */
   mayFree: () => boolean
-  /** Goes on with what was unfinished at the last stop, in the background. */
+  /** Resumes, in the background, the work that was unfinished at the last stop. */
   start(options: { promisedMs: number; wasClean: boolean }): Promise<void>
   stop(): Promise<void>
   /** Notes in the index how long the promises to other members last, for the next start. */
@@ -85,7 +85,7 @@ export function composeRepair(
       await repair.stop()
     },
     notePromised: () =>
-      // An index that takes no changes is not marked as closed either, so the next start assumes the longest promise.
+      // An index that accepts no changes is not marked as closed either, so the next start assumes the longest promise.
       notePromised(index, clock, Math.max(guard.promisedMs, holds.lastMs)).catch(error =>
         logger.forComponent('dfs:blocks')('could not note what this member has promised: %s', reasonOf(error))
       )

@@ -36,9 +36,9 @@ export const PAGE_CHUNKS = 65_536
  */
 export const KEEP_PAGE_MS = 1_000
 /**
- * For a file of several pages: how long a page that was confirmed counts when the record is pushed, without being
- * looked at again. If one other page is left, it is looked at; if several are, the push is answered `lacking`, and the
- * writer has them confirmed again.
+ * For a file of several pages: how long a confirmed page still counts when the record is pushed, without being checked
+ * again. If one other page is left, it is checked. If several are left, the push is answered `lacking`, and the writer
+ * asks for their confirmation again.
  */
 export const CONFIRMED_MS = 10 * 60_000
 /** If a keeper neither answers nor pulls for this long while a caller waits for it, the client gives up on it. */
@@ -74,20 +74,20 @@ export const LINKED_PUTS_MAX = 8_192
 export const HOLD_RECORDS_MAX = 64
 /**
  * The most claims that are followed from one block up to its records. A block with more of them is neither evicted nor
- * freed as surplus: any writer can make as many as it likes, and each costs a look into the index.
+ * freed as surplus: any writer can make as many as it likes, and each costs a read of the index.
  */
 export const REFERENCES_MAX = 1_024
 /** The most chunks that one hold may name. Each has to be read and hashed. */
 export const HOLD_CHUNKS_MAX = 1_024
 /**
- * The most promises to hold a block that this member makes at the same time, and the most to one peer. Beyond these it
- * makes no others, so no peer keeps it from freeing more than that for an hour.
+ * The most promises to hold a block that this member makes at the same time, and the most to one peer. It makes no
+ * further ones, so no peer can keep it from freeing more blocks than that for an hour.
  */
 export const HOLDS_MAX = 262_144
 export const HOLDS_PEER_MAX = HOLDS_MAX / 4
 /**
- * How fast blocks are hashed to prove them to one peer. SHA-256 does more than ten times as much a second (DESIGN), so no
- * peer takes more than a tenth of a processor. A plan to free 100 GB takes a quarter of an hour.
+ * How fast blocks are hashed to prove them to one peer. SHA-256 hashes more than ten times as much per second (DESIGN),
+ * so no peer takes more than a tenth of a processor. A plan to free 100 GB takes a quarter of an hour.
  */
 export const PROOF_BYTES_PER_S = 128 << 20
 /** The most bytes that are hashed ahead of that rate. */
@@ -99,11 +99,11 @@ export const PLAN_MS = HOLD_MS / 2
 export const GET_RESPONSE_BYTES_MAX = BLOCK_BYTES_MAX
 
 /**
- * The most bytes of chunks in memory, over all puts under way, from the first byte that comes until the sealed block is
- * durable here and on enough members. Keepers pull blocks from there, so we need not read our disk for them.
+ * The most bytes of chunks in memory, over all puts under way, from the first byte that arrives until the sealed block
+ * is durable here and on enough members. Keepers pull blocks from there, so we need not read our disk for them.
  */
 export const PUT_BYTES_MAX = 32 << 20
-/** The most of one put. The rest is for puts that have nothing in memory. */
+/** The most of these bytes for one put. The rest is for puts that have nothing in memory. */
 export const PUT_OWN_BYTES_MAX = 24 << 20
 /** The most blocks of one put that are not acknowledged yet. */
 export const PUT_WINDOW_BLOCKS = 16
@@ -117,8 +117,8 @@ export const REPEATS_MAX = 1_024
 /** How long a put waits for members that it does not need, so that it can count them too. */
 export const STRAGGLERS_MS = 250
 /**
- * If a member shows no sign of life for `SILENCE_MS`, and for `SILENCE_GAPS` times as long as it usually is quiet, a put
- * asks the next in rank too. The silent member may still answer.
+ * If a member shows no sign of life for `SILENCE_MS`, and for `SILENCE_GAPS` times as long as it is usually quiet, a
+ * put asks the next in rank too. The silent member may still answer.
  */
 export const SILENCE_MS = 2_000
 export const SILENCE_GAPS = 4
@@ -126,7 +126,9 @@ export const SILENCE_GAPS = 4
 export const THERE_MS = 2_000
 /** How long a silent member still counts as silent once nobody waits for it. After that it is asked again. */
 export const SILENT_AGAIN_MS = 10_000
-/** How much longer a member may be quiet for each chunk that it is asked to confirm: it looks each of them up. */
+/**
+ * How much longer a member may be quiet for each chunk that it is asked to confirm, because it looks each of them up.
+ */
 export const CONFIRM_CHUNK_MS = 0.25
 /** After waiting this long for members, a put logs which of them it is waiting for. */
 export const PUT_SLOW_MS = 2_000
@@ -147,7 +149,7 @@ export const GET_WINDOW_BLOCKS = 8
 export const GET_BYTES_MAX = 48 << 20
 /**
  * The most bytes of blocks that are being sent to members, and the most to one member. A member that does not read its
- * answers has no more than its share, and the rest is for members to which nothing is being sent.
+ * answers takes up no more than its share, and the rest is for members to which nothing is being sent.
  */
 export const SERVE_BYTES_MAX = 32 << 20
 export const SERVE_PEER_BYTES_MAX = 20 << 20
@@ -216,11 +218,17 @@ export const LACKING_NODES_MAX = 16
  * member, does not keep other records waiting. Less than `UNCERTAIN_MS`.
  */
 export const WALK_TURN_MS = 30_000
-/** A view must stand for this long before all records are walked under it: views change in quick succession. */
+/**
+ * A view must stay the same for this long before all records are walked under it, because views change in quick
+ * succession.
+ */
 export const VIEW_STANDS_MS = 60_000
 /** Every record is walked at least this often: about 16 s of CPU for 100,000 records. */
 export const ROUND_AGAIN_MS = 30 * 24 * 60 * 60_000
-/** How often a record is tried again that has been incomplete for longer than it stops freeing, if nobody connects. */
+/**
+ * How often a record that has been incomplete for so long that it no longer stops freeing is tried again, if nobody
+ * connects.
+ */
 export const WALK_OLD_MS = 24 * 60 * 60_000
 /**
  * Background work rests for this many times the time that it worked: while a put or a read is under way, and otherwise.

@@ -25,9 +25,9 @@ export interface ManifestChunk extends ManifestBlock {
 export type ReadNode = (cid: BlockCid, parent: Uint8Array | null) => Promise<Uint8Array>
 
 export interface WalkOptions {
-  /** Chunks before this one are passed over, and so are the nodes that have no other chunks below them. */
+  /** Chunks before this one are skipped, and so are the nodes that have no other chunks below them. */
   from?: number | undefined
-  /** This chunk and those after it are passed over likewise. */
+  /** This chunk and those after it are skipped too. */
   to?: number | undefined
   /**
    * Yields and reads each manifest node only once, however many links lead to it. A chunk then has the index of its

@@ -30,12 +30,12 @@ import {
  *   which is placed without waiting for the next chunk; manifest nodes take a lease of their own while they are placed,
  *   and of the `PUT_WINDOW_BLOCKS` blocks in the window all but a few (one for each level of the manifest) do not need
  *   another one;
- * - a get holds leases for blocks that it has read ahead, but gives these back whenever anybody waits, and takes the
+ * - a get holds leases for blocks that it has read ahead, but releases these whenever anybody waits, and takes the
  *   next one that it needs only when the reader has come back for it;
  * - a pull and an answer take one lease each.
  *
  * Two waits lead out of the process: for a client that writes to a put, and for one that reads from a get. Those leases
- * are lent, and taken back after `LENT_MS_MAX` if others wait. The same breaks the circle of a program that reads a
+ * are lent, and taken back after `LENT_MS_MAX` if others wait. The same rule ends the deadlock of a program that reads a
  * file from its node and writes it to the node as it comes.
  *
  * Peers take turns, and a part of the budget of pulls and answers is for those that hold nothing. So a peer that is

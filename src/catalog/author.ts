@@ -63,9 +63,9 @@ export class Author {
 
   constructor(options: AuthorOptions) {
     this.#options = options
-    // Drawn again at each start. A member restored from a backup has lost some of its own records. If it kept its old
-    // incarnation, its next record would cover them without having seen them. The incarnation may be drawn long before
-    // it is used, since no record has it until the first write.
+    // The incarnation is drawn again at each start. A member restored from a backup has lost some of its own records.
+    // If it kept its old incarnation, its next record would cover them without having seen them. The incarnation may be
+    // drawn long before it is used, since no record has it until the first write.
     this.#incarnation = options.chance.bytes(INCARNATION_BYTES)
   }
 

@@ -53,8 +53,8 @@ export class Bodies {
   }
 
   /**
-   * Returns the body of a record without which an entry cannot be changed. Throws a `NoKeyError` if the key of its epoch is
-   * not here, and otherwise a `DamagedEntryError` if it cannot be read.
+   * Returns the body of a record, for a change that cannot be made without it. Throws a `NoKeyError` if the key of its
+   * epoch is not here, and otherwise a `DamagedEntryError` if it cannot be read.
    */
   async need(record: Pick<EntryRecord, 'id' | 'epoch'>): Promise<EntryBody> {
     const body = await this.open(record)
@@ -67,7 +67,8 @@ export class Bodies {
   async stateOf(record: Pick<EntryRecord, 'id' | 'epoch' | 'op'>): Promise<BodyState> {
     const known = this.#opened.get(toHex(record.id))
     if (known !== undefined) return known
-    // A put always has a body. So members whose rows are damaged and members whose rows are not say the same.
+    // A put always has a body, so the statement need not be read to know this. Otherwise a member whose row of it is
+    // damaged would answer differently from the others.
     if (record.op === 'put' && this.isSealed(record)) return 'sealed'
     const statement = await this.#statementOf(record.id)
     return statement === undefined ? 'damaged' : this.stateOfStatement(statement)

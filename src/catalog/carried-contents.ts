@@ -28,8 +28,8 @@ export class CarriedContents {
   }
 
   /**
-   * Returns those of some new records that count or are twins of such records, and the records that waited for one of
-   * them. The others wait from now on. Throws a `FormatError` if too many records of the entry would wait.
+   * Returns the new records that count or are twins of records that count, and the records that waited for one of them.
+   * All other new records wait from now on. Throws a `FormatError` if too many records of the entry would wait.
    */
   async admit(state: EntryState, added: readonly NewRecord[], sink: IndexSink): Promise<EntryRecord[]> {
     const admitted = added.filter(isEntitled).map(({ record }) => record)
@@ -89,14 +89,14 @@ export function keyOfWaiting(record: EntryRecord): Uint8Array {
 }
 
 /**
- * Returns true if a record needs no other to count: a delete carries no content, and the author of a content, like any
- * admin, says itself which root the content has.
+ * Returns true if a record counts without the help of another: a delete carries no content, and the author of a
+ * content, like any admin, may itself state which root the content has.
  */
 export function isEntitled({ record: { op, stamp, written }, role }: Pick<NewRecord, 'record' | 'role'>): boolean {
   return op === 'delete' || role === 'admin' || equalBytes(stamp.author, written.author)
 }
 
-/** Returns what a waiting record counts for: about as many as the rows that the index changes to admit it. */
+/** Returns the weight of a waiting record, which is about the number of rows that the index changes to admit it. */
 function weightOf({ seen }: EntryRecord): number {
   return 1 + seen.length
 }

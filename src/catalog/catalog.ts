@@ -10,7 +10,7 @@ import type { Clock } from '../util/clock.ts'
 import type { ComponentLogger, Logger } from '../util/logger.ts'
 import type { Author, Content } from './author.ts'
 import type { Bodies } from './bodies.ts'
-import type { Change, RecordChange, Records } from './change.ts'
+import type { Change, LinkChange, Records } from './change.ts'
 import type { TargetOptions } from './changes/checks.ts'
 import type { ChangeContext } from './changes/context.ts'
 import { checkLink, type LinkOptions, link } from './changes/link.ts'
@@ -32,8 +32,8 @@ export interface CatalogOptions {
   /** Throws if this member may not write now. */
   assertMayWrite: () => void
   /**
-   * Throws a `NoSpaceError` if this node is full. Only changes that make the catalog grow ask: a full node still moves
-   * and deletes.
+   * Throws a `NoSpaceError` if this node is full. Only changes that make the catalog grow call this, because a full
+   * node still moves and deletes.
    */
   assertRoom?: () => Promise<void>
 }
@@ -43,7 +43,7 @@ export interface CatalogOptions {
  * entries that it touches. The records are durable in the log before the tree shows them. The caller pushes them to
  * other members.
  *
- * Each change is a `Transaction`, or several: see there for what it promises when it meets others.
+ * Each change is one transaction or several. `transact` says what a change promises while others run.
  */
 export class Catalog {
   readonly #options: CatalogOptions
@@ -73,7 +73,7 @@ export class Catalog {
   }
 
   /** Links content to a path. The content becomes that of the file at the path, or of a new file if there is none. */
-  async link(path: Path, content: Content, options: LinkOptions): Promise<RecordChange> {
+  async link(path: Path, content: Content, options: LinkOptions): Promise<LinkChange> {
     await this.#assertMayGrow()
     return link(this.#context, path, content, options)
   }
@@ -85,8 +85,8 @@ export class Catalog {
   }
 
   /**
-   * Moves the file or directory at a path to another path, or into it if it is a directory. Returns the new path. It must
-   * be free, or hold a file that may be replaced. Directories are never merged.
+   * Moves the file or directory at a path to another path, or into it if it is a directory. Returns the new path, which
+   * must be free or hold a file that may be replaced. Directories are never merged.
    */
   async move(from: Path, to: Path, options: MoveOptions): Promise<Path> {
     this.#options.assertMayWrite()

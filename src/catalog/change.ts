@@ -18,11 +18,17 @@ export interface RecordChange extends Change {
   record: Statement<'entry'>
 }
 
-/** For a change that may take any number of records. It keeps none of them. */
+/** The result of linking content to a path. */
+export interface LinkChange extends RecordChange {
+  /** True if the file had this content before. */
+  isSameContent: boolean
+}
+
+/** For a change that may sign any number of records, so that it cannot return them all. */
 export interface ChangeOptions {
   /**
-   * Called after each append, with its records and the number of entries that were asked for and that it changed. The
-   * change goes on once this resolves.
+   * Called after each append, with its records and with the number of requested entries that it changed. The change
+   * goes on once this resolves.
    */
   onAppended?: ((records: Records, entries: number) => Promise<void>) | undefined
 }

@@ -14,15 +14,15 @@ export const BODIES_MAX = 8_192
 /** The number of names in one directory whose entries are read concurrently. */
 export const LIST_BATCH = 64
 /**
- * The most names of one directory that a listing holds in memory, sorted: about 10 MiB. It reads the names of a larger
- * directory again for each as many that it has listed.
+ * The most names of one directory that a listing holds in memory, sorted: about 10 MiB. For a larger directory, it
+ * reads all names again after each group of this many.
  */
 export const LIST_NAMES_MAX = 65_536
-/** The same for the lowest of many listings that are open one below the other. */
+/** The same limit for the deepest of many nested listings. */
 export const LIST_NAMES_MIN = 1_024
 /** The number of names that a listing sorts at a time, so that it never blocks the event loop for long. */
 export const LIST_SORT = 4_096
-/** The rows that a listing holds at once of all the directories that show as one. */
+/** The most rows that a listing holds at once, over all the directories that show as one. */
 export const LIST_ROWS = 1_024
 /**
  * The most heads in the row of an entry. This is far more than the number of members that ever write to one file at the
@@ -50,11 +50,11 @@ export const MOVE_PAGE = 256
 export const OPEN_EVERY_MS = 60_000
 /** The number of entries that are opened in one batch of the index once their key has arrived. */
 export const OPEN_AT_ONCE = 256
-/** The most entries that are opened to see whether a key is that of their epoch. */
+/** The most entries that are opened to find out whether a key belongs to their epoch. */
 export const PROBES_MAX = 8
 /**
- * From how many neighbours these are drawn. Whoever knows the ids of entries can put forged ones right before them, so a
- * single entry after a random id would always be a forged one.
+ * The number of neighbours from which these are drawn. Somebody who knows the ids of entries can place forged ones
+ * right before them, so that the first entry after a random id would always be a forged one.
  */
 export const DRAWN_FROM_MAX = 1_024
 /** The number of digits of an id in the name of an entry that cannot be shown under its own name. */

@@ -49,7 +49,8 @@ export class EntryStates {
     for (const record of records)
       for (const { author, incarnation } of addSeen(state, record)) {
         const key = seenKey(author, incarnation)
-        // A delete adds to the deleted past also what others have seen before it, and more of.
+        // A delete may raise only the deleted past, because other records have already seen a later stamp. So the item
+        // is taken from the covered past.
         raised.set(key, state.covered.get(key) as Seen)
       }
     writePast(sink, entry, state, raised.keys())
@@ -84,8 +85,9 @@ export class EntryStates {
   }
 
   /**
-   * Finds the heads whose `written` is the stamp of a delete. A delete wrote no content. Which record counts under a stamp
-   * may have changed just now: the index does not know that yet.
+   * Finds the heads whose `written` is the stamp of a delete. Such a head carries no content, because a delete wrote
+   * none. Stamps under which a record has just begun to count are skipped, because the index does not know these
+   * records yet.
    */
   async #findDeletes(state: EntryState, heads: readonly EntryRecord[], counted: readonly Counted[]): Promise<void> {
     const justCounted = new Set(counted.flatMap(({ record }) => (record ? [stampKey(record.stamp)] : [])))
@@ -118,7 +120,7 @@ export class EntryStates {
       for (const { record } of replaced) await older.replace(sink, (record as EntryRecord).stamp)
       await older.removeCovered(sink, raised, state.older)
       state.older -= older.removed
-      // Every older head is older than all heads of the state were.
+      // Every older head is older than all heads that the state had before.
       const isComplete = heads.filter(({ stamp }) => compareStamps(stamp, oldest as Stamp) >= 0).length >= HEADS_MAX
       if (state.older > 0 && !isComplete) {
         returned = await this.#olderHeads(entry, state, { older, counted })

@@ -46,10 +46,10 @@ export class PathTooLongError extends DfsError {
   }
 }
 
-/** What to do about a key that is not here. */
+/** The message for a key that is not here. */
 export const NO_KEY =
   'this machine has not received the key of the network yet: it comes with the next member that connects'
-/** What can still be done with an entry whose record does not open. */
+/** The message for an entry whose record does not open. */
 export const UNREADABLE = 'this entry cannot be read: it can only be removed'
 
 /** The key that opens this has not reached this member yet. */

@@ -11,7 +11,9 @@ import { compareBytes, equalBytes, NO_BYTES, toHex } from '../util/bytes.ts'
 export type Past = Map<string, Seen>
 
 export interface EntryState {
-  /** Everything that any record of the entry has seen, whether the record counts or not. A record in it is no head. */
+  /**
+   * Everything that any record of the entry has seen, whether the record counts or not. A record in it is not a head.
+   */
   covered: Past
   /** Everything that any delete has seen. If a put's content was written within it, the put is deleted. */
   deletedPast: Past
@@ -73,8 +75,8 @@ export function isOrigin(record: EntryRecord): boolean {
 }
 
 /**
- * The causal past of a member that has seen all of these heads. The member's next write or delete names this past as
- * `seen`.
+ * Returns the causal past of a member that has seen all of these heads. The member's next write or delete names this
+ * past as `seen`.
  */
 export function pastOfAll(heads: readonly EntryRecord[]): Seen[] {
   const past: Past = new Map()
@@ -82,9 +84,9 @@ export function pastOfAll(heads: readonly EntryRecord[]): Seen[] {
   return [...past.values()]
 }
 
-/** The causal past of a record, which includes the record itself. */
+/** Returns the causal past of a record, which includes the record itself. */
 export function pastOf({ seen, stamp: { author, incarnation, hlc } }: EntryRecord): Seen[] {
-  // The record may have seen earlier records of its own author and incarnation. It comes after all of them itself.
+  // The record may have seen earlier records of its own author and incarnation. Its own stamp is later than theirs.
   const others = seen.filter(item => !equalBytes(item.author, author) || !equalBytes(item.incarnation, incarnation))
   return [...others, { author, incarnation, hlc }]
 }
@@ -101,8 +103,9 @@ export function liveHeads({
 }
 
 /**
- * Computes from the heads of an entry, of which there must be one, how the entry is shown. `depthOf` returns the position of an epoch in the chain
- * of epochs. If two contents have the same `written` stamp, the one sealed in the later epoch wins.
+ * Computes from the heads of an entry how the entry is shown. There must be at least one head. `depthOf` returns the
+ * position of an epoch in the chain of epochs. If two contents have the same `written` stamp, the one sealed in the
+ * later epoch wins.
  */
 export function showEntry(
   { heads, deletedPast, deleteStamps }: Pick<EntryState, 'heads' | 'deletedPast' | 'deleteStamps'>,

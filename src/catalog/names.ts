@@ -13,12 +13,16 @@ const CIPHER = 'aes-256-ctr'
 
 /**
  * Hashes and seals names for the index with a key from the keystore, so that a stolen index does not reveal any names.
- * The hash finds a name. The sealed name allows to list a directory without opening the records of its entries.
+ * The hash finds a name. Thanks to the sealed name, a directory can be listed without opening the records of its
+ * entries.
  */
 export class Names {
   readonly #key: KeyObject
   readonly #cipherKey: KeyObject
-  /** A change hashes each of its names several times: it looks twice, and then it is projected. */
+  /**
+   * Hashes are cached, because a change hashes each of its names several times: for two look-ups, and when it is
+   * projected.
+   */
   readonly #hashes = new LRUCache<string, Uint8Array>({ max: NAME_HASHES_MAX })
 
   constructor(key: Uint8Array) {
@@ -38,7 +42,7 @@ export class Names {
 
   /**
    * Seals a name. Its hash is the nonce: as in a synthetic IV (RFC 5297), equal names become equal bytes, and no nonce
-   * ever meets a second name.
+   * is ever used for a second name.
    */
   seal(name: string, hash: Uint8Array): Uint8Array {
     const text = utf8(name)
@@ -70,9 +74,9 @@ export function damagedName(entry: Uint8Array): string {
 }
 
 /**
- * Returns the name under which a conflict is shown, with so many digits of an id. The id goes before the extension, so
- * that programs still recognize the type. If the result would be too long, the end of the name is cut off, and the name
- * has all digits of the id: the entry cannot be found by what is left of its name, but by its id.
+ * Returns the name under which a conflict is shown, with this many digits of an id. The id goes before the extension,
+ * so that programs still recognize the type. If the result would be too long, the end of the name is cut off, and the
+ * name has all digits of the id: the entry can then be found by its id, but not by what is left of its name.
  */
 export function conflictName(name: string, id: Uint8Array, digits: number = TAG_DIGITS): string {
   const [, stem, extension = ''] = /^(.+?)(\.[^.]+)?$/s.exec(name) as unknown as [string, string, string | undefined]

@@ -139,7 +139,7 @@ export class CatalogProjection implements Projection {
       const group = groups.get(key) ?? { entry, added: [], again: [], arrivedAtMs }
       groups.set(key, group)
       group.arrivedAtMs = Math.min(group.arrivedAtMs, arrivedAtMs)
-      // Nearly all records are new, and that is seen without another look at the index.
+      // Nearly all records are new, and this shows it without another read of the index.
       const isNew = known[i] === undefined && isEntitled(item)
       if (!isNew && (await this.#isKnown(item, known[i]))) group.again.push(item)
       else group.added.push(item)
@@ -158,8 +158,8 @@ export class CatalogProjection implements Projection {
   }
 
   /**
-   * Throws an `IndexCorruptError` if the index had this entry, and has lost its row. Without it nobody would know where
-   * the entry was, which would then show at two places.
+   * Throws an `IndexCorruptError` if the index had this entry, and has lost its row. Without that row nobody would know
+   * where the entry was, and it would then show in two places.
    */
   async #assertNew({ entry, added, again }: Group): Promise<void> {
     const { index } = this.#options
@@ -278,7 +278,7 @@ function isPlacedBy(row: EntryRow | undefined, records: readonly NewRecord[]): b
   return records.some(({ record }) => equalBytes(record.id, id))
 }
 
-/** Returns false for a record that a sorted list has twice, the second time. */
+/** Returns false for the second occurrence of a record in a sorted list. */
 function isFirst({ record }: NewRecord, i: number, all: readonly NewRecord[]): boolean {
   const before = all[i - 1]
   return before === undefined || !equalBytes(before.record.id, record.id)

@@ -91,7 +91,7 @@ export class SealedEntries {
     if (opened > 0) this.#log('looked again at %d entries whose key has arrived', opened)
   }
 
-  /** Returns the ids of the records that place some entries. */
+  /** Returns the ids of the records that place these entries, without those that are no longer sealed. */
   async #placesOf(entries: readonly Uint8Array[]): Promise<Uint8Array[]> {
     const { index } = this.#options
     const values = await index.getMany(entries.map(entry => entryKey(entry)))

@@ -35,7 +35,7 @@ export interface TreeOptions {
 export interface ChildEntry {
   id: Uint8Array
   kind: 'file' | 'directory'
-  /** Its row, which says where a later call goes on. */
+  /** The key of its row, from which a later call can continue. */
   key: Uint8Array
 }
 
@@ -80,8 +80,8 @@ export class Tree {
 
   /**
    * Returns the node that a directory shows under a name, or undefined. An entry that has the name as its own comes
-   * first. Otherwise it may be that of a conflict, which the index does not have: it is looked for beside the entry whose
-   * conflict it would be.
+   * first. Otherwise the name may be that of a conflict. The index does not have such names, so this looks beside the
+   * entry whose conflict it would be.
    */
   async child(parent: DirectoryNode, name: string): Promise<TreeNode | undefined> {
     const own = await this.#builder.first(await this.#groups.one(parent.ids, name), parent)
@@ -96,7 +96,7 @@ export class Tree {
     return this.#listing.nodes(directory, options)
   }
 
-  /** Returns a node with all that a listing says of it. */
+  /** Returns a node with everything that a listing says about it. */
   listed(node: TreeNode): Promise<ListedNode> {
     return this.#builder.listed(node)
   }
@@ -130,7 +130,10 @@ export class Tree {
     if (parent.path.length === 0) yield* await this.#unreachable.candidates(substitute)
   }
 
-  /** Returns the name of the entry in a directory that has this id, or of which a record has it. */
+  /**
+   * Returns the own name of the entry in a directory to which these digits belong: they are its whole id, or that of
+   * one of its records.
+   */
   async #nameOf({ ids }: DirectoryNode, { digits }: Substitute): Promise<string | undefined> {
     let id: Uint8Array | undefined
     if (digits.length === 2 * ENTRY_ID_BYTES) id = fromHex(digits)

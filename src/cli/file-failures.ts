@@ -1,4 +1,4 @@
-import { CliError, codeOfAny, messageOf } from '../terminal/errors.ts'
+import { CliError, codeOfAny, reasonOf } from '../terminal/errors.ts'
 import { report } from '../terminal/exit.ts'
 import { hideProgress } from '../terminal/progress.ts'
 
@@ -22,7 +22,7 @@ export class FileFailures {
     this.#code = this.#count === 0 || this.#code === code ? code : 'failed'
     this.#count++
     hideProgress()
-    report(new CliError(code, `not ${this.#verb}: ${name}: ${messageOf(error)}`), this.#isJson)
+    report(new CliError(code, `${name}: ${reasonOf(error)}`), this.#isJson)
   }
 
   /**

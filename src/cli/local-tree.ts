@@ -1,45 +1,83 @@
-import { lstat, readdir } from 'node:fs/promises'
+import type { Stats } from 'node:fs'
+import { lstat, readdir, readFile, stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import { CliError } from '../terminal/errors.ts'
+import { isDataDirectory } from './data-directory.ts'
+import { IGNORE_FILE, type IgnoreRules } from './ignore-rules.ts'
+import { factsOfStats, type LocalFacts } from './local-source.ts'
+import { isTemporaryName } from './temporary-name.ts'
+
+const IGNORE_FILE_BYTES_MAX = 1 << 20
 
 /** A local file or folder that is about to be put. */
-export interface LocalItem {
+export interface LocalItem extends LocalFacts {
   local: string
   /** The path relative to the walked folder, split into its parts. */
   parts: string[]
   kind: 'file' | 'directory'
-  size: number
-  modified: Date
-  /** The nine permission bits. */
-  mode: number
+}
+
+/** Why something is left out on purpose. None of these is a failure. */
+export type Skipped = 'symlink' | 'pipe' | 'socket' | 'device' | 'excluded' | 'unfinished' | 'data-directory'
+
+export interface WalkOptions {
+  rules: IgnoreRules
+  /** Called for each item that is left out on purpose, with its path relative to the walked folder. */
+  onSkip: (parts: readonly string[], why: Skipped) => void
+  /**
+   * Called for each item that should be put but cannot be: a name that is not UTF-8 (a `NotUtf8Error`) or that is the same
+   * text as an earlier name, and a folder that this user may not read. No parts mean the walked folder itself.
+   */
+  onFault: (parts: readonly string[], error: unknown) => void
+}
+
+/** A name that the network cannot hold. */
+export class NotUtf8Error extends CliError {
+  override readonly name = 'NotUtf8Error'
+
+  constructor() {
+    super('invalid', 'its name is not UTF-8: rename it')
+  }
 }
 
 /**
- * Yields everything below a folder, each folder before its contents. `onFault` is called for each item that is left
- * out, because it cannot be put: a link (following it could lead out of the folder), a socket, a name that is not UTF-8
- * or that is the same text as an earlier name, and a folder that this user may not read.
+ * Yields everything below a folder, each folder before its contents. Links are left out, because following one could
+ * lead out of the folder, and so is every data directory of a node, with its keys.
  */
-export async function* walkLocal(
+export async function* walkLocal(folder: string, options: WalkOptions): AsyncGenerator<LocalItem> {
+  const look = await lookInto(folder, [], options)
+  if (look !== undefined) yield* walkNames(folder, [], look, options)
+}
+
+/** What is in a folder, and the patterns that apply there. */
+interface Look {
+  /** In the order of their bytes. */
+  names: Buffer[]
+  rules: IgnoreRules
+}
+
+async function* walkNames(
   folder: string,
-  onFault: (name: string, error: unknown) => void,
-  above: string[] = []
+  above: readonly string[],
+  { names, rules }: Look,
+  options: WalkOptions
 ): AsyncGenerator<LocalItem> {
+  const { onSkip, onFault } = options
   const taken = new Set<string>()
-  for (const bytes of await namesIn(folder, error => onFault(above.join('/') || folder, error))) {
+  for (const bytes of names) {
     const name = bytes.toString('utf8')
     const parts = [...above, name]
     if (!Buffer.from(name, 'utf8').equals(bytes)) {
-      onFault(parts.join('/'), new CliError('invalid', 'its name is not UTF-8'))
+      onFault(parts, new NotUtf8Error())
       continue
     }
     const local = join(folder, name)
-    const found = await lstat(local).catch(error => {
-      onFault(parts.join('/'), error)
-      return undefined
-    })
+    const found = await lstat(local).catch(error => onFault(parts, error))
     if (found === undefined) continue
-    if (!found.isFile() && !found.isDirectory()) {
-      onFault(parts.join('/'), new CliError('invalid', 'it is neither a file nor a folder'))
+    const kind = kindOf(found)
+    const skipped = kind === 'file' || kind === 'directory' ? leftOut(parts, kind, rules) : kind
+    if (skipped !== undefined) {
+      onSkip(parts, skipped)
       continue
     }
     // Two local names that are equal in NFC are the same name in the network, so the second file would replace the
@@ -47,22 +85,64 @@ export async function* walkLocal(
     const text = name.normalize('NFC')
     if (taken.has(text)) {
       onFault(
-        parts.join('/'),
+        parts,
         new CliError('exists', 'another name in this folder is the same text in other code points: rename one of them')
       )
       continue
     }
     taken.add(text)
-    const kind = found.isFile() ? 'file' : 'directory'
-    yield { local, parts, kind, size: found.size, modified: found.mtime, mode: found.mode & 0o777 }
-    if (kind === 'directory') yield* walkLocal(local, onFault, parts)
+    const item = { local, parts, ...factsOfStats(found) }
+    if (kind === 'file') yield { ...item, kind }
+    else {
+      const look = await lookInto(local, parts, { ...options, rules })
+      if (look === undefined) continue
+      yield { ...item, kind: 'directory' }
+      yield* walkNames(local, parts, look, options)
+    }
   }
 }
 
-async function namesIn(folder: string, onFault: (error: unknown) => void): Promise<Buffer[]> {
-  const names = await readdir(folder, { encoding: 'buffer' }).catch(error => {
-    onFault(error)
-    return []
-  })
-  return names.sort(Buffer.compare)
+/** Returns undefined if the folder cannot be read or is a data directory. Then it has been reported. */
+async function lookInto(
+  folder: string,
+  parts: readonly string[],
+  { rules, onSkip, onFault }: WalkOptions
+): Promise<Look | undefined> {
+  try {
+    const names = (await readdir(folder, { encoding: 'buffer' })).sort(Buffer.compare)
+    if (await isDataDirectory(folder, name => names.some(other => other.equals(Buffer.from(name))))) {
+      onSkip(parts, 'data-directory')
+      return undefined
+    }
+    const hasRules = names.some(name => name.equals(IGNORE_NAME))
+    // If the patterns cannot be read, nothing of the folder is put, since it may be what they were to keep out.
+    const text = hasRules ? await readRules(join(folder, IGNORE_FILE)) : undefined
+    return { names, rules: text === undefined ? rules : rules.within(parts.length, text) }
+  } catch (error) {
+    onFault(parts, error)
+    return undefined
+  }
+}
+
+const IGNORE_NAME = Buffer.from(IGNORE_FILE)
+
+/** Returns the patterns in an ignore file, or undefined if something else has its name. */
+async function readRules(path: string): Promise<string | undefined> {
+  const found = await stat(path)
+  if (!found.isFile()) return undefined
+  if (found.size > IGNORE_FILE_BYTES_MAX) throw new CliError('invalid', `its ${IGNORE_FILE} is too long`)
+  return readFile(path, 'utf8')
+}
+
+function leftOut(parts: readonly string[], kind: 'file' | 'directory', rules: IgnoreRules): Skipped | undefined {
+  if (kind === 'file' && isTemporaryName(parts.at(-1) as string)) return 'unfinished'
+  return rules.leavesOut(parts, kind) ? 'excluded' : undefined
+}
+
+function kindOf(found: Stats): 'file' | 'directory' | Skipped {
+  if (found.isFile()) return 'file'
+  if (found.isDirectory()) return 'directory'
+  if (found.isSymbolicLink()) return 'symlink'
+  if (found.isFIFO()) return 'pipe'
+  return found.isSocket() ? 'socket' : 'device'
 }

@@ -7,3 +7,6 @@
  * test compares the two.
  */
 export const SMALL_FILE_BYTES_MAX = 48 << 10
+
+/** The largest file: 2^26 chunks of 1 MiB. It follows from bounds of rooms below, and a test compares them. */
+export const FILE_BYTES_MAX = 2 ** 46

@@ -1,5 +1,4 @@
 import { hostname } from 'node:os'
-import type { Logger } from 'pino'
 import { assertLoopback, checkPortFree } from '../http/listen.ts'
 import { serveApi } from '../http/server.ts'
 import { type ComponentLogger, createNode, type DfsNode, isFirstStart, type NodeEvent, reasonOf } from '../index.ts'
@@ -7,7 +6,7 @@ import { EXIT, report } from '../terminal/exit.ts'
 import { note, printJson } from '../terminal/print.ts'
 import { isOn, runProgram } from '../terminal/program.ts'
 import { chooserFor, looksAround, say } from './choose.ts'
-import { logEvent } from './event-log.ts'
+import { EventLog } from './event-log.ts'
 import { FirstAnswer, foreignError } from './first-start.ts'
 import { type DaemonFlags, parseDaemonFlags, parseHostPort } from './flags.ts'
 import { leaveInvite } from './invite-files.ts'
@@ -31,13 +30,13 @@ async function run(flags: DaemonFlags): Promise<void> {
   // Flags that make no sense are refused before anything on the disk is changed.
   const listen = parseHostPort(flags.api)
   assertLoopback(listen)
-  const log = openLog(flags.logLevel)
-  const logger = componentLogger(log)
+  const log = openLog(flags)
+  const logger = componentLogger(log.log)
   endOnUncaught(logger, json)
   const stopping = stopSignal()
   const isFirst = await isFirstStart({ dataDir, ownersFiles: filesInDataDir(flags) })
   if (listen !== undefined) await checkPortFree(listen)
-  const { node, screen, way } = await startNode(flags, { isFirst, log, logger, stopping })
+  const { node, screen, way } = await startNode(flags, { isFirst, events: new EventLog(log), logger, stopping })
   try {
     const isPending = (await node.status()).state === 'pending'
     if (!isPending) await leaveInviteOf(node, flags)
@@ -63,8 +62,8 @@ async function leaveInviteOf(node: DfsNode, { inviteOut }: DaemonFlags): Promise
 interface Start {
   /** True if the directory does not belong to a network yet. */
   isFirst: boolean
-  /** The log for the events of the node. */
-  log: Logger
+  /** Logs the events of the node. */
+  events: EventLog
   /** The logger of the components. */
   logger: ComponentLogger
   stopping: Promise<void>
@@ -81,7 +80,7 @@ interface Started {
  * Starts the node. If the node joins a network for the first time with its key, this also waits until the key has been
  * checked, as `FirstAnswer` describes. A node that asks to be let in may still wait when this resolves.
  */
-async function startNode(flags: DaemonFlags, { isFirst, log, logger, stopping }: Start): Promise<Started> {
+async function startNode(flags: DaemonFlags, { isFirst, events, logger, stopping }: Start): Promise<Started> {
   const { json } = flags
   const options = await nodeOptionsOf(flags, isFirst)
   const joins = isFirst && !flags.new && options.networkKey !== undefined && flags.bootstrap !== undefined
@@ -91,10 +90,11 @@ async function startNode(flags: DaemonFlags, { isFirst, log, logger, stopping }:
   const foreign = new Set<string>()
   const screen = new PendingScreen(flags, () => node?.name ?? flags.name ?? hostname())
   const onEvent = (event: NodeEvent): void => {
-    logEvent(log, event)
+    events.onEvent(event)
     screen.onEvent(event)
     firstAnswer?.onEvent(event)
     sayAsking(event, flags)
+    if (event.event === 'unreachable' && json) printJson(event)
     if (event.event === 'removed') sayRemoved(json)
     if (event.event !== 'foreign' || firstAnswer !== undefined || foreign.has(event.peerId)) return
     // Once a member is connected, the user need not do anything about a nearby node of another network.

@@ -1,58 +1,149 @@
-import type { Logger } from 'pino'
-import type { NodeEvent } from '../index.ts'
-import { scoped } from './log.ts'
+import type { NodeEvent, RejectionReason } from '../index.ts'
+import { type DaemonLog, scoped } from './log.ts'
+
+/** How long the same line is not repeated on a terminal. A member that is refused dials again and again. */
+const REPEAT_MS = 10 * 60_000
+
+/** How one event is logged. */
+interface EventLine {
+  level: 'info' | 'warn' | 'error'
+  scope: string
+  /** The message of the JSON line, and its other fields. */
+  message: string
+  fields?: Record<string, string | number>
+  /** The line on a terminal. Undefined if the screen says it in another way. */
+  words?: string | undefined
+}
 
 /**
- * Logs an event of the node. A peer appears as the end of its id. No line contains a file name, an address, a key, or a
- * name that a stranger chose.
+ * Logs the events of the node: as JSON lines, or as sentences on a terminal. In JSON, a peer appears as the end of its
+ * id. No line contains a file name, an address or a key. Only a terminal shows the names of members, and they are
+ * escaped. Names that strangers chose are not logged at all.
  */
-export function logEvent(log: Logger, event: NodeEvent): void {
+export class EventLog {
+  readonly #log: DaemonLog
+  /** The members that are connected. */
+  readonly #connected = new Set<string>()
+  /** When each line was last shown on the terminal; monotonic time. There are few lines, each with few members. */
+  readonly #saidAtMs = new Map<string, number>()
+
+  constructor(log: DaemonLog) {
+    this.#log = log
+  }
+
+  onEvent(event: NodeEvent): void {
+    if (event.event === 'admitted') this.#connected.add(event.peerId)
+    if (event.event === 'departed') this.#connected.delete(event.peerId)
+    const { log, isForPeople } = this.#log
+    const { level, scope, message, fields = {}, words } = lineOf(event, this.#connected.size === 0)
+    if (!isForPeople) scoped(log, scope)[level](fields, message)
+    else if (words !== undefined && !(level !== 'info' && this.#wasSaid(words))) scoped(log, scope)[level](words)
+  }
+
+  #wasSaid(words: string): boolean {
+    const nowMs = performance.now()
+    for (const [said, atMs] of this.#saidAtMs) if (nowMs - atMs >= REPEAT_MS) this.#saidAtMs.delete(said)
+    if (this.#saidAtMs.has(words)) return true
+    this.#saidAtMs.set(words, nowMs)
+    return false
+  }
+}
+
+/** Returns how a person recognizes a peer: by its name, if it is a member, and the end of its id. */
+function peerWords(peerId: string, name: string | null): string {
+  return `${name ?? 'a node'} (…${peerId.slice(-8)})`
+}
+
+function lineOf(event: NodeEvent, isAlone: boolean): EventLine {
   switch (event.event) {
     case 'admitted':
-    case 'departed':
-      scoped(log, 'dfs:members').info({ peer: event.peerId.slice(-8) }, event.event)
-      break
-    case 'rejected':
-      scoped(log, 'dfs:members').warn({ peer: event.peerId.slice(-8), reason: event.reason }, event.event)
-      break
+    case 'departed': {
+      const what = event.event === 'admitted' ? 'joined' : 'went away'
+      return ofPeer(event, 'info', `${event.name ?? 'a member'} ${what} (…${event.peerId.slice(-8)})`)
+    }
     case 'foreign':
+      // What a person should do about it is said apart from the log.
+      return ofPeer(event, 'warn', undefined)
+    case 'rejected':
+      return {
+        ...ofPeer(event, 'warn', `${peerWords(event.peerId, event.name)} ${REJECTED[event.reason]}`),
+        fields: { peer: event.peerId.slice(-8), reason: event.reason }
+      }
     case 'fault':
-      scoped(log, 'dfs:members').warn({ peer: event.peerId.slice(-8) }, event.event)
-      break
+      return ofPeer(event, 'warn', `a node (…${event.peerId.slice(-8)}) broke the protocol`)
+    case 'unreachable':
+      // The address may be one that must not be in a log.
+      return {
+        level: 'warn',
+        scope: 'dfs:members',
+        message: 'nobody answers at a bootstrap address',
+        fields: { reason: event.reason },
+        words: `nobody answered at ${event.address} (${event.reason}): ${isAlone ? 'running alone, ' : ''}still trying`
+      }
     case 'pending':
-      scoped(log, 'dfs:members').info({ code: event.code }, 'this machine waits to be let in')
-      break
+      return {
+        level: 'info',
+        scope: 'dfs:members',
+        message: 'this machine waits to be let in',
+        fields: { code: event.code }
+      }
     case 'asking':
-      scoped(log, 'dfs:members').info({ code: event.code }, 'a machine asks to be let in')
-      break
+      return {
+        level: 'info',
+        scope: 'dfs:members',
+        message: 'a machine asks to be let in',
+        fields: { code: event.code }
+      }
     case 'removed':
-      scoped(log, 'dfs:members').error('this machine is no member any more')
-      break
-    case 'duplicate':
-      scoped(log, 'dfs:members').warn({ peer: event.peerId.slice(-8) }, 'two processes run with one identity')
-      break
-    case 'differs':
-      scoped(log, 'dfs:log').warn(
-        { peer: event.peerId.slice(-8) },
+      return { level: 'error', scope: 'dfs:members', message: 'this machine is no member any more' }
+    case 'duplicate': {
+      const who = event.isSelf ? "this machine's identity" : `the identity of ${peerWords(event.peerId, event.name)}`
+      return {
+        ...ofPeer(event, 'warn', `another node runs with ${who}: was the data directory copied? Stop one of them`),
+        message: 'two processes run with one identity'
+      }
+    }
+    case 'differs': {
+      const message =
         'a member has other statements than this one, although everything has been exchanged; comparing all of them'
-      )
-      break
+      return { ...ofPeer(event, 'warn', message), scope: 'dfs:log', message }
+    }
     case 'rebuilt':
-      scoped(log, 'dfs:disk').warn({ rows: event.rows }, 'the index was rebuilt from the segments')
-      break
+      return ofDisk('warn', 'the index was rebuilt from the segments', { rows: event.rows })
     case 'damaged':
-      scoped(log, 'dfs:disk').error({ rows: event.rows }, 'rows of a segment do not match their checksum')
-      break
+      return ofDisk('error', 'rows of a segment do not match their checksum', { rows: event.rows })
     case 'bad-block':
-      scoped(log, 'dfs:disk').error(event.isDamaged ? 'a block does not match its CID' : 'a block cannot be read')
-      break
+      return ofDisk('error', event.isDamaged ? 'a block does not match its CID' : 'a block cannot be read')
     case 'disk':
-      scoped(log, 'dfs:disk')[DISK_LEVELS[event.state]](DISK_WORDS[event.state])
-      break
+      return ofDisk(DISK_LEVELS[event.state], DISK_WORDS[event.state])
     case 'failed':
-      scoped(log, 'dfs:node').error({ code: event.code, task: event.task }, 'a task failed')
-      break
+      return {
+        level: 'error',
+        scope: 'dfs:node',
+        message: 'a task failed',
+        fields: { code: event.code, task: event.task },
+        words: `the task "${event.task}" failed (${event.code}), and will be repeated`
+      }
   }
+}
+
+function ofPeer(
+  { event, peerId }: { event: string; peerId: string },
+  level: EventLine['level'],
+  words: string | undefined
+): EventLine {
+  return { level, scope: 'dfs:members', message: event, fields: { peer: peerId.slice(-8) }, words }
+}
+
+function ofDisk(level: EventLine['level'], message: string, fields: Record<string, number> = {}): EventLine {
+  return { level, scope: 'dfs:disk', message, fields, words: message }
+}
+
+const REJECTED: Record<RejectionReason, string> = {
+  'clock-off': 'and this node refuse each other, because their clocks differ: set the one that is wrong',
+  duplicate: 'refuses this node, because another node runs with its identity: was the data directory copied?',
+  refused: 'and this node could not prove to each other that they are members',
+  unreachable: 'ended the connection before it had proved that it is a member'
 }
 
 const DISK_LEVELS = { ok: 'info', full: 'warn', readonly: 'error', failing: 'error' } as const

@@ -90,9 +90,9 @@ function checkWayIn(flags: DaemonFlags): void {
 function daemonProgram(env: NodeJS.ProcessEnv): Command {
   const program = newProgram('dfs-node', 'A node of a private, encrypted, replicated file system. Every node is equal.')
   const one = (flag: string, help: string, value: string | undefined): Command => program.option(flag, help, value)
-  const many = (flag: string, help: string, value: string | undefined): Command =>
+  const many = (flag: string, help: string, value: string | undefined, what = 'multiaddr'): Command =>
     program.option(
-      `${flag} <multiaddr>`,
+      `${flag} <${what}>`,
       `${help} (repeatable)`,
       collector(),
       value?.split(',').filter(item => item !== '')
@@ -101,7 +101,7 @@ function daemonProgram(env: NodeJS.ProcessEnv): Command {
   one('--data-dir <dir>', 'where this node keeps its blocks, log and keys', env['DFS_DATA_DIR'] || defaultDataDir(env))
   many('--listen', 'address to listen on', env['DFS_LISTEN'])
   many('--announce', 'address under which others reach this node', env['DFS_ANNOUNCE'])
-  many('--bootstrap', 'address of another node to stay connected to', env['DFS_BOOTSTRAP'])
+  many('--bootstrap', 'address of another node to stay connected to', env['DFS_BOOTSTRAP'], 'multiaddr|host:port')
   program.option('--no-mdns', 'do not use the local network to find members or to be found', !isOn(env['DFS_NO_MDNS']))
   program.option('--new', 'found a new network, if this directory belongs to none yet', isOn(env['DFS_NEW']))
   one('--join <file|->', 'file with an invite, or - for one on stdin', env['DFS_JOIN'] || undefined)

@@ -35,9 +35,9 @@ export interface AbandonedSegmentsOptions {
  * left on the disk. Even if a second fsync succeeds, that proves nothing, because the kernel may have dropped the
  * pages. So an abandoned segment ends where it was last known to be durable, and the next row begins a new segment.
  *
- * The rows of the failed write may be on the disk as a whole. A start would read them, and a refused write would come
- * true. So the file is cut at once, before the write is refused. If the disk refuses that too, no row is written until
- * it succeeds. If the process ends before that, the next start cannot tell these rows from accepted ones.
+ * The rows of the failed write may have reached the disk completely. The next start would then read them, although the
+ * write was refused. So the file is cut at once, before the write is refused. If the disk refuses that too, no row is
+ * written until it succeeds. If the process ends before that, the next start cannot tell these rows from accepted ones.
  */
 export class AbandonedSegments {
   readonly #options: AbandonedSegmentsOptions

@@ -4,7 +4,7 @@ import type { Chance } from '../util/chance.ts'
 import type { KeystoreOptions, Secrets } from './keystore.ts'
 import { bytesHex, SecretFile } from './secret-file.ts'
 
-/** The keys of a device that is no member yet. They become those of the member. */
+/** The keys of a device that is not a member yet. They become the member's keys. */
 export type Candidate = Pick<Secrets, 'device' | 'x25519' | 'names'>
 
 const schema = z.strictObject({ device: bytesHex(32), x25519: bytesHex(32), names: bytesHex(32) })
@@ -15,9 +15,9 @@ export function drawCandidate(chance: Chance): Candidate {
 }
 
 /**
- * The file with the keys of a device that asks to be let in. They are on the disk before it asks. Otherwise, if it
- * crashed after it was let in, nobody could be the member that the others know. The file is removed once the keystore
- * is on the disk.
+ * The file with the keys of a device that asks to be let in. They are on the disk before it asks. Otherwise a crash
+ * after it was let in could lose the keys of the member that the others know. The file is removed once the keystore is
+ * on the disk.
  */
 export class CandidateFile {
   readonly #file: SecretFile<Candidate>

@@ -5,7 +5,9 @@ import type { Files } from './files.ts'
 
 /** How long a measurement of the file system is used before it is repeated. */
 const MEASURE_INTERVAL_MS = 1_000
-/** The store counts as full from the first share on, until its share falls below the second. */
+/**
+ * The store becomes full when the first share of its capacity is used up, and stays full until less than the second is.
+ */
 const FULL_FROM = 0.95
 const FULL_UNTIL = 0.9
 

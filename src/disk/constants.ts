@@ -13,7 +13,7 @@ export const COMMIT_BYTES_MAX = 16 << 20
 export const COMMIT_ROWS_MAX = 4096
 /**
  * The most rows that are projected into one batch of the index, unless one write has more. It bounds the memory of a
- * batch, because one record may need some hundred rows of the index.
+ * batch, because one record may need a few hundred rows of the index.
  */
 export const PROJECT_ROWS_MAX = 512
 /** The number of bytes that a compaction moves at a time, while other writes wait. */
@@ -80,8 +80,8 @@ export const START_FREE_BYTES = 6 << 20
 export const REOPEN_PAUSE_MS = 1_000
 export const REOPEN_PAUSE_MS_MAX = 60_000
 /**
- * The size of the probe, the file that shows whether the disk takes writes. It is larger than any block of a usual file
- * system.
+ * The size of the probe, the file that shows whether the disk accepts writes. It is larger than any block of a usual
+ * file system.
  */
 export const PROBE_BYTES = 64 << 10
 

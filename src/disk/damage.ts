@@ -20,7 +20,7 @@ export class Damage {
   }
 
   /**
-   * Records damage found while the store is being opened. It is not reported here, because the report of the opening
+   * Records damage found while the store is being opened. It is not reported here, because the report of `Store.open`
    * counts it.
    */
   note({ segment, offset }: Cursor): void {

@@ -42,7 +42,7 @@ export async function lookAtDirectory(root: string, ownersFiles: readonly string
 const WHAT_IS_WRONG: Record<string, string> = {
   ENOTDIR: 'the path of the data directory leads through a file',
   ENAMETOOLONG: 'the path of the data directory is too long',
-  ELOOP: 'the path of the data directory leads in a circle of symbolic links',
+  ELOOP: 'the path of the data directory leads through a loop of symbolic links',
   ERR_INVALID_ARG_VALUE: 'the path of the data directory has a NUL character'
 }
 
@@ -96,7 +96,7 @@ function assertOurs(mode: number, owner: number): void {
     throw new UnusableDirectoryError(
       'the data directory is one that all users share: give another --data-dir, such as a new folder inside it'
     )
-  // The superuser may: a container runs as root on a folder of the host's user.
+  // The superuser may use it, because a container runs as root on a folder of the host's user.
   if (self !== 0 && owner !== self)
     throw new UnusableDirectoryError(
       'the data directory belongs to another user: give another --data-dir, such as a new folder inside it'

@@ -13,9 +13,9 @@ export interface DiskMonitorOptions {
 }
 
 /**
- * Combines three facts into one word that says whether this member can store anything: whether the index takes changes,
- * how the last write to the disk ended, and whether the capacity has room left. If the disk is full, every write fails, but the owner of the node
- * should be told only once.
+ * Combines three facts into one word that says whether this member can store anything: whether the index accepts
+ * changes, how the last write to the disk ended, and whether the capacity has room left. If the disk is full, every
+ * write fails, but the owner of the node should be told only once.
  */
 export class DiskMonitor {
   readonly #options: DiskMonitorOptions
@@ -27,7 +27,7 @@ export class DiskMonitor {
     this.#log = options.logger.forComponent('dfs:disk:state')
   }
 
-  /** The error with which the index refuses all changes at the moment; undefined if it takes them. */
+  /** The error with which the index refuses all changes at the moment; undefined if it accepts them. */
   get indexFailure(): unknown {
     return this.#options.index.failure
   }

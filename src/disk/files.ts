@@ -32,7 +32,7 @@ export interface Files {
    * no more space for this. After an error or a power cut, each byte of the pieces is either the old or the new one.
    */
   overwrite(path: string, pieces: readonly FilePiece[]): Promise<void>
-  /** Atomically replaces what is at `to`. */
+  /** Renames a file, and atomically replaces any file at `to`. */
   rename(from: string, to: string): Promise<void>
   /** Removes a file. A missing file is not an error. */
   remove(path: string): Promise<void>
@@ -48,7 +48,7 @@ export interface Files {
   space(): Promise<{ totalBytes: number; freeBytes: number }>
 }
 
-/** Bytes for one place of a file. */
+/** Bytes to write at one offset of a file. */
 export interface FilePiece {
   offset: number
   bytes: Uint8Array

@@ -8,8 +8,8 @@ import { TABLES } from './tables.ts'
 export const LINKS: Uint8Array = indexKey(TABLES.meta, utf8('link'))
 
 /**
- * The chain to which each batch of the index adds a link, so that an open notices a batch that is missing before others.
- * SPEC.md, "The chain", says why LevelDB alone does not promise that.
+ * The chain to which each batch of the index adds a link, so that `open` notices if a batch is missing although later
+ * ones exist. SPEC.md, "The chain", says why LevelDB alone does not promise that.
  */
 export class IndexChain {
   #chain = 0
@@ -43,9 +43,9 @@ export class IndexChain {
   }
 
   /**
-   * Checks the links that were found when the database was opened. Then it begins another chain, because LevelDB has
-   * written everything that it found to tables. Throws an `IndexCorruptError` if a batch is missing before others, or
-   * if one is missing that this object has counted as written.
+   * Checks the links that were found when the database was opened. Then it begins another chain, because by then
+   * LevelDB has written everything that it found to tables. Throws an `IndexCorruptError` if a batch is missing
+   * although later ones exist, or if a batch is missing that this object has counted as written.
    */
   async check(links: AsyncIterable<{ key: Uint8Array; value: Uint8Array }>): Promise<void> {
     const chainOf: number[] = []

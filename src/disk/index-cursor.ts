@@ -16,7 +16,7 @@ export class IndexCursor {
   readonly #segments: Pick<Segments, 'end'>
   /** Where the rows of each write under way may begin, oldest first. */
   readonly #underWay = new Set<Cursor>()
-  /** Where the rows of the oldest write may begin that has failed and is not undone yet. */
+  /** Where the rows of the oldest failed write that is not undone yet may begin. */
   #held: Cursor | undefined
 
   constructor(segments: Pick<Segments, 'end'>) {

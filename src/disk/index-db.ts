@@ -24,7 +24,7 @@ interface Waiting {
   sync: boolean
 }
 
-/** What can be done with the index. `failed`: only read it. `reopening`: reads wait. */
+/** The state of the index. A `failed` index can only be read. While it is `reopening`, reads wait. */
 export type IndexState = 'open' | 'failed' | 'reopening'
 
 /** Writes a batch while all others are refused. */
@@ -60,7 +60,7 @@ export class IndexDb {
   #state: IndexState = 'open'
   /** Why the index could not be written. */
   #failure: unknown
-  /** Counts how often the database was closed to be opened again. Iterators of earlier times are closed. */
+  /** Counts how often the database was reopened. A reopening closes all earlier iterators. */
   #reopenings = 0
   readonly #source: RangeSource
   #onFailed: () => void = () => {}
@@ -115,11 +115,11 @@ export class IndexDb {
   }
 
   /**
-   * Closes and opens the database after a failed batch, and then calls `check`. It may read the index, and write to it
-   * with the function that it is given. Batches of others are refused until `check` has resolved, and reads wait while
-   * the database is closed. After an error the index is `failed` again, and may be reopened again. If the database
-   * could not be opened, reads fail too until then. Throws an `IndexCorruptError` if a batch is missing that had been
-   * written. The failed batch itself may be there.
+   * Closes and opens the database after a failed batch, and then calls `check`, which may read the index, and write to
+   * it with the function that it is given. All other batches are refused until `check` has resolved, and reads wait
+   * while the database is closed. After an error the index is `failed` again, and may be reopened again. If the
+   * database could not be opened, reads fail too until then. Throws an `IndexCorruptError` if a batch is missing that
+   * had been written. The failed batch itself may be there.
    */
   async reopen(check: (write: WriteBatch) => Promise<void>): Promise<void> {
     if (this.#state !== 'failed') return
@@ -174,8 +174,8 @@ export class IndexDb {
   /**
    * Yields the rows whose key starts with `prefix`, in order: only those after the key `after` if it is given, and at
    * most `limit`. It yields the rows that exist when the iteration starts. Later changes do not appear. If the database
-   * is opened again meanwhile, the iteration goes on after the last key, with the rows that exist then: each row that
-   * existed all the time is yielded once, and changes of that time may appear in part.
+   * is opened again meanwhile, the iteration goes on after the last key, with the rows that exist then. Each row that
+   * existed throughout is yielded once, and changes made meanwhile may appear in part.
    */
   async *range(prefix: Uint8Array, options: RangeOptions = {}): AsyncGenerator<{ key: Uint8Array; value: Uint8Array }> {
     for await (const rows of rangeOf(this.#source, prefix, options))
@@ -248,7 +248,7 @@ export class IndexDb {
   }
 
   // Everything before a chain is durable when the chain begins, so the links of the previous chain are no longer
-  // needed. `compactRange` does not report failures. In this order of steps, they do not matter. If LevelDB cannot
+  // needed. `compactRange` does not report failures, but with this order of steps they do not matter. If LevelDB cannot
   // begin another log, all earlier logs are in tables and this one has been synced. If it cannot write a table, it
   // refuses all batches from then on.
   async #beginChain(): Promise<void> {

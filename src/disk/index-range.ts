@@ -2,7 +2,7 @@ import type { AbstractIterator } from 'abstract-level'
 import type { Database } from './database.ts'
 import { pastPrefix } from './index-rows.ts'
 
-/** The rows that one read of a range returns at most. */
+/** The most rows that one read of a range returns. */
 const ROWS_AT_ONCE = 256
 
 type Iterator = AbstractIterator<Database, Uint8Array, Uint8Array>
@@ -10,7 +10,7 @@ type Iterator = AbstractIterator<Database, Uint8Array, Uint8Array>
 export interface RangeOptions {
   /** Only rows after this key. */
   after?: Uint8Array | undefined
-  /** The most rows. */
+  /** The most rows to yield. */
   limit?: number | undefined
 }
 
@@ -18,13 +18,13 @@ export interface RangeSource {
   db: Database
   /** Runs a read while the database is open, and translates its errors. */
   read: <T>(work: () => Promise<T>) => Promise<T>
-  /** Counts how often the database was closed to be opened again. Iterators of earlier times are closed. */
+  /** Counts how often the database was reopened. A reopening closes all earlier iterators. */
   reopenings: () => number
 }
 
 /**
- * Yields the rows whose key starts with `prefix`, some at a time. If the database is opened again meanwhile, it goes on
- * after the last key.
+ * Yields the rows whose key starts with `prefix`, and reads a bounded number of them at a time. If the database is
+ * opened again meanwhile, it goes on after the last key.
  */
 export async function* rangeOf(
   { db, read, reopenings }: RangeSource,

@@ -9,7 +9,7 @@ import type { IndexDb } from './index-db.ts'
 import type { Reserve } from './reserve.ts'
 import type { Store } from './store.ts'
 
-/** Written and removed again to find out whether the disk takes writes. */
+/** A file that is written and removed again to find out whether the disk accepts writes. */
 const PROBE = 'probe'
 
 export interface IndexReopenerOptions {
@@ -23,7 +23,7 @@ export interface IndexReopenerOptions {
 }
 
 /**
- * The worker that opens the index again after a batch has failed. It waits until the disk has room and takes a write,
+ * The worker that opens the index again after a batch has failed. It waits until the disk has room and accepts a write,
  * because a database that was closed and cannot be opened cannot be read either. Call its `schedule` when the index
  * fails. A corrupt index is left to its owner, who rebuilds it.
  */

@@ -35,7 +35,7 @@ export interface Secrets {
   grants: Uint8Array[]
 }
 
-/** Changes the secrets of a member, durably. `change` must not keep what it is given. */
+/** Changes the secrets of a member, durably. `change` must not keep a reference to its argument. */
 export type KeepSecrets = (change: (secrets: Secrets) => Secrets) => Promise<void>
 
 export interface KeystoreOptions {
@@ -46,7 +46,7 @@ export interface KeystoreOptions {
   passphrase?: string | undefined
 }
 
-/** The keystore: the file with the secrets of a member. `SecretFile` says how it is kept. */
+/** The keystore: the file with the secrets of a member. `SecretFile` says how it is stored. */
 export class Keystore {
   readonly #file: SecretFile<Secrets>
   readonly #log: Logger

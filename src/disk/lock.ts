@@ -51,7 +51,7 @@ export async function lockDirectory(root: string, options: LockOptions): Promise
   throw new LockedError('another process is starting on this data directory: stop it, or give another --data-dir')
 }
 
-/** The files by which processes agree on who has a directory. */
+/** The files by which processes agree on which of them has a directory. */
 class LockFiles {
   readonly #clock: Clock
   readonly #log: Logger

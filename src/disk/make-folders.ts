@@ -9,7 +9,7 @@ export const DIRECTORY_MODE = 0o700
  * it removes them again, and throws the error of the operating system.
  *
  * Node's own recursive `mkdir` is not used. It takes ENOENT for a missing parent and tries again, so in a folder like
- * /proc, which exists and takes no new names, it never ends.
+ * /proc, which exists and accepts no new names, it never ends.
  */
 export async function makeFolders(path: string): Promise<string[]> {
   const made: string[] = []

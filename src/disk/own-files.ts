@@ -55,7 +55,8 @@ export async function removeOwnFiles(root: string, folder = ''): Promise<void> {
 }
 
 /**
- * Returns true for a plain file, and for one that is gone: a process that is starting removes its temporary files.
+ * Returns true for a plain file. Also returns true if the file is gone, because a process that is starting removes its
+ * temporary files.
  */
 export async function isPlainFile(path: string): Promise<boolean> {
   try {

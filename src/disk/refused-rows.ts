@@ -34,9 +34,9 @@ export class RefusedRows {
   }
 
   /**
-   * Makes rows void, except those that the index holds: they count, whatever went wrong after they were indexed. Resolves
-   * to true if that is so for all of them and the index has not failed, so that the write has succeeded after all. Does
-   * not throw: `Segments.isUndone` says whether the disk refused it.
+   * Makes rows void, except those that the index holds: an indexed row counts, whatever went wrong afterwards. Resolves
+   * to true if the index holds all of them and has not failed. In that case the write has succeeded after all. Does not
+   * throw: `Segments.isUndone` says whether the disk refused it.
    */
   async undo(rows: readonly RefusedRow[]): Promise<boolean> {
     const { segments, index, log } = this.#options

@@ -39,7 +39,7 @@ export class Reserve {
     return this.#missingBytes
   }
 
-  /** Finds out whether the file is there as a whole. */
+  /** Finds out whether the whole file is there. */
   async look(): Promise<boolean> {
     const isThere = (await this.#files.size(NAME)) === RESERVE_BYTES
     const isTooSmall = (await this.#files.space()).totalBytes < RESERVE_DISK_BYTES_MIN
@@ -47,7 +47,7 @@ export class Reserve {
     return isThere
   }
 
-  /** Writes the file if it is not there as a whole, and the disk has more than twice its size to spare. */
+  /** Writes the file unless all of it is there. Does so only if the disk has more than twice its size to spare. */
   async fill(): Promise<void> {
     if (await this.look()) return
     const { totalBytes, freeBytes } = await this.#files.space()
@@ -88,7 +88,7 @@ export class Reserve {
     return freeBytes < bytes && (await this.release()) ? this.freeBytes() : freeBytes
   }
 
-  // A file system that compresses would give zeros no space.
+  // A file system that compresses would reserve no space for zeros.
   #incompressible(): Uint8Array {
     const cipher = createCipheriv('aes-128-ctr', this.#chance.bytes(KEY_BYTES), Buffer.alloc(KEY_BYTES))
     return cipher.update(Buffer.alloc(RESERVE_BYTES))

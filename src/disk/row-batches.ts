@@ -1,6 +1,6 @@
 import type { PlacedRow } from './row.ts'
 
-/** Yields the rows that count. `onVoid` gets each of the others before any row after it is yielded. */
+/** Yields the rows that are not void. `onVoid` is called with each void row before any later row is yielded. */
 export async function* withoutVoid(
   rows: AsyncIterable<PlacedRow>,
   onVoid?: (row: PlacedRow) => Promise<void>

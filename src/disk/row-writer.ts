@@ -45,7 +45,7 @@ export class RowWriter {
 
   /** Makes rows of one type durable and indexed. Returns their places. After an error none of them counts. */
   async write(type: number, payloads: readonly Uint8Array[]): Promise<Place[]> {
-    // Asked before the gate, where a write would wait while the index is opened again.
+    // This is checked before the gate, because a write would wait there while the index is opened again.
     this.#options.index.assertWritable()
     const writing = this.#gate.run(() => this.#write(type, payloads))
     this.#writes.add(writing)

@@ -36,7 +36,7 @@ export const FOOTER = 0xff
  * index holds it nevertheless.
  */
 const VOID_BIT = 0x80
-/** Where in the header the bytes begin that make a row void: its type and its checksum. */
+/** The offset in the header of the bytes that make a row void: its type and its checksum. */
 const TYPE_OFFSET = 8
 /** The first bytes of every row. A scan uses them to find the next row after a damaged stretch. */
 export const ROW_MAGIC: Uint8Array = Uint8Array.of(0xdf, 0x5e, 0x6a, 0x01)

@@ -48,7 +48,7 @@ const openSchema = z.strictObject({ v: z.literal(VERSION), secrets: z.unknown() 
 export interface SecretFileOptions<T> {
   /** The name of the file, which is also what errors call it. */
   name: string
-  /** Reads what `write` was given. */
+  /** Parses what was passed to `write`. */
   schema: z.ZodType<T>
   files: Files
   chance: Chance

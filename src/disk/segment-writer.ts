@@ -32,8 +32,8 @@ interface OpenSegment extends Unfinished {
 /**
  * Appends rows to the last segment, and begins the next one when it is full or after a failure. All rows that arrive
  * while one commit is under way share the next commit and its single fdatasync. A commit that fails leaves nothing
- * behind: its rows are cut off, or made void if they are in a segment before. As long as the disk refuses even that, all
- * later commits fail.
+ * behind: its rows are cut off, or made void if they are in an earlier segment. As long as the disk refuses even that,
+ * all later commits fail.
  */
 export class SegmentWriter {
   readonly #options: SegmentWriterOptions

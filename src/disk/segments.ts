@@ -150,9 +150,9 @@ export class Segments {
   }
 
   /**
-   * Reads all rows from a cursor up to the current end of the segments, void ones too, without the footers. It skips damaged bytes up
-   * to the next valid row and reports each such stretch to `onDamage`. It also reports a footer that does not match the
-   * rows, and a missing footer.
+   * Reads all rows from a cursor up to the current end of the segments, including void ones but not the footers. It
+   * skips damaged bytes up to the next valid row and reports each such stretch to `onDamage`. It also reports a footer
+   * that does not match the rows, and a missing footer.
    */
   async *scan(from: Cursor, onDamage?: (at: Cursor) => void): AsyncGenerator<PlacedRow> {
     for (const segment of this.#list.all) {

@@ -15,8 +15,8 @@ export interface VoidRowsOptions {
 /**
  * Undoes rows that became durable although their write fails: it overwrites the type and the checksum of each row in
  * place, so that the row is void. That needs no space on a usual file system. If the disk refuses, the places are
- * remembered, and the next call tries again. They are lost if the process ends before one has succeeded: then the next
- * start reads these rows as if they had been accepted.
+ * remembered, and the next call tries again. They are lost if the process ends before a call has succeeded. Then the
+ * next start reads these rows as if they had been accepted.
  */
 export class VoidRows {
   readonly #options: VoidRowsOptions
@@ -76,7 +76,7 @@ export class VoidRows {
     try {
       for (const place of places) {
         const row = codec.parse(await file.read(place.offset, ROW_HEADER_BYTES + place.length), 0, place)
-        // A damaged row is not read by a start either.
+        // A start does not read a damaged row either, so such a row needs no undo.
         if (row !== undefined && !row.isVoid) pieces.push(codec.void(row, place))
       }
     } finally {

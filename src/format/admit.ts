@@ -1,7 +1,7 @@
 import { concatBytes, utf8 } from '../util/bytes.ts'
 import { assertFixed } from './fixed.ts'
 
-/** What a newcomer and its invite sign together. All values have 32 bytes. */
+/** The facts that the keys of a newcomer and of its invite both sign. Each value is 32 bytes long. */
 export interface AdmitFacts {
   network: Uint8Array
   /** Id of the invite's statement. */

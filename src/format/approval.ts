@@ -4,10 +4,11 @@ import { assertFixed } from './fixed.ts'
 import { sha256 } from './hash.ts'
 
 /**
- * What two machines compare when a person lets one of them in: a commitment, a short code and the words of a network.
- * The newcomer commits to its nonce before it learns the member's nonce. So neither side can try values until the code
- * is one that it wants, although a code has only 30 bits (commit, then reveal: Vaudenay, "Secure Communications over
- * Insecure Channels Based on Short Authenticated Strings", CRYPTO 2005).
+ * A person lets a machine in by comparing a short code on two screens. This file computes the code, the commitment that
+ * precedes it, and the words that stand for a network. The newcomer commits to its nonce before it learns the member's
+ * nonce. So neither side can try values until the code is one that it wants, although a code has only 30 bits (commit,
+ * then reveal: Vaudenay, "Secure Communications over Insecure Channels Based on Short Authenticated Strings", CRYPTO
+ * 2005).
  */
 
 /** One of the two machines. Both values have 32 bytes. */
@@ -79,8 +80,8 @@ export function readCode(text: string): string | undefined {
 
 /**
  * Returns six English words that stand for a network, with blanks between them. They come from the word list of the
- * network key (BIP-39). To imitate the words of a network takes 2^66 derivations of a key. Throws a `FormatError`
- * unless the id has 32 bytes.
+ * network key (BIP-39). Finding another network with the same words takes about 2^66 derivations of a key. Throws a
+ * `FormatError` unless the id has 32 bytes.
  */
 export function networkWords(network: Uint8Array): string {
   assertFixed({ network })

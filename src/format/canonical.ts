@@ -18,7 +18,7 @@ export function encodeCanonical(value: unknown): Uint8Array {
   try {
     return dagCbor.encode(value)
   } catch (cause) {
-    throw new FormatError('cannot encode a value that dag-cbor does not have', { cause })
+    throw new FormatError('cannot encode a value that dag-cbor cannot represent', { cause })
   }
 }
 

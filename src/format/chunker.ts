@@ -29,8 +29,8 @@ interface Filling {
  * has no chunks. Each byte is copied once, into the buffer in which it is padded.
  *
  * Once the first byte of a chunk has come, it waits for the memory of the whole chunk, and reads no more of the source
- * meanwhile. It yields a full chunk only when the next byte has come, so that it can mark the last one. While it waits
- * for the source with a part of a chunk in hand, the lease is lent; if that is taken back, it throws a
+ * meanwhile. It yields a full chunk only when the next byte has come, so that it can mark the last one. While it holds
+ * a part of a chunk and waits for the source, the lease is lent. If the lease is taken back, it throws a
  * `SourceStalledError`. Throws an `InvalidInputError` if no chunk may have this size.
  */
 export function fixedChunker(

@@ -52,7 +52,7 @@ export const LABEL_BYTES_MAX = 64
 /** The most addresses in a status or in an invite token, and the longest address. */
 export const ADDRESSES_MAX = 16
 export const ADDRESS_BYTES_MAX = 256
-/** The most epochs that one epoch follows: more than ever are opened at the same moment. */
+/** The most epochs that one epoch may follow. Far fewer are ever opened at the same moment. */
 export const PREVIOUS_EPOCHS_MAX = 16
 /** The exact length of a handover's box: an X25519 key, an encrypted epoch key and a tag. */
 export const HANDOVER_BOX_BYTES = 32 + 32 + 16
@@ -64,15 +64,15 @@ export const EXCLUDED_MAX = 256
  * and into sums, so it is refused when it is decoded, and not where it is used.
  */
 
-/** The most copies that a record may ask for: one byte. 0 stands for every member. */
+/** The most copies that a record may ask for, so that the number fits into one byte. 0 stands for every member. */
 export const REPLICAS_MAX = 255
 /** The most bytes that a member may offer: 1 PiB, which is more than one machine has. */
 export const CAPACITY_BYTES_MAX = 2 ** 50
-/** The largest size of a file in bytes: the greatest whole number that JavaScript has exactly, 8 PiB. */
+/** The largest size of a file in bytes: the greatest integer that JavaScript represents exactly, 8 PiB. */
 export const FILE_BYTES_MAX = Number.MAX_SAFE_INTEGER
 /** The latest time that a JavaScript `Date` can hold, in ms since the Unix epoch. The earliest is minus that. */
 export const TIME_MS_MAX = 8_640_000_000_000_000
-/** After how long without a status a member may count as out, in ms: 30 days at most. */
+/** The longest time in ms that a member may be without a status before it counts as out: 30 days. */
 export const OUT_AFTER_MS_MAX = 30 * 24 * 60 * 60_000
 /** The most devices that one invite may admit. Without a number it admits any number. */
 export const USES_MAX = 65_535

@@ -238,7 +238,7 @@ export function openBody(subkey: KeyObject, statement: Statement<'entry'>): Entr
   const clearBytes = clearBytesOf('entry', statement.hlc, statement.grant, clear)
   const text = unpad(openBySiv(subkey, siv, body, { label: 'body', clear: clearBytes }), paddedBodyLength)
   const parsed = bodySchema.safeParse(decodeCanonical(text))
-  if (!parsed.success) throw new FormatError('the body of a record has other fields than it should')
+  if (!parsed.success) throw new FormatError('the body of a record has missing, unknown or malformed fields')
   checkBody(parsed.data, statement.fields)
   return parsed.data
 }
@@ -284,7 +284,7 @@ export function decodeStamp([hlc, author, incarnation]: readonly [Uint8Array, Ui
 function sealBody(subkey: KeyObject, body: EntryBody, clear: Uint8Array): { siv: Uint8Array; body: Uint8Array } {
   const fields = Object.fromEntries(Object.entries(body).filter(([, value]) => value !== undefined))
   if (!bodySchema.safeParse(fields).success)
-    throw new FormatError('the body of a record has other fields than it should')
+    throw new FormatError('the body of a record has missing, unknown or malformed fields')
   const text = encodeCanonical(fields)
   const buffer = new Uint8Array(paddedBodyLength(text.byteLength))
   buffer.set(text)

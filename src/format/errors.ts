@@ -25,7 +25,7 @@ export class ForeignCidError extends FormatError {
   override readonly name = 'ForeignCidError'
 }
 
-/** An invite token that was altered or cut: it begins as one, and what follows does not fit together. */
+/** An invite token that was altered or cut: it begins like one, but its parts do not fit together. */
 export class InviteAlteredError extends DfsError {
   override readonly name = 'InviteAlteredError'
   override readonly code = 'corrupt'

@@ -8,7 +8,7 @@ import { privateKey, rawPublicKey } from './network-key.ts'
 /**
  * The box of a handover: the key of one epoch, encrypted for one recipient. A fresh X25519 key is drawn for each box,
  * and the key of the cipher depends on it, so the nonce can be zero. Network, epoch and recipient are bound to the key,
- * so a box opens nowhere else.
+ * so a box cannot be opened for any other.
  */
 
 /** What a box is bound to. All values have 32 bytes. */
@@ -48,7 +48,8 @@ export function sealHandover(facts: SealHandoverFacts, ephemeralSeed: Uint8Array
   const ephemeral = privateKey('x25519', ephemeralSeed)
   const ephemeralPublic = rawPublicKey(ephemeral)
   const shared = sharedSecret(ephemeral, x25519)
-  if (shared === undefined) throw new FormatError('the X25519 key of this recipient keeps no secret')
+  if (shared === undefined)
+    throw new FormatError('the X25519 key of this recipient is weak: anyone could compute the shared secret')
   const key = boxKey(shared, facts, ephemeralPublic, x25519)
   const cipher = createCipheriv('aes-256-gcm', key, ZERO_NONCE)
   return concatBytes(ephemeralPublic, cipher.update(epochKey), cipher.final(), cipher.getAuthTag())
@@ -62,10 +63,10 @@ export function sealHandover(facts: SealHandoverFacts, ephemeralSeed: Uint8Array
 export function openHandover(facts: OpenHandoverFacts, box: Uint8Array): Uint8Array {
   const { network, epoch, recipient, x25519 } = facts
   assertFixed({ network, epoch, recipient })
-  if (box.byteLength !== HANDOVER_BOX_BYTES) throw new SealError('a handover has another length than it should')
+  if (box.byteLength !== HANDOVER_BOX_BYTES) throw new SealError('a handover has the wrong length')
   const ephemeralPublic = box.subarray(0, PUBLIC_KEY_BYTES)
   const shared = sharedSecret(x25519, ephemeralPublic)
-  if (shared === undefined) throw new SealError('the key in a handover keeps no secret')
+  if (shared === undefined) throw new SealError('the key in a handover is weak: anyone could compute the shared secret')
   const key = boxKey(shared, facts, ephemeralPublic, rawPublicKey(x25519))
   const decipher = createDecipheriv('aes-256-gcm', key, ZERO_NONCE)
   decipher.setAuthTag(box.subarray(-TAG_BYTES))

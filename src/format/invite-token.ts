@@ -33,22 +33,22 @@ const SCHEMA = z.strictObject({
   addresses: z.array(addressText).max(ADDRESSES_MAX)
 })
 
-/** Formats an invite token as one line without its end. Throws a `FormatError` if it could not be read again. */
+/** Formats an invite token as one line without a line break. Throws a `FormatError` if it could not be read again. */
 export function encodeInviteToken({ network, seed, statements, addresses }: InviteToken): string {
   const bytes = encodeCanonical({ network, seed, statements, addresses })
   const text = `${PREFIX}.${asBuffer(bytes).toString('base64url')}.${checksumOf(bytes)}`
   try {
     decodeInviteToken(text)
   } catch (cause) {
-    throw new FormatError('these values make no invite that could be read again', { cause })
+    throw new FormatError('an invite made of these values could not be read again', { cause })
   }
   return text
 }
 
 /**
- * Reads an invite token. White space around it does not matter. Throws a `FormatError` if the text is no invite or one
- * of another version, and an `InviteAlteredError` if it begins as an invite and is not whole. The signatures of the
- * statements are not checked. No error repeats a part of the text.
+ * Reads an invite token. White space around it does not matter. Throws a `FormatError` if the text is not an invite or
+ * is one of another version, and an `InviteAlteredError` if it begins like an invite but is altered or cut. The
+ * signatures of the statements are not checked. No error repeats a part of the text.
  */
 export function decodeInviteToken(text: string): InviteToken {
   const trimmed = text.trim()
@@ -68,12 +68,12 @@ export function decodeInviteToken(text: string): InviteToken {
 }
 
 /**
- * Returns the statement of the invite itself: the last one. Throws a `FormatError` if that is no invite, or the invite of
- * another seed.
+ * Returns the statement of the invite itself: the last one. Throws a `FormatError` if it is not an invite, or belongs
+ * to another seed.
  */
 export function inviteOf({ seed, statements }: Pick<InviteToken, 'seed' | 'statements'>): Statement<'invite'> {
   const invite = decodeStatement(statements.at(-1) ?? NO_BYTES)
-  if (invite.kind !== 'invite') throw new FormatError('the last statement of an invite token is no invite')
+  if (invite.kind !== 'invite') throw new FormatError('the last statement of an invite token is not an invite')
   if (!equalBytes(invite.fields.key, rawPublicKey(privateKey('ed25519', seed))))
     throw new FormatError('the seed of an invite token belongs to another invite')
   return invite
@@ -86,5 +86,5 @@ function checksumOf(bytes: Uint8Array): string {
 function notThisVersion(prefix: string | undefined): string {
   return /^dfsinvite[0-9]+$/.test(prefix ?? '')
     ? 'this invite was made by another release of this program: update the program'
-    : 'this text is no invite'
+    : 'this text is not an invite'
 }

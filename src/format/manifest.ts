@@ -162,8 +162,8 @@ function encodeNode(
 
 /**
  * Reads the clear part of a manifest node. `shape` is what the parent stated; without it the node is a root. Throws a
- * `FormatError` for bytes that are not such a node. Without a check of the shape, a node of a thousand equal links to
- * another such node, and so on, could claim 10^12 chunks.
+ * `FormatError` for bytes that are not such a node. The shape must be checked. Otherwise a node of a thousand equal
+ * links, each to another such node, and so on, could claim 10^12 chunks.
  */
 export function decodeNode(bytes: Uint8Array, shape?: NodeShape, codec: NodeCodec = defaultNodeCodec): ManifestNode {
   if (bytes.byteLength > NODE_BYTES_MAX) throw new FormatError(`a manifest node has more than ${NODE_BYTES_MAX} bytes`)
@@ -173,9 +173,9 @@ export function decodeNode(bytes: Uint8Array, shape?: NodeShape, codec: NodeCode
   }
   const height = shape?.height ?? heightOf(leaves)
   if (shape !== undefined && shape.leaves !== leaves)
-    throw new FormatError('a manifest node has another number of chunks than its parent states')
+    throw new FormatError('a manifest node states a different number of chunks than its parent')
   if (links.length !== Math.ceil(leaves / leavesBelow(height - 1))) {
-    throw new FormatError('a manifest node has another number of links than its chunks need')
+    throw new FormatError('the number of links in a manifest node does not match its number of chunks')
   }
   if (links.some(link => (link.code === RAW) !== (height === 1)))
     throw new FormatError('a manifest node links to a chunk where a node must be, or to a node where a chunk must be')
@@ -218,7 +218,7 @@ function decodeValue(bytes: Uint8Array, codec: NodeCodec): NodeValue {
   } catch (cause) {
     throw new FormatError('a manifest node cannot be decoded', { cause })
   }
-  if (!isNodeValue(value)) throw new FormatError('a manifest node has other fields than it should')
+  if (!isNodeValue(value)) throw new FormatError('a manifest node has missing, unknown or malformed fields')
   // The links are decoded again, because a CID that was parsed from text remembers that text and would be encoded with
   // it.
   const node = { ...value, links: value.links.map(link => decodeCid(link.bytes, [codec.code])) }
@@ -238,7 +238,7 @@ function isNodeValue(value: unknown): value is NodeValue {
     Array.isArray(links) &&
     links.length >= 1 &&
     links.length <= FANOUT &&
-    // Not `CID.asCID`, which accepts as a CID any map that has the same value under `/` and `bytes`.
+    // We do not use `CID.asCID`, because it accepts as a CID any map that has the same value under `/` and `bytes`.
     links.every(link => link instanceof CID)
   )
 }

@@ -73,7 +73,7 @@ export function unpad(bytes: Uint8Array, paddedLength: (length: number) => numbe
     0
   )
   if (length > bytes.byteLength || paddedLength(length) !== bytes.byteLength)
-    throw new FormatError('a padded text has another length than its length field needs')
+    throw new FormatError('the length of a padded text does not match its length field')
   for (let i = length; i < bytes.byteLength - LENGTH_BYTES; i++) {
     if (bytes[i] !== 0) throw new FormatError('the padding of a text is not zero')
   }

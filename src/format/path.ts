@@ -37,14 +37,14 @@ export function checkName(name: string): string {
  * names.
  */
 export function nameFault(name: string): string | undefined {
-  if (name === '') return 'a path has no empty parts'
-  if (name === '.' || name === '..') return 'a path has no "." or ".." parts'
-  if (name.includes('/')) return 'a name has no slash'
-  if (name.includes('\0')) return 'a name has no NUL'
-  if (!name.isWellFormed()) return 'a name is well-formed Unicode'
-  if (name.startsWith(BYTE_ORDER_MARK)) return 'a name does not begin with U+FEFF'
-  if (utf8(name).byteLength > PATH_PART_BYTES_MAX) return `a name has at most ${PATH_PART_BYTES_MAX} bytes`
-  if (name.normalize('NFC') !== name) return 'a name is in Unicode normal form C'
+  if (name === '') return 'a path must not have empty parts'
+  if (name === '.' || name === '..') return 'a path must not have "." or ".." parts'
+  if (name.includes('/')) return 'a name must not contain a slash'
+  if (name.includes('\0')) return 'a name must not contain NUL'
+  if (!name.isWellFormed()) return 'a name must be well-formed Unicode'
+  if (name.startsWith(BYTE_ORDER_MARK)) return 'a name must not begin with U+FEFF'
+  if (utf8(name).byteLength > PATH_PART_BYTES_MAX) return `a name must have at most ${PATH_PART_BYTES_MAX} bytes`
+  if (name.normalize('NFC') !== name) return 'a name must be in Unicode normal form C'
   return undefined
 }
 
@@ -55,5 +55,5 @@ export function pathBytes(path: Path): number {
 
 /** Throws a `PathError` if a path made of these parts would be too long. */
 export function checkPathLength(parts: Path): void {
-  if (pathBytes(parts) > PATH_BYTES_MAX) throw new PathError(`a path has at most ${PATH_BYTES_MAX} bytes`)
+  if (pathBytes(parts) > PATH_BYTES_MAX) throw new PathError(`a path must have at most ${PATH_BYTES_MAX} bytes`)
 }

@@ -15,7 +15,10 @@ const ED25519_PREFIX = fromHex('002408011220')
  * time.
  */
 const TEXT_LENGTH = 52
-/** A network has few members, and each put names some of them several times. Base58 takes longer than a hash. */
+/**
+ * Results are cached, because base58 takes longer than a hash and each put names some members several times. A network
+ * has few members.
+ */
 const REMEMBERED_MAX = 1_024
 const texts = new LRUCache<string, PeerId>({ max: REMEMBERED_MAX })
 const keys = new LRUCache<PeerId, Uint8Array>({ max: REMEMBERED_MAX })

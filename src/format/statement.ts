@@ -44,7 +44,7 @@ export interface UnknownStatement extends Omit<Statement, 'kind' | 'fields'> {
 
 export type AnyStatement = KnownStatement | UnknownStatement
 
-/** Any statement, also where the type checker does not know which kind it is. */
+/** Any statement, for code in which the type checker does not know its kind. */
 export type SomeStatement = Statement | UnknownStatement
 
 export interface SignOptions {
@@ -91,8 +91,8 @@ export function decodeStatement(bytes: Uint8Array): KnownStatement {
 }
 
 /**
- * Like `decodeStatement`, but also returns statements of other kinds and versions. Every version has the fields that all
- * kinds share, and the same limit of size. A version 0 does not exist.
+ * Like `decodeStatement`, but also returns statements of other kinds and versions. Every version has the fields that
+ * all kinds share, and the same limit of size. Version 0 does not exist.
  */
 export function decodeAnyStatement(bytes: Uint8Array): AnyStatement {
   assertSize(bytes)
@@ -111,7 +111,7 @@ export function decodeAnyStatement(bytes: Uint8Array): AnyStatement {
   return { ...envelope, kind: 'unknown', named: { kind, v: v as number }, fields }
 }
 
-/** A signature, and what it must have been made over. */
+/** A signature, with the key and the data that it must belong to. */
 export interface Signature {
   /** The Ed25519 public key, 32 bytes. */
   key: Uint8Array
@@ -119,7 +119,7 @@ export interface Signature {
   sig: Uint8Array
 }
 
-/** Returns the signature of a statement, which this author must have made for this network. */
+/** Returns the signature of a statement, as `verifySignature` checks it: made by this author, for this network. */
 export function signatureOf(statement: SomeStatement, network: Uint8Array, author: Uint8Array): Signature {
   const { hlc, grant, fields, sig } = statement
   const { kind, v } = nameOf(statement)
@@ -155,7 +155,7 @@ export function idOf(statement: { id: Uint8Array }): string {
 
 function fieldsOf(kind: Kind, fields: Record<string, unknown>): Fields {
   const parsed = KINDS[kind].safeParse(fields)
-  if (!parsed.success) throw new FormatError(`a statement of kind ${kind} has other fields than it should`)
+  if (!parsed.success) throw new FormatError(`a statement of kind ${kind} has missing, unknown or malformed fields`)
   return parsed.data
 }
 

@@ -47,6 +47,7 @@ export function toItem(node: ListedNode): ListItem {
     kind: node.kind,
     size: isFile ? (node.body?.size ?? 0) : 0,
     modified: new Date(isFile ? (node.body?.mtime ?? 0) : node.mtime),
+    mode: isFile ? node.body?.mode : undefined,
     conflict: node.isConflict
   }
 }

@@ -19,7 +19,7 @@ export async function statPath(fs: FsContext, path: Path, { signal }: AbortOptio
   const node = await resolvePath(fs, path, signal)
   if (node.kind === 'directory') {
     const item = toItem(await fs.tree.listed(node))
-    const none = { root: null, version: null, tag: null, type: undefined, mode: undefined }
+    const none = { root: null, version: null, tag: null, type: undefined }
     const replicas = { wanted: fs.blocks.keeperCount, confirmed: 1 + fs.members.compared.size }
     return { ...item, ...none, replicas, versions: 1 }
   }
@@ -30,7 +30,6 @@ export async function statPath(fs: FsContext, path: Path, { signal }: AbortOptio
     version: toHex(record.id),
     tag: tagOfContent(record),
     type: body?.type,
-    mode: body?.mode,
     replicas: await raceSignal(copiesOfFile(fs, node), signal),
     versions: row.state.writes
   }

@@ -51,6 +51,8 @@ export interface PutResult {
   version: string
   /** Identifies the content. It changes when the content does, but not when only the path or the metadata change. */
   tag: string
+  /** True if the file at the path had this content before, so that only its time, mode or type are new. */
+  unchanged: boolean
   /**
    * The peer ids of the members, including this one, that acknowledged the record and hold the blocks that they are
    * counted on for.
@@ -137,11 +139,13 @@ export interface ListItem {
   /** The number of bytes of content; 0 for a directory, and for a file whose record cannot be read. */
   size: number
   modified: Date
+  /** Permission bits; undefined for a directory, for a file that was put without, and if its record cannot be read. */
+  mode?: number | undefined
   /** True if the entry is shown beside another version, or if it is damaged. */
   conflict: boolean
 }
 
-/** The metadata of a file or directory. A directory has no root, version, tag, type or mode. */
+/** The metadata of a file or directory. A directory has no root, version, tag or type. */
 export interface Stat extends ListItem {
   /** The CID of the root; null for a directory, and for content inside the record. */
   root: string | null
@@ -151,8 +155,6 @@ export interface Stat extends ListItem {
   tag: string | null
   /** Media type; undefined if the file has none, or its record cannot be read. */
   type: string | undefined
-  /** Permission bits; undefined as for `type`. */
-  mode: number | undefined
   /**
    * `wanted` is the number of copies that the settings ask for, but no more than there are members that store blocks.
    * `confirmed` is the lowest number of copies that any chunk has on the members that have just answered. For a

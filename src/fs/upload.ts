@@ -230,6 +230,7 @@ export class Upload {
       root: kept === null ? null : kept.root.toString(),
       version: idOf(change.record),
       tag: tagOfContent(content) as string,
+      unchanged: change.isSameContent,
       reached,
       confirmed,
       wanted,

@@ -21,7 +21,7 @@ export interface ComparisonOptions {
   cursors: Pick<Cursors, 'get' | 'set'>
   /** Shared by all comparisons of this member. */
   turns: FetchTurns
-  /** What earlier comparisons with this peer have left. */
+  /** What this member remembers of earlier comparisons with this peer. */
   standings: Standings
   /** Returns ids of statements that this member has lost by damage, at most this many. */
   lost: (limit: number) => Promise<Uint8Array[]>
@@ -33,14 +33,14 @@ export interface ComparisonOptions {
   signal: AbortSignal | undefined
 }
 
-/** What one walk through a member's statements has counted. */
+/** The counts of one walk through a member's statements. */
 interface Walk {
   class: StatementClass
   standing: Standing
   listed: number
   lacking: number
   fetched: number
-  /** Statements that the peer has listed and no longer has. */
+  /** The number of statements that the peer listed but no longer has. */
   gone: number
   /** For each verdict, the number of fetched statements to which our log gave it. */
   verdicts: Map<Verdict, number>
@@ -97,7 +97,7 @@ export class Comparison {
     if (judgement !== 'doubt') return
     log('the totals of %s and ours stay different: listing all %s statements', peer, nameOf(statementClass))
     onDoubt(peer)
-    // If this mends the difference, there is no doubt any more.
+    // If this removes the difference, there is no doubt any more.
     await judge(await this.#takeAll(walk))
   }
 

@@ -8,7 +8,7 @@ export const PUSH_STATEMENTS_MAX = 256
 /** The most ids in one list, offer or fetch. */
 export const IDS_MAX = 8_192
 /**
- * The most pages of ids that a member may send of one class in one comparison: more than the largest allowed network
+ * The most pages of ids that a member may send for one class in one comparison: more than the largest allowed network
  * needs.
  */
 export const LISTS_MAX = 8_192
@@ -72,7 +72,7 @@ export const HOLDERS_TIMEOUT_MS = 5_000
 
 /**
  * The most statements of one author, and of all authors together, that wait for their time. Further ones are refused
- * with `clock-off` and fetched again later. An early statement takes at most 16 KiB on the disk and some hundred bytes
+ * with `clock-off` and fetched again later. An early statement takes at most 16 KiB on the disk and a few hundred bytes
  * in memory.
  */
 export const EARLY_OF_AUTHOR_MAX = 256
@@ -82,7 +82,10 @@ export const EARLY_CHECK_MS = 10_000
 /** The most statements set aside that the status names one by one, so that its warning stays short. */
 export const ASIDES_NAMED_MAX = 8
 
-/** The most damaged statements that are noted at the same time. The others are noted once some of these have come again. */
+/**
+ * The most damaged statements that are noted at the same time. Further ones are noted once some of these have arrived
+ * again.
+ */
 export const LOST_NOTED_MAX = 65_536
 /** The most damaged stretches whose statements are looked for, since each search reads a segment. */
 export const SEARCHES_MAX = 1_024

@@ -50,7 +50,7 @@ export class EarlyStatements {
     return this.#items.has(idOf(statement))
   }
 
-  /** Returns true if the statement with this id waits and is durable, so that nobody need send it. */
+  /** Returns true if the statement with this id waits and is durable, so nobody needs to send it. */
   hasId(id: Uint8Array): boolean {
     return this.#items.size > 0 && this.#items.has(toHex(id)) && !this.#underWay.has(toHex(id))
   }
@@ -88,7 +88,7 @@ export class EarlyStatements {
           fresh = fresh.filter(item => item !== other)
           await this.forget([other.statement])
         }
-        // Another message with it may be under way since a moment ago. This one may come again.
+        // Another message may have brought it a moment ago. If there is no room, the peer may send it again.
         if (this.has(statement) || !this.#hasRoom(item)) continue
         this.#note(item)
         this.#underWay.set(idOf(statement), ended)

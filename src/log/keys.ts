@@ -42,7 +42,7 @@ const PREFIX_BYTES = statementKey(REST).byteLength
 /** What the index says about a statement. */
 export interface Entry {
   place: Place
-  /** The number that the statement was accepted under. */
+  /** The number under which the statement was accepted. */
   sequence: number
 }
 

@@ -23,7 +23,7 @@ import { decodeStatementRow } from './statement-row.ts'
 export type { AsidesReport } from './asides.ts'
 export { REST } from './keys.ts'
 
-/** Where the index has a statement, and the key of its row there. */
+/** The place of a statement according to the index, and the key of its row in the index. */
 interface Found {
   key: Uint8Array
   place: Place
@@ -57,7 +57,7 @@ export class Log {
   readonly #rows: StatementRows
   readonly #receiver: Receiver
   readonly #listeners: AcceptedListener[] = []
-  /** Sequences whose write has ended and that the horizon has not passed. */
+  /** Sequences whose write has ended but which the horizon has not passed yet. */
   readonly #written: Array<{ first: number; count: number }> = []
   /** For each author, the newest stamp that has reached this member. */
   readonly newest: NewestStamps
@@ -133,7 +133,7 @@ export class Log {
     await this.positions.load()
     await this.#early.load()
     await this.#rows.asides.load()
-    // After the early statements, of which some may turn out to be lost.
+    // This comes after the early statements, because loading them may show that some are lost.
     await this.#rows.lost.load()
   }
 
@@ -142,7 +142,9 @@ export class Log {
     this.#listeners.push(listener)
   }
 
-  /** Makes statements that this member signed durable. They are not verified: our own are valid. */
+  /**
+   * Makes statements that this member signed durable. They are not verified, because this member has just made them.
+   */
   async append(statements: readonly Statement[], { author, role }: Signer): Promise<void> {
     await this.#write(statements.map(statement => ({ statement, author, role, from: null })))
   }
@@ -163,7 +165,7 @@ export class Log {
     return found === undefined ? undefined : this.#readFound(found)
   }
 
-  /** The number of statements whose rows are damaged, and that have not come again. */
+  /** The number of statements whose rows are damaged and which have not arrived again. */
   get lostCount(): number {
     return this.#rows.lost.count
   }

@@ -22,8 +22,8 @@ export interface LostStatementsOptions {
 /**
  * The statements that this member has lost, because their rows are damaged. Such a statement counts as absent: its row
  * of the index is removed, so that it is accepted again like any other when another member sends it. The rows that
- * higher rooms derived from it stay. Its id is noted until it has come again, so that the other members are asked for
- * it.
+ * higher rooms derived from it stay. Its id is noted until it has arrived again, so that the other members are asked
+ * for it.
  *
  * A status is only removed. Its author signs another one soon, and the others do not keep the old one.
  */
@@ -50,7 +50,7 @@ export class LostStatements {
     for await (const { key } of index.range(table)) {
       const id = key.subarray(table.byteLength)
       const values = await index.getMany([MEMBERSHIP, REST].map(statementClass => statementKey(statementClass, id)))
-      // The statement came again just before a crash. The replay has indexed it, but does not know of this table.
+      // The statement arrived again just before a crash. The replay has indexed it, but does not know of this table.
       if (values.some(value => value !== undefined)) await index.batch([{ type: 'del', key }])
       else this.#ids.add(toHex(id))
     }
@@ -87,12 +87,12 @@ export class LostStatements {
     this.#inTurn(() => this.#search(segment))
   }
 
-  /** Resolves once everything that was noted by now is in the index. */
+  /** Resolves once everything that has been noted so far is in the index. */
   settled(): Promise<void> {
     return this.#work
   }
 
-  /** Removes the notes about statements that have come again. Call `returned` once the index holds the batch. */
+  /** Removes the notes about statements that have arrived again. Call `returned` once the index holds the batch. */
   returnIn(sink: IndexSink, statements: readonly SomeStatement[]): void {
     for (const { id } of statements) if (this.has(id)) sink.del(lostKey(id))
   }
@@ -105,7 +105,7 @@ export class LostStatements {
     const { store, positions } = this.#options
     const value = await store.index.get(key)
     const entry = value === undefined ? undefined : decodeEntry(value)
-    // It may have been replaced, or have come again, since it was read.
+    // It may have been replaced, or have arrived again, since it was read.
     if (entry === undefined || !isSamePlace(entry.place, place)) {
       this.#ids.delete(toHex(id))
       return
@@ -162,7 +162,7 @@ export async function loseIn(
   if (!(await seemsStatus(store, place))) sink.put(lostKey(id), encodePlace(place))
 }
 
-/** The kind of a status, as its bytes hold it. A damaged row can only be guessed to be one. */
+/** The kind of a status, as it is encoded. Whether a damaged row held a status can only be guessed. */
 const STATUS = Buffer.concat([utf8('dkind'), Buffer.of(0x66), utf8('status')])
 
 function lostKey(id: Uint8Array): Uint8Array {

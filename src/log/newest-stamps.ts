@@ -14,9 +14,9 @@ interface Signed {
  * The newest stamp of each author that has reached this member, statuses aside. An author's status names its own newest
  * stamp, so a member that compares the two notices that news of this author was withheld from it.
  *
- * There is one row an author: key `N` ‖ author (32 bytes), value hlc (8 bytes). Nothing is kept in memory, because a
- * row is read once a batch. Statements that are set aside or no longer count have reached this member too, so a row never
- * goes back.
+ * There is one row per author: key `N` ‖ author (32 bytes), value hlc (8 bytes). Nothing is kept in memory, because a
+ * row is read once per batch. Statements that are set aside or no longer count have reached this member too, so the
+ * stamp in a row never decreases.
  */
 export class NewestStamps {
   readonly #index: Pick<IndexDb, 'get'>
@@ -25,7 +25,7 @@ export class NewestStamps {
     this.#index = index
   }
 
-  /** Returns the newest stamp of an author, or undefined if nothing but statuses of it is here. */
+  /** Returns the newest stamp of an author, or undefined if this member has nothing but statuses from it. */
   async of(author: Uint8Array): Promise<Hlc | undefined> {
     const value = await this.#index.get(keyOf(author))
     return value === undefined ? undefined : decodeHlc(value)

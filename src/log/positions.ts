@@ -33,7 +33,7 @@ export interface Numbered {
   isCounted: boolean
 }
 
-/** One page of what was accepted after a position. */
+/** One page of the statements that were accepted after a position. */
 export interface News {
   /** In the order in which they were accepted. */
   ids: Uint8Array[]
@@ -232,7 +232,7 @@ export function differenceOf(a: Totals, b: Totals): string | undefined {
   return count === 0 && sum === 0n ? undefined : `${count} ${sum}`
 }
 
-/** No statement has the number 0, so a position with it comes before all. */
+/** No statement has the number 0, so a position with that number comes before every statement. */
 const FIRST_SEQUENCE = 1
 const SUM_BITS = 256
 const SUM_BYTES = SUM_BITS / 8

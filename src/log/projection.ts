@@ -21,7 +21,9 @@ export const VERDICTS = [
 
 export type Verdict = (typeof VERDICTS)[number]
 
-/** In which role a statement was signed: that of the grant that it names, or as the network's root key. */
+/**
+ * The roles in which a statement can be signed: that of the grant that it names, or `root` for the network's root key.
+ */
 export const SIGNER_ROLES = ['root', 'admin', 'writer', 'reader', 'storage'] as const satisfies ReadonlyArray<
   Role | 'root'
 >

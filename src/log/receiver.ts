@@ -60,7 +60,7 @@ export class Receiver {
 
   async #receiveRun(received: readonly Received[], from: PeerId, finalCheck: FinalCheck): Promise<Verdict[]> {
     const known = await this.#known(received)
-    // By id, so that a statement which a peer sends twice is written once.
+    // Keyed by id, so that a statement that a peer sends twice is written once.
     const accepted = new Map<string, NewStatement>()
     const early = new Map<string, NewStatement>()
     const verdicts = await Promise.all(

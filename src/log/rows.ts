@@ -158,7 +158,7 @@ export class StatementRows implements RowProjection {
 
   /**
    * Projects one statement, or sets it aside. A statement of our own that cannot be projected is refused instead, since
-   * the verb that signed it would report something that does not show. Its row is then undone.
+   * otherwise the verb that signed it would report a success that has no effect. Its row is then undone.
    */
   async #projectOne(item: StoredStatement, replay: boolean): Promise<void> {
     try {

@@ -10,7 +10,7 @@ import { differenceOf, type Position, type Totals } from './positions.ts'
 export class Standing {
   /**
    * The position up to which this member has taken the other's statements, apart from those in `held`. Undefined until
-   * the first comparison on this connection has come to its end.
+   * the first comparison on this connection has ended.
    */
   position: Position | undefined
   /** Statements that our log refused with a verdict that may change, by their ids in hex. */

@@ -63,7 +63,7 @@ export class SyncClient {
     return this.#call(peer, { do: 'push', lengths, puts }, { body }, ({ fields }) => {
       const { verdicts } = parseReply(pushReply, fields)
       if (verdicts.length !== pushes.length)
-        throw new ProtocolError('a push was answered with another number of verdicts')
+        throw new ProtocolError('the answer to a push has the wrong number of verdicts')
       return verdicts
     })
   }
@@ -126,7 +126,7 @@ export class SyncClient {
   offer(peer: PeerId, ids: readonly Uint8Array[], signal: AbortSignal | undefined): Promise<Uint8Array[]> {
     return this.#call(peer, { do: 'offer' }, { body: ids, signal }, ({ body }) => {
       if (body.byteLength !== ids.length)
-        throw new ProtocolError('an offer was answered for another number of statements')
+        throw new ProtocolError('the answer to an offer covers the wrong number of statements')
       return ids.filter((_, i) => body[i] !== 0)
     })
   }
@@ -165,7 +165,7 @@ function pageOf(ids: Uint8Array[], fields: z.infer<typeof listReply>): IdPage {
 
 function answersFor(ids: readonly Uint8Array[], answers: readonly Uint8Array[]): Array<Uint8Array | null> {
   if (answers.length === 0 || answers.length > ids.length)
-    throw new ProtocolError('a fetch was answered for another number of statements')
+    throw new ProtocolError('the answer to a fetch has the wrong number of statements')
   return answers.map((bytes, i) => {
     if (equalBytes(bytes, GONE)) return null
     if (equalBytes(hash('sha256', bytes, 'buffer'), ids[i] as Uint8Array)) return bytes

@@ -13,7 +13,10 @@ const SUM_BYTES = 32
 const statementClass = z.union([z.literal(0), z.literal(1)])
 const lineage = bytesOf(LINEAGE_BYTES)
 const sequence = z.number().int().nonnegative().max(Number.MAX_SAFE_INTEGER)
-/** Lengths that exceed the largest statement are not refused here, but each statement is when it is decoded. */
+/**
+ * A length above that of the largest statement is not refused here, because the statement is refused when it is
+ * decoded.
+ */
 const lengths = z.array(z.number().int().positive().max(SYNC_BYTES_MAX)).max(PUSH_STATEMENTS_MAX)
 
 export const requestSchema = z.discriminatedUnion('do', [

@@ -29,7 +29,7 @@ export interface SyncOptions extends SyncServerOptions {
   admitted: () => PeerId[]
   /** Called when a peer breaks the protocol. */
   onFault: (peer: PeerId) => void
-  /** Called when the totals of a member say that one of us lacks something. All ids are then listed again. */
+  /** Called when the totals of a member show that one of us lacks something. All ids are then listed again. */
   onDoubt: (peer: PeerId) => void
   /** Returns ids of statements that this member has lost by damage, at most this many. */
   lost: (limit: number) => Promise<Uint8Array[]>
@@ -49,7 +49,9 @@ export class Sync {
   readonly #log: Logger
   readonly #pushes = new Map<PeerId, Batcher<Push, Verdict>>()
   readonly #outboxes = new Map<PeerId, Outbox>()
-  /** What the comparisons with each member have left in memory. There is one for each member that was ever admitted. */
+  /**
+   * The state that comparisons with each member keep in memory. There is one for each member that was ever admitted.
+   */
   readonly #standings = new Map<PeerId, Standings>()
   readonly #cursors: Cursors
   readonly #turns: FetchTurns
@@ -140,7 +142,7 @@ export class Sync {
 
   /**
    * Members whose totals differ from ours although each of us seems to have everything of the other. All ids were
-   * listed again, and that did not mend it. Either side may be at fault.
+   * listed again, and that did not remove the difference. Either side may be at fault.
    */
   get inDoubt(): PeerId[] {
     return [...this.#standings].flatMap(([peer, standings]) => (standings.isInDoubt ? [peer] : []))
@@ -255,7 +257,8 @@ export class Sync {
     const batcher = this.#pushes.get(peer)
     this.#pushes.delete(peer)
     if (batcher === undefined) return
-    if (batcher.pending > 0) this.#log('%s has gone; statements that did not reach it: %d', peer, batcher.pending)
+    if (batcher.pending > 0)
+      this.#log('%s has disconnected; statements that did not reach it: %d', peer, batcher.pending)
     void batcher.close(new DisconnectedError('the peer disconnected before the statement was pushed'))
   }
 }

@@ -5,7 +5,7 @@ import type { Clock } from '../util/clock.ts'
 import type { ComponentLogger, Logger } from '../util/logger.ts'
 import { DISCOVERED_MAX } from '../wire/constants.ts'
 import type { Host } from '../wire/host.ts'
-import { type AddPeerOptions, Redialler } from '../wire/redial.ts'
+import { type AddPeerOptions, Redialler, type Unreachable } from '../wire/redial.ts'
 import { type AddressBook, onOurSubnets } from './address-book.ts'
 import { DIAL_YIELD_MS, FOREIGN_MS, STRANGER_AGAIN_MS } from './constants.ts'
 import { ExpiringSet } from './expiring-set.ts'
@@ -22,8 +22,12 @@ export interface MemberDiallerOptions {
   clock: Clock
   chance: Chance
   logger: ComponentLogger
-  /** Addresses to stay connected to, as multiaddr text. */
+  /** The addresses that the user gave, to stay connected to, as multiaddr text. */
   bootstrap: readonly string[]
+  /** Other addresses to stay connected to, such as those of the invite. */
+  entryAddresses?: readonly string[] | undefined
+  /** Called when an address of `bootstrap` could not be reached at the first dial. */
+  onUnreachable?: ((unreachable: Unreachable) => void) | undefined
 }
 
 /**
@@ -42,24 +46,26 @@ export class MemberDialler {
 
   constructor(options: MemberDiallerOptions) {
     this.#options = options
-    const { host, clock, chance, logger } = options
+    const { host, clock, chance, logger, onUnreachable } = options
     this.#log = logger.forComponent('dfs:members:dial')
-    this.#redialler = new Redialler({ host, clock, chance, logger })
+    this.#redialler = new Redialler({ host, clock, chance, logger, onUnreachable })
     this.#foreign = new ExpiringSet({ clock, lifetimeMs: FOREIGN_MS, max: DISCOVERED_MAX })
     this.#strangers = new ExpiringSet({ clock, lifetimeMs: STRANGER_AGAIN_MS, max: DISCOVERED_MAX })
     host.onDiscovered((peer, addresses) => this.#onDiscovered(peer, addresses))
   }
 
   async start(): Promise<void> {
+    const { bootstrap, entryAddresses = [] } = this.#options
     const remembered = await this.#options.addresses.all()
     for (const { peer, addresses } of remembered) this.#dial(peer, addresses)
-    for (const address of this.#options.bootstrap) this.#redialler.addAddress(address)
+    for (const address of bootstrap) this.#redialler.addAddress(address, { isGiven: true })
+    for (const address of entryAddresses) this.#redialler.addAddress(address, { isGiven: false })
     this.dialMembers()
     this.#redialler.start()
     this.#log(
       'dialling remembered members: %d, bootstrap addresses: %d',
       remembered.length,
-      this.#options.bootstrap.length
+      bootstrap.length + entryAddresses.length
     )
   }
 
@@ -67,6 +73,11 @@ export class MemberDialler {
     this.#redialler.stop()
     this.#foreign.clear()
     this.#strangers.clear()
+  }
+
+  /** The addresses of `bootstrap` at which no dial has reached anyone since the start. */
+  get unreachable(): Unreachable[] {
+    return this.#redialler.unreachable
   }
 
   /** Dials all members at the addresses that they state now. */

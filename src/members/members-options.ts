@@ -10,11 +10,15 @@ import type { Compared } from './comparisons.ts'
 import type { Handovers } from './joining/grant-signer.ts'
 import type { MembershipParts } from './load.ts'
 import type { LocalMember } from './local-member.ts'
+import type { MemberDiallerOptions } from './member-dialler.ts'
 import type { Roster } from './roster.ts'
 import type { Settings } from './settings.ts'
 import type { Statuses } from './statuses.ts'
+import type { RejectionReason } from './types.ts'
 
-export interface MembersOptions extends Pick<MembershipParts, 'alsoLoad'> {
+export interface MembersOptions
+  extends Pick<MembershipParts, 'alsoLoad'>,
+    Pick<MemberDiallerOptions, 'bootstrap' | 'entryAddresses' | 'onUnreachable'> {
   host: Host
   store: Store
   log: Log
@@ -24,8 +28,6 @@ export interface MembersOptions extends Pick<MembershipParts, 'alsoLoad'> {
   clock: Clock
   chance: Chance
   logger: ComponentLogger
-  /** Addresses to stay connected to, as multiaddr text. */
-  bootstrap: readonly string[]
   settings: Settings
   /** This node's own `--out-after`, in ms, which can only raise the network's for this node; undefined if none is given. */
   outAfterMs: number | undefined
@@ -42,8 +44,8 @@ export type MembershipEvent =
   | { event: 'departed'; peer: PeerId }
   /** The peer belongs to another network, whose id is not always known. `address` is where it answered. */
   | { event: 'foreign'; peer: PeerId; network: Uint8Array | undefined; address: string | undefined }
-  /** The peer refused us, or we refused it. `reason` is a status of the wire or an error code. */
-  | { event: 'rejected'; peer: PeerId; reason: string }
+  /** The peer and this node do not accept each other. */
+  | { event: 'rejected'; peer: PeerId; reason: RejectionReason }
   /** We have received everything that this member had and we lacked. */
   | ({ event: 'compared'; peer: PeerId } & Compared)
   /** A machine asks us to be let in. Its name is its own choice. */

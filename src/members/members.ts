@@ -1,16 +1,15 @@
 import type { PeerId } from '../format/peer-id.ts'
 import type { Sync } from '../log/sync.ts'
-import { codeOf } from '../util/errors.ts'
 import { type Logger, reasonOf } from '../util/logger.ts'
 import type { Worker } from '../util/worker.ts'
-import { RefusedError } from '../wire/errors.ts'
 import type { ConnectionInfo } from '../wire/host.ts'
+import type { Unreachable } from '../wire/redial.ts'
 import { AddressBook } from './address-book.ts'
 import { Admitting } from './admitting.ts'
 import { isWriter, type Member } from './authority.ts'
 import { ClockCheck } from './clock-check.ts'
 import { type Compared, Comparisons } from './comparisons.ts'
-import { ClockOffError, type NotAllowedError, WrongNetworkError } from './errors.ts'
+import { type ClockOffError, type NotAllowedError, WrongNetworkError } from './errors.ts'
 import { Join } from './join.ts'
 import { entryAddresses } from './joining/entry-addresses.ts'
 import type { Admission } from './joining/peer-machine.ts'
@@ -20,6 +19,7 @@ import { MemberDialler } from './member-dialler.ts'
 import type { MembershipEvent, MembersOptions } from './members-options.ts'
 import { OwnStanding } from './own-standing.ts'
 import { OwnStatus } from './own-status.ts'
+import { rejectionOf, saysDuplicate } from './rejection.ts'
 import { timePassing } from './time-passing.ts'
 import type { View } from './view.ts'
 import { WithheldNews } from './withheld-news.ts'
@@ -30,7 +30,8 @@ export type { MembershipEvent, MembersOptions } from './members-options.ts'
  * Decides who is in. This class owns the parts of membership and starts and stops them: `Join` proves grants,
  * `MemberDialler` dials every member until it is connected, `Admitting` lets new members in, `Comparisons` fetches what a
  * newly admitted member has and we lack, `OwnStatus` publishes this member's state, `OwnStanding` follows what becomes of
- * its membership, `ClockCheck` compares clocks, and `WithheldNews` notices what does not arrive. Other rooms ask this class who is admitted, who is a member, and what this member may do.
+ * its membership, `ClockCheck` compares clocks, and `WithheldNews` notices what does not arrive. Other rooms ask this
+ * class who is admitted, who is a member, and what this member may do.
  */
 export class Members {
   /** The background work of this room. */
@@ -178,6 +179,11 @@ export class Members {
     return this.#news.missing.map(peer => this.member(peer)).filter(member => member !== undefined)
   }
 
+  /** The addresses of `bootstrap` at which no dial has reached anyone since the start, and why. */
+  get unreachable(): Unreachable[] {
+    return this.#dialler.unreachable
+  }
+
   /** The network's `outAfter`, and that of this node's own flag, in ms. */
   get outAfterMs(): { network: number; flag: number | undefined } {
     return { network: this.#options.settings.outAfterMs, flag: this.#options.outAfterMs }
@@ -285,12 +291,11 @@ export class Members {
       this.#emit({ event: 'foreign', peer, network: error.network, address })
       return
     }
-    const status = error instanceof RefusedError ? error.status : undefined
-    this.#isRefusedForClock = status === 'clock-off' || error instanceof ClockOffError
+    const reason = rejectionOf(error)
+    this.#isRefusedForClock = reason === 'clock-off'
     // Anyone who answers may say so, but only a member can know.
-    if (status === 'duplicate' && this.member(peer) !== undefined) this.standing.onDuplicate(this.self.peerId)
-    // `busy` is not a refusal: too many peers are joining there now, and we dial again later.
-    if (status !== 'busy') this.#emit({ event: 'rejected', peer, reason: status ?? codeOf(error) })
+    if (saysDuplicate(error) && this.member(peer) !== undefined) this.standing.onDuplicate(this.self.peerId)
+    if (reason !== undefined) this.#emit({ event: 'rejected', peer, reason })
   }
 
   #emit(event: MembershipEvent): void {

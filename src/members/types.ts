@@ -42,6 +42,12 @@ export interface MemberItem {
   invite: string | null
 }
 
+/**
+ * Why a node that answered and this one do not accept each other: their clocks differ too much; another process runs
+ * with the same identity; one of them cannot prove that it is a member; or the exchange ended early.
+ */
+export type RejectionReason = 'clock-off' | 'duplicate' | 'refused' | 'unreachable'
+
 /** The device that was let in, turned away, or given another role. */
 export interface Admitted {
   peerId: string

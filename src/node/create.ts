@@ -15,7 +15,8 @@ import { systemChance } from '../util/chance.ts'
 import { systemClock } from '../util/clock.ts'
 import { InvalidInputError } from '../util/errors.ts'
 import { type ComponentLogger, debugLogger, reasonOf } from '../util/logger.ts'
-import { checkDial, checkListen, checkPort, parseAddress } from '../wire/addresses.ts'
+import { checkListen, checkPort, parseAddress } from '../wire/addresses.ts'
+import { dialAddress } from '../wire/dial-address.ts'
 import { FirstStart } from './first-start.ts'
 import { candidateFileOf, isOfAnotherNetwork, keystoreOf, makeAdmin, memberSecrets, wayInOf } from './identity.ts'
 import { type Entry, type EntryInit, prepareEntry } from './newcomer.ts'
@@ -47,8 +48,11 @@ const NO_WAY_IN =
  * `corrupt`, `expired`, `used-up`, `revoked`, `wrong-network`, `clock-off`, and `unreachable` if no member that answers
  * may let this device in. It also throws what `confirmFirstStart` and `choose` throw.
  */
-export async function createNode(options: NodeOptions): Promise<DfsNode> {
-  checkNodeOptions(options)
+export async function createNode(given: NodeOptions): Promise<DfsNode> {
+  checkNodeOptions(given)
+  // Other transports have addresses of their own.
+  const { transports, bootstrap } = given
+  const options = transports === undefined ? { ...given, bootstrap: bootstrap?.map(dialAddress) } : given
   const { dataDir, ownersFiles, chance = systemChance, logger = debugLogger } = options
   const reserve = new Reserve({ files: new MonitoredFiles(dataDir), chance, logger })
   const isOwn = async (): Promise<boolean> => !(await isFirstStartOn(dataDir, ownersFiles))
@@ -145,7 +149,7 @@ async function buildNode(options: BuildOptions, { directory, firstStart, unlock 
       if (replaces || start.secrets === undefined) start.secrets = (await keystore.load()) ?? start.secrets
       return startStack({
         ...around,
-        options: { ...options, bootstrap: [...(options.bootstrap ?? []), ...start.addresses] },
+        entryAddresses: start.addresses,
         secrets: start.secrets as Secrets,
         keep,
         storeId,
@@ -235,11 +239,9 @@ export function checkNodeOptions(options: NodeOptions): void {
   if (outAfterMs !== undefined && !(outAfterMs >= OUT_AFTER_MS_MIN && outAfterMs <= OUT_AFTER_MS_MAX))
     throw new InvalidInputError('outAfterMs is out of bounds: give a time from 1 second to 30 days')
   for (const address of announce) parseAddress(address, '--announce')
-  for (const address of bootstrap) parseAddress(address, '--bootstrap')
-  // Other transports have addresses of their own.
   if (options.transports !== undefined) return
   for (const address of listen) checkListen(address)
-  for (const address of bootstrap) checkDial(address)
+  for (const address of bootstrap) dialAddress(address)
 }
 
 /**

@@ -7,6 +7,7 @@ import type { Members } from '../members/members.ts'
 import { equalBytes, shortHex, toHex } from '../util/bytes.ts'
 import { codeOf } from '../util/errors.ts'
 import type { Worker } from '../util/worker.ts'
+import { placeOf } from '../wire/addresses.ts'
 import type { Stack } from './stack.ts'
 
 export interface StatusFacts {
@@ -82,6 +83,8 @@ function* warningsOf(
     yield `the index is damaged and could not be rebuilt (${codeOf(rebuildError)}); retrying. The node cannot serve files until it is.`
   yield* membershipWarnings(members, membership)
   if (fs.author.waitsForKey) yield NO_KEY
+  for (const { address, reason } of members.unreachable)
+    yield `nobody answers at ${placeOf(address)} (${reason}): this node keeps trying`
   if (members.isRefusedForClock)
     yield 'a member refused this node because their clocks differ: set the one that is wrong'
   if (disk.indexFailure !== undefined)

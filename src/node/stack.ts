@@ -3,17 +3,16 @@ import type { Capacity } from '../disk/capacity.ts'
 import type { DiskMonitor } from '../disk/disk-monitor.ts'
 import type { Files } from '../disk/files.ts'
 import type { OpenReport } from '../disk/store.ts'
-import { networkWords } from '../format/approval.ts'
 import type { FsContext } from '../fs/context.ts'
 import type { Log } from '../log/log.ts'
 import type { KeyReceiver } from '../members/key-receiver.ts'
-import type { MembershipEvent } from '../members/members-options.ts'
 import { closeAll } from '../util/close-all.ts'
 import type { Worker } from '../util/worker.ts'
 import type { Host } from '../wire/host.ts'
 import { FullComparison, type OtherMember } from './full-comparison.ts'
 import { KeptNetworkKey } from './kept-network-key.ts'
 import { MemberList } from './member-list.ts'
+import { nodeEventOf } from './membership-events.ts'
 import { MembershipVerbs } from './membership-verbs.ts'
 import { INDEX_FOLDER } from './platform.ts'
 import type { RoomOptions } from './rooms/options.ts'
@@ -109,23 +108,12 @@ function passNewsUp(
     // Whoever holds a key that this member lacks would have handed it over by now.
     if (event === 'compared') membership.keyReceiver.worker.wake()
     if (event === 'compared') void comparison.noteCompared(peer, news.beganAtMs)
-    else if (event === 'asking') onEvent({ event, code: news.code, name: news.name, role: news.role })
-    else if (event === 'removed') onEvent({ event })
-    else if (event === 'foreign') onEvent(foreignEvent(news))
-    else if (event === 'rejected') onEvent({ event, peerId: peer, reason: news.reason })
-    else onEvent({ event, peerId: peer })
+    else onEvent(nodeEventOf(news, membership.members))
   })
   membership.statuses.onView(() => {
     blocks.retry()
     void comparison.noteView()
   })
-}
-
-type Foreign = Extract<MembershipEvent, { event: 'foreign' }>
-
-function foreignEvent({ event, peer, network, address }: Foreign): NodeEvent {
-  const words = network === undefined ? null : networkWords(network)
-  return { event, peerId: peer, words, address: address ?? null }
 }
 
 /** Returns false while the clock is off, or while this member has to compare its log with the others. */

@@ -18,10 +18,17 @@ export function usage(message: string): CliError {
 
 /** Returns a sentence for people about any failure. It begins with the local path, if the system names one. */
 export function messageOf(error: unknown): string {
-  const { code, message, path } = error as NodeJS.ErrnoException
+  const { path, syscall } = error as NodeJS.ErrnoException
+  const words = reasonOf(error)
+  return path === undefined || syscall === undefined ? words : `${path}: ${words}`
+}
+
+/** Like `messageOf`, but does not name the file that the system failed on. For a line that names it already. */
+export function reasonOf(error: unknown): string {
+  const { code, message } = error as NodeJS.ErrnoException
   if (isOurs(code)) return message
   if (code === undefined) return `something went wrong: ${message}`
-  return path === undefined ? systemWords(code) : `${path}: ${systemWords(code)}`
+  return systemWords(code)
 }
 
 /** The errors of the system that scripts can tell apart. */

@@ -1,6 +1,10 @@
-import { formatBytes, formatDuration } from './units.ts'
+import { formatBytes, formatCount, formatDuration } from './units.ts'
 
 const REDRAW_MS = 200
+/** The rate is that of the last seconds. An average since the start would hide that a transfer has become slow. */
+const RATE_MS = 10_000
+/** The width of a terminal that does not say how wide it is. */
+const COLUMNS = 80
 
 /** The progress line that is currently on the terminal, if any. */
 let shown: Progress | undefined
@@ -10,40 +14,56 @@ export function hideProgress(): void {
   shown?.hide()
 }
 
+/** How far a transfer is. */
+export interface Amounts {
+  bytes: number
+  /** Undefined for a transfer of one file. */
+  files: number | undefined
+}
+
 /**
- * A line on the terminal that shows the progress of a transfer, its rate and the time left. It prints nothing if the
- * output is a pipe.
+ * A line on the terminal that shows the progress of a transfer, its rate, and the time left once the total is known. It
+ * prints nothing if stderr is no terminal.
  */
 export class Progress {
+  readonly isShown: boolean
   readonly #verb: string
-  readonly #isWanted: boolean
-  /** Monotonic. */
-  readonly #startedAtMs = performance.now()
-  #total: number | undefined
-  #done = 0
-  /** Monotonic. */
+  #total: Amounts | undefined
+  #done: Amounts
+  /** What was done at some moments of the last seconds. Times are monotonic. */
+  readonly #marks: Array<{ atMs: number; bytes: number }> = [{ atMs: performance.now(), bytes: 0 }]
   #drawnAtMs = 0
 
-  /** `total` is the number of bytes to transfer, if that is known. */
-  constructor(verb: string, isQuiet: boolean, total?: number) {
+  /** `total` is the number of bytes to transfer, if that is known, or `files` if there are many files. */
+  constructor(verb: string, isQuiet: boolean, total?: number | 'files') {
     this.#verb = verb
-    this.#isWanted = !isQuiet && process.stderr.isTTY === true
+    this.isShown = !isQuiet && process.stderr.isTTY === true
+    this.#done = { bytes: 0, files: total === 'files' ? 0 : undefined }
+    this.#total = typeof total === 'number' ? { bytes: total, files: undefined } : undefined
+  }
+
+  /** Says what all files add up to. Call it once that is known, which may be in the middle of the transfer. */
+  setTotal(total: Amounts): void {
     this.#total = total
   }
 
-  /** Adds to the total. The files of a folder are found one by one, so the total is not known at the start. */
-  expect(bytes: number): void {
-    this.#total = (this.#total ?? 0) + bytes
+  /** Counts bytes that were transferred. A negative number takes back those of a file that is sent again. */
+  add(bytes: number): void {
+    this.#done.bytes += bytes
+    this.#draw()
   }
 
-  add(bytes: number): void {
-    this.#done += bytes
-    if (!this.#isWanted) return
-    const now = performance.now()
-    if (now - this.#drawnAtMs < REDRAW_MS) return
-    this.#drawnAtMs = now
-    shown = this
-    process.stderr.write(`\r\x1b[K${progressText(this.#verb, this.#done, this.#total, now - this.#startedAtMs)}`)
+  /** Counts a file that is done. */
+  addFile(): void {
+    this.#done.files = (this.#done.files ?? 0) + 1
+    this.#draw()
+  }
+
+  /** Counts a file that is done without being transferred. */
+  skipFile(bytes: number): void {
+    this.#done.bytes += bytes
+    for (const mark of this.#marks) mark.bytes += bytes
+    this.addFile()
   }
 
   /** Yields the bytes of `source` and counts them. */
@@ -59,13 +79,41 @@ export class Progress {
     shown = undefined
     process.stderr.write('\r\x1b[K')
   }
+
+  #draw(): void {
+    if (!this.isShown) return
+    const now = performance.now()
+    if (now - this.#drawnAtMs < REDRAW_MS) return
+    this.#drawnAtMs = now
+    shown = this
+    const { bytes } = this.#done
+    const [oldest] = this.#marks
+    this.#marks.push({ atMs: now, bytes })
+    while (this.#marks.length > 2 && now - (this.#marks[1]?.atMs ?? now) > RATE_MS) this.#marks.shift()
+    const perSecond = oldest === undefined ? 0 : ((bytes - oldest.bytes) * 1000) / Math.max(1, now - oldest.atMs)
+    const text = progressText(this.#verb, this.#done, this.#total, Math.max(0, perSecond))
+    // A line that is wider than the terminal would break, and could not be drawn over.
+    process.stderr.write(`\r\x1b[K${text.slice(0, (process.stderr.columns ?? COLUMNS) - 1)}`)
+  }
 }
 
-/** Returns the text of the line once `done` of `total` bytes have passed in `ms`. */
-export function progressText(verb: string, done: number, total: number | undefined, ms: number): string {
-  const perSecond = done / Math.max(0.001, ms / 1000)
-  const rate = `${formatBytes(Math.round(perSecond))}/s`
-  if (total === undefined) return `${verb} ${formatBytes(done)}  ${rate}`
-  const left = Math.max(0, total - done) / Math.max(1, perSecond)
-  return `${verb} ${formatBytes(done)} of ${formatBytes(total)}  ${rate}  ${formatDuration(left)} left`
+/** Returns the text of the line. `total` is undefined while it is not known. */
+export function progressText(verb: string, done: Amounts, total: Amounts | undefined, bytesPerSecond: number): string {
+  const files =
+    done.files === undefined
+      ? []
+      : [
+          total?.files === undefined
+            ? formatCount(done.files, 'file')
+            : `${done.files} of ${formatCount(total.files, 'file')}`
+        ]
+  const bytes =
+    total === undefined ? formatBytes(done.bytes) : `${formatBytes(done.bytes)} of ${formatBytes(total.bytes)}`
+  const rate = `${formatBytes(Math.round(bytesPerSecond))}/s`
+  // A transfer that stands still would never end.
+  const left =
+    total === undefined || bytesPerSecond < 1
+      ? []
+      : [`${formatDuration(Math.max(0, total.bytes - done.bytes) / bytesPerSecond)} left`]
+  return `${verb} ${[...files, bytes, rate, ...left].join('  ')}`
 }

@@ -1,7 +1,7 @@
 import { type DfsError, StoppedError } from './errors.ts'
 
 export interface BatcherOptions<In> {
-  /** The most items in one batch. At least one. */
+  /** The most items in one batch, at least one. */
   itemsMax: number
   /** The most bytes in one batch, measured by `sizeOf`. A batch of a single item may be larger. */
   bytesMax?: number

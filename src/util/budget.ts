@@ -4,13 +4,13 @@ import { Lease, type LeaseHolder, type Ledger, type Share } from './lease.ts'
 export type { Lease } from './lease.ts'
 
 export interface BudgetOptions {
-  /** The most bytes that all leases together hold. */
+  /** The most bytes that all leases together may hold. */
   bytesMax: number
-  /** The most bytes that one owner holds, unless a single lease is larger. By default as many as there are. */
+  /** The most bytes that one owner may hold. Only a single lease may be larger. The default is `bytesMax`. */
   ownerBytesMax?: number
   /**
-   * Bytes that only an owner without any lease may take. So an owner that holds much, and does not let go of it, never
-   * keeps the others from their first lease.
+   * Bytes that only an owner without any lease may take. Thanks to them, an owner that holds much and never releases it
+   * cannot keep others from their first lease.
    */
   reservedBytes?: number
   /** How long a lease may be lent while others wait. Without it, a lease may be lent for ever. */
@@ -18,7 +18,7 @@ export interface BudgetOptions {
 }
 
 export interface LeaseOptions {
-  /** On whose behalf: a put, a reader or a peer. Owners take turns. */
+  /** Who asks for the lease: a put, a reader or a peer. Owners take turns. */
   owner: string
   signal?: AbortSignal | undefined
 }
@@ -36,15 +36,15 @@ interface Owner extends LeaseHolder {
 }
 
 /**
- * Bounds the bytes that one kind of work has in memory. Work takes a lease before it allocates, and waits for it if there
- * is no room. Owners take turns, and each owner's requests are granted in their order. Only an owner that has nothing may
- * take the reserved bytes, so an owner that holds on to much slows down only itself. An owner without a lease that
- * is next and does not fit makes all others wait, so a large request is not starved by small ones.
+ * Bounds the bytes that one kind of work may have in memory. Work takes a lease before it allocates, and waits for it
+ * if there is no room. Owners take turns, and each owner's requests are granted in their order. Only an owner that has
+ * nothing may take the reserved bytes, so an owner that holds on to much slows down only itself. If the next owner has
+ * no lease and its request does not fit, all others wait, so small requests cannot starve a large one.
  */
 export class Budget {
   readonly #options: Required<Omit<BudgetOptions, 'lending'>> & Pick<BudgetOptions, 'lending'>
   readonly #owners = new Map<string, Owner>()
-  /** The owners that wait, the one whose turn it is first. */
+  /** The waiting owners, in the order of their turns. */
   readonly #turns = new Set<Owner>()
   /** The leases that are lent, the oldest loan first. */
   readonly #lent = new Set<Share<Owner>>()

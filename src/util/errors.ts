@@ -58,13 +58,13 @@ export class DeadlineError extends DfsError {
   override readonly code = 'unreachable'
 }
 
-/** A source of bytes gave nothing for so long that others needed the memory that was kept for it. */
+/** A source of bytes delivered nothing for so long that others needed the memory reserved for it. */
 export class SourceStalledError extends DfsError {
   override readonly name = 'SourceStalledError'
   override readonly code = 'busy'
 
   constructor() {
-    super('the source of this file gave no bytes for a minute while other files waited for memory: put it again')
+    super('the source of this file sent no data for a minute while other files waited for memory: put the file again')
   }
 }
 

@@ -8,10 +8,10 @@ export interface ForEachOptions {
 }
 
 /**
- * Runs `work` for each item of a stream or a list, for several items concurrently. It takes an item only when there is
- * a slot for its work. The first failure, of the work or of the stream, or an abort by the caller ends it at once, even
- * while the stream makes it wait: no other item is begun, and the signal that each `work` gets fires. It owns
- * everything that it has started, so it settles only when all of that has ended, and no rejection is left unhandled. It
+ * Runs `work` for each item of a stream or a list, for several items concurrently. An item is taken only when there is
+ * a slot for its work. The first failure of the work or of the stream ends the loop at once, as does an abort by the
+ * caller, even while the loop waits for the stream. Then no other item is begun, and the signal that each `work` got
+ * fires. The returned promise settles only when all started work has ended, so no rejection is left unhandled. It
  * rejects with the first failure, or with the reason of the caller's signal.
  */
 export async function forEachUntilFailure<T>(
@@ -69,8 +69,8 @@ class ItemReader<T> {
   }
 
   /**
-   * Ends the stream. Waits for its end, unless the stream has still to deliver an item: that may take for ever. The
-   * caller has a failure to report already, so a failure of the end is dropped.
+   * Ends the stream and waits until it has ended. It does not wait if the stream still owes an item, because that may
+   * take for ever. The caller already has a failure to report, so an error of this call is dropped.
    */
   async close(): Promise<void> {
     const closed = this.#return().catch(() => {})

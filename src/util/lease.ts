@@ -3,15 +3,15 @@ export interface LeaseHolder {
   taken: number
 }
 
-/** A part of a budget. A `Lease` is the handle of it, and may be passed on. */
+/** A part of a budget. A `Lease` is its handle, and may be passed on. */
 export interface Share<Owner extends LeaseHolder = LeaseHolder> {
   bytes: number
   owner: Owner
-  /** Set while it is lent: since when (monotonic), and whom to tell when it is taken back. */
+  /** Set while the share is lent: when the loan began (monotonic), and what to call when the share is taken back. */
   lent?: { sinceMs: number; onTakenBack: () => void } | undefined
 }
 
-/** What a lease tells its budget. */
+/** The calls that a lease makes to its budget. */
 export interface Ledger {
   free: (share: Share, bytes: number) => void
   keep: (share: Share) => void
@@ -21,7 +21,7 @@ export interface Ledger {
 /**
  * Permission to have some bytes in memory. The code that has the handle owns the buffer that the lease stands for. It
  * releases the lease in a `finally`, or passes it on to code that calls `take`. A handle whose lease was taken or
- * released releases nothing. So a lease is released exactly once, also if nobody takes the lease that was passed on.
+ * released releases nothing. So a lease is released exactly once, even if nobody takes a lease that was passed on.
  */
 export class Lease {
   readonly #ledger: Ledger
@@ -33,7 +33,7 @@ export class Lease {
     this.#share = share
   }
 
-  /** How many bytes it holds; 0 once it was taken or released. */
+  /** The number of bytes that it holds, or 0 once it has been taken or released. */
   get bytes(): number {
     return this.#share?.bytes ?? 0
   }
@@ -48,13 +48,13 @@ export class Lease {
     return new Lease(this.#ledger, share)
   }
 
-  /** Releases the bytes that are not needed. A lease never grows. */
+  /** Keeps only this many bytes and releases the rest. A lease never grows. */
   shrink(bytes: number): void {
     if (this.#share !== undefined && bytes < this.#share.bytes)
       this.#ledger.free(this.#share, this.#share.bytes - bytes)
   }
 
-  /** Releases what is left. Does nothing if it was released or taken before. */
+  /** Releases the remaining bytes. Has no effect if the lease was released or taken before. */
   release(): void {
     const share = this.#share
     this.#share = undefined

@@ -10,7 +10,7 @@ export class KeyedLocks {
     return this.#tails.size
   }
 
-  /** Returns true while somebody has the key. If it is false, whoever asks has the key at once. */
+  /** Returns true while somebody has the key. While it is false, the next caller gets the key at once. */
   isHeld(key: string): boolean {
     return this.#tails.has(key)
   }
@@ -29,7 +29,9 @@ export class KeyedLocks {
     }
   }
 
-  /** Joins those who wait for the key. It is the caller's once `before` resolves, or at once if there is no `before`. */
+  /**
+   * Joins the line for the key. The caller holds the key once `before` resolves, or at once if there is no `before`.
+   */
   take(key: string): { before: Promise<void> | undefined; release: () => void } {
     const before = this.#tails.get(key)
     const { promise: tail, resolve } = Promise.withResolvers<void>()

@@ -6,10 +6,9 @@ import { DfsError } from './errors.ts'
  * Component loggers in libp2p's own shape, so that one logger serves a program's libp2p and its node. Each component
  * has a scope, such as `dfs:blocks:put`.
  *
- * - `log(…)` is for what a person who is debugging wants to read in order: a step that was taken, or an error that is
- *   handled here.
- * - `log.trace(…)` is for what happens often: a block, a frame, a retry.
- * - `log.error(…)` is for what the owner of the node should know.
+ * - `log(…)` is for a step that somebody who debugs wants to follow, or for an error that is handled here.
+ * - `log.trace(…)` is for frequent events: a block, a frame, a retry.
+ * - `log.error(…)` is for events that the owner of the node should know about.
  *
  * The formatters are `%s` and `%d`. A message may name peers, ids, counts and times. It never holds a path, a name, a
  * remote's own words, a key or content: pass caught errors through `reasonOf`.

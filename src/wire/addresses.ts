@@ -8,8 +8,8 @@ import { holderOfPort } from './port-holder.ts'
 const HOW_ADDRESSES_READ = 'an address reads like /ip4/192.168.1.7/tcp/3000 or /dns4/host/tcp/3001/ws'
 
 /**
- * Parses a multiaddr that a user gave. Throws an `InvalidInputError` whose message shows an example, and begins with
- * the flag that the address was given with, if it is known.
+ * Parses a multiaddr that a user gave. Throws an `InvalidInputError` whose message shows an example. If `flag` is
+ * given, the message begins with it.
  */
 export function parseAddress(address: string, flag?: string): Multiaddr {
   const parsed = parseOrUndefined(address)
@@ -18,12 +18,13 @@ export function parseAddress(address: string, flag?: string): Multiaddr {
   return parsed
 }
 
-function parseOrUndefined(address: string): Multiaddr | undefined {
+/** Parses a multiaddr, or returns undefined for any other text. */
+export function parseOrUndefined(address: string): Multiaddr | undefined {
   try {
     const parsed = multiaddr(address)
     return parsed.getComponents().length > 0 ? parsed : undefined
   } catch {
-    // Both callers handle this: one throws an error for the user, and the other leaves the address out.
+    // The callers handle this: they throw an error for the user, or leave the address out.
     return undefined
   }
 }
@@ -57,18 +58,6 @@ export function checkListen(address: string): void {
     throw new InvalidInputError('an address to listen on ends in /tcp/PORT or /tcp/PORT/ws')
 }
 
-/**
- * Throws an `InvalidInputError` for an address that cannot be dialled over TCP or WebSockets. An address of the kind
- * `dnsaddr` is a name that stands for addresses.
- */
-export function checkDial(address: string): void {
-  const names = parseAddress(address)
-    .getComponents()
-    .map(({ name }) => name)
-  if (!names.includes('tcp') && !names.includes('dnsaddr'))
-    throw new InvalidInputError(`--bootstrap: an address to dial has a TCP port; ${HOW_ADDRESSES_READ}`)
-}
-
 /** The TCP port in an address; undefined if there is none. */
 export function portOf(address: string): number | undefined {
   const port = parseAddress(address)
@@ -97,6 +86,15 @@ export async function checkPort(address: string): Promise<void> {
   if (code === 'EACCES') throw new InvalidInputError(`this user may not listen on port ${port}: give another --listen`)
   if (code === 'EADDRNOTAVAIL')
     throw new InvalidInputError(`this machine has no address ${host}: give another --listen`)
+}
+
+/** Returns for people where an address leads: `host:port`, or the address itself if it has another form. */
+export function placeOf(address: string): string {
+  const [, zone, kind, host, port] =
+    /^(?:\/ip6zone\/([^/]+))?\/(ip4|ip6|dns|dns4|dns6)\/([^/]+)\/tcp\/(\d+)/.exec(address) ?? []
+  if (host === undefined) return address
+  if (kind !== 'ip6') return `${host}:${port}`
+  return `[${host}${zone === undefined ? '' : `%${zone}`}]:${port}`
 }
 
 /** Returns the peer id at the end of an address; undefined if the address does not say who answers there. */

@@ -47,7 +47,10 @@ export class ArrivalGate {
     this.#roomAtMs = clock.monotonic()
   }
 
-  /** Returns true if a connection from this address, given as multiaddr text, may begin. It then counts. */
+  /**
+   * Returns true if a connection from this address, given as multiaddr text, may begin. If so, the connection is
+   * counted.
+   */
   mayArrive(address: string): boolean {
     const nowMs = this.#clock.monotonic()
     const name = originOf(address)

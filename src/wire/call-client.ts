@@ -183,7 +183,7 @@ export class CallClient {
     }
   }
 
-  /** Only the answer that somebody waits for may take memory. */
+  /** Returns true if somebody waits for this answer. The body of any other answer must not take memory. */
   #wantsBody(header: unknown, bodyBytes: number): boolean {
     const { id, status } = fieldsOf(header)
     const call = this.#callOf(id)
@@ -215,7 +215,7 @@ export class CallClient {
   }
 
   /**
-   * Ends the whole stream if one call waits too long, because the calls behind it would wait in vain. Calls whose
+   * Ends the whole stream if one call waits too long, because the calls after it would wait in vain. Calls whose
    * callers have left are checked too. Otherwise their slots would never become free again. Returns true if any call is
    * left to check.
    */
@@ -226,7 +226,7 @@ export class CallClient {
     const error = [...this.#calls.values()].some(isLate)
       ? new DeadlineError('the peer did not answer in time')
       : this.#isTooSlow(nowMs)
-        ? new DeadlineError('the peer delivers less than the least rate')
+        ? new DeadlineError('the peer delivers data too slowly')
         : undefined
     if (error === undefined) return this.#calls.size > 0
     this.#options.faults.blame(this.#stream.peer, error)

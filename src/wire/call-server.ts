@@ -24,7 +24,7 @@ export interface Response {
   status: WireStatus
   fields?: Record<string, unknown>
   body?: readonly Uint8Array[]
-  /** Called once the answer has left, or never will. */
+  /** Called once the answer has been sent, or it is certain that it never will be. */
   onDone?: () => void
 }
 

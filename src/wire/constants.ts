@@ -71,14 +71,16 @@ export const STREAMS_PER_PROTOCOL_MAX = 8
 
 export const MDNS_SERVICE_TAG = '_dfs-node._udp.local'
 export const MDNS_INTERVAL_MS = 10_000
-/** The same announcement of a peer is told again after this time. It is the time from one query to the next. */
+/** The same announcement of a peer is reported again after this time. It is the time from one query to the next. */
 export const ANNOUNCED_AGAIN_MS = MDNS_INTERVAL_MS
-/** The number of peers whose last announcement is remembered. Those of other peers may be told too often. */
+/**
+ * The number of peers whose last announcement is remembered. Announcements of other peers may be reported too often.
+ */
 export const ANNOUNCERS_MAX = 1_024
 
 /**
- * How many connections a second we accept from addresses where no member was lately, all of them together, and how many
- * at once after a quiet time. Each costs a TLS handshake, 3 to 5 ms of a core.
+ * How many connections per second we accept from all addresses together where no member was recently connected, and how
+ * many at once after a quiet time. Each costs a TLS handshake, 3 to 5 ms of a core.
  */
 export const STRANGER_ARRIVALS_PER_S = 4
 export const STRANGER_ARRIVALS_BURST = 16

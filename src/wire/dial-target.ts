@@ -12,6 +12,8 @@ export interface DialTargetOptions {
   isHint: boolean
   /** True if the peer is not a known member. Such a peer is given up after a few dials. */
   isTransient: boolean
+  /** True for an address that the user gave. */
+  isGiven: boolean
   clock: Clock
   chance: Chance
 }
@@ -24,6 +26,7 @@ export class DialTarget {
   /** The peer that answered last. */
   reached: PeerId | undefined
   isTransient: boolean
+  readonly isGiven: boolean
   readonly #clock: Clock
   readonly #chance: Chance
   readonly #backoff: Backoff
@@ -38,9 +41,10 @@ export class DialTarget {
   #endPause: () => void = () => {}
   #endConnectedWait: () => void = () => {}
 
-  constructor({ peer, addresses, isHint, isTransient, clock, chance }: DialTargetOptions) {
+  constructor({ peer, addresses, isHint, isTransient, isGiven, clock, chance }: DialTargetOptions) {
     this.peer = peer
     this.isTransient = isTransient
+    this.isGiven = isGiven
     this.#clock = clock
     this.#chance = chance
     this.#backoff = new Backoff({ minMs: REDIAL_MS_MIN, maxMs: REDIAL_MS_MAX, jitter: chance })

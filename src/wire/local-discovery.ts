@@ -19,8 +19,8 @@ export interface LocalDiscoveryOptions {
 }
 
 /**
- * Finds peers by mDNS, and tells of every announcement. libp2p itself tells of a peer once, so a member whose addresses
- * have changed since would not be found again.
+ * Finds peers by mDNS, and reports every announcement. libp2p itself reports a peer only once, so a member whose
+ * addresses have changed since would not be found again.
  */
 export class LocalDiscovery {
   readonly #options: LocalDiscoveryOptions

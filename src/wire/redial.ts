@@ -12,6 +12,7 @@ import {
   DISCOVERED_MAX,
   REDIAL_MS_MAX
 } from './constants.ts'
+import { dialFailure, isDialToSelf } from './dial-failure.ts'
 import { DialTarget } from './dial-target.ts'
 import type { Host } from './host.ts'
 
@@ -20,6 +21,15 @@ export interface RedialOptions {
   clock: Clock
   chance: Chance
   logger: ComponentLogger
+  /** Called when an address that the user gave could not be reached at the first dial. */
+  onUnreachable?: ((unreachable: Unreachable) => void) | undefined
+}
+
+/** An address that the user gave, and at which no dial has reached anyone so far. */
+export interface Unreachable {
+  address: string
+  /** Why the last dial failed, for people. */
+  reason: string
 }
 
 export interface AddPeerOptions {
@@ -32,6 +42,11 @@ export interface AddPeerOptions {
   isTransient?: boolean | undefined
   /** True if somebody else announced the addresses: the peer did not state them, and no dial reached it there. */
   isHint?: boolean | undefined
+}
+
+interface AddOptions extends AddPeerOptions {
+  /** True for an address that the user gave. */
+  isGiven?: boolean | undefined
 }
 
 /**
@@ -47,15 +62,19 @@ export class Redialler {
   readonly #clock: Clock
   readonly #chance: Chance
   readonly #log: Logger
+  readonly #onUnreachable: (unreachable: Unreachable) => void
   readonly #targets = new Map<string, DialTarget>()
   readonly #dials = new Limiter(DIALS_MAX)
+  /** The addresses that the user gave, and that no dial has reached yet, with the reasons. */
+  readonly #unreachable = new Map<DialTarget, Unreachable>()
   #isRunning = false
 
-  constructor({ host, clock, chance, logger }: RedialOptions) {
+  constructor({ host, clock, chance, logger, onUnreachable = () => {} }: RedialOptions) {
     this.#host = host
     this.#clock = clock
     this.#chance = chance
     this.#log = logger.forComponent('dfs:wire:redial')
+    this.#onUnreachable = onUnreachable
     host.onPeer((event, peer) => {
       if (event === 'disconnected') for (const target of this.#targetsOf(peer)) target.disconnected()
     })
@@ -70,11 +89,17 @@ export class Redialler {
     this.#isRunning = false
     for (const target of this.#targets.values()) target.stop()
     this.#targets.clear()
+    this.#unreachable.clear()
   }
 
-  /** Adds an address that the user gave, with or without a peer id in it. */
-  addAddress(address: string): void {
-    this.#add(address, undefined, [address], {})
+  /** The addresses that the user gave, and at which no dial has reached anyone since the start. */
+  get unreachable(): Unreachable[] {
+    return [...this.#unreachable.values()]
+  }
+
+  /** Adds an address, with or without a peer id in it. `isGiven` is true for one that the user gave. */
+  addAddress(address: string, { isGiven }: { isGiven: boolean }): void {
+    this.#add(address, undefined, [address], { isGiven })
   }
 
   /**
@@ -111,15 +136,15 @@ export class Redialler {
     return [...this.#targets.values()].filter(target => target.leadsTo(peer))
   }
 
-  #add(key: string, peer: PeerId | undefined, addresses: readonly string[], options: AddPeerOptions): void {
-    const { delayMs = 0, isTransient = false, isHint = false } = options
+  #add(key: string, peer: PeerId | undefined, addresses: readonly string[], options: AddOptions): void {
+    const { delayMs = 0, isTransient = false, isHint = false, isGiven = false } = options
     if (this.#targets.has(key)) return
     if (isTransient && this.#transients >= DISCOVERED_MAX) {
       this.#log.trace('ignoring %s: already dialling %d peers that are not members', peer, DISCOVERED_MAX)
       return
     }
     const [clock, chance] = [this.#clock, this.#chance]
-    const target = new DialTarget({ peer, addresses, isHint, isTransient, clock, chance })
+    const target = new DialTarget({ peer, addresses, isHint, isTransient, isGiven, clock, chance })
     this.#targets.set(key, target)
     if (this.#isRunning) void this.#run(key, target, delayMs)
   }
@@ -172,12 +197,25 @@ export class Redialler {
         stopped
       )
       this.#log('connected to %s at dial %d', target.reached, target.failures)
+      this.#unreachable.delete(target)
       // If the connection has already ended, pause as after a failed dial.
       return this.#host.isConnected(target.reached)
     } catch (error) {
       this.#log.trace('could not reach %s; addresses: %d: %s', nameOf(target), addresses.length, reasonOf(error))
+      this.#noteFailure(target, error)
       return false
     }
+  }
+
+  #noteFailure(target: DialTarget, error: unknown): void {
+    const [address] = target.addresses
+    // A list of addresses for all machines may name this one, too.
+    if (!target.isGiven || address === undefined || target.reached !== undefined || isDialToSelf(error)) return
+    if (target.stopped.aborted) return
+    const isFirst = !this.#unreachable.has(target)
+    const unreachable = { address, reason: dialFailure(error) }
+    this.#unreachable.set(target, unreachable)
+    if (isFirst) this.#onUnreachable(unreachable)
   }
 }
 

@@ -63,8 +63,8 @@ class Machines {
   readonly #folder: string
   readonly #enter: string[]
   readonly #processes: ChildProcess[] = []
-  /** What the daemon of each machine has printed so far. */
-  readonly daemons = new Map<string, () => string>()
+  /** What the last command on each machine that started a daemon has printed so far. */
+  readonly screens = new Map<string, () => string>()
 
   constructor(folder: string, enter: string[]) {
     this.#folder = folder
@@ -102,7 +102,6 @@ class Machines {
         ...Object.fromEntries(clean),
         HOME: home,
         PATH: `${this.#folder}:${dirname(process.execPath)}:${process.env['PATH']}`,
-        DFS_LOG_LEVEL: 'silent',
         TERM: 'xterm'
       }
     })
@@ -118,7 +117,7 @@ class Machines {
   }
 
   isReady(host: string): boolean {
-    return /Use it:/.test(this.daemons.get(host)?.() ?? '')
+    return /Use it:/.test(this.screens.get(host)?.() ?? '')
   }
 
   async stop(): Promise<void> {
@@ -153,7 +152,7 @@ async function replay(machines: Machines, session: readonly Shown[], facts: Map<
     if (!isDaemon) await until(`${host} is ready`, () => machines.isReady(host), START_MS_MAX)
     const { soFar, whole } = await machines.run(host, real)
     if (isDaemon) {
-      machines.daemons.set(host, soFar)
+      machines.screens.set(host, soFar)
       const isThere = (): boolean => missing(lines, soFar()) === undefined && /waiting for|Use it:/.test(soFar())
       await until(`${command} prints what the README says`, isThere, START_MS_MAX).catch(error => {
         throw new Error(`${command}: "${missing(lines, soFar())}" is not in\n${soFar()}`, { cause: error })
@@ -183,6 +182,10 @@ test('the sessions that the README shows happen as it shows them', { skip, timeo
   await replay(machines, first, facts)
   await writeFile(join(machines.home('laptop'), 'holiday.png'), randomBytes(3_000_000))
   await replay(machines, second, facts)
+  // Below the session, the README shows the line with which the daemon says that the other machine is there.
+  const joined = (): boolean =>
+    /^\d\d:\d\d:\d\d laptop joined \(…\w{8}\)$/m.test(machines.screens.get('attic')?.() ?? '')
+  await until('attic says that laptop joined', joined, START_MS_MAX)
 
   const [make, ...later] = invite
   await replay(machines, [make as Shown], facts)

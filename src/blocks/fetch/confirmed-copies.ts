@@ -24,8 +24,8 @@ export interface ConfirmedCopiesOptions {
 }
 
 /**
- * Counts, for each chunk of a file, the members that say now that they hold it, including this one. Returns the lowest
- * of these counts. A member that does not answer confirms nothing.
+ * Counts, for each chunk of a file, the members that currently say that they hold it, including this one. Returns the
+ * lowest of these counts. A member that does not answer confirms nothing.
  */
 export async function confirmedCopies(root: BlockCid, options: ConfirmedCopiesOptions): Promise<number> {
   const { clock, logger, storeClient, admitted, viewId } = options

@@ -52,7 +52,9 @@ export interface FetchOptions {
   prefer?: readonly PeerId[] | undefined
   /** Who wrote the record that needs the block. It is asked after the members that owe the block. */
   author?: PeerId | undefined
-  /** How many of the first in rank owe the block. By default a few; everybody owes manifest nodes. */
+  /**
+   * The number of members, first in rank, that owe the block. The default is a few. Every member owes manifest nodes.
+   */
   replicas?: number | undefined
   /** The most bytes for which the caller has memory. A longer block is not received. */
   bytesMax?: number | undefined
@@ -230,5 +232,5 @@ export class Fetcher {
 // Created once, because the error that `abort` would create by itself costs a stack trace for each block.
 const NOBODY_WAITS = new StoppedError('nobody waits for the block any more')
 
-/** So many of the first in rank are taken to have a block if the caller does not say how many do. */
+/** The number of members, first in rank, that are assumed to have a block if the caller does not say how many do. */
 const REPLICAS_USUAL = 3

@@ -16,14 +16,14 @@ export interface PullOptions extends FetchOptions {
   claim?: (() => Promise<void>) | undefined
 }
 
-/** The owner of what this member pulls because it owes it. */
+/** The owner of the leases for blocks that this member pulls because it owes them. */
 const OWN = 'this member'
 
 /**
  * Brings blocks onto this disk for whatever reason: a writer asked us to keep them, a hold needs them, or this member
  * owes them. All pulls share one budget of memory, and the peers that asked for them take turns, so a peer whose blocks
  * come slowly delays only itself. If a peer serves its own blocks so slowly that it was cut, the pulls that wait for it
- * fail at once: they would only be as slow.
+ * fail at once: they would be just as slow.
  */
 export class BlockPuller {
   readonly #fetcher: Pick<Fetcher, 'fetch'>

@@ -13,13 +13,16 @@ export interface SourceOrderOptions {
   health: Pick<PeerHealth, 'isAvoided' | 'costMs'>
 }
 
-/** So many likely owners are sorted by speed. More would only cost time: the fastest few are enough. */
+/**
+ * The number of likely owners that are sorted by speed. Sorting more would only cost time, because the fastest few are
+ * enough.
+ */
 const SORTED_MAX = 16
 
 /**
- * Returns the members to ask for a block, in order: those that should have it, the fastest first, then the author of the
- * record, then everybody else in the order of the ranking, members that are out or draining too. Members that are
- * avoided come last.
+ * Returns the members to ask for a block, in order: those that should have it, the fastest first, then the author of
+ * the record, then everybody else in the order of the ranking, including members that are out or draining. Members that
+ * are avoided come last.
  */
 export function orderSources(options: SourceOrderOptions): PeerId[] {
   const { ranked, replicas, author, reachable, health } = options

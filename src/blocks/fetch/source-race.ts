@@ -32,8 +32,8 @@ export interface SourceRaceOptions {
   /** Called with the length of the block when the first source begins to deliver it. False if it is too long. */
   onLength: (bytes: number) => boolean
   /**
-   * Takes memory for the block a second time: while a slow source still delivers it, or because a source said a length
-   * that was too short. Returns false if there is none.
+   * Takes memory for the block a second time: while a slow source still delivers it, or because a source stated a
+   * length that was too short. Returns false if there is none.
    */
   hasRoomToHedge: (bytes: number) => boolean
 }
@@ -42,23 +42,24 @@ export interface SourceRaceOptions {
 const RACE_OVER = new StoppedError('another source has delivered the block')
 
 /**
- * Asks sources for one block until one of them delivers it. It begins with one. Each source that does not have the block
- * doubles the number of sources that are asked at once, so that a block that few of many members have is found quickly.
- * Once one of them begins to deliver, no others are asked, and others that have the block too are kept for later. Only
- * if the source is slow, the next is asked as well. The sources that lose the race are aborted. Use one instance a round.
+ * Asks sources for one block until one of them delivers it. It begins with one. Each source that does not have the
+ * block doubles the number of sources that are asked at once, so that a block that few of many members have is found
+ * quickly. Once one of them begins to deliver, no others are asked, and others that have the block too are kept for
+ * later. Only if the source is slow, the next is asked as well. The sources that lose the race are aborted. Use one
+ * instance per round.
  */
 export class SourceRace {
   readonly #options: SourceRaceOptions
   readonly #waiting: PeerId[]
   readonly #asked = new Map<PeerId, Promise<Outcome>>()
-  /** Those that are delivering the block. */
+  /** The sources that are delivering the block. */
   readonly #delivering = new Set<PeerId>()
   readonly #losers = new AbortController()
   /** The number of sources that may be asked at once. */
   #width = 1
   /** The length of the block, as the first source that began to deliver it said. It may have lied. */
   #length: number | undefined
-  /** True if there is memory for a second source that delivers, and none does yet. */
+  /** True if there is memory for the block a second time and no second source delivers yet. */
   #mayHedge = false
   /** The source that was asked last, and a promise that resolves when the next source should be asked too. */
   #hedge: { peer: PeerId; isDue: Promise<undefined> } | undefined
@@ -142,12 +143,15 @@ export class SourceRace {
     this.#askNext(signal)
   }
 
-  /** It has the block, so it is the next to be asked, unless the one that delivers does. */
+  /**
+   * Notes a source that has the block but was dropped. It is the next to be asked if the source that is delivering
+   * fails.
+   */
   #noteDropped(peer: PeerId): void {
     this.#asked.delete(peer)
     if (this.#delivering.size > 0) this.#waiting.unshift(peer)
-    // If nobody delivers, the block was too long for its callers, and asking again would not help. But if another source
-    // had said that it is shorter, there was only no memory for the rest.
+    // If nobody delivers and no length was accepted before, the block is too long for its callers, and asking again
+    // would not help. But if an earlier source stated a shorter length, only the memory for the rest was missing.
     else if (this.#length !== undefined) this.#isWorthRetrying = true
   }
 

@@ -160,7 +160,7 @@ export class Claims {
     return this.#store.index.hasAny(indexKey(TABLES.claims, multihash))
   }
 
-  /** Returns true if a record claims its root. It must do so from its first moment on: see `reference`. */
+  /** Returns true if a record claims its root. It must do so from the moment that it exists: see `reference`. */
   hasRecord({ id, root }: Pick<RecordRef, 'id' | 'root'>): Promise<boolean> {
     return this.#store.index.has(claimKey(root.multihash.bytes, { by: 'record', id, replicas: 0 }))
   }
@@ -227,7 +227,7 @@ export class Claims {
         return value !== undefined && isSamePlace(decodePlace(value.subarray(8)), place)
       },
       // A claim that has ended leaves no row, so a claim counts as ended if both of its rows are missing. Nothing
-      // relies on that before every claim of that time has run out: SPEC.md, "Freeing".
+      // relies on that until every claim of that time has expired: SPEC.md, "Freeing".
       isIndexed: async row => {
         const { key, expires } = parseRow(row)
         const [value, mark] = await index.getMany([key, expiryKey(expires, key)])

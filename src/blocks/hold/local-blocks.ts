@@ -17,7 +17,7 @@ import type { Claims } from './claims.ts'
 export type BlockPort = Pick<Blockstore, 'has' | 'get' | 'put' | 'delete'> & {
   /** Returns the size of a block in bytes, without reading the block. */
   sizeOf?(cid: BlockCid): Promise<number | undefined>
-  /** Writes a block anew. The copy that is here stays until the new one is durable. */
+  /** Writes a block again. The copy that is here stays until the new one is durable. */
   replace?(cid: BlockCid, bytes: Uint8Array): Promise<void>
   /**
    * Yields every block. Only a store that nobody else uses has this method, since we free those of its blocks that
@@ -57,7 +57,7 @@ export class LocalBlocks {
 
   /**
    * `onBad` is called once for each block that is found damaged or unreadable, and again only for a block that has been
-   * mended or forgotten since.
+   * repaired or forgotten since.
    */
   constructor(
     store: BlockPort,

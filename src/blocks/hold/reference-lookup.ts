@@ -36,7 +36,7 @@ export class ReferenceLookup {
     return this.#follow(multihash, { claims: REFERENCES_MAX })
   }
 
-  /** Follows claims as long as `left` lasts. */
+  /** Follows claims until `left` is used up. */
   async #follow(multihash: Uint8Array, left: { claims: number }): Promise<Referrers> {
     const records = new Map<string, ReferringRecord>()
     let isInPut = false

@@ -12,9 +12,12 @@ export interface CountedPage {
   first: number
   /** Bit 0 stands for `first`. */
   chunks: Bitmap
-  /** Until when it is known that all of them are here and claimed; by the wall clock, as claims are. */
+  /** The time until which all of them are known to be here and claimed; by the wall clock, as claims are. */
   safeUntilAtMs: number
-  /** The number of bad blocks that had been found on this disk by then. If more are found, it is not known any more. */
+  /**
+   * The number of bad blocks found on this disk when that became known. If more have been found since, it is no longer
+   * known.
+   */
   badFound: number
 }
 
@@ -34,7 +37,7 @@ export interface CountedPart {
 const ENTRY_BYTES = 256
 
 /**
- * Remembers which chunks each put counts on this member for, by put and root. Pages are as those of the protocol:
+ * Remembers which chunks each put counts on this member for, by put and root. Pages are those of the protocol:
  * `PAGE_CHUNKS` chunks from a multiple of that number. Memory is bounded. If a file was forgotten, its writer is
  * answered `lacking`, and asks for a confirmation again.
  */
@@ -59,7 +62,7 @@ export class CountedFiles {
     pages.set(start, {
       first: start,
       chunks,
-      // The page is as safe as the part of it that is least so. A new pass over the page begins at its start.
+      // A page is only as safe as its least safe part. A new pass over the page begins at its start.
       safeUntilAtMs: Math.min(before?.safeUntilAtMs ?? Number.POSITIVE_INFINITY, safeUntilAtMs),
       badFound: Math.min(before?.badFound ?? Number.POSITIVE_INFINITY, badFound)
     })

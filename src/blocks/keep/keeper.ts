@@ -145,7 +145,7 @@ export class Keeper {
   async #whyNotConfirmed(root: BlockCid, put: PutId): Promise<string | undefined> {
     const pages = this.#counted.get(put, root) ?? (isNode(root) ? undefined : [ONLY_CHUNK])
     if (pages === undefined) return 'it is not known which chunks count on us'
-    // A large file is not looked at again as a whole, because its writer would not hear from us for too long.
+    // A large file is not checked again as a whole, because its writer would hear nothing from us for too long.
     const toCheck = pages.length === 1 ? pages : pages.filter(page => !this.#isFresh(page))
     if (toCheck.length > 1) return 'too much of it was confirmed too long ago'
     if (!(await this.#options.local.has(root))) return 'its root is not here'
@@ -236,7 +236,7 @@ export class Keeper {
   }
 }
 
-/** The put whose claims count, and whether they count after their time. */
+/** The put whose claims count, and whether they count after they have expired. */
 interface PutClaim {
   put: PutId
   evenExpired: boolean

@@ -17,8 +17,8 @@ export interface ServedBlocksOptions {
 }
 
 /**
- * Reads the blocks that members ask for. A block is in memory until the last byte of the answer has left, which depends
- * on the member, so each answer has a lease on the member's share of the memory.
+ * Reads the blocks that members ask for. A block is in memory until the last byte of the answer has been sent, which
+ * depends on the member, so each answer has a lease on the member's share of the memory.
  */
 export class ServedBlocks {
   readonly #options: ServedBlocksOptions
@@ -29,8 +29,8 @@ export class ServedBlocks {
 
   /**
    * Returns a block that is here, or undefined. Throws a `RefusedError` (`busy`) if there is no memory for it within
-   * `SERVE_WAIT_MS` and nothing is being sent to the member. Otherwise it waits on, since only the member's own answers
-   * are in the way: over a slow link they arrive meanwhile, so the member does not give up.
+   * `SERVE_WAIT_MS` and nothing is being sent to the member. Otherwise it keeps waiting, since only the member's own
+   * answers are in the way: over a slow link they arrive meanwhile, so the member does not give up.
    */
   async read(cid: BlockCid, signal: AbortSignal, peer: PeerId): Promise<ReadBlock | undefined> {
     const { memory, local, window } = this.#options

@@ -22,15 +22,15 @@ export interface WalkPageOptions {
   ensureNode?: ((cid: BlockCid) => Promise<unknown>) | undefined
   /** Called with the counted chunks in the order of the file, one batch at a time. */
   onBatch: (batch: ManifestChunk[]) => Promise<void>
-  /** How long the walk goes on. It always does at least one batch. */
+  /** How long the walk may take. It always handles at least one batch. */
   msMax?: number
 }
 
 /**
  * Walks a part of a file for a peer that counts on this member for some of its chunks: from `first` to the end of its
- * page. Manifest nodes are read from this disk only. Returns how many chunks from `first` on it has come past, which is
- * less than the page if that took longer than `msMax`, or undefined if a node is not here. Throws a `RefusedError` if the
- * manifest breaks the format.
+ * page. Manifest nodes are read from this disk only. Returns the number of chunks, from `first` on, that it has passed,
+ * which is less than the page if that would take longer than `msMax`. Returns undefined if a node is not here. Throws a
+ * `RefusedError` if the manifest breaks the format.
  */
 export async function walkPage(options: WalkPageOptions): Promise<number | undefined> {
   const { clock, local, codec, root, first, chunks, ensureNode, onBatch, msMax = KEEP_PAGE_MS } = options

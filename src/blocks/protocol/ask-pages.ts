@@ -16,7 +16,7 @@ export function assertCovered({ first, chunks }: Page, covered: number): void {
 /**
  * Asks a member about chunks of a file, one page after another, and about the rest of a page that an answer did not
  * cover. Each answer is a sign of life, so a member with many chunks is never silent for long. Returns the chunks that
- * it lacks, and all answers in the order of the file. Without `emptyToo`, pages without any chunk are passed over.
+ * it lacks, and all answers in the order of the file. Without `emptyToo`, pages without any chunk are skipped.
  */
 export async function askPages<Answer extends PageAnswer>(
   chunks: Bitmap,

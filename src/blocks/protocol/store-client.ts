@@ -95,7 +95,7 @@ export class StoreClient {
 
   /**
    * Tells a member which chunks of a file the put counts on it for, page by page. Returns the chunks that the member
-   * lacks. A page without any chunk is told too, since the member may have been told others before.
+   * lacks. A page without any chunk is sent too, since the member may remember chunks of it from an earlier request.
    */
   async keepRoot(peer: PeerId, put: Uint8Array, root: BlockCid, chunks: Bitmap): Promise<Bitmap> {
     const { lacking } = await askPages(chunks, { emptyToo: true }, async page => {

@@ -29,8 +29,7 @@ const first = z.number().int().nonnegative().max(Number.MAX_SAFE_INTEGER)
 const from = bytesOf(32).optional()
 
 /**
- * The three forms of `keep`. Fields that this version does not know are passed over, so that later versions can add
- * some.
+ * The three forms of `keep`. Fields that this version does not know are ignored, so that later versions can add some.
  */
 export const requestSchema = z.union([
   // Keep these blocks for this put. The request carries small ones inline; the keeper pulls the others.

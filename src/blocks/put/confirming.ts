@@ -53,14 +53,14 @@ export function beginPushing({ state, asks }: Step): void {
   state.phase = 'pushing'
   if (state.hasBlocks) asks.push({ ask: 'check-own' })
   else {
-    // A record without blocks counts as a file of one chunk, which everybody has who has the record.
+    // A record without blocks counts as a file of one chunk that every member has once it has the record.
     state.own = 'held'
     state.chunkCount = 1
     for (const member of state.members.values()) if (member.isReachable) countRecord(member)
   }
 }
 
-/** A record without blocks is pushed to a member that has come. */
+/** Counts on a member for a record without blocks, so that the record is pushed to it. */
 export function countRecord(member: MemberState): void {
   if (member.acknowledged.byteLength > 0) return
   member.counted = ONE.slice()

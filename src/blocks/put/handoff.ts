@@ -169,7 +169,8 @@ export class HintedHandoff {
       owedBytes += left * hint.eachBytes
       if (left > 0) files++
     })
-    // The rows are right. One that an index has lost, and that nobody can follow up, must not count as owed for ever.
+    // The rows have the last word. If the index has lost a row, nobody can follow it up, so it must not count as owed
+    // for ever.
     if (this.#added === added) {
       ;[this.#owed, this.#owedBytes, this.#files] = [owed, owedBytes, files]
       this.#owing = owing
@@ -287,7 +288,7 @@ export class HintedHandoff {
       const asked = this.#options.storeClient.holdRoot(peer, question)
       return (await raceSignal(asked, this.#round)).lacking.and(chunks)
     } catch (error) {
-      // A node that stops does not wait for a silent member, and its silence then says nothing.
+      // If the node stops, the request ends without an answer, and that says nothing about the member.
       this.#round?.throwIfAborted()
       this.#log('%s did not say which chunks of root %s it holds: %s', peer, nameOf(root), reasonOf(error))
       return undefined

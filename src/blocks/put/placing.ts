@@ -119,7 +119,7 @@ function noteKept(state: PutState, block: BlockState, peer: PeerId): void {
   block.keptBy.push(peer)
   for (const chunk of block.chunks) member.counted = withBit(member.counted, chunk)
   if (state.phase === 'placing' || block.chunks.length === 0) return
-  // It came late, but may still be counted.
+  // This answer came late, but the copy may still be counted.
   if (state.hasNodes) member.mustConfirm = true
   else noteConfirmedByKeeping(member)
 }

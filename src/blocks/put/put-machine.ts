@@ -37,7 +37,7 @@ export class PutMachine {
     return this.#ranking
   }
 
-  /** Takes in what has happened. Returns what is to be done now, in order. */
+  /** Handles an event. Returns what is to be done now, in order. */
   handle(event: PutEvent): PutAsk[] {
     if (event.type === 'view') this.#ranking = event.ranking
     const step: Step = { state: this.state, ranking: this.#ranking, asks: [] }

@@ -118,7 +118,7 @@ export type PutEvent =
   | { type: 'answer'; peer: PeerId; key: string; answer: KeepAnswer }
   /** All blocks have been placed, and the root is to be confirmed. */
   | { type: 'root'; hasNodes: boolean }
-  /** A member's answer to the question for the root; null if it gave none. */
+  /** A member's answer to the request to confirm the root; null if it gave none. */
   | { type: 'confirmed'; peer: PeerId; lacking: Bits | null }
   /** The record is durable here. */
   | { type: 'record' }

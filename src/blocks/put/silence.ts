@@ -170,7 +170,7 @@ export class SilenceWatch {
   }
 }
 
-/** How much of the longest gap is left after each sign, so that one long gap is forgotten after some hundred signs. */
+/** How much of the longest gap is left after each sign, so that one long gap is forgotten after a few hundred signs. */
 const GAP_DECAY = 0.98
 
 function allowedMs({ isPulling, hasDelivered, gapMs, extraMs }: PeerSigns): number {

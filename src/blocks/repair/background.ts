@@ -225,7 +225,10 @@ export class RepairBackground {
     return count
   }
 
-  /** Walks every record once if the view has changed and stands, or the last round is long ago. */
+  /**
+   * Walks every record once if the view has changed and has stayed the same for long enough, or if the last round was
+   * long ago.
+   */
   async #walkRound(signal: AbortSignal): Promise<void> {
     const { round, records, view, isQueued, onRound } = this.#options
     if (round.isFirst) {
@@ -264,7 +267,7 @@ export class RepairBackground {
       for (let next = rest.shift(); next !== undefined; next = rest.shift()) {
         if (unfinished.isWalking(next.record)) continue
         const outcome = await this.#walkOne(next)
-        // A walk that was cut may have worked all the time.
+        // A walk that was cut may have been busy all the time, so it does not count as waiting.
         hasWaited ||= outcome === undefined || outcome.pulled > 0 || (isMissing(outcome) && !outcome.isCut)
       }
     })

@@ -96,8 +96,8 @@ export function nextToAsk({ others, wanted, proofs, mustStay }: CopyPlan): PeerI
 }
 
 /**
- * Checks the proofs of a chunk against its bytes. Returns the members whose proofs are true, each with its `askedAt`, or
- * undefined if they are too few, or if none of them can read the content.
+ * Checks the proofs of a chunk against its bytes. Returns the members whose proofs are valid, each with its `askedAt`,
+ * or undefined if there are too few, or if none of them can read the content.
  */
 export function provenBy(
   { proofs, others, wanted }: CopyPlan,

@@ -26,7 +26,7 @@ export class FreeGuard {
     this.#log = options.logger.forComponent('dfs:blocks:free')
   }
 
-  /** Lets no copies be freed for as long as a promise that this member made before it stopped may last. */
+  /** Forbids freeing copies for as long as promises that this member made before its last stop may last. */
   notePromised(promisedMs: number): void {
     this.#refusedUntilAtMs = this.#options.clock.monotonic() + promisedMs
   }
@@ -59,7 +59,7 @@ export class FreeGuard {
     const { clock, caughtUp } = this.#options
     await withDeadline(clock, CATCH_UP_MS, signal, caughtUp).catch(error => {
       if (!(error instanceof DeadlineError)) throw error
-      this.#log('not all records that have just come were walked within %d ms', CATCH_UP_MS)
+      this.#log('not all records that have just arrived were walked within %d ms', CATCH_UP_MS)
     })
   }
 }

@@ -18,7 +18,7 @@ export interface UnclaimedPlan {
   endClaim?: (() => Promise<void>) | undefined
 }
 
-/** What is to be freed, and why. It can be looked at before it is executed, once. */
+/** What is to be freed, and why. It can be inspected before it is executed. It must be executed only once. */
 export type FreePlan = UnclaimedPlan | CopyPlan
 
 /** Why a block stays; undefined if it was freed. */
@@ -72,8 +72,8 @@ export class Freer {
     if (mustStay) return 'a put needs it, or too few other members hold it'
     if (proofs.size < wanted) return 'too few members proved that they hold it'
     const proven = await this.#proven(plan)
-    if (proven === undefined) return 'too few proofs are true'
-    // Before it is freed, so that no crash lets a walk miss that it is owed again.
+    if (proven === undefined) return 'too few proofs are valid'
+    // This is noted before the chunk is freed, so that after a crash a walk still finds that the chunk is owed again.
     if (reason === 'evict') await this.#options.markEvicted(cid, referrers)
     return this.#free(cid, () => this.#changed(plan, proven))
   }

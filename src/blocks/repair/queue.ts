@@ -52,7 +52,7 @@ export class RepairQueue {
     return this.#waiting.has(key) || this.#walking.has(key)
   }
 
-  /** Resolves once every record that has been added by now has been walked. */
+  /** Resolves once every record that has been added so far has been walked. */
   async caughtUp(): Promise<void> {
     const all = [...this.#waiting.values(), ...this.#walking.values()]
     await Promise.all(all.map(({ done }) => done.promise))

@@ -107,8 +107,8 @@ export class Repair {
   }
 
   /**
-   * Goes on with what was unfinished at the last stop. After an unclean stop, every record is walked once more in the
-   * background.
+   * Resumes the work that was unfinished at the last stop. After an unclean stop, every record is walked once more in
+   * the background.
    */
   async start({ wasClean }: { wasClean: boolean }): Promise<void> {
     await this.#stops.load()
@@ -130,7 +130,7 @@ export class Repair {
     this.#options.atRisk.retry()
   }
 
-  /** Resolves once every record that has been accepted by now has been walked. */
+  /** Resolves once every record that has been accepted so far has been walked. */
   async caughtUp(): Promise<void> {
     await this.#background.settled
     await this.#queue.caughtUp()
@@ -218,7 +218,7 @@ export class Repair {
       const onHere = isRound ? (chunks: readonly BlockCid[]) => atRisk.noteHere(record, chunks) : undefined
       const outcome = await this.#unfinished.walk(record, from, async () => {
         const walked = await this.#walker.walk(record, { from, signal, onHere, onProgress })
-        // A walk of the last chunks only says nothing of those before.
+        // A walk of only the last chunks says nothing about the earlier ones.
         const surplusOps = from === 0 ? await surplus.noteOps(record, walked.outcome.hasSurplus) : []
         return { ...walked, endOps: [...walked.endOps, ...surplusOps] }
       })

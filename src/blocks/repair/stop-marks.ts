@@ -23,7 +23,7 @@ const PROMISED_KEY = indexKey(TABLES.meta, utf8('promised'))
 /**
  * Reads the marks of earlier stops. After an unclean stop, whose moment is not known, it replaces them with marks that
  * count from this start. Both marks are wall-clock times, like the ends of claims of puts. If the clock was set back, a
- * mark may lie further ahead than it ever could; then it is cut.
+ * mark may lie further ahead than is ever valid. Such a mark is shortened.
  */
 export async function loadStopMarks(
   index: Pick<IndexDb, 'getMany' | 'batch'>,

@@ -36,8 +36,8 @@ export interface SweeperOptions {
 /**
  * Ends expired claims of puts, and frees the blocks that nothing claims any more. After an unclean stop, it also looks
  * once at every block, to find those that a crash left without a claim. It does so only when every claim of a put that
- * was made before the stop must have run out, and nothing that claims follow from is left unverified. When in doubt, it
- * keeps a block.
+ * was made before the stop must have expired, and when everything from which claims are derived has been verified. When
+ * in doubt, it keeps a block.
  */
 export class Sweeper {
   readonly worker: Worker

@@ -24,7 +24,7 @@ export interface UnfinishedRecordsOptions {
   clock: Pick<Clock, 'now'>
   codec: NodeCodec
   stops: FreeStops
-  /** Called with a record of which blocks were missing and none are any more. */
+  /** Called with a record that had missing blocks and has none any more. */
   onMended: (record: RecordRef) => void
   /** Writes index changes, in the order in which they are handed over. */
   write: (ops: readonly IndexOp[]) => Promise<void>

@@ -36,12 +36,12 @@ export class ViewRound {
   readonly #index: Pick<IndexDb, 'getMany' | 'batch'>
   readonly #clock: Pick<Clock, 'now' | 'monotonic'>
   #now: View | undefined
-  /** The view of the round before. */
+  /** The view of the previous round. */
   #before: View | undefined
-  /** The id of another view, and since when it stands (monotonic time). */
+  /** The id of another view, and since when it has been current (monotonic time). */
   #next: { id: Uint8Array; sinceMs: number } | undefined
   #after: Uint8Array = NO_BYTES
-  /** When the round came to its end, by the wall clock; undefined until then. */
+  /** When the round ended, by the wall clock; undefined until then. */
   #endedAtMs: number | undefined
 
   constructor(index: Pick<IndexDb, 'getMany' | 'batch'>, clock: Pick<Clock, 'now' | 'monotonic'>) {
@@ -71,14 +71,14 @@ export class ViewRound {
     return this.#after
   }
 
-  /** The view of the last round that came to its end before this one; undefined if there was none. */
+  /** The view of the last complete round before this one; undefined if there was none. */
   get before(): View | undefined {
     return this.#before
   }
 
   /**
-   * Returns how long the present view has still to stand before a round under it begins; 0 if that is now, and `Infinity`
-   * if the last round was about this view.
+   * Returns how much longer the present view must stay the same before a round under it begins; 0 if that is now, and
+   * `Infinity` if the last round was about this view.
    */
   waitMs({ id }: View): number {
     const nowMs = this.#clock.monotonic()

@@ -10,7 +10,7 @@ export interface WalkOutcome {
   owedAgainAtMs: number
   /** True if chunks are here that the record does not want here. */
   hasSurplus: boolean
-  /** True if the walk ended before its time because its turn was over. */
+  /** True if the walk ended early because its turn was over. */
   isCut: boolean
   /** The number of chunks that the walk pulled. */
   pulled: number

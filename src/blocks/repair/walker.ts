@@ -140,7 +140,7 @@ export class RecordWalker {
         // Nothing below a node that breaks the format can be reached.
         if (error instanceof FormatError) return
         if (!(isOutOfReach(error) || error instanceof NoSpaceError)) throw error
-        // A node behind the end of the turn was not asked for.
+        // After the end of the turn nodes are not asked for, so they do not count as missing.
         if (!outcome.isCut) outcome.missingNodes++
         outcome.position = Math.min(outcome.position, firstChunk)
       }
@@ -154,7 +154,7 @@ export class RecordWalker {
     turn: Turn
   ): Promise<Uint8Array> {
     const { local, fetcher, self, claims, write } = this.#options
-    // For each node that nobody has, every member is asked.
+    // To find out that nobody has a node, every member must be asked. So we stop asking after several such nodes.
     if (turn.outcome.missingNodes >= LACKING_NODES_MAX || this.#isOver(turn)) throw new BlockUnreachableError(cid)
     const [isClaimed] = await claims.hasReferences([{ cid, parent }])
     if (parent !== null && isClaimed !== true) await write([referenceOf(cid, parent)])

@@ -1,6 +1,7 @@
 import type { Path } from '../../format/path.ts'
 import type { Content } from '../author.ts'
-import type { RecordChange, Records } from '../change.ts'
+import type { LinkChange, Records } from '../change.ts'
+import { tagOfContent } from '../content-tag.ts'
 import { IsADirectoryError } from '../errors.ts'
 import type { FileNode } from '../tree-node.ts'
 import { checkTarget, type TargetOptions } from './checks.ts'
@@ -30,21 +31,23 @@ export async function link(
   path: Path,
   content: Content,
   options: LinkOptions
-): Promise<RecordChange> {
+): Promise<LinkChange> {
   refuseRoot(path)
   assertPathFits(path)
   const { replicas } = options
   const name = path.at(-1) as string
+  let isSameContent = false
   const { records } = await transact(context, async tx => {
     const { id, node: parent } = await tx.parent(path.slice(0, -1), replicas)
     const node = await tx.child(parent, name)
     checkTarget(node, options)
     if (node === undefined || parent === undefined) return tx.createFile({ parent: id, name }, content, replicas)
     const file = node as FileNode
+    isSameContent = tagOfContent(file.record) === tagOfContent(content)
     for (const rival of await tx.rivalsOf(file, parent)) await tx.remove(rival)
     await rewrite(context, tx, { file, content, replicas, name })
   })
-  return { path, record: records.at(-1) as Records[number], statements: records }
+  return { path, record: records.at(-1) as Records[number], statements: records, isSameContent }
 }
 
 function refuseRoot(path: Path): void {

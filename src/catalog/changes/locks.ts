@@ -14,7 +14,10 @@ export function nameLock(parent: Uint8Array, name: string): string {
   return `${toHex(parent)}/${name}`
 }
 
-/** The number of keys whose last release is remembered. Far more are not released while one change reads. */
+/**
+ * The number of keys whose last release is remembered. One change never reads for so long that more keys are released
+ * meanwhile.
+ */
 const RELEASES_MAX = 4_096
 
 /**
@@ -26,7 +29,7 @@ export class TreeLocks {
   /** When each key was last released, the oldest first. */
   readonly #releases = new Map<string, number>()
   #now = 0
-  /** No key that is not in `#releases` was released after this. */
+  /** Keys that are not in `#releases` were last released at this moment or earlier. */
   #forgotten = 0
 
   /** A moment: the number of releases so far. */
@@ -35,8 +38,8 @@ export class TreeLocks {
   }
 
   /**
-   * Returns true if nobody has held any of these keys since a moment. Everything read since then is as if the keys had
-   * been held. Returns false if this is not known.
+   * Returns true if nobody has held any of these keys since a moment. Everything read since then is as valid as if the
+   * keys had been held. Returns false if this is not known.
    */
   wereFree(keys: readonly string[], since: number): boolean {
     return keys.every(key => !this.#locks.isHeld(key) && (this.#releases.get(key) ?? this.#forgotten) <= since)

@@ -10,9 +10,10 @@ interface Lookup {
 }
 
 /**
- * Looks names up for one plan, and says whether all that it found was there at one moment. Records arrive between the
- * reads of a look-up, and between look-ups. They may move a directory after it was found and before a name in it is
- * looked up. Or they may replace what has a name while that is looked up, so that neither is found.
+ * Looks names up for one plan, and says whether everything that it found was there at one moment. Records arrive
+ * between the reads of a look-up, and between look-ups. They may move a directory after it was found and before a name
+ * in it is looked up. Or they may replace the entry that has a name during its look-up, so that neither the old nor the
+ * new one is found.
  */
 export class Lookups {
   readonly #tree: Pick<Tree, 'child'>
@@ -29,7 +30,10 @@ export class Lookups {
     return node
   }
 
-  /** Looks all names up again. If each has what it had, all of them had it when the first round ended. */
+  /**
+   * Looks all names up again. If each name still has the same entries, all of them had these at the moment when the
+   * first round ended.
+   */
   async areOfOneMoment(): Promise<boolean> {
     for (const { parent, name, node } of this.#done)
       if (!isSame(node, await this.#tree.child(parent, name))) return false

@@ -14,7 +14,7 @@ import { type FoundEntry, foundIn, type Parent, parentIn, type Transaction, tran
 export interface MoveOptions extends ChangeOptions {
   signal?: AbortSignal | undefined
   noClobber?: boolean | undefined
-  /** The number of copies wanted of the directories that have to be made. */
+  /** The number of copies wanted for directories that have to be made. */
   replicas: number
 }
 
@@ -26,7 +26,7 @@ interface Continued {
   after?: Uint8Array | undefined
 }
 
-/** The work that one plan of a move leaves to the next. */
+/** The work that one plan of a move leaves for the next. */
 interface Moving {
   target: Path
   continued: Continued[]

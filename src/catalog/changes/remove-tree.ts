@@ -28,13 +28,13 @@ interface Target {
 const DELETE_BATCH = 256
 /** The most children of one directory that are in memory at once. */
 const PAGE = 256
-/** The most times that the tree is walked, because something was put into it meanwhile. */
+/** The most walks of the tree. A further walk is needed if something was put into the tree during the last one. */
 const WALKS_MAX = 16
 
 /**
- * Deletes directories and everything below them. Each entry is deleted after all that is below it, so what a failure
- * leaves can be found and removed again. Entries that are moved out before their turn comes are left alone; entries
- * that are put or moved in before the end are deleted too. It takes memory for one batch and for a page of each
+ * Deletes directories and everything below them. Each entry is deleted after everything below it, so whatever is left
+ * after a failure can still be found and removed. Entries that are moved out before their turn comes are left alone;
+ * entries that are put or moved in before the end are deleted too. It takes memory for one batch and for a page of each
  * directory on the way down. Throws a `ChangedError` if others keep putting something in.
  */
 export async function removeTree(context: ChangeContext, top: Top, options: RemoveTreeOptions): Promise<void> {
@@ -110,7 +110,10 @@ async function deleteAll(
   return deleted
 }
 
-/** Returns true if an entry is still in this directory, and the directory below the top. `isBelow` has what is known. */
+/**
+ * Returns true if an entry is still in this directory and the directory is still below the top. `isBelow` remembers the
+ * answers for directories.
+ */
 async function isStillIn(
   { tree }: Pick<ChangeContext, 'tree'>,
   { row }: FoundEntry,

@@ -35,8 +35,8 @@ export async function rewrite(
 }
 
 /**
- * Returns where an entry is. If the body that says so was damaged since it arrived, the index still knows the parent and
- * has found the entry under the name.
+ * Returns where an entry is. If the body that says this was damaged after it arrived, the index still knows the parent,
+ * and the entry was found under its name.
  */
 function placementOf({ row }: FileNode, body: EntryBody | undefined, name: string | undefined): Placement {
   if (!row.isDamaged && body !== undefined) return { parent: body.parent, name: body.name }

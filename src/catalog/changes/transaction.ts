@@ -14,8 +14,8 @@ import { DIRECTORY_MOVES, entryLock, nameLock } from './locks.ts'
 import { Lookups } from './lookups.ts'
 
 /**
- * The most times that a change is planned. The first plan finds its locks, and the second finds what was made by those
- * that held them. More are needed only if the entries at its paths change again.
+ * The most times that a change is planned. The first plan finds its locks, and the second sees the results of the
+ * changes that held them. More are needed only if the entries at its paths change again.
  */
 const ATTEMPTS_MAX = 16
 
@@ -42,7 +42,7 @@ export interface Outcome<T> {
 
 /**
  * Runs one change of the tree. `plan` reads through the transaction, checks what it finds, and says what to sign; it
- * has no other effect, because it may run several times. All that it said is then signed and appended as one.
+ * has no other effect, because it may run several times. Everything that it said is then signed and appended at once.
  *
  * Promises, for changes of this member that run at the same time, and for records that arrive from others meanwhile:
  *
@@ -50,7 +50,7 @@ export interface Outcome<T> {
  *   locks of the last name of each path, and of each entry that it signs a record about. A plan that read something
  *   without its lock is run again, from the names, with the locks that were missing. So only ids and names outlive the
  *   wait for a lock. Nothing else that was read does.
- * - All that a plan found under names was there at one moment (`Lookups`), whatever arrives while it looks them up.
+ * - Everything that a plan found under names was there at one moment (`Lookups`), whatever arrives during the look-ups.
  * - A record covers exactly the heads of the row that the checks looked at, because it is signed from that row, which
  *   is read once. A record that arrives after this is not covered: it stays a head, and shows as a conflict if its
  *   content differs.
@@ -110,7 +110,7 @@ export class Transaction {
     this.#names = new Lookups(context.tree)
   }
 
-  /** Runs the plan. Returns undefined if what it read does not belong together. */
+  /** Runs the plan. Returns undefined if the reads are not of one moment. */
   async plan<T>(plan: (tx: Transaction) => Promise<T>): Promise<Planned<T> | undefined> {
     const planned = await plan(this).then<Planned<T>, Planned<T>>(
       value => ({ value }),
@@ -223,7 +223,7 @@ export class Transaction {
     this.#signings.push(() => [this.#context.author.createFile(id, at, content, replicas)])
   }
 
-  /** Signs with `sign` about an entry that this transaction has found. */
+  /** Adds records about an entry that this transaction has found. `sign` is called when the plan is committed. */
   change({ id }: Pick<FoundEntry, 'id'>, sign: () => Records): void {
     this.wanted.add(entryLock(id))
     this.#signings.push(sign)
@@ -262,12 +262,12 @@ export class Transaction {
   }
 }
 
-/** Returns what a node says about its entry. */
+/** Returns the entry of a node. */
 export function foundIn({ id, row, shown }: FileNode): FoundEntry {
   return { id, row, shown }
 }
 
-/** Returns a directory as one to put something into: into the first of its entries. */
+/** Returns a directory as a parent for new entries. They go into the first of the entries that the node shows. */
 export function parentIn(node: DirectoryNode): Parent {
   return { id: node.ids[0] as Uint8Array, node }
 }

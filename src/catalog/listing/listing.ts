@@ -17,13 +17,13 @@ export interface ListingOptions {
 export interface ListOptions {
   signal?: AbortSignal | undefined
   /**
-   * The number of listings of directories further up that are open at the same time. Each halves the names that are
-   * held.
+   * The number of listings of directories further up that are open at the same time. Each one halves the number of
+   * names that are held.
    */
   open?: number | undefined
 }
 
-/** Separates a name from what the listing knows about it. No name has this character, and none is less. */
+/** Separates a name from what the listing knows about it. No name contains this character, and no character is less. */
 const NUL = '\0'
 /** Begins what the listing knows about a conflict. */
 const CONFLICT = 'c'
@@ -33,8 +33,8 @@ const CONFLICT = 'c'
  * them. Then it looks up each name. To name the entries that show as conflicts, all entries of one name are needed. It
  * reads these together with the names, so that each later look-up reads one entry, however many have the same name.
  *
- * A listing is no snapshot: it may show some changes that happen meanwhile and not others. It shows every entry that is
- * there all the time once.
+ * A listing is no snapshot: it may show some changes that happen meanwhile and not others. Every entry that is there
+ * throughout is shown once.
  */
 export class Listing {
   readonly #options: ListingOptions
@@ -66,9 +66,10 @@ export class Listing {
   }
 
   /**
-   * Yields a text for each node. It has the node's name, then NUL, then what finds the node: of a conflict its entry and
-   * its record; of any other node that alone has the name, the position of its parent among the directories that show as
-   * one; else nothing. In the order of these texts, the names are in order.
+   * Yields a text for each node. It begins with the node's name and NUL. What follows serves to find the node. For a
+   * conflict, that is its entry and its record. For any other node that alone has the name, it is the position of its
+   * parent among the directories that show as one. Otherwise nothing follows. If these texts are sorted, the names are
+   * in order.
    */
   async *#keys(directory: DirectoryNode): AsyncGenerator<string> {
     const { groups, builder, unreachable } = this.#options
@@ -101,7 +102,7 @@ export class Listing {
   }
 }
 
-/** Returns the only entry of a group, if nothing else can show because of it. */
+/** Returns the only entry of a group, or undefined if there are others or if conflict versions of it may show. */
 function onlyChild({ directories, files }: NameGroup): NameGroup['files'][number] | undefined {
   const [only, ...others] = [...directories, ...files]
   return others.length > 0 || only?.hasVersions === true ? undefined : only

@@ -88,7 +88,7 @@ export class NameGroups {
       : this.#options.names.open(decodeDirectoryValue(value).sealedName, row.name as Uint8Array)
   }
 
-  /** Yields the rows of one directory. No more than `limit` of them are read at once. */
+  /** Yields the rows of one directory. At most `limit` of them are read at once. */
   async *#rows(id: Uint8Array, { parent, limit }: { parent: number; limit: number }): AsyncGenerator<ChildRow> {
     const prefix = directoryKey(TABLES.children, id)
     let after: Uint8Array | undefined

@@ -18,7 +18,7 @@ export interface NodeBuilderOptions {
 interface Precedence {
   /** True if the file keeps the name, because no other file or directory with the name comes before it. */
   isFirst: boolean
-  /** The other files with this name if this file keeps the name, or else none. */
+  /** The other files with this name if this file keeps the name; otherwise empty. */
   rivals: Uint8Array[]
   /** The hash of the name; undefined if no directory shows the file. */
   nameHash: Uint8Array | undefined
@@ -34,7 +34,7 @@ interface Unnamed {
   tag: Uint8Array | undefined
 }
 
-/** Makes the nodes that show entries: it decides their names, their contents, and which of them are conflicts. */
+/** Builds the nodes that show entries: it decides their names, their contents, and which of them are conflicts. */
 export class NodeBuilder {
   readonly #options: NodeBuilderOptions
 
@@ -99,7 +99,7 @@ export class NodeBuilder {
     return { node: { kind: 'directory', path: [], nameHash: undefined, ids: [id], isConflict: true }, tag: id }
   }
 
-  /** Returns a node with all that a listing says of it: a directory with the latest time of its entries. */
+  /** Returns a node with everything that a listing says about it. A directory gets the latest time of its entries. */
   async listed(node: TreeNode): Promise<ListedNode> {
     if (node.kind === 'file') return node
     const bodies = await Promise.all(node.ids.map(id => this.#options.entries.placeBody(id)))

@@ -1,11 +1,11 @@
 import { LIST_SORT } from '../constants.ts'
 
 /**
- * Collects the least of some texts, in order, and at most `max` of them. Equal texts count once. Text is compared by its
- * UTF-16 units, so that a text of bytes (`latin1`) is compared as the bytes are.
+ * Collects texts and keeps the least of them, in order and at most `max`. Equal texts count once. Text is compared by
+ * its UTF-16 units, so that a text of bytes (`latin1`) is compared as the bytes are.
  *
- * Texts are sorted some at a time, and sorted lists of similar lengths are merged, so that no step takes long however
- * many there are. At most about twice `max` texts are in memory.
+ * Texts are sorted in groups, and sorted lists of similar lengths are merged, so that no step takes long however many
+ * there are. At most about twice `max` texts are in memory.
  */
 export class SortedNames {
   readonly #max: number

@@ -52,7 +52,7 @@ export class Unreachable {
     return id !== undefined && (await this.#isUnreachable(id)) ? this.#nodesOf(id) : []
   }
 
-  /** Returns true if a directory does not show an entry, and has been given the time to do so. */
+  /** Returns true if no directory shows an entry, although there has been time for its parent to arrive. */
   async #isUnreachable(id: Uint8Array): Promise<boolean> {
     const { index, entries } = this.#options
     const found = await entries.get(id)
@@ -77,9 +77,10 @@ export class Unreachable {
   }
 
   /**
-   * Returns the nodes of an entry. Its name has the digits of no other entry's id. It has the whole id if `/` has an
-   * entry of the same name, whose versions may have any digits, and so has the name of each version. So these names can
-   * be found by the digits, and do not depend on other unreachable entries.
+   * Returns the nodes of an entry. No other entry's id begins with the digits in its name. The name contains the whole
+   * id if `/` has an entry of the same name, because the versions of that entry may have any digits. The name of each
+   * version also contains a whole id. So each of these names can be found by its digits, and does not depend on other
+   * unreachable entries.
    */
   async #nodesOf(id: Uint8Array): Promise<TreeNode[]> {
     const { entries, groups, builder } = this.#options
@@ -102,8 +103,8 @@ export class Unreachable {
   }
 
   /**
-   * Returns the ids of the entries that these digits may stand for: at most two, so that the caller sees if it is not
-   * one.
+   * Returns the ids of the entries that these digits may stand for: at most two, so that the caller can tell whether
+   * there is exactly one.
    */
   async #ids(digits: string): Promise<Uint8Array[]> {
     const { index, bodies } = this.#options

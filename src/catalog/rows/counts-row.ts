@@ -6,15 +6,17 @@ import { COUNTS_KEY } from './keys.ts'
 
 /**
  * Returns the number of files that are not deleted. It is in the index, and each batch that changes an entry changes it
- * too. So it is right after a failed batch, a replay and a rebuild, and a start need not count.
+ * too. So the number stays correct through a failed batch, a replay and a rebuild, and a start need not count the
+ * files.
  */
 export async function readFileCount(index: Pick<IndexDb, 'get'>): Promise<number> {
   return filesOf(await index.get(COUNTS_KEY))
 }
 
 /**
- * Adds to the number of files. `isFirst` is false if the batch changes an entry that the index has: then it has the
- * number too. Throws an `IndexCorruptError` if it does not, or if there would be less than none.
+ * Changes the number of files. `isFirst` is false if the batch changes an entry that the index already has. In that
+ * case the index must have the number too. Throws an `IndexCorruptError` if it does not, or if the number would become
+ * negative.
  */
 export async function changeFileCount({
   index,
@@ -34,7 +36,7 @@ export async function changeFileCount({
   sink.put(COUNTS_KEY, u64be(files))
 }
 
-/** Returns 1 for the row of a file that is not deleted, and 0 for any other, and if there is no such entry. */
+/** Returns 1 for the row of a file that is not deleted. Returns 0 for any other row, and if there is none. */
 export function filesIn(row: Pick<EntryRow, 'kind' | 'isDeleted'> | undefined): number {
   return row?.kind === 'file' && !row.isDeleted ? 1 : 0
 }

@@ -50,12 +50,12 @@ export async function findCycle(
   return cycle
 }
 
-/** How a batch changes which directories end a cycle. */
+/** Finds how a batch changes which directories end a cycle. */
 export class Cycles {
   readonly #index: IndexDb
   readonly #rows: PendingRows
   readonly #changes: Pick<DirectoryChanges, 'get'>
-  /** The directories that are in no cycle any more, and were in one. */
+  /** The directories that were in a cycle and no longer are. */
   readonly #gone = new Map<string, Uint8Array>()
   /** The directories of all cycles that the batch makes or changes. The value says which of them ends its cycle. */
   readonly #now = new Map<string, { entry: Uint8Array; ends: boolean }>()

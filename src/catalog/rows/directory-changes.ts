@@ -71,7 +71,8 @@ export class DirectoryChanges {
     const letter = table.charCodeAt(0)
     for (const { key, value } of changes?.values() ?? [])
       if (key[0] === letter && value !== undefined && !(await isLeftOut(entryOfKey(key)))) return true
-    // The rows that the batch changes do not count, and at most one row is left out.
+    // The rows that the batch changes do not count, and at most one row is left out. Reading two more than these is
+    // enough.
     const limit = (changes?.size ?? 0) + 2
     for await (const { key } of this.#index.range(directoryKey(table, directory), { limit }))
       if (changes?.has(toHex(key)) !== true && !(await isLeftOut(entryOfKey(key)))) return true

@@ -25,7 +25,7 @@ export interface TreeRow {
   isHidden: boolean
   /** The id of its parent. */
   parent: Uint8Array
-  /** The hash of the name under which the parent has it; undefined if it has no place. */
+  /** The hash of the name under which the parent lists it; undefined if it has no place. */
   name: Uint8Array | undefined
 }
 
@@ -72,7 +72,7 @@ export function encodeEntryRow(row: TreeRow, state: Uint8Array): Uint8Array {
   return concatBytes(Uint8Array.of(flags), parent, name ?? NO_BYTES, state)
 }
 
-/** Decodes the place in a row, which takes a small part of the time that the state takes. */
+/** Decodes only the place in a row, which is much faster than decoding the state. */
 export function decodeTreeRow(bytes: Uint8Array): TreeRow {
   const flags = bytes[0] as number
   return {

@@ -4,15 +4,15 @@ import { concatBytes } from '../../util/bytes.ts'
 import { KEY_BYTES } from './keys.ts'
 
 /**
- * How rows of the index hold the clear part of a record: as values of dag-cbor, without the id of the entry, which is in
- * the key. With it, an entry's state is updated without reading any statement again.
+ * How rows of the index hold the clear part of a record: as values of dag-cbor, without the id of the entry, which is
+ * in the key. So the state of an entry can be updated without reading any statement again.
  */
 
 export type StampFields = [Uint8Array, Uint8Array, Uint8Array]
 export type HeadFields = [
   id: Uint8Array,
   stamp: StampFields,
-  /** Null if a row of its own has it. */
+  /** Null if the past of the head is in a row of its own. */
   seen: StampFields[] | null,
   op: number,
   /** Null if it is the stamp. */
@@ -63,7 +63,7 @@ export function decodeHead(
     id,
     entry,
     stamp,
-    // Nearly always nobody asks what a head has seen if there are several.
+    // This is decoded on demand. If there are several heads, hardly any caller asks what one of them has seen.
     get seen() {
       seen ??= decodePast(pastOf(stamp))
       return seen

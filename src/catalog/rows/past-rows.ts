@@ -36,8 +36,8 @@ export async function loadPast(
 }
 
 /**
- * Returns true if the rows hold what a record has seen. The rows of a head must do so. Other records need not be asked
- * about: the heads that cover them have seen the same.
+ * Returns true if the rows hold what a record has seen. The rows of a head must do so. Other records need no check,
+ * because the heads that cover them have seen the same.
  */
 export async function hasPast(
   index: Pick<IndexDb, 'getMany'>,

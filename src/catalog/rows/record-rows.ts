@@ -20,7 +20,7 @@ const IS_DELETE = 2
 /** The bytes of the hash that stands for a content in a key. */
 const CONTENT_TAG_BYTES = 16
 
-/** Returns what a record has as content: the epoch of its root and the root, or nothing. */
+/** Returns the content of a record: the epoch of its root and the root, or nothing. */
 export function contentOf({ root, rootEpoch }: Pick<EntryRecord, 'root' | 'rootEpoch'>): Uint8Array {
   return root === null || rootEpoch === null ? NO_BYTES : concatBytes(rootEpoch, root)
 }

@@ -17,7 +17,7 @@ class Queue {
     this.#directories.set(toHex(directory), directory)
   }
 
-  /** Yields each directory once for each time that it was added after it was last yielded. */
+  /** Yields each directory. A directory that is added again after it was yielded is yielded again. */
   *all(): Generator<Uint8Array> {
     for (const [key, directory] of this.#directories) {
       this.#directories.delete(key)
@@ -30,10 +30,10 @@ class Queue {
  * Shows deleted directories again that have something to show below them now, and hides those that have nothing to show
  * any more. So the index always says whether a deleted directory shows, and nobody has to search below it.
  *
- * A directory that ends a cycle shows at `/`, so its parent has nothing to show because of it. Without the cycles, the
- * directories are a forest, so there is exactly one result, whatever the order. First every directory that must show
- * is shown, and then every one that has nothing to show is hidden: so this ends, even if there is a cycle that is too
- * long to be known.
+ * A directory that ends a cycle shows at `/`, so it gives its parent nothing to show. Without the cycles, the
+ * directories are a forest, so there is exactly one result, whatever the order. First every directory that must show is
+ * shown, and then every one that has nothing to show is hidden: so this ends, even if there is a cycle that is too long
+ * to be known.
  */
 export async function showAgain(context: ShownAgainContext): Promise<void> {
   const { rows, cycles } = context

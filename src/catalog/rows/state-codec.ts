@@ -70,7 +70,7 @@ function deletedPastOfHeads({ heads, deletedPast }: EntryState): Seen[] {
   return [...wrote].flatMap(key => deletedPast.get(key) ?? [])
 }
 
-/** Returns the stamps that heads name as their `written` although a delete has them. */
+/** Returns the stamps that heads name as their `written` although they are stamps of deletes. */
 function deleteStampsOfHeads({ heads, deleteStamps }: EntryState): Stamp[] {
   if (deleteStamps.size === 0) return []
   const carried = heads.filter(({ op, written }) => op === 'put' && deleteStamps.has(stampKey(written)))

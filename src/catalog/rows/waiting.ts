@@ -25,8 +25,8 @@ interface Parent {
 }
 
 /**
- * Writes the rows of the parents that are no directory, or unknown, and have entries below them. A row is there exactly
- * as long as its reason lasts.
+ * Writes the rows of the parents that are unknown, or not directories, and have entries below them. A row exists
+ * exactly as long as the reason for it.
  */
 export async function writeWaiting(context: WaitingContext): Promise<void> {
   const { index, rows, changes, sink } = context
@@ -42,7 +42,8 @@ export async function writeWaiting(context: WaitingContext): Promise<void> {
 }
 
 function parentsIn({ rows, arrivals }: WaitingContext): Iterable<Parent> {
-  // A directory that shows again, because of an entry of the batch, has no record in it.
+  // A directory that shows again because of an entry of the batch has no record in the batch, so it gets the earliest
+  // time.
   const first = [...arrivals.values()].reduce((least, atMs) => Math.min(least, atMs), Number.POSITIVE_INFINITY)
   const parents = new Map<string, Parent>()
   const note = (id: Uint8Array, isNew: boolean, sinceMs: number): void => {

@@ -67,7 +67,7 @@ interface Run {
 
 async function getFolder(session: Session, path: string, folder: string, targets: LocalTargets): Promise<void> {
   const { client, isJson } = session
-  const progress = new Progress('get', isJson, 0)
+  const progress = new Progress('get', isJson, 'files')
   const failures = new FileFailures('fetched', isJson)
   // The user may specify a link to a folder. Below that folder, no links are followed.
   const kind = await kindOf(folder, 'follow')
@@ -77,9 +77,9 @@ async function getFolder(session: Session, path: string, folder: string, targets
   const way = new LocalWay(path, folder, targets)
   const files = localFiles(client.stream('list', { path, recursive: true }), way, failures)
   await forEachAtOnce(files, FILES_AT_ONCE, async ({ item, local }) => {
-    progress.expect(item.size)
     try {
       await getOne({ session, targets, progress }, item.path, { local, isNamed: false })
+      progress.addFile()
     } catch (error) {
       if (error instanceof NoAnswerError || !(error instanceof CliError || isOfOneFile(error))) throw error
       failures.add(item.path, error)

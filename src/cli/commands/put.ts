@@ -1,93 +1,115 @@
-import { realpath, stat } from 'node:fs/promises'
-import { basename, resolve } from 'node:path'
-import { SMALL_FILE_BYTES_MAX } from '../../contract/constants.ts'
-import type { Json } from '../../contract/json.ts'
-import { forEachAtOnce, Slots } from '../../flow/at-once.ts'
-import type { PutResult } from '../../index.ts'
-import { CliError, isOfOneFile, usage } from '../../terminal/errors.ts'
+import { CliError } from '../../terminal/errors.ts'
 import { printJson, printLine } from '../../terminal/print.ts'
-import { hideProgress, Progress } from '../../terminal/progress.ts'
+import { Progress } from '../../terminal/progress.ts'
 import { formatBytes, parseCopies } from '../../terminal/units.ts'
-import type { Bundle } from '../bundle.ts'
 import { type DfsCommand, nonEmpty } from '../command.ts'
-import { copiesText } from '../copies-text.ts'
-import { FileFailures } from '../file-failures.ts'
-import { readLocal } from '../local-file.ts'
-import { type LocalItem, walkLocal } from '../local-tree.ts'
+import { collect, IGNORE_FILE, IgnoreRules } from '../ignore-rules.ts'
 import { mediaTypeOf } from '../media-type.ts'
 import type { PutRules } from '../put-fields.ts'
+import { putFile } from '../put-file.ts'
+import { PutRun, showPut } from '../put-run.ts'
+import { lookAtSource, putArguments, type Source } from '../put-sources.ts'
 import type { Session } from '../session.ts'
-
-/**
- * The number of files of a folder that are put concurrently. Putting a small file is mostly waiting for disks and
- * members, so several puts run in parallel.
- */
-const FILES_AT_ONCE = 128
-/** How many of these files may be larger than `LARGE_BYTES`. A few large files use the whole bandwidth. */
-const LARGE_AT_ONCE = 2
-const LARGE_BYTES = 4 << 20
-/** How many of these files may be of a size between small and large. Each of them needs its own request. */
-const MEDIUM_AT_ONCE = 32
 
 interface Flags {
   clobber: boolean
+  dryRun?: boolean
+  exclude?: string[]
+  verbose?: boolean
   replicas?: string | undefined
   ack?: string | undefined
 }
 
+const HELP = `
+The last argument is the path in the network if it starts with / or if nothing here has that name.
+A folder put onto an existing directory merges into it, and its unchanged files are skipped; a file put onto one goes
+into it, as do several sources, and all sources if the path ends in /.
+A ${IGNORE_FILE} in a folder says what of the folder is left out, with patterns as in a .gitignore.`
+
 export const put: DfsCommand = {
   name: 'put',
-  summary: 'store a file, a folder, or - for stdin',
+  summary: 'store files, folders, or - for stdin',
   exits: ['notFound', 'noSpace'],
   declare(command) {
     command
-      .argument('<source>', 'local file or folder', nonEmpty)
-      .argument('[path]', 'path to store it at (default: its own name)', nonEmpty)
+      .usage('[options] <source...> [path]')
+      .argument(
+        '<source...>',
+        'local files and folders, then the path to store at (default: their own names)',
+        eachNonEmpty
+      )
       .option('--no-clobber', 'fail rather than replace a file')
+      .option('--exclude <pattern>', 'leave out what matches, as in a .gitignore (repeatable)', collect)
+      .option('--dry-run', 'only say what would be stored')
+      .option('-v, --verbose', 'a line for each file of a folder')
       .option('--replicas <n|all>', 'copies of each file')
       .option('--ack <n|all>', 'copies that must be durable before this returns')
+      .addHelpText('after', HELP)
   },
-  async run(session: Session, source: string, path: string | undefined, { clobber, replicas, ack }: Flags) {
+  async run(session: Session, given: string[], { clobber, replicas, ack, ...flags }: Flags) {
     for (const copies of [replicas, ack]) if (copies !== undefined) parseCopies(copies)
     const rules: PutRules = { noClobber: !clobber, replicas, ack }
-    if (source === '-') {
-      await putStdin(session, path, rules)
+    const { dryRun: isDryRun = false, verbose: isVerbose = false, exclude = [] } = flags
+    const ignoreRules = IgnoreRules.of(exclude)
+    const { sources, path, isInto } = await putArguments(given)
+    if (sources[0] === '-') {
+      await putStdin(session, path as string, rules)
       return
     }
-    const found = await stat(source).catch(error => {
-      if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error
-      throw new CliError('not-found', `no such local file or folder: ${source}`)
-    })
-    const name = basename(resolve(source))
-    if (found.isDirectory()) {
-      await putFolder(session, source, path ?? `/${name}`, rules)
+    const run = new PutRun({ session, rules, ignoreRules, isDryRun, isVerbose })
+    if (sources.length > 1) {
+      await run.put(await lookAtAll(sources, run), rootOf(path ?? '/'), true)
       return
     }
-    if (!found.isFile()) throw usage('the source is neither a file nor a folder: give one of these, or - for stdin')
-    const target = await targetOf(session, name, path)
-    const progress = new Progress('put', session.isJson, found.size)
-    const { size, mtime: modified, mode } = found
-    // If the user specified a link, it is followed.
-    const item = { local: await realpath(source), size, modified, mode: mode & 0o777 }
-    show(session, await putOne({ session, rules, progress }, item, target))
+    const source = await lookAtOne(sources[0] as string)
+    if (source.kind === 'directory') await run.put([source], rootOf(path ?? `/${source.name}`), isInto)
+    else await putOne(session, source, { path, isInto, isDryRun, rules })
   }
 }
 
-/** The objects that all files of one run share. */
-interface Run {
-  session: Session
-  rules: PutRules
-  progress: Progress
-  /** The bundle for small files, if the whole folder is put. */
-  bundle?: Bundle
+/** Looks at the sources. One that cannot be put does not stop the others. */
+async function lookAtAll(given: readonly string[], run: PutRun): Promise<Source[]> {
+  const sources: Source[] = []
+  for (const source of given)
+    await lookAtSource(source).then(
+      found => sources.push(found),
+      error => run.fail(source, error)
+    )
+  return sources
 }
 
-async function putStdin(session: Session, path: string | undefined, rules: PutRules): Promise<void> {
-  if (path === undefined || path.endsWith('/')) throw usage('put - needs the path of a file to store stdin at')
+async function lookAtOne(given: string): Promise<Source> {
+  return lookAtSource(given).catch(error => {
+    if (!(error instanceof CliError)) throw error
+    throw new CliError(error.code, `${given}: ${error.message}`)
+  })
+}
+
+interface OneOptions {
+  path: string | undefined
+  isInto: boolean
+  isDryRun: boolean
+  rules: PutRules
+}
+
+async function putOne(session: Session, source: Source, { path, isInto, isDryRun, rules }: OneOptions): Promise<void> {
+  const { given, name, size } = source
+  const target =
+    path === undefined ? `/${name}` : isInto ? `${rootOf(path)}/${name}` : await targetOf(session, name, path)
+  if (isDryRun) {
+    if (session.isJson) printJson({ action: 'put', path: target, size })
+    else printLine(`${target}  ${formatBytes(size)}`)
+    return
+  }
+  const progress = new Progress('put', session.isJson, size)
+  showPut(session, await putFile({ session, rules, progress }, { ...source, shown: given, target }))
+}
+
+async function putStdin(session: Session, path: string, rules: PutRules): Promise<void> {
   const { client, signal, isJson } = session
   const body = new Progress('put', isJson).count(process.stdin as AsyncIterable<Buffer>)
   try {
-    show(session, await client.put(path, body, { ...rules, type: mediaTypeOf(path) }, signal))
+    showPut(session, await client.put(path, body, { ...rules, type: mediaTypeOf(path) }, signal))
   } finally {
     // After a failure, another program may still hold stdin open, and this program must not wait for it.
     process.stdin.destroy()
@@ -95,9 +117,7 @@ async function putStdin(session: Session, path: string | undefined, rules: PutRu
 }
 
 /** Returns the path to store a file at. If there is a directory at the given path, the file is put into it. */
-async function targetOf({ client }: Session, name: string, path: string | undefined): Promise<string> {
-  if (path === undefined) return `/${name}`
-  if (path.endsWith('/')) return `${path}${name}`
+async function targetOf({ client }: Session, name: string, path: string): Promise<string> {
   const there = await client.call('stat', { path }).catch(error => {
     if (error instanceof CliError && error.code === 'not-found') return undefined
     throw error
@@ -105,66 +125,12 @@ async function targetOf({ client }: Session, name: string, path: string | undefi
   return there?.kind === 'directory' ? `${path}/${name}` : path
 }
 
-async function putFolder(session: Session, folder: string, path: string, rules: PutRules): Promise<void> {
-  const { client, signal, isJson } = session
-  const root = path.replace(/\/+$/, '')
-  const progress = new Progress('put', isJson, 0)
-  const failures = new FileFailures('put', isJson)
-  const large = new Slots(LARGE_AT_ONCE)
-  const medium = new Slots(MEDIUM_AT_ONCE)
-  const run = { session, rules, progress, bundle: client.bundle(rules, signal) }
-  if (root !== '') await client.call('mkdir', { path: root })
-  const items = walkLocal(folder, (name, error) => failures.add(name, error))
-  const putItem = async (item: LocalItem): Promise<void> => {
-    signal.throwIfAborted()
-    const target = `${root}/${item.parts.join('/')}`
-    const work = async (): Promise<void> => {
-      if (item.kind === 'directory') await client.call('mkdir', { path: target })
-      else show(session, await putOne(run, item, target))
-    }
-    const size = item.kind === 'file' ? item.size : 0
-    progress.expect(size)
-    const slots = size > LARGE_BYTES ? large : size > SMALL_FILE_BYTES_MAX ? medium : undefined
-    try {
-      await (slots === undefined ? work() : slots.run(work))
-    } catch (error) {
-      if (!isOfThisFile(error)) throw error
-      failures.add(item.parts.join('/'), error)
-    }
-  }
-  try {
-    await forEachAtOnce(items, FILES_AT_ONCE, putItem)
-  } finally {
-    await run.bundle.end()
-  }
-  failures.end()
+/** Returns a path with a slash at its beginning and none at its end, so that the root is empty. */
+function rootOf(path: string): string {
+  const trimmed = path.replace(/\/+$/, '')
+  return trimmed === '' || trimmed.startsWith('/') ? trimmed : `/${trimmed}`
 }
 
-async function putOne(
-  { session, rules, progress, bundle }: Run,
-  { local, size, modified, mode }: Pick<LocalItem, 'local' | 'size' | 'modified' | 'mode'>,
-  target: string
-): Promise<Json<PutResult>> {
-  const { client, signal } = session
-  const bytes = await readLocal(local, size, SMALL_FILE_BYTES_MAX)
-  const facts = { modified, mode, type: mediaTypeOf(local) }
-  const fields = { ...rules, ...facts }
-  if (!(bytes instanceof Uint8Array)) return client.put(target, progress.count(bytes), fields, signal)
-  const result = await (bundle?.put(target, bytes, facts) ?? client.put(target, bytes, fields, signal))
-  progress.add(bytes.byteLength)
-  return result
-}
-
-// A name that is not allowed, or a file that already exists, concerns only this file. Other failures, such as a full
-// disk, would make every later put fail too.
-function isOfThisFile(error: unknown): boolean {
-  if (!(error instanceof CliError)) return isOfOneFile(error)
-  return ['invalid', 'exists', 'changed', 'is-a-directory', 'not-a-directory', 'damaged'].includes(error.code)
-}
-
-function show({ isJson }: Session, result: Json<PutResult>): void {
-  hideProgress()
-  const { path, size, root, version, reached, confirmed, wanted, owed } = result
-  if (isJson) printJson({ path, size, root, version, reached, confirmed, wanted, owed })
-  else printLine(`${path}  ${formatBytes(size)}  ${copiesText(result, Date.now())}`)
+function eachNonEmpty(value: string, before: readonly string[] = []): string[] {
+  return [...before, nonEmpty(value)]
 }

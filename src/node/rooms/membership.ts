@@ -16,6 +16,7 @@ import { Roster } from '../../members/roster.ts'
 import { Settings } from '../../members/settings.ts'
 import { Statuses } from '../../members/statuses.ts'
 import { equalBytes } from '../../util/bytes.ts'
+import { placeOf } from '../../wire/addresses.ts'
 import type { NodeHost } from '../platform.ts'
 import type { DiskRoom } from './disk.ts'
 import type { RoomOptions } from './options.ts'
@@ -158,6 +159,8 @@ function buildMembers(init: RoomOptions, { store, capacity }: DiskRoom, parts: M
     chance: init.chance,
     logger: init.logger,
     bootstrap: init.options.bootstrap ?? [],
+    entryAddresses: init.entryAddresses,
+    onUnreachable: ({ address, reason }) => init.onEvent({ event: 'unreachable', address: placeOf(address), reason }),
     outAfterMs: init.options.outAfterMs,
     capacity: () => ({ weight: Math.min(capacity.capacityBytes, CAPACITY_BYTES_MAX), isFull: capacity.isFull })
   })

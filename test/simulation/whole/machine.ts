@@ -106,7 +106,7 @@ export class Machine {
     const keep: KeepSecrets = async change => {
       await keystore.update(change)
     }
-    const disk = { files, platform, storeId, measuredBytes }
+    const disk = { files, platform, storeId, measuredBytes, entryAddresses: [] }
     const fixed = { ...disk, options, secrets, keep, clock: process, chance, logger, onEvent }
     const defaults = { replicas: (options.replicas as number | undefined) ?? 3, ack: undefined }
     const node = new Node({

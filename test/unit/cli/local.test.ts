@@ -1,10 +1,11 @@
 import assert from 'node:assert/strict'
-import { appendFile, chmod, link, mkdir, rm, symlink, truncate, utimes, writeFile } from 'node:fs/promises'
+import { chmod, link, mkdir, rm, symlink, utimes, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { test } from 'node:test'
-import { localNameFault, readLocal } from '../../../src/cli/local-file.ts'
+import { IgnoreRules } from '../../../src/cli/ignore-rules.ts'
+import { localNameFault } from '../../../src/cli/local-file.ts'
 import { walkLocal } from '../../../src/cli/local-tree.ts'
-import { readAll, temporaryFolder } from '../../fixtures/nodes.ts'
+import { temporaryFolder } from '../../fixtures/nodes.ts'
 
 const modified = new Date(1_600_000_000_123)
 
@@ -15,50 +16,27 @@ test('names that would lead to another folder are refused', () => {
     assert.ok(localNameFault(name, 'win32'))
 })
 
-test('a file is read as it is now, even if it has shrunk or grown since it was found', async t => {
-  const folder = await temporaryFolder(t)
-  const path = join(folder, 'file')
-  for (const length of [0, 1, 1000, 5000]) {
-    const content = Buffer.alloc(length, 'x')
-    await writeFile(path, content)
-    for (const size of [0, 999, 1000, 1001, 5000]) {
-      const read = await readLocal(path, size, 2000)
-      const bytes = read instanceof Uint8Array ? Buffer.from(read) : await readAll(read)
-      assert.ok(bytes.equals(content), `${length} bytes that were ${size}`)
-    }
-  }
-})
-
-test('reading fails if the file changes meanwhile', async t => {
-  const path = join(await temporaryFolder(t), 'file')
-  for (const change of [() => truncate(path, 1000), () => appendFile(path, 'more')]) {
-    await writeFile(path, Buffer.alloc(2 << 20, 'x'))
-    const read = (await readLocal(path, 2 << 20, 2000)) as AsyncIterable<Buffer>
-    let isChanged = false
-    await assert.rejects(
-      async () => {
-        for await (const _ of read) {
-          if (!isChanged) await change()
-          isChanged = true
-        }
-      },
-      { code: 'changed' }
-    )
-  }
-})
+function walkOptions(onMissing: (parts: readonly string[]) => void) {
+  return { rules: IgnoreRules.of([]), onSkip: onMissing, onFault: onMissing }
+}
 
 test('if two names in a folder are the same text, the first is taken and the other is reported', async t => {
   const folder = await temporaryFolder(t)
   for (const name of ['e\u0301', '\u00e9', 'e']) await writeFile(join(folder, name), name)
   const faults: string[] = []
   const found: string[] = []
-  for await (const { parts } of walkLocal(folder, name => faults.push(name))) found.push(parts.join('/'))
+  const options = walkOptions((parts: readonly string[]) => faults.push(parts.join('/')))
+  for await (const { parts } of walkLocal(folder, options)) found.push(parts.join('/'))
   assert.deepEqual([found, faults], [['e', 'e\u0301'], ['\u00e9']])
   // A name that is left out for another reason does not block the other one.
   await rm(join(folder, 'e\u0301'))
   await symlink('/etc', join(folder, 'e\u0301'))
   found.length = 0
-  for await (const { parts } of walkLocal(folder, () => {})) found.push(parts.join('/'))
+  for await (const { parts } of walkLocal(
+    folder,
+    walkOptions(() => {})
+  ))
+    found.push(parts.join('/'))
   assert.deepEqual(found, ['e', '\u00e9'])
 })
 
@@ -73,14 +51,15 @@ test('a folder is walked in the order of bytes, each folder before its contents,
   await utimes(join(folder, 'a'), modified, modified)
   const faults: string[] = []
   const found: string[] = []
-  for await (const item of walkLocal(folder, name => faults.push(name))) {
+  const options = walkOptions((parts: readonly string[]) => faults.push(parts.join('/')))
+  for await (const item of walkLocal(folder, options)) {
     found.push(`${item.parts.join('/')}${item.kind === 'directory' ? '/' : ''}`)
     if (item.parts[0] === 'a') assert.deepEqual([item.mode, item.modified, item.size], [0o604, modified, 1])
   }
   assert.deepEqual(found, ['a', 'b/', 'b/file', 'b/inner/', 'b/inner/deep', 'hard', 'z', 'é'])
   assert.deepEqual(faults.sort(), ['f\ufffd', 'link'])
   await assert.doesNotReject(async () => {
-    for await (const _ of walkLocal(join(folder, 'none'), name => faults.push(name)));
+    for await (const _ of walkLocal(join(folder, 'none'), options));
   })
   assert.equal(faults.length, 3)
 })

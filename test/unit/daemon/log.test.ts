@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { Writable } from 'node:stream'
 import { test } from 'node:test'
 import pino from 'pino'
-import { componentLogger } from '../../../src/daemon/log.ts'
+import { componentLogger, textLine } from '../../../src/daemon/log.ts'
 import { debugLogger } from '../../../src/index.ts'
 
 // The tests below decide for themselves whether it is set.
@@ -54,4 +54,14 @@ test('the variable DEBUG decides instead, if it is set', t => {
   })
   process.env['DEBUG'] = 'dfs:*'
   assert.equal(componentLogger(pino({ level: 'silent' })), debugLogger)
+})
+
+test('a line of text has the time of day, and for debugging the level and the scope', () => {
+  const time = new Date(2026, 10, 26, 7, 3, 9).getTime()
+  const text = (level: number, fields = {}): string =>
+    textLine(JSON.stringify({ level, time, scope: 'dfs:node', ...fields, msg: 'a\u001bb' }))
+  assert.equal(text(30), '07:03:09 a\\u{1b}b')
+  assert.equal(text(40), '07:03:09 warning: a\\u{1b}b')
+  assert.equal(text(50, { code: 'io' }), '07:03:09 error: a\\u{1b}b code=io')
+  assert.equal(text(20), '07:03:09 debug dfs:node: a\\u{1b}b')
 })

@@ -61,7 +61,7 @@ test('a token that was cut is an altered invite, and text that was none is not',
   for (let length = 'dfsinvite1'.length; length < text.length; length++)
     assert.throws(() => decodeInviteToken(text.slice(0, length)), InviteAlteredError, String(length))
   for (const other of ['', 'hello', 'dfscap1.a.b', toHex(seed), 'dfsinvite', 'DFSINVITE1.a.b', text.slice(1)])
-    assert.throws(() => decodeInviteToken(other), /FormatError: this text is no invite/, other)
+    assert.throws(() => decodeInviteToken(other), /FormatError: this text is not an invite/, other)
   assert.throws(() => decodeInviteToken(text.replace('1', '2')), /FormatError: this invite was made by another release/)
 })
 

@@ -30,6 +30,7 @@ class FakeStack {
       writeError: undefined,
       missingNewsOf: [],
       outAfterMs: { network: 600_000, flag: undefined },
+      unreachable: [],
       isRefusedForClock: false,
       standing: this.standing,
       admitting: { waitingHere: this.waitingHere }

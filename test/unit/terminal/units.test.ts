@@ -36,6 +36,13 @@ test('formats numbers for a person', () => {
 })
 
 test('says how far a transfer is', () => {
-  assert.equal(progressText('put', 1 << 20, 3 << 20, 1000), 'put 1.0 MiB of 3.0 MiB  1.0 MiB/s  2 s left')
-  assert.equal(progressText('put', 1 << 20, undefined, 2000), 'put 1.0 MiB  512.0 KiB/s')
+  const done = { bytes: 1 << 20, files: undefined }
+  const all = { bytes: 3 << 20, files: undefined }
+  assert.equal(progressText('put', done, all, 1 << 20), 'put 1.0 MiB of 3.0 MiB  1.0 MiB/s  2 s left')
+  assert.equal(progressText('put', done, all, 0), 'put 1.0 MiB of 3.0 MiB  0 B/s')
+  assert.equal(progressText('put', done, undefined, 1 << 19), 'put 1.0 MiB  512.0 KiB/s')
+  const many = { ...done, files: 1 }
+  assert.equal(progressText('put', many, undefined, 1 << 19), 'put 1 file  1.0 MiB  512.0 KiB/s')
+  const text = progressText('put', many, { ...all, files: 1200 }, 1 << 20)
+  assert.equal(text, 'put 1 of 1,200 files  1.0 MiB of 3.0 MiB  1.0 MiB/s  2 s left')
 })

@@ -9,7 +9,15 @@ import { settle } from '../../fixtures/pass-time.ts'
 function setup(fraction: number, isHint = false) {
   const clock = new ManualClock()
   const chance: Chance = { bytes: length => new Uint8Array(length), fraction: () => fraction }
-  const target = new DialTarget({ peer: 'p', addresses: ['/a'], isHint, isTransient: false, clock, chance })
+  const target = new DialTarget({
+    peer: 'p',
+    addresses: ['/a'],
+    isHint,
+    isTransient: false,
+    isGiven: false,
+    clock,
+    chance
+  })
   return { clock, target }
 }
 

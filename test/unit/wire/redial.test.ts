@@ -9,7 +9,7 @@ import {
   REDIAL_MS_MAX,
   REDIAL_MS_MIN
 } from '../../../src/wire/constants.ts'
-import { Redialler } from '../../../src/wire/redial.ts'
+import { Redialler, type Unreachable } from '../../../src/wire/redial.ts'
 import { ManualClock } from '../../fixtures/clock.ts'
 import { silentLogger } from '../../fixtures/logger.ts'
 import { type MemoryHost, MemoryNetwork } from '../../fixtures/memory-host.ts'
@@ -24,6 +24,8 @@ interface Setup {
   redialler: Redialler
   /** When `a` dialled, in milliseconds since the start, and where. */
   dials: Array<{ ms: number; addresses: readonly string[]; peer: string | undefined }>
+  /** What the redialler has said about addresses. */
+  unreachable: Unreachable[]
 }
 
 async function setup(t: TestContext): Promise<Setup> {
@@ -38,13 +40,17 @@ async function setup(t: TestContext): Promise<Setup> {
     dials.push({ ms: clock.now() - started, addresses: [...addresses], peer: options.peer })
     return dial(addresses, options)
   }
-  const redialler = new Redialler({ host: a, clock, chance, logger: silentLogger })
+  const unreachable: Unreachable[] = []
+  const onUnreachable = (found: Unreachable): void => {
+    unreachable.push(found)
+  }
+  const redialler = new Redialler({ host: a, clock, chance, logger: silentLogger, onUnreachable })
   for (const host of [a, b]) {
     await host.start()
     t.after(() => host.stop())
   }
   t.after(() => redialler.stop())
-  return { clock, network, a, b, redialler, dials }
+  return { clock, network, a, b, redialler, dials, unreachable }
 }
 
 async function pass(clock: ManualClock, ms: number, stepMs = 250): Promise<void> {
@@ -61,7 +67,7 @@ function gaps(dials: Setup['dials']): number[] {
 
 test('the redialler dials no peer before its start or after its stop', async t => {
   const { redialler, dials, clock, a, b } = await setup(t)
-  redialler.addAddress(b.address)
+  redialler.addAddress(b.address, { isGiven: true })
   redialler.addPeer(b.peerId, [b.address])
   await pass(clock, 5_000)
   assert.equal(dials.length, 0)
@@ -79,7 +85,7 @@ test('the pauses between dials grow, vary, and have a limit', async t => {
   const { redialler, dials, clock, b } = await setup(t)
   await b.stop()
   redialler.start()
-  redialler.addAddress(b.address)
+  redialler.addAddress(b.address, { isGiven: true })
   await pass(clock, 15 * 60_000)
   const waits = gaps(dials)
   assert.ok((waits[0] as number) <= 1.5 * REDIAL_MS_MIN + 250)
@@ -109,7 +115,7 @@ test('a peer that turns us away at once is dialled again after growing pauses', 
     if (event === 'connected') queueMicrotask(() => void a.hangUp(peer))
   })
   redialler.start()
-  redialler.addAddress(b.address)
+  redialler.addAddress(b.address, { isGiven: true })
   await pass(clock, 10 * 60_000)
   assert.ok(dials.length < 25, `${dials.length} dials in 10 minutes`)
   assert.ok(dials.length > 5)
@@ -135,7 +141,7 @@ test('a peer that turns us away later is dialled after growing pauses too, until
 test('an address accepts any peer that answers there, and a peer only itself', async t => {
   const { redialler, dials, clock, network, a, b } = await setup(t)
   redialler.start()
-  redialler.addAddress(b.address)
+  redialler.addAddress(b.address, { isGiven: true })
   await settle()
   assert.ok(a.isConnected(b.peerId))
   await b.stop()
@@ -267,4 +273,18 @@ test('a hint soon reaches a peer that no known address leads to', async t => {
     dials.slice(-2).map(({ addresses }) => addresses),
     [['/memory/old'], [b.address]]
   )
+})
+
+test('an address that the user gave is reported once if nobody answers there, and stays unreachable until somebody does', async t => {
+  const { clock, b, redialler, unreachable } = await setup(t)
+  await b.stop()
+  redialler.addAddress(b.address, { isGiven: true })
+  redialler.addAddress('/memory/of-the-invite', { isGiven: false })
+  redialler.start()
+  await pass(clock, 30_000)
+  const expected = [{ address: b.address, reason: 'no answer' }]
+  assert.deepEqual([unreachable, redialler.unreachable], [expected, expected])
+  await b.start()
+  await timePassesUntil(clock, 'reached', () => redialler.unreachable.length === 0)
+  assert.equal(unreachable.length, 1)
 })

@@ -86,5 +86,5 @@ test('a chunk whose bytes are bad here, or whose proof is of other bytes, stays'
   const { freer, plan } = await setup()
   const made = await plan()
   made.proofs.set('other', { nonce, proof: possessionProofOf(nonce, 'self', 'other', Buffer.from('x')), askedAt: 0 })
-  assert.equal(await freer.execute(made), 'too few proofs are true')
+  assert.equal(await freer.execute(made), 'too few proofs are valid')
 })

@@ -1,0 +1,30 @@
+import { lstat, readFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { z } from 'zod'
+
+/**
+ * The file by which a data directory is known. It equals the name with the same meaning in disk/data-directory.ts, which
+ * this room must not load; a test looks at a real data directory.
+ */
+const FORMAT_FILE = 'format.json'
+const FORMAT_BYTES_MAX = 4 << 10
+/** Any layout counts, since a later version may have another one. */
+const formatSchema = z.object({ layout: z.number(), storeId: z.string() })
+
+/**
+ * Returns true if a folder is the data directory of a node; `has` says which names are in it. Such a folder holds the keystore and blocks that
+ * are stored already, so it must never be put. If the format file has been lost, the other two names tell.
+ */
+export async function isDataDirectory(folder: string, has: (name: string) => boolean): Promise<boolean> {
+  if (has('keystore') && has('segments')) return true
+  if (!has(FORMAT_FILE)) return false
+  const path = join(folder, FORMAT_FILE)
+  const found = await lstat(path)
+  if (!found.isFile() || found.size > FORMAT_BYTES_MAX) return false
+  try {
+    return formatSchema.safeParse(JSON.parse(await readFile(path, 'utf8'))).success
+  } catch (error) {
+    if (error instanceof SyntaxError) return false
+    throw error
+  }
+}

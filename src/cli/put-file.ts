@@ -1,0 +1,82 @@
+import { FILE_BYTES_MAX, SMALL_FILE_BYTES_MAX } from '../contract/constants.ts'
+import type { Json } from '../contract/json.ts'
+import type { PutResult } from '../index.ts'
+import { CliError } from '../terminal/errors.ts'
+import { note } from '../terminal/print.ts'
+import type { Progress } from '../terminal/progress.ts'
+import type { Bundle } from './bundle.ts'
+import { factsOfFile, LocalChangedError, type LocalFacts, readLocal } from './local-source.ts'
+import { mediaTypeOf } from './media-type.ts'
+import type { PutRules } from './put-fields.ts'
+import type { Session } from './session.ts'
+
+/** A file to store. */
+export interface PutItem extends LocalFacts {
+  /** The name by which messages call it. */
+  shown: string
+  local: string
+  /** The path to store it at. */
+  target: string
+}
+
+export interface PutFileDeps {
+  session: Session
+  rules: PutRules
+  progress: Progress
+  /** The bundle for small files, if there are many files. */
+  bundle?: Bundle | undefined
+}
+
+/**
+ * Stores a file. If it changes while it is read, it is read once more; then, if it has only been appended to, what it had
+ * at the start is stored. Throws a `LocalChangedError` if it has changed in another way.
+ */
+export async function putFile(deps: PutFileDeps, item: PutItem): Promise<Json<PutResult>> {
+  if (item.size > FILE_BYTES_MAX) throw new CliError('invalid', 'it is larger than a file may be (64 TiB)')
+  try {
+    return await readAndPut(deps, item, 'throw')
+  } catch (error) {
+    if (!(error instanceof LocalChangedError)) throw error
+  }
+  const facts = await factsOfFile(item.local)
+  return readAndPut(deps, { ...item, ...facts }, 'take-start')
+}
+
+async function readAndPut(
+  { session: { client, signal }, rules, progress, bundle }: PutFileDeps,
+  { shown, local, target, ...found }: PutItem,
+  onChange: 'throw' | 'take-start'
+): Promise<Json<PutResult>> {
+  const { facts, bytes } = await readLocal(local, found, { bytesAtOnceMax: SMALL_FILE_BYTES_MAX, onChange })
+  const { mode } = facts
+  const modified = timeOf(shown, facts)
+  const fields = { modified, mode, type: mediaTypeOf(local) }
+  if (bytes instanceof Uint8Array) {
+    const result = await (bundle?.put(target, bytes, fields) ??
+      client.put(target, bytes, { ...rules, ...fields }, signal))
+    progress.add(bytes.byteLength)
+    return result
+  }
+  let sent = 0
+  async function* counted(): AsyncGenerator<Uint8Array> {
+    for await (const piece of bytes as AsyncIterable<Uint8Array>) {
+      sent += piece.byteLength
+      progress.add(piece.byteLength)
+      yield piece
+    }
+  }
+  try {
+    return await client.put(target, counted(), { ...rules, ...fields }, signal)
+  } catch (error) {
+    // It may be sent once more.
+    progress.add(-sent)
+    throw error
+  }
+}
+
+/** Returns the time of a file, or undefined if it is one that nothing here can express. */
+function timeOf(shown: string, { modified }: LocalFacts): Date | undefined {
+  if (!Number.isNaN(modified.getTime())) return modified
+  note(`${shown}: its time is beyond the years that can be stored: it is stored with the time of now`)
+  return undefined
+}

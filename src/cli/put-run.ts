@@ -1,0 +1,237 @@
+import { SMALL_FILE_BYTES_MAX } from '../contract/constants.ts'
+import type { Json } from '../contract/json.ts'
+import { forEachAtOnce, Slots } from '../flow/at-once.ts'
+import type { PutResult } from '../index.ts'
+import { CliError, isOfOneFile, usage } from '../terminal/errors.ts'
+import { note, printJson, printLine } from '../terminal/print.ts'
+import { hideProgress, Progress } from '../terminal/progress.ts'
+import { formatBytes } from '../terminal/units.ts'
+import type { Bundle } from './bundle.ts'
+import { copiesText } from './copies-text.ts'
+import { FileFailures } from './file-failures.ts'
+import type { IgnoreRules } from './ignore-rules.ts'
+import { type LocalItem, NotUtf8Error, type Skipped, walkLocal } from './local-tree.ts'
+import type { PutRules } from './put-fields.ts'
+import { type PutItem, putFile } from './put-file.ts'
+import type { Source } from './put-sources.ts'
+import { PutTally } from './put-tally.ts'
+import { RemoteFolders, type RemoteItem } from './remote-folders.ts'
+import type { Session } from './session.ts'
+
+/**
+ * The number of files that are put concurrently. Putting a small file is mostly waiting for disks and members, so several
+ * puts run in parallel.
+ */
+const FILES_AT_ONCE = 128
+/** How many of these files may be larger than `LARGE_BYTES`. A few large files use the whole bandwidth. */
+const LARGE_AT_ONCE = 2
+const LARGE_BYTES = 4 << 20
+/** How many of these files may be of a size between small and large. Each of them needs its own request. */
+const MEDIUM_AT_ONCE = 32
+
+export interface PutRunOptions {
+  session: Session
+  rules: PutRules
+  ignoreRules: IgnoreRules
+  /** Only say what would be stored. */
+  isDryRun: boolean
+  /** Print a line for each file. */
+  isVerbose: boolean
+}
+
+/** An item of the walk, and what the network has at its path. */
+interface Found {
+  item: LocalItem
+  /** The name by which messages call it: the source as the user gave it, and the way from there. */
+  shown: string
+  target: string
+  there: RemoteItem | undefined
+}
+
+/** Puts many files: whole folders, and files that the user named. A file that cannot be put does not stop the others. */
+export class PutRun {
+  readonly #options: PutRunOptions
+  readonly #progress: Progress
+  readonly #failures: FileFailures
+  readonly #tally: PutTally
+  readonly #bundle: Bundle
+  readonly #large = new Slots(LARGE_AT_ONCE)
+  readonly #medium = new Slots(MEDIUM_AT_ONCE)
+
+  constructor(options: PutRunOptions) {
+    const { session, rules, isDryRun } = options
+    this.#options = options
+    this.#progress = new Progress('put', session.isJson, 'files')
+    this.#failures = new FileFailures('put', session.isJson)
+    this.#tally = new PutTally(isDryRun)
+    this.#bundle = session.client.bundle(rules, session.signal)
+  }
+
+  /** Notes a source that cannot be put. */
+  fail(shown: string, error: unknown): void {
+    this.#tally.failed++
+    if (error instanceof NotUtf8Error) this.#tally.skip('name')
+    this.#failures.add(shown, error)
+  }
+
+  /**
+   * Makes `root` what the folder is, or with `isInto` puts all sources into it under their own names. Throws a `CliError`
+   * at the end if any file could not be put, and at once if no later file could be put either.
+   */
+  async put(sources: readonly Source[], root: string, isInto: boolean): Promise<void> {
+    const { session, isDryRun } = this.#options
+    const { client, signal, isJson } = session
+    assertDifferentNames(sources, isInto)
+    const counting = new AbortController()
+    if (this.#progress.isShown) void this.#count(sources, counting.signal)
+    try {
+      if (root !== '' && !isDryRun) await client.call('mkdir', { path: root })
+      const remote = new RemoteFolders(client, root, signal)
+      await remote.begin()
+      await forEachAtOnce(this.#find(sources, root, isInto, remote), FILES_AT_ONCE, found => this.#putItem(found))
+    } finally {
+      counting.abort()
+      await this.#bundle.end()
+      hideProgress()
+    }
+    if (isJson) process.stderr.write(`${JSON.stringify({ event: 'summary', ...this.#tally.fields })}\n`)
+    else printLine(this.#tally.text)
+    this.#failures.end()
+  }
+
+  async *#find(
+    sources: readonly Source[],
+    root: string,
+    isInto: boolean,
+    remote: RemoteFolders
+  ): AsyncGenerator<Found> {
+    const found = async (item: LocalItem, shown: string): Promise<Found> => {
+      const there = await remote.find(item.parts, item.kind)
+      return { item, shown, target: `${root}/${item.parts.join('/')}`, there }
+    }
+    for (const { given, name, ...source } of sources) {
+      const above = isInto && name !== '' ? [name] : []
+      if (above.length > 0) yield await found({ ...source, parts: above }, given)
+      if (source.kind === 'file') continue
+      const shownAt = (parts: readonly string[]): string => [given === '/' ? '' : given, ...parts].join('/') || '/'
+      const items = walkLocal(source.local, {
+        rules: this.#options.ignoreRules,
+        onSkip: (parts, why) => this.#skip(shownAt(parts), why),
+        onFault: (parts, error) => this.fail(shownAt(parts), error)
+      })
+      for await (const item of items)
+        yield await found({ ...item, parts: [...above, ...item.parts] }, shownAt(item.parts))
+    }
+  }
+
+  async #putItem({ item, shown, target, there }: Found): Promise<void> {
+    const { session, isDryRun } = this.#options
+    const { client, signal } = session
+    signal.throwIfAborted()
+    try {
+      if (item.kind === 'directory') {
+        if (there?.kind !== 'directory' && !isDryRun) await client.call('mkdir', { path: target })
+        return
+      }
+      if (there !== undefined && this.#isUnchanged(item, there)) {
+        this.#tally.unchanged++
+        this.#progress.skipFile(item.size)
+        if (this.#options.isVerbose) this.#say(`${target}  unchanged`)
+        return
+      }
+      if (isDryRun) this.#wouldPut(item, target)
+      else await this.#putFile({ ...item, shown, target })
+    } catch (error) {
+      if (!isOfThisFile(error)) throw error
+      this.fail(shown, error)
+    }
+  }
+
+  async #putFile(item: PutItem): Promise<void> {
+    const { session, rules, isVerbose } = this.#options
+    const { size } = item
+    const deps = { session, rules, progress: this.#progress, bundle: this.#bundle }
+    const work = (): Promise<Json<PutResult>> => putFile(deps, item)
+    const slots = size > LARGE_BYTES ? this.#large : size > SMALL_FILE_BYTES_MAX ? this.#medium : undefined
+    const result = await (slots === undefined ? work() : slots.run(work))
+    this.#progress.addFile()
+    if (result.unchanged) this.#tally.unchanged++
+    else {
+      this.#tally.stored++
+      this.#tally.bytes += result.size
+    }
+    if (session.isJson || isVerbose) showPut(session, result)
+  }
+
+  #wouldPut({ size }: LocalItem, path: string): void {
+    this.#tally.stored++
+    this.#tally.bytes += size
+    if (this.#options.session.isJson) printJson({ action: 'put', path, size })
+    else printLine(`${path}  ${formatBytes(size)}`)
+  }
+
+  #isUnchanged({ size, modified, mode }: LocalItem, there: RemoteItem): boolean {
+    const { replicas, ack } = this.#options.rules
+    // A user who asks for copies wants each file to have them.
+    if (replicas !== undefined || ack !== undefined) return false
+    if (there.kind !== 'file' || there.size !== size || there.mode !== mode) return false
+    return Date.parse(there.modified) === modified.getTime()
+  }
+
+  #skip(shown: string, why: Skipped): void {
+    this.#tally.skip(why)
+    // Somebody may believe that a backup of this folder has the keys of the node.
+    if (why === 'data-directory') note(`${shown}: skipped, it is the data directory of a dfs-node`)
+    else if (this.#options.isVerbose) this.#say(`${shown}  skipped: ${why}`)
+  }
+
+  #say(text: string): void {
+    if (!this.#options.session.isJson) printLine(text)
+  }
+
+  /** Looks at everything once, ahead of the put, so that the progress can say how much is left. */
+  async #count(sources: readonly Source[], signal: AbortSignal): Promise<void> {
+    let files = 0
+    let bytes = 0
+    const ignored = (): void => {}
+    for (const source of sources) {
+      if (source.kind === 'file') {
+        files++
+        bytes += source.size
+        continue
+      }
+      const options = { rules: this.#options.ignoreRules, onSkip: ignored, onFault: ignored }
+      for await (const { kind, size } of walkLocal(source.local, options)) {
+        if (signal.aborted) return
+        if (kind === 'file') files++
+        if (kind === 'file') bytes += size
+      }
+    }
+    this.#progress.setTotal({ files, bytes })
+  }
+}
+
+/** Prints what has become of a file. */
+export function showPut({ isJson }: Pick<Session, 'isJson'>, result: Json<PutResult>): void {
+  hideProgress()
+  const { path, size, root, version, reached, confirmed, wanted, owed } = result
+  if (isJson) printJson({ path, size, root, version, reached, confirmed, wanted, owed })
+  else printLine(`${path}  ${formatBytes(size)}  ${copiesText(result, Date.now())}`)
+}
+
+/** Throws a usage error if two sources would get the same path. */
+function assertDifferentNames(sources: readonly Source[], isInto: boolean): void {
+  const names = new Map<string, string>()
+  for (const { name, given } of isInto ? sources : []) {
+    const other = names.get(name.normalize('NFC'))
+    if (other !== undefined) throw usage(`${given}: ${other} has the same name, and both would go to one path`)
+    names.set(name.normalize('NFC'), given)
+  }
+}
+
+// A name that is not allowed, or a file that already exists, concerns only this file. Other failures, such as a full
+// disk, would make every later put fail too.
+function isOfThisFile(error: unknown): boolean {
+  if (!(error instanceof CliError)) return isOfOneFile(error)
+  return ['invalid', 'exists', 'changed', 'is-a-directory', 'not-a-directory', 'damaged'].includes(error.code)
+}

@@ -1,0 +1,20 @@
+import { RefusedError } from '../wire/errors.ts'
+import { ClockOffError, DuplicateError } from './errors.ts'
+import type { RejectionReason } from './types.ts'
+
+/**
+ * Returns why an attempt to join a peer failed. Undefined if that is no refusal: a peer at which too many are joining
+ * says `busy`, and is dialled again later.
+ */
+export function rejectionOf(error: unknown): RejectionReason | undefined {
+  const status = error instanceof RefusedError ? error.status : undefined
+  if (status === 'busy') return undefined
+  if (status === 'clock-off' || error instanceof ClockOffError) return 'clock-off'
+  if (status === 'duplicate' || error instanceof DuplicateError) return 'duplicate'
+  return (error as { code?: unknown }).code === 'unreachable' ? 'unreachable' : 'refused'
+}
+
+/** Returns true if the peer says that two processes run with one identity. */
+export function saysDuplicate(error: unknown): boolean {
+  return error instanceof RefusedError && error.status === 'duplicate'
+}
