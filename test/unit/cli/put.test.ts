@@ -82,7 +82,7 @@ test('put refuses sources that cannot go together, and stores those that are the
 
 test('a put of a folder says in one line what it stored and skipped; links and pipes are no failure', async t => {
   const { node, folder, dfs } = await setUpDfs(t)
-  await write(folder, 'tree/a', 'tree/sub/b', 'tree/.a.dfs-0123abcd', 'tree/.dfs-get-x')
+  await write(folder, 'tree/a', 'tree/sub/b', 'tree/.dfs-get-0123abcd-1-0123abcd', 'tree/.dfs-get-0123abcd-2-4567cdef')
   await symlink('a', join(folder, 'tree/link'))
   await symlink('..', join(folder, 'tree/sub/up'))
   const isLinux = process.platform === 'linux'
