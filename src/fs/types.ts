@@ -62,6 +62,11 @@ export interface PutResult {
   wanted: number
   /** The copies of blocks that members still owe. `bytes` is an upper bound. */
   owed: Amount
+  /**
+   * Sentences for the owner that say why members do not take what this node stores, such as clocks that differ. Usually
+   * empty.
+   */
+  warnings: string[]
 }
 
 /** A number of blocks, and their total size. */

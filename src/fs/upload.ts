@@ -10,6 +10,7 @@ import { formatPath, type Path } from '../format/path.ts'
 import { encodeReplicas } from '../format/replicas.ts'
 import { inlineRoot, sealFile } from '../format/seal-file.ts'
 import { idOf } from '../format/statement.ts'
+import { obstaclesOf } from '../members/obstacles.ts'
 import { NO_BYTES } from '../util/bytes.ts'
 import { chunksInRange } from './chunks-in-range.ts'
 import type { FsContext, ResolvedPutOptions } from './context.ts'
@@ -233,7 +234,8 @@ export class Upload {
       unchanged: change.isSameContent,
       reached,
       wanted,
-      owed: { blocks: owedBlocks, bytes: owedBlocks * chunkBytes }
+      owed: { blocks: owedBlocks, bytes: owedBlocks * chunkBytes },
+      warnings: [...obstaclesOf(this.#fs.members)]
     }
   }
 }

@@ -13,6 +13,7 @@ import { generateCertificate, toMessageStream, verifyPeerCertificate } from '@li
 import { raceSignal } from '../util/deadline.ts'
 import { type ComponentLogger, type Logger, reasonOf } from '../util/logger.ts'
 import { DisconnectedError } from './errors.ts'
+import { timelessCertificate } from './timeless-certificate.ts'
 
 /**
  * TLS 1.3 on the socket itself. `@libp2p/tls` runs Node's TLS over a duplex in JavaScript, which copies every byte four
@@ -100,10 +101,12 @@ class SocketTls implements ConnectionEncrypter {
   }
 
   #certified(): Promise<Certificate> {
-    this.#certificate ??= generateCertificate(this.#components.privateKey).catch(error => {
-      this.#certificate = undefined
-      throw error
-    })
+    this.#certificate ??= generateCertificate(this.#components.privateKey)
+      .then(timelessCertificate)
+      .catch(error => {
+        this.#certificate = undefined
+        throw error
+      })
     return this.#certificate
   }
 

@@ -231,3 +231,15 @@ test('a file that nobody may read costs a line, and the others are stored', asyn
   assert.deepEqual([code, stderr.split('\n')[0]], [1, 'tree/secret: permission denied'])
   assert.deepEqual(Object.keys(stored(node)), ['/tree/a'])
 })
+
+test('put says once why members do not take what it stores, and a script finds it in the result', async t => {
+  const { node, folder, dfs } = await setUpDfs(t)
+  await write(folder, 'd/a', 'd/b')
+  node.putWarnings = ['the clock of attic is 24 h ahead']
+  const one = await dfs(['put', 'd/a'])
+  assert.deepEqual([one.code, one.stderr], [0, 'warning: the clock of attic is 24 h ahead\n'])
+  const many = await dfs(['put', 'd'])
+  assert.deepEqual([many.code, many.stderr], [0, 'warning: the clock of attic is 24 h ahead\n'])
+  const [result] = jsonLines(await dfs(['put', '--json', 'd/a']))
+  assert.deepEqual(result?.['warnings'], node.putWarnings)
+})
