@@ -229,18 +229,12 @@ export class Blocks {
     this.#repairing.repair.enqueue(records)
   }
 
-  /**
-   * Leaves the copies of a file that members still owe to the hinted handoff, which asks those members until they
-   * confirm the copies.
-   */
+  /** Leaves the copies that members still owe to the hinted handoff, which asks them until they confirm. */
   handOff(record: OwedRecord, debt: NewDebt): Promise<void> {
     return this.#handoff.add(record, debt)
   }
 
-  /**
-   * Immediately retries everything that is missing or owed. Call it when a member has connected or the view has
-   * changed.
-   */
+  /** Retries at once what is missing or owed. Call it when a member has connected or the view has changed. */
   retry(): void {
     this.#repairing.repair.retry()
     this.#handoff.check()

@@ -30,10 +30,7 @@ export const KEEPS_IN_FLIGHT = 8
  * of 64 full manifest nodes fit.
  */
 export const PAGE_CHUNKS = 65_536
-/**
- * How long a keeper works on a page before it answers how far it has come. So its asker hears from it often, however
- * large the file is.
- */
+/** How long a keeper works on a page before it answers, so that its asker hears from it however large the file is. */
 export const KEEP_PAGE_MS = 1_000
 /**
  * For a file of several pages: how long a confirmed page still counts when the record is pushed, without being checked
