@@ -15,7 +15,7 @@ export const ls: DfsCommand = {
   exits: ['notFound'],
   declare(command) {
     command
-      .argument('[path]', 'directory', nonEmpty, '/')
+      .argument('[path]', 'directory (default /)', nonEmpty, '/')
       .option('-l, --long', 'with sizes and times', false)
       .option('-R, --recursive', 'with everything below it', false)
   },

@@ -31,6 +31,11 @@ export const put: DfsCommand = {
   name: 'put',
   summary: 'store files, folders, or - for stdin',
   exits: ['notFound', 'noSpace'],
+  examples: [
+    ['dfs put photos', 'store a folder, as /photos'],
+    ['dfs put a.png b.png /photos/', 'store two files in a directory'],
+    ['tar c . | dfs put - /backup.tar', 'store what another program writes']
+  ],
   declare(command) {
     command
       .usage('[options] <source...> [path]')
