@@ -24,6 +24,7 @@ const NOT_AWAITED: Reasons = {
   'blocks/put/put-driver.ts: this.#restoreOwn': 'it catches what the disk throws',
   'blocks/put/renewal.ts: this.#worker.stop': 'a worker catches what its rounds throw',
   'blocks/put/puts.ts: this.#giveUp': 'a member that cannot be told is logged',
+  'blocks/put/silence.ts: this.#ask': 'a member that fails is an answer',
   'blocks/repair/queue.ts: this.#drain': 'it catches what a walk throws',
   'cli/put-run.ts: this.#count': 'the walk reports what it cannot read, and throws nothing',
   'daemon/dfs-node.ts: stopping.then': 'it only resolves',

@@ -24,7 +24,8 @@ import type { Keeper } from './keep/keeper.ts'
 import { Memory } from './memory.ts'
 import type { BlocksOptions } from './options.ts'
 import type { PutOutcome } from './put/acknowledgement.ts'
-import type { HintedHandoff } from './put/handoff.ts'
+import type { HintedHandoff, NewDebt, OwedCopies } from './put/handoff.ts'
+import type { OwedRecord } from './put/hint-rows.ts'
 import type { KeptFile } from './put/kept-file.ts'
 import type { Put, PutOptions } from './put/put.ts'
 import type { Puts } from './put/puts.ts'
@@ -228,18 +229,12 @@ export class Blocks {
     this.#repairing.repair.enqueue(records)
   }
 
-  /**
-   * Leaves the copies of a file that members still owe to the hinted handoff, which asks those members until they
-   * confirm the copies. Each owed block holds at most `eachBytes` of text.
-   */
-  handOff(record: RecordRef, owedBlocks: number, eachBytes: number): Promise<void> {
-    return this.#handoff.add(record, owedBlocks, eachBytes)
+  /** Leaves the copies that members still owe to the hinted handoff, which asks them until they confirm. */
+  handOff(record: OwedRecord, debt: NewDebt): Promise<void> {
+    return this.#handoff.add(record, debt)
   }
 
-  /**
-   * Immediately retries everything that is missing or owed. Call it when a member has connected or the view has
-   * changed.
-   */
+  /** Retries at once what is missing or owed. Call it when a member has connected or the view has changed. */
   retry(): void {
     this.#repairing.repair.retry()
     this.#handoff.check()
@@ -263,6 +258,11 @@ export class Blocks {
     const own = this.#repairing.repair.owed
     const others = this.#handoff.owed
     return { blocks: own.blocks + others.blocks, bytes: own.bytes + others.bytes }
+  }
+
+  /** The copies that other members owe for the puts of this one, how many files they are of, and who owes them. */
+  get owedToPuts(): OwedCopies {
+    return this.#handoff.owed
   }
 
   /** The number of blocks here of which no other copy is known any more, and the authors of incomplete records. */

@@ -1,5 +1,8 @@
 import type { BlockCid } from '../format/cid.ts'
 import type { PeerId } from '../format/peer-id.ts'
+import { withDeadline } from '../util/deadline.ts'
+import { reasonOf } from '../util/logger.ts'
+import { THERE_MS } from './constants.ts'
 import { confirmedCopies } from './fetch/confirmed-copies.ts'
 import { Fetcher } from './fetch/fetcher.ts'
 import { PeerHealth } from './fetch/peer-health.ts'
@@ -78,14 +81,22 @@ export function composeLocalStore({ store, blockstore, clock, onBadBlock }: Base
 }
 
 /** Builds the clients of both protocols, and the record of how each peer has behaved. */
-export function composeClients({ host, clock, logger, onFault: onFaultAbove }: Base): Clients {
+export function composeClients({ host, clock, logger, askIfThere, onFault: onFaultAbove }: Base): Clients {
   const health = new PeerHealth(clock)
   const onFault = (peer: PeerId): void => {
     health.fault(peer)
     onFaultAbove(peer)
   }
   const gets = new GetClient({ host, clock, onFault })
-  const silence = new SilenceWatch(clock)
+  const silence = new SilenceWatch(clock, async peer => {
+    try {
+      await withDeadline(clock, THERE_MS, undefined, signal => askIfThere(peer, signal))
+      return true
+    } catch (error) {
+      logger.forComponent('dfs:blocks:put')('%s does not say that it is there: %s', peer, reasonOf(error))
+      return false
+    }
+  })
   host.onPeer((event, peer) => {
     if (event === 'disconnected') silence.forget(peer)
   })
@@ -174,7 +185,7 @@ export function composeConfirmed(
 
 /** Builds the part that asks members until they confirm the copies that they still owe for our puts. */
 export function composeHandoff(base: Base, storeClient: StoreClient, readNode: ReadNode): HintedHandoff {
-  const { self, clock, logger, codec, store, ranking, admitted, view, onError } = base
+  const { self, clock, logger, codec, store, ranking, admitted, holders, view, onError } = base
   return new HintedHandoff({
     self,
     clock,
@@ -184,6 +195,7 @@ export function composeHandoff(base: Base, storeClient: StoreClient, readNode: R
     storeClient,
     ranking,
     admitted,
+    holders,
     viewId: () => view().id,
     readNode,
     onError
@@ -211,7 +223,7 @@ export function composePuts(
     storeClient,
     silence
   }
-  const isAvoided = (peer: PeerId): boolean => health.isAvoided(peer)
+  const isAvoided = (peer: PeerId): boolean => health.isAvoided(peer) || silence.isGone(peer)
   const hasAll = keeper.hasAll.bind(keeper)
   const endWithRecord = keeper.endWithRecord.bind(keeper)
   const { puller, readNode } = fetching

@@ -30,10 +30,7 @@ export const KEEPS_IN_FLIGHT = 8
  * of 64 full manifest nodes fit.
  */
 export const PAGE_CHUNKS = 65_536
-/**
- * How long a keeper works on a page before it answers how far it has come. So its asker hears from it often, however
- * large the file is.
- */
+/** How long a keeper works on a page before it answers, so that its asker hears from it however large the file is. */
 export const KEEP_PAGE_MS = 1_000
 /**
  * For a file of several pages: how long a confirmed page still counts when the record is pushed, without being checked
@@ -122,6 +119,8 @@ export const STRAGGLERS_MS = 250
  */
 export const SILENCE_MS = 2_000
 export const SILENCE_GAPS = 4
+/** How long a silent member may take to answer the question whether it is there. */
+export const THERE_MS = 2_000
 /** How long a silent member still counts as silent once nobody waits for it. After that it is asked again. */
 export const SILENT_AGAIN_MS = 10_000
 /**

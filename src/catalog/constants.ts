@@ -40,6 +40,12 @@ export const WAITING_SEEN_MAX = 16_384
  * their paths together, and a path has at most `PATH_BYTES_MAX` / 2 parts.
  */
 export const CYCLE_MAX = 4_096
+/**
+ * The most entries that a move to a longer path looks at below a directory, which takes about a tenth of a second, and
+ * how many of one directory it looks at before it goes down.
+ */
+export const MOVE_LOOK_MAX = 8_192
+export const MOVE_PAGE = 256
 /** How often the node looks for entries that it could open. It also looks whenever a key arrives. */
 export const OPEN_EVERY_MS = 60_000
 /** The number of entries that are opened in one batch of the index once their key has arrived. */

@@ -3,6 +3,7 @@ import type { IncomingMessage } from 'node:http'
 import { join } from 'node:path'
 import { API_FILE, type ApiFile, apiFileSchema } from '../contract/api-file.ts'
 import { errorSchema } from '../contract/errors.ts'
+import type { Json } from '../contract/json.ts'
 import { encodePath, FILES_ROUTE, TRANSFERS_ROUTE } from '../contract/routes.ts'
 import { type Transfer, transferSchema } from '../contract/transfer.ts'
 import { encodeRequest } from '../contract/verb-request.ts'
@@ -13,7 +14,16 @@ import { CliError, usage } from '../terminal/errors.ts'
 import { readSecret } from '../terminal/secret-file.ts'
 import { Bundle } from './bundle.ts'
 import { type PutFields, type PutRules, queryOf, textsOf } from './put-fields.ts'
-import { type Body, NoAnswerError, readJson, readLines, type SendOptions, type Target, Transport } from './transport.ts'
+import {
+  type Body,
+  NoAnswerError,
+  nodeError,
+  readJson,
+  readLines,
+  type SendOptions,
+  type Target,
+  Transport
+} from './transport.ts'
 
 /** No token is longer. */
 const TOKEN_BYTES_MAX = 4096
@@ -88,7 +98,7 @@ export class Client {
     const response = await this.#request(name, fields, signal)
     for await (const item of readLines(response)) {
       const failed = errorSchema.safeParse(item)
-      if (failed.success) throw new CliError(failed.data.error.code, failed.data.error.message)
+      if (failed.success) throw nodeError(failed.data.error)
       yield item as AnswerOf<Name>
     }
   }
@@ -98,7 +108,7 @@ export class Client {
    * Throws a `CliError` with the daemon's code, a `NoAnswerError` if the connection breaks off, and any error that the
    * body throws.
    */
-  async put(path: string, body: Body, fields: PutFields, signal?: AbortSignal): Promise<PutResult> {
+  async put(path: string, body: Body, fields: PutFields, signal?: AbortSignal): Promise<Json<PutResult>> {
     const { size } = fields
     const { modified, mode, type } = textsOf(fields)
     const query = queryOf(fields)
@@ -110,7 +120,7 @@ export class Client {
     }
     return (await readJson(
       await this.#send('PUT', `${fileUrl(path)}?${query}`, { body, headers, signal })
-    )) as PutResult
+    )) as Json<PutResult>
   }
 
   /**
@@ -162,7 +172,7 @@ export class Client {
     const { error } = await this.#transfer(id).catch(() => ({ error: undefined }))
     if (error === undefined || error.code === 'aborted')
       throw new NoAnswerError('the connection to the node broke off', { cause: broken })
-    throw new CliError(error.code, error.message)
+    throw nodeError(error)
   }
 
   #request(

@@ -1,4 +1,5 @@
 import { FILE_BYTES_MAX, SMALL_FILE_BYTES_MAX } from '../contract/constants.ts'
+import type { Json } from '../contract/json.ts'
 import type { PutResult } from '../index.ts'
 import { note } from '../terminal/print.ts'
 import type { Progress } from '../terminal/progress.ts'
@@ -29,7 +30,7 @@ export interface PutFileDeps {
  * Stores a file. If it changes while it is read, it is read once more; then, if it has only been appended to, what it had
  * at the start is stored. Throws a `LocalChangedError` if it has changed in another way.
  */
-export async function putFile(deps: PutFileDeps, item: PutItem): Promise<PutResult> {
+export async function putFile(deps: PutFileDeps, item: PutItem): Promise<Json<PutResult>> {
   if (item.size > FILE_BYTES_MAX) throw new LocalError('invalid', 'it is larger than a file may be (64 TiB)')
   try {
     return await readAndPut(deps, item, 'throw')
@@ -44,7 +45,7 @@ async function readAndPut(
   { session: { client, signal }, rules, progress, bundle }: PutFileDeps,
   { shown, local, target, ...found }: PutItem,
   onChange: 'throw' | 'take-start'
-): Promise<PutResult> {
+): Promise<Json<PutResult>> {
   const { facts, bytes } = await readLocal(local, found, { bytesAtOnceMax: SMALL_FILE_BYTES_MAX, onChange })
   const { mode } = facts
   const modified = timeOf(shown, facts)

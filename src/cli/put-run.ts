@@ -1,4 +1,5 @@
 import { SMALL_FILE_BYTES_MAX } from '../contract/constants.ts'
+import type { Json } from '../contract/json.ts'
 import { forEachAtOnce, Slots } from '../flow/at-once.ts'
 import type { PutResult } from '../index.ts'
 import { CliError, isOfOneFile, usage } from '../terminal/errors.ts'
@@ -6,6 +7,7 @@ import { note, printJson, printLine } from '../terminal/print.ts'
 import { hideProgress, Progress } from '../terminal/progress.ts'
 import { formatBytes } from '../terminal/units.ts'
 import type { Bundle } from './bundle.ts'
+import { copiesText } from './copies-text.ts'
 import { FileFailures } from './file-failures.ts'
 import type { IgnoreRules } from './ignore-rules.ts'
 import { type LocalItem, NotUtf8Error, type Skipped, walkLocal } from './local-tree.ts'
@@ -149,15 +151,11 @@ export class PutRun {
     const { session, rules, isVerbose } = this.#options
     const { size } = item
     const deps = { session, rules, progress: this.#progress, bundle: this.#bundle }
-    const work = (): Promise<PutResult> => putFile(deps, item)
+    const work = (): Promise<Json<PutResult>> => putFile(deps, item)
     const slots = size > LARGE_BYTES ? this.#large : size > SMALL_FILE_BYTES_MAX ? this.#medium : undefined
     const result = await (slots === undefined ? work() : slots.run(work))
     this.#progress.addFile()
-    if (result.unchanged) this.#tally.unchanged++
-    else {
-      this.#tally.stored++
-      this.#tally.bytes += result.size
-    }
+    this.#tally.note(result)
     if (session.isJson || isVerbose) showPut(session, result)
   }
 
@@ -210,11 +208,11 @@ export class PutRun {
 }
 
 /** Prints what has become of a file. */
-export function showPut({ isJson }: Pick<Session, 'isJson'>, result: PutResult): void {
+export function showPut({ isJson }: Pick<Session, 'isJson'>, result: Json<PutResult>): void {
   hideProgress()
-  const { path, size, root, version, reached, wanted, owed } = result
-  if (isJson) printJson({ path, size, root, version, reached, wanted, owed })
-  else printLine(`${path}  ${formatBytes(size)}  on ${reached.length} of ${wanted}`)
+  const { path, size, root, version, reached, confirmed, wanted, owed } = result
+  if (isJson) printJson({ path, size, root, version, reached, confirmed, wanted, owed })
+  else printLine(`${path}  ${formatBytes(size)}  ${copiesText(result, Date.now())}`)
 }
 
 /** Throws a usage error if two sources would get the same path. */

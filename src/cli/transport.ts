@@ -1,5 +1,5 @@
 import { Agent, type IncomingMessage, type RequestOptions, request } from 'node:http'
-import { errorSchema } from '../contract/errors.ts'
+import { errorSchema, type Failure } from '../contract/errors.ts'
 import { decodeLines } from '../contract/ndjson.ts'
 import { writeTo } from '../flow/write.ts'
 import { CliError } from '../terminal/errors.ts'
@@ -139,8 +139,23 @@ function noAnswer(error: unknown, place?: string): Error {
   })
 }
 
+/** The most characters of a path that a line shows. The middle of a longer one is left out. */
+const SHOWN_MAX = 160
+
+/** Returns the error for a failure that the node reported. */
+export function nodeError({ code, message, path }: Failure): CliError {
+  return new CliError(code, path === undefined ? message : `${shortened(path)}: ${message}`)
+}
+
+function shortened(path: string): string {
+  const letters = [...path]
+  if (letters.length <= SHOWN_MAX) return path
+  const half = SHOWN_MAX / 2
+  return `${letters.slice(0, half).join('')}…${letters.slice(-half).join('')}`
+}
+
 async function refusal(response: IncomingMessage): Promise<Error> {
   const parsed = errorSchema.safeParse(await readJson(response))
   if (!parsed.success) return new CliError('io', `the node answered with the HTTP status ${response.statusCode}`)
-  return new CliError(parsed.data.error.code, parsed.data.error.message)
+  return nodeError(parsed.data.error)
 }

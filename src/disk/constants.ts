@@ -19,6 +19,8 @@ export const PROJECT_ROWS_MAX = 512
 /** The number of bytes that a compaction moves at a time, while other writes wait. */
 export const MOVE_BYTES_MAX = 1 << 20
 export const MOVE_ROWS_MAX = 256
+/** Less free space than this at the first start is not kept as the capacity of the node. */
+export const CAPACITY_BYTES_MIN = SEGMENT_BYTES
 /** The number of segments that are kept open for reading. */
 export const OPEN_SEGMENTS_MAX = 64
 /** The number of removed segments that can still be read. At most one is removed in `COMPACT_INTERVAL_MS`. */

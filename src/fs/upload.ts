@@ -12,7 +12,7 @@ import { inlineRoot, sealFile } from '../format/seal-file.ts'
 import { idOf } from '../format/statement.ts'
 import { NO_BYTES } from '../util/bytes.ts'
 import { chunksInRange } from './chunks-in-range.ts'
-import type { FsContext, ResolvedPutOptions } from './context.ts'
+import { awaited, type FsContext, type ResolvedPutOptions } from './context.ts'
 import { replicate } from './replicate.ts'
 import type { PutResult } from './types.ts'
 
@@ -217,7 +217,7 @@ export class Upload {
     const rules = { replicas: encodeReplicas(replicas), noClobber, ifTag }
     const change = await this.#fs.catalog.link(path, content, rules)
     const chunkBytes = Math.min(content.size, chunkBytesMax)
-    const { reached, wanted, owedBlocks } = await replicate(this.#fs, change, {
+    const { reached, confirmed, wanted, owedBlocks, owedBy } = await replicate(this.#fs, change, {
       kept,
       replicas,
       ack,
@@ -232,8 +232,9 @@ export class Upload {
       tag: tagOfContent(content) as string,
       unchanged: change.isSameContent,
       reached,
+      confirmed,
       wanted,
-      owed: { blocks: owedBlocks, bytes: owedBlocks * chunkBytes }
+      owed: { blocks: owedBlocks, bytes: owedBlocks * chunkBytes, waitingFor: awaited(this.#fs, owedBy) }
     }
   }
 }

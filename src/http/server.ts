@@ -162,9 +162,9 @@ interface Failed {
 
 function answerError(error: unknown, { request, reply, log }: Failed): FastifyReply {
   log(`${request.method} ${routeOf(request)} failed`, error)
-  const { status, code, message } = describe(error)
+  const { status, ...failure } = describe(error)
   const headers = error instanceof HttpError ? error.headers : {}
-  return reply.code(status).headers(headers).send({ error: { code, message } })
+  return reply.code(status).headers(headers).send({ error: failure })
 }
 
 /**

@@ -235,6 +235,11 @@ export class Members {
     this.#clocks.askSoon()
   }
 
+  /** Resolves once a member has answered, however busy its disk is. Rejects if it fails to. */
+  async askIfThere(peer: PeerId, signal: AbortSignal): Promise<void> {
+    await this.#join.client.alive(peer, { signal })
+  }
+
   /** Asks a member for a handover of an epoch's key to us. Returns the bytes of a statement, which nobody has checked. */
   askForKey(peer: PeerId, epoch: Uint8Array, signal: AbortSignal): Promise<Uint8Array> {
     return this.#join.client.key(peer, epoch, signal)

@@ -1,4 +1,5 @@
 import type { Status } from '../api.ts'
+import { freeForStore } from '../disk/capacity.ts'
 import type { Files } from '../disk/files.ts'
 import type { MonitoredFiles } from '../disk/monitored-files.ts'
 import type { AskedRole } from '../members/join-messages.ts'
@@ -54,7 +55,7 @@ export function pendingStatus(waiting: Waiting, disk: Status['disk']): Status {
     waiting: 0,
     files: 0,
     peersConnected: 0,
-    owed: { blocks: 0, bytes: 0 },
+    owed: { blocks: 0, bytes: 0, files: 0, waitingFor: [] },
     repairing: { blocks: 0, bytes: 0 },
     etaSeconds: null,
     atRisk: { blocks: 0 },
@@ -66,6 +67,5 @@ export function pendingStatus(waiting: Waiting, disk: Status['disk']): Status {
 
 /** Returns the state of a disk on which nothing is stored yet. */
 export async function diskOf(files: Files & Partial<Pick<MonitoredFiles, 'state'>>): Promise<Status['disk']> {
-  const { totalBytes } = await files.space()
-  return { used: 0, capacity: totalBytes, cache: 0, state: files.state ?? 'ok' }
+  return { used: 0, capacity: freeForStore(await files.space()), cache: 0, state: files.state ?? 'ok' }
 }

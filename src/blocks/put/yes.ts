@@ -1,6 +1,6 @@
 import type { PeerId } from '../../format/peer-id.ts'
 import type { Ranking } from '../rank.ts'
-import { type Bits, hasBit, isAskable, isEmpty, type MemberState, mayAnswer, type PutState } from './put-state.ts'
+import { type Bits, hasBit, isAskable, isEmpty, type MemberState, mayAnswer, NONE, type PutState } from './put-state.ts'
 
 /**
  * The number of copies that a put waits for by default, so that the failure of one disk right after the put loses no
@@ -63,6 +63,20 @@ export function* owedBy(state: PutState): Generator<[PeerId, number]> {
       if (hasBit(owed, chunk) && !hasBit(acknowledged, chunk)) count++
     if (count > 0) yield [peer, count]
   }
+}
+
+/**
+ * Returns the number of copies of a record without blocks that are owed. Every member gets every record in time, so
+ * nothing is owed once one other member has it.
+ */
+export function copiesOwedOfRecord(copies: number, wanted: number): number {
+  return Math.max(0, Math.min(ACK_DEFAULT, wanted) - copies)
+}
+
+/** Returns the members that store blocks and have not acknowledged a record without blocks. */
+export function recordOwedBy({ self, members }: PutState, ranking: Ranking): Array<[PeerId, number]> {
+  const isOpen = (peer: PeerId): boolean => peer !== self && isEmpty(members.get(peer)?.acknowledged ?? NONE)
+  return ranking.keepers.filter(isOpen).map(peer => [peer, 1])
 }
 
 /** Returns true while a member that was asked, or is about to be, may still answer. */

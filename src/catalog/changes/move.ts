@@ -8,6 +8,7 @@ import { ExistsError, NotFoundError } from '../errors.ts'
 import type { DirectoryNode, TreeNode } from '../tree-node.ts'
 import { checkReplace, refuseVersion } from './checks.ts'
 import type { ChangeContext } from './context.ts'
+import { assertMoveFits, assertPathFits } from './path-room.ts'
 import { type FoundEntry, foundIn, type Parent, parentIn, type Transaction, transact } from './transaction.ts'
 
 export interface MoveOptions extends ChangeOptions {
@@ -72,6 +73,8 @@ async function moveNode(
     throw new InvalidInputError('a directory cannot be moved into itself')
   if (there !== undefined && formatPath(there.path) === formatPath(node.path)) return { target, continued: [] }
   if (there !== undefined) checkReplace(node, there, noClobber)
+  assertPathFits(target)
+  if (node.kind === 'directory') await assertMoveFits(context, node, target)
   const at = { parent: parent.id, name: target.at(-1) as string }
   const moved = node.kind === 'file' ? [foundIn(node)] : await tx.entriesOf(node, found.parent)
   const continued: Continued[] = []

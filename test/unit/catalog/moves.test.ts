@@ -224,3 +224,59 @@ test('a recursive removal appends a bounded number of entries at a time, each af
   assert.deepEqual(order.slice(-2), [toHex(inner), toHex(top)])
   assert.deepEqual(await setup.paths(), [])
 })
+
+/** A path of so many levels, each of which adds 200 bytes. */
+const levels = (count: number): string => `/${'n'.repeat(199)}`.repeat(count)
+
+test('a directory does not move to a longer path if something below it would have a path that is too long', async () => {
+  const setup = await Setup.open()
+  const deep = `/a${levels(20)}`
+  await put(setup, `${deep}/f`, 'text')
+  // The longest path is 4,004 bytes long, so there is room for 92 more.
+  const [fits, tooLong] = [`/a${'x'.repeat(92)}`, `/a${'x'.repeat(93)}`]
+  await assert.rejects(move(setup, '/a', tooLong), {
+    code: 'invalid',
+    path: `${deep}/f`,
+    message: /4097 bytes, and a path has at most 4096/
+  })
+  await move(setup, '/a', fits)
+  assert.equal((await setup.at(`${fits}${levels(20)}/f`))?.kind, 'file')
+  // It goes back to the shorter path, and into a directory only if there is room.
+  await move(setup, fits, '/a')
+  await put(setup, `/${'y'.repeat(93)}/g`, 'text')
+  await assert.rejects(move(setup, '/a', `/${'y'.repeat(93)}`), { code: 'invalid', path: `${deep}/f` })
+  assert.equal((await setup.at(`${deep}/f`))?.kind, 'file')
+})
+
+test('a name that makes the path of a file itself too long is refused, whatever it comes from', async () => {
+  const setup = await Setup.open()
+  await put(setup, '/f', 'text')
+  const into = `/d${levels(20)}/${'z'.repeat(93)}`
+  assert.equal(into.length, 4_096)
+  await setup.catalog.mkdir(parsePath(into), 1)
+  const name = `${into}/f`
+  await assert.rejects(move(setup, '/f', into), {
+    code: 'invalid',
+    path: name
+  })
+  await assert.rejects(setup.catalog.mkdir(name.split('/').slice(1), 1), { code: 'invalid', path: name })
+})
+
+test('a move to a longer path looks at a bounded number of entries, and finds what is deep beside many files', async () => {
+  const setup = await Setup.open()
+  const deep = `/a${levels(20)}`
+  await put(setup, `${deep}/f`, 'text')
+  for (let i = 0; i < 400; i++) await put(setup, `/a/file${i}`, '')
+  await assert.rejects(move(setup, '/a', `/a${'x'.repeat(93)}`), { code: 'invalid', path: `${deep}/f` })
+  // Without what is deep, no record and no name is read, and no directory twice.
+  await remove(setup, `/a/${'n'.repeat(199)}`)
+  let reads = 0
+  setup.beforeEach = async () => {
+    reads++
+  }
+  await move(setup, '/a', '/b')
+  const shorter = reads
+  reads = 0
+  await move(setup, '/b', '/longer')
+  assert.ok(reads < shorter + 10, `${shorter}, ${reads}`)
+})

@@ -111,3 +111,20 @@ test('a write after the measurement takes room, and a removal returns it', async
   assert.equal(capacity.isFull, false)
   await capacity.take(400)
 })
+
+test('a node is full when its disk is, although it holds less than it may, and not once there is room again', async () => {
+  let freeBytes = 600
+  const files = { space: async () => ({ totalBytes: 1_000, freeBytes }) } as unknown as Files
+  const clock = new ManualClock()
+  const capacity = new Capacity({ files, clock, capacityBytes: 500 })
+  await capacity.measure()
+  assert.deepEqual([capacity.capacityBytes, capacity.isFull], [500, false])
+  freeBytes = 60
+  clock.advance(1_001)
+  await assert.rejects(capacity.take(20), NoSpaceError)
+  assert.deepEqual([capacity.capacityBytes, capacity.usedBytes, capacity.isFull], [500, 0, true])
+  freeBytes = 600
+  clock.advance(1_001)
+  await capacity.take(20)
+  assert.equal(capacity.isFull, false)
+})
