@@ -65,6 +65,7 @@ test('put refuses sources that cannot go together, and stores those that are the
     [['a', '-'], /stdin/],
     [['-', 'a', '/x'], /stdin/],
     [['-', '/x/'], /path of a file/],
+    [['--dry-run', '-', '/x'], /--dry-run says nothing about stdin/],
     [['a', 'sub/a', '/x'], /^sub\/a: a has the same name/]
   ] as const) {
     const { code, stderr } = await dfs(['put', ...args])
