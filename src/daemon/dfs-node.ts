@@ -39,7 +39,7 @@ async function run(flags: DaemonFlags): Promise<void> {
   const isFirst = await isFirstStart({ dataDir, ownersFiles: filesInDataDir(flags) })
   if (listen !== undefined) await checkPortFree(listen)
   const { node, screen, way } = await startNode(flags, { isFirst, events: new EventLog(log), logger, stopping })
-  let isMember = false
+  let isOutside = false
   try {
     const isPending = (await node.status()).state === 'pending'
     if (!isPending) await leaveInviteOf(node, flags)
@@ -47,10 +47,10 @@ async function run(flags: DaemonFlags): Promise<void> {
     const api = await serveApi(node, { dataDir, listen, keyFile, logger })
     try {
       const isReady = await screen.wait(node, stopping)
-      isMember = !isPending || isReady
       if (isPending && isReady) await leaveInviteOf(node, flags)
       if (isReady) await sayReady(node, api.url, flags, way())
       await stopping
+      isOutside = (await node.status()).state === 'pending'
     } finally {
       await api.close()
     }
@@ -58,7 +58,7 @@ async function run(flags: DaemonFlags): Promise<void> {
     await node.stop()
   }
   if (json) printJson({ event: 'stopped' })
-  if (!isMember)
+  if (isOutside)
     throw new CliError('failed', 'nothing was joined: this machine asks no more; start it again to ask again')
 }
 

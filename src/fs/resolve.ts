@@ -21,13 +21,14 @@ export async function resolvePath(
   return node
 }
 
-/** Returns true if a file or directory is at a path. Throws the signal's reason if it has fired. */
+/** Returns true if a file or directory is at a path. Throws as `resolvePath` does for other reasons. */
 export async function isThere(
-  { tree }: Pick<FsContext, 'tree'>,
+  { tree, members }: Pick<FsContext, 'tree' | 'members'>,
   path: Path,
   signal: AbortSignal | undefined
 ): Promise<boolean> {
   signal?.throwIfAborted()
+  members.standing.assertReads()
   const node = await tree.resolve(path)
   signal?.throwIfAborted()
   return node !== undefined

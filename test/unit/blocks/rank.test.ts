@@ -150,7 +150,7 @@ test('if no owner could read content, the first member that can takes the place 
       if (!isAmongFirst) moved++
       assert.deepEqual(owners, isAmongFirst ? all.slice(0, count) : [...all.slice(0, count - 1), reader])
       assert.equal(ranking.isOwner(reader, digest, count), true)
-      // The others keep their order behind the owners.
+      // The others keep their order after the owners.
       const rest = all.filter(peer => !owners.includes(peer))
       assert.deepEqual(names(ranking.inOrder(digest, count)), [...owners, ...rest])
     }

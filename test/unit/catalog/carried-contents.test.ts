@@ -11,7 +11,7 @@ import { admin, carrying, fileWith, otherWriter, Setup, type Signed, sign, write
 const ENTRY = Buffer.alloc(16, 0xf0)
 const T: Hlc = 1_800_000_000_000n << 16n
 
-/** The path and the content that show, after the records came in these batches. */
+/** The path and the content that show after the records have arrived in these batches. */
 async function shownAfter(...batches: Signed[][]): Promise<string> {
   const setup = await Setup.open()
   for (const batch of batches) await setup.add(...batch)
@@ -27,7 +27,7 @@ function* ordersOf<T>(list: readonly T[]): Generator<T[]> {
 }
 
 const wrote = sign({ entry: ENTRY, ...fileWith('old seal', { name: 'f' }), by: writer, hlc: T })
-/** An admin seals the same content anew: another root under the old `written`. */
+/** An admin seals the same content again: another root under the old `written`. */
 const resealed = sign({
   ...carrying(wrote),
   ...fileWith('new seal', { name: 'f' }),
@@ -41,7 +41,7 @@ const moved = sign({ ...carrying(resealed), ...fileWith('new seal', { name: 'g' 
 
 test('content that an admin has sealed again is shown, whatever the log knows about grants at that time', async () => {
   const setup = await Setup.open()
-  // Compaction may write the row of a grant behind those of the records that were signed under it.
+  // Compaction may write the row of a grant after those of the records that were signed under it.
   setup.log.get = async () => undefined
   await setup.add(wrote, resealed)
   const node = await setup.at('/f')

@@ -24,7 +24,7 @@ test('the number of files stays correct after a batch that failed, after a repla
   const gone = sign({ entry: F, seen: pastOf(two.record), op: 'delete' })
   await setup.add(made, one)
   assert.equal(await setup.tree.countFiles(), 1)
-  // The index takes nothing of this batch.
+  // The index accepts nothing of this batch.
   await setup.projection.project({ added: [accepted(two)], removed: [] }, new IndexOps())
   assert.equal(await setup.tree.countFiles(), 1)
   await setup.add(two)

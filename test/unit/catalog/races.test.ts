@@ -30,7 +30,7 @@ interface Race {
   prepare: (setup: Setup) => Promise<void>
   /** The change that is met. */
   change: (setup: Setup) => Promise<unknown>
-  /** What it meets. */
+  /** The change or record that it meets. */
   other: (setup: Setup) => Promise<unknown>
   check: (setup: Setup, outcomes: { change: string; other: string }) => Promise<void>
 }
@@ -161,7 +161,7 @@ test('a recursive removal also deletes what is put or moved in while it runs', a
       check: async (setup, { change, other }) => {
         assert.equal(change, 'ok')
         const contents = await setup.contents()
-        // A file that comes after the directory was deleted makes a new directory.
+        // A file that arrives after the directory was deleted makes a new directory.
         assert.ok(contents.length === 0 || (other === 'ok' && contents.length === 1), `${other}: ${contents.join()}`)
       }
     })
@@ -414,7 +414,7 @@ test('a put makes no second file at its path while records exchange the file for
       ),
     check: async (setup, { change }) => {
       assert.ok(change === 'ok' || change === 'is-a-directory', change)
-      // The file that was there has what was put, if the put came first.
+      // If the put came first, the file that was there has the new content.
       assert.deepEqual(await setup.contents(), change === 'ok' ? ['/f (conflict 01010101) mine'] : [])
     }
   })

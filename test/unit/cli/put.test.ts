@@ -127,7 +127,7 @@ test('a put of a folder says how many files are not on enough machines yet', asy
   await write(folder, 'tree/a', 'tree/b')
   const owed = { blocks: 0, bytes: 0, waitingFor: [] }
   node.hooks.put = async path => {
-    const facts = { path, size: 6, root: null, version: '00', tag: 't', unchanged: false, owed }
+    const facts = { path, size: 6, root: null, version: '00', tag: 't', unchanged: false, owed, warnings: [] }
     return { ...facts, reached: ['fake-peer'], confirmed: path.endsWith('a') ? 1 : 2, wanted: 2 }
   }
   const { stdout } = await dfs(['put', 'tree'])
@@ -271,4 +271,16 @@ test('a put of a folder shows one live line on a terminal: files, bytes, rate an
   assert.equal(await terminal.ended, 0)
   assert.match(terminal.text, line)
   assert.match(terminal.text, /2 stored, 2 B in \d+ s/)
+})
+
+test('put says once why members do not take what it stores, and a script finds it in the result', async t => {
+  const { node, folder, dfs } = await setUpDfs(t)
+  await write(folder, 'd/a', 'd/b')
+  node.putWarnings = ['the clock of attic is 24 h ahead']
+  const one = await dfs(['put', 'd/a'])
+  assert.deepEqual([one.code, one.stderr], [0, 'warning: the clock of attic is 24 h ahead\n'])
+  const many = await dfs(['put', 'd'])
+  assert.deepEqual([many.code, many.stderr], [0, 'warning: the clock of attic is 24 h ahead\n'])
+  const [result] = jsonLines(await dfs(['put', '--json', 'd/a']))
+  assert.deepEqual(result?.['warnings'], node.putWarnings)
 })

@@ -29,7 +29,7 @@ async function snapshot(path: string): Promise<unknown[]> {
   return [mode, mtimeMs, size, ...inside]
 }
 
-/** What a first start writes, up to the point where it fails. */
+/** Writes the files of a first start, up to the point where it fails. */
 async function writeAsFirstStart(root: string): Promise<void> {
   const files = new NodeFiles(root)
   await openFormat(files, seededChance(1), silentLogger)

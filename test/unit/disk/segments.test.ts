@@ -244,7 +244,7 @@ test('a scan reports rows that the footer counts and that are missing', async ()
   const places = await segments.append(numbered(20))
   const inFirst = places.filter(({ segment }) => segment === 1)
   const last = inFirst.at(-1) as Place
-  // Cuts a row out without a trace. The rows behind it are no longer at their places.
+  // Cuts a row out without a trace. The rows after it are no longer at their places.
   files.corrupt(FIRST, bytes => Buffer.concat([bytes.subarray(0, last.offset), bytes.subarray(last.offset + 73)]))
   for (const cut of [last.offset, last.offset + 30, HEADER_BYTES]) {
     files.corrupt(FIRST, bytes => bytes.subarray(0, cut))
@@ -333,7 +333,7 @@ test('repeated failures leave no segments behind, and no number is used twice', 
     assert.ok((await files.list('segments')).length <= 2)
   }
   assert.equal(segments.end.segment, 50)
-  // The last segment survives any power cut, so its number is not given again.
+  // The last segment survives any power cut, so its number is not used again.
   assert.equal((await open(files.reopen())).end.segment, 50)
   isBroken = false
   const again = await open(files.reopen())
@@ -348,7 +348,7 @@ test('an abandoned segment gets its footer once the disk works again', async () 
   let isBroken = false
   const files = new FakeFiles({
     before: ({ name, path, bytes = 0 }) => {
-      // The segment takes no more bytes, but it can be cut.
+      // The segment accepts no more bytes, but it can be cut.
       if (isBroken && name === 'append' && path === FIRST && bytes !== HEADER_BYTES)
         throw new DiskError('the disk reported EIO')
     }

@@ -33,7 +33,7 @@ class FullDatabase extends MemoryDatabase {
     for (const ops of this.#late.splice(0)) await super.batch(ops)
   }
 
-  /** What a restart finds, after a kill. */
+  /** Returns the rows that a restart finds after a kill. */
   async restarted(): Promise<MemoryDatabase> {
     await this.open()
     return this.after(this.batches)
@@ -56,7 +56,10 @@ async function restart({ files }: { files: FakeFiles }, database: FullDatabase):
   return openStore(files.reopen(), { ...small, database: await database.restarted() })
 }
 
-/** Lets the batches end that nobody waits for, such as that of the cursor. From then on the database refuses all. */
+/**
+ * Waits for the batches for which nobody waits, such as that of the cursor. From then on the database refuses all
+ * batches.
+ */
 async function fill(database: FullDatabase): Promise<void> {
   await settle(5)
   database.isFull = true

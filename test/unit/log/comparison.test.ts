@@ -22,7 +22,7 @@ import type { MemoryHost } from '../../fixtures/memory-host.ts'
 import { settle, timePassesUntil, whileTimePasses } from '../../fixtures/pass-time.ts'
 import { MINUTE, Setup, take } from './setup.ts'
 
-/** What a member was asked for since this was called: how many ids it has listed, and how many statements it has sent. */
+/** Counts the requests to a member from now on: how many ids it has listed, and how many statements it has sent. */
 function watch(member: TestMember) {
   const seen = { listed: 0, news: 0, sent: 0 }
   const { list, get } = { list: member.log.list.bind(member.log), get: member.log.get.bind(member.log) }
@@ -45,7 +45,7 @@ function watch(member: TestMember) {
   return seen
 }
 
-/** How often each statement of class 1 was handed to a member, from now on. */
+/** Counts how often each statement of class 1 is passed to a member, from now on. */
 function deliveries(member: TestMember): Map<string, number> {
   const byId = new Map<string, number>()
   const receive = member.log.receive.bind(member.log)
@@ -201,7 +201,7 @@ test('a member that withholds a statement is detected by its totals, and everyth
     const page = (await news(...args)) as News
     return { ...page, ids: hide(page.ids) }
   }
-  // Both sides of the exchange hide it: pushes do, too.
+  // Both sides of the exchange hide it, and so do pushes.
   b.sync.push = async () => 'ok'
   const offered = c.log.has.bind(c.log)
   c.log.has = async ids =>

@@ -264,7 +264,7 @@ test('a repeated projection waits for the batch that is being projected, even if
 
 type Written = Awaited<ReturnType<TestMember['write']>>[number]
 
-/** A table that no room has. */
+/** A table that no room uses. */
 const OWN_TABLE = Buffer.from('#')
 
 function ownKey(id: Uint8Array): Uint8Array {

@@ -34,7 +34,7 @@ test('a newcomer fetches every statement, whatever the order of their ids', asyn
     secrets = grantedSecrets(secrets, setup.clock, setup.chance, { role: 'admin' })
     await take(b, setup.leftBy(secrets))
   }
-  // Admins that each invited the next: what the last grant rests on is as much as may be.
+  // Admins that each invited the next, so that the last grant rests on as many statements as allowed.
   const founder = setup.admin('founder')
   for (let issuer = founder, i = 0; i < 9; i++) {
     issuer = admittedSecrets(founder, inviteOf(issuer, setup.clock, setup.chance, { role: 'admin' }), setup)
@@ -163,19 +163,19 @@ test('a member measures the clocks at once when its stamps are refused', async t
   setup.clock.advance(31_000)
   await settle()
   aheadMs = 7 * MINUTE
-  assert.equal(a.members.isClockOff, false)
+  assert.equal(a.members.clocks.isOff, false)
   const [entry] = await a.write(setup.chance)
   assert.equal(await a.sync.push(others[0]?.peer as string, entry as Statement), 'waiting')
   await settle()
-  assert.equal(a.members.isClockOff, true)
+  assert.equal(a.members.clocks.isOff, true)
 })
 
 interface Mailbox {
   clock: ManualClock
   outbox: Outbox
-  /** When each offer was made, in milliseconds since the start, and of how many ids. */
+  /** The time of each offer, in milliseconds since the start, and its number of ids. */
   offers: Array<{ ms: number; ids: number }>
-  /** When the peer was told to compare. */
+  /** The times at which the peer was told to compare. */
   nudges: number[]
 }
 

@@ -152,7 +152,7 @@ test('a lease that was lent for too long is taken back if others wait, and only 
   clock.advance(1)
   await waiting.granted
   assert.deepEqual([takenBack, lent.bytes], [1, 0])
-  // It changes nothing more.
+  // A second call has no effect.
   lent.endLoan()
   lent.release()
   assert.equal(budget.taken, 5)
@@ -199,7 +199,7 @@ test('the bounds hold and everything is granted, whatever is requested in whatev
     owner: fc.constantFrom('a', 'b', 'c', 'd'),
     bytes: fc.integer({ min: 1, max: 12 }),
     isSpare: fc.boolean(),
-    // Which of the leases held so far is released before the next step.
+    // The lease, among those held so far, that is released before the next step.
     release: fc.option(fc.nat())
   })
   await fc.assert(

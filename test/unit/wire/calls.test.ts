@@ -55,7 +55,7 @@ function serving(answer: ServeOptions['answer'], more: Partial<ServeOptions> = {
     serveCalls(b, { ...bounds, clock, mayAsk: () => true, onFault: peer => faults.push(peer), answer, ...more })
 }
 
-/** A peer that does with the stream what a test tells it to. */
+/** A peer that handles the stream as a test tells it. */
 function raw(behave: (stream: ByteStream) => void) {
   return (b: MemoryHost) => b.handle(PROTOCOL, behave)
 }
@@ -217,7 +217,7 @@ test('the time limit of a call grows with its bytes and with those requested bef
     void nameOf(callers.call(b.peerId, { i }, { expectBytes })).then(name => outcomes.push(name))
   const stream = await opened
   await settle()
-  // A thin link: each answer alone takes 63 s, and one alone may take 94 s.
+  // A slow link: each answer alone takes 63 s, and one alone may take 94 s.
   for (let id = 1; id <= 3; id++) {
     const frame = Buffer.concat(encodeFrame({ id, status: 'ok' }, [Buffer.alloc(1 << 20)]))
     for (let part = 0; part < 7; part++) {
@@ -541,7 +541,7 @@ test('the answer to a caller that has left is not admitted', async t => {
   assert.equal((await other).body.byteLength, 1_000)
 })
 
-/** Calls a peer that delivers so many bytes of its answer a second. */
+/** Calls a peer that delivers this many bytes of its answer per second. */
 async function trickle(t: TestContext, bytesPerS: number, leastBytesPerS: number | undefined) {
   const { promise: opened, resolve } = Promise.withResolvers<ByteStream>()
   const { clock, a, b } = await setup(t, raw(resolve))

@@ -22,9 +22,9 @@ interface Setup {
   a: MemoryHost
   b: MemoryHost
   redialler: Redialler
-  /** When `a` dialled, in milliseconds since the start, and where. */
+  /** The times at which `a` dialled, in milliseconds since the start, and the addresses. */
   dials: Array<{ ms: number; addresses: readonly string[]; peer: string | undefined }>
-  /** What the redialler has said about addresses. */
+  /** The reports of the redialler about addresses. */
   unreachable: Unreachable[]
 }
 

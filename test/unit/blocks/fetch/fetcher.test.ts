@@ -437,7 +437,7 @@ test('a block that is longer than a source stated takes memory of its own, since
   const lengths: number[] = []
   const fetching = fetcher.fetch(cid, { onLength: length => lengths.push(length) })
   await settle()
-  // In the next round.
+  // This happens in the next round.
   state.answers = { lying: good }
   assert.equal((await whileTimePasses(clock, fetching)).bytes, bytes)
   assert.deepEqual([lengths, taken, hedges.taken], [[1], bytes.byteLength, 0])

@@ -75,7 +75,7 @@ test('claims expire at their time, the oldest first, and end one by one', async 
   for (const claim of over) await claims.endExpired(claim, started + 24 * HOUR)
   assert.ok(!(await claims.isClaimed(a)) && !(await claims.isClaimed(b)))
   assert.deepEqual(await gather(claims.expired(started + 24 * HOUR)), [])
-  // Nothing of them is left in the index, and their rows count as dead.
+  // The index has nothing left of these claims, and their rows count as dead.
   assert.ok(!(await store.index.hasAny(Buffer.from('c'))) && !(await store.index.hasAny(Buffer.from('p'))))
   assert.equal(store.compactable(1).length, 0)
 })

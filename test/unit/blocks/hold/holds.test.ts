@@ -64,7 +64,7 @@ test('one peer gets a limited number of promises, and others still get theirs', 
   const last = blocks.pop() as (typeof blocks)[0]
   for (const block of blocks) assert.ok(holds.grant(block, 'greedy', HOUR))
   assert.ok(!holds.grant(last, 'greedy', HOUR))
-  // It may renew one that it has.
+  // The peer may renew a promise that it has.
   assert.ok(holds.grant(blocks[0] as typeof last, 'greedy', HOUR))
   assert.ok(holds.grant(last, 'honest', HOUR))
   clock.advance(HOUR + 1)

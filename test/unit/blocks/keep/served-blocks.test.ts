@@ -13,7 +13,7 @@ const bytes = Buffer.from('a block')
 const cid = nameBlock(bytes)
 const never = new AbortController().signal
 
-/** Memory for three of the largest blocks, of which one peer has two at most. */
+/** Memory for three of the largest blocks. One peer may have at most two of them. */
 function setup() {
   const clock = new ManualClock()
   const memory = new Budget({

@@ -60,7 +60,7 @@ test('whatever part of a page each answer covers, every chunk is asked about onc
         seen.add(first + bit)
         if (lackingBits.has(first + bit)) part.add(bit)
       }
-      // What lies beyond the covered part says nothing.
+      // Bits beyond the covered part mean nothing.
       part.add(covered)
       return { lacking: part, covered }
     })

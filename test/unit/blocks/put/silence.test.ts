@@ -52,7 +52,7 @@ test('a member that pulls slowly is not silent, and later may be quiet for a few
   const { watch, pass } = watching()
   watch.begin('a')
   watch.notePull('a')
-  // The first block takes it a long time, of which nothing is heard.
+  // The first block takes the member a long time, during which nothing is heard from it.
   pass(6_000)
   assert.equal(watch.isSilent('a'), false)
   watch.noteAnswer('a')
