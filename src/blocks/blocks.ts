@@ -6,7 +6,7 @@ import type { Worker } from '../util/worker.ts'
 import {
   type Base,
   composeClients,
-  composeConfirmed,
+  composeCopies,
   composeFetching,
   composeForOthers,
   composeHandoff,
@@ -15,10 +15,12 @@ import {
   serveProtocols
 } from './compose.ts'
 import { composeRepair, composeSweep, type Repairing } from './compose-repair.ts'
+import type { ConfirmedCopies } from './fetch/confirmed-copies.ts'
 import type { Fetched, Fetcher, FetchOptions } from './fetch/fetcher.ts'
 import type { PeerHealth } from './fetch/peer-health.ts'
 import type { PutId } from './hold/claims.ts'
 import type { BadBlocks, LocalBlocks } from './hold/local-blocks.ts'
+import { isWholeHere } from './hold/whole-here.ts'
 import type { Keeper } from './keep/keeper.ts'
 import { Memory } from './memory.ts'
 import type { BlocksOptions } from './options.ts'
@@ -64,11 +66,10 @@ export type { Put, PutOptions } from './put/put.ts'
 export class Blocks {
   /** All background workers of this room. `start` starts them. */
   readonly workers: readonly Worker[]
-  /**
-   * Asks the other members which chunks of a file they hold. Returns the number of members, including this one, that
-   * hold the chunk with the fewest copies.
-   */
-  readonly confirmed: (root: BlockCid) => Promise<number>
+  /** Asks the other members which chunks of a file they hold, of which `replicas` copies are wanted. */
+  readonly copies: (root: BlockCid, replicas: number) => Promise<ConfirmedCopies>
+  /** Returns true if every block of a file is on this disk. */
+  readonly isWholeHere: (root: BlockCid) => Promise<boolean>
   /** The memory for the bytes of blocks. */
   readonly memory: Memory
   readonly #options: BlocksOptions
@@ -105,7 +106,8 @@ export class Blocks {
     serveProtocols(base, { local, window }, clients, keeping)
     this.#repairing = composeRepair(base, held, fetching, { storeClient, keeper })
     this.#handoff = composeHandoff(base, storeClient, fetching.readNode)
-    this.confirmed = composeConfirmed(base, local, storeClient, fetching.readNode)
+    this.copies = composeCopies(base, local, storeClient, fetching.readNode)
+    this.isWholeHere = root => isWholeHere(root, { local, codec: options.codec })
     this.#sweeper = composeSweep(base, held, this.#repairing, put => this.#puts.isUnderWay(put))
     const abandon = (put: PutId): void => this.#sweeper.abandon(put)
     this.#puts = composePuts(base, { ...held, window }, { clients, fetching, keeper, abandon })
@@ -278,6 +280,11 @@ export class Blocks {
   /** The number of members that store blocks, according to the view. */
   get keeperCount(): number {
     return this.#rank().keeperCount
+  }
+
+  /** The members that store blocks, according to the view. */
+  get keepers(): readonly PeerId[] {
+    return this.#rank().keepers
   }
 
   /**
