@@ -5,8 +5,13 @@ import type { RejectionReason, Role } from './members/types.ts'
 export type NodeEvent =
   /** A member is connected and has proven itself, or is connected no more. `name` is null if it is no member any more. */
   | { event: 'admitted' | 'departed'; peerId: string; name: string | null }
-  /** A node that answered and this one do not accept each other. `name` is null if our log has no such member. */
-  | { event: 'rejected'; peerId: string; name: string | null; reason: RejectionReason }
+  /**
+   * A node that answered and this one do not accept each other. `name` is null if our log has no such member. If the
+   * reason is `clock-off`, `aheadMs` says how far its clock is ahead of this node's; negative if it is behind.
+   */
+  | { event: 'rejected'; peerId: string; name: string | null; reason: RejectionReason; aheadMs: number | null }
+  /** The clock of a connected member is ahead by more than five minutes, or behind if `aheadMs` is negative. */
+  | { event: 'clock'; peerId: string; name: string | null; aheadMs: number }
   | { event: 'fault'; peerId: string }
   /** Nobody answers at an address of `bootstrap`. Reported once for each; this node goes on trying. */
   | { event: 'unreachable'; address: string; reason: string }
@@ -29,6 +34,11 @@ export type NodeEvent =
   | { event: 'failed'; code: string; task: string }
   /** This node waits until a person on an admin's machine approves this code. Reported again if the code changes. */
   | { event: 'pending'; code: string; network: string; words: string; role: Role; expires: Date }
+  /**
+   * This node is not a member yet, and whoever answers at this address did not let it in. It goes on trying. `reason` is a
+   * word such as `busy`, `denied` or `used-up`; `message` is a sentence for the owner. Reported once for each such answer.
+   */
+  | { event: 'turned-away'; peerId: string; address: string; reason: string; message: string }
   /** A machine asks this node to be let in. Only the code may be logged, because the name is the stranger's. */
   | { event: 'asking'; code: string; name: string; role: Role }
   /** This node is no member any more. */

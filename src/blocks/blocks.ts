@@ -21,6 +21,7 @@ import type { PeerHealth } from './fetch/peer-health.ts'
 import type { PutId } from './hold/claims.ts'
 import type { BadBlocks, LocalBlocks } from './hold/local-blocks.ts'
 import { isWholeHere } from './hold/whole-here.ts'
+import { type MakeRoom, withRoom } from './hold/with-room.ts'
 import type { Keeper } from './keep/keeper.ts'
 import { Memory } from './memory.ts'
 import type { BlocksOptions } from './options.ts'
@@ -36,6 +37,7 @@ import type { RecordRef } from './record-ref.ts'
 import type { Freed } from './repair/copy-freer.ts'
 import type { IncompleteRecords } from './repair/free-stops.ts'
 import { recordReferenceKey, recordReferenceOps } from './repair/record-rows.ts'
+import type { RoomMaker } from './repair/room-maker.ts'
 import { loadStopMarks } from './repair/stop-marks.ts'
 import type { Sweeper } from './repair/sweep.ts'
 
@@ -81,6 +83,7 @@ export class Blocks {
   readonly #repairing: Repairing
   readonly #handoff: HintedHandoff
   readonly #sweeper: Sweeper
+  readonly #roomMaker: RoomMaker
   readonly #puts: Puts
   /** The number of reads under way. */
   #reading = 0
@@ -98,7 +101,8 @@ export class Blocks {
     const held = composeLocalStore(base)
     const clients = composeClients(base)
     const fetching = composeFetching(base, held, clients)
-    const keeping = composeForOthers(base, held, fetching)
+    const makeRoom: MakeRoom = () => this.#roomMaker.makeRoom()
+    const keeping = composeForOthers(base, held, fetching, makeRoom)
     const { local } = held
     const { storeClient } = clients
     const { keeper } = keeping
@@ -108,14 +112,19 @@ export class Blocks {
     this.#handoff = composeHandoff(base, storeClient, fetching.readNode)
     this.copies = composeCopies(base, local, storeClient, fetching.readNode)
     this.isWholeHere = root => isWholeHere(root, { local, codec: options.codec })
-    this.#sweeper = composeSweep(base, held, this.#repairing, put => this.#puts.isUnderWay(put))
+    const sweep = composeSweep(base, held, this.#repairing, {
+      isUnderWay: put => this.#puts.isUnderWay(put),
+      isGivenUp: put => keeper.isGivenUp(put)
+    })
+    this.#sweeper = sweep.sweeper
+    this.#roomMaker = sweep.roomMaker
     const abandon = (put: PutId): void => this.#sweeper.abandon(put)
-    this.#puts = composePuts(base, { ...held, window }, { clients, fetching, keeper, abandon })
+    this.#puts = composePuts(base, { ...held, window }, { clients, fetching, keeper, abandon, makeRoom })
     this.#local = local
     this.#health = clients.health
     this.#fetcher = fetching.fetcher
     this.#keeper = keeper
-    this.workers = [...this.#repairing.workers, this.#handoff.worker, this.#sweeper.worker]
+    this.workers = [...this.#repairing.workers, this.#handoff.worker, this.#sweeper.worker, this.#roomMaker.worker]
   }
 
   /** Resumes the work that was under way at the last stop. After an unclean stop, some of its state is not known. */
@@ -131,6 +140,7 @@ export class Blocks {
       throw error
     }
     this.#sweeper.start(marks)
+    this.#roomMaker.worker.start()
   }
 
   async stop(): Promise<void> {
@@ -139,9 +149,15 @@ export class Blocks {
   }
 
   async #stopWork(): Promise<void> {
+    await this.#roomMaker.stop()
     await this.#sweeper.stop()
     await this.#handoff.stop()
     await this.#repairing.stop()
+  }
+
+  /** Runs `work`, and once more if the disk was full and blocks could be freed that only puts claim that are over. */
+  withRoom<T>(work: () => Promise<T>): Promise<T> {
+    return withRoom(() => this.#roomMaker.makeRoom(), work)
   }
 
   /** Begins to store a file. The caller must close the put. */
@@ -215,18 +231,12 @@ export class Blocks {
     this.#repairing.repair.enqueue(records)
   }
 
-  /**
-   * Leaves the copies of a file that members still owe to the hinted handoff, which asks those members until they
-   * confirm the copies.
-   */
+  /** Leaves the copies that members still owe to the hinted handoff, which asks them until they confirm. */
   handOff(record: OwedRecord, debt: NewDebt): Promise<void> {
     return this.#handoff.add(record, debt)
   }
 
-  /**
-   * Immediately retries everything that is missing or owed. Call it when a member has connected or the view has
-   * changed.
-   */
+  /** Retries at once what is missing or owed. Call it when a member has connected or the view has changed. */
   retry(): void {
     this.#repairing.repair.retry()
     this.#handoff.check()
@@ -244,17 +254,12 @@ export class Blocks {
 
   /**
    * The copies that are not confirmed: those that this member owes and lacks, and those that other members owe for its
-   * puts. `bytes` is an upper bound.
+   * puts, with the number of their files and who owes them. `bytes` is an upper bound.
    */
-  get owed(): { blocks: number; bytes: number } {
+  get owed(): OwedCopies {
     const own = this.#repairing.repair.owed
     const others = this.#handoff.owed
-    return { blocks: own.blocks + others.blocks, bytes: own.bytes + others.bytes }
-  }
-
-  /** The copies that other members owe for the puts of this one, how many files they are of, and who owes them. */
-  get owedToPuts(): OwedCopies {
-    return this.#handoff.owed
+    return { ...others, blocks: own.blocks + others.blocks, bytes: own.bytes + others.bytes }
   }
 
   /** The number of blocks here of which no other copy is known any more, and the authors of incomplete records. */
@@ -275,11 +280,6 @@ export class Blocks {
   /** The blocks that are being pulled at this moment. `bytes` is an upper bound. */
   get repairing(): { blocks: number; bytes: number } {
     return this.#repairing.repair.repairing
-  }
-
-  /** The number of members that store blocks, according to the view. */
-  get keeperCount(): number {
-    return this.#rank().keeperCount
   }
 
   /** The members that store blocks, according to the view. */

@@ -10,6 +10,7 @@ import { BlockPuller } from './fetch/puller.ts'
 import { Claims, type PutId } from './hold/claims.ts'
 import { Holds } from './hold/holds.ts'
 import { LocalBlocks } from './hold/local-blocks.ts'
+import type { MakeRoom } from './hold/with-room.ts'
 import { HoldGranter } from './keep/granter.ts'
 import { Keeper } from './keep/keeper.ts'
 import { ServedBlocks } from './keep/served-blocks.ts'
@@ -54,7 +55,7 @@ export interface Clients {
   health: PeerHealth
   gets: GetClient
   storeClient: StoreClient
-  /** Which peers show no sign of life while a put waits for them. */
+  /** Knows which peers show no sign of life while a put waits for them. */
   silence: SilenceWatch
   /** Counts a fault of a peer, in this room and in the callback that the room was given. */
   onFault: (peer: PeerId) => void
@@ -123,7 +124,12 @@ export function composeFetching(base: Base, { local }: LocalStore, { health, get
 }
 
 /** Builds the part that keeps blocks for other members' puts, and the part that promises and proves replicas. */
-export function composeForOthers(base: Base, { claims, local, holds }: LocalStore, { puller }: Fetching): ForOthers {
+export function composeForOthers(
+  base: Base,
+  { claims, local, holds }: LocalStore,
+  { puller }: Fetching,
+  makeRoom: MakeRoom
+): ForOthers {
   const { self, clock, logger, codec, mayStore, view, memory } = base
   const shared = { clock, logger, codec, local, claims, puller, mayStore }
   const storesBlocks = (peer: PeerId): boolean =>
@@ -131,7 +137,7 @@ export function composeForOthers(base: Base, { claims, local, holds }: LocalStor
   const mayHold = (peer: PeerId): boolean => mayStore(peer) || storesBlocks(peer)
   const viewId = (): Uint8Array => view().id
   return {
-    keeper: new Keeper(shared),
+    keeper: new Keeper({ ...shared, makeRoom }),
     granter: new HoldGranter({ ...shared, self, holds, memory: memory.serves, mayHold, viewId })
   }
 }
@@ -160,7 +166,8 @@ export function serveProtocols(
   const keeping = {
     keepBlocks: keeper.keepBlocks.bind(keeper),
     keepRoot: keeper.keepRoot.bind(keeper),
-    holdRoot: granter.holdRoot.bind(granter)
+    holdRoot: granter.holdRoot.bind(granter),
+    giveUp: keeper.giveUp.bind(keeper)
   }
   new StoreServer({ host, clock, isAdmitted, nodeCodecs, keeping, onFault })
 }
@@ -200,7 +207,7 @@ export function composeHandoff(base: Base, storeClient: StoreClient, readNode: R
 export function composePuts(
   base: Base,
   { claims, local, window }: LocalStore & { window: PutWindow },
-  { clients, fetching, keeper, abandon }: PutParts
+  { clients, fetching, keeper, abandon, makeRoom }: PutParts
 ): Puts {
   const { self, clock, chance, logger, codec, ranking, admitted, push, announce, memory } = base
   const { storeClient, silence, health } = clients
@@ -222,7 +229,7 @@ export function composePuts(
   const endWithRecord = keeper.endWithRecord.bind(keeper)
   const { puller, readNode } = fetching
   const records = { push, announce, hasAll, endWithRecord }
-  return new Puts({ ...shared, ...records, ranking, admitted, isAvoided, puller, readNode, abandon })
+  return new Puts({ ...shared, ...records, ranking, admitted, isAvoided, puller, readNode, abandon, makeRoom })
 }
 
 export interface PutParts {
@@ -231,4 +238,5 @@ export interface PutParts {
   keeper: Keeper
   /** Lets the claims of a put of ours end soon. */
   abandon: (put: PutId) => void
+  makeRoom: MakeRoom
 }

@@ -11,7 +11,7 @@ import type { BlockPort } from './hold/local-blocks.ts'
 import type { AcknowledgementDeps } from './put/acknowledgement.ts'
 import type { RecordRef } from './record-ref.ts'
 
-/** What the blocks room needs: ports, answers about members and records, and callbacks for faults and errors. */
+/** The needs of the blocks room: ports, answers about members and records, and callbacks for faults and errors. */
 export interface BlocksOptions {
   host: Host
   store: Store

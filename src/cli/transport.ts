@@ -31,11 +31,14 @@ export interface SendOptions {
 export class Transport {
   readonly #target: Target
   readonly #token: string
+  readonly #place: string
   readonly #agent = new Agent({ keepAlive: true, maxSockets: SOCKETS_MAX })
 
-  constructor(target: Target, token: string) {
+  /** `place` is what the user gave: the data directory, or the address of the API. */
+  constructor(target: Target, token: string, place: string) {
     this.#target = target
     this.#token = token
+    this.#place = place
   }
 
   close(): void {
@@ -62,7 +65,7 @@ export class Transport {
     } satisfies RequestOptions)
     const answer = Promise.withResolvers<IncomingMessage>()
     outgoing.once('response', answer.resolve)
-    outgoing.on('error', error => answer.reject(noAnswer(error)))
+    outgoing.on('error', error => answer.reject(noAnswer(error, this.#place)))
     if (body === undefined) outgoing.end()
     else if (body instanceof Uint8Array) outgoing.end(body)
     else {
@@ -128,15 +131,12 @@ export const BROKE_OFF =
 const NOBODY_LISTENS: ReadonlySet<string> = new Set(['ECONNREFUSED', 'ENOENT', 'EACCES', 'EPERM', 'ENOTFOUND'])
 
 /** Returns the error to report for a connection that failed. An abort stays an abort. */
-function noAnswer(error: unknown): Error {
+function noAnswer(error: unknown, place?: string): Error {
   if ((error as Error).name === 'AbortError') return error as Error
-  const isUnsent = NOBODY_LISTENS.has((error as NodeJS.ErrnoException).code ?? '')
-  return new NoAnswerError(
-    isUnsent ? 'the node does not answer: check that dfs-node runs on this data directory' : BROKE_OFF,
-    {
-      cause: error
-    }
-  )
+  const isUnsent = place !== undefined && NOBODY_LISTENS.has((error as NodeJS.ErrnoException).code ?? '')
+  return new NoAnswerError(isUnsent ? `${place}: no node answers here: start dfs-node on it` : BROKE_OFF, {
+    cause: error
+  })
 }
 
 /** The most characters of a path that a line shows. The middle of a longer one is left out. */

@@ -28,7 +28,10 @@ export const RETIRED_SEGMENTS_MAX = 4
 /** The number of bytes in one read when a whole segment is read. */
 export const SCAN_BYTES = 1 << 20
 
-/** Blocks of this length or more have a file of their own. Smaller ones are rows of a segment. */
+/**
+ * Blocks of this length or more have a file of their own. Smaller ones are rows of a segment, because creating,
+ * renaming and syncing a file costs more than writing so few bytes.
+ */
 export const SMALL_BLOCK_BYTES_MAX = 64 << 10
 /** The number of block files that are written concurrently. */
 export const BLOCK_WRITES_MAX = 16

@@ -43,7 +43,7 @@ export interface FileCopies {
 export async function copiesOf(fs: FsContext, { shown, record }: FileNode): Promise<FileCopies> {
   const { blocks, sync, members } = fs
   const replicas = decodeReplicas(shown.replicas)
-  const wanted = Math.max(1, Math.min(replicas, blocks.keeperCount))
+  const wanted = Math.max(1, Math.min(replicas, blocks.keepers.length))
   const root = cidOf(record)
   if (root !== undefined) return { wanted, ...(await blocks.copies(root, replicas)) }
   const holders = new Set([members.self.peerId, ...(await sync.holders(record.id))])

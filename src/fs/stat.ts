@@ -19,7 +19,7 @@ export async function statPath(fs: FsContext, path: Path, { signal }: AbortOptio
   if (node.kind === 'directory') {
     const item = toItem(await fs.tree.listed(node))
     const none = { root: null, version: null, tag: null, type: undefined }
-    const replicas = { wanted: fs.blocks.keeperCount, confirmed: 1 + fs.members.compared.size }
+    const replicas = { wanted: fs.blocks.keepers.length, confirmed: 1 + fs.members.compared.size }
     return { ...item, ...none, replicas, versions: 1 }
   }
   const { record, body, row } = node

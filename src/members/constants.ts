@@ -9,6 +9,8 @@ export const JOIN_TIMEOUT_MS = 10_000
 export const JOINING_MAX = 32
 /** The number of these that may come from one address. An IPv6 /64 counts as one address. */
 export const JOINING_PER_ADDRESS_MAX = 2
+/** The same for an address of a private network or of this machine: a lab may start several machines on one host. */
+export const JOINING_PER_PRIVATE_ADDRESS_MAX = 8
 /**
  * The number of times that a peer may say `hello` in one exchange. A machine that asks to be let in says it twice, and
  * again each time that it tries.
@@ -62,6 +64,11 @@ export const CLOCK_CHECK_MS = 5 * 60_000
 export const CLOCK_WITNESSES_MIN = 2
 /** When a member refuses a stamp of ours, we ask for the time immediately, but at most once per this interval. */
 export const CLOCK_RECHECK_MS = 30_000
+
+/** Our clock was set if it moves by this much against the monotonic clock between two looks. */
+export const CLOCK_JUMP_MS = 60_000
+/** How long a refusal because of clocks is shown as a warning. */
+export const CLOCK_REFUSAL_MS = 10 * 60_000
 
 /** How often we look whether news of a member is missing here. */
 export const NEWS_CHECK_MS = 60_000

@@ -23,7 +23,7 @@ export interface AcknowledgementDeps extends PutDriverDeps {
   restoreOwn: (root: BlockCid, putId: PutId) => Promise<void>
 }
 
-/** Which members have the file of a put, and what is still owed, when the put returns. */
+/** The result of a put: the members that have its file, and the copies that are still owed. */
 export interface PutOutcome {
   /** The members, including this one, that acknowledged the record and hold the blocks that they are counted on for. */
   reached: PeerId[]

@@ -96,7 +96,7 @@ interface Target {
   there: TreeNode | undefined
 }
 
-/** Looks up where a node goes that is moved to `to`. Each name is read once. */
+/** Finds the new path of a node that is moved to `to`. Each name is read once. */
 async function targetOf(
   tx: Transaction,
   { from, to, node, replicas }: { from: Path; to: Path; node: TreeNode; replicas: number }
@@ -114,7 +114,7 @@ async function targetOf(
 interface EntryMove {
   entry: FoundEntry
   at: Placement
-  /** Where to note a directory that continues under a new id. */
+  /** The list in which to note a directory that continues under a new id. */
   continued: Continued[]
 }
 

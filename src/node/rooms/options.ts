@@ -17,10 +17,10 @@ export interface RoomOptions {
   /** Changes the secrets in the keystore. `secrets` stay as they were at the start of the stack. */
   keep: KeepSecrets
   storeId: Uint8Array
-  /** How many bytes this node may hold, by what was free at its first start. */
-  measuredBytes: number | undefined
   /** Where members answer, apart from the addresses that the owner gave. */
   entryAddresses: readonly string[]
+  /** How many bytes this node may hold, by what was free at its first start. */
+  measuredBytes: number | undefined
   listen: readonly string[]
   clock: Clock
   chance: Chance

@@ -106,8 +106,8 @@ export class Machine {
     const keep: KeepSecrets = async change => {
       await keystore.update(change)
     }
-    const disk = { files, platform, storeId, measuredBytes, entryAddresses: [] }
-    const fixed = { ...disk, options, secrets, keep, clock: process, chance, logger, onEvent }
+    const disk = { files, platform, storeId, measuredBytes }
+    const fixed = { ...disk, options, entryAddresses: [], secrets, keep, clock: process, chance, logger, onEvent }
     const defaults = { replicas: (options.replicas as number | undefined) ?? 3, ack: undefined }
     const node = new Node({
       files,

@@ -40,7 +40,7 @@ test('a conflict that is moved onto the file that has its name replaces that fil
   assert.deepEqual(await setup.contents(), ['/a second'])
 })
 
-test('a put to a file that a directory keeps from its name leaves the other files of that name alone', async () => {
+test('a put to a file whose name a directory has leaves the other files of that name alone', async () => {
   const { setup } = await rivals('a')
   await setup.add(sign({ entry: idOf(9), ...directoryAt('a') }))
   const [first, second] = [1, 2].map(n => `/a (conflict ${toHex(idOf(n)).slice(0, 8)})`) as [string, string]
@@ -99,7 +99,7 @@ test('a directory with a full past and more children than fit in one append is m
   assert.equal(await setup.at('/d'), undefined)
 })
 
-test('a delete that has seen as much as a delete may does not lock its entry', async () => {
+test('a delete that has seen as much as a delete may see does not lock its entry', async () => {
   const text = () => fileWith('x', { name: 'f' })
   const open = async (): Promise<Setup> => {
     const setup = await Setup.open()
@@ -145,7 +145,7 @@ test('a directory that was moved into one that is moved into it and deleted can 
   assert.deepEqual(await setup.paths(), [])
 })
 
-test('a removal of a file deletes all of its heads, and those for which its row has no room', async () => {
+test('a removal of a file deletes all of its heads, including those for which its row has no room', async () => {
   for (const path of ['/d/f', '/d']) {
     const setup = await Setup.open()
     await setup.catalog.mkdir(parsePath('/d'), 1)
@@ -188,7 +188,7 @@ test('a file is moved into the directory that is at the new path when it is move
   assert.deepEqual(await move(setup, '/d', '/d'), ['d'])
 })
 
-test('a recursive removal appends some entries at a time, each after all that is below it, and can be repeated after a failure', async () => {
+test('a recursive removal appends a bounded number of entries at a time, each after all below it, and can be repeated after a failure', async () => {
   const setup = await Setup.open()
   const [top, inner] = [idOf(1), idOf(2)]
   await setup.add(sign({ entry: top, ...directoryAt('d') }), sign({ entry: inner, ...directoryAt('i', top) }))

@@ -77,7 +77,7 @@ test('a small block counts once, before and after the next measurement', async (
   assert.equal(capacity.usedBytes, before)
 })
 
-test('bytes that have to stay free are not room', async () => {
+test('bytes that have to stay free do not count as room', async () => {
   const files = { space: async () => ({ totalBytes: 1000, freeBytes: 400 }) } as unknown as Files
   let keepFreeBytes = 300
   const capacity = new Capacity({ files, clock: new ManualClock(), keepFreeBytes: () => keepFreeBytes })
@@ -87,7 +87,7 @@ test('bytes that have to stay free are not room', async () => {
   await capacity.take(100)
 })
 
-test('a node that is filled by statements alone is full, until rows are dead', async () => {
+test('a node that is filled by statements alone is full until enough rows are dead', async () => {
   let rows = 900
   const { capacity, pass } = await capacityWith({ rows: () => rows, index: () => 0 })
   await capacity.assertRoom()

@@ -54,7 +54,7 @@ function fakeFs(some: { resolve?: () => Promise<unknown> } = {}) {
       move: (_: unknown, to: unknown, options: never) => change('move', to, options),
       remove: (_: unknown, options: never) => change('remove', record, options)
     },
-    members: { admitted: ['other'], all: [], self: { peerId: 'self' } },
+    members: { admitted: ['other'], all: [], self: { peerId: 'self' }, standing: { assertReads: () => {} } },
     sync: {
       push: (peer: string) => {
         done.push(`push to ${peer}`)
@@ -142,7 +142,7 @@ test('stat that is aborted while members are asked does not wait for them', asyn
   const { fs } = fakeFs({ resolve: async () => node })
   const cut = new AbortController()
   let asked = 0
-  Object.assign(fs, { blocks: { keeperCount: 2 } })
+  Object.assign(fs, { blocks: { keepers: ['a', 'b'] } })
   fs.sync.holders = () => {
     asked++
     return new Promise(() => {})

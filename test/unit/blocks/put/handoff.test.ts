@@ -43,7 +43,7 @@ async function setup(t: TestContext, { database = new MemoryDatabase(), peers = 
   await index.open()
   const members = ['self', ...peers].map(member)
   const ranking = new Ranking({ id: new Uint8Array(32), members })
-  /** When each request was sent, in seconds from the start, and to whom. */
+  /** The time of each request, in seconds from the start, and the member that it was sent to. */
   const asked: Array<[number, PeerId]> = []
   const startAtMs = clock.monotonic()
   const state = {

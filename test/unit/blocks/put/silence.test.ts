@@ -48,11 +48,11 @@ test('a second caller does not make a silent member look alive', () => {
   assert.equal(watch.isSilent('a'), true)
 })
 
-test('a member that pulls slowly is not silent, nor later, if it is quiet no longer than a few times as long', () => {
+test('a member that pulls slowly is not silent, and later may be quiet for a few times as long', () => {
   const { watch, pass } = watching()
   watch.begin('a')
   watch.notePull('a')
-  // The first block takes it a long time, of which nothing is heard.
+  // The first block takes the member a long time, during which nothing is heard from it.
   pass(6_000)
   assert.equal(watch.isSilent('a'), false)
   watch.noteAnswer('a')
