@@ -19,7 +19,7 @@ export const stat: DfsCommand = {
     }
     printLine(path)
     printLine(`  ${kind}, ${size} bytes, changed ${modified}`)
-    printLine(`  copies: ${replicas.confirmed} confirmed of ${replicas.wanted} wanted`)
+    printLine(`  copies: ${replicas.confirmed} confirmed, ${replicas.wanted} wanted`)
     if (root !== null) printLine(`  root: ${root}`)
     if (conflict) printLine('  in conflict: there is another version beside it, or it is damaged')
   }
