@@ -32,7 +32,10 @@ export interface MemberItem {
   expires: Date | null
   /** True for the member that answers. */
   self: boolean
-  /** Now, if the member is connected. Null if it has never been seen. */
+  /**
+   * Now, if it is connected. Null for a member that has never been seen, and for a machine that waits and is connected to no
+   * admin any more.
+   */
   lastSeen: Date | null
   /** Where it was last reached, as multiaddr text without its peer id; null if that is not known. */
   address: string | null

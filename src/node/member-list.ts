@@ -57,7 +57,7 @@ export class MemberList {
     return [
       ...all.map(member => this.#item(member, known.states.get(member.peer) ?? 'in', known)),
       ...[...roster.removed].sort(byName).map(member => this.#item(member, 'removed', known)),
-      ...attempts.map(pendingItem)
+      ...attempts.map(attempt => pendingItem(attempt, this.#options.clock.now()))
     ]
   }
 
@@ -123,7 +123,7 @@ function named(grant: Fields<'grant'>, { members }: Known): NonNullable<MemberIt
   return { peerId: peer, name: members.get(peer)?.name ?? grant.name }
 }
 
-function pendingItem({ peer, name, role, code, untilMs, address }: AttemptItem): MemberItem {
+function pendingItem({ peer, name, role, code, untilMs, address, isHere }: AttemptItem, nowMs: number): MemberItem {
   return {
     peerId: peer,
     name,
@@ -132,7 +132,7 @@ function pendingItem({ peer, name, role, code, untilMs, address }: AttemptItem):
     code,
     expires: new Date(untilMs),
     self: false,
-    lastSeen: null,
+    lastSeen: isHere ? new Date(nowMs) : null,
     address: withoutPeer(address),
     admittedBy: null,
     invite: null

@@ -95,7 +95,7 @@ async function list({ client, isJson }: Session): Promise<void> {
     `${used} of ${uses ?? 'unlimited'}`,
     localTime(expires)
   ])
-  for (const line of tableLines([['ID', 'ROLE', 'STATE', 'USED', 'UNTIL'], ...rows])) printLine(line)
+  for (const line of tableLines([['ID', 'ROLE', 'STATE', 'USED', 'UNTIL (LOCAL TIME)'], ...rows])) printLine(line)
 }
 
 async function revoke({ client, isJson, signal }: Session, given: string): Promise<void> {
@@ -122,7 +122,7 @@ interface MadeFacts {
 function madeLines({ file, command, role, expires }: MadeFacts, uses: number | null): string[] {
   const machines = uses === null ? 'any number of machines' : uses === 1 ? '1 machine' : `${uses} machines`
   return [
-    `${file}  lets ${machines} in as ${role}, until ${localTime(expires)}. Copy it to the other machine, then run there:`,
+    `${file}  lets ${machines} in as ${role}, until ${localTime(expires)} local time. Copy it to the other machine, then run there:`,
     `    ${command}`,
     `Or from here: ssh HOST npx dfs-node --join - < ${shellQuoted(file)}`
   ]

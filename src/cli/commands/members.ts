@@ -92,7 +92,8 @@ export function memberLines(all: readonly Item[], nowMs: number): string[] {
     ...all.map(item => [
       item.name,
       item.role,
-      item.state,
+      // It can still be let in, and learns it when it asks again.
+      item.state === 'pending' && item.lastSeen === null ? 'gone' : item.state,
       seenText(item, nowMs),
       hostIn(item.address ?? '') ?? '-',
       letInByText(item),

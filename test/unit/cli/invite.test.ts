@@ -16,7 +16,7 @@ test('invite writes the token into a new private file, and prints the command fo
   assert.equal(
     first.stdout.toString(),
     [
-      'dfs-writer.invite  lets 1 machine in as writer, until 1970-01-02 00:00. Copy it to the other machine, then run there:',
+      'dfs-writer.invite  lets 1 machine in as writer, until 1970-01-02 00:00 local time. Copy it to the other machine, then run there:',
       '    npx dfs-node --join dfs-writer.invite',
       'Or from here: ssh HOST npx dfs-node --join - < dfs-writer.invite',
       ''
@@ -107,7 +107,7 @@ test('invite --list shows the invites, and --revoke ends one by its id or its fi
   ]
   const listed = await dfs(['invite', '--list'], UTC)
   assert.deepEqual(listed.stdout.toString().trimEnd().split('\n'), [
-    'ID        ROLE     STATE    USED            UNTIL',
+    'ID        ROLE     STATE    USED            UNTIL (LOCAL TIME)',
     'abababab  writer   open     2 of unlimited  1970-01-01 00:00',
     'cdcdcdcd  storage  used-up  3 of 3          1970-01-01 00:00'
   ])
@@ -130,4 +130,12 @@ test('invite --list shows the invites, and --revoke ends one by its id or its fi
   const given = await dfs(['invite', '--revoke', `${TOKEN}${'x'.repeat(400)}`])
   assert.equal(given.code, 2)
   assert.ok(!given.stderr.includes(TOKEN), 'an invite given in the place of its file is not repeated')
+})
+
+test('an invite is never printed, and an id that is too short is called so', async t => {
+  const { dfs } = await setUpDfs(t)
+  const printed = await dfs(['invite', '--out', '-'])
+  assert.deepEqual([printed.code, /never printed/.test(printed.stderr)], [2, true], printed.stderr)
+  const short = await dfs(['invite', '--revoke', 'abc'])
+  assert.deepEqual([short.code, /an id has at least \d+ digits/.test(short.stderr)], [2, true], short.stderr)
 })

@@ -48,7 +48,12 @@ test('the table of members shows who is here, who let whom in, and the codes of 
       }),
       item({ name: 'old', state: 'out', lastSeen: at(-3 * 86_400_000), address: '/dns4/old.example/tcp/1' }),
       item({ name: 'box', role: 'storage', state: 'removed', lastSeen: at(-3 * 3_600_000), address: '/memory/7' }),
-      item({ name: 'phone', state: 'pending', code: 'K7Q2ZD', expires: at(8 * 60_000 + 9_000), peerId: null })
+      item({
+        ...{ name: 'phone', state: 'pending', code: 'K7Q2ZD', expires: at(8 * 60_000 + 9_000), peerId: null },
+        lastSeen: at(0)
+      }),
+      // A machine that waits, and that was switched off.
+      item({ name: 'tab', state: 'pending', code: 'M2Q2ZD', expires: at(8 * 60_000 + 9_000), peerId: null })
     ]),
     [
       'NAME    ROLE     STATE    LAST SEEN                ADDRESS       LET IN BY         PEER',
@@ -56,7 +61,8 @@ test('the table of members shows who is here, who let whom in, and the codes of 
       'laptop  writer   in       now                      fd00::1       attic, by invite  …SRNC72kd',
       'old     writer   out      3 days ago               old.example   the network key   …SRNC72kd',
       'box     storage  removed  3 h ago                  -             the network key   …SRNC72kd',
-      'phone   writer   pending  code K7Q2ZD, 8 min left  -             -                 -'
+      'phone   writer   pending  code K7Q2ZD, 8 min left  -             -                 -',
+      'tab     writer   gone     code M2Q2ZD, 8 min left  -             -                 -'
     ]
   )
 })

@@ -166,3 +166,23 @@ test('the list shows whether a member is out, draining or full', () => {
   shown.isOut = false
   assert.equal(world.item(laptop).state, 'draining')
 })
+
+test('a machine that waits was seen now while it is connected, and not at all once it is gone', () => {
+  const world = new World()
+  const { clock, admin } = world
+  world.add(admin)
+  const peer = 'a machine that waits'
+  const attempt = {
+    peer,
+    name: 'laptop',
+    role: 'writer',
+    code: 'K7Q2ZD',
+    untilMs: 1,
+    sinceMs: 0,
+    isHere: true,
+    at: undefined,
+    address: undefined
+  } as unknown as AttemptItem
+  assert.equal(world.item(peer, [attempt]).lastSeen?.getTime(), clock.now())
+  assert.equal(world.item(peer, [{ ...attempt, isHere: false }]).lastSeen, null)
+})
