@@ -28,10 +28,10 @@ export type { MembershipEvent, MembersOptions } from './members-options.ts'
 
 /**
  * Decides who is in. This class owns the parts of membership and starts and stops them: `Join` proves grants,
- * `MemberDialler` dials every member until it is connected, `Admitting` lets new members in, `Comparisons` fetches what a
- * newly admitted member has and we lack, `OwnStatus` publishes this member's state, `OwnStanding` follows what becomes of
- * its membership, `ClockCheck` compares clocks, and `WithheldNews` notices what does not arrive. Other rooms ask this
- * class who is admitted, who is a member, and what this member may do.
+ * `MemberDialler` dials every member until it is connected, `Admitting` lets new members in, `Comparisons` fetches what
+ * a newly admitted member has and we lack, `OwnStatus` publishes this member's state, `OwnStanding` knows whether it is
+ * still a member, `ClockCheck` compares clocks, and `WithheldNews` notices news that does not arrive. Other rooms ask
+ * this class who is admitted, who is a member, and what this member may do.
  */
 export class Members {
   /** The background work of this room. */
@@ -294,7 +294,7 @@ export class Members {
     }
     const reason = rejectionOf(error)
     this.#isRefusedForClock = reason === 'clock-off'
-    // Anyone who answers may say so, but only a member can know.
+    // Any peer may claim this, but only a member can know it.
     if (saysDuplicate(error) && this.member(peer) !== undefined) this.standing.onDuplicate(this.self.peerId)
     if (reason !== undefined) this.#emit({ event: 'rejected', peer, reason })
   }

@@ -17,8 +17,8 @@ export interface TimePassingOptions {
 }
 
 /**
- * The worker that computes again what changes with the passing of time alone: a grant ends and another takes its place,
- * an admission ends with its grant, and a member becomes out.
+ * Returns the worker that recomputes what changes with time alone: a grant ends and another takes its place, an
+ * admission ends with its grant, and a member becomes out.
  */
 export function timePassing({ roster, join, statuses, settings, clock, log }: TimePassingOptions): Worker {
   return new Worker({

@@ -39,9 +39,9 @@ interface Here {
 }
 
 /**
- * A machine that is no member yet and asks to become one, with an invite or by approval. It deals with one member at a
- * time: `nextState` says what to do next, and this class does it. It goes on until it is let in, until it learns that it
- * never will be, or until its signal fires.
+ * A machine that is not a member yet and asks to become one, with an invite or by approval. It deals with one member at
+ * a time: `nextState` says what to do next, and this class does it. It goes on until it is let in, until it learns that
+ * it never will be, or until its signal fires.
  */
 export class Newcomer {
   readonly #options: NewcomerOptions
@@ -50,13 +50,15 @@ export class Newcomer {
   readonly #found = new FoundPeers()
   readonly #rounds: Backoff
   readonly #busy: Backoff
-  /** What the owner was told of answers that did not let this machine in. */
+  /** The answers that were already reported to the owner, so that none is reported twice. */
   readonly #told = new Set<string>()
   #here: Here | undefined
-  /** The members that show a code of this machine. Codes change a few times at most. */
+  /**
+   * The members that show a code of this machine. There are few of them, because the code may change only a few times.
+   */
   readonly #asked = new Set<PeerId>()
   #codeUntilMs = 0
-  /** Monotonic. */
+  /** When the last `wait` was sent; monotonic time. */
   #waitedAtMs = Number.NEGATIVE_INFINITY
   #cancelSilence: (() => void) | undefined
 
@@ -176,7 +178,8 @@ export class Newcomer {
 
   async #greet(state: State, signal: AbortSignal): Promise<NewcomerEvent> {
     const { client, chance, invite } = this.#options
-    // The owner may have taken any time to compare words, and the peer hangs up on strangers.
+    // The owner may have taken long to compare the words, and the peer hangs up on strangers, so we may have to dial
+    // again.
     const here = await this.#connect(state, signal)
     const nonce = invite === undefined ? chance.bytes(NONCE_BYTES) : undefined
     const commit = nonce === undefined ? undefined : commitOf(nonce)
@@ -195,7 +198,7 @@ export class Newcomer {
       if (!(error instanceof RefusedError) || error.status !== 'forbidden') throw error
       // A machine that crashed after it was let in gets its grant from any member.
       const reply = await this.#call(signal, inner => client.wait(peer, inner)).catch(cause => {
-        this.#log('%s lets nobody in, and told nothing else: %s', peer, reasonOf(cause))
+        this.#log('%s may not let machines in, and does not say that we are a member: %s', peer, reasonOf(cause))
         return undefined
       })
       if (reply?.state !== 'granted') throw error
