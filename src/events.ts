@@ -5,8 +5,13 @@ import type { RejectionReason, Role } from './members/types.ts'
 export type NodeEvent =
   /** A member is connected and has proven itself, or is connected no more. `name` is null if it is no member any more. */
   | { event: 'admitted' | 'departed'; peerId: string; name: string | null }
-  /** A node that answered and this one do not accept each other. `name` is null if our log has no such member. */
-  | { event: 'rejected'; peerId: string; name: string | null; reason: RejectionReason }
+  /**
+   * A node that answered and this one do not accept each other. `name` is null if our log has no such member. If the
+   * reason is `clock-off`, `aheadMs` says how far its clock is ahead of this node's; negative if it is behind.
+   */
+  | { event: 'rejected'; peerId: string; name: string | null; reason: RejectionReason; aheadMs: number | null }
+  /** The clock of a connected member is ahead by more than five minutes, or behind if `aheadMs` is negative. */
+  | { event: 'clock'; peerId: string; name: string | null; aheadMs: number }
   | { event: 'fault'; peerId: string }
   /** Nobody answers at an address of `bootstrap`. Reported once for each; this node goes on trying. */
   | { event: 'unreachable'; address: string; reason: string }

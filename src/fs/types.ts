@@ -67,6 +67,11 @@ export interface PutResult {
    * its record counts as one block, which is owed until one other member has it.
    */
   owed: Owed
+  /**
+   * Sentences for the owner that say why members do not take what this node stores, such as clocks that differ. Usually
+   * empty.
+   */
+  warnings: string[]
 }
 
 /** A number of blocks, and their total size. */

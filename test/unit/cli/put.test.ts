@@ -258,3 +258,15 @@ test('a put of a folder shows one live line on a terminal: files, bytes, rate an
   assert.match(terminal.text, line)
   assert.match(terminal.text, /2 stored, 2 B in \d+ s/)
 })
+
+test('put says once why members do not take what it stores, and a script finds it in the result', async t => {
+  const { node, folder, dfs } = await setUpDfs(t)
+  await write(folder, 'd/a', 'd/b')
+  node.putWarnings = ['the clock of attic is 24 h ahead']
+  const one = await dfs(['put', 'd/a'])
+  assert.deepEqual([one.code, one.stderr], [0, 'warning: the clock of attic is 24 h ahead\n'])
+  const many = await dfs(['put', 'd'])
+  assert.deepEqual([many.code, many.stderr], [0, 'warning: the clock of attic is 24 h ahead\n'])
+  const [result] = jsonLines(await dfs(['put', '--json', 'd/a']))
+  assert.deepEqual(result?.['warnings'], node.putWarnings)
+})

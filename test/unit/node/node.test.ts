@@ -31,7 +31,8 @@ class FakeStack {
       missingNewsOf: [],
       outAfterMs: { network: 600_000, flag: undefined },
       unreachable: [],
-      isRefusedForClock: false,
+      clocks: { error: undefined, refusals: [], differences: [] },
+      member: () => undefined,
       standing: this.standing,
       admitting: { waitingHere: this.waitingHere }
     }
