@@ -20,8 +20,8 @@ export async function* listPath(fs: FsContext, path: Path, options: ListOptions 
 
 async function* listDirectory(fs: FsContext, node: DirectoryNode, options: ListOptions): AsyncGenerator<ListItem> {
   const { recursive = false, signal } = options
-  // The open listings of the directories on the way down. With a generator for each level, every item would pass
-  // through all.
+  // The open listings of the directories on the way down. This list is used because, with nested generators, every item
+  // would pass through one for each level above it.
   const way = [fs.tree.list(node, { signal })]
   try {
     for (let listing = way.at(-1); listing !== undefined; listing = way.at(-1)) {
