@@ -4,7 +4,7 @@ import type { Files } from '../disk/files.ts'
 import type { MonitoredFiles } from '../disk/monitored-files.ts'
 import type { AskedRole } from '../members/join-messages.ts'
 
-/** What a machine that waits to be let in shows. Null is what it does not know yet. */
+/** What a machine that waits to be let in shows. A field is null while the machine does not know it. */
 export interface Pending {
   code: string | null
   /** The network's id in hex. */
@@ -12,11 +12,11 @@ export interface Pending {
   words: string | null
   role: AskedRole
   expiresAtMs: number | null
-  /** What somebody answered last that did not let this machine in, as a sentence. */
+  /** The last answer that did not let this machine in, as a sentence. */
   turnedAway: string | null
 }
 
-/** A device that is no member yet. */
+/** A device that is not a member yet. */
 export interface Waiting {
   readonly peerId: string
   readonly name: string
