@@ -53,9 +53,7 @@ export class Newcomer {
   /** The answers that were already reported to the owner, so that none is reported twice. */
   readonly #told = new Set<string>()
   #here: Here | undefined
-  /**
-   * The members that show a code of this machine. There are few of them, because the code may change only a few times.
-   */
+  /** The members that show a code of this machine: few, because its code may change only a few times. */
   readonly #asked = new Set<PeerId>()
   #codeUntilMs = 0
   /** When the last `wait` was sent; monotonic time. */
@@ -178,8 +176,7 @@ export class Newcomer {
 
   async #greet(state: State, signal: AbortSignal): Promise<NewcomerEvent> {
     const { client, chance, invite } = this.#options
-    // The owner may have taken long to compare the words, and the peer hangs up on strangers, so we may have to dial
-    // again.
+    // The peer may have hung up on this stranger while the owner compared the words.
     const here = await this.#connect(state, signal)
     const nonce = invite === undefined ? chance.bytes(NONCE_BYTES) : undefined
     const commit = nonce === undefined ? undefined : commitOf(nonce)
