@@ -13,7 +13,10 @@ export type NodeEvent =
   /** The clock of a connected member is ahead by more than five minutes, or behind if `aheadMs` is negative. */
   | { event: 'clock'; peerId: string; name: string | null; aheadMs: number }
   | { event: 'fault'; peerId: string }
-  /** Nobody answers at an address of `bootstrap`. Reported once for each; this node goes on trying. */
+  /**
+   * Nobody answers at an address of `bootstrap`, or while this node is no member yet, at one of the invite. Reported once for
+   * each reason; this node goes on trying.
+   */
   | { event: 'unreachable'; address: string; reason: string }
   /** A node of another network answered at this address. The words are those of its network. */
   | { event: 'foreign'; peerId: string; words: string | null; address: string | null }
@@ -32,6 +35,8 @@ export type NodeEvent =
   | { event: 'disk'; state: DiskState }
   /** A background task failed. It will be repeated. */
   | { event: 'failed'; code: string; task: string }
+  /** This node is not a member yet and asks at these addresses to be let in, or looks around if there are none. */
+  | { event: 'seeking'; addresses: string[] }
   /** This node waits until a person on an admin's machine approves this code. Reported again if the code changes. */
   | { event: 'pending'; code: string; network: string; words: string; role: Role; expires: Date }
   /**

@@ -23,8 +23,8 @@ import { type Entry, type EntryInit, prepareEntry } from './newcomer.ts'
 import { Node } from './node.ts'
 import type { NodeEntry } from './pending-status.ts'
 import { systemPlatform } from './platform.ts'
-import { defaultListen, rememberPorts } from './ports.ts'
-import { type StackOptions, startStack } from './stack.ts'
+import { rememberPorts, startOnDefaultPorts } from './ports.ts'
+import { type Stack, type StackOptions, startStack } from './stack.ts'
 
 const REPLICAS_DEFAULT = 3
 /** Founding is never the default: nobody would join a network that its owner did not mean to found. */
@@ -121,7 +121,7 @@ async function buildNode(options: BuildOptions, { directory, firstStart, unlock 
   const around = { options, files, platform, clock, chance, logger, onEvent }
   const start = await identify(around)
   const hasDefaultPorts = options.listen === undefined && options.transports === undefined
-  const given = options.listen ?? (hasDefaultPorts ? await defaultListen(files) : [])
+  const given = options.listen ?? []
   // A device that was let in must be able to start.
   if (start.entry !== undefined && options.transports === undefined)
     for (const address of given) await checkPort(address)
@@ -148,19 +148,23 @@ async function buildNode(options: BuildOptions, { directory, firstStart, unlock 
       // have arrived meanwhile, and they are in the keystore only.
       const replaces = listening !== undefined
       if (replaces || start.secrets === undefined) start.secrets = (await keystore.load()) ?? start.secrets
-      return startStack({
-        ...around,
-        entryAddresses: start.addresses,
-        secrets: start.secrets as Secrets,
-        keep,
-        storeId,
-        measuredBytes,
-        defaults,
-        onDoubt,
-        // A device that was still asking to be let in had nothing yet that could be lost, however often it was started.
-        isNew: (isNew || start.entry !== undefined) && !replaces,
-        listen: listening ?? given
-      })
+      const startOn = (listen: readonly string[]): Promise<Stack> =>
+        startStack({
+          ...around,
+          entryAddresses: start.addresses,
+          secrets: start.secrets as Secrets,
+          keep,
+          storeId,
+          measuredBytes,
+          defaults,
+          onDoubt,
+          // A device that was still asking to be let in had nothing yet that could be lost, however often it was
+          // started.
+          isNew: (isNew || start.entry !== undefined) && !replaces,
+          listen
+        })
+      if (listening === undefined && hasDefaultPorts) return startOnDefaultPorts(files, startOn)
+      return startOn(listening ?? given)
     }
   })
   return node

@@ -57,8 +57,8 @@ export function statusOf(stack: Stack, { files, rebuildError, rebuilding }: Stat
 
 /** Returns what this member owes and lacks, and what others owe for its puts. */
 function owedOf(fs: Stack['fs']): Status['owed'] {
-  const { files, by } = fs.blocks.owedToPuts
-  return { ...fs.blocks.owed, files, waitingFor: awaited(fs, by) }
+  const { by, ...owed } = fs.blocks.owed
+  return { ...owed, waitingFor: awaited(fs, by) }
 }
 
 /** Returns the other members, and how this member is connected to them. */

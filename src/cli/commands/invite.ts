@@ -31,8 +31,13 @@ interface Flags {
 
 export const invite: DfsCommand = {
   name: 'invite',
-  summary: 'make an invite, which lets machines in without anyone at the screen',
+  summary: 'make an invite: a file that lets machines in',
   exits: ['notFound', 'noSpace'],
+  examples: [
+    ['dfs invite', 'let one machine in as writer, within a day'],
+    ['dfs invite --role storage --uses unlimited', 'let machines in that keep what they cannot read'],
+    ['dfs invite --revoke dfs-writer.invite', 'end an invite']
+  ],
   declare(command) {
     command
       .option(`--role <${ROLE_VALUES}>`, `what those who use it may do (default ${ROLE_DEFAULT})`, parseRole)

@@ -60,7 +60,7 @@ const recovery: DfsCommand = {
 
 export const network: DfsCommand = {
   name: 'network',
-  summary: 'show the words of the network, by which people recognise it; recovery',
+  summary: 'show the words of the network; recovery of its key',
   exits: [],
   below: [recovery],
   unbuiltBelow: ['rekey'],

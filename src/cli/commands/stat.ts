@@ -4,7 +4,7 @@ import type { Session } from '../session.ts'
 
 export const stat: DfsCommand = {
   name: 'stat',
-  summary: 'show the facts of a file or directory, and how many copies members confirm',
+  summary: 'show size, time and confirmed copies',
   exits: ['notFound'],
   declare(command) {
     command.argument('<path>', 'file or directory', nonEmpty)
@@ -19,7 +19,7 @@ export const stat: DfsCommand = {
     }
     printLine(path)
     printLine(`  ${kind}, ${size} bytes, changed ${modified}`)
-    printLine(`  copies: ${replicas.confirmed} confirmed of ${replicas.wanted} wanted`)
+    printLine(`  copies: ${replicas.confirmed} confirmed, ${replicas.wanted} wanted`)
     if (root !== null) printLine(`  root: ${root}`)
     if (conflict) printLine('  in conflict: there is another version beside it, or it is damaged')
   }
