@@ -269,7 +269,7 @@ export class Newcomer {
   }
 
   #tell({ step, network, target }: State, event: NewcomerEvent): void {
-    // Whoever announces itself nearby may well be of another network.
+    // A peer that only announced itself nearby may well belong to another network, so the owner need not know.
     const isGiven = target < this.#options.targets.length
     const isForeign = event.event === 'found' && isGiven && network !== undefined && !equalBytes(event.network, network)
     this.#news.answer({ step, here: this.#here, isForeign }, event)
