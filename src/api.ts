@@ -12,6 +12,7 @@ import type {
   GetOptions,
   ListItem,
   OpenFile,
+  Owed,
   PutOptions,
   PutResult,
   RemoveResult,
@@ -95,8 +96,8 @@ export interface NodeOptions {
   /** The name under which other members see this device, up to 64 bytes. By default, the host name. */
   name?: string | undefined
   /**
-   * The number of bytes that this node may hold: blocks, statements, claims and the index. By default 95 % of the disk,
-   * which is also the maximum.
+   * The number of bytes that this node may hold: blocks, statements, claims and the index, at most 95 % of the disk. By
+   * default what is free at the first start, less 5 % of the disk.
    */
   capacityBytes?: number | undefined
   /** The number of copies to keep of each file that this node puts. By default 3. */
@@ -157,9 +158,10 @@ export interface Status {
   peersConnected: number
   /**
    * Copies that are not confirmed: those that this node owes but lacks, and those of its own puts that other members
-   * owe.
+   * owe. `waitingFor` are these members, and `files` is the number of files that were put here and are not yet on enough
+   * members.
    */
-  owed: Amount
+  owed: Owed & { files: number }
   /** Blocks that this node is pulling from other members at the moment. */
   repairing: Amount
   /** Always null, because it is not estimated yet. */

@@ -34,6 +34,11 @@ export type NodeEvent =
   | { event: 'failed'; code: string; task: string }
   /** This node waits until a person on an admin's machine approves this code. Reported again if the code changes. */
   | { event: 'pending'; code: string; network: string; words: string; role: Role; expires: Date }
+  /**
+   * This node is not a member yet, and whoever answers at this address did not let it in. It goes on trying. `reason` is a
+   * word such as `busy`, `denied` or `used-up`; `message` is a sentence for the owner. Reported once for each such answer.
+   */
+  | { event: 'turned-away'; peerId: string; address: string; reason: string; message: string }
   /** A machine asks this node to be let in. Only the code may be logged, because the name is the stranger's. */
   | { event: 'asking'; code: string; name: string; role: Role }
   /** This node is no member any more. */

@@ -13,9 +13,7 @@ const folder = await mkdtemp(join(tmpdir(), 'dfs-embed-'))
 const local = { listen: ['/ip4/127.0.0.1/tcp/0'], mdns: false }
 try {
   await using attic = await createNode({ dataDir: join(folder, 'attic'), name: 'attic', found: true, ...local })
-  attic.addEventListener('admitted', ({ detail }) =>
-    console.log(`attic met ${detail.peerId === laptop.peerId ? 'laptop' : '?'}`)
-  )
+  attic.addEventListener('admitted', ({ detail }) => console.log(`attic met ${detail.name}`))
 
   const { token } = await attic.invite({ role: 'writer' })
   await using laptop = await createNode({ dataDir: join(folder, 'laptop'), name: 'laptop', join: token, ...local })

@@ -19,11 +19,13 @@ import type { Fetched, Fetcher, FetchOptions } from './fetch/fetcher.ts'
 import type { PeerHealth } from './fetch/peer-health.ts'
 import type { PutId } from './hold/claims.ts'
 import type { BadBlocks, LocalBlocks } from './hold/local-blocks.ts'
+import { type MakeRoom, withRoom } from './hold/with-room.ts'
 import type { Keeper } from './keep/keeper.ts'
 import { Memory } from './memory.ts'
 import type { BlocksOptions } from './options.ts'
 import type { PutOutcome } from './put/acknowledgement.ts'
-import type { HintedHandoff } from './put/handoff.ts'
+import type { HintedHandoff, NewDebt, OwedCopies } from './put/handoff.ts'
+import type { OwedRecord } from './put/hint-rows.ts'
 import type { KeptFile } from './put/kept-file.ts'
 import type { Put, PutOptions } from './put/put.ts'
 import type { Puts } from './put/puts.ts'
@@ -33,6 +35,7 @@ import type { RecordRef } from './record-ref.ts'
 import type { Freed } from './repair/copy-freer.ts'
 import type { IncompleteRecords } from './repair/free-stops.ts'
 import { recordReferenceKey, recordReferenceOps } from './repair/record-rows.ts'
+import type { RoomMaker } from './repair/room-maker.ts'
 import { loadStopMarks } from './repair/stop-marks.ts'
 import type { Sweeper } from './repair/sweep.ts'
 
@@ -79,6 +82,7 @@ export class Blocks {
   readonly #repairing: Repairing
   readonly #handoff: HintedHandoff
   readonly #sweeper: Sweeper
+  readonly #roomMaker: RoomMaker
   readonly #puts: Puts
   /** The number of reads under way. */
   #reading = 0
@@ -96,7 +100,8 @@ export class Blocks {
     const held = composeLocalStore(base)
     const clients = composeClients(base)
     const fetching = composeFetching(base, held, clients)
-    const keeping = composeForOthers(base, held, fetching)
+    const makeRoom: MakeRoom = () => this.#roomMaker.makeRoom()
+    const keeping = composeForOthers(base, held, fetching, makeRoom)
     const { local } = held
     const { storeClient } = clients
     const { keeper } = keeping
@@ -105,14 +110,19 @@ export class Blocks {
     this.#repairing = composeRepair(base, held, fetching, { storeClient, keeper })
     this.#handoff = composeHandoff(base, storeClient, fetching.readNode)
     this.confirmed = composeConfirmed(base, local, storeClient, fetching.readNode)
-    this.#sweeper = composeSweep(base, held, this.#repairing, put => this.#puts.isUnderWay(put))
+    const sweep = composeSweep(base, held, this.#repairing, {
+      isUnderWay: put => this.#puts.isUnderWay(put),
+      isGivenUp: put => keeper.isGivenUp(put)
+    })
+    this.#sweeper = sweep.sweeper
+    this.#roomMaker = sweep.roomMaker
     const abandon = (put: PutId): void => this.#sweeper.abandon(put)
-    this.#puts = composePuts(base, { ...held, window }, { clients, fetching, keeper, abandon })
+    this.#puts = composePuts(base, { ...held, window }, { clients, fetching, keeper, abandon, makeRoom })
     this.#local = local
     this.#health = clients.health
     this.#fetcher = fetching.fetcher
     this.#keeper = keeper
-    this.workers = [...this.#repairing.workers, this.#handoff.worker, this.#sweeper.worker]
+    this.workers = [...this.#repairing.workers, this.#handoff.worker, this.#sweeper.worker, this.#roomMaker.worker]
   }
 
   /** Resumes the work that was under way at the last stop. After an unclean stop, some of its state is not known. */
@@ -128,6 +138,7 @@ export class Blocks {
       throw error
     }
     this.#sweeper.start(marks)
+    this.#roomMaker.worker.start()
   }
 
   async stop(): Promise<void> {
@@ -136,9 +147,15 @@ export class Blocks {
   }
 
   async #stopWork(): Promise<void> {
+    await this.#roomMaker.stop()
     await this.#sweeper.stop()
     await this.#handoff.stop()
     await this.#repairing.stop()
+  }
+
+  /** Runs `work`, and once more if the disk was full and blocks could be freed that only puts claim that are over. */
+  withRoom<T>(work: () => Promise<T>): Promise<T> {
+    return withRoom(() => this.#roomMaker.makeRoom(), work)
   }
 
   /** Begins to store a file. The caller must close the put. */
@@ -212,18 +229,12 @@ export class Blocks {
     this.#repairing.repair.enqueue(records)
   }
 
-  /**
-   * Leaves the copies of a file that members still owe to the hinted handoff, which asks those members until they
-   * confirm the copies. Each owed block holds at most `eachBytes` of text.
-   */
-  handOff(record: RecordRef, owedBlocks: number, eachBytes: number): Promise<void> {
-    return this.#handoff.add(record, owedBlocks, eachBytes)
+  /** Leaves the copies that members still owe to the hinted handoff, which asks them until they confirm. */
+  handOff(record: OwedRecord, debt: NewDebt): Promise<void> {
+    return this.#handoff.add(record, debt)
   }
 
-  /**
-   * Immediately retries everything that is missing or owed. Call it when a member has connected or the view has
-   * changed.
-   */
+  /** Retries at once what is missing or owed. Call it when a member has connected or the view has changed. */
   retry(): void {
     this.#repairing.repair.retry()
     this.#handoff.check()
@@ -247,6 +258,11 @@ export class Blocks {
     const own = this.#repairing.repair.owed
     const others = this.#handoff.owed
     return { blocks: own.blocks + others.blocks, bytes: own.bytes + others.bytes }
+  }
+
+  /** The copies that other members owe for the puts of this one, how many files they are of, and who owes them. */
+  get owedToPuts(): OwedCopies {
+    return this.#handoff.owed
   }
 
   /** The number of blocks here of which no other copy is known any more, and the authors of incomplete records. */

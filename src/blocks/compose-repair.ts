@@ -1,7 +1,6 @@
 import { reasonOf } from '../util/logger.ts'
 import type { Worker } from '../util/worker.ts'
 import type { Base, Fetching, LocalStore } from './compose.ts'
-import type { PutId } from './hold/claims.ts'
 import type { Keeper } from './keep/keeper.ts'
 import type { StoreClient } from './protocol/store-client.ts'
 import { AtRisk } from './repair/at-risk.ts'
@@ -10,6 +9,7 @@ import { FreeGuard } from './repair/free-guard.ts'
 import { Freer } from './repair/freer.ts'
 import { ReadRepair } from './repair/read-repair.ts'
 import { Repair } from './repair/repair.ts'
+import { RoomMaker, type RoomMakerOptions } from './repair/room-maker.ts'
 import { endOrphans, notePromised } from './repair/stop-marks.ts'
 import { Surplus } from './repair/surplus.ts'
 import { Sweeper } from './repair/sweep.ts'
@@ -26,6 +26,8 @@ export interface Repairing {
   workers: readonly Worker[]
   /** Returns false while it is not certain which blocks are needed. */
   mayFree: () => boolean
+  /** Returns true if this member has said to the others that it is full. */
+  isFull: () => boolean
   /** Resumes, in the background, the work that was unfinished at the last stop. */
   start(options: { promisedMs: number; wasClean: boolean }): Promise<void>
   stop(): Promise<void>
@@ -72,6 +74,7 @@ export function composeRepair(
     atRisk,
     workers: [repair.worker, atRisk.worker, surplus.worker],
     mayFree,
+    isFull,
     start: async ({ promisedMs, wasClean }) => {
       guard.notePromised(promisedMs)
       await repair.start({ wasClean })
@@ -92,16 +95,17 @@ export function composeRepair(
   }
 }
 
-/**
- * Builds the part that frees blocks which nothing claims any more. `isUnderWay` says whether a put of ours still runs.
- */
+/** Builds the parts that free blocks which nothing claims any more, or on a full disk only puts that are over. */
 export function composeSweep(
-  { clock, logger, store, onError }: Base,
+  { self, clock, logger, store, onError }: Base,
   held: LocalStore,
-  { mayFree, repair, freer }: Repairing,
-  isUnderWay: (put: PutId) => boolean
-): Sweeper {
+  { mayFree, isFull, repair, freer }: Repairing,
+  { isUnderWay, isGivenUp }: Pick<RoomMakerOptions, 'isUnderWay' | 'isGivenUp'>
+): { sweeper: Sweeper; roomMaker: RoomMaker } {
   const isVerified = (): boolean => store.isVerified && repair.hasWalkedAll
   const onOrphansFreed = (): Promise<void> => endOrphans(store.index)
-  return new Sweeper({ clock, logger, ...held, freer, isUnderWay, mayFree, isVerified, onOrphansFreed, onError })
+  const shared = { clock, logger, ...held, isUnderWay, mayFree, onError }
+  const sweeper = new Sweeper({ ...shared, freer, isVerified, onOrphansFreed })
+  const caughtUp = (): Promise<void> => repair.caughtUp()
+  return { sweeper, roomMaker: new RoomMaker({ ...shared, self, sweeper, isGivenUp, isFull, caughtUp }) }
 }

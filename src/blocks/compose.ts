@@ -1,5 +1,8 @@
 import type { BlockCid } from '../format/cid.ts'
 import type { PeerId } from '../format/peer-id.ts'
+import { withDeadline } from '../util/deadline.ts'
+import { reasonOf } from '../util/logger.ts'
+import { THERE_MS } from './constants.ts'
 import { confirmedCopies } from './fetch/confirmed-copies.ts'
 import { Fetcher } from './fetch/fetcher.ts'
 import { PeerHealth } from './fetch/peer-health.ts'
@@ -7,6 +10,7 @@ import { BlockPuller } from './fetch/puller.ts'
 import { Claims, type PutId } from './hold/claims.ts'
 import { Holds } from './hold/holds.ts'
 import { LocalBlocks } from './hold/local-blocks.ts'
+import type { MakeRoom } from './hold/with-room.ts'
 import { HoldGranter } from './keep/granter.ts'
 import { Keeper } from './keep/keeper.ts'
 import { ServedBlocks } from './keep/served-blocks.ts'
@@ -51,7 +55,7 @@ export interface Clients {
   health: PeerHealth
   gets: GetClient
   storeClient: StoreClient
-  /** Which peers show no sign of life while a put waits for them. */
+  /** Knows which peers show no sign of life while a put waits for them. */
   silence: SilenceWatch
   /** Counts a fault of a peer, in this room and in the callback that the room was given. */
   onFault: (peer: PeerId) => void
@@ -77,14 +81,22 @@ export function composeLocalStore({ store, blockstore, clock, onBadBlock }: Base
 }
 
 /** Builds the clients of both protocols, and the record of how each peer has behaved. */
-export function composeClients({ host, clock, logger, onFault: onFaultAbove }: Base): Clients {
+export function composeClients({ host, clock, logger, askIfThere, onFault: onFaultAbove }: Base): Clients {
   const health = new PeerHealth(clock)
   const onFault = (peer: PeerId): void => {
     health.fault(peer)
     onFaultAbove(peer)
   }
   const gets = new GetClient({ host, clock, onFault })
-  const silence = new SilenceWatch(clock)
+  const silence = new SilenceWatch(clock, async peer => {
+    try {
+      await withDeadline(clock, THERE_MS, undefined, signal => askIfThere(peer, signal))
+      return true
+    } catch (error) {
+      logger.forComponent('dfs:blocks:put')('%s does not say that it is there: %s', peer, reasonOf(error))
+      return false
+    }
+  })
   host.onPeer((event, peer) => {
     if (event === 'disconnected') silence.forget(peer)
   })
@@ -112,7 +124,12 @@ export function composeFetching(base: Base, { local }: LocalStore, { health, get
 }
 
 /** Builds the part that keeps blocks for other members' puts, and the part that promises and proves replicas. */
-export function composeForOthers(base: Base, { claims, local, holds }: LocalStore, { puller }: Fetching): ForOthers {
+export function composeForOthers(
+  base: Base,
+  { claims, local, holds }: LocalStore,
+  { puller }: Fetching,
+  makeRoom: MakeRoom
+): ForOthers {
   const { self, clock, logger, codec, mayStore, view, memory } = base
   const shared = { clock, logger, codec, local, claims, puller, mayStore }
   const storesBlocks = (peer: PeerId): boolean =>
@@ -120,7 +137,7 @@ export function composeForOthers(base: Base, { claims, local, holds }: LocalStor
   const mayHold = (peer: PeerId): boolean => mayStore(peer) || storesBlocks(peer)
   const viewId = (): Uint8Array => view().id
   return {
-    keeper: new Keeper(shared),
+    keeper: new Keeper({ ...shared, makeRoom }),
     granter: new HoldGranter({ ...shared, self, holds, memory: memory.serves, mayHold, viewId })
   }
 }
@@ -149,12 +166,13 @@ export function serveProtocols(
   const keeping = {
     keepBlocks: keeper.keepBlocks.bind(keeper),
     keepRoot: keeper.keepRoot.bind(keeper),
-    holdRoot: granter.holdRoot.bind(granter)
+    holdRoot: granter.holdRoot.bind(granter),
+    giveUp: keeper.giveUp.bind(keeper)
   }
   new StoreServer({ host, clock, isAdmitted, nodeCodecs, keeping, onFault })
 }
 
-/** Builds the function that counts the members that confirm now that they hold a file. */
+/** Builds the function that counts the members that currently confirm that they hold a file. */
 export function composeConfirmed(
   { clock, logger, codec, admitted, view }: Base,
   local: LocalBlocks,
@@ -167,7 +185,7 @@ export function composeConfirmed(
 
 /** Builds the part that asks members until they confirm the copies that they still owe for our puts. */
 export function composeHandoff(base: Base, storeClient: StoreClient, readNode: ReadNode): HintedHandoff {
-  const { self, clock, logger, codec, store, ranking, admitted, view, onError } = base
+  const { self, clock, logger, codec, store, ranking, admitted, holders, view, onError } = base
   return new HintedHandoff({
     self,
     clock,
@@ -177,6 +195,7 @@ export function composeHandoff(base: Base, storeClient: StoreClient, readNode: R
     storeClient,
     ranking,
     admitted,
+    holders,
     viewId: () => view().id,
     readNode,
     onError
@@ -187,7 +206,7 @@ export function composeHandoff(base: Base, storeClient: StoreClient, readNode: R
 export function composePuts(
   base: Base,
   { claims, local, window }: LocalStore & { window: PutWindow },
-  { clients, fetching, keeper, abandon }: PutParts
+  { clients, fetching, keeper, abandon, makeRoom }: PutParts
 ): Puts {
   const { self, clock, chance, logger, codec, ranking, admitted, push, announce, memory } = base
   const { storeClient, silence, health } = clients
@@ -204,12 +223,12 @@ export function composePuts(
     storeClient,
     silence
   }
-  const isAvoided = (peer: PeerId): boolean => health.isAvoided(peer)
+  const isAvoided = (peer: PeerId): boolean => health.isAvoided(peer) || silence.isGone(peer)
   const hasAll = keeper.hasAll.bind(keeper)
   const endWithRecord = keeper.endWithRecord.bind(keeper)
   const { puller, readNode } = fetching
   const records = { push, announce, hasAll, endWithRecord }
-  return new Puts({ ...shared, ...records, ranking, admitted, isAvoided, puller, readNode, abandon })
+  return new Puts({ ...shared, ...records, ranking, admitted, isAvoided, puller, readNode, abandon, makeRoom })
 }
 
 export interface PutParts {
@@ -218,4 +237,5 @@ export interface PutParts {
   keeper: Keeper
   /** Lets the claims of a put of ours end soon. */
   abandon: (put: PutId) => void
+  makeRoom: MakeRoom
 }

@@ -30,10 +30,7 @@ export const KEEPS_IN_FLIGHT = 8
  * of 64 full manifest nodes fit.
  */
 export const PAGE_CHUNKS = 65_536
-/**
- * How long a keeper works on a page before it answers how far it has come. So its asker hears from it often, however
- * large the file is.
- */
+/** How long a keeper works on a page before it answers, so that its asker hears from it however large the file is. */
 export const KEEP_PAGE_MS = 1_000
 /**
  * For a file of several pages: how long a confirmed page still counts when the record is pushed, without being checked
@@ -122,6 +119,8 @@ export const STRAGGLERS_MS = 250
  */
 export const SILENCE_MS = 2_000
 export const SILENCE_GAPS = 4
+/** How long a silent member may take to answer the question whether it is there. */
+export const THERE_MS = 2_000
 /** How long a silent member still counts as silent once nobody waits for it. After that it is asked again. */
 export const SILENT_AGAIN_MS = 10_000
 /**
@@ -224,8 +223,8 @@ export const VIEW_STANDS_MS = 60_000
 /** Every record is walked at least this often: about 16 s of CPU for 100,000 records. */
 export const ROUND_AGAIN_MS = 30 * 24 * 60 * 60_000
 /**
- * How often a record that has been incomplete for so long that it no longer stops freeing is tried again, if nobody
- * connects.
+ * How often a record is retried, if nobody connects, once it has been incomplete for so long that it no longer stops
+ * freeing.
  */
 export const WALK_OLD_MS = 24 * 60 * 60_000
 /**
@@ -241,6 +240,11 @@ export const REST_IDLE = 3
 export const SURPLUS_MS = 7 * 24 * 60 * 60_000
 export const SURPLUS_LOOK_MS = 10 * 60_000
 export const SURPLUS_AGAIN_MS = 24 * 60 * 60_000
+
+/** How long after a vain attempt to make room on a full disk none is made. Each looks at the claims of all puts. */
+export const MAKE_ROOM_MS = 10_000
+/** The most puts of other members of which it is remembered that their writer has given them up. */
+export const GIVEN_UP_MAX = 4_096
 
 /** How often the sweeper looks for expired claims, and how many it ends together. */
 export const SWEEP_MS = 60_000

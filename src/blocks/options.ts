@@ -11,7 +11,7 @@ import type { BlockPort } from './hold/local-blocks.ts'
 import type { AcknowledgementDeps } from './put/acknowledgement.ts'
 import type { RecordRef } from './record-ref.ts'
 
-/** What the blocks room needs: ports, answers about members and records, and callbacks for faults and errors. */
+/** The needs of the blocks room: ports, answers about members and records, and callbacks for faults and errors. */
 export interface BlocksOptions {
   host: Host
   store: Store
@@ -30,6 +30,10 @@ export interface BlocksOptions {
   view: () => View
   push: AcknowledgementDeps['push']
   announce: AcknowledgementDeps['announce']
+  /** Resolves once a member has answered the question whether it is there. Rejects if it fails to. */
+  askIfThere: (peer: PeerId, signal: AbortSignal) => Promise<void>
+  /** Asks the members that can be reached which of them have a record, and returns those. */
+  holders: (record: Uint8Array) => Promise<PeerId[]>
   /** Yields every record that has blocks and whose id is greater than `after`, in the order of the ids. */
   records: (after: Uint8Array) => AsyncIterable<RecordRef>
   /** Yields the records that the log has set aside. */

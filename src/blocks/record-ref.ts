@@ -1,7 +1,9 @@
 import type { BlockCid } from '../format/cid.ts'
 import type { PeerId } from '../format/peer-id.ts'
 
-/** What the blocks room knows of a record: which blocks it refers to, and how many copies of them it wants. */
+/**
+ * The facts that the blocks room knows about a record: which blocks it refers to, and how many copies of them it wants.
+ */
 export interface RecordRef {
   /** The id of the record. */
   id: Uint8Array

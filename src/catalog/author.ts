@@ -184,6 +184,8 @@ export class Author {
     // under the same incarnation. That must not include a head that this record does not cover, so draw a new
     // incarnation.
     if (covered.length < heads.length + older) this.#incarnation = chance.bytes(INCARNATION_BYTES)
+    // The stamp need not follow our own last stamp. Otherwise one jump of our clock would move everything that we sign
+    // later into the future.
     const hlc = self.nextHlc(...heads.map(head => head.stamp.hlc))
     const statement = signRecord(
       { ...init, incarnation: this.#incarnation, epoch: id, seen: pastOfAll(covered) },

@@ -12,8 +12,8 @@ import { BODIES_MAX } from './constants.ts'
 import { DamagedEntryError, NO_KEY, NoKeyError, UNREADABLE } from './errors.ts'
 
 /**
- * What this member can tell about the body of a record: the body itself; that the key of its epoch is not here; that it
- * does not open although the key is here; or that the record has none, as the delete of a file has none.
+ * The body of a record as this member sees it: the body itself; `sealed` if the key of its epoch is not here; `damaged`
+ * if it does not open although the key is here; or `none` if the record has none, such as the delete of a file.
  */
 export type BodyState = EntryBody | 'sealed' | 'damaged' | 'none'
 

@@ -16,7 +16,7 @@ import { contentOf, contentTag, decodeRecordRow } from './rows/record-rows.ts'
  * once some record with this `written`, by the author of that stamp or by an admin, has the same root and epoch. Until
  * then it waits, as if it had not arrived. Otherwise any writer could put another root in the place of old content.
  *
- * Whether a content may be carried never changes back, so the order in which records arrive does not matter.
+ * Once a content may be carried, it always may be, so the order in which records arrive does not matter.
  */
 export class CarriedContents {
   readonly #index: IndexDb

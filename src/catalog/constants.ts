@@ -30,9 +30,9 @@ export const LIST_ROWS = 1_024
  */
 export const HEADS_MAX = 64
 /**
- * The most records of one entry that wait for the records whose content they carry, counted with all that they have
- * seen. It is far more than honest members need, because the record with the content is on its way to them. All of them
- * may begin to count at once, in one batch.
+ * The most records of one entry that wait for the records whose content they carry, counted together with the items
+ * that they have seen. This is far more than honest members need, because the record with the content soon arrives. All
+ * of them may begin to count at once, in one batch.
  */
 export const WAITING_SEEN_MAX = 16_384
 /**
@@ -40,7 +40,13 @@ export const WAITING_SEEN_MAX = 16_384
  * their paths together, and a path has at most `PATH_BYTES_MAX` / 2 parts.
  */
 export const CYCLE_MAX = 4_096
-/** How often the node looks for entries that it could open, besides whenever a key arrives. */
+/**
+ * The most entries that a move to a longer path looks at below a directory, which takes about a tenth of a second, and
+ * how many of one directory it looks at before it goes down.
+ */
+export const MOVE_LOOK_MAX = 8_192
+export const MOVE_PAGE = 256
+/** How often the node looks for entries that it could open. It also looks whenever a key arrives. */
 export const OPEN_EVERY_MS = 60_000
 /** The number of entries that are opened in one batch of the index once their key has arrived. */
 export const OPEN_AT_ONCE = 256

@@ -21,8 +21,8 @@ interface Counted {
 }
 
 /**
- * Adds records to the states of entries. The records that an entry already has are never read again: what they add up to
- * is in rows that a new record changes one by one, so the cost of a record is bounded by what it names.
+ * Adds records to the states of entries. The records that an entry already has are never read again: their sum is in
+ * rows that a new record changes one by one, so the cost of a record is bounded by what it names.
  */
 export class EntryStates {
   readonly #index: IndexDb

@@ -1,3 +1,4 @@
+import { PATH_BYTES_MAX } from '../format/constants.ts'
 import { DfsError } from '../util/errors.ts'
 
 /** Nothing is at the path. */
@@ -28,6 +29,21 @@ export class NotADirectoryError extends DfsError {
 export class IsADirectoryError extends DfsError {
   override readonly name = 'IsADirectoryError'
   override readonly code = 'is-a-directory'
+}
+
+/**
+ * Something would have a path that is too long. The message does not name it, as no message of a `DfsError` does; `path`
+ * says which it is, as it is now.
+ */
+export class PathTooLongError extends DfsError {
+  override readonly name = 'PathTooLongError'
+  override readonly code = 'invalid'
+  readonly path: string
+
+  constructor(path: string, bytes: number) {
+    super(`its path would have ${bytes} bytes, and a path has at most ${PATH_BYTES_MAX}: choose a shorter name`)
+    this.path = path
+  }
 }
 
 /** The message for a key that is not here. */

@@ -24,9 +24,9 @@ export interface SealedEntriesOptions {
 }
 
 /**
- * The entries that show nowhere because the key of the epoch that seals their place is not here. When a key arrives, the
- * worker has the record that places each of its entries projected once more, so that they show. A crash repeats some of
- * that, which changes nothing.
+ * The entries that show nowhere because the key of the epoch that seals their place is not here. When a key arrives,
+ * the worker asks the log to project again the record that places each of its entries. Then the entries show. After a
+ * crash some of this is repeated, which changes nothing.
  */
 export class SealedEntries {
   readonly worker: Worker
@@ -57,9 +57,9 @@ export class SealedEntries {
   }
 
   /**
-   * Returns false if an epoch has sealed entries here, and the key opens none of a few that are drawn at random. Any
-   * writer may have signed entries that nobody can open, so one that opens is enough. If all fail, another draw may find
-   * one.
+   * Returns false if an epoch has sealed entries here, and the key opens none of those in a small random sample. Any
+   * writer may have signed entries that nobody can open, so one that opens is enough. If all fail, another draw may
+   * find one.
    */
   async opensAny(epoch: Uint8Array, key: Uint8Array): Promise<boolean> {
     const { log } = this.#options

@@ -121,7 +121,7 @@ export class Tree {
     return readFileCount(this.#index)
   }
 
-  /** Returns the nodes of which one may be the conflict that has this name. */
+  /** Yields nodes. One of them may be the conflict that has this name. */
   async *#beside(parent: DirectoryNode, substitute: Substitute): AsyncGenerator<TreeNode> {
     const bases = new Set([substitute.base])
     const cut = substitute.isCut ? await this.#nameOf(parent, substitute) : undefined

@@ -2,10 +2,10 @@ import type { IncomingMessage } from 'node:http'
 import { z } from 'zod'
 import { encodeHead } from '../contract/bundle-head.ts'
 import { failureSchema } from '../contract/errors.ts'
+import type { Json } from '../contract/json.ts'
 import type { PutResult } from '../index.ts'
-import { CliError } from '../terminal/errors.ts'
 import { type PutFacts, textsOf } from './put-fields.ts'
-import { BROKE_OFF, NoAnswerError, notDfs, readLines } from './transport.ts'
+import { BROKE_OFF, NoAnswerError, nodeError, notDfs, readLines } from './transport.ts'
 
 /** A line of the answer. It says how the put of a file ended, or, without `item`, how the whole bundle ended. */
 const answerSchema = z.object({
@@ -23,7 +23,7 @@ export class Bundle {
   /** The pieces of the body that will be sent next. */
   #pieces: Uint8Array[] = []
   #items = 0
-  readonly #waiting = new Map<number, PromiseWithResolvers<PutResult>>()
+  readonly #waiting = new Map<number, PromiseWithResolvers<Json<PutResult>>>()
   #wake: (() => void) | undefined
   #isOver = false
   #failure: unknown
@@ -37,8 +37,8 @@ export class Bundle {
    * Rejects with a `CliError` if the daemon refuses this file. If the whole request fails, every put under way and
    * every later put rejects with the error of the request.
    */
-  put(path: string, bytes: Uint8Array, facts: PutFacts): Promise<PutResult> {
-    const answer = Promise.withResolvers<PutResult>()
+  put(path: string, bytes: Uint8Array, facts: PutFacts): Promise<Json<PutResult>> {
+    const answer = Promise.withResolvers<Json<PutResult>>()
     if (this.#failure !== undefined) {
       answer.reject(this.#failure)
       return answer.promise
@@ -75,11 +75,11 @@ export class Bundle {
   #onAnswer(line: unknown): void {
     const parsed = answerSchema.safeParse(line)
     const { item, result, error } = parsed.data ?? {}
-    const failure = error === undefined ? undefined : new CliError(error.code, error.message)
+    const failure = error === undefined ? undefined : nodeError(error)
     const answer = item === undefined ? undefined : this.#waiting.get(item)
     if (item === undefined || answer === undefined) throw failure ?? notDfs()
     this.#waiting.delete(item)
-    if (failure === undefined) answer.resolve(result as PutResult)
+    if (failure === undefined) answer.resolve(result as Json<PutResult>)
     else answer.reject(failure)
   }
 

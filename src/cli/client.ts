@@ -1,18 +1,29 @@
 import { readFile } from 'node:fs/promises'
 import type { IncomingMessage } from 'node:http'
 import { join } from 'node:path'
-import { API_FILE, apiFileSchema } from '../contract/api-file.ts'
+import { API_FILE, type ApiFile, apiFileSchema } from '../contract/api-file.ts'
 import { errorSchema } from '../contract/errors.ts'
+import type { Json } from '../contract/json.ts'
 import { encodePath, FILES_ROUTE, TRANSFERS_ROUTE } from '../contract/routes.ts'
 import { type Transfer, transferSchema } from '../contract/transfer.ts'
 import { encodeRequest } from '../contract/verb-request.ts'
 import { type AnswerOf, type CallName, type FieldsOf, type StreamName, VERBS } from '../contract/verbs.ts'
 import type { PutResult } from '../index.ts'
+import { directoryId } from '../terminal/directory-id.ts'
 import { CliError, usage } from '../terminal/errors.ts'
 import { readSecret } from '../terminal/secret-file.ts'
 import { Bundle } from './bundle.ts'
 import { type PutFields, type PutRules, queryOf, textsOf } from './put-fields.ts'
-import { type Body, NoAnswerError, readJson, readLines, type SendOptions, type Target, Transport } from './transport.ts'
+import {
+  type Body,
+  NoAnswerError,
+  nodeError,
+  readJson,
+  readLines,
+  type SendOptions,
+  type Target,
+  Transport
+} from './transport.ts'
 
 /** No token is longer. */
 const TOKEN_BYTES_MAX = 4096
@@ -62,16 +73,10 @@ export class Client {
     if (api !== undefined) {
       if (tokenFile === undefined) throw usage('--api needs --token-file: name the file that holds the token')
       const token = await readSecret(tokenFile, { flag: '--token-file', what: 'a token', bytesMax: TOKEN_BYTES_MAX })
-      return new Client(new Transport(targetOf(api), token.trim()), signal)
+      return new Client(new Transport(targetOf(api), token.trim(), api), signal)
     }
-    let text: string
-    try {
-      text = await readFile(join(dataDir as string, API_FILE), 'utf8')
-    } catch (cause) {
-      throw new NoAnswerError('no node runs on this data directory: start dfs-node, or give --data-dir', { cause })
-    }
-    const { socket, token } = apiFileSchema.parse(JSON.parse(text))
-    return new Client(new Transport({ socketPath: socket }, token), signal)
+    const { socket, token } = await readApiFile(dataDir as string)
+    return new Client(new Transport({ socketPath: socket }, token, dataDir as string), signal)
   }
 
   close(): void {
@@ -93,7 +98,7 @@ export class Client {
     const response = await this.#request(name, fields, signal)
     for await (const item of readLines(response)) {
       const failed = errorSchema.safeParse(item)
-      if (failed.success) throw new CliError(failed.data.error.code, failed.data.error.message)
+      if (failed.success) throw nodeError(failed.data.error)
       yield item as AnswerOf<Name>
     }
   }
@@ -103,7 +108,7 @@ export class Client {
    * Throws a `CliError` with the daemon's code, a `NoAnswerError` if the connection breaks off, and any error that the
    * body throws.
    */
-  async put(path: string, body: Body, fields: PutFields, signal?: AbortSignal): Promise<PutResult> {
+  async put(path: string, body: Body, fields: PutFields, signal?: AbortSignal): Promise<Json<PutResult>> {
     const { size } = fields
     const { modified, mode, type } = textsOf(fields)
     const query = queryOf(fields)
@@ -115,7 +120,7 @@ export class Client {
     }
     return (await readJson(
       await this.#send('PUT', `${fileUrl(path)}?${query}`, { body, headers, signal })
-    )) as PutResult
+    )) as Json<PutResult>
   }
 
   /**
@@ -167,7 +172,7 @@ export class Client {
     const { error } = await this.#transfer(id).catch(() => ({ error: undefined }))
     if (error === undefined || error.code === 'aborted')
       throw new NoAnswerError('the connection to the node broke off', { cause: broken })
-    throw new CliError(error.code, error.message)
+    throw nodeError(error)
   }
 
   #request(
@@ -183,6 +188,30 @@ export class Client {
   #send(method: string, path: string, options: SendOptions): Promise<IncomingMessage> {
     return this.#transport.send(method, path, { ...options, signal: options.signal ?? this.#signal })
   }
+}
+
+/**
+ * Reads the file by which a node says how to reach it. Throws a `NoAnswerError` if there is none, or if it came here with
+ * a copy of the data directory, and `not-allowed` if the directory belongs to another user.
+ */
+export async function readApiFile(dataDir: string): Promise<ApiFile> {
+  try {
+    const file = apiFileSchema.parse(JSON.parse(await readFile(join(dataDir, API_FILE), 'utf8')))
+    if (file.directory === (await directoryId(dataDir))) return file
+    throw noNode(dataDir)
+  } catch (cause) {
+    const { code } = cause as NodeJS.ErrnoException
+    if (code === 'EACCES' || code === 'EPERM')
+      throw new CliError('not-allowed', `${dataDir}: this data directory belongs to another user: run dfs as that user`)
+    throw cause instanceof NoAnswerError ? cause : noNode(dataDir, { cause })
+  }
+}
+
+function noNode(dataDir: string, options?: ErrorOptions): NoAnswerError {
+  return new NoAnswerError(
+    `${dataDir}: no node runs on this data directory: start dfs-node on it, or give another --data-dir`,
+    options
+  )
 }
 
 function targetOf(api: string): Target {

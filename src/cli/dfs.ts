@@ -42,7 +42,7 @@ const UNBUILT_FLAGS = ['version', 'watch', 'purge', 'wait', 'cancel']
 export async function main(args: readonly string[]): Promise<number> {
   const interrupted = new AbortController()
   // We listen only once, so that a second signal ends the process immediately, as it would end any other program.
-  for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => interrupted.abort())
+  for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.once(signal, () => interrupted.abort())
   const code = await runProgram(args.includes('--json'), async () => {
     try {
       await run(args, interrupted.signal)

@@ -21,8 +21,13 @@ export interface LocalRead {
   bytes: Uint8Array | AsyncIterable<Uint8Array>
 }
 
+/** A local file that cannot be stored, whatever the node says. */
+export class LocalError extends CliError {
+  override readonly name: string = 'LocalError'
+}
+
 /** A file was written to while it was read. The bytes that were read may be a mixture that it never held. */
-export class LocalChangedError extends CliError {
+export class LocalChangedError extends LocalError {
   override readonly name = 'LocalChangedError'
 
   constructor() {
@@ -135,5 +140,8 @@ async function assertOnlyGrew(handle: FileHandle, size: number): Promise<void> {
   const now = await handle.stat()
   if (!now.isFile() || now.size < size) throw new LocalChangedError()
   if (size === 0 && now.size === 0)
-    throw new CliError('invalid', 'its bytes are made while it is read (as in /proc): use "dfs put - PATH" with a pipe')
+    throw new LocalError(
+      'invalid',
+      'its bytes are made while it is read (as in /proc): use "dfs put - PATH" with a pipe'
+    )
 }

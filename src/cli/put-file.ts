@@ -1,10 +1,10 @@
 import { FILE_BYTES_MAX, SMALL_FILE_BYTES_MAX } from '../contract/constants.ts'
+import type { Json } from '../contract/json.ts'
 import type { PutResult } from '../index.ts'
-import { CliError } from '../terminal/errors.ts'
 import { note } from '../terminal/print.ts'
 import type { Progress } from '../terminal/progress.ts'
 import type { Bundle } from './bundle.ts'
-import { factsOfFile, LocalChangedError, type LocalFacts, readLocal } from './local-source.ts'
+import { factsOfFile, LocalChangedError, LocalError, type LocalFacts, readLocal } from './local-source.ts'
 import { mediaTypeOf } from './media-type.ts'
 import type { PutRules } from './put-fields.ts'
 import type { Session } from './session.ts'
@@ -30,8 +30,8 @@ export interface PutFileDeps {
  * Stores a file. If it changes while it is read, it is read once more; then, if it has only been appended to, what it had
  * at the start is stored. Throws a `LocalChangedError` if it has changed in another way.
  */
-export async function putFile(deps: PutFileDeps, item: PutItem): Promise<PutResult> {
-  if (item.size > FILE_BYTES_MAX) throw new CliError('invalid', 'it is larger than a file may be (64 TiB)')
+export async function putFile(deps: PutFileDeps, item: PutItem): Promise<Json<PutResult>> {
+  if (item.size > FILE_BYTES_MAX) throw new LocalError('invalid', 'it is larger than a file may be (64 TiB)')
   try {
     return await readAndPut(deps, item, 'throw')
   } catch (error) {
@@ -45,7 +45,7 @@ async function readAndPut(
   { session: { client, signal }, rules, progress, bundle }: PutFileDeps,
   { shown, local, target, ...found }: PutItem,
   onChange: 'throw' | 'take-start'
-): Promise<PutResult> {
+): Promise<Json<PutResult>> {
   const { facts, bytes } = await readLocal(local, found, { bytesAtOnceMax: SMALL_FILE_BYTES_MAX, onChange })
   const { mode } = facts
   const modified = timeOf(shown, facts)

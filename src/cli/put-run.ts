@@ -1,4 +1,5 @@
 import { SMALL_FILE_BYTES_MAX } from '../contract/constants.ts'
+import type { Json } from '../contract/json.ts'
 import { forEachAtOnce, Slots } from '../flow/at-once.ts'
 import type { PutResult } from '../index.ts'
 import { CliError, isOfOneFile, usage } from '../terminal/errors.ts'
@@ -6,6 +7,7 @@ import { note, printJson, printLine } from '../terminal/print.ts'
 import { hideProgress, Progress } from '../terminal/progress.ts'
 import { formatBytes } from '../terminal/units.ts'
 import type { Bundle } from './bundle.ts'
+import { copiesText } from './copies-text.ts'
 import { FileFailures } from './file-failures.ts'
 import type { IgnoreRules } from './ignore-rules.ts'
 import { type LocalItem, NotUtf8Error, type Skipped, walkLocal } from './local-tree.ts'
@@ -151,7 +153,7 @@ export class PutRun {
     const { session, rules, isVerbose } = this.#options
     const { size } = item
     const deps = { session, rules, progress: this.#progress, bundle: this.#bundle }
-    const work = (): Promise<PutResult> => putFile(deps, item)
+    const work = (): Promise<Json<PutResult>> => putFile(deps, item)
     const slots = size > LARGE_BYTES ? this.#large : size > SMALL_FILE_BYTES_MAX ? this.#medium : undefined
     const result = await (slots === undefined ? work() : slots.run(work))
     this.#progress.addFile()
@@ -213,18 +215,22 @@ export class PutRun {
 }
 
 /** Prints what has become of a file. `warned` are the warnings that need no repetition. */
-export function showPut({ isJson }: Pick<Session, 'isJson'>, result: PutResult, warned: Set<string> = new Set()): void {
+export function showPut(
+  { isJson }: Pick<Session, 'isJson'>,
+  result: Json<PutResult>,
+  warned: Set<string> = new Set()
+): void {
   hideProgress()
-  const { path, size, root, version, reached, wanted, owed, warnings } = result
-  if (isJson) printJson({ path, size, root, version, reached, wanted, owed, warnings })
+  const { path, size, root, version, reached, confirmed, wanted, owed, warnings } = result
+  if (isJson) printJson({ path, size, root, version, reached, confirmed, wanted, owed, warnings })
   else {
-    printLine(`${path}  ${formatBytes(size)}  on ${reached.length} of ${wanted}`)
+    printLine(`${path}  ${formatBytes(size)}  ${copiesText(result, Date.now())}`)
     noteWarnings(result, warned)
   }
 }
 
 /** Says why members do not take what is stored here. */
-function noteWarnings({ warnings }: PutResult, warned: Set<string>): void {
+function noteWarnings({ warnings }: Pick<PutResult, 'warnings'>, warned: Set<string>): void {
   for (const warning of warnings) if (!warned.has(warning)) note(`warning: ${warning}`)
   for (const warning of warnings) warned.add(warning)
 }

@@ -1,5 +1,5 @@
 import { Agent, type IncomingMessage, type RequestOptions, request } from 'node:http'
-import { errorSchema } from '../contract/errors.ts'
+import { errorSchema, type Failure } from '../contract/errors.ts'
 import { decodeLines } from '../contract/ndjson.ts'
 import { writeTo } from '../flow/write.ts'
 import { CliError } from '../terminal/errors.ts'
@@ -31,11 +31,14 @@ export interface SendOptions {
 export class Transport {
   readonly #target: Target
   readonly #token: string
+  readonly #place: string
   readonly #agent = new Agent({ keepAlive: true, maxSockets: SOCKETS_MAX })
 
-  constructor(target: Target, token: string) {
+  /** `place` is what the user gave: the data directory, or the address of the API. */
+  constructor(target: Target, token: string, place: string) {
     this.#target = target
     this.#token = token
+    this.#place = place
   }
 
   close(): void {
@@ -62,7 +65,7 @@ export class Transport {
     } satisfies RequestOptions)
     const answer = Promise.withResolvers<IncomingMessage>()
     outgoing.once('response', answer.resolve)
-    outgoing.on('error', error => answer.reject(noAnswer(error)))
+    outgoing.on('error', error => answer.reject(noAnswer(error, this.#place)))
     if (body === undefined) outgoing.end()
     else if (body instanceof Uint8Array) outgoing.end(body)
     else {
@@ -128,19 +131,31 @@ export const BROKE_OFF =
 const NOBODY_LISTENS: ReadonlySet<string> = new Set(['ECONNREFUSED', 'ENOENT', 'EACCES', 'EPERM', 'ENOTFOUND'])
 
 /** Returns the error to report for a connection that failed. An abort stays an abort. */
-function noAnswer(error: unknown): Error {
+function noAnswer(error: unknown, place?: string): Error {
   if ((error as Error).name === 'AbortError') return error as Error
-  const isUnsent = NOBODY_LISTENS.has((error as NodeJS.ErrnoException).code ?? '')
-  return new NoAnswerError(
-    isUnsent ? 'the node does not answer: check that dfs-node runs on this data directory' : BROKE_OFF,
-    {
-      cause: error
-    }
-  )
+  const isUnsent = place !== undefined && NOBODY_LISTENS.has((error as NodeJS.ErrnoException).code ?? '')
+  return new NoAnswerError(isUnsent ? `${place}: no node answers here: start dfs-node on it` : BROKE_OFF, {
+    cause: error
+  })
+}
+
+/** The most characters of a path that a line shows. The middle of a longer one is left out. */
+const SHOWN_MAX = 160
+
+/** Returns the error for a failure that the node reported. */
+export function nodeError({ code, message, path }: Failure): CliError {
+  return new CliError(code, path === undefined ? message : `${shortened(path)}: ${message}`)
+}
+
+function shortened(path: string): string {
+  const letters = [...path]
+  if (letters.length <= SHOWN_MAX) return path
+  const half = SHOWN_MAX / 2
+  return `${letters.slice(0, half).join('')}…${letters.slice(-half).join('')}`
 }
 
 async function refusal(response: IncomingMessage): Promise<Error> {
   const parsed = errorSchema.safeParse(await readJson(response))
   if (!parsed.success) return new CliError('io', `the node answered with the HTTP status ${response.statusCode}`)
-  return new CliError(parsed.data.error.code, parsed.data.error.message)
+  return nodeError(parsed.data.error)
 }

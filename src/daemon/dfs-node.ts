@@ -1,7 +1,9 @@
 import { hostname } from 'node:os'
+import { resolve } from 'node:path'
 import { assertLoopback, checkPortFree } from '../http/listen.ts'
 import { serveApi } from '../http/server.ts'
 import { type ComponentLogger, createNode, type DfsNode, isFirstStart, type NodeEvent, reasonOf } from '../index.ts'
+import { CliError } from '../terminal/errors.ts'
 import { EXIT, report } from '../terminal/exit.ts'
 import { note, printJson } from '../terminal/print.ts'
 import { isOn, runProgram } from '../terminal/program.ts'
@@ -37,15 +39,18 @@ async function run(flags: DaemonFlags): Promise<void> {
   const isFirst = await isFirstStart({ dataDir, ownersFiles: filesInDataDir(flags) })
   if (listen !== undefined) await checkPortFree(listen)
   const { node, screen, way } = await startNode(flags, { isFirst, events: new EventLog(log), logger, stopping })
+  let isOutside = false
   try {
     const isPending = (await node.status()).state === 'pending'
     if (!isPending) await leaveInviteOf(node, flags)
-    const api = await serveApi(node, { dataDir, listen, logger })
+    const keyFile = flags.networkKeyFile === undefined ? undefined : resolve(flags.networkKeyFile)
+    const api = await serveApi(node, { dataDir, listen, keyFile, logger })
     try {
       const isReady = await screen.wait(node, stopping)
       if (isPending && isReady) await leaveInviteOf(node, flags)
       if (isReady) await sayReady(node, api.url, flags, way())
       await stopping
+      isOutside = (await node.status()).state === 'pending'
     } finally {
       await api.close()
     }
@@ -53,6 +58,8 @@ async function run(flags: DaemonFlags): Promise<void> {
     await node.stop()
   }
   if (json) printJson({ event: 'stopped' })
+  if (isOutside)
+    throw new CliError('failed', 'nothing was joined: this machine asks no more; start it again to ask again')
 }
 
 async function leaveInviteOf(node: DfsNode, { inviteOut }: DaemonFlags): Promise<void> {

@@ -108,6 +108,9 @@ function lineOf(event: NodeEvent, isAlone: boolean): EventLine {
         message: 'a machine asks to be let in',
         fields: { code: event.code }
       }
+    case 'turned-away':
+      // The screen says it, with its address, which must not be in a log.
+      return ofPeer(event, 'info', undefined)
     case 'removed':
       return { level: 'error', scope: 'dfs:members', message: 'this machine is no member any more' }
     case 'duplicate': {

@@ -1,5 +1,5 @@
 import { link, open, rename, rm } from 'node:fs/promises'
-import { type DfsNode, inviteIdIn } from '../index.ts'
+import { type DfsNode, inviteFactsIn } from '../index.ts'
 import { CliError, messageOf, usage } from '../terminal/errors.ts'
 import { readSecretIfThere } from '../terminal/secret-file.ts'
 import { readStdin } from '../terminal/stdin.ts'
@@ -28,31 +28,42 @@ export async function readJoin(file: string): Promise<string | undefined> {
 
 /**
  * Leaves an invite for any number of writers in a file that only its owner can read, unless there is one that still
- * counts. A program that waits for the file never sees it half written. Throws `not-allowed` unless this node is an
- * admin, and a usage error for a file that is no invite, which is not touched.
+ * counts and whose addresses of this machine are still right. One that is replaced is revoked. A program that waits for
+ * the file never sees it half written. Throws `not-allowed` unless this node is an admin, and a usage error for a file
+ * that is no invite, which is not touched.
  */
 export async function leaveInvite(node: DfsNode, file: string): Promise<void> {
   if (node.role !== 'admin')
     throw new CliError('not-allowed', `--invite-out is for an admin: this machine is a ${node.role}`)
   const before = await readIfThere(file, '--invite-out')
-  if (before !== undefined && !isInvite(before))
-    throw usage('--invite-out: this file holds something else than an invite: name another one')
-  if (before !== undefined && (await isOpen(node, before))) return
+  if (before !== undefined && !isInvite(before)) throw noInvite()
+  const old = before === undefined ? undefined : await openInviteIn(before, node)
+  if (old?.isReachable === true) return
   const { token } = await node.invite({ role: 'writer', uses: 'unlimited', expiresMs: INVITE_OUT_MS })
   await writeWhole(file, token, before !== undefined)
+  if (old !== undefined) await node.revokeInvite(old.id)
 }
 
 /** Throws what `leaveInvite` throws for the file, before anything is started. */
 export async function checkInviteOut(file: string): Promise<void> {
   const before = await readIfThere(file, '--invite-out')
-  if (before !== undefined && !isInvite(before))
-    throw usage('--invite-out: this file holds something else than an invite: name another one')
+  if (before !== undefined && !isInvite(before)) throw noInvite()
 }
 
-/** Returns true if an invite is of the node's network and still counts. */
-async function isOpen(node: DfsNode, token: string): Promise<boolean> {
-  const id = inviteIdIn(token)
-  return (await node.invites()).some(invite => invite.id === id && invite.state === 'open')
+/** Returns the invite of this text if it is of the node's network and still counts. */
+async function openInviteIn(token: string, node: DfsNode): Promise<{ id: string; isReachable: boolean } | undefined> {
+  const facts = inviteFactsIn(token)
+  const isOpen = (await node.invites()).some(invite => invite.id === facts?.id && invite.state === 'open')
+  if (facts === undefined || !isOpen) return undefined
+  // What a machine far away can reach is what counts, unless there is only this machine.
+  const own = node.multiaddrs.map(address => address.replace(/\/p2p\/[^/]+$/, ''))
+  const beyond = own.filter(address => !/^\/(ip4\/127\.|ip6\/::1\/)/.test(address))
+  const shared = (beyond.length > 0 ? beyond : own).slice(0, facts.addresses.length)
+  return { id: facts.id, isReachable: shared.every(address => facts.addresses.includes(address)) }
+}
+
+function noInvite(): CliError {
+  return usage('--invite-out: this file holds something else than an invite: name another one')
 }
 
 async function writeWhole(file: string, token: string, mayReplace: boolean): Promise<void> {

@@ -8,6 +8,7 @@ const REDRAW_MS = 1_000
 /** If no member has answered for this long, the screen says so. */
 const SILENCE_MS = 10_000
 
+type TurnedAwayEvent = Extract<NodeEvent, { event: 'turned-away' }>
 type PendingEvent = Extract<NodeEvent, { event: 'pending' }>
 
 /** The screen of a machine that waits to be let in: its code, and on a terminal how long that code counts. */
@@ -16,6 +17,7 @@ export class PendingScreen {
   readonly #name: () => string
   #shown: PendingEvent | undefined
   #redraw: NodeJS.Timeout | undefined
+  #hasAnswer = false
 
   /** `name` returns the name of this machine. */
   constructor(flags: DaemonFlags, name: () => string) {
@@ -25,6 +27,7 @@ export class PendingScreen {
 
   /** Must be called with every event since the start. */
   onEvent(event: NodeEvent): void {
+    if (event.event === 'turned-away') this.#sayTurnedAway(event)
     if (event.event !== 'pending') return
     const isFirst = this.#shown === undefined
     this.#shown = event
@@ -60,10 +63,21 @@ export class PendingScreen {
     process.stdout.write(`${admittedWords(own?.admittedBy?.name ?? null, node.role)}\n\n`)
   }
 
+  #sayTurnedAway({ peerId, address, reason, message }: TurnedAwayEvent): void {
+    this.#hasAnswer = true
+    if (this.#flags.json) {
+      printJson({ event: 'turned-away', peerId, address, reason, message })
+      return
+    }
+    this.#hide()
+    note(message)
+    if (this.#shown !== undefined) this.#show()
+  }
+
   async #saySilence(node: DfsNode): Promise<void> {
     // A member that waits for the key of the network is in already, and a node that has stopped waits for nothing.
     const state = await node.status().then(({ state }) => state, reasonOf)
-    if (this.#shown === undefined && state === 'pending')
+    if (this.#shown === undefined && !this.#hasAnswer && state === 'pending')
       note(`no member that can let this machine in answers ${this.#where} yet: trying again until one does`)
   }
 

@@ -7,8 +7,8 @@ import type { SegmentList } from './segment-list.ts'
 import type { SegmentReaders } from './segment-readers.ts'
 
 /**
- * A segment that has no footer yet: how much of it is known to be durable, and what the footer will say about that
- * part.
+ * A segment that has no footer yet: the size of the part that is known to be durable, and the content that the footer
+ * will have for that part.
  */
 export interface Unfinished {
   segment: number

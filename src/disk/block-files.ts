@@ -14,9 +14,10 @@ const FOLDER_NAME = /^[0-9a-f]{2}$/
 const BLOCK_NAME = /^[0-9a-f]{68}$/
 
 /**
- * Stores larger blocks, one file each, in 256 folders by the last byte of the digest. A block is written to a temporary
- * file, which is synced and then renamed, so the bytes of a block are durable before its name appears. Then its folder
- * is synced. Blocks that arrive together share the sync of the folder.
+ * Stores larger blocks, one file each, in 256 folders by the last byte of the digest, because the first bytes of a
+ * multihash are the same for all blocks. A block is written to a temporary file, which is synced and then renamed, so
+ * the bytes of a block are durable before its name appears. Then its folder is synced. Blocks that arrive together
+ * share the sync of the folder.
  */
 export class BlockFiles {
   readonly #files: Files

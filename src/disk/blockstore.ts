@@ -68,8 +68,8 @@ export class DurableBlockstore implements Blockstore {
   }
 
   /**
-   * Like `put`, but writes the block even if one of the same length is here, which may be damaged. That one stays until
-   * the new one is durable, so an error or a crash leaves one of the two.
+   * Like `put`, but writes the block even if one of the same length is here, which may be damaged. The old block stays
+   * until the new one is durable, so an error or a crash leaves one of the two.
    */
   async replace(cid: CID, bytes: Uint8Array, { signal }: AbortOptions = {}): Promise<void> {
     signal?.throwIfAborted()

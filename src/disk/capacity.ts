@@ -17,7 +17,7 @@ export type StoredIn = 'file' | 'row'
 export interface CapacityOptions {
   files: Files
   clock: Clock
-  /** The number of bytes that this store may hold. If left out, it may use the whole file system except the reserve. */
+  /** The number of bytes that this store may hold. If left out, it may use the whole disk except the reserved share. */
   capacityBytes?: number | undefined
   /** Returns the bytes of all rows that are not dead. If left out, only rows that `take` and `add` report are counted. */
   rowBytes?: () => number
@@ -131,6 +131,11 @@ export class Capacity {
     if (share >= FULL_FROM) this.#isFull = true
     else if (share < FULL_UNTIL) this.#isFull = false
   }
+}
+
+/** Returns how many bytes a store could take on a disk: what is free, except the reserved share of the disk. */
+export function freeForStore({ totalBytes, freeBytes }: { totalBytes: number; freeBytes: number }): number {
+  return Math.max(0, Math.floor(freeBytes - totalBytes * RESERVE_SHARE))
 }
 
 /** Returns the bytes of all files in a folder. */

@@ -12,7 +12,7 @@ export interface CompactorOptions {
 }
 
 /**
- * The worker that compacts segments, starting with the one that has the lowest live share. It compacts one segment a
+ * The worker that compacts segments, starting with the one that has the lowest live share. It compacts one segment per
  * round, so that users hardly notice it. If the disk is full or fails, the next round may succeed.
  */
 export function compactor({ store, clock, logger, onError }: CompactorOptions): Worker {

@@ -19,6 +19,8 @@ export const PROJECT_ROWS_MAX = 512
 /** The number of bytes that a compaction moves at a time, while other writes wait. */
 export const MOVE_BYTES_MAX = 1 << 20
 export const MOVE_ROWS_MAX = 256
+/** Less free space than this at the first start is not kept as the capacity of the node. */
+export const CAPACITY_BYTES_MIN = SEGMENT_BYTES
 /** The number of segments that are kept open for reading. */
 export const OPEN_SEGMENTS_MAX = 64
 /** The number of removed segments that can still be read. At most one is removed in `COMPACT_INTERVAL_MS`. */
@@ -26,7 +28,10 @@ export const RETIRED_SEGMENTS_MAX = 4
 /** The number of bytes in one read when a whole segment is read. */
 export const SCAN_BYTES = 1 << 20
 
-/** Blocks of this length or more have a file of their own. Smaller ones are rows of a segment. */
+/**
+ * Blocks of this length or more have a file of their own. Smaller ones are rows of a segment, because creating,
+ * renaming and syncing a file costs more than writing so few bytes.
+ */
 export const SMALL_BLOCK_BYTES_MAX = 64 << 10
 /** The number of block files that are written concurrently. */
 export const BLOCK_WRITES_MAX = 16

@@ -9,8 +9,8 @@ const LOST_AND_FOUND = 'lost+found'
 const STICKY = 0o1000
 
 /**
- * What is at the path of a data directory: nothing; an empty directory; one whose first start was interrupted; or one
- * that a node has used. `mode` is undefined if there is no directory.
+ * The state of the path of a data directory: there is nothing; an empty directory; one whose first start was
+ * interrupted; or one that a node has used. `mode` is undefined if there is no directory.
  */
 export interface DirectoryState {
   kind: 'missing' | 'new' | 'interrupted' | 'used'

@@ -19,7 +19,7 @@ export interface IndexCheckOptions {
 export class IndexCheck {
   readonly #options: IndexCheckOptions
   #isVerified = false
-  /** Where the next leaf begins. */
+  /** The position at which the next leaf begins. */
   #next: Cursor = FIRST_CURSOR
 
   constructor(options: IndexCheckOptions) {

@@ -4,7 +4,7 @@ import type { Segments } from './segments.ts'
 import { TABLES } from './tables.ts'
 
 const CURSOR_KEY = indexKey(TABLES.meta, Buffer.from('cursor'))
-/** Where replay begins in an index that has no cursor yet. */
+/** The position from which replay begins if the index has no cursor yet. */
 export const FIRST_CURSOR: Cursor = { segment: 1, offset: 0 }
 
 /**
@@ -14,9 +14,9 @@ export const FIRST_CURSOR: Cursor = { segment: 1, offset: 0 }
  */
 export class IndexCursor {
   readonly #segments: Pick<Segments, 'end'>
-  /** Where the rows of each write under way may begin, oldest first. */
+  /** The positions at which the rows of each write under way may begin, oldest first. */
   readonly #underWay = new Set<Cursor>()
-  /** Where the rows of the oldest failed write that is not undone yet may begin. */
+  /** The position at which the rows of the oldest failed write that is not undone yet may begin. */
   #held: Cursor | undefined
 
   constructor(segments: Pick<Segments, 'end'>) {

@@ -58,7 +58,7 @@ export class IndexDb {
   readonly #chain = new IndexChain()
   readonly #gate = new ReadGate()
   #state: IndexState = 'open'
-  /** Why the index could not be written. */
+  /** The reason why the index could not be written. */
   #failure: unknown
   /** Counts how often the database was reopened. A reopening closes all earlier iterators. */
   #reopenings = 0

@@ -42,7 +42,7 @@ export function indexReopener({ store, index, files, reserve, clock, logger, onE
         await assertTakesWrites(files, reserve)
         await store.reopenIndex(signal)
       } catch (error) {
-        // This gives the next round more room, for example if a quota is used up.
+        // The next round then has more room, for example if a quota is used up.
         if (error instanceof NoSpaceError) await reserve.release()
         throw error
       }

@@ -1,5 +1,5 @@
 import { hash } from 'node:crypto'
-import { link, open, readFile, rename, rm } from 'node:fs/promises'
+import { link, open, readFile, rename, rm, stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import { toHex } from '../util/bytes.ts'
 import { type Chance, systemChance } from '../util/chance.ts'
@@ -23,12 +23,14 @@ export interface LockOptions {
   chance?: Chance
 }
 
-/** What identifies this process in a lock file. */
+/** The identity of this process in a lock file. */
 interface Self {
   /** 32 random hex digits. */
   token: string
-  /** The content of the lock file: process id, start time of the process, token. */
+  /** The content of the lock file: process id, start time of the process, token, directory. */
   text: string
+  /** What tells the directory from a copy of it, which has a copy of the lock file. */
+  directory: string
 }
 
 /**
@@ -44,7 +46,12 @@ export async function lockDirectory(root: string, options: LockOptions): Promise
   const lock = new LockFiles(clock, logger.forComponent('dfs:disk:lock'))
   const path = join(root, NAME)
   const token = toHex(chance.bytes(TOKEN_BYTES))
-  const self: Self = { token, text: `${process.pid} ${await lock.startOf(process.pid)} ${token}` }
+  const directory = await directoryId(root)
+  const self: Self = {
+    token,
+    text: `${process.pid} ${await lock.startOf(process.pid)} ${token} ${directory}`,
+    directory
+  }
   for (let attempt = 0; attempt < ATTEMPTS_MAX; attempt++) {
     if (await lock.acquire(path, self)) return () => lock.release(path, self)
   }
@@ -70,8 +77,12 @@ class LockFiles {
       return isLocked
     }
     if (await this.#isAlive(holder)) {
-      const pid = holder.split(' ')[0]
-      throw new LockedError(`process ${pid} is using this data directory: stop it, or give another --data-dir`)
+      const [pid, , , directory = self.directory] = holder.split(' ')
+      if (directory === self.directory)
+        throw new LockedError(`process ${pid} is using this data directory: stop it, or give another --data-dir`)
+      throw new LockedError(
+        `this data directory is a copy, and process ${pid} runs on the original: stop that process to move the node here, or give an empty --data-dir for another node`
+      )
     }
     this.#log('taking over the lock of a process that has ended')
     return this.#takeOver(path, holder, self)
@@ -188,6 +199,16 @@ async function read(path: string): Promise<string | undefined> {
     return await readFile(path, 'utf8')
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined
+    throw asDiskError(error)
+  }
+}
+
+/** Its device and inode numbers, which stay if it is renamed. */
+async function directoryId(root: string): Promise<string> {
+  try {
+    const { dev, ino } = await stat(root, { bigint: true })
+    return `${dev}:${ino}`
+  } catch (error) {
     throw asDiskError(error)
   }
 }

@@ -22,7 +22,7 @@ const FOLDERS: ReadonlyArray<readonly [folder: RegExp, name: RegExp]> = [
 const FIRST_FILES = /^(lock(\.[0-9a-f]{16,32})*|first-start(\.new)?|format\.json\.new)$/
 
 /** The text of the files of the lock. A power cut may leave them empty, or with zeros. */
-const LOCK_TEXT = /^(\d+ (\d+|-|ended) [0-9a-f]{32}|\0*)$/
+const LOCK_TEXT = /^(\d+ (\d+|-|ended) [0-9a-f]{32}( \d+:\d+)?|\0*)$/
 const LOCK_BYTES_MAX = 128
 
 /** Returns true for a file in `root` that a first start writes before the format file. */

@@ -6,7 +6,7 @@ export interface Cursor {
   offset: number
 }
 
-/** Where a row is: its segment, the offset of its header in it, and the length of its payload. */
+/** The position of a row: its segment, the offset of its header in it, and the length of its payload. */
 export interface Place extends Cursor {
   length: number
 }

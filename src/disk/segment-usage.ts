@@ -18,7 +18,7 @@ export interface SegmentUsageOptions {
   segments: Segments
 }
 
-/** What the index knows about each segment: that there are rows in it, and how many of its bytes are dead. */
+/** The facts that the index holds about each segment: whether it has rows, and how many of its bytes are dead. */
 export class SegmentUsage {
   readonly #index: IndexDb
   readonly #segments: Segments

@@ -17,7 +17,7 @@ import { RowWriter } from './row-writer.ts'
 import { SegmentUsage } from './segment-usage.ts'
 import type { Segments } from './segments.ts'
 
-/** What was found when the store was opened. */
+/** The findings of opening the store. */
 export interface OpenReport {
   /** True if the index was rebuilt from the segments. */
   rebuilt: boolean
@@ -146,10 +146,10 @@ export class Store {
   }
 
   /**
-   * Opens the index again after a batch has failed. No write is under way meanwhile, and none begins: those that come are
-   * refused at once. Nothing has to be replayed, because the index must hold all batches that succeeded, and the rows of
-   * those that failed are undone. Throws the errors of the disk, and an `IndexCorruptError` if the index lacks a batch or
-   * holds a row that was refused.
+   * Opens the index again after a batch has failed. No write is under way meanwhile, and none begins: writes that
+   * arrive meanwhile are refused at once. Nothing has to be replayed, because the index must hold all batches that
+   * succeeded, and the rows of those that failed are undone. Throws the errors of the disk, and an `IndexCorruptError`
+   * if the index lacks a batch or holds a row that was refused.
    */
   async reopenIndex(signal?: AbortSignal): Promise<void> {
     await this.#writer.alone(async () => {

@@ -8,7 +8,7 @@ export const CHUNK_BYTES_MAX = 4 << 20
 export const SEAL_OVERHEAD_BYTES = 48
 /** The most bytes in one sealed block: the largest chunk, its length field and the seal. */
 export const BLOCK_BYTES_MAX = CHUNK_BYTES_MAX + 64
-/** Files up to this size travel inside the body of their record. */
+/** Files up to this size travel inside the body of their record, so that a tiny file needs no block. */
 export const INLINE_BYTES_MAX = 1024
 
 /** The most links in one manifest node. */
@@ -70,7 +70,10 @@ export const REPLICAS_MAX = 255
 export const CAPACITY_BYTES_MAX = 2 ** 50
 /** The largest size of a file in bytes: the greatest integer that JavaScript represents exactly, 8 PiB. */
 export const FILE_BYTES_MAX = Number.MAX_SAFE_INTEGER
-/** The latest time that a JavaScript `Date` can hold, in ms since the Unix epoch. The earliest is minus that. */
+/**
+ * The latest time that a JavaScript `Date` can hold, in ms since the Unix epoch. The earliest is the same number with a
+ * minus sign.
+ */
 export const TIME_MS_MAX = 8_640_000_000_000_000
 /** The longest time in ms that a member may be without a status before it counts as out: 30 days. */
 export const OUT_AFTER_MS_MAX = 30 * 24 * 60 * 60_000

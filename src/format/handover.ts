@@ -11,7 +11,7 @@ import { privateKey, rawPublicKey } from './network-key.ts'
  * so a box cannot be opened for any other.
  */
 
-/** What a box is bound to. All values have 32 bytes. */
+/** The facts to which a box is bound. All values have 32 bytes. */
 export interface HandoverFacts {
   network: Uint8Array
   /** Id of the epoch. */

@@ -41,7 +41,7 @@ const entryId = bytesOf(16)
 const stamp = z.tuple([hlc, publicKey, incarnation])
 const seen = z.tuple([publicKey, incarnation, hlc])
 
-/** What a member may do. A storage member holds sealed blocks and can read nothing. */
+/** The roles, which say what a member may do. A storage member holds sealed blocks and can read nothing. */
 export const ROLES = ['admin', 'writer', 'reader', 'storage'] as const
 export type Role = (typeof ROLES)[number]
 const role = z.enum(ROLES)

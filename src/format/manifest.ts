@@ -26,7 +26,7 @@ import { KEY_BYTES, NO_SALT, open, seal } from './seal.ts'
 export type NodeCodec = BlockCodec<number, unknown>
 export const defaultNodeCodec: NodeCodec = dagCbor
 
-/** What a parent knows about a block below it. */
+/** The facts that a parent holds about a block below it. */
 export interface Link {
   cid: BlockCid
   /** The key that opens the block. */
@@ -47,7 +47,7 @@ export interface FileRoot extends Link {
 export interface SealedBlock {
   cid: BlockCid
   bytes: Uint8Array
-  /** Which chunk of the file this is, counted from 0. Null for a manifest node. */
+  /** The number of the chunk in the file, counted from 0. Null for a manifest node. */
   chunkIndex: number | null
   /** Set on the last block of a file, which is its root. */
   root?: FileRoot
@@ -64,7 +64,7 @@ export interface ManifestNode {
   sealed: Uint8Array
 }
 
-/** What the parent of a node states about it. The height of a root follows from the number of its leaves. */
+/** The facts that the parent of a node states about it. The height of a root follows from the number of its leaves. */
 export interface NodeShape {
   leaves: number
   height: number

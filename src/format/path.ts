@@ -48,8 +48,12 @@ export function nameFault(name: string): string | undefined {
   return undefined
 }
 
+/** Returns the number of bytes of a path as text. */
+export function pathBytes(path: Path): number {
+  return utf8(formatPath(path)).byteLength
+}
+
 /** Throws a `PathError` if a path made of these parts would be too long. */
 export function checkPathLength(parts: Path): void {
-  if (utf8(formatPath(parts)).byteLength > PATH_BYTES_MAX)
-    throw new PathError(`a path must have at most ${PATH_BYTES_MAX} bytes`)
+  if (pathBytes(parts) > PATH_BYTES_MAX) throw new PathError(`a path must have at most ${PATH_BYTES_MAX} bytes`)
 }

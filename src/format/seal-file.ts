@@ -17,9 +17,10 @@ export interface SealFileOptions {
 
 /**
  * Returns a function that turns chunks into sealed blocks. It yields each chunk as it comes, each manifest node as soon
- * as it is full, and the root last, with `root` set. A stream without chunks has no blocks. The function holds no chunk
- * while it waits for the next, only the links of one node of each level. The lease of a chunk goes on to its block; if
- * nobody takes it there, it is released before the next chunk is asked for.
+ * as it is full, and the root last, with `root` set. The root comes last because a node contains the names and keys of
+ * the blocks below it. A stream without chunks has no blocks. The function holds no chunk while it waits for the next,
+ * only the links of one node of each level. The lease of a chunk passes to its block. If nobody takes it there, it is
+ * released before the next chunk is requested.
  */
 export function sealFile(options: SealFileOptions): (chunks: AsyncIterable<Chunk>) => AsyncGenerator<SealedBlock> {
   const { subkey, salt = NO_SALT } = options

@@ -20,7 +20,7 @@ import { contentHash } from './hash.ts'
  * Authenticated Encryption Without Key Commitment", USENIX Security 2022). SPEC.md specifies it byte by byte.
  */
 
-/** What is sealed. Bytes that were sealed under one label never open under another. */
+/** The kind of text that is sealed. Bytes that were sealed under one label never open under another. */
 export type SealLabel = 'chunk' | 'node' | 'body'
 
 /** The name of the suite lists every algorithm in the seal. With other algorithms it would be another suite. */

@@ -51,7 +51,7 @@ export function hlcAfter(ms: number, ...past: readonly Hlc[]): Hlc {
   return hlc > HLC_MAX ? HLC_MAX : hlc
 }
 
-/** Who made a statement, and when. Stamps are compared by HLC, then by author, then by incarnation. */
+/** The author and the time of a statement. Stamps are compared by HLC, then by author, then by incarnation. */
 export interface Stamp {
   hlc: Hlc
   /** The Ed25519 public key, 32 bytes. */

@@ -3,13 +3,14 @@ import type { Author } from '../catalog/author.ts'
 import type { Catalog } from '../catalog/catalog.ts'
 import type { Tree } from '../catalog/tree.ts'
 import type { NodeCodec } from '../format/manifest.ts'
+import type { PeerId } from '../format/peer-id.ts'
 import type { Sync } from '../log/sync.ts'
 import type { Members } from '../members/members.ts'
 import type { Clock } from '../util/clock.ts'
 import { InvalidInputError } from '../util/errors.ts'
 import type { ComponentLogger } from '../util/logger.ts'
 import { COPIES_MAX } from './constants.ts'
-import type { Copies, PutOptions } from './types.ts'
+import type { AwaitedMember, Copies, PutOptions } from './types.ts'
 
 /** The rooms that the verbs use. */
 export interface FsContext {
@@ -27,6 +28,21 @@ export interface FsContext {
    * member; undefined means the default.
    */
   defaults: { replicas: number; ack: number | undefined }
+  /** Returns when a member was last seen that is not connected; null if it never was. */
+  lastSeen: (peer: PeerId) => Date | null
+}
+
+/** Names the members that something is waited for. */
+export function awaited(
+  { members, lastSeen }: Pick<FsContext, 'members' | 'lastSeen'>,
+  peers: readonly PeerId[]
+): AwaitedMember[] {
+  const connected = new Set(members.admitted)
+  return peers.map(peer => ({
+    peerId: peer,
+    name: members.member(peer)?.name ?? peer,
+    since: connected.has(peer) ? null : lastSeen(peer)
+  }))
 }
 
 /**

@@ -1,3 +1,4 @@
+import { PathTooLongError } from '../catalog/errors.ts'
 import { DfsError, type ErrorCode, isAbort } from '../util/errors.ts'
 
 /**
@@ -7,10 +8,13 @@ import { DfsError, type ErrorCode, isAbort } from '../util/errors.ts'
 export class PartlyDoneError extends DfsError {
   override readonly name = 'PartlyDoneError'
   override readonly code: ErrorCode
+  /** The path that the cause names, if it names one. */
+  readonly path: string | undefined
 
   constructor(cause: DfsError, done: string) {
     super(`${cause.message}; ${done}`, { cause })
     this.code = cause.code
+    this.path = cause instanceof PathTooLongError ? cause.path : undefined
   }
 }
 

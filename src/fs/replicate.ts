@@ -42,29 +42,31 @@ async function untilAcknowledged(
 ): Promise<PutOutcome> {
   const { kept, replicas, ack, signal } = options
   // Until the push returns an outcome, assume that members still owe copies.
-  let owedBlocks = 1
+  let debt: Debt = { owedBlocks: 1, owedBy: [] }
   try {
     const outcome = await fs.blocks.pushRecord(record, kept, { replicas, ack, signal })
-    owedBlocks = outcome.owedBlocks
+    debt = outcome
     return outcome
   } catch (error) {
-    if (error instanceof NotEnoughCopiesError) owedBlocks = error.owedBlocks
+    if (error instanceof NotEnoughCopiesError) debt = { owedBlocks: error.owedBlocks, owedBy: [] }
     throw error
   } finally {
-    await handOff(fs, record, owedBlocks, options)
+    await handOff(fs, record, debt, options)
   }
 }
+
+type Debt = Pick<PutOutcome, 'owedBlocks' | 'owedBy'>
 
 async function handOff(
   fs: FsContext,
   record: Statement<'entry'>,
-  owedBlocks: number,
+  { owedBlocks, owedBy }: Debt,
   { kept, replicas, chunkBytes }: ReplicateOptions
 ): Promise<void> {
-  if (kept === null || owedBlocks === 0) return
-  const ref = { id: record.id, root: kept.root, replicas, author: fs.members.self.peerId }
+  if (owedBlocks === 0) return
+  const ref = { id: record.id, root: kept?.root ?? null, replicas, author: fs.members.self.peerId }
   try {
-    await fs.blocks.handOff(ref, owedBlocks, chunkBytes)
+    await fs.blocks.handOff(ref, { owed: owedBlocks, eachBytes: chunkBytes, by: owedBy })
   } catch (error) {
     // The file exists, so this must not look as if the put had failed. The members that owe the copies have the record,
     // and make them without being asked. This node just does not count what they owe.

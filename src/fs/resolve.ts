@@ -4,26 +4,31 @@ import type { Path } from '../format/path.ts'
 import { InvalidInputError } from '../util/errors.ts'
 import type { FsContext } from './context.ts'
 
-/** Returns the node at a path. Throws a `NotFoundError` if there is none, and the signal's reason if it has fired. */
+/**
+ * Returns the node at a path. Throws a `NotFoundError` if there is none, a `NotAllowedError` if this member can read no
+ * names, and the signal's reason if it has fired.
+ */
 export async function resolvePath(
-  { tree }: Pick<FsContext, 'tree'>,
+  { tree, members }: Pick<FsContext, 'tree' | 'members'>,
   path: Path,
   signal?: AbortSignal
 ): Promise<TreeNode> {
   signal?.throwIfAborted()
+  members.standing.assertReads()
   const node = await tree.resolve(path)
   signal?.throwIfAborted()
   if (node === undefined) throw new NotFoundError('nothing is at this path')
   return node
 }
 
-/** Returns true if a file or directory is at a path. Throws the signal's reason if it has fired. */
+/** Returns true if a file or directory is at a path. Throws as `resolvePath` does for other reasons. */
 export async function isThere(
-  { tree }: Pick<FsContext, 'tree'>,
+  { tree, members }: Pick<FsContext, 'tree' | 'members'>,
   path: Path,
   signal: AbortSignal | undefined
 ): Promise<boolean> {
   signal?.throwIfAborted()
+  members.standing.assertReads()
   const node = await tree.resolve(path)
   signal?.throwIfAborted()
   return node !== undefined
@@ -34,7 +39,7 @@ export async function isThere(
  * inside it.
  */
 export async function resolveTarget(
-  fs: Pick<FsContext, 'tree'>,
+  fs: Pick<FsContext, 'tree' | 'members'>,
   from: Path,
   to: Path,
   signal?: AbortSignal

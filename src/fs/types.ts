@@ -58,10 +58,15 @@ export interface PutResult {
    * counted on for.
    */
   reached: string[]
+  /** The lowest number of durable copies that any block of the file has when the put returns. */
+  confirmed: number
   /** The number of copies that the settings ask for, but no more than there are members that store blocks. */
   wanted: number
-  /** The copies of blocks that members still owe. `bytes` is an upper bound. */
-  owed: Amount
+  /**
+   * The copies of blocks that members still owe, and who they are. `bytes` is an upper bound. A file that travels inside
+   * its record counts as one block, which is owed until one other member has it.
+   */
+  owed: Owed
   /**
    * Sentences for the owner that say why members do not take what this node stores, such as clocks that differ. Usually
    * empty.
@@ -73,6 +78,19 @@ export interface PutResult {
 export interface Amount {
   blocks: number
   bytes: number
+}
+
+/** Copies that members owe, and the members that are waited for. */
+export interface Owed extends Amount {
+  waitingFor: AwaitedMember[]
+}
+
+/** A member that has not confirmed what it owes. */
+export interface AwaitedMember {
+  peerId: string
+  name: string
+  /** When it was last seen; null while it is connected, or if it never was. */
+  since: Date | null
 }
 
 export interface Range {

@@ -13,7 +13,7 @@ import { idOf } from '../format/statement.ts'
 import { obstaclesOf } from '../members/obstacles.ts'
 import { NO_BYTES } from '../util/bytes.ts'
 import { chunksInRange } from './chunks-in-range.ts'
-import type { FsContext, ResolvedPutOptions } from './context.ts'
+import { awaited, type FsContext, type ResolvedPutOptions } from './context.ts'
 import { replicate } from './replicate.ts'
 import type { PutResult } from './types.ts'
 
@@ -218,7 +218,7 @@ export class Upload {
     const rules = { replicas: encodeReplicas(replicas), noClobber, ifTag }
     const change = await this.#fs.catalog.link(path, content, rules)
     const chunkBytes = Math.min(content.size, chunkBytesMax)
-    const { reached, wanted, owedBlocks } = await replicate(this.#fs, change, {
+    const { reached, confirmed, wanted, owedBlocks, owedBy } = await replicate(this.#fs, change, {
       kept,
       replicas,
       ack,
@@ -233,8 +233,9 @@ export class Upload {
       tag: tagOfContent(content) as string,
       unchanged: change.isSameContent,
       reached,
+      confirmed,
       wanted,
-      owed: { blocks: owedBlocks, bytes: owedBlocks * chunkBytes },
+      owed: { blocks: owedBlocks, bytes: owedBlocks * chunkBytes, waitingFor: awaited(this.#fs, owedBy) },
       warnings: [...obstaclesOf(this.#fs.members)]
     }
   }

@@ -74,13 +74,15 @@ export function describe(error: unknown): Description {
   if (isOfFastify(error)) return { status: error.statusCode, code: 'invalid', message: 'the request is malformed' }
   const code = codeOf(error)
   const message = error instanceof DfsError ? error.message : code === 'aborted' ? 'aborted' : 'something went wrong'
-  return { status: STATUS[code], code, message }
+  const path = (error as { path?: unknown } | undefined)?.path
+  const subject = error instanceof DfsError && typeof path === 'string' ? { path } : {}
+  return { status: STATUS[code], code, message, ...subject }
 }
 
 /** Describes any failure in the shape that answers and lines have. */
 export function errorOf(error: unknown): Failure {
-  const { code, message } = describe(error)
-  return { code, message }
+  const { status: _, ...failure } = describe(error)
+  return failure
 }
 
 // Fastify itself refuses some requests, such as one whose URL cannot be decoded or whose length is not a number.

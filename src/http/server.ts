@@ -5,6 +5,7 @@ import { join, resolve } from 'node:path'
 import fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest } from 'fastify'
 import { API_FILE, type ApiFile } from '../contract/api-file.ts'
 import { type ComponentLogger, type DfsVerbs, debugLogger, reasonOf } from '../index.ts'
+import { directoryId } from '../terminal/directory-id.ts'
 import { HEADER_BYTES_MAX, KEEP_ALIVE_MS, TOKEN_BYTES } from './constants.ts'
 import { describe, HttpError, noRoute } from './errors.ts'
 import { serveFiles } from './files.ts'
@@ -31,6 +32,8 @@ export interface ApiOptions {
    * those are taken. Port 0 stands for any free port.
    */
   listen?: Address | undefined
+  /** The file that holds the network key, if the owner named one. Only `api.json` repeats it. */
+  keyFile?: string | undefined
   /**
    * Where errors are logged, under `dfs:http`. Only their names and codes are logged, because messages of other
    * software may contain a path. By default, the log goes to stderr if the environment variable `DEBUG` asks for it.
@@ -50,7 +53,7 @@ export interface Api {
  * an address beyond loopback, an `ApiPortTakenError` if the given port is taken, and the errors of the file system.
  */
 export async function serveApi(node: DfsVerbs, options: ApiOptions): Promise<Api> {
-  const { listen, logger = debugLogger } = options
+  const { listen, keyFile, logger = debugLogger } = options
   const component = logger.forComponent('dfs:http')
   const log: LogError = (what, error) => component('%s: %s', what, reasonOf(error))
   assertLoopback(listen)
@@ -77,7 +80,9 @@ export async function serveApi(node: DfsVerbs, options: ApiOptions): Promise<Api
       await removeSocket(socket, dataDir)
     })
     const file = join(dataDir, API_FILE)
-    await writePrivately(file, `${JSON.stringify({ url, socket, token } satisfies ApiFile)}\n`)
+    const directory = await directoryId(dataDir)
+    const facts: ApiFile = { url, socket, token, directory, ...(keyFile === undefined ? {} : { keyFile }) }
+    await writePrivately(file, `${JSON.stringify(facts)}\n`)
     closing.unshift(() => rm(file, { force: true }))
     return { url, close }
   } catch (error) {
@@ -157,9 +162,9 @@ interface Failed {
 
 function answerError(error: unknown, { request, reply, log }: Failed): FastifyReply {
   log(`${request.method} ${routeOf(request)} failed`, error)
-  const { status, code, message } = describe(error)
+  const { status, ...failure } = describe(error)
   const headers = error instanceof HttpError ? error.headers : {}
-  return reply.code(status).headers(headers).send({ error: { code, message } })
+  return reply.code(status).headers(headers).send({ error: failure })
 }
 
 /**

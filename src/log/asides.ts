@@ -17,7 +17,7 @@ export interface Aside {
 /** A summary of the statements that were set aside. */
 export interface AsidesReport {
   count: number
-  /** Some of them, at most `ASIDES_NAMED_MAX`. */
+  /** Some of these statements, at most `ASIDES_NAMED_MAX`. */
   some: ReadonlyArray<Pick<Aside, 'id' | 'author'>>
 }
 
@@ -38,7 +38,7 @@ export class Asides {
     return { count: this.#ids.size, some: this.#some }
   }
 
-  /** The ids of all of them. */
+  /** The ids of all these statements. */
   get ids(): Uint8Array[] {
     return [...this.#ids].map(fromHex)
   }

@@ -21,7 +21,7 @@ export interface ComparisonOptions {
   cursors: Pick<Cursors, 'get' | 'set'>
   /** Shared by all comparisons of this member. */
   turns: FetchTurns
-  /** What this member remembers of earlier comparisons with this peer. */
+  /** The state that earlier comparisons with this peer have left. */
   standings: Standings
   /** Returns ids of statements that this member has lost by damage, at most this many. */
   lost: (limit: number) => Promise<Uint8Array[]>
@@ -174,8 +174,8 @@ export class Comparison {
     let accepted = verdicts.get('ok')
     await this.#fetch(lacking, walk)
     // In a list, many grants come before the grant or the invite that they name, because they are in the order of their
-    // ids. What they name may itself name one that comes later, but the number of statements that a grant rests on is
-    // limited.
+    // ids. The grant or invite that they name may itself name one that comes later, but the number of statements that a
+    // grant rests on is limited.
     for (let again = 0; again < SUPPORT_STATEMENTS_MAX && walk.class === MEMBERSHIP && !standing.isWhole; again++) {
       if (verdicts.get('ok') === accepted) return
       accepted = verdicts.get('ok')

@@ -55,9 +55,9 @@ export class EarlyRows implements RowProjection {
     return at !== undefined && isSamePlace(at, place)
   }
 
-  // A statement whose time has come has no row in this table any more, so a row that is missing cannot be told from one
-  // that the index has lost. If it was lost, the statement arrives again from a member that accepts it later, or when
-  // the totals show that it is missing.
+  // A statement whose time has come has no row in this table any more, so a missing row cannot be distinguished from
+  // one that the index has lost. If it was lost, the statement arrives again from a member that accepts it later, or
+  // when the totals show that it is missing.
   async isIndexed(): Promise<boolean> {
     return true
   }

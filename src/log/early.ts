@@ -68,7 +68,7 @@ export class EarlyStatements {
 
   /**
    * Makes early statements durable. Returns those that are kept, or that need not be kept because an earlier status of
-   * their author waits. There is no room for the others.
+   * their author waits. For any other statement there is no room.
    */
   async keep(items: readonly EarlyStatement[]): Promise<Set<SomeStatement>> {
     for (const { statement } of items) await this.waits(statement)
@@ -88,7 +88,8 @@ export class EarlyStatements {
           fresh = fresh.filter(item => item !== other)
           await this.forget([other.statement])
         }
-        // Another message may have brought it a moment ago. If there is no room, the peer may send it again.
+        // Another message may have brought it a moment ago. If there is no room for a statement, the peer may send it
+        // again.
         if (this.has(statement) || !this.#hasRoom(item)) continue
         this.#note(item)
         this.#underWay.set(idOf(statement), ended)

@@ -39,7 +39,7 @@ export function classOfKey(key: Uint8Array): StatementClass {
 
 const PREFIX_BYTES = statementKey(REST).byteLength
 
-/** What the index says about a statement. */
+/** The facts that the index holds about a statement. */
 export interface Entry {
   place: Place
   /** The number under which the statement was accepted. */

@@ -57,7 +57,7 @@ interface Lineage {
   first: number
 }
 
-/** What the row of a class in the table `totals` holds. */
+/** The content of the row of a class in the table `totals`. */
 interface TotalsRow {
   count: number
   sum: bigint
@@ -66,8 +66,8 @@ interface TotalsRow {
 }
 
 /**
- * Numbers what this member accepts, so that another member can ask for what came after a position instead of listing
- * everything.
+ * Numbers the statements that this member accepts, so that another member can ask for those after a position instead of
+ * listing everything.
  *
  * Each start draws a lineage and notes the sequence with which it begins. A position is known here if its lineage is,
  * and if its sequence is not past the sequence with which the next lineage began: up to there both members saw the same

@@ -29,7 +29,7 @@ export const SIGNER_ROLES = ['root', 'admin', 'writer', 'reader', 'storage'] as 
 >
 export type SignerRole = (typeof SIGNER_ROLES)[number]
 
-/** Who signed a statement. Both follow from the grant that the statement names, which never changes. */
+/** The signer of a statement. Both follow from the grant that the statement names, which never changes. */
 export interface Signer {
   /** The Ed25519 public key, 32 bytes. */
   author: Uint8Array

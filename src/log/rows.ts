@@ -38,11 +38,11 @@ export interface StatementRowsOptions {
 }
 
 /**
- * Projects the rows of the log into the index: where each statement lies, and the rows that the projections compute
- * from it. Both go into one batch, so that after a crash the index holds all of a statement or nothing of it.
+ * Projects the rows of the log into the index: the place of each statement, and the rows that the projections compute
+ * from it. Both go into one batch, so that after a crash the index holds either all rows of a statement or none.
  *
- * A row is durable before it is projected, so no row may ever stop the node. A statement that cannot be projected is set
- * aside, and the others of its batch are projected without it.
+ * A row is durable before it is projected, so no row may ever stop the node. A statement that cannot be projected is
+ * set aside, and the others of its batch are projected without it.
  */
 export class StatementRows implements RowProjection {
   readonly asides: Asides

@@ -4,8 +4,8 @@ import type { StatementClass } from './keys.ts'
 import { differenceOf, type Position, type Totals } from './positions.ts'
 
 /**
- * What this member knows about one class of another member's statements, from one comparison to the next. It is only in
- * memory. The cursors on the disk are enough to begin again without it.
+ * This member's knowledge about one class of another member's statements, from one comparison to the next. It is only
+ * in memory. The cursors on the disk are enough to begin again without it.
  */
 export class Standing {
   /**

@@ -16,7 +16,7 @@ const AUTHOR_AT = 17
 const STATEMENT_AT = 49
 const ARRIVED_AT = 8
 
-/** What a row says about its statement. */
+/** The facts in a row about its statement. */
 export interface RowFacts extends Signer {
   sequence: number
   arrivedAtMs: number

@@ -12,8 +12,8 @@ import { RANK_OF } from './authority.ts'
 import { LowerRoleError, UnknownCodeError, UnknownMemberError } from './errors.ts'
 import type { JoinClient } from './join-client.ts'
 import { ASK_ADMIN_MS, ATTEMPT_MS } from './joining/constants.ts'
-import type { EnterReply } from './joining/entry-client.ts'
-import type { Entering, Entrance } from './joining/entry-server.ts'
+import { type CodeEnd, EndedCodes } from './joining/ended-codes.ts'
+import type { Entering, Entrance, EntryOutcome } from './joining/entry-server.ts'
 import { evidenceAgainst } from './joining/evidence.ts'
 import { GrantSigner, type GrantSignerOptions } from './joining/grant-signer.ts'
 import { Invites } from './joining/invites.ts'
@@ -68,6 +68,7 @@ export class Admitting implements Entrance {
   readonly #options: AdmittingOptions
   readonly #signer: GrantSigner
   readonly #invites: Invites
+  readonly #ended = new EndedCodes()
 
   constructor(options: AdmittingOptions) {
     this.#options = options
@@ -100,7 +101,8 @@ export class Admitting implements Entrance {
 
   /**
    * Lets in the machine that shows this code. Without a role it may do the least: it becomes a reader, or a storage member
-   * if that is what it asked for, because a key that was handed out cannot be taken back. Resolves once its grant is durable here. Throws an `UnknownCodeError`, an
+   * if that is what it asked for, because a key that was handed out cannot be taken back. Resolves once its grant is
+   * durable here. If the machine is in already, this says so and changes nothing. Throws an `UnknownCodeError`, an
    * `InvalidInputError`, a `NotAllowedError` or a `ClockOffError`.
    */
   async approve(
@@ -111,17 +113,18 @@ export class Admitting implements Entrance {
     this.#signer.assertHasRoom()
     const code = codeIn(text)
     const [found, another] = await this.#find(code, signal)
-    if (found === undefined) throw new UnknownCodeError(code)
+    if (found === undefined) return this.#admittedBy(code)
     if (another !== undefined) throw new InvalidInputError('two machines show this code: deny both')
     signal?.throwIfAborted()
     const { peer, name, x25519 } = found
     const role = given ?? (found.role === 'storage' ? 'storage' : 'reader')
     // While the other admins were asked, somebody may have turned it away, or its time may have ended.
     const isLate = found.at === undefined && !this.waitingHere.some(now => now.peer === peer && now.code === code)
-    if (isLate) throw new UnknownCodeError(code)
+    if (isLate) return this.#admittedBy(code)
     const subject = publicKeyOf(peer)
     const fields = { subject, x25519, role, epoch: this.#options.self.network, name }
     await this.#signer.grant(fields, this.#signer.nextHlc(subject))
+    this.#ended.note(code, { peer, name, how: 'granted' })
     if (found.at === undefined) this.#options.decide(peer, 'granted')
     return { peerId: peer, name, role }
   }
@@ -132,10 +135,11 @@ export class Admitting implements Entrance {
     const code = codeIn(text)
     const found = await this.#find(code, signal)
     const [first] = found
-    if (first === undefined) throw new UnknownCodeError(code)
+    if (first === undefined) throw new UnknownCodeError(code, this.#ended.of(code))
     for (const { peer, at } of found) {
       if (at === undefined) this.#options.decide(peer, 'denied')
       else await this.#options.client().deny(at, code, signal)
+      this.#ended.note(code, { peer, name: first.name, how: 'denied' })
     }
     return { peerId: first.peer, name: first.name, role: first.role }
   }
@@ -190,7 +194,7 @@ export class Admitting implements Entrance {
     return evidenceAgainst(peer, this.#options.roster)
   }
 
-  enter(entering: Entering): Promise<EnterReply> {
+  enter(entering: Entering): Promise<EntryOutcome> {
     return this.#invites.enter(entering)
   }
 
@@ -198,6 +202,19 @@ export class Admitting implements Entrance {
     const member = this.#options.roster.member(peer)
     if (member === undefined) throw new RefusedError('not-admitted')
     return this.#signer.handover(member, epoch)
+  }
+
+  /** Must be called when a code of a machine that waits here counts no more. */
+  onCodeEnded({ code, peer, name }: Attempt, how: CodeEnd): void {
+    this.#ended.note(code, { peer, name, how })
+  }
+
+  /** Returns the member that was let in with a code before. Throws an `UnknownCodeError` if there is none. */
+  #admittedBy(code: string): Admitted {
+    const ended = this.#ended.of(code)
+    const member = ended === undefined ? undefined : this.#options.roster.member(ended.peer)
+    if (member === undefined) throw new UnknownCodeError(code, ended)
+    return { peerId: member.peer, name: member.name, role: member.role, already: true }
   }
 
   /** Returns the machines that show a code, each once. */

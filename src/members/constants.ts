@@ -9,6 +9,8 @@ export const JOIN_TIMEOUT_MS = 10_000
 export const JOINING_MAX = 32
 /** The number of these that may come from one address. An IPv6 /64 counts as one address. */
 export const JOINING_PER_ADDRESS_MAX = 2
+/** The same for an address of a private network or of this machine: a lab may start several machines on one host. */
+export const JOINING_PER_PRIVATE_ADDRESS_MAX = 8
 /**
  * The number of times that a peer may say `hello` in one exchange. A machine that asks to be let in says it twice, and
  * again each time that it tries.

@@ -1,4 +1,5 @@
 import { DfsError } from '../util/errors.ts'
+import type { EndedCode } from './joining/ended-codes.ts'
 
 /** The node that answers at an address belongs to another network: its key is not ours. */
 export class WrongNetworkError extends DfsError {
@@ -52,13 +53,28 @@ export class DuplicateError extends DfsError {
   }
 }
 
-/** No machine waits with this code, here or at an admin that is connected. */
+/** No machine waits with this code, here or at an admin that is connected. The message says what became of it, if that is known. */
 export class UnknownCodeError extends DfsError {
   override readonly name = 'UnknownCodeError'
   override readonly code = 'not-found'
 
-  constructor(code: string) {
-    super(`no machine waits with the code ${code}: see dfs members`)
+  constructor(code: string, ended?: EndedCode) {
+    super(
+      ended === undefined ? `${code}: no machine waits with this code: see dfs members` : `${code}: ${endOf(ended)}`
+    )
+  }
+}
+
+function endOf({ name, how }: EndedCode): string {
+  switch (how) {
+    case 'granted':
+      return `${name} was let in with this code`
+    case 'denied':
+      return `${name} was turned away: to ask again it has to be started again`
+    case 'expired':
+      return `this code of ${name} counts no more: ${name} shows a new one while it waits`
+    case 'withdrawn':
+      return `${name} was stopped and asks no more: start it again, and it shows a new code`
   }
 }
 

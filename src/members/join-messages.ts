@@ -5,7 +5,7 @@ import { ROLES } from '../format/kinds.ts'
 import { bytesOf } from '../format/schemas.ts'
 import { utf8 } from '../util/bytes.ts'
 import { INSTANCE_BYTES, NONCE_BYTES } from './constants.ts'
-import { ATTEMPTS_MAX } from './joining/constants.ts'
+import { ATTEMPT_MS, ATTEMPTS_MAX } from './joining/constants.ts'
 import { proofFields } from './proof.ts'
 
 const label = z.string().refine(text => text !== '' && utf8(text).byteLength <= LABEL_BYTES_MAX)
@@ -32,6 +32,7 @@ export const requestSchema = z.discriminatedUnion('do', [
     now
   }),
   z.strictObject({ do: z.literal('wait') }),
+  z.strictObject({ do: z.literal('withdraw') }),
   z.strictObject({
     do: z.literal('enter'),
     name: label,
@@ -54,6 +55,14 @@ export type RequestOf<D extends JoinRequest['do']> = Extract<JoinRequest, { do: 
 /** The header fields of the answers. The answer to `prove` is a proof; those to the others have no fields. */
 export const helloReply = z.object({ network: bytesOf(32), nonce: bytesOf(NONCE_BYTES), now: now.optional() })
 export const aliveReply = z.object({ instance: bytesOf(INSTANCE_BYTES), now })
+
+/** The fields of `busy` if a member has no place for another machine that waits. */
+export const placesFields = z.object({
+  /** How many wait there of those that take the places of this machine. */
+  waiting: z.number().int().nonnegative().max(ATTEMPTS_MAX),
+  /** In how many ms the first of their places is free. */
+  freeMs: z.number().int().nonnegative().max(ATTEMPT_MS)
+})
 
 export const WAIT_STATES = ['waiting', 'granted', 'denied', 'over'] as const
 export const waitReply = z.object({ state: z.enum(WAIT_STATES), lengths })

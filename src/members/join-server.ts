@@ -51,6 +51,8 @@ export class JoinServer {
         return this.#entry.ask(peer, data)
       case 'wait':
         return this.#entry.wait(peer, signal)
+      case 'withdraw':
+        return this.#entry.withdraw(peer)
       case 'enter':
         return this.#entry.enter(peer, data, body)
       case 'key':
@@ -66,8 +68,14 @@ export class JoinServer {
   #hello(peer: PeerId, { commit, time }: RequestOf<'hello'>): Response {
     const { self, chance, clock, log, peers } = this.#options
     const nonce = chance.bytes(NONCE_BYTES)
+    const origin = this.#originOf(peer)
+    const places = commit === undefined || origin === undefined ? undefined : peers.placesFor(peer, origin)
+    if (places !== undefined) {
+      log('answering %s: turned it away, since too many machines wait', peer)
+      return { status: 'busy', fields: { ...places } }
+    }
     try {
-      peers.handle(peer, { event: 'hello', origin: this.#originOf(peer), commit, nonce })
+      peers.handle(peer, { event: 'hello', origin, commit, nonce })
     } catch (error) {
       log('answering %s: turned it away, since too many strangers are joining', peer)
       throw error

@@ -13,6 +13,7 @@ import { ClockOffError, WrongNetworkError } from './errors.ts'
 import type { GrantChain } from './grant-chain.ts'
 import { JoinClient } from './join-client.ts'
 import { JoinServer } from './join-server.ts'
+import type { CodeEnd } from './joining/ended-codes.ts'
 import type { Entrance } from './joining/entry-server.ts'
 import { JoiningPeers } from './joining/joining-peers.ts'
 import type { Admission, Attempt } from './joining/peer-machine.ts'
@@ -48,6 +49,8 @@ export interface JoinOptions {
   entrance?: Entrance
   /** Called when a machine begins to wait for a person. */
   onAsked?: (attempt: Attempt) => void
+  /** Called when the code of a machine that waited counts no more. */
+  onCodeEnded?: (attempt: Attempt, how: CodeEnd) => void
   /** Called when two processes run with the identity of a peer, which may be our own. */
   onDuplicate?: (peer: PeerId) => void
 }
@@ -181,10 +184,11 @@ export class Join {
   }
 
   #makePeers(): JoiningPeers {
-    const { host, clock, onAdmitted, onDeparted, chainOf = () => undefined } = this.#options
+    const { host, clock, onAdmitted, onDeparted, onCodeEnded = () => {}, chainOf = () => undefined } = this.#options
     return new JoiningPeers({
       clock,
       chainOf,
+      onCodeEnded,
       onAdmitted: admission => {
         const { peer, aheadMs } = admission
         const direction = aheadMs < 0 ? 'behind' : 'ahead of'

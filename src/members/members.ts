@@ -2,7 +2,6 @@ import type { PeerId } from '../format/peer-id.ts'
 import type { Sync } from '../log/sync.ts'
 import { type Logger, reasonOf } from '../util/logger.ts'
 import type { Worker } from '../util/worker.ts'
-import { RefusedError } from '../wire/errors.ts'
 import type { ConnectionInfo } from '../wire/host.ts'
 import type { Unreachable } from '../wire/redial.ts'
 import { AddressBook } from './address-book.ts'
@@ -20,8 +19,9 @@ import { MemberDialler } from './member-dialler.ts'
 import type { MembershipEvent, MembersOptions } from './members-options.ts'
 import { OwnStanding } from './own-standing.ts'
 import { OwnStatus } from './own-status.ts'
-import { rejectionOf } from './rejection.ts'
+import { rejectionOf, saysDuplicate } from './rejection.ts'
 import { timePassing } from './time-passing.ts'
+import type { RejectionReason } from './types.ts'
 import type { View } from './view.ts'
 import { WithheldNews } from './withheld-news.ts'
 
@@ -31,7 +31,8 @@ export type { MembershipEvent, MembersOptions } from './members-options.ts'
  * Decides who is in. This class owns the parts of membership and starts and stops them: `Join` proves grants,
  * `MemberDialler` dials every member until it is connected, `Admitting` lets new members in, `Comparisons` fetches what a
  * newly admitted member has and we lack, `OwnStatus` publishes this member's state, `OwnStanding` follows what becomes of
- * its membership, `ClockCheck` compares clocks, and `WithheldNews` notices what does not arrive. Other rooms ask this class who is admitted, who is a member, and what this member may do.
+ * its membership, `ClockCheck` compares clocks, and `WithheldNews` notices what does not arrive. Other rooms ask this
+ * class who is admitted, who is a member, and what this member may do.
  */
 export class Members {
   /** The background work of this room. */
@@ -71,8 +72,9 @@ export class Members {
       onDeparted: peer => this.#onDeparted(peer),
       onRejected: (peer, error) => this.#onRejected(peer, error),
       onAsked: ({ peer, code, name, role }) => this.#emit({ event: 'asking', peer, code, name, role }),
+      onCodeEnded: (attempt, how) => this.admitting.onCodeEnded(attempt, how),
       onDuplicate: peer => this.standing.onDuplicate(peer),
-      onClockOff: (peer, aheadMs) => this.#onClockOff(peer, aheadMs)
+      onClockOff: (peer, aheadMs) => this.#reject(peer, 'clock-off', aheadMs)
     })
     this.#comparisons = new Comparisons({
       clock,
@@ -222,9 +224,9 @@ export class Members {
     await this.#status.renewIfChanged()
   }
 
-  /** Asks the others for the time. Call this when one of them has refused a stamp of ours. */
-  askForTime(): void {
-    this.clocks.askSoon()
+  /** Resolves once a member has answered, however busy its disk is. Rejects if it fails to. */
+  async askIfThere(peer: PeerId, signal: AbortSignal): Promise<void> {
+    await this.#join.client.alive(peer, { signal })
   }
 
   /** Asks a member for a handover of an epoch's key to us. Returns the bytes of a statement, which nobody has checked. */
@@ -280,17 +282,15 @@ export class Members {
       return
     }
     const reason = rejectionOf(error)
-    const aheadMs = error instanceof ClockOffError ? error.aheadMs : undefined
-    if (aheadMs !== undefined) this.clocks.refused(peer, aheadMs)
     // Anyone who answers may say so, but only a member can know.
-    if (error instanceof RefusedError && error.status === 'duplicate' && this.member(peer) !== undefined)
-      this.standing.onDuplicate(this.self.peerId)
-    if (reason !== undefined) this.#emit({ event: 'rejected', peer, reason, aheadMs })
+    if (saysDuplicate(error) && this.member(peer) !== undefined) this.standing.onDuplicate(this.self.peerId)
+    const aheadMs = error instanceof ClockOffError ? error.aheadMs : undefined
+    if (reason !== undefined) this.#reject(peer, reason, aheadMs)
   }
 
-  #onClockOff(peer: PeerId, aheadMs: number): void {
-    this.clocks.refused(peer, aheadMs)
-    this.#emit({ event: 'rejected', peer, reason: 'clock-off', aheadMs })
+  #reject(peer: PeerId, reason: RejectionReason, aheadMs: number | undefined): void {
+    if (aheadMs !== undefined) this.clocks.refused(peer, aheadMs)
+    this.#emit({ event: 'rejected', peer, reason, aheadMs })
   }
 
   #emit(event: MembershipEvent): void {

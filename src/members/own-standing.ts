@@ -17,6 +17,9 @@ export interface OwnStandingOptions {
   emit: (event: MembershipEvent) => void
 }
 
+/** The number of other members that an error names. */
+const NAMES_SHOWN_MAX = 3
+
 const MAY_NOT_WRITE: Partial<Record<Role, string>> = {
   reader:
     'this machine is a reader: it reads and stores, and may not change files (an admin can change that: dfs members role NAME writer)',
@@ -48,6 +51,17 @@ export class OwnStanding {
   assertRole(): void {
     const { role } = this.#options.self
     if (!isWriter(role)) throw new NotAllowedError(MAY_NOT_WRITE[role])
+  }
+
+  /** Throws a `NotAllowedError` if our role does not allow us to read names, and says which members can. */
+  assertReads(): void {
+    const { self, roster } = this.#options
+    if (self.role !== 'storage') return
+    const readers = roster.members.filter(({ role }) => role !== 'storage').map(({ name }) => name)
+    const where = readers.length === 0 ? 'a member of another role' : readers.slice(0, NAMES_SHOWN_MAX).join(' or ')
+    throw new NotAllowedError(
+      `this machine is a storage member: it keeps blocks and can read neither names nor files: run this on ${where}`
+    )
   }
 
   /** Follows the roster, which has changed. */

@@ -13,3 +13,8 @@ export function rejectionOf(error: unknown): RejectionReason | undefined {
   if (status === 'duplicate' || error instanceof DuplicateError) return 'duplicate'
   return (error as { code?: unknown }).code === 'unreachable' ? 'unreachable' : 'refused'
 }
+
+/** Returns true if the peer says that two processes run with one identity. */
+export function saysDuplicate(error: unknown): boolean {
+  return error instanceof RefusedError && error.status === 'duplicate'
+}

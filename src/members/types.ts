@@ -53,6 +53,8 @@ export interface Admitted {
   peerId: string
   name: string
   role: Role
+  /** True if it had been let in before, and nothing was changed. */
+  already?: true | undefined
 }
 
 export interface InviteOptions {

@@ -115,7 +115,7 @@ async function buildNode(options: BuildOptions, { directory, firstStart, unlock 
   const { dataDir, clock = systemClock, chance = systemChance, logger, onEvent } = options
   const files = new MonitoredFiles(dataDir)
   if (directory.wasInterrupted && (await isOfAnotherNetwork(options, files))) await directory.clear()
-  const { storeId, isNew } = await openFormat(files, chance, logger)
+  const { storeId, capacityBytes: measuredBytes, isNew } = await openFormat(files, chance, logger)
   const platform = systemPlatform(options)
   const around = { options, files, platform, clock, chance, logger, onEvent }
   const start = await identify(around)
@@ -153,6 +153,7 @@ async function buildNode(options: BuildOptions, { directory, firstStart, unlock 
         secrets: start.secrets as Secrets,
         keep,
         storeId,
+        measuredBytes,
         defaults,
         onDoubt,
         // While it asked to be let in, over any number of starts, there was nothing yet that could be lost.

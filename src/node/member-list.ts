@@ -75,7 +75,7 @@ export class MemberList {
       code: null,
       expires: null,
       self,
-      lastSeen: self || known.admitted.has(peer) ? new Date(clock.now()) : this.#lastSeen(peer),
+      lastSeen: self || known.admitted.has(peer) ? new Date(clock.now()) : this.lastSeen(peer),
       address: withoutPeer(known.addresses.get(peer) ?? statuses.of(peer)?.fields.addresses[0]),
       admittedBy: issuer === undefined ? null : named(issuer, known),
       invite: invite === undefined ? null : toHex(invite)
@@ -97,8 +97,11 @@ export class MemberList {
     )
   }
 
-  /** The later of its last status and the end of its last connection here. A stamp ahead of our clock counts as now. */
-  #lastSeen(peer: PeerId): Date | null {
+  /**
+   * Returns when a member was last seen that is not connected: the later of its last status and the end of its last
+   * connection here. A stamp ahead of our clock counts as now.
+   */
+  lastSeen(peer: PeerId): Date | null {
     const { statuses, clock } = this.#options
     const status = statuses.of(peer)
     const stampedMs = status === undefined ? undefined : Math.min(hlcMs(status.hlc), clock.now())

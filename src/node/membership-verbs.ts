@@ -1,5 +1,6 @@
 import type { Admitted, InviteItem, MadeInvite, MemberItem, NetworkInfo, Role } from '../api.ts'
 import { networkWords } from '../format/approval.ts'
+import type { PeerId } from '../format/peer-id.ts'
 import type { AbortOptions } from '../fs/types.ts'
 import type { Members } from '../members/members.ts'
 import type { InviteOptions } from '../members/types.ts'
@@ -24,6 +25,11 @@ export class MembershipVerbs {
     this.networkKey = networkKey
     this.#members = members
     this.#list = list
+  }
+
+  /** Returns when a member was last seen that is not connected; null if it never was. */
+  lastSeen(peer: PeerId): Date | null {
+    return this.#list.lastSeen(peer)
   }
 
   async list(options: AbortOptions): Promise<MemberItem[]> {

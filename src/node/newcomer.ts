@@ -8,8 +8,9 @@ import { type PeerId, peerIdOf } from '../format/peer-id.ts'
 import { type ReadInvite, readInvite } from '../members/entering/invite.ts'
 import { lookAround, type NetworkNearby } from '../members/entering/look-around.ts'
 import { Newcomer } from '../members/entering/newcomer.ts'
-import type { Entrance, ShownCode, Target } from '../members/entering/newcomer-options.ts'
-import { isMembership } from '../members/entering/verify.ts'
+import type { Entrance, ShownCode, Target, TurnedAway } from '../members/entering/newcomer-options.ts'
+import { turnedAwayText } from '../members/entering/turned-away.ts'
+import { isAdmitter, isMembership } from '../members/entering/verify.ts'
 import type { AskedRole } from '../members/join-messages.ts'
 import { EntryClient } from '../members/joining/entry-client.ts'
 import { equalBytes, fromHex, toHex } from '../util/bytes.ts'
@@ -52,6 +53,7 @@ export class Entry implements Waiting {
   readonly #chosen: NetworkNearby | undefined
   readonly #settle: () => void
   #shown: ShownCode | undefined
+  #turnedAway: string | undefined
 
   constructor(init: EntryInit, candidate: Candidate, chosen: NetworkNearby | undefined) {
     this.#init = init
@@ -75,7 +77,8 @@ export class Entry implements Waiting {
       network: network === undefined ? null : toHex(network),
       words: network === undefined ? null : networkWords(network),
       role: this.role,
-      expiresAtMs: untilMs ?? null
+      expiresAtMs: untilMs ?? null,
+      turnedAway: this.#turnedAway ?? null
     }
   }
 
@@ -109,7 +112,8 @@ export class Entry implements Waiting {
     const device = { key, publicKey: rawPublicKey(key), x25519 }
     const log = logger.forComponent('dfs:members:entering')
     const own = (options.bootstrap ?? []).map(targetOf)
-    const targets = [...own, ...(invite?.targets ?? []), ...(this.#chosen?.peers ?? [])]
+    const nearby = (this.#chosen?.peers ?? []).map(found => ({ ...found, isVouched: false }))
+    const targets = [...own, ...(invite?.targets ?? []), ...nearby]
     const newcomer = new Newcomer({
       host,
       client: new EntryClient(host, clock),
@@ -125,7 +129,9 @@ export class Entry implements Waiting {
       invite,
       choose: this.#chooseOf(),
       verify: (statements, network) => isMembership(statements, network, { ...device, log }),
+      admits: (statements, network, peer) => isAdmitter(statements, network, { peer, nowMs: clock.now(), log }),
       onCode: shown => this.#show(shown),
+      onTurnedAway: answer => this.#tellTurnedAway(answer),
       onSilence: () => this.#settle()
     })
     if (invite === undefined) this.#settle()
@@ -139,6 +145,7 @@ export class Entry implements Waiting {
 
   #show(shown: ShownCode): void {
     this.#shown = shown
+    this.#turnedAway = undefined
     const { code, network, untilMs } = shown
     const words = networkWords(network)
     this.#init.onEvent({
@@ -149,6 +156,14 @@ export class Entry implements Waiting {
       role: this.role,
       expires: new Date(untilMs)
     })
+  }
+
+  /** The node can answer its owner, since it has something to say. */
+  #tellTurnedAway(answer: TurnedAway): void {
+    const { peer, address, reason } = answer
+    this.#turnedAway = turnedAwayText(answer)
+    this.#init.onEvent({ event: 'turned-away', peerId: peer, address, reason, message: this.#turnedAway })
+    this.#settle()
   }
 
   /** The question to the owner whether the network at an address without a peer id is the right one. */
@@ -207,7 +222,8 @@ function newcomerHost(init: EntryInit, { device }: Candidate, mdns: boolean): Pr
 }
 
 function targetOf(address: string): Target {
-  return { addresses: [address], peer: peerInAddress(address) }
+  const peer = peerInAddress(address)
+  return { addresses: [address], peer, isVouched: peer !== undefined }
 }
 
 function shownNetwork({ network, peers }: NetworkNearby): FoundNetwork {

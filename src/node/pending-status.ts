@@ -1,4 +1,5 @@
 import type { Status } from '../api.ts'
+import { freeForStore } from '../disk/capacity.ts'
 import type { Files } from '../disk/files.ts'
 import type { MonitoredFiles } from '../disk/monitored-files.ts'
 import type { AskedRole } from '../members/join-messages.ts'
@@ -11,6 +12,8 @@ export interface Pending {
   words: string | null
   role: AskedRole
   expiresAtMs: number | null
+  /** What somebody answered last that did not let this machine in, as a sentence. */
+  turnedAway: string | null
 }
 
 /** A device that is no member yet. */
@@ -31,9 +34,9 @@ export interface NodeEntry {
 }
 
 /** Returns the sentence that tells the owner what this machine waits for. */
-export function pendingText({ pending: { code, role } }: Pick<Waiting, 'pending'>): string {
+export function pendingText({ pending: { code, role, turnedAway } }: Pick<Waiting, 'pending'>): string {
   return code === null
-    ? 'this machine waits to be let in: no member that can let it in has answered yet'
+    ? `this machine waits to be let in: ${turnedAway ?? 'no member that can let it in has answered yet'}`
     : `this machine waits to be let in: on a machine that is already in, run dfs members approve ${code} --role ${role}`
 }
 
@@ -52,7 +55,7 @@ export function pendingStatus(waiting: Waiting, disk: Status['disk']): Status {
     waiting: 0,
     files: 0,
     peersConnected: 0,
-    owed: { blocks: 0, bytes: 0 },
+    owed: { blocks: 0, bytes: 0, files: 0, waitingFor: [] },
     repairing: { blocks: 0, bytes: 0 },
     etaSeconds: null,
     atRisk: { blocks: 0 },
@@ -64,6 +67,5 @@ export function pendingStatus(waiting: Waiting, disk: Status['disk']): Status {
 
 /** Returns the state of a disk on which nothing is stored yet. */
 export async function diskOf(files: Files & Partial<Pick<MonitoredFiles, 'state'>>): Promise<Status['disk']> {
-  const { totalBytes } = await files.space()
-  return { used: 0, capacity: totalBytes, cache: 0, state: files.state ?? 'ok' }
+  return { used: 0, capacity: freeForStore(await files.space()), cache: 0, state: files.state ?? 'ok' }
 }

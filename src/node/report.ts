@@ -1,6 +1,7 @@
 import type { Peer, Status } from '../api.ts'
 import { NO_KEY } from '../catalog/errors.ts'
 import { networkWords } from '../format/approval.ts'
+import { awaited } from '../fs/context.ts'
 import type { AsidesReport } from '../log/log.ts'
 import type { Members } from '../members/members.ts'
 import { obstaclesOf } from '../members/obstacles.ts'
@@ -44,7 +45,7 @@ export function statusOf(stack: Stack, { files, rebuildError, rebuilding }: Stat
     waiting: members.admitting.waitingHere.length,
     files,
     peersConnected: members.admitted.length,
-    owed: blocks.owed,
+    owed: owedOf(fs),
     repairing: blocks.repairing,
     etaSeconds: null,
     atRisk: { blocks: blocks.inDanger.blocksAtRisk },
@@ -52,6 +53,12 @@ export function statusOf(stack: Stack, { files, rebuildError, rebuilding }: Stat
     workers: [...stack.workers, rebuilding].map(({ status }) => status),
     warnings: [...warningsOf(stack, rebuildError)]
   }
+}
+
+/** Returns what this member owes and lacks, and what others owe for its puts. */
+function owedOf(fs: Stack['fs']): Status['owed'] {
+  const { files, by } = fs.blocks.owedToPuts
+  return { ...fs.blocks.owed, files, waitingFor: awaited(fs, by) }
 }
 
 /** Returns the other members, and how this member is connected to them. */

@@ -83,7 +83,7 @@ export async function startStack({ isNew, defaults, ...options }: StackOptions):
       stops.push(() => worker.stop())
     }
     const { capacity, monitor } = disk
-    const fs = fsContextOf(init, rooms, defaults)
+    const fs = fsContextOf(init, rooms, { defaults, lastSeen: peer => verbs.lastSeen(peer) })
     const all = [...members.workers, ...blocks.workers, ...workers]
     const { log, keyReceiver: keys } = membership
     const parts = { fs, membership: verbs, host, capacity, diskMonitor: monitor, log, comparison, keys }

@@ -3,7 +3,7 @@ import { formatBytes, formatCount, formatDuration } from './units.ts'
 const REDRAW_MS = 200
 /** The rate is that of the last seconds. An average since the start would hide that a transfer has become slow. */
 const RATE_MS = 10_000
-/** The width of a terminal that does not say how wide it is. */
+/** The width of a terminal that does not say how wide it is, or says 0. */
 const COLUMNS = 80
 
 /** The progress line that is currently on the terminal, if any. */
@@ -32,7 +32,8 @@ export class Progress {
   #done: Amounts
   /** What was done at some moments of the last seconds. Times are monotonic. */
   readonly #marks: Array<{ atMs: number; bytes: number }> = [{ atMs: performance.now(), bytes: 0 }]
-  #drawnAtMs = 0
+  /** Monotonic. A transfer that is over before the first line is due shows none. */
+  #drawnAtMs = performance.now()
 
   /** `total` is the number of bytes to transfer, if that is known, or `files` if there are many files. */
   constructor(verb: string, isQuiet: boolean, total?: number | 'files') {
@@ -93,7 +94,7 @@ export class Progress {
     const perSecond = oldest === undefined ? 0 : ((bytes - oldest.bytes) * 1000) / Math.max(1, now - oldest.atMs)
     const text = progressText(this.#verb, this.#done, this.#total, Math.max(0, perSecond))
     // A line that is wider than the terminal would break, and could not be drawn over.
-    process.stderr.write(`\r\x1b[K${text.slice(0, (process.stderr.columns ?? COLUMNS) - 1)}`)
+    process.stderr.write(`\r\x1b[K${text.slice(0, (process.stderr.columns || COLUMNS) - 1)}`)
   }
 }
 

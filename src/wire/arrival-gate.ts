@@ -14,9 +14,9 @@ import { originOf } from './origin.ts'
 /** Who is expected from an address: a member, or a machine that waits for a person to let it in. */
 export type Welcome = 'member' | 'waiting'
 
-/** What is remembered of the strangers from one address. All times are monotonic. */
+/** What we remember about the strangers from one address. All times are monotonic. */
 interface Strangers {
-  /** Until when a machine that waits is expected from here. */
+  /** The time until which a machine that waits is expected from here. */
   waitingUntilMs: number
   /** The number of connections that have ended and led to nothing, and when the last one did. */
   failures: number
@@ -27,15 +27,18 @@ interface Strangers {
 const LONG_AGO = Number.NEGATIVE_INFINITY
 
 /**
- * Decides which connections may begin, before any cryptography, so that strangers who dial in a loop cannot take the core
- * from the members. Connections from addresses where a member was in the last days always may, whoever else is behind
- * the same router. All others share a small rate, and an address whose connections lead to nothing has to pause: so
- * briefly that a member that is new behind a router finds a gap between the tries of a machine that fails there.
- * Addresses are counted as `originOf` does.
+ * Decides which connections may begin, before any cryptography, so that strangers who dial in a loop cannot use up the
+ * processor time that members need. A connection from an address where a member was connected in the last days may
+ * always begin, whoever else is behind the same router. All others share a small rate, and an address whose connections
+ * lead to nothing has to pause. The pauses are short, so that a member that is new behind a router finds a gap between
+ * the tries of a machine that fails there. Addresses are counted as `originOf` does.
  */
 export class ArrivalGate {
   readonly #clock: Pick<Clock, 'monotonic'>
-  /** Until when members are expected from an address. Kept apart, so that strangers cannot crowd members out. */
+  /**
+   * The time until which members are expected from an address. This is kept apart, so that strangers cannot crowd out
+   * members.
+   */
   readonly #membersUntilMs = new LRUCache<string, number>({ max: ORIGINS_MAX })
   readonly #strangers = new LRUCache<string, Strangers>({ max: ORIGINS_MAX })
   /** The number of strangers that may arrive now, and when that was computed. */

@@ -93,7 +93,10 @@ export class CallClient {
   #nextId = 1
   /** When bytes last arrived; monotonic time. */
   #lastDataAtMs: number
-  /** When the rate was last looked at while calls were waiting, and what the peer has delivered since. */
+  /**
+   * The time of the last check of the rate, or of the moment when calls began to wait, and the bytes that the peer has
+   * delivered since.
+   */
   #rateSinceMs = 0
   #rateBytes = 0
   #ended: DfsError | undefined
@@ -196,7 +199,7 @@ export class CallClient {
     if (!STATUSES.includes(status as WireStatus)) throw new ProtocolError('an answer with an unknown status')
     this.#forget(id as number, call)
     if (body.byteLength === 0) this.#rateBytes += EMPTY_ANSWER_CREDIT_BYTES
-    if (status !== 'ok') call.reject(new RefusedError(status as WireStatus))
+    if (status !== 'ok') call.reject(new RefusedError(status as WireStatus, fields))
     else if (isBodyDropped) call.reject(new RefusedError('over-limit'))
     else call.resolve({ fields, body })
   }

@@ -92,9 +92,10 @@ export const MEMBER_ADDRESS_MS = 7 * 24 * 60 * 60_000
 /** How long a machine that waits for a person is expected at an address, and failures there are remembered. */
 export const WELCOME_MS = 10 * 60_000
 /**
- * The pause after a connection from such an address has ended and nobody was admitted there. The first one is free, since
- * a newcomer looks at who answers and comes back. Then the pause doubles each time, from the first value up to the second.
- * A member of which we know nothing may be behind the same address, so even the longest pause is short.
+ * The pause after a connection from such an address has ended and nobody was admitted there. The first one is free,
+ * since a newcomer first looks at who answers, and then comes back. Then the pause doubles each time, from the first
+ * value up to the second. A member of which we know nothing may be behind the same address, so even the longest pause is
+ * short.
  */
 export const ARRIVAL_PAUSE_MS_MIN = 2_000
 export const ARRIVAL_PAUSE_MS_MAX = 15_000

@@ -8,9 +8,11 @@ const EXAMPLES = 'write host:3000, 192.168.1.7:3000, [fd00::7]:3000, or a multia
 /** The longest text that an error message repeats. A secret that was given by mistake is not among them. */
 const SHOWN_LENGTH_MAX = 128
 const HOST_NAME = /^(?=.{1,253}$)[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?(\.[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?)*\.?$/i
-/** What may stand before the port. An address of the kind `dnsaddr` is a name that stands for whole addresses. */
+/**
+ * The components that may precede the port. An address of the kind `dnsaddr` is a name that stands for whole addresses.
+ */
 const HOSTS = ['ip4', 'ip6', 'dns', 'dns4', 'dns6']
-/** What may follow the port. */
+/** The components that may follow the port. */
 const AFTER_PORT = ['ws', 'wss', 'tls', 'sni', 'http-path', 'p2p', 'p2p-circuit']
 
 /**

@@ -21,7 +21,7 @@ const MESSAGES: Record<string, string> = {
 /** How deep the causes of an error are searched. */
 const DEPTH_MAX = 4
 
-/** Returns for people why a dial failed. The text holds nothing of what a remote said. */
+/** Returns the reason why a dial failed, for people. The text contains no words of a remote. */
 export function dialFailure(error: unknown): string {
   return (
     find(error, DEPTH_MAX, ({ code, name, message }) => MESSAGES[message] ?? WORDS[code ?? ''] ?? WORDS[name]) ??

@@ -42,10 +42,13 @@ export class RefusedError extends DfsError {
   override readonly name = 'RefusedError'
   override readonly code: ErrorCode
   readonly status: WireStatus
+  /** What else the peer answered. Nothing of it has been checked. */
+  readonly fields: Record<string, unknown>
 
-  constructor(status: WireStatus) {
+  constructor(status: WireStatus, fields: Record<string, unknown> = {}) {
     super(`the peer answered: ${status}`)
     this.status = status
+    this.fields = fields
     this.code = CODES[status] ?? 'protocol'
   }
 }

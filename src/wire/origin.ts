@@ -1,4 +1,4 @@
-import { isIP } from 'node:net'
+import { BlockList, isIP } from 'node:net'
 
 /**
  * Returns the address under which the strangers from one host are counted. For IPv4 this is the whole address. For IPv6
@@ -16,6 +16,25 @@ export function originOf(address: string): string {
     .slice(0, 4)
     .map(group => Number.parseInt(group, 16).toString(16))
     .join(':')}::/64`
+}
+
+/** Loopback, link-local and private networks: RFC 1122, 1918, 3927, 4193 and 4291. One list would mix the families. */
+const PRIVATE = { ipv4: new BlockList(), ipv6: new BlockList() }
+PRIVATE.ipv4.addSubnet('127.0.0.0', 8, 'ipv4')
+PRIVATE.ipv4.addSubnet('10.0.0.0', 8, 'ipv4')
+PRIVATE.ipv4.addSubnet('172.16.0.0', 12, 'ipv4')
+PRIVATE.ipv4.addSubnet('192.168.0.0', 16, 'ipv4')
+PRIVATE.ipv4.addSubnet('169.254.0.0', 16, 'ipv4')
+PRIVATE.ipv6.addSubnet('::', 64, 'ipv6')
+PRIVATE.ipv6.addSubnet('fc00::', 7, 'ipv6')
+PRIVATE.ipv6.addSubnet('fe80::', 10, 'ipv6')
+
+/** Returns true if nobody on the internet can have this address, which `originOf` has returned. */
+export function isPrivateOrigin(origin: string): boolean {
+  const ip = origin.split('/')[0] as string
+  const version = isIP(ip)
+  if (version === 0) return false
+  return version === 4 ? PRIVATE.ipv4.check(ip, 'ipv4') : PRIVATE.ipv6.check(ip, 'ipv6')
 }
 
 /** Returns the IP address in a multiaddr; an empty text if there is none. */

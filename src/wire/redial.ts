@@ -28,7 +28,7 @@ export interface RedialOptions {
 /** An address that the user gave, and at which no dial has reached anyone so far. */
 export interface Unreachable {
   address: string
-  /** Why the last dial failed, for people. */
+  /** The reason why the last dial failed, for people. */
   reason: string
 }
 

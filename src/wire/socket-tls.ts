@@ -9,16 +9,16 @@ import type {
   StreamMuxerFactory
 } from '@libp2p/interface'
 import { type TLSComponents, tls } from '@libp2p/tls'
-import { generateCertificate, toMessageStream, verifyPeerCertificate } from '@libp2p/tls/utils'
+import { toMessageStream, verifyPeerCertificate } from '@libp2p/tls/utils'
 import { raceSignal } from '../util/deadline.ts'
 import { type ComponentLogger, type Logger, reasonOf } from '../util/logger.ts'
+import { type Certificate, lastingCertificate } from './certificate.ts'
 import { DisconnectedError } from './errors.ts'
-import { timelessCertificate } from './timeless-certificate.ts'
 
 /**
  * TLS 1.3 on the socket itself. `@libp2p/tls` runs Node's TLS over a duplex in JavaScript, which copies every byte four
  * times and causes most of the garbage collector's work. Where there is a TCP socket, Node can encrypt on it directly.
- * The protocol id, the certificate and ALPN are those of the stock module
+ * The protocol id, the certificate (but for its start, see `lastingCertificate`) and ALPN are those of the stock module
  * (https://github.com/libp2p/specs/blob/master/tls/tls.md), so each side may use either module. Where there is no TCP
  * socket, as with a WebSocket or a relay, the stock module is used.
  */
@@ -38,8 +38,6 @@ interface Handshake {
   isServer: boolean
   options: SecureConnectionOptions
 }
-
-type Certificate = Awaited<ReturnType<typeof generateCertificate>>
 
 class SocketTls implements ConnectionEncrypter {
   readonly protocol: string
@@ -101,12 +99,10 @@ class SocketTls implements ConnectionEncrypter {
   }
 
   #certified(): Promise<Certificate> {
-    this.#certificate ??= generateCertificate(this.#components.privateKey)
-      .then(timelessCertificate)
-      .catch(error => {
-        this.#certificate = undefined
-        throw error
-      })
+    this.#certificate ??= lastingCertificate(this.#components.privateKey).catch(error => {
+      this.#certificate = undefined
+      throw error
+    })
     return this.#certificate
   }
 

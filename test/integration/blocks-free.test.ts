@@ -536,17 +536,23 @@ test('surplus that a put still claims is tried again later', async t => {
   const bytes = bytesOf(12)
   const { record } = await whileTimePasses(clock, writer.put(bytes, { replicas: 2, ack: 2 }))
   for (const member of members) await member.stand(record)
+  const cut = Promise.withResolvers<void>()
   async function* broken() {
     yield bytes
+    await cut.promise
     throw new Error('cut off')
   }
-  await assert.rejects(whileTimePasses(clock, writer.put(broken(), { replicas: 2 })), /cut off/)
+  // While it is under way its claims stay, even on a disk that is full.
+  const put = assert.rejects(writer.put(broken(), { replicas: 2 }), /cut off/)
+  await pass(clock, MINUTE)
   writer.options = { isFull: true }
   cluster.refreshView()
   await pass(clock, 20 * MINUTE)
   const { chunkCids } = await survey(record.root, members)
   const owned = chunkCids.filter(cid => cluster.owners(cid, 2).includes(writer))
   assert.ok((await writer.count()) > owned.length + 1)
+  cut.resolve()
+  await whileTimePasses(clock, put)
   await pass(clock, 2 * DAY, HOUR)
   assert.equal(await writer.count(), owned.length + 1)
 })

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { type TestContext, test } from 'node:test'
-import { PULL_BYTES_MAX, PUT_WINDOW_BLOCKS, SILENT_AGAIN_MS } from '../../src/blocks/constants.ts'
+import { PULL_BYTES_MAX, PUT_WINDOW_BLOCKS, SILENCE_MS, SILENT_AGAIN_MS, THERE_MS } from '../../src/blocks/constants.ts'
 import { NotEnoughCopiesError } from '../../src/blocks/errors.ts'
 import { walkManifest } from '../../src/blocks/manifest-walk.ts'
 import type { RecordRef } from '../../src/blocks/record-ref.ts'
@@ -178,6 +178,27 @@ test('a put with only a silent member beside it says that it is alone', async t 
   assert.ok(clock.now() - started < 15_000, `${clock.now() - started} ms`)
 })
 
+test('a put that is cut off from all other members says so within seconds, although nothing has ended its connections', async t => {
+  const { clock, cluster, members } = await start(t, 3)
+  const [writer, ...others] = members
+  await whileTimePasses(clock, writer.put(bytesOf(1), { replicas: 3 }))
+  for (const other of others) cluster.silence(other)
+  for (const chunks of [1, 20]) {
+    const started = clock.now()
+    const { outcome } = await whileTimePasses(clock, writer.put(bytesOf(chunks), { replicas: 3 }))
+    assert.deepEqual([outcome.reached, outcome.confirmed, outcome.wanted], [[writer.peer], 1, 3])
+    assert.deepEqual(new Set(outcome.owedBy), new Set(others.map(({ peer }) => peer)))
+    assert.ok(clock.now() - started < SILENCE_MS + THERE_MS + 3_000, `${clock.now() - started} ms`)
+  }
+})
+
+test('a put says how many copies its block with the fewest has, not how many members it reached', async t => {
+  const { clock, members } = await start(t, 5)
+  const { outcome } = await whileTimePasses(clock, members[0].put(bytesOf(40), { replicas: 3 }))
+  assert.ok(outcome.reached.length > 3)
+  assert.ok(outcome.confirmed >= 2 && outcome.confirmed <= 3, String(outcome.confirmed))
+})
+
 test('a member that falls silent half way is blamed, and asked last for a while', async t => {
   const { clock, cluster, members } = await start(t, 2)
   const [writer, silent] = members
@@ -185,7 +206,7 @@ test('a member that falls silent half way is blamed, and asked last for a while'
   cluster.silence(silent)
   const { outcome } = await whileTimePasses(clock, writer.put(bytesOf(60), { replicas: 2 }))
   assert.deepEqual(outcome.reached, [writer.peer])
-  assert.ok(writer.faults.includes(silent.peer))
+  await timePassesUntil(clock, 'blamed', () => writer.faults.includes(silent.peer))
   const again = clock.now()
   await whileTimePasses(clock, writer.put(bytesOf(4), { replicas: 2 }))
   assert.ok(clock.now() - again < 2_000, `${clock.now() - again} ms`)

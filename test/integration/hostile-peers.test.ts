@@ -5,7 +5,7 @@ import { join } from 'node:path'
 import { type TestContext, test } from 'node:test'
 import fc from 'fast-check'
 import { CID } from 'multiformats/cid'
-import { KEEP_STATES } from '../../src/blocks/protocol/store-messages.ts'
+import { KEEP_STATES, requestSchema as storeRequest } from '../../src/blocks/protocol/store-messages.ts'
 import type { Secrets } from '../../src/disk/keystore.ts'
 import { admitBytes } from '../../src/format/admit.ts'
 import { commitOf } from '../../src/format/approval.ts'
@@ -14,9 +14,12 @@ import type { Role } from '../../src/format/kinds.ts'
 import { privateKey, rawPublicKey } from '../../src/format/network-key.ts'
 import { encodeHlc, hlcAt } from '../../src/format/stamp.ts'
 import { type DfsNode, generateNetworkKey } from '../../src/index.ts'
+import { requestSchema as syncRequest } from '../../src/log/sync-frames.ts'
+import { requestSchema as joinRequest } from '../../src/members/join-messages.ts'
 import { LocalMember } from '../../src/members/local-member.ts'
 import { systemChance } from '../../src/util/chance.ts'
 import { systemClock } from '../../src/util/clock.ts'
+import { Libp2pHost } from '../../src/wire/libp2p-host.ts'
 import { adminSecrets, entryBy, grantedSecrets } from '../fixtures/member.ts'
 import { listing, startNode, until } from '../fixtures/nodes.ts'
 import { joinRaw, type RawMember } from '../fixtures/raw-member.ts'
@@ -28,6 +31,7 @@ const STORE = '/dfs/store/1.0.0'
 const GET = '/dfs/get/1.0.0'
 const FOR_MEMBERS = [SYNC, STORE, GET]
 const HOUR = 60 * 60_000
+const timeout = 300_000
 const RANDOM_REQUESTS = 60
 /** `state` and `lengths`. */
 const FIELDS_OF_WAIT = 2
@@ -233,6 +237,23 @@ async function dial({ address }: Stage, peer: RawPeer): Promise<void> {
   await peer.host.dial([address], { signal: AbortSignal.timeout(10_000) })
   if (peer.self !== undefined) await until('an end', async () => peer.outcomes.length > 0)
 }
+
+test('hostile programs send every form of request of every protocol that a node serves', { timeout }, async t => {
+  const serves = t.mock.method(Libp2pHost.prototype, 'handle')
+  const stage = await setUp(t)
+  const served = new Set(serves.mock.calls.map(({ arguments: [protocol] }) => protocol))
+  serves.mock.restore()
+  const peer = await openRawPeer(t, undefined)
+  const requests = requestsOf(stage, peer, new LocalMember(granted(stage, 'writer'), systemClock, systemChance))
+  assert.deepEqual([...new Set(requests.map(({ protocol }) => protocol))].sort(), [...served].sort())
+  assert.deepEqual([JOIN, ...FOR_MEMBERS].sort(), [...served].sort())
+  const forms = { [JOIN]: joinRequest.options, [SYNC]: syncRequest.options, [STORE]: storeRequest.options }
+  for (const [protocol, options] of Object.entries(forms))
+    for (const [i, option] of options.entries()) {
+      const isSent = requests.some(request => request.protocol === protocol && option.safeParse(request.fields).success)
+      assert.ok(isSent, `form ${i} of ${protocol}`)
+    }
+})
 
 test('programs with an identity and no valid grant get nothing written, read or counted', {
   timeout: 300_000

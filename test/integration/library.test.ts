@@ -110,8 +110,8 @@ test('a node tells its listeners what happens, and waits for other members', asy
   await attic.ready({ members: 1 })
   const departed = once(attic, 'departed')
   await laptop.stop()
-  const [event] = (await departed) as [CustomEvent<{ event: string; peerId: string }>]
-  assert.deepEqual(event.detail, { event: 'departed', peerId: laptop.peerId })
+  const [event] = (await departed) as [CustomEvent<{ event: string; peerId: string; name: string }>]
+  assert.deepEqual(event.detail, { event: 'departed', peerId: laptop.peerId, name: 'node1' })
   const controller = new AbortController()
   const waiting = attic.ready({ members: 1, signal: controller.signal })
   const reason = new Error('enough')

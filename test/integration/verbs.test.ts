@@ -3,7 +3,7 @@ import { randomBytes } from 'node:crypto'
 import { readdir, readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { test } from 'node:test'
-import { codeOf, generateNetworkKey } from '../../src/index.ts'
+import { type AwaitedMember, codeOf, generateNetworkKey } from '../../src/index.ts'
 import { fastClock } from '../fixtures/clock.ts'
 import { assertInOrder, RecordingLogger } from '../fixtures/logger.ts'
 import {
@@ -45,6 +45,36 @@ test('files of every size come back from the other member, byte for byte', async
     }
   }
   assert.equal(await codeOfRejection(b!.get('/f1', { range: { from: 1 } })), 'invalid')
+})
+
+test('a file that is put while the other machine is away is owed, also one that travels in its record, until that one is back', async t => {
+  const networkKey = generateNetworkKey()
+  const { node: a, options } = await startNode(t, { networkKey, name: 'attic' })
+  const bootstrap = [a.multiaddrs[0] as string]
+  const cellar = await startNode(t, { networkKey, name: 'cellar', bootstrap })
+  await until('each counts on the other', async () => (await a.put('/first', randomBytes(1))).wanted === 2)
+  const { peerId } = cellar.node
+  await cellar.node.stop()
+  await until('the other has gone', async () => (await a.status()).peersConnected === 0)
+  for (const size of [5, MIB]) {
+    const { reached, confirmed, wanted, owed } = await a.put(`/f${size}`, randomBytes(size))
+    assert.deepEqual([reached, confirmed, wanted], [[a.peerId], 1, 2])
+    const [waited] = owed.waitingFor as [AwaitedMember]
+    assert.deepEqual([owed.blocks, owed.bytes, owed.waitingFor.length], [1, size, 1])
+    assert.deepEqual([waited.peerId, waited.name], [peerId, 'cellar'])
+    assert.ok(Date.now() - (waited.since as Date).getTime() < 60_000)
+  }
+  const { owed } = await a.status()
+  assert.deepEqual([owed.files, owed.waitingFor.map(({ name }) => name)], [2, ['cellar']])
+  // It is known after a restart too.
+  await a.stop()
+  const { node: again } = await startNode(t, options)
+  await until('it is known whom it waits for', async () => (await again.status()).owed.waitingFor[0]?.name === 'cellar')
+  assert.equal((await again.status()).owed.files, 2)
+  await startNode(t, { ...cellar.options, bootstrap: [again.multiaddrs[0] as string] })
+  await until('nothing is owed', async () => (await again.status()).owed.files === 0)
+  const now = (await again.status()).owed
+  assert.deepEqual([now.blocks, now.waitingFor], [0, []])
 })
 
 test('a put succeeds on a single node, and a member that comes later gets its copies', async t => {
@@ -250,8 +280,9 @@ test('the owed bytes are those of the files, not of chunks of the largest size',
   await other!.stop()
   await until('it is gone', async () => (await node!.status()).peersConnected === 0)
   const { owed } = await node!.put('/small', randomBytes(10 * KIB))
-  assert.deepEqual(owed, { blocks: 1, bytes: 10 * KIB })
-  assert.deepEqual((await node!.status()).owed, { blocks: 1, bytes: 10 * KIB })
+  assert.deepEqual([owed.blocks, owed.bytes], [1, 10 * KIB])
+  const now = (await node!.status()).owed
+  assert.deepEqual([now.blocks, now.bytes], [1, 10 * KIB])
 })
 
 test('a copy of a directory copies every file that it can, and fails with what one of the others met', async t => {

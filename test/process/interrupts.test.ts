@@ -1,9 +1,10 @@
 import assert from 'node:assert/strict'
 import type { ChildProcessWithoutNullStreams } from 'node:child_process'
 import { mkdir, readdir, writeFile } from 'node:fs/promises'
-import { join } from 'node:path'
+import { basename, join } from 'node:path'
 import { type TestContext, test } from 'node:test'
 import { type Daemon, startDaemon } from '../../scripts/lib/daemon.ts'
+import { isTemporaryName } from '../../src/cli/temporary-name.ts'
 import { temporaryFolder } from '../fixtures/nodes.ts'
 import { type Result, runProgram } from '../fixtures/program.ts'
 
@@ -56,7 +57,7 @@ test('Ctrl-C in the middle of any command ends it with 130, and the daemon goes 
   await interrupt(['get', '/tree', local], async () => (await arrived()).length > 5)
   const got = await readdir(local, { recursive: true })
   assert.deepEqual(
-    got.filter(name => name.includes('.dfs-')),
+    got.filter(name => isTemporaryName(basename(name))),
     []
   )
   assert.ok(got.length < FILES, `fetched: ${got.length}`)

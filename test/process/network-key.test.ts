@@ -139,6 +139,10 @@ test('--forget removes the key from a sealed keystore on which no node runs', TI
   await sure.shows(/written down: /)
   sure.type('forget')
   assert.equal(await sure.ended, 0, sure.text)
+  assert.match(
+    sure.text,
+    /if you started the founder with --network-key-file, that file still holds the key: remove it/
+  )
   assert.equal(await recovery(t, dataDir, ...passphrase).ended, 3)
   // The directory is unlocked again, and still that of an admin.
   const again = await start(dataDir, ...passphrase)
@@ -146,4 +150,18 @@ test('--forget removes the key from a sealed keystore on which no node runs', TI
   await again.stop()
   const piped = await runProgram('dfs', ['--data-dir', dataDir, 'network', 'recovery', ...passphrase])
   assert.deepEqual([piped.code, piped.stdout.byteLength], [4, 0])
+})
+
+test('--forget names the key file that the node was started with, which still holds the key', TIMEOUT, async t => {
+  if (!hasTerminal) return t.skip('needs the script command of util-linux')
+  const folder = await temporaryFolder(t)
+  const dataDir = join(folder, 'data')
+  const file = join(folder, 'network.key')
+  const node = await start(dataDir, '--new', '--network-key-file', file)
+  t.after(() => node.stop())
+  const sure = recovery(t, dataDir, '--forget')
+  await sure.shows(/written down: /)
+  sure.type('forget')
+  assert.equal(await sure.ended, 0, sure.text)
+  assert.ok(sure.text.includes(`${file}: this file still holds the network key: remove it by hand`), sure.text)
 })

@@ -7,6 +7,7 @@ import { connected, type Daemon, type DaemonOptions, startDaemon, until } from '
 import { epochSubkeys } from '../../src/format/network-key.ts'
 import { makeDevice, secretsIn } from '../fixtures/device.ts'
 import { readAll, temporaryFolder } from '../fixtures/nodes.ts'
+import { runProgram } from '../fixtures/program.ts'
 import { foundInFolder, foundInMemory, type Needles, needlesOf } from '../fixtures/secret-search.ts'
 
 const never = new AbortController().signal
@@ -34,6 +35,17 @@ async function paths(node: Daemon): Promise<string[]> {
   const found: string[] = []
   for await (const { path } of node.client.stream('list', { path: '/', recursive: true })) found.push(path)
   return found
+}
+
+/** Every command that would read a name is refused with one line, which says where to run it instead. */
+async function assertReadsNothing({ dataDir }: Daemon): Promise<void> {
+  for (const args of [['ls'], ['ls', '-R', '/'], ['stat', '/'], ['get', '/any'], ['cat', '/any']]) {
+    const { code, stdout, stderr } = await runProgram('dfs', ['--data-dir', dataDir, ...args])
+    assert.deepEqual([code, stdout.byteLength], [4, 0], args.join(' '))
+    assert.match(stderr, /^[^\n]*storage member[^\n]*run this on (reader or writer|writer or reader)\n$/)
+  }
+  const { code, stderr } = await runProgram('dfs', ['--data-dir', dataDir, '--json', 'ls'])
+  assert.deepEqual([code, JSON.parse(stderr).code], [4, 'not-allowed'])
 }
 
 async function idle(node: Daemon): Promise<void> {
@@ -79,7 +91,7 @@ test('a storage member keeps and serves all blocks, and nothing of names, conten
   await put(writer, `/${directory}/${file}`, large, 2)
   await idle(storage)
   assert.equal((await paths(writer)).length, 3)
-  assert.deepEqual(await paths(storage), [], 'its tree is empty')
+  await assertReadsNothing(storage)
   const status = await storage.client.call('status', {})
   assert.deepEqual([status.files, status.role], [0, 'storage'])
   assert.ok(status.disk.used > large.byteLength, 'it holds the blocks')
@@ -104,7 +116,7 @@ test('a storage member keeps and serves all blocks, and nothing of names, conten
   reader = await daemon(t, { name: 'reader', dataDir: reader.dataDir, args: to(storage) })
   await until('the reader sees the file', async () => (await paths(reader)).includes(`/${directory}/${file}`))
   assert.ok((await get(reader, `/${directory}/${file}`)).equals(large))
-  assert.deepEqual(await paths(storage), [])
+  await assertReadsNothing(storage)
   assert.deepEqual(await foundInFolder(storage.dataDir, needles), [])
   assert.deepEqual(await foundInMemory(storage.pid, needles), [])
 })

@@ -8,7 +8,9 @@ import type { Fetcher, FetchOptions } from './fetcher.ts'
 import { boundOf } from './source-asker.ts'
 
 export interface PullOptions extends FetchOptions {
-  /** The peer that asked for it, and so has its share of the memory; this member itself if it is left out. */
+  /**
+   * The peer that asked for the block, so that the memory counts as its share. If left out, this member asked for it.
+   */
   askedBy?: PeerId | undefined
   /** The length of the block, as the peer that asked says. */
   sizeBytes?: number | undefined

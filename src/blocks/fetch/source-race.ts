@@ -57,7 +57,7 @@ export class SourceRace {
   readonly #losers = new AbortController()
   /** The number of sources that may be asked at once. */
   #width = 1
-  /** The length of the block, as the first source that began to deliver it said. It may have lied. */
+  /** The length of the block that the first source stated when it began to deliver. It may be a lie. */
   #length: number | undefined
   /** True if there is memory for the block a second time and no second source delivers yet. */
   #mayHedge = false

@@ -200,7 +200,8 @@ export class LocalBlocks {
     else await this.#store.put(cid, bytes)
   }
 
-  // A copy that could not be read may be whole, and read again later. So it stays until the new one is durable.
+  // A copy that could not be read may still be whole, and a later read may succeed. So it stays until the new one is
+  // durable.
   async #rewrite(cid: BlockCid, bytes: Uint8Array): Promise<void> {
     if (this.#store.replace !== undefined) await this.#store.replace(cid, bytes)
     else {

@@ -15,8 +15,8 @@ export interface CountedPage {
   /** The time until which all of them are known to be here and claimed; by the wall clock, as claims are. */
   safeUntilAtMs: number
   /**
-   * The number of bad blocks found on this disk when that became known. If more have been found since, it is no longer
-   * known.
+   * The number of bad blocks found on this disk by the time that this was established. If more have been found since,
+   * it is no longer known.
    */
   badFound: number
 }
@@ -27,7 +27,7 @@ export interface CountedPart {
   first: number
   /** How many chunks were looked at. */
   covered: number
-  /** Those of them that the put counts on this member for. Bit 0 stands for `first`. */
+  /** The chunks among them that the put counts on this member for. Bit 0 stands for `first`. */
   counted: Bitmap
   safeUntilAtMs: number
   badFound: number

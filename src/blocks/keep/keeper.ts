@@ -12,11 +12,12 @@ import { isAbort } from '../../util/errors.ts'
 import { type ComponentLogger, type Logger, reasonOf } from '../../util/logger.ts'
 import { ProtocolError, RefusedError } from '../../wire/errors.ts'
 import { Bitmap } from '../bitmap.ts'
-import { CONFIRMED_MS, LINKED_PUTS_MAX } from '../constants.ts'
+import { CONFIRMED_MS, GIVEN_UP_MAX, LINKED_PUTS_MAX } from '../constants.ts'
 import { isOutOfReach } from '../errors.ts'
 import { type BlockPuller, sourcesOf } from '../fetch/puller.ts'
 import { type Claims, type PutId, putIdOf } from '../hold/claims.ts'
 import type { LocalBlocks } from '../hold/local-blocks.ts'
+import { type MakeRoom, withRoom } from '../hold/with-room.ts'
 import { nameOf, nameOfId } from '../log-names.ts'
 import { isChunk, type ManifestChunk, walkBatches } from '../manifest-walk.ts'
 import type { KeepBlocks, KeepRoot, KeepState, PageAnswer } from '../protocol/store-messages.ts'
@@ -30,11 +31,12 @@ export interface KeeperOptions {
   claims: Claims
   puller: BlockPuller
   codec: NodeCodec
+  makeRoom: MakeRoom
   /** Returns true if a peer may ask us to store bytes. */
   mayStore: (peer: PeerId) => boolean
 }
 
-/** Which put a block is kept for, and where to get the block if it is not here. */
+/** The put for which a block is kept, and where to get the block if it is not here. */
 interface Reason {
   put: PutId
   claimMs: number
@@ -59,6 +61,7 @@ export class Keeper {
   readonly #counted = new CountedFiles()
   // By root, the puts whose record has arrived. Their claims end once all references of the record are written.
   readonly #linkedPuts = new LRUCache<string, Set<string>>({ max: LINKED_PUTS_MAX })
+  readonly #givenUp = new LRUCache<string, true>({ max: GIVEN_UP_MAX })
 
   constructor(options: KeeperOptions) {
     this.#options = options
@@ -173,6 +176,16 @@ export class Keeper {
     }
   }
 
+  /** Notes that a put of a peer has ended without a record. Its blocks stay as long as there is room. */
+  giveUp(put: Uint8Array, peer: PeerId): void {
+    this.#givenUp.set(toHex(putIdOf(peer, put)), true)
+    this.#log('put %s of %s has ended without a record', nameOfId(put), peer)
+  }
+
+  isGivenUp(put: PutId): boolean {
+    return this.#givenUp.has(toHex(put))
+  }
+
   /** Lets a put's claims on a file end once the references of a record have replaced them. */
   endWithRecord(root: BlockCid, put: PutId): void {
     const puts = this.#linkedPuts.get(blockKey(root)) ?? new Set<string>()
@@ -187,18 +200,11 @@ export class Keeper {
     return [...puts].map(fromHex)
   }
 
-  async #keepOne(
-    cid: BlockCid,
-    { put, claimMs, inline, peer, sources, sizeBytes, signal }: Reason
-  ): Promise<KeepState> {
-    const { local, claims, puller } = this.#options
-    const claim = (): Promise<void> => claims.claimForPut(put, [cid.multihash.bytes], claimMs)
+  async #keepOne(cid: BlockCid, reason: Reason): Promise<KeepState> {
+    const { local, makeRoom } = this.#options
     try {
-      // The store itself checks whether it already has the block.
-      if (inline !== null) await local.keep(cid, inline, claim)
-      else if (sources === null) return (await local.isKept(cid)) ? 'kept' : 'lacking'
-      else if (!(await local.claimIfHere(cid, claim)))
-        await puller.pull(cid, { claim, signal, prefer: sources, only: true, askedBy: peer, sizeBytes })
+      if (reason.inline === null && reason.sources === null) return (await local.isKept(cid)) ? 'kept' : 'lacking'
+      await withRoom(makeRoom, () => this.#take(cid, reason))
       this.#log.trace('kept block %s', nameOf(cid))
       return 'kept'
     } catch (error) {
@@ -206,6 +212,15 @@ export class Keeper {
       this.#log.trace('could not keep block %s: %s', nameOf(cid), reasonOf(error))
       return error instanceof NoSpaceError ? 'full' : 'lacking'
     }
+  }
+
+  async #take(cid: BlockCid, { put, claimMs, inline, peer, sources, sizeBytes, signal }: Reason): Promise<void> {
+    const { local, claims, puller } = this.#options
+    const claim = (): Promise<void> => claims.claimForPut(put, [cid.multihash.bytes], claimMs)
+    // The store itself checks whether it already has the block.
+    if (inline !== null) await local.keep(cid, inline, claim)
+    else if (!(await local.claimIfHere(cid, claim)))
+      await puller.pull(cid, { claim, signal, prefer: sources ?? [], only: true, askedBy: peer, sizeBytes })
   }
 
   async #holdsPage(

@@ -56,7 +56,7 @@ interface Lane {
 }
 
 /**
- * The client of `/dfs/store/1.0.0`, whose only verb is idempotent and asks a member to keep blocks for some time. If a
+ * The client of `/dfs/store/1.0.0`, whose verbs are idempotent and ask a member to keep blocks for some time. If a
  * member neither answers nor pulls for some time, the client gives up on it and fails all requests to it.
  */
 export class StoreClient {
@@ -108,6 +108,11 @@ export class StoreClient {
       })
     })
     return lacking
+  }
+
+  /** Tells a member that a put has ended without a record. */
+  async giveUp(peer: PeerId, put: Uint8Array): Promise<void> {
+    await this.#call(peer, { put, ended: true }, [])
   }
 
   /**

@@ -29,7 +29,7 @@ const first = z.number().int().nonnegative().max(Number.MAX_SAFE_INTEGER)
 const from = bytesOf(32).optional()
 
 /**
- * The three forms of `keep`. Fields that this version does not know are ignored, so that later versions can add some.
+ * The forms of `keep`. Fields that this version does not know are ignored, so that later versions can add some.
  */
 export const requestSchema = z.union([
   // Keep these blocks for this put. The request carries small ones inline; the keeper pulls the others.
@@ -61,7 +61,9 @@ export const requestSchema = z.union([
     from,
     nonce: bytesOf(NONCE_BYTES).optional(),
     records: z.array(bytesOf(32)).max(HOLD_RECORDS_MAX).optional()
-  })
+  }),
+  // This put has ended, and no record of it follows.
+  z.object({ put: bytesOf(PUT_NUMBER_BYTES), ended: z.literal(true) })
 ])
 
 /** One block that a put asks a member to keep. */
@@ -81,7 +83,7 @@ export interface KeepBlocks {
   put: Uint8Array
   /**
    * 1 to `KEEP_CIDS_MAX` blocks. `inline` holds the bytes of a block if they came with the request, or else null.
-   * `sizeBytes` is the length of a block to be pulled, if the asker said it.
+   * `sizeBytes` is the length of a block to be pulled, if the asker stated it.
    */
   blocks: Array<{ cid: BlockCid; inline: Uint8Array | null; sizeBytes?: number | undefined }>
   /** How long the claims last, at most `CLAIM_MS_MAX`. The keeper measures this from its answer, by its own clock. */
@@ -95,18 +97,21 @@ export interface KeepBlocks {
   from?: PeerId | undefined
 }
 
-/** A part of a file: the chunks from `first` to the end of the page in which it is, of `PAGE_CHUNKS`. */
+/** A part of a file: the chunks from `first` to the end of its page. A page has `PAGE_CHUNKS` chunks. */
 export interface Page {
   first: number
   /** The chunks that the request is about. Bit 0 stands for `first`. */
   chunks: Bitmap
 }
 
-/** What a keeper says about a page. */
+/** A keeper's answer about a page. */
 export interface PageAnswer {
   /** The chunks that it lacks. Bit 0 stands for `first`. */
   lacking: Bitmap
-  /** How many chunks from `first` on the answer covers, 1 to `PAGE_CHUNKS`. The asker asks about the others again. */
+  /**
+   * The number of chunks, counted from `first`, that the answer covers: 1 to `PAGE_CHUNKS`. The asker asks about the
+   * others again.
+   */
   covered: number
 }
 
@@ -123,7 +128,7 @@ export interface KeepRoot extends Page {
   from?: PeerId | undefined
 }
 
-/** What form 3 of `keep` asks about a file: a question about these chunks, a debt, or a hold. */
+/** A request of form 3 of `keep` about a file: a question about these chunks, a debt, or a hold. */
 export interface HoldRoot {
   /** The id of the asker's view, 32 bytes. It matters only for a hold. */
   view: Uint8Array
@@ -156,7 +161,7 @@ export interface HoldAnswer {
   proofs: Uint8Array
 }
 
-/** Form 3 of `keep`, as one request asks it. */
+/** Form 3 of `keep`, as one request carries it. */
 export interface HoldPage extends Omit<HoldRoot, 'chunks'>, Page {
   /** The member to pull from first. */
   from?: PeerId | undefined

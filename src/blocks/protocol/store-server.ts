@@ -24,6 +24,8 @@ export interface Keeping {
   /** Returns the chunks of the page that are not durable here. */
   keepRoot(request: KeepRoot, peer: PeerId, signal: AbortSignal): Promise<PageAnswer>
   holdRoot(request: HoldPage, peer: PeerId, signal: AbortSignal): Promise<HoldPageAnswer>
+  /** Notes that a put of a peer has ended without a record. */
+  giveUp(put: Uint8Array, peer: PeerId): void
 }
 
 export interface StoreServerOptions {
@@ -58,6 +60,10 @@ export class StoreServer {
     if (!parsed.success) throw new RefusedError('invalid')
     const request = parsed.data
     const { keeping, nodeCodecs } = this.#options
+    if ('ended' in request) {
+      keeping.giveUp(request.put, peer)
+      return { status: 'ok', fields: {} }
+    }
     const from = request.from === undefined ? undefined : peerIdOf(request.from)
     if ('cids' in request) {
       const { put, cids, lengths, sizes = [], fetch } = request

@@ -10,7 +10,7 @@ import { type LogValue, whenSlow } from './logs.ts'
 import type { PutOptions } from './put.ts'
 import { PutDriver } from './put-driver.ts'
 import type { PutDriverDeps } from './put-ports.ts'
-import { copiesToWaitFor, isWaitedFor, leastCopies, reachedBy } from './yes.ts'
+import { copiesOwedOfRecord, copiesToWaitFor, isWaitedFor, leastCopies, reachedBy, recordOwedBy } from './yes.ts'
 
 export interface AcknowledgementDeps extends PutDriverDeps {
   self: PeerId
@@ -23,14 +23,18 @@ export interface AcknowledgementDeps extends PutDriverDeps {
   restoreOwn: (root: BlockCid, putId: PutId) => Promise<void>
 }
 
-/** Which members have the file of a put, and what is still owed, when the put returns. */
+/** The result of a put: the members that have its file, and the copies that are still owed. */
 export interface PutOutcome {
   /** The members, including this one, that acknowledged the record and hold the blocks that they are counted on for. */
   reached: PeerId[]
+  /** The number of copies of the chunk with the fewest, counting only those that were acknowledged. */
+  confirmed: number
   /** The number of copies that the view requires. */
   wanted: number
-  /** The number of copies of chunks that members still owe. */
+  /** The number of copies of chunks that members still owe. A record without blocks counts as one chunk. */
   owedBlocks: number
+  /** The members that owe them. */
+  owedBy: PeerId[]
 }
 
 /**
@@ -92,10 +96,12 @@ function outcomeOf(
 ): PutOutcome {
   const { state, ranking } = machine
   const reached = reachedBy(state)
-  const owed = [...machine.owedBy()]
-  const owedBlocks = owed.reduce((sum, [, count]) => sum + count, 0)
   const wanted = Math.max(1, Math.min(state.replicas, ranking.keeperCount))
   const [copies, acks] = [leastCopies(state), copiesToWaitFor(state, ranking)]
+  const owed = state.hasBlocks ? [...machine.owedBy()] : recordOwedBy(state, ranking)
+  const owedBlocks = state.hasBlocks
+    ? owed.reduce((sum, [, count]) => sum + count, 0)
+    : copiesOwedOfRecord(copies, wanted)
   const why = state.ack === undefined ? whyEnough(copies, acks) : `the caller asked for ${acks}`
   log('%s, durable copies: %d of %d (%s)', isYes ? 'yes' : 'no', copies, wanted, why)
   if (owed.length > 0)
@@ -105,7 +111,8 @@ function outcomeOf(
       listOf(owed.map(([peer, count]) => `${peer}: ${count}`))
     )
   if (!isYes) throw new NotEnoughCopiesError({ reached, wanted: acks, owedBlocks, isHere: state.own === 'held' })
-  return { reached, wanted, owedBlocks }
+  const owedBy = owedBlocks > 0 ? owed.map(([peer]) => peer) : []
+  return { reached, confirmed: copies, wanted, owedBlocks, owedBy }
 }
 
 /** Says why a put returns now, if its caller did not say how many copies to wait for. */

@@ -10,15 +10,16 @@ import { isAbort } from '../../util/errors.ts'
 import { forEachUntilFailure } from '../../util/for-each.ts'
 import { type ComponentLogger, type Logger, reasonOf } from '../../util/logger.ts'
 import { Worker } from '../../util/worker.ts'
-import { Bitmap } from '../bitmap.ts'
+import type { Bitmap } from '../bitmap.ts'
 import { HANDOFFS_AT_ONCE, WALK_RETRY_MS, WALK_RETRY_MS_MAX } from '../constants.ts'
 import { isOutOfReach } from '../errors.ts'
 import { nameOf, nameOfId } from '../log-names.ts'
-import { isChunk, type ReadNode, walkBatches } from '../manifest-walk.ts'
+import type { ReadNode } from '../manifest-walk.ts'
 import type { StoreClient } from '../protocol/store-client.ts'
 import type { Ranking } from '../rank.ts'
 import type { RecordRef } from '../record-ref.ts'
-import { type Hint, HintRows } from './hint-rows.ts'
+import { addDebt, type Debt, debtsOf } from './debts.ts'
+import { type Hint, HintRows, type OwedRecord } from './hint-rows.ts'
 
 export interface HintedHandoffOptions {
   self: PeerId
@@ -30,16 +31,32 @@ export interface HintedHandoffOptions {
   ranking: () => Ranking
   /** Returns the members that may be asked now. */
   admitted: () => PeerId[]
+  /** Asks the members that may be asked now which of them have a record. */
+  holders: (record: Uint8Array) => Promise<PeerId[]>
   viewId: () => Uint8Array
   readNode: ReadNode
   onError: (error: unknown) => void
 }
 
-/** The chunks of a file that one member owes. */
-interface Debt {
-  chunks: Bitmap
-  /** True for a full member, which may pass its debt on to the next in rank. */
-  isFull: boolean
+/** What is owed of a record when it is handed off. */
+export interface NewDebt {
+  /** The number of copies of chunks, and the most bytes of text that each of them holds. */
+  owed: number
+  eachBytes: number
+  /** The members that owe them. */
+  by: readonly PeerId[]
+}
+
+type HintWithBlocks = Hint & Pick<RecordRef, 'root'>
+
+/** What is owed for the puts of this member. `bytes` is an upper bound. */
+export interface OwedCopies {
+  blocks: number
+  bytes: number
+  /** The number of files of which copies are owed. */
+  files: number
+  /** The members that owe them. */
+  by: PeerId[]
 }
 
 /** A member's answer: it holds `held` of the `chunkCount` chunks that it owes. */
@@ -47,13 +64,6 @@ interface Answer {
   peer: PeerId
   held: number
   chunkCount: number
-}
-
-/** The chunks that each member owes of a file, under the current view. */
-interface Debts {
-  byMember: Map<PeerId, Debt>
-  /** For each chunk that a full member owes, the members after its owners, in rank. */
-  nextInRank: Map<number, ViewMember[]>
 }
 
 /**
@@ -72,6 +82,9 @@ export class HintedHandoff {
   #round: AbortSignal | undefined
   #owed = 0
   #owedBytes = 0
+  #files = 0
+  /** The members that owe something, as of the last round and the puts since. */
+  #owing = new Set<PeerId>()
   /** The number of hints that were added since the start. */
   #added = 0
 
@@ -90,14 +103,22 @@ export class HintedHandoff {
     })
   }
 
-  /** The copies of chunks that other members have not confirmed yet. `bytes` is an upper bound. */
-  get owed(): { blocks: number; bytes: number } {
-    return { blocks: this.#owed, bytes: this.#owedBytes }
+  /** The copies of chunks that other members have not confirmed yet. */
+  get owed(): OwedCopies {
+    return {
+      blocks: this.#owed,
+      bytes: this.#owedBytes,
+      files: this.#files,
+      by: this.#owed > 0 ? [...this.#owing] : []
+    }
   }
 
   /** Resumes the hints that were open at the last stop. */
   async start(): Promise<void> {
-    for await (const hint of this.#rows.all()) this.#count(hint, hint.owed)
+    for await (const hint of this.#rows.all()) {
+      this.#files++
+      this.#count(hint, hint.owed)
+    }
     if (this.#owed > 0) {
       this.#log('copies of chunks that were owed at the last stop: %d', this.#owed)
       this.check()
@@ -109,10 +130,15 @@ export class HintedHandoff {
     return this.worker.stop()
   }
 
-  /** Adds a record whose members still owe `owed` copies of chunks. Each chunk holds at most `eachBytes` of text. */
-  async add(record: RecordRef, owed: number, eachBytes: number): Promise<void> {
+  /**
+   * Adds a record whose members still owe `owed` copies of chunks. Each chunk holds at most `eachBytes` of text. A
+   * record without blocks counts as one chunk.
+   */
+  async add(record: OwedRecord, { owed, eachBytes, by }: NewDebt): Promise<void> {
     await this.#rows.write({ ...record, owed, eachBytes, done: [] })
     this.#added++
+    this.#files++
+    for (const peer of by) this.#owing.add(peer)
     this.#count({ eachBytes }, owed)
     this.#log('record %s: asks its members until they confirm what they owe', nameOfId(record.id))
     this.worker.schedule()
@@ -134,15 +160,21 @@ export class HintedHandoff {
     const added = this.#added
     let owed = 0
     let owedBytes = 0
+    let files = 0
+    const owing = new Set<PeerId>()
     this.#round = signal
     await forEachUntilFailure(this.#rows.all(), { atOnce: HANDOFFS_AT_ONCE, signal }, async hint => {
-      const left = await this.#followUp(hint)
+      const left = await this.#followUp(hint, owing)
       owed += left
       owedBytes += left * hint.eachBytes
+      if (left > 0) files++
     })
     // The rows have the last word. If the index has lost a row, nobody can follow it up, so it must not count as owed
     // for ever.
-    if (this.#added === added) [this.#owed, this.#owedBytes] = [owed, owedBytes]
+    if (this.#added === added) {
+      ;[this.#owed, this.#owedBytes, this.#files] = [owed, owedBytes, files]
+      this.#owing = owing
+    }
     if (this.#owed < owedBefore) this.#backoff.reset()
   }
 
@@ -150,9 +182,10 @@ export class HintedHandoff {
    * Follows up one record, and returns what is still owed. An error is reported, and does not prevent the other records
    * from being followed up.
    */
-  async #followUp(hint: Hint): Promise<number> {
+  async #followUp(hint: Hint, owing: Set<PeerId>): Promise<number> {
     try {
-      return await this.#askOwners(hint)
+      const { root } = hint
+      return await (root === null ? this.#askForRecord(hint, owing) : this.#askOwners({ ...hint, root }, owing))
     } catch (error) {
       this.#log('record %s: could not ask what is owed: %s', nameOfId(hint.id), reasonOf(error))
       if (!isOutOfReach(error) && !isAbort(error)) this.#options.onError(error)
@@ -160,11 +193,33 @@ export class HintedHandoff {
     }
   }
 
+  /** Asks whether another member has a record without blocks. Returns 1 while none has. */
+  async #askForRecord(hint: Hint, owing: Set<PeerId>): Promise<number> {
+    const { self, ranking, holders } = this.#options
+    const others = ranking().keepers.filter(peer => peer !== self)
+    const isHeld = (await raceSignal(holders(hint.id), this.#round)).length > 0
+    // A network of one has nobody who could owe a copy.
+    if (isHeld || others.length === 0) return this.#settle(hint, 0)
+    for (const peer of others) owing.add(peer)
+    return hint.owed
+  }
+
+  /** Stores what is still owed of a record, and returns it. */
+  async #settle(hint: Hint, owed: number): Promise<number> {
+    this.#count(hint, owed - hint.owed)
+    if (owed > 0) await this.#rows.write({ ...hint, owed })
+    else {
+      this.#files--
+      await this.#rows.remove(hint)
+    }
+    return owed
+  }
+
   /** Asks each member that owes chunks of a record whether it holds them. Stores and returns how many are still owed. */
-  async #askOwners(hint: Hint): Promise<number> {
+  async #askOwners(hint: HintWithBlocks, owing: Set<PeerId>): Promise<number> {
     const { admitted } = this.#options
     const reachable = new Set(admitted())
-    const { byMember, nextInRank } = await this.#debts(hint)
+    const { byMember, nextInRank } = await debtsOf(hint, this.#options)
     const answers: Answer[] = []
     let owed = 0
     // Under a new view, a member may owe more than it did.
@@ -175,16 +230,14 @@ export class HintedHandoff {
       const chunkCount = chunks.size
       owed += lacking?.size ?? chunkCount
       if (lacking?.size === 0) done.push([peer, chunkCount])
+      else if (chunkCount > 0) owing.add(peer)
       if (lacking !== undefined) answers.push({ peer, held: chunkCount - lacking.size, chunkCount })
       // A debt moves on only if the full member itself says that it lacks the chunks. If it does not answer, nothing
       // changes.
       if (isFull && lacking !== undefined) owed -= await this.#askHeirs(hint.root, lacking, nextInRank, reachable)
     }
-    this.#count(hint, owed - hint.owed)
     this.#logAnswers(hint, owed, answers)
-    if (owed > 0) await this.#rows.write({ ...hint, owed, done })
-    else await this.#rows.remove(hint)
-    return owed
+    return this.#settle({ ...hint, done }, owed)
   }
 
   /** Logs what members answered, unless the number of owed copies has stayed the same. */
@@ -194,23 +247,6 @@ export class HintedHandoff {
       this.#log('record %s: %s holds %d of the %d chunks that it owes', nameOfId(id), peer, held, chunkCount)
     if (owed > 0) this.#log('record %s: copies of chunks that are owed: %d, before: %d', nameOfId(id), owed, owedBefore)
     else this.#log('record %s: nothing is owed any more', nameOfId(id))
-  }
-
-  async #debts({ root, replicas }: Hint): Promise<Debts> {
-    const { self, ranking, readNode, codec } = this.#options
-    const order = ranking()
-    const byMember = new Map<PeerId, Debt>()
-    const nextInRank = new Map<number, ViewMember[]>()
-    for await (const batch of walkBatches({ root, readNode, codec, select: isChunk })) {
-      for (const { cid, chunkIndex } of batch) {
-        const ranked = order.inOrder(cid.multihash.digest, replicas)
-        const owners = ranked.slice(0, replicas)
-        for (const owner of owners) addDebt(byMember, owner, chunkIndex)
-        if (owners.some(({ isFull }) => isFull)) nextInRank.set(chunkIndex, ranked.slice(owners.length))
-      }
-    }
-    byMember.delete(self)
-    return { byMember, nextInRank }
   }
 
   /**
@@ -258,10 +294,4 @@ export class HintedHandoff {
       return undefined
     }
   }
-}
-
-function addDebt(debts: Map<PeerId, Debt>, { peer, isFull }: ViewMember, chunkIndex: number): void {
-  const debt = debts.get(peer) ?? { chunks: new Bitmap(), isFull }
-  debt.chunks.add(chunkIndex)
-  debts.set(peer, debt)
 }

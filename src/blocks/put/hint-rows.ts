@@ -7,6 +7,7 @@ import { BLOCK_BYTES_MAX } from '../../format/constants.ts'
 import type { NodeCodec } from '../../format/manifest.ts'
 import type { PeerId } from '../../format/peer-id.ts'
 import { decodeReplicas, encodeReplicas } from '../../format/replicas.ts'
+import { NO_BYTES } from '../../util/bytes.ts'
 import type { RecordRef } from '../record-ref.ts'
 
 const rowSchema = z.object({
@@ -18,8 +19,11 @@ const rowSchema = z.object({
   done: z.array(z.tuple([z.string(), z.number()]))
 })
 
+/** A record whose copies may be owed. `root` is null if it has no blocks. */
+export type OwedRecord = Omit<RecordRef, 'root'> & { root: RecordRef['root'] | null }
+
 /** A record whose copies are not all confirmed yet. */
-export interface Hint extends RecordRef {
+export interface Hint extends OwedRecord {
   /** The number of copies of chunks that are not confirmed. */
   owed: number
   /** The most bytes of text that one of its chunks holds. */
@@ -49,14 +53,14 @@ export class HintRows {
       yield {
         ...rest,
         id: key.subarray(table.byteLength),
-        root: decodeCid(root, [this.#codec.code]),
+        root: root.byteLength === 0 ? null : decodeCid(root, [this.#codec.code]),
         replicas: decodeReplicas(replicas)
       }
     }
   }
 
   async write({ id, root, replicas, author, owed, eachBytes, done }: Hint): Promise<void> {
-    const row = { root: root.bytes, replicas: encodeReplicas(replicas), author, owed, eachBytes, done }
+    const row = { root: root?.bytes ?? NO_BYTES, replicas: encodeReplicas(replicas), author, owed, eachBytes, done }
     await this.#index.batch([{ type: 'put', key: rowKey({ id }), value: encodeCanonical(row) }])
   }
 

@@ -20,7 +20,7 @@ export interface MemberNewsDeps {
 export class MemberNews {
   readonly #deps: MemberNewsDeps
   readonly #machine: PutMachine
-  /** Until when a member that failed this put is not asked again, by the monotonic clock. */
+  /** The time until which a member that failed this put is not asked again, by the monotonic clock. */
   readonly #lostUntilAtMs = new Map<PeerId, number>()
 
   constructor(deps: MemberNewsDeps, machine: PutMachine) {

@@ -16,7 +16,7 @@ export interface OwnCopyDeps {
 }
 
 /**
- * Makes this member's own copy of a put whole again: blocks that have gone or are damaged come back from the members
+ * Makes this member's own copy of a put whole again: blocks that are missing or damaged are fetched from the members
  * that keep them. Throws what `readNode` and `pull` throw.
  */
 export async function restoreOwnCopy(root: BlockCid, put: PutId, deps: OwnCopyDeps): Promise<void> {

@@ -109,7 +109,7 @@ export class PutDriver {
     }
   }
 
-  /** Resolves when no member is waited for any more, or after some time. */
+  /** Resolves when the put no longer waits for any member, or after some time. */
   async untilQuiet(ms: number, signal: AbortSignal | undefined): Promise<void> {
     if (!isAnyWaitedFor(this.machine.state)) return
     const { promise, resolve } = Promise.withResolvers<void>()

@@ -10,7 +10,7 @@ export interface PutDriverDeps extends MemberNewsDeps {
   storeClient: Pick<StoreClient, 'keepBlock' | 'keepRoot'>
 }
 
-/** What a put needs once its record is durable. */
+/** The functions that a put needs once its record is durable. */
 export interface PushPorts {
   /** Pushes the record to a member. */
   push: (peer: PeerId) => Promise<Verdict>

@@ -39,7 +39,7 @@ export interface PutState extends PutRule {
   isLate: boolean
   /** True if the debts of the chunks were computed from a view that has changed since. */
   isDebtOld: boolean
-  /** True if a chunk may have lost a copy, or a member that could take one has come. */
+  /** True if a chunk may have lost a copy, or a member that could take one has become available. */
   isShort: boolean
   /** True once the caller was told that the root is confirmed. */
   isConfirmed: boolean
@@ -54,7 +54,7 @@ export interface MemberState {
   isSilent: boolean
   /** It failed to answer this put. It is not asked again until it comes back. */
   isLost: boolean
-  /** It said something that it would say again: that it takes no blocks or no such record. */
+  /** It gave an answer that it would give again: that it accepts no blocks or no such record. */
   isRefusing: boolean
   /** The number of blocks that it was asked for and has not answered. */
   pending: number
@@ -82,11 +82,13 @@ export interface MemberState {
 /** A block on its way to its owners. */
 export interface BlockState {
   key: string
-  /** All members that store blocks, in rank. Those before `heir` owe it, less those without room. */
+  /** All members that store blocks, in rank. The members before `heir` owe it, except those without room. */
   order: PeerId[]
   /** The chunks of the file that this block is. None for a manifest node. */
   chunks: number[]
-  /** Those that said that they keep it, those that were asked and have not answered, and all that were ever asked. */
+  /**
+   * The members that said that they keep it; those that were asked and have not answered; and all that were ever asked.
+   */
   keptBy: PeerId[]
   pending: PeerId[]
   asked: PeerId[]
@@ -111,7 +113,7 @@ export type PutEvent =
   | { type: 'avoided'; peer: PeerId; is: boolean }
   | { type: 'silent'; peer: PeerId; is: boolean }
   /**
-   * A block is to be kept. `chunk` is its number in the file, null for a manifest node. `sameAs` is the number of an
+   * A block must be kept. `chunk` is its number in the file, null for a manifest node. `sameAs` is the number of an
    * earlier chunk with the same bytes.
    */
   | { type: 'block'; key: string; digest: Uint8Array; chunk: number | null; sameAs?: number | undefined }
@@ -128,7 +130,7 @@ export type PutEvent =
   | { type: 'tick' }
   | { type: 'late' }
 
-/** What a put asks its driver to do, or tells it. */
+/** A request or a piece of news from a put to its driver. */
 export type PutAsk =
   /** `inPlaceOf` is the member whose answer made this necessary. */
   | { ask: 'keep'; peer: PeerId; key: string; inPlaceOf?: PeerId | undefined }
@@ -137,7 +139,7 @@ export type PutAsk =
   /** Nobody will be asked for this block again. */
   | { ask: 'drop'; key: string }
   | { ask: 'confirm'; peer: PeerId; chunks: Bits }
-  /** Enough members have confirmed the root, or none is left that may: the record may be made. */
+  /** Enough members have confirmed the root, or no member is left that could. The record may be created. */
   | { ask: 'link' }
   | { ask: 'push'; peer: PeerId }
   | { ask: 'check-own' }

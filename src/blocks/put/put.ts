@@ -12,6 +12,7 @@ import { INLINE_BLOCK_BYTES_MAX, PUT_CLAIM_MS, PUT_WINDOW_BLOCKS, REPEATS_MAX, S
 import { boundOf } from '../fetch/source-asker.ts'
 import type { Claims, PutId } from '../hold/claims.ts'
 import type { LocalBlocks } from '../hold/local-blocks.ts'
+import { type MakeRoom, withRoom } from '../hold/with-room.ts'
 import { listOf, nameOf, nameOfId } from '../log-names.ts'
 import { walkManifest } from '../manifest-walk.ts'
 import type { KeptFile } from './kept-file.ts'
@@ -41,6 +42,7 @@ export interface PutDeps extends PutDriverDeps {
   window: PutWindow
   /** The memory of all puts. */
   memory: Budget
+  makeRoom: MakeRoom
   /** Lets this put's own claims on a file end once the references of a record have replaced them. */
   endWithRecord: (root: BlockCid, putId: PutId) => void
 }
@@ -49,6 +51,8 @@ export interface PutDeps extends PutDriverDeps {
 export interface PutEnd {
   /** True if this disk had no room for a block of the put. */
   hasNoRoom: boolean
+  /** The members that may hold blocks for nothing, because no record of the put can follow. */
+  forNothing: PeerId[]
 }
 
 export interface PutInit {
@@ -63,8 +67,8 @@ export interface PutInit {
 /**
  * Keeps each block of one file on this disk, and on the members that will owe the block. Every block is claimed under
  * the put's id on each of those disks, and long puts renew their claims. Nothing is visible until a record links the
- * root; if the file is never linked, the claims expire. Which members are asked, and when there are enough copies, is
- * decided by the put's state machine (`PutMachine`). The caller must close the put, even if it fails.
+ * root; if the file is never linked, the claims expire. The put's state machine (`PutMachine`) decides which members
+ * are asked, and when there are enough copies. The caller must close the put, even if it fails.
  */
 export class Put {
   readonly #deps: PutDeps
@@ -78,6 +82,8 @@ export class Put {
   #isClosed = false
   /** True once this disk had no room for a block. */
   #hasNoRoom = false
+  /** True once a record may refer to the blocks. */
+  #mayBeLinked = false
 
   constructor(deps: PutDeps, init: PutInit) {
     this.#deps = deps
@@ -148,6 +154,7 @@ export class Put {
     await this.#driver.untilQuiet(STRAGGLERS_MS, signal)
     this.#renewal.end()
     this.#logKept(root)
+    this.#mayBeLinked = true
     // Once a record refers to these blocks, the record keeps them, and the put's claims may end.
     endWithRecord(root, putId)
     const end = whenSlow(clock, logs.put, () => {
@@ -165,16 +172,17 @@ export class Put {
   }
 
   /**
-   * Ends the put. Claims on blocks that no record refers to expire by themselves, so that a put that was cut off can be
-   * repeated and finds its blocks here. If this disk had no room for the put, its claims here end soon, since its blocks
-   * would keep the disk full for an hour.
+   * Ends the put. Claims on blocks that no record refers to are left to expire by themselves. Until then, a put that
+   * was cut off can be repeated and finds its blocks here. If this disk had no room for the put, its claims here end
+   * soon, since its blocks would keep the disk full for an hour.
    */
   close(): void {
     if (this.#isClosed) return
     this.#isClosed = true
     this.#renewal.end()
     this.#driver.end()
-    this.#init.onClose({ hasNoRoom: this.#hasNoRoom })
+    const forNothing = this.#mayBeLinked ? [] : [...this.#driver.machine.state.members.keys()]
+    this.#init.onClose({ hasNoRoom: this.#hasNoRoom, forNothing })
   }
 
   #logKept(root: BlockCid): void {
@@ -192,8 +200,9 @@ export class Put {
     try {
       await forEachUntilFailure(blocks, { atOnce: PUT_WINDOW_BLOCKS, signal: this.#init.options.signal }, place)
     } catch (error) {
-      this.#hasNoRoom = error instanceof NoSpaceError
-      throw error
+      if (!(error instanceof NoSpaceError)) throw error
+      this.#hasNoRoom = true
+      throw new NoSpaceError(`${error.message}; what was stored of this file is freed again`, { cause: error })
     }
   }
 
@@ -219,7 +228,7 @@ export class Put {
    */
   async #place(block: SealedBlock, { isOurs, signal }: PlaceOptions): Promise<void> {
     const { cid, bytes, chunkIndex } = block
-    const { local, window } = this.#deps
+    const { local, window, makeRoom } = this.#deps
     const passed = block.lease?.take()
     if (chunkIndex === null) this.#renewal.addNode(cid)
     else this.#renewal.addChunk(cid, chunkIndex)
@@ -236,13 +245,13 @@ export class Put {
     const sizeBytes = bytes.byteLength
     const inline = sizeBytes < INLINE_BLOCK_BYTES_MAX ? bytes : null
     const placing = this.#driver.place({ cid, chunkIndex, sizeBytes, inline })
-    const kept = local.keep(cid, bytes, () => this.#claim(cid))
+    const kept = withRoom(makeRoom, () => local.keep(cid, bytes, () => this.#claim(cid)))
     const place = async (): Promise<void> => {
       try {
         await Promise.all([kept, raceSignal(placing.enough, signal)])
       } finally {
         // The block leaves the window only once it is written, because until then members can pull it only from there.
-        // A put that fails waits for the write too, so that nothing of it goes on after its end.
+        // A put that fails waits for the write too, so that none of its work goes on after its end.
         const isKept = await isFulfilled(kept)
         if (release(new Set(placing.keptBy())) && isKept && isOurs) local.returnBuffer(bytes)
         lease.release()

@@ -1,7 +1,11 @@
+import type { PeerId } from '../../format/peer-id.ts'
 import type { Statement } from '../../format/statement.ts'
 import type { Chance } from '../../util/chance.ts'
+import { reasonOf } from '../../util/logger.ts'
 import { PUT_NUMBER_BYTES } from '../constants.ts'
 import { type PutId, putIdOf } from '../hold/claims.ts'
+import { nameOfId } from '../log-names.ts'
+import type { StoreClient } from '../protocol/store-client.ts'
 import { type AcknowledgementDeps, acknowledge, type PutOutcome } from './acknowledgement.ts'
 import type { KeptFile } from './kept-file.ts'
 import { type OwnCopyDeps, restoreOwnCopy } from './own-copy.ts'
@@ -14,6 +18,7 @@ export interface PutsDeps
     Pick<AcknowledgementDeps, 'push' | 'announce' | 'hasAll'>,
     Pick<OwnCopyDeps, 'puller' | 'readNode'> {
   chance: Chance
+  storeClient: PutDeps['storeClient'] & Pick<StoreClient, 'giveUp'>
   /** Lets the claims of a put end soon, because this disk had no room for it, or its caller has given it up. */
   abandon: (putId: PutId) => void
 }
@@ -36,7 +41,10 @@ export class Puts {
     return this.#open(options, this.#deps.chance.bytes(PUT_NUMBER_BYTES), { isShared: false })
   }
 
-  /** Lets the claims of a put that has been closed end soon. Not for a small put, which shares its number. */
+  /**
+   * Lets the claims of a put that has been closed end soon. Do not call it for a small put, because small puts share a
+   * number.
+   */
   abandon(number: Uint8Array): void {
     this.#deps.abandon(putIdOf(this.#deps.self, number))
   }
@@ -51,8 +59,9 @@ export class Puts {
     return this.#underWay.hasAny
   }
 
+  /** Returns true if a put is under way, or if a small put that begins now may share its number. */
   isUnderWay(putId: PutId): boolean {
-    return this.#underWay.has(putId)
+    return this.#underWay.has(putId) || this.#small.isGivenOut(putId.subarray(-PUT_NUMBER_BYTES))
   }
 
   /** Pushes the record of a file until enough members have acknowledged it: see `acknowledge`. */
@@ -64,7 +73,23 @@ export class Puts {
   #open(options: PutOptions, number: Uint8Array, { isShared }: { isShared: boolean }): Put {
     const { self, abandon } = this.#deps
     const putId = putIdOf(self, number)
-    const onClose = this.#underWay.begin(putId, ({ hasNoRoom }) => hasNoRoom && !isShared && abandon(putId))
+    const onClose = this.#underWay.begin(putId, ({ hasNoRoom, forNothing }) => {
+      if (isShared) return
+      if (hasNoRoom) abandon(putId)
+      void this.#giveUp(number, forNothing)
+    })
     return new Put(this.#deps, { options, putNumber: number, putId, onClose })
+  }
+
+  /** Tells keepers that they hold blocks for nothing, so that they need not keep them once their disk is full. */
+  async #giveUp(number: Uint8Array, keepers: readonly PeerId[]): Promise<void> {
+    const { self, storeClient, logs } = this.#deps
+    for (const peer of keepers) {
+      if (peer === self) continue
+      await storeClient.giveUp(peer, number).catch(error => {
+        // Its claims run out.
+        logs.put('put %s: %s was not told that it has ended: %s', nameOfId(number), peer, reasonOf(error))
+      })
+    }
   }
 }

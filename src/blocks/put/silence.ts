@@ -2,6 +2,9 @@ import type { PeerId } from '../../format/peer-id.ts'
 import type { Clock } from '../../util/clock.ts'
 import { KEEP_SILENCE_MS, SILENCE_GAPS, SILENCE_MS, SILENT_AGAIN_MS } from '../constants.ts'
 
+/** Asks a peer whether it is there. Resolves with false if it does not answer in time; never rejects. */
+export type IsThere = (peer: PeerId) => Promise<boolean>
+
 interface PeerSigns {
   /** The number of callers that wait for the peer, and the longest extra time that one of them grants it. */
   waiting: number
@@ -14,6 +17,8 @@ interface PeerSigns {
   /** True once it has answered after it had pulled a block, so that `gapMs` says how long that takes. */
   hasDelivered: boolean
   isSilent: boolean
+  /** True if it is silent and did not answer the question whether it is there. */
+  isGone: boolean
   /** When the last wait for it ended. */
   endedAtMs: number
   cancel: (() => void) | undefined
@@ -25,15 +30,21 @@ interface PeerSigns {
  * of the block has arrived. So a member may be quiet for `SILENCE_GAPS` times as long as it usually is between
  * two signs. While it pulls its first block, it may be quiet until the client gives it up.
  *
+ * A member that falls silent is asked whether it is there, which it answers at once however busy its disk is. If it does
+ * not, it has gone or is cut off, and a put no longer waits for it. The connection itself may take half a minute to
+ * notice that.
+ *
  * A silent member may still answer. If another member was asked in its place, the worst result is a surplus copy.
  */
 export class SilenceWatch {
   readonly #clock: Clock
+  readonly #isThere: IsThere
   readonly #peers = new Map<PeerId, PeerSigns>()
   readonly #listeners = new Set<() => void>()
 
-  constructor(clock: Clock) {
+  constructor(clock: Clock, isThere: IsThere) {
     this.#clock = clock
+    this.#isThere = isThere
   }
 
   /**
@@ -54,9 +65,10 @@ export class SilenceWatch {
     if (signs.waiting === 0) {
       // A peer that was silent long ago has another chance. A pull that it began during an earlier wait is over.
       signs.isSilent = this.isSilent(peer)
+      signs.isGone &&= signs.isSilent
       signs.isPulling = false
       signs.lastSignAtMs = this.#clock.monotonic()
-      this.#watch(signs)
+      this.#watch(peer, signs)
     }
     signs.waiting++
     return () => {
@@ -74,7 +86,7 @@ export class SilenceWatch {
     if (signs === undefined) return
     if (signs.isPulling) signs.hasDelivered = true
     signs.isPulling = false
-    this.#noteSign(signs)
+    this.#noteSign(peer, signs)
   }
 
   /** Notes that a peer pulls a block from us. */
@@ -82,7 +94,7 @@ export class SilenceWatch {
     const signs = this.#peers.get(peer)
     if (signs === undefined) return
     signs.isPulling = true
-    this.#noteSign(signs)
+    this.#noteSign(peer, signs)
   }
 
   /** Forgets a peer that has disconnected. When it comes back, nothing is held against it. */
@@ -98,24 +110,39 @@ export class SilenceWatch {
     return signs.waiting > 0 || this.#clock.monotonic() - signs.endedAtMs < SILENT_AGAIN_MS
   }
 
-  #noteSign(signs: PeerSigns): void {
+  /** Returns true for a silent peer that does not even answer the question whether it is there. */
+  isGone(peer: PeerId): boolean {
+    return this.#peers.get(peer)?.isGone === true && this.isSilent(peer)
+  }
+
+  #noteSign(peer: PeerId, signs: PeerSigns): void {
     const nowMs = this.#clock.monotonic()
+    signs.isGone = false
     if (signs.isSilent) {
       signs.isSilent = false
       this.#tell()
     } else if (signs.waiting > 0) signs.gapMs = Math.max(nowMs - signs.lastSignAtMs, signs.gapMs * GAP_DECAY)
     signs.lastSignAtMs = nowMs
-    if (signs.waiting > 0 && signs.cancel === undefined) this.#watch(signs)
+    if (signs.waiting > 0 && signs.cancel === undefined) this.#watch(peer, signs)
   }
 
-  #watch(signs: PeerSigns): void {
+  #watch(peer: PeerId, signs: PeerSigns): void {
     const quietMs = this.#clock.monotonic() - signs.lastSignAtMs
     signs.cancel = this.#clock.after(allowedMs(signs) - quietMs, () => {
       signs.cancel = undefined
-      if (this.#clock.monotonic() - signs.lastSignAtMs < allowedMs(signs)) return this.#watch(signs)
+      if (this.#clock.monotonic() - signs.lastSignAtMs < allowedMs(signs)) return this.#watch(peer, signs)
       signs.isSilent = true
       this.#tell()
+      void this.#ask(peer, signs)
     })
+  }
+
+  async #ask(peer: PeerId, signs: PeerSigns): Promise<void> {
+    const isThere = await this.#isThere(peer)
+    // It may have been heard or forgotten while it was asked.
+    if (isThere || !signs.isSilent || this.#peers.get(peer) !== signs) return
+    signs.isGone = true
+    this.#tell()
   }
 
   #tell(): void {
@@ -133,6 +160,7 @@ export class SilenceWatch {
         isPulling: false,
         hasDelivered: false,
         isSilent: false,
+        isGone: false,
         endedAtMs: 0,
         cancel: undefined
       }

@@ -1,3 +1,4 @@
+import { equalBytes } from '../../util/bytes.ts'
 import type { Chance } from '../../util/chance.ts'
 import type { Clock } from '../../util/clock.ts'
 import { PUT_NUMBER_BYTES, SMALL_PUTS_SHARE_MS } from '../constants.ts'
@@ -13,10 +14,18 @@ export class SmallPutNumbers {
     this.#chance = chance
   }
 
+  /** Returns true if the next small put may get this number. */
+  isGivenOut(number: Uint8Array): boolean {
+    return this.#last !== undefined && !this.#isOld(this.#last) && equalBytes(this.#last.number, number)
+  }
+
   next(): Uint8Array {
-    const nowAtMs = this.#clock.monotonic()
-    if (this.#last === undefined || nowAtMs - this.#last.sinceAtMs > SMALL_PUTS_SHARE_MS)
-      this.#last = { number: this.#chance.bytes(PUT_NUMBER_BYTES), sinceAtMs: nowAtMs }
+    if (this.#last === undefined || this.#isOld(this.#last))
+      this.#last = { number: this.#chance.bytes(PUT_NUMBER_BYTES), sinceAtMs: this.#clock.monotonic() }
     return this.#last.number
+  }
+
+  #isOld({ sinceAtMs }: { sinceAtMs: number }): boolean {
+    return this.#clock.monotonic() - sinceAtMs > SMALL_PUTS_SHARE_MS
   }
 }

@@ -1,8 +1,11 @@
 import type { PeerId } from '../../format/peer-id.ts'
 import type { Ranking } from '../rank.ts'
-import { type Bits, hasBit, isAskable, isEmpty, type MemberState, mayAnswer, type PutState } from './put-state.ts'
+import { type Bits, hasBit, isAskable, isEmpty, type MemberState, mayAnswer, NONE, type PutState } from './put-state.ts'
 
-/** The number of copies that a put waits for by default. */
+/**
+ * The number of copies that a put waits for by default, so that the failure of one disk right after the put loses no
+ * file.
+ */
 const ACK_DEFAULT = 2
 
 /**
@@ -11,8 +14,8 @@ const ACK_DEFAULT = 2
  * - A copy of a chunk counts on a member that acknowledged the record while it was counted on for the chunk, and here
  *   if this member's own copy has been checked after the record became durable.
  * - The put says yes once every chunk has as many copies as its caller asked for.
- * - Left to itself, a put wants two copies, or as many as the file wants if that is fewer. It says yes to less only if
- *   no member that was asked may still answer, and none is left to ask. It never says yes without any copy.
+ * - Left to itself, a put wants two copies, or as many as the file wants if that is fewer. It says yes to fewer copies
+ *   only if no member that was asked may still answer, and none is left to ask. It never says yes without any copy.
  * - It says no if the number that its caller asked for was not reached in time.
  */
 export function verdictOf(state: PutState, ranking: Ranking): 'yes' | 'no' | 'wait' {
@@ -39,13 +42,13 @@ export function isConfirmedEnough(state: PutState, ranking: Ranking): boolean {
   return least(state, confirmed, 1) >= copiesToWaitFor(state, ranking)
 }
 
-/** Returns the number of copies of the chunk with the fewest, counting only those that a yes counts. */
+/** Returns the number of copies of the chunk with the fewest, counting only copies that count for a yes. */
 export function leastCopies(state: PutState): number {
   const acknowledged = [...state.members.values()].map(member => member.acknowledged)
   return least(state, acknowledged, state.own === 'held' ? 1 : 0)
 }
 
-/** Returns the members that a yes counts, this one first. */
+/** Returns the members whose copies count for a yes, this one first. */
 export function reachedBy(state: PutState): PeerId[] {
   const reached = state.own === 'held' ? [state.self] : []
   for (const [peer, { acknowledged }] of state.members) if (!isEmpty(acknowledged)) reached.push(peer)
@@ -60,6 +63,20 @@ export function* owedBy(state: PutState): Generator<[PeerId, number]> {
       if (hasBit(owed, chunk) && !hasBit(acknowledged, chunk)) count++
     if (count > 0) yield [peer, count]
   }
+}
+
+/**
+ * Returns the number of copies of a record without blocks that are owed. Every member gets every record in time, so
+ * nothing is owed once one other member has it.
+ */
+export function copiesOwedOfRecord(copies: number, wanted: number): number {
+  return Math.max(0, Math.min(ACK_DEFAULT, wanted) - copies)
+}
+
+/** Returns the members that store blocks and have not acknowledged a record without blocks. */
+export function recordOwedBy({ self, members }: PutState, ranking: Ranking): Array<[PeerId, number]> {
+  const isOpen = (peer: PeerId): boolean => peer !== self && isEmpty(members.get(peer)?.acknowledged ?? NONE)
+  return ranking.keepers.filter(isOpen).map(peer => [peer, 1])
 }
 
 /** Returns true while a member that was asked, or is about to be, may still answer. */

@@ -92,7 +92,7 @@ export class RepairBackground {
       clock,
       log: this.#log,
       everyMs: () => this.#pauseMs(),
-      // While the index cannot be written, what is due stays due.
+      // While the index cannot be written, due records stay due.
       backoff: new Backoff({ minMs: WALK_RETRY_MS, maxMs: WALK_RETRY_MS_MAX }),
       onError,
       work: signal => this.#work(signal)

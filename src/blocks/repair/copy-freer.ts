@@ -57,7 +57,9 @@ export interface Freed {
  * 2. collect: those members promise to hold the chunk and prove that they have it; they pull it first if they lack it;
  * 3. execute: the `Freer` frees each chunk with valid proofs, unless something has changed in the meantime.
  *
- * A chunk without enough valid proofs stays. Manifest nodes always stay.
+ * A chunk without enough valid proofs stays. A member's word alone is not enough, because it may have lost or damaged
+ * its copy without noticing, and the copy here may be the last good one. Manifest nodes always stay, because every
+ * member owes them.
  */
 export class CopyFreer {
   readonly #options: CopyFreerOptions

@@ -7,8 +7,8 @@ import type { ManifestChunk } from '../manifest-walk.ts'
 import { isProof, type Proof } from '../protocol/proof.ts'
 
 /**
- * Why a copy here that records need may be freed: a person wants the space (`evict`), or this member does not owe the
- * block (`surplus`).
+ * The reason why a copy here may be freed although records need it: a person wants the space (`evict`), or this member
+ * does not owe the block (`surplus`).
  */
 export type CopyReason = 'evict' | 'surplus'
 
@@ -24,7 +24,7 @@ export interface PlannedAt {
   monotonicAtMs: number
 }
 
-/** The plan to free a chunk on this disk that records need, and what is known of other members' copies of it. */
+/** The plan to free a chunk on this disk that records need, and the facts known about other members' copies of it. */
 export interface CopyPlan {
   reason: CopyReason
   cid: BlockCid

@@ -18,10 +18,10 @@ export interface UnclaimedPlan {
   endClaim?: (() => Promise<void>) | undefined
 }
 
-/** What is to be freed, and why. It can be inspected before it is executed. It must be executed only once. */
+/** The block to free, and the reason. It can be inspected before it is executed. It must be executed only once. */
 export type FreePlan = UnclaimedPlan | CopyPlan
 
-/** Why a block stays; undefined if it was freed. */
+/** The reason why a block stays; undefined if it was freed. */
 export type Stays = string | undefined
 
 export interface FreerOptions {

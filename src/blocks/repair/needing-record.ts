@@ -13,7 +13,7 @@ export interface NeedingRecordOptions {
 }
 
 /**
- * Returns a record that the claims name as needing a block, in the form in which it is walked. The claims do not say who
+ * Returns a record that needs a block according to the claims, in the form that a walk takes. The claims do not say who
  * wrote it. The author matters only as the member to ask first, so it is this member.
  */
 export function recordToWalk(

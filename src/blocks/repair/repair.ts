@@ -23,7 +23,7 @@ import { ViewRound } from './view-round.ts'
 import { isMissing, type WalkOutcome } from './walk-outcome.ts'
 import { RecordWalker, type RecordWalkerOptions } from './walker.ts'
 
-/** What the walks need, and what decides when records are walked. */
+/** The needs of the walks, and the facts that decide when records are walked. */
 export interface RepairOptions extends Omit<RecordWalkerOptions, 'evicted' | 'write'> {
   view: () => View
   /** Yields every record that has blocks and whose id is greater than `after`, in the order of the ids. */
@@ -149,7 +149,7 @@ export class Repair {
     return this.#round.isDone
   }
 
-  /** The authors of records of which a manifest node cannot be obtained. */
+  /** The authors of records that have a manifest node which cannot be obtained. */
   get incomplete(): IncompleteRecords[] {
     return this.#stops.incomplete
   }

@@ -36,7 +36,7 @@ const rowSchema = z.object({ ...recordFields, due: z.number() })
 /**
  * Frees chunks here that this member does not owe, such as those of its own puts, once the members that owe them prove
  * their copies: after `SURPLUS_MS`, or at once while this member is full. A walk says which records have such chunks
- * here; they are rows of the index.
+ * here, and the index has a row for each of these records.
  */
 export class Surplus {
   readonly worker: Worker

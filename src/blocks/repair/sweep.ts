@@ -101,16 +101,31 @@ export class Sweeper {
     return this.#orphansFromAtMs !== undefined && clock.now() >= this.#orphansFromAtMs && isVerified() && mayFree()
   }
 
-  async #sweepAbandoned(signal: AbortSignal): Promise<void> {
+  /**
+   * Ends the claims of puts (hex) before their time. Returns the number of blocks that this freed. The puts must have
+   * ended, and the records that some of them ended with must have been walked. Stops early if it becomes uncertain which
+   * blocks are needed.
+   */
+  async endPuts(puts: ReadonlySet<string>, signal: AbortSignal): Promise<number> {
+    return (await this.#endPuts(puts, signal)).freedCount
+  }
+
+  async #endPuts(puts: ReadonlySet<string>, signal: AbortSignal): Promise<{ freedCount: number; isDone: boolean }> {
     const { claims, mayFree } = this.#options
-    const puts = new Set(this.#abandoned)
-    if (puts.size === 0) return
     let freedCount = 0
     for await (const claim of claims.expired(Number.POSITIVE_INFINITY)) {
-      // The next round goes on with what is left.
-      if (signal.aborted || !mayFree()) return
+      if (signal.aborted || !mayFree()) return { freedCount, isDone: false }
       if (puts.has(toHex(claim.put)) && (await this.#end(claim, Number.POSITIVE_INFINITY))) freedCount++
     }
+    return { freedCount, isDone: true }
+  }
+
+  async #sweepAbandoned(signal: AbortSignal): Promise<void> {
+    const puts = new Set(this.#abandoned)
+    if (puts.size === 0) return
+    const { freedCount, isDone } = await this.#endPuts(puts, signal)
+    // The next round goes on with what is left.
+    if (!isDone) return
     for (const put of puts) this.#abandoned.delete(put)
     this.#log('puts that were given up: %d, blocks freed: %d', puts.size, freedCount)
   }

@@ -35,16 +35,16 @@ export interface UnfinishedRecord {
   unfinished: Unfinished
 }
 
-/** What a walk has found, and the index changes that become valid if nothing is missing. */
+/** The outcome of a walk, and the index changes that become valid if nothing is missing. */
 export interface Walked {
   outcome: WalkOutcome
   endOps: readonly IndexOp[]
 }
 
 /**
- * The records for which something is still to be done: those that have not been walked, those of which blocks are
- * missing, and those that are to be walked again at some time. They are rows of the index, so they survive a restart, and
- * any number of them takes no memory. Only the totals of what is missing are in memory.
+ * The records for which something is still to be done: those that have not been walked, those that lack blocks, and
+ * those that are to be walked again at some time. They are rows of the index, so they survive a restart, and take no
+ * memory however many there are. Only the totals of what is missing are in memory.
  */
 export class UnfinishedRecords {
   readonly #options: UnfinishedRecordsOptions
@@ -177,7 +177,8 @@ export function startOf(unfinished: Unfinished, nowMs: number): number {
 }
 
 /**
- * Returns true if the time has come from which a record is to be walked. No such time is further ahead than an evict's.
+ * Returns true once the time is reached from which a record is to be walked. No such time is further ahead than an
+ * evict's.
  */
 function mustBegin({ dueAtMs }: Unfinished, nowMs: number): boolean {
   return Number.isFinite(dueAtMs) && hasCome(dueAtMs, nowMs, EVICTED_MS)

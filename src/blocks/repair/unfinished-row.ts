@@ -3,7 +3,9 @@ import { decodeOwn, encodeCanonical } from '../../format/canonical.ts'
 import type { RecordRef } from '../record-ref.ts'
 import { fieldsOfRecord, recordFields, recordOfFields } from './record-codec.ts'
 
-/** What is still to be done for a record. If a record has no such row, all blocks that it needs here are here. */
+/**
+ * The work that is still to be done for a record. If a record has no such row, all blocks that it needs here are here.
+ */
 export interface Unfinished {
   /**
    * The wall-clock time from which the record is to be walked; `Infinity` if only `lacking` calls for a walk. It is 0
@@ -12,7 +14,7 @@ export interface Unfinished {
   dueAtMs: number
   /** The first chunk that may be missing. All chunks before it are done, and another walk begins here. */
   position: number
-  /** What the last walk could not bring here; undefined if nothing was missing. */
+  /** The blocks that the last walk could not bring here; undefined if nothing was missing. */
   lacking: Lacking | undefined
 }
 
@@ -29,7 +31,7 @@ export interface Lacking {
 /** A record that has not been walked yet. */
 export const NEW: Unfinished = { dueAtMs: 0, position: 0, lacking: undefined }
 
-/** Returns true for a record of which blocks may be here that nothing refers to yet. */
+/** Returns true for a record that may have blocks here to which nothing refers yet. */
 export function isNew({ dueAtMs }: Unfinished): boolean {
   return dueAtMs === 0
 }

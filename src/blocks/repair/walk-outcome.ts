@@ -1,4 +1,4 @@
-/** What a walk found, updated while it goes on. */
+/** The findings of a walk, updated while it goes on. */
 export interface WalkOutcome {
   /** The number of chunks that are owed here and could not be brought here. */
   missingChunks: number

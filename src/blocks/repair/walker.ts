@@ -106,7 +106,7 @@ export class RecordWalker {
         await onProgress({ ...outcome, position: Math.min(outcome.position, next) })
       }
     } finally {
-      // A walk that fails waits for its pulls too, so that none of them goes on after the node has stopped.
+      // A walk that fails waits for its pulls too, so that no pull goes on after the node has stopped.
       await Promise.allSettled(pulls)
     }
     signal.throwIfAborted()

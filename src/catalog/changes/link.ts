@@ -6,6 +6,7 @@ import { IsADirectoryError } from '../errors.ts'
 import type { FileNode } from '../tree-node.ts'
 import { checkTarget, type TargetOptions } from './checks.ts'
 import type { ChangeContext } from './context.ts'
+import { assertPathFits } from './path-room.ts'
 import { rewrite } from './rewrite.ts'
 import { transact } from './transaction.ts'
 
@@ -32,6 +33,7 @@ export async function link(
   options: LinkOptions
 ): Promise<LinkChange> {
   refuseRoot(path)
+  assertPathFits(path)
   const { replicas } = options
   const name = path.at(-1) as string
   let isSameContent = false

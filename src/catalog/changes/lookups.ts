@@ -2,7 +2,7 @@ import { equalBytes } from '../../util/bytes.ts'
 import type { Tree } from '../tree.ts'
 import type { DirectoryNode, TreeNode } from '../tree-node.ts'
 
-/** What a directory showed under a name. */
+/** The result of looking up a name in a directory. */
 interface Lookup {
   parent: DirectoryNode
   name: string

@@ -8,6 +8,7 @@ import { ExistsError, NotFoundError } from '../errors.ts'
 import type { DirectoryNode, TreeNode } from '../tree-node.ts'
 import { checkReplace, refuseVersion } from './checks.ts'
 import type { ChangeContext } from './context.ts'
+import { assertMoveFits, assertPathFits } from './path-room.ts'
 import { type FoundEntry, foundIn, type Parent, parentIn, type Transaction, transact } from './transaction.ts'
 
 export interface MoveOptions extends ChangeOptions {
@@ -72,6 +73,8 @@ async function moveNode(
     throw new InvalidInputError('a directory cannot be moved into itself')
   if (there !== undefined && formatPath(there.path) === formatPath(node.path)) return { target, continued: [] }
   if (there !== undefined) checkReplace(node, there, noClobber)
+  assertPathFits(target)
+  if (node.kind === 'directory') await assertMoveFits(context, node, target)
   const at = { parent: parent.id, name: target.at(-1) as string }
   const moved = node.kind === 'file' ? [foundIn(node)] : await tx.entriesOf(node, found.parent)
   const continued: Continued[] = []
@@ -93,7 +96,7 @@ interface Target {
   there: TreeNode | undefined
 }
 
-/** Looks up where a node goes that is moved to `to`. Each name is read once. */
+/** Finds the new path of a node that is moved to `to`. Each name is read once. */
 async function targetOf(
   tx: Transaction,
   { from, to, node, replicas }: { from: Path; to: Path; node: TreeNode; replicas: number }
@@ -111,7 +114,7 @@ async function targetOf(
 interface EntryMove {
   entry: FoundEntry
   at: Placement
-  /** Where to note a directory that continues under a new id. */
+  /** The list in which to note a directory that continues under a new id. */
   continued: Continued[]
 }
 

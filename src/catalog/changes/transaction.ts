@@ -34,7 +34,7 @@ export interface Parent {
 }
 
 export interface Outcome<T> {
-  /** What the plan returned. */
+  /** The return value of the plan. */
   value: T
   /** The records that were appended. */
   records: Records
@@ -193,7 +193,7 @@ export class Transaction {
   }
 
   /**
-   * Returns the directory at a path. Those that are missing are made, with the rest of the change. Throws a
+   * Returns the directory at a path. Missing directories are made together with the rest of the change. Throws a
    * `NotADirectoryError` if a file is in the way.
    */
   async parent(path: Path, replicas: number): Promise<Parent> {

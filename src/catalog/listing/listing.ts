@@ -25,7 +25,7 @@ export interface ListOptions {
 
 /** Separates a name from what the listing knows about it. No name contains this character, and no character is less. */
 const NUL = '\0'
-/** Begins what the listing knows about a conflict. */
+/** The first character after the NUL if the node is a conflict. */
 const CONFLICT = 'c'
 
 /**
@@ -66,7 +66,7 @@ export class Listing {
   }
 
   /**
-   * Yields a text for each node. It begins with the node's name and NUL. What follows serves to find the node. For a
+   * Yields a text for each node. It begins with the node's name and NUL. The rest serves to find the node. For a
    * conflict, that is its entry and its record. For any other node that alone has the name, it is the position of its
    * parent among the directories that show as one. Otherwise nothing follows. If these texts are sorted, the names are
    * in order.

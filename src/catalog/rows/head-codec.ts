@@ -4,8 +4,8 @@ import { concatBytes } from '../../util/bytes.ts'
 import { KEY_BYTES } from './keys.ts'
 
 /**
- * How rows of the index hold the clear part of a record: as values of dag-cbor, without the id of the entry, which is
- * in the key. So the state of an entry can be updated without reading any statement again.
+ * The form in which rows of the index hold the clear part of a record: values of dag-cbor, without the id of the entry,
+ * which is in the key. So the state of an entry can be updated without reading any statement again.
  */
 
 export type StampFields = [Uint8Array, Uint8Array, Uint8Array]

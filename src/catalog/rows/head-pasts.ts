@@ -7,9 +7,10 @@ import { encodePast } from './head-codec.ts'
 import { headPastKey, textOf } from './keys.ts'
 
 /**
- * What each head of an entry has seen, if its row has several heads. A head may have seen `SEEN_OF_DELETE_MAX` items,
- * and the row may have `HEADS_MAX` heads. If the row held all of this, each new record would write all of it again. The
- * past of a single head is in the row, so nearly every entry needs no other row.
+ * The rows for what each head of an entry has seen. They exist only if the entry's own row has several heads. A head
+ * may have seen `SEEN_OF_DELETE_MAX` items, and the row may have `HEADS_MAX` heads. If the row held all of this, each
+ * new record would write all of it again. The past of a single head is in the row, so nearly every entry needs no other
+ * row.
  */
 
 /** Returns the heads whose pasts have rows of their own. */

@@ -122,7 +122,9 @@ export function nameKeyOf(key: Uint8Array): Uint8Array {
   return indexKey(TABLES.names, key.subarray(1, key.byteLength - ROOT_ENTRY.byteLength))
 }
 
-/** Returns the key of the row for a parent that is unknown or no directory; without an id, the prefix of all of them. */
+/**
+ * Returns the key of the row for a parent that is unknown or not a directory; without an id, the prefix of all of them.
+ */
 export function waitingKey(parent?: Uint8Array): Uint8Array {
   return indexKey(TABLES.waiting, ...(parent === undefined ? [] : [parent]))
 }

@@ -36,7 +36,7 @@ export async function loadPast(
 }
 
 /**
- * Returns true if the rows hold what a record has seen. The rows of a head must do so. Other records need no check,
+ * Returns true if the rows hold what a record has seen. This must be true for a head. Other records need no check,
  * because the heads that cover them have seen the same.
  */
 export async function hasPast(

@@ -32,8 +32,8 @@ class Queue {
  *
  * A directory that ends a cycle shows at `/`, so it gives its parent nothing to show. Without the cycles, the
  * directories are a forest, so there is exactly one result, whatever the order. First every directory that must show is
- * shown, and then every one that has nothing to show is hidden: so this ends, even if there is a cycle that is too long
- * to be known.
+ * shown, and then every directory that has nothing to show is hidden. Therefore the work ends, even if there is a cycle
+ * that is too long to be found.
  */
 export async function showAgain(context: ShownAgainContext): Promise<void> {
   const { rows, cycles } = context

@@ -9,7 +9,7 @@ import type { PendingRow, PendingRows } from './pending-rows.ts'
 export interface WaitingContext {
   index: Pick<IndexDb, 'has'>
   rows: PendingRows
-  /** What the batch changes in the directory tables. */
+  /** The changes of the batch to the directory tables. */
   changes: Pick<DirectoryChanges, 'hasRows'>
   sink: IndexSink
   /** When the first record that the batch has of an entry reached this member, in ms since the Unix epoch, by id. */

@@ -1,4 +1,5 @@
-import { basename, join } from 'node:path'
+import { mkdir } from 'node:fs/promises'
+import { basename, dirname, join } from 'node:path'
 import type { AnswerOf } from '../../contract/verbs.ts'
 import { forEachAtOnce } from '../../flow/at-once.ts'
 import { CliError, isOfOneFile, usage } from '../../terminal/errors.ts'
@@ -8,7 +9,9 @@ import { writeOut } from '../../terminal/stdout.ts'
 import { formatBytes } from '../../terminal/units.ts'
 import { type DfsCommand, nonEmpty } from '../command.ts'
 import { FileFailures } from '../file-failures.ts'
-import { kindOf, localNameFault, makeLocalFolder, writeLocal } from '../local-file.ts'
+import { kindOf, safeName } from '../local-file.ts'
+import { LocalTargets } from '../local-target.ts'
+import { LocalWay } from '../local-way.ts'
 import type { Session } from '../session.ts'
 import { NoAnswerError } from '../transport.ts'
 
@@ -27,7 +30,7 @@ export const get: DfsCommand = {
     command
       .argument('<path>', 'file or directory', nonEmpty)
       .argument('[target]', 'local file or folder (default: the name in the network)', nonEmpty)
-      .option('--force', 'replace local files', false)
+      .option('--force', 'replace local files; write into a pipe, a device, or what a link leads to', false)
   },
   async run(session: Session, given: string, target: string | undefined, { force }: Flags) {
     const { client, isJson } = session
@@ -39,32 +42,43 @@ export const get: DfsCommand = {
       return
     }
     if (kind === 'directory') {
-      await getFolder(session, path, target ?? (name === '' ? '.' : safeName(name)), force)
+      await getFolder(
+        session,
+        path,
+        target ?? (name === '' ? '.' : safeName(name)),
+        new LocalTargets({ isForced: force })
+      )
       return
     }
     const isInto = target !== undefined && (target.endsWith('/') || (await kindOf(target, 'follow')) === 'directory')
     const local = target === undefined ? safeName(name) : isInto ? join(target, safeName(name)) : target
-    await getOne({ session, force, progress: new Progress('get', isJson, size) }, path, local)
+    const targets = new LocalTargets({ isForced: force })
+    if ((await kindOf(dirname(local), 'follow')) === 'directory') await targets.sweep(dirname(local))
+    await getOne({ session, targets, progress: new Progress('get', isJson, size) }, path, { local, isNamed: true })
   }
 }
 
 /** The objects that all files of one run share. */
 interface Run {
   session: Session
-  force: boolean
+  targets: LocalTargets
   progress: Progress
 }
 
-async function getFolder(session: Session, path: string, folder: string, force: boolean): Promise<void> {
+async function getFolder(session: Session, path: string, folder: string, targets: LocalTargets): Promise<void> {
   const { client, isJson } = session
   const progress = new Progress('get', isJson, 'files')
   const failures = new FileFailures('fetched', isJson)
   // The user may specify a link to a folder. Below that folder, no links are followed.
-  if ((await kindOf(folder, 'follow')) !== 'directory') await makeLocalFolder(folder)
-  const files = localFiles(client.stream('list', { path, recursive: true }), path, folder, failures)
+  const kind = await kindOf(folder, 'follow')
+  if (kind === 'directory') await targets.sweep(folder)
+  else if (kind === undefined) await mkdir(folder)
+  else throw new CliError('exists', `${folder}: what has the name of this folder is not a folder`)
+  const way = new LocalWay(path, folder, targets)
+  const files = localFiles(client.stream('list', { path, recursive: true }), way, failures)
   await forEachAtOnce(files, FILES_AT_ONCE, async ({ item, local }) => {
     try {
-      await getOne({ session, force, progress }, item.path, local)
+      await getOne({ session, targets, progress }, item.path, { local, isNamed: false })
       progress.addFile()
     } catch (error) {
       if (error instanceof NoAnswerError || !(error instanceof CliError || isOfOneFile(error))) throw error
@@ -80,49 +94,35 @@ async function getFolder(session: Session, path: string, folder: string, force: 
  */
 async function* localFiles(
   items: AsyncIterable<AnswerOf<'list'>>,
-  base: string,
-  folder: string,
+  way: LocalWay,
   failures: FileFailures
 ): AsyncGenerator<{ item: AnswerOf<'list'>; local: string }> {
-  const lost = new Set<string>()
-  const start = base === '/' ? 1 : base.length + 1
   for await (const item of items) {
-    const parts = item.path.slice(start).split('/')
-    const isFolder = item.kind === 'directory'
     try {
-      if (lost.has(parts.slice(0, -1).join('/'))) throw new CliError('failed', 'its local folder is missing')
-      for (const part of parts) safeName(part)
-      const local = join(folder, ...parts)
-      if (isFolder) await makeLocalFolder(local)
-      else yield { item, local }
+      const local = await way.localOf(item)
+      if (item.kind === 'file') yield { item, local }
     } catch (error) {
       if (!(error instanceof CliError || isOfOneFile(error))) throw error
-      if (isFolder) lost.add(parts.join('/'))
       failures.add(item.path, error)
     }
   }
 }
 
-async function getOne({ session, force, progress }: Run, path: string, local: string): Promise<void> {
-  const { client, isJson } = session
-  const kind = await kindOf(local)
-  if (kind === 'directory')
-    throw new CliError('exists', `a local folder already has this name: ${local}; name another target`)
-  if (kind !== undefined && !force)
-    throw new CliError('exists', `a local file already has this name: ${local}; give --force to replace it`)
+async function getOne(
+  { session, targets, progress }: Run,
+  path: string,
+  { local, isNamed }: { local: string; isNamed: boolean }
+): Promise<void> {
+  const { client, isJson, signal } = session
+  const place = await targets.look(local, { isNamed })
   const { size, modified, mode, body, close, from } = await client.get(path)
+  let target: string
   try {
-    await writeLocal(local, progress.count(body), { modified, mode })
+    target = await targets.write(place, { body: progress.count(body), modified, mode, signal })
   } finally {
     close()
   }
   hideProgress()
-  if (isJson) printJson({ path, target: local, size, from: await from() })
-  else printLine(`${local}  ${formatBytes(size)}`)
-}
-
-function safeName(name: string): string {
-  const fault = localNameFault(name)
-  if (fault !== undefined) throw new CliError('invalid', `${fault}: name a local target`)
-  return name
+  if (isJson) printJson({ path, target, size, from: await from() })
+  else printLine(`${target}  ${formatBytes(size)}`)
 }

@@ -1,6 +1,6 @@
 import { basename } from 'node:path'
 import type { AnswerOf } from '../../contract/verbs.ts'
-import { isStdoutOpen, note, printJson, printLine, stdoutDrained } from '../../terminal/print.ts'
+import { isStdoutOpen, printJson, printLine, stdoutDrained } from '../../terminal/print.ts'
 import { type DfsCommand, nonEmpty } from '../command.ts'
 import type { Session } from '../session.ts'
 
@@ -20,21 +20,13 @@ export const ls: DfsCommand = {
       .option('-R, --recursive', 'with everything below it', false)
   },
   async run({ client, isJson }: Session, path: string, flags: Flags) {
-    let isEmpty = true
     for await (const item of client.stream('list', { path, recursive: flags.recursive })) {
-      isEmpty = false
       if (!isStdoutOpen()) return
       if (isJson) printJson(item)
       else printLine(lineOf(item, flags))
       await stdoutDrained()
     }
-    if (isEmpty && process.stdout.isTTY) await explainEmpty(client)
   }
-}
-
-async function explainEmpty(client: Session['client']): Promise<void> {
-  const { role } = await client.call('status', {})
-  if (role === 'storage') note('this machine is a storage member: it cannot read names')
 }
 
 function lineOf(item: AnswerOf<'list'>, { long, recursive }: Flags): string {

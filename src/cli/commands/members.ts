@@ -1,4 +1,5 @@
 import type { AnswerOf } from '../../contract/verbs.ts'
+import type { Role } from '../../index.ts'
 import { escapeForTerminal } from '../../terminal/escape.ts'
 import { hostIn } from '../../terminal/host-in.ts'
 import { printJson, printLine } from '../../terminal/print.ts'
@@ -22,11 +23,18 @@ const approve: DfsCommand = {
       .argument('<code>', 'the code on the screen of that machine', nonEmpty)
       .option(`--role <${ROLE_VALUES}>`, 'what it may do (default reader, or storage if it asked for that)', parseRole)
   },
-  async run({ client, isJson }: Session, code: string, { role }: { role?: ReturnType<typeof parseRole> }) {
+  async run({ client, isJson }: Session, code: string, { role }: { role?: Role }) {
     const admitted = await client.call('approve', { code, ...(role === undefined ? {} : { role }) })
     if (isJson) printJson(admitted)
-    else printLine(`${escapeForTerminal(admitted.name)} is in, as ${admitted.role}`)
+    else for (const line of approvedLines(admitted, role)) printLine(line)
   }
+}
+
+function approvedLines({ name, role, already }: AnswerOf<'approve'>, asked: Role | undefined): string[] {
+  const who = escapeForTerminal(name)
+  if (already !== true) return [`${who} is in, as ${role}`]
+  const change = asked === undefined || asked === role ? '' : `: to change that, run dfs members role ${who} ${asked}`
+  return [`${who} is already in, as ${role}${change}`]
 }
 
 const deny: DfsCommand = {
@@ -52,7 +60,7 @@ const role: DfsCommand = {
       .argument('<peer>', 'its peer id, a start or end of it, or its name', nonEmpty)
       .argument(`<${ROLE_VALUES}>`, 'its new role', parseRole)
   },
-  async run({ client, isJson }: Session, member: string, role: ReturnType<typeof parseRole>) {
+  async run({ client, isJson }: Session, member: string, role: Role) {
     const changed = await client.call('setRole', { member, role })
     if (isJson) printJson(changed)
     else printLine(`${escapeForTerminal(changed.name)} is ${withArticle(changed.role)} now`)

@@ -1,10 +1,11 @@
 import { CliError, usage } from '../../terminal/errors.ts'
 import { readPassphrase } from '../../terminal/passphrase-file.ts'
-import { printJson, printLine } from '../../terminal/print.ts'
+import { note, printJson, printLine } from '../../terminal/print.ts'
 import { ask, isInteractive } from '../../terminal/prompt.ts'
 import { tableLines } from '../../terminal/table.ts'
-import { Client } from '../client.ts'
+import { Client, readApiFile } from '../client.ts'
 import type { DfsCommand } from '../command.ts'
+import { kindOf } from '../local-file.ts'
 import type { Call, Session } from '../session.ts'
 import { NoAnswerError } from '../transport.ts'
 
@@ -88,8 +89,19 @@ async function forgetKey(call: Call, directory: Directory): Promise<void> {
   const answer = await ask(`Type "${CONFIRMATION}" once the words are written down: `, call)
   if (answer.trim().toLowerCase() !== CONFIRMATION)
     throw new CliError('failed', 'nothing was changed: this machine still holds the network key')
+  const keyFile = await keyFileOf(directory.dataDir)
   await removeKey(call, directory)
   printLine('this machine holds the network key no longer: only the words bring it back (dfs-node --recover)')
+  if (keyFile === undefined)
+    note('if you started the founder with --network-key-file, that file still holds the key: remove it by hand')
+  else if ((await kindOf(keyFile, 'follow')) !== undefined)
+    note(`${keyFile}: this file still holds the network key: remove it by hand, and start the node without it`)
+}
+
+/** Returns the file that holds the key for the next start, if the running node or the environment names one. */
+async function keyFileOf(dataDir: string): Promise<string | undefined> {
+  const running = await readApiFile(dataDir).catch(() => undefined)
+  return running?.keyFile ?? (process.env['DFS_NETWORK_KEY_FILE'] || undefined)
 }
 
 /**

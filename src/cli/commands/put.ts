@@ -1,9 +1,10 @@
-import { CliError } from '../../terminal/errors.ts'
+import { CliError, codeOfAny, isOfOneFile, reasonOf } from '../../terminal/errors.ts'
 import { printJson, printLine } from '../../terminal/print.ts'
 import { Progress } from '../../terminal/progress.ts'
 import { formatBytes, parseCopies } from '../../terminal/units.ts'
 import { type DfsCommand, nonEmpty } from '../command.ts'
 import { collect, IGNORE_FILE, IgnoreRules } from '../ignore-rules.ts'
+import { LocalError } from '../local-source.ts'
 import { mediaTypeOf } from '../media-type.ts'
 import type { PutRules } from '../put-fields.ts'
 import { putFile } from '../put-file.ts'
@@ -80,9 +81,13 @@ async function lookAtAll(given: readonly string[], run: PutRun): Promise<Source[
 
 async function lookAtOne(given: string): Promise<Source> {
   return lookAtSource(given).catch(error => {
-    if (!(error instanceof CliError)) throw error
-    throw new CliError(error.code, `${given}: ${error.message}`)
+    throw namedBy(given, error)
   })
+}
+
+/** Returns an error whose message begins with the file that it is about. */
+function namedBy(given: string, error: unknown): CliError {
+  return new CliError(codeOfAny(error), `${given}: ${reasonOf(error)}`, { cause: error })
 }
 
 interface OneOptions {
@@ -102,7 +107,14 @@ async function putOne(session: Session, source: Source, { path, isInto, isDryRun
     return
   }
   const progress = new Progress('put', session.isJson, size)
-  showPut(session, await putFile({ session, rules, progress }, { ...source, shown: given, target }))
+  const item = { ...source, shown: given, target }
+  try {
+    showPut(session, await putFile({ session, rules, progress }, item))
+  } catch (error) {
+    // What the node says is about the path in the network.
+    const isLocal = error instanceof LocalError || isOfOneFile(error)
+    throw isLocal ? namedBy(given, error) : error
+  }
 }
 
 async function putStdin(session: Session, path: string, rules: PutRules): Promise<void> {

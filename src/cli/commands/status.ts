@@ -2,6 +2,7 @@ import type { AnswerOf } from '../../contract/verbs.ts'
 import { note, printJson, printLine } from '../../terminal/print.ts'
 import { formatBytes } from '../../terminal/units.ts'
 import type { DfsCommand } from '../command.ts'
+import { namesText } from '../copies-text.ts'
 import type { Session } from '../session.ts'
 
 export const status: DfsCommand = {
@@ -27,6 +28,14 @@ function workLines(now: AnswerOf<'status'>): string[] {
   return [
     `  ${now.peersConnected} peers connected  ${now.files} files`,
     `  disk ${formatBytes(disk.used)} of ${formatBytes(disk.capacity)}, ${disk.state}`,
-    `  owed ${formatBytes(owed.bytes)}  repairing ${formatBytes(repairing.bytes)}  at risk ${atRisk.blocks} blocks`
+    `  owed ${formatBytes(owed.bytes)}  repairing ${formatBytes(repairing.bytes)}  at risk ${atRisk.blocks} blocks`,
+    ...owedLines(owed)
   ]
+}
+
+function owedLines({ files, waitingFor }: AnswerOf<'status'>['owed']): string[] {
+  if (files === 0) return []
+  const what = files === 1 ? '1 file that was put here is' : `${files} files that were put here are`
+  const whom = waitingFor.length === 0 ? '' : `, waiting for ${namesText(waitingFor, Date.now())}`
+  return [`  ${what} not yet on enough machines${whom}`]
 }

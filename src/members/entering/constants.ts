@@ -22,3 +22,5 @@ export const BUSY_RETRY_MS = 2_000
 export const BUSY_RETRY_MS_MAX = 60_000
 /** The least time between two `wait` calls, in case that a member answers them at once. */
 export const WAIT_PAUSE_MS = 1_000
+/** How long a machine that stops waits until the members where it asked have taken its request back. */
+export const WITHDRAW_MS = 1_000

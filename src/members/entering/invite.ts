@@ -29,17 +29,21 @@ export async function readInvite(text: string): Promise<ReadInvite> {
     notAfterMs: hlcMs(decodeHlc(invite.fields.notAfter)),
     statements: token.statements,
     network: token.network,
-    targets: token.addresses.map(address => ({ addresses: [address], peer: peerInAddress(address) }))
+    targets: token.addresses.map(address => {
+      const peer = peerInAddress(address)
+      return { addresses: [address], peer, isVouched: peer !== undefined }
+    })
   }
 }
 
 /**
- * Returns the id of the invite whose token this is, in hex; undefined if the text is not the token of an invite, or was
- * altered.
+ * Returns what the token of an invite says, with its id in hex; undefined if the text is not the token of an invite, or
+ * was altered.
  */
-export function inviteIdIn(text: string): string | undefined {
+export function inviteFactsIn(text: string): { id: string; addresses: string[] } | undefined {
   try {
-    return toHex(inviteOf(decodeInviteToken(text)).id)
+    const token = decodeInviteToken(text)
+    return { id: toHex(inviteOf(token).id), addresses: token.addresses }
   } catch (error) {
     if (error instanceof FormatError || error instanceof InviteAlteredError) return undefined
     throw error

@@ -1,6 +1,6 @@
 import { equalBytes } from '../../util/bytes.ts'
 import type { WireStatus } from '../../wire/errors.ts'
-import type { EnterReply, WaitReply } from '../joining/entry-client.ts'
+import type { EnterReply, Places, WaitReply } from '../joining/entry-client.ts'
 import { CODES_CHANGED_MAX } from './constants.ts'
 
 /** Why a machine will never be let in, unless it is started again. */
@@ -43,8 +43,12 @@ export interface Round {
   silent: number
   /** They belong to another network. */
   foreign: number
-  /** They may not let this machine in. */
+  /** They have no place for another machine now. */
+  busy: number
+  /** They may not let this machine in, or say that it never will be. */
   refused: number
+  /** The first answer of this round that would end the attempt, from a peer that has not proven that it may say so. */
+  unproven: EndReason | undefined
 }
 
 /** A machine that asks to be let in. */
@@ -52,6 +56,8 @@ export interface Newcomer {
   readonly step: Step
   /** The network to join: that of the invite, the one that the owner chose, or the first that was asked. */
   readonly network: Uint8Array | undefined
+  /** True if more than the word of a peer of which nothing is known says that this is the network to join. */
+  readonly isNetworkSure: boolean
   /** The index of the target that it deals with. */
   readonly target: number
   readonly round: Round
@@ -65,9 +71,11 @@ export type NewcomerEvent =
   | { event: 'yes' | 'no' }
   | { event: 'greeted'; network: Uint8Array }
   | { event: 'asked' }
-  | { event: 'refused'; status: WireStatus }
+  /** `places`: what a peer says that has no place for this machine. */
+  | { event: 'refused'; status: WireStatus; places?: Places | undefined }
   | { event: 'said'; reply: WaitReply }
-  | { event: 'entered'; reply: EnterReply }
+  /** `isMember`: the peer has shown that it is a member that lets machines in. */
+  | { event: 'entered'; reply: EnterReply; isMember: boolean }
   | { event: 'reconnected' }
   /** The time of the code is over while the peer cannot be reached. */
   | { event: 'over' }
@@ -78,6 +86,8 @@ export interface NewcomerFacts {
   hasInvite: boolean
   /** True if nothing but the words tells the owner that this target is of the right network. */
   mustChoose: boolean
+  /** True if the owner or the invite named the peer at this target by its id, so that its answers count. */
+  isVouched: boolean
   /** The number of targets that the owner named, or else the invite. They come first. */
   named: number
   /** The number of targets that the owner or the invite named. They come before those that announced themselves. */
@@ -86,11 +96,12 @@ export interface NewcomerFacts {
   targets: number
 }
 
-const NEW_ROUND: Round = { silent: 0, foreign: 0, refused: 0 }
+const NEW_ROUND: Round = { silent: 0, foreign: 0, busy: 0, refused: 0, unproven: undefined }
 
 /** The first state. `network` is the one that the invite names, or that the owner has chosen already. */
 export function newcomer(network: Uint8Array | undefined): Newcomer {
-  return { step: { at: 'looking' }, network, target: 0, round: NEW_ROUND, codesChanged: 0 }
+  const isNetworkSure = network !== undefined
+  return { step: { at: 'looking' }, network, isNetworkSure, target: 0, round: NEW_ROUND, codesChanged: 0 }
 }
 
 /**
@@ -105,7 +116,7 @@ export function nextState(state: Newcomer, event: NewcomerEvent, facts: Newcomer
       if (event.event === 'found') return found(state, event.network, facts)
       break
     case 'choosing':
-      if (event.event === 'yes') return { ...state, network: step.found, step: { at: 'greeting' } }
+      if (event.event === 'yes') return { ...state, network: step.found, isNetworkSure: true, step: { at: 'greeting' } }
       if (event.event === 'no') return ended(state, 'declined')
       break
     case 'greeting':
@@ -114,18 +125,18 @@ export function nextState(state: Newcomer, event: NewcomerEvent, facts: Newcomer
     case 'asking':
       if (event.event === 'asked') return { ...state, step: { at: 'waiting' } }
       // A member that may not let others in still tells a machine that it has been let in.
-      if (event.event === 'said' && event.reply.state === 'granted') return said(state, event.reply)
+      if (event.event === 'said' && event.reply.state === 'granted') return said(state, event.reply, facts)
       break
     case 'entering':
-      if (event.event === 'entered') return entered(state, event.reply, facts)
+      if (event.event === 'entered') return entered(state, event, facts)
       break
     case 'waiting':
-      if (event.event === 'said') return said(state, event.reply)
+      if (event.event === 'said') return said(state, event.reply, facts)
       if (event.event === 'silent') return { ...state, step: { at: 'lost' } }
       return state
     case 'lost':
       if (event.event === 'reconnected') return { ...state, step: { at: 'waiting' } }
-      if (event.event === 'over') return codeOver(state)
+      if (event.event === 'over') return codeOver(state, facts)
       return state
     case 'checking':
       if (event.event !== 'checked') return state
@@ -141,6 +152,21 @@ export function nextState(state: Newcomer, event: NewcomerEvent, facts: Newcomer
   return event.event === 'silent' ? nextTarget(state, 'silent', facts) : state
 }
 
+/** Returns why an answer does not let this machine in; undefined if it does, or says nothing about that. */
+export function turnedAwayBy({ at }: Step, event: NewcomerEvent): EndReason | 'busy' | undefined {
+  switch (event.event) {
+    case 'said':
+      return event.reply.state === 'denied' ? 'denied' : undefined
+    case 'entered':
+      return event.reply.outcome === 'granted' || event.reply.outcome === 'elsewhere' ? undefined : event.reply.outcome
+    case 'refused':
+      if (at === 'waiting') return undefined
+      return event.status === 'busy' || event.status === 'clock-off' ? event.status : undefined
+    default:
+      return undefined
+  }
+}
+
 /** True while a peer that refuses our request can change what we do. */
 function isOpen({ at }: Step): boolean {
   return at === 'looking' || at === 'greeting' || at === 'asking' || at === 'entering' || at === 'waiting'
@@ -149,7 +175,8 @@ function isOpen({ at }: Step): boolean {
 function found(state: Newcomer, network: Uint8Array, facts: NewcomerFacts): Newcomer {
   if (state.network !== undefined && !equalBytes(network, state.network)) return nextTarget(state, 'foreign', facts)
   if (state.network === undefined && facts.mustChoose) return { ...state, step: { at: 'choosing', found: network } }
-  return { ...state, network, step: { at: 'greeting' } }
+  if (state.network !== undefined) return { ...state, step: { at: 'greeting' } }
+  return { ...state, network, isNetworkSure: facts.isVouched, step: { at: 'greeting' } }
 }
 
 function greeted(state: Newcomer, network: Uint8Array, facts: NewcomerFacts): Newcomer {
@@ -157,36 +184,52 @@ function greeted(state: Newcomer, network: Uint8Array, facts: NewcomerFacts): Ne
   return { ...state, step: { at: facts.hasInvite ? 'entering' : 'asking' } }
 }
 
-function entered(state: Newcomer, reply: EnterReply, facts: NewcomerFacts): Newcomer {
+function entered(
+  state: Newcomer,
+  { reply, isMember }: Extract<NewcomerEvent, { event: 'entered' }>,
+  facts: NewcomerFacts
+): Newcomer {
   if (reply.outcome === 'granted') return { ...state, step: { at: 'checking', statements: reply.statements } }
-  return reply.outcome === 'elsewhere' ? nextTarget(state, 'refused', facts) : ended(state, reply.outcome)
+  const known = { ...facts, isVouched: facts.isVouched || isMember }
+  return reply.outcome === 'elsewhere' ? nextTarget(state, 'refused', known) : answered(state, reply.outcome, known)
 }
 
-function said(state: Newcomer, reply: WaitReply): Newcomer {
+function said(state: Newcomer, reply: WaitReply, facts: NewcomerFacts): Newcomer {
   switch (reply.state) {
     case 'waiting':
       return state
     case 'granted':
       return { ...state, step: { at: 'checking', statements: reply.statements } }
     case 'denied':
-      return ended(state, 'denied')
+      return answered(state, 'denied', facts)
     case 'over':
-      return codeOver(state)
+      return codeOver(state, facts)
   }
 }
 
+/**
+ * A peer says that this machine never will be let in. That ends the attempt only if the peer is known to be one that may
+ * say so. Anybody else may be an impostor, so the other targets are asked first.
+ */
+function answered(state: Newcomer, reason: EndReason, facts: NewcomerFacts): Newcomer {
+  if (facts.isVouched) return ended(state, reason)
+  const { round } = state
+  return nextTarget({ ...state, round: { ...round, unproven: round.unproven ?? reason } }, 'refused', facts)
+}
+
 /** The code does not count any more, because its time is over or the member has forgotten it: another one is needed. */
-function codeOver(state: Newcomer): Newcomer {
-  const codesChanged = state.codesChanged + 1
-  if (codesChanged > CODES_CHANGED_MAX) return ended(state, 'gave-up')
-  return { ...state, codesChanged, step: { at: 'looking' } }
+function codeOver(state: Newcomer, facts: NewcomerFacts): Newcomer {
+  if (state.codesChanged === CODES_CHANGED_MAX) return answered(state, 'gave-up', facts)
+  const next: Newcomer = { ...state, codesChanged: state.codesChanged + 1, step: { at: 'looking' } }
+  // A peer of which nothing is known gets one code at a time.
+  return facts.isVouched ? next : { ...unsure(next), target: (state.target + 1) % facts.targets }
 }
 
 function refused(state: Newcomer, status: WireStatus, facts: NewcomerFacts): Newcomer {
-  if (state.step.at === 'waiting') return codeOver(state)
+  if (state.step.at === 'waiting') return codeOver(state, facts)
   switch (status) {
     case 'clock-off':
-      return ended(state, 'clock-off')
+      return answered(state, 'clock-off', facts)
     case 'wrong-network':
       return nextTarget(state, 'foreign', facts)
     case 'forbidden':
@@ -194,25 +237,33 @@ function refused(state: Newcomer, status: WireStatus, facts: NewcomerFacts): New
       return nextTarget(state, 'refused', facts)
     case 'invalid':
       // A `hello` counts for some seconds only. A member that calls an invite invalid does not change its mind.
-      if (state.step.at === 'entering') return nextTarget(state, 'refused', facts)
-      return { ...state, step: { at: 'pausing', reason: 'busy' } }
+      return nextTarget(state, state.step.at === 'entering' ? 'refused' : 'busy', facts)
     case 'busy':
-      return { ...state, step: { at: 'pausing', reason: 'busy' } }
+      return nextTarget(state, 'busy', facts)
     default:
       return nextTarget(state, 'silent', facts)
   }
 }
 
 /** Goes on to the next target, because this one cannot help. After the last one the round is judged. */
-function nextTarget(state: Newcomer, why: keyof Round, { named, given, targets }: NewcomerFacts): Newcomer {
-  // Anyone nearby may belong to another network, or be gone again, which says nothing. An owner who names a machine of
-  // another network is told so, even if the members that the invite names are away.
-  const counts = why === 'refused' || state.target < (why === 'foreign' ? named : given)
+function nextTarget(state: Newcomer, why: Exclude<keyof Round, 'unproven'>, facts: NewcomerFacts): Newcomer {
+  const { isVouched, named, given, targets } = facts
+  // Anyone nearby may belong to another network, or be gone again, or lie, which says nothing. An owner who names a
+  // machine of another network is told so, even if the members that the invite names are away.
+  const counts = (why === 'refused' && isVouched) || state.target < (why === 'foreign' ? named : given)
   const round = counts ? { ...state.round, [why]: state.round[why] + 1 } : state.round
-  if (state.target + 1 < targets) return { ...state, round, target: state.target + 1, step: { at: 'looking' } }
+  const next = { ...unsure(state), round }
+  if (state.target + 1 < targets) return { ...next, target: state.target + 1, step: { at: 'looking' } }
   if (named > 0 && round.foreign === named) return ended(state, 'foreign')
-  if (round.silent === 0 && round.refused > 0) return ended(state, 'nobody-admits')
-  return { ...state, round: NEW_ROUND, target: 0, step: { at: 'pausing', reason: 'silence' } }
+  const isOver = round.silent === 0 && round.busy === 0 && round.refused > 0
+  if (isOver) return ended(state, round.unproven ?? 'nobody-admits')
+  const reason = round.busy > 0 ? 'busy' : 'silence'
+  return { ...next, round: NEW_ROUND, target: 0, step: { at: 'pausing', reason } }
+}
+
+/** Forgets a network that only somebody unknown has named. */
+function unsure(state: Newcomer): Newcomer {
+  return state.isNetworkSure ? state : { ...state, network: undefined }
 }
 
 function ended(state: Newcomer, reason: EndReason): Newcomer {

@@ -5,12 +5,15 @@ import type { Clock } from '../../util/clock.ts'
 import type { ComponentLogger } from '../../util/logger.ts'
 import type { Host } from '../../wire/host.ts'
 import type { AskedRole } from '../join-messages.ts'
-import type { EntryClient } from '../joining/entry-client.ts'
+import type { EntryClient, Places } from '../joining/entry-client.ts'
+import type { EndReason } from './newcomer-machine.ts'
 
 /** Addresses of one peer at which a newcomer asks. `peer` is undefined if the owner did not say who answers there. */
 export interface Target {
   addresses: readonly string[]
   peer: PeerId | undefined
+  /** True if the owner or the invite names the peer. What merely announced itself is not vouched for. */
+  isVouched: boolean
 }
 
 /** An invite that was read and verified. */
@@ -32,9 +35,19 @@ export interface ShownCode {
   untilMs: number
 }
 
+/** An answer that does not let this machine in, and does not end its attempt. */
+export interface TurnedAway {
+  peer: PeerId
+  /** As multiaddr text. */
+  address: string
+  reason: EndReason | 'busy'
+  /** How many machines wait there, and how long until a place is free; if it has no place and says so. */
+  places: Places | undefined
+}
+
 export interface NewcomerOptions {
   host: Host
-  client: Pick<EntryClient, 'hello' | 'ask' | 'wait' | 'enter'>
+  client: Pick<EntryClient, 'hello' | 'ask' | 'wait' | 'withdraw' | 'enter'>
   clock: Clock
   chance: Chance
   logger: ComponentLogger
@@ -53,7 +66,11 @@ export interface NewcomerOptions {
   choose: ((network: Uint8Array, target: Target, signal: AbortSignal) => Promise<boolean>) | undefined
   /** Returns true if these statements make this device a member of this network. */
   verify: (statements: readonly Uint8Array[], network: Uint8Array) => Promise<boolean>
+  /** Returns true if these statements show that this peer is a member of this network that lets machines in. */
+  admits: (statements: readonly Uint8Array[], network: Uint8Array, peer: PeerId) => Promise<boolean>
   onCode: (shown: ShownCode) => void
+  /** Called when somebody answers that this machine is not let in, and it goes on trying. Once for each such answer. */
+  onTurnedAway: (answer: TurnedAway) => void
   /** Called once, if nobody has answered for `SILENCE_MS`. */
   onSilence: () => void
 }

@@ -9,6 +9,7 @@ import { DIAL_TIMEOUT_MS } from '../../wire/constants.ts'
 import { RefusedError } from '../../wire/errors.ts'
 import { NONCE_BYTES } from '../constants.ts'
 import { ATTEMPT_MS } from '../joining/constants.ts'
+import { placesIn } from '../joining/entry-client.ts'
 import {
   BUSY_RETRY_MS,
   BUSY_RETRY_MS_MAX,
@@ -16,7 +17,8 @@ import {
   ROUND_RETRY_MS,
   ROUND_RETRY_MS_MAX,
   SILENCE_MS,
-  WAIT_PAUSE_MS
+  WAIT_PAUSE_MS,
+  WITHDRAW_MS
 } from './constants.ts'
 import { errorOf } from './errors.ts'
 import { FoundPeers } from './found-peers.ts'
@@ -25,7 +27,8 @@ import {
   type NewcomerFacts,
   newcomer,
   nextState,
-  type Newcomer as State
+  type Newcomer as State,
+  turnedAwayBy
 } from './newcomer-machine.ts'
 import type { CheckedInvite, Entrance, NewcomerOptions, Target } from './newcomer-options.ts'
 
@@ -47,7 +50,11 @@ export class Newcomer {
   readonly #found = new FoundPeers()
   readonly #rounds: Backoff
   readonly #busy: Backoff
+  /** What the owner was told of answers that did not let this machine in. */
+  readonly #told = new Set<string>()
   #here: Here | undefined
+  /** The members that show a code of this machine. Codes change a few times at most. */
+  readonly #asked = new Set<PeerId>()
   #codeUntilMs = 0
   /** Monotonic. */
   #waitedAtMs = Number.NEGATIVE_INFINITY
@@ -76,12 +83,31 @@ export class Newcomer {
         if (step.at === 'granted') return this.#entrance(state, step.statements)
         const event = await this.#do(state, signal)
         signal.throwIfAborted()
-        state = nextState(state, event, this.#facts(state))
+        const before = state
+        state = nextState(before, event, this.#facts(before))
+        if (state.step.at !== 'ended') this.#tellIfTurnedAway(before, event)
         this.#log('%s: %s', event.event, state.step.at)
       }
+    } catch (error) {
+      if (signal.aborted) await this.#withdraw()
+      throw error
     } finally {
       this.#cancelSilence()
     }
+  }
+
+  /** Takes the request back from the members that are still connected, so that nobody approves a machine that is gone. */
+  async #withdraw(): Promise<void> {
+    const { client, clock, host } = this.#options
+    const here = [...this.#asked].filter(peer => host.isConnected(peer))
+    const tell = async (peer: PeerId): Promise<void> => {
+      try {
+        await withDeadline(clock, WITHDRAW_MS, undefined, signal => client.withdraw(peer, signal))
+      } catch (error) {
+        this.#log('could not take the request back from %s: %s', peer, reasonOf(error))
+      }
+    }
+    await Promise.all(here.map(tell))
   }
 
   #facts({ target }: State): NewcomerFacts {
@@ -89,6 +115,7 @@ export class Newcomer {
     return {
       hasInvite: invite !== undefined,
       mustChoose: choose !== undefined && this.#targets[target]?.peer === undefined,
+      isVouched: this.#targets[target]?.isVouched === true,
       named,
       given: targets.length,
       targets: this.#targets.length
@@ -102,7 +129,8 @@ export class Newcomer {
     } catch (error) {
       signal.throwIfAborted()
       this.#log('%s failed: %s', state.step.at, reasonOf(error))
-      return error instanceof RefusedError ? { event: 'refused', status: error.status } : { event: 'silent' }
+      if (!(error instanceof RefusedError)) return { event: 'silent' }
+      return { event: 'refused', status: error.status, places: placesIn(error) }
     }
   }
 
@@ -173,6 +201,7 @@ export class Newcomer {
       if (reply?.state !== 'granted') throw error
       return { event: 'said', reply }
     }
+    this.#asked.add(peer)
     this.#busy.reset()
     this.#rounds.reset()
     this.#codeUntilMs = clock.now() + ATTEMPT_MS
@@ -184,7 +213,7 @@ export class Newcomer {
   }
 
   async #enter({ network }: State, signal: AbortSignal): Promise<NewcomerEvent> {
-    const { client, device, name } = this.#options
+    const { client, device, name, admits } = this.#options
     const invite = this.#options.invite as CheckedInvite
     const bytes = admitBytes({
       network: network as Uint8Array,
@@ -196,7 +225,8 @@ export class Newcomer {
     const subjectSig = sign(null, bytes, device.key)
     const request = { name, x25519: device.x25519, inviteSig, subjectSig }
     const reply = await this.#call(signal, inner => client.enter(this.#peer, request, invite.statements, inner))
-    return { event: 'entered', reply }
+    const isMember = reply.outcome !== 'granted' && (await admits(reply.statements, network as Uint8Array, this.#peer))
+    return { event: 'entered', reply, isMember }
   }
 
   async #wait(signal: AbortSignal): Promise<NewcomerEvent> {
@@ -233,7 +263,7 @@ export class Newcomer {
   /** Connects to the current target, or to this peer at its addresses. */
   async #connect({ target }: State, outer: AbortSignal, expected?: PeerId): Promise<Here> {
     const { host, clock } = this.#options
-    const { addresses, peer } = this.#targets[target] ?? { addresses: [], peer: undefined }
+    const { addresses = [], peer } = this.#targets[target] ?? {}
     const who = expected ?? peer
     const dialled = await withDeadline(clock, DIAL_TIMEOUT_MS, outer, signal =>
       host.dial(addresses, { signal, peer: who })
@@ -255,9 +285,21 @@ export class Newcomer {
     return { network: network as Uint8Array, statements, address }
   }
 
+  #tellIfTurnedAway({ step }: State, event: NewcomerEvent): void {
+    const reason = turnedAwayBy(step, event)
+    const peer = this.#here?.peer
+    if (reason === undefined || peer === undefined) return
+    const address = this.#options.host.connections().find(connection => connection.peer === peer)?.address ?? ''
+    const places = event.event === 'refused' ? event.places : undefined
+    const key = `${reason} ${peer} ${places?.waiting}`
+    if (this.#told.has(key)) return
+    this.#told.add(key)
+    this.#options.onTurnedAway({ peer, address, reason, places })
+  }
+
   #onDiscovered(peer: PeerId, addresses: string[]): void {
     if (this.#targets.some(target => target.peer === peer)) return
     const nearby = this.#found.take(peer, addresses)
-    if (nearby.length > 0) this.#targets.push({ addresses: nearby, peer })
+    if (nearby.length > 0) this.#targets.push({ addresses: nearby, peer, isVouched: false })
   }
 }

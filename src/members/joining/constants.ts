@@ -5,15 +5,21 @@
  * its connection ends.
  */
 export const ATTEMPT_MS = 10 * 60_000
-/** The number of machines that may wait at the same time, and of these from one address. An IPv6 /64 counts as one. */
+/**
+ * The number of machines that may wait at the same time, and of these from one address. An IPv6 /64 counts as one. A
+ * stranger on the internet has few addresses. An address of a private network or of this machine is that of a household
+ * or of a lab with several machines on one host, and strangers who have one are few; so more may wait there.
+ */
 export const ATTEMPTS_MAX = 32
 export const ATTEMPTS_PER_ORIGIN_MAX = 2
+export const ATTEMPTS_PER_PRIVATE_ORIGIN_MAX = 8
 /**
  * The number of codes that strangers may draw in `ATTEMPT_MS`, in total and from one address. A code has 30 bits, so
  * the odds of one that fits by luck stay at 10^-5 a day.
  */
 export const CODES_MAX = 64
 export const CODES_PER_ORIGIN_MAX = 8
+export const CODES_PER_PRIVATE_ORIGIN_MAX = 32
 /** A machine that waits asks again with `wait`. Its answer takes this long unless somebody decides before. */
 export const WAIT_MS = 20_000
 /** How long the asker of a `wait` allows the answer to take. */

@@ -1,9 +1,18 @@
+import type { z } from 'zod'
 import type { PeerId } from '../../format/peer-id.ts'
 import type { Clock } from '../../util/clock.ts'
 import { Callers, parseReply } from '../../wire/calls.ts'
+import type { RefusedError } from '../../wire/errors.ts'
 import type { Host } from '../../wire/host.ts'
 import { JOIN_BYTES_MAX, JOIN_PROTOCOL } from '../constants.ts'
-import { type AskedRole, type ENTER_OUTCOMES, enterReply, helloReply, waitReply } from '../join-messages.ts'
+import {
+  type AskedRole,
+  type ENTER_OUTCOMES,
+  enterReply,
+  helloReply,
+  placesFields,
+  waitReply
+} from '../join-messages.ts'
 import { WAIT_TIMEOUT_MS } from './constants.ts'
 import { packStatements, unpackReply } from './statement-list.ts'
 
@@ -30,9 +39,22 @@ export interface EnterRequest {
   subjectSig: Uint8Array
 }
 
-export type EnterReply =
-  | { outcome: Exclude<(typeof ENTER_OUTCOMES)[number], 'granted'> }
-  | { outcome: 'granted'; statements: readonly Uint8Array[] }
+/**
+ * `granted` comes with the statements that the machine's grant rests on, its grant last. Any other outcome comes with
+ * those of the member that answers, so that it counts only if a member says so.
+ */
+export interface EnterReply {
+  outcome: (typeof ENTER_OUTCOMES)[number]
+  statements: readonly Uint8Array[]
+}
+
+/** What a member says that has no place for another machine that waits. */
+export type Places = z.output<typeof placesFields>
+
+/** Returns what a member says about its places; undefined if it refused for another reason. */
+export function placesIn({ status, fields }: RefusedError): Places | undefined {
+  return status === 'busy' ? placesFields.safeParse(fields).data : undefined
+}
 
 /**
  * The asking end of `/dfs/join/1.0.0` for a machine that is no member yet: it needs no grant. Every method throws what
@@ -83,6 +105,11 @@ export class EntryClient {
     })
   }
 
+  /** Tells a peer that this machine waits no more. */
+  async withdraw(peer: PeerId, signal?: AbortSignal): Promise<void> {
+    await this.#callers.call(peer, { do: 'withdraw' }, { signal })
+  }
+
   /** Enters with an invite. `statements` are those that the invite rests on, the invite last. */
   async enter(
     peer: PeerId,
@@ -95,7 +122,7 @@ export class EntryClient {
     const reply = await this.#callers.call(peer, fields, { body, signal, timeoutMs: WAIT_TIMEOUT_MS })
     return this.#callers.read(peer, () => {
       const { outcome, lengths } = parseReply(enterReply, reply.fields)
-      return outcome === 'granted' ? { outcome, statements: unpackReply(reply.body, lengths) } : { outcome }
+      return { outcome, statements: unpackReply(reply.body, lengths) }
     })
   }
 

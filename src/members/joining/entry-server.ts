@@ -10,6 +10,7 @@ import type { Host } from '../../wire/host.ts'
 import { originOf } from '../../wire/origin.ts'
 import type { RequestOf, WaitingAttempt } from '../join-messages.ts'
 import type { LocalMember } from '../local-member.ts'
+import { chainOf } from '../proof.ts'
 import { WAIT_MS } from './constants.ts'
 import type { EnterReply } from './entry-client.ts'
 import type { JoiningPeers } from './joining-peers.ts'
@@ -27,6 +28,11 @@ export interface Entering {
   statements: readonly Uint8Array[]
 }
 
+/** What an invite leads to. The statements are those that the machine's grant rests on, its grant last. */
+export type EntryOutcome =
+  | { outcome: Exclude<EnterReply['outcome'], 'granted'>; statements?: undefined }
+  | { outcome: 'granted'; statements: readonly Uint8Array[] }
+
 /** What letting machines in needs of the rest of this room. `Admitting` implements it. */
 export interface Entrance {
   /** Why this member approves nobody now; undefined if it may. */
@@ -38,7 +44,7 @@ export interface Entrance {
   /** Returns what shows a device that its grant is void; empty if there is nothing to show. */
   evidenceAgainst(peer: PeerId): readonly Uint8Array[]
   /** Lets a machine in that has an invite. Throws a `RefusedError`. */
-  enter(entering: Entering): Promise<EnterReply>
+  enter(entering: Entering): Promise<EntryOutcome>
   /** Returns a handover of an epoch's key to a member. Throws a `RefusedError`. */
   handover(peer: PeerId, epoch: Uint8Array): Promise<Uint8Array>
 }
@@ -55,8 +61,8 @@ export interface EntryServerOptions {
 }
 
 /**
- * Answers the requests of `/dfs/join/1.0.0` that bring new members in: `ask`, `wait` and `enter` of machines that are
- * no members, `waiting` and `deny` of other admins, and `key` of members. Throws a `RefusedError` with the status that
+ * Answers the requests of `/dfs/join/1.0.0` that bring new members in: `ask`, `wait`, `withdraw` and `enter` of machines that
+ * are no members, `waiting` and `deny` of other admins, and `key` of members. Throws a `RefusedError` with the status that
  * SPEC.md names.
  */
 export class EntryServer {
@@ -81,6 +87,8 @@ export class EntryServer {
     const listener = { key: self.publicKey, nonce: greeting.nonce }
     const code = approvalCode({ dialler: { key, nonce }, listener, network: self.network })
     const origin = originOf(this.#addressOf(peer))
+    const places = peers.placesFor(peer, origin)
+    if (places !== undefined) return { status: 'busy', fields: { ...places } }
     peers.handle(peer, {
       event: 'asked',
       attempt: { peer, key, x25519, name, role, code, origin, sinceMs: clock.now() }
@@ -105,10 +113,17 @@ export class EntryServer {
     return { status: 'ok', fields: { state: evidence.length > 0 ? 'denied' : state, lengths }, body }
   }
 
+  /** The machine waits no more. A decision that a person has made stays. */
+  withdraw(peer: PeerId): Response {
+    this.#options.peers.handle(peer, { event: 'gave-up' })
+    this.#options.log('answering %s: it does not wait any more', peer)
+    return { status: 'ok' }
+  }
+
   async enter(peer: PeerId, request: RequestOf<'enter'>, body: Uint8Array): Promise<Response> {
     const { peers, log } = this.#options
     const known = this.#entrance.supportOf(peer)
-    if (known !== undefined) return entered({ outcome: 'granted', statements: known })
+    if (known !== undefined) return entered('granted', known)
     peers.handle(peer, { event: 'proving' })
     this.#assertClocksAgree(request.now)
     const statements = unpackStatements(body, request.lengths)
@@ -117,7 +132,7 @@ export class EntryServer {
     const reply = await this.#entrance.enter({ peer, name, x25519, inviteSig, subjectSig, statements })
     log('answering %s, which has an invite: %s', peer, reply.outcome)
     if (reply.outcome === 'granted') this.#expectBack(peer)
-    return entered(reply)
+    return entered(reply.outcome, reply.statements ?? chainOf(this.#options.self))
   }
 
   async key(peer: PeerId, { epoch }: RequestOf<'key'>): Promise<Response> {
@@ -185,7 +200,7 @@ export class EntryServer {
   }
 }
 
-function entered(reply: EnterReply): Response {
-  const { lengths, body } = packStatements(reply.outcome === 'granted' ? reply.statements : [])
-  return { status: 'ok', fields: { outcome: reply.outcome, lengths }, body }
+function entered(outcome: EnterReply['outcome'], statements: readonly Uint8Array[]): Response {
+  const { lengths, body } = packStatements(statements)
+  return { status: 'ok', fields: { outcome, lengths }, body }
 }

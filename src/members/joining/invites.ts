@@ -19,8 +19,7 @@ import { NotAllowedError, UnknownMemberError } from '../errors.ts'
 import type { LocalMember } from '../local-member.ts'
 import type { InviteItem, InviteOptions, MadeInvite } from '../types.ts'
 import { INVITE_MS_DEFAULT, INVITE_MS_MAX, INVITE_MS_MIN } from './constants.ts'
-import type { EnterReply } from './entry-client.ts'
-import type { Entering } from './entry-server.ts'
+import type { Entering, EntryOutcome } from './entry-server.ts'
 import type { GrantSigner } from './grant-signer.ts'
 
 export interface InvitesOptions {
@@ -112,11 +111,11 @@ export class Invites {
   }
 
   /** Lets a machine in. Throws a `RefusedError` if what it shows is not valid. */
-  enter(entering: Entering): Promise<EnterReply> {
+  enter(entering: Entering): Promise<EntryOutcome> {
     return this.#entering.run(() => this.#enter(entering))
   }
 
-  async #enter(entering: Entering): Promise<EnterReply> {
+  async #enter(entering: Entering): Promise<EntryOutcome> {
     const { roster, signer, self } = this.#options
     const { peer, name, x25519, inviteSig, subjectSig } = entering
     const invite = await this.#learn(entering)

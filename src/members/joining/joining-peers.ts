@@ -2,8 +2,12 @@ import type { PeerId } from '../../format/peer-id.ts'
 import { hlcMs } from '../../format/stamp.ts'
 import type { Clock } from '../../util/clock.ts'
 import { RefusedError } from '../../wire/errors.ts'
+import { isPrivateOrigin } from '../../wire/origin.ts'
 import { endOf, type GrantChain, isOver } from '../grant-chain.ts'
-import { ATTEMPT_MS } from './constants.ts'
+import { hasNoPlace, type Used } from './bounds.ts'
+import { ATTEMPT_MS, ATTEMPTS_MAX } from './constants.ts'
+import type { CodeEnd } from './ended-codes.ts'
+import type { Places } from './entry-client.ts'
 import {
   type Admission,
   type Attempt,
@@ -25,6 +29,8 @@ export interface JoiningPeersOptions {
   onDeparted: (peer: PeerId) => void
   /** Called when the grant behind an admission has expired. The admission ends then. */
   onExpired: (peer: PeerId) => void
+  /** Called when a code counts no more. */
+  onCodeEnded: (attempt: Attempt, how: CodeEnd) => void
   hangUp: (peer: PeerId) => void
   /** Returns the chain of the peer's grant that takes effect now; undefined if the peer is no member any more. */
   chainOf: (peer: PeerId) => GrantChain | undefined
@@ -82,6 +88,18 @@ export class JoiningPeers {
     return [...this.#peers.values()].map(({ attempt }) => attempt).filter(isWaiting)
   }
 
+  /** Returns what to tell a machine from this address that asks to wait; undefined if there is a place for it. */
+  placesFor(peer: PeerId, origin: string): Places | undefined {
+    // A machine that waits has its place.
+    if (this.of(peer).attempt !== undefined) return undefined
+    const taken = this.#placesTaken(peer)
+    if (!hasNoPlace({ attempts: countOf(taken, origin), isPrivate: isPrivateOrigin(origin) })) return undefined
+    const counted = taken.length >= ATTEMPTS_MAX ? taken : taken.filter(attempt => attempt.origin === origin)
+    const freeAtMs = Math.min(...counted.map(({ untilMs }) => untilMs))
+    const freeMs = Math.max(0, Math.ceil(freeAtMs - this.#options.clock.monotonic()))
+    return { waiting: counted.filter(isWaiting).length, freeMs }
+  }
+
   /** Applies an event to a peer. Throws a `RefusedError` if the peer may not do this now; then nothing changes. */
   handle(peer: PeerId, event: JoinEvent): void {
     const before = this.of(peer)
@@ -94,6 +112,8 @@ export class JoiningPeers {
     else this.#peers.set(peer, next)
     this.#setTimer(peer)
     for (const effect of effects) this.#run(peer, effect)
+    const how = endOfCode(before, next, event)
+    if (how !== undefined) this.#options.onCodeEnded(before.attempt as Attempt, how)
   }
 
   /**
@@ -150,20 +170,28 @@ export class JoiningPeers {
 
   #factsFor(peer: PeerId, event: JoinEvent): Parameters<typeof step>[2] {
     const nowMs = this.#options.clock.monotonic()
-    const facts = { nowMs, strangers: NONE, attempts: NONE, codes: NONE }
+    const facts = { nowMs, isPrivate: false, strangers: NONE, attempts: NONE, codes: NONE }
     if (event.event !== 'hello' && event.event !== 'asked') return facts
     const others = [...this.#peers].filter(([other]) => other !== peer).map(([, state]) => state)
     const greetings = others.map(({ greeting }) => greeting).filter(greeting => greeting?.origin !== undefined)
-    // A machine that was let in needs no place any more. One that was turned away keeps it, so that it asks no more.
-    const attempts = others.map(({ attempt }) => attempt).filter(attempt => attempt && attempt.decision !== 'granted')
     this.#draws = this.#draws.filter(({ atMs }) => atMs > nowMs - ATTEMPT_MS)
     const origin = event.event === 'hello' ? event.origin : event.attempt.origin
     return {
       nowMs,
+      isPrivate: origin !== undefined && isPrivateOrigin(origin),
       strangers: countOf(greetings, origin),
-      attempts: countOf(attempts, origin),
+      attempts: countOf(this.#placesTaken(peer), origin),
       codes: countOf(this.#draws, origin)
     }
+  }
+
+  /**
+   * The attempts of other machines that take a place. A machine that was let in needs none any more. One that was turned
+   * away keeps it, so that it asks no more.
+   */
+  #placesTaken(peer: PeerId): Attempt[] {
+    const attempts = [...this.#peers].filter(([other]) => other !== peer).map(([, { attempt }]) => attempt)
+    return attempts.filter(attempt => attempt !== undefined).filter(({ decision }) => decision !== 'granted')
   }
 
   #setTimer(peer: PeerId): void {
@@ -203,12 +231,18 @@ export class JoiningPeers {
   }
 }
 
+/** Returns how the code that a machine showed has ended; undefined if it showed none, or still shows it. */
+function endOfCode({ attempt: before }: JoiningPeer, { attempt }: JoiningPeer, event: JoinEvent): CodeEnd | undefined {
+  if (before === undefined || before.decision === 'granted') return undefined
+  if (attempt?.code === before.code) return attempt.decision === before.decision ? undefined : attempt.decision
+  if (before.decision === 'denied') return undefined
+  if (event.event === 'gave-up') return 'withdrawn'
+  return event.event === 'timer' || event.event === 'asked' ? 'expired' : 'granted'
+}
+
 const NONE = { all: 0, ofOrigin: 0 }
 
-function countOf(
-  items: ReadonlyArray<{ origin: string | undefined } | undefined>,
-  origin: string | undefined
-): { all: number; ofOrigin: number } {
+function countOf(items: ReadonlyArray<{ origin: string | undefined } | undefined>, origin: string | undefined): Used {
   return { all: items.length, ofOrigin: items.filter(item => item?.origin === origin).length }
 }
 

@@ -1,17 +1,11 @@
 import type { PeerId } from '../../format/peer-id.ts'
 import { equalBytes } from '../../util/bytes.ts'
 import type { WireStatus } from '../../wire/errors.ts'
-import {
-  HELLOS_MAX,
-  JOIN_TIMEOUT_MS,
-  JOINING_MAX,
-  JOINING_PER_ADDRESS_MAX,
-  PROOFS_MAX,
-  STRANGER_MS
-} from '../constants.ts'
+import { HELLOS_MAX, JOIN_TIMEOUT_MS, PROOFS_MAX, STRANGER_MS } from '../constants.ts'
 import type { GrantChain } from '../grant-chain.ts'
 import type { AskedRole } from '../join-messages.ts'
-import { ATTEMPT_MS, ATTEMPTS_MAX, ATTEMPTS_PER_ORIGIN_MAX, CODES_MAX, CODES_PER_ORIGIN_MAX } from './constants.ts'
+import { hasNoCode, hasNoPlace, hasNoSlot, type Used } from './bounds.ts'
+import { ATTEMPT_MS } from './constants.ts'
 
 /**
  * Everything that joining knows about one peer, and every way in which that changes. This file is pure: `JoiningPeers`
@@ -83,7 +77,7 @@ export interface HeldAdmission {
 export type JoinEvent =
   | { event: 'connected' | 'disconnected' | 'dialling' | 'dialled' | 'proving' | 'confirmed' | 'expelled' | 'timer' }
   | { event: 'hello'; origin: string | undefined; commit: Uint8Array | undefined; nonce: Uint8Array }
-  | { event: 'revealed' }
+  | { event: 'revealed' | 'gave-up' }
   | { event: 'asked'; attempt: Omit<Attempt, 'untilMs' | 'decision'> }
   | { event: 'decided'; decision: 'granted' | 'denied' }
   | { event: 'proved' | 'entered' | 'announced' | 'withdrawn'; admission: Admission }
@@ -98,9 +92,11 @@ export type Effect =
 /** How much of each bound is used, without this peer's own part. `ofOrigin`: by peers from the same address. */
 export interface Facts {
   nowMs: number
-  strangers: { all: number; ofOrigin: number }
-  attempts: { all: number; ofOrigin: number }
-  codes: { all: number; ofOrigin: number }
+  /** True if the peer is on a private network or on this machine. */
+  isPrivate: boolean
+  strangers: Used
+  attempts: Used
+  codes: Used
 }
 
 export interface Step {
@@ -165,6 +161,8 @@ function stepParts(peer: JoiningPeer, event: JoinEvent, facts: Facts): Step {
       return revealed(peer)
     case 'asked':
       return asked(peer, event.attempt, facts)
+    case 'gave-up':
+      return isWaiting(peer.attempt) ? to({ ...peer, attempt: undefined }, { do: 'answer-wait' }) : to(peer)
     case 'decided':
       return decided(peer, event.decision)
     case 'timer':
@@ -178,13 +176,14 @@ function hello(peer: JoiningPeer, event: Extract<JoinEvent, { event: 'hello' }>,
   const { origin, commit, nonce } = event
   // Each answer to a commitment lets the peer compute a code, so it counts even if the peer never reveals.
   const isDrawing = commit !== undefined
-  if (isDrawing && isOverBound(facts.codes, CODES_MAX, CODES_PER_ORIGIN_MAX)) return refuse(peer, 'busy')
+  // Without a place it could only use up the codes of its address, one with every try.
+  if (isDrawing && (hasNoCode(facts) || hasNoPlace(facts))) return refuse(peer, 'busy')
   const { greeting } = peer
   if (greeting?.hellosLeft === 0) return refuse(peer, 'busy')
   if (greeting !== undefined)
     return to({ ...peer, greeting: { ...greeting, hellosLeft: greeting.hellosLeft - 1, commit, nonce } })
   const isStranger = origin !== undefined
-  if (isStranger && isOverBound(facts.strangers, JOINING_MAX, JOINING_PER_ADDRESS_MAX)) return refuse(peer, 'busy')
+  if (isStranger && hasNoSlot(facts)) return refuse(peer, 'busy')
   const untilMs = facts.nowMs + JOIN_TIMEOUT_MS
   return to({
     ...peer,
@@ -210,8 +209,10 @@ function revealed(peer: JoiningPeer): Step {
 function asked(peer: JoiningPeer, attempt: Omit<Attempt, 'untilMs' | 'decision'>, facts: Facts): Step {
   // A person has decided about this peer: it gets that answer until the attempt ends, and no other code.
   if (peer.attempt?.decision !== undefined) return to(peer)
-  if (isOverBound(facts.attempts, ATTEMPTS_MAX, ATTEMPTS_PER_ORIGIN_MAX)) return refuse(peer, 'busy')
-  return to({ ...peer, attempt: { ...attempt, untilMs: facts.nowMs + ATTEMPT_MS, decision: undefined } })
+  if (hasNoPlace(facts)) return refuse(peer, 'busy')
+  // It has a place now, and leaves that of the exchange to others.
+  const untilMs = facts.nowMs + ATTEMPT_MS
+  return to({ ...peer, greeting: undefined, attempt: { ...attempt, untilMs, decision: undefined } })
 }
 
 function decided(peer: JoiningPeer, decision: 'granted' | 'denied'): Step {
@@ -279,10 +280,6 @@ function withoutAdmission(peer: JoiningPeer): Step {
 
 function isSameProcess(held: HeldAdmission | undefined, admission: Admission): boolean {
   return held !== undefined && equalBytes(held.admission.instance, admission.instance)
-}
-
-function isOverBound(used: { all: number; ofOrigin: number }, max: number, ofOriginMax: number): boolean {
-  return used.all >= max || used.ofOrigin >= ofOriginMax
 }
 
 function refuse(peer: JoiningPeer, status: WireStatus): Step {

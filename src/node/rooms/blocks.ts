@@ -31,6 +31,8 @@ export function buildBlocks(init: RoomOptions, { disk, membership }: RoomsBelow)
     view: () => members.view,
     push: (peer, statement, put) => sync.push(peer, statement, put),
     announce: (statement, except) => sync.announce([statement], except),
+    askIfThere: (peer, signal) => members.askIfThere(peer, signal),
+    holders: record => sync.holders(record),
     records: after => allRecords(log, [codec.code], after),
     asides: () => recordsSetAside(log, [codec.code]),
     mayFree,

@@ -47,7 +47,7 @@ export function buildCatalog(init: RoomOptions, { disk, membership, blocks }: Ro
   const sealed = new SealedEntries({ index, log, keys, clock, chance, logger })
   const author = new Author({ self, keys, chance, bodies, nodeCodecs })
   const assertMayWrite = (): void => members.assertMayWrite()
-  const assertRoom = (): Promise<void> => disk.capacity.assertRoom()
+  const assertRoom = (): Promise<void> => blocks.withRoom(() => disk.capacity.assertRoom())
   const catalog = new Catalog({ assertRoom, log, tree, bodies, author, self, clock, chance, logger, assertMayWrite })
   return { tree, author, catalog, sealed }
 }

@@ -38,7 +38,7 @@ export function buildDisk(init: RoomOptions): DiskRoom {
   const capacity = new Capacity({
     files,
     clock,
-    capacityBytes: options.capacityBytes,
+    capacityBytes: options.capacityBytes ?? init.measuredBytes,
     rowBytes: () => store.rowBytes,
     keepFreeBytes: () => reserve.missingBytes,
     indexBytes: () => folderBytes(files, INDEX_FOLDER)

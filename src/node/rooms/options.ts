@@ -19,6 +19,8 @@ export interface RoomOptions {
   storeId: Uint8Array
   /** Where members answer, apart from the addresses that the owner gave. */
   entryAddresses: readonly string[]
+  /** How many bytes this node may hold, by what was free at its first start. */
+  measuredBytes: number | undefined
   listen: readonly string[]
   clock: Clock
   chance: Chance

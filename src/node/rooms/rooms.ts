@@ -36,10 +36,14 @@ export async function buildRooms(init: RoomOptions): Promise<Rooms> {
 }
 
 /** Returns the rooms in the form in which the verbs of `fs/` use them. */
-export function fsContextOf(init: RoomOptions, rooms: Rooms, defaults: FsContext['defaults']): FsContext {
+export function fsContextOf(
+  init: RoomOptions,
+  rooms: Rooms,
+  rest: Pick<FsContext, 'defaults' | 'lastSeen'>
+): FsContext {
   const { membership, blocks, catalog: room } = rooms
   const { members, sync } = membership
   const { catalog, tree, author } = room
   const { clock, logger } = init
-  return { catalog, tree, author, blocks, members, sync, codec: codecOf(init), clock, logger, defaults }
+  return { catalog, tree, author, blocks, members, sync, codec: codecOf(init), clock, logger, ...rest }
 }

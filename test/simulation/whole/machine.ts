@@ -85,7 +85,7 @@ export class Machine {
       chance,
       ...this.#init.options
     }
-    const { storeId, isNew } = await openFormat(files, chance, logger)
+    const { storeId, capacityBytes: measuredBytes, isNew } = await openFormat(files, chance, logger)
     const secrets = await secretsOf(options, files)
     this.secrets = secrets
     const onEvent = (event: NodeEvent): void => this.#init.onEvent(this, event)
@@ -106,19 +106,8 @@ export class Machine {
     const keep: KeepSecrets = async change => {
       await keystore.update(change)
     }
-    const fixed = {
-      options,
-      files,
-      platform,
-      secrets,
-      keep,
-      storeId,
-      entryAddresses: [],
-      clock: process,
-      chance,
-      logger,
-      onEvent
-    }
+    const disk = { files, platform, storeId, measuredBytes }
+    const fixed = { ...disk, options, entryAddresses: [], secrets, keep, clock: process, chance, logger, onEvent }
     const defaults = { replicas: (options.replicas as number | undefined) ?? 3, ack: undefined }
     const node = new Node({
       files,

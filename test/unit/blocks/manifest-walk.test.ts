@@ -57,7 +57,7 @@ test('a walk of every block yields the manifest nodes among the chunks, as walkM
   assert.deepEqual((await collect(walkBatches({ root, readNode: read, codec, select: isAny }))).flat(), all)
 })
 
-test('a walk of which nothing is chosen yields no batch', async () => {
+test('a walk whose filter chooses nothing yields no batch', async () => {
   const select = (_: ManifestBlock): _ is ManifestBlock => false
   assert.deepEqual(await collect(walkBatches({ root, readNode: read, codec, select })), [])
 })
@@ -133,7 +133,7 @@ test('a walk that skips the first of two nodes yields the chunks below the secon
   assert.deepEqual([skipped, chunks.length, chunks[0]?.chunkIndex], [[0], CHUNKS - 1_024, 1_024])
 })
 
-test('a walk that begins later reads no node that lies before', async () => {
+test('a walk that begins later reads no node before its start', async () => {
   let reads = 0
   const readNode: ReadNode = async (cid, parent) => {
     reads++

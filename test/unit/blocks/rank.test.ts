@@ -77,7 +77,7 @@ test('a second implementation, written from SPEC.md in big integers, computes th
   }
 })
 
-test('the order depends neither on how the view lists its members nor on how many are asked for', () => {
+test('the order depends neither on how the view lists its members nor on how many owners are requested', () => {
   const list = members(9, i => ({ weight: (i + 1) * 50 * GB, zone: i % 3 === 0 ? null : `z${i % 2}` }))
   const [ranking, reversed] = [rankingOf(list), rankingOf([...list].reverse())]
   for (const digest of digests(50)) {
@@ -107,7 +107,7 @@ test('each member owes in proportion to its weight', () => {
   assert.ok(chiSquare < 40, String(chiSquare))
 })
 
-test('a member that comes takes its share, one that goes leaves its own, and no other block moves', () => {
+test('a member that joins takes its share, one that leaves gives up its own, and no other block moves', () => {
   const list = members(8)
   const [before, after] = [rankingOf(list.slice(0, 7)), rankingOf(list)]
   const newcomer = (list[7] as ViewMember).peer
@@ -150,7 +150,7 @@ test('if no owner could read content, the first member that can takes the place 
       if (!isAmongFirst) moved++
       assert.deepEqual(owners, isAmongFirst ? all.slice(0, count) : [...all.slice(0, count - 1), reader])
       assert.equal(ranking.isOwner(reader, digest, count), true)
-      // The others keep their order behind the owners.
+      // The others keep their order after the owners.
       const rest = all.filter(peer => !owners.includes(peer))
       assert.deepEqual(names(ranking.inOrder(digest, count)), [...owners, ...rest])
     }

@@ -12,7 +12,7 @@ import { admin, fileWith, Setup, type Signed, sign } from './setup.ts'
 const ENTRY = Buffer.alloc(16, 1)
 const MORE = 6
 
-/** Writes of which none has seen another. */
+/** Writes that have not seen one another. */
 function writes(count: number): Signed[] {
   return Array.from({ length: count }, (_, i) =>
     sign({ entry: ENTRY, ...fileWith(`${i}`, { name: 'f' }), incarnation: Buffer.alloc(8, i) })

@@ -11,7 +11,7 @@ import { admin, carrying, fileWith, otherWriter, Setup, type Signed, sign, write
 const ENTRY = Buffer.alloc(16, 0xf0)
 const T: Hlc = 1_800_000_000_000n << 16n
 
-/** The path and the content that show, after the records came in these batches. */
+/** The path and the content that show after the records have arrived in these batches. */
 async function shownAfter(...batches: Signed[][]): Promise<string> {
   const setup = await Setup.open()
   for (const batch of batches) await setup.add(...batch)
@@ -27,7 +27,7 @@ function* ordersOf<T>(list: readonly T[]): Generator<T[]> {
 }
 
 const wrote = sign({ entry: ENTRY, ...fileWith('old seal', { name: 'f' }), by: writer, hlc: T })
-/** An admin seals the same content anew: another root under the old `written`. */
+/** An admin seals the same content again: another root under the old `written`. */
 const resealed = sign({
   ...carrying(wrote),
   ...fileWith('new seal', { name: 'f' }),
@@ -39,9 +39,9 @@ const resealed = sign({
 /** A writer moves what the admin has sealed again. */
 const moved = sign({ ...carrying(resealed), ...fileWith('new seal', { name: 'g' }), by: otherWriter, hlc: T + 2n })
 
-test('content that an admin has sealed again shows, whatever the log knows of grants at that time', async () => {
+test('content that an admin has sealed again is shown, whatever the log knows about grants at that time', async () => {
   const setup = await Setup.open()
-  // Compaction may write the row of a grant behind those of the records that were signed under it.
+  // Compaction may write the row of a grant after those of the records that were signed under it.
   setup.log.get = async () => undefined
   await setup.add(wrote, resealed)
   const node = await setup.at('/f')
@@ -70,7 +70,7 @@ test('a writer cannot put another root under what somebody else wrote', async ()
   assert.equal(await shownAfter([forged]), 'nothing')
 })
 
-test('a waiting record can be covered, and a write covers the content that shows', async () => {
+test('a waiting record can be covered, and a write covers the content that is shown', async () => {
   const over = sign({ entry: ENTRY, ...fileWith('over', { name: 'f' }), seen: carrying(wrote).seen, hlc: T + 5n })
   for (const order of ordersOf([wrote, moved, over])) assert.equal(await shownAfter(order), '/f over')
 })

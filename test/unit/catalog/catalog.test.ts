@@ -76,7 +76,7 @@ for (const [past, seen] of [
   })
 }
 
-test('two directories that are moved into each other at the same time do not make a cycle', async () => {
+test('two directories that one member moves into each other at the same time do not make a cycle', async () => {
   const setup = await Setup.open()
   await setup.catalog.mkdir(parsePath('/a'), 1)
   await setup.catalog.mkdir(parsePath('/b'), 1)

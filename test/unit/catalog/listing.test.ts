@@ -19,7 +19,7 @@ import { plainTree } from '../../fixtures/plain-tree.ts'
 import { seededChance } from '../../fixtures/seeded-chance.ts'
 import { admin, directoryAt, epoch, fileWith, names, Setup, type Signed, sign, writer } from './setup.ts'
 
-/** Ids of which some begin with the same eight or sixteen digits. */
+/** Ids, some of which begin with the same eight or sixteen digits. */
 const idOf = (tail: number): Buffer =>
   Buffer.concat([Buffer.alloc(tail % 3 === 0 ? 8 : 4, 0xab), Buffer.alloc(16, tail)]).subarray(0, 16)
 
@@ -43,7 +43,7 @@ test('a listing that holds few names at once yields every node once, in the orde
   const both = [Buffer.alloc(16, 0xd1), Buffer.alloc(16, 0xd2)]
   await setup.add(...both.map(entry => sign({ entry, ...directoryAt('d') })))
   const files = Array.from({ length: 100 }, (_, i) => {
-    // Some names are there twice, and then the others show as conflicts, which are elsewhere in the order.
+    // Some names occur twice. Then the other entries show as conflicts, which are elsewhere in the order.
     const name =
       ['', 'é', '\u{10000}', '\uffff', ' '][i % 5] + String(Math.floor(i / 1.2) * 7919).slice(-4) + (i % 2 ? '.x' : '')
     return sign({
@@ -137,7 +137,7 @@ test('every node that is listed has a path of its own, and that path leads to it
   assert.ok(conflicts > 200)
 })
 
-test('a file that is named as a conflict would be shows beside it, and the conflict with more digits', async () => {
+test('a file that has the name of a conflict keeps it, and the conflict shows beside it with more digits', async () => {
   const [one, other] = [Buffer.alloc(16, 0x11), Buffer.alloc(16, 0x22)]
   const base = [
     sign({ entry: one, ...fileWith('1', { name: 'a.txt' }) }),
@@ -189,7 +189,7 @@ test('a directory that no directory shows has its whole id in its name while `/`
   assert.equal(await setup.at('/b (conflict 22222222)'), undefined)
 })
 
-test('a missing path with the name of a conflict is found missing without listing its directory', async () => {
+test('a missing path that looks like a conflict is reported missing without listing its directory', async () => {
   const setup = await Setup.open()
   const chance = seededChance(6)
   await setup.add(

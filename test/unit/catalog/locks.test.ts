@@ -10,7 +10,7 @@ test('a change may hold as many locks as others have made files of one name', as
   assert.equal(await new TreeLocks().hold(keys, done), 'done')
 })
 
-test('two changes that want the same locks in another order have them one after the other', async () => {
+test('two changes that want the same locks in different orders get them one after the other', async () => {
   const locks = new TreeLocks()
   const events: string[] = []
   const change = (keys: string[], name: string): Promise<void> =>
@@ -24,7 +24,7 @@ test('two changes that want the same locks in another order have them one after 
   assert.deepEqual(ofTwo, ['1', '1', '2', '2'])
 })
 
-test('a lock was free since a moment unless somebody has it now or has released it since', async () => {
+test('a lock counts as free since a moment unless somebody holds it now or has released it since', async () => {
   const locks = new TreeLocks()
   const before = locks.now
   const { promise: end, resolve } = Promise.withResolvers<void>()

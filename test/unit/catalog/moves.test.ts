@@ -40,7 +40,7 @@ test('a conflict that is moved onto the file that has its name replaces that fil
   assert.deepEqual(await setup.contents(), ['/a second'])
 })
 
-test('a put to a file that a directory keeps from its name leaves the other files of that name alone', async () => {
+test('a put to a file whose name a directory has leaves the other files of that name alone', async () => {
   const { setup } = await rivals('a')
   await setup.add(sign({ entry: idOf(9), ...directoryAt('a') }))
   const [first, second] = [1, 2].map(n => `/a (conflict ${toHex(idOf(n)).slice(0, 8)})`) as [string, string]
@@ -99,7 +99,7 @@ test('a directory with a full past and more children than fit in one append is m
   assert.equal(await setup.at('/d'), undefined)
 })
 
-test('a delete that has seen as much as a delete may does not lock its entry', async () => {
+test('a delete that has seen as much as a delete may see does not lock its entry', async () => {
   const text = () => fileWith('x', { name: 'f' })
   const open = async (): Promise<Setup> => {
     const setup = await Setup.open()
@@ -145,7 +145,7 @@ test('a directory that was moved into one that is moved into it and deleted can 
   assert.deepEqual(await setup.paths(), [])
 })
 
-test('a removal of a file deletes all of its heads, and those for which its row has no room', async () => {
+test('a removal of a file deletes all of its heads, including those for which its row has no room', async () => {
   for (const path of ['/d/f', '/d']) {
     const setup = await Setup.open()
     await setup.catalog.mkdir(parsePath('/d'), 1)
@@ -188,7 +188,7 @@ test('a file is moved into the directory that is at the new path when it is move
   assert.deepEqual(await move(setup, '/d', '/d'), ['d'])
 })
 
-test('a recursive removal appends some entries at a time, each after all that is below it, and can be repeated after a failure', async () => {
+test('a recursive removal appends a bounded number of entries at a time, each after all below it, and can be repeated after a failure', async () => {
   const setup = await Setup.open()
   const [top, inner] = [idOf(1), idOf(2)]
   await setup.add(sign({ entry: top, ...directoryAt('d') }), sign({ entry: inner, ...directoryAt('i', top) }))
@@ -223,4 +223,60 @@ test('a recursive removal appends some entries at a time, each after all that is
   assert.equal(new Set(order).size, 602)
   assert.deepEqual(order.slice(-2), [toHex(inner), toHex(top)])
   assert.deepEqual(await setup.paths(), [])
+})
+
+/** A path of so many levels, each of which adds 200 bytes. */
+const levels = (count: number): string => `/${'n'.repeat(199)}`.repeat(count)
+
+test('a directory does not move to a longer path if something below it would have a path that is too long', async () => {
+  const setup = await Setup.open()
+  const deep = `/a${levels(20)}`
+  await put(setup, `${deep}/f`, 'text')
+  // The longest path is 4,004 bytes long, so there is room for 92 more.
+  const [fits, tooLong] = [`/a${'x'.repeat(92)}`, `/a${'x'.repeat(93)}`]
+  await assert.rejects(move(setup, '/a', tooLong), {
+    code: 'invalid',
+    path: `${deep}/f`,
+    message: /4097 bytes, and a path has at most 4096/
+  })
+  await move(setup, '/a', fits)
+  assert.equal((await setup.at(`${fits}${levels(20)}/f`))?.kind, 'file')
+  // It goes back to the shorter path, and into a directory only if there is room.
+  await move(setup, fits, '/a')
+  await put(setup, `/${'y'.repeat(93)}/g`, 'text')
+  await assert.rejects(move(setup, '/a', `/${'y'.repeat(93)}`), { code: 'invalid', path: `${deep}/f` })
+  assert.equal((await setup.at(`${deep}/f`))?.kind, 'file')
+})
+
+test('a name that makes the path of a file itself too long is refused, whatever it comes from', async () => {
+  const setup = await Setup.open()
+  await put(setup, '/f', 'text')
+  const into = `/d${levels(20)}/${'z'.repeat(93)}`
+  assert.equal(into.length, 4_096)
+  await setup.catalog.mkdir(parsePath(into), 1)
+  const name = `${into}/f`
+  await assert.rejects(move(setup, '/f', into), {
+    code: 'invalid',
+    path: name
+  })
+  await assert.rejects(setup.catalog.mkdir(name.split('/').slice(1), 1), { code: 'invalid', path: name })
+})
+
+test('a move to a longer path looks at a bounded number of entries, and finds what is deep beside many files', async () => {
+  const setup = await Setup.open()
+  const deep = `/a${levels(20)}`
+  await put(setup, `${deep}/f`, 'text')
+  for (let i = 0; i < 400; i++) await put(setup, `/a/file${i}`, '')
+  await assert.rejects(move(setup, '/a', `/a${'x'.repeat(93)}`), { code: 'invalid', path: `${deep}/f` })
+  // Without what is deep, no record and no name is read, and no directory twice.
+  await remove(setup, `/a/${'n'.repeat(199)}`)
+  let reads = 0
+  setup.beforeEach = async () => {
+    reads++
+  }
+  await move(setup, '/a', '/b')
+  const shorter = reads
+  reads = 0
+  await move(setup, '/b', '/longer')
+  assert.ok(reads < shorter + 10, `${shorter}, ${reads}`)
 })

@@ -5,7 +5,7 @@ import { directoryAt, fileWith, Setup, type Signed, sign } from './setup.ts'
 
 const entry = Buffer.alloc(16, 1)
 
-test('an older head that a record covers goes, although a delete of the same batch has seen less of its author', async () => {
+test('an older head that a record covers is removed, although a delete of the same batch has seen less of its author', async () => {
   const incarnation = Buffer.alloc(8, 200)
   const at = fileWith('x', { name: 'f' })
   const first = sign({ entry, incarnation, ...at })

@@ -16,7 +16,7 @@ import { admin, carrying, directoryAt, fileWith, Setup, type Signed, sign, write
 const [D, E, F] = [0xd0, 0xe0, 0xf0].map(byte => Buffer.alloc(16, byte)) as [Buffer, Buffer, Buffer]
 const accepted = ({ statement, record }: Signed) => acceptedBy(record.stamp.author, statement)
 
-test('the number of files is right after a batch that failed, after a replay, and after a rebuild', async () => {
+test('the number of files stays correct after a batch that failed, after a replay, and after a rebuild', async () => {
   const setup = await Setup.open()
   const made = sign({ entry: D, ...directoryAt('dir') })
   const one = sign({ entry: E, ...fileWith('1', { parent: D, name: 'one' }) })
@@ -24,7 +24,7 @@ test('the number of files is right after a batch that failed, after a replay, an
   const gone = sign({ entry: F, seen: pastOf(two.record), op: 'delete' })
   await setup.add(made, one)
   assert.equal(await setup.tree.countFiles(), 1)
-  // The index takes nothing of this batch.
+  // The index accepts nothing of this batch.
   await setup.projection.project({ added: [accepted(two)], removed: [] }, new IndexOps())
   assert.equal(await setup.tree.countFiles(), 1)
   await setup.add(two)
@@ -52,7 +52,7 @@ test('a deleted directory with something live in it is listed after a batch that
   assert.deepEqual(await rebuilt.paths(), ['/dir', '/dir/f'])
 })
 
-test('an index that has lost the row of an entry, or the number of files, is rebuilt rather than believed', async () => {
+test('an index that has lost the row of an entry, or the number of files, is rebuilt and not trusted', async () => {
   const one = sign({ entry: E, ...fileWith('1', { name: 'one' }) })
   const moved = sign({ ...carrying(one), ...fileWith('1', { name: 'moved' }) })
   const gone = sign({ entry: E, seen: pastOf(one.record), op: 'delete' })
@@ -93,7 +93,7 @@ test('a record that carries the content of a stamp counts as written by the twin
   assert.deepEqual(await last.rows(), await first.rows())
 })
 
-test('the rows about missing parents and about cycles go when their reason does', async () => {
+test('the rows about missing parents and about cycles are removed when their reason ends', async () => {
   const setup = await Setup.open()
   const rowsOf = async (table: string) => (await setup.rows()).filter(row => row.startsWith(table)).length
   const child = sign({ entry: F, ...fileWith('x', { parent: D, name: 'f' }) })

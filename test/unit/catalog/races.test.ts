@@ -30,7 +30,7 @@ interface Race {
   prepare: (setup: Setup) => Promise<void>
   /** The change that is met. */
   change: (setup: Setup) => Promise<unknown>
-  /** What it meets. */
+  /** The change or record that it meets. */
   other: (setup: Setup) => Promise<unknown>
   check: (setup: Setup, outcomes: { change: string; other: string }) => Promise<void>
 }
@@ -100,7 +100,7 @@ test('of two puts that may not replace anything only one succeeds', async () => 
   })
 })
 
-test('a removal of a conflict version keeps what is put to the file meanwhile', async () => {
+test('a removal of a conflict version keeps content that is put to the file meanwhile', async () => {
   const made = first()
   let conflict = ''
   await race({
@@ -120,7 +120,7 @@ test('a removal of a conflict version keeps what is put to the file meanwhile', 
   })
 })
 
-test('a recursive removal leaves a file alone that has been moved out, and one in a directory that has been', async () => {
+test('a recursive removal leaves alone a file that has been moved out, and a file in a directory that has been moved out', async () => {
   for (const [from, to] of [
     ['/d/e/f', '/f'],
     ['/d/e', '/e'],
@@ -161,7 +161,7 @@ test('a recursive removal also deletes what is put or moved in while it runs', a
       check: async (setup, { change, other }) => {
         assert.equal(change, 'ok')
         const contents = await setup.contents()
-        // A file that comes after the directory was deleted makes a new directory.
+        // A file that arrives after the directory was deleted makes a new directory.
         assert.ok(contents.length === 0 || (other === 'ok' && contents.length === 1), `${other}: ${contents.join()}`)
       }
     })
@@ -209,7 +209,7 @@ test('a put and a move of its directory leave one file, with what was put', asyn
   })
 })
 
-test('two paths to one directory do not give one name to two files', async () => {
+test('two puts through different paths to one directory do not give one name to two files', async () => {
   await race({
     prepare: async setup => {
       await setup.catalog.mkdir(parsePath('/d'), 1)
@@ -286,7 +286,7 @@ test('many puts into a new directory do not wait for one another once it has bee
   assert.equal((await setup.contents()).length, paths.length)
 })
 
-test('an entry whose heads are replaced while it is read is read as it is then, and the index is not called damaged', async () => {
+test('an entry whose heads are replaced while it is read is read as it is afterwards, and the index is not called damaged', async () => {
   const made = first()
   const other = sign({ entry: ENTRY, by: writer, ...fileWith('other', { name: 'f' }) })
   const seen = pastOfAll([made.record, other.record])
@@ -303,7 +303,7 @@ test('an entry whose heads are replaced while it is read is read as it is then, 
   })
 })
 
-test('a change of a name leaves alone what was renamed in its directory, and then written to, before it read the entry', async () => {
+test('a change of a name leaves alone a file that was renamed, and then written to, before the change read its entry', async () => {
   const rival = sign({ entry: Buffer.alloc(16, 2), ...fileWith('rival', { name: 'f' }) })
   const made = first()
   const away = { by: writer, ...fileWith('important', { name: 'away' }) }
@@ -414,7 +414,7 @@ test('a put makes no second file at its path while records exchange the file for
       ),
     check: async (setup, { change }) => {
       assert.ok(change === 'ok' || change === 'is-a-directory', change)
-      // The file that was there has what was put, if the put came first.
+      // If the put came first, the file that was there has the new content.
       assert.deepEqual(await setup.contents(), change === 'ok' ? ['/f (conflict 01010101) mine'] : [])
     }
   })

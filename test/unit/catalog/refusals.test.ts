@@ -9,7 +9,7 @@ import { epoch, Setup } from './setup.ts'
 const text = Buffer.from('x')
 const content = { root: inlineRoot(epoch.content, text), rootEpoch: epoch.id, size: 1, mtime: 1, content: text }
 
-/** A catalog whose log takes this many appends, and has no room for any after them. */
+/** A catalog whose log accepts this many appends and has no room for any further ones. */
 async function withRoomFor(appends: number): Promise<Setup> {
   const setup = await Setup.open()
   const { append } = setup.log

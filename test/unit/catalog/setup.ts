@@ -34,7 +34,7 @@ import { seededChance } from '../../fixtures/seeded-chance.ts'
 
 /** Three members whose records the tests sign. Their keys are no secret. */
 const chance = seededChance(1)
-/** The clock of all. */
+/** The clock that all members share. */
 export const clock = new ManualClock()
 const secrets = adminSecrets(Buffer.alloc(32, 7), clock, chance)
 const writerSecrets = grantedSecrets(secrets, clock, chance)
@@ -75,10 +75,13 @@ export interface SignInit extends Partial<RecordInit> {
   isForged?: boolean
 }
 
-/** Seals what nobody opens. */
+/** A key for bodies that nobody can open. */
 const FORGED_KEY = secretKey(Buffer.alloc(32, 0x66))
 
-/** The last stamp of each member here. The clock stands still, and what the tests sign later is to be later. */
+/**
+ * The last stamp of each member here. The clock stands still, but records that the tests sign later must have later
+ * stamps.
+ */
 const lastHlcs = new Map<LocalMember, Hlc>()
 
 function laterHlc(by: LocalMember): Hlc {
@@ -142,7 +145,7 @@ export interface SetupOptions {
   logger?: ComponentLogger
   /** The member that makes the changes. */
   self?: LocalMember
-  /** Of what the member draws. */
+  /** The source of everything that the member draws. */
   seed?: number
   /** By default it holds the key of the first epoch. */
   keys?: KeyRing
@@ -181,7 +184,7 @@ export class Setup {
   beforeEach: (() => Promise<void>) | undefined
   /** Called before each append of the catalog. The caller waits for it. */
   beforeAppend: (() => Promise<void>) | undefined
-  /** Called with each batch that the index has taken. */
+  /** Called with each batch that the index has accepted. */
   onProjected: ((items: readonly AcceptedStatement[]) => void) | undefined
   readonly index = new ObservedIndex(() => this.beforeEach?.())
   readonly #accepted = new Map<string, AcceptedStatement>()

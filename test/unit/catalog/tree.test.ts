@@ -32,7 +32,7 @@ const idOf = (byte: number): Buffer => Buffer.alloc(16, byte)
 const [D, E, F, CHILD] = [idOf(0xd0), idOf(0xe0), idOf(0xf0), idOf(0xc0)]
 const CHILD_AT_ROOT = '/child (conflict c0c0c0c0)'
 
-/** The paths that show two hours after these records have come one by one. */
+/** The paths that show two hours after these records have arrived one by one. */
 async function pathsAfter(...records: Signed[]): Promise<string[]> {
   const setup = await Setup.open()
   for (const record of records) await setup.add(record)
@@ -150,7 +150,7 @@ test('a record may carry only the content of the record under the stamp it names
     assert.deepEqual(await pathsAfter(...order), ['/moved'])
 })
 
-test('any records add up to the same tree and the same rows of the index, in any order and any batches, twice, and with a key that arrives at any time', async () => {
+test('any records add up to the same tree and the same rows of the index, in any order and any batches, if they arrive twice, and whenever the key arrives', async () => {
   for (let seed = 1; seed <= SEEDS; seed++) {
     const chance = seededChance(seed)
     const records = drawRecords(chance)
@@ -168,7 +168,7 @@ test('any records add up to the same tree and the same rows of the index, in any
         }
         if (batch.length > 0) await setup.add(...batch)
       }
-      // All of it once more, as after a crash.
+      // All records arrive once more, as after a crash.
       if (order === 2) for (const batch of batchesOf(shuffled(records, chance), chance)) await setup.add(...batch)
       const rows = await setup.rows()
       setup.clock.advance(2 * ORPHAN_MS)

@@ -155,7 +155,7 @@ async function catalog() {
   }
 }
 
-/** What the code computes from records that come in these batches, by the names of the records. */
+/** Returns what the code computes from records that arrive in these batches, in terms of the records' names. */
 async function stateAfter(batches: PlainRecord[][]): Promise<PlainSet['stands']> {
   const { tree, add } = await catalog()
   for (const batch of batches) await add(batch)
@@ -240,7 +240,9 @@ test('the second implementation agrees with the code on random records, honest o
   }
 })
 
-/** Random records: twins, records that carry what they may not, and records whose content has not come. */
+/**
+ * Random records: twins, records that carry content that they may not carry, and records whose content has not arrived.
+ */
 function drawRecords(chance: ReturnType<typeof seededChance>): PlainRecord[] {
   const pick = <T>(list: readonly T[]): T => list[Math.floor(chance.fraction() * list.length)] as T
   const records: PlainRecord[] = []
@@ -251,7 +253,7 @@ function drawRecords(chance: ReturnType<typeof seededChance>): PlainRecord[] {
     const stamp = twin?.stamp ?? `${10 * (i + 1)}/${pick([...authors.keys()])}/${pick(['01', '02'])}`
     if (chance.fraction() < 0.3) past.push(`5/${pick([...authors.keys()])}/01`)
     const before = past.filter(item => Number(item.split('/')[0]) < Number(stamp.split('/')[0]))
-    // Of each author and incarnation the last stamp, as `seen` must be.
+    // The last stamp of each author and incarnation, as `seen` requires.
     const seen = [...new Map(before.map(item => [item.slice(item.indexOf('/')), item])).values()]
     const op = pick(['put', 'put', 'put', 'delete'] as const)
     const old = (): string => pick([stamp, ...seen])

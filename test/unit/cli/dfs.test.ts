@@ -3,6 +3,7 @@ import { randomBytes } from 'node:crypto'
 import { mkdir, readdir, readFile, symlink, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { test } from 'node:test'
+import { isTemporaryName } from '../../../src/cli/temporary-name.ts'
 import { setUpDfs } from '../../fixtures/dfs.ts'
 import { Fault } from '../../fixtures/fake-node.ts'
 import { temporaryFolder, until } from '../../fixtures/nodes.ts'
@@ -171,6 +172,38 @@ test('put stores every file of a folder that it can, and names the others', asyn
     throw new Fault('no-space', 'full')
   }
   assert.equal((await dfs(['put', 'tree'])).code, 7)
+})
+
+test('a get that a signal ends leaves nothing behind, and what a killed one leaves is gone after the next', async t => {
+  const { node, folder, dfs } = await setUpDfs(t)
+  node.set('/f', 'bytes')
+  for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP', 'SIGKILL'] as const) {
+    let isReading = false
+    const get: typeof node.get = node.get.bind(node)
+    node.hooks.get = async (path, options) => {
+      delete node.hooks.get
+      const file = await get(path, options)
+      async function* pieces(): AsyncGenerator<Uint8Array> {
+        yield randomBytes(MIB)
+        isReading = true
+        await new Promise(() => {})
+      }
+      return { ...file, size: 2 * MIB, range: { from: 0, to: 2 * MIB }, [Symbol.asyncIterator]: pieces }
+    }
+    const { code } = await dfs(['get', '/f'], {
+      during: async child => {
+        await until('reading', async () => isReading && (await readdir(folder)).length === 1)
+        child.kill(signal)
+      }
+    })
+    const isKilled = signal === 'SIGKILL'
+    if (!isKilled) assert.equal(code, 130, signal)
+    const left = await readdir(folder)
+    assert.equal(left.length, isKilled ? 1 : 0, signal)
+    assert.ok(left.every(isTemporaryName))
+  }
+  assert.equal((await dfs(['get', '/f'])).code, 0)
+  assert.deepEqual(await readdir(folder), ['f'])
 })
 
 test('Ctrl-C ends a put and a get, and leaves nothing behind', async t => {

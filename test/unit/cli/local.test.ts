@@ -1,57 +1,13 @@
 import assert from 'node:assert/strict'
-import { chmod, link, mkdir, readdir, readFile, rm, stat, symlink, utimes, writeFile } from 'node:fs/promises'
+import { chmod, link, mkdir, rm, symlink, utimes, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { test } from 'node:test'
 import { IgnoreRules } from '../../../src/cli/ignore-rules.ts'
-import { kindOf, localNameFault, makeLocalFolder, writeLocal } from '../../../src/cli/local-file.ts'
+import { localNameFault } from '../../../src/cli/local-file.ts'
 import { walkLocal } from '../../../src/cli/local-tree.ts'
 import { temporaryFolder } from '../../fixtures/nodes.ts'
 
 const modified = new Date(1_600_000_000_123)
-
-test('a local file gets its name once it is complete, with its time and mode', async t => {
-  const folder = await temporaryFolder(t)
-  const name = '😀'.repeat(60)
-  const target = join(folder, name)
-  async function* body(): AsyncGenerator<Uint8Array> {
-    yield Buffer.from('whole ')
-    assert.equal(await kindOf(target), undefined)
-    const [temp] = await readdir(folder)
-    assert.match(temp as string, /^\..*\.dfs-[0-9a-f]{8}$/)
-    yield Buffer.from('file')
-  }
-  await writeLocal(target, body(), { modified, mode: 0o6751 })
-  assert.equal(await readFile(target, 'utf8'), 'whole file')
-  const { mode, mtimeMs } = await stat(target)
-  assert.deepEqual([mode & 0o7777, mtimeMs], [0o751, modified.getTime()])
-})
-
-test('a body that breaks off leaves no new file and keeps the old one', async t => {
-  const folder = await temporaryFolder(t)
-  const target = join(folder, 'file')
-  await writeFile(target, 'before')
-  async function* body(): AsyncGenerator<Uint8Array> {
-    yield Buffer.from('half')
-    throw new Error('broken off')
-  }
-  await assert.rejects(writeLocal(target, body(), { modified, mode: undefined }), /broken off/)
-  assert.deepEqual(await readdir(folder), ['file'])
-  assert.equal(await readFile(target, 'utf8'), 'before')
-})
-
-test('a link is replaced and not written through, and no folder is entered through a link', async t => {
-  const folder = await temporaryFolder(t)
-  await writeFile(join(folder, 'outside'), 'before')
-  await symlink(join(folder, 'outside'), join(folder, 'link'))
-  async function* body(): AsyncGenerator<Uint8Array> {
-    yield Buffer.from('new')
-  }
-  await writeLocal(join(folder, 'link'), body(), { modified, mode: undefined })
-  assert.equal(await readFile(join(folder, 'outside'), 'utf8'), 'before')
-  await mkdir(join(folder, 'elsewhere'))
-  await symlink(join(folder, 'elsewhere'), join(folder, 'door'))
-  await assert.rejects(makeLocalFolder(join(folder, 'door')), { code: 'exists' })
-})
 
 test('names that would lead to another folder are refused', () => {
   for (const name of ['', '.', '..', 'a/b', '/', 'a\0']) assert.ok(localNameFault(name, 'linux'), JSON.stringify(name))

@@ -6,7 +6,6 @@ import type { MemberItem } from '../../../src/index.ts'
 import { setUpDfs } from '../../fixtures/dfs.ts'
 import { Fault } from '../../fixtures/fake-node.ts'
 import { jsonLines } from '../../fixtures/program.ts'
-import { hasTerminal, runOnTerminal } from '../../fixtures/terminal.ts'
 
 const NOW_MS = Date.parse('2026-11-26T07:00:00Z')
 const LAPTOP = '12D3KooWAAAAAAAASRNC72kd'
@@ -131,18 +130,6 @@ test('a code that nobody shows, a member that is no admin, and a role taken away
   }
 })
 
-test('ls tells a person at a storage member why it lists nothing', async t => {
-  if (!hasTerminal) return t.skip('needs the script command of util-linux')
-  const { node, dfs, dataDir } = await setUpDfs(t)
-  const status = await node.status()
-  node.hooks.status = async () => ({ ...status, role: 'storage' })
-  const terminal = runOnTerminal(t, 'dfs', ['--data-dir', dataDir, 'ls'])
-  assert.equal(await terminal.ended, 0)
-  assert.equal(terminal.text, 'this machine is a storage member: it cannot read names\r\n')
-  const piped = await dfs(['ls'])
-  assert.deepEqual([piped.stdout.toString(), piped.stderr], ['', ''])
-})
-
 test('status shows the words of the network, and of a machine that waits only what there is', async t => {
   const { node, dfs } = await setUpDfs(t)
   const status = await node.status()
@@ -153,4 +140,19 @@ test('status shows the words of the network, and of a machine that waits only wh
   const waiting = await dfs(['status'])
   assert.equal(waiting.stdout.toString(), 'fake (writer, pending)  fake-peer\n')
   assert.equal(waiting.stderr, `  ! ${warnings[0]}\n`)
+})
+
+test('approving a code a second time says that the machine is in already, and as what', async t => {
+  const { node, dfs } = await setUpDfs(t)
+  node.hooks.approve = async () => ({ peerId: LAPTOP, name: 'laptop', role: 'writer', already: true })
+  for (const [args, line] of [
+    [[], 'laptop is already in, as writer'],
+    [['--role', 'writer'], 'laptop is already in, as writer'],
+    [['--role', 'admin'], 'laptop is already in, as writer: to change that, run dfs members role laptop admin']
+  ] as const) {
+    const result = await dfs(['members', 'approve', 'K7Q2ZD', ...args])
+    assert.deepEqual([result.code, result.stdout.toString()], [0, `${line}\n`])
+  }
+  const [json] = jsonLines(await dfs(['--json', 'members', 'approve', 'K7Q2ZD']))
+  assert.deepEqual(json, { peerId: LAPTOP, name: 'laptop', role: 'writer', already: true })
 })

@@ -14,6 +14,7 @@ import type { FakeNode } from '../../fixtures/fake-node.ts'
 import { silentLogger } from '../../fixtures/logger.ts'
 import { jsonLines } from '../../fixtures/program.ts'
 import { seededChance } from '../../fixtures/seeded-chance.ts'
+import { hasTerminal, runOnTerminal } from '../../fixtures/terminal.ts'
 
 /** Writes files of one folder; the content of each is its own path. */
 async function write(folder: string, ...paths: string[]): Promise<void> {
@@ -185,6 +186,18 @@ test('a data directory is never put: not one that a walk meets, and not one that
   assert.deepEqual(stored(node), {})
 })
 
+test('a single file that cannot be stored costs one line that begins with its name', async t => {
+  if (process.platform !== 'linux') return t.skip('needs /proc')
+  const { node, folder, dfs } = await setUpDfs(t)
+  const made = await dfs(['put', '/proc/self/status', '/x'])
+  assert.deepEqual([made.code, made.stderr.split(': ')[0]], [2, '/proc/self/status'])
+  await symlink('round', join(folder, 'round'))
+  const round = await dfs(['put', 'round', '/x'])
+  assert.match(round.stderr, /^round: /)
+  assert.ok(round.code !== 0)
+  assert.equal(node.files.size, 0)
+})
+
 test('an extreme time or size costs a file a line, and nothing more', async t => {
   const { node, dfs } = await setUpDfs(t)
   // Most disks refuse such values, but a file system in memory takes them.
@@ -222,14 +235,28 @@ test('the result of a folder is one object a file for a script, and a summary on
   assert.deepEqual(JSON.parse(second.stderr), { ...summary, stored: 0, unchanged: 2, bytes: 0 })
 })
 
-test('a file that nobody may read costs a line, and the others are stored', async t => {
-  if (process.getuid?.() === 0) return t.skip('the superuser may read everything')
-  const { node, folder, dfs } = await setUpDfs(t)
-  await write(folder, 'tree/a', 'tree/secret')
-  await chmod(join(folder, 'tree/secret'), 0)
-  const { code, stderr } = await dfs(['put', 'tree'])
-  assert.deepEqual([code, stderr.split('\n')[0]], [1, 'tree/secret: permission denied'])
-  assert.deepEqual(Object.keys(stored(node)), ['/tree/a'])
+test('a put of a folder shows one live line on a terminal: files, bytes, rate and time left', {
+  skip: hasTerminal ? false : 'needs the script of util-linux'
+}, async t => {
+  const { node, folder, dataDir } = await setUpDfs(t)
+  await write(folder, 'tree/a')
+  await writeFile(join(folder, 'tree/large'), Buffer.alloc(32 << 20))
+  const line = /put 1 of 2 files {2}[\d.]+ [KM]iB of 32\.0 MiB {2}[\d.]+ \w+\/s {2}.+ left/
+  // The line is drawn while bytes flow.
+  const slowly: FakeNode['put'] = async (path, source, options) => {
+    if (!(source instanceof Uint8Array))
+      for await (const _ of source as AsyncIterable<Uint8Array>)
+        if (!line.test(terminal.text)) await new Promise(resolve => setTimeout(resolve, 10))
+    delete node.hooks.put
+    const result = node.put(path, new Uint8Array(1), options)
+    node.hooks.put = slowly
+    return result
+  }
+  node.hooks.put = slowly
+  const terminal = runOnTerminal(t, 'dfs', ['put', 'tree'], { cwd: folder, env: { DFS_DATA_DIR: dataDir } })
+  assert.equal(await terminal.ended, 0)
+  assert.match(terminal.text, line)
+  assert.match(terminal.text, /2 stored, 2 B in \d+ s/)
 })
 
 test('put says once why members do not take what it stores, and a script finds it in the result', async t => {

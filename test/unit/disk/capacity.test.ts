@@ -77,7 +77,7 @@ test('a small block counts once, before and after the next measurement', async (
   assert.equal(capacity.usedBytes, before)
 })
 
-test('bytes that have to stay free are not room', async () => {
+test('bytes that have to stay free do not count as room', async () => {
   const files = { space: async () => ({ totalBytes: 1000, freeBytes: 400 }) } as unknown as Files
   let keepFreeBytes = 300
   const capacity = new Capacity({ files, clock: new ManualClock(), keepFreeBytes: () => keepFreeBytes })
@@ -87,7 +87,7 @@ test('bytes that have to stay free are not room', async () => {
   await capacity.take(100)
 })
 
-test('a node that is filled by statements alone is full, until rows are dead', async () => {
+test('a node that is filled by statements alone is full until enough rows are dead', async () => {
   let rows = 900
   const { capacity, pass } = await capacityWith({ rows: () => rows, index: () => 0 })
   await capacity.assertRoom()
@@ -110,4 +110,21 @@ test('a write after the measurement takes room, and a removal returns it', async
   capacity.add(-500)
   assert.equal(capacity.isFull, false)
   await capacity.take(400)
+})
+
+test('a node is full when its disk is, although it holds less than it may, and not once there is room again', async () => {
+  let freeBytes = 600
+  const files = { space: async () => ({ totalBytes: 1_000, freeBytes }) } as unknown as Files
+  const clock = new ManualClock()
+  const capacity = new Capacity({ files, clock, capacityBytes: 500 })
+  await capacity.measure()
+  assert.deepEqual([capacity.capacityBytes, capacity.isFull], [500, false])
+  freeBytes = 60
+  clock.advance(1_001)
+  await assert.rejects(capacity.take(20), NoSpaceError)
+  assert.deepEqual([capacity.capacityBytes, capacity.usedBytes, capacity.isFull], [500, 0, true])
+  freeBytes = 600
+  clock.advance(1_001)
+  await capacity.take(20)
+  assert.equal(capacity.isFull, false)
 })

@@ -22,7 +22,7 @@ const blockOf = (n: number, length: number): { cid: BlockCid; bytes: Uint8Array 
   return { cid: nameBlock(bytes), bytes }
 }
 
-/** What was acknowledged, and what may have happened since. */
+/** The changes that were acknowledged, and those that may have happened since. */
 class Promises {
   readonly #facts = new Map<string, { sure: string | undefined; maybe: Set<string> }>()
   readonly #blocks = new Map<string, { cid: BlockCid; bytes: Uint8Array; state: 'here' | 'unsure' | 'gone' }>()
@@ -52,7 +52,7 @@ class Promises {
     this.#blocks.set(key, { ...block, state: 'gone' })
   }
 
-  /** Puts again what is there, and so gets it acknowledged. */
+  /** Puts a block again that may be there, so that it is acknowledged. */
   async say(open: OpenStore, multihash: Uint8Array): Promise<void> {
     const block = this.#blocks.get(toHex(multihash))
     if (block === undefined) return
@@ -124,7 +124,7 @@ async function play(open: OpenStore, promises: Promises): Promise<boolean> {
 interface Way {
   name: string
   luck: (n: number) => Luck
-  /** How much of the index had reached the disk. */
+  /** The part of the index that had reached the disk. */
   indexed: (database: MemoryDatabase, n: number) => MemoryDatabase
 }
 
@@ -225,7 +225,7 @@ for (const writes of ['one fact', 'all of it'])
       const files = until(n)
       const database = new MemoryDatabase()
       const isDone = await playUntil(files, database, promises)
-      // The writes of the dead process are there, synced or not. When asked again, the store says that it has them.
+      // The writes of the dead process are there, synced or not, so the store reports that it has them.
       const alive = files.reopen()
       const again = await openStore(alive, { ...options, database: database.after(database.batches) })
       await promises.check(again)

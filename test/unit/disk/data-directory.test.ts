@@ -19,10 +19,28 @@ test('openFormat writes a format file into an empty directory, and the store id 
   assert.equal(storeId.byteLength, 16)
   assert.ok(isNew)
   assert.equal((await openFormat(files, seededChance(2), silentLogger)).isNew, false)
-  assert.equal(Buffer.from(await files.read('format.json')).toString(), `{"layout":2,"storeId":"${toHex(storeId)}"}\n`)
+  const text = Buffer.from(await files.read('format.json')).toString()
+  assert.match(text, new RegExp(`^\\{"layout":2,"storeId":"${toHex(storeId)}","capacity":[0-9]+\\}\n$`))
   assert.equal(toHex((await openFormat(files, seededChance(2), silentLogger)).storeId), toHex(storeId))
   assert.equal(toHex((await openFormat(files.crash(), seededChance(2), silentLogger)).storeId), toHex(storeId))
   assert.notEqual(toHex((await openFormat(new FakeFiles(), seededChance(2), silentLogger)).storeId), toHex(storeId))
+})
+
+test('the capacity is what is free at the first start, less 5 % of the disk, and stays', async () => {
+  const GB = 10 ** 9
+  const files = new FakeFiles({ totalBytes: 239 * GB, othersBytes: 171 * GB })
+  const { capacityBytes } = await openFormat(files, seededChance(1), silentLogger)
+  assert.equal(capacityBytes, (239 - 171 - 0.05 * 239) * GB)
+  // Whatever else is on the disk later does not change it.
+  await files.writeNew('other', [Buffer.alloc(1_000)])
+  assert.equal((await openFormat(files, seededChance(1), silentLogger)).capacityBytes, capacityBytes)
+})
+
+test('a disk that is nearly full at the first start, and a directory of an earlier version, have no measured capacity', async () => {
+  const files = new FakeFiles({ totalBytes: 10 ** 9, othersBytes: 0.96 * 10 ** 9 })
+  assert.equal((await openFormat(files, seededChance(1), silentLogger)).capacityBytes, undefined)
+  const earlier = await withFormat(`{"layout":2,"storeId":"${'a'.repeat(32)}"}`)
+  assert.equal((await openFormat(earlier, seededChance(1), silentLogger)).capacityBytes, undefined)
 })
 
 test('the error for another layout names the layout and says what to do', async () => {

@@ -29,7 +29,7 @@ async function snapshot(path: string): Promise<unknown[]> {
   return [mode, mtimeMs, size, ...inside]
 }
 
-/** What a first start writes, up to the point where it fails. */
+/** Writes the files of a first start, up to the point where it fails. */
 async function writeAsFirstStart(root: string): Promise<void> {
   const files = new NodeFiles(root)
   await openFormat(files, seededChance(1), silentLogger)
@@ -127,7 +127,7 @@ test('a new disk with lost+found, and the files that the owner names, count as a
   assert.deepEqual((await readdir(folder)).sort(), ['lost+found', 'network.key'])
 })
 
-test('a path that cannot be a data directory is refused in words, and nothing is left behind', async t => {
+test('a path that cannot be a data directory is refused with a reason, and nothing is left behind', async t => {
   const folder = await temporaryFolder(t)
   await writeFile(join(folder, 'file'), '')
   await symlink(join(folder, 'none'), join(folder, 'dangling'))
@@ -142,7 +142,7 @@ test('a path that cannot be a data directory is refused in words, and nothing is
   assert.deepEqual((await readdir(folder)).sort(), ['circle', 'dangling', 'file'])
 })
 
-test('a folder of the system that takes no new names is refused, and the attempt ends', {
+test('a system folder that accepts no new names is refused, and the attempt ends', {
   skip: process.platform !== 'linux',
   timeout: 20_000
 }, async () => {
@@ -198,7 +198,7 @@ test('a first start that was killed anywhere is recognised, and its files can be
   assert.ok(await isFirstStartOn(root))
 })
 
-test('a directory that has been used is no first start any more', async t => {
+test('a start in a directory that has been used is not a first start', async t => {
   const root = await temporaryFolder(t)
   const first = await claimDirectory(root, options)
   await writeAsFirstStart(root)

@@ -21,7 +21,7 @@ test('the monitor reports each change once, and never one that has passed betwee
   capacity.isFull = true
   assert.equal(monitor.state, 'full')
   for (let i = 0; i < 3; i++) monitor.update()
-  // A disk that takes no writes at all is worse than a full one.
+  // A disk that accepts no writes at all is worse than a full one.
   files.state = 'readonly'
   monitor.update()
   files.state = 'full'

@@ -55,12 +55,12 @@ test('a value under another key, or cut short, is refused', async () => {
   }
 })
 
-test('open refuses an index that lacks a batch before others', async () => {
+test('open refuses an index that lacks a batch although it has later ones', async () => {
   const database = new MemoryDatabase()
   const { index } = await withCorruptions(database.asDatabase)
   for (let i = 0; i < 10; i++) await index.batch([put(`k${i}`, `${i}`)], { sync: i === 3 })
   for (let end = 4; end <= 10; end++) await (await withCorruptions(database.after(end).asDatabase)).index.close()
-  // LevelDB began another log before a batch, and what the old log held since the last sync is gone.
+  // LevelDB began another log before a batch, and the old log lost everything since the last sync.
   for (let switched = 0; switched <= 10; switched++) {
     const left = database.after(10, switched)
     const opening = withCorruptions(left.asDatabase)
@@ -76,7 +76,7 @@ test('a new chain begins after a full one, once everything is in tables', async 
   const database = new MemoryDatabase()
   const { index } = await withCorruptions(database.asDatabase)
   for (let i = 0; i <= CHAIN_LINKS_MAX; i++) await index.batch([put(`k${i}`, '')])
-  // The last link again, synced, and then the first of the next chain.
+  // The last link is written again, synced, and then the first link of the next chain.
   assert.equal(database.batches, CHAIN_LINKS_MAX + 2)
   const { index: left } = await withCorruptions(database.after(0, CHAIN_LINKS_MAX).asDatabase)
   assert.ok(await left.has(key(`k${CHAIN_LINKS_MAX - 1}`)))
@@ -252,7 +252,7 @@ test('errors of the system are told apart', async () => {
   }
 })
 
-test('who reads an index that has been closed learns so in an error of ours', async () => {
+test('a reader of an index that has been closed gets an error of ours that says so', async () => {
   const index = new IndexDb(new MemoryDatabase().asDatabase, silentLogger)
   await index.open()
   await index.close()

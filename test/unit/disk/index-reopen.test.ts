@@ -57,7 +57,7 @@ test('after a failed batch all others are refused at once with its error, and re
   )
 })
 
-test('batches that wait behind a failed one are refused too, since LevelDB would write them behind a torn one', async () => {
+test('batches that wait behind a failed one are refused too, since LevelDB would write them after a torn one', async () => {
   const memory = new MemoryDatabase()
   const { index } = await setup(memory.asDatabase)
   const { batch } = memory
@@ -169,7 +169,7 @@ test('an index that has lost a batch when it is opened again is corrupt', async 
     await index.batch([put('a')])
     await index.batch([put('b')])
     await fail()
-    // The last link is lost, as if the disk had dropped what was written last.
+    // The last link is lost, as if the disk had dropped its last write.
     memory.corrupt(indexKey('m', Buffer.from('link'), Uint8Array.of(0, 0, 0, link)))
     await assert.rejects(
       index.reopen(async () => {}),

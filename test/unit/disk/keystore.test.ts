@@ -199,7 +199,7 @@ test('changes of the keystore follow one another, and none brings back what anot
   }
 })
 
-test('a change of the keystore that throws changes nothing, and one of a keystore that is gone is refused', async () => {
+test('a change of the keystore that throws changes nothing, and a change is refused if the keystore is gone', async () => {
   const { files } = await written()
   const refuse = (): never => {
     throw new RangeError('no')
@@ -216,7 +216,7 @@ test('a change of the keystore that throws changes nothing, and one of a keystor
   assert.equal(await keystore.load(), undefined)
 })
 
-test('the keys of a candidate are kept as the keystore is, until they are removed', async () => {
+test('the keys of a candidate are stored like the keystore, until they are removed', async () => {
   for (const passphrase of [undefined, 'correct horse']) {
     const files = new FakeFiles()
     const candidate = drawCandidate(systemChance)

@@ -34,7 +34,7 @@ test('the leaf check goes on after an error, once the long pause is over', async
   await worker.stop()
 })
 
-test('while all rows are checked for the first time, a check that took long is followed by a longer rest', async () => {
+test('while all rows are checked for the first time, a longer check is followed by a longer rest', async () => {
   const clock = new ManualClock()
   let checks = 0
   const store = {

@@ -110,7 +110,7 @@ test('a start that the reserve cannot save says how many bytes to free', async (
   )
 })
 
-test('a start never removes a file from a directory that is not one of a node', async () => {
+test('a start never removes a file from a directory that does not belong to a node', async () => {
   const files = new FakeFiles({ totalBytes: MIB })
   await files.writeNew('reserve', [Buffer.alloc(10)])
   const start = async (): Promise<void> => {

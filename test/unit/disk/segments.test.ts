@@ -229,7 +229,7 @@ test('a scan returns what is left of a file that was cut, and reports it', async
   await assert.rejects(segments.read(places[4] as Place), RowCorruptError)
 })
 
-test('a segment that could not be opened is opened at the next read', async () => {
+test('a segment that could not be opened is opened again at the next read', async () => {
   const { files, fail } = failing()
   const segments = await open(files)
   const [place] = await segments.append([row('x')])
@@ -244,7 +244,7 @@ test('a scan reports rows that the footer counts and that are missing', async ()
   const places = await segments.append(numbered(20))
   const inFirst = places.filter(({ segment }) => segment === 1)
   const last = inFirst.at(-1) as Place
-  // Cuts a row out without a trace. The rows behind it are no longer at their places.
+  // Cuts a row out without a trace. The rows after it are no longer at their places.
   files.corrupt(FIRST, bytes => Buffer.concat([bytes.subarray(0, last.offset), bytes.subarray(last.offset + 73)]))
   for (const cut of [last.offset, last.offset + 30, HEADER_BYTES]) {
     files.corrupt(FIRST, bytes => bytes.subarray(0, cut))
@@ -281,7 +281,7 @@ test('open refuses a segment of another store, or of no store', async () => {
   await assert.rejects(open(files), UnknownLayoutError)
 })
 
-test('open keeps the rows behind a damaged header, and reports it', async () => {
+test('open keeps the rows after a damaged header, and reports the header', async () => {
   const whole = new FakeFiles()
   const writer = await open(whole)
   await writer.append(numbered(20))
@@ -303,7 +303,7 @@ test('open keeps the rows behind a damaged header, and reports it', async () => 
     }
 })
 
-test('a last segment without a whole header is made again, and one in between is left alone', async () => {
+test('a last segment without a whole header is created again, and one in between is left alone', async () => {
   for (const length of [0, 1, 23]) {
     const files = new FakeFiles()
     await (await open(files)).append(numbered(10))
@@ -320,7 +320,7 @@ test('a last segment without a whole header is made again, and one in between is
   }
 })
 
-test('repeated failures leave no segments behind, and no number is given twice', async () => {
+test('repeated failures leave no segments behind, and no number is used twice', async () => {
   let isBroken = true
   const files = new FakeFiles({
     before: ({ name, bytes = 0 }) => {
@@ -333,7 +333,7 @@ test('repeated failures leave no segments behind, and no number is given twice',
     assert.ok((await files.list('segments')).length <= 2)
   }
   assert.equal(segments.end.segment, 50)
-  // The last segment survives any power cut, so its number is not given again.
+  // The last segment survives any power cut, so its number is not used again.
   assert.equal((await open(files.reopen())).end.segment, 50)
   isBroken = false
   const again = await open(files.reopen())
@@ -348,7 +348,7 @@ test('an abandoned segment gets its footer once the disk works again', async () 
   let isBroken = false
   const files = new FakeFiles({
     before: ({ name, path, bytes = 0 }) => {
-      // The segment takes no more bytes, but it can be cut.
+      // The segment accepts no more bytes, but it can be cut.
       if (isBroken && name === 'append' && path === FIRST && bytes !== HEADER_BYTES)
         throw new DiskError('the disk reported EIO')
     }
@@ -365,7 +365,7 @@ test('an abandoned segment gets its footer once the disk works again', async () 
   assert.deepEqual(damage, [])
 })
 
-test('the last segment stays even if it is closed, since its number would be given twice', async () => {
+test('the last segment stays even if it is closed, since its number would otherwise be used twice', async () => {
   const { files, fail } = failing()
   const before = await open(files)
   await before.append(numbered(7))
@@ -435,7 +435,7 @@ test('a disk that fails for a while fails each write and loses no earlier row', 
   assert.deepEqual(damage, [])
 })
 
-test('rows of a write that failed in its second segment are void, and later rows are there', async () => {
+test('rows of a write that failed in its second segment are void, and later rows count', async () => {
   const { files, fail } = failing()
   const segments = await open(files)
   await segments.append([row('before')])

@@ -193,7 +193,7 @@ test('a durable row that waits for the next segment holds the cursor back too', 
   assert.equal((await again.facts.get('b'))?.length, 100)
 })
 
-test('a flipped byte in a row is an error when the row is read, the rest is there, and the report counts it', async () => {
+test('a flipped byte in a row is an error when the row is read, the other rows are there, and the report counts the damage', async () => {
   const files = new FakeFiles()
   const open = await filled(files)
   const place = decodePlace((await open.index.get(indexKey('f', Buffer.from('k3')))) as Uint8Array)
@@ -440,7 +440,7 @@ test('compaction keeps a segment with damage in it', async () => {
   await expectFacts(open, 100)
 })
 
-test('a write waits while rows are moved, so that no older row is moved behind it', async () => {
+test('a write waits while rows are moved, so that no older row is moved after it', async () => {
   const files = new FakeFiles()
   const storeId = Buffer.alloc(16, 1)
   const index = new IndexDb(new MemoryDatabase().asDatabase, silentLogger)
@@ -520,7 +520,7 @@ test('a replay of large rows is done in steps of bounded size', async () => {
   )
 })
 
-test('a full disk refuses writes, and takes more once there is room', async () => {
+test('a full disk refuses writes, and accepts them again once there is room', async () => {
   const options = { totalBytes: 3000 }
   const files = new FakeFiles(options)
   const open = await openStore(files, small)

@@ -33,7 +33,7 @@ class FullDatabase extends MemoryDatabase {
     for (const ops of this.#late.splice(0)) await super.batch(ops)
   }
 
-  /** What a restart finds, after a kill. */
+  /** Returns the rows that a restart finds after a kill. */
   async restarted(): Promise<MemoryDatabase> {
     await this.open()
     return this.after(this.batches)
@@ -56,7 +56,10 @@ async function restart({ files }: { files: FakeFiles }, database: FullDatabase):
   return openStore(files.reopen(), { ...small, database: await database.restarted() })
 }
 
-/** Lets the batches end that nobody waits for, such as that of the cursor. From then on the database refuses all. */
+/**
+ * Waits for the batches for which nobody waits, such as that of the cursor. From then on the database refuses all
+ * batches.
+ */
 async function fill(database: FullDatabase): Promise<void> {
   await settle(5)
   database.isFull = true
@@ -146,7 +149,7 @@ test('rows that fill one segment are void if the write fails in the next one', a
   assert.equal(again.report.damagedStretches, 0)
 })
 
-test('nothing of an append that failed comes back, however much of it has reached the disk', async () => {
+test('no row of an append that failed comes back, however much of it has reached the disk', async () => {
   let isBroken = false
   const node = await open(({ name, path }) => {
     // The bytes are written, and only the sync fails. Then the file can be cut, which is another sync.
@@ -221,7 +224,7 @@ test('an index that holds a refused row after all is corrupt, when it is reopene
   }
 })
 
-test('a write that fails after the index took it stays, since readers can see it', async () => {
+test('a write that fails after the index accepted it stays, since readers can see it', async () => {
   const node = await open()
   const { batch } = node.database
   node.database.batch = async (ops, options) => {
@@ -343,7 +346,7 @@ test('a compaction writes no rows while the index is failed', async () => {
   assert.deepEqual(segments.end, end)
 })
 
-test('a row whose write is refused while the leaf check has it in hand is not taken for a lost one', async () => {
+test('the leaf check does not take a row for lost if its write is refused during the check', async () => {
   const { database, ...node } = await open()
   await fill(database)
   const held = Promise.withResolvers<void>()

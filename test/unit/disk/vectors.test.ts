@@ -78,7 +78,7 @@ async function openSegments(files: FakeFiles, segmentBytes?: number): Promise<Se
   return segments
 }
 
-/** The frozen segment on a disk, with another behind it: a segment that is not the last must have its footer. */
+/** The frozen segment on a disk, with another one after it: a segment that is not the last must have its footer. */
 async function diskWith(file: Buffer): Promise<FakeFiles> {
   const files = new FakeFiles()
   await files.makeDirectory('segments')
@@ -253,7 +253,7 @@ test('frozen vectors: a row is made void in place, and the footer still matches'
   const segments = await openSegments(files)
   const { type, offset, payload } = segment.rows[0] as (typeof segment.rows)[0]
   await segments.void([{ segment: 1, offset, length: payload.length / 2 }])
-  // Written out as SPEC.md says it, without the code that is tested.
+  // Written as SPEC.md describes it, without the code that is tested.
   const fields = Buffer.alloc(13)
   fields.writeUInt32BE(1, 0)
   fields.writeUInt32BE(offset, 4)

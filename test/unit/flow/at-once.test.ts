@@ -41,7 +41,7 @@ test('reads no further item while all slots are taken', async () => {
   assert.equal(read, 10)
 })
 
-test('passes a slot on in the order of the calls, also after a failure', async () => {
+test('passes a slot on in the order of the calls, even after a failure', async () => {
   const slots = new Slots(1)
   const order: number[] = []
   const run = (i: number): Promise<void> =>

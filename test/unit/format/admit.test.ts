@@ -30,7 +30,7 @@ test('the bytes of an admission begin with a label of their own, and each value 
   assert.equal(bytes.byteLength, 12 + 4 * 32)
 })
 
-test('a value of another length makes no admission', () => {
+test('a value of another length is refused in an admission', () => {
   for (const field of FIELDS)
     for (const length of [0, 31, 33])
       assert.throws(() => admitBytes({ ...facts, [field]: fill(7, length) }), FormatError, field)

@@ -28,7 +28,7 @@ test('a code changes with either nonce, either key, the network, and the directi
   for (const code of codes) assert.equal(readCode(code), code)
 })
 
-test('a value of another length makes no code, no commitment and no words', () => {
+test('a value of another length is refused for a code, a commitment and words', () => {
   // Otherwise the end of one value could become the beginning of the next, with the same digest.
   const { dialler, listener } = facts
   for (const length of [0, 31, 33]) {

@@ -78,7 +78,7 @@ test('a value that could not be read again unchanged is not written', () => {
     assert.equal(toHex(encodeCanonical(decodeCanonical(encodeCanonical(value)))), toHex(encodeCanonical(value)))
 })
 
-test('a value that dag-cbor does not have is refused when it is encoded', () => {
+test('a value that dag-cbor cannot represent is refused when it is encoded', () => {
   for (const value of [undefined, Number.NaN, { a: undefined }, () => 1, Symbol('x'), new Date()])
     assert.throws(() => encodeCanonical(value), FormatError)
 })

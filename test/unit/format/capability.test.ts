@@ -68,7 +68,7 @@ test('parseCapability refuses any other text', () => {
   for (const [what, text] of Object.entries(bad)) assert.throws(() => parseCapability(text), FormatError, what)
 })
 
-test('formatCapability refuses what could not be parsed again', () => {
+test('formatCapability refuses values that could not be parsed again', () => {
   const long = `https://example.org/${'x'.repeat(2048)}`
   const bad: Record<string, Capability> = {
     'a short key': { root, key: key.subarray(1) },

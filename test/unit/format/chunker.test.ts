@@ -120,7 +120,7 @@ test('memory is leased before a chunk is filled, and the source waits for it', a
   assert.equal(memory.taken, leaseBytes)
 })
 
-test('a source that gives nothing holds no memory between two chunks', async () => {
+test('a source that delivers nothing holds no memory between two chunks', async () => {
   const { memory, chunk, leaseBytes } = leasing()
   const gate = Promise.withResolvers<void>()
   async function* source(): AsyncGenerator<Uint8Array> {

@@ -44,13 +44,13 @@ const past = (n: number, hlc = HLC - 1n): Seen => ({
 const pasts = (count: number): Seen[] => Array.from({ length: count }, (_, n) => past(n))
 const stampOf = ({ author, incarnation, hlc }: Seen): Stamp => ({ author, incarnation, hlc })
 
-/** A record with these clear fields, signed without any check. */
+/** Returns a record with these clear fields, signed without any check. */
 function forge(change: Partial<Fields<'entry'>>): Statement<'entry'> {
   const { fields } = signRecord(INLINE_RECORD, SIGNING)
   return signStatement('entry', { ...fields, ...change }, SIGNING)
 }
 
-/** A record with this body, sealed correctly. */
+/** Returns a record with this body, sealed correctly. */
 function forgeBody(init: RecordInit, text: Uint8Array): Statement<'entry'> {
   const { siv: _, body: __, ...clear } = signRecord(init, SIGNING).fields
   const buffer = Buffer.alloc(paddedBodyLength(text.byteLength))

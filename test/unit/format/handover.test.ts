@@ -52,7 +52,7 @@ test('each handover has an ephemeral key of its own, so equal keys never make eq
     assert.notEqual(toHex(other.subarray(start, end)), toHex(box.subarray(start, end)))
 })
 
-test('nothing is sealed for a key that keeps no secret, and no box with such a key opens', () => {
+test('nothing is sealed for a weak key, and no box with such a key opens', () => {
   // The points of small order: whatever the other key is, the shared secret is zero (RFC 7748, section 6.1).
   const weak = [
     '0000000000000000000000000000000000000000000000000000000000000000',
@@ -77,7 +77,7 @@ test('a value of another length is never sealed', () => {
   }
 })
 
-test('whoever holds the network key opens what was handed to the recovery key', () => {
+test('a holder of the network key opens a handover to the recovery key', () => {
   const { network, recovery, recoveryKey } = deriveNetwork(fill(1))
   const later = { network, epoch: fill(2), recipient: recovery }
   const handed = sealHandover({ ...later, x25519: recovery, epochKey }, fill(6))

@@ -57,7 +57,7 @@ test('every character of an invite token that changes is noticed', () => {
   }
 })
 
-test('a token that was cut is an altered invite, and text that was none is not', () => {
+test('a token that was cut is reported as altered, and any other text is not an invite at all', () => {
   for (let length = 'dfsinvite1'.length; length < text.length; length++)
     assert.throws(() => decodeInviteToken(text.slice(0, length)), InviteAlteredError, String(length))
   for (const other of ['', 'hello', 'dfscap1.a.b', toHex(seed), 'dfsinvite', 'DFSINVITE1.a.b', text.slice(1)])
@@ -96,7 +96,7 @@ test('a token as large as it may be is read, and a longer text is refused withou
   assert.throws(() => encodeInviteToken({ ...good, statements: [padding, invite.bytes] }), FormatError)
 })
 
-test('encodeInviteToken refuses what could not be read again', () => {
+test('encodeInviteToken refuses values that could not be read again', () => {
   const bad: Record<string, Partial<InviteToken>> = {
     'another seed': { seed: Buffer.alloc(32, 1) },
     'no statements': { statements: [] },

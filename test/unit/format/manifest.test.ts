@@ -91,7 +91,7 @@ test('every chunk is listed once, in order, whatever their number', () => {
   }
 })
 
-test('three levels deep, and a last path of nodes with one link each', () => {
+test('a manifest may be three levels deep and end in a path of nodes with one link each', () => {
   const chunks = 1024 ** 2 + 1
   const builder = new ManifestBuilder({ subkey })
   const link = chunkLink(0)
@@ -134,7 +134,7 @@ test('a node is returned as soon as it is full', () => {
   assert.equal(builder.add(chunkLink(FANOUT)).length, 0)
 })
 
-test('the same chunks have the same root, and another with a salt', () => {
+test('the same chunks have the same root, and another root with a salt', () => {
   assert.ok(build(1030).root.cid.equals(build(1030).root.cid))
   assert.ok(!build(1030).root.cid.equals(build(1030, { salt: Buffer.alloc(32, 1) }).root.cid))
   assertLists(leavesOf(build(1030, { salt: Buffer.alloc(32, 1) })), 1030)
@@ -228,7 +228,7 @@ test('a map that looks like a CID is not accepted as a link', () => {
   }
 })
 
-test('a node has one encoding, also in a codec that writes links as text', () => {
+test('a node has one encoding, even in a codec that writes links as text', () => {
   const text = Buffer.from(build(5, { codec: json }).nodes[0]?.bytes as Uint8Array).toString()
   decodeNode(Buffer.from(text), undefined, json)
   const padded = text.replace(/"(b[a-z2-7]{58})"/, '"$1="')

@@ -21,7 +21,7 @@ test('parsePath reads paths as users write them', () => {
   for (const [text, parts] of known) assert.deepEqual(parsePath(text), parts, text)
 })
 
-test('parsePath refuses what no path may be', () => {
+test('parsePath refuses text that cannot be a path', () => {
   for (const text of [
     '//',
     '///',

@@ -150,7 +150,7 @@ test('the lease of a chunk shrinks to its block, and ends with the next chunk if
 test('sealFile holds no memory while it waits for the next chunk', async () => {
   const memory = new Budget({ bytesMax: paddedChunkLength(16) + 48 })
   const chunk = fixedChunker(16, bytes => memory.acquire(bytes, { owner: 'put' }))
-  // There is memory for one chunk, and its block is done with before the next is asked for.
+  // There is memory for one chunk, and its block is released before the next one is requested.
   let count = 0
   for await (const { lease, bytes } of pipe([counting(160)], chunk, sealFile({ subkey }))) {
     if (lease === undefined) continue

@@ -195,7 +195,7 @@ test('a CID in a statement must be one of this network, whatever its codec', () 
   const foreign = [
     CID.createV1(0x55, Digest.create(0, digest)),
     CID.createV1(0x55, Digest.create(0x1e, digest.subarray(0, 4))),
-    // What `CID.asCID` takes for a CID of another library.
+    // A value that `CID.asCID` takes for a CID of another library.
     { '/': 'x', bytes: 'x', version: 1, code: 0x55, multihash: { code: 0x1e, digest } } as unknown as CID
   ]
   for (const root of foreign) {

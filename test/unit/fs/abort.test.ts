@@ -54,7 +54,7 @@ function fakeFs(some: { resolve?: () => Promise<unknown> } = {}) {
       move: (_: unknown, to: unknown, options: never) => change('move', to, options),
       remove: (_: unknown, options: never) => change('remove', record, options)
     },
-    members: { admitted: ['other'], all: [], self: { peerId: 'self' } },
+    members: { admitted: ['other'], all: [], self: { peerId: 'self' }, standing: { assertReads: () => {} } },
     sync: {
       push: (peer: string) => {
         done.push(`push to ${peer}`)

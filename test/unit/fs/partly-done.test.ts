@@ -14,6 +14,9 @@ import { RecordingLogger } from '../../fixtures/logger.ts'
 
 const full = new NoSpaceError('the disk is full')
 
+/** A member that can read names. */
+const READER = { standing: { assertReads: () => {} } }
+
 test('a recursive removal that fails half-way says so, and keeps the code of the cause', async () => {
   const remove = (deleted: number) => {
     const catalog = {
@@ -75,6 +78,7 @@ test('an evict that fails half-way says how many blocks it freed', async () => {
     shown: { replicas: 1 }
   })
   const fs = {
+    members: READER,
     tree: {
       resolve: async () => ({ kind: 'directory', path: ['dir'] }),
       async *list() {
@@ -100,6 +104,7 @@ test('a copy of a directory that fails says how much of it was made', async () =
   const directory = { kind: 'directory', path: ['dir'], ids: [new Uint8Array(16)] }
   let made = 0
   const fs = {
+    members: READER,
     defaults: { replicas: 1 },
     tree: {
       resolve: async (path: string[]) => (path[0] === 'dir' ? directory : undefined),

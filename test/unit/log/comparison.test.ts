@@ -22,7 +22,7 @@ import type { MemoryHost } from '../../fixtures/memory-host.ts'
 import { settle, timePassesUntil, whileTimePasses } from '../../fixtures/pass-time.ts'
 import { MINUTE, Setup, take } from './setup.ts'
 
-/** What a member was asked for since this was called: how many ids it has listed, and how many statements it has sent. */
+/** Counts the requests to a member from now on: how many ids it has listed, and how many statements it has sent. */
 function watch(member: TestMember) {
   const seen = { listed: 0, news: 0, sent: 0 }
   const { list, get } = { list: member.log.list.bind(member.log), get: member.log.get.bind(member.log) }
@@ -45,7 +45,7 @@ function watch(member: TestMember) {
   return seen
 }
 
-/** How often each statement of class 1 was handed to a member, from now on. */
+/** Counts how often each statement of class 1 is passed to a member, from now on. */
 function deliveries(member: TestMember): Map<string, number> {
   const byId = new Map<string, number>()
   const receive = member.log.receive.bind(member.log)
@@ -74,7 +74,7 @@ async function reconnect(setup: Setup, a: TestMember, b: TestMember): Promise<vo
   await compared(setup, a, b)
 }
 
-test('two members in step that meet again list only what is new', async t => {
+test('two members with equal logs that meet again list only what is new', async t => {
   const setup = new Setup(t)
   const a = await setup.member('a')
   await a.write(setup.chance, 500)
@@ -135,7 +135,7 @@ test('a member that freezes while it sends statements does not hold up the other
   frozen.resolve()
 })
 
-test('nothing else is compared with a member before membership was compared with it', async t => {
+test('nothing else is compared with a member before the statements about membership', async t => {
   const setup = new Setup(t)
   const b = await setup.member('b')
   await b.write(setup.chance, 2)
@@ -187,7 +187,7 @@ test('a statement that may be accepted later holds the cursor on the disk back, 
   assert.equal((await cursors.get(b.peer, 1))?.sequence, b.log.positions.position().sequence)
 })
 
-test('a member that withholds a statement is found out by its totals, and everything is listed again', async t => {
+test('a member that withholds a statement is detected by its totals, and everything is listed again', async t => {
   const setup = new Setup(t)
   const b = await setup.member('b')
   const c = await setup.member('c', { bootstrap: ['b'] })
@@ -201,7 +201,7 @@ test('a member that withholds a statement is found out by its totals, and everyt
     const page = (await news(...args)) as News
     return { ...page, ids: hide(page.ids) }
   }
-  // Both sides of the exchange hide it: pushes do, too.
+  // Both sides of the exchange hide it, and so do pushes.
   b.sync.push = async () => 'ok'
   const offered = c.log.has.bind(c.log)
   c.log.has = async ids =>
@@ -258,7 +258,7 @@ test('statements that were lost by damage are fetched from a member that has the
   assert.deepEqual(c.faults, [], 'the other need not have what was lost here')
 })
 
-test('all ids are listed if a caller asks for it, whatever the cursor says', async t => {
+test('all ids are listed if a caller asks for that, whatever the cursor says', async t => {
   const setup = new Setup(t)
   const b = await setup.member('b')
   await b.write(setup.chance, 3)
@@ -352,7 +352,7 @@ function manyIds(count: number): Uint8Array[] {
   })
 }
 
-test('news that got lost on its way arrives with one of the next rounds', async t => {
+test('news that was lost on its way arrives with one of the next rounds', async t => {
   const setup = new Setup(t)
   const b = await setup.member('b')
   const c = await setup.member('c', { bootstrap: ['b'] })
@@ -459,7 +459,7 @@ test('nobody is told a position past a failed write that the disk could not undo
   assert.equal(positions.position().sequence, before + 3)
 })
 
-test('news and totals hold exactly the statements that count, after statuses were replaced and statements came twice', async t => {
+test('news and totals hold exactly the statements that count, after statuses were replaced and statements arrived twice', async t => {
   const setup = new Setup(t)
   const b = await setup.member('b')
   const left = setup.admin('left')

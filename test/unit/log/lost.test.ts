@@ -57,7 +57,7 @@ test('a damaged statement that nobody reads is found by the leaf check, and coun
   assert.equal((await a.log.positions.totals(REST)).count, 2)
 })
 
-test('a damaged statement is noted once, and the note goes when it comes again, also after a restart', async t => {
+test('a damaged statement is noted once, and the note is removed when the statement arrives again, even after a restart', async t => {
   const setup = new Setup(t)
   const { a, lost } = await filled(setup)
   const before = await a.log.positions.totals(REST)
@@ -82,7 +82,7 @@ test('lost statements are still asked for after a restart', async t => {
   assert.deepEqual(again.log.lost(10), [Buffer.from(lost.id)])
 })
 
-test('a member starts although the row of its own grant is damaged, and writes the grant anew', async t => {
+test('a member starts although the row of its own grant is damaged, and writes the grant again', async t => {
   const setup = new Setup(t)
   const secrets = setup.admin('a')
   const a = await setup.member('a', { secrets })
@@ -95,7 +95,7 @@ test('a member starts although the row of its own grant is damaged, and writes t
   assert.ok((await again.log.get(grant.id)) !== undefined)
 })
 
-test('a statement that came again just before a crash is not lost any more', async t => {
+test('a statement that arrived again just before a crash is not lost any more', async t => {
   const setup = new Setup(t)
   const secrets = setup.admin('a')
   const { a, lost } = await filled(setup, secrets)
@@ -109,7 +109,7 @@ test('a statement that came again just before a crash is not lost any more', asy
   assert.equal(again.log.lostCount, 0)
 })
 
-test('a statement that was found damaged is taken when it comes again before the index has noted that', async t => {
+test('a damaged statement is accepted if it arrives again before the index has noted the damage', async t => {
   const { a, lost } = await filled(new Setup(t))
   rot(a, lost)
   assert.equal(await a.log.get(lost.id), undefined)

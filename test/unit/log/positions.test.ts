@@ -104,7 +104,7 @@ test('a reader does not get ahead of a statement that is still being indexed', a
   assert.deepEqual(await listed(start), [1, 2, 4])
 })
 
-test('the horizon passes a reservation that failed, and waits for one that may still come back', async () => {
+test('the horizon passes a reservation whose write was undone, and waits for one whose rows may still come back', async () => {
   const { positions, accept, listed } = await started()
   const start = positions.position()
   const failed = positions.take(1)
@@ -129,7 +129,7 @@ test('a position of an earlier start is known, and the news after it runs across
   assert.deepEqual(await third.listed(end), [3])
 })
 
-test('a restored backup does not know positions of the time that it has forgotten', async () => {
+test('a restored backup does not know positions from the time that it lacks', async () => {
   const first = await started()
   await first.accept(1)
   const before = first.positions.position()
@@ -162,7 +162,7 @@ test('two starts of which the first accepted nothing are told apart', async () =
   assert.deepEqual(await restored.listed(idle), [5, 6, 7])
 })
 
-test('a lineage that nobody drew is unknown, and so is a sequence that has not been given yet', async () => {
+test('a lineage that nobody drew is unknown, and so is a sequence that has not been used yet', async () => {
   const { positions, accept, listed } = await started()
   await accept(1)
   const { lineage, sequence } = positions.position()

@@ -204,7 +204,7 @@ test('early statements wait across a restart and a rebuild, each author with a b
   assert.deepEqual([last.log.earlyCount, (await last.ids(1)).length], [0, EARLY_OF_AUTHOR_MAX], 'after a rebuild')
 })
 
-test('nobody is told that an early statement waits before it is durable, also if two members send it at once', async t => {
+test('nobody is told that an early statement waits before it is durable, even if two members send it at once', async t => {
   const alone = new Alone(t)
   const member = await alone.open()
   const early = entryBy(member.self, alone.setup.chance, hlcAt(alone.setup.clock.now() + 60 * MINUTE))
@@ -246,7 +246,7 @@ test('statements are projected again without a change to the tables of the log, 
   assert.deepEqual([await member.store.index.has(ownKey(first.id)), member.log.asides.count], [true, 0])
 })
 
-test('what is projected again waits for the batch that is being projected, even if there is nothing to project', async t => {
+test('a repeated projection waits for the batch that is being projected, even if there is nothing to project', async t => {
   const alone = new Alone(t)
   const member = await alone.open()
   const { promise, resolve } = Promise.withResolvers<void>()
@@ -264,7 +264,7 @@ test('what is projected again waits for the batch that is being projected, even 
 
 type Written = Awaited<ReturnType<TestMember['write']>>[number]
 
-/** A table that no room has. */
+/** A table that no room uses. */
 const OWN_TABLE = Buffer.from('#')
 
 function ownKey(id: Uint8Array): Uint8Array {

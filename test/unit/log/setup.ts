@@ -55,7 +55,7 @@ export class Setup {
     return member
   }
 
-  /** What the log keeps of a member that has gone: its grants and its status. */
+  /** The statements that the log keeps of a member that has left: its grants and its status. */
   leftBy(secrets: Secrets): Statement[] {
     const self = new LocalMember(secrets, this.clock, this.chance)
     return [...self.statements, statusOf(self)]

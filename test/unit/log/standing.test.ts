@@ -14,7 +14,7 @@ function totalsOf(...ids: readonly bigint[]) {
 
 const LACKING = 2n ** 256n - 5n
 
-test('a statement that stays missing is a doubt also while others arrive between any two comparisons', () => {
+test('a statement that stays missing causes a doubt even if others arrive between any two comparisons', () => {
   const standing = new Standing()
   const common: bigint[] = []
   const judge = (nowMs: number) => {
@@ -26,7 +26,7 @@ test('a statement that stays missing is a doubt also while others arrive between
   assert.equal(standing.isInDoubt, true)
 })
 
-test('statements that are on their way are no doubt, whichever of the two members lacks them', () => {
+test('statements that are on their way cause no doubt, whichever of the two members lacks them', () => {
   const standing = new Standing()
   for (let i = 1; i < 100; i++) {
     const [own, other] = [totalsOf(3n, BigInt(10 * i)), totalsOf(3n, BigInt(7 * i), BigInt(i))]

@@ -34,7 +34,7 @@ test('a newcomer fetches every statement, whatever the order of their ids', asyn
     secrets = grantedSecrets(secrets, setup.clock, setup.chance, { role: 'admin' })
     await take(b, setup.leftBy(secrets))
   }
-  // Admins that each invited the next: what the last grant rests on is as much as may be.
+  // Admins that each invited the next, so that the last grant rests on as many statements as allowed.
   const founder = setup.admin('founder')
   for (let issuer = founder, i = 0; i < 9; i++) {
     issuer = admittedSecrets(founder, inviteOf(issuer, setup.clock, setup.chance, { role: 'admin' }), setup)
@@ -64,7 +64,7 @@ test('statements that are stamped too far ahead are fetched once, and count once
   assert.deepEqual(c.faults, [])
 })
 
-test('a member refuses what is no statement, and fetches statements of a later version without knowing them', async t => {
+test('a member refuses bytes that are not a statement, and fetches statements of a later version without understanding them', async t => {
   const setup = new Setup(t)
   const b = await setup.member('b')
   const [good] = await b.write(setup.chance)
@@ -124,7 +124,7 @@ test('a statement that two peers send at once is announced, even if writing the 
   assert.deepEqual(b.entries.announced, [{ id: idOf(entry), from: taken[0] }])
 })
 
-test('a member that a push did not reach fetches the statement later if it stays connected', async t => {
+test('a member that did not get a push fetches the statement later if it stays connected', async t => {
   const setup = new Setup(t)
   const a = await setup.member('a')
   let isFull = false
@@ -173,9 +173,9 @@ test('a member measures the clocks at once when its stamps are refused', async t
 interface Mailbox {
   clock: ManualClock
   outbox: Outbox
-  /** When each offer was made, in milliseconds since the start, and of how many ids. */
+  /** The time of each offer, in milliseconds since the start, and its number of ids. */
   offers: Array<{ ms: number; ids: number }>
-  /** When the peer was told to compare. */
+  /** The times at which the peer was told to compare. */
   nudges: number[]
 }
 

@@ -5,7 +5,7 @@ import { IndexDb, indexKey } from '../../../src/disk/index-db.ts'
 import { AddressBook, onOurSubnets, shareableAddresses } from '../../../src/members/address-book.ts'
 import { utf8 } from '../../../src/util/bytes.ts'
 import { ADDRESSES_MAX } from '../../../src/wire/constants.ts'
-import { originOf } from '../../../src/wire/origin.ts'
+import { isPrivateOrigin, originOf } from '../../../src/wire/origin.ts'
 import { silentLogger } from '../../fixtures/logger.ts'
 import { MemoryDatabase } from '../../fixtures/memory-database.ts'
 
@@ -106,4 +106,27 @@ test('strangers are counted by IPv4 address, by /64 of IPv6, and by address of t
   const origins = alike.map(addresses => new Set(addresses.map(originOf)))
   for (const [i, origin] of origins.entries()) assert.equal(origin.size, 1, alike[i]?.join(' '))
   assert.equal(new Set(origins.map(([origin]) => origin)).size, alike.length)
+})
+
+test('an address of a private network or of this machine is told from one of the internet', () => {
+  const isPrivate = (address: string): boolean => isPrivateOrigin(originOf(address))
+  for (const ip of [
+    '/ip4/127.0.0.9',
+    '/ip4/10.1.2.3',
+    '/ip4/172.31.0.1',
+    '/ip4/192.168.1.7',
+    '/ip6/::1',
+    '/ip6/fd00::7'
+  ])
+    assert.equal(isPrivate(`${ip}/tcp/1`), true, ip)
+  assert.equal(isPrivate('/ip6zone/eth0/ip6/fe80::1/tcp/1'), true)
+  for (const ip of [
+    '/ip4/203.0.113.9',
+    '/ip4/172.32.0.1',
+    '/ip4/100.64.0.1',
+    '/ip6/2001:db8::1',
+    '/ip6/::ffff:8.8.8.8'
+  ])
+    assert.equal(isPrivate(`${ip}/tcp/1`), false, ip)
+  assert.equal(isPrivate('/memory/a'), false)
 })

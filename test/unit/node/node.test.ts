@@ -42,6 +42,7 @@ class FakeStack {
         members,
         blocks: {
           owed: nothing,
+          owedToPuts: { ...nothing, files: 0, by: [] },
           repairing: nothing,
           badBlocks: { found: 0, left: 0 },
           inDanger: { blocksAtRisk: 0, incomplete: [] }

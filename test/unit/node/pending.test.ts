@@ -24,7 +24,14 @@ interface Setup {
 /** A node that waits to be let in. No stack of it can start. */
 async function setup(settled = Promise.resolve()): Promise<Setup> {
   const decided = Promise.withResolvers<Uint8Array>()
-  const pending: Pending = { code: null, network: null, words: null, role: 'reader', expiresAtMs: null }
+  const pending: Pending = {
+    code: null,
+    network: null,
+    words: null,
+    role: 'reader',
+    expiresAtMs: null,
+    turnedAway: null
+  }
   let unlocks = 0
   let signal: AbortSignal | undefined
   const node = new Node({

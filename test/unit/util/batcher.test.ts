@@ -20,7 +20,7 @@ const turn = async (): Promise<void> => {
   for (let i = 0; i < 2; i++) await new Promise(resolve => setImmediate(resolve))
 }
 
-test('items added in one turn share a batch, and items that come meanwhile share the next', async () => {
+test('items added in one turn share a batch, and items that arrive meanwhile share the next', async () => {
   const { batcher, started, batches } = controlled({ itemsMax: 10 })
   const first = [1, 2].map(item => batcher.add(item))
   await turn()

@@ -15,7 +15,7 @@ async function all<T>(items: AsyncIterable<T>): Promise<T[]> {
   return list
 }
 
-test('a stream is grouped into full batches, and a last one with the rest', async () => {
+test('a stream is grouped into full batches, and the last one has the rest', async () => {
   assert.deepEqual(await all(batchesOf(upTo(5), 2)), [[0, 1], [2, 3], [4]])
   assert.deepEqual(await all(batchesOf(upTo(4), 2)), [
     [0, 1],
@@ -24,7 +24,7 @@ test('a stream is grouped into full batches, and a last one with the rest', asyn
   assert.deepEqual(await all(batchesOf(upTo(0), 2)), [])
 })
 
-test('no further item is read before the next batch is asked for', async () => {
+test('no further item is read before the caller asks for the next batch', async () => {
   let read = 0
   const batches = batchesOf(
     upTo(6, () => read++),

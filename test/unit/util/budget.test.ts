@@ -62,7 +62,7 @@ test('owners take turns, and the requests of one owner keep their order', async 
   assert.deepEqual(log, ['a', 'b', 'c', 'a', 'a'])
 })
 
-test('an owner that holds its share waits for itself, and others pass it', async () => {
+test('an owner that has used up its share waits for its own leases, and others go first', async () => {
   const budget = new Budget({ bytesMax: 10, ownerBytesMax: 4 })
   const held = await budget.acquire(4, { owner: 'a' })
   const greedy = request(budget, 1, 'a')
@@ -95,7 +95,7 @@ test('a large first request is not starved by small ones', async () => {
   await small.granted
 })
 
-test('a request that is aborted leaves the line, and lets the next go', async () => {
+test('a request that is aborted leaves the line, and the next one is granted', async () => {
   const budget = new Budget({ bytesMax: 10 })
   await budget.acquire(5, { owner: 'a' })
   const controller = new AbortController()
@@ -118,7 +118,7 @@ test('the requests of one owner can be failed, and the others keep theirs', asyn
   await other.granted
 })
 
-test('spare leases are given back when somebody has to wait, the oldest first', async () => {
+test('spare leases are released when somebody has to wait, the oldest first', async () => {
   const budget = new Budget({ bytesMax: 10 })
   const reclaimed: string[] = []
   const spare = (name: string): Lease | undefined => {
@@ -152,7 +152,7 @@ test('a lease that was lent for too long is taken back if others wait, and only 
   clock.advance(1)
   await waiting.granted
   assert.deepEqual([takenBack, lent.bytes], [1, 0])
-  // It changes nothing more.
+  // A second call has no effect.
   lent.endLoan()
   lent.release()
   assert.equal(budget.taken, 5)
@@ -183,7 +183,7 @@ test('a lease that was lent and then taken is not taken back', async () => {
   assert.deepEqual([taken.bytes, waiting.lease], [10, undefined])
 })
 
-test('an owner that does not give back its spare lease is asked once, and others wait', async () => {
+test('an owner that does not release its spare lease is asked once, and others wait', async () => {
   const budget = new Budget({ bytesMax: 10 })
   let asked = 0
   const spare = budget.trySpare(6, 'reader', () => asked++)
@@ -194,12 +194,12 @@ test('an owner that does not give back its spare lease is asked once, and others
   assert.equal(budget.taken, 8)
 })
 
-test('whatever is asked for in whatever order, the bounds hold and everything is granted', async () => {
+test('the bounds hold and everything is granted, whatever is requested in whatever order', async () => {
   const step = fc.record({
     owner: fc.constantFrom('a', 'b', 'c', 'd'),
     bytes: fc.integer({ min: 1, max: 12 }),
     isSpare: fc.boolean(),
-    // Which of the leases held so far is released before the next step.
+    // The lease, among those held so far, that is released before the next step.
     release: fc.option(fc.nat())
   })
   await fc.assert(

@@ -12,7 +12,7 @@ test('a returned buffer is used again, but not for another length', () => {
   assert.notEqual(takeBuffer(MIB + 1).buffer, first.buffer)
 })
 
-test('a buffer that is returned twice gets one owner only', () => {
+test('a buffer that is returned twice gets only one owner', () => {
   const bytes = takeBuffer(MIB + 3)
   returnBuffer(bytes)
   returnBuffer(bytes)

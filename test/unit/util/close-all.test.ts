@@ -3,7 +3,7 @@ import { test } from 'node:test'
 import { DiskError } from '../../../src/disk/errors.ts'
 import { closeAll } from '../../../src/util/close-all.ts'
 
-test('every part is ended, whatever error another ends with', async () => {
+test('closeAll runs every closer, whatever error another one throws', async () => {
   const ended: string[] = []
   const parts = ['members', 'host', 'store', 'index'].map(name => async () => {
     ended.push(name)

@@ -17,7 +17,7 @@ async function* stalled(): AsyncGenerator<number> {
   await new Promise(() => {})
 }
 
-test('every item is worked on, never more at once than allowed', async () => {
+test('every item is processed, never more at once than allowed', async () => {
   const seen: number[] = []
   let underWay = 0
   let most = 0
@@ -31,13 +31,13 @@ test('every item is worked on, never more at once than allowed', async () => {
   assert.equal(most, 3)
 })
 
-test('a list is worked on like a stream', async () => {
+test('a list is processed like a stream', async () => {
   const seen: number[] = []
   await forEachUntilFailure([1, 2, 3], { atOnce: 2 }, async item => seen.push(item))
   assert.deepEqual(seen, [1, 2, 3])
 })
 
-test('the first failure ends it: it is thrown, no other item is begun, and the stream is closed', async () => {
+test('the first failure ends the loop: it is thrown, no other item is begun, and the stream is closed', async () => {
   const begun: number[] = []
   let isClosed = false
   const items = numbers(100, () => {
@@ -69,7 +69,7 @@ test('an abort is thrown at once, although the stream makes its reader wait for 
   await assert.rejects(done, { name: 'AbortError' })
 })
 
-test('after a failure, the work that is under way is told to stop, and nothing of it is left once the failure is thrown', async () => {
+test('after a failure, the work under way is told to stop, and all of it has ended once the failure is thrown', async () => {
   let underWay = 0
   const work = async (item: number, signal: AbortSignal): Promise<void> => {
     underWay++

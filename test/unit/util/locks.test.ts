@@ -4,7 +4,7 @@ import { KeyedLocks } from '../../../src/util/locks.ts'
 
 const turn = (): Promise<void> => new Promise(resolve => setImmediate(resolve))
 
-test('one holder at a time gets a key, in order, and other keys do not wait', async () => {
+test('a key has one holder at a time, in order, and holders of other keys do not wait', async () => {
   const locks = new KeyedLocks()
   const events: string[] = []
   const work = (key: string, name: string): Promise<void> =>

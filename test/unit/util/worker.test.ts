@@ -79,7 +79,7 @@ test('a wake starts a round at once, and one that comes during a round is not lo
   await worker.stop()
 })
 
-test('a worker that only waits to be woken takes up its pauses again when there is work', async () => {
+test('a worker that only waits to be woken pauses as usual again when there is work', async () => {
   let hasWork = false
   let rounds = 0
   const { worker, pass } = setup({
@@ -116,7 +116,7 @@ test('a wake does not use up a pause', async () => {
   await worker.stop()
 })
 
-test('rounds that fail come at longer and longer intervals', async () => {
+test('rounds that fail are repeated at longer and longer intervals', async () => {
   let rounds = 0
   const { worker, pass } = setup({
     firstMs: 0,

@@ -4,7 +4,7 @@ import { Announcements } from '../../../src/wire/announcements.ts'
 import { ANNOUNCED_AGAIN_MS, ANNOUNCERS_MAX } from '../../../src/wire/constants.ts'
 import { ManualClock } from '../../fixtures/clock.ts'
 
-test('an announcement is told at once if it is new, and again after a while if it is the same', () => {
+test('an announcement is reported at once if it is new, and again after a while if it is the same', () => {
   const clock = new ManualClock()
   const announcements = new Announcements(clock)
   assert.equal(announcements.mustTell('p', ['/a', '/b']), true)

@@ -116,7 +116,7 @@ test('a machine that fails behind a router keeps no member out that was seen the
     assert.equal(gate.mayArrive(at(1)), true)
     gate.ended(at(1))
   }
-  // Strangers with any number of addresses do not make it forgotten.
+  // Strangers do not make the gate forget this address, however many addresses they have.
   for (let i = 0; i < 2 * ORIGINS_MAX; i++) gate.ended(`/ip4/10.0.${i >> 8}.${i & 255}/tcp/1`)
   assert.equal(gate.mayArrive(at(1)), true)
 })

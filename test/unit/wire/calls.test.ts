@@ -55,7 +55,7 @@ function serving(answer: ServeOptions['answer'], more: Partial<ServeOptions> = {
     serveCalls(b, { ...bounds, clock, mayAsk: () => true, onFault: peer => faults.push(peer), answer, ...more })
 }
 
-/** A peer that does with the stream what a test tells it to. */
+/** A peer that handles the stream as a test tells it. */
 function raw(behave: (stream: ByteStream) => void) {
   return (b: MemoryHost) => b.handle(PROTOCOL, behave)
 }
@@ -129,7 +129,7 @@ test('every status but ok is a RefusedError, and no fault of the peer', async t 
   assert.deepEqual(faults, [])
 })
 
-test('a failed answer is sent as `internal`, a refusal as its status, a stop as `busy`, and no error text leaves', async t => {
+test('a failed answer is sent as `internal`, a refusal as its status, a stop as `busy`, and no error text is sent', async t => {
   const { callers, b } = await setup(
     t,
     serving(async ({ fields }) => {
@@ -217,7 +217,7 @@ test('the time limit of a call grows with its bytes and with those requested bef
     void nameOf(callers.call(b.peerId, { i }, { expectBytes })).then(name => outcomes.push(name))
   const stream = await opened
   await settle()
-  // A thin link: each answer alone takes 63 s, and one alone may take 94 s.
+  // A slow link: each answer alone takes 63 s, and one alone may take 94 s.
   for (let id = 1; id <= 3; id++) {
     const frame = Buffer.concat(encodeFrame({ id, status: 'ok' }, [Buffer.alloc(1 << 20)]))
     for (let part = 0; part < 7; part++) {
@@ -350,7 +350,7 @@ test('the end of a connection fails the calls that wait, and none after it', asy
   await again
 })
 
-test('a malformed answer ends the stream and is the peer´s fault', async t => {
+test('a malformed answer ends the stream and is a fault of the peer', async t => {
   const nonsense: Record<string, Uint8Array[]> = {
     garbage: [randomBytes(500)],
     'a wrong id': encodeFrame({ id: 77, status: 'ok' }),
@@ -508,7 +508,7 @@ test('an answer that its caller does not admit fails that call, and is no fault'
   assert.deepEqual([lengths, faults], [[1_000], []])
 })
 
-test('a caller that leaves in the moment in which its slot becomes free is not kept waiting', async t => {
+test('a caller that leaves at the moment when its slot becomes free is not kept waiting', async t => {
   const { promise: opened, resolve } = Promise.withResolvers<ByteStream>()
   const { callers, b } = await setup(t, raw(resolve))
   const leaving = new AbortController()
@@ -541,7 +541,7 @@ test('the answer to a caller that has left is not admitted', async t => {
   assert.equal((await other).body.byteLength, 1_000)
 })
 
-/** Calls a peer that delivers so many bytes of its answer a second. */
+/** Calls a peer that delivers this many bytes of its answer per second. */
 async function trickle(t: TestContext, bytesPerS: number, leastBytesPerS: number | undefined) {
   const { promise: opened, resolve } = Promise.withResolvers<ByteStream>()
   const { clock, a, b } = await setup(t, raw(resolve))
@@ -575,7 +575,7 @@ test('a peer that serves bulk data below the least rate is cut and blamed, thoug
   assert.ok(seconds <= RATE_WINDOW_MS / 1000 + 2, `cut after ${seconds} s`)
 })
 
-test('a thin link above the least rate is not cut, nor a slow peer of a protocol without one', async t => {
+test('a slow link above the least rate is not cut, and neither is a slow peer of a protocol without a least rate', async t => {
   assert.deepEqual((await trickle(t, LEAST_BYTES_PER_S + 100, LEAST_BYTES_PER_S)).outcome, 'resolved')
   assert.deepEqual((await trickle(t, LEAST_BYTES_PER_S - 100, undefined)).outcome, 'resolved')
 })
@@ -612,7 +612,7 @@ test('a peer asks on few streams: when it opens another, the oldest ends', async
   assert.deepEqual(faults, [])
 })
 
-test('the answerer is told once its answer has left, and when it never will', async t => {
+test('the answerer is told once its answer has been sent, and when it never will be', async t => {
   const done: number[] = []
   const { asked, answer } = held()
   const { callers, a, b } = await setup(t, serving(answer))

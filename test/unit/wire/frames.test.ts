@@ -52,7 +52,7 @@ test('frames are read whole, however the stream cuts them', () => {
   )
 })
 
-test('a frame that is cut off is partial, and is not handed on', () => {
+test('a frame that is cut off is partial, and is not passed on', () => {
   const whole = bytesOf({ id: 1 }, [randomBytes(100)])
   for (const length of [1, 7, 8, 9, whole.byteLength - 100, whole.byteLength - 1]) {
     const { frames, reader: to } = reader()
@@ -94,7 +94,7 @@ test('a header that is not dag-cbor is refused', () => {
   }
 })
 
-test('garbage is refused, or taken for the start of a frame within the limits', () => {
+test('garbage is refused, or taken for the start of a frame that is within the limits', () => {
   for (let i = 0; i < 300; i++) {
     const { reader: to } = reader()
     try {
@@ -120,7 +120,7 @@ test('a header that is not a map is refused', () => {
   assert.deepEqual(fieldsOf({ id: 1 }), { id: 1 })
 })
 
-test('a body that nobody wants is read past and takes no memory', () => {
+test('a body that nobody wants is skipped and takes no memory', () => {
   const frames: Frame[] = []
   const asked: Array<[unknown, number]> = []
   const to = new FrameReader(

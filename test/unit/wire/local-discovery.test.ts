@@ -45,7 +45,7 @@ function setup() {
   return { clock, service, told, machine, discovery, eth0 }
 }
 
-test('every announcement is told: other addresses at once, and the same ones again and again', () => {
+test('every announcement is reported: new addresses at once, and the same ones again and again', () => {
   const { clock, service, told } = setup()
   service.hear('/ip4/10.0.0.2/tcp/3000')
   service.hear('/ip4/10.0.0.2/tcp/3000')

@@ -22,9 +22,9 @@ interface Setup {
   a: MemoryHost
   b: MemoryHost
   redialler: Redialler
-  /** When `a` dialled, in milliseconds since the start, and where. */
+  /** The times at which `a` dialled, in milliseconds since the start, and the addresses. */
   dials: Array<{ ms: number; addresses: readonly string[]; peer: string | undefined }>
-  /** What the redialler has said about addresses. */
+  /** The reports of the redialler about addresses. */
   unreachable: Unreachable[]
 }
 
@@ -216,7 +216,7 @@ test('the redialler does not dial its own host', async t => {
   assert.equal(dials.length, 0)
 })
 
-test('a peer that only made itself known gets a few dials, and the number of such peers is bounded', async t => {
+test('a peer that has only announced itself gets a few dials, and the number of such peers is bounded', async t => {
   const { redialler, dials, clock, b } = await setup(t)
   await b.stop()
   redialler.start()

@@ -82,7 +82,7 @@ function noting(found: boolean[]): Encrypter {
   }
 }
 
-test('@libp2p/tcp keeps its socket where we look for it, or connections would be slow and nobody would know', async t => {
+test('@libp2p/tcp keeps its socket where we look for it; otherwise connections would be slow and nobody would know', async t => {
   const found: boolean[] = []
   await echoes(await node(t, noting(found)), await node(t, noting(found)), 1_000)
   assert.deepEqual(found, [true, true])
@@ -104,7 +104,7 @@ test('a peer that shows another certificate than was expected is refused', async
   assert.deepEqual(a.getConnections(), [])
 })
 
-test('a dialler that sends nothing or nonsense, or hangs up half way, costs the listener one connection and no more', async t => {
+test('a dialler that sends nothing or nonsense, or hangs up half-way, costs the listener no more than one connection', async t => {
   const b = await node(t, socketTls(silentLogger))
   const port = Number(
     b

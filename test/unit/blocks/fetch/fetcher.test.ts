@@ -124,7 +124,7 @@ for (const [what, error, blames] of [
   })
 }
 
-test('a fetch fails as corrupt if every copy that came was damaged', async t => {
+test('a fetch fails as corrupt if every copy that arrived was damaged', async t => {
   const bad: Answer = async () => Buffer.from('another block')
   const { clock, fetcher } = setup(t, { bad, none: hasNone })
   await assert.rejects(whileTimePasses(clock, fetcher.fetch(cid)), error => {
@@ -145,7 +145,7 @@ test('a slow source makes the fetcher ask the next too, and the one that loses i
   assert.ok(aborted.includes('slow'))
 })
 
-test('over a thin link the next source is asked only after three times the usual time of the one before', async t => {
+test('over a slow link the next source is asked only after three times the usual time of the previous one', async t => {
   const { clock, fetcher, asked, health } = setup(t, { slow: silent, good: gives })
   const end = health.begin('slow')
   clock.advance(4_000)
@@ -240,7 +240,7 @@ test('a block that our disk cannot read comes from another member, and is unread
   await assert.rejects(whileTimePasses(clock, fetcher.fetch(cid)), error => error === fault)
 })
 
-test('a fetch with nobody to ask waits a little for a member to come', async t => {
+test('a fetch with nobody to ask waits a little for a member to connect', async t => {
   const { clock, fetcher, state } = setup(t, { a: gives })
   state.admitted = []
   const fetching = fetcher.fetch(cid)
@@ -279,7 +279,7 @@ test('a buffer does not return to the pool if a caller gave the search up, since
   assert.deepEqual(given, [])
 })
 
-test('the log says whom it asked, why each did not deliver, who was slow and who delivered', async t => {
+test('the log says which members were asked, why each did not deliver, which was slow and which delivered', async t => {
   const broken: Answer = async () => {
     throw new DisconnectedError('the peer disconnected')
   }
@@ -405,7 +405,7 @@ test('a block that is longer than its reader has memory for is not received, and
   assert.deepEqual(lengths, [bytes.byteLength])
 })
 
-test('a source that says a wrong length and delivers slowly does not keep the others from delivering', async t => {
+test('a source that states a wrong length and delivers slowly does not keep the others from delivering', async t => {
   for (const wrong of [1, bytes.byteLength + 1]) {
     const lying: Answer = async (signal, admit) => {
       admit(wrong)
@@ -422,7 +422,7 @@ test('a source that says a wrong length and delivers slowly does not keep the ot
   }
 })
 
-test('a block that is longer than a source said takes memory of its own, since its caller has kept too little', async t => {
+test('a block that is longer than a source stated takes memory of its own, since its caller has reserved too little', async t => {
   const lying: Answer = async (_, admit) => {
     admit(1)
     throw new DisconnectedError('gone')
@@ -437,7 +437,7 @@ test('a block that is longer than a source said takes memory of its own, since i
   const lengths: number[] = []
   const fetching = fetcher.fetch(cid, { onLength: length => lengths.push(length) })
   await settle()
-  // In the next round.
+  // This happens in the next round.
   state.answers = { lying: good }
   assert.equal((await whileTimePasses(clock, fetching)).bytes, bytes)
   assert.deepEqual([lengths, taken, hedges.taken], [[1], bytes.byteLength, 0])

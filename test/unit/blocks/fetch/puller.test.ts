@@ -13,7 +13,7 @@ import { settle } from '../../../fixtures/pass-time.ts'
 const bytes = Buffer.from('a block')
 const cid = nameBlock(bytes)
 
-/** There is memory for so many of the largest blocks, and for two of one peer. */
+/** There is memory for this many of the largest blocks, and for two blocks of one peer. */
 const AT_ONCE = 3
 
 function setup(_: TestContext) {
@@ -72,7 +72,7 @@ test('pulls for all reasons share one budget, and no peer has all of it', async 
   assert.equal(memory.taken, 0)
 })
 
-test('a pull sets aside what the block may have, and no more once its length is known', async t => {
+test('a pull reserves memory for the largest block, and only for the length of the block once it is known', async t => {
   const { puller, asked, state, memory } = setup(t)
   const gate = Promise.withResolvers<Fetched>()
   state.fetch = () => gate.promise
@@ -103,9 +103,9 @@ test('if a peer is cut because it serves its own blocks too slowly, the pulls th
   state.fetch = async () => ({ bytes, from: 'other', release: () => {} })
   gate.reject(new BlockUnreachableError(cid, { cause: new DeadlineError('too slow') }))
   for (const { status } of await all) assert.equal(status, 'rejected')
-  // The two that were under way, and the other.
+  // The two pulls that were under way, and the pull of the other peer.
   assert.equal(asked.length, AT_ONCE)
-  // It is not refused for ever.
+  // The peer is not refused for ever.
   await puller.pull(cid, options)
 })
 

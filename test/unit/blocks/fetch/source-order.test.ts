@@ -28,6 +28,6 @@ test('members that cannot be reached are left out, and one that is not in the vi
   assert.equal(order({ reachable: new Set(['d', 'new', 'b']) }), 'b d new')
 })
 
-test('a member that is avoided comes last, the author too', () => {
+test('a member that is avoided comes last, even if it is the author', () => {
   assert.equal(order({ avoided: ['a', 'out'], author: 'out' }), 'b c d draining a out')
 })

@@ -60,7 +60,7 @@ test('a claim that has expired counts for nothing, although no sweep has removed
   assert.deepEqual(await claims.hasPut(put, [a], { evenExpired: true }), [true])
 })
 
-test('claims run out at their time, the oldest first, and end one by one', async () => {
+test('claims expire at their time, the oldest first, and end one by one', async () => {
   const { claims, clock, store } = await openClaims()
   const started = clock.now()
   await claims.claimForPut(put, [a], 2 * HOUR)
@@ -75,7 +75,7 @@ test('claims run out at their time, the oldest first, and end one by one', async
   for (const claim of over) await claims.endExpired(claim, started + 24 * HOUR)
   assert.ok(!(await claims.isClaimed(a)) && !(await claims.isClaimed(b)))
   assert.deepEqual(await gather(claims.expired(started + 24 * HOUR)), [])
-  // Nothing of them is left in the index, and their rows count as dead.
+  // The index has nothing left of these claims, and their rows count as dead.
   assert.ok(!(await store.index.hasAny(Buffer.from('c'))) && !(await store.index.hasAny(Buffer.from('p'))))
   assert.equal(store.compactable(1).length, 0)
 })

@@ -8,7 +8,7 @@ import { ManualClock } from '../../../fixtures/clock.ts'
 const cid = nameBlock(Buffer.from('a block'))
 const HOUR = 3_600_000
 
-test('a block is held until the last of its promises has run out', () => {
+test('a block is held until the last of its promises has expired', () => {
   const clock = new ManualClock()
   const holds = new Holds(clock)
   assert.ok(!holds.isHeld(cid))
@@ -57,14 +57,14 @@ test('a promise does not bind against a member that proved its own copy when it 
   assert.ok(holds.isHeld(cid, new Map([['a', askedAfter]])), 'it got a new promise since')
 })
 
-test('one peer gets so many promises and no more, and others get theirs', () => {
+test('one peer gets a limited number of promises, and others still get theirs', () => {
   const clock = new ManualClock()
   const holds = new Holds(clock)
   const blocks = Array.from({ length: HOLDS_PEER_MAX + 1 }, (_, i) => nameBlock(Buffer.from(`${i}`)))
   const last = blocks.pop() as (typeof blocks)[0]
   for (const block of blocks) assert.ok(holds.grant(block, 'greedy', HOUR))
   assert.ok(!holds.grant(last, 'greedy', HOUR))
-  // It may renew one that it has.
+  // The peer may renew a promise that it has.
   assert.ok(holds.grant(blocks[0] as typeof last, 'greedy', HOUR))
   assert.ok(holds.grant(last, 'honest', HOUR))
   clock.advance(HOUR + 1)

@@ -113,7 +113,7 @@ test('a block that nothing claims is cached, not kept, and is read and verified 
   assert.deepEqual([await claims.isClaimed(other.multihash.bytes), local.bad.left], [false, 1])
 })
 
-test('nothing of a keep still runs once it has failed', async () => {
+test('no part of a keep still runs once it has failed', async () => {
   let isClaimed = false
   const store = {
     has: async () => false,

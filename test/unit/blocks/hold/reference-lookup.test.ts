@@ -69,7 +69,7 @@ test('a node is looked up once however many chunks it has, and equal sets of rec
   assert.equal(referrersKey(one!), referrersKey(three!))
 })
 
-test('the look-up of a block with very many claims ends early, and says that it is cut', async () => {
+test('the look-up of a block with very many claims ends early, and reports that it is cut', async () => {
   const many = Array.from({ length: 3_000 }, (_, i) => node(`n${i}`))
   const table: Record<string, Claimant[]> = { chunk: many }
   for (let i = 0; i < many.length; i++) table[`n${i}`] = [record(`r${i}`, 2)]

@@ -6,7 +6,7 @@ import { settle } from '../../../fixtures/pass-time.ts'
 
 const never = new AbortController().signal
 
-test('a peer has its rate and a burst, and another does not wait for it', async () => {
+test('a peer has its own rate and burst, and others do not wait for it', async () => {
   const clock = new ManualClock()
   const pace = new ProofPace({ clock, bytesPerS: 1_000, burstBytes: 2_000 })
   for (let i = 0; i < 3; i++) await pace.take('greedy', 1_000, never)

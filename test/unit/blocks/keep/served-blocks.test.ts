@@ -13,7 +13,7 @@ const bytes = Buffer.from('a block')
 const cid = nameBlock(bytes)
 const never = new AbortController().signal
 
-/** Memory for three of the largest blocks, of which one peer has two at most. */
+/** Memory for three of the largest blocks. One peer may have at most two of them. */
 function setup() {
   const clock = new ManualClock()
   const memory = new Budget({
@@ -30,7 +30,7 @@ function setup() {
   return { clock, memory, state, served }
 }
 
-test('a block takes memory until its answer has left', async () => {
+test('a block takes memory until its answer has been sent', async () => {
   const { memory, served } = setup()
   const block = await served.read(cid, never, 'a')
   assert.deepEqual([block?.bytes, memory.taken], [bytes, bytes.byteLength])
@@ -39,7 +39,7 @@ test('a block takes memory until its answer has left', async () => {
   assert.equal(memory.taken, 0)
 })
 
-test('memory is taken before the disk is read, and given back if the block is not here or cannot be read', async () => {
+test('memory is taken before the disk is read, and released if the block is not here or cannot be read', async () => {
   const { memory, served, state } = setup()
   state.disk = async () => {
     assert.equal(memory.taken, BLOCK_BYTES_MAX)
@@ -100,7 +100,7 @@ test('an asker that has gone does not wait for memory any more', async () => {
   assert.equal(memory.waiting, 0)
 })
 
-test('an asker to which something is being sent waits for itself, and is not refused', async () => {
+test('an asker to which something is being sent waits for its own answers, and is not refused', async () => {
   const { clock, served, memory } = setup()
   const underWay = await memory.acquire(2 * BLOCK_BYTES_MAX, { owner: 'slow' })
   const waiting = served.read(cid, never, 'slow')

@@ -76,7 +76,7 @@ test('the last page ends with the file, and only chunks that are asked about are
   )
 })
 
-test('a keeper that is slow answers for a part of the page, and goes on from there', async () => {
+test('a slow keeper answers for a part of the page, and continues from there', async () => {
   let first = 0
   let answers = 0
   let chunks = 0

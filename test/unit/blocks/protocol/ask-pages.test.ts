@@ -28,7 +28,7 @@ test('a terabyte is asked about in pages, each with an answer of its own', async
   assert.deepEqual([lacking.size, lacking.has(131_077)], [1, true])
 })
 
-test('pages without a chunk are passed over, unless they must be told too', async () => {
+test('pages without a chunk are skipped, unless they must be sent too', async () => {
   const chunks = bitmapOf(3, 3 * PAGE_CHUNKS)
   for (const [emptyToo, expected] of [
     [false, [0, 3 * PAGE_CHUNKS]],
@@ -60,7 +60,7 @@ test('whatever part of a page each answer covers, every chunk is asked about onc
         seen.add(first + bit)
         if (lackingBits.has(first + bit)) part.add(bit)
       }
-      // What lies beyond the covered part says nothing.
+      // Bits beyond the covered part mean nothing.
       part.add(covered)
       return { lacking: part, covered }
     })

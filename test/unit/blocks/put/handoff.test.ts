@@ -28,6 +28,10 @@ function recordOf(name: string): RecordRef {
   return { id: cid.multihash.digest, root: cid, replicas: ALL, author: 'self' }
 }
 
+function amountOf({ owed: { blocks, bytes } }: HintedHandoff): { blocks: number; bytes: number } {
+  return { blocks, bytes }
+}
+
 function member(peer: PeerId, n: number): ViewMember {
   const rest = { weight: 10 ** 12, zone: null, isDraining: false, isOut: false, isFull: false, canRead: true }
   return { peer, key: Buffer.alloc(32, n), ...rest }
@@ -39,12 +43,13 @@ async function setup(t: TestContext, { database = new MemoryDatabase(), peers = 
   await index.open()
   const members = ['self', ...peers].map(member)
   const ranking = new Ranking({ id: new Uint8Array(32), members })
-  /** When each request was sent, in seconds from the start, and to whom. */
+  /** The time of each request, in seconds from the start, and the member that it was sent to. */
   const asked: Array<[number, PeerId]> = []
   const startAtMs = clock.monotonic()
   const state = {
     answer: async (_: PeerId, __: HoldRoot): Promise<HoldAnswer> => LACKS,
     admitted: peers,
+    holders: [] as PeerId[],
     errors: [] as unknown[]
   }
   const handoff = new HintedHandoff({
@@ -61,6 +66,7 @@ async function setup(t: TestContext, { database = new MemoryDatabase(), peers = 
     },
     ranking: () => ranking,
     admitted: () => state.admitted,
+    holders: async () => state.holders,
     viewId: () => ranking.view.id,
     readNode: async () => assert.fail('a file of one chunk has no node'),
     onError: error => state.errors.push(error)
@@ -82,8 +88,8 @@ test('owners are asked at growing intervals while they lack their copies', async
   await handoff.start()
   await passSeconds(100)
   assert.deepEqual(askedAt(), [], 'nothing is owed')
-  await handoff.add(recordOf('a'), 2, 1_000)
-  assert.deepEqual(handoff.owed, { blocks: 2, bytes: 2_000 })
+  await handoff.add(recordOf('a'), { owed: 2, eachBytes: 1_000, by: [] })
+  assert.deepEqual(amountOf(handoff), { blocks: 2, bytes: 2_000 })
   await passSeconds(200)
   // Ten seconds after it was added, then twice as long each time.
   assert.deepEqual(askedAt(), [110, 130, 170, 250])
@@ -92,7 +98,7 @@ test('owners are asked at growing intervals while they lack their copies', async
 test('a check asks at once and the intervals start again', async t => {
   const { handoff, askedAt, passSeconds } = await setup(t)
   await handoff.start()
-  await handoff.add(recordOf('a'), 2, 1_000)
+  await handoff.add(recordOf('a'), { owed: 2, eachBytes: 1_000, by: [] })
   await passSeconds(35)
   assert.deepEqual(askedAt(), [10, 30])
   handoff.check()
@@ -105,7 +111,7 @@ test('a check that comes during a round is followed by another round', async t =
   const gate = Promise.withResolvers<HoldAnswer>()
   state.answer = () => gate.promise
   await handoff.start()
-  await handoff.add(recordOf('a'), 1, 1_000)
+  await handoff.add(recordOf('a'), { owed: 1, eachBytes: 1_000, by: [] })
   await passSeconds(10)
   handoff.check()
   await passSeconds(1)
@@ -118,7 +124,7 @@ test('a check that comes during a round is followed by another round', async t =
 test('a copy that was confirmed is not asked for again, and the intervals start again', async t => {
   const { handoff, asked, state, passSeconds } = await setup(t)
   await handoff.start()
-  await handoff.add(recordOf('a'), 2, 1_000)
+  await handoff.add(recordOf('a'), { owed: 2, eachBytes: 1_000, by: [] })
   await passSeconds(30)
   state.answer = async peer => (peer === 'a' ? HOLDS : LACKS)
   await passSeconds(40)
@@ -132,9 +138,9 @@ test('once every copy is confirmed nobody is asked, and nothing is left for the 
   const { handoff, asked, state, passSeconds, database } = await setup(t)
   state.answer = async () => HOLDS
   await handoff.start()
-  await handoff.add(recordOf('a'), 2, 1_000)
+  await handoff.add(recordOf('a'), { owed: 2, eachBytes: 1_000, by: [] })
   await passSeconds(10)
-  assert.deepEqual(handoff.owed, { blocks: 0, bytes: 0 })
+  assert.deepEqual(amountOf(handoff), { blocks: 0, bytes: 0 })
   assert.equal(handoff.worker.status.nextInMs, null)
   asked.length = 0
   await passSeconds(1_000)
@@ -147,11 +153,11 @@ test('once every copy is confirmed nobody is asked, and nothing is left for the 
 test('copies that were owed at the last stop are asked for at once', async t => {
   const before = await setup(t)
   await before.handoff.start()
-  await before.handoff.add(recordOf('a'), 2, 1_000)
+  await before.handoff.add(recordOf('a'), { owed: 2, eachBytes: 1_000, by: [] })
   await before.handoff.stop()
   const { handoff, askedAt, passSeconds } = await setup(t, { database: before.database.after(before.database.batches) })
   await handoff.start()
-  assert.deepEqual(handoff.owed, { blocks: 2, bytes: 2_000 })
+  assert.deepEqual(amountOf(handoff), { blocks: 2, bytes: 2_000 })
   await passSeconds(10)
   assert.deepEqual(askedAt(), [0, 10])
 })
@@ -163,7 +169,7 @@ test('members that are away or do not answer leave everything owed', async t => 
     throw new DisconnectedError('not connected')
   }
   await handoff.start()
-  await handoff.add(recordOf('a'), 2, 1_000)
+  await handoff.add(recordOf('a'), { owed: 2, eachBytes: 1_000, by: [] })
   await passSeconds(10)
   assert.deepEqual(asked, [[10, 'a']])
   assert.deepEqual([handoff.owed.blocks, state.errors], [2, []])
@@ -173,22 +179,44 @@ test('a node that stops does not wait for members that do not say what they hold
   const { handoff, database, asked, state, passSeconds } = await setup(t)
   state.answer = () => new Promise(() => {})
   await handoff.start()
-  for (let i = 0; i < 40; i++) await handoff.add(recordOf(`file ${i}`), 2, 1_000)
+  for (let i = 0; i < 40; i++) await handoff.add(recordOf(`file ${i}`), { owed: 2, eachBytes: 1_000, by: [] })
   await passSeconds(20)
   assert.ok(asked.length > 0)
   await handoff.stop()
   assert.deepEqual(state.errors, [])
   const { handoff: next } = await setup(t, { database })
   await next.start()
-  assert.deepEqual(next.owed, { blocks: 80, bytes: 80_000 })
+  assert.deepEqual(amountOf(next), { blocks: 80, bytes: 80_000 })
 })
 
 test('a hint whose row the index has lost no longer counts as owed after a round', async t => {
   const { handoff, database, passSeconds } = await setup(t)
   await handoff.start()
-  await handoff.add(recordOf('a'), 2, 1_000)
-  await handoff.add(recordOf('b'), 2, 1_000)
+  await handoff.add(recordOf('a'), { owed: 2, eachBytes: 1_000, by: [] })
+  await handoff.add(recordOf('b'), { owed: 2, eachBytes: 1_000, by: [] })
   database.corrupt(indexKey(TABLES.hints, recordOf('a').id))
   await passSeconds(10)
-  assert.deepEqual(handoff.owed, { blocks: 2, bytes: 2_000 })
+  assert.deepEqual(amountOf(handoff), { blocks: 2, bytes: 2_000 })
+})
+
+test('a record without blocks is owed until one other member has it', async t => {
+  const { handoff, state, passSeconds } = await setup(t)
+  await handoff.start()
+  await handoff.add({ ...recordOf('x'), root: null }, { owed: 1, eachBytes: 5, by: ['a', 'b'] })
+  assert.deepEqual(handoff.owed, { blocks: 1, bytes: 5, files: 1, by: ['a', 'b'] })
+  await passSeconds(11)
+  assert.deepEqual(handoff.owed, { blocks: 1, bytes: 5, files: 1, by: ['a', 'b'] })
+  state.holders = ['b']
+  handoff.check()
+  await passSeconds(1)
+  assert.deepEqual(handoff.owed, { blocks: 0, bytes: 0, files: 0, by: [] })
+})
+
+test('only the members that have not confirmed their copies are waited for', async t => {
+  const { handoff, state, passSeconds } = await setup(t)
+  await handoff.start()
+  state.answer = async peer => (peer === 'a' ? HOLDS : LACKS)
+  await handoff.add(recordOf('x'), { owed: 2, eachBytes: 5, by: ['a', 'b'] })
+  await passSeconds(11)
+  assert.deepEqual(handoff.owed, { blocks: 1, bytes: 5, files: 1, by: ['b'] })
 })

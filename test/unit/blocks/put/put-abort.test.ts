@@ -46,8 +46,8 @@ class CountingClock extends ManualClock {
 }
 
 /**
- * Runs a whole put over parts that each take a few steps, and aborts it at one of these steps. Returns what it has left
- * behind, and true if it came to its end before that step.
+ * Runs a whole put over parts that each take a few steps, and aborts it at one of these steps. Returns what the put
+ * left behind, and true if it ended before that step.
  */
 async function abortAt(aborted: number) {
   const clock = new CountingClock()
@@ -82,7 +82,7 @@ async function abortAt(aborted: number) {
   )
   const memory = new Budget({ bytesMax: 3 * CHUNK, ownerBytesMax: 3 * CHUNK, lending: { clock, msMax: 60_000 } })
   const window = new PutWindow()
-  const silence = new SilenceWatch(clock)
+  const silence = new SilenceWatch(clock, async () => true)
   const listeners = new Set<() => void>()
   const listen = silence.listen.bind(silence)
   silence.listen = listener => {
@@ -124,7 +124,7 @@ async function abortAt(aborted: number) {
     hasAll: after(true),
     restoreOwn: after(undefined)
   }
-  // Of the classes, only these methods are used.
+  // Only these methods of the classes are used.
   const options = { replicas: 3, ack: 3, signal: controller.signal }
   const init = { options, putNumber: new Uint8Array(16), putId: new Uint8Array(32), onClose: () => {} }
   const put = new Put(deps as unknown as ConstructorParameters<typeof Put>[0], init)

@@ -112,7 +112,7 @@ test('a member with too many unanswered blocks is not asked for more', () => {
   assert.deepEqual(tell(block(BEHIND_MAX)), [`keep a chunk ${BEHIND_MAX}`])
 })
 
-test('what a full owner owes passes to the next in rank, even if that member is away', () => {
+test('the debt of a full owner passes to the next in rank, even if that member is away', () => {
   const { tell, machine } = putOf(['a', 'self', 'away', 'b'], {}, ['a', 'b'])
   tell(block(0), answer('a', 0, 'full'), answer('b', 0, 'kept'))
   assert.deepEqual([...machine.owedBy()], [['away', 1]])
@@ -181,7 +181,7 @@ for (const [when, event] of [
     assert.deepEqual(reachedBy(state), ['self', 'b'])
   })
 
-test('if one chunk is lost, only that chunk is asked of the next in rank, and the keeper is told what still counts', () => {
+test('if one chunk is lost, the next in rank is asked for that chunk only, and the keeper is told what still counts', () => {
   const { tell } = placed()
   tell(root)
   assert.deepEqual(tell(confirmed('a', Uint8Array.of(0b10))), ['confirm a 1', 'confirm b 10'])
@@ -223,7 +223,7 @@ test('a put whose own copy is gone counts it once it is restored, and asks anoth
   assert.deepEqual(reachedBy(lost.state), ['a', 'b'])
 })
 
-test('an explicit number of copies is waited for until it is late, and members that come are asked', () => {
+test('a put waits for an explicit number of copies until it is late, and asks members that connect', () => {
   const { tell } = putOf(['a', 'b', 'self'], { ack: 3 }, ['a'])
   tell(block(0), answer('a', 0, 'kept'))
   assert.deepEqual(tell(root, confirmed('a')), ['confirm a 1', 'link'])
@@ -237,7 +237,7 @@ test('an explicit number of copies is waited for until it is late, and members t
   assert.deepEqual(late.tell({ type: 'late' }), ['no'])
 })
 
-test('all means every member that keeps blocks, here or not, and those that may', () => {
+test('`all` means every member that keeps blocks, connected or not, and those that may keep some', () => {
   const { tell } = putOf(['a', 'away', 'self'], { ack: ALL, replicas: ALL }, ['a', 'new'])
   assert.deepEqual(tell(block(0)), ['keep a chunk 0', 'keep new chunk 0'])
   tell(answer('a', 0, 'kept'), answer('new', 0, 'kept'), root, confirmed('a'), confirmed('new'), record, own())
@@ -256,7 +256,7 @@ test('a record without blocks is pushed to everybody, and two copies of it are e
   assert.deepEqual(tell(pushed('other')), ['yes'])
 })
 
-test('a view that changes under way decides who owes what', () => {
+test('a view that changes during a put decides who owes what', () => {
   const { tell, machine } = placed()
   assert.deepEqual([...machine.owedBy()], [['a', 2]])
   tell({ type: 'view', ranking: orderOf('b', 'self', 'a') })

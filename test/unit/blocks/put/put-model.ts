@@ -13,17 +13,17 @@ interface Truth {
   isHere: boolean
   isFull: boolean
   isRefusing: boolean
-  /** It answers nothing, until it is heard again. */
+  /** It answers nothing until it is heard again. */
   isFrozen: boolean
   isAvoided: boolean
   isKnown: boolean
   /** The blocks on its disk. */
   holds: Set<string>
-  /** The chunks that it was last told the put counts on it for. */
+  /** The chunks that the put counts on it for, as it was last told. */
   remembers: Set<number> | null
   /** The chunks that it answered for when it acknowledged the record. */
   acknowledged: Set<number>
-  /** True if it answered anything but yes since it last came. */
+  /** True if it has answered anything but yes since it last connected. */
   hasFailed: boolean
   asks: number
 }
@@ -50,7 +50,7 @@ export class PutModel {
   #machine: PutMachine
   #ranking: Ranking
   #ownTruth = true
-  /** What the check of the own copy said; undefined before it. */
+  /** The result of the check of the own copy; undefined before the check. */
   #own: boolean | undefined
   #isLinked = false
   #answer: boolean | undefined
@@ -114,10 +114,10 @@ export class PutModel {
     this.#checkDebts()
   }
 
-  /** Lets things happen and answers arrive until something is so. Nothing else need happen for it in the end. */
+  /** Lets events happen and answers arrive until a condition is true. It must become true without any other help. */
   #until(what: string, isSo: () => boolean): void {
     for (let steps = 0; !isSo(); steps++) {
-      // In the end no more goes wrong.
+      // After a while, nothing goes wrong any more.
       if (steps < 60) this.#somethingHappens()
       if (isSo()) return
       if (this.#underWay.length > 0 && this.#odds(0.8)) {
@@ -170,7 +170,7 @@ export class PutModel {
     else if (this.#underWay.length > 0) this.#deliver()
   }
 
-  /** The put is written down and taken up again. */
+  /** The put is stored and resumed. */
   #persist(): void {
     this.#machine = new PutMachine(structuredClone(this.#machine.state) as PutState, this.#machine.ranking)
   }
@@ -217,7 +217,7 @@ export class PutModel {
       this.#own = this.#ownTruth
       this.#feed({ type: 'own', isHeld: this.#own })
     } else if (ask.ask === 'restore-own') {
-      // What is missing here comes back from any member that has it.
+      // Blocks that are missing here are fetched from any member that has them.
       const isElsewhere = this.#blocks.every(({ key }) =>
         [...this.#members.values()].some(({ isHere, holds }) => isHere && holds.has(key))
       )
@@ -310,7 +310,7 @@ export class PutModel {
     this.#underWay.push({ ask, peer })
   }
 
-  /** The rule of yes, told once more: by what members answered, not by what the machine believes. */
+  /** The rule of yes once more, computed from what members answered and not from what the machine believes. */
   #checkAnswer(isYes: boolean): void {
     const copies = this.#leastCopies()
     const wanted = this.#wanted()
@@ -357,7 +357,7 @@ export class PutModel {
     return 1 + others.length
   }
 
-  /** What is said to be owed is what rank asks for and nobody acknowledged. */
+  /** The reported debts are the copies that rank requires and that nobody has acknowledged. */
   #checkDebts(): void {
     if ([...this.#members.values()].some(({ isFull }) => isFull) || this.trace.some(line => line.includes('"full"')))
       return

@@ -3,17 +3,19 @@ import { test } from 'node:test'
 import { KEEP_SILENCE_MS, SILENCE_GAPS, SILENCE_MS, SILENT_AGAIN_MS } from '../../../../src/blocks/constants.ts'
 import { SilenceWatch } from '../../../../src/blocks/put/silence.ts'
 import { ManualClock } from '../../../fixtures/clock.ts'
+import { settle } from '../../../fixtures/pass-time.ts'
 
 function watching() {
   const clock = new ManualClock()
-  const watch = new SilenceWatch(clock)
+  const there = { answers: async () => true }
+  const watch = new SilenceWatch(clock, () => there.answers())
   let changes = 0
   const stop = watch.listen(() => changes++)
   /** Lets time pass in small steps, as timers see it. */
   const pass = (ms: number): void => {
     for (let passed = 0; passed < ms; passed += 100) clock.advance(100)
   }
-  return { watch, pass, stop, changes: () => changes }
+  return { watch, there, pass, stop, changes: () => changes }
 }
 
 test('a member is silent once it is waited for two seconds without a sign of life, and heard again at the next sign', () => {
@@ -46,11 +48,11 @@ test('a second caller does not make a silent member look alive', () => {
   assert.equal(watch.isSilent('a'), true)
 })
 
-test('a member that pulls slowly is not silent, nor later, if it is quiet no longer than a few times as long', () => {
+test('a member that pulls slowly is not silent, and later may be quiet for a few times as long', () => {
   const { watch, pass } = watching()
   watch.begin('a')
   watch.notePull('a')
-  // The first block takes it a long time, of which nothing is heard.
+  // The first block takes the member a long time, during which nothing is heard from it.
   pass(6_000)
   assert.equal(watch.isSilent('a'), false)
   watch.noteAnswer('a')
@@ -132,4 +134,26 @@ test('a member that froze while it pulled its first block is silent soon when it
   watch.begin('a')
   pass(SILENCE_MS + 100)
   assert.equal(watch.isSilent('a'), true)
+})
+
+test('a member that falls silent is gone once it does not say that it is there, and back at the next sign', async () => {
+  const { watch, there, pass, changes } = watching()
+  const { promise, resolve } = Promise.withResolvers<boolean>()
+  there.answers = () => promise
+  watch.begin('a')
+  pass(SILENCE_MS + 100)
+  assert.deepEqual([watch.isSilent('a'), watch.isGone('a')], [true, false])
+  resolve(false)
+  await settle(1)
+  assert.deepEqual([watch.isGone('a'), changes()], [true, 2])
+  watch.noteAnswer('a')
+  assert.equal(watch.isGone('a'), false)
+})
+
+test('a silent member that says that it is there is busy, and not gone', async () => {
+  const { watch, pass } = watching()
+  watch.begin('a')
+  pass(SILENCE_MS + 100)
+  await settle(1)
+  assert.deepEqual([watch.isSilent('a'), watch.isGone('a')], [true, false])
 })

@@ -6,7 +6,7 @@ import { nameBlock } from '../../../../src/format/cid.ts'
 const bytes = Buffer.from('a block')
 const cid = nameBlock(bytes)
 
-test('members can pull a block from the window until its put lets it go', async () => {
+test('members can pull a block from the window until its put releases it', async () => {
   const window = new PutWindow()
   assert.equal(window.get(cid, 'a'), undefined)
   const release = window.add(cid, bytes)
@@ -28,7 +28,7 @@ test('a buffer is free once every member that pulled it has said that it keeps t
   assert.equal(await held(['a'], []), false)
 })
 
-test('the last of two puts that lets a block go decides, and about its own buffer only', async () => {
+test('the last of two puts to release a block decides, and only about its own buffer', async () => {
   const window = new PutWindow()
   const twin = Buffer.from(bytes)
   const first = window.add(cid, bytes)

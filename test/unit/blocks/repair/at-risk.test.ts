@@ -15,7 +15,9 @@ const [self, gone, heir] = [1, 2, 3].map(peerOf) as [string, string, string]
 const cids = Array.from({ length: 3 * KEEP_CIDS_MAX }, (_, i) => nameBlock(Buffer.from(`chunk ${i}`)))
 const record = { id: Buffer.alloc(32), root: nameBlock(Buffer.from('root')), replicas: 2, author: self }
 
-/** A member whose only partner has gone out, with chunks in three questions of which its heir may have copies. */
+/**
+ * A member whose only partner has gone out, with enough chunks for three questions. The heir may have copies of them.
+ */
 async function setup(t: TestContext, answer: (asked: readonly BlockCid[]) => Promise<boolean[]>) {
   const clock = new ManualClock()
   const index = new IndexDb(new MemoryDatabase().asDatabase, silentLogger)

@@ -115,7 +115,7 @@ test('a clean start walks nothing that was walked before', async t => {
   assert.deepEqual(taken(), [4], 'only this one was not walked before the stop')
 })
 
-test('every record is walked once more after an unclean stop, and once after a new view that stands', async t => {
+test('every record is walked once more after an unclean stop, and once under a new view that stays the same', async t => {
   const { state, accept, start, taken, pass } = await setup(t)
   for (const n of [1, 2, 3]) await accept(n)
   await start()
@@ -150,7 +150,7 @@ test('every record is walked once a month, in case the index has lost a referenc
   assert.deepEqual(taken(), [])
 })
 
-test('a walk of all records goes on after a restart where it was', async t => {
+test('a walk of all records continues after a restart where it was', async t => {
   const { state, accept, start, taken, pass } = await setup(t)
   for (let n = 1; n <= 200; n++) await accept(n)
   await start()
@@ -197,12 +197,12 @@ test('background work rests three times as long as it works, and much longer whi
     await start()
     await pass(65_000, 500)
     const { length } = taken()
-    // Sixteen at once take a second.
+    // Sixteen walks at once take a second.
     assert.ok(length >= walksMin && length <= walksMax, `${length} walks`)
   }
 })
 
-test('a record with missing blocks is walked again, at growing intervals, and at once when a member comes', async t => {
+test('a record with missing blocks is walked again, at growing intervals, and at once when a member connects', async t => {
   const { state, accept, start, taken, pass } = await setup(t)
   await accept(7)
   state.outcome = () => ({ missingChunks: 2, position: 30 })
@@ -224,7 +224,7 @@ test('a record with missing blocks is walked again, at growing intervals, and at
   assert.deepEqual(taken(), [])
 })
 
-test('another walk begins at the first chunk that is missing, also after a restart', async t => {
+test('another walk begins at the first chunk that is missing, even after a restart', async t => {
   const { state, accept, start, walked, pass } = await setup(t)
   await accept(7)
   state.outcome = () => ({ missingChunks: 1, position: 30 })
@@ -239,7 +239,7 @@ test('another walk begins at the first chunk that is missing, also after a resta
   ])
 })
 
-test('a record that is to be walked at some time is walked then, from its beginning, also after a restart', async t => {
+test('a record that is to be walked at a certain time is walked then, from its beginning, even after a restart', async t => {
   const { clock, state, start, taken, pass } = await setup(t)
   const { background, unfinished } = await start()
   await unfinished.later(refOf(5), clock.now() + HOUR)
@@ -329,7 +329,7 @@ test('a record whose walk was cut is uncertain and goes on after a restart, and 
   assert.ok(second.background.isCertain)
 })
 
-test('a record that has been incomplete for long is tried once a day, and when a member comes', async t => {
+test('a record that has been incomplete for long is tried once a day, and when a member connects', async t => {
   const { state, accept, start, taken, pass } = await setup(t)
   await accept(1)
   state.outcome = () => ({ missingNodes: 1, position: 0 })

@@ -83,7 +83,7 @@ test('a chunk that no other owes, that a put needs, or that too many records nee
   assert.equal(nextToAsk(plan(2, [member('a'), member('b')], { records: 0 })), 'must-stay')
 })
 
-test('a full member that lacks the chunk is followed by the next in rank', () => {
+test('if a full member lacks the chunk, the next in rank is asked too', () => {
   const candidate = plan(2, [member('a', { isFull: true }), member('b'), member('c')])
   assert.deepEqual(nextToAsk(candidate), ['a', 'b'])
   lack(candidate, 'a')
@@ -142,7 +142,7 @@ test('a copy is surplus on a member that does not owe it, once the members above
   assert.equal(nextToAsk(candidate), 'must-stay', 'a member below it in rank does not stand in')
 })
 
-test('a member that stores nothing has only surplus copies, for which as many members stand in as there are', () => {
+test('a member that stores nothing has only surplus copies, for which all other members may stand in', () => {
   const surplus = { reason: 'surplus', at: undefined } as const
   assert.deepEqual(nextToAsk(plan(2, [member('a'), member('b'), member('c')], surplus)), ['a', 'b'])
   assert.deepEqual(nextToAsk(plan(Number.POSITIVE_INFINITY, [member('a'), member('b')], surplus)), ['a', 'b'])

@@ -20,7 +20,7 @@ function setup() {
   return { clock, guard, state }
 }
 
-test('a member may evict while it is certain what is needed', async () => {
+test('a member may evict while it is certain which blocks are needed', async () => {
   const { guard, state } = setup()
   await guard.assertMayEvict(undefined)
   state.mayFree = false
@@ -36,7 +36,7 @@ test('a member may not evict for an hour after an unclean stop', async () => {
   await guard.assertMayEvict(undefined)
 })
 
-test('an evict waits for records that have just come, and goes on after ten seconds', async () => {
+test('an evict waits for records that have just arrived, and goes on after ten seconds', async () => {
   const { clock, guard, state } = setup()
   state.caughtUp = new Promise(() => {})
   let isOver = false

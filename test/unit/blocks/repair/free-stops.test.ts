@@ -48,7 +48,7 @@ test('a record that is still being walked stops freeing too, but its author is n
   assert.ok(!stops.isStopping)
 })
 
-test('a record that is complete again stops freeing no more, and its author is not named any more', async () => {
+test('a record that is complete again no longer stops freeing, and its author is no longer named', async () => {
   const { clock, stops } = await setup()
   stops.add(anna, lackingAt(clock.now()))
   stops.add(ben, lackingAt(clock.now()))
@@ -96,7 +96,7 @@ test('a restart does not begin the time again, and time passes while the member 
   assert.ok(third.isStopping, 'a month later, it may stop freeing again')
 })
 
-test('a clock that ran years ahead for a while makes no record stop freeing for years, also after a restart', async () => {
+test('a clock that ran years ahead for a while makes no record stop freeing for years, even after a restart', async () => {
   const { clock, stops, restart } = await setup()
   clock.jump(3_650 * DAY)
   stops.add(anna, lackingAt(clock.now()))
@@ -112,7 +112,7 @@ test('a clock that ran years ahead for a while makes no record stop freeing for 
   assert.ok(!second.isStopping)
 })
 
-test('times that a clock which ran ahead wrote down are not counted as used up', async () => {
+test('times that were noted while the clock ran ahead do not count as used up', async () => {
   const { clock, stops } = await setup()
   clock.jump(3_650 * DAY)
   stops.add(anna, lackingAt(clock.now()))
@@ -126,7 +126,7 @@ test('times that a clock which ran ahead wrote down are not counted as used up',
   assert.ok(stops.isStopping)
 })
 
-test('what is remembered of an author is bounded, and is forgotten after thirty days', async () => {
+test('the memory about an author is bounded, and is forgotten after thirty days', async () => {
   const { clock, stops, index, restart } = await setup()
   const rows = async (): Promise<number[]> => {
     const sizes: number[] = []

@@ -18,7 +18,10 @@ const referrers = {
   isCut: false
 }
 
-/** Collects the proofs for one chunk of which `a` and `b` must prove copies. Returns who was asked, and the plan. */
+/**
+ * Collects the proofs for one chunk; `a` and `b` must prove that they have copies. Returns the members that were asked,
+ * and the plan.
+ */
 async function collect(admitted: string[]) {
   const plan = planCopy(
     { cid, parent: null, chunkIndex: 0 },

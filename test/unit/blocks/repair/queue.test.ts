@@ -31,7 +31,7 @@ function setup(t: TestContext) {
   return { clock, queue, walked, dropped, state }
 }
 
-test('new records are walked at once, in the order in which they came, and some at the same time', async t => {
+test('new records are walked at once, in the order of their arrival, several at a time', async t => {
   const { clock, queue, walked, state } = setup(t)
   state.walk = () => clock.sleep(MINUTE)
   for (let n = 1; n <= 20; n++) queue.add(refOf(n))
@@ -60,7 +60,7 @@ test('a record is late while it waits for more than a minute for the end of its 
   assert.ok(!queue.has(refOf(2)))
 })
 
-test('the queue has caught up once the records that had come are walked, not those that come after', async t => {
+test('the queue has caught up once the records added before are walked, whatever is added later', async t => {
   const { clock, queue, state } = setup(t)
   state.walk = n => clock.sleep(n * 1_000)
   queue.add(refOf(1))

@@ -30,7 +30,7 @@ test('after an unclean stop the marks outlive clean restarts, and another unclea
   assert.deepEqual(await load(false), { orphansFromAtMs: clock.now() + ORPHANS_WAIT_MS, promisedMs: HOLD_MS })
 })
 
-test('the mark of orphans goes once they are freed, and a promise that a clean stop notes lasts as long as it said', async () => {
+test('the mark of orphans is removed once they are freed, and a promise noted by a clean stop lasts as long as promised', async () => {
   const { index, clock, load } = await setup()
   await load(false)
   await endOrphans(index)
@@ -49,7 +49,7 @@ test('a clock that was set back does not make the marks last longer than they ev
   assert.deepEqual(marks, { orphansFromAtMs: earlier.now() + ORPHANS_WAIT_MS, promisedMs: HOLD_MS })
 })
 
-test('a node whose index takes no changes stops without an error, and its next start is one after an unclean stop', async () => {
+test('a node whose index accepts no changes stops without an error, and its next start follows an unclean stop', async () => {
   const clock = new ManualClock()
   const cluster = await BlockCluster.start(clock, 1)
   const [member] = cluster.members as [BlockMember]

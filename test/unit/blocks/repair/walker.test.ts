@@ -66,7 +66,7 @@ async function setup() {
   return { clock, claims, state, walk, blockstore, store }
 }
 
-test('a walk of a file whose blocks come slowly ends with its turn, and the next one goes on there', async () => {
+test('a walk of a file whose blocks arrive slowly ends with its turn, and the next one continues there', async () => {
   const { state, walk } = await setup()
   // A block a second: thirty in a turn.
   Object.assign(state, { nodeMs: 1_000, chunkMs: 1_000 })

@@ -18,6 +18,7 @@ const GRANT = [Buffer.from('grant')]
 const facts = (changes: Partial<NewcomerFacts> = {}): NewcomerFacts => ({
   hasInvite: false,
   mustChoose: false,
+  isVouched: true,
   named: 2,
   given: 2,
   targets: 2,
@@ -32,8 +33,12 @@ const granted: NewcomerEvent = { event: 'said', reply: { state: 'granted', state
 const said = (state: 'waiting' | 'denied' | 'over'): NewcomerEvent => ({ event: 'said', reply: { state } })
 const entered = (outcome: 'expired' | 'revoked' | 'used-up' | 'elsewhere'): NewcomerEvent => ({
   event: 'entered',
-  reply: { outcome }
+  reply: { outcome, statements: [] },
+  isMember: false
 })
+/** A peer of which nothing but its address is known. */
+const UNKNOWN = { isVouched: false }
+const round = (changes: Partial<Newcomer['round']>): Newcomer['round'] => ({ ...newcomer(OURS).round, ...changes })
 const last = { target: 1 }
 
 /** A state, an event, and where that leads. */
@@ -74,23 +79,35 @@ const TABLE: Array<[what: string, from: Newcomer, event: NewcomerEvent, to: stri
   ],
   ['the network changed meanwhile', at({ at: 'greeting' }), { event: 'greeted', network: OTHER }, 'looking 1'],
   ['the member is gone at the greeting', at({ at: 'greeting' }), { event: 'silent' }, 'looking 1'],
-  ['the member is full', at({ at: 'greeting' }), refusal('busy'), 'pausing busy 0'],
+  ['the member is full', at({ at: 'greeting' }), refusal('busy'), 'looking 1'],
+  [
+    'all members are full',
+    at({ at: 'greeting' }, { ...last, round: round({ busy: 1 }) }),
+    refusal('busy'),
+    'pausing busy 0'
+  ],
+  [
+    'the member is full, and the others let nobody in',
+    at({ at: 'greeting' }, { ...last, round: round({ refused: 1 }) }),
+    refusal('busy'),
+    'pausing busy 0'
+  ],
   ['the request arrived', at({ at: 'asking' }), { event: 'asked' }, 'waiting'],
   ['the member is no admin', at({ at: 'asking' }), refusal('forbidden'), 'looking 1'],
   [
     'no address is that of an admin',
-    at({ at: 'asking' }, { ...last, round: { silent: 0, foreign: 0, refused: 1 } }),
+    at({ at: 'asking' }, { ...last, round: round({ refused: 1 }) }),
     refusal('forbidden'),
     'ended nobody-admits'
   ],
   [
     'an admin may be at the silent address',
-    at({ at: 'asking' }, { ...last, round: { silent: 1, foreign: 0, refused: 0 } }),
+    at({ at: 'asking' }, { ...last, round: round({ silent: 1 }) }),
     refusal('forbidden'),
     'pausing silence 0'
   ],
-  ['an admin is busy', at({ at: 'asking' }), refusal('busy'), 'pausing busy 0'],
-  ['the hello is too old', at({ at: 'asking' }), refusal('invalid'), 'pausing busy 0'],
+  ['an admin is busy', at({ at: 'asking' }), refusal('busy'), 'looking 1'],
+  ['the hello is too old', at({ at: 'asking' }, last), refusal('invalid'), 'pausing busy 0'],
   ['the clock is off', at({ at: 'asking' }), refusal('clock-off'), 'ended clock-off'],
   ['the member has changed its network', at({ at: 'asking' }), refusal('wrong-network'), 'looking 1'],
   ['the member has an error of its own', at({ at: 'asking' }), refusal('internal'), 'looking 1'],
@@ -98,7 +115,7 @@ const TABLE: Array<[what: string, from: Newcomer, event: NewcomerEvent, to: stri
   [
     'the invite lets in',
     at({ at: 'entering' }),
-    { event: 'entered', reply: { outcome: 'granted', statements: GRANT } },
+    { event: 'entered', reply: { outcome: 'granted', statements: GRANT }, isMember: false },
     'checking'
   ],
   ['the member may not admit with this invite', at({ at: 'entering' }), entered('elsewhere'), 'looking 1'],
@@ -137,13 +154,13 @@ const TABLE: Array<[what: string, from: Newcomer, event: NewcomerEvent, to: stri
   ['it is in already', at({ at: 'granted', statements: GRANT }), said('denied'), 'granted'],
   [
     'all addresses are of other networks',
-    at({ at: 'looking' }, { ...last, round: { silent: 0, foreign: 1, refused: 0 } }),
+    at({ at: 'looking' }, { ...last, round: round({ foreign: 1 }) }),
     { event: 'found', network: OTHER },
     'ended foreign'
   ],
   [
     'the machine that the owner names is of another network, and the member that the invite names is away',
-    at({ at: 'looking' }, { ...last, round: { silent: 0, foreign: 1, refused: 0 } }),
+    at({ at: 'looking' }, { ...last, round: round({ foreign: 1 }) }),
     { event: 'silent' },
     'ended foreign',
     { named: 1 }
@@ -156,6 +173,45 @@ const TABLE: Array<[what: string, from: Newcomer, event: NewcomerEvent, to: stri
     { targets: 3 }
   ],
   ['an address becomes known meanwhile', at({ at: 'looking' }, last), { event: 'silent' }, 'looking 2', { targets: 3 }],
+  ['an unknown peer says that the invite is used up', at({ at: 'entering' }), entered('used-up'), 'looking 1', UNKNOWN],
+  [
+    'a peer shows that it is a member, and says that the invite is used up',
+    at({ at: 'entering' }),
+    { ...entered('used-up'), isMember: true } as NewcomerEvent,
+    'ended used-up',
+    UNKNOWN
+  ],
+  ['an unknown peer says that a person says no', at({ at: 'waiting' }), said('denied'), 'looking 1', UNKNOWN],
+  ['an unknown peer says that the clock is off', at({ at: 'asking' }), refusal('clock-off'), 'looking 1', UNKNOWN],
+  ['an unknown peer says that the code is over', at({ at: 'waiting' }), said('over'), 'looking 1', UNKNOWN],
+  [
+    'an unknown peer says no, and the other address was silent',
+    at({ at: 'waiting' }, { ...last, round: round({ silent: 1 }) }),
+    said('denied'),
+    'pausing silence 0',
+    UNKNOWN
+  ],
+  [
+    'an unknown peer says no, and nobody else is left to ask',
+    at({ at: 'waiting' }, { ...last, round: round({ refused: 1 }) }),
+    said('denied'),
+    'ended denied',
+    UNKNOWN
+  ],
+  [
+    'an unknown peer ends its fourth code, and another address was silent',
+    at({ at: 'waiting' }, { ...last, codesChanged: CODES_CHANGED_MAX, round: round({ silent: 1 }) }),
+    said('over'),
+    'pausing silence 0',
+    UNKNOWN
+  ],
+  [
+    'a peer nearby says that it may not admit, and nobody else is known',
+    at({ at: 'entering' }),
+    entered('elsewhere'),
+    'pausing silence 0',
+    { ...UNKNOWN, named: 0, given: 0, targets: 1 }
+  ],
   ['an event of another step', at({ at: 'looking' }), granted, 'looking 0']
 ]
 
@@ -170,6 +226,16 @@ for (const [what, from, event, to, changes] of TABLE)
     assert.equal(shown(nextState(from, event, facts(changes))), to)
   })
 
+test('a network that only an unknown peer named is forgotten with that peer', () => {
+  const facts2 = facts(UNKNOWN)
+  const named = nextState(newcomer(undefined), { event: 'found', network: OTHER }, facts2)
+  assert.deepEqual(named.network, OTHER)
+  const next = nextState(named, { event: 'silent' }, facts2)
+  assert.deepEqual([next.network, next.target], [undefined, 1])
+  const ours = nextState(next, { event: 'found', network: OURS }, facts())
+  assert.deepEqual(nextState(ours, { event: 'silent' }, facts()).network, OURS)
+})
+
 test('a newcomer that walks at random is let in only with statements that were checked, into the first network only', () => {
   const chance = seededChance(20)
   const pick = <T>(items: readonly T[]): T => items[Math.floor(chance.fraction() * items.length)] as T
@@ -182,7 +248,7 @@ test('a newcomer that walks at random is let in only with statements that were c
     ...(['waiting', 'over'] as const).map(said),
     granted,
     entered('elsewhere'),
-    { event: 'entered', reply: { outcome: 'granted', statements: GRANT } }
+    { event: 'entered', reply: { outcome: 'granted', statements: GRANT }, isMember: false }
   ]
   let granteds = 0
   for (let walk = 0; walk < 10_000; walk++) {

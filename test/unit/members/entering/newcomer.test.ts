@@ -7,7 +7,12 @@ import { privateKey, rawPublicKey } from '../../../../src/format/network-key.ts'
 import { peerIdOf } from '../../../../src/format/peer-id.ts'
 import { ROUND_RETRY_MS_MAX, SILENCE_MS, WAIT_PAUSE_MS } from '../../../../src/members/entering/constants.ts'
 import { Newcomer } from '../../../../src/members/entering/newcomer.ts'
-import type { NewcomerOptions, ShownCode, Target } from '../../../../src/members/entering/newcomer-options.ts'
+import type {
+  NewcomerOptions,
+  ShownCode,
+  Target,
+  TurnedAway
+} from '../../../../src/members/entering/newcomer-options.ts'
 import { ATTEMPT_MS } from '../../../../src/members/joining/constants.ts'
 import type { AskRequest, EnterReply, EnterRequest, WaitReply } from '../../../../src/members/joining/entry-client.ts'
 import type { Clock } from '../../../../src/util/clock.ts'
@@ -22,6 +27,8 @@ const NETWORK = Buffer.alloc(32, 5)
 const OTHER = Buffer.alloc(32, 6)
 const THEIR_NONCE = Buffer.alloc(32, 7)
 const GRANT = [Buffer.from('grant')]
+/** What shows that a peer is a member. */
+const PROOF = [Buffer.from('proof')]
 
 /** Time that passes only while somebody sleeps. */
 class SleepClock implements Clock {
@@ -59,6 +66,8 @@ class FakePeer {
   readonly peer: string
   network: Uint8Array = NETWORK
   isUp = true
+  /** What it says with `busy`. */
+  places: Record<string, unknown> = {}
   /** What `ask` answers. */
   asks: Array<WireStatus> = []
   waits: Array<WaitReply | 'gone' | WireStatus> = []
@@ -66,6 +75,7 @@ class FakePeer {
   readonly asked: AskRequest[] = []
   readonly entered: EnterRequest[] = []
   readonly commits: Uint8Array[] = []
+  withdrawals = 0
 
   constructor(byte: number) {
     this.key = rawPublicKey(privateKey('ed25519', Buffer.alloc(32, byte)))
@@ -84,12 +94,15 @@ interface Run {
   silences: () => number
   discovered: (peer: FakePeer) => void
   chosen: Uint8Array[]
+  turnedAway: TurnedAway[]
   done: Promise<{ network: Uint8Array; statements: readonly Uint8Array[] }>
   abort: AbortController
 }
 
 interface RunOptions extends Partial<Pick<NewcomerOptions, 'network' | 'verify'>> {
   hasInvite?: boolean
+  /** Peers at addresses that do not say who answers there. */
+  unknown?: string[]
   /** The owner's answer to the question whether this is the right network. */
   choice?: boolean
   /** Called at each pause. */
@@ -101,6 +114,7 @@ function run(peers: readonly FakePeer[], options: RunOptions = {}, hidden: reado
   const codes: ShownCode[] = []
   const dialled: string[] = []
   const chosen: Uint8Array[] = []
+  const turnedAway: TurnedAway[] = []
   let silences = 0
   let discover: (peer: string, addresses: string[]) => void = () => {}
   const of = (peer: string): FakePeer => [...peers, ...hidden].find(other => other.peer === peer) as FakePeer
@@ -116,6 +130,7 @@ function run(peers: readonly FakePeer[], options: RunOptions = {}, hidden: reado
       return up(name).peer
     },
     connections: () => peers.map(({ peer, address }) => ({ peer, address })),
+    isConnected: (peer: string) => of(peer).isUp,
     onDiscovered: (listener: typeof discover) => {
       discover = listener
     }
@@ -134,7 +149,7 @@ function run(peers: readonly FakePeer[], options: RunOptions = {}, hidden: reado
     ask: async (peer: string, request: AskRequest) => {
       up(peer).asked.push(request)
       const status = of(peer).asks.shift() ?? 'ok'
-      if (status !== 'ok') throw new RefusedError(status)
+      if (status !== 'ok') throw new RefusedError(status, of(peer).places)
     },
     wait: async (peer: string) => {
       const next = up(peer).waits[0]
@@ -144,6 +159,9 @@ function run(peers: readonly FakePeer[], options: RunOptions = {}, hidden: reado
       }
       return take(of(peer).waits as WaitReply[])
     },
+    withdraw: async (peer: string) => {
+      up(peer).withdrawals++
+    },
     enter: async (peer: string, request: EnterRequest) => {
       up(peer).entered.push(request)
       return take(of(peer).enters)
@@ -151,7 +169,8 @@ function run(peers: readonly FakePeer[], options: RunOptions = {}, hidden: reado
   }
   const targets: Target[] = peers.map(({ peer, address }) => ({
     addresses: [address],
-    peer: options.choice === undefined ? peer : undefined
+    peer: options.choice === undefined ? peer : undefined,
+    isVouched: options.choice === undefined && !options.unknown?.includes(peer)
   }))
   const publicKey = rawPublicKey(DEVICE)
   const newcomer = new Newcomer({
@@ -178,6 +197,8 @@ function run(peers: readonly FakePeer[], options: RunOptions = {}, hidden: reado
             return options.choice as boolean
           },
     verify: options.verify ?? (async statements => statements === GRANT),
+    admits: async statements => statements === PROOF,
+    onTurnedAway: answer => turnedAway.push(answer),
     onCode: code => codes.push(code),
     onSilence: () => {
       silences++
@@ -187,7 +208,7 @@ function run(peers: readonly FakePeer[], options: RunOptions = {}, hidden: reado
   const done = newcomer.run(abort.signal)
   done.catch(() => {})
   const discovered = ({ peer, address }: FakePeer): void => discover(peer, [address.split('/p2p/')[0] as string])
-  return { clock, codes, dialled, silences: () => silences, discovered, chosen, done, abort }
+  return { clock, codes, dialled, silences: () => silences, discovered, chosen, turnedAway, done, abort }
 }
 
 test('a newcomer shows the code that follows from both nonces, and is in once the member says so', async () => {
@@ -234,10 +255,10 @@ test('a newcomer is told why it is not let in', async () => {
     ['DeniedError', peer => peer.waits.push({ state: 'denied' })],
     ['ClockOffError', peer => peer.asks.push('clock-off')],
     ['NotAllowedError', peer => peer.asks.push('forbidden')],
-    ['InviteExpiredError', peer => peer.enters.push({ outcome: 'expired' }), true],
-    ['InviteRevokedError', peer => peer.enters.push({ outcome: 'revoked' }), true],
-    ['InviteUsedUpError', peer => peer.enters.push({ outcome: 'used-up' }), true],
-    ['NobodyAdmitsError', peer => peer.enters.push({ outcome: 'elsewhere' }), true],
+    ['InviteExpiredError', peer => peer.enters.push({ outcome: 'expired', statements: [] }), true],
+    ['InviteRevokedError', peer => peer.enters.push({ outcome: 'revoked', statements: [] }), true],
+    ['InviteUsedUpError', peer => peer.enters.push({ outcome: 'used-up', statements: [] }), true],
+    ['NobodyAdmitsError', peer => peer.enters.push({ outcome: 'elsewhere', statements: [] }), true],
     ['OtherNetworkError', peer => Object.assign(peer, { network: OTHER }), true]
   ]
   for (const [name, set, hasInvite = false] of ways) {
@@ -328,4 +349,57 @@ test('a newcomer that is stopped ends with the reason of its stop, whatever it w
   const { done, abort } = run([peer])
   abort.abort(new RangeError('stop'))
   await assert.rejects(done, RangeError)
+})
+
+test('an impostor cannot end the attempt of a newcomer that another address lets in', async () => {
+  const lies: Array<[lie: (peer: FakePeer) => void, reason: string, hasInvite: boolean]> = [
+    [peer => peer.waits.push({ state: 'denied' }), 'denied', false],
+    [peer => peer.asks.push('clock-off'), 'clock-off', false],
+    [peer => peer.enters.push({ outcome: 'used-up', statements: [] }), 'used-up', true],
+    [peer => peer.enters.push({ outcome: 'revoked', statements: [Buffer.from('forged')] }), 'revoked', true],
+    [peer => peer.enters.push({ outcome: 'expired', statements: [] }), 'expired', true],
+    [peer => peer.enters.push('clock-off'), 'clock-off', true]
+  ]
+  for (const [lie, reason, hasInvite] of lies) {
+    const [impostor, admin] = [new FakePeer(10), new FakePeer(11)]
+    lie(impostor)
+    admin.waits = [{ state: 'granted', statements: GRANT }]
+    admin.enters = [{ outcome: 'granted', statements: GRANT }]
+    const unknown = [impostor.peer, admin.peer]
+    const { done, turnedAway } = run([impostor, admin], { hasInvite, network: NETWORK, unknown })
+    await done
+    const { peer, address } = impostor
+    assert.deepEqual(turnedAway, [{ peer, address, reason, places: undefined }])
+  }
+})
+
+test('a member at an unknown address ends the attempt if it shows that it is one', async () => {
+  const [member, silent] = [new FakePeer(10), new FakePeer(11)]
+  silent.isUp = false
+  member.enters = [{ outcome: 'used-up', statements: PROOF }]
+  const unknown = [member.peer, silent.peer]
+  const { done } = run([member, silent], { hasInvite: true, network: NETWORK, unknown })
+  await assert.rejects(done, { name: 'InviteUsedUpError' })
+})
+
+test('a newcomer for which there is no place tells its owner how many wait, and asks until there is one', async () => {
+  const peer = new FakePeer(10)
+  peer.asks = ['busy', 'busy', 'busy']
+  peer.places = { waiting: 2, freeMs: 60_000 }
+  peer.waits = [{ state: 'granted', statements: GRANT }]
+  const { done, turnedAway, codes } = run([peer])
+  await done
+  const { address } = peer
+  assert.deepEqual(turnedAway, [{ peer: peer.peer, address, reason: 'busy', places: { waiting: 2, freeMs: 60_000 } }])
+  assert.equal(codes.length, 1)
+})
+
+test('a newcomer that is stopped while it waits takes its request back where it asked', async () => {
+  const peer = new FakePeer(10)
+  const { done, abort, codes } = run([peer])
+  peer.waits.push(...new Array<WaitReply>(50).fill({ state: 'waiting' }))
+  while (codes.length === 0) await new Promise(resolve => setImmediate(resolve))
+  abort.abort(new RangeError('stop'))
+  await assert.rejects(done, RangeError)
+  assert.equal(peer.withdrawals, 1)
 })

@@ -3,7 +3,13 @@ import { test } from 'node:test'
 import { commitOf } from '../../../../src/format/approval.ts'
 import { FUTURE_MS_MAX } from '../../../../src/format/constants.ts'
 import { STRANGER_MS } from '../../../../src/members/constants.ts'
-import { ATTEMPT_MS, ATTEMPTS_PER_ORIGIN_MAX, WAIT_MS } from '../../../../src/members/joining/constants.ts'
+import {
+  ATTEMPT_MS,
+  ATTEMPTS_PER_ORIGIN_MAX,
+  CODES_PER_ORIGIN_MAX,
+  WAIT_MS
+} from '../../../../src/members/joining/constants.ts'
+import { placesIn } from '../../../../src/members/joining/entry-client.ts'
 import { ManualClock } from '../../../fixtures/clock.ts'
 import { grantedIn, peerOf } from '../../../fixtures/entrant.ts'
 import { settle, timePassesUntil, whileTimePasses } from '../../../fixtures/pass-time.ts'
@@ -213,7 +219,11 @@ test('machines from one address leave room for others', async t => {
     await settle()
   }
   const late = await setup.entrant(attic, { name: 'crowd' })
-  assert.equal(await statusOf(late.ask(attic.peer)), 'busy')
+  const refusal = await late.ask(attic.peer).catch(error => error)
+  assert.equal(refusal.status, 'busy')
+  // It is told how many wait, and when the place of the first is free. To ask in vain uses up no code.
+  assert.deepEqual(placesIn(refusal), { waiting: ATTEMPTS_PER_ORIGIN_MAX, freeMs: ATTEMPT_MS })
+  for (let i = 0; i < CODES_PER_ORIGIN_MAX; i++) assert.equal(await statusOf(late.ask(attic.peer)), 'busy')
   const elsewhere = await setup.entrant(attic)
   assert.equal(await statusOf(elsewhere.ask(attic.peer)), 'ok')
   // Whoever was let in needs no place any more.
@@ -238,4 +248,33 @@ test('a role is raised by an admin, and not lowered', async t => {
   assert.equal((await admitting.changeRole(member.peer, 'writer')).role, 'writer')
   assert.equal((await attic.ids(0)).length, (await member.ids(0)).length)
   await assert.rejects(admitting.changeRole(member.peer, 'reader'), { name: 'LowerRoleError', code: 'unsupported' })
+})
+
+test('a person who types a code late learns what became of the machine that showed it', async t => {
+  const setup = new Setup(t)
+  const attic = await setup.member('attic', setup.admin)
+  const { admitting } = attic.members
+  const [laptop, phone, tablet, box] = await Promise.all(
+    ['laptop', 'phone', 'tablet', 'box'].map(name => setup.entrant(attic, { name }))
+  )
+  const ask = async (entrant: typeof laptop): Promise<string> => (entrant as NonNullable<typeof laptop>).ask(attic.peer)
+  const approved = await ask(laptop)
+  const { peerId } = await admitting.approve(approved, { role: 'writer' })
+  assert.deepEqual(await admitting.approve(approved, { role: 'admin' }), {
+    ...{ peerId, name: 'laptop', role: 'writer' },
+    already: true
+  })
+  await assert.rejects(admitting.deny(approved), /^UnknownCodeError: [0-9A-Z]{6}: laptop was let in with this code$/)
+  const denied = await ask(phone)
+  await admitting.deny(denied)
+  await assert.rejects(admitting.approve(denied), /phone was turned away/)
+  const withdrawn = await ask(tablet)
+  await tablet?.client.withdraw(attic.peer)
+  assert.deepEqual(await admitting.attempts(), [])
+  await assert.rejects(admitting.approve(withdrawn), { code: 'not-found', message: /tablet was stopped/ })
+  const expired = await ask(box)
+  setup.clock.advance(ATTEMPT_MS)
+  await settle()
+  await assert.rejects(admitting.approve(expired), { code: 'not-found', message: /this code of box counts no more/ })
+  await assert.rejects(admitting.approve('K7Q2ZD'), /K7Q2ZD: no machine waits with this code: see dfs members/)
 })

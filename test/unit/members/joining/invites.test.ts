@@ -3,9 +3,11 @@ import { test } from 'node:test'
 import { decodeInviteToken } from '../../../../src/format/invite-token.ts'
 import { privateKey, rawPublicKey } from '../../../../src/format/network-key.ts'
 import { hlcAt } from '../../../../src/format/stamp.ts'
+import { isAdmitter } from '../../../../src/members/entering/verify.ts'
 import { JoinClient } from '../../../../src/members/join-client.ts'
 import { LocalMember } from '../../../../src/members/local-member.ts'
 import { grantedIn, peerOf } from '../../../fixtures/entrant.ts'
+import { silentLogger } from '../../../fixtures/logger.ts'
 import { adminSecrets, grantedSecrets } from '../../../fixtures/member.ts'
 import { settle, timePassesUntil } from '../../../fixtures/pass-time.ts'
 import { KEY, Setup, SOON, statusOf } from './setup.ts'
@@ -40,7 +42,14 @@ test('a machine with an invite is let in by an admin or a writer, and is then a 
   const item = { id: made.id, role: 'writer', expires: made.expires, uses: 2, used: 2, state: 'used-up', by: 'attic' }
   assert.deepEqual(attic.members.admitting.invites(), [item])
   const late = await setup.entrant(attic, { name: 'late' })
-  assert.deepEqual(await late.enter(attic.peer, made.token), { outcome: 'used-up' })
+  const { outcome, statements } = await late.enter(attic.peer, made.token)
+  assert.equal(outcome, 'used-up')
+  // The answer shows who gives it, so that an impostor cannot give it.
+  const facts = { nowMs: setup.clock.now(), log: silentLogger.forComponent('test') }
+  assert.equal(await isAdmitter(statements, setup.admin.network, { ...facts, peer: attic.peer }), true)
+  for (const peer of [peerOf(late.candidate), writer.peer])
+    assert.equal(await isAdmitter(statements, setup.admin.network, { ...facts, peer }), false)
+  assert.equal(await isAdmitter(statements, Buffer.alloc(32), { ...facts, peer: attic.peer }), false)
 })
 
 test('an invite works at a member that has never heard of it, because it carries what it rests on', async t => {
@@ -60,9 +69,9 @@ test('an invite for an admin is used at an admin only', async t => {
   const reader = await setup.member('reader', setup.granted('reader'))
   const { token } = await attic.members.admitting.invite({ role: 'admin' })
   const laptop = await setup.entrant(writer)
-  assert.deepEqual(await laptop.enter(writer.peer, token), { outcome: 'elsewhere' })
+  assert.equal((await laptop.enter(writer.peer, token)).outcome, 'elsewhere')
   const phone = await setup.entrant(reader, { name: 'phone' })
-  assert.deepEqual(await phone.enter(reader.peer, token), { outcome: 'elsewhere' })
+  assert.equal((await phone.enter(reader.peer, token)).outcome, 'elsewhere')
   await setup.dial(laptop.host, attic)
   grantedIn(await laptop.enter(attic.peer, token))
   assert.equal(attic.members.member(peerOf(laptop.candidate))?.role, 'admin')

@@ -34,6 +34,7 @@ const NONCE = Buffer.alloc(32, 1)
 const COMMIT = Buffer.alloc(32, 2)
 const NO_FACTS: Facts = {
   nowMs: 0,
+  isPrivate: false,
   strangers: { all: 0, ofOrigin: 0 },
   attempts: { all: 0, ofOrigin: 0 },
   codes: { all: 0, ofOrigin: 0 }
@@ -199,6 +200,17 @@ const TABLE: Row[] = [
     is: { waits: ATTEMPT_MS, nobody: false }
   },
   {
+    name: 'an attempt ends when its machine gives up',
+    events: [connected, asked, { event: 'gave-up' }],
+    effects: ['answer-wait'],
+    is: { waits: undefined, hangUpAtMs: STRANGER_MS }
+  },
+  {
+    name: 'a machine cannot take back what a person has decided',
+    events: [connected, asked, denied, { event: 'gave-up' }],
+    is: { decision: 'denied', waits: ATTEMPT_MS }
+  },
+  {
     name: 'an attempt ends, and its machine is told',
     events: [connected, asked, [ATTEMPT_MS, timer]],
     effects: ['answer-wait'],
@@ -327,6 +339,7 @@ test('random events keep the promises of the state machine', () => {
     { event: 'confirmed' },
     { event: 'expelled' },
     { event: 'revealed' },
+    { event: 'gave-up' },
     timer,
     hello,
     committed,

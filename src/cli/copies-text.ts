@@ -1,0 +1,28 @@
+import type { Json } from '../contract/json.ts'
+import type { AwaitedMember, PutResult } from '../index.ts'
+import { agoText } from './times.ts'
+
+/** The most members that a line names. */
+const NAMED_MAX = 3
+
+/** What a line about the copies of a file says. */
+type Copies = Pick<Json<PutResult>, 'reached' | 'confirmed' | 'wanted'> & {
+  owed: { waitingFor: ReadonlyArray<Json<AwaitedMember>> }
+}
+
+/** Says on how many machines a file is that has just been put, and whom it waits for, such as `on 2 of 3`. */
+export function copiesText({ reached, confirmed, wanted, owed }: Copies, nowMs: number): string {
+  // A file can have more copies than are wanted, since this machine may keep one that it does not owe.
+  if (confirmed >= wanted) return `on ${wanted} of ${wanted}`
+  const where = reached.length === 1 ? 'on this machine only' : `on ${confirmed} of ${wanted}`
+  return owed.waitingFor.length === 0 ? where : `${where}, waiting for ${namesText(owed.waitingFor, nowMs)}`
+}
+
+/** Names members that are waited for, and when those were seen that are away. */
+export function namesText(members: ReadonlyArray<Json<AwaitedMember>>, nowMs: number): string {
+  const named = members
+    .slice(0, NAMED_MAX)
+    .map(({ name, since }) => (since === null ? name : `${name} (last seen ${agoText(since, nowMs)})`))
+  const more = members.length - named.length
+  return more > 0 ? `${named.join(', ')} and ${more} more` : named.join(', ')
+}

@@ -1,0 +1,34 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { copiesText } from '../../../src/cli/copies-text.ts'
+
+const NOW_MS = Date.parse('2026-01-02T03:04:05Z')
+const FIVE_MINUTES_AGO = '2026-01-02T02:59:05Z'
+
+function text(confirmed: number, reached: number, waiting: Array<[name: string, since: string | null]> = []): string {
+  const waitingFor = waiting.map(([name, since]) => ({ peerId: name, name, since }))
+  const peers = Array.from({ length: reached }, (_, i) => `peer${i}`)
+  return copiesText({ reached: peers, confirmed, wanted: 3, owed: { waitingFor } }, NOW_MS)
+}
+
+test('a put says how many copies are confirmed, never more than are wanted', () => {
+  assert.equal(text(3, 3), 'on 3 of 3')
+  assert.equal(text(2, 4), 'on 2 of 3')
+  assert.equal(text(4, 4), 'on 3 of 3')
+})
+
+test('a put names the machines that it waits for, and since when they are away', () => {
+  assert.equal(text(2, 2, [['attic', null]]), 'on 2 of 3, waiting for attic')
+  assert.equal(
+    text(1, 1, [
+      ['attic', FIVE_MINUTES_AGO],
+      ['cellar', null]
+    ]),
+    'on this machine only, waiting for attic (last seen 5 min ago), cellar'
+  )
+})
+
+test('a put names at most three machines', () => {
+  const many = ['a', 'b', 'c', 'd', 'e'].map((name): [string, null] => [name, null])
+  assert.equal(text(1, 1, many), 'on this machine only, waiting for a, b, c and 2 more')
+})
