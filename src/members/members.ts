@@ -230,11 +230,6 @@ export class Members {
     await this.#status.renewIfChanged()
   }
 
-  /** Asks the others for the time. Call this when one of them has refused a stamp of ours. */
-  askForTime(): void {
-    this.clocks.askSoon()
-  }
-
   /** Resolves once a member has answered, however busy its disk is. Rejects if it fails to. */
   async askIfThere(peer: PeerId, signal: AbortSignal): Promise<void> {
     await this.#join.client.alive(peer, { signal })

@@ -96,7 +96,7 @@ export async function buildMembership(init: RoomOptions, rooms: RoomsAround): Pr
     onChanged: peer => members.compareSoon(peer),
     onDoubt: peer => onEvent({ event: 'differs', peerId: peer }),
     lost: async limit => log.lost(limit),
-    onClockOff: () => members.askForTime()
+    onClockOff: () => members.clocks.askSoon()
   })
   return { host, log, self, roster, keys, epochs, keyReceiver, members, statuses, sync }
 }
