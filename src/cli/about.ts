@@ -1,9 +1,8 @@
 import { CliError } from '../terminal/errors.ts'
+import { NoAnswerError } from './transport.ts'
 
-/** The codes of failures that have their cause in what the user named, and not in the node or the network. */
-const OF_ARGUMENT: ReadonlySet<string> = new Set(
-  'invalid not-found exists changed is-a-directory not-a-directory damaged corrupt over-limit'.split(' ')
-)
+/** The codes of failures that have nothing to do with what the user named. */
+const OF_NODE: ReadonlySet<string> = new Set(['aborted', 'clock-off', 'usage'])
 /** Those that are about the new path of a `mv` or `cp`. All others are about the old one. */
 const OF_TARGET: ReadonlySet<string> = new Set(['exists', 'changed', 'is-a-directory', 'not-a-directory'])
 
@@ -18,7 +17,8 @@ interface Named {
 /** Returns the error with what it is about, if one of the arguments caused it. The node never repeats a path itself. */
 export function aboutArgument(error: unknown, fields: object): unknown {
   const { path, from, to, member } = fields as Named
-  if (!(error instanceof CliError) || error.about !== undefined || !OF_ARGUMENT.has(error.code)) return error
+  if (!(error instanceof CliError) || error.about !== undefined || error instanceof NoAnswerError) return error
+  if (OF_NODE.has(error.code)) return error
   const about = path ?? member ?? (OF_TARGET.has(error.code) ? to : from)
   if (typeof about !== 'string') return error
   return new CliError(error.code, error.message, { about, cause: error })

@@ -1,20 +1,20 @@
 import { defaultDataDir } from '../terminal/data-dir.ts'
+import { DFS_ANYWHERE, dfsHere } from '../terminal/dfs-here.ts'
 import { escapeForTerminal } from '../terminal/escape.ts'
 import { shellQuoted } from '../terminal/shell.ts'
 import { formatDuration } from '../terminal/units.ts'
 
 /** What the daemon says to a person. Everything is text without control characters of others. */
 
-const DFS = 'npx -p dfs-node dfs'
-
-/** Returns the command line of `dfs` for a data directory of this machine; by default it finds the usual one. */
-function dfsFor(dataDir: string | undefined): string {
-  return dataDir === undefined || dataDir === defaultDataDir() ? DFS : `${DFS} --data-dir ${shellQuoted(dataDir)}`
+/** Returns the command line of `dfs` on this machine, for its data directory; by default it finds the usual one. */
+function dfsFor(dataDir: string): string {
+  return dataDir === defaultDataDir() ? dfsHere() : `${dfsHere()} --data-dir ${shellQuoted(dataDir)}`
 }
 
-/** Returns the command that lets a machine in, on a member with this data directory. */
+/** Returns the command that lets a machine in: on this member with its data directory, else on another machine. */
 export function approveCommand(code: string, role: string, dataDir?: string): string {
-  return `${dfsFor(dataDir)} members approve ${code} --role ${role}`
+  const dfs = dataDir === undefined ? DFS_ANYWHERE : dfsFor(dataDir)
+  return `${dfs} members approve ${code} --role ${role}`
 }
 
 export interface FirstWords {
@@ -43,7 +43,9 @@ export function firstWords(facts: FirstWords): string[] {
     `  API at ${api}`,
     '',
     `Use it:         ${dfs} status`,
-    ...(role === 'admin' ? admit(dataDir, multiaddrs) : [`Add a machine:  on an admin${named(admins)}: ${DFS} invite`]),
+    ...(role === 'admin'
+      ? admit(dataDir, multiaddrs)
+      : [`Add a machine:  on an admin${named(admins)}: ${DFS_ANYWHERE} invite`]),
     ...(holdsKey ? [`Keep the key:   ${dfs} network recovery`] : []),
     ''
   ].map(escapeForTerminal)

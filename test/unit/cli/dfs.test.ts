@@ -23,7 +23,7 @@ test('a get that breaks off leaves nothing, and reports the reason in words and 
       node.set('/f', randomBytes(4 * MIB), { failsAfter: { bytes, error: new Fault(code, `because of ${code}`) } })
       const result = await dfs(['--json', 'get', '/f'])
       assert.equal(result.code, exit)
-      assert.deepEqual(JSON.parse(result.stderr), { event: 'error', code, message: `because of ${code}` })
+      assert.deepEqual(JSON.parse(result.stderr), { event: 'error', code, message: `/f: because of ${code}` })
       assert.equal(result.stdout.byteLength, 0)
       assert.deepEqual(await readdir(folder), [])
     }
@@ -153,7 +153,7 @@ test('a put of stdin is refused before stdin has brought any bytes', async t => 
     throw new Fault('not-allowed', 'a reader may not write')
   }
   const result = await dfs(['put', '-', '/f'], { input: 'open' })
-  assert.deepEqual([result.code, result.stderr], [4, 'a reader may not write\n'])
+  assert.deepEqual([result.code, result.stderr], [4, '/f: a reader may not write\n'])
 })
 
 test('put stores every file of a folder that it can, and names the others', async t => {
@@ -350,6 +350,30 @@ test('a command below another refuses what it cannot do before the node is asked
     assert.match(result.stderr, words)
   }
   assert.equal(node.calls.length, 0)
+})
+
+test('the help gives each command one line in a group, and each flag without a default that says nothing', async t => {
+  const { dfs } = await setUpDfs(t)
+  const help = (await dfs(['--help'])).stdout.toString()
+  const lines = help.split('\n')
+  for (const heading of ['Files:', 'Copies and this machine:', 'Who is in:', 'Examples:']) {
+    const start = lines.indexOf(heading)
+    assert.ok(start > 0, heading)
+    for (const line of lines.slice(start + 1, lines.indexOf('', start))) assert.match(line, /^ {2}\S/, heading)
+  }
+  assert.match(help, /^Exit codes: 0 done, .*130 interrupted\.$/m)
+  assert.match(help, /DFS_DATA_DIR, DFS_API_URL and DFS_TOKEN_FILE/)
+  const daemon = (await runProgram('dfs-node', ['--help'])).stdout.toString()
+  for (const words of [
+    'Way in, at the first start:',
+    'default 127.0.0.1:3002',
+    'Examples:',
+    'Exit codes:',
+    'DFS_DATA_DIR'
+  ])
+    assert.ok(daemon.includes(words), words)
+  for (const text of [help, daemon, (await dfs(['get', '--help'])).stdout.toString()])
+    assert.doesNotMatch(text, /default: (false|true|\[)/)
 })
 
 test('the help of each command lists its arguments, flags and exit codes', async t => {

@@ -1,0 +1,21 @@
+import assert from 'node:assert/strict'
+import { mkdir, symlink, writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { test } from 'node:test'
+import { dfsHere } from '../../../src/terminal/dfs-here.ts'
+import { temporaryFolder } from '../../fixtures/temporary-folder.ts'
+
+test('the command that is printed is one that works where it is printed', async t => {
+  const folder = await temporaryFolder(t)
+  const bin = join(folder, 'app/dist/bin')
+  const path = join(folder, 'usr/bin')
+  for (const made of [bin, path, join(folder, 'other')]) await mkdir(made, { recursive: true })
+  await writeFile(join(bin, 'dfs.js'), '')
+  await writeFile(join(folder, 'other/dfs'), 'of somebody else')
+  await symlink(join(bin, 'dfs.js'), join(path, 'dfs'))
+  const other = join(folder, 'other')
+  assert.equal(dfsHere({ PATH: `${other}:${path}` }, bin), 'dfs', 'in a container, or installed globally')
+  assert.equal(dfsHere({ PATH: other }, bin), `node ${join(bin, 'dfs.js')}`, 'from a folder that is on no PATH')
+  assert.equal(dfsHere({ PATH: path, npm_command: 'exec' }, bin), 'npx -p dfs-node dfs', 'by npx')
+  assert.equal(dfsHere({}, '/root/.npm/_npx/0a/node_modules/dfs-node/dist/bin'), 'npx -p dfs-node dfs')
+})
