@@ -8,9 +8,11 @@ import type {
   AbortOptions,
   Amount,
   Copies,
+  CopiesItem,
   EvictResult,
   GetOptions,
   ListItem,
+  ListOptions,
   OpenFile,
   Owed,
   PutOptions,
@@ -204,7 +206,12 @@ export interface DfsVerbs {
    */
   get(path: string, options?: GetOptions): Promise<OpenFile>
   /** Lists a directory in the order of names (by UTF-8 bytes). For a file, the list contains the file itself. */
-  list(path: string, options?: AbortOptions & { recursive?: boolean | undefined }): AsyncGenerator<ListItem>
+  list(path: string, options?: ListOptions): AsyncGenerator<ListItem>
+  /**
+   * Asks the members which copies they hold now of each file at or below a path, and yields the files in the order of a
+   * listing.
+   */
+  copies(path: string, options?: AbortOptions): AsyncGenerator<CopiesItem>
   /**
    * Returns the facts about a file or directory, and asks the members which copies they hold. Throws `not-found` if
    * nothing is there.

@@ -5,10 +5,18 @@ import type { RejectionReason, Role } from './members/types.ts'
 export type NodeEvent =
   /** A member is connected and has proven itself, or is connected no more. `name` is null if it is no member any more. */
   | { event: 'admitted' | 'departed'; peerId: string; name: string | null }
-  /** A node that answered and this one do not accept each other. `name` is null if our log has no such member. */
-  | { event: 'rejected'; peerId: string; name: string | null; reason: RejectionReason }
+  /**
+   * A node that answered and this one do not accept each other. `name` is null if our log has no such member. If the
+   * reason is `clock-off`, `aheadMs` says how far its clock is ahead of this node's; negative if it is behind.
+   */
+  | { event: 'rejected'; peerId: string; name: string | null; reason: RejectionReason; aheadMs: number | null }
+  /** The clock of a connected member is ahead by more than five minutes, or behind if `aheadMs` is negative. */
+  | { event: 'clock'; peerId: string; name: string | null; aheadMs: number }
   | { event: 'fault'; peerId: string }
-  /** Nobody answers at an address of `bootstrap`. Reported once for each; this node goes on trying. */
+  /**
+   * Nobody answers at an address of `bootstrap`, or while this node is no member yet, at one of the invite. Reported once for
+   * each reason; this node goes on trying.
+   */
   | { event: 'unreachable'; address: string; reason: string }
   /** A node of another network answered at this address. The words are those of its network. */
   | { event: 'foreign'; peerId: string; words: string | null; address: string | null }
@@ -27,6 +35,8 @@ export type NodeEvent =
   | { event: 'disk'; state: DiskState }
   /** A background task failed. It will be repeated. */
   | { event: 'failed'; code: string; task: string }
+  /** This node is not a member yet and asks at these addresses to be let in, or looks around if there are none. */
+  | { event: 'seeking'; addresses: string[] }
   /** This node waits until a person on an admin's machine approves this code. Reported again if the code changes. */
   | { event: 'pending'; code: string; network: string; words: string; role: Role; expires: Date }
   /**

@@ -45,9 +45,19 @@ const PUBLIC: Record<string, readonly string[]> = {
   node: ['create', 'recovery'],
   catalog: ['author', 'catalog', 'change', 'content-tag', 'errors', 'projection', 'tree', 'tree-node'],
   blocks: ['blocks', 'constants', 'errors', 'record-ref'],
-  members: ['entering/invite', 'errors', 'founding', 'key-ring', 'local-member', 'members', 'types', 'view'],
+  members: [
+    'entering/invite',
+    'errors',
+    'founding',
+    'key-ring',
+    'local-member',
+    'members',
+    'obstacles',
+    'types',
+    'view'
+  ],
   log: ['keys', 'log', 'projection', 'sync'],
-  wire: ['addresses', 'calls', 'constants', 'errors', 'host', 'libp2p-host', 'origin', 'redial'],
+  wire: ['addresses', 'calls', 'constants', 'dial-failure', 'errors', 'host', 'libp2p-host', 'origin', 'redial'],
   disk: [
     ...[
       'constants',

@@ -57,6 +57,8 @@ export class PutRun {
   readonly #bundle: Bundle
   readonly #large = new Slots(LARGE_AT_ONCE)
   readonly #medium = new Slots(MEDIUM_AT_ONCE)
+  /** The warnings that were printed. */
+  readonly #warned = new Set<string>()
 
   constructor(options: PutRunOptions) {
     const { session, rules, isDryRun } = options
@@ -155,12 +157,9 @@ export class PutRun {
     const slots = size > LARGE_BYTES ? this.#large : size > SMALL_FILE_BYTES_MAX ? this.#medium : undefined
     const result = await (slots === undefined ? work() : slots.run(work))
     this.#progress.addFile()
-    if (result.unchanged) this.#tally.unchanged++
-    else {
-      this.#tally.stored++
-      this.#tally.bytes += result.size
-    }
-    if (session.isJson || isVerbose) showPut(session, result)
+    this.#tally.note(result)
+    if (session.isJson || isVerbose) showPut(session, result, this.#warned)
+    else noteWarnings(result, this.#warned)
   }
 
   #wouldPut({ size }: LocalItem, path: string): void {
@@ -211,12 +210,25 @@ export class PutRun {
   }
 }
 
-/** Prints what has become of a file. */
-export function showPut({ isJson }: Pick<Session, 'isJson'>, result: Json<PutResult>): void {
+/** Prints what has become of a file. `warned` are the warnings that need no repetition. */
+export function showPut(
+  { isJson }: Pick<Session, 'isJson'>,
+  result: Json<PutResult>,
+  warned: Set<string> = new Set()
+): void {
   hideProgress()
-  const { path, size, root, version, reached, confirmed, wanted, owed } = result
-  if (isJson) printJson({ path, size, root, version, reached, confirmed, wanted, owed })
-  else printLine(`${path}  ${formatBytes(size)}  ${copiesText(result, Date.now())}`)
+  const { path, size, root, version, reached, confirmed, wanted, owed, warnings } = result
+  if (isJson) printJson({ path, size, root, version, reached, confirmed, wanted, owed, warnings })
+  else {
+    printLine(`${path}  ${formatBytes(size)}  ${copiesText(result, Date.now())}`)
+    noteWarnings(result, warned)
+  }
+}
+
+/** Says why members do not take what is stored here. */
+function noteWarnings({ warnings }: Json<PutResult>, warned: Set<string>): void {
+  for (const warning of warnings) if (!warned.has(warning)) note(`warning: ${warning}`)
+  for (const warning of warnings) warned.add(warning)
 }
 
 /** Throws a usage error if two sources would get the same path. */

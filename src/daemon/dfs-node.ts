@@ -15,7 +15,7 @@ import { CliError } from '../terminal/errors.ts'
 import { EXIT, report } from '../terminal/exit.ts'
 import { note, printJson } from '../terminal/print.ts'
 import { isOn, runProgram } from '../terminal/program.ts'
-import { chooserFor, looksAround, say } from './choose.ts'
+import { chooserFor } from './choose.ts'
 import { EventLog } from './event-log.ts'
 import { FirstAnswer, foreignError } from './first-start.ts'
 import { type DaemonFlags, parseDaemonFlags, parseHostPort } from './flags.ts'
@@ -122,8 +122,7 @@ async function startNode(flags: DaemonFlags, { isFirst, events, logger, stopping
   const foreign = new Set<string>()
   const screen = new PendingScreen(flags, () => node?.name ?? flags.name ?? hostname())
   const onEvent = (event: NodeEvent): void => {
-    events.onEvent(event)
-    screen.onEvent(event)
+    events.onEvent(event, { isOnScreen: screen.onEvent(event) })
     firstAnswer?.onEvent(event)
     sayAsking(event, flags)
     if (event.event === 'unreachable' && json) printJson(event)
@@ -147,7 +146,6 @@ async function startNode(flags: DaemonFlags, { isFirst, events, logger, stopping
     hasChosen = choice !== 'found'
     return choice
   }
-  if (isFirst && looksAround(flags)) say('Looking for networks nearby…', flags)
   // While no member answers, nothing else may keep the process alive.
   const alive = setInterval(() => {}, ALIVE_MS)
   try {

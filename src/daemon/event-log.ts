@@ -1,4 +1,4 @@
-import type { NodeEvent, RejectionReason } from '../index.ts'
+import { type NodeEvent, type RejectionReason, roughDuration } from '../index.ts'
 import { type DaemonLog, scoped } from './log.ts'
 
 /** How long the same line is not repeated on a terminal. A member that is refused dials again and again. */
@@ -31,13 +31,15 @@ export class EventLog {
     this.#log = log
   }
 
-  onEvent(event: NodeEvent): void {
+  /** `isOnScreen`: the owner was told of the event in another way. */
+  onEvent(event: NodeEvent, { isOnScreen = false }: { isOnScreen?: boolean } = {}): void {
     if (event.event === 'admitted') this.#connected.add(event.peerId)
     if (event.event === 'departed') this.#connected.delete(event.peerId)
     const { log, isForPeople } = this.#log
     const { level, scope, message, fields = {}, words } = lineOf(event, this.#connected.size === 0)
     if (!isForPeople) scoped(log, scope)[level](fields, message)
-    else if (words !== undefined && !(level !== 'info' && this.#wasSaid(words))) scoped(log, scope)[level](words)
+    else if (words !== undefined && !isOnScreen && !(level !== 'info' && this.#wasSaid(words)))
+      scoped(log, scope)[level](words)
   }
 
   #wasSaid(words: string): boolean {
@@ -64,11 +66,25 @@ function lineOf(event: NodeEvent, isAlone: boolean): EventLine {
     case 'foreign':
       // What a person should do about it is said apart from the log.
       return ofPeer(event, 'warn', undefined)
-    case 'rejected':
+    case 'rejected': {
+      const clocks = event.aheadMs === null ? '' : `: its clock is ${difference(event.aheadMs)} this machine's`
       return {
-        ...ofPeer(event, 'warn', `${peerWords(event.peerId, event.name)} ${REJECTED[event.reason]}`),
+        ...ofPeer(event, 'warn', `${peerWords(event.peerId, event.name)} ${REJECTED[event.reason]}${clocks}`),
         fields: { peer: event.peerId.slice(-8), reason: event.reason }
       }
+    }
+    case 'clock': {
+      const by = difference(event.aheadMs)
+      return {
+        ...ofPeer(
+          event,
+          'warn',
+          `the clock of ${peerWords(event.peerId, event.name)} is ${by} this machine's: set the one that is wrong`
+        ),
+        message: 'the clock of a member differs from that of this machine',
+        fields: { peer: event.peerId.slice(-8), aheadMs: event.aheadMs }
+      }
+    }
     case 'fault':
       return ofPeer(event, 'warn', `a node (…${event.peerId.slice(-8)}) broke the protocol`)
     case 'unreachable':
@@ -80,6 +96,8 @@ function lineOf(event: NodeEvent, isAlone: boolean): EventLine {
         fields: { reason: event.reason },
         words: `nobody answered at ${event.address} (${event.reason}): ${isAlone ? 'running alone, ' : ''}still trying`
       }
+    case 'seeking':
+      return { level: 'info', scope: 'dfs:members', message: 'this machine asks to be let in' }
     case 'pending':
       return {
         level: 'info',
@@ -130,6 +148,10 @@ function lineOf(event: NodeEvent, isAlone: boolean): EventLine {
   }
 }
 
+function difference(aheadMs: number): string {
+  return `${roughDuration(Math.abs(aheadMs))} ${aheadMs < 0 ? 'behind' : 'ahead of'}`
+}
+
 function ofPeer(
   { event, peerId }: { event: string; peerId: string },
   level: EventLine['level'],
@@ -143,7 +165,7 @@ function ofDisk(level: EventLine['level'], message: string, fields: Record<strin
 }
 
 const REJECTED: Record<RejectionReason, string> = {
-  'clock-off': 'and this node refuse each other, because their clocks differ: set the one that is wrong',
+  'clock-off': 'and this node refuse each other until the wrong clock is set',
   duplicate: 'refuses this node, because another node runs with its identity: was the data directory copied?',
   refused: 'and this node could not prove to each other that they are members',
   unreachable: 'ended the connection before it had proved that it is a member'

@@ -1,6 +1,6 @@
 import { defaultDataDir } from '../terminal/data-dir.ts'
-import { DFS_ANYWHERE, dfsHere } from '../terminal/dfs-here.ts'
 import { escapeForTerminal } from '../terminal/escape.ts'
+import { DFS_ANYWHERE, programHere } from '../terminal/program-here.ts'
 import { shellQuoted } from '../terminal/shell.ts'
 import { formatDuration } from '../terminal/units.ts'
 
@@ -8,13 +8,20 @@ import { formatDuration } from '../terminal/units.ts'
 
 /** Returns the command line of `dfs` on this machine, for its data directory; by default it finds the usual one. */
 function dfsFor(dataDir: string): string {
-  return dataDir === defaultDataDir() ? dfsHere() : `${dfsHere()} --data-dir ${shellQuoted(dataDir)}`
+  const dfs = programHere('dfs')
+  return dataDir === defaultDataDir() ? dfs : `${dfs} --data-dir ${shellQuoted(dataDir)}`
 }
 
 /** Returns the command that lets a machine in: on this member with its data directory, else on another machine. */
 export function approveCommand(code: string, role: string, dataDir?: string): string {
   const dfs = dataDir === undefined ? DFS_ANYWHERE : dfsFor(dataDir)
   return `${dfs} members approve ${code} --role ${role}`
+}
+
+/** Returns the command that starts a node on this data directory which asks at an address to be let in. */
+export function joinCommand(address: string, dataDir: string): string {
+  const place = dataDir === defaultDataDir() ? '' : ` --data-dir ${shellQuoted(dataDir)}`
+  return escapeForTerminal(`${programHere('dfs-node')}${place} --bootstrap ${address}`)
 }
 
 export interface FirstWords {
@@ -80,6 +87,21 @@ function reachable(multiaddrs: readonly string[]): string {
   return multiaddrs.find(address => !/^\/ip4\/127\.|^\/ip6\/::1\//.test(address)) ?? multiaddrs[0] ?? 'MULTIADDR'
 }
 
+/** The number of places that a line names. */
+const PLACES_SHOWN_MAX = 3
+
+/** Returns the line that says where this machine asks to be let in; it looks around if there is no such place. */
+export function seekingWords(places: readonly string[]): string {
+  if (places.length === 0) return 'Looking for networks nearby…'
+  const more = places.length - PLACES_SHOWN_MAX
+  return `Asking at ${places.slice(0, PLACES_SHOWN_MAX).join(', ')}${more > 0 ? ` and ${more} more` : ''}…`
+}
+
+/** Returns the line about a place where this machine asks to be let in, and where nobody answers. */
+export function unreachableWords({ address, reason }: { address: string; reason: string }): string {
+  return escapeForTerminal(`no way in at ${address}: ${reason}; trying again`)
+}
+
 export interface PendingWords {
   name: string
   words: string
@@ -133,5 +155,5 @@ interface Nearby {
 
 /** Returns the line that tells the founder of a network that there is another one, which may be the one to join. */
 export function nearbyWords({ words, address }: Nearby, dataDir: string): string {
-  return `another network is nearby${words === null ? '' : `: ${words}`}. To join that one instead: stop this node, remove ${shellQuoted(dataDir)}, and start npx dfs-node --bootstrap ${address ?? 'ADDRESS'}`
+  return `another network is nearby${words === null ? '' : `: ${words}`}. To join that one instead: stop this node, remove ${shellQuoted(dataDir)}, and start ${joinCommand(address ?? 'ADDRESS', dataDir)}`
 }

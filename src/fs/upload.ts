@@ -10,6 +10,7 @@ import { formatPath, type Path } from '../format/path.ts'
 import { encodeReplicas } from '../format/replicas.ts'
 import { inlineRoot, sealFile } from '../format/seal-file.ts'
 import { idOf } from '../format/statement.ts'
+import { obstaclesOf } from '../members/obstacles.ts'
 import { NO_BYTES } from '../util/bytes.ts'
 import { chunksInRange } from './chunks-in-range.ts'
 import { awaited, type FsContext, type ResolvedPutOptions } from './context.ts'
@@ -234,7 +235,8 @@ export class Upload {
       reached,
       confirmed,
       wanted,
-      owed: { blocks: owedBlocks, bytes: owedBlocks * chunkBytes, waitingFor: awaited(this.#fs, owedBy) }
+      owed: { blocks: owedBlocks, bytes: owedBlocks * chunkBytes, waitingFor: awaited(this.#fs, owedBy) },
+      warnings: [...obstaclesOf(this.#fs.members)]
     }
   }
 }

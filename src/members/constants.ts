@@ -65,6 +65,11 @@ export const CLOCK_WITNESSES_MIN = 2
 /** When a member refuses a stamp of ours, we ask for the time immediately, but at most once per this interval. */
 export const CLOCK_RECHECK_MS = 30_000
 
+/** Our clock was set if it moves by this much against the monotonic clock between two looks. */
+export const CLOCK_JUMP_MS = 60_000
+/** How long a refusal because of clocks is shown as a warning. */
+export const CLOCK_REFUSAL_MS = 10 * 60_000
+
 /** How often we look whether news of a member is missing here. */
 export const NEWS_CHECK_MS = 60_000
 /**

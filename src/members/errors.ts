@@ -34,6 +34,13 @@ export class NotAllowedError extends DfsError {
 export class ClockOffError extends DfsError {
   override readonly name = 'ClockOffError'
   override readonly code = 'clock-off'
+  /** How far the clock of the peer is ahead of ours, if a peer is concerned; negative if it is behind. */
+  readonly aheadMs: number | undefined
+
+  constructor(message: string, { aheadMs, ...options }: ErrorOptions & { aheadMs?: number | undefined } = {}) {
+    super(message, options)
+    this.aheadMs = aheadMs
+  }
 }
 
 /** Another process runs with the identity of this peer: its data directory was copied. */

@@ -37,6 +37,14 @@ export class JoinClient {
     return this.#callers.read(peer, () => parseReply(helloReply, fields)).network
   }
 
+  /** Asks a peer that has not admitted us how far its clock is ahead of ours. Undefined if it does not tell. */
+  async aheadMs(peer: PeerId, signal: AbortSignal): Promise<number | undefined> {
+    const sentAtMs = this.#options.clock.now()
+    const { fields } = await this.#callers.call(peer, { do: 'hello', time: true }, { signal })
+    const { now } = this.#callers.read(peer, () => parseReply(helloReply, fields))
+    return now === undefined ? undefined : this.#aheadMs(now, sentAtMs)
+  }
+
   /** Shows our grants to a peer. Returns the proof that the peer shows in return. The caller must check this proof. */
   async prove(peer: PeerId, signal: AbortSignal): Promise<{ proof: Proof; body: Uint8Array; aheadMs: number }> {
     const { self, clock } = this.#options

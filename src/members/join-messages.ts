@@ -22,7 +22,7 @@ export type AskedRole = (typeof ASKED_ROLES)[number]
 
 /** The header fields of a request of `/dfs/join/1.0.0`. */
 export const requestSchema = z.discriminatedUnion('do', [
-  z.strictObject({ do: z.literal('hello'), commit: bytesOf(32).optional() }),
+  z.strictObject({ do: z.literal('hello'), commit: bytesOf(32).optional(), time: z.literal(true).optional() }),
   z.strictObject({
     do: z.literal('ask'),
     nonce: bytesOf(NONCE_BYTES),
@@ -53,7 +53,7 @@ export type JoinRequest = z.output<typeof requestSchema>
 export type RequestOf<D extends JoinRequest['do']> = Extract<JoinRequest, { do: D }>
 
 /** The header fields of the answers. The answer to `prove` is a proof; those to the others have no fields. */
-export const helloReply = z.object({ network: bytesOf(32), nonce: bytesOf(NONCE_BYTES) })
+export const helloReply = z.object({ network: bytesOf(32), nonce: bytesOf(NONCE_BYTES), now: now.optional() })
 export const aliveReply = z.object({ instance: bytesOf(INSTANCE_BYTES), now })
 
 /** The fields of `busy` if a member has no place for another machine that waits. */

@@ -17,6 +17,8 @@ export interface JoinServerOptions extends EntryServerOptions {
   checker: ProofChecker
   /** Returns true if a peer is already a member. Members always get a slot, so that strangers cannot keep them out. */
   isKnown: (peer: PeerId) => boolean
+  /** Called when the clocks prevent the admission of a peer. `aheadMs`: how far its clock is ahead of ours. */
+  onClockOff: (peer: PeerId, aheadMs: number) => void
   /** Called when a peer says that a second process runs with our identity. */
   onTwice: () => void
 }
@@ -62,9 +64,9 @@ export class JoinServer {
     }
   }
 
-  /** Tells a stranger the network's id and a nonce, but nothing else. */
-  #hello(peer: PeerId, { commit }: RequestOf<'hello'>): Response {
-    const { self, chance, log, peers } = this.#options
+  /** Tells a stranger the network's id, a nonce, and our time if it asks for it, but nothing else. */
+  #hello(peer: PeerId, { commit, time }: RequestOf<'hello'>): Response {
+    const { self, chance, clock, log, peers } = this.#options
     const nonce = chance.bytes(NONCE_BYTES)
     const origin = this.#originOf(peer)
     const places = commit === undefined || origin === undefined ? undefined : peers.placesFor(peer, origin)
@@ -79,7 +81,10 @@ export class JoinServer {
       throw error
     }
     log('answering %s: it says hello', peer)
-    return { status: 'ok', fields: { network: self.network, nonce } }
+    return {
+      status: 'ok',
+      fields: { network: self.network, nonce, ...(time === true ? { now: Math.round(clock.now()) } : {}) }
+    }
   }
 
   async #prove(peer: PeerId, proof: Proof, body: Uint8Array): Promise<Response> {
@@ -94,10 +99,12 @@ export class JoinServer {
   }
 
   async #check(peer: PeerId, proof: Proof, body: Uint8Array): Promise<Proven> {
+    const { checker, clock, log, onClockOff } = this.#options
     try {
-      return await this.#options.checker.check(peer, proof, body)
+      return await checker.check(peer, proof, body)
     } catch (error) {
-      this.#options.log('answering %s: turned it away: %s', peer, reasonOf(error))
+      log('answering %s: turned it away: %s', peer, reasonOf(error))
+      if (error instanceof ClockOffError) onClockOff(peer, Math.round(proof.now - clock.now()))
       const status = refusalOf(error)
       throw status === undefined ? error : new RefusedError(status)
     }

@@ -9,7 +9,7 @@ import { serveCalls } from '../wire/calls.ts'
 import { RefusedError } from '../wire/errors.ts'
 import type { Host } from '../wire/host.ts'
 import { JOIN_BYTES_MAX, JOIN_PROTOCOL, JOIN_TIMEOUT_MS } from './constants.ts'
-import { WrongNetworkError } from './errors.ts'
+import { ClockOffError, WrongNetworkError } from './errors.ts'
 import type { GrantChain } from './grant-chain.ts'
 import { JoinClient } from './join-client.ts'
 import { JoinServer } from './join-server.ts'
@@ -19,7 +19,9 @@ import { JoiningPeers } from './joining/joining-peers.ts'
 import type { Admission, Attempt } from './joining/peer-machine.ts'
 import { showProof } from './joining/show-proof.ts'
 import type { LocalMember } from './local-member.ts'
+import type { Proven } from './proof.ts'
 import { ProofChecker } from './proof-checker.ts'
+import { rejectionOf } from './rejection.ts'
 
 export interface JoinOptions {
   host: Host
@@ -41,6 +43,8 @@ export interface JoinOptions {
   /** Called when our attempt to join a peer has failed. */
   onRejected: (peer: PeerId, error: unknown) => void
   onFault: (peer: PeerId) => void
+  /** See `JoinServer`. */
+  onClockOff?: (peer: PeerId, aheadMs: number) => void
   /** Lets machines in that are no members yet. Without it, none is. */
   entrance?: Entrance
   /** Called when a machine begins to wait for a person. */
@@ -72,7 +76,7 @@ export class Join {
     this.#options = options
     const { host, self, clock, chance, logger, onFault, entrance } = options
     const { isKnown = () => false, learn = async () => [], chainOf = () => undefined } = options
-    const { onAsked = () => {}, onDuplicate = () => {}, isMember = () => true } = options
+    const { onAsked = () => {}, onDuplicate = () => {}, onClockOff = () => {}, isMember = () => true } = options
     const log = logger.forComponent('dfs:members:join')
     this.#log = log
     this.#peers = this.#makePeers()
@@ -92,7 +96,7 @@ export class Join {
     const [peers, checker] = [this.#peers, this.#checker]
     const onTwice = (): void => onDuplicate(self.peerId)
     const server = new JoinServer({
-      ...{ host, self, clock, chance, log, peers, checker, isKnown, entrance, onTwice },
+      ...{ host, self, clock, chance, log, peers, checker, isKnown, entrance, onTwice, onClockOff },
       onAsked: attempt => {
         host.welcome?.(attempt.peer, 'waiting')
         onAsked(attempt)
@@ -260,16 +264,25 @@ export class Join {
     }
   }
 
+  async #proveBoth(peer: PeerId, signal: AbortSignal): Promise<Proven & { aheadMs: number }> {
+    const client = this.#client
+    let aheadMs: number | undefined
+    try {
+      const shown = await showProof(peer, { ...this.#options, client, log: this.#log }, signal)
+      aheadMs = shown.aheadMs
+      return { ...(await this.#checker.check(peer, shown.proof, shown.body)), aheadMs }
+    } catch (cause) {
+      if (rejectionOf(cause) !== 'clock-off') throw cause
+      aheadMs ??= await client.aheadMs(peer, signal)
+      throw new ClockOffError('our clock and that of the peer differ too much', { aheadMs, cause })
+    }
+  }
+
   async #exchange(peer: PeerId, signal: AbortSignal): Promise<void> {
     const network = await this.#client.hello(peer, signal)
     if (!equalBytes(network, this.#options.self.network)) throw new WrongNetworkError(network)
     this.#log('dialling %s: it is of our network, showing our grant', peer)
-    const { proof, body, aheadMs } = await showProof(
-      peer,
-      { ...this.#options, client: this.#client, log: this.#log },
-      signal
-    )
-    const { instance, chain } = await this.#checker.check(peer, proof, body)
+    const { instance, chain, aheadMs } = await this.#proveBoth(peer, signal)
     signal.throwIfAborted()
     // From here on we send the peer our news. It compares its log with ours when it learns that it is admitted. If we
     // began later, it would miss the news between that comparison and our first message.

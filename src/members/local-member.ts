@@ -109,7 +109,8 @@ export class LocalMember {
   nextHlc(...past: readonly Hlc[]): Hlc {
     if (this.#refusal !== undefined) throw new NotAllowedError(this.#refusal)
     const hlc = hlcAfter(this.#clock.now(), ...this.#before, ...past)
-    if (isFarAhead(hlc, this.#clock.now())) throw tooEarly(hlc)
+    if (isFarAhead(hlc, this.#clock.now()))
+      throw tooEarly(hlc, { isGrant: isFarAhead(this.grant.hlc, this.#clock.now()) })
     if (this.#end !== undefined && hlc > this.#end) throw new NotAllowedError(GRANT_ENDED)
     return hlc
   }
@@ -152,10 +153,15 @@ function noMember(reason: string): string {
   return `this machine is no member any more: ${reason}. Ask for a new invite and start with an empty data directory`
 }
 
-function tooEarly(hlc: Hlc): ClockOffError {
+function tooEarly(hlc: Hlc, { isGrant }: { isGrant: boolean }): ClockOffError {
   // Rounded up to the next minute, so that the time that we name is never too early.
   const fromMs = Math.ceil((hlcMs(hlc) - FUTURE_MS_MAX) / MINUTE_MS) * MINUTE_MS
+  const from = `${new Date(fromMs).toISOString().slice(0, 16)}Z`
+  if (isGrant)
+    return new ClockOffError(
+      `this machine became a member at a time that is still to come by its clock: set the clock if it is wrong; if it is right, the machine can write from ${from}, or sooner if it starts with an empty data directory and is let in again`
+    )
   return new ClockOffError(
-    `the time of an earlier change is still to come, because a clock was ahead when it was signed: set this machine's clock if it is wrong; if it is right, this works again from ${new Date(fromMs).toISOString().slice(0, 16)}Z`
+    `the time of an earlier change is still to come, because a clock was ahead when it was signed: set this machine's clock if it is wrong; if it is right, this works again from ${from}`
   )
 }

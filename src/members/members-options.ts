@@ -45,7 +45,9 @@ export type MembershipEvent =
   /** The peer belongs to another network, whose id is not always known. `address` is where it answered. */
   | { event: 'foreign'; peer: PeerId; network: Uint8Array | undefined; address: string | undefined }
   /** The peer and this node do not accept each other. */
-  | { event: 'rejected'; peer: PeerId; reason: RejectionReason }
+  | { event: 'rejected'; peer: PeerId; reason: RejectionReason; aheadMs?: number | undefined }
+  /** The clock of an admitted member was found to be ahead of ours by more than five minutes, or behind if negative. */
+  | { event: 'clock'; peer: PeerId; aheadMs: number }
   /** We have received everything that this member had and we lacked. */
   | ({ event: 'compared'; peer: PeerId } & Compared)
   /** A machine asks us to be let in. Its name is its own choice. */

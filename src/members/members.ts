@@ -9,7 +9,7 @@ import { Admitting } from './admitting.ts'
 import { isWriter, type Member } from './authority.ts'
 import { ClockCheck } from './clock-check.ts'
 import { type Compared, Comparisons } from './comparisons.ts'
-import { type ClockOffError, type NotAllowedError, WrongNetworkError } from './errors.ts'
+import { ClockOffError, type NotAllowedError, WrongNetworkError } from './errors.ts'
 import { Join } from './join.ts'
 import { entryAddresses } from './joining/entry-addresses.ts'
 import type { Admission } from './joining/peer-machine.ts'
@@ -40,18 +40,18 @@ export class Members {
   readonly admitting: Admitting
   /** What has become of our own membership. */
   readonly standing: OwnStanding
+  /** How the clocks of others differ from ours. */
+  readonly clocks: ClockCheck
   readonly #options: MembersOptions
   readonly #log: Logger
   readonly #join: Join
   readonly #dialler: MemberDialler
   readonly #comparisons: Comparisons
-  readonly #clocks: ClockCheck
   readonly #status: OwnStatus
   readonly #news: WithheldNews
   readonly #timePassing: Worker
   readonly #listeners: Array<(event: MembershipEvent) => void> = []
   #sync: Sync | undefined
-  #isRefusedForClock = false
 
   constructor(options: MembersOptions) {
     this.#options = options
@@ -72,7 +72,8 @@ export class Members {
       onRejected: (peer, error) => this.#onRejected(peer, error),
       onAsked: ({ peer, code, name, role }) => this.#emit({ event: 'asking', peer, code, name, role }),
       onCodeEnded: (attempt, how) => this.admitting.onCodeEnded(attempt, how),
-      onDuplicate: peer => this.standing.onDuplicate(peer)
+      onDuplicate: peer => this.standing.onDuplicate(peer),
+      onClockOff: (peer, aheadMs) => this.#onClockOff(peer, aheadMs)
     })
     this.#comparisons = new Comparisons({
       clock,
@@ -94,15 +95,17 @@ export class Members {
       admitted: () => this.admitted,
       compareAll: async (peer, signal) => this.#sync?.compareAll(peer, signal)
     })
-    this.#clocks = new ClockCheck({
+    this.clocks = new ClockCheck({
       clock,
       log: this.#log,
       admissions: () => this.#join.admissions,
-      measure: signal => this.#join.measureClocks(signal)
+      measure: signal => this.#join.measureClocks(signal),
+      onDiffers: difference => this.#emit({ event: 'clock', ...difference })
     })
     this.#status = new OwnStatus(options)
-    this.#timePassing = timePassing({ ...options, join: this.#join, log: this.#log })
-    const workers = [this.#clocks.worker, this.#news.worker, this.#comparisons.worker, this.#timePassing]
+    const [join, clocks, status] = [this.#join, this.clocks, this.#status.worker]
+    this.#timePassing = timePassing({ ...options, join, clocks, status, log: this.#log })
+    const workers = [this.clocks.worker, this.#news.worker, this.#comparisons.worker, this.#timePassing]
     this.workers = [this.#status.worker, ...workers]
     roster.onChange(() => {
       this.standing.follow()
@@ -172,7 +175,7 @@ export class Members {
 
   /** The reason why the others would refuse anything that this member signs now; undefined if they would accept it. */
   get writeError(): ClockOffError | NotAllowedError | undefined {
-    return this.#clocks.error ?? this.self.stampError
+    return this.clocks.error ?? this.self.stampError
   }
 
   /** Members whose news is missing here, although our whole log has been compared with others'. */
@@ -188,16 +191,6 @@ export class Members {
   /** The network's `outAfter`, and that of this node's own flag, in ms. */
   get outAfterMs(): { network: number; flag: number | undefined } {
     return { network: this.#options.settings.outAfterMs, flag: this.#options.outAfterMs }
-  }
-
-  /** True if our last attempt to join a member failed because the clocks differ. */
-  get isRefusedForClock(): boolean {
-    return this.#isRefusedForClock
-  }
-
-  /** True if the clocks of more than half of the admitted members, and of at least two, differ from ours by minutes. */
-  get isClockOff(): boolean {
-    return this.#clocks.isOff
   }
 
   /** Loads what the log held at the last stop. Call it before the host starts. */
@@ -216,7 +209,7 @@ export class Members {
 
   async stop(): Promise<void> {
     this.#dialler.stop()
-    const workers = [this.#clocks.worker, this.#news.worker, this.#timePassing]
+    const workers = [this.clocks.worker, this.#news.worker, this.#timePassing]
     await Promise.all([this.#comparisons.stop(), this.#status.stop(), ...workers.map(worker => worker.stop())])
   }
 
@@ -232,7 +225,7 @@ export class Members {
 
   /** Asks the others for the time. Call this when one of them has refused a stamp of ours. */
   askForTime(): void {
-    this.#clocks.askSoon()
+    this.clocks.askSoon()
   }
 
   /** Resolves once a member has answered, however busy its disk is. Rejects if it fails to. */
@@ -264,8 +257,8 @@ export class Members {
   #onAdmitted(admission: Admission): void {
     const { peer } = admission
     this.#dialler.settle(peer)
-    this.#isRefusedForClock = false
     this.#emit({ event: 'admitted', peer })
+    this.clocks.admitted(peer)
     void this.#comparisons.run(admission)
   }
 
@@ -293,10 +286,16 @@ export class Members {
       return
     }
     const reason = rejectionOf(error)
-    this.#isRefusedForClock = reason === 'clock-off'
+    const aheadMs = error instanceof ClockOffError ? error.aheadMs : undefined
+    if (aheadMs !== undefined) this.clocks.refused(peer, aheadMs)
     // Anyone who answers may say so, but only a member can know.
     if (saysDuplicate(error) && this.member(peer) !== undefined) this.standing.onDuplicate(this.self.peerId)
-    if (reason !== undefined) this.#emit({ event: 'rejected', peer, reason })
+    if (reason !== undefined) this.#emit({ event: 'rejected', peer, reason, aheadMs })
+  }
+
+  #onClockOff(peer: PeerId, aheadMs: number): void {
+    this.clocks.refused(peer, aheadMs)
+    this.#emit({ event: 'rejected', peer, reason: 'clock-off', aheadMs })
   }
 
   #emit(event: MembershipEvent): void {

@@ -23,8 +23,8 @@ import { type Entry, type EntryInit, prepareEntry } from './newcomer.ts'
 import { Node } from './node.ts'
 import type { NodeEntry } from './pending-status.ts'
 import { systemPlatform } from './platform.ts'
-import { defaultListen, rememberPorts } from './ports.ts'
-import { type StackOptions, startStack } from './stack.ts'
+import { rememberPorts, startOnDefaultPorts } from './ports.ts'
+import { type Stack, type StackOptions, startStack } from './stack.ts'
 
 const REPLICAS_DEFAULT = 3
 /** A network that nobody asked for is one that nobody joins. */
@@ -120,7 +120,7 @@ async function buildNode(options: BuildOptions, { directory, firstStart, unlock 
   const around = { options, files, platform, clock, chance, logger, onEvent }
   const start = await identify(around)
   const hasDefaultPorts = options.listen === undefined && options.transports === undefined
-  const given = options.listen ?? (hasDefaultPorts ? await defaultListen(files) : [])
+  const given = options.listen ?? []
   // A device that was let in must be able to start.
   if (start.entry !== undefined && options.transports === undefined)
     for (const address of given) await checkPort(address)
@@ -147,19 +147,22 @@ async function buildNode(options: BuildOptions, { directory, firstStart, unlock 
       // have arrived meanwhile, and they are in the keystore only.
       const replaces = listening !== undefined
       if (replaces || start.secrets === undefined) start.secrets = (await keystore.load()) ?? start.secrets
-      return startStack({
-        ...around,
-        entryAddresses: start.addresses,
-        secrets: start.secrets as Secrets,
-        keep,
-        storeId,
-        measuredBytes,
-        defaults,
-        onDoubt,
-        // While it asked to be let in, over any number of starts, there was nothing yet that could be lost.
-        isNew: (isNew || start.entry !== undefined) && !replaces,
-        listen: listening ?? given
-      })
+      const startOn = (listen: readonly string[]): Promise<Stack> =>
+        startStack({
+          ...around,
+          entryAddresses: start.addresses,
+          secrets: start.secrets as Secrets,
+          keep,
+          storeId,
+          measuredBytes,
+          defaults,
+          onDoubt,
+          // While it asked to be let in, over any number of starts, there was nothing yet that could be lost.
+          isNew: (isNew || start.entry !== undefined) && !replaces,
+          listen
+        })
+      if (listening === undefined && hasDefaultPorts) return startOnDefaultPorts(files, startOn)
+      return startOn(listening ?? given)
     }
   })
   return node

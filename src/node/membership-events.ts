@@ -19,7 +19,9 @@ export function nodeEventOf(
       return { event: news.event, peerId, words, address: news.address ?? null }
     }
     case 'rejected':
-      return { event: news.event, peerId, name, reason: news.reason }
+      return { event: news.event, peerId, name, reason: news.reason, aheadMs: news.aheadMs ?? null }
+    case 'clock':
+      return { event: news.event, peerId, name, aheadMs: news.aheadMs }
     case 'duplicate':
       return { event: news.event, peerId, name, isSelf: peerId === members.self.peerId }
     default:

@@ -18,7 +18,8 @@ import type { Chance } from '../util/chance.ts'
 import type { Clock } from '../util/clock.ts'
 import { InvalidInputError } from '../util/errors.ts'
 import type { ComponentLogger } from '../util/logger.ts'
-import { peerInAddress } from '../wire/addresses.ts'
+import { peerInAddress, placeOf } from '../wire/addresses.ts'
+import type { Unreachable } from '../wire/redial.ts'
 import { candidateFileOf, deviceName, keystoreOf, wayInOf } from './identity.ts'
 import type { Pending, Waiting } from './pending-status.ts'
 import type { NodeHost, Platform } from './platform.ts'
@@ -53,7 +54,7 @@ export class Entry implements Waiting {
   readonly #chosen: NetworkNearby | undefined
   readonly #settle: () => void
   #shown: ShownCode | undefined
-  #turnedAway: string | undefined
+  #trouble: string | undefined
 
   constructor(init: EntryInit, candidate: Candidate, chosen: NetworkNearby | undefined) {
     this.#init = init
@@ -78,7 +79,7 @@ export class Entry implements Waiting {
       words: network === undefined ? null : networkWords(network),
       role: this.role,
       expiresAtMs: untilMs ?? null,
-      turnedAway: this.#turnedAway ?? null
+      trouble: this.#trouble ?? null
     }
   }
 
@@ -132,9 +133,11 @@ export class Entry implements Waiting {
       admits: (statements, network, peer) => isAdmitter(statements, network, { peer, nowMs: clock.now(), log }),
       onCode: shown => this.#show(shown),
       onTurnedAway: answer => this.#tellTurnedAway(answer),
+      onUnreachable: unreachable => this.#tellUnreachable(unreachable),
       onSilence: () => this.#settle()
     })
     if (invite === undefined) this.#settle()
+    this.#init.onEvent({ event: 'seeking', addresses: targets.flatMap(({ addresses }) => addresses.map(placeOf)) })
     try {
       await host.start()
       return await newcomer.run(signal)
@@ -145,7 +148,7 @@ export class Entry implements Waiting {
 
   #show(shown: ShownCode): void {
     this.#shown = shown
-    this.#turnedAway = undefined
+    this.#trouble = undefined
     const { code, network, untilMs } = shown
     const words = networkWords(network)
     this.#init.onEvent({
@@ -161,9 +164,15 @@ export class Entry implements Waiting {
   /** The node can answer its owner, since it has something to say. */
   #tellTurnedAway(answer: TurnedAway): void {
     const { peer, address, reason } = answer
-    this.#turnedAway = turnedAwayText(answer)
-    this.#init.onEvent({ event: 'turned-away', peerId: peer, address, reason, message: this.#turnedAway })
+    this.#trouble = turnedAwayText(answer)
+    this.#init.onEvent({ event: 'turned-away', peerId: peer, address, reason, message: this.#trouble })
     this.#settle()
+  }
+
+  #tellUnreachable({ address, reason }: Unreachable): void {
+    const place = placeOf(address)
+    this.#trouble = `nobody answered at ${place} (${reason})`
+    this.#init.onEvent({ event: 'unreachable', address: place, reason })
   }
 
   /** The question to the owner whether the network at an address without a peer id is the right one. */
@@ -207,7 +216,8 @@ async function chooseNearby(init: EntryInit, candidate: Candidate): Promise<Netw
 }
 
 async function look(init: EntryInit, candidate: Candidate): Promise<NetworkNearby[]> {
-  const { clock, logger } = init
+  const { clock, logger, onEvent } = init
+  onEvent({ event: 'seeking', addresses: [] })
   const host = await newcomerHost(init, candidate, true)
   try {
     return await lookAround({ host, client: new EntryClient(host, clock), clock, logger })

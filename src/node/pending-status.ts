@@ -12,8 +12,8 @@ export interface Pending {
   words: string | null
   role: AskedRole
   expiresAtMs: number | null
-  /** What somebody answered last that did not let this machine in, as a sentence. */
-  turnedAway: string | null
+  /** Why the last member that was asked has not let this machine in, as a sentence. */
+  trouble: string | null
 }
 
 /** A device that is no member yet. */
@@ -34,9 +34,9 @@ export interface NodeEntry {
 }
 
 /** Returns the sentence that tells the owner what this machine waits for. */
-export function pendingText({ pending: { code, role, turnedAway } }: Pick<Waiting, 'pending'>): string {
+export function pendingText({ pending: { code, role, trouble } }: Pick<Waiting, 'pending'>): string {
   return code === null
-    ? `this machine waits to be let in: ${turnedAway ?? 'no member that can let it in has answered yet'}`
+    ? `this machine waits to be let in: ${trouble ?? 'no member that can let it in has answered yet'}`
     : `this machine waits to be let in: on a machine that is already in, run dfs members approve ${code} --role ${role}`
 }
 

@@ -4,6 +4,7 @@ import { networkWords } from '../format/approval.ts'
 import { awaited } from '../fs/context.ts'
 import type { AsidesReport } from '../log/log.ts'
 import type { Members } from '../members/members.ts'
+import { obstaclesOf } from '../members/obstacles.ts'
 import { equalBytes, shortHex, toHex } from '../util/bytes.ts'
 import { codeOf } from '../util/errors.ts'
 import type { Worker } from '../util/worker.ts'
@@ -56,8 +57,8 @@ export function statusOf(stack: Stack, { files, rebuildError, rebuilding }: Stat
 
 /** Returns what this member owes and lacks, and what others owe for its puts. */
 function owedOf(fs: Stack['fs']): Status['owed'] {
-  const { files, by } = fs.blocks.owedToPuts
-  return { ...fs.blocks.owed, files, waitingFor: awaited(fs, by) }
+  const { by, ...owed } = fs.blocks.owed
+  return { ...owed, waitingFor: awaited(fs, by) }
 }
 
 /** Returns the other members, and how this member is connected to them. */
@@ -81,12 +82,11 @@ function* warningsOf(
   const { members, blocks } = fs
   if (rebuildError !== undefined)
     yield `the index is damaged and could not be rebuilt (${codeOf(rebuildError)}); retrying. The node cannot serve files until it is.`
+  yield* obstaclesOf(members)
   yield* membershipWarnings(members, membership)
   if (fs.author.waitsForKey) yield NO_KEY
   for (const { address, reason } of members.unreachable)
     yield `nobody answers at ${placeOf(address)} (${reason}): this node keeps trying`
-  if (members.isRefusedForClock)
-    yield 'a member refused this node because their clocks differ: set the one that is wrong'
   if (disk.indexFailure !== undefined)
     yield `the index could not be written (${codeOf(disk.indexFailure)}): nothing is stored until it can be written; this node keeps trying. Free space on the disk or check it`
   for (const { name } of members.missingNewsOf)
@@ -116,17 +116,8 @@ function* warningsOf(
   if (capacity.isFull) yield 'this node is full and takes no more blocks: raise --capacity or free space on its disk'
 }
 
-/** Yields warnings about this member itself, about those that want to become members, and about the network key. */
-function* membershipWarnings(
-  { standing, writeError, admitting, self }: Members,
-  { networkKey }: Stack['membership']
-): Generator<string> {
-  if (standing.isRemoved)
-    yield self.stampError?.message ??
-      'this machine is no member any more. Ask for a new invite and start with an empty data directory'
-  else if (writeError !== undefined) yield writeError.message
-  if (standing.isDuplicated)
-    yield "another node runs with this machine's identity: was the data directory copied? Stop one of them, and let the other machine in anew"
+/** Yields warnings about the machines that want to become members, and about the network key. */
+function* membershipWarnings({ admitting }: Members, { networkKey }: Stack['membership']): Generator<string> {
   for (const { code } of admitting.waitingHere) yield `a machine waits to be let in (code ${code}): see dfs members`
   if (networkKey.isExposed)
     yield 'the disk of this machine holds the network key, and whoever takes the disk owns the network: write the words down (dfs network recovery), then dfs network recovery --forget'

@@ -118,7 +118,7 @@ function passNewsUp(
 
 /** Returns false while the clock is off, or while this member has to compare its log with the others. */
 function mayFree({ membership: { members } }: Rooms, comparison: FullComparison): boolean {
-  return !members.isClockOff && comparison.isWhole
+  return !members.clocks.isOff && comparison.isWhole
 }
 
 function comparisonOf({ clock, logger }: RoomOptions, { disk, membership: { members } }: Rooms): FullComparison {

@@ -61,7 +61,8 @@ test('a put that asks for a copy and an acknowledgement of every member reaches 
   assert.equal(outcome.reached.length, 3)
   assert.equal(outcome.owedBlocks, 0)
   for (const member of members) assert.equal(await member.count(), 6)
-  assert.equal(await whileTimePasses(clock, members[1].blocks.confirmed(record.root)), 3)
+  const copies = await whileTimePasses(clock, members[1].blocks.copies(record.root, ALL))
+  assert.deepEqual(copies, { confirmed: 3, missingOn: [] })
 })
 
 test('a put keeps a repeated chunk once, and counts it at every index', async t => {

@@ -94,7 +94,7 @@ test('an upload goes on after a restart of its node: what was appended before it
   const second = await startRooms(t, { dataDir, networkKey })
   const bootstrap = second.host.addresses()
   const other = await startRooms(t, { dataDir: otherDir, networkKey, bootstrap })
-  await until('the members count on each other', async () => second.fs.blocks.keeperCount === 2)
+  await until('the members count on each other', async () => second.fs.blocks.keepers.length === 2)
   await until('they are connected', async () => second.fs.members.admitted.length === 1)
   const upload = begin(second)
   t.after(() => upload.close())

@@ -1,4 +1,4 @@
-import { CliError, codeOfAny, isOfOneFile, reasonOf } from '../../terminal/errors.ts'
+import { CliError, codeOfAny, isOfOneFile, reasonOf, usage } from '../../terminal/errors.ts'
 import { printJson, printLine } from '../../terminal/print.ts'
 import { Progress } from '../../terminal/progress.ts'
 import { formatBytes, parseCopies } from '../../terminal/units.ts'
@@ -59,6 +59,7 @@ export const put: DfsCommand = {
     const ignoreRules = IgnoreRules.of(exclude)
     const { sources, path, isInto } = await putArguments(given)
     if (sources[0] === '-') {
+      if (isDryRun) throw usage('--dry-run says nothing about stdin: leave it out, or name files')
       await putStdin(session, path as string, rules)
       return
     }

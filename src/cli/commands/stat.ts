@@ -23,7 +23,7 @@ export const stat: DfsCommand = {
     // A directory that nobody changed, such as the root, has no time.
     const changed = Date.parse(modified) === 0 ? '' : `, changed ${localTime(modified)}`
     printLine(kind === 'directory' ? `  directory${changed}` : `  file, ${formatCount(size, 'byte')}${changed}`)
-    printLine(`  copies: ${replicas.confirmed} confirmed of ${replicas.wanted} wanted`)
+    printLine(`  copies: ${replicas.confirmed} confirmed, ${replicas.wanted} wanted`)
     if (root !== null) printLine(`  root: ${root}`)
     if (conflict) printLine('  in conflict: there is another version beside it, or it is damaged')
   }

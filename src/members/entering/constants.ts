@@ -14,6 +14,11 @@ export const FOUND_PER_HOST_MAX = 8
 export const SILENCE_MS = 10_000
 /** How long `hello`, `ask` and `enter` may take. An `enter` waits for the disk of a member and for other newcomers. */
 export const ENTRY_CALL_MS = 20_000
+/**
+ * How long the first dial of an address may take, if there are others to try. It doubles with each round, up to that of
+ * any dial.
+ */
+export const FIRST_DIAL_MS = 2_500
 /** The pause before all addresses are tried again. It doubles each time, from the first value up to the second. */
 export const ROUND_RETRY_MS = 1_000
 export const ROUND_RETRY_MS_MAX = 30_000

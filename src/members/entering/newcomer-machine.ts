@@ -158,9 +158,11 @@ export function turnedAwayBy({ at }: Step, event: NewcomerEvent): EndReason | 'b
     case 'said':
       return event.reply.state === 'denied' ? 'denied' : undefined
     case 'entered':
-      return event.reply.outcome === 'granted' || event.reply.outcome === 'elsewhere' ? undefined : event.reply.outcome
+      if (event.reply.outcome === 'elsewhere') return 'nobody-admits'
+      return event.reply.outcome === 'granted' ? undefined : event.reply.outcome
     case 'refused':
       if (at === 'waiting') return undefined
+      if (event.status === 'forbidden' && at === 'asking') return 'nobody-admits'
       return event.status === 'busy' || event.status === 'clock-off' ? event.status : undefined
     default:
       return undefined

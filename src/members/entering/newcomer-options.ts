@@ -4,6 +4,7 @@ import type { Chance } from '../../util/chance.ts'
 import type { Clock } from '../../util/clock.ts'
 import type { ComponentLogger } from '../../util/logger.ts'
 import type { Host } from '../../wire/host.ts'
+import type { Unreachable } from '../../wire/redial.ts'
 import type { AskedRole } from '../join-messages.ts'
 import type { EntryClient, Places } from '../joining/entry-client.ts'
 import type { EndReason } from './newcomer-machine.ts'
@@ -45,6 +46,13 @@ export interface TurnedAway {
   places: Places | undefined
 }
 
+/** The peer that a newcomer deals with, and the nonces of their exchange. */
+export interface Here {
+  peer: PeerId
+  theirNonce?: Uint8Array | undefined
+  nonce?: Uint8Array | undefined
+}
+
 export interface NewcomerOptions {
   host: Host
   client: Pick<EntryClient, 'hello' | 'ask' | 'wait' | 'withdraw' | 'enter'>
@@ -71,6 +79,8 @@ export interface NewcomerOptions {
   onCode: (shown: ShownCode) => void
   /** Called when somebody answers that this machine is not let in, and it goes on trying. Once for each such answer. */
   onTurnedAway: (answer: TurnedAway) => void
+  /** Called when nobody can be reached at an address that the owner or the invite named. Once for each reason. */
+  onUnreachable: (unreachable: Unreachable) => void
   /** Called once, if nobody has answered for `SILENCE_MS`. */
   onSilence: () => void
 }

@@ -52,11 +52,23 @@ test('a name cannot break out of its line', () => {
 })
 
 test('a terminal shows the same warning once in ten minutes, and no name of a stranger', () => {
-  const rejected: NodeEvent = { event: 'rejected', peerId: PEER, name: 'attic', reason: 'duplicate' }
+  const rejected: NodeEvent = { event: 'rejected', peerId: PEER, name: 'attic', reason: 'duplicate', aheadMs: null }
   const asking: NodeEvent = { event: 'asking', code: 'SR7K6K', name: 'stranger', role: 'writer' }
   assert.deepEqual(written([rejected, rejected, asking], { isForPeople: true }), [
     'warning: attic (…Ww4sCmSh) refuses this node, because another node runs with its identity: was the data directory copied?'
   ])
   assert.equal(written([rejected, rejected], { isForPeople: false }).length, 2)
   assert.doesNotMatch(written([asking], { isForPeople: false }).join(), /stranger/)
+})
+
+test('a terminal says whose clock is wrong, and by how much', () => {
+  const day = 24 * 3_600_000
+  const events: NodeEvent[] = [
+    { event: 'clock', peerId: PEER, name: 'attic', aheadMs: day },
+    { event: 'rejected', peerId: PEER, name: null, reason: 'clock-off', aheadMs: -day }
+  ]
+  assert.deepEqual(written(events, { isForPeople: true }), [
+    "warning: the clock of attic (…Ww4sCmSh) is 24 h ahead of this machine's: set the one that is wrong",
+    "warning: a node (…Ww4sCmSh) and this node refuse each other until the wrong clock is set: its clock is 24 h behind this machine's"
+  ])
 })

@@ -31,7 +31,8 @@ class FakeStack {
       missingNewsOf: [],
       outAfterMs: { network: 600_000, flag: undefined },
       unreachable: [],
-      isRefusedForClock: false,
+      clocks: { error: undefined, refusals: [], differences: [] },
+      member: () => undefined,
       standing: this.standing,
       admitting: { waitingHere: this.waitingHere }
     }
@@ -40,8 +41,7 @@ class FakeStack {
       fs: {
         members,
         blocks: {
-          owed: nothing,
-          owedToPuts: { ...nothing, files: 0, by: [] },
+          owed: { ...nothing, files: 0, by: [] },
           repairing: nothing,
           badBlocks: { found: 0, left: 0 },
           inDanger: { blocksAtRisk: 0, incomplete: [] }

@@ -30,7 +30,7 @@ async function setup(settled = Promise.resolve()): Promise<Setup> {
     words: null,
     role: 'reader',
     expiresAtMs: null,
-    turnedAway: null
+    trouble: null
   }
   let unlocks = 0
   let signal: AbortSignal | undefined

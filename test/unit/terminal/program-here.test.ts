@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { mkdir, symlink, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { test } from 'node:test'
-import { dfsHere } from '../../../src/terminal/dfs-here.ts'
+import { programHere } from '../../../src/terminal/program-here.ts'
 import { temporaryFolder } from '../../fixtures/temporary-folder.ts'
 
 test('the command that is printed is one that works where it is printed', async t => {
@@ -14,8 +14,20 @@ test('the command that is printed is one that works where it is printed', async 
   await writeFile(join(folder, 'other/dfs'), 'of somebody else')
   await symlink(join(bin, 'dfs.js'), join(path, 'dfs'))
   const other = join(folder, 'other')
-  assert.equal(dfsHere({ PATH: `${other}:${path}` }, bin), 'dfs', 'in a container, or installed globally')
-  assert.equal(dfsHere({ PATH: other }, bin), `node ${join(bin, 'dfs.js')}`, 'from a folder that is on no PATH')
-  assert.equal(dfsHere({ PATH: path, npm_command: 'exec' }, bin), 'npx -p dfs-node dfs', 'by npx')
-  assert.equal(dfsHere({}, '/root/.npm/_npx/0a/node_modules/dfs-node/dist/bin'), 'npx -p dfs-node dfs')
+  assert.equal(
+    programHere('dfs', { env: { PATH: `${other}:${path}` }, bin }),
+    'dfs',
+    'in a container, or installed globally'
+  )
+  assert.equal(
+    programHere('dfs', { env: { PATH: other }, bin }),
+    `node ${join(bin, 'dfs.js')}`,
+    'from a folder that is on no PATH'
+  )
+  assert.equal(programHere('dfs', { env: { PATH: path, npm_command: 'exec' }, bin }), 'npx -p dfs-node dfs', 'by npx')
+  assert.equal(
+    programHere('dfs', { env: {}, bin: '/root/.npm/_npx/0a/node_modules/dfs-node/dist/bin' }),
+    'npx -p dfs-node dfs'
+  )
+  assert.equal(programHere('dfs-node', { env: { npm_command: 'exec' }, bin }), 'npx dfs-node')
 })
