@@ -58,10 +58,8 @@ export class UnknownCodeError extends DfsError {
   override readonly name = 'UnknownCodeError'
   override readonly code = 'not-found'
 
-  constructor(code: string, ended?: EndedCode) {
-    super(
-      ended === undefined ? `${code}: no machine waits with this code: see dfs members` : `${code}: ${endOf(ended)}`
-    )
+  constructor(ended: EndedCode | undefined) {
+    super(ended === undefined ? 'no machine waits with this code: see dfs members' : endOf(ended))
   }
 }
 
@@ -72,7 +70,7 @@ function endOf({ name, how }: EndedCode): string {
     case 'denied':
       return `${name} was turned away: to ask again it has to be started again`
     case 'expired':
-      return `this code of ${name} counts no more: ${name} shows a new one while it waits`
+      return `this code of ${name} counts no more: while it waits, it shows a new one`
     case 'withdrawn':
       return `${name} was stopped and asks no more: start it again, and it shows a new code`
   }
