@@ -135,7 +135,7 @@ export class Admitting implements Entrance {
     const code = codeIn(text)
     const found = await this.#find(code, signal)
     const [first] = found
-    if (first === undefined) throw new UnknownCodeError(code, this.#ended.of(code))
+    if (first === undefined) throw new UnknownCodeError(this.#ended.of(code))
     for (const { peer, at } of found) {
       if (at === undefined) this.#options.decide(peer, 'denied')
       else await this.#options.client().deny(at, code, signal)
@@ -216,7 +216,7 @@ export class Admitting implements Entrance {
   #admittedBy(code: string): Admitted {
     const ended = this.#ended.of(code)
     const member = ended === undefined ? undefined : this.#options.roster.member(ended.peer)
-    if (member === undefined) throw new UnknownCodeError(code, ended)
+    if (member === undefined) throw new UnknownCodeError(ended)
     return { peerId: member.peer, name: member.name, role: member.role, already: true }
   }
 

@@ -58,10 +58,8 @@ export class UnknownCodeError extends DfsError {
   override readonly name = 'UnknownCodeError'
   override readonly code = 'not-found'
 
-  constructor(code: string, ended?: EndedCode) {
-    super(
-      ended === undefined ? `${code}: no machine waits with this code: see dfs members` : `${code}: ${endOf(ended)}`
-    )
+  constructor(ended: EndedCode | undefined) {
+    super(ended === undefined ? 'no machine waits with this code: see dfs members' : endOf(ended))
   }
 }
 

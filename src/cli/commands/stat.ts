@@ -1,6 +1,8 @@
 import { printJson, printLine } from '../../terminal/print.ts'
+import { formatCount } from '../../terminal/units.ts'
 import { type DfsCommand, nonEmpty } from '../command.ts'
 import type { Session } from '../session.ts'
+import { localTime } from '../times.ts'
 
 export const stat: DfsCommand = {
   name: 'stat',
@@ -18,7 +20,9 @@ export const stat: DfsCommand = {
       return
     }
     printLine(path)
-    printLine(`  ${kind}, ${size} bytes, changed ${modified}`)
+    // A directory that nobody changed, such as the root, has no time.
+    const changed = Date.parse(modified) === 0 ? '' : `, changed ${localTime(modified)}`
+    printLine(kind === 'directory' ? `  directory${changed}` : `  file, ${formatCount(size, 'byte')}${changed}`)
     printLine(`  copies: ${replicas.confirmed} confirmed, ${replicas.wanted} wanted`)
     if (root !== null) printLine(`  root: ${root}`)
     if (conflict) printLine('  in conflict: there is another version beside it, or it is damaged')

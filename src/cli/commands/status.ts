@@ -8,7 +8,7 @@ import type { Session } from '../session.ts'
 
 export const status: DfsCommand = {
   name: 'status',
-  summary: 'show the state of this node, or which files are not yet on enough machines',
+  summary: 'show the state of this node, or of the copies of files',
   exits: ['notFound'],
   declare(command) {
     command.argument('[path...]', 'files or directories to ask every member about', eachNonEmpty)
