@@ -88,3 +88,8 @@ export function nonEmpty(text: string): string {
   if (text === '') throw usage('an argument is empty: was a variable not set?')
   return text
 }
+
+/** The same for each of several arguments. */
+export function eachNonEmpty(value: string, before: readonly string[] = []): string[] {
+  return [...before, nonEmpty(value)]
+}
