@@ -17,6 +17,12 @@ export function approveCommand(code: string, role: string, dataDir?: string): st
   return `${dfsFor(dataDir)} members approve ${code} --role ${role}`
 }
 
+/** Returns the command that starts a node on this data directory which asks at an address to be let in. */
+export function joinCommand(address: string, dataDir: string): string {
+  const place = dataDir === defaultDataDir() ? '' : ` --data-dir ${shellQuoted(dataDir)}`
+  return escapeForTerminal(`npx dfs-node${place} --bootstrap ${address}`)
+}
+
 export interface FirstWords {
   name: string
   role: string
@@ -76,6 +82,21 @@ function named(admins: readonly string[]): string {
 /** Returns the address of a node that is most likely to work from another machine. */
 function reachable(multiaddrs: readonly string[]): string {
   return multiaddrs.find(address => !/^\/ip4\/127\.|^\/ip6\/::1\//.test(address)) ?? multiaddrs[0] ?? 'MULTIADDR'
+}
+
+/** The number of places that a line names. */
+const PLACES_SHOWN_MAX = 3
+
+/** Returns the line that says where this machine asks to be let in; it looks around if there is no such place. */
+export function seekingWords(places: readonly string[]): string {
+  if (places.length === 0) return 'Looking for networks nearby…'
+  const more = places.length - PLACES_SHOWN_MAX
+  return `Asking at ${places.slice(0, PLACES_SHOWN_MAX).join(', ')}${more > 0 ? ` and ${more} more` : ''}…`
+}
+
+/** Returns the line about a place where this machine asks to be let in, and where nobody answers. */
+export function unreachableWords({ address, reason }: { address: string; reason: string }): string {
+  return escapeForTerminal(`no way in at ${address}: ${reason}; trying again`)
 }
 
 export interface PendingWords {

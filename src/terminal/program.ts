@@ -12,6 +12,13 @@ export function newProgram(name: string, description: string): Command {
     .version(version, '--version', 'print the version')
     .helpOption('-h, --help', 'print this help')
     .configureOutput({ writeErr: () => {} })
+    .configureHelp({
+      // Texts name their defaults, where a person needs them.
+      optionDescription: option => option.description,
+      argumentDescription: argument => argument.description,
+      // One line a command: its arguments are in its own help.
+      subcommandTerm: command => command.name()
+    })
   return throwUsage(program)
 }
 

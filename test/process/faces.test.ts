@@ -51,7 +51,7 @@ test('put, ls, stat, get, cat, mv, cp, rm, evict, status and peers print what th
   const put = await dfs('--json', 'put', join(folder, 'a b.bin'))
   assert.equal(put.code, 0, put.stderr)
   const [stored] = jsonLines(put)
-  assert.deepEqual(Object.keys(stored!), ['path', 'size', 'root', 'version', 'reached', 'wanted', 'owed'])
+  assert.deepEqual(Object.keys(stored!), ['path', 'size', 'root', 'version', 'reached', 'confirmed', 'wanted', 'owed'])
   assert.deepEqual([stored!['path'], stored!['reached']], ['/a b.bin', [node.peerId]])
   const [item] = jsonLines(await dfs('--json', 'ls'))
   const facts = { kind: 'file', size: 2_500_000, modified: '2020-09-13T12:26:40.000Z', mode: 0o640, conflict: false }

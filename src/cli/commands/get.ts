@@ -26,6 +26,10 @@ export const get: DfsCommand = {
   name: 'get',
   summary: 'fetch a file or a directory; - is stdout',
   exits: ['notFound', 'integrity', 'noSpace'],
+  examples: [
+    ['dfs get /photos', 'fetch a directory into this folder, as photos'],
+    ['dfs get /notes.txt -', 'write a file to stdout']
+  ],
   declare(command) {
     command
       .argument('<path...>', 'files or directories; the last of several is the local target', eachNonEmpty)

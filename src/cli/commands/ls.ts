@@ -17,7 +17,7 @@ export const ls: DfsCommand = {
   exits: ['notFound'],
   declare(command) {
     command
-      .argument('[path]', 'directory', nonEmpty, '/')
+      .argument('[path]', 'directory (default /)', nonEmpty, '/')
       .option('-l, --long', 'with sizes, times, and which files are on this machine', false)
       .option('-R, --recursive', 'with everything below it', false)
   },

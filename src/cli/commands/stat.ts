@@ -4,7 +4,7 @@ import type { Session } from '../session.ts'
 
 export const stat: DfsCommand = {
   name: 'stat',
-  summary: 'show the facts of a file or directory, and how many copies members confirm',
+  summary: 'show size, time and confirmed copies',
   exits: ['notFound'],
   declare(command) {
     command.argument('<path...>', 'files or directories', eachNonEmpty)

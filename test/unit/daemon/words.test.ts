@@ -6,8 +6,11 @@ import {
   countdown,
   type FirstWords,
   firstWords,
+  joinCommand,
   nearbyWords,
-  pendingWords
+  pendingWords,
+  seekingWords,
+  unreachableWords
 } from '../../../src/daemon/words.ts'
 import { defaultDataDir } from '../../../src/terminal/data-dir.ts'
 
@@ -95,4 +98,21 @@ test('a founder near another network is told its words, and how to join it inste
     `another network is nearby: ${WORDS}. To join that one instead: stop this node, remove /data, and start npx dfs-node --bootstrap ${LAN}`
   )
   assert.match(nearbyWords({ words: null, address: null }, '/data'), /^another network is nearby\. .*ADDRESS$/)
+})
+
+test('a machine that asks to be let in says where at once, and what is wrong there', () => {
+  assert.equal(seekingWords([]), 'Looking for networks nearby…')
+  assert.equal(seekingWords(['attic:3000']), 'Asking at attic:3000…')
+  assert.equal(seekingWords(['a:1', 'b:2', 'c:3', 'd:4', 'e:5']), 'Asking at a:1, b:2, c:3 and 2 more…')
+  assert.equal(
+    unreachableWords({ address: 'attic:3000', reason: 'nothing listens there' }),
+    'no way in at attic:3000: nothing listens there; trying again'
+  )
+})
+
+test('the command that joins a network is whole, with the data directory if it is not the usual one', () => {
+  assert.equal(
+    joinCommand('/ip4/1.2.3.4/tcp/3000/p2p/X', '/tmp/a b'),
+    "npx dfs-node --data-dir '/tmp/a b' --bootstrap /ip4/1.2.3.4/tcp/3000/p2p/X"
+  )
 })
