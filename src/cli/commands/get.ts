@@ -41,7 +41,7 @@ export const get: DfsCommand = {
     if (given.length <= 2) return getPath(session, first as string, target, targets)
     const folder = given.at(-1) as string
     if ((await kindOf(folder, 'follow')) !== 'directory')
-      throw new CliError('not-found', `${folder}: there is no such folder: several paths need one to go into`)
+      throw new CliError('not-found', 'no such folder: several paths need one to go into', { about: folder })
     for (const path of given.slice(0, -1)) {
       const name = basename(path)
       if (name === '') throw usage('the root has no name: get it alone')
@@ -89,7 +89,7 @@ async function getFolder(session: Session, path: string, folder: string, targets
   const kind = await kindOf(folder, 'follow')
   if (kind === 'directory') await targets.sweep(folder)
   else if (kind === undefined) await mkdir(folder)
-  else throw new CliError('exists', `${folder}: what has the name of this folder is not a folder`)
+  else throw new CliError('exists', 'what has the name of this folder is not a folder', { about: folder })
   const way = new LocalWay(path, folder, targets)
   const files = localFiles(client.stream('list', { path, recursive: true }), way, failures)
   await forEachAtOnce(files, FILES_AT_ONCE, async ({ item, local }) => {
