@@ -90,3 +90,8 @@ export function nonEmpty(text: string): string {
   if (text === '') throw new InvalidArgumentError('')
   return text
 }
+
+/** The same for each of several arguments. */
+export function eachNonEmpty(value: string, before: readonly string[] = []): string[] {
+  return [...before, nonEmpty(value)]
+}

@@ -386,7 +386,7 @@ test('the help of each command lists its arguments, flags and exit codes', async
       'put',
       /<source...> \[path\][\s\S]*--no-clobber[\s\S]*^Exit codes: .*3 not found, .*7 no space, 130 interrupted\.$/m
     ],
-    ['get', /<path> \[target\][\s\S]*--force[\s\S]*^Exit codes: .*6 damaged, 7 no space/m],
+    ['get', /<path\.\.\.>[\s\S]*--force[\s\S]*^Exit codes: .*6 damaged, 7 no space/m],
     ['members', /approve[\s\S]*deny[\s\S]*role/],
     ['network', /recovery/],
     ['peers', /^Exit codes: 0 done, 1 failed, 2 wrong usage, 4 not allowed, 5 unreachable, 130 interrupted\.$/m]
