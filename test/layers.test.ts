@@ -57,7 +57,7 @@ const PUBLIC: Record<string, readonly string[]> = {
     'view'
   ],
   log: ['keys', 'log', 'projection', 'sync'],
-  wire: ['addresses', 'calls', 'constants', 'errors', 'host', 'libp2p-host', 'origin', 'redial'],
+  wire: ['addresses', 'calls', 'constants', 'dial-failure', 'errors', 'host', 'libp2p-host', 'origin', 'redial'],
   disk: [
     ...[
       'constants',

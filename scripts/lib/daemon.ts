@@ -122,12 +122,16 @@ export async function until(what: string, holds: () => Promise<boolean>, msMax =
   }
 }
 
+/** Machines that look for each other again need up to 50 s on a busy computer. */
+const CONNECT_MS_MAX = 180_000
+
 /** Waits until each of the daemons is connected to all the others. */
 export async function connected(daemons: readonly Daemon[]): Promise<void> {
   for (const { client, name } of daemons) {
     await until(
       `${name} connected to all`,
-      async () => (await client.call('status', {})).peersConnected >= daemons.length - 1
+      async () => (await client.call('status', {})).peersConnected >= daemons.length - 1,
+      CONNECT_MS_MAX
     )
   }
 }

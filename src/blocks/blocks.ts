@@ -6,7 +6,7 @@ import type { Worker } from '../util/worker.ts'
 import {
   type Base,
   composeClients,
-  composeConfirmed,
+  composeCopies,
   composeFetching,
   composeForOthers,
   composeHandoff,
@@ -15,10 +15,12 @@ import {
   serveProtocols
 } from './compose.ts'
 import { composeRepair, composeSweep, type Repairing } from './compose-repair.ts'
+import type { ConfirmedCopies } from './fetch/confirmed-copies.ts'
 import type { Fetched, Fetcher, FetchOptions } from './fetch/fetcher.ts'
 import type { PeerHealth } from './fetch/peer-health.ts'
 import type { PutId } from './hold/claims.ts'
 import type { BadBlocks, LocalBlocks } from './hold/local-blocks.ts'
+import { isWholeHere } from './hold/whole-here.ts'
 import { type MakeRoom, withRoom } from './hold/with-room.ts'
 import type { Keeper } from './keep/keeper.ts'
 import { Memory } from './memory.ts'
@@ -66,11 +68,10 @@ export type { Put, PutOptions } from './put/put.ts'
 export class Blocks {
   /** All background workers of this room. `start` starts them. */
   readonly workers: readonly Worker[]
-  /**
-   * Asks the other members which chunks of a file they hold. Returns the number of members, including this one, that
-   * hold the chunk with the fewest copies.
-   */
-  readonly confirmed: (root: BlockCid) => Promise<number>
+  /** Asks the other members which chunks of a file they hold, of which `replicas` copies are wanted. */
+  readonly copies: (root: BlockCid, replicas: number) => Promise<ConfirmedCopies>
+  /** Returns true if every block of a file is on this disk. */
+  readonly isWholeHere: (root: BlockCid) => Promise<boolean>
   /** The memory for the bytes of blocks. */
   readonly memory: Memory
   readonly #options: BlocksOptions
@@ -109,7 +110,8 @@ export class Blocks {
     serveProtocols(base, { local, window }, clients, keeping)
     this.#repairing = composeRepair(base, held, fetching, { storeClient, keeper })
     this.#handoff = composeHandoff(base, storeClient, fetching.readNode)
-    this.confirmed = composeConfirmed(base, local, storeClient, fetching.readNode)
+    this.copies = composeCopies(base, local, storeClient, fetching.readNode)
+    this.isWholeHere = root => isWholeHere(root, { local, codec: options.codec })
     const sweep = composeSweep(base, held, this.#repairing, {
       isUnderWay: put => this.#puts.isUnderWay(put),
       isGivenUp: put => keeper.isGivenUp(put)
@@ -252,17 +254,12 @@ export class Blocks {
 
   /**
    * The copies that are not confirmed: those that this member owes and lacks, and those that other members owe for its
-   * puts. `bytes` is an upper bound.
+   * puts, with the number of their files and who owes them. `bytes` is an upper bound.
    */
-  get owed(): { blocks: number; bytes: number } {
+  get owed(): OwedCopies {
     const own = this.#repairing.repair.owed
     const others = this.#handoff.owed
-    return { blocks: own.blocks + others.blocks, bytes: own.bytes + others.bytes }
-  }
-
-  /** The copies that other members owe for the puts of this one, how many files they are of, and who owes them. */
-  get owedToPuts(): OwedCopies {
-    return this.#handoff.owed
+    return { ...others, blocks: own.blocks + others.blocks, bytes: own.bytes + others.bytes }
   }
 
   /** The number of blocks here of which no other copy is known any more, and the authors of incomplete records. */
@@ -285,9 +282,9 @@ export class Blocks {
     return this.#repairing.repair.repairing
   }
 
-  /** The number of members that store blocks, according to the view. */
-  get keeperCount(): number {
-    return this.#rank().keeperCount
+  /** The members that store blocks, according to the view. */
+  get keepers(): readonly PeerId[] {
+    return this.#rank().keepers
   }
 
   /**

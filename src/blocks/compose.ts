@@ -3,7 +3,7 @@ import type { PeerId } from '../format/peer-id.ts'
 import { withDeadline } from '../util/deadline.ts'
 import { reasonOf } from '../util/logger.ts'
 import { THERE_MS } from './constants.ts'
-import { confirmedCopies } from './fetch/confirmed-copies.ts'
+import { type ConfirmedCopies, confirmedCopies } from './fetch/confirmed-copies.ts'
 import { Fetcher } from './fetch/fetcher.ts'
 import { PeerHealth } from './fetch/peer-health.ts'
 import { BlockPuller } from './fetch/puller.ts'
@@ -172,15 +172,16 @@ export function serveProtocols(
   new StoreServer({ host, clock, isAdmitted, nodeCodecs, keeping, onFault })
 }
 
-/** Builds the function that counts the members that currently confirm that they hold a file. */
-export function composeConfirmed(
-  { clock, logger, codec, admitted, view }: Base,
+/** Builds the function that asks the members which copies of a file they hold now. */
+export function composeCopies(
+  { self, clock, logger, codec, ranking, admitted, view }: Base,
   local: LocalBlocks,
   storeClient: StoreClient,
   readNode: ReadNode
-): (root: BlockCid) => Promise<number> {
+): (root: BlockCid, replicas: number) => Promise<ConfirmedCopies> {
   const viewId = (): Uint8Array => view().id
-  return root => confirmedCopies(root, { clock, logger, codec, admitted, viewId, local, storeClient, readNode })
+  const ports = { self, clock, logger, codec, ranking, admitted, viewId, local, storeClient, readNode }
+  return (root, replicas) => confirmedCopies(root, replicas, ports)
 }
 
 /** Builds the part that asks members until they confirm the copies that they still owe for our puts. */

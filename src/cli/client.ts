@@ -12,6 +12,7 @@ import type { PutResult } from '../index.ts'
 import { directoryId } from '../terminal/directory-id.ts'
 import { CliError, usage } from '../terminal/errors.ts'
 import { readSecret } from '../terminal/secret-file.ts'
+import { aboutArgument } from './about.ts'
 import { Bundle } from './bundle.ts'
 import { type PutFields, type PutRules, queryOf, textsOf } from './put-fields.ts'
 import {
@@ -72,7 +73,12 @@ export class Client {
   static async open({ dataDir, api, tokenFile }: Where, signal?: AbortSignal): Promise<Client> {
     if (api !== undefined) {
       if (tokenFile === undefined) throw usage('--api needs --token-file: name the file that holds the token')
-      const token = await readSecret(tokenFile, { flag: '--token-file', what: 'a token', bytesMax: TOKEN_BYTES_MAX })
+      const token = await readSecret(tokenFile, {
+        flag: '--token-file',
+        what: 'a token',
+        bytesMax: TOKEN_BYTES_MAX,
+        signal
+      })
       return new Client(new Transport(targetOf(api), token.trim(), api), signal)
     }
     const { socket, token } = await readApiFile(dataDir as string)
@@ -86,7 +92,11 @@ export class Client {
   /** Calls one of the verbs in `VERBS` (contract/verbs.ts). Throws a `CliError` with the daemon's code. */
   async call<Name extends CallName>(name: Name, fields: FieldsOf<Name>, signal?: AbortSignal): Promise<AnswerOf<Name>> {
     // The answer is not checked, because a daemon of this package answers as the table says.
-    return (await readJson(await this.#request(name, fields, signal))) as AnswerOf<Name>
+    try {
+      return (await readJson(await this.#request(name, fields, signal))) as AnswerOf<Name>
+    } catch (error) {
+      throw aboutArgument(error, fields)
+    }
   }
 
   /** Calls a verb in `VERBS` that answers with a stream. Throws the daemon's own reason if the stream breaks off. */
@@ -95,11 +105,14 @@ export class Client {
     fields: FieldsOf<Name>,
     signal?: AbortSignal
   ): AsyncGenerator<AnswerOf<Name>> {
-    const response = await this.#request(name, fields, signal)
-    for await (const item of readLines(response)) {
-      const failed = errorSchema.safeParse(item)
-      if (failed.success) throw nodeError(failed.data.error)
-      yield item as AnswerOf<Name>
+    try {
+      for await (const item of readLines(await this.#request(name, fields, signal))) {
+        const failed = errorSchema.safeParse(item)
+        if (failed.success) throw nodeError(failed.data.error)
+        yield item as AnswerOf<Name>
+      }
+    } catch (error) {
+      throw aboutArgument(error, fields)
     }
   }
 
@@ -118,9 +131,12 @@ export class Client {
       'content-type': type ?? 'application/octet-stream',
       ...(size === undefined ? {} : { 'content-length': String(size) })
     }
-    return (await readJson(
-      await this.#send('PUT', `${fileUrl(path)}?${query}`, { body, headers, signal })
-    )) as Json<PutResult>
+    try {
+      const response = await this.#send('PUT', `${fileUrl(path)}?${query}`, { body, headers, signal })
+      return (await readJson(response)) as Json<PutResult>
+    } catch (error) {
+      throw aboutArgument(error, { path })
+    }
   }
 
   /**
@@ -135,7 +151,9 @@ export class Client {
   /** Opens a file, or a range of its bytes. */
   async get(path: string, range?: ByteRange | undefined, signal?: AbortSignal): Promise<Download> {
     const headers = range === undefined ? {} : { range: `bytes=${range.from}-${range.to ?? ''}` }
-    const response = await this.#send('GET', fileUrl(path), { headers, signal })
+    const response = await this.#send('GET', fileUrl(path), { headers, signal }).catch(error => {
+      throw aboutArgument(error, { path })
+    })
     const id = String(response.headers['dfs-transfer'])
     const size = Number(response.headers['content-length'])
     const mode = response.headers['dfs-mode']
@@ -143,7 +161,7 @@ export class Client {
       size,
       modified: new Date(String(response.headers['dfs-modified'])),
       mode: typeof mode === 'string' ? Number.parseInt(mode, 8) : undefined,
-      body: this.#body(response, size, id),
+      body: this.#body(response, { path, size, id }),
       close: () => void response.destroy(),
       from: async () => (await this.#transfer(id)).from
     }
@@ -153,7 +171,10 @@ export class Client {
     return transferSchema.parse(await readJson(await this.#send('GET', `${TRANSFERS_ROUTE}/${id}`, {})))
   }
 
-  async *#body(response: IncomingMessage, size: number, id: string): AsyncGenerator<Buffer> {
+  async *#body(
+    response: IncomingMessage,
+    { path, size, id }: { path: string; size: number; id: string }
+  ): AsyncGenerator<Buffer> {
     let length = 0
     let broken: unknown
     try {
@@ -172,7 +193,7 @@ export class Client {
     const { error } = await this.#transfer(id).catch(() => ({ error: undefined }))
     if (error === undefined || error.code === 'aborted')
       throw new NoAnswerError('the connection to the node broke off', { cause: broken })
-    throw nodeError(error)
+    throw aboutArgument(nodeError(error), { path })
   }
 
   #request(

@@ -1,6 +1,7 @@
-import type { Command } from 'commander'
+import { type Command, InvalidArgumentError } from 'commander'
 import { usage } from '../terminal/errors.ts'
-import { EXIT_WORDS, type ExitName, exitLine } from '../terminal/exit.ts'
+import { type Example, examplesText } from '../terminal/examples.ts'
+import { EXIT_NAMES, type ExitName, exitLine } from '../terminal/exit.ts'
 import { throwUsage } from '../terminal/program.ts'
 import { type Call, openSession, type Session } from './session.ts'
 
@@ -10,6 +11,8 @@ interface CommandFacts {
   summary: string
   /** The exit codes that are specific to this command, in addition to the common ones. The help lists both. */
   exits: readonly ExitName[]
+  /** Command lines with what they do, for the help of this command. */
+  examples?: readonly Example[]
   /** Declares the arguments and flags, if there are any. */
   declare?(command: Command): void
   /** Commands below this one, such as `approve` below `members`. */
@@ -44,9 +47,8 @@ export function addCommand(above: Command, spec: DfsCommand, callOf: () => Call)
   const command = above.command(spec.name).description(spec.summary)
   throwUsage(command)
   spec.declare?.(command)
-  const exits = (Object.keys(EXIT_WORDS) as ExitName[]).filter(
-    name => COMMON_EXITS.includes(name) || spec.exits.includes(name)
-  )
+  const exits = EXIT_NAMES.filter(name => COMMON_EXITS.includes(name) || spec.exits.includes(name))
+  if (spec.examples !== undefined) command.addHelpText('after', `\n${examplesText(spec.examples)}`)
   command.addHelpText('after', `\n${exitLine(exits)}`)
   command.action(async (...args: unknown[]) => {
     // Commander appends the `Command` object, which no command needs. The other arguments are those that `declare` has
@@ -85,6 +87,6 @@ function refuseBelow(above: Command, name: string): void {
  * would act on the root.
  */
 export function nonEmpty(text: string): string {
-  if (text === '') throw usage('an argument is empty: was a variable not set?')
+  if (text === '') throw new InvalidArgumentError('')
   return text
 }

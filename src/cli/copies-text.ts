@@ -1,4 +1,5 @@
 import type { Json } from '../contract/json.ts'
+import type { AnswerOf } from '../contract/verbs.ts'
 import type { AwaitedMember, PutResult } from '../index.ts'
 import { agoText } from './times.ts'
 
@@ -16,6 +17,15 @@ export function copiesText({ reached, confirmed, wanted, owed }: Copies, nowMs: 
   if (confirmed >= wanted) return `on ${wanted} of ${wanted}`
   const where = reached.length === 1 ? 'on this machine only' : `on ${confirmed} of ${wanted}`
   return owed.waitingFor.length === 0 ? where : `${where}, waiting for ${namesText(owed.waitingFor, nowMs)}`
+}
+
+/** Says on how many machines a file is that is on too few, and whom it waits for. */
+export function whereText(
+  { confirmed, wanted, waitingFor }: Pick<AnswerOf<'copies'>, 'confirmed' | 'wanted' | 'waitingFor'>,
+  nowMs: number
+): string {
+  const where = confirmed === 0 ? `on no machine that answers, of ${wanted}` : `on ${confirmed} of ${wanted}`
+  return waitingFor.length === 0 ? where : `${where}, waiting for ${namesText(waitingFor, nowMs)}`
 }
 
 /** Names members that are waited for, and when those were seen that are away. */

@@ -1,6 +1,7 @@
 import { closest } from '../terminal/closest.ts'
 import { usage } from '../terminal/errors.ts'
-import { EXIT } from '../terminal/exit.ts'
+import { type Example, examplesText } from '../terminal/examples.ts'
+import { EXIT, EXIT_NAMES, exitLine } from '../terminal/exit.ts'
 import { newProgram, runProgram } from '../terminal/program.ts'
 import { hideProgress } from '../terminal/progress.ts'
 import { refuseUnbuiltFlags } from '../terminal/unbuilt.ts'
@@ -24,11 +25,23 @@ import { status } from './commands/status.ts'
 import { addGlobalFlags, type GlobalFlags, whereOf } from './global-flags.ts'
 import type { Call } from './session.ts'
 
-/** Every command, in the order of the help. Add a new command here, and remove it from the list below. */
-const COMMANDS: readonly DfsCommand[] = [
-  ...[put, get, cat, ls, stat, mkdir, mv, cp, rm, evict],
-  ...[status, peers, members, invite, network, service]
+/** Every command by its group, in the order of the help. Add a new command here, and remove it from the list below. */
+const GROUPS: ReadonlyArray<readonly [heading: string, commands: readonly DfsCommand[]]> = [
+  ['Files:', [put, get, cat, ls, stat, mkdir, mv, cp, rm]],
+  ['Copies and this machine:', [status, evict, service]],
+  ['Who is in:', [members, peers, invite, network]]
 ]
+const COMMANDS: readonly DfsCommand[] = GROUPS.flatMap(([, commands]) => commands)
+
+const EXAMPLES: readonly Example[] = [
+  ['dfs put photos', 'store a folder, as /photos'],
+  ['dfs get /photos/x.png', 'fetch a file into this folder'],
+  ['dfs ls -lR /photos', 'list everything below a directory'],
+  ['dfs members', 'show who is in, and who waits to be let in'],
+  ['dfs put --help', 'show the flags of a command']
+]
+const VARIABLES =
+  'Variables: DFS_DATA_DIR, DFS_API_URL and DFS_TOKEN_FILE stand for the flags; a flag wins over its variable.'
 
 /** Commands that are promised but not built yet. They are refused by name, so that no script relies on them. */
 const UNBUILT_COMMANDS = [
@@ -61,7 +74,12 @@ async function run(args: readonly string[], signal: AbortSignal): Promise<void> 
   )
   addGlobalFlags(program)
   const callOf = (): Call => ({ where: whereOf(program), isJson: program.opts<GlobalFlags>().json, signal })
-  for (const command of COMMANDS) addCommand(program, command, callOf)
+  for (const [heading, commands] of GROUPS) {
+    program.commandsGroup(heading)
+    for (const command of commands) addCommand(program, command, callOf)
+  }
+  program.commandsGroup('Help:').helpCommand('help [command]', 'print this help, or that of a command')
+  program.addHelpText('after', `\n${examplesText(EXAMPLES)}\n\n${exitLine(EXIT_NAMES)}\n${VARIABLES}`)
   program.on('command:*', ([name]: string[]) => refuseCommand(name as string))
   // Flags before the command belong to the program itself, like `--version`.
   const names = new Set(COMMANDS.map(({ name }) => name))

@@ -14,10 +14,14 @@ export interface GlobalFlags {
 export function addGlobalFlags(program: Command): void {
   const { env } = process
   program
-    .option('--data-dir <dir>', 'data directory of the node to talk to', env['DFS_DATA_DIR'] || defaultDataDir())
+    .option(
+      '--data-dir <dir>',
+      `data directory of the node to talk to (default ${defaultDataDir()})`,
+      env['DFS_DATA_DIR'] || defaultDataDir()
+    )
     .option('--api <url>', 'address of the API, instead of a data directory', env['DFS_API_URL'] || undefined)
     .option('--token-file <file>', 'file with the token for --api', env['DFS_TOKEN_FILE'] || undefined)
-    .option('--json', 'print one JSON object a line', false)
+    .option('--json', 'print JSON, for scripts', false)
 }
 
 /** Finds the daemon to talk to. A flag on the command line wins over the environment. */

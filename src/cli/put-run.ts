@@ -157,11 +157,7 @@ export class PutRun {
     const slots = size > LARGE_BYTES ? this.#large : size > SMALL_FILE_BYTES_MAX ? this.#medium : undefined
     const result = await (slots === undefined ? work() : slots.run(work))
     this.#progress.addFile()
-    if (result.unchanged) this.#tally.unchanged++
-    else {
-      this.#tally.stored++
-      this.#tally.bytes += result.size
-    }
+    this.#tally.note(result)
     if (session.isJson || isVerbose) showPut(session, result, this.#warned)
     else noteWarnings(result, this.#warned)
   }

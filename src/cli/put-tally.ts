@@ -1,3 +1,4 @@
+import type { PutResult } from '../index.ts'
 import { formatBytes, formatCount, formatDuration } from '../terminal/units.ts'
 import type { Skipped } from './local-tree.ts'
 
@@ -24,9 +25,21 @@ export class PutTally {
   /** The bytes of the files that were stored. */
   bytes = 0
   failed = 0
+  /** Files that were stored and are not on as many machines yet as they should be. */
+  #short = 0
 
   constructor(isDryRun: boolean) {
     this.#isDryRun = isDryRun
+  }
+
+  /** Notes what the node says about a file. */
+  note({ size, unchanged, confirmed, wanted }: Pick<PutResult, 'size' | 'unchanged' | 'confirmed' | 'wanted'>): void {
+    if (confirmed < wanted) this.#short++
+    if (unchanged) this.unchanged++
+    else {
+      this.stored++
+      this.bytes += size
+    }
   }
 
   skip(why: Skipped | 'name'): void {
@@ -53,7 +66,8 @@ export class PutTally {
     if (this.failed > 0) parts.push(`${count(this.failed)} failed`)
     const seconds = (performance.now() - this.#startedAtMs) / 1000
     parts.push(this.#isDryRun ? formatBytes(this.bytes) : `${formatBytes(this.bytes)} in ${formatDuration(seconds)}`)
-    return parts.join(', ')
+    const short = this.#short === 0 ? '' : `; ${count(this.#short)} not on enough machines yet: see dfs status`
+    return parts.join(', ') + short
   }
 }
 

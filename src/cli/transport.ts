@@ -138,20 +138,9 @@ function noAnswer(error: unknown, place?: string): Error {
     cause: error
   })
 }
-
-/** The most characters of a path that a line shows. The middle of a longer one is left out. */
-const SHOWN_MAX = 160
-
 /** Returns the error for a failure that the node reported. */
 export function nodeError({ code, message, path }: Failure): CliError {
-  return new CliError(code, path === undefined ? message : `${shortened(path)}: ${message}`)
-}
-
-function shortened(path: string): string {
-  const letters = [...path]
-  if (letters.length <= SHOWN_MAX) return path
-  const half = SHOWN_MAX / 2
-  return `${letters.slice(0, half).join('')}…${letters.slice(-half).join('')}`
+  return new CliError(code, message, { about: path })
 }
 
 async function refusal(response: IncomingMessage): Promise<Error> {

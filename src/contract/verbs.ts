@@ -7,6 +7,11 @@ const flag = z
   .string()
   .optional()
   .transform(text => text === 'true')
+/** The same, but a client need not say it. */
+const flagIfGiven = z
+  .string()
+  .transform(text => text === 'true')
+  .optional()
 const none = z.object({})
 const onePath = z.object({ path: z.string() })
 const role = z.enum(['admin', 'writer', 'reader', 'storage'])
@@ -21,8 +26,14 @@ export const VERBS = {
   list: stream({
     method: 'GET',
     route: '/v1/list/*',
-    fields: z.object({ path: z.string(), recursive: flag }),
-    run: (node, { path, recursive }, options) => node.list(path, { recursive, ...options })
+    fields: z.object({ path: z.string(), recursive: flag, here: flagIfGiven }),
+    run: (node, { path, recursive, here }, options) => node.list(path, { recursive, here, ...options })
+  }),
+  copies: stream({
+    method: 'GET',
+    route: '/v1/copies/*',
+    fields: onePath,
+    run: (node, { path }, options) => node.copies(path, options)
   }),
   stat: call({
     method: 'GET',

@@ -4,12 +4,7 @@ import { escapeForTerminal } from '../terminal/escape.ts'
 import { note } from '../terminal/print.ts'
 import { ask, isInteractive } from '../terminal/prompt.ts'
 import type { DaemonFlags } from './flags.ts'
-
-/** Returns true if a first start with these flags looks for networks nearby. */
-export function looksAround({ new: isNew, networkKeyFile, recover, join, bootstrap, mdns }: DaemonFlags): boolean {
-  const isNamed = isNew || recover || networkKeyFile !== undefined || join !== undefined
-  return mdns && !isNamed && (bootstrap ?? []).length === 0
-}
+import { joinCommand } from './words.ts'
 
 /**
  * Returns how the owner chooses the network to join. On a terminal a person compares the words. Without one, a network
@@ -21,13 +16,13 @@ export function chooserFor(flags: DaemonFlags, signal: AbortSignal): NonNullable
   return async found => {
     const [first] = found
     if (first === undefined) {
-      say('No network is nearby: founding a new one.', flags)
+      say(flags.mdns ? 'No network is nearby: founding a new one.' : 'Founding a new network.', flags)
       return 'found'
     }
     if ((flags.bootstrap ?? []).length > 0) return canAsk ? confirm(first, signal) : trust(first)
     if (canAsk) return found.length === 1 ? confirm(first, signal) : pick(found, signal)
     throw usage(
-      `a network is nearby (${first.words}, ${answered(first)}): pass --bootstrap ADDRESS to join it, or --new to found another one`
+      `a network is nearby (${first.words}, ${answered(first)}). To join it: ${joinCommand(addressIn(first), flags.dataDir)}. To found another one, pass --new`
     )
   }
 }
@@ -61,6 +56,13 @@ function trust(found: FoundNetwork): FoundNetwork {
     `the --bootstrap address has no /p2p/ part, so whoever answers there could let this machine into a network of their own: compare these words with "dfs network" on your machines: ${found.words}`
   )
   return found
+}
+
+/** Returns an address of a member that answered, with its peer id, so that no other node is taken for it. */
+function addressIn({ peers: [peer] }: FoundNetwork): string {
+  const [address] = peer?.addresses ?? []
+  if (peer === undefined || address === undefined) return 'ADDRESS'
+  return address.includes('/p2p/') ? address : `${address}/p2p/${peer.peerId}`
 }
 
 function declined(): Error {

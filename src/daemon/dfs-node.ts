@@ -2,12 +2,20 @@ import { hostname } from 'node:os'
 import { resolve } from 'node:path'
 import { assertLoopback, checkPortFree } from '../http/listen.ts'
 import { serveApi } from '../http/server.ts'
-import { type ComponentLogger, createNode, type DfsNode, isFirstStart, type NodeEvent, reasonOf } from '../index.ts'
+import {
+  type ComponentLogger,
+  createNode,
+  DfsError,
+  type DfsNode,
+  isFirstStart,
+  type NodeEvent,
+  reasonOf
+} from '../index.ts'
 import { CliError } from '../terminal/errors.ts'
 import { EXIT, report } from '../terminal/exit.ts'
 import { note, printJson } from '../terminal/print.ts'
 import { isOn, runProgram } from '../terminal/program.ts'
-import { chooserFor, looksAround, say } from './choose.ts'
+import { chooserFor } from './choose.ts'
 import { EventLog } from './event-log.ts'
 import { FirstAnswer, foreignError } from './first-start.ts'
 import { type DaemonFlags, parseDaemonFlags, parseHostPort } from './flags.ts'
@@ -25,7 +33,24 @@ const ALIVE_MS = 60_000
 /** Runs the daemon. Resolves with the exit code once it has stopped. */
 export function main(args: readonly string[]): Promise<number> {
   const isJson = args.includes('--json') || isOn(process.env['DFS_JSON'])
-  return runProgram(isJson, () => run(parseDaemonFlags(args)))
+  return runProgram(isJson, async () => {
+    const flags = parseDaemonFlags(args)
+    await run(flags).catch(error => {
+      throw aboutDataDir(error, flags.dataDir)
+    })
+  })
+}
+
+/** The errors of the library that are about the data directory. The library itself names no path. */
+const OF_DATA_DIR: ReadonlySet<string> = new Set(
+  'LockedError UnusableDirectoryError UnknownLayoutError ReadOnlyError NoSpaceError DiskError WrongPassphraseError'.split(
+    ' '
+  )
+)
+
+function aboutDataDir(error: unknown, dataDir: string): unknown {
+  if (!(error instanceof DfsError) || !OF_DATA_DIR.has(error.name)) return error
+  return new CliError(error.code, error.message, { about: dataDir, cause: error })
 }
 
 async function run(flags: DaemonFlags): Promise<void> {
@@ -90,7 +115,9 @@ interface Started {
  */
 async function startNode(flags: DaemonFlags, { isFirst, events, logger, stopping }: Start): Promise<Started> {
   const { json } = flags
-  const options = await nodeOptionsOf(flags, isFirst)
+  const stopped = new AbortController()
+  void stopping.then(() => stopped.abort(new CliError('aborted', 'stopped before the start was over')))
+  const options = await nodeOptionsOf(flags, isFirst, stopped.signal)
   const joins = isFirst && !flags.new && options.networkKey !== undefined && flags.bootstrap !== undefined
   let firstAnswer = joins ? new FirstAnswer() : undefined
   let node: DfsNode | undefined
@@ -98,8 +125,7 @@ async function startNode(flags: DaemonFlags, { isFirst, events, logger, stopping
   const foreign = new Set<string>()
   const screen = new PendingScreen(flags, () => node?.name ?? flags.name ?? hostname())
   const onEvent = (event: NodeEvent): void => {
-    events.onEvent(event)
-    screen.onEvent(event)
+    events.onEvent(event, { isOnScreen: screen.onEvent(event) })
     firstAnswer?.onEvent(event)
     sayAsking(event, flags)
     if (event.event === 'unreachable' && json) printJson(event)
@@ -115,15 +141,12 @@ async function startNode(flags: DaemonFlags, { isFirst, events, logger, stopping
     await firstAnswer?.wait(stopping)
     firstAnswer = undefined
   }
-  const stopped = new AbortController()
-  void stopping.then(() => stopped.abort())
   const chooser = chooserFor(flags, stopped.signal)
   const choose: typeof chooser = async found => {
     const choice = await chooser(found)
     hasChosen = choice !== 'found'
     return choice
   }
-  if (isFirst && looksAround(flags)) say('Looking for networks nearby…', flags)
   // While no member answers, nothing else may keep the process alive.
   const alive = setInterval(() => {}, ALIVE_MS)
   try {

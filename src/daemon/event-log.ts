@@ -31,13 +31,15 @@ export class EventLog {
     this.#log = log
   }
 
-  onEvent(event: NodeEvent): void {
+  /** `isOnScreen`: the owner was told of the event in another way. */
+  onEvent(event: NodeEvent, { isOnScreen = false }: { isOnScreen?: boolean } = {}): void {
     if (event.event === 'admitted') this.#connected.add(event.peerId)
     if (event.event === 'departed') this.#connected.delete(event.peerId)
     const { log, isForPeople } = this.#log
     const { level, scope, message, fields = {}, words } = lineOf(event, this.#connected.size === 0)
     if (!isForPeople) scoped(log, scope)[level](fields, message)
-    else if (words !== undefined && !(level !== 'info' && this.#wasSaid(words))) scoped(log, scope)[level](words)
+    else if (words !== undefined && !isOnScreen && !(level !== 'info' && this.#wasSaid(words)))
+      scoped(log, scope)[level](words)
   }
 
   #wasSaid(words: string): boolean {
@@ -94,6 +96,8 @@ function lineOf(event: NodeEvent, isAlone: boolean): EventLine {
         fields: { reason: event.reason },
         words: `nobody answered at ${event.address} (${event.reason}): ${isAlone ? 'running alone, ' : ''}still trying`
       }
+    case 'seeking':
+      return { level: 'info', scope: 'dfs:members', message: 'this machine asks to be let in' }
     case 'pending':
       return {
         level: 'info',

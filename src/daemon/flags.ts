@@ -2,6 +2,8 @@ import { resolve } from 'node:path'
 import type { Command } from 'commander'
 import { defaultDataDir, knownDataDir } from '../terminal/data-dir.ts'
 import { usage } from '../terminal/errors.ts'
+import { examplesText } from '../terminal/examples.ts'
+import { EXIT_NAMES, exitLine } from '../terminal/exit.ts'
 import { isOn, newProgram } from '../terminal/program.ts'
 import { refuseUnbuiltFlags } from '../terminal/unbuilt.ts'
 
@@ -87,6 +89,19 @@ function checkWayIn(flags: DaemonFlags): void {
     )
 }
 
+const AFTER_HELP = `
+Without flags, the first start looks for networks nearby and asks before it joins one; if there is none, it founds one.
+
+${examplesText([
+  ['npx dfs-node', 'look for a network nearby, or found one'],
+  ['npx dfs-node --bootstrap 192.168.1.20:3000', 'ask the network there to let this machine in'],
+  ['npx dfs-node --join dfs-writer.invite', 'join with an invite'],
+  ['npx dfs-node --new --capacity 500GB', 'found a network, and keep at most 500 GB here']
+])}
+
+${exitLine(EXIT_NAMES)}
+Variables: each flag has one, DFS_ and its name in capitals, such as DFS_DATA_DIR; lists are separated by commas.`
+
 function daemonProgram(env: NodeJS.ProcessEnv): Command {
   const program = newProgram('dfs-node', 'A node of a private, encrypted, replicated file system. Every node is equal.')
   const one = (flag: string, help: string, value: string | undefined): Command => program.option(flag, help, value)
@@ -98,11 +113,26 @@ function daemonProgram(env: NodeJS.ProcessEnv): Command {
       value?.split(',').filter(item => item !== '')
     )
 
-  one('--data-dir <dir>', 'where this node keeps its blocks, log and keys', env['DFS_DATA_DIR'] || defaultDataDir(env))
-  many('--listen', 'address to listen on', env['DFS_LISTEN'])
+  program.optionsGroup('This machine:')
+  one(
+    '--data-dir <dir>',
+    `where this node keeps its blocks, log and keys (default ${defaultDataDir(env)})`,
+    env['DFS_DATA_DIR'] || defaultDataDir(env)
+  )
+  one('--name <name>', 'the name of this device that other members see (default: its host name)', env['DFS_NAME'])
+  one(
+    '--capacity <size>',
+    'how much this node may hold, such as 500GB (default: what is free, less 5 %)',
+    env['DFS_CAPACITY']
+  )
+  one('--passphrase-file <file>', 'passphrase that seals the keystore', env['DFS_PASSPHRASE_FILE'])
+  one('--api <host:port>', 'where the API listens (default 127.0.0.1:3002)', env['DFS_API'])
+  program.optionsGroup('Addresses:')
+  many('--listen', 'address to listen on (default: TCP port 3000, WebSocket port 3001)', env['DFS_LISTEN'])
   many('--announce', 'address under which others reach this node', env['DFS_ANNOUNCE'])
-  many('--bootstrap', 'address of another node to stay connected to', env['DFS_BOOTSTRAP'], 'multiaddr|host:port')
+  many('--bootstrap', 'another node to stay connected to, as multiaddr or HOST:PORT', env['DFS_BOOTSTRAP'], 'address')
   program.option('--no-mdns', 'do not use the local network to find members or to be found', !isOn(env['DFS_NO_MDNS']))
+  program.optionsGroup('Way in, at the first start:')
   program.option('--new', 'found a new network, if this directory belongs to none yet', isOn(env['DFS_NEW']))
   one('--join <file|->', 'file with an invite, or - for one on stdin', env['DFS_JOIN'] || undefined)
   one('--role <role>', 'the role to ask for: writer, reader or storage (default writer)', env['DFS_ROLE'] || undefined)
@@ -121,9 +151,7 @@ function daemonProgram(env: NodeJS.ProcessEnv): Command {
     'leave an invite for any number of writers there, if there is none that counts',
     env['DFS_INVITE_OUT'] || undefined
   )
-  one('--passphrase-file <file>', 'passphrase that seals the keystore', env['DFS_PASSPHRASE_FILE'])
-  one('--name <name>', 'the name of this device that other members see', env['DFS_NAME'])
-  one('--capacity <size>', 'how much this node may hold, such as 500GB', env['DFS_CAPACITY'])
+  program.optionsGroup('Copies:')
   one('--replicas <n|all>', 'copies of each file that is put here (default 3)', env['DFS_REPLICAS'])
   one('--ack <n|all>', 'copies that must be durable before a put returns (default 2 where reachable)', env['DFS_ACK'])
   one(
@@ -131,14 +159,14 @@ function daemonProgram(env: NodeJS.ProcessEnv): Command {
     'how long this node may lag behind; at the founder, the least for every member (default 10m)',
     env['DFS_OUT_AFTER']
   )
-  one('--api <host:port>', 'where the API listens (default 127.0.0.1:3002)', env['DFS_API'])
+  program.optionsGroup('What it prints:')
   one(
     '--log-level <level>',
-    `how much to log on stderr: ${LOG_LEVELS.join(', ')}; the variable DEBUG, if set, overrides it for components`,
+    `how much to log on stderr: ${LOG_LEVELS.join(', ')} (default info); DEBUG overrides it for components`,
     env['DFS_LOG_LEVEL'] || 'info'
   )
   program.option('--json', 'print what happens as JSON, one object a line', isOn(env['DFS_JSON']))
-  return program.allowExcessArguments(false)
+  return program.allowExcessArguments(false).addHelpText('after', AFTER_HELP)
 }
 
 /** Collects the values of a repeatable flag. The first value given replaces the whole list from the environment. */

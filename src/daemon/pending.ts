@@ -1,8 +1,17 @@
 import { type DfsNode, type NodeEvent, reasonOf } from '../index.ts'
 import { hostIn } from '../terminal/host-in.ts'
 import { note, printJson } from '../terminal/print.ts'
+import { say } from './choose.ts'
 import type { DaemonFlags } from './flags.ts'
-import { admittedWords, approveCommand, approveWords, countdown, pendingWords } from './words.ts'
+import {
+  admittedWords,
+  approveCommand,
+  approveWords,
+  countdown,
+  pendingWords,
+  seekingWords,
+  unreachableWords
+} from './words.ts'
 
 const REDRAW_MS = 1_000
 /** If no member has answered for this long, the screen says so. */
@@ -17,6 +26,8 @@ export class PendingScreen {
   readonly #name: () => string
   #shown: PendingEvent | undefined
   #redraw: NodeJS.Timeout | undefined
+  /** True while this machine looks for a member that lets it in. */
+  #isSeeking = false
   #hasAnswer = false
 
   /** `name` returns the name of this machine. */
@@ -25,10 +36,28 @@ export class PendingScreen {
     this.#name = name
   }
 
-  /** Must be called with every event since the start. */
-  onEvent(event: NodeEvent): void {
-    if (event.event === 'turned-away') this.#sayTurnedAway(event)
-    if (event.event !== 'pending') return
+  /** Must be called with every event since the start. Returns true for one of which the owner has been told here. */
+  onEvent(event: NodeEvent): boolean {
+    switch (event.event) {
+      case 'seeking':
+        this.#isSeeking = true
+        say(seekingWords(event.addresses), this.#flags)
+        return true
+      case 'unreachable':
+        if (this.#isSeeking) this.#sayAside(unreachableWords(event))
+        return this.#isSeeking
+      case 'turned-away':
+        this.#sayTurnedAway(event)
+        return true
+      case 'pending':
+        this.#sayPending(event)
+        return true
+      default:
+        return false
+    }
+  }
+
+  #sayPending(event: PendingEvent): void {
     const isFirst = this.#shown === undefined
     this.#shown = event
     const { code, network, words, role, expires } = event
@@ -51,6 +80,7 @@ export class PendingScreen {
       const isReady = await Promise.race([node.ready().then(() => true), stopping.then(() => false)])
       this.#hide()
       if (isReady && this.#shown !== undefined && !this.#flags.json) await this.#sayAdmitted(node)
+      this.#isSeeking = false
       return isReady
     } finally {
       clearTimeout(silence)
@@ -64,11 +94,14 @@ export class PendingScreen {
   }
 
   #sayTurnedAway({ peerId, address, reason, message }: TurnedAwayEvent): void {
+    if (this.#flags.json) printJson({ event: 'turned-away', peerId, address, reason, message })
+    this.#sayAside(message)
+  }
+
+  /** Says a line above the one that counts down. */
+  #sayAside(message: string): void {
     this.#hasAnswer = true
-    if (this.#flags.json) {
-      printJson({ event: 'turned-away', peerId, address, reason, message })
-      return
-    }
+    if (this.#flags.json) return
     this.#hide()
     note(message)
     if (this.#shown !== undefined) this.#show()

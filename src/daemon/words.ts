@@ -1,20 +1,27 @@
 import { defaultDataDir } from '../terminal/data-dir.ts'
 import { escapeForTerminal } from '../terminal/escape.ts'
+import { DFS_ANYWHERE, programHere } from '../terminal/program-here.ts'
 import { shellQuoted } from '../terminal/shell.ts'
 import { formatDuration } from '../terminal/units.ts'
 
 /** What the daemon says to a person. Everything is text without control characters of others. */
 
-const DFS = 'npx -p dfs-node dfs'
-
-/** Returns the command line of `dfs` for a data directory of this machine; by default it finds the usual one. */
-function dfsFor(dataDir: string | undefined): string {
-  return dataDir === undefined || dataDir === defaultDataDir() ? DFS : `${DFS} --data-dir ${shellQuoted(dataDir)}`
+/** Returns the command line of `dfs` on this machine, for its data directory; by default it finds the usual one. */
+function dfsFor(dataDir: string): string {
+  const dfs = programHere('dfs')
+  return dataDir === defaultDataDir() ? dfs : `${dfs} --data-dir ${shellQuoted(dataDir)}`
 }
 
-/** Returns the command that lets a machine in, on a member with this data directory. */
+/** Returns the command that lets a machine in: on this member with its data directory, else on another machine. */
 export function approveCommand(code: string, role: string, dataDir?: string): string {
-  return `${dfsFor(dataDir)} members approve ${code} --role ${role}`
+  const dfs = dataDir === undefined ? DFS_ANYWHERE : dfsFor(dataDir)
+  return `${dfs} members approve ${code} --role ${role}`
+}
+
+/** Returns the command that starts a node on this data directory which asks at an address to be let in. */
+export function joinCommand(address: string, dataDir: string): string {
+  const place = dataDir === defaultDataDir() ? '' : ` --data-dir ${shellQuoted(dataDir)}`
+  return escapeForTerminal(`${programHere('dfs-node')}${place} --bootstrap ${address}`)
 }
 
 export interface FirstWords {
@@ -43,7 +50,9 @@ export function firstWords(facts: FirstWords): string[] {
     `  API at ${api}`,
     '',
     `Use it:         ${dfs} status`,
-    ...(role === 'admin' ? admit(dataDir, multiaddrs) : [`Add a machine:  on an admin${named(admins)}: ${DFS} invite`]),
+    ...(role === 'admin'
+      ? admit(dataDir, multiaddrs)
+      : [`Add a machine:  on an admin${named(admins)}: ${DFS_ANYWHERE} invite`]),
     ...(holdsKey ? [`Keep the key:   ${dfs} network recovery`] : []),
     ''
   ].map(escapeForTerminal)
@@ -78,6 +87,21 @@ function reachable(multiaddrs: readonly string[]): string {
   return (
     multiaddrs.find(address => !/^\/ip4\/127\.|^\/ip6\/(::1\/|fe80:)/.test(address)) ?? multiaddrs[0] ?? 'MULTIADDR'
   )
+}
+
+/** The number of places that a line names. */
+const PLACES_SHOWN_MAX = 3
+
+/** Returns the line that says where this machine asks to be let in; it looks around if there is no such place. */
+export function seekingWords(places: readonly string[]): string {
+  if (places.length === 0) return 'Looking for networks nearby…'
+  const more = places.length - PLACES_SHOWN_MAX
+  return `Asking at ${places.slice(0, PLACES_SHOWN_MAX).join(', ')}${more > 0 ? ` and ${more} more` : ''}…`
+}
+
+/** Returns the line about a place where this machine asks to be let in, and where nobody answers. */
+export function unreachableWords({ address, reason }: { address: string; reason: string }): string {
+  return escapeForTerminal(`no way in at ${address}: ${reason}; trying again`)
 }
 
 export interface PendingWords {
@@ -133,5 +157,5 @@ interface Nearby {
 
 /** Returns the line that tells the founder of a network that there is another one, which may be the one to join. */
 export function nearbyWords({ words, address }: Nearby, dataDir: string): string {
-  return `another network is nearby${words === null ? '' : `: ${words}`}. To join that one instead: stop this node, remove ${shellQuoted(dataDir)}, and start npx dfs-node --bootstrap ${address ?? 'ADDRESS'}`
+  return `another network is nearby${words === null ? '' : `: ${words}`}. To join that one instead: stop this node, remove ${shellQuoted(dataDir)}, and start ${joinCommand(address ?? 'ADDRESS', dataDir)}`
 }

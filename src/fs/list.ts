@@ -1,12 +1,9 @@
-import type { DirectoryNode, ListedNode } from '../catalog/tree-node.ts'
+import { cidOf } from '../catalog/projection.ts'
+import type { DirectoryNode, FileNode, ListedNode } from '../catalog/tree-node.ts'
 import { formatPath, type Path } from '../format/path.ts'
 import type { FsContext } from './context.ts'
 import { resolvePath } from './resolve.ts'
-import type { AbortOptions, ListItem } from './types.ts'
-
-export interface ListOptions extends AbortOptions {
-  recursive?: boolean | undefined
-}
+import type { ListItem, ListOptions } from './types.ts'
 
 /**
  * Lists the entries of a directory in the order of their names' bytes. With `recursive`, the entries of each directory
@@ -14,14 +11,22 @@ export interface ListOptions extends AbortOptions {
  */
 export async function* listPath(fs: FsContext, path: Path, options: ListOptions = {}): AsyncGenerator<ListItem> {
   const node = await resolvePath(fs, path, options.signal)
-  if (node.kind === 'file') yield toItem(node)
-  else yield* listDirectory(fs, node, options)
+  const withHere = async (listed: ListedNode): Promise<ListItem> =>
+    options.here === true && listed.kind === 'file'
+      ? { ...toItem(listed), here: await isHere(fs, listed) }
+      : toItem(listed)
+  if (node.kind === 'file') yield withHere(node)
+  else for await (const child of nodesBelow(fs, node, options)) yield withHere(child)
 }
 
-async function* listDirectory(fs: FsContext, node: DirectoryNode, options: ListOptions): AsyncGenerator<ListItem> {
-  const { recursive = false, signal } = options
-  // The open listings of the directories on the way down. With a generator for each level, every item would pass
-  // through all.
+/** Yields the nodes below a directory, in the order in which `listPath` yields its items. */
+export async function* nodesBelow(
+  fs: Pick<FsContext, 'tree'>,
+  node: DirectoryNode,
+  { recursive = false, signal }: ListOptions
+): AsyncGenerator<ListedNode> {
+  // The open listings of the directories on the way down. This list is used because, with nested generators, every item
+  // would pass through one for each level above it.
   const way = [fs.tree.list(node, { signal })]
   try {
     for (let listing = way.at(-1); listing !== undefined; listing = way.at(-1)) {
@@ -31,12 +36,17 @@ async function* listDirectory(fs: FsContext, node: DirectoryNode, options: ListO
         way.pop()
         continue
       }
-      yield toItem(child)
+      yield child
       if (recursive && child.kind === 'directory') way.push(fs.tree.list(child, { signal, open: way.length }))
     }
   } finally {
     for (const listing of way) await listing.return(undefined)
   }
+}
+
+async function isHere(fs: FsContext, { record, body }: FileNode): Promise<boolean> {
+  const root = cidOf(record)
+  return root === undefined ? body !== undefined : fs.blocks.isWholeHere(root)
 }
 
 /** Returns what a listing says about a node. */

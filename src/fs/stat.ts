@@ -1,11 +1,10 @@
 import { tagOfContent } from '../catalog/content-tag.ts'
 import { cidOf } from '../catalog/projection.ts'
-import type { FileNode } from '../catalog/tree-node.ts'
 import type { Path } from '../format/path.ts'
-import { decodeReplicas } from '../format/replicas.ts'
 import { toHex } from '../util/bytes.ts'
 import { raceSignal } from '../util/deadline.ts'
 import type { FsContext } from './context.ts'
+import { copiesOf } from './copies.ts'
 import { toItem } from './list.ts'
 import { resolvePath } from './resolve.ts'
 import type { AbortOptions, Stat } from './types.ts'
@@ -20,25 +19,18 @@ export async function statPath(fs: FsContext, path: Path, { signal }: AbortOptio
   if (node.kind === 'directory') {
     const item = toItem(await fs.tree.listed(node))
     const none = { root: null, version: null, tag: null, type: undefined }
-    const replicas = { wanted: fs.blocks.keeperCount, confirmed: 1 + fs.members.compared.size }
+    const replicas = { wanted: fs.blocks.keepers.length, confirmed: 1 + fs.members.compared.size }
     return { ...item, ...none, replicas, versions: 1 }
   }
   const { record, body, row } = node
+  const { wanted, confirmed } = await raceSignal(copiesOf(fs, node), signal)
   return {
     ...toItem(node),
     root: cidOf(record)?.toString() ?? null,
     version: toHex(record.id),
     tag: tagOfContent(record),
     type: body?.type,
-    replicas: await raceSignal(copiesOfFile(fs, node), signal),
+    replicas: { wanted, confirmed },
     versions: row.state.writes
   }
-}
-
-async function copiesOfFile(fs: FsContext, { shown, record }: FileNode): Promise<Stat['replicas']> {
-  const replicas = decodeReplicas(shown.replicas)
-  const wanted = Math.max(1, Math.min(replicas, fs.blocks.keeperCount))
-  const root = cidOf(record)
-  if (root !== undefined) return { wanted, confirmed: await fs.blocks.confirmed(root) }
-  return { wanted, confirmed: 1 + (await fs.sync.holders(record.id)).length }
 }

@@ -138,6 +138,13 @@ export interface OpenFile extends AsyncIterable<Uint8Array> {
   readonly from: Array<{ peerId: string; bytes: number }>
 }
 
+export interface ListOptions extends AbortOptions {
+  /** Whether to list everything below too. */
+  recursive?: boolean | undefined
+  /** Whether to say of each file if all of its blocks are on this disk. The manifests of large files are read for that. */
+  here?: boolean | undefined
+}
+
 export interface ListItem {
   path: string
   kind: 'file' | 'directory'
@@ -148,6 +155,19 @@ export interface ListItem {
   mode?: number | undefined
   /** True if the entry is shown beside another version, or if it is damaged. */
   conflict: boolean
+  /** Whether all blocks of a file are on this disk. A listing says it if it is asked to. */
+  here?: boolean
+}
+
+/** The copies of a file that members say now that they hold. */
+export interface CopiesItem {
+  path: string
+  size: number
+  /** As in `Stat.replicas`. */
+  wanted: number
+  confirmed: number
+  /** If fewer are confirmed than wanted, the members that owe a copy and do not say that they have it. */
+  waitingFor: AwaitedMember[]
 }
 
 /** The metadata of a file or directory. A directory has no root, version, tag or type. */

@@ -51,11 +51,11 @@ export async function listenOnLoopback(
       if ((error as NodeJS.ErrnoException).code !== 'EADDRINUSE') throw error
     }
   }
-  throw portTaken(port)
+  throw portTaken({ host, port })
 }
 
-function portTaken(port: number): ApiPortTakenError {
-  return new ApiPortTakenError(`port ${port} is taken by another program: stop it, or name another port with --api`)
+function portTaken({ host, port }: Address): ApiPortTakenError {
+  return new ApiPortTakenError(`${host}:${port}: another program is using this port: stop it, or give another --api`)
 }
 
 /**
@@ -66,7 +66,7 @@ export async function checkPortFree(address: Address): Promise<void> {
   try {
     await listenOn(server, address)
   } catch (error) {
-    throw (error as NodeJS.ErrnoException).code === 'EADDRINUSE' ? portTaken(address.port) : error
+    throw (error as NodeJS.ErrnoException).code === 'EADDRINUSE' ? portTaken(address) : error
   }
   await closeServer(server)
 }

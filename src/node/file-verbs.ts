@@ -3,6 +3,7 @@ import { TypedEventEmitter } from 'main-event'
 import type { DfsNodeEvents } from '../api.ts'
 import { parsePath } from '../format/path.ts'
 import type { FsContext } from '../fs/context.ts'
+import { copiesBelow } from '../fs/copies.ts'
 import { copyPath } from '../fs/copy.ts'
 import { evictPath } from '../fs/evict.ts'
 import { openFile } from '../fs/get.ts'
@@ -15,9 +16,11 @@ import { isThere } from '../fs/resolve.ts'
 import { statPath } from '../fs/stat.ts'
 import type {
   AbortOptions,
+  CopiesItem,
   EvictResult,
   GetOptions,
   ListItem,
+  ListOptions,
   OpenFile,
   PutOptions,
   PutResult,
@@ -29,7 +32,7 @@ import { PutStream, readStreamOf } from './file-streams.ts'
 
 /** The verbs of a node that act on files and directories. Each is passed to the rooms that are running. */
 export abstract class FileVerbs extends TypedEventEmitter<DfsNodeEvents> {
-  /** Returns the rooms, once they run. Throws for a node that is no member, and for one that has been stopped. */
+  /** Returns the rooms, once they run. Throws for a node that is not a member, and for one that has been stopped. */
   protected abstract fs(): Promise<FsContext>
 
   async put(path: string, source: Source, options: PutOptions = {}): Promise<PutResult> {
@@ -40,11 +43,12 @@ export abstract class FileVerbs extends TypedEventEmitter<DfsNodeEvents> {
     return openFile(await this.fs(), parsePath(path), options)
   }
 
-  async *list(
-    path: string,
-    options: AbortOptions & { recursive?: boolean | undefined } = {}
-  ): AsyncGenerator<ListItem> {
+  async *list(path: string, options: ListOptions = {}): AsyncGenerator<ListItem> {
     yield* listPath(await this.fs(), parsePath(path), options)
+  }
+
+  async *copies(path: string, options: AbortOptions = {}): AsyncGenerator<CopiesItem> {
+    yield* copiesBelow(await this.fs(), parsePath(path), options)
   }
 
   async stat(path: string, options: AbortOptions = {}): Promise<Stat> {

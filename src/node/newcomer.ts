@@ -18,7 +18,8 @@ import type { Chance } from '../util/chance.ts'
 import type { Clock } from '../util/clock.ts'
 import { InvalidInputError } from '../util/errors.ts'
 import type { ComponentLogger } from '../util/logger.ts'
-import { peerInAddress } from '../wire/addresses.ts'
+import { peerInAddress, placeOf } from '../wire/addresses.ts'
+import type { Unreachable } from '../wire/redial.ts'
 import { candidateFileOf, deviceName, keystoreOf, wayInOf } from './identity.ts'
 import type { Pending, Waiting } from './pending-status.ts'
 import type { NodeHost, Platform } from './platform.ts'
@@ -44,8 +45,8 @@ export class Entry implements Waiting {
   readonly peerId: PeerId
   readonly name: string
   /**
-   * Resolves once there is nothing more to wait for before the node can answer its owner. With an invite, most of the
-   * time a member answers within a second, so this waits until nobody has for a while.
+   * Resolves once there is nothing more to wait for before the node can answer its owner. With an invite, a member
+   * usually answers within a second, so this waits for that, or until nobody has answered for a while.
    */
   readonly settled: Promise<void>
   readonly #init: EntryInit
@@ -53,7 +54,7 @@ export class Entry implements Waiting {
   readonly #chosen: NetworkNearby | undefined
   readonly #settle: () => void
   #shown: ShownCode | undefined
-  #turnedAway: string | undefined
+  #trouble: string | undefined
 
   constructor(init: EntryInit, candidate: Candidate, chosen: NetworkNearby | undefined) {
     this.#init = init
@@ -78,7 +79,7 @@ export class Entry implements Waiting {
       words: network === undefined ? null : networkWords(network),
       role: this.role,
       expiresAtMs: untilMs ?? null,
-      turnedAway: this.#turnedAway ?? null
+      trouble: this.#trouble ?? null
     }
   }
 
@@ -132,9 +133,11 @@ export class Entry implements Waiting {
       admits: (statements, network, peer) => isAdmitter(statements, network, { peer, nowMs: clock.now(), log }),
       onCode: shown => this.#show(shown),
       onTurnedAway: answer => this.#tellTurnedAway(answer),
+      onUnreachable: unreachable => this.#tellUnreachable(unreachable),
       onSilence: () => this.#settle()
     })
     if (invite === undefined) this.#settle()
+    this.#init.onEvent({ event: 'seeking', addresses: targets.flatMap(({ addresses }) => addresses.map(placeOf)) })
     try {
       await host.start()
       return await newcomer.run(signal)
@@ -145,7 +148,7 @@ export class Entry implements Waiting {
 
   #show(shown: ShownCode): void {
     this.#shown = shown
-    this.#turnedAway = undefined
+    this.#trouble = undefined
     const { code, network, untilMs } = shown
     const words = networkWords(network)
     this.#init.onEvent({
@@ -158,15 +161,21 @@ export class Entry implements Waiting {
     })
   }
 
-  /** The node can answer its owner, since it has something to say. */
+  /** Reports an answer that did not let this machine in. From then on the node can answer its owner. */
   #tellTurnedAway(answer: TurnedAway): void {
     const { peer, address, reason } = answer
-    this.#turnedAway = turnedAwayText(answer)
-    this.#init.onEvent({ event: 'turned-away', peerId: peer, address, reason, message: this.#turnedAway })
+    this.#trouble = turnedAwayText(answer)
+    this.#init.onEvent({ event: 'turned-away', peerId: peer, address, reason, message: this.#trouble })
     this.#settle()
   }
 
-  /** The question to the owner whether the network at an address without a peer id is the right one. */
+  #tellUnreachable({ address, reason }: Unreachable): void {
+    const place = placeOf(address)
+    this.#trouble = `nobody answered at ${place} (${reason})`
+    this.#init.onEvent({ event: 'unreachable', address: place, reason })
+  }
+
+  /** Returns the function that asks the owner whether the network at an address without a peer id is the right one. */
   #chooseOf(): ((network: Uint8Array, target: Target) => Promise<boolean>) | undefined {
     const { choose } = this.#init.options
     if (choose === undefined) return undefined
@@ -207,7 +216,8 @@ async function chooseNearby(init: EntryInit, candidate: Candidate): Promise<Netw
 }
 
 async function look(init: EntryInit, candidate: Candidate): Promise<NetworkNearby[]> {
-  const { clock, logger } = init
+  const { clock, logger, onEvent } = init
+  onEvent({ event: 'seeking', addresses: [] })
   const host = await newcomerHost(init, candidate, true)
   try {
     return await lookAround({ host, client: new EntryClient(host, clock), clock, logger })

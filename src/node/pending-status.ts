@@ -4,7 +4,7 @@ import type { Files } from '../disk/files.ts'
 import type { MonitoredFiles } from '../disk/monitored-files.ts'
 import type { AskedRole } from '../members/join-messages.ts'
 
-/** What a machine that waits to be let in shows. Null is what it does not know yet. */
+/** What a machine that waits to be let in shows. A field is null while the machine does not know it. */
 export interface Pending {
   code: string | null
   /** The network's id in hex. */
@@ -12,11 +12,11 @@ export interface Pending {
   words: string | null
   role: AskedRole
   expiresAtMs: number | null
-  /** What somebody answered last that did not let this machine in, as a sentence. */
-  turnedAway: string | null
+  /** Why the last member that was asked has not let this machine in, as a sentence. */
+  trouble: string | null
 }
 
-/** A device that is no member yet. */
+/** A device that is not a member yet. */
 export interface Waiting {
   readonly peerId: string
   readonly name: string
@@ -34,9 +34,9 @@ export interface NodeEntry {
 }
 
 /** Returns the sentence that tells the owner what this machine waits for. */
-export function pendingText({ pending: { code, role, turnedAway } }: Pick<Waiting, 'pending'>): string {
+export function pendingText({ pending: { code, role, trouble } }: Pick<Waiting, 'pending'>): string {
   return code === null
-    ? `this machine waits to be let in: ${turnedAway ?? 'no member that can let it in has answered yet'}`
+    ? `this machine waits to be let in: ${trouble ?? 'no member that can let it in has answered yet'}`
     : `this machine waits to be let in: on a machine that is already in, run dfs members approve ${code} --role ${role}`
 }
 

@@ -10,13 +10,29 @@ const portsSchema = z.object({ tcp: z.number().int(), ws: z.number().int() })
 type Ports = z.infer<typeof portsSchema>
 
 const DEFAULT_PORTS: Ports = { tcp: 3000, ws: 3001 }
+/** How often the ports are chosen again if another program takes one between the choice and the start. */
+const CHOICES_MAX = 3
+
+/**
+ * Calls `start` with the default addresses to listen on. They are chosen now and not when the process starts, because a
+ * machine may wait for hours to be let in, and another program may take a port meanwhile.
+ */
+export async function startOnDefaultPorts<T>(files: Files, start: (listen: string[]) => Promise<T>): Promise<T> {
+  for (let choice = 1; ; choice++) {
+    try {
+      return await start(await defaultListen(files))
+    } catch (error) {
+      if (!(error instanceof PortTakenError) || choice === CHOICES_MAX) throw error
+    }
+  }
+}
 
 /**
  * Returns the default addresses to listen on. They have the ports that this node used before, or the usual ports at the
  * first start. A port that is taken is replaced by a free one. If a node keeps its ports, others find it again at the
  * addresses that they remember.
  */
-export async function defaultListen(files: Files): Promise<string[]> {
+async function defaultListen(files: Files): Promise<string[]> {
   const { tcp, ws } = (await readPorts(files)) ?? DEFAULT_PORTS
   return [await freeOr(`/ip4/0.0.0.0/tcp/${tcp}`), await freeOr(`/ip4/0.0.0.0/tcp/${ws}`, '/ws')]
 }

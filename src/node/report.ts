@@ -57,8 +57,8 @@ export function statusOf(stack: Stack, { files, rebuildError, rebuilding }: Stat
 
 /** Returns what this member owes and lacks, and what others owe for its puts. */
 function owedOf(fs: Stack['fs']): Status['owed'] {
-  const { files, by } = fs.blocks.owedToPuts
-  return { ...fs.blocks.owed, files, waitingFor: awaited(fs, by) }
+  const { by, ...owed } = fs.blocks.owed
+  return { ...owed, waitingFor: awaited(fs, by) }
 }
 
 /** Returns the other members, when they were last seen, and how this member is connected to them. */
@@ -112,7 +112,7 @@ function* warningsOf(
   if (fs.sync.inDoubt.length > 0)
     yield `members have other statements than this one, although everything has been exchanged (${fs.sync.inDoubt.length}): one of them may refuse or withhold some; check that all run the same release of dfs-node`
   if (log.lostCount > 0)
-    yield `statements on this disk are damaged (${log.lostCount}): this node asks the other members for them; until they have come, the files that they describe are shown as damaged`
+    yield `statements on this disk are damaged (${log.lostCount}): this node asks the other members for them; until they arrive, the files that they describe are shown as damaged`
   if (report.damagedStretches > 0)
     yield `damaged stretches were found in the store (${report.damagedStretches}): the disk may be wearing out`
   if (!comparison.isWhole)

@@ -4,10 +4,17 @@ import { systemWords } from '../util/system-words.ts'
 export class CliError extends Error {
   override readonly name: string = 'CliError'
   readonly code: string
+  /** What the user gave and the failure is about, such as a path. The sentence for people begins with it. */
+  readonly about: string | undefined
 
-  constructor(code: string, message: string, options?: ErrorOptions) {
+  constructor(
+    code: string,
+    message: string,
+    { about, ...options }: ErrorOptions & { about?: string | undefined } = {}
+  ) {
     super(message, options)
     this.code = code
+    this.about = about
   }
 }
 
@@ -16,19 +23,30 @@ export function usage(message: string): CliError {
   return new CliError('usage', message)
 }
 
-/** Returns a sentence for people about any failure. It begins with the local path, if the system names one. */
+/** Returns a sentence for people about any failure. It begins with what it is about, if that is known. */
 export function messageOf(error: unknown): string {
   const { path, syscall } = error as NodeJS.ErrnoException
   const words = reasonOf(error)
+  if (error instanceof CliError && error.about !== undefined) return `${shortened(error.about)}: ${words}`
   return path === undefined || syscall === undefined ? words : `${path}: ${words}`
 }
 
-/** Like `messageOf`, but does not name the file that the system failed on. For a line that names it already. */
+/** Like `messageOf`, but does not say what the failure is about. For a line that says it already. */
 export function reasonOf(error: unknown): string {
   const { code, message } = error as NodeJS.ErrnoException
   if (isOurs(code)) return message
   if (code === undefined) return `something went wrong: ${message}`
   return systemWords(code)
+}
+
+/** The most characters of what a failure is about that a line shows. A path may have 4,096 bytes. */
+const SHOWN_MAX = 160
+
+function shortened(path: string): string {
+  const letters = [...path]
+  if (letters.length <= SHOWN_MAX) return path
+  const half = SHOWN_MAX / 2
+  return `${letters.slice(0, half).join('')}…${letters.slice(-half).join('')}`
 }
 
 /** The errors of the system that scripts can tell apart. */

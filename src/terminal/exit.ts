@@ -17,7 +17,7 @@ export const EXIT = {
 export type ExitName = keyof typeof EXIT
 
 /** The exit codes in words, in the order of their numbers. */
-export const EXIT_WORDS: Record<ExitName, string> = {
+const EXIT_WORDS: Record<ExitName, string> = {
   done: 'done',
   failed: 'failed',
   usage: 'wrong usage',
@@ -28,6 +28,8 @@ export const EXIT_WORDS: Record<ExitName, string> = {
   noSpace: 'no space',
   interrupted: 'interrupted'
 }
+
+export const EXIT_NAMES = Object.keys(EXIT_WORDS) as readonly ExitName[]
 
 /** Returns the line of a help text that lists these exit codes. */
 export function exitLine(names: readonly ExitName[]): string {

@@ -12,11 +12,13 @@ const WORDS: Record<string, string> = {
   ETIMEDOUT: 'timed out',
   DeadlineError: 'timed out',
   TimeoutError: 'timed out',
-  EncryptionFailedError: 'what answers there does not speak with this node'
+  EncryptionFailedError: 'what answers there is no dfs-node'
 }
-/** Errors of libp2p that only their messages tell apart. */
+const ANOTHER_NODE = 'another node than the one with this peer id answers there, so the address may be an old one'
+/** Errors that only their messages tell apart. */
 const MESSAGES: Record<string, string> = {
-  'Unexpected Peer': 'another node than the one with this peer id answers there'
+  'Unexpected Peer': ANOTHER_NODE,
+  'another peer answers at these addresses': ANOTHER_NODE
 }
 /** How deep the causes of an error are searched. */
 const DEPTH_MAX = 4

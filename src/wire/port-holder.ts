@@ -1,4 +1,5 @@
 import { readdir, readFile, readlink } from 'node:fs/promises'
+import { basename } from 'node:path'
 
 /**
  * Returns the process that listens on a TCP port, as `name (process 123)`. The system tells us only on Linux, and only
@@ -16,13 +17,22 @@ export async function holderOfPort(port: number): Promise<string | undefined> {
     if (inodes.size === 0) return undefined
     for (const pid of (await readdir('/proc')).filter(name => /^\d+$/.test(name))) {
       if (!(await holdsSocket(pid, inodes))) continue
-      const name = (await readFile(`/proc/${pid}/comm`, 'utf8')).trim().replace(/[^\x20-\x7e]/g, '?')
-      return `${name} (process ${pid})`
+      return `${(await programOf(pid)).replace(/[^\x20-\x7e]/g, '?')} (process ${pid})`
     }
   } catch {
     // Either this is not Linux, or we are not allowed to inspect this process.
   }
   return undefined
+}
+
+/**
+ * Returns the name of the program that a process runs. `comm` is the name of its main thread, which is "MainThread" for
+ * every program that runs on Node. Only two words of the command line are used, because the others may be secrets.
+ */
+async function programOf(pid: string): Promise<string> {
+  const [program = '', script = ''] = (await readFile(`/proc/${pid}/cmdline`, 'utf8')).split('\0')
+  if (basename(program) === 'node' && /\.[cm]?[jt]s$/.test(script)) return basename(script).replace(/\.[^.]+$/, '')
+  return basename(program) || (await readFile(`/proc/${pid}/comm`, 'utf8')).trim()
 }
 
 // Field 1 of /proc/net/tcp is the local address as HEX:PORT, field 3 the state (0A listens), field 9 the inode.

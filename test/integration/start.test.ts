@@ -1,6 +1,8 @@
 import assert from 'node:assert/strict'
+import { once } from 'node:events'
 import { mkdirSync } from 'node:fs'
 import { mkdir, readdir, rm } from 'node:fs/promises'
+import { createServer } from 'node:net'
 import { join } from 'node:path'
 import { test } from 'node:test'
 import { serveApi } from '../../src/http/server.ts'
@@ -8,7 +10,7 @@ import { checkNodeOptions, createNode, isFirstStart, type NodeOptions } from '..
 import { FakeNode } from '../fixtures/fake-node.ts'
 import { codeOfRejection, startNode, temporaryFolder } from '../fixtures/nodes.ts'
 
-test('a node and its API start although the disk takes no file for their ports', async t => {
+test('a node and its API start although the disk refuses the files for their ports', async t => {
   const { node, options } = await startNode(t, { listen: undefined })
   await node.stop()
   const { dataDir } = options
@@ -20,6 +22,32 @@ test('a node and its API start although the disk takes no file for their ports',
   t.after(() => api.close())
   const names = await readdir(dataDir)
   assert.deepEqual([names.includes('ports.json'), names.includes('api-port')], [false, false])
+})
+
+test('a machine that waited to be let in starts on free ports if others took the default ones meanwhile', async t => {
+  const { node: founder } = await startNode(t)
+  const asked = Promise.withResolvers<string>()
+  const { node: laptop } = await startNode(t, {
+    bootstrap: founder.multiaddrs,
+    listen: undefined,
+    onEvent: event => {
+      if (event.event === 'pending') asked.resolve(event.code)
+    }
+  })
+  const code = await asked.promise
+  // A port that another program has already serves as well.
+  for (const port of [3000, 3001]) {
+    const other = createServer()
+    t.after(() => other.close())
+    other.listen(port)
+    await Promise.race([once(other, 'listening'), once(other, 'error')])
+  }
+  await founder.approve(code, { role: 'writer' })
+  await laptop.ready({ members: 1 })
+  assert.deepEqual(
+    laptop.multiaddrs.filter(address => /\/tcp\/300[01]\//.test(address)),
+    []
+  )
 })
 
 test('a library call whose first start is not confirmed leaves nothing, and the next one is a first start', async t => {
@@ -40,7 +68,7 @@ test('a library call whose first start is not confirmed leaves nothing, and the 
   await again.stop()
 })
 
-test('a machine that was let in keeps its keys if the disk takes no keystore, and the next start goes on', async t => {
+test('a machine that was let in keeps its keys if the disk refuses the keystore, and the next start goes on', async t => {
   const { node: founder } = await startNode(t)
   const dataDir = join(await temporaryFolder(t), 'data')
   const blocked = join(dataDir, 'keystore.new')

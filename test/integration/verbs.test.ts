@@ -3,7 +3,7 @@ import { randomBytes } from 'node:crypto'
 import { readdir, readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { test } from 'node:test'
-import { type AwaitedMember, codeOf, generateNetworkKey } from '../../src/index.ts'
+import { type AwaitedMember, codeOf, type DfsNode, generateNetworkKey } from '../../src/index.ts'
 import { fastClock } from '../fixtures/clock.ts'
 import { assertInOrder, RecordingLogger } from '../fixtures/logger.ts'
 import {
@@ -75,6 +75,36 @@ test('a file that is put while the other machine is away is owed, also one that 
   await until('nothing is owed', async () => (await again.status()).owed.files === 0)
   const now = (await again.status()).owed
   assert.deepEqual([now.blocks, now.waitingFor], [0, []])
+})
+
+test('a listing says which files are on this disk, and copies which are on too few machines and why', async t => {
+  const [a, b] = (await startNodes(t, 2)) as [DfsNode, DfsNode]
+  await until('each counts on the other', async () => (await a.put('/small', randomBytes(10))).wanted === 2)
+  for (const size of [100 * KIB, 3 * MIB]) await a.put(`/d/f${size}`, randomBytes(size), { replicas: 2 })
+  await a.put('/d/one', randomBytes(2 * MIB), { replicas: 1, ack: 1 })
+  const copies = async (node: DfsNode, path: string) => {
+    const lines: string[] = []
+    for await (const { path: file, wanted, confirmed, waitingFor } of node.copies(path))
+      lines.push(`${file} ${confirmed}/${wanted}${waitingFor.map(({ name }) => ` ${name}`).join('')}`)
+    return lines
+  }
+  const here = async (node: DfsNode) => {
+    const paths: string[] = []
+    for await (const item of node.list('/', { recursive: true, here: true }))
+      if (item.here === true) paths.push(item.path)
+    return paths
+  }
+  const all = ['/d/f102400', '/d/f3145728', '/d/one', '/small']
+  await until('both have them', async () => (await copies(b, '/')).slice(0, 2).every(line => line.endsWith(' 2/2')))
+  assert.deepEqual(await here(a), all)
+  assert.ok((await here(b)).includes('/d/f3145728'))
+  assert.deepEqual(await copies(a, '/d/f102400'), ['/d/f102400 2/2'])
+  const name = b.name
+  await b.stop()
+  await until('it is gone', async () => (await a.status()).peersConnected === 0)
+  assert.deepEqual((await copies(a, '/d')).slice(0, 2), [`/d/f102400 1/2 ${name}`, `/d/f3145728 1/2 ${name}`])
+  assert.deepEqual(await copies(a, '/small'), [`/small 1/2 ${name}`])
+  assert.equal(await codeOfRejection(copies(a, '/nothing')), 'not-found')
 })
 
 test('a put succeeds on a single node, and a member that comes later gets its copies', async t => {
@@ -219,7 +249,7 @@ test('a node that is full says so once, however much it refuses', async t => {
   assert.ok((await read(full, '/f0')).byteLength === MIB)
 })
 
-test('a node that small files have filled refuses files and directories, and takes deletes and what others write', async t => {
+test('a node that small files have filled refuses files and directories, and accepts deletes and what others write', async t => {
   const networkKey = generateNetworkKey()
   const clock = fastClock(10)
   const { node: full } = await startNode(t, { networkKey, clock, capacityBytes: MIB })

@@ -295,7 +295,7 @@ test('the daemon says ready and stopped to people and to scripts, and Ctrl-C end
   assert.deepEqual(Object.keys(ready!), ['event', 'peerId', 'network', 'multiaddrs', 'api'])
   assert.match(String((ready!['multiaddrs'] as string[])[0]), /^\/ip4\/127\.0\.0\.1\/tcp\/\d+\/p2p\/12D3/)
   assert.deepEqual(stopped, { event: 'stopped' })
-  assert.match(person, /npx -p dfs-node dfs --data-dir \S+\/person status/)
+  assert.match(person, /dfs(\.js)? --data-dir \S+\/person status/)
   assert.match(
     person,
     /npx dfs-node --bootstrap \/ip4\/127\S+\n {16}It shows a code\. .* members approve CODE --role writer/

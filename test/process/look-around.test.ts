@@ -53,10 +53,13 @@ test('a machine without flags founds a network if none is nearby, and without a 
   const program = [process.execPath, join(ROOT, 'src/bin/dfs-node.js')]
   const { code, stdout, stderr } = await shell([...enter, ...program, ...laptop(join(folder, 'laptop'))])
   assert.equal(code, 2, stderr)
-  assert.equal(
-    stderr,
-    `a network is nearby (${words}, 1 member answered): pass --bootstrap ADDRESS to join it, or --new to found another one\n`
+  const [start, command, rest] = stderr.split(/(?<=To join it: )|(?=\. To found)/)
+  assert.equal(start, `a network is nearby (${words}, 1 member answered). To join it: `)
+  assert.match(
+    command ?? '',
+    /^(node \S+\/dfs-node\.js|npx dfs-node|dfs-node) --data-dir \S+ --bootstrap \/ip4\/[\d.]+\/tcp\/\d+(\/ws)?\/p2p\/12D3Koo\w+$/
   )
+  assert.equal(rest, '. To found another one, pass --new\n')
   assert.equal(stdout, 'Looking for networks nearby…\n')
   assert.deepEqual(await readdir(folder), ['attic'])
 })

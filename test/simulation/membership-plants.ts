@@ -42,7 +42,7 @@ export const MEMBERSHIP_PLANTS: readonly Plant[] = [
     'if (used.last === undefined || compareGrants(used.last, grant) < 0) used.last = grant',
     'used.last ??= grant'
   ),
-  plant('a device uses an invite twice', FOLD, "if (used.subjects.has(subject)) return 'effective'\n", ''),
+  plant('a device uses an invite twice', FOLD, "if (used.grants.has(subject)) return 'effective'\n", ''),
   plant(
     'nobody asks whether an invite is void',
     FOLD,

@@ -8,6 +8,7 @@ export const cat: DfsCommand = {
   name: 'cat',
   summary: 'write a file to stdout',
   exits: ['notFound', 'integrity'],
+  examples: [['dfs cat /log.txt --range 0-999', 'write the first 1,000 bytes']],
   declare(command) {
     command
       .argument('<path>', 'file', nonEmpty)

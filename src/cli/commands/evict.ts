@@ -5,7 +5,7 @@ import type { Session } from '../session.ts'
 
 export const evict: DfsCommand = {
   name: 'evict',
-  summary: "free this node's copies once other members have proved theirs",
+  summary: "free this node's copies, once others have proved theirs",
   exits: ['notFound'],
   declare(command) {
     command.argument('<path>', 'file or directory', nonEmpty)

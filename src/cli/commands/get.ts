@@ -26,6 +26,10 @@ export const get: DfsCommand = {
   name: 'get',
   summary: 'fetch a file or a directory; - is stdout',
   exits: ['notFound', 'integrity', 'noSpace'],
+  examples: [
+    ['dfs get /photos', 'fetch a directory into this folder, as photos'],
+    ['dfs get /notes.txt -', 'write a file to stdout']
+  ],
   declare(command) {
     command
       .argument('<path>', 'file or directory', nonEmpty)
@@ -53,7 +57,9 @@ export const get: DfsCommand = {
     const isInto = target !== undefined && (target.endsWith('/') || (await kindOf(target, 'follow')) === 'directory')
     const local = target === undefined ? safeName(name) : isInto ? join(target, safeName(name)) : target
     const targets = new LocalTargets({ isForced: force })
-    if ((await kindOf(dirname(local), 'follow')) === 'directory') await targets.sweep(dirname(local))
+    if ((await kindOf(dirname(local), 'follow')) !== 'directory')
+      throw new CliError('not-found', 'no such folder: make it first, or name another target', { about: local })
+    await targets.sweep(dirname(local))
     await getOne({ session, targets, progress: new Progress('get', isJson, size) }, path, { local, isNamed: true })
   }
 }

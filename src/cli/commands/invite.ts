@@ -5,7 +5,7 @@ import { usage } from '../../terminal/errors.ts'
 import { printJson, printLine } from '../../terminal/print.ts'
 import { shellQuoted } from '../../terminal/shell.ts'
 import { tableLines } from '../../terminal/table.ts'
-import { parseTime } from '../../terminal/units.ts'
+import { formatCount, parseTime } from '../../terminal/units.ts'
 import { type DfsCommand, nonEmpty } from '../command.ts'
 import { createInviteFile, readInvite } from '../invite-file.ts'
 import { parseRole, ROLE_VALUES } from '../roles.ts'
@@ -31,8 +31,13 @@ interface Flags {
 
 export const invite: DfsCommand = {
   name: 'invite',
-  summary: 'make an invite, which lets machines in without anyone at the screen',
+  summary: 'make an invite: a file that lets machines in',
   exits: ['notFound', 'noSpace'],
+  examples: [
+    ['dfs invite', 'let one machine in as writer, within a day'],
+    ['dfs invite --role storage --uses unlimited', 'let machines in that keep what they cannot read'],
+    ['dfs invite --revoke dfs-writer.invite', 'end an invite']
+  ],
   declare(command) {
     command
       .option(`--role <${ROLE_VALUES}>`, `what those who use it may do (default ${ROLE_DEFAULT})`, parseRole)
@@ -93,10 +98,12 @@ async function list({ client, isJson }: Session): Promise<void> {
   for (const line of tableLines([['ID', 'ROLE', 'STATE', 'USED', 'UNTIL'], ...rows])) printLine(line)
 }
 
-async function revoke({ client, isJson }: Session, given: string): Promise<void> {
+async function revoke({ client, isJson, signal }: Session, given: string): Promise<void> {
   // A file with such a name can still be given, as `./NAME`.
   const isId = /^[0-9a-f]+$/i.test(given) && given.length >= ID_DIGITS
-  const result = await client.call('revokeInvite', { invite: isId ? given.toLowerCase() : await readInvite(given) })
+  const result = await client.call('revokeInvite', {
+    invite: isId ? given.toLowerCase() : await readInvite(given, signal)
+  })
   if (isJson) printJson(result)
   else printLine(`invite ${result.id.slice(0, ID_DIGITS)} lets nobody in any more; those whom it let in stay`)
 }
@@ -109,7 +116,7 @@ interface MadeFacts {
 }
 
 function madeLines({ file, command, role, expires }: MadeFacts, uses: number | null): string[] {
-  const machines = uses === null ? 'any number of machines' : uses === 1 ? '1 machine' : `${uses} machines`
+  const machines = uses === null ? 'any number of machines' : formatCount(uses, 'machine')
   return [
     `${file}  lets ${machines} in as ${role}, until ${localTime(expires)}. Copy it to the other machine, then run there:`,
     `    ${command}`,

@@ -67,8 +67,12 @@ const role: DfsCommand = {
 
 export const members: DfsCommand = {
   name: 'members',
-  summary: 'show who is in and who waits to be let in; approve, deny, role',
+  summary: 'show who is in and who waits; approve, deny, role',
   exits: [],
+  examples: [
+    ['dfs members', 'show who is in, and the codes of those who wait'],
+    ['dfs members approve K7Q2ZD --role writer', 'let in the machine that shows this code']
+  ],
   below: [approve, deny, role],
   unbuiltBelow: ['remove', 'out', 'vouch'],
   async run({ client, isJson }: Session) {

@@ -3,6 +3,7 @@ import { readPassphrase } from '../../terminal/passphrase-file.ts'
 import { note, printJson, printLine } from '../../terminal/print.ts'
 import { ask, isInteractive } from '../../terminal/prompt.ts'
 import { tableLines } from '../../terminal/table.ts'
+import { formatCount } from '../../terminal/units.ts'
 import { Client, readApiFile } from '../client.ts'
 import type { DfsCommand } from '../command.ts'
 import { kindOf } from '../local-file.ts'
@@ -43,7 +44,7 @@ const recovery: DfsCommand = {
     if (dataDir === undefined || api !== undefined)
       throw usage('the words are read from the disk of this machine: give --data-dir, not --api')
     if (!isInteractive()) throw new CliError('not-allowed', 'the words are shown on a terminal only')
-    const passphrase = passphraseFile === undefined ? undefined : await readPassphrase(passphraseFile)
+    const passphrase = passphraseFile === undefined ? undefined : await readPassphrase(passphraseFile, call.signal)
     const directory = { dataDir, passphrase }
     // The only import of the node in `dfs`: the words must not travel through the API.
     const { readRecoveryWords } = await import('../../index.ts')
@@ -60,7 +61,7 @@ const recovery: DfsCommand = {
 
 export const network: DfsCommand = {
   name: 'network',
-  summary: 'show the words of the network, by which people recognise it; recovery',
+  summary: 'show the words of the network; recovery of its key',
   exits: [],
   below: [recovery],
   unbuiltBelow: ['rekey'],
@@ -72,7 +73,7 @@ export const network: DfsCommand = {
     }
     printLine(info.words)
     printLine(`  ${info.network}`)
-    printLine(`  ${info.members === 1 ? '1 member' : `${info.members} members`}`)
+    printLine(`  ${formatCount(info.members, 'member')}`)
     if (info.holdsKey) printLine('  this machine holds the network key')
   }
 }

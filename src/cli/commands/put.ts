@@ -1,4 +1,4 @@
-import { CliError, codeOfAny, isOfOneFile, reasonOf } from '../../terminal/errors.ts'
+import { CliError, codeOfAny, isOfOneFile, reasonOf, usage } from '../../terminal/errors.ts'
 import { printJson, printLine } from '../../terminal/print.ts'
 import { Progress } from '../../terminal/progress.ts'
 import { formatBytes, parseCopies } from '../../terminal/units.ts'
@@ -31,6 +31,11 @@ export const put: DfsCommand = {
   name: 'put',
   summary: 'store files, folders, or - for stdin',
   exits: ['notFound', 'noSpace'],
+  examples: [
+    ['dfs put photos', 'store a folder, as /photos'],
+    ['dfs put a.png b.png /photos/', 'store two files in a directory'],
+    ['tar c . | dfs put - /backup.tar', 'store what another program writes']
+  ],
   declare(command) {
     command
       .usage('[options] <source...> [path]')
@@ -54,6 +59,7 @@ export const put: DfsCommand = {
     const ignoreRules = IgnoreRules.of(exclude)
     const { sources, path, isInto } = await putArguments(given)
     if (sources[0] === '-') {
+      if (isDryRun) throw usage('--dry-run says nothing about stdin: leave it out, or name files')
       await putStdin(session, path as string, rules)
       return
     }

@@ -7,6 +7,7 @@ export const rm: DfsCommand = {
   name: 'rm',
   summary: 'remove a file, or with -r a directory',
   exits: ['notFound', 'noSpace'],
+  examples: [['dfs rm -r /photos', 'remove a directory and everything below it']],
   declare(command) {
     command
       .argument('<path>', 'file or directory', nonEmpty)

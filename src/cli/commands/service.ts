@@ -10,7 +10,7 @@ const NPX_FOLDER = /[/\\]_npx[/\\]/
 
 export const service: DfsCommand = {
   name: 'service',
-  summary: 'print a systemd unit that keeps the daemon of this user running',
+  summary: 'print a systemd unit that keeps the daemon running',
   exits: [],
   declare(command) {
     command

@@ -1,10 +1,12 @@
 import { printJson, printLine } from '../../terminal/print.ts'
+import { formatCount } from '../../terminal/units.ts'
 import { type DfsCommand, nonEmpty } from '../command.ts'
 import type { Session } from '../session.ts'
+import { localTime } from '../times.ts'
 
 export const stat: DfsCommand = {
   name: 'stat',
-  summary: 'show the facts of a file or directory, and how many copies members confirm',
+  summary: 'show size, time and confirmed copies',
   exits: ['notFound'],
   declare(command) {
     command.argument('<path>', 'file or directory', nonEmpty)
@@ -18,8 +20,10 @@ export const stat: DfsCommand = {
       return
     }
     printLine(path)
-    printLine(`  ${kind}, ${size} bytes, changed ${modified}`)
-    printLine(`  copies: ${replicas.confirmed} confirmed of ${replicas.wanted} wanted`)
+    // A directory that nobody changed, such as the root, has no time.
+    const changed = Date.parse(modified) === 0 ? '' : `, changed ${localTime(modified)}`
+    printLine(kind === 'directory' ? `  directory${changed}` : `  file, ${formatCount(size, 'byte')}${changed}`)
+    printLine(`  copies: ${replicas.confirmed} confirmed, ${replicas.wanted} wanted`)
     if (root !== null) printLine(`  root: ${root}`)
     if (conflict) printLine('  in conflict: there is another version beside it, or it is damaged')
   }

@@ -3,6 +3,7 @@ import { admitBytes } from '../../format/admit.ts'
 import { approvalCode, commitOf } from '../../format/approval.ts'
 import { type PeerId, publicKeyOf } from '../../format/peer-id.ts'
 import { Backoff } from '../../util/backoff.ts'
+import { equalBytes } from '../../util/bytes.ts'
 import { withDeadline } from '../../util/deadline.ts'
 import { type Logger, reasonOf } from '../../util/logger.ts'
 import { DIAL_TIMEOUT_MS } from '../../wire/constants.ts'
@@ -14,11 +15,10 @@ import {
   BUSY_RETRY_MS,
   BUSY_RETRY_MS_MAX,
   ENTRY_CALL_MS,
+  FIRST_DIAL_MS,
   ROUND_RETRY_MS,
   ROUND_RETRY_MS_MAX,
-  SILENCE_MS,
-  WAIT_PAUSE_MS,
-  WITHDRAW_MS
+  WAIT_PAUSE_MS
 } from './constants.ts'
 import { errorOf } from './errors.ts'
 import { FoundPeers } from './found-peers.ts'
@@ -27,21 +27,16 @@ import {
   type NewcomerFacts,
   newcomer,
   nextState,
-  type Newcomer as State,
-  turnedAwayBy
+  type Newcomer as State
 } from './newcomer-machine.ts'
-import type { CheckedInvite, Entrance, NewcomerOptions, Target } from './newcomer-options.ts'
-
-interface Here {
-  peer: PeerId
-  theirNonce?: Uint8Array | undefined
-  nonce?: Uint8Array | undefined
-}
+import type { CheckedInvite, Entrance, Here, NewcomerOptions, Target } from './newcomer-options.ts'
+import { OwnerNews } from './owner-news.ts'
+import { withdraw } from './withdraw.ts'
 
 /**
- * A machine that is no member yet and asks to become one, with an invite or by approval. It deals with one member at a
- * time: `nextState` says what to do next, and this class does it. It goes on until it is let in, until it learns that it
- * never will be, or until its signal fires.
+ * A machine that is not a member yet and asks to become one, with an invite or by approval. It deals with one member at
+ * a time: `nextState` says what to do next, and this class does it. It goes on until it is let in, until it learns that
+ * it never will be, or until its signal fires.
  */
 export class Newcomer {
   readonly #options: NewcomerOptions
@@ -50,15 +45,15 @@ export class Newcomer {
   readonly #found = new FoundPeers()
   readonly #rounds: Backoff
   readonly #busy: Backoff
-  /** What the owner was told of answers that did not let this machine in. */
-  readonly #told = new Set<string>()
+  readonly #news: OwnerNews
+  /** How long the next dial may take if there are other targets to try. */
+  #dialMs = FIRST_DIAL_MS
   #here: Here | undefined
-  /** The members that show a code of this machine. Codes change a few times at most. */
+  /** The members that show a code of this machine: few, because its code may change only a few times. */
   readonly #asked = new Set<PeerId>()
   #codeUntilMs = 0
-  /** Monotonic. */
+  /** When the last `wait` was sent; monotonic time. */
   #waitedAtMs = Number.NEGATIVE_INFINITY
-  #cancelSilence: (() => void) | undefined
 
   constructor(options: NewcomerOptions) {
     this.#options = options
@@ -67,14 +62,14 @@ export class Newcomer {
     const { chance: jitter } = options
     this.#rounds = new Backoff({ minMs: ROUND_RETRY_MS, maxMs: ROUND_RETRY_MS_MAX, jitter })
     this.#busy = new Backoff({ minMs: BUSY_RETRY_MS, maxMs: BUSY_RETRY_MS_MAX, jitter })
+    this.#news = new OwnerNews(options)
     // Anyone nearby may announce anything. Only with an invite do we ask them, since it names the network.
     if (options.invite !== undefined) options.host.onDiscovered((peer, found) => this.#onDiscovered(peer, found))
   }
 
   /** Resolves once this machine has been let in. Throws the reason if it never will be, or that of the signal. */
   async run(signal: AbortSignal): Promise<Entrance> {
-    const { clock, network, invite, onSilence } = this.#options
-    this.#cancelSilence = clock.after(SILENCE_MS, onSilence)
+    const { network, invite } = this.#options
     let state = newcomer(network)
     try {
       for (;;) {
@@ -85,29 +80,15 @@ export class Newcomer {
         signal.throwIfAborted()
         const before = state
         state = nextState(before, event, this.#facts(before))
-        if (state.step.at !== 'ended') this.#tellIfTurnedAway(before, event)
+        if (state.step.at !== 'ended') this.#tell(before, event)
         this.#log('%s: %s', event.event, state.step.at)
       }
     } catch (error) {
-      if (signal.aborted) await this.#withdraw()
+      if (signal.aborted) await withdraw(this.#asked, { ...this.#options, log: this.#log })
       throw error
     } finally {
-      this.#cancelSilence()
+      this.#news.answered()
     }
-  }
-
-  /** Takes the request back from the members that are still connected, so that nobody approves a machine that is gone. */
-  async #withdraw(): Promise<void> {
-    const { client, clock, host } = this.#options
-    const here = [...this.#asked].filter(peer => host.isConnected(peer))
-    const tell = async (peer: PeerId): Promise<void> => {
-      try {
-        await withDeadline(clock, WITHDRAW_MS, undefined, signal => client.withdraw(peer, signal))
-      } catch (error) {
-        this.#log('could not take the request back from %s: %s', peer, reasonOf(error))
-      }
-    }
-    await Promise.all(here.map(tell))
   }
 
   #facts({ target }: State): NewcomerFacts {
@@ -129,6 +110,7 @@ export class Newcomer {
     } catch (error) {
       signal.throwIfAborted()
       this.#log('%s failed: %s', state.step.at, reasonOf(error))
+      if (state.step.at !== 'waiting') this.#news.failure(this.#targets[state.target], error)
       if (!(error instanceof RefusedError)) return { event: 'silent' }
       return { event: 'refused', status: error.status, places: placesIn(error) }
     }
@@ -164,7 +146,7 @@ export class Newcomer {
   async #look(state: State, signal: AbortSignal): Promise<NewcomerEvent> {
     await this.#connect(state, signal)
     const { network } = await this.#call(signal, inner => this.#options.client.hello(this.#peer, undefined, inner))
-    this.#cancelSilence?.()
+    this.#news.answered()
     return { event: 'found', network }
   }
 
@@ -176,7 +158,7 @@ export class Newcomer {
 
   async #greet(state: State, signal: AbortSignal): Promise<NewcomerEvent> {
     const { client, chance, invite } = this.#options
-    // The owner may have taken any time to compare words, and the peer hangs up on strangers.
+    // The peer may have hung up on this stranger while the owner compared the words.
     const here = await this.#connect(state, signal)
     const nonce = invite === undefined ? chance.bytes(NONCE_BYTES) : undefined
     const commit = nonce === undefined ? undefined : commitOf(nonce)
@@ -195,7 +177,7 @@ export class Newcomer {
       if (!(error instanceof RefusedError) || error.status !== 'forbidden') throw error
       // A machine that crashed after it was let in gets its grant from any member.
       const reply = await this.#call(signal, inner => client.wait(peer, inner)).catch(cause => {
-        this.#log('%s lets nobody in, and told nothing else: %s', peer, reasonOf(cause))
+        this.#log('%s may not let machines in, and does not say that we are a member: %s', peer, reasonOf(cause))
         return undefined
       })
       if (reply?.state !== 'granted') throw error
@@ -257,6 +239,7 @@ export class Newcomer {
 
   async #pause(reason: 'silence' | 'busy', signal: AbortSignal): Promise<NewcomerEvent> {
     await this.#options.clock.sleep(reason === 'busy' ? this.#busy.nextMs() : this.#rounds.nextMs(), signal)
+    this.#dialMs = Math.min(2 * this.#dialMs, DIAL_TIMEOUT_MS)
     return { event: 'paused' }
   }
 
@@ -265,9 +248,9 @@ export class Newcomer {
     const { host, clock } = this.#options
     const { addresses = [], peer } = this.#targets[target] ?? {}
     const who = expected ?? peer
-    const dialled = await withDeadline(clock, DIAL_TIMEOUT_MS, outer, signal =>
-      host.dial(addresses, { signal, peer: who })
-    )
+    // An address where nobody answers must not keep this machine from the next one.
+    const dialMs = this.#targets.length > 1 && expected === undefined ? this.#dialMs : DIAL_TIMEOUT_MS
+    const dialled = await withDeadline(clock, dialMs, outer, signal => host.dial(addresses, { signal, peer: who }))
     this.#here = { peer: dialled }
     return this.#here
   }
@@ -285,16 +268,11 @@ export class Newcomer {
     return { network: network as Uint8Array, statements, address }
   }
 
-  #tellIfTurnedAway({ step }: State, event: NewcomerEvent): void {
-    const reason = turnedAwayBy(step, event)
-    const peer = this.#here?.peer
-    if (reason === undefined || peer === undefined) return
-    const address = this.#options.host.connections().find(connection => connection.peer === peer)?.address ?? ''
-    const places = event.event === 'refused' ? event.places : undefined
-    const key = `${reason} ${peer} ${places?.waiting}`
-    if (this.#told.has(key)) return
-    this.#told.add(key)
-    this.#options.onTurnedAway({ peer, address, reason, places })
+  #tell({ step, network, target }: State, event: NewcomerEvent): void {
+    // A peer that only announced itself nearby may well belong to another network, so the owner need not know.
+    const isGiven = target < this.#options.targets.length
+    const isForeign = event.event === 'found' && isGiven && network !== undefined && !equalBytes(event.network, network)
+    this.#news.answer({ step, here: this.#here, isForeign }, event)
   }
 
   #onDiscovered(peer: PeerId, addresses: string[]): void {

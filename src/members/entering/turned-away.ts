@@ -3,9 +3,12 @@ import type { TurnedAway } from './newcomer-options.ts'
 
 const MINUTE_MS = 60_000
 
-/** Returns the sentence that tells the owner what somebody answered that did not let this machine in. */
+/** Returns the sentence that tells the owner of an answer that did not let this machine in. */
 export function turnedAwayText({ address, reason, places }: TurnedAway): string {
   const where = ipIn(address) || address || 'a member'
+  // These two say nothing that only a member may say.
+  if (reason === 'foreign' || reason === 'nobody-admits')
+    return `${where} ${ANSWERS[reason]}: this machine goes on trying`
   if (reason !== 'busy')
     return `${where} answers that ${ANSWERS[reason]}, but has not proven that it may say so: this machine goes on trying`
   if (places === undefined) return `${where} is busy with other machines: this machine goes on trying`
@@ -22,8 +25,8 @@ const ANSWERS: Record<Exclude<TurnedAway['reason'], 'busy'>, string> = {
   declined: 'nothing is to be joined',
   denied: 'a person turned this machine away',
   'gave-up': 'nobody let this machine in',
-  'nobody-admits': 'it may let nobody in',
-  foreign: 'it belongs to another network',
+  'nobody-admits': 'cannot let machines in (an admin can)',
+  foreign: 'belongs to another network',
   'clock-off': "this machine's clock is more than 5 minutes off",
   expired: 'this invite has expired',
   revoked: 'this invite was revoked',

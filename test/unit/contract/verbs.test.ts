@@ -32,8 +32,9 @@ async function callOf(verb: Verb, fields: Readonly<Record<string, unknown>>): Pr
 
 test('every verb calls its method of the node with the fields that the client gave', async () => {
   const cases: Array<[Verb, Record<string, unknown>, string, Record<string, unknown>]> = [
-    [VERBS.list, { path: ODD, recursive: true }, `list ${ODD}`, { recursive: true }],
-    [VERBS.list, { path: ODD, recursive: false }, `list ${ODD}`, { recursive: false }],
+    [VERBS.list, { path: ODD, recursive: true }, `list ${ODD}`, { recursive: true, here: undefined }],
+    [VERBS.list, { path: ODD, recursive: false, here: true }, `list ${ODD}`, { recursive: false, here: true }],
+    [VERBS.copies, { path: ODD }, `copies ${ODD}`, {}],
     [VERBS.stat, { path: ODD }, `stat ${ODD}`, {}],
     [VERBS.mkdir, { path: ODD }, `mkdir ${ODD}`, {}],
     [VERBS.move, { from: ODD, to: '/to', noClobber: true }, `move ${ODD} /to`, { noClobber: true }],

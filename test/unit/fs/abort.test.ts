@@ -142,7 +142,7 @@ test('stat that is aborted while members are asked does not wait for them', asyn
   const { fs } = fakeFs({ resolve: async () => node })
   const cut = new AbortController()
   let asked = 0
-  Object.assign(fs, { blocks: { keeperCount: 2 } })
+  Object.assign(fs, { blocks: { keepers: ['a', 'b'] } })
   fs.sync.holders = () => {
     asked++
     return new Promise(() => {})

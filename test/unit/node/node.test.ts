@@ -41,8 +41,7 @@ class FakeStack {
       fs: {
         members,
         blocks: {
-          owed: nothing,
-          owedToPuts: { ...nothing, files: 0, by: [] },
+          owed: { ...nothing, files: 0, by: [] },
           repairing: nothing,
           badBlocks: { found: 0, left: 0 },
           inDanger: { blocksAtRisk: 0, incomplete: [] }

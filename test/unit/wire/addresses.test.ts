@@ -1,13 +1,18 @@
 import assert from 'node:assert/strict'
+import { spawn } from 'node:child_process'
 import { randomBytes } from 'node:crypto'
+import { once } from 'node:events'
+import { writeFile } from 'node:fs/promises'
 import { request } from 'node:http'
 import { type AddressInfo, createServer } from 'node:net'
+import { join } from 'node:path'
 import { type TestContext, test } from 'node:test'
 import { peerIdOf } from '../../../src/format/peer-id.ts'
 import { checkListen, checkPort, dialTargets, parseAddress, portOf } from '../../../src/wire/addresses.ts'
 import { Libp2pHost } from '../../../src/wire/libp2p-host.ts'
 import { holderOfPort } from '../../../src/wire/port-holder.ts'
 import { silentLogger } from '../../fixtures/logger.ts'
+import { temporaryFolder } from '../../fixtures/temporary-folder.ts'
 
 const [one, two] = [peerIdOf(Buffer.alloc(32, 1)), peerIdOf(Buffer.alloc(32, 2))] as [string, string]
 
@@ -67,6 +72,19 @@ test('a taken port is an error that names the port, its holder and the flag', as
     })
     await assert.rejects(host.start(), { name: 'PortTakenError' })
   }
+})
+
+test('the holder of a port is named by its program, not by the name of its main thread', async t => {
+  if (process.platform !== 'linux') return t.skip('only Linux tells')
+  const folder = await temporaryFolder(t)
+  const program = join(folder, 'squatter.mjs')
+  const source =
+    "import { createServer } from 'node:net'; const s = createServer().listen(0, '127.0.0.1', () => console.log(s.address().port))"
+  await writeFile(program, source)
+  const child = spawn(process.execPath, [program, '--token', 'secret'])
+  t.after(() => child.kill())
+  const [port] = await once(child.stdout, 'data')
+  assert.equal(await holderOfPort(Number(port)), `squatter (process ${child.pid})`)
 })
 
 test('two addresses with one port fail the start, and nothing stays open', async t => {

@@ -41,9 +41,9 @@ test('a dial that fails says why: nobody listens, no such name, no answer, no no
   assert.equal(await why(await serve(t, () => {}), 200), 'timed out')
   assert.equal(
     await why(await serve(t, socket => socket.end('HTTP/1.1 400 Bad Request\r\n\r\n'))),
-    'what answers there does not speak with this node'
+    'what answers there is no dfs-node'
   )
-  assert.match(await why(free), /does not speak with this node/)
+  assert.match(await why(free), /is no dfs-node/)
   const stranger = (await startHost(t)).peerId
   assert.match(await why(`${other.addresses()[0]}/p2p/${stranger}`), /another node than the one with this peer id/)
   assert.equal(isDialToSelf(await failureAt(host.addresses()[0] as string)), true)

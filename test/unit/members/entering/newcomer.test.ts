@@ -5,7 +5,12 @@ import { admitBytes } from '../../../../src/format/admit.ts'
 import { approvalCode, commitOf } from '../../../../src/format/approval.ts'
 import { privateKey, rawPublicKey } from '../../../../src/format/network-key.ts'
 import { peerIdOf } from '../../../../src/format/peer-id.ts'
-import { ROUND_RETRY_MS_MAX, SILENCE_MS, WAIT_PAUSE_MS } from '../../../../src/members/entering/constants.ts'
+import {
+  FIRST_DIAL_MS,
+  ROUND_RETRY_MS_MAX,
+  SILENCE_MS,
+  WAIT_PAUSE_MS
+} from '../../../../src/members/entering/constants.ts'
 import { Newcomer } from '../../../../src/members/entering/newcomer.ts'
 import type {
   NewcomerOptions,
@@ -66,6 +71,8 @@ class FakePeer {
   readonly peer: string
   network: Uint8Array = NETWORK
   isUp = true
+  /** A dial to it takes as long as it may. */
+  isSilent = false
   /** What it says with `busy`. */
   places: Record<string, unknown> = {}
   /** What `ask` answers. */
@@ -95,6 +102,7 @@ interface Run {
   discovered: (peer: FakePeer) => void
   chosen: Uint8Array[]
   turnedAway: TurnedAway[]
+  unreachable: string[]
   done: Promise<{ network: Uint8Array; statements: readonly Uint8Array[] }>
   abort: AbortController
 }
@@ -115,6 +123,7 @@ function run(peers: readonly FakePeer[], options: RunOptions = {}, hidden: reado
   const dialled: string[] = []
   const chosen: Uint8Array[] = []
   const turnedAway: TurnedAway[] = []
+  const unreachable: string[] = []
   let silences = 0
   let discover: (peer: string, addresses: string[]) => void = () => {}
   const of = (peer: string): FakePeer => [...peers, ...hidden].find(other => other.peer === peer) as FakePeer
@@ -123,10 +132,11 @@ function run(peers: readonly FakePeer[], options: RunOptions = {}, hidden: reado
     return of(peer)
   }
   const host = {
-    dial: async (addresses: readonly string[], { peer }: { peer?: string }) => {
+    dial: async (addresses: readonly string[], { peer, signal }: { peer?: string; signal: AbortSignal }) => {
       const name = peer ?? (addresses[0]?.split('/').at(-1) as string)
       dialled.push(name)
       options.onDial?.({ dialled, clock })
+      while (of(name).isSilent) await clock.sleep(100, signal)
       return up(name).peer
     },
     connections: () => peers.map(({ peer, address }) => ({ peer, address })),
@@ -199,6 +209,7 @@ function run(peers: readonly FakePeer[], options: RunOptions = {}, hidden: reado
     verify: options.verify ?? (async statements => statements === GRANT),
     admits: async statements => statements === PROOF,
     onTurnedAway: answer => turnedAway.push(answer),
+    onUnreachable: ({ address, reason }) => unreachable.push(`${address} ${reason}`),
     onCode: code => codes.push(code),
     onSilence: () => {
       silences++
@@ -208,7 +219,7 @@ function run(peers: readonly FakePeer[], options: RunOptions = {}, hidden: reado
   const done = newcomer.run(abort.signal)
   done.catch(() => {})
   const discovered = ({ peer, address }: FakePeer): void => discover(peer, [address.split('/p2p/')[0] as string])
-  return { clock, codes, dialled, silences: () => silences, discovered, chosen, turnedAway, done, abort }
+  return { clock, codes, dialled, silences: () => silences, discovered, chosen, turnedAway, unreachable, done, abort }
 }
 
 test('a newcomer shows the code that follows from both nonces, and is in once the member says so', async () => {
@@ -269,7 +280,7 @@ test('a newcomer is told why it is not let in', async () => {
   }
 })
 
-test('a newcomer goes on to the next address if a member may not let it in, and believes no false grant', async () => {
+test('a newcomer goes on to the next address if a member may not let it in, and accepts no false grant', async () => {
   const [reader, liar, admin] = [10, 11, 12].map(byte => new FakePeer(byte)) as [FakePeer, FakePeer, FakePeer]
   reader.asks = ['forbidden']
   reader.waits = [{ state: 'over' }]
@@ -402,4 +413,61 @@ test('a newcomer that is stopped while it waits takes its request back where it 
   abort.abort(new RangeError('stop'))
   await assert.rejects(done, RangeError)
   assert.equal(peer.withdrawals, 1)
+})
+
+test('a newcomer tells its owner why each address that was named does not help, once for each reason', async () => {
+  const [away, foreign, reader, admin] = [10, 11, 12, 13].map(byte => new FakePeer(byte)) as [
+    FakePeer,
+    FakePeer,
+    FakePeer,
+    FakePeer
+  ]
+  away.isUp = false
+  foreign.network = OTHER
+  reader.asks = ['forbidden', 'forbidden']
+  reader.waits = [{ state: 'over' }]
+  admin.asks = ['busy']
+  admin.waits = [{ state: 'granted', statements: GRANT }]
+  const { done, turnedAway, unreachable } = run([away, foreign, reader, admin], { network: NETWORK })
+  await done
+  assert.deepEqual(unreachable, [`${away.address} no answer`])
+  assert.deepEqual(
+    turnedAway.map(({ peer, reason }) => [peer, reason]),
+    [
+      [foreign.peer, 'foreign'],
+      [reader.peer, 'nobody-admits'],
+      [admin.peer, 'busy']
+    ]
+  )
+})
+
+test('a newcomer says nothing of peers that announced themselves and do not help', async () => {
+  const [away, near] = [new FakePeer(10), new FakePeer(11)]
+  away.isUp = false
+  near.network = OTHER
+  const { done, discovered, unreachable, turnedAway, abort } = run(
+    [away],
+    {
+      hasInvite: true,
+      network: NETWORK,
+      onDial: ({ dialled }) => {
+        if (dialled.length > 6) abort.abort(new RangeError('stop'))
+      }
+    },
+    [near]
+  )
+  discovered(near)
+  await assert.rejects(done, RangeError)
+  assert.deepEqual([unreachable, turnedAway], [[`${away.address} no answer`], []])
+})
+
+test('an address that does not answer keeps a newcomer from the next one for some seconds only', async () => {
+  const [away, admin] = [new FakePeer(10), new FakePeer(11)]
+  away.isSilent = true
+  admin.waits = [{ state: 'granted', statements: GRANT }]
+  const { done, clock, unreachable } = run([away, admin])
+  const startMs = clock.ms
+  await done
+  assert.deepEqual(unreachable, [`${away.address} timed out`])
+  assert.ok(clock.ms - startMs <= FIRST_DIAL_MS + WAIT_PAUSE_MS, `${clock.ms - startMs} ms`)
 })

@@ -3,51 +3,53 @@ import { randomBytes } from 'node:crypto'
 import { join } from 'node:path'
 import { type TestContext, test } from 'node:test'
 import { connected, type Daemon, startDaemon, until } from '../../scripts/lib/daemon.ts'
+import { Lan, type LanMachine, lacksNamespaces } from '../fixtures/lan.ts'
 import { readAll, temporaryFolder } from '../fixtures/nodes.ts'
-import { lacksTestbed, must, shell, TESTBED } from '../fixtures/shell.ts'
+import { must } from '../fixtures/shell.ts'
 
-const NETNS = join(TESTBED, 'netns.sh')
+const NETWORK = '10.88.0'
 
-/** Starts a daemon in each of two network namespaces on one switch. They find each other by mDNS. */
-async function startTwo(t: TestContext): Promise<Daemon[]> {
+interface Host extends LanMachine {
+  daemon: Daemon
+}
+
+/** Starts a daemon on each of two machines of one switch. They find each other by mDNS. */
+async function startTwo(t: TestContext): Promise<[Host, Host]> {
   const folder = await temporaryFolder(t)
-  await shell([NETNS, 'down', '2'])
-  await must([NETNS, 'up', '2'])
-  t.after(() => shell([NETNS, 'down', '2']))
-  const daemons: Daemon[] = []
-  for (const host of [1, 2]) {
+  const lan = await Lan.open(t)
+  const start = async (port: number): Promise<Host> => {
+    const machine = await lan.powerOn(port)
     const daemon = await startDaemon({
-      name: `host${host}`,
-      dataDir: join(folder, `host${host}`),
+      name: `host${port}`,
+      dataDir: join(folder, `host${port}`),
       fromSource: true,
-      prefix: ['nsenter', `--net=/run/netns/dfs${host}`],
-      args: ['--network-key-file', join(folder, 'key'), ...(host === 1 ? ['--new'] : [])]
+      prefix: machine.enter,
+      args: ['--network-key-file', join(folder, 'key'), ...(port === 1 ? ['--new'] : [])]
     })
-    daemons.push(daemon)
     t.after(() => daemon.stop())
+    return { ...machine, daemon }
   }
-  return daemons
+  return [await start(1), await start(2)]
 }
 
 /** Gives each of the two hosts an address in another subnet, in place of the one that it has. */
-async function move(from: string, to: string): Promise<void> {
-  for (const host of ['1', '2']) {
-    const ip = ['ip', '-n', `dfs${host}`]
-    await must([...ip, 'addr', 'add', `${to}.${host}/24`, 'dev', 'eth0'])
-    await must([...ip, 'addr', 'del', `${from}.${host}/24`, 'dev', 'eth0'])
+async function move(hosts: readonly Host[], from: string, to: string): Promise<void> {
+  for (const [i, { enter }] of hosts.entries()) {
+    const ip = [...enter, 'ip']
+    await must([...ip, 'addr', 'add', `${to}.${i + 1}/24`, 'dev', 'eth0'])
+    await must([...ip, 'addr', 'del', `${from}.${i + 1}/24`, 'dev', 'eth0'])
     await must([...ip, 'route', 'replace', 'default', 'dev', 'eth0'])
   }
 }
 
 test('two hosts with one key and no address find each other by mDNS', {
-  skip: lacksTestbed,
+  skip: lacksNamespaces,
   timeout: 180_000
 }, async t => {
-  const daemons = await startTwo(t)
+  const [{ daemon: a }, { daemon: b }] = await startTwo(t)
   const started = performance.now()
-  await connected(daemons)
+  await connected([a, b])
   t.diagnostic(`connected ${((performance.now() - started) / 1000).toFixed(1)} s after the second was up`)
-  const [a, b] = daemons as [Daemon, Daemon]
   const bytes = randomBytes(3_000_000)
   const never = new AbortController().signal
   const { reached } = await a.client.put('/f', once(bytes), {}, never)
@@ -56,17 +58,18 @@ test('two hosts with one key and no address find each other by mDNS', {
 })
 
 test('two members whose addresses both change while they run find each other again by mDNS', {
-  skip: lacksTestbed,
-  timeout: 240_000
+  skip: lacksNamespaces,
+  timeout: 600_000
 }, async t => {
-  const daemons = await startTwo(t)
+  const hosts = await startTwo(t)
+  const daemons = hosts.map(({ daemon }) => daemon)
   await connected(daemons)
   const reaches = async ({ client }: Daemon): Promise<string[]> =>
     (await client.call('status', {})).peersConnected > 0 ? ['other'] : []
-  let network = '10.77.0'
-  for (const next of ['10.78.0', '10.79.0']) {
+  let network = NETWORK
+  for (const next of ['10.89.0', '10.90.0']) {
     const movedAtMs = performance.now()
-    await move(network, next)
+    await move(hosts, network, next)
     network = next
     await until('the loss to be noticed', async () => (await Promise.all(daemons.map(reaches))).flat().length === 0)
     await connected(daemons)
