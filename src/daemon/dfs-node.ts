@@ -24,6 +24,7 @@ import { componentLogger, openLog } from './log.ts'
 import { filesInDataDir, nodeOptionsOf } from './node-options.ts'
 import { PendingScreen } from './pending.ts'
 import { sayReady } from './ready.ts'
+import { stopSignal } from './stop-signal.ts'
 import { askingWords, type FirstWords, nearbyWords } from './words.ts'
 
 /** How often the timer fires that keeps the process alive during a start. It does nothing. */
@@ -185,20 +186,4 @@ function endOnUncaught(logger: ComponentLogger, isJson: boolean): void {
     report(error, isJson)
     process.exit(EXIT.failed)
   })
-}
-
-/**
- * Resolves at the first signal to stop. Call it before the start, which takes a while, because signals are handled only
- * from this call on. A second signal ends the process immediately.
- */
-function stopSignal(): Promise<void> {
-  const { promise, resolve } = Promise.withResolvers<void>()
-  let signals = 0
-  for (const signal of ['SIGINT', 'SIGTERM'] as const) {
-    process.on(signal, () => {
-      if (++signals > 1) process.exit(EXIT.interrupted)
-      resolve()
-    })
-  }
-  return promise
 }

@@ -1,8 +1,9 @@
-import { link, open, rename, rm } from 'node:fs/promises'
+import { open, rename, rm } from 'node:fs/promises'
 import { type DfsNode, inviteFactsIn } from '../index.ts'
 import { CliError, messageOf, usage } from '../terminal/errors.ts'
 import { readSecretIfThere } from '../terminal/secret-file.ts'
 import { readStdin } from '../terminal/stdin.ts'
+import { publishFile } from './publish-file.ts'
 
 /** No invite is longer. */
 const INVITE_BYTES_MAX = 32 << 10
@@ -80,7 +81,7 @@ async function writeWhole(file: string, token: string, mayReplace: boolean): Pro
     }
     // A file that has appeared meanwhile is not ours to replace.
     if (mayReplace) await rename(temp, file)
-    else await link(temp, file)
+    else await publishFile(temp, file)
   } catch (error) {
     throw new CliError('io', `--invite-out: ${messageOf(error)}`, { cause: error })
   } finally {

@@ -1,7 +1,8 @@
-import { link, open, rm } from 'node:fs/promises'
+import { open, rm } from 'node:fs/promises'
 import { formatNetworkKey, generateNetworkKey, parseNetworkKey } from '../index.ts'
 import { usage } from '../terminal/errors.ts'
 import { readSecretIfThere } from '../terminal/secret-file.ts'
+import { publishFile } from './publish-file.ts'
 
 const KEY_FILE_BYTES_MAX = 4096
 
@@ -35,7 +36,7 @@ export async function makeNetworkKey(file: string): Promise<Uint8Array> {
     await handle.close()
   }
   try {
-    await link(temp, file)
+    await publishFile(temp, file)
     return key
   } catch (error) {
     const there = (error as NodeJS.ErrnoException).code === 'EEXIST' ? await readNetworkKey(file) : undefined

@@ -84,7 +84,9 @@ function named(admins: readonly string[]): string {
 
 /** Returns the address of a node that is most likely to work from another machine. */
 function reachable(multiaddrs: readonly string[]): string {
-  return multiaddrs.find(address => !/^\/ip4\/127\.|^\/ip6\/::1\//.test(address)) ?? multiaddrs[0] ?? 'MULTIADDR'
+  return (
+    multiaddrs.find(address => !/^\/ip4\/127\.|^\/ip6\/(::1\/|fe80:)/.test(address)) ?? multiaddrs[0] ?? 'MULTIADDR'
+  )
 }
 
 /** The number of places that a line names. */

@@ -61,7 +61,8 @@ export class AddressBook {
  * another machine they lead to that machine itself.
  */
 export function shareableAddresses(addresses: readonly string[]): string[] {
-  const usable = addresses.filter(address => address.length <= ADDRESS_LENGTH_MAX)
+  // Nobody can dial an IPv6 address of one link.
+  const usable = addresses.filter(address => address.length <= ADDRESS_LENGTH_MAX && !address.startsWith('/ip6/fe80:'))
   const beyond = usable.filter(address => !isLoopback(address))
   return (beyond.length > 0 ? beyond : usable).slice(0, ADDRESSES_MAX)
 }

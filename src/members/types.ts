@@ -11,6 +11,8 @@ export interface Peer {
   role: string
   /** True if the member is connected and has shown its grant. */
   connected: boolean
+  /** Now, if the member is connected. Null if it has never been seen. */
+  lastSeen: Date | null
   /** The round trip of the last ping; null if there was none, or while not connected. */
   latencyMs: number | null
   /** Transport and security layer, such as `tcp+tls`; null while not connected. */

@@ -145,7 +145,7 @@ export class Node extends FileVerbs implements DfsNode {
   }
 
   peers(): Peer[] {
-    return this.#entry === undefined ? peersOf(this.#supervisor.last.fs.members) : []
+    return this.#entry === undefined ? peersOf(this.#supervisor.last.fs) : []
   }
 
   async ready({ members = 0, signal }: ReadyOptions = {}): Promise<void> {

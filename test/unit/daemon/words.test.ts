@@ -28,7 +28,7 @@ const first = (changes: Partial<FirstWords> = {}): string[] =>
     role: 'admin',
     words: WORDS,
     way: 'founded',
-    dataDir: defaultDataDir(),
+    dataDir: defaultDataDir() as string,
     multiaddrs: [LOOPBACK, LAN],
     api: 'http://127.0.0.1:3002',
     admins: [],
