@@ -51,7 +51,17 @@ test('put, ls, stat, get, cat, mv, cp, rm, evict, status and peers print what th
   const put = await dfs('--json', 'put', join(folder, 'a b.bin'))
   assert.equal(put.code, 0, put.stderr)
   const [stored] = jsonLines(put)
-  assert.deepEqual(Object.keys(stored!), ['path', 'size', 'root', 'version', 'reached', 'confirmed', 'wanted', 'owed'])
+  assert.deepEqual(Object.keys(stored!), [
+    'path',
+    'size',
+    'root',
+    'version',
+    'reached',
+    'confirmed',
+    'wanted',
+    'owed',
+    'warnings'
+  ])
   assert.deepEqual([stored!['path'], stored!['reached']], ['/a b.bin', [node.peerId]])
   const [item] = jsonLines(await dfs('--json', 'ls'))
   const facts = { kind: 'file', size: 2_500_000, modified: '2020-09-13T12:26:40.000Z', mode: 0o640, conflict: false }
@@ -215,7 +225,7 @@ test('a first start that founds a network creates its key, and reports a port th
     `127.0.0.1:${port}`
   ])
   assert.equal(noApi.code, 1)
-  assert.match(noApi.stderr, new RegExp(`^port ${port} is taken.*--api\\n$`))
+  assert.match(noApi.stderr, new RegExp(`^127\\.0\\.0\\.1:${port}: another program is using this port: .*--api\\n$`))
   assert.equal((await stat(key)).mode & 0o777, 0o600)
   assert.match(await readFile(key, 'utf8'), /^[0-9a-f]{64}\n$/)
 })
