@@ -57,8 +57,8 @@ export interface NodeOptions {
    */
   dataDir: string
   /**
-   * Names of files that the owner has put into a new data directory, such as one with a passphrase. With any other file
-   * in it, the directory is refused. A name that the node itself uses there, such as `lock`, is refused too.
+   * Names of files that the owner has put into a new data directory, such as one with a passphrase. A directory with
+   * any other file in it is refused. A name that the node itself uses there, such as `lock`, is refused too.
    */
   ownersFiles?: readonly string[] | undefined
   /**
@@ -114,7 +114,10 @@ export interface NodeOptions {
    * members; any other node can only ask for more than the network's. By default 10 minutes; 1 second to 30 days.
    */
   outAfterMs?: number | undefined
-  /** Called with events inside the node. They contain no paths or secrets. Some name a member, and `asking` has a name that a stranger chose. */
+  /**
+   * Called with events inside the node. They contain no paths or secrets. Some contain the name of a member, and
+   * `asking` contains a name that a stranger chose.
+   */
   onEvent?: ((event: NodeEvent) => void) | undefined
 
   /**
@@ -146,7 +149,7 @@ export interface Status {
   network: string
   name: string
   role: string
-  /** `pending` while it waits to be let in, and `removed` once its grant does not count any more. */
+  /** `pending` while it waits to be let in, and `removed` once its grant no longer counts. */
   state: 'in' | 'draining' | 'full' | 'out' | 'pending' | 'removed'
   /** Six words by which people compare networks. */
   words: string
@@ -249,33 +252,33 @@ export interface DfsVerbs {
   /** Returns the other members that are known. */
   peers(): Peer[]
   /**
-   * Resolves once this node is a member and holds the key of the network, which it gets from another member when it is
-   * new, and as many others are connected as `members` says. If no key has come within 10 seconds, it goes on all the
-   * same, and `status` warns until the key is there. A storage member needs no key. Rejects with the reason if this node
-   * will never be a member, for example because it was turned away.
+   * Resolves once this node is a member, holds the key of the network, and is connected to as many others as `members`
+   * says. A new node gets the key from another member. If the key has not arrived within 10 seconds, this no longer
+   * waits for it, and `status` warns until the key is there. A storage member needs no key. Rejects with the reason if
+   * this node will never be a member, for example because it was turned away.
    */
   ready(options?: ReadyOptions): Promise<void>
   /** Returns all members, this one included, and the machines that wait to be let in at any admin that is connected. */
   members(options?: AbortOptions): Promise<MemberItem[]>
   /**
-   * Lets in the machine that shows this code, here or at another admin that is connected. By default as a reader,
-   * or as a storage member if it asked for that.
-   * Throws `not-found` if no machine waits with it, and `not-allowed` unless this node is an admin.
+   * Lets in the machine that shows this code, here or at another admin that is connected. It becomes a reader by
+   * default, or a storage member if it asked for that. Throws `not-found` if no machine waits with this code, and
+   * `not-allowed` unless this node is an admin.
    */
   approve(code: string, options?: AbortOptions & { role?: Role | undefined }): Promise<Admitted>
   /** Turns away the machine that shows this code. Throws as `approve` does. */
   deny(code: string, options?: AbortOptions): Promise<Admitted>
   /**
-   * Gives a member a higher role. `member` is a peer id, a start or an end of one that no other member has, or a name
-   * that only one member has. Throws `not-found` or `invalid` if it is not, `unsupported` for a lower role, and
-   * `not-allowed` unless this node is an admin.
+   * Gives a member a higher role. `member` is a peer id, the first or last characters of one, or a name. Throws
+   * `not-found` if it fits no member, `invalid` if it fits several, `unsupported` for a lower role, and `not-allowed`
+   * unless this node is an admin.
    */
   setRole(member: string, role: Role, options?: AbortOptions): Promise<Admitted>
   /** Makes an invite. Throws `not-allowed` unless this node is an admin. */
   invite(options?: AbortOptions & InviteOptions): Promise<MadeInvite>
   /** Returns the invites that this node knows of, the newest first. */
   invites(options?: AbortOptions): Promise<InviteItem[]>
-  /** Ends an invite, which is given by its id, by a start of it, or by its token. Those whom it let in stay. */
+  /** Ends an invite, named by its id, by the start of its id, or by its token. Members that it let in stay. */
   revokeInvite(invite: string, options?: AbortOptions): Promise<{ id: string }>
   networkInfo(options?: AbortOptions): Promise<NetworkInfo>
   /** Removes the network key from the keystore of this node. `forgotten` is false if it did not hold the key. */
@@ -285,7 +288,7 @@ export interface DfsVerbs {
 }
 
 /**
- * A running member of a network. It is an `EventTarget`: `addEventListener('admitted', ({ detail }) => …)` tells what
+ * A running member of a network. It is an `EventTarget`: `addEventListener('admitted', ({ detail }) => …)` reports what
  * happens inside it. `onEvent` of the options also gets the events of the start itself.
  */
 export interface DfsNode extends DfsVerbs, TypedEventTarget<DfsNodeEvents> {
@@ -294,8 +297,8 @@ export interface DfsNode extends DfsVerbs, TypedEventTarget<DfsNodeEvents> {
   /** Opens a file or a range of it as a stream, which ends with the errors of `get`. */
   createReadStream(path: string, options?: GetOptions): Readable
   /**
-   * Stores what is written. `finish` comes once the file is stored as `put` promises. A stream that is destroyed before
-   * its end stores nothing. It ends with the errors of `put`.
+   * Stores what is written. `finish` is emitted once the file is stored as `put` promises. A stream that is destroyed
+   * before its end stores nothing. It ends with the errors of `put`.
    */
   createWriteStream(path: string, options?: PutOptions): Writable
   /** Stops the node, for `await using node = await createNode(…)`. */

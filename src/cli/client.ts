@@ -73,7 +73,12 @@ export class Client {
   static async open({ dataDir, api, tokenFile }: Where, signal?: AbortSignal): Promise<Client> {
     if (api !== undefined) {
       if (tokenFile === undefined) throw usage('--api needs --token-file: name the file that holds the token')
-      const token = await readSecret(tokenFile, { flag: '--token-file', what: 'a token', bytesMax: TOKEN_BYTES_MAX })
+      const token = await readSecret(tokenFile, {
+        flag: '--token-file',
+        what: 'a token',
+        bytesMax: TOKEN_BYTES_MAX,
+        signal
+      })
       return new Client(new Transport(targetOf(api), token.trim(), api), signal)
     }
     const { socket, token } = await readApiFile(dataDir as string)

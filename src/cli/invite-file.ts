@@ -38,11 +38,13 @@ export async function createInviteFile(path: string | undefined, role: string): 
 }
 
 /** Reads the token in a file. The file may end with a line break. */
-export async function readInvite(path: string): Promise<string> {
+export async function readInvite(path: string, signal: AbortSignal): Promise<string> {
   // An error of the system would repeat the name, and with it the invite.
   if (path.trimStart().startsWith(INVITE_START))
     throw usage('--revoke takes the file of an invite or its id, not the invite itself')
-  const text = (await readSecret(path, { flag: '--revoke', what: 'an invite', bytesMax: INVITE_BYTES_MAX })).trim()
+  const text = (
+    await readSecret(path, { flag: '--revoke', what: 'an invite', bytesMax: INVITE_BYTES_MAX, signal })
+  ).trim()
   if (!text.startsWith(INVITE_START))
     throw usage('--revoke: this file holds no invite: give its id (dfs invite --list)')
   return text

@@ -226,7 +226,7 @@ export function showPut(
 }
 
 /** Says why members do not take what is stored here. */
-function noteWarnings({ warnings }: Json<PutResult>, warned: Set<string>): void {
+function noteWarnings({ warnings }: Pick<PutResult, 'warnings'>, warned: Set<string>): void {
   for (const warning of warnings) if (!warned.has(warning)) note(`warning: ${warning}`)
   for (const warning of warnings) warned.add(warning)
 }

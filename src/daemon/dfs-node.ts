@@ -114,7 +114,9 @@ interface Started {
  */
 async function startNode(flags: DaemonFlags, { isFirst, events, logger, stopping }: Start): Promise<Started> {
   const { json } = flags
-  const options = await nodeOptionsOf(flags, isFirst)
+  const stopped = new AbortController()
+  void stopping.then(() => stopped.abort(new CliError('aborted', 'stopped before the start was over')))
+  const options = await nodeOptionsOf(flags, isFirst, stopped.signal)
   const joins = isFirst && !flags.new && options.networkKey !== undefined && flags.bootstrap !== undefined
   let firstAnswer = joins ? new FirstAnswer() : undefined
   let node: DfsNode | undefined
@@ -138,8 +140,6 @@ async function startNode(flags: DaemonFlags, { isFirst, events, logger, stopping
     await firstAnswer?.wait(stopping)
     firstAnswer = undefined
   }
-  const stopped = new AbortController()
-  void stopping.then(() => stopped.abort())
   const chooser = chooserFor(flags, stopped.signal)
   const choose: typeof chooser = async found => {
     const choice = await chooser(found)

@@ -14,13 +14,14 @@ const INVITE_OUT_MS = 365 * 24 * 60 * 60_000
  * Reads the token that `--join` names, from a file or from stdin. Returns undefined if there is no such file. Throws a
  * usage error if it holds no invite.
  */
-export async function readJoin(file: string): Promise<string | undefined> {
+export async function readJoin(file: string, signal?: AbortSignal): Promise<string | undefined> {
   // An error of the system would repeat the name, and with it the invite.
   if (isInvite(file))
     throw usage('--join takes the name of a file that holds the invite, or - for stdin, not the invite itself')
   if (file === '-' && process.stdin.isTTY === true)
     throw usage('--join - reads an invite from stdin: pipe one in, or name its file')
-  const text = file === '-' ? await readStdin('an invite', INVITE_BYTES_MAX) : await readIfThere(file, '--join')
+  const text =
+    file === '-' ? await readStdin('an invite', INVITE_BYTES_MAX, signal) : await readIfThere(file, '--join', signal)
   if (text !== undefined && !isInvite(text))
     throw usage('--join: this file holds no invite: copy the file that dfs invite made')
   return text?.trim()
@@ -45,8 +46,8 @@ export async function leaveInvite(node: DfsNode, file: string): Promise<void> {
 }
 
 /** Throws what `leaveInvite` throws for the file, before anything is started. */
-export async function checkInviteOut(file: string): Promise<void> {
-  const before = await readIfThere(file, '--invite-out')
+export async function checkInviteOut(file: string, signal: AbortSignal): Promise<void> {
+  const before = await readIfThere(file, '--invite-out', signal)
   if (before !== undefined && !isInvite(before)) throw noInvite()
 }
 
@@ -87,8 +88,8 @@ async function writeWhole(file: string, token: string, mayReplace: boolean): Pro
   }
 }
 
-function readIfThere(file: string, flag: string): Promise<string | undefined> {
-  return readSecretIfThere(file, { flag, what: 'an invite', bytesMax: INVITE_BYTES_MAX })
+function readIfThere(file: string, flag: string, signal?: AbortSignal): Promise<string | undefined> {
+  return readSecretIfThere(file, { flag, what: 'an invite', bytesMax: INVITE_BYTES_MAX, signal })
 }
 
 function isInvite(text: string): boolean {

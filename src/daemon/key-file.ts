@@ -11,11 +11,11 @@ const FILE = { flag: '--network-key-file', what: 'a network key', bytesMax: KEY_
  * Reads a network key from a file: 64 hex digits or 24 words. Returns undefined if there is no such file. Throws what
  * `readSecretIfThere` throws, and a usage error if the key itself stands where the name of its file should be.
  */
-export async function readNetworkKey(file: string): Promise<Uint8Array | undefined> {
+export async function readNetworkKey(file: string, signal?: AbortSignal): Promise<Uint8Array | undefined> {
   // With `--new` a missing file is created, and the key would become its name.
   if (isNetworkKey(file))
     throw usage('--network-key-file takes the name of a file that holds the key, not the key itself')
-  const text = await readSecretIfThere(file, FILE)
+  const text = await readSecretIfThere(file, { ...FILE, signal })
   return text === undefined ? undefined : parseNetworkKey(text)
 }
 

@@ -16,11 +16,11 @@ const WORDS_BYTES_MAX = 4096
 /**
  * Turns the flags into the options of `createNode`. A new network key is drawn last, when nothing else can fail, and
  * only for a directory that belongs to no network. A member must not leave behind a key file that does not belong to
- * its network.
+ * its network. Throws the reason of the signal, which ends every wait for a person or a pipe.
  */
-export async function nodeOptionsOf(flags: DaemonFlags, isFirst: boolean): Promise<NodeOptions> {
+export async function nodeOptionsOf(flags: DaemonFlags, isFirst: boolean, signal: AbortSignal): Promise<NodeOptions> {
   const { passphraseFile, capacity, replicas, ack, outAfter } = flags
-  if (flags.inviteOut !== undefined) await checkInviteOut(flags.inviteOut)
+  if (flags.inviteOut !== undefined) await checkInviteOut(flags.inviteOut, signal)
   const options: NodeOptions = {
     dataDir: flags.dataDir,
     ownersFiles: filesInDataDir(flags),
@@ -35,11 +35,11 @@ export async function nodeOptionsOf(flags: DaemonFlags, isFirst: boolean): Promi
     replicas: replicas === undefined ? undefined : parseCopies(replicas),
     ack: ack === undefined ? undefined : parseCopies(ack),
     outAfterMs: outAfter === undefined ? undefined : parseTime(outAfter),
-    passphrase: passphraseFile === undefined ? undefined : await readPassphrase(passphraseFile),
-    join: await inviteOf(flags, isFirst)
+    passphrase: passphraseFile === undefined ? undefined : await readPassphrase(passphraseFile, signal),
+    join: await inviteOf(flags, isFirst, signal)
   }
   checkNodeOptions(options)
-  return { ...options, networkKey: flags.recover ? await typedKey() : await networkKeyOf(flags, isFirst) }
+  return { ...options, networkKey: flags.recover ? await typedKey(signal) : await networkKeyOf(flags, isFirst, signal) }
 }
 
 /**
@@ -54,9 +54,9 @@ export function filesInDataDir({ dataDir, networkKeyFile, passphraseFile, join, 
     .map(file => basename(file))
 }
 
-async function inviteOf({ join }: DaemonFlags, isFirst: boolean): Promise<string | undefined> {
+async function inviteOf({ join }: DaemonFlags, isFirst: boolean, signal: AbortSignal): Promise<string | undefined> {
   if (join === undefined) return undefined
-  const token = await readJoin(join)
+  const token = await readJoin(join, signal)
   if (token !== undefined) return token
   if (isFirst) throw noSecret({ flag: '--join', what: 'an invite' }, ', which dfs invite makes on another machine')
   note('the file named by --join is missing: this directory is a member already, so the node starts without it')
@@ -64,15 +64,21 @@ async function inviteOf({ join }: DaemonFlags, isFirst: boolean): Promise<string
 }
 
 /** Returns the network key that a person types, or that comes through stdin. */
-async function typedKey(): Promise<Uint8Array> {
+async function typedKey(signal: AbortSignal): Promise<Uint8Array> {
   const isTyped = process.stdin.isTTY === true
-  return parseNetworkKey(isTyped ? await ask('Type the 24 words: ') : await readStdin('24 words', WORDS_BYTES_MAX))
+  return parseNetworkKey(
+    isTyped ? await ask('Type the 24 words: ', { signal }) : await readStdin('24 words', WORDS_BYTES_MAX, signal)
+  )
 }
 
-async function networkKeyOf(flags: DaemonFlags, isFirst: boolean): Promise<Uint8Array | undefined> {
+async function networkKeyOf(
+  flags: DaemonFlags,
+  isFirst: boolean,
+  signal: AbortSignal
+): Promise<Uint8Array | undefined> {
   const file = flags.networkKeyFile
   if (file === undefined) return undefined
-  const key = await readNetworkKey(file)
+  const key = await readNetworkKey(file, signal)
   if (key !== undefined) return key
   if (!flags.new)
     throw noSecret({ flag: '--network-key-file', what: 'the network key' }, ', or add --new to found a network')

@@ -50,7 +50,7 @@ export class AddressBook {
     try {
       return rowSchema.parse(JSON.parse(Buffer.from(value).toString('utf8')))
     } catch (error) {
-      this.#log('a row of the address book cannot be read, taking it as empty: %s', reasonOf(error))
+      this.#log('a row of the address book cannot be read, treating it as empty: %s', reasonOf(error))
       return []
     }
   }

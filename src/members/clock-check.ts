@@ -116,7 +116,7 @@ export class ClockCheck {
     return true
   }
 
-  /** Asks the others for the time now, unless we did so a short while ago. */
+  /** Asks the others for the time now, unless we did so a short while ago. Call this when one refused a stamp of ours. */
   askSoon(): void {
     const { clock, log } = this.#options
     const nowMs = clock.monotonic()

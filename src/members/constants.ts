@@ -94,7 +94,7 @@ export const KEY_REQUEST_MS = 30_000
  */
 export const KEY_WAIT_MS = 10_000
 /**
- * The most handovers for this member that wait in memory until they can be used: far more than there are members and
- * epochs to come. Any member that reads may sign any number of them.
+ * The most handovers for this member that wait in memory until they can be used: far more than a network has members
+ * and epochs. Any member that reads may sign any number of them.
  */
 export const HANDOVERS_MAX = 1_024

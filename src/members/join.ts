@@ -45,11 +45,11 @@ export interface JoinOptions {
   onFault: (peer: PeerId) => void
   /** See `JoinServer`. */
   onClockOff?: (peer: PeerId, aheadMs: number) => void
-  /** Lets machines in that are no members yet. Without it, none is. */
+  /** Lets in machines that are not members yet. Without it, no machine is let in. */
   entrance?: Entrance
   /** Called when a machine begins to wait for a person. */
   onAsked?: (attempt: Attempt) => void
-  /** Called when the code of a machine that waited counts no more. */
+  /** Called when the code of a machine that waited is no longer valid. */
   onCodeEnded?: (attempt: Attempt, how: CodeEnd) => void
   /** Called when two processes run with the identity of a peer, which may be our own. */
   onDuplicate?: (peer: PeerId) => void
@@ -147,8 +147,8 @@ export class Join {
   }
 
   /**
-   * Answers the machines that have become members, and ends the admissions of peers that are no members any more. Call
-   * it when the roster has changed.
+   * Answers the machines that have become members, and ends the admissions of peers that are no longer members. Call it
+   * when the roster has changed.
    */
   recheck(): void {
     const { isMember = () => true, isKnown = () => false } = this.#options
@@ -198,7 +198,7 @@ export class Join {
       },
       onDeparted: peer => {
         if (host.isConnected(peer)) this.#log('the admission of %s has ended', peer)
-        else this.#log('%s has gone; it must show its grant again', peer)
+        else this.#log('%s has disconnected; it must show its grant again', peer)
         onDeparted(peer)
       },
       onExpired: peer => this.#log('the grant of %s has expired', peer),

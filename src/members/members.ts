@@ -1,6 +1,6 @@
 import type { PeerId } from '../format/peer-id.ts'
 import type { Sync } from '../log/sync.ts'
-import { type Logger, reasonOf } from '../util/logger.ts'
+import type { Logger } from '../util/logger.ts'
 import type { Worker } from '../util/worker.ts'
 import type { ConnectionInfo } from '../wire/host.ts'
 import type { Unreachable } from '../wire/redial.ts'
@@ -9,7 +9,7 @@ import { Admitting } from './admitting.ts'
 import { isWriter, type Member } from './authority.ts'
 import { ClockCheck } from './clock-check.ts'
 import { type Compared, Comparisons } from './comparisons.ts'
-import { ClockOffError, type NotAllowedError, WrongNetworkError } from './errors.ts'
+import type { ClockOffError, NotAllowedError } from './errors.ts'
 import { Join } from './join.ts'
 import { entryAddresses } from './joining/entry-addresses.ts'
 import type { Admission } from './joining/peer-machine.ts'
@@ -19,7 +19,7 @@ import { MemberDialler } from './member-dialler.ts'
 import type { MembershipEvent, MembersOptions } from './members-options.ts'
 import { OwnStanding } from './own-standing.ts'
 import { OwnStatus } from './own-status.ts'
-import { rejectionOf, saysDuplicate } from './rejection.ts'
+import { Rejections } from './rejections.ts'
 import { timePassing } from './time-passing.ts'
 import type { View } from './view.ts'
 import { WithheldNews } from './withheld-news.ts'
@@ -28,10 +28,11 @@ export type { MembershipEvent, MembersOptions } from './members-options.ts'
 
 /**
  * Decides who is in. This class owns the parts of membership and starts and stops them: `Join` proves grants,
- * `MemberDialler` dials every member until it is connected, `Admitting` lets new members in, `Comparisons` fetches what a
- * newly admitted member has and we lack, `OwnStatus` publishes this member's state, `OwnStanding` follows what becomes of
- * its membership, `ClockCheck` compares clocks, and `WithheldNews` notices what does not arrive. Other rooms ask this
- * class who is admitted, who is a member, and what this member may do.
+ * `MemberDialler` dials every member until it is connected, `Admitting` lets new members in, `Comparisons` fetches what
+ * a newly admitted member has and we lack, `OwnStatus` publishes this member's state, `OwnStanding` knows whether it is
+ * still a member, `ClockCheck` compares clocks, `WithheldNews` notices news that does not arrive, and `Rejections` deals
+ * with peers that refuse us or that we refuse. Other rooms ask this class who is admitted, who is a member, and what this
+ * member may do.
  */
 export class Members {
   /** The background work of this room. */
@@ -50,6 +51,7 @@ export class Members {
   readonly #status: OwnStatus
   readonly #news: WithheldNews
   readonly #timePassing: Worker
+  readonly #rejections: Rejections
   readonly #listeners: Array<(event: MembershipEvent) => void> = []
   #sync: Sync | undefined
 
@@ -69,11 +71,11 @@ export class Members {
       learn: (statements, peer) => log.receive(statements, peer),
       onAdmitted: admission => this.#onAdmitted(admission),
       onDeparted: peer => this.#onDeparted(peer),
-      onRejected: (peer, error) => this.#onRejected(peer, error),
+      onRejected: (peer, error) => this.#rejections.onFailure(peer, error),
       onAsked: ({ peer, code, name, role }) => this.#emit({ event: 'asking', peer, code, name, role }),
       onCodeEnded: (attempt, how) => this.admitting.onCodeEnded(attempt, how),
       onDuplicate: peer => this.standing.onDuplicate(peer),
-      onClockOff: (peer, aheadMs) => this.#onClockOff(peer, aheadMs)
+      onClockOff: (peer, aheadMs) => this.#rejections.onClockOff(peer, aheadMs)
     })
     this.#comparisons = new Comparisons({
       clock,
@@ -101,6 +103,11 @@ export class Members {
       admissions: () => this.#join.admissions,
       measure: signal => this.#join.measureClocks(signal),
       onDiffers: difference => this.#emit({ event: 'clock', ...difference })
+    })
+    this.#rejections = new Rejections({
+      ...{ host: options.host, self: self.peerId, log: this.#log, isMember },
+      ...{ dialler: this.#dialler, clocks: this.clocks, standing: this.standing },
+      emit: event => this.#emit(event)
     })
     this.#status = new OwnStatus(options)
     const [join, clocks, status] = [this.#join, this.clocks, this.#status.worker]
@@ -223,11 +230,6 @@ export class Members {
     await this.#status.renewIfChanged()
   }
 
-  /** Asks the others for the time. Call this when one of them has refused a stamp of ours. */
-  askForTime(): void {
-    this.clocks.askSoon()
-  }
-
   /** Resolves once a member has answered, however busy its disk is. Rejects if it fails to. */
   async askIfThere(peer: PeerId, signal: AbortSignal): Promise<void> {
     await this.#join.client.alive(peer, { signal })
@@ -275,27 +277,6 @@ export class Members {
   #onDeparted(peer: PeerId): void {
     this.#comparisons.forget(peer)
     this.#emit({ event: 'departed', peer })
-  }
-
-  #onRejected(peer: PeerId, error: unknown): void {
-    const address = this.connections().find(connection => connection.peer === peer)?.address
-    this.#options.host.hangUp(peer).catch(cause => this.#log('could not hang up on %s: %s', peer, reasonOf(cause)))
-    if (error instanceof WrongNetworkError) {
-      this.#dialler.dropForeign(peer)
-      this.#emit({ event: 'foreign', peer, network: error.network, address })
-      return
-    }
-    const reason = rejectionOf(error)
-    const aheadMs = error instanceof ClockOffError ? error.aheadMs : undefined
-    if (aheadMs !== undefined) this.clocks.refused(peer, aheadMs)
-    // Anyone who answers may say so, but only a member can know.
-    if (saysDuplicate(error) && this.member(peer) !== undefined) this.standing.onDuplicate(this.self.peerId)
-    if (reason !== undefined) this.#emit({ event: 'rejected', peer, reason, aheadMs })
-  }
-
-  #onClockOff(peer: PeerId, aheadMs: number): void {
-    this.clocks.refused(peer, aheadMs)
-    this.#emit({ event: 'rejected', peer, reason: 'clock-off', aheadMs })
   }
 
   #emit(event: MembershipEvent): void {

@@ -108,7 +108,7 @@ function* warningsOf(
   if (fs.sync.inDoubt.length > 0)
     yield `members have other statements than this one, although everything has been exchanged (${fs.sync.inDoubt.length}): one of them may refuse or withhold some; check that all run the same release of dfs-node`
   if (log.lostCount > 0)
-    yield `statements on this disk are damaged (${log.lostCount}): this node asks the other members for them; until they have come, the files that they describe are shown as damaged`
+    yield `statements on this disk are damaged (${log.lostCount}): this node asks the other members for them; until they arrive, the files that they describe are shown as damaged`
   if (report.damagedStretches > 0)
     yield `damaged stretches were found in the store (${report.damagedStretches}): the disk may be wearing out`
   if (!comparison.isWhole)

@@ -75,7 +75,7 @@ test('a machine that was approved reads what was there before, with the key that
   }
 })
 
-test('a member whose key has not come shows nothing and nothing damaged, and everything once it has', async t => {
+test('a member whose key has not arrived shows no files and no damage, and all files once it has', async t => {
   const { founder, admin, storage } = await setup(t)
   await founder.node.stop()
   // The storage member has all records, and no key to hand over.

@@ -152,7 +152,7 @@ test('a first start with a wrong key that is killed does not stand in the way of
   assert.equal((await readdir(dataDir)).includes('first-start'), false)
 })
 
-test('a path that can be no data directory, and flags without sense, end with their exit code and one line', {
+test('a path that cannot be a data directory, and flags without sense, end with their exit code and one line', {
   skip: process.platform !== 'linux',
   timeout: 120_000
 }, async t => {
@@ -171,7 +171,7 @@ test('a path that can be no data directory, and flags without sense, end with th
   assert.deepEqual(await readdir(folder), ['file'])
 })
 
-test('a user without rights is told in one line, and the folder is not changed', {
+test('a user without rights gets one line that says so, and the folder is not changed', {
   skip: process.getuid?.() !== 0,
   timeout: 60_000
 }, async t => {

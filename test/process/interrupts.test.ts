@@ -1,10 +1,12 @@
 import assert from 'node:assert/strict'
-import type { ChildProcessWithoutNullStreams } from 'node:child_process'
-import { mkdir, readdir, writeFile } from 'node:fs/promises'
+import { type ChildProcessWithoutNullStreams, execFileSync } from 'node:child_process'
+import { once } from 'node:events'
+import { mkdir, open, readdir, writeFile } from 'node:fs/promises'
 import { basename, join } from 'node:path'
 import { type TestContext, test } from 'node:test'
 import { type Daemon, startDaemon } from '../../scripts/lib/daemon.ts'
 import { isTemporaryName } from '../../src/cli/temporary-name.ts'
+import { LOCAL } from '../fixtures/daemon-process.ts'
 import { temporaryFolder } from '../fixtures/nodes.ts'
 import { type Result, runProgram } from '../fixtures/program.ts'
 
@@ -119,4 +121,30 @@ test('a copy that cannot copy one file copies the others and says so, and the da
   assert.equal((await dfs('cat', '/to/from/file0')).stdout.toString(), 'file 7')
   assert.equal((await dfs('cat', '/to/from/file39')).stdout.toString(), 'file 39')
   assert.equal(await daemon.stop(), 0)
+})
+
+test('Ctrl-C ends a program that reads a secret from a pipe into which nobody writes', {
+  timeout: 120_000,
+  skip: process.platform === 'win32' && 'no pipes with names'
+}, async t => {
+  const folder = await temporaryFolder(t)
+  const pipe = join(folder, 'pipe')
+  execFileSync('mkfifo', ['-m', '600', pipe])
+  const cases: Array<['dfs-node' | 'dfs', string[]]> = [
+    ['dfs-node', ['--data-dir', join(folder, 'data'), ...LOCAL, '--join', pipe]],
+    ['dfs', ['--api', 'http://127.0.0.1:1', '--token-file', pipe, 'status']]
+  ]
+  for (const [program, args] of cases) {
+    const { code } = await runProgram(program, args, {
+      during: async child => {
+        // This waits until the program has opened its end.
+        const writer = await open(pipe, 'w')
+        child.kill('SIGINT')
+        await once(child, 'exit')
+        await writer.close()
+      }
+    })
+    assert.equal(code, 130, program)
+  }
+  assert.deepEqual(await readdir(folder), ['pipe'])
 })

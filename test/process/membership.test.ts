@@ -89,7 +89,7 @@ async function commandLines(): Promise<string> {
 }
 
 test(
-  'the commands that dfs invite prints let machines in as they stand, and no secret of the invite is shown',
+  'the commands that dfs invite prints let machines in exactly as printed, and no secret of the invite is shown',
   TIMEOUT,
   async t => {
     if (process.platform === 'win32') return t.skip('needs a POSIX shell')

@@ -98,10 +98,12 @@ async function list({ client, isJson }: Session): Promise<void> {
   for (const line of tableLines([['ID', 'ROLE', 'STATE', 'USED', 'UNTIL'], ...rows])) printLine(line)
 }
 
-async function revoke({ client, isJson }: Session, given: string): Promise<void> {
+async function revoke({ client, isJson, signal }: Session, given: string): Promise<void> {
   // A file with such a name can still be given, as `./NAME`.
   const isId = /^[0-9a-f]+$/i.test(given) && given.length >= ID_DIGITS
-  const result = await client.call('revokeInvite', { invite: isId ? given.toLowerCase() : await readInvite(given) })
+  const result = await client.call('revokeInvite', {
+    invite: isId ? given.toLowerCase() : await readInvite(given, signal)
+  })
   if (isJson) printJson(result)
   else printLine(`invite ${result.id.slice(0, ID_DIGITS)} lets nobody in any more; those whom it let in stay`)
 }

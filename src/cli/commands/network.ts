@@ -44,7 +44,7 @@ const recovery: DfsCommand = {
     if (dataDir === undefined || api !== undefined)
       throw usage('the words are read from the disk of this machine: give --data-dir, not --api')
     if (!isInteractive()) throw new CliError('not-allowed', 'the words are shown on a terminal only')
-    const passphrase = passphraseFile === undefined ? undefined : await readPassphrase(passphraseFile)
+    const passphrase = passphraseFile === undefined ? undefined : await readPassphrase(passphraseFile, call.signal)
     const directory = { dataDir, passphrase }
     // The only import of the node in `dfs`: the words must not travel through the API.
     const { readRecoveryWords } = await import('../../index.ts')
