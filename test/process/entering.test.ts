@@ -222,7 +222,7 @@ test('an invite lets in as many machines as it may, by a file and by stdin, and 
     [6, /altered or cut/, ['--join', cut]],
     [2, /holds no invite/, ['--join', nothing]],
     [2, /holds no invite/, ['--join', '-'], Buffer.from('')],
-    [2, /does not exist/, ['--join', join(folder, 'none')]],
+    [3, /there is no such file/, ['--join', join(folder, 'none')]],
     [2, /--new/, ['--join', file, '--new']],
     [2, /--role is for/, ['--join', file, '--role', 'reader']],
     [2, /exclude each other/, ['--join', file, '--network-key-file', nothing]]

@@ -225,7 +225,7 @@ test('a first start that founds a network creates its key, and reports a port th
     `127.0.0.1:${port}`
   ])
   assert.equal(noApi.code, 1)
-  assert.match(noApi.stderr, new RegExp(`^port ${port} is taken.*--api\\n$`))
+  assert.match(noApi.stderr, new RegExp(`^127\\.0\\.0\\.1:${port}: another program is using this port: .*--api\\n$`))
   assert.equal((await stat(key)).mode & 0o777, 0o600)
   assert.match(await readFile(key, 'utf8'), /^[0-9a-f]{64}\n$/)
 })
