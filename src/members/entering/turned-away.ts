@@ -16,9 +16,7 @@ export function turnedAwayText({ address, reason, places }: TurnedAway): string 
   const minutes = Math.ceil(freeMs / MINUTE_MS)
   const when = minutes > 1 ? `${minutes} minutes` : 'a minute'
   const others = waiting === 1 ? '1 machine waits' : `${waiting} machines wait`
-  return waiting === 0
-    ? `${where} has no place for another machine: one is free in ${when}; this machine goes on trying`
-    : `${others} already at ${where}: approve or deny them there, or a place is free in ${when}; this machine goes on trying`
+  return `${others} already at ${where}: approve or deny them there, or a place is free in ${when}; this machine goes on trying`
 }
 
 const ANSWERS: Record<Exclude<TurnedAway['reason'], 'busy'>, string> = {

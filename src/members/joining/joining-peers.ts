@@ -97,7 +97,7 @@ export class JoiningPeers {
     const counted = taken.length >= ATTEMPTS_MAX ? taken : taken.filter(attempt => attempt.origin === origin)
     const freeAtMs = Math.min(...counted.map(({ untilMs }) => untilMs))
     const freeMs = Math.max(0, Math.ceil(freeAtMs - this.#options.clock.monotonic()))
-    return { waiting: counted.filter(isWaiting).length, freeMs }
+    return { waiting: counted.length, freeMs }
   }
 
   /** Applies an event to a peer. Throws a `RefusedError` if the peer may not do this now; then nothing changes. */
@@ -186,12 +186,12 @@ export class JoiningPeers {
   }
 
   /**
-   * The attempts of other machines that take a place. A machine that was let in no longer needs its place. One that was
-   * turned away keeps it, so that it cannot ask again.
+   * The attempts of other machines that take a place: those about which nobody has decided. What was decided about a
+   * machine is remembered without a place, and the codes of ten minutes bound how many of those there are.
    */
   #placesTaken(peer: PeerId): Attempt[] {
     const attempts = [...this.#peers].filter(([other]) => other !== peer).map(([, { attempt }]) => attempt)
-    return attempts.filter(attempt => attempt !== undefined).filter(({ decision }) => decision !== 'granted')
+    return attempts.filter(isWaiting)
   }
 
   #setTimer(peer: PeerId): void {

@@ -233,6 +233,24 @@ test('machines from one address leave room for others', async t => {
   assert.equal(await statusOf(next.ask(attic.peer)), 'ok')
 })
 
+test('a machine that was turned away leaves its place to others at once, and stays turned away', async t => {
+  const setup = new Setup(t)
+  const attic = await setup.member('attic', setup.admin)
+  const crowd = []
+  const codes: string[] = []
+  for (let i = 0; i < ATTEMPTS_PER_ORIGIN_MAX; i++) {
+    const laptop = await setup.entrant(attic, { name: 'crowd' })
+    codes.push(await laptop.ask(attic.peer))
+    crowd.push(laptop)
+  }
+  await attic.members.admitting.deny(codes[0] as string)
+  const next = await setup.entrant(attic, { name: 'crowd' })
+  assert.equal(await statusOf(next.ask(attic.peer)), 'ok')
+  const [denied] = crowd
+  assert.deepEqual(await denied?.wait(attic.peer), { state: 'denied' })
+  assert.equal((await attic.members.admitting.attempts()).length, ATTEMPTS_PER_ORIGIN_MAX)
+})
+
 test('a role is raised by an admin, and not lowered', async t => {
   const setup = new Setup(t)
   const attic = await setup.member('attic', setup.admin)
